@@ -1,0 +1,54 @@
+#pragma once
+
+// Every limit of the wire contract, in one place, with its unit last in its name. The daemon enforces
+// them, the SDK checks them before it sends, docs/limits.md lists them, and tests/ steps over each.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace assent::limits {
+
+inline constexpr std::size_t kMaxGidBytes = 64;
+inline constexpr std::size_t kMaxBranchIdBytes = 64;
+inline constexpr std::size_t kMaxServiceNameBytes = 128;
+inline constexpr std::size_t kMaxActionNameBytes = 128;
+inline constexpr std::size_t kMaxReasonBytes = 1024;  // longer ones are cut, never refused
+inline constexpr std::size_t kMaxPayloadBytes = 1024 * 1024;
+inline constexpr std::size_t kMaxResultBytes = 256 * 1024;
+inline constexpr std::size_t kMaxTransactionBytes = 3 * 1024 * 1024;  // all payloads and headers together
+
+inline constexpr std::size_t kMaxBranchesCount = 128;
+inline constexpr std::size_t kMaxLabelsCount = 16;
+inline constexpr std::size_t kMaxLabelKeyBytes = 64;
+inline constexpr std::size_t kMaxLabelValueBytes = 256;
+inline constexpr std::size_t kMaxHeadersCount = 16;
+inline constexpr std::size_t kMaxHeaderKeyBytes = 64;
+inline constexpr std::size_t kMaxHeaderValueBytes = 1024;
+
+inline constexpr std::int64_t kDefaultDeadlineMs = 60'000;
+inline constexpr std::int64_t kMaxDeadlineMs = 7LL * 24 * 3600 * 1000;
+inline constexpr std::int64_t kDefaultAttemptTimeoutMs = 10'000;
+inline constexpr std::int64_t kMaxAttemptTimeoutMs = 3600 * 1000;
+inline constexpr std::int64_t kDefaultInitialBackoffMs = 100;
+inline constexpr std::int64_t kDefaultMaxBackoffMs = 30'000;
+inline constexpr std::int64_t kMaxMaxBackoffMs = 3600 * 1000;
+inline constexpr std::uint32_t kMaxMaxAttemptsCount = 1'000'000;
+
+inline constexpr std::size_t kMaxActionsPerParticipantCount = 1024;
+inline constexpr std::size_t kMaxFrameBytes = 4 * 1024 * 1024;
+inline constexpr std::size_t kMaxFrameMessagesCount = 256;
+inline constexpr std::uint32_t kMaxPageSizeCount = 1000;
+inline constexpr std::uint32_t kDefaultPageSizeCount = 50;
+
+// Attempts kept per branch: the first few tell how it began, the last many how it goes.
+inline constexpr std::size_t kMaxFirstAttemptsKeptCount = 4;
+inline constexpr std::size_t kMaxLastAttemptsKeptCount = 28;
+// Interventions by people kept per transaction; older ones give way.
+inline constexpr std::size_t kMaxInterventionsKeptCount = 32;
+
+// A whole transaction, every limit drawn upon, still fits in one gRPC message.
+static_assert(kMaxTransactionBytes + kMaxBranchesCount * 1024 < kMaxFrameBytes);
+static_assert(kMaxPayloadBytes <= kMaxTransactionBytes);
+static_assert(kMaxResultBytes < kMaxFrameBytes);
+
+}  // namespace assent::limits
