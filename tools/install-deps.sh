@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Installs what building and testing Assent needs, from the distribution alone (Debian 12, Ubuntu 24.04).
+#
+#   tools/install-deps.sh            install what is missing; does nothing, and needs no root, when all is there
+#   tools/install-deps.sh --tidy     also clang and clang-tidy, for the preset `tidy`
+#   tools/install-deps.sh --list     print the package names
+#   tools/install-deps.sh --missing  print those that are not installed; exit code 1 when there are any
+set -euo pipefail
+
+packages=(
+  # Build.
+  cmake ninja-build g++ ccache lld pkg-config git
+  # Libraries. gRPC's development package brings what its CMake package looks for (absl, c-ares, re2, OpenSSL).
+  libgrpc++-dev libgrpc-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
+  libsqlite3-dev libspdlog-dev libcli11-dev nlohmann-json3-dev
+  # Tests.
+  libgtest-dev libgmock-dev libbenchmark-dev python3 python3-grpcio python3-protobuf sqlite3 strace procps
+)
+# The code is laid out by version 14: Debian 12 calls it clang-format, newer releases keep it under its number.
+if [[ "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" == bookworm ]]; then
+  packages+=(clang-format)
+else
+  packages+=(clang-format-14)
+fi
+
+mode=install
+for argument in "$@"; do
+  case "$argument" in
+    --tidy) packages+=(clang clang-tidy) ;;
+    --list) mode=list ;;
+    --missing) mode=missing ;;
+    -h | --help) sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+    *) echo "install-deps: unknown argument '$argument' (try --help)" >&2; exit 2 ;;
+  esac
+done
+
+if [[ $mode == list ]]; then
+  printf '%s\n' "${packages[@]}"
+  exit 0
+fi
+
+if ! command -v dpkg-query >/dev/null; then
+  echo "install-deps: this is not Debian or Ubuntu; install by hand what 'tools/install-deps.sh --list' prints" >&2
+  exit 1
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+  status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+  [[ $status == installed ]] || missing+=("$package")
+done
+
+if [[ $mode == missing ]]; then
+  ((${#missing[@]})) || exit 0
+  printf '%s\n' "${missing[@]}"
+  exit 1
+fi
+((${#missing[@]})) || exit 0
+
+as_root=()
+if [[ $(id -u) != 0 ]]; then
+  if ! command -v sudo >/dev/null; then
+    echo "install-deps: missing: ${missing[*]}" >&2
+    echo "install-deps: run this script as root, or install sudo" >&2
+    exit 1
+  fi
+  as_root=(sudo)
+fi
+
+echo "install-deps: installing ${missing[*]}" >&2
+apt_install() {
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -q --no-install-recommends "${missing[@]}" </dev/null >&2
+}
+# The package lists may be absent or stale: refresh them only when the first attempt fails.
+if ! apt_install 2>/dev/null; then
+  "${as_root[@]}" apt-get update -q </dev/null >&2
+  apt_install
+fi
