@@ -1,0 +1,106 @@
+"""The rules of the repository as data. The arrows are those of the drawing in docs/ and in coordinator/: read as "files
+below this folder may include these". A longer folder name wins over a shorter one.
+"""
+
+# ---------------------------------------------------------------------------------------------------- arrows
+# Words:  "std" the C and C++ standard library     "posix" system headers     "vocabulary" <assent/...> of proto/vocabulary
+#         "sdk" the public headers of participant-sdk     "wire" generated "assent/v1/..."
+#         "grpc" grpcpp, grpc, google/protobuf     any other word: a folder of ours, or the first part of a third-party
+#         header's name (sqlite3.h, spdlog, nlohmann, CLI, gtest, ...)
+
+_SDK_SOURCES = ["std", "posix", "vocabulary", "sdk", "wire", "grpc", "participant-sdk"]
+
+ARROWS = {
+    "proto/vocabulary": ["std", "vocabulary"],
+    # The coordinator, lowest first.
+    "coordinator/base": ["std", "posix", "vocabulary", "coordinator/base"],
+    "coordinator/core": ["std", "vocabulary", "coordinator/base", "coordinator/core"],
+    "coordinator/log": ["std", "posix", "vocabulary", "sqlite3.h",
+                        "coordinator/base", "coordinator/core", "coordinator/log"],
+    "coordinator/schedule": ["std", "vocabulary",
+                             "coordinator/base", "coordinator/core", "coordinator/schedule"],
+    "coordinator/transport": ["std", "posix", "vocabulary", "wire", "grpc", "spdlog",
+                              "coordinator/base", "coordinator/core", "coordinator/schedule", "coordinator/transport"],
+    "coordinator/engine": ["std", "posix", "vocabulary", "spdlog",
+                           "coordinator/base", "coordinator/core", "coordinator/log", "coordinator/schedule",
+                           "coordinator/transport", "coordinator/engine"],
+    "coordinator/api": ["std", "posix", "vocabulary", "wire", "grpc", "spdlog",
+                        "coordinator/base", "coordinator/core", "coordinator/log", "coordinator/schedule",
+                        "coordinator/transport", "coordinator/engine", "coordinator/api"],
+    "coordinator/admin": ["std", "posix", "vocabulary", "spdlog", "nlohmann", "httplib.h", "prometheus",
+                          "coordinator/base", "coordinator/core", "coordinator/log", "coordinator/schedule",
+                          "coordinator/transport", "coordinator/engine", "coordinator/admin"],
+    "coordinator/daemon": ["std", "posix", "vocabulary", "wire", "grpc", "spdlog", "nlohmann", "CLI", "sqlite3.h",
+                           "coordinator"],
+    # The SDK: its public headers show nothing but the standard library; an adapter may show its database.
+    "participant-sdk/include": ["std", "vocabulary", "sdk"],
+    "participant-sdk": _SDK_SOURCES,
+    # Clients.
+    "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "tools/assentctl"],
+    "tools/assent-bench": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "spdlog", "sdk",
+                           "tools/assent-bench"],
+    "tools/assent-sim": ["std", "posix", "vocabulary", "nlohmann", "CLI", "coordinator", "tools/assent-sim"],
+    # Examples are outsiders. Those named *-raw speak the wire without the SDK.
+    "examples": ["std", "posix", "vocabulary", "sdk", "sqlite3.h", "nlohmann", "CLI", "examples"],
+    # Tests may include anything.
+    "tests": None,
+}
+
+# Adapters, by file name below participant-sdk/: these may also include their database's header.
+ADAPTERS = {"sqlite": "sqlite3.h", "postgres": "libpq-fe.h", "mysql": "mysql.h"}
+
+# Folders matched by pattern that may include generated code although their parent may not.
+RAW_EXAMPLES = r"^examples/[^/]*raw[^/]*/"
+
+# Standard headers that coordinator/core may not include: clocks, threads, randomness, streams, the operating system.
+CORE_FORBIDDEN_HEADERS = {
+    "atomic", "barrier", "condition_variable", "csignal", "cstdio", "ctime", "execution", "filesystem", "fstream",
+    "future", "iomanip", "ios", "iostream", "istream", "latch", "mutex", "ostream", "random", "semaphore",
+    "shared_mutex", "sstream", "stop_token", "streambuf", "syncstream", "thread",
+}
+
+# ---------------------------------------------------------------------------------------------------- symbols of core
+# What an object of core may leave undefined: memory, bytes, exceptions, assertions, and the library's containers.
+CORE_ALLOWED_C_SYMBOLS = {
+    "memchr", "memcmp", "memcpy", "memmove", "memset", "strlen", "strcmp", "strncmp", "bcmp",
+    "malloc", "free", "abort", "fprintf", "fputs", "fwrite", "fflush", "stderr",  # the last five: ASSENT_CHECK's last words
+    "strtol", "strtoll", "strtoul", "strtoull", "snprintf", "__errno_location",
+    "__cxa_allocate_exception", "__cxa_atexit", "__cxa_begin_catch", "__cxa_end_catch", "__cxa_free_exception",
+    "__cxa_guard_abort", "__cxa_guard_acquire", "__cxa_guard_release", "__cxa_pure_virtual", "__cxa_rethrow",
+    "__cxa_throw", "__cxa_throw_bad_array_new_length", "__gxx_personality_v0", "__dso_handle", "_Unwind_Resume",
+    "__stack_chk_fail", "_GLOBAL_OFFSET_TABLE_", "__fprintf_chk", "__memcpy_chk", "__snprintf_chk", "__tls_get_addr",
+}
+# And by demangled prefix.
+CORE_ALLOWED_PREFIXES = ["assent::", "operator new", "operator delete", "std::", "vtable for ", "typeinfo for ",
+                         "guard variable for ", "non-virtual thunk to "]
+# Taken back from std::.
+CORE_FORBIDDEN_PATTERNS = [r"::now\(", r"std::random_device", r"std::mersenne", r"std::thread", r"std::this_thread",
+                           r"std::condition_variable", r"std::mutex", r"std::filesystem", r"std::basic_[io]*fstream",
+                           r"std::basic_filebuf", r"std::c(out|err|in|log)\b", r"std::future",
+                           r"std::ios_base"]
+
+# ---------------------------------------------------------------------------------------------------- text
+MAX_LINES = 500
+MAX_COLUMNS = 130  # code is held to 100 by clang-format; this holds comments and protos
+LENGTH_CHECKED = (".h", ".cc", ".py", ".sh", ".cmake")
+
+# (rule name, pattern, file pattern, why). A line that ends with "tidy: allow(<rule>) <reason>" in a comment is let through.
+BANNED = [
+    ("todo", r"\b(TODO|FIXME|XXX|HACK)\b", r"\.(h|cc|proto|cmake|sh|py)$", "file an issue, or do it"),
+    ("sleep", r"\bsleep_(for|until)\s*\(|\busleep\s*\(|\bnanosleep\s*\(", r"\.(h|cc)$",
+     "wait for the condition, not for the clock"),
+    ("detach", r"\.detach\(\)", r"\.(h|cc)$", "whoever starts a thread joins it"),
+    ("endl", r"\bstd::endl\b", r"\.(h|cc)$", "write '\\n'; flush where flushing is meant"),
+    ("using-namespace", r"\busing\s+namespace\s+std\b", r"\.(h|cc)$", "name what is used"),
+    ("assert", r"(?<![\w_:])assert\s*\(", r"\.(h|cc)$", "ASSENT_CHECK stays on in release builds"),
+    ("rand", r"(?<![\w_])s?rand\s*\(", r"\.(h|cc)$", "deterministic code has its own generator"),
+    ("new-library", r"#\s*include\s*<(expected|format|source_location|ranges|generator|print)>|\bstd::views::",
+     r"\.(h|cc)$", "g++ 12 and clang 14 must both take it"),
+    ("local-path", "/wo" + "rk/|/home/[a-z]", r"", "a path of one machine"),
+]
+
+# ---------------------------------------------------------------------------------------------------- the top level
+TOP_LEVEL = {
+    "CMakeLists.txt", "CMakePresets.json", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md",
+    "coordinator", "participant-sdk", "proto", "examples", "tests", "tools", "docs",
+}  # and dotfiles

@@ -1,0 +1,154 @@
+#!/usr/bin/python3
+"""The checks can fail: each one is shown a small repository with one fault in it, and the same without."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import check_core_symbols
+import check_sources
+
+GOOD = {
+    "CMakeLists.txt": "project(x)\n",
+    "README.md": "[design](coordinator/core/DESIGN.md)\n",
+    "proto/vocabulary/assent/status.h": "#pragma once\n#include <string>\n",
+    "coordinator/base/CMakeLists.txt": "assent_library(assent_base)\n",
+    "coordinator/base/DESIGN.md": "Invariant.\n",
+    "coordinator/base/ids.h": "// Contract.\n#pragma once\n#include <assent/status.h>\n",
+    "coordinator/core/CMakeLists.txt": "assent_library(assent_core SOURCES core.cc)\n",
+    "coordinator/core/DESIGN.md": "Invariant.\n",
+    "coordinator/core/core.h": '#pragma once\n#include "coordinator/base/ids.h"\n',
+    "coordinator/core/core.cc": '#include "coordinator/core/core.h"\n#include <map>\n',
+    "coordinator/engine/engine.h": '#pragma once\n#include "coordinator/core/core.h"\n',
+    "participant-sdk/include/assent/client.h": "#pragma once\n#include <assent/status.h>\n",
+    "participant-sdk/include/assent/sqlite.h": "#pragma once\n#include <sqlite3.h>\n",
+    "participant-sdk/src/session.h": '#pragma once\n#include <grpcpp/grpcpp.h>\n#include "assent/v1/types.pb.h"\n',
+    "tools/assentctl/output.h": '#pragma once\n#include "assent/v1/types.pb.h"\n',
+    "examples/order/books.h": "#pragma once\n#include <assent/client.h>\n",
+    "tools/run.sh": "#!/bin/sh\ntrue\n",
+}
+
+# Each: the check that must complain, what it must say, and the files that are added or replaced.
+BAD = [
+    ("check_arrows", "core may not include coordinator/engine/engine.h",
+     {"coordinator/core/core.h": '#pragma once\n#include "coordinator/engine/engine.h"\n'}),
+    ("check_arrows", "core may not include sqlite3.h", {"coordinator/core/core.h": "#pragma once\n#include <sqlite3.h>\n"}),
+    ("check_arrows", "core may not include assent/v1/types.pb.h",
+     {"coordinator/core/core.h": '#pragma once\n#include "assent/v1/types.pb.h"\n'}),
+    ("check_arrows", "base may not include coordinator/core/core.h",
+     {"coordinator/base/ids.h": '#pragma once\n#include "coordinator/core/core.h"\n'}),
+    ("check_arrows", "engine may not include grpcpp/grpcpp.h",
+     {"coordinator/engine/engine.h": "#pragma once\n#include <grpcpp/grpcpp.h>\n"}),
+    ("check_arrows", "participant-sdk may not include coordinator/base/ids.h",
+     {"participant-sdk/src/session.h": '#pragma once\n#include "coordinator/base/ids.h"\n'}),
+    ("check_arrows", "participant-sdk/include may not include grpcpp/grpcpp.h",
+     {"participant-sdk/include/assent/client.h": "#pragma once\n#include <grpcpp/grpcpp.h>\n"}),
+    ("check_arrows", "participant-sdk/include may not include sqlite3.h",
+     {"participant-sdk/include/assent/client.h": "#pragma once\n#include <sqlite3.h>\n"}),
+    ("check_arrows", "assentctl may not include coordinator/base/ids.h",
+     {"tools/assentctl/output.h": '#pragma once\n#include "coordinator/base/ids.h"\n'}),
+    ("check_arrows", "examples may not include participant-sdk/src/session.h",
+     {"examples/order/books.h": '#pragma once\n#include "participant-sdk/src/session.h"\n'}),
+    ("check_arrows", "examples may not include assent/v1/types.pb.h",
+     {"examples/order/books.h": '#pragma once\n#include "assent/v1/types.pb.h"\n'}),
+    ("check_arrows", "proto/vocabulary may not include coordinator/base/ids.h",
+     {"proto/vocabulary/assent/status.h": '#pragma once\n#include "coordinator/base/ids.h"\n'}),
+    ("check_arrows", "no rule", {"elsewhere/a.h": "#pragma once\n"}),
+    ("check_include_spelling", "not a path from the root", {"coordinator/core/core.cc": '#include "core.h"\n'}),
+    ("check_core_headers", "may not include <thread>", {"coordinator/core/core.cc": "#include <thread>\n"}),
+    ("check_length", "501 lines", {"coordinator/core/core.h": "#pragma once\n" + "//\n" * 500}),
+    ("check_whitespace", "trailing blanks", {"coordinator/core/core.h": "#pragma once \n"}),
+    ("check_whitespace", "tab", {"coordinator/core/core.h": "#pragma once\n\tint x;\n"}),
+    ("check_whitespace", "no newline", {"README.md": "x"}),
+    ("check_whitespace", "carriage return", {"coordinator/core/core.h": "#pragma once\r\n"}),
+    ("check_whitespace", "columns", {"coordinator/core/core.h": "#pragma once\n// " + "x" * 140 + "\n"}),
+    ("check_banned", "todo", {"coordinator/core/core.cc": "// TODO: later\n"}),
+    ("check_banned", "sleep", {"tests/a_test.cc": "std::this_thread::sleep_for(1s);\n"}),
+    ("check_banned", "assert", {"coordinator/core/core.cc": "void F() { assert(true); }\n"}),
+    ("check_banned", "new-library", {"coordinator/core/core.cc": "#include <format>\n"}),
+    ("check_banned", "local-path", {"tools/run.sh": "#!/bin/sh\ncd /wo" + "rk/x\n"}),
+    ("check_pragma_once", "does not begin", {"coordinator/core/core.h": "// Contract.\nint x;\n"}),
+    ("check_design_pages", "coordinator/log: no DESIGN.md", {"coordinator/log/CMakeLists.txt": "#\n"}),
+    ("check_sources_built", "does not name it", {"coordinator/core/forgotten.cc": "\n"}),
+    ("check_top_level", "misc", {"misc/x.md": "x\n"}),
+    ("check_links", "broken link", {"README.md": "[x](docs/nowhere.md)\n"}),
+    ("check_scripts", "syntax error", {"tools/run.sh": "#!/bin/sh\nif\n"}),
+]
+
+# What must be let through.
+FINE = [
+    {"tests/a_test.cc": "sleep_for(1s);  // tidy: allow(sleep) the subject of the test\n", "tests/CMakeLists.txt": "a_test.cc\n"},
+    {"coordinator/core/core.cc": 'static_assert(true);\n#include <vector>\n'},
+    {"examples/cpp-raw/main.cc": '#include "assent/v1/types.pb.h"\n', "examples/cpp-raw/CMakeLists.txt": "main.cc\n"},
+]
+
+
+def faults_with(changes, checks=None):
+    with tempfile.TemporaryDirectory() as root:
+        for path, text in {**GOOD, **changes}.items():
+            full = os.path.join(root, path)
+            os.makedirs(os.path.dirname(full), exist_ok=True)
+            with open(full, "w", newline="") as file:
+                file.write(text)
+            if path.endswith(".sh"):
+                os.chmod(full, 0o755)
+        return check_sources.faults_of(root, checks)
+
+
+class Sources(unittest.TestCase):
+    def test_the_good_repository_has_no_fault(self):
+        self.assertEqual([], faults_with({}))
+
+    def test_what_is_fine_passes(self):
+        for changes in FINE:
+            with self.subTest(changes=changes):
+                self.assertEqual([], faults_with(changes))
+
+    def test_each_fault_is_found(self):
+        for check, words, changes in BAD:
+            with self.subTest(check=check, words=words):
+                faults = faults_with(changes, [getattr(check_sources, check)])
+                self.assertTrue(any(words in fault for fault in faults), f"{check} said {faults}")
+
+    def test_each_check_is_shown_failing(self):
+        self.assertEqual({check.__name__ for check in check_sources.CHECKS}, {check for check, _, _ in BAD})
+
+
+class Symbols(unittest.TestCase):
+    def symbols(self, code):
+        with tempfile.TemporaryDirectory() as folder:
+            source, object_file = os.path.join(folder, "a.cc"), os.path.join(folder, "a.o")
+            with open(source, "w") as file:
+                file.write(code)
+            subprocess.run([os.environ.get("CXX", "c++"), "-std=c++20", "-O1", "-c", source, "-o", object_file], check=True)
+            return [s for _, s in check_core_symbols.undefined_symbols(object_file) if not check_core_symbols.is_allowed(s)]
+
+    def test_pure_code_passes(self):
+        self.assertEqual([], self.symbols(
+            "#include <map>\n#include <string>\n#include <vector>\n#include <stdexcept>\n"
+            "std::string F(std::map<std::string, std::vector<int>>& m, std::string k)\n"
+            "{ m[k].push_back(1); return k + std::to_string(m.size()); }\n"))
+
+    def test_what_touches_the_world_is_found(self):
+        for code in (
+            "#include <chrono>\nauto F() { return std::chrono::steady_clock::now(); }",
+            "#include <ctime>\nauto F() { return time(nullptr); }",
+            "#include <random>\nauto F() { return std::random_device{}(); }",
+            "#include <cstdlib>\nint F() { return rand(); }",
+            "#include <thread>\nvoid F() { std::thread([] {}).join(); }",
+            "#include <mutex>\nstd::mutex m; void F() { std::lock_guard lock(m); }",
+            "#include <fstream>\nvoid F() { std::ofstream(\"x\") << 1; }",
+            "#include <iostream>\nvoid F() { std::cout << 1; }",
+            "#include <cstdio>\nvoid F() { fopen(\"x\", \"r\"); }",
+            "#include <sys/socket.h>\nint F() { return socket(1, 2, 3); }",
+            "#include <unistd.h>\nint F() { return getpid(); }",
+            "#include <cstdlib>\nauto F() { return getenv(\"X\"); }",
+        ):
+            with self.subTest(code=code):
+                self.assertNotEqual([], self.symbols(code))
+
+
+if __name__ == "__main__":
+    sys.exit(unittest.main())
