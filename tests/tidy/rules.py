@@ -46,8 +46,8 @@ ARROWS = {
     "tests": None,
 }
 
-# Adapters, by file name below participant-sdk/: these may also include their database's header.
-ADAPTERS = {"sqlite": "sqlite3.h", "postgres": "libpq-fe.h", "mysql": "mysql.h"}
+# Adapters, by file name below participant-sdk/: these may also include their database's header (and the mock GoogleMock's).
+ADAPTERS = {"sqlite": "sqlite3.h", "postgres": "libpq-fe.h", "mysql": "mysql.h", "mock_": "gmock"}
 
 # Folders matched by pattern that may include generated code although their parent may not.
 RAW_EXAMPLES = r"^examples/[^/]*raw[^/]*/"
@@ -81,7 +81,7 @@ CORE_FORBIDDEN_PATTERNS = [r"::now\(", r"std::random_device", r"std::mersenne", 
 
 # ---------------------------------------------------------------------------------------------------- text
 MAX_LINES = 500
-MAX_COLUMNS = 130  # code is held to 100 by clang-format; this holds comments and protos
+MAX_COLUMNS = 132  # code is held to 100 by clang-format; this holds comments and protos
 LENGTH_CHECKED = (".h", ".cc", ".py", ".sh", ".cmake")
 
 # (rule name, pattern, file pattern, why). A line that ends with "tidy: allow(<rule>) <reason>" in a comment is let through.

@@ -1,1 +1,77 @@
-# Installation of the SDK as a CMake package. Filled in with participant-sdk.
+# Installation. Two components: `sdk` (libraries, headers, CMake package, pkg-config files, the protos) and `server`
+# (assentd, assentctl and what else runs).
+#
+#   assent_install_sdk(TARGETS assent_sdk assent_sdk_sqlite... HEADERS include)
+#       called once, by participant-sdk. assent_sdk_sqlite becomes assent::sdk_sqlite for find_package(assent). What these
+#       link of ours (the generated code, the vocabulary) goes along; HEADERS is the folder whose content is installed.
+#
+#   assent_install_programs(assentd assentctl...)
+#       those of the list that exist in this build.
+
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+function(assent_install_sdk)
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "HEADERS" "TARGETS")
+  foreach(target IN LISTS arg_TARGETS)
+    if(NOT TARGET ${target})
+      return() # A build without gRPC: nothing to install.
+    endif()
+  endforeach()
+
+  set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/assent)
+  set(targets assent_vocabulary assent_proto_messages assent_proto ${arg_TARGETS})
+  foreach(target IN LISTS targets)
+    string(REGEX REPLACE "^assent_" "" name ${target})
+    set_target_properties(${target} PROPERTIES EXPORT_NAME ${name})
+  endforeach()
+  install(
+    TARGETS ${targets}
+    EXPORT assent
+    COMPONENT sdk
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+  install(EXPORT assent NAMESPACE assent:: FILE assent-targets.cmake DESTINATION ${package_dir} COMPONENT sdk)
+
+  install(
+    DIRECTORY ${arg_HEADERS}/ ${PROJECT_SOURCE_DIR}/proto/vocabulary/
+    DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+    COMPONENT sdk
+    FILES_MATCHING
+    PATTERN "*.h")
+  install(
+    DIRECTORY ${PROJECT_SOURCE_DIR}/proto/assent
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/assent/proto
+    COMPONENT sdk
+    FILES_MATCHING
+    PATTERN "*.proto")
+
+  configure_package_config_file(
+    ${PROJECT_SOURCE_DIR}/tools/cmake/assent-config.cmake.in ${CMAKE_BINARY_DIR}/assent-config.cmake
+    INSTALL_DESTINATION ${package_dir})
+  # Before 1.0 a minor version may break its users.
+  write_basic_package_version_file(${CMAKE_BINARY_DIR}/assent-config-version.cmake COMPATIBILITY SameMinorVersion)
+  install(
+    FILES ${CMAKE_BINARY_DIR}/assent-config.cmake ${CMAKE_BINARY_DIR}/assent-config-version.cmake
+    DESTINATION ${package_dir}
+    COMPONENT sdk)
+
+  # The .pc files find their prefix from where they lie, so the tree may be moved.
+  file(RELATIVE_PATH PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+  foreach(pc assent assent-sqlite)
+    configure_file(${PROJECT_SOURCE_DIR}/tools/cmake/${pc}.pc.in ${CMAKE_BINARY_DIR}/${pc}.pc @ONLY)
+    install(FILES ${CMAKE_BINARY_DIR}/${pc}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT sdk)
+  endforeach()
+endfunction()
+
+function(assent_install_programs)
+  foreach(program IN LISTS ARGN)
+    if(TARGET ${program})
+      install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT server)
+    endif()
+  endforeach()
+  install(
+    FILES ${PROJECT_SOURCE_DIR}/LICENSE
+    DESTINATION ${CMAKE_INSTALL_DOCDIR}
+    COMPONENT server)
+endfunction()
