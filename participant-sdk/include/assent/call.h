@@ -37,14 +37,15 @@ struct Call {
   Protocol protocol = Protocol::kSaga;
   std::string service;
   std::string action;
-  std::string payload;                         // the initiator's bytes, the same for each operation of the branch
+  std::string payload;  // the initiator's bytes, the same for each operation of the branch
   std::map<std::string, std::string> results;  // by branch id, of the branches this one comes after
   std::map<std::string, std::string> headers;
   std::uint32_t attempt = 1;  // for logs; never decide anything by it
   // PREPARE only: sole branch of its transaction; prepare and commit in one local transaction.
   bool one_phase = false;
   std::chrono::milliseconds timeout{0};  // how long the coordinator waits for the reply
-  std::uint32_t coordinator_id = 0;      // kept beside prepared work, handed back when asking for the outcome
+  std::uint32_t coordinator_id =
+      0;  // kept beside prepared work, handed back when asking for the outcome
   std::uint64_t began_epoch = 0;
 };
 
@@ -59,11 +60,14 @@ struct Reply {
   // It has happened, durably. `result` reaches the initiator and the branches after this one.
   static Reply Done(std::string result = {}) { return {Kind::kDone, std::move(result), {}, {}}; }
   // PREPARE only: yes, and nothing was written; no COMMIT or ROLLBACK will follow.
-  static Reply DoneReadOnly(std::string result = {}) { return {Kind::kDoneReadOnly, std::move(result), {}, {}}; }
+  static Reply DoneReadOnly(std::string result = {}) {
+    return {Kind::kDoneReadOnly, std::move(result), {}, {}};
+  }
   // A business no: final, nothing happened. The transaction aborts.
   static Reply Refused(std::string reason) { return {Kind::kRefused, {}, std::move(reason), {}}; }
   // Not now, nothing happened: ask again (after `after`, or the branch's own backoff).
-  static Reply RetryLater(std::string reason, std::chrono::milliseconds after = std::chrono::milliseconds(0)) {
+  static Reply RetryLater(std::string reason,
+                          std::chrono::milliseconds after = std::chrono::milliseconds(0)) {
     return {Kind::kRetryLater, {}, std::move(reason), after};
   }
   friend bool operator==(const Reply&, const Reply&) = default;

@@ -86,7 +86,8 @@ class Client {
   // those unanswered when it breaks are submitted again. `done` is called exactly once, on a thread of the SDK: it must not block
   // or throw, and may call SubmitAsync. At the latest when the call's timeout ends (kUnknownOutcome), or when the last
   // copy of the client goes.
-  void SubmitAsync(Transaction transaction, std::function<void(Result<Report>)> done, CallOptions call = {}) const;
+  void SubmitAsync(Transaction transaction, std::function<void(Result<Report>)> done,
+                   CallOptions call = {}) const;
 
   // Opens a transaction to which branches are added one by one, each answered before the next is chosen.
   // `transaction` has no branches; its gid, labels and deadline count.
@@ -125,9 +126,12 @@ class OpenTransaction {
   // Adds a branch and waits for its forward operation. On kUnknownOutcome the branch may have executed: Commit will
   // not succeed without it, so either call Execute again with the same branch (same id), or Rollback.
   Result<BranchResult> Execute(Branch branch, CallOptions call = {});
-  Result<BranchResult> TwoPhase(std::string service, std::string action, std::string payload = {}, BranchOptions options = {});
-  Result<BranchResult> Tcc(std::string service, std::string action, std::string payload = {}, BranchOptions options = {});
-  Result<BranchResult> Saga(std::string service, std::string action, std::string payload = {}, BranchOptions options = {});
+  Result<BranchResult> TwoPhase(std::string service, std::string action, std::string payload = {},
+                                BranchOptions options = {});
+  Result<BranchResult> Tcc(std::string service, std::string action, std::string payload = {},
+                           BranchOptions options = {});
+  Result<BranchResult> Saga(std::string service, std::string action, std::string payload = {},
+                            BranchOptions options = {});
 
   // Asks for the commit. kUnknownOutcome: call it again, or Client::Wait on the gid. From the first call on the destructor
   // does nothing.
@@ -136,10 +140,12 @@ class OpenTransaction {
 
  private:
   friend class Client;
-  OpenTransaction(std::shared_ptr<Connection> connection, ClientOptions options, const Transaction& transaction);
+  OpenTransaction(std::shared_ptr<Connection> connection, ClientOptions options,
+                  const Transaction& transaction);
   void Abandon();
 
-  std::shared_ptr<Connection> connection_;  // null once moved from or asked to finish by the destructor
+  std::shared_ptr<Connection>
+      connection_;  // null once moved from or asked to finish by the destructor
   ClientOptions options_;
   std::string gid_;
   std::chrono::milliseconds deadline_{0};

@@ -80,14 +80,15 @@ struct SagaHandlers {
 };
 
 struct ParticipantStats {
-  std::size_t connected = 0;       // coordinators
-  std::size_t running_calls = 0;   // with a handler or a resource now
-  std::size_t queued_calls = 0;    // waiting for a worker
-  std::uint64_t commands = 0;      // received
-  std::uint64_t joined = 0;        // of those, came again while the first was running
-  std::uint64_t replies = 0;       // sent
-  std::uint64_t dropped_replies = 0;  // computed for a stream that was lost (asked again by the coordinator)
-  std::uint64_t connections = 0;   // successful dials
+  std::size_t connected = 0;      // coordinators
+  std::size_t running_calls = 0;  // with a handler or a resource now
+  std::size_t queued_calls = 0;   // waiting for a worker
+  std::uint64_t commands = 0;     // received
+  std::uint64_t joined = 0;       // of those, came again while the first was running
+  std::uint64_t replies = 0;      // sent
+  std::uint64_t dropped_replies =
+      0;  // computed for a stream that was lost (asked again by the coordinator)
+  std::uint64_t connections = 0;  // successful dials
 };
 
 // Thread-safety: registration (TwoPhase, Tcc, Saga, Attach) before Start, from one thread; everything else from any.

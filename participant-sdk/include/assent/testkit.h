@@ -39,7 +39,7 @@ enum class CrashPoint : std::uint8_t {
   kAfterFirstForward,  // one branch has executed, undecided: the restart aborts
   kBeforeDecision,     // every branch has executed, undecided: the restart aborts
   kAfterDecision,      // decided, nobody told: the restart finishes
-  kAfterFirstFinish,   // one branch has finished or undone: the restart finishes, asking that one again
+  kAfterFirstFinish,  // one branch has finished or undone: the restart finishes, asking that one again
 };
 
 // One thing that was asked and answered, in order.

@@ -41,12 +41,14 @@ struct BranchRetry {
 
 // What a branch may say beyond protocol, service, action and payload.
 struct BranchOptions {
-  std::string id = {};                    // unique within the transaction; empty: "1", "2", … by position
-  std::vector<std::string> after = {};    // ids of branches that must have executed before this one starts
-  bool pivot = false;                     // Saga, at most one: once it has succeeded the transaction commits
-  bool receive_results = false;           // hand the handler the results of the branches named in `after`
+  std::string id = {};  // unique within the transaction; empty: "1", "2", … by position
+  std::vector<std::string> after =
+      {};                        // ids of branches that must have executed before this one starts
+  bool pivot = false;            // Saga, at most one: once it has succeeded the transaction commits
+  bool receive_results = false;  // hand the handler the results of the branches named in `after`
   BranchRetry retry = {};
-  std::chrono::milliseconds attempt_timeout{0};  // one attempt longer than this counts as unknown; 0: 10 s
+  std::chrono::milliseconds attempt_timeout{
+      0};  // one attempt longer than this counts as unknown; 0: 10 s
   std::map<std::string, std::string> headers = {};
 };
 
@@ -75,11 +77,14 @@ class Transaction {
   Transaction() : gid_(NewGid()) {}
 
   // The branch's participant keeps prepared work durable and invisible until the decision.
-  Transaction& TwoPhase(std::string service, std::string action, std::string payload = {}, BranchOptions options = {});
+  Transaction& TwoPhase(std::string service, std::string action, std::string payload = {},
+                        BranchOptions options = {});
   // The branch's participant reserves, then consumes or releases.
-  Transaction& Tcc(std::string service, std::string action, std::string payload = {}, BranchOptions options = {});
+  Transaction& Tcc(std::string service, std::string action, std::string payload = {},
+                   BranchOptions options = {});
   // A step that takes effect at once and is compensated if the transaction aborts.
-  Transaction& Saga(std::string service, std::string action, std::string payload = {}, BranchOptions options = {});
+  Transaction& Saga(std::string service, std::string action, std::string payload = {},
+                    BranchOptions options = {});
   Transaction& Add(Branch branch);
 
   // For people and filters: `assentctl list --label order=4711`.
@@ -115,7 +120,13 @@ Status ValidateBranch(const Branch& branch);
 //
 //   kActive --commit--> kCommitting --all finished--> kFinished
 //      \------abort---> kAborting   --all undone----> kFinished
-enum class TransactionState : std::uint8_t { kUnknown = 0, kActive = 1, kCommitting = 2, kAborting = 3, kFinished = 4 };
+enum class TransactionState : std::uint8_t {
+  kUnknown = 0,
+  kActive = 1,
+  kCommitting = 2,
+  kAborting = 3,
+  kFinished = 4
+};
 
 // What became of it.
 enum class Outcome : std::uint8_t {
@@ -126,7 +137,7 @@ enum class Outcome : std::uint8_t {
   kHazard = 4,     // it is not known what happened in some branch: look at the branches
 };
 
-const char* OutcomeName(Outcome outcome);                 // "committed", …
+const char* OutcomeName(Outcome outcome);                  // "committed", …
 const char* TransactionStateName(TransactionState state);  // "active", …
 
 // The coordinator's answer about a transaction. An abort is an answer, not a failure.
@@ -134,8 +145,8 @@ struct Report {
   std::string gid = {};
   TransactionState state = TransactionState::kUnknown;
   Outcome outcome = Outcome::kUndecided;
-  std::string abort_reason = {};                      // "branch 2 inventory/reserve refused: out of stock", …
-  std::map<std::string, std::string> results = {};    // by branch id; empty results are left out
+  std::string abort_reason = {};  // "branch 2 inventory/reserve refused: out of stock", …
+  std::map<std::string, std::string> results = {};  // by branch id; empty results are left out
 
   bool committed() const { return outcome == Outcome::kCommitted; }
   bool aborted() const { return outcome == Outcome::kAborted; }
@@ -144,10 +155,10 @@ struct Report {
 // What one branch of an open transaction answered.
 struct BranchResult {
   std::string branch_id = {};
-  bool refused = false;      // a business no: the whole transaction is being aborted
-  bool read_only = false;    // 2PC: nothing was written
-  std::string result = {};   // what the handler returned
-  std::string reason = {};   // why it refused
+  bool refused = false;     // a business no: the whole transaction is being aborted
+  bool read_only = false;   // 2PC: nothing was written
+  std::string result = {};  // what the handler returned
+  std::string reason = {};  // why it refused
 };
 
 // Where a branch stands; the numbers are those of assent.v1.BranchState.
