@@ -1,9 +1,10 @@
 # Installation. Two components: `sdk` (libraries, headers, CMake package, pkg-config files, the protos) and `server`
 # (assentd, assentctl and what else runs).
 #
-#   assent_install_sdk(TARGETS assent_sdk assent_sdk_sqlite... HEADERS include)
-#       called once, by participant-sdk. assent_sdk_sqlite becomes assent::sdk_sqlite for find_package(assent). What these
-#       link of ours (the generated code, the vocabulary) goes along; HEADERS is the folder whose content is installed.
+#   assent_install_sdk(TARGETS assent_sdk assent_sdk_core assent_sdk_sqlite... HEADERS participant-sdk/include...)
+#       those of the targets that exist in this build, in link order; assent_sdk_sqlite becomes assent::sdk_sqlite for
+#       find_package(assent). What they link of ours (the generated code, the vocabulary) goes along. The content of
+#       each folder of HEADERS is installed.
 #
 #   assent_install_programs(assentd assentctl...)
 #       those of the list that exist in this build.
@@ -12,19 +13,25 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 function(assent_install_sdk)
-  cmake_parse_arguments(PARSE_ARGV 0 arg "" "HEADERS" "TARGETS")
-  foreach(target IN LISTS arg_TARGETS)
-    if(NOT TARGET ${target})
-      return() # A build without gRPC: nothing to install.
-    endif()
-  endforeach()
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "" "TARGETS;HEADERS")
+  if(NOT TARGET assent_sdk)
+    return() # A build without gRPC.
+  endif()
 
   set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/assent)
-  set(targets assent_vocabulary assent_proto_messages assent_proto ${arg_TARGETS})
-  foreach(target IN LISTS targets)
-    string(REGEX REPLACE "^assent_" "" name ${target})
-    set_target_properties(${target} PROPERTIES EXPORT_NAME ${name})
+  set(targets)
+  foreach(target IN LISTS arg_TARGETS ITEMS assent_proto assent_proto_messages assent_vocabulary)
+    if(TARGET ${target})
+      string(REGEX REPLACE "^assent_" "" name ${target})
+      set_target_properties(${target} PROPERTIES EXPORT_NAME ${name})
+      list(APPEND targets ${target})
+    endif()
   endforeach()
+  set(ASSENT_WITH_SQLITE OFF)
+  if(assent_sdk_sqlite IN_LIST targets)
+    set(ASSENT_WITH_SQLITE ON)
+  endif()
+
   install(
     TARGETS ${targets}
     EXPORT assent
@@ -33,8 +40,10 @@ function(assent_install_sdk)
     INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
   install(EXPORT assent NAMESPACE assent:: FILE assent-targets.cmake DESTINATION ${package_dir} COMPONENT sdk)
 
+  list(TRANSFORM arg_HEADERS PREPEND ${PROJECT_SOURCE_DIR}/ OUTPUT_VARIABLE headers)
+  list(TRANSFORM headers APPEND /)
   install(
-    DIRECTORY ${arg_HEADERS}/ ${PROJECT_SOURCE_DIR}/proto/vocabulary/
+    DIRECTORY ${headers} ${PROJECT_SOURCE_DIR}/proto/vocabulary/
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
     COMPONENT sdk
     FILES_MATCHING
@@ -58,7 +67,11 @@ function(assent_install_sdk)
 
   # The .pc files find their prefix from where they lie, so the tree may be moved.
   file(RELATIVE_PATH PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
-  foreach(pc assent assent-sqlite)
+  set(pcs assent)
+  if(ASSENT_WITH_SQLITE)
+    list(APPEND pcs assent-sqlite)
+  endif()
+  foreach(pc IN LISTS pcs)
     configure_file(${PROJECT_SOURCE_DIR}/tools/cmake/${pc}.pc.in ${CMAKE_BINARY_DIR}/${pc}.pc @ONLY)
     install(FILES ${CMAKE_BINARY_DIR}/${pc}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT sdk)
   endforeach()
