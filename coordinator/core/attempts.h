@@ -1,0 +1,30 @@
+#pragma once
+
+// The attempts of one branch, bounded: the first few tell how it began, the last many how it goes.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "coordinator/core/types.h"
+
+namespace assent::core {
+
+class AttemptHistory {
+ public:
+  // A new attempt is on its way. Repeated sends that certainly went nowhere share one entry.
+  void Open(Operation operation, std::uint32_t number, WallTime started);
+  // The last attempt has ended. Ignored if it had ended before.
+  void Close(AttemptResult result, Micros latency, std::string error);
+
+  const std::vector<Attempt>& kept() const { return kept_; }
+  std::uint32_t dropped() const { return dropped_; }
+  // For the codec.
+  void Restore(std::vector<Attempt> kept, std::uint32_t dropped);
+
+ private:
+  std::vector<Attempt> kept_;
+  std::uint32_t dropped_ = 0;
+};
+
+}  // namespace assent::core

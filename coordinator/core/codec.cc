@@ -1,0 +1,264 @@
+#include "coordinator/core/codec.h"
+
+#include <utility>
+
+#include <assent/limits.h>
+
+#include "coordinator/core/bytes.h"
+
+namespace assent::core {
+namespace {
+
+constexpr std::uint64_t kSpecVersion = 1;
+constexpr std::uint64_t kStateVersion = 1;
+constexpr std::size_t kMaxErrorBytes = limits::kMaxReasonBytes;
+
+std::string_view Cut(std::string_view text) { return text.substr(0, kMaxErrorBytes); }
+
+void Write(ByteWriter& out, const StringPairs& pairs) {
+  out.U64(pairs.size());
+  for (const auto& [key, value] : pairs) {
+    out.Text(key);
+    out.Text(value);
+  }
+}
+
+StringPairs ReadPairs(ByteReader& in, std::size_t max_count, std::size_t max_key, std::size_t max_value) {
+  StringPairs pairs;
+  const std::uint64_t count = in.Bounded(max_count);
+  for (std::uint64_t i = 0; in.ok() && i < count; ++i) {
+    std::string key = in.Text(max_key);
+    pairs.emplace_back(std::move(key), in.Text(max_value));
+  }
+  return pairs;
+}
+
+enum BranchSpecFlag : std::uint64_t { kPivot = 1, kReceiveResults = 2 };
+
+void Write(ByteWriter& out, const BranchSpec& branch) {
+  out.Text(branch.id);
+  out.U64(static_cast<std::uint64_t>(branch.protocol));
+  out.Text(branch.service);
+  out.Text(branch.action);
+  out.Text(branch.payload);
+  out.U64(branch.after.size());
+  for (const BranchIndex a : branch.after) out.U64(a);
+  out.U64((branch.pivot ? kPivot : 0) | (branch.receive_results ? kReceiveResults : 0));
+  out.I64(branch.retry.initial_backoff.count());
+  out.I64(branch.retry.max_backoff.count());
+  out.U64(branch.retry.max_attempts);
+  out.I64(branch.attempt_timeout.count());
+  Write(out, branch.headers);
+}
+
+BranchSpec ReadBranchSpec(ByteReader& in) {
+  BranchSpec branch;
+  branch.id = in.Text(limits::kMaxBranchIdBytes);
+  const std::uint64_t protocol = in.From1To(kProtocols.size());
+  branch.protocol = static_cast<Protocol>(protocol);
+  branch.service = in.Text(limits::kMaxServiceNameBytes);
+  branch.action = in.Text(limits::kMaxActionNameBytes);
+  branch.payload = in.Text(limits::kMaxPayloadBytes);
+  const std::uint64_t after = in.Bounded(limits::kMaxBranchesCount);
+  for (std::uint64_t i = 0; in.ok() && i < after; ++i) {
+    branch.after.push_back(static_cast<BranchIndex>(in.Bounded(limits::kMaxBranchesCount - 1)));
+  }
+  const std::uint64_t flags = in.Bounded(kPivot | kReceiveResults);
+  branch.pivot = (flags & kPivot) != 0;
+  branch.receive_results = (flags & kReceiveResults) != 0;
+  branch.retry.initial_backoff = Millis(in.I64());
+  branch.retry.max_backoff = Millis(in.I64());
+  branch.retry.max_attempts = static_cast<std::uint32_t>(in.Bounded(limits::kMaxMaxAttemptsCount));
+  branch.attempt_timeout = Millis(in.I64());
+  branch.headers = ReadPairs(in, limits::kMaxHeadersCount, limits::kMaxHeaderKeyBytes, limits::kMaxHeaderValueBytes);
+  return branch;
+}
+
+std::string WriteSpec(const TransactionSpec& spec, std::size_t branches) {
+  ByteWriter out;
+  std::size_t bytes = 64;
+  for (std::size_t i = 0; i < branches; ++i) bytes += 96 + spec.branches[i].payload.size();
+  out.Reserve(bytes);
+  out.U64(kSpecVersion);
+  out.U64(static_cast<std::uint64_t>(spec.ordering));
+  out.I64(spec.deadline.count());
+  out.U64(spec.open ? 1 : 0);
+  Write(out, spec.labels);
+  out.U64(branches);
+  for (std::size_t i = 0; i < branches; ++i) Write(out, spec.branches[i]);
+  return out.Take();
+}
+
+enum BranchFlag : std::uint64_t { kInFlight = 1, kMaybeSent = 2, kOnePhase = 4, kNeedsOperator = 8, kHazard = 16 };
+
+void Write(ByteWriter& out, const Attempt& attempt) {
+  out.U64(static_cast<std::uint64_t>(attempt.operation));
+  out.U64(attempt.number);
+  out.I64(attempt.started.time_since_epoch().count());
+  out.I64(attempt.latency.count());
+  out.U64(static_cast<std::uint64_t>(attempt.result));
+  out.Text(Cut(attempt.error));
+}
+
+Attempt ReadAttempt(ByteReader& in) {
+  Attempt attempt;
+  attempt.operation = static_cast<Operation>(in.Bounded(static_cast<std::uint64_t>(Operation::kCompensate)));
+  attempt.number = static_cast<std::uint32_t>(in.Bounded(UINT32_MAX));
+  attempt.started = WallTime(Millis(in.I64()));
+  attempt.latency = Micros(in.I64());
+  attempt.result = static_cast<AttemptResult>(in.From1To(static_cast<std::uint64_t>(AttemptResult::kNotSent)));
+  attempt.error = in.Text(kMaxErrorBytes);
+  return attempt;
+}
+
+void Write(ByteWriter& out, const Branch& branch) {
+  out.U64(static_cast<std::uint64_t>(branch.state));
+  out.U64((branch.in_flight ? kInFlight : 0) | (branch.maybe_sent ? kMaybeSent : 0) | (branch.one_phase ? kOnePhase : 0) |
+          (branch.needs_operator ? kNeedsOperator : 0) | (branch.hazard ? kHazard : 0));
+  out.U64(static_cast<std::uint64_t>(branch.resolved));
+  out.U64(branch.attempts);
+  out.U64(branch.not_sent);
+  out.Text(branch.result);
+  out.Text(Cut(branch.last_error));
+  out.U64(branch.history.dropped());
+  out.U64(branch.history.kept().size());
+  for (const Attempt& attempt : branch.history.kept()) Write(out, attempt);
+}
+
+Branch ReadBranch(ByteReader& in) {
+  Branch branch;
+  const std::uint64_t state = in.From1To(static_cast<std::uint64_t>(BranchState::kSkipped));
+  branch.state = static_cast<BranchState>(state);
+  const std::uint64_t flags = in.Bounded(kInFlight | kMaybeSent | kOnePhase | kNeedsOperator | kHazard);
+  branch.in_flight = (flags & kInFlight) != 0;
+  branch.maybe_sent = (flags & kMaybeSent) != 0;
+  branch.one_phase = (flags & kOnePhase) != 0;
+  branch.needs_operator = (flags & kNeedsOperator) != 0;
+  branch.hazard = (flags & kHazard) != 0;
+  branch.resolved = static_cast<Decision>(in.Bounded(static_cast<std::uint64_t>(Decision::kAbort)));
+  branch.attempts = static_cast<std::uint32_t>(in.Bounded(UINT32_MAX));
+  branch.not_sent = static_cast<std::uint32_t>(in.Bounded(UINT32_MAX));
+  branch.result = in.Text(limits::kMaxResultBytes);
+  branch.last_error = in.Text(kMaxErrorBytes);
+  const auto dropped = static_cast<std::uint32_t>(in.Bounded(UINT32_MAX));
+  const std::uint64_t kept = in.Bounded(limits::kMaxFirstAttemptsKeptCount + limits::kMaxLastAttemptsKeptCount);
+  std::vector<Attempt> attempts;
+  for (std::uint64_t i = 0; in.ok() && i < kept; ++i) attempts.push_back(ReadAttempt(in));
+  branch.history.Restore(std::move(attempts), dropped);
+  return branch;
+}
+
+void Write(ByteWriter& out, const Intervention& intervention) {
+  out.I64(intervention.at.time_since_epoch().count());
+  out.Text(Cut(intervention.verb));
+  out.Text(intervention.branch_id);
+  out.Text(Cut(intervention.who));
+  out.Text(Cut(intervention.reason));
+}
+
+Intervention ReadIntervention(ByteReader& in) {
+  Intervention intervention;
+  intervention.at = WallTime(Millis(in.I64()));
+  intervention.verb = in.Text(kMaxErrorBytes);
+  intervention.branch_id = in.Text(limits::kMaxBranchIdBytes);
+  intervention.who = in.Text(kMaxErrorBytes);
+  intervention.reason = in.Text(kMaxErrorBytes);
+  return intervention;
+}
+
+Result<TransactionSpec> ReadSpec(std::string gid, std::string_view bytes) {
+  ByteReader in(bytes);
+  TransactionSpec spec;
+  const std::uint64_t version = in.U64();
+  if (in.ok() && version > kSpecVersion) {
+    return DataLoss("transaction " + gid + ": its spec has version " + std::to_string(version) + ", this program knows up to " +
+                    std::to_string(kSpecVersion));
+  }
+  spec.ordering = static_cast<Ordering>(in.Bounded(static_cast<std::uint64_t>(Ordering::kDeclared)));
+  spec.deadline = Millis(in.I64());
+  spec.open = in.Bounded(1) == 1;
+  spec.labels = ReadPairs(in, limits::kMaxLabelsCount, limits::kMaxLabelKeyBytes, limits::kMaxLabelValueBytes);
+  const std::uint64_t branches = in.Bounded(limits::kMaxBranchesCount);
+  for (std::uint64_t i = 0; in.ok() && i < branches; ++i) spec.branches.push_back(ReadBranchSpec(in));
+  if (!in.done()) return DataLoss("transaction " + gid + ": its spec cannot be decoded");
+  spec.gid = std::move(gid);
+  return spec;
+}
+
+}  // namespace
+
+std::string Codec::EncodeSpec(const Transaction& transaction) {
+  return WriteSpec(transaction.spec(), transaction.initial_branches());
+}
+std::string Codec::EncodeSpec(const TransactionSpec& spec) { return WriteSpec(spec, spec.branches.size()); }
+
+std::string Codec::EncodeBranchSpec(const BranchSpec& spec) {
+  ByteWriter out;
+  Write(out, spec);
+  return out.Take();
+}
+
+std::string Codec::EncodeState(const Transaction& t) {
+  ByteWriter out;
+  out.Reserve(64 + 96 * t.branches_.size());
+  out.U64(kStateVersion);
+  out.U64(static_cast<std::uint64_t>(t.phase_));
+  out.U64(static_cast<std::uint64_t>(t.decision_));
+  out.U64((t.sealed_ ? 1U : 0U) | (t.suspended_ ? 2U : 0U));
+  out.Text(Cut(t.abort_reason_));
+  out.I64(t.began_at_.time_since_epoch().count());
+  out.I64(t.deadline_at_.time_since_epoch().count());
+  out.I64(t.decided_at_.time_since_epoch().count());
+  out.I64(t.finished_at_.time_since_epoch().count());
+  out.U64(t.recoveries_);
+  out.U64(t.branches_.size() - t.initial_branches_);
+  for (std::size_t i = t.initial_branches_; i < t.branches_.size(); ++i) Write(out, t.spec_.branches[i]);
+  for (const Branch& branch : t.branches_) Write(out, branch);
+  out.U64(t.interventions_.size());
+  for (const Intervention& intervention : t.interventions_) Write(out, intervention);
+  return out.Take();
+}
+
+Result<Transaction> Codec::Decode(std::string gid, std::string_view spec_bytes, std::string_view state_bytes) {
+  Result<TransactionSpec> spec = ReadSpec(gid, spec_bytes);
+  if (!spec.ok()) return spec.status();
+  Transaction t(std::move(spec).value());
+  ByteReader in(state_bytes);
+  const std::uint64_t version = in.U64();
+  if (in.ok() && version > kStateVersion) {
+    return DataLoss("transaction " + gid + ": its state has version " + std::to_string(version) + ", this program knows up to " +
+                    std::to_string(kStateVersion));
+  }
+  const std::uint64_t phase = in.From1To(static_cast<std::uint64_t>(Phase::kFinished));
+  t.phase_ = static_cast<Phase>(phase);
+  t.decision_ = static_cast<Decision>(in.Bounded(static_cast<std::uint64_t>(Decision::kAbort)));
+  const std::uint64_t flags = in.Bounded(3);
+  t.sealed_ = (flags & 1) != 0;
+  t.suspended_ = (flags & 2) != 0;
+  t.abort_reason_ = in.Text(kMaxErrorBytes);
+  t.began_at_ = WallTime(Millis(in.I64()));
+  t.deadline_at_ = WallTime(Millis(in.I64()));
+  t.decided_at_ = WallTime(Millis(in.I64()));
+  t.finished_at_ = WallTime(Millis(in.I64()));
+  t.recoveries_ = static_cast<std::uint32_t>(in.Bounded(UINT32_MAX));
+  const std::uint64_t added = in.Bounded(limits::kMaxBranchesCount - t.initial_branches_);
+  for (std::uint64_t i = 0; in.ok() && i < added; ++i) t.spec_.branches.push_back(ReadBranchSpec(in));
+  t.branches_.clear();
+  for (std::size_t i = 0; in.ok() && i < t.spec_.branches.size(); ++i) t.branches_.push_back(ReadBranch(in));
+  const std::uint64_t interventions = in.Bounded(limits::kMaxInterventionsKeptCount);
+  for (std::uint64_t i = 0; in.ok() && i < interventions; ++i) t.interventions_.push_back(ReadIntervention(in));
+
+  bool sound = in.done();
+  for (const BranchSpec& branch : t.spec_.branches) {
+    for (const BranchIndex after : branch.after) sound = sound && after < t.spec_.branches.size();
+  }
+  // A phase says which decision there is.
+  sound = sound && (t.phase_ != Phase::kActive || t.decision_ == Decision::kNone) &&
+          (t.phase_ != Phase::kCommitting || t.decision_ == Decision::kCommit) &&
+          (t.phase_ != Phase::kAborting || t.decision_ == Decision::kAbort) &&
+          (t.phase_ != Phase::kFinished || t.decision_ != Decision::kNone);
+  if (!sound) return DataLoss("transaction " + gid + ": its state cannot be decoded");
+  return t;
+}
+
+}  // namespace assent::core

@@ -1,0 +1,29 @@
+#pragma once
+
+// Transactions as bytes, for the log. The grammar, its versions and an example are in FORMAT.md beside this file. Decoding
+// takes nothing on trust: damaged or foreign bytes give kDataLoss, never a wrong transaction.
+
+#include <string>
+#include <string_view>
+
+#include <assent/status.h>
+
+#include "coordinator/core/transaction.h"
+
+namespace assent::core {
+
+class Codec {
+ public:
+  // The immutable part: what the initiator asked for at the beginning. Equal specs have equal bytes, so that a repeated
+  // Submit is recognised by comparison.
+  static std::string EncodeSpec(const Transaction& transaction);
+  static std::string EncodeSpec(const TransactionSpec& spec);
+  // One branch, for comparing a repeated ExecuteBranch.
+  static std::string EncodeBranchSpec(const BranchSpec& spec);
+  // All that may change.
+  static std::string EncodeState(const Transaction& transaction);
+
+  static Result<Transaction> Decode(std::string gid, std::string_view spec, std::string_view state);
+};
+
+}  // namespace assent::core

@@ -1,0 +1,94 @@
+#include "coordinator/core/describe.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <string_view>
+
+namespace assent::core {
+namespace {
+
+// How much a branch deserves to be the one that is named. 0: it holds nothing up.
+int Interest(const Transaction& t, BranchIndex i) {
+  const Branch& branch = t.branches()[i];
+  if (t.Due(i) == Operation::kNone) return 0;
+  if (branch.hazard) return 5;
+  if (branch.needs_operator) return 4;
+  if (!branch.last_error.empty()) return 3;
+  return branch.in_flight ? 2 : 1;
+}
+
+std::string Times(std::uint32_t n) { return n == 1 ? "1 attempt" : std::to_string(n) + " attempts"; }
+
+std::string DescribeBranch(const Transaction& t, BranchIndex i, const Now& now) {
+  const BranchSpec& spec = t.spec().branches[i];
+  const Branch& branch = t.branches()[i];
+  std::string text = "branch " + spec.id + " " + spec.service + "/" + spec.action + ": " + std::string(Name(t.Due(i))) + ", " +
+                     Times(branch.attempts);
+  if (!branch.last_error.empty()) text += ", last: " + branch.last_error;
+  if (branch.in_flight) {
+    text += "; sent " + HumanDuration(now.mono - branch.sent_at) + " ago, not answered yet";
+  } else if (t.suspended()) {
+    text += "; held until resumed";
+  } else if (branch.next_attempt != kNever) {
+    text += "; next try " + (branch.next_attempt <= now.mono ? "now" : "in " + HumanDuration(branch.next_attempt - now.mono));
+  }
+  if (branch.hazard) {
+    text += "; HAZARD: the participant contradicts the decision, a person must look (assentctl resolve)";
+  } else if (branch.needs_operator) {
+    text += "; a person should look";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string HumanDuration(Micros duration) {
+  const auto micros = std::max<std::int64_t>(duration.count(), 0);
+  const std::int64_t ms = (micros + 500) / 1000;
+  if (ms < 1000) return std::to_string(ms) + " ms";
+  if (ms < 120'000) return std::to_string((ms + 500) / 1000) + " s";
+  if (ms < 7'200'000) return std::to_string(ms / 60'000) + " min";
+  if (ms < 172'800'000) return std::to_string(ms / 3'600'000) + " h";
+  return std::to_string(ms / 86'400'000) + " d";
+}
+
+std::string WhyNotFinished(const Transaction& t, const Now& now) {
+  if (t.finished()) return {};
+  std::string prefix;
+  if (t.suspended()) {
+    prefix = "suspended by a person";
+    for (auto it = t.interventions().rbegin(); it != t.interventions().rend(); ++it) {
+      if (it->verb != "suspend") continue;
+      if (!it->who.empty()) prefix = "suspended by " + it->who;
+      if (!it->reason.empty()) prefix += " (" + it->reason + ")";
+      break;
+    }
+    prefix += "; ";
+  }
+  switch (t.phase()) {
+    case Phase::kActive: prefix += "not decided: "; break;
+    case Phase::kCommitting: prefix += "decided commit, carrying it out: "; break;
+    case Phase::kAborting: prefix += "decided abort, undoing: "; break;
+    case Phase::kFinished: break;
+  }
+  BranchIndex named = 0;
+  int best = 0;
+  std::size_t busy = 0;
+  for (BranchIndex i = 0; i < t.branches().size(); ++i) {
+    const int interest = Interest(t, i);
+    busy += interest > 0 ? 1 : 0;
+    if (interest > best) {
+      best = interest;
+      named = i;
+    }
+  }
+  if (best == 0) {
+    if (!t.sealed()) return prefix + "its initiator has not said Commit yet";
+    return prefix + "waiting for earlier branches";
+  }
+  std::string text = prefix + DescribeBranch(t, named, now);
+  if (busy > 1) text += " (and " + std::to_string(busy - 1) + " more)";
+  return text;
+}
+
+}  // namespace assent::core

@@ -1,0 +1,255 @@
+#pragma once
+
+// One global transaction as a pure state machine: Apply(event, now) returns what must become durable and what may be done
+// once it is. No I/O, no clock, no randomness, no thread; the same events give the same steps. Read protocol.h first.
+//
+// Invariant: an effect is justified by the transaction's state as of the record it is returned with. The shell must not
+// perform the effects of a step before that step's record, and every gating record before it, is durable.
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include <assent/status.h>
+
+#include "coordinator/core/attempts.h"
+#include "coordinator/core/protocol.h"
+#include "coordinator/core/types.h"
+
+namespace assent::core {
+
+// ---- Events: what happens to a transaction ------------------------------------------------------------------------
+
+// First event of every transaction.
+struct Begin {};
+// First event after a restart, on a transaction decoded from the log.
+struct Recover {};
+// One more branch, normalised (spec.h). Open transactions only.
+struct AddBranch {
+  BranchSpec spec;
+};
+// The initiator of an open transaction asks for its commit.
+struct Seal {};
+// A participant answered, or the transport says what it knows instead.
+struct Answered {
+  BranchIndex branch = 0;
+  Operation operation = Operation::kNone;
+  std::uint32_t attempt = 0;
+  // kUnknown is not kRefused: the first may have happened. kNotSent certainly did not.
+  AttemptResult result = AttemptResult::kUnknown;
+  std::string bytes;   // kDone
+  std::string reason;  // otherwise
+  Millis retry_after{0};
+};
+// Time has passed: at or after Wakeup().
+struct Tick {};
+// Who and why, of a person or an initiator; recorded when `verb` is not empty.
+struct Actor {
+  std::string who;
+  std::string reason;
+};
+struct Abort {
+  Actor actor;
+  bool by_operator = false;
+};
+struct Suspend {
+  Actor actor;
+};
+struct Resume {
+  Actor actor;
+};
+struct RetryNow {
+  Actor actor;
+};
+// A participant of this service has appeared: what could not be sent to it is due now.
+struct ServiceAppeared {
+  std::string service;
+};
+// A person declares what happened at a participant.
+struct Resolve {
+  Actor actor;
+  BranchIndex branch = 0;
+  Decision resolution = Decision::kNone;
+};
+
+using Event = std::variant<Begin, Recover, AddBranch, Seal, Answered, Tick, Abort, Suspend, Resume, RetryNow,
+                           ServiceAppeared, Resolve>;
+
+// ---- Steps: what must be durable, and what may be done then -----------------------------------------------------------
+
+// What of a step must reach the log. The record itself is always the whole state (codec.h), so that the latest one is
+// all that recovery needs. Ordered: a later kind includes what an earlier one asks for.
+enum class Record : std::uint8_t {
+  kNone,      // nothing that recovery could not find out again
+  kLazy,      // worth keeping (an attempt's error); rides with the next batch and gates nothing
+  kProgress,  // gates the effects: a branch starts only when what it comes after is durable
+  kBegin,     // gates: the list of participants is durable before the first send
+  kDecision,  // gates: the verdict is durable before anybody hears of it
+  kEnd,       // finished; gates only if the decision is taken in this very step
+};
+
+// Ask a branch its due operation.
+struct Send {
+  BranchIndex branch = 0;
+  Operation operation = Operation::kNone;
+  std::uint32_t attempt = 0;
+  bool one_phase = false;
+  friend bool operator==(const Send&, const Send&) = default;
+};
+
+enum class Milestone : std::uint8_t {
+  kAccepted,        // it will be driven to an end whatever happens
+  kBranchAnswered,  // the forward operation of `branch` has an answer
+  kDecided,
+  kCompleted,
+  kIntervened,  // what a person did is recorded
+};
+// Tell those who wait.
+struct Announce {
+  Milestone milestone = Milestone::kAccepted;
+  BranchIndex branch = 0;
+  friend bool operator==(const Announce&, const Announce&) = default;
+};
+
+using Effect = std::variant<Send, Announce>;
+
+struct Step {
+  // Not OK: the event was refused; the rest of the step is what time alone had made due. Only for Seal, AddBranch, Abort,
+  // Suspend, Resume, RetryNow and Resolve.
+  Status status;
+  Record record = Record::kNone;
+  // The effects wait for `record`, even when they would not need it.
+  bool gating = false;
+  std::vector<Effect> effects;
+};
+
+// ---- State ------------------------------------------------------------------------------------------------------------
+
+struct Branch {
+  BranchState state = BranchState::kWaiting;
+  // A send of the due operation is unanswered.
+  bool in_flight = false;
+  // Some forward send may have reached the participant.
+  bool maybe_sent = false;
+  // PREPARE carried one_phase: the participant's local commit is the decision.
+  bool one_phase = false;
+  // Phase two (or a step after the pivot) was refused, or has failed often. Still retried.
+  bool needs_operator = false;
+  // Phase two was refused: what the participant says contradicts the decision.
+  bool hazard = false;
+  // What a person declared.
+  Decision resolved = Decision::kNone;
+  // Sends of the due operation so far; of those, the ones that were certainly not sent.
+  std::uint32_t attempts = 0;
+  std::uint32_t not_sent = 0;
+  MonoTime sent_at{};
+  MonoTime next_attempt = kNever;  // when not in flight and something is due
+  std::string result;              // of the forward operation
+  std::string last_error;
+  AttemptHistory history;
+};
+
+class Transaction {
+ public:
+  // `spec` must have passed Normalise. Apply(Begin) comes next.
+  explicit Transaction(TransactionSpec spec);
+
+  // Takes one event, once. `now.mono` never goes back.
+  Step Apply(const Event& event, const Now& now);
+
+  // When Tick is next of use; kNever if only an answer or a person can move it on.
+  MonoTime Wakeup() const;
+
+  // The shell learnt when the decision's record became durable.
+  void NoteDecisionDurable(WallTime when) { decided_at_ = when; }
+
+  const TransactionSpec& spec() const { return spec_; }
+  const std::string& gid() const { return spec_.gid; }
+  Phase phase() const { return phase_; }
+  Decision decision() const { return decision_; }
+  Outcome outcome() const;
+  bool finished() const { return phase_ == Phase::kFinished; }
+  bool sealed() const { return sealed_; }
+  bool suspended() const { return suspended_; }
+  bool needs_operator() const;
+  const std::string& abort_reason() const { return abort_reason_; }
+  const std::vector<Branch>& branches() const { return branches_; }
+  Operation Due(BranchIndex branch) const;
+  WallTime began_at() const { return began_at_; }
+  WallTime deadline_at() const { return deadline_at_; }
+  WallTime decided_at() const { return decided_at_; }
+  WallTime finished_at() const { return finished_at_; }
+  std::uint32_t recoveries() const { return recoveries_; }
+  const std::vector<Intervention>& interventions() const { return interventions_; }
+  // Branches that were part of the spec from the beginning; the rest were added one by one.
+  std::size_t initial_branches() const { return initial_branches_; }
+  // The index of a branch id, or branches().size().
+  std::size_t FindBranch(std::string_view id) const;
+
+ private:
+  friend class Codec;
+
+  void On(const Begin&, const Now& now, Step& step);
+  void On(const Recover&, const Now& now, Step& step);
+  void On(const AddBranch& event, const Now& now, Step& step);
+  void On(const Seal&, const Now& now, Step& step);
+  void On(const Answered& event, const Now& now, Step& step);
+  void On(const Tick&, const Now& now, Step& step);
+  void On(const Abort& event, const Now& now, Step& step);
+  void On(const Suspend& event, const Now& now, Step& step);
+  void On(const Resume& event, const Now& now, Step& step);
+  void On(const RetryNow& event, const Now& now, Step& step);
+  void On(const ServiceAppeared& event, const Now& now, Step& step);
+  void On(const Resolve& event, const Now& now, Step& step);
+
+  // What the answers to a branch's operations mean.
+  void ForwardDone(BranchIndex i, const Answered& event, const Now& now, Step& step);
+  void ForwardRefused(BranchIndex i, const Answered& event, const Now& now, Step& step);
+  void FinishingRefused(BranchIndex i, const Answered& event, const Now& now, Step& step);
+  void Failed(BranchIndex i, const Answered& event, const Now& now, Step& step);
+  void SettleOnePhase(BranchIndex i, bool committed, const Now& now, Step& step);
+
+  // The single place that moves the transaction on.
+  void Advance(const Now& now, Step& step);
+  void StartReadyBranches(const Now& now, Step& step);
+  void ContinueUndoing(const Now& now, Step& step);
+  void Decide(Decision decision, const Now& now, Step& step);
+  void FinishIfAllFinal(const Now& now, Step& step);
+  // Gives up, if that is possible: decides abort, or asks the one-phase branch what it did.
+  void GiveUp(std::string reason, const Now& now, Step& step);
+  bool GivingUpIsPossible() const;
+
+  void Move(BranchIndex i, BranchState to);
+  void StartOperation(BranchIndex i, BranchState state, const Now& now, Step& step);
+  void Dispatch(BranchIndex i, const Now& now, Step& step);
+  void CloseAttempt(BranchIndex i, AttemptResult result, std::string error, const Now& now);
+  void SendWhatIsDue(const Now& now, Step& step);
+  void Intervene(std::string verb, std::string branch_id, const Actor& actor, const Now& now, Step& step);
+  bool MayBeSent(BranchIndex i) const;
+  bool AfterIsMet(BranchIndex i) const;
+  bool UndoIsReady(BranchIndex i) const;
+  std::string BranchLabel(BranchIndex i) const;
+
+  TransactionSpec spec_;
+  std::vector<Branch> branches_;
+  std::size_t initial_branches_ = 0;
+
+  Phase phase_ = Phase::kActive;
+  Decision decision_ = Decision::kNone;
+  bool sealed_ = false;
+  bool suspended_ = false;
+  std::string abort_reason_;
+
+  WallTime began_at_{};
+  WallTime deadline_at_{};
+  WallTime decided_at_{};
+  WallTime finished_at_{};
+  MonoTime deadline_ = kNever;
+  std::uint32_t recoveries_ = 0;
+  std::vector<Intervention> interventions_;
+};
+
+}  // namespace assent::core
