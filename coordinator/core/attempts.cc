@@ -11,7 +11,8 @@ void AttemptHistory::Open(Operation operation, std::uint32_t number, WallTime st
                         kept_.back().result == AttemptResult::kNotSent;
   if (replaces) {
     kept_.pop_back();
-  } else if (kept_.size() == limits::kMaxFirstAttemptsKeptCount + limits::kMaxLastAttemptsKeptCount) {
+  } else if (kept_.size() ==
+             limits::kMaxFirstAttemptsKeptCount + limits::kMaxLastAttemptsKeptCount) {
     kept_.erase(kept_.begin() + static_cast<std::ptrdiff_t>(limits::kMaxFirstAttemptsKeptCount));
     ++dropped_;
   }

@@ -23,7 +23,8 @@ void Write(ByteWriter& out, const StringPairs& pairs) {
   }
 }
 
-StringPairs ReadPairs(ByteReader& in, std::size_t max_count, std::size_t max_key, std::size_t max_value) {
+StringPairs ReadPairs(ByteReader& in, std::size_t max_count, std::size_t max_key,
+                      std::size_t max_value) {
   StringPairs pairs;
   const std::uint64_t count = in.Bounded(max_count);
   for (std::uint64_t i = 0; in.ok() && i < count; ++i) {
@@ -33,7 +34,8 @@ StringPairs ReadPairs(ByteReader& in, std::size_t max_count, std::size_t max_key
   return pairs;
 }
 
-enum BranchSpecFlag : std::uint64_t { kPivot = 1, kReceiveResults = 2 };
+constexpr std::uint64_t kPivot = 1;
+constexpr std::uint64_t kReceiveResults = 2;
 
 void Write(ByteWriter& out, const BranchSpec& branch) {
   out.Text(branch.id);
@@ -43,7 +45,7 @@ void Write(ByteWriter& out, const BranchSpec& branch) {
   out.Text(branch.payload);
   out.U64(branch.after.size());
   for (const BranchIndex a : branch.after) out.U64(a);
-  out.U64((branch.pivot ? kPivot : 0) | (branch.receive_results ? kReceiveResults : 0));
+  out.U64((branch.pivot ? kPivot : 0U) | (branch.receive_results ? kReceiveResults : 0U));
   out.I64(branch.retry.initial_backoff.count());
   out.I64(branch.retry.max_backoff.count());
   out.U64(branch.retry.max_attempts);
@@ -70,7 +72,8 @@ BranchSpec ReadBranchSpec(ByteReader& in) {
   branch.retry.max_backoff = Millis(in.I64());
   branch.retry.max_attempts = static_cast<std::uint32_t>(in.Bounded(limits::kMaxMaxAttemptsCount));
   branch.attempt_timeout = Millis(in.I64());
-  branch.headers = ReadPairs(in, limits::kMaxHeadersCount, limits::kMaxHeaderKeyBytes, limits::kMaxHeaderValueBytes);
+  branch.headers = ReadPairs(in, limits::kMaxHeadersCount, limits::kMaxHeaderKeyBytes,
+                             limits::kMaxHeaderValueBytes);
   return branch;
 }
 
@@ -89,7 +92,11 @@ std::string WriteSpec(const TransactionSpec& spec, std::size_t branches) {
   return out.Take();
 }
 
-enum BranchFlag : std::uint64_t { kInFlight = 1, kMaybeSent = 2, kOnePhase = 4, kNeedsOperator = 8, kHazard = 16 };
+constexpr std::uint64_t kInFlight = 1;
+constexpr std::uint64_t kMaybeSent = 2;
+constexpr std::uint64_t kOnePhase = 4;
+constexpr std::uint64_t kNeedsOperator = 8;
+constexpr std::uint64_t kHazard = 16;
 
 void Write(ByteWriter& out, const Attempt& attempt) {
   out.U64(static_cast<std::uint64_t>(attempt.operation));
@@ -102,19 +109,22 @@ void Write(ByteWriter& out, const Attempt& attempt) {
 
 Attempt ReadAttempt(ByteReader& in) {
   Attempt attempt;
-  attempt.operation = static_cast<Operation>(in.Bounded(static_cast<std::uint64_t>(Operation::kCompensate)));
+  attempt.operation =
+      static_cast<Operation>(in.Bounded(static_cast<std::uint64_t>(Operation::kCompensate)));
   attempt.number = static_cast<std::uint32_t>(in.Bounded(UINT32_MAX));
   attempt.started = WallTime(Millis(in.I64()));
   attempt.latency = Micros(in.I64());
-  attempt.result = static_cast<AttemptResult>(in.From1To(static_cast<std::uint64_t>(AttemptResult::kNotSent)));
+  attempt.result =
+      static_cast<AttemptResult>(in.From1To(static_cast<std::uint64_t>(AttemptResult::kNotSent)));
   attempt.error = in.Text(kMaxErrorBytes);
   return attempt;
 }
 
 void Write(ByteWriter& out, const Branch& branch) {
   out.U64(static_cast<std::uint64_t>(branch.state));
-  out.U64((branch.in_flight ? kInFlight : 0) | (branch.maybe_sent ? kMaybeSent : 0) | (branch.one_phase ? kOnePhase : 0) |
-          (branch.needs_operator ? kNeedsOperator : 0) | (branch.hazard ? kHazard : 0));
+  out.U64((branch.in_flight ? kInFlight : 0) | (branch.maybe_sent ? kMaybeSent : 0) |
+          (branch.one_phase ? kOnePhase : 0) | (branch.needs_operator ? kNeedsOperator : 0) |
+          (branch.hazard ? kHazard : 0));
   out.U64(static_cast<std::uint64_t>(branch.resolved));
   out.U64(branch.attempts);
   out.U64(branch.not_sent);
@@ -129,7 +139,8 @@ Branch ReadBranch(ByteReader& in) {
   Branch branch;
   const std::uint64_t state = in.From1To(static_cast<std::uint64_t>(BranchState::kSkipped));
   branch.state = static_cast<BranchState>(state);
-  const std::uint64_t flags = in.Bounded(kInFlight | kMaybeSent | kOnePhase | kNeedsOperator | kHazard);
+  const std::uint64_t flags =
+      in.Bounded(kInFlight | kMaybeSent | kOnePhase | kNeedsOperator | kHazard);
   branch.in_flight = (flags & kInFlight) != 0;
   branch.maybe_sent = (flags & kMaybeSent) != 0;
   branch.one_phase = (flags & kOnePhase) != 0;
@@ -141,7 +152,8 @@ Branch ReadBranch(ByteReader& in) {
   branch.result = in.Text(limits::kMaxResultBytes);
   branch.last_error = in.Text(kMaxErrorBytes);
   const auto dropped = static_cast<std::uint32_t>(in.Bounded(UINT32_MAX));
-  const std::uint64_t kept = in.Bounded(limits::kMaxFirstAttemptsKeptCount + limits::kMaxLastAttemptsKeptCount);
+  const std::uint64_t kept =
+      in.Bounded(limits::kMaxFirstAttemptsKeptCount + limits::kMaxLastAttemptsKeptCount);
   std::vector<Attempt> attempts;
   for (std::uint64_t i = 0; in.ok() && i < kept; ++i) attempts.push_back(ReadAttempt(in));
   branch.history.Restore(std::move(attempts), dropped);
@@ -171,15 +183,18 @@ Result<TransactionSpec> ReadSpec(std::string gid, std::string_view bytes) {
   TransactionSpec spec;
   const std::uint64_t version = in.U64();
   if (in.ok() && version > kSpecVersion) {
-    return DataLoss("transaction " + gid + ": its spec has version " + std::to_string(version) + ", this program knows up to " +
-                    std::to_string(kSpecVersion));
+    return DataLoss("transaction " + gid + ": its spec has version " + std::to_string(version) +
+                    ", this program knows up to " + std::to_string(kSpecVersion));
   }
-  spec.ordering = static_cast<Ordering>(in.Bounded(static_cast<std::uint64_t>(Ordering::kDeclared)));
+  spec.ordering =
+      static_cast<Ordering>(in.Bounded(static_cast<std::uint64_t>(Ordering::kDeclared)));
   spec.deadline = Millis(in.I64());
   spec.open = in.Bounded(1) == 1;
-  spec.labels = ReadPairs(in, limits::kMaxLabelsCount, limits::kMaxLabelKeyBytes, limits::kMaxLabelValueBytes);
+  spec.labels = ReadPairs(in, limits::kMaxLabelsCount, limits::kMaxLabelKeyBytes,
+                          limits::kMaxLabelValueBytes);
   const std::uint64_t branches = in.Bounded(limits::kMaxBranchesCount);
-  for (std::uint64_t i = 0; in.ok() && i < branches; ++i) spec.branches.push_back(ReadBranchSpec(in));
+  for (std::uint64_t i = 0; in.ok() && i < branches; ++i)
+    spec.branches.push_back(ReadBranchSpec(in));
   if (!in.done()) return DataLoss("transaction " + gid + ": its spec cannot be decoded");
   spec.gid = std::move(gid);
   return spec;
@@ -190,7 +205,9 @@ Result<TransactionSpec> ReadSpec(std::string gid, std::string_view bytes) {
 std::string Codec::EncodeSpec(const Transaction& transaction) {
   return WriteSpec(transaction.spec(), transaction.initial_branches());
 }
-std::string Codec::EncodeSpec(const TransactionSpec& spec) { return WriteSpec(spec, spec.branches.size()); }
+std::string Codec::EncodeSpec(const TransactionSpec& spec) {
+  return WriteSpec(spec, spec.branches.size());
+}
 
 std::string Codec::EncodeBranchSpec(const BranchSpec& spec) {
   ByteWriter out;
@@ -212,22 +229,24 @@ std::string Codec::EncodeState(const Transaction& t) {
   out.I64(t.finished_at_.time_since_epoch().count());
   out.U64(t.recoveries_);
   out.U64(t.branches_.size() - t.initial_branches_);
-  for (std::size_t i = t.initial_branches_; i < t.branches_.size(); ++i) Write(out, t.spec_.branches[i]);
+  for (std::size_t i = t.initial_branches_; i < t.branches_.size(); ++i)
+    Write(out, t.spec_.branches[i]);
   for (const Branch& branch : t.branches_) Write(out, branch);
   out.U64(t.interventions_.size());
   for (const Intervention& intervention : t.interventions_) Write(out, intervention);
   return out.Take();
 }
 
-Result<Transaction> Codec::Decode(std::string gid, std::string_view spec_bytes, std::string_view state_bytes) {
+Result<Transaction> Codec::Decode(std::string gid, std::string_view spec_bytes,
+                                  std::string_view state_bytes) {
   Result<TransactionSpec> spec = ReadSpec(gid, spec_bytes);
   if (!spec.ok()) return spec.status();
   Transaction t(std::move(spec).value());
   ByteReader in(state_bytes);
   const std::uint64_t version = in.U64();
   if (in.ok() && version > kStateVersion) {
-    return DataLoss("transaction " + gid + ": its state has version " + std::to_string(version) + ", this program knows up to " +
-                    std::to_string(kStateVersion));
+    return DataLoss("transaction " + gid + ": its state has version " + std::to_string(version) +
+                    ", this program knows up to " + std::to_string(kStateVersion));
   }
   const std::uint64_t phase = in.From1To(static_cast<std::uint64_t>(Phase::kFinished));
   t.phase_ = static_cast<Phase>(phase);
@@ -242,11 +261,14 @@ Result<Transaction> Codec::Decode(std::string gid, std::string_view spec_bytes, 
   t.finished_at_ = WallTime(Millis(in.I64()));
   t.recoveries_ = static_cast<std::uint32_t>(in.Bounded(UINT32_MAX));
   const std::uint64_t added = in.Bounded(limits::kMaxBranchesCount - t.initial_branches_);
-  for (std::uint64_t i = 0; in.ok() && i < added; ++i) t.spec_.branches.push_back(ReadBranchSpec(in));
+  for (std::uint64_t i = 0; in.ok() && i < added; ++i)
+    t.spec_.branches.push_back(ReadBranchSpec(in));
   t.branches_.clear();
-  for (std::size_t i = 0; in.ok() && i < t.spec_.branches.size(); ++i) t.branches_.push_back(ReadBranch(in));
+  for (std::size_t i = 0; in.ok() && i < t.spec_.branches.size(); ++i)
+    t.branches_.push_back(ReadBranch(in));
   const std::uint64_t interventions = in.Bounded(limits::kMaxInterventionsKeptCount);
-  for (std::uint64_t i = 0; in.ok() && i < interventions; ++i) t.interventions_.push_back(ReadIntervention(in));
+  for (std::uint64_t i = 0; in.ok() && i < interventions; ++i)
+    t.interventions_.push_back(ReadIntervention(in));
 
   bool sound = in.done();
   for (const BranchSpec& branch : t.spec_.branches) {

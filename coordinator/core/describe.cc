@@ -17,23 +17,29 @@ int Interest(const Transaction& t, BranchIndex i) {
   return branch.in_flight ? 2 : 1;
 }
 
-std::string Times(std::uint32_t n) { return n == 1 ? "1 attempt" : std::to_string(n) + " attempts"; }
+std::string Times(std::uint32_t n) {
+  return n == 1 ? "1 attempt" : std::to_string(n) + " attempts";
+}
 
 std::string DescribeBranch(const Transaction& t, BranchIndex i, const Now& now) {
   const BranchSpec& spec = t.spec().branches[i];
   const Branch& branch = t.branches()[i];
-  std::string text = "branch " + spec.id + " " + spec.service + "/" + spec.action + ": " + std::string(Name(t.Due(i))) + ", " +
-                     Times(branch.attempts);
+  std::string text = "branch " + spec.id + " " + spec.service + "/" + spec.action + ": " +
+                     std::string(Name(t.Due(i))) + ", " + Times(branch.attempts);
   if (!branch.last_error.empty()) text += ", last: " + branch.last_error;
   if (branch.in_flight) {
     text += "; sent " + HumanDuration(now.mono - branch.sent_at) + " ago, not answered yet";
   } else if (t.suspended()) {
     text += "; held until resumed";
   } else if (branch.next_attempt != kNever) {
-    text += "; next try " + (branch.next_attempt <= now.mono ? "now" : "in " + HumanDuration(branch.next_attempt - now.mono));
+    text += "; next try " + (branch.next_attempt <= now.mono
+                                 ? "now"
+                                 : "in " + HumanDuration(branch.next_attempt - now.mono));
   }
   if (branch.hazard) {
-    text += "; HAZARD: the participant contradicts the decision, a person must look (assentctl resolve)";
+    text +=
+        "; HAZARD: the participant contradicts the decision, a person must look (assentctl "
+        "resolve)";
   } else if (branch.needs_operator) {
     text += "; a person should look";
   }

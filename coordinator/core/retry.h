@@ -12,14 +12,17 @@ inline constexpr std::uint32_t kAttemptsBeforeAttentionCount = 10;
 
 // The wait after the n-th failed attempt (n >= 1): the initial backoff doubled n-1 times, capped, of which at least half
 // is kept and the rest is drawn ("equal jitter"; M. Brooker, "Exponential Backoff And Jitter", 2015).
-constexpr Micros Backoff(const RetryPolicy& policy, std::uint32_t failed_attempts, std::uint64_t entropy) {
-  const std::uint32_t doublings = std::min<std::uint32_t>(failed_attempts > 0 ? failed_attempts - 1 : 0, 30);
+constexpr Micros Backoff(const RetryPolicy& policy, std::uint32_t failed_attempts,
+                         std::uint64_t entropy) {
+  const std::uint32_t doublings =
+      std::min<std::uint32_t>(failed_attempts > 0 ? failed_attempts - 1 : 0, 30);
   const std::int64_t cap = policy.max_backoff.count() * 1000;
   std::int64_t full = policy.initial_backoff.count() * 1000;
   for (std::uint32_t i = 0; i < doublings && full < cap; ++i) full *= 2;
   full = std::max<std::int64_t>(std::min(full, cap), 1);
   const std::int64_t half = full / 2;
-  return Micros(half + static_cast<std::int64_t>(entropy % static_cast<std::uint64_t>(full - half + 1)));
+  return Micros(half +
+                static_cast<std::int64_t>(entropy % static_cast<std::uint64_t>(full - half + 1)));
 }
 
 }  // namespace assent::core

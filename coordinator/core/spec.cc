@@ -14,8 +14,8 @@ namespace assent::core {
 namespace {
 
 bool IsNameChar(char c, bool slash) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == ':' ||
-         c == '-' || (slash && c == '/');
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+         c == '_' || c == ':' || c == '-' || (slash && c == '/');
 }
 
 // What a person wrote, made fit for a message: cut, and with unprintable bytes replaced.
@@ -27,11 +27,15 @@ std::string Shown(std::string_view text) {
   return "\"" + shown + (text.size() > 40 ? "…\"" : "\"");
 }
 
-Status CheckName(std::string_view value, const std::string& field, std::size_t max_bytes, bool slash) {
+Status CheckName(std::string_view value, const std::string& field, std::size_t max_bytes,
+                 bool slash) {
   const std::string allowed = slash ? "[A-Za-z0-9._:/-]" : "[A-Za-z0-9._:-]";
-  if (value.empty()) return InvalidArgument(field + " is empty: it takes 1 to " + std::to_string(max_bytes) + " of " + allowed);
+  if (value.empty())
+    return InvalidArgument(field + " is empty: it takes 1 to " + std::to_string(max_bytes) +
+                           " of " + allowed);
   if (value.size() > max_bytes) {
-    return InvalidArgument(field + " has " + std::to_string(value.size()) + " bytes, the limit is " + std::to_string(max_bytes));
+    return InvalidArgument(field + " has " + std::to_string(value.size()) +
+                           " bytes, the limit is " + std::to_string(max_bytes));
   }
   if (!std::all_of(value.begin(), value.end(), [&](char c) { return IsNameChar(c, slash); })) {
     return InvalidArgument(field + " is " + Shown(value) + ": only " + allowed + " are allowed");
@@ -40,23 +44,27 @@ Status CheckName(std::string_view value, const std::string& field, std::size_t m
 }
 
 Status CheckRange(std::int64_t value, std::int64_t max, const std::string& field) {
-  if (value < 0) return InvalidArgument(field + " is " + std::to_string(value) + ": it cannot be negative");
-  if (value > max) return InvalidArgument(field + " is " + std::to_string(value) + ", the limit is " + std::to_string(max));
+  if (value < 0)
+    return InvalidArgument(field + " is " + std::to_string(value) + ": it cannot be negative");
+  if (value > max)
+    return InvalidArgument(field + " is " + std::to_string(value) + ", the limit is " +
+                           std::to_string(max));
   return OkStatus();
 }
 
-Status CheckPairs(StringPairs& pairs, const std::string& field, std::size_t max_count, std::size_t max_key,
-                  std::size_t max_value) {
+Status CheckPairs(StringPairs& pairs, const std::string& field, std::size_t max_count,
+                  std::size_t max_key, std::size_t max_value) {
   if (pairs.size() > max_count) {
-    return InvalidArgument(field + " has " + std::to_string(pairs.size()) + " entries, the limit is " + std::to_string(max_count));
+    return InvalidArgument(field + " has " + std::to_string(pairs.size()) +
+                           " entries, the limit is " + std::to_string(max_count));
   }
   std::sort(pairs.begin(), pairs.end());
   for (const auto& [key, value] : pairs) {
     Status status = CheckName(key, field + " key", max_key, true);
     if (!status.ok()) return status;
     if (value.size() > max_value) {
-      return InvalidArgument(field + "[" + key + "] has " + std::to_string(value.size()) + " bytes, the limit is " +
-                             std::to_string(max_value));
+      return InvalidArgument(field + "[" + key + "] has " + std::to_string(value.size()) +
+                             " bytes, the limit is " + std::to_string(max_value));
     }
   }
   return OkStatus();
@@ -74,33 +82,42 @@ Status NormaliseAlone(BranchSpec& branch, const std::string& at) {
   if (!status.ok()) return status;
   const auto protocol = static_cast<std::size_t>(branch.protocol);
   if (protocol < 1 || protocol > kProtocols.size()) {
-    return InvalidArgument(at + ".protocol is " + std::to_string(protocol) + ": it takes TWO_PHASE, TCC or SAGA");
+    return InvalidArgument(at + ".protocol is " + std::to_string(protocol) +
+                           ": it takes TWO_PHASE, TCC or SAGA");
   }
   status = CheckName(branch.service, at + ".service", limits::kMaxServiceNameBytes, true);
   if (!status.ok()) return status;
   status = CheckName(branch.action, at + ".action", limits::kMaxActionNameBytes, true);
   if (!status.ok()) return status;
   if (branch.payload.size() > limits::kMaxPayloadBytes) {
-    return InvalidArgument(at + ".payload has " + std::to_string(branch.payload.size()) + " bytes, the limit is " +
-                           std::to_string(limits::kMaxPayloadBytes));
+    return InvalidArgument(at + ".payload has " + std::to_string(branch.payload.size()) +
+                           " bytes, the limit is " + std::to_string(limits::kMaxPayloadBytes));
   }
-  status = CheckPairs(branch.headers, at + ".headers", limits::kMaxHeadersCount, limits::kMaxHeaderKeyBytes,
-                      limits::kMaxHeaderValueBytes);
+  status = CheckPairs(branch.headers, at + ".headers", limits::kMaxHeadersCount,
+                      limits::kMaxHeaderKeyBytes, limits::kMaxHeaderValueBytes);
   if (!status.ok()) return status;
-  status = CheckRange(branch.attempt_timeout.count(), limits::kMaxAttemptTimeoutMs, at + ".attempt_timeout_ms");
+  status = CheckRange(branch.attempt_timeout.count(), limits::kMaxAttemptTimeoutMs,
+                      at + ".attempt_timeout_ms");
   if (!status.ok()) return status;
-  status = CheckRange(branch.retry.initial_backoff.count(), limits::kMaxMaxBackoffMs, at + ".retry.initial_backoff_ms");
+  status = CheckRange(branch.retry.initial_backoff.count(), limits::kMaxMaxBackoffMs,
+                      at + ".retry.initial_backoff_ms");
   if (!status.ok()) return status;
-  status = CheckRange(branch.retry.max_backoff.count(), limits::kMaxMaxBackoffMs, at + ".retry.max_backoff_ms");
+  status = CheckRange(branch.retry.max_backoff.count(), limits::kMaxMaxBackoffMs,
+                      at + ".retry.max_backoff_ms");
   if (!status.ok()) return status;
-  status = CheckRange(branch.retry.max_attempts, limits::kMaxMaxAttemptsCount, at + ".retry.max_attempts");
+  status = CheckRange(branch.retry.max_attempts, limits::kMaxMaxAttemptsCount,
+                      at + ".retry.max_attempts");
   if (!status.ok()) return status;
   if (branch.pivot && branch.protocol != Protocol::kSaga) {
-    return InvalidArgument(at + ".pivot is set on a " + std::string(Name(branch.protocol)) + " branch: only a SAGA step can be a pivot");
+    return InvalidArgument(at + ".pivot is set on a " + std::string(Name(branch.protocol)) +
+                           " branch: only a SAGA step can be a pivot");
   }
-  if (branch.attempt_timeout.count() == 0) branch.attempt_timeout = Millis(limits::kDefaultAttemptTimeoutMs);
-  if (branch.retry.initial_backoff.count() == 0) branch.retry.initial_backoff = Millis(limits::kDefaultInitialBackoffMs);
-  if (branch.retry.max_backoff.count() == 0) branch.retry.max_backoff = Millis(limits::kDefaultMaxBackoffMs);
+  if (branch.attempt_timeout.count() == 0)
+    branch.attempt_timeout = Millis(limits::kDefaultAttemptTimeoutMs);
+  if (branch.retry.initial_backoff.count() == 0)
+    branch.retry.initial_backoff = Millis(limits::kDefaultInitialBackoffMs);
+  if (branch.retry.max_backoff.count() == 0)
+    branch.retry.max_backoff = Millis(limits::kDefaultMaxBackoffMs);
   branch.retry.max_backoff = std::max(branch.retry.max_backoff, branch.retry.initial_backoff);
   return OkStatus();
 }
@@ -113,7 +130,9 @@ std::vector<BranchIndex> TopologicalOrder(const std::vector<BranchSpec>& branche
     moved = false;
     for (BranchIndex i = 0; i < branches.size(); ++i) {
       const auto& after = branches[i].after;
-      if (placed[i] || !std::all_of(after.begin(), after.end(), [&](BranchIndex a) { return placed[a]; })) continue;
+      if (placed[i] ||
+          !std::all_of(after.begin(), after.end(), [&](BranchIndex a) { return placed[a]; }))
+        continue;
       placed[i] = moved = true;
       order.push_back(i);
     }
@@ -126,7 +145,8 @@ Status ResolveAfter(TransactionSpec& spec) {
   std::map<std::string, BranchIndex, std::less<>> by_id;
   for (BranchIndex i = 0; i < spec.branches.size(); ++i) {
     if (!by_id.emplace(spec.branches[i].id, i).second) {
-      return InvalidArgument("branches[" + std::to_string(i) + "].branch_id " + Shown(spec.branches[i].id) +
+      return InvalidArgument("branches[" + std::to_string(i) + "].branch_id " +
+                             Shown(spec.branches[i].id) +
                              " is used twice: branch ids are unique within a transaction");
     }
   }
@@ -138,11 +158,13 @@ Status ResolveAfter(TransactionSpec& spec) {
     for (const std::string& id : branch.after_ids) {
       const auto found = by_id.find(id);
       if (found == by_id.end()) {
-        return InvalidArgument("branches[" + std::to_string(i) + "].after names " + Shown(id) + ", which is no branch of this transaction");
+        return InvalidArgument("branches[" + std::to_string(i) + "].after names " + Shown(id) +
+                               ", which is no branch of this transaction");
       }
       branch.after.push_back(found->second);
     }
-    const bool by_default = spec.ordering == Ordering::kDefault && Rules(branch.protocol).sequential_by_default;
+    const bool by_default =
+        spec.ordering == Ordering::kDefault && Rules(branch.protocol).sequential_by_default;
     if (branch.after_ids.empty() && spec.ordering == Ordering::kSequential && i > 0) {
       branch.after.push_back(static_cast<BranchIndex>(i - 1));
     } else if (branch.after_ids.empty() && by_default && has_previous) {
@@ -166,7 +188,8 @@ Status PlacePivot(TransactionSpec& spec, const std::vector<BranchIndex>& order) 
   for (std::size_t i = 0; i < spec.branches.size(); ++i) {
     if (!spec.branches[i].pivot) continue;
     if (pivot != spec.branches.size()) {
-      return InvalidArgument("branches[" + std::to_string(i) + "].pivot is set, and so is that of branches[" + std::to_string(pivot) +
+      return InvalidArgument("branches[" + std::to_string(i) +
+                             "].pivot is set, and so is that of branches[" + std::to_string(pivot) +
                              "]: at most one step is the pivot");
     }
     pivot = i;
@@ -175,10 +198,12 @@ Status PlacePivot(TransactionSpec& spec, const std::vector<BranchIndex>& order) 
   std::vector<bool> follows(spec.branches.size(), false);
   for (const BranchIndex i : order) {
     const auto& after = spec.branches[i].after;
-    follows[i] = std::any_of(after.begin(), after.end(), [&](BranchIndex a) { return a == pivot || follows[a]; });
+    follows[i] = std::any_of(after.begin(), after.end(),
+                             [&](BranchIndex a) { return a == pivot || follows[a]; });
     if (follows[i] && spec.branches[i].protocol != Protocol::kSaga) {
       return InvalidArgument("branches[" + std::to_string(i) + "] comes after the pivot but is a " +
-                             std::string(Name(spec.branches[i].protocol)) + " branch: only SAGA steps may");
+                             std::string(Name(spec.branches[i].protocol)) +
+                             " branch: only SAGA steps may");
     }
   }
   auto& after = spec.branches[pivot].after;
@@ -197,17 +222,20 @@ Status Normalise(TransactionSpec& spec) {
   Status status = CheckGid(spec.gid);
   if (!status.ok()) return status;
   if (spec.open && !spec.branches.empty()) {
-    return InvalidArgument("branches must be empty for Begin: add them with ExecuteBranch, or use Submit");
+    return InvalidArgument(
+        "branches must be empty for Begin: add them with ExecuteBranch, or use Submit");
   }
-  if (!spec.open && spec.branches.empty()) return InvalidArgument("branches is empty: a transaction needs at least one");
+  if (!spec.open && spec.branches.empty())
+    return InvalidArgument("branches is empty: a transaction needs at least one");
   if (spec.branches.size() > limits::kMaxBranchesCount) {
-    return InvalidArgument("branches has " + std::to_string(spec.branches.size()) + " entries, the limit is " +
-                           std::to_string(limits::kMaxBranchesCount));
+    return InvalidArgument("branches has " + std::to_string(spec.branches.size()) +
+                           " entries, the limit is " + std::to_string(limits::kMaxBranchesCount));
   }
   status = CheckRange(spec.deadline.count(), limits::kMaxDeadlineMs, "deadline_ms");
   if (!status.ok()) return status;
   if (spec.deadline.count() == 0) spec.deadline = Millis(limits::kDefaultDeadlineMs);
-  status = CheckPairs(spec.labels, "labels", limits::kMaxLabelsCount, limits::kMaxLabelKeyBytes, limits::kMaxLabelValueBytes);
+  status = CheckPairs(spec.labels, "labels", limits::kMaxLabelsCount, limits::kMaxLabelKeyBytes,
+                      limits::kMaxLabelValueBytes);
   if (!status.ok()) return status;
 
   std::size_t bytes = 0;
@@ -219,7 +247,8 @@ Status Normalise(TransactionSpec& spec) {
     bytes += BytesOf(branch);
   }
   if (bytes > limits::kMaxTransactionBytes) {
-    return InvalidArgument("payloads and headers have " + std::to_string(bytes) + " bytes together, the limit is " +
+    return InvalidArgument("payloads and headers have " + std::to_string(bytes) +
+                           " bytes together, the limit is " +
                            std::to_string(limits::kMaxTransactionBytes));
   }
   status = ResolveAfter(spec);
@@ -234,28 +263,34 @@ Status Normalise(TransactionSpec& spec) {
 Status NormaliseAdded(BranchSpec& branch, const Transaction& transaction) {
   const auto& existing = transaction.spec().branches;
   if (existing.size() >= limits::kMaxBranchesCount) {
-    return InvalidArgument("the transaction has " + std::to_string(existing.size()) + " branches, the limit is " +
-                           std::to_string(limits::kMaxBranchesCount));
+    return InvalidArgument("the transaction has " + std::to_string(existing.size()) +
+                           " branches, the limit is " + std::to_string(limits::kMaxBranchesCount));
   }
   if (branch.id.empty()) branch.id = std::to_string(existing.size() + 1);
   Status status = NormaliseAlone(branch, "branch");
   if (!status.ok()) return status;
-  if (branch.pivot) return InvalidArgument("branch.pivot is set: an open transaction is committed by its initiator, not by a pivot");
+  if (branch.pivot)
+    return InvalidArgument(
+        "branch.pivot is set: an open transaction is committed by its initiator, not by a pivot");
   std::size_t bytes = BytesOf(branch);
   for (const BranchSpec& other : existing) bytes += BytesOf(other);
   if (bytes > limits::kMaxTransactionBytes) {
-    return InvalidArgument("payloads and headers have " + std::to_string(bytes) + " bytes together, the limit is " +
+    return InvalidArgument("payloads and headers have " + std::to_string(bytes) +
+                           " bytes together, the limit is " +
                            std::to_string(limits::kMaxTransactionBytes));
   }
   branch.after.clear();
   for (const std::string& id : branch.after_ids) {
     const std::size_t index = transaction.FindBranch(id);
-    if (index == existing.size()) return InvalidArgument("branch.after names " + Shown(id) + ", which is no branch of this transaction");
+    if (index == existing.size())
+      return InvalidArgument("branch.after names " + Shown(id) +
+                             ", which is no branch of this transaction");
     branch.after.push_back(static_cast<BranchIndex>(index));
   }
   // A Saga step follows the Saga steps before it: its compensation comes first.
   for (BranchIndex i = 0; branch.after_ids.empty() && i < existing.size(); ++i) {
-    if (Rules(branch.protocol).undo_in_reverse && Rules(existing[i].protocol).undo_in_reverse) branch.after.push_back(i);
+    if (Rules(branch.protocol).undo_in_reverse && Rules(existing[i].protocol).undo_in_reverse)
+      branch.after.push_back(i);
   }
   branch.after_ids.clear();
   return OkStatus();

@@ -43,13 +43,15 @@ void Transaction::On(const Begin&, const Now& now, Step& step) {
 
 void Transaction::On(const AddBranch& event, const Now& now, Step& step) {
   if (sealed_ || phase_ != Phase::kActive) {
-    step.status = FailedPrecondition("transaction " + spec_.gid + " takes no more branches: it is " +
-                                     (phase_ == Phase::kActive ? "closed by Commit" : std::string(Name(phase_))));
+    step.status = FailedPrecondition(
+        "transaction " + spec_.gid + " takes no more branches: it is " +
+        (phase_ == Phase::kActive ? "closed by Commit" : std::string(Name(phase_))));
     return;
   }
   if (now.mono >= deadline_ && !suspended_) {
     On(Tick{}, now, step);
-    step.status = FailedPrecondition("the deadline of transaction " + spec_.gid + " has passed: it is being aborted");
+    step.status = FailedPrecondition("the deadline of transaction " + spec_.gid +
+                                     " has passed: it is being aborted");
     return;
   }
   spec_.branches.push_back(event.spec);
@@ -67,7 +69,8 @@ void Transaction::On(const Seal&, const Now& now, Step& step) {
   if (sealed_) return;  // said before: same answer
   if (now.mono >= deadline_ && !suspended_) {
     On(Tick{}, now, step);
-    step.status = FailedPrecondition("the deadline of transaction " + spec_.gid + " passed before Commit: it is being aborted");
+    step.status = FailedPrecondition("the deadline of transaction " + spec_.gid +
+                                     " passed before Commit: it is being aborted");
     return;
   }
   sealed_ = true;
@@ -86,8 +89,13 @@ void Transaction::On(const Tick&, const Now& now, Step& step) {
     const Millis timeout = spec_.branches[i].attempt_timeout;
     if (branch.in_flight && now.mono - branch.sent_at >= timeout) {
       Failed(i,
-             Answered{i, Due(i), branch.attempts, AttemptResult::kUnknown, {},
-                      "no answer within " + std::to_string(timeout.count()) + " ms", Millis(0)},
+             Answered{i,
+                      Due(i),
+                      branch.attempts,
+                      AttemptResult::kUnknown,
+                      {},
+                      "no answer within " + std::to_string(timeout.count()) + " ms",
+                      Millis(0)},
              now, step);
     }
   }
@@ -121,14 +129,16 @@ void Transaction::SendWhatIsDue(const Now& now, Step& step) {
 void Transaction::On(const Recover&, const Now& now, Step& step) {
   ++recoveries_;
   Require(step, Record::kLazy, false);
-  const Millis left = std::clamp(std::chrono::duration_cast<Millis>(deadline_at_ - now.wall), Millis(0), spec_.deadline);
+  const Millis left = std::clamp(std::chrono::duration_cast<Millis>(deadline_at_ - now.wall),
+                                 Millis(0), spec_.deadline);
   deadline_ = now.mono + left;
 
   bool resumable = true;
   for (BranchIndex i = 0; i < branches_.size(); ++i) {
     Branch& branch = branches_[i];
     resumable = resumable && Rules(spec_.branches[i].protocol).resume_undecided;
-    if (branch.in_flight) branch.history.Close(AttemptResult::kUnknown, Micros(0), "the coordinator restarted");
+    if (branch.in_flight)
+      branch.history.Close(AttemptResult::kUnknown, Micros(0), "the coordinator restarted");
     branch.in_flight = false;
     branch.next_attempt = kNever;
     if (Due(i) == Operation::kNone) continue;
@@ -145,9 +155,12 @@ void Transaction::On(const Recover&, const Now& now, Step& step) {
 
 // ---- People ------------------------------------------------------------------------------------------------------------
 
-void Transaction::Intervene(std::string verb, std::string branch_id, const Actor& actor, const Now& now, Step& step) {
-  if (interventions_.size() == limits::kMaxInterventionsKeptCount) interventions_.erase(interventions_.begin());
-  interventions_.push_back(Intervention{now.wall, std::move(verb), std::move(branch_id), actor.who, actor.reason});
+void Transaction::Intervene(std::string verb, std::string branch_id, const Actor& actor,
+                            const Now& now, Step& step) {
+  if (interventions_.size() == limits::kMaxInterventionsKeptCount)
+    interventions_.erase(interventions_.begin());
+  interventions_.push_back(
+      Intervention{now.wall, std::move(verb), std::move(branch_id), actor.who, actor.reason});
   Require(step, Record::kProgress, true);
   step.effects.push_back(Announce{Milestone::kIntervened});
 }
@@ -163,8 +176,10 @@ void Transaction::On(const Abort& event, const Now& now, Step& step) {
                                      " is on its way: only its own answer can abort it now");
     return;
   }
-  std::string reason = event.by_operator ? "aborted by " + (event.actor.who.empty() ? "an operator" : event.actor.who)
-                                         : std::string("rolled back by its initiator");
+  std::string reason =
+      event.by_operator
+          ? "aborted by " + (event.actor.who.empty() ? "an operator" : event.actor.who)
+          : std::string("rolled back by its initiator");
   if (!event.actor.reason.empty()) reason += ": " + event.actor.reason;
   if (event.by_operator) Intervene("abort", {}, event.actor, now, step);
   GiveUp(std::move(reason), now, step);
@@ -193,7 +208,8 @@ void Transaction::On(const Resume& event, const Now& now, Step& step) {
 
 void Transaction::On(const RetryNow& event, const Now& now, Step& step) {
   if (finished()) {
-    step.status = FailedPrecondition("transaction " + spec_.gid + " is finished: there is nothing to retry");
+    step.status =
+        FailedPrecondition("transaction " + spec_.gid + " is finished: there is nothing to retry");
     return;
   }
   if (suspended_) {
@@ -210,8 +226,8 @@ void Transaction::On(const RetryNow& event, const Now& now, Step& step) {
 void Transaction::On(const ServiceAppeared& event, const Now& now, Step& step) {
   for (BranchIndex i = 0; i < branches_.size(); ++i) {
     Branch& branch = branches_[i];
-    if (spec_.branches[i].service == event.service && !branch.in_flight && branch.next_attempt != kNever &&
-        branch.not_sent > 0) {
+    if (spec_.branches[i].service == event.service && !branch.in_flight &&
+        branch.next_attempt != kNever && branch.not_sent > 0) {
       branch.next_attempt = now.mono;
     }
   }
@@ -223,9 +239,11 @@ void Transaction::On(const Resolve& event, const Now& now, Step& step) {
   Branch& branch = branches_[event.branch];
   const std::string& id = spec_.branches[event.branch].id;
   const bool after_pivot = branch.state == BranchState::kExecuting && phase_ == Phase::kCommitting;
-  if (branch.state != BranchState::kFinishing && branch.state != BranchState::kUndoing && !after_pivot) {
-    step.status = FailedPrecondition("branch " + id + " is " + std::string(Name(branch.state)) +
-                                     ": only a branch that is being committed or undone can be resolved by hand");
+  if (branch.state != BranchState::kFinishing && branch.state != BranchState::kUndoing &&
+      !after_pivot) {
+    step.status = FailedPrecondition(
+        "branch " + id + " is " + std::string(Name(branch.state)) +
+        ": only a branch that is being committed or undone can be resolved by hand");
     return;
   }
   Intervene("resolve " + std::string(Name(event.resolution)), id, event.actor, now, step);
@@ -262,7 +280,8 @@ void Transaction::StartReadyBranches(const Now& now, Step& step) {
     if (branches_[i].state != BranchState::kWaiting || !AfterIsMet(i)) continue;
     // What it comes after is durable before it starts; and that it has started is durable, if it decides.
     if (!spec_.branches[i].after.empty()) Require(step, Record::kProgress, true);
-    const bool alone = sealed_ && branches_.size() == 1 && spec_.branches[i].protocol == Protocol::kTwoPhase;
+    const bool alone =
+        sealed_ && branches_.size() == 1 && spec_.branches[i].protocol == Protocol::kTwoPhase;
     branches_[i].one_phase = alone && decision_ == Decision::kNone;
     StartOperation(i, BranchState::kExecuting, now, step);
   }
@@ -309,7 +328,9 @@ void Transaction::ContinueUndoing(const Now& now, Step& step) {
 
 void Transaction::FinishIfAllFinal(const Now& now, Step& step) {
   if (decision_ == Decision::kNone || finished()) return;
-  if (!std::all_of(branches_.begin(), branches_.end(), [](const Branch& b) { return IsFinal(b.state); })) return;
+  if (!std::all_of(branches_.begin(), branches_.end(),
+                   [](const Branch& b) { return IsFinal(b.state); }))
+    return;
   phase_ = Phase::kFinished;
   finished_at_ = now.wall;
   suspended_ = false;
@@ -321,16 +342,19 @@ bool Transaction::GivingUpIsPossible() const {
   for (BranchIndex i = 0; i < branches_.size(); ++i) {
     const Branch& branch = branches_[i];
     if (!spec_.branches[i].pivot) continue;
-    if (branch.state == BranchState::kExecuting && (branch.maybe_sent || branch.in_flight)) return false;
+    if (branch.state == BranchState::kExecuting && (branch.maybe_sent || branch.in_flight))
+      return false;
   }
   // A one-phase branch that is being asked cannot be given up twice.
-  return !(branches_.size() == 1 && branches_[0].one_phase && branches_[0].state == BranchState::kUndoing);
+  return !(branches_.size() == 1 && branches_[0].one_phase &&
+           branches_[0].state == BranchState::kUndoing);
 }
 
 void Transaction::GiveUp(std::string reason, const Now& now, Step& step) {
   if (decision_ != Decision::kNone || !GivingUpIsPossible()) return;
   abort_reason_ = std::move(reason);
-  const bool in_doubt = branches_.size() == 1 && branches_[0].one_phase && branches_[0].state == BranchState::kExecuting &&
+  const bool in_doubt = branches_.size() == 1 && branches_[0].one_phase &&
+                        branches_[0].state == BranchState::kExecuting &&
                         (branches_[0].maybe_sent || branches_[0].in_flight);
   if (!in_doubt) {
     Decide(Decision::kAbort, now, step);
@@ -363,7 +387,8 @@ void Transaction::Dispatch(BranchIndex i, const Now& now, Step& step) {
   const Operation operation = Due(i);
   ASSENT_CHECK(operation != Operation::kNone && !branch.in_flight);
   // A pivot decides: that it is on its way must outlive us, or recovery would abort behind its back.
-  if (spec_.branches[i].pivot && operation == Rules(spec_.branches[i].protocol).forward && branch.attempts == 0) {
+  if (spec_.branches[i].pivot && operation == Rules(spec_.branches[i].protocol).forward &&
+      branch.attempts == 0) {
     Require(step, Record::kProgress, true);
   }
   ++branch.attempts;
@@ -371,7 +396,8 @@ void Transaction::Dispatch(BranchIndex i, const Now& now, Step& step) {
   branch.sent_at = now.mono;
   branch.next_attempt = kNever;
   branch.history.Open(operation, branch.attempts, now.wall);
-  step.effects.push_back(Send{i, operation, branch.attempts, branch.one_phase && operation == Operation::kPrepare});
+  step.effects.push_back(
+      Send{i, operation, branch.attempts, branch.one_phase && operation == Operation::kPrepare});
 }
 
 // ---- Looking ----------------------------------------------------------------------------------------------------------
@@ -389,8 +415,8 @@ bool Transaction::AfterIsMet(BranchIndex i) const {
   const auto& after = spec_.branches[i].after;
   return std::all_of(after.begin(), after.end(), [&](BranchIndex a) {
     const BranchState state = branches_[a].state;
-    return state == BranchState::kExecuted || state == BranchState::kReadOnly || state == BranchState::kDone ||
-           state == BranchState::kFinishing;
+    return state == BranchState::kExecuted || state == BranchState::kReadOnly ||
+           state == BranchState::kDone || state == BranchState::kFinishing;
   });
 }
 
@@ -398,7 +424,8 @@ bool Transaction::UndoIsReady(BranchIndex i) const {
   if (!Rules(spec_.branches[i].protocol).undo_in_reverse) return true;
   for (BranchIndex j = 0; j < branches_.size(); ++j) {
     const auto& after = spec_.branches[j].after;
-    if (!IsFinal(branches_[j].state) && std::find(after.begin(), after.end(), i) != after.end()) return false;
+    if (!IsFinal(branches_[j].state) && std::find(after.begin(), after.end(), i) != after.end())
+      return false;
   }
   return true;
 }
@@ -415,7 +442,8 @@ Outcome Transaction::outcome() const {
 }
 
 bool Transaction::needs_operator() const {
-  return std::any_of(branches_.begin(), branches_.end(), [](const Branch& b) { return b.needs_operator; });
+  return std::any_of(branches_.begin(), branches_.end(),
+                     [](const Branch& b) { return b.needs_operator; });
 }
 
 std::size_t Transaction::FindBranch(std::string_view id) const {

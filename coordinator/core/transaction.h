@@ -75,8 +75,8 @@ struct Resolve {
   Decision resolution = Decision::kNone;
 };
 
-using Event = std::variant<Begin, Recover, AddBranch, Seal, Answered, Tick, Abort, Suspend, Resume, RetryNow,
-                           ServiceAppeared, Resolve>;
+using Event = std::variant<Begin, Recover, AddBranch, Seal, Answered, Tick, Abort, Suspend, Resume,
+                           RetryNow, ServiceAppeared, Resolve>;
 
 // ---- Steps: what must be durable, and what may be done then -----------------------------------------------------------
 
@@ -227,7 +227,8 @@ class Transaction {
   void Dispatch(BranchIndex i, const Now& now, Step& step);
   void CloseAttempt(BranchIndex i, AttemptResult result, std::string error, const Now& now);
   void SendWhatIsDue(const Now& now, Step& step);
-  void Intervene(std::string verb, std::string branch_id, const Actor& actor, const Now& now, Step& step);
+  void Intervene(std::string verb, std::string branch_id, const Actor& actor, const Now& now,
+                 Step& step);
   bool MayBeSent(BranchIndex i) const;
   bool AfterIsMet(BranchIndex i) const;
   bool UndoIsReady(BranchIndex i) const;

@@ -16,7 +16,9 @@ constexpr bool IsForward(BranchState state) { return state == BranchState::kExec
 void Transaction::On(const Answered& event, const Now& now, Step& step) {
   // Of another operation than the due one, or of a branch that has been settled: late, duplicate or a lie. Nothing
   // rests on it, whichever it is.
-  if (event.branch >= branches_.size() || event.operation == Operation::kNone || event.operation != Due(event.branch)) return;
+  if (event.branch >= branches_.size() || event.operation == Operation::kNone ||
+      event.operation != Due(event.branch))
+    return;
   Branch& branch = branches_[event.branch];
   if (branch.attempts == 0) return;  // due, but never asked
 
@@ -27,7 +29,8 @@ void Transaction::On(const Answered& event, const Now& now, Step& step) {
       if (read_only && event.operation != Operation::kPrepare) {
         Answered unknown = event;
         unknown.result = AttemptResult::kUnknown;
-        unknown.reason = "answered read-only to " + std::string(Name(event.operation)) + ", which only PREPARE may be";
+        unknown.reason = "answered read-only to " + std::string(Name(event.operation)) +
+                         ", which only PREPARE may be";
         Failed(event.branch, unknown, now, step);
         break;
       }
@@ -41,7 +44,8 @@ void Transaction::On(const Answered& event, const Now& now, Step& step) {
         if (phase_ == Phase::kActive) {
           SettleOnePhase(event.branch, /*committed=*/false, now, step);
         } else {
-          Move(event.branch, branch.state == BranchState::kFinishing ? BranchState::kDone : BranchState::kUndone);
+          Move(event.branch,
+               branch.state == BranchState::kFinishing ? BranchState::kDone : BranchState::kUndone);
         }
       }
       break;
@@ -102,7 +106,8 @@ void Transaction::ForwardRefused(BranchIndex i, const Answered& event, const Now
 }
 
 // The decision stands; the participant says it cannot follow. A person has to look, and it is asked on and on.
-void Transaction::FinishingRefused(BranchIndex i, const Answered& event, const Now& now, Step& step) {
+void Transaction::FinishingRefused(BranchIndex i, const Answered& event, const Now& now,
+                                   Step& step) {
   branches_[i].needs_operator = true;
   branches_[i].hazard = branches_[i].hazard || branches_[i].state == BranchState::kFinishing;
   Failed(i, event, now, step);
@@ -141,18 +146,23 @@ void Transaction::Failed(BranchIndex i, const Answered& event, const Now& now, S
   }
   const std::uint32_t failures = branch.attempts - branch.not_sent;
   if (branch.state == BranchState::kExecuting && phase_ == Phase::kActive) {
-    if (spec.retry.max_attempts != 0 && failures >= spec.retry.max_attempts && GivingUpIsPossible()) {
-      GiveUp(BranchLabel(i) + " failed " + std::to_string(failures) + " times, last: " + event.reason, now, step);
+    if (spec.retry.max_attempts != 0 && failures >= spec.retry.max_attempts &&
+        GivingUpIsPossible()) {
+      GiveUp(
+          BranchLabel(i) + " failed " + std::to_string(failures) + " times, last: " + event.reason,
+          now, step);
       return;
     }
   } else if (branch.attempts >= kAttemptsBeforeAttentionCount) {
     branch.needs_operator = true;
   }
-  const Micros wait = std::max<Micros>(Backoff(spec.retry, branch.attempts, now.entropy), event.retry_after);
+  const Micros wait =
+      std::max<Micros>(Backoff(spec.retry, branch.attempts, now.entropy), event.retry_after);
   branch.next_attempt = now.mono + wait;
 }
 
-void Transaction::CloseAttempt(BranchIndex i, AttemptResult result, std::string error, const Now& now) {
+void Transaction::CloseAttempt(BranchIndex i, AttemptResult result, std::string error,
+                               const Now& now) {
   Branch& branch = branches_[i];
   if (!branch.in_flight) return;
   branch.in_flight = false;

@@ -47,7 +47,13 @@ enum class Operation : std::uint8_t {
 enum class Decision : std::uint8_t { kNone = 0, kCommit = 1, kAbort = 2 };
 
 // What the initiator is told. kMixed and kHazard name trouble; the branches say where.
-enum class Outcome : std::uint8_t { kNone = 0, kCommitted = 1, kAborted = 2, kMixed = 3, kHazard = 4 };
+enum class Outcome : std::uint8_t {
+  kNone = 0,
+  kCommitted = 1,
+  kAborted = 2,
+  kMixed = 3,
+  kHazard = 4
+};
 
 // Where a transaction stands.
 //
@@ -71,12 +77,12 @@ enum class BranchState : std::uint8_t {
 
 enum class Ordering : std::uint8_t { kDefault = 0, kSequential = 1, kDeclared = 2 };
 
-std::string_view Name(Protocol protocol);     // "2pc"
-std::string_view Name(Operation operation);   // "PREPARE"
-std::string_view Name(Decision decision);     // "commit"
-std::string_view Name(Outcome outcome);       // "COMMITTED"
-std::string_view Name(Phase phase);           // "ACTIVE"
-std::string_view Name(BranchState state);     // "EXECUTED"
+std::string_view Name(Protocol protocol);    // "2pc"
+std::string_view Name(Operation operation);  // "PREPARE"
+std::string_view Name(Decision decision);    // "commit"
+std::string_view Name(Outcome outcome);      // "COMMITTED"
+std::string_view Name(Phase phase);          // "ACTIVE"
+std::string_view Name(BranchState state);    // "EXECUTED"
 
 using StringPairs = std::vector<std::pair<std::string, std::string>>;
 

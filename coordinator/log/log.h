@@ -74,8 +74,8 @@ struct RefusedEntry {
 //   kUnavailable        the log was closed or is poisoned: nothing of this batch was written
 struct AppendResult {
   Status status;
-  std::uint64_t position = 0;         // of this batch; dense, from 1 in each life
-  std::int64_t durable_unix_ms = 0;   // when the commit returned
+  std::uint64_t position = 0;        // of this batch; dense, from 1 in each life
+  std::int64_t durable_unix_ms = 0;  // when the commit returned
   std::vector<RefusedEntry> refused;
 };
 

@@ -15,7 +15,8 @@ inline constexpr std::size_t kMaxActionNameBytes = 128;
 inline constexpr std::size_t kMaxReasonBytes = 1024;  // longer ones are cut, never refused
 inline constexpr std::size_t kMaxPayloadBytes = 1024 * 1024;
 inline constexpr std::size_t kMaxResultBytes = 256 * 1024;
-inline constexpr std::size_t kMaxTransactionBytes = 3 * 1024 * 1024;  // all payloads and headers together
+inline constexpr std::size_t kMaxTransactionBytes =
+    3 * 1024 * 1024;  // all payloads and headers together
 
 inline constexpr std::size_t kMaxBranchesCount = 128;
 inline constexpr std::size_t kMaxLabelsCount = 16;

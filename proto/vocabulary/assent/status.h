@@ -32,9 +32,10 @@ enum class Code : std::uint8_t {
   kOutOfRange = 11,         // a page token or position that no longer exists
   kUnimplemented = 12,
   kInternal = 13,
-  kUnavailable = 14,     // certainly not done: safe to try again
-  kDataLoss = 15,        // stored bytes are damaged; nothing may be concluded from them
-  kUnknownOutcome = 32,  // may or may not have been done: ask again with the same identity, never guess
+  kUnavailable = 14,  // certainly not done: safe to try again
+  kDataLoss = 15,     // stored bytes are damaged; nothing may be concluded from them
+  kUnknownOutcome =
+      32,  // may or may not have been done: ask again with the same identity, never guess
 };
 
 // The name of a code as it appears in logs and in output, e.g. "FAILED_PRECONDITION".
@@ -83,9 +84,13 @@ class [[nodiscard]] Status {
 };
 
 inline Status OkStatus() { return {}; }
-inline Status InvalidArgument(std::string message) { return {Code::kInvalidArgument, std::move(message)}; }
+inline Status InvalidArgument(std::string message) {
+  return {Code::kInvalidArgument, std::move(message)};
+}
 inline Status NotFound(std::string message) { return {Code::kNotFound, std::move(message)}; }
-inline Status AlreadyExists(std::string message) { return {Code::kAlreadyExists, std::move(message)}; }
+inline Status AlreadyExists(std::string message) {
+  return {Code::kAlreadyExists, std::move(message)};
+}
 inline Status ResourceExhausted(std::string message) {
   return {Code::kResourceExhausted, std::move(message)};
 }
@@ -93,7 +98,9 @@ inline Status FailedPrecondition(std::string message) {
   return {Code::kFailedPrecondition, std::move(message)};
 }
 inline Status Unavailable(std::string message) { return {Code::kUnavailable, std::move(message)}; }
-inline Status UnknownOutcome(std::string message) { return {Code::kUnknownOutcome, std::move(message)}; }
+inline Status UnknownOutcome(std::string message) {
+  return {Code::kUnknownOutcome, std::move(message)};
+}
 inline Status DataLoss(std::string message) { return {Code::kDataLoss, std::move(message)}; }
 inline Status Internal(std::string message) { return {Code::kInternal, std::move(message)}; }
 
@@ -104,16 +111,17 @@ inline Status Internal(std::string message) { return {Code::kInternal, std::move
 }
 
 // An assertion that stays on in release builds.
-#define ASSENT_CHECK(condition)                                                  \
-  do {                                                                           \
-    if (!(condition)) ::assent::CheckFailed(__FILE__, __LINE__, #condition);     \
+#define ASSENT_CHECK(condition)                                              \
+  do {                                                                       \
+    if (!(condition)) ::assent::CheckFailed(__FILE__, __LINE__, #condition); \
   } while (false)
 
 // A T, or the Status that says why there is none. Reading the value of a failed Result ends the process.
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : held_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit on purpose
+  Result(T value)
+      : held_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit on purpose
   Result(Status status) : held_(std::in_place_index<1>, std::move(status)) {  // NOLINT: likewise
     ASSENT_CHECK(!std::get<1>(held_).ok());
   }
