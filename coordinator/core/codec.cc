@@ -227,6 +227,7 @@ std::string Codec::EncodeState(const Transaction& t) {
   out.I64(t.deadline_at_.time_since_epoch().count());
   out.I64(t.decided_at_.time_since_epoch().count());
   out.I64(t.finished_at_.time_since_epoch().count());
+  out.U64(t.began_epoch_);
   out.U64(t.recoveries_);
   out.U64(t.branches_.size() - t.initial_branches_);
   for (std::size_t i = t.initial_branches_; i < t.branches_.size(); ++i)
@@ -259,6 +260,7 @@ Result<Transaction> Codec::Decode(std::string gid, std::string_view spec_bytes,
   t.deadline_at_ = WallTime(Millis(in.I64()));
   t.decided_at_ = WallTime(Millis(in.I64()));
   t.finished_at_ = WallTime(Millis(in.I64()));
+  t.began_epoch_ = in.U64();
   t.recoveries_ = static_cast<std::uint32_t>(in.Bounded(UINT32_MAX));
   const std::uint64_t added = in.Bounded(limits::kMaxBranchesCount - t.initial_branches_);
   for (std::uint64_t i = 0; in.ok() && i < added; ++i)

@@ -32,7 +32,8 @@ void Require(Step& step, Record record, bool gating) {
 
 // ---- Beginning, growing, closing ----------------------------------------------------------------------------------------
 
-void Transaction::On(const Begin&, const Now& now, Step& step) {
+void Transaction::On(const Begin& event, const Now& now, Step& step) {
+  began_epoch_ = event.epoch;
   began_at_ = now.wall;
   deadline_at_ = now.wall + spec_.deadline;
   deadline_ = now.mono + spec_.deadline;

@@ -24,7 +24,10 @@ namespace assent::core {
 // ---- Events: what happens to a transaction ------------------------------------------------------------------------
 
 // First event of every transaction.
-struct Begin {};
+struct Begin {
+  // The life of the coordinator in which the transaction began; part of its identity for participants.
+  std::uint64_t epoch = 0;
+};
 // First event after a restart, on a transaction decoded from the log.
 struct Recover {};
 // One more branch, normalised (spec.h). Open transactions only.
@@ -182,6 +185,7 @@ class Transaction {
   WallTime deadline_at() const { return deadline_at_; }
   WallTime decided_at() const { return decided_at_; }
   WallTime finished_at() const { return finished_at_; }
+  std::uint64_t began_epoch() const { return began_epoch_; }
   std::uint32_t recoveries() const { return recoveries_; }
   const std::vector<Intervention>& interventions() const { return interventions_; }
   // Branches that were part of the spec from the beginning; the rest were added one by one.
@@ -192,7 +196,7 @@ class Transaction {
  private:
   friend class Codec;
 
-  void On(const Begin&, const Now& now, Step& step);
+  void On(const Begin& event, const Now& now, Step& step);
   void On(const Recover&, const Now& now, Step& step);
   void On(const AddBranch& event, const Now& now, Step& step);
   void On(const Seal&, const Now& now, Step& step);
@@ -249,6 +253,7 @@ class Transaction {
   WallTime decided_at_{};
   WallTime finished_at_{};
   MonoTime deadline_ = kNever;
+  std::uint64_t began_epoch_ = 0;
   std::uint32_t recoveries_ = 0;
   std::vector<Intervention> interventions_;
 };
