@@ -120,9 +120,9 @@ inline Status Internal(std::string message) { return {Code::kInternal, std::move
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value)
-      : held_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit on purpose
-  Result(Status status) : held_(std::in_place_index<1>, std::move(status)) {  // NOLINT: likewise
+  // Both implicit on purpose: `return value;` and `return status;`.
+  Result(T value) : held_(std::in_place_index<0>, std::move(value)) {}        // NOLINT
+  Result(Status status) : held_(std::in_place_index<1>, std::move(status)) {  // NOLINT
     ASSENT_CHECK(!std::get<1>(held_).ok());
   }
 
