@@ -9,6 +9,8 @@
 #include <assent/status.h>
 #include <assent/transaction.h>
 
+#include "participant-sdk/src/seed.h"
+
 namespace assent {
 namespace {
 
@@ -42,4 +44,13 @@ std::string NewGid() {
   return gid;
 }
 
+namespace internal {
+
+std::uint64_t RandomSeed() {
+  std::uint64_t seed = 0;
+  ASSENT_CHECK(getrandom(&seed, sizeof seed, 0) == sizeof seed);
+  return seed;
+}
+
+}  // namespace internal
 }  // namespace assent

@@ -1,0 +1,73 @@
+#include "participant-sdk/src/retry.h"
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+
+namespace assent::internal {
+
+Meaning MeaningOf(const Attempt& attempt) {
+  switch (attempt.status.code()) {
+    case Code::kOk:
+    case Code::kInvalidArgument:
+    case Code::kNotFound:
+    case Code::kAlreadyExists:
+    case Code::kPermissionDenied:
+    case Code::kFailedPrecondition:
+    case Code::kOutOfRange:
+    case Code::kUnimplemented:
+    case Code::kDataLoss: return Meaning::kAnswer;
+    case Code::kResourceExhausted: return Meaning::kNotDone;
+    // A daemon that says so has begun nothing, but a connection that breaks says it too.
+    case Code::kUnavailable: return attempt.contacted ? Meaning::kMaybeDone : Meaning::kNotDone;
+    case Code::kDeadlineExceeded: return Meaning::kOutOfTime;
+    case Code::kCancelled:
+    case Code::kAborted:
+    case Code::kInternal:
+    case Code::kUnknownOutcome: return Meaning::kMaybeDone;
+  }
+  return Meaning::kMaybeDone;
+}
+
+Status GiveUp(const std::string& what, bool maybe_done, const Status& last) {
+  if (maybe_done) {
+    return UnknownOutcome(
+        what + " may or may not have been done; ask again with the same gid. Last error: " +
+        last.ToString());
+  }
+  if (last.code() == Code::kResourceExhausted) {
+    return ResourceExhausted(what + " was not done: " + last.message());
+  }
+  return Unavailable(what + " was not done: " + last.ToString());
+}
+
+Status Retry(const RetryParams& params, const std::function<Attempt()>& attempt) {
+  Backoff backoff(params.policy.initial_backoff, params.policy.max_backoff, params.seed);
+  bool maybe_done = false;
+  std::optional<SteadyTime> failing_since;
+  while (true) {
+    const Attempt last = attempt();
+    const Meaning meaning = MeaningOf(last);
+    if (meaning == Meaning::kAnswer) return last.status;
+    maybe_done = maybe_done || meaning == Meaning::kMaybeDone ||
+                 (meaning == Meaning::kOutOfTime && last.contacted);
+
+    const SteadyTime now = params.now();
+    if (!failing_since) failing_since = now;
+    const auto wait = std::max(backoff.Next(), last.retry_after);
+    const SteadyTime end = std::min(params.deadline, *failing_since + params.policy.give_up_after);
+    if (meaning != Meaning::kOutOfTime && now + wait < end) {
+      params.sleep(wait);
+      continue;
+    }
+    if (params.read_only && (meaning == Meaning::kOutOfTime || maybe_done)) {
+      return {Code::kDeadlineExceeded,
+              params.what + " got no answer in time: " + last.status.ToString()};
+    }
+    return GiveUp(params.what, maybe_done, last.status);
+  }
+}
+
+}  // namespace assent::internal
