@@ -36,8 +36,8 @@ constexpr milliseconds kMaxRetryAfter{60'000};
 SteadyTime Now() { return std::chrono::steady_clock::now(); }
 
 void ReallySleep(milliseconds wait) {
-  std::this_thread::sleep_for(wait);
-}  // tidy: allow(sleep) a backoff is a wait
+  std::this_thread::sleep_for(wait);  // tidy: allow(sleep) a backoff is a wait for the clock
+}
 
 milliseconds RetryAfterOf(const grpc::ClientContext& context) {
   const auto& trailers = context.GetServerTrailingMetadata();

@@ -14,7 +14,8 @@
 namespace assent {
 namespace {
 
-using namespace std::chrono_literals;
+using std::chrono_literals::operator""ms;
+using std::chrono_literals::operator""s;
 using testing::FakeCoordinator;
 using ::testing::HasSubstr;
 using testing::Script;
