@@ -1,0 +1,243 @@
+// assent-demo: a shop of three services and a coordinator, through good days and bad ones, in every protocol.
+//
+// Two processes: the outer one owns the directory and outlives the inner one, whatever that ends of; the inner one tells
+// the stories, and its children (coordinator, services) die with it. So an interrupted demo leaves nothing behind.
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <regex>
+#include <string>
+#include <unistd.h>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "examples/order/driver/books.h"
+#include "examples/order/driver/shop.h"
+#include "examples/order/driver/story.h"
+#include "examples/order/driver/teller.h"
+
+namespace demo {
+namespace {
+
+constexpr std::int64_t kCoinsApiece = 30;
+// The transaction whose timeline is printed at the end, if it was told.
+constexpr const char* kShown = "tcc-no-funds";
+
+struct Flags {
+  std::string only;
+  std::string broken;
+  std::string keep;
+};
+
+class Demo {
+ public:
+  Demo(const Flags& flags, const std::string& directory, const std::string& programs)
+      : flags_(flags), shop_(directory, programs, flags.broken) {}
+
+  // The exit code.
+  int Run() {
+    if (const assent::Status opened = shop_.Open(); !opened.ok()) {
+      teller_.Bad("The shop does not open: " + opened.ToString());
+      return 1;
+    }
+    const assent::Result<Books> opening = shop_.ReadBooks();
+    if (!opening.ok()) {
+      teller_.Bad("The opening books cannot be read: " + opening.status().ToString());
+      return 1;
+    }
+    teller_.Print("A coordinator at " + shop_.endpoint() +
+                  ", and the services order, inventory and payment, each with a database of its "
+                  "own, in " +
+                  shop_.directory() + ".");
+    for (const Style style : kStyles) {
+      bool told = false;
+      for (const Story& story : Stories()) {
+        const std::string name = std::string(Name(style)) + "-" + story.name;
+        if (!Wanted(name)) continue;
+        if (!told) teller_.Chapter(Title(style));
+        told = true;
+        Tell(style, story, name);
+      }
+    }
+    if (count_ == 0) {
+      teller_.Bad("No scenario matches '" + flags_.only + "'.");
+      return 2;
+    }
+    return Close(*opening);
+  }
+
+ private:
+  bool Wanted(const std::string& name) const {
+    return flags_.only.empty() || std::regex_search(name, std::regex(flags_.only));
+  }
+
+  void Tell(Style style, const Story& story, const std::string& name) {
+    ++count_;
+    const shop::Order order{.id = name,
+                            .customer = story.customer,
+                            .article = story.article,
+                            .quantity = story.quantity,
+                            .coins = story.quantity * kCoinsApiece};
+    teller_.Begin(name, std::string(story.title) + " " + order.customer + " orders " +
+                            std::to_string(order.quantity) + " " + order.article + "s for " +
+                            std::to_string(order.coins) + " coins.");
+    const std::vector<std::string> faults = Play(style, story, order);
+    for (const std::string& fault : faults) teller_.Bad("NOT as expected: " + fault);
+    if (faults.empty()) ++as_expected_;
+    if (const assent::Status repaired = shop_.Repair(); !repaired.ok()) {
+      teller_.Bad("The shop cannot be repaired: " + repaired.ToString());
+    }
+  }
+
+  // What was not as it should be.
+  std::vector<std::string> Play(Style style, const Story& story, const shop::Order& order) {
+    const assent::Result<Books> before = shop_.ReadBooks();
+    if (!before.ok()) return {before.status().ToString()};
+    if (const assent::Status played = story.play(shop_, style, order, teller_); !played.ok()) {
+      return {played.ToString()};
+    }
+    if (story.commits) committed_.push_back(order);
+    const assent::Result<Books> after = shop_.ReadBooks();
+    if (!after.ok()) return {after.status().ToString()};
+    std::vector<std::string> faults = CheckOrder(*before, *after, order, story.commits);
+    if (order.id == kShown) {
+      shown_ = shop_.Show(order.id);
+      if (shown_.exit_code != 0 || shown_.text.find("insufficient funds") == std::string::npos) {
+        faults.push_back("assentctl show does not tell why: " + shown_.text);
+      }
+    }
+    if (faults.empty()) {
+      teller_.Good("As expected. " + order.article +
+                   "s: " + ToString(after->stock.at(order.article)) +
+                   "; nothing frozen, nothing prepared.");
+    }
+    return faults;
+  }
+
+  int Close(const Books& opening) {
+    if (!shown_.text.empty()) {
+      teller_.Chapter(
+          std::string("One that was rolled back, as an operator sees it: assentctl show ") +
+          kShown);
+      teller_.Print(shown_.text);
+    }
+    const assent::Result<Books> closing = shop_.ReadBooks();
+    std::vector<std::string> faults = {closing.status().ToString()};
+    if (closing.ok()) faults = CheckAll(opening, *closing, committed_);
+    if (!faults.empty()) teller_.Chapter("The books:");
+    for (const std::string& fault : faults) teller_.Bad(fault);
+    const bool good = faults.empty() && as_expected_ == count_;
+    if (!good && flags_.keep.empty()) {
+      teller_.Print("To look at its databases and logs, run it again with --keep DIR.");
+    }
+    teller_.Print("");
+    teller_.Print("demo: " + std::to_string(count_) + " scenarios, " +
+                  std::to_string(as_expected_) + " as expected, books " +
+                  (faults.empty() ? "balanced" : "NOT balanced"));
+    return good ? 0 : 1;
+  }
+
+  const Flags& flags_;
+  Teller teller_;
+  Shop shop_;
+  Printed shown_;
+  std::vector<shop::Order> committed_;
+  int count_ = 0;
+  int as_expected_ = 0;
+};
+
+volatile std::sig_atomic_t interrupted = 0;
+
+void Interrupted(int signal_number) { interrupted = signal_number; }
+
+// Runs the demo in a child; the child's exit code. On SIGINT or SIGTERM the child dies, and everything with it.
+int RunGuarded(const Flags& flags, const std::string& directory, const std::string& programs) {
+  const pid_t outer = getpid();
+  prctl(PR_SET_CHILD_SUBREAPER,
+        1);  // the coordinator and the services become ours when the inner one dies
+  const pid_t inner = fork();
+  if (inner == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != outer) _exit(1);
+    const int code = Demo(flags, directory, programs).Run();
+    std::fflush(nullptr);
+    _exit(code);
+  }
+  struct sigaction action = {};
+  action.sa_handler = Interrupted;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  int status = 0;
+  while (waitpid(inner, &status, 0) < 0) {
+    if (interrupted != 0) kill(inner, SIGKILL);
+  }
+  // Whatever it left behind is dying now; the directory may go when it is dead.
+  while (wait(nullptr) > 0 || errno == EINTR) continue;
+  if (interrupted != 0) return 128 + interrupted;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+// Creates the directory to play in; empty when that is not possible.
+std::string MakeDirectory(const std::string& keep) {
+  std::error_code error;
+  if (!keep.empty()) {
+    std::filesystem::create_directories(keep, error);
+    if (error || !std::filesystem::is_empty(keep, error)) return {};
+    return std::filesystem::absolute(keep);
+  }
+  std::string made = std::filesystem::temp_directory_path(error) / "assent-demo-XXXXXX";
+  return mkdtemp(made.data()) == nullptr ? std::string() : made;
+}
+
+}  // namespace
+
+int Main(int argc, char** argv) {
+  CLI::App app(
+      "Places orders with a shop of three services, through refusals and crashes, in every "
+      "protocol, and checks the books.");
+  Flags flags;
+  app.add_option("--only", flags.only,
+                 "only scenarios whose name matches this: tcc, 'saga|mixed', killed")
+      ->check([](const std::string& pattern) {
+        try {
+          const std::regex parsed(pattern);
+          return std::string();
+        } catch (const std::regex_error&) {
+          return "not a regular expression: " + pattern;
+        }
+      });
+  std::vector<std::string> rules;
+  std::string meanings = "break a rule on purpose, and see the demo fail:";
+  for (const Break& rule : Breaks()) {
+    rules.push_back(rule.rule);
+    meanings += "\n" + rule.rule + ": " + rule.meaning;
+  }
+  app.add_option("--break", flags.broken, meanings)->check(CLI::IsMember(rules));
+  app.add_option("--keep", flags.keep,
+                 "leave databases and logs in this directory (new, or empty)");
+  CLI11_PARSE(app, argc, argv);
+
+  const std::string directory = MakeDirectory(flags.keep);
+  if (directory.empty()) {
+    std::fprintf(stderr, "assent-demo: --keep %s: cannot be created, or is not empty\n",
+                 flags.keep.c_str());
+    return 2;
+  }
+  const std::string programs = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  const int code = RunGuarded(flags, directory, programs);
+  if (flags.keep.empty()) {
+    std::error_code ignored;
+    std::filesystem::remove_all(directory, ignored);
+  }
+  return code;
+}
+
+}  // namespace demo
+
+int main(int argc, char** argv) { return demo::Main(argc, argv); }
