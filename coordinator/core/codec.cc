@@ -5,6 +5,8 @@
 #include <assent/limits.h>
 
 #include "coordinator/core/bytes.h"
+#include "coordinator/core/soundness.h"
+#include "coordinator/core/text.h"
 
 namespace assent::core {
 namespace {
@@ -12,8 +14,6 @@ namespace {
 constexpr std::uint64_t kSpecVersion = 1;
 constexpr std::uint64_t kStateVersion = 1;
 constexpr std::size_t kMaxErrorBytes = limits::kMaxReasonBytes;
-
-std::string_view Cut(std::string_view text) { return text.substr(0, kMaxErrorBytes); }
 
 void Write(ByteWriter& out, const StringPairs& pairs) {
   out.U64(pairs.size());
@@ -104,7 +104,7 @@ void Write(ByteWriter& out, const Attempt& attempt) {
   out.I64(attempt.started.time_since_epoch().count());
   out.I64(attempt.latency.count());
   out.U64(static_cast<std::uint64_t>(attempt.result));
-  out.Text(Cut(attempt.error));
+  out.Text(CutReason(attempt.error));
 }
 
 Attempt ReadAttempt(ByteReader& in) {
@@ -129,7 +129,7 @@ void Write(ByteWriter& out, const Branch& branch) {
   out.U64(branch.attempts);
   out.U64(branch.not_sent);
   out.Text(branch.result);
-  out.Text(Cut(branch.last_error));
+  out.Text(CutReason(branch.last_error));
   out.U64(branch.history.dropped());
   out.U64(branch.history.kept().size());
   for (const Attempt& attempt : branch.history.kept()) Write(out, attempt);
@@ -162,10 +162,10 @@ Branch ReadBranch(ByteReader& in) {
 
 void Write(ByteWriter& out, const Intervention& intervention) {
   out.I64(intervention.at.time_since_epoch().count());
-  out.Text(Cut(intervention.verb));
+  out.Text(CutReason(intervention.verb));
   out.Text(intervention.branch_id);
-  out.Text(Cut(intervention.who));
-  out.Text(Cut(intervention.reason));
+  out.Text(CutReason(intervention.who));
+  out.Text(CutReason(intervention.reason));
 }
 
 Intervention ReadIntervention(ByteReader& in) {
@@ -178,14 +178,17 @@ Intervention ReadIntervention(ByteReader& in) {
   return intervention;
 }
 
+Status UnknownVersion(const std::string& gid, const std::string& part, std::uint64_t version,
+                      std::uint64_t known) {
+  return DataLoss("transaction " + gid + ": its " + part + " has version " +
+                  std::to_string(version) + ", this program knows 1 to " + std::to_string(known));
+}
+
 Result<TransactionSpec> ReadSpec(std::string gid, std::string_view bytes) {
   ByteReader in(bytes);
   TransactionSpec spec;
   const std::uint64_t version = in.U64();
-  if (in.ok() && version > kSpecVersion) {
-    return DataLoss("transaction " + gid + ": its spec has version " + std::to_string(version) +
-                    ", this program knows up to " + std::to_string(kSpecVersion));
-  }
+  if (in.ok() && version != kSpecVersion) return UnknownVersion(gid, "spec", version, kSpecVersion);
   spec.ordering =
       static_cast<Ordering>(in.Bounded(static_cast<std::uint64_t>(Ordering::kDeclared)));
   spec.deadline = Millis(in.I64());
@@ -222,7 +225,7 @@ std::string Codec::EncodeState(const Transaction& t) {
   out.U64(static_cast<std::uint64_t>(t.phase_));
   out.U64(static_cast<std::uint64_t>(t.decision_));
   out.U64((t.sealed_ ? 1U : 0U) | (t.suspended_ ? 2U : 0U));
-  out.Text(Cut(t.abort_reason_));
+  out.Text(CutReason(t.abort_reason_));
   out.I64(t.began_at_.time_since_epoch().count());
   out.I64(t.deadline_at_.time_since_epoch().count());
   out.I64(t.decided_at_.time_since_epoch().count());
@@ -245,10 +248,8 @@ Result<Transaction> Codec::Decode(std::string gid, std::string_view spec_bytes,
   Transaction t(std::move(spec).value());
   ByteReader in(state_bytes);
   const std::uint64_t version = in.U64();
-  if (in.ok() && version > kStateVersion) {
-    return DataLoss("transaction " + gid + ": its state has version " + std::to_string(version) +
-                    ", this program knows up to " + std::to_string(kStateVersion));
-  }
+  if (in.ok() && version != kStateVersion)
+    return UnknownVersion(gid, "state", version, kStateVersion);
   const std::uint64_t phase = in.From1To(static_cast<std::uint64_t>(Phase::kFinished));
   t.phase_ = static_cast<Phase>(phase);
   t.decision_ = static_cast<Decision>(in.Bounded(static_cast<std::uint64_t>(Decision::kAbort)));
@@ -272,16 +273,10 @@ Result<Transaction> Codec::Decode(std::string gid, std::string_view spec_bytes,
   for (std::uint64_t i = 0; in.ok() && i < interventions; ++i)
     t.interventions_.push_back(ReadIntervention(in));
 
-  bool sound = in.done();
-  for (const BranchSpec& branch : t.spec_.branches) {
-    for (const BranchIndex after : branch.after) sound = sound && after < t.spec_.branches.size();
-  }
-  // A phase says which decision there is.
-  sound = sound && (t.phase_ != Phase::kActive || t.decision_ == Decision::kNone) &&
-          (t.phase_ != Phase::kCommitting || t.decision_ == Decision::kCommit) &&
-          (t.phase_ != Phase::kAborting || t.decision_ == Decision::kAbort) &&
-          (t.phase_ != Phase::kFinished || t.decision_ != Decision::kNone);
-  if (!sound) return DataLoss("transaction " + gid + ": its state cannot be decoded");
+  if (!in.done()) return DataLoss("transaction " + gid + ": its state cannot be decoded");
+  const std::string_view broken = BrokenRule(t);
+  if (!broken.empty())
+    return DataLoss("transaction " + gid + ": its state makes no sense: " + std::string(broken));
   return t;
 }
 

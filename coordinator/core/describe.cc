@@ -11,6 +11,8 @@ namespace {
 int Interest(const Transaction& t, BranchIndex i) {
   const Branch& branch = t.branches()[i];
   if (t.Due(i) == Operation::kNone) return 0;
+  // It waits for others to be undone; nothing is asked of it meanwhile.
+  if (t.phase() == Phase::kAborting && branch.state == BranchState::kExecuting) return 0;
   if (branch.hazard) return 5;
   if (branch.needs_operator) return 4;
   if (!branch.last_error.empty()) return 3;

@@ -114,11 +114,15 @@ Status NormaliseAlone(BranchSpec& branch, const std::string& at) {
   }
   if (branch.attempt_timeout.count() == 0)
     branch.attempt_timeout = Millis(limits::kDefaultAttemptTimeoutMs);
-  if (branch.retry.initial_backoff.count() == 0)
-    branch.retry.initial_backoff = Millis(limits::kDefaultInitialBackoffMs);
-  if (branch.retry.max_backoff.count() == 0)
-    branch.retry.max_backoff = Millis(limits::kDefaultMaxBackoffMs);
-  branch.retry.max_backoff = std::max(branch.retry.max_backoff, branch.retry.initial_backoff);
+  // What is given wins over what is not: a ceiling below the default first wait lowers that.
+  RetryPolicy& retry = branch.retry;
+  if (retry.initial_backoff.count() == 0) {
+    retry.initial_backoff = Millis(limits::kDefaultInitialBackoffMs);
+    if (retry.max_backoff.count() != 0)
+      retry.initial_backoff = std::min(retry.initial_backoff, retry.max_backoff);
+  }
+  if (retry.max_backoff.count() == 0) retry.max_backoff = Millis(limits::kDefaultMaxBackoffMs);
+  retry.max_backoff = std::max(retry.max_backoff, retry.initial_backoff);
   return OkStatus();
 }
 
@@ -139,6 +143,11 @@ std::vector<BranchIndex> TopologicalOrder(const std::vector<BranchSpec>& branche
   }
   if (order.size() != branches.size()) order.clear();
   return order;
+}
+
+void SortAndUnique(std::vector<BranchIndex>& after) {
+  std::sort(after.begin(), after.end());
+  after.erase(std::unique(after.begin(), after.end()), after.end());
 }
 
 Status ResolveAfter(TransactionSpec& spec) {
@@ -176,8 +185,7 @@ Status ResolveAfter(TransactionSpec& spec) {
     }
     branch.after_ids.clear();
     branch.after_ids.shrink_to_fit();
-    std::sort(branch.after.begin(), branch.after.end());
-    branch.after.erase(std::unique(branch.after.begin(), branch.after.end()), branch.after.end());
+    SortAndUnique(branch.after);
   }
   return OkStatus();
 }
@@ -261,19 +269,23 @@ Status Normalise(TransactionSpec& spec) {
 }
 
 Status NormaliseAdded(BranchSpec& branch, const Transaction& transaction) {
-  const auto& existing = transaction.spec().branches;
-  if (existing.size() >= limits::kMaxBranchesCount) {
-    return InvalidArgument("the transaction has " + std::to_string(existing.size()) +
+  const auto& all = transaction.spec().branches;
+  for (std::size_t n = all.size() + 1; branch.id.empty(); ++n) {
+    if (transaction.FindBranch(std::to_string(n)) == all.size()) branch.id = std::to_string(n);
+  }
+  // Said again, it is read as it was the first time: against the branches before it.
+  const std::size_t before = transaction.FindBranch(branch.id);
+  if (before >= limits::kMaxBranchesCount) {
+    return InvalidArgument("the transaction has " + std::to_string(before) +
                            " branches, the limit is " + std::to_string(limits::kMaxBranchesCount));
   }
-  if (branch.id.empty()) branch.id = std::to_string(existing.size() + 1);
   Status status = NormaliseAlone(branch, "branch");
   if (!status.ok()) return status;
   if (branch.pivot)
     return InvalidArgument(
         "branch.pivot is set: an open transaction is committed by its initiator, not by a pivot");
   std::size_t bytes = BytesOf(branch);
-  for (const BranchSpec& other : existing) bytes += BytesOf(other);
+  for (std::size_t i = 0; i < before; ++i) bytes += BytesOf(all[i]);
   if (bytes > limits::kMaxTransactionBytes) {
     return InvalidArgument("payloads and headers have " + std::to_string(bytes) +
                            " bytes together, the limit is " +
@@ -282,17 +294,18 @@ Status NormaliseAdded(BranchSpec& branch, const Transaction& transaction) {
   branch.after.clear();
   for (const std::string& id : branch.after_ids) {
     const std::size_t index = transaction.FindBranch(id);
-    if (index == existing.size())
+    if (index >= before)
       return InvalidArgument("branch.after names " + Shown(id) +
                              ", which is no branch of this transaction");
     branch.after.push_back(static_cast<BranchIndex>(index));
   }
   // A Saga step follows the Saga steps before it: its compensation comes first.
-  for (BranchIndex i = 0; branch.after_ids.empty() && i < existing.size(); ++i) {
-    if (Rules(branch.protocol).undo_in_reverse && Rules(existing[i].protocol).undo_in_reverse)
+  for (BranchIndex i = 0; branch.after_ids.empty() && i < before; ++i) {
+    if (Rules(branch.protocol).undo_in_reverse && Rules(all[i].protocol).undo_in_reverse)
       branch.after.push_back(i);
   }
   branch.after_ids.clear();
+  SortAndUnique(branch.after);
   return OkStatus();
 }
 

@@ -16,7 +16,8 @@ class Transaction;
 // the limit. The gid must be set.
 Status Normalise(TransactionSpec& spec);
 
-// The same for one more branch of an open transaction.
+// The same for one more branch of an open transaction. If a branch of that id is there already, the result is what it would
+// have been then, so that a repeated ExecuteBranch is recognised by comparing bytes (Codec::EncodeBranchSpec).
 Status NormaliseAdded(BranchSpec& branch, const Transaction& transaction);
 
 // 1 to 64 of [A-Za-z0-9._:-].

@@ -6,6 +6,7 @@
 #include <assent/limits.h>
 
 #include "coordinator/core/retry.h"
+#include "coordinator/core/text.h"
 
 namespace assent::core {
 
@@ -150,8 +151,8 @@ void Transaction::On(const Recover&, const Now& now, Step& step) {
   if (phase_ == Phase::kActive && !resumable && GivingUpIsPossible()) {
     GiveUp("the coordinator restarted before the decision", now, step);
   }
-  Advance(now, step);
-  SendWhatIsDue(now, step);
+  // The deadline may have passed meanwhile: then nothing is sent forward again.
+  On(Tick{}, now, step);
 }
 
 // ---- People ------------------------------------------------------------------------------------------------------------
@@ -160,8 +161,9 @@ void Transaction::Intervene(std::string verb, std::string branch_id, const Actor
                             const Now& now, Step& step) {
   if (interventions_.size() == limits::kMaxInterventionsKeptCount)
     interventions_.erase(interventions_.begin());
-  interventions_.push_back(
-      Intervention{now.wall, std::move(verb), std::move(branch_id), actor.who, actor.reason});
+  interventions_.push_back(Intervention{now.wall, std::move(verb), std::move(branch_id),
+                                        std::string(CutReason(actor.who)),
+                                        std::string(CutReason(actor.reason))});
   Require(step, Record::kProgress, true);
   step.effects.push_back(Announce{Milestone::kIntervened});
 }
@@ -173,8 +175,12 @@ void Transaction::On(const Abort& event, const Now& now, Step& step) {
     return;
   }
   if (!GivingUpIsPossible()) {
-    step.status = FailedPrecondition("the pivot of transaction " + spec_.gid +
-                                     " is on its way: only its own answer can abort it now");
+    step.status = FailedPrecondition(
+        OnePhaseIsAsked() ? "the only branch of transaction " + spec_.gid +
+                                " is being asked whether it committed: its answer decides"
+                          : "the pivot of transaction " + spec_.gid +
+                                " is on its way: only its own answer, or resolving it by hand, can "
+                                "abort it now");
     return;
   }
   std::string reason =
@@ -183,7 +189,7 @@ void Transaction::On(const Abort& event, const Now& now, Step& step) {
           : std::string("rolled back by its initiator");
   if (!event.actor.reason.empty()) reason += ": " + event.actor.reason;
   if (event.by_operator) Intervene("abort", {}, event.actor, now, step);
-  GiveUp(std::move(reason), now, step);
+  GiveUp(reason, now, step);
   Advance(now, step);
 }
 
@@ -227,10 +233,12 @@ void Transaction::On(const RetryNow& event, const Now& now, Step& step) {
 void Transaction::On(const ServiceAppeared& event, const Now& now, Step& step) {
   for (BranchIndex i = 0; i < branches_.size(); ++i) {
     Branch& branch = branches_[i];
-    if (spec_.branches[i].service == event.service && !branch.in_flight &&
-        branch.next_attempt != kNever && branch.not_sent > 0) {
+    if (spec_.branches[i].service != event.service || branch.in_flight ||
+        branch.next_attempt == kNever || branch.history.kept().empty())
+      continue;
+    const AttemptResult last = branch.history.kept().back().result;
+    if (last == AttemptResult::kNotSent || last == AttemptResult::kUnknown)
       branch.next_attempt = now.mono;
-    }
   }
   SendWhatIsDue(now, step);
 }
@@ -239,9 +247,11 @@ void Transaction::On(const Resolve& event, const Now& now, Step& step) {
   ASSENT_CHECK(event.branch < branches_.size() && event.resolution != Decision::kNone);
   Branch& branch = branches_[event.branch];
   const std::string& id = spec_.branches[event.branch].id;
+  // At the pivot or after it, nothing but this branch's own success or a person can bring an end.
+  const bool pivot_in_doubt = PivotIsInDoubt(event.branch);
   const bool after_pivot = branch.state == BranchState::kExecuting && phase_ == Phase::kCommitting;
   if (branch.state != BranchState::kFinishing && branch.state != BranchState::kUndoing &&
-      !after_pivot) {
+      !after_pivot && !pivot_in_doubt) {
     step.status = FailedPrecondition(
         "branch " + id + " is " + std::string(Name(branch.state)) +
         ": only a branch that is being committed or undone can be resolved by hand");
@@ -253,8 +263,12 @@ void Transaction::On(const Resolve& event, const Now& now, Step& step) {
   branch.needs_operator = false;
   branch.next_attempt = kNever;
   const bool committed = event.resolution == Decision::kCommit;
-  if (phase_ == Phase::kActive) {  // a one-phase branch in doubt: its resolution is the decision
-    SettleOnePhase(event.branch, committed, now, step);
+  if (pivot_in_doubt && !committed)
+    abort_reason_ = CutReason(BranchLabel(event.branch) + " did not happen, says " +
+                              (event.actor.who.empty() ? "an operator" : event.actor.who) +
+                              (event.actor.reason.empty() ? "" : ": " + event.actor.reason));
+  if (phase_ == Phase::kActive) {  // one phase, or the pivot: the resolution is the decision
+    SettleUndecided(event.branch, committed, now, step);
   } else {
     Move(event.branch, committed ? BranchState::kDone : BranchState::kUndone);
   }
@@ -277,6 +291,7 @@ void Transaction::Advance(const Now& now, Step& step) {
 
 void Transaction::StartReadyBranches(const Now& now, Step& step) {
   if (suspended_) return;
+  SkipWhatCannotStart();
   for (BranchIndex i = 0; i < branches_.size(); ++i) {
     if (branches_[i].state != BranchState::kWaiting || !AfterIsMet(i)) continue;
     // What it comes after is durable before it starts; and that it has started is durable, if it decides.
@@ -285,6 +300,26 @@ void Transaction::StartReadyBranches(const Now& now, Step& step) {
         sealed_ && branches_.size() == 1 && spec_.branches[i].protocol == Protocol::kTwoPhase;
     branches_[i].one_phase = alone && decision_ == Decision::kNone;
     StartOperation(i, BranchState::kExecuting, now, step);
+  }
+}
+
+// A person has said of a branch that it did not happen, against the decision: then what comes after it
+// cannot happen either, nor what comes after that.
+void Transaction::SkipWhatCannotStart() {
+  if (phase_ != Phase::kCommitting) return;
+  for (bool skipped = true; skipped;) {
+    skipped = false;
+    for (BranchIndex i = 0; i < branches_.size(); ++i) {
+      const auto& after = spec_.branches[i].after;
+      if (branches_[i].state != BranchState::kWaiting ||
+          std::none_of(after.begin(), after.end(), [&](BranchIndex a) {
+            const BranchState state = branches_[a].state;
+            return state == BranchState::kUndone || state == BranchState::kSkipped;
+          }))
+        continue;
+      Move(i, BranchState::kSkipped);
+      skipped = true;
+    }
   }
 }
 
@@ -316,13 +351,16 @@ void Transaction::Decide(Decision decision, const Now& now, Step& step) {
 }
 
 void Transaction::ContinueUndoing(const Now& now, Step& step) {
-  // Backwards, so that a chain whose end needs no undoing is followed in one pass.
+  const std::vector<bool> built_upon = BuiltUpon();
   for (std::size_t n = branches_.size(); n > 0; --n) {
     const auto i = static_cast<BranchIndex>(n - 1);
     const BranchState state = branches_[i].state;
-    if (IsFinal(state) || state == BranchState::kUndoing || !UndoIsReady(i)) continue;
-    // In reverse order: what is undone next rests on the durable knowledge that what came after it is undone.
-    if (Rules(spec_.branches[i].protocol).undo_in_reverse) Require(step, Record::kProgress, true);
+    if (IsFinal(state) || state == BranchState::kUndoing) continue;
+    if (Rules(spec_.branches[i].protocol).undo_in_reverse) {
+      if (built_upon[i]) continue;
+      // What is undone next rests on the durable knowledge that what came after it is undone.
+      Require(step, Record::kProgress, true);
+    }
     StartOperation(i, BranchState::kUndoing, now, step);
   }
 }
@@ -341,19 +379,25 @@ void Transaction::FinishIfAllFinal(const Now& now, Step& step) {
 
 bool Transaction::GivingUpIsPossible() const {
   for (BranchIndex i = 0; i < branches_.size(); ++i) {
-    const Branch& branch = branches_[i];
-    if (!spec_.branches[i].pivot) continue;
-    if (branch.state == BranchState::kExecuting && (branch.maybe_sent || branch.in_flight))
-      return false;
+    if (PivotIsInDoubt(i)) return false;
   }
-  // A one-phase branch that is being asked cannot be given up twice.
-  return !(branches_.size() == 1 && branches_[0].one_phase &&
-           branches_[0].state == BranchState::kUndoing);
+  return !OnePhaseIsAsked();
 }
 
-void Transaction::GiveUp(std::string reason, const Now& now, Step& step) {
+bool Transaction::PivotIsInDoubt(BranchIndex i) const {
+  const Branch& branch = branches_[i];
+  return spec_.branches[i].pivot && phase_ == Phase::kActive &&
+         branch.state == BranchState::kExecuting && (branch.maybe_sent || branch.in_flight);
+}
+
+bool Transaction::OnePhaseIsAsked() const {
+  return phase_ == Phase::kActive && branches_.size() == 1 && branches_[0].one_phase &&
+         branches_[0].state == BranchState::kUndoing;
+}
+
+void Transaction::GiveUp(const std::string& reason, const Now& now, Step& step) {
   if (decision_ != Decision::kNone || !GivingUpIsPossible()) return;
-  abort_reason_ = std::move(reason);
+  abort_reason_ = CutReason(reason);
   const bool in_doubt = branches_.size() == 1 && branches_[0].one_phase &&
                         branches_[0].state == BranchState::kExecuting &&
                         (branches_[0].maybe_sent || branches_[0].in_flight);
@@ -378,6 +422,7 @@ void Transaction::StartOperation(BranchIndex i, BranchState state, const Now& no
   Branch& branch = branches_[i];
   branch.attempts = 0;
   branch.not_sent = 0;
+  branch.needs_operator = false;
   branch.last_error.clear();
   branch.next_attempt = now.mono;
   if (!suspended_) Dispatch(i, now, step);
@@ -421,14 +466,21 @@ bool Transaction::AfterIsMet(BranchIndex i) const {
   });
 }
 
-bool Transaction::UndoIsReady(BranchIndex i) const {
-  if (!Rules(spec_.branches[i].protocol).undo_in_reverse) return true;
-  for (BranchIndex j = 0; j < branches_.size(); ++j) {
-    const auto& after = spec_.branches[j].after;
-    if (!IsFinal(branches_[j].state) && std::find(after.begin(), after.end(), i) != after.end())
-      return false;
+std::vector<bool> Transaction::BuiltUpon() const {
+  std::vector<bool> built_upon(branches_.size(), false);
+  std::vector<BranchIndex> unfinished;
+  for (BranchIndex i = 0; i < branches_.size(); ++i) {
+    if (!IsFinal(branches_[i].state)) unfinished.push_back(i);
   }
-  return true;
+  while (!unfinished.empty()) {
+    const BranchIndex i = unfinished.back();
+    unfinished.pop_back();
+    for (const BranchIndex a : spec_.branches[i].after) {
+      if (!built_upon[a]) unfinished.push_back(a);
+      built_upon[a] = true;
+    }
+  }
+  return built_upon;
 }
 
 Outcome Transaction::outcome() const {

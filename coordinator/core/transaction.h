@@ -214,28 +214,35 @@ class Transaction {
   void ForwardRefused(BranchIndex i, const Answered& event, const Now& now, Step& step);
   void FinishingRefused(BranchIndex i, const Answered& event, const Now& now, Step& step);
   void Failed(BranchIndex i, const Answered& event, const Now& now, Step& step);
-  void SettleOnePhase(BranchIndex i, bool committed, const Now& now, Step& step);
+  // The fate of this one branch is the decision.
+  void SettleUndecided(BranchIndex i, bool committed, const Now& now, Step& step);
 
   // The single place that moves the transaction on.
   void Advance(const Now& now, Step& step);
   void StartReadyBranches(const Now& now, Step& step);
+  void SkipWhatCannotStart();
   void ContinueUndoing(const Now& now, Step& step);
   void Decide(Decision decision, const Now& now, Step& step);
   void FinishIfAllFinal(const Now& now, Step& step);
   // Gives up, if that is possible: decides abort, or asks the one-phase branch what it did.
-  void GiveUp(std::string reason, const Now& now, Step& step);
+  void GiveUp(const std::string& reason, const Now& now, Step& step);
   bool GivingUpIsPossible() const;
+  // The pivot may have happened and has not said so.
+  bool PivotIsInDoubt(BranchIndex i) const;
+  // Undecided, and the one-phase branch is being asked what it did.
+  bool OnePhaseIsAsked() const;
 
   void Move(BranchIndex i, BranchState to);
   void StartOperation(BranchIndex i, BranchState state, const Now& now, Step& step);
   void Dispatch(BranchIndex i, const Now& now, Step& step);
-  void CloseAttempt(BranchIndex i, AttemptResult result, std::string error, const Now& now);
+  void CloseAttempt(BranchIndex i, AttemptResult result, std::string_view error, const Now& now);
   void SendWhatIsDue(const Now& now, Step& step);
   void Intervene(std::string verb, std::string branch_id, const Actor& actor, const Now& now,
                  Step& step);
   bool MayBeSent(BranchIndex i) const;
   bool AfterIsMet(BranchIndex i) const;
-  bool UndoIsReady(BranchIndex i) const;
+  // Which branches something unfinished comes after, directly or through others.
+  std::vector<bool> BuiltUpon() const;
   std::string BranchLabel(BranchIndex i) const;
 
   TransactionSpec spec_;

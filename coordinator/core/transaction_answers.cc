@@ -3,13 +3,30 @@
 #include <algorithm>
 #include <utility>
 
+#include <assent/limits.h>
+
 #include "coordinator/core/retry.h"
+#include "coordinator/core/text.h"
 #include "coordinator/core/transaction.h"
 
 namespace assent::core {
 namespace {
 
 constexpr bool IsForward(BranchState state) { return state == BranchState::kExecuting; }
+
+// A yes that cannot be taken for one, or nothing. It may have happened all the same.
+std::string Objection(const Answered& event, BranchState state) {
+  if (event.result == AttemptResult::kDoneReadOnly && event.operation != Operation::kPrepare) {
+    return "answered read-only to " + std::string(Name(event.operation)) +
+           ", which only PREPARE may be";
+  }
+  // It would make a row that cannot be read back, and the branches after this one rely on it.
+  if (IsForward(state) && event.bytes.size() > limits::kMaxResultBytes) {
+    return "answered with a result of " + std::to_string(event.bytes.size()) +
+           " bytes, the limit is " + std::to_string(limits::kMaxResultBytes);
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -25,13 +42,17 @@ void Transaction::On(const Answered& event, const Now& now, Step& step) {
   switch (event.result) {
     case AttemptResult::kDone:
     case AttemptResult::kDoneReadOnly: {
-      const bool read_only = event.result == AttemptResult::kDoneReadOnly;
-      if (read_only && event.operation != Operation::kPrepare) {
-        Answered unknown = event;
-        unknown.result = AttemptResult::kUnknown;
-        unknown.reason = "answered read-only to " + std::string(Name(event.operation)) +
-                         ", which only PREPARE may be";
-        Failed(event.branch, unknown, now, step);
+      std::string objection = Objection(event, branch.state);
+      if (!objection.empty()) {
+        Failed(event.branch,
+               Answered{event.branch,
+                        event.operation,
+                        event.attempt,
+                        AttemptResult::kUnknown,
+                        {},
+                        std::move(objection),
+                        Millis(0)},
+               now, step);
         break;
       }
       if (IsForward(branch.state)) {
@@ -42,7 +63,7 @@ void Transaction::On(const Answered& event, const Now& now, Step& step) {
         branch.hazard = false;
         if (branch.attempts > 1) step.record = std::max(step.record, Record::kLazy);
         if (phase_ == Phase::kActive) {
-          SettleOnePhase(event.branch, /*committed=*/false, now, step);
+          SettleUndecided(event.branch, /*committed=*/false, now, step);
         } else {
           Move(event.branch,
                branch.state == BranchState::kFinishing ? BranchState::kDone : BranchState::kUndone);
@@ -55,7 +76,7 @@ void Transaction::On(const Answered& event, const Now& now, Step& step) {
         ForwardRefused(event.branch, event, now, step);
       } else if (branch.one_phase && phase_ == Phase::kActive) {
         CloseAttempt(event.branch, event.result, event.reason, now);
-        SettleOnePhase(event.branch, /*committed=*/true, now, step);
+        SettleUndecided(event.branch, /*committed=*/true, now, step);
       } else {
         FinishingRefused(event.branch, event, now, step);
       }
@@ -82,7 +103,7 @@ void Transaction::ForwardDone(BranchIndex i, const Answered& event, const Now& n
       Move(i, BranchState::kReadOnly);
       Decide(Decision::kCommit, now, step);
     } else {
-      SettleOnePhase(i, /*committed=*/true, now, step);
+      SettleUndecided(i, /*committed=*/true, now, step);
     }
     return;
   }
@@ -97,23 +118,29 @@ void Transaction::ForwardDone(BranchIndex i, const Answered& event, const Now& n
 
 void Transaction::ForwardRefused(BranchIndex i, const Answered& event, const Now& now, Step& step) {
   CloseAttempt(i, event.result, event.reason, now);
-  branches_[i].last_error = event.reason;
+  branches_[i].needs_operator = false;
+  branches_[i].last_error = CutReason(event.reason);
   Move(i, BranchState::kRefused);
   step.effects.push_back(Announce{Milestone::kBranchAnswered, i});
   if (decision_ == Decision::kAbort) return;
-  abort_reason_ = BranchLabel(i) + " refused: " + event.reason;
+  abort_reason_ = CutReason(BranchLabel(i) + " refused: " + event.reason);
   Decide(Decision::kAbort, now, step);
 }
 
-// The decision stands; the participant says it cannot follow. A person has to look, and it is asked on and on.
+// The decision stands; the participant says it cannot follow. A person has to look, and it is asked on
+// and on. Who has a finishing operation had promised to follow either way: nobody knows what became of
+// that promise. Counts whichever attempt it answers.
 void Transaction::FinishingRefused(BranchIndex i, const Answered& event, const Now& now,
                                    Step& step) {
-  branches_[i].needs_operator = true;
-  branches_[i].hazard = branches_[i].hazard || branches_[i].state == BranchState::kFinishing;
+  Branch& branch = branches_[i];
+  branch.needs_operator = true;
+  branch.hazard = branch.hazard || Rules(spec_.branches[i].protocol).finish != Operation::kNone;
+  branch.last_error = CutReason(event.reason);
+  step.record = std::max(step.record, Record::kLazy);
   Failed(i, event, now, step);
 }
 
-void Transaction::SettleOnePhase(BranchIndex i, bool committed, const Now& now, Step& step) {
+void Transaction::SettleUndecided(BranchIndex i, bool committed, const Now& now, Step& step) {
   branches_[i].next_attempt = kNever;
   Move(i, committed ? BranchState::kDone : BranchState::kUndone);
   if (committed) abort_reason_.clear();
@@ -123,13 +150,10 @@ void Transaction::SettleOnePhase(BranchIndex i, bool committed, const Now& now, 
 // An attempt brought no verdict: wait and ask again with the same identity, or give up where that is allowed.
 void Transaction::Failed(BranchIndex i, const Answered& event, const Now& now, Step& step) {
   Branch& branch = branches_[i];
-  const bool current = branch.in_flight && event.attempt == branch.attempts;
-  if (!current) {
-    // A refusal in phase two counts whenever it comes; any other word about an older attempt is stale.
-    if (event.result != AttemptResult::kRefused) return;
-  }
+  // What became of an older attempt says nothing about the one on its way.
+  if (!branch.in_flight || event.attempt != branch.attempts) return;
   CloseAttempt(i, event.result, event.reason, now);
-  branch.last_error = event.reason;
+  branch.last_error = CutReason(event.reason);
   if (event.result == AttemptResult::kNotSent) {
     ++branch.not_sent;
   } else {
@@ -145,9 +169,8 @@ void Transaction::Failed(BranchIndex i, const Answered& event, const Now& now, S
     return;
   }
   const std::uint32_t failures = branch.attempts - branch.not_sent;
-  if (branch.state == BranchState::kExecuting && phase_ == Phase::kActive) {
-    if (spec.retry.max_attempts != 0 && failures >= spec.retry.max_attempts &&
-        GivingUpIsPossible()) {
+  if (branch.state == BranchState::kExecuting && phase_ == Phase::kActive && GivingUpIsPossible()) {
+    if (spec.retry.max_attempts != 0 && failures >= spec.retry.max_attempts) {
       GiveUp(
           BranchLabel(i) + " failed " + std::to_string(failures) + " times, last: " + event.reason,
           now, step);
@@ -156,19 +179,21 @@ void Transaction::Failed(BranchIndex i, const Answered& event, const Now& now, S
   } else if (branch.attempts >= kAttemptsBeforeAttentionCount) {
     branch.needs_operator = true;
   }
+  const Millis asked_for =
+      std::clamp(event.retry_after, Millis(0), Millis(limits::kMaxMaxBackoffMs));
   const Micros wait =
-      std::max<Micros>(Backoff(spec.retry, branch.attempts, now.entropy), event.retry_after);
+      std::max<Micros>(Backoff(spec.retry, branch.attempts, now.entropy), asked_for);
   branch.next_attempt = now.mono + wait;
 }
 
-void Transaction::CloseAttempt(BranchIndex i, AttemptResult result, std::string error,
+void Transaction::CloseAttempt(BranchIndex i, AttemptResult result, std::string_view error,
                                const Now& now) {
   Branch& branch = branches_[i];
   if (!branch.in_flight) return;
   branch.in_flight = false;
   if (result != AttemptResult::kNotSent) branch.maybe_sent = true;
   const auto latency = std::max<Micros>(now.mono - branch.sent_at, Micros(0));
-  branch.history.Close(result, latency, std::move(error));
+  branch.history.Close(result, latency, std::string(CutReason(error)));
 }
 
 }  // namespace assent::core

@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "coordinator/core/codec.h"
+#include "coordinator/core/soundness.h"
 
 namespace assent::core::testing {
 namespace {
@@ -117,6 +118,8 @@ std::string BrokenByStep(const Transaction& before, const Event& event, const St
     return "L1: nothing will ever move this transaction on";
   if (std::holds_alternative<Tick>(event) && after.Wakeup() <= now.mono)
     return "a tick leaves the transaction due at once: its shell would spin";
+  const std::string_view unsound = BrokenRule(after);
+  if (!unsound.empty()) return std::string(unsound);
   return BrokenByCodec(after);
 }
 
