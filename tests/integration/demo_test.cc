@@ -91,8 +91,8 @@ INSTANTIATE_TEST_SUITE_P(
                       Broken{"lose-log", "2pc-(commits|coordinator-killed)",
                              "NOT as expected: NOT_FOUND",
                              "demo: 2 scenarios, 1 as expected, books NOT balanced"}),
-    [](const auto& info) {
-      std::string name = info.param.rule;
+    [](const auto& test) {
+      std::string name = test.param.rule;
       name.erase(std::remove(name.begin(), name.end(), '-'), name.end());
       return name;
     });

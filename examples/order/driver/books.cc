@@ -16,9 +16,9 @@ class Reader {
     sqlite3* db = nullptr;
     const int code = sqlite3_open_v2(path_.c_str(), &db, SQLITE_OPEN_READONLY, nullptr);
     db_.reset(db);
-    if (code != SQLITE_OK) return Fail();
+    if (code != SQLITE_OK) Fail();
     sqlite3_busy_timeout(db, 5000);
-    Each("BEGIN", [](sqlite3_stmt*) {});
+    Each("BEGIN", [](sqlite3_stmt*) {});  // does nothing after a failure
   }
 
   void Each(const std::string& sql, const std::function<void(sqlite3_stmt*)>& take) {
