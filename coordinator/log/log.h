@@ -60,7 +60,8 @@ struct FinishedRow {
   std::int64_t finished_unix_ms = 0;
 };
 
-// An entry that was left out of its batch while the rest was written: kAlreadyExists (kBegin) or kNotFound (kForget).
+// An entry that was left out of its batch while the rest was written: kAlreadyExists (kBegin), or kNotFound (kForget of
+// what is not there; kUpdate and kEnd of a serial whose kBegin was refused).
 struct RefusedEntry {
   std::size_t index = 0;
   Status status;
@@ -68,9 +69,12 @@ struct RefusedEntry {
 
 // What became of one Append.
 //   ok                  all entries but the refused ones are durable
-//   kResourceExhausted  the disk is full: nothing of this batch was written, and writing may work later
-//   kUnknownOutcome     an I/O error: it may or may not be durable. The log refuses everything from now on; the process must
-//                       stop without answering anybody, and learn at its next start what is true
+//   kResourceExhausted  the disk or the queue is full: nothing of this batch was written, and writing may work later. A
+//                       batch that builds on it (a later version of one of its rows) gets the same answer, until the
+//                       missing version has been appended again and written
+//   kUnknownOutcome     an I/O error, or a row that somebody else wrote: it may or may not be durable. The log refuses
+//                       everything from now on; the process must stop without answering anybody, and learn at its next
+//                       start what is true. What was queued behind it gets the same answer
 //   kUnavailable        the log was closed or is poisoned: nothing of this batch was written
 struct AppendResult {
   Status status;

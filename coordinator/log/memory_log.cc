@@ -1,0 +1,332 @@
+#include "coordinator/log/memory_log.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace assent::log {
+namespace {
+
+Status TwoWriters(const Entry& entry, const std::string& what) {
+  return FailedPrecondition("transaction " + entry.gid + ", serial " +
+                            std::to_string(entry.serial) + ", version " +
+                            std::to_string(entry.version) + ": " + what);
+}
+
+bool HasBegin(const std::vector<Entry>& batch) {
+  return std::any_of(batch.begin(), batch.end(),
+                     [](const Entry& entry) { return entry.kind == EntryKind::kBegin; });
+}
+
+}  // namespace
+
+void MemoryImage::Apply(const MemoryDelta& delta) {
+  next_serial = delta.next_serial;
+  for (const auto& [serial, row] : delta.live) {
+    if (row) {
+      live[serial] = *row;
+    } else {
+      live.erase(serial);
+    }
+  }
+  for (const auto& [serial, row] : delta.finished) {
+    if (row) {
+      PutFinished(*row);
+    } else {
+      EraseFinished(serial);
+    }
+  }
+}
+
+void MemoryImage::PutFinished(FinishedRow row) {
+  serial_of_gid[row.gid] = row.serial;
+  finished[row.serial] = std::move(row);
+}
+
+void MemoryImage::EraseFinished(std::uint64_t serial) {
+  const auto found = finished.find(serial);
+  if (found == finished.end()) return;
+  const auto gid = serial_of_gid.find(found->second.gid);
+  if (gid != serial_of_gid.end() && gid->second == serial) serial_of_gid.erase(gid);
+  finished.erase(found);
+}
+
+void MemoryDisk::PowerLoss(std::size_t kept) {
+  for (std::size_t i = 0; i < std::min(kept, written_.size()); ++i) platter_.Apply(written_[i]);
+  written_.clear();
+  seen_ = platter_;
+}
+
+MemoryLog::MemoryLog(std::shared_ptr<MemoryDisk> disk, MemoryLogOptions options)
+    : disk_(std::move(disk)), options_(std::move(options)) {}
+
+MemoryLog::~MemoryLog() {
+  if (killed_ || !recovered_) return;
+  while (Step()) {
+  }
+}
+
+Result<Recovered> MemoryLog::Recover(const std::function<Status(LiveRow)>& visit) {
+  ASSENT_CHECK(!recovered_);
+  MemoryImage& image = disk_->seen_;
+  for (const auto& [serial, row] : image.live) {
+    if (Status status = visit(row); !status.ok()) return status;
+  }
+  if (image.coordinator_id == 0) image.coordinator_id = disk_->first_coordinator_id_;
+  ++image.epoch;
+  disk_->platter_ = image;  // a synchronised commit: all that was seen is durable with it
+  disk_->written_.clear();
+  recovered_ = true;
+  serials_from_ = image.next_serial;
+  return Recovered{.coordinator_id = image.coordinator_id,
+                   .epoch = image.epoch,
+                   .next_serial = image.next_serial,
+                   .live_rows = image.live.size(),
+                   .finished_rows = image.finished.size()};
+}
+
+void MemoryLog::Append(std::vector<Entry> batch, std::function<void(AppendResult)> done) {
+  ASSENT_CHECK(recovered_ && !killed_);
+  Pending pending;
+  pending.entries = std::move(batch);
+  pending.done = std::move(done);
+  pending.result.position = ++last_position_;
+  const std::size_t entries = pending.entries.size();
+  pending.no_room =
+      stats_.queued_entries > 0 && stats_.queued_entries + entries > options_.max_queued_entries;
+  if (!pending.no_room) stats_.queued_entries += entries;
+  queue_.push_back(std::move(pending));
+  if (options_.inline_completion && !stepping_) {
+    while (Step()) {
+    }
+  }
+}
+
+void MemoryLog::Find(std::string gid, std::function<void(Result<FinishedRow>)> done) {
+  ASSENT_CHECK(recovered_ && !killed_);
+  reads_.push_back([this, gid = std::move(gid), done = std::move(done)] {
+    const MemoryImage& image = disk_->seen();
+    const auto found = image.serial_of_gid.find(gid);
+    if (!poison_.ok()) return done(Unavailable("the log has stopped"));
+    if (found == image.serial_of_gid.end()) {
+      return done(NotFound("no finished transaction " + gid));
+    }
+    done(image.finished.at(found->second));
+  });
+  if (options_.inline_completion && !stepping_) Step();
+}
+
+void MemoryLog::Scan(std::uint64_t before_serial, std::size_t max_rows,
+                     std::function<void(Result<std::vector<FinishedRow>>)> done) {
+  ASSENT_CHECK(recovered_ && !killed_);
+  reads_.push_back([this, before_serial, max_rows, done = std::move(done)] {
+    if (!poison_.ok()) return done(Unavailable("the log has stopped"));
+    const auto& finished = disk_->seen().finished;
+    auto at = before_serial == 0 ? finished.end() : finished.lower_bound(before_serial);
+    std::vector<FinishedRow> rows;
+    while (rows.size() < max_rows && at != finished.begin()) rows.push_back((--at)->second);
+    done(std::move(rows));
+  });
+  if (options_.inline_completion && !stepping_) Step();
+}
+
+Stats MemoryLog::GetStats() const {
+  Stats stats = stats_;
+  stats.finished_rows = disk_->seen().finished.size();
+  stats.full = full_ != Full::kNone;
+  stats.poisoned = !poison_.ok();
+  return stats;
+}
+
+bool MemoryLog::Write() {
+  if (queue_.empty() || !poison_.ok()) return false;
+  MemoryDelta delta;
+  std::deque<Pending> group = std::exchange(queue_, {});
+  for (Pending& pending : group) {
+    if (poison_.ok()) WriteBatch(pending, delta);
+  }
+  if (poison_.ok()) {
+    Expire(delta);
+    delta.next_serial = disk_->seen_.next_serial;
+    disk_->written_.push_back(std::move(delta));
+    ++stats_.commits;
+  } else {  // rolled back
+    disk_->seen_ = disk_->platter_;
+    for (const MemoryDelta& earlier : disk_->written_) disk_->seen_.Apply(earlier);
+  }
+  std::move(group.begin(), group.end(), std::back_inserter(written_));
+  return true;
+}
+
+void MemoryLog::WriteBatch(Pending& pending, MemoryDelta& delta) {
+  Status& status = pending.result.status;
+  if (pending.no_room) {
+    status = ResourceExhausted("the log's queue is full: try again later");
+  } else if (unwritten_.BuiltOn(pending.entries)) {
+    status = ResourceExhausted("builds on a version that was refused: append that one first");
+  } else if (full_ == Full::kEverything ||
+             (full_ == Full::kBeginsOnly && HasBegin(pending.entries))) {
+    status = ResourceExhausted("the log's disk is full");
+  }
+  if (!status.ok()) {
+    unwritten_.NoteUnwritten(pending.entries);
+    return;
+  }
+  const Status applied = Apply(pending.entries, delta, pending.result.refused);
+  if (!applied.ok()) return Poison(applied);
+  unwritten_.NoteWritten(pending.entries);
+  stats_.records += pending.entries.size() - pending.result.refused.size();
+}
+
+Status MemoryLog::Apply(const std::vector<Entry>& batch, MemoryDelta& delta,
+                        std::vector<RefusedEntry>& refused) {
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    Status refusal;
+    if (Status status = ApplyOne(batch[i], delta, refusal); !status.ok()) return status;
+    if (!refusal.ok()) refused.push_back({.index = i, .status = refusal});
+  }
+  return OkStatus();
+}
+
+Status MemoryLog::ApplyOne(const Entry& entry, MemoryDelta& delta, Status& refusal) {
+  MemoryImage& image = disk_->seen_;
+  const auto finished = image.serial_of_gid.find(entry.gid);
+  if (entry.kind == EntryKind::kForget) {
+    if (finished == image.serial_of_gid.end()) {
+      refusal = NotFound("no finished transaction " + entry.gid);
+    } else {
+      const std::uint64_t serial = finished->second;
+      delta.finished[serial] = std::nullopt;
+      image.EraseFinished(serial);
+    }
+    return OkStatus();
+  }
+  if (entry.kind == EntryKind::kBegin && entry.gid_may_exist &&
+      finished != image.serial_of_gid.end()) {
+    refusal = AlreadyExists("transaction " + entry.gid + " has already finished");
+    unwritten_.NoteNeverBegun(entry.serial);
+    return OkStatus();
+  }
+  if (unwritten_.NeverBegun(entry.serial)) {
+    refusal = NotFound("transaction " + entry.gid + ", serial " + std::to_string(entry.serial) +
+                       ": its beginning was refused");
+    return OkStatus();
+  }
+  return ApplyToLive(entry, delta);
+}
+
+Status MemoryLog::ApplyToLive(const Entry& entry, MemoryDelta& delta) {
+  MemoryImage& image = disk_->seen_;
+  const std::uint64_t serial = entry.serial;
+  if (serial == 0 || serial > INT64_MAX) return TwoWriters(entry, "no such serial");
+  if ((entry.kind == EntryKind::kBegin) != (entry.version == 1)) {
+    return TwoWriters(entry, "version 1 belongs to the beginning, and to nothing else");
+  }
+  if (entry.kind == EntryKind::kBegin) {
+    if (serial < serials_from_) return TwoWriters(entry, "the serial is of an earlier life");
+    if (image.live.contains(serial) || image.finished.contains(serial)) {
+      return TwoWriters(entry, "there is a row with this serial");
+    }
+    image.live[serial] = {serial, 1, entry.gid, entry.spec, entry.state};
+    delta.live[serial] = image.live[serial];
+    image.next_serial = std::max(image.next_serial, serial + 1);
+    return OkStatus();
+  }
+  const auto found = image.live.find(serial);
+  if (found == image.live.end() || found->second.version + 1 != entry.version) {
+    return TwoWriters(entry, "there is no unfinished row with the version before");
+  }
+  if (entry.kind == EntryKind::kUpdate) {
+    found->second.version = entry.version;
+    found->second.state = entry.state;
+    delta.live[serial] = found->second;
+    return OkStatus();
+  }
+  if (found->second.gid != entry.gid) return TwoWriters(entry, "the row has another gid");
+  if (image.serial_of_gid.contains(entry.gid)) {
+    return TwoWriters(entry, "a finished transaction has this gid");
+  }
+  image.live.erase(found);
+  delta.live[serial] = std::nullopt;
+  image.PutFinished(
+      {serial, entry.gid, entry.spec, entry.state, entry.outcome, entry.finished_unix_ms});
+  delta.finished[serial] = image.finished[serial];
+  return OkStatus();
+}
+
+void MemoryLog::Expire(MemoryDelta& delta) {
+  if (options_.max_finished_rows == 0) return;
+  MemoryImage& image = disk_->seen_;
+  while (image.finished.size() > options_.max_finished_rows) {
+    const std::uint64_t oldest = image.finished.begin()->first;
+    delta.finished[oldest] = std::nullopt;
+    image.EraseFinished(oldest);
+  }
+}
+
+void MemoryLog::Sync() {
+  if (poison_.ok() && !written_.empty()) {
+    if (std::exchange(fail_next_sync_, false)) {
+      Poison(UnknownOutcome("fsync: injected"));
+    } else {
+      for (const MemoryDelta& delta : disk_->written_) disk_->platter_.Apply(delta);
+      disk_->written_.clear();
+    }
+  }
+  std::deque<Pending> answered = std::exchange(written_, {});
+  if (!poison_.ok()) {
+    // What had been appended by now shares the fate of what failed, once; what comes later hears that the log has stopped.
+    const bool at_once = !answered.empty();
+    std::move(queue_.begin(), queue_.end(), std::back_inserter(answered));
+    queue_.clear();
+    for (Pending& pending : answered) {
+      pending.result.status = at_once ? poison_ : Unavailable("the log has stopped");
+    }
+  }
+  Answer(std::move(answered));
+  AnswerReads();
+}
+
+void MemoryLog::Answer(std::deque<Pending> answered) {
+  const std::int64_t now = answered.empty() ? 0 : UnixNowMs();
+  for (Pending& pending : answered) {
+    if (killed_) return;
+    if (!pending.no_room) stats_.queued_entries -= pending.entries.size();
+    if (pending.result.status.ok()) pending.result.durable_unix_ms = now;
+    if (!pending.result.status.ok()) pending.result.refused.clear();
+    pending.done(std::move(pending.result));
+  }
+}
+
+void MemoryLog::AnswerReads() {
+  for (std::size_t n = reads_.size(); n > 0 && !killed_; --n) {
+    const auto read = std::move(reads_.front());
+    reads_.pop_front();
+    read();
+  }
+}
+
+bool MemoryLog::Step() {
+  if (killed_ || (queue_.empty() && written_.empty() && reads_.empty())) return false;
+  stepping_ = true;
+  Write();
+  Sync();
+  stepping_ = false;
+  return true;
+}
+
+void MemoryLog::Poison(const Status& why) {
+  if (poison_.ok()) poison_ = UnknownOutcome(why.message());
+}
+
+void MemoryLog::Kill() {
+  killed_ = true;
+  queue_.clear();
+  written_.clear();
+  reads_.clear();
+}
+
+std::int64_t MemoryLog::UnixNowMs() {
+  return options_.unix_now_ms ? options_.unix_now_ms() : ++clock_ms_;
+}
+
+}  // namespace assent::log

@@ -1,0 +1,153 @@
+#pragma once
+
+// A log in memory, for simulation and tests. Deterministic: no thread, no clock of its own, ordered containers. It says of
+// itself what the SQLite log says of a disk, including the difference between written and durable.
+//
+// A MemoryDisk outlives the logs opened on it, one after the other: a log is one life of a coordinator. What is appended
+// goes through three places, and each way to die loses another part of it:
+//
+//   queue of the log ──Write()──> written, not synchronised ──Sync()──> platter ──> callbacks
+//        lost by Kill()                lost by PowerLoss()                never lost
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <assent/status.h>
+
+#include "coordinator/log/log.h"
+#include "coordinator/log/unwritten.h"
+
+namespace assent::log {
+
+// What one group changed: the rows it touched, as they are after it.
+struct MemoryDelta {
+  std::uint64_t next_serial = 1;
+  std::map<std::uint64_t, std::optional<LiveRow>> live;
+  std::map<std::uint64_t, std::optional<FinishedRow>> finished;
+};
+
+// What a log file holds. A value: copy it to look at a crash image.
+struct MemoryImage {
+  std::uint32_t coordinator_id = 0;  // 0: nobody ever opened it
+  std::uint64_t epoch = 0;
+  std::uint64_t next_serial = 1;
+  std::map<std::uint64_t, LiveRow> live;
+  std::map<std::uint64_t, FinishedRow> finished;
+  std::map<std::string, std::uint64_t, std::less<>> serial_of_gid;  // of the finished
+
+  void Apply(const MemoryDelta& delta);
+  void PutFinished(FinishedRow row);
+  void EraseFinished(std::uint64_t serial);
+};
+
+// The disk. A value as well. Not thread-safe.
+class MemoryDisk {
+ public:
+  // `coordinator_id` stands in for the one that a real log draws at random; not 0.
+  explicit MemoryDisk(std::uint32_t coordinator_id = 1) : first_coordinator_id_(coordinator_id) {}
+
+  // What survives a power cut at this instant, and what a process that starts at this instant sees.
+  const MemoryImage& platter() const { return platter_; }
+  const MemoryImage& seen() const { return seen_; }
+  // Groups written and not synchronised.
+  std::size_t unsynced_groups() const { return written_.size(); }
+
+  // The power goes. Of the unsynchronised groups the first `kept` reached the platter all the same.
+  void PowerLoss(std::size_t kept = 0);
+
+ private:
+  friend class MemoryLog;
+  std::uint32_t first_coordinator_id_;
+  MemoryImage platter_;
+  MemoryImage seen_;
+  std::deque<MemoryDelta> written_;  // the difference, group by group
+};
+
+struct MemoryLogOptions {
+  // True: each Append writes, synchronises and calls back before it returns. False: the owner calls Step.
+  bool inline_completion = true;
+  // Finished rows kept; the oldest go first. 0: all.
+  std::size_t max_finished_rows = 0;
+  std::size_t max_queued_entries = 256 * 1024;
+  // Wall clock for AppendResult. Empty: a counter, one more with each call.
+  std::function<std::int64_t()> unix_now_ms{};
+};
+
+class MemoryLog final : public Log {
+ public:
+  // `disk` must not have another log that is alive.
+  MemoryLog(std::shared_ptr<MemoryDisk> disk, MemoryLogOptions options);
+  // Completes what is queued, unless it was killed or poisoned.
+  ~MemoryLog() override;
+
+  Result<Recovered> Recover(const std::function<Status(LiveRow)>& visit) override;
+  void Append(std::vector<Entry> batch, std::function<void(AppendResult)> done) override;
+  void Find(std::string gid, std::function<void(Result<FinishedRow>)> done) override;
+  void Scan(std::uint64_t before_serial, std::size_t max_rows,
+            std::function<void(Result<std::vector<FinishedRow>>)> done) override;
+  Stats GetStats() const override;
+
+  // Writes what is queued as one group (false: nothing was), and makes what was written durable, with the callbacks and
+  // then the reads.
+  bool Write();
+  void Sync();
+  // Both. True if anything was done.
+  bool Step();
+
+  // From now on batches with a kBegin are refused (kBeginsOnly), or all of them (kEverything), until kNone.
+  enum class Full : std::uint8_t { kNone, kBeginsOnly, kEverything };
+  void SetFull(Full full) { full_ = full; }
+  // The next Sync fails: the log is poisoned. The group stays written, and unsynchronised: PowerLoss decides.
+  void FailNextSync() { fail_next_sync_ = true; }
+
+  // The process dies: nothing that is queued will be written, no callback runs, not even in the destructor. Pending
+  // callbacks are dropped.
+  void Kill();
+
+ private:
+  struct Pending {
+    std::vector<Entry> entries;
+    std::function<void(AppendResult)> done;
+    AppendResult result;
+    bool no_room = false;
+  };
+
+  void WriteBatch(Pending& pending, MemoryDelta& delta);
+  // Applies the batch to what is seen. A failure is two writers' and leaves a mess.
+  Status Apply(const std::vector<Entry>& batch, MemoryDelta& delta,
+               std::vector<RefusedEntry>& refused);
+  Status ApplyOne(const Entry& entry, MemoryDelta& delta, Status& refusal);
+  Status ApplyToLive(const Entry& entry, MemoryDelta& delta);
+  void Expire(MemoryDelta& delta);
+  void Poison(const Status& why);
+  void Answer(std::deque<Pending> answered);
+  void AnswerReads();
+  std::int64_t UnixNowMs();
+
+  std::shared_ptr<MemoryDisk> disk_;
+  MemoryLogOptions options_;
+  bool recovered_ = false;
+  bool killed_ = false;
+  bool stepping_ =
+      false;  // an inline Append from within a callback waits for the loop that is running
+  bool fail_next_sync_ = false;
+  Full full_ = Full::kNone;
+  Status poison_;
+  Unwritten unwritten_;
+  std::uint64_t serials_from_ = 1;
+  std::uint64_t last_position_ = 0;
+  std::int64_t clock_ms_ = 0;
+  std::deque<Pending> queue_;
+  std::deque<Pending> written_;  // since the last Sync
+  std::deque<std::function<void()>> reads_;
+  Stats stats_;
+};
+
+}  // namespace assent::log

@@ -1,0 +1,78 @@
+#pragma once
+
+// How to run a SQLite log: each field with its meaning, unit, default and what follows from it.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <assent/status.h>
+
+namespace assent::log {
+
+// One group commit, for metrics. Handed over on the log's thread after the callbacks of the group.
+struct CommitReport {
+  std::size_t batches = 0;
+  std::size_t entries = 0;
+  std::chrono::microseconds total{0};    // from BEGIN IMMEDIATE until COMMIT returned
+  std::chrono::microseconds durable{0};  // of which in COMMIT: writing and synchronising the WAL
+};
+
+struct SqliteOptions {
+  // The database file; its folder must exist. Beside it live PATH-wal and PATH-reserve. One process at a time.
+  std::string path{};
+
+  // Finished rows older than this are removed. 0: age removes nothing.
+  std::chrono::milliseconds retention_age = std::chrono::hours(7 * 24);
+  // While more bytes than this are in use in the database file, the oldest finished rows are removed whatever their age.
+  // Freed pages are reused, so this also bounds the file. 0: size removes nothing. Unfinished rows are never removed.
+  std::uint64_t retention_bytes = std::uint64_t{4} << 30;
+  // Finished rows with one of these outcomes are removed by kForget only, and count against no limit: what a person
+  // decided stays until a person has seen it.
+  std::vector<std::uint8_t> pinned_outcomes{};
+  // How often an idle log looks for rows to remove. A busy one looks with each commit.
+  std::chrono::milliseconds retention_interval = std::chrono::seconds(1);
+
+  // Disk space set aside in PATH-reserve and given up when the disk is full, so that what has begun can still end.
+  // 0: a full disk stops everything at once.
+  std::uint64_t reserve_bytes = std::uint64_t{32} << 20;
+  // How often a log on a full disk tries whether there is space again.
+  std::chrono::milliseconds space_probe_interval = std::chrono::milliseconds(250);
+
+  // Capacity of the queue. A batch that does not fit is answered with kResourceExhausted; one that is too large for an
+  // empty queue is let in alone.
+  std::size_t max_queued_entries = 256 * 1024;
+  std::size_t max_queued_bytes = std::size_t{256} << 20;
+  // What one group commit takes at most, if it is more than one batch: bounds the memory of an open local transaction
+  // and the time to the next callback.
+  std::size_t max_group_entries = 8192;
+  std::size_t max_group_bytes = std::size_t{16} << 20;
+
+  // Pages in the WAL after which it is checkpointed: small keeps the stall of one checkpoint short (20,000 pages gave 56
+  // to 91 ms), large saves writes.
+  int checkpoint_pages = 1000;
+  // SQLite's page cache.
+  std::uint64_t cache_bytes = std::uint64_t{64} << 20;
+  // At the start, every page, index and finished row of a file up to this size is checked; of a larger one the
+  // unfinished rows and the `check_finished_rows` newest finished ones.
+  std::uint64_t full_check_bytes = std::uint64_t{64} << 20;
+  std::size_t check_finished_rows = 10'000;
+
+  // SQLite's name of the file system to go through; empty: the machine's own. Tests put faults there.
+  std::string vfs{};
+  // Wall clock in milliseconds since 1970, for age and for AppendResult; empty: the machine's own.
+  std::function<std::int64_t()> unix_now_ms{};
+
+  // Called once, on the log's thread, when it has poisoned itself, before any callback of the batches concerned: the
+  // process should end there, with its own exit code. A checkpoint that fails tells nobody else.
+  std::function<void(const Status&)> on_poisoned{};
+  std::function<void(const CommitReport&)> on_commit{};
+
+  // OK, or kInvalidArgument naming the field.
+  Status Validate() const;
+};
+
+}  // namespace assent::log

@@ -1,0 +1,178 @@
+// Replay: every unfinished row, checked, then a new epoch. Nothing that is found here may be acted upon before the epoch's
+// commit has returned.
+
+#include <sqlite3.h>
+
+#include "coordinator/log/sqlite_store.h"
+
+namespace assent::log {
+namespace {
+
+std::string RowName(const std::string& path, const char* table, std::uint64_t serial,
+                    std::string_view gid) {
+  return path + ": table " + table + ", row " + std::to_string(serial) + " (gid " +
+         std::string(gid.substr(0, 64)) + ")";
+}
+
+}  // namespace
+
+Result<Recovered> SqliteStore::Recover(const std::function<Status(LiveRow)>& visit) {
+  bool everything = false;
+  if (Status status = CheckPages(everything); !status.ok()) return status;
+  if (Status status = ReplayLive(visit); !status.ok()) return status;
+  if (Status status = CheckFinished(everything); !status.ok()) return status;
+  // What was replayed goes to the database file first, then the epoch says that it is ours.
+  if (Status status = Checkpoint(true); !status.ok()) return status;
+  if (Status status = CommitEpoch(); !status.ok()) return status;
+  serials_from_ = meta_.next_serial;
+  return Recovered{.coordinator_id = static_cast<std::uint32_t>(meta_.coordinator_id),
+                   .epoch = meta_.epoch,
+                   .next_serial = meta_.next_serial,
+                   .live_rows = meta_.live_rows,
+                   .finished_rows = meta_.finished_rows};
+}
+
+// SQLite's own check of pages and indexes: of the whole file, if it is small.
+Status SqliteStore::CheckPages(bool& everything) {
+  std::int64_t pages = 0;
+  std::int64_t page_bytes = 0;
+  int code = db_.QueryInt("PRAGMA page_count", pages);
+  if (code == SQLITE_OK) code = db_.QueryInt("PRAGMA page_size", page_bytes);
+  if (code != SQLITE_OK) return Failure("read the size", code);
+  page_bytes_ = static_cast<std::uint64_t>(page_bytes);
+  everything = static_cast<std::uint64_t>(pages) * page_bytes_ <= options_.full_check_bytes;
+  if (!everything) return OkStatus();
+  std::string verdict;
+  code = db_.QueryText("PRAGMA integrity_check(1)", verdict);
+  if (code != SQLITE_OK) return Failure("check the pages", code);
+  if (verdict != "ok") return DataLoss(options_.path + ": " + verdict);
+  return OkStatus();
+}
+
+Status SqliteStore::ReplayLive(const std::function<Status(LiveRow)>& visit) {
+  Statement select;
+  int code = db_.Prepare(
+      "SELECT serial, version, commit_seq, state_crc, spec_crc, gid, state, spec FROM live"
+      " ORDER BY serial",
+      select);
+  Meta found;
+  std::uint64_t last = 0;
+  while (code == SQLITE_OK || code == SQLITE_ROW) {
+    code = select.Step();
+    if (code != SQLITE_ROW) break;
+    LiveRow row = {.serial = select.Unsigned(0),
+                   .version = select.Unsigned(1),
+                   .gid = std::string(select.Bytes(5)),
+                   .spec = std::string(select.Bytes(7)),
+                   .state = std::string(select.Bytes(6))};
+    const std::uint64_t commit_seq = select.Unsigned(2);
+    const std::string name = RowName(options_.path, "live", row.serial, row.gid);
+    if (select.Int(3) !=
+        std::int64_t{StateChecksum(row.serial, row.version, commit_seq, row.state)}) {
+      return DataLoss(name + ": checksum mismatch in serial, version, commit_seq or state");
+    }
+    if (select.Int(4) != std::int64_t{SpecChecksum(row.serial, row.gid, row.spec)}) {
+      return DataLoss(name + ": checksum mismatch in serial, gid or spec");
+    }
+    if (commit_seq > meta_.commit_seq || row.serial >= meta_.next_serial) {
+      return DataLoss(name + ": is of a later commit than table meta");
+    }
+    last = row.serial;
+    ++found.live_rows;
+    found.live_xor ^= row.serial;
+    found.live_versions += row.version;
+    if (Status status = visit(std::move(row)); !status.ok()) return status;
+  }
+  if (code != SQLITE_DONE) {
+    return Failure("read table live after row " + std::to_string(last), code);
+  }
+  if (found.live_rows + 1 == meta_.live_rows) {
+    return DataLoss(options_.path + ": table live, row " +
+                    std::to_string(found.live_xor ^ meta_.live_xor) + ": is missing");
+  }
+  if (found.live_rows != meta_.live_rows || found.live_xor != meta_.live_xor) {
+    return DataLoss(options_.path + ": table live has " + std::to_string(found.live_rows) +
+                    " rows, table meta counts " + std::to_string(meta_.live_rows) +
+                    ", or they are not the same rows");
+  }
+  if (found.live_versions != meta_.live_versions) {
+    return DataLoss(options_.path +
+                    ": some row of table live is of an earlier time: the versions sum to " +
+                    std::to_string(found.live_versions) + ", table meta says " +
+                    std::to_string(meta_.live_versions));
+  }
+  return OkStatus();
+}
+
+Status SqliteStore::CheckFinished(bool everything) {
+  const auto limit = static_cast<std::uint64_t>(
+      everything ? INT64_MAX : static_cast<std::int64_t>(options_.check_finished_rows));
+  sql_.scan.BindInt(1, std::int64_t{INT64_MAX}).BindInt(2, limit);
+  std::uint64_t rows = 0;
+  std::uint64_t last = 0;
+  int code = SQLITE_OK;
+  Status status;
+  while (status.ok() && (code = sql_.scan.Step()) == SQLITE_ROW) {
+    const Result<FinishedRow> row = CheckedFinishedRow(sql_.scan);
+    if (!row.ok()) {
+      status = row.status();
+      break;
+    }
+    ++rows;
+    last = row.value().serial;
+    // The index is the way to a gid: a row that it does not lead to would be as good as absent.
+    const int found = sql_.serial_of_gid.BindText(1, row.value().gid).Step();
+    if (found == SQLITE_ROW ? sql_.serial_of_gid.Unsigned(0) != last : found == SQLITE_DONE) {
+      status = DataLoss(RowName(options_.path, "finished", last, row.value().gid) +
+                        ": index finished_by_gid does not lead to it");
+    } else if (found != SQLITE_ROW) {
+      status = Failure("read index finished_by_gid", found);
+    }
+    sql_.serial_of_gid.Reset();
+  }
+  sql_.scan.Reset();
+  if (!status.ok()) return status;
+  if (code != SQLITE_DONE) {
+    return Failure("read table finished before row " + std::to_string(last), code);
+  }
+  if (everything && rows != meta_.finished_rows) {
+    return DataLoss(options_.path + ": table finished has " + std::to_string(rows) +
+                    " rows, table meta counts " + std::to_string(meta_.finished_rows));
+  }
+  return OkStatus();
+}
+
+Result<FinishedRow> SqliteStore::CheckedFinishedRow(const Statement& row) const {
+  FinishedRow found = {.serial = row.Unsigned(0),
+                       .gid = std::string(row.Bytes(5)),
+                       .spec = std::string(row.Bytes(6)),
+                       .state = std::string(row.Bytes(7)),
+                       .outcome = static_cast<std::uint8_t>(row.Unsigned(3)),
+                       .finished_unix_ms = row.Int(4)};
+  const std::uint64_t commit_seq = row.Unsigned(1);
+  const std::uint32_t crc =
+      FinishedChecksum(found.serial, commit_seq, found.outcome, found.finished_unix_ms, found.gid,
+                       found.spec, found.state);
+  if (row.Int(2) != std::int64_t{crc} || row.Unsigned(3) != found.outcome) {
+    return DataLoss(RowName(options_.path, "finished", found.serial, found.gid) +
+                    ": checksum mismatch");
+  }
+  if (commit_seq > meta_.commit_seq || found.serial >= meta_.next_serial) {
+    return DataLoss(RowName(options_.path, "finished", found.serial, found.gid) +
+                    ": is of a later commit than table meta");
+  }
+  return found;
+}
+
+Status SqliteStore::CommitEpoch() {
+  if (const int code = sql_.begin.Run(); code != SQLITE_OK) return Failure("begin", code);
+  next_ = meta_;
+  ++next_.commit_seq;
+  ++next_.epoch;
+  GroupOutcome ignored;
+  const Status status = WriteMetaAndCommit(ignored);
+  if (status.ok()) meta_ = next_;
+  return status;
+}
+
+}  // namespace assent::log

@@ -1,0 +1,275 @@
+// Writing groups and reading finished rows.
+
+#include "coordinator/log/sqlite_store.h"
+
+#include <algorithm>
+#include <sqlite3.h>
+
+namespace assent::log {
+namespace {
+
+// A page of Scan ends after so many bytes: a row may hold megabytes.
+constexpr std::size_t kMaxScanBytes = std::size_t{8} << 20;
+
+Status TwoWriters(const NetWrite& write, const std::string& what) {
+  return FailedPrecondition("transaction " + write.last->gid + ", serial " +
+                            std::to_string(write.serial) + ", version " +
+                            std::to_string(write.last->version) + ": " + what);
+}
+
+bool IsConstraint(int code) { return (code & 0xFF) == SQLITE_CONSTRAINT; }
+
+}  // namespace
+
+Status SqliteStore::WriteGroup(const std::vector<const std::vector<Entry>*>& batches,
+                               const Unwritten& unwritten, std::size_t expire_rows,
+                               GroupOutcome& outcome) {
+  outcome = GroupOutcome();
+  outcome.refused.resize(batches.size());
+  plan_.Clear();
+  next_ = meta_;
+  ++next_.commit_seq;
+  if (const int code = sql_.begin.Run(); code != SQLITE_OK) return RollBack(Failure("begin", code));
+  for (std::size_t b = 0; b < batches.size(); ++b) {
+    const std::vector<Entry>& batch = *batches[b];
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      Status refusal;
+      const Status status = WriteEntry(batch[i], unwritten, outcome, refusal);
+      if (!status.ok()) return RollBack(status);
+      if (!refusal.ok()) outcome.refused[b].push_back({.index = i, .status = refusal});
+    }
+  }
+  Status status = FlushPlan();
+  if (status.ok() && expire_rows > 0) status = Expire(expire_rows, outcome);
+  if (status.ok()) status = WriteMetaAndCommit(outcome);
+  if (!status.ok()) return RollBack(status);
+  meta_ = next_;
+  return status;
+}
+
+Status SqliteStore::WriteEntry(const Entry& entry, const Unwritten& unwritten,
+                               GroupOutcome& outcome, Status& refusal) {
+  if (entry.kind == EntryKind::kForget) return WriteForget(entry, refusal);
+  if (entry.kind == EntryKind::kBegin && entry.gid_may_exist) {
+    bool exists = plan_.EndsHere(entry.gid);
+    if (!exists) {
+      const Result<bool> finished = GidIsFinished(entry.gid);
+      if (!finished.ok()) return finished.status();
+      exists = finished.value();
+    }
+    if (exists) {
+      refusal = AlreadyExists("transaction " + entry.gid + " has already finished");
+      outcome.never_begun.push_back(entry.serial);
+      return OkStatus();
+    }
+  }
+  const bool never_begun = unwritten.NeverBegun(entry.serial) ||
+                           (!outcome.never_begun.empty() &&
+                            std::find(outcome.never_begun.begin(), outcome.never_begun.end(),
+                                      entry.serial) != outcome.never_begun.end());
+  if (never_begun) {
+    refusal = NotFound("transaction " + entry.gid + ", serial " + std::to_string(entry.serial) +
+                       ": its beginning was refused");
+    return OkStatus();
+  }
+  return plan_.Add(entry);
+}
+
+Result<bool> SqliteStore::GidIsFinished(const std::string& gid) {
+  const int code = sql_.serial_of_gid.BindText(1, gid).Step();
+  sql_.serial_of_gid.Reset();
+  if (code != SQLITE_ROW && code != SQLITE_DONE) return Failure("look for gid " + gid, code);
+  return code == SQLITE_ROW;
+}
+
+Status SqliteStore::WriteForget(const Entry& entry, Status& refusal) {
+  // The row may be one that this very group finishes.
+  if (Status status = FlushPlan(); !status.ok()) return status;
+  int code = sql_.serial_of_gid.BindText(1, entry.gid).Step();
+  const std::uint64_t serial = code == SQLITE_ROW ? sql_.serial_of_gid.Unsigned(0) : 0;
+  sql_.serial_of_gid.Reset();
+  if (code == SQLITE_DONE) {
+    refusal = NotFound("no finished transaction " + entry.gid);
+    return OkStatus();
+  }
+  if (code == SQLITE_ROW) code = sql_.delete_finished.BindInt(1, serial).Run();
+  if (code != SQLITE_OK) return Failure("forget gid " + entry.gid, code);
+  if (db_.Changes() != 1)
+    return DataLoss(options_.path + ": index finished_by_gid leads gid " + entry.gid + " to row " +
+                    std::to_string(serial) + ", which is not there");
+  --next_.finished_rows;
+  return OkStatus();
+}
+
+Status SqliteStore::FlushPlan() {
+  for (const NetWrite& write : plan_.writes()) {
+    if (Status status = WriteNet(write); !status.ok()) return status;
+  }
+  plan_.Clear();
+  return OkStatus();
+}
+
+Status SqliteStore::WriteNet(const NetWrite& write) {
+  const Entry& last = *write.last;
+  const bool ends = last.kind == EntryKind::kEnd;
+  if (write.begin != nullptr) {
+    if (write.serial < serials_from_) return TwoWriters(write, "the serial is of an earlier life");
+    next_.next_serial = std::max(next_.next_serial, write.serial + 1);
+  }
+  int code = SQLITE_OK;
+  if (!ends) {
+    const std::int64_t crc =
+        StateChecksum(write.serial, last.version, next_.commit_seq, last.state);
+    if (write.begin != nullptr) {
+      const Entry& begin = *write.begin;
+      code = sql_.insert_live.BindInt(1, write.serial)
+                 .BindInt(2, last.version)
+                 .BindInt(3, next_.commit_seq)
+                 .BindInt(4, crc)
+                 .BindInt(5, std::int64_t{SpecChecksum(write.serial, begin.gid, begin.spec)})
+                 .BindText(6, begin.gid)
+                 .BindBlob(7, last.state)
+                 .BindBlob(8, begin.spec)
+                 .Run();
+      if (IsConstraint(code)) return TwoWriters(write, "there is a row with this serial");
+      ++next_.live_rows;
+      next_.live_xor ^= write.serial;
+    } else {
+      code = sql_.update_live.BindInt(1, write.serial)
+                 .BindInt(2, last.version)
+                 .BindInt(3, next_.commit_seq)
+                 .BindInt(4, crc)
+                 .BindBlob(5, last.state)
+                 .BindInt(6, write.stored_version)
+                 .Run();
+    }
+    next_.live_versions += last.version - write.stored_version;
+  } else if (write.begin == nullptr) {
+    code = sql_.delete_live.BindInt(1, write.serial)
+               .BindInt(2, write.stored_version)
+               .BindText(3, last.gid)
+               .Run();
+    --next_.live_rows;
+    next_.live_xor ^= write.serial;
+    next_.live_versions -= write.stored_version;
+  }
+  if (code != SQLITE_OK) return Failure("write row " + std::to_string(write.serial), code);
+  if (write.begin == nullptr && db_.Changes() != 1) {
+    return TwoWriters(write, "there is no unfinished row of this gid with version " +
+                                 std::to_string(write.stored_version));
+  }
+  return ends ? WriteFinished(write) : OkStatus();
+}
+
+Status SqliteStore::WriteFinished(const NetWrite& write) {
+  const Entry& end = *write.last;
+  const std::uint32_t crc = FinishedChecksum(write.serial, next_.commit_seq, end.outcome,
+                                             end.finished_unix_ms, end.gid, end.spec, end.state);
+  const int code = sql_.insert_finished.BindInt(1, write.serial)
+                       .BindInt(2, next_.commit_seq)
+                       .BindInt(3, std::int64_t{crc})
+                       .BindInt(4, std::int64_t{end.outcome})
+                       .BindInt(5, end.finished_unix_ms)
+                       .BindText(6, end.gid)
+                       .BindBlob(7, end.spec)
+                       .BindBlob(8, end.state)
+                       .Run();
+  if (IsConstraint(code)) return TwoWriters(write, "a finished transaction has this gid or serial");
+  if (code != SQLITE_OK) return Failure("write finished row " + std::to_string(write.serial), code);
+  ++next_.finished_rows;
+  expire_from_ = std::min(expire_from_, write.serial - 1);
+  return OkStatus();
+}
+
+Status SqliteStore::WriteMetaAndCommit(GroupOutcome& outcome) {
+  BindMeta(sql_.update_meta, next_, meta_.epoch);
+  if (const int code = sql_.update_meta.Run(); code != SQLITE_OK) {
+    return Failure("write table meta", code);
+  }
+  if (db_.Changes() != 1) {
+    return FailedPrecondition(options_.path + ": the epoch is no longer " +
+                              std::to_string(meta_.epoch) + ": another coordinator took over");
+  }
+  const auto start = std::chrono::steady_clock::now();
+  if (const int code = sql_.commit.Run(); code != SQLITE_OK) return Failure("commit", code);
+  outcome.in_commit = std::chrono::duration_cast<std::chrono::microseconds>(
+      std::chrono::steady_clock::now() - start);
+  return OkStatus();
+}
+
+// What happened before decides whether the file may still be touched.
+Status SqliteStore::RollBack(Status why) {
+  plan_.Clear();
+  if (why.code() != Code::kResourceExhausted && why.code() != Code::kFailedPrecondition) {
+    return UnknownOutcome(why.message());
+  }
+  if (db_.InTransaction()) {  // a failed COMMIT may have rolled back by itself
+    if (const int code = sql_.rollback.Run(); code != SQLITE_OK) {
+      return UnknownOutcome(why.message() + "; and then: " + Failure("roll back", code).message());
+    }
+  }
+  return why;
+}
+
+Result<FinishedRow> SqliteStore::Find(const std::string& gid) {
+  const int code = sql_.find_finished.BindText(1, gid).Step();
+  Result<FinishedRow> found = NotFound("no finished transaction " + gid);
+  if (code == SQLITE_ROW) {
+    found = CheckedFinishedRow(sql_.find_finished);
+  } else if (code != SQLITE_DONE) {
+    found = Failure("look for gid " + gid, code);
+  }
+  sql_.find_finished.Reset();
+  if (found.ok() && found.value().gid != gid) {
+    return DataLoss(options_.path + ": index finished_by_gid leads gid " + gid + " to row " +
+                    std::to_string(found.value().serial));
+  }
+  return found;
+}
+
+Result<std::vector<FinishedRow>> SqliteStore::Scan(std::uint64_t before_serial,
+                                                   std::size_t max_rows) {
+  const std::int64_t bound = before_serial == 0 || before_serial > INT64_MAX
+                                 ? INT64_MAX
+                                 : static_cast<std::int64_t>(before_serial);
+  sql_.scan.BindInt(1, bound).BindInt(2, static_cast<std::uint64_t>(max_rows));
+  std::vector<FinishedRow> rows;
+  std::size_t bytes = 0;
+  Status status;
+  int code = SQLITE_DONE;
+  while (bytes < kMaxScanBytes && (code = sql_.scan.Step()) == SQLITE_ROW) {
+    Result<FinishedRow> row = CheckedFinishedRow(sql_.scan);
+    if (!row.ok()) {
+      status = row.status();
+      break;
+    }
+    bytes += row.value().spec.size() + row.value().state.size();
+    rows.push_back(*std::move(row));
+  }
+  if (status.ok() && code != SQLITE_ROW && code != SQLITE_DONE) status = Failure("scan", code);
+  sql_.scan.Reset();
+  if (!status.ok()) return status;
+  return rows;
+}
+
+Status SqliteStore::Checkpoint(bool force) {
+  if (!force && wal_pages_ < options_.checkpoint_pages) return OkStatus();
+  int pages = 0;
+  int moved = 0;
+  const int mode = force ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
+  const int code = sqlite3_wal_checkpoint_v2(db_.raw(), "main", mode, &pages, &moved);
+  if (code != SQLITE_OK) return Failure("checkpoint", code);
+  wal_pages_ = 0;
+  return OkStatus();
+}
+
+Status SqliteStore::CloseCleanly() { return Checkpoint(true); }
+
+std::int64_t SqliteStore::UnixNowMs() const {
+  if (options_.unix_now_ms) return options_.unix_now_ms();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace assent::log

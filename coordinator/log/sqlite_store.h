@@ -1,0 +1,137 @@
+#pragma once
+
+// The rows of one log file: opening and checking it, replay, writing one group, reading finished rows, retention. All SQL
+// of the log is behind this class. Single-threaded; knows nothing of queues, callbacks or a full disk's politics.
+//
+// Invariant: what WriteGroup returns OK for is in the file under full synchronisation, together with a meta row that
+// counts it; what it returns kResourceExhausted for has left no trace. After any other failure the file must not be
+// touched any more, and this class does not.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <assent/status.h>
+
+#include "coordinator/log/group_plan.h"
+#include "coordinator/log/log.h"
+#include "coordinator/log/sqlite_connection.h"
+#include "coordinator/log/sqlite_options.h"
+#include "coordinator/log/sqlite_rows.h"
+#include "coordinator/log/sqlite_schema.h"
+#include "coordinator/log/unwritten.h"
+
+namespace assent::log {
+
+// What became of one group.
+struct GroupOutcome {
+  std::vector<std::vector<RefusedEntry>> refused;  // by batch
+  std::vector<std::uint64_t> never_begun;          // serials of the refused kBegins
+  std::size_t expired = 0;                         // rows that retention removed
+  std::chrono::microseconds in_commit{0};
+};
+
+class SqliteStore {
+ public:
+  // Opens or creates the file, takes its lock, checks everything but the rows. The failures are the start's: see
+  // SqliteLog::Open. `migrations` is Migrations() but in tests.
+  static Result<std::unique_ptr<SqliteStore>> Open(const SqliteOptions& options,
+                                                   std::span<const Migration> migrations);
+  ~SqliteStore();
+  SqliteStore(const SqliteStore&) = delete;
+  SqliteStore& operator=(const SqliteStore&) = delete;
+
+  // Log::Recover.
+  Result<Recovered> Recover(const std::function<Status(LiveRow)>& visit);
+
+  // Writes the batches and up to `expire_rows` removals by retention in one commit. `unwritten` tells which rows never were.
+  //   kResourceExhausted  the disk is full; rolled back
+  //   kFailedPrecondition a version or serial that another writer, or a mistake, must have touched; rolled back
+  //   kUnknownOutcome     an I/O error
+  Status WriteGroup(const std::vector<const std::vector<Entry>*>& batches,
+                    const Unwritten& unwritten, std::size_t expire_rows, GroupOutcome& outcome);
+
+  // kDataLoss: the row is damaged. kUnknownOutcome: the file cannot be read.
+  Result<FinishedRow> Find(const std::string& gid);
+  // Fewer than `max_rows` does not mean that there are no more: a page also ends after kMaxScanBytes.
+  Result<std::vector<FinishedRow>> Scan(std::uint64_t before_serial, std::size_t max_rows);
+
+  // True if WriteGroup with expire_rows would find something to do; looks at a bounded number of rows.
+  Result<bool> HasExpired();
+
+  // Moves the WAL into the database once it holds `checkpoint_pages`, or always if `force`d. Same failures as WriteGroup.
+  Status Checkpoint(bool force);
+
+  // Checkpoints all and gives the lock back; to be called only on a store that never failed.
+  Status CloseCleanly();
+
+  const Meta& meta() const { return meta_; }
+
+ private:
+  struct Statements {
+    Statement begin, commit, rollback, update_meta;
+    Statement insert_live, update_live, delete_live;
+    Statement insert_finished, delete_finished, find_finished, serial_of_gid;
+    Statement scan, oldest, page_count, free_pages;
+  };
+
+  SqliteStore(const SqliteOptions& options) : options_(options) {}
+
+  // sqlite_open.cc
+  Status OpenFile(std::span<const Migration> migrations);
+  Status TakeFile();
+  Status Configure();
+  Status SecureWal();
+  Status PrepareStatements();
+  Status Failure(const std::string& what, int code) const;
+
+  // sqlite_recovery.cc
+  Status CheckPages(bool& everything);
+  Status ReplayLive(const std::function<Status(LiveRow)>& visit);
+  Status CheckFinished(bool everything);
+  Status CommitEpoch();
+
+  // sqlite_store.cc
+  Status WriteEntry(const Entry& entry, const Unwritten& unwritten, GroupOutcome& outcome,
+                    Status& refusal);
+  Status WriteForget(const Entry& entry, Status& refusal);
+  Status FlushPlan();
+  Status WriteNet(const NetWrite& write);
+  Status WriteFinished(const NetWrite& write);
+  Status WriteMetaAndCommit(GroupOutcome& outcome);
+  Status RollBack(Status why);
+  Result<bool> GidIsFinished(const std::string& gid);
+
+  // sqlite_retention.cc
+  struct Candidate {
+    std::uint64_t serial = 0;
+    std::uint64_t bytes = 0;
+  };
+  Status FindExpired(std::size_t max_rows, std::vector<Candidate>& expired);
+  Status Expire(std::size_t max_rows, GroupOutcome& outcome);
+  Result<bool> OverBytes();
+  bool IsPinned(std::uint64_t outcome) const;
+
+  // The row under the statement (columns as kFinishedColumns), or kDataLoss naming it.
+  Result<FinishedRow> CheckedFinishedRow(const Statement& row) const;
+  std::int64_t UnixNowMs() const;
+
+  const SqliteOptions& options_;
+  Connection db_;
+  Statements sql_;
+  Meta meta_;                       // as committed
+  Meta next_;                       // as it will be when the open local transaction commits
+  std::uint64_t serials_from_ = 1;  // those below were given out in earlier lives
+  GroupPlan plan_;
+  std::uint64_t page_bytes_ = 4096;
+  int wal_pages_ = 0;
+  std::uint64_t expire_from_ =
+      0;  // retention has seen every row up to here, and only pinned ones are left
+};
+
+}  // namespace assent::log
