@@ -1,6 +1,7 @@
 #pragma once
 
-// Writing and reading little values as bytes: LEB128 varints, zig-zag for signed ones, length-prefixed strings.
+// Writing and reading little values as bytes: LEB128 varints, zig-zag for signed ones,
+// length-prefixed strings.
 
 #include <cstdint>
 #include <string>
@@ -32,8 +33,8 @@ class ByteWriter {
   std::string bytes_;
 };
 
-// Reads what ByteWriter wrote. After the first impossible byte everything reads as zero or empty and ok() is false: check once
-// at the end, and before every loop whose length was read.
+// Reads what ByteWriter wrote. After the first impossible byte everything reads as zero or empty
+// and ok() is false: check once at the end, and before every loop whose length was read.
 class ByteReader {
  public:
   explicit ByteReader(std::string_view bytes) : rest_(bytes) {}

@@ -1,7 +1,8 @@
 #pragma once
 
-// Transactions as bytes, for the log. The grammar, its versions and an example are in FORMAT.md beside this file. Decoding
-// takes nothing on trust: damaged or foreign bytes give kDataLoss, never a wrong transaction.
+// Transactions as bytes, for the log. The grammar, its versions and an example are in FORMAT.md
+// beside this file. Decoding takes nothing on trust: damaged or foreign bytes give kDataLoss, never
+// a wrong transaction.
 
 #include <string>
 #include <string_view>
@@ -14,8 +15,8 @@ namespace assent::core {
 
 class Codec {
  public:
-  // The immutable part: what the initiator asked for at the beginning. Equal specs have equal bytes, so that a repeated
-  // Submit is recognised by comparison.
+  // The immutable part: what the initiator asked for at the beginning. Equal specs have equal
+  // bytes, so that a repeated Submit is recognised by comparison.
   static std::string EncodeSpec(const Transaction& transaction);
   static std::string EncodeSpec(const TransactionSpec& spec);
   // One branch, for comparing a repeated ExecuteBranch.

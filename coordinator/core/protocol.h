@@ -2,10 +2,11 @@
 
 // The three protocols as one idea with three tables.
 //
-// Every branch has a forward operation; when all have executed the transaction decides commit, and each branch gets its
-// finishing operation; otherwise it decides abort, and each branch that may hold something gets its undoing operation.
-// What differs between two-phase commit, TCC and Saga is data, and all of it is here. Because the table belongs to the
-// branch and not to the transaction, mixing protocols in one transaction costs nothing.
+// Every branch has a forward operation; when all have executed the transaction decides commit, and
+// each branch gets its finishing operation; otherwise it decides abort, and each branch that may
+// hold something gets its undoing operation. What differs between two-phase commit, TCC and Saga is
+// data, and all of it is here. Because the table belongs to the branch and not to the transaction,
+// mixing protocols in one transaction costs nothing.
 
 #include <array>
 #include <cstddef>
@@ -19,9 +20,11 @@ struct ProtocolRules {
   Operation forward;
   Operation finish;  // kNone: executing was all there was to do
   Operation undo;
-  // Undo only once everything that came after has been undone (Saga: effects are visible, later ones built on them).
+  // Undo only once everything that came after has been undone (Saga: effects are visible, later
+  // ones built on them).
   bool undo_in_reverse;
-  // Undo also branches that were never contacted, so that a late forward operation finds a tombstone.
+  // Undo also branches that were never contacted, so that a late forward operation finds a
+  // tombstone.
   bool undo_if_never_sent;
   // An undecided transaction may go on after a restart. False for two-phase commit: presumed abort.
   bool resume_undecided;
@@ -47,17 +50,20 @@ constexpr const ProtocolRules& Rules(Protocol protocol) {
 
 // The legal moves of a branch.
 //
-//   kWaiting ──► kExecuting ──► kExecuted ──► kFinishing ──► kDone        the way forward
-//      │             │  │  └──► kReadOnly         │  └─────► kUndone      (a person resolved it the other way)
-//      │             │  └─────► kRefused          │
-//      │             ▼              ▲             │
-//      ├────────► kUndoing ◄── kExecuted          │      the way back
-//      │             ├──► kUndone                 │
-//      │             ├──► kDone    (one phase: it had committed; or a person resolved it)
-//      └──► kSkipped ◄── kUndoing, kExecuting     never ran
+//   the way forward
+//     kWaiting ──► kExecuting ──► kExecuted ──► kFinishing ──► kDone
+//                      │  ├──► kReadOnly            └────────► kUndone   a person resolved it so
+//                      │  ├──► kRefused
+//                      │  └──► kDone, kUndone    its answer is the decision; or a person's
+//   the way back
+//     kWaiting, kExecuting, kExecuted ──► kUndoing ──► kUndone
+//                                             ├──────► kDone      one phase: it had committed;
+//                                             │                   or a person resolved it so
+//                                             └──────► kSkipped   certainly never sent
+//     kWaiting, kExecuting ──────────────────────────► kSkipped   never ran
 //
-// A Saga step goes from kExecuted to kDone without a finishing operation. A one-phase branch goes from kExecuting to
-// kDone: its own local commit was the decision.
+// A Saga step goes from kExecuted to kDone without a finishing operation. A one-phase branch goes
+// from kExecuting to kDone: its own local commit was the decision.
 struct BranchMove {
   BranchState from;
   BranchState to;
@@ -131,7 +137,8 @@ constexpr bool TablesHold() {
     const ProtocolRules& rules = kProtocols[i];
     if (static_cast<std::size_t>(rules.protocol) != i + 1) return false;
     if (rules.forward == Operation::kNone || rules.undo == Operation::kNone) return false;
-    // Without a finishing operation the effects are visible at once, so they must be undone in reverse.
+    // Without a finishing operation the effects are visible at once, so they must be undone in
+    // reverse.
     if ((rules.finish == Operation::kNone) != rules.undo_in_reverse) return false;
   }
   for (const BranchMove& move : kBranchMoves) {

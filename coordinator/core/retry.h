@@ -7,11 +7,13 @@
 
 namespace assent::core {
 
-// A phase-two operation that has failed this often asks for a person's attention. It goes on being retried.
+// A phase-two operation that has failed this often asks for a person's attention. It goes on being
+// retried.
 inline constexpr std::uint32_t kAttemptsBeforeAttentionCount = 10;
 
-// The wait after the n-th failed attempt (n >= 1): the initial backoff doubled n-1 times, capped, of which at least half
-// is kept and the rest is drawn ("equal jitter"; M. Brooker, "Exponential Backoff And Jitter", 2015).
+// The wait after the n-th failed attempt (n >= 1): the initial backoff doubled n-1 times, capped,
+// of which at least half is kept and the rest is drawn ("equal jitter"; M. Brooker, "Exponential
+// Backoff And Jitter", 2015).
 constexpr Micros Backoff(const RetryPolicy& policy, std::uint32_t failed_attempts,
                          std::uint64_t entropy) {
   const std::uint32_t doublings =

@@ -1,7 +1,7 @@
 #pragma once
 
-// What is true of every transaction between two events. Decoding checks it, because bytes are not to be
-// trusted; so do the tests, after every event of every scenario.
+// What is true of every transaction between two events. Decoding checks it, because bytes are not
+// to be trusted; so do the tests, after every event of every scenario.
 
 #include <string_view>
 

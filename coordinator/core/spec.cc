@@ -190,7 +190,8 @@ Status ResolveAfter(TransactionSpec& spec) {
   return OkStatus();
 }
 
-// The pivot comes after every branch that does not follow it; only Saga steps may follow it, as they cannot refuse.
+// The pivot comes after every branch that does not follow it; only Saga steps may follow it, as
+// they cannot refuse.
 Status PlacePivot(TransactionSpec& spec, const std::vector<BranchIndex>& order) {
   std::size_t pivot = spec.branches.size();
   for (std::size_t i = 0; i < spec.branches.size(); ++i) {

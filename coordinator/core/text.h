@@ -8,8 +8,8 @@
 
 namespace assent::core {
 
-// What is kept of a reason or an error that somebody else wrote: at most kMaxReasonBytes, cut between two
-// UTF-8 characters, because a proto string must stay one.
+// What is kept of a reason or an error that somebody else wrote: at most kMaxReasonBytes, cut
+// between two UTF-8 characters, because a proto string must stay one.
 inline std::string_view CutReason(std::string_view text) {
   if (text.size() <= limits::kMaxReasonBytes) return text;
   std::size_t end = limits::kMaxReasonBytes;

@@ -22,23 +22,14 @@ Step Transaction::Apply(const Event& event, const Now& now) {
   return step;
 }
 
-namespace {
-
-void Require(Step& step, Record record, bool gating) {
-  step.record = std::max(step.record, record);
-  step.gating = step.gating || gating;
-}
-
-}  // namespace
-
-// ---- Beginning, growing, closing ----------------------------------------------------------------------------------------
+// ---- Beginning, growing, closing ----------------------------------------------------------------
 
 void Transaction::On(const Begin& event, const Now& now, Step& step) {
   began_epoch_ = event.epoch;
   began_at_ = now.wall;
   deadline_at_ = now.wall + spec_.deadline;
   deadline_ = now.mono + spec_.deadline;
-  Require(step, Record::kBegin, true);
+  step.Require(Record::kBegin, true);
   step.effects.push_back(Announce{Milestone::kAccepted});
   Advance(now, step);
 }
@@ -59,7 +50,7 @@ void Transaction::On(const AddBranch& event, const Now& now, Step& step) {
   spec_.branches.push_back(event.spec);
   branches_.emplace_back();
   // The participant list is durable before the first send to the new participant.
-  Require(step, Record::kProgress, true);
+  step.Require(Record::kProgress, true);
   Advance(now, step);
 }
 
@@ -76,11 +67,11 @@ void Transaction::On(const Seal&, const Now& now, Step& step) {
     return;
   }
   sealed_ = true;
-  Require(step, Record::kProgress, true);
+  step.Require(Record::kProgress, true);
   Advance(now, step);
 }
 
-// ---- Time -----------------------------------------------------------------------------------------------------------------
+// ---- Time ---------------------------------------------------------------------------------------
 
 void Transaction::On(const Tick&, const Now& now, Step& step) {
   if (phase_ == Phase::kActive && now.mono >= deadline_ && !suspended_ && GivingUpIsPossible()) {
@@ -126,11 +117,11 @@ void Transaction::SendWhatIsDue(const Now& now, Step& step) {
   }
 }
 
-// ---- After a restart --------------------------------------------------------------------------------------------------
+// ---- After a restart ----------------------------------------------------------------------------
 
 void Transaction::On(const Recover&, const Now& now, Step& step) {
   ++recoveries_;
-  Require(step, Record::kLazy, false);
+  step.Require(Record::kLazy, false);
   const Millis left = std::clamp(std::chrono::duration_cast<Millis>(deadline_at_ - now.wall),
                                  Millis(0), spec_.deadline);
   deadline_ = now.mono + left;
@@ -155,127 +146,7 @@ void Transaction::On(const Recover&, const Now& now, Step& step) {
   On(Tick{}, now, step);
 }
 
-// ---- People ------------------------------------------------------------------------------------------------------------
-
-void Transaction::Intervene(std::string verb, std::string branch_id, const Actor& actor,
-                            const Now& now, Step& step) {
-  if (interventions_.size() == limits::kMaxInterventionsKeptCount)
-    interventions_.erase(interventions_.begin());
-  interventions_.push_back(Intervention{now.wall, std::move(verb), std::move(branch_id),
-                                        std::string(CutReason(actor.who)),
-                                        std::string(CutReason(actor.reason))});
-  Require(step, Record::kProgress, true);
-  step.effects.push_back(Announce{Milestone::kIntervened});
-}
-
-void Transaction::On(const Abort& event, const Now& now, Step& step) {
-  if (decision_ == Decision::kAbort) return;  // wanted, and so it is
-  if (decision_ == Decision::kCommit) {
-    step.status = FailedPrecondition("transaction " + spec_.gid + " is already decided: commit");
-    return;
-  }
-  if (!GivingUpIsPossible()) {
-    step.status = FailedPrecondition(
-        OnePhaseIsAsked() ? "the only branch of transaction " + spec_.gid +
-                                " is being asked whether it committed: its answer decides"
-                          : "the pivot of transaction " + spec_.gid +
-                                " is on its way: only its own answer, or resolving it by hand, can "
-                                "abort it now");
-    return;
-  }
-  std::string reason =
-      event.by_operator
-          ? "aborted by " + (event.actor.who.empty() ? "an operator" : event.actor.who)
-          : std::string("rolled back by its initiator");
-  if (!event.actor.reason.empty()) reason += ": " + event.actor.reason;
-  if (event.by_operator) Intervene("abort", {}, event.actor, now, step);
-  GiveUp(reason, now, step);
-  Advance(now, step);
-}
-
-void Transaction::On(const Suspend& event, const Now& now, Step& step) {
-  if (finished()) {
-    step.status = FailedPrecondition("transaction " + spec_.gid + " is finished");
-    return;
-  }
-  if (suspended_) return;
-  suspended_ = true;
-  Intervene("suspend", {}, event.actor, now, step);
-}
-
-void Transaction::On(const Resume& event, const Now& now, Step& step) {
-  if (!suspended_) {
-    step.status = FailedPrecondition("transaction " + spec_.gid + " is not suspended");
-    return;
-  }
-  suspended_ = false;
-  Intervene("resume", {}, event.actor, now, step);
-  On(Tick{}, now, step);
-}
-
-void Transaction::On(const RetryNow& event, const Now& now, Step& step) {
-  if (finished()) {
-    step.status =
-        FailedPrecondition("transaction " + spec_.gid + " is finished: there is nothing to retry");
-    return;
-  }
-  if (suspended_) {
-    step.status = FailedPrecondition("transaction " + spec_.gid + " is suspended: resume it first");
-    return;
-  }
-  Intervene("retry", {}, event.actor, now, step);
-  for (Branch& branch : branches_) {
-    if (!branch.in_flight && branch.next_attempt != kNever) branch.next_attempt = now.mono;
-  }
-  SendWhatIsDue(now, step);
-}
-
-void Transaction::On(const ServiceAppeared& event, const Now& now, Step& step) {
-  for (BranchIndex i = 0; i < branches_.size(); ++i) {
-    Branch& branch = branches_[i];
-    if (spec_.branches[i].service != event.service || branch.in_flight ||
-        branch.next_attempt == kNever || branch.history.kept().empty())
-      continue;
-    const AttemptResult last = branch.history.kept().back().result;
-    if (last == AttemptResult::kNotSent || last == AttemptResult::kUnknown)
-      branch.next_attempt = now.mono;
-  }
-  SendWhatIsDue(now, step);
-}
-
-void Transaction::On(const Resolve& event, const Now& now, Step& step) {
-  ASSENT_CHECK(event.branch < branches_.size() && event.resolution != Decision::kNone);
-  Branch& branch = branches_[event.branch];
-  const std::string& id = spec_.branches[event.branch].id;
-  // At the pivot or after it, nothing but this branch's own success or a person can bring an end.
-  const bool pivot_in_doubt = PivotIsInDoubt(event.branch);
-  const bool after_pivot = branch.state == BranchState::kExecuting && phase_ == Phase::kCommitting;
-  if (branch.state != BranchState::kFinishing && branch.state != BranchState::kUndoing &&
-      !after_pivot && !pivot_in_doubt) {
-    step.status = FailedPrecondition(
-        "branch " + id + " is " + std::string(Name(branch.state)) +
-        ": only a branch that is being committed or undone can be resolved by hand");
-    return;
-  }
-  Intervene("resolve " + std::string(Name(event.resolution)), id, event.actor, now, step);
-  CloseAttempt(event.branch, AttemptResult::kUnknown, "resolved by hand", now);
-  branch.resolved = event.resolution;
-  branch.needs_operator = false;
-  branch.next_attempt = kNever;
-  const bool committed = event.resolution == Decision::kCommit;
-  if (pivot_in_doubt && !committed)
-    abort_reason_ = CutReason(BranchLabel(event.branch) + " did not happen, says " +
-                              (event.actor.who.empty() ? "an operator" : event.actor.who) +
-                              (event.actor.reason.empty() ? "" : ": " + event.actor.reason));
-  if (phase_ == Phase::kActive) {  // one phase, or the pivot: the resolution is the decision
-    SettleUndecided(event.branch, committed, now, step);
-  } else {
-    Move(event.branch, committed ? BranchState::kDone : BranchState::kUndone);
-  }
-  Advance(now, step);
-}
-
-// ---- Progress -------------------------------------------------------------------------------------------------------------
+// ---- Progress -----------------------------------------------------------------------------------
 
 void Transaction::Advance(const Now& now, Step& step) {
   if (phase_ == Phase::kActive || phase_ == Phase::kCommitting) StartReadyBranches(now, step);
@@ -294,8 +165,9 @@ void Transaction::StartReadyBranches(const Now& now, Step& step) {
   SkipWhatCannotStart();
   for (BranchIndex i = 0; i < branches_.size(); ++i) {
     if (branches_[i].state != BranchState::kWaiting || !AfterIsMet(i)) continue;
-    // What it comes after is durable before it starts; and that it has started is durable, if it decides.
-    if (!spec_.branches[i].after.empty()) Require(step, Record::kProgress, true);
+    // What it comes after is durable before it starts; and that it has started is durable, if it
+    // decides.
+    if (!spec_.branches[i].after.empty()) step.Require(Record::kProgress, true);
     const bool alone =
         sealed_ && branches_.size() == 1 && spec_.branches[i].protocol == Protocol::kTwoPhase;
     branches_[i].one_phase = alone && decision_ == Decision::kNone;
@@ -303,8 +175,8 @@ void Transaction::StartReadyBranches(const Now& now, Step& step) {
   }
 }
 
-// A person has said of a branch that it did not happen, against the decision: then what comes after it
-// cannot happen either, nor what comes after that.
+// A person has said of a branch that it did not happen, against the decision: then what comes after
+// it cannot happen either, nor what comes after that.
 void Transaction::SkipWhatCannotStart() {
   if (phase_ != Phase::kCommitting) return;
   for (bool skipped = true; skipped;) {
@@ -328,7 +200,7 @@ void Transaction::Decide(Decision decision, const Now& now, Step& step) {
   decision_ = decision;
   decided_at_ = now.wall;
   phase_ = decision == Decision::kCommit ? Phase::kCommitting : Phase::kAborting;
-  Require(step, Record::kDecision, true);
+  step.Require(Record::kDecision, true);
   step.effects.push_back(Announce{Milestone::kDecided});
   for (BranchIndex i = 0; i < branches_.size(); ++i) {
     const ProtocolRules& rules = Rules(spec_.branches[i].protocol);
@@ -359,7 +231,7 @@ void Transaction::ContinueUndoing(const Now& now, Step& step) {
     if (Rules(spec_.branches[i].protocol).undo_in_reverse) {
       if (built_upon[i]) continue;
       // What is undone next rests on the durable knowledge that what came after it is undone.
-      Require(step, Record::kProgress, true);
+      step.Require(Record::kProgress, true);
     }
     StartOperation(i, BranchState::kUndoing, now, step);
   }
@@ -373,7 +245,7 @@ void Transaction::FinishIfAllFinal(const Now& now, Step& step) {
   phase_ = Phase::kFinished;
   finished_at_ = now.wall;
   suspended_ = false;
-  Require(step, Record::kEnd, false);
+  step.Require(Record::kEnd, false);
   step.effects.push_back(Announce{Milestone::kCompleted});
 }
 
@@ -405,9 +277,10 @@ void Transaction::GiveUp(const std::string& reason, const Now& now, Step& step) 
     Decide(Decision::kAbort, now, step);
     return;
   }
-  // Its local commit would have been the decision: ask, in a way that prevents it if it has not happened.
+  // Its local commit would have been the decision: ask, in a way that prevents it if it has not
+  // happened.
   CloseAttempt(0, AttemptResult::kUnknown, "overtaken by the abort", now);
-  Require(step, Record::kProgress, true);
+  step.Require(Record::kProgress, true);
   StartOperation(0, BranchState::kUndoing, now, step);
 }
 
@@ -432,10 +305,11 @@ void Transaction::Dispatch(BranchIndex i, const Now& now, Step& step) {
   Branch& branch = branches_[i];
   const Operation operation = Due(i);
   ASSENT_CHECK(operation != Operation::kNone && !branch.in_flight);
-  // A pivot decides: that it is on its way must outlive us, or recovery would abort behind its back.
+  // A pivot decides: that it is on its way must outlive us, or recovery would abort behind its
+  // back.
   if (spec_.branches[i].pivot && operation == Rules(spec_.branches[i].protocol).forward &&
       branch.attempts == 0) {
-    Require(step, Record::kProgress, true);
+    step.Require(Record::kProgress, true);
   }
   ++branch.attempts;
   branch.in_flight = true;
@@ -446,7 +320,7 @@ void Transaction::Dispatch(BranchIndex i, const Now& now, Step& step) {
       Send{i, operation, branch.attempts, branch.one_phase && operation == Operation::kPrepare});
 }
 
-// ---- Looking ----------------------------------------------------------------------------------------------------------
+// ---- Looking ------------------------------------------------------------------------------------
 
 Operation Transaction::Due(BranchIndex i) const {
   return DueOperation(spec_.branches[i].protocol, branches_[i].state);

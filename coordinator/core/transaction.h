@@ -1,11 +1,14 @@
 #pragma once
 
-// One global transaction as a pure state machine: Apply(event, now) returns what must become durable and what may be done
-// once it is. No I/O, no clock, no randomness, no thread; the same events give the same steps. Read protocol.h first.
+// One global transaction as a pure state machine: Apply(event, now) returns what must become
+// durable and what may be done once it is. No I/O, no clock, no randomness, no thread; the same
+// events give the same steps. Read protocol.h first.
 //
-// Invariant: an effect is justified by the transaction's state as of the record it is returned with. The shell must not
-// perform the effects of a step before that step's record, and every gating record before it, is durable.
+// Invariant: an effect is justified by the transaction's state as of the record it is returned
+// with. The shell must not perform the effects of a step before that step's record, and every
+// gating record before it, is durable.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -21,11 +24,12 @@
 
 namespace assent::core {
 
-// ---- Events: what happens to a transaction ------------------------------------------------------------------------
+// ---- Events: what happens to a transaction ------------------------------------------------------
 
 // First event of every transaction.
 struct Begin {
-  // The life of the coordinator in which the transaction began; part of its identity for participants.
+  // The life of the coordinator in which the transaction began; part of its identity for
+  // participants.
   std::uint64_t epoch = 0;
 };
 // First event after a restart, on a transaction decoded from the log.
@@ -81,10 +85,11 @@ struct Resolve {
 using Event = std::variant<Begin, Recover, AddBranch, Seal, Answered, Tick, Abort, Suspend, Resume,
                            RetryNow, ServiceAppeared, Resolve>;
 
-// ---- Steps: what must be durable, and what may be done then -----------------------------------------------------------
+// ---- Steps: what must be durable, and what may be done then -------------------------------------
 
-// What of a step must reach the log. The record itself is always the whole state (codec.h), so that the latest one is
-// all that recovery needs. Ordered: a later kind includes what an earlier one asks for.
+// What of a step must reach the log. The record itself is always the whole state (codec.h), so that
+// the latest one is all that recovery needs. Ordered: a later kind includes what an earlier one
+// asks for.
 enum class Record : std::uint8_t {
   kNone,      // nothing that recovery could not find out again
   kLazy,      // worth keeping (an attempt's error); rides with the next batch and gates nothing
@@ -120,16 +125,22 @@ struct Announce {
 using Effect = std::variant<Send, Announce>;
 
 struct Step {
-  // Not OK: the event was refused; the rest of the step is what time alone had made due. Only for Seal, AddBranch, Abort,
-  // Suspend, Resume, RetryNow and Resolve.
+  // Not OK: the event was refused; the rest of the step is what time alone had made due. Only for
+  // Seal, AddBranch, Abort, Suspend, Resume, RetryNow and Resolve.
   Status status;
   Record record = Record::kNone;
   // The effects wait for `record`, even when they would not need it.
   bool gating = false;
   std::vector<Effect> effects;
+
+  // At least `kind`; and what gates once, gates.
+  void Require(Record kind, bool gates) {
+    record = std::max(record, kind);
+    gating = gating || gates;
+  }
 };
 
-// ---- State ------------------------------------------------------------------------------------------------------------
+// ---- State --------------------------------------------------------------------------------------
 
 struct Branch {
   BranchState state = BranchState::kWaiting;

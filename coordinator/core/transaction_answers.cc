@@ -31,8 +31,8 @@ std::string Objection(const Answered& event, BranchState state) {
 }  // namespace
 
 void Transaction::On(const Answered& event, const Now& now, Step& step) {
-  // Of another operation than the due one, or of a branch that has been settled: late, duplicate or a lie. Nothing
-  // rests on it, whichever it is.
+  // Of another operation than the due one, or of a branch that has been settled: late, duplicate or
+  // a lie. Nothing rests on it, whichever it is.
   if (event.branch >= branches_.size() || event.operation == Operation::kNone ||
       event.operation != Due(event.branch))
     return;
@@ -61,7 +61,7 @@ void Transaction::On(const Answered& event, const Now& now, Step& step) {
         CloseAttempt(event.branch, event.result, {}, now);
         branch.needs_operator = false;
         branch.hazard = false;
-        if (branch.attempts > 1) step.record = std::max(step.record, Record::kLazy);
+        if (branch.attempts > 1) step.Require(Record::kLazy, false);
         if (phase_ == Phase::kActive) {
           SettleUndecided(event.branch, /*committed=*/false, now, step);
         } else {
@@ -95,7 +95,7 @@ void Transaction::ForwardDone(BranchIndex i, const Answered& event, const Now& n
   branch.maybe_sent = true;
   branch.needs_operator = false;
   branch.result = event.bytes;
-  if (branch.attempts > 1) step.record = std::max(step.record, Record::kLazy);
+  if (branch.attempts > 1) step.Require(Record::kLazy, false);
   step.effects.push_back(Announce{Milestone::kBranchAnswered, i});
   const bool read_only = event.result == AttemptResult::kDoneReadOnly;
   if (branch.one_phase) {
@@ -127,16 +127,16 @@ void Transaction::ForwardRefused(BranchIndex i, const Answered& event, const Now
   Decide(Decision::kAbort, now, step);
 }
 
-// The decision stands; the participant says it cannot follow. A person has to look, and it is asked on
-// and on. Who has a finishing operation had promised to follow either way: nobody knows what became of
-// that promise. Counts whichever attempt it answers.
+// The decision stands; the participant says it cannot follow. A person has to look, and it is asked
+// on and on. Who has a finishing operation had promised to follow either way: nobody knows what
+// became of that promise. Counts whichever attempt it answers.
 void Transaction::FinishingRefused(BranchIndex i, const Answered& event, const Now& now,
                                    Step& step) {
   Branch& branch = branches_[i];
   branch.needs_operator = true;
   branch.hazard = branch.hazard || Rules(spec_.branches[i].protocol).finish != Operation::kNone;
   branch.last_error = CutReason(event.reason);
-  step.record = std::max(step.record, Record::kLazy);
+  step.Require(Record::kLazy, false);
   Failed(i, event, now, step);
 }
 
@@ -147,7 +147,8 @@ void Transaction::SettleUndecided(BranchIndex i, bool committed, const Now& now,
   Decide(committed ? Decision::kCommit : Decision::kAbort, now, step);
 }
 
-// An attempt brought no verdict: wait and ask again with the same identity, or give up where that is allowed.
+// An attempt brought no verdict: wait and ask again with the same identity, or give up where that
+// is allowed.
 void Transaction::Failed(BranchIndex i, const Answered& event, const Now& now, Step& step) {
   Branch& branch = branches_[i];
   // What became of an older attempt says nothing about the one on its way.
@@ -159,7 +160,7 @@ void Transaction::Failed(BranchIndex i, const Answered& event, const Now& now, S
   } else {
     branch.maybe_sent = true;
   }
-  step.record = std::max(step.record, Record::kLazy);
+  step.Require(Record::kLazy, false);
 
   if (!MayBeSent(i)) return;
   const BranchSpec& spec = spec_.branches[i];

@@ -1,0 +1,131 @@
+// What people do to a transaction, and what the shell tells it of the world.
+
+#include <algorithm>
+#include <utility>
+
+#include <assent/limits.h>
+
+#include "coordinator/core/text.h"
+#include "coordinator/core/transaction.h"
+
+namespace assent::core {
+
+void Transaction::Intervene(std::string verb, std::string branch_id, const Actor& actor,
+                            const Now& now, Step& step) {
+  if (interventions_.size() == limits::kMaxInterventionsKeptCount)
+    interventions_.erase(interventions_.begin());
+  interventions_.push_back(Intervention{now.wall, std::move(verb), std::move(branch_id),
+                                        std::string(CutReason(actor.who)),
+                                        std::string(CutReason(actor.reason))});
+  step.Require(Record::kProgress, true);
+  step.effects.push_back(Announce{Milestone::kIntervened});
+}
+
+void Transaction::On(const Abort& event, const Now& now, Step& step) {
+  if (decision_ == Decision::kAbort) return;  // wanted, and so it is
+  if (decision_ == Decision::kCommit) {
+    step.status = FailedPrecondition("transaction " + spec_.gid + " is already decided: commit");
+    return;
+  }
+  if (!GivingUpIsPossible()) {
+    step.status = FailedPrecondition(
+        OnePhaseIsAsked() ? "the only branch of transaction " + spec_.gid +
+                                " is being asked whether it committed: its answer decides"
+                          : "the pivot of transaction " + spec_.gid +
+                                " is on its way: only its own answer, or resolving it by hand, can "
+                                "abort it now");
+    return;
+  }
+  std::string reason =
+      event.by_operator
+          ? "aborted by " + (event.actor.who.empty() ? "an operator" : event.actor.who)
+          : std::string("rolled back by its initiator");
+  if (!event.actor.reason.empty()) reason += ": " + event.actor.reason;
+  if (event.by_operator) Intervene("abort", {}, event.actor, now, step);
+  GiveUp(reason, now, step);
+  Advance(now, step);
+}
+
+void Transaction::On(const Suspend& event, const Now& now, Step& step) {
+  if (finished()) {
+    step.status = FailedPrecondition("transaction " + spec_.gid + " is finished");
+    return;
+  }
+  if (suspended_) return;
+  suspended_ = true;
+  Intervene("suspend", {}, event.actor, now, step);
+}
+
+void Transaction::On(const Resume& event, const Now& now, Step& step) {
+  if (!suspended_) {
+    step.status = FailedPrecondition("transaction " + spec_.gid + " is not suspended");
+    return;
+  }
+  suspended_ = false;
+  Intervene("resume", {}, event.actor, now, step);
+  On(Tick{}, now, step);
+}
+
+void Transaction::On(const RetryNow& event, const Now& now, Step& step) {
+  if (finished()) {
+    step.status =
+        FailedPrecondition("transaction " + spec_.gid + " is finished: there is nothing to retry");
+    return;
+  }
+  if (suspended_) {
+    step.status = FailedPrecondition("transaction " + spec_.gid + " is suspended: resume it first");
+    return;
+  }
+  Intervene("retry", {}, event.actor, now, step);
+  for (Branch& branch : branches_) {
+    if (!branch.in_flight && branch.next_attempt != kNever) branch.next_attempt = now.mono;
+  }
+  SendWhatIsDue(now, step);
+}
+
+void Transaction::On(const ServiceAppeared& event, const Now& now, Step& step) {
+  for (BranchIndex i = 0; i < branches_.size(); ++i) {
+    Branch& branch = branches_[i];
+    if (spec_.branches[i].service != event.service || branch.in_flight ||
+        branch.next_attempt == kNever || branch.history.kept().empty())
+      continue;
+    const AttemptResult last = branch.history.kept().back().result;
+    if (last == AttemptResult::kNotSent || last == AttemptResult::kUnknown)
+      branch.next_attempt = now.mono;
+  }
+  SendWhatIsDue(now, step);
+}
+
+void Transaction::On(const Resolve& event, const Now& now, Step& step) {
+  ASSENT_CHECK(event.branch < branches_.size() && event.resolution != Decision::kNone);
+  Branch& branch = branches_[event.branch];
+  const std::string& id = spec_.branches[event.branch].id;
+  // At the pivot or after it, nothing but this branch's own success or a person can bring an end.
+  const bool pivot_in_doubt = PivotIsInDoubt(event.branch);
+  const bool after_pivot = branch.state == BranchState::kExecuting && phase_ == Phase::kCommitting;
+  if (branch.state != BranchState::kFinishing && branch.state != BranchState::kUndoing &&
+      !after_pivot && !pivot_in_doubt) {
+    step.status = FailedPrecondition(
+        "branch " + id + " is " + std::string(Name(branch.state)) +
+        ": only a branch that is being committed or undone can be resolved by hand");
+    return;
+  }
+  Intervene("resolve " + std::string(Name(event.resolution)), id, event.actor, now, step);
+  CloseAttempt(event.branch, AttemptResult::kUnknown, "resolved by hand", now);
+  branch.resolved = event.resolution;
+  branch.needs_operator = false;
+  branch.next_attempt = kNever;
+  const bool committed = event.resolution == Decision::kCommit;
+  if (pivot_in_doubt && !committed)
+    abort_reason_ = CutReason(BranchLabel(event.branch) + " did not happen, says " +
+                              (event.actor.who.empty() ? "an operator" : event.actor.who) +
+                              (event.actor.reason.empty() ? "" : ": " + event.actor.reason));
+  if (phase_ == Phase::kActive) {  // one phase, or the pivot: the resolution is the decision
+    SettleUndecided(event.branch, committed, now, step);
+  } else {
+    Move(event.branch, committed ? BranchState::kDone : BranchState::kUndone);
+  }
+  Advance(now, step);
+}
+
+}  // namespace assent::core
