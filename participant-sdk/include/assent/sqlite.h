@@ -144,7 +144,7 @@ class Rows {
 
  private:
   friend class Db;
-  Rows(Db* db, sqlite3_stmt* statement, std::string_view sql);
+  Rows(Db* db, sqlite3_stmt* statement);
   Db* db_;
   sqlite3_stmt* statement_;  // null: the statement could not be prepared or bound
   Row row_;

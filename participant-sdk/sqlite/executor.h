@@ -1,0 +1,107 @@
+#pragma once
+
+// The one thread that writes. It takes what has queued, runs it inside one local transaction, commits once, and only
+// then answers all of it: the more is waiting, the more share one fsync.
+//
+//   queue --> BEGIN IMMEDIATE --> each operation in its savepoint --> COMMIT (durable) --> answers
+//
+// COMMIT fails: certainly not done (busy, full): everybody is told so. Anything else: the outcome is unknown, nobody is
+// answered, and the executor is poisoned: it drops what comes until the database has been opened anew.
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include <assent/status.h>
+
+#include "participant-sdk/sqlite/runner.h"
+
+namespace assent::sqlite::internal {
+
+// One queued operation. Run may be called again after the group it was part of was lost; exactly one of the other three
+// follows the last Run, or comes without any.
+class Task {
+ public:
+  virtual ~Task() = default;
+  virtual void Run(Runner& runner) = 0;
+  virtual void Answer() = 0;                        // durable
+  virtual void NotDone(const Status& why) = 0;      // certainly nothing happened
+  virtual void Unknown(const Status& why) = 0;      // perhaps it happened
+  // COMMIT of prepared work goes first in a group: it frees claims that others wait for.
+  virtual bool goes_first() const { return false; }
+};
+
+class Executor {
+ public:
+  struct Settings {
+    std::size_t max_queued = 0;
+    std::size_t max_group = 0;
+    std::chrono::milliseconds max_group_time{0};
+    std::function<void(const Status&)> on_poisoned;
+    std::function<void(std::string_view)> at_point;
+  };
+  // What the executor works with; built anew by Reopen.
+  struct Bench {
+    std::unique_ptr<Connection> connection;
+    std::unique_ptr<Runner> runner;
+  };
+  using Opener = std::function<Result<Bench>()>;
+
+  Executor(Settings settings, Opener open, Bench bench);
+  // Runs and answers what is queued, then stops.
+  ~Executor();
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+
+  // False, and the task is untouched, when the queue is full.
+  bool Submit(std::unique_ptr<Task>& task);
+  // Opens the database anew; blocks until done.
+  Status Reopen();
+  Status Health() const;
+  bool on_own_thread() const { return std::this_thread::get_id() == thread_.get_id(); }
+
+  std::uint64_t operations() const;
+  std::uint64_t groups() const;
+  // Grows when claims are dropped; WaitForRelease returns when it is no longer `seen`, or at the deadline.
+  std::uint64_t releases() const;
+  void WaitForRelease(std::uint64_t seen, std::chrono::steady_clock::time_point deadline);
+
+ private:
+  using Tasks = std::vector<std::unique_ptr<Task>>;
+  void Loop();
+  void RunAll(Tasks tasks);
+  // Runs one group from the front of `tasks`, which it shortens.
+  void RunGroup(Tasks& tasks);
+  void Poison(const Status& why);
+  void Reach(std::string_view point) {
+    if (settings_.at_point) settings_.at_point(point);
+  }
+
+  const Settings settings_;
+  const Opener open_;
+  Bench bench_;  // of the executor's thread
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;      // work or stop, for the thread
+  std::condition_variable changed_;   // a release or a reopening, for others
+  // Under mutex_:
+  std::deque<std::unique_ptr<Task>> queue_;
+  bool stop_ = false;
+  bool reopen_wanted_ = false;
+  Status reopened_;
+  Status health_;
+  std::uint64_t operations_ = 0;
+  std::uint64_t groups_ = 0;
+  std::uint64_t releases_ = 0;
+
+  std::thread thread_;  // last: starts when the rest is there
+};
+
+}  // namespace assent::sqlite::internal

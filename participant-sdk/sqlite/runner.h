@@ -1,0 +1,129 @@
+#pragma once
+
+// Executes operations one by one inside the local transaction that the executor opened. Each is in a savepoint of its
+// own: what it may not keep is undone without touching its neighbours. Single-threaded, no waiting.
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <assent/resource.h>
+#include <assent/sqlite.h>
+
+#include "participant-sdk/sqlite/barrier.h"
+#include "participant-sdk/sqlite/changeset.h"
+#include "participant-sdk/sqlite/claims.h"
+#include "participant-sdk/sqlite/db_impl.h"
+#include "participant-sdk/sqlite/schema.h"
+
+namespace assent::sqlite::internal {
+
+// What a service registered for one action of one protocol.
+struct Handlers {
+  DbHandler forward;
+  DbHandler finish;    // TCC only
+  DbHandler undo;      // TCC and Saga
+  bool recorded = false;  // the adapter finishes or undoes by changeset
+};
+using Registry = std::map<std::pair<std::string, Protocol>, Handlers>;
+
+class Runner {
+ public:
+  struct Settings {
+    bool foreign_keys = true;
+    std::int64_t retain_ms = 3'600'000;
+    std::function<std::int64_t()> now_unix_ms;
+  };
+  Runner(Connection& connection, const Registry& registry, Settings settings);
+
+  // A group of operations begins: what was known about other processes' claims may have changed.
+  void BeginGroup();
+  // Whether claims were dropped in this group.
+  bool released() const { return released_; }
+
+  Reply Run(const Call& call);
+  // `conflict` is set when a claim stood in the way and nothing else did.
+  Status RunLocal(const std::function<Status(Db&)>& write, bool& conflict);
+  // What the coordinator said about a branch held here.
+  void RunAnswer(const HeldBranch& branch, Verdict verdict, bool finished);
+
+ private:
+  // Handlers (runner.cc).
+  Reply RunHandler(const DbHandler& handler, const Call& call, Db::Impl& db);
+  Status EndOfHandler(Db::Impl& db);
+  Reply RunForward(const Handlers& handlers, const Call& call);
+  Reply RunSecond(const DbHandler& handler, const Call& call, BranchState next);
+  Reply Dispatch(const Call& call);
+  // Keeps a refusal: the row that answers the same for ever.
+  Reply KeepRefusal(const Call& call, Reply refusal);
+  Result<std::optional<ClaimTable::Conflict>> FindConflict(std::string_view gid, std::string_view branch_id,
+                                                           const Connection::Touched& touched, const ClaimSet& asked);
+
+  // By changeset (recorded.cc).
+  struct Work {
+    std::string changeset;
+    std::string shape;
+    std::vector<RowChange> changes;
+    ClaimSet claims;
+  };
+  Reply RunRecorded(const Handlers& handlers, const Call& call);
+  Status Record(const Handlers& handlers, const Call& call, Work& work, Reply& reply);
+  Reply KeepWork(const Call& call, const Work& work, Reply reply);
+  Reply KeepPrepared(const Call& call, const Work& work, Reply reply);
+  Reply KeepApplied(const Call& call, const Work& work, Reply reply);
+  Status TryOut(const std::string& changeset, const std::vector<RowChange>& changes, const std::string& shape);
+  // After a change of the schema: every prepared branch can still be committed.
+  Status CheckPreparedStillFit();
+  Status SkipSequences(const std::vector<RowChange>& changes);
+  Reply Commit(std::string_view gid, std::string_view branch_id);
+  Reply Rollback(std::string_view gid, std::string_view branch_id);
+  Status DropPrepared(std::int64_t id);
+  Reply CompensateRecorded(const Call& call);
+
+  std::int64_t Now() const { return settings_.now_unix_ms(); }
+
+  Connection& connection_;
+  const Registry& registry_;
+  Settings settings_;
+  Schema schema_;
+  BarrierTable barrier_;
+  ClaimTable claims_;
+  bool any_claims_ = true;  // somebody may hold a claim: watch what is written
+  bool released_ = false;
+};
+
+// A savepoint around one operation. Undone unless kept.
+class Savepoint {
+ public:
+  explicit Savepoint(Connection& connection) : connection_(connection) { status_ = connection_.Run("SAVEPOINT assent_op"); }
+  ~Savepoint() {
+    if (status_.ok() && open_ && !connection_.idle()) (void)connection_.Run("ROLLBACK TO assent_op; RELEASE assent_op");
+  }
+  Savepoint(const Savepoint&) = delete;
+  Savepoint& operator=(const Savepoint&) = delete;
+  const Status& status() const { return status_; }
+  // Takes back what was written since, and stays open.
+  Status Rewind() { return connection_.Run("ROLLBACK TO assent_op"); }
+  Status Keep() {
+    open_ = false;
+    return connection_.Run("RELEASE assent_op");
+  }
+
+ private:
+  Connection& connection_;
+  Status status_;
+  bool open_ = true;
+};
+
+// "Nothing happened, ask again": for failures of the world.
+inline bool IsDone(const Reply& reply) {
+  return reply.kind == Reply::Kind::kDone || reply.kind == Reply::Kind::kDoneReadOnly;
+}
+// A claim stands in the way: "retry later" naming the holder; a refusal when the holder is of this same transaction.
+Reply ReplyForConflict(const ClaimTable::Conflict& conflict, const std::string& gid);
+inline Reply NotNow(const Status& status) { return Reply::RetryLater(status.ToString()); }
+
+}  // namespace assent::sqlite::internal
