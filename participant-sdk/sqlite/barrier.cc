@@ -21,9 +21,9 @@ constexpr Move At(BranchState state, Phase phase) {
   return kMoves[static_cast<std::size_t>(state)][static_cast<std::size_t>(phase)];
 }
 
-constexpr std::array kStates = {BranchState::kNone,     BranchState::kRefused,  BranchState::kDone,
-                                BranchState::kReadOnly, BranchState::kPrepared, BranchState::kFinished,
-                                BranchState::kUndone,   BranchState::kTombstone};
+constexpr std::array kStates = {
+    BranchState::kNone,     BranchState::kRefused,  BranchState::kDone,   BranchState::kReadOnly,
+    BranchState::kPrepared, BranchState::kFinished, BranchState::kUndone, BranchState::kTombstone};
 
 // The rules of the barrier, held against the table above while compiling.
 constexpr bool RulesHold() {
@@ -46,9 +46,11 @@ const char* FinishRefusal(BranchState state, bool two_phase) {
   switch (state) {
     case BranchState::kNone: return two_phase ? "HAZARD: not prepared here" : "nothing tried";
     case BranchState::kRefused:
-      return two_phase ? "HAZARD: not prepared here: the prepare was refused" : "nothing tried: the try was refused";
+      return two_phase ? "HAZARD: not prepared here: the prepare was refused"
+                       : "nothing tried: the try was refused";
     case BranchState::kUndone:
-    case BranchState::kTombstone: return two_phase ? "HAZARD: rolled back here" : "already cancelled";
+    case BranchState::kTombstone:
+      return two_phase ? "HAZARD: rolled back here" : "already cancelled";
     case BranchState::kDone:
     case BranchState::kReadOnly:
     case BranchState::kPrepared:
@@ -81,7 +83,7 @@ std::string RefusalFor(BranchState state, Operation operation) {
                          operation == Operation::kRollback;
   switch (PhaseOf(operation)) {
     case Phase::kForward:
-      return two_phase                          ? "rolled back before it was prepared"
+      return two_phase                         ? "rolled back before it was prepared"
              : operation == Operation::kAction ? "compensated before it was executed"
                                                : "cancelled before it was tried";
     case Phase::kFinish: return FinishRefusal(state, two_phase);
@@ -91,10 +93,11 @@ std::string RefusalFor(BranchState state, Operation operation) {
 }
 
 Result<BranchRow> BarrierTable::Find(std::string_view gid, std::string_view branch_id) {
-  Statement read(connection_,
-                 "SELECT state, protocol, action, kind, result, reason, second_result FROM assent_barrier "
-                 "WHERE gid = ?1 AND branch_id = ?2",
-                 gid, branch_id);
+  Statement read(
+      connection_,
+      "SELECT state, protocol, action, kind, result, reason, second_result FROM assent_barrier "
+      "WHERE gid = ?1 AND branch_id = ?2",
+      gid, branch_id);
   BranchRow row;
   if (!read.Step()) {
     if (!read.status().ok()) return read.status();
@@ -103,7 +106,8 @@ Result<BranchRow> BarrierTable::Find(std::string_view gid, std::string_view bran
   const std::int64_t state = read.Int(0);
   const std::int64_t kind = read.Int(3);
   if (state <= 0 || state >= static_cast<std::int64_t>(kMoves.size()) || kind < 1 || kind > 4) {
-    return DataLoss("assent_barrier row (" + std::string(gid) + ", " + std::string(branch_id) + ") is damaged");
+    return DataLoss("assent_barrier row (" + std::string(gid) + ", " + std::string(branch_id) +
+                    ") is damaged");
   }
   row.state = static_cast<BranchState>(state);
   row.protocol = static_cast<Protocol>(read.Int(1));
@@ -117,10 +121,13 @@ Result<BranchRow> BarrierTable::Find(std::string_view gid, std::string_view bran
 
 Status BarrierTable::Put(const Call& call, const BranchRow& row, std::int64_t now_ms) {
   Statement write(connection_,
-                  "INSERT INTO assent_barrier(gid, branch_id, protocol, action, state, kind, result, reason, second_result, "
-                  "coordinator_id, began_epoch, touched_ms) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-                  call.gid, call.branch_id, static_cast<int>(call.protocol), call.action, static_cast<int>(row.state),
-                  static_cast<int>(row.first.kind), Blob{row.first.result}, row.first.reason, Blob{row.second_result},
+                  "INSERT INTO assent_barrier(gid, branch_id, protocol, action, state, kind, "
+                  "result, reason, second_result, "
+                  "coordinator_id, began_epoch, touched_ms) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, "
+                  "?9, ?10, ?11, ?12)",
+                  call.gid, call.branch_id, static_cast<int>(call.protocol), call.action,
+                  static_cast<int>(row.state), static_cast<int>(row.first.kind),
+                  Blob{row.first.result}, row.first.reason, Blob{row.second_result},
                   call.coordinator_id, call.began_epoch, now_ms);
   return write.Finish();
 }

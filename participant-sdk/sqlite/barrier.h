@@ -44,12 +44,12 @@ Phase PhaseOf(Operation operation);
 
 // What to do about an operation, given the state of its branch.
 enum class Move : std::uint8_t {
-  kRun,       // run it
-  kReplay,    // answer as the forward operation was answered
-  kRepeat,    // finished or undone before: Done again, with the same result
-  kNothing,   // Done: there is nothing to do
-  kBury,      // leave a tombstone, then Done
-  kRefuse,    // see RefusalFor
+  kRun,      // run it
+  kReplay,   // answer as the forward operation was answered
+  kRepeat,   // finished or undone before: Done again, with the same result
+  kNothing,  // Done: there is nothing to do
+  kBury,     // leave a tombstone, then Done
+  kRefuse,   // see RefusalFor
 };
 Move MoveFor(BranchState state, Phase phase);
 // The reason given with kRefuse. Starts with "HAZARD:" where refusing means that atomicity may be lost.
@@ -71,8 +71,8 @@ class BarrierTable {
   // Inserts the row of a branch that has none.
   Status Put(const Call& call, const BranchRow& row, std::int64_t now_ms);
   // Moves an existing row on.
-  Status Advance(std::string_view gid, std::string_view branch_id, BranchState state, std::string_view second_result,
-                 std::int64_t now_ms);
+  Status Advance(std::string_view gid, std::string_view branch_id, BranchState state,
+                 std::string_view second_result, std::int64_t now_ms);
 
  private:
   Connection& connection_;

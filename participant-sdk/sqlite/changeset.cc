@@ -29,7 +29,8 @@ std::string ToString(const SqliteBytes& bytes, int size) {
 
 using ReadColumn = int (*)(sqlite3_changeset_iter*, int, sqlite3_value**);
 
-std::vector<std::optional<Value>> ReadRow(sqlite3_changeset_iter* it, int columns, ReadColumn read) {
+std::vector<std::optional<Value>> ReadRow(sqlite3_changeset_iter* it, int columns,
+                                          ReadColumn read) {
   std::vector<std::optional<Value>> row;
   for (int i = 0; i < columns; ++i) {
     sqlite3_value* value = nullptr;
@@ -63,7 +64,8 @@ std::string DescribeRow(const TableInfo* table, const RowChange& change) {
     const auto& row = change.before.empty() ? change.after : change.before;
     bool first = true;
     for (int column : table->primary_key) {
-      text += (first ? "" : ", ") + Describe(row[static_cast<std::size_t>(column)].value_or(Value()));
+      text +=
+          (first ? "" : ", ") + Describe(row[static_cast<std::size_t>(column)].value_or(Value()));
       first = false;
     }
   }
@@ -97,7 +99,8 @@ std::string FindMisfit(const Schema& schema, const std::string& shape) {
   const TableInfo* table = nullptr;
   std::size_t column = 0;
   std::size_t from = 0;
-  for (std::size_t end = shape.find('\n'); end != std::string::npos; from = end + 1, end = shape.find('\n', from)) {
+  for (std::size_t end = shape.find('\n'); end != std::string::npos;
+       from = end + 1, end = shape.find('\n', from)) {
     const std::string name = shape.substr(from + 1, end - from - 1);
     if (shape[from] == kTableMark) {
       table = schema.Find(name);
@@ -106,7 +109,8 @@ std::string FindMisfit(const Schema& schema, const std::string& shape) {
       continue;
     }
     if (table == nullptr || column >= table->columns.size() || table->columns[column] != name) {
-      return "column " + name + " of table " + (table == nullptr ? "?" : table->name) + " is gone or has moved";
+      return "column " + name + " of table " + (table == nullptr ? "?" : table->name) +
+             " is gone or has moved";
     }
     ++column;
   }
@@ -142,31 +146,37 @@ Result<std::string> Recording::Take() {
   void* raw = nullptr;
   const int code = sqlite3session_changeset(session_, &size, &raw);
   const SqliteBytes bytes(raw);
-  if (code != SQLITE_OK) return StatusOf(code, std::string("recording changes: ") + sqlite3_errstr(code));
+  if (code != SQLITE_OK)
+    return StatusOf(code, std::string("recording changes: ") + sqlite3_errstr(code));
   return ToString(bytes, size);
 }
 
 Status CheckRecordable(Schema& schema, const std::set<std::string>& tables) {
   for (const std::string& name : tables) {
     const TableInfo* table = schema.Find(name);
-    if (table == nullptr) return FailedPrecondition("table " + name + " was created by the handler");
+    if (table == nullptr)
+      return FailedPrecondition("table " + name + " was created by the handler");
     if (table->kind == TableInfo::Kind::kShadow) {
-      return FailedPrecondition(name + " belongs to a virtual table, whose changes cannot be recorded");
+      return FailedPrecondition(name +
+                                " belongs to a virtual table, whose changes cannot be recorded");
     }
     if (table->primary_key.empty()) {
-      return FailedPrecondition("table " + name + " has no PRIMARY KEY, so its changes cannot be recorded: declare one");
+      return FailedPrecondition(
+          "table " + name + " has no PRIMARY KEY, so its changes cannot be recorded: declare one");
     }
     if (table->generated) {
-      return FailedPrecondition("table " + name + " has generated columns, which SQLite's sessions cannot record");
+      return FailedPrecondition("table " + name +
+                                " has generated columns, which SQLite's sessions cannot record");
     }
     if (!table->nullable_key) continue;
     for (int column : table->primary_key) {
       const std::string& key = table->columns[static_cast<std::size_t>(column)];
-      Statement read(schema.connection(),
-                     "SELECT 1 FROM " + table->Quoted() + " WHERE " + QuoteName(key) + " IS NULL LIMIT 1");
+      Statement read(schema.connection(), "SELECT 1 FROM " + table->Quoted() + " WHERE " +
+                                              QuoteName(key) + " IS NULL LIMIT 1");
       if (read.Step()) {
-        return FailedPrecondition("table " + name + " holds a row whose PRIMARY KEY is NULL, which cannot be recorded: " +
-                                  "declare column " + key + " NOT NULL");
+        return FailedPrecondition(
+            "table " + name + " holds a row whose PRIMARY KEY is NULL, which cannot be recorded: " +
+            "declare column " + key + " NOT NULL");
       }
       if (!read.status().ok()) return read.status();
     }
@@ -182,16 +192,19 @@ Result<std::vector<RowChange>> ReadChangeset(const std::string& changeset) {
     while (sqlite3changeset_next(it) == SQLITE_ROW) changes.push_back(ReadChange(it));
     code = sqlite3changeset_finalize(it);
   }
-  if (code != SQLITE_OK) return DataLoss(std::string("a stored changeset is damaged: ") + sqlite3_errstr(code));
+  if (code != SQLITE_OK)
+    return DataLoss(std::string("a stored changeset is damaged: ") + sqlite3_errstr(code));
   return changes;
 }
 
 Result<std::string> InvertChangeset(const std::string& changeset) {
   int size = 0;
   void* raw = nullptr;
-  const int code = sqlite3changeset_invert(static_cast<int>(changeset.size()), Data(changeset), &size, &raw);
+  const int code =
+      sqlite3changeset_invert(static_cast<int>(changeset.size()), Data(changeset), &size, &raw);
   const SqliteBytes bytes(raw);
-  if (code != SQLITE_OK) return DataLoss(std::string("a stored changeset is damaged: ") + sqlite3_errstr(code));
+  if (code != SQLITE_OK)
+    return DataLoss(std::string("a stored changeset is damaged: ") + sqlite3_errstr(code));
   return ToString(bytes, size);
 }
 
@@ -208,11 +221,12 @@ std::string ShapeOf(const Schema& schema, const std::vector<RowChange>& changes)
   return shape;
 }
 
-Applied ApplyChangeset(Schema& schema, const std::string& changeset, const std::vector<RowChange>& changes,
-                       const std::string& shape) {
+Applied ApplyChangeset(Schema& schema, const std::string& changeset,
+                       const std::vector<RowChange>& changes, const std::string& shape) {
   Connection& connection = schema.connection();
   if (changes.empty()) return {};
-  if (std::string misfit = FindMisfit(schema, shape); !misfit.empty()) return {OkStatus(), std::move(misfit)};
+  if (std::string misfit = FindMisfit(schema, shape); !misfit.empty())
+    return {OkStatus(), std::move(misfit)};
   const bool linked = std::any_of(changes.begin(), changes.end(), [&](const RowChange& change) {
     return schema.Find(change.table)->is_linked();
   });
@@ -221,15 +235,18 @@ Applied ApplyChangeset(Schema& schema, const std::string& changeset, const std::
   ApplyContext context{&schema, {}};
   const std::int64_t before = sqlite3_total_changes64(connection.handle());
   if (linked) connection.SetRaw(true);
-  const int code = sqlite3changeset_apply(connection.handle(), static_cast<int>(changeset.size()), Data(changeset),
-                                          nullptr, &OnConflict, &context);
+  const int code = sqlite3changeset_apply(connection.handle(), static_cast<int>(changeset.size()),
+                                          Data(changeset), nullptr, &OnConflict, &context);
   if (linked) connection.SetRaw(false);
-  const auto applied = static_cast<std::size_t>(sqlite3_total_changes64(connection.handle()) - before);
+  const auto applied =
+      static_cast<std::size_t>(sqlite3_total_changes64(connection.handle()) - before);
   if (code != SQLITE_OK && context.conflict.empty()) {
-    status = Status(StatusOf(code, "").code(), std::string("applying changes: ") + sqlite3_errmsg(connection.handle()));
+    status = Status(StatusOf(code, "").code(),
+                    std::string("applying changes: ") + sqlite3_errmsg(connection.handle()));
   }
   if (code == SQLITE_OK && applied != changes.size()) {
-    context.conflict = "only " + std::to_string(applied) + " of " + std::to_string(changes.size()) + " changes applied";
+    context.conflict = "only " + std::to_string(applied) + " of " + std::to_string(changes.size()) +
+                       " changes applied";
   }
   Applied result{std::move(status), std::move(context.conflict)};
   if (result.ok() && linked) {
@@ -240,7 +257,8 @@ Applied ApplyChangeset(Schema& schema, const std::string& changeset, const std::
       result.status = broken.status();
     }
   }
-  Status end = connection.Run(result.ok() ? "RELEASE assent_apply" : "ROLLBACK TO assent_apply; RELEASE assent_apply");
+  Status end = connection.Run(result.ok() ? "RELEASE assent_apply"
+                                          : "ROLLBACK TO assent_apply; RELEASE assent_apply");
   if (!end.ok()) result.status = end;
   return result;
 }

@@ -54,7 +54,7 @@ struct Applied {
 // Applies all of it or nothing, with triggers and foreign key actions off (they acted when it was recorded), then checks
 // the foreign keys of the rows it touched. `changes` are ReadChangeset(changeset). Columns added since `shape` was taken get
 // their defaults; any other difference is a conflict.
-Applied ApplyChangeset(Schema& schema, const std::string& changeset, const std::vector<RowChange>& changes,
-                       const std::string& shape);
+Applied ApplyChangeset(Schema& schema, const std::string& changeset,
+                       const std::vector<RowChange>& changes, const std::string& shape);
 
 }  // namespace assent::sqlite::internal

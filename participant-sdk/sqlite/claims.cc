@@ -22,7 +22,8 @@ std::string Resource(char kind, const std::string& table) {
 // "stock('A', 3)".
 std::string Describe(const TableInfo& table, const std::vector<Value>& key) {
   std::string text = table.name + "(";
-  for (std::size_t i = 0; i < key.size(); ++i) text += (i > 0 ? ", " : "") + internal::Describe(key[i]);
+  for (std::size_t i = 0; i < key.size(); ++i)
+    text += (i > 0 ? ", " : "") + internal::Describe(key[i]);
   return text + ")";
 }
 
@@ -40,8 +41,8 @@ void AddRow(const TableInfo& table, const std::vector<Value>& key, ClaimSet& cla
   Add(claims, std::move(resource), true, "row " + Describe(table, key));
 }
 
-void AddKey(const TableInfo& table, const UniqueKey& key, const std::vector<Value>& values, bool exclusive,
-            ClaimSet& claims) {
+void AddKey(const TableInfo& table, const UniqueKey& key, const std::vector<Value>& values,
+            bool exclusive, ClaimSet& claims) {
   std::string resource = Resource('K', table.name);
   resource += key.coarse ? key.name : "";
   for (int column : key.columns) resource += "," + std::to_string(column);
@@ -60,8 +61,10 @@ void AddUniqueKeys(const TableInfo& table, const RowChange& change, ClaimSet& cl
       AddKey(table, key, {}, true, claims);
       continue;
     }
-    const std::vector<Value> before = change.before.empty() ? std::vector<Value>() : Pick(change.before, key.columns);
-    const std::vector<Value> after = change.after.empty() ? std::vector<Value>() : Pick(change.after, key.columns);
+    const std::vector<Value> before =
+        change.before.empty() ? std::vector<Value>() : Pick(change.before, key.columns);
+    const std::vector<Value> after =
+        change.after.empty() ? std::vector<Value>() : Pick(change.after, key.columns);
     if (before == after) continue;
     if (!before.empty()) AddKey(table, key, before, true, claims);
     if (!after.empty()) AddKey(table, key, after, true, claims);
@@ -69,7 +72,8 @@ void AddUniqueKeys(const TableInfo& table, const RowChange& change, ClaimSet& cl
 }
 
 // The parent's key as the parent holds it (its affinity and collation have been applied).
-Status AddParentKey(Schema& schema, const ForeignKey& link, const std::vector<Value>& child_values, ClaimSet& claims) {
+Status AddParentKey(Schema& schema, const ForeignKey& link, const std::vector<Value>& child_values,
+                    ClaimSet& claims) {
   const TableInfo* parent = schema.Find(link.parent);
   if (parent == nullptr) return OkStatus();
   if (parent->generated) {
@@ -82,11 +86,13 @@ Status AddParentKey(Schema& schema, const ForeignKey& link, const std::vector<Va
     if (key.columns != sorted) continue;
     std::string wanted;
     for (int column : key.columns) {
-      wanted += (wanted.empty() ? "" : ", ") + QuoteName(parent->columns[static_cast<std::size_t>(column)]);
+      wanted += (wanted.empty() ? "" : ", ") +
+                QuoteName(parent->columns[static_cast<std::size_t>(column)]);
     }
-    Statement read(schema.connection(),
-                   "SELECT " + wanted + " FROM " + parent->Quoted() + " WHERE " + parent->Where(link.parent_columns));
-    for (std::size_t i = 0; i < child_values.size(); ++i) read.Bind(static_cast<int>(i) + 1, child_values[i]);
+    Statement read(schema.connection(), "SELECT " + wanted + " FROM " + parent->Quoted() +
+                                            " WHERE " + parent->Where(link.parent_columns));
+    for (std::size_t i = 0; i < child_values.size(); ++i)
+      read.Bind(static_cast<int>(i) + 1, child_values[i]);
     if (!read.Step()) return read.status();  // no parent: the foreign key check will say so
     std::vector<Value> values;
     for (int i = 0; i < read.columns(); ++i) values.push_back(read.At(i));
@@ -95,7 +101,8 @@ Status AddParentKey(Schema& schema, const ForeignKey& link, const std::vector<Va
   return OkStatus();
 }
 
-Status AddParents(Schema& schema, const TableInfo& table, const RowChange& change, ClaimSet& claims) {
+Status AddParents(Schema& schema, const TableInfo& table, const RowChange& change,
+                  ClaimSet& claims) {
   if (change.after.empty()) return OkStatus();
   for (const ForeignKey& link : table.references) {
     const std::vector<Value> after = Pick(change.after, link.child_columns);
@@ -130,10 +137,13 @@ bool HasNull(const std::vector<Value>& values) {
 
 Status FillRow(Connection& connection, const TableInfo& table, RowChange& change) {
   if (change.kind != RowChange::Kind::kUpdate || !HasGaps(change)) return OkStatus();
-  Statement read(connection, "SELECT * FROM " + table.Quoted() + " WHERE " + table.Where(table.primary_key));
+  Statement read(connection,
+                 "SELECT * FROM " + table.Quoted() + " WHERE " + table.Where(table.primary_key));
   const std::vector<Value> key = Pick(change.before, table.primary_key);
   for (std::size_t i = 0; i < key.size(); ++i) read.Bind(static_cast<int>(i) + 1, key[i]);
-  if (!read.Step()) return read.status().ok() ? NotFound("row " + Describe(table, key) + " is gone") : read.status();
+  if (!read.Step())
+    return read.status().ok() ? NotFound("row " + Describe(table, key) + " is gone")
+                              : read.status();
   for (std::size_t i = 0; i < change.after.size() && static_cast<int>(i) < read.columns(); ++i) {
     if (change.after[i].has_value()) continue;
     if (!change.before[i].has_value()) change.before[i] = read.At(static_cast<int>(i));
@@ -150,7 +160,8 @@ Status AddClaims(Schema& schema, const RowChange& change, ClaimSet& claims) {
     // The hook numbers the columns of such a table in its own way.
     AddTable(*table, true, claims);
     for (const ForeignKey& link : table->references) {
-      if (const TableInfo* parent = schema.Find(link.parent); parent != nullptr) AddTable(*parent, true, claims);
+      if (const TableInfo* parent = schema.Find(link.parent); parent != nullptr)
+        AddTable(*parent, true, claims);
     }
     return OkStatus();
   }
@@ -171,13 +182,15 @@ Status AddClaims(Schema& schema, const std::vector<RowChange>& changes, ClaimSet
     Status status = AddClaims(schema, change, claims);
     if (!status.ok()) return status;
     if (claims.size() > limits::kMaxClaimsPerBranchCount) {
-      return InvalidArgument("more than " + std::to_string(limits::kMaxClaimsPerBranchCount) + " rows and keys are written");
+      return InvalidArgument("more than " + std::to_string(limits::kMaxClaimsPerBranchCount) +
+                             " rows and keys are written");
     }
   }
   return OkStatus();
 }
 
-Status AddRowClaim(Schema& schema, std::string_view table_name, const Arg* key, std::size_t count, ClaimSet& claims) {
+Status AddRowClaim(Schema& schema, std::string_view table_name, const Arg* key, std::size_t count,
+                   ClaimSet& claims) {
   Status status = schema.Refresh();
   if (!status.ok()) return status;
   const TableInfo* table = schema.Find(table_name);
@@ -185,10 +198,12 @@ Status AddRowClaim(Schema& schema, std::string_view table_name, const Arg* key, 
     return Internal("Claim: " + std::string(table_name) + " is not a table with a PRIMARY KEY");
   }
   if (table->primary_key.size() != count) {
-    return Internal("Claim: the primary key of " + table->name + " has " + std::to_string(table->primary_key.size()) +
-                    " columns, not " + std::to_string(count));
+    return Internal("Claim: the primary key of " + table->name + " has " +
+                    std::to_string(table->primary_key.size()) + " columns, not " +
+                    std::to_string(count));
   }
-  Statement read(schema.connection(), "SELECT * FROM " + table->Quoted() + " WHERE " + table->Where(table->primary_key));
+  Statement read(schema.connection(),
+                 "SELECT * FROM " + table->Quoted() + " WHERE " + table->Where(table->primary_key));
   Columns row;
   // Bound by hand: the count is not known when compiling.
   std::vector<Value> wanted(count);
@@ -196,7 +211,9 @@ Status AddRowClaim(Schema& schema, std::string_view table_name, const Arg* key, 
     wanted[i] = {key[i].type(), key[i].integer(), key[i].real(), std::string(key[i].bytes())};
     read.Bind(static_cast<int>(i) + 1, wanted[i]);
   }
-  if (!read.Step()) return read.status().ok() ? NotFound("Claim: no row " + Describe(*table, wanted)) : read.status();
+  if (!read.Step())
+    return read.status().ok() ? NotFound("Claim: no row " + Describe(*table, wanted))
+                              : read.status();
   for (int i = 0; i < read.columns(); ++i) row.emplace_back(read.At(i));
   AddTable(*table, false, claims);
   AddRow(*table, Pick(row, table->primary_key), claims);
@@ -210,14 +227,18 @@ Result<bool> ClaimTable::Any() {
   return any;
 }
 
-Result<std::optional<ClaimTable::Conflict>> ClaimTable::Find(const ClaimSet& claims, std::string_view gid,
+Result<std::optional<ClaimTable::Conflict>> ClaimTable::Find(const ClaimSet& claims,
+                                                             std::string_view gid,
                                                              std::string_view branch_id) {
   for (const auto& [resource, claim] : claims) {
-    Statement read(connection_,
-                   "SELECT p.gid, p.branch_id FROM assent_lock l JOIN assent_prepared p ON p.id = l.holder "
-                   "WHERE l.resource = ?1 AND (l.exclusive OR ?2) AND NOT (p.gid = ?3 AND p.branch_id = ?4) LIMIT 1",
-                   Blob{resource}, claim.exclusive, gid, branch_id);
-    if (read.Step()) return std::optional<Conflict>(Conflict{read.Text(0), read.Text(1), claim.what});
+    Statement read(
+        connection_,
+        "SELECT p.gid, p.branch_id FROM assent_lock l JOIN assent_prepared p ON p.id = l.holder "
+        "WHERE l.resource = ?1 AND (l.exclusive OR ?2) AND NOT (p.gid = ?3 AND p.branch_id = ?4) "
+        "LIMIT 1",
+        Blob{resource}, claim.exclusive, gid, branch_id);
+    if (read.Step())
+      return std::optional<Conflict>(Conflict{read.Text(0), read.Text(1), claim.what});
     if (!read.status().ok()) return read.status();
   }
   return std::optional<Conflict>();
@@ -225,8 +246,9 @@ Result<std::optional<ClaimTable::Conflict>> ClaimTable::Find(const ClaimSet& cla
 
 Status ClaimTable::Insert(const ClaimSet& claims, std::int64_t holder) {
   for (const auto& [resource, claim] : claims) {
-    Statement write(connection_, "INSERT INTO assent_lock(resource, holder, exclusive) VALUES(?1, ?2, ?3)", Blob{resource},
-                    holder, claim.exclusive);
+    Statement write(connection_,
+                    "INSERT INTO assent_lock(resource, holder, exclusive) VALUES(?1, ?2, ?3)",
+                    Blob{resource}, holder, claim.exclusive);
     Status status = write.Finish();
     if (!status.ok()) return status;
   }

@@ -37,7 +37,8 @@ Status AddClaims(Schema& schema, const RowChange& change, ClaimSet& claims);
 Status AddClaims(Schema& schema, const std::vector<RowChange>& changes, ClaimSet& claims);
 
 // Adds an exclusive claim on an existing row by its primary key.
-Status AddRowClaim(Schema& schema, std::string_view table, const Arg* key, std::size_t count, ClaimSet& claims);
+Status AddRowClaim(Schema& schema, std::string_view table, const Arg* key, std::size_t count,
+                   ClaimSet& claims);
 
 // The values of `columns` in a row of a RowChange; and whether one of them is NULL.
 using Columns = std::vector<std::optional<Value>>;
@@ -60,7 +61,8 @@ class ClaimTable {
     std::string what;
   };
   // The first of `claims` that another branch than (gid, branch_id) holds against it.
-  Result<std::optional<Conflict>> Find(const ClaimSet& claims, std::string_view gid, std::string_view branch_id);
+  Result<std::optional<Conflict>> Find(const ClaimSet& claims, std::string_view gid,
+                                       std::string_view branch_id);
   Status Insert(const ClaimSet& claims, std::int64_t holder);
   Status Drop(std::int64_t holder);
 

@@ -11,15 +11,19 @@ namespace {
 
 constexpr char kOwnPrefix[] = "assent_";
 
-bool IsOwn(const char* name) { return name != nullptr && sqlite3_strnicmp(name, kOwnPrefix, sizeof(kOwnPrefix) - 1) == 0; }
+bool IsOwn(const char* name) {
+  return name != nullptr && sqlite3_strnicmp(name, kOwnPrefix, sizeof(kOwnPrefix) - 1) == 0;
+}
 
 // Pragmas that only look. What takes an argument that sets something is allowed without one.
 bool IsLookingPragma(const char* name, const char* argument) {
-  constexpr std::array kLooking = {"table_info",   "table_xinfo",      "table_list",  "index_list",
-                                   "index_info",   "index_xinfo",      "database_list", "foreign_key_list",
-                                   "foreign_key_check", "integrity_check", "quick_check"};
-  constexpr std::array kLookingWithoutArgument = {"data_version", "schema_version", "user_version", "foreign_keys",
-                                                  "page_count", "page_size", "journal_mode", "synchronous"};
+  constexpr std::array kLooking = {"table_info",      "table_xinfo",      "table_list",
+                                   "index_list",      "index_info",       "index_xinfo",
+                                   "database_list",   "foreign_key_list", "foreign_key_check",
+                                   "integrity_check", "quick_check"};
+  constexpr std::array kLookingWithoutArgument = {"data_version", "schema_version", "user_version",
+                                                  "foreign_keys", "page_count",     "page_size",
+                                                  "journal_mode", "synchronous"};
   const auto is_name = [name](const char* other) { return sqlite3_stricmp(name, other) == 0; };
   if (std::any_of(kLooking.begin(), kLooking.end(), is_name)) return true;
   return argument == nullptr &&
@@ -74,15 +78,18 @@ Status StatusOf(int code, const std::string& message) {
 
 Result<std::unique_ptr<Connection>> Connection::Open(const Settings& settings) {
   std::unique_ptr<Connection> connection(new Connection());
-  const int flags = settings.writable ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
-  const int code =
-      sqlite3_open_v2(settings.path.c_str(), &connection->db_, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
+  const int flags =
+      settings.writable ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
+  const int code = sqlite3_open_v2(settings.path.c_str(), &connection->db_,
+                                   flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
   if (code != SQLITE_OK) {
-    const char* why = connection->db_ == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(connection->db_);
+    const char* why =
+        connection->db_ == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(connection->db_);
     return Unavailable("cannot open " + settings.path + ": " + why);
   }
   Status configured = connection->Configure(settings);
-  if (!configured.ok()) return Status(configured.code(), settings.path + ": " + configured.message());
+  if (!configured.ok())
+    return Status(configured.code(), settings.path + ": " + configured.message());
   return connection;
 }
 
@@ -100,13 +107,16 @@ Status Connection::Configure(const Settings& settings) {
   if (!settings.writable) return Run("PRAGMA query_only=ON");
   InstallHook();
   Status status = Run("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL");
-  if (status.ok()) status = Run(foreign_keys_ ? "PRAGMA foreign_keys=ON" : "PRAGMA foreign_keys=OFF");
+  if (status.ok())
+    status = Run(foreign_keys_ ? "PRAGMA foreign_keys=ON" : "PRAGMA foreign_keys=OFF");
   if (!status.ok()) return status;
   const auto expect = [this](const char* pragma, std::string_view wanted) {
     Statement read(*this, std::string("PRAGMA ") + pragma);
-    if (!read.Step()) return read.status().ok() ? Internal(std::string(pragma) + " has no value") : read.status();
+    if (!read.Step())
+      return read.status().ok() ? Internal(std::string(pragma) + " has no value") : read.status();
     if (read.Text(0) == wanted) return OkStatus();
-    return FailedPrecondition(std::string("PRAGMA ") + pragma + " is " + read.Text(0) + ", not " + std::string(wanted));
+    return FailedPrecondition(std::string("PRAGMA ") + pragma + " is " + read.Text(0) + ", not " +
+                              std::string(wanted));
   };
   status = expect("journal_mode", "wal");
   if (status.ok()) status = expect("synchronous", "2");
@@ -134,8 +144,8 @@ sqlite3_stmt* Connection::Acquire(std::string_view sql, Status& status) {
   sqlite3_stmt* statement = nullptr;
   const char* rest = nullptr;
   denied_.clear();
-  const int code = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
-                                      &statement, &rest);
+  const int code = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()),
+                                      SQLITE_PREPARE_PERSISTENT, &statement, &rest);
   if (code != SQLITE_OK) {
     status = LastError(code);
     return nullptr;
@@ -143,7 +153,8 @@ sqlite3_stmt* Connection::Acquire(std::string_view sql, Status& status) {
   const std::string_view tail = sql.substr(static_cast<std::size_t>(rest - sql.data()));
   if (statement == nullptr || tail.find_first_not_of(" \t\r\n;") != std::string_view::npos) {
     sqlite3_finalize(statement);
-    status = Internal(statement == nullptr ? "an empty statement" : "more than one statement: use ExecScript");
+    status = Internal(statement == nullptr ? "an empty statement"
+                                           : "more than one statement: use ExecScript");
     return nullptr;
   }
   if (found == cache_.end()) Keep(sql, statement);
@@ -153,7 +164,8 @@ sqlite3_stmt* Connection::Acquire(std::string_view sql, Status& status) {
 void Connection::Keep(std::string_view sql, sqlite3_stmt* statement) {
   if (cache_.size() >= limits::kMaxCachedStatementsCount) {
     // Which one goes hardly matters: a service has tens of statements, not hundreds.
-    auto idle = std::find_if(cache_.begin(), cache_.end(), [](const auto& entry) { return !entry.second.busy; });
+    auto idle = std::find_if(cache_.begin(), cache_.end(),
+                             [](const auto& entry) { return !entry.second.busy; });
     if (idle == cache_.end()) return;
     slot_of_.erase(idle->second.statement);
     sqlite3_finalize(idle->second.statement);
@@ -175,7 +187,8 @@ void Connection::Release(sqlite3_stmt* statement) {
 }
 
 void Connection::ResetStray() {
-  for (sqlite3_stmt* s = sqlite3_next_stmt(db_, nullptr); s != nullptr; s = sqlite3_next_stmt(db_, s)) {
+  for (sqlite3_stmt* s = sqlite3_next_stmt(db_, nullptr); s != nullptr;
+       s = sqlite3_next_stmt(db_, s)) {
     if (sqlite3_stmt_busy(s) != 0) sqlite3_reset(s);
   }
 }
@@ -195,22 +208,28 @@ bool Connection::Deny(std::string what) {
   return true;
 }
 
-int Connection::Authorize(void* self, int action, const char* first, const char* second, const char*, const char*) {
+int Connection::Authorize(void* self, int action, const char* first, const char* second,
+                          const char*, const char*) {
   auto& connection = *static_cast<Connection*>(self);
   if (connection.mode_ == Mode::kInternal) return SQLITE_OK;
   const auto name = [](const char* text) { return std::string(text == nullptr ? "" : text); };
   bool denied = false;
   switch (action) {
     case SQLITE_TRANSACTION:
-      denied = connection.Deny(name(first) + " is not allowed in a handler: the adapter ends the local transaction");
+      denied = connection.Deny(
+          name(first) + " is not allowed in a handler: the adapter ends the local transaction");
       break;
     case SQLITE_ATTACH:
-    case SQLITE_DETACH: denied = connection.Deny("ATTACH and DETACH are not allowed in a handler"); break;
+    case SQLITE_DETACH:
+      denied = connection.Deny("ATTACH and DETACH are not allowed in a handler");
+      break;
     case SQLITE_SAVEPOINT:
-      if (IsOwn(second)) denied = connection.Deny("savepoint " + name(second) + " is the adapter's own");
+      if (IsOwn(second))
+        denied = connection.Deny("savepoint " + name(second) + " is the adapter's own");
       break;
     case SQLITE_PRAGMA:
-      if (!IsLookingPragma(first, second)) denied = connection.Deny("PRAGMA " + name(first) + " is not allowed in a handler");
+      if (!IsLookingPragma(first, second))
+        denied = connection.Deny("PRAGMA " + name(first) + " is not allowed in a handler");
       break;
     case SQLITE_INSERT:
     case SQLITE_UPDATE:
@@ -219,17 +238,20 @@ int Connection::Authorize(void* self, int action, const char* first, const char*
       break;
     default:
       if (const char* what = SchemaAction(action); what != nullptr) {
-        if (IsOwn(first) || IsOwn(second)) denied = connection.Deny("tables named assent_* are the adapter's own");
+        if (IsOwn(first) || IsOwn(second))
+          denied = connection.Deny("tables named assent_* are the adapter's own");
         if (connection.mode_ == Mode::kBranch) {
-          denied = connection.Deny(std::string(what) + " is not allowed in a branch: change the schema in setup or Local");
+          denied =
+              connection.Deny(std::string(what) +
+                              " is not allowed in a branch: change the schema in setup or Local");
         }
       }
   }
   return denied ? SQLITE_DENY : SQLITE_OK;
 }
 
-void Connection::BeforeUpdate(void* self, sqlite3* db, int op, const char* database, const char* table, sqlite3_int64,
-                              sqlite3_int64) {
+void Connection::BeforeUpdate(void* self, sqlite3* db, int op, const char* database,
+                              const char* table, sqlite3_int64, sqlite3_int64) {
   auto& connection = *static_cast<Connection*>(self);
   Touched* touched = connection.touched_;
   if (touched == nullptr || IsOwn(table) || sqlite3_stricmp(database, "main") != 0) return;
@@ -244,8 +266,10 @@ void Connection::BeforeUpdate(void* self, sqlite3* db, int op, const char* datab
   change.table = table;
   const int columns = sqlite3_preupdate_count(db);
   for (int i = 0; i < columns; ++i) {
-    if (op != SQLITE_INSERT) change.before.emplace_back(PreupdateValue(db, i, &sqlite3_preupdate_old));
-    if (op != SQLITE_DELETE) change.after.emplace_back(PreupdateValue(db, i, &sqlite3_preupdate_new));
+    if (op != SQLITE_INSERT)
+      change.before.emplace_back(PreupdateValue(db, i, &sqlite3_preupdate_old));
+    if (op != SQLITE_DELETE)
+      change.after.emplace_back(PreupdateValue(db, i, &sqlite3_preupdate_new));
   }
   touched->rows.push_back(std::move(change));
 }
@@ -277,7 +301,9 @@ bool Statement::Step() {
 std::string Statement::Text(int column) const {
   const void* bytes = sqlite3_column_blob(statement_, column);
   const int size = sqlite3_column_bytes(statement_, column);
-  return bytes == nullptr ? std::string() : std::string(static_cast<const char*>(bytes), static_cast<std::size_t>(size));
+  return bytes == nullptr
+             ? std::string()
+             : std::string(static_cast<const char*>(bytes), static_cast<std::size_t>(size));
 }
 
 }  // namespace assent::sqlite::internal

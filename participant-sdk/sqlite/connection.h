@@ -66,7 +66,8 @@ class Connection {
   // Changes who is compiling until the guard goes.
   class ModeGuard {
    public:
-    ModeGuard(Connection& connection, Mode mode) : connection_(connection), before_(connection.mode_) {
+    ModeGuard(Connection& connection, Mode mode)
+        : connection_(connection), before_(connection.mode_) {
       connection_.mode_ = mode;
     }
     ~ModeGuard() { connection_.mode_ = before_; }
@@ -102,15 +103,17 @@ class Connection {
   Connection() = default;
   Status Configure(const Settings& settings);
   void Keep(std::string_view sql, sqlite3_stmt* statement);
-  static int Authorize(void* self, int action, const char* first, const char* second, const char* database,
-                       const char* inner);
-  static void BeforeUpdate(void* self, sqlite3* db, int op, const char* database, const char* table, sqlite3_int64 old_id,
-                           sqlite3_int64 new_id);
+  static int Authorize(void* self, int action, const char* first, const char* second,
+                       const char* database, const char* inner);
+  static void BeforeUpdate(void* self, sqlite3* db, int op, const char* database, const char* table,
+                           sqlite3_int64 old_id, sqlite3_int64 new_id);
   bool Deny(std::string what);
 
   struct Hash {
     using is_transparent = void;
-    std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+    std::size_t operator()(std::string_view text) const {
+      return std::hash<std::string_view>()(text);
+    }
   };
 
   sqlite3* db_ = nullptr;
@@ -131,7 +134,8 @@ class Connection {
 class Statement {
  public:
   template <typename... Args>
-  Statement(Connection& connection, std::string_view sql, const Args&... args) : connection_(connection) {
+  Statement(Connection& connection, std::string_view sql, const Args&... args)
+      : connection_(connection) {
     const Arg list[] = {Arg(nullptr), Arg(args)...};
     Begin(sql, list + 1, static_cast<int>(sizeof...(args)));
   }

@@ -8,7 +8,9 @@ using internal::BindArg;
 using internal::Bytes;
 
 int Row::columns() const { return sqlite3_column_count(statement_); }
-bool Row::IsNull(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
+bool Row::IsNull(int column) const {
+  return sqlite3_column_type(statement_, column) == SQLITE_NULL;
+}
 std::int64_t Row::Int(int column) const { return sqlite3_column_int64(statement_, column); }
 double Row::Real(int column) const { return sqlite3_column_double(statement_, column); }
 
@@ -25,7 +27,10 @@ std::string_view Row::Text(int column) const {
 Rows::Rows(Db* db, sqlite3_stmt* statement) : db_(db), statement_(statement), row_(statement) {}
 
 Rows::Rows(Rows&& other) noexcept
-    : db_(other.db_), statement_(other.statement_), row_(other.statement_), has_row_(other.has_row_) {
+    : db_(other.db_),
+      statement_(other.statement_),
+      row_(other.statement_),
+      has_row_(other.has_row_) {
   other.statement_ = nullptr;
   other.has_row_ = false;
 }
@@ -55,7 +60,8 @@ Result<std::int64_t> Db::TryExecArgs(std::string_view sql, const Arg* args, std:
   sqlite3_stmt* statement = connection.Acquire(sql, status);
   if (statement == nullptr) return status;
   for (std::size_t i = 0; status.ok() && i < count; ++i) {
-    status = connection.LastError(BindArg(statement, static_cast<int>(i) + 1, args[i], Bytes::kBorrow));
+    status =
+        connection.LastError(BindArg(statement, static_cast<int>(i) + 1, args[i], Bytes::kBorrow));
   }
   const std::int64_t before = sqlite3_total_changes64(connection.handle());
   if (status.ok()) {
@@ -82,7 +88,8 @@ std::int64_t Db::ExecArgs(std::string_view sql, const Arg* args, std::size_t cou
 void Db::ExecScript(std::string_view sql) {
   if (!ok()) return;
   impl_->has_stray = true;
-  const int code = sqlite3_exec(impl_->connection.handle(), std::string(sql).c_str(), nullptr, nullptr, nullptr);
+  const int code =
+      sqlite3_exec(impl_->connection.handle(), std::string(sql).c_str(), nullptr, nullptr, nullptr);
   impl_->Fail(impl_->connection.LastError(code));
 }
 
@@ -92,7 +99,8 @@ Rows Db::QueryArgs(std::string_view sql, const Arg* args, std::size_t count) {
   sqlite3_stmt* statement = impl_->connection.Acquire(sql, status);
   // Copied: the rows are read after the caller's temporaries are gone.
   for (std::size_t i = 0; status.ok() && i < count; ++i) {
-    status = impl_->connection.LastError(BindArg(statement, static_cast<int>(i) + 1, args[i], Bytes::kCopy));
+    status = impl_->connection.LastError(
+        BindArg(statement, static_cast<int>(i) + 1, args[i], Bytes::kCopy));
   }
   if (!status.ok()) {
     if (statement != nullptr) impl_->connection.Release(statement);
@@ -108,7 +116,9 @@ void Db::ClaimArgs(std::string_view table, const Arg* key, std::size_t count) {
 }
 
 std::int64_t Db::Changes() const { return impl_->changes; }
-std::int64_t Db::LastInsertRowid() const { return sqlite3_last_insert_rowid(impl_->connection.handle()); }
+std::int64_t Db::LastInsertRowid() const {
+  return sqlite3_last_insert_rowid(impl_->connection.handle());
+}
 const Status& Db::status() const { return impl_->status; }
 
 sqlite3* Db::handle() {

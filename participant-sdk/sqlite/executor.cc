@@ -8,7 +8,10 @@
 namespace assent::sqlite::internal {
 
 Executor::Executor(Settings settings, Opener open, Bench bench)
-    : settings_(std::move(settings)), open_(std::move(open)), bench_(std::move(bench)), thread_([this] { Loop(); }) {}
+    : settings_(std::move(settings)),
+      open_(std::move(open)),
+      bench_(std::move(bench)),
+      thread_([this] { Loop(); }) {}
 
 Executor::~Executor() {
   {
@@ -89,7 +92,8 @@ void Executor::Loop() {
       tasks.assign(std::make_move_iterator(queue_.begin()), std::make_move_iterator(end));
       queue_.erase(queue_.begin(), end);
     }
-    std::stable_partition(tasks.begin(), tasks.end(), [](const auto& task) { return task->goes_first(); });
+    std::stable_partition(tasks.begin(), tasks.end(),
+                          [](const auto& task) { return task->goes_first(); });
     RunAll(std::move(tasks));
   }
 }
@@ -131,11 +135,14 @@ void Executor::RunGroup(Tasks& tasks) {
   const int code = sqlite3_exec(connection.handle(), "COMMIT", nullptr, nullptr, nullptr);
   const auto end = tasks.begin() + static_cast<std::ptrdiff_t>(count);
   if (code != SQLITE_OK) {
-    const Status why = StatusOf(code, std::string("COMMIT: ") + sqlite3_errmsg(connection.handle()));
+    const Status why =
+        StatusOf(code, std::string("COMMIT: ") + sqlite3_errmsg(connection.handle()));
     const int kind = code & 0xff;
-    const bool certainly_not = kind == SQLITE_BUSY || kind == SQLITE_FULL || kind == SQLITE_CONSTRAINT;
+    const bool certainly_not =
+        kind == SQLITE_BUSY || kind == SQLITE_FULL || kind == SQLITE_CONSTRAINT;
     if (!certainly_not) return Poison(why);
-    if (!connection.idle() && !connection.Run("ROLLBACK").ok() && !connection.idle()) return Poison(why);
+    if (!connection.idle() && !connection.Run("ROLLBACK").ok() && !connection.idle())
+      return Poison(why);
     for (auto task = tasks.begin(); task != end; ++task) (*task)->NotDone(why);
     tasks.erase(tasks.begin(), end);
     return;
@@ -161,7 +168,8 @@ void Executor::Poison(const Status& why) {
   if (settings_.on_poisoned) {
     settings_.on_poisoned(why);
   } else {
-    std::fprintf(stderr, "assent: sqlite store is poisoned until it is opened again: %s\n", why.ToString().c_str());
+    std::fprintf(stderr, "assent: sqlite store is poisoned until it is opened again: %s\n",
+                 why.ToString().c_str());
   }
 }
 

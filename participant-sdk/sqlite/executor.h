@@ -31,9 +31,9 @@ class Task {
  public:
   virtual ~Task() = default;
   virtual void Run(Runner& runner) = 0;
-  virtual void Answer() = 0;                        // durable
-  virtual void NotDone(const Status& why) = 0;      // certainly nothing happened
-  virtual void Unknown(const Status& why) = 0;      // perhaps it happened
+  virtual void Answer() = 0;                    // durable
+  virtual void NotDone(const Status& why) = 0;  // certainly nothing happened
+  virtual void Unknown(const Status& why) = 0;  // perhaps it happened
   // COMMIT of prepared work goes first in a group: it frees claims that others wait for.
   virtual bool goes_first() const { return false; }
 };
@@ -89,8 +89,8 @@ class Executor {
   Bench bench_;  // of the executor's thread
 
   mutable std::mutex mutex_;
-  std::condition_variable wake_;      // work or stop, for the thread
-  std::condition_variable changed_;   // a release or a reopening, for others
+  std::condition_variable wake_;     // work or stop, for the thread
+  std::condition_variable changed_;  // a release or a reopening, for others
   // Under mutex_:
   std::deque<std::unique_ptr<Task>> queue_;
   bool stop_ = false;

@@ -10,7 +10,8 @@ namespace {
 // Some row of `table` has these values in these columns.
 Result<bool> Exists(Schema& schema, const TableInfo& table, const std::vector<int>& columns,
                     const std::vector<Value>& values) {
-  Statement read(schema.connection(), "SELECT 1 FROM " + table.Quoted() + " WHERE " + table.Where(columns) + " LIMIT 1");
+  Statement read(schema.connection(),
+                 "SELECT 1 FROM " + table.Quoted() + " WHERE " + table.Where(columns) + " LIMIT 1");
   for (std::size_t i = 0; i < values.size(); ++i) read.Bind(static_cast<int>(i) + 1, values[i]);
   const bool found = read.Step();
   if (!read.status().ok()) return read.status();
@@ -54,7 +55,8 @@ Result<std::string> FindBrokenForeignKey(Schema& schema, const std::vector<RowCh
     for (const ForeignKey& link : table->references) {
       Result<bool> holds = ParentHolds(schema, link, filled);
       if (!holds.ok()) return holds.status();
-      if (!*holds) return "a row of " + link.child + " refers to a row of " + link.parent + " that is gone";
+      if (!*holds)
+        return "a row of " + link.child + " refers to a row of " + link.parent + " that is gone";
     }
     for (const ForeignKey& link : table->referenced_by) {
       Result<bool> holds = ChildrenHold(schema, link, filled);

@@ -9,7 +9,6 @@
 #define SQLITE_ENABLE_PREUPDATE_HOOK 1
 #endif
 #include <sqlite3.h>
-
 #include <string>
 
 #include <assent/status.h>

@@ -10,7 +10,8 @@ namespace {
 constexpr std::int64_t kMaxScannedCount = 4096;
 
 HeldBranch ReadBranch(const Statement& read) {
-  return {read.Text(0), read.Text(1), static_cast<std::uint32_t>(read.Int(2)), static_cast<std::uint64_t>(read.Int(3))};
+  return {read.Text(0), read.Text(1), static_cast<std::uint32_t>(read.Int(2)),
+          static_cast<std::uint64_t>(read.Int(3))};
 }
 
 }  // namespace
@@ -18,7 +19,8 @@ HeldBranch ReadBranch(const Statement& read) {
 std::vector<HeldBranch> Questions::Next(std::size_t limit, std::int64_t now_ms) {
   std::vector<HeldBranch> all = Old(limit / 2, now_ms);
   const auto add = [&all](std::vector<HeldBranch> more) {
-    all.insert(all.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+    all.insert(all.end(), std::make_move_iterator(more.begin()),
+               std::make_move_iterator(more.end()));
   };
   add(Prepared(limit - all.size(), now_ms));
   if (all.size() < limit && !old_at_end_) add(Old(limit - all.size(), now_ms));
@@ -37,10 +39,11 @@ std::vector<HeldBranch> Questions::Prepared(std::size_t limit, std::int64_t now_
   for (const bool wrapped : {false, true}) {
     const std::int64_t from = wrapped ? 0 : prepared_cursor_;
     const std::int64_t to = wrapped ? prepared_cursor_ : INT64_MAX;
-    Statement read(*reader_,
-                   "SELECT gid, branch_id, coordinator_id, began_epoch, id FROM assent_prepared "
-                   "WHERE id > ?1 AND id <= ?2 AND (id <= ?3 OR prepared_ms <= ?4) ORDER BY id LIMIT ?5",
-                   from, to, first_round_until_, now_ms - settings_.ask_after_ms, limit - found.size());
+    Statement read(
+        *reader_,
+        "SELECT gid, branch_id, coordinator_id, began_epoch, id FROM assent_prepared "
+        "WHERE id > ?1 AND id <= ?2 AND (id <= ?3 OR prepared_ms <= ?4) ORDER BY id LIMIT ?5",
+        from, to, first_round_until_, now_ms - settings_.ask_after_ms, limit - found.size());
     std::int64_t last = prepared_cursor_;
     while (read.Step()) {
       found.push_back(ReadBranch(read));
@@ -59,7 +62,8 @@ std::vector<HeldBranch> Questions::Old(std::size_t limit, std::int64_t now_ms) {
   if (limit == 0) return {};
   std::vector<HeldBranch> found;
   Statement read(*reader_,
-                 "SELECT gid, branch_id, coordinator_id, began_epoch, state, orphan, touched_ms FROM assent_barrier "
+                 "SELECT gid, branch_id, coordinator_id, began_epoch, state, orphan, touched_ms "
+                 "FROM assent_barrier "
                  "WHERE (gid, branch_id) > (?1, ?2) ORDER BY gid, branch_id LIMIT ?3",
                  gid_cursor_, branch_cursor_, kMaxScannedCount);
   std::int64_t scanned = 0;

@@ -20,7 +20,8 @@ class Questions {
     std::int64_t ask_after_ms = 0;
     std::int64_t retain_ms = 0;
   };
-  Questions(std::unique_ptr<Connection> reader, Settings settings) : reader_(std::move(reader)), settings_(settings) {}
+  Questions(std::unique_ptr<Connection> reader, Settings settings)
+      : reader_(std::move(reader)), settings_(settings) {}
 
   // At most `limit`, half of it for either kind when both want more. Each call goes on where the last one ended, so that
   // nobody starves behind the first few.
@@ -32,7 +33,8 @@ class Questions {
 
   std::unique_ptr<Connection> reader_;
   Settings settings_;
-  std::int64_t first_round_until_ = -1;  // prepared ids up to this one are of an earlier life: asked at once
+  std::int64_t first_round_until_ =
+      -1;  // prepared ids up to this one are of an earlier life: asked at once
   std::int64_t prepared_cursor_ = 0;
   std::string gid_cursor_;
   std::string branch_cursor_;

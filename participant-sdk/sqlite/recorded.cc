@@ -11,7 +11,8 @@ namespace {
 
 // A failure that will be the same next time is a no; any other may pass.
 Reply ReplyFor(const Status& status) {
-  const bool final = status.code() == Code::kFailedPrecondition || status.code() == Code::kInvalidArgument;
+  const bool final =
+      status.code() == Code::kFailedPrecondition || status.code() == Code::kInvalidArgument;
   return final ? Reply::Refused(status.message()) : NotNow(status);
 }
 
@@ -36,8 +37,8 @@ Status Runner::Record(const Handlers& handlers, const Call& call, Work& work, Re
     work.changeset = std::move(*changeset);
   }
   if (work.changeset.size() > limits::kMaxChangesetBytes) {
-    return InvalidArgument("the changes have " + std::to_string(work.changeset.size()) + " bytes; the limit is " +
-                           std::to_string(limits::kMaxChangesetBytes));
+    return InvalidArgument("the changes have " + std::to_string(work.changeset.size()) +
+                           " bytes; the limit is " + std::to_string(limits::kMaxChangesetBytes));
   }
   Result<std::vector<RowChange>> changes = ReadChangeset(work.changeset);
   if (!changes.ok()) return changes.status();
@@ -82,19 +83,22 @@ Reply Runner::KeepWork(const Call& call, const Work& work, Reply reply) {
   }
   if (work.claims.empty() || call.one_phase) {
     reply.kind = Reply::Kind::kDoneReadOnly;
-    Status kept = barrier_.Put(call, {BranchState::kReadOnly, call.protocol, call.action, reply, {}}, Now());
+    Status kept =
+        barrier_.Put(call, {BranchState::kReadOnly, call.protocol, call.action, reply, {}}, Now());
     return kept.ok() ? reply : NotNow(kept);
   }
   return KeepPrepared(call, work, std::move(reply));
 }
 
 // Applies a changeset and takes it back.
-Status Runner::TryOut(const std::string& changeset, const std::vector<RowChange>& changes, const std::string& shape) {
+Status Runner::TryOut(const std::string& changeset, const std::vector<RowChange>& changes,
+                      const std::string& shape) {
   Savepoint trial(connection_);
   if (!trial.status().ok()) return trial.status();
   const Applied applied = ApplyChangeset(schema_, changeset, changes, shape);
   if (!applied.status.ok()) {
-    return FailedPrecondition("the changes cannot be kept as a changeset: " + applied.status.message());
+    return FailedPrecondition("the changes cannot be kept as a changeset: " +
+                              applied.status.message());
   }
   if (!applied.conflict.empty()) {
     return FailedPrecondition("the changes cannot be kept as a changeset: " + applied.conflict);
@@ -108,7 +112,8 @@ Status Runner::CheckPreparedStillFit() {
   while (list.Step()) ids.push_back(list.Int(0));
   if (!list.status().ok()) return list.status();
   for (std::int64_t id : ids) {
-    Statement read(connection_, "SELECT changeset, shape, gid FROM assent_prepared WHERE id = ?1", id);
+    Statement read(connection_, "SELECT changeset, shape, gid FROM assent_prepared WHERE id = ?1",
+                   id);
     if (!read.Step()) return read.status();
     const std::string changeset = read.Text(0);
     Result<std::vector<RowChange>> changes = ReadChangeset(changeset);
@@ -127,16 +132,19 @@ Reply Runner::KeepPrepared(const Call& call, const Work& work, Reply reply) {
   Status status = TryOut(work.changeset, work.changes, work.shape);
   if (!status.ok()) return ReplyFor(status);
   status = Statement(connection_,
-                     "INSERT INTO assent_prepared(gid, branch_id, coordinator_id, began_epoch, changeset, shape, prepared_ms) "
+                     "INSERT INTO assent_prepared(gid, branch_id, coordinator_id, began_epoch, "
+                     "changeset, shape, prepared_ms) "
                      "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                     call.gid, call.branch_id, call.coordinator_id, call.began_epoch, Blob{work.changeset}, work.shape, Now())
+                     call.gid, call.branch_id, call.coordinator_id, call.began_epoch,
+                     Blob{work.changeset}, work.shape, Now())
                .Finish();
   if (!status.ok()) return NotNow(status);
   status = claims_.Insert(work.claims, sqlite3_last_insert_rowid(connection_.handle()));
   any_claims_ = true;
   if (status.ok()) status = SkipSequences(work.changes);
   if (status.ok()) {
-    status = barrier_.Put(call, {BranchState::kPrepared, call.protocol, call.action, reply, {}}, Now());
+    status =
+        barrier_.Put(call, {BranchState::kPrepared, call.protocol, call.action, reply, {}}, Now());
   }
   return status.ok() ? reply : NotNow(status);
 }
@@ -145,12 +153,18 @@ Reply Runner::KeepPrepared(const Call& call, const Work& work, Reply reply) {
 Status Runner::SkipSequences(const std::vector<RowChange>& changes) {
   for (const RowChange& change : changes) {
     const TableInfo* table = schema_.Find(change.table);
-    if (table == nullptr || !table->autoincrement || change.kind != RowChange::Kind::kInsert) continue;
-    const std::int64_t id = change.after[static_cast<std::size_t>(table->primary_key[0])].value_or(Value()).integer;
+    if (table == nullptr || !table->autoincrement || change.kind != RowChange::Kind::kInsert)
+      continue;
+    const std::int64_t id =
+        change.after[static_cast<std::size_t>(table->primary_key[0])].value_or(Value()).integer;
     Status status =
-        Statement(connection_, "UPDATE main.sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1", table->name, id).Finish();
+        Statement(connection_, "UPDATE main.sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1",
+                  table->name, id)
+            .Finish();
     if (status.ok() && sqlite3_changes64(connection_.handle()) == 0) {
-      status = Statement(connection_, "INSERT INTO main.sqlite_sequence(name, seq) VALUES(?1, ?2)", table->name, id).Finish();
+      status = Statement(connection_, "INSERT INTO main.sqlite_sequence(name, seq) VALUES(?1, ?2)",
+                         table->name, id)
+                   .Finish();
     }
     if (!status.ok()) return status;
   }
@@ -172,12 +186,15 @@ Reply Runner::KeepApplied(const Call& call, const Work& work, Reply reply) {
     if (!changes.ok()) return NotNow(changes.status());
     status = TryOut(*inverse, *changes, work.shape);
     if (!status.ok()) return ReplyFor(status);
-    status = Statement(connection_, "INSERT INTO assent_undo(gid, branch_id, changeset, shape) VALUES(?1, ?2, ?3, ?4)", call.gid,
-                       call.branch_id, Blob{work.changeset}, work.shape)
+    status = Statement(
+                 connection_,
+                 "INSERT INTO assent_undo(gid, branch_id, changeset, shape) VALUES(?1, ?2, ?3, ?4)",
+                 call.gid, call.branch_id, Blob{work.changeset}, work.shape)
                  .Finish();
     if (!status.ok()) return NotNow(status);
   }
-  const BranchState state = call.operation == Operation::kAction ? BranchState::kDone : BranchState::kFinished;
+  const BranchState state =
+      call.operation == Operation::kAction ? BranchState::kDone : BranchState::kFinished;
   status = barrier_.Put(call, {state, call.protocol, call.action, reply, {}}, Now());
   return status.ok() ? reply : NotNow(status);
 }
@@ -190,10 +207,13 @@ Reply Runner::Commit(std::string_view gid, std::string_view branch_id) {
   std::string shape;
   std::string known_hazard;
   {
-    Statement read(connection_, "SELECT id, changeset, shape, hazard FROM assent_prepared WHERE gid = ?1 AND branch_id = ?2",
+    Statement read(connection_,
+                   "SELECT id, changeset, shape, hazard FROM assent_prepared WHERE gid = ?1 AND "
+                   "branch_id = ?2",
                    gid, branch_id);
     if (!read.Step()) {
-      return read.status().ok() ? Reply::Refused("HAZARD: the prepared work is lost") : NotNow(read.status());
+      return read.status().ok() ? Reply::Refused("HAZARD: the prepared work is lost")
+                                : NotNow(read.status());
     }
     id = read.Int(0);
     changeset = read.Text(1);
@@ -214,7 +234,9 @@ Reply Runner::Commit(std::string_view gid, std::string_view branch_id) {
   }
   // Kept, with its claims: a person may mend the row and ask again, or roll back.
   if (applied.conflict != known_hazard) {
-    status = Statement(connection_, "UPDATE assent_prepared SET hazard = ?2 WHERE id = ?1", id, applied.conflict).Finish();
+    status = Statement(connection_, "UPDATE assent_prepared SET hazard = ?2 WHERE id = ?1", id,
+                       applied.conflict)
+                 .Finish();
     if (status.ok()) status = savepoint.Keep();
     if (!status.ok()) return NotNow(status);
   }
@@ -227,7 +249,8 @@ Reply Runner::Rollback(std::string_view gid, std::string_view branch_id) {
   std::int64_t id = 0;
   Status status;
   {
-    Statement read(connection_, "SELECT id FROM assent_prepared WHERE gid = ?1 AND branch_id = ?2", gid, branch_id);
+    Statement read(connection_, "SELECT id FROM assent_prepared WHERE gid = ?1 AND branch_id = ?2",
+                   gid, branch_id);
     if (read.Step()) id = read.Int(0);
     status = read.status();
   }
@@ -239,7 +262,8 @@ Reply Runner::Rollback(std::string_view gid, std::string_view branch_id) {
 
 Status Runner::DropPrepared(std::int64_t id) {
   Status status = claims_.Drop(id);
-  if (status.ok()) status = Statement(connection_, "DELETE FROM assent_prepared WHERE id = ?1", id).Finish();
+  if (status.ok())
+    status = Statement(connection_, "DELETE FROM assent_prepared WHERE id = ?1", id).Finish();
   released_ = true;
   return status;
 }
@@ -250,10 +274,12 @@ Reply Runner::CompensateRecorded(const Call& call) {
   std::string changeset;
   std::string shape;
   {
-    Statement read(connection_, "SELECT changeset, shape FROM assent_undo WHERE gid = ?1 AND branch_id = ?2", call.gid,
-                   call.branch_id);
+    Statement read(connection_,
+                   "SELECT changeset, shape FROM assent_undo WHERE gid = ?1 AND branch_id = ?2",
+                   call.gid, call.branch_id);
     if (!read.Step()) {
-      return read.status().ok() ? Reply::Refused("HAZARD: what the action changed is lost") : NotNow(read.status());
+      return read.status().ok() ? Reply::Refused("HAZARD: what the action changed is lost")
+                                : NotNow(read.status());
     }
     changeset = read.Text(0);
     shape = read.Text(1);
@@ -278,9 +304,11 @@ Reply Runner::CompensateRecorded(const Call& call) {
   const Applied applied = ApplyChangeset(schema_, *inverse, *changes, shape);
   if (!applied.status.ok()) return NotNow(applied.status);
   if (!applied.conflict.empty()) return Reply::Refused("HAZARD: " + applied.conflict);
-  status = Statement(connection_, "DELETE FROM assent_undo WHERE gid = ?1 AND branch_id = ?2", call.gid, call.branch_id)
+  status = Statement(connection_, "DELETE FROM assent_undo WHERE gid = ?1 AND branch_id = ?2",
+                     call.gid, call.branch_id)
                .Finish();
-  if (status.ok()) status = barrier_.Advance(call.gid, call.branch_id, BranchState::kUndone, {}, Now());
+  if (status.ok())
+    status = barrier_.Advance(call.gid, call.branch_id, BranchState::kUndone, {}, Now());
   if (status.ok()) status = savepoint.Keep();
   return status.ok() ? Reply::Done() : NotNow(status);
 }

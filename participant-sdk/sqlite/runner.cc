@@ -36,7 +36,8 @@ Protocol ProtocolOf(Operation operation) {
 void CutReason(std::string& reason) {
   if (reason.size() <= assent::limits::kMaxReasonBytes) return;
   std::size_t end = assent::limits::kMaxReasonBytes;
-  while (end > 0 && (static_cast<unsigned char>(reason[end]) & 0xc0U) == 0x80U) --end;  // not inside a UTF-8 character
+  while (end > 0 && (static_cast<unsigned char>(reason[end]) & 0xc0U) == 0x80U)
+    --end;  // not inside a UTF-8 character
   reason.resize(end);
 }
 
@@ -50,7 +51,8 @@ Reply Normalized(Reply reply, Phase phase) {
       reply.retry_after = {};
       if (reply.result.size() <= assent::limits::kMaxResultBytes) return reply;
       if (phase == Phase::kForward) {
-        return Reply::Refused("the handler's result has " + std::to_string(reply.result.size()) + " bytes; the limit is " +
+        return Reply::Refused("the handler's result has " + std::to_string(reply.result.size()) +
+                              " bytes; the limit is " +
                               std::to_string(assent::limits::kMaxResultBytes));
       }
       reply.result.clear();
@@ -92,13 +94,15 @@ void Runner::BeginGroup() {
 
 Reply Runner::Run(const Call& call) {
   if (ProtocolOf(call.operation) != call.protocol) {
-    return Reply::Refused(std::string("not an operation of a ") + NameOf(call.protocol) + " branch");
+    return Reply::Refused(std::string("not an operation of a ") + NameOf(call.protocol) +
+                          " branch");
   }
   Result<BranchRow> row = barrier_.Find(call.gid, call.branch_id);
   if (!row.ok()) return NotNow(row.status());
-  if (row->state != BranchState::kNone && (row->protocol != call.protocol || row->action != call.action)) {
-    return Reply::Refused("HAZARD: this branch was seen as " + std::string(NameOf(row->protocol)) + " " + row->action +
-                          ", not " + NameOf(call.protocol) + " " + call.action);
+  if (row->state != BranchState::kNone &&
+      (row->protocol != call.protocol || row->action != call.action)) {
+    return Reply::Refused("HAZARD: this branch was seen as " + std::string(NameOf(row->protocol)) +
+                          " " + row->action + ", not " + NameOf(call.protocol) + " " + call.action);
   }
   switch (MoveFor(row->state, PhaseOf(call.operation))) {
     case Move::kRun: return Dispatch(call);
@@ -119,23 +123,27 @@ Reply Runner::Dispatch(const Call& call) {
   if (call.operation == Operation::kRollback) return Rollback(call.gid, call.branch_id);
   auto found = registry_.find({call.action, call.protocol});
   if (found == registry_.end()) {
-    return Reply::RetryLater(std::string("no ") + NameOf(call.protocol) + " action " + call.action + " is registered here");
+    return Reply::RetryLater(std::string("no ") + NameOf(call.protocol) + " action " + call.action +
+                             " is registered here");
   }
   const Handlers& handlers = found->second;
   switch (PhaseOf(call.operation)) {
-    case Phase::kForward: return handlers.recorded ? RunRecorded(handlers, call) : RunForward(handlers, call);
+    case Phase::kForward:
+      return handlers.recorded ? RunRecorded(handlers, call) : RunForward(handlers, call);
     case Phase::kFinish: return RunSecond(handlers.finish, call, BranchState::kFinished);
     case Phase::kUndo: break;
   }
-  return handlers.recorded ? CompensateRecorded(call) : RunSecond(handlers.undo, call, BranchState::kUndone);
+  return handlers.recorded ? CompensateRecorded(call)
+                           : RunSecond(handlers.undo, call, BranchState::kUndone);
 }
 
 // Why what the handler did cannot be kept, whatever it answered.
 Status Runner::EndOfHandler(Db::Impl& db) {
   if (db.has_stray) connection_.ResetStray();
   if (connection_.idle()) {
-    return Unavailable("a statement rolled the whole local transaction back: " + db.status.message() +
-                       " (use ABORT, not ROLLBACK, as the conflict resolution)");
+    return Unavailable(
+        "a statement rolled the whole local transaction back: " + db.status.message() +
+        " (use ABORT, not ROLLBACK, as the conflict resolution)");
   }
   if (!db.status.ok()) return db.status;
   int unresolved = 0;
@@ -164,13 +172,15 @@ Reply Runner::RunHandler(const DbHandler& handler, const Call& call, Db::Impl& d
   return Normalized(std::move(reply), phase);
 }
 
-Result<std::optional<ClaimTable::Conflict>> Runner::FindConflict(std::string_view gid, std::string_view branch_id,
+Result<std::optional<ClaimTable::Conflict>> Runner::FindConflict(std::string_view gid,
+                                                                 std::string_view branch_id,
                                                                  const Connection::Touched& touched,
                                                                  const ClaimSet& asked) {
   if (!any_claims_) return std::optional<ClaimTable::Conflict>();
   if (touched.overflow) {
-    return ResourceExhausted("more than " + std::to_string(kMaxWatchedCount) +
-                             " rows written while branches are prepared: try again when they have ended");
+    return ResourceExhausted(
+        "more than " + std::to_string(kMaxWatchedCount) +
+        " rows written while branches are prepared: try again when they have ended");
   }
   Status status = schema_.Refresh();
   ClaimSet claims = asked;
@@ -203,13 +213,15 @@ Reply Runner::RunForward(const Handlers& handlers, const Call& call) {
       if (conflict->has_value()) {
         reply = ReplyForConflict(**conflict, call.gid);
       } else {
-        Status kept = barrier_.Put(call, {BranchState::kDone, call.protocol, call.action, reply, {}}, Now());
+        Status kept =
+            barrier_.Put(call, {BranchState::kDone, call.protocol, call.action, reply, {}}, Now());
         if (kept.ok()) kept = savepoint.Keep();
         return kept.ok() ? reply : NotNow(kept);
       }
     }
   }
-  if (reply.kind == Reply::Kind::kRefused && !connection_.idle()) return KeepRefusal(call, std::move(reply));
+  if (reply.kind == Reply::Kind::kRefused && !connection_.idle())
+    return KeepRefusal(call, std::move(reply));
   return reply;
 }
 
@@ -228,7 +240,8 @@ Reply Runner::RunSecond(const DbHandler& handler, const Call& call, BranchState 
   if (!conflict.ok()) return NotNow(conflict.status());
   if (conflict->has_value()) {
     Reply claimed = ReplyForConflict(**conflict, call.gid);
-    claimed.kind = Reply::Kind::kRetryLater;  // the holder of this same transaction ends by itself in the second phase
+    claimed.kind = Reply::Kind::
+        kRetryLater;  // the holder of this same transaction ends by itself in the second phase
     return claimed;
   }
   Status kept = barrier_.Advance(call.gid, call.branch_id, next, reply.result, Now());
@@ -262,8 +275,8 @@ Status Runner::RunLocal(const std::function<Status(Db&)>& write, bool& conflict)
   if (!found.ok()) return found.status();
   if (found->has_value()) {
     conflict = true;
-    return Unavailable((*found)->what + " is held by branch " + (*found)->branch_id + " of transaction " + (*found)->gid +
-                       ", which is prepared");
+    return Unavailable((*found)->what + " is held by branch " + (*found)->branch_id +
+                       " of transaction " + (*found)->gid + ", which is prepared");
   }
   if (any_claims_) {
     status = schema_.Refresh();
@@ -290,7 +303,9 @@ void Runner::RunAnswer(const HeldBranch& branch, Verdict verdict, bool finished)
   const std::int64_t cutoff = Now() - settings_.retain_ms;
   if (row->state == BranchState::kDone && row->protocol == Protocol::kTcc) {
     // Frozen for ever: somebody resolved the transaction by hand, or its log was lost. Not ours to decide.
-    (void)Statement(connection_, "UPDATE assent_barrier SET orphan = 1 WHERE gid = ?1 AND branch_id = ?2 AND touched_ms <= ?3",
+    (void)Statement(connection_,
+                    "UPDATE assent_barrier SET orphan = 1 WHERE gid = ?1 AND branch_id = ?2 AND "
+                    "touched_ms <= ?3",
                     branch.gid, branch.branch_id, cutoff)
         .Finish();
     return;
@@ -298,15 +313,20 @@ void Runner::RunAnswer(const HeldBranch& branch, Verdict verdict, bool finished)
   // The row and its changeset go together, or neither.
   Savepoint savepoint(connection_);
   if (!savepoint.status().ok()) return;
-  Status status = Statement(connection_,
-                            "DELETE FROM assent_undo WHERE gid = ?1 AND branch_id = ?2 AND EXISTS(SELECT 1 FROM "
-                            "assent_barrier b WHERE b.gid = ?1 AND b.branch_id = ?2 AND b.touched_ms <= ?3)",
-                            branch.gid, branch.branch_id, cutoff)
-                      .Finish();
+  Status status =
+      Statement(
+          connection_,
+          "DELETE FROM assent_undo WHERE gid = ?1 AND branch_id = ?2 AND EXISTS(SELECT 1 FROM "
+          "assent_barrier b WHERE b.gid = ?1 AND b.branch_id = ?2 AND b.touched_ms <= ?3)",
+          branch.gid, branch.branch_id, cutoff)
+          .Finish();
   if (status.ok()) {
-    status = Statement(connection_, "DELETE FROM assent_barrier WHERE gid = ?1 AND branch_id = ?2 AND touched_ms <= ?3",
-                       branch.gid, branch.branch_id, cutoff)
-                 .Finish();
+    status =
+        Statement(
+            connection_,
+            "DELETE FROM assent_barrier WHERE gid = ?1 AND branch_id = ?2 AND touched_ms <= ?3",
+            branch.gid, branch.branch_id, cutoff)
+            .Finish();
   }
   if (status.ok()) (void)savepoint.Keep();
 }

@@ -24,8 +24,8 @@ namespace assent::sqlite::internal {
 // What a service registered for one action of one protocol.
 struct Handlers {
   DbHandler forward;
-  DbHandler finish;    // TCC only
-  DbHandler undo;      // TCC and Saga
+  DbHandler finish;       // TCC only
+  DbHandler undo;         // TCC and Saga
   bool recorded = false;  // the adapter finishes or undoes by changeset
 };
 using Registry = std::map<std::pair<std::string, Protocol>, Handlers>;
@@ -59,8 +59,10 @@ class Runner {
   Reply Dispatch(const Call& call);
   // Keeps a refusal: the row that answers the same for ever.
   Reply KeepRefusal(const Call& call, Reply refusal);
-  Result<std::optional<ClaimTable::Conflict>> FindConflict(std::string_view gid, std::string_view branch_id,
-                                                           const Connection::Touched& touched, const ClaimSet& asked);
+  Result<std::optional<ClaimTable::Conflict>> FindConflict(std::string_view gid,
+                                                           std::string_view branch_id,
+                                                           const Connection::Touched& touched,
+                                                           const ClaimSet& asked);
 
   // By changeset (recorded.cc).
   struct Work {
@@ -74,7 +76,8 @@ class Runner {
   Reply KeepWork(const Call& call, const Work& work, Reply reply);
   Reply KeepPrepared(const Call& call, const Work& work, Reply reply);
   Reply KeepApplied(const Call& call, const Work& work, Reply reply);
-  Status TryOut(const std::string& changeset, const std::vector<RowChange>& changes, const std::string& shape);
+  Status TryOut(const std::string& changeset, const std::vector<RowChange>& changes,
+                const std::string& shape);
   // After a change of the schema: every prepared branch can still be committed.
   Status CheckPreparedStillFit();
   Status SkipSequences(const std::vector<RowChange>& changes);
@@ -98,9 +101,12 @@ class Runner {
 // A savepoint around one operation. Undone unless kept.
 class Savepoint {
  public:
-  explicit Savepoint(Connection& connection) : connection_(connection) { status_ = connection_.Run("SAVEPOINT assent_op"); }
+  explicit Savepoint(Connection& connection) : connection_(connection) {
+    status_ = connection_.Run("SAVEPOINT assent_op");
+  }
   ~Savepoint() {
-    if (status_.ok() && open_ && !connection_.idle()) (void)connection_.Run("ROLLBACK TO assent_op; RELEASE assent_op");
+    if (status_.ok() && open_ && !connection_.idle())
+      (void)connection_.Run("ROLLBACK TO assent_op; RELEASE assent_op");
   }
   Savepoint(const Savepoint&) = delete;
   Savepoint& operator=(const Savepoint&) = delete;

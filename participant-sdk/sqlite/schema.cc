@@ -13,7 +13,8 @@ constexpr std::int64_t kStoredColumn = 3;
 // Sorts a key's columns, its folds along with them, so that an index and a foreign key name the same key alike.
 void SortColumns(UniqueKey& key) {
   std::vector<std::pair<int, Fold>> pairs;
-  for (std::size_t i = 0; i < key.columns.size(); ++i) pairs.emplace_back(key.columns[i], key.folds[i]);
+  for (std::size_t i = 0; i < key.columns.size(); ++i)
+    pairs.emplace_back(key.columns[i], key.folds[i]);
   std::sort(pairs.begin(), pairs.end());
   for (std::size_t i = 0; i < pairs.size(); ++i) std::tie(key.columns[i], key.folds[i]) = pairs[i];
 }
@@ -40,13 +41,16 @@ std::string TableInfo::Where(const std::vector<int>& wanted) const {
   std::string condition;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (i > 0) condition += " AND ";
-    condition += QuoteName(columns[static_cast<std::size_t>(wanted[i])]) + " = ?" + std::to_string(i + 1);
+    condition +=
+        QuoteName(columns[static_cast<std::size_t>(wanted[i])]) + " = ?" + std::to_string(i + 1);
   }
   return condition;
 }
 
 bool Schema::CaseLess::operator()(std::string_view a, std::string_view b) const {
-  const auto fold = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+  const auto fold = [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  };
   return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(),
                                       [&](char x, char y) { return fold(x) < fold(y); });
 }
@@ -100,8 +104,10 @@ Status Schema::Load() {
 }
 
 Status Schema::LoadColumns(TableInfo& table, bool without_rowid) {
-  Statement read(connection_,
-                 "SELECT name, \"notnull\", pk, hidden FROM pragma_table_xinfo(?1, 'main') ORDER BY cid", table.name);
+  Statement read(
+      connection_,
+      "SELECT name, \"notnull\", pk, hidden FROM pragma_table_xinfo(?1, 'main') ORDER BY cid",
+      table.name);
   std::vector<std::pair<std::int64_t, int>> key;  // position in the key, column
   while (read.Step()) {
     const int column = static_cast<int>(table.columns.size());
@@ -120,13 +126,17 @@ Status Schema::LoadColumns(TableInfo& table, bool without_rowid) {
 
 Status Schema::LoadKeys(TableInfo& table) {
   bool has_primary_index = false;
-  Statement list(connection_, "SELECT name, origin FROM pragma_index_list(?1, 'main') WHERE \"unique\" = 1", table.name);
+  Statement list(connection_,
+                 "SELECT name, origin FROM pragma_index_list(?1, 'main') WHERE \"unique\" = 1",
+                 table.name);
   while (list.Step()) {
     UniqueKey key;
     key.name = list.Text(0);
     key.primary = list.Text(1) == "pk";
-    Statement parts(connection_,
-                    "SELECT cid, coll FROM pragma_index_xinfo(?1, 'main') WHERE key = 1 ORDER BY seqno", key.name);
+    Statement parts(
+        connection_,
+        "SELECT cid, coll FROM pragma_index_xinfo(?1, 'main') WHERE key = 1 ORDER BY seqno",
+        key.name);
     std::vector<Fold> folds;
     while (parts.Step()) {
       const int column = static_cast<int>(parts.Int(0));
@@ -150,11 +160,13 @@ Status Schema::LoadKeys(TableInfo& table) {
   if (has_primary_index || table.primary_key.size() != 1) return OkStatus();
   // INTEGER PRIMARY KEY: the rowid itself, with no index and never NULL.
   table.nullable_key = false;
-  table.unique_keys.push_back({table.primary_key, {Fold::kBinary}, false, true, false, "the rowid"});
+  table.unique_keys.push_back(
+      {table.primary_key, {Fold::kBinary}, false, true, false, "the rowid"});
   int autoincrement = 0;
   const std::string& column = table.columns[static_cast<std::size_t>(table.primary_key[0])];
-  const int code = sqlite3_table_column_metadata(connection_.handle(), "main", table.name.c_str(), column.c_str(), nullptr,
-                                                 nullptr, nullptr, nullptr, &autoincrement);
+  const int code = sqlite3_table_column_metadata(connection_.handle(), "main", table.name.c_str(),
+                                                 column.c_str(), nullptr, nullptr, nullptr, nullptr,
+                                                 &autoincrement);
   table.autoincrement = autoincrement != 0;
   return connection_.LastError(code);
 }
@@ -163,7 +175,9 @@ Status Schema::LoadForeignKeys() {
   for (auto& [name, table] : tables_) {
     if (table.kind != TableInfo::Kind::kTable) continue;
     Statement read(connection_,
-                   "SELECT id, \"table\", \"from\", \"to\" FROM pragma_foreign_key_list(?1, 'main') ORDER BY id, seq", name);
+                   "SELECT id, \"table\", \"from\", \"to\" FROM pragma_foreign_key_list(?1, "
+                   "'main') ORDER BY id, seq",
+                   name);
     std::int64_t current = -1;
     ForeignKey key;
     std::vector<std::string> from;
@@ -186,14 +200,16 @@ Status Schema::LoadForeignKeys() {
 }
 
 // Adds one foreign key to both its ends. One whose parent is missing is left out: SQLite fails every write through it.
-void Schema::Link(ForeignKey key, const std::vector<std::string>& from, const std::vector<std::string>& to) {
+void Schema::Link(ForeignKey key, const std::vector<std::string>& from,
+                  const std::vector<std::string>& to) {
   auto child = tables_.find(key.child);
   auto parent = tables_.find(key.parent);
   if (child == tables_.end() || parent == tables_.end()) return;
   key.parent = parent->second.name;
   const auto number = [](const TableInfo& table, const std::string& column) {
     for (std::size_t i = 0; i < table.columns.size(); ++i) {
-      if (sqlite3_stricmp(table.columns[i].c_str(), column.c_str()) == 0) return static_cast<int>(i);
+      if (sqlite3_stricmp(table.columns[i].c_str(), column.c_str()) == 0)
+        return static_cast<int>(i);
     }
     return -1;
   };

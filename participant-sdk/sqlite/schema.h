@@ -39,8 +39,9 @@ struct TableInfo {
   std::vector<std::string> columns;  // without hidden ones; generated ones included
   std::vector<int> primary_key;      // column numbers in the key's order; empty: none declared
   std::vector<Fold> primary_folds;   // as long as `primary_key`
-  bool nullable_key = false;         // a quirk of SQLite: such a primary key takes NULL, and sessions skip those rows
-  bool generated = false;            // has generated columns, which sessions cannot record
+  bool nullable_key =
+      false;  // a quirk of SQLite: such a primary key takes NULL, and sessions skip those rows
+  bool generated = false;  // has generated columns, which sessions cannot record
   bool autoincrement = false;
   bool has_triggers = false;
   std::vector<UniqueKey> unique_keys;
@@ -57,7 +58,8 @@ std::string QuoteName(std::string_view name);
 
 class Schema {
  public:
-  Schema(Connection& connection, bool foreign_keys) : connection_(connection), foreign_keys_(foreign_keys) {}
+  Schema(Connection& connection, bool foreign_keys)
+      : connection_(connection), foreign_keys_(foreign_keys) {}
 
   // Reads it anew if it changed since. Call before a series of Find; pointers live until the next Refresh.
   Status Refresh();
@@ -75,7 +77,8 @@ class Schema {
   Status LoadColumns(TableInfo& table, bool without_rowid);
   Status LoadKeys(TableInfo& table);
   Status LoadForeignKeys();
-  void Link(ForeignKey key, const std::vector<std::string>& from, const std::vector<std::string>& to);
+  void Link(ForeignKey key, const std::vector<std::string>& from,
+            const std::vector<std::string>& to);
 
   Connection& connection_;
   bool foreign_keys_;

@@ -1,12 +1,11 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <fcntl.h>
 #include <filesystem>
 #include <mutex>
-#include <utility>
-
-#include <fcntl.h>
 #include <unistd.h>
+#include <utility>
 
 #include <assent/sqlite.h>
 
@@ -28,7 +27,9 @@ using internal::Statement;
 constexpr std::chrono::milliseconds kForeignReleaseCheck{50};
 
 std::int64_t WallClockMs() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 // SQLite ignores a failure to sync the directory of a new WAL; so it is synced here, once the WAL exists.
@@ -43,16 +44,19 @@ Status SyncDirectoryOf(const std::string& path) {
 }
 
 Connection::Settings ConnectionSettings(const Options& options, bool writable) {
-  return {options.path, writable, options.foreign_keys, static_cast<int>(options.busy_timeout.count())};
+  return {options.path, writable, options.foreign_keys,
+          static_cast<int>(options.busy_timeout.count())};
 }
 
 Status CheckOptions(const Options& options) {
   if (options.path.empty()) return InvalidArgument("Options::path is empty");
   if (options.max_queued == 0) return InvalidArgument("Options::max_queued is 0");
   if (options.max_group == 0) return InvalidArgument("Options::max_group is 0");
-  if (sqlite3_compileoption_used("ENABLE_SESSION") == 0 || sqlite3_compileoption_used("ENABLE_PREUPDATE_HOOK") == 0) {
-    return FailedPrecondition(std::string("SQLite ") + sqlite3_libversion() +
-                              " was built without ENABLE_SESSION and ENABLE_PREUPDATE_HOOK, which this adapter needs");
+  if (sqlite3_compileoption_used("ENABLE_SESSION") == 0 ||
+      sqlite3_compileoption_used("ENABLE_PREUPDATE_HOOK") == 0) {
+    return FailedPrecondition(
+        std::string("SQLite ") + sqlite3_libversion() +
+        " was built without ENABLE_SESSION and ENABLE_PREUPDATE_HOOK, which this adapter needs");
   }
   return OkStatus();
 }
@@ -93,7 +97,8 @@ class Store::Impl {
 };
 
 Result<Executor::Bench> Store::Impl::OpenBench() {
-  Result<std::unique_ptr<Connection>> connection = Connection::Open(ConnectionSettings(options_, true));
+  Result<std::unique_ptr<Connection>> connection =
+      Connection::Open(ConnectionSettings(options_, true));
   if (!connection.ok()) return connection.status();
   Executor::Bench bench;
   bench.connection = std::move(*connection);
@@ -119,7 +124,8 @@ Status Store::Impl::RunSetup(Executor::Bench& bench) {
   status = bench.runner->RunLocal(setup, conflict);
   if (status.ok()) status = bench.connection->Run("COMMIT");
   if (!status.ok() && !bench.connection->idle()) (void)bench.connection->Run("ROLLBACK");
-  return status.ok() ? status : Status(status.code(), "setup of " + options_.path + ": " + status.message());
+  return status.ok() ? status
+                     : Status(status.code(), "setup of " + options_.path + ": " + status.message());
 }
 
 Status Store::Impl::Open() {
@@ -129,16 +135,18 @@ Status Store::Impl::Open() {
   if (!bench.ok()) return bench.status();
   status = RunSetup(*bench);
   if (!status.ok()) return status;
-  Result<std::unique_ptr<Connection>> reader = Connection::Open(ConnectionSettings(options_, false));
+  Result<std::unique_ptr<Connection>> reader =
+      Connection::Open(ConnectionSettings(options_, false));
   if (!reader.ok()) return reader.status();
   reader_ = std::move(*reader);
   Result<std::unique_ptr<Connection>> asker = Connection::Open(ConnectionSettings(options_, false));
   if (!asker.ok()) return asker.status();
   questions_ = std::make_unique<internal::Questions>(
-      std::move(*asker), internal::Questions::Settings{options_.ask_after.count(), options_.retain.count()});
+      std::move(*asker),
+      internal::Questions::Settings{options_.ask_after.count(), options_.retain.count()});
   executor_ = std::make_unique<Executor>(
-      Executor::Settings{options_.max_queued, options_.max_group, options_.max_group_time, options_.on_poisoned,
-                         options_.at_point},
+      Executor::Settings{options_.max_queued, options_.max_group, options_.max_group_time,
+                         options_.on_poisoned, options_.at_point},
       [this] { return OpenBench(); }, std::move(*bench));
   return OkStatus();
 }
@@ -146,9 +154,11 @@ Status Store::Impl::Open() {
 void Store::Impl::Register(std::string action, Protocol protocol, Handlers handlers) {
   ASSENT_CHECK(!action.empty());
   ASSENT_CHECK(handlers.forward != nullptr);
-  ASSENT_CHECK(protocol != Protocol::kTcc || (handlers.finish != nullptr && handlers.undo != nullptr));
+  ASSENT_CHECK(protocol != Protocol::kTcc ||
+               (handlers.finish != nullptr && handlers.undo != nullptr));
   ASSENT_CHECK(protocol != Protocol::kSaga || handlers.recorded || handlers.undo != nullptr);
-  const bool is_new = registry_.emplace(std::pair(std::move(action), protocol), std::move(handlers)).second;
+  const bool is_new =
+      registry_.emplace(std::pair(std::move(action), protocol), std::move(handlers)).second;
   ASSENT_CHECK(is_new);
 }
 
@@ -171,10 +181,13 @@ Result<Stats> Store::Impl::Inspect() {
   Stats stats;
   Status status = Read([&stats](Db& db) {
     stats.prepared = db.Get<std::int64_t>("SELECT count(*) FROM assent_prepared").value_or(0);
-    stats.hazards = db.Get<std::int64_t>("SELECT count(*) FROM assent_prepared WHERE hazard IS NOT NULL").value_or(0);
+    stats.hazards =
+        db.Get<std::int64_t>("SELECT count(*) FROM assent_prepared WHERE hazard IS NOT NULL")
+            .value_or(0);
     stats.claims = db.Get<std::int64_t>("SELECT count(*) FROM assent_lock").value_or(0);
     stats.barrier_rows = db.Get<std::int64_t>("SELECT count(*) FROM assent_barrier").value_or(0);
-    stats.orphans = db.Get<std::int64_t>("SELECT count(*) FROM assent_barrier WHERE orphan").value_or(0);
+    stats.orphans =
+        db.Get<std::int64_t>("SELECT count(*) FROM assent_barrier WHERE orphan").value_or(0);
     return OkStatus();
   });
   if (!status.ok()) return status;
@@ -194,8 +207,9 @@ Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Store::~Store() = default;
 
 void Store::Tcc(std::string action, TccHandlers handlers) {
-  impl_->Register(std::move(action), Protocol::kTcc,
-                  {std::move(handlers.try_), std::move(handlers.confirm), std::move(handlers.cancel), false});
+  impl_->Register(
+      std::move(action), Protocol::kTcc,
+      {std::move(handlers.try_), std::move(handlers.confirm), std::move(handlers.cancel), false});
 }
 
 void Store::Saga(std::string action, SagaHandlers handlers) {
@@ -204,7 +218,8 @@ void Store::Saga(std::string action, SagaHandlers handlers) {
 }
 
 void Store::TwoPhase(std::string action, DbHandler prepare) {
-  impl_->Register(std::move(action), Protocol::kTwoPhase, {std::move(prepare), nullptr, nullptr, true});
+  impl_->Register(std::move(action), Protocol::kTwoPhase,
+                  {std::move(prepare), nullptr, nullptr, true});
 }
 
 void Store::AutoSaga(std::string action, DbHandler handler) {
@@ -221,7 +236,8 @@ Status Store::Local(std::function<Status(Db&)> write, std::chrono::milliseconds 
     auto future = local->future();
     std::unique_ptr<internal::Task> task = std::move(local);
     if (!executor.Submit(task)) {
-      return ResourceExhausted("the store's queue is full (" + std::to_string(impl_->options().max_queued) + " operations)");
+      return ResourceExhausted("the store's queue is full (" +
+                               std::to_string(impl_->options().max_queued) + " operations)");
     }
     internal::LocalTask::Outcome outcome = future.get();
     const auto now = std::chrono::steady_clock::now();
@@ -245,15 +261,16 @@ void Store::Execute(Call call, Responder respond) {
   auto operation = std::make_unique<internal::CallTask>(std::move(call), std::move(respond));
   std::unique_ptr<internal::Task> task = std::move(operation);
   if (impl_->executor().Submit(task)) return;
-  task->NotDone(ResourceExhausted("the store's queue is full (" + std::to_string(impl_->options().max_queued) +
-                                  " operations)"));
+  task->NotDone(ResourceExhausted("the store's queue is full (" +
+                                  std::to_string(impl_->options().max_queued) + " operations)"));
 }
 
 std::vector<HeldBranch> Store::Questions(std::size_t limit) { return impl_->Ask(limit); }
 
 void Store::Answer(const HeldBranch& branch, Verdict verdict, bool finished) {
   if (verdict == Verdict::kUndecided || verdict == Verdict::kCannotTell) return;
-  std::unique_ptr<internal::Task> task = std::make_unique<internal::AnswerTask>(branch, verdict, finished);
+  std::unique_ptr<internal::Task> task =
+      std::make_unique<internal::AnswerTask>(branch, verdict, finished);
   // A full queue: the question comes again.
   (void)impl_->executor().Submit(task);
 }

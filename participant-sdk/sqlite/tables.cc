@@ -37,10 +37,12 @@ Status CheckFormat(Connection& connection) {
   Statement exists(connection, "SELECT 1 FROM main.sqlite_schema WHERE name = 'assent_meta'");
   if (!exists.Step()) return exists.status();
   Statement read(connection, "SELECT value FROM assent_meta WHERE key = 'format'");
-  if (!read.Step()) return read.status().ok() ? DataLoss("assent_meta has no format") : read.status();
+  if (!read.Step())
+    return read.status().ok() ? DataLoss("assent_meta has no format") : read.status();
   if (read.Int(0) > kFormatVersion) {
-    return FailedPrecondition("the assent_* tables have format " + read.Text(0) + ", newer than this library's " +
-                              std::to_string(kFormatVersion) + ": use the newer library");
+    return FailedPrecondition("the assent_* tables have format " + read.Text(0) +
+                              ", newer than this library's " + std::to_string(kFormatVersion) +
+                              ": use the newer library");
   }
   return OkStatus();
 }

@@ -36,11 +36,14 @@ class LocalTask final : public Task {
   };
   explicit LocalTask(const std::function<Status(Db&)>& write) : write_(write) {}
   std::future<Outcome> future() { return promise_.get_future(); }
-  void Run(Runner& runner) override { outcome_.status = runner.RunLocal(write_, outcome_.conflict); }
+  void Run(Runner& runner) override {
+    outcome_.status = runner.RunLocal(write_, outcome_.conflict);
+  }
   void Answer() override { promise_.set_value(std::move(outcome_)); }
   void NotDone(const Status& why) override { promise_.set_value({why, false}); }
   void Unknown(const Status& why) override {
-    promise_.set_value({UnknownOutcome("the write may or may not have been kept: " + why.message()), false});
+    promise_.set_value(
+        {UnknownOutcome("the write may or may not have been kept: " + why.message()), false});
   }
 
  private:

@@ -80,7 +80,8 @@ Value ValueOf(sqlite3_value* value) {
       out.type = Arg::Type::kBlob;
       const void* blob = sqlite3_value_blob(value);
       const int size = sqlite3_value_bytes(value);
-      if (size > 0) out.bytes.assign(static_cast<const char*>(blob), static_cast<std::size_t>(size));
+      if (size > 0)
+        out.bytes.assign(static_cast<const char*>(blob), static_cast<std::size_t>(size));
       break;
     }
     case SQLITE_NULL: break;
@@ -101,11 +102,11 @@ int BindArg(sqlite3_stmt* statement, int index, const Arg& arg, Bytes keep) {
     case Arg::Type::kInteger: return sqlite3_bind_int64(statement, index, arg.integer());
     case Arg::Type::kReal: return sqlite3_bind_double(statement, index, arg.real());
     case Arg::Type::kText:
-      return sqlite3_bind_text64(statement, index, bytes.data() == nullptr ? "" : bytes.data(), bytes.size(),
-                                 DestructorFor(keep), SQLITE_UTF8);
+      return sqlite3_bind_text64(statement, index, bytes.data() == nullptr ? "" : bytes.data(),
+                                 bytes.size(), DestructorFor(keep), SQLITE_UTF8);
     case Arg::Type::kBlob:
-      return sqlite3_bind_blob64(statement, index, bytes.data() == nullptr ? "" : bytes.data(), bytes.size(),
-                                 DestructorFor(keep));
+      return sqlite3_bind_blob64(statement, index, bytes.data() == nullptr ? "" : bytes.data(),
+                                 bytes.size(), DestructorFor(keep));
   }
   return SQLITE_MISUSE;
 }
