@@ -82,12 +82,27 @@ std::vector<OfferedAction> ActionTable::Actions() const {
   return actions;
 }
 
+// Death between the two leaves the branch prepared, and the coordinator asks again: to prepare, which is done, or to roll
+// back, which is possible.
+Reply ActionTable::RunOnePhase(const Entry& entry, const Call& call) {
+  Call two_phase = call;
+  two_phase.one_phase = false;
+  Reply prepared = entry.forward(two_phase);
+  if (prepared.kind != Reply::Kind::kDone) return prepared;
+  two_phase.operation = Operation::kCommit;
+  const Reply committed = entry.finish(two_phase);
+  if (committed.kind == Reply::Kind::kDone) return prepared;
+  return Reply::RetryLater("prepared, but not committed: " + committed.reason,
+                           committed.retry_after);
+}
+
 Reply ActionTable::Run(const Entry& entry, const Call& call) {
   const Handler& handler = IsForward(call.operation) ? entry.forward
                            : IsUndo(call.operation)  ? entry.undo
                                                      : entry.finish;
   if (!handler) return Reply::Done();  // a Saga step with nothing to compensate
   try {
+    if (call.operation == Operation::kPrepare && call.one_phase) return RunOnePhase(entry, call);
     return handler(call);
   } catch (const std::exception& failure) {
     return Reply::RetryLater(std::string("the handler threw: ") + failure.what());

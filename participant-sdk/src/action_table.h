@@ -45,6 +45,7 @@ class ActionTable final : public Resource {
   void Insert(Protocol protocol, std::string action, Entry entry);
   void Mistake(const std::string& text);
   static Reply Run(const Entry& entry, const Call& call);
+  static Reply RunOnePhase(const Entry& entry, const Call& call);
 
   std::map<Key, Entry> entries_;
   std::vector<Resource*> resources_;

@@ -6,8 +6,6 @@
 #include <assent/client.h>
 #include <assent/limits.h>
 
-#include "participant-sdk/src/grpc_connection.h"
-
 namespace assent {
 namespace {
 
@@ -40,11 +38,6 @@ milliseconds TimeoutWithin(const ClientOptions& options, const CallOptions& call
 }
 
 }  // namespace
-
-Client::Client() : Client(ClientOptions{}) {}
-
-Client::Client(ClientOptions options)
-    : connection_(internal::MakeGrpcConnection(options)), options_(std::move(options)) {}
 
 Client::Client(std::shared_ptr<Connection> connection, ClientOptions options)
     : connection_(std::move(connection)), options_(std::move(options)) {

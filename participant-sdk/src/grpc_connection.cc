@@ -244,3 +244,12 @@ std::shared_ptr<Connection> MakeGrpcConnection(const ClientOptions& options) {
 }
 
 }  // namespace assent::internal
+
+namespace assent {
+
+Client::Client() : Client(ClientOptions{}) {}
+
+Client::Client(ClientOptions options)
+    : connection_(internal::MakeGrpcConnection(options)), options_(std::move(options)) {}
+
+}  // namespace assent

@@ -61,7 +61,8 @@ struct ParticipantOptions {
   std::function<void(std::string_view line)> log = {};
 };
 
-// prepare: check and make durable, invisible. commit / rollback: finish or drop what was prepared.
+// prepare: check and make durable, invisible. commit / rollback: finish or drop what was prepared. A transaction with one
+// branch alone is committed in one phase: the SDK then calls prepare and commit one after the other.
 struct TwoPhaseHandlers {
   Handler prepare = {};
   Handler commit = {};

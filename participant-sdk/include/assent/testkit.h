@@ -58,7 +58,9 @@ class Coordinator {
   Coordinator& operator=(const Coordinator&) = delete;
 
   // Branches of that service go there. Neither is owned.
-  Coordinator& Serve(Participant& participant);
+  Coordinator& Serve(Participant& participant) {
+    return Serve(participant.service(), participant.AsResource());
+  }
   Coordinator& Serve(std::string service, Resource& resource);
 
   // Runs transactions here, in the calling thread. Submit answers kUnknownOutcome if the coordinator crashes on the way.
