@@ -1,0 +1,117 @@
+#pragma once
+
+// What a shard is asked, by initiators, operators, participants and the log. Each carries the callback that answers it;
+// callbacks run on the shard's thread, once, and must be quick.
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include <assent/status.h>
+
+#include "coordinator/core/transaction.h"
+#include "coordinator/log/log.h"
+#include "coordinator/transport/transport.h"
+
+namespace assent::engine {
+
+// OK with the transaction as it durably stands, or why not (then nullptr). Valid during the call only.
+using ViewCallback = std::function<void(const Status&, const core::Transaction*, const core::Now&)>;
+// The same, again and again; returns false to be called no more.
+using WatchCallback = std::function<bool(const Status&, const core::Transaction*, const core::Now&)>;
+
+enum class WaitFor : std::uint8_t { kAccepted, kDecided, kCompleted };
+
+// Begins a transaction, closed (Submit) or open (Begin), or joins the one of the same gid and content.
+struct BeginRequest {
+  core::TransactionSpec spec;  // normalised
+  bool gid_may_exist = true;   // false for a gid just issued by us
+  WaitFor wait_for = WaitFor::kDecided;
+  ViewCallback done;
+};
+
+// Adds a branch to an open transaction and answers when its forward operation is answered.
+struct ExecuteRequest {
+  std::string gid;
+  core::BranchSpec branch;  // not normalised: that depends on the transaction
+  // OK also for a refusal: look at the branch. `id` is the one it got.
+  std::function<void(const Status&, const core::Transaction*, core::BranchIndex)> done;
+};
+
+// Commit or roll back by the initiator.
+struct CloseRequest {
+  std::string gid;
+  bool commit = true;
+  std::string reason;
+  WaitFor wait_for = WaitFor::kDecided;
+  ViewCallback done;
+};
+
+// Looks (no event), or intervenes. Answered when what was done is durable.
+enum class OperatorVerb : std::uint8_t { kRetryNow, kAbort, kSuspend, kResume, kResolve };
+struct OperatorRequest {
+  std::string gid;
+  OperatorVerb verb = OperatorVerb::kRetryNow;
+  core::Actor actor;
+  std::string branch_id;                                 // kResolve
+  core::Decision resolution = core::Decision::kNone;     // kResolve
+  bool dry_run = false;
+  ViewCallback done;
+};
+
+struct GetRequest {
+  std::string gid;
+  ViewCallback done;
+};
+struct WaitRequest {
+  std::string gid;
+  WaitFor wait_for = WaitFor::kDecided;
+  ViewCallback done;
+};
+struct WatchRequest {
+  std::string gid;
+  WatchCallback changed;
+};
+
+// Removes a finished transaction from the history.
+struct ForgetRequest {
+  std::string gid;
+  bool dry_run = false;
+  ViewCallback done;
+};
+
+// Visits every unfinished transaction that can be seen. `decision_visible` is false while its decision is not durable yet:
+// then it must be shown as undecided.
+struct VisitRequest {
+  std::function<void(std::uint64_t serial, const core::Transaction&, bool decision_visible, const core::Now&)> visit;
+  std::function<void()> done;
+};
+
+struct RepliesRequest {
+  std::vector<transport::Reply> replies;
+};
+struct ServiceAppearedRequest {
+  std::string service;
+};
+struct QuestionRequest {
+  transport::OutcomeQuestion question;
+  std::function<void(transport::OutcomeAnswer)> answer;
+};
+
+// The log's answers.
+struct AppendedRequest {
+  std::uint64_t batch = 0;
+  log::AppendResult result;
+};
+struct FoundRequest {
+  std::uint64_t token = 0;
+  Result<log::FinishedRow> row;
+};
+
+using Request = std::variant<BeginRequest, ExecuteRequest, CloseRequest, OperatorRequest, GetRequest, WaitRequest, WatchRequest,
+                             ForgetRequest, VisitRequest, RepliesRequest, ServiceAppearedRequest, QuestionRequest,
+                             AppendedRequest, FoundRequest>;
+
+}  // namespace assent::engine

@@ -1,0 +1,391 @@
+// The turn: state machines, writes, effects. What is asked of a shard is in shard_requests.cc.
+
+#include "coordinator/engine/shard.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "coordinator/core/codec.h"
+
+namespace assent::engine {
+namespace {
+
+// SplitMix64 (S. Vigna, public domain algorithm): one draw per event, for jitter.
+std::uint64_t NextRandom(std::uint64_t& state) {
+  std::uint64_t z = (state += 0x9e3779b97f4a7c15ULL);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  return z ^ (z >> 31);
+}
+
+}  // namespace
+
+Shard::Shard(ShardOptions options, ShardPorts& ports) : options_(options), ports_(ports), random_(options.seed) {}
+
+Shard::~Shard() {
+  for (auto& [gid, live] : live_) timers_.Cancel(live->timer);
+}
+
+core::Now Shard::Moment() { return core::Now{mono_, wall_, NextRandom(random_)}; }
+
+Status Shard::Adopt(const log::LiveRow& row) {
+  Result<core::Transaction> txn = core::Codec::Decode(row.gid, row.spec, row.state);
+  if (!txn.ok()) return DataLoss("live row " + std::to_string(row.serial) + ": " + txn.status().message());
+  auto live = std::make_unique<Live>(std::move(txn).value());
+  live->serial = row.serial;
+  live->version = live->durable_version = row.version;
+  live->timer.owner = live.get();
+  live->accepted = true;
+  live->decided = live->txn.decision() != core::Decision::kNone;
+  live->branch_answered.resize(live->txn.branches().size());
+  for (std::size_t i = 0; i < live->txn.branches().size(); ++i) {
+    const core::BranchState state = live->txn.branches()[i].state;
+    live->branch_answered[i] = state != core::BranchState::kWaiting && state != core::BranchState::kExecuting;
+  }
+  if (!live_.emplace(row.gid, std::move(live)).second) {
+    return DataLoss("live row " + std::to_string(row.serial) + ": gid " + row.gid + " is there twice");
+  }
+  return OkStatus();
+}
+
+void Shard::Start(std::uint32_t coordinator_id, std::uint64_t epoch, core::MonoTime mono, core::WallTime wall) {
+  coordinator_id_ = coordinator_id;
+  epoch_ = epoch;
+  mono_ = mono;
+  wall_ = wall;
+  std::vector<Live*> adopted;  // in the order of beginning, so that two recoveries are alike
+  for (auto& [gid, live] : live_) adopted.push_back(live.get());
+  std::sort(adopted.begin(), adopted.end(), [](const Live* a, const Live* b) { return a->serial < b->serial; });
+  for (Live* live : adopted) {
+    if (live->txn.finished()) {
+      MarkDirty(*live, true);  // began and ended in one breath, and the end was not written
+      continue;
+    }
+    (void)Apply(*live, core::Recover{});
+  }
+  EndTurn(mono, wall);
+}
+
+void Shard::Handle(Request request, core::MonoTime mono, core::WallTime wall) {
+  if (dead_) return;
+  mono_ = std::max(mono_, mono);
+  wall_ = wall;
+  std::visit([this](auto&& r) { On(std::forward<decltype(r)>(r)); }, std::move(request));
+}
+
+void Shard::EndTurn(core::MonoTime mono, core::WallTime wall) {
+  if (dead_) return;
+  mono_ = std::max(mono_, mono);
+  wall_ = wall;
+  FireTimers();
+  WriteDirty();
+  NotifyWatchers();
+  if (!outgoing_.empty()) ports_.Send(std::exchange(outgoing_, {}));
+}
+
+core::MonoTime Shard::Wakeup() const {
+  return std::min(timers_.Next(), dirty_.empty() ? core::kNever : std::max(lazy_write_at_, not_before_));
+}
+
+void Shard::FireTimers() {
+  while (schedule::Timer* timer = timers_.PopDue(mono_)) (void)Apply(*static_cast<Live*>(timer->owner), core::Tick{});
+}
+
+// ---- Steps --------------------------------------------------------------------------------------------------------------
+
+Status Shard::Apply(Live& live, const core::Event& event) {
+  core::Step step = live.txn.Apply(event, Moment());
+  MarkChanged(live);
+  if (step.gating) {
+    MarkDirty(live, true);
+    live.after_next_write.insert(live.after_next_write.end(), step.effects.begin(), step.effects.end());
+  } else {
+    if (step.record != core::Record::kNone) MarkDirty(live, false);
+    if (live.urgent) {
+      live.after_next_write.insert(live.after_next_write.end(), step.effects.begin(), step.effects.end());
+    } else if (live.writing) {
+      live.after_this_write.insert(live.after_this_write.end(), step.effects.begin(), step.effects.end());
+    } else if (!step.effects.empty()) {
+      Release(live, std::move(step.effects));
+    }
+  }
+  timers_.Set(live.timer, live.txn.Wakeup());
+  return step.status;
+}
+
+void Shard::Release(Live& live, std::vector<core::Effect> effects) {
+  for (const core::Effect& effect : effects) {
+    std::visit([&](const auto& e) { Perform(live, e); }, effect);
+  }
+  ServeWaiters(live);
+  ServeViews(live);
+}
+
+void Shard::Perform(Live& live, const core::Send& send) {
+  const core::Branch& branch = live.txn.branches()[send.branch];
+  // Overtaken while it waited for the platter (an answer to an earlier attempt, an abort): nobody needs it any more.
+  if (live.txn.Due(send.branch) != send.operation || !branch.in_flight || branch.attempts != send.attempt) return;
+  const core::BranchSpec& spec = live.txn.spec().branches[send.branch];
+  transport::Command command{live.txn.gid(), send.branch,    spec.id,      send.operation, spec.protocol,
+                             spec.service,   spec.action,    spec.payload, {},             spec.headers,
+                             send.attempt,   send.one_phase, spec.attempt_timeout, live.txn.began_epoch()};
+  if (spec.receive_results) {
+    for (const core::BranchIndex after : spec.after) {
+      command.results.emplace_back(live.txn.spec().branches[after].id, live.txn.branches()[after].result);
+    }
+  }
+  outgoing_.push_back(std::move(command));
+}
+
+void Shard::Perform(Live& live, const core::Announce& announce) {
+  switch (announce.milestone) {
+    case core::Milestone::kAccepted: live.accepted = true; return;
+    case core::Milestone::kDecided:
+      live.decided = true;
+      ++(live.txn.decision() == core::Decision::kCommit ? stats_.committed : stats_.aborted);
+      return;
+    case core::Milestone::kCompleted: live.completed = true; return;
+    case core::Milestone::kBranchAnswered:
+      if (live.branch_answered.size() <= announce.branch) live.branch_answered.resize(announce.branch + 1U);
+      live.branch_answered[announce.branch] = true;
+      return;
+    case core::Milestone::kIntervened: return;  // its waiter knows the write
+  }
+}
+
+// ---- Those who wait --------------------------------------------------------------------------------------------------------
+
+core::Milestone Shard::MilestoneOf(WaitFor wait_for) {
+  switch (wait_for) {
+    case WaitFor::kAccepted: return core::Milestone::kAccepted;
+    case WaitFor::kDecided: return core::Milestone::kDecided;
+    case WaitFor::kCompleted: return core::Milestone::kCompleted;
+  }
+  return core::Milestone::kCompleted;
+}
+
+bool Shard::Reached(const Live& live, const Waiter& waiter) const {
+  switch (waiter.milestone) {
+    case core::Milestone::kAccepted: return live.accepted;
+    case core::Milestone::kDecided: return live.decided;
+    case core::Milestone::kCompleted: return live.completed;
+    case core::Milestone::kBranchAnswered:
+      return (waiter.branch < live.branch_answered.size() && live.branch_answered[waiter.branch]) || live.decided;
+    case core::Milestone::kIntervened: return live.durable_version >= waiter.version;
+  }
+  return false;
+}
+
+void Shard::AddWaiter(Live& live, Waiter waiter) {
+  if (Reached(live, waiter) && Visible(live)) {
+    waiter.done(OkStatus(), &live.txn, core::Now{mono_, wall_, 0});
+  } else {
+    live.waiters.push_back(std::move(waiter));
+  }
+}
+
+void Shard::ServeWaiters(Live& live) {
+  if (live.waiters.empty() || !Visible(live)) return;
+  std::vector<Waiter> waiting = std::exchange(live.waiters, {});
+  for (Waiter& waiter : waiting) {
+    if (Reached(live, waiter)) {
+      waiter.done(OkStatus(), &live.txn, core::Now{mono_, wall_, 0});
+    } else {
+      live.waiters.push_back(std::move(waiter));
+    }
+  }
+}
+
+// Nobody may see a transaction that is not durable, or a decision that is not.
+bool Shard::Visible(const Live& live) const {
+  return live.accepted && (live.decided || live.txn.decision() == core::Decision::kNone);
+}
+
+void Shard::ServeViews(Live& live) {
+  if (live.views.empty() || !Visible(live)) return;
+  for (ViewCallback& view : std::exchange(live.views, {})) view(OkStatus(), &live.txn, core::Now{mono_, wall_, 0});
+}
+
+void Shard::NotifyWatchers() {
+  for (Live* live : std::exchange(changed_, {})) {
+    live->changed = false;
+    if (!Visible(*live)) continue;  // the release will mark it again
+    auto& watchers = live->watchers;
+    watchers.erase(std::remove_if(watchers.begin(), watchers.end(),
+                                  [&](WatchCallback& watcher) {
+                                    return !watcher(OkStatus(), &live->txn, core::Now{mono_, wall_, 0}) || live->completed;
+                                  }),
+                   watchers.end());
+  }
+}
+
+void Shard::MarkChanged(Live& live) {
+  if (live.watchers.empty() || live.changed) return;
+  live.changed = true;
+  changed_.push_back(&live);
+}
+
+// ---- Writing ----------------------------------------------------------------------------------------------------------------
+
+void Shard::MarkDirty(Live& live, bool urgent) {
+  live.dirty = true;
+  live.urgent = live.urgent || urgent;
+  urgent_ = urgent_ || urgent;
+  if (lazy_write_at_ == core::kNever) lazy_write_at_ = mono_ + options_.lazy_write_delay;
+  if (urgent) lazy_write_at_ = std::min(lazy_write_at_, mono_);
+  if (live.listed) return;
+  live.listed = true;
+  dirty_.push_back(&live);
+}
+
+log::Entry Shard::MakeEntry(Live& live) {
+  log::Entry entry;
+  entry.serial = live.serial;
+  entry.version = ++live.version;
+  entry.state = core::Codec::EncodeState(live.txn);
+  if (entry.version == 1) {
+    entry.kind = log::EntryKind::kBegin;
+    entry.gid_may_exist = live.gid_may_exist;
+  } else if (live.txn.finished()) {
+    entry.kind = log::EntryKind::kEnd;
+    entry.outcome = static_cast<std::uint8_t>(live.txn.outcome());
+    entry.finished_unix_ms = live.txn.finished_at().time_since_epoch().count();
+    live.ending = true;
+  } else {
+    entry.kind = log::EntryKind::kUpdate;
+    return entry;
+  }
+  entry.gid = live.txn.gid();
+  entry.spec = core::Codec::EncodeSpec(live.txn);
+  return entry;
+}
+
+void Shard::WriteDirty() {
+  if (dirty_.empty() || mono_ < not_before_ || (!urgent_ && mono_ < lazy_write_at_)) return;
+  urgent_ = false;
+  lazy_write_at_ = core::kNever;
+  std::vector<log::Entry> entries;
+  Batch batch;
+  std::vector<Live*> rest;
+  for (Live* live : dirty_) {
+    if (live->writing) {  // one write at a time: the completion brings it back
+      rest.push_back(live);
+      continue;
+    }
+    live->listed = live->dirty = live->urgent = false;
+    live->writing = true;
+    live->after_this_write = std::exchange(live->after_next_write, {});
+    entries.push_back(MakeEntry(*live));
+    batch.written.push_back(live);
+  }
+  dirty_ = std::move(rest);
+  if (entries.empty()) return;
+  batches_.emplace(next_batch_, std::move(batch));
+  ports_.Append(std::move(entries), next_batch_++);
+}
+
+void Shard::On(AppendedRequest request) {
+  const auto found = batches_.find(request.batch);
+  ASSENT_CHECK(found != batches_.end());
+  const Batch batch = std::move(found->second);
+  batches_.erase(found);
+  const Status& status = request.result.status;
+  if (!status.ok() && status.code() != Code::kResourceExhausted) {
+    dead_ = true;
+    ports_.Fatal(status);
+    return;
+  }
+  const core::WallTime durable_at{core::Millis(request.result.durable_unix_ms)};
+  std::size_t next_refused = 0;
+  for (std::size_t i = 0; i < batch.written.size(); ++i) {
+    Live& live = *batch.written[i];
+    live.writing = false;
+    std::vector<core::Effect> effects = std::exchange(live.after_this_write, {});
+    Status refused;
+    if (!status.ok()) {
+      refused = status;
+    } else if (next_refused < request.result.refused.size() && request.result.refused[next_refused].index == i) {
+      refused = request.result.refused[next_refused++].status;
+    }
+    if (!refused.ok()) {
+      if (live.version == 1) {
+        BeginRefused(live, refused);
+        continue;
+      }
+      // Disk full: the state is still ours, and will be written when there is room.
+      --live.version;
+      live.ending = false;
+      effects.insert(effects.end(), live.after_next_write.begin(), live.after_next_write.end());
+      live.after_next_write = std::move(effects);
+      MarkDirty(live, true);
+      not_before_ = mono_ + options_.full_retry_delay;
+      continue;
+    }
+    live.durable_version = live.version;
+    if (!live.decided && live.txn.decision() != core::Decision::kNone) live.txn.NoteDecisionDurable(durable_at);
+    MarkChanged(live);
+    Release(live, std::move(effects));
+    if (live.ending) {
+      Remove(live);
+    } else if (live.dirty || live.txn.finished()) {
+      MarkDirty(live, live.urgent);
+    }
+  }
+  for (std::size_t i = 0; i < batch.forgotten.size(); ++i) {
+    Status answer = status;
+    if (!request.result.refused.empty()) answer = request.result.refused.front().status;
+    batch.forgotten[i](answer, nullptr, core::Now{mono_, wall_, 0});
+  }
+}
+
+// Nothing was begun. Either the gid belongs to a finished transaction, whose answer is theirs, or there was no room.
+void Shard::BeginRefused(Live& live, const Status& status) {
+  std::vector<ViewCallback> asking = std::move(live.views);
+  for (Waiter& waiter : live.waiters) asking.push_back(std::move(waiter.done));
+  Lookup lookup;
+  lookup.gid = live.txn.gid();
+  lookup.spec = core::Codec::EncodeSpec(live.txn);
+  lookup.views = std::move(asking);
+  lookup.watchers = std::move(live.watchers);
+  live.waiters.clear();
+  live.views.clear();
+  live.watchers.clear();
+  Remove(live);
+  if (status.code() == Code::kAlreadyExists) return Look(std::move(lookup));
+  for (ViewCallback& view : lookup.views) view(status, nullptr, core::Now{mono_, wall_, 0});
+  for (WatchCallback& watcher : lookup.watchers) (void)watcher(status, nullptr, core::Now{mono_, wall_, 0});
+}
+
+void Shard::Remove(Live& live) {
+  live.completed = live.completed || live.ending;
+  ServeWaiters(live);
+  ServeViews(live);
+  for (WatchCallback& watcher : live.watchers) (void)watcher(OkStatus(), &live.txn, core::Now{mono_, wall_, 0});
+  timers_.Cancel(live.timer);
+  for (const std::string& service : live.parked_on) {
+    const auto parked = parked_.find(service);
+    if (parked != parked_.end()) parked->second.erase(&live);
+  }
+  if (live.listed) dirty_.erase(std::remove(dirty_.begin(), dirty_.end(), &live), dirty_.end());
+  if (live.changed) changed_.erase(std::remove(changed_.begin(), changed_.end(), &live), changed_.end());
+  live_.erase(live.txn.gid());
+}
+
+void Shard::Park(Live& live, const std::string& service) {
+  if (!parked_[service].insert(&live).second) return;
+  live.parked_on.push_back(service);
+}
+
+ShardStats Shard::Stats() const {
+  ShardStats stats = stats_;
+  for (const auto& [gid, live] : live_) {
+    const core::Phase phase = live->decided ? live->txn.phase() : core::Phase::kActive;
+    stats.active += phase == core::Phase::kActive ? 1 : 0;
+    stats.committing += phase == core::Phase::kCommitting ? 1 : 0;
+    stats.aborting += phase == core::Phase::kAborting ? 1 : 0;
+    stats.needs_operator += live->txn.needs_operator() ? 1 : 0;
+  }
+  return stats;
+}
+
+}  // namespace assent::engine

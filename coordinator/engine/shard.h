@@ -1,0 +1,194 @@
+#pragma once
+
+// A shard owns transactions and moves them on: it drains what has come in, applies it to the state machines, hands all records
+// of the turn to the log as one batch, and performs each effect when the log says that what justifies it is durable. It is
+// single-threaded and has no clock, no thread and no socket of its own (ShardPorts), so that the simulator runs it unchanged.
+//
+// Invariant: a transaction has at most one write outstanding; an effect waits for the write that carries its record, or was
+// released because no write was outstanding. There is no other way out of a shard.
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <variant>
+#include <vector>
+
+#include "coordinator/core/transaction.h"
+#include "coordinator/engine/requests.h"
+#include "coordinator/log/log.h"
+#include "coordinator/schedule/timer_queue.h"
+#include "coordinator/transport/transport.h"
+
+namespace assent::engine {
+
+// What a shard needs of the world. Every call returns at once; answers come back through Shard::Handle.
+class ShardPorts {
+ public:
+  virtual ~ShardPorts() = default;
+  virtual std::uint64_t NextSerial() = 0;
+  // Answered by AppendedRequest with the same batch number, in order.
+  virtual void Append(std::vector<log::Entry> entries, std::uint64_t batch) = 0;
+  // Answered by FoundRequest with the same token.
+  virtual void Find(std::string gid, std::uint64_t token) = 0;
+  virtual void Send(std::vector<transport::Command> commands) = 0;
+  // The log cannot be trusted any more: the process must end without another word to anybody.
+  virtual void Fatal(const Status& status) = 0;
+};
+
+struct ShardOptions {
+  std::size_t max_live_count = 1'000'000;
+  // How long a record that gates nothing may wait for a batch to ride with.
+  core::Millis lazy_write_delay{20};
+  // After the disk was found full.
+  core::Millis full_retry_delay{250};
+  std::uint64_t seed = 1;  // of the jitter
+};
+
+struct ShardStats {
+  std::uint64_t active = 0;
+  std::uint64_t committing = 0;
+  std::uint64_t aborting = 0;
+  std::uint64_t needs_operator = 0;
+  std::uint64_t begun = 0;
+  std::uint64_t committed = 0;
+  std::uint64_t aborted = 0;
+  std::uint64_t stale_replies = 0;
+};
+
+class Shard {
+ public:
+  Shard(ShardOptions options, ShardPorts& ports);
+  ~Shard();
+
+  // Recovery: takes a transaction from the log. Before Start.
+  Status Adopt(const log::LiveRow& row);
+  // The epoch is durable: everything adopted goes on.
+  void Start(std::uint32_t coordinator_id, std::uint64_t epoch, core::MonoTime mono, core::WallTime wall);
+
+  // One turn: any number of Handle, then EndTurn.
+  void Handle(Request request, core::MonoTime mono, core::WallTime wall);
+  void EndTurn(core::MonoTime mono, core::WallTime wall);
+
+  // When EndTurn is next of use without anything having come in.
+  core::MonoTime Wakeup() const;
+  std::size_t live_count() const { return live_.size(); }
+  ShardStats Stats() const;
+
+ private:
+  using Effect = std::variant<core::Send, core::Announce>;
+  struct Waiter {
+    core::Milestone milestone = core::Milestone::kDecided;
+    core::BranchIndex branch = 0;   // kBranchAnswered
+    std::uint64_t version = 0;      // kIntervened: the write that carries it
+    ViewCallback done;
+  };
+  struct Live {
+    explicit Live(core::Transaction t) : txn(std::move(t)) {}
+    core::Transaction txn;
+    std::uint64_t serial = 0;
+    std::uint64_t version = 0;          // last handed to the log
+    std::uint64_t durable_version = 0;  // last known to be durable
+    schedule::Timer timer;
+    bool gid_may_exist = false;
+    bool writing = false;  // a write is outstanding
+    bool ending = false;   // ... and it is the last one
+    bool dirty = false;    // the state has changed since the last write
+    bool urgent = false;   // ... and effects wait for the next one
+    bool listed = false;   // in dirty_
+    bool changed = false;  // in changed_: watchers want to know
+    bool accepted = false, decided = false, completed = false;  // announced, hence durable
+    std::vector<core::Effect> after_next_write;
+    std::vector<core::Effect> after_this_write;
+    std::vector<bool> branch_answered;
+    std::vector<Waiter> waiters;
+    std::vector<ViewCallback> views;  // wait until what they would see is durable
+    std::vector<WatchCallback> watchers;
+    std::vector<std::string> parked_on;  // services for which it is in parked_
+  };
+  // Somebody waits for a finished row.
+  struct Lookup {
+    std::string gid;
+    std::string spec;  // not empty: must be equal, or ALREADY_EXISTS
+    bool aborted_is_failure = false;    // a Commit that came after the abort
+    bool committed_is_failure = false;  // a Rollback that came after the commit
+    std::vector<ViewCallback> views;
+    std::vector<WatchCallback> watchers;
+    std::function<void(transport::OutcomeAnswer)> answer;  // a participant's question
+    transport::OutcomeQuestion question;
+  };
+  struct Batch {
+    std::vector<Live*> written;
+    std::vector<ViewCallback> forgotten;  // one per kForget entry, in order after `written`
+  };
+
+  core::Now Moment();
+
+  void On(BeginRequest request);
+  void On(ExecuteRequest request);
+  void On(CloseRequest request);
+  void On(OperatorRequest request);
+  void On(GetRequest request);
+  void On(WaitRequest request);
+  void On(WatchRequest request);
+  void On(ForgetRequest request);
+  void On(VisitRequest request);
+  void On(RepliesRequest request);
+  void On(ServiceAppearedRequest request);
+  void On(QuestionRequest request);
+  void On(AppendedRequest request);
+  void On(FoundRequest request);
+
+  Live* FindLive(const std::string& gid);
+  // Applies an event and files what comes of it. The status is the step's.
+  Status Apply(Live& live, const core::Event& event);
+  void Release(Live& live, std::vector<core::Effect> effects);
+  void Perform(Live& live, const core::Send& send);
+  void Perform(Live& live, const core::Announce& announce);
+  bool Reached(const Live& live, const Waiter& waiter) const;
+  void AddWaiter(Live& live, Waiter waiter);
+  void ServeWaiters(Live& live);
+  bool Visible(const Live& live) const;
+  void ServeViews(Live& live);
+  void NotifyWatchers();
+  void MarkDirty(Live& live, bool urgent);
+  void MarkChanged(Live& live);
+  void Park(Live& live, const std::string& service);
+  void Remove(Live& live);
+  void BeginRefused(Live& live, const Status& status);
+  void WriteDirty();
+  log::Entry MakeEntry(Live& live);
+  void Look(Lookup lookup);
+  void FireTimers();
+  static transport::OutcomeAnswer Judge(const transport::OutcomeQuestion& question, const core::Transaction& txn);
+  static core::Milestone MilestoneOf(WaitFor wait_for);
+
+  const ShardOptions options_;
+  ShardPorts& ports_;
+  std::uint32_t coordinator_id_ = 0;
+  std::uint64_t epoch_ = 0;
+  core::MonoTime mono_{};
+  core::WallTime wall_{};
+  std::uint64_t random_;
+
+  std::unordered_map<std::string, std::unique_ptr<Live>> live_;
+  schedule::TimerQueue timers_;
+  std::vector<Live*> dirty_;
+  std::vector<Live*> changed_;
+  core::MonoTime lazy_write_at_ = core::kNever;  // when dirty_ must be written even if nothing is urgent
+  core::MonoTime not_before_{};                  // the disk was full
+  bool urgent_ = false;                          // somebody in dirty_ is
+  std::uint64_t next_batch_ = 1;
+  std::map<std::uint64_t, Batch> batches_;  // outstanding
+  std::uint64_t next_token_ = 1;
+  std::unordered_map<std::uint64_t, Lookup> lookups_;
+  std::unordered_map<std::string, std::unordered_set<Live*>> parked_;
+  std::vector<transport::Command> outgoing_;
+  bool dead_ = false;  // Fatal was called
+  ShardStats stats_;
+};
+
+}  // namespace assent::engine

@@ -1,0 +1,335 @@
+// What a shard is asked.
+
+#include <algorithm>
+#include <utility>
+
+#include "coordinator/core/codec.h"
+#include "coordinator/core/spec.h"
+#include "coordinator/engine/shard.h"
+
+namespace assent::engine {
+namespace {
+
+Status OtherContent(const std::string& gid) {
+  return AlreadyExists("gid " + gid + " belongs to a transaction with other content: use a new gid, or repeat the request exactly");
+}
+
+Status NoSuchGid(const std::string& gid) {
+  return NotFound("no transaction " + gid + " among the unfinished and the retained finished ones");
+}
+
+}  // namespace
+
+Shard::Live* Shard::FindLive(const std::string& gid) {
+  const auto found = live_.find(gid);
+  return found == live_.end() ? nullptr : found->second.get();
+}
+
+// ---- Initiators --------------------------------------------------------------------------------------------------------
+
+void Shard::On(BeginRequest request) {
+  Waiter waiter{MilestoneOf(request.wait_for), 0, 0, std::move(request.done)};
+  if (Live* existing = FindLive(request.spec.gid)) {
+    if (core::Codec::EncodeSpec(existing->txn) != core::Codec::EncodeSpec(request.spec)) {
+      waiter.done(OtherContent(request.spec.gid), nullptr, core::Now{mono_, wall_, 0});
+      return;
+    }
+    return AddWaiter(*existing, std::move(waiter));
+  }
+  if (live_.size() >= options_.max_live_count) {
+    waiter.done(ResourceExhausted("this coordinator drives " + std::to_string(live_.size()) +
+                                  " transactions, the limit is --max-transactions: try again later"),
+                nullptr, core::Now{mono_, wall_, 0});
+    return;
+  }
+  ++stats_.begun;
+  std::string gid = request.spec.gid;
+  auto owned = std::make_unique<Live>(core::Transaction(std::move(request.spec)));
+  Live& live = *owned;
+  live_.emplace(std::move(gid), std::move(owned));
+  live.serial = ports_.NextSerial();
+  live.gid_may_exist = request.gid_may_exist;
+  live.timer.owner = &live;
+  live.waiters.push_back(std::move(waiter));
+  (void)Apply(live, core::Begin{epoch_});
+}
+
+void Shard::On(ExecuteRequest request) {
+  Live* live = FindLive(request.gid);
+  if (live == nullptr) {
+    Lookup lookup;
+    lookup.gid = request.gid;
+    lookup.views.push_back([done = std::move(request.done)](const Status& status, const core::Transaction* txn, const core::Now&) {
+      done(txn == nullptr ? status : FailedPrecondition("transaction " + txn->gid() + " is finished: " + std::string(core::Name(txn->outcome()))),
+           nullptr, 0);
+    });
+    return Look(std::move(lookup));
+  }
+  core::BranchIndex index = 0;
+  const std::size_t known = request.branch.id.empty() ? live->txn.branches().size() : live->txn.FindBranch(request.branch.id);
+  core::BranchSpec branch = request.branch;
+  const Status normal = core::NormaliseAdded(branch, live->txn);
+  if (!normal.ok()) return request.done(normal, nullptr, 0);
+  if (known < live->txn.branches().size()) {
+    // Asked before. What it came after by default then is what it comes after now.
+    core::BranchSpec existing = live->txn.spec().branches[known];
+    if (request.branch.after_ids.empty()) branch.after = existing.after;
+    if (core::Codec::EncodeBranchSpec(existing) != core::Codec::EncodeBranchSpec(branch)) {
+      return request.done(AlreadyExists("branch " + branch.id + " of transaction " + request.gid + " exists with other content"), nullptr, 0);
+    }
+    index = static_cast<core::BranchIndex>(known);
+  } else {
+    const Status status = Apply(*live, core::AddBranch{std::move(branch)});
+    if (!status.ok()) return request.done(status, nullptr, 0);
+    index = static_cast<core::BranchIndex>(live->txn.branches().size() - 1);
+  }
+  AddWaiter(*live, Waiter{core::Milestone::kBranchAnswered, index, 0,
+                          [index, done = std::move(request.done)](const Status& status, const core::Transaction* txn, const core::Now&) {
+                            done(status, txn, index);
+                          }});
+}
+
+void Shard::On(CloseRequest request) {
+  Live* live = FindLive(request.gid);
+  if (live == nullptr) {
+    Lookup lookup;
+    lookup.gid = request.gid;
+    (request.commit ? lookup.aborted_is_failure : lookup.committed_is_failure) = true;
+    lookup.views.push_back(std::move(request.done));
+    return Look(std::move(lookup));
+  }
+  const Status status = request.commit ? Apply(*live, core::Seal{})
+                                       : Apply(*live, core::Abort{{{}, request.reason}, /*by_operator=*/false});
+  if (!status.ok()) return request.done(status, nullptr, core::Now{mono_, wall_, 0});
+  AddWaiter(*live, Waiter{MilestoneOf(request.wait_for), 0, 0, std::move(request.done)});
+}
+
+// ---- Operators -----------------------------------------------------------------------------------------------------------
+
+void Shard::On(OperatorRequest request) {
+  const core::Now now{mono_, wall_, 0};
+  Live* live = FindLive(request.gid);
+  if (live == nullptr) {
+    Lookup lookup;
+    lookup.gid = request.gid;
+    lookup.views.push_back([done = std::move(request.done)](const Status& status, const core::Transaction* txn, const core::Now& when) {
+      done(txn == nullptr ? status : FailedPrecondition("transaction " + txn->gid() + " is finished: there is nothing left to do"), nullptr, when);
+    });
+    return Look(std::move(lookup));
+  }
+  std::size_t branch = 0;
+  if (request.verb == OperatorVerb::kResolve) {
+    branch = live->txn.FindBranch(request.branch_id);
+    if (branch == live->txn.branches().size()) {
+      return request.done(NotFound("transaction " + request.gid + " has no branch " + request.branch_id), nullptr, now);
+    }
+    if (request.resolution == core::Decision::kNone) {
+      return request.done(InvalidArgument("resolution is not given: it takes DECISION_COMMIT or DECISION_ABORT"), nullptr, now);
+    }
+  }
+  core::Event event;
+  switch (request.verb) {
+    case OperatorVerb::kRetryNow: event = core::RetryNow{request.actor}; break;
+    case OperatorVerb::kAbort: event = core::Abort{request.actor, /*by_operator=*/true}; break;
+    case OperatorVerb::kSuspend: event = core::Suspend{request.actor}; break;
+    case OperatorVerb::kResume: event = core::Resume{request.actor}; break;
+    case OperatorVerb::kResolve:
+      event = core::Resolve{request.actor, static_cast<core::BranchIndex>(branch), request.resolution};
+      break;
+  }
+  if (request.dry_run) {
+    core::Transaction copy = live->txn;
+    const core::Step step = copy.Apply(event, now);
+    if (!step.status.ok()) return request.done(step.status, nullptr, now);
+    live->views.push_back(std::move(request.done));
+    return ServeViews(*live);
+  }
+  const Status status = Apply(*live, event);
+  if (!status.ok()) return request.done(status, nullptr, now);
+  if (!live->urgent) {  // it was so already: nothing to write
+    live->views.push_back(std::move(request.done));
+    return ServeViews(*live);
+  }
+  AddWaiter(*live, Waiter{core::Milestone::kIntervened, 0, live->version + 1, std::move(request.done)});
+}
+
+void Shard::On(ForgetRequest request) {
+  const core::Now now{mono_, wall_, 0};
+  if (const Live* live = FindLive(request.gid)) {
+    return request.done(FailedPrecondition("transaction " + request.gid + " is " + std::string(core::Name(live->txn.phase())) +
+                                           ": only a finished one can be forgotten"),
+                        nullptr, now);
+  }
+  if (request.dry_run) {
+    Lookup lookup;
+    lookup.gid = request.gid;
+    lookup.views.push_back(std::move(request.done));
+    return Look(std::move(lookup));
+  }
+  log::Entry entry;
+  entry.kind = log::EntryKind::kForget;
+  entry.gid = request.gid;
+  Batch batch;
+  batch.forgotten.push_back(std::move(request.done));
+  batches_.emplace(next_batch_, std::move(batch));
+  std::vector<log::Entry> entries;
+  entries.push_back(std::move(entry));
+  ports_.Append(std::move(entries), next_batch_++);
+}
+
+// ---- Looking ------------------------------------------------------------------------------------------------------------
+
+void Shard::On(GetRequest request) {
+  if (Live* live = FindLive(request.gid)) {
+    live->views.push_back(std::move(request.done));
+    return ServeViews(*live);
+  }
+  Lookup lookup;
+  lookup.gid = std::move(request.gid);
+  lookup.views.push_back(std::move(request.done));
+  Look(std::move(lookup));
+}
+
+void Shard::On(WaitRequest request) {
+  if (Live* live = FindLive(request.gid)) {
+    return AddWaiter(*live, Waiter{MilestoneOf(request.wait_for), 0, 0, std::move(request.done)});
+  }
+  Lookup lookup;
+  lookup.gid = std::move(request.gid);
+  lookup.views.push_back(std::move(request.done));
+  Look(std::move(lookup));
+}
+
+void Shard::On(WatchRequest request) {
+  if (Live* live = FindLive(request.gid)) {
+    live->watchers.push_back(std::move(request.changed));
+    return MarkChanged(*live);
+  }
+  Lookup lookup;
+  lookup.gid = std::move(request.gid);
+  lookup.watchers.push_back(std::move(request.changed));
+  Look(std::move(lookup));
+}
+
+void Shard::On(VisitRequest request) {
+  for (const auto& [gid, live] : live_) {
+    if (live->accepted) request.visit(live->serial, live->txn, Visible(*live), core::Now{mono_, wall_, 0});
+  }
+  request.done();
+}
+
+void Shard::Look(Lookup lookup) {
+  const std::uint64_t token = next_token_++;
+  std::string gid = lookup.gid;
+  lookups_.emplace(token, std::move(lookup));
+  ports_.Find(std::move(gid), token);
+}
+
+void Shard::On(FoundRequest request) {
+  const auto found = lookups_.find(request.token);
+  ASSENT_CHECK(found != lookups_.end());
+  Lookup lookup = std::move(found->second);
+  lookups_.erase(found);
+  const core::Now now{mono_, wall_, 0};
+
+  Status status = request.row.status();
+  std::unique_ptr<core::Transaction> txn;
+  if (request.row.ok()) {
+    log::FinishedRow& row = *request.row;
+    if (!lookup.spec.empty() && lookup.spec != row.spec) {
+      status = OtherContent(lookup.gid);
+    } else {
+      Result<core::Transaction> decoded = core::Codec::Decode(row.gid, row.spec, row.state);
+      if (decoded.ok()) {
+        txn = std::make_unique<core::Transaction>(std::move(decoded).value());
+      } else {
+        status = decoded.status();
+      }
+    }
+  } else if (status.code() == Code::kNotFound) {
+    status = NoSuchGid(lookup.gid);
+  }
+  if (txn && lookup.aborted_is_failure && txn->decision() == core::Decision::kAbort) {
+    status = FailedPrecondition("transaction " + lookup.gid + " was aborted: " + txn->abort_reason());
+    txn.reset();
+  }
+  if (txn && lookup.committed_is_failure && txn->decision() == core::Decision::kCommit) {
+    status = FailedPrecondition("transaction " + lookup.gid + " is already committed");
+    txn.reset();
+  }
+  for (ViewCallback& view : lookup.views) view(status, txn.get(), now);
+  for (WatchCallback& watcher : lookup.watchers) (void)watcher(status, txn.get(), now);
+  if (!lookup.answer) return;
+  if (txn) return lookup.answer(Judge(lookup.question, *txn));
+  transport::OutcomeAnswer answer{lookup.question.gid, lookup.question.branch_id, transport::Verdict::kCannotTell, false};
+  // Presumed abort, within this log's horizon: begun by this very coordinator, in a life that the log reaches.
+  const bool ours = lookup.question.coordinator_id == coordinator_id_ && lookup.question.began_epoch <= epoch_;
+  if (status.code() == Code::kNotFound && ours) {
+    answer.verdict = transport::Verdict::kAbort;
+    answer.finished = true;
+  }
+  lookup.answer(std::move(answer));
+}
+
+// ---- Participants --------------------------------------------------------------------------------------------------------
+
+void Shard::On(RepliesRequest request) {
+  for (transport::Reply& reply : request.replies) {
+    Live* live = FindLive(reply.gid);
+    if (live == nullptr) {
+      ++stats_.stale_replies;
+      continue;
+    }
+    const bool not_sent = reply.result == core::AttemptResult::kNotSent;
+    const core::BranchIndex branch = reply.branch;
+    (void)Apply(*live, core::Answered{branch, reply.operation, reply.attempt, reply.result, std::move(reply.bytes),
+                                      std::move(reply.reason), reply.retry_after});
+    if (not_sent && branch < live->txn.branches().size()) Park(*live, live->txn.spec().branches[branch].service);
+  }
+}
+
+void Shard::On(ServiceAppearedRequest request) {
+  const auto found = parked_.find(request.service);
+  if (found == parked_.end()) return;
+  std::vector<Live*> parked(found->second.begin(), found->second.end());
+  parked_.erase(found);
+  std::sort(parked.begin(), parked.end(), [](const Live* a, const Live* b) { return a->serial < b->serial; });
+  for (Live* live : parked) {
+    auto& on = live->parked_on;
+    on.erase(std::remove(on.begin(), on.end(), request.service), on.end());
+    (void)Apply(*live, core::ServiceAppeared{request.service});
+  }
+}
+
+void Shard::On(QuestionRequest request) {
+  if (const Live* live = FindLive(request.question.gid)) {
+    if (!Visible(*live)) {
+      return request.answer({request.question.gid, request.question.branch_id, transport::Verdict::kUndecided, false});
+    }
+    return request.answer(Judge(request.question, live->txn));
+  }
+  Lookup lookup;
+  lookup.gid = request.question.gid;
+  lookup.question = std::move(request.question);
+  lookup.answer = std::move(request.answer);
+  Look(std::move(lookup));
+}
+
+transport::OutcomeAnswer Shard::Judge(const transport::OutcomeQuestion& question, const core::Transaction& txn) {
+  transport::OutcomeAnswer answer{question.gid, question.branch_id, transport::Verdict::kUndecided, false};
+  core::Decision decision = txn.decision();
+  const std::size_t branch = txn.FindBranch(question.branch_id);
+  // What a person declared of this branch is what it is told.
+  if (branch < txn.branches().size() && txn.branches()[branch].resolved != core::Decision::kNone) {
+    decision = txn.branches()[branch].resolved;
+  }
+  switch (decision) {
+    case core::Decision::kNone: break;
+    case core::Decision::kCommit: answer.verdict = transport::Verdict::kCommit; break;
+    case core::Decision::kAbort: answer.verdict = transport::Verdict::kAbort; break;
+  }
+  answer.finished = txn.finished();
+  return answer;
+}
+
+}  // namespace assent::engine

@@ -1,0 +1,101 @@
+#pragma once
+
+// Words to and from participants, whatever carries them. Plain values: no gRPC, no protobuf.
+//
+// Invariant: a transport never invents an answer. What it reports as kNotSent certainly never left; what may have left and
+// has no answer is kUnknown, or is not reported at all (the sender has a timeout of its own).
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "coordinator/core/types.h"
+
+namespace assent::transport {
+
+// One operation to ask of one branch.
+struct Command {
+  std::string gid;
+  core::BranchIndex branch = 0;  // ours; not on the wire
+  std::string branch_id;
+  core::Operation operation = core::Operation::kNone;
+  core::Protocol protocol = core::Protocol::kTcc;
+  std::string service;
+  std::string action;
+  std::string payload;
+  core::StringPairs results;  // by branch id
+  core::StringPairs headers;
+  std::uint32_t attempt = 0;
+  bool one_phase = false;
+  core::Millis timeout{0};
+  std::uint64_t began_epoch = 0;
+};
+
+// What became of a command. `gid`, `branch`, `operation` and `attempt` are those of the command, as remembered here: a
+// participant's own claims are checked against them and never trusted.
+struct Reply {
+  std::string gid;
+  core::BranchIndex branch = 0;
+  core::Operation operation = core::Operation::kNone;
+  std::uint32_t attempt = 0;
+  core::AttemptResult result = core::AttemptResult::kUnknown;
+  std::string bytes;
+  std::string reason;
+  core::Millis retry_after{0};
+};
+
+// A participant asks what became of what it holds.
+struct OutcomeQuestion {
+  std::string gid;
+  std::string branch_id;
+  std::uint32_t coordinator_id = 0;
+  std::uint64_t began_epoch = 0;
+};
+
+enum class Verdict : std::uint8_t { kUndecided = 1, kCommit = 2, kAbort = 3, kCannotTell = 4 };
+
+struct OutcomeAnswer {
+  std::string gid;
+  std::string branch_id;
+  Verdict verdict = Verdict::kUndecided;
+  bool finished = false;
+};
+
+// Where a transport delivers. Called from any of its threads; must be quick and must not block.
+class Receiver {
+ public:
+  virtual ~Receiver() = default;
+  virtual void OnReplies(std::vector<Reply> replies) = 0;
+  // A participant of this service can be reached now and could not before.
+  virtual void OnServiceAppeared(const std::string& service) = 0;
+  // Each question is answered once through `answer`, from any thread.
+  virtual void OnQuestion(OutcomeQuestion question, std::function<void(OutcomeAnswer)> answer) = 0;
+};
+
+// Thread-safety: Send from any thread; it never blocks and takes everything (what it cannot carry comes back kNotSent).
+class Transport {
+ public:
+  virtual ~Transport() = default;
+  virtual void Send(std::vector<Command> commands) = 0;
+};
+
+// For listings.
+struct InstanceInfo {
+  std::string instance;
+  std::string address;
+  std::string agent;
+  core::WallTime connected_at;
+  std::size_t in_flight = 0;
+  bool unary = false;
+};
+struct ServiceInfo {
+  std::string service;
+  std::vector<InstanceInfo> instances;
+  std::vector<std::string> actions;
+  std::size_t queued = 0;
+};
+
+}  // namespace assent::transport

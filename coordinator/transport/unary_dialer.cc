@@ -1,0 +1,204 @@
+#include "coordinator/transport/unary_dialer.h"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <set>
+#include <utility>
+
+#include <grpcpp/grpcpp.h>
+
+#include <assent/limits.h>
+
+#include "assent/v1/participant.grpc.pb.h"
+#include "coordinator/transport/wire.h"
+
+namespace assent::transport {
+namespace {
+
+std::string CodeText(grpc::StatusCode code) { return std::string(CodeName(static_cast<Code>(code))); }
+
+Reply ReplyTo(const Command& command, core::AttemptResult result, std::string reason) {
+  return {command.gid, command.branch, command.operation, command.attempt, result, {}, std::move(reason), core::Millis(0)};
+}
+
+}  // namespace
+
+struct UnaryDialer::Impl : std::enable_shared_from_this<UnaryDialer::Impl> {
+  struct Target {
+    std::string address;
+    std::unique_ptr<v1::Participant::Stub> stub;
+    std::size_t in_flight = 0;
+  };
+  struct Service {
+    std::vector<Target> targets;
+    std::deque<std::pair<core::MonoTime, Command>> queue;  // with the moment its sender gives up on it
+    std::size_t next = 0;
+  };
+  // One call under way.
+  struct Call {
+    Command command;
+    Service* service = nullptr;
+    Target* target = nullptr;
+    grpc::ClientContext context;
+    v1::BranchCommand request;
+    v1::BranchReply reply;
+  };
+
+  Impl(UnaryDialerOptions o, Receiver& r) : options(std::move(o)), receiver(r) {
+    for (const auto& [name, addresses] : options.services) {
+      Service& service = services[name];
+      for (const std::string& address : addresses) {
+        grpc::ChannelArguments arguments;
+        arguments.SetMaxReceiveMessageSize(static_cast<int>(limits::kMaxFrameBytes));
+        arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+        arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+        auto channel = grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+        service.targets.push_back({address, v1::Participant::NewStub(channel), 0});
+      }
+    }
+  }
+
+  static core::MonoTime Now() { return std::chrono::time_point_cast<core::Micros>(std::chrono::steady_clock::now()); }
+
+  // Under the mutex: starts calls as long as there is room. Started ones are returned, to be sent without the mutex.
+  std::vector<Call*> StartWaiting(Service& service) {
+    std::vector<Call*> started;
+    while (!service.queue.empty() && !closing) {
+      if (service.queue.front().first <= Now()) {
+        service.queue.pop_front();
+        continue;
+      }
+      Target* free = nullptr;
+      for (std::size_t tried = 0; tried < service.targets.size() && free == nullptr; ++tried) {
+        Target& target = service.targets[service.next++ % service.targets.size()];
+        if (target.in_flight < options.max_in_flight_per_target_count) free = &target;
+      }
+      if (free == nullptr) break;
+      auto call = std::make_unique<Call>();
+      call->command = std::move(service.queue.front().second);
+      call->service = &service;
+      call->target = free;
+      service.queue.pop_front();
+      ++free->in_flight;
+      started.push_back(call.get());
+      calls.insert(call.release());
+    }
+    return started;
+  }
+
+  void Run(const std::vector<Call*>& started) {
+    for (Call* call : started) {
+      Command copy = call->command;
+      ToWire(std::move(copy), 0, coordinator_id, call->request);
+      call->context.set_deadline(std::chrono::system_clock::now() + call->command.timeout);
+      call->target->stub->async()->Execute(&call->context, &call->request, &call->reply,
+                                           [self = shared_from_this(), call](const grpc::Status& status) { self->Ended(call, status); });
+    }
+  }
+
+  void Ended(Call* call, const grpc::Status& status) {
+    Reply reply = Judge(*call, status);
+    std::vector<Call*> started;
+    {
+      const std::lock_guard lock(mutex);
+      --call->target->in_flight;
+      calls.erase(call);
+      if (!closing) started = StartWaiting(*call->service);
+      if (calls.empty()) idle.notify_all();
+    }
+    delete call;
+    std::vector<Reply> replies;
+    replies.push_back(std::move(reply));
+    if (!closing) receiver.OnReplies(std::move(replies));
+    Run(started);
+  }
+
+  // What the end of a call means. Only a reply about this very command counts; and no error is a no, except that of a
+  // server that says it has no such method, before any effect.
+  static Reply Judge(Call& call, const grpc::Status& status) {
+    const Command& command = call.command;
+    if (!status.ok()) {
+      const std::string error = CodeText(status.error_code()) + ": " + status.error_message();
+      const bool no_such_method = status.error_code() == grpc::StatusCode::UNIMPLEMENTED;
+      return ReplyTo(command, no_such_method ? core::AttemptResult::kRefused : core::AttemptResult::kUnknown, error);
+    }
+    SessionReply said = FromWire(std::move(call.reply));
+    if (said.gid != command.gid || said.branch_id != command.branch_id || said.operation != command.operation) {
+      return ReplyTo(command, core::AttemptResult::kUnknown, "answered about another gid, branch or operation");
+    }
+    if (said.bytes.size() > limits::kMaxResultBytes) {
+      return ReplyTo(command, core::AttemptResult::kUnknown,
+                     "the result has " + std::to_string(said.bytes.size()) + " bytes, the limit is " +
+                         std::to_string(limits::kMaxResultBytes));
+    }
+    Reply reply = ReplyTo(command, said.result, said.reason.substr(0, limits::kMaxReasonBytes));
+    reply.bytes = std::move(said.bytes);
+    reply.retry_after = said.retry_after;
+    return reply;
+  }
+
+  const UnaryDialerOptions options;
+  Receiver& receiver;
+  std::uint32_t coordinator_id = 0;  // set before the first Send
+  std::map<std::string, Service> services;  // the map is fixed after construction; its values are guarded by mutex
+  mutable std::mutex mutex;
+  std::condition_variable idle;
+  std::set<Call*> calls;  // guarded by mutex
+  std::atomic<bool> closing = false;
+};
+
+UnaryDialer::UnaryDialer(UnaryDialerOptions options, Receiver& receiver)
+    : impl_(std::make_shared<Impl>(std::move(options), receiver)) {}
+
+UnaryDialer::~UnaryDialer() {
+  std::unique_lock lock(impl_->mutex);
+  impl_->closing = true;
+  for (Impl::Call* call : impl_->calls) call->context.TryCancel();
+  impl_->idle.wait(lock, [&] { return impl_->calls.empty(); });
+}
+
+void UnaryDialer::Open(std::uint32_t coordinator_id) { impl_->coordinator_id = coordinator_id; }
+
+bool UnaryDialer::Serves(const std::string& service) const { return impl_->services.count(service) != 0; }
+
+void UnaryDialer::Send(std::vector<Command> commands) {
+  std::vector<Reply> refused;
+  std::vector<Impl::Call*> started;
+  {
+    const std::lock_guard lock(impl_->mutex);
+    for (Command& command : commands) {
+      Impl::Service& service = impl_->services.at(command.service);
+      if (service.queue.size() >= impl_->options.max_queued_count) {
+        refused.push_back(ReplyTo(command, core::AttemptResult::kNotSent,
+                                  "participant " + command.service + " is overloaded: " + std::to_string(service.queue.size()) +
+                                      " commands wait for it"));
+        continue;
+      }
+      const core::MonoTime expires_at = Impl::Now() + command.timeout;
+      service.queue.emplace_back(expires_at, std::move(command));
+      auto more = impl_->StartWaiting(service);
+      started.insert(started.end(), more.begin(), more.end());
+    }
+  }
+  if (!refused.empty()) impl_->receiver.OnReplies(std::move(refused));
+  impl_->Run(started);
+}
+
+std::vector<ServiceInfo> UnaryDialer::List(const std::string& prefix) const {
+  const std::lock_guard lock(impl_->mutex);
+  std::vector<ServiceInfo> list;
+  for (const auto& [name, service] : impl_->services) {
+    if (name.compare(0, prefix.size(), prefix) != 0) continue;
+    ServiceInfo info{name, {}, {}, service.queue.size()};
+    for (const Impl::Target& target : service.targets) {
+      info.instances.push_back({target.address, target.address, {}, core::WallTime{}, target.in_flight, true});
+    }
+    list.push_back(std::move(info));
+  }
+  return list;
+}
+
+}  // namespace assent::transport

@@ -1,0 +1,71 @@
+#include "coordinator/transport/wire.h"
+
+#include <utility>
+
+namespace assent::transport {
+namespace {
+
+core::AttemptResult ResultOf(v1::BranchReply::Kind kind) {
+  switch (kind) {
+    case v1::BranchReply::DONE: return core::AttemptResult::kDone;
+    case v1::BranchReply::DONE_READ_ONLY: return core::AttemptResult::kDoneReadOnly;
+    case v1::BranchReply::REFUSED: return core::AttemptResult::kRefused;
+    case v1::BranchReply::RETRY_LATER: return core::AttemptResult::kRetryLater;
+    default: return core::AttemptResult::kUnknown;  // a newer participant's word: not an answer we can rest on
+  }
+}
+
+}  // namespace
+
+void ToWire(Command command, std::uint64_t command_id, std::uint32_t coordinator_id, v1::BranchCommand& out) {
+  out.set_gid(std::move(command.gid));
+  out.set_branch_id(std::move(command.branch_id));
+  out.set_operation(static_cast<v1::Operation>(command.operation));
+  out.set_protocol(static_cast<v1::Protocol>(command.protocol));
+  out.set_service(std::move(command.service));
+  out.set_action(std::move(command.action));
+  out.set_payload(std::move(command.payload));
+  for (auto& [id, result] : command.results) (*out.mutable_results())[id] = std::move(result);
+  for (auto& [key, value] : command.headers) (*out.mutable_headers())[key] = std::move(value);
+  out.set_attempt(command.attempt);
+  out.set_one_phase(command.one_phase);
+  out.set_timeout_ms(command.timeout.count());
+  out.set_coordinator_id(coordinator_id);
+  out.set_began_epoch(command.began_epoch);
+  out.set_command_id(command_id);
+}
+
+SessionReply FromWire(v1::BranchReply reply) {
+  SessionReply out;
+  out.gid = std::move(*reply.mutable_gid());
+  out.branch_id = std::move(*reply.mutable_branch_id());
+  out.operation = static_cast<core::Operation>(reply.operation());
+  out.command_id = reply.command_id();
+  out.result = ResultOf(reply.kind());
+  out.bytes = std::move(*reply.mutable_result());
+  out.reason = std::move(*reply.mutable_reason());
+  if (out.result == core::AttemptResult::kUnknown) out.reason = "answered with an unknown kind of reply";
+  if (reply.retry_after_ms() > 0) out.retry_after = core::Millis(reply.retry_after_ms());
+  return out;
+}
+
+SessionHello FromWire(const v1::Hello& hello) {
+  SessionHello out{hello.version(), hello.service(), hello.instance(), {}, hello.max_in_flight(), hello.agent()};
+  for (const v1::ActionInfo& action : hello.actions()) {
+    out.actions.emplace_back(action.name(), static_cast<core::Protocol>(action.protocol()));
+  }
+  return out;
+}
+
+OutcomeQuestion FromWire(const v1::OutcomeQuery& query) {
+  return {query.gid(), query.branch_id(), query.coordinator_id(), query.began_epoch()};
+}
+
+void ToWire(const OutcomeAnswer& answer, v1::OutcomeAnswer& out) {
+  out.set_gid(answer.gid);
+  out.set_branch_id(answer.branch_id);
+  out.set_verdict(static_cast<v1::OutcomeAnswer::Verdict>(answer.verdict));
+  out.set_finished(answer.finished);
+}
+
+}  // namespace assent::transport

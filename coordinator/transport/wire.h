@@ -1,0 +1,20 @@
+#pragma once
+
+// Between the transport's plain values and assent.v1 messages.
+
+#include <cstdint>
+
+#include "assent/v1/participant.pb.h"
+#include "coordinator/transport/session_router.h"
+#include "coordinator/transport/transport.h"
+
+namespace assent::transport {
+
+// Moves the command's bytes into the message.
+void ToWire(Command command, std::uint64_t command_id, std::uint32_t coordinator_id, v1::BranchCommand& out);
+SessionReply FromWire(v1::BranchReply reply);
+SessionHello FromWire(const v1::Hello& hello);
+OutcomeQuestion FromWire(const v1::OutcomeQuery& query);
+void ToWire(const OutcomeAnswer& answer, v1::OutcomeAnswer& out);
+
+}  // namespace assent::transport
