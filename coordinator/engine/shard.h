@@ -163,7 +163,7 @@ class Shard {
   log::Entry MakeEntry(Live& live);
   void Look(Lookup lookup);
   void FireTimers();
-  static transport::OutcomeAnswer Judge(const transport::OutcomeQuestion& question, const core::Transaction& txn);
+  transport::OutcomeAnswer Judge(const transport::OutcomeQuestion& question, const core::Transaction& txn, bool undecided) const;
   static core::Milestone MilestoneOf(WaitFor wait_for);
 
   const ShardOptions options_;

@@ -260,7 +260,7 @@ void Shard::On(FoundRequest request) {
   for (ViewCallback& view : lookup.views) view(status, txn.get(), now);
   for (WatchCallback& watcher : lookup.watchers) (void)watcher(status, txn.get(), now);
   if (!lookup.answer) return;
-  if (txn) return lookup.answer(Judge(lookup.question, *txn));
+  if (txn) return lookup.answer(Judge(lookup.question, *txn, /*undecided=*/false));
   transport::OutcomeAnswer answer{lookup.question.gid, lookup.question.branch_id, transport::Verdict::kCannotTell, false};
   // Presumed abort, within this log's horizon: begun by this very coordinator, in a life that the log reaches.
   const bool ours = lookup.question.coordinator_id == coordinator_id_ && lookup.question.began_epoch <= epoch_;
@@ -303,10 +303,8 @@ void Shard::On(ServiceAppearedRequest request) {
 
 void Shard::On(QuestionRequest request) {
   if (const Live* live = FindLive(request.question.gid)) {
-    if (!Visible(*live)) {
-      return request.answer({request.question.gid, request.question.branch_id, transport::Verdict::kUndecided, false});
-    }
-    return request.answer(Judge(request.question, live->txn));
+    const bool undecided = !Visible(*live);
+    return request.answer(Judge(request.question, live->txn, undecided));
   }
   Lookup lookup;
   lookup.gid = request.question.gid;
@@ -315,14 +313,24 @@ void Shard::On(QuestionRequest request) {
   Look(std::move(lookup));
 }
 
-transport::OutcomeAnswer Shard::Judge(const transport::OutcomeQuestion& question, const core::Transaction& txn) {
+transport::OutcomeAnswer Shard::Judge(const transport::OutcomeQuestion& question, const core::Transaction& txn, bool undecided) const {
   transport::OutcomeAnswer answer{question.gid, question.branch_id, transport::Verdict::kUndecided, false};
-  core::Decision decision = txn.decision();
-  const std::size_t branch = txn.FindBranch(question.branch_id);
-  // What a person declared of this branch is what it is told.
-  if (branch < txn.branches().size() && txn.branches()[branch].resolved != core::Decision::kNone) {
-    decision = txn.branches()[branch].resolved;
+  if (question.coordinator_id != 0 && question.coordinator_id != coordinator_id_) {
+    answer.verdict = transport::Verdict::kCannotTell;
+    return answer;
   }
+  const std::size_t branch = txn.FindBranch(question.branch_id);
+  const bool other_instance = question.began_epoch != 0 && question.began_epoch != txn.began_epoch();
+  if (other_instance || branch == txn.branches().size()) {
+    // It holds something of an earlier transaction of that name, or of a branch that was never part of this one (the list is
+    // durable before the first send): neither was ever committed.
+    answer.verdict = question.began_epoch <= epoch_ ? transport::Verdict::kAbort : transport::Verdict::kCannotTell;
+    return answer;
+  }
+  if (undecided) return answer;
+  core::Decision decision = txn.decision();
+  // What a person declared of this branch is what it is told.
+  if (txn.branches()[branch].resolved != core::Decision::kNone) decision = txn.branches()[branch].resolved;
   switch (decision) {
     case core::Decision::kNone: break;
     case core::Decision::kCommit: answer.verdict = transport::Verdict::kCommit; break;

@@ -9,6 +9,7 @@
 #include <assent/limits.h>
 
 #include "assent/v1/participant.grpc.pb.h"
+#include "coordinator/base/clock.h"
 #include "coordinator/transport/grpc_status.h"
 #include "coordinator/transport/wire.h"
 
@@ -16,9 +17,6 @@ namespace assent::transport {
 namespace {
 
 constexpr std::size_t kMaxFrameBytes = 1024 * 1024;  // aimed at; one large command may exceed it
-
-core::MonoTime MonoNow() { return std::chrono::time_point_cast<core::Micros>(std::chrono::steady_clock::now()); }
-core::WallTime WallNow() { return std::chrono::time_point_cast<core::Millis>(std::chrono::system_clock::now()); }
 
 }  // namespace
 
@@ -120,7 +118,7 @@ class SessionHub::Stream final : public grpc::ServerBidiReactor<v1::ParticipantF
       const std::lock_guard hub_lock(hub_.mutex_);
       if (!hub_.open_) return Unavailable("the coordinator is starting or stopping: dial again");
       const SessionId id = hub_.next_session_++;
-      Status status = hub_.router_.Attach(id, hello, address_, WallNow(), first);
+      Status status = hub_.router_.Attach(id, hello, address_, base::WallNow(), first);
       if (!status.ok()) return status;
       id_ = id;
       hub_.streams_[id] = shared_from_this();
@@ -153,7 +151,7 @@ class SessionHub::Stream final : public grpc::ServerBidiReactor<v1::ParticipantF
       std::vector<Reply> accepted;
       {
         const std::lock_guard hub_lock(hub_.mutex_);
-        accepted = hub_.router_.OnReplies(id_, std::move(replies), MonoNow(), touched);
+        accepted = hub_.router_.OnReplies(id_, std::move(replies), base::MonoNow(), touched);
       }
       if (!accepted.empty()) hub_.receiver_.OnReplies(std::move(accepted));
       hub_.Kick(std::move(touched));
@@ -235,7 +233,7 @@ void SessionHub::Send(std::vector<Command> commands) {
   std::vector<Reply> refused;
   {
     const std::lock_guard lock(mutex_);
-    refused = router_.Send(std::move(commands), MonoNow(), touched);
+    refused = router_.Send(std::move(commands), base::MonoNow(), touched);
   }
   if (!refused.empty()) receiver_.OnReplies(std::move(refused));
   Kick(std::move(touched));

@@ -13,6 +13,7 @@
 #include <assent/limits.h>
 
 #include "assent/v1/participant.grpc.pb.h"
+#include "coordinator/base/clock.h"
 #include "coordinator/transport/wire.h"
 
 namespace assent::transport {
@@ -61,13 +62,11 @@ struct UnaryDialer::Impl : std::enable_shared_from_this<UnaryDialer::Impl> {
     }
   }
 
-  static core::MonoTime Now() { return std::chrono::time_point_cast<core::Micros>(std::chrono::steady_clock::now()); }
-
   // Under the mutex: starts calls as long as there is room. Started ones are returned, to be sent without the mutex.
   std::vector<Call*> StartWaiting(Service& service) {
     std::vector<Call*> started;
     while (!service.queue.empty() && !closing) {
-      if (service.queue.front().first <= Now()) {
+      if (service.queue.front().first <= base::MonoNow()) {
         service.queue.pop_front();
         continue;
       }
@@ -177,7 +176,7 @@ void UnaryDialer::Send(std::vector<Command> commands) {
                                       " commands wait for it"));
         continue;
       }
-      const core::MonoTime expires_at = Impl::Now() + command.timeout;
+      const core::MonoTime expires_at = base::MonoNow() + command.timeout;
       service.queue.emplace_back(expires_at, std::move(command));
       auto more = impl_->StartWaiting(service);
       started.insert(started.end(), more.begin(), more.end());

@@ -1,0 +1,191 @@
+#include "coordinator/engine/engine.h"
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <future>
+#include <thread>
+#include <utility>
+
+#include "coordinator/base/clock.h"
+#include "coordinator/base/mailbox.h"
+
+namespace assent::engine {
+namespace {
+
+// FNV-1a: the shard of a gid is the same in every life.
+std::size_t Hash(const std::string& text) {
+  std::uint64_t hash = 0xcbf29ce484222325ULL;
+  for (const char c : text) hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3ULL;
+  return hash;
+}
+
+constexpr std::chrono::microseconds kMaxSleep = std::chrono::milliseconds(100);
+
+}  // namespace
+
+// One shard, its mailbox and its thread.
+class Engine::Worker final : public ShardPorts {
+ public:
+  Worker(Engine& engine, ShardOptions options) : engine_(engine), shard_(options, *this) {}
+  ~Worker() override { Stop(); }
+
+  Shard& shard() { return shard_; }
+  void Start() {
+    thread_ = std::thread([this] { Run(); });
+  }
+  void Stop() {
+    stopping_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+  void Put(Request request) { mailbox_.Put(std::move(request)); }
+  bool TryPut(Request& request, std::size_t limit) { return mailbox_.TryPut(request, limit); }
+
+  std::uint64_t NextSerial() override { return engine_.next_serial_.fetch_add(1, std::memory_order_relaxed); }
+  void Append(std::vector<log::Entry> entries, std::uint64_t batch) override {
+    engine_.log_.Append(std::move(entries),
+                        [this, batch](log::AppendResult result) { Put(AppendedRequest{batch, std::move(result)}); });
+  }
+  void Find(std::string gid, std::uint64_t token) override {
+    engine_.log_.Find(std::move(gid),
+                      [this, token](Result<log::FinishedRow> row) { Put(FoundRequest{token, std::move(row)}); });
+  }
+  void Send(std::vector<transport::Command> commands) override { engine_.transport_->Send(std::move(commands)); }
+  void Fatal(const Status& status) override { engine_.fatal_(status); }
+
+ private:
+  void Run() {
+    shard_.Start(engine_.recovered_.coordinator_id, engine_.recovered_.epoch, base::MonoNow(), base::WallNow());
+    std::vector<Request> turn;
+    while (!stopping_) {
+      const core::MonoTime wakeup = shard_.Wakeup();
+      const core::MonoTime now = base::MonoNow();
+      auto patience = wakeup == core::kNever ? kMaxSleep : std::min<std::chrono::microseconds>(wakeup - now, kMaxSleep);
+      if (patience.count() < 0) patience = std::chrono::microseconds(0);
+      mailbox_.TakeAll(turn, patience);
+      const core::MonoTime mono = base::MonoNow();
+      const core::WallTime wall = base::WallNow();
+      for (Request& request : turn) shard_.Handle(std::move(request), mono, wall);
+      shard_.EndTurn(mono, wall);
+    }
+  }
+
+  Engine& engine_;
+  base::Mailbox<Request> mailbox_;
+  Shard shard_;  // the thread's, once started
+  std::atomic<bool> stopping_ = false;
+  std::thread thread_;
+};
+
+Engine::Engine(EngineOptions options, log::Log& log, std::function<void(const Status&)> fatal)
+    : options_(options), log_(log), fatal_(std::move(fatal)) {
+  for (std::size_t i = 0; i < options_.shards_count; ++i) {
+    ShardOptions shard = options_.shard;
+    shard.seed += i;
+    workers_.push_back(std::make_unique<Worker>(*this, shard));
+  }
+}
+
+Engine::~Engine() { Stop(); }
+
+Engine::Worker& Engine::Of(const std::string& gid) { return *workers_[Hash(gid) % workers_.size()]; }
+
+Result<log::Recovered> Engine::Recover() {
+  Result<log::Recovered> recovered = log_.Recover([this](log::LiveRow row) { return Of(row.gid).shard().Adopt(row); });
+  if (!recovered.ok()) return recovered;
+  recovered_ = *recovered;
+  next_serial_ = recovered_.next_serial;
+  return recovered;
+}
+
+void Engine::Start(transport::Transport& transport) {
+  transport_ = &transport;
+  for (auto& worker : workers_) worker->Start();
+}
+
+void Engine::Refuse(std::string why) {
+  std::atomic_store(&refusing_, std::make_shared<const std::string>(std::move(why)));
+}
+
+std::string Engine::refusing() const {
+  const auto why = std::atomic_load(&refusing_);
+  if (why) return *why;
+  return log_.GetStats().full ? "disk full" : "";
+}
+
+void Engine::Stop() {
+  for (auto& worker : workers_) worker->Stop();
+}
+
+Status Engine::Post(const std::string& gid, Request request) {
+  if (const auto why = std::atomic_load(&refusing_)) return Unavailable("this coordinator takes no requests: " + *why);
+  if (!Of(gid).TryPut(request, options_.max_waiting_count)) {
+    return ResourceExhausted("this coordinator is overloaded: " + std::to_string(options_.max_waiting_count) +
+                             " requests wait; nothing was begun, try again later");
+  }
+  return OkStatus();
+}
+
+void Engine::Visit(const std::function<void(std::uint64_t, const core::Transaction&, bool, const core::Now&)>& visit,
+                   std::function<void()> done) {
+  auto left = std::make_shared<std::atomic<std::size_t>>(workers_.size());
+  for (auto& worker : workers_) {
+    worker->Put(VisitRequest{visit, [left, done] {
+                               if (left->fetch_sub(1) == 1) done();
+                             }});
+  }
+}
+
+std::string Engine::IssueGid() {
+  std::array<char, 64> text{};
+  const auto ms = base::WallNow().time_since_epoch().count();
+  std::snprintf(text.data(), text.size(), "%012llx-%04x-%llx-%llx", static_cast<unsigned long long>(ms), recovered_.coordinator_id,
+                static_cast<unsigned long long>(recovered_.epoch),
+                static_cast<unsigned long long>(next_gid_.fetch_add(1, std::memory_order_relaxed)));
+  return text.data();
+}
+
+ShardStats Engine::Stats() {
+  ShardStats sum;
+  for (auto& worker : workers_) {
+    auto promise = std::make_shared<std::promise<ShardStats>>();
+    auto future = promise->get_future();
+    Shard* shard = &worker->shard();
+    worker->Put(VisitRequest{[](std::uint64_t, const core::Transaction&, bool, const core::Now&) {},
+                             [promise, shard] { promise->set_value(shard->Stats()); }});
+    if (future.wait_for(std::chrono::seconds(5)) != std::future_status::ready) continue;  // stopping
+    const ShardStats stats = future.get();
+    sum.active += stats.active;
+    sum.committing += stats.committing;
+    sum.aborting += stats.aborting;
+    sum.needs_operator += stats.needs_operator;
+    sum.begun += stats.begun;
+    sum.committed += stats.committed;
+    sum.aborted += stats.aborted;
+    sum.stale_replies += stats.stale_replies;
+  }
+  return sum;
+}
+
+void Engine::OnReplies(std::vector<transport::Reply> replies) {
+  if (workers_.size() == 1) return workers_[0]->Put(RepliesRequest{std::move(replies)});
+  std::vector<std::vector<transport::Reply>> by_shard(workers_.size());
+  for (transport::Reply& reply : replies) {
+    const std::size_t shard = Hash(reply.gid) % workers_.size();
+    by_shard[shard].push_back(std::move(reply));
+  }
+  for (std::size_t i = 0; i < by_shard.size(); ++i) {
+    if (!by_shard[i].empty()) workers_[i]->Put(RepliesRequest{std::move(by_shard[i])});
+  }
+}
+
+void Engine::OnServiceAppeared(const std::string& service) {
+  for (auto& worker : workers_) worker->Put(ServiceAppearedRequest{service});
+}
+
+void Engine::OnQuestion(transport::OutcomeQuestion question, std::function<void(transport::OutcomeAnswer)> answer) {
+  Worker& worker = Of(question.gid);
+  worker.Put(QuestionRequest{std::move(question), std::move(answer)});
+}
+
+}  // namespace assent::engine
