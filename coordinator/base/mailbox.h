@@ -60,7 +60,7 @@ class Mailbox {
  private:
   mutable std::mutex mutex_;
   std::condition_variable ready_;
-  std::vector<T> items_;  // guarded by mutex_
+  std::vector<T> items_;   // guarded by mutex_
   bool sleeping_ = false;  // guarded by mutex_
 };
 

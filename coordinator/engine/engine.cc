@@ -41,26 +41,35 @@ class Engine::Worker final : public ShardPorts {
   void Put(Request request) { mailbox_.Put(std::move(request)); }
   bool TryPut(Request& request, std::size_t limit) { return mailbox_.TryPut(request, limit); }
 
-  std::uint64_t NextSerial() override { return engine_.next_serial_.fetch_add(1, std::memory_order_relaxed); }
+  std::uint64_t NextSerial() override {
+    return engine_.next_serial_.fetch_add(1, std::memory_order_relaxed);
+  }
   void Append(std::vector<log::Entry> entries, std::uint64_t batch) override {
-    engine_.log_.Append(std::move(entries),
-                        [this, batch](log::AppendResult result) { Put(AppendedRequest{batch, std::move(result)}); });
+    engine_.log_.Append(std::move(entries), [this, batch](log::AppendResult result) {
+      Put(AppendedRequest{batch, std::move(result)});
+    });
   }
   void Find(std::string gid, std::uint64_t token) override {
-    engine_.log_.Find(std::move(gid),
-                      [this, token](Result<log::FinishedRow> row) { Put(FoundRequest{token, std::move(row)}); });
+    engine_.log_.Find(std::move(gid), [this, token](Result<log::FinishedRow> row) {
+      Put(FoundRequest{token, std::move(row)});
+    });
   }
-  void Send(std::vector<transport::Command> commands) override { engine_.transport_->Send(std::move(commands)); }
+  void Send(std::vector<transport::Command> commands) override {
+    engine_.transport_->Send(std::move(commands));
+  }
   void Fatal(const Status& status) override { engine_.fatal_(status); }
 
  private:
   void Run() {
-    shard_.Start(engine_.recovered_.coordinator_id, engine_.recovered_.epoch, base::MonoNow(), base::WallNow());
+    shard_.Start(engine_.recovered_.coordinator_id, engine_.recovered_.epoch, base::MonoNow(),
+                 base::WallNow());
     std::vector<Request> turn;
     while (!stopping_) {
       const core::MonoTime wakeup = shard_.Wakeup();
       const core::MonoTime now = base::MonoNow();
-      auto patience = wakeup == core::kNever ? kMaxSleep : std::min<std::chrono::microseconds>(wakeup - now, kMaxSleep);
+      auto patience = wakeup == core::kNever
+                          ? kMaxSleep
+                          : std::min<std::chrono::microseconds>(wakeup - now, kMaxSleep);
       if (patience.count() < 0) patience = std::chrono::microseconds(0);
       mailbox_.TakeAll(turn, patience);
       const core::MonoTime mono = base::MonoNow();
@@ -88,10 +97,13 @@ Engine::Engine(EngineOptions options, log::Log& log, std::function<void(const St
 
 Engine::~Engine() { Stop(); }
 
-Engine::Worker& Engine::Of(const std::string& gid) { return *workers_[Hash(gid) % workers_.size()]; }
+Engine::Worker& Engine::Of(const std::string& gid) {
+  return *workers_[Hash(gid) % workers_.size()];
+}
 
 Result<log::Recovered> Engine::Recover() {
-  Result<log::Recovered> recovered = log_.Recover([this](log::LiveRow row) { return Of(row.gid).shard().Adopt(row); });
+  Result<log::Recovered> recovered =
+      log_.Recover([this](log::LiveRow row) { return Of(row.gid).shard().Adopt(row); });
   if (!recovered.ok()) return recovered;
   recovered_ = *recovered;
   next_serial_ = recovered_.next_serial;
@@ -118,15 +130,18 @@ void Engine::Stop() {
 }
 
 Status Engine::Post(const std::string& gid, Request request) {
-  if (const auto why = std::atomic_load(&refusing_)) return Unavailable("this coordinator takes no requests: " + *why);
+  if (const auto why = std::atomic_load(&refusing_))
+    return Unavailable("this coordinator takes no requests: " + *why);
   if (!Of(gid).TryPut(request, options_.max_waiting_count)) {
-    return ResourceExhausted("this coordinator is overloaded: " + std::to_string(options_.max_waiting_count) +
-                             " requests wait; nothing was begun, try again later");
+    return ResourceExhausted(
+        "this coordinator is overloaded: " + std::to_string(options_.max_waiting_count) +
+        " requests wait; nothing was begun, try again later");
   }
   return OkStatus();
 }
 
-void Engine::Visit(const std::function<void(std::uint64_t, const core::Transaction&, bool, const core::Now&)>& visit,
+void Engine::Visit(const std::function<void(std::uint64_t, const core::Transaction&, bool,
+                                            const core::Now&)>& visit,
                    std::function<void()> done) {
   auto left = std::make_shared<std::atomic<std::size_t>>(workers_.size());
   for (auto& worker : workers_) {
@@ -139,7 +154,8 @@ void Engine::Visit(const std::function<void(std::uint64_t, const core::Transacti
 std::string Engine::IssueGid() {
   std::array<char, 64> text{};
   const auto ms = base::WallNow().time_since_epoch().count();
-  std::snprintf(text.data(), text.size(), "%012llx-%04x-%llx-%llx", static_cast<unsigned long long>(ms), recovered_.coordinator_id,
+  std::snprintf(text.data(), text.size(), "%012llx-%04x-%llx-%llx",
+                static_cast<unsigned long long>(ms), recovered_.coordinator_id,
                 static_cast<unsigned long long>(recovered_.epoch),
                 static_cast<unsigned long long>(next_gid_.fetch_add(1, std::memory_order_relaxed)));
   return text.data();
@@ -153,7 +169,8 @@ ShardStats Engine::Stats() {
     Shard* shard = &worker->shard();
     worker->Put(VisitRequest{[](std::uint64_t, const core::Transaction&, bool, const core::Now&) {},
                              [promise, shard] { promise->set_value(shard->Stats()); }});
-    if (future.wait_for(std::chrono::seconds(5)) != std::future_status::ready) continue;  // stopping
+    if (future.wait_for(std::chrono::seconds(5)) != std::future_status::ready)
+      continue;  // stopping
     const ShardStats stats = future.get();
     sum.active += stats.active;
     sum.committing += stats.committing;
@@ -183,7 +200,8 @@ void Engine::OnServiceAppeared(const std::string& service) {
   for (auto& worker : workers_) worker->Put(ServiceAppearedRequest{service});
 }
 
-void Engine::OnQuestion(transport::OutcomeQuestion question, std::function<void(transport::OutcomeAnswer)> answer) {
+void Engine::OnQuestion(transport::OutcomeQuestion question,
+                        std::function<void(transport::OutcomeAnswer)> answer) {
   Worker& worker = Of(question.gid);
   worker.Put(QuestionRequest{std::move(question), std::move(answer)});
 }

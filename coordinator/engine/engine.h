@@ -46,7 +46,8 @@ class Engine final : public transport::Receiver {
   // Hands a request to the shard of `gid`. kResourceExhausted or kUnavailable: the callback will not be called.
   Status Post(const std::string& gid, Request request);
   // To every shard.
-  void Visit(const std::function<void(std::uint64_t, const core::Transaction&, bool, const core::Now&)>& visit,
+  void Visit(const std::function<void(std::uint64_t, const core::Transaction&, bool,
+                                      const core::Now&)>& visit,
              std::function<void()> done);
 
   // Time-ordered, unique for ever: 12 hex digits of Unix milliseconds, coordinator id, boot epoch, count.
@@ -60,7 +61,8 @@ class Engine final : public transport::Receiver {
 
   void OnReplies(std::vector<transport::Reply> replies) override;
   void OnServiceAppeared(const std::string& service) override;
-  void OnQuestion(transport::OutcomeQuestion question, std::function<void(transport::OutcomeAnswer)> answer) override;
+  void OnQuestion(transport::OutcomeQuestion question,
+                  std::function<void(transport::OutcomeAnswer)> answer) override;
 
  private:
   class Worker;

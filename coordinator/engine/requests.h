@@ -20,7 +20,8 @@ namespace assent::engine {
 // OK with the transaction as it durably stands, or why not (then nullptr). Valid during the call only.
 using ViewCallback = std::function<void(const Status&, const core::Transaction*, const core::Now&)>;
 // The same, again and again; returns false to be called no more.
-using WatchCallback = std::function<bool(const Status&, const core::Transaction*, const core::Now&)>;
+using WatchCallback =
+    std::function<bool(const Status&, const core::Transaction*, const core::Now&)>;
 
 enum class WaitFor : std::uint8_t { kAccepted, kDecided, kCompleted };
 
@@ -55,8 +56,8 @@ struct OperatorRequest {
   std::string gid;
   OperatorVerb verb = OperatorVerb::kRetryNow;
   core::Actor actor;
-  std::string branch_id;                                 // kResolve
-  core::Decision resolution = core::Decision::kNone;     // kResolve
+  std::string branch_id;                              // kResolve
+  core::Decision resolution = core::Decision::kNone;  // kResolve
   bool dry_run = false;
   ViewCallback done;
 };
@@ -85,7 +86,9 @@ struct ForgetRequest {
 // Visits every unfinished transaction that can be seen. `decision_visible` is false while its decision is not durable yet:
 // then it must be shown as undecided.
 struct VisitRequest {
-  std::function<void(std::uint64_t serial, const core::Transaction&, bool decision_visible, const core::Now&)> visit;
+  std::function<void(std::uint64_t serial, const core::Transaction&, bool decision_visible,
+                     const core::Now&)>
+      visit;
   std::function<void()> done;
 };
 
@@ -110,8 +113,9 @@ struct FoundRequest {
   Result<log::FinishedRow> row;
 };
 
-using Request = std::variant<BeginRequest, ExecuteRequest, CloseRequest, OperatorRequest, GetRequest, WaitRequest, WatchRequest,
-                             ForgetRequest, VisitRequest, RepliesRequest, ServiceAppearedRequest, QuestionRequest,
-                             AppendedRequest, FoundRequest>;
+using Request =
+    std::variant<BeginRequest, ExecuteRequest, CloseRequest, OperatorRequest, GetRequest,
+                 WaitRequest, WatchRequest, ForgetRequest, VisitRequest, RepliesRequest,
+                 ServiceAppearedRequest, QuestionRequest, AppendedRequest, FoundRequest>;
 
 }  // namespace assent::engine

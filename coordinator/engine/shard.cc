@@ -20,7 +20,8 @@ std::uint64_t NextRandom(std::uint64_t& state) {
 
 }  // namespace
 
-Shard::Shard(ShardOptions options, ShardPorts& ports) : options_(options), ports_(ports), random_(options.seed) {}
+Shard::Shard(ShardOptions options, ShardPorts& ports)
+    : options_(options), ports_(ports), random_(options.seed) {}
 
 Shard::~Shard() {
   for (auto& [gid, live] : live_) timers_.Cancel(live->timer);
@@ -30,7 +31,8 @@ core::Now Shard::Moment() { return core::Now{mono_, wall_, NextRandom(random_)};
 
 Status Shard::Adopt(const log::LiveRow& row) {
   Result<core::Transaction> txn = core::Codec::Decode(row.gid, row.spec, row.state);
-  if (!txn.ok()) return DataLoss("live row " + std::to_string(row.serial) + ": " + txn.status().message());
+  if (!txn.ok())
+    return DataLoss("live row " + std::to_string(row.serial) + ": " + txn.status().message());
   auto live = std::make_unique<Live>(std::move(txn).value());
   live->serial = row.serial;
   live->version = live->durable_version = row.version;
@@ -40,22 +42,26 @@ Status Shard::Adopt(const log::LiveRow& row) {
   live->branch_answered.resize(live->txn.branches().size());
   for (std::size_t i = 0; i < live->txn.branches().size(); ++i) {
     const core::BranchState state = live->txn.branches()[i].state;
-    live->branch_answered[i] = state != core::BranchState::kWaiting && state != core::BranchState::kExecuting;
+    live->branch_answered[i] =
+        state != core::BranchState::kWaiting && state != core::BranchState::kExecuting;
   }
   if (!live_.emplace(row.gid, std::move(live)).second) {
-    return DataLoss("live row " + std::to_string(row.serial) + ": gid " + row.gid + " is there twice");
+    return DataLoss("live row " + std::to_string(row.serial) + ": gid " + row.gid +
+                    " is there twice");
   }
   return OkStatus();
 }
 
-void Shard::Start(std::uint32_t coordinator_id, std::uint64_t epoch, core::MonoTime mono, core::WallTime wall) {
+void Shard::Start(std::uint32_t coordinator_id, std::uint64_t epoch, core::MonoTime mono,
+                  core::WallTime wall) {
   coordinator_id_ = coordinator_id;
   epoch_ = epoch;
   mono_ = mono;
   wall_ = wall;
   std::vector<Live*> adopted;  // in the order of beginning, so that two recoveries are alike
   for (auto& [gid, live] : live_) adopted.push_back(live.get());
-  std::sort(adopted.begin(), adopted.end(), [](const Live* a, const Live* b) { return a->serial < b->serial; });
+  std::sort(adopted.begin(), adopted.end(),
+            [](const Live* a, const Live* b) { return a->serial < b->serial; });
   for (Live* live : adopted) {
     if (live->txn.finished()) {
       MarkDirty(*live, true);  // began and ended in one breath, and the end was not written
@@ -84,11 +90,13 @@ void Shard::EndTurn(core::MonoTime mono, core::WallTime wall) {
 }
 
 core::MonoTime Shard::Wakeup() const {
-  return std::min(timers_.Next(), dirty_.empty() ? core::kNever : std::max(lazy_write_at_, not_before_));
+  return std::min(timers_.Next(),
+                  dirty_.empty() ? core::kNever : std::max(lazy_write_at_, not_before_));
 }
 
 void Shard::FireTimers() {
-  while (schedule::Timer* timer = timers_.PopDue(mono_)) (void)Apply(*static_cast<Live*>(timer->owner), core::Tick{});
+  while (schedule::Timer* timer = timers_.PopDue(mono_))
+    (void)Apply(*static_cast<Live*>(timer->owner), core::Tick{});
 }
 
 // ---- Steps --------------------------------------------------------------------------------------------------------------
@@ -98,13 +106,16 @@ Status Shard::Apply(Live& live, const core::Event& event) {
   MarkChanged(live);
   if (step.gating) {
     MarkDirty(live, true);
-    live.after_next_write.insert(live.after_next_write.end(), step.effects.begin(), step.effects.end());
+    live.after_next_write.insert(live.after_next_write.end(), step.effects.begin(),
+                                 step.effects.end());
   } else {
     if (step.record != core::Record::kNone) MarkDirty(live, false);
     if (live.urgent) {
-      live.after_next_write.insert(live.after_next_write.end(), step.effects.begin(), step.effects.end());
+      live.after_next_write.insert(live.after_next_write.end(), step.effects.begin(),
+                                   step.effects.end());
     } else if (live.writing) {
-      live.after_this_write.insert(live.after_this_write.end(), step.effects.begin(), step.effects.end());
+      live.after_this_write.insert(live.after_this_write.end(), step.effects.begin(),
+                                   step.effects.end());
     } else if (!step.effects.empty()) {
       Release(live, std::move(step.effects));
     }
@@ -124,14 +135,19 @@ void Shard::Release(Live& live, std::vector<core::Effect> effects) {
 void Shard::Perform(Live& live, const core::Send& send) {
   const core::Branch& branch = live.txn.branches()[send.branch];
   // Overtaken while it waited for the platter (an answer to an earlier attempt, an abort): nobody needs it any more.
-  if (live.txn.Due(send.branch) != send.operation || !branch.in_flight || branch.attempts != send.attempt) return;
+  if (live.txn.Due(send.branch) != send.operation || !branch.in_flight ||
+      branch.attempts != send.attempt)
+    return;
   const core::BranchSpec& spec = live.txn.spec().branches[send.branch];
-  transport::Command command{live.txn.gid(), send.branch,    spec.id,      send.operation, spec.protocol,
-                             spec.service,   spec.action,    spec.payload, {},             spec.headers,
-                             send.attempt,   send.one_phase, spec.attempt_timeout, live.txn.began_epoch()};
+  transport::Command command{live.txn.gid(),       send.branch,           spec.id,
+                             send.operation,       spec.protocol,         spec.service,
+                             spec.action,          spec.payload,          {},
+                             spec.headers,         send.attempt,          send.one_phase,
+                             spec.attempt_timeout, live.txn.began_epoch()};
   if (spec.receive_results) {
     for (const core::BranchIndex after : spec.after) {
-      command.results.emplace_back(live.txn.spec().branches[after].id, live.txn.branches()[after].result);
+      command.results.emplace_back(live.txn.spec().branches[after].id,
+                                   live.txn.branches()[after].result);
     }
   }
   outgoing_.push_back(std::move(command));
@@ -146,7 +162,8 @@ void Shard::Perform(Live& live, const core::Announce& announce) {
       return;
     case core::Milestone::kCompleted: live.completed = true; return;
     case core::Milestone::kBranchAnswered:
-      if (live.branch_answered.size() <= announce.branch) live.branch_answered.resize(announce.branch + 1U);
+      if (live.branch_answered.size() <= announce.branch)
+        live.branch_answered.resize(announce.branch + 1U);
       live.branch_answered[announce.branch] = true;
       return;
     case core::Milestone::kIntervened: return;  // its waiter knows the write
@@ -170,7 +187,8 @@ bool Shard::Reached(const Live& live, const Waiter& waiter) const {
     case core::Milestone::kDecided: return live.decided;
     case core::Milestone::kCompleted: return live.completed;
     case core::Milestone::kBranchAnswered:
-      return (waiter.branch < live.branch_answered.size() && live.branch_answered[waiter.branch]) || live.decided;
+      return (waiter.branch < live.branch_answered.size() && live.branch_answered[waiter.branch]) ||
+             live.decided;
     case core::Milestone::kIntervened: return live.durable_version >= waiter.version;
   }
   return false;
@@ -203,7 +221,8 @@ bool Shard::Visible(const Live& live) const {
 
 void Shard::ServeViews(Live& live) {
   if (live.views.empty() || !Visible(live)) return;
-  for (ViewCallback& view : std::exchange(live.views, {})) view(OkStatus(), &live.txn, core::Now{mono_, wall_, 0});
+  for (ViewCallback& view : std::exchange(live.views, {}))
+    view(OkStatus(), &live.txn, core::Now{mono_, wall_, 0});
 }
 
 void Shard::NotifyWatchers() {
@@ -213,7 +232,9 @@ void Shard::NotifyWatchers() {
     auto& watchers = live->watchers;
     watchers.erase(std::remove_if(watchers.begin(), watchers.end(),
                                   [&](WatchCallback& watcher) {
-                                    return !watcher(OkStatus(), &live->txn, core::Now{mono_, wall_, 0}) || live->completed;
+                                    return !watcher(OkStatus(), &live->txn,
+                                                    core::Now{mono_, wall_, 0}) ||
+                                           live->completed;
                                   }),
                    watchers.end());
   }
@@ -304,7 +325,8 @@ void Shard::On(AppendedRequest request) {
     Status refused;
     if (!status.ok()) {
       refused = status;
-    } else if (next_refused < request.result.refused.size() && request.result.refused[next_refused].index == i) {
+    } else if (next_refused < request.result.refused.size() &&
+               request.result.refused[next_refused].index == i) {
       refused = request.result.refused[next_refused++].status;
     }
     if (!refused.ok()) {
@@ -322,7 +344,8 @@ void Shard::On(AppendedRequest request) {
       continue;
     }
     live.durable_version = live.version;
-    if (!live.decided && live.txn.decision() != core::Decision::kNone) live.txn.NoteDecisionDurable(durable_at);
+    if (!live.decided && live.txn.decision() != core::Decision::kNone)
+      live.txn.NoteDecisionDurable(durable_at);
     MarkChanged(live);
     Release(live, std::move(effects));
     if (live.ending) {
@@ -353,21 +376,24 @@ void Shard::BeginRefused(Live& live, const Status& status) {
   Remove(live);
   if (status.code() == Code::kAlreadyExists) return Look(std::move(lookup));
   for (ViewCallback& view : lookup.views) view(status, nullptr, core::Now{mono_, wall_, 0});
-  for (WatchCallback& watcher : lookup.watchers) (void)watcher(status, nullptr, core::Now{mono_, wall_, 0});
+  for (WatchCallback& watcher : lookup.watchers)
+    (void)watcher(status, nullptr, core::Now{mono_, wall_, 0});
 }
 
 void Shard::Remove(Live& live) {
   live.completed = live.completed || live.ending;
   ServeWaiters(live);
   ServeViews(live);
-  for (WatchCallback& watcher : live.watchers) (void)watcher(OkStatus(), &live.txn, core::Now{mono_, wall_, 0});
+  for (WatchCallback& watcher : live.watchers)
+    (void)watcher(OkStatus(), &live.txn, core::Now{mono_, wall_, 0});
   timers_.Cancel(live.timer);
   for (const std::string& service : live.parked_on) {
     const auto parked = parked_.find(service);
     if (parked != parked_.end()) parked->second.erase(&live);
   }
   if (live.listed) dirty_.erase(std::remove(dirty_.begin(), dirty_.end(), &live), dirty_.end());
-  if (live.changed) changed_.erase(std::remove(changed_.begin(), changed_.end(), &live), changed_.end());
+  if (live.changed)
+    changed_.erase(std::remove(changed_.begin(), changed_.end(), &live), changed_.end());
   live_.erase(live.txn.gid());
 }
 

@@ -67,7 +67,8 @@ class Shard {
   // Recovery: takes a transaction from the log. Before Start.
   Status Adopt(const log::LiveRow& row);
   // The epoch is durable: everything adopted goes on.
-  void Start(std::uint32_t coordinator_id, std::uint64_t epoch, core::MonoTime mono, core::WallTime wall);
+  void Start(std::uint32_t coordinator_id, std::uint64_t epoch, core::MonoTime mono,
+             core::WallTime wall);
 
   // One turn: any number of Handle, then EndTurn.
   void Handle(Request request, core::MonoTime mono, core::WallTime wall);
@@ -82,8 +83,8 @@ class Shard {
   using Effect = std::variant<core::Send, core::Announce>;
   struct Waiter {
     core::Milestone milestone = core::Milestone::kDecided;
-    core::BranchIndex branch = 0;   // kBranchAnswered
-    std::uint64_t version = 0;      // kIntervened: the write that carries it
+    core::BranchIndex branch = 0;  // kBranchAnswered
+    std::uint64_t version = 0;     // kIntervened: the write that carries it
     ViewCallback done;
   };
   struct Live {
@@ -112,7 +113,7 @@ class Shard {
   // Somebody waits for a finished row.
   struct Lookup {
     std::string gid;
-    std::string spec;  // not empty: must be equal, or ALREADY_EXISTS
+    std::string spec;                   // not empty: must be equal, or ALREADY_EXISTS
     bool aborted_is_failure = false;    // a Commit that came after the abort
     bool committed_is_failure = false;  // a Rollback that came after the commit
     std::vector<ViewCallback> views;
@@ -163,7 +164,8 @@ class Shard {
   log::Entry MakeEntry(Live& live);
   void Look(Lookup lookup);
   void FireTimers();
-  transport::OutcomeAnswer Judge(const transport::OutcomeQuestion& question, const core::Transaction& txn, bool undecided) const;
+  transport::OutcomeAnswer Judge(const transport::OutcomeQuestion& question,
+                                 const core::Transaction& txn, bool undecided) const;
   static core::Milestone MilestoneOf(WaitFor wait_for);
 
   const ShardOptions options_;
@@ -178,9 +180,10 @@ class Shard {
   schedule::TimerQueue timers_;
   std::vector<Live*> dirty_;
   std::vector<Live*> changed_;
-  core::MonoTime lazy_write_at_ = core::kNever;  // when dirty_ must be written even if nothing is urgent
-  core::MonoTime not_before_{};                  // the disk was full
-  bool urgent_ = false;                          // somebody in dirty_ is
+  core::MonoTime lazy_write_at_ =
+      core::kNever;              // when dirty_ must be written even if nothing is urgent
+  core::MonoTime not_before_{};  // the disk was full
+  bool urgent_ = false;          // somebody in dirty_ is
   std::uint64_t next_batch_ = 1;
   std::map<std::uint64_t, Batch> batches_;  // outstanding
   std::uint64_t next_token_ = 1;

@@ -11,7 +11,9 @@ namespace assent::engine {
 namespace {
 
 Status OtherContent(const std::string& gid) {
-  return AlreadyExists("gid " + gid + " belongs to a transaction with other content: use a new gid, or repeat the request exactly");
+  return AlreadyExists(
+      "gid " + gid +
+      " belongs to a transaction with other content: use a new gid, or repeat the request exactly");
 }
 
 Status NoSuchGid(const std::string& gid) {
@@ -37,9 +39,10 @@ void Shard::On(BeginRequest request) {
     return AddWaiter(*existing, std::move(waiter));
   }
   if (live_.size() >= options_.max_live_count) {
-    waiter.done(ResourceExhausted("this coordinator drives " + std::to_string(live_.size()) +
-                                  " transactions, the limit is --max-transactions: try again later"),
-                nullptr, core::Now{mono_, wall_, 0});
+    waiter.done(
+        ResourceExhausted("this coordinator drives " + std::to_string(live_.size()) +
+                          " transactions, the limit is --max-transactions: try again later"),
+        nullptr, core::Now{mono_, wall_, 0});
     return;
   }
   ++stats_.begun;
@@ -59,14 +62,19 @@ void Shard::On(ExecuteRequest request) {
   if (live == nullptr) {
     Lookup lookup;
     lookup.gid = request.gid;
-    lookup.views.push_back([done = std::move(request.done)](const Status& status, const core::Transaction* txn, const core::Now&) {
-      done(txn == nullptr ? status : FailedPrecondition("transaction " + txn->gid() + " is finished: " + std::string(core::Name(txn->outcome()))),
+    lookup.views.push_back([done = std::move(request.done)](const Status& status,
+                                                            const core::Transaction* txn,
+                                                            const core::Now&) {
+      done(txn == nullptr ? status
+                          : FailedPrecondition("transaction " + txn->gid() + " is finished: " +
+                                               std::string(core::Name(txn->outcome()))),
            nullptr, 0);
     });
     return Look(std::move(lookup));
   }
   core::BranchIndex index = 0;
-  const std::size_t known = request.branch.id.empty() ? live->txn.branches().size() : live->txn.FindBranch(request.branch.id);
+  const std::size_t known = request.branch.id.empty() ? live->txn.branches().size()
+                                                      : live->txn.FindBranch(request.branch.id);
   core::BranchSpec branch = request.branch;
   const Status normal = core::NormaliseAdded(branch, live->txn);
   if (!normal.ok()) return request.done(normal, nullptr, 0);
@@ -75,7 +83,9 @@ void Shard::On(ExecuteRequest request) {
     core::BranchSpec existing = live->txn.spec().branches[known];
     if (request.branch.after_ids.empty()) branch.after = existing.after;
     if (core::Codec::EncodeBranchSpec(existing) != core::Codec::EncodeBranchSpec(branch)) {
-      return request.done(AlreadyExists("branch " + branch.id + " of transaction " + request.gid + " exists with other content"), nullptr, 0);
+      return request.done(AlreadyExists("branch " + branch.id + " of transaction " + request.gid +
+                                        " exists with other content"),
+                          nullptr, 0);
     }
     index = static_cast<core::BranchIndex>(known);
   } else {
@@ -84,9 +94,9 @@ void Shard::On(ExecuteRequest request) {
     index = static_cast<core::BranchIndex>(live->txn.branches().size() - 1);
   }
   AddWaiter(*live, Waiter{core::Milestone::kBranchAnswered, index, 0,
-                          [index, done = std::move(request.done)](const Status& status, const core::Transaction* txn, const core::Now&) {
-                            done(status, txn, index);
-                          }});
+                          [index, done = std::move(request.done)](
+                              const Status& status, const core::Transaction* txn,
+                              const core::Now&) { done(status, txn, index); }});
 }
 
 void Shard::On(CloseRequest request) {
@@ -98,8 +108,9 @@ void Shard::On(CloseRequest request) {
     lookup.views.push_back(std::move(request.done));
     return Look(std::move(lookup));
   }
-  const Status status = request.commit ? Apply(*live, core::Seal{})
-                                       : Apply(*live, core::Abort{{{}, request.reason}, /*by_operator=*/false});
+  const Status status =
+      request.commit ? Apply(*live, core::Seal{})
+                     : Apply(*live, core::Abort{{{}, request.reason}, /*by_operator=*/false});
   if (!status.ok()) return request.done(status, nullptr, core::Now{mono_, wall_, 0});
   AddWaiter(*live, Waiter{MilestoneOf(request.wait_for), 0, 0, std::move(request.done)});
 }
@@ -112,8 +123,13 @@ void Shard::On(OperatorRequest request) {
   if (live == nullptr) {
     Lookup lookup;
     lookup.gid = request.gid;
-    lookup.views.push_back([done = std::move(request.done)](const Status& status, const core::Transaction* txn, const core::Now& when) {
-      done(txn == nullptr ? status : FailedPrecondition("transaction " + txn->gid() + " is finished: there is nothing left to do"), nullptr, when);
+    lookup.views.push_back([done = std::move(request.done)](const Status& status,
+                                                            const core::Transaction* txn,
+                                                            const core::Now& when) {
+      done(txn == nullptr ? status
+                          : FailedPrecondition("transaction " + txn->gid() +
+                                               " is finished: there is nothing left to do"),
+           nullptr, when);
     });
     return Look(std::move(lookup));
   }
@@ -121,10 +137,14 @@ void Shard::On(OperatorRequest request) {
   if (request.verb == OperatorVerb::kResolve) {
     branch = live->txn.FindBranch(request.branch_id);
     if (branch == live->txn.branches().size()) {
-      return request.done(NotFound("transaction " + request.gid + " has no branch " + request.branch_id), nullptr, now);
+      return request.done(
+          NotFound("transaction " + request.gid + " has no branch " + request.branch_id), nullptr,
+          now);
     }
     if (request.resolution == core::Decision::kNone) {
-      return request.done(InvalidArgument("resolution is not given: it takes DECISION_COMMIT or DECISION_ABORT"), nullptr, now);
+      return request.done(
+          InvalidArgument("resolution is not given: it takes DECISION_COMMIT or DECISION_ABORT"),
+          nullptr, now);
     }
   }
   core::Event event;
@@ -134,7 +154,8 @@ void Shard::On(OperatorRequest request) {
     case OperatorVerb::kSuspend: event = core::Suspend{request.actor}; break;
     case OperatorVerb::kResume: event = core::Resume{request.actor}; break;
     case OperatorVerb::kResolve:
-      event = core::Resolve{request.actor, static_cast<core::BranchIndex>(branch), request.resolution};
+      event =
+          core::Resolve{request.actor, static_cast<core::BranchIndex>(branch), request.resolution};
       break;
   }
   if (request.dry_run) {
@@ -150,13 +171,15 @@ void Shard::On(OperatorRequest request) {
     live->views.push_back(std::move(request.done));
     return ServeViews(*live);
   }
-  AddWaiter(*live, Waiter{core::Milestone::kIntervened, 0, live->version + 1, std::move(request.done)});
+  AddWaiter(*live,
+            Waiter{core::Milestone::kIntervened, 0, live->version + 1, std::move(request.done)});
 }
 
 void Shard::On(ForgetRequest request) {
   const core::Now now{mono_, wall_, 0};
   if (const Live* live = FindLive(request.gid)) {
-    return request.done(FailedPrecondition("transaction " + request.gid + " is " + std::string(core::Name(live->txn.phase())) +
+    return request.done(FailedPrecondition("transaction " + request.gid + " is " +
+                                           std::string(core::Name(live->txn.phase())) +
                                            ": only a finished one can be forgotten"),
                         nullptr, now);
   }
@@ -213,7 +236,8 @@ void Shard::On(WatchRequest request) {
 
 void Shard::On(VisitRequest request) {
   for (const auto& [gid, live] : live_) {
-    if (live->accepted) request.visit(live->serial, live->txn, Visible(*live), core::Now{mono_, wall_, 0});
+    if (live->accepted)
+      request.visit(live->serial, live->txn, Visible(*live), core::Now{mono_, wall_, 0});
   }
   request.done();
 }
@@ -250,7 +274,8 @@ void Shard::On(FoundRequest request) {
     status = NoSuchGid(lookup.gid);
   }
   if (txn && lookup.aborted_is_failure && txn->decision() == core::Decision::kAbort) {
-    status = FailedPrecondition("transaction " + lookup.gid + " was aborted: " + txn->abort_reason());
+    status =
+        FailedPrecondition("transaction " + lookup.gid + " was aborted: " + txn->abort_reason());
     txn.reset();
   }
   if (txn && lookup.committed_is_failure && txn->decision() == core::Decision::kCommit) {
@@ -261,9 +286,11 @@ void Shard::On(FoundRequest request) {
   for (WatchCallback& watcher : lookup.watchers) (void)watcher(status, txn.get(), now);
   if (!lookup.answer) return;
   if (txn) return lookup.answer(Judge(lookup.question, *txn, /*undecided=*/false));
-  transport::OutcomeAnswer answer{lookup.question.gid, lookup.question.branch_id, transport::Verdict::kCannotTell, false};
+  transport::OutcomeAnswer answer{lookup.question.gid, lookup.question.branch_id,
+                                  transport::Verdict::kCannotTell, false};
   // Presumed abort, within this log's horizon: begun by this very coordinator, in a life that the log reaches.
-  const bool ours = lookup.question.coordinator_id == coordinator_id_ && lookup.question.began_epoch <= epoch_;
+  const bool ours =
+      lookup.question.coordinator_id == coordinator_id_ && lookup.question.began_epoch <= epoch_;
   if (status.code() == Code::kNotFound && ours) {
     answer.verdict = transport::Verdict::kAbort;
     answer.finished = true;
@@ -282,9 +309,11 @@ void Shard::On(RepliesRequest request) {
     }
     const bool not_sent = reply.result == core::AttemptResult::kNotSent;
     const core::BranchIndex branch = reply.branch;
-    (void)Apply(*live, core::Answered{branch, reply.operation, reply.attempt, reply.result, std::move(reply.bytes),
-                                      std::move(reply.reason), reply.retry_after});
-    if (not_sent && branch < live->txn.branches().size()) Park(*live, live->txn.spec().branches[branch].service);
+    (void)Apply(*live,
+                core::Answered{branch, reply.operation, reply.attempt, reply.result,
+                               std::move(reply.bytes), std::move(reply.reason), reply.retry_after});
+    if (not_sent && branch < live->txn.branches().size())
+      Park(*live, live->txn.spec().branches[branch].service);
   }
 }
 
@@ -293,7 +322,8 @@ void Shard::On(ServiceAppearedRequest request) {
   if (found == parked_.end()) return;
   std::vector<Live*> parked(found->second.begin(), found->second.end());
   parked_.erase(found);
-  std::sort(parked.begin(), parked.end(), [](const Live* a, const Live* b) { return a->serial < b->serial; });
+  std::sort(parked.begin(), parked.end(),
+            [](const Live* a, const Live* b) { return a->serial < b->serial; });
   for (Live* live : parked) {
     auto& on = live->parked_on;
     on.erase(std::remove(on.begin(), on.end(), request.service), on.end());
@@ -313,24 +343,29 @@ void Shard::On(QuestionRequest request) {
   Look(std::move(lookup));
 }
 
-transport::OutcomeAnswer Shard::Judge(const transport::OutcomeQuestion& question, const core::Transaction& txn, bool undecided) const {
-  transport::OutcomeAnswer answer{question.gid, question.branch_id, transport::Verdict::kUndecided, false};
+transport::OutcomeAnswer Shard::Judge(const transport::OutcomeQuestion& question,
+                                      const core::Transaction& txn, bool undecided) const {
+  transport::OutcomeAnswer answer{question.gid, question.branch_id, transport::Verdict::kUndecided,
+                                  false};
   if (question.coordinator_id != 0 && question.coordinator_id != coordinator_id_) {
     answer.verdict = transport::Verdict::kCannotTell;
     return answer;
   }
   const std::size_t branch = txn.FindBranch(question.branch_id);
-  const bool other_instance = question.began_epoch != 0 && question.began_epoch != txn.began_epoch();
+  const bool other_instance =
+      question.began_epoch != 0 && question.began_epoch != txn.began_epoch();
   if (other_instance || branch == txn.branches().size()) {
     // It holds something of an earlier transaction of that name, or of a branch that was never part of this one (the list is
     // durable before the first send): neither was ever committed.
-    answer.verdict = question.began_epoch <= epoch_ ? transport::Verdict::kAbort : transport::Verdict::kCannotTell;
+    answer.verdict = question.began_epoch <= epoch_ ? transport::Verdict::kAbort
+                                                    : transport::Verdict::kCannotTell;
     return answer;
   }
   if (undecided) return answer;
   core::Decision decision = txn.decision();
   // What a person declared of this branch is what it is told.
-  if (txn.branches()[branch].resolved != core::Decision::kNone) decision = txn.branches()[branch].resolved;
+  if (txn.branches()[branch].resolved != core::Decision::kNone)
+    decision = txn.branches()[branch].resolved;
   switch (decision) {
     case core::Decision::kNone: break;
     case core::Decision::kCommit: answer.verdict = transport::Verdict::kCommit; break;

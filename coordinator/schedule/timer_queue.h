@@ -76,7 +76,8 @@ class TimerQueue {
   void Down(std::size_t slot) {
     for (;;) {
       std::size_t least = slot;
-      for (std::size_t child = 2 * slot + 1; child <= 2 * slot + 2 && child < heap_.size(); ++child) {
+      for (std::size_t child = 2 * slot + 1; child <= 2 * slot + 2 && child < heap_.size();
+           ++child) {
         if (heap_[child]->when < heap_[least]->when) least = child;
       }
       if (least == slot) return;

@@ -21,8 +21,9 @@ constexpr std::size_t kMaxFrameBytes = 1024 * 1024;  // aimed at; one large comm
 }  // namespace
 
 // One stream. It lives until OnDone; others reach it through the hub's table, from which it is removed before Finish.
-class SessionHub::Stream final : public grpc::ServerBidiReactor<v1::ParticipantFrame, v1::CoordinatorFrame>,
-                                 public std::enable_shared_from_this<Stream> {
+class SessionHub::Stream final
+    : public grpc::ServerBidiReactor<v1::ParticipantFrame, v1::CoordinatorFrame>,
+      public std::enable_shared_from_this<Stream> {
  public:
   Stream(SessionHub& hub, std::string address) : hub_(hub), address_(std::move(address)) {}
 
@@ -109,7 +110,8 @@ class SessionHub::Stream final : public grpc::ServerBidiReactor<v1::ParticipantF
 
  private:
   Status OnHello() {
-    if (!in_.has_hello()) return FailedPrecondition("the first frame of a session must carry hello");
+    if (!in_.has_hello())
+      return FailedPrecondition("the first frame of a session must carry hello");
     const SessionHello hello = FromWire(in_.hello());
     bool first = false;
     {
@@ -138,15 +140,18 @@ class SessionHub::Stream final : public grpc::ServerBidiReactor<v1::ParticipantF
   }
 
   Status OnMessages() {
-    const auto messages = static_cast<std::size_t>(in_.replies_size()) + static_cast<std::size_t>(in_.queries_size());
+    const auto messages =
+        static_cast<std::size_t>(in_.replies_size()) + static_cast<std::size_t>(in_.queries_size());
     if (messages > limits::kMaxFrameMessagesCount) {
-      return InvalidArgument("the frame has " + std::to_string(messages) + " messages, the limit is " +
+      return InvalidArgument("the frame has " + std::to_string(messages) +
+                             " messages, the limit is " +
                              std::to_string(limits::kMaxFrameMessagesCount));
     }
     if (in_.replies_size() > 0) {
       std::vector<SessionReply> replies;
       replies.reserve(static_cast<std::size_t>(in_.replies_size()));
-      for (v1::BranchReply& reply : *in_.mutable_replies()) replies.push_back(FromWire(std::move(reply)));
+      for (v1::BranchReply& reply : *in_.mutable_replies())
+        replies.push_back(FromWire(std::move(reply)));
       std::vector<SessionId> touched;
       std::vector<Reply> accepted;
       {
@@ -186,7 +191,8 @@ class SessionHub::ServiceImpl final : public v1::ParticipantSession::CallbackSer
  public:
   explicit ServiceImpl(SessionHub& hub) : hub_(hub) {}
 
-  grpc::ServerBidiReactor<v1::ParticipantFrame, v1::CoordinatorFrame>* Connect(grpc::CallbackServerContext* context) override {
+  grpc::ServerBidiReactor<v1::ParticipantFrame, v1::CoordinatorFrame>* Connect(
+      grpc::CallbackServerContext* context) override {
     auto stream = std::make_shared<Stream>(hub_, context->peer());
     stream->Begin();
     return stream.get();
@@ -197,7 +203,9 @@ class SessionHub::ServiceImpl final : public v1::ParticipantSession::CallbackSer
 };
 
 SessionHub::SessionHub(SessionHubOptions options, Receiver& receiver)
-    : receiver_(receiver), service_(std::make_unique<ServiceImpl>(*this)), router_(options.limits) {}
+    : receiver_(receiver),
+      service_(std::make_unique<ServiceImpl>(*this)),
+      router_(options.limits) {}
 SessionHub::~SessionHub() = default;
 
 grpc::Service& SessionHub::service() { return *service_; }
@@ -216,7 +224,8 @@ void SessionHub::Close() {
     open_ = false;
     for (auto& [id, stream] : streams_) streams.push_back(stream);
   }
-  for (auto& stream : streams) stream->Leave(ToGrpc(Unavailable("the coordinator is stopping: dial again")));
+  for (auto& stream : streams)
+    stream->Leave(ToGrpc(Unavailable("the coordinator is stopping: dial again")));
 }
 
 void SessionHub::Tick(core::MonoTime now) {

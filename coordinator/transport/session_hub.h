@@ -52,12 +52,13 @@ class SessionHub final : public Transport {
   std::unique_ptr<ServiceImpl> service_;
 
   mutable std::mutex mutex_;
-  SessionRouter router_;                                            // guarded by mutex_
-  std::unordered_map<SessionId, std::shared_ptr<Stream>> streams_;  // guarded by mutex_; attached ones
-  SessionId next_session_ = 1;                                      // guarded by mutex_
-  std::uint32_t coordinator_id_ = 0;                                // guarded by mutex_
-  std::uint64_t epoch_ = 0;                                         // guarded by mutex_
-  bool open_ = false;                                               // guarded by mutex_
+  SessionRouter router_;  // guarded by mutex_
+  std::unordered_map<SessionId, std::shared_ptr<Stream>>
+      streams_;                       // guarded by mutex_; attached ones
+  SessionId next_session_ = 1;        // guarded by mutex_
+  std::uint32_t coordinator_id_ = 0;  // guarded by mutex_
+  std::uint64_t epoch_ = 0;           // guarded by mutex_
+  bool open_ = false;                 // guarded by mutex_
 };
 
 }  // namespace assent::transport

@@ -13,25 +13,28 @@ constexpr std::uint32_t kProtocolVersion = 1;
 
 Status CheckHello(const SessionHello& hello) {
   if (hello.version != kProtocolVersion) {
-    return InvalidArgument("hello.version is " + std::to_string(hello.version) + ": this coordinator speaks version " +
-                           std::to_string(kProtocolVersion));
+    return InvalidArgument("hello.version is " + std::to_string(hello.version) +
+                           ": this coordinator speaks version " + std::to_string(kProtocolVersion));
   }
   if (hello.service.empty() || hello.service.size() > limits::kMaxServiceNameBytes) {
-    return InvalidArgument("hello.service has " + std::to_string(hello.service.size()) + " bytes: it takes 1 to " +
-                           std::to_string(limits::kMaxServiceNameBytes));
+    return InvalidArgument("hello.service has " + std::to_string(hello.service.size()) +
+                           " bytes: it takes 1 to " + std::to_string(limits::kMaxServiceNameBytes));
   }
   if (hello.actions.size() > limits::kMaxActionsPerParticipantCount) {
-    return InvalidArgument("hello.actions has " + std::to_string(hello.actions.size()) + " entries, the limit is " +
+    return InvalidArgument("hello.actions has " + std::to_string(hello.actions.size()) +
+                           " entries, the limit is " +
                            std::to_string(limits::kMaxActionsPerParticipantCount));
   }
   std::set<std::string> names;
   for (const auto& [name, protocol] : hello.actions) {
     if (name.empty() || name.size() > limits::kMaxActionNameBytes) {
-      return InvalidArgument("hello.actions has a name of " + std::to_string(name.size()) + " bytes: it takes 1 to " +
+      return InvalidArgument("hello.actions has a name of " + std::to_string(name.size()) +
+                             " bytes: it takes 1 to " +
                              std::to_string(limits::kMaxActionNameBytes));
     }
     if (!names.insert(std::string(core::Name(protocol)) + ":" + name).second) {
-      return InvalidArgument("hello.actions names " + std::string(core::Name(protocol)) + ":" + name + " twice");
+      return InvalidArgument("hello.actions names " + std::string(core::Name(protocol)) + ":" +
+                             name + " twice");
     }
   }
   return OkStatus();
@@ -39,19 +42,21 @@ Status CheckHello(const SessionHello& hello) {
 
 }  // namespace
 
-Status SessionRouter::Attach(SessionId id, const SessionHello& hello, const std::string& address, core::WallTime now,
-                             bool& first_of_service) {
+Status SessionRouter::Attach(SessionId id, const SessionHello& hello, const std::string& address,
+                             core::WallTime now, bool& first_of_service) {
   Status status = CheckHello(hello);
   if (!status.ok()) return status;
   if (sessions_.size() >= limits_.max_sessions_count) {
-    return ResourceExhausted("this coordinator has " + std::to_string(sessions_.size()) + " sessions, the limit is " +
+    return ResourceExhausted("this coordinator has " + std::to_string(sessions_.size()) +
+                             " sessions, the limit is " +
                              std::to_string(limits_.max_sessions_count));
   }
   auto actions = hello.actions;
   std::sort(actions.begin(), actions.end());
   Service& service = services_[hello.service];
   if (!service.sessions.empty() && service.actions != actions) {
-    return FailedPrecondition("service " + hello.service + " is connected with other actions: all instances of a service must " +
+    return FailedPrecondition("service " + hello.service +
+                              " is connected with other actions: all instances of a service must " +
                               "offer the same ones (to change them, stop the old instances first)");
   }
   first_of_service = service.sessions.empty();
@@ -63,9 +68,10 @@ Status SessionRouter::Attach(SessionId id, const SessionHello& hello, const std:
   session.agent = hello.agent;
   session.address = address;
   session.connected_at = now;
-  session.max_in_flight = hello.max_in_flight == 0
-                              ? limits_.default_in_flight_count
-                              : std::min<std::size_t>(hello.max_in_flight, limits_.max_in_flight_count);
+  session.max_in_flight =
+      hello.max_in_flight == 0
+          ? limits_.default_in_flight_count
+          : std::min<std::size_t>(hello.max_in_flight, limits_.max_in_flight_count);
   return OkStatus();
 }
 
@@ -75,18 +81,27 @@ std::vector<Reply> SessionRouter::Detach(SessionId id) {
   if (found == sessions_.end()) return replies;
   Session& session = found->second;
   Service& service = services_[session.service];
-  service.sessions.erase(std::remove(service.sessions.begin(), service.sessions.end(), id), service.sessions.end());
+  service.sessions.erase(std::remove(service.sessions.begin(), service.sessions.end(), id),
+                         service.sessions.end());
   for (auto& [command_id, command] : session.outbox) {
     session.in_flight.erase(command_id);
-    replies.push_back(NotSent(command, "the session of " + session.service + " ended before this was written"));
+    replies.push_back(
+        NotSent(command, "the session of " + session.service + " ended before this was written"));
   }
   for (auto& [command_id, flight] : session.in_flight) {
-    replies.push_back(Reply{std::move(flight.gid), flight.branch, flight.operation, flight.attempt, core::AttemptResult::kUnknown,
-                            {}, "the session of " + session.service + " was lost before it answered", core::Millis(0)});
+    replies.push_back(Reply{std::move(flight.gid),
+                            flight.branch,
+                            flight.operation,
+                            flight.attempt,
+                            core::AttemptResult::kUnknown,
+                            {},
+                            "the session of " + session.service + " was lost before it answered",
+                            core::Millis(0)});
   }
   if (service.sessions.empty()) {
     for (const Service::Queued& queued : service.queue) {
-      replies.push_back(NotSent(queued.command, "no participant " + session.service + " is connected"));
+      replies.push_back(
+          NotSent(queued.command, "no participant " + session.service + " is connected"));
     }
     services_.erase(session.service);
   }
@@ -103,7 +118,8 @@ void SessionRouter::Drain(SessionId id) {
   if (found != sessions_.end()) found->second.draining = true;
 }
 
-std::vector<Reply> SessionRouter::Send(std::vector<Command> commands, core::MonoTime now, std::vector<SessionId>& touched) {
+std::vector<Reply> SessionRouter::Send(std::vector<Command> commands, core::MonoTime now,
+                                       std::vector<SessionId>& touched) {
   std::vector<Reply> refused;
   for (Command& command : commands) {
     const auto found = services_.find(command.service);
@@ -122,14 +138,15 @@ std::vector<Reply> SessionRouter::Send(std::vector<Command> commands, core::Mono
       service.queue.push_back({std::move(command), expires_at});
     } else {
       refused.push_back(NotSent(command, "participant " + command.service + " is overloaded: " +
-                                             std::to_string(service.queue.size()) + " commands wait for it"));
+                                             std::to_string(service.queue.size()) +
+                                             " commands wait for it"));
     }
   }
   return refused;
 }
 
-std::vector<Reply> SessionRouter::OnReplies(SessionId id, std::vector<SessionReply> replies, core::MonoTime now,
-                                            std::vector<SessionId>& touched) {
+std::vector<Reply> SessionRouter::OnReplies(SessionId id, std::vector<SessionReply> replies,
+                                            core::MonoTime now, std::vector<SessionId>& touched) {
   std::vector<Reply> accepted;
   const auto found = sessions_.find(id);
   if (found == sessions_.end()) return accepted;
@@ -142,12 +159,14 @@ std::vector<Reply> SessionRouter::OnReplies(SessionId id, std::vector<SessionRep
       continue;
     }
     InFlight& flight = slot->second;
-    if (flight.gid != reply.gid || flight.branch_id != reply.branch_id || flight.operation != reply.operation) {
+    if (flight.gid != reply.gid || flight.branch_id != reply.branch_id ||
+        flight.operation != reply.operation) {
       ++counters_.mismatched_replies;
       continue;
     }
-    Reply out{std::move(flight.gid), flight.branch, flight.operation, flight.attempt, reply.result,
-              std::move(reply.bytes), std::move(reply.reason), reply.retry_after};
+    Reply out{std::move(flight.gid),   flight.branch,    flight.operation,
+              flight.attempt,          reply.result,     std::move(reply.bytes),
+              std::move(reply.reason), reply.retry_after};
     if (out.bytes.size() > limits::kMaxResultBytes) {
       ++counters_.oversized_results;
       out.result = core::AttemptResult::kUnknown;
@@ -164,7 +183,8 @@ std::vector<Reply> SessionRouter::OnReplies(SessionId id, std::vector<SessionRep
   return accepted;
 }
 
-std::vector<std::pair<std::uint64_t, Command>> SessionRouter::TakeOutbox(SessionId id, std::size_t max_count,
+std::vector<std::pair<std::uint64_t, Command>> SessionRouter::TakeOutbox(SessionId id,
+                                                                         std::size_t max_count,
                                                                          std::size_t max_bytes) {
   std::vector<std::pair<std::uint64_t, Command>> taken;
   const auto found = sessions_.find(id);
@@ -189,7 +209,8 @@ void SessionRouter::ExpireSlots(core::MonoTime now, std::vector<SessionId>& touc
       }
       const std::uint64_t command_id = it->first;
       auto& outbox = session.outbox;
-      outbox.erase(std::remove_if(outbox.begin(), outbox.end(), [&](const auto& entry) { return entry.first == command_id; }),
+      outbox.erase(std::remove_if(outbox.begin(), outbox.end(),
+                                  [&](const auto& entry) { return entry.first == command_id; }),
                    outbox.end());
       it = session.in_flight.erase(it);
       freed.insert(session.service);
@@ -200,13 +221,15 @@ void SessionRouter::ExpireSlots(core::MonoTime now, std::vector<SessionId>& touc
 
 std::vector<ServiceInfo> SessionRouter::List(const std::string& prefix) const {
   std::vector<ServiceInfo> list;
-  for (auto it = services_.lower_bound(prefix); it != services_.end() && it->first.compare(0, prefix.size(), prefix) == 0; ++it) {
+  for (auto it = services_.lower_bound(prefix);
+       it != services_.end() && it->first.compare(0, prefix.size(), prefix) == 0; ++it) {
     ServiceInfo info{it->first, {}, {}, it->second.queue.size()};
-    for (const auto& [name, protocol] : it->second.actions) info.actions.push_back(std::string(core::Name(protocol)) + ":" + name);
+    for (const auto& [name, protocol] : it->second.actions)
+      info.actions.push_back(std::string(core::Name(protocol)) + ":" + name);
     for (const SessionId id : it->second.sessions) {
       const Session& session = sessions_.at(id);
-      info.instances.push_back(
-          {session.instance, session.address, session.agent, session.connected_at, session.in_flight.size(), false});
+      info.instances.push_back({session.instance, session.address, session.agent,
+                                session.connected_at, session.in_flight.size(), false});
     }
     list.push_back(std::move(info));
   }
@@ -224,8 +247,9 @@ SessionRouter::Session* SessionRouter::PickSession(Service& service, SessionId& 
 
 void SessionRouter::Assign(Session& session, Command command, core::MonoTime now) {
   const std::uint64_t command_id = next_command_id_++;
-  session.in_flight.emplace(command_id, InFlight{command.gid, command.branch_id, command.branch, command.operation,
-                                                 command.attempt, now + command.timeout});
+  session.in_flight.emplace(
+      command_id, InFlight{command.gid, command.branch_id, command.branch, command.operation,
+                           command.attempt, now + command.timeout});
   session.outbox.emplace_back(command_id, std::move(command));
 }
 
@@ -245,7 +269,13 @@ void SessionRouter::Refill(Service& service, core::MonoTime now, std::vector<Ses
 }
 
 Reply SessionRouter::NotSent(const Command& command, std::string why) {
-  return Reply{command.gid, command.branch, command.operation, command.attempt, core::AttemptResult::kNotSent, {}, std::move(why),
+  return Reply{command.gid,
+               command.branch,
+               command.operation,
+               command.attempt,
+               core::AttemptResult::kNotSent,
+               {},
+               std::move(why),
                core::Millis(0)};
 }
 

@@ -65,8 +65,8 @@ class SessionRouter {
 
   // Takes a session in, or says why not (kInvalidArgument, kFailedPrecondition, kResourceExhausted). `first_of_service`: it
   // is the only one, so that what could not be sent is due.
-  Status Attach(SessionId id, const SessionHello& hello, const std::string& address, core::WallTime now,
-                bool& first_of_service);
+  Status Attach(SessionId id, const SessionHello& hello, const std::string& address,
+                core::WallTime now, bool& first_of_service);
 
   // The stream is gone: what was in flight is unknown, what was still in the outbox is queued again or was not sent.
   std::vector<Reply> Detach(SessionId id);
@@ -76,14 +76,16 @@ class SessionRouter {
 
   // Routes commands to sessions with room, or queues them, or gives them back. `touched` collects sessions with something
   // to write.
-  std::vector<Reply> Send(std::vector<Command> commands, core::MonoTime now, std::vector<SessionId>& touched);
+  std::vector<Reply> Send(std::vector<Command> commands, core::MonoTime now,
+                          std::vector<SessionId>& touched);
 
   // Checks replies against what is in flight, frees room, and fills it from the service's queue.
   std::vector<Reply> OnReplies(SessionId id, std::vector<SessionReply> replies, core::MonoTime now,
                                std::vector<SessionId>& touched);
 
   // Commands to write now, at most `max_count` and about `max_bytes`, each with its command id.
-  std::vector<std::pair<std::uint64_t, Command>> TakeOutbox(SessionId id, std::size_t max_count, std::size_t max_bytes);
+  std::vector<std::pair<std::uint64_t, Command>> TakeOutbox(SessionId id, std::size_t max_count,
+                                                            std::size_t max_bytes);
 
   // Frees the slots of commands whose time is long over (the sender has given up on them and asks again).
   void ExpireSlots(core::MonoTime now, std::vector<SessionId>& touched);

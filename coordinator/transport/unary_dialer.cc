@@ -19,10 +19,13 @@
 namespace assent::transport {
 namespace {
 
-std::string CodeText(grpc::StatusCode code) { return std::string(CodeName(static_cast<Code>(code))); }
+std::string CodeText(grpc::StatusCode code) {
+  return std::string(CodeName(static_cast<Code>(code)));
+}
 
 Reply ReplyTo(const Command& command, core::AttemptResult result, std::string reason) {
-  return {command.gid, command.branch, command.operation, command.attempt, result, {}, std::move(reason), core::Millis(0)};
+  return {command.gid, command.branch,    command.operation, command.attempt, result,
+          {},          std::move(reason), core::Millis(0)};
 }
 
 }  // namespace
@@ -35,7 +38,8 @@ struct UnaryDialer::Impl : std::enable_shared_from_this<UnaryDialer::Impl> {
   };
   struct Service {
     std::vector<Target> targets;
-    std::deque<std::pair<core::MonoTime, Command>> queue;  // with the moment its sender gives up on it
+    std::deque<std::pair<core::MonoTime, Command>>
+        queue;  // with the moment its sender gives up on it
     std::size_t next = 0;
   };
   // One call under way.
@@ -56,7 +60,8 @@ struct UnaryDialer::Impl : std::enable_shared_from_this<UnaryDialer::Impl> {
         arguments.SetMaxReceiveMessageSize(static_cast<int>(limits::kMaxFrameBytes));
         arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
         arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-        auto channel = grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+        auto channel =
+            grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
         service.targets.push_back({address, v1::Participant::NewStub(channel), 0});
       }
     }
@@ -93,8 +98,11 @@ struct UnaryDialer::Impl : std::enable_shared_from_this<UnaryDialer::Impl> {
       Command copy = call->command;
       ToWire(std::move(copy), 0, coordinator_id, call->request);
       call->context.set_deadline(std::chrono::system_clock::now() + call->command.timeout);
-      call->target->stub->async()->Execute(&call->context, &call->request, &call->reply,
-                                           [self = shared_from_this(), call](const grpc::Status& status) { self->Ended(call, status); });
+      call->target->stub->async()->Execute(
+          &call->context, &call->request, &call->reply,
+          [self = shared_from_this(), call](const grpc::Status& status) {
+            self->Ended(call, status);
+          });
     }
   }
 
@@ -122,16 +130,20 @@ struct UnaryDialer::Impl : std::enable_shared_from_this<UnaryDialer::Impl> {
     if (!status.ok()) {
       const std::string error = CodeText(status.error_code()) + ": " + status.error_message();
       const bool no_such_method = status.error_code() == grpc::StatusCode::UNIMPLEMENTED;
-      return ReplyTo(command, no_such_method ? core::AttemptResult::kRefused : core::AttemptResult::kUnknown, error);
+      return ReplyTo(command,
+                     no_such_method ? core::AttemptResult::kRefused : core::AttemptResult::kUnknown,
+                     error);
     }
     SessionReply said = FromWire(std::move(call.reply));
-    if (said.gid != command.gid || said.branch_id != command.branch_id || said.operation != command.operation) {
-      return ReplyTo(command, core::AttemptResult::kUnknown, "answered about another gid, branch or operation");
+    if (said.gid != command.gid || said.branch_id != command.branch_id ||
+        said.operation != command.operation) {
+      return ReplyTo(command, core::AttemptResult::kUnknown,
+                     "answered about another gid, branch or operation");
     }
     if (said.bytes.size() > limits::kMaxResultBytes) {
       return ReplyTo(command, core::AttemptResult::kUnknown,
-                     "the result has " + std::to_string(said.bytes.size()) + " bytes, the limit is " +
-                         std::to_string(limits::kMaxResultBytes));
+                     "the result has " + std::to_string(said.bytes.size()) +
+                         " bytes, the limit is " + std::to_string(limits::kMaxResultBytes));
     }
     Reply reply = ReplyTo(command, said.result, said.reason.substr(0, limits::kMaxReasonBytes));
     reply.bytes = std::move(said.bytes);
@@ -142,7 +154,8 @@ struct UnaryDialer::Impl : std::enable_shared_from_this<UnaryDialer::Impl> {
   const UnaryDialerOptions options;
   Receiver& receiver;
   std::uint32_t coordinator_id = 0;  // set before the first Send
-  std::map<std::string, Service> services;  // the map is fixed after construction; its values are guarded by mutex
+  std::map<std::string, Service>
+      services;  // the map is fixed after construction; its values are guarded by mutex
   mutable std::mutex mutex;
   std::condition_variable idle;
   std::set<Call*> calls;  // guarded by mutex
@@ -161,7 +174,9 @@ UnaryDialer::~UnaryDialer() {
 
 void UnaryDialer::Open(std::uint32_t coordinator_id) { impl_->coordinator_id = coordinator_id; }
 
-bool UnaryDialer::Serves(const std::string& service) const { return impl_->services.count(service) != 0; }
+bool UnaryDialer::Serves(const std::string& service) const {
+  return impl_->services.count(service) != 0;
+}
 
 void UnaryDialer::Send(std::vector<Command> commands) {
   std::vector<Reply> refused;
@@ -172,7 +187,8 @@ void UnaryDialer::Send(std::vector<Command> commands) {
       Impl::Service& service = impl_->services.at(command.service);
       if (service.queue.size() >= impl_->options.max_queued_count) {
         refused.push_back(ReplyTo(command, core::AttemptResult::kNotSent,
-                                  "participant " + command.service + " is overloaded: " + std::to_string(service.queue.size()) +
+                                  "participant " + command.service +
+                                      " is overloaded: " + std::to_string(service.queue.size()) +
                                       " commands wait for it"));
         continue;
       }
@@ -193,7 +209,8 @@ std::vector<ServiceInfo> UnaryDialer::List(const std::string& prefix) const {
     if (name.compare(0, prefix.size(), prefix) != 0) continue;
     ServiceInfo info{name, {}, {}, service.queue.size()};
     for (const Impl::Target& target : service.targets) {
-      info.instances.push_back({target.address, target.address, {}, core::WallTime{}, target.in_flight, true});
+      info.instances.push_back(
+          {target.address, target.address, {}, core::WallTime{}, target.in_flight, true});
     }
     list.push_back(std::move(info));
   }

@@ -11,13 +11,16 @@ core::AttemptResult ResultOf(v1::BranchReply::Kind kind) {
     case v1::BranchReply::DONE_READ_ONLY: return core::AttemptResult::kDoneReadOnly;
     case v1::BranchReply::REFUSED: return core::AttemptResult::kRefused;
     case v1::BranchReply::RETRY_LATER: return core::AttemptResult::kRetryLater;
-    default: return core::AttemptResult::kUnknown;  // a newer participant's word: not an answer we can rest on
+    default:
+      return core::AttemptResult::
+          kUnknown;  // a newer participant's word: not an answer we can rest on
   }
 }
 
 }  // namespace
 
-void ToWire(Command command, std::uint64_t command_id, std::uint32_t coordinator_id, v1::BranchCommand& out) {
+void ToWire(Command command, std::uint64_t command_id, std::uint32_t coordinator_id,
+            v1::BranchCommand& out) {
   out.set_gid(std::move(command.gid));
   out.set_branch_id(std::move(command.branch_id));
   out.set_operation(static_cast<v1::Operation>(command.operation));
@@ -44,13 +47,15 @@ SessionReply FromWire(v1::BranchReply reply) {
   out.result = ResultOf(reply.kind());
   out.bytes = std::move(*reply.mutable_result());
   out.reason = std::move(*reply.mutable_reason());
-  if (out.result == core::AttemptResult::kUnknown) out.reason = "answered with an unknown kind of reply";
+  if (out.result == core::AttemptResult::kUnknown)
+    out.reason = "answered with an unknown kind of reply";
   if (reply.retry_after_ms() > 0) out.retry_after = core::Millis(reply.retry_after_ms());
   return out;
 }
 
 SessionHello FromWire(const v1::Hello& hello) {
-  SessionHello out{hello.version(), hello.service(), hello.instance(), {}, hello.max_in_flight(), hello.agent()};
+  SessionHello out{hello.version(),       hello.service(), hello.instance(), {},
+                   hello.max_in_flight(), hello.agent()};
   for (const v1::ActionInfo& action : hello.actions()) {
     out.actions.emplace_back(action.name(), static_cast<core::Protocol>(action.protocol()));
   }

@@ -11,7 +11,8 @@
 namespace assent::transport {
 
 // Moves the command's bytes into the message.
-void ToWire(Command command, std::uint64_t command_id, std::uint32_t coordinator_id, v1::BranchCommand& out);
+void ToWire(Command command, std::uint64_t command_id, std::uint32_t coordinator_id,
+            v1::BranchCommand& out);
 SessionReply FromWire(v1::BranchReply reply);
 SessionHello FromWire(const v1::Hello& hello);
 OutcomeQuestion FromWire(const v1::OutcomeQuery& query);

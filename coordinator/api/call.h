@@ -1,0 +1,66 @@
+#pragma once
+
+// A unary call that is answered later, from another thread, or ended by its caller before that. Finish is called once,
+// whoever comes first; after it the reply is not touched.
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include <grpcpp/grpcpp.h>
+
+#include <assent/status.h>
+
+#include "coordinator/transport/grpc_status.h"
+
+namespace assent::api {
+
+// What RESOURCE_EXHAUSTED tells its caller in the trailer `assent-retry-after-ms`.
+inline constexpr int kRetryHintMs = 250;
+
+template <typename ReplyMessage>
+class Call final : public grpc::ServerUnaryReactor {
+ public:
+  static std::shared_ptr<Call> Start(grpc::CallbackServerContext* context, ReplyMessage* reply) {
+    std::shared_ptr<Call> call(new Call(context, reply));
+    call->self_ = call;
+    return call;
+  }
+
+  // `fill` writes the reply; it is run only if the caller is still there.
+  template <typename Fill>
+  void Answer(const Status& status, Fill&& fill) {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(finished_, true)) return;
+    if (status.ok()) fill(*reply_);
+    if (status.code() == Code::kResourceExhausted) {
+      context_->AddTrailingMetadata("assent-retry-after-ms", std::to_string(kRetryHintMs));
+    }
+    Finish(transport::ToGrpc(status));
+  }
+  void Fail(const Status& status) {
+    Answer(status, [](ReplyMessage&) {});
+  }
+
+  void OnCancel() override {
+    const std::lock_guard lock(mutex_);
+    if (!std::exchange(finished_, true)) Finish(grpc::Status::CANCELLED);
+  }
+  void OnDone() override {
+    // Moved out first: resetting the member would destroy the mutex under our feet.
+    const std::shared_ptr<Call> last = std::move(self_);
+  }
+
+ private:
+  Call(grpc::CallbackServerContext* context, ReplyMessage* reply)
+      : context_(context), reply_(reply) {}
+
+  grpc::CallbackServerContext* const context_;
+  ReplyMessage* const reply_;
+  std::shared_ptr<Call> self_;  // until OnDone
+  std::mutex mutex_;
+  bool finished_ = false;  // guarded by mutex_
+};
+
+}  // namespace assent::api

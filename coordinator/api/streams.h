@@ -1,0 +1,21 @@
+#pragma once
+
+#include <memory>
+
+#include <grpcpp/grpcpp.h>
+
+#include "assent/v1/transaction.pb.h"
+#include "coordinator/engine/engine.h"
+
+namespace assent::api {
+
+grpc::ServerBidiReactor<v1::SubmitRequestFrame, v1::SubmitReplyFrame>* StartSubmitStream(
+    engine::Engine& engine, std::size_t max_outstanding);
+grpc::ServerWriteReactor<v1::Transaction>* StartWatch(engine::Engine& engine,
+                                                      const v1::WatchRequest& request);
+
+// Posts a Submit; `done` is called once, also if it could not be posted.
+void PostSubmit(engine::Engine& engine, v1::TransactionSpec spec, v1::WaitFor wait_for, bool open,
+                engine::ViewCallback done);
+
+}  // namespace assent::api
