@@ -124,7 +124,7 @@ void ScanFinished(engine::Engine& engine, const std::shared_ptr<Listing>& listin
           ToProto(*txn, core::Now{}, Detail::kSummary, true, *listing->reply.add_transactions());
           ++added;
         }
-        const bool more = looked_at < found->size() || found->size() == rows;
+        const bool more = !found->empty();  // a short page says nothing
         if (more && last > 1) listing->reply.set_next_page_token("F" + std::to_string(last));
         listing->done(OkStatus(), std::move(listing->reply));
       });
