@@ -1,0 +1,96 @@
+// assentd: the coordinator as a process.
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <ctime>
+#include <iostream>
+#include <thread>
+
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include "coordinator/daemon/config.h"
+#include "coordinator/daemon/server.h"
+
+namespace {
+
+using assent::daemon::Config;
+using assent::daemon::Server;
+
+void SetUpLogging(const Config& config) {
+  auto logger = spdlog::stderr_color_mt("assentd");
+  logger->set_pattern(config.log_format == "json"
+                          ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","message":"%v"})"
+                          : "%Y-%m-%dT%H:%M:%S.%eZ %^%-5l%$ %v",
+                      spdlog::pattern_time_type::utc);
+  logger->set_level(spdlog::level::from_str(config.log_level));
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+// Waits for one of `signals`, at most `seconds`; 0 if none came.
+int WaitForSignal(const sigset_t& signals, time_t seconds) {
+  const timespec patience{seconds, 0};
+  const int signal = sigtimedwait(&signals, nullptr, &patience);
+  return signal > 0 ? signal : 0;
+}
+
+bool IsStop(int signal) { return signal == SIGTERM || signal == SIGINT; }
+
+// Refuses new work, waits for what is under way, and gives up waiting on a second signal.
+void Drain(Server& server, const Config& config, const sigset_t& signals) {
+  spdlog::info(
+      "event=drain phase=refuse_new seconds_at_most={} hint=\"a second signal stops at once\"",
+      config.drain_seconds);
+  server.BeginDrain();
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(config.drain_seconds);
+  const timespec slice{0, 50'000'000};
+  while (std::chrono::steady_clock::now() < until) {
+    if (server.Drained()) {
+      spdlog::info("event=drain phase=all_finished");
+      return;
+    }
+    if (IsStop(sigtimedwait(&signals, nullptr, &slice))) {
+      spdlog::info("event=drain phase=told_twice");
+      return;
+    }
+  }
+  spdlog::info(
+      "event=drain phase=time_is_up hint=\"unfinished transactions go on at the next start\"");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const assent::daemon::ParsedConfig parsed = assent::daemon::ParseConfig(argc, argv);
+  if (parsed.exit) return parsed.exit_code;
+  SetUpLogging(parsed.config);
+
+  // Before any thread is made, so that all of them leave the signals to us.
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+
+  Server server(parsed.config);
+  int exit_code = 0;
+  const assent::Status started = server.Start(exit_code);
+  if (!started.ok()) {
+    spdlog::default_logger()->flush();
+    std::cerr << "assentd: " << started.message() << "\n";
+    return exit_code;
+  }
+  std::cout << server.Card() << std::flush;
+
+  for (;;) {
+    const int signal = WaitForSignal(signals, 1);
+    if (IsStop(signal)) break;
+    server.Tick();
+  }
+  Drain(server, parsed.config, signals);
+  server.Stop();
+  spdlog::info("event=stopped");
+  return assent::daemon::kExitOk;
+}

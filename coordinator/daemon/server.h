@@ -1,0 +1,44 @@
+#pragma once
+
+// The only place where concrete classes meet: the log, the engine, the transports and the doors, put together in the order in
+// which they need one another, and taken apart in the reverse.
+
+#include <memory>
+#include <string>
+
+#include <assent/status.h>
+
+#include "coordinator/daemon/config.h"
+
+namespace assent::daemon {
+
+// Exit codes of assentd, after sysexits.h; documented in --help and docs/operating.md.
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitUsage = 2;
+inline constexpr int kExitDamaged = 65;
+inline constexpr int kExitAddressInUse = 69;
+inline constexpr int kExitDataFolder = 73;
+inline constexpr int kExitLogFailed = 74;
+
+class Server {
+ public:
+  explicit Server(Config config);
+  ~Server();
+
+  // Opens the log, recovers, listens, and goes on with what was unfinished. `exit_code` says which kind of failure it was.
+  Status Start(int& exit_code);
+  // The start-up card.
+  std::string Card() const;
+  // Housekeeping; call about once a second.
+  void Tick();
+  // Refuses new work, then true once nothing is under way.
+  void BeginDrain();
+  bool Drained();
+  void Stop();
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace assent::daemon

@@ -1,0 +1,7 @@
+#pragma once
+
+namespace assent::daemon {
+
+inline constexpr const char* kVersion = ASSENT_VERSION;
+
+}  // namespace assent::daemon
