@@ -16,6 +16,12 @@ Reply ReplyFor(const Status& status) {
   return final ? Reply::Refused(status.message()) : NotNow(status);
 }
 
+// What was promised cannot be kept, or cannot be read right now.
+Reply ReplyForLost(const Status& status) {
+  const bool lost = status.code() == Code::kNotFound || status.code() == Code::kDataLoss;
+  return lost ? Reply::Refused("HAZARD: " + status.message()) : NotNow(status);
+}
+
 }  // namespace
 
 Status Runner::Record(const Handlers& handlers, const Call& call, Work& work, Reply& reply) {
@@ -34,18 +40,18 @@ Status Runner::Record(const Handlers& handlers, const Call& call, Work& work, Re
     if (!status.ok()) return status;
     Result<std::string> changeset = recording.Take();
     if (!changeset.ok()) return changeset.status();
-    work.changeset = std::move(*changeset);
+    work.stored.changeset = std::move(*changeset);
   }
-  if (work.changeset.size() > limits::kMaxChangesetBytes) {
-    return InvalidArgument("the changes have " + std::to_string(work.changeset.size()) +
+  if (work.stored.changeset.size() > limits::kMaxChangesetBytes) {
+    return InvalidArgument("the changes have " + std::to_string(work.stored.changeset.size()) +
                            " bytes; the limit is " + std::to_string(limits::kMaxChangesetBytes));
   }
-  Result<std::vector<RowChange>> changes = ReadChangeset(work.changeset);
+  Result<std::vector<RowChange>> changes = ReadChangeset(work.stored.changeset);
   if (!changes.ok()) return changes.status();
-  work.changes = std::move(*changes);
-  work.shape = ShapeOf(schema_, work.changes);
+  work.stored.changes = std::move(*changes);
+  work.stored.shape = ShapeOf(schema_, work.stored.changes);
   work.claims = std::move(db.claims);
-  status = AddClaims(schema_, work.changes, work.claims);
+  status = AddClaims(schema_, work.stored.changes, work.claims);
   if (!status.ok()) return status;
   status = savepoint.Rewind();
   return status.ok() ? CheckRecordable(schema_, tables) : status;
@@ -78,7 +84,7 @@ Reply Runner::RunRecorded(const Handlers& handlers, const Call& call) {
 
 Reply Runner::KeepWork(const Call& call, const Work& work, Reply reply) {
   reply.kind = Reply::Kind::kDone;
-  if (call.operation != Operation::kPrepare || (call.one_phase && !work.changes.empty())) {
+  if (call.operation != Operation::kPrepare || (call.one_phase && !work.stored.changes.empty())) {
     return KeepApplied(call, work, std::move(reply));
   }
   if (work.claims.empty() || call.one_phase) {
@@ -91,36 +97,26 @@ Reply Runner::KeepWork(const Call& call, const Work& work, Reply reply) {
 }
 
 // Applies a changeset and takes it back.
-Status Runner::TryOut(const std::string& changeset, const std::vector<RowChange>& changes,
-                      const std::string& shape) {
+Status Runner::TryOut(const StoredChanges& stored) {
   Savepoint trial(connection_);
   if (!trial.status().ok()) return trial.status();
-  const Applied applied = ApplyChangeset(schema_, changeset, changes, shape);
-  if (!applied.status.ok()) {
-    return FailedPrecondition("the changes cannot be kept as a changeset: " +
-                              applied.status.message());
-  }
-  if (!applied.conflict.empty()) {
-    return FailedPrecondition("the changes cannot be kept as a changeset: " + applied.conflict);
-  }
-  return OkStatus();
+  const Applied applied = ApplyChangeset(schema_, stored.changeset, stored.changes, stored.shape);
+  if (applied.ok()) return OkStatus();
+  return FailedPrecondition(
+      "the changes cannot be kept as a changeset: " +
+      (applied.conflict.empty() ? applied.status.message() : applied.conflict));
 }
 
 Status Runner::CheckPreparedStillFit() {
-  std::vector<std::int64_t> ids;
-  Statement list(connection_, "SELECT id FROM assent_prepared ORDER BY id");
-  while (list.Step()) ids.push_back(list.Int(0));
+  std::vector<std::pair<std::int64_t, std::string>> prepared;
+  Statement list(connection_, "SELECT id, gid FROM assent_prepared ORDER BY id");
+  while (list.Step()) prepared.emplace_back(list.Int(0), list.Text(1));
   if (!list.status().ok()) return list.status();
-  for (std::int64_t id : ids) {
-    Statement read(connection_, "SELECT changeset, shape, gid FROM assent_prepared WHERE id = ?1",
-                   id);
-    if (!read.Step()) return read.status();
-    const std::string changeset = read.Text(0);
-    Result<std::vector<RowChange>> changes = ReadChangeset(changeset);
-    if (!changes.ok()) return changes.status();
-    const Status fits = TryOut(changeset, *changes, read.Text(1));
+  for (const auto& [id, gid] : prepared) {
+    Result<StoredChanges> stored = LoadPrepared(connection_, id);
+    const Status fits = stored.ok() ? TryOut(*stored) : stored.status();
     if (!fits.ok()) {
-      return Unavailable("the schema cannot change like this while transaction " + read.Text(2) +
+      return Unavailable("the schema cannot change like this while transaction " + gid +
                          " is prepared: " + fits.message());
     }
   }
@@ -129,19 +125,13 @@ Status Runner::CheckPreparedStillFit() {
 
 Reply Runner::KeepPrepared(const Call& call, const Work& work, Reply reply) {
   // Yes is a promise: what cannot be applied now (two rows that swap a unique value) must not be promised.
-  Status status = TryOut(work.changeset, work.changes, work.shape);
+  Status status = TryOut(work.stored);
   if (!status.ok()) return ReplyFor(status);
-  status = Statement(connection_,
-                     "INSERT INTO assent_prepared(gid, branch_id, coordinator_id, began_epoch, "
-                     "changeset, shape, prepared_ms) "
-                     "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                     call.gid, call.branch_id, call.coordinator_id, call.began_epoch,
-                     Blob{work.changeset}, work.shape, Now())
-               .Finish();
-  if (!status.ok()) return NotNow(status);
-  status = claims_.Insert(work.claims, sqlite3_last_insert_rowid(connection_.handle()));
+  Result<std::int64_t> id = StorePrepared(connection_, call, work.stored, Now());
+  if (!id.ok()) return NotNow(id.status());
+  status = claims_.Insert(work.claims, *id);
   any_claims_ = true;
-  if (status.ok()) status = SkipSequences(work.changes);
+  if (status.ok()) status = SkipSequences(work.stored.changes);
   if (status.ok()) {
     status =
         barrier_.Put(call, {BranchState::kPrepared, call.protocol, call.action, reply, {}}, Now());
@@ -173,28 +163,22 @@ Status Runner::SkipSequences(const std::vector<RowChange>& changes) {
 
 // One phase, or an automatic Saga step: in force at once.
 Reply Runner::KeepApplied(const Call& call, const Work& work, Reply reply) {
-  const Applied applied = ApplyChangeset(schema_, work.changeset, work.changes, work.shape);
-  if (!applied.status.ok() || !applied.conflict.empty()) {
+  const StoredChanges& stored = work.stored;
+  const Applied applied = ApplyChangeset(schema_, stored.changeset, stored.changes, stored.shape);
+  if (!applied.ok()) {
     return Reply::Refused("the changes cannot be kept as a changeset: " +
                           (applied.conflict.empty() ? applied.status.message() : applied.conflict));
   }
+  BranchState state = BranchState::kFinished;
   Status status;
   if (call.operation == Operation::kAction) {
-    Result<std::string> inverse = InvertChangeset(work.changeset);
-    if (!inverse.ok()) return NotNow(inverse.status());
-    Result<std::vector<RowChange>> changes = ReadChangeset(*inverse);
-    if (!changes.ok()) return NotNow(changes.status());
-    status = TryOut(*inverse, *changes, work.shape);
-    if (!status.ok()) return ReplyFor(status);
-    status = Statement(
-                 connection_,
-                 "INSERT INTO assent_undo(gid, branch_id, changeset, shape) VALUES(?1, ?2, ?3, ?4)",
-                 call.gid, call.branch_id, Blob{work.changeset}, work.shape)
-                 .Finish();
+    state = BranchState::kDone;
+    status = StoreUndo(connection_, call, stored);
     if (!status.ok()) return NotNow(status);
+    Result<StoredChanges> inverse = LoadUndo(connection_, call.gid, call.branch_id);
+    status = inverse.ok() ? TryOut(*inverse) : inverse.status();
+    if (!status.ok()) return ReplyFor(status);
   }
-  const BranchState state =
-      call.operation == Operation::kAction ? BranchState::kDone : BranchState::kFinished;
   status = barrier_.Put(call, {state, call.protocol, call.action, reply, {}}, Now());
   return status.ok() ? reply : NotNow(status);
 }
@@ -202,40 +186,22 @@ Reply Runner::KeepApplied(const Call& call, const Work& work, Reply reply) {
 Reply Runner::Commit(std::string_view gid, std::string_view branch_id) {
   Savepoint savepoint(connection_);
   if (!savepoint.status().ok()) return NotNow(savepoint.status());
-  std::int64_t id = 0;
-  std::string changeset;
-  std::string shape;
-  std::string known_hazard;
-  {
-    Statement read(connection_,
-                   "SELECT id, changeset, shape, hazard FROM assent_prepared WHERE gid = ?1 AND "
-                   "branch_id = ?2",
-                   gid, branch_id);
-    if (!read.Step()) {
-      return read.status().ok() ? Reply::Refused("HAZARD: the prepared work is lost")
-                                : NotNow(read.status());
-    }
-    id = read.Int(0);
-    changeset = read.Text(1);
-    shape = read.Text(2);
-    known_hazard = read.Text(3);
-  }
-  Result<std::vector<RowChange>> changes = ReadChangeset(changeset);
-  if (!changes.ok()) return Reply::Refused("HAZARD: " + changes.status().message());
+  Result<StoredChanges> stored = LoadPrepared(connection_, gid, branch_id);
+  if (!stored.ok()) return ReplyForLost(stored.status());
   Status status = schema_.Refresh();
   if (!status.ok()) return NotNow(status);
-  Applied applied = ApplyChangeset(schema_, changeset, *changes, shape);
+  Applied applied = ApplyChangeset(schema_, stored->changeset, stored->changes, stored->shape);
   if (!applied.status.ok()) return NotNow(applied.status);
   if (applied.conflict.empty()) {
-    status = DropPrepared(id);
+    status = DropPrepared(stored->id);
     if (status.ok()) status = barrier_.Advance(gid, branch_id, BranchState::kFinished, {}, Now());
     if (status.ok()) status = savepoint.Keep();
     return status.ok() ? Reply::Done() : NotNow(status);
   }
   // Kept, with its claims: a person may mend the row and ask again, or roll back.
-  if (applied.conflict != known_hazard) {
-    status = Statement(connection_, "UPDATE assent_prepared SET hazard = ?2 WHERE id = ?1", id,
-                       applied.conflict)
+  if (applied.conflict != stored->hazard) {
+    status = Statement(connection_, "UPDATE assent_prepared SET hazard = ?2 WHERE id = ?1",
+                       stored->id, applied.conflict)
                  .Finish();
     if (status.ok()) status = savepoint.Keep();
     if (!status.ok()) return NotNow(status);
@@ -271,45 +237,40 @@ Status Runner::DropPrepared(std::int64_t id) {
 Reply Runner::CompensateRecorded(const Call& call) {
   Savepoint savepoint(connection_);
   if (!savepoint.status().ok()) return NotNow(savepoint.status());
-  std::string changeset;
-  std::string shape;
-  {
-    Statement read(connection_,
-                   "SELECT changeset, shape FROM assent_undo WHERE gid = ?1 AND branch_id = ?2",
-                   call.gid, call.branch_id);
-    if (!read.Step()) {
-      return read.status().ok() ? Reply::Refused("HAZARD: what the action changed is lost")
-                                : NotNow(read.status());
-    }
-    changeset = read.Text(0);
-    shape = read.Text(1);
-  }
-  Result<std::string> inverse = InvertChangeset(changeset);
-  if (!inverse.ok()) return Reply::Refused("HAZARD: " + inverse.status().message());
-  Result<std::vector<RowChange>> changes = ReadChangeset(*inverse);
-  if (!changes.ok()) return Reply::Refused("HAZARD: " + changes.status().message());
+  Result<StoredChanges> inverse = LoadUndo(connection_, call.gid, call.branch_id);
+  if (!inverse.ok()) return ReplyForLost(inverse.status());
   Status status = schema_.Refresh();
   if (!status.ok()) return NotNow(status);
-  ClaimSet claims;
-  status = AddClaims(schema_, *changes, claims);
-  if (status.code() == Code::kNotFound) return Reply::Refused("HAZARD: " + status.message());
-  if (!status.ok()) return NotNow(status);
-  auto conflict = claims_.Find(claims, call.gid, call.branch_id);
-  if (!conflict.ok()) return NotNow(conflict.status());
-  if (conflict->has_value()) {
-    Reply claimed = ReplyForConflict(**conflict, call.gid);
-    claimed.kind = Reply::Kind::kRetryLater;
-    return claimed;
+  if (any_claims_) {
+    ClaimSet claims;
+    status = AddClaims(schema_, inverse->changes, claims);
+    if (status.code() == Code::kNotFound) return Reply::Refused("HAZARD: " + status.message());
+    if (!status.ok()) return NotNow(status);
+    auto conflict = claims_.Find(claims, call.gid, call.branch_id);
+    if (!conflict.ok()) return NotNow(conflict.status());
+    if (conflict->has_value()) {
+      Reply claimed = ReplyForConflict(**conflict, call.gid);
+      claimed.kind = Reply::Kind::kRetryLater;
+      return claimed;
+    }
   }
-  const Applied applied = ApplyChangeset(schema_, *inverse, *changes, shape);
+  Reply reply = FinishCompensation(call, *inverse);
+  if (!IsDone(reply)) return reply;
+  status = savepoint.Keep();
+  return status.ok() ? reply : NotNow(status);
+}
+
+Reply Runner::FinishCompensation(const Call& call, const StoredChanges& inverse) {
+  const Applied applied =
+      ApplyChangeset(schema_, inverse.changeset, inverse.changes, inverse.shape);
   if (!applied.status.ok()) return NotNow(applied.status);
   if (!applied.conflict.empty()) return Reply::Refused("HAZARD: " + applied.conflict);
-  status = Statement(connection_, "DELETE FROM assent_undo WHERE gid = ?1 AND branch_id = ?2",
-                     call.gid, call.branch_id)
-               .Finish();
-  if (status.ok())
-    status = barrier_.Advance(call.gid, call.branch_id, BranchState::kUndone, {}, Now());
-  if (status.ok()) status = savepoint.Keep();
+  Status status =
+      Statement(connection_, "DELETE FROM assent_undo WHERE gid = ?1 AND branch_id = ?2", call.gid,
+                call.branch_id)
+          .Finish();
+  if (!status.ok()) return NotNow(status);
+  status = barrier_.Advance(call.gid, call.branch_id, BranchState::kUndone, {}, Now());
   return status.ok() ? Reply::Done() : NotNow(status);
 }
 

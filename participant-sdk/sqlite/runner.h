@@ -18,6 +18,7 @@
 #include "participant-sdk/sqlite/claims.h"
 #include "participant-sdk/sqlite/db_impl.h"
 #include "participant-sdk/sqlite/schema.h"
+#include "participant-sdk/sqlite/stored_changes.h"
 
 namespace assent::sqlite::internal {
 
@@ -66,9 +67,7 @@ class Runner {
 
   // By changeset (recorded.cc).
   struct Work {
-    std::string changeset;
-    std::string shape;
-    std::vector<RowChange> changes;
+    StoredChanges stored;
     ClaimSet claims;
   };
   Reply RunRecorded(const Handlers& handlers, const Call& call);
@@ -76,8 +75,7 @@ class Runner {
   Reply KeepWork(const Call& call, const Work& work, Reply reply);
   Reply KeepPrepared(const Call& call, const Work& work, Reply reply);
   Reply KeepApplied(const Call& call, const Work& work, Reply reply);
-  Status TryOut(const std::string& changeset, const std::vector<RowChange>& changes,
-                const std::string& shape);
+  Status TryOut(const StoredChanges& stored);
   // After a change of the schema: every prepared branch can still be committed.
   Status CheckPreparedStillFit();
   Status SkipSequences(const std::vector<RowChange>& changes);
@@ -85,6 +83,7 @@ class Runner {
   Reply Rollback(std::string_view gid, std::string_view branch_id);
   Status DropPrepared(std::int64_t id);
   Reply CompensateRecorded(const Call& call);
+  Reply FinishCompensation(const Call& call, const StoredChanges& inverse);
 
   std::int64_t Now() const { return settings_.now_unix_ms(); }
 
