@@ -26,7 +26,11 @@ int Serve(int argc, char** argv, const Service& service) {
   app.add_option("--fault", fault, "break a rule, to see the demo notice")
       ->check(CLI::IsMember(service.faults));
   app.add_option("--stop", stop, "stop the process once, at WHEN:OPERATION[:ACTION]");
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
 
   auto store = assent::sqlite::Store::Open({.path = database, .setup = service.tables});
   if (!store.ok()) {

@@ -218,10 +218,14 @@ int Main(int argc, char** argv) {
     rules.push_back(rule.rule);
     meanings += "\n" + rule.rule + ": " + rule.meaning;
   }
-  app.add_option("--break", flags.broken, meanings)->check(CLI::IsMember(rules));
+  app.add_option("--break", flags.broken, meanings)->check(CLI::IsMember(rules))->type_name("RULE");
   app.add_option("--keep", flags.keep,
                  "leave databases and logs in this directory (new, or empty)");
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
 
   const std::string directory = MakeDirectory(flags.keep);
   if (directory.empty()) {
