@@ -209,9 +209,11 @@ Status SqliteStore::SecureWal() {
       CheckWal(options_.path + "-wal", static_cast<std::uint64_t>(bytes), read);
   if (!valid.ok()) return valid.status();
 
+  // SQLite's own VFS takes at most 128 KiB at a time (it masks the size), and says "disk full" to more.
+  constexpr std::uint64_t kChunkBytes = 64 * 1024;
   std::vector<unsigned char> chunk;
   for (std::uint64_t offset = 0; offset < valid.value(); offset += chunk.size()) {
-    chunk.resize(std::min<std::uint64_t>(std::uint64_t{1} << 20, valid.value() - offset));
+    chunk.resize(std::min<std::uint64_t>(kChunkBytes, valid.value() - offset));
     if (!read(offset, chunk.data(), chunk.size()))
       return Failure("read the WAL", SQLITE_IOERR_READ);
     code = wal->pMethods->xWrite(wal, chunk.data(), static_cast<int>(chunk.size()),
