@@ -1,0 +1,145 @@
+#include <set>
+#include <string>
+#include <string_view>
+
+#include <assent/limits.h>
+
+#include "tools/assentctl/duration.h"
+#include "tools/assentctl/submit_file.h"
+#include "tools/assentctl/text.h"
+
+namespace assent::ctl {
+namespace {
+
+constexpr std::string_view kIdPunctuation = "._:-";
+constexpr std::string_view kNamePunctuation = "._:/-";
+
+bool IsMadeOf(std::string_view text, std::string_view punctuation) {
+  for (const char c : text) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if (!letter && !(c >= '0' && c <= '9') && punctuation.find(c) == std::string_view::npos) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Gathers the first thing that is wrong.
+class Checks {
+ public:
+  void Fail(const std::string& path, const std::string& what) {
+    if (status_.ok()) status_ = InvalidArgument(path + " " + what);
+  }
+  void Name(const std::string& path, std::string_view text, std::size_t max_bytes,
+            std::string_view punctuation) {
+    if (text.empty() || text.size() > max_bytes || !IsMadeOf(text, punctuation)) {
+      Fail(path, "must be 1 to " + std::to_string(max_bytes) + " of [A-Za-z0-9" +
+                     std::string(punctuation) + "], not '" + Visible(text.substr(0, 80)) + "'");
+    }
+  }
+  void AtMost(const std::string& path, std::size_t count, std::size_t max, const char* unit) {
+    if (count > max) {
+      Fail(path,
+           "has " + std::to_string(count) + " " + unit + "; the limit is " + std::to_string(max));
+    }
+  }
+  void NoLonger(const std::string& path, std::int64_t ms, std::int64_t max_ms) {
+    if (ms > max_ms) {
+      Fail(path, "is " + FormatDuration(ms) + "; the limit is " + FormatDuration(max_ms));
+    }
+  }
+  template <typename Map>
+  void Pairs(const std::string& path, const Map& pairs, std::size_t max_count,
+             std::size_t max_key_bytes, std::size_t max_value_bytes) {
+    AtMost(path, pairs.size(), max_count, "entries");
+    for (const auto& [key, value] : pairs) {
+      const std::string at = path + "." + Visible(key);
+      if (key.empty()) Fail(path, "has an empty key");
+      AtMost(at, key.size(), max_key_bytes, "bytes in its key");
+      AtMost(at, value.size(), max_value_bytes, "bytes");
+    }
+  }
+  const Status& status() const { return status_; }
+
+ private:
+  Status status_;
+};
+
+std::string IdOf(const v1::BranchSpec& branch, int index) {
+  return branch.branch_id().empty() ? std::to_string(index + 1) : branch.branch_id();
+}
+
+void CheckBranch(const v1::BranchSpec& branch, const std::string& path, Checks& checks) {
+  using namespace limits;  // NOLINT(google-build-using-namespace): constants, in one function
+  if (!branch.branch_id().empty()) {
+    checks.Name(path + ".id", branch.branch_id(), kMaxBranchIdBytes, kIdPunctuation);
+  }
+  checks.Name(path + ".service", branch.service(), kMaxServiceNameBytes, kNamePunctuation);
+  checks.Name(path + ".action", branch.action(), kMaxActionNameBytes, kNamePunctuation);
+  checks.AtMost(path + ".payload", branch.payload().size(), kMaxPayloadBytes, "bytes");
+  checks.Pairs(path + ".headers", branch.headers(), kMaxHeadersCount, kMaxHeaderKeyBytes,
+               kMaxHeaderValueBytes);
+  checks.NoLonger(path + ".attempt_timeout", branch.attempt_timeout_ms(), kMaxAttemptTimeoutMs);
+  checks.NoLonger(path + ".retry.initial_backoff", branch.retry().initial_backoff_ms(),
+                  kMaxMaxBackoffMs);
+  checks.NoLonger(path + ".retry.max_backoff", branch.retry().max_backoff_ms(), kMaxMaxBackoffMs);
+  if (branch.retry().max_attempts() > kMaxMaxAttemptsCount) {
+    checks.Fail(path + ".retry.max_attempts",
+                "is over the limit of " + std::to_string(kMaxMaxAttemptsCount));
+  }
+  if (branch.pivot() && branch.protocol() != v1::SAGA) {
+    checks.Fail(path + ".pivot", "is for Saga steps only");
+  }
+}
+
+// Ids are unique, and `after` names branches that are there. Cycles are left to the coordinator.
+void CheckIds(const v1::TransactionSpec& spec, Checks& checks) {
+  std::set<std::string> ids;
+  int pivots = 0;
+  for (int i = 0; i < spec.branches_size(); ++i) {
+    const std::string path = "branches[" + std::to_string(i) + "]";
+    const std::string id = IdOf(spec.branches(i), i);
+    if (!ids.insert(id).second) checks.Fail(path + ".id", "'" + id + "' is there twice");
+    if (spec.branches(i).pivot() && ++pivots > 1) {
+      checks.Fail(path + ".pivot", "is the second one; at most one branch may be the pivot");
+    }
+  }
+  for (int i = 0; i < spec.branches_size(); ++i) {
+    const std::string path = "branches[" + std::to_string(i) + "].after";
+    for (const std::string& before : spec.branches(i).after()) {
+      if (!ids.contains(before))
+        checks.Fail(path, "names '" + Visible(before) + "', which is no branch");
+      if (before == IdOf(spec.branches(i), i)) checks.Fail(path, "names the branch itself");
+    }
+  }
+}
+
+}  // namespace
+
+Status CheckSpec(const v1::TransactionSpec& spec) {
+  Checks checks;
+  if (!spec.gid().empty()) {
+    checks.Name("gid", spec.gid(), limits::kMaxGidBytes, kIdPunctuation);
+  }
+  checks.NoLonger("deadline", spec.deadline_ms(), limits::kMaxDeadlineMs);
+  checks.Pairs("labels", spec.labels(), limits::kMaxLabelsCount, limits::kMaxLabelKeyBytes,
+               limits::kMaxLabelValueBytes);
+  if (spec.branches_size() == 0)
+    checks.Fail("branches", "is empty; a transaction needs one or more");
+  checks.AtMost("branches", static_cast<std::size_t>(spec.branches_size()),
+                limits::kMaxBranchesCount, "entries");
+  std::size_t total_bytes = 0;
+  for (int i = 0; i < spec.branches_size(); ++i) {
+    CheckBranch(spec.branches(i), "branches[" + std::to_string(i) + "]", checks);
+    total_bytes += spec.branches(i).payload().size();
+    for (const auto& [key, value] : spec.branches(i).headers()) {
+      total_bytes += key.size() + value.size();
+    }
+  }
+  checks.AtMost("branches", total_bytes, limits::kMaxTransactionBytes,
+                "bytes of payloads and headers");
+  CheckIds(spec, checks);
+  return checks.status();
+}
+
+}  // namespace assent::ctl

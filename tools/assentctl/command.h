@@ -1,0 +1,105 @@
+#pragma once
+
+// What the command line asked for, as values: command_line.cc fills them, the files in commands/ carry them out.
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "assent/v1/transaction.pb.h"
+#include "tools/assentctl/service.h"
+#include "tools/assentctl/style.h"
+
+namespace assent::ctl {
+
+struct ListCommand {
+  v1::ListRequest request;
+  bool all_pages = false;
+  bool watch = false;
+  std::chrono::milliseconds interval{2'000};
+};
+
+struct ShowCommand {
+  std::string gid;
+  bool watch = false;
+  bool payloads = false;
+  BytesStyle bytes = BytesStyle::kBase64;
+};
+
+struct WatchCommand {
+  std::string gid;
+};
+
+// How far to wait, and whether trouble ends the wait.
+struct WaitCommand {
+  std::string gid;
+  v1::WaitFor wait_for = v1::WAIT_COMPLETED;
+  bool patient = false;
+};
+
+struct SubmitCommand {
+  std::string path = "-";
+  std::string gid;  // overrides the file's
+  WaitCommand wait;
+  bool dry_run = false;
+};
+
+// What every mutation takes.
+struct Intent {
+  std::string reason;
+  std::string who;  // empty: user@host
+  bool dry_run = false;
+  bool yes = false;
+};
+
+enum class Verb : std::uint8_t { kRetry, kAbort, kSuspend, kResume, kForget };
+
+struct OperateCommand {
+  Verb verb = Verb::kRetry;
+  std::vector<std::string> gids;  // "-": read them from stdin
+  Intent intent;
+};
+
+struct ResolveCommand {
+  std::string gid;
+  std::string branch_id;
+  v1::Decision resolution = v1::DECISION_UNSPECIFIED;
+  Intent intent;
+};
+
+struct ParticipantsCommand {
+  v1::ListParticipantsRequest request;
+};
+struct StatsCommand {};
+struct HealthCommand {};
+struct VersionCommand {};
+
+enum class Shell : std::uint8_t { kBash, kZsh, kFish };
+struct CompletionCommand {
+  Shell shell = Shell::kBash;
+};
+// Called by the completion scripts: the words after "assentctl", the last one being typed.
+struct CompleteCommand {
+  std::vector<std::string> words;
+};
+
+using Command = std::variant<ListCommand, ShowCommand, WatchCommand, WaitCommand, SubmitCommand,
+                             OperateCommand, ResolveCommand, ParticipantsCommand, StatsCommand,
+                             HealthCommand, VersionCommand, CompletionCommand, CompleteCommand>;
+
+// What holds for every command.
+struct GlobalOptions {
+  std::string endpoint = "127.0.0.1:7400";
+  // Of one call.
+  std::chrono::milliseconds call_timeout{10'000};
+  // Of the whole of wait, submit, watch and show --watch; only --timeout sets it.
+  Timeout wait_timeout;
+  Output output = Output::kTable;
+  TimeStyle time = TimeStyle::kRelative;
+  // Colours are for terminals, and for nobody who set NO_COLOR.
+  bool no_color = false;
+};
+
+}  // namespace assent::ctl

@@ -1,0 +1,98 @@
+#include "tools/assentctl/command_line.h"
+
+#include <algorithm>
+
+#include "tools/assentctl/program.h"
+
+namespace assent::ctl {
+namespace {
+
+std::string EnvOr(const GetEnv& env, const char* name, const std::string& otherwise) {
+  const char* value = env(name);
+  return value != nullptr && *value != '\0' ? value : otherwise;
+}
+
+// The lowest layer but the defaults. A file that was named must be there, the usual one need not.
+Status ReadProfile(const Program& program, const ParseInputs& inputs, GlobalOptions& options) {
+  const std::string named = program.profile_path.empty()
+                                ? EnvOr(inputs.env, "ASSENT_PROFILE_FILE", "")
+                                : program.profile_path;
+  const std::string profile =
+      program.profile.empty() ? EnvOr(inputs.env, "ASSENT_PROFILE", "") : program.profile;
+  const std::string path = named.empty() ? DefaultProfilePath(inputs.env) : named;
+  const Result<std::string> text =
+      path.empty() ? Result<std::string>(NotFound("no home")) : inputs.read_file(path);
+  if (text.ok()) return ApplyProfile(text.value(), path, profile, options);
+  if (!named.empty() || text.status().code() != Code::kNotFound) return text.status();
+  if (!profile.empty()) {
+    return InvalidArgument("there is no profile '" + profile + "': " + path + " is not there");
+  }
+  return OkStatus();
+}
+
+// Profile file, then environment, then flags: each over the one before.
+Result<GlobalOptions> Layer(const Program& program, const ParseInputs& inputs) {
+  GlobalOptions options;
+  if (const Status read = ReadProfile(program, inputs, options); !read.ok()) return read;
+  const std::string endpoint =
+      program.endpoint.empty() ? EnvOr(inputs.env, "ASSENT_ENDPOINT", "") : program.endpoint;
+  if (!endpoint.empty()) {
+    Result<std::string> normal = NormalEndpoint(endpoint);
+    if (!normal.ok()) return normal.status();
+    options.endpoint = normal.value();
+  }
+  if (program.timeout.has_value()) {
+    options.call_timeout = *program.timeout;
+    options.wait_timeout = program.timeout;
+  }
+  // The flags were checked when they were parsed.
+  if (!program.output.empty()) (void)ReadOutput(program.output, options.output);
+  if (!program.time.empty()) (void)ReadTimeStyle(program.time, options.time);
+  options.no_color = program.no_color;
+  return options;
+}
+
+ParseEnd UsageError(const Program& program, const std::string& what) {
+  std::string command = "assentctl";
+  for (const CLI::App* sub : program.app.get_subcommands()) command += " " + sub->get_name();
+  return {Exit::kUsage, "", "assentctl: " + what + "\nTry: " + command + " --help\n"};
+}
+
+}  // namespace
+
+std::variant<ParsedLine, ParseEnd> ParseCommandLine(const std::vector<std::string>& args,
+                                                    const ParseInputs& inputs) {
+  Program program;
+  // Before CLI11: the words being completed are no command line yet.
+  if (!args.empty() && args.front() == "__complete") {
+    program.command = CompleteCommand{{args.begin() + 1, args.end()}};
+    for (std::size_t i = 1; i + 1 < args.size(); ++i) {
+      if (args[i] == "--endpoint") program.endpoint = args[i + 1];
+    }
+  } else {
+    try {
+      std::vector<std::string> reversed(args.rbegin(), args.rend());
+      program.app.parse(std::move(reversed));
+    } catch (const CLI::CallForHelp&) {
+      return ParseEnd{Exit::kDone, program.app.help(), ""};
+    } catch (const CLI::ParseError& error) {
+      return UsageError(program, error.what());
+    }
+  }
+  if (program.version) program.command = VersionCommand();
+  if (!program.command.has_value()) return ParseEnd{Exit::kUsage, "", program.app.help()};
+  Result<GlobalOptions> options = Layer(program, inputs);
+  if (!options.ok()) return UsageError(program, options.status().message());
+  return ParsedLine{options.value(), *program.command};
+}
+
+std::vector<std::string> CommandNames() {
+  const Program program;
+  std::vector<std::string> names;
+  for (const CLI::App* sub : program.app.get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(sub->get_name());
+  }
+  return names;
+}
+
+}  // namespace assent::ctl

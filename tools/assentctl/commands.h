@@ -1,0 +1,34 @@
+#pragma once
+
+// Each command, carried out. Results go to the console's stdout, everything else to its stderr; the exit code is the
+// answer to a script.
+
+#include "tools/assentctl/command.h"
+#include "tools/assentctl/session.h"
+
+namespace assent::ctl {
+
+Exit RunList(const ListCommand& command, Session& session);
+Exit RunShow(const ShowCommand& command, Session& session);
+// Follows to the end; 0 when it got there, whatever the outcome.
+Exit RunWatch(const WatchCommand& command, Session& session);
+// 0 committed, 10 aborted, 11 --timeout passed, 12 needs a human (or ended MIXED or HAZARD).
+Exit RunWait(const WaitCommand& command, Session& session);
+Exit RunSubmit(const SubmitCommand& command, Session& session);
+Exit RunOperate(const OperateCommand& command, Session& session);
+Exit RunResolve(const ResolveCommand& command, Session& session);
+Exit RunParticipants(const ParticipantsCommand& command, Session& session);
+Exit RunStats(Session& session);
+// 0 when new transactions are taken, 1 when they are refused, 3 when nobody answers.
+Exit RunHealth(Session& session);
+// Best effort: a coordinator that does not answer at once offers no gids.
+Exit RunComplete(const CompleteCommand& command, Session& session);
+
+// The server needs no part in these.
+std::string VersionText();
+std::string CompletionScript(Shell shell);
+
+// Dispatches.
+Exit Run(const Command& command, Session& session);
+
+}  // namespace assent::ctl

@@ -1,0 +1,89 @@
+#include "tools/assentctl/commands.h"
+#include "tools/assentctl/duration.h"
+#include "tools/assentctl/list_view.h"
+
+namespace assent::ctl {
+namespace {
+
+// One page with something on it, or the last one: the coordinator may answer with empty pages that have a successor.
+Result<v1::ListReply> FetchPage(v1::ListRequest& request, Session& session) {
+  while (true) {
+    Result<v1::ListReply> page = session.service.List(request, session.options.call_timeout);
+    if (!page.ok()) return page;
+    const std::string& next = page->next_page_token();
+    if (page->transactions_size() > 0 || next.empty()) return page;
+    if (next == request.page_token()) {
+      return Internal("the coordinator answered with the same page token twice: " + next);
+    }
+    request.set_page_token(next);
+  }
+}
+
+bool IsFiltered(const v1::ListRequest& request) {
+  return request.states_size() > 0 || request.protocol() != v1::PROTOCOL_UNSPECIFIED ||
+         !request.service().empty() || request.labels_size() > 0 || !request.gid_prefix().empty() ||
+         request.min_age_ms() > 0 || request.needs_operator() ||
+         request.outcome() != v1::OUTCOME_UNSPECIFIED;
+}
+
+void Footer(const ListCommand& command, const v1::ListReply& shown, Session& session) {
+  if (shown.transactions_size() == 0) {
+    const bool everything = command.request.all() && !IsFiltered(command.request);
+    session.console.Err(everything ? "no transactions\n"
+                        : IsFiltered(command.request)
+                            ? "no transaction matches\n"
+                            : "nothing unfinished (--all shows finished ones too)\n");
+  } else if (!shown.next_page_token().empty()) {
+    session.console.Err("there are more: add --page-token " + shown.next_page_token() +
+                        " or --all-pages\n");
+  }
+}
+
+// Pages of lines are printed as they come; documents and tables when complete.
+bool IsStreamed(Output output) { return output == Output::kJsonl || output == Output::kId; }
+
+Exit ListOnce(const ListCommand& command, Session& session) {
+  v1::ListRequest request = command.request;
+  v1::ListReply shown;
+  while (true) {
+    const Result<v1::ListReply> page = FetchPage(request, session);
+    if (!page.ok()) return session.Fail(page.status());
+    const Style style = session.MakeStyle();
+    if (IsStreamed(style.output)) {
+      session.console.Out(RenderList(page.value(), style));
+      shown.Clear();
+    }
+    shown.MergeFrom(page.value());
+    shown.set_next_page_token(page.value().next_page_token());
+    if (!command.all_pages || shown.next_page_token().empty()) break;
+    if (shown.next_page_token() == request.page_token()) {
+      return session.Fail(Internal("the coordinator answered with the same page token twice"));
+    }
+    request.set_page_token(shown.next_page_token());
+  }
+  const Style style = session.MakeStyle();
+  if (!IsStreamed(style.output)) session.console.Out(RenderList(shown, style));
+  Footer(command, shown, session);
+  return Exit::kDone;
+}
+
+}  // namespace
+
+Exit RunList(const ListCommand& command, Session& session) {
+  if (!command.watch) return ListOnce(command, session);
+  const bool redraw = session.surroundings.out_is_terminal && session.MakeStyle().table();
+  while (true) {
+    if (redraw) {
+      session.console.Out("\x1b[H\x1b[2J");
+      session.console.Err(FormatIso(session.console.NowUnixMs()) + ", every " +
+                          FormatDuration(command.interval.count()) + " (Ctrl-C ends)\n");
+    }
+    const Exit exit = ListOnce(command, session);
+    // An outage is waited out: whoever watches wants to see the coordinator come back.
+    if (exit != Exit::kDone && exit != Exit::kCannotConnect) return exit;
+    if (!session.console.Sleep(command.interval)) return exit;
+    if (!redraw && session.MakeStyle().table()) session.console.Out("\n");
+  }
+}
+
+}  // namespace assent::ctl

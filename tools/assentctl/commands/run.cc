@@ -1,0 +1,38 @@
+#include "tools/assentctl/commands.h"
+
+namespace assent::ctl {
+namespace {
+
+struct Runner {
+  Session& session;
+
+  Exit operator()(const ListCommand& command) const { return RunList(command, session); }
+  Exit operator()(const ShowCommand& command) const { return RunShow(command, session); }
+  Exit operator()(const WatchCommand& command) const { return RunWatch(command, session); }
+  Exit operator()(const WaitCommand& command) const { return RunWait(command, session); }
+  Exit operator()(const SubmitCommand& command) const { return RunSubmit(command, session); }
+  Exit operator()(const OperateCommand& command) const { return RunOperate(command, session); }
+  Exit operator()(const ResolveCommand& command) const { return RunResolve(command, session); }
+  Exit operator()(const ParticipantsCommand& command) const {
+    return RunParticipants(command, session);
+  }
+  Exit operator()(const StatsCommand&) const { return RunStats(session); }
+  Exit operator()(const HealthCommand&) const { return RunHealth(session); }
+  Exit operator()(const CompleteCommand& command) const { return RunComplete(command, session); }
+  Exit operator()(const VersionCommand&) const { return Say(VersionText()); }
+  Exit operator()(const CompletionCommand& command) const {
+    return Say(CompletionScript(command.shell));
+  }
+  Exit Say(const std::string& text) const {
+    session.console.Out(text);
+    return Exit::kDone;
+  }
+};
+
+}  // namespace
+
+std::string VersionText() { return "assentctl " ASSENT_VERSION "\n"; }
+
+Exit Run(const Command& command, Session& session) { return std::visit(Runner{session}, command); }
+
+}  // namespace assent::ctl

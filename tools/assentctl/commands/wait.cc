@@ -1,0 +1,51 @@
+#include "tools/assentctl/commands.h"
+#include "tools/assentctl/follow.h"
+#include "tools/assentctl/show_view.h"
+#include "tools/assentctl/text.h"
+
+namespace assent::ctl {
+namespace {
+
+bool IsThere(const v1::Transaction& seen, v1::WaitFor wait_for) {
+  if (seen.state() == v1::FINISHED || wait_for == v1::WAIT_ACCEPTED) return true;
+  return wait_for == v1::WAIT_DECIDED && seen.decision() != v1::DECISION_UNSPECIFIED;
+}
+
+// What a script is told of a transaction that got where it was waited for. Undecided: accepted is all that was asked.
+Exit Verdict(const v1::Transaction& transaction) {
+  if (transaction.outcome() == v1::MIXED || transaction.outcome() == v1::HAZARD) {
+    return Exit::kNeedsHuman;
+  }
+  const bool aborted =
+      transaction.outcome() == v1::ABORTED || transaction.decision() == v1::DECISION_ABORT;
+  return aborted ? Exit::kAborted : Exit::kDone;
+}
+
+}  // namespace
+
+Exit RunWait(const WaitCommand& command, Session& session) {
+  bool there = false;
+  const Followed followed =
+      Follow(command.gid, session.options.wait_timeout, session, [&](const v1::Transaction& seen) {
+        there = IsThere(seen, command.wait_for);
+        return !there && (command.patient || !seen.needs_operator());
+      });
+  if (followed.end == Followed::End::kFailed) return session.Fail(followed.failure);
+  if (followed.last.has_value()) {
+    session.console.Out(RenderOutcome(*followed.last, session.MakeStyle()));
+  }
+  if (there) return Verdict(*followed.last);
+  const std::string gid = Visible(command.gid);
+  if (followed.end == Followed::End::kTimedOut) {
+    session.console.Err("assentctl: " + gid +
+                        " is still running after --timeout; it goes on (assentctl show " + gid +
+                        ")\n");
+    const bool human = followed.last.has_value() && followed.last->needs_operator();
+    return human ? Exit::kNeedsHuman : Exit::kStillRunning;
+  }
+  session.console.Err("assentctl: " + gid + " needs a human (assentctl show " + gid +
+                      "; --patient waits on)\n");
+  return Exit::kNeedsHuman;
+}
+
+}  // namespace assent::ctl

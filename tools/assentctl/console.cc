@@ -1,0 +1,89 @@
+#include "tools/assentctl/console.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+#include <pwd.h>
+#include <thread>
+#include <unistd.h>
+
+#include <sys/ioctl.h>
+
+namespace assent::ctl {
+
+void ProcessConsole::Out(std::string_view text) {
+  // Followed output (watch, --watch) is to be seen at once, also through a pipe.
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+void ProcessConsole::Err(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+std::optional<std::string> ProcessConsole::ReadLine() {
+  std::string line;
+  if (!std::getline(std::cin, line)) return std::nullopt;
+  return line;
+}
+
+Result<std::string> ProcessConsole::ReadFile(const std::string& path) {
+  const bool standard = path == "-";
+  std::FILE* file = standard ? stdin : std::fopen(path.c_str(), "rb");
+  if (file == nullptr) {
+    return InvalidArgument("cannot read " + path + ": " + std::strerror(errno));
+  }
+  std::string content;
+  char buffer[65536];
+  std::size_t got = 0;
+  while ((got = std::fread(buffer, 1, sizeof buffer, file)) > 0) content.append(buffer, got);
+  const int error = std::ferror(file) != 0 ? errno : 0;
+  if (!standard) std::fclose(file);
+  if (error != 0) return InvalidArgument("cannot read " + path + ": " + std::strerror(error));
+  return content;
+}
+
+std::int64_t ProcessConsole::NowUnixMs() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+std::chrono::milliseconds ProcessConsole::Uptime() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now().time_since_epoch());
+}
+
+bool ProcessConsole::Sleep(std::chrono::milliseconds time) {
+  std::this_thread::sleep_for(time);
+  return true;
+}
+
+bool ProcessConsole::FlushOut() { return std::fflush(stdout) == 0 && std::ferror(stdout) == 0; }
+
+Surroundings ProcessSurroundings() {
+  Surroundings found;
+  found.in_is_terminal = isatty(STDIN_FILENO) == 1;
+  found.out_is_terminal = isatty(STDOUT_FILENO) == 1;
+  winsize size{};
+  if (found.out_is_terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0) {
+    found.columns = size.ws_col;
+  }
+  const char* no_color = std::getenv("NO_COLOR");
+  const char* terminal = std::getenv("TERM");
+  found.colors_welcome = (no_color == nullptr || *no_color == '\0') &&
+                         (terminal == nullptr || std::strcmp(terminal, "dumb") != 0);
+  const char* user = std::getenv("USER");
+  if (user == nullptr || *user == '\0') {
+    const passwd* entry = getpwuid(geteuid());
+    user = entry != nullptr ? entry->pw_name : "unknown";
+  }
+  char host[256] = "unknown";
+  if (gethostname(host, sizeof host - 1) != 0) std::strcpy(host, "unknown");
+  found.who = std::string(user) + "@" + host;
+  return found;
+}
+
+}  // namespace assent::ctl

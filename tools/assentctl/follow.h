@@ -1,0 +1,34 @@
+#pragma once
+
+// Watching a transaction through whatever happens to the connection.
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "tools/assentctl/session.h"
+
+namespace assent::ctl {
+
+// Once connected, how long the coordinator may be away (killed, restarted) before following gives up.
+inline constexpr std::chrono::milliseconds kLongestOutage{30'000};
+inline constexpr std::chrono::milliseconds kReconnectPause{200};
+
+struct Followed {
+  enum class End : std::uint8_t {
+    kFinished,  // the transaction is finished: `last` says how
+    kStopped,   // `each` said to stop
+    kTimedOut,  // --timeout passed; `last` may be missing
+    kFailed,    // `failure` says why; the transaction goes on
+  };
+  End end = End::kFailed;
+  std::optional<v1::Transaction> last;
+  Status failure;
+};
+
+// Tells each sighting to `each` until it returns false, the transaction is finished, or time is up. A coordinator that goes
+// away after the first sighting is waited for; before it, the failure is final.
+Followed Follow(const std::string& gid, Timeout timeout, Session& session,
+                const OnTransaction& each);
+
+}  // namespace assent::ctl

@@ -1,0 +1,122 @@
+#include "tools/assentctl/json_out.h"
+
+#include <map>
+
+#include <google/protobuf/descriptor.h>
+
+#include "tools/assentctl/text.h"
+
+namespace assent::ctl {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+using google::protobuf::Reflection;
+
+Json BytesJson(const std::string& bytes) {
+  if (IsText(bytes)) return bytes;
+  return Json{{"base64", ToBase64(bytes)}};
+}
+
+Json EnumJson(const google::protobuf::EnumValueDescriptor* value) { return value->name(); }
+
+// One value: the field itself, or with `index` >= 0 an element of it.
+Json ValueJson(const Message& message, const FieldDescriptor* field, int index,
+               const JsonOptions& options) {
+  const Reflection& at = *message.GetReflection();
+  const bool repeated = index >= 0;
+  switch (field->cpp_type()) {
+    case FieldDescriptor::CPPTYPE_INT32:
+      return repeated ? at.GetRepeatedInt32(message, field, index) : at.GetInt32(message, field);
+    case FieldDescriptor::CPPTYPE_INT64:
+      return repeated ? at.GetRepeatedInt64(message, field, index) : at.GetInt64(message, field);
+    case FieldDescriptor::CPPTYPE_UINT32:
+      return repeated ? at.GetRepeatedUInt32(message, field, index) : at.GetUInt32(message, field);
+    case FieldDescriptor::CPPTYPE_UINT64:
+      return repeated ? at.GetRepeatedUInt64(message, field, index) : at.GetUInt64(message, field);
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+      return repeated ? at.GetRepeatedDouble(message, field, index) : at.GetDouble(message, field);
+    case FieldDescriptor::CPPTYPE_FLOAT:
+      return repeated ? at.GetRepeatedFloat(message, field, index) : at.GetFloat(message, field);
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return repeated ? at.GetRepeatedBool(message, field, index) : at.GetBool(message, field);
+    case FieldDescriptor::CPPTYPE_ENUM:
+      return EnumJson(repeated ? at.GetRepeatedEnum(message, field, index)
+                               : at.GetEnum(message, field));
+    case FieldDescriptor::CPPTYPE_STRING: {
+      const std::string text =
+          repeated ? at.GetRepeatedString(message, field, index) : at.GetString(message, field);
+      return field->type() == FieldDescriptor::TYPE_BYTES ? BytesJson(text) : Json(text);
+    }
+    case FieldDescriptor::CPPTYPE_MESSAGE:
+      return ToJson(
+          repeated ? at.GetRepeatedMessage(message, field, index) : at.GetMessage(message, field),
+          options);
+  }
+  return {};
+}
+
+// Maps are listed by key, so that equal messages give equal text.
+Json MapJson(const Message& message, const FieldDescriptor* field, const JsonOptions& options) {
+  const Reflection& at = *message.GetReflection();
+  const FieldDescriptor* value = field->message_type()->map_value();
+  std::map<std::string, Json> sorted;
+  for (int i = 0; i < at.FieldSize(message, field); ++i) {
+    const Message& entry = at.GetRepeatedMessage(message, field, i);
+    const FieldDescriptor* key = field->message_type()->map_key();
+    const Json name = ValueJson(entry, key, -1, options);
+    sorted[name.is_string() ? name.get<std::string>() : name.dump()] =
+        ValueJson(entry, value, -1, options);
+  }
+  Json json = Json::object();
+  for (auto& [name, held] : sorted) json[name] = std::move(held);
+  return json;
+}
+
+// Adds the field in the shape its name asks for; most are taken as they are.
+void AddField(const Message& message, const FieldDescriptor* field, const JsonOptions& options,
+              Json& json) {
+  const Reflection& at = *message.GetReflection();
+  const std::string& name = field->full_name();
+  const bool payload = name == "assent.v1.BranchSpec.payload";
+  const bool result = name == "assent.v1.Branch.result";
+  const bool attempts =
+      name == "assent.v1.Branch.attempts" || name == "assent.v1.Branch.dropped_attempts";
+  if (options.summary && (payload || result || attempts)) return;
+  if (payload || result) {
+    json[field->name() + "_bytes"] = at.GetString(message, field).size();
+  }
+  if (payload && !options.payloads) return;
+  if (field->is_map()) {
+    json[field->name()] = MapJson(message, field, options);
+  } else if (field->is_repeated()) {
+    Json list = Json::array();
+    for (int i = 0; i < at.FieldSize(message, field); ++i) {
+      list.push_back(ValueJson(message, field, i, options));
+    }
+    json[field->name()] = std::move(list);
+  } else {
+    json[field->name()] = ValueJson(message, field, -1, options);
+  }
+}
+
+}  // namespace
+
+Json ToJson(const Message& message, const JsonOptions& options) {
+  Json json = Json::object();
+  const google::protobuf::Descriptor* type = message.GetDescriptor();
+  for (int i = 0; i < type->field_count(); ++i) {
+    AddField(message, type->field(i), options, json);
+  }
+  return json;
+}
+
+std::string PrettyJson(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string LineJson(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace assent::ctl

@@ -1,0 +1,131 @@
+#include "tools/assentctl/list_view.h"
+
+#include <map>
+#include <set>
+
+#include "tools/assentctl/duration.h"
+#include "tools/assentctl/json_out.h"
+#include "tools/assentctl/table.h"
+#include "tools/assentctl/words.h"
+
+namespace assent::ctl {
+namespace {
+
+std::string Joined(const std::set<std::string>& words, const char* by) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : by) + word;
+  return text;
+}
+
+std::string Services(const v1::Transaction& transaction) {
+  std::set<std::string> names;
+  for (const v1::Branch& branch : transaction.branches()) names.insert(branch.spec().service());
+  return Joined(names, ",");
+}
+
+std::string Labels(const v1::Transaction& transaction) {
+  std::set<std::string> pairs;
+  for (const auto& [key, value] : transaction.labels()) pairs.insert(key + "=" + value);
+  return Joined(pairs, ",");
+}
+
+Cell StateCell(const v1::Transaction& transaction) {
+  if (transaction.state() != v1::FINISHED) {
+    return {Word(transaction.state()), ToneOf(transaction.state())};
+  }
+  return {Word(transaction.outcome()), ToneOf(transaction.outcome())};
+}
+
+// Why it is not finished, or why it ended as it did.
+std::string Why(const v1::Transaction& transaction) {
+  if (!transaction.why_not_finished().empty()) return transaction.why_not_finished();
+  return transaction.abort_reason();
+}
+
+std::string Age(const v1::Transaction& transaction, const Style& style) {
+  if (style.time == TimeStyle::kIso) return FormatIso(transaction.began_unix_ms());
+  return FormatDuration(style.now_unix_ms - transaction.began_unix_ms());
+}
+
+std::string ListTable(const v1::ListReply& page, const Style& style) {
+  const char* age = style.time == TimeStyle::kIso ? "BEGAN" : "AGE";
+  Table table(style.wide() ? std::vector<std::string>{"GID", "STATE", "ATTENTION", age, "PROTOCOL",
+                                                      "THROUGH", "SERVICES", "LABELS", "DEADLINE",
+                                                      "RECOVERIES", "WHY"}
+                           : std::vector<std::string>{"GID", "STATE", "ATTENTION", age, "PROTOCOL",
+                                                      "THROUGH", "WHY"});
+  for (const v1::Transaction& transaction : page.transactions()) {
+    const Tone attention = transaction.needs_operator() ? Tone::kBad : Tone::kWarn;
+    std::vector<Cell> row = {{transaction.gid(), Tone::kStrong},
+                             StateCell(transaction),
+                             {Attention(transaction, style.now_unix_ms), attention},
+                             Age(transaction, style),
+                             Protocols(transaction),
+                             Progress(transaction)};
+    if (style.wide()) {
+      row.emplace_back(Services(transaction));
+      row.emplace_back(Labels(transaction));
+      row.emplace_back(
+          transaction.state() != v1::ACTIVE ? "-" : Moment(transaction.deadline_unix_ms(), style));
+      row.emplace_back(std::to_string(transaction.recoveries()));
+    }
+    row.emplace_back(Why(transaction));
+    table.Add(std::move(row));
+  }
+  return table.empty() ? "" : table.Render(style);
+}
+
+}  // namespace
+
+std::string Attention(const v1::Transaction& transaction, std::int64_t now_unix_ms) {
+  std::string text;
+  const auto add = [&text](const char* word) {
+    text += (text.empty() ? "" : ", ") + std::string(word);
+  };
+  if (transaction.needs_operator()) add("needs a human");
+  if (transaction.suspended()) add("suspended");
+  // A decided transaction has met its deadline, however long carrying it out takes.
+  const bool overdue = transaction.state() == v1::ACTIVE && transaction.deadline_unix_ms() > 0 &&
+                       transaction.deadline_unix_ms() < now_unix_ms;
+  if (overdue) add("overdue");
+  return text;
+}
+
+std::string Protocols(const v1::Transaction& transaction) {
+  std::map<int, std::string> by_number;
+  for (const v1::Branch& branch : transaction.branches()) {
+    by_number[branch.spec().protocol()] = Word(branch.spec().protocol());
+  }
+  std::string text;
+  for (const auto& [number, word] : by_number) text += (text.empty() ? "" : "+") + word;
+  return text.empty() ? "-" : text;
+}
+
+std::string Progress(const v1::Transaction& transaction) {
+  int through = 0;
+  for (const v1::Branch& branch : transaction.branches()) {
+    const bool executed = transaction.state() == v1::ACTIVE && branch.state() == v1::EXECUTED;
+    if (executed || IsFinal(branch.state())) ++through;
+  }
+  return std::to_string(through) + "/" + std::to_string(transaction.branches_size());
+}
+
+std::string RenderList(const v1::ListReply& page, const Style& style) {
+  const JsonOptions options{.payloads = false, .summary = true};
+  switch (style.output) {
+    case Output::kTable:
+    case Output::kWide: return ListTable(page, style);
+    case Output::kJson: return PrettyJson(ToJson(page, options));
+    case Output::kYaml: return Yaml(ToJson(page, options));
+    case Output::kJsonl:
+    case Output::kId: break;
+  }
+  std::string text;
+  for (const v1::Transaction& transaction : page.transactions()) {
+    text += style.output == Output::kId ? transaction.gid() + "\n"
+                                        : LineJson(ToJson(transaction, options));
+  }
+  return text;
+}
+
+}  // namespace assent::ctl

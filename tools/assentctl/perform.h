@@ -1,0 +1,37 @@
+#pragma once
+
+// Doing something to transactions: consent first, then each in turn, then a report.
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "tools/assentctl/session.h"
+
+namespace assent::ctl {
+
+struct Deed {
+  std::string gid;
+  // The request, to be tried (dry run) or done.
+  std::function<OperatorRequest(bool dry_run)> request;
+};
+
+struct Deeds {
+  std::string verb;  // "abort"
+  std::vector<Deed> deeds;
+  // Said before the question; may be empty.
+  std::string warning;
+  // Cannot be taken back: asked about on a terminal, refused elsewhere without --yes.
+  bool needs_consent = false;
+  // The gids came from stdin, so nobody can answer there.
+  bool stdin_taken = false;
+};
+
+// Carries them out. One: its own exit code. Several: 0 or 7. Not connected: 3 at once, nothing done.
+Exit Perform(const Deeds& deeds, const Intent& intent, Session& session);
+
+// The part of a request that says who and why.
+v1::OperatorAction MakeAction(const std::string& gid, const Intent& intent, bool dry_run,
+                              const Session& session);
+
+}  // namespace assent::ctl

@@ -1,0 +1,127 @@
+#include "tools/assentctl/profile.h"
+
+#include <algorithm>
+#include <sstream>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "tools/assentctl/duration.h"
+
+namespace assent::ctl {
+namespace {
+
+Status Apply(const std::string& key, const std::string& value, GlobalOptions& options) {
+  if (key == "endpoint") {
+    const Result<std::string> endpoint = NormalEndpoint(value);
+    if (!endpoint.ok()) return endpoint.status();
+    options.endpoint = endpoint.value();
+    return OkStatus();
+  }
+  if (key == "timeout") {
+    const Result<std::int64_t> ms = ParseDuration(value);
+    if (!ms.ok()) return ms.status();
+    options.call_timeout = std::chrono::milliseconds(ms.value());
+    return OkStatus();
+  }
+  if (key == "output" || key == "time") {
+    const bool known =
+        key == "output" ? ReadOutput(value, options.output) : ReadTimeStyle(value, options.time);
+    return known ? OkStatus() : InvalidArgument(key + " cannot be '" + value + "'");
+  }
+  return InvalidArgument("'" + key +
+                         "' is not a setting; known are endpoint, timeout, output, time");
+}
+
+}  // namespace
+
+std::string DefaultProfilePath(const GetEnv& env) {
+  const char* xdg = env("XDG_CONFIG_HOME");
+  if (xdg != nullptr && *xdg != '\0') return std::string(xdg) + "/assent/assentctl.toml";
+  const char* home = env("HOME");
+  if (home == nullptr || *home == '\0') return "";
+  return std::string(home) + "/.config/assent/assentctl.toml";
+}
+
+Status ApplyProfile(const std::string& text, const std::string& path, const std::string& profile,
+                    GlobalOptions& options) {
+  std::vector<CLI::ConfigItem> items;
+  try {
+    std::istringstream input(text);
+    items = CLI::ConfigTOML().from_config(input);
+  } catch (const CLI::Error& error) {
+    return InvalidArgument(path + ": " + error.what());
+  }
+  bool found = profile.empty();
+  // What holds always first, the profile's own over it. Other profiles are checked as well, on a copy.
+  for (const bool general : {true, false}) {
+    for (const CLI::ConfigItem& item : items) {
+      if (item.parents.empty() != general) continue;
+      if (item.name == "++" ||
+          item.name == "--") {  // the reader's marks of a section's begin and end
+        found = found || (item.parents.size() == 1 && item.parents.front() == profile);
+        continue;
+      }
+      const bool chosen = general || (item.parents.size() == 1 && item.parents.front() == profile);
+      GlobalOptions ignored;
+      const std::string value = item.inputs.size() == 1 ? item.inputs.front() : "";
+      const Status applied = Apply(item.name, value, chosen ? options : ignored);
+      if (!applied.ok()) return InvalidArgument(path + ": " + applied.message());
+      found = found || (!general && chosen);
+    }
+  }
+  if (!found) return InvalidArgument(path + " has no profile [" + profile + "]");
+  return OkStatus();
+}
+
+bool ReadOutput(const std::string& text, Output& output) {
+  if (text == "table")
+    output = Output::kTable;
+  else if (text == "wide")
+    output = Output::kWide;
+  else if (text == "json")
+    output = Output::kJson;
+  else if (text == "jsonl")
+    output = Output::kJsonl;
+  else if (text == "yaml")
+    output = Output::kYaml;
+  else if (text == "id")
+    output = Output::kId;
+  else
+    return false;
+  return true;
+}
+
+bool ReadTimeStyle(const std::string& text, TimeStyle& time) {
+  if (text == "relative")
+    time = TimeStyle::kRelative;
+  else if (text == "iso")
+    time = TimeStyle::kIso;
+  else
+    return false;
+  return true;
+}
+
+Result<std::string> NormalEndpoint(const std::string& text) {
+  const auto wrong = [&text] {
+    return InvalidArgument("'" + text +
+                           "' is not an address; write host, host:port, [v6]:port or "
+                           "unix:/path");
+  };
+  if (text.rfind("unix:", 0) == 0 && text.size() > 5) return text;
+  if (text.empty() || text.find_first_of("/ \t") != std::string::npos) return wrong();
+  const std::size_t bracket = text.rfind(']');
+  const std::size_t colon = text.rfind(':');
+  if (text.front() == '[' ? bracket == std::string::npos : text.find(':') != colon) return wrong();
+  const bool has_port =
+      colon != std::string::npos && (bracket == std::string::npos || colon > bracket);
+  if (!has_port) return text + ":7400";
+  const std::string port = text.substr(colon + 1);
+  const bool digits =
+      !port.empty() && port.size() <= 5 &&
+      std::all_of(port.begin(), port.end(), [](char c) { return c >= '0' && c <= '9'; });
+  if (!digits || std::stoi(port) < 1 || std::stoi(port) > 65535 || colon == 0) return wrong();
+  return text;
+}
+
+}  // namespace assent::ctl

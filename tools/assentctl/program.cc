@@ -1,0 +1,112 @@
+#include "tools/assentctl/program.h"
+
+#include <memory>
+#include <utility>
+
+#include "tools/assentctl/duration.h"
+#include "tools/assentctl/profile.h"
+
+namespace assent::ctl {
+namespace {
+
+// CLI11's layout without its repetitions: an argument named as its kind says it once.
+class HelpFormatter final : public CLI::Formatter {
+ public:
+  std::string make_option_opts(const CLI::Option* option) const override {
+    std::string text;
+    const std::string kind = option->get_type_name();
+    if (option->get_items_expected_max() > 0 && option->get_name() != kind) text += " " + kind;
+    if (option->get_items_expected_max() > 1) text += " ...";
+    return text;
+  }
+};
+
+}  // namespace
+
+void Examples(CLI::App& command, std::initializer_list<const char*> lines) {
+  std::string text = "Examples:\n";
+  for (const char* line : lines) text += std::string("  ") + line + "\n";
+  text += "\nFlags for every command (--endpoint, --timeout, -o, ...): assentctl --help";
+  command.footer(text);
+}
+
+CLI::Option* AddRead(CLI::App& command, const std::string& name, const std::string& kind,
+                     const std::string& description,
+                     const std::function<Status(const std::string&)>& read) {
+  CLI::Option* option = command.add_option_function<std::string>(
+      name,
+      [name, read](const std::string& text) {
+        const Status status = read(text);
+        if (!status.ok()) throw CLI::ValidationError(name, status.message());
+      },
+      description);
+  return option->type_name(kind);
+}
+
+CLI::Option* AddDuration(CLI::App& command, const std::string& name, const std::string& description,
+                         const std::function<void(std::chrono::milliseconds)>& set) {
+  return AddRead(command, name, "DURATION", description, [set](const std::string& text) -> Status {
+    const Result<std::int64_t> ms = ParseDuration(text);
+    if (!ms.ok()) return ms.status();
+    set(std::chrono::milliseconds(ms.value()));
+    return OkStatus();
+  });
+}
+
+Status NotOneOf(const std::string& text, const std::vector<std::string>& choices) {
+  std::string all;
+  for (const std::string& choice : choices) all += (all.empty() ? "" : ", ") + choice;
+  return InvalidArgument("'" + text + "' is none of " + all);
+}
+
+Program::Program()
+    : app("The operator's view of Assent: what runs, why it does not finish, what to do.",
+          "assentctl") {
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.fallthrough();
+  app.require_subcommand(0, 1);
+  app.add_option(
+         "--endpoint", endpoint,
+         "The coordinator: host:port or unix:/path (ASSENT_ENDPOINT; default 127.0.0.1:7400)")
+      ->type_name("ADDRESS");
+  AddDuration(app, "--timeout",
+              "How long a call may take (default 10s); for wait, submit and watch: the whole of it",
+              [this](std::chrono::milliseconds limit) { timeout = limit; });
+  AddRead(app, "-o,--output", "OUTPUT", "table, wide, json, jsonl, yaml or id (default table)",
+          [this](const std::string& text) -> Status {
+            Output parsed{};
+            output = text;
+            if (ReadOutput(text, parsed)) return OkStatus();
+            return NotOneOf(text, {"table", "wide", "json", "jsonl", "yaml", "id"});
+          });
+  AddRead(app, "--time", "TIME", "relative or iso (default relative)",
+          [this](const std::string& text) -> Status {
+            TimeStyle parsed{};
+            time = text;
+            return ReadTimeStyle(text, parsed) ? OkStatus() : NotOneOf(text, {"relative", "iso"});
+          });
+  app.add_flag("--no-color", no_color,
+               "No colours (there are none without a terminal, or with NO_COLOR)");
+  app.add_option("--profile", profile, "A section of the profile file (ASSENT_PROFILE)")
+      ->type_name("NAME");
+  app.add_option("--profile-file", profile_path,
+                 "Settings (ASSENT_PROFILE_FILE; default ~/.config/assent/assentctl.toml)")
+      ->type_name("FILE");
+  app.add_flag("--version", version, "Print the version and end");
+  AddInspectingCommands(*this);
+  AddChangingCommands(*this);
+  app.footer(
+      "Examples:\n"
+      "  assentctl list                              what is unfinished, what needs attention "
+      "first\n"
+      "  assentctl show order-17                     why it is not finished, each attempt, each "
+      "person's action\n"
+      "  assentctl --endpoint assent.example:7400 stats\n"
+      "\n"
+      "A flag wins over the environment, that over the profile file. Exit codes: 0 done, 1 other, "
+      "2 usage,\n"
+      "3 cannot connect, 4 not found, 5 wrong state, 6 not permitted, 7 some of a batch failed,\n"
+      "10 aborted, 11 still running, 12 needs a human.");
+}
+
+}  // namespace assent::ctl

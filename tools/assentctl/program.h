@@ -1,0 +1,48 @@
+#pragma once
+
+// The tree of commands and flags. The placeholder of an option or argument ("GID", "STATE") is also the kind of its
+// values: complete.cc offers values by it.
+
+#include <optional>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "tools/assentctl/command.h"
+
+namespace assent::ctl {
+
+struct Program {
+  Program();
+
+  CLI::App app;
+  // What the flags said; empty: nothing.
+  std::string endpoint;
+  std::string profile;
+  std::string profile_path;
+  std::string output;
+  std::string time;
+  std::optional<std::chrono::milliseconds> timeout;
+  bool no_color = false;
+  bool version = false;
+  // Set by the callback of the subcommand that was named.
+  std::optional<Command> command;
+};
+
+// Add subcommands; program_inspect.cc and program_change.cc.
+void AddInspectingCommands(Program& program);
+void AddChangingCommands(Program& program);
+
+// Help texts end with examples: one command line each.
+void Examples(CLI::App& command, std::initializer_list<const char*> lines);
+
+// An option (or, without dashes, an argument) whose value `read` takes; false from `read`, or a message, refuses it.
+CLI::Option* AddRead(CLI::App& command, const std::string& name, const std::string& kind,
+                     const std::string& description,
+                     const std::function<Status(const std::string&)>& read);
+CLI::Option* AddDuration(CLI::App& command, const std::string& name, const std::string& description,
+                         const std::function<void(std::chrono::milliseconds)>& set);
+// The same for a choice; the message lists them.
+Status NotOneOf(const std::string& text, const std::vector<std::string>& choices);
+
+}  // namespace assent::ctl

@@ -1,0 +1,143 @@
+// The commands that change something (submit, retry, abort, suspend, resume, resolve, forget), and completion.
+
+#include <memory>
+
+#include "tools/assentctl/program.h"
+#include "tools/assentctl/words.h"
+
+namespace assent::ctl {
+namespace {
+
+void AddSubmit(Program& program) {
+  auto command = std::make_shared<SubmitCommand>();
+  CLI::App& submit = *program.app.add_subcommand(
+      "submit", "Submit a transaction from a JSON file and wait for it; exit codes as for wait");
+  submit.add_option("FILE", command->path, "The file; - or nothing: standard input")
+      ->type_name("FILE");
+  submit
+      .add_option("--gid", command->gid,
+                  "Its gid, over the file's; the same gid twice is the same transaction")
+      ->type_name("TEXT");
+  AddRead(submit, "--for", "FOR", "accepted, decided or completed (default completed)",
+          [command = command.get()](const std::string& text) -> Status {
+            if (text == "accepted")
+              command->wait.wait_for = v1::WAIT_ACCEPTED;
+            else if (text == "decided")
+              command->wait.wait_for = v1::WAIT_DECIDED;
+            else if (text == "completed")
+              command->wait.wait_for = v1::WAIT_COMPLETED;
+            else
+              return NotOneOf(text, {"accepted", "decided", "completed"});
+            return OkStatus();
+          });
+  submit.add_flag("--patient", command->wait.patient, "Wait on when it needs a human");
+  submit.add_flag("-n,--dry-run", command->dry_run,
+                  "Only check the file, and print what would be submitted");
+  Examples(submit, {"assentctl submit order.json",
+                    "assentctl submit --gid order-17 --for decided < order.json",
+                    "echo '{\"branches\": [{\"protocol\": \"saga\", \"service\": \"mail\", "
+                    "\"action\": \"send\", "
+                    "\"payload\": {\"to\": 7}}]}' | assentctl submit"});
+  submit.callback([command, &program] { program.command = *command; });
+}
+
+void AddIntent(CLI::App& command, Intent& intent, bool asks) {
+  command.add_flag("-n,--dry-run", intent.dry_run, "Say what would happen, do nothing");
+  command.add_option("--reason", intent.reason, "Why, for the record")->type_name("TEXT");
+  command.add_option("--who", intent.who, "Who, for the record (default $USER@host)")
+      ->type_name("TEXT");
+  command.add_flag(
+      "-y,--yes", intent.yes,
+      asks ? "Do not ask; needed without a terminal" : "Accepted; this command never asks");
+}
+
+struct VerbText {
+  Verb verb;
+  const char* name;
+  const char* description;
+  const char* example;
+};
+
+void AddVerb(Program& program, const VerbText& text) {
+  auto command = std::make_shared<OperateCommand>();
+  command->verb = text.verb;
+  CLI::App& sub = *program.app.add_subcommand(text.name, text.description);
+  sub.add_option("GID", command->gids,
+                 "The transactions; - reads them from standard input, one per line")
+      ->type_name("GID")
+      ->required();
+  AddIntent(sub, command->intent, text.verb == Verb::kAbort || text.verb == Verb::kForget);
+  Examples(sub, {text.example});
+  sub.callback([command, &program] { program.command = *command; });
+}
+
+void AddResolve(Program& program) {
+  auto command = std::make_shared<ResolveCommand>();
+  CLI::App& resolve = *program.app.add_subcommand(
+      "resolve",
+      "Declare by hand what happened to a branch; says what that means in its protocol, then asks");
+  resolve.add_option("GID", command->gid, "The transaction")->type_name("GID")->required();
+  resolve.add_option("BRANCH", command->branch_id, "The branch's id")
+      ->type_name("BRANCH")
+      ->required();
+  AddRead(resolve, "DECISION", "DECISION", "commit or abort",
+          [command = command.get()](const std::string& text) -> Status {
+            if (text == "commit")
+              command->resolution = v1::DECISION_COMMIT;
+            else if (text == "abort")
+              command->resolution = v1::DECISION_ABORT;
+            else
+              return NotOneOf(text, {"commit", "abort"});
+            return OkStatus();
+          })
+      ->required();
+  AddIntent(resolve, command->intent, true);
+  Examples(resolve, {"assentctl resolve order-17 2 commit --reason 'seen in the bank statement'",
+                     "assentctl resolve order-17 2 abort --dry-run"});
+  resolve.callback([command, &program] { program.command = *command; });
+}
+
+void AddCompletion(Program& program) {
+  auto command = std::make_shared<CompletionCommand>();
+  CLI::App& completion =
+      *program.app.add_subcommand("completion", "The completion script for a shell");
+  AddRead(completion, "SHELL", "SHELL", "bash, zsh or fish",
+          [command = command.get()](const std::string& text) -> Status {
+            if (text == "bash")
+              command->shell = Shell::kBash;
+            else if (text == "zsh")
+              command->shell = Shell::kZsh;
+            else if (text == "fish")
+              command->shell = Shell::kFish;
+            else
+              return NotOneOf(text, {"bash", "zsh", "fish"});
+            return OkStatus();
+          })
+      ->required();
+  Examples(completion,
+           {"source <(assentctl completion bash)", "assentctl completion zsh > ~/.zfunc/_assentctl",
+            "assentctl completion fish > ~/.config/fish/completions/assentctl.fish"});
+  completion.callback([command, &program] { program.command = *command; });
+}
+
+}  // namespace
+
+void AddChangingCommands(Program& program) {
+  AddSubmit(program);
+  AddVerb(program, {Verb::kRetry, "retry", "Try at once everything that waits for its backoff",
+                    "assentctl retry order-17 order-18 --reason 'inventory is back'"});
+  AddVerb(program,
+          {Verb::kAbort, "abort", "Abort transactions that are not decided yet; asks first",
+           "assentctl abort order-17 --reason 'customer called' --yes"});
+  AddVerb(program, {Verb::kSuspend, "suspend", "Send nothing more for transactions until resume",
+                    "assentctl suspend order-17 --reason 'inventory is being repaired'"});
+  AddVerb(program, {Verb::kResume, "resume", "Let suspended transactions go on",
+                    "assentctl resume order-17"});
+  AddResolve(program);
+  AddVerb(program, {Verb::kForget, "forget",
+                    "Remove finished transactions from the history before their time; asks first",
+                    "assentctl forget order-17 --yes"});
+  AddCompletion(program);
+}
+
+}  // namespace assent::ctl

@@ -1,0 +1,184 @@
+// The commands that look: list, show, watch, wait, participants, stats, health, version.
+
+#include <memory>
+
+#include <assent/limits.h>
+
+#include "tools/assentctl/program.h"
+#include "tools/assentctl/words.h"
+
+namespace assent::ctl {
+namespace {
+
+void AddListFilters(CLI::App& list, ListCommand& command) {
+  v1::ListRequest& request = command.request;
+  AddRead(list, "--state", "STATE", "Only these states; may be repeated",
+          [&request](const std::string& text) -> Status {
+            const auto state = ReadState(text);
+            if (!state.has_value()) return NotOneOf(text, StateChoices());
+            request.add_states(*state);
+            return OkStatus();
+          })
+      ->trigger_on_parse();
+  AddRead(list, "--protocol", "PROTOCOL", "Only with a branch of this protocol",
+          [&request](const std::string& text) -> Status {
+            const auto protocol = ReadProtocol(text);
+            if (!protocol.has_value()) return NotOneOf(text, ProtocolChoices());
+            request.set_protocol(*protocol);
+            return OkStatus();
+          });
+  AddRead(list, "--outcome", "OUTCOME", "Only with this outcome",
+          [&request](const std::string& text) -> Status {
+            const auto outcome = ReadOutcome(text);
+            if (!outcome.has_value()) return NotOneOf(text, OutcomeChoices());
+            request.set_outcome(*outcome);
+            return OkStatus();
+          });
+  AddRead(list, "--label", "KEY=VALUE", "Only with this label; may be repeated",
+          [&request](const std::string& text) -> Status {
+            const std::size_t equals = text.find('=');
+            if (equals == std::string::npos || equals == 0) {
+              return InvalidArgument("'" + text + "' is not key=value");
+            }
+            (*request.mutable_labels())[text.substr(0, equals)] = text.substr(equals + 1);
+            return OkStatus();
+          })
+      ->trigger_on_parse();
+  list.add_option("--service", *request.mutable_service(), "Only with a branch of this service")
+      ->type_name("SERVICE");
+  list.add_option("--prefix", *request.mutable_gid_prefix(), "Only gids that begin so")
+      ->type_name("TEXT");
+  AddDuration(list, "--min-age", "Only those begun at least so long ago",
+              [&request](std::chrono::milliseconds age) { request.set_min_age_ms(age.count()); });
+}
+
+void AddList(Program& program) {
+  auto command = std::make_shared<ListCommand>();
+  v1::ListRequest& request = command->request;
+  CLI::App& list = *program.app.add_subcommand(
+      "list",
+      "Unfinished transactions, those that need attention first; --all for finished ones too");
+  AddListFilters(list, *command);
+  list.add_flag_callback(
+      "--needs-operator", [&request] { request.set_needs_operator(true); },
+      "Only those that need a person");
+  list.add_flag_callback(
+          "--all", [&request] { request.set_all(true); }, "Finished ones too")
+      ->excludes("--state");
+  AddRead(list, "--page-size", "COUNT", "Transactions per page (default 50, at most 1000)",
+          [&request](const std::string& text) -> Status {
+            std::uint32_t size = 0;
+            if (!CLI::detail::lexical_cast(text, size) || size == 0 ||
+                size > limits::kMaxPageSizeCount) {
+              return InvalidArgument("'" + text + "' is not a number from 1 to 1000");
+            }
+            request.set_page_size(size);
+            return OkStatus();
+          });
+  list.add_option("--page-token", *request.mutable_page_token(),
+                  "Where the page before this one ended")
+      ->type_name("TOKEN");
+  list.add_flag("--all-pages", command->all_pages, "Every page, not only one");
+  list.add_flag("--watch", command->watch, "Again and again");
+  AddDuration(list, "--interval", "How often, with --watch (default 2s)",
+              [command = command.get()](std::chrono::milliseconds time) {
+                command->interval = std::max(time, std::chrono::milliseconds(100));
+              });
+  Examples(list, {"assentctl list", "assentctl list --needs-operator -o id | assentctl retry -",
+                  "assentctl list --state committing --service inventory --min-age 5m -o wide",
+                  "assentctl list --all --label customer=7 --all-pages -o jsonl"});
+  list.callback([command, &program] { program.command = *command; });
+}
+
+void AddShow(Program& program) {
+  auto command = std::make_shared<ShowCommand>();
+  CLI::App& show = *program.app.add_subcommand(
+      "show", "One transaction: why it is not finished, its branches, and all that happened to it");
+  show.add_option("GID", command->gid, "The transaction")->type_name("GID")->required();
+  show.add_flag("--watch", command->watch, "Follow it until it is finished");
+  auto encoding = std::make_shared<std::string>();
+  show.add_flag("--payloads{base64}", *encoding,
+                "Show payloads, and bytes that are not text in base64 (--payloads=hex: in hex)");
+  Examples(show, {"assentctl show order-17", "assentctl show order-17 --watch",
+                  "assentctl show order-17 --payloads=hex -o wide",
+                  "assentctl show order-17 -o json | jq -r .why_not_finished"});
+  show.callback([command, encoding, &program] {
+    if (!encoding->empty() && *encoding != "base64" && *encoding != "hex") {
+      throw CLI::ValidationError("--payloads", NotOneOf(*encoding, {"base64", "hex"}).message());
+    }
+    command->payloads = !encoding->empty();
+    command->bytes = *encoding == "hex" ? BytesStyle::kHex : BytesStyle::kBase64;
+    program.command = *command;
+  });
+}
+
+void AddWatch(Program& program) {
+  auto command = std::make_shared<WatchCommand>();
+  CLI::App& watch = *program.app.add_subcommand(
+      "watch", "Follow one transaction, a line for each change (list --watch: all of them)");
+  watch.add_option("GID", command->gid, "The transaction")->type_name("GID")->required();
+  Examples(watch, {"assentctl watch order-17", "assentctl watch order-17 -o jsonl --timeout 1m"});
+  watch.callback([command, &program] { program.command = *command; });
+}
+
+void AddWait(Program& program) {
+  auto command = std::make_shared<WaitCommand>();
+  CLI::App& wait = *program.app.add_subcommand(
+      "wait",
+      "Wait for the end of a transaction; the exit code tells it: 0 committed, 10 aborted, "
+      "11 still running after --timeout, 12 needs a human");
+  wait.add_option("GID", command->gid, "The transaction")->type_name("GID")->required();
+  AddRead(wait, "--for", "FOR", "decided or completed (default completed: every branch is through)",
+          [command = command.get()](const std::string& text) -> Status {
+            if (text == "decided")
+              command->wait_for = v1::WAIT_DECIDED;
+            else if (text == "completed")
+              command->wait_for = v1::WAIT_COMPLETED;
+            else
+              return NotOneOf(text, {"decided", "completed"});
+            return OkStatus();
+          });
+  wait.add_flag("--patient", command->patient, "Wait on when it needs a human");
+  Examples(wait, {"assentctl wait order-17 --timeout 30s",
+                  "assentctl wait order-17 --for decided && ship"});
+  wait.callback([command, &program] { program.command = *command; });
+}
+
+void AddServer(Program& program) {
+  auto command = std::make_shared<ParticipantsCommand>();
+  CLI::App& participants = *program.app.add_subcommand(
+      "participants", "The services that take part, their instances and what waits for them");
+  participants
+      .add_option("PREFIX", *command->request.mutable_service_prefix(),
+                  "Only services that begin so")
+      ->type_name("SERVICE");
+  Examples(participants, {"assentctl participants", "assentctl participants inventory -o wide"});
+  participants.callback([command, &program] { program.command = *command; });
+
+  CLI::App& stats = *program.app.add_subcommand("stats", "The coordinator's counts, and who it is");
+  Examples(stats, {"assentctl stats", "assentctl stats -o json | jq .needs_operator"});
+  stats.callback([&program] { program.command = StatsCommand(); });
+
+  CLI::App& health = *program.app.add_subcommand(
+      "health",
+      "Whether new transactions are taken: exit 0 yes, 1 no (says why), 3 nobody answers");
+  Examples(health, {"assentctl health", "assentctl health --timeout 2s || page-someone"});
+  health.callback([&program] { program.command = HealthCommand(); });
+
+  CLI::App& version =
+      *program.app.add_subcommand("version", "The version of assentctl (stats has assentd's)");
+  Examples(version, {"assentctl version"});
+  version.callback([&program] { program.command = VersionCommand(); });
+}
+
+}  // namespace
+
+void AddInspectingCommands(Program& program) {
+  AddList(program);
+  AddShow(program);
+  AddWatch(program);
+  AddWait(program);
+  AddServer(program);
+}
+
+}  // namespace assent::ctl

@@ -1,0 +1,136 @@
+#include "tools/assentctl/server_view.h"
+
+#include <cstdio>
+
+#include "tools/assentctl/duration.h"
+#include "tools/assentctl/json_out.h"
+#include "tools/assentctl/table.h"
+#include "tools/assentctl/text.h"
+
+namespace assent::ctl {
+namespace {
+
+std::string Joined(const google::protobuf::RepeatedPtrField<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
+void AddService(const v1::ParticipantInfo& participant, Table& table) {
+  std::uint64_t in_flight = 0;
+  for (const auto& instance : participant.instances()) in_flight += instance.in_flight();
+  const int instances = participant.instances_size();
+  table.Add({{participant.service(), Tone::kStrong},
+             instances == 0 ? Cell("none", Tone::kBad) : Cell(std::to_string(instances)),
+             std::to_string(in_flight),
+             {std::to_string(participant.queued()),
+              participant.queued() > 0 ? Tone::kWarn : Tone::kPlain},
+             Joined(participant.actions())});
+}
+
+void AddInstances(const v1::ParticipantInfo& participant, const Style& style, Table& table) {
+  if (participant.instances_size() == 0) {
+    table.Add({{participant.service(), Tone::kStrong}, {"none", Tone::kBad}});
+  }
+  for (const auto& instance : participant.instances()) {
+    table.Add({{participant.service(), Tone::kStrong},
+               instance.instance(),
+               instance.transport(),
+               instance.address(),
+               std::to_string(instance.in_flight()),
+               Moment(instance.connected_unix_ms(), style),
+               instance.agent()});
+  }
+}
+
+std::string ParticipantTable(const v1::ListParticipantsReply& reply, const Style& style) {
+  Table table(style.wide() ? std::vector<std::string>{"SERVICE", "INSTANCE", "TRANSPORT", "ADDRESS",
+                                                      "IN FLIGHT", "CONNECTED", "AGENT"}
+                           : std::vector<std::string>{"SERVICE", "INSTANCES", "IN FLIGHT", "QUEUED",
+                                                      "ACTIONS"});
+  for (const v1::ParticipantInfo& participant : reply.participants()) {
+    if (style.wide()) {
+      AddInstances(participant, style, table);
+    } else {
+      AddService(participant, table);
+    }
+  }
+  return table.empty() ? "" : table.Render(style);
+}
+
+// Records per log commit: how many share one fsync.
+std::string GroupSize(const v1::ServerInfo& info) {
+  if (info.log_commits() == 0) return "-";
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f",
+                static_cast<double>(info.log_records()) / static_cast<double>(info.log_commits()));
+  return text;
+}
+
+std::string StatsTable(const v1::ServerInfo& info, const Style& style) {
+  Table table;
+  const auto number = [&table](const char* name, std::uint64_t value, Tone tone = Tone::kPlain) {
+    table.Add({name, {std::to_string(value), tone}});
+  };
+  table.Add({"version", info.version()});
+  table.Add({"coordinator", std::to_string(info.coordinator_id()) + " (epoch " +
+                                std::to_string(info.epoch()) + ")"});
+  table.Add({"started", Moment(info.started_unix_ms(), style)});
+  table.Add({"data file", info.data_file()});
+  table.Add({"new transactions", info.refusing().empty()
+                                     ? Cell("taken", Tone::kGood)
+                                     : Cell("refused: " + info.refusing(), Tone::kBad)});
+  number("active", info.active());
+  number("committing", info.committing());
+  number("aborting", info.aborting());
+  number("needs a human", info.needs_operator(),
+         info.needs_operator() > 0 ? Tone::kBad : Tone::kPlain);
+  number("finished, retained", info.retained());
+  number("begun since start", info.begun());
+  number("committed since start", info.committed());
+  number("aborted since start", info.aborted());
+  number("log records", info.log_records());
+  number("log commits", info.log_commits());
+  table.Add({"records per commit", GroupSize(info)});
+  return table.Render(style);
+}
+
+// The forms of one message that is not a list. `id`: the coordinator's number.
+std::string Document(const v1::ServerInfo& info, const Style& style) {
+  if (style.output == Output::kYaml) return Yaml(ToJson(info, {}));
+  if (style.output == Output::kJsonl) return LineJson(ToJson(info, {}));
+  if (style.output == Output::kId) return std::to_string(info.coordinator_id()) + "\n";
+  return PrettyJson(ToJson(info, {}));
+}
+
+}  // namespace
+
+std::string RenderParticipants(const v1::ListParticipantsReply& reply, const Style& style) {
+  if (style.table()) return ParticipantTable(reply, style);
+  if (style.output == Output::kJson) return PrettyJson(ToJson(reply, {}));
+  if (style.output == Output::kYaml) return Yaml(ToJson(reply, {}));
+  std::string text;
+  for (const v1::ParticipantInfo& participant : reply.participants()) {
+    text += style.output == Output::kId ? participant.service() + "\n"
+                                        : LineJson(ToJson(participant, {}));
+  }
+  return text;
+}
+
+std::string RenderStats(const v1::ServerInfo& info, const Style& style) {
+  return style.table() ? StatsTable(info, style) : Document(info, style);
+}
+
+std::string RenderHealth(const v1::ServerInfo& info, const std::string& endpoint,
+                         const Style& style) {
+  if (!style.table()) return Document(info, style);
+  const std::string verdict =
+      info.refusing().empty()
+          ? Paint("takes transactions", Tone::kGood, style)
+          : Paint("refuses new transactions: " + Visible(info.refusing()), Tone::kBad, style);
+  return "assentd " + Visible(info.version()) + " at " + Visible(endpoint) + " " + verdict +
+         " (up " + FormatDuration(style.now_unix_ms - info.started_unix_ms()) + ", coordinator " +
+         std::to_string(info.coordinator_id()) + ", epoch " + std::to_string(info.epoch()) + ")\n";
+}
+
+}  // namespace assent::ctl

@@ -1,0 +1,47 @@
+#pragma once
+
+// What the commands need of a coordinator: the part of assent.v1.TransactionService that an operator uses.
+// connection.cc implements it over gRPC, tests/ctl/fake_service.h with a script.
+//
+// A failed call is a Status whose message is ready to be shown. kUnavailable: not connected, or the daemon said
+// so itself. kDeadlineExceeded: `timeout` ended the wait; what was asked may still happen.
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <variant>
+
+#include <assent/status.h>
+
+#include "assent/v1/transaction.pb.h"
+
+namespace assent::ctl {
+
+// How long a call may take; nothing: as long as it likes.
+using Timeout = std::optional<std::chrono::milliseconds>;
+
+// The operator calls that answer with an OperatorReply.
+using OperatorRequest =
+    std::variant<v1::RetryNowRequest, v1::AbortRequest, v1::SuspendRequest, v1::ResumeRequest,
+                 v1::ResolveBranchRequest, v1::ForgetRequest>;
+
+// Told each state of a watched transaction; returns whether to go on.
+using OnTransaction = std::function<bool(const v1::Transaction&)>;
+
+// Used from one thread.
+class Service {
+ public:
+  virtual ~Service() = default;
+  virtual Result<v1::SubmitReply> Submit(const v1::SubmitRequest& request, Timeout timeout) = 0;
+  virtual Result<v1::Transaction> Get(const v1::GetRequest& request, Timeout timeout) = 0;
+  virtual Result<v1::ListReply> List(const v1::ListRequest& request, Timeout timeout) = 0;
+  // OK when the coordinator ended the stream (the transaction is finished) or `each` said to stop.
+  virtual Status Watch(const v1::WatchRequest& request, Timeout timeout,
+                       const OnTransaction& each) = 0;
+  virtual Result<v1::OperatorReply> Operate(const OperatorRequest& request, Timeout timeout) = 0;
+  virtual Result<v1::ListParticipantsReply> ListParticipants(
+      const v1::ListParticipantsRequest& request, Timeout timeout) = 0;
+  virtual Result<v1::ServerInfo> GetServerInfo(Timeout timeout) = 0;
+};
+
+}  // namespace assent::ctl

@@ -1,0 +1,36 @@
+#pragma once
+
+// Bytes and strings of unknown origin, made fit to be shown.
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include <assent/status.h>
+
+namespace assent::ctl {
+
+// Valid UTF-8 without control characters other than tab, line feed and carriage return.
+bool IsText(std::string_view bytes);
+
+// One line that cannot move the cursor or change colours: control characters and what is not UTF-8 as \n, \t, \x1b.
+// Whatever came from a participant goes through here before it reaches a terminal.
+std::string Visible(std::string_view bytes);
+
+// How many columns a string of UTF-8 takes, one per code point.
+std::size_t Columns(std::string_view utf8);
+// At most `columns` of it, ending in "…" when cut.
+std::string Cut(std::string_view utf8, std::size_t columns);
+
+std::string ToHex(std::string_view bytes);
+std::string ToBase64(std::string_view bytes);
+// Standard alphabet with padding; nothing else is taken.
+Result<std::string> FromBase64(std::string_view text);
+
+// "0 B", "512 B", "3.4 KiB", "1.0 MiB".
+std::string FormatBytes(std::size_t bytes);
+
+// "1 attempt", "3 attempts".
+std::string Count(std::uint64_t count, std::string_view singular);
+
+}  // namespace assent::ctl

@@ -1,0 +1,35 @@
+#pragma once
+
+// What happened to a transaction, in the order in which it happened: attempts of all branches, the moment the decision
+// became durable, what people did. Pure.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "assent/v1/types.pb.h"
+#include "tools/assentctl/style.h"
+#include "tools/assentctl/table.h"
+
+namespace assent::ctl {
+
+struct TimelineEntry {
+  std::int64_t at_unix_ms = 0;
+  // Orders what carries the same millisecond: begun, forward attempts, the decision, phase two, people, the end.
+  enum class Rank : std::uint8_t { kBegun, kForward, kDecided, kPhaseTwo, kPerson, kFinished };
+  Rank rank = Rank::kBegun;
+  // The table's row after the time: branch, what, try, took, result, detail.
+  std::vector<Cell> cells;
+};
+
+// Sorted by time. One entry stands for attempts that the coordinator dropped.
+std::vector<TimelineEntry> Timeline(const v1::Transaction& transaction);
+
+// The entries as a table; relative times count from the begin: "+1.200 s".
+std::string RenderTimeline(const v1::Transaction& transaction, const Style& style);
+
+// The time column's text for a moment of this transaction.
+std::string TimelineMoment(std::int64_t at_unix_ms, const v1::Transaction& transaction,
+                           const Style& style);
+
+}  // namespace assent::ctl

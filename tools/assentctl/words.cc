@@ -1,0 +1,104 @@
+#include "tools/assentctl/words.h"
+
+namespace assent::ctl {
+namespace {
+
+// The value's name on the wire; its number if it is newer than this program; "" for the zero value.
+template <typename Enum>
+std::string WireName(Enum value, const std::string& name) {
+  if (value == Enum{}) return "";
+  return name.empty() ? "#" + std::to_string(static_cast<int>(value)) : name;
+}
+
+}  // namespace
+
+std::string Word(v1::TransactionState value) {
+  return WireName(value, v1::TransactionState_Name(value));
+}
+std::string Word(v1::BranchState value) { return WireName(value, v1::BranchState_Name(value)); }
+std::string Word(v1::Operation value) { return WireName(value, v1::Operation_Name(value)); }
+std::string Word(v1::Outcome value) { return WireName(value, v1::Outcome_Name(value)); }
+std::string Word(v1::Attempt::Result value) {
+  return WireName(value, v1::Attempt::Result_Name(value));
+}
+
+std::string Word(v1::Decision value) {
+  if (value == v1::DECISION_COMMIT) return "COMMIT";
+  if (value == v1::DECISION_ABORT) return "ABORT";
+  return WireName(value, "");
+}
+
+std::string Word(v1::Protocol value) {
+  if (value == v1::TWO_PHASE) return "2pc";
+  return Lower(WireName(value, v1::Protocol_Name(value)));
+}
+
+Tone ToneOf(v1::TransactionState value) {
+  if (value == v1::FINISHED) return Tone::kDim;
+  return value == v1::ABORTING ? Tone::kWarn : Tone::kPlain;
+}
+
+Tone ToneOf(v1::BranchState value) {
+  if (value == v1::DONE || value == v1::READ_ONLY) return Tone::kGood;
+  if (value == v1::REFUSED) return Tone::kBad;
+  if (value == v1::UNDOING) return Tone::kWarn;
+  if (value == v1::SKIPPED || value == v1::UNDONE || value == v1::WAITING) return Tone::kDim;
+  return Tone::kPlain;
+}
+
+Tone ToneOf(v1::Outcome value) {
+  if (value == v1::COMMITTED) return Tone::kGood;
+  if (value == v1::ABORTED) return Tone::kWarn;
+  return Tone::kBad;
+}
+
+Tone ToneOf(v1::Attempt::Result value) {
+  if (value == v1::Attempt::DONE || value == v1::Attempt::DONE_READ_ONLY) return Tone::kGood;
+  if (value == v1::Attempt::REFUSED || value == v1::Attempt::UNKNOWN) return Tone::kBad;
+  return Tone::kWarn;
+}
+
+std::string Lower(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return lower;
+}
+
+std::optional<v1::TransactionState> ReadState(std::string_view text) {
+  for (const auto state : {v1::ACTIVE, v1::COMMITTING, v1::ABORTING, v1::FINISHED}) {
+    if (Lower(text) == Lower(Word(state))) return state;
+  }
+  return std::nullopt;
+}
+
+std::optional<v1::Outcome> ReadOutcome(std::string_view text) {
+  for (const auto outcome : {v1::COMMITTED, v1::ABORTED, v1::MIXED, v1::HAZARD}) {
+    if (Lower(text) == Lower(Word(outcome))) return outcome;
+  }
+  return std::nullopt;
+}
+
+std::optional<v1::Protocol> ReadProtocol(std::string_view text) {
+  const std::string lower = Lower(text);
+  if (lower == "2pc" || lower == "two_phase" || lower == "two-phase") return v1::TWO_PHASE;
+  if (lower == "tcc") return v1::TCC;
+  if (lower == "saga") return v1::SAGA;
+  return std::nullopt;
+}
+
+std::vector<std::string> StateChoices() { return {"active", "committing", "aborting", "finished"}; }
+std::vector<std::string> OutcomeChoices() { return {"committed", "aborted", "mixed", "hazard"}; }
+std::vector<std::string> ProtocolChoices() { return {"2pc", "tcc", "saga"}; }
+
+bool IsForward(v1::Operation operation) {
+  return operation == v1::PREPARE || operation == v1::TRY || operation == v1::ACTION;
+}
+
+bool IsFinal(v1::BranchState state) {
+  return state == v1::DONE || state == v1::UNDONE || state == v1::SKIPPED || state == v1::REFUSED ||
+         state == v1::READ_ONLY;
+}
+
+}  // namespace assent::ctl
