@@ -1,0 +1,234 @@
+// The connection against a real gRPC server in this process that answers as it is told.
+
+#include "tools/assentctl/connection.h"
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include "assent/v1/transaction.grpc.pb.h"
+
+namespace assent::ctl {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+class Coordinator final : public v1::TransactionService::Service {
+ public:
+  grpc::Status Get(grpc::ServerContext* context, const v1::GetRequest* request,
+                   v1::Transaction* reply) override {
+    HangIfTold(*context);
+    reply->set_gid(request->gid());
+    if (!retry_after_ms.empty())
+      context->AddTrailingMetadata("assent-retry-after-ms", retry_after_ms);
+    return answer;
+  }
+  grpc::Status RetryNow(grpc::ServerContext* context, const v1::RetryNowRequest* request,
+                        v1::OperatorReply* reply) override {
+    HangIfTold(*context);
+    reply->set_effect("retry of " + request->action().gid());
+    return answer;
+  }
+  grpc::Status Forget(grpc::ServerContext*, const v1::ForgetRequest* request,
+                      v1::OperatorReply* reply) override {
+    reply->set_effect("forget of " + request->action().gid());
+    return answer;
+  }
+  grpc::Status Watch(grpc::ServerContext* context, const v1::WatchRequest* request,
+                     grpc::ServerWriter<v1::Transaction>* stream) override {
+    v1::Transaction transaction;
+    transaction.set_gid(request->gid());
+    for (std::uint32_t i = 1; i <= 3; ++i) {
+      transaction.set_recoveries(i);
+      stream->Write(transaction);
+    }
+    HangIfTold(*context);
+    cancelled = context->IsCancelled();
+    return answer;
+  }
+
+  // Returns when the caller has gone; `hanging` says that it is being waited for.
+  void HangIfTold(const grpc::ServerContext& context) {
+    while (hang && !context.IsCancelled()) {
+      hanging = true;
+      std::this_thread::yield();
+    }
+    hanging = false;
+  }
+
+  grpc::Status answer;
+  std::string retry_after_ms;
+  std::atomic<bool> hang{false};
+  std::atomic<bool> hanging{false};
+  std::atomic<bool> cancelled{false};
+};
+
+class ConnectionTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterService(&coordinator);
+    server = builder.BuildAndStart();
+    ASSERT_NE(nullptr, server);
+    endpoint = "127.0.0.1:" + std::to_string(port_);
+    service = Connect(endpoint);
+  }
+  void TearDown() override {
+    coordinator.hang = false;
+    if (server != nullptr) server->Shutdown(std::chrono::system_clock::now());
+  }
+  Status GetStatus(Timeout timeout = seconds(10)) {
+    v1::GetRequest request;
+    request.set_gid("g");
+    return service->Get(request, timeout).status();
+  }
+
+  Coordinator coordinator;
+  std::unique_ptr<grpc::Server> server;
+  std::string endpoint;
+  std::unique_ptr<Service> service;
+
+ private:
+  int port_ = 0;
+};
+
+TEST_F(ConnectionTest, CarriesRequestsAndReplies) {
+  v1::GetRequest request;
+  request.set_gid("order-17");
+  EXPECT_EQ("order-17", service->Get(request, seconds(10)).value().gid());
+  v1::RetryNowRequest retry;
+  retry.mutable_action()->set_gid("a");
+  EXPECT_EQ("retry of a", service->Operate(retry, seconds(10)).value().effect());
+  v1::ForgetRequest forget;
+  forget.mutable_action()->set_gid("b");
+  EXPECT_EQ("forget of b", service->Operate(forget, seconds(10)).value().effect());
+}
+
+TEST_F(ConnectionTest, CodesKeepTheirMeaningAndTheirWords) {
+  const std::pair<grpc::StatusCode, Code> all[] = {
+      {grpc::StatusCode::INVALID_ARGUMENT, Code::kInvalidArgument},
+      {grpc::StatusCode::NOT_FOUND, Code::kNotFound},
+      {grpc::StatusCode::ALREADY_EXISTS, Code::kAlreadyExists},
+      {grpc::StatusCode::FAILED_PRECONDITION, Code::kFailedPrecondition},
+      {grpc::StatusCode::PERMISSION_DENIED, Code::kPermissionDenied},
+      {grpc::StatusCode::UNAUTHENTICATED, Code::kPermissionDenied},
+      {grpc::StatusCode::RESOURCE_EXHAUSTED, Code::kResourceExhausted},
+      {grpc::StatusCode::INTERNAL, Code::kInternal},
+      {grpc::StatusCode::UNKNOWN, Code::kInternal}};
+  for (const auto& [wire, code] : all) {
+    coordinator.answer = grpc::Status(wire, "in its own words");
+    const Status status = GetStatus();
+    EXPECT_EQ(code, status.code());
+    EXPECT_EQ("in its own words", status.message());
+  }
+}
+
+TEST_F(ConnectionTest, ACoordinatorThatIsStoppingIsNotALostConnection) {
+  coordinator.answer = grpc::Status(grpc::StatusCode::UNAVAILABLE, "stopping: nothing was begun");
+  EXPECT_EQ("stopping: nothing was begun", GetStatus().message());
+  v1::RetryNowRequest retry;
+  EXPECT_EQ(Code::kUnavailable, service->Operate(retry, seconds(10)).status().code());
+}
+
+TEST_F(ConnectionTest, TheRetryHintIsSaid) {
+  coordinator.answer = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "queue is full");
+  coordinator.retry_after_ms = "250";
+  EXPECT_EQ("queue is full; try again in 250 ms", GetStatus().message());
+  coordinator.retry_after_ms = "soon";
+  EXPECT_EQ("queue is full", GetStatus().message());
+}
+
+TEST_F(ConnectionTest, TimeoutOfAQuestionAndOfADeed) {
+  coordinator.hang = true;
+  const Status question = GetStatus(milliseconds(50));
+  EXPECT_EQ(Code::kDeadlineExceeded, question.code());
+  EXPECT_EQ(endpoint + " gave no answer within --timeout (50 ms)", question.message());
+  const Status deed = service->Operate(v1::RetryNowRequest(), milliseconds(50)).status();
+  EXPECT_EQ(Code::kDeadlineExceeded, deed.code());
+  EXPECT_NE(std::string::npos, deed.message().find("it may be done yet"));
+}
+
+TEST_F(ConnectionTest, NobodyListens) {
+  server->Shutdown();
+  service = Connect(endpoint);
+  const Status status = GetStatus();
+  EXPECT_EQ(Code::kUnavailable, status.code());
+  EXPECT_EQ("cannot connect to " + endpoint +
+                ": connection refused; is assentd running? Use --endpoint or ASSENT_ENDPOINT for "
+                "another address",
+            status.message());
+}
+
+// A deed whose answer was lost may have been done; a question is simply unanswered.
+TEST_F(ConnectionTest, ACoordinatorThatDiesWhileAsked) {
+  coordinator.hang = true;
+  for (const bool deed : {false, true}) {
+    ASSERT_TRUE(deed || server != nullptr);
+    if (deed) {
+      server.reset();
+      coordinator.hang = false;
+      SetUp();
+      coordinator.hang = true;
+    }
+    std::thread killer([this] {
+      while (!coordinator.hanging) std::this_thread::yield();
+      server->Shutdown(std::chrono::system_clock::now());
+    });
+    const Status status =
+        deed ? service->Operate(v1::RetryNowRequest(), seconds(10)).status() : GetStatus();
+    killer.join();
+    EXPECT_EQ(deed ? Code::kUnknownOutcome : Code::kUnavailable, status.code())
+        << status.ToString();
+    EXPECT_NE(std::string::npos, status.message().find("was lost")) << status.ToString();
+  }
+}
+
+TEST_F(ConnectionTest, WatchGivesEachSighting) {
+  v1::WatchRequest request;
+  request.set_gid("g");
+  std::uint32_t last = 0;
+  const Status status = service->Watch(request, seconds(10), [&](const v1::Transaction& seen) {
+    EXPECT_EQ(last + 1, seen.recoveries());
+    last = seen.recoveries();
+    return true;
+  });
+  EXPECT_TRUE(status.ok()) << status.ToString();
+  EXPECT_EQ(3U, last);
+}
+
+TEST_F(ConnectionTest, StoppingAWatchCancelsItAtTheCoordinator) {
+  coordinator.hang = true;
+  v1::WatchRequest request;
+  int seen = 0;
+  const Status status = service->Watch(request, std::nullopt, [&](const v1::Transaction&) {
+    ++seen;
+    return false;
+  });
+  EXPECT_TRUE(status.ok()) << status.ToString();
+  EXPECT_EQ(1, seen);
+  server->Shutdown();  // waits for the handler, which waits for the cancellation
+  EXPECT_TRUE(coordinator.cancelled);
+}
+
+TEST_F(ConnectionTest, ATimeoutEndsAWatch) {
+  coordinator.hang = true;
+  const Status status =
+      service->Watch(v1::WatchRequest(), milliseconds(50), [](const auto&) { return true; });
+  EXPECT_EQ(Code::kDeadlineExceeded, status.code());
+}
+
+TEST_F(ConnectionTest, AWatchThatEndsWithAnErrorSaysSo) {
+  coordinator.answer = grpc::Status(grpc::StatusCode::NOT_FOUND, "no transaction g");
+  const Status status =
+      service->Watch(v1::WatchRequest(), seconds(10), [](const auto&) { return true; });
+  EXPECT_EQ(Code::kNotFound, status.code());
+}
+
+}  // namespace
+}  // namespace assent::ctl

@@ -1,0 +1,163 @@
+#pragma once
+
+// A scripted coordinator and a console in memory. Answers are taken in the order they were queued; a call without an answer
+// fails the test by name. Every request is kept.
+
+#include <deque>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tools/assentctl/session.h"
+
+namespace assent::ctl {
+
+class FakeConsole final : public Console {
+ public:
+  void Out(std::string_view text) override { out += text; }
+  void Err(std::string_view text) override { err += text; }
+  std::optional<std::string> ReadLine() override {
+    if (lines.empty()) return std::nullopt;
+    std::string line = lines.front();
+    lines.pop_front();
+    return line;
+  }
+  Result<std::string> ReadFile(const std::string& path) override {
+    const auto found = files.find(path);
+    if (found == files.end()) return InvalidArgument("cannot read " + path);
+    return found->second;
+  }
+  std::int64_t NowUnixMs() override { return now_unix_ms + uptime.count(); }
+  std::chrono::milliseconds Uptime() override { return uptime; }
+  bool Sleep(std::chrono::milliseconds time) override {
+    uptime += time;
+    return sleeps_left-- > 0;
+  }
+
+  std::string out;
+  std::string err;
+  std::deque<std::string> lines;
+  std::map<std::string, std::string> files;
+  std::int64_t now_unix_ms = 1'800'000'000'000;
+  std::chrono::milliseconds uptime{0};
+  int sleeps_left = 1'000;
+};
+
+// What one Watch shows, and how it ends.
+struct WatchScript {
+  std::vector<v1::Transaction> sightings;
+  Status end;
+};
+
+class FakeService final : public Service {
+ public:
+  Result<v1::SubmitReply> Submit(const v1::SubmitRequest& request, Timeout) override {
+    submitted.push_back(request);
+    return Take(submit, "Submit");
+  }
+  Result<v1::Transaction> Get(const v1::GetRequest& request, Timeout) override {
+    got.push_back(request.gid());
+    return Take(get, "Get");
+  }
+  Result<v1::ListReply> List(const v1::ListRequest& request, Timeout) override {
+    listed.push_back(request);
+    return Take(list, "List");
+  }
+  Status Watch(const v1::WatchRequest& request, Timeout timeout,
+               const OnTransaction& each) override {
+    watched.emplace_back(request.gid(), timeout);
+    if (watch.empty()) {
+      ADD_FAILURE() << "Watch was called once too often";
+      return Internal("no script");
+    }
+    const WatchScript script = watch.front();
+    watch.pop_front();
+    for (const v1::Transaction& seen : script.sightings) {
+      if (!each(seen)) return OkStatus();
+    }
+    return script.end;
+  }
+  Result<v1::OperatorReply> Operate(const OperatorRequest& request, Timeout) override {
+    operated.push_back(request);
+    return Take(operate, "Operate");
+  }
+  Result<v1::ListParticipantsReply> ListParticipants(const v1::ListParticipantsRequest&,
+                                                     Timeout) override {
+    return Take(participants, "ListParticipants");
+  }
+  Result<v1::ServerInfo> GetServerInfo(Timeout) override { return Take(info, "GetServerInfo"); }
+
+  std::deque<Result<v1::SubmitReply>> submit;
+  std::deque<Result<v1::Transaction>> get;
+  std::deque<Result<v1::ListReply>> list;
+  std::deque<WatchScript> watch;
+  std::deque<Result<v1::OperatorReply>> operate;
+  std::deque<Result<v1::ListParticipantsReply>> participants;
+  std::deque<Result<v1::ServerInfo>> info;
+
+  std::vector<v1::SubmitRequest> submitted;
+  std::vector<std::string> got;
+  std::vector<v1::ListRequest> listed;
+  std::vector<std::pair<std::string, Timeout>> watched;
+  std::vector<OperatorRequest> operated;
+
+ private:
+  template <typename T>
+  Result<T> Take(std::deque<Result<T>>& answers, const char* name) {
+    if (answers.empty()) {
+      ADD_FAILURE() << name << " was called once too often";
+      return Internal("no script");
+    }
+    Result<T> answer = std::move(answers.front());
+    answers.pop_front();
+    return answer;
+  }
+};
+
+// A session with both; a test sets what differs and runs a command in it. All answers must have been used at the end.
+class CommandTest : public ::testing::Test {
+ protected:
+  void TearDown() override {
+    EXPECT_TRUE(service.submit.empty() && service.get.empty() && service.list.empty() &&
+                service.watch.empty() && service.operate.empty() && service.participants.empty() &&
+                service.info.empty())
+        << "some scripted answer was never asked for";
+  }
+
+  static v1::Transaction Transaction(const std::string& gid, v1::TransactionState state,
+                                     v1::Decision decision = v1::DECISION_UNSPECIFIED,
+                                     v1::Outcome outcome = v1::OUTCOME_UNSPECIFIED) {
+    v1::Transaction transaction;
+    transaction.set_gid(gid);
+    transaction.set_state(state);
+    transaction.set_decision(decision);
+    transaction.set_outcome(outcome);
+    transaction.set_began_unix_ms(1'799'999'990'000);
+    if (decision != v1::DECISION_UNSPECIFIED) transaction.set_decided_unix_ms(1'799'999'990'020);
+    if (state == v1::FINISHED) transaction.set_finished_unix_ms(1'799'999'990'038);
+    return transaction;
+  }
+  static v1::Transaction Active(const std::string& gid) { return Transaction(gid, v1::ACTIVE); }
+  static v1::Transaction Committed(const std::string& gid) {
+    return Transaction(gid, v1::FINISHED, v1::DECISION_COMMIT, v1::COMMITTED);
+  }
+  static v1::Transaction Aborted(const std::string& gid) {
+    v1::Transaction transaction = Transaction(gid, v1::FINISHED, v1::DECISION_ABORT, v1::ABORTED);
+    transaction.set_abort_reason("branch 2 inventory/reserve refused: out of stock");
+    return transaction;
+  }
+  static v1::OperatorReply Effect(const std::string& effect) {
+    v1::OperatorReply reply;
+    reply.set_effect(effect);
+    return reply;
+  }
+
+  FakeService service;
+  FakeConsole console;
+  Session session{service, console, {}, {false, false, 0, true, "ann@desk"}};
+};
+
+}  // namespace assent::ctl

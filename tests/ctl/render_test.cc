@@ -1,0 +1,222 @@
+// What people and scripts see, held still by golden files: input NAME.textproto, output NAME.FORM.
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/ctl/golden.h"
+#include "tools/assentctl/json_out.h"
+#include "tools/assentctl/list_view.h"
+#include "tools/assentctl/resolve_text.h"
+#include "tools/assentctl/server_view.h"
+#include "tools/assentctl/show_view.h"
+#include "tools/assentctl/watch_view.h"
+
+namespace assent::ctl {
+namespace {
+
+// 2027-01-15T08:00:00Z, the moment at which all the golden transactions are looked at.
+constexpr std::int64_t kNow = 1'800'000'000'000;
+
+Style Plain(Output output = Output::kTable) {
+  Style style;
+  style.output = output;
+  style.now_unix_ms = kNow;
+  return style;
+}
+
+struct Form {
+  const char* suffix;
+  Style style;
+};
+
+std::vector<Form> AllForms() {
+  std::vector<Form> forms;
+  forms.push_back({"table", Plain()});
+  forms.push_back({"wide", Plain(Output::kWide)});
+  forms.push_back({"json", Plain(Output::kJson)});
+  forms.push_back({"jsonl", Plain(Output::kJsonl)});
+  forms.push_back({"yaml", Plain(Output::kYaml)});
+  forms.push_back({"id", Plain(Output::kId)});
+  Form iso{"iso", Plain()};
+  iso.style.time = TimeStyle::kIso;
+  forms.push_back(iso);
+  return forms;
+}
+
+class ShowGolden : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(ShowGolden, EveryForm) {
+  const std::string name = GetParam();
+  const auto transaction = ReadMessage<v1::Transaction>(name + ".textproto");
+  for (const Form& form : AllForms()) {
+    SCOPED_TRACE(form.suffix);
+    ExpectGolden(name + "." + form.suffix, RenderTransaction(transaction, form.style));
+  }
+}
+
+// stuck: a TCC branch whose participant is down after the decision. hostile: what a participant can say to disturb a
+// terminal. mixed: three protocols, finished with a person's help. rolled_back: a refusal. hazard: a participant lost
+// what it had prepared.
+INSTANTIATE_TEST_SUITE_P(Transactions, ShowGolden,
+                         ::testing::Values("show_stuck", "show_mixed", "show_rolled_back",
+                                           "show_hazard", "show_hostile"));
+
+TEST(ShowView, PayloadsInBothEncodings) {
+  const auto transaction = ReadMessage<v1::Transaction>("show_mixed.textproto");
+  Style style = Plain();
+  style.payloads = true;
+  ExpectGolden("show_mixed.payloads", RenderTransaction(transaction, style));
+  style.bytes = BytesStyle::kHex;
+  ExpectGolden("show_mixed.payloads_hex", RenderTransaction(transaction, style));
+  style.output = Output::kJson;
+  ExpectGolden("show_mixed.payloads_json", RenderTransaction(transaction, style));
+}
+
+TEST(ShowView, ColoursAndANarrowTerminal) {
+  const auto transaction = ReadMessage<v1::Transaction>("show_stuck.textproto");
+  Style style = Plain();
+  style.color = true;
+  style.columns = 100;
+  ExpectGolden("show_stuck.color", RenderTransaction(transaction, style));
+}
+
+TEST(ShowView, NothingHostileReachesTheTerminal) {
+  const auto transaction = ReadMessage<v1::Transaction>("show_hostile.textproto");
+  for (const Output output : {Output::kTable, Output::kWide}) {
+    const std::string text = RenderTransaction(transaction, Plain(output));
+    EXPECT_EQ(std::string::npos, text.find('\x1b'));
+    EXPECT_EQ(std::string::npos, text.find('\r'));
+  }
+}
+
+TEST(ShowView, OutcomeOfAWait) {
+  for (const char* name : {"show_mixed", "show_rolled_back", "show_stuck"}) {
+    const auto transaction = ReadMessage<v1::Transaction>(std::string(name) + ".textproto");
+    ExpectGolden(std::string(name) + ".outcome", RenderOutcome(transaction, Plain()));
+  }
+}
+
+TEST(ListView, EveryForm) {
+  const auto page = ReadMessage<v1::ListReply>("list.textproto");
+  for (const Form& form : AllForms()) {
+    SCOPED_TRACE(form.suffix);
+    ExpectGolden(std::string("list.") + form.suffix, RenderList(page, form.style));
+  }
+}
+
+TEST(ListView, ATerminalCutsTheReasonOnly) {
+  const auto page = ReadMessage<v1::ListReply>("list.textproto");
+  Style style = Plain();
+  style.columns = 90;
+  style.color = true;
+  ExpectGolden("list.narrow", RenderList(page, style));
+}
+
+TEST(ListView, AnEmptyPage) {
+  EXPECT_EQ("", RenderList(v1::ListReply(), Plain()));
+  EXPECT_EQ("{\n  \"transactions\": [],\n  \"next_page_token\": \"\"\n}\n",
+            RenderList(v1::ListReply(), Plain(Output::kJson)));
+}
+
+TEST(ServerView, EveryForm) {
+  const auto participants = ReadMessage<v1::ListParticipantsReply>("participants.textproto");
+  const auto info = ReadMessage<v1::ServerInfo>("stats.textproto");
+  for (const Form& form : AllForms()) {
+    SCOPED_TRACE(form.suffix);
+    ExpectGolden(std::string("participants.") + form.suffix,
+                 RenderParticipants(participants, form.style));
+    ExpectGolden(std::string("stats.") + form.suffix, RenderStats(info, form.style));
+  }
+}
+
+TEST(ServerView, HealthIsASentence) {
+  auto info = ReadMessage<v1::ServerInfo>("stats.textproto");
+  EXPECT_EQ(
+      "assentd 0.1.0 at 127.0.0.1:7400 refuses new transactions: disk full (up 1 h, coordinator 1, "
+      "epoch 4)\n",
+      RenderHealth(info, "127.0.0.1:7400", Plain()));
+  info.clear_refusing();
+  EXPECT_EQ("assentd 0.1.0 at 127.0.0.1:7400 takes transactions (up 1 h, coordinator 1, epoch 4)\n",
+            RenderHealth(info, "127.0.0.1:7400", Plain()));
+}
+
+TEST(WatchView, TheStoryOfATransaction) {
+  // The same transaction as it was sighted five times.
+  std::string story;
+  v1::Transaction before;
+  for (int sighting = 1; sighting <= 5; ++sighting) {
+    const auto seen =
+        ReadMessage<v1::Transaction>("watch_" + std::to_string(sighting) + ".textproto");
+    story += RenderChange(sighting == 1 ? nullptr : &before, seen, Plain());
+    before = seen;
+  }
+  ExpectGolden("watch.story", story);
+  EXPECT_EQ("", RenderChange(&before, before, Plain()));
+}
+
+TEST(ResolveText, SaysWhatItMeansInEachProtocol) {
+  const auto transaction = ReadMessage<v1::Transaction>("show_mixed.textproto");
+  std::string text;
+  for (const v1::Branch& branch : transaction.branches()) {
+    text += ResolveMeaning(transaction, branch, v1::DECISION_COMMIT);
+    text += ResolveMeaning(transaction, branch, v1::DECISION_ABORT);
+  }
+  ExpectGolden("resolve.meaning", text);
+}
+
+TEST(Json, EveryFormOfADocumentSaysTheSame) {
+  const auto transaction = ReadMessage<v1::Transaction>("show_mixed.textproto");
+  const Json json = ToJson(transaction, {.payloads = true, .summary = false});
+  // Compared as text: GoogleTest cannot print a Json that differs.
+  EXPECT_EQ(json.dump(), Json::parse(PrettyJson(json)).dump());
+  EXPECT_EQ(json.dump(), Json::parse(LineJson(json)).dump());
+  const std::string line = LineJson(json);
+  EXPECT_EQ(1, std::count(line.begin(), line.end(), '\n'));
+}
+
+TEST(Json, AnEnumValueOfANewerDaemonIsShown) {
+  v1::Transaction transaction;
+  transaction.set_state(static_cast<v1::TransactionState>(99));
+  EXPECT_NE(std::string::npos, RenderTransaction(transaction, Plain()).find("#99"));
+  EXPECT_NE(std::string::npos,
+            RenderTransaction(transaction, Plain(Output::kJson)).find("UNKNOWN_ENUM_VALUE"));
+}
+
+TEST(Yaml, QuotesWhatCouldBeTakenForSomethingElse) {
+  const Json json = {
+      {"plain", "hello world"},
+      {"yes", "yes"},
+      {"number", "12"},
+      {"colon", "a: b"},
+      {"lines", "a\nb"},
+      {"dash", "- a"},
+      {"trailing", "a "},
+      {"empty", ""},
+      {"nested", {{"list", {1, {{"a", true}, {"b", nullptr}}, Json::array({1, 2})}}}},
+      {"none", Json::array()}};
+  EXPECT_EQ(
+      "plain: hello world\n"
+      "\"yes\": \"yes\"\n"
+      "number: \"12\"\n"
+      "colon: \"a: b\"\n"
+      "lines: \"a\\nb\"\n"
+      "dash: \"- a\"\n"
+      "trailing: \"a \"\n"
+      "empty: \"\"\n"
+      "nested:\n"
+      "  list:\n"
+      "    - 1\n"
+      "    - a: true\n"
+      "      b: null\n"
+      "    - - 1\n"
+      "      - 2\n"
+      "none: []\n",
+      Yaml(json));
+}
+
+}  // namespace
+}  // namespace assent::ctl

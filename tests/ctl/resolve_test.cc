@@ -1,0 +1,104 @@
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "tests/ctl/fakes.h"
+#include "tools/assentctl/commands.h"
+
+namespace assent::ctl {
+namespace {
+
+class ResolveTest : public CommandTest {
+ protected:
+  static v1::Transaction Stuck() {
+    v1::Transaction transaction =
+        Transaction("order-17", v1::COMMITTING, v1::DECISION_COMMIT, v1::COMMITTED);
+    auto* branch = transaction.add_branches();
+    branch->mutable_spec()->set_branch_id("2");
+    branch->mutable_spec()->set_protocol(v1::TCC);
+    branch->mutable_spec()->set_service("inventory");
+    branch->mutable_spec()->set_action("reserve");
+    branch->set_state(v1::FINISHING);
+    return transaction;
+  }
+  Exit Resolve(const std::string& branch, v1::Decision resolution, Intent intent) {
+    return RunResolve({"order-17", branch, resolution, std::move(intent)}, session);
+  }
+};
+
+TEST_F(ResolveTest, AtATerminalItExplainsAsksForAReasonAndAsks) {
+  session.surroundings.in_is_terminal = true;
+  console.lines = {"seen on the shelf", "yes"};
+  service.get.push_back(Stuck());
+  service.operate.push_back(Effect("would resolve branch 2 as ABORT"));
+  service.operate.push_back(Effect("resolved branch 2 as ABORT"));
+  EXPECT_EQ(Exit::kDone, Resolve("2", v1::DECISION_ABORT, {}));
+  EXPECT_EQ(
+      "Reason (for the record): "
+      "Transaction order-17, branch 2 inventory/reserve (tcc, FINISHING):\n"
+      "  you declare that inventory has cancelled (released) what it reserved.\n"
+      "  Nothing more is sent to it for this branch. If it is not so: cancel it there by hand, or "
+      "it "
+      "stays reserved.\n"
+      "  The decision is COMMIT: this contradicts it, and the outcome becomes MIXED.\n"
+      "order-17: would resolve branch 2 as ABORT\n"
+      "Go on? [y/N] ",
+      console.err);
+  EXPECT_EQ("order-17: resolved branch 2 as ABORT\n", console.out);
+  const auto& request = std::get<v1::ResolveBranchRequest>(service.operated[1]);
+  EXPECT_EQ("2", request.branch_id());
+  EXPECT_EQ(v1::DECISION_ABORT, request.resolution());
+  EXPECT_EQ("seen on the shelf", request.action().reason());
+  EXPECT_FALSE(request.action().dry_run());
+}
+
+TEST_F(ResolveTest, WithoutATerminalAndWithoutYesItRefuses) {
+  service.get.push_back(Stuck());
+  EXPECT_EQ(Exit::kUsage, Resolve("2", v1::DECISION_COMMIT, {"why", "", false, false}));
+  EXPECT_TRUE(service.operated.empty());
+}
+
+TEST_F(ResolveTest, YesStillWantsAReason) {
+  service.get.push_back(Stuck());
+  EXPECT_EQ(Exit::kUsage, Resolve("2", v1::DECISION_COMMIT, {"", "", false, true}));
+  EXPECT_NE(std::string::npos, console.err.find("resolve wants --reason"));
+  EXPECT_TRUE(service.operated.empty());
+}
+
+TEST_F(ResolveTest, YesWithAReasonDoesIt) {
+  service.get.push_back(Stuck());
+  service.operate.push_back(Effect("resolved"));
+  EXPECT_EQ(Exit::kDone, Resolve("2", v1::DECISION_COMMIT, {"why", "", false, true}));
+  EXPECT_EQ(std::string::npos, console.err.find("MIXED"));
+}
+
+TEST_F(ResolveTest, AnEmptyReasonAtTheTerminalEndsIt) {
+  session.surroundings.in_is_terminal = true;
+  console.lines = {""};
+  service.get.push_back(Stuck());
+  EXPECT_EQ(Exit::kUsage, Resolve("2", v1::DECISION_COMMIT, {}));
+  EXPECT_TRUE(service.operated.empty());
+}
+
+TEST_F(ResolveTest, DryRunNeedsNeitherReasonNorTerminal) {
+  service.get.push_back(Stuck());
+  service.operate.push_back(Effect("would resolve"));
+  EXPECT_EQ(Exit::kDone, Resolve("2", v1::DECISION_ABORT, {"", "", true, false}));
+  EXPECT_NE(std::string::npos, console.err.find("MIXED"));
+  EXPECT_TRUE(std::get<v1::ResolveBranchRequest>(service.operated[0]).action().dry_run());
+}
+
+TEST_F(ResolveTest, AnUnknownBranchIsNotFoundAndTheKnownAreNamed) {
+  service.get.push_back(Stuck());
+  EXPECT_EQ(Exit::kNotFound, Resolve("9", v1::DECISION_COMMIT, {"why", "", false, true}));
+  EXPECT_EQ("assentctl: transaction order-17 has no branch 9; it has 2\n", console.err);
+}
+
+TEST_F(ResolveTest, WrongStateIsFive) {
+  service.get.push_back(Stuck());
+  service.operate.push_back(FailedPrecondition("branch 2 is done"));
+  EXPECT_EQ(Exit::kWrongState, Resolve("2", v1::DECISION_COMMIT, {"why", "", false, true}));
+}
+
+}  // namespace
+}  // namespace assent::ctl

@@ -1,0 +1,136 @@
+#include "tools/assentctl/text.h"
+
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "tools/assentctl/duration.h"
+#include "tools/assentctl/table.h"
+
+namespace assent::ctl {
+namespace {
+
+TEST(Duration, Reads) {
+  EXPECT_EQ(250, ParseDuration("250ms").value());
+  EXPECT_EQ(5'000, ParseDuration("5s").value());
+  EXPECT_EQ(120'000, ParseDuration("2m").value());
+  EXPECT_EQ(3'600'000, ParseDuration("1h").value());
+  EXPECT_EQ(7LL * 86'400'000, ParseDuration("7d").value());
+  EXPECT_EQ(5'400'000, ParseDuration("1h30m").value());
+  EXPECT_EQ(60'001, ParseDuration("1m1ms").value());
+  EXPECT_EQ(0, ParseDuration("0").value());
+}
+
+TEST(Duration, RefusesWhatIsNoDuration) {
+  for (const char* text : {"", "5", "s", "-5s", "5 s", "1.5s", "5sec", "1m1h", "1s1s", "5S",
+                           "99999999999999999s", "9223372036854775d", " 5s", "5s "}) {
+    EXPECT_FALSE(ParseDuration(text).ok()) << text;
+  }
+}
+
+TEST(Duration, Writes) {
+  EXPECT_EQ("0 ms", FormatDuration(0));
+  EXPECT_EQ("0 ms", FormatDuration(-5));
+  EXPECT_EQ("999 ms", FormatDuration(999));
+  EXPECT_EQ("14 s", FormatDuration(14'999));
+  EXPECT_EQ("2 min 5 s", FormatDuration(125'000));
+  EXPECT_EQ("12 min", FormatDuration(755'000));
+  EXPECT_EQ("1 h", FormatDuration(3'600'000));
+  EXPECT_EQ("3 h 20 min", FormatDuration(12'000'000));
+  EXPECT_EQ("4 d 2 h", FormatDuration(4 * 86'400'000LL + 2 * 3'600'000LL));
+  EXPECT_EQ("850 us", FormatLatency(850));
+  EXPECT_EQ("1.20 ms", FormatLatency(1'203));
+  EXPECT_EQ("12.4 ms", FormatLatency(12'400));
+  EXPECT_EQ("124 ms", FormatLatency(124'000));
+  EXPECT_EQ("3.02 s", FormatLatency(3'020'000));
+  EXPECT_EQ("1 min 3 s", FormatLatency(63'000'000));
+  EXPECT_EQ("0.019 s", FormatStopwatch(19));
+  EXPECT_EQ("59.999 s", FormatStopwatch(59'999));
+  EXPECT_EQ("1:20.000", FormatStopwatch(80'000));
+  EXPECT_EQ("1:02:03.004", FormatStopwatch(3'723'004));
+  EXPECT_EQ("2027-01-15T08:00:00.007Z", FormatIso(1'800'000'000'007));
+  EXPECT_EQ("1969-12-31T23:59:59.999Z", FormatIso(-1));
+}
+
+// RFC 4648, section 10.
+TEST(Base64, BothWays) {
+  const std::pair<const char*, const char*> vectors[] = {{"", ""},
+                                                         {"f", "Zg=="},
+                                                         {"fo", "Zm8="},
+                                                         {"foo", "Zm9v"},
+                                                         {"foob", "Zm9vYg=="},
+                                                         {"fooba", "Zm9vYmE="},
+                                                         {"foobar", "Zm9vYmFy"}};
+  for (const auto& [bytes, text] : vectors) {
+    EXPECT_EQ(text, ToBase64(bytes));
+    EXPECT_EQ(bytes, FromBase64(text).value());
+  }
+  std::string all;
+  for (int i = 0; i < 256; ++i) all += static_cast<char>(i);
+  EXPECT_EQ(all, FromBase64(ToBase64(all)).value());
+}
+
+TEST(Base64, RefusesWhatIsNot) {
+  for (const char* text :
+       {"Z", "Zg=", "Zg", "Z===", "====", "Zg==Zg==", "Zm9v\n", "Zm-_", "Zh==", "Zm9="}) {
+    EXPECT_FALSE(FromBase64(text).ok()) << text;
+  }
+}
+
+TEST(Text, IsTextMeansFitForATerminal) {
+  EXPECT_TRUE(IsText(""));
+  EXPECT_TRUE(IsText("a\tb\r\nc é € 😀"));
+  EXPECT_FALSE(IsText(std::string("a\0b", 3)));
+  EXPECT_FALSE(IsText("\x1b[2J"));
+  EXPECT_FALSE(IsText("\x7f"));
+  EXPECT_FALSE(IsText("\xc2\x9b"));  // C1: the one-character form of ESC [
+  EXPECT_FALSE(IsText("\xff"));
+  EXPECT_FALSE(IsText("\xc3"));              // cut short
+  EXPECT_FALSE(IsText("\xc0\x80"));          // overlong
+  EXPECT_FALSE(IsText("\xe0\x80\x80"));      // overlong
+  EXPECT_FALSE(IsText("\xed\xa0\x80"));      // a surrogate
+  EXPECT_FALSE(IsText("\xf4\x90\x80\x80"));  // beyond U+10FFFF
+}
+
+TEST(Text, VisibleEscapesTheRest) {
+  EXPECT_EQ("a\\nb\\t\\r\\x1b[2J\\xff é", Visible("a\nb\t\r\x1b[2J\xff é"));
+  EXPECT_EQ("\\xc2\\x9b", Visible("\xc2\x9b"));
+  EXPECT_EQ("\\x00", Visible(std::string_view("\0", 1)));
+}
+
+TEST(Text, CutsByColumnsNotBytes) {
+  EXPECT_EQ(3U, Columns("é€😀"));
+  EXPECT_EQ("é€😀", Cut("é€😀", 3));
+  EXPECT_EQ("é…", Cut("é€😀", 2));
+  EXPECT_EQ("…", Cut("abc", 1));
+  EXPECT_EQ("", Cut("abc", 0));
+}
+
+TEST(Text, Sizes) {
+  EXPECT_EQ("0 B", FormatBytes(0));
+  EXPECT_EQ("1023 B", FormatBytes(1023));
+  EXPECT_EQ("1.5 KiB", FormatBytes(1536));
+  EXPECT_EQ("1.0 MiB", FormatBytes(1024 * 1024));
+  EXPECT_EQ("1 attempt", Count(1, "attempt"));
+  EXPECT_EQ("0 attempts", Count(0, "attempt"));
+}
+
+TEST(Table, AlignsLeavesOutEmptyColumnsAndTrailingSpace) {
+  Table table({"ID", "EMPTY", "NAME", "LAST"});
+  table.Add({"1", "", "é", "x"});
+  table.Add({"222", "", "long name", ""});
+  EXPECT_EQ("ID   NAME       LAST\n1    é          x\n222  long name\n", table.Render(Style{}));
+}
+
+TEST(Table, ANarrowTerminalCutsTheLastColumnButNotToNothing) {
+  Table table({"ID", "WHY"});
+  table.Add({"1", "a long reason that does not fit"});
+  Style style;
+  style.columns = 24;
+  EXPECT_EQ("ID  WHY\n1   a long reason that …\n", table.Render(style));
+  style.columns = 10;
+  EXPECT_EQ("ID  WHY\n1   a long reason that does not fit\n", table.Render(style));
+}
+
+}  // namespace
+}  // namespace assent::ctl
