@@ -162,6 +162,8 @@ Status Server::Start(int& exit_code) {
   return OkStatus();
 }
 
+const std::string& Server::address() const { return parts_->address; }
+
 std::string Server::Card() const {
   const Parts& p = *parts_;
   const log::Recovered& recovered = p.engine->recovered();

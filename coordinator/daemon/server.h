@@ -27,6 +27,8 @@ class Server {
 
   // Opens the log, recovers, listens, and goes on with what was unfinished. `exit_code` says which kind of failure it was.
   Status Start(int& exit_code);
+  // As bound: the port is filled in.
+  const std::string& address() const;
   // The start-up card.
   std::string Card() const;
   // Housekeeping; call about once a second.

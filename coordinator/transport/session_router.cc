@@ -128,6 +128,10 @@ std::vector<Reply> SessionRouter::Send(std::vector<Command> commands, core::Mono
       continue;
     }
     Service& service = found->second;
+    if (!Offers(service, command)) {
+      refused.push_back(NoSuchAction(service, command));
+      continue;
+    }
     SessionId id = 0;
     Session* session = PickSession(service, id);
     if (session != nullptr) {
@@ -266,6 +270,33 @@ void SessionRouter::Refill(Service& service, core::MonoTime now, std::vector<Ses
     service.queue.pop_front();
     touched.push_back(id);
   }
+}
+
+bool SessionRouter::Offers(const Service& service, const Command& command) {
+  return std::binary_search(service.actions.begin(), service.actions.end(),
+                            std::pair(command.action, command.protocol));
+}
+
+// A first forward attempt at an action that nobody offers is a no: nothing has happened and nothing can. Anything later may
+// concern what an instance with other actions did, so it waits for one that knows.
+Reply SessionRouter::NoSuchAction(const Service& service, const Command& command) {
+  std::string offered;
+  for (const auto& [name, protocol] : service.actions) {
+    if (offered.size() > 200) {
+      offered += ", …";
+      break;
+    }
+    offered += (offered.empty() ? "" : ", ") + std::string(core::Name(protocol)) + ":" + name;
+  }
+  Reply reply =
+      NotSent(command, "participant " + command.service + " has no action " +
+                           std::string(core::Name(command.protocol)) + ":" + command.action +
+                           "; it offers " + (offered.empty() ? "none" : offered));
+  const bool forward = command.operation == core::Operation::kPrepare ||
+                       command.operation == core::Operation::kTry ||
+                       command.operation == core::Operation::kAction;
+  if (forward && command.attempt == 1) reply.result = core::AttemptResult::kRefused;
+  return reply;
 }
 
 Reply SessionRouter::NotSent(const Command& command, std::string why) {

@@ -129,6 +129,8 @@ class SessionRouter {
   Session* PickSession(Service& service, SessionId& id);
   void Assign(Session& session, Command command, core::MonoTime now);
   void Refill(Service& service, core::MonoTime now, std::vector<SessionId>& touched);
+  static bool Offers(const Service& service, const Command& command);
+  static Reply NoSuchAction(const Service& service, const Command& command);
   static Reply NotSent(const Command& command, std::string why);
 
   RouterLimits limits_;

@@ -1,0 +1,123 @@
+#pragma once
+
+// One shard with a hand-operated world: writes become durable when the test says so, commands are caught, time is set.
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "coordinator/core/spec.h"
+#include "coordinator/engine/shard.h"
+
+namespace assent::engine {
+
+class ShardRig final : public ShardPorts {
+ public:
+  explicit ShardRig(ShardOptions options = {}) : shard(options, *this) {
+    shard.Start(/*coordinator_id=*/7, /*epoch=*/3, mono, wall);
+  }
+
+  struct PendingAppend {
+    std::uint64_t batch = 0;
+    std::vector<log::Entry> entries;
+  };
+
+  std::uint64_t NextSerial() override { return next_serial_++; }
+  void Append(std::vector<log::Entry> entries, std::uint64_t batch) override {
+    appends.push_back({batch, std::move(entries)});
+  }
+  void Find(std::string gid, std::uint64_t token) override {
+    finds.emplace_back(std::move(gid), token);
+  }
+  void Send(std::vector<transport::Command> commands) override {
+    for (auto& command : commands) sent.push_back(std::move(command));
+  }
+  void Fatal(const Status& status) override { fatal = status; }
+
+  void Do(Request request) {
+    shard.Handle(std::move(request), mono, wall);
+    shard.EndTurn(mono, wall);
+  }
+  void Pass(core::Millis time) {
+    mono += time;
+    wall += time;
+    shard.EndTurn(mono, wall);
+  }
+  // The oldest outstanding write is answered.
+  void Complete(Status status = {}, std::vector<log::RefusedEntry> refused = {}) {
+    ASSENT_CHECK(!appends.empty());
+    PendingAppend done = std::move(appends.front());
+    appends.pop_front();
+    if (status.ok()) {
+      for (const log::Entry& entry : done.entries) written.push_back(entry.kind);
+    }
+    Do(AppendedRequest{
+        done.batch,
+        {std::move(status), done.batch, wall.time_since_epoch().count(), std::move(refused)}});
+  }
+  void CompleteAll() {
+    while (!appends.empty()) Complete();
+  }
+  // Answers everything that was sent, and forgets it.
+  void AnswerAll(core::AttemptResult result, const std::string& text = {}) {
+    std::vector<transport::Reply> replies;
+    for (const transport::Command& c : std::exchange(sent, {})) {
+      const bool done = result == core::AttemptResult::kDone;
+      replies.push_back({c.gid, c.branch, c.operation, c.attempt, result, done ? text : "",
+                         done ? "" : text, core::Millis(0)});
+    }
+    Do(RepliesRequest{std::move(replies)});
+  }
+  std::string Sent() const {
+    std::string text;
+    for (const transport::Command& c : sent) {
+      text += (text.empty() ? "" : " ") + c.branch_id + ":" + std::string(core::Name(c.operation));
+    }
+    return text;
+  }
+
+  // What a caller was told: "OK COMMITTED" or the status.
+  struct Told {
+    std::vector<std::string> words;
+    ViewCallback Callback() {
+      return [this](const Status& status, const core::Transaction* txn, const core::Now&) {
+        words.push_back(
+            status.ok() ? "OK " + (txn == nullptr ? "" : std::string(core::Name(txn->outcome())))
+                        : std::string(CodeName(status.code())));
+      };
+    }
+  };
+
+  static core::TransactionSpec Spec(const std::string& gid,
+                                    core::Protocol protocol = core::Protocol::kTcc,
+                                    int branches = 2) {
+    core::TransactionSpec spec;
+    spec.gid = gid;
+    for (int i = 0; i < branches; ++i) {
+      core::BranchSpec branch;
+      branch.protocol = protocol;
+      branch.service = "s" + std::to_string(i + 1);
+      branch.action = "act";
+      spec.branches.push_back(branch);
+    }
+    ASSENT_CHECK(core::Normalise(spec).ok());
+    return spec;
+  }
+
+  core::MonoTime mono{std::chrono::seconds(1000)};
+  core::WallTime wall{std::chrono::seconds(1'700'000'000)};
+  std::deque<PendingAppend> appends;
+  std::vector<std::pair<std::string, std::uint64_t>> finds;
+  std::vector<transport::Command> sent;
+  std::vector<log::EntryKind> written;
+  Status fatal;
+  Shard shard;
+
+ private:
+  std::uint64_t next_serial_ = 1;
+};
+
+}  // namespace assent::engine

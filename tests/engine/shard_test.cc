@@ -1,0 +1,278 @@
+#include <gtest/gtest.h>
+
+#include "coordinator/core/codec.h"
+#include "tests/engine/shard_rig.h"
+
+namespace assent::engine {
+namespace {
+
+using core::AttemptResult;
+using log::EntryKind;
+
+Status Full() { return ResourceExhausted("disk full"); }
+
+BeginRequest Begin(core::TransactionSpec spec, WaitFor wait_for, ShardRig::Told& told) {
+  return BeginRequest{std::move(spec), true, wait_for, told.Callback()};
+}
+
+TEST(Shard, NothingIsSentOrToldBeforeBeginIsDurable) {
+  ShardRig rig;
+  ShardRig::Told told;
+  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, told));
+  EXPECT_EQ(rig.Sent(), "");
+  EXPECT_TRUE(told.words.empty());
+  ASSERT_EQ(rig.appends.size(), 1U);
+  EXPECT_EQ(rig.appends[0].entries[0].kind, EntryKind::kBegin);
+  rig.Complete();
+  EXPECT_EQ(rig.Sent(), "1:TRY 2:TRY");
+  EXPECT_EQ(told.words, std::vector<std::string>{"OK UNDECIDED"});
+}
+
+TEST(Shard, ATransactionInThreeWritesOfWhichTwoGate) {
+  ShardRig rig;
+  ShardRig::Told decided;
+  ShardRig::Told completed;
+  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kDecided, decided));
+  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kCompleted, completed));
+  rig.Complete();
+  rig.AnswerAll(AttemptResult::kDone);
+  EXPECT_TRUE(decided.words.empty()) << "told of a decision that is not durable";
+  EXPECT_EQ(rig.Sent(), "");
+  rig.Complete();
+  EXPECT_EQ(decided.words, std::vector<std::string>{"OK COMMITTED"});
+  EXPECT_EQ(rig.Sent(), "1:CONFIRM 2:CONFIRM");
+  rig.AnswerAll(AttemptResult::kDone);
+  EXPECT_EQ(completed.words, std::vector<std::string>{"OK COMMITTED"});
+  rig.Pass(core::Millis(20));  // the end rides alone when nobody comes by
+  rig.Complete();
+  EXPECT_EQ(rig.written,
+            (std::vector<EntryKind>{EntryKind::kBegin, EntryKind::kUpdate, EntryKind::kEnd}));
+  EXPECT_EQ(rig.shard.live_count(), 0U);
+}
+
+TEST(Shard, ADecisionThatIsNotDurableIsShownToNobody) {
+  ShardRig rig;
+  ShardRig::Told begun;
+  ShardRig::Told seen;
+  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, begun));
+  rig.Complete();
+  rig.AnswerAll(AttemptResult::kDone);
+  rig.Do(GetRequest{"a", seen.Callback()});
+  transport::OutcomeAnswer answer;
+  rig.Do(
+      QuestionRequest{{"a", "1", 7, 3}, [&](transport::OutcomeAnswer given) { answer = given; }});
+  EXPECT_TRUE(seen.words.empty());
+  EXPECT_EQ(answer.verdict, transport::Verdict::kUndecided);
+  bool visible = true;
+  rig.Do(VisitRequest{
+      [&](std::uint64_t, const core::Transaction&, bool v, const core::Now&) { visible = v; },
+      [] {}});
+  EXPECT_FALSE(visible);
+  rig.Complete();
+  EXPECT_EQ(seen.words, std::vector<std::string>{"OK COMMITTED"});
+  rig.Do(
+      QuestionRequest{{"a", "1", 7, 3}, [&](transport::OutcomeAnswer given) { answer = given; }});
+  EXPECT_EQ(answer.verdict, transport::Verdict::kCommit);
+}
+
+TEST(Shard, AFullDiskRefusesWhatIsNewAndKeepsWhatHasBegun) {
+  ShardRig rig;
+  ShardRig::Told first;
+  ShardRig::Told second;
+  rig.Do(Begin(ShardRig::Spec("old"), WaitFor::kDecided, first));
+  rig.Complete();
+  rig.AnswerAll(AttemptResult::kDone);
+  rig.Complete(Full());  // the decision found no room
+  EXPECT_TRUE(first.words.empty());
+  EXPECT_EQ(rig.Sent(), "");
+  rig.Do(Begin(ShardRig::Spec("new"), WaitFor::kDecided, second));
+  EXPECT_TRUE(rig.appends.empty()) << "tried again at once";
+  rig.Pass(core::Millis(250));
+  rig.Complete(Full());
+  EXPECT_EQ(second.words, std::vector<std::string>{"RESOURCE_EXHAUSTED"});
+  EXPECT_EQ(rig.shard.live_count(), 1U);
+  rig.Pass(core::Millis(250));
+  ASSERT_EQ(rig.appends.size(), 1U);
+  EXPECT_EQ(rig.appends[0].entries[0].version, 2U)
+      << "the version that was not written is used again";
+  rig.Complete();
+  EXPECT_EQ(first.words, std::vector<std::string>{"OK COMMITTED"});
+  EXPECT_EQ(rig.Sent(), "1:CONFIRM 2:CONFIRM");
+}
+
+TEST(Shard, AnUnknownWriteEndsEverything) {
+  ShardRig rig;
+  ShardRig::Told told;
+  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, told));
+  rig.Complete(UnknownOutcome("fsync: EIO"));
+  EXPECT_EQ(rig.fatal.code(), Code::kUnknownOutcome);
+  EXPECT_TRUE(told.words.empty());
+  rig.Do(GetRequest{"a", told.Callback()});
+  rig.Pass(core::Millis(100'000));
+  EXPECT_TRUE(told.words.empty());
+  EXPECT_EQ(rig.Sent(), "");
+}
+
+TEST(Shard, TheSameGidJoinsAndOtherContentIsRefused) {
+  ShardRig rig;
+  ShardRig::Told one;
+  ShardRig::Told two;
+  ShardRig::Told other;
+  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, one));
+  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, two));
+  rig.Do(Begin(ShardRig::Spec("a", core::Protocol::kSaga), WaitFor::kAccepted, other));
+  EXPECT_EQ(other.words, std::vector<std::string>{"ALREADY_EXISTS"});
+  rig.Complete();
+  EXPECT_EQ(one.words, std::vector<std::string>{"OK UNDECIDED"});
+  EXPECT_EQ(two.words, std::vector<std::string>{"OK UNDECIDED"});
+  EXPECT_EQ(rig.Sent(), "1:TRY 2:TRY") << "begun twice";
+}
+
+// A gid whose transaction has finished: the log refuses the BEGIN, and everybody who waits gets the finished one's answer.
+TEST(Shard, ARepeatedSubmitOfAFinishedGidAnswersFromTheHistory) {
+  ShardRig rig;
+  ShardRig::Told one;
+  ShardRig::Told two;
+  const core::TransactionSpec spec = ShardRig::Spec("a");
+  rig.Do(Begin(spec, WaitFor::kCompleted, one));
+  rig.Do(GetRequest{"a", two.Callback()});
+  rig.Complete({}, {{0, AlreadyExists("a")}});
+  EXPECT_EQ(rig.Sent(), "");
+  ASSERT_EQ(rig.finds.size(), 1U);
+
+  core::Transaction finished(spec);
+  const core::Now now{rig.mono, rig.wall, 0};
+  (void)finished.Apply(core::Begin{3}, now);
+  (void)finished.Apply(
+      core::Answered{
+          0, core::Operation::kTry, 1, AttemptResult::kRefused, {}, "no", core::Millis(0)},
+      now);
+  log::FinishedRow row{1, "a", core::Codec::EncodeSpec(spec), core::Codec::EncodeState(finished),
+                       2, 0};
+  rig.Do(FoundRequest{rig.finds[0].second, row});
+  EXPECT_EQ(one.words, std::vector<std::string>{"OK ABORTED"});
+  EXPECT_EQ(two.words, std::vector<std::string>{"OK ABORTED"});
+  EXPECT_EQ(rig.shard.live_count(), 0U);
+}
+
+TEST(Shard, ForgetRemovesOnlyWhatIsFinished) {
+  ShardRig rig;
+  ShardRig::Told told;
+  ShardRig::Told forgotten;
+  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, told));
+  rig.Do(ForgetRequest{"a", false, forgotten.Callback()});
+  EXPECT_EQ(forgotten.words, std::vector<std::string>{"FAILED_PRECONDITION"});
+  rig.Complete();
+  rig.Do(ForgetRequest{"b", false, forgotten.Callback()});
+  rig.Complete();
+  rig.Do(ForgetRequest{"c", false, forgotten.Callback()});
+  rig.Complete({}, {{0, NotFound("c")}});
+  EXPECT_EQ(forgotten.words, (std::vector<std::string>{"FAILED_PRECONDITION", "OK ", "NOT_FOUND"}));
+}
+
+TEST(Shard, AServiceThatAppearsIsTriedAtOnce) {
+  ShardRig rig;
+  ShardRig::Told told;
+  rig.Do(Begin(ShardRig::Spec("a", core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
+  rig.Complete();
+  rig.AnswerAll(AttemptResult::kNotSent, "no participant s1 is connected");
+  EXPECT_EQ(rig.Sent(), "");
+  rig.Do(ServiceAppearedRequest{"s2"});
+  EXPECT_EQ(rig.Sent(), "");
+  rig.Do(ServiceAppearedRequest{"s1"});
+  EXPECT_EQ(rig.Sent(), "1:TRY");
+}
+
+TEST(Shard, AnswersForNobodyAreCountedAndForgotten) {
+  ShardRig rig;
+  rig.Do(RepliesRequest{
+      {{"ghost", 0, core::Operation::kTry, 1, AttemptResult::kDone, {}, {}, core::Millis(0)}}});
+  EXPECT_EQ(rig.shard.Stats().stale_replies, 1U);
+}
+
+TEST(Shard, AbortIsPresumedOnlyWithinTheHorizon) {
+  ShardRig rig;
+  const auto ask = [&](std::uint32_t coordinator, std::uint64_t epoch) {
+    transport::OutcomeAnswer answer;
+    rig.Do(QuestionRequest{{"gone", "1", coordinator, epoch},
+                           [&](transport::OutcomeAnswer given) { answer = given; }});
+    rig.Do(FoundRequest{rig.finds.back().second, NotFound("gone")});
+    return answer.verdict;
+  };
+  EXPECT_EQ(ask(7, 3), transport::Verdict::kAbort);
+  EXPECT_EQ(ask(7, 1), transport::Verdict::kAbort);
+  EXPECT_EQ(ask(7, 4), transport::Verdict::kCannotTell)
+      << "begun in a life that this log does not reach: a restored backup";
+  EXPECT_EQ(ask(8, 1), transport::Verdict::kCannotTell) << "another coordinator's";
+}
+
+TEST(Shard, OperatorsAreAnsweredWhenTheirActIsDurable) {
+  ShardRig rig;
+  ShardRig::Told begun;
+  ShardRig::Told suspended;
+  ShardRig::Told resumed;
+  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, begun));
+  rig.Complete();
+  const auto request = [&](OperatorVerb verb, ShardRig::Told& told, bool dry_run = false) {
+    return OperatorRequest{"a",     verb,           {"ada", "because"}, {}, core::Decision::kNone,
+                           dry_run, told.Callback()};
+  };
+  ShardRig::Told dry;
+  rig.Do(request(OperatorVerb::kSuspend, dry, true));
+  EXPECT_EQ(dry.words, std::vector<std::string>{"OK UNDECIDED"});
+  EXPECT_TRUE(rig.appends.empty()) << "a dry run wrote";
+  rig.Do(request(OperatorVerb::kSuspend, suspended));
+  rig.Do(request(OperatorVerb::kResume, resumed));
+  EXPECT_TRUE(suspended.words.empty());
+  rig.Complete();
+  EXPECT_EQ(suspended.words.size(), 1U);
+  EXPECT_TRUE(resumed.words.empty()) << "answered by the write before its own";
+  rig.Complete();
+  EXPECT_EQ(resumed.words.size(), 1U);
+}
+
+TEST(Shard, RecoveryAbortsUndecidedTwoPhaseWorkAndResumesTcc) {
+  for (const auto protocol : {core::Protocol::kTwoPhase, core::Protocol::kTcc}) {
+    ShardRig before;
+    ShardRig::Told told;
+    before.Do(Begin(ShardRig::Spec("a", protocol), WaitFor::kAccepted, told));
+    const log::Entry begun = before.appends[0].entries[0];
+    ShardRig reborn;  // only its ports are used
+    Shard shard({}, reborn);
+    ASSERT_TRUE(
+        shard.Adopt({begun.serial, begun.version, begun.gid, begun.spec, begun.state}).ok());
+    shard.Start(7, 4, reborn.mono, reborn.wall);
+    if (protocol == core::Protocol::kTcc) {
+      EXPECT_EQ(reborn.Sent(), "1:TRY 2:TRY");
+      continue;
+    }
+    EXPECT_EQ(reborn.Sent(), "");
+    ASSERT_EQ(reborn.appends.size(), 1U);
+    shard.Handle(AppendedRequest{reborn.appends[0].batch, {{}, 1, 0, {}}}, reborn.mono,
+                 reborn.wall);
+    shard.EndTurn(reborn.mono, reborn.wall);
+    EXPECT_EQ(reborn.Sent(), "2:ROLLBACK 1:ROLLBACK");
+  }
+}
+
+TEST(Shard, ADamagedRowIsNotAdopted) {
+  ShardRig rig;
+  Shard shard({}, rig);
+  const Status status = shard.Adopt({17, 1, "a", "garbage", "garbage"});
+  EXPECT_EQ(status.code(), Code::kDataLoss);
+  EXPECT_NE(status.message().find("live row 17"), std::string::npos) << status.message();
+}
+
+TEST(Shard, TooManyTransactionsAreRefused) {
+  ShardOptions options;
+  options.max_live_count = 1;
+  ShardRig rig(options);
+  ShardRig::Told one;
+  ShardRig::Told two;
+  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, one));
+  rig.Do(Begin(ShardRig::Spec("b"), WaitFor::kAccepted, two));
+  EXPECT_EQ(two.words, std::vector<std::string>{"RESOURCE_EXHAUSTED"});
+}
+
+}  // namespace
+}  // namespace assent::engine
