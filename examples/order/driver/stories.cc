@@ -97,7 +97,11 @@ Status ServiceIsDown(Shop& shop, Style style, const Order& order, Teller& teller
   Result<TransactionInfo> info = shop.client().Get(order.id);
   const auto is_missed = [&] {
     info = shop.client().Get(order.id);
-    return info.ok() && info->why_not_finished.find("payment") != std::string::npos;
+    if (!info.ok()) return false;
+    for (const assent::BranchInfo& branch : info->branches) {
+      if (branch.service == "payment" && !branch.last_error.empty()) return true;
+    }
+    return false;
   };
   if (!Until(kPatience, is_missed)) return Differs("nobody misses the payment service");
   teller.Say("The payment service is down. Why is it not finished? \"" + info->why_not_finished +
