@@ -1,6 +1,7 @@
 #include "tests/core/world.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <utility>
 #include <variant>
 
@@ -17,14 +18,32 @@ std::uint64_t Draw::Next() {
   return z ^ (z >> 31);
 }
 
-World::World(std::uint64_t seed, Plant plant, Tally& tally)
-    : draw_(seed), plant_(plant), tally_(tally) {
+World::World(std::uint64_t seed, Plant plant, Tally& tally, bool trace)
+    : draw_(seed), plant_(plant), tally_(tally), trace_(trace) {
   now_.mono = MonoTime(std::chrono::hours(1));
   now_.wall = WallTime(Millis(1'700'000'000'000));
   DrawSpec();
 }
 
+void World::Note(const std::string& line) const {
+  if (trace_)
+    std::printf("%8.3f %s\n", (now_.mono.time_since_epoch().count() - 3.6e9) / 1e6, line.c_str());
+}
+
+std::string World::StateLine() const {
+  std::string line = std::string(Name(transaction_->phase())) +
+                     (transaction_->sealed() ? "" : " open") +
+                     (transaction_->suspended() ? " suspended" : "");
+  for (BranchIndex i = 0; i < transaction_->branches().size(); ++i) {
+    const BranchSpec& spec = transaction_->spec().branches[i];
+    line += " " + spec.id + (spec.pivot ? "!" : "") + "=" +
+            std::string(Name(transaction_->branches()[i].state));
+  }
+  return line + "; " + std::to_string(durable_) + " of " + std::to_string(log_.size()) + " durable";
+}
+
 void World::Break(const std::string& rule) {
+  Note("BROKEN " + rule);
   if (broken_.empty()) broken_ = rule;
 }
 
@@ -56,6 +75,11 @@ void World::DrawSpec() {
     }
     if (!Normalise(spec).ok()) continue;
     participants_.resize(spec.branches.size());
+    for (const BranchSpec& branch : spec.branches) {
+      std::string line = branch.id + " " + std::string(Name(branch.protocol)) + " after";
+      for (const BranchIndex a : branch.after) line += " " + spec.branches[a].id;
+      Note(line);
+    }
     transaction_ = std::make_unique<Transaction>(std::move(spec));
     spec_bytes_ = Codec::EncodeSpec(*transaction_);
     return;
@@ -76,6 +100,7 @@ void World::Apply(const Event& event) {
     log_.push_back(Codec::EncodeState(*transaction_));
     if (step.gating) last_gate_ = log_.size();
   }
+  Note("event " + std::to_string(event.index()) + " -> " + StateLine());
   waiting_.push_back({last_gate_, transaction_->decision(), std::move(step.effects)});
   ReleaseEffects();
 }
@@ -104,7 +129,9 @@ void World::Perform(const Send& send) {
   }
   if (send.operation == rules.forward && undo_was_sent_)
     Break("G3: a forward operation was sent after an undoing one");
-  commands_.push_back(send);
+  Note("send " + transaction_->spec().branches[send.branch].id + " " +
+       std::string(Name(send.operation)) + " #" + std::to_string(send.attempt));
+  commands_.push_back({send});
 }
 
 void World::PassTime(Micros time) {
@@ -130,6 +157,7 @@ void World::Crash() {
   }
   Result<Transaction> restored = Codec::Decode("g", spec_bytes_, log_.back());
   if (!restored.ok()) return Break(restored.status().ToString());
+  Note("crash");
   *transaction_ = std::move(restored).value();
   for (std::size_t i = transaction_->branches().size(); i < participants_.size(); ++i) {
     if (participants_[i].row != Row::kNothing) Break("S8: a branch that was asked is gone");
@@ -146,11 +174,15 @@ void World::Crash() {
 void World::DeliverCommand(bool healthy) {
   if (commands_.empty()) return;
   const std::size_t at = draw_.Below(commands_.size());
-  const Send command = commands_[at];
+  commands_[at].arrived = true;
+  const Send command = commands_[at].send;
   if (healthy || !draw_.Percent(15)) {  // or it comes once more
     commands_.erase(commands_.begin() + static_cast<std::ptrdiff_t>(at));
   }
   const AttemptResult result = Handle(command, healthy);
+  Note("participant " + std::to_string(command.branch) + " " +
+       std::string(Name(command.operation)) + " #" + std::to_string(command.attempt) + " " +
+       std::string(Name(result)));
   Answered reply{command.branch, command.operation, command.attempt, result, {}, {}, Millis(0)};
   if (result == AttemptResult::kRefused) reply.reason = "no";
   if (healthy || draw_.Percent(80)) replies_.push_back(std::move(reply));
@@ -164,6 +196,8 @@ void World::DeliverReply(bool healthy) {
       reply.result != AttemptResult::kUnknown && reply.result != AttemptResult::kNotSent;
   if (healthy || !by_participant || !draw_.Percent(15))
     replies_.erase(replies_.begin() + static_cast<std::ptrdiff_t>(at));
+  Note("reply of " + std::to_string(reply.branch) + " to " + std::string(Name(reply.operation)) +
+       " #" + std::to_string(reply.attempt) + " " + std::string(Name(reply.result)));
   if (!gone_ && !transaction_->finished()) Apply(reply);
 }
 
@@ -172,18 +206,16 @@ void World::DeliverReply(bool healthy) {
 void World::LoseCommand() {
   if (commands_.empty()) return;
   const std::size_t at = draw_.Below(commands_.size());
-  Answered report{commands_[at].branch,
-                  commands_[at].operation,
-                  commands_[at].attempt,
-                  AttemptResult::kUnknown,
-                  {},
-                  "reset",
-                  Millis(0)};
-  // Only of the one sent last, and only if it has just been sent, can it be known that it was not.
-  const bool surely = at + 1 == commands_.size() && draw_.Percent(40) &&
-                      transaction_->branches()[report.branch].in_flight &&
-                      transaction_->branches()[report.branch].attempts == report.attempt &&
-                      transaction_->Due(report.branch) == report.operation;
+  const Send lost = commands_[at].send;
+  Answered report{lost.branch, lost.operation, lost.attempt, AttemptResult::kUnknown,
+                  {},          "reset",        Millis(0)};
+  // Only of what has just been sent can it be known that it was not.
+  const bool in_this_life = transaction_->branches().size() > lost.branch &&
+                            transaction_->branches()[lost.branch].in_flight &&
+                            transaction_->branches()[lost.branch].attempts == lost.attempt &&
+                            transaction_->Due(lost.branch) == lost.operation;
+  const bool surely =
+      at + 1 == commands_.size() && !commands_[at].arrived && in_this_life && draw_.Percent(40);
   const bool arrives = !surely && draw_.Percent(50);
   if (surely) report.result = AttemptResult::kNotSent;
   if (plant_ == Plant::kUnknownIsRefused) report.result = AttemptResult::kRefused;

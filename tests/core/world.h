@@ -53,7 +53,8 @@ struct Tally {
 
 class World {
  public:
-  World(std::uint64_t seed, Plant plant, Tally& tally);
+  // `trace`: print what happens.
+  World(std::uint64_t seed, Plant plant, Tally& tally, bool trace = false);
 
   // Lives through `steps` random ones, heals, and drives the transaction to its end. The first broken
   // rule, or nothing.
@@ -64,6 +65,10 @@ class World {
   struct Participant {
     Row row = Row::kNothing;
     bool one_phase = false;
+  };
+  struct Command {
+    Send send;
+    bool arrived = false;  // at least once
   };
   struct Waiting {  // effects, until that many records are durable
     std::size_t needs = 0;
@@ -92,6 +97,8 @@ class World {
   void CheckEnd();
   void Heal();
   void Break(const std::string& rule);
+  void Note(const std::string& line) const;
+  std::string StateLine() const;
   bool MayRefuse(BranchIndex i) const;
   // Whether `later` comes after `earlier`, directly or through others.
   bool Follows(BranchIndex later, BranchIndex earlier) const;
@@ -99,6 +106,7 @@ class World {
   Draw draw_;
   Plant plant_;
   Tally& tally_;
+  bool trace_;
   std::string broken_;
 
   std::unique_ptr<Transaction> transaction_;
@@ -108,7 +116,7 @@ class World {
   std::size_t durable_ = 0;
   std::size_t last_gate_ = 0;
   std::vector<Waiting> waiting_;
-  std::vector<Send> commands_;
+  std::vector<Command> commands_;
   std::vector<Answered> replies_;
   std::vector<Participant> participants_;
   Decision told_ = Decision::kNone;
