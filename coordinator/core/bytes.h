@@ -46,6 +46,7 @@ class ByteReader {
       const auto byte = static_cast<std::uint8_t>(rest_.front());
       rest_.remove_prefix(1);
       if (shift == 63 && byte > 1) return Fail();
+      if (shift > 0 && byte == 0) return Fail();  // one number, one way to write it
       value |= static_cast<std::uint64_t>(byte & 0x7f) << shift;
       if ((byte & 0x80) == 0) return value;
     }

@@ -165,9 +165,9 @@ void Transaction::StartReadyBranches(const Now& now, Step& step) {
   SkipWhatCannotStart();
   for (BranchIndex i = 0; i < branches_.size(); ++i) {
     if (branches_[i].state != BranchState::kWaiting || !AfterIsMet(i)) continue;
-    // What it comes after is durable before it starts; and that it has started is durable, if it
-    // decides.
-    if (!spec_.branches[i].after.empty()) step.Require(Record::kProgress, true);
+    // Durable before its first send: what it rests on, that it may hold something from now on, and, of
+    // a pivot, that the decision is on its way (or recovery would abort behind its back).
+    step.Require(Record::kProgress, true);
     const bool alone =
         sealed_ && branches_.size() == 1 && spec_.branches[i].protocol == Protocol::kTwoPhase;
     branches_[i].one_phase = alone && decision_ == Decision::kNone;
@@ -305,12 +305,6 @@ void Transaction::Dispatch(BranchIndex i, const Now& now, Step& step) {
   Branch& branch = branches_[i];
   const Operation operation = Due(i);
   ASSENT_CHECK(operation != Operation::kNone && !branch.in_flight);
-  // A pivot decides: that it is on its way must outlive us, or recovery would abort behind its
-  // back.
-  if (spec_.branches[i].pivot && operation == Rules(spec_.branches[i].protocol).forward &&
-      branch.attempts == 0) {
-    step.Require(Record::kProgress, true);
-  }
   ++branch.attempts;
   branch.in_flight = true;
   branch.sent_at = now.mono;

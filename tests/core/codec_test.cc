@@ -1,0 +1,285 @@
+// The codec: what goes in comes out, and what is damaged is noticed or harmless, never believed
+// blindly and never a crash.
+
+#include "coordinator/core/codec.h"
+
+#include <string>
+#include <utility>
+
+#include <gtest/gtest.h>
+
+#include <assent/limits.h>
+
+#include "coordinator/core/bytes.h"
+#include "coordinator/core/soundness.h"
+#include "coordinator/core/spec.h"
+#include "coordinator/core/text.h"
+
+namespace assent::core {
+namespace {
+
+Now At(std::int64_t ms) {
+  Now now;
+  now.mono = MonoTime(Millis(ms));
+  now.wall = WallTime(Millis(1'700'000'000'000 + ms));
+  return now;
+}
+
+BranchSpec Branch(std::string id, Protocol protocol) {
+  BranchSpec branch;
+  branch.id = std::move(id);
+  branch.protocol = protocol;
+  branch.service = "inventory";
+  branch.action = "reserve";
+  branch.payload = "three";
+  return branch;
+}
+
+TransactionSpec Spec() {
+  TransactionSpec spec;
+  spec.gid = "g1";
+  spec.labels = {{"customer", "7"}};
+  spec.branches = {Branch("a", Protocol::kTwoPhase), Branch("b", Protocol::kTcc),
+                   Branch("p", Protocol::kSaga), Branch("c", Protocol::kSaga)};
+  spec.branches[1].headers = {{"trace", "x"}};
+  spec.branches[2].pivot = true;
+  spec.branches[3].receive_results = true;
+  spec.branches[3].retry = {Millis(7), Millis(70), 3};
+  EXPECT_EQ(Normalise(spec), OkStatus());
+  return spec;
+}
+
+Answered Answer(BranchIndex branch, Operation operation, AttemptResult result) {
+  return Answered{branch, operation, 1, result, "result", "reason", Millis(0)};
+}
+
+// Half-way through, with a bit of everything in it.
+Transaction Lived() {
+  Transaction t(Spec());
+  (void)t.Apply(Begin{3}, At(0));
+  (void)t.Apply(Answer(0, Operation::kPrepare, AttemptResult::kDone), At(5));
+  (void)t.Apply(Answer(1, Operation::kTry, AttemptResult::kUnknown), At(7));
+  (void)t.Apply(RetryNow{{"ann", "hurry"}}, At(9));
+  (void)t.Apply(Answer(1, Operation::kTry, AttemptResult::kDone), At(11));
+  (void)t.Apply(Answer(2, Operation::kAction, AttemptResult::kDone), At(15));
+  (void)t.Apply(Answer(0, Operation::kCommit, AttemptResult::kRefused), At(20));
+  (void)t.Apply(Suspend{{"bob", "look"}}, At(21));
+  EXPECT_EQ(t.phase(), Phase::kCommitting);
+  EXPECT_TRUE(t.branches()[0].hazard);
+  return t;
+}
+
+Result<Transaction> Decode(const std::string& spec, const std::string& state) {
+  return Codec::Decode("g1", spec, state);
+}
+
+TEST(Codec, RoundTrip) {
+  const Transaction t = Lived();
+  const std::string spec = Codec::EncodeSpec(t);
+  const std::string state = Codec::EncodeState(t);
+  const Result<Transaction> decoded = Decode(spec, state);
+  ASSERT_EQ(decoded.status(), OkStatus());
+  const Transaction& d = decoded.value();
+  EXPECT_EQ(Codec::EncodeSpec(d), spec);
+  EXPECT_EQ(Codec::EncodeState(d), state);
+  EXPECT_EQ(d.gid(), "g1");
+  EXPECT_EQ(d.began_epoch(), 3U);
+  EXPECT_EQ(d.outcome(), Outcome::kHazard);
+  EXPECT_TRUE(d.suspended());
+  EXPECT_EQ(d.began_at(), t.began_at());
+  EXPECT_EQ(d.deadline_at(), t.deadline_at());
+  EXPECT_EQ(d.decided_at(), t.decided_at());
+  EXPECT_EQ(d.spec().labels, t.spec().labels);
+  EXPECT_EQ(d.spec().branches[1].headers, t.spec().branches[1].headers);
+  EXPECT_EQ(d.spec().branches[3].retry.max_attempts, 3U);
+  EXPECT_TRUE(d.spec().branches[2].pivot);
+  EXPECT_EQ(d.branches()[1].result, "result");
+  EXPECT_EQ(d.branches()[1].history.kept().size(), t.branches()[1].history.kept().size());
+  EXPECT_EQ(d.branches()[0].last_error, "reason");
+  ASSERT_EQ(d.interventions().size(), 2U);
+  EXPECT_EQ(d.interventions()[1].who, "bob");
+}
+
+// The example of FORMAT.md. If this fails the format has changed: it needs a new version, and the
+// old one must still be read.
+TEST(Codec, TheFormatIsTheDocumentedOne) {
+  TransactionSpec spec;
+  spec.gid = "g1";
+  spec.branches = {Branch("a", Protocol::kTcc)};
+  ASSERT_EQ(Normalise(spec), OkStatus());
+  Transaction t(std::move(spec));
+  (void)t.Apply(Begin{1}, At(0));
+  const auto hex = [](const std::string& bytes) {
+    std::string text;
+    for (const char c : bytes) {
+      text += "0123456789abcdef"[static_cast<unsigned char>(c) >> 4];
+      text += "0123456789abcdef"[static_cast<unsigned char>(c) & 15];
+    }
+    return text;
+  };
+  EXPECT_EQ(hex(Codec::EncodeSpec(t)),
+            "0100c0a90700000101610209696e76656e746f727907726573657276650574687265650000c801e0d4"
+            "0300a09c0100");
+  EXPECT_EQ(
+      hex(Codec::EncodeState(t)),
+      "010100010080a0abfef962c0c9b2fef9620000010000020100010000000001040180a0abfef96200010000");
+}
+
+TEST(Codec, CutAnywhereItIsDataLoss) {
+  const Transaction t = Lived();
+  const std::string spec = Codec::EncodeSpec(t);
+  const std::string state = Codec::EncodeState(t);
+  for (std::size_t n = 0; n < spec.size(); ++n)
+    EXPECT_EQ(Decode(spec.substr(0, n), state).status().code(), Code::kDataLoss) << n;
+  for (std::size_t n = 0; n < state.size(); ++n)
+    EXPECT_EQ(Decode(spec, state.substr(0, n)).status().code(), Code::kDataLoss) << n;
+  EXPECT_EQ(Decode(spec + "x", state).status().code(), Code::kDataLoss);
+  EXPECT_EQ(Decode(spec, state + "x").status().code(), Code::kDataLoss);
+  EXPECT_EQ(Decode("", "").status().code(), Code::kDataLoss);
+}
+
+// The log's checksum is what tells damaged bytes from sound ones. Should damage get past it, decoding
+// gives a failure, or a transaction in which nothing can go wrong but what it says.
+void LiveThrough(Transaction t) {
+  ASSERT_EQ(BrokenRule(t), "");
+  if (t.finished()) return;
+  (void)t.Apply(Recover{}, At(100));
+  for (int i = 0; i < 50 && !t.finished(); ++i) {
+    (void)t.Apply(Resume{}, At(1000 * i));
+    (void)t.Apply(Tick{}, At(1000 * i));
+    for (BranchIndex b = 0; b < t.branches().size(); ++b) {
+      (void)t.Apply(
+          Answered{b, t.Due(b), t.branches()[b].attempts, AttemptResult::kDone, {}, {}, Millis(0)},
+          At(1000 * i));
+    }
+    ASSERT_EQ(BrokenRule(t), "");
+  }
+}
+
+TEST(Codec, NoFlippedBitBreaksMoreThanItself) {
+  const Transaction t = Lived();
+  const std::string spec = Codec::EncodeSpec(t);
+  const std::string state = Codec::EncodeState(t);
+  int refused = 0;
+  int believed = 0;
+  for (std::size_t bit = 0; bit < (spec.size() + state.size()) * 8; ++bit) {
+    std::string both[2] = {spec, state};
+    const bool in_state = bit >= spec.size() * 8;
+    const std::size_t at = in_state ? bit - spec.size() * 8 : bit;
+    char& byte = both[in_state ? 1 : 0][at / 8];
+    byte = static_cast<char>(byte ^ (1 << (at % 8)));
+    Result<Transaction> decoded = Decode(both[0], both[1]);
+    if (!decoded.ok()) {
+      EXPECT_EQ(decoded.status().code(), Code::kDataLoss);
+      ++refused;
+      continue;
+    }
+    // Taken as it is, not as something else.
+    EXPECT_TRUE(Codec::EncodeSpec(decoded.value()) == both[0]) << "bit " << bit;
+    EXPECT_TRUE(Codec::EncodeState(decoded.value()) == both[1]) << "bit " << bit;
+    ++believed;
+    LiveThrough(std::move(decoded).value());
+  }
+  EXPECT_GT(refused, 500);
+  EXPECT_GT(believed, 500);
+}
+
+TEST(Codec, VersionsThatNobodyHasWritten) {
+  const Transaction t = Lived();
+  const std::string spec = Codec::EncodeSpec(t);
+  const std::string state = Codec::EncodeState(t);
+  for (const char version : {'\0', '\2', '\x7f'}) {
+    const std::string number = std::to_string(static_cast<int>(version));
+    EXPECT_EQ(
+        Decode(version + spec.substr(1), state).status(),
+        DataLoss("transaction g1: its spec has version " + number + ", this program knows 1 to 1"));
+    EXPECT_EQ(Decode(spec, version + state.substr(1)).status(),
+              DataLoss("transaction g1: its state has version " + number +
+                       ", this program knows 1 to 1"));
+  }
+}
+
+// A state that could be written down but never comes about.
+TEST(Codec, WhatMakesNoSenseIsSaid) {
+  Transaction t(Spec());
+  (void)t.Apply(Begin{}, At(0));
+  const std::string spec = Codec::EncodeSpec(t);
+  std::string state = Codec::EncodeState(t);
+  state[2] = 2;  // decided abort, and still active
+  EXPECT_EQ(Decode(spec, state).status(),
+            DataLoss("transaction g1: its state makes no sense: active, and decided"));
+}
+
+// Whatever participants and people say, the row can be read back: longer texts are cut where they come
+// in, between two characters.
+TEST(Codec, LongTextsAreCut) {
+  TransactionSpec spec = Spec();
+  Transaction t(std::move(spec));
+  (void)t.Apply(Begin{}, At(0));
+  Answered no = Answer(0, Operation::kPrepare, AttemptResult::kUnknown);
+  no.reason = std::string(1023, 'x') + "€uro";
+  (void)t.Apply(no, At(1));
+  EXPECT_EQ(t.branches()[0].last_error, std::string(1023, 'x'));
+  EXPECT_EQ(t.branches()[0].history.kept()[0].error, std::string(1023, 'x'));
+  (void)t.Apply(RetryNow{{std::string(3000, 'w'), std::string(3000, 'y')}}, At(2));
+  EXPECT_EQ(t.interventions()[0].who.size(), limits::kMaxReasonBytes);
+  EXPECT_EQ(t.interventions()[0].reason.size(), limits::kMaxReasonBytes);
+  no.result = AttemptResult::kRefused;
+  (void)t.Apply(no, At(3));
+  EXPECT_EQ(t.abort_reason().size(), limits::kMaxReasonBytes);
+  EXPECT_EQ(Decode(Codec::EncodeSpec(t), Codec::EncodeState(t)).status(), OkStatus());
+}
+
+TEST(Codec, CutsBetweenCharacters) {
+  const std::string x(limits::kMaxReasonBytes, 'x');
+  EXPECT_EQ(CutReason(x), x);
+  EXPECT_EQ(CutReason(x + "x"), x);
+  for (std::size_t before = 1; before <= 4; ++before) {
+    const std::string start = x.substr(before);
+    EXPECT_EQ(CutReason(start + "\xf0\x9f\x8d\x8e!"),
+              before == 4 ? start + "\xf0\x9f\x8d\x8e" : start);
+  }
+}
+
+TEST(Bytes, EveryNumberComesBack) {
+  for (int bit = 0; bit < 64; ++bit) {
+    const std::uint64_t base = std::uint64_t{1} << bit;
+    for (const std::uint64_t value : {base - 1, base, base + 1, ~base}) {
+      ByteWriter out;
+      out.U64(value);
+      out.I64(static_cast<std::int64_t>(value));
+      const std::string bytes = out.Take();
+      ByteReader in(bytes);
+      EXPECT_EQ(in.U64(), value);
+      EXPECT_EQ(in.I64(), static_cast<std::int64_t>(value));
+      EXPECT_TRUE(in.done());
+    }
+  }
+}
+
+TEST(Bytes, WhatIsNotANumberFails) {
+  const std::string too_long(10, '\xff');
+  ByteReader in(too_long);
+  EXPECT_EQ(in.U64(), 0U);
+  EXPECT_FALSE(in.ok());
+  // One number has one way to be written: equal specs have equal bytes.
+  ByteReader padded(std::string_view("\x81\x00", 2));
+  EXPECT_EQ(padded.U64(), 0U);
+  EXPECT_FALSE(padded.ok());
+  // A text longer than what is left, and than what is allowed.
+  ByteReader text(
+      std::string_view("\x05"
+                       "abc",
+                       4));
+  EXPECT_EQ(text.Text(100), "");
+  EXPECT_FALSE(text.ok());
+  ByteReader allowed(
+      std::string_view("\x03"
+                       "abc",
+                       4));
+  EXPECT_EQ(allowed.Text(2), "");
+  EXPECT_FALSE(allowed.ok());
+}
+
+}  // namespace
+}  // namespace assent::core
