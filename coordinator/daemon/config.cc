@@ -17,12 +17,16 @@ namespace assent::daemon {
 namespace {
 
 constexpr const char* kFooter =
-    R"(Every setting can be given as a flag, in the environment (ASSENT_LISTEN for --listen) or in the file of --config (listen = "…"), in this order of
-precedence.
+    R"(Every setting can be given as a flag, in the environment (ASSENT_LISTEN for --listen) or in the
+file of --config (listen = "…"), in this order of precedence.
 
-Exit codes: 0 stopped as asked; 2 wrong settings; 65 the log is damaged or of a newer format (the message names the row);
-69 the address is in use; 73 the data folder cannot be used, or another assentd uses it; 74 an I/O error on the log: it stopped at once,
-and learns at the next start what is true.
+Exit codes:
+  0   stopped as asked
+  2   wrong settings
+  65  the log is damaged or of a newer format (the message names the row)
+  69  the address is in use
+  73  the data folder cannot be used, or another assentd uses it
+  74  an I/O error on the log: it stopped at once, and learns at the next start what is true
 
 Example:
   assentd --data /var/lib/assent --listen 127.0.0.1:7400 --unary billing=127.0.0.1:9000)";

@@ -203,7 +203,8 @@ TEST(SessionRouter, AnActionThatNobodyOffersIsRefusedOnlyBeforeItCouldHaveHappen
     return rig.router.Send(std::move(commands), kNow, rig.touched)[0];
   };
   EXPECT_EQ(send(Operation::kTry, 1).result, AttemptResult::kRefused);
-  EXPECT_EQ(send(Operation::kTry, 1).reason, "participant s has no action tcc:nope; it offers tcc:act");
+  EXPECT_EQ(send(Operation::kTry, 1).reason,
+            "participant s has no action tcc:nope; it offers tcc:act");
   EXPECT_EQ(send(Operation::kTry, 2).result, AttemptResult::kNotSent);
   EXPECT_EQ(send(Operation::kCancel, 1).result, AttemptResult::kNotSent);
 }
