@@ -189,7 +189,7 @@ class GrpcConnection final : public Connection {
     retry.read_only = read_only;
     retry.what = std::move(what);
     retry.seed = RandomSeed();
-    retry.sleep = options_.sleep ? options_.sleep : ReallySleep;
+    retry.sleep = [this](milliseconds wait) { WaitToRepeat(wait); };
     retry.now = Now;
     return Retry(retry, [&] {
       grpc::ClientContext context;
@@ -197,6 +197,15 @@ class GrpcConnection final : public Connection {
       const grpc::Status status = (stub_.get()->*method)(&context, request, reply);
       return Attempt{StatusOf(status), Reached(context), RetryAfterOf(context)};
     });
+  }
+
+  // gRPC gets on with connecting only while somebody waits for it. After a plain sleep a coordinator that is back would
+  // be noticed at gRPC's own next look, five seconds later; so this waits for the connection, unless there is one.
+  void WaitToRepeat(milliseconds wait) {
+    if (options_.sleep) return options_.sleep(wait);
+    const bool connected = channel_->GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_READY;
+    if (connected) return ReallySleep(wait);
+    channel_->WaitForConnected(std::chrono::system_clock::now() + wait);
   }
 
   template <typename Request>
