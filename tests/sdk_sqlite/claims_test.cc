@@ -7,7 +7,6 @@
 namespace assent::sqlite::test {
 namespace {
 
-using namespace std::chrono_literals;
 using Kind = Reply::Kind;
 
 class ClaimsTest : public TwoPhaseFixture {
@@ -161,8 +160,10 @@ TEST_F(ClaimsTest, LocalWaitsForTheHolder) {
   ASSERT_EQ(Prepare("g1", "UPDATE account SET balance = balance - 1 WHERE id = 'A'").kind,
             Kind::kDone);
   Status status;
-  std::thread writer(
-      [&] { status = Local("UPDATE account SET balance = balance - 10 WHERE id = 'A'", 60s); });
+  std::thread writer([&] {
+    status =
+        Local("UPDATE account SET balance = balance - 10 WHERE id = 'A'", std::chrono::seconds(60));
+  });
   EXPECT_EQ(Commit("g1"), Reply::Done());
   writer.join();
   EXPECT_EQ(status, OkStatus());
