@@ -140,7 +140,11 @@ class CommandTest : public ::testing::Test {
     if (state == v1::FINISHED) transaction.set_finished_unix_ms(1'799'999'990'038);
     return transaction;
   }
-  static v1::Transaction Active(const std::string& gid) { return Transaction(gid, v1::ACTIVE); }
+  static v1::Transaction Active(const std::string& gid) {
+    v1::Transaction transaction = Transaction(gid, v1::ACTIVE);
+    transaction.set_why_not_finished("branch 1 is on its way");
+    return transaction;
+  }
   static v1::Transaction Committed(const std::string& gid) {
     return Transaction(gid, v1::FINISHED, v1::DECISION_COMMIT, v1::COMMITTED);
   }

@@ -36,7 +36,7 @@ TEST_F(WaitTest, CommittedIsZero) {
       {{Active("g"), Transaction("g", v1::COMMITTING, v1::DECISION_COMMIT), Committed("g")}, {}});
   EXPECT_EQ(Exit::kDone, Wait());
   EXPECT_EQ("g\n", console.out);
-  EXPECT_EQ("", console.err);
+  EXPECT_EQ("waiting: branch 1 is on its way\n", console.err);
 }
 
 TEST_F(WaitTest, AbortedIsTen) {
@@ -108,8 +108,10 @@ TEST_F(WaitTest, RidesOverACoordinatorsDeath) {
   service.watch.push_back({{}, Unavailable("connection refused")});
   service.watch.push_back({{Committed("g")}, {}});
   EXPECT_EQ(Exit::kDone, Wait());
-  EXPECT_EQ("assentctl: the connection was lost; trying again\nassentctl: connected again\n",
-            console.err);
+  EXPECT_EQ(
+      "waiting: branch 1 is on its way\nassentctl: the connection was lost; trying "
+      "again\nassentctl: connected again\n",
+      console.err);
   // What is left of --timeout after three pauses.
   EXPECT_EQ(seconds(10) - 3 * kReconnectPause, service.watched[3].second);
 }
@@ -137,7 +139,7 @@ TEST_F(CommandTest, WatchTellsChangesUntilTheEnd) {
   service.watch.push_back({{Active("g"), Aborted("g")}, {}});
   EXPECT_EQ(Exit::kDone, RunWatch({"g"}, session));
   EXPECT_EQ(
-      "+10.000 s  g ACTIVE, -, 0/0 branches through\n"
+      "+10.000 s  g ACTIVE, -, 0/0 branches through: branch 1 is on its way\n"
       "+0.020 s  decision ABORT durable: branch 2 inventory/reserve refused: out of stock\n"
       "+0.038 s  finished ABORTED\n",
       console.out);

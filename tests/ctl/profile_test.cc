@@ -55,8 +55,8 @@ TEST(Profile, DefaultPath) {
       return std::string(name) == "HOME" ? home : xdg;
     };
   };
-  EXPECT_EQ("/x/assent/assentctl.toml", DefaultProfilePath(env("/x", "/home/ann")));
-  EXPECT_EQ("/home/ann/.config/assent/assentctl.toml", DefaultProfilePath(env("", "/home/ann")));
+  EXPECT_EQ("/x/assent/assentctl.toml", DefaultProfilePath(env("/x", "/h")));
+  EXPECT_EQ("/h/.config/assent/assentctl.toml", DefaultProfilePath(env("", "/h")));
   EXPECT_EQ("", DefaultProfilePath(env(nullptr, nullptr)));
 }
 

@@ -21,6 +21,10 @@ std::string WithBranch(const std::string& extra) {
 std::string WithTop(const std::string& extra) {
   return "{" + extra + R"(,"branches":[)" + kBranch + "]}";
 }
+std::string WithIds(const std::string& first, const std::string& second) {
+  const std::string rest = R"("protocol":"tcc","service":"s","action":"a"})";
+  return R"({"branches":[{)" + first + rest + ",{" + second + rest + "]}";
+}
 std::string PayloadOf(const std::string& json) {
   const auto spec = ReadTransactionSpec(WithBranch("\"payload\":" + json), "t");
   EXPECT_TRUE(spec.ok()) << spec.status().message();
@@ -114,11 +118,9 @@ TEST(SubmitFile, ErrorsNameThePlace) {
        "branches[0].payload has 1048577 bytes; the limit is 1048576"},
       {R"({"branches":[{"protocol":"tcc","service":"s","action":"a","pivot":true}]})",
        "branches[0].pivot is for Saga steps only"},
-      {R"({"branches":[{"id":"x","protocol":"tcc","service":"s","action":"a"},{"id":"x","protocol":"tcc","service":"s","action":"a"}]})",
-       "branches[1].id 'x' is there twice"},
+      {WithIds(R"("id":"x",)", R"("id":"x",)"), "branches[1].id 'x' is there twice"},
       // An id given to one branch may not be the number of another.
-      {R"({"branches":[{"id":"2","protocol":"tcc","service":"s","action":"a"},{"protocol":"tcc","service":"s","action":"a"}]})",
-       "branches[1].id '2' is there twice"},
+      {WithIds(R"("id":"2",)", ""), "branches[1].id '2' is there twice"},
   };
   for (const Wrong& wrong : all) {
     const auto spec = ReadTransactionSpec(wrong.json, "order.json");

@@ -33,7 +33,7 @@ TEST_F(SubmitTest, SaysTheGidAtOnceThenWaits) {
   service.watch.push_back({{Active("issued-1"), Committed("issued-1")}, {}});
   EXPECT_EQ(Exit::kDone, Submit("-"));
   EXPECT_EQ("issued-1\n", console.out);
-  EXPECT_EQ("submitted issued-1\n", console.err);
+  EXPECT_EQ("submitted issued-1\nwaiting: branch 1 is on its way\n", console.err);
   EXPECT_EQ(v1::WAIT_ACCEPTED, service.submitted[0].wait_for());
   EXPECT_EQ("issued-1", service.watched[0].first);
 }

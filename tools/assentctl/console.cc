@@ -5,13 +5,29 @@
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
-#include <pwd.h>
 #include <thread>
 #include <unistd.h>
 
 #include <sys/ioctl.h>
 
 namespace assent::ctl {
+namespace {
+
+// What the login left in the environment; for the record only, so nothing is verified.
+std::string UserName() {
+  for (const char* variable : {"USER", "LOGNAME"}) {
+    const char* name = std::getenv(variable);
+    if (name != nullptr && *name != '\0') return name;
+  }
+  return "uid-" + std::to_string(geteuid());
+}
+
+std::string HostName() {
+  char name[256] = {};  // one byte more than is written, so it always ends
+  return gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
+}
+
+}  // namespace
 
 void ProcessConsole::Out(std::string_view text) {
   // Followed output (watch, --watch) is to be seen at once, also through a pipe.
@@ -57,7 +73,7 @@ std::chrono::milliseconds ProcessConsole::Uptime() {
 }
 
 bool ProcessConsole::Sleep(std::chrono::milliseconds time) {
-  std::this_thread::sleep_for(time);  // tidy: allow(sleep) what the interface is for
+  std::this_thread::sleep_for(time);  // tidy: allow(sleep) between polls of another process
   return true;
 }
 
@@ -75,14 +91,7 @@ Surroundings ProcessSurroundings() {
   const char* terminal = std::getenv("TERM");
   found.colors_welcome = (no_color == nullptr || *no_color == '\0') &&
                          (terminal == nullptr || std::strcmp(terminal, "dumb") != 0);
-  const char* user = std::getenv("USER");
-  if (user == nullptr || *user == '\0') {
-    const passwd* entry = getpwuid(geteuid());
-    user = entry != nullptr ? entry->pw_name : "unknown";
-  }
-  char host[256] = "unknown";
-  if (gethostname(host, sizeof host - 1) != 0) std::strcpy(host, "unknown");
-  found.who = std::string(user) + "@" + host;
+  found.who = UserName() + "@" + HostName();
   return found;
 }
 

@@ -1,6 +1,6 @@
 #include "tools/assentctl/resolve_text.h"
 
-#include "tools/assentctl/show_view.h"
+#include "tools/assentctl/branch_view.h"
 #include "tools/assentctl/text.h"
 #include "tools/assentctl/words.h"
 

@@ -8,9 +8,7 @@ namespace {
 // What to try, for failures whose message cannot know it.
 const char* Hint(Code code) {
   switch (code) {
-    case Code::kNotFound:
-      return "finished transactions go when their retention ends; `assentctl list --all` shows "
-             "what is kept";
+    case Code::kNotFound: return "`assentctl list --all` shows what is kept";
     case Code::kPermissionDenied: return "ask for the role that this needs";
     case Code::kResourceExhausted: return "nothing was begun; try again later";
     case Code::kUnimplemented: return "is this assentd older than this assentctl?";

@@ -9,12 +9,6 @@
 
 namespace assent::ctl {
 
-// "branch 2 inventory/reserve".
-std::string BranchName(const v1::Branch& branch);
-
-// Text as it is; other bytes as "<16 B, not text>", or in base64 or hex when the style asks for them.
-std::string ShownBytes(const std::string& bytes, const Style& style);
-
 // Header, why it is not finished, branches, timeline; in JSON and YAML the message itself.
 std::string RenderTransaction(const v1::Transaction& transaction, const Style& style);
 

@@ -1,6 +1,7 @@
 #include "tools/assentctl/timeline.h"
 
 #include <algorithm>
+#include <map>
 
 #include "tools/assentctl/duration.h"
 #include "tools/assentctl/text.h"
@@ -24,19 +25,36 @@ TimelineEntry AttemptEntry(const std::string& branch_id, const v1::Attempt& atte
            attempt.error()}};
 }
 
-void AddAttempts(const v1::Branch& branch, std::vector<TimelineEntry>& entries) {
+// A dim line in place of attempts that the coordinator did not keep, just before `next`.
+TimelineEntry Gap(const TimelineEntry& next, const std::string& id, const std::string& what) {
+  TimelineEntry gap = next;
+  gap.cells = {id, "", "", "", "", {"(" + what + " not kept)", Tone::kDim}};
+  return gap;
+}
+
+std::string Tries(std::uint32_t first, std::uint32_t last) {
+  if (first == last) return "try " + std::to_string(first);
+  return "tries " + std::to_string(first) + " to " + std::to_string(last);
+}
+
+// Not every attempt is kept: those between the first four and the last ones are dropped (types.proto), and those that
+// never left are replaced by the next.
+void AddAttempts(const v1::Branch& branch, std::int64_t decided_unix_ms,
+                 std::vector<TimelineEntry>& entries) {
   const std::string& id = branch.spec().branch_id();
+  std::map<int, std::uint32_t> last_number;  // by operation
   for (int i = 0; i < branch.attempts_size(); ++i) {
     const v1::Attempt& attempt = branch.attempts(i);
-    // The first four are always kept (types.proto), so the gap comes after them.
+    TimelineEntry entry = AttemptEntry(id, attempt);
+    entry.at_unix_ms = ShownStart(attempt, decided_unix_ms);
+    std::uint32_t& last = last_number[attempt.operation()];
     if (i == 4 && branch.dropped_attempts() > 0) {
-      TimelineEntry gap = AttemptEntry(id, attempt);
-      gap.cells = {
-          id, "", "",
-          "", "", {"(" + Count(branch.dropped_attempts(), "attempt") + " not kept)", Tone::kDim}};
-      entries.push_back(std::move(gap));
+      entries.push_back(Gap(entry, id, Count(branch.dropped_attempts(), "attempt")));
+    } else if (attempt.number() > last + 1) {
+      entries.push_back(Gap(entry, id, Tries(last + 1, attempt.number() - 1)));
     }
-    entries.push_back(AttemptEntry(id, attempt));
+    last = attempt.number();
+    entries.push_back(std::move(entry));
   }
 }
 
@@ -55,10 +73,16 @@ TimelineEntry PersonEntry(const v1::Intervention& intervention) {
 
 }  // namespace
 
+std::int64_t ShownStart(const v1::Attempt& attempt, std::int64_t decided_unix_ms) {
+  if (IsForward(attempt.operation())) return attempt.started_unix_ms();
+  return std::max(attempt.started_unix_ms(), decided_unix_ms);
+}
+
 std::vector<TimelineEntry> Timeline(const v1::Transaction& transaction) {
   std::vector<TimelineEntry> entries;
   entries.push_back(Milestone(transaction.began_unix_ms(), Rank::kBegun, "begun", Tone::kStrong));
-  for (const v1::Branch& branch : transaction.branches()) AddAttempts(branch, entries);
+  for (const v1::Branch& branch : transaction.branches())
+    AddAttempts(branch, transaction.decided_unix_ms(), entries);
   if (transaction.decided_unix_ms() != 0) {
     entries.push_back(Milestone(transaction.decided_unix_ms(), Rank::kDecided,
                                 "decision " + Word(transaction.decision()) + " durable",

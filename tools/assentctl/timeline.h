@@ -22,6 +22,10 @@ struct TimelineEntry {
   std::vector<Cell> cells;
 };
 
+// When an attempt was sent. The coordinator stamps it when the attempt is due; one that rests on the decision leaves only
+// once that is durable, which is a moment later.
+std::int64_t ShownStart(const v1::Attempt& attempt, std::int64_t decided_unix_ms);
+
 // Sorted by time. One entry stands for attempts that the coordinator dropped.
 std::vector<TimelineEntry> Timeline(const v1::Transaction& transaction);
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <vector>
 
+#include "tools/assentctl/branch_view.h"
 #include "tools/assentctl/duration.h"
 #include "tools/assentctl/list_view.h"
-#include "tools/assentctl/show_view.h"
 #include "tools/assentctl/text.h"
 #include "tools/assentctl/timeline.h"
 #include "tools/assentctl/words.h"
@@ -68,24 +68,26 @@ bool Seen(const v1::Transaction& before, const v1::Intervention& person) {
       });
 }
 
-void AddAttempt(const std::string& name, const v1::Attempt& attempt, Lines& lines) {
+void AddAttempt(const std::string& name, const v1::Attempt& attempt, std::int64_t decided_unix_ms,
+                Lines& lines) {
+  const std::int64_t started = ShownStart(attempt, decided_unix_ms);
   std::string text =
       name + ": " + Word(attempt.operation()) + " try " + std::to_string(attempt.number()) + " ";
   if (attempt.result() == v1::Attempt::IN_FLIGHT) {
-    lines.Add(attempt.started_unix_ms(), text + "sent", Tone::kDim);
+    lines.Add(started, text + "sent", Tone::kDim);
     return;
   }
   text += Word(attempt.result()) + " after " + FormatLatency(attempt.latency_us());
   if (!attempt.error().empty()) text += ": " + attempt.error();
-  lines.Add(attempt.started_unix_ms() + attempt.latency_us() / 1'000, text,
-            ToneOf(attempt.result()));
+  lines.Add(started + attempt.latency_us() / 1'000, text, ToneOf(attempt.result()));
 }
 
-void AddBranch(const v1::Branch* before, const v1::Branch& after, Lines& lines) {
+void AddBranch(const v1::Branch* before, const v1::Branch& after, std::int64_t decided_unix_ms,
+               Lines& lines) {
   const std::string name = BranchName(after);
   if (before == nullptr) lines.Add(0, name + " (" + Word(after.spec().protocol()) + ") added");
   for (const v1::Attempt& attempt : after.attempts()) {
-    if (!Seen(before, attempt)) AddAttempt(name, attempt, lines);
+    if (!Seen(before, attempt)) AddAttempt(name, attempt, decided_unix_ms, lines);
   }
   if (before != nullptr && before->state() != after.state()) {
     lines.Add(0, name + ": " + Word(before->state()) + " -> " + Word(after.state()),
@@ -110,10 +112,10 @@ void AddWhole(const v1::Transaction& before, const v1::Transaction& after, Lines
     if (!person.reason().empty()) text += ": " + person.reason();
     lines.Add(person.at_unix_ms(), text, Tone::kStrong);
   }
-  if (before.suspended() != after.suspended()) {
-    lines.Add(0, after.suspended() ? "suspended: nothing more is sent" : "resumed", Tone::kWarn);
-  }
   if (before.recoveries() != after.recoveries()) lines.Add(0, "coordinator restarted", Tone::kWarn);
+}
+
+void AddEnd(const v1::Transaction& before, const v1::Transaction& after, Lines& lines) {
   if (before.state() != after.state() && after.state() == v1::FINISHED) {
     lines.Add(after.finished_unix_ms(), "finished " + Word(after.outcome()),
               ToneOf(after.outcome()));
@@ -133,10 +135,13 @@ std::string RenderChange(const v1::Transaction* before, const v1::Transaction& a
     lines.Add(0, text, Tone::kStrong);
     return lines.Text();
   }
-  for (const v1::Branch& branch : after.branches()) {
-    AddBranch(FindBranch(*before, branch.spec().branch_id()), branch, lines);
-  }
+  // First, so that a decision comes before what rests on it in the same millisecond.
   AddWhole(*before, after, lines);
+  for (const v1::Branch& branch : after.branches()) {
+    AddBranch(FindBranch(*before, branch.spec().branch_id()), branch, after.decided_unix_ms(),
+              lines);
+  }
+  AddEnd(*before, after, lines);
   return lines.Text();
 }
 

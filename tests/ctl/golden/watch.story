@@ -4,7 +4,6 @@
 +0.050 s  suspend by ann@desk: looking
 +1.000 s  branch 1 orders/create: EXECUTING -> EXECUTED
 +1.000 s  branch 2 inventory/reserve (tcc) added
-+1.000 s  suspended: nothing more is sent
 +0.300 s  resume by ann@desk
 +0.310 s  abort by ann@desk: customer called
 +0.320 s  decision ABORT durable: ann@desk: customer called
@@ -13,7 +12,6 @@
 +1.000 s  branch 1 orders/create: EXECUTED -> UNDONE
 +1.000 s  branch 2 inventory/reserve: EXECUTING -> UNDOING
 +1.000 s  branch 2 inventory/reserve needs a human: stream reset
-+1.000 s  resumed
 +1.000 s  coordinator restarted
 +0.703 s  branch 2 inventory/reserve: CANCEL try 2 DONE after 3.00 ms
 +0.703 s  finished ABORTED

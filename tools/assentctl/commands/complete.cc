@@ -1,7 +1,6 @@
 #include "tools/assentctl/complete.h"
 
 #include "tools/assentctl/commands.h"
-#include "tools/assentctl/show_view.h"
 #include "tools/assentctl/words.h"
 
 namespace assent::ctl {

@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "tools/assentctl/commands.h"
 #include "tools/assentctl/follow.h"
 #include "tools/assentctl/show_view.h"
@@ -25,10 +27,15 @@ Exit Verdict(const v1::Transaction& transaction) {
 
 Exit RunWait(const WaitCommand& command, Session& session) {
   bool there = false;
+  bool told = false;
   const Followed followed =
       Follow(command.gid, session.options.wait_timeout, session, [&](const v1::Transaction& seen) {
         there = IsThere(seen, command.wait_for);
-        return !there && (command.patient || !seen.needs_operator());
+        const bool goes_on = !there && (command.patient || !seen.needs_operator());
+        if (goes_on && !std::exchange(told, true)) {
+          session.console.Err("waiting: " + Visible(seen.why_not_finished()) + "\n");
+        }
+        return goes_on;
       });
   if (followed.end == Followed::End::kFailed) return session.Fail(followed.failure);
   if (followed.last.has_value()) {

@@ -1,0 +1,100 @@
+#include "tools/assentctl/branch_view.h"
+
+#include <map>
+
+#include "tools/assentctl/duration.h"
+#include "tools/assentctl/table.h"
+#include "tools/assentctl/text.h"
+#include "tools/assentctl/words.h"
+
+namespace assent::ctl {
+
+std::string JoinedPairs(const google::protobuf::Map<std::string, std::string>& pairs) {
+  std::string text;
+  for (const auto& [key, value] : std::map<std::string, std::string>(pairs.begin(), pairs.end())) {
+    text += (text.empty() ? "" : ", ") + key + "=" + value;
+  }
+  return text;
+}
+
+std::string BranchName(const v1::Branch& branch) {
+  return "branch " + branch.spec().branch_id() + " " + branch.spec().service() + "/" +
+         branch.spec().action();
+}
+
+std::string ShownBytes(const std::string& bytes, const Style& style) {
+  if (IsText(bytes)) return Visible(bytes);
+  if (!style.payloads) return "<" + FormatBytes(bytes.size()) + ", not text>";
+  if (style.bytes == BytesStyle::kHex) return "hex:" + ToHex(bytes);
+  return "base64:" + ToBase64(bytes);
+}
+
+namespace {
+
+std::string Next(const v1::Branch& branch, const Style& style) {
+  if (branch.operation() == v1::OPERATION_UNSPECIFIED) return "";
+  if (branch.next_attempt_unix_ms() == 0) return Word(branch.operation());
+  return Word(branch.operation()) + " " + Moment(branch.next_attempt_unix_ms(), style);
+}
+
+std::string Options(const v1::BranchSpec& spec) {
+  std::string text;
+  const auto add = [&text](const std::string& word) { text += (text.empty() ? "" : ", ") + word; };
+  if (spec.pivot()) add("pivot");
+  if (spec.receive_results()) add("receives results");
+  if (spec.attempt_timeout_ms() > 0) add("timeout " + FormatDuration(spec.attempt_timeout_ms()));
+  if (spec.retry().max_attempts() > 0)
+    add("at most " + Count(spec.retry().max_attempts(), "attempt"));
+  if (spec.headers_size() > 0) add("headers " + JoinedPairs(spec.headers()));
+  return text;
+}
+
+std::string After(const v1::BranchSpec& spec) {
+  std::string text;
+  for (const std::string& id : spec.after()) text += (text.empty() ? "" : ",") + id;
+  return text;
+}
+
+}  // namespace
+
+std::string RenderBranches(const v1::Transaction& transaction, const Style& style) {
+  Table table({"ID", "PROTOCOL", "SERVICE/ACTION", "AFTER", "STATE", "", "TRIES", "NEXT", "PAYLOAD",
+               style.wide() ? "OPTIONS" : "", "RESULT", "LAST ERROR"});
+  for (const v1::Branch& branch : transaction.branches()) {
+    const v1::BranchSpec& spec = branch.spec();
+    std::string note = branch.needs_operator() ? "needs a human" : "";
+    if (branch.resolved() != v1::DECISION_UNSPECIFIED) {
+      note = "resolved " + Word(branch.resolved());
+    }
+    table.Add({{spec.branch_id(), Tone::kStrong},
+               Word(spec.protocol()) + (spec.pivot() ? " pivot" : ""),
+               spec.service() + "/" + spec.action(),
+               After(spec),
+               {Word(branch.state()), ToneOf(branch.state())},
+               {note, Tone::kBad},
+               branch.attempt_count() == 0 ? "" : std::to_string(branch.attempt_count()),
+               Next(branch, style),
+               FormatBytes(spec.payload().size()),
+               style.wide() ? Options(spec) : "",
+               Cut(ShownBytes(branch.result(), style), style.wide() ? 256 : 40),
+               branch.last_error()});
+  }
+  return table.Render(style, "  ");
+}
+
+std::string RenderPayloads(const v1::Transaction& transaction, const Style& style) {
+  Table table;
+  Style uncut = style;
+  uncut.columns = 0;
+  for (const v1::Branch& branch : transaction.branches()) {
+    if (!branch.spec().payload().empty()) {
+      table.Add({branch.spec().branch_id(), "payload", ShownBytes(branch.spec().payload(), style)});
+    }
+    if (!branch.result().empty()) {
+      table.Add({branch.spec().branch_id(), "result", ShownBytes(branch.result(), style)});
+    }
+  }
+  return table.empty() ? "" : table.Render(uncut, "  ");
+}
+
+}  // namespace assent::ctl
