@@ -241,7 +241,7 @@ std::string Codec::EncodeState(const Transaction& t) {
   return out.Take();
 }
 
-Result<Transaction> Codec::Decode(std::string gid, std::string_view spec_bytes,
+Result<Transaction> Codec::Decode(const std::string& gid, std::string_view spec_bytes,
                                   std::string_view state_bytes) {
   Result<TransactionSpec> spec = ReadSpec(gid, spec_bytes);
   if (!spec.ok()) return spec.status();

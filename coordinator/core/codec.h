@@ -24,7 +24,8 @@ class Codec {
   // All that may change.
   static std::string EncodeState(const Transaction& transaction);
 
-  static Result<Transaction> Decode(std::string gid, std::string_view spec, std::string_view state);
+  static Result<Transaction> Decode(const std::string& gid, std::string_view spec,
+                                    std::string_view state);
 };
 
 }  // namespace assent::core

@@ -14,16 +14,23 @@ namespace {
 
 constexpr bool IsForward(BranchState state) { return state == BranchState::kExecuting; }
 
-// A yes that cannot be taken for one, or nothing. It may have happened all the same.
-std::string Objection(const Answered& event, BranchState state) {
+// A yes that cannot be taken for one, or nothing. It may have happened all the same. A result that is
+// too long would make a row or a message that nobody can read, and the branches after it rely on it.
+std::string Objection(const Answered& event, BranchState state, std::size_t other_results) {
   if (event.result == AttemptResult::kDoneReadOnly && event.operation != Operation::kPrepare) {
     return "answered read-only to " + std::string(Name(event.operation)) +
            ", which only PREPARE may be";
   }
-  // It would make a row that cannot be read back, and the branches after this one rely on it.
-  if (IsForward(state) && event.bytes.size() > limits::kMaxResultBytes) {
-    return "answered with a result of " + std::to_string(event.bytes.size()) +
-           " bytes, the limit is " + std::to_string(limits::kMaxResultBytes);
+  const std::size_t bytes = event.bytes.size();
+  if (!IsForward(state) || bytes == 0) return {};
+  if (bytes > limits::kMaxResultBytes) {
+    return "answered with a result of " + std::to_string(bytes) + " bytes, the limit is " +
+           std::to_string(limits::kMaxResultBytes);
+  }
+  if (other_results + bytes > limits::kMaxAllResultsBytes) {
+    return "answered with a result of " + std::to_string(bytes) +
+           " bytes: with those of the other branches it is over the limit of " +
+           std::to_string(limits::kMaxAllResultsBytes);
   }
   return {};
 }
@@ -42,7 +49,9 @@ void Transaction::On(const Answered& event, const Now& now, Step& step) {
   switch (event.result) {
     case AttemptResult::kDone:
     case AttemptResult::kDoneReadOnly: {
-      std::string objection = Objection(event, branch.state);
+      std::size_t other_results = 0;
+      for (const Branch& other : branches_) other_results += other.result.size();
+      std::string objection = Objection(event, branch.state, other_results - branch.result.size());
       if (!objection.empty()) {
         Failed(event.branch,
                Answered{event.branch,

@@ -230,6 +230,32 @@ TEST(Codec, LongTextsAreCut) {
   EXPECT_EQ(Decode(Codec::EncodeSpec(t), Codec::EncodeState(t)).status(), OkStatus());
 }
 
+// All results of a transaction fit into one message, and into its row.
+TEST(Codec, ResultsAreBoundedTogether) {
+  TransactionSpec spec;
+  spec.gid = "g1";
+  for (int i = 0; i < 9; ++i) spec.branches.push_back(Branch(std::to_string(i), Protocol::kTcc));
+  ASSERT_EQ(Normalise(spec), OkStatus());
+  Transaction t(std::move(spec));
+  (void)t.Apply(Begin{}, At(0));
+  Answered yes{0, Operation::kTry, 1, AttemptResult::kDone, {}, {}, Millis(0)};
+  yes.bytes.assign(limits::kMaxResultBytes, 'r');
+  for (; yes.branch < 8; ++yes.branch) (void)t.Apply(yes, At(1));
+  EXPECT_EQ(t.branches()[7].state, BranchState::kExecuted);
+  yes.bytes = "r";
+  (void)t.Apply(yes, At(1));
+  EXPECT_EQ(t.branches()[8].state, BranchState::kExecuting);
+  EXPECT_EQ(t.branches()[8].last_error,
+            "answered with a result of 1 bytes: with those of the other branches it is over the "
+            "limit of 2097152");
+  EXPECT_EQ(Decode(Codec::EncodeSpec(t), Codec::EncodeState(t)).status(), OkStatus());
+  yes.attempt = 2;
+  yes.bytes.clear();
+  (void)t.Apply(Tick{}, At(5000));
+  (void)t.Apply(yes, At(5001));
+  EXPECT_EQ(t.decision(), Decision::kCommit);
+}
+
 TEST(Codec, CutsBetweenCharacters) {
   const std::string x(limits::kMaxReasonBytes, 'x');
   EXPECT_EQ(CutReason(x), x);

@@ -15,6 +15,7 @@ inline constexpr std::size_t kMaxActionNameBytes = 128;
 inline constexpr std::size_t kMaxReasonBytes = 1024;  // longer ones are cut, never refused
 inline constexpr std::size_t kMaxPayloadBytes = 1024 * 1024;
 inline constexpr std::size_t kMaxResultBytes = 256 * 1024;
+inline constexpr std::size_t kMaxAllResultsBytes = 2 * 1024 * 1024;  // of one transaction, together
 inline constexpr std::size_t kMaxTransactionBytes =
     3 * 1024 * 1024;  // all payloads and headers together
 
@@ -50,6 +51,10 @@ inline constexpr std::size_t kMaxInterventionsKeptCount = 32;
 // A whole transaction, every limit drawn upon, still fits in one gRPC message.
 static_assert(kMaxTransactionBytes + kMaxBranchesCount * 1024 < kMaxFrameBytes);
 static_assert(kMaxPayloadBytes <= kMaxTransactionBytes);
-static_assert(kMaxResultBytes < kMaxFrameBytes);
+static_assert(kMaxResultBytes <= kMaxAllResultsBytes);
+// So does a command with its payload, its headers and the results of every other branch.
+static_assert(kMaxPayloadBytes + kMaxHeadersCount * (kMaxHeaderKeyBytes + kMaxHeaderValueBytes) +
+                  kMaxAllResultsBytes + kMaxBranchesCount * 128 <
+              kMaxFrameBytes);
 
 }  // namespace assent::limits
