@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <random>
 #include <thread>
 #include <unistd.h>
 #include <utility>
@@ -201,16 +202,27 @@ TempDir::~TempDir() {
 }
 
 std::uint16_t FreePort() {
-  const int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  ASSENT_CHECK(probe >= 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof(address);
-  ASSENT_CHECK(bind(probe, reinterpret_cast<sockaddr*>(&address), length) == 0);
-  ASSENT_CHECK(getsockname(probe, reinterpret_cast<sockaddr*>(&address), &length) == 0);
-  close(probe);
-  return ntohs(address.sin_port);
+  // Below the ports that the kernel hands out to outgoing connections: one of those could take the port while its program
+  // is being restarted; even a connection to that very port, which then talks to itself.
+  int first_ephemeral = 32768;
+  std::ifstream("/proc/sys/net/ipv4/ip_local_port_range") >> first_ephemeral;
+  constexpr int kFirst = 10'000;
+  std::random_device random;
+  for (int tries = 0; tries < 1000; ++tries) {
+    const int span = std::max(first_ephemeral - kFirst, 1000);
+    const auto port = static_cast<std::uint16_t>(kFirst + static_cast<int>(random() % span));
+    const int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ASSENT_CHECK(probe >= 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(port);
+    const bool free = bind(probe, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
+    close(probe);
+    if (free) return port;
+  }
+  ASSENT_CHECK(!"no free port");
+  return 0;
 }
 
 bool WaitUntil(const std::function<bool()>& condition, std::chrono::milliseconds timeout) {

@@ -104,8 +104,8 @@ class TempDir {
   std::string path_;
 };
 
-// A TCP port of 127.0.0.1 that nobody listens on now, for programs that must come back to the same one. It may be taken
-// before it is used, by a process that asks for port 0: programs that can should listen on 0 themselves.
+// A random TCP port of 127.0.0.1 that nobody uses now and the kernel gives to nobody by itself, for programs that must come
+// back to the same one. Programs that need not should listen on port 0.
 std::uint16_t FreePort();
 
 // Looks every few milliseconds until `condition` holds or the time is over; the condition's last value.

@@ -51,10 +51,10 @@ class Demo {
       teller_.Bad("The opening books cannot be read: " + opening.status().ToString());
       return 1;
     }
-    teller_.Print("A coordinator at " + shop_.endpoint() +
-                  ", and the services order, inventory and payment, each with a database of its "
-                  "own, in " +
-                  shop_.directory() + ".");
+    teller_.Say("A coordinator at " + shop_.endpoint() +
+                ", and the services order, inventory and payment, each with a database of its own, "
+                "in " +
+                shop_.directory() + ".");
     for (const Style style : kStyles) {
       bool told = false;
       for (const Story& story : Stories()) {
@@ -84,9 +84,8 @@ class Demo {
                             .article = story.article,
                             .quantity = story.quantity,
                             .coins = story.quantity * kCoinsApiece};
-    teller_.Begin(name, std::string(story.title) + " " + order.customer + " orders " +
-                            std::to_string(order.quantity) + " " + order.article + "s for " +
-                            std::to_string(order.coins) + " coins.");
+    teller_.Begin(name, std::string(story.title) + " (" + std::to_string(order.quantity) + " " +
+                            order.article + "s for " + order.customer + ")");
     const std::vector<std::string> faults = Play(style, story, order);
     for (const std::string& fault : faults) teller_.Bad("NOT as expected: " + fault);
     if (faults.empty()) ++as_expected_;

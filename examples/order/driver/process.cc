@@ -2,8 +2,10 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstring>
 #include <fcntl.h>
+#include <random>
 #include <thread>
 #include <unistd.h>
 
@@ -128,15 +130,22 @@ Printed Run(std::vector<std::string> argv) {
 }
 
 int FreePort() {
-  const int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof(address);
-  ASSENT_CHECK(bind(probe, reinterpret_cast<sockaddr*>(&address), length) == 0);
-  ASSENT_CHECK(getsockname(probe, reinterpret_cast<sockaddr*>(&address), &length) == 0);
-  close(probe);
-  return ntohs(address.sin_port);
+  // Below those that the kernel gives to outgoing connections: a service that dials while the coordinator is down must
+  // not be given the coordinator's port.
+  constexpr unsigned kFirst = 10'000;
+  constexpr unsigned kCount = 20'000;
+  std::random_device random;
+  for (;;) {
+    const int port = static_cast<int>(kFirst + random() % kCount);
+    const int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    const bool free = bind(probe, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
+    close(probe);
+    if (free) return port;
+  }
 }
 
 }  // namespace demo

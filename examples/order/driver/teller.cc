@@ -11,8 +11,17 @@ constexpr const char* kBold = "\033[1m";
 constexpr const char* kGreen = "\033[32m";
 constexpr const char* kRed = "\033[1;31m";
 constexpr std::string_view kIndent = "    ";
+constexpr std::size_t kColumns = 118;
 
+// Breaks between words, so that a line has at most kColumns.
 void Line(std::string_view indent, std::string_view text) {
+  while (indent.size() + text.size() > kColumns) {
+    const std::size_t space = text.rfind(' ', kColumns - indent.size());
+    if (space == std::string_view::npos || space == 0) break;
+    std::printf("%.*s%.*s\n", static_cast<int>(indent.size()), indent.data(),
+                static_cast<int>(space), text.data());
+    text.remove_prefix(space + 1);
+  }
   std::printf("%.*s%.*s\n", static_cast<int>(indent.size()), indent.data(),
               static_cast<int>(text.size()), text.data());
   std::fflush(stdout);
@@ -42,6 +51,10 @@ void Teller::Begin(std::string_view name, std::string_view title) {
 void Teller::Say(std::string_view sentence) { Line(kIndent, sentence); }
 void Teller::Good(std::string_view verdict) { Line(kIndent, Paint(kGreen, verdict)); }
 void Teller::Bad(std::string_view verdict) { Line(kIndent, Paint(kRed, verdict)); }
-void Teller::Print(std::string_view text) { Line("", text); }
+
+void Teller::Print(std::string_view text) {
+  std::printf("%.*s\n", static_cast<int>(text.size()), text.data());
+  std::fflush(stdout);
+}
 
 }  // namespace demo

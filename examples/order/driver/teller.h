@@ -16,7 +16,7 @@ class Teller {
   void Say(std::string_view sentence);
   void Good(std::string_view verdict);
   void Bad(std::string_view verdict);
-  // As it is.
+  // As it is, at any width.
   void Print(std::string_view text);
 
  private:
