@@ -39,6 +39,7 @@ TEST(Property, EveryHistoryKeepsTheRulesAndEnds) {
   EXPECT_GT(tally.compensated, count / 20);
   EXPECT_GT(tally.read_only, count / 50);
   EXPECT_GT(tally.suspended, count / 50);
+  EXPECT_GT(tally.resolved, count / 200);
   std::printf(
       "%llu histories, %llu events: %llu committed, %llu aborted, %llu never began; "
       "%llu crashes, %llu asked in one phase, %llu pivots, %llu compensations\n",

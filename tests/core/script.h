@@ -1,6 +1,6 @@
 #pragma once
 
-// The language of the golden scenarios; tests/core/scenarios/README.md is its reference.
+// The language of the golden scenarios; README.md in this folder is its reference.
 
 #include <memory>
 #include <string>

@@ -228,12 +228,13 @@ void World::LoseCommand() {
 
 void World::People() {
   const Actor ann{"ann", "because"};
-  switch (draw_.Below(6)) {
+  switch (draw_.Below(7)) {
     case 0: ++tally_.suspended; return Apply(Suspend{ann});
     case 1:
     case 2: return Apply(Resume{ann});
     case 3: return Apply(RetryNow{ann});
     case 4: return Apply(ServiceAppeared{draw_.Percent(50) ? "inventory" : "payment"});
+    case 5: return ResolveByHand();
     default:
       if (draw_.Percent(30)) Apply(Abort{ann, draw_.Percent(50)});
   }

@@ -48,6 +48,7 @@ struct Tally {
   std::uint64_t compensated = 0;
   std::uint64_t read_only = 0;
   std::uint64_t suspended = 0;
+  std::uint64_t resolved = 0;
   std::uint64_t events = 0;
 };
 
@@ -83,6 +84,7 @@ class World {
   void Perform(const Send& send);
   void RandomStep();
   void People();
+  void ResolveByHand();
   void Crash();
   void PassTime(Micros time);
   void DeliverCommand(bool healthy);

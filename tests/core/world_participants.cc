@@ -115,6 +115,37 @@ void World::CheckUndoEffect(BranchIndex i) {
   }
 }
 
+// A person does at the participant what is due there, or sees what was done, and says so. What is said
+// of a pivot that is certainly not sent is refused, and what was done there only makes it refuse.
+void World::ResolveByHand() {
+  // People are shown what is durable, and act on that.
+  if (participants_.empty() || durable_ < last_gate_) return;
+  const auto i = static_cast<BranchIndex>(draw_.Below(participants_.size()));
+  const BranchState state = transaction_->branches()[i].state;
+  const bool pivot = transaction_->spec().branches[i].pivot;
+  const bool after_pivot = transaction_->phase() == Phase::kCommitting;
+  Row& row = participants_[i].row;
+  Decision happened = Decision::kCommit;
+  if (state == BranchState::kFinishing) {
+    row = Row::kFinished;
+  } else if (state == BranchState::kExecuting && after_pivot) {
+    row = Row::kExecuted;
+  } else if (state == BranchState::kUndoing || (state == BranchState::kExecuting && pivot)) {
+    const bool decided_there = row == Row::kFinished || (pivot && row == Row::kExecuted);
+    if (!decided_there) {
+      happened = Decision::kAbort;
+      const bool executed = row == Row::kExecuted;
+      if (executed || row == Row::kNothing) row = executed ? Row::kUndone : Row::kTombstone;
+      if (executed) CheckUndoEffect(i);
+    }
+  } else {
+    return;
+  }
+  ++tally_.resolved;
+  Apply(Resolve{{"ann", "did it by hand"}, i, happened});
+  CheckAtomicity();
+}
+
 // At every moment: nobody has finished, and the pivot has not happened, where somebody was undone.
 void World::CheckAtomicity() {
   bool committed = false;
