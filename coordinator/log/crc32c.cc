@@ -3,10 +3,6 @@
 #include <array>
 #include <cstring>
 
-#if defined(__x86_64__)
-#include <nmmintrin.h>
-#endif
-
 namespace assent::log {
 namespace {
 
@@ -39,10 +35,10 @@ __attribute__((target("sse4.2"))) std::uint32_t ExtendByInstruction(std::uint32_
   for (; size >= 8; size -= 8, at += 8) {
     std::uint64_t word = 0;
     std::memcpy(&word, at, 8);
-    state = _mm_crc32_u64(state, word);
+    state = __builtin_ia32_crc32di(state, word);
   }
   auto narrow = static_cast<std::uint32_t>(state);
-  for (; size > 0; --size, ++at) narrow = _mm_crc32_u8(narrow, *at);
+  for (; size > 0; --size, ++at) narrow = __builtin_ia32_crc32qi(narrow, *at);
   return ~narrow;
 }
 #endif

@@ -165,7 +165,7 @@ bool GroupWriter::MaintainIdle() {
     Poison(work.status());
     return false;
   }
-  if (!work.value()) return false;
+  if (!work.value()) return Settle();
   GroupOutcome outcome;
   const Status status = store_.WriteGroup({}, unwritten_, kIdleSliceRows, outcome);
   if (status.code() == Code::kResourceExhausted) {
@@ -182,10 +182,23 @@ bool GroupWriter::MaintainIdle() {
   return true;
 }
 
+// Nothing has come for a while: the last commit moves from the WAL, where damage to it would pass for a torn write, into
+// the database, where it would not.
+bool GroupWriter::Settle() {
+  const Status status = store_.Checkpoint(true);
+  if (status.code() == Code::kResourceExhausted) {
+    EnterFull(status);
+  } else if (!status.ok()) {
+    Poison(status);
+  }
+  return false;
+}
+
 GroupWriter::Clock::time_point GroupWriter::NextDue() const {
   if (poisoned()) return Clock::time_point::max();
   Clock::time_point due = Clock::time_point::max();
-  if (options_.retention_age.count() > 0 || options_.retention_bytes > 0) due = next_expiry_;
+  const bool retains = options_.retention_age.count() > 0 || options_.retention_bytes > 0;
+  if (retains || store_.HasWal()) due = next_expiry_;
   if (full_) due = std::min(due, next_probe_);
   return due;
 }

@@ -40,7 +40,7 @@ class GroupWriter {
   std::vector<AppendResult> Write(const std::vector<PendingAppend>& group);
   // Between groups: checkpoint, look for space. Cheap when there is nothing to do.
   void Maintain();
-  // With nothing queued: one slice of retention, if it is time. True if there is more to do at once.
+  // With nothing queued: one slice of retention, or the rest of the WAL, if it is time. True if there is more to do at once.
   bool MaintainIdle();
   // When Maintain or MaintainIdle want to be called again, at the latest.
   std::chrono::steady_clock::time_point NextDue() const;
@@ -63,6 +63,7 @@ class GroupWriter {
   Status WriteChosen(const std::vector<PendingAppend>& group,
                      const std::vector<std::size_t>& chosen, std::size_t expire_rows,
                      std::vector<AppendResult>& results);
+  bool Settle();
   void EnterFull(const Status& why);
   std::size_t SliceRows(std::size_t entries) const;
   std::int64_t UnixNowMs() const;

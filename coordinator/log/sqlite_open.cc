@@ -64,6 +64,11 @@ Status CreateFile(const std::string& path) {
                             ": check that its folder exists and may be written");
 }
 
+bool ReadFile(sqlite3_file* file, std::uint64_t offset, unsigned char* into, std::size_t size) {
+  return file->pMethods->xRead(file, into, static_cast<int>(size),
+                               static_cast<sqlite3_int64>(offset)) == SQLITE_OK;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<SqliteStore>> SqliteStore::Open(const SqliteOptions& options,
@@ -124,7 +129,16 @@ Status SqliteStore::TakeFile() {
                               Holder(options_.path) +
                               ": stop that one, or give this one another data folder");
   }
+  if (code == SQLITE_ERROR) {  // "unsupported file format": of the header's fields
+    return DataLoss(options_.path + ": the header is damaged: " + db_.ErrorText(code));
+  }
   if (code != SQLITE_OK) return Failure("read the header", code);
+  if (sqlite3_db_readonly(db_.raw(), "main") != 0) {
+    return FailedPrecondition(
+        options_.path +
+        ": cannot be written: check its permissions and file system, and that "
+        "no newer SQLite has changed it");
+  }
   if (mode != "exclusive") return Internal(options_.path + ": locking_mode is " + mode);
   // A start that died between creating the file and filling it leaves an empty one.
   const bool is_new = application == 0 && format == 0 && tables == 0;
@@ -174,6 +188,7 @@ Status SqliteStore::Configure() {
       db_.raw(),
       [](void* self, sqlite3*, const char*, int pages) {
         static_cast<SqliteStore*>(self)->wal_pages_ = pages;
+        static_cast<SqliteStore*>(self)->wal_holds_ = true;
         return SQLITE_OK;
       },
       this);
@@ -194,19 +209,30 @@ Status SqliteStore::SecureWal() {
     if (Status status = SyncFolderOf(options_.path); !status.ok()) return status;
   }
   sqlite3_file* wal = nullptr;
+  sqlite3_file* database = nullptr;
+  std::int64_t page_bytes = 0;
   int code = sqlite3_file_control(db_.raw(), "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+  if (code == SQLITE_OK) {
+    code = sqlite3_file_control(db_.raw(), "main", SQLITE_FCNTL_FILE_POINTER, &database);
+  }
   if (code != SQLITE_OK || wal == nullptr || wal->pMethods == nullptr) {
     return Internal(options_.path + ": the WAL is not open");
   }
   sqlite3_int64 bytes = 0;
   code = wal->pMethods->xFileSize(wal, &bytes);
+  if (code == SQLITE_OK) code = db_.QueryInt("PRAGMA page_size", page_bytes);
   if (code != SQLITE_OK) return Failure("measure the WAL", code);
-  const auto read = [wal](std::uint64_t offset, unsigned char* into, std::size_t size) {
-    return wal->pMethods->xRead(wal, into, static_cast<int>(size),
-                                static_cast<sqlite3_int64>(offset)) == SQLITE_OK;
+  WalFile file;
+  file.name = options_.path + "-wal";
+  file.bytes = static_cast<std::uint64_t>(bytes);
+  file.page_bytes = static_cast<std::uint32_t>(page_bytes);
+  file.read = [wal](std::uint64_t offset, unsigned char* into, std::size_t size) {
+    return ReadFile(wal, offset, into, size);
   };
-  const Result<std::uint64_t> valid =
-      CheckWal(options_.path + "-wal", static_cast<std::uint64_t>(bytes), read);
+  file.read_database = [database](std::uint64_t offset, unsigned char* into, std::size_t size) {
+    return ReadFile(database, offset, into, size);
+  };
+  const Result<std::uint64_t> valid = CheckWal(file);
   if (!valid.ok()) return valid.status();
 
   // SQLite's own VFS takes at most 128 KiB at a time (it masks the size), and says "disk full" to more.
@@ -214,8 +240,9 @@ Status SqliteStore::SecureWal() {
   std::vector<unsigned char> chunk;
   for (std::uint64_t offset = 0; offset < valid.value(); offset += chunk.size()) {
     chunk.resize(std::min<std::uint64_t>(kChunkBytes, valid.value() - offset));
-    if (!read(offset, chunk.data(), chunk.size()))
+    if (!file.read(offset, chunk.data(), chunk.size())) {
       return Failure("read the WAL", SQLITE_IOERR_READ);
+    }
     code = wal->pMethods->xWrite(wal, chunk.data(), static_cast<int>(chunk.size()),
                                  static_cast<sqlite3_int64>(offset));
     if (code != SQLITE_OK) return Failure("write the WAL again", code);

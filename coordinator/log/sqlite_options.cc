@@ -25,6 +25,13 @@ Status SqliteOptions::Validate() const {
   if (max_group_entries == 0) return Bad("max_group_entries", "must be positive");
   if (max_group_bytes == 0) return Bad("max_group_bytes", "must be positive");
   if (checkpoint_pages < 1) return Bad("checkpoint_pages", "must be positive");
+  constexpr std::uint64_t kPageBytes = 4096;
+  if (reserve_bytes != 0 &&
+      reserve_bytes < 2 * kPageBytes * static_cast<std::uint64_t>(checkpoint_pages)) {
+    return Bad("reserve_bytes",
+               "must be 0, or at least 8 KiB for each of checkpoint_pages: moving the WAL into "
+               "the database may take as much");
+  }
   if (cache_bytes < (1 << 20)) return Bad("cache_bytes", "must be at least 1 MiB");
   return OkStatus();
 }

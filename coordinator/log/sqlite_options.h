@@ -37,7 +37,8 @@ struct SqliteOptions {
   std::chrono::milliseconds retention_interval = std::chrono::seconds(1);
 
   // Disk space set aside in PATH-reserve and given up when the disk is full, so that what has begun can still end.
-  // 0: a full disk stops everything at once.
+  // 0: a full disk stops everything at once. Twice what the WAL may hold (checkpoint_pages) is the least: on a full disk it
+  // is moved into the database first, and then its own space is free again.
   std::uint64_t reserve_bytes = std::uint64_t{32} << 20;
   // How often a log on a full disk tries whether there is space again.
   std::chrono::milliseconds space_probe_interval = std::chrono::milliseconds(250);

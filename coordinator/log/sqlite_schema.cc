@@ -146,6 +146,13 @@ Status Migrate(Connection& db, const std::string& path, std::span<const Migratio
                               ", this build reads up to " + std::to_string(newest) +
                               ": run the version that wrote it, or a newer one");
   }
+  std::int64_t tables = 0;
+  if (const int code = db.QueryInt("SELECT count(*) FROM sqlite_schema", tables)) {
+    return Broken(db, path, "read the list of tables", code);
+  }
+  if (format == 0 && tables > 0) {
+    return DataLoss(path + ": the header says that the log is new, but there are tables");
+  }
   if (format > 0) {  // the header has no checksum: believe it only if the meta row says the same
     const Result<Meta> meta = ReadMeta(db, path);
     if (!meta.ok()) return meta.status();

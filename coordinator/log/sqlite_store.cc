@@ -253,13 +253,14 @@ Result<std::vector<FinishedRow>> SqliteStore::Scan(std::uint64_t before_serial,
 }
 
 Status SqliteStore::Checkpoint(bool force) {
-  if (!force && wal_pages_ < options_.checkpoint_pages) return OkStatus();
+  if (force ? !wal_holds_ : wal_pages_ < options_.checkpoint_pages) return OkStatus();
   int pages = 0;
   int moved = 0;
   const int mode = force ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
   const int code = sqlite3_wal_checkpoint_v2(db_.raw(), "main", mode, &pages, &moved);
   if (code != SQLITE_OK) return Failure("checkpoint", code);
   wal_pages_ = 0;
+  wal_holds_ = !force;
   return OkStatus();
 }
 

@@ -64,8 +64,11 @@ class SqliteStore {
   // True if WriteGroup with expire_rows would find something to do; looks at a bounded number of rows.
   Result<bool> HasExpired();
 
-  // Moves the WAL into the database once it holds `checkpoint_pages`, or always if `force`d. Same failures as WriteGroup.
+  // Moves the WAL into the database once it holds `checkpoint_pages`; or, if `force`d, whatever it holds, and empties it.
+  // Same failures as WriteGroup.
   Status Checkpoint(bool force);
+
+  bool HasWal() const { return wal_holds_; }
 
   // Checkpoints all and gives the lock back; to be called only on a store that never failed.
   Status CloseCleanly();
@@ -129,7 +132,8 @@ class SqliteStore {
   std::uint64_t serials_from_ = 1;  // those below were given out in earlier lives
   GroupPlan plan_;
   std::uint64_t page_bytes_ = 4096;
-  int wal_pages_ = 0;
+  int wal_pages_ = 0;      // committed since the last checkpoint
+  bool wal_holds_ = true;  // something, checkpointed or not
   std::uint64_t expire_from_ =
       0;  // retention has seen every row up to here, and only pinned ones are left
 };

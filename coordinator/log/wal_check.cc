@@ -2,23 +2,28 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdint>
-#include <utility>
+#include <cstring>
+#include <map>
 #include <vector>
 
 namespace assent::log {
 namespace {
 
-// SQLite's file format, section 4: a header of 32 bytes, then frames of 24 bytes and a page. Integers are big-endian;
-// checksums sum 32-bit words in the order that the magic number tells.
+// SQLite's file format, section 4: a header of 32 bytes (magic, version, page size, sequence, two salts, two sums), then
+// frames of 24 bytes (page number, size of the database if it commits, two salts, two sums) and a page. Integers are
+// big-endian; the sums run on from frame to frame, over 32-bit words in the byte order that the magic number tells.
 constexpr std::size_t kHeaderBytes = 32;
 constexpr std::size_t kFrameHeaderBytes = 24;
-constexpr std::uint32_t kMagicLittleEndianWords = 0x377F0682;
-constexpr std::uint32_t kMagicBigEndianWords = 0x377F0683;
+constexpr std::uint32_t kMagic = 0x377F0682;  // + 1: big-endian words
 
 std::uint32_t BigEndian(const unsigned char* at) {
   return static_cast<std::uint32_t>(at[0]) << 24 | static_cast<std::uint32_t>(at[1]) << 16 |
          static_cast<std::uint32_t>(at[2]) << 8 | at[3];
+}
+
+std::uint32_t LittleEndian(const unsigned char* at) {
+  return static_cast<std::uint32_t>(at[3]) << 24 | static_cast<std::uint32_t>(at[2]) << 16 |
+         static_cast<std::uint32_t>(at[1]) << 8 | at[0];
 }
 
 struct Sums {
@@ -29,135 +34,168 @@ struct Sums {
 
 Sums Extend(Sums sums, const unsigned char* data, std::size_t size, bool big_endian_words) {
   for (std::size_t i = 0; i + 8 <= size; i += 8) {
-    std::array<std::uint32_t, 2> words{};
-    for (std::size_t w = 0; w < 2; ++w) {
-      const unsigned char* at = data + i + 4 * w;
-      words[w] = big_endian_words ? BigEndian(at)
-                                  : static_cast<std::uint32_t>(at[3]) << 24 |
-                                        static_cast<std::uint32_t>(at[2]) << 16 |
-                                        static_cast<std::uint32_t>(at[1]) << 8 | at[0];
-    }
-    sums.first += words[0] + sums.second;
-    sums.second += words[1] + sums.first;
+    const unsigned char* at = data + i;
+    sums.first += (big_endian_words ? BigEndian(at) : LittleEndian(at)) + sums.second;
+    sums.second += (big_endian_words ? BigEndian(at + 4) : LittleEndian(at + 4)) + sums.first;
   }
   return sums;
 }
 
-std::uint32_t InverseOfOdd(std::uint32_t odd) {
-  std::uint32_t inverse = odd;  // right in the lowest 3 bits; each step doubles them
-  for (int i = 0; i < 4; ++i) inverse *= 2 - odd * inverse;
-  return inverse;
-}
+struct Frame {
+  std::vector<unsigned char> raw;
 
-// Whether some single 32-bit word of the `words` summed ones, changed, would turn the sums `computed` into `stored`.
-//
-// A change d in the second word of a pair moves the sums by (0, d), in the first by (d, d); each further pair maps a
-// difference (a, b) to (a + b, a + 2b). So a word moves the sums by d times two neighbours of the Fibonacci sequence,
-// F(n) and F(n+1), n counting from the end. Neighbours are never both even: one equation gives d, the other checks it.
-bool OneWordExplains(const Sums& computed, const Sums& stored, std::size_t words) {
-  const std::uint32_t first = stored.first - computed.first;
-  const std::uint32_t second = stored.second - computed.second;
-  std::uint32_t f = 0;
-  std::uint32_t next = 1;
-  for (std::size_t n = 0; n < words; ++n) {
-    const std::uint32_t change =
-        (next & 1) != 0 ? second * InverseOfOdd(next) : first * InverseOfOdd(f);
-    if (f * change == first && next * change == second) return true;
-    f = std::exchange(next, f + next);
+  std::uint32_t page() const { return BigEndian(raw.data()); }
+  bool is_commit() const { return BigEndian(&raw[4]) != 0; }
+  const unsigned char* salt() const { return &raw[8]; }
+  Sums stored() const { return {BigEndian(&raw[16]), BigEndian(&raw[20])}; }
+  Sums Computed(Sums before, bool big_endian_words) const {
+    const Sums sums = Extend(before, raw.data(), 8, big_endian_words);
+    return Extend(sums, &raw[kFrameHeaderBytes], raw.size() - kFrameHeaderBytes, big_endian_words);
   }
-  return false;
-}
-
-// Whether `a` and `b` differ in exactly one byte.
-bool OneByteDiffers(const unsigned char* a, const unsigned char* b, std::size_t size) {
-  std::size_t different = 0;
-  for (std::size_t i = 0; i < size; ++i) different += a[i] != b[i] ? 1 : 0;
-  return different == 1;
-}
-
-void StoreBigEndian(std::uint32_t value, unsigned char* at) {
-  for (int i = 0; i < 4; ++i) at[i] = static_cast<unsigned char>(value >> (24 - 8 * i));
-}
-
-// The frame where the checksums end: torn, or damaged?
-bool IsDamaged(const std::vector<unsigned char>& frame, const unsigned char* salt,
-               const Sums& computed) {
-  const Sums stored{BigEndian(&frame[16]), BigEndian(&frame[20])};
-  if (computed == stored) return true;                         // all fits but the salt
-  if (!std::equal(&frame[8], &frame[16], salt)) return false;  // of an earlier generation
-  std::array<unsigned char, 8> expected{};
-  StoreBigEndian(computed.first, expected.data());
-  StoreBigEndian(computed.second, &expected[4]);
-  if (OneByteDiffers(expected.data(), &frame[16], expected.size())) return true;
-  return OneWordExplains(computed, stored, (frame.size() - kFrameHeaderBytes + 8) / 4);
-}
-
-struct Header {
-  bool big_endian_words = false;
-  std::uint32_t page_bytes = 0;
-  std::array<unsigned char, 8> salt{};
-  Sums sums;
+  // Whether the frame fits once it is taken for the commit, or not the commit, of a database of some other size: then
+  // what does not fit is that very mark.
+  bool OnlyMarkMisfits(Sums before, bool big_endian_words) const;
 };
 
-Result<Header> ReadHeader(const std::string& name, const ReadAt& read) {
-  std::array<unsigned char, kHeaderBytes> raw{};
-  if (!read(0, raw.data(), raw.size())) return Unavailable(name + ": cannot be read");
-  Header header;
-  const std::uint32_t magic = BigEndian(raw.data());
-  header.big_endian_words = magic == kMagicBigEndianWords;
-  header.page_bytes = BigEndian(&raw[8]);
-  std::copy(&raw[16], &raw[24], header.salt.begin());
-  header.sums = Extend({}, raw.data(), 24, header.big_endian_words);
-  const Sums stored{BigEndian(&raw[24]), BigEndian(&raw[28])};
-  if ((!header.big_endian_words && magic != kMagicLittleEndianWords) || header.sums != stored ||
-      header.page_bytes < 512 || header.page_bytes > 65536) {
-    return DataLoss(name +
-                    ": the header is damaged: commits that were reported durable may be in this"
-                    " file, and SQLite would skip them");
+bool Frame::OnlyMarkMisfits(Sums before, bool big_endian_words) const {
+  // Changing the second word of the sums by d changes them, `pairs` pairs later, by d times F(2 pairs) and F(2 pairs + 1)
+  // of the Fibonacci sequence: one equation gives d, the other checks it. Neighbours are never both even.
+  const Sums computed = Computed(before, big_endian_words);
+  const std::uint32_t first = stored().first - computed.first;
+  const std::uint32_t second = stored().second - computed.second;
+  std::uint32_t even = 0;
+  std::uint32_t odd = 1;
+  for (std::size_t pair = 0; pair < (raw.size() - kFrameHeaderBytes) / 8; ++pair) {
+    even += odd;
+    odd += even;
   }
-  return header;
+  const bool by_odd = (odd & 1) != 0;
+  const std::uint32_t divisor = by_odd ? odd : even;
+  std::uint32_t inverse = divisor;  // right in the lowest 3 bits; each step doubles them
+  for (int i = 0; i < 4; ++i) inverse *= 2 - divisor * inverse;
+  const std::uint32_t change = (by_odd ? second : first) * inverse;
+  return change != 0 && even * change == first && odd * change == second;
 }
 
-}  // namespace
+class Walker {
+ public:
+  explicit Walker(const WalFile& wal) : wal_(wal) {
+    frame_.raw.resize(kFrameHeaderBytes + wal.page_bytes);
+  }
 
-Result<std::uint64_t> CheckWal(const std::string& name, std::uint64_t file_bytes,
-                               const ReadAt& read) {
-  if (file_bytes <= kHeaderBytes) return std::uint64_t{0};
-  const Result<Header> read_header = ReadHeader(name, read);
-  if (!read_header.ok()) return read_header.status();
-  const Header& header = read_header.value();
+  Result<std::uint64_t> Check();
 
-  std::vector<unsigned char> frame(kFrameHeaderBytes + header.page_bytes);
-  Sums running = header.sums;
+ private:
+  bool Next();
+  Result<std::uint64_t> CheckFrames(const unsigned char* salt, Sums sums);
+  Result<std::uint64_t> CheckWithoutHeader();
+  bool DatabaseHolds(const std::map<std::uint32_t, std::uint64_t>& frames);
+
+  const WalFile& wal_;
+  bool big_ = false;
+  bool unreadable_ = false;
+  Frame frame_;
+  std::uint64_t number_ = 0;  // of frame_, from 1
+  std::uint64_t offset_ = kHeaderBytes;
+};
+
+bool Walker::Next() {
+  if (offset_ + frame_.raw.size() > wal_.bytes) return false;
+  unreadable_ = !wal_.read(offset_, frame_.raw.data(), frame_.raw.size());
+  if (unreadable_) return false;
+  offset_ += frame_.raw.size();
+  ++number_;
+  return true;
+}
+
+Result<std::uint64_t> Walker::Check() {
+  if (wal_.bytes <= kHeaderBytes) return std::uint64_t{0};
+  std::array<unsigned char, kHeaderBytes> header{};
+  if (!wal_.read(0, header.data(), header.size()))
+    return Unavailable(wal_.name + ": cannot be read");
+  const std::uint32_t magic = BigEndian(header.data());
+  big_ = magic == kMagic + 1;
+  const Sums sums = Extend({}, header.data(), 24, big_);
+  const bool fits = (magic == kMagic || big_) && BigEndian(&header[8]) == wal_.page_bytes &&
+                    sums == Sums{BigEndian(&header[24]), BigEndian(&header[28])};
+  const Result<std::uint64_t> valid_bytes =
+      fits ? CheckFrames(&header[16], sums) : CheckWithoutHeader();
+  if (unreadable_) return Unavailable(wal_.name + ": cannot be read");
+  return valid_bytes;
+}
+
+Result<std::uint64_t> Walker::CheckFrames(const unsigned char* salt, Sums sums) {
   std::uint64_t valid_bytes = 0;
-  std::uint64_t misfit = 0;  // the number of the first frame that does not fit
+  std::uint64_t misfit = 0;  // the first frame that does not fit
   int commits_behind = 0;
-  std::uint64_t offset = kHeaderBytes;
-  for (std::uint64_t number = 1; offset + frame.size() <= file_bytes; ++number) {
-    if (!read(offset, frame.data(), frame.size())) return Unavailable(name + ": cannot be read");
-    offset += frame.size();
-    const bool of_this_generation = std::equal(&frame[8], &frame[16], header.salt.begin());
-    const bool is_commit = BigEndian(&frame[4]) != 0;
+  while (Next()) {
+    // Frames left by an earlier generation have other salts.
+    bool ours = std::memcmp(frame_.salt(), salt, 8) == 0;
+    bool is_commit = frame_.is_commit();
     if (misfit == 0) {
-      running = Extend(running, frame.data(), 8, header.big_endian_words);
-      running =
-          Extend(running, &frame[kFrameHeaderBytes], header.page_bytes, header.big_endian_words);
-      if (of_this_generation && running == Sums{BigEndian(&frame[16]), BigEndian(&frame[20])}) {
-        if (is_commit) valid_bytes = offset;
+      const bool sums_fit = frame_.Computed(sums, big_) == frame_.stored();
+      if (ours && sums_fit) {
+        if (is_commit) valid_bytes = offset_;
+        sums = frame_.stored();
         continue;
       }
-      misfit = number;
-      if (IsDamaged(frame, header.salt.data(), running)) {
-        return DataLoss(name + ": frame " + std::to_string(misfit) +
-                        " is damaged: SQLite would skip it and every commit behind it");
-      }
+      misfit = number_;
+      // Of this frame, salt or mark may be what is damaged.
+      ours = ours || sums_fit;
+      is_commit = is_commit || frame_.OnlyMarkMisfits(sums, big_);
     }
-    if (of_this_generation && is_commit && ++commits_behind == 2) {
-      return DataLoss(name + ": frame " + std::to_string(misfit) +
-                      " fails its checksum, but commits that were reported durable lie behind it");
+    if (ours && is_commit && ++commits_behind == 2) {
+      return DataLoss(wal_.name + ": frame " + std::to_string(misfit) +
+                      " is damaged: commits that were reported durable lie behind it, and SQLite"
+                      " would skip them");
     }
   }
   return valid_bytes;
 }
+
+// The header does not fit, and SQLite will ignore the whole file. That is right if all that its frames say is in the
+// database already.
+Result<std::uint64_t> Walker::CheckWithoutHeader() {
+  std::array<unsigned char, 8> salt{};
+  std::map<std::uint32_t, std::uint64_t> committed;  // page -> offset of its newest content
+  std::map<std::uint32_t, std::uint64_t> open;
+  Sums sums;
+  while (Next()) {
+    if (number_ == 1) {
+      std::memcpy(salt.data(), frame_.salt(), salt.size());
+    } else if (std::memcmp(frame_.salt(), salt.data(), salt.size()) != 0 ||
+               (frame_.Computed(sums, false) != frame_.stored() &&
+                frame_.Computed(sums, true) != frame_.stored())) {
+      break;
+    }
+    sums = frame_.stored();
+    open[frame_.page()] = offset_ - wal_.page_bytes;
+    if (!frame_.is_commit()) continue;
+    for (const auto& [page, at] : open) committed[page] = at;
+    open.clear();
+  }
+  if (DatabaseHolds(committed)) return std::uint64_t{0};
+  return DataLoss(
+      wal_.name +
+      ": the header is damaged, and SQLite would skip commits that were reported durable");
+}
+
+bool Walker::DatabaseHolds(const std::map<std::uint32_t, std::uint64_t>& frames) {
+  std::vector<unsigned char> in_wal(wal_.page_bytes);
+  std::vector<unsigned char> in_database(wal_.page_bytes);
+  for (const auto& [page, at] : frames) {
+    if (page == 0 || !wal_.read(at, in_wal.data(), in_wal.size()) ||
+        !wal_.read_database(std::uint64_t{page - 1} * wal_.page_bytes, in_database.data(),
+                            in_database.size()) ||
+        in_wal != in_database) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+Result<std::uint64_t> CheckWal(const WalFile& wal) { return Walker(wal).Check(); }
 
 }  // namespace assent::log

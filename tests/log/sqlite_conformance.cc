@@ -9,7 +9,7 @@ class SqliteRig final : public LogRig {
   LogClient Open(const Limits& limits) override {
     Result<std::unique_ptr<SqliteLog>> log =
         SqliteLog::Open({.path = folder_.File("assent.db"),
-                         .reserve_bytes = 1 << 16,
+                         .reserve_bytes = 0,
                          .max_queued_entries = limits.max_queued_entries,
                          .unix_now_ms = [] { return std::int64_t{2000}; }});  // rows end at 1000
     ASSENT_CHECK(log.ok());

@@ -15,7 +15,7 @@ namespace {
 
 Result<std::unique_ptr<SqliteLog>> Open(const std::string& path) {
   return SqliteLog::Open(
-      {.path = path, .reserve_bytes = 1 << 16, .unix_now_ms = [] { return std::int64_t{2000}; }});
+      {.path = path, .reserve_bytes = 0, .unix_now_ms = [] { return std::int64_t{2000}; }});
 }
 
 class UncleanEnd : public testing::TestWithParam<std::uint64_t> {};

@@ -1,0 +1,437 @@
+// What a start does with a file that is not as it was left: it refuses and names what it found, or the change was harmless;
+// it never misreads.
+
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <random>
+#include <sqlite3.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "coordinator/log/sqlite_log.h"
+#include "tests/log/fault_vfs.h"
+#include "tests/log/log_rig.h"
+
+namespace assent::log {
+namespace {
+
+using testing::HasSubstr;
+
+std::string Slurp(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void Spill(const std::string& path, const std::string& bytes) {
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file << bytes;
+  ASSENT_CHECK(file.good());
+}
+
+// A log's files as bytes.
+struct Files {
+  std::string database;
+  std::string wal;
+};
+
+// All that a start of a log can tell.
+struct Content {
+  std::vector<std::string> live;
+  std::map<std::string, std::string> finished;
+  friend bool operator==(const Content&, const Content&) = default;
+};
+
+class SqliteDamage : public testing::Test {
+ protected:
+  SqliteDamage() { vfs_.SkipSync(); }
+
+  SqliteOptions Options() {
+    SqliteOptions options;
+    options.path = path_;
+    options.reserve_bytes = 0;
+    options.retention_age = std::chrono::milliseconds(0);
+    options.vfs = vfs_.name();
+    return options;
+  }
+
+  // Five unfinished and three finished transactions in a few commits. `crash` leaves the WAL as it is in the middle of life.
+  Files Write(bool crash) {
+    auto opened = SqliteLog::Open(Options());
+    EXPECT_TRUE(opened.ok()) << opened.status().ToString();
+    LogClient log(*std::move(opened));
+    EXPECT_TRUE(log.Recover().ok());
+    for (std::uint64_t serial = 1; serial <= 8; ++serial) {
+      const std::string gid = "gid-" + std::to_string(serial);
+      EXPECT_TRUE(log.Append(Batch(Begin(serial, gid))).status.ok());
+      if (serial % 2 == 0) {
+        EXPECT_TRUE(log.Append(Batch(Update(serial, 2, gid, "decided"))).status.ok());
+      }
+      if (serial == 2 || serial == 4 || serial == 6) {
+        EXPECT_TRUE(log.Append(Batch(End(serial, 3, gid, 1))).status.ok());
+      }
+    }
+    if (crash) return {Slurp(path_), Slurp(path_ + "-wal")};
+    log = LogClient(nullptr);
+    return {Slurp(path_), Slurp(path_ + "-wal")};
+  }
+
+  void Put(const Files& files) {
+    Spill(path_, files.database);
+    Spill(path_ + "-wal", files.wal);
+  }
+
+  Result<Content> Start() {
+    auto opened = SqliteLog::Open(Options());
+    if (!opened.ok()) return opened.status();
+    LogClient log(*std::move(opened));
+    if (const Status status = log.Recover(); !status.ok()) return status;
+    Content content;
+    for (const LiveRow& row : log.replayed()) {
+      content.live.push_back(std::to_string(row.serial) + "/" + std::to_string(row.version) + "/" +
+                             row.gid + "/" + row.spec + "/" + row.state);
+    }
+    for (int i = 1; i <= 8; ++i) {
+      const std::string gid = "gid-" + std::to_string(i);
+      const Result<FinishedRow> row = log.Find(gid);
+      if (row.ok()) content.finished[gid] = row.value().spec + "/" + row.value().state;
+      if (!row.ok() && row.status().code() != Code::kNotFound) return row.status();
+    }
+    return content;
+  }
+
+  // Runs SQL on the file as anybody could.
+  void Tamper(const std::string& sql) {
+    sqlite3* db = nullptr;
+    ASSERT_EQ(sqlite3_open(path_.c_str(), &db), SQLITE_OK);
+    char* error = nullptr;
+    EXPECT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, &error), SQLITE_OK)
+        << sql << ": " << (error == nullptr ? "" : error);
+    sqlite3_free(error);
+    sqlite3_close(db);
+  }
+
+  TempFolder folder_{/*in_memory=*/true};
+  std::string path_ = folder_.File("assent.db");
+  FaultVfs vfs_;
+};
+
+struct Tampering {
+  const char* sql;
+  const char* named;  // in the refusal
+};
+
+TEST_F(SqliteDamage, EveryFieldOfEveryTableIsCovered) {
+  const Files sound = Write(false);
+  const Content content = Start().value();
+  ASSERT_EQ(content.live.size(), 5u);
+  ASSERT_EQ(content.finished.size(), 3u);
+  const std::vector<Tampering> tamperings = {
+      {"UPDATE live SET version = version + 1 WHERE serial = 8", "table live, row 8"},
+      {"UPDATE live SET commit_seq = commit_seq - 1 WHERE serial = 8", "table live, row 8"},
+      {"UPDATE live SET state_crc = state_crc + 1 WHERE serial = 8", "table live, row 8"},
+      {"UPDATE live SET spec_crc = spec_crc + 1 WHERE serial = 8", "table live, row 8"},
+      {"UPDATE live SET gid = 'gid-9' WHERE serial = 8", "table live, row 8"},
+      {"UPDATE live SET state = 'decideD' WHERE serial = 8", "table live, row 8"},
+      {"UPDATE live SET spec = x'00' WHERE serial = 8", "table live, row 8"},
+      {"UPDATE live SET serial = 9 WHERE serial = 8", "table live, row 9"},
+      {"DELETE FROM live WHERE serial = 5", "table live, row 5: is missing"},
+      {"DELETE FROM live WHERE serial > 5", "table live has 3 rows, table meta counts 5"},
+      {"UPDATE finished SET outcome = 2 WHERE serial = 4", "table finished, row 4"},
+      {"UPDATE finished SET outcome = 257 WHERE serial = 4", "table finished, row 4"},
+      {"UPDATE finished SET finished_unix_ms = 0 WHERE serial = 4", "table finished, row 4"},
+      {"UPDATE finished SET commit_seq = 1 WHERE serial = 4", "table finished, row 4"},
+      {"UPDATE finished SET crc = crc + 1 WHERE serial = 4", "table finished, row 4"},
+      {"UPDATE finished SET gid = 'other' WHERE serial = 4", "table finished, row 4"},
+      {"UPDATE finished SET spec = '' WHERE serial = 4", "table finished, row 4"},
+      {"UPDATE finished SET state = '' WHERE serial = 4", "table finished, row 4"},
+      {"DELETE FROM finished WHERE serial = 4", "table finished has 2 rows, table meta counts 3"},
+      {"UPDATE meta SET format = 2", "table meta, row 1: checksum"},
+      {"UPDATE meta SET coordinator_id = coordinator_id + 1", "table meta, row 1: checksum"},
+      {"UPDATE meta SET epoch = epoch - 1", "table meta, row 1: checksum"},
+      {"UPDATE meta SET next_serial = 4", "table meta, row 1: checksum"},
+      {"UPDATE meta SET commit_seq = 1", "table meta, row 1: checksum"},
+      {"UPDATE meta SET live_rows = 4", "table meta, row 1: checksum"},
+      {"UPDATE meta SET live_xor = 4", "table meta, row 1: checksum"},
+      {"UPDATE meta SET live_versions = 4", "table meta, row 1: checksum"},
+      {"UPDATE meta SET finished_rows = 4", "table meta, row 1: checksum"},
+      {"UPDATE meta SET crc = crc + 1", "table meta, row 1: checksum"},
+      {"UPDATE meta SET id = 2", "table meta, row 2: checksum"},
+      {"DELETE FROM meta", "table meta is empty"},
+      {"INSERT INTO meta SELECT 2, format, coordinator_id, epoch, next_serial, commit_seq, "
+       "live_rows,"
+       " live_xor, live_versions, finished_rows, crc FROM meta",
+       "table meta has more than one row"},
+      {"DROP TABLE meta", "meta"},
+      {"DROP TABLE live", "live"},
+      {"DROP TABLE finished", "finished"},
+      {"DROP INDEX finished_by_gid", "finished_by_gid"},
+      {"CREATE TABLE stranger (x)", "stranger"},
+      {"CREATE TRIGGER t AFTER INSERT ON live BEGIN DELETE FROM finished; END",
+       "unexpected table or index t"},
+      {"PRAGMA user_version = 0", "but there are tables"},
+  };
+  for (const Tampering& tampering : tamperings) {
+    SCOPED_TRACE(tampering.sql);
+    Put(sound);
+    ASSERT_TRUE(Start().ok());
+    Put(sound);
+    Tamper(tampering.sql);
+    const Result<Content> started = Start();
+    EXPECT_EQ(started.status().code(), Code::kDataLoss);
+    EXPECT_THAT(started.status().message(), HasSubstr(tampering.named));
+    EXPECT_THAT(started.status().message(), HasSubstr(path_));
+  }
+}
+
+// A row of an earlier time that is whole in itself: as when the disk forgets a write.
+TEST_F(SqliteDamage, AnEarlierVersionOfARowIsNotTakenForTheRow) {
+  {
+    auto opened = SqliteLog::Open(Options());
+    LogClient log(*std::move(opened));
+    ASSERT_TRUE(log.Recover().ok());
+    ASSERT_TRUE(log.Append(Batch(Begin(1, "a"), Begin(2, "b"))).status.ok());
+  }
+  Tamper("CREATE TABLE old AS SELECT * FROM live");
+  Tamper("ATTACH '" + folder_.File("old.db") +
+         "' AS keep; CREATE TABLE keep.old AS SELECT * FROM old; DROP TABLE old");
+  {
+    auto opened = SqliteLog::Open(Options());
+    ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+    LogClient log(*std::move(opened));
+    ASSERT_TRUE(log.Recover().ok());
+    ASSERT_TRUE(log.Append(Batch(Update(1, 2, "a", "COMMIT"))).status.ok());
+  }
+  Tamper("ATTACH '" + folder_.File("old.db") +
+         "' AS keep; REPLACE INTO live SELECT * FROM keep.old WHERE serial = 1");
+  const Result<Content> started = Start();
+  EXPECT_EQ(started.status().code(), Code::kDataLoss);
+  EXPECT_THAT(started.status().message(), HasSubstr("of an earlier time"));
+}
+
+TEST_F(SqliteDamage, ANewerFormatIsRefusedAndLeftAlone) {
+  Write(false);
+  Tamper("PRAGMA user_version = 99");
+  const std::string before = Slurp(path_);
+  const Result<Content> started = Start();
+  EXPECT_EQ(started.status().code(), Code::kFailedPrecondition);
+  EXPECT_THAT(started.status().message(), HasSubstr("format 99, this build reads up to 1"));
+  EXPECT_EQ(Slurp(path_), before);
+}
+
+TEST_F(SqliteDamage, AFileOfSomebodyElseIsRefusedAndLeftAlone) {
+  Tamper(
+      "CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance INTEGER); INSERT INTO accounts "
+      "VALUES (1, 100)");
+  const std::string before = Slurp(path_);
+  const Result<Content> started = Start();
+  EXPECT_EQ(started.status().code(), Code::kFailedPrecondition);
+  EXPECT_THAT(started.status().message(), HasSubstr("not a log of this coordinator"));
+  EXPECT_EQ(Slurp(path_), before);
+
+  Spill(path_, std::string(10'000, 'x'));
+  EXPECT_EQ(Start().status().code(), Code::kDataLoss);
+  EXPECT_EQ(Slurp(path_), std::string(10'000, 'x'));
+}
+
+TEST_F(SqliteDamage, AMissingDatabaseBesideItsWalIsRefused) {
+  Files files = Write(true);
+  ASSERT_GT(files.wal.size(), 1000u);
+  files.database = "";
+  Put(files);
+  const Result<Content> started = Start();
+  EXPECT_EQ(started.status().code(), Code::kDataLoss);
+  EXPECT_THAT(started.status().message(), HasSubstr("missing or empty"));
+  EXPECT_EQ(Slurp(path_ + "-wal"), files.wal);
+}
+
+TEST_F(SqliteDamage, AFolderThatDoesNotExistIsNamed) {
+  SqliteOptions options = Options();
+  options.vfs = "";
+  options.path = folder_.File("nowhere/assent.db");
+  const Status status = SqliteLog::Open(options).status();
+  EXPECT_EQ(status.code(), Code::kFailedPrecondition);
+  EXPECT_THAT(status.message(), HasSubstr("check that its folder exists"));
+}
+
+TEST_F(SqliteDamage, ASecondOpenerIsRefusedAndTheFirstGoesOn) {
+  auto first = SqliteLog::Open(Options());
+  ASSERT_TRUE(first.ok());
+  LogClient log(*std::move(first));
+  ASSERT_TRUE(log.Recover().ok());
+  // In this process.
+  const Status here = SqliteLog::Open(Options()).status();
+  EXPECT_EQ(here.code(), Code::kFailedPrecondition);
+  EXPECT_THAT(here.message(), HasSubstr("in use by another coordinator"));
+  // And in another, which learns whose it is. (Its refusal must not cost the first its lock: hence twice.)
+  for (int i = 0; i < 2; ++i) {
+    const std::string words = "(process " + std::to_string(getpid()) + ")";
+    const pid_t child = fork();
+    if (child == 0) {
+      SqliteOptions options = Options();
+      options.vfs = "";
+      const Status there = SqliteLog::Open(options).status();
+      const bool good = there.code() == Code::kFailedPrecondition &&
+                        there.message().find(words) != std::string::npos;
+      if (!good) std::fprintf(stderr, "%s\n", there.ToString().c_str());
+      _exit(good ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+  }
+  EXPECT_TRUE(log.Append(Batch(Begin(1, "a"))).status.ok());
+}
+
+// Every bit of a WAL that a crash left behind. Changes to the last commit pass for a torn write: then exactly that commit is
+// missing (FORMAT.md, limits). Everything before it is safe.
+TEST_F(SqliteDamage, NoFlippedBitOfTheWalIsMisread) {
+  const Files sound = Write(true);
+  Put(sound);
+  const Result<Content> whole = Start();
+  ASSERT_TRUE(whole.ok()) << whole.status().ToString();
+  const Content content = whole.value();
+  // What it is without the last commit: the frames of the last commit follow the last but one commit mark.
+  constexpr std::size_t kFrame = 4096 + 24;
+  std::size_t last_commit = 0;  // where its frames begin
+  std::size_t marks = 0;
+  for (std::size_t at = sound.wal.size() - kFrame + 4; at > 32 && marks < 2; at -= kFrame) {
+    if (sound.wal.substr(at, 4) != std::string(4, '\0') && ++marks == 2)
+      last_commit = at - 4 + kFrame;
+  }
+  ASSERT_EQ(marks, 2u);
+  Files shorter = sound;
+  shorter.wal.resize(last_commit);
+  Put(shorter);
+  const Content without_last = Start().value();
+  ASSERT_NE(content, without_last);
+
+  std::mt19937 random(1);
+  int refused = 0;
+  int tried = 0;
+  for (std::size_t at = 0; at < sound.wal.size();) {
+    const std::size_t in_frame = at < 32 ? 0 : (at - 32) % kFrame;
+    Files damaged = sound;
+    damaged.wal[at] = static_cast<char>(damaged.wal[at] ^ (1 << (random() % 8)));
+    Put(damaged);
+    const Result<Content> started = Start();
+    ++tried;
+    if (started.ok()) {
+      EXPECT_TRUE(at >= last_commit && started.value() == without_last) << "byte " << at;
+    } else {
+      EXPECT_EQ(started.status().code(), Code::kDataLoss) << started.status().ToString();
+      ++refused;
+    }
+    // All of the headers, a share of the pages.
+    at += in_frame < 24 ? 1 : 1 + random() % 90;
+    ASSERT_FALSE(HasFailure()) << "byte " << at;
+  }
+  EXPECT_GT(tried, 2000);
+  EXPECT_GT(refused, tried * 8 / 10);
+}
+
+TEST_F(SqliteDamage, ATornEndOfTheWalIsTheEnd) {
+  const Files sound = Write(true);
+  constexpr std::size_t kFrame = 4096 + 24;
+  for (std::size_t cut = 1; cut < 3 * kFrame; cut += 509) {
+    Files torn = sound;
+    torn.wal.resize(torn.wal.size() - cut);
+    Put(torn);
+    const Result<Content> started = Start();
+    EXPECT_TRUE(started.ok()) << cut << ": " << started.status().ToString();
+  }
+}
+
+// A short form: all of the header of each page, and a share of the rest.
+TEST_F(SqliteDamage, NoFlippedBitOfTheDatabaseIsMisread) {
+  const Files sound = Write(false);
+  ASSERT_EQ(sound.wal, "");
+  const Content content = Start().value();
+  std::mt19937 random(1);
+  int refused = 0;
+  int tried = 0;
+  for (std::size_t at = 0; at < sound.database.size();) {
+    Files damaged = sound;
+    damaged.database[at] = static_cast<char>(damaged.database[at] ^ (1 << (random() % 8)));
+    Put(damaged);
+    const Result<Content> started = Start();
+    ++tried;
+    if (started.ok()) {
+      EXPECT_EQ(started.value(), content) << "byte " << at;
+    } else {
+      ++refused;
+      EXPECT_THAT(started.status().message(), HasSubstr(path_));
+      EXPECT_TRUE(started.status().code() == Code::kDataLoss ||
+                  started.status().code() == Code::kFailedPrecondition)
+          << at << ": " << started.status().ToString();
+    }
+    at += at % 4096 < 128 || sound.database[at] != 0 ? 1 + random() % 2 : 1 + random() % 64;
+    ASSERT_FALSE(HasFailure());
+  }
+  EXPECT_GT(tried, 1500);
+  EXPECT_GT(refused, 300);
+}
+
+// A small file system of its own, really full.
+TEST(SqliteFullDisk, WhatHasBegunEndsAndBeginningResumesWhenThereIsSpace) {
+  TempFolder folder;
+  const std::string mount_point = folder.File("disk");
+  ASSERT_EQ(mkdir(mount_point.c_str(), 0700), 0);
+  if (mount("tmpfs", mount_point.c_str(), "tmpfs", 0, "size=8m") != 0) {
+    GTEST_SKIP()
+        << "no permission to mount a small file system; the same is tested on a faulty one";
+  }
+  {
+    SqliteOptions options;
+    options.path = mount_point + "/assent.db";
+    options.reserve_bytes = 2 << 20;
+    options.checkpoint_pages = 100;
+    options.space_probe_interval = std::chrono::milliseconds(1);
+    options.retention_age = std::chrono::milliseconds(0);
+    options.retention_bytes = 0;
+    auto opened = SqliteLog::Open(options);
+    ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+    LogClient log(*std::move(opened));
+    ASSERT_TRUE(log.Recover().ok());
+    std::uint64_t begun = 0;
+    Status refusal;
+    while (refusal.ok()) {
+      ASSERT_LT(begun, 1000u);
+      Entry begin = Begin(begun + 1, "g" + std::to_string(begun + 1));
+      begin.spec.assign(20'000, 'x');
+      refusal = log.Append({begin}).status;
+      if (refusal.ok()) ++begun;
+    }
+    EXPECT_EQ(refusal.code(), Code::kResourceExhausted) << refusal.ToString();
+    EXPECT_TRUE(log.log().GetStats().full);
+    EXPECT_GT(begun, 50u);
+    // All that has begun can be decided, and some of it end.
+    for (std::uint64_t serial = 1; serial <= begun; ++serial) {
+      const Status decided =
+          log.Append(Batch(Update(serial, 2, "g" + std::to_string(serial), "COMMIT"))).status;
+      ASSERT_TRUE(decided.ok()) << serial << ": " << decided.ToString();
+    }
+    for (std::uint64_t serial = 1; serial <= 40; ++serial) {
+      const std::string gid = "g" + std::to_string(serial);
+      ASSERT_TRUE(log.Append(Batch(End(serial, 3, gid), Forget(gid))).status.ok());
+    }
+    EXPECT_FALSE(log.log().GetStats().poisoned);
+    // Somebody makes space.
+    ASSERT_EQ(mount("tmpfs", mount_point.c_str(), "tmpfs", MS_REMOUNT, "size=32m"), 0);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (!log.Append(Batch(Begin(2000, "later"))).status.ok()) {
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+    }
+    EXPECT_FALSE(log.log().GetStats().full);
+    struct stat info {};
+    EXPECT_EQ(stat((options.path + "-reserve").c_str(), &info), 0) << "the reserve is not back";
+  }
+  ASSERT_EQ(umount(mount_point.c_str()), 0);
+}
+
+}  // namespace
+}  // namespace assent::log
