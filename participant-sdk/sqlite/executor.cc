@@ -73,17 +73,8 @@ void Executor::Loop() {
       std::unique_lock lock(mutex_);
       wake_.wait(lock, [this] { return stop_ || reopen_wanted_ || !queue_.empty(); });
       if (reopen_wanted_) {
-        bench_ = {};
-        Result<Bench> opened = open_();
-        reopened_ = opened.status();
-        if (opened.ok()) {
-          bench_ = std::move(*opened);
-          health_ = OkStatus();
-        } else {
-          health_ = reopened_;
-        }
-        reopen_wanted_ = false;
-        changed_.notify_all();
+        lock.unlock();
+        OpenAnew();
         continue;
       }
       if (queue_.empty()) return;  // stopping
@@ -96,6 +87,20 @@ void Executor::Loop() {
                           [](const auto& task) { return task->goes_first(); });
     RunAll(std::move(tasks));
   }
+}
+
+void Executor::OpenAnew() {
+  bench_ = {};
+  Result<Bench> opened = open_();
+  const Status status = opened.status();
+  if (opened.ok()) bench_ = std::move(*opened);
+  {
+    std::lock_guard lock(mutex_);
+    reopened_ = status;
+    health_ = status;
+    reopen_wanted_ = false;
+  }
+  changed_.notify_all();
 }
 
 void Executor::RunAll(Tasks tasks) {

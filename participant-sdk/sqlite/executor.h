@@ -76,6 +76,7 @@ class Executor {
  private:
   using Tasks = std::vector<std::unique_ptr<Task>>;
   void Loop();
+  void OpenAnew();
   void RunAll(Tasks tasks);
   // Runs one group from the front of `tasks`, which it shortens.
   void RunGroup(Tasks& tasks);

@@ -97,6 +97,10 @@ Reply Runner::Run(const Call& call) {
     return Reply::Refused(std::string("not an operation of a ") + NameOf(call.protocol) +
                           " branch");
   }
+  if (call.gid.empty() || call.gid.size() > assent::limits::kMaxGidBytes ||
+      call.branch_id.size() > assent::limits::kMaxBranchIdBytes) {
+    return Reply::Refused("gid or branch id is empty or too long");
+  }
   Result<BranchRow> row = barrier_.Find(call.gid, call.branch_id);
   if (!row.ok()) return NotNow(row.status());
   if (row->state != BranchState::kNone &&

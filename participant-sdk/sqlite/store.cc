@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <exception>
 #include <fcntl.h>
 #include <filesystem>
 #include <mutex>
@@ -167,9 +168,13 @@ Status Store::Impl::Read(const std::function<Status(Db&)>& read) {
   Status status = reader_->Run("BEGIN");
   if (!status.ok()) return status;
   Db::Impl db(*reader_, nullptr);
-  {
+  try {
     Connection::ModeGuard as_branch(*reader_, internal::Mode::kBranch);
     status = read(db.db);
+  } catch (const std::exception& thrown) {
+    status = Internal(std::string("the reader threw: ") + thrown.what());
+  } catch (...) {
+    status = Internal("the reader threw");
   }
   if (db.has_stray) reader_->ResetStray();
   if (status.ok()) status = db.status;

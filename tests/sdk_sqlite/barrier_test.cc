@@ -183,6 +183,15 @@ TEST_F(BarrierTest, AnOperationOfAnotherProtocolIsRefused) {
   EXPECT_EQ(Ask(store(), call), Reply::Refused("not an operation of a tcc branch"));
 }
 
+TEST_F(BarrierTest, IllFormedIdsAreRefused) {
+  for (const std::string& gid : {std::string(), std::string(65, 'g')}) {
+    tcc_.gid = gid;
+    EXPECT_EQ(Ask(store(), tcc_.To(Operation::kTry)),
+              Reply::Refused("gid or branch id is empty or too long"));
+  }
+  EXPECT_EQ(Inspect().barrier_rows, 0);
+}
+
 TEST_F(BarrierTest, AnUnknownActionIsNotNow) {
   tcc_.action = "what";
   EXPECT_EQ(Ask(store(), tcc_.To(Operation::kTry)).kind, Kind::kRetryLater);

@@ -148,6 +148,28 @@ TEST_F(ClaimsTest, ATableWithoutPrimaryKeyStillRespectsParents) {
   EXPECT_EQ(Commit("g1"), Reply::Done());
 }
 
+TEST_F(ClaimsTest, ParentsOfEveryKind) {
+  OpenSql(
+      "CREATE TABLE IF NOT EXISTS pw(a TEXT COLLATE NOCASE, b INT, PRIMARY KEY(b, a)) WITHOUT "
+      "ROWID;"
+      "CREATE TABLE IF NOT EXISTS cw(id INTEGER PRIMARY KEY, b, a, FOREIGN KEY(a, b) REFERENCES "
+      "pw(a, b));"
+      "CREATE TABLE IF NOT EXISTS pg(id INTEGER PRIMARY KEY, v INT, twice INT AS (v * 2) VIRTUAL, "
+      "w INT);"
+      "CREATE TABLE IF NOT EXISTS cg(id INTEGER PRIMARY KEY, pg REFERENCES pg);"
+      "INSERT INTO pw VALUES('x', 1), ('y', 1) ON CONFLICT DO NOTHING;"
+      "INSERT INTO pg(id, v, w) VALUES(1, 1, 1) ON CONFLICT DO NOTHING");
+  ExpectConflict("INSERT INTO cw VALUES(1, 1, 'X')", "DELETE FROM pw WHERE a = 'x'");
+  ExpectNoConflict("INSERT INTO cw VALUES(1, '1', 'x')", "DELETE FROM pw WHERE a = 'y'");
+  // A parent with generated columns is claimed as a table: it cannot be prepared itself, but written by others.
+  ASSERT_EQ(Prepare("p", "INSERT INTO cg VALUES(1, 1)"), Reply::Done("ok"));
+  EXPECT_EQ(Local("DELETE FROM pg").code(), Code::kUnavailable);
+  EXPECT_EQ(Local("UPDATE pg SET w = 5").code(), Code::kUnavailable);
+  EXPECT_EQ(Local("INSERT INTO cg VALUES(2, 1)"), OkStatus());
+  EXPECT_EQ(Commit("p"), Reply::Done());
+  EXPECT_EQ(Local("UPDATE pg SET w = 5"), OkStatus());
+}
+
 TEST_F(ClaimsTest, TwoBranchesOfOneTransactionOnOneRowAreRefusedAtOnce) {
   ASSERT_EQ(Prepare("g1", "UPDATE account SET balance = 1 WHERE id = 'A'").kind, Kind::kDone);
   const Reply reply =

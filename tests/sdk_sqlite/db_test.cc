@@ -201,6 +201,12 @@ TEST_F(DbTest, ReadSeesASnapshotAndCannotWrite) {
             NotFound("2"));
 }
 
+TEST_F(DbTest, AReaderThatThrowsLeavesTheReaderUsable) {
+  EXPECT_EQ(store().Read([](Db&) -> Status { throw std::runtime_error("oops"); }),
+            Internal("the reader threw: oops"));
+  EXPECT_EQ(store().Read([](Db&) { return OkStatus(); }), OkStatus());
+}
+
 TEST_F(DbTest, LocalIsUndoneWhenItFails) {
   EXPECT_EQ(store().Local([](Db& db) {
     db.Exec("INSERT INTO t(id) VALUES(1)");
@@ -264,6 +270,7 @@ TEST_F(OpenTest, RegisteringTwiceEndsTheProcess) {
   const DbHandler done = [](Db&, const Call&) { return Reply::Done(); };
   Store& opened =
       Open("", [&](Store& s) { s.Tcc("a", {.try_ = done, .confirm = done, .cancel = done}); });
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(opened.Tcc("a", {.try_ = done, .confirm = done, .cancel = done}), "is_new");
   EXPECT_DEATH(opened.Tcc("b", {.try_ = done, .confirm = done}), "check failed");
   EXPECT_DEATH(opened.TwoPhase("c", nullptr), "check failed");

@@ -323,7 +323,8 @@ class Store final : public Resource {
 
   // The service's own writes, outside any global transaction, in the same executor: durable on return, undone when `write`
   // returns a failure or a statement failed. A write to a row that a prepared branch claims is undone and tried again
-  // until `wait` has passed, then kUnavailable, naming the holder. Blocks; not to be called from a handler.
+  // until `wait` has passed, then kUnavailable, naming the holder. `write` may run more than once, in
+  // vain but for the last time. Blocks; not to be called from a handler.
   [[nodiscard]] Status Local(std::function<Status(Db&)> write,
                              std::chrono::milliseconds wait = std::chrono::milliseconds(0));
   // Reads in one snapshot, on the caller's thread and a connection that cannot write. Sees no prepared work.
