@@ -108,6 +108,13 @@ TEST_F(ListTest, WatchRidesOverAnOutageAndEndsWhenTold) {
   EXPECT_EQ(std::chrono::seconds(6), console.uptime);
 }
 
+TEST_F(ListTest, WatchDoesNotWaitForACoordinatorThatWasNeverThere) {
+  ListCommand command;
+  command.watch = true;
+  service.list.push_back(Unavailable("cannot connect"));
+  EXPECT_EQ(Exit::kCannotConnect, RunList(command, session));
+}
+
 TEST_F(ListTest, WatchEndsOnAMistake) {
   ListCommand command;
   command.watch = true;

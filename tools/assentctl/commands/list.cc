@@ -72,6 +72,7 @@ Exit ListOnce(const ListCommand& command, Session& session) {
 Exit RunList(const ListCommand& command, Session& session) {
   if (!command.watch) return ListOnce(command, session);
   const bool redraw = session.surroundings.out_is_terminal && session.MakeStyle().table();
+  bool connected = false;
   while (true) {
     if (redraw) {
       session.console.Out("\x1b[H\x1b[2J");
@@ -79,8 +80,10 @@ Exit RunList(const ListCommand& command, Session& session) {
                           FormatDuration(command.interval.count()) + " (Ctrl-C ends)\n");
     }
     const Exit exit = ListOnce(command, session);
-    // An outage is waited out: whoever watches wants to see the coordinator come back.
-    if (exit != Exit::kDone && exit != Exit::kCannotConnect) return exit;
+    // An outage is waited out: whoever watches wants to see the coordinator come back. One that was never there is not.
+    const bool outage = exit == Exit::kCannotConnect && connected;
+    if (exit != Exit::kDone && !outage) return exit;
+    connected = true;
     if (!session.console.Sleep(command.interval)) return exit;
     if (!redraw && session.MakeStyle().table()) session.console.Out("\n");
   }
