@@ -9,7 +9,6 @@
 #include <vector>
 
 #include <grpcpp/channel.h>
-#include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
@@ -69,10 +68,18 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint,
   return grpc::CreateCustomChannel(endpoint, grpc::InsecureChannelCredentials(), arguments);
 }
 
-// gRPC names the peer of a call once a connection has taken it, and the channel's target until then.
-bool Reached(const grpc::ClientContext& context) {
-  const std::string peer = context.peer();
-  return peer.rfind("ipv4:", 0) == 0 || peer.rfind("ipv6:", 0) == 0 || peer.rfind("unix:", 0) == 0;
+bool AwaitConnection(grpc::Channel& channel, std::chrono::system_clock::time_point deadline) {
+  while (true) {
+    const grpc_connectivity_state state = channel.GetState(/*try_to_connect=*/true);
+    switch (state) {
+      case GRPC_CHANNEL_READY: return true;
+      case GRPC_CHANNEL_TRANSIENT_FAILURE:
+      case GRPC_CHANNEL_SHUTDOWN: return false;
+      case GRPC_CHANNEL_IDLE:
+      case GRPC_CHANNEL_CONNECTING: break;
+    }
+    if (!channel.WaitForStateChange(state, deadline)) return false;
+  }
 }
 
 Status StatusOf(const grpc::Status& status) {

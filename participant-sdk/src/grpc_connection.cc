@@ -192,10 +192,16 @@ class GrpcConnection final : public Connection {
     retry.sleep = [this](milliseconds wait) { WaitToRepeat(wait); };
     retry.now = Now;
     return Retry(retry, [&] {
+      const auto deadline = std::chrono::system_clock::now() + (retry.deadline - Now());
+      if (!AwaitConnection(*channel_, deadline)) {
+        return Attempt{Unavailable("no connection to " + endpoint_ + "; is assentd running there?"),
+                       false,
+                       {}};
+      }
       grpc::ClientContext context;
-      context.set_deadline(std::chrono::system_clock::now() + (retry.deadline - Now()));
+      context.set_deadline(deadline);
       const grpc::Status status = (stub_.get()->*method)(&context, request, reply);
-      return Attempt{StatusOf(status), Reached(context), RetryAfterOf(context)};
+      return Attempt{StatusOf(status), true, RetryAfterOf(context)};
     });
   }
 

@@ -88,6 +88,8 @@ class GrpcStream final : public Stream, public std::enable_shared_from_this<Grpc
   void OnWritten(bool ok);
   void OnHalfClosed(bool) {}
   void OnFinished(bool ok);
+  // Under mutex_.
+  void BeginWrite();
   void Finish();
 
   const std::shared_ptr<Loop> loop_;
@@ -100,6 +102,7 @@ class GrpcStream final : public Stream, public std::enable_shared_from_this<Grpc
   bool started_ = false;      // operations may be begun
   bool finishing_ = false;    // and no more
   bool write_waits_ = false;  // for started_
+  bool wrote_ = false;        // some of our bytes may have been seen
   bool half_close_waits_ = false;
   grpc::ByteBuffer outgoing_;
   grpc::ByteBuffer incoming_;
@@ -127,7 +130,7 @@ void GrpcStream::OnStarted(bool ok) {
   if (!ok) return Finish();
   started_ = true;
   call_->Read(&incoming_, read_.Begin());
-  if (write_waits_) call_->Write(outgoing_, write_.Begin());
+  if (write_waits_) BeginWrite();
   if (half_close_waits_) call_->WritesDone(half_close_.Begin());
 }
 
@@ -142,10 +145,15 @@ void GrpcStream::Write(const google::protobuf::MessageLite& frame) {
   if (finishing_) return;
   outgoing_.Swap(&bytes);
   if (started_) {
-    call_->Write(outgoing_, write_.Begin());
+    BeginWrite();
   } else {
     write_waits_ = true;
   }
+}
+
+void GrpcStream::BeginWrite() {
+  wrote_ = true;
+  call_->Write(outgoing_, write_.Begin());
 }
 
 void GrpcStream::HalfClose() {
@@ -181,7 +189,7 @@ void GrpcStream::Finish() {
 
 void GrpcStream::OnFinished(bool) {
   const std::shared_ptr<StreamListener> listener = std::move(listener_);
-  listener->OnClosed(StatusOf(status_), Reached(context_));
+  listener->OnClosed(StatusOf(status_), wrote_);
   const std::lock_guard lock(loop_->mutex);
   loop_->open.erase(this);
   loop_->CloseIfDone();

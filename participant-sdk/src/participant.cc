@@ -105,7 +105,10 @@ class Participant::Impl {
 Participant::Participant(ParticipantOptions options)
     : impl_(std::make_unique<Impl>(std::move(options))) {}
 
-Participant::~Participant() { Stop(); }
+Participant::~Participant() {
+  Stop();
+  if (const auto shell = impl_->Shell()) shell->Join();
+}
 
 Participant& Participant::TwoPhase(std::string action, TwoPhaseHandlers handlers) {
   impl_->actions.Add(Protocol::kTwoPhase, std::move(action), std::move(handlers.prepare),

@@ -204,6 +204,12 @@ void ParticipantShell::Stop() {
   workers_->Close();
 }
 
+void ParticipantShell::Join() {
+  timer_->Stop();
+  for (Link& link : links_) link.dialer.reset();
+  workers_->Join();
+}
+
 ParticipantStats ParticipantShell::Stats() const {
   ParticipantStats stats;
   const std::lock_guard lock(mutex_);

@@ -41,12 +41,13 @@ class ParticipantShell : public std::enable_shared_from_this<ParticipantShell> {
   // `options` are complete (no defaults left to fill in) and valid. `actions` outlives the shell.
   ParticipantShell(ParticipantOptions options, std::vector<Endpoint> endpoints,
                    ActionTable* actions, std::uint64_t seed);
-  // Waits for handlers that still run.
   ~ParticipantShell();
 
   void Start();
   Status WaitConnected(std::chrono::milliseconds timeout);
   void Stop();
+  // After Stop: when it returns, no thread of ours runs user code any more. Waits for handlers that still run.
+  void Join();
   ParticipantStats Stats() const;
 
  private:

@@ -25,7 +25,7 @@ class StreamListener {
   virtual void OnMessage(google::protobuf::io::ZeroCopyInputStream* message) = 0;
   // The write is done; the next may be started.
   virtual void OnWritten() = 0;
-  // The last report. Unless `reached` is false, which says that no connection ever stood, what was written may have arrived.
+  // The last report. Unless `reached` is false, which says that no byte ever left, what was written may have arrived.
   virtual void OnClosed(const Status& why, bool reached) = 0;
 };
 

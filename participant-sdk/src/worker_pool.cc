@@ -13,9 +13,11 @@ WorkerPool::WorkerPool(std::size_t threads, std::function<void(Ticket)> run)
   for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Work(); });
 }
 
-WorkerPool::~WorkerPool() {
+void WorkerPool::Join() {
   Close();
-  for (std::thread& thread : threads_) thread.join();
+  for (std::thread& thread : threads_) {
+    if (thread.joinable()) thread.join();
+  }
 }
 
 void WorkerPool::Push(Ticket ticket) {
@@ -36,11 +38,6 @@ void WorkerPool::Close() {
     queue_.clear();
   }
   changed_.notify_all();
-}
-
-std::size_t WorkerPool::queued() const {
-  const std::lock_guard lock(mutex_);
-  return queue_.size();
 }
 
 void WorkerPool::Work() {

@@ -17,13 +17,13 @@ namespace assent::internal {
 class WorkerPool {
  public:
   WorkerPool(std::size_t threads, std::function<void(Ticket)> run);
-  // Waits for the calls that are running; what is still queued is dropped.
-  ~WorkerPool();
+  ~WorkerPool() { Join(); }
 
   void Push(Ticket ticket);
   // Drops what is queued and takes nothing more. Does not wait for what is running.
   void Close();
-  std::size_t queued() const;
+  // Close, and wait for what is running. Not from a handler.
+  void Join();
 
  private:
   void Work();

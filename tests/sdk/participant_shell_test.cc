@@ -68,7 +68,9 @@ class ParticipantShellTest : public ::testing::Test {
     options_.stop_grace = seconds(5);
   }
   ~ParticipantShellTest() override {
-    if (shell_) shell_->Stop();
+    shell_->Stop();
+    for (auto& dial : dials_) dial->Join();
+    shell_->Join();
   }
 
   // With so many coordinators.
@@ -285,6 +287,7 @@ TEST_F(ParticipantShellTest, StopDoesNotWaitForAHandlerBeyondItsGrace) {
   gate.AwaitArrivals(1);
   shell_->Stop();  // returns although the handler has not
   gate.Open();
+  shell_->Join();  // which waits for it
 }
 
 TEST_F(ParticipantShellTest, WaitConnectedSaysWhatTheLastAttemptMet) {

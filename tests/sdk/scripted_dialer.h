@@ -29,8 +29,11 @@ class ScriptedStream final : public internal::Stream,
  public:
   explicit ScriptedStream(std::shared_ptr<internal::StreamListener> listener)
       : listener_(std::move(listener)) {}
-  ~ScriptedStream() override {
-    Push({});  // ends the thread
+  ~ScriptedStream() override { Join(); }
+  // Ends its thread, when all that was to be reported has been.
+  void Join() {
+    if (!thread_.joinable()) return;
+    Push({});
     thread_.join();
   }
 
@@ -124,6 +127,10 @@ class ScriptedDialer final : public internal::Dialer {
     std::deque<std::shared_ptr<ScriptedStream>> streams;
     std::size_t taken = 0;
 
+    // Before the streams go: their threads hold what they report to, and it them.
+    void Join() {
+      for (const auto& stream : streams) stream->Join();
+    }
     // The next dial; null when none comes.
     std::shared_ptr<ScriptedStream> Next() {
       std::unique_lock lock(mutex);

@@ -93,7 +93,8 @@ struct ParticipantStats {
 };
 
 // Thread-safety: registration (TwoPhase, Tcc, Saga, Attach) before Start, from one thread; everything else from any.
-// Handlers and resources must outlive it. The destructor stops it.
+// Handlers and resources must outlive it. The destructor stops it and waits for handlers that still run: not to be called
+// from one.
 class Participant {
  public:
   explicit Participant(ParticipantOptions options);
@@ -114,7 +115,8 @@ class Participant {
   Status Start();
   // Until at least one coordinator has welcomed us. kDeadlineExceeded says what the last attempt met.
   Status WaitConnected(std::chrono::milliseconds timeout);
-  // Says goodbye, answers what it has, leaves. Idempotent; returns when no handler runs any more or the grace is over.
+  // Says goodbye, answers what it has, leaves. Idempotent. Returns when that is done or the grace is over; a handler that
+  // takes longer goes on, unheard. Not from a handler.
   void Stop();
   // Start, then until SIGTERM, SIGINT or Stop, then Stop. A second signal ends the process at once. Signal dispositions are
   // put back on return. One Run at a time in a process.
