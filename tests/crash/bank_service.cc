@@ -1,0 +1,142 @@
+// A bank as a process: one action, `move`, in all three protocols, over the SDK's SQLite adapter.
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <assent/participant.h>
+#include <assent/sqlite.h>
+
+#include "tests/crash/bank.h"
+
+namespace {
+
+using assent::Call;
+using assent::Reply;
+using assent::sqlite::Db;
+
+struct Move {
+  std::int64_t account = 0;
+  std::int64_t delta = 0;
+};
+
+Move Parse(const Call& call) {
+  Move move;
+  long long account = 0;
+  long long delta = 0;
+  if (std::sscanf(call.payload.c_str(), "%lld %lld", &account, &delta) != 2) std::abort();
+  move.account = account;
+  move.delta = delta;
+  return move;
+}
+
+void Tables(Db& db) {
+  db.ExecScript(R"(
+    CREATE TABLE IF NOT EXISTS account(id INTEGER PRIMARY KEY, balance INTEGER NOT NULL, frozen INTEGER NOT NULL DEFAULT 0);
+    CREATE TABLE IF NOT EXISTS ledger(gid TEXT NOT NULL, branch_id TEXT NOT NULL, delta INTEGER NOT NULL,
+                                      state TEXT NOT NULL, PRIMARY KEY(gid, branch_id));)");
+  for (int id = 0; id < assent::crash::kAccountsCount; ++id) {
+    db.Exec("INSERT OR IGNORE INTO account(id, balance) VALUES(?1, ?2)", id,
+            assent::crash::kOpeningBalance);
+  }
+}
+
+bool Affordable(Db& db, const Move& move) {
+  return db.Get<std::int64_t>("SELECT balance FROM account WHERE id = ?", move.account)
+                 .value_or(0) +
+             move.delta >=
+         0;
+}
+
+// One line per branch, for ever: a second one is a branch that ran twice, which the primary key refuses.
+void Write(Db& db, const Call& call, const Move& move, const char* state) {
+  db.Exec("INSERT INTO ledger VALUES(?1, ?2, ?3, ?4)", call.gid, call.branch_id, move.delta, state);
+}
+void Become(Db& db, const Call& call, const char* from, const char* to) {
+  const auto changed =
+      db.Exec("UPDATE ledger SET state = ?4 WHERE gid = ?1 AND branch_id = ?2 AND state = ?3",
+              call.gid, call.branch_id, from, to);
+  if (db.ok() && changed != 1) {
+    std::fprintf(stderr, "bank: %s/%s was not %s\n", call.gid.c_str(), call.branch_id.c_str(),
+                 from);
+    std::abort();
+  }
+}
+
+Reply MoveNow(Db& db, const Call& call) {
+  const Move move = Parse(call);
+  if (!Affordable(db, move)) return Reply::Refused("insufficient funds");
+  db.Exec("UPDATE account SET balance = balance + ?2 WHERE id = ?1", move.account, move.delta);
+  Write(db, call, move, "done");
+  return Reply::Done(std::to_string(move.delta));
+}
+
+Reply MoveBack(Db& db, const Call& call) {
+  const Move move = Parse(call);
+  db.Exec("UPDATE account SET balance = balance - ?2 WHERE id = ?1", move.account, move.delta);
+  Become(db, call, "done", "undone");
+  return Reply::Done();
+}
+
+Reply Try(Db& db, const Call& call) {
+  const Move move = Parse(call);
+  if (!Affordable(db, move)) return Reply::Refused("insufficient funds");
+  if (move.delta < 0) {
+    db.Exec("UPDATE account SET balance = balance + ?2, frozen = frozen - ?2 WHERE id = ?1",
+            move.account, move.delta);
+  }
+  Write(db, call, move, "frozen");
+  return Reply::Done(std::to_string(move.delta));
+}
+
+Reply Confirm(Db& db, const Call& call) {
+  const Move move = Parse(call);
+  db.Exec(move.delta < 0 ? "UPDATE account SET frozen = frozen + ?2 WHERE id = ?1"
+                         : "UPDATE account SET balance = balance + ?2 WHERE id = ?1",
+          move.account, move.delta);
+  Become(db, call, "frozen", "done");
+  return Reply::Done();
+}
+
+Reply Cancel(Db& db, const Call& call) {
+  const Move move = Parse(call);
+  if (move.delta < 0) {
+    db.Exec("UPDATE account SET balance = balance - ?2, frozen = frozen + ?2 WHERE id = ?1",
+            move.account, move.delta);
+  }
+  Become(db, call, "frozen", "undone");
+  return Reply::Done();
+}
+
+}  // namespace
+
+// crash-bank NAME DATABASE COORDINATOR
+int main(int argc, char** argv) {
+  if (argc != 4) return 2;
+  auto store = assent::sqlite::Store::Open(
+      {.path = argv[2], .setup = Tables, .ask_after = std::chrono::milliseconds(500)});
+  if (!store.ok()) {
+    std::fprintf(stderr, "bank: %s\n", store.status().ToString().c_str());
+    return 1;
+  }
+  (*store)->Tcc("move", {.try_ = Try, .confirm = Confirm, .cancel = Cancel});
+  (*store)->Saga("move", {.action = MoveNow, .compensate = MoveBack});
+  (*store)->TwoPhase("move", MoveNow);
+  assent::ParticipantOptions options;
+  options.service = argv[1];
+  options.endpoints = {argv[3]};
+  options.reconnect_initial_backoff = std::chrono::milliseconds(10);
+  options.reconnect_max_backoff = std::chrono::milliseconds(100);
+  options.question_interval = std::chrono::milliseconds(500);
+  options.log = [](std::string_view line) {
+    std::fprintf(stderr, "bank: %.*s\n", static_cast<int>(line.size()), line.data());
+  };
+  assent::Participant participant(std::move(options));
+  participant.Attach(**store);
+  const assent::Status ended = participant.Run();
+  if (ended.ok()) return 0;
+  std::fprintf(stderr, "bank: %s\n", ended.ToString().c_str());
+  return 1;
+}
