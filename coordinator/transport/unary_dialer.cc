@@ -6,6 +6,7 @@
 #include <deque>
 #include <mutex>
 #include <set>
+#include <thread>
 #include <utility>
 
 #include <grpcpp/grpcpp.h>
@@ -18,6 +19,9 @@
 
 namespace assent::transport {
 namespace {
+
+// How long the wait for a channel's next state goes on at a time; bounds how long closing takes.
+constexpr std::chrono::milliseconds kWatchSlice(300);
 
 std::string CodeText(grpc::StatusCode code) {
   return std::string(CodeName(static_cast<Code>(code)));
@@ -33,6 +37,7 @@ Reply ReplyTo(const Command& command, core::AttemptResult result, std::string re
 struct UnaryDialer::Impl : std::enable_shared_from_this<UnaryDialer::Impl> {
   struct Target {
     std::string address;
+    std::shared_ptr<grpc::Channel> channel;
     std::unique_ptr<v1::Participant::Stub> stub;
     std::size_t in_flight = 0;
   };
@@ -62,7 +67,7 @@ struct UnaryDialer::Impl : std::enable_shared_from_this<UnaryDialer::Impl> {
         arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
         auto channel =
             grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-        service.targets.push_back({address, v1::Participant::NewStub(channel), 0});
+        service.targets.push_back({address, channel, v1::Participant::NewStub(channel), 0});
       }
     }
   }
@@ -151,6 +156,25 @@ struct UnaryDialer::Impl : std::enable_shared_from_this<UnaryDialer::Impl> {
     return reply;
   }
 
+  // gRPC makes progress on a lost connection only while somebody waits for it (otherwise every 5 s). This somebody is a
+  // thread that waits for each channel's next state, for as long as the dialer lives.
+  void KeepConnecting() {
+    std::vector<Target*> targets;
+    for (auto& [name, service] : services) {
+      for (Target& target : service.targets) targets.push_back(&target);
+    }
+    const auto watch = [&](Target* target) {
+      const std::lock_guard lock(mutex);
+      if (closing) return;
+      const auto state = target->channel->GetState(/*try_to_connect=*/true);
+      target->channel->NotifyOnStateChange(state, std::chrono::system_clock::now() + kWatchSlice,
+                                           &watching, target);
+    };
+    for (Target* target : targets) watch(target);
+    void* tag = nullptr;
+    for (bool ok = false; watching.Next(&tag, &ok);) watch(static_cast<Target*>(tag));
+  }
+
   const UnaryDialerOptions options;
   Receiver& receiver;
   std::uint32_t coordinator_id = 0;  // set before the first Send
@@ -160,16 +184,25 @@ struct UnaryDialer::Impl : std::enable_shared_from_this<UnaryDialer::Impl> {
   std::condition_variable idle;
   std::set<Call*> calls;  // guarded by mutex
   std::atomic<bool> closing = false;
+  grpc::CompletionQueue watching;
+  std::thread watcher;
 };
 
 UnaryDialer::UnaryDialer(UnaryDialerOptions options, Receiver& receiver)
-    : impl_(std::make_shared<Impl>(std::move(options), receiver)) {}
+    : impl_(std::make_shared<Impl>(std::move(options), receiver)) {
+  if (!impl_->services.empty())
+    impl_->watcher = std::thread([impl = impl_.get()] { impl->KeepConnecting(); });
+}
 
 UnaryDialer::~UnaryDialer() {
-  std::unique_lock lock(impl_->mutex);
-  impl_->closing = true;
-  for (Impl::Call* call : impl_->calls) call->context.TryCancel();
-  impl_->idle.wait(lock, [&] { return impl_->calls.empty(); });
+  {
+    std::unique_lock lock(impl_->mutex);
+    impl_->closing = true;
+    for (Impl::Call* call : impl_->calls) call->context.TryCancel();
+    impl_->idle.wait(lock, [&] { return impl_->calls.empty(); });
+  }
+  impl_->watching.Shutdown();
+  if (impl_->watcher.joinable()) impl_->watcher.join();
 }
 
 void UnaryDialer::Open(std::uint32_t coordinator_id) { impl_->coordinator_id = coordinator_id; }
