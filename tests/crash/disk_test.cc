@@ -1,0 +1,231 @@
+// The real daemon on bad disks: a failing fsync, a full file system, damaged bytes, and a second daemon on the same folder.
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+
+#include <assent/client.h>
+#include <assent/participant.h>
+
+#include "tests/support/process.h"
+
+namespace assent::crash {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using test::Process;
+
+constexpr int kExitDamaged = 65;
+constexpr int kExitDataFolder = 73;
+constexpr int kExitAddressInUse = 69;
+constexpr int kExitLogFailed = 74;
+
+class Disk : public ::testing::Test {
+ protected:
+  std::vector<std::string> Daemon(std::vector<std::string> more = {}) {
+    std::vector<std::string> argv{test::BinDir() + "/assentd", "--listen", endpoint_, "--data",
+                                  data_};
+    argv.insert(argv.end(), more.begin(), more.end());
+    return argv;
+  }
+  static void WaitListening(Process& daemon) {
+    ASSERT_TRUE(daemon.WaitForOutput("listening", seconds(30))) << daemon.Output();
+  }
+
+  // A participant that says yes to everything, in this process.
+  std::unique_ptr<Participant> Yes() {
+    ParticipantOptions options;
+    options.service = "yes";
+    options.endpoints = {endpoint_};
+    options.reconnect_max_backoff = milliseconds(50);
+    auto yes = std::make_unique<Participant>(std::move(options));
+    const Handler done = [](const Call&) { return Reply::Done(); };
+    yes->Tcc("act", {.try_ = done, .confirm = done, .cancel = done});
+    EXPECT_TRUE(yes->Start().ok());
+    EXPECT_TRUE(yes->WaitConnected(seconds(20)).ok());
+    return yes;
+  }
+  static Transaction Order(std::string payload = {}) {
+    Transaction txn;
+    txn.Tcc("yes", "act", std::move(payload)).Deadline(seconds(20));
+    return txn;
+  }
+  Client MakeClient() const {
+    return Client({.endpoint = endpoint_, .retry = {.give_up_after = milliseconds(200)}});
+  }
+
+  test::TempDir dir_;
+  std::string data_ = dir_ / "data";
+  std::string endpoint_ = "127.0.0.1:" + std::to_string(test::FreePort());
+};
+
+TEST_F(Disk, ASecondDaemonOnTheSameFolderIsToldSo) {
+  Process first({.argv = Daemon()});
+  ASSERT_TRUE(first.Start().ok());
+  WaitListening(first);
+  const test::Finished second = test::RunToEnd(
+      {.argv = {test::BinDir() + "/assentd", "--listen", "127.0.0.1:0", "--data", data_}},
+      seconds(20));
+  EXPECT_EQ(second.exit_code, kExitDataFolder) << second.output;
+  EXPECT_NE(second.output.find(data_ + "/assent.db"), std::string::npos) << second.output;
+  EXPECT_NE(second.output.find("in use"), std::string::npos) << second.output;
+  const Client client = MakeClient();
+  EXPECT_EQ(client.Get("nobody").status().code(), Code::kNotFound) << "the first one was disturbed";
+}
+
+TEST_F(Disk, APortInUseNamesTheFlag) {
+  Process first({.argv = Daemon()});
+  ASSERT_TRUE(first.Start().ok());
+  WaitListening(first);
+  const test::Finished second = test::RunToEnd(
+      {.argv = {test::BinDir() + "/assentd", "--listen", endpoint_, "--data", dir_ / "other"}},
+      seconds(20));
+  EXPECT_EQ(second.exit_code, kExitAddressInUse) << second.output;
+  EXPECT_NE(second.output.find("--listen"), std::string::npos) << second.output;
+}
+
+// A flipped bit in any row of an unfinished transaction: the daemon does not start, and names the row.
+TEST_F(Disk, AFlippedByteStopsTheDaemonAndNamesTheRow) {
+  const std::string mark = "find-me-in-the-file-0123456789";
+  {
+    Process daemon({.argv = Daemon()});
+    ASSERT_TRUE(daemon.Start().ok());
+    WaitListening(daemon);
+    Transaction txn;
+    txn.Tcc("absent", "act", mark).Deadline(seconds(600));
+    ASSERT_TRUE(MakeClient().Submit(txn, {.wait = WaitFor::kAccepted}).ok());
+    ASSERT_EQ(daemon.Stop(), 0) << daemon.Output();
+  }
+  const std::string file = data_ + "/assent.db";
+  std::string bytes;
+  {
+    std::ifstream in(file, std::ios::binary);
+    bytes.assign(std::istreambuf_iterator<char>(in), {});
+  }
+  const std::size_t at = bytes.find(mark);
+  ASSERT_NE(at, std::string::npos) << "the payload is not in the file";
+  {
+    std::fstream out(file, std::ios::binary | std::ios::in | std::ios::out);
+    out.seekp(static_cast<std::streamoff>(at));
+    out.put('F');
+  }
+  const test::Finished damaged = test::RunToEnd({.argv = Daemon()}, seconds(20));
+  EXPECT_EQ(damaged.exit_code, kExitDamaged) << damaged.output;
+  EXPECT_NE(damaged.output.find("live"), std::string::npos) << damaged.output;
+  EXPECT_NE(damaged.output.find("1"), std::string::npos) << damaged.output;
+}
+
+// fdatasync fails at the n-th call of the running daemon, for several n. Then: exit code 74; whoever was told something was
+// told the truth, which the next start shows.
+TEST_F(Disk, AFailingFsyncStopsTheDaemonAndNobodyIsToldALie) {
+  for (const int nth : {12, 17, 30, 75}) {
+    data_ = dir_ / ("data-" + std::to_string(nth));
+    std::vector<std::string> argv{
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        dir_ / "strace.log",
+        "-e",
+        "trace=fdatasync,fsync",
+        "-e",
+        "inject=fdatasync,fsync:error=EIO:when=" + std::to_string(nth) + "+"};
+    for (const std::string& word : Daemon()) argv.push_back(word);
+    Process daemon({.argv = argv});
+    ASSERT_TRUE(daemon.Start().ok());
+    WaitListening(daemon);
+    auto participant = Yes();
+    const Client client = MakeClient();
+    std::vector<std::pair<std::string, Outcome>> told;
+    std::vector<std::string> not_told;
+    while (daemon.Running()) {
+      const Transaction txn = Order();
+      const auto report = client.Submit(txn, {.timeout = milliseconds(1000)});
+      if (report.ok()) {
+        told.emplace_back(txn.gid(), report->outcome);
+      } else {
+        not_told.push_back(txn.gid());
+        EXPECT_TRUE(report.status().code() == Code::kUnknownOutcome ||
+                    report.status().code() == Code::kUnavailable)
+            << report.status().ToString();
+      }
+    }
+    EXPECT_EQ(daemon.WaitForExit(seconds(10)), kExitLogFailed) << daemon.Output();
+    EXPECT_NE(daemon.Output().find("event=log_failed"), std::string::npos) << daemon.Output();
+    EXPECT_FALSE(not_told.empty());
+
+    Process again({.argv = Daemon()});
+    ASSERT_TRUE(again.Start().ok());
+    WaitListening(again);
+    for (const auto& [gid, outcome] : told) {
+      const auto truth = client.Wait(gid, {.timeout = seconds(20)});
+      ASSERT_TRUE(truth.ok()) << gid << ": " << truth.status().ToString();
+      EXPECT_EQ(truth->outcome, outcome) << gid;
+    }
+    participant->Stop();
+    EXPECT_EQ(again.Stop(), 0);
+  }
+}
+
+// A full file system: what is new is refused, what has begun ends, and when there is space again all goes on.
+TEST_F(Disk, AFullDiskRefusesNewWorkAndRecoversByItself) {
+  std::filesystem::create_directories(data_);
+  if (mount("tmpfs", data_.c_str(), "tmpfs", 0, "size=6m") != 0)
+    GTEST_SKIP() << "cannot mount a small file system here (needs root)";
+  struct Unmount {
+    std::string path;
+    ~Unmount() { (void)umount2(path.c_str(), MNT_DETACH); }
+  } unmount{data_};
+  Process daemon({.argv = Daemon({"--reserve-mib", "1"})});
+  ASSERT_TRUE(daemon.Start().ok());
+  WaitListening(daemon);
+  const Client client = MakeClient();
+
+  // Begun while there is room, and held up by an absent participant.
+  Transaction begun;
+  begun.Tcc("yes", "act").Deadline(seconds(120));
+  ASSERT_TRUE(client.Submit(begun, {.wait = WaitFor::kAccepted}).ok());
+
+  // Somebody else fills the disk.
+  const std::string ballast = data_ + "/ballast";
+  const auto fill = [&] {
+    std::ofstream out(ballast, std::ios::binary | std::ios::app);
+    const std::string block(4096, 'x');
+    while (out.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) continue;
+  };
+  fill();
+  Status refused;
+  for (int i = 0; i < 400 && refused.ok(); ++i) {
+    refused = client
+                  .Submit(Order(std::string(8000, 'p')),
+                          {.wait = WaitFor::kAccepted, .timeout = seconds(5)})
+                  .status();
+    fill();
+  }
+  EXPECT_EQ(refused.code(), Code::kResourceExhausted) << refused.ToString();
+  EXPECT_NE(refused.message().find("disk"), std::string::npos) << refused.message();
+
+  // What has begun ends on the reserve.
+  auto participant = Yes();
+  const auto ended = client.Wait(begun.gid(), {.wait = WaitFor::kDecided, .timeout = seconds(20)});
+  ASSERT_TRUE(ended.ok()) << ended.status().ToString();
+  EXPECT_TRUE(ended->committed());
+
+  std::filesystem::remove(ballast);
+  const bool recovered = test::WaitUntil(
+      [&] { return client.Submit(Order(), {.timeout = seconds(2)}).ok(); }, seconds(20));
+  EXPECT_TRUE(recovered) << "space is back, and new work is still refused:\n" << daemon.Output();
+  participant->Stop();
+  EXPECT_EQ(daemon.Stop(), 0) << daemon.Output();
+}
+
+}  // namespace
+}  // namespace assent::crash
