@@ -16,6 +16,8 @@
 namespace assent::daemon {
 namespace {
 
+constexpr std::int64_t kLeastReserveMib = 8;
+
 constexpr const char* kFooter =
     R"(Every setting can be given as a flag, in the environment (ASSENT_LISTEN for --listen) or in the
 file of --config (listen = "…"), in this order of precedence.
@@ -144,6 +146,11 @@ Status Config::Validate() const {
         CheckBetween(reserve_mib, 0, 65'536, "reserve-mib"),
         CheckBetween(drain_seconds, 0, 3600, "drain-seconds")}) {
     if (!status.ok()) return status;
+  }
+  if (reserve_mib != 0 && reserve_mib < kLeastReserveMib) {
+    return InvalidArgument("reserve-mib is " + std::to_string(reserve_mib) +
+                           ": it takes 0 (none), or at least " + std::to_string(kLeastReserveMib) +
+                           ", which moving the WAL into the database may need");
   }
   const std::set<std::string> levels{"debug", "info", "warn", "error"};
   if (levels.count(log_level) == 0)

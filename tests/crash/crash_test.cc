@@ -133,7 +133,7 @@ class Crash : public ::testing::Test {
     endpoint_ = "127.0.0.1:" + std::to_string(test::FreePort());
     coordinator_ = std::make_unique<test::Process>(
         test::ProcessOptions{.argv = {test::BinDir() + "/assentd", "--listen", endpoint_, "--data",
-                                      dir_ / "coordinator", "--reserve-mib", "1"}});
+                                      dir_ / "coordinator", "--reserve-mib", "0"}});
     for (int i = 0; i < kBanks; ++i) {
       banks_.push_back(std::make_unique<test::Process>(
           test::ProcessOptions{.argv = {test::BinDir() + "/crash-bank", "bank" + std::to_string(i),
