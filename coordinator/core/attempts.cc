@@ -1,5 +1,6 @@
 #include "coordinator/core/attempts.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <assent/limits.h>
@@ -25,6 +26,17 @@ void AttemptHistory::Close(AttemptResult result, Micros latency, std::string err
   last.result = result;
   last.latency = latency;
   last.error = std::move(error);
+}
+
+void AttemptHistory::CloseLate(Operation operation, std::uint32_t number, AttemptResult result,
+                               std::string error, WallTime now) {
+  for (auto attempt = kept_.rbegin(); attempt != kept_.rend(); ++attempt) {
+    if (attempt->operation != operation || attempt->number != number) continue;
+    attempt->result = result;
+    attempt->latency = std::max<Micros>(now - attempt->started, Micros(0));
+    attempt->error = std::move(error);
+    return;
+  }
 }
 
 void AttemptHistory::Restore(std::vector<Attempt> kept, std::uint32_t dropped) {

@@ -17,6 +17,10 @@ class AttemptHistory {
   // The last attempt has ended. Ignored if it had ended before.
   void Close(AttemptResult result, Micros latency, std::string error);
 
+  // An attempt that had been given up has been answered after all. Ignored if it is no longer kept.
+  void CloseLate(Operation operation, std::uint32_t number, AttemptResult result, std::string error,
+                 WallTime now);
+
   const std::vector<Attempt>& kept() const { return kept_; }
   std::uint32_t dropped() const { return dropped_; }
   // For the codec.

@@ -223,7 +223,9 @@ class Transaction {
   // What the answers to a branch's operations mean.
   void ForwardDone(BranchIndex i, const Answered& event, const Now& now, Step& step);
   void ForwardRefused(BranchIndex i, const Answered& event, const Now& now, Step& step);
-  void FinishingRefused(BranchIndex i, const Answered& event, const Now& now, Step& step);
+  // … of a finishing or an undoing operation, or of a step after the pivot.
+  void FollowingDone(BranchIndex i, const Answered& event, const Now& now, Step& step);
+  void FollowingRefused(BranchIndex i, const Answered& event, const Now& now, Step& step);
   void Failed(BranchIndex i, const Answered& event, const Now& now, Step& step);
   // The fate of this one branch is the decision.
   void SettleUndecided(BranchIndex i, bool committed, const Now& now, Step& step);
@@ -246,6 +248,7 @@ class Transaction {
   void Move(BranchIndex i, BranchState to);
   void StartOperation(BranchIndex i, BranchState state, const Now& now, Step& step);
   void Dispatch(BranchIndex i, const Now& now, Step& step);
+  void CloseAnswered(const Answered& event, const Now& now);
   void CloseAttempt(BranchIndex i, AttemptResult result, std::string_view error, const Now& now);
   void SendWhatIsDue(const Now& now, Step& step);
   void Intervene(std::string verb, std::string branch_id, const Actor& actor, const Now& now,

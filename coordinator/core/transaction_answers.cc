@@ -67,16 +67,7 @@ void Transaction::On(const Answered& event, const Now& now, Step& step) {
       if (IsForward(branch.state)) {
         ForwardDone(event.branch, event, now, step);
       } else {
-        CloseAttempt(event.branch, event.result, {}, now);
-        branch.needs_operator = false;
-        branch.hazard = false;
-        if (branch.attempts > 1) step.Require(Record::kLazy, false);
-        if (phase_ == Phase::kActive) {
-          SettleUndecided(event.branch, /*committed=*/false, now, step);
-        } else {
-          Move(event.branch,
-               branch.state == BranchState::kFinishing ? BranchState::kDone : BranchState::kUndone);
-        }
+        FollowingDone(event.branch, event, now, step);
       }
       break;
     }
@@ -84,10 +75,10 @@ void Transaction::On(const Answered& event, const Now& now, Step& step) {
       if (IsForward(branch.state) && phase_ != Phase::kCommitting) {
         ForwardRefused(event.branch, event, now, step);
       } else if (branch.one_phase && phase_ == Phase::kActive) {
-        CloseAttempt(event.branch, event.result, event.reason, now);
+        CloseAnswered(event, now);
         SettleUndecided(event.branch, /*committed=*/true, now, step);
       } else {
-        FinishingRefused(event.branch, event, now, step);
+        FollowingRefused(event.branch, event, now, step);
       }
       break;
     case AttemptResult::kRetryLater:
@@ -100,8 +91,9 @@ void Transaction::On(const Answered& event, const Now& now, Step& step) {
 
 void Transaction::ForwardDone(BranchIndex i, const Answered& event, const Now& now, Step& step) {
   Branch& branch = branches_[i];
-  CloseAttempt(i, event.result, {}, now);
+  CloseAnswered(event, now);
   branch.maybe_sent = true;
+  branch.last_error.clear();
   branch.needs_operator = false;
   branch.result = event.bytes;
   if (branch.attempts > 1) step.Require(Record::kLazy, false);
@@ -126,7 +118,7 @@ void Transaction::ForwardDone(BranchIndex i, const Answered& event, const Now& n
 }
 
 void Transaction::ForwardRefused(BranchIndex i, const Answered& event, const Now& now, Step& step) {
-  CloseAttempt(i, event.result, event.reason, now);
+  CloseAnswered(event, now);
   branches_[i].needs_operator = false;
   branches_[i].last_error = CutReason(event.reason);
   Move(i, BranchState::kRefused);
@@ -136,16 +128,34 @@ void Transaction::ForwardRefused(BranchIndex i, const Answered& event, const Now
   Decide(Decision::kAbort, now, step);
 }
 
+void Transaction::FollowingDone(BranchIndex i, const Answered& event, const Now& now, Step& step) {
+  Branch& branch = branches_[i];
+  CloseAnswered(event, now);
+  branch.last_error.clear();
+  branch.needs_operator = false;
+  branch.hazard = false;
+  if (branch.attempts > 1) step.Require(Record::kLazy, false);
+  if (phase_ == Phase::kActive) {
+    SettleUndecided(i, /*committed=*/false, now, step);
+  } else {
+    Move(i, branch.state == BranchState::kFinishing ? BranchState::kDone : BranchState::kUndone);
+  }
+}
+
 // The decision stands; the participant says it cannot follow. A person has to look, and it is asked
 // on and on. Who has a finishing operation had promised to follow either way: nobody knows what
 // became of that promise. Counts whichever attempt it answers.
-void Transaction::FinishingRefused(BranchIndex i, const Answered& event, const Now& now,
+void Transaction::FollowingRefused(BranchIndex i, const Answered& event, const Now& now,
                                    Step& step) {
   Branch& branch = branches_[i];
   branch.needs_operator = true;
   branch.hazard = branch.hazard || Rules(spec_.branches[i].protocol).finish != Operation::kNone;
   branch.last_error = CutReason(event.reason);
   step.Require(Record::kLazy, false);
+  if (!branch.in_flight || event.attempt != branch.attempts) {
+    branch.history.CloseLate(event.operation, event.attempt, event.result, branch.last_error,
+                             now.wall);
+  }
   Failed(i, event, now, step);
 }
 
@@ -194,6 +204,20 @@ void Transaction::Failed(BranchIndex i, const Answered& event, const Now& now, S
   const Micros wait =
       std::max<Micros>(Backoff(spec.retry, branch.attempts, now.entropy), asked_for);
   branch.next_attempt = now.mono + wait;
+}
+
+// A final answer settles the operation, whichever of its attempts it answers.
+void Transaction::CloseAnswered(const Answered& event, const Now& now) {
+  Branch& branch = branches_[event.branch];
+  const bool is_no = event.result == AttemptResult::kRefused;
+  const std::string_view error = is_no ? CutReason(event.reason) : std::string_view();
+  if (!branch.in_flight || event.attempt != branch.attempts) {
+    branch.history.CloseLate(event.operation, event.attempt, event.result, std::string(error),
+                             now.wall);
+  }
+  const bool current = event.attempt == branch.attempts;
+  CloseAttempt(event.branch, current ? event.result : AttemptResult::kUnknown,
+               current ? error : "an earlier attempt was answered first", now);
 }
 
 void Transaction::CloseAttempt(BranchIndex i, AttemptResult result, std::string_view error,

@@ -143,6 +143,21 @@ TEST(Attempts, ClosesOnlyWhatIsOpen) {
   EXPECT_EQ(history.kept()[0].result, AttemptResult::kDone);
 }
 
+// What came too late for its attempt says so there, and not at the one that was on its way then.
+TEST(Attempts, ALateAnswerBelongsToItsAttempt) {
+  AttemptHistory history;
+  for (std::uint32_t n = 1; n <= 2; ++n) {
+    history.Open(Operation::kTry, n, WallTime(Millis(n)));
+    history.Close(AttemptResult::kUnknown, Micros(1), "reset");
+  }
+  history.CloseLate(Operation::kTry, 1, AttemptResult::kDone, "", WallTime(Millis(11)));
+  history.CloseLate(Operation::kTry, 7, AttemptResult::kDone, "", WallTime(Millis(11)));
+  EXPECT_EQ(history.kept()[0].result, AttemptResult::kDone);
+  EXPECT_EQ(history.kept()[0].latency, Millis(10));
+  EXPECT_EQ(history.kept()[0].error, "");
+  EXPECT_EQ(history.kept()[1].result, AttemptResult::kUnknown);
+}
+
 // ---- Sentences ---------------------------------------------------------------------------------------
 
 TEST(HumanDuration, PicksTheUnit) {
