@@ -64,9 +64,16 @@ void SqliteLog::Append(std::vector<Entry> batch, std::function<void(AppendResult
   append.entries = std::move(batch);
   append.done = std::move(done);
   append.bytes = BytesOf(append.entries);
-  const std::lock_guard lock(mutex_);
-  ASSENT_CHECK(thread_.joinable() && !stopping_);
+  std::unique_lock lock(mutex_);
+  ASSENT_CHECK(thread_.joinable());
   append.position = ++last_position_;
+  if (closed_) {
+    lock.unlock();
+    AppendResult result;
+    result.position = append.position;
+    result.status = Unavailable("the log was closed");
+    return append.done(std::move(result));
+  }
   const std::size_t entries = append.entries.size();
   append.no_room =
       queued_entries_ > 0 && (queued_entries_ + entries > options_.max_queued_entries ||
@@ -98,8 +105,12 @@ void SqliteLog::Scan(std::uint64_t before_serial, std::size_t max_rows,
 }
 
 void SqliteLog::Enqueue(ReadRequest request) {
-  const std::lock_guard lock(mutex_);
-  ASSENT_CHECK(thread_.joinable() && !stopping_);
+  std::unique_lock lock(mutex_);
+  ASSENT_CHECK(thread_.joinable());
+  if (closed_) {
+    lock.unlock();
+    return std::visit([](auto& one) { one.done(Unavailable("the log was closed")); }, request);
+  }
   reads_.push_back(std::move(request));
   if (waiting_) work_.notify_one();
 }
@@ -147,7 +158,8 @@ bool SqliteLog::WaitForWork(bool more_to_do) {
     waiting_ = false;
   }
   TakeUnderLock();
-  return !(stopping_ && taken_appends_.empty() && taken_reads_.empty());
+  closed_ = stopping_ && taken_appends_.empty() && taken_reads_.empty();
+  return !closed_;
 }
 
 void SqliteLog::TakeUnderLock() {

@@ -86,7 +86,8 @@ class SqliteLog final : public Log {
   // Under mutex_.
   std::condition_variable work_;
   bool waiting_ = false;
-  bool stopping_ = false;
+  bool stopping_ = false;  // what still comes is written
+  bool closed_ = false;    // and what comes now is not
   std::vector<PendingAppend> appends_;
   std::vector<ReadRequest> reads_;
   std::uint64_t last_position_ = 0;

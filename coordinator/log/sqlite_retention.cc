@@ -18,8 +18,9 @@ bool SqliteStore::IsPinned(std::uint64_t outcome) const {
   return std::find(pinned.begin(), pinned.end(), outcome) != pinned.end();
 }
 
-Result<bool> SqliteStore::OverBytes() {
-  if (options_.retention_bytes == 0) return false;
+// How many bytes more than allowed are in use.
+Result<std::uint64_t> SqliteStore::BytesOver() {
+  if (options_.retention_bytes == 0) return std::uint64_t{0};
   int code = sql_.page_count.Step();
   const std::int64_t pages = code == SQLITE_ROW ? sql_.page_count.Int(0) : 0;
   sql_.page_count.Reset();
@@ -28,16 +29,17 @@ Result<bool> SqliteStore::OverBytes() {
   const std::int64_t free_pages = code == SQLITE_ROW ? sql_.free_pages.Int(0) : 0;
   sql_.free_pages.Reset();
   if (code != SQLITE_ROW) return Failure("count the free pages", code);
-  return static_cast<std::uint64_t>(pages - free_pages) * page_bytes_ > options_.retention_bytes;
+  const std::uint64_t used = static_cast<std::uint64_t>(pages - free_pages) * page_bytes_;
+  return used > options_.retention_bytes ? used - options_.retention_bytes : 0;
 }
 
 // Rows are looked at in the order of their beginning, which is nearly that of their end: the look ends with a slice in
 // which nothing is to be removed. A few young rows with low serials (of transactions that took long) do not hide the old
 // ones behind them; a whole slice of them would, until they are old themselves.
-Status SqliteStore::FindExpired(std::size_t max_rows, std::vector<Candidate>& expired) {
-  const Result<bool> over = OverBytes();
+Status SqliteStore::FindExpired(std::size_t max_rows, std::vector<std::uint64_t>& expired) {
+  const Result<std::uint64_t> over = BytesOver();
   if (!over.ok()) return over.status();
-  if (!over.value() && options_.retention_age.count() == 0) return OkStatus();
+  if (over.value() == 0 && options_.retention_age.count() == 0) return OkStatus();
   const std::int64_t oldest_kept = options_.retention_age.count() == 0
                                        ? INT64_MIN
                                        : UnixNowMs() - options_.retention_age.count();
@@ -50,9 +52,9 @@ Status SqliteStore::FindExpired(std::size_t max_rows, std::vector<Candidate>& ex
     const bool pinned = IsPinned(sql_.oldest.Unsigned(1));
     only_pinned_so_far = only_pinned_so_far && pinned;
     if (only_pinned_so_far) expire_from_ = serial;
-    if (pinned || !(over.value() || sql_.oldest.Int(2) < oldest_kept)) continue;
-    expired.push_back({.serial = serial, .bytes = sql_.oldest.Unsigned(3)});
-    bytes += expired.back().bytes;
+    if (pinned || !(bytes < over.value() || sql_.oldest.Int(2) < oldest_kept)) continue;
+    expired.push_back(serial);
+    bytes += sql_.oldest.Unsigned(3);
   }
   sql_.oldest.Reset();
   if (code != SQLITE_ROW && code != SQLITE_DONE) return Failure("look for expired rows", code);
@@ -60,18 +62,18 @@ Status SqliteStore::FindExpired(std::size_t max_rows, std::vector<Candidate>& ex
 }
 
 Result<bool> SqliteStore::HasExpired() {
-  std::vector<Candidate> expired;
+  std::vector<std::uint64_t> expired;
   constexpr std::size_t kLookAtRows = 256;
   if (Status status = FindExpired(kLookAtRows, expired); !status.ok()) return status;
   return !expired.empty();
 }
 
 Status SqliteStore::Expire(std::size_t max_rows, GroupOutcome& outcome) {
-  std::vector<Candidate> expired;
+  std::vector<std::uint64_t> expired;
   if (Status status = FindExpired(max_rows, expired); !status.ok()) return status;
-  for (const Candidate& row : expired) {
-    const int code = sql_.delete_finished.BindInt(1, row.serial).Run();
-    if (code != SQLITE_OK) return Failure("expire row " + std::to_string(row.serial), code);
+  for (const std::uint64_t serial : expired) {
+    const int code = sql_.delete_finished.BindInt(1, serial).Run();
+    if (code != SQLITE_OK) return Failure("expire row " + std::to_string(serial), code);
   }
   outcome.expired = expired.size();
   next_.finished_rows -= expired.size();

@@ -8,7 +8,7 @@
 namespace assent::log {
 namespace {
 
-// Format 1. Column order: what changes often and is small comes before the long blobs, so that reading it does not follow
+// Format 1. Its text is compared with what a file holds, letter by letter: it never changes. Column order: what changes often and is small comes before the long blobs, so that reading it does not follow
 // overflow pages.
 constexpr char kCreateTables[] = R"sql(
 CREATE TABLE meta (

@@ -111,13 +111,9 @@ class SqliteStore {
   Result<bool> GidIsFinished(const std::string& gid);
 
   // sqlite_retention.cc
-  struct Candidate {
-    std::uint64_t serial = 0;
-    std::uint64_t bytes = 0;
-  };
-  Status FindExpired(std::size_t max_rows, std::vector<Candidate>& expired);
+  Status FindExpired(std::size_t max_rows, std::vector<std::uint64_t>& expired);
   Status Expire(std::size_t max_rows, GroupOutcome& outcome);
-  Result<bool> OverBytes();
+  Result<std::uint64_t> BytesOver();
   bool IsPinned(std::uint64_t outcome) const;
 
   // The row under the statement (columns as kFinishedColumns), or kDataLoss naming it.

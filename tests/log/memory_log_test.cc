@@ -1,0 +1,175 @@
+// What the in-memory log has beyond conformance: ways to fail, for simulation.
+
+#include "coordinator/log/memory_log.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/log/log_rig.h"
+
+namespace assent::log {
+namespace {
+
+using testing::ElementsAre;
+
+class MemoryLogTest : public testing::Test {
+ protected:
+  // The next life of the coordinator on the same disk.
+  MemoryLog& Start(MemoryLogOptions options = {.inline_completion = false}) {
+    log_ = std::make_unique<MemoryLog>(disk_, options);
+    answers_.clear();
+    replayed_.clear();
+    const auto recovered = log_->Recover([this](const LiveRow& row) {
+      replayed_.push_back(row.gid + " v" + std::to_string(row.version));
+      return OkStatus();
+    });
+    EXPECT_TRUE(recovered.ok());
+    return *log_;
+  }
+  void Append(std::vector<Entry> batch) {
+    log_->Append(std::move(batch), [this](const AppendResult& result) {
+      answers_.push_back(std::to_string(result.position) + " " +
+                         std::string(CodeName(result.status.code())));
+    });
+  }
+  void Kill() {
+    log_->Kill();
+    log_.reset();
+  }
+
+  std::shared_ptr<MemoryDisk> disk_ = std::make_shared<MemoryDisk>();
+  std::unique_ptr<MemoryLog> log_;
+  std::vector<std::string> answers_;
+  std::vector<std::string> replayed_;
+};
+
+TEST_F(MemoryLogTest, NothingHappensUntilAStep) {
+  Start();
+  Append(Batch(Begin(1, "a")));
+  Append(Batch(Begin(2, "b")));
+  EXPECT_THAT(answers_, ElementsAre());
+  EXPECT_TRUE(disk_->seen().live.empty());
+  EXPECT_TRUE(log_->Step());
+  EXPECT_THAT(answers_, ElementsAre("1 OK", "2 OK"));
+  EXPECT_EQ(disk_->platter().live.size(), 2u);
+  EXPECT_EQ(log_->GetStats().commits, 1u);
+  EXPECT_FALSE(log_->Step());
+}
+
+TEST_F(MemoryLogTest, KillLosesTheQueueAndKeepsWhatWasWritten) {
+  Start();
+  Append(Batch(Begin(1, "a")));
+  log_->Write();
+  Append(Batch(Begin(2, "b")));
+  Kill();
+  EXPECT_THAT(answers_, ElementsAre());
+  Start();
+  EXPECT_THAT(replayed_, ElementsAre("a v1"));
+}
+
+// CORRECTNESS, rule 5: what a start sees is not durable until its epoch is.
+TEST_F(MemoryLogTest, RecoveredIsNotDurableUntilTheEpochIs) {
+  Start();
+  Append(Batch(Begin(1, "a")));
+  log_->Write();
+  Kill();
+  EXPECT_EQ(disk_->seen().live.size(), 1u);
+  EXPECT_EQ(disk_->platter().live.size(), 0u);
+  Start();
+  EXPECT_EQ(disk_->platter().live.size(), 1u);
+  Kill();
+  disk_->PowerLoss();
+  Start();
+  EXPECT_THAT(replayed_, ElementsAre("a v1"));
+  EXPECT_EQ(disk_->platter().epoch, 3u);
+}
+
+TEST_F(MemoryLogTest, PowerLossKeepsAPrefixOfWhatWasNotSynchronised) {
+  Start();
+  Append(Batch(Begin(1, "a"), Begin(2, "b"), End(2, 2, "b")));
+  log_->Step();
+  Append(Batch(Update(1, 2, "a", "x"), Forget("b")));
+  log_->Write();
+  Append(Batch(End(1, 3, "a")));
+  log_->Write();
+  EXPECT_EQ(disk_->unsynced_groups(), 2u);
+  const MemoryDisk before = *disk_;
+  Kill();
+  for (std::size_t kept = 0; kept <= 2; ++kept) {
+    *disk_ = before;
+    disk_->PowerLoss(kept);
+    EXPECT_EQ(disk_->platter().live.contains(1), kept < 2);
+    EXPECT_EQ(disk_->platter().serial_of_gid.contains("a"), kept == 2);
+    EXPECT_EQ(disk_->platter().serial_of_gid.contains("b"), kept == 0);
+    if (kept < 2) {
+      EXPECT_EQ(disk_->platter().live.at(1).version, kept + 1);
+    }
+    EXPECT_EQ(disk_->unsynced_groups(), 0u);
+  }
+}
+
+TEST_F(MemoryLogTest, AFailedSyncPoisonsAndTheOutcomeIsUnknown) {
+  Start();
+  Append(Batch(Begin(1, "a")));
+  log_->Write();
+  log_->FailNextSync();
+  Append(Batch(Begin(2, "b")));
+  log_->Sync();
+  Append(Batch(Begin(3, "c")));
+  log_->Step();
+  EXPECT_THAT(answers_, ElementsAre("1 UNKNOWN_OUTCOME", "2 UNKNOWN_OUTCOME", "3 UNAVAILABLE"));
+  EXPECT_TRUE(log_->GetStats().poisoned);
+  log_.reset();
+  MemoryDisk lost = *disk_;
+  lost.PowerLoss();
+  EXPECT_TRUE(lost.platter().live.empty());
+  Start();
+  EXPECT_THAT(replayed_, ElementsAre("a v1"));
+}
+
+TEST_F(MemoryLogTest, AFullDiskRefusesBeginningsAndGoesOn) {
+  Start();
+  Append(Batch(Begin(1, "a")));
+  log_->Step();
+  log_->SetFull(MemoryLog::Full::kBeginsOnly);
+  Append(Batch(Begin(2, "b"), Update(1, 2, "a", "x")));
+  Append(Batch(Update(1, 3, "a", "y")));  // builds on what was refused
+  log_->Step();
+  Append(Batch(Update(1, 2, "a", "x"), Update(1, 3, "a", "y")));
+  log_->Step();
+  log_->SetFull(MemoryLog::Full::kEverything);
+  Append(Batch(Update(1, 4, "a", "z")));
+  log_->Step();
+  log_->SetFull(MemoryLog::Full::kNone);
+  Append(Batch(Begin(2, "b"), Update(1, 4, "a", "z")));
+  log_->Step();
+  EXPECT_THAT(answers_, ElementsAre("1 OK", "2 RESOURCE_EXHAUSTED", "3 RESOURCE_EXHAUSTED", "4 OK",
+                                    "5 RESOURCE_EXHAUSTED", "6 OK"));
+  Start();
+  EXPECT_THAT(replayed_, ElementsAre("a v4", "b v1"));
+}
+
+TEST_F(MemoryLogTest, AnInlineLogAnswersBeforeAppendReturnsEvenFromACallback) {
+  Start({.inline_completion = true});
+  std::vector<std::string> order;
+  log_->Append(Batch(Begin(1, "a")), [&](const AppendResult&) {
+    order.emplace_back("first");
+    log_->Append(Batch(Begin(2, "b")), [&](const AppendResult&) { order.emplace_back("second"); });
+    order.emplace_back("first ends");
+  });
+  EXPECT_THAT(order, ElementsAre("first", "first ends", "second"));
+}
+
+TEST_F(MemoryLogTest, KeepsTheNewestFinishedRows) {
+  Start({.inline_completion = true, .max_finished_rows = 2});
+  for (std::uint64_t serial = 1; serial <= 4; ++serial) {
+    const std::string gid = "g" + std::to_string(serial);
+    Append(Batch(Begin(serial, gid), End(serial, 2, gid)));
+  }
+  EXPECT_EQ(log_->GetStats().finished_rows, 2u);
+  EXPECT_FALSE(disk_->platter().serial_of_gid.contains("g2"));
+  EXPECT_TRUE(disk_->platter().serial_of_gid.contains("g3"));
+}
+
+}  // namespace
+}  // namespace assent::log

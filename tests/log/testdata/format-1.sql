@@ -1,0 +1,44 @@
+-- A log of format 1, as its first build wrote it. See tests/log/sqlite_format_test.cc.
+PRAGMA application_id = 1098083956;
+PRAGMA user_version = 1;
+PRAGMA foreign_keys=OFF;
+BEGIN TRANSACTION;
+CREATE TABLE meta (
+  id INTEGER PRIMARY KEY,
+  format INTEGER NOT NULL,
+  coordinator_id INTEGER NOT NULL,
+  epoch INTEGER NOT NULL,
+  next_serial INTEGER NOT NULL,
+  commit_seq INTEGER NOT NULL,
+  live_rows INTEGER NOT NULL,
+  live_xor INTEGER NOT NULL,
+  live_versions INTEGER NOT NULL,
+  finished_rows INTEGER NOT NULL,
+  crc INTEGER NOT NULL
+);
+INSERT INTO meta VALUES(1,1,48804,2,4,5,2,2,3,1,3767542218);
+CREATE TABLE live (
+  serial INTEGER PRIMARY KEY,
+  version INTEGER NOT NULL,
+  commit_seq INTEGER NOT NULL,
+  state_crc INTEGER NOT NULL,
+  spec_crc INTEGER NOT NULL,
+  gid TEXT NOT NULL,
+  state BLOB NOT NULL,
+  spec BLOB NOT NULL
+);
+INSERT INTO live VALUES(1,2,3,1824707184,306270379,'order-17',X'434f4d4d4954',X'73706563206f66206f726465722d3137');
+INSERT INTO live VALUES(3,1,5,1338091662,379274963,'order-19',X'',X'73706563206f66206f726465722d3139');
+CREATE TABLE finished (
+  serial INTEGER PRIMARY KEY,
+  commit_seq INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  outcome INTEGER NOT NULL,
+  finished_unix_ms INTEGER NOT NULL,
+  gid TEXT NOT NULL,
+  spec BLOB NOT NULL,
+  state BLOB NOT NULL
+);
+INSERT INTO finished VALUES(2,3,1353501177,2,1800000000000,'order-18',X'73706563206f66206f726465722d3138',X'656e64206f66206f726465722d3138');
+CREATE UNIQUE INDEX finished_by_gid ON finished (gid);
+COMMIT;
