@@ -1,6 +1,7 @@
 #include "tools/assentctl/command_line.h"
 
 #include <map>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -182,6 +183,9 @@ TEST_F(CommandLine, EveryHelpHasAnExampleThatParses) {
     EXPECT_EQ("", end->err) << name;
     EXPECT_NE(std::string::npos, end->out.find("Examples:\n  ")) << name;
     EXPECT_NE(std::string::npos, end->out.find("assentctl " + name)) << end->out;
+    // What is not an example to be copied fits on a page.
+    std::istringstream lines(end->out.substr(0, end->out.find("Examples:")));
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 100U) << line;
   }
 }
 

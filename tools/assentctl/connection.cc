@@ -111,7 +111,7 @@ class GrpcService final : public Service {
                const OnTransaction& each) override {
     const Clock::time_point deadline = DeadlineOf(timeout);
     bool connected = false;
-    if (const Status reached = Reach(deadline, connected); !reached.ok()) return reached;
+    if (Status reached = Reach(deadline, connected); !reached.ok()) return reached;
     grpc::ClientContext context;
     context.set_deadline(deadline);
     const auto stream = stub_->Watch(&context, request);
@@ -159,7 +159,7 @@ class GrpcService final : public Service {
                      const Request& request, Timeout timeout, Kind kind) {
     const Clock::time_point deadline = DeadlineOf(timeout);
     bool connected = false;
-    if (const Status reached = Reach(deadline, connected); !reached.ok()) return reached;
+    if (Status reached = Reach(deadline, connected); !reached.ok()) return reached;
     grpc::ClientContext context;
     context.set_deadline(deadline);
     Reply reply;

@@ -1,15 +1,19 @@
 #include "tools/assentctl/program.h"
 
 #include <memory>
+#include <sstream>
 #include <utility>
 
 #include "tools/assentctl/duration.h"
 #include "tools/assentctl/profile.h"
+#include "tools/assentctl/text.h"
 
 namespace assent::ctl {
 namespace {
 
-// CLI11's layout without its repetitions: an argument named as its kind says it once.
+constexpr std::size_t kPageColumns = 100;
+
+// CLI11's layout without its repetitions (an argument named as its kind says it once), and wrapped at a page's width.
 class HelpFormatter final : public CLI::Formatter {
  public:
   std::string make_option_opts(const CLI::Option* option) const override {
@@ -18,6 +22,19 @@ class HelpFormatter final : public CLI::Formatter {
     if (option->get_items_expected_max() > 0 && option->get_name() != kind) text += " " + kind;
     if (option->get_items_expected_max() > 1) text += " ...";
     return text;
+  }
+  std::string make_option_desc(const CLI::Option* option) const override {
+    return Wrap(option->get_description(), kPageColumns - get_column_width());
+  }
+  std::string make_subcommand(const CLI::App* command) const override {
+    std::stringstream out;
+    CLI::detail::format_help(out, command->get_display_name(true),
+                             Wrap(command->get_description(), kPageColumns - get_column_width()),
+                             get_column_width());
+    return out.str();
+  }
+  std::string make_description(const CLI::App* command) const override {
+    return Wrap(command->get_description(), kPageColumns) + "\n";
   }
 };
 

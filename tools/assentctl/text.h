@@ -22,6 +22,9 @@ std::size_t Columns(std::string_view utf8);
 // At most `columns` of it, ending in "…" when cut.
 std::string Cut(std::string_view utf8, std::size_t columns);
 
+// Breaks lines at blanks so that none is longer, where a blank allows it.
+std::string Wrap(std::string_view text, std::size_t columns);
+
 std::string ToHex(std::string_view bytes);
 std::string ToBase64(std::string_view bytes);
 // Standard alphabet with padding; nothing else is taken.
