@@ -6,6 +6,7 @@
 
 #include "participant-sdk/sqlite/claims.h"
 #include "participant-sdk/sqlite/foreign_keys.h"
+#include "participant-sdk/sqlite/savepoint.h"
 
 namespace assent::sqlite::internal {
 namespace {
@@ -221,6 +222,16 @@ std::string ShapeOf(const Schema& schema, const std::vector<RowChange>& changes)
   return shape;
 }
 
+bool MayFailToApply(const Schema& schema, const std::vector<RowChange>& changes) {
+  if (changes.size() <= 1) return false;
+  return std::any_of(changes.begin(), changes.end(), [&](const RowChange& change) {
+    const TableInfo* table = schema.Find(change.table);
+    const auto folds = [](Fold fold) { return fold != Fold::kBinary; };
+    return table == nullptr || table->unique_keys.size() > 1 ||
+           std::any_of(table->primary_folds.begin(), table->primary_folds.end(), folds);
+  });
+}
+
 Applied ApplyChangeset(Schema& schema, const std::string& changeset,
                        const std::vector<RowChange>& changes, const std::string& shape) {
   Connection& connection = schema.connection();
@@ -230,7 +241,8 @@ Applied ApplyChangeset(Schema& schema, const std::string& changeset,
   const bool linked = std::any_of(changes.begin(), changes.end(), [&](const RowChange& change) {
     return schema.Find(change.table)->is_linked();
   });
-  Status status = connection.Run("SAVEPOINT assent_apply");
+  Savepoint savepoint(connection);
+  Status status = savepoint.status();
   if (!status.ok()) return {status, {}};
   ApplyContext context{&schema, {}};
   const std::int64_t before = sqlite3_total_changes64(connection.handle());
@@ -257,9 +269,7 @@ Applied ApplyChangeset(Schema& schema, const std::string& changeset,
       result.status = broken.status();
     }
   }
-  Status end = connection.Run(result.ok() ? "RELEASE assent_apply"
-                                          : "ROLLBACK TO assent_apply; RELEASE assent_apply");
-  if (!end.ok()) result.status = end;
+  if (result.ok()) result.status = savepoint.Keep();
   return result;
 }
 

@@ -43,6 +43,11 @@ Result<std::string> InvertChangeset(const std::string& changeset);
 // The columns, by name, of the tables that `changes` touch: kept beside a changeset, which knows columns by number.
 std::string ShapeOf(const Schema& schema, const std::vector<RowChange>& changes);
 
+// Whether rows that a handler wrote in its own order might not be writable again one by one: rows that exchange values of
+// a UNIQUE key, or a primary key that changes into an equal one. A single row can, and so can rows that have nothing but
+// their primary keys in common with others.
+bool MayFailToApply(const Schema& schema, const std::vector<RowChange>& changes);
+
 // What applying came to. A conflict is a row that is not as the changeset left it (or a key that is taken, a parent or
 // child that is missing): nothing has been applied then, and `conflict` says which.
 struct Applied {

@@ -94,7 +94,9 @@ Result<std::unique_ptr<Connection>> Connection::Open(const Settings& settings) {
 }
 
 Connection::~Connection() {
-  for (auto& [sql, cached] : cache_) sqlite3_finalize(cached.statement);
+  for (Cache& cache : caches_) {
+    for (auto& [sql, cached] : cache) sqlite3_finalize(cached.statement);
+  }
   sqlite3_close_v2(db_);
 }
 
@@ -129,6 +131,8 @@ Status Connection::Run(const char* sql) {
   return LastError(sqlite3_exec(db_, sql, nullptr, nullptr, nullptr));
 }
 
+Status Connection::RunOne(const char* sql) { return Statement(*this, sql).Finish(); }
+
 Status Connection::LastError(int code) {
   if ((code & 0xff) == SQLITE_OK) return OkStatus();
   if (code == SQLITE_AUTH && !denied_.empty()) return Internal(denied_);
@@ -136,8 +140,8 @@ Status Connection::LastError(int code) {
 }
 
 sqlite3_stmt* Connection::Acquire(std::string_view sql, Status& status) {
-  auto found = cache_.find(sql);
-  if (found != cache_.end() && !found->second.busy) {
+  auto found = cache().find(sql);
+  if (found != cache().end() && !found->second.busy) {
     found->second.busy = true;
     return found->second.statement;
   }
@@ -157,21 +161,22 @@ sqlite3_stmt* Connection::Acquire(std::string_view sql, Status& status) {
                                            : "more than one statement: use ExecScript");
     return nullptr;
   }
-  if (found == cache_.end()) Keep(sql, statement);
+  if (found == cache().end()) Keep(sql, statement);
   return statement;
 }
 
 void Connection::Keep(std::string_view sql, sqlite3_stmt* statement) {
-  if (cache_.size() >= limits::kMaxCachedStatementsCount) {
+  Cache& kept_here = cache();
+  if (kept_here.size() >= limits::kMaxCachedStatementsCount) {
     // Which one goes hardly matters: a service has tens of statements, not hundreds.
-    auto idle = std::find_if(cache_.begin(), cache_.end(),
+    auto idle = std::find_if(kept_here.begin(), kept_here.end(),
                              [](const auto& entry) { return !entry.second.busy; });
-    if (idle == cache_.end()) return;
+    if (idle == kept_here.end()) return;
     slot_of_.erase(idle->second.statement);
     sqlite3_finalize(idle->second.statement);
-    cache_.erase(idle);
+    kept_here.erase(idle);
   }
-  auto kept = cache_.emplace(sql, Cached{statement, true}).first;
+  auto kept = kept_here.emplace(sql, Cached{statement, true}).first;
   slot_of_.emplace(statement, &kept->second);
 }
 

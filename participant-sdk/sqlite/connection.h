@@ -4,6 +4,7 @@
 // kept, an authorizer that keeps handlers out of what is the adapter's, and the preupdate hook that tells which rows an
 // operation touches. Belongs to one thread at a time.
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -53,8 +54,9 @@ class Connection {
   // No local transaction is open: before BEGIN, after COMMIT, or because SQLite rolled it back by itself.
   bool idle() const { return sqlite3_get_autocommit(db_) != 0; }
 
-  // Runs statements without rows and parameters, as the adapter.
+  // Runs statements without rows and parameters, as the adapter. RunOne keeps the statement for the next time.
   Status Run(const char* sql);
+  Status RunOne(const char* sql);
 
   // A prepared statement, from the cache if it is there and free. Null on failure: see `status`.
   sqlite3_stmt* Acquire(std::string_view sql, Status& status);
@@ -126,7 +128,10 @@ class Connection {
     sqlite3_stmt* statement;
     bool busy;
   };
-  std::unordered_map<std::string, Cached, Hash, std::equal_to<>> cache_;
+  using Cache = std::unordered_map<std::string, Cached, Hash, std::equal_to<>>;
+  Cache& cache() { return caches_[static_cast<std::size_t>(mode_)]; }
+  // One for each mode: what the authorizer allowed in one, it has not allowed in another.
+  std::array<Cache, 3> caches_;
   std::unordered_map<sqlite3_stmt*, Cached*> slot_of_;
 };
 

@@ -116,7 +116,7 @@ void Executor::RunAll(Tasks tasks) {
 void Executor::RunGroup(Tasks& tasks) {
   Connection& connection = *bench_.connection;
   Runner& runner = *bench_.runner;
-  if (Status began = connection.Run("BEGIN IMMEDIATE"); !began.ok()) {
+  if (Status began = connection.RunOne("BEGIN IMMEDIATE"); !began.ok()) {
     if (began.code() == Code::kDataLoss) return Poison(began);
     for (auto& task : tasks) task->NotDone(began);
     tasks.clear();

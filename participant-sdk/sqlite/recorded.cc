@@ -125,7 +125,8 @@ Status Runner::CheckPreparedStillFit() {
 
 Reply Runner::KeepPrepared(const Call& call, const Work& work, Reply reply) {
   // Yes is a promise: what cannot be applied now (two rows that swap a unique value) must not be promised.
-  Status status = TryOut(work.stored);
+  Status status;
+  if (MayFailToApply(schema_, work.stored.changes)) status = TryOut(work.stored);
   if (!status.ok()) return ReplyFor(status);
   Result<std::int64_t> id = StorePrepared(connection_, call, work.stored, Now());
   if (!id.ok()) return NotNow(id.status());
@@ -175,9 +176,11 @@ Reply Runner::KeepApplied(const Call& call, const Work& work, Reply reply) {
     state = BranchState::kDone;
     status = StoreUndo(connection_, call, stored);
     if (!status.ok()) return NotNow(status);
-    Result<StoredChanges> inverse = LoadUndo(connection_, call.gid, call.branch_id);
-    status = inverse.ok() ? TryOut(*inverse) : inverse.status();
-    if (!status.ok()) return ReplyFor(status);
+    if (MayFailToApply(schema_, stored.changes)) {
+      Result<StoredChanges> inverse = LoadUndo(connection_, call.gid, call.branch_id);
+      status = inverse.ok() ? TryOut(*inverse) : inverse.status();
+      if (!status.ok()) return ReplyFor(status);
+    }
   }
   status = barrier_.Put(call, {state, call.protocol, call.action, reply, {}}, Now());
   return status.ok() ? reply : NotNow(status);

@@ -17,6 +17,7 @@
 #include "participant-sdk/sqlite/changeset.h"
 #include "participant-sdk/sqlite/claims.h"
 #include "participant-sdk/sqlite/db_impl.h"
+#include "participant-sdk/sqlite/savepoint.h"
 #include "participant-sdk/sqlite/schema.h"
 #include "participant-sdk/sqlite/stored_changes.h"
 
@@ -95,32 +96,6 @@ class Runner {
   ClaimTable claims_;
   bool any_claims_ = true;  // somebody may hold a claim: watch what is written
   bool released_ = false;
-};
-
-// A savepoint around one operation. Undone unless kept.
-class Savepoint {
- public:
-  explicit Savepoint(Connection& connection) : connection_(connection) {
-    status_ = connection_.Run("SAVEPOINT assent_op");
-  }
-  ~Savepoint() {
-    if (status_.ok() && open_ && !connection_.idle())
-      (void)connection_.Run("ROLLBACK TO assent_op; RELEASE assent_op");
-  }
-  Savepoint(const Savepoint&) = delete;
-  Savepoint& operator=(const Savepoint&) = delete;
-  const Status& status() const { return status_; }
-  // Takes back what was written since, and stays open.
-  Status Rewind() { return connection_.Run("ROLLBACK TO assent_op"); }
-  Status Keep() {
-    open_ = false;
-    return connection_.Run("RELEASE assent_op");
-  }
-
- private:
-  Connection& connection_;
-  Status status_;
-  bool open_ = true;
 };
 
 // "Nothing happened, ask again": for failures of the world.

@@ -167,6 +167,29 @@ TEST_F(DbTest, WhatIsForbiddenFailsAndSaysWhy) {
             OkStatus());
 }
 
+// Statements are kept and shared by their text: what the adapter may do, and Local may do, a branch may not, not even by
+// the same words.
+TEST_F(DbTest, WhatIsAllowedToOneIsNotAllowedToAnotherByTheCache) {
+  ASSERT_EQ(Local([](Db& db) { db.Exec("DROP TABLE IF EXISTS gone"); }), OkStatus());
+  Open("", [](Store& store) {
+    store.Saga("act", {.action =
+                           [](Db& db, const Call& call) {
+                             db.Exec(call.payload);
+                             return Reply::Done();
+                           },
+                       .compensate = [](Db&, const Call&) { return Reply::Done(); }});
+  });
+  ASSERT_EQ(Local([](Db& db) { db.Exec("DROP TABLE IF EXISTS t"); }), OkStatus());
+  ASSERT_EQ(Local([](Db& db) { db.Exec("CREATE TABLE t(id)"); }), OkStatus());
+  int i = 0;
+  for (const char* sql : {"DROP TABLE IF EXISTS t", "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK TO assent_op",
+                          "DELETE FROM assent_lock WHERE holder = ?1"}) {
+    Branch branch{"g" + std::to_string(++i), "b1", Protocol::kSaga, "act", sql};
+    EXPECT_EQ(Ask(store(), branch.To(Operation::kAction)).kind, Reply::Kind::kRetryLater) << sql;
+  }
+  EXPECT_EQ(Sql("SELECT count(*) FROM sqlite_schema WHERE name = 't'"), "1");
+}
+
 TEST_F(DbTest, AStatementLeftRunningOnTheHandleDoesNoHarm) {
   sqlite3_stmt* stray = nullptr;
   EXPECT_EQ(Local([&](Db& db) {
