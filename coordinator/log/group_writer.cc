@@ -1,6 +1,7 @@
 #include "coordinator/log/group_writer.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace assent::log {
 namespace {
@@ -63,7 +64,7 @@ Status GroupWriter::TryWrite(const std::vector<PendingAppend>& group,
   if (status.code() != Code::kResourceExhausted) return status;
 
   // The disk is full. What begins is refused; with the reserve given up, the rest may find room.
-  EnterFull(status);
+  EnterFull();
   if (poisoned()) return poison_;
   const std::vector<std::size_t> before = std::move(chosen);
   chosen.clear();
@@ -128,12 +129,11 @@ Status GroupWriter::WriteChosen(const std::vector<PendingAppend>& group,
 
 // How many rows retention may look at in the next commit: more than the commit can add, so that it keeps up.
 std::size_t GroupWriter::SliceRows(std::size_t entries) const {
-  if (full_) return 0;
   if (Clock::now() < next_expiry_ && bytes_since_expiry_ < kExpiryEveryBytes) return 0;
   return kIdleSliceRows + 2 * entries;
 }
 
-void GroupWriter::EnterFull(const Status&) {
+void GroupWriter::EnterFull() {
   full_ = true;
   next_probe_ = Clock::now() + options_.space_probe_interval;
   reserve_.Release();
@@ -146,7 +146,7 @@ void GroupWriter::Maintain() {
   if (poisoned()) return;
   if (const Status status = store_.Checkpoint(false); !status.ok()) {
     if (status.code() == Code::kResourceExhausted) {
-      EnterFull(status);
+      EnterFull();
     } else {
       Poison(status);
     }
@@ -169,7 +169,7 @@ bool GroupWriter::MaintainIdle() {
   GroupOutcome outcome;
   const Status status = store_.WriteGroup({}, unwritten_, kIdleSliceRows, outcome);
   if (status.code() == Code::kResourceExhausted) {
-    EnterFull(status);
+    EnterFull();
     return false;
   }
   if (!status.ok()) {
@@ -185,9 +185,10 @@ bool GroupWriter::MaintainIdle() {
 // Nothing has come for a while: the last commit moves from the WAL, where damage to it would pass for a torn write, into
 // the database, where it would not.
 bool GroupWriter::Settle() {
+  if (std::exchange(commits_when_idle_, commits_) != commits_) return false;
   const Status status = store_.Checkpoint(true);
   if (status.code() == Code::kResourceExhausted) {
-    EnterFull(status);
+    EnterFull();
   } else if (!status.ok()) {
     Poison(status);
   }

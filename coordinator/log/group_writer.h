@@ -64,7 +64,7 @@ class GroupWriter {
                      const std::vector<std::size_t>& chosen, std::size_t expire_rows,
                      std::vector<AppendResult>& results);
   bool Settle();
-  void EnterFull(const Status& why);
+  void EnterFull();
   std::size_t SliceRows(std::size_t entries) const;
   std::int64_t UnixNowMs() const;
 
@@ -79,6 +79,7 @@ class GroupWriter {
   std::uint64_t bytes_since_expiry_ = 0;
   std::uint64_t commits_ = 0;
   std::uint64_t records_ = 0;
+  std::uint64_t commits_when_idle_ = 0;  // when it last was
   CommitReport report_;
 };
 

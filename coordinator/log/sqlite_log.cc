@@ -104,14 +104,16 @@ void SqliteLog::Scan(std::uint64_t before_serial, std::size_t max_rows,
                       .done = std::move(done)});
 }
 
-void SqliteLog::Enqueue(ReadRequest request) {
+void SqliteLog::Enqueue(std::variant<FindRequest, ScanRequest> what) {
   std::unique_lock lock(mutex_);
   ASSENT_CHECK(thread_.joinable());
   if (closed_) {
     lock.unlock();
-    return std::visit([](auto& one) { one.done(Unavailable("the log was closed")); }, request);
+    return std::visit([](auto& one) { one.done(Unavailable("the log was closed")); }, what);
   }
-  reads_.push_back(std::move(request));
+  const bool no_room = queued_reads_ >= options_.max_queued_reads;
+  if (!no_room) ++queued_reads_;
+  reads_.push_back({.what = std::move(what), .no_room = no_room});
   if (waiting_) work_.notify_one();
 }
 
@@ -216,7 +218,18 @@ void SqliteLog::ReadQueued() {
   for (std::size_t i = 0; i < kMaxReadsPerTurn && !taken_reads_.empty(); ++i) {
     ReadRequest request = std::move(taken_reads_.front());
     taken_reads_.pop_front();
-    std::visit([this](auto& one) { Answer(one); }, request);
+    if (request.no_room) {
+      const auto refuse = [](auto& one) {
+        one.done(ResourceExhausted("too many reads of the log wait: try again later"));
+      };
+      std::visit(refuse, request.what);
+      continue;
+    }
+    {
+      const std::lock_guard lock(mutex_);
+      --queued_reads_;
+    }
+    std::visit([this](auto& one) { Answer(one); }, request.what);
   }
 }
 

@@ -54,11 +54,14 @@ class SqliteLog final : public Log {
     std::size_t max_rows = 0;
     std::function<void(Result<std::vector<FinishedRow>>)> done;
   };
-  using ReadRequest = std::variant<FindRequest, ScanRequest>;
+  struct ReadRequest {
+    std::variant<FindRequest, ScanRequest> what;
+    bool no_room = false;
+  };
 
   explicit SqliteLog(SqliteOptions options) : options_(std::move(options)) {}
 
-  void Enqueue(ReadRequest request);
+  void Enqueue(std::variant<FindRequest, ScanRequest> what);
   void Run();
   bool WaitForWork(bool more_to_do);
   void TakeUnderLock();
@@ -93,6 +96,7 @@ class SqliteLog final : public Log {
   std::uint64_t last_position_ = 0;
   std::size_t queued_entries_ = 0;  // with those being written
   std::size_t queued_bytes_ = 0;
+  std::size_t queued_reads_ = 0;
   Stats stats_;
 
   std::thread thread_;  // last: uses all of the above

@@ -22,6 +22,7 @@ Status SqliteOptions::Validate() const {
     return Bad("space_probe_interval", "must be positive");
   if (max_queued_entries == 0) return Bad("max_queued_entries", "must be positive");
   if (max_queued_bytes == 0) return Bad("max_queued_bytes", "must be positive");
+  if (max_queued_reads == 0) return Bad("max_queued_reads", "must be positive");
   if (max_group_entries == 0) return Bad("max_group_entries", "must be positive");
   if (max_group_bytes == 0) return Bad("max_group_bytes", "must be positive");
   if (checkpoint_pages < 1) return Bad("checkpoint_pages", "must be positive");

@@ -47,6 +47,8 @@ struct SqliteOptions {
   // empty queue is let in alone.
   std::size_t max_queued_entries = 256 * 1024;
   std::size_t max_queued_bytes = std::size_t{256} << 20;
+  // Finds and Scans that may wait; more are answered with kResourceExhausted.
+  std::size_t max_queued_reads = 4096;
   // What one group commit takes at most, if it is more than one batch: bounds the memory of an open local transaction
   // and the time to the next callback.
   std::size_t max_group_entries = 8192;
