@@ -10,15 +10,17 @@
 
 int main() {
   std::mutex mutex;
-  std::map<std::string, std::string> seats;  // by gid: what makes every handler idempotent
+  std::map<std::string, std::string> seats;                                    // by gid
+  std::map<std::pair<std::string, assent::Operation>, assent::Reply> answers;  // first = last
   const auto set = [&](const char* state) {
     return [&, state](const assent::Call& call) {
       const std::lock_guard lock(mutex);
+      const auto [answer, first] = answers.try_emplace({call.gid, call.operation});
+      if (!first) return answer->second;
       std::string& seat = seats[call.gid];
       const bool late = call.operation == assent::Operation::kTry && !seat.empty();
-      if (late) return seat == "free" ? assent::Reply::Refused("cancelled") : assent::Reply::Done();
-      seat = state;
-      return assent::Reply::Done();
+      if (!late) seat = state;
+      return answer->second = late ? assent::Reply::Refused("cancelled") : assent::Reply::Done();
     };
   };
   assent::Participant cinema({.service = "cinema"});

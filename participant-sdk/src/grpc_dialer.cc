@@ -88,9 +88,7 @@ class GrpcStream final : public Stream, public std::enable_shared_from_this<Grpc
   void OnWritten(bool ok);
   void OnHalfClosed(bool) {}
   void OnFinished(bool ok);
-  // Under mutex_.
-  void BeginWrite();
-  void Finish();
+  void Finish();  // under mutex_
 
   const std::shared_ptr<Loop> loop_;
   std::shared_ptr<StreamListener>
@@ -99,11 +97,8 @@ class GrpcStream final : public Stream, public std::enable_shared_from_this<Grpc
 
   std::mutex mutex_;  // protects what follows, and is held over each call that starts an operation
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
-  bool started_ = false;      // operations may be begun
-  bool finishing_ = false;    // and no more
-  bool write_waits_ = false;  // for started_
-  bool wrote_ = false;        // some of our bytes may have been seen
-  bool half_close_waits_ = false;
+  bool started_ = false;    // operations may be begun
+  bool finishing_ = false;  // and no more
   grpc::ByteBuffer outgoing_;
   grpc::ByteBuffer incoming_;
   grpc::Status status_;
@@ -121,17 +116,20 @@ void GrpcStream::Start() {
   if (loop_->stopping) return;
   loop_->open.insert(this);
   const std::lock_guard lock(mutex_);
+  // gRPC gets on with connecting only while a call waits for it (its own next look is five seconds away), so ours does.
+  context_.set_wait_for_ready(true);
   call_ = loop_->stub.PrepareCall(&context_, loop_->method, &loop_->queue);
   call_->StartCall(start_.Begin());
 }
 
 void GrpcStream::OnStarted(bool ok) {
-  const std::lock_guard lock(mutex_);
-  if (!ok) return Finish();
-  started_ = true;
-  call_->Read(&incoming_, read_.Begin());
-  if (write_waits_) BeginWrite();
-  if (half_close_waits_) call_->WritesDone(half_close_.Begin());
+  {
+    const std::lock_guard lock(mutex_);
+    if (!ok) return Finish();
+    started_ = true;
+    call_->Read(&incoming_, read_.Begin());
+  }
+  listener_->OnStarted();
 }
 
 void GrpcStream::Write(const google::protobuf::MessageLite& frame) {
@@ -142,28 +140,16 @@ void GrpcStream::Write(const google::protobuf::MessageLite& frame) {
     ASSENT_CHECK(frame.SerializeToZeroCopyStream(&writer));
   }
   const std::lock_guard lock(mutex_);
+  ASSENT_CHECK(started_);
   if (finishing_) return;
   outgoing_.Swap(&bytes);
-  if (started_) {
-    BeginWrite();
-  } else {
-    write_waits_ = true;
-  }
-}
-
-void GrpcStream::BeginWrite() {
-  wrote_ = true;
   call_->Write(outgoing_, write_.Begin());
 }
 
 void GrpcStream::HalfClose() {
   const std::lock_guard lock(mutex_);
-  if (finishing_) return;
-  if (started_) {
-    call_->WritesDone(half_close_.Begin());
-  } else {
-    half_close_waits_ = true;
-  }
+  if (!started_ || finishing_) return;
+  call_->WritesDone(half_close_.Begin());
 }
 
 void GrpcStream::OnRead(bool ok) {
@@ -189,7 +175,7 @@ void GrpcStream::Finish() {
 
 void GrpcStream::OnFinished(bool) {
   const std::shared_ptr<StreamListener> listener = std::move(listener_);
-  listener->OnClosed(StatusOf(status_), wrote_);
+  listener->OnClosed(StatusOf(status_));
   const std::lock_guard lock(loop_->mutex);
   loop_->open.erase(this);
   loop_->CloseIfDone();

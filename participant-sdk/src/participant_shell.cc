@@ -72,6 +72,11 @@ class ParticipantShell::Listener final : public StreamListener {
   Listener(std::weak_ptr<ParticipantShell> shell, std::size_t index, std::uint64_t connection)
       : shell_(std::move(shell)), index_(index), connection_(connection) {}
 
+  void OnStarted() override {
+    Feed([&](Session& session, Actions* actions) {
+      session.OnStarted(connection_, Now(), actions);
+    });
+  }
   void OnMessage(google::protobuf::io::ZeroCopyInputStream* message) override {
     v1::CoordinatorFrame frame;
     const bool parsed = frame.ParseFromZeroCopyStream(message);
@@ -88,7 +93,7 @@ class ParticipantShell::Listener final : public StreamListener {
       session.OnWritten(connection_, Now(), actions);
     });
   }
-  void OnClosed(const Status& why, bool) override {
+  void OnClosed(const Status& why) override {
     Feed([&](Session& session, Actions* actions) {
       session.OnClosed(connection_, why, Now(), actions);
     });
@@ -163,7 +168,9 @@ Status ParticipantShell::WaitConnected(std::chrono::milliseconds timeout) {
     return OkStatus();
   std::string text = stopping_ ? "the participant is stopping" : "no coordinator has welcomed us";
   for (const Link& link : links_) {
-    if (!link.session.last_failure().ok()) text += "; " + link.session.last_failure().ToString();
+    const Status& failure = link.session.last_failure();
+    text += "; " + link.session.endpoint() + ": " +
+            (failure.ok() ? "no connection yet (is assentd running there?)" : failure.ToString());
   }
   return {Code::kDeadlineExceeded, text};
 }

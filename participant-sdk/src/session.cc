@@ -55,9 +55,7 @@ void Session::Dial(SteadyTime now, Actions* out) {
   state_ = State::kDialing;
   due_ = now + options_.patience;
   ++connection_;
-  hello_due_ = true;
   out->push_back(act::Dial{connection_});
-  Pump(now, out);
 }
 
 bool Session::Alive(const Waiter& waiter) const {
@@ -66,6 +64,12 @@ bool Session::Alive(const Waiter& waiter) const {
 }
 
 // ------------------------------------------------------------------------------------------------ what comes in
+
+void Session::OnStarted(std::uint64_t connection, SteadyTime now, Actions* out) {
+  if (connection != connection_ || cancelled_) return;
+  hello_due_ = true;
+  Pump(now, out);
+}
 
 void Session::OnFrame(std::uint64_t connection, v1::CoordinatorFrame* frame, SteadyTime now,
                       Actions* out) {

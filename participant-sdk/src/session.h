@@ -32,7 +32,7 @@ namespace assent::internal {
 
 // What the shell is to do. `connection` counts dials; a later one makes earlier ones meaningless.
 namespace act {
-struct Dial {  // open a stream; report OnFrame, OnWritten, OnClosed with this number
+struct Dial {  // open a stream; report OnStarted, OnFrame, OnWritten, OnClosed with this number
   std::uint64_t connection;
 };
 struct Send {  // start the one write; OnWritten when it is done
@@ -89,6 +89,7 @@ class Session {
   void Abandon(Actions* out);
 
   // What the stream reports. `connection` is the number of the dial; reports of earlier ones are ignored.
+  void OnStarted(std::uint64_t connection, SteadyTime now, Actions* out);
   void OnFrame(std::uint64_t connection, v1::CoordinatorFrame* frame, SteadyTime now, Actions* out);
   void OnMalformed(std::uint64_t connection, const std::string& why, Actions* out);
   void OnWritten(std::uint64_t connection, SteadyTime now, Actions* out);
@@ -106,6 +107,7 @@ class Session {
   SteadyTime Due() const { return due_; }
 
   bool Alive(const Waiter& waiter) const;
+  const std::string& endpoint() const { return options_.endpoint; }
   State state() const { return state_; }
   bool open() const { return state_ == State::kOpen; }
   std::uint32_t coordinator_id() const { return coordinator_id_; }

@@ -22,19 +22,22 @@ namespace assent::internal {
 class StreamListener {
  public:
   virtual ~StreamListener() = default;
+  // There is a connection, and the first write may be started.
+  virtual void OnStarted() = 0;
   virtual void OnMessage(google::protobuf::io::ZeroCopyInputStream* message) = 0;
   // The write is done; the next may be started.
   virtual void OnWritten() = 0;
-  // The last report. Unless `reached` is false, which says that no byte ever left, what was written may have arrived.
-  virtual void OnClosed(const Status& why, bool reached) = 0;
+  // The last report. What was written may have arrived.
+  virtual void OnClosed(const Status& why) = 0;
 };
 
 // Thread-safety: every method may be called from any thread. After OnClosed they do nothing.
 class Stream {
  public:
   virtual ~Stream() = default;
+  // Waits for a connection, for as long as it takes (Cancel ends that too).
   virtual void Start() = 0;
-  // One at a time: the next after OnWritten.
+  // One at a time: the first after OnStarted, the next after OnWritten.
   virtual void Write(const google::protobuf::MessageLite& frame) = 0;
   virtual void HalfClose() = 0;
   virtual void Cancel() = 0;

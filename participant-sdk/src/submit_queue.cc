@@ -82,19 +82,21 @@ void SubmitQueue::Submit(v1::SubmitRequest request, Connection::ReportCallback d
   bytes_ += bytes;
   deadlines_.emplace(deadline, id);
   unsent_.push_back(id);
-  if (!connected_ && !dial_at_) Connect(out);
+  if (!connected_ && !dial_at_) Connect(now, out);
   Pump(out);
 }
 
-void SubmitQueue::Connect(Actions* out) {
+// Until it stands it counts as failing: nobody may be there.
+void SubmitQueue::Connect(SteadyTime now, Actions* out) {
   dial_at_.reset();
+  if (!down_since_) down_since_ = now;
   connected_ = true;
   ++connection_;
   out->push_back(Dial{connection_});
 }
 
 void SubmitQueue::Pump(Actions* out) {
-  if (!connected_ || writing_ || cancelled_ || unsent_.empty()) return;
+  if (!started_ || writing_ || cancelled_ || unsent_.empty()) return;
   Send send;
   std::size_t bytes = 0;
   std::size_t count = 0;
@@ -130,11 +132,17 @@ Status SubmitQueue::GiveUpOn(const Pending& pending, const Status& last) const {
 
 // ------------------------------------------------------------------------------------------------ what comes in
 
+void SubmitQueue::OnStarted(std::uint64_t connection, Actions* out) {
+  if (connection != connection_ || !connected_ || cancelled_) return;
+  started_ = true;
+  down_since_.reset();  // what is sent from here on is not failing, only unanswered
+  Pump(out);
+}
+
 void SubmitQueue::OnFrame(std::uint64_t connection, v1::SubmitReplyFrame* frame, SteadyTime now,
                           Actions* out) {
   if (connection != connection_ || !connected_ || cancelled_) return;
   backoff_.Reset();
-  down_since_.reset();
   for (v1::SubmitReply& reply : *frame->mutable_replies()) OnReply(&reply, now, out);
   Pump(out);
 }
@@ -176,15 +184,13 @@ void SubmitQueue::OnMalformed(std::uint64_t connection, Actions* out) {
 void SubmitQueue::OnWritten(std::uint64_t connection, Actions* out) {
   if (connection != connection_ || !connected_) return;
   writing_ = false;
-  down_since_
-      .reset();  // it has taken our bytes: what was sent is no longer failing, only unanswered
   Pump(out);
 }
 
-void SubmitQueue::OnClosed(std::uint64_t connection, const Status& why, bool reached,
-                           SteadyTime now, Actions* out) {
+void SubmitQueue::OnClosed(std::uint64_t connection, const Status& why, SteadyTime now,
+                           Actions* out) {
   if (connection != connection_ || !connected_) return;
-  connected_ = writing_ = false;
+  connected_ = started_ = writing_ = false;
   if (!std::exchange(cancelled_, false)) {
     last_failure_ =
         why.ok() ? Unavailable("the coordinator at " + options_.endpoint + " ended the stream")
@@ -192,12 +198,16 @@ void SubmitQueue::OnClosed(std::uint64_t connection, const Status& why, bool rea
   }
   unsent_.clear();
   for (auto& [id, pending] : pending_) {
-    pending.maybe_done = pending.maybe_done || (pending.sent && reached);
+    // It may have arrived, whatever became of the write.
+    pending.maybe_done = pending.maybe_done || pending.sent;
     pending.sent = false;
     if (!pending.retry_at) unsent_.push_back(id);
   }
+  if (pending_.empty() || shut_down_) {
+    down_since_.reset();  // the next Submit dials, and counts anew
+    return;
+  }
   if (!down_since_) down_since_ = now;
-  if (pending_.empty() || shut_down_) return;  // the next Submit dials
   dial_at_ = now + backoff_.Next();
   OnTick(now, out);
 }
@@ -228,7 +238,7 @@ void SubmitQueue::OnTick(SteadyTime now, Actions* out) {
     if (pending_.empty()) {
       dial_at_.reset();
     } else {
-      Connect(out);
+      Connect(now, out);
     }
   }
   Pump(out);

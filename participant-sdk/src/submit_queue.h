@@ -55,12 +55,11 @@ class SubmitQueue {
 
   void Submit(v1::SubmitRequest request, Connection::ReportCallback done, SteadyTime deadline,
               SteadyTime now, Actions* out);
+  void OnStarted(std::uint64_t connection, Actions* out);
   void OnFrame(std::uint64_t connection, v1::SubmitReplyFrame* frame, SteadyTime now, Actions* out);
   void OnMalformed(std::uint64_t connection, Actions* out);
   void OnWritten(std::uint64_t connection, Actions* out);
-  // `reached`: see StreamListener.
-  void OnClosed(std::uint64_t connection, const Status& why, bool reached, SteadyTime now,
-                Actions* out);
+  void OnClosed(std::uint64_t connection, const Status& why, SteadyTime now, Actions* out);
   void OnTick(SteadyTime now, Actions* out);
   SteadyTime Due() const;
   // Completes everything and takes nothing more.
@@ -76,7 +75,7 @@ class SubmitQueue {
     SteadyTime submitted;
     SteadyTime deadline;
     std::size_t bytes = 0;
-    bool sent = false;        // on the current connection
+    bool sent = false;        // handed to the current connection, which stood
     bool maybe_done = false;  // was sent on a connection that broke
     std::optional<SteadyTime> retry_at;
     std::optional<SteadyTime> failing_since;  // refused with "try again"
@@ -87,7 +86,7 @@ class SubmitQueue {
   void OnReply(v1::SubmitReply* reply, SteadyTime now, Actions* out);
   void Finish(PendingMap::iterator pending, Result<Report> result, Actions* out);
   Status GiveUpOn(const Pending& pending, const Status& last) const;
-  void Connect(Actions* out);
+  void Connect(SteadyTime now, Actions* out);
   void Pump(Actions* out);
   // When nothing has been heard for so long that this one is given up; max() while connected.
   SteadyTime HopeUntil(const Pending& pending) const;
@@ -106,6 +105,7 @@ class SubmitQueue {
   // The connection.
   std::uint64_t connection_ = 0;
   bool connected_ = false;  // dialled and not closed
+  bool started_ = false;    // there is a connection
   bool writing_ = false;
   bool cancelled_ = false;
   std::optional<SteadyTime> dial_at_;

@@ -18,6 +18,11 @@ class Submitter::Listener final : public StreamListener {
   Listener(std::weak_ptr<Submitter> submitter, std::uint64_t connection)
       : submitter_(std::move(submitter)), connection_(connection) {}
 
+  void OnStarted() override {
+    Feed([&](SubmitQueue& queue, SubmitQueue::Actions* actions) {
+      queue.OnStarted(connection_, actions);
+    });
+  }
   void OnMessage(google::protobuf::io::ZeroCopyInputStream* message) override {
     v1::SubmitReplyFrame frame;
     const bool parsed = frame.ParseFromZeroCopyStream(message);
@@ -34,9 +39,9 @@ class Submitter::Listener final : public StreamListener {
       queue.OnWritten(connection_, actions);
     });
   }
-  void OnClosed(const Status& why, bool reached) override {
+  void OnClosed(const Status& why) override {
     Feed([&](SubmitQueue& queue, SubmitQueue::Actions* actions) {
-      queue.OnClosed(connection_, why, reached, Now(), actions);
+      queue.OnClosed(connection_, why, Now(), actions);
     });
   }
 

@@ -293,7 +293,7 @@ TEST_F(ParticipantShellTest, StopDoesNotWaitForAHandlerBeyondItsGrace) {
 TEST_F(ParticipantShellTest, WaitConnectedSaysWhatTheLastAttemptMet) {
   actions_.Add(Protocol::kTcc, "reserve", Done(), Done(), Done());
   Start();
-  dials_[0]->Next()->Close(Unavailable("connection refused"), false);
+  dials_[0]->Next()->Close(Unavailable("connection refused"));
   dials_[0]->Next();  // the second attempt hangs
   const Status status = shell_->WaitConnected(milliseconds(20));
   EXPECT_EQ(status.code(), Code::kDeadlineExceeded);

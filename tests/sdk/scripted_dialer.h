@@ -38,7 +38,9 @@ class ScriptedStream final : public internal::Stream,
   }
 
   // The SDK's side.
-  void Start() override {}
+  void Start() override {
+    Report([](internal::StreamListener& l) { l.OnStarted(); });
+  }
   void Write(const google::protobuf::MessageLite& frame) override {
     {
       const std::lock_guard lock(mutex_);
@@ -59,15 +61,15 @@ class ScriptedStream final : public internal::Stream,
       l.OnMessage(&in);
     });
   }
-  void Close(Status why, bool reached = true) {
+  void Close(Status why) {
     {
       const std::lock_guard lock(mutex_);
       if (std::exchange(closed_, true)) return;
     }
     changed_.notify_all();
-    Push([this, why = std::move(why), reached] {
+    Push([this, why = std::move(why)] {
       const std::shared_ptr<internal::StreamListener> listener = std::move(listener_);
-      listener->OnClosed(why, reached);
+      listener->OnClosed(why);
     });
   }
   // The next frame that the SDK has written; false when it is closed or nothing comes.

@@ -57,6 +57,15 @@ class SessionTest : public ::testing::Test {
   }
   void Start() {
     Do([&](Actions* out) { session_.Start(now_, out); });
+    Started();
+  }
+  void Started() {
+    Do([&](Actions* out) { session_.OnStarted(connection_, now_, out); });
+  }
+  void DialAgain() {
+    now_ = session_.Due();
+    Do([&](Actions* out) { session_.OnTick(now_, out); });
+    Started();
   }
   void Written() {
     Do([&](Actions* out) { session_.OnWritten(connection_, now_, out); });

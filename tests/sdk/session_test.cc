@@ -135,8 +135,7 @@ TEST_F(SessionTest, AReplyForALostStreamIsDroppedAndTheRepeatJoinsTheRunningCall
   Command(1, "g1");
   ASSERT_TRUE(TakeCallOf(runs_[0]));
   Closed();
-  now_ = session_.Due();
-  Do([&](Actions* out) { session_.OnTick(now_, out); });
+  DialAgain();
   EXPECT_EQ(dials_, 2);
   Written();
   Welcome();
@@ -165,8 +164,7 @@ TEST_F(SessionTest, RepliesQueuedOnALostStreamDoNotLeakIntoTheNext) {
   for (std::uint64_t i = 1; i <= 3; ++i) Command(i, "g" + std::to_string(i));
   for (const Ticket ticket : runs_) Finish(ticket, Reply::Done());
   Closed();
-  now_ = session_.Due();
-  Do([&](Actions* out) { session_.OnTick(now_, out); });
+  DialAgain();
   sent_.clear();
   Written();
   Welcome();
@@ -178,8 +176,7 @@ TEST_F(SessionTest, ReportsOfAnEarlierStreamAreIgnored) {
   Open();
   const std::uint64_t old = connection_;
   Closed();
-  now_ = session_.Due();
-  Do([&](Actions* out) { session_.OnTick(now_, out); });
+  DialAgain();
   Written();
   Welcome();
   v1::CoordinatorFrame stale;

@@ -38,6 +38,7 @@ TEST(SessionBoundTest, AFullCallTableIsAnsweredRetryLater) {
   Session session({}, &calls);
   Actions out;
   session.Start(kStart, &out);
+  session.OnStarted(1, kStart, &out);
   v1::CoordinatorFrame frame;
   frame.mutable_welcome();
   for (int i = 1; i <= 2; ++i) {
@@ -84,8 +85,7 @@ TEST_F(SessionTest, AMalformedFrameGivesTheStreamUpAndDialsAgain) {
   EXPECT_TRUE(runs_.empty());
   Closed();
   EXPECT_THAT(session_.last_failure().message(), HasSubstr("does not parse"));
-  now_ = session_.Due();
-  Do([&](Actions* out) { session_.OnTick(now_, out); });
+  DialAgain();
   EXPECT_EQ(dials_, 2);
 }
 
@@ -125,8 +125,7 @@ TEST_F(SessionTest, WaitsGrowToACeilingAndShrinkAfterAGoodConnection) {
       EXPECT_LE(wait.count(), 100);
     }
     longest = std::max(longest, wait);
-    now_ = session_.Due();
-    Do([&](Actions* out) { session_.OnTick(now_, out); });
+    DialAgain();
   }
   EXPECT_GT(longest.count(), 500);
   Written();
@@ -142,8 +141,7 @@ TEST_F(SessionTest, AConnectionThatEndsAtOnceDoesNotResetTheWait) {
     Written();
     Welcome();
     Closed();
-    now_ = session_.Due();
-    Do([&](Actions* out) { session_.OnTick(now_, out); });
+    DialAgain();
   }
   EXPECT_GT(now_ - kStart, seconds(2));
 }
@@ -189,8 +187,7 @@ TEST_F(SessionTest, TheCoordinatorsGoodbyeDrainsThenDialsAgain) {
   Written();
   EXPECT_EQ(half_closes_, 1);
   Closed(OkStatus());
-  now_ = session_.Due();
-  Do([&](Actions* out) { session_.OnTick(now_, out); });
+  DialAgain();
   EXPECT_EQ(dials_, 2);
 }
 
@@ -200,8 +197,7 @@ TEST_F(SessionTest, ACoordinatorThatDoesNotEndAHalfClosedStreamIsLeft) {
   goodbye.set_goodbye(true);
   Frame(std::move(goodbye));
   EXPECT_EQ(half_closes_, 1);
-  now_ = session_.Due();
-  Do([&](Actions* out) { session_.OnTick(now_, out); });
+  DialAgain();
   EXPECT_EQ(cancels_, 1);
 }
 
