@@ -1,21 +1,20 @@
 #include "tools/assent-bench/fleet.h"
 
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <signal.h>
 #include <sstream>
 #include <thread>
+#include <unistd.h>
 
 #include <grpcpp/grpcpp.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 
 #include "assent/v1/transaction.grpc.pb.h"
 
@@ -27,7 +26,9 @@ namespace {
   std::exit(1);
 }
 
-std::string SelfFolder() { return std::filesystem::read_symlink("/proc/self/exe").parent_path().string(); }
+std::string SelfFolder() {
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path().string();
+}
 
 // A child whose standard output we read. Dies with us.
 class Child {
@@ -71,7 +72,8 @@ class Child {
   void Stop() {
     if (pid_ <= 0) return;
     kill(pid_, SIGTERM);
-    for (int i = 0; i < 500 && waitpid(pid_, nullptr, WNOHANG) == 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    for (int i = 0; i < 500 && waitpid(pid_, nullptr, WNOHANG) == 0; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
     kill(pid_, SIGKILL);
     waitpid(pid_, nullptr, 0);
     pid_ = -1;
@@ -98,7 +100,9 @@ Usage UsageOf(pid_t pid) {
   std::istringstream fields(text.substr(std::min(text.size(), text.rfind(')') + 2)));
   std::string field;
   for (int i = 3; i <= 15 && fields >> field; ++i) {
-    if (i >= 14) usage.cpu_seconds += std::strtod(field.c_str(), nullptr) / static_cast<double>(sysconf(_SC_CLK_TCK));
+    if (i >= 14)
+      usage.cpu_seconds +=
+          std::strtod(field.c_str(), nullptr) / static_cast<double>(sysconf(_SC_CLK_TCK));
   }
   std::ifstream status(proc + "status");
   for (std::string line; std::getline(status, line);) {
@@ -106,7 +110,8 @@ Usage UsageOf(pid_t pid) {
   }
   std::ifstream io(proc + "io");
   for (std::string line; std::getline(io, line);) {
-    if (line.rfind("wchar:", 0) == 0) usage.written_bytes = std::strtoull(line.c_str() + 6, nullptr, 10);
+    if (line.rfind("wchar:", 0) == 0)
+      usage.written_bytes = std::strtoull(line.c_str() + 6, nullptr, 10);
   }
   return usage;
 }
@@ -123,7 +128,8 @@ struct ServerInfo {
   std::uint64_t commits = 0;
 };
 ServerInfo AskServer(const std::string& endpoint) {
-  auto stub = v1::TransactionService::NewStub(grpc::CreateChannel(endpoint, grpc::InsecureChannelCredentials()));
+  auto stub = v1::TransactionService::NewStub(
+      grpc::CreateChannel(endpoint, grpc::InsecureChannelCredentials()));
   grpc::ClientContext context;
   v1::ServerInfo info;
   if (!stub->GetServerInfo(&context, {}, &info).ok()) return {};
@@ -150,15 +156,24 @@ Measurement Measure(const Load& load, bool floor, const std::string& wanted_fold
   }
   const std::string self = SelfFolder() + "/assent-bench";
   const std::string errors = folder + "/errors";
-  const auto child = [&](std::vector<std::string> argv) { return std::make_unique<Child>(std::move(argv), errors); };
+  const auto child = [&](std::vector<std::string> argv) {
+    return std::make_unique<Child>(std::move(argv), errors);
+  };
   const auto with_load = [&](std::vector<std::string> argv) {
     for (const std::string& word : LoadArguments(load)) argv.push_back(word);
     return child(std::move(argv));
   };
 
   std::vector<std::unique_ptr<Child>> participants;
-  std::vector<std::string> daemon{SelfFolder() + "/assentd", "--listen", "127.0.0.1:0", "--data", folder + "/data", "--log-level", "warn",
-                                  "--drain-seconds", "0"};
+  std::vector<std::string> daemon{SelfFolder() + "/assentd",
+                                  "--listen",
+                                  "127.0.0.1:0",
+                                  "--data",
+                                  folder + "/data",
+                                  "--log-level",
+                                  "warn",
+                                  "--drain-seconds",
+                                  "0"};
   if (floor) daemon = {self, "floor-coordinator", "--endpoint", "127.0.0.1:0", "--folder", folder};
   if (load.workload == "unary") {
     for (int i = 0; i < load.participants; ++i) {
@@ -175,7 +190,8 @@ Measurement Measure(const Load& load, bool floor, const std::string& wanted_fold
   const std::string endpoint = card.substr(at, card.find_first_of(" \n", at) - at);
   if (load.workload != "unary") {
     for (int i = 0; i < load.participants; ++i) {
-      participants.push_back(with_load({self, "participant", "--number", std::to_string(i), "--endpoint", endpoint, "--folder", folder}));
+      participants.push_back(with_load({self, "participant", "--number", std::to_string(i),
+                                        "--endpoint", endpoint, "--folder", folder}));
     }
   }
 
@@ -220,7 +236,9 @@ Measurement Measure(const Load& load, bool floor, const std::string& wanted_fold
   const double begun = static_cast<double>(after.begun - before.begun);
   result.log_commits = after.commits - before.commits;
   if (begun > 0) result.log_records = static_cast<double>(after.records - before.records) / begun;
-  if (result.log_commits > 0) result.group_size = static_cast<double>(after.records - before.records) / static_cast<double>(result.log_commits);
+  if (result.log_commits > 0)
+    result.group_size = static_cast<double>(after.records - before.records) /
+                        static_cast<double>(result.log_commits);
   participants.clear();
   coordinator.reset();
   if (wanted_folder.empty() && result.failed == 0) std::filesystem::remove_all(folder);

@@ -2,12 +2,12 @@
 
 // The processes of one measurement: started, watched, stopped. Everything runs on loopback TCP in a folder of its own.
 
-#include <sys/types.h>
-
 #include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
+
+#include <sys/types.h>
 
 #include "tools/assent-bench/histogram.h"
 #include "tools/assent-bench/options.h"
@@ -33,7 +33,9 @@ struct Measurement {
   double group_size = 0;               // records per commit
   std::uint64_t log_commits = 0;
 
-  double throughput() const { return seconds > 0 ? static_cast<double>(committed + aborted) / seconds : 0; }
+  double throughput() const {
+    return seconds > 0 ? static_cast<double>(committed + aborted) / seconds : 0;
+  }
 };
 
 // Runs the load once against assentd, or against the floor. `folder` holds the data; empty: a temporary one.

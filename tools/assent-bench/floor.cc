@@ -39,15 +39,19 @@ class Stream : public grpc::ServerBidiReactor<In, Out> {
   void Start() { this->StartRead(&in_); }
   void Push(const std::function<void(Out&)>& add) {
     const std::lock_guard lock(mutex_);
-    add(waiting_);
+    if (waiting_.empty() || count_ == limits::kMaxFrameMessagesCount) {
+      waiting_.emplace_back();
+      count_ = 0;
+    }
+    add(waiting_.back());
     ++count_;
   }
   void Kick() {
     const std::lock_guard lock(mutex_);
-    if (writing_ || count_ == 0) return;
+    if (writing_ || waiting_.empty()) return;
     out_.Clear();
-    out_.Swap(&waiting_);
-    count_ = 0;
+    out_.Swap(&waiting_.front());
+    waiting_.pop_front();
     writing_ = true;
     this->StartWrite(&out_);
   }
@@ -73,8 +77,9 @@ class Stream : public grpc::ServerBidiReactor<In, Out> {
  private:
   In in_;
   std::mutex mutex_;
-  Out waiting_, out_;
-  std::size_t count_ = 0;
+  std::deque<Out> waiting_;
+  Out out_;
+  std::size_t count_ = 0;  // messages in waiting_.back()
   bool writing_ = false;
 };
 
@@ -140,7 +145,8 @@ class Floor {
   void Joined(const std::string& service, SessionBase* session) {
     const std::lock_guard lock(mutex_);
     sessions_[service] = session;
-    session->Push([](v1::CoordinatorFrame& frame) { frame.mutable_welcome()->set_session_id("floor"); });
+    session->Push(
+        [](v1::CoordinatorFrame& frame) { frame.mutable_welcome()->set_session_id("floor"); });
   }
 
  private:
@@ -160,13 +166,14 @@ class Floor {
   }
 
   void Append(std::vector<log::Entry> entries, std::vector<std::uint64_t> serials, int phase) {
-    log_.Append(std::move(entries), [this, serials = std::move(serials), phase](const log::AppendResult& result) {
-      if (!result.status.ok()) {
-        std::fprintf(stderr, "floor: %s\n", result.status.ToString().c_str());
-        _exit(1);
-      }
-      Durable(serials, phase);
-    });
+    log_.Append(std::move(entries),
+                [this, serials = std::move(serials), phase](const log::AppendResult& result) {
+                  if (!result.status.ok()) {
+                    std::fprintf(stderr, "floor: %s\n", result.status.ToString().c_str());
+                    _exit(1);
+                  }
+                  Durable(serials, phase);
+                });
   }
 
   void Durable(const std::vector<std::uint64_t>& serials, int phase) {
@@ -185,7 +192,9 @@ class Floor {
           if (session == nullptr) continue;
           sessions[session] = true;
           const std::string id = std::to_string(++number);
-          session->Push([&](v1::CoordinatorFrame& frame) { Command(slot, branch, id, phase, *frame.add_commands()); });
+          session->Push([&](v1::CoordinatorFrame& frame) {
+            Command(slot, branch, id, phase, *frame.add_commands());
+          });
         }
         if (phase == 1) {
           initiators[slot.initiator] = true;
@@ -203,11 +212,13 @@ class Floor {
     for (auto& [initiator, yes] : initiators) initiator->Kick();
   }
 
-  static void Command(const Slot& slot, const v1::BranchSpec& branch, const std::string& id, int phase, v1::BranchCommand& command) {
+  static void Command(const Slot& slot, const v1::BranchSpec& branch, const std::string& id,
+                      int phase, v1::BranchCommand& command) {
     const bool tcc = branch.protocol() == v1::TCC;
     command.set_gid(slot.spec.gid());
     command.set_branch_id(branch.branch_id().empty() ? id : branch.branch_id());
-    command.set_operation(phase == 0 ? (tcc ? v1::TRY : v1::PREPARE) : (tcc ? v1::CONFIRM : v1::COMMIT));
+    command.set_operation(phase == 0 ? (tcc ? v1::TRY : v1::PREPARE)
+                                     : (tcc ? v1::CONFIRM : v1::COMMIT));
     command.set_protocol(branch.protocol());
     command.set_service(branch.service());
     command.set_action(branch.action());
@@ -253,7 +264,8 @@ class SessionStream final : public SessionBase {
 class Submits final : public v1::TransactionService::CallbackService {
  public:
   explicit Submits(Floor& floor) : floor_(floor) {}
-  grpc::ServerBidiReactor<v1::SubmitRequestFrame, v1::SubmitReplyFrame>* SubmitStream(grpc::CallbackServerContext*) override {
+  grpc::ServerBidiReactor<v1::SubmitRequestFrame, v1::SubmitReplyFrame>* SubmitStream(
+      grpc::CallbackServerContext*) override {
     auto* stream = new bench::SubmitStream(floor_);
     stream->Start();
     return stream;
@@ -266,7 +278,8 @@ class Submits final : public v1::TransactionService::CallbackService {
 class Sessions final : public v1::ParticipantSession::CallbackService {
  public:
   explicit Sessions(Floor& floor) : floor_(floor) {}
-  grpc::ServerBidiReactor<v1::ParticipantFrame, v1::CoordinatorFrame>* Connect(grpc::CallbackServerContext*) override {
+  grpc::ServerBidiReactor<v1::ParticipantFrame, v1::CoordinatorFrame>* Connect(
+      grpc::CallbackServerContext*) override {
     auto* stream = new SessionStream(floor_);
     stream->Start();
     return stream;

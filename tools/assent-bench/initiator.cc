@@ -42,8 +42,12 @@ class Tally {
   }
 
   nlohmann::json ToJson() const {
-    return {{"committed", committed_}, {"aborted", aborted_}, {"failed", failed_}, {"first_failure", first_failure_},
-            {"seconds", std::chrono::duration<double>(to_ - from_).count()}, {"latency", latency_.ToJson()}};
+    return {{"committed", committed_},
+            {"aborted", aborted_},
+            {"failed", failed_},
+            {"first_failure", first_failure_},
+            {"seconds", std::chrono::duration<double>(to_ - from_).count()},
+            {"latency", latency_.ToJson()}};
   }
   Clock::time_point end() const { return to_; }
 
@@ -60,7 +64,9 @@ class Tally {
 
 Branch MakeBranch(const Load& load, int i, const std::string& payload) {
   const std::string protocol = ProtocolOf(load);
-  return {.protocol = protocol == "tcc" ? Protocol::kTcc : protocol == "2pc" ? Protocol::kTwoPhase : Protocol::kSaga,
+  return {.protocol = protocol == "tcc"   ? Protocol::kTcc
+                      : protocol == "2pc" ? Protocol::kTwoPhase
+                                          : Protocol::kSaga,
           .service = ServiceName(i % load.participants),
           .action = "act",
           .payload = payload};
@@ -76,7 +82,8 @@ Transaction MakeTransaction(const Load& load, std::uint64_t number) {
 }
 
 CallOptions Calls(const Load& load) {
-  return {.wait = load.wait == "completed" ? WaitFor::kCompleted : WaitFor::kDecided, .timeout = std::chrono::seconds(60)};
+  return {.wait = load.wait == "completed" ? WaitFor::kCompleted : WaitFor::kDecided,
+          .timeout = std::chrono::seconds(60)};
 }
 
 // Counts what is under way, so that the end can be waited for.
@@ -107,11 +114,14 @@ void ClosedLoop(const Load& load, const Client& client, Tally& tally) {
     if (Clock::now() >= tally.end()) return;
     outstanding.Up();
     const auto began = Clock::now();
-    client.SubmitAsync(MakeTransaction(load, ++number), [&, began](Result<Report> report) {
-      tally.Add(began, report);
-      next();
-      outstanding.Down();
-    }, Calls(load));
+    client.SubmitAsync(
+        MakeTransaction(load, ++number),
+        [&, began](Result<Report> report) {
+          tally.Add(began, report);
+          next();
+          outstanding.Down();
+        },
+        Calls(load));
   };
   for (int i = 0; i < load.in_flight; ++i) next();
   std::this_thread::sleep_until(tally.end());
@@ -125,20 +135,25 @@ void OpenLoop(const Load& load, const Client& client, Tally& tally) {
   const std::chrono::duration<double> period(1.0 / load.rate);
   const auto start = Clock::now();
   for (std::uint64_t number = 0;; ++number) {
-    const auto intended = start + std::chrono::duration_cast<Clock::duration>(period * static_cast<double>(number));
+    const auto intended =
+        start + std::chrono::duration_cast<Clock::duration>(period * static_cast<double>(number));
     if (intended >= tally.end()) break;
     std::this_thread::sleep_until(intended);
     outstanding.Up();
-    client.SubmitAsync(MakeTransaction(load, number), [&, intended](Result<Report> report) {
-      tally.Add(intended, report);
-      outstanding.Down();
-    }, Calls(load));
+    client.SubmitAsync(
+        MakeTransaction(load, number),
+        [&, intended](Result<Report> report) {
+          tally.Add(intended, report);
+          outstanding.Down();
+        },
+        Calls(load));
   }
   outstanding.WaitNone(std::chrono::seconds(30));
 }
 
 // One thread per transaction under way: what a plain caller of the unary API does.
-void Threads(const Load& load, const Client& client, Tally& tally, const std::function<Result<Report>(std::uint64_t)>& run) {
+void Threads(const Load& load, const Client& client, Tally& tally,
+             const std::function<Result<Report>(std::uint64_t)>& run) {
   (void)client;
   std::atomic<std::uint64_t> number = 0;
   std::vector<std::thread> threads;
@@ -167,13 +182,19 @@ Result<Report> RunInteractive(const Load& load, const Client& client) {
 }  // namespace
 
 int RunInitiator(const Load& load, const std::string& endpoint) {
-  const Client client({.endpoint = endpoint, .max_pending_count = 1'000'000, .max_pending_bytes = std::size_t{4} << 30});
-  const auto from = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(load.warmup_seconds));
-  Tally tally(from, from + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(load.seconds)));
+  const Client client({.endpoint = endpoint,
+                       .max_pending_count = 1'000'000,
+                       .max_pending_bytes = std::size_t{4} << 30});
+  const auto from = Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                                       std::chrono::duration<double>(load.warmup_seconds));
+  Tally tally(from, from + std::chrono::duration_cast<Clock::duration>(
+                               std::chrono::duration<double>(load.seconds)));
   if (load.workload == "interactive") {
     Threads(load, client, tally, [&](std::uint64_t) { return RunInteractive(load, client); });
   } else if (load.workload == "unary") {
-    Threads(load, client, tally, [&](std::uint64_t number) { return client.Submit(MakeTransaction(load, number), Calls(load)); });
+    Threads(load, client, tally, [&](std::uint64_t number) {
+      return client.Submit(MakeTransaction(load, number), Calls(load));
+    });
   } else if (load.rate > 0) {
     OpenLoop(load, client, tally);
   } else {

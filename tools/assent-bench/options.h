@@ -10,10 +10,10 @@ namespace assent::bench {
 struct Load {
   std::string workload = "tcc";  // tcc, 2pc, saga, order, interactive, unary, mixed-faults
   int branches = 2;
-  int participants = 2;   // processes; branch i goes to number i modulo this
-  int initiators = 1;     // processes
-  int in_flight = 1024;   // closed loop: transactions under way, all initiators together
-  double rate = 0;        // open loop: transactions per second, all initiators together; 0: closed loop
+  int participants = 2;  // processes; branch i goes to number i modulo this
+  int initiators = 1;    // processes
+  int in_flight = 1024;  // closed loop: transactions under way, all initiators together
+  double rate = 0;  // open loop: transactions per second, all initiators together; 0: closed loop
   int payload_bytes = 16;
   double seconds = 5;
   double warmup_seconds = 1;
@@ -26,7 +26,8 @@ std::string ServiceName(int participant);
 std::string ProtocolOf(const Load& load);
 
 // Roles of one process; each runs until told to stop (SIGTERM), or until its time is over.
-int RunParticipant(const Load& load, int number, const std::string& endpoint, const std::string& folder);
+int RunParticipant(const Load& load, int number, const std::string& endpoint,
+                   const std::string& folder);
 int RunUnaryParticipant(const std::string& address);
 int RunInitiator(const Load& load, const std::string& endpoint);
 int RunFloorCoordinator(const std::string& listen, const std::string& folder);

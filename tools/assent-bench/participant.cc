@@ -23,11 +23,15 @@ Reply DoneUnlessTold(const Call& call) {
 
 // Stock of one article per payload's first bytes: freezes, sells, releases; what the demo's inventory does.
 void StockTables(sqlite::Db& db) {
-  db.ExecScript(R"(CREATE TABLE IF NOT EXISTS stock(article INTEGER PRIMARY KEY, available INTEGER NOT NULL,
+  db.ExecScript(
+      R"(CREATE TABLE IF NOT EXISTS stock(article INTEGER PRIMARY KEY, available INTEGER NOT NULL,
                      frozen INTEGER NOT NULL DEFAULT 0, sold INTEGER NOT NULL DEFAULT 0);)");
-  for (int i = 0; i < 1000; ++i) db.Exec("INSERT OR IGNORE INTO stock(article, available) VALUES(?1, 1000000000)", i);
+  for (int i = 0; i < 1000; ++i)
+    db.Exec("INSERT OR IGNORE INTO stock(article, available) VALUES(?1, 1000000000)", i);
 }
-int ArticleOf(const Call& call) { return static_cast<int>(std::hash<std::string>{}(call.gid + call.branch_id) % 1000); }
+int ArticleOf(const Call& call) {
+  return static_cast<int>(std::hash<std::string>{}(call.gid + call.branch_id) % 1000);
+}
 sqlite::DbHandler Stock(const char* sql) {
   return [sql](sqlite::Db& db, const Call& call) {
     db.Exec(sql, ArticleOf(call));
@@ -36,7 +40,9 @@ sqlite::DbHandler Stock(const char* sql) {
 }
 
 class UnaryService final : public v1::Participant::CallbackService {
-  grpc::ServerUnaryReactor* Execute(grpc::CallbackServerContext* context, const v1::BranchCommand* command, v1::BranchReply* reply) override {
+  grpc::ServerUnaryReactor* Execute(grpc::CallbackServerContext* context,
+                                    const v1::BranchCommand* command,
+                                    v1::BranchReply* reply) override {
     reply->set_gid(command->gid());
     reply->set_branch_id(command->branch_id());
     reply->set_operation(command->operation());
@@ -49,7 +55,8 @@ class UnaryService final : public v1::Participant::CallbackService {
 
 }  // namespace
 
-int RunParticipant(const Load& load, int number, const std::string& endpoint, const std::string& folder) {
+int RunParticipant(const Load& load, int number, const std::string& endpoint,
+                   const std::string& folder) {
   ParticipantOptions options;
   options.service = ServiceName(number);
   options.endpoints = {endpoint};
@@ -59,15 +66,21 @@ int RunParticipant(const Load& load, int number, const std::string& endpoint, co
   Participant participant(std::move(options));
   std::unique_ptr<sqlite::Store> store;
   if (load.workload == "order") {
-    auto opened = sqlite::Store::Open({.path = folder + "/" + ServiceName(number) + ".db", .setup = StockTables});
+    auto opened = sqlite::Store::Open(
+        {.path = folder + "/" + ServiceName(number) + ".db", .setup = StockTables});
     if (!opened.ok()) {
       std::fprintf(stderr, "assent-bench: %s\n", opened.status().ToString().c_str());
       return 1;
     }
     store = std::move(opened).value();
-    store->Tcc("act", {.try_ = Stock("UPDATE stock SET available = available - 1, frozen = frozen + 1 WHERE article = ?1"),
-                       .confirm = Stock("UPDATE stock SET frozen = frozen - 1, sold = sold + 1 WHERE article = ?1"),
-                       .cancel = Stock("UPDATE stock SET available = available + 1, frozen = frozen - 1 WHERE article = ?1")});
+    store->Tcc(
+        "act",
+        {.try_ = Stock(
+             "UPDATE stock SET available = available - 1, frozen = frozen + 1 WHERE article = ?1"),
+         .confirm =
+             Stock("UPDATE stock SET frozen = frozen - 1, sold = sold + 1 WHERE article = ?1"),
+         .cancel = Stock("UPDATE stock SET available = available + 1, frozen = frozen - 1 WHERE "
+                         "article = ?1")});
     participant.Attach(*store);
   } else {
     participant.Tcc("act", {.try_ = DoneUnlessTold, .confirm = Done, .cancel = Done});
