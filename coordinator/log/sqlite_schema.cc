@@ -8,8 +8,9 @@
 namespace assent::log {
 namespace {
 
-// Format 1. Its text is compared with what a file holds, letter by letter: it never changes. Column order: what changes often and is small comes before the long blobs, so that reading it does not follow
-// overflow pages.
+// Format 1. Its text is compared with what a file holds, letter by letter: it never changes. Column
+// order: what changes often and is small comes before the long blobs, so that reading it does not
+// follow overflow pages.
 constexpr char kCreateTables[] = R"sql(
 CREATE TABLE meta (
   id INTEGER PRIMARY KEY,

@@ -38,7 +38,7 @@ ARROWS = {
     # Clients.
     "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "tools/assentctl"],
     "tools/assent-bench": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "spdlog", "sdk",
-                           "tools/assent-bench"],
+                           "coordinator/log", "tools/assent-bench"],
     "tools/assent-sim": ["std", "posix", "vocabulary", "nlohmann", "CLI", "coordinator", "tools/assent-sim"],
     # Examples are outsiders. Those named *-raw speak the wire without the SDK.
     "examples": ["std", "posix", "vocabulary", "sdk", "sqlite3.h", "nlohmann", "CLI", "examples"],

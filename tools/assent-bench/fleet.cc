@@ -73,7 +73,7 @@ class Child {
     if (pid_ <= 0) return;
     kill(pid_, SIGTERM);
     for (int i = 0; i < 500 && waitpid(pid_, nullptr, WNOHANG) == 0; ++i)
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      Pass(std::chrono::milliseconds(10));
     kill(pid_, SIGKILL);
     waitpid(pid_, nullptr, 0);
     pid_ = -1;
@@ -204,7 +204,7 @@ Measurement Measure(const Load& load, bool floor, const std::string& wanted_fold
     for (const std::string& word : LoadArguments(share)) argv.push_back(word);
     initiators.push_back(child(std::move(argv)));
   }
-  std::this_thread::sleep_for(std::chrono::duration<double>(load.warmup_seconds));
+  Pass(std::chrono::duration<double>(load.warmup_seconds));
   const ServerInfo before = floor ? ServerInfo{} : AskServer(endpoint);
   std::map<std::string, Usage> at_start;
   const auto sample = [&] {
@@ -215,7 +215,7 @@ Measurement Measure(const Load& load, bool floor, const std::string& wanted_fold
     return usage;
   };
   at_start = sample();
-  std::this_thread::sleep_for(std::chrono::duration<double>(load.seconds));
+  Pass(std::chrono::duration<double>(load.seconds));
   Measurement result;
   result.usage = sample();
   const ServerInfo after = floor ? ServerInfo{} : AskServer(endpoint);

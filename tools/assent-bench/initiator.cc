@@ -124,7 +124,7 @@ void ClosedLoop(const Load& load, const Client& client, Tally& tally) {
         Calls(load));
   };
   for (int i = 0; i < load.in_flight; ++i) next();
-  std::this_thread::sleep_until(tally.end());
+  PassUntil(tally.end());
   outstanding.WaitNone(std::chrono::seconds(30));
 }
 
@@ -138,7 +138,7 @@ void OpenLoop(const Load& load, const Client& client, Tally& tally) {
     const auto intended =
         start + std::chrono::duration_cast<Clock::duration>(period * static_cast<double>(number));
     if (intended >= tally.end()) break;
-    std::this_thread::sleep_until(intended);
+    PassUntil(intended);
     outstanding.Up();
     client.SubmitAsync(
         MakeTransaction(load, number),

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace assent::bench {
@@ -19,6 +21,16 @@ struct Load {
   double warmup_seconds = 1;
   std::string wait = "decided";  // decided, completed
 };
+
+// Lets measured time pass: here the clock is what is waited for.
+inline void PassUntil(std::chrono::steady_clock::time_point when) {
+  std::this_thread::sleep_until(
+      when);  // tidy: allow(sleep) a measurement lasts as long as it is told to
+}
+inline void Pass(std::chrono::duration<double> time) {
+  PassUntil(std::chrono::steady_clock::now() +
+            std::chrono::duration_cast<std::chrono::steady_clock::duration>(time));
+}
 
 std::vector<std::string> LoadArguments(const Load& load);
 std::string ServiceName(int participant);
