@@ -24,8 +24,7 @@ struct Load {
 
 // Lets measured time pass: here the clock is what is waited for.
 inline void PassUntil(std::chrono::steady_clock::time_point when) {
-  std::this_thread::sleep_until(
-      when);  // tidy: allow(sleep) a measurement lasts as long as it is told to
+  std::this_thread::sleep_until(when);  // tidy: allow(sleep) a measurement takes its time
 }
 inline void Pass(std::chrono::duration<double> time) {
   PassUntil(std::chrono::steady_clock::now() +
