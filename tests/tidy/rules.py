@@ -39,7 +39,8 @@ ARROWS = {
     "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "tools/assentctl"],
     "tools/assent-bench": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "spdlog", "sdk",
                            "coordinator/log", "tools/assent-bench"],
-    "tools/assent-sim": ["std", "posix", "vocabulary", "nlohmann", "CLI", "coordinator", "tools/assent-sim"],
+    "tools/assent-sim": ["std", "posix", "vocabulary", "wire", "sdk", "nlohmann", "CLI", "coordinator",
+                         "participant-sdk", "tools/assent-sim"],
     # Examples are outsiders. Those named *-raw speak the wire without the SDK.
     "examples": ["std", "posix", "vocabulary", "sdk", "sqlite3.h", "nlohmann", "CLI", "examples"],
     # Tests may include anything.

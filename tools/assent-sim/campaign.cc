@@ -1,0 +1,77 @@
+#include "tools/assent-sim/campaign.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <thread>
+
+#include "tools/assent-sim/world.h"
+
+namespace assent::sim {
+namespace {
+
+// What one thread found.
+void RunShare(const CampaignOptions& options, std::atomic<std::uint64_t>& next,
+              std::atomic<bool>& stop, CampaignReport& mine) {
+  for (;;) {
+    const std::uint64_t n = next.fetch_add(1, std::memory_order_relaxed);
+    if (n >= options.schedules || stop.load(std::memory_order_relaxed)) return;
+    const std::uint64_t seed = options.seed + n;
+    World world(Draw(seed, options.form), false);
+    world.Run();
+    ++mine.schedules;
+    mine.events += world.events();
+    mine.marks.Add(world.sim().marks);
+    std::string violation = world.sim().violation();
+    if (options.twice_each != 0 && n % options.twice_each == 0) {
+      World again(Draw(seed, options.form), false);
+      again.Run();
+      ++mine.repeated;
+      if (again.sim().hash() != world.sim().hash() && violation.empty())
+        violation =
+            "the same seed went two ways: something in the simulator or under it is not "
+            "deterministic";
+    }
+    if (violation.empty()) continue;
+    mine.failures.push_back({seed, std::move(violation)});
+    if (options.stop_at_first) stop = true;
+  }
+}
+
+}  // namespace
+
+CampaignReport RunCampaign(const CampaignOptions& options) {
+  const auto began = std::chrono::steady_clock::now();
+  std::atomic<std::uint64_t> next = 0;
+  std::atomic<bool> stop = false;
+  std::vector<CampaignReport> shares(options.threads);
+  std::vector<std::thread> threads;
+  for (std::uint32_t i = 1; i < options.threads; ++i)
+    threads.emplace_back([&, i] { RunShare(options, next, stop, shares[i]); });
+  RunShare(options, next, stop, shares[0]);
+  for (std::thread& thread : threads) thread.join();
+
+  CampaignReport report;
+  for (CampaignReport& share : shares) {
+    report.schedules += share.schedules;
+    report.events += share.events;
+    report.repeated += share.repeated;
+    report.marks.Add(share.marks);
+    report.failures.insert(report.failures.end(), share.failures.begin(), share.failures.end());
+  }
+  std::sort(report.failures.begin(), report.failures.end(),
+            [](const Failure& a, const Failure& b) { return a.seed < b.seed; });
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  return report;
+}
+
+ReplayReport Replay(std::uint64_t seed, Form form, bool trace) {
+  const Options options = Draw(seed, form);
+  World world(options, trace);
+  world.Run();
+  return {world.sim().violation(), world.sim().hash(), world.events(), options.Describe(),
+          world.sim().trace()};
+}
+
+}  // namespace assent::sim

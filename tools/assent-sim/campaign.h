@@ -1,0 +1,49 @@
+#pragma once
+
+// Many random schedules, on several threads.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tools/assent-sim/marks.h"
+#include "tools/assent-sim/options.h"
+
+namespace assent::sim {
+
+struct CampaignOptions {
+  std::uint64_t seed = 1;
+  std::uint64_t schedules = 1000;
+  std::uint32_t threads = 1;
+  Form form = Form::kLite;
+  bool stop_at_first = false;
+  // Every n-th schedule is run twice, and must come out the same.
+  std::uint64_t twice_each = 64;
+};
+
+struct Failure {
+  std::uint64_t seed = 0;
+  std::string what;
+};
+
+struct CampaignReport {
+  std::uint64_t schedules = 0;
+  std::uint64_t events = 0;
+  std::uint64_t repeated = 0;  // run twice, to compare
+  double seconds = 0;
+  std::vector<Failure> failures;  // by seed
+  Marks marks;
+};
+
+CampaignReport RunCampaign(const CampaignOptions& options);
+
+struct ReplayReport {
+  std::string violation;
+  std::uint64_t hash = 0;
+  std::uint64_t events = 0;
+  std::string options;
+  std::vector<std::string> trace;
+};
+ReplayReport Replay(std::uint64_t seed, Form form, bool trace);
+
+}  // namespace assent::sim

@@ -1,0 +1,274 @@
+#include "tools/assent-sim/coordinator.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "coordinator/core/codec.h"
+#include "coordinator/transport/wire.h"
+#include "tools/assent-sim/coordinator_life.h"
+#include "tools/assent-sim/invariants.h"
+
+namespace assent::sim {
+
+// ---- What a shard needs of the world -----------------------------------------------------------------
+
+std::uint64_t Coordinator::Ports::NextSerial() { return owner_.life_->next_serial++; }
+
+void Coordinator::Ports::Append(std::vector<log::Entry> entries, std::uint64_t batch) {
+  Life& life = *owner_.life_;
+  for (const log::Entry& entry : entries) {
+    if (entry.kind == log::EntryKind::kBegin) {
+      const std::size_t t = owner_.ledger_.Find(entry.gid);
+      if (!owner_.ledger_.books(t).ended) life.serials[entry.serial] = t;
+    }
+    const auto known = life.serials.find(entry.serial);
+    if (known != life.serials.end()) life.appended.push_back({known->second, entry.serial});
+    owner_.sim_.Mix(entry.serial * 31 + entry.version);
+  }
+  life.log->Append(std::move(entries), [this, batch](log::AppendResult result) {
+    if (result.status.code() == Code::kResourceExhausted)
+      owner_.sim_.marks.Set(Mark::kFullHeldUpdate);
+    owner_.life_->mailboxes[shard_].push_back(engine::AppendedRequest{batch, std::move(result)});
+    owner_.ArmTurn(shard_);
+  });
+  owner_.ArmLog();
+}
+
+void Coordinator::Ports::Find(std::string gid, std::uint64_t token) {
+  owner_.life_->log->Find(std::move(gid), [this, token](Result<log::FinishedRow> row) {
+    owner_.life_->mailboxes[shard_].push_back(engine::FoundRequest{token, std::move(row)});
+    owner_.ArmTurn(shard_);
+  });
+  owner_.ArmLog();
+}
+
+void Coordinator::Ports::Send(std::vector<transport::Command> commands) {
+  owner_.Send(std::move(commands));
+}
+
+void Coordinator::Ports::Fatal(const Status& status) {
+  owner_.sim_.Say([&] { return "the coordinator stops itself: " + status.ToString(); });
+  owner_.life_->fatal = true;
+}
+
+// ---- Lives ----------------------------------------------------------------------------------------------
+
+Coordinator::Coordinator(Sim& sim, Ledger& ledger, Network& network, std::vector<bool> unary)
+    : sim_(sim),
+      ledger_(ledger),
+      network_(network),
+      unary_(std::move(unary)),
+      disk_(std::make_shared<log::MemoryDisk>(1)) {}
+
+Coordinator::~Coordinator() {
+  if (life_) life_->log->Kill();
+}
+
+// Main's order: recover, make the epoch durable, open the door, start the shards.
+void Coordinator::Start() {
+  ASSENT_CHECK(!life_);
+  life_number_ = ++lives_;
+  life_ = std::make_unique<Life>(sim_, *this, disk_, life_number_);
+  life_->log->SetFull(full_);
+  sim_.Say([&] { return "the coordinator starts (life " + std::to_string(lives_) + ")"; });
+  const Result<log::Recovered> recovered = life_->log->Recover([&](const log::LiveRow& row) {
+    NoteRecovered(row);
+    return life_->shards[ShardOf(row.gid)]->Adopt(row);
+  });
+  if (!recovered.ok()) return sim_.Violate("recovery fails: " + recovered.status().ToString());
+  if (recovered->epoch <= last_epoch_)
+    sim_.Violate("S11 broken: epoch " + std::to_string(recovered->epoch) + " was granted before");
+  last_epoch_ = life_->epoch = recovered->epoch;
+  life_->next_serial = recovered->next_serial;
+  for (std::size_t t = 0; t < ledger_.size(); ++t) ledger_.ReadPlatter(disk_->platter(), t);
+  for (auto& shard : life_->shards)
+    shard->Start(recovered->coordinator_id, recovered->epoch, sim_.Mono(), sim_.Wall());
+  for (std::size_t i = 0; i < life_->shards.size(); ++i) ArmTurn(i);
+}
+
+void Coordinator::NoteRecovered(const log::LiveRow& row) {
+  const std::size_t t = ledger_.Find(row.gid);
+  life_->serials[row.serial] = t;
+  ledger_.Touch(t).serial = row.serial;
+  const Result<core::Transaction> txn = core::Codec::Decode(row.gid, row.spec, row.state);
+  if (!txn.ok()) return;
+  bool two_phase = false;
+  for (std::size_t i = 0; i < txn->branches().size(); ++i) {
+    const core::BranchSpec& spec = txn->spec().branches[i];
+    two_phase = two_phase || spec.protocol == core::Protocol::kTwoPhase;
+    if (spec.pivot && txn->branches()[i].state == core::BranchState::kExecuting &&
+        txn->phase() == core::Phase::kActive)
+      sim_.marks.Set(Mark::kPivotInDoubt);
+  }
+  switch (txn->phase()) {
+    case core::Phase::kActive:
+      sim_.marks.Set(two_phase ? Mark::kPresumedAbort : Mark::kResumedUndecided);
+      break;
+    case core::Phase::kCommitting: sim_.marks.Set(Mark::kCommitFoundAtRecovery); break;
+    case core::Phase::kAborting: sim_.marks.Set(Mark::kAbortFoundAtRecovery); break;
+    case core::Phase::kFinished: break;
+  }
+  if (txn->recoveries() > 0) sim_.marks.Set(Mark::kDiedInRecovery);
+}
+
+// What dies with the queue, or with the writes that were not synchronised.
+void Coordinator::NoteLost(bool unsynced) {
+  for (const Life::Appended& row : life_->appended) {
+    if (!ledger_.books(row.txn).begun) sim_.marks.Set(Mark::kBeginLost);
+  }
+  for (const Life::Appended& row : life_->written) {
+    const auto seen = disk_->seen().live.find(row.serial);
+    if (!unsynced || seen == disk_->seen().live.end()) continue;
+    const TransactionBooks& books = ledger_.books(row.txn);
+    if (!books.begun) sim_.marks.Set(Mark::kBeginLost);
+    const Result<core::Transaction> txn =
+        core::Codec::Decode(seen->second.gid, seen->second.spec, seen->second.state);
+    if (txn.ok() && txn->decision() != core::Decision::kNone && !books.commit_durable &&
+        !books.abort_durable)
+      sim_.marks.Set(Mark::kDecisionLost);
+  }
+}
+
+void Coordinator::Die(bool power, std::size_t kept) {
+  if (!life_) return;
+  const std::size_t unsynced = disk_->unsynced_groups();
+  sim_.Say([&] {
+    return std::string("the coordinator ") + (power ? "loses its power" : "dies") +
+           (unsynced > 0 ? " with " + std::to_string(unsynced) + " written groups not synchronised"
+                         : "");
+  });
+  NoteLost(power && kept < unsynced);
+  life_->log->Kill();
+  if (unsynced > 0 && !power) sim_.marks.Set(Mark::kSeenNotDurable);
+  if (unsynced > 0 && power && kept > 0) sim_.marks.Set(Mark::kUnsyncedSurvived);
+  if (power) disk_->PowerLoss(kept);
+  network_.CoordinatorDied(life_number_, power);
+  life_.reset();
+  life_number_ = 0;
+  paused_until_ = 0;
+  if (power) {
+    for (std::size_t t = 0; t < ledger_.size(); ++t) ledger_.ReadPlatter(disk_->platter(), t);
+  }
+}
+
+std::size_t Coordinator::live_count() const {
+  std::size_t count = 0;
+  if (!life_) return count;
+  for (const auto& shard : life_->shards) count += shard->live_count();
+  return count;
+}
+
+bool Coordinator::idle() const {
+  return life_ && life_->log_stage == Life::LogStage::kIdle &&
+         std::all_of(life_->mailboxes.begin(), life_->mailboxes.end(),
+                     [](const auto& m) { return m.empty(); });
+}
+
+std::size_t Coordinator::ShardOf(const std::string& gid) const {
+  const std::size_t t = ledger_.Find(gid);
+  return t % life_->shards.size();
+}
+
+// A process that was stopped does nothing until it is continued; its clock ran on.
+bool Coordinator::Postponed(EventKind kind, std::uint64_t a, std::uint64_t b) {
+  if (sim_.now >= paused_until_) return false;
+  sim_.At(paused_until_, kind, a, b);
+  return true;
+}
+
+// ---- Turns ----------------------------------------------------------------------------------------------
+
+bool Coordinator::Post(const std::string& gid, engine::Request request) {
+  if (!life_) return false;
+  const std::size_t shard = ShardOf(gid);
+  life_->mailboxes[shard].push_back(std::move(request));
+  ArmTurn(shard);
+  return true;
+}
+
+void Coordinator::ArmTurn(std::size_t shard) {
+  Time& at = life_->turn_at[shard];
+  Time wanted = -1;
+  if (!life_->mailboxes[shard].empty()) {
+    wanted = sim_.now + sim_.Draw(sim_.options.turn_max);
+  } else {
+    const core::MonoTime wakeup = life_->shards[shard]->Wakeup();
+    if (wakeup == core::kNever) return;
+    wanted = std::max<Time>(wakeup.time_since_epoch().count() - kHour, sim_.now);
+  }
+  if (at >= 0 && at <= wanted) return;
+  at = wanted;
+  sim_.At(at, EventKind::kTurn, life_number_, shard);
+}
+
+void Coordinator::OnTurn(std::uint64_t life, std::uint64_t shard) {
+  if (!life_ || life != life_number_ || life_->turn_at[shard] > sim_.now ||
+      life_->turn_at[shard] < 0)
+    return;
+  if (sim_.now < paused_until_) life_->turn_at[shard] = paused_until_;
+  if (Postponed(EventKind::kTurn, life, shard)) return;
+  life_->turn_at[shard] = -1;
+  std::vector<engine::Request> turn = std::exchange(life_->mailboxes[shard], {});
+  for (engine::Request& request : turn) {
+    life_->shards[shard]->Handle(std::move(request), sim_.Mono(), sim_.Wall());
+    if (life_->fatal) break;
+  }
+  if (!life_->fatal) life_->shards[shard]->EndTurn(sim_.Mono(), sim_.Wall());
+  if (life_->fatal) {
+    sim_.marks.Set(Mark::kSyncFailed);
+    Die(false, 0);
+    sim_.After(sim_.Draw(sim_.options.restart_max), EventKind::kCoordinatorStarts);
+    return;
+  }
+  ArmTurn(shard);
+}
+
+// ---- The log --------------------------------------------------------------------------------------------
+
+void Coordinator::ArmLog() {
+  if (life_->log_stage != Life::LogStage::kIdle) {
+    life_->log_again = true;
+    return;
+  }
+  life_->log_stage = Life::LogStage::kWriting;
+  sim_.After(sim_.Draw(sim_.options.log_write_max), EventKind::kLogWrite, life_number_);
+}
+
+void Coordinator::OnLogWrite(std::uint64_t life) {
+  if (!life_ || life != life_number_ || Postponed(EventKind::kLogWrite, life, 0)) return;
+  (void)life_->log->Write();
+  life_->written.insert(life_->written.end(), life_->appended.begin(), life_->appended.end());
+  life_->appended.clear();
+  life_->log_stage = Life::LogStage::kSyncing;
+  life_->log_again = false;
+  sim_.After(sim_.Draw(sim_.options.log_sync_max), EventKind::kLogSync, life_number_);
+}
+
+void Coordinator::OnLogSync(std::uint64_t life) {
+  if (!life_ || life != life_number_ || Postponed(EventKind::kLogSync, life, 0)) return;
+  life_->log->Sync();
+  ReadPlatter();
+  life_->log_stage = Life::LogStage::kIdle;
+  if (life_->log_again) ArmLog();
+}
+
+void Coordinator::ReadPlatter() {
+  for (const Life::Appended& row : std::exchange(life_->written, {})) {
+    const log::MemoryImage& platter = disk_->platter();
+    // Refused, and nothing else is known of it.
+    if (!platter.live.contains(row.serial) && !platter.finished.contains(row.serial)) continue;
+    ledger_.Touch(row.txn).serial = row.serial;
+    ledger_.ReadPlatter(platter, row.txn);
+  }
+}
+
+void Coordinator::SetFull(log::MemoryLog::Full full) {
+  full_ = full;
+  if (life_) life_->log->SetFull(full);
+}
+
+void Coordinator::FailNextSync() {
+  if (life_) life_->log->FailNextSync();
+}
+
+}  // namespace assent::sim

@@ -1,0 +1,87 @@
+#pragma once
+
+// The machine that the coordinator runs on: its disk stays, its lives come and go. A life is the production code (shards,
+// session router, in-memory log) with the engine's loop and the hub's streams replaced by simulated ones.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "coordinator/engine/requests.h"
+#include "coordinator/engine/shard.h"
+#include "coordinator/log/memory_log.h"
+#include "coordinator/transport/session_router.h"
+#include "tools/assent-sim/ledger.h"
+#include "tools/assent-sim/network.h"
+
+namespace assent::sim {
+
+class Coordinator {
+ public:
+  Coordinator(Sim& sim, Ledger& ledger, Network& network, std::vector<bool> unary);
+  ~Coordinator();
+
+  void Start();
+  // The process dies; with `power` the machine does, and of what was written and not synchronised `kept` groups survive.
+  void Die(bool power, std::size_t kept);
+  bool up() const { return life_ != nullptr; }
+  // 0: down.
+  const std::uint64_t& life() const { return life_number_; }
+  std::size_t live_count() const;
+  bool idle() const;
+  const log::MemoryDisk& disk() const { return *disk_; }
+
+  // False when there is nobody to take it.
+  bool Post(const std::string& gid, engine::Request request);
+  void ServiceAppeared(std::uint32_t service);
+  void Pause(Time until) { paused_until_ = until; }
+  Time paused_until() const { return life_ ? paused_until_ : 0; }
+  void SetFull(log::MemoryLog::Full full);
+  void FailNextSync();
+
+  void OnTurn(std::uint64_t life, std::uint64_t shard);
+  void OnLogWrite(std::uint64_t life);
+  void OnLogSync(std::uint64_t life);
+  void OnHubTick(std::uint64_t life);
+  void OnUnaryDeadline(std::uint64_t life, std::uint64_t call);
+  void OnFrame(std::uint64_t connection, const v1::ParticipantFrame& frame);
+  void OnWriteDone(std::uint64_t connection);
+  void OnClosed(std::uint64_t connection);
+  void OnLetter(const Letter& letter);
+
+ private:
+  struct Life;
+  class Ports;
+
+  void ArmTurn(std::size_t shard);
+  void ArmLog();
+  void ReadPlatter();
+  void NoteRecovered(const log::LiveRow& row);
+  void NoteLost(bool unsynced);
+  void Send(std::vector<transport::Command> commands);
+  void SendUnary(transport::Command command);
+  void CheckSend(const transport::Command& command);
+  void Deliver(std::vector<transport::Reply> replies);
+  void Kick(std::vector<transport::SessionId> touched);
+  void MaybeWrite(std::uint64_t connection);
+  void Leave(std::uint64_t connection, bool tell);
+  void Ask(std::uint64_t connection, const v1::OutcomeQuery& query);
+  bool Postponed(EventKind kind, std::uint64_t a, std::uint64_t b);
+  std::size_t ShardOf(const std::string& gid) const;
+
+  Sim& sim_;
+  Ledger& ledger_;
+  Network& network_;
+  const std::vector<bool> unary_;
+  std::shared_ptr<log::MemoryDisk> disk_;
+  std::uint64_t lives_ = 0;
+  std::uint64_t life_number_ = 0;
+  std::uint64_t last_epoch_ = 0;
+  Time paused_until_ = 0;
+  log::MemoryLog::Full full_ = log::MemoryLog::Full::kNone;
+  std::unique_ptr<Life> life_;
+};
+
+}  // namespace assent::sim

@@ -1,0 +1,100 @@
+#pragma once
+
+// What of the coordinator dies with its process.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tools/assent-sim/coordinator.h"
+
+namespace assent::sim {
+
+// What shard number `shard` needs of the world.
+class Coordinator::Ports final : public engine::ShardPorts {
+ public:
+  Ports(Coordinator& owner, std::size_t shard) : owner_(owner), shard_(shard) {}
+  std::uint64_t NextSerial() override;
+  void Append(std::vector<log::Entry> entries, std::uint64_t batch) override;
+  void Find(std::string gid, std::uint64_t token) override;
+  void Send(std::vector<transport::Command> commands) override;
+  void Fatal(const Status& status) override;
+
+ private:
+  Coordinator& owner_;
+  const std::size_t shard_;
+};
+
+struct Coordinator::Life {
+  Life(Sim& sim, Coordinator& owner, const std::shared_ptr<log::MemoryDisk>& disk,
+       std::uint64_t life_number)
+      : number(life_number), router(Limits(sim.options)) {
+    log::MemoryLogOptions log_options;
+    log_options.inline_completion = false;
+    log_options.unix_now_ms = [&sim] { return sim.Wall().time_since_epoch().count(); };
+    log = std::make_unique<log::MemoryLog>(disk, std::move(log_options));
+    engine::ShardOptions options;
+    for (std::uint32_t i = 0; i < sim.options.shards; ++i) {
+      options.seed = sim.dice.Next();
+      ports.push_back(std::make_unique<Ports>(owner, i));
+      shards.push_back(std::make_unique<engine::Shard>(options, *ports.back()));
+    }
+    mailboxes.resize(shards.size());
+    turn_at.resize(shards.size(), -1);
+  }
+
+  static transport::RouterLimits Limits(const Options& options) {
+    transport::RouterLimits limits;
+    if (options.router_queue != 0) limits.max_queued_count = options.router_queue;
+    return limits;
+  }
+
+  const std::uint64_t number;
+  std::uint64_t epoch = 0;
+  std::uint64_t next_serial = 1;
+  bool fatal = false;
+
+  std::unique_ptr<log::MemoryLog> log;
+  enum class LogStage : std::uint8_t { kIdle, kWriting, kSyncing };
+  LogStage log_stage = LogStage::kIdle;
+  bool log_again = false;
+  // Rows handed to the log, and of those the ones that the next synchronisation makes durable.
+  struct Appended {
+    std::size_t txn;
+    std::uint64_t serial;
+  };
+  std::vector<Appended> appended;
+  std::vector<Appended> written;
+  std::map<std::uint64_t, std::size_t> serials;  // of rows, to transactions
+
+  std::vector<std::unique_ptr<Ports>> ports;
+  std::vector<std::unique_ptr<engine::Shard>> shards;
+  std::vector<std::vector<engine::Request>> mailboxes;
+  std::vector<Time> turn_at;
+
+  // The hub's side of each stream.
+  struct Stream {
+    std::uint32_t service = 0;
+    bool attached = false;
+    bool welcome = false;
+    bool writing = false;
+    std::vector<transport::OutcomeAnswer> answers;
+  };
+  transport::SessionRouter router;
+  std::map<std::uint64_t, Stream> streams;  // by connection, which is the session id
+  bool ticking =
+      false;  // the hub's tick, which expires slots, is armed: only while slots may expire
+  Time last_send = 0;
+
+  // Unary calls without an answer, by number.
+  struct UnaryCall {
+    transport::Reply unknown;  // what is reported if nothing comes
+  };
+  std::map<std::uint64_t, UnaryCall> unary;
+  std::uint64_t next_unary = 1;
+};
+
+}  // namespace assent::sim

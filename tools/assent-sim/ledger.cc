@@ -1,0 +1,105 @@
+#include "tools/assent-sim/ledger.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "coordinator/core/codec.h"
+#include "tools/assent-sim/invariants.h"
+
+namespace assent::sim {
+namespace {
+
+std::size_t NumberAfter(std::string_view text, char letter) {
+  std::size_t number = SIZE_MAX;
+  if (text.size() < 2 || text.front() != letter) return number;
+  const auto [end, error] = std::from_chars(text.data() + 1, text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size() ? number : SIZE_MAX;
+}
+
+}  // namespace
+
+void Ledger::Open(std::vector<TransactionPlan> plans) {
+  plans_ = std::move(plans);
+  books_.resize(plans_.size());
+  for (std::size_t t = 0; t < plans_.size(); ++t) {
+    books_[t].plan = &plans_[t];
+    books_[t].branches.resize(plans_[t].branches.size());
+  }
+}
+
+TransactionBooks& Ledger::Touch(std::size_t t) {
+  TransactionBooks& books = books_[t];
+  if (!std::exchange(books.touched, true)) touched_.push_back(t);
+  return books;
+}
+
+std::size_t Ledger::Find(std::string_view gid) const {
+  return std::min(NumberAfter(gid, 't'), plans_.size());
+}
+
+std::size_t Ledger::FindBranch(std::size_t t, std::string_view id) const {
+  return std::min(NumberAfter(id, 'b'), plans_[t].branches.size());
+}
+
+void Ledger::NoteDurable(TransactionBooks& books, const core::Transaction& txn) {
+  books.begun = true;
+  books.listed = std::max(books.listed, txn.branches().size());
+  books.commit_durable = books.commit_durable || txn.decision() == core::Decision::kCommit;
+  books.abort_durable = books.abort_durable || txn.decision() == core::Decision::kAbort;
+  for (std::size_t i = 0; i < txn.branches().size(); ++i) {
+    const core::Branch& branch = txn.branches()[i];
+    books.hazard_seen = books.hazard_seen || branch.hazard;
+    books.branches[i].resolved = branch.resolved;
+    books.branches[i].after = txn.spec().branches[i].after;
+    books.by_hand = books.by_hand || branch.resolved != core::Decision::kNone;
+    if (branch.needs_operator) sim_.marks.Set(Mark::kNeedsOperator);
+  }
+}
+
+void Ledger::ReadPlatter(const log::MemoryImage& platter, std::size_t t) {
+  TransactionBooks& books = books_[t];
+  const std::string& gid = plans_[t].gid;
+  const auto live = platter.live.find(books.serial);
+  if (live != platter.live.end() && live->second.gid == gid) {
+    if (books.platter && books.platter_version == live->second.version) return;
+    Result<core::Transaction> txn = core::Codec::Decode(gid, live->second.spec, live->second.state);
+    if (!txn.ok()) return sim_.Violate("a row of " + gid + " cannot be read back");
+    Touch(t);
+    books.platter_version = live->second.version;
+    books.platter.emplace(std::move(txn).value());
+    NoteDurable(books, *books.platter);
+    return;
+  }
+  const auto finished = platter.serial_of_gid.find(gid);
+  if (finished == platter.serial_of_gid.end()) {
+    if (books.platter) Touch(t);
+    if (books.platter && !books.ended && !books.forgotten)
+      sim_.Violate("S7 broken by " + gid + ": its row is gone, and it had not ended");
+    books.platter.reset();
+    return;
+  }
+  if (books.ended && !books.platter) return;
+  Touch(t);
+  const log::FinishedRow& row = platter.finished.at(finished->second);
+  Result<core::Transaction> txn = core::Codec::Decode(gid, row.spec, row.state);
+  if (!txn.ok()) return sim_.Violate("a finished row of " + gid + " cannot be read back");
+  NoteDurable(books, txn.value());
+  books.ended = true;
+  books.outcome = static_cast<core::Outcome>(row.outcome);
+  if (books.outcome == core::Outcome::kMixed) sim_.marks.Set(Mark::kMixed);
+  if (books.hazard_seen && !books.by_hand) sim_.marks.Set(Mark::kHazardHealed);
+  books.platter.reset();
+  sim_.Say([&] { return "the end of " + gid + " is durable"; });
+}
+
+void Ledger::CheckTouched() {
+  for (const std::size_t t : touched_) {
+    books_[t].touched = false;
+    const std::string broken = BrokenAlways(books_[t]);
+    if (!broken.empty()) sim_.Violate(broken);
+  }
+  touched_.clear();
+}
+
+}  // namespace assent::sim

@@ -1,0 +1,101 @@
+#pragma once
+
+// Coverage marks: the rare paths that a campaign must have walked. A mark that a campaign never set is a hole in the
+// campaign, and is reported. Marks are set by the simulator from what it sees happen; the production code knows nothing
+// of them.
+
+#include <bitset>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace assent::sim {
+
+#define ASSENT_SIM_MARKS(X)                                                                        \
+  X(kCancelBeforeForward, "undo arrived before its forward operation and left a tombstone")        \
+  X(kLateForwardRefused, "forward operation arrived after its undo and was refused")               \
+  X(kForwardRepeated, "forward operation repeated and answered from the barrier")                  \
+  X(kFinishRepeated, "finishing operation repeated")                                               \
+  X(kUndoRepeated, "undoing operation repeated")                                                   \
+  X(kRefusedByBusiness, "participant refused")                                                     \
+  X(kRefusedForFunds, "participant refused: not enough in the account")                            \
+  X(kClaimConflict, "prepare met a row claimed by another prepared branch")                        \
+  X(kReadOnlyVote, "prepare answered read-only")                                                   \
+  X(kOnePhase, "single two-phase branch committed in one phase")                                   \
+  X(kOnePhaseReplyLost, "one-phase commit happened, its answer was lost, and was found by asking") \
+  X(kOnePhasePrevented, "one-phase commit had not happened, and the question prevented it")        \
+  X(kPivotDecided, "a pivot's success was the decision")                                           \
+  X(kPivotInDoubt, "recovery found a pivot on its way")                                            \
+  X(kForwardAfterPivot, "a step after the pivot failed and was retried")                           \
+  X(kCompensatedTwo, "two or more steps compensated in one transaction")                           \
+  X(kCommitFoundAtRecovery, "recovery found a commit decision and carried it out")                 \
+  X(kAbortFoundAtRecovery, "recovery found an abort decision and carried it out")                  \
+  X(kPresumedAbort, "recovery aborted an undecided two-phase transaction")                         \
+  X(kResumedUndecided, "recovery went on with an undecided TCC or Saga transaction")               \
+  X(kBeginLost, "the power went before a begin was durable")                                       \
+  X(kDecisionLost, "the power went before a decision was durable")                                 \
+  X(kDiedInRecovery, "a second death before the first recovery was over")                          \
+  X(kUnsyncedSurvived, "the power went, and unsynchronised groups survived it")                    \
+  X(kSeenNotDurable, "a process died with writes seen and not durable")                            \
+  X(kSyncFailed, "fsync of the log failed and the process stopped")                                \
+  X(kFullRefusedBegin, "the log was full and a begin was refused")                                 \
+  X(kFullHeldUpdate, "the log was full and an update was written later")                           \
+  X(kDeadlineAbort, "a deadline passed and aborted a transaction")                                 \
+  X(kDeadlineWhileSuspended, "a deadline passed while a transaction was suspended")                \
+  X(kAttemptTimedOut, "an attempt was given up and made again")                                    \
+  X(kStaleReply, "a reply came for a command that nobody waits for")                               \
+  X(kLieIgnored, "a reply naming another branch or operation was ignored")                         \
+  X(kSessionLost, "a session broke with commands in flight")                                       \
+  X(kHalfOpen, "one side of a stream learnt of its end long before the other")                     \
+  X(kRouterQueued, "a command waited for room on a session")                                       \
+  X(kNotSent, "a command certainly went nowhere")                                                  \
+  X(kServiceAppeared, "a parked command left because its service appeared")                        \
+  X(kUnaryDuplicated, "a unary command arrived twice")                                             \
+  X(kUnaryHoursLate, "a unary command arrived after its transaction had finished")                 \
+  X(kParticipantDiedUncommitted, "a participant died with a group uncommitted")                    \
+  X(kParticipantDiedUnanswered, "a participant died after its commit and before its answer")       \
+  X(kParticipantUnknownCommit, "a participant's own commit had an unknown outcome")                \
+  X(kParticipantFull, "a participant's disk was full")                                             \
+  X(kCallJoined, "a repeated command joined the call that was running")                            \
+  X(kQuestionCommit, "a held branch asked and was told commit")                                    \
+  X(kQuestionAbort, "a held branch asked and was told abort")                                      \
+  X(kQuestionUndecided, "a held branch asked and nothing was decided")                             \
+  X(kBarrierRetired, "a barrier row was removed after its retention")                              \
+  X(kRetriedAfterEnd, "an initiator repeated a finished transaction and got its answer")           \
+  X(kJoinedLive, "an initiator repeated a live transaction and joined it")                         \
+  X(kOtherContent, "a gid was used with other content and refused")                                \
+  X(kAskedForgotten, "an initiator asked after the record was gone")                               \
+  X(kInteractiveCommitted, "an interactive transaction committed")                                 \
+  X(kInteractiveAborted, "an interactive transaction was rolled back by its initiator")            \
+  X(kInteractiveVanished, "the initiator of an interactive transaction vanished")                  \
+  X(kOperatorAbort, "an operator aborted")                                                         \
+  X(kOperatorResolve, "an operator resolved a branch by hand")                                     \
+  X(kOperatorResume, "an operator resumed what was suspended")                                     \
+  X(kHazardHealed, "phase two was refused, and done later")                                        \
+  X(kNeedsOperator, "a branch asked for a person's attention")                                     \
+  X(kMixed, "a transaction ended mixed, and says so")                                              \
+  X(kPaused, "the coordinator stood still for longer than its timeouts")                           \
+  X(kWallJumped, "the wall clock jumped by hours")
+
+enum class Mark : std::uint8_t {
+#define ASSENT_SIM_MARK(name, text) name,
+  ASSENT_SIM_MARKS(ASSENT_SIM_MARK)
+#undef ASSENT_SIM_MARK
+      kCount
+};
+
+class Marks {
+ public:
+  void Set(Mark mark) { bits_.set(static_cast<std::size_t>(mark)); }
+  void Add(const Marks& other) { bits_ |= other.bits_; }
+  bool Has(Mark mark) const { return bits_.test(static_cast<std::size_t>(mark)); }
+  // "kName: sentence", in the order above.
+  std::vector<std::string> Missed() const;
+  static constexpr std::size_t kCount = static_cast<std::size_t>(Mark::kCount);
+
+ private:
+  std::bitset<kCount> bits_;
+};
+
+}  // namespace assent::sim

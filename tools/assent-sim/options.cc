@@ -1,0 +1,180 @@
+#include "tools/assent-sim/options.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "tools/assent-sim/dice.h"
+
+namespace assent::sim {
+namespace {
+
+// A swarm member: usually off, sometimes a little, sometimes a lot.
+std::uint32_t Rate(Dice& dice, std::uint32_t on_permille, std::uint32_t high) {
+  if (!dice.Chance(on_permille)) return 0;
+  return static_cast<std::uint32_t>(dice.Spread(1, high));
+}
+
+std::uint32_t Count(Dice& dice, std::uint32_t on_permille, std::uint32_t high) {
+  if (!dice.Chance(on_permille)) return 0;
+  return static_cast<std::uint32_t>(dice.Between(1, high));
+}
+
+void DrawSizes(Options& o, Dice& dice, Form form) {
+  const bool full = form == Form::kFull;
+  o.workload = static_cast<Workload>(dice.Below(3));
+  o.transactions = static_cast<std::uint32_t>(full ? dice.Between(4, 40) : dice.Between(1, 3));
+  o.services = static_cast<std::uint32_t>(dice.Between(1, full ? 5 : 3));
+  o.max_branches = static_cast<std::uint32_t>(dice.Between(1, full ? 6 : 3));
+  o.accounts = static_cast<std::uint32_t>(dice.Between(1, full ? 6 : 3));
+  o.shards = full && dice.Chance(400) ? static_cast<std::uint32_t>(dice.Between(2, 3)) : 1;
+  o.protocols = dice.Chance(400) ? 7 : static_cast<std::uint32_t>(dice.Between(1, 7));
+  o.unary_services = dice.Chance(400) ? static_cast<std::uint32_t>(dice.Between(1, o.services)) : 0;
+  o.router_in_flight = Count(dice, 200, 2);
+  o.router_queue = Count(dice, 200, 2);
+  o.interactive = Rate(dice, 300, 1000);
+  o.single_branch = Rate(dice, 300, 1000);
+  o.pivot = Rate(dice, 400, 1000);
+  o.declared_order = Rate(dice, 300, 1000);
+  o.refuse = Rate(dice, 300, 300);
+  o.read_only = Rate(dice, 200, 400);
+  o.retry_later = Rate(dice, 200, 300);
+  o.refuse_second = Rate(dice, 100, 600);
+  o.scarce = Rate(dice, 200, 1000);
+  o.bounded_attempts = Rate(dice, 200, 1000);
+  o.initiator_retries = Rate(dice, 300, 500);
+  o.initiator_vanishes = Rate(dice, 200, 700);
+  o.other_content = Rate(dice, 50, 300);
+}
+
+void DrawSpeeds(Options& o, Dice& dice) {
+  o.net_max = dice.Spread(20, 20 * kMillisecond);
+  o.turn_max = dice.Spread(1, 2 * kMillisecond);
+  o.log_write_max = dice.Spread(1, 2 * kMillisecond);
+  o.log_sync_max = dice.Chance(50) ? 10 * kSecond : dice.Spread(10, 20 * kMillisecond);
+  o.group_max = dice.Spread(1, 5 * kMillisecond);
+  o.commit_max = dice.Spread(10, 10 * kMillisecond);
+  const Time pace = o.net_max * 4 + o.log_write_max + o.log_sync_max + o.commit_max + o.group_max;
+  o.window = dice.Spread(pace, pace * 64);
+  o.restart_max = dice.Spread(pace, pace * 16);
+  o.deadline = std::min<Time>(dice.Spread(pace * 2, pace * 256) + kMillisecond, kHour);
+  o.attempt_timeout = dice.Spread(pace + kMillisecond, pace * 16 + 2 * kMillisecond);
+  o.backoff = dice.Spread(kMillisecond, kMillisecond + pace * 2);
+  o.max_backoff = o.backoff * dice.Between(1, 16);
+  o.question_interval = dice.Spread(pace * 4, pace * 64);
+  o.hub_tick = dice.Spread(pace, pace * 8);
+  o.keepalive = dice.Spread(pace, pace * 32);
+}
+
+void DrawFaults(Options& o, Dice& dice, Form form) {
+  const std::uint32_t more = form == Form::kFull ? 3 : 1;
+  o.coordinator_deaths = Count(dice, 500, 3 * more);
+  o.participant_deaths = Count(dice, 350, 3 * more);
+  o.session_cuts = Count(dice, 300, 3 * more);
+  o.partitions = Count(dice, 150, 2 * more);
+  o.pauses = Count(dice, 80, 1);
+  o.wall_jumps = Count(dice, 80, 2);
+  o.log_full_spells = Count(dice, 100, 2);
+  o.log_sync_failures = Count(dice, 100, 2);
+  o.participant_full_spells = Count(dice, 80, 2);
+  o.operator_acts = Count(dice, 200, 4 * more);
+  o.lie = Rate(dice, 80, 500);
+  o.slow_call = Rate(dice, 80, 200);
+  o.commit_unknown = Rate(dice, 60, 100);
+  o.unary_loss = Rate(dice, 400, 300);
+  o.unary_duplicate = Rate(dice, 400, 400);
+  o.unary_hours = Rate(dice, 150, 200);
+  o.power_loss = static_cast<std::uint32_t>(dice.Below(1001));
+  o.dead_service = dice.Chance(40);
+  if (o.dead_service) o.unary_hours = 0;  // its transactions are retried all the while
+  o.retire_rows = dice.Chance(150);
+}
+
+}  // namespace
+
+Options Draw(std::uint64_t seed, Form form) {
+  Dice dice(seed * 2 + (form == Form::kFull ? 1 : 0));
+  Options o;
+  o.seed = seed;
+  DrawSizes(o, dice, form);
+  DrawSpeeds(o, dice);
+  if (!dice.Chance(50)) DrawFaults(o, dice, form);
+  return o;
+}
+
+bool Options::faultless() const {
+  return coordinator_deaths + participant_deaths + session_cuts + partitions + pauses + wall_jumps +
+                 log_full_spells + log_sync_failures + participant_full_spells + operator_acts +
+                 lie + slow_call + commit_unknown + unary_loss + unary_duplicate + unary_hours ==
+             0 &&
+         !dead_service;
+}
+
+std::string Options::Describe() const {
+  const std::array<std::pair<const char*, std::int64_t>, 54> fields{{
+      {"workload", static_cast<std::int64_t>(workload)},
+      {"transactions", transactions},
+      {"services", services},
+      {"max_branches", max_branches},
+      {"accounts", accounts},
+      {"shards", shards},
+      {"protocols", protocols},
+      {"unary_services", unary_services},
+      {"router_in_flight", router_in_flight},
+      {"router_queue", router_queue},
+      {"interactive", interactive},
+      {"single_branch", single_branch},
+      {"pivot", pivot},
+      {"declared_order", declared_order},
+      {"refuse", refuse},
+      {"read_only", read_only},
+      {"retry_later", retry_later},
+      {"refuse_second", refuse_second},
+      {"scarce", scarce},
+      {"bounded_attempts", bounded_attempts},
+      {"initiator_retries", initiator_retries},
+      {"initiator_vanishes", initiator_vanishes},
+      {"other_content", other_content},
+      {"net_max", net_max},
+      {"turn_max", turn_max},
+      {"log_write_max", log_write_max},
+      {"log_sync_max", log_sync_max},
+      {"group_max", group_max},
+      {"commit_max", commit_max},
+      {"window", window},
+      {"restart_max", restart_max},
+      {"deadline", deadline},
+      {"attempt_timeout", attempt_timeout},
+      {"backoff", backoff},
+      {"max_backoff", max_backoff},
+      {"question_interval", question_interval},
+      {"hub_tick", hub_tick},
+      {"keepalive", keepalive},
+      {"coordinator_deaths", coordinator_deaths},
+      {"participant_deaths", participant_deaths},
+      {"session_cuts", session_cuts},
+      {"partitions", partitions},
+      {"pauses", pauses},
+      {"wall_jumps", wall_jumps},
+      {"log_full_spells", log_full_spells},
+      {"log_sync_failures", log_sync_failures},
+      {"participant_full_spells", participant_full_spells},
+      {"operator_acts", operator_acts},
+      {"lie", lie},
+      {"slow_call", slow_call},
+      {"commit_unknown", commit_unknown},
+      {"unary_loss", unary_loss},
+      {"unary_duplicate", unary_duplicate},
+      {"unary_hours", unary_hours},
+  }};
+  std::string text;
+  for (const auto& [name, value] : fields) {
+    if (value != 0)
+      text += (text.empty() ? "" : " ") + std::string(name) + "=" + std::to_string(value);
+  }
+  if (dead_service) text += " dead_service";
+  if (retire_rows) text += " retire_rows";
+  return text + " power_loss=" + std::to_string(power_loss);
+}
+
+}  // namespace assent::sim

@@ -1,0 +1,95 @@
+#pragma once
+
+// Everything that a seed draws before the first event: how large the world is, how fast, and how it misbehaves. Swarm
+// testing (A. Groce and others, 2012): most schedules leave most faults out, so that the rest can go far.
+
+#include <cstdint>
+#include <string>
+
+namespace assent::sim {
+
+// Simulated microseconds since the beginning of the schedule.
+using Time = std::int64_t;
+inline constexpr Time kMillisecond = 1000;
+inline constexpr Time kSecond = 1000 * kMillisecond;
+inline constexpr Time kHour = 3600 * kSecond;
+
+enum class Workload : std::uint8_t { kTransfers, kTokens, kOrders };
+
+struct Options {
+  std::uint64_t seed = 0;
+
+  // Sizes.
+  Workload workload = Workload::kTransfers;
+  std::uint32_t transactions = 2;
+  std::uint32_t services = 2;
+  std::uint32_t max_branches = 3;
+  std::uint32_t accounts = 2;  // per service
+  std::uint32_t shards = 1;
+  std::uint32_t protocols = 7;  // bit 0: two-phase, bit 1: TCC, bit 2: Saga
+  std::uint32_t unary_services = 0;
+  std::uint32_t router_in_flight = 0;  // per session; 0: the default
+  std::uint32_t router_queue = 0;      // commands queued per service; 0: the default
+
+  // Permille, by transaction or branch.
+  std::uint32_t interactive = 0;
+  std::uint32_t single_branch = 0;
+  std::uint32_t pivot = 0;
+  std::uint32_t declared_order = 0;
+  std::uint32_t refuse = 0;
+  std::uint32_t read_only = 0;
+  std::uint32_t retry_later = 0;        // per execution
+  std::uint32_t refuse_second = 0;      // phase two refused, per execution, until the world heals
+  std::uint32_t scarce = 0;             // accounts too small for all
+  std::uint32_t bounded_attempts = 0;   // max_attempts given
+  std::uint32_t initiator_retries = 0;  // repeats although it was answered
+  std::uint32_t initiator_vanishes = 0;
+  std::uint32_t other_content = 0;
+
+  // How long things take, in microseconds.
+  Time net_max = 500;
+  Time turn_max = 50;
+  Time log_write_max = 50;
+  Time log_sync_max = 300;
+  Time group_max = 200;
+  Time commit_max = 300;
+  Time window = 50 * kMillisecond;  // how long the world misbehaves
+  Time restart_max = 20 * kMillisecond;
+  Time deadline = 2 * kSecond;
+  Time attempt_timeout = 200 * kMillisecond;
+  Time backoff = 5 * kMillisecond;
+  Time max_backoff = 200 * kMillisecond;
+  Time question_interval = kSecond;
+  Time hub_tick = kSecond;
+  Time keepalive = kSecond;  // until a side that was not told notices that its stream is dead
+
+  // Faults: how many of each within the window, and how likely per message.
+  std::uint32_t coordinator_deaths = 0;
+  std::uint32_t participant_deaths = 0;
+  std::uint32_t session_cuts = 0;
+  std::uint32_t partitions = 0;
+  std::uint32_t pauses = 0;
+  std::uint32_t wall_jumps = 0;
+  std::uint32_t log_full_spells = 0;
+  std::uint32_t log_sync_failures = 0;
+  std::uint32_t participant_full_spells = 0;
+  std::uint32_t operator_acts = 0;
+  std::uint32_t lie = 0;             // permille, per reply
+  std::uint32_t slow_call = 0;       // permille: an execution that takes as long as the window
+  std::uint32_t commit_unknown = 0;  // permille, per group
+  std::uint32_t unary_loss = 0;
+  std::uint32_t unary_duplicate = 0;
+  std::uint32_t unary_hours = 0;   // permille: delayed by up to three hours
+  std::uint32_t power_loss = 500;  // permille of coordinator deaths
+  bool dead_service = false;  // one service never comes back: a named excuse for its transactions
+  bool retire_rows = false;   // participants remove old barrier rows
+
+  bool faultless() const;
+  std::string Describe() const;
+};
+
+// A schedule in a small world, thousands a second; otherwise a larger one.
+enum class Form : std::uint8_t { kLite, kFull };
+Options Draw(std::uint64_t seed, Form form);
+
+}  // namespace assent::sim

@@ -1,0 +1,365 @@
+#include "tools/assent-sim/participant.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "coordinator/base/mutants.h"
+
+namespace assent::sim {
+namespace {
+
+template <typename... Ts>
+struct Overload : Ts... {
+  using Ts::operator()...;
+};
+template <typename... Ts>
+Overload(Ts...) -> Overload<Ts...>;
+
+constexpr std::size_t kMaxGroup = 8;
+
+Time ToTime(internal::SteadyTime when) {
+  if (when == internal::SteadyTime::max()) return -1;
+  return std::chrono::duration_cast<std::chrono::microseconds>(when.time_since_epoch()).count() -
+         kHour;
+}
+
+const char* Shown(Reply::Kind kind) {
+  switch (kind) {
+    case Reply::Kind::kDone: return "done";
+    case Reply::Kind::kDoneReadOnly: return "done, read-only";
+    case Reply::Kind::kRefused: return "refused";
+    case Reply::Kind::kRetryLater: return "retry later";
+  }
+  return "?";
+}
+
+}  // namespace
+
+Participant::Participant(Sim& sim, Ledger& ledger, Network& network, std::uint32_t service,
+                         bool unary)
+    : sim_(sim),
+      ledger_(ledger),
+      network_(network),
+      service_(service),
+      name_("s" + std::to_string(service)),
+      unary_(unary),
+      store_(sim, ledger, service) {}
+
+internal::Session::Options Participant::SessionOptions() const {
+  internal::Session::Options options;
+  options.endpoint = "sim";
+  options.hello.set_version(1);
+  options.hello.set_service(name_);
+  options.hello.set_instance(name_);
+  for (const v1::Protocol protocol : {v1::TWO_PHASE, v1::TCC, v1::SAGA}) {
+    v1::ActionInfo* action = options.hello.add_actions();
+    action->set_name("act");
+    action->set_protocol(protocol);
+  }
+  options.hello.set_max_in_flight(sim_.options.router_in_flight);
+  if (sim_.options.router_in_flight != 0) options.max_in_flight = sim_.options.router_in_flight;
+  options.initial_backoff =
+      std::chrono::milliseconds(1 + sim_.options.restart_max / 16 / kMillisecond);
+  options.max_backoff = options.initial_backoff * 8;
+  options.seed = sim_.dice.Next();
+  return options;
+}
+
+// ---- Lives ------------------------------------------------------------------------------------------
+
+void Participant::Start() {
+  ASSENT_CHECK(!life_);
+  life_ = std::make_unique<Life>(1024);
+  life_->number = ++lives_;
+  sim_.Say([&] { return name_ + " starts (life " + std::to_string(lives_) + ")"; });
+  if (unary_) return;
+  life_->session.emplace(SessionOptions(), &life_->calls);
+  internal::Actions actions;
+  life_->session->Start(sim_.Steady(), &actions);
+  Do(std::move(actions));
+}
+
+void Participant::Die(bool power) {
+  if (!life_) return;
+  if (life_->stage == GroupStage::kOpen) sim_.marks.Set(Mark::kParticipantDiedUncommitted);
+  if (life_->stage == GroupStage::kCommitted) sim_.marks.Set(Mark::kParticipantDiedUnanswered);
+  sim_.Say([&] {
+    return name_ + (power ? " loses its power" : " dies") +
+           (life_->stage == GroupStage::kOpen ? " with a local transaction open" : "") +
+           (life_->stage == GroupStage::kCommitted ? " before it answers what it committed" : "");
+  });
+  if (store_.open()) store_.Rollback();
+  network_.ParticipantDied(service_, life_->number, power);
+  life_.reset();
+}
+
+// ---- What the stream says ---------------------------------------------------------------------------
+
+void Participant::OnFrame(std::uint64_t number, v1::CoordinatorFrame* frame) {
+  const Connection& c = network_.connection(number);
+  if (!life_ || c.participant_life != life_->number) return;
+  internal::Actions actions;
+  life_->session->OnFrame(c.dial, frame, sim_.Steady(), &actions);
+  Do(std::move(actions));
+}
+
+void Participant::OnWriteDone(std::uint64_t number) {
+  const Connection& c = network_.connection(number);
+  if (!life_ || c.participant_life != life_->number) return;
+  internal::Actions actions;
+  life_->session->OnWritten(c.dial, sim_.Steady(), &actions);
+  Do(std::move(actions));
+}
+
+void Participant::OnClosed(std::uint64_t number) {
+  Connection& c = network_.connection(number);
+  c.closed_at_participant = true;
+  if (!life_ || c.participant_life != life_->number) return;
+  internal::Actions actions;
+  life_->session->OnClosed(c.dial, Unavailable("closed"), sim_.Steady(), &actions);
+  Do(std::move(actions));
+}
+
+void Participant::OnTick(std::uint64_t life) {
+  if (!life_ || life_->number != life || life_->tick_at != sim_.now) return;
+  life_->tick_at = -1;
+  internal::Actions actions;
+  life_->session->OnTick(sim_.Steady(), &actions);
+  Do(std::move(actions));
+}
+
+void Participant::ArmTick() {
+  if (!life_ || !life_->session) return;
+  const Time due = ToTime(life_->session->Due());
+  if (due < 0 || life_->tick_at == due) return;
+  life_->tick_at = std::max(due, sim_.now);
+  sim_.At(life_->tick_at, EventKind::kParticipantTick, service_, life_->number);
+}
+
+void Participant::Do(internal::Actions actions) {
+  bool ask = false;
+  for (internal::Action& action : actions) {
+    std::visit(
+        Overload{
+            [&](internal::act::Dial& dial) {
+              life_->connection =
+                  network_.Dial(service_, life_->number, dial.connection, *coordinator_life_);
+            },
+            [&](internal::act::Send& send) {
+              network_.FromParticipant(life_->connection, std::move(send.frame));
+            },
+            [&](internal::act::HalfClose&) { network_.CloseByParticipant(life_->connection); },
+            [&](internal::act::Cancel&) { network_.CloseByParticipant(life_->connection); },
+            [&](internal::act::Run& run) { Run(run.ticket); },
+            [&](internal::act::Deliver& deliver) {
+              Task task;
+              task.held = std::move(deliver.branch);
+              task.verdict = deliver.verdict;
+              task.finished = deliver.finished;
+              Enqueue(std::move(task));
+            },
+            [&](internal::act::Ask&) { ask = true; },
+            [&](internal::act::Log&) {},
+        },
+        action);
+  }
+  if (life_->session->counters().joined > 0) sim_.marks.Set(Mark::kCallJoined);
+  ArmTick();
+  if (ask) Ask(true);
+}
+
+// ---- Questions --------------------------------------------------------------------------------------
+
+void Participant::Ask(bool all) {
+  if (!life_ || !life_->session || !life_->session->open()) return;
+  const std::vector<HeldBranch> held = store_.Questions(sim_.options.retire_rows && all);
+  if (!held.empty()) {
+    internal::Actions actions;
+    life_->session->Question(held, sim_.Steady(), &actions);
+    Do(std::move(actions));
+  }
+  ArmQuestions();
+}
+
+void Participant::AskAgain() { Ask(true); }
+
+void Participant::ArmQuestions() {
+  if (!life_ || unary_ || life_->question_at >= 0 || !store_.HoldsAny()) return;
+  life_->question_at = sim_.now + sim_.options.question_interval;
+  sim_.At(life_->question_at, EventKind::kQuestionRound, service_, life_->number);
+}
+
+void Participant::OnQuestionRound(std::uint64_t life) {
+  if (!life_ || life_->number != life || life_->question_at != sim_.now) return;
+  life_->question_at = -1;
+  Ask(true);
+  ArmQuestions();
+}
+
+// ---- Calls --------------------------------------------------------------------------------------------
+
+// As ParticipantShell::Begin does for a resource.
+void Participant::Run(internal::Ticket ticket) {
+  bool expired = false;
+  std::optional<Call> call = life_->calls.Take(
+      ticket, sim_.Steady(),
+      [this](const internal::Waiter& waiter) { return life_->session->Alive(waiter); }, &expired);
+  if (!call) return FinishCall(ticket, Reply::RetryLater("it waited too long"));
+  Task task;
+  task.call = std::move(*call);
+  task.ticket = ticket;
+  Enqueue(std::move(task));
+}
+
+void Participant::FinishCall(internal::Ticket ticket, const Reply& reply) {
+  const internal::CallTable::Finished finished = life_->calls.Finish(ticket);
+  for (const internal::Waiter& waiter : finished.waiters) {
+    internal::Actions actions;
+    life_->session->Answer(waiter, finished.gid, finished.branch_id, finished.operation, reply,
+                           sim_.Steady(), &actions);
+    Do(std::move(actions));
+  }
+  if (finished.next) Run(*finished.next);
+}
+
+void Participant::OnLetter(const Letter& letter) {
+  if (!life_) return;
+  const transport::Command& command = letter.command;
+  Task task;
+  task.call.gid = command.gid;
+  task.call.branch_id = command.branch_id;
+  task.call.operation = static_cast<Operation>(command.operation);
+  task.call.protocol = static_cast<Protocol>(command.protocol);
+  task.call.service = command.service;
+  task.call.action = command.action;
+  task.call.payload = command.payload;
+  for (const auto& [id, result] : command.results) task.call.results[id] = result;
+  task.call.attempt = command.attempt;
+  task.call.one_phase = command.one_phase;
+  task.call.coordinator_id = 1;
+  task.call.began_epoch = command.began_epoch;
+  task.letter = letter;
+  const std::size_t txn = ledger_.Find(command.gid);
+  if (txn < ledger_.size() && ledger_.books(txn).ended) sim_.marks.Set(Mark::kUnaryHoursLate);
+  Enqueue(std::move(task));
+}
+
+// ---- Group commit -----------------------------------------------------------------------------------
+
+void Participant::Enqueue(Task task) {
+  life_->queue.push_back(std::move(task));
+  if (life_->stage != GroupStage::kNone) return;
+  life_->stage = GroupStage::kScheduled;
+  const Time wait =
+      sim_.Chance(sim_.options.slow_call) ? sim_.options.window : sim_.options.group_max;
+  sim_.After(sim_.Draw(wait), EventKind::kGroupBegins, service_, life_->number);
+}
+
+void Participant::OnGroupBegins(std::uint64_t life) {
+  if (!life_ || life_->number != life) return;
+  life_->stage = GroupStage::kOpen;
+  life_->group.clear();
+  while (!life_->queue.empty() && life_->group.size() < kMaxGroup) {
+    life_->group.push_back(std::move(life_->queue.front()));
+    life_->queue.pop_front();
+  }
+  store_.Begin();
+  for (Task& task : life_->group) {
+    if (task.held) {
+      store_.Answer(*task.held, task.verdict, task.finished);
+      continue;
+    }
+    task.reply = store_.Run(task.call);
+    sim_.Say([&] {
+      return name_ + " runs " + OperationName(task.call.operation) + " of " + task.call.gid + " " +
+             task.call.branch_id + ": " + Shown(task.reply.kind) +
+             (task.reply.reason.empty() ? "" : ", " + task.reply.reason);
+    });
+  }
+  if (Mutant(Planted::kAckBeforeCommit)) AnswerGroup();
+  sim_.After(sim_.Draw(sim_.options.commit_max), EventKind::kGroupCommits, service_, life_->number);
+}
+
+void Participant::OnGroupCommits(std::uint64_t life) {
+  if (!life_ || life_->number != life) return;
+  if (life_->stage == GroupStage::kCommitted) {  // time to answer
+    life_->stage = GroupStage::kNone;
+    AnswerGroup();
+    if (life_ && life_->stage == GroupStage::kNone && !life_->queue.empty()) {
+      life_->stage = GroupStage::kScheduled;
+      sim_.After(sim_.Draw(sim_.options.group_max), EventKind::kGroupBegins, service_,
+                 life_->number);
+    }
+    return;
+  }
+  if (sim_.Chance(sim_.options.commit_unknown)) {
+    // COMMIT failed in a way that says nothing: it may have happened. The process stops.
+    sim_.marks.Set(Mark::kParticipantUnknownCommit);
+    const bool happened = sim_.dice.Chance(500);
+    sim_.Say([&] {
+      return name_ + ": COMMIT fails, outcome unknown (it " +
+             (happened ? "happened" : "did not happen") + ")";
+    });
+    if (happened) store_.Commit();
+    Die(false);
+    sim_.After(sim_.Draw(sim_.options.restart_max), EventKind::kParticipantStarts, service_);
+    return;
+  }
+  if (full_) {
+    sim_.marks.Set(Mark::kParticipantFull);
+    sim_.Say([&] { return name_ + ": disk full, nothing of this group happened"; });
+    store_.Rollback();
+    for (Task& task : life_->group) task.reply = Reply::RetryLater("disk full");
+  } else {
+    store_.Commit();
+  }
+  life_->stage = GroupStage::kCommitted;
+  sim_.After(sim_.Draw(sim_.options.turn_max), EventKind::kGroupCommits, service_, life_->number);
+}
+
+void Participant::AnswerGroup() {
+  std::vector<Task> group = std::exchange(life_->group, {});
+  for (Task& task : group) {
+    if (!task.held) Respond(task);
+  }
+  if (Mutant(Planted::kAckBeforeCommit)) life_->group = std::move(group);
+  ArmQuestions();
+}
+
+void Participant::Respond(Task& task) {
+  const std::size_t txn = ledger_.Find(task.call.gid);
+  const std::size_t branch = ledger_.FindBranch(txn, task.call.branch_id);
+  const bool done =
+      task.reply.kind == Reply::Kind::kDone || task.reply.kind == Reply::Kind::kDoneReadOnly;
+  if (branch < ledger_.plan(txn).branches.size() && done) {
+    if (store_.Uncommitted(txn, branch)) ledger_.Touch(txn).branches[branch].acked_undurable = true;
+    if (sqlite::internal::PhaseOf(task.call.operation) == sqlite::internal::Phase::kForward) {
+      BranchBooks& books = ledger_.Touch(txn).branches[branch];
+      if (books.answered && books.result != task.reply.result)
+        books.answered_twice_differently = true;
+      books.answered = true;
+      books.result = task.reply.result;
+    }
+  }
+  if (task.ticket) {
+    if (!Mutant(Planted::kAckBeforeCommit) || store_.open()) FinishCall(*task.ticket, task.reply);
+    return;
+  }
+  Letter& letter = *task.letter;
+  letter.reply.gid = letter.command.gid;
+  letter.reply.branch = letter.command.branch;
+  letter.reply.operation = letter.command.operation;
+  letter.reply.attempt = letter.command.attempt;
+  letter.reply.result = static_cast<core::AttemptResult>(static_cast<int>(task.reply.kind) + 1);
+  letter.reply.bytes = task.reply.result;
+  letter.reply.reason = task.reply.reason;
+  letter.command = {};
+  network_.SendReply(std::move(letter));
+}
+
+bool Participant::idle() const {
+  return !life_ || (life_->stage == GroupStage::kNone && life_->queue.empty());
+}
+
+}  // namespace assent::sim

@@ -1,0 +1,96 @@
+#pragma once
+
+// One participant: the SDK's own session state machine and call table, with the barrier's own rules, around a modelled
+// database. Its process dies and comes back; its database stays.
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "participant-sdk/src/call_table.h"
+#include "participant-sdk/src/session.h"
+#include "tools/assent-sim/network.h"
+#include "tools/assent-sim/store.h"
+
+namespace assent::sim {
+
+class Participant {
+ public:
+  Participant(Sim& sim, Ledger& ledger, Network& network, std::uint32_t service, bool unary);
+
+  void Start();
+  void Die(bool power);
+  bool up() const { return life_ != nullptr; }
+  bool unary() const { return unary_; }
+  const std::string& name() const { return name_; }
+  std::uint64_t life() const { return lives_; }
+  const Store& store() const { return store_; }
+  void SetFull(bool full) { full_ = full; }
+  // Which coordinator a dial reaches now; 0: none.
+  void SetCoordinatorLife(const std::uint64_t* life) { coordinator_life_ = life; }
+  // Asks about everything that is old, whatever its timers say.
+  void AskAgain();
+  bool idle() const;
+
+  void OnFrame(std::uint64_t connection, v1::CoordinatorFrame* frame);
+  void OnWriteDone(std::uint64_t connection);
+  void OnClosed(std::uint64_t connection);
+  void OnLetter(const Letter& letter);
+  void OnTick(std::uint64_t life);
+  void OnGroupBegins(std::uint64_t life);
+  void OnGroupCommits(std::uint64_t life);
+  void OnQuestionRound(std::uint64_t life);
+
+ private:
+  // Something to run in a local transaction.
+  struct Task {
+    Call call;
+    std::optional<internal::Ticket> ticket;  // of a session
+    std::optional<Letter> letter;            // of a unary call
+    std::optional<HeldBranch> held;          // the coordinator's word on a held branch
+    Verdict verdict = Verdict::kUndecided;
+    bool finished = false;
+    Reply reply;
+  };
+  enum class GroupStage : std::uint8_t { kNone, kScheduled, kOpen, kCommitted };
+  struct Life {
+    std::uint64_t number = 0;
+    internal::CallTable calls;
+    std::optional<internal::Session> session;
+    std::uint64_t connection = 0;
+    Time tick_at = -1;
+    Time question_at = -1;
+    std::deque<Task> queue;
+    std::vector<Task> group;
+    GroupStage stage = GroupStage::kNone;
+    explicit Life(std::size_t max_calls) : calls(max_calls) {}
+  };
+
+  void Do(internal::Actions actions);
+  void Run(internal::Ticket ticket);
+  void FinishCall(internal::Ticket ticket, const Reply& reply);
+  void Enqueue(Task task);
+  void AnswerGroup();
+  void Respond(Task& task);
+  void Ask(bool all);
+  void ArmTick();
+  void ArmQuestions();
+  internal::Session::Options SessionOptions() const;
+
+  Sim& sim_;
+  Ledger& ledger_;
+  Network& network_;
+  const std::uint32_t service_;
+  const std::string name_;
+  const bool unary_;
+  Store store_;
+  bool full_ = false;
+  std::uint64_t lives_ = 0;
+  const std::uint64_t* coordinator_life_ = nullptr;
+  std::unique_ptr<Life> life_;
+};
+
+}  // namespace assent::sim

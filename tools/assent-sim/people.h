@@ -1,0 +1,64 @@
+#pragma once
+
+// Those who ask things of the coordinator: initiators with one transaction each, and operators. Every answer they get is
+// held against the platter at that instant.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "coordinator/engine/requests.h"
+#include "tools/assent-sim/coordinator.h"
+#include "tools/assent-sim/ledger.h"
+
+namespace assent::sim {
+
+class People {
+ public:
+  People(Sim& sim, Ledger& ledger, Coordinator& coordinator)
+      : sim_(sim), ledger_(ledger), coordinator_(coordinator) {}
+
+  // Schedules the first act of every initiator.
+  void Open();
+  void OnInitiator(std::size_t txn);
+  void OnPatienceEnds(std::size_t txn, std::uint64_t call);
+  // One random act of an operator.
+  void Operate();
+  // Operators let go of what they hold.
+  void ReleaseHolds();
+  // Asks after every transaction once more: what is shown must be what is so.
+  void AskAll();
+  bool idle() const;
+
+ private:
+  struct Initiator {
+    std::size_t step = 0;
+    std::uint64_t call = 0;         // the last one made
+    std::uint64_t outstanding = 0;  // 0: none
+    std::uint64_t asked_life = 0;
+    std::uint32_t tries = 0;
+    bool repeated = false;
+    bool done = false;
+  };
+
+  void Submit(std::size_t txn, bool changed);
+  void Step(std::size_t txn);
+  void OnAnswer(std::size_t txn, std::uint64_t call, const Status& status,
+                const core::Transaction* shown);
+  void OnStepAnswer(std::size_t txn, const Status& status, const core::Transaction* shown);
+  void Again(std::size_t txn);
+  void Told(std::size_t txn, const Status& status, const core::Transaction* shown, const char* who);
+  engine::ViewCallback Listener(std::size_t txn, std::uint64_t call);
+  engine::ViewCallback Watcher(std::size_t txn, const char* who);
+  void Act(std::size_t txn, engine::OperatorVerb verb);
+  void Forget(std::size_t txn);
+  void Watch(std::size_t txn);
+
+  Sim& sim_;
+  Ledger& ledger_;
+  Coordinator& coordinator_;
+  std::vector<Initiator> initiators_;
+  std::vector<bool> held_;
+};
+
+}  // namespace assent::sim

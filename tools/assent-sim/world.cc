@@ -1,0 +1,248 @@
+#include "tools/assent-sim/world.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "tools/assent-sim/planner.h"
+
+namespace assent::sim {
+namespace {
+
+std::vector<bool> Unary(const Options& options) {
+  std::vector<bool> unary(options.services, false);
+  for (std::uint32_t i = 0; i < options.unary_services; ++i) unary[options.services - 1 - i] = true;
+  return unary;
+}
+
+// No schedule needs so many: more is a storm (L3), or something that never ends (L1).
+constexpr std::uint64_t kMaxEvents = 200'000;
+
+}  // namespace
+
+World::World(const Options& options, bool tracing, bool fixed_pace,
+             std::vector<TransactionPlan> plans)
+    : sim_(options, tracing), ledger_(sim_), network_(sim_, options.services) {
+  sim_.fixed_pace = fixed_pace;
+  ledger_.Open(plans.empty() ? DrawPlans(sim_) : std::move(plans));
+  const std::vector<bool> unary = Unary(options);
+  coordinator_ = std::make_unique<Coordinator>(sim_, ledger_, network_, unary);
+  for (std::uint32_t i = 0; i < options.services; ++i) {
+    participants_.push_back(std::make_unique<Participant>(sim_, ledger_, network_, i, unary[i]));
+    participants_.back()->SetCoordinatorLife(&coordinator_->life());
+  }
+  people_ = std::make_unique<People>(sim_, ledger_, *coordinator_);
+  if (options.dead_service)
+    dead_service_ = static_cast<std::int64_t>(sim_.dice.Below(options.services));
+}
+
+// ---- The course of a schedule ----------------------------------------------------------------------------
+
+void World::Open() {
+  coordinator_->Start();
+  for (std::size_t i = 0; i < participants_.size(); ++i) StartParticipant(i);
+  people_->Open();
+}
+
+void World::Run() {
+  Open();
+  DrawMisfortunes();
+  sim_.At(sim_.options.window, EventKind::kHeal);
+  while (Step()) {
+    if (sim_.healed && AtRest()) break;
+  }
+  Finish();
+}
+
+bool World::Step() {
+  if (!sim_.violation().empty() || !sim_.Next(event_)) return false;
+  if (++events_ > kMaxEvents) {
+    sim_.Violate("L3 broken: " + std::to_string(kMaxEvents) + " events, and no end; " +
+                 WhyNotAtRest());
+    return false;
+  }
+  sim_.Mix(static_cast<std::uint64_t>(event_.at) * 32 + static_cast<std::uint64_t>(event_.kind));
+  sim_.Mix(event_.a);
+  Dispatch(event_);
+  ledger_.CheckTouched();
+  if (sim_.healed) CheckBound();
+  return sim_.violation().empty();
+}
+
+void World::Heal() {
+  sim_.Say([] { return std::string("---- the world heals: no more faults ----"); });
+  sim_.healed = true;
+  healed_at_ = sim_.now;
+  network_.Heal();
+  coordinator_->SetFull(log::MemoryLog::Full::kNone);
+  if (!coordinator_->up()) coordinator_->Start();
+  for (std::size_t i = 0; i < participants_.size(); ++i) {
+    participants_[i]->SetFull(false);
+    if (!participants_[i]->up()) StartParticipant(i);
+  }
+  people_->ReleaseHolds();
+}
+
+void World::Finish() {
+  if (!sim_.violation().empty()) return;
+  people_->AskAll();
+  while (sim_.violation().empty() && !coordinator_->idle() && Step()) {
+  }
+  if (!sim_.violation().empty()) return;
+  if (sim_.options.retire_rows && dead_service_ < 0) {
+    // Hours later the participants clear their barriers; what was under way has long arrived.
+    sim_.After(5 * kHour, EventKind::kRetire);
+    healed_at_ = sim_.now + 5 * kHour;
+    while (Step()) {
+    }
+  }
+  CheckRest();
+}
+
+// ---- Events -------------------------------------------------------------------------------------------------
+
+void World::Dispatch(const Event& e) {
+  Coordinator& c = *coordinator_;
+  switch (e.kind) {
+    case EventKind::kTurn: return c.OnTurn(e.a, e.b);
+    case EventKind::kLogWrite: return c.OnLogWrite(e.a);
+    case EventKind::kLogSync: return c.OnLogSync(e.a);
+    case EventKind::kHubTick: return c.OnHubTick(e.a);
+    case EventKind::kUnaryDeadline: return c.OnUnaryDeadline(e.a, e.b);
+    case EventKind::kCoordinatorStarts:
+      if (!c.up()) c.Start();
+      if (sim_.healed) people_->ReleaseHolds();  // a failure injected before may strike only now
+      return;
+    case EventKind::kFrameToCoordinator:
+    case EventKind::kClosedAtCoordinator:
+      if (sim_.now < c.paused_until()) return sim_.At(c.paused_until(), e.kind, e.a, e.b);
+      if (e.kind == EventKind::kClosedAtCoordinator) return c.OnClosed(e.a);
+      if (auto frame = network_.TakeAtCoordinator(e.a)) c.OnFrame(e.a, *frame);
+      return;
+    case EventKind::kFrameToParticipant: {
+      const auto frame = network_.TakeAtParticipant(e.a);
+      if (frame) participants_[network_.connection(e.a).service]->OnFrame(e.a, frame.get());
+      return;
+    }
+    case EventKind::kWriteDoneAtCoordinator: return c.OnWriteDone(e.a);
+    case EventKind::kWriteDoneAtParticipant:
+      return participants_[network_.connection(e.a).service]->OnWriteDone(e.a);
+    case EventKind::kClosedAtParticipant:
+      return participants_[network_.connection(e.a).service]->OnClosed(e.a);
+    case EventKind::kUnaryToParticipant:
+      --network_.letters_under_way;
+      return participants_[network_.letter(e.a).service]->OnLetter(network_.letter(e.a));
+    case EventKind::kUnaryToCoordinator:
+      --network_.letters_under_way;
+      return c.OnLetter(network_.letter(e.a));
+    case EventKind::kParticipantStarts: return StartParticipant(e.a);
+    case EventKind::kParticipantTick: return participants_[e.a]->OnTick(e.b);
+    case EventKind::kGroupBegins: return participants_[e.a]->OnGroupBegins(e.b);
+    case EventKind::kGroupCommits: return participants_[e.a]->OnGroupCommits(e.b);
+    case EventKind::kQuestionRound: return participants_[e.a]->OnQuestionRound(e.b);
+    case EventKind::kInitiator: return people_->OnInitiator(e.a);
+    case EventKind::kPatienceEnds: return people_->OnPatienceEnds(e.a, e.b);
+    case EventKind::kFault: return Suffer(misfortunes_[e.a].first, misfortunes_[e.a].second);
+    case EventKind::kHeal: return Heal();
+    case EventKind::kRetire:
+      for (auto& participant : participants_) participant->AskAgain();
+      return;
+  }
+}
+
+void World::StartParticipant(std::size_t service) {
+  if (participants_[service]->up() || static_cast<std::int64_t>(service) == dead_service_) return;
+  participants_[service]->Start();
+  if (participants_[service]->unary())
+    coordinator_->ServiceAppeared(static_cast<std::uint32_t>(service));
+}
+
+bool World::SomebodyIsDown() const {
+  return !coordinator_->up() || std::any_of(participants_.begin(), participants_.end(),
+                                            [](const auto& p) { return !p->up(); });
+}
+
+void World::KillCoordinator(bool power, std::size_t kept) {
+  if (!coordinator_->up()) return;
+  coordinator_->Die(power, kept);
+  sim_.After(sim_.Draw(sim_.options.restart_max), EventKind::kCoordinatorStarts);
+}
+
+void World::KillParticipant(std::size_t service, bool power) {
+  if (!participants_[service]->up()) return;
+  participants_[service]->Die(power);
+  sim_.After(sim_.Draw(sim_.options.restart_max), EventKind::kParticipantStarts, service);
+}
+
+// ---- Misfortunes ----------------------------------------------------------------------------------------------
+
+void World::Add(Misfortune what, std::uint32_t count) {
+  for (std::uint32_t i = 0; i < count; ++i) {
+    misfortunes_.emplace_back(what, sim_.dice.Below(participants_.size()));
+    const Time when =
+        static_cast<Time>(sim_.dice.Below(static_cast<std::uint64_t>(sim_.options.window)));
+    sim_.At(when, EventKind::kFault, misfortunes_.size() - 1);
+  }
+}
+
+void World::DrawMisfortunes() {
+  const Options& o = sim_.options;
+  Add(Misfortune::kCoordinatorDies, o.coordinator_deaths);
+  Add(Misfortune::kParticipantDies, o.participant_deaths);
+  Add(Misfortune::kSessionCut, o.session_cuts);
+  Add(Misfortune::kPartition, o.partitions);
+  Add(Misfortune::kPause, o.pauses);
+  Add(Misfortune::kWallJump, o.wall_jumps);
+  Add(Misfortune::kLogFull, o.log_full_spells);
+  Add(Misfortune::kLogFree, o.log_full_spells);
+  Add(Misfortune::kSyncFails, o.log_sync_failures);
+  Add(Misfortune::kParticipantFull, o.participant_full_spells);
+  Add(Misfortune::kParticipantFree, o.participant_full_spells);
+  Add(Misfortune::kOperator, o.operator_acts);
+}
+
+void World::Suffer(Misfortune what, std::uint64_t service) {
+  if (sim_.healed) return;
+  const auto s = static_cast<std::uint32_t>(service);
+  switch (what) {
+    case Misfortune::kCoordinatorDies:
+      return KillCoordinator(sim_.dice.Chance(sim_.options.power_loss),
+                             sim_.dice.Below(coordinator_->disk().unsynced_groups() + 1));
+    case Misfortune::kParticipantDies: return KillParticipant(s, sim_.dice.Chance(300));
+    case Misfortune::kSessionCut: return network_.CutOneOf(s);
+    case Misfortune::kPartition: {
+      const Time until = sim_.now + sim_.Draw(sim_.options.window);
+      const std::uint64_t way = sim_.dice.Below(3);
+      sim_.Say([&] {
+        return "partition between s" + std::to_string(s) + " and the coordinator" +
+               (way == 0   ? ""
+                : way == 1 ? ", towards s"
+                           : ", from s");
+      });
+      if (way != 2) network_.Block(s, true, until);
+      if (way != 1) network_.Block(s, false, until);
+      return;
+    }
+    case Misfortune::kPause:
+      sim_.marks.Set(Mark::kPaused);
+      sim_.Say([] { return std::string("the coordinator is stopped, and will be continued"); });
+      return coordinator_->Pause(sim_.now +
+                                 sim_.Draw(sim_.options.attempt_timeout * 4 + sim_.options.window));
+    case Misfortune::kWallJump:
+      sim_.marks.Set(Mark::kWallJumped);
+      sim_.wall_offset += sim_.dice.Between(-5, 5) * kHour;
+      return sim_.Say([&] { return std::string("the wall clock jumps"); });
+    case Misfortune::kLogFull:
+      sim_.Say([] { return std::string("the log's disk is full"); });
+      return coordinator_->SetFull(sim_.dice.Chance(500) ? log::MemoryLog::Full::kBeginsOnly
+                                                         : log::MemoryLog::Full::kEverything);
+    case Misfortune::kLogFree: return coordinator_->SetFull(log::MemoryLog::Full::kNone);
+    case Misfortune::kSyncFails: return coordinator_->FailNextSync();
+    case Misfortune::kParticipantFull: return participants_[s]->SetFull(true);
+    case Misfortune::kParticipantFree: return participants_[s]->SetFull(false);
+    case Misfortune::kOperator:
+      if (coordinator_->up()) people_->Operate();
+      return;
+  }
+}
+
+}  // namespace assent::sim

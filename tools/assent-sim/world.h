@@ -1,0 +1,89 @@
+#pragma once
+
+// One schedule: a coordinator with its disk, participants with theirs, a network, people, and misfortunes; run until
+// everything has come to rest, with every invariant checked on the way.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tools/assent-sim/coordinator.h"
+#include "tools/assent-sim/ledger.h"
+#include "tools/assent-sim/network.h"
+#include "tools/assent-sim/participant.h"
+#include "tools/assent-sim/people.h"
+#include "tools/assent-sim/sim.h"
+
+namespace assent::sim {
+
+class World {
+ public:
+  // `plans` empty: drawn from the options.
+  World(const Options& options, bool tracing, bool fixed_pace = false,
+        std::vector<TransactionPlan> plans = {});
+
+  // Draws the misfortunes and runs the schedule to its end: unrest, then healing, then rest.
+  void Run();
+
+  // Pieces of Run, for the explorer.
+  void Open();
+  // Executes the next event. False: nothing is left to happen, or a violation was found, or the end was reached.
+  bool Step();
+  void Heal();
+  bool AtRest() const;
+  void Finish();
+
+  Sim& sim() { return sim_; }
+  const Event& next() const { return event_; }
+  Coordinator& coordinator() { return *coordinator_; }
+  Participant& participant(std::size_t i) { return *participants_[i]; }
+  std::size_t participants() const { return participants_.size(); }
+  std::uint64_t events() const { return events_; }
+  bool SomebodyIsDown() const;
+
+  void KillCoordinator(bool power, std::size_t kept);
+  void KillParticipant(std::size_t service, bool power);
+
+ private:
+  enum class Misfortune : std::uint8_t {
+    kCoordinatorDies,
+    kParticipantDies,
+    kSessionCut,
+    kPartition,
+    kPause,
+    kWallJump,
+    kLogFull,
+    kLogFree,
+    kSyncFails,
+    kParticipantFull,
+    kParticipantFree,
+    kOperator,
+  };
+
+  void DrawMisfortunes();
+  void Add(Misfortune what, std::uint32_t count);
+  void Suffer(Misfortune what, std::uint64_t service);
+  void Dispatch(const Event& event);
+  void StartParticipant(std::size_t service);
+  bool Excused(std::size_t txn) const;
+  Time Bound() const;
+  void CheckBound();
+  void CheckRest();
+  std::string WhyNotAtRest() const;
+
+  Sim sim_;
+  Ledger ledger_;
+  Network network_;
+  std::unique_ptr<Coordinator> coordinator_;
+  std::vector<std::unique_ptr<Participant>> participants_;
+  std::unique_ptr<People> people_;
+  std::vector<std::pair<Misfortune, std::uint64_t>> misfortunes_;
+  std::int64_t dead_service_ = -1;
+  Time healed_at_ = 0;
+  Event event_;
+  std::uint64_t events_ = 0;
+};
+
+}  // namespace assent::sim

@@ -1,0 +1,130 @@
+// The rules that look at the whole world: conservation, liveness, and that nothing is left behind.
+
+#include <algorithm>
+
+#include "coordinator/core/describe.h"
+#include "tools/assent-sim/invariants.h"
+#include "tools/assent-sim/world.h"
+
+namespace assent::sim {
+
+// L1's only excuses: one of its participants is gone for good.
+bool World::Excused(std::size_t t) const {
+  const auto& branches = ledger_.plan(t).branches;
+  return dead_service_ >= 0 &&
+         std::any_of(branches.begin(), branches.end(), [&](const BranchPlan& b) {
+           return static_cast<std::int64_t>(b.service) == dead_service_;
+         });
+}
+
+bool World::AtRest() const {
+  if (!coordinator_->idle() || !people_->idle() || network_.letters_under_way > 0) return false;
+  std::size_t excused = 0;
+  for (std::size_t t = 0; t < ledger_.size(); ++t) {
+    if (!ledger_.books(t).platter) continue;
+    if (!Excused(t)) return false;
+    ++excused;
+  }
+  if (coordinator_->live_count() > excused) return false;
+  for (std::size_t i = 0; i < participants_.size(); ++i) {
+    if (!participants_[i]->idle()) return false;
+    if (dead_service_ < 0 && !participants_[i]->unary() && participants_[i]->store().HoldsAny())
+      return false;
+  }
+  return true;
+}
+
+// L1: how long anything may take once nothing goes wrong any more. Generous, and finite: the deadline, then each branch
+// forward and back through its timeouts and backoffs, the participants' questions, and the slowest message.
+Time World::Bound() const {
+  const Options& o = sim_.options;
+  const Time pace =
+      8 * (o.net_max + o.turn_max + o.log_write_max + o.log_sync_max + o.group_max + o.commit_max);
+  const Time branches = o.max_branches + 1;
+  const Time retries = (o.attempt_timeout + o.max_backoff + o.hub_tick + pace) * 8 * branches;
+  const Time slow = o.slow_call > 0 ? o.window * 8 : 0;
+  const Time hours = o.unary_hours > 0 ? 4 * kHour : 0;
+  const Time initiators = 70 * (4 * o.deadline + kSecond + o.restart_max);
+  return o.deadline + retries * o.transactions + slow + hours + initiators +
+         4 * o.question_interval + 4 * o.keepalive + 60 * kSecond + o.window + o.restart_max * 8;
+}
+
+std::string World::WhyNotAtRest() const {
+  std::string text;
+  for (std::size_t t = 0; t < ledger_.size(); ++t) {
+    if (!ledger_.books(t).platter || Excused(t)) continue;
+    text += ledger_.plan(t).gid + " has not ended: " +
+            core::WhyNotFinished(*ledger_.books(t).platter, {sim_.Mono(), sim_.Wall(), 0}) + "; ";
+  }
+  if (text.empty() && !coordinator_->idle()) text = "the coordinator is not idle";
+  if (text.empty() && coordinator_->live_count() > 0)
+    text = "a transaction is live that is not on the platter";
+  for (const auto& participant : participants_) {
+    if (text.empty() && !participant->idle()) text = participant->name() + " is not idle";
+    if (text.empty() && participant->store().HoldsAny())
+      text = participant->name() + " holds prepared work";
+  }
+  if (text.empty() && network_.letters_under_way > 0) text = "letters are under way";
+  if (text.empty() && !people_->idle()) text = "an initiator still waits";
+  return text;
+}
+
+void World::CheckBound() {
+  if (sim_.now - healed_at_ <= Bound()) return;
+  sim_.Violate("L1 broken: not at rest long after the world healed; " + WhyNotAtRest());
+}
+
+void World::CheckRest() {
+  if (!sim_.violation().empty()) return;
+  if (!AtRest())
+    return sim_.Violate("L1 broken: nothing is left to happen, and the world is not at rest; " +
+                        WhyNotAtRest());
+  bool by_hand = dead_service_ >= 0;
+  for (std::size_t t = 0; t < ledger_.size(); ++t) {
+    const TransactionBooks& books = ledger_.books(t);
+    by_hand = by_hand || books.by_hand;
+    std::size_t undone = 0;
+    for (const BranchBooks& b : books.branches) undone += b.undo;
+    if (undone > 1) sim_.marks.Set(Mark::kCompensatedTwo);
+    if (books.commit_durable &&
+        std::any_of(books.plan->branches.begin(), books.plan->branches.end(),
+                    [](const BranchPlan& b) { return b.pivot; }))
+      sim_.marks.Set(Mark::kPivotDecided);
+    if (Excused(t)) continue;
+    const std::string broken = BrokenAtRest(books);
+    if (!broken.empty()) return sim_.Violate(broken);
+    // S3: no faults, all yes, in time: commits.
+    const bool willing = std::none_of(books.plan->branches.begin(), books.plan->branches.end(),
+                                      [](const BranchPlan& b) { return b.refuse; });
+    const bool refused = std::any_of(books.branches.begin(), books.branches.end(),
+                                     [](const BranchBooks& b) { return b.refused; });
+    const Options& o = sim_.options;
+    if (o.faultless() && willing && !refused && books.begun && !books.commit_durable &&
+        o.retry_later == 0 && o.refuse_second == 0 && books.plan->form == InitiatorForm::kSubmit &&
+        o.deadline > 100 * o.attempt_timeout && o.bounded_attempts == 0)
+      return sim_.Violate("S3 broken by " + books.plan->gid +
+                          ": no faults, all yes, in time, and it did not commit");
+  }
+  if (by_hand) return;
+  std::int64_t total = 0;
+  std::int64_t expected = 0;
+  for (const auto& participant : participants_) {
+    total += participant->store().Total();
+    expected += participant->store().Initial();
+    if (participant->store().AnythingHeld())
+      return sim_.Violate("T6 broken: " + participant->name() +
+                          " still holds something, and everything has ended");
+  }
+  // What committed has moved its amounts, all of them; a transfer moves as much there as it takes here.
+  for (std::size_t t = 0; t < ledger_.size(); ++t) {
+    const TransactionBooks& books = ledger_.books(t);
+    for (std::size_t b = 0; b < books.listed && books.commit_durable; ++b) {
+      if (!books.branches[b].read_only) expected -= books.plan->branches[b].amount;
+    }
+  }
+  if (total != expected)
+    sim_.Violate("T6 broken: all accounts together hold " + std::to_string(total) +
+                 ", and should " + std::to_string(expected));
+}
+
+}  // namespace assent::sim
