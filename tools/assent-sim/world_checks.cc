@@ -18,7 +18,9 @@ bool World::Excused(std::size_t t) const {
 }
 
 bool World::AtRest() const {
-  if (!coordinator_->idle() || !people_->idle() || network_.letters_under_way > 0) return false;
+  if (!coordinator_->idle() || !people_->idle()) return false;
+  // To one that is gone for good letters are on their way at all times.
+  if (network_.letters_under_way > 0 && dead_service_ < 0) return false;
   std::size_t excused = 0;
   for (std::size_t t = 0; t < ledger_.size(); ++t) {
     if (!ledger_.books(t).platter) continue;
