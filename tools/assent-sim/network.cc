@@ -16,9 +16,8 @@ std::uint64_t Network::Dial(std::uint32_t service, std::uint64_t participant_lif
   connection.last_to_coordinator = connection.last_to_participant = sim_.now;
   connections_.push_back(std::move(connection));
   const std::uint64_t number = connections_.size() - 1;
-  if (coordinator_life == 0) {
-    sim_.After(sim_.Draw(sim_.options.net_max), EventKind::kClosedAtParticipant, number);
-  }
+  sim_.At(Arrival(service, false, sim_.now),
+          coordinator_life == 0 ? EventKind::kClosedAtParticipant : EventKind::kConnected, number);
   return number;
 }
 

@@ -104,6 +104,14 @@ void Participant::OnFrame(std::uint64_t number, v1::CoordinatorFrame* frame) {
   Do(std::move(actions));
 }
 
+void Participant::OnConnected(std::uint64_t number) {
+  const Connection& c = network_.connection(number);
+  if (!life_ || c.participant_life != life_->number || c.closed_at_participant) return;
+  internal::Actions actions;
+  life_->session->OnStarted(c.dial, sim_.Steady(), &actions);
+  Do(std::move(actions));
+}
+
 void Participant::OnWriteDone(std::uint64_t number) {
   const Connection& c = network_.connection(number);
   if (!life_ || c.participant_life != life_->number) return;

@@ -36,6 +36,7 @@ class Participant {
   bool idle() const;
 
   void OnFrame(std::uint64_t connection, v1::CoordinatorFrame* frame);
+  void OnConnected(std::uint64_t connection);
   void OnWriteDone(std::uint64_t connection);
   void OnClosed(std::uint64_t connection);
   void OnLetter(const Letter& letter);

@@ -25,6 +25,7 @@ enum class EventKind : std::uint8_t {
   kHubTick,                 // life
   kUnaryDeadline,           // life, call
   kCoordinatorStarts,       //
+  kConnected,               // connection: the participant may write
   kFrameToCoordinator,      // connection
   kFrameToParticipant,      // connection
   kWriteDoneAtCoordinator,  // connection

@@ -123,6 +123,8 @@ void World::Dispatch(const Event& e) {
       if (frame) participants_[network_.connection(e.a).service]->OnFrame(e.a, frame.get());
       return;
     }
+    case EventKind::kConnected:
+      return participants_[network_.connection(e.a).service]->OnConnected(e.a);
     case EventKind::kWriteDoneAtCoordinator: return c.OnWriteDone(e.a);
     case EventKind::kWriteDoneAtParticipant:
       return participants_[network_.connection(e.a).service]->OnWriteDone(e.a);
