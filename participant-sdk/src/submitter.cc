@@ -62,15 +62,18 @@ Submitter::~Submitter() = default;
 
 // The timer holds no reference: it would keep us alive for ever.
 void Submitter::Start() {
+  const std::lock_guard lock(mutex_);  // its first tick comes at once, and looks at timer_
   timer_ = std::make_unique<Timer>([weak = weak_from_this()](SteadyTime now) {
     const std::shared_ptr<Submitter> self = weak.lock();
-    if (!self) return SteadyTime::max();
-    self->Feed(
-        [now](SubmitQueue& queue, SubmitQueue::Actions* actions) { queue.OnTick(now, actions); });
-    const std::lock_guard lock(self->mutex_);
-    self->timer_due_ = self->queue_.Due();
-    return self->timer_due_;
+    return self ? self->Tick(now) : SteadyTime::max();
   });
+}
+
+SteadyTime Submitter::Tick(SteadyTime now) {
+  Feed([now](SubmitQueue& queue, SubmitQueue::Actions* actions) { queue.OnTick(now, actions); });
+  const std::lock_guard lock(mutex_);
+  timer_due_ = queue_.Due();
+  return timer_due_;
 }
 
 void Submitter::Submit(v1::SubmitRequest request, Connection::ReportCallback done,

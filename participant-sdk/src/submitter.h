@@ -36,6 +36,7 @@ class Submitter : public std::enable_shared_from_this<Submitter> {
   using Todos = std::vector<Todo>;
   template <typename Event>
   void Feed(const Event& event);
+  SteadyTime Tick(SteadyTime now);
   Todos Collect(SubmitQueue::Actions actions);
   static void Do(Todos todos);
 
