@@ -14,6 +14,7 @@ namespace {
 // Lines of a shape.
 constexpr char kTableMark = '=';
 constexpr char kColumnMark = '-';
+constexpr char kKeyMark = '*';
 
 struct FreeWithSqlite {
   void operator()(void* bytes) const { sqlite3_free(bytes); }
@@ -95,6 +96,26 @@ int OnConflict(void* self, int kind, sqlite3_changeset_iter* it) {
   return SQLITE_CHANGESET_ABORT;
 }
 
+// One line for each key by which rows of `table` are claimed.
+std::set<std::string> KeysOf(const TableInfo& table) {
+  const auto numbers = [](const std::vector<int>& columns) {
+    std::string text;
+    for (int column : columns) text += " " + std::to_string(column);
+    return text;
+  };
+  std::set<std::string> keys;
+  for (const UniqueKey& key : table.unique_keys) {
+    keys.insert("unique" + (key.coarse ? " " + key.name : numbers(key.columns)));
+  }
+  for (const std::vector<ForeignKey>* links : {&table.references, &table.referenced_by}) {
+    for (const ForeignKey& link : *links) {
+      keys.insert(link.child + numbers(link.child_columns) + " refers to " + link.parent +
+                  numbers(link.parent_columns));
+    }
+  }
+  return keys;
+}
+
 // SQLite skips, with nothing but a log line, a table whose shape does not fit. We do not.
 std::string FindMisfit(const Schema& schema, const std::string& shape) {
   const TableInfo* table = nullptr;
@@ -109,6 +130,7 @@ std::string FindMisfit(const Schema& schema, const std::string& shape) {
       if (table == nullptr) return "table " + name + " is gone";
       continue;
     }
+    if (shape[from] == kKeyMark) continue;
     if (table == nullptr || column >= table->columns.size() || table->columns[column] != name) {
       return "column " + name + " of table " + (table == nullptr ? "?" : table->name) +
              " is gone or has moved";
@@ -218,8 +240,23 @@ std::string ShapeOf(const Schema& schema, const std::vector<RowChange>& changes)
     const TableInfo* table = schema.Find(name);
     if (table == nullptr) continue;
     for (const std::string& column : table->columns) shape += kColumnMark + column + '\n';
+    for (const std::string& key : KeysOf(*table)) shape += kKeyMark + key + '\n';
   }
   return shape;
+}
+
+bool KeysAreAsIn(const Schema& schema, const std::vector<RowChange>& changes,
+                 const std::string& shape) {
+  const auto keys_in = [](const std::string& text) {
+    std::vector<std::string> keys;
+    std::size_t from = 0;
+    for (std::size_t end = text.find('\n'); end != std::string::npos;
+         from = end + 1, end = text.find('\n', from)) {
+      if (text[from] == kKeyMark) keys.push_back(text.substr(from, end - from));
+    }
+    return keys;
+  };
+  return keys_in(ShapeOf(schema, changes)) == keys_in(shape);
 }
 
 bool MayFailToApply(const Schema& schema, const std::vector<RowChange>& changes) {

@@ -106,7 +106,7 @@ void Executor::OpenAnew() {
 void Executor::RunAll(Tasks tasks) {
   while (!tasks.empty()) {
     if (const Status health = Health(); !health.ok()) {
-      for (auto& task : tasks) task->Unknown(health);
+      for (auto& task : tasks) task->NotDone(health);
       return;
     }
     RunGroup(tasks);
@@ -137,18 +137,13 @@ void Executor::RunGroup(Tasks& tasks) {
     ++count;
   }
   Reach("group:before-commit");
-  const int code = sqlite3_exec(connection.handle(), "COMMIT", nullptr, nullptr, nullptr);
   const auto end = tasks.begin() + static_cast<std::ptrdiff_t>(count);
-  if (code != SQLITE_OK) {
-    const Status why =
-        StatusOf(code, std::string("COMMIT: ") + sqlite3_errmsg(connection.handle()));
-    const int kind = code & 0xff;
-    const bool certainly_not =
-        kind == SQLITE_BUSY || kind == SQLITE_FULL || kind == SQLITE_CONSTRAINT;
-    if (!certainly_not) return Poison(why);
-    if (!connection.idle() && !connection.Run("ROLLBACK").ok() && !connection.idle())
-      return Poison(why);
-    for (auto task = tasks.begin(); task != end; ++task) (*task)->NotDone(why);
+  if (Status committed = Commit(); !committed.ok()) {
+    // A poisoned executor does not know; any other does.
+    const bool known = Health().ok();
+    for (auto task = tasks.begin(); task != end; ++task) {
+      known ? (*task)->NotDone(committed) : (*task)->Unknown(committed);
+    }
     tasks.erase(tasks.begin(), end);
     return;
   }
@@ -163,6 +158,19 @@ void Executor::RunGroup(Tasks& tasks) {
   for (auto task = tasks.begin(); task != end; ++task) (*task)->Answer();
   Reach("group:answered");
   tasks.erase(tasks.begin(), end);
+}
+
+Status Executor::Commit() {
+  Connection& connection = *bench_.connection;
+  const int code = sqlite3_exec(connection.handle(), "COMMIT", nullptr, nullptr, nullptr);
+  if (code == SQLITE_OK) return OkStatus();
+  Status why = StatusOf(code, std::string("COMMIT: ") + sqlite3_errmsg(connection.handle()));
+  const int kind = code & 0xff;
+  const bool certainly_not =
+      kind == SQLITE_BUSY || kind == SQLITE_FULL || kind == SQLITE_CONSTRAINT;
+  const bool undone = certainly_not && (connection.idle() || connection.Run("ROLLBACK").ok());
+  if (!undone) Poison(why);
+  return why;
 }
 
 void Executor::Poison(const Status& why) {

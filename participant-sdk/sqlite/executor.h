@@ -5,8 +5,8 @@
 //
 //   queue --> BEGIN IMMEDIATE --> each operation in its savepoint --> COMMIT (durable) --> answers
 //
-// COMMIT fails: certainly not done (busy, full): everybody is told so. Anything else: the outcome is unknown, nobody is
-// answered, and the executor is poisoned: it drops what comes until the database has been opened anew.
+// COMMIT fails: certainly not done (busy, full): everybody is told so. Anything else: the outcome is unknown, nobody of the
+// group is answered, and the executor is poisoned: it does nothing more until the database has been opened anew.
 
 #include <chrono>
 #include <condition_variable>
@@ -80,6 +80,8 @@ class Executor {
   void RunAll(Tasks tasks);
   // Runs one group from the front of `tasks`, which it shortens.
   void RunGroup(Tasks& tasks);
+  // Ends the group's transaction. A failure with a healthy executor: certainly not done, and rolled back.
+  Status Commit();
   void Poison(const Status& why);
   void Reach(std::string_view point) {
     if (settings_.at_point) settings_.at_point(point);

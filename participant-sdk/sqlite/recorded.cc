@@ -114,7 +114,10 @@ Status Runner::CheckPreparedStillFit() {
   if (!list.status().ok()) return list.status();
   for (const auto& [id, gid] : prepared) {
     Result<StoredChanges> stored = LoadPrepared(connection_, id);
-    const Status fits = stored.ok() ? TryOut(*stored) : stored.status();
+    Status fits = stored.ok() ? TryOut(*stored) : stored.status();
+    if (fits.ok() && !KeysAreAsIn(schema_, stored->changes, stored->shape)) {
+      fits = FailedPrecondition("it holds no claims on the new unique or foreign keys");
+    }
     if (!fits.ok()) {
       return Unavailable("the schema cannot change like this while transaction " + gid +
                          " is prepared: " + fits.message());

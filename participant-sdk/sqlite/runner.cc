@@ -255,11 +255,19 @@ Reply Runner::RunSecond(const DbHandler& handler, const Call& call, BranchState 
 
 Status Runner::RunLocal(const std::function<Status(Db&)>& write, bool& conflict) {
   conflict = false;
-  Savepoint savepoint(connection_);
-  if (!savepoint.status().ok()) return savepoint.status();
   Status status = schema_.Refresh();
   if (!status.ok()) return status;
   const std::int64_t version = schema_.version();
+  status = TryLocal(write, version, conflict);
+  if (!status.ok() && schema_.version() != version) schema_.Forget();
+  return status;
+}
+
+Status Runner::TryLocal(const std::function<Status(Db&)>& write, std::int64_t version,
+                        bool& conflict) {
+  Savepoint savepoint(connection_);
+  if (!savepoint.status().ok()) return savepoint.status();
+  Status status;
   Db::Impl db(connection_, &schema_);
   Connection::Touched touched{{}, kMaxWatchedCount, false};
   if (any_claims_) connection_.StartWatching(&touched);

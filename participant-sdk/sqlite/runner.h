@@ -59,6 +59,7 @@ class Runner {
   Reply RunForward(const Handlers& handlers, const Call& call);
   Reply RunSecond(const DbHandler& handler, const Call& call, BranchState next);
   Reply Dispatch(const Call& call);
+  Status TryLocal(const std::function<Status(Db&)>& write, std::int64_t version, bool& conflict);
   // Keeps a refusal: the row that answers the same for ever.
   Reply KeepRefusal(const Call& call, Reply refusal);
   Result<std::optional<ClaimTable::Conflict>> FindConflict(std::string_view gid,

@@ -63,6 +63,8 @@ class Schema {
 
   // Reads it anew if it changed since. Call before a series of Find; pointers live until the next Refresh.
   Status Refresh();
+  // The next Refresh reads it anew: a change of the schema was undone, and its version number will be given again.
+  void Forget() { version_ = -1; }
   // By name, in any case of letters; null when there is no such table.
   const TableInfo* Find(std::string_view table) const;
   std::int64_t version() const { return version_; }

@@ -239,6 +239,12 @@ TEST_F(ClaimsTest, TheSchemaChangesOnlyIfPreparedWorkStillFits) {
   EXPECT_EQ(refused.code(), Code::kUnavailable) << refused.ToString();
   EXPECT_NE(refused.message().find("transaction g1"), std::string::npos);
   EXPECT_EQ(Local("DROP TABLE account").code(), Code::kUnavailable);
+  // What is prepared holds no claim on a key that did not exist.
+  EXPECT_EQ(Local("CREATE UNIQUE INDEX one_balance ON account(balance, id)").code(),
+            Code::kUnavailable);
+  EXPECT_EQ(Local("CREATE TABLE kid(id INTEGER PRIMARY KEY, a REFERENCES account)").code(),
+            Code::kUnavailable);
+  EXPECT_EQ(Local("CREATE INDEX by_balance ON account(balance)"), OkStatus());
   EXPECT_EQ(Commit("g1"), Reply::Done());
   EXPECT_EQ(Sql("SELECT balance || note FROM account WHERE id = 'A'"), "1n");
   EXPECT_EQ(Local("DROP TABLE account"), OkStatus());

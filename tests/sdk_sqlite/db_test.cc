@@ -182,8 +182,8 @@ TEST_F(DbTest, WhatIsAllowedToOneIsNotAllowedToAnotherByTheCache) {
   ASSERT_EQ(Local([](Db& db) { db.Exec("DROP TABLE IF EXISTS t"); }), OkStatus());
   ASSERT_EQ(Local([](Db& db) { db.Exec("CREATE TABLE t(id)"); }), OkStatus());
   int i = 0;
-  for (const char* sql : {"DROP TABLE IF EXISTS t", "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK TO assent_op",
-                          "DELETE FROM assent_lock WHERE holder = ?1"}) {
+  for (const char* sql : {"DROP TABLE IF EXISTS t", "BEGIN IMMEDIATE", "COMMIT",
+                          "ROLLBACK TO assent_op", "DELETE FROM assent_lock WHERE holder = ?1"}) {
     Branch branch{"g" + std::to_string(++i), "b1", Protocol::kSaga, "act", sql};
     EXPECT_EQ(Ask(store(), branch.To(Operation::kAction)).kind, Reply::Kind::kRetryLater) << sql;
   }

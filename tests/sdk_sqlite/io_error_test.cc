@@ -28,8 +28,11 @@ TEST_F(IoErrorTest, AFailedSyncIsAnsweredByNobody) {
   ASSERT_EQ(poisoned_.size(), 1U);
   wal_fault = WalFault::kNone;
   // The disk is well again, but this connection cannot know what it has.
-  EXPECT_EQ(TryAsk(store(), attempt), std::nullopt);
-  EXPECT_EQ(Local("SELECT 1").code(), Code::kUnknownOutcome);
+  const std::optional<Reply> poisoned = TryAsk(store(), attempt);
+  ASSERT_TRUE(poisoned.has_value());
+  EXPECT_EQ(*poisoned, Reply::RetryLater("UNAVAILABLE: COMMIT: disk I/O error"));
+  EXPECT_EQ(TryAsk(store(), prepare), poisoned) << "not even what it may have done";
+  EXPECT_EQ(Local("SELECT 1").code(), Code::kUnavailable);
   EXPECT_EQ(poisoned_.size(), 1U);
 
   EXPECT_EQ(store().Reopen(), OkStatus());
@@ -65,7 +68,7 @@ TEST_F(IoErrorTest, ReopeningMayFailAndBeTriedAgain) {
   EXPECT_EQ(Local("INSERT INTO t VALUES('1', 1)").code(), Code::kUnknownOutcome);
   EXPECT_FALSE(store().Reopen().ok()) << "the commit at each start needs the disk as well";
   EXPECT_FALSE(store().Health().ok());
-  EXPECT_EQ(TryAsk(store(), PrepareCall("g1", "SELECT 1")), std::nullopt);
+  EXPECT_EQ(Prepare("g1", "SELECT 1").kind, Reply::Kind::kRetryLater);
   wal_fault = WalFault::kNone;
   EXPECT_EQ(store().Reopen(), OkStatus());
   EXPECT_EQ(Prepare("g1", "SELECT 1"), Reply::DoneReadOnly("ok"));

@@ -44,6 +44,13 @@ TEST_F(QuestionsTest, APreparedBranchIsAskedAboutAfterAWhile) {
   EXPECT_EQ(held[0].began_epoch, 3U);
 }
 
+// Only liveness may depend on clocks, and not much of it.
+TEST_F(QuestionsTest, AClockSetBackDoesNotSilenceThem) {
+  ASSERT_EQ(Prepare("g1", "UPDATE t SET v = 2").kind, Kind::kDone);
+  Pass(-std::chrono::hours(5));
+  EXPECT_EQ(Asked(), "g1 ");
+}
+
 TEST_F(QuestionsTest, AllPreparedBranchesAreAskedAboutAfterAStart) {
   ASSERT_EQ(Prepare("g1", "UPDATE t SET v = 2").kind, Kind::kDone);
   ASSERT_EQ(Prepare("g2", "INSERT INTO t VALUES('b', 2)").kind, Kind::kDone);

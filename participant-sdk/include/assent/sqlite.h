@@ -271,8 +271,8 @@ struct Options {
   // transaction can still arrive.
   std::chrono::milliseconds retain{std::chrono::hours(1)};
 
-  // An I/O error at COMMIT left an unknown outcome: nothing is executed or answered until Store::Reopen. Called once per
-  // such event, on the executor thread. Default: one line on stderr.
+  // An I/O error at COMMIT left an unknown outcome: nothing more is executed (calls are answered "retry later" with this
+  // reason) until Store::Reopen. Called once per such event, on the executor thread. Default: one line on stderr.
   std::function<void(const Status&)> on_poisoned = {};
 
   // For tests: wall time, and a call at each named point ("group:began", "group:before-commit", "group:committed",
@@ -299,7 +299,7 @@ struct Stats {
 //
 // What a reply promises: Done and Refused are durable (WAL, synchronous=FULL) before they leave. A duplicate gets the
 // byte-equal first reply. RetryLater: nothing happened. No reply at all (the responder is destroyed uncalled): an I/O
-// error hit COMMIT and the outcome is unknown; see Options::on_poisoned.
+// error hit this operation's COMMIT and the outcome is unknown; see Options::on_poisoned.
 class Store final : public Resource {
  public:
   // Opens or creates the database and its tables (assent_*). Fails when SQLite was built without sessions, when the file
