@@ -10,12 +10,15 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/assent-sim/campaign.h"
+#include "tools/assent-sim/explorer.h"
 
 namespace assent::sim {
 namespace {
 
 struct Arguments {
   CampaignOptions campaign;
+  ExplorerOptions explorer;
+  std::string where;
   std::uint64_t replay_seed = 0;
   bool full = false;
   bool trace = false;
@@ -68,6 +71,46 @@ int Random(Arguments& args) {
   return report.failures.empty() ? 0 : 1;
 }
 
+int Exhaustive(Arguments& args) {
+  if (!args.where.empty()) {
+    for (const std::string& line : ReplayExploration(args.where)) std::printf("%s\n", line.c_str());
+    return 0;
+  }
+  args.explorer.threads = args.campaign.threads;
+  const ExplorerReport report = Explore(args.explorer);
+  if (args.json) {
+    nlohmann::ordered_json out{{"points", report.points},
+                               {"pairs", report.pairs},
+                               {"violations", report.findings.size()},
+                               {"interleavings", report.interleavings},
+                               {"incomplete", report.incomplete},
+                               {"scenarios", report.scenarios},
+                               {"seconds", report.seconds}};
+    out["findings"] = nlohmann::json::array();
+    for (std::size_t i = 0; i < std::min(report.findings.size(), std::size_t{100}); ++i)
+      out["findings"].push_back(
+          {{"where", report.findings[i].where}, {"what", report.findings[i].what}});
+    std::printf("%s\n", out.dump().c_str());
+    return report.findings.empty() ? 0 : 1;
+  }
+  std::printf(
+      "%llu scenarios in %.1f s: %llu crash points, %llu pairs, %llu interleavings (%llu scenarios "
+      "cut off); %zu violations\n",
+      static_cast<unsigned long long>(report.scenarios), report.seconds,
+      static_cast<unsigned long long>(report.points), static_cast<unsigned long long>(report.pairs),
+      static_cast<unsigned long long>(report.interleavings),
+      static_cast<unsigned long long>(report.incomplete), report.findings.size());
+  for (std::size_t i = 0; i < std::min(report.findings.size(), args.show_failures); ++i) {
+    const ExplorerFinding& finding = report.findings[i];
+    std::printf("%s\n  again: assent-sim exhaustive --replay '%s'\n", finding.what.c_str(),
+                finding.where.c_str());
+    if (i > 0) continue;
+    for (const std::string& line : ReplayExploration(finding.where))
+      std::printf("%s\n", line.c_str());
+  }
+  return report.findings.empty() ? 0 : 1;
+}
+
 int ReplayOne(const Arguments& args) {
   const ReplayReport replay =
       Replay(args.replay_seed, args.full ? Form::kFull : Form::kLite, args.trace);
@@ -96,6 +139,17 @@ int Main(int argc, char** argv) {
   random->add_flag("--full", args.full, "Larger worlds, fewer a second");
   random->add_flag("--stop", args.campaign.stop_at_first, "Stop at the first violation");
   random->add_flag("--json", args.json, "One JSON object on stdout");
+  CLI::App* exhaustive = app.add_subcommand(
+      "exhaustive",
+      "A crash at every point and pair of points of small worlds, and every order of messages");
+  exhaustive->add_option("--threads", args.campaign.threads, "Threads")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 256));
+  exhaustive->add_flag("--json", args.json, "One JSON object on stdout");
+  exhaustive->add_flag("--stop", args.explorer.stop_at_first, "Stop at the first violation");
+  exhaustive->add_option("--max-interleavings", args.explorer.max_interleavings, "Of one scenario")
+      ->capture_default_str();
+  exhaustive->add_option("--replay", args.where, "One exploration again, in words");
   CLI::App* replay =
       app.add_subcommand("replay", "One seed again; e.g. assent-sim replay 4711 --trace");
   replay->add_option("SEED", args.replay_seed, "The seed")->required();
@@ -103,6 +157,7 @@ int Main(int argc, char** argv) {
   replay->add_flag("--full", args.full, "The seed is of a larger world");
   CLI11_PARSE(app, argc, argv);
   if (*random) return Random(args);
+  if (*exhaustive) return Exhaustive(args);
   return ReplayOne(args);
 }
 

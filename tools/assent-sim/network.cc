@@ -174,7 +174,27 @@ void Network::Forge(v1::ParticipantFrame& frame) {
 void Network::Post(Letter letter, EventKind kind, Time wait) {
   letters_.push_back(std::move(letter));
   ++letters_under_way;
-  sim_.After(wait, kind, letters_.size() - 1);
+  if (hold_) {
+    held_.emplace_back(letters_.size() - 1, kind);
+  } else {
+    sim_.After(wait, kind, letters_.size() - 1);
+  }
+}
+
+void Network::DeliverHeld(std::size_t i, bool keep_a_copy) {
+  const auto [number, kind] = held_[i];
+  held_.erase(held_.begin() + static_cast<std::ptrdiff_t>(i));
+  if (keep_a_copy) {
+    letters_.push_back(letters_[number]);
+    ++letters_under_way;
+    held_.emplace_back(letters_.size() - 1, kind);
+  }
+  sim_.After(1, kind, number);
+}
+
+void Network::DropHeld(std::size_t i) {
+  held_.erase(held_.begin() + static_cast<std::ptrdiff_t>(i));
+  --letters_under_way;
 }
 
 int Network::SendCommand(Letter letter) {

@@ -75,6 +75,11 @@ class Network {
   void SendReply(Letter letter);
   Letter& letter(std::uint64_t number) { return letters_[number]; }
   std::uint64_t letters_under_way = 0;
+  // The explorer decides when each letter arrives, and whether.
+  void HoldLetters() { hold_ = true; }
+  const std::vector<std::pair<std::uint64_t, EventKind>>& held() const { return held_; }
+  void DeliverHeld(std::size_t i, bool keep_a_copy);
+  void DropHeld(std::size_t i);
 
   Connection& connection(std::uint64_t number) { return connections_[number]; }
 
@@ -91,6 +96,8 @@ class Network {
     Time to_coordinator = 0;
   };
   std::vector<Blocked> blocked_;
+  bool hold_ = false;
+  std::vector<std::pair<std::uint64_t, EventKind>> held_;
 };
 
 }  // namespace assent::sim

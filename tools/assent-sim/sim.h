@@ -91,6 +91,8 @@ class Sim {
     now = event.at;
     return true;
   }
+  // When the next event is due; -1: nothing is left.
+  Time NextAt() const { return queue_.empty() ? -1 : queue_.front().at; }
   // A latency: up to `max`, at least a microsecond.
   Time Draw(Time max) {
     return fixed_pace ? max : 1 + static_cast<Time>(dice.Below(static_cast<std::uint64_t>(max)));

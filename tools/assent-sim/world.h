@@ -36,6 +36,8 @@ class World {
   void Finish();
 
   Sim& sim() { return sim_; }
+  const Sim& sim() const { return sim_; }
+  Network& network() { return network_; }
   const Event& next() const { return event_; }
   Coordinator& coordinator() { return *coordinator_; }
   Participant& participant(std::size_t i) { return *participants_[i]; }

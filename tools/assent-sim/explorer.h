@@ -1,0 +1,41 @@
+#pragma once
+
+// Exhaustive exploration of small worlds: a crash at every point, then at every pair of points; then every order of
+// messages with at most one duplicate, one loss and one crash.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace assent::sim {
+
+struct ExplorerOptions {
+  std::uint32_t threads = 1;
+  bool pairs = true;
+  bool interleavings = true;
+  // Of one scenario; what is cut off is reported as incomplete.
+  std::uint64_t max_interleavings = 40'000;
+  bool stop_at_first = false;
+};
+
+struct ExplorerFinding {
+  std::string where;  // the scenario, and what to say to `assent-sim exhaustive --replay`
+  std::string what;
+};
+
+struct ExplorerReport {
+  std::uint64_t scenarios = 0;
+  std::uint64_t points = 0;         // runs with one crash
+  std::uint64_t pairs = 0;          // runs with two
+  std::uint64_t interleavings = 0;  // runs with messages in an order of their own
+  std::uint64_t incomplete = 0;     // scenarios whose interleavings were cut off
+  double seconds = 0;
+  std::vector<ExplorerFinding> findings;
+};
+
+ExplorerReport Explore(const ExplorerOptions& options);
+
+// Runs one exploration again and returns its trace. `where` is ExplorerFinding::where.
+std::vector<std::string> ReplayExploration(const std::string& where);
+
+}  // namespace assent::sim

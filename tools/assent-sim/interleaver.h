@@ -1,0 +1,26 @@
+#pragma once
+
+// Every order in which the messages of a small world may arrive. The world runs until only messages and timers are left;
+// then one of the things that could come next is chosen: a letter arrives, is lost, or arrives and is kept to arrive
+// again; the coordinator dies; or time passes. A path is the list of choices; the explorer walks all of them, depth
+// first, by running the world again from its beginning.
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tools/assent-sim/scenarios.h"
+
+namespace assent::sim {
+
+struct InterleavingReport {
+  std::uint64_t runs = 0;
+  bool complete = true;
+  std::vector<std::pair<std::string, std::string>> findings;  // path, violation
+};
+
+InterleavingReport ExploreInterleavings(const Scenario& scenario, std::uint64_t max_runs);
+std::vector<std::string> ReplayInterleaving(const Scenario& scenario, const std::string& path);
+
+}  // namespace assent::sim
