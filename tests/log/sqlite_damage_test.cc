@@ -334,6 +334,29 @@ TEST_F(SqliteDamage, NoFlippedBitOfTheWalIsMisread) {
   EXPECT_GT(refused, tried * 8 / 10);
 }
 
+// After a failed fsync the kernel may show a WAL that is not on the disk, and a later fsync that writes nothing succeeds. So
+// all of it is written again, and synchronised, before a start does anything else.
+TEST_F(SqliteDamage, AWalThatWasLeftBehindIsWrittenAgain) {
+  const Files sound = Write(true);
+  Put(sound);
+  std::size_t written = 0;
+  std::size_t synced = 0;
+  vfs_.SetPlan([&](const DiskCall& call) {
+    if (call.kind == DiskCall::Kind::kWrite) {
+      EXPECT_TRUE(call.wal);
+      EXPECT_EQ(static_cast<std::size_t>(call.offset), written);
+      written += static_cast<std::size_t>(call.bytes);
+    }
+    if (call.kind == DiskCall::Kind::kSync && call.wal) synced = written;
+    return DiskFault{};
+  });
+  auto opened = SqliteLog::Open(Options());
+  vfs_.SetPlan(nullptr);
+  ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+  EXPECT_EQ(synced, sound.wal.size());
+  EXPECT_EQ(Slurp(path_ + "-wal"), sound.wal);
+}
+
 TEST_F(SqliteDamage, ATornEndOfTheWalIsTheEnd) {
   const Files sound = Write(true);
   constexpr std::size_t kFrame = 4096 + 24;

@@ -285,5 +285,43 @@ TEST(SqliteFaults, AFailedReadStopsTheStart) {
   EXPECT_GT(points, 10);
 }
 
+// At the moment of each callback, and when Recover returns, no write to any file of the log waits for its sync.
+TEST(SqliteFaults, NothingIsReportedBeforeItIsSynchronised) {
+  TempFolder folder(/*in_memory=*/true);
+  FaultVfs vfs;
+  vfs.SkipSync();
+  std::mutex mutex;
+  std::map<std::string, int> unsynced;
+  vfs.SetPlan([&](const DiskCall& call) {
+    const std::lock_guard lock(mutex);
+    if (call.kind == Kind::kWrite) ++unsynced[call.path];
+    if (call.kind == Kind::kSync) unsynced.erase(call.path);
+    return DiskFault{};
+  });
+  const auto expect_synchronised = [&](const std::string& when) {
+    const std::lock_guard lock(mutex);
+    for (const auto& [path, writes] : unsynced) {
+      ADD_FAILURE() << when << ": " << writes << " writes to " << path << " wait for a sync";
+    }
+  };
+  for (std::uint64_t life = 1; life <= 2; ++life) {
+    auto opened = SqliteLog::Open(OptionsFor(folder, vfs.name()));
+    ASSERT_TRUE(opened.ok());
+    Log& log = *opened.value();
+    ASSERT_TRUE(log.Recover([](const LiveRow&) { return OkStatus(); }).ok());
+    expect_synchronised("after Recover");
+    std::promise<void> done;
+    for (std::uint64_t serial = 100 * life; serial < 100 * life + 50; ++serial) {
+      log.Append(Batch(Begin(serial, "g" + std::to_string(serial))),
+                 [&, serial](const AppendResult& result) {
+                   EXPECT_TRUE(result.status.ok());
+                   expect_synchronised("at serial " + std::to_string(serial));
+                   if (serial == 100 * life + 49) done.set_value();
+                 });
+    }
+    done.get_future().wait();
+  }
+}
+
 }  // namespace
 }  // namespace assent::log
