@@ -1,5 +1,6 @@
 #include "coordinator/api/streams.h"
 
+#include <algorithm>
 #include <mutex>
 #include <utility>
 
@@ -33,6 +34,9 @@ void PostSubmit(engine::Engine& engine, v1::TransactionSpec spec, v1::WaitFor wa
 }
 
 namespace {
+
+// One reply alone may be larger: results have a limit together (kMaxAllResultsBytes).
+constexpr std::size_t kMaxReplyFrameBytes = 1024 * 1024;
 
 // Many submits on one stream. Replies gather while a write is under way.
 class SubmitStream final
@@ -101,6 +105,7 @@ class SubmitStream final
       reply.set_error_code(transport::ToGrpc(status).error_code());
       reply.set_error_message(status.message());
     }
+    waiting_bytes_ += reply.ByteSizeLong();
     Write();
     if (paused_ && outstanding_ < max_outstanding_ / 2) {
       paused_ = false;
@@ -112,16 +117,29 @@ class SubmitStream final
   void Write() {
     if (writing_ || finished_ || waiting_.replies_size() == 0) return;
     out_.Clear();
-    if (static_cast<std::size_t>(waiting_.replies_size()) <= limits::kMaxFrameMessagesCount) {
+    if (static_cast<std::size_t>(waiting_.replies_size()) <= limits::kMaxFrameMessagesCount &&
+        waiting_bytes_ <= kMaxReplyFrameBytes) {
       out_.Swap(&waiting_);
+      waiting_bytes_ = 0;
     } else {
-      auto& from = *waiting_.mutable_replies();
-      for (std::size_t i = 0; i < limits::kMaxFrameMessagesCount; ++i)
-        out_.add_replies()->Swap(&from[static_cast<int>(i)]);
-      from.DeleteSubrange(0, static_cast<int>(limits::kMaxFrameMessagesCount));
+      TakeAFrameful();
     }
     writing_ = true;
     StartWrite(&out_);
+  }
+  void TakeAFrameful() {
+    auto& from = *waiting_.mutable_replies();
+    std::size_t bytes = 0;
+    int taken = 0;
+    while (taken < from.size() &&
+           static_cast<std::size_t>(taken) < limits::kMaxFrameMessagesCount) {
+      const std::size_t next = from[taken].ByteSizeLong();
+      if (taken > 0 && bytes + next > kMaxReplyFrameBytes) break;
+      bytes += next;
+      out_.add_replies()->Swap(&from[taken++]);
+    }
+    from.DeleteSubrange(0, taken);
+    waiting_bytes_ -= std::min(bytes, waiting_bytes_);
   }
   void FinishIfOver() {
     if (read_ended_ && outstanding_ == 0 && !writing_ && waiting_.replies_size() == 0)
@@ -137,13 +155,14 @@ class SubmitStream final
   std::shared_ptr<SubmitStream> self_;  // until OnDone
   v1::SubmitRequestFrame in_;           // the reading side's
   std::mutex mutex_;
-  v1::SubmitReplyFrame waiting_;  // guarded by mutex_
-  v1::SubmitReplyFrame out_;      // guarded by mutex_, and gRPC's while writing_
-  std::size_t outstanding_ = 0;   // guarded by mutex_
-  bool writing_ = false;          // guarded by mutex_
-  bool paused_ = false;           // guarded by mutex_
-  bool read_ended_ = false;       // guarded by mutex_
-  bool finished_ = false;         // guarded by mutex_
+  v1::SubmitReplyFrame waiting_;   // guarded by mutex_
+  v1::SubmitReplyFrame out_;       // guarded by mutex_, and gRPC's while writing_
+  std::size_t waiting_bytes_ = 0;  // guarded by mutex_: of waiting_
+  std::size_t outstanding_ = 0;    // guarded by mutex_
+  bool writing_ = false;           // guarded by mutex_
+  bool paused_ = false;            // guarded by mutex_
+  bool read_ended_ = false;        // guarded by mutex_
+  bool finished_ = false;          // guarded by mutex_
 };
 
 // The latest state of a transaction, as often as it changes and the caller keeps up.

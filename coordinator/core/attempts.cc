@@ -39,6 +39,11 @@ void AttemptHistory::CloseLate(Operation operation, std::uint32_t number, Attemp
   }
 }
 
+void AttemptHistory::Restart(WallTime started) {
+  if (kept_.empty() || kept_.back().result != AttemptResult::kInFlight) return;
+  kept_.back().started = started;
+}
+
 void AttemptHistory::Restore(std::vector<Attempt> kept, std::uint32_t dropped) {
   kept_ = std::move(kept);
   dropped_ = dropped;

@@ -23,6 +23,9 @@ class AttemptHistory {
 
   const std::vector<Attempt>& kept() const { return kept_; }
   std::uint32_t dropped() const { return dropped_; }
+  // The last attempt, if it is on its way, has only now left.
+  void Restart(WallTime started);
+
   // For the codec.
   void Restore(std::vector<Attempt> kept, std::uint32_t dropped);
 

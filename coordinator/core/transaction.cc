@@ -316,6 +316,13 @@ void Transaction::Dispatch(BranchIndex i, const Now& now, Step& step) {
 
 // ---- Looking ------------------------------------------------------------------------------------
 
+void Transaction::NoteSent(const Send& send, const Now& now) {
+  Branch& branch = branches_[send.branch];
+  if (!branch.in_flight || branch.attempts != send.attempt) return;
+  branch.sent_at = now.mono;
+  branch.history.Restart(now.wall);
+}
+
 Operation Transaction::Due(BranchIndex i) const {
   return DueOperation(spec_.branches[i].protocol, branches_[i].state);
 }

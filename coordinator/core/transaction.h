@@ -179,6 +179,8 @@ class Transaction {
 
   // The shell learnt when the decision's record became durable.
   void NoteDecisionDurable(WallTime when) { decided_at_ = when; }
+  // The shell performs a Send now: what its record took to become durable is no part of the attempt.
+  void NoteSent(const Send& send, const Now& now);
 
   const TransactionSpec& spec() const { return spec_; }
   const std::string& gid() const { return spec_.gid; }

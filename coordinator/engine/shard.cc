@@ -138,6 +138,7 @@ void Shard::Perform(Live& live, const core::Send& send) {
   if (live.txn.Due(send.branch) != send.operation || !branch.in_flight ||
       branch.attempts != send.attempt)
     return;
+  live.txn.NoteSent(send, core::Now{mono_, wall_, 0});
   const core::BranchSpec& spec = live.txn.spec().branches[send.branch];
   transport::Command command{live.txn.gid(),       send.branch,           spec.id,
                              send.operation,       spec.protocol,         spec.service,

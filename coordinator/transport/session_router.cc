@@ -40,6 +40,14 @@ Status CheckHello(const SessionHello& hello) {
   return OkStatus();
 }
 
+// About what a command takes on the wire.
+std::size_t BytesOf(const Command& command) {
+  std::size_t bytes = 256 + command.payload.size();
+  for (const auto& [id, result] : command.results) bytes += id.size() + result.size() + 16;
+  for (const auto& [key, value] : command.headers) bytes += key.size() + value.size() + 16;
+  return bytes;
+}
+
 }  // namespace
 
 Status SessionRouter::Attach(SessionId id, const SessionHello& hello, const std::string& address,
@@ -195,8 +203,9 @@ std::vector<std::pair<std::uint64_t, Command>> SessionRouter::TakeOutbox(Session
   if (found == sessions_.end()) return taken;
   auto& outbox = found->second.outbox;
   std::size_t bytes = 0;
-  while (!outbox.empty() && taken.size() < max_count && (taken.empty() || bytes < max_bytes)) {
-    bytes += outbox.front().second.payload.size() + 128;
+  while (!outbox.empty() && taken.size() < max_count) {
+    bytes += BytesOf(outbox.front().second);
+    if (!taken.empty() && bytes > max_bytes) break;
     taken.push_back(std::move(outbox.front()));
     outbox.pop_front();
   }

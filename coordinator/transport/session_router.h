@@ -83,7 +83,8 @@ class SessionRouter {
   std::vector<Reply> OnReplies(SessionId id, std::vector<SessionReply> replies, core::MonoTime now,
                                std::vector<SessionId>& touched);
 
-  // Commands to write now, at most `max_count` and about `max_bytes`, each with its command id.
+  // Commands to write now, at most `max_count` and `max_bytes` (one alone may be larger), each with
+  // its command id.
   std::vector<std::pair<std::uint64_t, Command>> TakeOutbox(SessionId id, std::size_t max_count,
                                                             std::size_t max_bytes);
 

@@ -56,7 +56,8 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint,
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
   // Named "minimum" by gRPC, it also bounds one attempt to connect.
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeoutMs);
-  arguments.SetMaxReceiveMessageSize(static_cast<int>(limits::kMaxFrameBytes) + kMessageSlackBytes);
+  // A transaction in full, with payloads, results and attempts, is larger than a frame.
+  arguments.SetMaxReceiveMessageSize(4 * static_cast<int>(limits::kMaxFrameBytes));
   arguments.SetMaxSendMessageSize(static_cast<int>(limits::kMaxFrameBytes) + kMessageSlackBytes);
   // Retries are ours: they know what is idempotent, and they are seen.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);

@@ -50,6 +50,25 @@ TEST(Shard, ATransactionInThreeWritesOfWhichTwoGate) {
   EXPECT_EQ(rig.shard.live_count(), 0U);
 }
 
+// What the log takes is no part of an attempt: it starts when it leaves, and its timeout counts from there.
+TEST(Shard, AnAttemptBeginsWhenItLeavesNotWhenItIsDue) {
+  ShardRig rig;
+  ShardRig::Told begun;
+  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, begun));
+  rig.Complete();
+  rig.AnswerAll(AttemptResult::kDone);
+  rig.Pass(core::Millis(500));  // a slow disk
+  rig.Complete();
+  rig.Do(GetRequest{"a", [&](const Status&, const core::Transaction* txn, const core::Now&) {
+                      const core::Attempt& confirm = txn->branches()[0].history.kept().back();
+                      EXPECT_EQ(confirm.operation, core::Operation::kConfirm);
+                      EXPECT_EQ(confirm.started, rig.wall);
+                      EXPECT_GE(confirm.started, txn->decided_at());
+                    }});
+  rig.Pass(core::Millis(9'999));
+  EXPECT_EQ(rig.Sent(), "1:CONFIRM 2:CONFIRM") << "asked again before its time was over";
+}
+
 TEST(Shard, ADecisionThatIsNotDurableIsShownToNobody) {
   ShardRig rig;
   ShardRig::Told begun;
