@@ -41,6 +41,7 @@ ARROWS = {
                            "coordinator/log", "tools/assent-bench"],
     "tools/assent-sim": ["std", "posix", "vocabulary", "wire", "sdk", "nlohmann", "CLI", "coordinator",
                          "participant-sdk", "tools/assent-sim"],
+    "tools/cmake": ["std"],
     # Examples are outsiders. Those named *-raw speak the wire without the SDK.
     "examples": ["std", "posix", "vocabulary", "sdk", "sqlite3.h", "nlohmann", "CLI", "examples"],
     # Tests may include anything.
