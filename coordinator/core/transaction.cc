@@ -135,7 +135,7 @@ void Transaction::On(const Recover&, const Now& now, Step& step) {
     branch.in_flight = false;
     branch.next_attempt = kNever;
     if (Due(i) == Operation::kNone) continue;
-    branch.maybe_sent = true;  // sends leave no record of their own
+    branch.maybe_sent = branch.doubtful = true;  // sends leave no record of their own
     if (MayBeSent(i)) branch.next_attempt = now.mono;
   }
   // Presumed abort: an undecided two-phase transaction is never resumed.
@@ -259,7 +259,7 @@ bool Transaction::GivingUpIsPossible() const {
 bool Transaction::PivotIsInDoubt(BranchIndex i) const {
   const Branch& branch = branches_[i];
   return spec_.branches[i].pivot && phase_ == Phase::kActive &&
-         branch.state == BranchState::kExecuting && (branch.maybe_sent || branch.in_flight);
+         branch.state == BranchState::kExecuting && (branch.doubtful || branch.in_flight);
 }
 
 bool Transaction::OnePhaseIsAsked() const {

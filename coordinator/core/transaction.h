@@ -148,6 +148,9 @@ struct Branch {
   bool in_flight = false;
   // Some forward send may have reached the participant.
   bool maybe_sent = false;
+  // Nothing is known of some forward send: not even that it did not happen. Not recorded: recovery
+  // assumes it of everything that was on its way.
+  bool doubtful = false;
   // PREPARE carried one_phase: the participant's local commit is the decision.
   bool one_phase = false;
   // Phase two (or a step after the pivot) was refused, or has failed often. Still retried.

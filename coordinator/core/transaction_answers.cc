@@ -226,6 +226,7 @@ void Transaction::CloseAttempt(BranchIndex i, AttemptResult result, std::string_
   if (!branch.in_flight) return;
   branch.in_flight = false;
   if (result != AttemptResult::kNotSent) branch.maybe_sent = true;
+  if (result == AttemptResult::kUnknown) branch.doubtful = true;
   const auto latency = std::max<Micros>(now.mono - branch.sent_at, Micros(0));
   branch.history.Close(result, latency, std::string(CutReason(error)));
 }
