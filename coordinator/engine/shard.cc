@@ -104,6 +104,11 @@ void Shard::FireTimers() {
 Status Shard::Apply(Live& live, const core::Event& event) {
   core::Step step = live.txn.Apply(event, Moment());
   MarkChanged(live);
+  for (const core::Effect& effect : step.effects) {
+    const auto* announce = std::get_if<core::Announce>(&effect);
+    if (announce != nullptr && announce->milestone == core::Milestone::kIntervened)
+      ++live.undisclosed;
+  }
   if (step.gating) {
     MarkDirty(live, true);
     live.after_next_write.insert(live.after_next_write.end(), step.effects.begin(),
@@ -167,7 +172,9 @@ void Shard::Perform(Live& live, const core::Announce& announce) {
         live.branch_answered.resize(announce.branch + 1U);
       live.branch_answered[announce.branch] = true;
       return;
-    case core::Milestone::kIntervened: return;  // its waiter knows the write
+    case core::Milestone::kIntervened:  // its waiter knows the write
+      --live.undisclosed;
+      return;
   }
 }
 
@@ -215,9 +222,11 @@ void Shard::ServeWaiters(Live& live) {
   }
 }
 
-// Nobody may see a transaction that is not durable, or a decision that is not.
+// Nobody may see a transaction that is not durable, or a decision that is not; nor what a person has declared of a branch
+// and the log has not: a power cut would take it back, and whoever was told would have acted on it.
 bool Shard::Visible(const Live& live) const {
-  return live.accepted && (live.decided || live.txn.decision() == core::Decision::kNone);
+  return live.accepted && live.undisclosed == 0 &&
+         (live.decided || live.txn.decision() == core::Decision::kNone);
 }
 
 void Shard::ServeViews(Live& live) {

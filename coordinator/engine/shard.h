@@ -102,6 +102,7 @@ class Shard {
     bool listed = false;   // in dirty_
     bool changed = false;  // in changed_: watchers want to know
     bool accepted = false, decided = false, completed = false;  // announced, hence durable
+    std::uint32_t undisclosed = 0;  // interventions that are not durable yet
     std::vector<core::Effect> after_next_write;
     std::vector<core::Effect> after_this_write;
     std::vector<bool> branch_answered;
