@@ -109,7 +109,8 @@ Status GroupWriter::WriteChosen(const std::vector<PendingAppend>& group,
   report_ = {.batches = chosen.size(),
              .entries = entries,
              .total = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start),
-             .durable = outcome.in_commit};
+             .durable = outcome.in_commit,
+             .checkpoint = std::exchange(checkpoint_, {})};
   std::size_t refused = 0;
   for (std::size_t c = 0; c < chosen.size(); ++c) {
     refused += outcome.refused[c].size();
@@ -138,13 +139,20 @@ void GroupWriter::EnterFull() {
   next_probe_ = Clock::now() + options_.space_probe_interval;
   reserve_.Release();
   // With the WAL begun anew, nothing of the transaction that failed is left in it, and its space is free.
-  const Status status = store_.Checkpoint(true);
+  const Status status = Checkpoint(true);
   if (!status.ok() && status.code() != Code::kResourceExhausted) Poison(status);
+}
+
+Status GroupWriter::Checkpoint(bool force) {
+  const auto start = Clock::now();
+  Status status = store_.Checkpoint(force);
+  checkpoint_ += std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start);
+  return status;
 }
 
 void GroupWriter::Maintain() {
   if (poisoned()) return;
-  if (const Status status = store_.Checkpoint(false); !status.ok()) {
+  if (const Status status = Checkpoint(false); !status.ok()) {
     if (status.code() == Code::kResourceExhausted) {
       EnterFull();
     } else {
@@ -186,7 +194,7 @@ bool GroupWriter::MaintainIdle() {
 // the database, where it would not.
 bool GroupWriter::Settle() {
   if (std::exchange(commits_when_idle_, commits_) != commits_) return false;
-  const Status status = store_.Checkpoint(true);
+  const Status status = Checkpoint(true);
   if (status.code() == Code::kResourceExhausted) {
     EnterFull();
   } else if (!status.ok()) {

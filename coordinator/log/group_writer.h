@@ -63,6 +63,7 @@ class GroupWriter {
   Status WriteChosen(const std::vector<PendingAppend>& group,
                      const std::vector<std::size_t>& chosen, std::size_t expire_rows,
                      std::vector<AppendResult>& results);
+  Status Checkpoint(bool force);
   bool Settle();
   void EnterFull();
   std::size_t SliceRows(std::size_t entries) const;
@@ -81,6 +82,7 @@ class GroupWriter {
   std::uint64_t records_ = 0;
   std::uint64_t commits_when_idle_ = 0;  // when it last was
   CommitReport report_;
+  std::chrono::microseconds checkpoint_{0};  // since the last commit
 };
 
 }  // namespace assent::log

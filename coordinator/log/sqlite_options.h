@@ -19,6 +19,8 @@ struct CommitReport {
   std::size_t entries = 0;
   std::chrono::microseconds total{0};    // from BEGIN IMMEDIATE until COMMIT returned
   std::chrono::microseconds durable{0};  // of which in COMMIT: writing and synchronising the WAL
+  // What this group had to wait for: checkpoints since the group before. Not part of `total`.
+  std::chrono::microseconds checkpoint{0};
 };
 
 struct SqliteOptions {

@@ -138,6 +138,11 @@ void Transactions(benchmark::State& state) {
   std::vector<std::int64_t> micros;
   for (const CommitReport& report : reports) micros.push_back(report.total.count());
   std::sort(micros.begin(), micros.end());
+  std::int64_t longest_checkpoint = 0;
+  for (const CommitReport& report : reports) {
+    longest_checkpoint = std::max<std::int64_t>(longest_checkpoint, report.checkpoint.count());
+  }
+  state.counters["ckpt_max_us"] = static_cast<double>(longest_checkpoint);
   const auto at = [&](double share) {
     return static_cast<double>(
         micros[static_cast<std::size_t>(share * static_cast<double>(micros.size() - 1))]);
