@@ -7,6 +7,7 @@ Numbers, durations, addresses and paths are anything; every word, every line and
 """
 
 import concurrent.futures
+import json
 import os
 import re
 import shlex
@@ -29,9 +30,12 @@ MISTAKES = [("THROUGH", "DONE"), ("no participant inventory is connected", "inve
 ORDER = """{"gid": "order-17", "deadline": "1h", "labels": {"customer": "7"}, "branches": [
   {"id": "stock", "protocol": "tcc", "service": "inventory", "action": "reserve", "payload": "x"},
   {"id": "pay", "protocol": "tcc", "service": "bank", "action": "debit", "payload": "account=7 cents=1250"}]}"""
+# Its COMMIT is not tried again while we look: an attempt in between would be one more line.
 TRANSFER = """{"gid": "transfer-3", "deadline": "1h", "branches": [
-  {"id": "from", "protocol": "2pc", "service": "bank", "action": "debit", "payload": "account=7 cents=1250"},
-  {"id": "to", "protocol": "2pc", "service": "bank", "action": "credit", "payload": "account=9 cents=1250"}]}"""
+  {"id": "from", "protocol": "2pc", "service": "bank", "action": "debit", "payload": "account=7 cents=1250",
+   "retry": {"initial_backoff": "1h", "max_backoff": "1h"}},
+  {"id": "to", "protocol": "2pc", "service": "bank", "action": "credit", "payload": "account=9 cents=1250",
+   "retry": {"initial_backoff": "1h", "max_backoff": "1h"}}]}"""
 
 
 class Bank(participant_pb2_grpc.ParticipantServicer):
@@ -81,6 +85,13 @@ class Run:
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE_SECONDS)
         return done.stdout.decode()
 
+    def until_both_have_refused(self, gid):
+        until = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < until:
+            if all(b["needs_operator"] for b in json.loads(self.ctl("show", gid, "-o", "json"))["branches"]):
+                return
+            time.sleep(0.02)
+
     def as_on_the_page(self, command, expected):
         """A command that only looks is repeated until the moment is that of the page."""
         words = shlex.split(command)[1:]
@@ -126,6 +137,7 @@ def faults_of(page, patience_seconds):
                 if "--needs-operator" in command:
                     run.ctl("abort", "order-17", "--yes", "--reason", "nobody wants it")
                     run.ctl("submit", "--for", "decided", stdin=TRANSFER)
+                    run.until_both_have_refused("transfer-3")
                 faults += not run.as_on_the_page(command, expected)
                 if "--dry-run" in command:
                     run.ctl(*[w for w in shlex.split(command)[1:] if w != "--dry-run"], "--yes", "--who", "ann@ops")
