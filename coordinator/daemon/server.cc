@@ -45,8 +45,7 @@ log::SqliteOptions LogOptions(const Config& config, const std::string& path) {
   options.retention_age = std::chrono::hours(config.retention_hours);
   options.retention_bytes = static_cast<std::uint64_t>(config.retention_mib) << 20;
   options.reserve_bytes = static_cast<std::uint64_t>(config.reserve_mib) << 20;
-  options.pinned_outcomes = {static_cast<std::uint8_t>(core::Outcome::kMixed),
-                             static_cast<std::uint8_t>(core::Outcome::kHazard)};
+  options.pinned_outcomes = engine::PinnedOutcomes();
   options.on_poisoned = DieOfLog;
   return options;
 }

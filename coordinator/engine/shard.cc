@@ -3,6 +3,7 @@
 #include "coordinator/engine/shard.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "coordinator/core/codec.h"
@@ -269,6 +270,24 @@ void Shard::MarkDirty(Live& live, bool urgent) {
   dirty_.push_back(&live);
 }
 
+std::vector<std::uint8_t> PinnedOutcomes() {
+  std::vector<std::uint8_t> pinned{static_cast<std::uint8_t>(core::Outcome::kMixed),
+                                   static_cast<std::uint8_t>(core::Outcome::kHazard)};
+  for (const auto outcome : {core::Outcome::kCommitted, core::Outcome::kAborted,
+                             core::Outcome::kMixed, core::Outcome::kHazard})
+    pinned.push_back(static_cast<std::uint8_t>(static_cast<unsigned>(outcome) | kResolvedByHand));
+  return pinned;
+}
+
+std::uint8_t Shard::OutcomeForLog(const core::Transaction& txn) {
+  const auto& branches = txn.branches();
+  const bool by_hand = std::any_of(branches.begin(), branches.end(), [](const core::Branch& b) {
+    return b.resolved != core::Decision::kNone;
+  });
+  return static_cast<std::uint8_t>(static_cast<unsigned>(txn.outcome()) |
+                                   (by_hand ? kResolvedByHand : 0U));
+}
+
 log::Entry Shard::MakeEntry(Live& live) {
   log::Entry entry;
   entry.serial = live.serial;
@@ -279,7 +298,7 @@ log::Entry Shard::MakeEntry(Live& live) {
     entry.gid_may_exist = live.gid_may_exist;
   } else if (live.txn.finished()) {
     entry.kind = log::EntryKind::kEnd;
-    entry.outcome = static_cast<std::uint8_t>(live.txn.outcome());
+    entry.outcome = OutcomeForLog(live.txn);
     entry.finished_unix_ms = live.txn.finished_at().time_since_epoch().count();
     live.ending = true;
   } else {
@@ -327,6 +346,7 @@ void Shard::On(AppendedRequest request) {
     return;
   }
   const core::WallTime durable_at{core::Millis(request.result.durable_unix_ms)};
+  std::vector<Request> deferred;
   std::size_t next_refused = 0;
   for (std::size_t i = 0; i < batch.written.size(); ++i) {
     Live& live = *batch.written[i];
@@ -341,6 +361,7 @@ void Shard::On(AppendedRequest request) {
     }
     if (!refused.ok()) {
       if (live.version == 1) {
+        std::move(live.deferred.begin(), live.deferred.end(), std::back_inserter(deferred));
         BeginRefused(live, refused);
         continue;
       }
@@ -358,6 +379,8 @@ void Shard::On(AppendedRequest request) {
       live.txn.NoteDecisionDurable(durable_at);
     MarkChanged(live);
     Release(live, std::move(effects));
+    std::move(live.deferred.begin(), live.deferred.end(), std::back_inserter(deferred));
+    live.deferred.clear();
     if (live.ending) {
       Remove(live);
     } else if (live.dirty || live.txn.finished()) {
@@ -369,10 +392,12 @@ void Shard::On(AppendedRequest request) {
     if (!request.result.refused.empty()) answer = request.result.refused.front().status;
     batch.forgotten[i](answer, nullptr, core::Now{mono_, wall_, 0});
   }
+  for (Request& asked : deferred) Handle(std::move(asked), mono_, wall_);
 }
 
 // Nothing was begun. Either the gid belongs to a finished transaction, whose answer is theirs, or there was no room.
 void Shard::BeginRefused(Live& live, const Status& status) {
+  --stats_.begun;
   std::vector<ViewCallback> asking = std::move(live.views);
   for (Waiter& waiter : live.waiters) asking.push_back(std::move(waiter.done));
   Lookup lookup;
@@ -399,7 +424,9 @@ void Shard::Remove(Live& live) {
   timers_.Cancel(live.timer);
   for (const std::string& service : live.parked_on) {
     const auto parked = parked_.find(service);
-    if (parked != parked_.end()) parked->second.erase(&live);
+    if (parked == parked_.end()) continue;
+    parked->second.erase(&live);
+    if (parked->second.empty()) parked_.erase(parked);
   }
   if (live.listed) dirty_.erase(std::remove(dirty_.begin(), dirty_.end(), &live), dirty_.end());
   if (live.changed)

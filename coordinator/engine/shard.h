@@ -25,6 +25,12 @@
 
 namespace assent::engine {
 
+// Added to core's outcome in the log when a person declared what happened in some branch. Its participant has acknowledged
+// nothing and may still ask, so retention must not make the answer a presumed one: only an operator's forget does.
+inline constexpr std::uint8_t kResolvedByHand = 16;
+// Every outcome in the log that retention leaves alone.
+std::vector<std::uint8_t> PinnedOutcomes();
+
 // What a shard needs of the world. Every call returns at once; answers come back through Shard::Handle.
 class ShardPorts {
  public:
@@ -110,6 +116,7 @@ class Shard {
     std::vector<ViewCallback> views;  // wait until what they would see is durable
     std::vector<WatchCallback> watchers;
     std::vector<std::string> parked_on;  // services for which it is in parked_
+    std::vector<Request> deferred;       // until it is known whether it has begun at all
   };
   // Somebody waits for a finished row.
   struct Lookup {
@@ -145,6 +152,10 @@ class Shard {
   void On(FoundRequest request);
 
   Live* FindLive(const std::string& gid);
+  // Until BEGIN is durable nobody knows whether the gid belongs to this transaction or to a finished one: what is asked of it
+  // waits. True if `request` has been taken.
+  template <typename R>
+  bool Deferred(R& request, const std::string& gid);
   // Applies an event and files what comes of it. The status is the step's.
   Status Apply(Live& live, const core::Event& event);
   void Release(Live& live, std::vector<core::Effect> effects);
@@ -161,6 +172,7 @@ class Shard {
   void Park(Live& live, const std::string& service);
   void Remove(Live& live);
   void BeginRefused(Live& live, const Status& status);
+  static std::uint8_t OutcomeForLog(const core::Transaction& txn);
   void WriteDirty();
   log::Entry MakeEntry(Live& live);
   void Look(Lookup lookup);

@@ -27,12 +27,25 @@ Shard::Live* Shard::FindLive(const std::string& gid) {
   return found == live_.end() ? nullptr : found->second.get();
 }
 
+template <typename R>
+bool Shard::Deferred(R& request, const std::string& gid) {
+  Live* live = FindLive(gid);
+  if (live == nullptr || live->accepted) return false;
+  live->deferred.emplace_back(std::move(request));
+  return true;
+}
+
 // ---- Initiators --------------------------------------------------------------------------------------------------------
 
 void Shard::On(BeginRequest request) {
   Waiter waiter{MilestoneOf(request.wait_for), 0, 0, std::move(request.done)};
   if (Live* existing = FindLive(request.spec.gid)) {
     if (core::Codec::EncodeSpec(existing->txn) != core::Codec::EncodeSpec(request.spec)) {
+      if (!existing->accepted) {
+        request.done = std::move(waiter.done);
+        existing->deferred.emplace_back(std::move(request));
+        return;
+      }
       waiter.done(OtherContent(request.spec.gid), nullptr, core::Now{mono_, wall_, 0});
       return;
     }
@@ -58,6 +71,7 @@ void Shard::On(BeginRequest request) {
 }
 
 void Shard::On(ExecuteRequest request) {
+  if (Deferred(request, request.gid)) return;
   Live* live = FindLive(request.gid);
   if (live == nullptr) {
     Lookup lookup;
@@ -100,6 +114,7 @@ void Shard::On(ExecuteRequest request) {
 }
 
 void Shard::On(CloseRequest request) {
+  if (Deferred(request, request.gid)) return;
   Live* live = FindLive(request.gid);
   if (live == nullptr) {
     Lookup lookup;
@@ -118,6 +133,7 @@ void Shard::On(CloseRequest request) {
 // ---- Operators -----------------------------------------------------------------------------------------------------------
 
 void Shard::On(OperatorRequest request) {
+  if (Deferred(request, request.gid)) return;
   const core::Now now{mono_, wall_, 0};
   Live* live = FindLive(request.gid);
   if (live == nullptr) {
@@ -176,6 +192,7 @@ void Shard::On(OperatorRequest request) {
 }
 
 void Shard::On(ForgetRequest request) {
+  if (Deferred(request, request.gid)) return;
   const core::Now now{mono_, wall_, 0};
   if (const Live* live = FindLive(request.gid)) {
     return request.done(FailedPrecondition("transaction " + request.gid + " is " +
@@ -203,6 +220,7 @@ void Shard::On(ForgetRequest request) {
 // ---- Looking ------------------------------------------------------------------------------------------------------------
 
 void Shard::On(GetRequest request) {
+  if (Deferred(request, request.gid)) return;
   if (Live* live = FindLive(request.gid)) {
     live->views.push_back(std::move(request.done));
     return ServeViews(*live);
@@ -214,6 +232,7 @@ void Shard::On(GetRequest request) {
 }
 
 void Shard::On(WaitRequest request) {
+  if (Deferred(request, request.gid)) return;
   if (Live* live = FindLive(request.gid)) {
     return AddWaiter(*live, Waiter{MilestoneOf(request.wait_for), 0, 0, std::move(request.done)});
   }
@@ -224,6 +243,7 @@ void Shard::On(WaitRequest request) {
 }
 
 void Shard::On(WatchRequest request) {
+  if (Deferred(request, request.gid)) return;
   if (Live* live = FindLive(request.gid)) {
     live->watchers.push_back(std::move(request.changed));
     return MarkChanged(*live);
@@ -332,6 +352,7 @@ void Shard::On(ServiceAppearedRequest request) {
 }
 
 void Shard::On(QuestionRequest request) {
+  if (Deferred(request, request.question.gid)) return;
   if (const Live* live = FindLive(request.question.gid)) {
     const bool undecided = !Visible(*live);
     return request.answer(Judge(request.question, live->txn, undecided));

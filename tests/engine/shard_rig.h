@@ -96,6 +96,7 @@ class ShardRig final : public ShardPorts {
                                     int branches = 2) {
     core::TransactionSpec spec;
     spec.gid = gid;
+    spec.open = branches == 0;
     for (int i = 0; i < branches; ++i) {
       core::BranchSpec branch;
       branch.protocol = protocol;
