@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "coordinator/core/describe.h"
+#include "coordinator/core/text.h"
 
 namespace assent::api {
 namespace {
@@ -16,7 +17,7 @@ Result<core::Protocol> FromProto(v1::Protocol protocol, const std::string& branc
     case v1::TCC: return core::Protocol::kTcc;
     case v1::SAGA: return core::Protocol::kSaga;
     default:
-      return InvalidArgument("branch \"" + branch_id.substr(0, 64) + "\": protocol is " +
+      return InvalidArgument("branch \"" + core::CleanReason(branch_id.substr(0, 64)) + "\": protocol is " +
                              std::to_string(static_cast<int>(protocol)) +
                              ": it takes TWO_PHASE, TCC or SAGA");
   }

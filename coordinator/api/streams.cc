@@ -76,7 +76,7 @@ class SubmitStream final
     }
     in_.Clear();
     const std::lock_guard lock(mutex_);
-    paused_ = outstanding_ >= max_outstanding_;
+    paused_ = Held() >= max_outstanding_;
     if (!paused_ && !finished_) StartRead(&in_);
   }
 
@@ -84,6 +84,7 @@ class SubmitStream final
     const std::lock_guard lock(mutex_);
     writing_ = false;
     if (ok) Write();
+    MaybeResume();
     FinishIfOver();
   }
   void OnCancel() override {
@@ -107,13 +108,20 @@ class SubmitStream final
     }
     waiting_bytes_ += reply.ByteSizeLong();
     Write();
-    if (paused_ && outstanding_ < max_outstanding_ / 2) {
-      paused_ = false;
-      StartRead(&in_);
-    }
+    MaybeResume();
   }
 
   // The rest is called with mutex_ held.
+
+  // Requests without an answer, and answers that the caller has not taken off our hands: both are ours to keep.
+  std::size_t Held() const {
+    return outstanding_ + static_cast<std::size_t>(waiting_.replies_size());
+  }
+  void MaybeResume() {
+    if (!paused_ || finished_ || Held() >= max_outstanding_ / 2) return;
+    paused_ = false;
+    StartRead(&in_);
+  }
   void Write() {
     if (writing_ || finished_ || waiting_.replies_size() == 0) return;
     out_.Clear();
@@ -170,10 +178,13 @@ class Watch final : public grpc::ServerWriteReactor<v1::Transaction> {
  public:
   void Begin(engine::Engine& engine, const std::string& gid, std::shared_ptr<Watch> self) {
     self_ = self;
-    const Status posted = engine.Post(
-        gid, engine::WatchRequest{
-                 gid, [self](const Status& status, const core::Transaction* txn,
-                             const core::Now& now) { return self->Changed(status, txn, now); }});
+    Status posted = core::CheckGid(gid);
+    if (posted.ok()) {
+      posted = engine.Post(
+          gid, engine::WatchRequest{
+                   gid, [self](const Status& status, const core::Transaction* txn,
+                               const core::Now& now) { return self->Changed(status, txn, now); }});
+    }
     if (posted.ok()) return;
     const std::lock_guard lock(mutex_);
     End(transport::ToGrpc(posted));

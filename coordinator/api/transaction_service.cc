@@ -12,6 +12,7 @@
 #include "coordinator/api/list.h"
 #include "coordinator/api/streams.h"
 #include "coordinator/core/spec.h"
+#include "coordinator/core/text.h"
 
 namespace assent::api {
 namespace {
@@ -24,7 +25,7 @@ Result<core::Actor> ActorOf(const v1::OperatorAction& action) {
     return InvalidArgument("reason has " + std::to_string(action.reason().size()) +
                            " bytes, the limit is " + std::to_string(limits::kMaxReasonBytes));
   }
-  return core::Actor{action.who().substr(0, limits::kMaxReasonBytes), action.reason()};
+  return core::Actor{std::string(core::CutReason(action.who())), action.reason()};
 }
 
 std::string EffectOf(engine::OperatorVerb verb, const std::string& branch,
@@ -116,7 +117,7 @@ class TransactionServiceImpl final : public v1::TransactionService::CallbackServ
   Reactor* Rollback(Context* context, const v1::RollbackRequest* request,
                     v1::SubmitReply* reply) override {
     return CloseBy(context, request->gid(), /*commit=*/false,
-                   request->reason().substr(0, limits::kMaxReasonBytes), request->wait_for(),
+                   std::string(core::CutReason(request->reason())), request->wait_for(),
                    reply);
   }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <utility>
 
 #include <grpcpp/grpcpp.h>
@@ -16,7 +17,10 @@
 namespace assent::transport {
 namespace {
 
-constexpr std::size_t kMaxFrameBytes = 1024 * 1024;  // aimed at; one large command may exceed it
+constexpr std::size_t kMaxFrameBytes = 1024 * 1024;  // one large command may exceed it
+
+// Questions of one session whose answers have not been written. Beyond it nothing more is read from it until half of them are.
+constexpr std::size_t kMaxOpenQuestionsCount = 16 * limits::kMaxFrameMessagesCount;
 
 }  // namespace
 
@@ -37,6 +41,11 @@ class SessionHub::Stream final
     const Status status = id_ == 0 ? OnHello() : OnFrame();
     if (!status.ok()) return Leave(ToGrpc(status));
     in_.Clear();
+    {
+      const std::lock_guard lock(mutex_);
+      reading_paused_ = open_questions_ >= kMaxOpenQuestionsCount;
+      if (reading_paused_) return;
+    }
     StartRead(&in_);
   }
 
@@ -62,11 +71,17 @@ class SessionHub::Stream final
       welcome_.reset();
       any = true;
     }
-    for (const OutcomeAnswer& answer : answers_) {
-      ToWire(answer, *out_.add_answers());
+    for (; !answers_.empty() &&
+           static_cast<std::size_t>(out_.answers_size()) < limits::kMaxFrameMessagesCount;
+         answers_.pop_front()) {
+      ToWire(answers_.front(), *out_.add_answers());
       any = true;
     }
-    answers_.clear();
+    open_questions_ -= static_cast<std::size_t>(out_.answers_size());
+    if (reading_paused_ && open_questions_ <= kMaxOpenQuestionsCount / 2) {
+      reading_paused_ = false;
+      StartRead(&in_);
+    }
     std::uint32_t coordinator_id = 0;
     std::vector<std::pair<std::uint64_t, Command>> commands;
     {
@@ -93,16 +108,16 @@ class SessionHub::Stream final
 
   // Ends the stream once, whoever asks first.
   void Leave(const grpc::Status& status) {
+    std::vector<Reply> lost;
     {
       const std::lock_guard lock(mutex_);
       if (finished_) return;
       finished_ = true;
-    }
-    std::vector<Reply> lost;
-    if (id_ != 0) {
-      const std::lock_guard hub_lock(hub_.mutex_);
-      hub_.streams_.erase(id_);
-      lost = hub_.router_.Detach(id_);
+      if (id_ != 0) {
+        const std::lock_guard hub_lock(hub_.mutex_);
+        hub_.streams_.erase(id_);
+        lost = hub_.router_.Detach(id_);
+      }
     }
     if (!lost.empty()) hub_.receiver_.OnReplies(std::move(lost));
     Finish(status);
@@ -117,6 +132,8 @@ class SessionHub::Stream final
     {
       // The stream's lock first, as everywhere: nobody may write before the Welcome is in place.
       const std::lock_guard lock(mutex_);
+      // Cancelled meanwhile: who enters the table now is never taken out of it.
+      if (finished_) return Unavailable("the stream has ended");
       const std::lock_guard hub_lock(hub_.mutex_);
       if (!hub_.open_) return Unavailable("the coordinator is starting or stopping: dial again");
       const SessionId id = hub_.next_session_++;
@@ -161,6 +178,10 @@ class SessionHub::Stream final
       if (!accepted.empty()) hub_.receiver_.OnReplies(std::move(accepted));
       hub_.Kick(std::move(touched));
     }
+    {
+      const std::lock_guard lock(mutex_);
+      open_questions_ += static_cast<std::size_t>(in_.queries_size());
+    }
     for (const v1::OutcomeQuery& query : in_.queries()) {
       hub_.receiver_.OnQuestion(FromWire(query), [weak = weak_from_this()](OutcomeAnswer answer) {
         if (auto self = weak.lock()) self->Answer(std::move(answer));
@@ -176,7 +197,7 @@ class SessionHub::Stream final
   SessionHub& hub_;
   const std::string address_;
   std::shared_ptr<Stream> self_;  // until OnDone
-  SessionId id_ = 0;              // set once, by the reading side; 0: no Hello yet
+  SessionId id_ = 0;              // set once, by the reading side, under mutex_; 0: no Hello yet
   v1::ParticipantFrame in_;       // the reading side's
 
   std::mutex mutex_;                      // taken before the hub's
@@ -184,7 +205,9 @@ class SessionHub::Stream final
   bool finished_ = false;                 // guarded by mutex_
   v1::CoordinatorFrame out_;              // guarded by mutex_, and gRPC's while writing_
   std::unique_ptr<v1::Welcome> welcome_;  // guarded by mutex_
-  std::vector<OutcomeAnswer> answers_;    // guarded by mutex_
+  std::deque<OutcomeAnswer> answers_;     // guarded by mutex_
+  std::size_t open_questions_ = 0;        // guarded by mutex_: asked, and the answer not written
+  bool reading_paused_ = false;           // guarded by mutex_
 };
 
 class SessionHub::ServiceImpl final : public v1::ParticipantSession::CallbackService {

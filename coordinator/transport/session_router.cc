@@ -6,6 +6,8 @@
 
 #include <assent/limits.h>
 
+#include "coordinator/core/text.h"
+
 namespace assent::transport {
 namespace {
 
@@ -186,7 +188,7 @@ std::vector<Reply> SessionRouter::OnReplies(SessionId id, std::vector<SessionRep
                    std::to_string(limits::kMaxResultBytes);
       out.bytes.clear();
     }
-    if (out.reason.size() > limits::kMaxReasonBytes) out.reason.resize(limits::kMaxReasonBytes);
+    out.reason.resize(core::CutReason(out.reason).size());
     session.in_flight.erase(slot);
     accepted.push_back(std::move(out));
   }
@@ -301,10 +303,7 @@ Reply SessionRouter::NoSuchAction(const Service& service, const Command& command
       NotSent(command, "participant " + command.service + " has no action " +
                            std::string(core::Name(command.protocol)) + ":" + command.action +
                            "; it offers " + (offered.empty() ? "none" : offered));
-  const bool forward = command.operation == core::Operation::kPrepare ||
-                       command.operation == core::Operation::kTry ||
-                       command.operation == core::Operation::kAction;
-  if (forward && command.attempt == 1) reply.result = core::AttemptResult::kRefused;
+  if (IsFirstForwardAttempt(command)) reply.result = core::AttemptResult::kRefused;
   return reply;
 }
 

@@ -34,6 +34,13 @@ struct Command {
   std::uint64_t began_epoch = 0;
 };
 
+// Nothing can have happened yet: only of such a command may a transport say that it is refused, in a participant's place.
+inline bool IsFirstForwardAttempt(const Command& command) {
+  return command.attempt == 1 && (command.operation == core::Operation::kPrepare ||
+                                  command.operation == core::Operation::kTry ||
+                                  command.operation == core::Operation::kAction);
+}
+
 // What became of a command. `gid`, `branch`, `operation` and `attempt` are those of the command, as remembered here: a
 // participant's own claims are checked against them and never trusted.
 struct Reply {

@@ -15,6 +15,7 @@
 
 #include "assent/v1/participant.grpc.pb.h"
 #include "coordinator/base/clock.h"
+#include "coordinator/core/text.h"
 #include "coordinator/transport/wire.h"
 
 namespace assent::transport {
@@ -129,15 +130,17 @@ struct UnaryDialer::Impl : std::enable_shared_from_this<UnaryDialer::Impl> {
   }
 
   // What the end of a call means. Only a reply about this very command counts; and no error is a no, except that of a
-  // server that says it has no such method, before any effect.
+  // server that says it has no such method, to the first forward attempt. Later it says nothing: an earlier attempt may have
+  // reached a server that had the method, and a proxy's 404 is UNIMPLEMENTED too.
   static Reply Judge(Call& call, const grpc::Status& status) {
     const Command& command = call.command;
     if (!status.ok()) {
-      const std::string error = CodeText(status.error_code()) + ": " + status.error_message();
-      const bool no_such_method = status.error_code() == grpc::StatusCode::UNIMPLEMENTED;
-      return ReplyTo(command,
-                     no_such_method ? core::AttemptResult::kRefused : core::AttemptResult::kUnknown,
-                     error);
+      const std::string error =
+          CodeText(status.error_code()) + ": " + core::CleanReason(status.error_message());
+      const bool refused =
+          status.error_code() == grpc::StatusCode::UNIMPLEMENTED && IsFirstForwardAttempt(command);
+      return ReplyTo(
+          command, refused ? core::AttemptResult::kRefused : core::AttemptResult::kUnknown, error);
     }
     SessionReply said = FromWire(std::move(call.reply));
     if (said.gid != command.gid || said.branch_id != command.branch_id ||
@@ -150,7 +153,7 @@ struct UnaryDialer::Impl : std::enable_shared_from_this<UnaryDialer::Impl> {
                      "the result has " + std::to_string(said.bytes.size()) +
                          " bytes, the limit is " + std::to_string(limits::kMaxResultBytes));
     }
-    Reply reply = ReplyTo(command, said.result, said.reason.substr(0, limits::kMaxReasonBytes));
+    Reply reply = ReplyTo(command, said.result, std::string(core::CutReason(said.reason)));
     reply.bytes = std::move(said.bytes);
     reply.retry_after = said.retry_after;
     return reply;

@@ -14,6 +14,7 @@
 #include "coordinator/core/protocol.h"
 #include "coordinator/core/retry.h"
 #include "coordinator/core/spec.h"
+#include "coordinator/core/text.h"
 #include "coordinator/core/transaction.h"
 
 namespace assent::core {
@@ -282,6 +283,19 @@ TEST_F(WhyTest, FinishedSaysNothing) {
   Begin({kTwoPhase});
   Answer(0, AttemptResult::kDone);
   EXPECT_EQ(Why(), "");
+}
+
+TEST(CleanReason, WhatIsNoUtf8BecomesAQuestionMark) {
+  EXPECT_EQ(CleanReason("plain \xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"),
+            "plain \xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80");
+  EXPECT_EQ(CleanReason("\xff \xc3 \x80"), "? ? ?");
+  EXPECT_EQ(CleanReason("\xc0\xaf"), "??") << "overlong";
+  EXPECT_EQ(CleanReason("\xed\xa0\x80"), "???") << "a surrogate";
+  EXPECT_EQ(CleanReason("\xf4\x90\x80\x80"), "????") << "beyond U+10FFFF";
+  EXPECT_EQ(CleanReason("\xe2\x82"), "??") << "torn";
+  EXPECT_EQ(CleanReason(""), "");
+  const std::string cut = CleanReason("a" + std::string(2 * limits::kMaxReasonBytes, '\xff'));
+  EXPECT_EQ(cut, "a" + std::string(limits::kMaxReasonBytes - 1, '?'));
 }
 
 }  // namespace

@@ -217,5 +217,37 @@ TEST(SessionRouter, TooManySessionsAreRefused) {
   EXPECT_EQ(rig.Attach(2, Hello("t")).code(), Code::kResourceExhausted);
 }
 
+// A frame over the participant's limit ends its stream; the commands come again, in the same frame, for ever.
+TEST(SessionRouter, AFrameIsBoundedByAllThatIsInIt) {
+  Rig rig;
+  ASSERT_TRUE(rig.Attach(1, Hello("s")).ok());
+  for (int i = 0; i < 4; ++i) {
+    std::vector<Command> commands;
+    commands.push_back(Try("g" + std::to_string(i)));
+    commands[0].payload = std::string(100, 'p');
+    commands[0].headers = {{"h", std::string(200, 'h')}};
+    commands[0].results = {{"0", std::string(300, 'r')}};
+    EXPECT_TRUE(rig.router.Send(std::move(commands), kNow, rig.touched).empty());
+  }
+  EXPECT_EQ(rig.router.TakeOutbox(1, 100, 2000).size(), 2U)
+      << "two are under 2000 bytes, three are over";
+  EXPECT_EQ(rig.router.TakeOutbox(1, 100, 10).size(), 1U) << "one that is too large goes alone";
+  EXPECT_EQ(rig.router.TakeOutbox(1, 100, 2000).size(), 1U);
+}
+
+// One byte of a broken character in a proto string, and no client can read the transaction or a list that it is in.
+TEST(SessionRouter, AReasonIsCutBetweenCharacters) {
+  Rig rig;
+  ASSERT_TRUE(rig.Attach(1, Hello("s")).ok());
+  rig.Send("g");
+  SessionReply reply = Rig::Done("g", rig.Take(1)[0].first);
+  reply.result = AttemptResult::kRefused;
+  reply.reason = "a";
+  for (int i = 0; i < 600; ++i) reply.reason += "\xc3\xa9";
+  const auto answers = rig.Answer(1, reply);
+  ASSERT_EQ(answers.size(), 1U);
+  EXPECT_EQ(answers[0].reason.size(), limits::kMaxReasonBytes - 1);
+}
+
 }  // namespace
 }  // namespace assent::transport
