@@ -116,7 +116,7 @@ class Shard {
     std::vector<ViewCallback> views;  // wait until what they would see is durable
     std::vector<WatchCallback> watchers;
     std::vector<std::string> parked_on;  // services for which it is in parked_
-    std::vector<Request> deferred;       // until it is known whether it has begun at all
+    std::vector<Request> deferred;       // until it is durable that it has begun, or ended
   };
   // Somebody waits for a finished row.
   struct Lookup {

@@ -194,7 +194,11 @@ void Shard::On(OperatorRequest request) {
 void Shard::On(ForgetRequest request) {
   if (Deferred(request, request.gid)) return;
   const core::Now now{mono_, wall_, 0};
-  if (const Live* live = FindLive(request.gid)) {
+  if (Live* live = FindLive(request.gid)) {
+    if (live->txn.finished()) {  // its end is on the way to the log
+      live->deferred.emplace_back(std::move(request));
+      return MarkDirty(*live, true);
+    }
     return request.done(FailedPrecondition("transaction " + request.gid + " is " +
                                            std::string(core::Name(live->txn.phase())) +
                                            ": only a finished one can be forgotten"),
@@ -309,8 +313,8 @@ void Shard::On(FoundRequest request) {
   transport::OutcomeAnswer answer{lookup.question.gid, lookup.question.branch_id,
                                   transport::Verdict::kCannotTell, false};
   // Presumed abort, within this log's horizon: begun by this very coordinator, in a life that the log reaches.
-  const bool ours =
-      lookup.question.coordinator_id == coordinator_id_ && lookup.question.began_epoch <= epoch_;
+  const bool ours = lookup.question.coordinator_id == coordinator_id_ &&
+                    lookup.question.began_epoch != 0 && lookup.question.began_epoch <= epoch_;
   if (status.code() == Code::kNotFound && ours) {
     answer.verdict = transport::Verdict::kAbort;
     answer.finished = true;

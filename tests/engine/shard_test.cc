@@ -264,6 +264,27 @@ TEST(Shard, ForgetRemovesOnlyWhatIsFinished) {
   EXPECT_EQ(forgotten.words, (std::vector<std::string>{"FAILED_PRECONDITION", "OK ", "NOT_FOUND"}));
 }
 
+// Its initiator has been told that it is completed; the record of that is still on its way.
+TEST(Shard, ForgetRightAfterTheEndWaitsForTheEndToBeWritten) {
+  ShardRig rig;
+  ShardRig::Told told;
+  ShardRig::Told forgotten;
+  rig.Do(Begin(ShardRig::Spec("a", core::Protocol::kTcc, 1), WaitFor::kCompleted, told));
+  rig.Complete();
+  rig.AnswerAll(AttemptResult::kDone);
+  rig.Complete();
+  rig.AnswerAll(AttemptResult::kDone);
+  EXPECT_EQ(told.words, std::vector<std::string>{"OK COMMITTED"});
+  rig.Do(ForgetRequest{"a", false, forgotten.Callback()});
+  EXPECT_TRUE(forgotten.words.empty());
+  rig.Complete();
+  EXPECT_EQ(rig.shard.live_count(), 0U);
+  rig.Complete();
+  EXPECT_EQ(rig.written, (std::vector<EntryKind>{EntryKind::kBegin, EntryKind::kUpdate,
+                                                 EntryKind::kEnd, EntryKind::kForget}));
+  EXPECT_EQ(forgotten.words, std::vector<std::string>{"OK "});
+}
+
 TEST(Shard, AServiceThatAppearsIsTriedAtOnce) {
   ShardRig rig;
   ShardRig::Told told;
@@ -298,6 +319,7 @@ TEST(Shard, AbortIsPresumedOnlyWithinTheHorizon) {
   EXPECT_EQ(ask(7, 4), transport::Verdict::kCannotTell)
       << "begun in a life that this log does not reach: a restored backup";
   EXPECT_EQ(ask(8, 1), transport::Verdict::kCannotTell) << "another coordinator's";
+  EXPECT_EQ(ask(7, 0), transport::Verdict::kCannotTell) << "in no life at all";
 }
 
 TEST(Shard, OperatorsAreAnsweredWhenTheirActIsDurable) {
