@@ -9,6 +9,7 @@
 
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include "coordinator/daemon/config.h"
 #include "coordinator/daemon/server.h"
@@ -34,6 +35,25 @@ int WaitForSignal(const sigset_t& signals, time_t seconds) {
   const timespec patience{seconds, 0};
   const int signal = sigtimedwait(&signals, nullptr, &patience);
   return signal > 0 ? signal : 0;
+}
+
+// gRPC stops listening for good once it has found no descriptor for a connection. So we take as many as we may have, and say so
+// if they are fewer than the sessions that we would accept.
+void RaiseFileLimit(const Config& config) {
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  if (files.rlim_cur < files.rlim_max) {
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0) getrlimit(RLIMIT_NOFILE, &files);
+  }
+  constexpr rlim_t kOwnFiles = 64;
+  if (files.rlim_cur < config.max_sessions + kOwnFiles) {
+    spdlog::warn(
+        "event=few_files limit={} max_sessions={} hint=\"raise the limit on open files (ulimit -n, "
+        "LimitNOFILE=), or lower "
+        "--max-sessions: without a free one no connection is accepted any more\"",
+        files.rlim_cur, config.max_sessions);
+  }
 }
 
 bool IsStop(int signal) { return signal == SIGTERM || signal == SIGINT; }
@@ -67,6 +87,7 @@ int main(int argc, char** argv) {
   if (parsed.exit) return parsed.exit_code;
   SetUpLogging(parsed.config);
 
+  RaiseFileLimit(parsed.config);
   // Before any thread is made, so that all of them leave the signals to us.
   sigset_t signals;
   sigemptyset(&signals);

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <sqlite3.h>
 
+#include <sys/stat.h>
+
 namespace assent::log {
 namespace {
 
@@ -194,6 +196,27 @@ Status SqliteStore::WriteMetaAndCommit(GroupOutcome& outcome) {
   if (const int code = sql_.commit.Run(); code != SQLITE_OK) return Failure("commit", code);
   outcome.in_commit = std::chrono::duration_cast<std::chrono::microseconds>(
       std::chrono::steady_clock::now() - start);
+  return CheckInPlace();
+}
+
+// What was committed is where the next start will look for it: not in files that somebody deleted or replaced while we hold
+// them open. Two looks at the folder, after each commit and before anybody hears of it.
+Status SqliteStore::CheckInPlace() {
+  if (!options_.vfs.empty()) return OkStatus();  // not a file system's
+  const auto look = [](const std::string& path, auto& known) {
+    struct stat info {};
+    if (stat(path.c_str(), &info) != 0) return false;
+    const std::pair<std::uint64_t, std::uint64_t> found{info.st_dev, info.st_ino};
+    if (known.second == 0) known = found;
+    return known == found;
+  };
+  for (const bool wal : {false, true}) {
+    const std::string path = wal ? options_.path + "-wal" : options_.path;
+    if (!look(path, wal ? wal_ : file_)) {
+      return UnknownOutcome(
+          path + ": deleted or replaced while in use: what is committed now cannot be found again");
+    }
+  }
   return OkStatus();
 }
 

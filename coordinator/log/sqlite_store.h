@@ -107,6 +107,7 @@ class SqliteStore {
   Status WriteNet(const NetWrite& write);
   Status WriteFinished(const NetWrite& write);
   Status WriteMetaAndCommit(GroupOutcome& outcome);
+  Status CheckInPlace();
   Status RollBack(Status why);
   Result<bool> GidIsFinished(const std::string& gid);
 
@@ -128,8 +129,10 @@ class SqliteStore {
   std::uint64_t serials_from_ = 1;  // those below were given out in earlier lives
   GroupPlan plan_;
   std::uint64_t page_bytes_ = 4096;
-  int wal_pages_ = 0;      // committed since the last checkpoint
-  bool wal_holds_ = true;  // something, checkpointed or not
+  std::pair<std::uint64_t, std::uint64_t> file_{};  // device and inode; 0, 0: not looked at yet
+  std::pair<std::uint64_t, std::uint64_t> wal_{};   // the same, of the WAL
+  int wal_pages_ = 0;                               // committed since the last checkpoint
+  bool wal_holds_ = true;                           // something, checkpointed or not
   std::uint64_t expire_from_ =
       0;  // retention has seen every row up to here, and only pinned ones are left
 };

@@ -66,6 +66,30 @@ TEST_F(SqliteLogTest, WhatHasQueuedIsOneCommit) {
   EXPECT_GE(reports[0].total, reports[0].durable);
 }
 
+// An open file that has no name any more takes every commit, and the next start finds none of them.
+TEST_F(SqliteLogTest, AFileThatWasDeletedOrReplacedEndsTheLog) {
+  const auto remove = [](const std::string& path) { std::filesystem::remove(path); };
+  const auto replace = [](const std::string& path) {
+    std::filesystem::copy_file(path, path + ".copy");
+    std::filesystem::rename(path + ".copy", path);
+  };
+  for (const std::string name : {"assent.db", "assent.db-wal"}) {
+    for (const std::function<void(const std::string&)>& change :
+         {std::function<void(const std::string&)>(remove),
+          std::function<void(const std::string&)>(replace)}) {
+      TempFolder folder(/*in_memory=*/true);
+      options_.path = folder.File("assent.db");
+      auto log = Start();
+      EXPECT_TRUE(log->Append(Batch(Begin(1, "kept"))).status.ok());
+      change(folder.File(name));
+      const Status lost = log->Append(Batch(Begin(2, "lost"))).status;
+      EXPECT_EQ(lost.code(), Code::kUnknownOutcome) << name;
+      EXPECT_THAT(lost.message(), HasSubstr(name + ": deleted or replaced"));
+      EXPECT_EQ(log->Append(Batch(Begin(3, "later"))).status.code(), Code::kUnavailable) << name;
+    }
+  }
+}
+
 TEST_F(SqliteLogTest, AGroupIsBoundedButNeverSplitsABatch) {
   options_.max_group_entries = 10;
   std::vector<std::size_t> sizes;
