@@ -15,8 +15,7 @@
 #define kNone 0 /* no phase, no decision, no row, nothing to write */
 mtype = { kActive, kCommitting, kAborting, kFinished, kForgotten, /* Phase; kForgotten: retention has removed the row */
           kExecuting, kExecuted, kReadOnly, kRefused, kFinishing, kDone, kUndoing, kUndone, /* BranchState */
-          kCommit, kAbort,        /* Decision */
-          kBegin, kDecision, kEnd, /* Record */
+          kCommit, kAbort, kBegin, kDecision, kEnd, /* Decision, Record */
           kPrepared, kTombstone } /* barrier; also kRefused, kReadOnly, kFinished, kUndone */
 
 /* ---- What survives ---- */
@@ -35,7 +34,6 @@ bool told_committed, told_aborted;                              /* what the init
 /* ---- A coordinator's memory ---- */
 typedef Coordinator { bool up; byte epoch; mtype phase; mtype decision; mtype writing; mtype branch[2] }
 Coordinator co[2];
-
 bool commit_was_durable, restored; byte lives; /* of the world, for the checks and the bounds */
 hidden byte i;                                  /* of one step: the chosen branch */
 #define Either(Ready) if :: Ready(0) -> i = 0 :: Ready(1) -> i = 1 fi
@@ -178,8 +176,7 @@ end: do
 }
 
 #ifdef RESTORE /* The daemon is stopped, and an older copy of its file put in the place of the present one. */
-Row copy;
-byte copy_epoch;
+Row copy; byte copy_epoch;
 proctype Operator() {
 end1: atomic { log_epoch > 0 -> copy_epoch = log_epoch; copy.phase = row.phase; copy.decision = row.decision;
     copy.branch[0] = row.branch[0]; copy.branch[1] = row.branch[1] }
@@ -190,14 +187,12 @@ end2: atomic { began_id != 0 && !co[0].up && !co[1].up -> log_epoch = copy_epoch
 #endif
 } }
 #endif
-
 init { atomic {
   run Participant(0); run Participant(1); run CoordinatorLife(0); run CoordinatorLife(1)
 #ifdef RESTORE
   ; run Operator()
 #endif
 } }
-
 #ifdef LIVENESS /* L1, L2: lives are bounded, so the faults stop; then it ends everywhere, and the row goes. */
 ltl ends { <>(row.phase == kForgotten && AtRest(0) && AtRest(1)) }
 #endif
