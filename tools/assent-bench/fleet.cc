@@ -13,7 +13,9 @@
 #include <unistd.h>
 
 #include <grpcpp/grpcpp.h>
+#include <netinet/in.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "assent/v1/transaction.grpc.pb.h"
@@ -138,11 +140,15 @@ ServerInfo AskServer(const std::string& endpoint) {
 
 // A port that is free now.
 std::string FreeAddress() {
-  grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-  const auto server = builder.BuildAndStart();
-  return "127.0.0.1:" + std::to_string(port);
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  auto* any = reinterpret_cast<sockaddr*>(&address);
+  if (fd < 0 || bind(fd, any, size) != 0 || getsockname(fd, any, &size) != 0) Die("no free port");
+  close(fd);
+  return "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
 }
 
 }  // namespace
@@ -193,6 +199,9 @@ Measurement Measure(const Load& load, bool floor, const std::string& wanted_fold
       participants.push_back(with_load({self, "participant", "--number", std::to_string(i),
                                         "--endpoint", endpoint, "--folder", folder}));
     }
+  }
+  if (load.workload != "unary") {
+    for (auto& participant : participants) participant->WaitLine("ready");
   }
 
   Load share = load;

@@ -83,7 +83,7 @@ Transaction MakeTransaction(const Load& load, std::uint64_t number) {
 
 CallOptions Calls(const Load& load) {
   return {.wait = load.wait == "completed" ? WaitFor::kCompleted : WaitFor::kDecided,
-          .timeout = std::chrono::seconds(60)};
+          .timeout = std::chrono::seconds(20)};
 }
 
 // Counts what is under way, so that the end can be waited for.
@@ -96,9 +96,10 @@ class Outstanding {
       none_.notify_all();
     }
   }
-  void WaitNone(std::chrono::seconds patience) {
+  // Longer than any call may take: afterwards nobody holds a reference to the loop's state.
+  void WaitNone() {
     std::unique_lock lock(mutex_);
-    none_.wait_for(lock, patience, [&] { return count_ == 0; });
+    none_.wait(lock, [&] { return count_ == 0; });
   }
 
  private:
@@ -125,7 +126,7 @@ void ClosedLoop(const Load& load, const Client& client, Tally& tally) {
   };
   for (int i = 0; i < load.in_flight; ++i) next();
   PassUntil(tally.end());
-  outstanding.WaitNone(std::chrono::seconds(30));
+  outstanding.WaitNone();
 }
 
 // Latency counts from the moment at which the transaction should have been sent, so that a stall is not hidden by the
@@ -148,7 +149,7 @@ void OpenLoop(const Load& load, const Client& client, Tally& tally) {
         },
         Calls(load));
   }
-  outstanding.WaitNone(std::chrono::seconds(30));
+  outstanding.WaitNone();
 }
 
 // One thread per transaction under way: what a plain caller of the unary API does.

@@ -39,6 +39,23 @@ sqlite::DbHandler Stock(const char* sql) {
   };
 }
 
+sigset_t StopSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  return signals;
+}
+// Before the first thread is made.
+void BlockStop() {
+  const sigset_t signals = StopSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+void WaitToBeStopped() {
+  const sigset_t signals = StopSignals();
+  int signal = 0;
+  sigwait(&signals, &signal);
+}
+
 class UnaryService final : public v1::Participant::CallbackService {
   grpc::ServerUnaryReactor* Execute(grpc::CallbackServerContext* context,
                                     const v1::BranchCommand* command,
@@ -57,6 +74,7 @@ class UnaryService final : public v1::Participant::CallbackService {
 
 int RunParticipant(const Load& load, int number, const std::string& endpoint,
                    const std::string& folder) {
+  BlockStop();
   ParticipantOptions options;
   options.service = ServiceName(number);
   options.endpoints = {endpoint};
@@ -87,14 +105,17 @@ int RunParticipant(const Load& load, int number, const std::string& endpoint,
     participant.TwoPhase("act", {.prepare = Done, .commit = Done, .rollback = Done});
     participant.Saga("act", {.action = Done, .compensate = Done});
   }
-  return participant.Run().ok() ? 0 : 1;
+  if (!participant.Start().ok() || !participant.WaitConnected(std::chrono::seconds(30)).ok())
+    return 1;
+  std::printf("ready\n");
+  std::fflush(stdout);
+  WaitToBeStopped();
+  participant.Stop();
+  return 0;
 }
 
 int RunUnaryParticipant(const std::string& address) {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  BlockStop();
   UnaryService service;
   grpc::ServerBuilder builder;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials());
@@ -103,8 +124,7 @@ int RunUnaryParticipant(const std::string& address) {
   if (!server) return 1;
   std::printf("ready\n");
   std::fflush(stdout);
-  int signal = 0;
-  sigwait(&signals, &signal);
+  WaitToBeStopped();
   server->Shutdown(std::chrono::system_clock::now());
   return 0;
 }
