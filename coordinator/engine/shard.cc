@@ -314,22 +314,33 @@ void Shard::WriteDirty() {
   if (dirty_.empty() || mono_ < not_before_ || (!urgent_ && mono_ < lazy_write_at_)) return;
   urgent_ = false;
   lazy_write_at_ = core::kNever;
-  std::vector<log::Entry> entries;
-  Batch batch;
   std::vector<Live*> rest;
+  std::vector<Live*> now;
+  std::vector<Live*> beginnings;
   for (Live* live : dirty_) {
     if (live->writing) {  // one write at a time: the completion brings it back
       rest.push_back(live);
-      continue;
+    } else {
+      (disk_full_ && live->version == 0 ? beginnings : now).push_back(live);
     }
+  }
+  dirty_ = std::move(rest);
+  Write(now);
+  Write(beginnings);
+}
+
+void Shard::Write(const std::vector<Live*>& lives) {
+  if (lives.empty()) return;
+  std::vector<log::Entry> entries;
+  Batch batch;
+  for (Live* live : lives) {
     live->listed = live->dirty = live->urgent = false;
     live->writing = true;
     live->after_this_write = std::exchange(live->after_next_write, {});
+    batch.begins = batch.begins || live->version == 0;
     entries.push_back(MakeEntry(*live));
     batch.written.push_back(live);
   }
-  dirty_ = std::move(rest);
-  if (entries.empty()) return;
   batches_.emplace(next_batch_, std::move(batch));
   ports_.Append(std::move(entries), next_batch_++);
 }
@@ -345,6 +356,10 @@ void Shard::On(AppendedRequest request) {
     ports_.Fatal(status);
     return;
   }
+  // The log keeps a reserve for what has begun: a batch that finds the disk full is refused as a whole
+  // if anything in it begins, so until something could begin again the two do not share one.
+  if (!status.ok()) disk_full_ = true;
+  if (status.ok() && batch.begins) disk_full_ = false;
   const core::WallTime durable_at{core::Millis(request.result.durable_unix_ms)};
   std::vector<Request> deferred;
   std::size_t next_refused = 0;

@@ -131,6 +131,7 @@ class Shard {
   };
   struct Batch {
     std::vector<Live*> written;
+    bool begins = false;                  // one of them is new
     std::vector<ViewCallback> forgotten;  // one per kForget entry, in order after `written`
   };
 
@@ -174,6 +175,7 @@ class Shard {
   void BeginRefused(Live& live, const Status& status);
   static std::uint8_t OutcomeForLog(const core::Transaction& txn);
   void WriteDirty();
+  void Write(const std::vector<Live*>& lives);
   log::Entry MakeEntry(Live& live);
   void Look(Lookup lookup);
   void FireTimers();
@@ -196,6 +198,7 @@ class Shard {
   core::MonoTime lazy_write_at_ =
       core::kNever;              // when dirty_ must be written even if nothing is urgent
   core::MonoTime not_before_{};  // the disk was full
+  bool disk_full_ = false;       // ... and nothing could begin since
   bool urgent_ = false;          // somebody in dirty_ is
   std::uint64_t next_batch_ = 1;
   std::map<std::uint64_t, Batch> batches_;  // outstanding
