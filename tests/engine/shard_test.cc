@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "coordinator/core/codec.h"
@@ -120,8 +122,8 @@ TEST(Shard, AFullDiskRefusesWhatIsNewAndKeepsWhatHasBegun) {
   EXPECT_EQ(rig.Sent(), "1:CONFIRM 2:CONFIRM");
 }
 
-// The log refuses a whole batch when the disk is full and anything in it begins. A stream of newcomers must not keep what has
-// begun from ending on the reserve.
+// The log refuses a whole batch when the disk is full and anything in it begins. A stream of newcomers
+// must not keep what has begun from ending on the reserve.
 TEST(Shard, OnAFullDiskNewcomersDoNotHoldUpWhatHasBegun) {
   ShardRig rig;
   ShardRig::Told old;
@@ -162,11 +164,28 @@ TEST(Shard, TheSameGidJoinsAndOtherContentIsRefused) {
   rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, one));
   rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, two));
   rig.Do(Begin(ShardRig::Spec("a", core::Protocol::kSaga), WaitFor::kAccepted, other));
-  EXPECT_EQ(other.words, std::vector<std::string>{"ALREADY_EXISTS"});
+  EXPECT_TRUE(other.words.empty()) << "told before it is known whose the gid is";
   rig.Complete();
+  EXPECT_EQ(other.words, std::vector<std::string>{"ALREADY_EXISTS"});
   EXPECT_EQ(one.words, std::vector<std::string>{"OK UNDECIDED"});
   EXPECT_EQ(two.words, std::vector<std::string>{"OK UNDECIDED"});
   EXPECT_EQ(rig.Sent(), "1:TRY 2:TRY") << "begun twice";
+}
+
+// A TCC transaction that its first branch refused, as the history has it.
+log::FinishedRow RefusedRow(const ShardRig& rig, const core::TransactionSpec& spec) {
+  core::Transaction finished(spec);
+  const core::Now now{rig.mono, rig.wall, 0};
+  (void)finished.Apply(core::Begin{3}, now);
+  (void)finished.Apply(
+      core::Answered{
+          0, core::Operation::kTry, 1, AttemptResult::kRefused, {}, "no", core::Millis(0)},
+      now);
+  (void)finished.Apply(
+      core::Answered{1, core::Operation::kCancel, 1, AttemptResult::kDone, {}, {}, core::Millis(0)},
+      now);
+  ASSENT_CHECK(finished.finished());
+  return {1, spec.gid, core::Codec::EncodeSpec(spec), core::Codec::EncodeState(finished), 2, 0};
 }
 
 // A gid whose transaction has finished: the log refuses the BEGIN, and everybody who waits gets the finished one's answer.
@@ -179,21 +198,77 @@ TEST(Shard, ARepeatedSubmitOfAFinishedGidAnswersFromTheHistory) {
   rig.Do(GetRequest{"a", two.Callback()});
   rig.Complete({}, {{0, AlreadyExists("a")}});
   EXPECT_EQ(rig.Sent(), "");
-  ASSERT_EQ(rig.finds.size(), 1U);
-
-  core::Transaction finished(spec);
-  const core::Now now{rig.mono, rig.wall, 0};
-  (void)finished.Apply(core::Begin{3}, now);
-  (void)finished.Apply(
-      core::Answered{
-          0, core::Operation::kTry, 1, AttemptResult::kRefused, {}, "no", core::Millis(0)},
-      now);
-  log::FinishedRow row{1, "a", core::Codec::EncodeSpec(spec), core::Codec::EncodeState(finished),
-                       2, 0};
+  ASSERT_EQ(rig.finds.size(), 2U);
+  const log::FinishedRow row = RefusedRow(rig, spec);
   rig.Do(FoundRequest{rig.finds[0].second, row});
+  rig.Do(FoundRequest{rig.finds[1].second, row});
   EXPECT_EQ(one.words, std::vector<std::string>{"OK ABORTED"});
   EXPECT_EQ(two.words, std::vector<std::string>{"OK ABORTED"});
   EXPECT_EQ(rig.shard.live_count(), 0U);
+  EXPECT_EQ(rig.shard.Stats().begun, 0U);
+}
+
+// What is asked of a gid while its BEGIN is on the way to the log must not be answered by a transaction that never began.
+TEST(Shard, WhatIsAskedBeforeBeginIsDurableWaitsForItsFate) {
+  ShardRig rig;
+  ShardRig::Told begun;
+  ShardRig::Told right;
+  ShardRig::Told committed;
+  Status executed;
+  transport::OutcomeAnswer answer;
+  core::TransactionSpec wrong = ShardRig::Spec("a", core::Protocol::kTcc, 0);
+  const core::TransactionSpec spec = ShardRig::Spec("a");
+  rig.Do(Begin(wrong, WaitFor::kAccepted, begun));  // open, and the gid is a finished one's
+  rig.Do(Begin(spec, WaitFor::kDecided, right));    // the finished one, repeated
+  rig.Do(CloseRequest{"a", true, {}, WaitFor::kDecided, committed.Callback()});
+  rig.Do(ExecuteRequest{"a", ShardRig::Spec("x").branches[0],
+                        [&](const Status& status, const core::Transaction*, core::BranchIndex) {
+                          executed = status;
+                        }});
+  rig.Do(
+      QuestionRequest{{"a", "1", 7, 3}, [&](transport::OutcomeAnswer given) { answer = given; }});
+  EXPECT_TRUE(right.words.empty()) << "refused because of a transaction that is refused itself";
+  ASSERT_EQ(rig.appends.size(), 1U);
+  rig.Complete({}, {{0, AlreadyExists("a")}});
+  ASSERT_EQ(rig.appends.size(), 1U) << "the repeated one has its own try";
+  rig.Complete({}, {{0, AlreadyExists("a")}});
+  const log::FinishedRow row = RefusedRow(rig, spec);
+  for (std::size_t i = 0; i < rig.finds.size(); ++i) rig.Do(FoundRequest{rig.finds[i].second, row});
+  EXPECT_EQ(begun.words, std::vector<std::string>{"ALREADY_EXISTS"});
+  EXPECT_EQ(right.words, std::vector<std::string>{"OK ABORTED"});
+  EXPECT_EQ(committed.words, std::vector<std::string>{"FAILED_PRECONDITION"});
+  EXPECT_EQ(executed.code(), Code::kFailedPrecondition);
+  EXPECT_EQ(answer.verdict, transport::Verdict::kAbort);
+  EXPECT_TRUE(answer.finished) << "answered by a transaction of another life";
+  EXPECT_EQ(rig.Sent(), "");
+  EXPECT_EQ(rig.shard.live_count(), 0U);
+}
+
+// The participant of a resolved branch has acknowledged nothing: were the row to expire, its question would be answered by
+// presumption, and against the decision.
+TEST(Shard, WhatAPersonResolvedIsNotRetentionsToRemove) {
+  ShardRig rig;
+  ShardRig::Told told;
+  ShardRig::Told resolved;
+  rig.Do(Begin(ShardRig::Spec("a", core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
+  rig.Complete();
+  rig.AnswerAll(AttemptResult::kDone);
+  rig.Complete();
+  rig.Do(OperatorRequest{"a",
+                         OperatorVerb::kResolve,
+                         {"ada", "it is gone"},
+                         "1",
+                         core::Decision::kCommit,
+                         false,
+                         resolved.Callback()});
+  ASSERT_EQ(rig.appends.size(), 1U);
+  const log::Entry& end = rig.appends[0].entries[0];
+  ASSERT_EQ(end.kind, EntryKind::kEnd);
+  EXPECT_EQ(end.outcome, static_cast<unsigned>(core::Outcome::kCommitted) | kResolvedByHand);
+  const std::vector<std::uint8_t> pinned = PinnedOutcomes();
+  EXPECT_NE(std::find(pinned.begin(), pinned.end(), end.outcome), pinned.end());
+  rig.Complete();
+  EXPECT_EQ(resolved.words, std::vector<std::string>{"OK COMMITTED"});
 }
 
 TEST(Shard, ForgetRemovesOnlyWhatIsFinished) {
@@ -201,14 +276,35 @@ TEST(Shard, ForgetRemovesOnlyWhatIsFinished) {
   ShardRig::Told told;
   ShardRig::Told forgotten;
   rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, told));
+  rig.Complete();
   rig.Do(ForgetRequest{"a", false, forgotten.Callback()});
   EXPECT_EQ(forgotten.words, std::vector<std::string>{"FAILED_PRECONDITION"});
-  rig.Complete();
   rig.Do(ForgetRequest{"b", false, forgotten.Callback()});
   rig.Complete();
   rig.Do(ForgetRequest{"c", false, forgotten.Callback()});
   rig.Complete({}, {{0, NotFound("c")}});
   EXPECT_EQ(forgotten.words, (std::vector<std::string>{"FAILED_PRECONDITION", "OK ", "NOT_FOUND"}));
+}
+
+// Its initiator has been told that it is completed; the record of that is still on its way.
+TEST(Shard, ForgetRightAfterTheEndWaitsForTheEndToBeWritten) {
+  ShardRig rig;
+  ShardRig::Told told;
+  ShardRig::Told forgotten;
+  rig.Do(Begin(ShardRig::Spec("a", core::Protocol::kTcc, 1), WaitFor::kCompleted, told));
+  rig.Complete();
+  rig.AnswerAll(AttemptResult::kDone);
+  rig.Complete();
+  rig.AnswerAll(AttemptResult::kDone);
+  EXPECT_EQ(told.words, std::vector<std::string>{"OK COMMITTED"});
+  rig.Do(ForgetRequest{"a", false, forgotten.Callback()});
+  EXPECT_TRUE(forgotten.words.empty());
+  rig.Complete();
+  EXPECT_EQ(rig.shard.live_count(), 0U);
+  rig.Complete();
+  EXPECT_EQ(rig.written, (std::vector<EntryKind>{EntryKind::kBegin, EntryKind::kUpdate,
+                                                 EntryKind::kEnd, EntryKind::kForget}));
+  EXPECT_EQ(forgotten.words, std::vector<std::string>{"OK "});
 }
 
 TEST(Shard, AServiceThatAppearsIsTriedAtOnce) {
@@ -245,6 +341,7 @@ TEST(Shard, AbortIsPresumedOnlyWithinTheHorizon) {
   EXPECT_EQ(ask(7, 4), transport::Verdict::kCannotTell)
       << "begun in a life that this log does not reach: a restored backup";
   EXPECT_EQ(ask(8, 1), transport::Verdict::kCannotTell) << "another coordinator's";
+  EXPECT_EQ(ask(7, 0), transport::Verdict::kCannotTell) << "in no life at all";
 }
 
 TEST(Shard, OperatorsAreAnsweredWhenTheirActIsDurable) {
@@ -266,8 +363,9 @@ TEST(Shard, OperatorsAreAnsweredWhenTheirActIsDurable) {
   rig.Do(request(OperatorVerb::kResume, resumed));
   EXPECT_TRUE(suspended.words.empty());
   rig.Complete();
+  EXPECT_TRUE(suspended.words.empty())
+      << "shown a transaction that is resumed, which is not durable";
   EXPECT_TRUE(resumed.words.empty()) << "answered by the write before its own";
-  EXPECT_TRUE(suspended.words.empty()) << "shown a resumption that is not durable yet";
   rig.Complete();
   EXPECT_EQ(suspended.words.size(), 1U);
   EXPECT_EQ(resumed.words.size(), 1U);
