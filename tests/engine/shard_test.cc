@@ -265,6 +265,7 @@ TEST(Shard, WhatAPersonResolvedIsNotRetentionsToRemove) {
   const log::Entry& end = rig.appends[0].entries[0];
   ASSERT_EQ(end.kind, EntryKind::kEnd);
   EXPECT_EQ(end.outcome, static_cast<unsigned>(core::Outcome::kCommitted) | kResolvedByHand);
+  EXPECT_EQ(OutcomeFromLog(end.outcome), core::Outcome::kCommitted);
   const std::vector<std::uint8_t> pinned = PinnedOutcomes();
   EXPECT_NE(std::find(pinned.begin(), pinned.end(), end.outcome), pinned.end());
   rig.Complete();

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "coordinator/core/codec.h"
+#include "coordinator/engine/shard.h"
 #include "tools/assent-sim/invariants.h"
 
 namespace assent::sim {
@@ -86,7 +87,7 @@ void Ledger::ReadPlatter(const log::MemoryImage& platter, std::size_t t) {
   if (!txn.ok()) return sim_.Violate("a finished row of " + gid + " cannot be read back");
   NoteDurable(books, txn.value());
   books.ended = true;
-  books.outcome = static_cast<core::Outcome>(row.outcome);
+  books.outcome = engine::OutcomeFromLog(row.outcome);
   if (books.outcome == core::Outcome::kMixed) sim_.marks.Set(Mark::kMixed);
   if (books.hazard_seen && !books.by_hand) sim_.marks.Set(Mark::kHazardHealed);
   books.platter.reset();
