@@ -130,8 +130,11 @@ void Engine::Stop() {
 }
 
 Status Engine::Post(const std::string& gid, Request request) {
-  if (const auto why = std::atomic_load(&refusing_))
-    return Unavailable("this coordinator takes no requests: " + *why);
+  // What has begun may still be looked at, finished and intervened in: an operator wants to see what holds up a drain.
+  const bool new_work = std::holds_alternative<BeginRequest>(request) ||
+                        std::holds_alternative<ExecuteRequest>(request);
+  if (const auto why = std::atomic_load(&refusing_); why && new_work)
+    return Unavailable("this coordinator takes no new work: " + *why);
   if (!Of(gid).TryPut(request, options_.max_waiting_count)) {
     return ResourceExhausted(
         "this coordinator is overloaded: " + std::to_string(options_.max_waiting_count) +

@@ -132,6 +132,21 @@ TEST_F(BadInput, GidsThatAreWrongOrUnknown) {
   }
 }
 
+// While it drains, new work is refused, and what holds up the drain can be seen and dealt with.
+TEST_F(BadInput, ADrainRefusesOnlyNewWork) {
+  v1::SubmitRequest request = Submit("g", "absent");
+  request.set_wait_for(v1::WAIT_ACCEPTED);
+  ASSERT_EQ(TrySubmit(request), "OK");
+  server_->BeginDrain();
+  EXPECT_EQ(TrySubmit(Submit("h")),
+            "UNAVAILABLE: this coordinator takes no new work: it is stopping");
+  EXPECT_EQ(Get("g").state(), v1::ACTIVE);
+  v1::AbortRequest abort;
+  abort.mutable_action()->set_gid("g");
+  v1::OperatorReply reply;
+  EXPECT_EQ(Text(stub_->Abort(Context().get(), abort, &reply)), "OK");
+}
+
 TEST_F(BadInput, TheSameGidWithOtherContent) {
   v1::SubmitRequest request = Submit("g", "absent");
   request.set_wait_for(v1::WAIT_ACCEPTED);
