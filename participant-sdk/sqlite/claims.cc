@@ -94,8 +94,8 @@ Status AddParentKey(Schema& schema, const ForeignKey& link, const std::vector<Va
     for (std::size_t i = 0; i < child_values.size(); ++i)
       read.Bind(static_cast<int>(i) + 1, child_values[i]);
     if (!read.Step()) return read.status();  // no parent: the foreign key check will say so
-    std::vector<Value> values;
-    for (int i = 0; i < read.columns(); ++i) values.push_back(read.At(i));
+    std::vector<Value> values(key.columns.size());
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = read.At(static_cast<int>(i));
     AddKey(*parent, key, values, false, claims);
   }
   return OkStatus();
@@ -123,6 +123,7 @@ bool HasGaps(const RowChange& change) {
 
 std::vector<Value> Pick(const Columns& row, const std::vector<int>& columns) {
   std::vector<Value> picked;
+  picked.reserve(columns.size());
   for (int column : columns) {
     // A column added since the change was recorded reads as NULL.
     const auto i = static_cast<std::size_t>(column);

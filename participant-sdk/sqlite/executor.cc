@@ -6,11 +6,18 @@
 #include <utility>
 
 namespace assent::sqlite::internal {
+namespace {
+
+// Operations that run again when a claim they waited for is dropped.
+constexpr std::size_t kMaxFreedCount = 32;
+
+}  // namespace
 
 Executor::Executor(Settings settings, Opener open, Bench bench)
     : settings_(std::move(settings)),
       open_(std::move(open)),
       bench_(std::move(bench)),
+      waiting_(settings_.claim_wait),
       thread_([this] { Loop(); }) {}
 
 Executor::~Executor() {
@@ -25,7 +32,7 @@ Executor::~Executor() {
 bool Executor::Submit(std::unique_ptr<Task>& task) {
   {
     std::lock_guard lock(mutex_);
-    if (queue_.size() >= settings_.max_queued) return false;
+    if (queue_.size() + waiting_count_ >= settings_.max_queued) return false;
     queue_.push_back(std::move(task));
   }
   wake_.notify_one();
@@ -66,27 +73,53 @@ void Executor::WaitForRelease(std::uint64_t seen, std::chrono::steady_clock::tim
   changed_.wait_until(lock, deadline, [&] { return releases_ != seen; });
 }
 
+// A batch at a time, for as long as most of a batch find their way free: where they do not, one of them has got what the
+// others wait for, and those behind it want the same.
+void Executor::RunFreed() {
+  bool flowing = true;
+  while (flowing) {
+    waiting_.Free(released_);
+    released_.clear();
+    Tasks freed = waiting_.TakeFreed(kMaxFreedCount);
+    const std::size_t others = waiting_.size();
+    const std::size_t count = freed.size();
+    RunAll(std::move(freed));
+    const std::size_t blocked_again = waiting_.size() - others;
+    flowing = count > 0 && blocked_again < count / 2 + 1;
+  }
+}
+
+bool Executor::Take(Tasks& tasks) {
+  std::unique_lock lock(mutex_);
+  waiting_count_ = waiting_.size();
+  const auto ready = [this] { return stop_ || reopen_wanted_ || !queue_.empty(); };
+  if (const auto expiry = waiting_.next_expiry(); expiry.has_value()) {
+    wake_.wait_until(lock, *expiry, ready);
+  } else {
+    wake_.wait(lock, ready);
+  }
+  if (reopen_wanted_) {
+    lock.unlock();
+    OpenAnew();
+    return true;
+  }
+  if (queue_.empty()) return !stop_;
+  const std::size_t count = std::min(queue_.size(), settings_.max_group);
+  const auto end = queue_.begin() + static_cast<std::ptrdiff_t>(count);
+  tasks.assign(std::make_move_iterator(queue_.begin()), std::make_move_iterator(end));
+  queue_.erase(queue_.begin(), end);
+  return true;
+}
+
 void Executor::Loop() {
-  for (;;) {
-    Tasks tasks;
-    {
-      std::unique_lock lock(mutex_);
-      wake_.wait(lock, [this] { return stop_ || reopen_wanted_ || !queue_.empty(); });
-      if (reopen_wanted_) {
-        lock.unlock();
-        OpenAnew();
-        continue;
-      }
-      if (queue_.empty()) return;  // stopping
-      const std::size_t count = std::min(queue_.size(), settings_.max_group);
-      const auto end = queue_.begin() + static_cast<std::ptrdiff_t>(count);
-      tasks.assign(std::make_move_iterator(queue_.begin()), std::make_move_iterator(end));
-      queue_.erase(queue_.begin(), end);
-    }
+  for (Tasks tasks; Take(tasks); tasks.clear()) {
     std::stable_partition(tasks.begin(), tasks.end(),
                           [](const auto& task) { return task->goes_first(); });
     RunAll(std::move(tasks));
+    if (!released_.empty()) RunFreed();
+    waiting_.DismissExpired(WaitingRoom::Clock::now());
   }
+  waiting_.DismissAll();
 }
 
 void Executor::OpenAnew() {
@@ -148,16 +181,26 @@ void Executor::RunGroup(Tasks& tasks) {
     return;
   }
   Reach("group:committed");
+  AnswerGroup(tasks.begin(), end);
+  tasks.erase(tasks.begin(), end);
+  Reach("group:answered");
+}
+
+void Executor::AnswerGroup(Tasks::iterator begin, Tasks::iterator end) {
+  const std::vector<std::string>& released = bench_.runner->released();
   {
     std::lock_guard lock(mutex_);
-    operations_ += count;
+    operations_ += static_cast<std::uint64_t>(end - begin);
     ++groups_;
-    if (runner.released()) ++releases_;
+    if (!released.empty()) ++releases_;
   }
-  if (runner.released()) changed_.notify_all();
-  for (auto task = tasks.begin(); task != end; ++task) (*task)->Answer();
-  Reach("group:answered");
-  tasks.erase(tasks.begin(), end);
+  if (!released.empty()) changed_.notify_all();
+  released_.insert(released_.end(), released.begin(), released.end());
+  const auto now = WaitingRoom::Clock::now();
+  for (auto task = begin; task != end; ++task) {
+    const bool waits = !(*task)->blocked_by().empty() && waiting_.Admit(*task, now);
+    if (!waits) (*task)->Answer();
+  }
 }
 
 Status Executor::Commit() {

@@ -22,21 +22,10 @@
 #include <assent/status.h>
 
 #include "participant-sdk/sqlite/runner.h"
+#include "participant-sdk/sqlite/task.h"
+#include "participant-sdk/sqlite/waiting_room.h"
 
 namespace assent::sqlite::internal {
-
-// One queued operation. Run may be called again after the group it was part of was lost; exactly one of the other three
-// follows the last Run, or comes without any.
-class Task {
- public:
-  virtual ~Task() = default;
-  virtual void Run(Runner& runner) = 0;
-  virtual void Answer() = 0;                    // durable
-  virtual void NotDone(const Status& why) = 0;  // certainly nothing happened
-  virtual void Unknown(const Status& why) = 0;  // perhaps it happened
-  // COMMIT of prepared work goes first in a group: it frees claims that others wait for.
-  virtual bool goes_first() const { return false; }
-};
 
 class Executor {
  public:
@@ -44,6 +33,7 @@ class Executor {
     std::size_t max_queued = 0;
     std::size_t max_group = 0;
     std::chrono::milliseconds max_group_time{0};
+    std::chrono::milliseconds claim_wait{0};
     std::function<void(const Status&)> on_poisoned;
     std::function<void(std::string_view)> at_point;
   };
@@ -76,10 +66,15 @@ class Executor {
  private:
   using Tasks = std::vector<std::unique_ptr<Task>>;
   void Loop();
+  // Waits for something to do and takes it; false when it is time to stop.
+  bool Take(Tasks& tasks);
   void OpenAnew();
   void RunAll(Tasks tasks);
+  void RunFreed();
   // Runs one group from the front of `tasks`, which it shortens.
   void RunGroup(Tasks& tasks);
+  // After the group's COMMIT: answers its tasks, but for those that a claim blocks, which wait.
+  void AnswerGroup(Tasks::iterator begin, Tasks::iterator end);
   // Ends the group's transaction. A failure with a healthy executor: certainly not done, and rolled back.
   Status Commit();
   void Poison(const Status& why);
@@ -89,13 +84,18 @@ class Executor {
 
   const Settings settings_;
   const Opener open_;
-  Bench bench_;  // of the executor's thread
+  // Of the executor's thread:
+  Bench bench_;
+  WaitingRoom waiting_;
+  std::vector<std::string>
+      released_;  // gids whose claims were dropped and whom nobody has been told of
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;     // work or stop, for the thread
   std::condition_variable changed_;  // a release or a reopening, for others
   // Under mutex_:
   std::deque<std::unique_ptr<Task>> queue_;
+  std::size_t waiting_count_ = 0;  // of waiting_, for the bound
   bool stop_ = false;
   bool reopen_wanted_ = false;
   Status reopened_;

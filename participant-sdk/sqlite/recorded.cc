@@ -76,7 +76,7 @@ Reply Runner::RunRecorded(const Handlers& handlers, const Call& call) {
         return kept.ok() ? reply : NotNow(kept);
       }
     } else {
-      reply = ReplyForConflict(**conflict, call.gid);
+      reply = Blocked(call, **conflict);
     }
   }
   return reply.kind == Reply::Kind::kRefused ? KeepRefusal(call, std::move(reply)) : reply;
@@ -85,7 +85,7 @@ Reply Runner::RunRecorded(const Handlers& handlers, const Call& call) {
 Reply Runner::KeepWork(const Call& call, const Work& work, Reply reply) {
   reply.kind = Reply::Kind::kDone;
   if (call.operation != Operation::kPrepare || (call.one_phase && !work.stored.changes.empty())) {
-    return KeepApplied(call, work, std::move(reply));
+    return KeepApplied(call, work, reply);
   }
   if (work.claims.empty() || call.one_phase) {
     reply.kind = Reply::Kind::kDoneReadOnly;
@@ -93,7 +93,7 @@ Reply Runner::KeepWork(const Call& call, const Work& work, Reply reply) {
         barrier_.Put(call, {BranchState::kReadOnly, call.protocol, call.action, reply, {}}, Now());
     return kept.ok() ? reply : NotNow(kept);
   }
-  return KeepPrepared(call, work, std::move(reply));
+  return KeepPrepared(call, work, reply);
 }
 
 // Applies a changeset and takes it back.
@@ -126,7 +126,7 @@ Status Runner::CheckPreparedStillFit() {
   return OkStatus();
 }
 
-Reply Runner::KeepPrepared(const Call& call, const Work& work, Reply reply) {
+Reply Runner::KeepPrepared(const Call& call, const Work& work, const Reply& reply) {
   // Yes is a promise: what cannot be applied now (two rows that swap a unique value) must not be promised.
   Status status;
   if (MayFailToApply(schema_, work.stored.changes)) status = TryOut(work.stored);
@@ -166,7 +166,7 @@ Status Runner::SkipSequences(const std::vector<RowChange>& changes) {
 }
 
 // One phase, or an automatic Saga step: in force at once.
-Reply Runner::KeepApplied(const Call& call, const Work& work, Reply reply) {
+Reply Runner::KeepApplied(const Call& call, const Work& work, const Reply& reply) {
   const StoredChanges& stored = work.stored;
   const Applied applied = ApplyChangeset(schema_, stored.changeset, stored.changes, stored.shape);
   if (!applied.ok()) {
@@ -199,7 +199,7 @@ Reply Runner::Commit(std::string_view gid, std::string_view branch_id) {
   Applied applied = ApplyChangeset(schema_, stored->changeset, stored->changes, stored->shape);
   if (!applied.status.ok()) return NotNow(applied.status);
   if (applied.conflict.empty()) {
-    status = DropPrepared(stored->id);
+    status = DropPrepared(stored->id, gid);
     if (status.ok()) status = barrier_.Advance(gid, branch_id, BranchState::kFinished, {}, Now());
     if (status.ok()) status = savepoint.Keep();
     return status.ok() ? Reply::Done() : NotNow(status);
@@ -226,17 +226,17 @@ Reply Runner::Rollback(std::string_view gid, std::string_view branch_id) {
     if (read.Step()) id = read.Int(0);
     status = read.status();
   }
-  if (status.ok() && id != 0) status = DropPrepared(id);
+  if (status.ok() && id != 0) status = DropPrepared(id, gid);
   if (status.ok()) status = barrier_.Advance(gid, branch_id, BranchState::kUndone, {}, Now());
   if (status.ok()) status = savepoint.Keep();
   return status.ok() ? Reply::Done() : NotNow(status);
 }
 
-Status Runner::DropPrepared(std::int64_t id) {
+Status Runner::DropPrepared(std::int64_t id, std::string_view gid) {
   Status status = claims_.Drop(id);
   if (status.ok())
     status = Statement(connection_, "DELETE FROM assent_prepared WHERE id = ?1", id).Finish();
-  released_ = true;
+  released_.emplace_back(gid);
   return status;
 }
 
@@ -254,11 +254,7 @@ Reply Runner::CompensateRecorded(const Call& call) {
     if (!status.ok()) return NotNow(status);
     auto conflict = claims_.Find(claims, call.gid, call.branch_id);
     if (!conflict.ok()) return NotNow(conflict.status());
-    if (conflict->has_value()) {
-      Reply claimed = ReplyForConflict(**conflict, call.gid);
-      claimed.kind = Reply::Kind::kRetryLater;
-      return claimed;
-    }
+    if (conflict->has_value()) return Blocked(call, **conflict);
   }
   Reply reply = FinishCompensation(call, *inverse);
   if (!IsDone(reply)) return reply;

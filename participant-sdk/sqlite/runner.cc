@@ -68,16 +68,6 @@ Reply Normalized(Reply reply, Phase phase) {
 
 }  // namespace
 
-Reply ReplyForConflict(const ClaimTable::Conflict& conflict, const std::string& gid) {
-  const std::string holder = "branch " + conflict.branch_id + " of transaction " + conflict.gid;
-  if (conflict.gid == gid) {
-    // Waiting would be for ever: the holder ends only with the transaction.
-    return Reply::Refused(conflict.what + " is held by branch " + conflict.branch_id +
-                          " of this same transaction: let one branch write it");
-  }
-  return Reply::RetryLater(conflict.what + " is held by " + holder + ", which is prepared");
-}
-
 Runner::Runner(Connection& connection, const Registry& registry, Settings settings)
     : connection_(connection),
       registry_(registry),
@@ -87,12 +77,13 @@ Runner::Runner(Connection& connection, const Registry& registry, Settings settin
       claims_(connection) {}
 
 void Runner::BeginGroup() {
-  released_ = false;
+  released_.clear();
   Result<bool> any = claims_.Any();
   any_claims_ = !any.ok() || *any;
 }
 
 Reply Runner::Run(const Call& call) {
+  blocked_by_.clear();
   if (ProtocolOf(call.operation) != call.protocol) {
     return Reply::Refused(std::string("not an operation of a ") + NameOf(call.protocol) +
                           " branch");
@@ -176,6 +167,18 @@ Reply Runner::RunHandler(const DbHandler& handler, const Call& call, Db::Impl& d
   return Normalized(std::move(reply), phase);
 }
 
+// A claim stands in the way: "retry later", naming the holder.
+Reply Runner::Blocked(const Call& call, const ClaimTable::Conflict& conflict) {
+  if (conflict.gid == call.gid && PhaseOf(call.operation) == Phase::kForward) {
+    // Waiting would be for ever: the holder ends only with the transaction.
+    return Reply::Refused(conflict.what + " is held by branch " + conflict.branch_id +
+                          " of this same transaction: let one branch write it");
+  }
+  blocked_by_ = conflict.gid;
+  return Reply::RetryLater(conflict.what + " is held by branch " + conflict.branch_id +
+                           " of transaction " + conflict.gid + ", which is prepared");
+}
+
 Result<std::optional<ClaimTable::Conflict>> Runner::FindConflict(std::string_view gid,
                                                                  std::string_view branch_id,
                                                                  const Connection::Touched& touched,
@@ -215,7 +218,7 @@ Reply Runner::RunForward(const Handlers& handlers, const Call& call) {
       auto conflict = FindConflict(call.gid, call.branch_id, touched, db.claims);
       if (!conflict.ok()) return NotNow(conflict.status());
       if (conflict->has_value()) {
-        reply = ReplyForConflict(**conflict, call.gid);
+        reply = Blocked(call, **conflict);
       } else {
         Status kept =
             barrier_.Put(call, {BranchState::kDone, call.protocol, call.action, reply, {}}, Now());
@@ -242,12 +245,7 @@ Reply Runner::RunSecond(const DbHandler& handler, const Call& call, BranchState 
   reply.kind = Reply::Kind::kDone;
   auto conflict = FindConflict(call.gid, call.branch_id, touched, db.claims);
   if (!conflict.ok()) return NotNow(conflict.status());
-  if (conflict->has_value()) {
-    Reply claimed = ReplyForConflict(**conflict, call.gid);
-    claimed.kind = Reply::Kind::
-        kRetryLater;  // the holder of this same transaction ends by itself in the second phase
-    return claimed;
-  }
+  if (conflict->has_value()) return Blocked(call, **conflict);
   Status kept = barrier_.Advance(call.gid, call.branch_id, next, reply.result, Now());
   if (kept.ok()) kept = savepoint.Keep();
   return kept.ok() ? reply : NotNow(kept);

@@ -43,8 +43,10 @@ class Runner {
 
   // A group of operations begins: what was known about other processes' claims may have changed.
   void BeginGroup();
-  // Whether claims were dropped in this group.
-  bool released() const { return released_; }
+  // The gids whose claims were dropped in this group.
+  const std::vector<std::string>& released() const { return released_; }
+  // The gid whose claim stood in the way of the last Run, and nothing else did; empty: none.
+  const std::string& blocked_by() const { return blocked_by_; }
 
   Reply Run(const Call& call);
   // `conflict` is set when a claim stood in the way and nothing else did.
@@ -75,15 +77,16 @@ class Runner {
   Reply RunRecorded(const Handlers& handlers, const Call& call);
   Status Record(const Handlers& handlers, const Call& call, Work& work, Reply& reply);
   Reply KeepWork(const Call& call, const Work& work, Reply reply);
-  Reply KeepPrepared(const Call& call, const Work& work, Reply reply);
-  Reply KeepApplied(const Call& call, const Work& work, Reply reply);
+  Reply KeepPrepared(const Call& call, const Work& work, const Reply& reply);
+  Reply KeepApplied(const Call& call, const Work& work, const Reply& reply);
   Status TryOut(const StoredChanges& stored);
   // After a change of the schema: every prepared branch can still be committed.
   Status CheckPreparedStillFit();
   Status SkipSequences(const std::vector<RowChange>& changes);
   Reply Commit(std::string_view gid, std::string_view branch_id);
   Reply Rollback(std::string_view gid, std::string_view branch_id);
-  Status DropPrepared(std::int64_t id);
+  Status DropPrepared(std::int64_t id, std::string_view gid);
+  Reply Blocked(const Call& call, const ClaimTable::Conflict& conflict);
   Reply CompensateRecorded(const Call& call);
   Reply FinishCompensation(const Call& call, const StoredChanges& inverse);
 
@@ -96,15 +99,14 @@ class Runner {
   BarrierTable barrier_;
   ClaimTable claims_;
   bool any_claims_ = true;  // somebody may hold a claim: watch what is written
-  bool released_ = false;
+  std::vector<std::string> released_;
+  std::string blocked_by_;
 };
 
 // "Nothing happened, ask again": for failures of the world.
 inline bool IsDone(const Reply& reply) {
   return reply.kind == Reply::Kind::kDone || reply.kind == Reply::Kind::kDoneReadOnly;
 }
-// A claim stands in the way: "retry later" naming the holder; a refusal when the holder is of this same transaction.
-Reply ReplyForConflict(const ClaimTable::Conflict& conflict, const std::string& gid);
 inline Reply NotNow(const Status& status) { return Reply::RetryLater(status.ToString()); }
 
 }  // namespace assent::sqlite::internal

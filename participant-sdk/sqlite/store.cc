@@ -147,7 +147,7 @@ Status Store::Impl::Open() {
       internal::Questions::Settings{options_.ask_after.count(), options_.retain.count()});
   executor_ = std::make_unique<Executor>(
       Executor::Settings{options_.max_queued, options_.max_group, options_.max_group_time,
-                         options_.on_poisoned, options_.at_point},
+                         options_.claim_wait, options_.on_poisoned, options_.at_point},
       [this] { return OpenBench(); }, std::move(*bench));
   return OkStatus();
 }
@@ -231,7 +231,7 @@ void Store::AutoSaga(std::string action, DbHandler handler) {
   impl_->Register(std::move(action), Protocol::kSaga, {std::move(handler), nullptr, nullptr, true});
 }
 
-Status Store::Local(std::function<Status(Db&)> write, std::chrono::milliseconds wait) {
+Status Store::Local(const std::function<Status(Db&)>& write, std::chrono::milliseconds wait) {
   Executor& executor = impl_->executor();
   ASSENT_CHECK(!executor.on_own_thread());
   const auto deadline = std::chrono::steady_clock::now() + wait;

@@ -15,16 +15,21 @@ namespace assent::sqlite::internal {
 class CallTask final : public Task {
  public:
   CallTask(Call call, Responder respond) : call_(std::move(call)), respond_(std::move(respond)) {}
-  void Run(Runner& runner) override { reply_ = runner.Run(call_); }
+  void Run(Runner& runner) override {
+    reply_ = runner.Run(call_);
+    blocked_by_ = runner.blocked_by();
+  }
   void Answer() override { respond_(std::move(reply_)); }
   void NotDone(const Status& why) override { respond_(Reply::RetryLater(why.ToString())); }
   void Unknown(const Status&) override { respond_ = nullptr; }
   bool goes_first() const override { return call_.operation == Operation::kCommit; }
+  std::string_view blocked_by() const override { return blocked_by_; }
 
  private:
   Call call_;
   Responder respond_;
   Reply reply_;
+  std::string blocked_by_;
 };
 
 // A write of the service's own. Its caller waits.

@@ -1,5 +1,6 @@
 // Claims: what two prepared transactions, or a prepared one and any other write, may not do at the same time.
 
+#include <atomic>
 #include <thread>
 
 #include "tests/sdk_sqlite/two_phase_fixture.h"
@@ -181,14 +182,22 @@ TEST_F(ClaimsTest, TwoBranchesOfOneTransactionOnOneRowAreRefusedAtOnce) {
 TEST_F(ClaimsTest, LocalWaitsForTheHolder) {
   ASSERT_EQ(Prepare("g1", "UPDATE account SET balance = balance - 1 WHERE id = 'A'").kind,
             Kind::kDone);
+  std::atomic<int> runs{0};
   Status status;
   std::thread writer([&] {
-    status =
-        Local("UPDATE account SET balance = balance - 10 WHERE id = 'A'", std::chrono::seconds(60));
+    status = store().Local(
+        [&](Db& db) {
+          ++runs;
+          db.Exec("UPDATE account SET balance = balance - 10 WHERE id = 'A'");
+          return OkStatus();
+        },
+        std::chrono::minutes(2));
   });
+  ASSERT_TRUE(assent::test::WaitUntil([&] { return runs > 0; }, std::chrono::minutes(1)));
   EXPECT_EQ(Commit("g1"), Reply::Done());
   writer.join();
   EXPECT_EQ(status, OkStatus());
+  EXPECT_GE(runs, 2) << "the first time in vain";
   EXPECT_EQ(Sql("SELECT balance FROM account WHERE id = 'A'"), "89");
 }
 

@@ -265,6 +265,10 @@ struct Options {
   std::chrono::milliseconds max_group_time{
       50};  // a group is closed after this even if more is waiting
 
+  // How long an operation waits here for a row that a prepared branch claims, before it is answered "retry later". It
+  // holds nothing meanwhile, and others go on.
+  std::chrono::milliseconds claim_wait{250};
+
   // A prepared branch is asked about when it is older than this (all of them right after Open).
   std::chrono::milliseconds ask_after{5000};
   // A barrier row is kept this long after it was last touched, and then until the coordinator says that nothing about its
@@ -325,7 +329,7 @@ class Store final : public Resource {
   // returns a failure or a statement failed. A write to a row that a prepared branch claims is undone and tried again
   // until `wait` has passed, then kUnavailable, naming the holder. `write` may run more than once, in
   // vain but for the last time. Blocks; not to be called from a handler.
-  [[nodiscard]] Status Local(std::function<Status(Db&)> write,
+  [[nodiscard]] Status Local(const std::function<Status(Db&)>& write,
                              std::chrono::milliseconds wait = std::chrono::milliseconds(0));
   // Reads in one snapshot, on the caller's thread and a connection that cannot write. Sees no prepared work.
   [[nodiscard]] Status Read(const std::function<Status(Db&)>& read);
