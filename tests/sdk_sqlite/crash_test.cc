@@ -92,6 +92,7 @@ Result<std::unique_ptr<Store>> OpenBank(const std::string& path, const std::stri
   Options options;
   options.path = path;
   options.setup = &SetUpBank;
+  options.claim_wait = std::chrono::milliseconds(2);
   Arm(options, moment, after);
   Result<std::unique_ptr<Store>> store = Store::Open(std::move(options));
   if (store.ok()) RegisterBank(**store);

@@ -13,6 +13,7 @@ class PropertyTest : public StoreTest, public ::testing::WithParamInterface<std:
   void OpenBank() {
     Options options = MakeOptions("");
     options.setup = &SetUpBank;
+    options.claim_wait = std::chrono::milliseconds(GetParam() % 2 == 0 ? 0 : 3);
     Open(options, &RegisterBank);
   }
 };
