@@ -70,10 +70,9 @@ fi
 echo "install-deps: installing ${missing[*]}" >&2
 apt_install() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y -q --no-install-recommends "${missing[@]}" </dev/null >&2
+    apt-get install -y -q --no-install-recommends "$@" "${missing[@]}" </dev/null >&2
 }
-# The package lists may be absent or stale: refresh them only when the first attempt fails.
-if ! apt_install 2>/dev/null; then
-  "${as_root[@]}" apt-get update -q </dev/null >&2
-  apt_install
-fi
+apt_update() { "${as_root[@]}" apt-get update -q </dev/null >&2; }
+# The package lists may be absent, which a simulation shows, or stale, which the download does: refresh them only then.
+apt_install --simulate >/dev/null 2>&1 || apt_update
+apt_install || { apt_update && apt_install; }

@@ -94,6 +94,20 @@ std::vector<std::string> EnvironmentArguments(const CLI::App& app,
   return arguments;
 }
 
+// CLI11's words, except where they speak of its own inside: "INI was not able to parse retenton-hours".
+std::string WhatIsWrong(const CLI::ParseError& error, const CLI::App& app) {
+  const std::string text = error.what();
+  if (dynamic_cast<const CLI::ConfigError*>(&error) == nullptr) return text;
+  const std::string of_cli11 = "INI was not able to parse ";
+  if (text.rfind(of_cli11, 0) != 0) return text;
+  const std::string name = text.substr(of_cli11.size());
+  const CLI::Option* file = app.get_config_ptr();
+  const std::string where = file->empty() ? "the configuration file" : file->results().back();
+  if (name.find(' ') != std::string::npos)
+    return where + ": \"" + name + "\" is not `name = value`";
+  return where + ": " + name + " is no setting";
+}
+
 Status CheckBetween(std::int64_t value, std::int64_t least, std::int64_t most,
                     const std::string& name) {
   if (value >= least && value <= most) return OkStatus();
@@ -201,7 +215,9 @@ ParsedConfig ParseConfig(int argc, const char* const* argv) {
     app.parse(arguments);
   } catch (const CLI::ParseError& error) {
     parsed.exit = true;
-    parsed.exit_code = app.exit(error) == 0 ? 0 : 2;
+    parsed.exit_code = error.get_exit_code() == 0 ? app.exit(error) : 2;
+    if (parsed.exit_code != 0)
+      std::cerr << "assentd: " << WhatIsWrong(error, app) << "\nTry: assentd --help\n";
     return parsed;
   }
   for (const CLI::Option* option : app.get_options()) {

@@ -5,59 +5,19 @@
 #include <cstdio>
 #include <ctime>
 #include <iostream>
-#include <memory>
-#include <string_view>
 #include <thread>
 
-#include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
 #include "coordinator/daemon/config.h"
+#include "coordinator/daemon/logging.h"
 #include "coordinator/daemon/server.h"
 
 namespace {
 
 using assent::daemon::Config;
 using assent::daemon::Server;
-
-// The message as a JSON string's inside: spdlog's own %v is not escaped.
-class JsonMessage final : public spdlog::custom_flag_formatter {
- public:
-  void format(const spdlog::details::log_msg& message, const std::tm&,
-              spdlog::memory_buf_t& out) override {
-    constexpr std::string_view kHex = "0123456789abcdef";
-    for (const char c : message.payload) {
-      const auto byte = static_cast<unsigned char>(c);
-      if (c == '"' || c == '\\') {
-        out.push_back('\\');
-        out.push_back(c);
-      } else if (byte < 0x20) {
-        for (const char hex : {'\\', 'u', '0', '0', kHex[byte >> 4], kHex[byte & 15]})
-          out.push_back(hex);
-      } else {
-        out.push_back(c);
-      }
-    }
-  }
-  std::unique_ptr<custom_flag_formatter> clone() const override {
-    return std::make_unique<JsonMessage>();
-  }
-};
-
-void SetUpLogging(const Config& config) {
-  auto logger = spdlog::stderr_color_mt("assentd");
-  auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
-  formatter->add_flag<JsonMessage>('*').set_pattern(
-      config.log_format == "json"
-          ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","message":"%*"})"
-          : "%Y-%m-%dT%H:%M:%S.%eZ %^%-5l%$ %v");
-  logger->set_formatter(std::move(formatter));
-  logger->set_level(spdlog::level::from_str(config.log_level));
-  logger->flush_on(spdlog::level::info);
-  spdlog::set_default_logger(std::move(logger));
-}
 
 // Waits for one of `signals`, at most `seconds`; 0 if none came.
 int WaitForSignal(const sigset_t& signals, time_t seconds) {
@@ -114,7 +74,8 @@ void Drain(Server& server, const Config& config, const sigset_t& signals) {
 int main(int argc, char** argv) {
   const assent::daemon::ParsedConfig parsed = assent::daemon::ParseConfig(argc, argv);
   if (parsed.exit) return parsed.exit_code;
-  SetUpLogging(parsed.config);
+  const assent::daemon::Logging logging(parsed.config.log_level,
+                                        parsed.config.log_format == "json");
 
   RaiseFileLimit(parsed.config);
   // Before any thread is made, so that all of them leave the signals to us.

@@ -172,7 +172,8 @@ std::string Server::Card() const {
   card += "  log          " + std::filesystem::absolute(p.data_file).string() + "\n";
   card += "  coordinator  " + std::to_string(recovered.coordinator_id) + ", start " +
           std::to_string(recovered.epoch) + "\n";
-  card += "  unfinished   " + std::to_string(recovered.live_rows) + " transactions to go on with\n";
+  card += "  unfinished   " + std::to_string(recovered.live_rows) +
+          (recovered.live_rows == 1 ? " transaction" : " transactions") + " to go on with\n";
   for (const auto& [name, addresses] : p.config.UnaryServices()) {
     for (const std::string& address : addresses)
       card += "  dials        " + name + " at " + address + "\n";

@@ -1,6 +1,7 @@
 #include "coordinator/transport/unary_dialer.h"
 
 #include <atomic>
+#include <cctype>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -26,6 +27,22 @@ constexpr std::chrono::milliseconds kWatchSlice(300);
 
 std::string CodeText(grpc::StatusCode code) {
   return std::string(CodeName(static_cast<Code>(code)));
+}
+
+// An error in words for people. gRPC's for a refused connection are "failed to connect to all addresses; last error:
+// UNKNOWN: ipv4:...: Failed to connect to remote host: Connection refused".
+std::string ErrorText(const grpc::Status& status, const std::string& address) {
+  const std::string message = core::CleanReason(status.error_message());
+  std::string text = CodeText(status.error_code()) + ": ";
+  const std::size_t last_part = message.rfind(": ");
+  if (message.rfind("failed to connect to all addresses", 0) != 0 ||
+      last_part == std::string::npos) {
+    return text + message;
+  }
+  std::string cause = message.substr(last_part + 2);
+  if (!cause.empty())
+    cause[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(cause[0])));
+  return text + "cannot connect to " + address + ": " + cause;
 }
 
 Reply ReplyTo(const Command& command, core::AttemptResult result, std::string reason) {
@@ -135,12 +152,11 @@ struct UnaryDialer::Impl : std::enable_shared_from_this<UnaryDialer::Impl> {
   static Reply Judge(Call& call, const grpc::Status& status) {
     const Command& command = call.command;
     if (!status.ok()) {
-      const std::string error =
-          CodeText(status.error_code()) + ": " + core::CleanReason(status.error_message());
       const bool refused =
           status.error_code() == grpc::StatusCode::UNIMPLEMENTED && IsFirstForwardAttempt(command);
-      return ReplyTo(
-          command, refused ? core::AttemptResult::kRefused : core::AttemptResult::kUnknown, error);
+      return ReplyTo(command,
+                     refused ? core::AttemptResult::kRefused : core::AttemptResult::kUnknown,
+                     ErrorText(status, call.target->address));
     }
     SessionReply said = FromWire(std::move(call.reply));
     if (said.gid != command.gid || said.branch_id != command.branch_id ||

@@ -1,7 +1,7 @@
 // The interactive form: each branch's answer is seen before the next branch is chosen. One process plays three parts: two
-// airlines that quote a price, and a customer who takes the cheaper one. `assentd` must run.
+// airlines that quote a price, and a customer who flies out with one and home with the other. `assentd` must run.
 //
-//   example-interactive [LIMIT]     gives up, and so rolls back, when the cheaper ticket costs more (default 400)
+//   example-interactive [LIMIT]     gives up, and so rolls back, when the ticket out costs more (default 400)
 //
 // Exit code: 0 booked, 2 rolled back because of the limit, 1 anything else.
 #include <cstdio>

@@ -31,8 +31,9 @@ std::string ShownBytes(const std::string& bytes, const Style& style) {
 
 namespace {
 
-std::string Next(const v1::Branch& branch, const Style& style) {
+std::string Next(const v1::Branch& branch, bool suspended, const Style& style) {
   if (branch.operation() == v1::OPERATION_UNSPECIFIED) return "";
+  if (suspended && branch.next_attempt_unix_ms() != 0) return Word(branch.operation()) + ", held";
   if (branch.next_attempt_unix_ms() == 0) return Word(branch.operation());
   return Word(branch.operation()) + " " + Moment(branch.next_attempt_unix_ms(), style);
 }
@@ -73,7 +74,7 @@ std::string RenderBranches(const v1::Transaction& transaction, const Style& styl
                {Word(branch.state()), ToneOf(branch.state())},
                {note, Tone::kBad},
                branch.attempt_count() == 0 ? "" : std::to_string(branch.attempt_count()),
-               Next(branch, style),
+               Next(branch, transaction.suspended(), style),
                FormatBytes(spec.payload().size()),
                style.wide() ? Options(spec) : "",
                Cut(ShownBytes(branch.result(), style), style.wide() ? 256 : 40),

@@ -15,8 +15,8 @@ namespace assent::ctl {
 
 struct TimelineEntry {
   std::int64_t at_unix_ms = 0;
-  // Orders what carries the same millisecond: begun, forward attempts, the decision, phase two, people, the end.
-  enum class Rank : std::uint8_t { kBegun, kForward, kDecided, kPhaseTwo, kPerson, kFinished };
+  // Orders what carries the same millisecond: a cause before what it causes.
+  enum class Rank : std::uint8_t { kBegun, kPerson, kForward, kDecided, kPhaseTwo, kFinished };
   Rank rank = Rank::kBegun;
   // The table's row after the time: branch, what, try, took, result, detail.
   std::vector<Cell> cells;

@@ -24,6 +24,8 @@ function(assent_install_sdk)
     if(TARGET ${target})
       string(REGEX REPLACE "^assent_" "" name ${target})
       set_target_properties(${target} PROPERTIES EXPORT_NAME ${name})
+      # The public headers need C++20; whoever links the package need not know that.
+      target_compile_features(${target} INTERFACE cxx_std_20)
       list(APPEND targets ${target})
     endif()
   endforeach()

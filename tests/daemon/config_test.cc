@@ -1,0 +1,100 @@
+// Settings: who wins, and what a mistake is told. The mistakes are those people make.
+#include "coordinator/daemon/config.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace assent::daemon {
+namespace {
+
+class ConfigTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    file_ = (std::filesystem::path(testing::TempDir()) /
+             (std::string("assentd-") +
+              testing::UnitTest::GetInstance()->current_test_info()->name() + ".toml"))
+                .string();
+  }
+  void TearDown() override { std::filesystem::remove(file_); }
+
+  void Write(const std::string& text) { std::ofstream(file_) << text; }
+
+  ParsedConfig Parse(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "assentd");
+    std::vector<const char*> argv;
+    for (const std::string& argument : arguments) argv.push_back(argument.c_str());
+    return ParseConfig(static_cast<int>(argv.size()), argv.data());
+  }
+  // What is printed on stderr by settings that must be refused with exit code 2.
+  std::string Refusal(const std::vector<std::string>& arguments) {
+    testing::internal::CaptureStderr();
+    const ParsedConfig parsed = Parse(arguments);
+    const std::string said = testing::internal::GetCapturedStderr();
+    EXPECT_TRUE(parsed.exit);
+    EXPECT_EQ(parsed.exit_code, 2);
+    EXPECT_EQ(said.rfind("assentd: ", 0), 0U) << said;
+    return said;
+  }
+  std::string RefusalOfFile(const std::string& text) {
+    Write(text);
+    return Refusal({"--config", file_});
+  }
+
+  std::string file_;
+};
+
+TEST_F(ConfigTest, FlagOverEnvironmentOverFileOverDefault) {
+  Write(
+      "shards = 2\nretention-hours = 24\ndrain-seconds = 7\nunary = [\"bank=h:1\", "
+      "\"mail=h:2\"]\n");
+  ::setenv("ASSENT_SHARDS", "3", 1);
+  ::setenv("ASSENT_RETENTION_HOURS", "48", 1);
+  const ParsedConfig parsed = Parse({"--config", file_, "--shards", "4"});
+  ::unsetenv("ASSENT_SHARDS");
+  ::unsetenv("ASSENT_RETENTION_HOURS");
+  ASSERT_FALSE(parsed.exit);
+  EXPECT_EQ(parsed.config.shards, 4U);
+  EXPECT_EQ(parsed.config.retention_hours, 48);
+  EXPECT_EQ(parsed.config.drain_seconds, 7);
+  EXPECT_EQ(parsed.config.UnaryServices().size(), 2U);
+  EXPECT_EQ(parsed.config.sources.at("shards"), "flag");
+  EXPECT_EQ(parsed.config.sources.at("retention-hours"), "environment");
+  EXPECT_EQ(parsed.config.sources.at("drain-seconds"), "file");
+  EXPECT_EQ(parsed.config.sources.at("listen"), "default");
+}
+
+TEST_F(ConfigTest, WhatShowConfigPrintsIsAFileThatMeansTheSame) {
+  const ParsedConfig first = Parse({"--shards", "4", "--unary", "bank=h:1", "--unary", "mail=h:2"});
+  Write(ShowConfig(first.config));
+  const ParsedConfig second = Parse({"--config", file_});
+  ASSERT_FALSE(second.exit);
+  EXPECT_EQ(second.config.shards, 4U);
+  EXPECT_EQ(second.config.unary, first.config.unary);
+  EXPECT_EQ(second.config.listen, first.config.listen);
+}
+
+TEST_F(ConfigTest, AMistakeInTheFileNamesFileAndSetting) {
+  EXPECT_EQ(RefusalOfFile("retenton-hours = 3\n"),
+            "assentd: " + file_ + ": retenton-hours is no setting\nTry: assentd --help\n");
+  EXPECT_EQ(
+      RefusalOfFile("retention-hours 3\n"),
+      "assentd: " + file_ + ": \"retention-hours 3\" is not `name = value`\nTry: assentd --help\n");
+  EXPECT_NE(RefusalOfFile("retention-hours = soon\n").find("retention-hours = soon"),
+            std::string::npos);
+  EXPECT_EQ(RefusalOfFile("shards = 0\n"), "assentd: shards is 0: it takes 1 to 64\n");
+}
+
+TEST_F(ConfigTest, AMistakeOnTheCommandLineNamesIt) {
+  EXPECT_NE(Refusal({"--config", file_ + ".not"}).find(file_ + ".not"), std::string::npos);
+  EXPECT_NE(Refusal({"--frob"}).find("--frob"), std::string::npos);
+  EXPECT_NE(Refusal({"--listen", "7400"}).find("it takes HOST:PORT"), std::string::npos);
+  EXPECT_NE(Refusal({"--listen", "0.0.0.0:7400"}).find("--allow-insecure"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace assent::daemon

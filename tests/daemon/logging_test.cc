@@ -1,0 +1,52 @@
+// What a machine reads must be readable by a machine, whatever the message holds.
+#include "coordinator/daemon/logging.h"
+
+#include <sstream>
+#include <string>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <spdlog/logger.h>
+#include <spdlog/sinks/ostream_sink.h>
+
+namespace assent::daemon {
+namespace {
+
+std::string Line(bool json, const std::string& message) {
+  std::ostringstream out;
+  auto sink = std::make_shared<spdlog::sinks::ostream_sink_st>(out);
+  sink->set_formatter(LogFormatter(json));
+  spdlog::logger("test", sink).warn("{}", message);
+  return out.str();
+}
+
+// `hint="a second signal stops at once"` of the drain once ended the JSON string in its middle.
+TEST(LoggingTest, ALineOfJsonIsValidWhateverTheMessageHolds) {
+  for (const std::string message : {R"(event=drain hint="a second signal")", R"(C:\new\table)",
+                                    "two\nlines\tand\x01", "ä", ""}) {
+    const nlohmann::json line = nlohmann::json::parse(Line(true, message), nullptr, false);
+    ASSERT_TRUE(line.is_object()) << message;
+    EXPECT_EQ(line["message"], message);
+    EXPECT_EQ(line["level"], "warning");
+    EXPECT_EQ(line["time"].get<std::string>().size(),
+              std::string("2026-11-20T11:02:21.571Z").size());
+  }
+}
+
+TEST(LoggingTest, BytesThatAreNotTextDoNotSpoilTheLine) {
+  const nlohmann::json line = nlohmann::json::parse(Line(true,
+                                                         "a\xff\xfe"
+                                                         "b"),
+                                                    nullptr, false);
+  ASSERT_TRUE(line.is_object());
+  EXPECT_EQ(line["message"], "a\uFFFD\uFFFDb");
+}
+
+TEST(LoggingTest, ALineOfTextIsTimeLevelMessage) {
+  const std::string line = Line(false, R"(event=stopped hint="x")");
+  ASSERT_GT(line.size(), 25U);
+  EXPECT_EQ(line.substr(23), "Z warning event=stopped hint=\"x\"\n");
+}
+
+}  // namespace
+}  // namespace assent::daemon
