@@ -17,8 +17,8 @@ Result<core::Protocol> FromProto(v1::Protocol protocol, const std::string& branc
     case v1::TCC: return core::Protocol::kTcc;
     case v1::SAGA: return core::Protocol::kSaga;
     default:
-      return InvalidArgument("branch \"" + core::CleanReason(branch_id.substr(0, 64)) + "\": protocol is " +
-                             std::to_string(static_cast<int>(protocol)) +
+      return InvalidArgument("branch \"" + core::CleanReason(branch_id.substr(0, 64)) +
+                             "\": protocol is " + std::to_string(static_cast<int>(protocol)) +
                              ": it takes TWO_PHASE, TCC or SAGA");
   }
 }

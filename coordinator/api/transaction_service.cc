@@ -117,8 +117,7 @@ class TransactionServiceImpl final : public v1::TransactionService::CallbackServ
   Reactor* Rollback(Context* context, const v1::RollbackRequest* request,
                     v1::SubmitReply* reply) override {
     return CloseBy(context, request->gid(), /*commit=*/false,
-                   std::string(core::CutReason(request->reason())), request->wait_for(),
-                   reply);
+                   std::string(core::CutReason(request->reason())), request->wait_for(), reply);
   }
 
   // ---- Looking
