@@ -240,6 +240,19 @@ TEST_F(ClaimsTest, ClaimHoldsARowThatIsOnlyRead) {
             "NOT_FOUND: Claim: no row account('nobody')");
 }
 
+// Schema versions are given again after a change was undone: what was read under the first must not stand for the second.
+TEST_F(ClaimsTest, AnUndoneChangeOfTheSchemaIsForgotten) {
+  EXPECT_EQ(store().Local([](Db& db) {
+    db.Exec("CREATE TABLE mine(id INTEGER PRIMARY KEY)");
+    db.Claim("account", "A");  // looks at the schema as it is now
+    return Status(Code::kAborted, "no, not yet");
+  }),
+            Status(Code::kAborted, "no, not yet"));
+  ASSERT_EQ(Sql("CREATE TABLE theirs(id INTEGER PRIMARY KEY)"), "");
+  EXPECT_EQ(Prepare("g1", "INSERT INTO theirs VALUES(1)"), Reply::Done("ok"));
+  EXPECT_EQ(Commit("g1"), Reply::Done());
+}
+
 TEST_F(ClaimsTest, TheSchemaChangesOnlyIfPreparedWorkStillFits) {
   ASSERT_EQ(Prepare("g1", "UPDATE account SET balance = 1 WHERE id = 'A'").kind, Kind::kDone);
   EXPECT_EQ(Local("CREATE TABLE later(id INTEGER PRIMARY KEY)"), OkStatus());
