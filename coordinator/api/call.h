@@ -43,6 +43,12 @@ class Call final : public grpc::ServerUnaryReactor {
     Answer(status, [](ReplyMessage&) {});
   }
 
+  // Its caller went away, or it is answered.
+  bool Over() {
+    const std::lock_guard lock(mutex_);
+    return finished_;
+  }
+
   void OnCancel() override {
     const std::lock_guard lock(mutex_);
     if (!std::exchange(finished_, true)) Finish(grpc::Status::CANCELLED);

@@ -13,7 +13,7 @@
 namespace assent::api {
 
 void PostSubmit(engine::Engine& engine, v1::TransactionSpec spec, v1::WaitFor wait_for, bool open,
-                engine::ViewCallback done) {
+                engine::ViewCallback done, engine::Abandoned abandoned) {
   const auto fail = [&](const Status& status) { done(status, nullptr, core::Now{}); };
   const Result<engine::WaitFor> wait = FromProto(wait_for);
   if (!wait.ok()) return fail(wait.status());
@@ -29,6 +29,7 @@ void PostSubmit(engine::Engine& engine, v1::TransactionSpec spec, v1::WaitFor wa
   if (!normal.ok()) return fail(normal);
   const std::string gid = request.spec.gid;
   request.done = done;
+  request.abandoned = std::move(abandoned);
   const Status posted = engine.Post(gid, std::move(request));
   if (!posted.ok()) fail(posted);
 }

@@ -16,6 +16,6 @@ grpc::ServerWriteReactor<v1::Transaction>* StartWatch(engine::Engine& engine,
 
 // Posts a Submit; `done` is called once, also if it could not be posted.
 void PostSubmit(engine::Engine& engine, v1::TransactionSpec spec, v1::WaitFor wait_for, bool open,
-                engine::ViewCallback done);
+                engine::ViewCallback done, engine::Abandoned abandoned = {});
 
 }  // namespace assent::api

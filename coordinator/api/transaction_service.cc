@@ -57,7 +57,7 @@ class TransactionServiceImpl final : public v1::TransactionService::CallbackServ
                   v1::SubmitReply* reply) override {
     auto call = Call<v1::SubmitReply>::Start(context, reply);
     PostSubmit(engine_, request->transaction(), request->wait_for(), /*open=*/false,
-               AnswerWithReply(call));
+               AnswerWithReply(call), IsOver(call));
     return call.get();
   }
 
@@ -154,7 +154,8 @@ class TransactionServiceImpl final : public v1::TransactionService::CallbackServ
     if (!wait_for.ok()) {
       call->Fail(wait_for.status());
     } else {
-      Post(request->gid(), engine::WaitRequest{request->gid(), *wait_for, AnswerWithReply(call)},
+      Post(request->gid(),
+           engine::WaitRequest{request->gid(), *wait_for, AnswerWithReply(call), IsOver(call)},
            *call);
     }
     return call.get();
@@ -262,6 +263,10 @@ class TransactionServiceImpl final : public v1::TransactionService::CallbackServ
     };
   }
 
+  static engine::Abandoned IsOver(std::shared_ptr<Call<v1::SubmitReply>> call) {
+    return [call = std::move(call)] { return call->Over(); };
+  }
+
   template <typename Request, typename Reply>
   void Post(const std::string& gid, Request request, Call<Reply>& call) {
     const Status named = core::CheckGid(gid);
@@ -277,7 +282,9 @@ class TransactionServiceImpl final : public v1::TransactionService::CallbackServ
     if (!wait.ok()) {
       call->Fail(wait.status());
     } else {
-      Post(gid, engine::CloseRequest{gid, commit, std::move(reason), *wait, AnswerWithReply(call)},
+      Post(gid,
+           engine::CloseRequest{gid, commit, std::move(reason), *wait, AnswerWithReply(call),
+                                IsOver(call)},
            *call);
     }
     return call.get();

@@ -23,6 +23,9 @@ using ViewCallback = std::function<void(const Status&, const core::Transaction*,
 using WatchCallback =
     std::function<bool(const Status&, const core::Transaction*, const core::Now&)>;
 
+// Whether whoever asked has gone away meanwhile. Empty: cannot be known.
+using Abandoned = std::function<bool()>;
+
 enum class WaitFor : std::uint8_t { kAccepted, kDecided, kCompleted };
 
 // Begins a transaction, closed (Submit) or open (Begin), or joins the one of the same gid and content.
@@ -31,6 +34,7 @@ struct BeginRequest {
   bool gid_may_exist = true;   // false for a gid just issued by us
   WaitFor wait_for = WaitFor::kDecided;
   ViewCallback done;
+  Abandoned abandoned = {};
 };
 
 // Adds a branch to an open transaction and answers when its forward operation is answered.
@@ -48,6 +52,7 @@ struct CloseRequest {
   std::string reason;
   WaitFor wait_for = WaitFor::kDecided;
   ViewCallback done;
+  Abandoned abandoned = {};
 };
 
 // Looks (no event), or intervenes. Answered when what was done is durable.
@@ -70,6 +75,7 @@ struct WaitRequest {
   std::string gid;
   WaitFor wait_for = WaitFor::kDecided;
   ViewCallback done;
+  Abandoned abandoned = {};
 };
 struct WatchRequest {
   std::string gid;

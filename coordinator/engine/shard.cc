@@ -206,9 +206,16 @@ bool Shard::Reached(const Live& live, const Waiter& waiter) const {
 void Shard::AddWaiter(Live& live, Waiter waiter) {
   if (Reached(live, waiter) && Visible(live)) {
     waiter.done(OkStatus(), &live.txn, core::Now{mono_, wall_, 0});
-  } else {
-    live.waiters.push_back(std::move(waiter));
+    return;
   }
+  live.waiters.push_back(std::move(waiter));
+  // A caller that asks again and again, each time giving up, must not pile up for as long as the transaction lives.
+  if (live.waiters.size() < live.prune_waiters_at) return;
+  auto& waiters = live.waiters;
+  waiters.erase(std::remove_if(waiters.begin(), waiters.end(),
+                               [](const Waiter& w) { return w.abandoned && w.abandoned(); }),
+                waiters.end());
+  live.prune_waiters_at = std::max<std::size_t>(16, 2 * waiters.size());
 }
 
 void Shard::ServeWaiters(Live& live) {

@@ -95,6 +95,7 @@ class Shard {
     core::BranchIndex branch = 0;  // kBranchAnswered
     std::uint64_t version = 0;     // kIntervened: the write that carries it
     ViewCallback done;
+    Abandoned abandoned = {};
   };
   struct Live {
     explicit Live(core::Transaction t) : txn(std::move(t)) {}
@@ -116,7 +117,8 @@ class Shard {
     std::vector<core::Effect> after_this_write;
     std::vector<bool> branch_answered;
     std::vector<Waiter> waiters;
-    std::vector<ViewCallback> views;  // wait until what they would see is durable
+    std::size_t prune_waiters_at = 16;  // when there are so many, those who have left are removed
+    std::vector<ViewCallback> views;    // wait until what they would see is durable
     std::vector<WatchCallback> watchers;
     std::vector<std::string> parked_on;  // services for which it is in parked_
     std::vector<Request> deferred;       // until it is durable that it has begun, or ended

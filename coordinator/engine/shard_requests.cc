@@ -38,7 +38,8 @@ bool Shard::Deferred(R& request, const std::string& gid) {
 // ---- Initiators --------------------------------------------------------------------------------------------------------
 
 void Shard::On(BeginRequest request) {
-  Waiter waiter{MilestoneOf(request.wait_for), 0, 0, std::move(request.done)};
+  Waiter waiter{MilestoneOf(request.wait_for), 0, 0, std::move(request.done),
+                std::move(request.abandoned)};
   if (Live* existing = FindLive(request.spec.gid)) {
     if (core::Codec::EncodeSpec(existing->txn) != core::Codec::EncodeSpec(request.spec)) {
       if (!existing->accepted) {
@@ -127,7 +128,8 @@ void Shard::On(CloseRequest request) {
       request.commit ? Apply(*live, core::Seal{})
                      : Apply(*live, core::Abort{{{}, request.reason}, /*by_operator=*/false});
   if (!status.ok()) return request.done(status, nullptr, core::Now{mono_, wall_, 0});
-  AddWaiter(*live, Waiter{MilestoneOf(request.wait_for), 0, 0, std::move(request.done)});
+  AddWaiter(*live, Waiter{MilestoneOf(request.wait_for), 0, 0, std::move(request.done),
+                          std::move(request.abandoned)});
 }
 
 // ---- Operators -----------------------------------------------------------------------------------------------------------
@@ -238,7 +240,8 @@ void Shard::On(GetRequest request) {
 void Shard::On(WaitRequest request) {
   if (Deferred(request, request.gid)) return;
   if (Live* live = FindLive(request.gid)) {
-    return AddWaiter(*live, Waiter{MilestoneOf(request.wait_for), 0, 0, std::move(request.done)});
+    return AddWaiter(*live, Waiter{MilestoneOf(request.wait_for), 0, 0, std::move(request.done),
+                                   std::move(request.abandoned)});
   }
   Lookup lookup;
   lookup.gid = std::move(request.gid);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <memory>
 
 #include <gtest/gtest.h>
 
@@ -319,6 +320,28 @@ TEST(Shard, AServiceThatAppearsIsTriedAtOnce) {
   EXPECT_EQ(rig.Sent(), "");
   rig.Do(ServiceAppearedRequest{"s1"});
   EXPECT_EQ(rig.Sent(), "1:TRY");
+}
+
+// Somebody who waits, gives up and asks again, for days, on a transaction that is stuck.
+TEST(Shard, ThoseWhoHaveLeftAreNotKept) {
+  ShardRig rig;
+  ShardRig::Told begun;
+  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, begun));
+  rig.Complete();
+  const auto alive = std::make_shared<int>(0);
+  long most = 0;
+  for (int i = 0; i < 1000; ++i) {
+    rig.Do(WaitRequest{"a", WaitFor::kCompleted,
+                       [alive](const Status&, const core::Transaction*, const core::Now&) {},
+                       [] { return true; }});
+    most = std::max(most, alive.use_count());
+  }
+  EXPECT_LT(most, 40);
+  ShardRig::Told patient;
+  rig.Do(WaitRequest{"a", WaitFor::kDecided, patient.Callback(), [] { return false; }});
+  rig.AnswerAll(AttemptResult::kDone);
+  rig.CompleteAll();
+  EXPECT_EQ(patient.words, std::vector<std::string>{"OK COMMITTED"});
 }
 
 TEST(Shard, AnswersForNobodyAreCountedAndForgotten) {
