@@ -93,6 +93,45 @@ TEST(ShowView, NothingHostileReachesTheTerminal) {
   }
 }
 
+// What is held is not announced for a moment at which nothing will happen.
+TEST(ShowView, ASuspendedBranchIsHeld) {
+  v1::Transaction transaction;
+  transaction.set_gid("order-1");
+  transaction.set_state(v1::ACTIVE);
+  v1::Branch& branch = *transaction.add_branches();
+  branch.mutable_spec()->set_branch_id("stock");
+  branch.set_state(v1::EXECUTING);
+  branch.set_operation(v1::TRY);
+  branch.set_next_attempt_unix_ms(kNow + 12'000);
+  EXPECT_NE(RenderTransaction(transaction, Plain()).find("TRY in 12 s"), std::string::npos);
+  transaction.set_suspended(true);
+  EXPECT_NE(RenderTransaction(transaction, Plain()).find("TRY, held"), std::string::npos);
+}
+
+// They carry the same millisecond: the cause stands before what it causes.
+TEST(ShowView, APersonsActStandsBeforeTheDecisionItCaused) {
+  v1::Transaction transaction;
+  transaction.set_gid("order-1");
+  transaction.set_state(v1::FINISHED);
+  transaction.set_began_unix_ms(kNow - 5000);
+  transaction.set_decision(v1::DECISION_ABORT);
+  transaction.set_decided_unix_ms(kNow);
+  transaction.set_outcome(v1::ABORTED);
+  transaction.set_finished_unix_ms(kNow);
+  v1::Intervention& abort = *transaction.add_interventions();
+  abort.set_at_unix_ms(kNow);
+  abort.set_who("ann");
+  abort.set_verb("abort");
+  const std::string page = RenderTransaction(transaction, Plain());
+  const std::size_t person = page.find("by ann");
+  const std::size_t decision = page.find("decision ABORT durable");
+  const std::size_t end = page.find("finished ABORTED");
+  ASSERT_NE(person, std::string::npos);
+  ASSERT_NE(end, std::string::npos);
+  EXPECT_LT(person, decision);
+  EXPECT_LT(decision, end);
+}
+
 TEST(ShowView, OutcomeOfAWait) {
   for (const char* name : {"show_mixed", "show_rolled_back", "show_stuck"}) {
     const auto transaction = ReadMessage<v1::Transaction>(std::string(name) + ".textproto");
