@@ -1,8 +1,8 @@
 #pragma once
 
-// Planted bugs, to test the tests. In every build but that of `assent-sim-mutants` Mutant() is a constant false and its
-// branch does not exist. There, at most one mutant is switched on, and the simulator has to notice
-// (tools/assent-sim/mutants.cc says what each is and how it was found).
+// Planted bugs, to test the tests. In every build but that of `assent-sim-mutants` Mutant() is a constant false and what
+// hangs on it does not exist. There at most one is switched on, and the simulator has to notice; tools/assent-sim/mutants.cc
+// says in words what each of them is.
 
 #include <cstdint>
 
@@ -10,59 +10,52 @@ namespace assent {
 
 enum class Planted : std::uint8_t {
   kNone,
+  kCanary,
   // core
   kResumeUndecided,
-  kUnknownIsRefused,
   kCompensateForward,
-  kCompensateNeverRun,
-  kAbortAfterPivot,
+  kPivotTurnsBack,
   kDecideEarly,
   kDecisionDoesNotGate,
-  kBeginDoesNotGate,
   kStartDoesNotGate,
-  kPivotDoesNotGate,
-  kSkipUnsent,
-  kFinishWithUnanswered,
+  kCompensationDoesNotGate,
+  kFailedUndoIsSkipped,
   kDeadlineOnWallClock,
-  kStaleAttemptCounts,
   kOnePhaseAborts,
   kRetryWithoutBackoff,
+  kRefusedCommitIsDone,
+  kEndBeforeLastAck,
   kAbortBeatsCommit,
-  kRefusedIsDone,
-  kDeadlineIgnored,
+  kBranchAfterEnd,
   // engine
   kSendBeforeDurable,
   kTellBeforeDurable,
+  kShowBeforeDurable,
   kSwallowWriteError,
   kReuseGid,
-  kFullDropsUpdate,
-  kPresumeAlways,
   kUndecidedIsAbort,
-  kAddBranchUnlogged,
   // transport
-  kDropOnDetach,
+  kLostIsRefused,
+  kLostIsNotSent,
   kTrustReply,
-  kDetachLosesFlight,
   // log
   kSyncOff,
-  kForgetEarly,
-  kRecoverSkipsEpoch,
-  kCorruptIsAbsent,
+  kSendBeforeEpoch,
+  kEpochTwice,
+  kRowSkippedOnReload,
   // participant
   kSkipTombstone,
   kDropRefusedRow,
   kAckBeforeCommit,
   kAnswerDifferently,
-  kConfirmWithoutTry,
+  kUndoWithoutForward,
   kUndoTwice,
   kForgetBarrierEarly,
-  kLostPreparedIsDone,
-  kCanary,
   kCount
 };
 
 #ifdef ASSENT_MUTANTS
-extern Planted planted;  // set once, before any thread starts
+inline Planted planted = Planted::kNone;  // set once, before any thread starts
 inline bool Mutant(Planted which) { return planted == which; }
 #else
 constexpr bool Mutant(Planted) { return false; }

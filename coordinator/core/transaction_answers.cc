@@ -5,6 +5,7 @@
 
 #include <assent/limits.h>
 
+#include "coordinator/base/mutants.h"
 #include "coordinator/core/retry.h"
 #include "coordinator/core/text.h"
 #include "coordinator/core/transaction.h"
@@ -148,6 +149,9 @@ void Transaction::FollowingDone(BranchIndex i, const Answered& event, const Now&
 void Transaction::FollowingRefused(BranchIndex i, const Answered& event, const Now& now,
                                    Step& step) {
   Branch& branch = branches_[i];
+  if (Mutant(Planted::kRefusedCommitIsDone))
+    return Move(i,
+                branch.state == BranchState::kUndoing ? BranchState::kUndone : BranchState::kDone);
   branch.needs_operator = true;
   branch.hazard = branch.hazard || Rules(spec_.branches[i].protocol).finish != Operation::kNone;
   branch.last_error = CutReason(event.reason);
@@ -183,7 +187,8 @@ void Transaction::Failed(BranchIndex i, const Answered& event, const Now& now, S
 
   if (!MayBeSent(i)) return;
   const BranchSpec& spec = spec_.branches[i];
-  const bool never_sent = event.result == AttemptResult::kNotSent && !branch.maybe_sent;
+  const bool never_sent = (event.result == AttemptResult::kNotSent && !branch.maybe_sent) ||
+                          Mutant(Planted::kFailedUndoIsSkipped);
   if (branch.state == BranchState::kUndoing && never_sent) {
     Move(i, BranchState::kSkipped);  // nothing ever reached it, and nothing will
     return;
@@ -203,7 +208,7 @@ void Transaction::Failed(BranchIndex i, const Answered& event, const Now& now, S
       std::clamp(event.retry_after, Millis(0), Millis(limits::kMaxMaxBackoffMs));
   const Micros wait =
       std::max<Micros>(Backoff(spec.retry, branch.attempts, now.entropy), asked_for);
-  branch.next_attempt = now.mono + wait;
+  branch.next_attempt = Mutant(Planted::kRetryWithoutBackoff) ? now.mono : now.mono + wait;
 }
 
 // A final answer settles the operation, whichever of its attempts it answers.

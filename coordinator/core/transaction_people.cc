@@ -5,6 +5,7 @@
 
 #include <assent/limits.h>
 
+#include "coordinator/base/mutants.h"
 #include "coordinator/core/text.h"
 #include "coordinator/core/transaction.h"
 
@@ -23,6 +24,7 @@ void Transaction::Intervene(std::string verb, std::string branch_id, const Actor
 
 void Transaction::On(const Abort& event, const Now& now, Step& step) {
   if (decision_ == Decision::kAbort) return;  // wanted, and so it is
+  if (Mutant(Planted::kAbortBeatsCommit) && !finished()) decision_ = Decision::kNone;
   if (decision_ == Decision::kCommit) {
     step.status = FailedPrecondition("transaction " + spec_.gid + " is already decided: commit");
     return;

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <utility>
 
+#include "coordinator/base/mutants.h"
 #include "coordinator/core/codec.h"
 
 namespace assent::engine {
@@ -110,7 +111,7 @@ Status Shard::Apply(Live& live, const core::Event& event) {
     if (announce != nullptr && announce->milestone == core::Milestone::kIntervened)
       ++live.undisclosed;
   }
-  if (step.gating) {
+  if (step.gating && !Mutant(Planted::kSendBeforeDurable)) {
     MarkDirty(live, true);
     live.after_next_write.insert(live.after_next_write.end(), step.effects.begin(),
                                  step.effects.end());
@@ -233,7 +234,8 @@ void Shard::ServeWaiters(Live& live) {
 // Nobody may see a transaction that is not durable, or a decision that is not; nor what a person has declared of a branch
 // and the log has not: a power cut would take it back, and whoever was told would have acted on it.
 bool Shard::Visible(const Live& live) const {
-  return live.accepted && live.undisclosed == 0 &&
+  if (Mutant(Planted::kTellBeforeDurable)) return true;
+  return live.accepted && (live.undisclosed == 0 || Mutant(Planted::kShowBeforeDurable)) &&
          (live.decided || live.txn.decision() == core::Decision::kNone);
 }
 
@@ -302,7 +304,7 @@ log::Entry Shard::MakeEntry(Live& live) {
   entry.state = core::Codec::EncodeState(live.txn);
   if (entry.version == 1) {
     entry.kind = log::EntryKind::kBegin;
-    entry.gid_may_exist = live.gid_may_exist;
+    entry.gid_may_exist = live.gid_may_exist && !Mutant(Planted::kReuseGid);
   } else if (live.txn.finished()) {
     entry.kind = log::EntryKind::kEnd;
     entry.outcome = OutcomeForLog(live.txn);
@@ -357,7 +359,7 @@ void Shard::On(AppendedRequest request) {
   ASSENT_CHECK(found != batches_.end());
   const Batch batch = std::move(found->second);
   batches_.erase(found);
-  const Status& status = request.result.status;
+  const Status status = Mutant(Planted::kSwallowWriteError) ? OkStatus() : request.result.status;
   if (!status.ok() && status.code() != Code::kResourceExhausted) {
     dead_ = true;
     ports_.Fatal(status);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "coordinator/base/mutants.h"
 #include "coordinator/core/codec.h"
 #include "coordinator/core/spec.h"
 #include "coordinator/engine/shard.h"
@@ -395,7 +396,9 @@ transport::OutcomeAnswer Shard::Judge(const transport::OutcomeQuestion& question
   if (txn.branches()[branch].resolved != core::Decision::kNone)
     decision = txn.branches()[branch].resolved;
   switch (decision) {
-    case core::Decision::kNone: break;
+    case core::Decision::kNone:
+      if (Mutant(Planted::kUndecidedIsAbort)) answer.verdict = transport::Verdict::kAbort;
+      break;
     case core::Decision::kCommit: answer.verdict = transport::Verdict::kCommit; break;
     case core::Decision::kAbort: answer.verdict = transport::Verdict::kAbort; break;
   }

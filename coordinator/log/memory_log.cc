@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "coordinator/base/mutants.h"
+
 namespace assent::log {
 namespace {
 
@@ -69,12 +71,15 @@ Result<Recovered> MemoryLog::Recover(const std::function<Status(LiveRow)>& visit
   ASSENT_CHECK(!recovered_);
   MemoryImage& image = disk_->seen_;
   for (const auto& [serial, row] : image.live) {
+    if (Mutant(Planted::kRowSkippedOnReload)) continue;
     if (Status status = visit(row); !status.ok()) return status;
   }
   if (image.coordinator_id == 0) image.coordinator_id = disk_->first_coordinator_id_;
-  ++image.epoch;
-  disk_->platter_ = image;  // a synchronised commit: all that was seen is durable with it
-  disk_->written_.clear();
+  if (!Mutant(Planted::kEpochTwice)) ++image.epoch;
+  if (!Mutant(Planted::kSendBeforeEpoch)) {
+    disk_->platter_ = image;  // a synchronised commit: all that was seen is durable with it
+    disk_->written_.clear();
+  }
   recovered_ = true;
   serials_from_ = image.next_serial;
   return Recovered{.coordinator_id = image.coordinator_id,
@@ -267,7 +272,7 @@ void MemoryLog::Sync() {
   if (poison_.ok() && !written_.empty()) {
     if (std::exchange(fail_next_sync_, false)) {
       Poison(UnknownOutcome("fsync: injected"));
-    } else {
+    } else if (!Mutant(Planted::kSyncOff)) {
       for (const MemoryDelta& delta : disk_->written_) disk_->platter_.Apply(delta);
       disk_->written_.clear();
     }

@@ -57,6 +57,8 @@ struct BranchBooks {
   bool answered = false;  // that answer exists
   bool answered_twice_differently = false;
   bool acked_undurable = false;
+  bool said_later = false;         // answered the forward operation "retry later"
+  std::uint64_t listed_epoch = 0;  // the life in which it got into the durable list
   // Declared by a person.
   core::Decision resolved = core::Decision::kNone;
   // Of the last command sent to it.
@@ -75,6 +77,8 @@ struct TransactionBooks {
   // Ever on the platter.
   bool begun = false;
   std::size_t listed = 0;  // branches in the durable list
+  Time asked_at = -1;      // when its initiator first asked for it
+  bool recovered = false;  // a life that did not begin it has had it
   bool commit_durable = false;
   bool abort_durable = false;
   bool ended = false;

@@ -18,6 +18,7 @@ void RunShare(const CampaignOptions& options, std::atomic<std::uint64_t>& next,
     const std::uint64_t n = next.fetch_add(1, std::memory_order_relaxed);
     if (n >= options.schedules || stop.load(std::memory_order_relaxed)) return;
     const std::uint64_t seed = options.seed + n;
+    if (options.progress != nullptr) ++*options.progress;
     World world(Draw(seed, options.form), false);
     world.Run();
     ++mine.schedules;

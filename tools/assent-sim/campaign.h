@@ -2,6 +2,7 @@
 
 // Many random schedules, on several threads.
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -19,6 +20,8 @@ struct CampaignOptions {
   bool stop_at_first = false;
   // Every n-th schedule is run twice, and must come out the same.
   std::uint64_t twice_each = 64;
+  // How many have been begun, for whoever looks from another process.
+  std::atomic<std::uint64_t>* progress = nullptr;
 };
 
 struct Failure {

@@ -90,6 +90,7 @@ void Coordinator::NoteRecovered(const log::LiveRow& row) {
   const std::size_t t = ledger_.Find(row.gid);
   life_->serials[row.serial] = t;
   ledger_.Touch(t).serial = row.serial;
+  ledger_.Touch(t).recovered = true;
   const Result<core::Transaction> txn = core::Codec::Decode(row.gid, row.spec, row.state);
   if (!txn.ok()) return;
   bool two_phase = false;

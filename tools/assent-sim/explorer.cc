@@ -91,6 +91,7 @@ class Explorer {
  private:
   void PlanCrashes(const Scenario& scenario) {
     const Run plain = RunWith(scenario, {}, false);
+    if (options_.progress != nullptr) ++*options_.progress;
     if (!plain.violation.empty()) return Found(Where(scenario, {}), plain.violation);
     for (std::size_t kind = 0; kind < KindsOf(scenario); ++kind) {
       for (std::uint64_t at = 0; at < plain.events; ++at)
@@ -117,6 +118,7 @@ class Explorer {
     InterleavingReport found = ExploreInterleavings(scenario, options_.max_interleavings);
     const std::lock_guard lock(mutex_);
     report_.interleavings += found.runs;
+    if (options_.progress != nullptr) *options_.progress += found.runs;
     report_.incomplete += found.complete ? 0 : 1;
     for (auto& [path, what] : found.findings)
       report_.findings.push_back({"order:" + scenario.name + ":" + path, std::move(what)});
@@ -126,6 +128,7 @@ class Explorer {
     {
       const std::lock_guard lock(mutex_);
       ++counter;
+      if (options_.progress != nullptr) ++*options_.progress;
     }
     if (!run.violation.empty()) Found(where, run.violation);
   }

@@ -3,6 +3,7 @@
 // Exhaustive exploration of small worlds: a crash at every point, then at every pair of points; then every order of
 // messages with at most one duplicate, one loss and one crash.
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@ struct ExplorerOptions {
   // Of one scenario; what is cut off is reported as incomplete.
   std::uint64_t max_interleavings = 40'000;
   bool stop_at_first = false;
+  std::atomic<std::uint64_t>* progress = nullptr;  // runs, for whoever looks from another process
 };
 
 struct ExplorerFinding {

@@ -135,8 +135,13 @@ bool G2(const TransactionBooks& t) {
   return true;
 }
 bool G4(const TransactionBooks& t) {
-  return t.by_hand || !t.commit_durable ||
-         EveryBranch(t, [](const auto& b, const auto&) { return b.undo == 0; });
+  if (t.by_hand) return true;
+  if (t.commit_durable && AnyBranch(t, [](const auto& b, const auto&) { return b.undo > 0; }))
+    return false;
+  // A pivot that said "retry later" may be given up; a copy of that command may still take effect, and is then undone.
+  return EveryBranch(t, [](const auto& b, const auto& plan) {
+    return !plan.pivot || b.undo == 0 || b.said_later;
+  });
 }
 
 constexpr std::array kAlways = {
@@ -155,7 +160,7 @@ constexpr std::array kAlways = {
     AlwaysRule{"T8", "a repeated request gets the first answer, byte for byte", T8},
     AlwaysRule{"G1", "a step starts only when what it depends on has durably succeeded", G1},
     AlwaysRule{"G2", "steps are compensated in reverse order", G2},
-    AlwaysRule{"G4", "after the decision to commit only forward", G4},
+    AlwaysRule{"G4", "after the pivot, and after the decision to commit, only forward", G4},
 };
 
 // ---- At each send --------------------------------------------------------------------------------
@@ -182,6 +187,12 @@ bool SendUndo(const SendSeen& s) {
          branch->state == BranchState::kUndoing;
 }
 bool SendSurvives(const SendSeen& s) { return s.platter_epoch >= s.life_epoch; }
+// Presumed abort: a vote that was asked for in an earlier life is never asked for again.
+bool SendNotResumed(const SendSeen& s) {
+  if (s.command.operation != Operation::kPrepare) return true;
+  const std::size_t i = s.on_platter->FindBranch(s.command.branch_id);
+  return s.books.branches[i].listed_epoch == s.life_epoch;
+}
 bool SendAfter(const SendSeen& s) {
   if (!IsForward(s.command.operation)) return true;
   const std::size_t i = s.on_platter->FindBranch(s.command.branch_id);
@@ -207,6 +218,8 @@ constexpr std::array kAtSend = {
     SendRule{"S5", "commit or confirm is sent only on a decision that is on the platter",
              SendFinish},
     SendRule{"S5", "undoing is sent only on a decision that is on the platter", SendUndo},
+    SendRule{"S9", "an undecided two-phase transaction is aborted at recovery, never resumed",
+             SendNotResumed},
     SendRule{"S12", "a send in this life rests on an epoch that survives a power cut",
              SendSurvives},
     SendRule{"G1", "a step is sent only when what it comes after is recorded durably", SendAfter},
@@ -235,9 +248,18 @@ bool ToldFinished(const ToldSeen& s) {
   return true;
 }
 
+// Only liveness may depend on clocks, and only on the one that nobody can set.
+bool ToldInTime(const ToldSeen& s) {
+  const bool by_deadline = s.shown.abort_reason().rfind("deadline of", 0) == 0;
+  if (!by_deadline || s.books.recovered) return true;
+  return s.now - s.books.asked_at >= s.shown.spec().deadline.count() * kMillisecond;
+}
+
 constexpr std::array kAtTold = {
     ToldRule{"S6", "what is shown as decided is decided on the platter", ToldDurable},
     ToldRule{"S6", "what is shown at all is on the platter", ToldBegun},
+    ToldRule{"L1", "a deadline does not pass before its time, whatever the wall clock says",
+             ToldInTime},
     ToldRule{"G7", "what is shown as finished is finished at every participant", ToldFinished},
 };
 

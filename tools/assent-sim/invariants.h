@@ -29,6 +29,7 @@ struct SendSeen {
 struct ToldSeen {
   const TransactionBooks& books;
   const core::Transaction& shown;
+  Time now;
 };
 
 struct AlwaysRule {

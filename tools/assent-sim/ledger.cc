@@ -4,6 +4,7 @@
 #include <charconv>
 #include <utility>
 
+#include "coordinator/base/mutants.h"
 #include "coordinator/core/codec.h"
 #include "coordinator/engine/shard.h"
 #include "tools/assent-sim/invariants.h"
@@ -43,7 +44,8 @@ std::size_t Ledger::FindBranch(std::size_t t, std::string_view id) const {
   return std::min(NumberAfter(id, 'b'), plans_[t].branches.size());
 }
 
-void Ledger::NoteDurable(TransactionBooks& books, const core::Transaction& txn) {
+void Ledger::NoteDurable(TransactionBooks& books, const core::Transaction& txn,
+                         std::uint64_t epoch) {
   books.begun = true;
   books.listed = std::max(books.listed, txn.branches().size());
   books.commit_durable = books.commit_durable || txn.decision() == core::Decision::kCommit;
@@ -52,6 +54,7 @@ void Ledger::NoteDurable(TransactionBooks& books, const core::Transaction& txn) 
     const core::Branch& branch = txn.branches()[i];
     books.hazard_seen = books.hazard_seen || branch.hazard;
     books.branches[i].resolved = branch.resolved;
+    if (books.branches[i].listed_epoch == 0) books.branches[i].listed_epoch = epoch;
     books.branches[i].after = txn.spec().branches[i].after;
     books.by_hand = books.by_hand || branch.resolved != core::Decision::kNone;
     if (branch.needs_operator) sim_.marks.Set(Mark::kNeedsOperator);
@@ -69,7 +72,7 @@ void Ledger::ReadPlatter(const log::MemoryImage& platter, std::size_t t) {
     Touch(t);
     books.platter_version = live->second.version;
     books.platter.emplace(std::move(txn).value());
-    NoteDurable(books, *books.platter);
+    NoteDurable(books, *books.platter, platter.epoch);
     return;
   }
   const auto finished = platter.serial_of_gid.find(gid);
@@ -85,7 +88,7 @@ void Ledger::ReadPlatter(const log::MemoryImage& platter, std::size_t t) {
   const log::FinishedRow& row = platter.finished.at(finished->second);
   Result<core::Transaction> txn = core::Codec::Decode(gid, row.spec, row.state);
   if (!txn.ok()) return sim_.Violate("a finished row of " + gid + " cannot be read back");
-  NoteDurable(books, txn.value());
+  NoteDurable(books, txn.value(), platter.epoch);
   books.ended = true;
   books.outcome = engine::OutcomeFromLog(row.outcome);
   if (books.outcome == core::Outcome::kMixed) sim_.marks.Set(Mark::kMixed);
@@ -97,6 +100,7 @@ void Ledger::ReadPlatter(const log::MemoryImage& platter, std::size_t t) {
 void Ledger::CheckTouched() {
   for (const std::size_t t : touched_) {
     books_[t].touched = false;
+    if (Mutant(Planted::kCanary)) sim_.Violate("the canary sings");
     const std::string broken = BrokenAlways(books_[t]);
     if (!broken.empty()) sim_.Violate(broken);
   }

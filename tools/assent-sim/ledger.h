@@ -39,7 +39,7 @@ class Ledger {
   void CheckTouched();
 
  private:
-  void NoteDurable(TransactionBooks& books, const core::Transaction& txn);
+  void NoteDurable(TransactionBooks& books, const core::Transaction& txn, std::uint64_t epoch);
 
   Sim& sim_;
   std::vector<TransactionPlan> plans_;

@@ -1,10 +1,14 @@
 // assent-sim: the coordinator's worst days, lived through thousands of times. See DESIGN.md.
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
-#include <cstdlib>
+#include <cstring>
+#include <filesystem>
 #include <string>
 #include <thread>
+#include <unistd.h>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -111,6 +115,22 @@ int Exhaustive(Arguments& args) {
   return report.findings.empty() ? 0 : 1;
 }
 
+// The planted bugs live in a program of their own, beside this one: what runs here has none.
+int Mutants(const char* self, const std::vector<std::string>& arguments) {
+  const std::string program =
+      (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "assent-sim-mutants")
+          .string();
+  std::vector<char*> argv;
+  std::vector<std::string> words = {program};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  execv(program.c_str(), argv.data());
+  std::fprintf(stderr, "%s: cannot run %s: %s (it is built with the tests)\n", self,
+               program.c_str(), std::strerror(errno));
+  return 3;
+}
+
 int ReplayOne(const Arguments& args) {
   const ReplayReport replay =
       Replay(args.replay_seed, args.full ? Form::kFull : Form::kLite, args.trace);
@@ -149,7 +169,12 @@ int Main(int argc, char** argv) {
   exhaustive->add_flag("--stop", args.explorer.stop_at_first, "Stop at the first violation");
   exhaustive->add_option("--max-interleavings", args.explorer.max_interleavings, "Of one scenario")
       ->capture_default_str();
+  exhaustive->add_flag("!--no-pairs", args.explorer.pairs, "Only one crash at a time");
   exhaustive->add_option("--replay", args.where, "One exploration again, in words");
+  CLI::App* mutants = app.add_subcommand("mutants",
+                                         "Plants bugs, one at a time, and sees whether each is "
+                                         "noticed; e.g. assent-sim mutants --json");
+  mutants->prefix_command();
   CLI::App* replay =
       app.add_subcommand("replay", "One seed again; e.g. assent-sim replay 4711 --trace");
   replay->add_option("SEED", args.replay_seed, "The seed")->required();
@@ -158,6 +183,7 @@ int Main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   if (*random) return Random(args);
   if (*exhaustive) return Exhaustive(args);
+  if (*mutants) return Mutants(argv[0], mutants->remaining());
   return ReplayOne(args);
 }
 

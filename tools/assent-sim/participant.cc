@@ -340,6 +340,8 @@ void Participant::Respond(Task& task) {
   const std::size_t branch = ledger_.FindBranch(txn, task.call.branch_id);
   const bool done =
       task.reply.kind == Reply::Kind::kDone || task.reply.kind == Reply::Kind::kDoneReadOnly;
+  if (task.reply.kind == Reply::Kind::kRetryLater && branch < ledger_.plan(txn).branches.size())
+    ledger_.Touch(txn).branches[branch].said_later = true;
   if (branch < ledger_.plan(txn).branches.size() && done) {
     if (store_.Uncommitted(txn, branch)) ledger_.Touch(txn).branches[branch].acked_undurable = true;
     if (sqlite::internal::PhaseOf(task.call.operation) == sqlite::internal::Phase::kForward) {

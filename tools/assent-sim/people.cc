@@ -40,7 +40,7 @@ void People::Told(std::size_t t, const Status& status, const core::Transaction* 
   });
   if (shown == nullptr) return;
   TransactionBooks& books = ledger_.Touch(t);
-  const std::string broken = BrokenAtTold({books, *shown});
+  const std::string broken = BrokenAtTold({books, *shown, sim_.now});
   if (!broken.empty()) sim_.Violate(broken + ", when told to " + who);
   books.heard_commit = books.heard_commit || shown->decision() == core::Decision::kCommit;
   books.heard_abort = books.heard_abort || shown->decision() == core::Decision::kAbort;
@@ -74,6 +74,7 @@ void People::OnInitiator(std::size_t t) {
   }
   if (!coordinator_.up()) return Again(t);
   me.outstanding = ++me.call;
+  if (ledger_.books(t).asked_at < 0) ledger_.Touch(t).asked_at = sim_.now;
   me.asked_life = coordinator_.life();
   const Time patience = sim_.Draw(4 * sim_.options.deadline + kSecond);
   sim_.After(patience, EventKind::kPatienceEnds, t, me.call);

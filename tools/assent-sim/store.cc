@@ -122,8 +122,6 @@ Reply Store::Run(const Call& call) {
       if (state == State::kTombstone) sim_.marks.Set(Mark::kLateForwardRefused);
       if (state == State::kFinished && call.operation == Operation::kRollback)
         sim_.marks.Set(Mark::kOnePhaseReplyLost);
-      if (Mutant(Planted::kLostPreparedIsDone) && phase == barrier::Phase::kUndo)
-        return Reply::Done();
       return Reply::Refused(barrier::RefusalFor(state, call.operation));
     case barrier::Move::kBury: return Bury(call, txn, branch);
   }
@@ -132,6 +130,7 @@ Reply Store::Run(const Call& call) {
 
 Reply Store::Bury(const Call& call, std::size_t txn, std::size_t branch) {
   if (Mutant(Planted::kSkipTombstone)) return Reply::Done();
+  if (Mutant(Planted::kUndoWithoutForward)) return Undo(call, txn, branch);
   sim_.marks.Set(Mark::kCancelBeforeForward);
   Put(call, txn, branch, State::kTombstone, Reply::Done());
   Effect(txn, branch, [](BranchBooks& b) { b.tombstone = true; });
@@ -163,11 +162,12 @@ Reply Store::Forward(const Call& call, std::size_t txn, std::size_t branch) {
   CheckResults(call, txn);
   const BranchPlan& plan = ledger_.plan(txn).branches[branch];
   if (sim_.Chance(sim_.options.retry_later)) return Reply::RetryLater("busy");
-  if (plan.refuse) {
-    sim_.marks.Set(Mark::kRefusedByBusiness);
-  }
+  // Asked anew, as if it had never been asked, the business may think otherwise.
+  const bool refuses =
+      plan.refuse && (!ledger_.books(txn).branches[branch].refused || sim_.dice.Chance(500));
+  if (refuses) sim_.marks.Set(Mark::kRefusedByBusiness);
   Reply reply =
-      plan.refuse ? Reply::Refused("no, says the business") : ForwardEffect(call, txn, branch);
+      refuses ? Reply::Refused("no, says the business") : ForwardEffect(call, txn, branch);
   if (reply.kind == Reply::Kind::kRefused) {
     if (!Mutant(Planted::kDropRefusedRow)) Put(call, txn, branch, State::kRefused, reply);
     Effect(txn, branch, [](BranchBooks& b) { b.refused = true; });

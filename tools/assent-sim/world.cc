@@ -15,7 +15,7 @@ std::vector<bool> Unary(const Options& options) {
 }
 
 // No schedule needs so many: more is a storm (L3), or something that never ends (L1).
-constexpr std::uint64_t kMaxEvents = 200'000;
+constexpr std::uint64_t kMaxEventsPerTransaction = 70'000;
 
 }  // namespace
 
@@ -55,8 +55,8 @@ void World::Run() {
 
 bool World::Step() {
   if (!sim_.violation().empty() || !sim_.Next(event_)) return false;
-  if (++events_ > kMaxEvents) {
-    sim_.Violate("L3 broken: " + std::to_string(kMaxEvents) + " events, and no end; " +
+  if (++events_ > kMaxEventsPerTransaction * ledger_.size()) {
+    sim_.Violate("L3 broken: " + std::to_string(events_) + " events, and no end; " +
                  WhyNotAtRest());
     return false;
   }

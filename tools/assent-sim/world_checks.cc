@@ -98,8 +98,9 @@ void World::CheckRest() {
     // S3: no faults, all yes, in time: commits.
     const bool willing = std::none_of(books.plan->branches.begin(), books.plan->branches.end(),
                                       [](const BranchPlan& b) { return b.refuse; });
-    const bool refused = std::any_of(books.branches.begin(), books.branches.end(),
-                                     [](const BranchBooks& b) { return b.refused; });
+    const bool refused =
+        std::any_of(books.branches.begin(), books.branches.end(),
+                    [](const BranchBooks& b) { return b.refused || b.said_later; });
     const Options& o = sim_.options;
     if (o.faultless() && willing && !refused && books.begun && !books.commit_durable &&
         o.retry_later == 0 && o.refuse_second == 0 && books.plan->form == InitiatorForm::kSubmit &&
