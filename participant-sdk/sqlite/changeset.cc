@@ -7,14 +7,10 @@
 #include "participant-sdk/sqlite/claims.h"
 #include "participant-sdk/sqlite/foreign_keys.h"
 #include "participant-sdk/sqlite/savepoint.h"
+#include "participant-sdk/sqlite/shape.h"
 
 namespace assent::sqlite::internal {
 namespace {
-
-// Lines of a shape.
-constexpr char kTableMark = '=';
-constexpr char kColumnMark = '-';
-constexpr char kKeyMark = '*';
 
 struct FreeWithSqlite {
   void operator()(void* bytes) const { sqlite3_free(bytes); }
@@ -94,50 +90,6 @@ int OnConflict(void* self, int kind, sqlite3_changeset_iter* it) {
     default: context.conflict = row + " would violate a constraint"; break;
   }
   return SQLITE_CHANGESET_ABORT;
-}
-
-// One line for each key by which rows of `table` are claimed.
-std::set<std::string> KeysOf(const TableInfo& table) {
-  const auto numbers = [](const std::vector<int>& columns) {
-    std::string text;
-    for (int column : columns) text += " " + std::to_string(column);
-    return text;
-  };
-  std::set<std::string> keys;
-  for (const UniqueKey& key : table.unique_keys) {
-    keys.insert("unique" + (key.coarse ? " " + key.name : numbers(key.columns)));
-  }
-  for (const std::vector<ForeignKey>* links : {&table.references, &table.referenced_by}) {
-    for (const ForeignKey& link : *links) {
-      keys.insert(link.child + numbers(link.child_columns) + " refers to " + link.parent +
-                  numbers(link.parent_columns));
-    }
-  }
-  return keys;
-}
-
-// SQLite skips, with nothing but a log line, a table whose shape does not fit. We do not.
-std::string FindMisfit(const Schema& schema, const std::string& shape) {
-  const TableInfo* table = nullptr;
-  std::size_t column = 0;
-  std::size_t from = 0;
-  for (std::size_t end = shape.find('\n'); end != std::string::npos;
-       from = end + 1, end = shape.find('\n', from)) {
-    const std::string name = shape.substr(from + 1, end - from - 1);
-    if (shape[from] == kTableMark) {
-      table = schema.Find(name);
-      column = 0;
-      if (table == nullptr) return "table " + name + " is gone";
-      continue;
-    }
-    if (shape[from] == kKeyMark) continue;
-    if (table == nullptr || column >= table->columns.size() || table->columns[column] != name) {
-      return "column " + name + " of table " + (table == nullptr ? "?" : table->name) +
-             " is gone or has moved";
-    }
-    ++column;
-  }
-  return {};
 }
 
 }  // namespace
@@ -229,34 +181,6 @@ Result<std::string> InvertChangeset(const std::string& changeset) {
   if (code != SQLITE_OK)
     return DataLoss(std::string("a stored changeset is damaged: ") + sqlite3_errstr(code));
   return ToString(bytes, size);
-}
-
-std::string ShapeOf(const Schema& schema, const std::vector<RowChange>& changes) {
-  std::set<std::string> tables;
-  for (const RowChange& change : changes) tables.insert(change.table);
-  std::string shape;
-  for (const std::string& name : tables) {
-    shape += kTableMark + name + '\n';
-    const TableInfo* table = schema.Find(name);
-    if (table == nullptr) continue;
-    for (const std::string& column : table->columns) shape += kColumnMark + column + '\n';
-    for (const std::string& key : KeysOf(*table)) shape += kKeyMark + key + '\n';
-  }
-  return shape;
-}
-
-bool KeysAreAsIn(const Schema& schema, const std::vector<RowChange>& changes,
-                 const std::string& shape) {
-  const auto keys_in = [](const std::string& text) {
-    std::vector<std::string> keys;
-    std::size_t from = 0;
-    for (std::size_t end = text.find('\n'); end != std::string::npos;
-         from = end + 1, end = text.find('\n', from)) {
-      if (text[from] == kKeyMark) keys.push_back(text.substr(from, end - from));
-    }
-    return keys;
-  };
-  return keys_in(ShapeOf(schema, changes)) == keys_in(shape);
 }
 
 bool MayFailToApply(const Schema& schema, const std::vector<RowChange>& changes) {

@@ -40,13 +40,6 @@ Status CheckRecordable(Schema& schema, const std::set<std::string>& tables);
 Result<std::vector<RowChange>> ReadChangeset(const std::string& changeset);
 Result<std::string> InvertChangeset(const std::string& changeset);
 
-// The columns, by name, of the tables that `changes` touch: kept beside a changeset, which knows columns by number. And
-// their unique and foreign keys, by which its claims were made.
-std::string ShapeOf(const Schema& schema, const std::vector<RowChange>& changes);
-// Whether the keys of those tables are still what they were, so that the claims made then are all there is to claim.
-bool KeysAreAsIn(const Schema& schema, const std::vector<RowChange>& changes,
-                 const std::string& shape);
-
 // Whether rows that a handler wrote in its own order might not be writable again one by one: rows that exchange values of
 // a UNIQUE key, or a primary key that changes into an equal one. A single row can, and so can rows that have nothing but
 // their primary keys in common with others.

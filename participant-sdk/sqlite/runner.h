@@ -19,6 +19,7 @@
 #include "participant-sdk/sqlite/db_impl.h"
 #include "participant-sdk/sqlite/savepoint.h"
 #include "participant-sdk/sqlite/schema.h"
+#include "participant-sdk/sqlite/shape.h"
 #include "participant-sdk/sqlite/stored_changes.h"
 
 namespace assent::sqlite::internal {
@@ -102,6 +103,9 @@ class Runner {
   std::vector<std::string> released_;
   std::string blocked_by_;
 };
+
+// Rows whose claims are looked at when one operation writes them beside prepared branches.
+inline constexpr std::size_t kMaxWatchedCount = limits::kMaxClaimsPerBranchCount;
 
 // "Nothing happened, ask again": for failures of the world.
 inline bool IsDone(const Reply& reply) {

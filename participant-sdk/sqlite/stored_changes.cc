@@ -69,7 +69,7 @@ Result<std::int64_t> StorePrepared(Connection& connection, const Call& call,
       "INSERT INTO assent_prepared(gid, branch_id, coordinator_id, began_epoch, changeset, shape, "
       "checksum, prepared_ms) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
       call.gid, call.branch_id, call.coordinator_id, call.began_epoch, Blob{stored.changeset},
-      stored.shape, ChecksumOf(stored), now_ms);
+      Blob{stored.shape}, ChecksumOf(stored), now_ms);
   Status status = write.Finish();
   if (!status.ok()) return status;
   return sqlite3_last_insert_rowid(connection.handle());
@@ -79,7 +79,7 @@ Status StoreUndo(Connection& connection, const Call& call, const StoredChanges& 
   Statement write(connection,
                   "INSERT INTO assent_undo(gid, branch_id, changeset, shape, checksum) VALUES(?1, "
                   "?2, ?3, ?4, ?5)",
-                  call.gid, call.branch_id, Blob{stored.changeset}, stored.shape,
+                  call.gid, call.branch_id, Blob{stored.changeset}, Blob{stored.shape},
                   ChecksumOf(stored));
   return write.Finish();
 }

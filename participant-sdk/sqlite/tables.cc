@@ -16,13 +16,13 @@ CREATE TABLE IF NOT EXISTS assent_barrier(
   touched_ms INTEGER NOT NULL, orphan INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY(gid, branch_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS assent_undo(
-  gid TEXT NOT NULL, branch_id TEXT NOT NULL, changeset BLOB NOT NULL, shape TEXT NOT NULL, checksum INTEGER NOT NULL,
+  gid TEXT NOT NULL, branch_id TEXT NOT NULL, changeset BLOB NOT NULL, shape BLOB NOT NULL, checksum INTEGER NOT NULL,
   PRIMARY KEY(gid, branch_id));
 CREATE TABLE IF NOT EXISTS assent_prepared(
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   gid TEXT NOT NULL, branch_id TEXT NOT NULL,
   coordinator_id INTEGER NOT NULL, began_epoch INTEGER NOT NULL,
-  changeset BLOB NOT NULL, shape TEXT NOT NULL, checksum INTEGER NOT NULL,
+  changeset BLOB NOT NULL, shape BLOB NOT NULL, checksum INTEGER NOT NULL,
   prepared_ms INTEGER NOT NULL, hazard TEXT,
   UNIQUE(gid, branch_id));
 CREATE TABLE IF NOT EXISTS assent_lock(

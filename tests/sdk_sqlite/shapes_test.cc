@@ -177,11 +177,13 @@ TEST_F(ShapesTest, ChecksDefaultsAndPartialAndExpressionIndexes) {
 TEST_F(ShapesTest, NamesThatNeedQuoting) {
   ExpectSameAsDirect(
       "CREATE TABLE IF NOT EXISTS \"my \"\"table\"(\"the key\" TEXT PRIMARY KEY NOT NULL, "
-      "\"select\" UNIQUE, \"a\"\"b\");"
+      "\"select\" UNIQUE, \"a\"\"b\","
+      "  \"two\nlines\" TEXT);"
       "CREATE TABLE IF NOT EXISTS \"kid\"(id INTEGER PRIMARY KEY, \"of\" REFERENCES \"MY "
       "\"\"Table\"(\"THE key\"))",
-      "INSERT INTO \"my \"\"table\" VALUES('k', 1, 2); INSERT INTO kid VALUES(1, 'k')",
-      "SELECT group_concat(\"the key\" || \"select\" || \"a\"\"b\") || (SELECT count(*) FROM kid) "
+      "INSERT INTO \"my \"\"table\" VALUES('k', 1, 2, 'x'); INSERT INTO kid VALUES(1, 'k')",
+      "SELECT group_concat(\"the key\" || \"select\" || \"a\"\"b\" || \"two\nlines\") || (SELECT "
+      "count(*) FROM kid) "
       "FROM \"my \"\"table\"");
 }
 
