@@ -111,8 +111,8 @@ Status Server::Start(int& exit_code) {
     return recovered.status();
   }
   spdlog::info(
-      "event=recovered unfinished={} retained={} epoch={} ms={}", recovered->live_rows,
-      recovered->finished_rows, recovered->epoch,
+      "event=recovered unfinished={} retained={} start={} epoch={} ms={}", recovered->live_rows,
+      recovered->finished_rows, log::StartNumber(recovered->epoch), recovered->epoch,
       std::chrono::duration_cast<std::chrono::milliseconds>(base::MonoNow() - began).count());
 
   transport::SessionHubOptions hub_options;
@@ -171,7 +171,7 @@ std::string Server::Card() const {
   card += "  listening    " + p.address + " (gRPC; initiators, operators, participants)\n";
   card += "  log          " + std::filesystem::absolute(p.data_file).string() + "\n";
   card += "  coordinator  " + std::to_string(recovered.coordinator_id) + ", start " +
-          std::to_string(recovered.epoch) + "\n";
+          std::to_string(log::StartNumber(recovered.epoch)) + "\n";
   card += "  unfinished   " + std::to_string(recovered.live_rows) +
           (recovered.live_rows == 1 ? " transaction" : " transactions") + " to go on with\n";
   for (const auto& [name, addresses] : p.config.UnaryServices()) {

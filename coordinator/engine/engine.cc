@@ -61,8 +61,7 @@ class Engine::Worker final : public ShardPorts {
 
  private:
   void Run() {
-    shard_.Start(engine_.recovered_.coordinator_id, engine_.recovered_.epoch, base::MonoNow(),
-                 base::WallNow());
+    shard_.Start(engine_.recovered_, base::MonoNow(), base::WallNow());
     std::vector<Request> turn;
     while (!stopping_) {
       const core::MonoTime wakeup = shard_.Wakeup();

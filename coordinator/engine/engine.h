@@ -50,7 +50,7 @@ class Engine final : public transport::Receiver {
                                       const core::Now&)>& visit,
              std::function<void()> done);
 
-  // Time-ordered, unique for ever: 12 hex digits of Unix milliseconds, coordinator id, boot epoch, count.
+  // Time-ordered, unique for ever: 12 hex digits of Unix milliseconds, coordinator id, epoch, count.
   std::string IssueGid();
 
   log::Log& log() { return log_; }

@@ -54,10 +54,10 @@ Status Shard::Adopt(const log::LiveRow& row) {
   return OkStatus();
 }
 
-void Shard::Start(std::uint32_t coordinator_id, std::uint64_t epoch, core::MonoTime mono,
-                  core::WallTime wall) {
-  coordinator_id_ = coordinator_id;
-  epoch_ = epoch;
+void Shard::Start(const log::Recovered& recovered, core::MonoTime mono, core::WallTime wall) {
+  coordinator_id_ = recovered.coordinator_id;
+  epoch_ = recovered.epoch;
+  lives_ = recovered.lives;
   mono_ = mono;
   wall_ = wall;
   std::vector<Live*> adopted;  // in the order of beginning, so that two recoveries are alike

@@ -76,8 +76,7 @@ class Shard {
   // Recovery: takes a transaction from the log. Before Start.
   Status Adopt(const log::LiveRow& row);
   // The epoch is durable: everything adopted goes on.
-  void Start(std::uint32_t coordinator_id, std::uint64_t epoch, core::MonoTime mono,
-             core::WallTime wall);
+  void Start(const log::Recovered& recovered, core::MonoTime mono, core::WallTime wall);
 
   // One turn: any number of Handle, then EndTurn.
   void Handle(Request request, core::MonoTime mono, core::WallTime wall);
@@ -186,12 +185,15 @@ class Shard {
   void FireTimers();
   transport::OutcomeAnswer Judge(const transport::OutcomeQuestion& question,
                                  const core::Transaction& txn, bool undecided) const;
+  // What the log does not hold never committed: begun by this very coordinator, in a life that its log has gone through.
+  bool MayPresume(const transport::OutcomeQuestion& question) const;
   static core::Milestone MilestoneOf(WaitFor wait_for);
 
   const ShardOptions options_;
   ShardPorts& ports_;
   std::uint32_t coordinator_id_ = 0;
   std::uint64_t epoch_ = 0;
+  std::vector<std::uint64_t> lives_;  // of this log, rising
   core::MonoTime mono_{};
   core::WallTime wall_{};
   std::uint64_t random_;

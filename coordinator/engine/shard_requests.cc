@@ -316,10 +316,7 @@ void Shard::On(FoundRequest request) {
   if (txn) return lookup.answer(Judge(lookup.question, *txn, /*undecided=*/false));
   transport::OutcomeAnswer answer{lookup.question.gid, lookup.question.branch_id,
                                   transport::Verdict::kCannotTell, false};
-  // Presumed abort, within this log's horizon: begun by this very coordinator, in a life that the log reaches.
-  const bool ours = lookup.question.coordinator_id == coordinator_id_ &&
-                    lookup.question.began_epoch != 0 && lookup.question.began_epoch <= epoch_;
-  if (status.code() == Code::kNotFound && ours) {
+  if (status.code() == Code::kNotFound && MayPresume(lookup.question)) {
     answer.verdict = transport::Verdict::kAbort;
     answer.finished = true;
   }
@@ -372,6 +369,13 @@ void Shard::On(QuestionRequest request) {
   Look(std::move(lookup));
 }
 
+// A life that is not this log's own decided and forgot without it: that of a copy that ran on after this one was made, even
+// if it had the number of starts that this one has now; or one before the oldest that is remembered.
+bool Shard::MayPresume(const transport::OutcomeQuestion& question) const {
+  return question.coordinator_id == coordinator_id_ &&
+         std::binary_search(lives_.begin(), lives_.end(), question.began_epoch);
+}
+
 transport::OutcomeAnswer Shard::Judge(const transport::OutcomeQuestion& question,
                                       const core::Transaction& txn, bool undecided) const {
   transport::OutcomeAnswer answer{question.gid, question.branch_id, transport::Verdict::kUndecided,
@@ -386,8 +390,8 @@ transport::OutcomeAnswer Shard::Judge(const transport::OutcomeQuestion& question
   if (other_instance || branch == txn.branches().size()) {
     // It holds something of an earlier transaction of that name, or of a branch that was never part of this one (the list is
     // durable before the first send): neither was ever committed.
-    answer.verdict = question.began_epoch <= epoch_ ? transport::Verdict::kAbort
-                                                    : transport::Verdict::kCannotTell;
+    answer.verdict =
+        MayPresume(question) ? transport::Verdict::kAbort : transport::Verdict::kCannotTell;
     return answer;
   }
   if (undecided) return answer;

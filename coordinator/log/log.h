@@ -15,6 +15,8 @@
 
 #include <assent/status.h>
 
+#include "coordinator/log/life.h"
+
 namespace assent::log {
 
 // What an entry does to its transaction's row.
@@ -86,10 +88,13 @@ struct AppendResult {
 // What a start found.
 struct Recovered {
   std::uint32_t coordinator_id = 0;  // drawn once per log, kept for ever
-  std::uint64_t epoch = 0;           // this life's: one more than the last, and already durable
+  std::uint64_t epoch = 0;           // this life's (life.h): above the last, and already durable
   std::uint64_t next_serial = 1;
   std::uint64_t live_rows = 0;
   std::uint64_t finished_rows = 0;
+  // The epochs of this log's own lives, rising, this one the last: the newest kMaxLivesCount. What began in a life that is
+  // not among them may have ended there too, unknown to this log: it comes from another copy of it, or was too long ago.
+  std::vector<std::uint64_t> lives;
 };
 
 struct Stats {

@@ -75,7 +75,11 @@ Result<Recovered> MemoryLog::Recover(const std::function<Status(LiveRow)>& visit
     if (Status status = visit(row); !status.ok()) return status;
   }
   if (image.coordinator_id == 0) image.coordinator_id = disk_->first_coordinator_id_;
-  if (!Mutant(Planted::kEpochTwice)) ++image.epoch;
+  if (!Mutant(Planted::kEpochTwice)) {
+    image.epoch = NextEpoch(image.epoch, ++*disk_->draws_);
+    image.lives.push_back(image.epoch);
+    if (image.lives.size() > kMaxLivesCount) image.lives.erase(image.lives.begin());
+  }
   if (!Mutant(Planted::kSendBeforeEpoch)) {
     disk_->platter_ = image;  // a synchronised commit: all that was seen is durable with it
     disk_->written_.clear();
@@ -86,7 +90,8 @@ Result<Recovered> MemoryLog::Recover(const std::function<Status(LiveRow)>& visit
                    .epoch = image.epoch,
                    .next_serial = image.next_serial,
                    .live_rows = image.live.size(),
-                   .finished_rows = image.finished.size()};
+                   .finished_rows = image.finished.size(),
+                   .lives = image.lives};
 }
 
 void MemoryLog::Append(std::vector<Entry> batch, std::function<void(AppendResult)> done) {

@@ -37,6 +37,7 @@ struct MemoryDelta {
 struct MemoryImage {
   std::uint32_t coordinator_id = 0;  // 0: nobody ever opened it
   std::uint64_t epoch = 0;
+  std::vector<std::uint64_t> lives;  // rising; the newest kMaxLivesCount
   std::uint64_t next_serial = 1;
   std::map<std::uint64_t, LiveRow> live;
   std::map<std::uint64_t, FinishedRow> finished;
@@ -47,7 +48,9 @@ struct MemoryImage {
   void EraseFinished(std::uint64_t serial);
 };
 
-// The disk. A value as well. Not thread-safe.
+// The disk. A value as well, but for one thing: copies draw the random part of their lives from one sequence, as the world
+// would. So a copy that is put back later is what a restored backup is: its next start is not the one it had before. The
+// same calls in the same order give the same lives. Not thread-safe.
 class MemoryDisk {
  public:
   // `coordinator_id` stands in for the one that a real log draws at random; not 0.
@@ -68,6 +71,7 @@ class MemoryDisk {
   MemoryImage platter_;
   MemoryImage seen_;
   std::deque<MemoryDelta> written_;  // the difference, group by group
+  std::shared_ptr<std::uint32_t> draws_ = std::make_shared<std::uint32_t>(0);
 };
 
 struct MemoryLogOptions {

@@ -2,6 +2,7 @@
 // commit has returned.
 
 #include <sqlite3.h>
+#include <utility>
 
 #include "coordinator/log/sqlite_store.h"
 
@@ -21,15 +22,18 @@ Result<Recovered> SqliteStore::Recover(const std::function<Status(LiveRow)>& vis
   if (Status status = CheckPages(everything); !status.ok()) return status;
   if (Status status = ReplayLive(visit); !status.ok()) return status;
   if (Status status = CheckFinished(everything); !status.ok()) return status;
+  std::vector<std::uint64_t> lives;
+  if (Status status = ReadLives(lives); !status.ok()) return status;
   // What was replayed goes to the database file first, then the epoch says that it is ours.
   if (Status status = Checkpoint(true); !status.ok()) return status;
-  if (Status status = CommitEpoch(); !status.ok()) return status;
+  if (Status status = CommitEpoch(lives); !status.ok()) return status;
   serials_from_ = meta_.next_serial;
   return Recovered{.coordinator_id = static_cast<std::uint32_t>(meta_.coordinator_id),
                    .epoch = meta_.epoch,
                    .next_serial = meta_.next_serial,
                    .live_rows = meta_.live_rows,
-                   .finished_rows = meta_.finished_rows};
+                   .finished_rows = meta_.finished_rows,
+                   .lives = std::move(lives)};
 }
 
 // SQLite's own check of pages and indexes: of the whole file, if it is small.
@@ -162,17 +166,6 @@ Result<FinishedRow> SqliteStore::CheckedFinishedRow(const Statement& row) const 
                     ": is of a later commit than table meta");
   }
   return found;
-}
-
-Status SqliteStore::CommitEpoch() {
-  if (const int code = sql_.begin.Run(); code != SQLITE_OK) return Failure("begin", code);
-  next_ = meta_;
-  ++next_.commit_seq;
-  ++next_.epoch;
-  GroupOutcome ignored;
-  const Status status = WriteMetaAndCommit(ignored);
-  if (status.ok()) meta_ = next_;
-  return status;
 }
 
 }  // namespace assent::log

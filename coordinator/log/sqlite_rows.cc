@@ -35,6 +35,10 @@ std::uint32_t MetaChecksum(const Meta& meta) {
                   meta.live_rows, meta.live_xor, meta.live_versions, meta.finished_rows});
 }
 
+std::uint32_t LifeChecksum(std::uint64_t epoch, std::uint64_t commit_seq) {
+  return Numbers(Crc32c("life"), {epoch, commit_seq});
+}
+
 std::uint32_t SpecChecksum(std::uint64_t serial, std::string_view gid, std::string_view spec) {
   return Text(Text(Numbers(Crc32c("spec"), {serial}), gid), spec);
 }

@@ -13,7 +13,7 @@ namespace assent::log {
 struct Meta {
   std::uint64_t format = 0;          // as user_version in the file's header, which has no checksum
   std::uint64_t coordinator_id = 0;  // drawn once, nonzero
-  std::uint64_t epoch = 0;           // one more with each start
+  std::uint64_t epoch = 0;           // of the newest life; grows with each start (life.h)
   std::uint64_t next_serial = 1;     // above every serial ever begun
   std::uint64_t commit_seq = 0;      // dense: one more with each commit
   std::uint64_t live_rows = 0;
@@ -26,6 +26,8 @@ struct Meta {
 };
 
 std::uint32_t MetaChecksum(const Meta& meta);
+
+std::uint32_t LifeChecksum(std::uint64_t epoch, std::uint64_t commit_seq);
 
 // An unfinished row has two: what never changes, and what is replaced with each version.
 std::uint32_t SpecChecksum(std::uint64_t serial, std::string_view gid, std::string_view spec);

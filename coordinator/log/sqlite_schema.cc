@@ -25,6 +25,11 @@ CREATE TABLE meta (
   finished_rows INTEGER NOT NULL,
   crc INTEGER NOT NULL
 );
+CREATE TABLE life (
+  epoch INTEGER PRIMARY KEY,
+  commit_seq INTEGER NOT NULL,
+  crc INTEGER NOT NULL
+);
 CREATE TABLE live (
   serial INTEGER PRIMARY KEY,
   version INTEGER NOT NULL,

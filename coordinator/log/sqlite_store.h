@@ -97,7 +97,10 @@ class SqliteStore {
   Status CheckPages(bool& everything);
   Status ReplayLive(const std::function<Status(LiveRow)>& visit);
   Status CheckFinished(bool everything);
-  Status CommitEpoch();
+
+  // sqlite_lives.cc
+  Status ReadLives(std::vector<std::uint64_t>& lives);
+  Status CommitEpoch(std::vector<std::uint64_t>& lives);
 
   // sqlite_store.cc
   Status WriteEntry(const Entry& entry, const Unwritten& unwritten, GroupOutcome& outcome,

@@ -22,6 +22,10 @@ namespace assent::test {
 class ApiRig : public ::testing::Test {
  protected:
   void SetUp() override {
+    StartServer();
+  }
+  // On what is in the folder.
+  void StartServer() {
     daemon::Config config;
     config.listen = "127.0.0.1:0";
     config.data = dir_.path();
@@ -138,6 +142,17 @@ class RawSession {
     v1::ParticipantFrame frame;
     *frame.add_replies() = reply;
     Write(frame);
+  }
+  v1::OutcomeAnswer Ask(const v1::OutcomeQuery& query) {
+    v1::ParticipantFrame asking;
+    *asking.add_queries() = query;
+    Write(asking);
+    v1::CoordinatorFrame frame;
+    while (stream_->Read(&frame)) {
+      for (const v1::BranchCommand& command : frame.commands()) waiting_.push_back(command);
+      if (frame.answers_size() > 0) return frame.answers(0);
+    }
+    return {};
   }
   // How the coordinator ended the stream.
   grpc::Status End() {

@@ -17,7 +17,19 @@ namespace assent::engine {
 class ShardRig final : public ShardPorts {
  public:
   explicit ShardRig(ShardOptions options = {}) : shard(options, *this) {
-    shard.Start(/*coordinator_id=*/7, /*epoch=*/3, mono, wall);
+    shard.Start(Recovered(kLives), mono, wall);
+  }
+
+  // The log's lives: its third start is under way.
+  static inline const std::vector<std::uint64_t> kLives{
+      log::NextEpoch(log::FirstEpochOf(0), 0xA1), log::NextEpoch(log::FirstEpochOf(1), 0xB2),
+      log::NextEpoch(log::FirstEpochOf(2), 0xC3)};
+  static log::Recovered Recovered(std::vector<std::uint64_t> lives) {
+    log::Recovered recovered;
+    recovered.coordinator_id = 7;
+    recovered.epoch = lives.back();
+    recovered.lives = std::move(lives);
+    return recovered;
   }
 
   struct PendingAppend {

@@ -82,7 +82,8 @@ TEST(Shard, ADecisionThatIsNotDurableIsShownToNobody) {
   rig.Do(GetRequest{"a", seen.Callback()});
   transport::OutcomeAnswer answer;
   rig.Do(
-      QuestionRequest{{"a", "1", 7, 3}, [&](transport::OutcomeAnswer given) { answer = given; }});
+      QuestionRequest{{"a", "1", 7, ShardRig::kLives.back()},
+                      [&](transport::OutcomeAnswer given) { answer = given; }});
   EXPECT_TRUE(seen.words.empty());
   EXPECT_EQ(answer.verdict, transport::Verdict::kUndecided);
   bool visible = true;
@@ -93,7 +94,8 @@ TEST(Shard, ADecisionThatIsNotDurableIsShownToNobody) {
   rig.Complete();
   EXPECT_EQ(seen.words, std::vector<std::string>{"OK COMMITTED"});
   rig.Do(
-      QuestionRequest{{"a", "1", 7, 3}, [&](transport::OutcomeAnswer given) { answer = given; }});
+      QuestionRequest{{"a", "1", 7, ShardRig::kLives.back()},
+                      [&](transport::OutcomeAnswer given) { answer = given; }});
   EXPECT_EQ(answer.verdict, transport::Verdict::kCommit);
 }
 
@@ -227,7 +229,8 @@ TEST(Shard, WhatIsAskedBeforeBeginIsDurableWaitsForItsFate) {
                           executed = status;
                         }});
   rig.Do(
-      QuestionRequest{{"a", "1", 7, 3}, [&](transport::OutcomeAnswer given) { answer = given; }});
+      QuestionRequest{{"a", "1", 7, ShardRig::kLives.back()},
+                      [&](transport::OutcomeAnswer given) { answer = given; }});
   EXPECT_TRUE(right.words.empty()) << "refused because of a transaction that is refused itself";
   ASSERT_EQ(rig.appends.size(), 1U);
   rig.Complete({}, {{0, AlreadyExists("a")}});
@@ -360,12 +363,37 @@ TEST(Shard, AbortIsPresumedOnlyWithinTheHorizon) {
     rig.Do(FoundRequest{rig.finds.back().second, NotFound("gone")});
     return answer.verdict;
   };
-  EXPECT_EQ(ask(7, 3), transport::Verdict::kAbort);
-  EXPECT_EQ(ask(7, 1), transport::Verdict::kAbort);
-  EXPECT_EQ(ask(7, 4), transport::Verdict::kCannotTell)
+  for (const std::uint64_t life : ShardRig::kLives) {
+    EXPECT_EQ(ask(7, life), transport::Verdict::kAbort);
+    EXPECT_EQ(ask(8, life), transport::Verdict::kCannotTell) << "another coordinator's";
+    EXPECT_EQ(ask(0, life), transport::Verdict::kCannotTell) << "of nobody in particular";
+    // After an older copy was restored: a life that was lost has the number of one that is ours.
+    EXPECT_EQ(ask(7, life - 1), transport::Verdict::kCannotTell);
+    EXPECT_EQ(ask(7, life + 1), transport::Verdict::kCannotTell);
+  }
+  EXPECT_EQ(ask(7, log::NextEpoch(ShardRig::kLives.back(), 1)), transport::Verdict::kCannotTell)
       << "begun in a life that this log does not reach: a restored backup";
-  EXPECT_EQ(ask(8, 1), transport::Verdict::kCannotTell) << "another coordinator's";
-  EXPECT_EQ(ask(7, 0), transport::Verdict::kCannotTell) << "in no life at all";
+  EXPECT_EQ(ask(7, 0), transport::Verdict::kCannotTell) << "begun nobody knows when";
+}
+
+// The gid was used before, by a transaction that is not here any more: the participant holds a branch of that one.
+TEST(Shard, AnEarlierTransactionOfThatNameIsPresumedAbortedWithinTheHorizonToo) {
+  ShardRig rig;
+  ShardRig::Told told;
+  rig.Do(Begin(ShardRig::Spec("a", core::Protocol::kTwoPhase), WaitFor::kAccepted, told));
+  rig.Complete();
+  const auto ask = [&](const std::string& branch, std::uint64_t epoch) {
+    transport::OutcomeAnswer answer;
+    rig.Do(QuestionRequest{{"a", branch, 7, epoch},
+                           [&](transport::OutcomeAnswer given) { answer = given; }});
+    return answer.verdict;
+  };
+  const std::uint64_t now = ShardRig::kLives.back();
+  EXPECT_EQ(ask("1", now), transport::Verdict::kUndecided);
+  EXPECT_EQ(ask("1", ShardRig::kLives.front()), transport::Verdict::kAbort);
+  EXPECT_EQ(ask("1", now + 1), transport::Verdict::kCannotTell) << "of a life that was lost";
+  EXPECT_EQ(ask("stranger", now), transport::Verdict::kAbort);
+  EXPECT_EQ(ask("stranger", now + 1), transport::Verdict::kCannotTell);
 }
 
 TEST(Shard, OperatorsAreAnsweredWhenTheirActIsDurable) {
@@ -405,7 +433,9 @@ TEST(Shard, RecoveryAbortsUndecidedTwoPhaseWorkAndResumesTcc) {
     Shard shard({}, reborn);
     ASSERT_TRUE(
         shard.Adopt({begun.serial, begun.version, begun.gid, begun.spec, begun.state}).ok());
-    shard.Start(7, 4, reborn.mono, reborn.wall);
+    std::vector<std::uint64_t> lives = ShardRig::kLives;
+    lives.push_back(log::NextEpoch(lives.back(), 0xD4));
+    shard.Start(ShardRig::Recovered(lives), reborn.mono, reborn.wall);
     if (protocol == core::Protocol::kTcc) {
       EXPECT_EQ(reborn.Sent(), "1:TRY 2:TRY");
       continue;

@@ -1,5 +1,8 @@
 #include "tests/log/conformance.h"
 
+#include <algorithm>
+#include <set>
+
 #include <gmock/gmock.h>
 
 namespace assent::log {
@@ -35,7 +38,8 @@ TEST_P(LogConformance, AnEmptyLogStartsAtTheBeginning) {
   auto log = Start();
   EXPECT_TRUE(log->replayed().empty());
   EXPECT_NE(log->recovered().coordinator_id, 0u);
-  EXPECT_EQ(log->recovered().epoch, 1u);
+  EXPECT_EQ(StartNumber(log->recovered().epoch), 1u);
+  EXPECT_THAT(log->recovered().lives, ElementsAre(log->recovered().epoch));
   EXPECT_EQ(log->recovered().next_serial, 1u);
   EXPECT_EQ(log->recovered().live_rows, 0u);
   EXPECT_EQ(log->recovered().finished_rows, 0u);
@@ -43,11 +47,27 @@ TEST_P(LogConformance, AnEmptyLogStartsAtTheBeginning) {
 
 TEST_P(LogConformance, EveryStartIsANewEpochOfTheSameCoordinator) {
   const std::uint32_t id = Start()->recovered().coordinator_id;
-  for (std::uint64_t epoch = 2; epoch < 6; ++epoch) {
+  for (std::uint64_t start = 2; start < 6; ++start) {
     auto log = Start();
-    EXPECT_EQ(log->recovered().epoch, epoch);
+    EXPECT_EQ(StartNumber(log->recovered().epoch), start);
     EXPECT_EQ(log->recovered().coordinator_id, id);
   }
+}
+
+// CORRECTNESS, rule 6: what began in none of them may not be presumed aborted.
+TEST_P(LogConformance, EveryLifeIsRememberedAndIsLikeNoOther) {
+  std::vector<std::uint64_t> lives;
+  for (int start = 1; start <= 5; ++start) {
+    auto log = Start();
+    lives.push_back(log->recovered().epoch);
+    EXPECT_EQ(log->recovered().lives, lives);
+    EXPECT_OK(log->Append(Batch(Begin(static_cast<std::uint64_t>(start), "g"))));
+  }
+  EXPECT_TRUE(std::is_sorted(lives.begin(), lives.end()));
+  // Not only counted: after an older copy was restored, the count alone is that of a life that was lost.
+  std::set<std::uint64_t> drawn;
+  for (const std::uint64_t life : lives) drawn.insert(life - FirstEpochOf(StartNumber(life)));
+  EXPECT_GT(drawn.size(), 1u);
 }
 
 TEST_P(LogConformance, UnfinishedRowsAreReplayedOldestFirstAsLastWritten) {
@@ -379,7 +399,8 @@ TEST_P(LogConformance, ReplayEndsWhenTheVisitorFails) {
   }
   // A start that failed is no life: the epoch is the next one.
   auto log = Start();
-  EXPECT_EQ(log->recovered().epoch, 2u);
+  EXPECT_EQ(StartNumber(log->recovered().epoch), 2u);
+  EXPECT_EQ(log->recovered().lives.size(), 2u);
   EXPECT_EQ(log->replayed().size(), 2u);
 }
 

@@ -81,7 +81,38 @@ TEST_F(MemoryLogTest, RecoveredIsNotDurableUntilTheEpochIs) {
   disk_->PowerLoss();
   Start();
   EXPECT_THAT(replayed_, ElementsAre("a v1"));
-  EXPECT_EQ(disk_->platter().epoch, 3u);
+  EXPECT_EQ(StartNumber(disk_->platter().epoch), 3u);
+}
+
+// Deterministic, and yet: an older copy that is put back does not live through what it has missed.
+TEST_F(MemoryLogTest, ARestoredDiskStartsALifeOfItsOwn) {
+  Start();
+  Kill();
+  const MemoryDisk copy = *disk_;
+  Start();
+  Kill();
+  const std::vector<std::uint64_t> lost = disk_->platter().lives;
+  *disk_ = copy;
+  Start();
+  const std::vector<std::uint64_t> lives = disk_->platter().lives;
+  ASSERT_EQ(lives.size(), 2u);
+  EXPECT_EQ(lives[0], lost[0]);
+  EXPECT_EQ(StartNumber(lives[1]), StartNumber(lost[1]));
+  EXPECT_NE(lives[1], lost[1]);
+}
+
+TEST_F(MemoryLogTest, TheNewestLivesAreRemembered) {
+  const auto start_and_kill = [this] {
+    Start();
+    Kill();
+  };
+  for (std::size_t i = 0; i < kMaxLivesCount; ++i) start_and_kill();
+  ASSERT_EQ(disk_->platter().lives.size(), kMaxLivesCount);
+  EXPECT_EQ(StartNumber(disk_->platter().lives.front()), 1u);
+  start_and_kill();
+  EXPECT_EQ(disk_->platter().lives.size(), kMaxLivesCount);
+  EXPECT_EQ(StartNumber(disk_->platter().lives.front()), 2u);
+  EXPECT_EQ(StartNumber(disk_->platter().lives.back()), kMaxLivesCount + 1);
 }
 
 TEST_F(MemoryLogTest, PowerLossKeepsAPrefixOfWhatWasNotSynchronised) {

@@ -166,6 +166,11 @@ TEST_F(SqliteDamage, EveryFieldOfEveryTableIsCovered) {
        "live_rows,"
        " live_xor, live_versions, finished_rows, crc FROM meta",
        "table meta has more than one row"},
+      {"UPDATE life SET epoch = epoch + 1", "table life, row "},
+      {"UPDATE life SET commit_seq = 2", "table life, row "},
+      {"UPDATE life SET crc = crc + 1", "table life, row "},
+      {"DELETE FROM life", "table life, the row of start 1: is missing"},
+      {"DROP TABLE life", "life"},
       {"DROP TABLE meta", "meta"},
       {"DROP TABLE live", "live"},
       {"DROP TABLE finished", "finished"},

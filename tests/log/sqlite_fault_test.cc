@@ -153,7 +153,8 @@ bool RunAndCheck(const FailAt& at) {
   LogClient log(*std::move(opened));
   const Status recovered = log.Recover();
   EXPECT_TRUE(recovered.ok()) << recovered.ToString();
-  EXPECT_EQ(log.recovered().epoch, 2u);
+  EXPECT_EQ(StartNumber(log.recovered().epoch), 2u);
+  EXPECT_EQ(log.recovered().lives.size(), 2u);
   workload.Check(log);
   return fired;
 }

@@ -16,6 +16,7 @@
 namespace assent::log {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 class SqliteFormat : public testing::Test {
@@ -158,7 +159,8 @@ TEST_F(SqliteFormat, TheSampleOfFormat1Opens) {
   const Status recovered = log.Recover();
   ASSERT_TRUE(recovered.ok()) << recovered.ToString();
   EXPECT_EQ(log.recovered().coordinator_id, 48804u);
-  EXPECT_EQ(log.recovered().epoch, 3u);
+  EXPECT_EQ(StartNumber(log.recovered().epoch), 3u);
+  EXPECT_THAT(log.recovered().lives, ElementsAre(20610069u, 48274242u, log.recovered().epoch));
   EXPECT_EQ(log.recovered().next_serial, 4u);
   ASSERT_EQ(log.replayed().size(), 2u);
   EXPECT_EQ(log.replayed()[0].gid, "order-17");

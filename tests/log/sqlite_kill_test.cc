@@ -98,7 +98,7 @@ TEST(SqliteKill, WhatWasReportedDurableSurvives) {
     LogClient log(*std::move(opened));
     const Status recovered = log.Recover();
     ASSERT_TRUE(recovered.ok()) << recovered.ToString();
-    EXPECT_EQ(log.recovered().epoch, static_cast<std::uint64_t>(2 * life));
+    EXPECT_EQ(StartNumber(log.recovered().epoch), static_cast<std::uint64_t>(2 * life));
     std::map<std::uint64_t, std::uint64_t> found;
     for (const LiveRow& row : log.replayed()) found[row.serial] = row.version;
     for (const auto& [serial, at_least] : durable) {

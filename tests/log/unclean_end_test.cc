@@ -47,7 +47,7 @@ TEST_P(UncleanEnd, IsTakenIn) {
   LogClient log(*std::move(again));
   ASSERT_TRUE(log.Recover().ok());
   EXPECT_EQ(log.replayed().size(), rows);
-  EXPECT_EQ(log.recovered().epoch, 2u);
+  EXPECT_EQ(StartNumber(log.recovered().epoch), 2u);
 }
 
 INSTANTIATE_TEST_SUITE_P(WalBytes, UncleanEnd,

@@ -82,7 +82,7 @@ void Coordinator::Start() {
   life_->next_serial = recovered->next_serial;
   for (std::size_t t = 0; t < ledger_.size(); ++t) ledger_.ReadPlatter(disk_->platter(), t);
   for (auto& shard : life_->shards)
-    shard->Start(recovered->coordinator_id, recovered->epoch, sim_.Mono(), sim_.Wall());
+    shard->Start(*recovered, sim_.Mono(), sim_.Wall());
   for (std::size_t i = 0; i < life_->shards.size(); ++i) ArmTurn(i);
 }
 

@@ -1,0 +1,88 @@
+// Which lives this log has had, and the beginning of the next one.
+
+#include <random>
+#include <sqlite3.h>
+
+#include "coordinator/log/sqlite_store.h"
+
+namespace assent::log {
+namespace {
+
+std::uint32_t DrawBits() {
+  std::random_device device;
+  return device();
+}
+
+// What the table holds is known from the newest life alone: the starts up to it, without a gap.
+std::uint64_t OldestKept(std::uint64_t newest_start) {
+  return newest_start > kMaxLivesCount ? newest_start - kMaxLivesCount + 1 : 1;
+}
+
+}  // namespace
+
+Status SqliteStore::ReadLives(std::vector<std::uint64_t>& lives) {
+  Statement select;
+  int code = db_.Prepare("SELECT epoch, commit_seq, crc FROM life ORDER BY epoch", select);
+  const std::string table = options_.path + ": table life, ";
+  const std::uint64_t newest = StartNumber(meta_.epoch);
+  std::uint64_t expected = OldestKept(newest);
+  while (code == SQLITE_OK || code == SQLITE_ROW) {
+    code = select.Step();
+    if (code != SQLITE_ROW) break;
+    const std::uint64_t epoch = select.Unsigned(0);
+    const std::uint64_t commit_seq = select.Unsigned(1);
+    const std::string name = table + "row " + std::to_string(epoch) + " (start " +
+                             std::to_string(StartNumber(epoch)) + ")";
+    if (select.Int(2) != std::int64_t{LifeChecksum(epoch, commit_seq)}) {
+      return DataLoss(name + ": checksum mismatch");
+    }
+    if (epoch > meta_.epoch || commit_seq > meta_.commit_seq) {
+      return DataLoss(name + ": is of a later commit than table meta");
+    }
+    if (StartNumber(epoch) > expected) break;  // rows are missing; named below
+    if (StartNumber(epoch) < expected) return DataLoss(name + ": does not belong into this log");
+    if (expected == newest && epoch != meta_.epoch) {
+      return DataLoss(name + ": table meta names another life, " + std::to_string(meta_.epoch));
+    }
+    lives.push_back(epoch);
+    ++expected;
+  }
+  if (code != SQLITE_DONE && code != SQLITE_ROW) {
+    return Failure("read table life before start " + std::to_string(expected), code);
+  }
+  if (expected <= newest) {
+    return DataLoss(table + "the row of start " + std::to_string(expected) + ": is missing");
+  }
+  return OkStatus();
+}
+
+// One commit: the new epoch in meta, which fences off whoever held the last, and its row among the lives. From its return on
+// everything that was replayed is ours to act upon.
+Status SqliteStore::CommitEpoch(std::vector<std::uint64_t>& lives) {
+  if (const int code = sql_.begin.Run(); code != SQLITE_OK) return Failure("begin", code);
+  next_ = meta_;
+  ++next_.commit_seq;
+  next_.epoch = NextEpoch(meta_.epoch, DrawBits());
+  const std::uint64_t oldest = FirstEpochOf(OldestKept(StartNumber(next_.epoch)));
+  Statement insert;
+  Statement forget;
+  int code = db_.Prepare("INSERT INTO life (epoch, commit_seq, crc) VALUES (?1, ?2, ?3)", insert);
+  if (code == SQLITE_OK) {
+    code = insert.BindInt(1, next_.epoch)
+               .BindInt(2, next_.commit_seq)
+               .BindInt(3, std::int64_t{LifeChecksum(next_.epoch, next_.commit_seq)})
+               .Run();
+  }
+  if (code == SQLITE_OK) code = db_.Prepare("DELETE FROM life WHERE epoch < ?1", forget);
+  if (code == SQLITE_OK) code = forget.BindInt(1, oldest).Run();
+  if (code != SQLITE_OK) return Failure("write table life", code);
+  GroupOutcome ignored;
+  const Status status = WriteMetaAndCommit(ignored);
+  if (!status.ok()) return status;
+  meta_ = next_;
+  lives.push_back(meta_.epoch);
+  if (lives.front() < oldest) lives.erase(lives.begin());
+  return OkStatus();
+}
+
+}  // namespace assent::log
