@@ -21,9 +21,7 @@ namespace assent::test {
 
 class ApiRig : public ::testing::Test {
  protected:
-  void SetUp() override {
-    StartServer();
-  }
+  void SetUp() override { StartServer(); }
   // On what is in the folder.
   void StartServer() {
     daemon::Config config;

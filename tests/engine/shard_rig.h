@@ -21,9 +21,9 @@ class ShardRig final : public ShardPorts {
   }
 
   // The log's lives: its third start is under way.
-  static inline const std::vector<std::uint64_t> kLives{
-      log::NextEpoch(log::FirstEpochOf(0), 0xA1), log::NextEpoch(log::FirstEpochOf(1), 0xB2),
-      log::NextEpoch(log::FirstEpochOf(2), 0xC3)};
+  static inline const std::vector<std::uint64_t> kLives{log::NextEpoch(log::FirstEpochOf(0), 0xA1),
+                                                        log::NextEpoch(log::FirstEpochOf(1), 0xB2),
+                                                        log::NextEpoch(log::FirstEpochOf(2), 0xC3)};
   static log::Recovered Recovered(std::vector<std::uint64_t> lives) {
     log::Recovered recovered;
     recovered.coordinator_id = 7;

@@ -81,9 +81,8 @@ TEST(Shard, ADecisionThatIsNotDurableIsShownToNobody) {
   rig.AnswerAll(AttemptResult::kDone);
   rig.Do(GetRequest{"a", seen.Callback()});
   transport::OutcomeAnswer answer;
-  rig.Do(
-      QuestionRequest{{"a", "1", 7, ShardRig::kLives.back()},
-                      [&](transport::OutcomeAnswer given) { answer = given; }});
+  rig.Do(QuestionRequest{{"a", "1", 7, ShardRig::kLives.back()},
+                         [&](transport::OutcomeAnswer given) { answer = given; }});
   EXPECT_TRUE(seen.words.empty());
   EXPECT_EQ(answer.verdict, transport::Verdict::kUndecided);
   bool visible = true;
@@ -93,9 +92,8 @@ TEST(Shard, ADecisionThatIsNotDurableIsShownToNobody) {
   EXPECT_FALSE(visible);
   rig.Complete();
   EXPECT_EQ(seen.words, std::vector<std::string>{"OK COMMITTED"});
-  rig.Do(
-      QuestionRequest{{"a", "1", 7, ShardRig::kLives.back()},
-                      [&](transport::OutcomeAnswer given) { answer = given; }});
+  rig.Do(QuestionRequest{{"a", "1", 7, ShardRig::kLives.back()},
+                         [&](transport::OutcomeAnswer given) { answer = given; }});
   EXPECT_EQ(answer.verdict, transport::Verdict::kCommit);
 }
 
@@ -179,7 +177,7 @@ TEST(Shard, TheSameGidJoinsAndOtherContentIsRefused) {
 log::FinishedRow RefusedRow(const ShardRig& rig, const core::TransactionSpec& spec) {
   core::Transaction finished(spec);
   const core::Now now{rig.mono, rig.wall, 0};
-  (void)finished.Apply(core::Begin{3}, now);
+  (void)finished.Apply(core::Begin{ShardRig::kLives.back()}, now);
   (void)finished.Apply(
       core::Answered{
           0, core::Operation::kTry, 1, AttemptResult::kRefused, {}, "no", core::Millis(0)},
@@ -228,9 +226,8 @@ TEST(Shard, WhatIsAskedBeforeBeginIsDurableWaitsForItsFate) {
                         [&](const Status& status, const core::Transaction*, core::BranchIndex) {
                           executed = status;
                         }});
-  rig.Do(
-      QuestionRequest{{"a", "1", 7, ShardRig::kLives.back()},
-                      [&](transport::OutcomeAnswer given) { answer = given; }});
+  rig.Do(QuestionRequest{{"a", "1", 7, ShardRig::kLives.back()},
+                         [&](transport::OutcomeAnswer given) { answer = given; }});
   EXPECT_TRUE(right.words.empty()) << "refused because of a transaction that is refused itself";
   ASSERT_EQ(rig.appends.size(), 1U);
   rig.Complete({}, {{0, AlreadyExists("a")}});
