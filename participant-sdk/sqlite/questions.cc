@@ -16,6 +16,12 @@ HeldBranch ReadBranch(const Statement& read) {
 
 }  // namespace
 
+Questions::Questions(std::unique_ptr<Connection> reader, Settings settings)
+    : reader_(std::move(reader)), settings_(settings) {
+  Statement newest(*reader_, "SELECT max(id) FROM assent_prepared");
+  if (newest.Step()) earlier_life_until_ = newest.Int(0);
+}
+
 std::vector<HeldBranch> Questions::Next(std::size_t limit, std::int64_t now_ms) {
   std::vector<HeldBranch> all = Old(limit / 2, now_ms);
   const auto add = [&all](std::vector<HeldBranch> more) {
@@ -28,11 +34,6 @@ std::vector<HeldBranch> Questions::Next(std::size_t limit, std::int64_t now_ms) 
 }
 
 std::vector<HeldBranch> Questions::Prepared(std::size_t limit, std::int64_t now_ms) {
-  if (first_round_until_ < 0) {
-    Statement newest(*reader_, "SELECT ifnull(max(id), 0) FROM assent_prepared");
-    if (!newest.Step()) return {};
-    first_round_until_ = newest.Int(0);
-  }
   std::vector<HeldBranch> found;
   if (limit == 0) return found;
   // From the cursor to the end, then from the start up to the cursor.
@@ -45,7 +46,7 @@ std::vector<HeldBranch> Questions::Prepared(std::size_t limit, std::int64_t now_
         // The last: the wall clock was set back since.
         "WHERE id > ?1 AND id <= ?2 AND (id <= ?3 OR prepared_ms <= ?4 OR prepared_ms > ?6) "
         "ORDER BY id LIMIT ?5",
-        from, to, first_round_until_, now_ms - settings_.ask_after_ms, limit - found.size(),
+        from, to, earlier_life_until_, now_ms - settings_.ask_after_ms, limit - found.size(),
         now_ms);
     std::int64_t last = prepared_cursor_;
     while (read.Step()) {

@@ -20,8 +20,7 @@ class Questions {
     std::int64_t ask_after_ms = 0;
     std::int64_t retain_ms = 0;
   };
-  Questions(std::unique_ptr<Connection> reader, Settings settings)
-      : reader_(std::move(reader)), settings_(settings) {}
+  Questions(std::unique_ptr<Connection> reader, Settings settings);
 
   // At most `limit`, half of it for either kind when both want more. Each call goes on where the last one ended, so that
   // nobody starves behind the first few.
@@ -33,8 +32,8 @@ class Questions {
 
   std::unique_ptr<Connection> reader_;
   Settings settings_;
-  std::int64_t first_round_until_ =
-      -1;  // prepared ids up to this one are of an earlier life: asked at once
+  // Prepared ids up to this one were there when the store opened: asked about at once.
+  std::int64_t earlier_life_until_ = 0;
   std::int64_t prepared_cursor_ = 0;
   std::string gid_cursor_;
   std::string branch_cursor_;
