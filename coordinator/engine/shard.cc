@@ -147,11 +147,21 @@ void Shard::Perform(Live& live, const core::Send& send) {
     return;
   live.txn.NoteSent(send, core::Now{mono_, wall_, 0});
   const core::BranchSpec& spec = live.txn.spec().branches[send.branch];
-  transport::Command command{live.txn.gid(),       send.branch,           spec.id,
-                             send.operation,       spec.protocol,         spec.service,
-                             spec.action,          spec.payload,          {},
-                             spec.headers,         send.attempt,          send.one_phase,
-                             spec.attempt_timeout, live.txn.began_epoch()};
+  transport::Command command{live.txn.gid(),
+                             send.branch,
+                             spec.id,
+                             send.operation,
+                             spec.protocol,
+                             spec.service,
+                             spec.action,
+                             spec.payload,
+                             {},
+                             spec.headers,
+                             send.attempt,
+                             send.one_phase,
+                             spec.attempt_timeout,
+                             live.txn.began_epoch(),
+                             !branch.maybe_sent};
   if (spec.receive_results) {
     for (const core::BranchIndex after : spec.after) {
       command.results.emplace_back(live.txn.spec().branches[after].id,

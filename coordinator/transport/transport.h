@@ -32,13 +32,16 @@ struct Command {
   bool one_phase = false;
   core::Millis timeout{0};
   std::uint64_t began_epoch = 0;
+  // No earlier attempt can have reached a participant: each was certainly not sent.
+  bool never_sent = false;
 };
 
 // Nothing can have happened yet: only of such a command may a transport say that it is refused, in a participant's place.
 inline bool IsFirstForwardAttempt(const Command& command) {
-  return command.attempt == 1 && (command.operation == core::Operation::kPrepare ||
-                                  command.operation == core::Operation::kTry ||
-                                  command.operation == core::Operation::kAction);
+  return (command.attempt == 1 || command.never_sent) &&
+         (command.operation == core::Operation::kPrepare ||
+          command.operation == core::Operation::kTry ||
+          command.operation == core::Operation::kAction);
 }
 
 // What became of a command. `gid`, `branch`, `operation` and `attempt` are those of the command, as remembered here: a

@@ -45,6 +45,13 @@ std::string ErrorText(const grpc::Status& status, const std::string& address) {
   return text + "cannot connect to " + address + ": " + cause;
 }
 
+// gRPC's channel says so when it had no connection to give the call to: no byte of it left. A call that was on a connection
+// ends in other words ("Socket closed", "Connection reset by peer").
+bool CertainlyNotSent(const grpc::Status& status) {
+  return status.error_code() == grpc::StatusCode::UNAVAILABLE &&
+         status.error_message().rfind("failed to connect to all addresses", 0) == 0;
+}
+
 Reply ReplyTo(const Command& command, core::AttemptResult result, std::string reason) {
   return {command.gid, command.branch,    command.operation, command.attempt, result,
           {},          std::move(reason), core::Millis(0)};
@@ -155,7 +162,9 @@ struct UnaryDialer::Impl : std::enable_shared_from_this<UnaryDialer::Impl> {
       const bool refused =
           status.error_code() == grpc::StatusCode::UNIMPLEMENTED && IsFirstForwardAttempt(command);
       return ReplyTo(command,
-                     refused ? core::AttemptResult::kRefused : core::AttemptResult::kUnknown,
+                     refused                    ? core::AttemptResult::kRefused
+                     : CertainlyNotSent(status) ? core::AttemptResult::kNotSent
+                                                : core::AttemptResult::kUnknown,
                      ErrorText(status, call.target->address));
     }
     SessionReply said = FromWire(std::move(call.reply));
