@@ -81,8 +81,7 @@ void Coordinator::Start() {
   last_epoch_ = life_->epoch = recovered->epoch;
   life_->next_serial = recovered->next_serial;
   for (std::size_t t = 0; t < ledger_.size(); ++t) ledger_.ReadPlatter(disk_->platter(), t);
-  for (auto& shard : life_->shards)
-    shard->Start(*recovered, sim_.Mono(), sim_.Wall());
+  for (auto& shard : life_->shards) shard->Start(*recovered, sim_.Mono(), sim_.Wall());
   for (std::size_t i = 0; i < life_->shards.size(); ++i) ArmTurn(i);
 }
 
