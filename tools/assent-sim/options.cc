@@ -86,8 +86,10 @@ void DrawFaults(Options& o, Dice& dice, Form form) {
   o.unary_hours = Rate(dice, 150, 200);
   o.power_loss = static_cast<std::uint32_t>(dice.Below(1001));
   o.dead_service = dice.Chance(40);
-  if (o.dead_service) o.unary_hours = 0;  // its transactions are retried all the while
   o.retire_rows = dice.Chance(150);
+  if (!o.dead_service) return;
+  // Its transactions are retried all the while; and one whose pivot it has would hold the rows of others for ever.
+  o.unary_hours = o.pivot = 0;
 }
 
 }  // namespace

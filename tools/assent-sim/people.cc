@@ -20,11 +20,6 @@ void People::Open() {
     sim_.At(ledger_.plan(t).starts_at, EventKind::kInitiator, t);
 }
 
-bool People::idle() const {
-  return std::all_of(initiators_.begin(), initiators_.end(),
-                     [](const Initiator& i) { return i.done; });
-}
-
 // ---- What anybody is told ------------------------------------------------------------------------------
 
 void People::Told(std::size_t t, const Status& status, const core::Transaction* shown,
@@ -274,7 +269,10 @@ void People::Operate() {
     case 1: return Act(t, engine::OperatorVerb::kAbort);
     case 2: return Act(t, engine::OperatorVerb::kSuspend);
     case 3: return Act(t, engine::OperatorVerb::kResume);
-    case 4: return Act(t, engine::OperatorVerb::kResolve);
+    case 4:
+      // Who is called over unary has no way to ask what was resolved, and would hold its rows for ever.
+      return Act(t, sim_.options.unary_services > 0 ? engine::OperatorVerb::kRetryNow
+                                                    : engine::OperatorVerb::kResolve);
     case 5: return Forget(t);
     case 6: return Watch(t);
     case 7:

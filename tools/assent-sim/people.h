@@ -28,7 +28,7 @@ class People {
   void ReleaseHolds();
   // Asks after every transaction once more: what is shown must be what is so.
   void AskAll();
-  bool idle() const;
+  bool Done(std::size_t txn) const { return initiators_[txn].done; }
 
  private:
   struct Initiator {

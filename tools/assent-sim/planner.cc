@@ -86,6 +86,9 @@ void DrawPivot(Sim& sim, std::vector<BranchPlan>& branches) {
   if (steps.empty() || !sim.dice.Chance(sim.options.pivot)) return;
   const std::size_t pivot = steps[sim.dice.Below(steps.size())];
   branches[pivot].pivot = true;
+  // An account that nobody prepares: a pivot in doubt may not be given up, and if it waits for a row that waits for
+  // another such pivot, only a person can help (docs/correctness.md, "Two-phase commit blocks").
+  branches[pivot].account = sim.options.accounts;
   // What comes after the pivot cannot refuse.
   for (std::size_t i = pivot + 1; i < branches.size(); ++i) {
     branches[i].refuse = false;

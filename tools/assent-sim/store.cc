@@ -23,7 +23,8 @@ Store::Store(Sim& sim, Ledger& ledger, std::uint32_t service)
   rows_.resize(ledger.size());
   for (std::size_t t = 0; t < ledger.size(); ++t) rows_[t].resize(ledger.plan(t).branches.size());
   const std::int64_t initial = sim.dice.Chance(sim.options.scarce) ? 10 : 1000;
-  accounts_.resize(sim.options.accounts, Account{initial, initial, 0, 0, 0});
+  // The last one is for pivots, see planner.cc.
+  accounts_.resize(sim.options.accounts + 1, Account{initial, initial, 0, 0, 0});
 }
 
 // ---- The local transaction ------------------------------------------------------------------------
@@ -149,6 +150,7 @@ void Store::Put(const Call& call, std::size_t txn, std::size_t branch, State sta
 
 // The results of the branches before it are theirs, byte for byte.
 void Store::CheckResults(const Call& call, std::size_t txn) {
+  if (ledger_.books(txn).by_hand) return;
   for (const auto& [id, result] : call.results) {
     const std::size_t branch = ledger_.FindBranch(txn, id);
     const TransactionBooks& books = ledger_.books(txn);

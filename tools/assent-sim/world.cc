@@ -85,7 +85,9 @@ void World::Heal() {
 void World::Finish() {
   if (!sim_.violation().empty()) return;
   people_->AskAll();
-  while (sim_.violation().empty() && !coordinator_->idle() && Step()) {
+  for (int i = 0; i < 200 && Step(); ++i) {
+  }
+  while (!AtRest() && Step()) {
   }
   if (!sim_.violation().empty()) return;
   if (sim_.options.retire_rows && dead_service_ < 0) {

@@ -18,22 +18,19 @@ bool World::Excused(std::size_t t) const {
 }
 
 bool World::AtRest() const {
-  if (!coordinator_->idle() || !people_->idle()) return false;
-  // To one that is gone for good letters are on their way at all times.
-  if (network_.letters_under_way > 0 && dead_service_ < 0) return false;
   std::size_t excused = 0;
   for (std::size_t t = 0; t < ledger_.size(); ++t) {
-    if (!ledger_.books(t).platter) continue;
-    if (!Excused(t)) return false;
-    ++excused;
+    const bool unfinished = ledger_.books(t).platter.has_value();
+    if (!Excused(t) && (unfinished || !people_->Done(t))) return false;
+    if (unfinished) ++excused;
   }
-  if (coordinator_->live_count() > excused) return false;
-  for (std::size_t i = 0; i < participants_.size(); ++i) {
-    if (!participants_[i]->idle()) return false;
-    if (dead_service_ < 0 && !participants_[i]->unary() && participants_[i]->store().HoldsAny())
-      return false;
-  }
-  return true;
+  // To one that is gone for good something is on its way at all times.
+  if (excused > 0) return true;
+  if (!coordinator_->idle() || coordinator_->live_count() > 0) return false;
+  return network_.letters_under_way == 0 &&
+         std::all_of(participants_.begin(), participants_.end(), [](const auto& participant) {
+           return participant->idle() && (participant->unary() || !participant->store().HoldsAny());
+         });
 }
 
 // L1: how long anything may take once nothing goes wrong any more. Generous, and finite: the deadline, then each branch
@@ -67,7 +64,7 @@ std::string World::WhyNotAtRest() const {
       text = participant->name() + " holds prepared work";
   }
   if (text.empty() && network_.letters_under_way > 0) text = "letters are under way";
-  if (text.empty() && !people_->idle()) text = "an initiator still waits";
+  if (text.empty()) text = "an initiator still waits";
   return text;
 }
 
@@ -78,7 +75,7 @@ void World::CheckBound() {
 
 void World::CheckRest() {
   if (!sim_.violation().empty()) return;
-  if (!AtRest() && dead_service_ < 0)
+  if (!AtRest())
     return sim_.Violate("L1 broken: nothing is left to happen, and the world is not at rest; " +
                         WhyNotAtRest());
   bool by_hand = dead_service_ >= 0;
