@@ -5,9 +5,10 @@ import re
 import subprocess
 import tempfile
 
-# Flags of other programs that pages name: cmake, ctest, test.sh, the demo, the benchmarks, the example in Python.
+# Flags of other programs that pages name: cmake, ctest, test.sh, the demo, the benchmarks, the simulator, the example in Python.
 OTHER_FLAGS = {"--install", "--quick", "--asan", "--tsan", "--write", "--listen", "--database", "--stop", "--only", "--keep",
-               "--break", "--benchmark_counters_tabular", "--benchmark_filter", "--build", "--prefix", "--preset", "--target", "--workload", "--in-flight"}
+               "--break", "--benchmark_counters_tabular", "--benchmark_filter", "--build", "--prefix", "--preset", "--target", "--workload", "--in-flight",
+               "--schedules", "--full", "--trace", "--replay", "--json"}
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9_-]*")
 TOPS = ("coordinator/", "docs/", "examples/", "participant-sdk/", "proto/", "tests/", "tools/")
 
