@@ -14,7 +14,7 @@ packages=(
   libgrpc++-dev libgrpc-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
   libsqlite3-dev libspdlog-dev libcli11-dev nlohmann-json3-dev
   # Tests.
-  libgtest-dev libgmock-dev libbenchmark-dev python3 python3-grpcio python3-protobuf sqlite3 strace procps spin
+  libgtest-dev libgmock-dev libbenchmark-dev python3 python3-grpcio python3-protobuf python3-yaml sqlite3 strace procps spin
 )
 # The code is laid out by version 14: Debian 12 calls it clang-format, newer releases keep it under its number.
 if [[ "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" == bookworm ]]; then
