@@ -261,6 +261,22 @@ void People::Watch(std::size_t t) {
                                 }});
 }
 
+// By preference a branch that can be resolved; and looks at what came of it at once.
+void People::ResolveSomething(std::size_t t) {
+  // Who is called over unary has no way to ask what was resolved, and would hold its rows for ever.
+  if (sim_.options.unary_services > 0) return Act(t, engine::OperatorVerb::kRetryNow);
+  for (std::size_t i = 0; i < ledger_.size(); ++i) {
+    const std::size_t other = (t + i) % ledger_.size();
+    const auto& platter = ledger_.books(other).platter;
+    if (!platter || platter->decision() == core::Decision::kNone) continue;
+    t = other;
+    break;
+  }
+  Act(t, engine::OperatorVerb::kResolve);
+  const std::string& gid = ledger_.plan(t).gid;
+  (void)coordinator_.Post(gid, engine::GetRequest{gid, Watcher(t, "one who looks")});
+}
+
 void People::Operate() {
   const std::size_t t = sim_.dice.Below(ledger_.size());
   const std::string& gid = ledger_.plan(t).gid;
@@ -269,10 +285,7 @@ void People::Operate() {
     case 1: return Act(t, engine::OperatorVerb::kAbort);
     case 2: return Act(t, engine::OperatorVerb::kSuspend);
     case 3: return Act(t, engine::OperatorVerb::kResume);
-    case 4:
-      // Who is called over unary has no way to ask what was resolved, and would hold its rows for ever.
-      return Act(t, sim_.options.unary_services > 0 ? engine::OperatorVerb::kRetryNow
-                                                    : engine::OperatorVerb::kResolve);
+    case 4: return ResolveSomething(t);
     case 5: return Forget(t);
     case 6: return Watch(t);
     case 7:

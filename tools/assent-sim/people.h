@@ -51,6 +51,7 @@ class People {
   engine::ViewCallback Listener(std::size_t txn, std::uint64_t call);
   engine::ViewCallback Watcher(std::size_t txn, const char* who);
   void Act(std::size_t txn, engine::OperatorVerb verb);
+  void ResolveSomething(std::size_t txn);
   void Forget(std::size_t txn);
   void Watch(std::size_t txn);
 
