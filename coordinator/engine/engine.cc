@@ -9,6 +9,7 @@
 
 #include "coordinator/base/clock.h"
 #include "coordinator/base/mailbox.h"
+#include "coordinator/base/thread_name.h"
 
 namespace assent::engine {
 namespace {
@@ -61,6 +62,7 @@ class Engine::Worker final : public ShardPorts {
 
  private:
   void Run() {
+    base::NameThisThread("assent-shard");
     shard_.Start(engine_.recovered_, base::MonoNow(), base::WallNow());
     std::vector<Request> turn;
     while (!stopping_) {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include <pthread.h>
 #include <sys/stat.h>
 
 namespace assent::log {
@@ -129,6 +130,7 @@ Stats SqliteLog::GetStats() const {
 }
 
 void SqliteLog::Run() {
+  (void)pthread_setname_np(pthread_self(), "assent-log");
   bool more_to_do = false;
   while (WaitForWork(more_to_do)) {
     const bool idle = taken_appends_.empty() && taken_reads_.empty();
