@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <pthread.h>
 #include <utility>
 
-#include <pthread.h>
 #include <sys/stat.h>
 
 namespace assent::log {
