@@ -7,6 +7,7 @@
 #include <iostream>
 #include <thread>
 
+#include <absl/synchronization/mutex.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
@@ -77,6 +78,9 @@ int main(int argc, char** argv) {
   const assent::daemon::Logging logging(parsed.config.log_level,
                                         parsed.config.log_format == "json");
 
+  // Debian's abseil was built without NDEBUG: every lock that gRPC takes would look for deadlock cycles, under one global
+  // lock of its own.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   RaiseFileLimit(parsed.config);
   // Before any thread is made, so that all of them leave the signals to us.
   sigset_t signals;

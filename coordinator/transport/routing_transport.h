@@ -15,6 +15,7 @@ class RoutingTransport final : public Transport {
   RoutingTransport(SessionHub& hub, UnaryDialer& dialer) : hub_(hub), dialer_(dialer) {}
 
   void Send(std::vector<Command> commands) override {
+    if (dialer_.empty()) return hub_.Send(std::move(commands));
     std::vector<Command> dialled;
     std::vector<Command> sessions;
     for (Command& command : commands) {

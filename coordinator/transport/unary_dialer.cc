@@ -6,8 +6,8 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
-#include <set>
 #include <thread>
+#include <unordered_set>
 #include <utility>
 
 #include <grpcpp/grpcpp.h>
@@ -16,6 +16,7 @@
 
 #include "assent/v1/participant.grpc.pb.h"
 #include "coordinator/base/clock.h"
+#include "coordinator/base/thread_name.h"
 #include "coordinator/core/text.h"
 #include "coordinator/transport/wire.h"
 
@@ -24,6 +25,9 @@ namespace {
 
 // How long the wait for a channel's next state goes on at a time; bounds how long closing takes.
 constexpr std::chrono::milliseconds kWatchSlice(300);
+
+// Calls that are judged and handed on together at most.
+constexpr std::size_t kMaxEndedTogetherCount = 256;
 
 std::string CodeText(grpc::StatusCode code) {
   return std::string(CodeName(static_cast<Code>(code)));
@@ -59,47 +63,61 @@ Reply ReplyTo(const Command& command, core::AttemptResult result, std::string re
 
 }  // namespace
 
-struct UnaryDialer::Impl : std::enable_shared_from_this<UnaryDialer::Impl> {
-  struct Target {
-    std::string address;
-    std::shared_ptr<grpc::Channel> channel;
-    std::unique_ptr<v1::Participant::Stub> stub;
-    std::size_t in_flight = 0;
+// One completion queue and one thread that empties it: what has ended meanwhile is judged and handed on together, so that a
+// busy coordinator is woken once for many answers.
+struct UnaryDialer::Impl {
+  // What the queue gives back.
+  struct Event {
+    virtual ~Event() = default;
+  };
+  struct Target final : Event {
+    Target(const std::string* s, std::string a, std::shared_ptr<grpc::Channel> c)
+        : service(s),
+          address(std::move(a)),
+          channel(std::move(c)),
+          stub(v1::Participant::NewStub(channel)) {}
+    const std::string* service;
+    const std::string address;
+    const std::shared_ptr<grpc::Channel> channel;
+    const std::unique_ptr<v1::Participant::Stub> stub;
+    std::size_t in_flight = 0;  // guarded by mutex
   };
   struct Service {
-    std::vector<Target> targets;
-    std::deque<std::pair<core::MonoTime, Command>>
-        queue;  // with the moment its sender gives up on it
+    std::vector<std::unique_ptr<Target>> targets;
+    // With the moment its sender gives up on it.
+    std::deque<std::pair<core::MonoTime, Command>> queue;
     std::size_t next = 0;
   };
   // One call under way.
-  struct Call {
+  struct Call final : Event {
     Command command;
     Service* service = nullptr;
     Target* target = nullptr;
     grpc::ClientContext context;
-    v1::BranchCommand request;
     v1::BranchReply reply;
+    grpc::Status status;
+    std::unique_ptr<grpc::ClientAsyncResponseReader<v1::BranchReply>> reader;
   };
 
   Impl(UnaryDialerOptions o, Receiver& r) : options(std::move(o)), receiver(r) {
     for (const auto& [name, addresses] : options.services) {
-      Service& service = services[name];
+      const auto place = services.try_emplace(name).first;
       for (const std::string& address : addresses) {
         grpc::ChannelArguments arguments;
         arguments.SetMaxReceiveMessageSize(static_cast<int>(limits::kMaxFrameBytes));
         arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
         arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-        auto channel =
-            grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-        service.targets.push_back({address, channel, v1::Participant::NewStub(channel), 0});
+        // Who asks again, and when, is the transaction's business.
+        arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+        place->second.targets.push_back(std::make_unique<Target>(
+            &place->first, address,
+            grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments)));
       }
     }
   }
 
-  // Under the mutex: starts calls as long as there is room. Started ones are returned, to be sent without the mutex.
-  std::vector<Call*> StartWaiting(Service& service) {
-    std::vector<Call*> started;
+  // Under the mutex: takes from the queue what there is room for. It is then for Run, without the mutex.
+  void StartWaiting(Service& service, std::vector<Call*>& started) {
     while (!service.queue.empty() && !closing) {
       if (service.queue.front().first <= base::MonoNow()) {
         service.queue.pop_front();
@@ -107,10 +125,10 @@ struct UnaryDialer::Impl : std::enable_shared_from_this<UnaryDialer::Impl> {
       }
       Target* free = nullptr;
       for (std::size_t tried = 0; tried < service.targets.size() && free == nullptr; ++tried) {
-        Target& target = service.targets[service.next++ % service.targets.size()];
+        Target& target = *service.targets[service.next++ % service.targets.size()];
         if (target.in_flight < options.max_in_flight_per_target_count) free = &target;
       }
-      if (free == nullptr) break;
+      if (free == nullptr) return;
       auto call = std::make_unique<Call>();
       call->command = std::move(service.queue.front().second);
       call->service = &service;
@@ -120,52 +138,32 @@ struct UnaryDialer::Impl : std::enable_shared_from_this<UnaryDialer::Impl> {
       started.push_back(call.get());
       calls.insert(call.release());
     }
-    return started;
   }
 
   void Run(const std::vector<Call*>& started) {
+    v1::BranchCommand request;
     for (Call* call : started) {
-      Command copy = call->command;
-      ToWire(std::move(copy), 0, coordinator_id, call->request);
+      request.Clear();
+      ToWire(call->command, 0, coordinator_id, request);
       call->context.set_deadline(std::chrono::system_clock::now() + call->command.timeout);
-      call->target->stub->async()->Execute(
-          &call->context, &call->request, &call->reply,
-          [self = shared_from_this(), call](const grpc::Status& status) {
-            self->Ended(call, status);
-          });
+      call->reader = call->target->stub->AsyncExecute(&call->context, request, &queue);
+      call->reader->Finish(&call->reply, &call->status, static_cast<Event*>(call));
     }
-  }
-
-  void Ended(Call* call, const grpc::Status& status) {
-    Reply reply = Judge(*call, status);
-    std::vector<Call*> started;
-    {
-      const std::lock_guard lock(mutex);
-      --call->target->in_flight;
-      calls.erase(call);
-      if (!closing) started = StartWaiting(*call->service);
-      if (calls.empty()) idle.notify_all();
-    }
-    delete call;
-    std::vector<Reply> replies;
-    replies.push_back(std::move(reply));
-    if (!closing) receiver.OnReplies(std::move(replies));
-    Run(started);
   }
 
   // What the end of a call means. Only a reply about this very command counts; and no error is a no, except that of a
   // server that says it has no such method, to the first forward attempt. Later it says nothing: an earlier attempt may have
   // reached a server that had the method, and a proxy's 404 is UNIMPLEMENTED too.
-  static Reply Judge(Call& call, const grpc::Status& status) {
+  static Reply Judge(Call& call) {
     const Command& command = call.command;
-    if (!status.ok()) {
-      const bool refused =
-          status.error_code() == grpc::StatusCode::UNIMPLEMENTED && IsFirstForwardAttempt(command);
+    if (!call.status.ok()) {
+      const bool refused = call.status.error_code() == grpc::StatusCode::UNIMPLEMENTED &&
+                           IsFirstForwardAttempt(command);
       return ReplyTo(command,
-                     refused                    ? core::AttemptResult::kRefused
-                     : CertainlyNotSent(status) ? core::AttemptResult::kNotSent
-                                                : core::AttemptResult::kUnknown,
-                     ErrorText(status, call.target->address));
+                     refused                         ? core::AttemptResult::kRefused
+                     : CertainlyNotSent(call.status) ? core::AttemptResult::kNotSent
+                                                     : core::AttemptResult::kUnknown,
+                     ErrorText(call.status, call.target->address));
     }
     SessionReply said = FromWire(std::move(call.reply));
     if (said.gid != command.gid || said.branch_id != command.branch_id ||
@@ -184,42 +182,75 @@ struct UnaryDialer::Impl : std::enable_shared_from_this<UnaryDialer::Impl> {
     return reply;
   }
 
-  // gRPC makes progress on a lost connection only while somebody waits for it (otherwise every 5 s). This somebody is a
-  // thread that waits for each channel's next state, for as long as the dialer lives.
-  void KeepConnecting() {
-    std::vector<Target*> targets;
+  // gRPC makes progress on a lost connection only while somebody waits for it (otherwise every 5 s). So there is always one
+  // wait for each channel's next state, for as long as the dialer lives.
+  void Watch(Target* target) {
+    const std::lock_guard lock(mutex);
+    if (closing) return;
+    const auto state = target->channel->GetState(/*try_to_connect=*/true);
+    target->channel->NotifyOnStateChange(state, std::chrono::system_clock::now() + kWatchSlice,
+                                         &queue, static_cast<Event*>(target));
+  }
+
+  void EmptyQueue() {
+    base::NameThisThread("assent-unary");
     for (auto& [name, service] : services) {
-      for (Target& target : service.targets) targets.push_back(&target);
+      for (auto& target : service.targets) Watch(target.get());
     }
-    const auto watch = [&](Target* target) {
-      const std::lock_guard lock(mutex);
-      if (closing) return;
-      const auto state = target->channel->GetState(/*try_to_connect=*/true);
-      target->channel->NotifyOnStateChange(state, std::chrono::system_clock::now() + kWatchSlice,
-                                           &watching, target);
-    };
-    for (Target* target : targets) watch(target);
     void* tag = nullptr;
-    for (bool ok = false; watching.Next(&tag, &ok);) watch(static_cast<Target*>(tag));
+    bool ok = false;
+    std::vector<Call*> ended;
+    while (queue.Next(&tag, &ok)) {
+      do {
+        auto* event = static_cast<Event*>(tag);
+        if (auto* call = dynamic_cast<Call*>(event)) {
+          ended.push_back(call);
+        } else {
+          Watch(static_cast<Target*>(event));
+        }
+      } while (ended.size() < kMaxEndedTogetherCount &&
+               queue.AsyncNext(&tag, &ok, gpr_time_0(GPR_CLOCK_MONOTONIC)) ==
+                   grpc::CompletionQueue::GOT_EVENT);
+      if (!ended.empty()) Ended(std::exchange(ended, {}));
+    }
+  }
+
+  void Ended(const std::vector<Call*>& ended) {
+    std::vector<Reply> replies;
+    replies.reserve(ended.size());
+    for (Call* call : ended) replies.push_back(Judge(*call));
+    std::vector<Call*> started;
+    {
+      const std::lock_guard lock(mutex);
+      for (Call* call : ended) {
+        --call->target->in_flight;
+        calls.erase(call);
+        StartWaiting(*call->service, started);
+      }
+      if (calls.empty()) idle.notify_all();
+    }
+    for (Call* call : ended) delete call;
+    if (!closing) receiver.OnReplies(std::move(replies));
+    Run(started);
   }
 
   const UnaryDialerOptions options;
   Receiver& receiver;
   std::uint32_t coordinator_id = 0;  // set before the first Send
-  std::map<std::string, Service>
-      services;  // the map is fixed after construction; its values are guarded by mutex
+  // The map is fixed after construction; queues and counts are guarded by mutex.
+  std::map<std::string, Service> services;
   mutable std::mutex mutex;
   std::condition_variable idle;
-  std::set<Call*> calls;  // guarded by mutex
+  std::unordered_set<Call*> calls;  // guarded by mutex
   std::atomic<bool> closing = false;
-  grpc::CompletionQueue watching;
-  std::thread watcher;
+  grpc::CompletionQueue queue;
+  std::thread thread;
 };
 
 UnaryDialer::UnaryDialer(UnaryDialerOptions options, Receiver& receiver)
-    : impl_(std::make_shared<Impl>(std::move(options), receiver)) {
+    : impl_(std::make_unique<Impl>(std::move(options), receiver)) {
   if (!impl_->services.empty())
-    impl_->watcher = std::thread([impl = impl_.get()] { impl->KeepConnecting(); });
+    impl_->thread = std::thread([impl = impl_.get()] { impl->EmptyQueue(); });
 }
 
 UnaryDialer::~UnaryDialer() {
@@ -229,11 +260,13 @@ UnaryDialer::~UnaryDialer() {
     for (Impl::Call* call : impl_->calls) call->context.TryCancel();
     impl_->idle.wait(lock, [&] { return impl_->calls.empty(); });
   }
-  impl_->watching.Shutdown();
-  if (impl_->watcher.joinable()) impl_->watcher.join();
+  impl_->queue.Shutdown();
+  if (impl_->thread.joinable()) impl_->thread.join();
 }
 
 void UnaryDialer::Open(std::uint32_t coordinator_id) { impl_->coordinator_id = coordinator_id; }
+
+bool UnaryDialer::empty() const { return impl_->services.empty(); }
 
 bool UnaryDialer::Serves(const std::string& service) const {
   return impl_->services.count(service) != 0;
@@ -255,8 +288,7 @@ void UnaryDialer::Send(std::vector<Command> commands) {
       }
       const core::MonoTime expires_at = base::MonoNow() + command.timeout;
       service.queue.emplace_back(expires_at, std::move(command));
-      auto more = impl_->StartWaiting(service);
-      started.insert(started.end(), more.begin(), more.end());
+      impl_->StartWaiting(service, started);
     }
   }
   if (!refused.empty()) impl_->receiver.OnReplies(std::move(refused));
@@ -269,9 +301,9 @@ std::vector<ServiceInfo> UnaryDialer::List(const std::string& prefix) const {
   for (const auto& [name, service] : impl_->services) {
     if (name.compare(0, prefix.size(), prefix) != 0) continue;
     ServiceInfo info{name, {}, {}, service.queue.size()};
-    for (const Impl::Target& target : service.targets) {
+    for (const auto& target : service.targets) {
       info.instances.push_back(
-          {target.address, target.address, {}, core::WallTime{}, target.in_flight, true});
+          {target->address, target->address, {}, core::WallTime{}, target->in_flight, true});
     }
     list.push_back(std::move(info));
   }

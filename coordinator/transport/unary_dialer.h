@@ -25,16 +25,18 @@ struct UnaryDialerOptions {
 class UnaryDialer final : public Transport {
  public:
   UnaryDialer(UnaryDialerOptions options, Receiver& receiver);
-  ~UnaryDialer() override;  // cancels what is under way and waits for it
+  // Cancels what is under way and waits for it. Nobody may call Send any more.
+  ~UnaryDialer() override;
 
   void Open(std::uint32_t coordinator_id);
+  bool empty() const;  // no service is configured
   bool Serves(const std::string& service) const;
   void Send(std::vector<Command> commands) override;
   std::vector<ServiceInfo> List(const std::string& prefix) const;
 
  private:
   struct Impl;
-  std::shared_ptr<Impl> impl_;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace assent::transport

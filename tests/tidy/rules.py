@@ -30,14 +30,14 @@ ARROWS = {
     "coordinator/admin": ["std", "posix", "vocabulary", "spdlog", "nlohmann", "httplib.h", "prometheus",
                           "coordinator/base", "coordinator/core", "coordinator/log", "coordinator/schedule",
                           "coordinator/transport", "coordinator/engine", "coordinator/admin"],
-    "coordinator/daemon": ["std", "posix", "vocabulary", "wire", "grpc", "spdlog", "nlohmann", "CLI", "sqlite3.h",
+    "coordinator/daemon": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "spdlog", "nlohmann", "CLI", "sqlite3.h",
                            "coordinator"],
     # The SDK: its public headers show nothing but the standard library; an adapter may show its database.
     "participant-sdk/include": ["std", "vocabulary", "sdk"],
     "participant-sdk": _SDK_SOURCES,
     # Clients.
     "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "tools/assentctl"],
-    "tools/assent-bench": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "spdlog", "sdk",
+    "tools/assent-bench": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "nlohmann", "CLI", "spdlog", "sdk",
                            "coordinator/log", "tools/assent-bench"],
     "tools/assent-sim": ["std", "posix", "vocabulary", "wire", "sdk", "nlohmann", "CLI", "coordinator",
                          "participant-sdk", "tools/assent-sim"],
