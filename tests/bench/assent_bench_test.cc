@@ -1,7 +1,11 @@
 // That assent-bench works, for each workload, and that nothing fails under it. No absolute times: the ratio to the floor is held
 // very loosely, to notice a cliff and not a busy machine.
 
+#include <filesystem>
+#include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -57,12 +61,74 @@ TEST(AssentBench, TheOpenLoopKeepsItsRate) {
   EXPECT_LT(result["throughput"].get<double>(), 400) << "faster than it was told to go";
 }
 
-TEST(AssentBench, TheEngineIsNoOrderOfMagnitudeBelowTheFloor) {
+// What both did per transaction, by name: [floor, engine].
+std::map<std::string, std::pair<double, double>> Work(const nlohmann::json& table) {
+  std::map<std::string, std::pair<double, double>> work;
+  for (const auto& row : table)
+    work[row.at("what")] = {row.at("floor").get<double>(), row.at("engine").get<double>()};
+  return work;
+}
+
+TEST(AssentBench, TheFloorDoesWhatTheEngineDoesAndIsNotOutOfReach) {
   const nlohmann::json result =
       Bench({"compare", "--rounds", "1", "--seconds", "1", "--warmup", "0.5", "--json"});
   ASSERT_TRUE(result.is_object());
   EXPECT_GT(result["ratio_throughput"].get<double>(), 0.1) << result;
   EXPECT_GT(result["ratio_latency"].get<double>(), 0) << result;
+  ASSERT_EQ(result["rounds"].size(), 1U);
+  const auto one = Work(result["work_one_in_flight"]);
+  // Ten messages, three records in two commits: what two branches take, with or without an engine.
+  EXPECT_NEAR(one.at("messages").first, 10, 0.5) << result;
+  EXPECT_NEAR(one.at("messages").second, 10, 0.5) << result;
+  EXPECT_NEAR(one.at("log records").first, 3, 0.3) << result;
+  EXPECT_NEAR(one.at("log records").second, 3, 0.3) << result;
+  EXPECT_NEAR(one.at("log commits").first, one.at("log commits").second, 0.5) << result;
+  // Rows and messages are as large.
+  const auto [floor_log, engine_log] = one.at("bytes to the log");
+  EXPECT_NEAR(floor_log / engine_log, 1, 0.15) << result;
+  const auto [floor_tcp, engine_tcp] = Work(result["work"]).at("TCP bytes");
+  EXPECT_NEAR(floor_tcp / engine_tcp, 1, 0.25) << result;
+}
+
+TEST(AssentBench, AnIdleCoordinatorWithSessionsIsMeasured) {
+  const nlohmann::json result = Bench({"idle", "--sessions", "40", "--seconds", "1", "--json"});
+  ASSERT_TRUE(result.is_object());
+  EXPECT_EQ(result["sessions"], 40);
+  EXPECT_LT(result["core_share"].get<double>(), 0.5) << result;
+}
+
+TEST(AssentBench, HeldTransactionsAreMeasuredAndFoundAgain) {
+  const nlohmann::json result = Bench({"hold", "--transactions", "2000", "--json"});
+  ASSERT_TRUE(result.is_object());
+  EXPECT_EQ(result["held"], 2000) << result;
+  EXPECT_EQ(result["rows"], 2000) << result;
+  EXPECT_GT(result["bytes_per_transaction"].get<double>(), 100) << result;
+  EXPECT_GT(result["ready_seconds"].get<double>(), 0) << result;
+}
+
+TEST(AssentBench, AFilledLogIsOneThatTheDaemonTakes) {
+  const std::string folder = ::testing::TempDir() + "assent-bench-fill";
+  std::filesystem::remove_all(folder);
+  const nlohmann::json filled =
+      Bench({"fill", "--transactions", "5000", "--folder", folder, "--json"});
+  ASSERT_TRUE(filled.is_object());
+  EXPECT_EQ(filled["retained"], 5000) << filled;
+  const nlohmann::json result = Bench({"run", "--folder", folder, "--in-flight", "32", "--seconds",
+                                       "0.5", "--warmup", "0.2", "--json"});
+  ASSERT_TRUE(result.is_object());
+  EXPECT_EQ(result["failed"], 0) << result;
+  EXPECT_GT(result["committed"].get<int>(), 10) << result;
+  std::filesystem::remove_all(folder);
+}
+
+TEST(AssentBench, WhatIsTooMuchIsRefusedAndCounted) {
+  const nlohmann::json result =
+      Bench({"run", "--in-flight", "256", "--max-pending", "64", "--seconds", "0.7", "--warmup",
+             "0.2", "--rate", "100000", "--json"});
+  ASSERT_TRUE(result.is_object());
+  EXPECT_EQ(result["failed"], 0) << result;
+  EXPECT_GT(result["refused"].get<int>(), 0) << result;
+  EXPECT_GT(result["committed"].get<int>(), 0) << result;
 }
 
 }  // namespace

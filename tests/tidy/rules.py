@@ -38,7 +38,7 @@ ARROWS = {
     # Clients.
     "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "tools/assentctl"],
     "tools/assent-bench": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "nlohmann", "CLI", "spdlog", "sdk",
-                           "coordinator/log", "tools/assent-bench"],
+                           "sqlite3.h", "coordinator/core", "coordinator/log", "tools/assent-bench"],
     "tools/assent-sim": ["std", "posix", "vocabulary", "wire", "sdk", "nlohmann", "CLI", "coordinator",
                          "participant-sdk", "tools/assent-sim"],
     "tools/cmake": ["std"],

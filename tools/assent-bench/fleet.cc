@@ -1,257 +1,317 @@
 #include "tools/assent-bench/fleet.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
-#include <memory>
-#include <signal.h>
 #include <sstream>
-#include <thread>
 #include <unistd.h>
 
-#include <grpcpp/grpcpp.h>
-#include <netinet/in.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-
-#include "assent/v1/transaction.grpc.pb.h"
+#include <nlohmann/json.hpp>
 
 namespace assent::bench {
 namespace {
 
-[[noreturn]] void Die(const std::string& message) {
-  std::fprintf(stderr, "assent-bench: %s\n", message.c_str());
-  std::exit(1);
+constexpr const char* kTraced = "trace=fsync,fdatasync,sync_file_range,pwrite64,sendmsg";
+
+// How often SQLite has begun its WAL anew, which is how often a checkpoint was complete: the header's third number.
+std::uint32_t CheckpointsOf(const std::string& database) {
+  std::ifstream wal(database + "-wal", std::ios::binary);
+  unsigned char header[16] = {};
+  if (!wal.read(reinterpret_cast<char*>(header), sizeof(header))) return 0;
+  return std::uint32_t{header[12]} << 24 | std::uint32_t{header[13]} << 16 |
+         std::uint32_t{header[14]} << 8 | header[15];
 }
 
-std::string SelfFolder() {
-  return std::filesystem::read_symlink("/proc/self/exe").parent_path().string();
+std::uint64_t BytesIn(const std::string& folder) {
+  std::uint64_t sum = 0;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    if (entry.path().string().ends_with("-reserve")) continue;
+    sum += entry.is_regular_file(error) ? entry.file_size(error) : 0;
+  }
+  return sum;
 }
 
-// A child whose standard output we read. Dies with us.
-class Child {
- public:
-  Child(std::vector<std::string> argv, const std::string& error_file) : name_(argv[0]) {
-    int pipe_ends[2];
-    if (pipe(pipe_ends) != 0) Die("no pipe");
-    pid_ = fork();
-    if (pid_ == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      dup2(pipe_ends[1], 1);
-      const int errors = open(error_file.c_str(), O_CREAT | O_WRONLY | O_APPEND, 0644);
-      if (errors >= 0) dup2(errors, 2);
-      close(pipe_ends[0]);
-      std::vector<char*> words;
-      for (std::string& word : argv) words.push_back(word.data());
-      words.push_back(nullptr);
-      execv(words[0], words.data());
-      _exit(127);
-    }
-    close(pipe_ends[1]);
-    output_ = fdopen(pipe_ends[0], "r");
+// "% time seconds usecs/call calls errors syscall", as strace -c prints it.
+std::map<std::string, double> ReadSyscalls(const std::string& path) {
+  std::map<std::string, double> calls;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::vector<std::string> word;
+    for (std::string one; words >> one;) word.push_back(one);
+    if (word.size() >= 5 && word.back() != "total" && word.back() != "syscall" &&
+        word[0].find_first_not_of("0123456789.") == std::string::npos)
+      calls[word.back()] = std::strtod(word[3].c_str(), nullptr);
   }
-  ~Child() { Stop(); }
-  Child(const Child&) = delete;
-  Child& operator=(const Child&) = delete;
-
-  // The next line that contains `text`; ends the program if the child ends before.
-  std::string WaitLine(const std::string& text) {
-    char* line = nullptr;
-    std::size_t size = 0;
-    while (getline(&line, &size, output_) > 0) {
-      const std::string got = line;
-      if (got.find(text) == std::string::npos) continue;
-      std::free(line);
-      return got;
-    }
-    std::free(line);
-    Die(name_ + " ended without saying \"" + text + "\"");
-  }
-  void Stop() {
-    if (pid_ <= 0) return;
-    kill(pid_, SIGTERM);
-    for (int i = 0; i < 500 && waitpid(pid_, nullptr, WNOHANG) == 0; ++i)
-      Pass(std::chrono::milliseconds(10));
-    kill(pid_, SIGKILL);
-    waitpid(pid_, nullptr, 0);
-    pid_ = -1;
-    fclose(output_);
-  }
-  void WaitEnd() {
-    waitpid(pid_, nullptr, 0);
-    pid_ = -1;
-    fclose(output_);
-  }
-  pid_t pid() const { return pid_; }
-
- private:
-  std::string name_;
-  pid_t pid_ = -1;
-  FILE* output_ = nullptr;
-};
-
-Usage UsageOf(pid_t pid) {
-  Usage usage;
-  const std::string proc = "/proc/" + std::to_string(pid) + "/";
-  std::ifstream stat(proc + "stat");
-  std::string text((std::istreambuf_iterator<char>(stat)), {});
-  std::istringstream fields(text.substr(std::min(text.size(), text.rfind(')') + 2)));
-  std::string field;
-  for (int i = 3; i <= 15 && fields >> field; ++i) {
-    if (i >= 14)
-      usage.cpu_seconds +=
-          std::strtod(field.c_str(), nullptr) / static_cast<double>(sysconf(_SC_CLK_TCK));
-  }
-  std::ifstream status(proc + "status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.rfind("VmHWM:", 0) == 0) usage.peak_kib = std::strtoull(line.c_str() + 6, nullptr, 10);
-  }
-  std::ifstream io(proc + "io");
-  for (std::string line; std::getline(io, line);) {
-    if (line.rfind("wchar:", 0) == 0)
-      usage.written_bytes = std::strtoull(line.c_str() + 6, nullptr, 10);
-  }
-  return usage;
-}
-
-void Add(Usage& sum, const Usage& one) {
-  sum.cpu_seconds += one.cpu_seconds;
-  sum.peak_kib += one.peak_kib;
-  sum.written_bytes += one.written_bytes;
-}
-
-struct ServerInfo {
-  std::uint64_t begun = 0;
-  std::uint64_t records = 0;
-  std::uint64_t commits = 0;
-};
-ServerInfo AskServer(const std::string& endpoint) {
-  auto stub = v1::TransactionService::NewStub(
-      grpc::CreateChannel(endpoint, grpc::InsecureChannelCredentials()));
-  grpc::ClientContext context;
-  v1::ServerInfo info;
-  if (!stub->GetServerInfo(&context, {}, &info).ok()) return {};
-  return {info.begun(), info.log_records(), info.log_commits()};
-}
-
-// A port that is free now.
-std::string FreeAddress() {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  auto* any = reinterpret_cast<sockaddr*>(&address);
-  if (fd < 0 || bind(fd, any, size) != 0 || getsockname(fd, any, &size) != 0) Die("no free port");
-  close(fd);
-  return "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+  return calls;
 }
 
 }  // namespace
 
-Measurement Measure(const Load& load, bool floor, const std::string& wanted_folder) {
-  std::string folder = wanted_folder;
-  if (folder.empty()) {
-    std::string pattern = std::filesystem::temp_directory_path() / "assent-bench-XXXXXX";
-    if (mkdtemp(pattern.data()) == nullptr) Die("no temporary folder");
-    folder = pattern;
+Folder::Folder(const std::string& wanted) : path_(wanted), temporary_(wanted.empty()) {
+  if (!temporary_) {
+    std::filesystem::create_directories(path_);
+    return;
   }
-  const std::string self = SelfFolder() + "/assent-bench";
-  const std::string errors = folder + "/errors";
-  const auto child = [&](std::vector<std::string> argv) {
-    return std::make_unique<Child>(std::move(argv), errors);
-  };
-  const auto with_load = [&](std::vector<std::string> argv) {
-    for (const std::string& word : LoadArguments(load)) argv.push_back(word);
-    return child(std::move(argv));
-  };
+  std::string pattern = std::filesystem::temp_directory_path() / "assent-bench-XXXXXX";
+  if (mkdtemp(pattern.data()) == nullptr) Die("no temporary folder");
+  path_ = pattern;
+}
+Folder::~Folder() {
+  std::error_code error;
+  if (temporary_) std::filesystem::remove_all(path_, error);
+}
 
-  std::vector<std::unique_ptr<Child>> participants;
-  std::vector<std::string> daemon{SelfFolder() + "/assentd",
-                                  "--listen",
-                                  "127.0.0.1:0",
-                                  "--data",
-                                  folder + "/data",
-                                  "--log-level",
-                                  "warn",
-                                  "--drain-seconds",
-                                  "0"};
-  if (floor) daemon = {self, "floor-coordinator", "--endpoint", "127.0.0.1:0", "--folder", folder};
-  if (load.workload == "unary") {
-    for (int i = 0; i < load.participants; ++i) {
-      const std::string address = FreeAddress();
-      participants.push_back(child({self, "unary-participant", "--endpoint", address}));
-      participants.back()->WaitLine("ready");
-      daemon.push_back("--unary");
-      daemon.push_back(ServiceName(i) + "=" + address);
-    }
-  }
-  auto coordinator = child(daemon);
-  const std::string card = coordinator->WaitLine("listening");
+void ShowProgress(const std::string& title, double seconds, double of_seconds) {
+  if (isatty(2) == 0) return;
+  std::fprintf(stderr, "\r\033[K%s%s%.0f of %.0f s", title.c_str(), title.empty() ? "" : ", ",
+               seconds, of_seconds);
+}
+void EndProgress() {
+  if (isatty(2) != 0) std::fprintf(stderr, "\r\033[K");
+}
+
+std::vector<std::string> DaemonCommand(const Load& load, const std::string& folder) {
+  std::vector<std::string> command{BinFolder() + "/assentd",
+                                   "--listen",
+                                   "127.0.0.1:0",
+                                   "--data",
+                                   folder + "/data",
+                                   "--log-level",
+                                   "warn",
+                                   "--drain-seconds",
+                                   "0"};
+  command.insert(command.end(), load.daemon_arguments.begin(), load.daemon_arguments.end());
+  return command;
+}
+
+std::string WaitListening(Child& coordinator) {
+  const std::string card = coordinator.WaitLine("listening");
   const std::size_t at = card.find("127.0.0.1:");
-  const std::string endpoint = card.substr(at, card.find_first_of(" \n", at) - at);
-  if (load.workload != "unary") {
-    for (int i = 0; i < load.participants; ++i) {
-      participants.push_back(with_load({self, "participant", "--number", std::to_string(i),
-                                        "--endpoint", endpoint, "--folder", folder}));
-    }
-  }
-  if (load.workload != "unary") {
-    for (auto& participant : participants) participant->WaitLine("ready");
+  return card.substr(at, card.find_first_of(" \n", at) - at);
+}
+
+namespace {
+
+// One measurement, from the first process to the last.
+class Run {
+ public:
+  Run(const Load& load, Kind kind, const std::string& wanted_folder)
+      : load_(load), kind_(kind), folder_(wanted_folder), self_(BinFolder() + "/assent-bench") {}
+
+  Measurement Take() {
+    const bool unary = load_.workload == "unary";
+    if (unary) StartUnaryParticipants();
+    StartCoordinator();
+    if (!unary) StartParticipants();
+    StartInitiators();
+    WaitWarm();
+    const Asker asker(endpoint_);
+    (void)asker.Ask();
+    const Sample begin = TakeSample(asker);
+    PassMeasuredTime();
+    const Sample end = TakeSample(asker);
+    Gather();
+    Subtract(begin, end);
+    Finish();
+    if (result_.failed > 0) folder_.Keep();
+    return std::move(result_);
   }
 
-  Load share = load;
-  share.in_flight = std::max(1, load.in_flight / load.initiators);
-  share.rate = load.rate / load.initiators;
-  std::vector<std::unique_ptr<Child>> initiators;
-  for (int i = 0; i < load.initiators; ++i) {
-    std::vector<std::string> argv{self, "initiator", "--endpoint", endpoint};
-    for (const std::string& word : LoadArguments(share)) argv.push_back(word);
-    initiators.push_back(child(std::move(argv)));
-  }
-  Pass(std::chrono::duration<double>(load.warmup_seconds));
-  const ServerInfo before = floor ? ServerInfo{} : AskServer(endpoint);
-  std::map<std::string, Usage> at_start;
-  const auto sample = [&] {
+ private:
+  struct Sample {
     std::map<std::string, Usage> usage;
-    usage["coordinator"] = UsageOf(coordinator->pid());
-    for (auto& p : participants) Add(usage["participants"], UsageOf(p->pid()));
-    for (auto& i : initiators) Add(usage["initiators"], UsageOf(i->pid()));
-    return usage;
+    ServerInfo server;
+    Traffic traffic;
+    std::uint32_t checkpoints = 0;
   };
-  at_start = sample();
-  Pass(std::chrono::duration<double>(load.seconds));
-  Measurement result;
-  result.usage = sample();
-  const ServerInfo after = floor ? ServerInfo{} : AskServer(endpoint);
-  for (auto& [name, usage] : result.usage) {
-    usage.cpu_seconds -= at_start[name].cpu_seconds;
-    usage.written_bytes -= at_start[name].written_bytes;
+
+  std::unique_ptr<Child> Start(std::vector<std::string> argv, const Load* load) {
+    if (load != nullptr) {
+      for (const std::string& word : LoadArguments(*load)) argv.push_back(word);
+    }
+    return std::make_unique<Child>(std::move(argv), folder_.path() + "/errors");
   }
-  for (auto& initiator : initiators) {
-    const nlohmann::json seen = nlohmann::json::parse(initiator->WaitLine("{"));
-    initiator->WaitEnd();
-    result.committed += seen.at("committed").get<std::uint64_t>();
-    result.aborted += seen.at("aborted").get<std::uint64_t>();
-    result.failed += seen.at("failed").get<std::uint64_t>();
-    if (result.first_failure.empty()) result.first_failure = seen.at("first_failure");
-    result.seconds = seen.at("seconds");
-    result.latency.Merge(Histogram::FromJson(seen.at("latency")));
+
+  void StartUnaryParticipants() {
+    for (int i = 0; i < load_.participants; ++i) {
+      addresses_.push_back(FreeAddress());
+      participants_.push_back(
+          Start({self_, "unary-participant", "--endpoint", addresses_.back()}, nullptr));
+      participants_.back()->WaitLine("ready");
+    }
   }
-  const double begun = static_cast<double>(after.begun - before.begun);
-  result.log_commits = after.commits - before.commits;
-  if (begun > 0) result.log_records = static_cast<double>(after.records - before.records) / begun;
-  if (result.log_commits > 0)
-    result.group_size = static_cast<double>(after.records - before.records) /
-                        static_cast<double>(result.log_commits);
-  participants.clear();
-  coordinator.reset();
-  if (wanted_folder.empty() && result.failed == 0) std::filesystem::remove_all(folder);
-  return result;
+
+  void StartCoordinator() {
+    std::vector<std::string> command = DaemonCommand(load_, folder_.path());
+    for (std::size_t i = 0; i < addresses_.size(); ++i) {
+      command.push_back("--unary");
+      command.push_back(ServiceName(load_, static_cast<int>(i)) + "=" + addresses_[i]);
+    }
+    if (kind_ == Kind::kFloor && addresses_.empty()) {
+      command = {self_,         "floor-coordinator", "--endpoint",
+                 "127.0.0.1:0", "--folder",          folder_.path()};
+      for (const std::string& word : LoadArguments(load_)) command.push_back(word);
+    } else if (kind_ == Kind::kFloor) {
+      command = {self_, "unary-floor", "--endpoint", "127.0.0.1:0"};
+      for (const std::string& address : addresses_)
+        command.insert(command.end(), {"--dial", address});
+    }
+    if (load_.count_syscalls) {
+      const std::vector<std::string> strace{
+          "strace", "-D", "-f",    "-c", "--seccomp-bpf",
+          "-qq",    "-e", kTraced, "-o", folder_.path() + "/syscalls"};
+      command.insert(command.begin(), strace.begin(), strace.end());
+    }
+    coordinator_ = Start(std::move(command), nullptr);
+    endpoint_ = WaitListening(*coordinator_);
+  }
+
+  void StartParticipants() {
+    for (int i = 0; i < load_.participants; ++i) {
+      participants_.push_back(Start({self_, "participant", "--number", std::to_string(i),
+                                     "--endpoint", endpoint_, "--folder", folder_.path()},
+                                    &load_));
+    }
+    for (auto& participant : participants_) participant->WaitLine("ready");
+  }
+
+  void StartInitiators() {
+    Load share = load_;
+    share.in_flight = std::max(1, load_.in_flight / load_.initiators);
+    share.rate = load_.rate / load_.initiators;
+    for (int i = 0; i < load_.initiators; ++i) {
+      initiators_.push_back(Start({self_, "initiator", "--endpoint", endpoint_}, &share));
+    }
+  }
+
+  // Each initiator says when its measured time begins; the last one counts.
+  void WaitWarm() {
+    ShowProgress(load_.title, 0, load_.seconds);
+    for (auto& initiator : initiators_) initiator->WaitLine("measuring");
+  }
+
+  void PassMeasuredTime() {
+    const auto begin = std::chrono::steady_clock::now();
+    for (double passed = 0; passed < load_.seconds;) {
+      ShowProgress(load_.title, passed, load_.seconds);
+      const double next = std::min(load_.seconds, passed + 0.25);
+      PassUntil(begin + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+                            std::chrono::duration<double>(next)));
+      passed = next;
+      result_.file_bytes = std::max(result_.file_bytes, BytesIn(folder_.path() + "/data"));
+    }
+    EndProgress();
+  }
+
+  Sample TakeSample(const Asker& asker) {
+    Sample sample;
+    sample.usage["coordinator"] = UsageOf(coordinator_->pid());
+    for (auto* group : {&participants_, &initiators_}) {
+      Usage& sum = sample.usage[group == &participants_ ? "participants" : "initiators"];
+      for (auto& child : *group) {
+        const Usage one = UsageOf(child->pid());
+        sum += one;
+        result_.peak_kib_each = std::max(result_.peak_kib_each, one.peak_kib);
+      }
+    }
+    std::vector<std::uint16_t> dialled;
+    for (const std::string& address : addresses_) dialled.push_back(PortOf(address));
+    sample.traffic = TrafficOf(PortOf(endpoint_), dialled);
+    sample.server = asker.Ask();
+    const std::string name = kind_ == Kind::kFloor ? "floor.db" : "assent.db";
+    sample.checkpoints = CheckpointsOf(folder_.path() + "/data/" + name);
+    return sample;
+  }
+
+  void Gather() {
+    for (auto& initiator : initiators_) {
+      const nlohmann::json seen = nlohmann::json::parse(initiator->WaitLine("{"));
+      initiator->Stop();
+      result_.committed += seen.at("committed").get<std::uint64_t>();
+      result_.aborted += seen.at("aborted").get<std::uint64_t>();
+      result_.failed += seen.at("failed").get<std::uint64_t>();
+      result_.refused += seen.at("refused").get<std::uint64_t>();
+      if (result_.first_failure.empty()) result_.first_failure = seen.at("first_failure");
+      result_.seconds = seen.at("seconds");
+      result_.latency.Merge(Histogram::FromJson(seen.at("latency")));
+      result_.refusal.Merge(Histogram::FromJson(seen.at("refusal")));
+      result_.longest_gap_ms = std::max(result_.longest_gap_ms, seen.at("gap_ms").get<double>());
+      ended_ += seen.at("ended").get<std::uint64_t>();
+      requests_ += seen.at("requests").get<std::uint64_t>();
+    }
+  }
+
+  void Subtract(const Sample& begin, const Sample& end) {
+    for (const auto& [name, usage] : end.usage) {
+      const Usage& before = begin.usage.at(name);
+      result_.usage[name] = {.cpu_seconds = usage.cpu_seconds - before.cpu_seconds,
+                             .peak_kib = usage.peak_kib,
+                             .resident_kib = usage.resident_kib,
+                             .written_bytes = usage.written_bytes - before.written_bytes};
+    }
+    const double count =
+        std::max<double>(1, static_cast<double>(result_.committed + result_.aborted));
+    const auto delta = [&](std::uint64_t from, std::uint64_t to) {
+      return to > from ? static_cast<double>(to - from) : 0;
+    };
+    result_.tcp_bytes = delta(begin.traffic.bytes, end.traffic.bytes) / count;
+    result_.tcp_segments = delta(begin.traffic.segments, end.traffic.segments) / count;
+    result_.log_records = delta(begin.server.records, end.server.records) / count;
+    result_.log_commits = delta(begin.server.commits, end.server.commits) / count;
+    result_.commits = end.server.commits - begin.server.commits;
+    if (result_.commits > 0)
+      result_.group_size =
+          delta(begin.server.records, end.server.records) / static_cast<double>(result_.commits);
+    result_.checkpoints = end.checkpoints - begin.checkpoints;
+  }
+
+  // Participants say at their end what they have heard; strace what it has seen.
+  void Finish() {
+    std::uint64_t messages = 2 * requests_;
+    double operations = 0;
+    double groups = 0;
+    for (auto& participant : participants_) {
+      const std::string last = participant->StopAndRead();
+      if (last.empty()) continue;
+      const nlohmann::json seen = nlohmann::json::parse(last);
+      messages +=
+          seen.at("commands").get<std::uint64_t>() + seen.at("replies").get<std::uint64_t>();
+      operations += seen.value("operations", 0.0);
+      groups += seen.value("groups", 0.0);
+    }
+    const double ended = std::max<double>(1, static_cast<double>(ended_));
+    result_.messages = static_cast<double>(messages) / ended;
+    if (groups > 0) result_.local_group = operations / groups;
+    coordinator_->Stop();
+    if (!load_.count_syscalls) return;
+    const std::string path = folder_.path() + "/syscalls";
+    for (int i = 0; i < 500 && ReadSyscalls(path).empty(); ++i) Pass(std::chrono::milliseconds(10));
+    for (const auto& [name, calls] : ReadSyscalls(path)) result_.syscalls[name] = calls / ended;
+  }
+
+  const Load load_;
+  const Kind kind_;
+  Folder folder_;
+  const std::string self_;
+  std::vector<std::string> addresses_;  // of unary participants
+  std::string endpoint_;
+  std::unique_ptr<Child> coordinator_;
+  std::vector<std::unique_ptr<Child>> participants_;
+  std::vector<std::unique_ptr<Child>> initiators_;
+  std::uint64_t ended_ = 0;
+  std::uint64_t requests_ = 0;
+  Measurement result_;
+};
+
+}  // namespace
+
+Measurement Measure(const Load& load, Kind kind, const std::string& folder) {
+  return Run(load, kind, folder).Take();
 }
 
 }  // namespace assent::bench

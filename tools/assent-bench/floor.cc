@@ -1,240 +1,257 @@
 // The floor: what this machine can do if nothing is decided. The same processes exchange the same messages in the same frames
-// over the same streams, and this process commits the same rows to the same log with the same grouping; between them there is a
-// countdown per transaction and no engine: no state machine, no timers, no idempotence, no recovery.
+// over the same streams, and this process commits the same rows with the same grouping, straight into SQLite. Between them is
+// a countdown per transaction: no state machine, no timers, no idempotence, no checksums, no recovery.
+//
+//   gRPC's threads   take frames, count down, queue what is to be written
+//   the writer       commits all that is queued, then releases it: commands and replies. While more is waiting it leaves the
+//                    releasing to the sender, so that the next commit does not wait for it
 
+#include <condition_variable>
 #include <csignal>
 #include <cstdio>
-#include <deque>
 #include <filesystem>
-#include <functional>
-#include <map>
-#include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
+#include <unordered_map>
 #include <vector>
 
 #include <grpcpp/grpcpp.h>
 
-#include <assent/limits.h>
-
 #include "assent/v1/participant.grpc.pb.h"
 #include "assent/v1/transaction.grpc.pb.h"
-#include "coordinator/log/sqlite_log.h"
+#include "tools/assent-bench/floor_store.h"
+#include "tools/assent-bench/floor_stream.h"
 #include "tools/assent-bench/options.h"
+#include "tools/assent-bench/shapes.h"
 
 namespace assent::bench {
 namespace {
 
-// Sizes of the rows that assentd writes for a transaction of two branches with small payloads.
-constexpr std::size_t kSpecBytes = 120;
-constexpr std::size_t kStateBytes = 110;
+// Records in one commit, and how long an end waits for a commit to ride with: as in assentd.
+constexpr std::size_t kMaxGroup = 8192;
+constexpr std::chrono::milliseconds kLazyDelay{20};
+constexpr std::uint64_t kEpoch = (std::uint64_t{1} << 24) + 0x5EED;
 
-class Floor;
+using SubmitBase = FloorStream<v1::SubmitRequestFrame, v1::SubmitReplyFrame>;
+using SessionBase = FloorStream<v1::ParticipantFrame, v1::CoordinatorFrame>;
 
-// A stream that writes whatever has gathered as one frame, one frame at a time.
-template <typename In, typename Out>
-class Stream : public grpc::ServerBidiReactor<In, Out> {
- public:
-  Stream() = default;
-  void Start() { this->StartRead(&in_); }
-  void Push(const std::function<void(Out&)>& add) {
-    const std::lock_guard lock(mutex_);
-    if (waiting_.empty() || count_ == limits::kMaxFrameMessagesCount) {
-      waiting_.emplace_back();
-      count_ = 0;
-    }
-    add(waiting_.back());
-    ++count_;
-  }
-  void Kick() {
-    const std::lock_guard lock(mutex_);
-    if (writing_ || waiting_.empty()) return;
-    out_.Clear();
-    out_.Swap(&waiting_.front());
-    waiting_.pop_front();
-    writing_ = true;
-    this->StartWrite(&out_);
-  }
-  void OnReadDone(bool ok) override {
-    if (!ok) {
-      this->Finish(grpc::Status::OK);
-      return;
-    }
-    OnFrame(in_);
-    in_.Clear();
-    this->StartRead(&in_);
-  }
-  void OnWriteDone(bool) override {
-    {
-      const std::lock_guard lock(mutex_);
-      writing_ = false;
-    }
-    Kick();
-  }
-  void OnDone() override {}  // as many as there are processes: they may stay
-  virtual void OnFrame(In& frame) = 0;
-
- private:
-  In in_;
-  std::mutex mutex_;
-  std::deque<Out> waiting_;
-  Out out_;
-  std::size_t count_ = 0;  // messages in waiting_.back()
-  bool writing_ = false;
-};
-
-using SubmitBase = Stream<v1::SubmitRequestFrame, v1::SubmitReplyFrame>;
-using SessionBase = Stream<v1::ParticipantFrame, v1::CoordinatorFrame>;
+enum class Row { kBegin, kDecide, kEnd };
 
 struct Slot {
+  std::uint64_t serial = 0;
   SubmitBase* initiator = nullptr;
   std::uint64_t request_id = 0;
   v1::TransactionSpec spec;
-  std::uint64_t serial = 0;
-  int phase = 0;  // 0: forward, 1: finishing
-  int waiting = 0;
+  Row row = Row::kBegin;  // the next, or the latest, to be written
+  int waiting = 0;        // answers
 };
 
 class Floor {
  public:
-  explicit Floor(log::Log& log) : log_(log) {}
+  Floor(const std::string& path, Shape shape)
+      : store_(path),
+        shape_(std::move(shape)),
+        writer_([this] { Write(); }),
+        sender_([this] { SendOn(); }) {}
+  // Lives as long as the process.
+  ~Floor() = delete;
 
   void Submitted(SubmitBase* from, v1::SubmitRequestFrame& frame) {
-    std::vector<log::Entry> entries;
-    std::vector<std::uint64_t> serials;
-    {
-      const std::lock_guard lock(mutex_);
-      for (v1::SubmitRequest& request : *frame.mutable_requests()) {
-        const std::uint64_t serial = next_serial_++;
-        Slot& slot = slots_[serial];
-        slot.initiator = from;
-        slot.request_id = request.request_id();
-        slot.spec.Swap(request.mutable_transaction());
-        slot.serial = serial;
-        entries.push_back(Entry(log::EntryKind::kBegin, 1, slot));
-        serials.push_back(serial);
-      }
+    const std::lock_guard lock(mutex_);
+    for (v1::SubmitRequest& request : *frame.mutable_requests()) {
+      Slot& slot = slots_[++last_serial_];
+      slot.serial = last_serial_;
+      slot.initiator = from;
+      slot.request_id = request.request_id();
+      slot.spec.Swap(request.mutable_transaction());
+      urgent_.push_back(&slot);
     }
-    Append(std::move(entries), std::move(serials), /*phase=*/0);
+    wake_.notify_one();
   }
 
-  void Replied(v1::ParticipantFrame& frame) {
-    std::vector<log::Entry> decided, ended;
-    std::vector<std::uint64_t> serials;
-    {
-      const std::lock_guard lock(mutex_);
-      for (const v1::BranchReply& reply : frame.replies()) {
-        const auto found = slots_.find(reply.command_id());
-        if (found == slots_.end() || --found->second.waiting > 0) continue;
-        Slot& slot = found->second;
-        if (slot.phase == 0) {
-          slot.phase = 1;
-          decided.push_back(Entry(log::EntryKind::kUpdate, 2, slot));
-          serials.push_back(slot.serial);
-        } else {
-          ended.push_back(Entry(log::EntryKind::kEnd, 3, slot));
-          slots_.erase(found);
-        }
-      }
+  void Replied(const v1::ParticipantFrame& frame) {
+    const std::lock_guard lock(mutex_);
+    const bool idle = urgent_.empty() && lazy_.empty();
+    for (const v1::BranchReply& reply : frame.replies()) {
+      const auto found = slots_.find(reply.command_id());
+      if (found == slots_.end() || --found->second.waiting > 0) continue;
+      Slot& slot = found->second;
+      slot.row = slot.row == Row::kBegin ? Row::kDecide : Row::kEnd;
+      (slot.row == Row::kDecide ? urgent_ : lazy_).push_back(&slot);
     }
-    // As in the engine, an end rides with what gates.
-    for (log::Entry& entry : ended) decided.push_back(std::move(entry));
-    if (!decided.empty()) Append(std::move(decided), std::move(serials), /*phase=*/1);
+    if (!urgent_.empty() || (idle && !lazy_.empty())) wake_.notify_one();
   }
 
   void Joined(const std::string& service, SessionBase* session) {
+    {
+      const std::lock_guard lock(mutex_);
+      sessions_[service] = session;
+    }
+    session->Push(0, [](v1::CoordinatorFrame& frame) {
+      frame.mutable_welcome()->set_session_id("session-1");
+      frame.mutable_welcome()->set_coordinator_id(4711);
+      frame.mutable_welcome()->set_epoch(kEpoch);
+    });
+    session->Kick();
+  }
+
+  void Count(v1::ServerInfo& info) {
     const std::lock_guard lock(mutex_);
-    sessions_[service] = session;
-    session->Push(
-        [](v1::CoordinatorFrame& frame) { frame.mutable_welcome()->set_session_id("floor"); });
+    info.set_begun(last_serial_);
+    info.set_log_records(records_);
+    info.set_log_commits(commits_);
   }
 
  private:
-  static log::Entry Entry(log::EntryKind kind, std::uint64_t version, const Slot& slot) {
-    log::Entry entry;
-    entry.kind = kind;
-    entry.serial = slot.serial;
-    entry.version = version;
-    entry.state.assign(kStateBytes, 's');
-    if (kind == log::EntryKind::kUpdate) return entry;
-    entry.gid = slot.spec.gid();
-    entry.spec.assign(kSpecBytes, 'p');
-    entry.gid_may_exist = true;
-    entry.outcome = 1;
-    entry.finished_unix_ms = 1'700'000'000'000 + static_cast<std::int64_t>(slot.serial);
-    return entry;
+  // Ends wait a little for something urgent to ride with.
+  std::vector<Slot*> TakeGroup() {
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock, [this] { return !urgent_.empty() || !lazy_.empty(); });
+    if (urgent_.empty())
+      wake_.wait_for(lock, kLazyDelay,
+                     [this] { return !urgent_.empty() || lazy_.size() >= kMaxGroup; });
+    std::vector<Slot*> group;
+    group.swap(urgent_);
+    group.insert(group.end(), lazy_.begin(), lazy_.end());
+    lazy_.clear();
+    if (group.size() > kMaxGroup) {
+      urgent_.assign(group.begin() + kMaxGroup, group.end());
+      group.resize(kMaxGroup);
+    }
+    return group;
   }
 
-  void Append(std::vector<log::Entry> entries, std::vector<std::uint64_t> serials, int phase) {
-    log_.Append(std::move(entries),
-                [this, serials = std::move(serials), phase](const log::AppendResult& result) {
-                  if (!result.status.ok()) {
-                    std::fprintf(stderr, "floor: %s\n", result.status.ToString().c_str());
-                    _exit(1);
-                  }
-                  Durable(serials, phase);
-                });
-  }
-
-  void Durable(const std::vector<std::uint64_t>& serials, int phase) {
-    std::map<SessionBase*, bool> sessions;
-    std::map<SubmitBase*, bool> initiators;
-    {
-      const std::lock_guard lock(mutex_);
-      for (const std::uint64_t serial : serials) {
-        const auto found = slots_.find(serial);
-        if (found == slots_.end()) continue;
-        Slot& slot = found->second;
-        slot.waiting = slot.spec.branches_size();
-        int number = 0;
-        for (const v1::BranchSpec& branch : slot.spec.branches()) {
-          SessionBase* session = sessions_[branch.service()];
-          if (session == nullptr) continue;
-          sessions[session] = true;
-          const std::string id = std::to_string(++number);
-          session->Push([&](v1::CoordinatorFrame& frame) {
-            Command(slot, branch, id, phase, *frame.add_commands());
-          });
-        }
-        if (phase == 1) {
-          initiators[slot.initiator] = true;
-          slot.initiator->Push([&](v1::SubmitReplyFrame& frame) {
-            v1::SubmitReply& reply = *frame.add_replies();
-            reply.set_gid(slot.spec.gid());
-            reply.set_state(v1::COMMITTING);
-            reply.set_outcome(v1::COMMITTED);
-            reply.set_request_id(slot.request_id);
-          });
+  void Write() {
+    while (true) {
+      std::vector<Slot*> group = TakeGroup();
+      store_.Begin();
+      for (const Slot* slot : group) WriteRow(*slot);
+      store_.Commit();
+      {
+        const std::lock_guard lock(mutex_);
+        records_ += group.size();
+        ++commits_;
+        if (!urgent_.empty()) {
+          to_send_.insert(to_send_.end(), group.begin(), group.end());
+          send_.notify_one();
+          group.clear();
         }
       }
+      Release(group);
+      store_.Checkpoint();
     }
-    for (auto& [session, yes] : sessions) session->Kick();
-    for (auto& [initiator, yes] : initiators) initiator->Kick();
   }
 
-  static void Command(const Slot& slot, const v1::BranchSpec& branch, const std::string& id,
-                      int phase, v1::BranchCommand& command) {
+  void WriteRow(const Slot& slot) {
+    switch (slot.row) {
+      case Row::kBegin:
+        return store_.InsertLive(slot.serial, slot.spec.gid(), shape_.spec, shape_.begun);
+      case Row::kDecide: return store_.UpdateLive(slot.serial, shape_.decided);
+      case Row::kEnd:
+        return store_.Finish(slot.serial, slot.spec.gid(), shape_.spec, shape_.finished);
+    }
+  }
+
+  void SendOn() {
+    while (true) {
+      std::vector<Slot*> group;
+      {
+        std::unique_lock lock(mutex_);
+        send_.wait(lock, [this] { return !to_send_.empty(); });
+        group.swap(to_send_);
+      }
+      Release(group);
+    }
+  }
+
+  // What is durable may be heard.
+  void Release(const std::vector<Slot*>& group) {
+    std::unordered_map<SessionBase*, bool> sessions;
+    std::unordered_map<SubmitBase*, bool> initiators;
+    std::vector<std::uint64_t> ended;
+    std::unordered_map<std::string, SessionBase*> known;
+    {
+      const std::lock_guard lock(mutex_);
+      known = sessions_;
+      // Before the first command leaves, for the answers come on other threads.
+      for (Slot* slot : group) slot->waiting = slot->spec.branches_size();
+    }
+    for (Slot* slot : group) {
+      if (slot->row == Row::kEnd) {
+        ended.push_back(slot->serial);
+        continue;
+      }
+      const Row row = slot->row;
+      if (row == Row::kDecide) {
+        initiators[slot->initiator] = true;
+        Answer(*slot);
+      }
+      // The last command may be answered, and the slot changed, at once: so the count is held up until all have left.
+      const int count = slot->spec.branches_size();
+      for (int i = 0; i < count; ++i) {
+        SessionBase* session = known[slot->spec.branches(i).service()];
+        if (session == nullptr) continue;
+        sessions[session] = true;
+        session->Push(
+            slot->spec.branches(i).payload().size() + 128,
+            [&](v1::CoordinatorFrame& frame) { Command(*slot, i, row, *frame.add_commands()); });
+      }
+    }
+    if (!ended.empty()) {
+      const std::lock_guard lock(mutex_);
+      for (const std::uint64_t serial : ended) slots_.erase(serial);
+    }
+    for (auto& [initiator, yes] : initiators) initiator->Kick();
+    for (auto& [session, yes] : sessions) session->Kick();
+  }
+
+  static void Answer(const Slot& slot) {
+    slot.initiator->Push(64, [&](v1::SubmitReplyFrame& frame) {
+      v1::SubmitReply& reply = *frame.add_replies();
+      reply.set_gid(slot.spec.gid());
+      reply.set_state(v1::COMMITTING);
+      reply.set_outcome(v1::COMMITTED);
+      reply.set_request_id(slot.request_id);
+    });
+  }
+
+  static void Command(const Slot& slot, int number, Row row, v1::BranchCommand& command) {
+    const v1::BranchSpec& branch = slot.spec.branches(number);
     const bool tcc = branch.protocol() == v1::TCC;
     command.set_gid(slot.spec.gid());
-    command.set_branch_id(branch.branch_id().empty() ? id : branch.branch_id());
-    command.set_operation(phase == 0 ? (tcc ? v1::TRY : v1::PREPARE)
-                                     : (tcc ? v1::CONFIRM : v1::COMMIT));
+    command.set_branch_id(branch.branch_id().empty() ? std::to_string(number + 1)
+                                                     : branch.branch_id());
+    command.set_operation(row == Row::kBegin ? (tcc ? v1::TRY : v1::PREPARE)
+                                             : (tcc ? v1::CONFIRM : v1::COMMIT));
     command.set_protocol(branch.protocol());
     command.set_service(branch.service());
     command.set_action(branch.action());
     command.set_payload(branch.payload());
     command.set_attempt(1);
     command.set_timeout_ms(10'000);
-    command.set_coordinator_id(1);
-    command.set_began_epoch(1);
+    command.set_coordinator_id(4711);
+    command.set_began_epoch(kEpoch);
     command.set_command_id(slot.serial);
   }
 
-  log::Log& log_;
-  std::mutex mutex_;
-  std::uint64_t next_serial_ = 1;
-  std::map<std::uint64_t, Slot> slots_;
-  std::map<std::string, SessionBase*> sessions_;
+  FloorStore store_;  // the writer's
+  const Shape shape_;
+
+  std::mutex
+      mutex_;  // guards everything below, and `row` and `waiting` of slots that are on their way
+  std::condition_variable wake_;
+  std::condition_variable send_;
+  std::uint64_t last_serial_ = 0;
+  std::uint64_t records_ = 0;
+  std::uint64_t commits_ = 0;
+  std::unordered_map<std::uint64_t, Slot> slots_;
+  std::unordered_map<std::string, SessionBase*> sessions_;
+  std::vector<Slot*> urgent_;
+  std::vector<Slot*> lazy_;
+  std::vector<Slot*> to_send_;
+  std::thread writer_;
+  std::thread sender_;
 };
 
 class SubmitStream final : public SubmitBase {
@@ -250,10 +267,7 @@ class SessionStream final : public SessionBase {
  public:
   explicit SessionStream(Floor& floor) : floor_(floor) {}
   void OnFrame(v1::ParticipantFrame& frame) override {
-    if (frame.has_hello()) {
-      floor_.Joined(frame.hello().service(), this);
-      Kick();
-    }
+    if (frame.has_hello()) floor_.Joined(frame.hello().service(), this);
     floor_.Replied(frame);
   }
 
@@ -269,6 +283,14 @@ class Submits final : public v1::TransactionService::CallbackService {
     auto* stream = new bench::SubmitStream(floor_);
     stream->Start();
     return stream;
+  }
+  grpc::ServerUnaryReactor* GetServerInfo(grpc::CallbackServerContext* context,
+                                          const v1::GetServerInfoRequest*,
+                                          v1::ServerInfo* info) override {
+    floor_.Count(*info);
+    auto* reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
   }
 
  private:
@@ -291,25 +313,24 @@ class Sessions final : public v1::ParticipantSession::CallbackService {
 
 }  // namespace
 
-int RunFloorCoordinator(const std::string& listen, const std::string& folder) {
+int RunFloorCoordinator(const Load& load, const std::string& listen, const std::string& folder) {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  log::SqliteOptions options;
   std::filesystem::create_directories(folder + "/data");
-  options.path = folder + "/data/floor.db";
-  auto opened = log::SqliteLog::Open(options);
-  if (!opened.ok() || !(*opened)->Recover([](const log::LiveRow&) { return OkStatus(); }).ok()) {
-    std::fprintf(stderr, "floor: %s\n", opened.status().ToString().c_str());
-    return 1;
-  }
-  Floor floor(**opened);
+  auto& floor = *new Floor(folder + "/data/floor.db", ShapeOf(load));
   Submits submits(floor);
   Sessions sessions(floor);
   grpc::ServerBuilder builder;
   int port = 0;
+  // As assentd sets them.
   builder.SetMaxReceiveMessageSize(static_cast<int>(limits::kMaxFrameBytes));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 100'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 15'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
   builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(&submits);
   builder.RegisterService(&sessions);

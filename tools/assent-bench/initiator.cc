@@ -3,76 +3,44 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
 #include <cstdio>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include <assent/client.h>
 
-#include "tools/assent-bench/histogram.h"
 #include "tools/assent-bench/options.h"
+#include "tools/assent-bench/order_shop.h"
+#include "tools/assent-bench/tally.h"
 
 namespace assent::bench {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using Clock = Tally::Clock;
 
-// What was seen. Only what ends within the measured time counts.
-class Tally {
- public:
-  Tally(Clock::time_point from, Clock::time_point to) : from_(from), to_(to) {}
-
-  void Add(Clock::time_point began, const Result<Report>& report) {
-    const auto now = Clock::now();
-    if (now < from_ || now >= to_) return;
-    const std::lock_guard lock(mutex_);
-    if (!report.ok()) {
-      ++failed_;
-      if (first_failure_.empty()) first_failure_ = report.status().ToString();
-      return;
-    }
-    ++(report->aborted() ? aborted_ : committed_);
-    latency_.Add(std::chrono::duration_cast<std::chrono::microseconds>(now - began).count());
-  }
-
-  nlohmann::json ToJson() const {
-    return {{"committed", committed_},
-            {"aborted", aborted_},
-            {"failed", failed_},
-            {"first_failure", first_failure_},
-            {"seconds", std::chrono::duration<double>(to_ - from_).count()},
-            {"latency", latency_.ToJson()}};
-  }
-  Clock::time_point end() const { return to_; }
-
- private:
-  const Clock::time_point from_;
-  const Clock::time_point to_;
-  std::mutex mutex_;
-  std::uint64_t committed_ = 0;
-  std::uint64_t aborted_ = 0;
-  std::uint64_t failed_ = 0;
-  std::string first_failure_;
-  Histogram latency_;
-};
+// Longer than any measurement: what is held stays held.
+constexpr std::chrono::hours kHeld{1};
 
 Branch MakeBranch(const Load& load, int i, const std::string& payload) {
   const std::string protocol = ProtocolOf(load);
   return {.protocol = protocol == "tcc"   ? Protocol::kTcc
                       : protocol == "2pc" ? Protocol::kTwoPhase
                                           : Protocol::kSaga,
-          .service = ServiceName(i % load.participants),
+          .service = ServiceName(load, i % load.participants),
           .action = "act",
           .payload = payload};
 }
 
 Transaction MakeTransaction(const Load& load, std::uint64_t number) {
+  if (load.workload == "order") return MakeOrder(number, static_cast<std::uint64_t>(getpid()));
   Transaction txn;
   const bool refuse = load.workload == "mixed-faults" && number % 100 == 0;
   std::string payload(static_cast<std::size_t>(load.payload_bytes), 'p');
@@ -82,7 +50,9 @@ Transaction MakeTransaction(const Load& load, std::uint64_t number) {
 }
 
 CallOptions Calls(const Load& load) {
-  return {.wait = load.wait == "completed" ? WaitFor::kCompleted : WaitFor::kDecided,
+  return {.wait = load.wait == "completed"  ? WaitFor::kCompleted
+                  : load.wait == "accepted" ? WaitFor::kAccepted
+                                            : WaitFor::kDecided,
           .timeout = std::chrono::seconds(20)};
 }
 
@@ -139,7 +109,9 @@ void OpenLoop(const Load& load, const Client& client, Tally& tally) {
     const auto intended =
         start + std::chrono::duration_cast<Clock::duration>(period * static_cast<double>(number));
     if (intended >= tally.end()) break;
-    PassUntil(intended);
+    // Late is late: what was intended is sent at once. Early waits, but not for less than a timer can.
+    if (intended - Clock::now() > std::chrono::microseconds(60)) PassUntil(intended);
+    if (Clock::now() >= tally.end()) break;
     outstanding.Up();
     client.SubmitAsync(
         MakeTransaction(load, number),
@@ -153,16 +125,15 @@ void OpenLoop(const Load& load, const Client& client, Tally& tally) {
 }
 
 // One thread per transaction under way: what a plain caller of the unary API does.
-void Threads(const Load& load, const Client& client, Tally& tally,
+void Threads(const Load& load, Tally& tally, int requests,
              const std::function<Result<Report>(std::uint64_t)>& run) {
-  (void)client;
   std::atomic<std::uint64_t> number = 0;
   std::vector<std::thread> threads;
   for (int i = 0; i < load.in_flight; ++i) {
     threads.emplace_back([&] {
       while (Clock::now() < tally.end()) {
         const auto began = Clock::now();
-        tally.Add(began, run(++number));
+        tally.Add(began, run(++number), requests);
       }
     });
   }
@@ -180,20 +151,84 @@ Result<Report> RunInteractive(const Load& load, const Client& client) {
   return open->Commit(Calls(load));
 }
 
+// Says what it saw, then stays until it is told to go: what it used is read from outside.
+void SayEnd(const nlohmann::json& seen) {
+  std::printf("%s\n", seen.dump().c_str());
+  std::fflush(stdout);
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  int signal = 0;
+  sigwait(&signals, &signal);
+}
+
+// Begins `count` transactions whose participants never answer, and says so.
+int Hold(const Load& load, const Client& client) {
+  Outstanding outstanding;
+  std::atomic<std::uint64_t> number = 0;
+  std::atomic<std::uint64_t> failed = 0;
+  std::mutex mutex;
+  std::string first_failure;
+  std::function<void()> next = [&] {
+    const std::uint64_t mine = ++number;
+    if (mine > load.count) return;
+    outstanding.Up();
+    Transaction txn;
+    txn.Deadline(2 * kHeld);
+    const std::string payload(static_cast<std::size_t>(load.payload_bytes), 'p');
+    for (int i = 0; i < load.branches; ++i) {
+      Branch branch = MakeBranch(load, i, payload);
+      branch.options.attempt_timeout = kHeld;
+      txn.Add(std::move(branch));
+    }
+    client.SubmitAsync(std::move(txn),
+                       [&](Result<Report> report) {
+                         if (!report.ok()) {
+                           const std::lock_guard lock(mutex);
+                           ++failed;
+                           if (first_failure.empty()) first_failure = report.status().ToString();
+                         }
+                         next();
+                         outstanding.Down();
+                       },
+                       {.wait = WaitFor::kAccepted, .timeout = std::chrono::seconds(120)});
+  };
+  outstanding.Up();
+  for (int i = 0; i < load.in_flight; ++i) next();
+  outstanding.Down();
+  outstanding.WaitNone();
+  const nlohmann::json seen{{"failed", failed.load()}, {"first_failure", first_failure}};
+  SayEnd(seen);
+  return 0;
+}
+
 }  // namespace
 
 int RunInitiator(const Load& load, const std::string& endpoint) {
-  const Client client({.endpoint = endpoint,
-                       .max_pending_count = 1'000'000,
-                       .max_pending_bytes = std::size_t{4} << 30});
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before the first thread is made
+  ClientOptions options{.endpoint = endpoint,
+                        .max_pending_count = load.max_pending,
+                        .max_pending_bytes = std::size_t{4} << 30};
+  if (!load.retry) options.retry.give_up_after = std::chrono::milliseconds(0);
+  const Client client(options);
+  if (load.workload == "hold") return Hold(load, client);
   const auto from = Clock::now() + std::chrono::duration_cast<Clock::duration>(
                                        std::chrono::duration<double>(load.warmup_seconds));
   Tally tally(from, from + std::chrono::duration_cast<Clock::duration>(
                                std::chrono::duration<double>(load.seconds)));
+  std::thread herald([&] {
+    PassUntil(tally.begin());
+    std::printf("measuring\n");
+    std::fflush(stdout);
+  });
   if (load.workload == "interactive") {
-    Threads(load, client, tally, [&](std::uint64_t) { return RunInteractive(load, client); });
+    Threads(load, tally, load.branches + 2,
+            [&](std::uint64_t) { return RunInteractive(load, client); });
   } else if (load.workload == "unary") {
-    Threads(load, client, tally, [&](std::uint64_t number) {
+    Threads(load, tally, 1, [&](std::uint64_t number) {
       return client.Submit(MakeTransaction(load, number), Calls(load));
     });
   } else if (load.rate > 0) {
@@ -201,7 +236,8 @@ int RunInitiator(const Load& load, const std::string& endpoint) {
   } else {
     ClosedLoop(load, client, tally);
   }
-  std::printf("%s\n", tally.ToJson().dump().c_str());
+  herald.join();
+  SayEnd(tally.ToJson());
   return 0;
 }
 

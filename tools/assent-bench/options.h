@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <thread>
@@ -8,7 +9,8 @@
 
 namespace assent::bench {
 
-// One measurement. Every process of the fleet gets it on its command line.
+// One measurement. Every process of the fleet gets it on its command line (LoadArguments), but for what only the parent
+// needs.
 struct Load {
   std::string workload = "tcc";  // tcc, 2pc, saga, order, interactive, unary, mixed-faults
   int branches = 2;
@@ -19,7 +21,16 @@ struct Load {
   int payload_bytes = 16;
   double seconds = 5;
   double warmup_seconds = 1;
-  std::string wait = "decided";  // decided, completed
+  std::string wait = "decided";       // accepted, decided, completed
+  std::size_t group = 256;            // order: operations that share one local commit
+  std::size_t max_pending = 500'000;  // unanswered ones of an initiator; more are refused there
+  bool retry = true;                  // whether an initiator repeats what was refused
+  std::uint64_t count = 0;            // hold: how many transactions to begin
+
+  // The parent's.
+  std::vector<std::string> daemon_arguments;  // more flags for assentd
+  bool count_syscalls = false;                // the coordinator under strace
+  std::string title;                          // of the progress line
 };
 
 // Lets measured time pass: here the clock is what is waited for.
@@ -32,8 +43,9 @@ inline void Pass(std::chrono::duration<double> time) {
 }
 
 std::vector<std::string> LoadArguments(const Load& load);
-std::string ServiceName(int participant);
-// The protocol of a branch of this workload: "tcc", "2pc" or "saga".
+// The service that participant process `participant` serves.
+std::string ServiceName(const Load& load, int participant);
+// The protocol of the workload's branches: "tcc", "2pc" or "saga".
 std::string ProtocolOf(const Load& load);
 
 // Roles of one process; each runs until told to stop (SIGTERM), or until its time is over.
@@ -41,6 +53,9 @@ int RunParticipant(const Load& load, int number, const std::string& endpoint,
                    const std::string& folder);
 int RunUnaryParticipant(const std::string& address);
 int RunInitiator(const Load& load, const std::string& endpoint);
-int RunFloorCoordinator(const std::string& listen, const std::string& folder);
+int RunFloorCoordinator(const Load& load, const std::string& listen, const std::string& folder);
+int RunUnaryFloor(const std::string& listen, const std::vector<std::string>& participants);
+// Holds `sessions` streams to the coordinator, each a connection of its own, and answers nothing.
+int RunSilentSessions(int sessions, int number, const std::string& endpoint);
 
 }  // namespace assent::bench

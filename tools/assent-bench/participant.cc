@@ -1,17 +1,21 @@
 // Participants: no-op handlers over the SDK; real SQLite ones; and the plain unary form, as another language would serve it.
+// At its end each prints what it has heard, as one line of JSON.
 
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <memory>
 #include <string>
 
 #include <grpcpp/grpcpp.h>
+#include <nlohmann/json.hpp>
 
 #include <assent/participant.h>
 #include <assent/sqlite.h>
 
 #include "assent/v1/participant.grpc.pb.h"
 #include "tools/assent-bench/options.h"
+#include "tools/assent-bench/order_shop.h"
 
 namespace assent::bench {
 namespace {
@@ -19,24 +23,6 @@ namespace {
 Reply Done(const Call&) { return Reply::Done(); }
 Reply DoneUnlessTold(const Call& call) {
   return call.payload.rfind("refuse", 0) == 0 ? Reply::Refused("told to") : Reply::Done();
-}
-
-// Stock of one article per payload's first bytes: freezes, sells, releases; what the demo's inventory does.
-void StockTables(sqlite::Db& db) {
-  db.ExecScript(
-      R"(CREATE TABLE IF NOT EXISTS stock(article INTEGER PRIMARY KEY, available INTEGER NOT NULL,
-                     frozen INTEGER NOT NULL DEFAULT 0, sold INTEGER NOT NULL DEFAULT 0);)");
-  for (int i = 0; i < 1000; ++i)
-    db.Exec("INSERT OR IGNORE INTO stock(article, available) VALUES(?1, 1000000000)", i);
-}
-int ArticleOf(const Call& call) {
-  return static_cast<int>(std::hash<std::string>{}(call.gid + call.branch_id) % 1000);
-}
-sqlite::DbHandler Stock(const char* sql) {
-  return [sql](sqlite::Db& db, const Call& call) {
-    db.Exec(sql, ArticleOf(call));
-    return Reply::Done();
-  };
 }
 
 sigset_t StopSignals() {
@@ -50,16 +36,27 @@ void BlockStop() {
   const sigset_t signals = StopSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 }
-void WaitToBeStopped() {
+void SayReadyAndWait() {
+  std::printf("ready\n");
+  std::fflush(stdout);
   const sigset_t signals = StopSignals();
   int signal = 0;
   sigwait(&signals, &signal);
 }
+void SayEnd(const nlohmann::json& seen) {
+  std::printf("%s\n", seen.dump().c_str());
+  std::fflush(stdout);
+}
 
 class UnaryService final : public v1::Participant::CallbackService {
+ public:
+  std::uint64_t calls() const { return calls_; }
+
+ private:
   grpc::ServerUnaryReactor* Execute(grpc::CallbackServerContext* context,
                                     const v1::BranchCommand* command,
                                     v1::BranchReply* reply) override {
+    ++calls_;
     reply->set_gid(command->gid());
     reply->set_branch_id(command->branch_id());
     reply->set_operation(command->operation());
@@ -68,6 +65,7 @@ class UnaryService final : public v1::Participant::CallbackService {
     reactor->Finish(grpc::Status::OK);
     return reactor;
   }
+  std::atomic<std::uint64_t> calls_ = 0;
 };
 
 }  // namespace
@@ -76,7 +74,7 @@ int RunParticipant(const Load& load, int number, const std::string& endpoint,
                    const std::string& folder) {
   BlockStop();
   ParticipantOptions options;
-  options.service = ServiceName(number);
+  options.service = ServiceName(load, number);
   options.endpoints = {endpoint};
   options.max_in_flight = 16'384;
   options.max_queued_calls = 65'536;
@@ -84,21 +82,16 @@ int RunParticipant(const Load& load, int number, const std::string& endpoint,
   Participant participant(std::move(options));
   std::unique_ptr<sqlite::Store> store;
   if (load.workload == "order") {
-    auto opened = sqlite::Store::Open(
-        {.path = folder + "/" + ServiceName(number) + ".db", .setup = StockTables});
+    auto opened = sqlite::Store::Open({.path = folder + "/" + ServiceName(load, number) + ".db",
+                                       .setup = [=](sqlite::Db& db) { ShopTables(number, db); },
+                                       .max_queued = 65'536,
+                                       .max_group = load.group});
     if (!opened.ok()) {
       std::fprintf(stderr, "assent-bench: %s\n", opened.status().ToString().c_str());
       return 1;
     }
     store = std::move(opened).value();
-    store->Tcc(
-        "act",
-        {.try_ = Stock(
-             "UPDATE stock SET available = available - 1, frozen = frozen + 1 WHERE article = ?1"),
-         .confirm =
-             Stock("UPDATE stock SET frozen = frozen - 1, sold = sold + 1 WHERE article = ?1"),
-         .cancel = Stock("UPDATE stock SET available = available + 1, frozen = frozen - 1 WHERE "
-                         "article = ?1")});
+    ShopActions(number, *store);
     participant.Attach(*store);
   } else {
     participant.Tcc("act", {.try_ = DoneUnlessTold, .confirm = Done, .cancel = Done});
@@ -107,10 +100,17 @@ int RunParticipant(const Load& load, int number, const std::string& endpoint,
   }
   if (!participant.Start().ok() || !participant.WaitConnected(std::chrono::seconds(30)).ok())
     return 1;
-  std::printf("ready\n");
-  std::fflush(stdout);
-  WaitToBeStopped();
+  SayReadyAndWait();
+  const ParticipantStats stats = participant.Stats();
   participant.Stop();
+  nlohmann::json seen{{"commands", stats.commands}, {"replies", stats.replies}};
+  if (store) {
+    if (const auto inspected = store->Inspect(); inspected.ok()) {
+      seen["operations"] = inspected->operations;
+      seen["groups"] = inspected->groups;
+    }
+  }
+  SayEnd(seen);
   return 0;
 }
 
@@ -122,10 +122,9 @@ int RunUnaryParticipant(const std::string& address) {
   builder.RegisterService(&service);
   const auto server = builder.BuildAndStart();
   if (!server) return 1;
-  std::printf("ready\n");
-  std::fflush(stdout);
-  WaitToBeStopped();
+  SayReadyAndWait();
   server->Shutdown(std::chrono::system_clock::now());
+  SayEnd({{"commands", service.calls()}, {"replies", service.calls()}});
   return 0;
 }
 

@@ -1,0 +1,23 @@
+#pragma once
+
+// Measurements that are not a load: each starts its own processes, prints what it found, and returns the exit code.
+
+#include <cstdint>
+#include <string>
+
+#include "tools/assent-bench/options.h"
+
+namespace assent::bench {
+
+// The coordinator's processor time over load.seconds with so many silent sessions.
+int Idle(const Load& load, int sessions, bool json);
+
+// Begins `transactions` transactions whose participants never answer, says what each takes in the coordinator's memory,
+// kills it with SIGKILL, and starts it again three times, beside SQLite reading the same rows.
+int HoldAndRestart(const Load& load, std::uint64_t transactions, const std::string& folder,
+                   bool json);
+
+// Appends finished transactions to the log in `folder`/data through the log's own interface, in large groups.
+int Fill(const Load& load, std::uint64_t transactions, const std::string& folder, bool json);
+
+}  // namespace assent::bench
