@@ -201,10 +201,9 @@ void Server::Stop() {
     p.server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
     p.server->Wait();
   }
-  if (p.engine) p.engine->Stop();
-  p.dialer
-      .reset();  // nobody sends any more; what it still hears goes to the engine, which is still there
-  p.log.reset();  // its last callbacks go to the engine, which is still there
+  if (p.engine) p.engine->Stop();  // before what its shards send through
+  p.dialer.reset();                // its last callbacks go to the engine, which is still there
+  p.log.reset();                   // likewise
   p.server.reset();
   p.transport.reset();
   p.hub.reset();
