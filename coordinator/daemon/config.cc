@@ -74,6 +74,9 @@ void AddOptions(CLI::App& app, Config& c) {
   app.add_option("--drain-seconds", c.drain_seconds,
                  "How long SIGTERM waits for transactions under way")
       ->capture_default_str();
+  app.add_option("--keepalive-seconds", c.keepalive_seconds,
+                 "How often a silent connection is probed")
+      ->capture_default_str();
   app.add_option("--log-level", c.log_level, "debug, info, warn or error")->capture_default_str();
   app.add_option("--log-format", c.log_format, "text or json, on stderr")->capture_default_str();
 }
@@ -158,7 +161,8 @@ Status Config::Validate() const {
         CheckBetween(retention_hours, 0, 24 * 3650, "retention-hours"),
         CheckBetween(retention_mib, 0, 1024 * 1024, "retention-mib"),
         CheckBetween(reserve_mib, 0, 65'536, "reserve-mib"),
-        CheckBetween(drain_seconds, 0, 3600, "drain-seconds")}) {
+        CheckBetween(drain_seconds, 0, 3600, "drain-seconds"),
+        CheckBetween(keepalive_seconds, 1, 3600, "keepalive-seconds")}) {
     if (!status.ok()) return status;
   }
   if (reserve_mib != 0 && reserve_mib < kLeastReserveMib) {

@@ -37,6 +37,9 @@ struct Config {
   std::int64_t reserve_mib = 32;
   // How long SIGTERM waits for transactions under way before the streams are closed. They go on at the next start anyway.
   std::int64_t drain_seconds = 5;
+  // A silent connection is probed this often, and given up when the probe is not answered for two thirds of it. Clients may
+  // probe three times as often. Shorter: a vanished peer is noticed sooner, for more traffic.
+  std::int64_t keepalive_seconds = 15;
   std::string log_level = "info";   // debug, info, warn, error
   std::string log_format = "text";  // text, json
 

@@ -50,17 +50,19 @@ log::SqliteOptions LogOptions(const Config& config, const std::string& path) {
   return options;
 }
 
-void SetLimits(grpc::ServerBuilder& builder) {
+void SetLimits(grpc::ServerBuilder& builder, std::int64_t keepalive_seconds) {
   builder.SetMaxReceiveMessageSize(static_cast<int>(limits::kMaxFrameBytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 100'000);
   // A second daemon on the same port must fail, not share it.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  // A peer that vanished without a word is noticed within half a minute; participants may ping as often.
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 15'000);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  // A peer that vanished without a word is noticed (by default) within half a minute; participants may ping as often.
+  const auto keepalive_ms = static_cast<int>(keepalive_seconds) * 1000;
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive_ms);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, keepalive_ms / 3 * 2);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             keepalive_ms / 3);
 }
 
 }  // namespace
@@ -138,7 +140,7 @@ Status Server::Start(int& exit_code) {
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   int port = 0;
-  SetLimits(builder);
+  SetLimits(builder, p.config.keepalive_seconds);
   builder.AddListeningPort(p.config.listen, grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(p.service.get());
   builder.RegisterService(&p.hub->service());

@@ -1,5 +1,6 @@
 #include "participant-sdk/src/grpc_channel.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdlib>
@@ -26,7 +27,7 @@ constexpr const char* kDefaultEndpoint = "127.0.0.1:7400";
 constexpr int kMinReconnectMs = 20;
 constexpr int kMaxReconnectMs = 1000;
 constexpr int kConnectTimeoutMs = 5000;
-constexpr int kKeepaliveTimeoutMs = 10'000;
+constexpr int kMaxKeepaliveTimeoutMs = 10'000;
 constexpr int kMessageSlackBytes = 64 * 1024;
 
 }  // namespace
@@ -62,8 +63,9 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint,
   // Retries are ours: they know what is idempotent, and they are seen.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   if (keepalive.count() > 0) {
-    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, static_cast<int>(keepalive.count()));
-    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+    const auto every_ms = static_cast<int>(keepalive.count());
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, every_ms);
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, std::min(every_ms, kMaxKeepaliveTimeoutMs));
     arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   }
   return grpc::CreateCustomChannel(endpoint, grpc::InsecureChannelCredentials(), arguments);
