@@ -1,0 +1,324 @@
+// An initiator as a process: threads that submit, open, stream and ask again, until SIGTERM (or kill -9). Every answer is in
+// the journal before anything else is done with it.
+
+#include "tests/crash/campaign/initiator.h"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <fstream>
+#include <mutex>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include <assent/client.h>
+
+namespace assent::crash {
+namespace {
+
+using std::chrono::milliseconds;
+
+std::atomic<bool> stopping = false;
+void OnSignal(int) { stopping = true; }
+
+// Planted: an abort now and then is written down as a commit, as if the coordinator had said so.
+bool lies = false;
+
+class Initiator {
+ public:
+  Initiator(std::string endpoint, const std::string& journal)
+      : client_({.endpoint = std::move(endpoint),
+                 .retry = {.give_up_after = milliseconds(400)},
+                 .keepalive = milliseconds(2000)}),
+        journal_(journal) {
+    Remember(journal);
+  }
+
+  void SubmitMany(std::uint64_t seed) {
+    Dice dice(seed);
+    while (!stopping) {
+      const Plan plan = Announce(DrawPlan(dice, false));
+      // Some give up after one try, as initiators do that crash; the others insist on an answer.
+      const int tries = dice() % 4 == 0 ? 1 : 10;
+      const milliseconds timeout(300 + dice() % 2500);
+      for (int i = 0; i < tries && !stopping; ++i) {
+        if (Submit(plan, timeout, i == 0 ? "Submit" : "Submit-again")) break;
+      }
+      Keep(plan);
+    }
+  }
+
+  void OpenMany(std::uint64_t seed) {
+    Dice dice(seed);
+    while (!stopping) {
+      const Plan plan = Announce(DrawPlan(dice, true));
+      const std::string& gid = plan.transaction.gid();
+      Ask(gid, "Begin");
+      auto open = client_.Begin(plan.transaction, {.timeout = milliseconds(1000)});
+      if (!open.ok()) {
+        Failed(gid, "Begin", open.status());
+        continue;
+      }
+      const bool wanted = ExecuteAll(*open, plan) && dice() % 12 != 0;
+      for (int i = 0; i < 5 && !stopping; ++i) {
+        const auto report =
+            wanted ? open->Commit({.timeout = milliseconds(1000)})
+                   : open->Rollback("changed my mind", {.timeout = milliseconds(1000)});
+        if (report.ok()) {
+          Told(*report, plan, wanted ? "Commit" : "Rollback");
+          break;
+        }
+        Later(gid, wanted ? "Commit" : "Rollback", report.status());
+        if (report.status().code() == Code::kFailedPrecondition) break;  // ended by its deadline
+      }
+      Keep(plan);
+    }
+  }
+
+  // Streams: several unanswered at once, on callbacks.
+  void StreamMany(std::uint64_t seed) {
+    Dice dice(seed);
+    while (!stopping) {
+      {
+        std::unique_lock lock(stream_mutex_);
+        stream_moved_.wait_for(lock, milliseconds(200),
+                               [&] { return streaming_ < kStreamingCount; });
+        if (streaming_ >= kStreamingCount) continue;
+        ++streaming_;
+      }
+      const Plan plan = Announce(DrawPlan(dice, false));
+      Ask(plan.transaction.gid(), "SubmitAsync");
+      client_.SubmitAsync(plan.transaction,
+                          [this, plan](Result<Report> report) {
+                            Heard(report, plan, "SubmitAsync");
+                            const std::lock_guard lock(stream_mutex_);
+                            --streaming_;
+                            stream_moved_.notify_all();
+                          },
+                          {.timeout = milliseconds(500 + dice() % 3000)});
+      Keep(plan);
+    }
+    std::unique_lock lock(stream_mutex_);
+    stream_moved_.wait(lock, [&] { return streaming_ == 0; });
+  }
+
+  // Asks again about what was asked before, by whatever means.
+  void AskAgain(std::uint64_t seed) {
+    Dice dice(seed);
+    while (!stopping) {
+      const std::optional<Plan> plan = Recall(dice);
+      const std::string gid = plan ? plan->transaction.gid() : "";
+      const bool whole = plan && !plan->transaction.branches().empty();
+      const unsigned means = dice() % 3;
+      if (gid.empty()) {
+        std::unique_lock lock(stream_mutex_);
+        stream_moved_.wait_for(lock, milliseconds(20));
+      } else if (means == 0 && whole) {
+        (void)Submit(*plan, milliseconds(1000), "Submit-later");
+      } else if (means == 1) {
+        const auto report = client_.Wait(gid, {.timeout = milliseconds(1000)});
+        if (report.ok()) {
+          Told(*report, *plan, "Wait");
+        } else {
+          Later(gid, "Wait", report.status());
+        }
+      } else {
+        const auto info = client_.Get(gid, {.timeout = milliseconds(1000)});
+        if (info.ok()) {
+          Told({.gid = gid, .outcome = info->outcome}, *plan, "Get");
+        } else {
+          Later(gid, "Get", info.status());
+        }
+      }
+    }
+  }
+
+ private:
+  static constexpr int kStreamingCount = 8;
+  static constexpr std::size_t kKeptCount = 400;
+
+  Plan Announce(Plan plan) {
+    std::string lines = PlanLine(plan.transaction.gid());
+    for (const PlannedBranch& branch : plan.planned)
+      lines += BranchLine(plan.transaction.gid(), branch);
+    journal_.Write(lines);
+    return plan;
+  }
+  void Ask(const std::string& gid, const char* how) {
+    journal_.Write("ask " + gid + " " + how + "\n");
+  }
+
+  bool Submit(const Plan& plan, milliseconds timeout, const char* how) {
+    Ask(plan.transaction.gid(), how);
+    return Heard(client_.Submit(plan.transaction, {.timeout = timeout}), plan, how);
+  }
+  // True: an answer.
+  bool Heard(const Result<Report>& report, const Plan& plan, const char* how) {
+    if (!report.ok()) {
+      Failed(plan.transaction.gid(), how, report.status());
+      return false;
+    }
+    Told(*report, plan, how);
+    return true;
+  }
+
+  bool ExecuteAll(OpenTransaction& open, const Plan& plan) {
+    for (std::size_t i = 0; i < plan.branches.size(); ++i) {
+      bool executed = false;
+      for (int tries = 0; tries < 4 && !executed && !stopping; ++tries) {
+        const auto result = open.Execute(plan.branches[i], {.timeout = milliseconds(1000)});
+        if (!result.ok()) {
+          Later(open.gid(), "Execute", result.status());
+          if (result.status().code() == Code::kFailedPrecondition) return false;
+          continue;
+        }
+        if (result->refused) {
+          Write("told", open.gid(), "Execute", OutcomeName(Outcome::kAborted));
+          return false;
+        }
+        CheckResult(open.gid(), "Execute", plan.planned[i], result->result);
+        executed = true;
+      }
+      if (!executed) return false;
+    }
+    return true;
+  }
+
+  void CheckResult(const std::string& gid, const char* how, const PlannedBranch& branch,
+                   const std::string& result) {
+    if (result != std::to_string(branch.delta))
+      Write("odd", gid, how,
+            "branch " + branch.id + " answered '" + result + "', and should say " +
+                std::to_string(branch.delta));
+  }
+
+  void Told(const Report& report, const Plan& plan, const char* how) {
+    const std::string& gid = plan.transaction.gid();
+    if (report.outcome == Outcome::kUndecided) return Write("unknown", gid, how, "undecided");
+    const bool lie = lies && report.aborted() && std::hash<std::string>()(gid) % 4 == 0;
+    Write("told", gid, how, OutcomeName(lie ? Outcome::kCommitted : report.outcome));
+    {
+      const std::lock_guard lock(kept_mutex_);
+      told_.insert_or_assign(gid, true);
+    }
+    if (!report.committed() || report.results.empty()) return;
+    for (const PlannedBranch& branch : plan.planned) {
+      const auto result = report.results.find(branch.id);
+      if (result != report.results.end()) CheckResult(gid, how, branch, result->second);
+    }
+  }
+
+  // What was to begin a transaction gave no answer.
+  void Failed(const std::string& gid, const char* how, const Status& status) {
+    const Code code = status.code();
+    const bool none = code == Code::kUnavailable || code == Code::kResourceExhausted;
+    Write(none                            ? "none"
+          : code == Code::kUnknownOutcome ? "unknown"
+                                          : "odd",
+          gid, how, none ? std::string(CodeName(code)) : status.ToString());
+  }
+  // What came after it gave none.
+  void Later(const std::string& gid, const char* how, const Status& status) {
+    bool odd = false;
+    switch (status.code()) {
+      case Code::kUnavailable:
+      case Code::kUnknownOutcome:
+      case Code::kDeadlineExceeded:
+      case Code::kResourceExhausted:
+      case Code::kFailedPrecondition: break;
+      case Code::kNotFound: odd = KnownToHaveBeen(gid); break;
+      case Code::kOk:
+      case Code::kCancelled:
+      case Code::kInvalidArgument:
+      case Code::kAlreadyExists:
+      case Code::kPermissionDenied:
+      case Code::kAborted:
+      case Code::kOutOfRange:
+      case Code::kUnimplemented:
+      case Code::kInternal:
+      case Code::kDataLoss: odd = true;
+    }
+    Write(odd ? "odd" : "unknown", gid, how, status.ToString());
+  }
+
+  void Write(const char* verb, const std::string& gid, const char* how, std::string text) {
+    for (char& c : text) c = c == '\n' ? ' ' : c;
+    journal_.Write(std::string(verb) + " " + gid + " " + how + " " + text + "\n");
+  }
+
+  bool KnownToHaveBeen(const std::string& gid) {
+    const std::lock_guard lock(kept_mutex_);
+    return told_.count(gid) != 0;
+  }
+  void Keep(const Plan& plan) {
+    const std::lock_guard lock(kept_mutex_);
+    kept_.push_back(plan);
+    if (kept_.size() <= kKeptCount) return;
+    told_.erase(kept_.front().transaction.gid());
+    kept_.pop_front();
+  }
+  std::optional<Plan> Recall(Dice& dice) {
+    const std::lock_guard lock(kept_mutex_);
+    if (kept_.empty()) return std::nullopt;
+    return kept_[dice() % kept_.size()];
+  }
+
+  // What a former life asked for and was told, from the end of its journal.
+  void Remember(const std::string& journal) {
+    constexpr std::streamoff kTailBytes = 100'000;
+    std::ifstream file(journal, std::ios::binary | std::ios::ate);
+    file.seekg(std::max(std::streamoff(0), std::streamoff(file.tellg()) - kTailBytes));
+    std::string line;
+    std::getline(file, line);
+    while (std::getline(file, line)) {
+      std::istringstream words(line);
+      std::string verb;
+      std::string gid;
+      words >> verb >> gid;
+      if (verb == "told") told_.insert_or_assign(gid, true);
+      if (verb != "plan") continue;
+      Plan plan;
+      plan.transaction.Gid(gid);
+      Keep(plan);
+    }
+  }
+
+  const Client client_;
+  JournalWriter journal_;
+  std::mutex stream_mutex_;
+  std::condition_variable stream_moved_;
+  int streaming_ = 0;  // guarded by stream_mutex_
+  std::mutex kept_mutex_;
+  std::deque<Plan> kept_;                       // guarded by kept_mutex_
+  std::unordered_map<std::string, bool> told_;  // guarded by kept_mutex_; of those kept
+};
+
+}  // namespace
+}  // namespace assent::crash
+
+// campaign-initiator ENDPOINT JOURNAL SEED [lie]
+int main(int argc, char** argv) {
+  using assent::crash::Initiator;
+  if (argc != 4 && argc != 5) return 2;
+  assent::crash::lies = argc == 5 && std::string(argv[4]) == "lie";
+  std::signal(SIGTERM, assent::crash::OnSignal);
+  const std::uint64_t seed = std::strtoull(argv[3], nullptr, 10);
+  Initiator initiator(argv[1], argv[2]);
+  std::vector<std::thread> threads;
+  for (const std::uint64_t i : {1, 2, 3})
+    threads.emplace_back([&, i] { initiator.SubmitMany(seed * 16 + i); });
+  for (const std::uint64_t i : {4, 5})
+    threads.emplace_back([&, i] { initiator.OpenMany(seed * 16 + i); });
+  threads.emplace_back([&] { initiator.StreamMany(seed * 16 + 6); });
+  threads.emplace_back([&] { initiator.AskAgain(seed * 16 + 7); });
+  for (std::thread& thread : threads) thread.join();
+  return 0;
+}
