@@ -259,6 +259,7 @@ std::string ShowConfig(const Config& config) {
       {"retention-mib", std::to_string(config.retention_mib)},
       {"reserve-mib", std::to_string(config.reserve_mib)},
       {"drain-seconds", std::to_string(config.drain_seconds)},
+      {"keepalive-seconds", std::to_string(config.keepalive_seconds)},
       {"log-level", config.log_level},
       {"log-format", config.log_format}};
   std::string text;
