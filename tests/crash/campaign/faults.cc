@@ -78,13 +78,17 @@ void Faults::MakeRoll(Clock::time_point now, std::chrono::duration<double> durat
   next_call_ = now + roll_interval_;
 }
 
-// Who cannot be struck now is called again later.
+// Who cannot be struck now is called again soon.
 void Faults::CallRoll(Clock::time_point now) {
   if (roll_.empty() || now < next_call_) return;
-  next_call_ += roll_interval_;
   auto strike = std::move(roll_.back());
   roll_.pop_back();
-  if (!strike()) roll_.insert(roll_.begin(), std::move(strike));
+  if (strike()) {
+    next_call_ = now + roll_interval_;
+    return;
+  }
+  next_call_ = now + milliseconds(20);
+  roll_.insert(roll_.begin(), std::move(strike));
 }
 
 bool Faults::Due(Timer& timer, Clock::time_point now) {

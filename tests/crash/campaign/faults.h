@@ -22,6 +22,8 @@ class Faults {
 
   // A round of faults begins; `kills` are meant to fall into `duration`.
   void BeginRound(double kills, std::chrono::duration<double> duration);
+  // Every kind has come at least once.
+  bool RollDone() const { return roll_.empty(); }
   // Strikes what is due.
   void Tick();
 

@@ -37,6 +37,7 @@ using FloatSeconds = std::chrono::duration<double>;
 constexpr milliseconds kTick{4};
 constexpr milliseconds kProgressEvery{15'000};
 constexpr seconds kFirstCommitBound{20};
+constexpr seconds kRollBound{30};  // for faults whose victims were not up when they were due
 
 volatile std::sig_atomic_t interrupted = 0;
 void OnSignal(int) { interrupted = 1; }
@@ -87,7 +88,11 @@ class Campaign {
     faults_.BeginRound(kills, FloatSeconds(options_.round_seconds));
     const auto end = Clock::now() + std::chrono::duration_cast<Clock::duration>(
                                         FloatSeconds(options_.round_seconds));
-    while (Clock::now() < end && findings_.empty() && interrupted == 0) {
+    const auto on = [&] {
+      const auto now = Clock::now();
+      return now < end || (!faults_.RollDone() && now < end + kRollBound);
+    };
+    while (on() && findings_.empty() && interrupted == 0) {
       rig_.Tick();
       faults_.Tick();
       if (Clock::now() >= next_progress_) Progress();
