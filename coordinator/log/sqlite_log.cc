@@ -142,7 +142,9 @@ void SqliteLog::Run() {
     Publish();
   }
   if (!writer_->poisoned()) {
-    if (const Status status = store_->CloseCleanly(); !status.ok()) writer_->Poison(status);
+    // On a full disk the WAL simply stays, and the next start takes it in.
+    const Status status = store_->CloseCleanly();
+    if (!status.ok() && status.code() != Code::kResourceExhausted) writer_->Poison(status);
   }
 }
 

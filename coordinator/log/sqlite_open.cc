@@ -195,6 +195,15 @@ Status SqliteStore::Configure() {
   return OkStatus();
 }
 
+Status SqliteStore::SyncFolder() {
+  int code = SQLITE_NOTFOUND;
+  if (!options_.vfs.empty()) {
+    code = sqlite3_file_control(db_.raw(), "main", kSyncFolderFileControl, nullptr);
+  }
+  if (code == SQLITE_NOTFOUND) return SyncFolderOf(options_.path);
+  return code == SQLITE_OK ? OkStatus() : Failure("synchronise the folder", code);
+}
+
 // Makes sure that what will be replayed is whole and really on the disk.
 //
 // After a failed fsync the kernel may keep pages as clean that never reached the disk; the next process reads them, and its
@@ -205,9 +214,7 @@ Status SqliteStore::SecureWal() {
     return Failure("open the WAL", code);
   }
   // SQLite ignores a folder that cannot be synchronised.
-  if (options_.vfs.empty()) {
-    if (Status status = SyncFolderOf(options_.path); !status.ok()) return status;
-  }
+  if (Status status = SyncFolder(); !status.ok()) return status;
   sqlite3_file* wal = nullptr;
   sqlite3_file* database = nullptr;
   std::int64_t page_bytes = 0;

@@ -23,6 +23,10 @@ struct CommitReport {
   std::chrono::microseconds checkpoint{0};
 };
 
+// A file system of SQLite's that is not the machine's own (SqliteOptions::vfs) is asked by this file control to make its
+// folder durable; one that does not know it leaves that to us. SQLite keeps codes up to 100 for itself.
+inline constexpr int kSyncFolderFileControl = 0x41737301;
+
 struct SqliteOptions {
   // The database file; its folder must exist. Beside it live PATH-wal and PATH-reserve. One process at a time.
   std::string path{};

@@ -49,8 +49,27 @@ Status SqliteStore::CheckPages(bool& everything) {
   std::string verdict;
   code = db_.QueryText("PRAGMA integrity_check(1)", verdict);
   if (code != SQLITE_OK) return Failure("check the pages", code);
-  if (verdict != "ok") return DataLoss(options_.path + ": " + verdict);
-  return OkStatus();
+  return verdict == "ok" ? OkStatus() : DamagedOrUnread(verdict);
+}
+
+// SQLite's check speaks of a page that could not be read as of a damaged one, and a person would restore a copy where only
+// the disk has to be looked after. So: can all be read, and is it said again?
+Status SqliteStore::DamagedOrUnread(const std::string& verdict) {
+  sqlite3_file* file = nullptr;
+  sqlite3_int64 bytes = 0;
+  int code = sqlite3_file_control(db_.raw(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
+  if (code == SQLITE_OK) code = file->pMethods->xFileSize(file, &bytes);
+  std::vector<unsigned char> page(page_bytes_);
+  const auto size = static_cast<int>(page_bytes_);
+  for (sqlite3_int64 at = 0; code == SQLITE_OK && at + size <= bytes; at += size) {
+    code = file->pMethods->xRead(file, page.data(), size, at);
+  }
+  std::string again;
+  if (code == SQLITE_OK) code = db_.QueryText("PRAGMA integrity_check(1)", again);
+  if (code != SQLITE_OK) return Failure("check the pages: " + verdict, code);
+  if (again != "ok") return DataLoss(options_.path + ": " + verdict);
+  return UnknownOutcome(options_.path + ": check the pages: " + verdict +
+                        ": and not the second time: the disk does not always give what it holds");
 }
 
 Status SqliteStore::ReplayLive(const std::function<Status(LiveRow)>& visit) {

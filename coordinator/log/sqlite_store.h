@@ -89,12 +89,14 @@ class SqliteStore {
   Status OpenFile(std::span<const Migration> migrations);
   Status TakeFile();
   Status Configure();
+  Status SyncFolder();
   Status SecureWal();
   Status PrepareStatements();
   Status Failure(const std::string& what, int code) const;
 
   // sqlite_recovery.cc
   Status CheckPages(bool& everything);
+  Status DamagedOrUnread(const std::string& verdict);
   Status ReplayLive(const std::function<Status(LiveRow)>& visit);
   Status CheckFinished(bool everything);
 
