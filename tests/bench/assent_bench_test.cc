@@ -30,7 +30,7 @@ class Workload : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(Workload, RunsAndNothingFails) {
   const nlohmann::json result = Bench({"run", "--workload", GetParam(), "--in-flight", "32",
-                                       "--seconds", "0.7", "--warmup", "0.5", "--json"});
+                                       "--seconds", "0.5", "--warmup", "0.2", "--json"});
   ASSERT_TRUE(result.is_object()) << result;
   EXPECT_EQ(result["failed"], 0) << result;
   EXPECT_GT(result["committed"].get<int>(), 10) << result;
@@ -54,7 +54,7 @@ INSTANTIATE_TEST_SUITE_P(AssentBench, Workload,
 
 TEST(AssentBench, TheOpenLoopKeepsItsRate) {
   const nlohmann::json result =
-      Bench({"run", "--rate", "200", "--seconds", "1", "--warmup", "0.5", "--json"});
+      Bench({"run", "--rate", "200", "--seconds", "0.8", "--warmup", "0.2", "--json"});
   ASSERT_TRUE(result.is_object());
   EXPECT_EQ(result["failed"], 0) << result;
   EXPECT_GT(result["throughput"].get<double>(), 20);
@@ -71,7 +71,7 @@ std::map<std::string, std::pair<double, double>> Work(const nlohmann::json& tabl
 
 TEST(AssentBench, TheFloorDoesWhatTheEngineDoesAndIsNotOutOfReach) {
   const nlohmann::json result =
-      Bench({"compare", "--rounds", "1", "--seconds", "1", "--warmup", "0.5", "--json"});
+      Bench({"compare", "--rounds", "1", "--seconds", "0.8", "--warmup", "0.3", "--json"});
   ASSERT_TRUE(result.is_object());
   EXPECT_GT(result["ratio_throughput"].get<double>(), 0.1) << result;
   EXPECT_GT(result["ratio_latency"].get<double>(), 0) << result;

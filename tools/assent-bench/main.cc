@@ -151,7 +151,7 @@ class Program {
         ->capture_default_str();
     idle_ = add("idle", "What assentd uses while participants are connected and nothing happens");
     idle_->add_option("--sessions", words_.sessions, "Connected participants")
-        ->check(CLI::Range(1, 10'000))
+        ->check(CLI::Range(0, 10'000))
         ->capture_default_str();
     hold_ = add("hold",
                 "Transactions whose participants never answer: memory of each; then kill -9, and "

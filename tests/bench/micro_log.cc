@@ -1,8 +1,8 @@
 // How fast the SQLite log takes transactions: begin, update and end each in a batch of its own, as the engine appends them,
 // with a given number of transactions in flight; every commit under synchronous=FULL. Not a test: numbers depend on the disk.
 //
-//   build/release/bin/bench_log --benchmark_counters_tabular=true
-//   ASSENT_BENCH_FOLDER=/mnt/disk build/release/bin/bench_log     where the file goes (default: the temporary folder)
+//   build/release/bin/assent-microbench --benchmark_filter='Transactions|Replay|Group' --benchmark_counters_tabular=true
+//   ASSENT_BENCH_FOLDER=/mnt/disk …     where the file goes (default: the temporary folder)
 
 #include <algorithm>
 #include <atomic>
@@ -191,6 +191,43 @@ void Replay(benchmark::State& state) {
   for (const char* suffix : {"", "-wal", "-reserve"}) std::filesystem::remove(path + suffix);
 }
 
+// One group commit of so many records, each the decision of a transaction that has begun: what a record costs, and what the
+// commit does.
+void GroupCommit(benchmark::State& state) {
+  const auto count = static_cast<std::size_t>(state.range(0));
+  const std::string path = BenchFolder() + "/bench-" + std::to_string(getpid()) + ".db";
+  std::vector<CommitReport> reports;
+  {
+    auto log = OpenAt(path, reports, 0);
+    const auto append = [&](std::vector<Entry> batch) {
+      std::promise<void> done;
+      log->Append(std::move(batch), [&done](const AppendResult& result) {
+        ASSENT_CHECK(result.status.ok());
+        done.set_value();
+      });
+      done.get_future().wait();
+    };
+    std::vector<Entry> begins;
+    for (std::size_t i = 1; i <= count; ++i) {
+      begins.push_back(Begin(i, Gid(Gids::kIssued, i), std::string(100, 'x')));
+      begins.back().spec.assign(200, 's');
+    }
+    append(std::move(begins));
+    std::uint64_t version = 1;
+    for (auto _ : state) {
+      ++version;
+      std::vector<Entry> batch;
+      for (std::size_t i = 1; i <= count; ++i)
+        batch.push_back(Update(i, version, Gid(Gids::kIssued, i), std::string(100, 'y')));
+      append(std::move(batch));
+    }
+  }
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * count));
+  state.SetLabel("a record, " + std::to_string(count) + " to a commit");
+  for (const char* suffix : {"", "-wal", "-reserve"}) std::filesystem::remove(path + suffix);
+}
+BENCHMARK(GroupCommit)->Arg(1)->Arg(64)->Arg(1024)->UseRealTime();
+
 BENCHMARK(Replay)->Arg(100'000)->Arg(1'000'000)->Iterations(1)->UseRealTime()->Unit(
     benchmark::kMillisecond);
 
@@ -210,5 +247,3 @@ BENCHMARK(Transactions)
 
 }  // namespace
 }  // namespace assent::log
-
-BENCHMARK_MAIN();

@@ -1,8 +1,8 @@
 // What a participant over SQLite can take: branches per second by form, with a given number in flight. Every reply waits
 // for a commit under synchronous=FULL, so the numbers are the disk's, divided by what shares a commit.
 //
-//   build/release/bin/bench_barrier --benchmark_counters_tabular=true
-//   ASSENT_BENCH_FOLDER=/mnt/disk build/release/bin/bench_barrier     where the file goes (default: the temporary folder)
+//   build/release/bin/assent-microbench --benchmark_filter=Barrier --benchmark_counters_tabular=true
+//   ASSENT_BENCH_FOLDER=/mnt/disk …     where the file goes (default: the temporary folder)
 
 #include <atomic>
 #include <condition_variable>
@@ -126,7 +126,7 @@ class Lanes {
   int running_ = 0;
 };
 
-void BM_Branches(benchmark::State& state, Protocol protocol) {
+void BarrierBranches(benchmark::State& state, Protocol protocol) {
   std::unique_ptr<Store> store = OpenStore(state);
   if (store == nullptr) return;
   const int in_flight = static_cast<int>(state.range(0));
@@ -141,6 +141,7 @@ void BM_Branches(benchmark::State& state, Protocol protocol) {
   }
   const Stats stats = *store->Inspect();
   state.SetItemsProcessed(first);
+  state.SetLabel("a branch, " + std::to_string(in_flight) + " in flight");
   state.counters["per_commit"] =
       static_cast<double>(stats.operations) / static_cast<double>(stats.groups);
   if (failed > 0) state.SkipWithError("some operations were not done");
@@ -152,12 +153,12 @@ void Arguments(benchmark::internal::Benchmark* benchmark) {
   benchmark->Arg(1)->Arg(16)->Arg(128)->UseRealTime()->Unit(benchmark::kMillisecond);
 }
 
-BENCHMARK_CAPTURE(BM_Branches, tcc, Protocol::kTcc)->Apply(Arguments);
-BENCHMARK_CAPTURE(BM_Branches, two_phase, Protocol::kTwoPhase)->Apply(Arguments);
-BENCHMARK_CAPTURE(BM_Branches, auto_saga, Protocol::kSaga)->Apply(Arguments);
+BENCHMARK_CAPTURE(BarrierBranches, tcc, Protocol::kTcc)->Apply(Arguments);
+BENCHMARK_CAPTURE(BarrierBranches, two_phase, Protocol::kTwoPhase)->Apply(Arguments);
+BENCHMARK_CAPTURE(BarrierBranches, auto_saga, Protocol::kSaga)->Apply(Arguments);
 
 // What a service's own write costs, for comparison.
-void BM_Local(benchmark::State& state) {
+void BarrierLocalWrite(benchmark::State& state) {
   std::unique_ptr<Store> store = OpenStore(state);
   if (store == nullptr) return;
   std::int64_t id = 0;
@@ -173,9 +174,7 @@ void BM_Local(benchmark::State& state) {
   store.reset();
   RemoveDatabase();
 }
-BENCHMARK(BM_Local)->UseRealTime();
+BENCHMARK(BarrierLocalWrite)->UseRealTime();
 
 }  // namespace
 }  // namespace assent::sqlite
-
-BENCHMARK_MAIN();
