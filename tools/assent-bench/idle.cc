@@ -30,7 +30,7 @@ int Idle(const Load& load, int sessions, bool json) {
         errors));
   }
   for (auto& child : children) child->WaitLine("ready");
-  Pass(std::chrono::duration<double>(std::max(load.warmup_seconds, 2.0)));  // until it has settled
+  Pass(std::chrono::duration<double>(load.warmup_seconds));  // until it has settled
   const Usage before = UsageOf(coordinator.pid());
   for (double passed = 0; passed < load.seconds; passed += 0.5) {
     ShowProgress("idle with " + std::to_string(sessions) + " sessions", passed, load.seconds);
