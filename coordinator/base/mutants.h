@@ -27,6 +27,8 @@ enum class Planted : std::uint8_t {
   kEndBeforeLastAck,
   kAbortBeatsCommit,
   kBranchAfterEnd,
+  kTimeoutIsDone,
+  kUnknownStepIsSkipped,
   // engine
   kSendBeforeDurable,
   kTellBeforeDurable,
@@ -34,6 +36,9 @@ enum class Planted : std::uint8_t {
   kSwallowWriteError,
   kReuseGid,
   kUndecidedIsAbort,
+  kPresumeOutsideHorizon,
+  kFullIsSuccess,
+  kAnswerBeforeBegin,
   // transport
   kLostIsRefused,
   kLostIsNotSent,
@@ -43,6 +48,9 @@ enum class Planted : std::uint8_t {
   kSendBeforeEpoch,
   kEpochTwice,
   kRowSkippedOnReload,
+  kSerialsFromOne,
+  kTornGroupIsWhole,
+  kGidPrefixIsGid,
   // participant
   kSkipTombstone,
   kDropRefusedRow,
@@ -51,6 +59,13 @@ enum class Planted : std::uint8_t {
   kUndoWithoutForward,
   kUndoTwice,
   kForgetBarrierEarly,
+  kUndoDropsRow,
+  kForgetPrepared,
+  kCommitHitsHolder,
+  // the business of participants: only its own books show these
+  kDepositLost,
+  kTokenTwice,
+  kStockNotReturned,
   kCount
 };
 

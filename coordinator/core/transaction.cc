@@ -221,7 +221,8 @@ void Transaction::Decide(Decision decision, const Now& now, Step& step) {
     if (branch.state == BranchState::kWaiting || branch.state == BranchState::kExecuting) {
       CloseAttempt(i, AttemptResult::kUnknown, "overtaken by the abort", now);
       branch.next_attempt = kNever;
-      if (!rules.undo_if_never_sent && !branch.maybe_sent) Move(i, BranchState::kSkipped);
+      const bool never_sent = !branch.maybe_sent || Mutant(Planted::kUnknownStepIsSkipped);
+      if (!rules.undo_if_never_sent && never_sent) Move(i, BranchState::kSkipped);
     }
   }
 }

@@ -174,6 +174,9 @@ void Transaction::SettleUndecided(BranchIndex i, bool committed, const Now& now,
 // is allowed.
 void Transaction::Failed(BranchIndex i, const Answered& event, const Now& now, Step& step) {
   Branch& branch = branches_[i];
+  if (Mutant(Planted::kTimeoutIsDone) && event.result == AttemptResult::kUnknown &&
+      !IsForward(branch.state))
+    return FollowingDone(i, event, now, step);
   // What became of an older attempt says nothing about the one on its way.
   if (!branch.in_flight || event.attempt != branch.attempts) return;
   CloseAttempt(i, event.result, event.reason, now);

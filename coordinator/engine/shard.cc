@@ -369,7 +369,9 @@ void Shard::On(AppendedRequest request) {
   ASSENT_CHECK(found != batches_.end());
   const Batch batch = std::move(found->second);
   batches_.erase(found);
-  const Status status = Mutant(Planted::kSwallowWriteError) ? OkStatus() : request.result.status;
+  const bool full = request.result.status.code() == Code::kResourceExhausted;
+  const bool swallow = Mutant(Planted::kSwallowWriteError) || (full && Mutant(Planted::kFullIsSuccess));
+  const Status status = swallow ? OkStatus() : request.result.status;
   if (!status.ok() && status.code() != Code::kResourceExhausted) {
     dead_ = true;
     ports_.Fatal(status);

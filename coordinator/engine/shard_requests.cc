@@ -31,7 +31,7 @@ Shard::Live* Shard::FindLive(const std::string& gid) {
 template <typename R>
 bool Shard::Deferred(R& request, const std::string& gid) {
   Live* live = FindLive(gid);
-  if (live == nullptr || live->accepted) return false;
+  if (live == nullptr || live->accepted || Mutant(Planted::kAnswerBeforeBegin)) return false;
   live->deferred.emplace_back(std::move(request));
   return true;
 }
@@ -373,7 +373,8 @@ void Shard::On(QuestionRequest request) {
 // if it had the number of starts that this one has now; or one before the oldest that is remembered.
 bool Shard::MayPresume(const transport::OutcomeQuestion& question) const {
   return question.coordinator_id == coordinator_id_ &&
-         std::binary_search(lives_.begin(), lives_.end(), question.began_epoch);
+         (Mutant(Planted::kPresumeOutsideHorizon) ||
+          std::binary_search(lives_.begin(), lives_.end(), question.began_epoch));
 }
 
 transport::OutcomeAnswer Shard::Judge(const transport::OutcomeQuestion& question,

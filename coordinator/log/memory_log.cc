@@ -52,8 +52,14 @@ void MemoryImage::EraseFinished(std::uint64_t serial) {
   finished.erase(found);
 }
 
-void MemoryDisk::PowerLoss(std::size_t kept) {
+void MemoryDisk::PowerLoss(std::size_t kept, bool torn) {
   for (std::size_t i = 0; i < std::min(kept, written_.size()); ++i) platter_.Apply(written_[i]);
+  if (Mutant(Planted::kTornGroupIsWhole) && torn && kept < written_.size()) {
+    MemoryDelta part = written_[kept];  // its meta row is missing, and the last of its rows
+    part.next_serial = platter_.next_serial;
+    if (!part.live.empty()) part.live.erase(std::prev(part.live.end()));
+    platter_.Apply(part);
+  }
   written_.clear();
   seen_ = platter_;
 }
@@ -85,6 +91,7 @@ Result<Recovered> MemoryLog::Recover(const std::function<Status(LiveRow)>& visit
     disk_->written_.clear();
   }
   recovered_ = true;
+  if (Mutant(Planted::kSerialsFromOne)) image.next_serial = 1;
   serials_from_ = image.next_serial;
   return Recovered{.coordinator_id = image.coordinator_id,
                    .epoch = image.epoch,
@@ -115,7 +122,12 @@ void MemoryLog::Find(std::string gid, std::function<void(Result<FinishedRow>)> d
   ASSENT_CHECK(recovered_ && !killed_);
   reads_.push_back([this, gid = std::move(gid), done = std::move(done)] {
     const MemoryImage& image = disk_->seen();
-    const auto found = image.serial_of_gid.find(gid);
+    auto found = image.serial_of_gid.find(gid);
+    if (Mutant(Planted::kGidPrefixIsGid)) {
+      found = image.serial_of_gid.lower_bound(gid);
+      if (found != image.serial_of_gid.end() && found->first.rfind(gid, 0) != 0)
+        found = image.serial_of_gid.end();
+    }
     if (!poison_.ok()) return done(Unavailable("the log has stopped"));
     if (found == image.serial_of_gid.end()) {
       return done(NotFound("no finished transaction " + gid));

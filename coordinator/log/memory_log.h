@@ -62,8 +62,9 @@ class MemoryDisk {
   // Groups written and not synchronised.
   std::size_t unsynced_groups() const { return written_.size(); }
 
-  // The power goes. Of the unsynchronised groups the first `kept` reached the platter all the same.
-  void PowerLoss(std::size_t kept = 0);
+  // The power goes. Of the unsynchronised groups the first `kept` reached the platter all the same. With `torn` a part of
+  // the next one did too: recovery sees that it is not whole, and takes none of it, nor what was written behind it.
+  void PowerLoss(std::size_t kept = 0, bool torn = false);
 
  private:
   friend class MemoryLog;

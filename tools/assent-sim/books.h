@@ -84,6 +84,9 @@ struct TransactionBooks {
   bool ended = false;
   core::Outcome outcome = core::Outcome::kNone;  // as recorded with the end
   bool forgotten = false;
+  // An older copy of the log was put back, and had missed something of this: what it does from there on is what the copy
+  // knew, and a person has to look. Only the rules marked in invariants.cc still hold.
+  bool restored = false;
   // A person intervened in a way that may break atomicity, and says so.
   bool by_hand = false;
   bool hazard_seen = false;

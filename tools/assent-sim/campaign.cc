@@ -19,14 +19,16 @@ void RunShare(const CampaignOptions& options, std::atomic<std::uint64_t>& next,
     if (n >= options.schedules || stop.load(std::memory_order_relaxed)) return;
     const std::uint64_t seed = options.seed + n;
     if (options.progress != nullptr) ++*options.progress;
-    World world(Draw(seed, options.form), false);
+    Options drawn = Draw(seed, options.form);
+    drawn.business_checks = options.business_checks;
+    World world(drawn, false);
     world.Run();
     ++mine.schedules;
     mine.events += world.events();
     mine.marks.Add(world.sim().marks);
     std::string violation = world.sim().violation();
     if (options.twice_each != 0 && n % options.twice_each == 0) {
-      World again(Draw(seed, options.form), false);
+      World again(drawn, false);
       again.Run();
       ++mine.repeated;
       if (again.sim().hash() != world.sim().hash() && violation.empty())

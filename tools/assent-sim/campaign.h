@@ -18,6 +18,7 @@ struct CampaignOptions {
   std::uint32_t threads = 1;
   Form form = Form::kLite;
   bool stop_at_first = false;
+  bool business_checks = true;  // see Options
   // Every n-th schedule is run twice, and must come out the same.
   std::uint64_t twice_each = 64;
   // How many have been begun, for whoever looks from another process.
@@ -35,7 +36,7 @@ struct CampaignReport {
   std::uint64_t repeated = 0;  // run twice, to compare
   double seconds = 0;
   std::vector<Failure> failures;  // by seed
-  Marks marks;
+  MarkCounts marks;
 };
 
 CampaignReport RunCampaign(const CampaignOptions& options);

@@ -19,7 +19,10 @@ void Coordinator::Ports::Append(std::vector<log::Entry> entries, std::uint64_t b
   for (const log::Entry& entry : entries) {
     if (entry.kind == log::EntryKind::kBegin) {
       const std::size_t t = owner_.ledger_.Find(entry.gid);
-      if (!owner_.ledger_.books(t).ended) life.serials[entry.serial] = t;
+      const TransactionBooks& books = owner_.ledger_.books(t);
+      if (!books.ended) life.serials[entry.serial] = t;
+      if (books.restored && books.begun && !books.platter && !books.ended)
+        owner_.sim_.marks.Set(Mark::kRestoredBegunAgain);
     }
     const auto known = life.serials.find(entry.serial);
     if (known != life.serials.end()) life.appended.push_back({known->second, entry.serial});
@@ -27,7 +30,8 @@ void Coordinator::Ports::Append(std::vector<log::Entry> entries, std::uint64_t b
   }
   life.log->Append(std::move(entries), [this, batch](log::AppendResult result) {
     if (result.status.code() == Code::kResourceExhausted)
-      owner_.sim_.marks.Set(Mark::kFullHeldUpdate);
+      owner_.sim_.marks.Set(owner_.full_ == log::MemoryLog::Full::kNone ? Mark::kLogQueueFull
+                                                                        : Mark::kFullHeldUpdate);
     owner_.life_->mailboxes[shard_].push_back(engine::AppendedRequest{batch, std::move(result)});
     owner_.ArmTurn(shard_);
   });
@@ -76,7 +80,7 @@ void Coordinator::Start() {
     return life_->shards[ShardOf(row.gid)]->Adopt(row);
   });
   if (!recovered.ok()) return sim_.Violate("recovery fails: " + recovered.status().ToString());
-  if (recovered->epoch <= last_epoch_)
+  if (recovered->epoch <= last_epoch_ || !granted_.insert(recovered->epoch).second)
     sim_.Violate("S11 broken: epoch " + std::to_string(recovered->epoch) + " was granted before");
   last_epoch_ = life_->epoch = recovered->epoch;
   life_->next_serial = recovered->next_serial;
@@ -129,7 +133,7 @@ void Coordinator::NoteLost(bool unsynced) {
   }
 }
 
-void Coordinator::Die(bool power, std::size_t kept) {
+void Coordinator::Die(bool power, std::size_t kept, bool torn) {
   if (!life_) return;
   const std::size_t unsynced = disk_->unsynced_groups();
   sim_.Say([&] {
@@ -141,7 +145,8 @@ void Coordinator::Die(bool power, std::size_t kept) {
   life_->log->Kill();
   if (unsynced > 0 && !power) sim_.marks.Set(Mark::kSeenNotDurable);
   if (unsynced > 0 && power && kept > 0) sim_.marks.Set(Mark::kUnsyncedSurvived);
-  if (power) disk_->PowerLoss(kept);
+  if (power && torn && kept < unsynced) sim_.marks.Set(Mark::kTornGroup);
+  if (power) disk_->PowerLoss(kept, torn);
   network_.CoordinatorDied(life_number_, power);
   life_.reset();
   life_number_ = 0;
@@ -149,6 +154,24 @@ void Coordinator::Die(bool power, std::size_t kept) {
   if (power) {
     for (std::size_t t = 0; t < ledger_.size(); ++t) ledger_.ReadPlatter(disk_->platter(), t);
   }
+}
+
+void Coordinator::Copy() {
+  Die(false, 0);
+  copy_ = std::make_unique<log::MemoryDisk>(*disk_);
+  copy_->PowerLoss(copy_->unsynced_groups());  // whoever copies reads what was written, and synchronises the copy
+  sim_.Say([] { return std::string("the log is copied"); });
+}
+
+void Coordinator::Restore() {
+  Die(false, 0);
+  sim_.marks.Set(Mark::kRestored);
+  sim_.Say([] { return std::string("the older copy of the log is put back"); });
+  for (std::size_t t = 0; t < ledger_.size(); ++t) {
+    if (ledger_.Restored(disk_->seen(), copy_->platter(), t)) sim_.marks.Set(Mark::kRestoredMissed);
+  }
+  *disk_ = *copy_;
+  last_epoch_ = disk_->platter().epoch;
 }
 
 std::size_t Coordinator::live_count() const {

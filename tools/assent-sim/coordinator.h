@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,7 +26,11 @@ class Coordinator {
 
   void Start();
   // The process dies; with `power` the machine does, and of what was written and not synchronised `kept` groups survive.
-  void Die(bool power, std::size_t kept);
+  void Die(bool power, std::size_t kept, bool torn = false);
+  // The operator's "stop, copy, start", and its misuse: the copy is put back after the original has run again.
+  void Copy();
+  bool has_copy() const { return copy_ != nullptr; }
+  void Restore();
   bool up() const { return life_ != nullptr; }
   // 0: down.
   const std::uint64_t& life() const { return life_number_; }
@@ -78,7 +83,9 @@ class Coordinator {
   std::shared_ptr<log::MemoryDisk> disk_;
   std::uint64_t lives_ = 0;
   std::uint64_t life_number_ = 0;
-  std::uint64_t last_epoch_ = 0;
+  std::uint64_t last_epoch_ = 0;  // of the log as it stands now
+  std::set<std::uint64_t> granted_;
+  std::unique_ptr<log::MemoryDisk> copy_;
   Time paused_until_ = 0;
   log::MemoryLog::Full full_ = log::MemoryLog::Full::kNone;
   std::unique_ptr<Life> life_;

@@ -35,8 +35,12 @@ struct Coordinator::Life {
     log::MemoryLogOptions log_options;
     log_options.inline_completion = false;
     log_options.unix_now_ms = [&sim] { return sim.Wall().time_since_epoch().count(); };
+    if (sim.options.log_queue != 0) log_options.max_queued_entries = sim.options.log_queue;
     log = std::make_unique<log::MemoryLog>(disk, std::move(log_options));
     engine::ShardOptions options;
+    if (sim.options.max_live != 0) options.max_live_count = sim.options.max_live;
+    if (sim.options.lazy_write != 0)
+      options.lazy_write_delay = core::Millis(1 + sim.options.lazy_write / kMillisecond);
     for (std::uint32_t i = 0; i < sim.options.shards; ++i) {
       options.seed = sim.dice.Next();
       ports.push_back(std::make_unique<Ports>(owner, i));

@@ -73,8 +73,10 @@ class Explorer {
     const auto began = std::chrono::steady_clock::now();
     for (const Scenario& scenario : crash_scenarios_) PlanCrashes(scenario);
     if (options_.interleavings) {
-      for (const Scenario& scenario : interleaving_scenarios_)
-        jobs_.push_back([this, &scenario] { Interleavings(scenario); });
+      for (const Scenario& scenario : interleaving_scenarios_) {
+        for (std::size_t first = 0; first < FirstChoices(scenario); ++first)
+          jobs_.push_back([this, &scenario, first] { Interleavings(scenario, first); });
+      }
     }
     std::vector<std::thread> threads;
     for (std::uint32_t i = 1; i < options_.threads; ++i) threads.emplace_back([this] { Work(); });
@@ -82,6 +84,7 @@ class Explorer {
     for (std::thread& thread : threads) thread.join();
     std::sort(report_.findings.begin(), report_.findings.end(),
               [](const auto& a, const auto& b) { return a.where < b.where; });
+    for (const auto& [name, count] : report_.orders) report_.incomplete += count.complete ? 0 : 1;
     report_.scenarios = crash_scenarios_.size() + interleaving_scenarios_.size();
     report_.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
@@ -114,12 +117,17 @@ class Explorer {
     }
   }
 
-  void Interleavings(const Scenario& scenario) {
-    InterleavingReport found = ExploreInterleavings(scenario, options_.max_interleavings);
+  void Interleavings(const Scenario& scenario, std::size_t first) {
+    InterleavingReport found = ExploreInterleavings(scenario, first, options_.max_interleavings);
     const std::lock_guard lock(mutex_);
     report_.interleavings += found.runs;
+    report_.redundant += found.redundant;
     if (options_.progress != nullptr) *options_.progress += found.runs;
-    report_.incomplete += found.complete ? 0 : 1;
+    InterleavingCount& count = report_.orders[scenario.name];
+    count.runs += found.runs;
+    count.redundant += found.redundant;
+    count.complete = count.complete && found.complete;
+    count.early_timers = EarlyTimers(scenario);
     for (auto& [path, what] : found.findings)
       report_.findings.push_back({"order:" + scenario.name + ":" + path, std::move(what)});
   }

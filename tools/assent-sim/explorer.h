@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -25,11 +26,21 @@ struct ExplorerFinding {
   std::string what;
 };
 
+// Of one scenario.
+struct InterleavingCount {
+  std::uint64_t runs = 0;
+  std::uint64_t redundant = 0;
+  bool complete = true;
+  std::uint64_t early_timers = 0;  // that fire while messages are under way
+};
+
 struct ExplorerReport {
   std::uint64_t scenarios = 0;
   std::uint64_t points = 0;         // runs with one crash
   std::uint64_t pairs = 0;          // runs with two
   std::uint64_t interleavings = 0;  // runs with messages in an order of their own
+  std::uint64_t redundant = 0;      // ... given up, because equal to another one
+  std::map<std::string, InterleavingCount> orders;  // by scenario
   std::uint64_t incomplete = 0;     // scenarios whose interleavings were cut off
   double seconds = 0;
   std::vector<ExplorerFinding> findings;

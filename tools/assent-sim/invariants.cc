@@ -147,18 +147,18 @@ bool G4(const TransactionBooks& t) {
 
 constexpr std::array kAlways = {
     AlwaysRule{"S1", "no transaction with one branch committed and another aborted", S1},
-    AlwaysRule{"S2", "COMMIT is durable only after every voting branch's part is", S2},
+    AlwaysRule{"S2", "COMMIT is durable only after every voting branch's part is", S2, true},
     AlwaysRule{"S4", "a decision seen by anyone never changes", S4},
     AlwaysRule{"S6", "told COMMITTED: it is durable; told ABORTED: COMMIT never appears", S6},
     AlwaysRule{"S7", "ended or forgotten: every branch has durably finished", S7},
-    AlwaysRule{"S8", "what a participant did has a durable BEGIN that lists it", S8},
-    AlwaysRule{"S10", "an acknowledgement means durable at the participant", S10},
-    AlwaysRule{"T1", "each effect happens at most once", T1},
-    AlwaysRule{"T2", "never both finished and undone", T2},
-    AlwaysRule{"T3", "nothing takes effect after its undoing", T3},
-    AlwaysRule{"T4", "undoing runs only where the forward operation did", T4},
-    AlwaysRule{"T5", "finishing needs its forward operation", T5},
-    AlwaysRule{"T8", "a repeated request gets the first answer, byte for byte", T8},
+    AlwaysRule{"S8", "what a participant did has a durable BEGIN that lists it", S8, true},
+    AlwaysRule{"S10", "an acknowledgement means durable at the participant", S10, true},
+    AlwaysRule{"T1", "each effect happens at most once", T1, true},
+    AlwaysRule{"T2", "never both finished and undone", T2, true},
+    AlwaysRule{"T3", "nothing takes effect after its undoing", T3, true},
+    AlwaysRule{"T4", "undoing runs only where the forward operation did", T4, true},
+    AlwaysRule{"T5", "finishing needs its forward operation", T5, true},
+    AlwaysRule{"T8", "a repeated request gets the first answer, byte for byte", T8, true},
     AlwaysRule{"G1", "a step starts only when what it depends on has durably succeeded", G1},
     AlwaysRule{"G2", "steps are compensated in reverse order", G2},
     AlwaysRule{"G4", "after the pivot, and after the decision to commit, only forward", G4},
@@ -242,7 +242,7 @@ bool ToldDurable(const ToldSeen& s) {
 bool ToldBegun(const ToldSeen& s) { return s.books.begun; }
 // G7: what is shown as finished is finished where it happened.
 bool ToldFinished(const ToldSeen& s) {
-  if (!s.shown.finished()) return true;
+  if (!s.shown.finished() || s.books.restored) return true;
   for (std::size_t i = 0; i < s.books.listed; ++i) {
     if (!Settled(s.books, i)) return false;
   }
@@ -307,6 +307,7 @@ std::string Broken(const char* name, const char* says, const TransactionBooks& t
 
 std::string BrokenAlways(const TransactionBooks& books) {
   for (const AlwaysRule& rule : kAlways) {
+    if (books.restored && !rule.after_restore) continue;
     if (!rule.holds(books)) return Broken(rule.name, rule.says, books);
   }
   return {};
@@ -331,6 +332,7 @@ std::string BrokenAtTold(const ToldSeen& seen) {
 
 std::string BrokenAtRest(const TransactionBooks& books) {
   for (const AlwaysRule& rule : kAtRest) {
+    if (books.restored && !rule.after_restore) continue;
     if (!rule.holds(books)) return Broken(rule.name, rule.says, books);
   }
   return {};

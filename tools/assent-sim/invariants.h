@@ -36,6 +36,9 @@ struct AlwaysRule {
   const char* name;
   const char* says;
   bool (*holds)(const TransactionBooks&);
+  // Holds as well for a transaction of which a restored log has missed something: what participants' barriers guarantee
+  // by themselves, and what the log never undoes. What joins branches with each other is lost with the log.
+  bool after_restore = false;
 };
 struct SendRule {
   const char* name;

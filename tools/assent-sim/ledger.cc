@@ -37,7 +37,11 @@ TransactionBooks& Ledger::Touch(std::size_t t) {
 }
 
 std::size_t Ledger::Find(std::string_view gid) const {
-  return std::min(NumberAfter(gid, 't'), plans_.size());
+  const bool second = !gid.empty() && gid.back() == 'b';
+  if (second) gid.remove_suffix(1);
+  const std::size_t number = NumberAfter(gid, 't');
+  if (number >= plans_.size() || number % 2 != 0) return plans_.size();
+  return std::min(number + (second ? 1 : 0), plans_.size());
 }
 
 std::size_t Ledger::FindBranch(std::size_t t, std::string_view id) const {
@@ -95,6 +99,29 @@ void Ledger::ReadPlatter(const log::MemoryImage& platter, std::size_t t) {
   if (books.hazard_seen && !books.by_hand) sim_.marks.Set(Mark::kHazardHealed);
   books.platter.reset();
   sim_.Say([&] { return "the end of " + gid + " is durable"; });
+}
+
+bool Ledger::Restored(const log::MemoryImage& lost, const log::MemoryImage& copy, std::size_t t) {
+  const std::string& gid = plans_[t].gid;
+  const auto where = [&](const log::MemoryImage& image) {
+    for (const auto& [serial, row] : image.live) {
+      if (row.gid == gid) return std::pair(serial, row.version);
+    }
+    const auto finished = image.serial_of_gid.find(gid);
+    return finished == image.serial_of_gid.end() ? std::pair<std::uint64_t, std::uint64_t>(0, 0)
+                                                 : std::pair(finished->second, UINT64_MAX);
+  };
+  const auto at = where(copy);
+  TransactionBooks& books = Touch(t);
+  if (at == where(lost) && (at.first != 0 || !books.begun)) return false;
+  books.restored = true;
+  books.ended = books.forgotten = false;
+  books.platter.reset();
+  books.platter_version = 0;
+  books.serial = at.first;
+  for (BranchBooks& branch : books.branches) branch.listed_epoch = 0;
+  ReadPlatter(copy, t);
+  return true;
 }
 
 void Ledger::CheckTouched() {

@@ -30,11 +30,17 @@ class Ledger {
   std::size_t Find(std::string_view gid) const;
   // The branch of an id in transaction `t`, or the number of its branches.
   std::size_t FindBranch(std::size_t t, std::string_view id) const;
-  static std::string GidOf(std::size_t t) { return "t" + std::to_string(t); }
+  // Every second gid begins with the one before it: nobody may take one for the other.
+  static std::string GidOf(std::size_t t) {
+    return "t" + std::to_string(t / 2 * 2) + (t % 2 == 1 ? "b" : "");
+  }
   static std::string BranchIdOf(std::size_t b) { return "b" + std::to_string(b); }
 
   // The platter may have changed in the row of this transaction: look.
   void ReadPlatter(const log::MemoryImage& platter, std::size_t t);
+  // The log, which held `lost` of it, is replaced by `copy`. True if they differ in this transaction: its books go on from
+  // the copy.
+  bool Restored(const log::MemoryImage& lost, const log::MemoryImage& copy, std::size_t t);
   // Evaluates every rule on what was touched since the last time.
   void CheckTouched();
 

@@ -47,6 +47,8 @@ int Random(Arguments& args) {
         {"seed", args.campaign.seed},       {"form", args.full ? "full" : "lite"},
         {"events", report.events},          {"repeated", report.repeated},
         {"threads", args.campaign.threads}, {"seconds", report.seconds}};
+    for (std::size_t i = 0; i < Marks::kCount; ++i)
+      out["marks"][MarkCounts::Name(i)] = report.marks[i];
     out["failures"] = nlohmann::json::array();
     for (const Failure& failure : report.failures)
       out["failures"].push_back({{"seed", failure.seed}, {"what", failure.what}});
@@ -90,6 +92,10 @@ int Exhaustive(Arguments& args) {
                                {"incomplete", report.incomplete},
                                {"scenarios", report.scenarios},
                                {"seconds", report.seconds}};
+    for (const auto& [name, count] : report.orders) {
+      out["orders"][name] = {
+          {"runs", count.runs}, {"redundant", count.redundant}, {"complete", count.complete}};
+    }
     out["findings"] = nlohmann::json::array();
     for (std::size_t i = 0; i < std::min(report.findings.size(), std::size_t{100}); ++i)
       out["findings"].push_back(

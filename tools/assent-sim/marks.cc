@@ -14,10 +14,20 @@ constexpr std::array<std::string_view, Marks::kCount> kTexts = {
 
 }  // namespace
 
-std::vector<std::string> Marks::Missed() const {
+void MarkCounts::Add(const Marks& schedule) {
+  for (std::size_t i = 0; i < Marks::kCount; ++i) counts_[i] += schedule.Has(i) ? 1 : 0;
+}
+
+void MarkCounts::Add(const MarkCounts& other) {
+  for (std::size_t i = 0; i < Marks::kCount; ++i) counts_[i] += other.counts_[i];
+}
+
+std::string MarkCounts::Name(std::size_t mark) { return std::string(kTexts[mark]); }
+
+std::vector<std::string> MarkCounts::Missed() const {
   std::vector<std::string> missed;
-  for (std::size_t i = 0; i < kCount; ++i) {
-    if (!bits_.test(i)) missed.emplace_back(kTexts[i]);
+  for (std::size_t i = 0; i < Marks::kCount; ++i) {
+    if (counts_[i] == 0) missed.push_back(Name(i));
   }
   return missed;
 }

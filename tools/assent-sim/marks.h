@@ -4,6 +4,7 @@
 // campaign, and is reported. Marks are set by the simulator from what it sees happen; the production code knows nothing
 // of them.
 
+#include <array>
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
@@ -76,7 +77,17 @@ namespace assent::sim {
   X(kNeedsOperator, "a branch asked for a person's attention")                                     \
   X(kMixed, "a transaction ended mixed, and says so")                                              \
   X(kPaused, "the coordinator stood still for longer than its timeouts")                           \
-  X(kWallJumped, "the wall clock jumped by hours")
+  X(kWallJumped, "the wall clock jumped by hours") \
+  X(kParticipantStopped, "a participant stood still for longer than the timeouts, and went on") \
+  X(kTornGroup, "the power went while a group was being written: part of it is on the disk, none of it counts") \
+  X(kRestored, "an older copy of the log was put back") \
+  X(kRestoredMissed, "a copy that was put back had missed a transaction") \
+  X(kCannotTell, "a participant asked about a life that the log has missed, and was told CANNOT_TELL") \
+  X(kRestoredBegunAgain, "an initiator repeated what a restored log had missed, and it ran again") \
+  X(kTooManyLive, "a begin was refused: too many transactions") \
+  X(kLogQueueFull, "an append was refused: the log's queue was full") \
+  X(kTokenTakenBack, "a token or an order that stood was taken back by its compensation") \
+  X(kStockReturned, "what was held went back to what is available")
 
 enum class Mark : std::uint8_t {
 #define ASSENT_SIM_MARK(name, text) name,
@@ -88,14 +99,25 @@ enum class Mark : std::uint8_t {
 class Marks {
  public:
   void Set(Mark mark) { bits_.set(static_cast<std::size_t>(mark)); }
-  void Add(const Marks& other) { bits_ |= other.bits_; }
-  bool Has(Mark mark) const { return bits_.test(static_cast<std::size_t>(mark)); }
-  // "kName: sentence", in the order above.
-  std::vector<std::string> Missed() const;
+  bool Has(std::size_t mark) const { return bits_.test(mark); }
   static constexpr std::size_t kCount = static_cast<std::size_t>(Mark::kCount);
 
  private:
   std::bitset<kCount> bits_;
+};
+
+// In how many schedules of a campaign each was reached.
+class MarkCounts {
+ public:
+  void Add(const Marks& schedule);
+  void Add(const MarkCounts& other);
+  std::uint64_t operator[](std::size_t mark) const { return counts_[mark]; }
+  static std::string Name(std::size_t mark);  // "kName: sentence"
+  // Names of those never reached, in the order above.
+  std::vector<std::string> Missed() const;
+
+ private:
+  std::array<std::uint64_t, Marks::kCount> counts_{};
 };
 
 }  // namespace assent::sim

@@ -31,27 +31,33 @@ struct Finding {
   std::atomic<std::uint64_t> exhaustive_runs;
   std::atomic<bool> random_caught;
   std::atomic<bool> exhaustive_caught;
+  std::atomic<std::uint64_t> blind_runs;  // with the business' own checks off
+  std::atomic<bool> blind_caught;
   char what[256];
 };
 
 struct Settings {
   std::uint64_t schedules = 20'000;
   std::uint32_t at_once = 1;
+  std::string only;
   bool json = false;
 };
+
+enum class Way : std::uint8_t { kRandom, kExhaustive, kBlind };
 
 void Note(Finding& finding, const std::string& what) {
   if (finding.what[0] == '\0') std::strncpy(finding.what, what.c_str(), sizeof finding.what - 1);
 }
 
-void TryRandom(Finding& finding, const Settings& settings) {
+void TryRandom(Finding& finding, const Settings& settings, bool blind) {
   CampaignOptions options;
   options.schedules = settings.schedules;
   options.stop_at_first = true;
-  options.progress = &finding.random_runs;
+  options.business_checks = !blind;
+  options.progress = blind ? &finding.blind_runs : &finding.random_runs;
   const CampaignReport report = RunCampaign(options);
   if (report.failures.empty()) return;
-  finding.random_caught = true;
+  (blind ? finding.blind_caught : finding.random_caught) = true;
   Note(finding, report.failures.front().what);
 }
 
@@ -67,42 +73,55 @@ void TryExhaustive(Finding& finding) {
   Note(finding, report.findings.front().what);
 }
 
-pid_t Spawn(Planted which, Finding& finding, const Settings& settings, bool exhaustive) {
+pid_t Spawn(Planted which, Finding& finding, const Settings& settings, Way way) {
   std::fflush(nullptr);
   const pid_t child = fork();
   if (child != 0) return child;
   alarm(kPatienceSeconds);
   if (std::freopen("/dev/null", "w", stderr) == nullptr) _exit(3);
   planted = which;
-  exhaustive ? TryExhaustive(finding) : TryRandom(finding, settings);
+  if (way == Way::kExhaustive) {
+    TryExhaustive(finding);
+  } else {
+    TryRandom(finding, settings, way == Way::kBlind);
+  }
   _exit(0);
 }
 
-void Judge(Finding& finding, int status, bool exhaustive) {
+void Judge(Finding& finding, int status, Way way) {
   if (!WIFSIGNALED(status)) return;
-  (exhaustive ? finding.exhaustive_caught : finding.random_caught) = true;
+  if (way == Way::kRandom) finding.random_caught = true;
+  if (way == Way::kExhaustive) finding.exhaustive_caught = true;
+  if (way == Way::kBlind) finding.blind_caught = true;
   Note(finding, WTERMSIG(status) == SIGABRT   ? "an assertion ends the process"
                 : WTERMSIG(status) == SIGALRM ? "it never ends"
                                               : "the process crashes");
 }
 
-// One mutant after the other, `at_once` of them side by side.
-void RunAll(const std::vector<Planted>& all, Finding* findings, const Settings& settings) {
+// A bug to plant, or none (the control).
+struct Subject {
+  Planted which = Planted::kNone;
+  const MutantText* text = nullptr;  // null: the canary, the control
+};
+
+// One after the other, `at_once` of them side by side.
+void RunAll(const std::vector<Subject>& all, Finding* findings, const Settings& settings) {
   struct Job {
-    std::size_t mutant;
-    bool exhaustive;
+    std::size_t subject;
+    Way way;
   };
   std::vector<Job> jobs;
   for (std::size_t i = 0; i < all.size(); ++i) {
-    jobs.push_back({i, false});
-    jobs.push_back({i, true});
+    jobs.push_back({i, Way::kRandom});
+    jobs.push_back({i, Way::kExhaustive});
+    if (all[i].text != nullptr && all[i].text->only != nullptr) jobs.push_back({i, Way::kBlind});
   }
   std::vector<std::pair<pid_t, Job>> running;
   std::size_t next = 0;
   while (next < jobs.size() || !running.empty()) {
     while (next < jobs.size() && running.size() < settings.at_once) {
       const Job job = jobs[next++];
-      running.emplace_back(Spawn(all[job.mutant], findings[job.mutant], settings, job.exhaustive),
+      running.emplace_back(Spawn(all[job.subject].which, findings[job.subject], settings, job.way),
                            job);
     }
     int status = 0;
@@ -110,45 +129,62 @@ void RunAll(const std::vector<Planted>& all, Finding* findings, const Settings& 
     const auto found = std::find_if(running.begin(), running.end(),
                                     [&](const auto& r) { return r.first == ended; });
     if (found == running.end()) continue;
-    Judge(findings[found->second.mutant], status, found->second.exhaustive);
+    Judge(findings[found->second.subject], status, found->second.way);
     running.erase(found);
   }
 }
 
+// Noticed; and if only the business' own checks can notice it, by those.
+bool Caught(const Subject& subject, const Finding& finding) {
+  if (!finding.random_caught && !finding.exhaustive_caught) return false;
+  const char* only = subject.text->only;
+  return only == nullptr ||
+         (!finding.blind_caught && std::strncmp(finding.what, only, std::strlen(only)) == 0);
+}
+
 std::string Runs(bool caught, std::uint64_t runs) { return caught ? std::to_string(runs) : "-"; }
 
-int Report(const Finding* findings, const Settings& settings) {
+nlohmann::ordered_json RowOf(const Subject& subject, const Finding& f) {
+  nlohmann::ordered_json row{{"mutant", subject.text->name},
+                             {"says", subject.text->says},
+                             {"caught", Caught(subject, f)},
+                             {"random", f.random_caught.load()},
+                             {"random_schedules", f.random_runs.load()},
+                             {"exhaustive", f.exhaustive_caught.load()},
+                             {"exhaustive_runs", f.exhaustive_runs.load()},
+                             {"found_by", f.what}};
+  if (subject.text->only != nullptr) row["found_without_business_checks"] = f.blind_caught.load();
+  return row;
+}
+
+int Report(const std::vector<Subject>& all, const Finding* findings, const Settings& settings) {
   const bool canary = findings[0].random_caught && findings[0].exhaustive_caught;
   const bool control = !findings[1].random_caught && !findings[1].exhaustive_caught;
   std::size_t caught = 0;
   nlohmann::ordered_json table = nlohmann::json::array();
-  for (std::size_t i = 0; i < kMutants.size(); ++i) {
-    const Finding& f = findings[i + 2];
-    if (f.random_caught || f.exhaustive_caught) ++caught;
-    table.push_back({{"mutant", kMutants[i].name},
-                     {"says", kMutants[i].says},
-                     {"random", f.random_caught.load()},
-                     {"random_schedules", f.random_runs.load()},
-                     {"exhaustive", f.exhaustive_caught.load()},
-                     {"exhaustive_runs", f.exhaustive_runs.load()},
-                     {"found_by", f.what}});
+  for (std::size_t i = 2; i < all.size(); ++i) {
+    const Finding& f = findings[i];
+    if (Caught(all[i], f)) ++caught;
+    table.push_back(RowOf(all[i], f));
     if (settings.json) continue;
-    std::printf("%-28s %8s %8s  %s\n", kMutants[i].name,
+    std::printf("%-28s %8s %8s  %s%s\n", all[i].text->name,
                 Runs(f.random_caught, f.random_runs).c_str(),
                 Runs(f.exhaustive_caught, f.exhaustive_runs).c_str(),
-                f.what[0] == '\0' ? "NOT CAUGHT" : f.what);
+                Caught(all[i], f) ? "" : "NOT CAUGHT AS IT SHOULD BE ", f.what);
   }
-  const bool good = caught == kMutants.size() && canary && control;
+  const std::size_t mutants = all.size() - 2;
+  const bool good = caught == mutants && canary && control;
   if (settings.json) {
-    const nlohmann::ordered_json out{{"mutants", kMutants.size()},
+    const nlohmann::ordered_json out{{"mutants", mutants},
                                      {"caught", caught},
                                      {"canary_caught", canary},
                                      {"control_clean", control},
+                                     {"schedules", settings.schedules},
                                      {"table", table}};
     std::printf("%s\n", out.dump().c_str());
   } else {
-    std::printf("%zu mutants, %zu caught; the canary %s; the code without a mutant %s\n",
-                kMutants.size(), caught, canary ? "was caught" : "WAS NOT CAUGHT",
+    std::printf("%zu mutants, %zu caught; the canary %s; the code without a mutant %s\n", mutants,
+                caught, canary ? "was caught" : "WAS NOT CAUGHT",
                 control ? "is clean" : "IS NOT CLEAN");
   }
   return good ? 0 : 1;
@@ -166,10 +202,17 @@ int Main(int argc, char** argv) {
   app.add_option("--threads", settings.at_once, "Mutants side by side")
       ->capture_default_str()
       ->check(CLI::Range(1, 256));
+  app.add_option("--only", settings.only, "This one alone, by its name");
   app.add_flag("--json", settings.json, "One JSON object on stdout");
   CLI11_PARSE(app, argc, argv);
-  std::vector<Planted> all = {Planted::kCanary, Planted::kNone};
-  for (const MutantText& mutant : kMutants) all.push_back(mutant.which);
+  std::vector<Subject> all = {{Planted::kCanary, nullptr}, {Planted::kNone, nullptr}};
+  for (const MutantText& mutant : kMutants) {
+    if (settings.only.empty() || settings.only == mutant.name) all.push_back({mutant.which, &mutant});
+  }
+  if (all.size() == 2) {
+    std::fprintf(stderr, "there is no planted bug %s\n", settings.only.c_str());
+    return 2;
+  }
   void* shared = mmap(nullptr, sizeof(Finding) * all.size(), PROT_READ | PROT_WRITE,
                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (shared == MAP_FAILED) return 3;
@@ -177,7 +220,7 @@ int Main(int argc, char** argv) {
   if (!settings.json)
     std::printf("%-28s %8s %8s  %s\n", "planted bug", "random", "exhaust.", "first noticed as");
   RunAll(all, findings, settings);
-  return Report(findings, settings);
+  return Report(all, findings, settings);
 }
 
 }  // namespace

@@ -13,6 +13,8 @@ struct MutantText {
   Planted which;
   const char* name;
   const char* says;
+  // Not null: only a rule of this name notices it (workloads.h), which is shown by switching those rules off.
+  const char* only = nullptr;
 };
 
 inline constexpr std::array kMutants = {
@@ -82,6 +84,34 @@ inline constexpr std::array kMutants = {
     MutantText{Planted::kUndoTwice, "undo-twice", "a repeated undo undoes again"},
     MutantText{Planted::kForgetBarrierEarly, "forget-barrier-early",
                "a barrier row is removed while messages may still come"},
+    MutantText{Planted::kTimeoutIsDone, "timeout-is-done",
+               "phase two without an answer counts as done"},
+    MutantText{Planted::kUnknownStepIsSkipped, "unknown-step-is-skipped",
+               "a step that was sent and not answered is left alone by the abort"},
+    MutantText{Planted::kPresumeOutsideHorizon, "presume-outside-horizon",
+               "abort is presumed of lives that a restored log has missed"},
+    MutantText{Planted::kFullIsSuccess, "full-is-success",
+               "what a full log refused runs all the same, unlogged"},
+    MutantText{Planted::kAnswerBeforeBegin, "answer-before-begin",
+               "a gid is answered for before its BEGIN has a fate"},
+    MutantText{Planted::kSerialsFromOne, "serials-from-one",
+               "row numbers are given out again after a restart"},
+    MutantText{Planted::kTornGroupIsWhole, "torn-group-is-whole",
+               "recovery takes what it finds of a group that was torn"},
+    MutantText{Planted::kGidPrefixIsGid, "gid-prefix-is-gid",
+               "a gid finds a transaction whose gid only begins like it"},
+    MutantText{Planted::kUndoDropsRow, "undo-drops-row",
+               "the barrier row goes with the undo, and a late forward operation runs again"},
+    MutantText{Planted::kForgetPrepared, "forget-prepared",
+               "a participant that restarts has forgotten what it prepared"},
+    MutantText{Planted::kCommitHitsHolder, "commit-hits-holder",
+               "a repeated commit commits whoever holds the row now"},
+    MutantText{Planted::kDepositLost, "deposit-lost",
+               "a confirmed deposit is answered and not made", "W1"},
+    MutantText{Planted::kTokenTwice, "token-twice",
+               "a repeated append is answered from the barrier, and appends again", "W2"},
+    MutantText{Planted::kStockNotReturned, "stock-not-returned",
+               "cancelled stock does not go back on the shelf", "W"},
 };
 static_assert(kMutants.size() + 2 == static_cast<std::size_t>(Planted::kCount),
               "every planted bug but the canary is in the table");

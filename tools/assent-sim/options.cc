@@ -92,6 +92,22 @@ void DrawFaults(Options& o, Dice& dice, Form form) {
   o.unary_hours = o.pivot = 0;
 }
 
+// Drawn from a sequence of its own, so that the draws above mean what they meant before.
+void DrawRest(Options& o, Dice& dice, Form form) {
+  const std::uint32_t more = form == Form::kFull ? 8 : 1;
+  o.max_live = Count(dice, 100, 2 * more);
+  o.log_queue = Count(dice, 100, 4 * more);
+  o.lazy_write = dice.Chance(200) ? dice.Spread(1, kSecond) : 0;
+  if (o.faultless()) return;
+  o.participant_stops = Count(dice, 100, 2);
+  o.restores = !o.dead_service && dice.Chance(60);
+  if (!o.restores) return;
+  // Other content under a gid that the restored log has missed is another transaction; and what would be asked for once more
+  // must find its barrier row.
+  o.other_content = 0;
+  o.retire_rows = false;
+}
+
 }  // namespace
 
 Options Draw(std::uint64_t seed, Form form) {
@@ -101,19 +117,22 @@ Options Draw(std::uint64_t seed, Form form) {
   DrawSizes(o, dice, form);
   DrawSpeeds(o, dice);
   if (!dice.Chance(50)) DrawFaults(o, dice, form);
+  Dice rest(~dice.Next());
+  DrawRest(o, rest, form);
   return o;
 }
 
 bool Options::faultless() const {
   return coordinator_deaths + participant_deaths + session_cuts + partitions + pauses + wall_jumps +
                  log_full_spells + log_sync_failures + participant_full_spells + operator_acts +
-                 lie + slow_call + commit_unknown + unary_loss + unary_duplicate + unary_hours ==
+                 lie + slow_call + commit_unknown + unary_loss + unary_duplicate + unary_hours +
+                 participant_stops ==
              0 &&
-         !dead_service;
+         !dead_service && !restores;
 }
 
 std::string Options::Describe() const {
-  const std::array<std::pair<const char*, std::int64_t>, 54> fields{{
+  const std::array<std::pair<const char*, std::int64_t>, 58> fields{{
       {"workload", static_cast<std::int64_t>(workload)},
       {"transactions", transactions},
       {"services", services},
@@ -168,6 +187,10 @@ std::string Options::Describe() const {
       {"unary_loss", unary_loss},
       {"unary_duplicate", unary_duplicate},
       {"unary_hours", unary_hours},
+      {"participant_stops", participant_stops},
+      {"max_live", max_live},
+      {"log_queue", log_queue},
+      {"lazy_write", lazy_write},
   }};
   std::string text;
   for (const auto& [name, value] : fields) {
@@ -176,6 +199,7 @@ std::string Options::Describe() const {
   }
   if (dead_service) text += " dead_service";
   if (retire_rows) text += " retire_rows";
+  if (restores) text += " restores";
   return text + " power_loss=" + std::to_string(power_loss);
 }
 

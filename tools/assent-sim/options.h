@@ -83,6 +83,15 @@ struct Options {
   std::uint32_t power_loss = 500;  // permille of coordinator deaths
   bool dead_service = false;  // one service never comes back: a named excuse for its transactions
   bool retire_rows = false;   // participants remove old barrier rows
+  std::uint32_t participant_stops = 0;  // stands still, reads and answers nothing, and goes on
+  bool restores = false;                // an older copy of the log is put back
+
+  // Limits of the coordinator; 0: the default.
+  std::uint32_t max_live = 0;   // transactions
+  std::uint32_t log_queue = 0;  // entries
+  Time lazy_write = 0;          // how long a record that gates nothing may wait
+
+  bool business_checks = true;  // off: to show that a bug is found by nothing else
 
   bool faultless() const;
   std::string Describe() const;

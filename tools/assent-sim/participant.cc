@@ -71,6 +71,7 @@ internal::Session::Options Participant::SessionOptions() const {
 void Participant::Start() {
   ASSENT_CHECK(!life_);
   life_ = std::make_unique<Life>(1024);
+  stopped_until_ = 0;
   life_->number = ++lives_;
   sim_.Say([&] { return name_ + " starts (life " + std::to_string(lives_) + ")"; });
   if (unary_) return;
@@ -90,6 +91,7 @@ void Participant::Die(bool power) {
            (life_->stage == GroupStage::kCommitted ? " before it answers what it committed" : "");
   });
   if (store_.open()) store_.Rollback();
+  store_.ForgetPrepared();
   network_.ParticipantDied(service_, life_->number, power);
   life_.reset();
 }
@@ -130,7 +132,8 @@ void Participant::OnClosed(std::uint64_t number) {
 }
 
 void Participant::OnTick(std::uint64_t life) {
-  if (!life_ || life_->number != life || life_->tick_at != sim_.now) return;
+  if (!life_ || life_->number != life || life_->tick_at < 0 || life_->tick_at > sim_.now)
+    return;
   life_->tick_at = -1;
   internal::Actions actions;
   life_->session->OnTick(sim_.Steady(), &actions);
@@ -199,7 +202,9 @@ void Participant::ArmQuestions() {
 }
 
 void Participant::OnQuestionRound(std::uint64_t life) {
-  if (!life_ || life_->number != life || life_->question_at != sim_.now) return;
+  if (!life_ || life_->number != life || life_->question_at < 0 ||
+      life_->question_at > sim_.now)
+    return;
   life_->question_at = -1;
   Ask(true);
   ArmQuestions();

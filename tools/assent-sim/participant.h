@@ -29,6 +29,9 @@ class Participant {
   std::uint64_t life() const { return lives_; }
   const Store& store() const { return store_; }
   void SetFull(bool full) { full_ = full; }
+  // SIGSTOP, and SIGCONT then.
+  void Stop(Time until) { stopped_until_ = until; }
+  Time stopped_until() const { return life_ ? stopped_until_ : 0; }
   // Which coordinator a dial reaches now; 0: none.
   void SetCoordinatorLife(const std::uint64_t* life) { coordinator_life_ = life; }
   // Asks about everything that is old, whatever its timers say.
@@ -89,6 +92,7 @@ class Participant {
   const bool unary_;
   Store store_;
   bool full_ = false;
+  Time stopped_until_ = 0;
   std::uint64_t lives_ = 0;
   const std::uint64_t* coordinator_life_ = nullptr;
   std::unique_ptr<Life> life_;

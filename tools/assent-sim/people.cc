@@ -160,7 +160,10 @@ void People::OnAnswer(std::size_t t, std::uint64_t call, const Status& status,
   me.outstanding = 0;
   const TransactionPlan& plan = ledger_.plan(t);
   if (status.code() == Code::kResourceExhausted || status.code() == Code::kUnavailable) {
-    if (shown == nullptr) sim_.marks.Set(Mark::kFullRefusedBegin);
+    if (shown == nullptr)
+      sim_.marks.Set(status.message().find("transactions") != std::string::npos
+                         ? Mark::kTooManyLive
+                         : Mark::kFullRefusedBegin);
     return Again(t);
   }
   if (status.code() == Code::kAlreadyExists) sim_.marks.Set(Mark::kOtherContent);

@@ -68,7 +68,8 @@ std::vector<BranchPlan> DrawBranches(Sim& sim, std::size_t t) {
     b.service = static_cast<std::uint32_t>(sim.dice.Below(o.services));
     b.account = static_cast<std::uint32_t>(sim.dice.Below(o.accounts));
     b.refuse = sim.dice.Chance(o.refuse);
-    b.read_only = sim.dice.Chance(o.read_only);
+    // A transfer of which half only looks would not be one.
+    b.read_only = sim.dice.Chance(o.read_only) && o.workload != Workload::kTransfers;
   }
   DrawAmounts(sim, branches);
   for (std::size_t i = 0; i < count; ++i) {
@@ -96,6 +97,11 @@ void DrawPivot(Sim& sim, std::vector<BranchPlan>& branches) {
     branches[i].amount = std::min<std::int64_t>(branches[i].amount, 0);
     branches[i].payload += "+";
   }
+  if (sim.options.workload != Workload::kTransfers || pivot + 1 >= branches.size()) return;
+  // ... and a transfer still gives as much as it takes.
+  std::int64_t others = 0;
+  for (std::size_t i = 0; i + 1 < branches.size(); ++i) others += branches[i].amount;
+  branches.back().amount = -others;
 }
 
 TransactionPlan DrawPlan(Sim& sim, std::size_t t) {

@@ -25,6 +25,7 @@ Store::Store(Sim& sim, Ledger& ledger, std::uint32_t service)
   const std::int64_t initial = sim.dice.Chance(sim.options.scarce) ? 10 : 1000;
   // The last one is for pivots, see planner.cc.
   accounts_.resize(sim.options.accounts + 1, Account{initial, initial, 0, 0, 0});
+  entries_.resize(accounts_.size());
 }
 
 // ---- The local transaction ------------------------------------------------------------------------
@@ -38,8 +39,7 @@ void Store::Begin() {
 void Store::Commit() {
   ASSENT_CHECK(open_);
   open_ = false;
-  old_rows_.clear();
-  old_accounts_.clear();
+  ForgetOld();
   for (const Noted& noted : noted_) noted.note(ledger_.Touch(noted.txn).branches[noted.branch]);
   noted_.clear();
   if (!Balanced())
@@ -53,10 +53,17 @@ void Store::Rollback() {
     RowOf(old->txn, old->branch) = std::move(old->row);
   for (auto old = old_accounts_.rbegin(); old != old_accounts_.rend(); ++old)
     accounts_[old->first] = old->second;
+  for (auto old = old_entries_.rbegin(); old != old_entries_.rend(); ++old)
+    entries_[old->first] = std::move(old->second);
   prepared_ = old_prepared_;
+  ForgetOld();
+  noted_.clear();
+}
+
+void Store::ForgetOld() {
   old_rows_.clear();
   old_accounts_.clear();
-  noted_.clear();
+  old_entries_.clear();
 }
 
 Store::Row& Store::Change(std::size_t txn, std::size_t branch) {
@@ -69,6 +76,26 @@ Store::Row& Store::Change(std::size_t txn, std::size_t branch) {
 Store::Account& Store::ChangeAccount(std::uint32_t account) {
   old_accounts_.emplace_back(account, accounts_[account]);
   return accounts_[account];
+}
+
+std::vector<Store::Entry>& Store::ChangeEntries(std::uint32_t account) {
+  old_entries_.emplace_back(account, entries_[account]);
+  return entries_[account];
+}
+
+// Tokens and orders; a transfer has no rows but its accounts.
+void Store::Append(const BranchPlan& plan) {
+  if (sim_.options.workload == Workload::kTransfers) return;
+  ChangeEntries(plan.account).push_back({plan.payload, plan.amount});
+}
+void Store::Erase(const BranchPlan& plan) {
+  if (sim_.options.workload == Workload::kTransfers) return;
+  auto& entries = ChangeEntries(plan.account);
+  const auto found = std::find_if(entries.begin(), entries.end(),
+                                  [&](const Entry& e) { return e.name == plan.payload; });
+  if (found == entries.end()) return;
+  entries.erase(found);
+  sim_.marks.Set(Mark::kTokenTakenBack);
 }
 
 void Store::Effect(std::size_t txn, std::size_t branch,
@@ -111,12 +138,17 @@ Reply Store::Run(const Call& call) {
     case barrier::Move::kReplay:
       sim_.marks.Set(Mark::kForwardRepeated);
       if (Mutant(Planted::kAnswerDifferently)) return Reply::Done("again");
+      if (Mutant(Planted::kTokenTwice) && sim_.options.workload == Workload::kTokens &&
+          (state == State::kDone || state == State::kFinished) && plan.protocol != core::Protocol::kTcc)
+        Append(plan);
       return RowOf(txn, branch).first;
     case barrier::Move::kRepeat:
       sim_.marks.Set(phase == barrier::Phase::kFinish ? Mark::kFinishRepeated
                                                       : Mark::kUndoRepeated);
       if (Mutant(Planted::kUndoTwice) && phase == barrier::Phase::kUndo)
         return Undo(call, txn, branch);
+      if (Mutant(Planted::kCommitHitsHolder) && phase == barrier::Phase::kFinish)
+        FinishHolder(call, plan.account);
       return Reply::Done();
     case barrier::Move::kNothing: return Reply::Done();
     case barrier::Move::kRefuse:
@@ -206,6 +238,7 @@ Reply Store::ForwardEffect(const Call& call, std::size_t txn, std::size_t branch
         sim_.marks.Set(Mark::kOnePhase);
         mine.available -= plan.amount;
         mine.spent += plan.amount;
+        Append(plan);
         Put(call, txn, branch, State::kFinished, done);
         Effect(txn, branch, [](BranchBooks& b) { ++b.forward, ++b.finish; });
         return done;
@@ -225,6 +258,7 @@ Reply Store::ForwardEffect(const Call& call, std::size_t txn, std::size_t branch
     case Protocol::kSaga:
       mine.available -= plan.amount;
       mine.spent += plan.amount;
+      Append(plan);
       Effect(txn, branch, [](BranchBooks& b) { ++b.forward; });
       break;
   }
@@ -245,10 +279,12 @@ Reply Store::Finish(const Call& call, std::size_t txn, std::size_t branch) {
     --prepared_;
   } else if (plan.amount > 0) {
     account.held -= plan.amount;
-  } else {
+  } else if (!Mutant(Planted::kDepositLost)) {
     account.available -= plan.amount;
   }
-  account.spent += plan.amount;
+  const bool lost = Mutant(Planted::kDepositLost) && call.protocol == Protocol::kTcc;
+  if (!lost || plan.amount > 0) account.spent += plan.amount;
+  Append(plan);
   Change(txn, branch).state = State::kFinished;
   Effect(txn, branch, [](BranchBooks& b) { ++b.finish, b.holds = false; });
   return Reply::Done();
@@ -268,19 +304,43 @@ Reply Store::Undo(const Call& call, std::size_t txn, std::size_t branch) {
       break;
     case Protocol::kTcc:
       if (plan.amount > 0) {
+        sim_.marks.Set(Mark::kStockReturned);
         account.held -= plan.amount;
-        account.available += plan.amount;
+        (Mutant(Planted::kStockNotReturned) ? account.spent : account.available) += plan.amount;
       }
       break;
     case Protocol::kSaga:
+      Erase(plan);
       account.available += plan.amount;
       account.spent -= plan.amount;
       break;
   }
-  Change(txn, branch).state = State::kUndone;
+  if (Mutant(Planted::kUndoDropsRow)) {
+    Change(txn, branch) = Row{};
+  } else {
+    Change(txn, branch).state = State::kUndone;
+  }
   const std::uint64_t order = ++executions_;
   Effect(txn, branch, [order](BranchBooks& b) { ++b.undo, b.holds = false, b.undo_order = order; });
   return Reply::Done();
+}
+
+// The planted participants' bugs that need a hand of their own.
+void Store::FinishHolder(const Call& call, std::uint32_t account) {
+  const std::uint64_t claim = accounts_[account].claimed_by;
+  if (claim == 0 || call.protocol != Protocol::kTwoPhase) return;
+  Call other = call;
+  other.gid = ledger_.plan((claim - 1) / 256).gid;
+  (void)Finish(other, (claim - 1) / 256, (claim - 1) % 256);
+}
+void Store::ForgetPrepared() {
+  if (!Mutant(Planted::kForgetPrepared)) return;
+  for (Account& account : accounts_) {
+    if (account.claimed_by == 0) continue;
+    const std::uint64_t key = std::exchange(account.claimed_by, 0) - 1;
+    rows_[key / 256][key % 256] = Row{};
+    --prepared_;
+  }
 }
 
 // ---- Held branches ------------------------------------------------------------------------------------
@@ -345,18 +405,6 @@ void Store::Answer(const HeldBranch& held, Verdict verdict, bool finished) {
 }
 
 // ---- The books of the business ---------------------------------------------------------------------
-
-std::int64_t Store::Total() const {
-  std::int64_t total = 0;
-  for (const Account& account : accounts_) total += account.available;
-  return total;
-}
-
-std::int64_t Store::Initial() const {
-  std::int64_t total = 0;
-  for (const Account& account : accounts_) total += account.initial;
-  return total;
-}
 
 bool Store::Balanced() const {
   return std::all_of(accounts_.begin(), accounts_.end(), [](const Account& a) {

@@ -30,6 +30,8 @@ class Store {
   void Commit();
   void Rollback();
   bool open() const { return open_; }
+  // A planted bug: what was prepared is gone after a restart.
+  void ForgetPrepared();
   // The open transaction has changed something of this branch.
   bool Uncommitted(std::size_t txn, std::size_t branch) const;
 
@@ -39,10 +41,18 @@ class Store {
   // When the first row may be removed; -1: there is none.
   Time RetentionEnds() const;
 
-  std::int64_t Total() const;    // of what is available
-  std::int64_t Initial() const;  // of what there was at first
-  bool Balanced() const;         // T6: what is available, held and spent is what there was
+  bool Balanced() const;  // T6: what is available, held and spent is what there was
   bool AnythingHeld() const;
+
+  // What the business itself wrote: a token or an order, in the list of its account. See workloads.cc.
+  struct Entry {
+    std::string name;
+    std::int64_t amount = 0;
+  };
+  std::size_t accounts() const { return accounts_.size(); }
+  const std::vector<Entry>& entries(std::size_t account) const { return entries_[account]; }
+  std::int64_t InitialOf(std::size_t account) const { return accounts_[account].initial; }
+  std::int64_t AvailableOf(std::size_t account) const { return accounts_[account].available; }
 
  private:
   using State = sqlite::internal::BranchState;
@@ -63,12 +73,17 @@ class Store {
   };
   static std::uint64_t KeyOf(std::size_t txn, std::size_t branch) { return txn * 256 + branch; }
   Row& RowOf(std::size_t txn, std::size_t branch) { return rows_[txn][branch]; }
+  void ForgetOld();
   // Remembers how a row or an account was, so that Rollback can put it back.
   Row& Change(std::size_t txn, std::size_t branch);
   Account& ChangeAccount(std::uint32_t account);
+  std::vector<Entry>& ChangeEntries(std::uint32_t account);
+  void Append(const BranchPlan& plan);
+  void Erase(const BranchPlan& plan);
   // Noted in the books when it is durable.
   void Effect(std::size_t txn, std::size_t branch, const std::function<void(BranchBooks&)>& note);
 
+  void FinishHolder(const Call& call, std::uint32_t account);
   Reply Forward(const Call& call, std::size_t txn, std::size_t branch);
   Reply ForwardEffect(const Call& call, std::size_t txn, std::size_t branch);
   Reply Finish(const Call& call, std::size_t txn, std::size_t branch);
@@ -83,6 +98,7 @@ class Store {
   const std::uint32_t service_;
   std::vector<std::vector<Row>> rows_;
   std::vector<Account> accounts_;
+  std::vector<std::vector<Entry>> entries_;  // by account
   std::size_t prepared_ = 0;
   std::uint64_t executions_ = 0;
 
@@ -94,6 +110,7 @@ class Store {
   };
   std::vector<OldRow> old_rows_;
   std::vector<std::pair<std::uint32_t, Account>> old_accounts_;
+  std::vector<std::pair<std::uint32_t, std::vector<Entry>>> old_entries_;
   std::size_t old_prepared_ = 0;
   struct Noted {
     std::size_t txn;

@@ -102,7 +102,25 @@ void World::Finish() {
 
 // ---- Events -------------------------------------------------------------------------------------------------
 
+// Whose process is stopped does nothing until it is continued; what has arrived waits.
+bool World::Waits(const Event& e) {
+  std::size_t service = participants_.size();
+  if (e.kind == EventKind::kFrameToParticipant || e.kind == EventKind::kWriteDoneAtParticipant ||
+      e.kind == EventKind::kClosedAtParticipant || e.kind == EventKind::kConnected)
+    service = network_.connection(e.a).service;
+  if (e.kind == EventKind::kUnaryToParticipant) service = network_.letter(e.a).service;
+  if (e.kind == EventKind::kParticipantTick || e.kind == EventKind::kGroupBegins ||
+      e.kind == EventKind::kGroupCommits || e.kind == EventKind::kQuestionRound)
+    service = e.a;
+  if (service == participants_.size()) return false;
+  const Time until = participants_[service]->stopped_until();
+  if (sim_.now >= until) return false;
+  sim_.At(until, e.kind, e.a, e.b);
+  return true;
+}
+
 void World::Dispatch(const Event& e) {
+  if (Waits(e)) return;
   Coordinator& c = *coordinator_;
   switch (e.kind) {
     case EventKind::kTurn: return c.OnTurn(e.a, e.b);
@@ -165,9 +183,9 @@ bool World::SomebodyIsDown() const {
                                             [](const auto& p) { return !p->up(); });
 }
 
-void World::KillCoordinator(bool power, std::size_t kept) {
+void World::KillCoordinator(bool power, std::size_t kept, bool torn) {
   if (!coordinator_->up()) return;
-  coordinator_->Die(power, kept);
+  coordinator_->Die(power, kept, torn);
   sim_.After(sim_.Draw(sim_.options.restart_max), EventKind::kCoordinatorStarts);
 }
 
@@ -202,6 +220,10 @@ void World::DrawMisfortunes() {
   Add(Misfortune::kParticipantFull, o.participant_full_spells);
   Add(Misfortune::kParticipantFree, o.participant_full_spells);
   Add(Misfortune::kOperator, o.operator_acts);
+  Add(Misfortune::kParticipantStops, o.participant_stops);
+  if (!o.restores) return;
+  Add(Misfortune::kLogCopied, 1);
+  Add(Misfortune::kLogRestored, 2);  // the first may come before there is a copy
 }
 
 void World::Suffer(Misfortune what, std::uint64_t service) {
@@ -210,7 +232,8 @@ void World::Suffer(Misfortune what, std::uint64_t service) {
   switch (what) {
     case Misfortune::kCoordinatorDies:
       return KillCoordinator(sim_.dice.Chance(sim_.options.power_loss),
-                             sim_.dice.Below(coordinator_->disk().unsynced_groups() + 1));
+                             sim_.dice.Below(coordinator_->disk().unsynced_groups() + 1),
+                             sim_.dice.Chance(500));
     case Misfortune::kParticipantDies: return KillParticipant(s, sim_.dice.Chance(300));
     case Misfortune::kSessionCut: return network_.CutOneOf(s);
     case Misfortune::kPartition: {
@@ -243,6 +266,20 @@ void World::Suffer(Misfortune what, std::uint64_t service) {
     case Misfortune::kSyncFails: return coordinator_->FailNextSync();
     case Misfortune::kParticipantFull: return participants_[s]->SetFull(true);
     case Misfortune::kParticipantFree: return participants_[s]->SetFull(false);
+    case Misfortune::kParticipantStops: {
+      const Time until = sim_.now + sim_.Draw(sim_.options.attempt_timeout * 4 + sim_.options.window);
+      sim_.Say([&] { return "s" + std::to_string(s) + " is stopped, and will be continued"; });
+      if (until > sim_.now + sim_.options.attempt_timeout) sim_.marks.Set(Mark::kParticipantStopped);
+      return participants_[s]->Stop(until);
+    }
+    case Misfortune::kLogCopied:
+      if (!coordinator_->up()) return;  // who is down is not stopped to be copied
+      coordinator_->Copy();
+      return sim_.After(sim_.Draw(sim_.options.restart_max), EventKind::kCoordinatorStarts);
+    case Misfortune::kLogRestored:
+      if (!coordinator_->up() || !coordinator_->has_copy()) return;
+      coordinator_->Restore();
+      return sim_.After(sim_.Draw(sim_.options.restart_max), EventKind::kCoordinatorStarts);
     case Misfortune::kOperator:
       if (coordinator_->up()) people_->Operate();
       return;

@@ -45,7 +45,7 @@ class World {
   std::uint64_t events() const { return events_; }
   bool SomebodyIsDown() const;
 
-  void KillCoordinator(bool power, std::size_t kept);
+  void KillCoordinator(bool power, std::size_t kept, bool torn = false);
   void KillParticipant(std::size_t service, bool power);
 
  private:
@@ -62,14 +62,19 @@ class World {
     kParticipantFull,
     kParticipantFree,
     kOperator,
+    kParticipantStops,
+    kLogCopied,
+    kLogRestored,
   };
 
   void DrawMisfortunes();
   void Add(Misfortune what, std::uint32_t count);
   void Suffer(Misfortune what, std::uint64_t service);
   void Dispatch(const Event& event);
+  bool Waits(const Event& event);
   void StartParticipant(std::size_t service);
   bool Excused(std::size_t txn) const;
+  bool AnyRestored() const;
   Time Bound() const;
   void CheckBound();
   void CheckRest();
