@@ -370,7 +370,8 @@ void Shard::On(AppendedRequest request) {
   const Batch batch = std::move(found->second);
   batches_.erase(found);
   const bool full = request.result.status.code() == Code::kResourceExhausted;
-  const bool swallow = Mutant(Planted::kSwallowWriteError) || (full && Mutant(Planted::kFullIsSuccess));
+  const bool swallow =
+      Mutant(Planted::kSwallowWriteError) || (full && Mutant(Planted::kFullIsSuccess));
   const Status status = swallow ? OkStatus() : request.result.status;
   if (!status.ok() && status.code() != Code::kResourceExhausted) {
     dead_ = true;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <ctime>
 #include <mutex>
 #include <thread>
 
@@ -46,6 +47,7 @@ void RunShare(const CampaignOptions& options, std::atomic<std::uint64_t>& next,
 
 CampaignReport RunCampaign(const CampaignOptions& options) {
   const auto began = std::chrono::steady_clock::now();
+  const std::clock_t cpu_began = std::clock();
   std::atomic<std::uint64_t> next = 0;
   std::atomic<bool> stop = false;
   std::vector<CampaignReport> shares(options.threads);
@@ -66,6 +68,7 @@ CampaignReport RunCampaign(const CampaignOptions& options) {
   std::sort(report.failures.begin(), report.failures.end(),
             [](const Failure& a, const Failure& b) { return a.seed < b.seed; });
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  report.cpu_seconds = static_cast<double>(std::clock() - cpu_began) / CLOCKS_PER_SEC;
   return report;
 }
 

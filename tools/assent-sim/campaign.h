@@ -35,6 +35,7 @@ struct CampaignReport {
   std::uint64_t events = 0;
   std::uint64_t repeated = 0;  // run twice, to compare
   double seconds = 0;
+  double cpu_seconds = 0;         // of all threads: says something on a busy machine as well
   std::vector<Failure> failures;  // by seed
   MarkCounts marks;
 };

@@ -159,7 +159,9 @@ void Coordinator::Die(bool power, std::size_t kept, bool torn) {
 void Coordinator::Copy() {
   Die(false, 0);
   copy_ = std::make_unique<log::MemoryDisk>(*disk_);
-  copy_->PowerLoss(copy_->unsynced_groups());  // whoever copies reads what was written, and synchronises the copy
+  copy_->PowerLoss(
+      copy_
+          ->unsynced_groups());  // whoever copies reads what was written, and synchronises the copy
   sim_.Say([] { return std::string("the log is copied"); });
 }
 

@@ -192,8 +192,8 @@ void Coordinator::Ask(std::uint64_t number, const v1::OutcomeQuery& query) {
   (void)Post(
       query.gid(),
       engine::QuestionRequest{
-          transport::FromWire(query),
-          [this, life, number, t, began_epoch = query.began_epoch()](transport::OutcomeAnswer answer) {
+          transport::FromWire(query), [this, life, number, t, began_epoch = query.began_epoch()](
+                                          transport::OutcomeAnswer answer) {
             if (!life_ || life_number_ != life) return;
             const TransactionBooks& books = ledger_.books(t);
             const bool by_hand = books.by_hand || books.restored;
@@ -202,7 +202,8 @@ void Coordinator::Ask(std::uint64_t number, const v1::OutcomeQuery& query) {
             if (answer.verdict == transport::Verdict::kAbort && !own)
               sim_.Violate("S9 broken by " + answer.gid +
                            ": abort is presumed of a life that this log has missed");
-            if (answer.verdict == transport::Verdict::kCannotTell) sim_.marks.Set(Mark::kCannotTell);
+            if (answer.verdict == transport::Verdict::kCannotTell)
+              sim_.marks.Set(Mark::kCannotTell);
             if (answer.verdict == transport::Verdict::kAbort && books.commit_durable && !by_hand &&
                 !books.forgotten)
               sim_.Violate("S9 broken by " + answer.gid +

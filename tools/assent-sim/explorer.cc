@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <ctime>
 #include <functional>
 #include <mutex>
 #include <sstream>
@@ -71,6 +72,7 @@ class Explorer {
 
   ExplorerReport Go() {
     const auto began = std::chrono::steady_clock::now();
+    const std::clock_t cpu_began = std::clock();
     for (const Scenario& scenario : crash_scenarios_) PlanCrashes(scenario);
     if (options_.interleavings) {
       for (const Scenario& scenario : interleaving_scenarios_) {
@@ -88,6 +90,7 @@ class Explorer {
     report_.scenarios = crash_scenarios_.size() + interleaving_scenarios_.size();
     report_.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+    report_.cpu_seconds = static_cast<double>(std::clock() - cpu_began) / CLOCKS_PER_SEC;
     return std::move(report_);
   }
 
@@ -127,6 +130,7 @@ class Explorer {
     count.runs += found.runs;
     count.redundant += found.redundant;
     count.complete = count.complete && found.complete;
+    count.misfortunes = MaxMisfortunes(scenario);
     count.early_timers = EarlyTimers(scenario);
     for (auto& [path, what] : found.findings)
       report_.findings.push_back({"order:" + scenario.name + ":" + path, std::move(what)});

@@ -24,10 +24,12 @@ constexpr std::size_t kCoordinator = SIZE_MAX;
 
 // Whether two moves, one after the other, lead to the same world in either order: nobody notices both. (Sleep sets;
 // P. Godefroid, 1996.) Time is everybody's; that its clock reads a fraction of a millisecond more is nobody's.
-bool Commute(const Move& a, const Move& b) {
+// `shared`: the misfortunes use up one budget, so that one may make another impossible.
+bool Commute(const Move& a, const Move& b, bool shared) {
   using Kind = Move::Kind;
   if (a.kind == Kind::kWait || b.kind == Kind::kWait) return false;
   if (a.kind == b.kind && a.kind != Kind::kDeliver) return false;  // there is only one of it
+  if (shared && a.kind != Kind::kDeliver && b.kind != Kind::kDeliver) return false;
   const bool letters = a.kind != Kind::kCrash && b.kind != Kind::kCrash;
   if (letters && a.letter == b.letter) return false;
   if (a.kind == Kind::kLose || b.kind == Kind::kLose) return true;  // nobody notices
@@ -40,7 +42,8 @@ class Walk {
   Walk(const Scenario& scenario, std::vector<std::size_t> path, bool tracing)
       : world_(scenario.options, tracing, /*fixed_pace=*/true, scenario.plans),
         path_(std::move(path)),
-        early_timers_(EarlyTimers(scenario)) {}
+        early_timers_(EarlyTimers(scenario)),
+        max_misfortunes_(MaxMisfortunes(scenario)) {}
 
   void Go() {
     world_.network().HoldLetters();
@@ -79,6 +82,8 @@ class Walk {
     const bool down = !world_.coordinator().up();
     if (world_.sim().NextAt() >= 0 && (held.empty() || down || waits_ < early_timers_))
       moves.push_back({Move::Kind::kWait, 0, kCoordinator});
+    const std::size_t suffered = (lost_ ? 1 : 0) + (doubled_ ? 1 : 0) + (crashed_ ? 1 : 0);
+    if (suffered == max_misfortunes_) return moves;
     if (!crashed_ && world_.coordinator().up())
       moves.push_back({Move::Kind::kCrash, 0, kCoordinator});
     for (std::size_t i = 0; i < held.size() && !lost_; ++i)
@@ -109,7 +114,9 @@ class Walk {
     asleep_.insert(asleep_.end(), awake.begin(),
                    awake.begin() + static_cast<std::ptrdiff_t>(choice));
     asleep_.erase(std::remove_if(asleep_.begin(), asleep_.end(),
-                                 [&](const Move& move) { return !Commute(move, chosen); }),
+                                 [&](const Move& move) {
+                                   return !Commute(move, chosen, max_misfortunes_ < 3);
+                                 }),
                   asleep_.end());
     return Make(chosen);
   }
@@ -143,8 +150,10 @@ class Walk {
   World world_;
   std::vector<std::size_t> path_;
   std::vector<std::size_t> widths_;  // how many choices there were at each step
-  std::vector<Move> asleep_;         // were tried before an independent one: tried again they lead nowhere new
+  std::vector<Move>
+      asleep_;  // were tried before an independent one: tried again they lead nowhere new
   const std::size_t early_timers_;
+  const std::size_t max_misfortunes_;
   std::size_t waits_ = 0;
   bool lost_ = false;
   bool doubled_ = false;
@@ -160,8 +169,12 @@ std::string Text(const std::vector<std::size_t>& path) {
 
 }  // namespace
 
-std::size_t EarlyTimers(const Scenario& scenario) {
-  return scenario.options.services == 1 ? 1 : 0;
+std::size_t EarlyTimers(const Scenario& scenario) { return scenario.options.services == 1 ? 1 : 0; }
+
+std::size_t MaxMisfortunes(const Scenario& scenario) {
+  const auto& branches = scenario.plans[0].branches;
+  const bool saga = branches[0].protocol == core::Protocol::kSaga;
+  return branches.size() == 1 || saga ? 3 : 2;
 }
 
 std::size_t FirstChoices(const Scenario& scenario) {

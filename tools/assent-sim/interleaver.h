@@ -24,6 +24,9 @@ struct InterleavingReport {
 
 // The other bound: how many timers may fire while letters are under way. (When none is, any.)
 std::size_t EarlyTimers(const Scenario& scenario);
+// Of a loss, a duplicate and a death: how many in one walk. Two branches side by side with all three are too many walks
+// for a test; any two of them are not.
+std::size_t MaxMisfortunes(const Scenario& scenario);
 // How many choices there are at the first step; each can be explored by a thread of its own.
 std::size_t FirstChoices(const Scenario& scenario);
 InterleavingReport ExploreInterleavings(const Scenario& scenario, std::size_t first,

@@ -11,9 +11,9 @@
 #include <vector>
 
 #include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
 
 #include "tools/assent-sim/campaign.h"
+#include "tools/assent-sim/commands.h"
 #include "tools/assent-sim/explorer.h"
 
 namespace assent::sim {
@@ -27,98 +27,15 @@ struct Arguments {
   bool full = false;
   bool trace = false;
   bool json = false;
-  std::size_t show_failures = 5;
 };
 
-void PrintTrace(const ReplayReport& replay) {
-  for (const std::string& line : replay.trace) std::printf("%s\n", line.c_str());
-}
-
-int Random(Arguments& args) {
-  args.campaign.form = args.full ? Form::kFull : Form::kLite;
-  const CampaignReport report = RunCampaign(args.campaign);
-  const std::vector<std::string> missed = report.marks.Missed();
-  const double rate =
-      report.seconds > 0 ? static_cast<double>(report.schedules) / report.seconds : 0;
-  if (args.json) {
-    nlohmann::ordered_json out{
-        {"schedules", report.schedules},    {"violations", report.failures.size()},
-        {"schedules_per_second", rate},     {"marks_missed", missed},
-        {"seed", args.campaign.seed},       {"form", args.full ? "full" : "lite"},
-        {"events", report.events},          {"repeated", report.repeated},
-        {"threads", args.campaign.threads}, {"seconds", report.seconds}};
-    for (std::size_t i = 0; i < Marks::kCount; ++i)
-      out["marks"][MarkCounts::Name(i)] = report.marks[i];
-    out["failures"] = nlohmann::json::array();
-    for (const Failure& failure : report.failures)
-      out["failures"].push_back({{"seed", failure.seed}, {"what", failure.what}});
-    std::printf("%s\n", out.dump().c_str());
-    return report.failures.empty() ? 0 : 1;
-  }
-  std::printf(
-      "%llu schedules (%llu events) in %.1f s on %u threads: %.0f a second; %zu violations; %llu "
-      "run twice and compared\n",
-      static_cast<unsigned long long>(report.schedules),
-      static_cast<unsigned long long>(report.events), report.seconds, args.campaign.threads, rate,
-      report.failures.size(), static_cast<unsigned long long>(report.repeated));
-  std::printf("marks: %zu of %zu reached\n", Marks::kCount - missed.size(), Marks::kCount);
-  for (const std::string& mark : missed) std::printf("  missed %s\n", mark.c_str());
-  for (std::size_t i = 0; i < std::min(report.failures.size(), args.show_failures); ++i) {
-    const Failure& failure = report.failures[i];
-    std::printf("seed %llu: %s\n", static_cast<unsigned long long>(failure.seed),
-                failure.what.c_str());
-    if (i > 0) continue;
-    const ReplayReport replay = Replay(failure.seed, args.campaign.form, true);
-    std::printf("options: %s\n", replay.options.c_str());
-    PrintTrace(replay);
-    std::printf("again:   assent-sim replay %llu --trace%s\n",
-                static_cast<unsigned long long>(failure.seed), args.full ? " --full" : "");
-  }
-  return report.failures.empty() ? 0 : 1;
-}
-
 int Exhaustive(Arguments& args) {
-  if (!args.where.empty()) {
-    for (const std::string& line : ReplayExploration(args.where)) std::printf("%s\n", line.c_str());
-    return 0;
+  if (args.where.empty()) {
+    args.explorer.threads = args.campaign.threads;
+    return ReportExploration(args.explorer, args.json);
   }
-  args.explorer.threads = args.campaign.threads;
-  const ExplorerReport report = Explore(args.explorer);
-  if (args.json) {
-    nlohmann::ordered_json out{{"points", report.points},
-                               {"pairs", report.pairs},
-                               {"violations", report.findings.size()},
-                               {"interleavings", report.interleavings},
-                               {"incomplete", report.incomplete},
-                               {"scenarios", report.scenarios},
-                               {"seconds", report.seconds}};
-    for (const auto& [name, count] : report.orders) {
-      out["orders"][name] = {
-          {"runs", count.runs}, {"redundant", count.redundant}, {"complete", count.complete}};
-    }
-    out["findings"] = nlohmann::json::array();
-    for (std::size_t i = 0; i < std::min(report.findings.size(), std::size_t{100}); ++i)
-      out["findings"].push_back(
-          {{"where", report.findings[i].where}, {"what", report.findings[i].what}});
-    std::printf("%s\n", out.dump().c_str());
-    return report.findings.empty() ? 0 : 1;
-  }
-  std::printf(
-      "%llu scenarios in %.1f s: %llu crash points, %llu pairs, %llu interleavings (%llu scenarios "
-      "cut off); %zu violations\n",
-      static_cast<unsigned long long>(report.scenarios), report.seconds,
-      static_cast<unsigned long long>(report.points), static_cast<unsigned long long>(report.pairs),
-      static_cast<unsigned long long>(report.interleavings),
-      static_cast<unsigned long long>(report.incomplete), report.findings.size());
-  for (std::size_t i = 0; i < std::min(report.findings.size(), args.show_failures); ++i) {
-    const ExplorerFinding& finding = report.findings[i];
-    std::printf("%s\n  again: assent-sim exhaustive --replay '%s'\n", finding.what.c_str(),
-                finding.where.c_str());
-    if (i > 0) continue;
-    for (const std::string& line : ReplayExploration(finding.where))
-      std::printf("%s\n", line.c_str());
-  }
-  return report.findings.empty() ? 0 : 1;
+  PrintTrace(ReplayExploration(args.where));
+  return 0;
 }
 
 // The planted bugs live in a program of their own, beside this one: what runs here has none.
@@ -141,7 +58,7 @@ int ReplayOne(const Arguments& args) {
   const ReplayReport replay =
       Replay(args.replay_seed, args.full ? Form::kFull : Form::kLite, args.trace);
   std::printf("options: %s\n", replay.options.c_str());
-  PrintTrace(replay);
+  PrintTrace(replay.trace);
   std::printf("%llu events, hash %016llx: %s\n", static_cast<unsigned long long>(replay.events),
               static_cast<unsigned long long>(replay.hash),
               replay.violation.empty() ? "no violation" : replay.violation.c_str());
@@ -187,7 +104,8 @@ int Main(int argc, char** argv) {
   replay->add_flag("--trace", args.trace, "Event by event, in words");
   replay->add_flag("--full", args.full, "The seed is of a larger world");
   CLI11_PARSE(app, argc, argv);
-  if (*random) return Random(args);
+  args.campaign.form = args.full ? Form::kFull : Form::kLite;
+  if (*random) return ReportCampaign(args.campaign, args.json);
   if (*exhaustive) return Exhaustive(args);
   if (*mutants) return Mutants(argv[0], mutants->remaining());
   return ReplayOne(args);

@@ -77,16 +77,19 @@ namespace assent::sim {
   X(kNeedsOperator, "a branch asked for a person's attention")                                     \
   X(kMixed, "a transaction ended mixed, and says so")                                              \
   X(kPaused, "the coordinator stood still for longer than its timeouts")                           \
-  X(kWallJumped, "the wall clock jumped by hours") \
-  X(kParticipantStopped, "a participant stood still for longer than the timeouts, and went on") \
-  X(kTornGroup, "the power went while a group was being written: part of it is on the disk, none of it counts") \
-  X(kRestored, "an older copy of the log was put back") \
-  X(kRestoredMissed, "a copy that was put back had missed a transaction") \
-  X(kCannotTell, "a participant asked about a life that the log has missed, and was told CANNOT_TELL") \
+  X(kWallJumped, "the wall clock jumped by hours")                                                 \
+  X(kParticipantStopped, "a participant stood still for longer than the timeouts, and went on")    \
+  X(kTornGroup,                                                                                    \
+    "the power went while a group was being written: part of it is on the disk, none of it "       \
+    "counts")                                                                                      \
+  X(kRestored, "an older copy of the log was put back")                                            \
+  X(kRestoredMissed, "a copy that was put back had missed a transaction")                          \
+  X(kCannotTell,                                                                                   \
+    "a participant asked about a life that the log has missed, and was told CANNOT_TELL")          \
   X(kRestoredBegunAgain, "an initiator repeated what a restored log had missed, and it ran again") \
-  X(kTooManyLive, "a begin was refused: too many transactions") \
-  X(kLogQueueFull, "an append was refused: the log's queue was full") \
-  X(kTokenTakenBack, "a token or an order that stood was taken back by its compensation") \
+  X(kTooManyLive, "a begin was refused: too many transactions")                                    \
+  X(kLogQueueFull, "an append was refused: the log's queue was full")                              \
+  X(kTokenTakenBack, "a token or an order that stood was taken back by its compensation")          \
   X(kStockReturned, "what was held went back to what is available")
 
 enum class Mark : std::uint8_t {

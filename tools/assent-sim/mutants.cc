@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 
 #include "tools/assent-sim/campaign.h"
+#include "tools/assent-sim/commands.h"
 #include "tools/assent-sim/explorer.h"
 
 namespace assent::sim {
@@ -40,6 +41,7 @@ struct Settings {
   std::uint64_t schedules = 20'000;
   std::uint32_t at_once = 1;
   std::string only;
+  std::string plant;
   bool json = false;
 };
 
@@ -190,6 +192,25 @@ int Report(const std::vector<Subject>& all, const Finding* findings, const Setti
   return good ? 0 : 1;
 }
 
+int NoSuch(const std::string& name) {
+  std::fprintf(stderr, "there is no planted bug %s\n", name.c_str());
+  return 2;
+}
+
+// What `assent-sim random` and its exit status are with a bug in the code.
+int Plant(const Settings& settings) {
+  planted = settings.plant == "canary" ? Planted::kCanary : Planted::kNone;
+  for (const MutantText& mutant : kMutants) {
+    if (settings.plant == mutant.name) planted = mutant.which;
+  }
+  if (planted == Planted::kNone) return NoSuch(settings.plant);
+  CampaignOptions options;
+  options.schedules = settings.schedules;
+  options.threads = settings.at_once;
+  options.stop_at_first = true;
+  return ReportCampaign(options, settings.json);
+}
+
 int Main(int argc, char** argv) {
   Settings settings;
   settings.at_once = std::max(1U, std::thread::hardware_concurrency());
@@ -203,16 +224,18 @@ int Main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(1, 256));
   app.add_option("--only", settings.only, "This one alone, by its name");
+  app.add_option(
+      "--plant", settings.plant,
+      "No table: a campaign, as of `assent-sim random`, with this bug or the canary in it");
   app.add_flag("--json", settings.json, "One JSON object on stdout");
   CLI11_PARSE(app, argc, argv);
+  if (!settings.plant.empty()) return Plant(settings);
   std::vector<Subject> all = {{Planted::kCanary, nullptr}, {Planted::kNone, nullptr}};
   for (const MutantText& mutant : kMutants) {
-    if (settings.only.empty() || settings.only == mutant.name) all.push_back({mutant.which, &mutant});
+    if (settings.only.empty() || settings.only == mutant.name)
+      all.push_back({mutant.which, &mutant});
   }
-  if (all.size() == 2) {
-    std::fprintf(stderr, "there is no planted bug %s\n", settings.only.c_str());
-    return 2;
-  }
+  if (all.size() == 2) return NoSuch(settings.only);
   void* shared = mmap(nullptr, sizeof(Finding) * all.size(), PROT_READ | PROT_WRITE,
                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (shared == MAP_FAILED) return 3;

@@ -132,8 +132,7 @@ void Participant::OnClosed(std::uint64_t number) {
 }
 
 void Participant::OnTick(std::uint64_t life) {
-  if (!life_ || life_->number != life || life_->tick_at < 0 || life_->tick_at > sim_.now)
-    return;
+  if (!life_ || life_->number != life || life_->tick_at < 0 || life_->tick_at > sim_.now) return;
   life_->tick_at = -1;
   internal::Actions actions;
   life_->session->OnTick(sim_.Steady(), &actions);
@@ -202,8 +201,7 @@ void Participant::ArmQuestions() {
 }
 
 void Participant::OnQuestionRound(std::uint64_t life) {
-  if (!life_ || life_->number != life || life_->question_at < 0 ||
-      life_->question_at > sim_.now)
+  if (!life_ || life_->number != life || life_->question_at < 0 || life_->question_at > sim_.now)
     return;
   life_->question_at = -1;
   Ask(true);

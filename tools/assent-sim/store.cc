@@ -139,7 +139,8 @@ Reply Store::Run(const Call& call) {
       sim_.marks.Set(Mark::kForwardRepeated);
       if (Mutant(Planted::kAnswerDifferently)) return Reply::Done("again");
       if (Mutant(Planted::kTokenTwice) && sim_.options.workload == Workload::kTokens &&
-          (state == State::kDone || state == State::kFinished) && plan.protocol != core::Protocol::kTcc)
+          (state == State::kDone || state == State::kFinished) &&
+          plan.protocol != core::Protocol::kTcc)
         Append(plan);
       return RowOf(txn, branch).first;
     case barrier::Move::kRepeat:

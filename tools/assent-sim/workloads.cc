@@ -65,8 +65,8 @@ std::string StockIsRight(const Ledger& ledger, const std::vector<const Store*>& 
       }
       const std::int64_t expected = stores[s]->InitialOf(a) - ordered;
       if (stores[s]->AvailableOf(a) == expected) continue;
-      return "W3 broken: of item " + std::to_string(a) + " of s" + std::to_string(s) + " there are " +
-             std::to_string(stores[s]->AvailableOf(a)) + ", and should be " +
+      return "W3 broken: of item " + std::to_string(a) + " of s" + std::to_string(s) +
+             " there are " + std::to_string(stores[s]->AvailableOf(a)) + ", and should be " +
              std::to_string(expected);
     }
   }

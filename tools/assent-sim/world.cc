@@ -267,9 +267,11 @@ void World::Suffer(Misfortune what, std::uint64_t service) {
     case Misfortune::kParticipantFull: return participants_[s]->SetFull(true);
     case Misfortune::kParticipantFree: return participants_[s]->SetFull(false);
     case Misfortune::kParticipantStops: {
-      const Time until = sim_.now + sim_.Draw(sim_.options.attempt_timeout * 4 + sim_.options.window);
+      const Time until =
+          sim_.now + sim_.Draw(sim_.options.attempt_timeout * 4 + sim_.options.window);
       sim_.Say([&] { return "s" + std::to_string(s) + " is stopped, and will be continued"; });
-      if (until > sim_.now + sim_.options.attempt_timeout) sim_.marks.Set(Mark::kParticipantStopped);
+      if (until > sim_.now + sim_.options.attempt_timeout)
+        sim_.marks.Set(Mark::kParticipantStopped);
       return participants_[s]->Stop(until);
     }
     case Misfortune::kLogCopied:
