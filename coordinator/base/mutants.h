@@ -38,7 +38,6 @@ enum class Planted : std::uint8_t {
   kUndecidedIsAbort,
   kPresumeOutsideHorizon,
   kFullIsSuccess,
-  kAnswerBeforeBegin,
   // transport
   kLostIsRefused,
   kLostIsNotSent,

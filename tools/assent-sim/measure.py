@@ -2,6 +2,7 @@
 """The figures of docs/correctness.md.
 
     measure.py BIN [--schedules 1000000] [--full 20000]    runs everything and writes the two tables into the page
+    measure.py BIN --keep DIR                              keeps what was printed in DIR, and does not run again what is there
     measure.py --check                                     nothing is missing: each planted bug and each mark has a line
 """
 
@@ -21,12 +22,20 @@ def read(*path):
         return file.read()
 
 
-def run(bin_dir, *arguments):
+def run(keep, bin_dir, *arguments):
     command = ["assent-sim", *arguments, "--json"]
+    kept = os.path.join(keep, "-".join(arguments).replace("--", "") + ".json") if keep else ""
+    if os.path.exists(kept):
+        with open(kept, encoding="utf-8") as file:
+            found = json.load(file)
+        return " ".join(command), found["exit"], found
     done = subprocess.run([os.path.join(bin_dir, command[0]), *command[1:]], check=False, stdout=subprocess.PIPE,
                           stderr=subprocess.DEVNULL)
-    found = json.loads(done.stdout)
+    found = json.loads(done.stdout) | {"exit": done.returncode}
     print(" ".join(command), "-> exit", done.returncode, file=sys.stderr)
+    if keep:
+        with open(kept, "w", encoding="utf-8") as file:
+            json.dump(found, file)
     return " ".join(command), done.returncode, found
 
 
@@ -106,14 +115,15 @@ def main():
     parser.add_argument("bin", nargs="?")
     parser.add_argument("--schedules", default="1000000")
     parser.add_argument("--full", default="20000")
+    parser.add_argument("--keep")
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     if arguments.check or not arguments.bin:
         return check()
-    lite = run(arguments.bin, "random", "--schedules", arguments.schedules)
-    full = run(arguments.bin, "random", "--full", "--schedules", arguments.full)
-    exhaustive = run(arguments.bin, "exhaustive")
-    mutants = run(arguments.bin, "mutants")
+    lite = run(arguments.keep, arguments.bin, "random", "--schedules", arguments.schedules)
+    full = run(arguments.keep, arguments.bin, "random", "--full", "--schedules", arguments.full)
+    exhaustive = run(arguments.keep, arguments.bin, "exhaustive")
+    mutants = run(arguments.keep, arguments.bin, "mutants")
     page = put(read("docs", "correctness.md"), "measured", measured(lite, full, exhaustive, mutants))
     page = put(page, "planted", planted(mutants[2]))
     with open(PAGE, "w", encoding="utf-8") as file:

@@ -92,8 +92,6 @@ inline constexpr std::array kMutants = {
                "abort is presumed of lives that a restored log has missed"},
     MutantText{Planted::kFullIsSuccess, "full-is-success",
                "what a full log refused runs all the same, unlogged"},
-    MutantText{Planted::kAnswerBeforeBegin, "answer-before-begin",
-               "a gid is answered for before its BEGIN has a fate"},
     MutantText{Planted::kSerialsFromOne, "serials-from-one",
                "row numbers are given out again after a restart"},
     MutantText{Planted::kTornGroupIsWhole, "torn-group-is-whole",
