@@ -15,6 +15,7 @@ packages=(
   libsqlite3-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libjemalloc-dev
   # Tests.
   libgtest-dev libgmock-dev libbenchmark-dev python3 python3-grpcio python3-protobuf python3-yaml sqlite3 strace procps spin
+  valgrind
 )
 # The code is laid out by version 14: Debian 12 calls it clang-format, newer releases keep it under its number.
 if [[ "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" == bookworm ]]; then

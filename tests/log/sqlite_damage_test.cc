@@ -4,7 +4,6 @@
 #include <fstream>
 #include <iterator>
 #include <map>
-#include <random>
 #include <sqlite3.h>
 
 #include <gmock/gmock.h>
@@ -292,53 +291,6 @@ TEST_F(SqliteDamage, ASecondOpenerIsRefusedAndTheFirstGoesOn) {
   EXPECT_TRUE(log.Append(Batch(Begin(1, "a"))).status.ok());
 }
 
-// Every bit of a WAL that a crash left behind. Changes to the last commit pass for a torn write: then exactly that commit is
-// missing (FORMAT.md, limits). Everything before it is safe.
-TEST_F(SqliteDamage, NoFlippedBitOfTheWalIsMisread) {
-  const Files sound = Write(true);
-  Put(sound);
-  const Result<Content> whole = Start();
-  ASSERT_TRUE(whole.ok()) << whole.status().ToString();
-  const Content content = whole.value();
-  // What it is without the last commit: the frames of the last commit follow the last but one commit mark.
-  constexpr std::size_t kFrame = 4096 + 24;
-  std::size_t last_commit = 0;  // where its frames begin
-  std::size_t marks = 0;
-  for (std::size_t at = sound.wal.size() - kFrame + 4; at > 32 && marks < 2; at -= kFrame) {
-    if (sound.wal.substr(at, 4) != std::string(4, '\0') && ++marks == 2)
-      last_commit = at - 4 + kFrame;
-  }
-  ASSERT_EQ(marks, 2u);
-  Files shorter = sound;
-  shorter.wal.resize(last_commit);
-  Put(shorter);
-  const Content without_last = Start().value();
-  ASSERT_NE(content, without_last);
-
-  std::mt19937 random(1);
-  int refused = 0;
-  int tried = 0;
-  for (std::size_t at = 0; at < sound.wal.size();) {
-    const std::size_t in_frame = at < 32 ? 0 : (at - 32) % kFrame;
-    Files damaged = sound;
-    damaged.wal[at] = static_cast<char>(damaged.wal[at] ^ (1 << (random() % 8)));
-    Put(damaged);
-    const Result<Content> started = Start();
-    ++tried;
-    if (started.ok()) {
-      EXPECT_TRUE(at >= last_commit && started.value() == without_last) << "byte " << at;
-    } else {
-      EXPECT_EQ(started.status().code(), Code::kDataLoss) << started.status().ToString();
-      ++refused;
-    }
-    // All of the headers, a share of the pages.
-    at += in_frame < 24 ? 1 : 1 + random() % 90;
-    ASSERT_FALSE(HasFailure()) << "byte " << at;
-  }
-  EXPECT_GT(tried, 2000);
-  EXPECT_GT(refused, tried * 8 / 10);
-}
-
 // After a failed fsync the kernel may show a WAL that is not on the disk, and a later fsync that writes nothing succeeds. So
 // all of it is written again, and synchronised, before a start does anything else.
 TEST_F(SqliteDamage, AWalThatWasLeftBehindIsWrittenAgain) {
@@ -372,36 +324,6 @@ TEST_F(SqliteDamage, ATornEndOfTheWalIsTheEnd) {
     const Result<Content> started = Start();
     EXPECT_TRUE(started.ok()) << cut << ": " << started.status().ToString();
   }
-}
-
-// A short form: all of the header of each page, and a share of the rest.
-TEST_F(SqliteDamage, NoFlippedBitOfTheDatabaseIsMisread) {
-  const Files sound = Write(false);
-  ASSERT_EQ(sound.wal, "");
-  const Content content = Start().value();
-  std::mt19937 random(1);
-  int refused = 0;
-  int tried = 0;
-  for (std::size_t at = 0; at < sound.database.size();) {
-    Files damaged = sound;
-    damaged.database[at] = static_cast<char>(damaged.database[at] ^ (1 << (random() % 8)));
-    Put(damaged);
-    const Result<Content> started = Start();
-    ++tried;
-    if (started.ok()) {
-      EXPECT_EQ(started.value(), content) << "byte " << at;
-    } else {
-      ++refused;
-      EXPECT_THAT(started.status().message(), HasSubstr(path_));
-      EXPECT_TRUE(started.status().code() == Code::kDataLoss ||
-                  started.status().code() == Code::kFailedPrecondition)
-          << at << ": " << started.status().ToString();
-    }
-    at += at % 4096 < 128 || sound.database[at] != 0 ? 1 + random() % 2 : 1 + random() % 64;
-    ASSERT_FALSE(HasFailure());
-  }
-  EXPECT_GT(tried, 1500);
-  EXPECT_GT(refused, 300);
 }
 
 // A small file system of its own, really full.
