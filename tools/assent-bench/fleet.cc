@@ -161,6 +161,7 @@ class Run {
       for (const std::string& address : addresses_)
         command.insert(command.end(), {"--dial", address});
     }
+    command.insert(command.begin(), load_.under.begin(), load_.under.end());
     if (load_.count_syscalls) {
       const std::vector<std::string> strace{
           "strace", "-D", "-f",    "-c", "--seccomp-bpf",
@@ -287,6 +288,7 @@ class Run {
     const double ended = std::max<double>(1, static_cast<double>(ended_));
     result_.messages = static_cast<double>(messages) / ended;
     if (groups > 0) result_.local_group = operations / groups;
+    result_.ended = ended_;
     coordinator_->Stop();
     if (!load_.count_syscalls) return;
     const std::string path = folder_.path() + "/syscalls";

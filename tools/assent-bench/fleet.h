@@ -36,6 +36,7 @@ struct Measurement {
   double log_commits = 0;
   double group_size = 0;  // records per commit
   std::uint64_t commits = 0;
+  std::uint64_t ended = 0;  // transactions of the whole run
   // Over the whole run, for each transaction that ended.
   double messages = 0;                     // commands and their replies, requests and their replies
   std::map<std::string, double> syscalls;  // of the coordinator, when counted

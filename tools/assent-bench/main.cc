@@ -110,6 +110,9 @@ void AddLoad(CLI::App& app, Words& words) {
   app.add_option("--count", load.count)->group("");
   app.add_option("--daemon-argument", load.daemon_arguments,
                  "One more argument for assentd: --daemon-argument=--shards=2");
+  app.add_option("--under", load.under,
+                 "The words of a program that runs the coordinator: valgrind --tool=callgrind ...")
+      ->delimiter(' ');
   app.add_flag("--syscalls", load.count_syscalls,
                "The coordinator's writes and syncs, counted by strace");
 }

@@ -29,6 +29,7 @@ struct Load {
 
   // The parent's.
   std::vector<std::string> daemon_arguments;  // more flags for assentd
+  std::vector<std::string> under;             // what runs the coordinator: valgrind and its words
   bool count_syscalls = false;                // the coordinator under strace
   std::string title;                          // of the progress line
 };

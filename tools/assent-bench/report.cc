@@ -27,6 +27,7 @@ nlohmann::json ToJson(const Measurement& m) {
                       {"failed", m.failed},
                       {"refused", m.refused},
                       {"seconds", m.seconds},
+                      {"ended_in_whole_run", m.ended},
                       {"longest_gap_ms", m.longest_gap_ms},
                       {"messages_per_transaction", m.messages},
                       {"tcp_bytes_per_transaction", m.tcp_bytes},

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import instructions
 import load
 import micro
 import profile_daemon
@@ -34,6 +35,7 @@ SECTIONS = {
     "payload": load.payload,
     "micro": micro.micro,
     "profile": profile_daemon.profile,
+    "instructions": instructions.instructions,
 }
 PAGE = os.path.join(ROOT, "docs", "performance.md")
 RESULTS = os.path.join(ROOT, "build", "measured")
