@@ -196,7 +196,7 @@ bool Faults::StrikeNetwork(std::string name) {
   trouble.lasts = Below(3) == 0 ? Between(3000, 7000) : Between(50, 2000);
   trouble.delay = Below(3) == 0 ? Between(500, 2500) : Between(5, 400);
   trouble.bytes_per_second = 200 + Below(20'000);
-  trouble.to_coordinator = Below(2) == 0;
+  trouble.upstream = Below(2) == 0;
   trouble.cut_after = trouble.kind == Trouble::Kind::kBlackHole && Below(2) == 0;
   const int link = Below(rig_.links());
   const int scope = Below(10);

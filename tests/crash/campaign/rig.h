@@ -108,6 +108,7 @@ class Rig {
   Tally& tally_;
   Findings& findings_;
   std::string endpoint_;
+  std::string dialled_;  // the bank that is dialled, past the proxy
   std::unique_ptr<Proxy> proxy_;
   std::vector<Actor> actors_;
   std::uint64_t initiator_seed_;
