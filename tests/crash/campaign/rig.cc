@@ -168,6 +168,8 @@ void Rig::Tick() {
       findings_.Add(actor.name + " " + std::to_string(actor.number) +
                     " did not end within 30 s of SIGTERM");
       actor.process->Kill();
+      actor.state = Actor::State::kDown;
+      actor.until = now;
     }
   }
 }

@@ -88,6 +88,7 @@ class Rig {
     bool must_exit = false;
     Clock::time_point until{};
     std::optional<Clock::time_point> struck{};
+    Clock::time_point next_look{};
     std::string log;
   };
   void MakeDisk();
