@@ -70,7 +70,8 @@ TEST(Campaign, NoticesWhatIsPlanted) {
   const std::vector<Rotten> all{
       {"bank-loses", {"the banks hold", "and is not in force", "is split"}},
       {"bank-acks-early", {"still holds", "unsettled"}},
-      {"initiator-lies", {"was told COMMITTED", "was told committed"}},
+      {"initiator-lies",
+       {"was told COMMITTED", "was told committed", "was told ABORTED", "was told aborted"}},
       {"log-restored",
        {"does not know it any more", "and is not in force", "is in force", "can never be right"}},
   };

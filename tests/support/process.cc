@@ -33,8 +33,12 @@ constexpr std::chrono::milliseconds kLookAgain{5};
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(126);  // it died before the line above
   // Our parent's handlers are not ours: what was sent to us since fork (it is blocked so long) would run one and be lost.
-  for (int signal_number = 1; signal_number < NSIG; ++signal_number)
-    std::signal(signal_number, SIG_DFL);
+  // What it ignores stays ignored, as after every exec.
+  for (int signal_number = 1; signal_number < NSIG; ++signal_number) {
+    struct sigaction now {};
+    if (sigaction(signal_number, nullptr, &now) == 0 && now.sa_handler != SIG_IGN)
+      std::signal(signal_number, SIG_DFL);
+  }
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
