@@ -71,9 +71,9 @@ void TakeBack(Db& db, const Call& call) {
       "DELETE FROM token WHERE id = (SELECT min(id) FROM token WHERE gid = ?1 AND branch_id = ?2)",
       call.gid, call.branch_id);
 }
-// Planted: one effect of twenty is said to have happened, and has not.
+// Planted: one effect of four is said to have happened, and has not.
 bool lose_effects = false;
-bool Lost(const Call& call) { return lose_effects && std::hash<std::string>()(call.gid) % 20 == 0; }
+bool Lost(const Call& call) { return lose_effects && std::hash<std::string>()(call.gid) % 4 == 0; }
 
 void Become(Db& db, const Call& call, const char* from, const char* to) {
   const auto changed =
