@@ -9,9 +9,11 @@
 # Build first (tools/build.sh). Leave the machine alone while it runs: coordinator, participants and initiators share its cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-/usr/bin/python3 -B tools/measure/main.py "$@"
+code=0
+/usr/bin/python3 -B tools/measure/main.py "$@" || code=$?
 for argument in "$@"; do
   if [[ $argument == --write && -e build/measured/in-flight.json ]]; then
     /usr/bin/python3 -B tools/measure/plot.py build/measured/in-flight.json docs/images
   fi
 done
+exit $code

@@ -15,6 +15,7 @@ import load
 import micro
 import profile_daemon
 import size
+import summary
 from bench import BIN, ROOT, Settings
 
 SECTIONS = {
@@ -36,6 +37,7 @@ SECTIONS = {
     "micro": micro.micro,
     "profile": profile_daemon.profile,
     "instructions": instructions.instructions,
+    "summary": summary.summary,
 }
 PAGE = os.path.join(ROOT, "docs", "performance.md")
 RESULTS = os.path.join(ROOT, "build", "measured")
