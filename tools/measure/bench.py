@@ -71,3 +71,8 @@ def table(head, rows):
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
     return "\n".join(lines)
+
+
+def figure(value):
+    """Three digits of it."""
+    return f"{value:,.0f}" if value >= 100 else "%.3g" % value

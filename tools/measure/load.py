@@ -1,6 +1,6 @@
 """Sections that put load on assentd: throughput, latency, and how both grow."""
 
-from bench import bench, cpu, floor, in_turn, median, ms, run, spread, table
+from bench import bench, cpu, figure, floor, in_turn, median, ms, run, spread, table
 
 
 def compare(settings):
@@ -18,7 +18,7 @@ def compare(settings):
     text += "\n\nWhat both did for a transaction (medians):\n\n"
     one = {w["what"]: w for w in result["work_one_in_flight"]}
     text += table(["", "floor, 1,024", "assentd, 1,024", "floor, 1", "assentd, 1"],
-                  [[w["what"], *("%.4g" % v for v in (w["floor"], w["engine"], one[w["what"]]["floor"],
+                  [[w["what"], *(figure(v) for v in (w["floor"], w["engine"], one[w["what"]]["floor"],
                                                            one[w["what"]]["engine"]))] for w in result["work"]])
     return result, text
 
