@@ -71,7 +71,7 @@ def main():
         prog="tools/measure.sh", description="Measures assentd on this machine and prints Markdown tables.",
         epilog="Sections: " + ", ".join(SECTIONS) + ". Build first (tools/build.sh), and leave the machine alone meanwhile.")
     parser.add_argument("sections", nargs="*", metavar="SECTION", help="default: all of them, about half an hour")
-    parser.add_argument("--write", action="store_true", help="also put the tables into docs/performance.md")
+    parser.add_argument("--write", action="store_true", help="also put the tables into docs/performance.md, and keep the figures for `summary` and the plot")
     parser.add_argument("--seconds", type=float, default=4, help="of one run (default 4)")
     parser.add_argument("--rounds", type=int, default=5, help="of what is compared (default 5)")
     parser.add_argument("--scale", type=float, default=1, help="of the millions held and retained (default 1)")
@@ -95,8 +95,9 @@ def main():
             print(f"measure: {name} failed: {error!r}", file=sys.stderr, flush=True)
             failed.append(name)
             continue
-        with open(os.path.join(RESULTS, name + ".json"), "w", encoding="utf-8") as file:
-            json.dump({"when": when, "seconds": settings.seconds, "result": result}, file, indent=1)
+        if arguments.write:  # what is only tried out must not get into the summary
+            with open(os.path.join(RESULTS, name + ".json"), "w", encoding="utf-8") as file:
+                json.dump({"when": when, "seconds": settings.seconds, "result": result}, file, indent=1)
         text += f"\n\n`tools/measure.sh {name}`, {when}; {time.monotonic() - began:.0f} s."
         if arguments.remark:
             text += " " + arguments.remark
