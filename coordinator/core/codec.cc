@@ -155,6 +155,7 @@ Branch ReadBranch(ByteReader& in) {
   const std::uint64_t kept =
       in.Bounded(limits::kMaxFirstAttemptsKeptCount + limits::kMaxLastAttemptsKeptCount);
   std::vector<Attempt> attempts;
+  attempts.reserve(kept);
   for (std::uint64_t i = 0; in.ok() && i < kept; ++i) attempts.push_back(ReadAttempt(in));
   branch.history.Restore(std::move(attempts), dropped);
   return branch;
@@ -196,6 +197,7 @@ Result<TransactionSpec> ReadSpec(std::string gid, std::string_view bytes) {
   spec.labels = ReadPairs(in, limits::kMaxLabelsCount, limits::kMaxLabelKeyBytes,
                           limits::kMaxLabelValueBytes);
   const std::uint64_t branches = in.Bounded(limits::kMaxBranchesCount);
+  spec.branches.reserve(branches);
   for (std::uint64_t i = 0; in.ok() && i < branches; ++i)
     spec.branches.push_back(ReadBranchSpec(in));
   if (!in.done()) return DataLoss("transaction " + gid + ": its spec cannot be decoded");
@@ -267,6 +269,7 @@ Result<Transaction> Codec::Decode(const std::string& gid, std::string_view spec_
   for (std::uint64_t i = 0; in.ok() && i < added; ++i)
     t.spec_.branches.push_back(ReadBranchSpec(in));
   t.branches_.clear();
+  t.branches_.reserve(t.spec_.branches.size());
   for (std::size_t i = 0; in.ok() && i < t.spec_.branches.size(); ++i)
     t.branches_.push_back(ReadBranch(in));
   const std::uint64_t interventions = in.Bounded(limits::kMaxInterventionsKeptCount);

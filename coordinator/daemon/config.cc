@@ -59,6 +59,9 @@ void AddOptions(CLI::App& app, Config& c) {
   app.add_option("--max-transactions", c.max_transactions,
                  "Unfinished transactions before new ones are refused")
       ->capture_default_str();
+  app.add_option("--max-payload-mib", c.max_payload_mib,
+                 "Payloads and results of unfinished transactions before new work is refused")
+      ->capture_default_str();
   app.add_option("--max-sessions", c.max_sessions,
                  "Participant sessions before new ones are refused")
       ->capture_default_str();
@@ -157,6 +160,8 @@ Status Config::Validate() const {
                      "unary-max-in-flight"),
         CheckBetween(static_cast<std::int64_t>(max_transactions), 1, 10'000'000,
                      "max-transactions"),
+        CheckBetween(static_cast<std::int64_t>(max_payload_mib), 16, 1024 * 1024,
+                     "max-payload-mib"),
         CheckBetween(static_cast<std::int64_t>(max_sessions), 1, 100'000, "max-sessions"),
         CheckBetween(retention_hours, 0, 24 * 3650, "retention-hours"),
         CheckBetween(retention_mib, 0, 1024 * 1024, "retention-mib"),
@@ -254,6 +259,7 @@ std::string ShowConfig(const Config& config) {
       {"unary-max-in-flight", std::to_string(config.unary_max_in_flight)},
       {"shards", std::to_string(config.shards)},
       {"max-transactions", std::to_string(config.max_transactions)},
+      {"max-payload-mib", std::to_string(config.max_payload_mib)},
       {"max-sessions", std::to_string(config.max_sessions)},
       {"retention-hours", std::to_string(config.retention_hours)},
       {"retention-mib", std::to_string(config.retention_mib)},

@@ -28,6 +28,9 @@ struct Config {
   std::size_t shards = 1;
   // Unfinished transactions; beyond it new ones are refused with RESOURCE_EXHAUSTED.
   std::size_t max_transactions = 1'000'000;
+  // Payloads, results, headers and labels of unfinished transactions in memory; beyond it new work is refused with
+  // RESOURCE_EXHAUSTED.
+  std::size_t max_payload_mib = 1024;
   // Participant sessions; beyond it new ones are refused with RESOURCE_EXHAUSTED.
   std::size_t max_sessions = 10'000;
   // How long and how many bytes of finished transactions stay queryable, and answer a repeated gid. 0: no bound.

@@ -47,6 +47,9 @@ log::SqliteOptions LogOptions(const Config& config, const std::string& path) {
   options.reserve_bytes = static_cast<std::uint64_t>(config.reserve_mib) << 20;
   options.pinned_outcomes = engine::PinnedOutcomes();
   options.on_poisoned = DieOfLog;
+  options.on_replay = [](std::uint64_t rows, std::uint64_t of) {
+    spdlog::info("event=recovering read={} of={} percent={}", rows, of, rows * 100 / of);
+  };
   return options;
 }
 
@@ -103,6 +106,7 @@ Status Server::Start(int& exit_code) {
   engine::EngineOptions engine_options;
   engine_options.shards_count = p.config.shards;
   engine_options.shard.max_live_count = p.config.max_transactions / p.config.shards + 1;
+  engine_options.shard.max_live_bytes = (p.config.max_payload_mib << 20) / p.config.shards;
   engine_options.shard.seed =
       static_cast<std::uint64_t>(base::WallNow().time_since_epoch().count());
   p.engine = std::make_unique<engine::Engine>(engine_options, *p.log, DieOfLog);

@@ -99,12 +99,15 @@ Engine::Engine(EngineOptions options, log::Log& log, std::function<void(const St
 Engine::~Engine() { Stop(); }
 
 Engine::Worker& Engine::Of(const std::string& gid) {
+  if (workers_.size() == 1) return *workers_[0];
   return *workers_[Hash(gid) % workers_.size()];
 }
 
 Result<log::Recovered> Engine::Recover() {
-  Result<log::Recovered> recovered =
-      log_.Recover([this](log::LiveRow row) { return Of(row.gid).shard().Adopt(row); });
+  Result<log::Recovered> recovered = log_.Recover([this](const log::LiveRow& row) {
+    Of(row.gid).shard().Adopt(row);
+    return OkStatus();
+  });
   if (!recovered.ok()) return recovered;
   recovered_ = *recovered;
   next_serial_ = recovered_.next_serial;

@@ -31,49 +31,6 @@ Shard::~Shard() {
 
 core::Now Shard::Moment() { return core::Now{mono_, wall_, NextRandom(random_)}; }
 
-Status Shard::Adopt(const log::LiveRow& row) {
-  Result<core::Transaction> txn = core::Codec::Decode(row.gid, row.spec, row.state);
-  if (!txn.ok())
-    return DataLoss("live row " + std::to_string(row.serial) + ": " + txn.status().message());
-  auto live = std::make_unique<Live>(std::move(txn).value());
-  live->serial = row.serial;
-  live->version = live->durable_version = row.version;
-  live->timer.owner = live.get();
-  live->accepted = true;
-  live->decided = live->txn.decision() != core::Decision::kNone;
-  live->branch_answered.resize(live->txn.branches().size());
-  for (std::size_t i = 0; i < live->txn.branches().size(); ++i) {
-    const core::BranchState state = live->txn.branches()[i].state;
-    live->branch_answered[i] =
-        state != core::BranchState::kWaiting && state != core::BranchState::kExecuting;
-  }
-  if (!live_.emplace(row.gid, std::move(live)).second) {
-    return DataLoss("live row " + std::to_string(row.serial) + ": gid " + row.gid +
-                    " is there twice");
-  }
-  return OkStatus();
-}
-
-void Shard::Start(const log::Recovered& recovered, core::MonoTime mono, core::WallTime wall) {
-  coordinator_id_ = recovered.coordinator_id;
-  epoch_ = recovered.epoch;
-  lives_ = recovered.lives;
-  mono_ = mono;
-  wall_ = wall;
-  std::vector<Live*> adopted;  // in the order of beginning, so that two recoveries are alike
-  for (auto& [gid, live] : live_) adopted.push_back(live.get());
-  std::sort(adopted.begin(), adopted.end(),
-            [](const Live* a, const Live* b) { return a->serial < b->serial; });
-  for (Live* live : adopted) {
-    if (live->txn.finished()) {
-      MarkDirty(*live, true);  // began and ended in one breath, and the end was not written
-      continue;
-    }
-    (void)Apply(*live, core::Recover{});
-  }
-  EndTurn(mono, wall);
-}
-
 void Shard::Handle(Request request, core::MonoTime mono, core::WallTime wall) {
   if (dead_) return;
   mono_ = std::max(mono_, mono);
@@ -85,6 +42,9 @@ void Shard::EndTurn(core::MonoTime mono, core::WallTime wall) {
   if (dead_) return;
   mono_ = std::max(mono_, mono);
   wall_ = wall;
+  RecoverSome();
+  if (dead_) return;
+  WakeSome();
   FireTimers();
   WriteDirty();
   NotifyWatchers();
@@ -92,6 +52,8 @@ void Shard::EndTurn(core::MonoTime mono, core::WallTime wall) {
 }
 
 core::MonoTime Shard::Wakeup() const {
+  if (dead_) return core::kNever;
+  if (MayRecoverSome() || !appeared_.empty()) return mono_;
   return std::min(timers_.Next(),
                   dirty_.empty() ? core::kNever : std::max(lazy_write_at_, not_before_));
 }
@@ -179,11 +141,7 @@ void Shard::Perform(Live& live, const core::Announce& announce) {
       ++(live.txn.decision() == core::Decision::kCommit ? stats_.committed : stats_.aborted);
       return;
     case core::Milestone::kCompleted: live.completed = true; return;
-    case core::Milestone::kBranchAnswered:
-      if (live.branch_answered.size() <= announce.branch)
-        live.branch_answered.resize(announce.branch + 1U);
-      live.branch_answered[announce.branch] = true;
-      return;
+    case core::Milestone::kBranchAnswered: live.branch_answered.set(announce.branch); return;
     case core::Milestone::kIntervened:  // its waiter knows the write
       --live.undisclosed;
       return;
@@ -207,8 +165,7 @@ bool Shard::Reached(const Live& live, const Waiter& waiter) const {
     case core::Milestone::kDecided: return live.decided;
     case core::Milestone::kCompleted: return live.completed;
     case core::Milestone::kBranchAnswered:
-      return (waiter.branch < live.branch_answered.size() && live.branch_answered[waiter.branch]) ||
-             live.decided;
+      return live.branch_answered.test(waiter.branch) || live.decided;
     case core::Milestone::kIntervened: return live.durable_version >= waiter.version;
   }
   return false;
@@ -221,12 +178,12 @@ void Shard::AddWaiter(Live& live, Waiter waiter) {
   }
   live.waiters.push_back(std::move(waiter));
   // A caller that asks again and again, each time giving up, must not pile up for as long as the transaction lives.
-  if (live.waiters.size() < live.prune_waiters_at) return;
+  if (live.waiters.size() < 16 || live.waiters.size() < live.AddRare().prune_waiters_at) return;
   auto& waiters = live.waiters;
   waiters.erase(std::remove_if(waiters.begin(), waiters.end(),
                                [](const Waiter& w) { return w.abandoned && w.abandoned(); }),
                 waiters.end());
-  live.prune_waiters_at = std::max<std::size_t>(16, 2 * waiters.size());
+  live.AddRare().prune_waiters_at = std::max<std::size_t>(16, 2 * waiters.size());
 }
 
 void Shard::ServeWaiters(Live& live) {
@@ -250,8 +207,8 @@ bool Shard::Visible(const Live& live) const {
 }
 
 void Shard::ServeViews(Live& live) {
-  if (live.views.empty() || !Visible(live)) return;
-  for (ViewCallback& view : std::exchange(live.views, {}))
+  if (!live.rare || live.rare->views.empty() || !Visible(live)) return;
+  for (ViewCallback& view : std::exchange(live.rare->views, {}))
     view(OkStatus(), &live.txn, core::Now{mono_, wall_, 0});
 }
 
@@ -259,7 +216,7 @@ void Shard::NotifyWatchers() {
   for (Live* live : std::exchange(changed_, {})) {
     live->changed = false;
     if (!Visible(*live)) continue;  // the release will mark it again
-    auto& watchers = live->watchers;
+    auto& watchers = live->rare->watchers;
     watchers.erase(std::remove_if(watchers.begin(), watchers.end(),
                                   [&](WatchCallback& watcher) {
                                     return !watcher(OkStatus(), &live->txn,
@@ -271,7 +228,7 @@ void Shard::NotifyWatchers() {
 }
 
 void Shard::MarkChanged(Live& live) {
-  if (live.watchers.empty() || live.changed) return;
+  if (!live.rare || live.rare->watchers.empty() || live.changed) return;
   live.changed = true;
   changed_.push_back(&live);
 }
@@ -351,7 +308,9 @@ void Shard::WriteDirty() {
 void Shard::Write(const std::vector<Live*>& lives) {
   if (lives.empty()) return;
   std::vector<log::Entry> entries;
+  entries.reserve(lives.size());
   Batch batch;
+  batch.written.reserve(lives.size());
   for (Live* live : lives) {
     live->listed = live->dirty = live->urgent = false;
     live->writing = true;
@@ -364,6 +323,17 @@ void Shard::Write(const std::vector<Live*>& lives) {
   ports_.Append(std::move(entries), next_batch_++);
 }
 
+void Shard::Die(const Status& status) {
+  dead_ = true;
+  ports_.Fatal(status);
+}
+
+void Shard::TakeDeferred(Live& live, std::vector<Request>& into) {
+  if (!live.rare) return;
+  std::move(live.rare->deferred.begin(), live.rare->deferred.end(), std::back_inserter(into));
+  live.rare->deferred.clear();
+}
+
 void Shard::On(AppendedRequest request) {
   const auto found = batches_.find(request.batch);
   ASSENT_CHECK(found != batches_.end());
@@ -374,9 +344,7 @@ void Shard::On(AppendedRequest request) {
       Mutant(Planted::kSwallowWriteError) || (full && Mutant(Planted::kFullIsSuccess));
   const Status status = swallow ? OkStatus() : request.result.status;
   if (!status.ok() && status.code() != Code::kResourceExhausted) {
-    dead_ = true;
-    ports_.Fatal(status);
-    return;
+    return Die(status);
   }
   // The log keeps a reserve for what has begun: a batch that finds the disk full is refused as a whole
   // if anything in it begins, so until something could begin again the two do not share one.
@@ -398,7 +366,7 @@ void Shard::On(AppendedRequest request) {
     }
     if (!refused.ok()) {
       if (live.version == 1) {
-        std::move(live.deferred.begin(), live.deferred.end(), std::back_inserter(deferred));
+        TakeDeferred(live, deferred);
         BeginRefused(live, refused);
         continue;
       }
@@ -416,8 +384,7 @@ void Shard::On(AppendedRequest request) {
       live.txn.NoteDecisionDurable(durable_at);
     MarkChanged(live);
     Release(live, std::move(effects));
-    std::move(live.deferred.begin(), live.deferred.end(), std::back_inserter(deferred));
-    live.deferred.clear();
+    TakeDeferred(live, deferred);
     if (live.ending) {
       Remove(live);
     } else if (live.dirty || live.txn.finished()) {
@@ -435,16 +402,17 @@ void Shard::On(AppendedRequest request) {
 // Nothing was begun. Either the gid belongs to a finished transaction, whose answer is theirs, or there was no room.
 void Shard::BeginRefused(Live& live, const Status& status) {
   --stats_.begun;
-  std::vector<ViewCallback> asking = std::move(live.views);
+  Rare& rare = live.AddRare();
+  std::vector<ViewCallback> asking = std::move(rare.views);
   for (Waiter& waiter : live.waiters) asking.push_back(std::move(waiter.done));
   Lookup lookup;
   lookup.gid = live.txn.gid();
   lookup.spec = core::Codec::EncodeSpec(live.txn);
   lookup.views = std::move(asking);
-  lookup.watchers = std::move(live.watchers);
+  lookup.watchers = std::move(rare.watchers);
   live.waiters.clear();
-  live.views.clear();
-  live.watchers.clear();
+  rare.views.clear();
+  rare.watchers.clear();
   Remove(live);
   if (status.code() == Code::kAlreadyExists) return Look(std::move(lookup));
   for (ViewCallback& view : lookup.views) view(status, nullptr, core::Now{mono_, wall_, 0});
@@ -456,28 +424,27 @@ void Shard::Remove(Live& live) {
   live.completed = live.completed || live.ending;
   ServeWaiters(live);
   ServeViews(live);
-  for (WatchCallback& watcher : live.watchers)
-    (void)watcher(OkStatus(), &live.txn, core::Now{mono_, wall_, 0});
   timers_.Cancel(live.timer);
-  for (const std::string& service : live.parked_on) {
-    const auto parked = parked_.find(service);
-    if (parked == parked_.end()) continue;
-    parked->second.erase(&live);
-    if (parked->second.empty()) parked_.erase(parked);
+  if (live.rare) {
+    for (WatchCallback& watcher : live.rare->watchers)
+      (void)watcher(OkStatus(), &live.txn, core::Now{mono_, wall_, 0});
+    for (const std::string& service : live.rare->parked_on) {
+      const auto parked = parked_.find(service);
+      if (parked == parked_.end()) continue;
+      parked->second.erase(live.serial);
+      if (parked->second.empty()) parked_.erase(parked);
+    }
   }
   if (live.listed) dirty_.erase(std::remove(dirty_.begin(), dirty_.end(), &live), dirty_.end());
   if (live.changed)
     changed_.erase(std::remove(changed_.begin(), changed_.end(), &live), changed_.end());
-  live_.erase(live.txn.gid());
-}
-
-void Shard::Park(Live& live, const std::string& service) {
-  if (!parked_[service].insert(&live).second) return;
-  live.parked_on.push_back(service);
+  live_bytes_ -= live.attached_bytes;
+  live_.erase(live_.find(live.txn.gid()));
 }
 
 ShardStats Shard::Stats() const {
   ShardStats stats = stats_;
+  stats.active += adopted_.left();  // or on their way to an end: nobody has looked yet
   for (const auto& [gid, live] : live_) {
     const core::Phase phase = live->decided ? live->txn.phase() : core::Phase::kActive;
     stats.active += phase == core::Phase::kActive ? 1 : 0;

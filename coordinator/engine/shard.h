@@ -7,17 +7,23 @@
 // Invariant: a transaction has at most one write outstanding; an effect waits for the write that carries its record, or was
 // released because no write was outstanding. There is no other way out of a shard.
 
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 #include <variant>
 #include <vector>
 
+#include <absl/container/flat_hash_map.h>
+
+#include <assent/limits.h>
+
 #include "coordinator/core/transaction.h"
+#include "coordinator/engine/adopted.h"
 #include "coordinator/engine/requests.h"
 #include "coordinator/log/log.h"
 #include "coordinator/schedule/timer_queue.h"
@@ -50,6 +56,12 @@ class ShardPorts {
 
 struct ShardOptions {
   std::size_t max_live_count = 1'000'000;
+  // What initiators and participants have attached to unfinished transactions (payloads, results, headers, labels). Beyond it
+  // nothing begins and no branch is added.
+  std::size_t max_live_bytes = std::size_t{1} << 30;
+  // After a start, and when a service is back, so many transactions go on in one turn: others are served between, and what
+  // all of them write and send at once stays small.
+  std::size_t slice_count = 1024;
   // How long a record that gates nothing may wait for a batch to ride with.
   core::Millis lazy_write_delay{20};
   // After the disk was found full.
@@ -73,8 +85,8 @@ class Shard {
   Shard(ShardOptions options, ShardPorts& ports);
   ~Shard();
 
-  // Recovery: takes a transaction from the log. Before Start.
-  Status Adopt(const log::LiveRow& row);
+  // Recovery: takes a transaction from the log, in its order. Before Start.
+  void Adopt(const log::LiveRow& row) { adopted_.Add(row); }
   // The epoch is durable: everything adopted goes on.
   void Start(const log::Recovered& recovered, core::MonoTime mono, core::WallTime wall);
 
@@ -84,7 +96,7 @@ class Shard {
 
   // When EndTurn is next of use without anything having come in.
   core::MonoTime Wakeup() const;
-  std::size_t live_count() const { return live_.size(); }
+  std::size_t live_count() const { return live_.size() + adopted_.left(); }
   ShardStats Stats() const;
 
  private:
@@ -96,13 +108,33 @@ class Shard {
     ViewCallback done;
     Abandoned abandoned = {};
   };
+  // What few transactions need.
+  struct Rare {
+    std::vector<ViewCallback> views;  // wait until what they would see is durable
+    std::vector<WatchCallback> watchers;
+    std::vector<std::string> parked_on;  // services for which it is in parked_
+    std::vector<Request> deferred;       // until it is durable that it has begun, or ended
+    std::size_t prune_waiters_at = 16;   // when there are so many, those who have left are removed
+  };
+  // There may be a million of them: two kilobytes each is the limit, with all that hangs on it (docs/performance.md).
   struct Live {
     explicit Live(core::Transaction t) : txn(std::move(t)) {}
+    Rare& AddRare() {
+      if (!rare) rare = std::make_unique<Rare>();
+      return *rare;
+    }
     core::Transaction txn;
     std::uint64_t serial = 0;
     std::uint64_t version = 0;          // last handed to the log
     std::uint64_t durable_version = 0;  // last known to be durable
+    std::size_t attached_bytes = 0;     // its part of live_bytes_
     schedule::Timer timer;
+    std::vector<core::Effect> after_next_write;
+    std::vector<core::Effect> after_this_write;
+    std::vector<Waiter> waiters;
+    std::unique_ptr<Rare> rare;
+    std::bitset<limits::kMaxBranchesCount> branch_answered;
+    std::uint32_t undisclosed = 0;  // interventions that are not durable yet
     bool gid_may_exist = false;
     bool writing = false;  // a write is outstanding
     bool ending = false;   // ... and it is the last one
@@ -111,16 +143,6 @@ class Shard {
     bool listed = false;   // in dirty_
     bool changed = false;  // in changed_: watchers want to know
     bool accepted = false, decided = false, completed = false;  // announced, hence durable
-    std::uint32_t undisclosed = 0;  // interventions that are not durable yet
-    std::vector<core::Effect> after_next_write;
-    std::vector<core::Effect> after_this_write;
-    std::vector<bool> branch_answered;
-    std::vector<Waiter> waiters;
-    std::size_t prune_waiters_at = 16;  // when there are so many, those who have left are removed
-    std::vector<ViewCallback> views;    // wait until what they would see is durable
-    std::vector<WatchCallback> watchers;
-    std::vector<std::string> parked_on;  // services for which it is in parked_
-    std::vector<Request> deferred;       // until it is durable that it has begun, or ended
   };
   // Somebody waits for a finished row.
   struct Lookup {
@@ -139,6 +161,9 @@ class Shard {
     std::vector<ViewCallback> forgotten;  // one per kForget entry, in order after `written`
   };
 
+  // More writes than these are not added to by recovery.
+  static constexpr std::size_t kMaxBatchesCount = 4;
+
   core::Now Moment();
 
   void On(BeginRequest request);
@@ -156,7 +181,20 @@ class Shard {
   void On(AppendedRequest request);
   void On(FoundRequest request);
 
-  Live* FindLive(const std::string& gid);
+  // Takes it up, if it has only been adopted. nullptr: it is not here.
+  Live* FindLive(std::string_view gid);
+  // nullptr: the row makes no sense, and the shard is dead.
+  Live* TakeUp(Adopted::Row& row);
+  void RecoverSome();
+  bool MayRecoverSome() const {
+    return adopted_.left() > 0 && !dead_ && batches_.size() < kMaxBatchesCount;
+  }
+  void Die(const Status& status);
+  void WakeSome();
+  // What counts towards max_live_bytes.
+  static std::size_t AttachedBytes(const core::TransactionSpec& spec);
+  static std::size_t AttachedBytes(const core::BranchSpec& branch);
+  Status CheckRoom(std::size_t bytes) const;
   // Until BEGIN is durable nobody knows whether the gid belongs to this transaction or to a finished one: what is asked of it
   // waits. True if `request` has been taken.
   template <typename R>
@@ -175,6 +213,7 @@ class Shard {
   void MarkDirty(Live& live, bool urgent);
   void MarkChanged(Live& live);
   void Park(Live& live, const std::string& service);
+  static void TakeDeferred(Live& live, std::vector<Request>& into);
   void Remove(Live& live);
   void BeginRefused(Live& live, const Status& status);
   static std::uint8_t OutcomeForLog(const core::Transaction& txn);
@@ -198,7 +237,10 @@ class Shard {
   core::WallTime wall_{};
   std::uint64_t random_;
 
-  std::unordered_map<std::string, std::unique_ptr<Live>> live_;
+  // By gid, which is the transaction's own.
+  absl::flat_hash_map<std::string_view, std::unique_ptr<Live>> live_;
+  std::size_t live_bytes_ = 0;
+  Adopted adopted_;
   schedule::TimerQueue timers_;
   std::vector<Live*> dirty_;
   std::vector<Live*> changed_;
@@ -211,7 +253,10 @@ class Shard {
   std::map<std::uint64_t, Batch> batches_;  // outstanding
   std::uint64_t next_token_ = 1;
   std::unordered_map<std::uint64_t, Lookup> lookups_;
-  std::unordered_map<std::string, std::unordered_set<Live*>> parked_;
+  // Services that a command could not be sent to, and who waits for them, by serial.
+  std::map<std::string, std::map<std::uint64_t, Live*>> parked_;
+  // Services that have appeared, and those who are still to be told: serials from, up to.
+  std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> appeared_;
   std::vector<transport::Command> outgoing_;
   bool dead_ = false;  // Fatal was called
   ShardStats stats_;

@@ -21,19 +21,37 @@ Status NoSuchGid(const std::string& gid) {
   return NotFound("no transaction " + gid + " among the unfinished and the retained finished ones");
 }
 
-}  // namespace
-
-Shard::Live* Shard::FindLive(const std::string& gid) {
-  const auto found = live_.find(gid);
-  return found == live_.end() ? nullptr : found->second.get();
+std::size_t BytesOf(const core::StringPairs& pairs) {
+  std::size_t bytes = 0;
+  for (const auto& [key, value] : pairs) bytes += key.size() + value.size();
+  return bytes;
 }
+
+}  // namespace
 
 template <typename R>
 bool Shard::Deferred(R& request, const std::string& gid) {
   Live* live = FindLive(gid);
   if (live == nullptr || live->accepted) return false;
-  live->deferred.emplace_back(std::move(request));
+  live->AddRare().deferred.emplace_back(std::move(request));
   return true;
+}
+
+std::size_t Shard::AttachedBytes(const core::BranchSpec& branch) {
+  return branch.payload.size() + BytesOf(branch.headers);
+}
+
+std::size_t Shard::AttachedBytes(const core::TransactionSpec& spec) {
+  std::size_t bytes = BytesOf(spec.labels);
+  for (const core::BranchSpec& branch : spec.branches) bytes += AttachedBytes(branch);
+  return bytes;
+}
+
+Status Shard::CheckRoom(std::size_t bytes) const {
+  if (live_bytes_ + bytes <= options_.max_live_bytes) return OkStatus();
+  return ResourceExhausted("payloads and results of unfinished transactions take " +
+                           std::to_string(live_bytes_ >> 20) +
+                           " MiB, the limit is --max-payload-mib: try again later");
 }
 
 // ---- Initiators --------------------------------------------------------------------------------------------------------
@@ -45,7 +63,7 @@ void Shard::On(BeginRequest request) {
     if (core::Codec::EncodeSpec(existing->txn) != core::Codec::EncodeSpec(request.spec)) {
       if (!existing->accepted) {
         request.done = std::move(waiter.done);
-        existing->deferred.emplace_back(std::move(request));
+        existing->AddRare().deferred.emplace_back(std::move(request));
         return;
       }
       waiter.done(OtherContent(request.spec.gid), nullptr, core::Now{mono_, wall_, 0});
@@ -53,18 +71,21 @@ void Shard::On(BeginRequest request) {
     }
     return AddWaiter(*existing, std::move(waiter));
   }
-  if (live_.size() >= options_.max_live_count) {
+  if (live_count() >= options_.max_live_count) {
     waiter.done(
-        ResourceExhausted("this coordinator drives " + std::to_string(live_.size()) +
+        ResourceExhausted("this coordinator drives " + std::to_string(live_count()) +
                           " transactions, the limit is --max-transactions: try again later"),
         nullptr, core::Now{mono_, wall_, 0});
     return;
   }
+  const std::size_t bytes = AttachedBytes(request.spec);
+  if (const Status room = CheckRoom(bytes); !room.ok())
+    return waiter.done(room, nullptr, core::Now{mono_, wall_, 0});
   ++stats_.begun;
-  std::string gid = request.spec.gid;
   auto owned = std::make_unique<Live>(core::Transaction(std::move(request.spec)));
   Live& live = *owned;
-  live_.emplace(std::move(gid), std::move(owned));
+  live_.emplace(live.txn.gid(), std::move(owned));
+  live_bytes_ += live.attached_bytes = bytes;
   live.serial = ports_.NextSerial();
   live.gid_may_exist = request.gid_may_exist;
   live.timer.owner = &live;
@@ -105,8 +126,12 @@ void Shard::On(ExecuteRequest request) {
     }
     index = static_cast<core::BranchIndex>(known);
   } else {
-    const Status status = Apply(*live, core::AddBranch{std::move(branch)});
+    const std::size_t bytes = AttachedBytes(branch);
+    Status status = CheckRoom(bytes);
+    if (status.ok()) status = Apply(*live, core::AddBranch{std::move(branch)});
     if (!status.ok()) return request.done(status, nullptr, 0);
+    live->attached_bytes += bytes;
+    live_bytes_ += bytes;
     index = static_cast<core::BranchIndex>(live->txn.branches().size() - 1);
   }
   AddWaiter(*live, Waiter{core::Milestone::kBranchAnswered, index, 0,
@@ -181,13 +206,13 @@ void Shard::On(OperatorRequest request) {
     core::Transaction copy = live->txn;
     const core::Step step = copy.Apply(event, now);
     if (!step.status.ok()) return request.done(step.status, nullptr, now);
-    live->views.push_back(std::move(request.done));
+    live->AddRare().views.push_back(std::move(request.done));
     return ServeViews(*live);
   }
   const Status status = Apply(*live, event);
   if (!status.ok()) return request.done(status, nullptr, now);
   if (!live->urgent) {  // it was so already: nothing to write
-    live->views.push_back(std::move(request.done));
+    live->AddRare().views.push_back(std::move(request.done));
     return ServeViews(*live);
   }
   AddWaiter(*live,
@@ -199,7 +224,7 @@ void Shard::On(ForgetRequest request) {
   const core::Now now{mono_, wall_, 0};
   if (Live* live = FindLive(request.gid)) {
     if (live->txn.finished()) {  // its end is on the way to the log
-      live->deferred.emplace_back(std::move(request));
+      live->AddRare().deferred.emplace_back(std::move(request));
       return MarkDirty(*live, true);
     }
     return request.done(FailedPrecondition("transaction " + request.gid + " is " +
@@ -229,7 +254,7 @@ void Shard::On(ForgetRequest request) {
 void Shard::On(GetRequest request) {
   if (Deferred(request, request.gid)) return;
   if (Live* live = FindLive(request.gid)) {
-    live->views.push_back(std::move(request.done));
+    live->AddRare().views.push_back(std::move(request.done));
     return ServeViews(*live);
   }
   Lookup lookup;
@@ -253,7 +278,7 @@ void Shard::On(WaitRequest request) {
 void Shard::On(WatchRequest request) {
   if (Deferred(request, request.gid)) return;
   if (Live* live = FindLive(request.gid)) {
-    live->watchers.push_back(std::move(request.changed));
+    live->AddRare().watchers.push_back(std::move(request.changed));
     return MarkChanged(*live);
   }
   Lookup lookup;
@@ -267,6 +292,10 @@ void Shard::On(VisitRequest request) {
     if (live->accepted)
       request.visit(live->serial, live->txn, Visible(*live), core::Now{mono_, wall_, 0});
   }
+  adopted_.ForEach([&](const Adopted::Row& row) {
+    const auto txn = core::Codec::Decode(std::string(row.gid()), row.spec(), row.state());
+    if (txn.ok()) request.visit(row.serial(), *txn, true, core::Now{mono_, wall_, 0});
+  });
   request.done();
 }
 
@@ -334,25 +363,13 @@ void Shard::On(RepliesRequest request) {
     }
     const bool not_sent = reply.result == core::AttemptResult::kNotSent;
     const core::BranchIndex branch = reply.branch;
+    live->attached_bytes += reply.bytes.size();
+    live_bytes_ += reply.bytes.size();
     (void)Apply(*live,
                 core::Answered{branch, reply.operation, reply.attempt, reply.result,
                                std::move(reply.bytes), std::move(reply.reason), reply.retry_after});
     if (not_sent && branch < live->txn.branches().size())
       Park(*live, live->txn.spec().branches[branch].service);
-  }
-}
-
-void Shard::On(ServiceAppearedRequest request) {
-  const auto found = parked_.find(request.service);
-  if (found == parked_.end()) return;
-  std::vector<Live*> parked(found->second.begin(), found->second.end());
-  parked_.erase(found);
-  std::sort(parked.begin(), parked.end(),
-            [](const Live* a, const Live* b) { return a->serial < b->serial; });
-  for (Live* live : parked) {
-    auto& on = live->parked_on;
-    on.erase(std::remove(on.begin(), on.end(), request.service), on.end());
-    (void)Apply(*live, core::ServiceAppeared{request.service});
   }
 }
 

@@ -115,7 +115,7 @@ class Log {
 
   // Replays every unfinished row, oldest first, checks all of them, then makes a new epoch durable. Nothing may be sent
   // to anybody before it returns OK. kDataLoss names the damaged row; `visit` may end the replay by returning a failure.
-  virtual Result<Recovered> Recover(const std::function<Status(LiveRow)>& visit) = 0;
+  virtual Result<Recovered> Recover(const std::function<Status(const LiveRow&)>& visit) = 0;
 
   // Writes the batch atomically, in one commit with whatever else is queued, and then reports. Batches are written in the
   // order of the calls.

@@ -73,7 +73,7 @@ MemoryLog::~MemoryLog() {
   }
 }
 
-Result<Recovered> MemoryLog::Recover(const std::function<Status(LiveRow)>& visit) {
+Result<Recovered> MemoryLog::Recover(const std::function<Status(const LiveRow&)>& visit) {
   ASSENT_CHECK(!recovered_);
   MemoryImage& image = disk_->seen_;
   for (const auto& [serial, row] : image.live) {

@@ -92,7 +92,7 @@ class MemoryLog final : public Log {
   // Completes what is queued, unless it was killed or poisoned.
   ~MemoryLog() override;
 
-  Result<Recovered> Recover(const std::function<Status(LiveRow)>& visit) override;
+  Result<Recovered> Recover(const std::function<Status(const LiveRow&)>& visit) override;
   void Append(std::vector<Entry> batch, std::function<void(AppendResult)> done) override;
   void Find(std::string gid, std::function<void(Result<FinishedRow>)> done) override;
   void Scan(std::uint64_t before_serial, std::size_t max_rows,

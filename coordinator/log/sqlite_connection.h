@@ -68,6 +68,10 @@ class Connection {
 
   int Execute(const char* sql);
   int Execute(const std::string& sql) { return Execute(sql.c_str()); }
+  // Of the page cache.
+  int SetCacheBytes(std::uint64_t bytes) {
+    return Execute("PRAGMA cache_size = -" + std::to_string(bytes / 1024));
+  }
   int Prepare(const char* sql, Statement& statement);
   // The single integer of a pragma or query.
   int QueryInt(const char* sql, std::int64_t& value);

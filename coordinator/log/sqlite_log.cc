@@ -50,7 +50,7 @@ SqliteLog::~SqliteLog() {
   thread_.join();
 }
 
-Result<Recovered> SqliteLog::Recover(const std::function<Status(LiveRow)>& visit) {
+Result<Recovered> SqliteLog::Recover(const std::function<Status(const LiveRow&)>& visit) {
   ASSENT_CHECK(!thread_.joinable());
   Result<Recovered> recovered = store_->Recover(visit);
   if (!recovered.ok()) return recovered;

@@ -36,7 +36,7 @@ class SqliteLog final : public Log {
   // Writes what is queued, moves the WAL into the database and releases the file. After an I/O error it only releases it.
   ~SqliteLog() override;
 
-  Result<Recovered> Recover(const std::function<Status(LiveRow)>& visit) override;
+  Result<Recovered> Recover(const std::function<Status(const LiveRow&)>& visit) override;
   void Append(std::vector<Entry> batch, std::function<void(AppendResult)> done) override;
   void Find(std::string gid, std::function<void(Result<FinishedRow>)> done) override;
   // At most 1000 rows and about 8 MiB; fewer than asked for does not mean that there are no more, an empty page does.

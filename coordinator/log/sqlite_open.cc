@@ -165,7 +165,7 @@ Status SqliteStore::Configure() {
   // No frame of an uncommitted transaction reaches the WAL, so that CheckWal may count commits.
   if (code == SQLITE_OK) code = db_.Execute("PRAGMA cache_spill = OFF");
   if (code == SQLITE_OK) {
-    code = db_.Execute("PRAGMA cache_size = -" + std::to_string(options_.cache_bytes / 1024));
+    code = db_.SetCacheBytes(options_.cache_bytes);
   }
   if (code == SQLITE_OK) {
     code = db_.Execute(
@@ -198,7 +198,7 @@ Status SqliteStore::Configure() {
 Status SqliteStore::SyncFolder() {
   int code = SQLITE_NOTFOUND;
   if (!options_.vfs.empty()) {
-    code = sqlite3_file_control(db_.raw(), "main", kSyncFolderFileControl, nullptr);
+    code = sqlite3_file_control(db_.raw(), "main", SqliteOptions::kSyncFolderFileControl, nullptr);
   }
   if (code == SQLITE_NOTFOUND) return SyncFolderOf(options_.path);
   return code == SQLITE_OK ? OkStatus() : Failure("synchronise the folder", code);

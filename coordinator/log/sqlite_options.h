@@ -23,11 +23,11 @@ struct CommitReport {
   std::chrono::microseconds checkpoint{0};
 };
 
-// A file system of SQLite's that is not the machine's own (SqliteOptions::vfs) is asked by this file control to make its
-// folder durable; one that does not know it leaves that to us. SQLite keeps codes up to 100 for itself.
-inline constexpr int kSyncFolderFileControl = 0x41737301;
-
 struct SqliteOptions {
+  // A file system of SQLite's that is not the machine's own (vfs) is asked by this file control to make its folder durable;
+  // one that does not know it leaves that to us. SQLite keeps codes up to 100 for itself.
+  static constexpr int kSyncFolderFileControl = 0x41737301;
+
   // The database file; its folder must exist. Beside it live PATH-wal and PATH-reserve. One process at a time.
   std::string path{};
 
@@ -79,6 +79,8 @@ struct SqliteOptions {
   // process should end there, with its own exit code. A checkpoint that fails tells nobody else.
   std::function<void(const Status&)> on_poisoned{};
   std::function<void(const CommitReport&)> on_commit{};
+  // Recover says how far it is, about once a second if it takes that long: unfinished rows read, and to read.
+  std::function<void(std::uint64_t rows, std::uint64_t of)> on_replay{};
 
   // OK, or kInvalidArgument naming the field.
   Status Validate() const;

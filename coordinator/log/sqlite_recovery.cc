@@ -1,6 +1,7 @@
 // Replay: every unfinished row, checked, then a new epoch. Nothing that is found here may be acted upon before the epoch's
 // commit has returned.
 
+#include <chrono>
 #include <sqlite3.h>
 #include <utility>
 
@@ -8,6 +9,11 @@
 
 namespace assent::log {
 namespace {
+
+constexpr std::uint64_t kReplayCacheBytes = std::uint64_t{1} << 20;
+
+// How often the clock is looked at.
+constexpr std::uint64_t kRowsBetweenReports = 1024;
 
 std::string RowName(const std::string& path, const char* table, std::uint64_t serial,
                     std::string_view gid) {
@@ -17,10 +23,15 @@ std::string RowName(const std::string& path, const char* table, std::uint64_t se
 
 }  // namespace
 
-Result<Recovered> SqliteStore::Recover(const std::function<Status(LiveRow)>& visit) {
+Result<Recovered> SqliteStore::Recover(const std::function<Status(const LiveRow&)>& visit) {
   bool everything = false;
   if (Status status = CheckPages(everything); !status.ok()) return status;
+  // Each page is read once: a large cache would only be more memory to touch.
+  if (const int code = db_.SetCacheBytes(kReplayCacheBytes); code != SQLITE_OK)
+    return Failure("set the cache size", code);
   if (Status status = ReplayLive(visit); !status.ok()) return status;
+  if (const int code = db_.SetCacheBytes(options_.cache_bytes); code != SQLITE_OK)
+    return Failure("set the cache size", code);
   if (Status status = CheckFinished(everything); !status.ok()) return status;
   std::vector<std::uint64_t> lives;
   if (Status status = ReadLives(lives); !status.ok()) return status;
@@ -72,7 +83,7 @@ Status SqliteStore::DamagedOrUnread(const std::string& verdict) {
                         ": and not the second time: the disk does not always give what it holds");
 }
 
-Status SqliteStore::ReplayLive(const std::function<Status(LiveRow)>& visit) {
+Status SqliteStore::ReplayLive(const std::function<Status(const LiveRow&)>& visit) {
   Statement select;
   int code = db_.Prepare(
       "SELECT serial, version, commit_seq, state_crc, spec_crc, gid, state, spec FROM live"
@@ -80,31 +91,39 @@ Status SqliteStore::ReplayLive(const std::function<Status(LiveRow)>& visit) {
       select);
   Meta found;
   std::uint64_t last = 0;
+  LiveRow row;  // its memory serves all rows: there may be a million
+  const auto name = [&] { return RowName(options_.path, "live", row.serial, row.gid); };
+  auto next_report = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  const auto report = [&](std::uint64_t rows) {
+    if (!options_.on_replay || std::chrono::steady_clock::now() < next_report) return;
+    next_report += std::chrono::seconds(1);
+    options_.on_replay(rows, meta_.live_rows);
+  };
   while (code == SQLITE_OK || code == SQLITE_ROW) {
     code = select.Step();
     if (code != SQLITE_ROW) break;
-    LiveRow row = {.serial = select.Unsigned(0),
-                   .version = select.Unsigned(1),
-                   .gid = std::string(select.Bytes(5)),
-                   .spec = std::string(select.Bytes(7)),
-                   .state = std::string(select.Bytes(6))};
+    row.serial = select.Unsigned(0);
+    row.version = select.Unsigned(1);
+    row.gid = select.Bytes(5);
+    row.spec = select.Bytes(7);
+    row.state = select.Bytes(6);
     const std::uint64_t commit_seq = select.Unsigned(2);
-    const std::string name = RowName(options_.path, "live", row.serial, row.gid);
     if (select.Int(3) !=
         std::int64_t{StateChecksum(row.serial, row.version, commit_seq, row.state)}) {
-      return DataLoss(name + ": checksum mismatch in serial, version, commit_seq or state");
+      return DataLoss(name() + ": checksum mismatch in serial, version, commit_seq or state");
     }
     if (select.Int(4) != std::int64_t{SpecChecksum(row.serial, row.gid, row.spec)}) {
-      return DataLoss(name + ": checksum mismatch in serial, gid or spec");
+      return DataLoss(name() + ": checksum mismatch in serial, gid or spec");
     }
     if (commit_seq > meta_.commit_seq || row.serial >= meta_.next_serial) {
-      return DataLoss(name + ": is of a later commit than table meta");
+      return DataLoss(name() + ": is of a later commit than table meta");
     }
     last = row.serial;
     ++found.live_rows;
     found.live_xor ^= row.serial;
     found.live_versions += row.version;
-    if (Status status = visit(std::move(row)); !status.ok()) return status;
+    if (Status status = visit(row); !status.ok()) return status;
+    if (found.live_rows % kRowsBetweenReports == 0) report(found.live_rows);
   }
   if (code != SQLITE_DONE) {
     return Failure("read table live after row " + std::to_string(last), code);

@@ -47,7 +47,7 @@ class SqliteStore {
   SqliteStore& operator=(const SqliteStore&) = delete;
 
   // Log::Recover.
-  Result<Recovered> Recover(const std::function<Status(LiveRow)>& visit);
+  Result<Recovered> Recover(const std::function<Status(const LiveRow&)>& visit);
 
   // Writes the batches and up to `expire_rows` removals by retention in one commit. `unwritten` tells which rows never were.
   //   kResourceExhausted  the disk is full; rolled back
@@ -97,7 +97,7 @@ class SqliteStore {
   // sqlite_recovery.cc
   Status CheckPages(bool& everything);
   Status DamagedOrUnread(const std::string& verdict);
-  Status ReplayLive(const std::function<Status(LiveRow)>& visit);
+  Status ReplayLive(const std::function<Status(const LiveRow&)>& visit);
   Status CheckFinished(bool everything);
 
   // sqlite_lives.cc

@@ -309,19 +309,6 @@ TEST(Shard, ForgetRightAfterTheEndWaitsForTheEndToBeWritten) {
   EXPECT_EQ(forgotten.words, std::vector<std::string>{"OK "});
 }
 
-TEST(Shard, AServiceThatAppearsIsTriedAtOnce) {
-  ShardRig rig;
-  ShardRig::Told told;
-  rig.Do(Begin(ShardRig::Spec("a", core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
-  rig.Complete();
-  rig.AnswerAll(AttemptResult::kNotSent, "no participant s1 is connected");
-  EXPECT_EQ(rig.Sent(), "");
-  rig.Do(ServiceAppearedRequest{"s2"});
-  EXPECT_EQ(rig.Sent(), "");
-  rig.Do(ServiceAppearedRequest{"s1"});
-  EXPECT_EQ(rig.Sent(), "1:TRY");
-}
-
 // Somebody who waits, gives up and asks again, for days, on a transaction that is stuck.
 TEST(Shard, ThoseWhoHaveLeftAreNotKept) {
   ShardRig rig;
@@ -420,40 +407,6 @@ TEST(Shard, OperatorsAreAnsweredWhenTheirActIsDurable) {
   EXPECT_EQ(resumed.words.size(), 1U);
 }
 
-TEST(Shard, RecoveryAbortsUndecidedTwoPhaseWorkAndResumesTcc) {
-  for (const auto protocol : {core::Protocol::kTwoPhase, core::Protocol::kTcc}) {
-    ShardRig before;
-    ShardRig::Told told;
-    before.Do(Begin(ShardRig::Spec("a", protocol), WaitFor::kAccepted, told));
-    const log::Entry begun = before.appends[0].entries[0];
-    ShardRig reborn;  // only its ports are used
-    Shard shard({}, reborn);
-    ASSERT_TRUE(
-        shard.Adopt({begun.serial, begun.version, begun.gid, begun.spec, begun.state}).ok());
-    std::vector<std::uint64_t> lives = ShardRig::kLives;
-    lives.push_back(log::NextEpoch(lives.back(), 0xD4));
-    shard.Start(ShardRig::Recovered(lives), reborn.mono, reborn.wall);
-    if (protocol == core::Protocol::kTcc) {
-      EXPECT_EQ(reborn.Sent(), "1:TRY 2:TRY");
-      continue;
-    }
-    EXPECT_EQ(reborn.Sent(), "");
-    ASSERT_EQ(reborn.appends.size(), 1U);
-    shard.Handle(AppendedRequest{reborn.appends[0].batch, {{}, 1, 0, {}}}, reborn.mono,
-                 reborn.wall);
-    shard.EndTurn(reborn.mono, reborn.wall);
-    EXPECT_EQ(reborn.Sent(), "2:ROLLBACK 1:ROLLBACK");
-  }
-}
-
-TEST(Shard, ADamagedRowIsNotAdopted) {
-  ShardRig rig;
-  Shard shard({}, rig);
-  const Status status = shard.Adopt({17, 1, "a", "garbage", "garbage"});
-  EXPECT_EQ(status.code(), Code::kDataLoss);
-  EXPECT_NE(status.message().find("live row 17"), std::string::npos) << status.message();
-}
-
 TEST(Shard, TooManyTransactionsAreRefused) {
   ShardOptions options;
   options.max_live_count = 1;
@@ -463,6 +416,31 @@ TEST(Shard, TooManyTransactionsAreRefused) {
   rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, one));
   rig.Do(Begin(ShardRig::Spec("b"), WaitFor::kAccepted, two));
   EXPECT_EQ(two.words, std::vector<std::string>{"RESOURCE_EXHAUSTED"});
+}
+
+TEST(Shard, MoreBytesThanMemoryIsMeantForAreRefusedUntilSomeAreFree) {
+  ShardOptions options;
+  options.max_live_bytes = 100;
+  ShardRig rig(options);
+  ShardRig::Told told;
+  core::TransactionSpec spec = ShardRig::Spec("a", core::Protocol::kTcc, 1);
+  spec.branches[0].payload.assign(60, 'x');
+  rig.Do(Begin(spec, WaitFor::kCompleted, told));
+  spec.gid = "b";
+  ShardRig::Told refused;
+  rig.Do(Begin(spec, WaitFor::kAccepted, refused));
+  EXPECT_EQ(refused.words, std::vector<std::string>{"RESOURCE_EXHAUSTED"});
+  for (int i = 0; i < 3; ++i) {  // begin, decision, end
+    rig.CompleteAll();
+    rig.AnswerAll(AttemptResult::kDone, "a result counts as well, while it is held");
+    rig.Pass(core::Millis(100));
+  }
+  rig.CompleteAll();
+  ASSERT_EQ(told.words, std::vector<std::string>{"OK COMMITTED"});
+  ShardRig::Told room;
+  rig.Do(Begin(spec, WaitFor::kAccepted, room));
+  rig.CompleteAll();
+  EXPECT_EQ(room.words, std::vector<std::string>{"OK UNDECIDED"});
 }
 
 }  // namespace

@@ -140,7 +140,7 @@ struct CrashFileMethods {
     return SQLITE_OK;
   }
   static int FileControl(sqlite3_file* raw, int operation, void*) {
-    if (operation != kSyncFolderFileControl) return SQLITE_NOTFOUND;
+    if (operation != SqliteOptions::kSyncFolderFileControl) return SQLITE_NOTFOUND;
     CrashVfs& vfs = *Of(raw).owner;
     const std::lock_guard lock(vfs.mutex_);
     const int code = vfs.Count(Kind::kSyncFolder, SQLITE_IOERR_DIR_FSYNC);

@@ -21,7 +21,7 @@ ARROWS = {
                              "coordinator/base", "coordinator/core", "coordinator/schedule"],
     "coordinator/transport": ["std", "posix", "vocabulary", "wire", "grpc", "spdlog",
                               "coordinator/base", "coordinator/core", "coordinator/schedule", "coordinator/transport"],
-    "coordinator/engine": ["std", "posix", "vocabulary", "spdlog",
+    "coordinator/engine": ["std", "posix", "vocabulary", "absl", "spdlog",
                            "coordinator/base", "coordinator/core", "coordinator/log", "coordinator/schedule",
                            "coordinator/transport", "coordinator/engine"],
     "coordinator/api": ["std", "posix", "vocabulary", "wire", "grpc", "spdlog",

@@ -77,7 +77,8 @@ void Coordinator::Start() {
   sim_.Say([&] { return "the coordinator starts (life " + std::to_string(lives_) + ")"; });
   const Result<log::Recovered> recovered = life_->log->Recover([&](const log::LiveRow& row) {
     NoteRecovered(row);
-    return life_->shards[ShardOf(row.gid)]->Adopt(row);
+    life_->shards[ShardOf(row.gid)]->Adopt(row);
+    return OkStatus();
   });
   if (!recovered.ok()) return sim_.Violate("recovery fails: " + recovered.status().ToString());
   if (recovered->epoch <= last_epoch_ || !granted_.insert(recovered->epoch).second)

@@ -41,6 +41,7 @@ struct Coordinator::Life {
     if (sim.options.max_live != 0) options.max_live_count = sim.options.max_live;
     if (sim.options.lazy_write != 0)
       options.lazy_write_delay = core::Millis(1 + sim.options.lazy_write / kMillisecond);
+    options.slice_count = 2;  // recovery, and a service that is back, in several turns
     for (std::uint32_t i = 0; i < sim.options.shards; ++i) {
       options.seed = sim.dice.Next();
       ports.push_back(std::make_unique<Ports>(owner, i));

@@ -1,0 +1,106 @@
+// What goes on after a pause: everything after a restart, and what waits for a participant when that is back. A slice at a
+// time, because it may be a million.
+
+#include <algorithm>
+#include <utility>
+
+#include "coordinator/core/codec.h"
+#include "coordinator/engine/shard.h"
+
+namespace assent::engine {
+
+// ---- After a restart ----------------------------------------------------------------------------------------------------
+
+void Shard::Start(const log::Recovered& recovered, core::MonoTime mono, core::WallTime wall) {
+  coordinator_id_ = recovered.coordinator_id;
+  epoch_ = recovered.epoch;
+  lives_ = recovered.lives;
+  if (const std::string_view twice = adopted_.Index(); !twice.empty())
+    return Die(DataLoss("table live: gid " + std::string(twice) + " is there twice"));
+  live_.reserve(adopted_.left());
+  EndTurn(mono, wall);
+}
+
+void Shard::RecoverSome() {
+  for (std::size_t n = 0; n < options_.slice_count && MayRecoverSome(); ++n) {
+    if (TakeUp(*adopted_.Oldest()) == nullptr) return;
+  }
+}
+
+// Recover is the first that happens to it.
+Shard::Live* Shard::TakeUp(Adopted::Row& row) {
+  Result<core::Transaction> txn =
+      core::Codec::Decode(std::string(row.gid()), row.spec(), row.state());
+  if (!txn.ok()) {
+    Die(DataLoss("live row " + std::to_string(row.serial()) + ": " + txn.status().message()));
+    return nullptr;
+  }
+  auto owned = std::make_unique<Live>(std::move(txn).value());
+  Live& live = *owned;
+  live.serial = row.serial();
+  live.version = live.durable_version = row.version();
+  live.timer.owner = &live;
+  live.accepted = true;
+  live.decided = live.txn.decision() != core::Decision::kNone;
+  live.attached_bytes = AttachedBytes(live.txn.spec());
+  const std::vector<core::Branch>& branches = live.txn.branches();
+  for (std::size_t i = 0; i < branches.size(); ++i) {
+    live.attached_bytes += branches[i].result.size();
+    live.branch_answered.set(i, branches[i].state != core::BranchState::kWaiting &&
+                                    branches[i].state != core::BranchState::kExecuting);
+  }
+  live_bytes_ += live.attached_bytes;
+  live_.emplace(live.txn.gid(), std::move(owned));
+  adopted_.Take(row);
+  if (live.txn.finished()) {
+    MarkDirty(live, true);  // began and ended in one breath, and the end was not written
+  } else {
+    (void)Apply(live, core::Recover{});
+  }
+  return &live;
+}
+
+Shard::Live* Shard::FindLive(std::string_view gid) {
+  const auto found = live_.find(gid);
+  if (found != live_.end()) return found->second.get();
+  Adopted::Row* row = adopted_.Find(gid);
+  return row == nullptr ? nullptr : TakeUp(*row);
+}
+
+// ---- Waiting for a participant --------------------------------------------------------------------------------------------
+
+void Shard::Park(Live& live, const std::string& service) {
+  if (parked_[service].emplace(live.serial, &live).second)
+    live.AddRare().parked_on.push_back(service);
+}
+
+void Shard::On(ServiceAppearedRequest request) {
+  const auto found = parked_.find(request.service);
+  if (found == parked_.end()) return;
+  appeared_[request.service] = {found->second.begin()->first, found->second.rbegin()->first};
+}
+
+// Those who could not be served after all park again under the serial that has just been passed: each is told once.
+void Shard::WakeSome() {
+  std::size_t left = options_.slice_count;
+  for (auto service = appeared_.begin(); service != appeared_.end();) {
+    auto& [from, to] = service->second;
+    for (; left > 0; --left) {
+      const auto parked = parked_.find(service->first);
+      if (parked == parked_.end()) break;
+      const auto next = parked->second.lower_bound(from);
+      if (next == parked->second.end() || next->first > to) break;
+      Live& live = *next->second;
+      from = live.serial + 1;
+      parked->second.erase(next);
+      if (parked->second.empty()) parked_.erase(parked);
+      auto& on = live.rare->parked_on;
+      on.erase(std::remove(on.begin(), on.end(), service->first), on.end());
+      (void)Apply(live, core::ServiceAppeared{service->first});
+    }
+    if (left == 0) return;
+    service = appeared_.erase(service);
+  }
+}
+
+}  // namespace assent::engine
