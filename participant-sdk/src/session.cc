@@ -24,7 +24,7 @@ constexpr std::size_t kFrameBytes = 1024 * 1024;
 static_assert(kFrameBytes + limits::kMaxResultBytes + 4096 < limits::kMaxFrameBytes);
 
 // What a command is answered that cannot become a call: echoed as far as it can be read.
-v1::BranchReply Rejection(const v1::BranchCommand& command, std::string reason) {
+v1::BranchReply Rejection(const v1::BranchCommand& command, const std::string& reason) {
   v1::BranchReply reply;
   reply.set_gid(command.gid());
   reply.set_branch_id(command.branch_id());

@@ -29,7 +29,7 @@ void PutMap(const std::map<std::string, std::string>& from, WireMap* to) {
   for (const auto& [key, value] : from) (*to)[key] = value;
 }
 
-Reply Mistake(std::string what) {
+Reply Mistake(const std::string& what) {
   return Reply::RetryLater("the handler's answer cannot be sent: " + what);
 }
 
