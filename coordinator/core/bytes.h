@@ -3,6 +3,8 @@
 // Writing and reading little values as bytes: LEB128 varints, zig-zag for signed ones,
 // length-prefixed strings.
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -13,11 +15,11 @@ namespace assent::core {
 class ByteWriter {
  public:
   void U64(std::uint64_t value) {
-    while (value >= 0x80) {
-      bytes_.push_back(static_cast<char>(value | 0x80));
-      value >>= 7;
-    }
-    bytes_.push_back(static_cast<char>(value));
+    std::array<char, 10> bytes;  // of 7 bits each
+    std::size_t size = 0;
+    for (; value >= 0x80; value >>= 7) bytes[size++] = static_cast<char>(value | 0x80);
+    bytes[size++] = static_cast<char>(value);
+    bytes_.append(bytes.data(), size);
   }
   void I64(std::int64_t value) {
     U64((static_cast<std::uint64_t>(value) << 1) ^ static_cast<std::uint64_t>(value >> 63));

@@ -1,8 +1,11 @@
 #include "coordinator/core/spec.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <map>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include <assent/limits.h>
@@ -13,9 +16,31 @@
 namespace assent::core {
 namespace {
 
+// A field as messages name it: "branches[2].service". The text is made when there is something to say, because every
+// transaction is checked and few are wrong.
+struct Place {
+  std::string_view name;
+  std::size_t index = kNoIndex;
+  static constexpr std::size_t kNoIndex = SIZE_MAX;
+  std::string Text() const {
+    return std::string(name) + (index == kNoIndex ? "" : "[" + std::to_string(index) + "]");
+  }
+};
+struct Field {
+  Place of;
+  std::string_view name;
+  std::string Text() const { return of.Text() + std::string(name); }
+};
+
+constexpr std::array<bool, 256> kNameChars = [] {
+  std::array<bool, 256> allowed{};
+  for (const char c :
+       std::string_view("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:-"))
+    allowed[static_cast<unsigned char>(c)] = true;
+  return allowed;
+}();
 bool IsNameChar(char c, bool slash) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-         c == '_' || c == ':' || c == '-' || (slash && c == '/');
+  return kNameChars[static_cast<unsigned char>(c)] || (slash && c == '/');
 }
 
 // What a person wrote, made fit for a message: cut, and with unprintable bytes replaced.
@@ -27,43 +52,44 @@ std::string Shown(std::string_view text) {
   return "\"" + shown + (text.size() > 40 ? "…\"" : "\"");
 }
 
-Status CheckName(std::string_view value, const std::string& field, std::size_t max_bytes,
-                 bool slash) {
-  const std::string allowed = slash ? "[A-Za-z0-9._:/-]" : "[A-Za-z0-9._:-]";
+Status CheckName(std::string_view value, const Field& field, std::size_t max_bytes, bool slash) {
+  const std::string_view allowed = slash ? "[A-Za-z0-9._:/-]" : "[A-Za-z0-9._:-]";
   if (value.empty())
-    return InvalidArgument(field + " is empty: it takes 1 to " + std::to_string(max_bytes) +
-                           " of " + allowed);
+    return InvalidArgument(field.Text() + " is empty: it takes 1 to " + std::to_string(max_bytes) +
+                           " of " + std::string(allowed));
   if (value.size() > max_bytes) {
-    return InvalidArgument(field + " has " + std::to_string(value.size()) +
+    return InvalidArgument(field.Text() + " has " + std::to_string(value.size()) +
                            " bytes, the limit is " + std::to_string(max_bytes));
   }
   if (!std::all_of(value.begin(), value.end(), [&](char c) { return IsNameChar(c, slash); })) {
-    return InvalidArgument(field + " is " + Shown(value) + ": only " + allowed + " are allowed");
+    return InvalidArgument(field.Text() + " is " + Shown(value) + ": only " + std::string(allowed) +
+                           " are allowed");
   }
   return OkStatus();
 }
 
-Status CheckRange(std::int64_t value, std::int64_t max, const std::string& field) {
+Status CheckRange(std::int64_t value, std::int64_t max, const Field& field) {
   if (value < 0)
-    return InvalidArgument(field + " is " + std::to_string(value) + ": it cannot be negative");
+    return InvalidArgument(field.Text() + " is " + std::to_string(value) +
+                           ": it cannot be negative");
   if (value > max)
-    return InvalidArgument(field + " is " + std::to_string(value) + ", the limit is " +
+    return InvalidArgument(field.Text() + " is " + std::to_string(value) + ", the limit is " +
                            std::to_string(max));
   return OkStatus();
 }
 
-Status CheckPairs(StringPairs& pairs, const std::string& field, std::size_t max_count,
-                  std::size_t max_key, std::size_t max_value) {
+Status CheckPairs(StringPairs& pairs, const Field& field, std::string_view key_name,
+                  std::size_t max_count, std::size_t max_key, std::size_t max_value) {
   if (pairs.size() > max_count) {
-    return InvalidArgument(field + " has " + std::to_string(pairs.size()) +
+    return InvalidArgument(field.Text() + " has " + std::to_string(pairs.size()) +
                            " entries, the limit is " + std::to_string(max_count));
   }
   std::sort(pairs.begin(), pairs.end());
   for (const auto& [key, value] : pairs) {
-    Status status = CheckName(key, field + " key", max_key, true);
+    Status status = CheckName(key, {field.of, key_name}, max_key, true);
     if (!status.ok()) return status;
     if (value.size() > max_value) {
-      return InvalidArgument(field + "[" + key + "] has " + std::to_string(value.size()) +
+      return InvalidArgument(field.Text() + "[" + key + "] has " + std::to_string(value.size()) +
                              " bytes, the limit is " + std::to_string(max_value));
     }
   }
@@ -77,39 +103,39 @@ std::size_t BytesOf(const BranchSpec& branch) {
 }
 
 // All that can be said of a branch by itself. `at` names it in messages: "branches[2]".
-Status NormaliseAlone(BranchSpec& branch, const std::string& at) {
-  Status status = CheckName(branch.id, at + ".branch_id", limits::kMaxBranchIdBytes, false);
+Status NormaliseAlone(BranchSpec& branch, const Place& at) {
+  Status status = CheckName(branch.id, {at, ".branch_id"}, limits::kMaxBranchIdBytes, false);
   if (!status.ok()) return status;
   const auto protocol = static_cast<std::size_t>(branch.protocol);
   if (protocol < 1 || protocol > kProtocols.size()) {
-    return InvalidArgument(at + ".protocol is " + std::to_string(protocol) +
+    return InvalidArgument(at.Text() + ".protocol is " + std::to_string(protocol) +
                            ": it takes TWO_PHASE, TCC or SAGA");
   }
-  status = CheckName(branch.service, at + ".service", limits::kMaxServiceNameBytes, true);
+  status = CheckName(branch.service, {at, ".service"}, limits::kMaxServiceNameBytes, true);
   if (!status.ok()) return status;
-  status = CheckName(branch.action, at + ".action", limits::kMaxActionNameBytes, true);
+  status = CheckName(branch.action, {at, ".action"}, limits::kMaxActionNameBytes, true);
   if (!status.ok()) return status;
   if (branch.payload.size() > limits::kMaxPayloadBytes) {
-    return InvalidArgument(at + ".payload has " + std::to_string(branch.payload.size()) +
+    return InvalidArgument(at.Text() + ".payload has " + std::to_string(branch.payload.size()) +
                            " bytes, the limit is " + std::to_string(limits::kMaxPayloadBytes));
   }
-  status = CheckPairs(branch.headers, at + ".headers", limits::kMaxHeadersCount,
+  status = CheckPairs(branch.headers, {at, ".headers"}, ".headers key", limits::kMaxHeadersCount,
                       limits::kMaxHeaderKeyBytes, limits::kMaxHeaderValueBytes);
   if (!status.ok()) return status;
   status = CheckRange(branch.attempt_timeout.count(), limits::kMaxAttemptTimeoutMs,
-                      at + ".attempt_timeout_ms");
+                      {at, ".attempt_timeout_ms"});
   if (!status.ok()) return status;
   status = CheckRange(branch.retry.initial_backoff.count(), limits::kMaxMaxBackoffMs,
-                      at + ".retry.initial_backoff_ms");
+                      {at, ".retry.initial_backoff_ms"});
   if (!status.ok()) return status;
   status = CheckRange(branch.retry.max_backoff.count(), limits::kMaxMaxBackoffMs,
-                      at + ".retry.max_backoff_ms");
+                      {at, ".retry.max_backoff_ms"});
   if (!status.ok()) return status;
   status = CheckRange(branch.retry.max_attempts, limits::kMaxMaxAttemptsCount,
-                      at + ".retry.max_attempts");
+                      {at, ".retry.max_attempts"});
   if (!status.ok()) return status;
   if (branch.pivot && branch.protocol != Protocol::kSaga) {
-    return InvalidArgument(at + ".pivot is set on a " + std::string(Name(branch.protocol)) +
+    return InvalidArgument(at.Text() + ".pivot is set on a " + std::string(Name(branch.protocol)) +
                            " branch: only a SAGA step can be a pivot");
   }
   if (branch.attempt_timeout.count() == 0)
@@ -151,7 +177,7 @@ void SortAndUnique(std::vector<BranchIndex>& after) {
 }
 
 Status ResolveAfter(TransactionSpec& spec) {
-  std::map<std::string, BranchIndex, std::less<>> by_id;
+  std::map<std::string_view, BranchIndex> by_id;
   for (BranchIndex i = 0; i < spec.branches.size(); ++i) {
     if (!by_id.emplace(spec.branches[i].id, i).second) {
       return InvalidArgument("branches[" + std::to_string(i) + "].branch_id " +
@@ -225,7 +251,9 @@ Status PlacePivot(TransactionSpec& spec, const std::vector<BranchIndex>& order) 
 
 }  // namespace
 
-Status CheckGid(std::string_view gid) { return CheckName(gid, "gid", limits::kMaxGidBytes, false); }
+Status CheckGid(std::string_view gid) {
+  return CheckName(gid, {{"gid"}, {}}, limits::kMaxGidBytes, false);
+}
 
 Status Normalise(TransactionSpec& spec) {
   Status status = CheckGid(spec.gid);
@@ -240,18 +268,18 @@ Status Normalise(TransactionSpec& spec) {
     return InvalidArgument("branches has " + std::to_string(spec.branches.size()) +
                            " entries, the limit is " + std::to_string(limits::kMaxBranchesCount));
   }
-  status = CheckRange(spec.deadline.count(), limits::kMaxDeadlineMs, "deadline_ms");
+  status = CheckRange(spec.deadline.count(), limits::kMaxDeadlineMs, {{"deadline_ms"}, {}});
   if (!status.ok()) return status;
   if (spec.deadline.count() == 0) spec.deadline = Millis(limits::kDefaultDeadlineMs);
-  status = CheckPairs(spec.labels, "labels", limits::kMaxLabelsCount, limits::kMaxLabelKeyBytes,
-                      limits::kMaxLabelValueBytes);
+  status = CheckPairs(spec.labels, {{"labels"}, {}}, " key", limits::kMaxLabelsCount,
+                      limits::kMaxLabelKeyBytes, limits::kMaxLabelValueBytes);
   if (!status.ok()) return status;
 
   std::size_t bytes = 0;
   for (std::size_t i = 0; i < spec.branches.size(); ++i) {
     BranchSpec& branch = spec.branches[i];
     if (branch.id.empty()) branch.id = std::to_string(i + 1);
-    status = NormaliseAlone(branch, "branches[" + std::to_string(i) + "]");
+    status = NormaliseAlone(branch, {"branches", i});
     if (!status.ok()) return status;
     bytes += BytesOf(branch);
   }
@@ -280,7 +308,7 @@ Status NormaliseAdded(BranchSpec& branch, const Transaction& transaction) {
     return InvalidArgument("the transaction has " + std::to_string(before) +
                            " branches, the limit is " + std::to_string(limits::kMaxBranchesCount));
   }
-  Status status = NormaliseAlone(branch, "branch");
+  Status status = NormaliseAlone(branch, {"branch"});
   if (!status.ok()) return status;
   if (branch.pivot)
     return InvalidArgument(

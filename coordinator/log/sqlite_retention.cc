@@ -10,6 +10,8 @@ namespace {
 
 // A slice also ends after so many bytes: to free a row of megabytes is to read all of its pages.
 constexpr std::uint64_t kMaxSliceBytes = std::uint64_t{4} << 20;
+// ... and after so many rows that stay: with nothing to remove, which is nearly always, a look must cost next to nothing.
+constexpr std::size_t kMaxKeptRows = 256;
 
 }  // namespace
 
@@ -33,9 +35,9 @@ Result<std::uint64_t> SqliteStore::BytesOver() {
   return used > options_.retention_bytes ? used - options_.retention_bytes : 0;
 }
 
-// Rows are looked at in the order of their beginning, which is nearly that of their end: the look ends with a slice in
-// which nothing is to be removed. A few young rows with low serials (of transactions that took long) do not hide the old
-// ones behind them; a whole slice of them would, until they are old themselves.
+// Rows are looked at in the order of their beginning, which is nearly that of their end. Young rows with low serials (of
+// transactions that took long) do not hide the old ones behind them, unless there are more than kMaxKeptRows of them: then
+// until they are old themselves.
 Status SqliteStore::FindExpired(std::size_t max_rows, std::vector<std::uint64_t>& expired) {
   const Result<std::uint64_t> over = BytesOver();
   if (!over.ok()) return over.status();
@@ -46,13 +48,18 @@ Status SqliteStore::FindExpired(std::size_t max_rows, std::vector<std::uint64_t>
   sql_.oldest.BindInt(1, expire_from_).BindInt(2, static_cast<std::uint64_t>(max_rows));
   bool only_pinned_so_far = true;
   std::uint64_t bytes = 0;
+  std::size_t kept = 0;
   int code = SQLITE_DONE;
   while (bytes < kMaxSliceBytes && (code = sql_.oldest.Step()) == SQLITE_ROW) {
     const std::uint64_t serial = sql_.oldest.Unsigned(0);
     const bool pinned = IsPinned(sql_.oldest.Unsigned(1));
     only_pinned_so_far = only_pinned_so_far && pinned;
     if (only_pinned_so_far) expire_from_ = serial;
-    if (pinned || !(bytes < over.value() || sql_.oldest.Int(2) < oldest_kept)) continue;
+    if (pinned) continue;
+    if (bytes >= over.value() && sql_.oldest.Int(2) >= oldest_kept) {
+      if (++kept == kMaxKeptRows) break;
+      continue;
+    }
     expired.push_back(serial);
     bytes += sql_.oldest.Unsigned(3);
   }
