@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <functional>
 #include <iostream>
+#include <iterator>
+#include <memory>
 #include <set>
 #include <utility>
 
@@ -11,6 +13,7 @@
 
 #include <assent/limits.h>
 
+#include "coordinator/daemon/config_file.h"
 #include "coordinator/daemon/version.h"
 
 namespace assent::daemon {
@@ -100,18 +103,40 @@ std::vector<std::string> EnvironmentArguments(const CLI::App& app,
   return arguments;
 }
 
-// CLI11's words, except where they speak of its own inside: "INI was not able to parse retenton-hours".
+// A line of the configuration file that cannot be taken; its message begins with the line's number.
+class BadLine final : public CLI::ParseError {
+ public:
+  explicit BadLine(const std::string& what)
+      : ParseError("BadLine", what, CLI::ExitCodes::ConfigError) {}
+};
+
+// CLI11's own reader skips what it does not understand, so that a file of garbage is an empty one to it. Ours does not.
+class StrictFile final : public CLI::Config {
+ public:
+  explicit StrictFile(std::set<std::string> known) : known_(std::move(known)) {}
+
+  std::string to_config(const CLI::App*, bool, bool, std::string) const override { return {}; }
+  std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
+    const std::string text{std::istreambuf_iterator<char>(input), {}};
+    const auto settings = ReadConfigFile(text, known_);
+    if (!settings.ok()) throw BadLine(settings.status().message());
+    std::vector<CLI::ConfigItem> found;
+    for (const auto& [name, setting] : *settings) {
+      if (!setting.values.empty()) found.push_back({{}, name, setting.values});
+    }
+    return found;
+  }
+
+ private:
+  const std::set<std::string> known_;
+};
+
+// Where a line is wrong, the file is named before it.
 std::string WhatIsWrong(const CLI::ParseError& error, const CLI::App& app) {
-  const std::string text = error.what();
-  if (dynamic_cast<const CLI::ConfigError*>(&error) == nullptr) return text;
-  const std::string of_cli11 = "INI was not able to parse ";
-  if (text.rfind(of_cli11, 0) != 0) return text;
-  const std::string name = text.substr(of_cli11.size());
+  if (dynamic_cast<const BadLine*>(&error) == nullptr) return error.what();
   const CLI::Option* file = app.get_config_ptr();
   const std::string where = file->empty() ? "the configuration file" : file->results().back();
-  if (name.find(' ') != std::string::npos)
-    return where + ": \"" + name + "\" is not `name = value`";
-  return where + ": " + name + " is no setting";
+  return where + ":" + error.what();
 }
 
 Status CheckBetween(std::int64_t value, std::int64_t least, std::int64_t most,
@@ -200,7 +225,12 @@ ParsedConfig ParseConfig(int argc, const char* const* argv) {
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   AddOptions(app, config);
   app.get_option("--unary")->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  std::set<std::string> settings;
+  for (const CLI::Option* option :
+       app.get_options([](const CLI::Option* candidate) { return candidate->get_configurable(); }))
+    settings.insert(option->get_single_name());
   app.set_config("--config", "", "File with settings, one `name = value` a line");
+  app.config_formatter(std::make_shared<StrictFile>(std::move(settings)));
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.add_flag("--check-config", config.check_only, "Check the settings, say so, and exit")
       ->configurable(false);
@@ -250,7 +280,8 @@ ParsedConfig ParseConfig(int argc, const char* const* argv) {
 
 std::string ShowConfig(const Config& config) {
   std::string unary;
-  for (const std::string& entry : config.unary) unary += (unary.empty() ? "" : ",") + entry;
+  for (const std::string& entry : config.unary)
+    unary += (unary.empty() ? "" : ", ") + QuoteForConfigFile(entry);
   const std::vector<std::pair<std::string, std::string>> values{
       {"listen", config.listen},
       {"allow-insecure", config.allow_insecure ? "true" : "false"},
@@ -271,7 +302,8 @@ std::string ShowConfig(const Config& config) {
   std::string text;
   for (const auto& [name, value] : values) {
     const auto source = config.sources.find(name);
-    text += name + " = \"" + value + "\"  # " +
+    const bool list = name == "unary";
+    text += name + " = " + (list ? "[" + value + "]" : QuoteForConfigFile(value)) + "  # " +
             (source == config.sources.end() ? "default" : source->second) + "\n";
   }
   return text;
