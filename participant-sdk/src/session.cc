@@ -1,5 +1,6 @@
 #include "participant-sdk/src/session.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +20,8 @@ using std::chrono::milliseconds;
 
 // A connection that lasted so long was a good one: the next dial does not inherit the waits of the failures before it.
 constexpr std::chrono::seconds kGoodConnection{5};
+constexpr std::size_t kMaxShownIdBytes = 64;
+constexpr std::size_t kMaxLogLineBytes = 4096;
 // Enough for a frame to be worth its write; far below what the coordinator takes in one.
 constexpr std::size_t kFrameBytes = 1024 * 1024;
 static_assert(kFrameBytes + limits::kMaxResultBytes + 4096 < limits::kMaxFrameBytes);
@@ -42,8 +45,9 @@ Session::Session(Options options, CallTable* calls)
       calls_(calls),
       backoff_(options_.initial_backoff, options_.max_backoff, options_.seed) {}
 
-void Session::LogLine(std::string text, Actions* out) const {
-  out->push_back(act::Log{std::move(text) + " endpoint=" + options_.endpoint});
+// What a coordinator says about itself may be anything: it must not end a line and begin another.
+void Session::LogLine(const std::string& text, Actions* out) const {
+  out->push_back(act::Log{OneLine(text + " endpoint=" + options_.endpoint, kMaxLogLineBytes)});
 }
 
 void Session::Start(SteadyTime now, Actions* out) {
@@ -96,8 +100,9 @@ void Session::OnWelcome(const v1::Welcome& welcome, SteadyTime now, Actions* out
   due_ = SteadyTime::max();
   state_ = State::kOpen;
   ++counters_.connections;
-  LogLine("connected session=" + welcome.session_id() + " coordinator=" +
-              std::to_string(coordinator_id_) + " epoch=" + std::to_string(welcome.epoch()),
+  LogLine("connected session=" + welcome.session_id().substr(0, kMaxShownIdBytes) +
+              " coordinator=" + std::to_string(coordinator_id_) +
+              " epoch=" + std::to_string(welcome.epoch()),
           out);
   out->push_back(act::Ask{});
 }
@@ -139,7 +144,11 @@ void Session::OnCommand(v1::BranchCommand* command, SteadyTime now, Actions* out
 // An answer to something we did not ask on this connection is dropped: acting on it would trust a stranger's verdict.
 void Session::OnAnswer(const v1::OutcomeAnswer& answer, Actions* out) {
   const auto asked = asked_.find(QuestionKey(answer.gid(), answer.branch_id()));
-  if (asked == asked_.end()) return;
+  const bool still_here =
+      std::any_of(queries_.begin(), queries_.end(), [&](const HeldBranch& query) {
+        return query.gid == answer.gid() && query.branch_id == answer.branch_id();
+      });
+  if (asked == asked_.end() || still_here) return;
   if (const auto verdict = VerdictOf(answer)) {
     out->push_back(act::Deliver{std::move(asked->second), *verdict, answer.finished()});
   }
@@ -242,6 +251,7 @@ void Session::QueueReply(v1::BranchReply reply) {
 
 void Session::BeginDraining() {
   if (state_ == State::kOpen) state_ = State::kDraining;
+  for (const HeldBranch& query : queries_) asked_.erase(QuestionKey(query.gid, query.branch_id));
   queries_.clear();
 }
 
@@ -259,10 +269,7 @@ void Session::Stop(SteadyTime now, Actions* out) {
       BeginDraining();
       Pump(now, out);
       return;
-    case State::kDialing:  // nothing was asked of us yet
-      cancelled_ = true;
-      out->push_back(act::Cancel{});
-      return;
+    case State::kDialing: Abandon(out); return;  // nothing was asked of us yet
     case State::kStopped: return;
   }
 }

@@ -128,7 +128,7 @@ class Session {
   // Sends what is queued, if nothing is under way; ends a drained conversation.
   void Pump(SteadyTime now, Actions* out);
   v1::ParticipantFrame NextFrame();
-  void LogLine(std::string text, Actions* out) const;
+  void LogLine(const std::string& text, Actions* out) const;
 
   const Options options_;
   CallTable* const calls_;

@@ -73,4 +73,16 @@ std::string CleanText(std::string_view text, std::size_t max_bytes) {
   return clean;
 }
 
+std::string OneLine(std::string_view text, std::size_t max_bytes) {
+  std::string line = CleanText(text, max_bytes);
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(line[i]);
+    if (byte < 0x20 || byte == 0x7f) line[i] = '?';
+    // U+0080 to U+009F are controls too, of two bytes.
+    const bool c1 = byte == 0xc2 && static_cast<unsigned char>(line[i + 1]) < 0xa0;
+    if (c1) line.replace(i, 2, "?");
+  }
+  return line;
+}
+
 }  // namespace assent::internal
