@@ -3,7 +3,10 @@
 #include <string>
 #include <utility>
 
+#include <assent/limits.h>
+
 #include "coordinator/core/describe.h"
+#include "coordinator/core/spec.h"
 #include "coordinator/core/text.h"
 
 namespace assent::api {
@@ -120,6 +123,31 @@ Result<engine::WaitFor> FromProto(v1::WaitFor wait_for) {
       return InvalidArgument("wait_for is " + std::to_string(static_cast<int>(wait_for)) +
                              ": it takes WAIT_ACCEPTED, WAIT_DECIDED or WAIT_COMPLETED");
   }
+}
+
+Result<core::Actor> FromProto(const v1::OperatorAction& action) {
+  if (action.reason().size() > limits::kMaxReasonBytes) {
+    return InvalidArgument("reason has " + std::to_string(action.reason().size()) +
+                           " bytes, the limit is " + std::to_string(limits::kMaxReasonBytes));
+  }
+  return core::Actor{std::string(core::CutReason(action.who())), action.reason()};
+}
+
+Result<engine::BeginRequest> ToBegin(v1::TransactionSpec spec, v1::WaitFor wait_for, bool open,
+                                     const std::function<std::string()>& issue_gid) {
+  const Result<engine::WaitFor> wait = FromProto(wait_for);
+  if (!wait.ok()) return wait.status();
+  Result<core::TransactionSpec> converted = FromProto(std::move(spec));
+  if (!converted.ok()) return converted.status();
+  engine::BeginRequest request;
+  request.spec = std::move(converted).value();
+  request.spec.open = open;
+  request.wait_for = *wait;
+  request.gid_may_exist = !request.spec.gid.empty();
+  if (request.spec.gid.empty()) request.spec.gid = issue_gid();
+  const Status normal = core::Normalise(request.spec);
+  if (!normal.ok()) return normal;
+  return request;
 }
 
 void ToProto(const core::Transaction& txn, const core::Now& now, Detail detail,

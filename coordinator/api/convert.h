@@ -2,6 +2,9 @@
 
 // Between core's values and assent.v1 messages.
 
+#include <functional>
+#include <string>
+
 #include <assent/status.h>
 
 #include "assent/v1/transaction.pb.h"
@@ -15,6 +18,13 @@ namespace assent::api {
 Result<core::TransactionSpec> FromProto(v1::TransactionSpec spec);
 Result<core::BranchSpec> FromProto(v1::BranchSpec spec);
 Result<engine::WaitFor> FromProto(v1::WaitFor wait_for);
+// The reason is an operator's: too long a one is refused, not cut.
+Result<core::Actor> FromProto(const v1::OperatorAction& action);
+
+// A Submit, or a Begin (`open`), normalised and ready for the engine but for its callbacks. `issue_gid` is asked when the
+// initiator gave none.
+Result<engine::BeginRequest> ToBegin(v1::TransactionSpec spec, v1::WaitFor wait_for, bool open,
+                                     const std::function<std::string()>& issue_gid);
 
 enum class Detail { kSummary, kFull };
 // kSummary leaves out payloads, results and attempts. An invisible decision (not durable yet) is shown as none.

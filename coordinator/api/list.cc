@@ -30,11 +30,31 @@ struct Listing {
   std::pair<int, std::uint64_t> after_live{-1, 0};  // (0: needs a person, 1: does not; serial)
   std::uint64_t before_finished = 0;
   std::mutex mutex;
+  // What may stand on the page, and one more, to know whether there is a next one.
   std::map<std::pair<int, std::uint64_t>, v1::Transaction>
-      live;  // guarded by mutex while shards are visited
+      live;                    // guarded by mutex while shards are visited
+  std::size_t live_bytes = 0;  // likewise
   v1::ListReply reply;
+  std::size_t reply_bytes = 0;
   std::function<void(const Status&, v1::ListReply)> done;
 };
+
+std::size_t BytesOf(const v1::Transaction& row) { return row.ByteSizeLong() + 8; }
+
+// Whether `rows` of so many bytes are more than a page. One alone never is.
+bool IsMoreThanAPage(const Listing& listing, std::size_t rows, std::size_t bytes) {
+  return rows > listing.page_size || (rows > 1 && bytes > limits::kMaxPageBytes);
+}
+
+// Adds a row to the page, if it has room.
+bool Add(Listing& listing, v1::Transaction&& row) {
+  const auto rows = static_cast<std::size_t>(listing.reply.transactions_size());
+  const std::size_t bytes = BytesOf(row);
+  if (IsMoreThanAPage(listing, rows + 1, listing.reply_bytes + bytes)) return false;
+  listing.reply_bytes += bytes;
+  *listing.reply.add_transactions() = std::move(row);
+  return true;
+}
 
 bool Matches(const v1::ListRequest& r, const core::Transaction& txn, bool visible,
              core::WallTime now) {
@@ -108,35 +128,35 @@ void ScanFinished(engine::Engine& engine, const std::shared_ptr<Listing>& listin
       listing->page_size - static_cast<std::size_t>(listing->reply.transactions_size());
   const std::size_t rows = std::min(kMaxScannedRows, std::max<std::size_t>(room * 4, 64));
   engine.log().Scan(
-      listing->before_finished, rows,
-      [listing, room, rows](Result<std::vector<log::FinishedRow>> found) {
+      listing->before_finished, rows, [listing](Result<std::vector<log::FinishedRow>> found) {
         if (!found.ok()) return listing->done(found.status(), {});
-        std::size_t added = 0;
-        std::size_t looked_at = 0;
-        std::uint64_t last = 0;
+        std::uint64_t last = listing->before_finished;
+        bool full = false;
         for (const log::FinishedRow& row : *found) {
-          if (added == room) break;
-          ++looked_at;
-          last = row.serial;
           Result<core::Transaction> txn = core::Codec::Decode(row.gid, row.spec, row.state);
           if (!txn.ok()) return listing->done(txn.status(), {});
-          if (!Matches(listing->request, *txn, true, base::WallNow())) continue;
-          ToProto(*txn, core::Now{}, Detail::kSummary, true, *listing->reply.add_transactions());
-          ++added;
+          if (Matches(listing->request, *txn, true, base::WallNow())) {
+            v1::Transaction shown;
+            ToProto(*txn, core::Now{}, Detail::kSummary, true, shown);
+            full = !Add(*listing, std::move(shown));
+            if (full) break;
+          }
+          last = row.serial;
         }
-        const bool more = !found->empty();  // a short page says nothing
-        if (more && last > 1) listing->reply.set_next_page_token("F" + std::to_string(last));
+        // A short page says nothing; below serial 1 there is nothing.
+        const bool more = full || (!found->empty() && last > 1);
+        if (more) listing->reply.set_next_page_token("F" + std::to_string(last));
         listing->done(OkStatus(), std::move(listing->reply));
       });
 }
 
 void AfterLive(engine::Engine& engine, const std::shared_ptr<Listing>& listing) {
   std::pair<int, std::uint64_t> last;
-  while (!listing->live.empty() &&
-         static_cast<std::size_t>(listing->reply.transactions_size()) < listing->page_size) {
-    auto node = listing->live.extract(listing->live.begin());
-    last = node.key();
-    *listing->reply.add_transactions() = std::move(node.mapped());
+  while (!listing->live.empty()) {
+    const auto first = listing->live.begin();
+    if (!Add(*listing, std::move(first->second))) break;
+    last = first->first;
+    listing->live.erase(first);
   }
   if (!listing->live.empty()) {
     listing->reply.set_next_page_token("L" + std::to_string(last.first) + "." +
@@ -166,12 +186,20 @@ void RunList(engine::Engine& engine, v1::ListRequest request,
                 const core::Now& now) {
         const std::pair<int, std::uint64_t> key{txn.needs_operator() ? 0 : 1, serial};
         const std::lock_guard lock(listing->mutex);
-        // One more than the page holds, to know whether there is a next one.
-        const bool full = listing->live.size() > listing->page_size;
-        if (key <= listing->after_live || (full && key > listing->live.rbegin()->first)) return;
+        auto& live = listing->live;
+        const bool full = IsMoreThanAPage(*listing, live.size(), listing->live_bytes);
+        if (key <= listing->after_live || (full && key > live.rbegin()->first)) return;
         if (!Matches(listing->request, txn, visible, now.wall)) return;
-        ToProto(txn, now, Detail::kSummary, visible, listing->live[key]);
-        if (full) listing->live.erase(std::prev(listing->live.end()));
+        v1::Transaction& shown = live[key];
+        ToProto(txn, now, Detail::kSummary, visible, shown);
+        listing->live_bytes += BytesOf(shown);
+        while (true) {
+          const auto latest = std::prev(live.end());
+          const std::size_t without = listing->live_bytes - BytesOf(latest->second);
+          if (!IsMoreThanAPage(*listing, live.size() - 1, without)) break;
+          listing->live_bytes = without;
+          live.erase(latest);
+        }
       },
       [&engine, listing] { AfterLive(engine, listing); });
 }

@@ -15,18 +15,10 @@ namespace assent::api {
 void PostSubmit(engine::Engine& engine, v1::TransactionSpec spec, v1::WaitFor wait_for, bool open,
                 engine::ViewCallback done, engine::Abandoned abandoned) {
   const auto fail = [&](const Status& status) { done(status, nullptr, core::Now{}); };
-  const Result<engine::WaitFor> wait = FromProto(wait_for);
-  if (!wait.ok()) return fail(wait.status());
-  Result<core::TransactionSpec> converted = FromProto(std::move(spec));
-  if (!converted.ok()) return fail(converted.status());
-  engine::BeginRequest request;
-  request.spec = std::move(converted).value();
-  request.spec.open = open;
-  request.wait_for = *wait;
-  request.gid_may_exist = !request.spec.gid.empty();
-  if (request.spec.gid.empty()) request.spec.gid = engine.IssueGid();
-  const Status normal = core::Normalise(request.spec);
-  if (!normal.ok()) return fail(normal);
+  Result<engine::BeginRequest> begin =
+      ToBegin(std::move(spec), wait_for, open, [&] { return engine.IssueGid(); });
+  if (!begin.ok()) return fail(begin.status());
+  engine::BeginRequest request = *std::move(begin);
   const std::string gid = request.spec.gid;
   request.done = done;
   request.abandoned = std::move(abandoned);

@@ -20,14 +20,6 @@ namespace {
 using Context = grpc::CallbackServerContext;
 using Reactor = grpc::ServerUnaryReactor;
 
-Result<core::Actor> ActorOf(const v1::OperatorAction& action) {
-  if (action.reason().size() > limits::kMaxReasonBytes) {
-    return InvalidArgument("reason has " + std::to_string(action.reason().size()) +
-                           " bytes, the limit is " + std::to_string(limits::kMaxReasonBytes));
-  }
-  return core::Actor{std::string(core::CutReason(action.who())), action.reason()};
-}
-
 std::string EffectOf(engine::OperatorVerb verb, const std::string& branch,
                      core::Decision resolution, bool dry_run) {
   const std::string would = dry_run ? "would be " : "is ";
@@ -293,7 +285,7 @@ class TransactionServiceImpl final : public v1::TransactionService::CallbackServ
   Reactor* Operate(Context* context, const v1::OperatorAction& action, engine::OperatorVerb verb,
                    const std::string& branch, core::Decision resolution, v1::OperatorReply* reply) {
     auto call = Call<v1::OperatorReply>::Start(context, reply);
-    const Result<core::Actor> actor = ActorOf(action);
+    const Result<core::Actor> actor = FromProto(action);
     if (!actor.ok()) {
       call->Fail(actor.status());
       return call.get();

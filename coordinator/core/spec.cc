@@ -254,6 +254,12 @@ Status PlacePivot(TransactionSpec& spec, const std::vector<BranchIndex>& order) 
 Status CheckGid(std::string_view gid) {
   return CheckName(gid, {{"gid"}, {}}, limits::kMaxGidBytes, false);
 }
+Status CheckServiceName(std::string_view name, const std::string& field) {
+  return CheckName(name, {{field}, {}}, limits::kMaxServiceNameBytes, true);
+}
+Status CheckActionName(std::string_view name, const std::string& field) {
+  return CheckName(name, {{field}, {}}, limits::kMaxActionNameBytes, true);
+}
 
 Status Normalise(TransactionSpec& spec) {
   Status status = CheckGid(spec.gid);

@@ -7,6 +7,7 @@
 #include <assent/limits.h>
 
 #include "coordinator/base/mutants.h"
+#include "coordinator/core/spec.h"
 #include "coordinator/core/text.h"
 
 namespace assent::transport {
@@ -26,9 +27,15 @@ Status CheckHello(const SessionHello& hello) {
     return InvalidArgument("hello.version is " + std::to_string(hello.version) +
                            ": this coordinator speaks version " + std::to_string(kProtocolVersion));
   }
-  if (hello.service.empty() || hello.service.size() > limits::kMaxServiceNameBytes) {
-    return InvalidArgument("hello.service has " + std::to_string(hello.service.size()) +
-                           " bytes: it takes 1 to " + std::to_string(limits::kMaxServiceNameBytes));
+  Status named = core::CheckServiceName(hello.service, "hello.service");
+  if (!named.ok()) return named;
+  if (hello.instance.size() > limits::kMaxInstanceNameBytes) {
+    return InvalidArgument("hello.instance has " + std::to_string(hello.instance.size()) +
+                           " bytes, the limit is " + std::to_string(limits::kMaxInstanceNameBytes));
+  }
+  if (hello.agent.size() > limits::kMaxAgentBytes) {
+    return InvalidArgument("hello.agent has " + std::to_string(hello.agent.size()) +
+                           " bytes, the limit is " + std::to_string(limits::kMaxAgentBytes));
   }
   if (hello.actions.size() > limits::kMaxActionsPerParticipantCount) {
     return InvalidArgument("hello.actions has " + std::to_string(hello.actions.size()) +
@@ -37,10 +44,11 @@ Status CheckHello(const SessionHello& hello) {
   }
   std::set<std::string> names;
   for (const auto& [name, protocol] : hello.actions) {
-    if (name.empty() || name.size() > limits::kMaxActionNameBytes) {
-      return InvalidArgument("hello.actions has a name of " + std::to_string(name.size()) +
-                             " bytes: it takes 1 to " +
-                             std::to_string(limits::kMaxActionNameBytes));
+    named = core::CheckActionName(name, "hello.actions.name");
+    if (!named.ok()) return named;
+    if (protocol < core::Protocol::kTwoPhase || protocol > core::Protocol::kSaga) {
+      return InvalidArgument("hello.actions: the protocol of " + name +
+                             " is unknown: it takes TWO_PHASE, TCC or SAGA");
     }
     if (!names.insert(std::string(core::Name(protocol)) + ":" + name).second) {
       return InvalidArgument("hello.actions names " + std::string(core::Name(protocol)) + ":" +

@@ -5,6 +5,15 @@
 namespace assent::transport {
 namespace {
 
+// An enumeration of the wire holds any 32 bits: what is beyond ours must not become one of ours when it is narrowed.
+core::Operation OperationOf(v1::Operation operation) {
+  return v1::Operation_IsValid(operation) ? static_cast<core::Operation>(operation)
+                                          : core::Operation::kNone;
+}
+core::Protocol ProtocolOf(v1::Protocol protocol) {
+  return v1::Protocol_IsValid(protocol) ? static_cast<core::Protocol>(protocol) : core::Protocol{};
+}
+
 core::AttemptResult ResultOf(v1::BranchReply::Kind kind) {
   switch (kind) {
     case v1::BranchReply::DONE: return core::AttemptResult::kDone;
@@ -42,7 +51,7 @@ SessionReply FromWire(v1::BranchReply reply) {
   SessionReply out;
   out.gid = std::move(*reply.mutable_gid());
   out.branch_id = std::move(*reply.mutable_branch_id());
-  out.operation = static_cast<core::Operation>(reply.operation());
+  out.operation = OperationOf(reply.operation());
   out.command_id = reply.command_id();
   out.result = ResultOf(reply.kind());
   out.bytes = std::move(*reply.mutable_result());
@@ -57,7 +66,7 @@ SessionHello FromWire(const v1::Hello& hello) {
   SessionHello out{hello.version(),       hello.service(), hello.instance(), {},
                    hello.max_in_flight(), hello.agent()};
   for (const v1::ActionInfo& action : hello.actions()) {
-    out.actions.emplace_back(action.name(), static_cast<core::Protocol>(action.protocol()));
+    out.actions.emplace_back(action.name(), ProtocolOf(action.protocol()));
   }
   return out;
 }

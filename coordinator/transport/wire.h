@@ -14,6 +14,7 @@ namespace assent::transport {
 void ToWire(Command command, std::uint64_t command_id, std::uint32_t coordinator_id,
             v1::BranchCommand& out);
 SessionReply FromWire(v1::BranchReply reply);
+// A protocol that is none of ours becomes Protocol{}.
 SessionHello FromWire(const v1::Hello& hello);
 OutcomeQuestion FromWire(const v1::OutcomeQuery& query);
 void ToWire(const OutcomeAnswer& answer, v1::OutcomeAnswer& out);

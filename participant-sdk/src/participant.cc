@@ -43,6 +43,10 @@ Status Complete(ParticipantOptions& options) {
       return InvalidArgument("endpoints: one is empty; each must be \"host:port\"");
   }
   if (options.instance.empty()) options.instance = DefaultInstance();
+  if (options.instance.size() > limits::kMaxInstanceNameBytes) {
+    return InvalidArgument("instance has " + std::to_string(options.instance.size()) +
+                           " bytes, the limit is " + std::to_string(limits::kMaxInstanceNameBytes));
+  }
   if (options.worker_threads == 0)
     options.worker_threads = std::max(1U, std::thread::hardware_concurrency());
   if (options.max_in_flight == 0)

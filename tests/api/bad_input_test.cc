@@ -325,7 +325,7 @@ TEST_F(BadInput, SessionsThatBreakTheRulesAreEndedWithTheReason) {
     RawSession session(channel_);
     session.Hello("", {});
     EXPECT_EQ(Text(session.End()),
-              "INVALID_ARGUMENT: hello.service has 0 bytes: it takes 1 to 128");
+              "INVALID_ARGUMENT: hello.service is empty: it takes 1 to 128 of [A-Za-z0-9._:/-]");
   }
   RawSession good(channel_);
   good.Join("s");

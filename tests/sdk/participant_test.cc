@@ -341,6 +341,8 @@ TEST(ParticipantTest, StartSaysWhatIsWrong) {
   EXPECT_THAT(start({.service = ""}, good), HasSubstr("service is empty"));
   EXPECT_THAT(start({.service = "a b"}, good), HasSubstr("not allowed"));
   EXPECT_THAT(start({.service = "s", .endpoints = {""}}, good), HasSubstr("endpoints"));
+  EXPECT_THAT(start({.service = "s", .instance = std::string(129, 'i')}, good),
+              HasSubstr("instance has 129 bytes, the limit is 128"));
   EXPECT_THAT(start({.service = "s", .max_in_flight = 0}, good), HasSubstr("max_in_flight"));
   EXPECT_THAT(start({.service = "s"}, [](Participant&) {}), HasSubstr("no action"));
   EXPECT_THAT(start({.service = "s"}, [&](Participant& p) { good(p), good(p); }),

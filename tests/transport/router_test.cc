@@ -177,11 +177,27 @@ TEST(SessionRouter, BadHellosAreNamed) {
   SessionHello bad = Hello("s");
   bad.version = 2;
   EXPECT_EQ(rig.Attach(1, bad).message(), "hello.version is 2: this coordinator speaks version 1");
-  EXPECT_EQ(rig.Attach(1, Hello("")).message(), "hello.service has 0 bytes: it takes 1 to 128");
+  EXPECT_EQ(rig.Attach(1, Hello("")).message(),
+            "hello.service is empty: it takes 1 to 128 of [A-Za-z0-9._:/-]");
+  EXPECT_EQ(rig.Attach(1, Hello("s\x1b[2J")).message(),
+            "hello.service is \"s?[2J\": only [A-Za-z0-9._:/-] are allowed");
   EXPECT_EQ(rig.Attach(1, Hello(std::string(129, 'x'))).code(), Code::kInvalidArgument);
   bad = Hello("s");
   bad.actions = {{"a", core::Protocol::kTcc}, {"a", core::Protocol::kTcc}};
   EXPECT_EQ(rig.Attach(1, bad).message(), "hello.actions names tcc:a twice");
+  bad.actions = {{"a", core::Protocol{}}};
+  EXPECT_EQ(rig.Attach(1, bad).message(),
+            "hello.actions: the protocol of a is unknown: it takes TWO_PHASE, TCC or SAGA");
+  bad.actions = {{"a b", core::Protocol::kTcc}};
+  EXPECT_EQ(rig.Attach(1, bad).message(),
+            "hello.actions.name is \"a b\": only [A-Za-z0-9._:/-] are allowed");
+  bad = Hello("s");
+  bad.instance.assign(limits::kMaxInstanceNameBytes + 1, 'i');
+  EXPECT_EQ(rig.Attach(1, bad).message(), "hello.instance has 129 bytes, the limit is 128");
+  bad = Hello("s");
+  bad.agent.assign(limits::kMaxAgentBytes + 1, 'a');
+  EXPECT_EQ(rig.Attach(1, bad).message(), "hello.agent has 129 bytes, the limit is 128");
+  bad = Hello("s");
   bad.actions.assign(limits::kMaxActionsPerParticipantCount + 1, {"a", core::Protocol::kTcc});
   EXPECT_EQ(rig.Attach(1, bad).message(), "hello.actions has 1025 entries, the limit is 1024");
   ASSERT_TRUE(rig.Attach(1, Hello("s")).ok());

@@ -39,7 +39,7 @@ struct ParticipantOptions {
   // Coordinators, each "host:port", all of them dialled. Empty: ASSENT_ENDPOINT (several: separated by commas), or
   // 127.0.0.1:7400.
   std::vector<std::string> endpoints = {};
-  // Tells instances apart in `assentctl participants`. Empty: host name and process id.
+  // Tells instances apart in `assentctl participants`; at most 128 bytes. Empty: host name and process id.
   std::string instance = {};
   // Threads that run plain handlers. 0: as many as the machine has. A handler that blocks occupies one.
   std::size_t worker_threads = 0;

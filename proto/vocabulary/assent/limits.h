@@ -37,10 +37,13 @@ inline constexpr std::int64_t kMaxMaxBackoffMs = 3600 * 1000;
 inline constexpr std::uint32_t kMaxMaxAttemptsCount = 1'000'000;
 
 inline constexpr std::size_t kMaxActionsPerParticipantCount = 1024;
+inline constexpr std::size_t kMaxInstanceNameBytes = 128;
+inline constexpr std::size_t kMaxAgentBytes = 128;
 inline constexpr std::size_t kMaxFrameBytes = 4 * 1024 * 1024;
 inline constexpr std::size_t kMaxFrameMessagesCount = 256;
 inline constexpr std::uint32_t kMaxPageSizeCount = 1000;
 inline constexpr std::uint32_t kDefaultPageSizeCount = 50;
+inline constexpr std::size_t kMaxPageBytes = 1024 * 1024;  // a transaction alone may be larger
 
 // Attempts kept per branch: the first few tell how it began, the last many how it goes.
 inline constexpr std::size_t kMaxFirstAttemptsKeptCount = 4;
@@ -51,6 +54,7 @@ inline constexpr std::size_t kMaxInterventionsKeptCount = 32;
 // A whole transaction, every limit drawn upon, still fits in one gRPC message.
 static_assert(kMaxTransactionBytes + kMaxBranchesCount * 1024 < kMaxFrameBytes);
 static_assert(kMaxPayloadBytes <= kMaxTransactionBytes);
+static_assert(kMaxPageBytes < kMaxFrameBytes);
 static_assert(kMaxResultBytes <= kMaxAllResultsBytes);
 // So does a command with its payload, its headers and the results of every other branch.
 static_assert(kMaxPayloadBytes + kMaxHeadersCount * (kMaxHeaderKeyBytes + kMaxHeaderValueBytes) +
