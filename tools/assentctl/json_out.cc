@@ -1,5 +1,7 @@
 #include "tools/assentctl/json_out.h"
 
+#include <cstdint>
+#include <cstdio>
 #include <map>
 
 #include <google/protobuf/descriptor.h>
@@ -111,12 +113,30 @@ Json ToJson(const Message& message, const JsonOptions& options) {
   return json;
 }
 
-std::string PrettyJson(const Json& json) {
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+std::string DumpJson(const Json& json, int indent) {
+  const std::string dumped = json.dump(indent, ' ', false, Json::error_handler_t::replace);
+  std::string text;
+  text.reserve(dumped.size());
+  for (std::size_t i = 0; i < dumped.size(); ++i) {
+    // They stand within strings, like every byte beyond ASCII: JSON itself has none.
+    const auto byte = static_cast<unsigned char>(dumped[i]);
+    const auto next =
+        i + 1 < dumped.size() ? static_cast<unsigned char>(dumped[i + 1]) : std::uint8_t{0};
+    const bool c1 = byte == 0xc2 && next < 0xa0;
+    if (byte == 0x7f || c1) {
+      char escape[8];
+      std::snprintf(escape, sizeof escape, "\\u%04x", c1 ? next : byte);
+      text += escape;
+      if (c1) ++i;
+    } else {
+      text += dumped[i];
+    }
+  }
+  return text;
 }
 
-std::string LineJson(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-}
+std::string PrettyJson(const Json& json) { return DumpJson(json, 2) + "\n"; }
+
+std::string LineJson(const Json& json) { return DumpJson(json, -1) + "\n"; }
 
 }  // namespace assent::ctl

@@ -23,6 +23,9 @@ struct JsonOptions {
 
 Json ToJson(const google::protobuf::Message& message, const JsonOptions& options);
 
+// UTF-8, with every control character escaped: the standard does not ask that of DEL and of U+0080 to U+009F, a terminal does.
+// `indent` -1: on one line.
+std::string DumpJson(const Json& json, int indent);
 // Indented by two; ends with a line feed.
 std::string PrettyJson(const Json& json);
 // On one line; ends with a line feed.

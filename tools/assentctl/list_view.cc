@@ -6,6 +6,7 @@
 #include "tools/assentctl/duration.h"
 #include "tools/assentctl/json_out.h"
 #include "tools/assentctl/table.h"
+#include "tools/assentctl/text.h"
 #include "tools/assentctl/words.h"
 
 namespace assent::ctl {
@@ -122,7 +123,7 @@ std::string RenderList(const v1::ListReply& page, const Style& style) {
   }
   std::string text;
   for (const v1::Transaction& transaction : page.transactions()) {
-    text += style.output == Output::kId ? transaction.gid() + "\n"
+    text += style.output == Output::kId ? Visible(transaction.gid()) + "\n"
                                         : LineJson(ToJson(transaction, options));
   }
   return text;

@@ -111,7 +111,7 @@ std::string RenderParticipants(const v1::ListParticipantsReply& reply, const Sty
   if (style.output == Output::kYaml) return Yaml(ToJson(reply, {}));
   std::string text;
   for (const v1::ParticipantInfo& participant : reply.participants()) {
-    text += style.output == Output::kId ? participant.service() + "\n"
+    text += style.output == Output::kId ? Visible(participant.service()) + "\n"
                                         : LineJson(ToJson(participant, {}));
   }
   return text;

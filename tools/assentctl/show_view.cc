@@ -89,7 +89,7 @@ std::string RenderTransaction(const v1::Transaction& transaction, const Style& s
     case Output::kJson: return PrettyJson(ToJson(transaction, options));
     case Output::kJsonl: return LineJson(ToJson(transaction, options));
     case Output::kYaml: return Yaml(ToJson(transaction, options));
-    case Output::kId: return transaction.gid() + "\n";
+    case Output::kId: return Visible(transaction.gid()) + "\n";
   }
   return "";
 }

@@ -33,7 +33,7 @@ std::string Scalar(const Json& json) {
   if (json.is_string() && IsPlain(json.get_ref<const std::string&>())) {
     return json.get<std::string>();
   }
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return DumpJson(json, -1);
 }
 
 std::string Key(const std::string& key) { return Scalar(Json(key)); }

@@ -31,7 +31,7 @@ void PrintLine(const Report& report, bool dry_run, Session& session) {
   if (style.output == Output::kJsonl) {
     session.console.Out(LineJson(ReportJson(report, dry_run)));
   } else if (report.status.ok() && style.output == Output::kId) {
-    session.console.Out(report.gid + "\n");
+    session.console.Out(Visible(report.gid) + "\n");
   } else if (report.status.ok() && style.table()) {
     session.console.Out(Visible(report.gid) + ": " + (dry_run ? "(dry run) " : "") +
                         Visible(report.reply.effect()) + "\n");

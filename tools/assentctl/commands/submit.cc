@@ -58,7 +58,7 @@ Exit RunSubmit(const SubmitCommand& command, Session& session) {
   if (!reply.ok()) return session.Fail(reply.status());
   const std::string& gid = reply.value().gid();
   if (command.wait.wait_for == v1::WAIT_ACCEPTED && session.options.output == Output::kId) {
-    session.console.Out(gid + "\n");
+    session.console.Out(Visible(gid) + "\n");
     return Exit::kDone;
   }
   session.console.Err("submitted " + Visible(gid) + "\n");
