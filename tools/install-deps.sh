@@ -3,6 +3,7 @@
 #
 #   tools/install-deps.sh            install what is missing; does nothing, and needs no root, when all is there
 #   tools/install-deps.sh --tidy     also clang and clang-tidy, for the preset `tidy`
+#   tools/install-deps.sh --fuzz     also clang and its run-time libraries (libFuzzer), for tools/fuzz.sh
 #   tools/install-deps.sh --list     print the package names
 #   tools/install-deps.sh --missing  print those that are not installed; exit code 1 when there are any
 set -euo pipefail
@@ -28,6 +29,12 @@ mode=install
 for argument in "$@"; do
   case "$argument" in
     --tidy) packages+=(clang clang-tidy) ;;
+    # Of the version that `clang` is here.
+    --fuzz)
+      packages+=(clang)
+      version=$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p')
+      packages+=("libclang-rt-${version:-14}-dev")
+      ;;
     --list) mode=list ;;
     --missing) mode=missing ;;
     -h | --help) sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;

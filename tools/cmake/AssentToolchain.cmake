@@ -48,6 +48,10 @@ if(ASSENT_SANITIZE)
   add_link_options(-fsanitize=${ASSENT_SANITIZE})
 endif()
 
+if(ASSENT_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 set(ASSENT_WARNINGS
     -Wall
     -Wextra

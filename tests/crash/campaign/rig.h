@@ -88,7 +88,6 @@ class Rig {
     bool must_exit = false;
     Clock::time_point until{};
     std::optional<Clock::time_point> struck{};
-    Clock::time_point next_look{};
     std::string log;
   };
   void MakeDisk();
@@ -109,7 +108,6 @@ class Rig {
   Tally& tally_;
   Findings& findings_;
   std::string endpoint_;
-  std::string dialled_;  // the bank that is dialled, past the proxy
   std::unique_ptr<Proxy> proxy_;
   std::vector<Actor> actors_;
   std::uint64_t initiator_seed_;
