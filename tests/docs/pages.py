@@ -8,7 +8,7 @@ import tempfile
 # Flags of other programs that pages name: cmake, ctest, test.sh, the demo, the benchmarks, the simulator, the example in Python.
 OTHER_FLAGS = {"--install", "--quick", "--asan", "--tsan", "--write", "--listen", "--database", "--stop", "--only", "--keep", "--plant", "--kills", "--minutes", "--seed", "--folder",
                "--break", "--benchmark_counters_tabular", "--benchmark_filter", "--build", "--prefix", "--preset", "--target", "--workload", "--in-flight",
-               "--schedules", "--full", "--trace", "--replay", "--json", "--rate", "--branches", "--syscalls", "--under", "--tool"}
+               "--schedules", "--full", "--trace", "--replay", "--json", "--rate", "--branches", "--syscalls", "--under", "--tool", "--fuzz", "--merge"}
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9_-]*")
 TOPS = ("coordinator/", "docs/", "examples/", "participant-sdk/", "proto/", "tests/", "tools/")
 
@@ -150,7 +150,7 @@ def check_settings(pages):
     """The table of settings is the list that assentd has, with its defaults, and each is read from the environment."""
     page = "docs/operating.md"
     _, shown = pages.run("assentd", "--show-config")
-    defaults = dict(re.findall(r'^([\w-]+) = "([^"]*)"  # default$', shown, re.M))
+    defaults = dict(re.findall(r'^([\w-]+) = (?:"([^"]*)"|\[\])  # default$', shown, re.M))
     table = {c[0].strip("`"): c for c in rows(pages.text(page).split("## Settings")[1].split("\n## ")[0], 4)}
     for name in sorted(set(defaults) ^ {n[2:] for n in table}):
         yield f"{page}: setting {name} is only in {'assentd' if name in defaults else 'the page'}"
