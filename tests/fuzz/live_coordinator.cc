@@ -32,7 +32,8 @@ void LiveCoordinator::Start() {
   specs_.clear();
   const Result<log::Recovered> recovered = log_->Recover([this](const log::LiveRow& row) {
     specs_[row.serial] = row.spec;
-    return shard_->Adopt(row);
+    shard_->Adopt(row);
+    return OkStatus();
   });
   ASSENT_CHECK(recovered.ok());
   next_serial_ = recovered->next_serial;
@@ -140,15 +141,20 @@ std::vector<std::string> LiveCoordinator::Unfinished() {
   return gids;
 }
 
-void LiveCoordinator::Heal() {
-  log_->SetFull(log::MemoryLog::Full::kNone);
-  Settle();
+void LiveCoordinator::ResumeAll() {
   for (const std::string& gid : Unfinished()) {
     Do(engine::OperatorRequest{
         gid, engine::OperatorVerb::kResume, {}, {}, core::Decision::kNone, false, Checked()});
   }
+}
+
+void LiveCoordinator::Heal() {
+  log_->SetFull(log::MemoryLog::Full::kNone);
+  Settle();
   for (int round = 0; shard_->live_count() > 0; ++round) {
     ASSENT_CHECK(round < kMaxHealingRoundsCount);
+    // Again now and then: what was there before a crash is taken up slice by slice.
+    if (round % 64 == 0) ResumeAll();
     Settle();
     std::vector<transport::Reply> replies;
     for (const transport::Command& command : std::exchange(commands, {})) {

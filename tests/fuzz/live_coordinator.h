@@ -62,6 +62,7 @@ class LiveCoordinator final : public engine::ShardPorts {
 
   void Start();
   std::vector<std::string> Unfinished();
+  void ResumeAll();
 
   std::shared_ptr<log::MemoryDisk> disk_ = std::make_shared<log::MemoryDisk>();
   std::unique_ptr<log::MemoryLog> log_;
