@@ -163,13 +163,27 @@ void TroubleTest::CheckDisk(const SimDisk& disk, const Timeline& timeline, Told 
   vfs_.Insert(disk.AfterPowerLoss(Loss::kTorn, random_));
   const Result<std::size_t> left = Judge(StartAndRead(CrashOptions(vfs_.name())), timeline, told);
   EXPECT_TRUE(left.ok()) << "after a power loss: " << left.status().ToString();
-  // Or the process is started again, and the power fails as soon as it may act on what it found.
+  // Or the process is started again, and the power fails as soon as it may act on what it found; or before that.
   SimDisk later;
   vfs_.Insert(disk);
-  const Found found =
-      StartAndRead(CrashOptions(vfs_.name()), [&](const Recovered&) { later = vfs_.disk(); });
+  const Found found = StartAndRead(CrashOptions(vfs_.name()), [&](const Recovered&) {
+    later = vfs_.disk();
+    vfs_.Mark(1);
+  });
+  const std::vector<DiskChange> changes = vfs_.TakeTrace();
   const Result<std::size_t> batches = Judge(found, timeline, told);
   ASSERT_TRUE(batches.ok()) << batches.status().ToString();
+  SimDisk partly = disk;
+  for (const DiskChange& change : changes) {
+    if (change.kind == DiskChange::Kind::kMark) break;
+    if (random_() % (CrashLong() ? 1 : 24) == 0) {
+      vfs_.Insert(partly.AfterPowerLoss(Loss::kSome, random_));
+      const Result<std::size_t> between =
+          Judge(StartAndRead(CrashOptions(vfs_.name())), timeline, told);
+      ASSERT_TRUE(between.ok()) << "the power failed in recovery: " << between.status().ToString();
+    }
+    partly.Apply(change);
+  }
   told.Heed(found.recovered, batches.value());
   vfs_.Insert(later.AfterPowerLoss(Loss::kAll, random_));
   const Result<std::size_t> again = Judge(StartAndRead(CrashOptions(vfs_.name())), timeline, told);
