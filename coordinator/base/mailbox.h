@@ -26,12 +26,14 @@ class Mailbox {
     if (wake) ready_.notify_one();
   }
 
-  // Refuses (false) when `limit` items wait already: for new work, which can be asked for again.
-  bool TryPut(T& item, std::size_t limit) {
+  // Refuses (false) when `limit` items wait already, or `bytes` more would make it more than `limit_bytes`: for new work,
+  // which can be asked for again.
+  bool TryPut(T& item, std::size_t limit, std::size_t bytes, std::size_t limit_bytes) {
     bool wake = false;
     {
       const std::lock_guard lock(mutex_);
-      if (items_.size() >= limit) return false;
+      if (items_.size() >= limit || bytes_ + bytes > limit_bytes) return false;
+      bytes_ += bytes;
       items_.push_back(std::move(item));
       wake = std::exchange(sleeping_, false);
     }
@@ -50,6 +52,7 @@ class Mailbox {
       sleeping_ = false;
     }
     std::swap(into, items_);
+    bytes_ = 0;
   }
 
   std::size_t size() const {
@@ -61,6 +64,7 @@ class Mailbox {
   mutable std::mutex mutex_;
   std::condition_variable ready_;
   std::vector<T> items_;   // guarded by mutex_
+  std::size_t bytes_ = 0;  // guarded by mutex_: of those of items_ that came by TryPut
   bool sleeping_ = false;  // guarded by mutex_
 };
 

@@ -21,6 +21,15 @@ std::size_t Hash(const std::string& text) {
   return hash;
 }
 
+// What a request brings into memory by its caller's choice.
+std::size_t BytesOf(const Request& request) {
+  if (const auto* begin = std::get_if<BeginRequest>(&request))
+    return Shard::AttachedBytes(begin->spec);
+  if (const auto* execute = std::get_if<ExecuteRequest>(&request))
+    return Shard::AttachedBytes(execute->branch);
+  return 0;
+}
+
 constexpr std::chrono::microseconds kMaxSleep = std::chrono::milliseconds(100);
 
 }  // namespace
@@ -40,7 +49,11 @@ class Engine::Worker final : public ShardPorts {
     if (thread_.joinable()) thread_.join();
   }
   void Put(Request request) { mailbox_.Put(std::move(request)); }
-  bool TryPut(Request& request, std::size_t limit) { return mailbox_.TryPut(request, limit); }
+  bool TryPut(Request& request) {
+    const EngineOptions& options = engine_.options_;
+    return mailbox_.TryPut(request, options.max_waiting_count, BytesOf(request),
+                           options.max_waiting_bytes);
+  }
 
   std::uint64_t NextSerial() override {
     return engine_.next_serial_.fetch_add(1, std::memory_order_relaxed);
@@ -139,10 +152,11 @@ Status Engine::Post(const std::string& gid, Request request) {
                         std::holds_alternative<ExecuteRequest>(request);
   if (const auto why = std::atomic_load(&refusing_); why && new_work)
     return Unavailable("this coordinator takes no new work: " + *why);
-  if (!Of(gid).TryPut(request, options_.max_waiting_count)) {
+  if (!Of(gid).TryPut(request)) {
     return ResourceExhausted(
         "this coordinator is overloaded: " + std::to_string(options_.max_waiting_count) +
-        " requests wait; nothing was begun, try again later");
+        " requests or " + std::to_string(options_.max_waiting_bytes >> 20) +
+        " MiB wait; nothing was begun, try again later");
   }
   return OkStatus();
 }

@@ -26,6 +26,7 @@ struct EngineOptions {
   // Requests waiting for one shard; beyond it new work is refused with kResourceExhausted. Answers of participants and of
   // the log are never refused.
   std::size_t max_waiting_count = 100'000;
+  std::size_t max_waiting_bytes = std::size_t{256} << 20;  // of their payloads
 };
 
 class Engine final : public transport::Receiver {

@@ -99,6 +99,10 @@ class Shard {
   std::size_t live_count() const { return live_.size() + adopted_.left(); }
   ShardStats Stats() const;
 
+  // What counts towards max_live_bytes.
+  static std::size_t AttachedBytes(const core::TransactionSpec& spec);
+  static std::size_t AttachedBytes(const core::BranchSpec& branch);
+
  private:
   using Effect = std::variant<core::Send, core::Announce>;
   struct Waiter {
@@ -191,9 +195,6 @@ class Shard {
   }
   void Die(const Status& status);
   void WakeSome();
-  // What counts towards max_live_bytes.
-  static std::size_t AttachedBytes(const core::TransactionSpec& spec);
-  static std::size_t AttachedBytes(const core::BranchSpec& branch);
   Status CheckRoom(std::size_t bytes) const;
   // Until BEGIN is durable nobody knows whether the gid belongs to this transaction or to a finished one: what is asked of it
   // waits. True if `request` has been taken.
