@@ -4,6 +4,8 @@
 #include <utility>
 #include <variant>
 
+#include <assent/sqlite.h>
+
 #include "coordinator/base/mutants.h"
 
 namespace assent::sim {
@@ -16,7 +18,9 @@ struct Overload : Ts... {
 template <typename... Ts>
 Overload(Ts...) -> Overload<Ts...>;
 
-constexpr std::size_t kMaxGroup = 8;
+// The adapter's. Smaller ones make a service that cannot keep up with calls whose time limit is short: it answers each too
+// late, for ever, which is a matter of capacity and not of protocol.
+constexpr std::size_t kMaxGroup = sqlite::limits::kMaxGroupCount;
 
 Time ToTime(internal::SteadyTime when) {
   if (when == internal::SteadyTime::max()) return -1;
