@@ -16,6 +16,7 @@
 #include <assent/sqlite.h>
 
 #include "tests/crash/bank.h"
+#include "tests/crash/bank_dialled.h"
 
 namespace {
 
@@ -70,9 +71,9 @@ void TakeBack(Db& db, const Call& call) {
       "DELETE FROM token WHERE id = (SELECT min(id) FROM token WHERE gid = ?1 AND branch_id = ?2)",
       call.gid, call.branch_id);
 }
-// Planted: one effect of twenty is said to have happened, and has not.
+// Planted: one effect of four is said to have happened, and has not.
 bool lose_effects = false;
-bool Lost(const Call& call) { return lose_effects && std::hash<std::string>()(call.gid) % 20 == 0; }
+bool Lost(const Call& call) { return lose_effects && std::hash<std::string>()(call.gid) % 4 == 0; }
 
 void Become(Db& db, const Call& call, const char* from, const char* to) {
   const auto changed =
@@ -180,11 +181,16 @@ class EarlyAck final : public assent::Resource {
 
 }  // namespace
 
-// crash-bank NAME DATABASE COORDINATOR [lose|early-ack]
+// crash-bank NAME DATABASE COORDINATOR [lose|early-ack]           dials in
+// crash-bank NAME DATABASE serve=HOST:PORT [lose|early-ack]       is dialled
 int main(int argc, char** argv) {
   if (argc != 4 && argc != 5) return 2;
   const std::string planted = argc == 5 ? argv[4] : "";
   lose_effects = planted == "lose";
+  const std::string kServe = "serve=";
+  const std::string where = argv[3];
+  const bool dialled = where.rfind(kServe, 0) == 0;
+  if (dialled) assent::crash::BlockSigterm();  // before the store makes a thread
   auto store = assent::sqlite::Store::Open(
       {.path = argv[2], .setup = Tables, .ask_after = std::chrono::milliseconds(500)});
   if (!store.ok()) {
@@ -196,6 +202,10 @@ int main(int argc, char** argv) {
   (*store)->TwoPhase("move", MoveNow);
   (*store)->TwoPhase("look", Look);
   (*store)->AutoSaga("book", Book);
+  EarlyAck early(**store);
+  assent::Resource& resource =
+      planted == "early-ack" ? static_cast<assent::Resource&>(early) : **store;
+  if (dialled) return assent::crash::ServeDialled(resource, where.substr(kServe.size()));
   assent::ParticipantOptions options;
   options.service = argv[1];
   options.endpoints = {argv[3]};
@@ -207,12 +217,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "bank: %.*s\n", static_cast<int>(line.size()), line.data());
   };
   assent::Participant participant(std::move(options));
-  EarlyAck early(**store);
-  if (planted == "early-ack") {
-    participant.Attach(early);
-  } else {
-    participant.Attach(**store);
-  }
+  participant.Attach(resource);
   const assent::Status ended = participant.Run();
   if (ended.ok()) return 0;
   std::fprintf(stderr, "bank: %s\n", ended.ToString().c_str());

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -26,10 +27,19 @@ nlohmann::json LastLine(const std::string& output) {
 }
 
 TEST(Campaign, NothingIsLostSplitOrLeftBehind) {
-  const test::Finished run =
-      test::RunToEnd({.argv = {test::BinDir() + "/assent-campaign", "--minutes", "0.2",
-                               "--round-seconds", "13", "--kills", "20", "--json"}},
-                     seconds(150));
+  std::vector<std::string> argv{test::BinDir() + "/assent-campaign",
+                                "--minutes",
+                                "0.2",
+                                "--round-seconds",
+                                "13",
+                                "--kills",
+                                "20",
+                                "--json"};
+  if (geteuid() != 0) {
+    std::printf("without a full disk: only root can mount the small file system for it\n");
+    argv.insert(argv.end(), {"--without", "disk-full"});
+  }
+  const test::Finished run = test::RunToEnd({.argv = argv}, seconds(150));
   ASSERT_EQ(run.exit_code, 0) << run.output;
   const nlohmann::json json = LastLine(run.output);
   ASSERT_TRUE(json.is_object()) << run.output;
@@ -60,7 +70,8 @@ TEST(Campaign, NoticesWhatIsPlanted) {
   const std::vector<Rotten> all{
       {"bank-loses", {"the banks hold", "and is not in force", "is split"}},
       {"bank-acks-early", {"still holds", "unsettled"}},
-      {"initiator-lies", {"was told COMMITTED", "was told committed"}},
+      {"initiator-lies",
+       {"was told COMMITTED", "was told committed", "was told ABORTED", "was told aborted"}},
       {"log-restored",
        {"does not know it any more", "and is not in force", "is in force", "can never be right"}},
   };

@@ -32,6 +32,13 @@ constexpr std::chrono::milliseconds kLookAgain{5};
                           int output) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(126);  // it died before the line above
+  // Our parent's handlers are not ours: what was sent to us since fork (it is blocked so long) would run one and be lost.
+  // What it ignores stays ignored, as after every exec.
+  for (int signal_number = 1; signal_number < NSIG; ++signal_number) {
+    struct sigaction now {};
+    if (sigaction(signal_number, nullptr, &now) == 0 && now.sa_handler != SIG_IGN)
+      std::signal(signal_number, SIG_DFL);
+  }
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -95,9 +102,14 @@ Status Process::Start() {
   const std::vector<char*> argv = Pointers(arguments);
   const std::vector<char*> env = Pointers(environment);
   const pid_t parent = getpid();
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
   const pid_t child = fork();
   if (child == 0) Execute(parent, argv.data(), env.data(), options_.directory.c_str(), output);
   const int fork_error = errno;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   close(output);
   if (child < 0) return Internal(std::string("fork: ") + std::strerror(fork_error));
   const std::lock_guard lock(mutex_);

@@ -67,6 +67,19 @@ TEST(Process, GoesOnAfterSigcont) {
   EXPECT_EQ(process.Stop(), 128 + SIGTERM);
 }
 
+// A child was signalled between fork and exec, ran its parent's handler instead of dying, and lived on: a campaign called that
+// a daemon which ignores SIGTERM.
+TEST(Process, IsItselfFromTheFirstMoment) {
+  const auto before = std::signal(SIGTERM, [](int) {});
+  for (int i = 0; i < 50; ++i) {
+    Process process({.argv = {"sleep", "60"}});
+    ASSERT_TRUE(process.Start().ok());
+    ASSERT_TRUE(process.Signal(SIGTERM));
+    ASSERT_EQ(process.WaitForExit(10s), 128 + SIGTERM);
+  }
+  std::signal(SIGTERM, before);
+}
+
 TEST(Process, StartsAgainAndKeepsTheWholeOutput) {
   Process process(Shell("echo run $$; exec sleep 60"));
   ASSERT_TRUE(process.Start().ok());

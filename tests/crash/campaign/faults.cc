@@ -166,13 +166,15 @@ bool Faults::StrikeKill(std::string whom) {
   return one != nullptr;
 }
 
-// Longer than every timeout of the rig.
+// Longer than every timeout of the rig: attempts 1.2 s, calls 3.5 s, deadlines 4 s, keepalive 5 s, a dial 5 s; now and then also
+// than a participant's patience for its Welcome, 10 s.
 bool Faults::StrikeStop(std::string whom) {
   if (whom.empty()) whom = Next(stops_deck_, kStops);
   Actor* one = Pick(whom == "coordinator" ? Actor::Role::kCoordinator
                     : whom == "bank"      ? Actor::Role::kBank
                                           : Actor::Role::kInitiator);
-  if (one != nullptr) rig_.Stop(*one, Between(5500, 9000));
+  if (one != nullptr)
+    rig_.Stop(*one, Below(4) == 0 ? Between(10'500, 12'500) : Between(5500, 9000));
   return one != nullptr;
 }
 
@@ -196,7 +198,7 @@ bool Faults::StrikeNetwork(std::string name) {
   trouble.lasts = Below(3) == 0 ? Between(3000, 7000) : Between(50, 2000);
   trouble.delay = Below(3) == 0 ? Between(500, 2500) : Between(5, 400);
   trouble.bytes_per_second = 200 + Below(20'000);
-  trouble.to_coordinator = Below(2) == 0;
+  trouble.upstream = Below(2) == 0;
   trouble.cut_after = trouble.kind == Trouble::Kind::kBlackHole && Below(2) == 0;
   const int link = Below(rig_.links());
   const int scope = Below(10);

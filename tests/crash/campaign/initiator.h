@@ -13,7 +13,8 @@
 
 namespace assent::crash {
 
-inline constexpr int kBanksCount = 3;
+inline constexpr int kBanksCount = 4;
+inline constexpr int kDialledBank = 3;  // the coordinator dials it; the others dial in
 
 struct Plan {
   Transaction transaction;  // the whole of it; for an open one only its identity and deadline count

@@ -53,6 +53,7 @@ class Campaign {
 
   void Run() {
     SayWhatIsLeftOut();
+    if (!findings_.empty()) return;  // what was asked for cannot be done here
     rig_.StartAll();
     while (findings_.empty() && interrupted == 0 && !Enough()) Round();
     if (findings_.empty()) {  // once more, all of them, after a last restart
@@ -74,8 +75,9 @@ class Campaign {
   bool Enough() const { return Elapsed() >= options_.minutes * 60 && Kills() >= options_.kills; }
 
   void SayWhatIsLeftOut() {
-    if (!rig_.own_disk()) Say("left out: disk-full (" + rig_.disk_refusal() + ")");
-    for (const std::string& name : options_.without) Say("left out: " + name + " (as told)");
+    for (const std::string& name : options_.without) Say("left out as told: " + name);
+    if (!rig_.own_disk() && options_.without.empty())
+      Say("left out: disk-full, " + rig_.disk_refusal());
   }
 
   void Round() {

@@ -68,7 +68,7 @@ struct Connection {
   int link = 0;
   int client = -1;
   int server = -1;
-  bool connected = false;  // to the coordinator
+  bool connected = false;  // to the server
   Way up;                  // client to server
   Way down;
   Active own;
@@ -90,17 +90,17 @@ const char* TroubleName(Trouble::Kind kind) {
 
 class Proxy::Loop {
  public:
-  Loop(std::uint16_t target, int links) : target_(target), epoll_(epoll_create1(EPOLL_CLOEXEC)) {
+  explicit Loop(const std::vector<std::uint16_t>& targets) : epoll_(epoll_create1(EPOLL_CLOEXEC)) {
     wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     Watch(wake_, EPOLLIN);
-    for (int i = 0; i < links; ++i) {
+    for (const std::uint16_t target : targets) {
       const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
       sockaddr_in address = Loopback(0);
       ASSENT_CHECK(bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
       ASSENT_CHECK(listen(listener, 128) == 0);
       socklen_t size = sizeof(address);
       getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
-      links_.push_back({listener, ntohs(address.sin_port), {}});
+      links_.push_back({listener, ntohs(address.sin_port), target, {}});
       Watch(listener, EPOLLIN);
     }
   }
@@ -154,6 +154,7 @@ class Proxy::Loop {
   struct Link {
     int listener = -1;
     std::uint16_t port = 0;
+    std::uint16_t target = 0;
     Active active;
   };
   struct Struck {
@@ -214,7 +215,7 @@ class Proxy::Loop {
     for (Connection* connection : hit) {
       if (struck.trouble.kind == Trouble::Kind::kCut) Cut(*connection);
       if (struck.trouble.kind == Trouble::Kind::kHalfClose) {
-        Way& way = struck.trouble.to_coordinator ? connection->up : connection->down;
+        Way& way = struck.trouble.upstream ? connection->up : connection->down;
         way.discard = true;
         way.eof = true;
       }
@@ -246,7 +247,7 @@ class Proxy::Loop {
       connection->link = link;
       connection->client = client;
       connection->server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-      const sockaddr_in address = Loopback(target_);
+      const sockaddr_in address = Loopback(links_[static_cast<std::size_t>(link)].target);
       if (connect(connection->server, reinterpret_cast<const sockaddr*>(&address),
                   sizeof(address)) != 0 &&
           errno != EINPROGRESS) {
@@ -289,8 +290,8 @@ class Proxy::Loop {
     const Trouble trouble = Effective(c, now).trouble;
     const bool black = trouble.kind == Trouble::Kind::kBlackHole;
     const bool alive =
-        MoveWay(c.up, c.client, c.server, trouble, black && trouble.to_coordinator, now) &&
-        MoveWay(c.down, c.server, c.client, trouble, black && !trouble.to_coordinator, now);
+        MoveWay(c.up, c.client, c.server, trouble, black && trouble.upstream, now) &&
+        MoveWay(c.down, c.server, c.client, trouble, black && !trouble.upstream, now);
     if (!alive || (c.up.shut && c.down.shut)) Cut(c);
   }
 
@@ -358,7 +359,6 @@ class Proxy::Loop {
     Watch(c.server, c.connected ? events(c.down, c.up) : static_cast<std::uint32_t>(EPOLLOUT));
   }
 
-  const std::uint16_t target_;
   const int epoll_;
   int wake_ = -1;
   std::vector<Link> links_;
@@ -371,8 +371,8 @@ class Proxy::Loop {
   bool stop_ = false;            // guarded by mutex_
 };
 
-Proxy::Proxy(std::uint16_t port, int links)
-    : loop_(std::make_unique<Loop>(port, links)), thread_([this] { loop_->Run(); }) {}
+Proxy::Proxy(const std::vector<std::uint16_t>& targets)
+    : loop_(std::make_unique<Loop>(targets)), thread_([this] { loop_->Run(); }) {}
 Proxy::~Proxy() {
   loop_->Stop();
   thread_.join();

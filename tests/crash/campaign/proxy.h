@@ -1,7 +1,7 @@
 #pragma once
 
-// A TCP proxy that misbehaves on request: between initiators or participants and the coordinator. One listening port per
-// client ("link"), one epoll thread for all.
+// A TCP proxy that misbehaves on request: between initiators or participants and the coordinator, and between it and a
+// participant that it dials. One listening port for each ("link"), one epoll thread for all.
 
 #include <chrono>
 #include <cstdint>
@@ -20,7 +20,8 @@ struct Trouble {
   std::chrono::milliseconds lasts{0};
   std::chrono::milliseconds delay{0};  // kDelay: of every byte
   std::int64_t bytes_per_second = 0;   // kThrottle: each way
-  bool to_coordinator = true;          // kHalfClose, kBlackHole: which way (the other one goes on)
+  bool upstream =
+      true;  // kHalfClose, kBlackHole: which way, as seen by who dials (the other one goes on)
   bool cut_after = false;  // kBlackHole: ends with a reset instead of with late delivery
 };
 const char* TroubleName(Trouble::Kind kind);
@@ -28,8 +29,8 @@ const char* TroubleName(Trouble::Kind kind);
 class Proxy {
  public:
   static constexpr int kAll = -1;
-  // Forwards to 127.0.0.1:`port`.
-  explicit Proxy(std::uint16_t port, int links);
+  // One link to each of these ports of 127.0.0.1.
+  explicit Proxy(const std::vector<std::uint16_t>& targets);
   ~Proxy();
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;

@@ -25,7 +25,11 @@ Rig::Rig(const Options& options, std::string folder, Tally& tally, Findings& fin
       initiator_seed_(options.seed * 1000) {
   const std::uint16_t port = test::FreePort();
   endpoint_ = "127.0.0.1:" + std::to_string(port);
-  proxy_ = std::make_unique<Proxy>(port, links());
+  std::vector<std::uint16_t> targets(static_cast<std::size_t>(links()), port);
+  const std::uint16_t dialled_port = test::FreePort();
+  targets[kDialledBank] = dialled_port;
+  dialled_ = "127.0.0.1:" + std::to_string(dialled_port);
+  proxy_ = std::make_unique<Proxy>(targets);
   MakeDisk();
   const auto add = [this](Actor::Role role, const char* name, int number) {
     Actor actor;
@@ -75,10 +79,13 @@ std::vector<std::string> Rig::Command(const Actor& actor) const {
               "--drain-seconds",
               "1",
               "--keepalive-seconds",
-              "3"};
+              "3",
+              "--unary",
+              "bank" + std::to_string(kDialledBank) + "=" + proxy_->Endpoint(kDialledBank)};
     case Actor::Role::kBank: {
-      std::vector<std::string> argv{bin + "/crash-bank", "bank" + std::to_string(actor.number),
-                                    BankFile(actor.number), proxy_->Endpoint(actor.number)};
+      std::vector<std::string> argv{
+          bin + "/crash-bank", "bank" + std::to_string(actor.number), BankFile(actor.number),
+          actor.number == kDialledBank ? "serve=" + dialled_ : proxy_->Endpoint(actor.number)};
       if (options_.plant == "bank-loses") argv.push_back("lose");
       if (options_.plant == "bank-acks-early") argv.push_back("early-ack");
       return argv;
@@ -161,6 +168,8 @@ void Rig::Tick() {
       findings_.Add(actor.name + " " + std::to_string(actor.number) +
                     " did not end within 30 s of SIGTERM");
       actor.process->Kill();
+      actor.state = Actor::State::kDown;
+      actor.until = now;
     }
   }
 }

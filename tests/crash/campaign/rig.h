@@ -88,6 +88,7 @@ class Rig {
     bool must_exit = false;
     Clock::time_point until{};
     std::optional<Clock::time_point> struck{};
+    Clock::time_point next_look{};
     std::string log;
   };
   void MakeDisk();
@@ -108,6 +109,7 @@ class Rig {
   Tally& tally_;
   Findings& findings_;
   std::string endpoint_;
+  std::string dialled_;  // the bank that is dialled, past the proxy
   std::unique_ptr<Proxy> proxy_;
   std::vector<Actor> actors_;
   std::uint64_t initiator_seed_;
@@ -120,6 +122,7 @@ class Rig {
   Clock::time_point disk_full_until_{};
   Clock::time_point disk_trouble_end_{};  // exits that a bad disk explains are expected until then
   std::optional<Injection> injection_;
+  int refusals_ = 0;  // of strace, one after the other
 };
 
 }  // namespace assent::crash

@@ -21,18 +21,21 @@ using std::chrono::seconds;
 constexpr std::int64_t kDiskBytes = 2LL << 30;
 // Of a process that is about to end, and of the bookkeeping around it.
 constexpr milliseconds kDiskAftermath{5000};
+constexpr milliseconds kLookEvery{100};  // at what strace has written
 
 }  // namespace
 
 void Rig::MakeDisk() {
   const std::string data = folder_ + "/coordinator";
   std::filesystem::create_directories(data);
-  if (options_.without.count("disk-full") != 0) {
-    disk_refusal_ = "left out as told";
+  if (options_.without.count("disk-full") != 0 || options_.without.count("disk") != 0) {
+    disk_refusal_ = "as told";
   } else if (options_.plant == "log-restored") {
     disk_refusal_ = "the log is to be replaced";
   } else if (mount("tmpfs", data.c_str(), "tmpfs", 0, "size=2g") != 0) {
     disk_refusal_ = std::string("cannot mount a tmpfs: ") + std::strerror(errno);
+    findings_.Add("the disk cannot be filled here, without a file system of its own (" +
+                  disk_refusal_ + "): leave that out with --without disk-full, or run as root");
   } else {
     own_disk_ = true;
   }
@@ -99,12 +102,27 @@ bool Rig::Injected() const {
 void Rig::TickInjection(Clock::time_point now) {
   if (!injection_) return;
   Injection& injection = *injection_;
-  if (!injection.struck && Injected()) {
-    injection.struck = now;
-    injection.until = now + (injection.must_exit ? seconds(10) : seconds(2));
-    ++tally_["disk " + injection.what];
+  const bool traced = injection.strace->Running();
+  if (!injection.struck && (!traced || now >= injection.next_look)) {
+    injection.next_look = now + kLookEvery;
+    if (Injected()) {
+      injection.struck = now;
+      injection.until = now + (injection.must_exit ? seconds(10) : seconds(2));
+      ++tally_["disk " + injection.what];
+    }
   }
-  if (!injection.strace->Running()) {  // its coordinator has ended, one way or the other
+  if (!traced) {  // its coordinator has ended, one way or the other
+    // A process that is just ending may not be traced either: three times running is no accident.
+    const std::string said = injection.strace->Output();
+    const bool refused = said.find("not permitted") != std::string::npos ||
+                         said.find("cannot be executed") != std::string::npos;
+    refusals_ = refused ? refusals_ + 1 : 0;
+    if (refusals_ == 3) {
+      findings_.Add(
+          "disk errors cannot be injected here (leave them out with --without eio-sync --without "
+          "eio-write --without enospc-write): " +
+          said);
+    }
     return EndInjection();
   }
   if (now < injection.until || coordinator().state == Actor::State::kStopped) return;
