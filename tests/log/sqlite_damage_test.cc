@@ -349,15 +349,15 @@ TEST(SqliteFullDisk, WhatHasBegunEndsAndBeginningResumesWhenThereIsSpace) {
     ASSERT_TRUE(log.Recover().ok());
     std::uint64_t begun = 0;
     Status refusal;
-    while (refusal.ok()) {
-      ASSERT_LT(begun, 1000u);
+    // A refused begin gives its pages back. As long as that is room for the reserve, the log is full for a moment only.
+    for (int tried = 0; refusal.ok() || !log.log().GetStats().full; ++tried) {
+      ASSERT_LT(tried, 1000);
       Entry begin = Begin(begun + 1, "g" + std::to_string(begun + 1));
       begin.spec.assign(20'000, 'x');
       refusal = log.Append({begin}).status;
       if (refusal.ok()) ++begun;
     }
     EXPECT_EQ(refusal.code(), Code::kResourceExhausted) << refusal.ToString();
-    EXPECT_TRUE(log.log().GetStats().full);
     EXPECT_GT(begun, 50u);
     // All that has begun can be decided, and some of it end.
     for (std::uint64_t serial = 1; serial <= begun; ++serial) {
