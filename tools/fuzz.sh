@@ -24,7 +24,7 @@ case "${1:-}" in
   -h | --help) usage; exit 0 ;;
 esac
 target=${1:-}
-if ! targets | grep -qx -- "$target"; then
+if ! targets | grep -qxF -- "$target"; then
   echo "fuzz: '$target' is no target; there are: $(targets | tr '\n' ' ')" >&2
   exit 2
 fi

@@ -29,14 +29,15 @@
 namespace assent::daemon {
 namespace {
 
-// An append that may or may not have happened: nobody may be told anything any more, not even goodbye.
+// An append that may or may not have happened, or a row that makes no sense: nobody may be told anything any more, not even
+// goodbye. The next start learns what is true of the first; the second stays as it is, and no supervisor shall try again.
 [[noreturn]] void DieOfLog(const Status& status) {
-  spdlog::critical(
-      "event=log_failed error=\"{}\" action=\"stopping at once; the next start learns what is "
-      "true\"",
-      status.ToString());
+  const bool damaged = status.code() == Code::kDataLoss;
+  spdlog::critical("event=log_failed error=\"{}\" action=\"stopping at once; {}\"",
+                   status.ToString(),
+                   damaged ? "the log is damaged" : "the next start learns what is true");
   spdlog::default_logger()->flush();
-  _exit(kExitLogFailed);
+  _exit(damaged ? kExitDamaged : kExitLogFailed);
 }
 
 log::SqliteOptions LogOptions(const Config& config, const std::string& path) {
@@ -197,7 +198,7 @@ void Server::BeginDrain() {
 
 bool Server::Drained() {
   const engine::ShardStats stats = parts_->engine->Stats();
-  return stats.active + stats.committing + stats.aborting == 0;
+  return stats.silent_shards == 0 && stats.active + stats.committing + stats.aborting == 0;
 }
 
 void Server::Stop() {

@@ -182,16 +182,17 @@ std::string Engine::IssueGid() {
   return text.data();
 }
 
-ShardStats Engine::Stats() {
+ShardStats Engine::Stats(std::chrono::milliseconds patience) {
   ShardStats sum;
   for (auto& worker : workers_) {
     auto promise = std::make_shared<std::promise<ShardStats>>();
     auto future = promise->get_future();
     Shard* shard = &worker->shard();
-    worker->Put(VisitRequest{[](std::uint64_t, const core::Transaction&, bool, const core::Now&) {},
-                             [promise, shard] { promise->set_value(shard->Stats()); }});
-    if (future.wait_for(std::chrono::seconds(5)) != std::future_status::ready)
-      continue;  // stopping
+    worker->Put(VisitRequest{nullptr, [promise, shard] { promise->set_value(shard->Stats()); }});
+    if (future.wait_for(patience) != std::future_status::ready) {  // stopping, or very busy
+      ++sum.silent_shards;
+      continue;
+    }
     const ShardStats stats = future.get();
     sum.active += stats.active;
     sum.committing += stats.committing;

@@ -4,6 +4,7 @@
 // loop fed from replay.
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -56,8 +57,8 @@ class Engine final : public transport::Receiver {
 
   log::Log& log() { return log_; }
   const log::Recovered& recovered() const { return recovered_; }
-  // Sums the shards' figures; blocks for a turn.
-  ShardStats Stats();
+  // Sums the shards' figures; blocks for a turn. Those that do not answer in time are not in the sum, but counted.
+  ShardStats Stats(std::chrono::milliseconds patience = std::chrono::seconds(5));
   std::string refusing() const;
 
   void OnReplies(std::vector<transport::Reply> replies) override;

@@ -90,7 +90,7 @@ struct ForgetRequest {
 };
 
 // Visits every unfinished transaction that can be seen. `decision_visible` is false while its decision is not durable yet:
-// then it must be shown as undecided.
+// then it must be shown as undecided. Without `visit` nothing is looked at: `done` is called between two requests.
 struct VisitRequest {
   std::function<void(std::uint64_t serial, const core::Transaction&, bool decision_visible,
                      const core::Now&)>

@@ -78,6 +78,7 @@ struct ShardStats {
   std::uint64_t committed = 0;
   std::uint64_t aborted = 0;
   std::uint64_t stale_replies = 0;
+  std::uint64_t silent_shards = 0;  // of an engine's sum: figures that are missing
 };
 
 class Shard {

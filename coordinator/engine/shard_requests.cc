@@ -288,6 +288,7 @@ void Shard::On(WatchRequest request) {
 }
 
 void Shard::On(VisitRequest request) {
+  if (!request.visit) return request.done();
   for (const auto& [gid, live] : live_) {
     if (live->accepted)
       request.visit(live->serial, live->txn, Visible(*live), core::Now{mono_, wall_, 0});
@@ -363,13 +364,17 @@ void Shard::On(RepliesRequest request) {
     }
     const bool not_sent = reply.result == core::AttemptResult::kNotSent;
     const core::BranchIndex branch = reply.branch;
-    live->attached_bytes += reply.bytes.size();
-    live_bytes_ += reply.bytes.size();
+    const bool known = branch < live->txn.branches().size();
+    const std::size_t before = known ? live->txn.branches()[branch].result.size() : 0;
     (void)Apply(*live,
                 core::Answered{branch, reply.operation, reply.attempt, reply.result,
                                std::move(reply.bytes), std::move(reply.reason), reply.retry_after});
-    if (not_sent && branch < live->txn.branches().size())
-      Park(*live, live->txn.spec().branches[branch].service);
+    if (!known) continue;
+    // What is kept of it: of most answers, late ones, and those to which nothing rests on, that is nothing.
+    const std::size_t kept = live->txn.branches()[branch].result.size();
+    live->attached_bytes += kept - before;
+    live_bytes_ += kept - before;
+    if (not_sent) Park(*live, live->txn.spec().branches[branch].service);
   }
 }
 

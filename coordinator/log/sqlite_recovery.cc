@@ -1,6 +1,7 @@
 // Replay: every unfinished row, checked, then a new epoch. Nothing that is found here may be acted upon before the epoch's
 // commit has returned.
 
+#include <algorithm>
 #include <chrono>
 #include <sqlite3.h>
 #include <utility>
@@ -97,7 +98,7 @@ Status SqliteStore::ReplayLive(const std::function<Status(const LiveRow&)>& visi
   const auto report = [&](std::uint64_t rows) {
     if (!options_.on_replay || std::chrono::steady_clock::now() < next_report) return;
     next_report += std::chrono::seconds(1);
-    options_.on_replay(rows, meta_.live_rows);
+    options_.on_replay(rows, std::max(rows, meta_.live_rows));  // the count is checked at the end
   };
   while (code == SQLITE_OK || code == SQLITE_ROW) {
     code = select.Step();

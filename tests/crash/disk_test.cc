@@ -3,6 +3,7 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
@@ -14,6 +15,7 @@
 #include <assent/client.h>
 #include <assent/participant.h>
 
+#include "coordinator/log/sqlite_log.h"
 #include "tests/support/process.h"
 
 namespace assent::crash {
@@ -122,6 +124,32 @@ TEST_F(Disk, AFlippedByteStopsTheDaemonAndNamesTheRow) {
   EXPECT_EQ(damaged.exit_code, kExitDamaged) << damaged.output;
   EXPECT_NE(damaged.output.find("live"), std::string::npos) << damaged.output;
   EXPECT_NE(damaged.output.find("1"), std::string::npos) << damaged.output;
+}
+
+// Its checksums are right, and it is no transaction: seen only when it is taken up, after the start. A supervisor that is told
+// to leave damage alone must hear that it is damage.
+TEST_F(Disk, ARowThatMakesNoSenseStopsTheDaemonAsDamageDoes) {
+  std::filesystem::create_directories(data_);
+  {
+    log::SqliteOptions options;
+    options.path = data_ + "/assent.db";
+    auto log = log::SqliteLog::Open(options);
+    ASSERT_TRUE(log.ok()) << log.status().ToString();
+    const auto recovered = (*log)->Recover([](const log::LiveRow&) { return OkStatus(); });
+    ASSERT_TRUE(recovered.ok()) << recovered.status().ToString();
+    log::Entry entry;
+    entry.kind = log::EntryKind::kBegin;
+    entry.serial = recovered->next_serial;
+    entry.version = 1;
+    entry.gid = "order-11";
+    entry.spec = entry.state = "garbage";
+    std::promise<log::AppendResult> appended;
+    (*log)->Append({entry}, [&](log::AppendResult result) { appended.set_value(result); });
+    ASSERT_TRUE(appended.get_future().get().status.ok());
+  }
+  const test::Finished damaged = test::RunToEnd({.argv = Daemon()}, seconds(20));
+  EXPECT_EQ(damaged.exit_code, kExitDamaged) << damaged.output;
+  EXPECT_NE(damaged.output.find("live row 1"), std::string::npos) << damaged.output;
 }
 
 // fdatasync fails at the n-th call of the running daemon, for several n. Then: exit code 74; whoever was told something was

@@ -443,5 +443,30 @@ TEST(Shard, MoreBytesThanMemoryIsMeantForAreRefusedUntilSomeAreFree) {
   EXPECT_EQ(room.words, std::vector<std::string>{"OK UNDECIDED"});
 }
 
+// A participant that talks much and does nothing, or repeats itself, must not make the coordinator refuse others' work.
+TEST(Shard, OnlyWhatIsKeptOfAnAnswerTakesRoom) {
+  ShardOptions options;
+  options.max_live_bytes = 100;
+  ShardRig rig(options);
+  ShardRig::Told told;
+  rig.Do(Begin(ShardRig::Spec("a", core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
+  rig.CompleteAll();
+  ASSERT_EQ(rig.sent.size(), 1U);
+  const transport::Command command = rig.sent[0];
+  const auto answer = [&](core::Operation operation, AttemptResult result) {
+    rig.Do(RepliesRequest{{{command.gid, command.branch, operation, command.attempt, result,
+                            std::string(90, 'x'), "", core::Millis(0)}}});
+    rig.CompleteAll();
+  };
+  answer(core::Operation::kTry, AttemptResult::kRetryLater);
+  answer(core::Operation::kConfirm, AttemptResult::kDone);  // not due
+  core::TransactionSpec spec = ShardRig::Spec("b", core::Protocol::kTcc, 1);
+  spec.branches[0].payload.assign(60, 'x');
+  ShardRig::Told room;
+  rig.Do(Begin(spec, WaitFor::kAccepted, room));
+  rig.CompleteAll();
+  EXPECT_EQ(room.words, std::vector<std::string>{"OK UNDECIDED"});
+}
+
 }  // namespace
 }  // namespace assent::engine

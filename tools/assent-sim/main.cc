@@ -73,7 +73,9 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   CLI::App* random = app.add_subcommand(
       "random", "Schedules drawn from seeds; e.g. assent-sim random --schedules 20000");
-  random->add_option("--schedules", args.campaign.schedules, "How many")->capture_default_str();
+  random->add_option("--schedules", args.campaign.schedules, "How many")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1'000'000'000));
   random->add_option("--seed", args.campaign.seed, "The first seed; the others follow it")
       ->capture_default_str();
   random->add_option("--threads", args.campaign.threads, "Threads")
