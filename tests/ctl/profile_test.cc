@@ -66,8 +66,9 @@ TEST(Endpoint, IsCompleted) {
   EXPECT_EQ("[::1]:7400", NormalEndpoint("[::1]").value());
   EXPECT_EQ("[::1]:80", NormalEndpoint("[::1]:80").value());
   EXPECT_EQ("unix:/run/assent.sock", NormalEndpoint("unix:/run/assent.sock").value());
-  for (const char* wrong : {"", ":7400", "host:", "host:0", "host:65536", "host:x", "::1",
-                            "http://host:7400", "a b", "[::1", "unix:"}) {
+  for (const char* wrong :
+       {"", ":7400", "host:", "host:0", "host:65536", "host:x", "::1", "http://host:7400", "a b",
+        "[::1", "unix:", "a\x1b[2J", "unix:/tmp/\x07"}) {
     EXPECT_FALSE(NormalEndpoint(wrong).ok()) << wrong;
   }
 }

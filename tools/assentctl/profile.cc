@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "tools/assentctl/duration.h"
+#include "tools/assentctl/text.h"
 
 namespace assent::ctl {
 namespace {
@@ -108,6 +109,8 @@ Result<std::string> NormalEndpoint(const std::string& text) {
                            "' is not an address; write host, host:port, [v6]:port or "
                            "unix:/path");
   };
+  // It is shown in messages, and no address has control characters.
+  if (Visible(text) != text) return wrong();
   if (text.rfind("unix:", 0) == 0 && text.size() > 5) return text;
   if (text.empty() || text.find_first_of("/ \t") != std::string::npos) return wrong();
   const std::size_t bracket = text.rfind(']');
