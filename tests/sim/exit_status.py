@@ -30,6 +30,13 @@ def main(bin_dir):
     status, found = run(bin_dir, "assent-sim", "mutants", "--plant", "canary", "--schedules", "50")
     expect("a campaign with the canary in it: status 1", status == 1 and found["violations"] > 0)
 
+    def replay(where):
+        return subprocess.run([os.path.join(bin_dir, "assent-sim"), "exhaustive", "--replay", where], check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=100).returncode
+
+    expect("a death replayed, nothing found: status 0", replay("crash:2pc x2:17/1:44/0") == 0)
+    expect("no such place: status 2", replay("crash:2pc x99:17/1") == 2)
+
     # One schedule, and a bug that takes a restored log to show: it goes unnoticed, and that is a failure.
     status, found = run(bin_dir, "assent-sim", "mutants", "--only", "presume-outside-horizon", "--schedules", "1")
     expect("a planted bug that is not noticed: status 1", status == 1 and found["caught"] == 0 and found["mutants"] == 1)

@@ -19,6 +19,7 @@ struct CampaignOptions {
   Form form = Form::kLite;
   bool stop_at_first = false;
   bool business_checks = true;  // see Options
+  bool planted = false;         // there is a bug in the code on purpose
   // Every n-th schedule is run twice, and must come out the same.
   std::uint64_t twice_each = 64;
   // How many have been begun, for whoever looks from another process.

@@ -61,6 +61,7 @@ int ReportCampaign(const CampaignOptions& options, bool json) {
     const ReplayReport replay = Replay(failure.seed, options.form, true);
     std::printf("options: %s\n", replay.options.c_str());
     PrintTrace(replay.trace);
+    if (options.planted) continue;  // `replay` has no bug in it: it would find nothing
     std::printf("again:   assent-sim replay %llu --trace%s\n",
                 static_cast<unsigned long long>(failure.seed), full ? " --full" : "");
   }
@@ -114,7 +115,7 @@ int ReportExploration(const ExplorerOptions& options, bool json) {
     std::printf("%s\n  again: assent-sim exhaustive --replay '%s'\n", finding.what.c_str(),
                 finding.where.c_str());
     if (i > 0) continue;
-    PrintTrace(ReplayExploration(finding.where));
+    PrintTrace(ReplayExploration(finding.where).trace);
   }
   return report.findings.empty() ? 0 : 1;
 }

@@ -173,7 +173,7 @@ class Explorer {
 
 ExplorerReport Explore(const ExplorerOptions& options) { return Explorer(options).Go(); }
 
-std::vector<std::string> ReplayExploration(const std::string& where) {
+ExplorationAgain ReplayExploration(const std::string& where) {
   std::istringstream text(where);
   std::string form;
   std::string name;
@@ -184,7 +184,8 @@ std::vector<std::string> ReplayExploration(const std::string& where) {
     if (form == "order") {
       std::string path;
       std::getline(text, path);
-      return ReplayInterleaving(scenario, path);
+      WalkAgain walk = ReplayInterleaving(scenario, path);
+      return {true, std::move(walk.violation), std::move(walk.trace)};
     }
     std::vector<Crash> crashes;
     Crash crash;
@@ -193,9 +194,10 @@ std::vector<std::string> ReplayExploration(const std::string& where) {
       crashes.push_back(crash);
       text >> mark;
     }
-    return RunWith(scenario, crashes, true).trace;
+    Run run = RunWith(scenario, crashes, true);
+    return {true, std::move(run.violation), std::move(run.trace)};
   }
-  return {"there is no scenario " + name};
+  return {};
 }
 
 }  // namespace assent::sim

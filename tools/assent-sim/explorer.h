@@ -50,7 +50,12 @@ struct ExplorerReport {
 
 ExplorerReport Explore(const ExplorerOptions& options);
 
-// Runs one exploration again and returns its trace. `where` is ExplorerFinding::where.
-std::vector<std::string> ReplayExploration(const std::string& where);
+// Runs one exploration again. `where` is ExplorerFinding::where.
+struct ExplorationAgain {
+  bool known = false;     // there is such a scenario
+  std::string violation;  // empty: none
+  std::vector<std::string> trace;
+};
+ExplorationAgain ReplayExploration(const std::string& where);
 
 }  // namespace assent::sim

@@ -205,7 +205,7 @@ InterleavingReport ExploreInterleavings(const Scenario& scenario, std::size_t fi
   }
 }
 
-std::vector<std::string> ReplayInterleaving(const Scenario& scenario, const std::string& path) {
+WalkAgain ReplayInterleaving(const Scenario& scenario, const std::string& path) {
   std::vector<std::size_t> choices;
   std::istringstream text(path);
   std::size_t choice = 0;
@@ -216,7 +216,7 @@ std::vector<std::string> ReplayInterleaving(const Scenario& scenario, const std:
   }
   Walk walk(scenario, std::move(choices), true);
   walk.Go();
-  return walk.world().sim().trace();
+  return {walk.world().sim().violation(), walk.world().sim().trace()};
 }
 
 }  // namespace assent::sim

@@ -31,6 +31,11 @@ std::size_t MaxMisfortunes(const Scenario& scenario);
 std::size_t FirstChoices(const Scenario& scenario);
 InterleavingReport ExploreInterleavings(const Scenario& scenario, std::size_t first,
                                         std::uint64_t max_runs);
-std::vector<std::string> ReplayInterleaving(const Scenario& scenario, const std::string& path);
+
+struct WalkAgain {
+  std::string violation;  // empty: none
+  std::vector<std::string> trace;
+};
+WalkAgain ReplayInterleaving(const Scenario& scenario, const std::string& path);
 
 }  // namespace assent::sim

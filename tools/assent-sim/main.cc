@@ -34,8 +34,14 @@ int Exhaustive(Arguments& args) {
     args.explorer.threads = args.campaign.threads;
     return ReportExploration(args.explorer, args.json);
   }
-  PrintTrace(ReplayExploration(args.where));
-  return 0;
+  const ExplorationAgain again = ReplayExploration(args.where);
+  if (!again.known) {
+    std::fprintf(stderr, "there is no scenario for '%s'\n", args.where.c_str());
+    return 2;
+  }
+  PrintTrace(again.trace);
+  std::printf("%s\n", again.violation.empty() ? "no violation" : again.violation.c_str());
+  return again.violation.empty() ? 0 : 1;
 }
 
 // The planted bugs live in a program of their own, beside this one: what runs here has none.
@@ -98,7 +104,8 @@ int Main(int argc, char** argv) {
   exhaustive->add_option("--replay", args.where, "One exploration again, in words");
   CLI::App* mutants = app.add_subcommand("mutants",
                                          "Plants bugs, one at a time, and sees whether each is "
-                                         "noticed; e.g. assent-sim mutants --json");
+                                         "noticed; e.g. assent-sim mutants --json. Its options: "
+                                         "assent-sim-mutants --help");
   mutants->prefix_command();
   CLI::App* replay =
       app.add_subcommand("replay", "One seed again; e.g. assent-sim replay 4711 --trace");

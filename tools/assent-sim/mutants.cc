@@ -208,6 +208,7 @@ int Plant(const Settings& settings) {
   options.schedules = settings.schedules;
   options.threads = settings.at_once;
   options.stop_at_first = true;
+  options.planted = true;
   return ReportCampaign(options, settings.json);
 }
 
