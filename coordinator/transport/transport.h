@@ -97,7 +97,7 @@ struct InstanceInfo {
   std::string instance;
   std::string address;
   std::string agent;
-  core::WallTime connected_at;
+  core::WallTime connected_at;  // zero: it is dialled, and cannot be reached
   std::size_t in_flight = 0;
   bool unary = false;
 };

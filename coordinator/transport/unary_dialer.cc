@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <unordered_set>
 #include <utility>
@@ -81,6 +82,8 @@ struct UnaryDialer::Impl {
     const std::shared_ptr<grpc::Channel> channel;
     const std::unique_ptr<v1::Participant::Stub> stub;
     std::size_t in_flight = 0;  // guarded by mutex
+    // Guarded by mutex: when it was last connected; none if it cannot be reached.
+    std::optional<core::WallTime> connected_at;
   };
   struct Service {
     std::vector<std::unique_ptr<Target>> targets;
@@ -185,11 +188,19 @@ struct UnaryDialer::Impl {
   // gRPC makes progress on a lost connection only while somebody waits for it (otherwise every 5 s). So there is always one
   // wait for each channel's next state, for as long as the dialer lives.
   void Watch(Target* target) {
-    const std::lock_guard lock(mutex);
-    if (closing) return;
-    const auto state = target->channel->GetState(/*try_to_connect=*/true);
-    target->channel->NotifyOnStateChange(state, std::chrono::system_clock::now() + kWatchSlice,
-                                         &queue, static_cast<Event*>(target));
+    bool appeared = false;
+    {
+      const std::lock_guard lock(mutex);
+      if (closing) return;
+      const auto state = target->channel->GetState(/*try_to_connect=*/true);
+      const bool ready = state == GRPC_CHANNEL_READY;
+      appeared = ready && !target->connected_at;
+      if (appeared) target->connected_at = base::WallNow();
+      if (!ready) target->connected_at.reset();
+      target->channel->NotifyOnStateChange(state, std::chrono::system_clock::now() + kWatchSlice,
+                                           &queue, static_cast<Event*>(target));
+    }
+    if (appeared) receiver.OnServiceAppeared(*target->service);
   }
 
   void EmptyQueue() {
@@ -302,8 +313,12 @@ std::vector<ServiceInfo> UnaryDialer::List(const std::string& prefix) const {
     if (name.compare(0, prefix.size(), prefix) != 0) continue;
     ServiceInfo info{name, {}, {}, service.queue.size()};
     for (const auto& target : service.targets) {
-      info.instances.push_back(
-          {target->address, target->address, {}, core::WallTime{}, target->in_flight, true});
+      info.instances.push_back({target->address,
+                                target->address,
+                                {},
+                                target->connected_at.value_or(core::WallTime{}),
+                                target->in_flight,
+                                true});
     }
     list.push_back(std::move(info));
   }

@@ -114,8 +114,11 @@ class Trouble(WithDaemon):
         self.assertIn(why.split(";")[0][:40], page)
         self.assertRegex(page, r"CONFIRM in (\d+ min|1 h|\d+ s)")
         self.assertIn(why[:40], self.expect(0, "list").out)
-        # It is back, but nobody would try for up to an hour.
+        # It is back, and asked at once; but it cannot yet, and nobody would ask again for up to an hour.
+        self.stock.answer("reserve", "CONFIRM", REPLY.RETRY_LATER, reason="still counting")
         self.stock.up()
+        self.until(lambda: self.show("order-1")["branches"][0]["last_error"] == "still counting")
+        self.stock.answer("reserve", "CONFIRM")
         before = len(self.stock.commands)
         self.expect(11, "wait", "order-1", "--timeout", "300ms", "--patient")
         self.assertEqual(before, len(self.stock.commands))
@@ -125,6 +128,15 @@ class Trouble(WithDaemon):
         self.assertEqual("retry", person["verb"])
         self.assertEqual("inventory is back", person["reason"])
         self.assertRegex(person["who"], r"^tester@.+")
+
+    def test_a_dialled_participant_that_is_back_is_asked_at_once(self):
+        self.stuck_after_decision("order-4")
+        state = lambda: self.expect(0, "participants", "inventory").out  # noqa: E731
+        self.until(lambda: re.search(r"^inventory +none ", state(), re.MULTILINE))
+        self.assertIn("cannot be reached", self.expect(0, "participants", "inventory", "-o", "wide").out)
+        self.stock.up()
+        self.expect(0, "wait", "order-4", "--timeout", "20s", "--patient")
+        self.assertRegex(state(), r"(?m)^inventory +1 ")
 
     def test_wait_and_watch_ride_over_kill_9(self):
         self.stuck_after_decision("order-2", backoff="200ms")

@@ -1,5 +1,6 @@
 #include "tools/assentctl/server_view.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "tools/assentctl/duration.h"
@@ -16,12 +17,22 @@ std::string Joined(const google::protobuf::RepeatedPtrField<std::string>& words)
   return text;
 }
 
+// How many can be reached, of how many are configured if those are more.
+Cell Instances(const v1::ParticipantInfo& participant) {
+  const int all = participant.instances_size();
+  const auto connected =
+      std::count_if(participant.instances().begin(), participant.instances().end(),
+                    [](const auto& instance) { return instance.connected_unix_ms() != 0; });
+  if (connected == all && all > 0) return Cell(std::to_string(all));
+  if (connected == 0) return Cell("none", Tone::kBad);
+  return Cell(std::to_string(connected) + " of " + std::to_string(all), Tone::kWarn);
+}
+
 void AddService(const v1::ParticipantInfo& participant, Table& table) {
   std::uint64_t in_flight = 0;
   for (const auto& instance : participant.instances()) in_flight += instance.in_flight();
-  const int instances = participant.instances_size();
   table.Add({{participant.service(), Tone::kStrong},
-             instances == 0 ? Cell("none", Tone::kBad) : Cell(std::to_string(instances)),
+             Instances(participant),
              std::to_string(in_flight),
              {std::to_string(participant.queued()),
               participant.queued() > 0 ? Tone::kWarn : Tone::kPlain},
@@ -38,7 +49,9 @@ void AddInstances(const v1::ParticipantInfo& participant, const Style& style, Ta
                instance.transport(),
                instance.address(),
                std::to_string(instance.in_flight()),
-               Moment(instance.connected_unix_ms(), style),
+               instance.connected_unix_ms() == 0
+                   ? Cell("cannot be reached", Tone::kBad)
+                   : Cell(Moment(instance.connected_unix_ms(), style)),
                instance.agent()});
   }
 }
