@@ -32,6 +32,7 @@ constexpr std::chrono::milliseconds kLookAgain{5};
                           int output) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(126);  // it died before the line above
+  setpgid(0, 0);                        // Ctrl-C is for our parent
   // Our parent's handlers are not ours: what was sent to us since fork (it is blocked so long) would run one and be lost.
   // What it ignores stays ignored, as after every exec.
   for (int signal_number = 1; signal_number < NSIG; ++signal_number) {
@@ -113,6 +114,7 @@ Status Process::Start() {
   close(output);
   if (child < 0) return Internal(std::string("fork: ") + std::strerror(fork_error));
   const std::lock_guard lock(mutex_);
+  setpgid(child, child);  // it does the same: here, so that it is so when we return
   pid_ = child;
   stopped_ = false;
   exit_code_.reset();

@@ -80,6 +80,15 @@ TEST(Process, IsItselfFromTheFirstMoment) {
   std::signal(SIGTERM, before);
 }
 
+// Ctrl-C goes to a terminal's whole process group: an interrupted campaign reported its own processes, which had heard it too,
+// as having ended by themselves.
+TEST(Process, DoesNotHearWhatATerminalSendsToItsParent) {
+  Process process({.argv = {"sleep", "60"}});
+  ASSERT_TRUE(process.Start().ok());
+  EXPECT_EQ(getpgid(process.pid()), process.pid());
+  EXPECT_NE(getpgrp(), process.pid());
+}
+
 TEST(Process, StartsAgainAndKeepsTheWholeOutput) {
   Process process(Shell("echo run $$; exec sleep 60"));
   ASSERT_TRUE(process.Start().ok());

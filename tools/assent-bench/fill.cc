@@ -58,7 +58,9 @@ class Gate {
 
 int Fill(const Load& load, std::uint64_t transactions, const std::string& folder, bool json) {
   if (folder.empty()) Die("fill needs --folder");
-  std::filesystem::create_directories(folder + "/data");
+  std::error_code error;
+  std::filesystem::create_directories(folder + "/data", error);
+  if (error) Die(folder + "/data: " + error.message());
   log::SqliteOptions options;
   options.path = folder + "/data/assent.db";
   options.retention_age = std::chrono::milliseconds(0);

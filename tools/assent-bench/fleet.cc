@@ -54,7 +54,9 @@ std::map<std::string, double> ReadSyscalls(const std::string& path) {
 
 Folder::Folder(const std::string& wanted) : path_(wanted), temporary_(wanted.empty()) {
   if (!temporary_) {
-    std::filesystem::create_directories(path_);
+    std::error_code error;
+    std::filesystem::create_directories(path_, error);
+    if (error) Die(path_ + ": " + error.message());
     return;
   }
   std::string pattern = std::filesystem::temp_directory_path() / "assent-bench-XXXXXX";

@@ -55,7 +55,9 @@ class Campaign {
     SayWhatIsLeftOut();
     if (!findings_.empty()) return;  // what was asked for cannot be done here
     rig_.StartAll();
-    while (findings_.empty() && interrupted == 0 && !Enough()) Round();
+    do {
+      Round();
+    } while (findings_.empty() && interrupted == 0 && !Enough());
     if (findings_.empty()) {  // once more, all of them, after a last restart
       rig_.Kill(rig_.coordinator(), milliseconds(0));
       (void)rig_.Heal();
@@ -216,7 +218,12 @@ int Main(Options options) {
       return 2;
     }
   }
-  std::filesystem::create_directories(options.folder);
+  std::error_code error;
+  std::filesystem::create_directories(options.folder, error);
+  if (error) {
+    std::fprintf(stderr, "%s: %s\n", options.folder.c_str(), error.message().c_str());
+    return 2;
+  }
   std::fprintf(stderr, "seed %llu, in %s\n", static_cast<unsigned long long>(options.seed),
                options.folder.c_str());
   bool right = false;
@@ -245,20 +252,24 @@ int main(int argc, char** argv) {
   CLI::App app(
       "Runs assentd, participants and initiators as processes, kills, stops, cuts and starves "
       "them, and checks the "
-      "books and every answer ever given. Exit status: 0 nothing is wrong, 1 something is, 130 "
-      "interrupted.",
+      "books and every answer ever given. Exit status: 0 nothing is wrong, 1 something is, 2 it "
+      "was asked wrongly, 130 interrupted.",
       "assent-campaign");
   app.option_defaults()->always_capture_default();
-  app.add_option("--minutes", options.minutes, "At least so long");
-  app.add_option("--kills", options.kills, "At least so many kill -9, spread over the minutes");
+  app.add_option("--minutes", options.minutes, "At least so long")
+      ->check(CLI::Range(0.0, 10'000.0));
+  app.add_option("--kills", options.kills, "At least so many kill -9, spread over the minutes")
+      ->check(CLI::Range(0, 1'000'000));
   app.add_option("--seed", options.seed,
                  "Draws the faults and the transactions (the timing is the machine's)");
   app.add_option("--round-seconds", options.round_seconds,
-                 "Faults for so long, then everything heals and is checked");
+                 "Faults for so long, then everything heals and is checked")
+      ->check(CLI::Range(1.0, 10'000.0));
   app.add_option("--rest-seconds", options.rest_seconds,
-                 "Bound within which everything must end once faults stop");
-  app.add_option("--initiators", options.initiators, "Initiator processes");
-  app.add_option("--shards", options.shards, "Of the coordinator");
+                 "Bound within which everything must end once faults stop")
+      ->check(CLI::Range(1, 10'000));
+  app.add_option("--initiators", options.initiators, "Initiator processes")->check(CLI::Range(1, 64));
+  app.add_option("--shards", options.shards, "Of the coordinator")->check(CLI::Range(1, 64));
   app.add_option("--folder", options.folder, "Where to put everything; kept");
   app.add_option("--without", options.without, "Faults to leave out")
       ->check(CLI::IsMember(assent::crash::FaultNames()));
@@ -267,6 +278,10 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"bank-loses", "bank-acks-early", "initiator-lies", "log-restored"}));
   app.add_flag("--json", options.json, "One JSON object on standard output");
   app.add_flag("--keep", options.keep, "Keep the folder also when nothing is wrong");
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& wrong) {
+    return app.exit(wrong) == 0 ? 0 : 2;
+  }
   return assent::crash::Main(std::move(options));
 }
