@@ -268,7 +268,8 @@ int main(int argc, char** argv) {
   app.add_option("--rest-seconds", options.rest_seconds,
                  "Bound within which everything must end once faults stop")
       ->check(CLI::Range(1, 10'000));
-  app.add_option("--initiators", options.initiators, "Initiator processes")->check(CLI::Range(1, 64));
+  app.add_option("--initiators", options.initiators, "Initiator processes")
+      ->check(CLI::Range(1, 64));
   app.add_option("--shards", options.shards, "Of the coordinator")->check(CLI::Range(1, 64));
   app.add_option("--folder", options.folder, "Where to put everything; kept");
   app.add_option("--without", options.without, "Faults to leave out")
