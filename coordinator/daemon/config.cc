@@ -195,6 +195,14 @@ Status Config::Validate() const {
         CheckBetween(keepalive_seconds, 1, 3600, "keepalive-seconds")}) {
     if (!status.ok()) return status;
   }
+  // Each shard has its part: one transaction of the largest size has to fit.
+  const std::size_t least_payload_mib = shards * (limits::kMaxTransactionBytes >> 20);
+  if (max_payload_mib < least_payload_mib) {
+    return InvalidArgument("max-payload-mib is " + std::to_string(max_payload_mib) + ": with " +
+                           std::to_string(shards) + " shards it takes at least " +
+                           std::to_string(least_payload_mib) +
+                           ", so that one transaction of the largest size fits");
+  }
   if (reserve_mib != 0 && reserve_mib < kLeastReserveMib) {
     return InvalidArgument("reserve-mib is " + std::to_string(reserve_mib) +
                            ": it takes 0 (none), or at least " + std::to_string(kLeastReserveMib) +

@@ -87,6 +87,9 @@ TEST_F(ConfigTest, AMistakeInTheFileNamesFileAndSetting) {
   EXPECT_NE(RefusalOfFile("retention-hours = soon\n").find("retention-hours = soon"),
             std::string::npos);
   EXPECT_EQ(RefusalOfFile("shards = 0\n"), "assentd: shards is 0: it takes 1 to 64\n");
+  EXPECT_EQ(RefusalOfFile("shards = 64\nmax-payload-mib = 16\n"),
+            "assentd: max-payload-mib is 16: with 64 shards it takes at least 192, so that one "
+            "transaction of the largest size fits\n");
 }
 
 // Fuzzing: a file of garbage had been an empty one (CLI11's reader skips lines of less than three bytes and whatever is in a

@@ -220,7 +220,8 @@ int Main(int argc, char** argv) {
       "simulator notices.",
       "assent-sim mutants");
   app.add_option("--schedules", settings.schedules, "Random schedules for each, at most")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1'000'000'000));
   app.add_option("--threads", settings.at_once, "Mutants side by side")
       ->capture_default_str()
       ->check(CLI::Range(1, 256));
