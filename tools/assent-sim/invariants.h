@@ -6,7 +6,7 @@
 //   kAtSend   on each command, when the engine hands it to the transport, against what would survive a power cut then
 //   kAtTold   when somebody outside is told how a transaction stands
 //   kAtRest   when the world has healed and nothing moves any more
-// S11 (epochs), T6 (accounts), T9 (retention), L1 to L5 look at more than one transaction; world_checks.cc has them.
+// S3, S11, T6, T9 and the L rules look at more than one transaction, or at none; docs/correctness.md says where each is checked.
 
 #include <cstdint>
 #include <string>
