@@ -69,6 +69,7 @@ class Initiator {
       }
       const bool wanted = ExecuteAll(*open, plan) && dice() % 12 != 0;
       for (int i = 0; i < 5 && !stopping; ++i) {
+        const bool known = KnownToHaveBeen(gid);
         const auto report =
             wanted ? open->Commit({.timeout = milliseconds(1000)})
                    : open->Rollback("changed my mind", {.timeout = milliseconds(1000)});
@@ -76,7 +77,7 @@ class Initiator {
           Told(*report, plan, wanted ? "Commit" : "Rollback");
           break;
         }
-        Later(gid, wanted ? "Commit" : "Rollback", report.status());
+        Later(gid, wanted ? "Commit" : "Rollback", report.status(), known);
         if (report.status().code() == Code::kFailedPrecondition) break;  // ended by its deadline
       }
       Keep(plan);
@@ -124,18 +125,20 @@ class Initiator {
       } else if (means == 0 && whole) {
         (void)Submit(*plan, milliseconds(1000), "Submit-later");
       } else if (means == 1) {
+        const bool known = KnownToHaveBeen(gid);
         const auto report = client_.Wait(gid, {.timeout = milliseconds(1000)});
         if (report.ok()) {
           Told(*report, *plan, "Wait");
         } else {
-          Later(gid, "Wait", report.status());
+          Later(gid, "Wait", report.status(), known);
         }
       } else {
+        const bool known = KnownToHaveBeen(gid);
         const auto info = client_.Get(gid, {.timeout = milliseconds(1000)});
         if (info.ok()) {
           Told({.gid = gid, .outcome = info->outcome}, *plan, "Get");
         } else {
-          Later(gid, "Get", info.status());
+          Later(gid, "Get", info.status(), known);
         }
       }
     }
@@ -174,9 +177,10 @@ class Initiator {
     for (std::size_t i = 0; i < plan.branches.size(); ++i) {
       bool executed = false;
       for (int tries = 0; tries < 4 && !executed && !stopping; ++tries) {
+        const bool known = KnownToHaveBeen(open.gid());
         const auto result = open.Execute(plan.branches[i], {.timeout = milliseconds(1000)});
         if (!result.ok()) {
-          Later(open.gid(), "Execute", result.status());
+          Later(open.gid(), "Execute", result.status(), known);
           if (result.status().code() == Code::kFailedPrecondition) return false;
           continue;
         }
@@ -226,8 +230,9 @@ class Initiator {
                                           : "odd",
           gid, how, none ? std::string(CodeName(code)) : status.ToString());
   }
-  // What came after it gave none.
-  void Later(const std::string& gid, const char* how, const Status& status) {
+  // What came after it gave none. `known`: it was told how this transaction ended before it asked. What is told meanwhile, by
+  // an answer to somebody else, may be younger than a NOT_FOUND that is still under way.
+  void Later(const std::string& gid, const char* how, const Status& status, bool known) {
     bool odd = false;
     switch (status.code()) {
       case Code::kUnavailable:
@@ -235,7 +240,7 @@ class Initiator {
       case Code::kDeadlineExceeded:
       case Code::kResourceExhausted:
       case Code::kFailedPrecondition: break;
-      case Code::kNotFound: odd = KnownToHaveBeen(gid); break;
+      case Code::kNotFound: odd = known; break;
       case Code::kOk:
       case Code::kCancelled:
       case Code::kInvalidArgument:
