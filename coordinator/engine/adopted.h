@@ -4,6 +4,7 @@
 // that were read, one after the other, and become transactions slice by slice, or when somebody asks for one. So the daemon is
 // ready when the log has been read and checked, and what is not needed at once does not delay what is.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -92,19 +93,20 @@ class Adopted {
   }
 
  private:
-  // Huge pages where the system has them: half of the time was in page faults.
-  static constexpr std::size_t kChunkBytes = std::size_t{2} << 20;
   struct Free {
     void operator()(char* chunk) const { std::free(chunk); }
   };
 
+  // Chunks grow with what there is, up to a huge page: most logs have a few rows, and a shard that starts should not touch
+  // megabytes for them.
   char* Room(std::size_t bytes) {
     if (bytes > room_) {
-      room_ = (bytes + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
-      chunks_.emplace_back(static_cast<char*>(std::aligned_alloc(kChunkBytes, room_)));
+      chunk_bytes_ = std::clamp(4 * chunk_bytes_, kLeastChunkBytes, kHugePageBytes);
+      room_ = (bytes + chunk_bytes_ - 1) / chunk_bytes_ * chunk_bytes_;
+      chunks_.emplace_back(static_cast<char*>(std::aligned_alloc(chunk_bytes_, room_)));
       free_ = chunks_.back().get();
       ASSENT_CHECK(free_ != nullptr);
-      (void)madvise(free_, room_, MADV_HUGEPAGE);
+      if (chunk_bytes_ == kHugePageBytes) (void)madvise(free_, room_, MADV_HUGEPAGE);
     }
     char* taken = free_;
     free_ += bytes;
@@ -112,7 +114,11 @@ class Adopted {
     return taken;
   }
 
+  static constexpr std::size_t kLeastChunkBytes = 4096;
+  static constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
+
   std::vector<std::unique_ptr<char, Free>> chunks_;
+  std::size_t chunk_bytes_ = 0;
   char* free_ = nullptr;
   std::size_t room_ = 0;
   std::deque<Row> rows_;

@@ -68,7 +68,7 @@ TEST(Endpoint, IsCompleted) {
   EXPECT_EQ("unix:/run/assent.sock", NormalEndpoint("unix:/run/assent.sock").value());
   for (const char* wrong :
        {"", ":7400", "host:", "host:0", "host:65536", "host:x", "::1", "http://host:7400", "a b",
-        "[::1", "unix:", "a\x1b[2J", "unix:/tmp/\x07"}) {
+        "[::1", ":1]", "host]:1", "[::1]x", "unix:", "a\x1b[2J", "unix:/tmp/\x07"}) {
     EXPECT_FALSE(NormalEndpoint(wrong).ok()) << wrong;
   }
 }

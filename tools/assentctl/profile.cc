@@ -115,7 +115,11 @@ Result<std::string> NormalEndpoint(const std::string& text) {
   if (text.empty() || text.find_first_of("/ \t") != std::string::npos) return wrong();
   const std::size_t bracket = text.rfind(']');
   const std::size_t colon = text.rfind(':');
-  if (text.front() == '[' ? bracket == std::string::npos : text.find(':') != colon) return wrong();
+  const bool bare_v6_or_stray_bracket =
+      text.find(':') != colon || text.find_first_of("[]") != std::string::npos;
+  const bool v6_without_end =
+      bracket == std::string::npos || (bracket + 1 < text.size() && text[bracket + 1] != ':');
+  if (text.front() == '[' ? v6_without_end : bare_v6_or_stray_bracket) return wrong();
   const bool has_port =
       colon != std::string::npos && (bracket == std::string::npos || colon > bracket);
   if (!has_port) return text + ":7400";
