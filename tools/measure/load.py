@@ -138,7 +138,7 @@ def steady(settings):
 
 def unary(settings):
     """Plain unary initiators and participants: at least 60 % of an equal number of plain unary echo calls."""
-    words = ("--workload", "unary", "--in-flight", 64)
+    words = ("--workload", "unary", "--in-flight", 256)
     results = in_turn(settings.rounds, {"floor": lambda: floor(settings, *words), "assentd": lambda: run(settings, *words)})
     ratios = [e["throughput"] / f["throughput"] for f, e in zip(results["floor"], results["assentd"])]
     rows = []
@@ -146,7 +146,7 @@ def unary(settings):
         rows.append(["echo calls" if name == "floor" else name, spread((r["throughput"] for r in taken), "%.0f"),
                      "%.0f" % median(5 * r["throughput"] for r in taken), "%.2f" % median(ms(r, "p50") for r in taken),
                      "%.1f" % median(cpu(r, "coordinator") for r in taken), "%.1f" % median(cpu(r) for r in taken)])
-    text = table(["2 branches, 64 in flight", "transactions/s", "calls/s", "p50 ms", "coordinator CPU µs", "all CPU µs"], rows)
+    text = table(["2 branches, 256 in flight", "transactions/s", "calls/s", "p50 ms", "coordinator CPU µs", "all CPU µs"], rows)
     return results, text + f"\n\nRatio {spread(ratios)}; the target is 0.60 or more."
 
 
