@@ -79,7 +79,7 @@ struct SqliteOptions {
   // process should end there, with its own exit code. A checkpoint that fails tells nobody else.
   std::function<void(const Status&)> on_poisoned{};
   std::function<void(const CommitReport&)> on_commit{};
-  // Recover says how far it is, about once a second if it takes that long: unfinished rows read, and to read.
+  // Recover says how far it is, after a fifth of a second and then once a second: unfinished rows read, and to read.
   std::function<void(std::uint64_t rows, std::uint64_t of)> on_replay{};
 
   // OK, or kInvalidArgument naming the field.

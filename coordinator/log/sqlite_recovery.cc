@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::uint64_t kReplayCacheBytes = std::uint64_t{1} << 20;
 
+constexpr std::chrono::milliseconds kFirstReportAfter(200);
+
 // How often the clock is looked at.
 constexpr std::uint64_t kRowsBetweenReports = 1024;
 
@@ -94,7 +96,7 @@ Status SqliteStore::ReplayLive(const std::function<Status(const LiveRow&)>& visi
   std::uint64_t last = 0;
   LiveRow row;  // its memory serves all rows: there may be a million
   const auto name = [&] { return RowName(options_.path, "live", row.serial, row.gid); };
-  auto next_report = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  auto next_report = std::chrono::steady_clock::now() + kFirstReportAfter;
   const auto report = [&](std::uint64_t rows) {
     if (!options_.on_replay || std::chrono::steady_clock::now() < next_report) return;
     next_report += std::chrono::seconds(1);
