@@ -13,14 +13,10 @@ namespace {
 
 using core::AttemptResult;
 
-BeginRequest Begin(core::TransactionSpec spec, WaitFor wait_for, ShardRig::Told& told) {
-  return BeginRequest{std::move(spec), true, wait_for, told.Callback()};
-}
-
 TEST(Shard, AServiceThatAppearsIsTriedAtOnce) {
   ShardRig rig;
   ShardRig::Told told;
-  rig.Do(Begin(ShardRig::Spec("a", core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a", core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
   rig.Complete();
   rig.AnswerAll(AttemptResult::kNotSent, "no participant s1 is connected");
   EXPECT_EQ(rig.Sent(), "");
@@ -36,7 +32,7 @@ TEST(Shard, AServiceThatAppearsIsTriedSliceBySliceAndByEachOnce) {
   ShardRig rig(options);
   ShardRig::Told told;
   for (const char* gid : {"a", "b", "c"})
-    rig.Do(Begin(ShardRig::Spec(gid, core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
+    rig.Do(ShardRig::Begin(ShardRig::Spec(gid, core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
   rig.CompleteAll();
   rig.AnswerAll(AttemptResult::kNotSent, "no participant s1 is connected");
   rig.Do(ServiceAppearedRequest{"s1"});
@@ -52,7 +48,7 @@ TEST(Shard, RecoveryAbortsUndecidedTwoPhaseWorkAndResumesTcc) {
   for (const auto protocol : {core::Protocol::kTwoPhase, core::Protocol::kTcc}) {
     ShardRig before;
     ShardRig::Told told;
-    before.Do(Begin(ShardRig::Spec("a", protocol), WaitFor::kAccepted, told));
+    before.Do(ShardRig::Begin(ShardRig::Spec("a", protocol), WaitFor::kAccepted, told));
     const log::Entry begun = before.appends[0].entries[0];
     ShardRig reborn;  // only its ports are used
     Shard shard({}, reborn);
@@ -82,7 +78,8 @@ TEST(Shard, RecoveryGoesOnSliceBySliceAndAWaitingOneIsServedAtOnce) {
   options.slice_count = 2;
   Shard shard(options, reborn);
   for (const char* gid : {"a", "b", "c", "d", "e"}) {
-    before.Do(Begin(ShardRig::Spec(gid, core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
+    before.Do(
+        ShardRig::Begin(ShardRig::Spec(gid, core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
     const log::Entry begun = before.appends.back().entries[0];
     shard.Adopt({begun.serial, begun.version, begun.gid, begun.spec, begun.state});
   }
@@ -114,7 +111,7 @@ TEST(Shard, ARowThatMakesNoSenseEndsEverything) {
 TEST(Shard, AGidThatIsThereTwiceEndsEverything) {
   ShardRig rig;
   ShardRig::Told told;
-  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, told));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kAccepted, told));
   const log::Entry begun = rig.appends[0].entries[0];
   Shard shard({}, rig);
   for (const std::uint64_t serial : {17U, 18U})
@@ -132,7 +129,7 @@ TEST(Shard, WhatHasNotBeenTakenUpIsListedAndCounted) {
   options.slice_count = 1;
   Shard shard(options, reborn);
   for (const char* gid : {"a", "b", "c"}) {
-    before.Do(Begin(ShardRig::Spec(gid), WaitFor::kAccepted, told));
+    before.Do(ShardRig::Begin(ShardRig::Spec(gid), WaitFor::kAccepted, told));
     const log::Entry begun = before.appends.back().entries[0];
     shard.Adopt({begun.serial, begun.version, begun.gid, begun.spec, begun.state});
   }

@@ -103,6 +103,10 @@ class ShardRig final : public ShardPorts {
     }
   };
 
+  static BeginRequest Begin(core::TransactionSpec spec, WaitFor wait_for, Told& told) {
+    return BeginRequest{std::move(spec), true, wait_for, told.Callback()};
+  }
+
   static core::TransactionSpec Spec(const std::string& gid,
                                     core::Protocol protocol = core::Protocol::kTcc,
                                     int branches = 2) {

@@ -14,14 +14,10 @@ using log::EntryKind;
 
 Status Full() { return ResourceExhausted("disk full"); }
 
-BeginRequest Begin(core::TransactionSpec spec, WaitFor wait_for, ShardRig::Told& told) {
-  return BeginRequest{std::move(spec), true, wait_for, told.Callback()};
-}
-
 TEST(Shard, NothingIsSentOrToldBeforeBeginIsDurable) {
   ShardRig rig;
   ShardRig::Told told;
-  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, told));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kAccepted, told));
   EXPECT_EQ(rig.Sent(), "");
   EXPECT_TRUE(told.words.empty());
   ASSERT_EQ(rig.appends.size(), 1U);
@@ -35,8 +31,8 @@ TEST(Shard, ATransactionInThreeWritesOfWhichTwoGate) {
   ShardRig rig;
   ShardRig::Told decided;
   ShardRig::Told completed;
-  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kDecided, decided));
-  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kCompleted, completed));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kDecided, decided));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kCompleted, completed));
   rig.Complete();
   rig.AnswerAll(AttemptResult::kDone);
   EXPECT_TRUE(decided.words.empty()) << "told of a decision that is not durable";
@@ -57,7 +53,7 @@ TEST(Shard, ATransactionInThreeWritesOfWhichTwoGate) {
 TEST(Shard, AnAttemptBeginsWhenItLeavesNotWhenItIsDue) {
   ShardRig rig;
   ShardRig::Told begun;
-  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, begun));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kAccepted, begun));
   rig.Complete();
   rig.AnswerAll(AttemptResult::kDone);
   rig.Pass(core::Millis(500));  // a slow disk
@@ -76,7 +72,7 @@ TEST(Shard, ADecisionThatIsNotDurableIsShownToNobody) {
   ShardRig rig;
   ShardRig::Told begun;
   ShardRig::Told seen;
-  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, begun));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kAccepted, begun));
   rig.Complete();
   rig.AnswerAll(AttemptResult::kDone);
   rig.Do(GetRequest{"a", seen.Callback()});
@@ -101,13 +97,13 @@ TEST(Shard, AFullDiskRefusesWhatIsNewAndKeepsWhatHasBegun) {
   ShardRig rig;
   ShardRig::Told first;
   ShardRig::Told second;
-  rig.Do(Begin(ShardRig::Spec("old"), WaitFor::kDecided, first));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("old"), WaitFor::kDecided, first));
   rig.Complete();
   rig.AnswerAll(AttemptResult::kDone);
   rig.Complete(Full());  // the decision found no room
   EXPECT_TRUE(first.words.empty());
   EXPECT_EQ(rig.Sent(), "");
-  rig.Do(Begin(ShardRig::Spec("new"), WaitFor::kDecided, second));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("new"), WaitFor::kDecided, second));
   EXPECT_TRUE(rig.appends.empty()) << "tried again at once";
   rig.Pass(core::Millis(250));
   rig.Complete(Full());  // still no room for what has begun
@@ -129,11 +125,11 @@ TEST(Shard, OnAFullDiskNewcomersDoNotHoldUpWhatHasBegun) {
   ShardRig rig;
   ShardRig::Told old;
   ShardRig::Told fresh;
-  rig.Do(Begin(ShardRig::Spec("old"), WaitFor::kDecided, old));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("old"), WaitFor::kDecided, old));
   rig.Complete();
   rig.AnswerAll(AttemptResult::kDone);
   rig.Complete(Full());
-  rig.Do(Begin(ShardRig::Spec("new"), WaitFor::kDecided, fresh));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("new"), WaitFor::kDecided, fresh));
   rig.Pass(core::Millis(250));
   ASSERT_EQ(rig.appends.size(), 2U) << "the decision shares a batch with a beginning";
   EXPECT_EQ(rig.appends[0].entries[0].kind, EntryKind::kUpdate);
@@ -147,7 +143,7 @@ TEST(Shard, OnAFullDiskNewcomersDoNotHoldUpWhatHasBegun) {
 TEST(Shard, AnUnknownWriteEndsEverything) {
   ShardRig rig;
   ShardRig::Told told;
-  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, told));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kAccepted, told));
   rig.Complete(UnknownOutcome("fsync: EIO"));
   EXPECT_EQ(rig.fatal.code(), Code::kUnknownOutcome);
   EXPECT_TRUE(told.words.empty());
@@ -162,9 +158,9 @@ TEST(Shard, TheSameGidJoinsAndOtherContentIsRefused) {
   ShardRig::Told one;
   ShardRig::Told two;
   ShardRig::Told other;
-  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, one));
-  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, two));
-  rig.Do(Begin(ShardRig::Spec("a", core::Protocol::kSaga), WaitFor::kAccepted, other));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kAccepted, one));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kAccepted, two));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a", core::Protocol::kSaga), WaitFor::kAccepted, other));
   EXPECT_TRUE(other.words.empty()) << "told before it is known whose the gid is";
   rig.Complete();
   EXPECT_EQ(other.words, std::vector<std::string>{"ALREADY_EXISTS"});
@@ -195,7 +191,7 @@ TEST(Shard, ARepeatedSubmitOfAFinishedGidAnswersFromTheHistory) {
   ShardRig::Told one;
   ShardRig::Told two;
   const core::TransactionSpec spec = ShardRig::Spec("a");
-  rig.Do(Begin(spec, WaitFor::kCompleted, one));
+  rig.Do(ShardRig::Begin(spec, WaitFor::kCompleted, one));
   rig.Do(GetRequest{"a", two.Callback()});
   rig.Complete({}, {{0, AlreadyExists("a")}});
   EXPECT_EQ(rig.Sent(), "");
@@ -219,8 +215,9 @@ TEST(Shard, WhatIsAskedBeforeBeginIsDurableWaitsForItsFate) {
   transport::OutcomeAnswer answer;
   core::TransactionSpec wrong = ShardRig::Spec("a", core::Protocol::kTcc, 0);
   const core::TransactionSpec spec = ShardRig::Spec("a");
-  rig.Do(Begin(wrong, WaitFor::kAccepted, begun));  // open, and the gid is a finished one's
-  rig.Do(Begin(spec, WaitFor::kDecided, right));    // the finished one, repeated
+  rig.Do(
+      ShardRig::Begin(wrong, WaitFor::kAccepted, begun));   // open, and the gid is a finished one's
+  rig.Do(ShardRig::Begin(spec, WaitFor::kDecided, right));  // the finished one, repeated
   rig.Do(CloseRequest{"a", true, {}, WaitFor::kDecided, committed.Callback()});
   rig.Do(ExecuteRequest{"a", ShardRig::Spec("x").branches[0],
                         [&](const Status& status, const core::Transaction*, core::BranchIndex) {
@@ -251,7 +248,7 @@ TEST(Shard, WhatAPersonResolvedIsNotRetentionsToRemove) {
   ShardRig rig;
   ShardRig::Told told;
   ShardRig::Told resolved;
-  rig.Do(Begin(ShardRig::Spec("a", core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a", core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
   rig.Complete();
   rig.AnswerAll(AttemptResult::kDone);
   rig.Complete();
@@ -277,7 +274,7 @@ TEST(Shard, ForgetRemovesOnlyWhatIsFinished) {
   ShardRig rig;
   ShardRig::Told told;
   ShardRig::Told forgotten;
-  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, told));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kAccepted, told));
   rig.Complete();
   rig.Do(ForgetRequest{"a", false, forgotten.Callback()});
   EXPECT_EQ(forgotten.words, std::vector<std::string>{"FAILED_PRECONDITION"});
@@ -293,7 +290,7 @@ TEST(Shard, ForgetRightAfterTheEndWaitsForTheEndToBeWritten) {
   ShardRig rig;
   ShardRig::Told told;
   ShardRig::Told forgotten;
-  rig.Do(Begin(ShardRig::Spec("a", core::Protocol::kTcc, 1), WaitFor::kCompleted, told));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a", core::Protocol::kTcc, 1), WaitFor::kCompleted, told));
   rig.Complete();
   rig.AnswerAll(AttemptResult::kDone);
   rig.Complete();
@@ -313,7 +310,7 @@ TEST(Shard, ForgetRightAfterTheEndWaitsForTheEndToBeWritten) {
 TEST(Shard, ThoseWhoHaveLeftAreNotKept) {
   ShardRig rig;
   ShardRig::Told begun;
-  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, begun));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kAccepted, begun));
   rig.Complete();
   const auto alive = std::make_shared<int>(0);
   long most = 0;
@@ -364,7 +361,7 @@ TEST(Shard, AbortIsPresumedOnlyWithinTheHorizon) {
 TEST(Shard, AnEarlierTransactionOfThatNameIsPresumedAbortedWithinTheHorizonToo) {
   ShardRig rig;
   ShardRig::Told told;
-  rig.Do(Begin(ShardRig::Spec("a", core::Protocol::kTwoPhase), WaitFor::kAccepted, told));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a", core::Protocol::kTwoPhase), WaitFor::kAccepted, told));
   rig.Complete();
   const auto ask = [&](const std::string& branch, std::uint64_t epoch) {
     transport::OutcomeAnswer answer;
@@ -385,7 +382,7 @@ TEST(Shard, OperatorsAreAnsweredWhenTheirActIsDurable) {
   ShardRig::Told begun;
   ShardRig::Told suspended;
   ShardRig::Told resumed;
-  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, begun));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kAccepted, begun));
   rig.Complete();
   const auto request = [&](OperatorVerb verb, ShardRig::Told& told, bool dry_run = false) {
     return OperatorRequest{"a",     verb,           {"ada", "because"}, {}, core::Decision::kNone,
@@ -413,8 +410,8 @@ TEST(Shard, TooManyTransactionsAreRefused) {
   ShardRig rig(options);
   ShardRig::Told one;
   ShardRig::Told two;
-  rig.Do(Begin(ShardRig::Spec("a"), WaitFor::kAccepted, one));
-  rig.Do(Begin(ShardRig::Spec("b"), WaitFor::kAccepted, two));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kAccepted, one));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("b"), WaitFor::kAccepted, two));
   EXPECT_EQ(two.words, std::vector<std::string>{"RESOURCE_EXHAUSTED"});
 }
 
@@ -425,10 +422,10 @@ TEST(Shard, MoreBytesThanMemoryIsMeantForAreRefusedUntilSomeAreFree) {
   ShardRig::Told told;
   core::TransactionSpec spec = ShardRig::Spec("a", core::Protocol::kTcc, 1);
   spec.branches[0].payload.assign(60, 'x');
-  rig.Do(Begin(spec, WaitFor::kCompleted, told));
+  rig.Do(ShardRig::Begin(spec, WaitFor::kCompleted, told));
   spec.gid = "b";
   ShardRig::Told refused;
-  rig.Do(Begin(spec, WaitFor::kAccepted, refused));
+  rig.Do(ShardRig::Begin(spec, WaitFor::kAccepted, refused));
   EXPECT_EQ(refused.words, std::vector<std::string>{"RESOURCE_EXHAUSTED"});
   for (int i = 0; i < 3; ++i) {  // begin, decision, end
     rig.CompleteAll();
@@ -438,7 +435,7 @@ TEST(Shard, MoreBytesThanMemoryIsMeantForAreRefusedUntilSomeAreFree) {
   rig.CompleteAll();
   ASSERT_EQ(told.words, std::vector<std::string>{"OK COMMITTED"});
   ShardRig::Told room;
-  rig.Do(Begin(spec, WaitFor::kAccepted, room));
+  rig.Do(ShardRig::Begin(spec, WaitFor::kAccepted, room));
   rig.CompleteAll();
   EXPECT_EQ(room.words, std::vector<std::string>{"OK UNDECIDED"});
 }
@@ -449,7 +446,7 @@ TEST(Shard, OnlyWhatIsKeptOfAnAnswerTakesRoom) {
   options.max_live_bytes = 100;
   ShardRig rig(options);
   ShardRig::Told told;
-  rig.Do(Begin(ShardRig::Spec("a", core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a", core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
   rig.CompleteAll();
   ASSERT_EQ(rig.sent.size(), 1U);
   const transport::Command command = rig.sent[0];
@@ -463,7 +460,7 @@ TEST(Shard, OnlyWhatIsKeptOfAnAnswerTakesRoom) {
   core::TransactionSpec spec = ShardRig::Spec("b", core::Protocol::kTcc, 1);
   spec.branches[0].payload.assign(60, 'x');
   ShardRig::Told room;
-  rig.Do(Begin(spec, WaitFor::kAccepted, room));
+  rig.Do(ShardRig::Begin(spec, WaitFor::kAccepted, room));
   rig.CompleteAll();
   EXPECT_EQ(room.words, std::vector<std::string>{"OK UNDECIDED"});
 }
