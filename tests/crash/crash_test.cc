@@ -15,7 +15,6 @@
 #include <memory>
 #include <mutex>
 #include <random>
-#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -25,6 +24,7 @@
 #include <assent/client.h>
 
 #include "tests/crash/bank.h"
+#include "tests/crash/unfinished.h"
 #include "tests/support/process.h"
 
 namespace assent::crash {
@@ -149,21 +149,6 @@ class Crash : public ::testing::Test {
     ASSERT_TRUE(coordinator_->WaitForOutput("listening", seconds(20))) << coordinator_->Output();
   }
 
-  // Unfinished transactions, as the operator's tool counts them; -1 while nobody answers.
-  long Unfinished() {
-    const test::Finished list =
-        test::RunToEnd({.argv = {test::BinDir() + "/assentctl", "--endpoint", endpoint_, "list",
-                                 "--all-pages", "-o", "id"}},
-                       seconds(20));
-    if (list.exit_code != 0) return -1;
-    // A gid a line; remarks for people have spaces in them.
-    long gids = 0;
-    std::istringstream lines(list.output);
-    for (std::string line; std::getline(lines, line);)
-      gids += line.find(' ') == std::string::npos ? 1 : 0;
-    return gids;
-  }
-
   test::TempDir dir_;
   std::string endpoint_;
   std::unique_ptr<test::Process> coordinator_;
@@ -195,7 +180,7 @@ TEST_F(Crash, TheBooksBalanceWhoeverIsKilled) {
   }
   initiators.Stop();
 
-  const bool at_rest = test::WaitUntil([this] { return Unfinished() == 0; }, seconds(60));
+  const bool at_rest = test::WaitUntil([this] { return Unfinished(endpoint_) == 0; }, seconds(60));
   if (!at_rest) {
     const test::Finished list = test::RunToEnd(
         {.argv = {test::BinDir() + "/assentctl", "--endpoint", endpoint_, "list", "-o", "wide"}},

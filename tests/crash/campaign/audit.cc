@@ -7,7 +7,6 @@
 #include <mutex>
 #include <optional>
 #include <sqlite3.h>
-#include <sstream>
 #include <thread>
 #include <utility>
 
@@ -15,6 +14,7 @@
 
 #include "tests/crash/bank.h"
 #include "tests/crash/campaign/initiator.h"
+#include "tests/crash/unfinished.h"
 
 namespace assent::crash {
 namespace {
@@ -87,20 +87,6 @@ BankBook ReadBank(const std::string& file, const std::string& first_gid) {
            });
   sqlite3_close(db);
   return book;
-}
-
-// Unfinished transactions, as the operator's tool counts them; -1 while nobody answers.
-long Unfinished(const std::string& endpoint) {
-  const test::Finished list =
-      test::RunToEnd({.argv = {test::BinDir() + "/assentctl", "--endpoint", endpoint, "list",
-                               "--all-pages", "-o", "id"}},
-                     seconds(20));
-  if (list.exit_code != 0) return -1;
-  long gids = 0;
-  std::istringstream lines(list.output);
-  for (std::string line; std::getline(lines, line);)
-    gids += line.find(' ') == std::string::npos ? 1 : 0;
-  return gids;
 }
 
 // L1, L2: everything ends, and nobody holds anything, within the bound.
