@@ -12,6 +12,7 @@ _SDK_SOURCES = ["std", "posix", "vocabulary", "sdk", "wire", "grpc", "participan
 
 ARROWS = {
     "proto/vocabulary": ["std", "vocabulary"],
+    "proto/parse": ["std", "vocabulary", "wire", "grpc", "proto/parse"],
     # The coordinator, lowest first.
     "coordinator/base": ["std", "posix", "vocabulary", "coordinator/base"],
     "coordinator/core": ["std", "vocabulary", "coordinator/base", "coordinator/core"],
@@ -19,12 +20,12 @@ ARROWS = {
                         "coordinator/base", "coordinator/core", "coordinator/log"],
     "coordinator/schedule": ["std", "vocabulary",
                              "coordinator/base", "coordinator/core", "coordinator/schedule"],
-    "coordinator/transport": ["std", "posix", "vocabulary", "wire", "grpc", "spdlog",
+    "coordinator/transport": ["std", "posix", "vocabulary", "wire", "grpc", "spdlog", "proto/parse",
                               "coordinator/base", "coordinator/core", "coordinator/schedule", "coordinator/transport"],
     "coordinator/engine": ["std", "posix", "vocabulary", "absl", "spdlog",
                            "coordinator/base", "coordinator/core", "coordinator/log", "coordinator/schedule",
                            "coordinator/transport", "coordinator/engine"],
-    "coordinator/api": ["std", "posix", "vocabulary", "wire", "grpc", "spdlog",
+    "coordinator/api": ["std", "posix", "vocabulary", "wire", "grpc", "spdlog", "proto/parse",
                         "coordinator/base", "coordinator/core", "coordinator/log", "coordinator/schedule",
                         "coordinator/transport", "coordinator/engine", "coordinator/api"],
     "coordinator/admin": ["std", "posix", "vocabulary", "spdlog", "nlohmann", "httplib.h", "prometheus",
