@@ -50,6 +50,8 @@ struct Answered {
   std::string bytes;   // kDone
   std::string reason;  // otherwise
   Millis retry_after{0};
+  // With kNotSent: nobody of the service can be reached. ServiceAppeared will come when that changes.
+  bool service_absent = false;
 };
 // Time has passed: at or after Wakeup().
 struct Tick {};

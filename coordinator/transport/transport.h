@@ -55,6 +55,9 @@ struct Reply {
   std::string bytes;
   std::string reason;
   core::Millis retry_after{0};
+  // With kNotSent only: nobody of this service can be reached now, so asking again is of no use before OnServiceAppeared. Of
+  // anything less (no room, an action that is not offered, one instance of several is gone) it is false.
+  bool service_absent = false;
 };
 
 // A participant asks what became of what it holds.
