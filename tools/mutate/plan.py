@@ -1,0 +1,41 @@
+"""Which sources are mutated, and which tests could notice."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    sources: tuple  # patterns of paths; later ones that begin with "-" take away
+    tests: tuple  # patterns (regular expressions) of the names that ctest knows
+    programs: tuple = ()  # (target, arguments): other programs of the build
+    daemon: bool = False  # tests of these that are labelled integration or crash start assentd
+
+
+SIM = ("assent-sim", ("random", "--threads", "1", "--schedules", "4000"))
+SIM_FULL = ("assent-sim", ("random", "--full", "--threads", "1", "--schedules", "150"))
+
+PARTS = {
+    "core": Part(
+        sources=("coordinator/core/*",),
+        tests=(r"core_.*", r"engine_.*test"),
+        programs=(SIM, SIM_FULL)),
+    "engine": Part(
+        sources=("coordinator/engine/*",),
+        tests=(r"engine_.*test", r"log_recovery_test", r"api_.*test"),
+        programs=(SIM, SIM_FULL),
+        daemon=True),
+    "log": Part(
+        sources=("coordinator/log/*",),
+        tests=(r"log_(?!sqlite_kill|recovery_valgrind).*", r"engine_.*test"),
+        programs=(SIM,)),
+    "transport": Part(
+        sources=("coordinator/transport/*",),
+        tests=(r"transport_.*test", r"engine_.*test", r"api_.*test", r"hostile_test", r"sdk_daemon_test", r"client_reconnect_test"),
+        programs=(SIM, SIM_FULL),
+        daemon=True),
+    "barrier": Part(
+        sources=tuple(f"participant-sdk/sqlite/{name}.*"
+                      for name in ("barrier", "claims", "waiting_room", "runner", "runner_local", "recorded", "questions")),
+        tests=(r"sdk_sqlite_.*",),
+        programs=(SIM,)),
+}
