@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Measures assentd on this machine and prints Markdown tables, one for each section of docs/performance.md.
+# Measures assentd on this machine and prints Markdown tables, one for each section of docs/measured/performance.md.
 #
 #   tools/measure.sh                      everything, about half an hour
 #   tools/measure.sh compare idle         these sections
-#   tools/measure.sh --write              also put the tables into docs/performance.md, and draw docs/images/*.svg
+#   tools/measure.sh --write              also put the tables into docs/measured/performance.md, and draw docs/images/*.svg
 #   tools/measure.sh --seconds 1 --rounds 1 --scale 0.01     a rehearsal of all of it, in a few minutes
 #
 # Build first (tools/build.sh). Leave the machine alone while it runs: coordinator, participants and initiators share its cores.

@@ -22,7 +22,8 @@ class Pages:
         self._help = {}
 
     def pages(self):
-        return ["README.md"] + sorted("docs/" + p for p in os.listdir(os.path.join(self.root, "docs")) if p.endswith(".md"))
+        return ["README.md"] + sorted(folder + p for folder in ("docs/", "docs/measured/")
+                                      for p in os.listdir(os.path.join(self.root, folder)) if p.endswith(".md"))
 
     def text(self, path):
         with open(os.path.join(self.root, path), encoding="utf-8") as file:

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The figures of docs/correctness.md.
+"""The figures of docs/measured/simulation.md.
 
     measure.py BIN [--schedules 1000000] [--full 20000]    runs everything and writes the two tables into the page
     measure.py BIN --keep DIR                              keeps what was printed in DIR, and does not run again what is there
@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PAGE = os.path.join(ROOT, "docs", "correctness.md")
+PAGE = os.path.join(ROOT, "docs", "measured", "simulation.md")
 
 
 def read(*path):
@@ -96,7 +96,7 @@ def put(page, name, text):
 
 
 def check():
-    page = read("docs", "correctness.md")
+    page = read(PAGE)
     faults = [f"a figure is missing: {hole}" for hole in re.findall(r"@[A-Z_]+@", page)]
     for name in re.findall(r'Planted::k\w+, "([a-z-]+)"', read("tools", "assent-sim", "mutants.h")):
         if f"| `{name}` |" not in page:
@@ -106,7 +106,7 @@ def check():
             faults.append(f"the mark \"{text}\" has no line")
     for fault in faults:
         print(fault)
-    print(f"docs/correctness.md: {len(faults)} faults")
+    print(f"docs/measured/simulation.md: {len(faults)} faults")
     return 1 if faults else 0
 
 
@@ -124,7 +124,7 @@ def main():
     full = run(arguments.keep, arguments.bin, "random", "--full", "--schedules", arguments.full)
     exhaustive = run(arguments.keep, arguments.bin, "exhaustive")
     mutants = run(arguments.keep, arguments.bin, "mutants")
-    page = put(read("docs", "correctness.md"), "measured", measured(lite, full, exhaustive, mutants))
+    page = put(read(PAGE), "measured", measured(lite, full, exhaustive, mutants))
     page = put(page, "planted", planted(mutants[2]))
     with open(PAGE, "w", encoding="utf-8") as file:
         file.write(page)

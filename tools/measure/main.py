@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Measures assentd and prints Markdown tables, as docs/performance.md shows them. tools/measure.sh --help"""
+"""Measures assentd and prints Markdown tables, as docs/measured/performance.md shows them. tools/measure.sh --help"""
 
 import argparse
 import datetime
@@ -39,7 +39,7 @@ SECTIONS = {
     "instructions": instructions.instructions,
     "summary": summary.summary,
 }
-PAGE = os.path.join(ROOT, "docs", "performance.md")
+PAGE = os.path.join(ROOT, "docs", "measured", "performance.md")
 RESULTS = os.path.join(ROOT, "build", "measured")
 
 
@@ -71,7 +71,7 @@ def main():
         prog="tools/measure.sh", description="Measures assentd on this machine and prints Markdown tables.",
         epilog="Sections: " + ", ".join(SECTIONS) + ". Build first (tools/build.sh), and leave the machine alone meanwhile.")
     parser.add_argument("sections", nargs="*", metavar="SECTION", help="default: all of them, about half an hour")
-    parser.add_argument("--write", action="store_true", help="also put the tables into docs/performance.md, and keep the figures for `summary` and the plot")
+    parser.add_argument("--write", action="store_true", help="also put the tables into docs/measured/performance.md, and keep the figures for `summary` and the plot")
     parser.add_argument("--seconds", type=float, default=4, help="of one run (default 4)")
     parser.add_argument("--rounds", type=int, default=5, help="of what is compared (default 5)")
     parser.add_argument("--scale", type=float, default=1, help="of the millions held and retained (default 1)")
