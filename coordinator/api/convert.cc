@@ -143,7 +143,6 @@ Result<engine::BeginRequest> ToBegin(v1::TransactionSpec spec, v1::WaitFor wait_
   request.spec = std::move(converted).value();
   request.spec.open = open;
   request.wait_for = *wait;
-  request.gid_may_exist = !request.spec.gid.empty();
   if (request.spec.gid.empty()) request.spec.gid = issue_gid();
   const Status normal = core::Normalise(request.spec);
   if (!normal.ok()) return normal;

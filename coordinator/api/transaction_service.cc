@@ -242,6 +242,7 @@ class TransactionServiceImpl final : public v1::TransactionService::CallbackServ
     reply->set_refusing(engine_.refusing());
     reply->set_log_records(log.records);
     reply->set_log_commits(log.commits);
+    reply->set_set_aside(stats.set_aside);
     Reactor* reactor = context->DefaultReactor();
     reactor->Finish(grpc::Status::OK);
     return reactor;

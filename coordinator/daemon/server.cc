@@ -99,7 +99,9 @@ Status Server::Start(int& exit_code) {
   p.data_file = (std::filesystem::path(p.config.data) / "assent.db").string();
   auto opened = log::SqliteLog::Open(LogOptions(p.config, p.data_file));
   if (!opened.ok()) {
-    if (opened.status().code() == Code::kDataLoss) exit_code = kExitDamaged;
+    const Code code = opened.status().code();
+    // Neither gets better by trying again.
+    if (code == Code::kDataLoss || code == Code::kUnimplemented) exit_code = kExitDamaged;
     return opened.status();
   }
   p.log = std::move(opened).value();
@@ -108,6 +110,12 @@ Status Server::Start(int& exit_code) {
   engine_options.shards_count = p.config.shards;
   engine_options.shard.max_live_count = p.config.max_transactions / p.config.shards + 1;
   engine_options.shard.max_live_bytes = (p.config.max_payload_mib << 20) / p.config.shards;
+  engine_options.shard.on_set_aside = [](const std::string& sentence) {
+    spdlog::error(
+        "event=set_aside what=\"{}\" hint=\"everything else goes on; keep the files, and "
+        "report it\"",
+        sentence);
+  };
   engine_options.shard.seed =
       static_cast<std::uint64_t>(base::WallNow().time_since_epoch().count());
   p.engine = std::make_unique<engine::Engine>(engine_options, *p.log, DieOfLog);

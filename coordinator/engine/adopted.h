@@ -59,13 +59,13 @@ class Adopted {
     std::memcpy(bytes += from.spec.size(), from.state.data(), from.state.size());
     ++left_;
   }
-  // After the last Add: the gid that is there twice, or nothing.
-  std::string_view Index() {
+  // After the last Add. `visit` gets each row whose gid an older one has; it may Take it, at the end.
+  template <typename Visit>
+  void Index(const Visit& visit) {
     by_gid_.reserve(rows_.size());
     for (std::size_t i = 0; i < rows_.size(); ++i) {
-      if (!by_gid_.emplace(rows_[i].gid(), i).second) return rows_[i].gid();
+      if (!by_gid_.emplace(rows_[i].gid(), i).second) visit(rows_[i]);
     }
-    return {};
   }
 
   std::size_t left() const { return left_; }

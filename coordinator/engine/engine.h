@@ -52,8 +52,9 @@ class Engine final : public transport::Receiver {
                                       const core::Now&)>& visit,
              std::function<void()> done);
 
-  // Time-ordered, unique for ever: 12 hex digits of Unix milliseconds, coordinator id, epoch, count.
-  std::string IssueGid();
+  // Time-ordered, so that an index over gids grows at its end; and nobody can tell the next one: 12 hex digits of Unix
+  // milliseconds, the coordinator's id, 16 hex digits of the machine's generator. Not trusted to be new: the log checks.
+  std::string IssueGid() const;
 
   log::Log& log() { return log_; }
   const log::Recovered& recovered() const { return recovered_; }
@@ -75,7 +76,6 @@ class Engine final : public transport::Receiver {
   const std::function<void(const Status&)> fatal_;
   log::Recovered recovered_;
   std::atomic<std::uint64_t> next_serial_ = 1;
-  std::atomic<std::uint64_t> next_gid_ = 1;
   std::shared_ptr<const std::string> refusing_;  // atomically; not null: why new work is refused
   transport::Transport* transport_ = nullptr;
   std::vector<std::unique_ptr<Worker>> workers_;

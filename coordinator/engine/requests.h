@@ -31,7 +31,6 @@ enum class WaitFor : std::uint8_t { kAccepted, kDecided, kCompleted };
 // Begins a transaction, closed (Submit) or open (Begin), or joins the one of the same gid and content.
 struct BeginRequest {
   core::TransactionSpec spec;  // normalised
-  bool gid_may_exist = true;   // false for a gid just issued by us
   WaitFor wait_for = WaitFor::kDecided;
   ViewCallback done;
   Abandoned abandoned = {};

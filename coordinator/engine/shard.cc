@@ -271,7 +271,6 @@ log::Entry Shard::MakeEntry(Live& live) {
   entry.state = core::Codec::EncodeState(live.txn);
   if (entry.version == 1) {
     entry.kind = log::EntryKind::kBegin;
-    entry.gid_may_exist = live.gid_may_exist && !Mutant(Planted::kReuseGid);
   } else if (live.txn.finished()) {
     entry.kind = log::EntryKind::kEnd;
     entry.outcome = OutcomeForLog(live.txn);
@@ -370,6 +369,14 @@ void Shard::On(AppendedRequest request) {
         BeginRefused(live, refused);
         continue;
       }
+      if (refused.code() == Code::kAlreadyExists) {
+        // It has ended, and what it did is durable; only it cannot be found by its gid, which is another's.
+        SetAside(live.serial, live.txn.gid(), refused.message());
+        TakeDeferred(live, deferred);
+        Release(live, std::move(effects));
+        Remove(live);
+        continue;
+      }
       // Disk full: the state is still ours, and will be written when there is room.
       --live.version;
       live.ending = false;
@@ -444,6 +451,7 @@ void Shard::Remove(Live& live) {
 
 ShardStats Shard::Stats() const {
   ShardStats stats = stats_;
+  stats.set_aside = aside_.size();
   stats.active += adopted_.left();  // or on their way to an end: nobody has looked yet
   for (const auto& [gid, live] : live_) {
     const core::Phase phase = live->decided ? live->txn.phase() : core::Phase::kActive;

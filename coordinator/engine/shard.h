@@ -10,6 +10,7 @@
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -67,6 +68,8 @@ struct ShardOptions {
   // After the disk was found full.
   core::Millis full_retry_delay{250};
   std::uint64_t seed = 1;  // of the jitter
+  // Told, in a sentence with its name, of each row of the log that cannot be carried on. On the shard's thread.
+  std::function<void(const std::string& sentence)> on_set_aside{};
 };
 
 struct ShardStats {
@@ -78,6 +81,7 @@ struct ShardStats {
   std::uint64_t committed = 0;
   std::uint64_t aborted = 0;
   std::uint64_t stale_replies = 0;
+  std::uint64_t set_aside = 0;      // rows of the log that cannot be carried on
   std::uint64_t silent_shards = 0;  // of an engine's sum: figures that are missing
 };
 
@@ -140,13 +144,12 @@ class Shard {
     std::unique_ptr<Rare> rare;
     std::bitset<limits::kMaxBranchesCount> branch_answered;
     std::uint32_t undisclosed = 0;  // interventions that are not durable yet
-    bool gid_may_exist = false;
-    bool writing = false;  // a write is outstanding
-    bool ending = false;   // ... and it is the last one
-    bool dirty = false;    // the state has changed since the last write
-    bool urgent = false;   // ... and effects wait for the next one
-    bool listed = false;   // in dirty_
-    bool changed = false;  // in changed_: watchers want to know
+    bool writing = false;           // a write is outstanding
+    bool ending = false;            // ... and it is the last one
+    bool dirty = false;             // the state has changed since the last write
+    bool urgent = false;            // ... and effects wait for the next one
+    bool listed = false;            // in dirty_
+    bool changed = false;           // in changed_: watchers want to know
     bool accepted = false, decided = false, completed = false;  // announced, hence durable
   };
   // Somebody waits for a finished row.
@@ -188,8 +191,10 @@ class Shard {
 
   // Takes it up, if it has only been adopted. nullptr: it is not here.
   Live* FindLive(std::string_view gid);
-  // nullptr: the row makes no sense, and the shard is dead.
+  // nullptr: the row makes no sense, and was set aside.
   Live* TakeUp(Adopted::Row& row);
+  // One row that cannot be carried on stays in the log as it is, is named to whoever asks for it, and stops nobody else.
+  void SetAside(std::uint64_t serial, std::string_view gid, const std::string& why);
   void RecoverSome();
   bool MayRecoverSome() const {
     return adopted_.left() > 0 && !dead_ && batches_.size() < kMaxBatchesCount;
@@ -243,6 +248,7 @@ class Shard {
   absl::flat_hash_map<std::string_view, std::unique_ptr<Live>> live_;
   std::size_t live_bytes_ = 0;
   Adopted adopted_;
+  std::multimap<std::string, std::string, std::less<>> aside_;  // by gid: what is said of it
   schedule::TimerQueue timers_;
   std::vector<Live*> dirty_;
   std::vector<Live*> changed_;

@@ -15,16 +15,27 @@ void Shard::Start(const log::Recovered& recovered, core::MonoTime mono, core::Wa
   coordinator_id_ = recovered.coordinator_id;
   epoch_ = recovered.epoch;
   lives_ = recovered.lives;
-  if (const std::string_view twice = adopted_.Index(); !twice.empty())
-    return Die(DataLoss("table live: gid " + std::string(twice) + " is there twice"));
+  std::vector<Adopted::Row*> twice;
+  adopted_.Index([&](Adopted::Row& row) { twice.push_back(&row); });
+  for (Adopted::Row* row : twice) {
+    SetAside(row->serial(), row->gid(), "an older unfinished transaction has the same gid");
+    adopted_.Take(*row);
+  }
   live_.reserve(adopted_.left());
   EndTurn(mono, wall);
 }
 
 void Shard::RecoverSome() {
-  for (std::size_t n = 0; n < options_.slice_count && MayRecoverSome(); ++n) {
-    if (TakeUp(*adopted_.Oldest()) == nullptr) return;
-  }
+  for (std::size_t n = 0; n < options_.slice_count && MayRecoverSome(); ++n)
+    (void)TakeUp(*adopted_.Oldest());
+}
+
+void Shard::SetAside(std::uint64_t serial, std::string_view gid, const std::string& why) {
+  std::string sentence = "transaction " + std::string(gid) + " (table live, row " +
+                         std::to_string(serial) + ") is set aside: " + why +
+                         "; its row stays in the log as it is, and nobody works on it";
+  if (options_.on_set_aside) options_.on_set_aside(sentence);
+  aside_.emplace(gid, std::move(sentence));
 }
 
 // Recover is the first that happens to it.
@@ -32,7 +43,8 @@ Shard::Live* Shard::TakeUp(Adopted::Row& row) {
   Result<core::Transaction> txn =
       core::Codec::Decode(std::string(row.gid()), row.spec(), row.state());
   if (!txn.ok()) {
-    Die(DataLoss("live row " + std::to_string(row.serial()) + ": " + txn.status().message()));
+    SetAside(row.serial(), row.gid(), "it cannot be read: " + txn.status().message());
+    adopted_.Take(row);
     return nullptr;
   }
   auto owned = std::make_unique<Live>(std::move(txn).value());

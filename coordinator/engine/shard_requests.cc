@@ -71,6 +71,8 @@ void Shard::On(BeginRequest request) {
     }
     return AddWaiter(*existing, std::move(waiter));
   }
+  if (const auto aside = aside_.find(request.spec.gid); aside != aside_.end())
+    return waiter.done(DataLoss(aside->second), nullptr, core::Now{mono_, wall_, 0});
   if (live_count() >= options_.max_live_count) {
     waiter.done(
         ResourceExhausted("this coordinator drives " + std::to_string(live_count()) +
@@ -87,7 +89,6 @@ void Shard::On(BeginRequest request) {
   live_.emplace(live.txn.gid(), std::move(owned));
   live_bytes_ += live.attached_bytes = bytes;
   live.serial = ports_.NextSerial();
-  live.gid_may_exist = request.gid_may_exist;
   live.timer.owner = &live;
   live.waiters.push_back(std::move(waiter));
   (void)Apply(live, core::Begin{epoch_});
@@ -304,6 +305,9 @@ void Shard::Look(Lookup lookup) {
   const std::uint64_t token = next_token_++;
   std::string gid = lookup.gid;
   lookups_.emplace(token, std::move(lookup));
+  // Nobody is told of the one transaction what is so of another of the same name.
+  if (const auto aside = aside_.find(gid); aside != aside_.end())
+    return On(FoundRequest{token, DataLoss(aside->second)});
   ports_.Find(std::move(gid), token);
 }
 

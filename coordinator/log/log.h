@@ -36,8 +36,6 @@ struct Entry {
   std::string gid;
   std::string spec;   // kBegin, kEnd
   std::string state;  // kBegin, kUpdate, kEnd
-  // kBegin: refuse with kAlreadyExists if a finished row holds this gid. Not needed for gids just issued by ourselves.
-  bool gid_may_exist = false;
   // kEnd: for listings and retention.
   std::uint8_t outcome = 0;
   std::int64_t finished_unix_ms = 0;
@@ -62,8 +60,11 @@ struct FinishedRow {
   std::int64_t finished_unix_ms = 0;
 };
 
-// An entry that was left out of its batch while the rest was written: kAlreadyExists (kBegin), or kNotFound (kForget of
-// what is not there; kUpdate and kEnd of a serial whose kBegin was refused).
+// An entry that was left out of its batch while the rest was written:
+//   kAlreadyExists  kBegin: a finished row holds this gid
+//                   kEnd: likewise, which no check at the beginning can have let in (an older build did). Its row stays among
+//                   the unfinished, with the entry's version and state: one row that cannot be moved stops nobody else
+//   kNotFound       kForget of what is not there; kUpdate and kEnd of a serial whose kBegin was refused
 struct RefusedEntry {
   std::size_t index = 0;
   Status status;

@@ -222,8 +222,8 @@ Status MemoryLog::ApplyOne(const Entry& entry, MemoryDelta& delta, Status& refus
     }
     return OkStatus();
   }
-  if (entry.kind == EntryKind::kBegin && entry.gid_may_exist &&
-      finished != image.serial_of_gid.end()) {
+  if (entry.kind == EntryKind::kBegin && finished != image.serial_of_gid.end() &&
+      !Mutant(Planted::kReuseGid)) {
     refusal = AlreadyExists("transaction " + entry.gid + " has already finished");
     unwritten_.NoteNeverBegun(entry.serial);
     return OkStatus();
@@ -233,10 +233,10 @@ Status MemoryLog::ApplyOne(const Entry& entry, MemoryDelta& delta, Status& refus
                        ": its beginning was refused");
     return OkStatus();
   }
-  return ApplyToLive(entry, delta);
+  return ApplyToLive(entry, delta, refusal);
 }
 
-Status MemoryLog::ApplyToLive(const Entry& entry, MemoryDelta& delta) {
+Status MemoryLog::ApplyToLive(const Entry& entry, MemoryDelta& delta, Status& refusal) {
   MemoryImage& image = disk_->seen_;
   const std::uint64_t serial = entry.serial;
   if (serial == 0 || serial > INT64_MAX) return TwoWriters(entry, "no such serial");
@@ -257,15 +257,17 @@ Status MemoryLog::ApplyToLive(const Entry& entry, MemoryDelta& delta) {
   if (found == image.live.end() || found->second.version + 1 != entry.version) {
     return TwoWriters(entry, "there is no unfinished row with the version before");
   }
-  if (entry.kind == EntryKind::kUpdate) {
+  const bool ends = entry.kind == EntryKind::kEnd;
+  if (ends && found->second.gid != entry.gid) return TwoWriters(entry, "the row has another gid");
+  const bool collides = ends && image.serial_of_gid.contains(entry.gid);
+  if (!ends || collides) {
     found->second.version = entry.version;
     found->second.state = entry.state;
     delta.live[serial] = found->second;
+    if (collides)
+      refusal =
+          AlreadyExists("transaction " + entry.gid + " cannot end: a finished one has this gid");
     return OkStatus();
-  }
-  if (found->second.gid != entry.gid) return TwoWriters(entry, "the row has another gid");
-  if (image.serial_of_gid.contains(entry.gid)) {
-    return TwoWriters(entry, "a finished transaction has this gid");
   }
   image.live.erase(found);
   delta.live[serial] = std::nullopt;

@@ -129,7 +129,7 @@ class MemoryLog final : public Log {
   Status Apply(const std::vector<Entry>& batch, MemoryDelta& delta,
                std::vector<RefusedEntry>& refused);
   Status ApplyOne(const Entry& entry, MemoryDelta& delta, Status& refusal);
-  Status ApplyToLive(const Entry& entry, MemoryDelta& delta);
+  Status ApplyToLive(const Entry& entry, MemoryDelta& delta, Status& refusal);
   void Expire(MemoryDelta& delta);
   void Poison(const Status& why);
   void Answer(std::deque<Pending> answered);

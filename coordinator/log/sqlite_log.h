@@ -26,8 +26,9 @@ namespace assent::log {
 class SqliteLog final : public Log {
  public:
   // Opens or creates the file, and takes its lock for as long as the log lives.
-  //   kFailedPrecondition  in use by another process (named), not a log of ours, of a newer format, or on a file system
-  //                        that cannot hold one; the message says what to do
+  //   kFailedPrecondition  in use by another process (named), not a log of ours, or on a file system that cannot hold one;
+  //                        the message says what to do
+  //   kUnimplemented       of a newer format
   //   kDataLoss            damaged; names the table and row, or the frame of the WAL
   //   kInvalidArgument     an option
   //   others               the disk

@@ -148,9 +148,9 @@ Status Migrate(Connection& db, const std::string& path, std::span<const Migratio
     return Broken(db, path, "read the format", code);
   }
   if (format < 0 || format > newest) {
-    return FailedPrecondition(path + ": the log has format " + std::to_string(format) +
-                              ", this build reads up to " + std::to_string(newest) +
-                              ": run the version that wrote it, or a newer one");
+    return {Code::kUnimplemented, path + ": the log has format " + std::to_string(format) +
+                                      ", this build reads up to " + std::to_string(newest) +
+                                      ": run the version that wrote it, or a newer one"};
   }
   std::int64_t tables = 0;
   if (const int code = db.QueryInt("SELECT count(*) FROM sqlite_schema", tables)) {

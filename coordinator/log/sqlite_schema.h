@@ -27,7 +27,7 @@ struct Migration {
 // What this build writes and reads. Format n is the result of the first n.
 std::span<const Migration> Migrations();
 
-// Brings the file to the newest format; a file of an even newer one is refused with kFailedPrecondition. `path` is for
+// Brings the file to the newest format; a file of an even newer one is refused with kUnimplemented. `path` is for
 // messages. `migrations` is Migrations() but in tests.
 Status Migrate(Connection& db, const std::string& path, std::span<const Migration> migrations);
 

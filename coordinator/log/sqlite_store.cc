@@ -19,6 +19,11 @@ Status TwoWriters(const NetWrite& write, const std::string& what) {
                             std::to_string(write.last->version) + ": " + what);
 }
 
+Status NoSuchVersion(const NetWrite& write) {
+  return TwoWriters(write, "there is no unfinished row of this gid with version " +
+                               std::to_string(write.stored_version));
+}
+
 bool IsConstraint(int code) { return (code & 0xFF) == SQLITE_CONSTRAINT; }
 
 }  // namespace
@@ -29,6 +34,7 @@ Status SqliteStore::WriteGroup(const std::vector<const std::vector<Entry>*>& bat
   outcome = GroupOutcome();
   outcome.refused.resize(batches.size());
   plan_.Clear();
+  collided_.clear();
   next_ = meta_;
   ++next_.commit_seq;
   if (const int code = sql_.begin.Run(); code != SQLITE_OK) return RollBack(Failure("begin", code));
@@ -46,13 +52,14 @@ Status SqliteStore::WriteGroup(const std::vector<const std::vector<Entry>*>& bat
   if (status.ok()) status = WriteMetaAndCommit(outcome);
   if (!status.ok()) return RollBack(status);
   meta_ = next_;
+  RefuseCollided(batches, outcome);
   return status;
 }
 
 Status SqliteStore::WriteEntry(const Entry& entry, const Unwritten& unwritten,
                                GroupOutcome& outcome, Status& refusal) {
   if (entry.kind == EntryKind::kForget) return WriteForget(entry, refusal);
-  if (entry.kind == EntryKind::kBegin && entry.gid_may_exist) {
+  if (entry.kind == EntryKind::kBegin) {
     bool exists = plan_.EndsHere(entry.gid);
     if (!exists) {
       const Result<bool> finished = GidIsFinished(entry.gid);
@@ -112,58 +119,77 @@ Status SqliteStore::FlushPlan() {
 }
 
 Status SqliteStore::WriteNet(const NetWrite& write) {
-  const Entry& last = *write.last;
-  const bool ends = last.kind == EntryKind::kEnd;
   if (write.begin != nullptr) {
     if (write.serial < serials_from_) return TwoWriters(write, "the serial is of an earlier life");
     next_.next_serial = std::max(next_.next_serial, write.serial + 1);
   }
-  int code = SQLITE_OK;
-  if (!ends) {
-    const std::int64_t crc =
-        StateChecksum(write.serial, last.version, next_.commit_seq, last.state);
-    if (write.begin != nullptr) {
-      const Entry& begin = *write.begin;
-      code = sql_.insert_live.BindInt(1, write.serial)
-                 .BindInt(2, last.version)
-                 .BindInt(3, next_.commit_seq)
-                 .BindInt(4, crc)
-                 .BindInt(5, std::int64_t{SpecChecksum(write.serial, begin.gid, begin.spec)})
-                 .BindText(6, begin.gid)
-                 .BindBlob(7, last.state)
-                 .BindBlob(8, begin.spec)
-                 .Run();
-      if (IsConstraint(code)) return TwoWriters(write, "there is a row with this serial");
-      ++next_.live_rows;
-      next_.live_xor ^= write.serial;
-    } else {
-      code = sql_.update_live.BindInt(1, write.serial)
-                 .BindInt(2, last.version)
-                 .BindInt(3, next_.commit_seq)
-                 .BindInt(4, crc)
-                 .BindBlob(5, last.state)
-                 .BindInt(6, write.stored_version)
-                 .Run();
-    }
-    next_.live_versions += last.version - write.stored_version;
-  } else if (write.begin == nullptr) {
-    code = sql_.delete_live.BindInt(1, write.serial)
-               .BindInt(2, write.stored_version)
-               .BindText(3, last.gid)
-               .Run();
-    --next_.live_rows;
-    next_.live_xor ^= write.serial;
-    next_.live_versions -= write.stored_version;
-  }
-  if (code != SQLITE_OK) return Failure("write row " + std::to_string(write.serial), code);
-  if (write.begin == nullptr && db_.Changes() != 1) {
-    return TwoWriters(write, "there is no unfinished row of this gid with version " +
-                                 std::to_string(write.stored_version));
-  }
-  return ends ? WriteFinished(write) : OkStatus();
+  if (write.last->kind != EntryKind::kEnd) return WriteUnfinished(write);
+  const Result<bool> finished = WriteFinished(write);
+  if (!finished.ok()) return finished.status();
+  if (finished.value()) return write.begin == nullptr ? RemoveLive(write) : OkStatus();
+  collided_.push_back(write.last);
+  return WriteUnfinished(write);
 }
 
-Status SqliteStore::WriteFinished(const NetWrite& write) {
+Status SqliteStore::WriteUnfinished(const NetWrite& write) {
+  const Entry& last = *write.last;
+  const std::int64_t crc = StateChecksum(write.serial, last.version, next_.commit_seq, last.state);
+  next_.live_versions += last.version - write.stored_version;
+  int code = SQLITE_OK;
+  if (write.begin != nullptr) {
+    const Entry& begin = *write.begin;
+    code = sql_.insert_live.BindInt(1, write.serial)
+               .BindInt(2, last.version)
+               .BindInt(3, next_.commit_seq)
+               .BindInt(4, crc)
+               .BindInt(5, std::int64_t{SpecChecksum(write.serial, begin.gid, begin.spec)})
+               .BindText(6, begin.gid)
+               .BindBlob(7, last.state)
+               .BindBlob(8, begin.spec)
+               .Run();
+    if (IsConstraint(code)) return TwoWriters(write, "there is a row with this serial");
+    ++next_.live_rows;
+    next_.live_xor ^= write.serial;
+  } else {
+    code = sql_.update_live.BindInt(1, write.serial)
+               .BindInt(2, last.version)
+               .BindInt(3, next_.commit_seq)
+               .BindInt(4, crc)
+               .BindBlob(5, last.state)
+               .BindInt(6, write.stored_version)
+               .Run();
+  }
+  if (code != SQLITE_OK) return Failure("write row " + std::to_string(write.serial), code);
+  if (write.begin == nullptr && db_.Changes() != 1) return NoSuchVersion(write);
+  return OkStatus();
+}
+
+Status SqliteStore::RemoveLive(const NetWrite& write) {
+  const int code = sql_.delete_live.BindInt(1, write.serial)
+                       .BindInt(2, write.stored_version)
+                       .BindText(3, write.last->gid)
+                       .Run();
+  if (code != SQLITE_OK) return Failure("remove row " + std::to_string(write.serial), code);
+  if (db_.Changes() != 1) return NoSuchVersion(write);
+  --next_.live_rows;
+  next_.live_xor ^= write.serial;
+  next_.live_versions -= write.stored_version;
+  return OkStatus();
+}
+
+// The unfinished row that the end names is there, gid and all.
+bool SqliteStore::IsLive(const NetWrite& write) {
+  Statement select;
+  const int code =
+      db_.Prepare("SELECT 1 FROM live WHERE serial = ?1 AND version = ?2 AND gid = ?3", select);
+  return code == SQLITE_OK && select.BindInt(1, write.serial)
+                                      .BindInt(2, write.stored_version)
+                                      .BindText(3, write.last->gid)
+                                      .Step() == SQLITE_ROW;
+}
+
+// False, and nothing is written: a finished transaction has this gid.
+Result<bool> SqliteStore::WriteFinished(const NetWrite& write) {
   const Entry& end = *write.last;
   const std::uint32_t crc = FinishedChecksum(write.serial, next_.commit_seq, end.outcome,
                                              end.finished_unix_ms, end.gid, end.spec, end.state);
@@ -176,11 +202,33 @@ Status SqliteStore::WriteFinished(const NetWrite& write) {
                        .BindBlob(7, end.spec)
                        .BindBlob(8, end.state)
                        .Run();
-  if (IsConstraint(code)) return TwoWriters(write, "a finished transaction has this gid or serial");
+  if (IsConstraint(code)) {
+    const Result<bool> taken = GidIsFinished(end.gid);
+    if (!taken.ok()) return taken.status();
+    if (taken.value() && (write.begin != nullptr || IsLive(write))) return false;
+    return TwoWriters(write, "a finished transaction has this serial, or there is no such row");
+  }
   if (code != SQLITE_OK) return Failure("write finished row " + std::to_string(write.serial), code);
   ++next_.finished_rows;
   expire_from_ = std::min(expire_from_, write.serial - 1);
-  return OkStatus();
+  return true;
+}
+
+// What was left out of its batch, by its place in it.
+void SqliteStore::RefuseCollided(const std::vector<const std::vector<Entry>*>& batches,
+                                 GroupOutcome& outcome) {
+  for (const Entry* entry : collided_) {
+    for (std::size_t b = 0; b < batches.size(); ++b) {
+      const std::vector<Entry>& batch = *batches[b];
+      if (entry < batch.data() || entry >= batch.data() + batch.size()) continue;
+      std::vector<RefusedEntry>& refused = outcome.refused[b];
+      refused.push_back({.index = static_cast<std::size_t>(entry - batch.data()),
+                         .status = AlreadyExists("transaction " + entry->gid +
+                                                 " cannot end: a finished one has this gid")});
+      std::sort(refused.begin(), refused.end(),
+                [](const auto& x, const auto& y) { return x.index < y.index; });
+    }
+  }
 }
 
 Status SqliteStore::WriteMetaAndCommit(GroupOutcome& outcome) {

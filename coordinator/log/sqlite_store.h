@@ -110,7 +110,11 @@ class SqliteStore {
   Status WriteForget(const Entry& entry, Status& refusal);
   Status FlushPlan();
   Status WriteNet(const NetWrite& write);
-  Status WriteFinished(const NetWrite& write);
+  Status WriteUnfinished(const NetWrite& write);
+  Status RemoveLive(const NetWrite& write);
+  bool IsLive(const NetWrite& write);
+  Result<bool> WriteFinished(const NetWrite& write);
+  void RefuseCollided(const std::vector<const std::vector<Entry>*>& batches, GroupOutcome& outcome);
   Status WriteMetaAndCommit(GroupOutcome& outcome);
   Status CheckInPlace();
   Status RollBack(Status why);
@@ -133,6 +137,7 @@ class SqliteStore {
   Meta next_;                       // as it will be when the open local transaction commits
   std::uint64_t serials_from_ = 1;  // those below were given out in earlier lives
   GroupPlan plan_;
+  std::vector<const Entry*> collided_;  // ends of this group whose gid is taken
   std::uint64_t page_bytes_ = 4096;
   std::pair<std::uint64_t, std::uint64_t> file_{};  // device and inode; 0, 0: not looked at yet
   std::pair<std::uint64_t, std::uint64_t> wal_{};   // the same, of the WAL

@@ -14,7 +14,7 @@
 
 namespace assent::engine {
 
-class ShardRig final : public ShardPorts {
+class ShardRig : public ShardPorts {
  public:
   explicit ShardRig(ShardOptions options = {}) : shard(options, *this) {
     shard.Start(Recovered(kLives), mono, wall);
@@ -104,7 +104,7 @@ class ShardRig final : public ShardPorts {
   };
 
   static BeginRequest Begin(core::TransactionSpec spec, WaitFor wait_for, Told& told) {
-    return BeginRequest{std::move(spec), true, wait_for, told.Callback()};
+    return BeginRequest{std::move(spec), wait_for, told.Callback()};
   }
 
   static core::TransactionSpec Spec(const std::string& gid,

@@ -84,7 +84,6 @@ class Maker {
       one.refused = true;
       entry.gid = one.gid;
     }
-    entry.gid_may_exist = one.refused || Below(2) == 0;
     entry.spec = one.spec;
     active_.push_back(std::move(one));
     return entry;
@@ -182,7 +181,7 @@ std::vector<std::size_t> Books::Apply(const EntryBatch& batch) {
       }
       continue;
     }
-    if (entry.kind == EntryKind::kBegin && entry.gid_may_exist && finished_.contains(entry.gid)) {
+    if (entry.kind == EntryKind::kBegin && finished_.contains(entry.gid)) {
       never_begun_.insert(entry.serial);
     }
     if (never_begun_.contains(entry.serial)) {

@@ -28,12 +28,6 @@ inline Entry Begin(std::uint64_t serial, std::string gid, std::string state = "s
   return entry;
 }
 
-inline Entry BeginUnlessFinished(std::uint64_t serial, std::string gid) {
-  Entry entry = Begin(serial, std::move(gid));
-  entry.gid_may_exist = true;
-  return entry;
-}
-
 inline Entry Update(std::uint64_t serial, std::uint64_t version, std::string gid,
                     std::string state) {
   Entry entry;

@@ -40,7 +40,7 @@ constexpr int kSteps = 20;
 class Tale {
  public:
   Tale(const std::string& gid, core::Protocol protocol) {
-    rig_.Do(engine::BeginRequest{ShardRig::Spec(gid, protocol, 3), true, engine::WaitFor::kAccepted,
+    rig_.Do(engine::BeginRequest{ShardRig::Spec(gid, protocol, 3), engine::WaitFor::kAccepted,
                                  told_.Callback()});
     Collect();
   }

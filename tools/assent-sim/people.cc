@@ -104,7 +104,6 @@ void People::Submit(std::size_t t, bool changed) {
   engine::BeginRequest request;
   request.spec = ledger_.plan(t).spec;
   if (changed) request.spec.branches[0].payload += "!";
-  request.gid_may_exist = true;
   request.wait_for = static_cast<engine::WaitFor>(sim_.dice.Below(3));
   request.done = Listener(t, initiators_[t].call);
   sim_.Say([&] {

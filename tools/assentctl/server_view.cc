@@ -98,6 +98,7 @@ std::string StatsTable(const v1::ServerInfo& info, const Style& style) {
   number("aborting", info.aborting());
   number("needs a human", info.needs_operator(),
          info.needs_operator() > 0 ? Tone::kBad : Tone::kPlain);
+  if (info.set_aside() > 0) number("set aside", info.set_aside(), Tone::kBad);
   number("finished, retained", info.retained());
   number("begun since start", info.begun());
   number("committed since start", info.committed());
