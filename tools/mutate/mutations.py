@@ -5,7 +5,7 @@ import re
 
 from tokens import CLOSE, OPEN, Source
 
-KINDS = ("relational", "boolean", "negation", "condition", "ternary", "arithmetic", "constant", "statement", "return",
+KINDS = ("relational", "boolean", "operand", "negation", "condition", "ternary", "arithmetic", "constant", "statement", "return",
          "loop", "swap")
 
 RELATIONAL = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "=="}
@@ -18,6 +18,9 @@ NOT_DELETED = set("""if for while do switch case default return break continue g
   static using struct class enum union friend public private protected namespace template typedef typename operator extern
   inline mutable virtual explicit unsigned signed int bool char long short double float void co_return co_await delete new
   static_assert ASSENT_CHECK spdlog""".split())
+
+# Between these stand the operands of && and ||.
+OPERAND_ENDS = set("&& || ? : , ; = return".split())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +103,7 @@ class _Finder:
             self.replace("relational", i, RELATIONAL[token.text])
         elif token.text in BOOLEAN and binary:
             self.replace("boolean", i, BOOLEAN[token.text])
+            self.operands(i)
         elif token.text in ARITHMETIC and (binary or token.text in ("++", "--")) and not text_beside:
             self.replace("arithmetic", i, ARITHMETIC[token.text])
         elif token.text == "!" and source.word(i + 1) != "=":
@@ -118,6 +122,26 @@ class _Finder:
             self.replace("constant", i, str(0 if value == 1 else value + 1) + match.group(2))
 
     # ---- conditions
+
+    def operands(self, i):
+        """One part of a condition is forgotten: what is right of the operator, and left of the first of a chain."""
+        source, here = self.source, self.source.tokens[i].inside
+        beside = [j for j, t in enumerate(source.tokens) if t.inside == here and t.partner != here]
+        at = beside.index(i)
+        right = at + 1
+        while right < len(beside) and source.word(beside[right]) not in OPERAND_ENDS:
+            right += 1
+        last = beside[right] - 1 if right < len(beside) else source.tokens[here].partner - 1
+        left = at - 1
+        while left >= 0 and source.word(beside[left]) not in OPERAND_ENDS:
+            left -= 1
+        first = (beside[left] if left >= 0 else here) + 1
+        tokens = source.tokens
+        if any(t.skipped for t in tokens[first:last + 1]):
+            return
+        self.add("operand", tokens[i - 1].end, tokens[last].end, "")
+        if source.word(first - 1) not in BOOLEAN:
+            self.add("operand", tokens[first].at, tokens[i + 1].at, "")
 
     def condition(self, i):
         source = self.source
