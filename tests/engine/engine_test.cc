@@ -1,0 +1,143 @@
+// Several shards with their threads: what comes from outside finds the right one.
+
+#include "coordinator/engine/engine.h"
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "coordinator/log/memory_log.h"
+#include "tests/engine/shard_rig.h"
+
+namespace assent::engine {
+namespace {
+
+constexpr auto kPatience = std::chrono::seconds(30);  // only a failure waits for so long
+
+// The log in memory is single-threaded; the shards are not.
+class LockedLog final : public log::Log {
+ public:
+  Result<log::Recovered> Recover(const std::function<Status(const log::LiveRow&)>& visit) override {
+    const std::lock_guard lock(mutex_);
+    return log_.Recover(visit);
+  }
+  void Append(std::vector<log::Entry> batch, std::function<void(log::AppendResult)> done) override {
+    const std::lock_guard lock(mutex_);
+    log_.Append(std::move(batch), std::move(done));
+  }
+  void Find(std::string gid, std::function<void(Result<log::FinishedRow>)> done) override {
+    const std::lock_guard lock(mutex_);
+    log_.Find(std::move(gid), std::move(done));
+  }
+  void Scan(std::uint64_t before_serial, std::size_t max_rows,
+            std::function<void(Result<std::vector<log::FinishedRow>>)> done) override {
+    const std::lock_guard lock(mutex_);
+    log_.Scan(before_serial, max_rows, std::move(done));
+  }
+  log::Stats GetStats() const override {
+    const std::lock_guard lock(mutex_);
+    return log_.GetStats();
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  log::MemoryLog log_{std::make_shared<log::MemoryDisk>(), {}};
+};
+
+// Keeps what is sent until the test takes it.
+class Outbox final : public transport::Transport {
+ public:
+  void Send(std::vector<transport::Command> commands) override {
+    const std::lock_guard lock(mutex_);
+    for (transport::Command& command : commands) commands_.push_back(std::move(command));
+    arrived_.notify_all();
+  }
+  // So many commands, or fewer if they do not come.
+  std::vector<transport::Command> Take(std::size_t count) {
+    std::unique_lock lock(mutex_);
+    (void)arrived_.wait_for(lock, kPatience, [&] { return commands_.size() >= count; });
+    return std::exchange(commands_, {});
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable arrived_;
+  std::vector<transport::Command> commands_;
+};
+
+std::vector<transport::Reply> Answers(const std::vector<transport::Command>& commands,
+                                      core::AttemptResult result) {
+  std::vector<transport::Reply> replies;
+  for (const transport::Command& c : commands) {
+    replies.push_back({c.gid, c.branch, c.operation, c.attempt, result, {}, {}, core::Millis(0)});
+    replies.back().service_absent = result == core::AttemptResult::kNotSent;
+  }
+  return replies;
+}
+
+std::set<std::string> Gids(const std::vector<transport::Command>& commands) {
+  std::set<std::string> gids;
+  for (const transport::Command& command : commands) gids.insert(command.gid);
+  return gids;
+}
+
+// One batch of answers holds those of transactions of every shard, and each shard has some that wait for the service.
+TEST(Engine, AnswersAndServicesReachEveryShard) {
+  LockedLog log;
+  Outbox outbox;
+  EngineOptions options;
+  options.shards_count = 3;
+  Engine engine(options, log, [](const Status& status) { ADD_FAILURE() << status.ToString(); });
+  ASSERT_TRUE(engine.Recover().ok());
+  engine.Start(outbox);
+
+  std::mutex mutex;
+  std::condition_variable told;
+  std::set<std::string> committed;
+  std::set<std::string> gids;
+  for (int i = 0; i < 12; ++i) {
+    core::TransactionSpec spec = ShardRig::Spec("g" + std::to_string(i), core::Protocol::kTcc, 1);
+    spec.deadline = std::chrono::hours(1);
+    // Longer than the test: a second attempt is due to the service that has appeared, not to time.
+    spec.branches[0].retry = {std::chrono::minutes(10), std::chrono::minutes(10), 0};
+    gids.insert(spec.gid);
+    const std::string gid = spec.gid;
+    const Status posted = engine.Post(
+        gid, BeginRequest{
+                 std::move(spec), true, WaitFor::kDecided,
+                 [&, gid](const Status& status, const core::Transaction* txn, const core::Now&) {
+                   EXPECT_TRUE(status.ok()) << status.ToString();
+                   const std::lock_guard lock(mutex);
+                   if (txn != nullptr && txn->outcome() == core::Outcome::kCommitted)
+                     committed.insert(gid);
+                   told.notify_all();
+                 }});
+    ASSERT_TRUE(posted.ok()) << posted.ToString();
+  }
+  const auto first = outbox.Take(gids.size());
+  ASSERT_EQ(Gids(first), gids);
+  engine.OnReplies(Answers(first, core::AttemptResult::kNotSent));
+  // Behind the answers in each mailbox.
+  engine.OnServiceAppeared("s1");
+  const auto second = outbox.Take(gids.size());
+  ASSERT_EQ(Gids(second), gids) << "somebody has not heard that the service is there";
+  engine.OnReplies(Answers(second, core::AttemptResult::kDone));
+  EXPECT_EQ(Gids(outbox.Take(gids.size())), gids) << "somebody's answer has not arrived";
+  std::unique_lock lock(mutex);
+  EXPECT_TRUE(told.wait_for(lock, kPatience, [&] { return committed == gids; }));
+  lock.unlock();
+  const ShardStats stats = engine.Stats();
+  EXPECT_EQ(stats.begun, gids.size());
+  EXPECT_EQ(stats.committed, gids.size());
+  EXPECT_EQ(stats.committing, gids.size());
+  engine.Stop();
+}
+
+}  // namespace
+}  // namespace assent::engine

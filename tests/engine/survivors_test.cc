@@ -1,0 +1,211 @@
+// What a shard must not do: each of these is a mistake that was planted and that no other test noticed (tools/mutate.sh).
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tests/engine/shard_rig.h"
+
+namespace assent::engine {
+namespace {
+
+using core::AttemptResult;
+using core::Operation;
+
+using Words = std::vector<std::string>;
+
+OperatorRequest Operate(const std::string& gid, OperatorVerb verb, ShardRig::Told& told) {
+  return {gid, verb, {"ada", "because"}, {}, core::Decision::kNone, false, told.Callback()};
+}
+
+// Its deadline sleeps as long as it does, whatever else makes the shard look at it.
+TEST(Survivors, ASuspendedTransactionOutlivesItsDeadline) {
+  ShardRig rig;
+  ShardRig::Told told;
+  ShardRig::Told people;
+  core::TransactionSpec spec = ShardRig::Spec("a");
+  rig.Do(ShardRig::Begin(spec, WaitFor::kDecided, told));
+  rig.CompleteAll();
+  const transport::Command second = rig.sent.at(1);
+  rig.Do(Operate("a", OperatorVerb::kSuspend, people));
+  rig.CompleteAll();
+  rig.sent.clear();
+  rig.Pass(spec.deadline + core::Millis(60'000));  // its commands have timed out: a tick
+  rig.Do(ServiceAppearedRequest{"s1"});
+  rig.CompleteAll();
+  EXPECT_TRUE(told.words.empty()) << "the deadline has decided";
+  EXPECT_EQ(rig.Sent(), "");
+  rig.Do(RepliesRequest{
+      {{"a", 0, Operation::kTry, 1, AttemptResult::kDone, {}, {}, core::Millis(0)},
+       {"a", 1, Operation::kTry, second.attempt, AttemptResult::kDone, {}, {}, core::Millis(0)}}});
+  rig.CompleteAll();
+  EXPECT_EQ(told.words, Words{"OK COMMITTED"}) << "answers are taken all the same";
+  rig.Do(Operate("a", OperatorVerb::kResume, people));
+  rig.CompleteAll();
+  EXPECT_EQ(rig.Sent(), "1:CONFIRM 2:CONFIRM");
+}
+
+// One whose milestone has passed is told at once; kept as well, it would be told again.
+TEST(Survivors, WhoeverWaitsIsToldOnce) {
+  ShardRig rig;
+  ShardRig::Told begun;
+  ShardRig::Told late;
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kAccepted, begun));
+  rig.CompleteAll();
+  rig.Do(WaitRequest{"a", WaitFor::kAccepted, late.Callback()});
+  EXPECT_EQ(late.words, Words{"OK UNDECIDED"});
+  rig.AnswerAll(AttemptResult::kDone);
+  rig.CompleteAll();
+  rig.AnswerAll(AttemptResult::kDone);
+  rig.Pass(core::Millis(100));
+  rig.CompleteAll();
+  EXPECT_EQ(rig.shard.live_count(), 0U);
+  EXPECT_EQ(late.words.size(), 1U);
+  EXPECT_EQ(begun.words.size(), 1U);
+}
+
+// ExecuteBranch shows the branch's answer to its initiator, who acts on it.
+TEST(Survivors, ABranchIsNotCalledAnsweredBeforeItIs) {
+  ShardRig rig;
+  ShardRig::Told begun;
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a", core::Protocol::kTcc, 0), WaitFor::kAccepted, begun));
+  rig.CompleteAll();
+  int answered = 0;
+  core::BranchSpec branch = ShardRig::Spec("x").branches[0];
+  branch.id = "b";
+  const auto execute = [&] {
+    rig.Do(ExecuteRequest{"a", branch,
+                          [&](const Status& status, const core::Transaction*, core::BranchIndex) {
+                            EXPECT_TRUE(status.ok()) << status.ToString();
+                            ++answered;
+                          }});
+  };
+  execute();
+  EXPECT_EQ(answered, 0);
+  rig.CompleteAll();
+  EXPECT_EQ(rig.Sent(), "b:TRY");
+  EXPECT_EQ(answered, 0) << "sent is not answered";
+  execute();
+  EXPECT_EQ(answered, 0) << "the second to ask waits as well";
+  rig.AnswerAll(AttemptResult::kDone);
+  rig.CompleteAll();
+  EXPECT_EQ(answered, 2);
+}
+
+// What was kept of an answer counts once, however often the branch answers afterwards.
+TEST(Survivors, AResultTakesRoomOnce) {
+  ShardOptions options;
+  options.max_live_bytes = 100;
+  ShardRig rig(options);
+  ShardRig::Told told;
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a", core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
+  rig.CompleteAll();
+  rig.AnswerAll(AttemptResult::kDone, std::string(40, 'x'));
+  rig.CompleteAll();
+  ASSERT_EQ(rig.Sent(), "1:CONFIRM");
+  for (int i = 0; i < 3; ++i) {
+    rig.AnswerAll(AttemptResult::kRetryLater, "later");
+    rig.CompleteAll();
+    rig.Pass(std::chrono::hours(1));
+    rig.CompleteAll();
+  }
+  core::TransactionSpec spec = ShardRig::Spec("b", core::Protocol::kTcc, 1);
+  spec.branches[0].payload.assign(61, 'x');
+  ShardRig::Told refused;
+  rig.Do(ShardRig::Begin(spec, WaitFor::kAccepted, refused));
+  EXPECT_EQ(refused.words, Words{"RESOURCE_EXHAUSTED"}) << "and the result does take room";
+  spec.branches[0].payload.assign(60, 'x');
+  ShardRig::Told room;
+  rig.Do(ShardRig::Begin(spec, WaitFor::kAccepted, room));
+  rig.CompleteAll();
+  EXPECT_EQ(room.words, Words{"OK UNDECIDED"});
+}
+
+// A participant that once worked for another coordinator must not take this one's word for that one's transactions.
+TEST(Survivors, AnotherCoordinatorsQuestionIsNotAnsweredByALiveNamesake) {
+  ShardRig rig;
+  ShardRig::Told told;
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kAccepted, told));
+  rig.CompleteAll();
+  rig.AnswerAll(AttemptResult::kDone);
+  rig.CompleteAll();
+  const auto ask = [&](std::uint32_t coordinator) {
+    transport::OutcomeAnswer answer;
+    rig.Do(QuestionRequest{{"a", "1", coordinator, ShardRig::kLives.back()},
+                           [&](transport::OutcomeAnswer given) { answer = given; }});
+    return answer.verdict;
+  };
+  EXPECT_EQ(ask(7), transport::Verdict::kCommit);
+  EXPECT_EQ(ask(8), transport::Verdict::kCannotTell);
+}
+
+TEST(Survivors, WhatNeedsAPersonIsCounted) {
+  ShardRig rig;
+  ShardRig::Told told;
+  for (const char* gid : {"a", "b"})
+    rig.Do(ShardRig::Begin(ShardRig::Spec(gid, core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
+  rig.CompleteAll();
+  EXPECT_EQ(rig.shard.Stats().needs_operator, 0U);
+  const transport::Command first = rig.sent.at(0);
+  rig.sent.clear();
+  rig.Do(RepliesRequest{{{first.gid, 0, Operation::kTry, 1, AttemptResult::kDone, {}, {}, {}}}});
+  rig.CompleteAll();
+  rig.AnswerAll(AttemptResult::kRefused, "cannot confirm");
+  const ShardStats stats = rig.shard.Stats();
+  EXPECT_EQ(stats.needs_operator, 1U);
+  EXPECT_EQ(stats.active, 1U);
+  EXPECT_EQ(stats.committing, 1U);
+  EXPECT_EQ(stats.begun, 2U);
+}
+
+// Were what a start has found not counted, its end would make the count negative, which is full for ever.
+TEST(Survivors, WhatWasRecoveredTakesRoomUntilItEnds) {
+  ShardRig before;
+  ShardRig::Told told;
+  core::TransactionSpec spec = ShardRig::Spec("a", core::Protocol::kTcc, 1);
+  spec.branches[0].payload.assign(60, 'x');
+  before.Do(ShardRig::Begin(spec, WaitFor::kAccepted, told));
+  const log::Entry begun = before.appends[0].entries[0];
+
+  ShardRig ports;  // only its ports are used
+  ShardOptions options;
+  options.max_live_bytes = 100;
+  Shard shard(options, ports);
+  const auto turn = [&](Request request) {
+    shard.Handle(std::move(request), ports.mono, ports.wall);
+    shard.EndTurn(ports.mono, ports.wall);
+  };
+  const auto write = [&] {
+    while (!ports.appends.empty()) {
+      const std::uint64_t batch = ports.appends.front().batch;
+      ports.appends.pop_front();
+      turn(AppendedRequest{batch, {{}, batch, 0, {}}});
+    }
+  };
+  const auto answer = [&](Operation operation) {
+    turn(RepliesRequest{{{"a", 0, operation, 1, AttemptResult::kDone, {}, {}, core::Millis(0)}}});
+    write();
+  };
+  shard.Adopt({begun.serial, begun.version, begun.gid, begun.spec, begun.state});
+  shard.Start(ShardRig::Recovered(ShardRig::kLives), ports.mono, ports.wall);
+  write();
+  spec.gid = "b";
+  ShardRig::Told refused;
+  turn(ShardRig::Begin(spec, WaitFor::kAccepted, refused));
+  EXPECT_EQ(refused.words, Words{"RESOURCE_EXHAUSTED"});
+  answer(Operation::kTry);
+  answer(Operation::kConfirm);
+  ports.mono += core::Millis(100);
+  shard.EndTurn(ports.mono, ports.wall);
+  write();
+  ASSERT_EQ(shard.live_count(), 0U);
+  ShardRig::Told room;
+  turn(ShardRig::Begin(spec, WaitFor::kAccepted, room));
+  write();
+  EXPECT_EQ(room.words, Words{"OK UNDECIDED"});
+}
+
+}  // namespace
+}  // namespace assent::engine
