@@ -110,7 +110,7 @@ TEST(Engine, AnswersAndServicesReachEveryShard) {
     const std::string gid = spec.gid;
     const Status posted = engine.Post(
         gid, BeginRequest{
-                 std::move(spec), true, WaitFor::kDecided,
+                 std::move(spec), WaitFor::kDecided,
                  [&, gid](const Status& status, const core::Transaction* txn, const core::Now&) {
                    EXPECT_TRUE(status.ok()) << status.ToString();
                    const std::lock_guard lock(mutex);
