@@ -1,0 +1,90 @@
+// What the adapter must not do: each of these is a mistake that was planted and that no other test noticed (tools/mutate.sh).
+
+#include <string>
+
+#include "tests/sdk_sqlite/two_phase_fixture.h"
+
+namespace assent::sqlite::test {
+namespace {
+
+using Kind = Reply::Kind;
+
+class SurvivorsTest : public TwoPhaseFixture {
+ protected:
+  void SetUp() override {
+    OpenSql(
+        "CREATE TABLE IF NOT EXISTS t(id TEXT PRIMARY KEY, v INT);"
+        "INSERT INTO t VALUES('a', 1), ('b', 1) ON CONFLICT DO NOTHING;"
+        "CREATE TABLE IF NOT EXISTS counted(n INTEGER PRIMARY KEY AUTOINCREMENT, v);"
+        "CREATE TABLE IF NOT EXISTS sum(id INTEGER PRIMARY KEY, v INT, twice AS (2 * v));"
+        "INSERT INTO sum(id, v) VALUES(1, 1) ON CONFLICT DO NOTHING;"
+        "CREATE TABLE IF NOT EXISTS keyless(v)");
+  }
+};
+
+// The handler's own no is what counts, and is kept, whatever else could be said against what it did.
+TEST_F(SurvivorsTest, ARefusalIsTheHandlersOwn) {
+  EXPECT_EQ(Prepare("g1", "INSERT INTO keyless VALUES(1)").kind, Kind::kRefused);
+  EXPECT_EQ(Prepare("g2", "INSERT INTO keyless VALUES(1); refuse"), Reply::Refused("no"));
+  EXPECT_EQ(Act("g3", "INSERT INTO keyless VALUES(1); refuse"), Reply::Refused("no"));
+}
+
+// One number after another, also if the first change of a branch is of another table.
+TEST_F(SurvivorsTest, EveryTableOfABranchKeepsItsNumbers) {
+  ASSERT_EQ(Prepare("g1", "UPDATE t SET v = 2 WHERE id = 'a'; INSERT INTO counted(v) VALUES('g1')"),
+            Reply::Done("ok"));
+  ASSERT_EQ(Local("INSERT INTO counted(v) VALUES('local')"), OkStatus());
+  ASSERT_EQ(Commit("g1"), Reply::Done());
+  EXPECT_EQ(Sql("SELECT group_concat(n || v) FROM counted"), "1g1,2local");
+}
+
+TEST_F(SurvivorsTest, WhoRollsEverythingBackIsToldHowNotTo) {
+  const Status status = Local("INSERT OR ROLLBACK INTO t VALUES('a', 1)");
+  EXPECT_EQ(status.code(), Code::kUnavailable);
+  EXPECT_NE(status.message().find("use ABORT, not ROLLBACK"), std::string::npos)
+      << status.message();
+}
+
+// Work that cannot be looked for is not work that is not there: its claims would stay for ever.
+TEST_F(SurvivorsTest, ARollbackThatCannotReadDoesNotSucceed) {
+  ASSERT_EQ(Prepare("g1", "UPDATE t SET v = 2 WHERE id = 'a'"), Reply::Done("ok"));
+  ASSERT_EQ(Sql("ALTER TABLE assent_prepared RENAME TO hidden"), "");
+  EXPECT_EQ(Rollback("g1").kind, Kind::kRetryLater);
+  ASSERT_EQ(Sql("ALTER TABLE hidden RENAME TO assent_prepared"), "");
+  EXPECT_EQ(Rollback("g1"), Reply::Done());
+  EXPECT_EQ(Inspect().claims, 0);
+  EXPECT_EQ(Inspect().prepared, 0);
+}
+
+// Bytes that are nothing but the inside of characters have no place to be cut at.
+TEST_F(SurvivorsTest, AReasonOfGarbageIsCut) {
+  Open("", [](Store& store) {
+    store.TwoPhase("garbage",
+                   [](Db&, const Call&) { return Reply::Refused(std::string(5000, '\x80')); });
+  });
+  const Branch branch{"g1", "b1", Protocol::kTwoPhase, "garbage", {}};
+  const Reply reply = Ask(store(), branch.To(Operation::kPrepare));
+  EXPECT_EQ(reply.kind, Kind::kRefused);
+  EXPECT_LE(reply.reason.size(), 1024U);
+  EXPECT_EQ(Ask(store(), branch.To(Operation::kPrepare)), reply);
+}
+
+// A table with generated columns is claimed as a whole by who writes it, also against who claims one row of it.
+TEST_F(SurvivorsTest, AClaimedRowIsOfItsTable) {
+  Open("", [](Store& store) {
+    RegisterSql(store);
+    store.TwoPhase("hold", [](Db& db, const Call&) {
+      db.Claim("sum", 1);
+      return Reply::Done();
+    });
+  });
+  const Branch hold{"g1", "b1", Protocol::kTwoPhase, "hold", {}};
+  ASSERT_EQ(Ask(store(), hold.To(Operation::kPrepare)), Reply::Done());
+  EXPECT_EQ(Try("g2", "UPDATE sum SET v = 2 WHERE id = 1").kind, Kind::kRetryLater);
+  EXPECT_EQ(Local("UPDATE sum SET v = 2 WHERE id = 1").code(), Code::kUnavailable);
+  ASSERT_EQ(Ask(store(), hold.To(Operation::kCommit)), Reply::Done());
+  EXPECT_EQ(Try("g2", "UPDATE sum SET v = 2 WHERE id = 1"), Reply::Done("ok"));
+}
+
+}  // namespace
+}  // namespace assent::sqlite::test
