@@ -163,7 +163,9 @@ void Executor::RunGroup(Tasks& tasks) {
     tasks[count]->Run(runner);
     if (connection.idle()) {
       // This one took the whole transaction with it. It learns so; its neighbours run again without it.
-      tasks[count]->NotDone(Unavailable("its statements rolled the whole local transaction back"));
+      tasks[count]->NotDone(
+          Unavailable("its statements rolled the whole local transaction back: use ABORT, not "
+                      "ROLLBACK, as the conflict resolution"));
       tasks.erase(tasks.begin() + static_cast<std::ptrdiff_t>(count));
       return;
     }

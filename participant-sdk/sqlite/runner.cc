@@ -133,11 +133,8 @@ Reply Runner::Dispatch(const Call& call) {
 // Why what the handler did cannot be kept, whatever it answered.
 Status Runner::EndOfHandler(Db::Impl& db) {
   if (db.has_stray) connection_.ResetStray();
-  if (connection_.idle()) {
-    return Unavailable(
-        "a statement rolled the whole local transaction back: " + db.status.message() +
-        " (use ABORT, not ROLLBACK, as the conflict resolution)");
-  }
+  if (connection_.idle())
+    return Unavailable("rolled back");  // the executor has the sentence for it
   if (!db.status.ok()) return db.status;
   int unresolved = 0;
   int highest = 0;

@@ -39,6 +39,8 @@ TEST_F(SurvivorsTest, EveryTableOfABranchKeepsItsNumbers) {
 }
 
 TEST_F(SurvivorsTest, WhoRollsEverythingBackIsToldHowNotTo) {
+  EXPECT_NE(Try("g1", "INSERT OR ROLLBACK INTO t VALUES('a', 1)").reason.find("use ABORT"),
+            std::string::npos);
   const Status status = Local("INSERT OR ROLLBACK INTO t VALUES('a', 1)");
   EXPECT_EQ(status.code(), Code::kUnavailable);
   EXPECT_NE(status.message().find("use ABORT, not ROLLBACK"), std::string::npos)
