@@ -7,6 +7,7 @@ import dataclasses
 class Part:
     sources: tuple  # patterns of paths; later ones that begin with "-" take away
     tests: tuple  # patterns (regular expressions) of the names that ctest knows
+    slow: tuple = ()  # likewise, with --thorough: minutes for each survivor
     programs: tuple = ()  # (target, arguments): other programs of the build
     daemon: bool = False  # tests of these that are labelled integration or crash start assentd
 
@@ -18,6 +19,7 @@ PARTS = {
     "core": Part(
         sources=("coordinator/core/*",),
         tests=(r"core_.*", r"engine_.*test"),
+        slow=(r"sim_random", r"sim_exhaustive"),
         programs=(SIM, SIM_FULL)),
     "engine": Part(
         sources=("coordinator/engine/*",),
@@ -26,7 +28,8 @@ PARTS = {
         daemon=True),
     "log": Part(
         sources=("coordinator/log/*",),
-        tests=(r"log_(?!sqlite_kill|recovery_valgrind).*", r"engine_.*test"),
+        tests=(r"log_(?!sqlite_(kill|power|trouble|flip)|recovery_valgrind).*", r"engine_.*test"),
+        slow=(r"log_sqlite_(power|trouble|flip)_test",),
         programs=(SIM,)),
     "transport": Part(
         sources=("coordinator/transport/*",),

@@ -50,10 +50,11 @@ def run(command, **options):
 
 
 class Workshop:
-    def __init__(self, tree, place, preset="release"):
+    def __init__(self, tree, place, preset="release", thorough=False):
         self.tree, self.place, self.preset = os.path.abspath(tree), os.path.abspath(place), preset
         self.copy = os.path.join(self.place, "tree")
         self.build = os.path.join(self.copy, "build", preset)
+        self.thorough = thorough
         self.temporary = os.path.join("/dev/shm" if os.path.isdir("/dev/shm") else self.place,
                                       "mutate-%d-%s" % (os.getpid(), os.path.basename(self.place)))
         self.changed = {}  # object that is not the original's: where the original is kept
@@ -86,7 +87,8 @@ class Workshop:
     def known_tests(self, part):
         shown = subprocess.run(["ctest", "--test-dir", self.build, "--show-only=json-v1"], check=True,
                                stdout=subprocess.PIPE).stdout
-        return [t for t in json.loads(shown)["tests"] if any(re.fullmatch(p, t["name"]) for p in part.tests)]
+        wanted = part.tests + (part.slow if self.thorough else ())
+        return [t for t in json.loads(shown)["tests"] if any(re.fullmatch(p, t["name"]) for p in wanted)]
 
     def tests(self, part):
         """The part's tests that this tree has; ctest knows a command once its program is built."""
