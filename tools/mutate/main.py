@@ -91,6 +91,8 @@ class Run:
             mutants = [m for m in mutants if m.key in wanted]
         if options.file:
             mutants = [m for m in mutants if any(fnmatch.fnmatch(m.file, p) for p in options.file)]
+        if options.kind:
+            mutants = [m for m in mutants if m.kind in options.kind]
         if options.match:
             mutants = [m for m in mutants if any(t in m.before + "\n" + m.after for t in options.match)]
         self.waiting = queue.Queue()
@@ -249,6 +251,7 @@ def main():
     command.add_argument("--build-jobs", type=int, default=2, help="compilers at once for the first build")
     command.add_argument("--since", metavar="COMMIT", help="only files that differ from it")
     command.add_argument("--file", action="append", metavar="PATTERN", help="only these files")
+    command.add_argument("--kind", action="append", choices=KINDS, help="only mutants of this kind")
     command.add_argument("--match", action="append", metavar="TEXT", help="only mutants with this text in their lines")
     command.add_argument("--like", action="append", metavar="FILE", help="only mutants that are in these results")
     command.add_argument("--outcome", action="append", help="with --like: that had this outcome, such as survived")
