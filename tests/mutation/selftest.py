@@ -113,6 +113,12 @@ class TheRun(unittest.TestCase):
                 self.assertEqual(file.read(), before)
 
 
+    def test_a_score_says_how_sure_it_is(self):
+        self.assertEqual(mutate.score(26, 40), "65 % (50 to 78)")
+        self.assertEqual(mutate.score(40, 40), "100 % (91 to 100)")
+        self.assertEqual(mutate.score(0, 0), "")
+
+
 class Judged(unittest.TestCase):
     GOOD = "sample.cc: Unwatched\n- int Unwatched(int count) { return count + 1000; }\n" \
            "+ int Unwatched(int count) { return count - 1000; }\nnobody calls it\n"

@@ -156,23 +156,29 @@ class Run:
         return not failed
 
 
-def percent(part, whole):
-    return f"{100 * part / whole:.0f} %" if whole else ""
+def score(killed, whole):
+    """In per cent, with what a sample of this size leaves open (Wilson's interval, 95 %)."""
+    if not whole:
+        return ""
+    share, z = killed / whole, 1.96
+    middle = (share + z * z / (2 * whole)) / (1 + z * z / whole)
+    half = z / (1 + z * z / whole) * (share * (1 - share) / whole + z * z / (4 * whole * whole)) ** 0.5
+    return f"{100 * share:.0f} % ({100 * (middle - half):.0f} to {100 * (middle + half):.0f})"
 
 
 def table(records, entries):
     """A row for each part. Judged survivors are those of which judged.txt says why nothing can notice them."""
     keys = {e.key for e in entries}
-    rows = ["| part | mutants that count | killed | survived | of these judged | score | without the judged | no change, or not compiled |",
+    rows = ["| part | mutants | killed | survived | of these judged | score | without the judged | do not count |",
             "|---|---|---|---|---|---|---|---|"]
     for name in [n for n in PARTS if any(r["part"] == n for r in records)] + ["all"]:
         mine = [r for r in records if name in (r["part"], "all")]
         killed = sum(r["outcome"] == "killed" for r in mine)
         survivors = [r for r in mine if r["outcome"] == "survived"]
         known = sum((r["file"], r["function"], r["before"], r["after"]) in keys for r in survivors)
-        rest = len(mine) - killed - len(survivors)
-        rows.append(f"| {name} | {killed + len(survivors)} | {killed} | {len(survivors)} | {known} | "
-                    f"{percent(killed, killed + len(survivors))} | {percent(killed, killed + len(survivors) - known)} | {rest} |")
+        counted = killed + len(survivors)
+        rows.append(f"| {name} | {counted} | {killed} | {len(survivors)} | {known} | {score(killed, counted)} | "
+                    f"{score(killed, counted - known)} | {len(mine) - counted} |")
     return "\n".join(rows)
 
 
