@@ -30,6 +30,7 @@ Exit codes:
   2   wrong settings
   65  the log is damaged or of a newer format (the message names the row)
   69  the address is in use
+  70  it did not answer when it dialled itself
   73  the data folder cannot be used, or another assentd uses it
   74  an I/O error on the log: it stopped at once, and learns at the next start what is true
 
@@ -68,6 +69,13 @@ void AddOptions(CLI::App& app, Config& c) {
   app.add_option("--max-sessions", c.max_sessions,
                  "Participant sessions before new ones are refused")
       ->capture_default_str();
+  app.add_option("--max-connections", c.max_connections,
+                 "Connections before new ones are turned away; at most what the limit on open "
+                 "files leaves")
+      ->capture_default_str();
+  app.add_option("--max-connections-per-address", c.max_connections_per_address,
+                 "Connections from one address before new ones are turned away (0: half of all)")
+      ->capture_default_str();
   app.add_option("--retention-hours", c.retention_hours,
                  "How long finished transactions stay queryable (0: no bound)")
       ->capture_default_str();
@@ -82,6 +90,12 @@ void AddOptions(CLI::App& app, Config& c) {
       ->capture_default_str();
   app.add_option("--keepalive-seconds", c.keepalive_seconds,
                  "How often a silent connection is probed")
+      ->capture_default_str();
+  app.add_option(
+         "--self-dial-seconds", c.self_dial_seconds,
+         "How often the daemon dials itself, to notice that it cannot be reached (0: never)")
+      ->capture_default_str();
+  app.add_flag("--reflection", c.reflection, "Answer gRPC reflection (--reflection=false: do not)")
       ->capture_default_str();
   app.add_option("--log-level", c.log_level, "debug, info, warn or error")->capture_default_str();
   app.add_option("--log-format", c.log_format, "text or json, on stderr")->capture_default_str();
@@ -156,6 +170,11 @@ bool IsLoopback(const std::string& address) {
 Status Config::Validate() const {
   if (listen.rfind("unix:", 0) != 0) {
     const std::size_t colon = listen.rfind(':');
+    const std::string host = listen.substr(0, std::min(colon, listen.size()));
+    if (host.find(':') != std::string::npos && (host.front() != '[' || host.back() != ']')) {
+      return InvalidArgument("listen is \"" + listen + "\": an IPv6 address stands in brackets, [" +
+                             host + "]:" + listen.substr(colon + 1));
+    }
     const std::string port = colon == std::string::npos ? "" : listen.substr(colon + 1);
     const bool digits =
         !port.empty() && port.size() <= 5 &&
@@ -188,11 +207,15 @@ Status Config::Validate() const {
         CheckBetween(static_cast<std::int64_t>(max_payload_mib), 16, 1024 * 1024,
                      "max-payload-mib"),
         CheckBetween(static_cast<std::int64_t>(max_sessions), 1, 100'000, "max-sessions"),
+        CheckBetween(static_cast<std::int64_t>(max_connections), 1, 1'000'000, "max-connections"),
+        CheckBetween(static_cast<std::int64_t>(max_connections_per_address), 0, 1'000'000,
+                     "max-connections-per-address"),
         CheckBetween(retention_hours, 0, 24 * 3650, "retention-hours"),
         CheckBetween(retention_mib, 0, 1024 * 1024, "retention-mib"),
         CheckBetween(reserve_mib, 0, 65'536, "reserve-mib"),
         CheckBetween(drain_seconds, 0, 3600, "drain-seconds"),
-        CheckBetween(keepalive_seconds, 1, 3600, "keepalive-seconds")}) {
+        CheckBetween(keepalive_seconds, 1, 3600, "keepalive-seconds"),
+        CheckBetween(self_dial_seconds, 0, 3600, "self-dial-seconds")}) {
     if (!status.ok()) return status;
   }
   // Each shard has its part: one transaction of the largest size has to fit.
@@ -300,11 +323,15 @@ std::string ShowConfig(const Config& config) {
       {"max-transactions", std::to_string(config.max_transactions)},
       {"max-payload-mib", std::to_string(config.max_payload_mib)},
       {"max-sessions", std::to_string(config.max_sessions)},
+      {"max-connections", std::to_string(config.max_connections)},
+      {"max-connections-per-address", std::to_string(config.max_connections_per_address)},
       {"retention-hours", std::to_string(config.retention_hours)},
       {"retention-mib", std::to_string(config.retention_mib)},
       {"reserve-mib", std::to_string(config.reserve_mib)},
       {"drain-seconds", std::to_string(config.drain_seconds)},
       {"keepalive-seconds", std::to_string(config.keepalive_seconds)},
+      {"self-dial-seconds", std::to_string(config.self_dial_seconds)},
+      {"reflection", config.reflection ? "true" : "false"},
       {"log-level", config.log_level},
       {"log-format", config.log_format}};
   std::string text;

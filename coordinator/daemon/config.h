@@ -33,6 +33,10 @@ struct Config {
   std::size_t max_payload_mib = 1024;
   // Participant sessions; beyond it new ones are refused with RESOURCE_EXHAUSTED.
   std::size_t max_sessions = 10'000;
+  // Connections in all; beyond it whoever comes is turned away. Lowered to what the limit on open files leaves.
+  std::size_t max_connections = 12'000;
+  // ... and from one address. 0: half of all.
+  std::size_t max_connections_per_address = 0;
   // How long and how many bytes of finished transactions stay queryable, and answer a repeated gid. 0: no bound.
   std::int64_t retention_hours = 7 * 24;
   std::int64_t retention_mib = 4096;
@@ -43,6 +47,10 @@ struct Config {
   // A silent connection is probed this often, and given up when the probe is not answered for two thirds of it. Clients may
   // probe three times as often. Shorter: a vanished peer is noticed sooner, for more traffic.
   std::int64_t keepalive_seconds = 15;
+  // The daemon dials itself this often. Three times in a row without an answer, and it ends with 70. 0: never.
+  std::int64_t self_dial_seconds = 5;
+  // gRPC reflection: whoever can connect may ask for the contract.
+  bool reflection = true;
   std::string log_level = "info";   // debug, info, warn, error
   std::string log_format = "text";  // text, json
 

@@ -1,67 +1,59 @@
 // assentd: the coordinator as a process.
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
-#include <cstdio>
-#include <ctime>
-#include <iostream>
-#include <thread>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <unistd.h>
 
 #include <absl/synchronization/mutex.h>
 #include <spdlog/spdlog.h>
-#include <sys/resource.h>
 
 #include "coordinator/daemon/config.h"
 #include "coordinator/daemon/logging.h"
+#include "coordinator/daemon/output.h"
 #include "coordinator/daemon/server.h"
+#include "coordinator/daemon/signals.h"
 
 namespace {
 
 using assent::daemon::Config;
+using assent::daemon::Impatience;
 using assent::daemon::Server;
+using std::chrono::milliseconds;
 
-// Waits for one of `signals`, at most `seconds`; 0 if none came.
-int WaitForSignal(const sigset_t& signals, time_t seconds) {
-  const timespec patience{seconds, 0};
-  const int signal = sigtimedwait(&signals, nullptr, &patience);
-  return signal > 0 ? signal : 0;
+// How long a start or a stop that was told to end may still take.
+constexpr milliseconds kPatienceOfStart{2'000};
+constexpr milliseconds kPatienceOfStop{10'000};
+
+// As the first code of the process, before the constructors of the libraries, which take longer than everything up to main.
+// Instruments of sanitizers are not ready yet.
+__attribute__((no_sanitize_address)) void BlockSignals(int, char**, char**) {
+  static sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
+  sigprocmask(SIG_BLOCK, &signals, nullptr);
 }
-
-// gRPC stops listening for good once it has found no descriptor for a connection. So we take as many as we may have, and say so
-// if they are fewer than the sessions that we would accept.
-void RaiseFileLimit(const Config& config) {
-  rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
-  if (files.rlim_cur < files.rlim_max) {
-    files.rlim_cur = files.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &files) != 0) getrlimit(RLIMIT_NOFILE, &files);
-  }
-  constexpr rlim_t kOwnFiles = 64;
-  if (files.rlim_cur < config.max_sessions + kOwnFiles) {
-    spdlog::warn(
-        "event=few_files limit={} max_sessions={} hint=\"raise the limit on open files (ulimit -n, "
-        "LimitNOFILE=), or lower "
-        "--max-sessions: without a free one no connection is accepted any more\"",
-        files.rlim_cur, config.max_sessions);
-  }
-}
-
-bool IsStop(int signal) { return signal == SIGTERM || signal == SIGINT; }
+__attribute__((section(".preinit_array"), used)) void (*const kBlockSignals)(int, char**,
+                                                                             char**) = BlockSignals;
 
 // Refuses new work, waits for what is under way, and gives up waiting on a second signal.
-void Drain(Server& server, const Config& config, const sigset_t& signals) {
+void Drain(Server& server, const Config& config) {
   spdlog::info(
       "event=drain phase=refuse_new seconds_at_most={} hint=\"a second signal stops at once\"",
       config.drain_seconds);
   server.BeginDrain();
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(config.drain_seconds);
-  const timespec slice{0, 50'000'000};
   while (std::chrono::steady_clock::now() < until) {
     if (server.Drained()) {
       spdlog::info("event=drain phase=all_finished");
       return;
     }
-    if (IsStop(sigtimedwait(&signals, nullptr, &slice))) {
+    if (assent::daemon::IsStop(assent::daemon::WaitForSignal(milliseconds(50)))) {
       spdlog::info("event=drain phase=told_twice");
       return;
     }
@@ -70,42 +62,55 @@ void Drain(Server& server, const Config& config, const sigset_t& signals) {
       "event=drain phase=time_is_up hint=\"unfinished transactions go on at the next start\"");
 }
 
+// The end for a phase that does not come to its own. What anybody was told is durable.
+void EndNow(Server* server, const char* phase) {
+  spdlog::info("event=stopped phase={} hint=\"not waited for; the rest goes on at the next start\"",
+               phase);
+  spdlog::default_logger()->flush();
+  if (server != nullptr) server->RemoveSocket();
+  _exit(assent::daemon::kExitOk);
+}
+
+// Until told to stop.
+void Serve(Server& server, assent::daemon::Logging& logging, const Config& config, bool stop) {
+  assent::daemon::Output card(STDOUT_FILENO, {}, [](std::uint64_t) { return std::string(); });
+  card.Put(server.Card());
+  while (!stop) {
+    stop = assent::daemon::IsStop(assent::daemon::WaitForSignal(milliseconds(1'000)));
+    server.Tick();
+    logging.Tick();
+  }
+  Drain(server, config);
+  const Impatience impatience(true, kPatienceOfStop, [&] { EndNow(&server, "stopping"); });
+  server.Stop();
+  spdlog::info("event=stopped");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::atomic<Server*> made = nullptr;
+  auto starting =
+      std::make_unique<Impatience>(false, kPatienceOfStart, [&] { EndNow(made, "starting"); });
   const assent::daemon::ParsedConfig parsed = assent::daemon::ParseConfig(argc, argv);
   if (parsed.exit) return parsed.exit_code;
-  const assent::daemon::Logging logging(parsed.config.log_level,
-                                        parsed.config.log_format == "json");
+  assent::daemon::Logging logging(parsed.config.log_level, parsed.config.log_format == "json");
 
   // Debian's abseil was built without NDEBUG: every lock that gRPC takes would look for deadlock cycles, under one global
   // lock of its own.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
-  RaiseFileLimit(parsed.config);
-  // Before any thread is made, so that all of them leave the signals to us.
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
 
   Server server(parsed.config);
+  made = &server;
   int exit_code = 0;
   const assent::Status started = server.Start(exit_code);
+  const bool stop = starting->stop_asked();
+  starting.reset();
   if (!started.ok()) {
-    spdlog::default_logger()->flush();
-    std::cerr << "assentd: " << started.message() << "\n";
+    logging.Say("assentd: " + started.message());
     return exit_code;
   }
-  std::cout << server.Card() << std::flush;
-
-  for (;;) {
-    const int signal = WaitForSignal(signals, 1);
-    if (IsStop(signal)) break;
-    server.Tick();
-  }
-  Drain(server, parsed.config, signals);
-  server.Stop();
-  spdlog::info("event=stopped");
+  Serve(server, logging, parsed.config, stop);
   return assent::daemon::kExitOk;
 }

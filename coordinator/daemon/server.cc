@@ -1,13 +1,16 @@
 #include "coordinator/daemon/server.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <mutex>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
+#include <vector>
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
@@ -19,6 +22,9 @@
 
 #include "coordinator/api/transaction_service.h"
 #include "coordinator/base/clock.h"
+#include "coordinator/daemon/acceptor.h"
+#include "coordinator/daemon/listener.h"
+#include "coordinator/daemon/self_dial.h"
 #include "coordinator/daemon/version.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/log/sqlite_log.h"
@@ -40,6 +46,28 @@ namespace {
   _exit(damaged ? kExitDamaged : kExitLogFailed);
 }
 
+// Nobody can reach us, and we cannot change it. What we hold is in the log: another process does better.
+[[noreturn]] void DieUnreachable(const std::string& address) {
+  spdlog::critical(
+      "event=unreachable address={} action=\"stopping at once; the next start goes on\" hint=\"it "
+      "dialled itself in vain; --self-dial-seconds\"",
+      address);
+  spdlog::default_logger()->flush();
+  _exit(kExitUnreachable);
+}
+
+// gRPC's reflection registers itself with every server of a program that it is linked to.
+class NoReflection final : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    const auto is_reflection = [](const auto& plugin) {
+      return plugin->name() == "proto_server_reflection";
+    };
+    plugins->erase(std::remove_if(plugins->begin(), plugins->end(), is_reflection), plugins->end());
+  }
+};
+
 log::SqliteOptions LogOptions(const Config& config, const std::string& path) {
   log::SqliteOptions options;
   options.path = path;
@@ -54,16 +82,40 @@ log::SqliteOptions LogOptions(const Config& config, const std::string& path) {
   return options;
 }
 
+// Log, libraries, standard streams; and the connections of each dialled address.
+constexpr std::size_t kOwnFiles = 64;
+constexpr std::size_t kFilesPerDialledAddress = 2;
+// How long a connection may take from its first byte to being one of HTTP/2.
+constexpr int kHandshakeTimeoutMs = 10'000;
+
+int KeepaliveTimeoutMs(std::int64_t keepalive_seconds) {
+  return static_cast<int>(keepalive_seconds) * 1000 / 3 * 2;
+}
+
+AcceptorOptions ConnectionLimits(const Config& config) {
+  AcceptorOptions options;
+  options.max_connections_count = config.max_connections;
+  options.max_connections_per_address_count = config.max_connections_per_address;
+  const std::size_t reserve = kOwnFiles + kFilesPerDialledAddress * config.unary.size();
+  if (!FitToFileLimit(reserve, options)) {
+    spdlog::warn(
+        "event=few_files connections={} max_connections={} hint=\"the limit on open files leaves "
+        "so "
+        "many: raise it (ulimit -n, LimitNOFILE=), or lower --max-connections\"",
+        options.max_connections_count, config.max_connections);
+  }
+  return options;
+}
+
 void SetLimits(grpc::ServerBuilder& builder, std::int64_t keepalive_seconds) {
   builder.SetMaxReceiveMessageSize(static_cast<int>(limits::kMaxFrameBytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 100'000);
-  // A second daemon on the same port must fail, not share it.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
   // A peer that vanished without a word is noticed (by default) within half a minute; participants may ping as often.
   const auto keepalive_ms = static_cast<int>(keepalive_seconds) * 1000;
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive_ms);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, keepalive_ms / 3 * 2);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KeepaliveTimeoutMs(keepalive_seconds));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              keepalive_ms / 3);
@@ -75,14 +127,24 @@ struct Server::Parts {
   explicit Parts(Config c) : config(std::move(c)) {}
   Config config;
   std::string data_file;
-  std::string address;  // as bound
   std::unique_ptr<log::SqliteLog> log;
   std::unique_ptr<engine::Engine> engine;
   std::unique_ptr<transport::SessionHub> hub;
   std::unique_ptr<transport::UnaryDialer> dialer;
   std::unique_ptr<transport::RoutingTransport> transport;
   std::unique_ptr<grpc::Service> service;
+  std::unique_ptr<Listener> listener;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> door;
   std::unique_ptr<grpc::Server> server;
+  std::unique_ptr<Acceptor> acceptor;
+  std::unique_ptr<SelfDial> self_dial;
+  std::mutex removing;  // the listener is made, and its file removed, by different threads
+  Listener* made_listener = nullptr;  // guarded by removing
+
+  Status Listen();
+  Status BuildServer();
+  void LetIn();
+  void DialOurselves();
 };
 
 Server::Server(Config config) : parts_(std::make_unique<Parts>(std::move(config))) {}
@@ -149,41 +211,82 @@ Status Server::Start(int& exit_code) {
   };
   p.service = api::MakeTransactionService(std::move(service_options), *p.engine);
 
-  grpc::EnableDefaultHealthCheckService(true);
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  grpc::ServerBuilder builder;
-  int port = 0;
-  SetLimits(builder, p.config.keepalive_seconds);
-  builder.AddListeningPort(p.config.listen, grpc::InsecureServerCredentials(), &port);
-  builder.RegisterService(p.service.get());
-  builder.RegisterService(&p.hub->service());
-  p.server = builder.BuildAndStart();
-  if (!p.server || (port == 0 && p.config.listen.rfind("unix:", 0) != 0)) {
-    exit_code = kExitAddressInUse;
-    return Unavailable(
-        "cannot listen on " + p.config.listen +
-        ": the address is in use or not ours; another assentd may be running. Choose another "
-        "with --listen");
-  }
-  p.address =
-      p.config.listen.rfind("unix:", 0) == 0
-          ? p.config.listen
-          : p.config.listen.substr(0, p.config.listen.rfind(':') + 1) + std::to_string(port);
+  exit_code = kExitAddressInUse;
+  const Status listening = p.Listen();
+  if (!listening.ok()) return listening;
+  const Status built = p.BuildServer();
+  if (!built.ok()) return built;
   p.engine->Start(*p.transport);
   p.hub->Open(recovered->coordinator_id, recovered->epoch);
   p.server->GetHealthCheckService()->SetServingStatus(true);
+  p.LetIn();
+  p.DialOurselves();
   exit_code = kExitOk;
   return OkStatus();
 }
 
-const std::string& Server::address() const { return parts_->address; }
+Status Server::Parts::Listen() {
+  ListenerOptions options;
+  options.user_timeout_ms = KeepaliveTimeoutMs(config.keepalive_seconds);
+  auto opened = Listener::Open(config.listen, options);
+  if (!opened.ok()) return opened.status();
+  listener = std::move(opened).value();
+  const std::lock_guard lock(removing);
+  made_listener = listener.get();
+  return OkStatus();
+}
+
+Status Server::Parts::BuildServer() {
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  if (!config.reflection) builder.SetOption(std::make_unique<NoReflection>());
+  SetLimits(builder, config.keepalive_seconds);
+  builder.RegisterService(service.get());
+  builder.RegisterService(&hub->service());
+  door = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+      grpc::InsecureServerCredentials());
+  server = builder.BuildAndStart();
+  return server ? OkStatus() : Internal("gRPC cannot start a server");
+}
+
+void Server::Parts::LetIn() {
+  acceptor = std::make_unique<Acceptor>(
+      ConnectionLimits(config), listener->descriptors(), [this](int descriptor) {
+        grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+        connection.fd = descriptor;
+        door->HandleNewConnection(&connection);
+      });
+}
+
+void Server::Parts::DialOurselves() {
+  if (config.self_dial_seconds == 0) return;
+  SelfDialOptions options;
+  options.pause = std::chrono::seconds(config.self_dial_seconds);
+  self_dial = std::make_unique<SelfDial>(
+      options, SelfDial::Actions{
+                   [this](std::chrono::milliseconds patience, int stop) {
+                     if (!listener->CanBeFound()) return DialVerdict::kNobodyThere;
+                     return DialOnce(listener->dial_address(), patience, stop);
+                   },
+                   [this] {
+                     const Status again = listener->ListenAgain();
+                     if (again.ok())
+                       return spdlog::warn("event=listening_again address={}", listener->address());
+                     spdlog::warn("event=listening_failed error=\"{}\"", again.message());
+                   },
+                   [this] { DieUnreachable(listener->address()); }});
+}
+
+const std::string& Server::address() const { return parts_->listener->address(); }
 
 std::string Server::Card() const {
   const Parts& p = *parts_;
   const log::Recovered& recovered = p.engine->recovered();
   std::string card;
   card += "assentd " + std::string(kVersion) + "\n";
-  card += "  listening    " + p.address + " (gRPC; initiators, operators, participants)\n";
+  card += "  listening    " + address() + " (gRPC; initiators, operators, participants)\n";
   card += "  log          " + std::filesystem::absolute(p.data_file).string() + "\n";
   card += "  coordinator  " + std::to_string(recovered.coordinator_id) + ", start " +
           std::to_string(log::StartNumber(recovered.epoch)) + "\n";
@@ -193,7 +296,7 @@ std::string Server::Card() const {
     for (const std::string& address : addresses)
       card += "  dials        " + name + " at " + address + "\n";
   }
-  card += "  see          assentctl --endpoint " + p.address + " list\n";
+  card += "  see          assentctl --endpoint " + address() + " list\n";
   return card;
 }
 
@@ -205,12 +308,15 @@ void Server::BeginDrain() {
 }
 
 bool Server::Drained() {
-  const engine::ShardStats stats = parts_->engine->Stats();
+  // Not longer: a second signal is to be noticed.
+  const engine::ShardStats stats = parts_->engine->Stats(std::chrono::milliseconds(100));
   return stats.silent_shards == 0 && stats.active + stats.committing + stats.aborting == 0;
 }
 
 void Server::Stop() {
   Parts& p = *parts_;
+  p.self_dial.reset();
+  p.acceptor.reset();  // before what it hands connections to
   if (p.server) {
     p.hub->Close();
     p.server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
@@ -220,10 +326,22 @@ void Server::Stop() {
   p.dialer.reset();                // its last callbacks go to the engine, which is still there
   p.log.reset();                   // likewise
   p.server.reset();
+  p.door.reset();
+  RemoveSocket();
+  {
+    const std::lock_guard lock(p.removing);
+    p.made_listener = nullptr;
+  }
+  p.listener.reset();
   p.transport.reset();
   p.hub.reset();
   p.service.reset();
   p.engine.reset();
+}
+
+void Server::RemoveSocket() {
+  const std::lock_guard lock(parts_->removing);
+  if (parts_->made_listener != nullptr) parts_->made_listener->RemoveFile();
 }
 
 }  // namespace assent::daemon

@@ -17,6 +17,7 @@ inline constexpr int kExitOk = 0;
 inline constexpr int kExitUsage = 2;
 inline constexpr int kExitDamaged = 65;
 inline constexpr int kExitAddressInUse = 69;
+inline constexpr int kExitUnreachable = 70;
 inline constexpr int kExitDataFolder = 73;
 inline constexpr int kExitLogFailed = 74;
 
@@ -37,6 +38,8 @@ class Server {
   void BeginDrain();
   bool Drained();
   void Stop();
+  // The file of a Unix socket, if there is one and it is ours. Any thread, also during Start and Stop.
+  void RemoveSocket();
 
  private:
   struct Parts;

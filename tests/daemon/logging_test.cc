@@ -1,6 +1,8 @@
 // What a machine reads must be readable by a machine, whatever the message holds.
 #include "coordinator/daemon/logging.h"
 
+#include <chrono>
+#include <cstdint>
 #include <sstream>
 #include <string>
 
@@ -46,6 +48,28 @@ TEST(LoggingTest, ALineOfTextIsTimeLevelMessage) {
   const std::string line = Line(false, R"(event=stopped hint="x")");
   ASSERT_GT(line.size(), 25U);
   EXPECT_EQ(line.substr(23), "Z warning event=stopped hint=\"x\"\n");
+}
+
+// protobuf writes a line for each text that is not UTF-8, as often as a peer likes.
+TEST(LoggingTest, LinesOfLibrariesAreMeteredAndTheRestIsCounted) {
+  const LibraryLogLimits limits{.max_lines_per_second_count = 2, .max_burst_lines_count = 3};
+  LibraryLogMeter meter(limits);
+  const auto start = std::chrono::steady_clock::now();
+  std::uint64_t left_out = 0;
+  int said = 0;
+  for (int i = 0; i < 100; ++i) said += meter.Admit(start, left_out) ? 1 : 0;
+  EXPECT_EQ(said, 3);
+  EXPECT_EQ(left_out, 0U);
+  EXPECT_TRUE(meter.Admit(start + std::chrono::milliseconds(600), left_out));
+  EXPECT_EQ(left_out, 97U);
+  EXPECT_FALSE(meter.Admit(start + std::chrono::milliseconds(601), left_out));
+  EXPECT_EQ(meter.TakeLeftOut(), 1U);
+  EXPECT_EQ(meter.TakeLeftOut(), 0U);
+}
+
+TEST(LoggingTest, WhatALibrarySaysIsOneLine) {
+  EXPECT_EQ(OneLine("a \"b\"\nc\x1b[2J\n", 100), "a 'b' c [2J");
+  EXPECT_EQ(OneLine("abcdef", 3), "abc…");
 }
 
 }  // namespace

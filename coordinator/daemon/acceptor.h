@@ -1,0 +1,107 @@
+#pragma once
+
+// Who comes in. The listening sockets are ours, not gRPC's: it gives up listening for good when it has once found no descriptor
+// for a connection. One thread accepts, counts, and hands over to gRPC whoever has said something.
+//
+// Invariant: the connections that there are never take the descriptors that the log needs, and nobody is turned away for good:
+// where there is room again, the next one gets in.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+namespace assent::daemon {
+
+struct AcceptorOptions {
+  // Connections in all, and from one address (an IPv6 network of 64 bits counts as one; Unix sockets have none; 0: half of
+  // all). Who comes then takes the place of the one that has been silent longest, or is turned away.
+  std::size_t max_connections_count = 12'000;
+  std::size_t max_connections_per_address_count = 0;
+  // Who says nothing for so long after connecting is turned away.
+  std::chrono::milliseconds first_byte_timeout{10'000};
+};
+
+// So that peers cannot take the descriptors that the log, libraries and dialled participants need. Raises the limit on open
+// files as far as this process may, and lowers the options to what it leaves; `reserve` descriptors stay free. False: they
+// were lowered.
+bool FitToFileLimit(std::size_t reserve, AcceptorOptions& options);
+
+class Acceptor {
+ public:
+  // Takes the descriptor of a connection, non-blocking, that has something to read.
+  using HandOver = std::function<void(int descriptor)>;
+
+  // Accepts from `listeners` until it is destroyed; they outlive it.
+  Acceptor(AcceptorOptions options, const std::vector<int>& listeners, HandOver hand_over);
+  ~Acceptor();
+  Acceptor(const Acceptor&) = delete;
+  Acceptor& operator=(const Acceptor&) = delete;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Connection {
+    std::string address;       // empty: has none
+    ino_t inode = 0;           // a descriptor with another one is another socket
+    std::uint64_t silent = 0;  // its key in silent_; 0: handed over
+  };
+  struct Silent {
+    int descriptor = -1;
+    Clock::time_point since{};
+  };
+  struct TurnedAway {
+    std::uint64_t in_all = 0;
+    std::uint64_t by_address = 0;
+    std::uint64_t for_descriptors = 0;
+    std::uint64_t silent = 0;
+    std::uint64_t sum() const { return in_all + by_address + for_descriptors + silent; }
+  };
+
+  void Run();
+  void Accept(int listener);
+  // False: nobody could be let in, and nobody turned away either.
+  bool AcceptWithoutDescriptors(int listener);
+  void Arrived(int descriptor, const sockaddr_storage& peer);
+  bool MakeRoom(const std::string& address);
+  // Of this address, or of any.
+  bool EvictSilent(const std::string* address);
+  bool Spoke(int descriptor);
+  void Forget(int descriptor);
+  void Close(int descriptor);
+  void EndSilent(Clock::time_point now);
+  // Forgets connections that gRPC has closed. It does not say so; their descriptor is another socket's, or none.
+  void Sweep();
+  void SweepAtALimit();
+  void Report(Clock::time_point now);
+  void Listen(bool on);
+  std::size_t CountOf(const std::string& address) const;
+
+  const AcceptorOptions options_;
+  const std::vector<int> listeners_;
+  const HandOver hand_over_;
+  int epoll_ = -1;
+  int wake_ = -1;
+  int spare_ = -1;  // a descriptor to give, so that one can be told that there is none
+
+  // The thread's.
+  std::unordered_map<int, Connection> connections_;
+  std::unordered_map<std::string, std::size_t> by_address_;
+  std::map<std::uint64_t, Silent> silent_;  // the oldest first
+  std::uint64_t next_silent_ = 1;
+  Clock::time_point swept_at_{};
+  Clock::time_point listen_at_{};  // not listening until then; 0: listening
+  TurnedAway turned_away_;         // since it was last said
+  bool said_ = false;              // that some are turned away
+  Clock::time_point said_at_{};
+  std::thread thread_;
+};
+
+}  // namespace assent::daemon

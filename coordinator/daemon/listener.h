@@ -1,0 +1,73 @@
+#pragma once
+
+// The sockets that the daemon listens on, and the file of a Unix socket: opened by the address of the settings, and given up
+// with everything that is ours and nothing that is not.
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <assent/status.h>
+
+namespace assent::daemon {
+
+struct ListenerOptions {
+  // TCP_USER_TIMEOUT of the connections: how long sent bytes may stay without an acknowledgement.
+  int user_timeout_ms = 10'000;
+};
+
+// Where something listens, to dial it.
+struct DialAddress {
+  sockaddr_storage address{};
+  socklen_t size = 0;
+};
+
+class Listener {
+ public:
+  // `address` is HOST:PORT or unix:PATH. A host with several addresses is listened on at each that this machine has. The file
+  // of a Unix socket that nobody answers on is taken over; one that somebody answers on is not. The message of a failure says
+  // who is there, and which setting to change.
+  static Result<std::unique_ptr<Listener>> Open(const std::string& address,
+                                                ListenerOptions options);
+  ~Listener();
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+
+  // As bound: the port is filled in.
+  const std::string& address() const { return address_; }
+  const std::vector<int>& descriptors() const { return descriptors_; }
+  DialAddress dial_address() const { return dial_address_; }
+  // Whether who dials our address comes to us: no, once the file of a Unix socket has been deleted or replaced.
+  bool CanBeFound();
+  // Makes the file of a Unix socket again, if nobody else has. The descriptor keeps its number, but is another socket.
+  Status ListenAgain();
+  // Deletes the file of a Unix socket, if it is still the one that we made. Any thread, any number of times.
+  void RemoveFile();
+
+ private:
+  explicit Listener(ListenerOptions options) : options_(options) {}
+  Status OpenTcp(const std::string& address);
+  Status OpenUnix(const std::string& path);
+  Status BindUnix(const std::string& path);
+  bool FileIsOurs() const;
+  Status LockFile(const std::string& path);
+  Status Add(int descriptor, const sockaddr* address, socklen_t size);
+
+  const ListenerOptions options_;
+  std::string address_;
+  std::vector<int> descriptors_;
+  DialAddress dial_address_;
+
+  std::mutex file_mutex_;
+  std::string path_;       // guarded by file_mutex_; of the socket, as long as it is ours
+  dev_t device_ = 0;       // of the file that we made
+  ino_t inode_ = 0;        // likewise
+  std::string lock_path_;  // held as long as lock_ is open
+  int lock_ = -1;
+};
+
+}  // namespace assent::daemon

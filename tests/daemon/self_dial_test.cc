@@ -1,0 +1,76 @@
+// The daemon's dial to itself, against those who do not answer.
+#include "coordinator/daemon/self_dial.h"
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <string>
+#include <unistd.h>
+#include <utility>
+
+#include <gtest/gtest.h>
+
+#include "coordinator/daemon/listener.h"
+
+namespace assent::daemon {
+namespace {
+
+using std::chrono::milliseconds;
+
+TEST(DialOnceTest, SomebodyWhoNeverAnswersIsSilent) {
+  auto listener = Listener::Open("127.0.0.1:0", {});
+  ASSERT_TRUE(listener.ok());
+  const DialAddress address = (*listener)->dial_address();
+  EXPECT_EQ(DialOnce(address, milliseconds(20), -1), DialVerdict::kSilent);
+  listener->reset();
+  EXPECT_EQ(DialOnce(address, milliseconds(20'000), -1), DialVerdict::kNobodyThere);
+}
+
+// A dialler with a list of verdicts; when it is at its end, the test goes on.
+class SelfDialTest : public testing::Test {
+ protected:
+  // What was done, one letter each: `l` listened again, `g` gave up.
+  std::string Run(std::deque<DialVerdict> verdicts) {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::string done;
+    bool over = false;
+    SelfDial dial({.pause = milliseconds(1), .patience = milliseconds(1), .max_failures_count = 3},
+                  {[&](milliseconds, int) {
+                     const std::lock_guard lock(mutex);
+                     if (verdicts.empty()) {
+                       over = true;
+                       changed.notify_all();
+                       return DialVerdict::kAnswers;
+                     }
+                     const DialVerdict verdict = verdicts.front();
+                     verdicts.pop_front();
+                     return verdict;
+                   },
+                   [&] { done += 'l'; }, [&] { done += 'g'; }});
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return over; });
+    return done;
+  }
+};
+
+TEST_F(SelfDialTest, ThreeFailuresInARowAreTooMany) {
+  constexpr auto kSilent = DialVerdict::kSilent;
+  EXPECT_EQ(Run({kSilent, kSilent, kSilent}), "g");
+  EXPECT_EQ(Run({kSilent, kSilent, DialVerdict::kAnswers, kSilent, kSilent}), "");
+}
+
+TEST_F(SelfDialTest, WhereNobodyIsItListensAgain) {
+  constexpr auto kNobody = DialVerdict::kNobodyThere;
+  EXPECT_EQ(Run({kNobody, DialVerdict::kAnswers}), "l");
+  EXPECT_EQ(Run({kNobody, kNobody, kNobody}), "lllg");
+}
+
+// Without a descriptor to dial with nothing can be said of the listener.
+TEST_F(SelfDialTest, WhatCannotBeToldIsNoFailure) {
+  constexpr auto kCannotTell = DialVerdict::kCannotTell;
+  EXPECT_EQ(Run({kCannotTell, kCannotTell, kCannotTell, kCannotTell}), "");
+}
+
+}  // namespace
+}  // namespace assent::daemon
