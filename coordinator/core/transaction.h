@@ -52,6 +52,15 @@ struct Answered {
   Millis retry_after{0};
   // With kNotSent: nobody of the service can be reached. ServiceAppeared will come when that changes.
   bool service_absent = false;
+  // kRetryLater: what another transaction has prepared stands in the way, for a moment.
+  bool waits_for_rows = false;
+};
+// An older transaction waits for what this one has prepared at `service`. It gives way (aborts) if it waits for something
+// itself: each might hold what the other needs.
+struct GiveWay {
+  std::string older_gid;
+  WallTime older_began;
+  std::string service;
 };
 // Time has passed: at or after Wakeup().
 struct Tick {};
@@ -85,7 +94,7 @@ struct Resolve {
 };
 
 using Event = std::variant<Begin, Recover, AddBranch, Seal, Answered, Tick, Abort, Suspend, Resume,
-                           RetryNow, ServiceAppeared, Resolve>;
+                           RetryNow, ServiceAppeared, Resolve, GiveWay>;
 
 // ---- Steps: what must be durable, and what may be done then -------------------------------------
 
@@ -210,6 +219,8 @@ class Transaction {
   std::size_t initial_branches() const { return initial_branches_; }
   // The index of a branch id, or branches().size().
   std::size_t FindBranch(std::string_view id) const;
+  // It has prepared work that nothing but its decision will free; anywhere, or at `service`.
+  bool HoldsPrepared(std::string_view service = {}) const;
 
  private:
   friend class Codec;
@@ -226,6 +237,7 @@ class Transaction {
   void On(const RetryNow& event, const Now& now, Step& step);
   void On(const ServiceAppeared& event, const Now& now, Step& step);
   void On(const Resolve& event, const Now& now, Step& step);
+  void On(const GiveWay& event, const Now& now, Step& step);
 
   // What the answers to a branch's operations mean.
   void ForwardDone(BranchIndex i, const Answered& event, const Now& now, Step& step);
@@ -247,6 +259,8 @@ class Transaction {
   // Gives up, if that is possible: decides abort, or asks the one-phase branch what it did.
   void GiveUp(const std::string& reason, const Now& now, Step& step);
   bool GivingUpIsPossible() const;
+  // Some forward operation has had no answer for so long that it may be waiting for somebody else's rows.
+  bool WaitsForOthers(const Now& now) const;
   // The pivot may have happened and has not said so.
   bool PivotIsInDoubt(BranchIndex i) const;
   // Undecided, and the one-phase branch is being asked what it did.

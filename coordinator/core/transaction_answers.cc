@@ -198,7 +198,9 @@ void Transaction::Failed(BranchIndex i, const Answered& event, const Now& now, S
   }
   const std::uint32_t failures = branch.attempts - branch.not_sent;
   if (branch.state == BranchState::kExecuting && phase_ == Phase::kActive && GivingUpIsPossible()) {
-    if (spec.retry.max_attempts != 0 && failures >= spec.retry.max_attempts) {
+    // That somebody else is before it in the queue for a row is no failure of its own.
+    if (spec.retry.max_attempts != 0 && failures >= spec.retry.max_attempts &&
+        !event.waits_for_rows) {
       GiveUp(
           BranchLabel(i) + " failed " + std::to_string(failures) + " times, last: " + event.reason,
           now, step);
@@ -209,8 +211,11 @@ void Transaction::Failed(BranchIndex i, const Answered& event, const Now& now, S
   }
   const Millis asked_for =
       std::clamp(event.retry_after, Millis(0), Millis(limits::kMaxMaxBackoffMs));
-  const Micros wait =
-      std::max<Micros>(Backoff(spec.retry, branch.attempts, now.entropy), asked_for);
+  RetryPolicy retry = spec.retry;
+  // Rows are handed on within milliseconds: the participant says where the doubling starts.
+  if (event.waits_for_rows)
+    retry.initial_backoff = std::min(retry.initial_backoff, std::max(asked_for, Millis(1)));
+  const Micros wait = std::max<Micros>(Backoff(retry, branch.attempts, now.entropy), asked_for);
   branch.next_attempt = Mutant(Planted::kRetryWithoutBackoff) ? now.mono : now.mono + wait;
 }
 

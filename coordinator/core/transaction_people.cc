@@ -1,11 +1,13 @@
 // What people do to a transaction, and what the shell tells it of the world.
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include <assent/limits.h>
 
 #include "coordinator/base/mutants.h"
+#include "coordinator/core/retry.h"
 #include "coordinator/core/text.h"
 #include "coordinator/core/transaction.h"
 
@@ -96,6 +98,38 @@ void Transaction::On(const ServiceAppeared& event, const Now& now, Step& step) {
       branch.next_attempt = now.mono;
   }
   SendWhatIsDue(now, step);
+}
+
+bool Transaction::HoldsPrepared(std::string_view service) const {
+  for (BranchIndex i = 0; i < branches_.size(); ++i) {
+    const BranchSpec& spec = spec_.branches[i];
+    if (branches_[i].state == BranchState::kExecuted && spec.protocol == Protocol::kTwoPhase &&
+        (service.empty() || spec.service == service))
+      return true;
+  }
+  return false;
+}
+
+bool Transaction::WaitsForOthers(const Now& now) const {
+  return std::any_of(branches_.begin(), branches_.end(), [&](const Branch& branch) {
+    if (branch.state != BranchState::kExecuting) return false;
+    if (!branch.in_flight) return branch.attempts > 0;
+    return branch.attempts > 1 || now.mono - branch.sent_at >= kMayWaitForRows;
+  });
+}
+
+// Everybody waits for older ones only, so that no circle of those who wait can close. Who waits for nobody is not part of
+// one, and is left alone.
+void Transaction::On(const GiveWay& event, const Now& now, Step& step) {
+  const bool younger =
+      std::tie(event.older_began, event.older_gid) < std::tie(began_at_, spec_.gid);
+  if (!younger || phase_ != Phase::kActive || suspended_ || !HoldsPrepared(event.service) ||
+      !WaitsForOthers(now))
+    return;
+  GiveUp("aborted so that the older transaction " + event.older_gid +
+             ", which waits for its rows at " + event.service + ", can go on",
+         now, step);
+  Advance(now, step);
 }
 
 void Transaction::On(const Resolve& event, const Now& now, Step& step) {

@@ -73,6 +73,10 @@ class Engine::Worker final : public ShardPorts {
   void Send(std::vector<transport::Command> commands) override {
     engine_.transport_->Send(std::move(commands));
   }
+  void GiveWay(GiveWayRequest request) override {
+    Worker& worker = engine_.Of(request.gid);
+    worker.Put(std::move(request));
+  }
   void Fatal(const Status& status) override { engine_.fatal_(status); }
 
  private:

@@ -97,6 +97,11 @@ struct VisitRequest {
   std::function<void()> done;
 };
 
+// An older transaction waits for what `gid`, if there is such a one here, has prepared.
+struct GiveWayRequest {
+  std::string gid;
+  core::GiveWay event;
+};
 struct RepliesRequest {
   std::vector<transport::Reply> replies;
 };
@@ -118,9 +123,9 @@ struct FoundRequest {
   Result<log::FinishedRow> row;
 };
 
-using Request =
-    std::variant<BeginRequest, ExecuteRequest, CloseRequest, OperatorRequest, GetRequest,
-                 WaitRequest, WatchRequest, ForgetRequest, VisitRequest, RepliesRequest,
-                 ServiceAppearedRequest, QuestionRequest, AppendedRequest, FoundRequest>;
+using Request = std::variant<BeginRequest, ExecuteRequest, CloseRequest, OperatorRequest,
+                             GetRequest, WaitRequest, WatchRequest, ForgetRequest, VisitRequest,
+                             RepliesRequest, GiveWayRequest, ServiceAppearedRequest,
+                             QuestionRequest, AppendedRequest, FoundRequest>;
 
 }  // namespace assent::engine

@@ -123,7 +123,8 @@ void Shard::Perform(Live& live, const core::Send& send) {
                              send.one_phase,
                              spec.attempt_timeout,
                              live.txn.began_epoch(),
-                             !branch.maybe_sent};
+                             !branch.maybe_sent,
+                             live.txn.began_at()};
   if (spec.receive_results) {
     for (const core::BranchIndex after : spec.after) {
       command.results.emplace_back(live.txn.spec().branches[after].id,

@@ -51,6 +51,8 @@ class ShardPorts {
   // Answered by FoundRequest with the same token.
   virtual void Find(std::string gid, std::uint64_t token) = 0;
   virtual void Send(std::vector<transport::Command> commands) = 0;
+  // To the shard that owns request.gid, as a request of a later turn.
+  virtual void GiveWay(GiveWayRequest request) = 0;
   // The log cannot be trusted any more: the process must end without another word to anybody.
   virtual void Fatal(const Status& status) = 0;
 };
@@ -184,6 +186,7 @@ class Shard {
   void On(ForgetRequest request);
   void On(VisitRequest request);
   void On(RepliesRequest request);
+  void On(GiveWayRequest request);
   void On(ServiceAppearedRequest request);
   void On(QuestionRequest request);
   void On(AppendedRequest request);
@@ -202,6 +205,8 @@ class Shard {
   void Die(const Status& status);
   void WakeSome();
   Status CheckRoom(std::size_t bytes) const;
+  // The branch waits for rows that `holder` has prepared, says its participant.
+  void AskToGiveWay(const Live& live, core::BranchIndex branch, std::string holder);
   // Until BEGIN is durable nobody knows whether the gid belongs to this transaction or to a finished one: what is asked of it
   // waits. True if `request` has been taken.
   template <typename R>

@@ -367,19 +367,39 @@ void Shard::On(RepliesRequest request) {
       continue;
     }
     const bool not_sent = reply.result == core::AttemptResult::kNotSent;
+    const bool blocked =
+        reply.result == core::AttemptResult::kRetryLater && !reply.blocked_by.empty();
     const core::BranchIndex branch = reply.branch;
     const bool known = branch < live->txn.branches().size();
     const std::size_t before = known ? live->txn.branches()[branch].result.size() : 0;
-    (void)Apply(*live,
-                core::Answered{branch, reply.operation, reply.attempt, reply.result,
-                               std::move(reply.bytes), std::move(reply.reason), reply.retry_after});
+    core::Answered answered{branch,           reply.operation,        reply.attempt,
+                            reply.result,     std::move(reply.bytes), std::move(reply.reason),
+                            reply.retry_after};
+    answered.waits_for_rows = blocked;
+    (void)Apply(*live, answered);
     if (!known) continue;
+    if (blocked) AskToGiveWay(*live, branch, std::move(reply.blocked_by));
     // What is kept of it: of most answers, late ones, and those to which nothing rests on, that is nothing.
     const std::size_t kept = live->txn.branches()[branch].result.size();
     live->attached_bytes += kept - before;
     live_bytes_ += kept - before;
     if (not_sent) Park(*live, live->txn.spec().branches[branch].service);
   }
+}
+
+// A participant's word alone aborts nothing: whoever is asked to give way must have prepared something at the very service
+// that says so, be younger, and wait itself. And only who holds something can be part of a circle.
+void Shard::AskToGiveWay(const Live& live, core::BranchIndex branch, std::string holder) {
+  if (live.txn.branches()[branch].state != core::BranchState::kExecuting ||
+      live.txn.decision() != core::Decision::kNone || !live.txn.HoldsPrepared())
+    return;
+  ports_.GiveWay({std::move(holder),
+                  {live.txn.gid(), live.txn.began_at(), live.txn.spec().branches[branch].service}});
+}
+
+void Shard::On(GiveWayRequest request) {
+  Live* live = FindLive(request.gid);
+  if (live != nullptr && live->accepted) (void)Apply(*live, request.event);
 }
 
 void Shard::On(QuestionRequest request) {

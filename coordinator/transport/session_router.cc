@@ -198,6 +198,7 @@ std::vector<Reply> SessionRouter::OnReplies(SessionId id, std::vector<SessionRep
     Reply out{std::move(flight.gid),   flight.branch,    flight.operation,
               flight.attempt,          reply.result,     std::move(reply.bytes),
               std::move(reply.reason), reply.retry_after};
+    out.blocked_by = std::move(reply.blocked_by);
     if (out.bytes.size() > limits::kMaxResultBytes) {
       ++counters_.oversized_results;
       out.result = core::AttemptResult::kUnknown;

@@ -42,6 +42,7 @@ struct SessionReply {
   std::string bytes;
   std::string reason;
   core::Millis retry_after{0};
+  std::string blocked_by = {};
 };
 
 struct RouterLimits {

@@ -34,6 +34,7 @@ struct Command {
   std::uint64_t began_epoch = 0;
   // No earlier attempt can have reached a participant: each was certainly not sent.
   bool never_sent = false;
+  core::WallTime began_at = {};
 };
 
 // Nothing can have happened yet: only of such a command may a transport say that it is refused, in a participant's place.
@@ -58,6 +59,8 @@ struct Reply {
   // With kNotSent only: nobody of this service can be reached now, so asking again is of no use before OnServiceAppeared. Of
   // anything less (no room, an action that is not offered, one instance of several is gone) it is false.
   bool service_absent = false;
+  // kRetryLater: the transaction that, by the participant's word, has prepared what this branch needs.
+  std::string blocked_by = {};
 };
 
 // A participant asks what became of what it holds.

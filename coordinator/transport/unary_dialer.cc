@@ -182,6 +182,7 @@ struct UnaryDialer::Impl {
     Reply reply = ReplyTo(command, said.result, std::string(core::CutReason(said.reason)));
     reply.bytes = std::move(said.bytes);
     reply.retry_after = said.retry_after;
+    reply.blocked_by = std::move(said.blocked_by);
     return reply;
   }
 

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <assent/limits.h>
+
 namespace assent::transport {
 namespace {
 
@@ -45,6 +47,7 @@ void ToWire(Command command, std::uint64_t command_id, std::uint32_t coordinator
   out.set_coordinator_id(coordinator_id);
   out.set_began_epoch(command.began_epoch);
   out.set_command_id(command_id);
+  out.set_began_unix_ms(command.began_at.time_since_epoch().count());
 }
 
 SessionReply FromWire(v1::BranchReply reply) {
@@ -58,6 +61,9 @@ SessionReply FromWire(v1::BranchReply reply) {
   out.reason = std::move(*reply.mutable_reason());
   if (out.result == core::AttemptResult::kUnknown)
     out.reason = "answered with an unknown kind of reply";
+  if (out.result == core::AttemptResult::kRetryLater &&
+      reply.blocked_by_gid().size() <= limits::kMaxGidBytes)
+    out.blocked_by = std::move(*reply.mutable_blocked_by_gid());
   if (reply.retry_after_ms() > 0) out.retry_after = core::Millis(reply.retry_after_ms());
   return out;
 }

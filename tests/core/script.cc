@@ -266,6 +266,11 @@ bool Script::Operate(const Line& line) {
     Apply(Resume{actor});
   } else if (word == "retry") {
     Apply(RetryNow{actor});
+  } else if (word == "give-way") {
+    WallTime began = transaction().began_at();
+    if (const std::string v = line.Value("older"); !v.empty()) began -= ParseMillis(v);
+    if (const std::string v = line.Value("younger"); !v.empty()) began += ParseMillis(v);
+    Apply(GiveWay{line.words.at(1), began, line.Value("at")});
   } else if (word == "appeared") {
     Apply(ServiceAppeared{line.words.at(1)});
   } else if (word == "resolve") {
@@ -296,6 +301,7 @@ void Script::Answer(const Line& line) {
   }
   answer.result = ParseResult(line.words.at(at));
   if (const std::string v = line.Value("in"); !v.empty()) answer.retry_after = ParseMillis(v);
+  answer.waits_for_rows = line.Has("rows");
   const bool has_bytes =
       answer.result == AttemptResult::kDone || answer.result == AttemptResult::kDoneReadOnly;
   std::string& text = has_bytes ? answer.bytes : answer.reason;

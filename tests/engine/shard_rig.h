@@ -47,6 +47,7 @@ class ShardRig : public ShardPorts {
   void Send(std::vector<transport::Command> commands) override {
     for (auto& command : commands) sent.push_back(std::move(command));
   }
+  void GiveWay(GiveWayRequest request) override { give_way.push_back(std::move(request)); }
   void Fatal(const Status& status) override { fatal = status; }
 
   void Do(Request request) {
@@ -129,6 +130,7 @@ class ShardRig : public ShardPorts {
   std::deque<PendingAppend> appends;
   std::vector<std::pair<std::string, std::uint64_t>> finds;
   std::vector<transport::Command> sent;
+  std::deque<GiveWayRequest> give_way;
   std::vector<log::EntryKind> written;
   Status fatal;
   Shard shard;

@@ -58,6 +58,9 @@ class LiveCoordinator final : public engine::ShardPorts {
   void Append(std::vector<log::Entry> entries, std::uint64_t batch) override;
   void Find(std::string gid, std::uint64_t token) override;
   void Send(std::vector<transport::Command> sent) override;
+  void GiveWay(engine::GiveWayRequest request) override {
+    from_log_.emplace_back(std::move(request));
+  }
   void Fatal(const Status& status) override;
 
   void Start();

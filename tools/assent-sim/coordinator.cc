@@ -46,6 +46,12 @@ void Coordinator::Ports::Find(std::string gid, std::uint64_t token) {
   owner_.ArmLog();
 }
 
+void Coordinator::Ports::GiveWay(engine::GiveWayRequest request) {
+  const std::size_t shard = owner_.ShardOf(request.gid);
+  owner_.life_->mailboxes[shard].emplace_back(std::move(request));
+  owner_.ArmTurn(shard);
+}
+
 void Coordinator::Ports::Send(std::vector<transport::Command> commands) {
   owner_.Send(std::move(commands));
 }

@@ -21,6 +21,7 @@ class Coordinator::Ports final : public engine::ShardPorts {
   void Append(std::vector<log::Entry> entries, std::uint64_t batch) override;
   void Find(std::string gid, std::uint64_t token) override;
   void Send(std::vector<transport::Command> commands) override;
+  void GiveWay(engine::GiveWayRequest request) override;
   void Fatal(const Status& status) override;
 
  private:
