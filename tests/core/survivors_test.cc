@@ -95,6 +95,43 @@ TEST(Survivors, FlagsOfTheStateDoNotMix) {
   }
 }
 
+// A participant's index comes from outside; one that is none must not be looked up.
+TEST(Survivors, AnAnswerOfNoBranchIsNothing) {
+  Transaction t(Spec({Protocol::kTcc}));
+  (void)t.Apply(Begin{3}, At(0));
+  const Step step = t.Apply(Answer(99, Operation::kTry, AttemptResult::kDone), At(1));
+  EXPECT_EQ(step.record, Record::kNone);
+  EXPECT_TRUE(step.effects.empty());
+  EXPECT_EQ(t.branches()[0].state, BranchState::kExecuting);
+}
+
+// Given up on, and answered after all: people see the answer, not only that there was none in time.
+TEST(Survivors, ALateRefusalOfTheLatestAttemptIsShown) {
+  Transaction t(Spec({Protocol::kTcc}));
+  (void)t.Apply(Begin{3}, At(0));
+  (void)t.Apply(Answer(0, Operation::kTry, AttemptResult::kDone), At(1));
+  (void)t.Apply(Answer(0, Operation::kConfirm, AttemptResult::kUnknown), At(2));
+  ASSERT_EQ(t.branches()[0].history.kept().back().result, AttemptResult::kUnknown);
+  (void)t.Apply(Answer(0, Operation::kConfirm, AttemptResult::kRefused), At(3));
+  EXPECT_TRUE(t.branches()[0].needs_operator);
+  EXPECT_EQ(t.branches()[0].history.kept().back().result, AttemptResult::kRefused);
+}
+
+// What a branch promised is as good as done once the decision stands: what follows it does not wait for its CONFIRM.
+TEST(Survivors, AStepAfterThePivotStartsWithTheDecision) {
+  TransactionSpec spec = Spec({Protocol::kTcc, Protocol::kSaga, Protocol::kSaga});
+  spec.branches[1].pivot = true;
+  spec.branches[2].after_ids = {spec.branches[0].id, spec.branches[1].id};
+  ASSERT_EQ(Normalise(spec), OkStatus());
+  Transaction t(spec);
+  (void)t.Apply(Begin{3}, At(0));
+  (void)t.Apply(Answer(0, Operation::kTry, AttemptResult::kDone), At(1));
+  ASSERT_EQ(t.branches()[1].state, BranchState::kExecuting);
+  (void)t.Apply(Answer(1, Operation::kAction, AttemptResult::kDone), At(2));
+  EXPECT_EQ(t.branches()[0].state, BranchState::kFinishing);
+  EXPECT_EQ(t.branches()[2].state, BranchState::kExecuting);
+}
+
 // Transactions in every phase, whose bytes are changed one at a time.
 std::vector<Transaction> SomeTransactions() {
   std::vector<Transaction> some;
