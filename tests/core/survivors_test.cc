@@ -56,6 +56,18 @@ TEST(Survivors, AnAttemptsTimeCountsFromWhenItLeft) {
   EXPECT_FALSE(t.branches()[0].in_flight);
 }
 
+// It was answered before the shell said that it had left: what is on record of it stays.
+TEST(Survivors, AnAnsweredAttemptIsNotStartedAgain) {
+  Transaction t(Spec({Protocol::kTcc, Protocol::kTcc}));
+  const Step begun = t.Apply(Begin{3}, At(0));
+  (void)t.Apply(Answer(0, Operation::kTry, AttemptResult::kDone), At(7));
+  for (const Effect& effect : begun.effects) {
+    if (const auto* send = std::get_if<Send>(&effect)) t.NoteSent(*send, At(5'000));
+  }
+  EXPECT_EQ(t.branches()[0].history.kept().back().started, At(0).wall);
+  EXPECT_EQ(t.branches()[1].history.kept().back().started, At(5'000).wall);
+}
+
 // Keys and values have different limits; what the one may be the other may not.
 TEST(Survivors, LabelsAndHeadersOfFullLengthAreRead) {
   TransactionSpec spec = Spec({Protocol::kTcc});
@@ -115,6 +127,36 @@ TEST(Survivors, ALateRefusalOfTheLatestAttemptIsShown) {
   (void)t.Apply(Answer(0, Operation::kConfirm, AttemptResult::kRefused), At(3));
   EXPECT_TRUE(t.branches()[0].needs_operator);
   EXPECT_EQ(t.branches()[0].history.kept().back().result, AttemptResult::kRefused);
+}
+
+TEST(Survivors, ALateRefusalOfAnEarlierAttemptIsShownToo) {
+  Transaction t(Spec({Protocol::kTcc}));
+  (void)t.Apply(Begin{3}, At(0));
+  (void)t.Apply(Answer(0, Operation::kTry, AttemptResult::kDone), At(1));
+  (void)t.Apply(Answer(0, Operation::kConfirm, AttemptResult::kUnknown), At(2));
+  (void)t.Apply(Tick{}, At(3'600'000));
+  ASSERT_EQ(t.branches()[0].attempts, 2U);
+  (void)t.Apply(Answer(0, Operation::kConfirm, AttemptResult::kRefused), At(3'600'001));
+  EXPECT_TRUE(t.branches()[0].in_flight);
+  for (const Attempt& attempt : t.branches()[0].history.kept()) {
+    if (attempt.operation != Operation::kConfirm) continue;
+    EXPECT_EQ(attempt.result,
+              attempt.number == 1 ? AttemptResult::kRefused : AttemptResult::kInFlight);
+  }
+}
+
+// Nothing ever reached it, so the abort is decided, and its ROLLBACK is no question.
+TEST(Survivors, ASoleBranchThatRefusesItsRollbackNeedsAPerson) {
+  Transaction t(Spec({Protocol::kTwoPhase}));
+  (void)t.Apply(Begin{3}, At(0));
+  ASSERT_TRUE(t.branches()[0].one_phase);
+  (void)t.Apply(Answer(0, Operation::kPrepare, AttemptResult::kNotSent), At(1));
+  (void)t.Apply(Abort{{{}, "changed my mind"}, /*by_operator=*/false}, At(2));
+  ASSERT_EQ(t.decision(), Decision::kAbort);
+  (void)t.Apply(Answer(0, Operation::kRollback, AttemptResult::kRefused), At(3));
+  EXPECT_EQ(t.decision(), Decision::kAbort);
+  EXPECT_FALSE(t.finished());
+  EXPECT_TRUE(t.branches()[0].needs_operator);
 }
 
 // What a branch promised is as good as done once the decision stands: what follows it does not wait for its CONFIRM.
