@@ -159,6 +159,20 @@ TEST(Survivors, ASoleBranchThatRefusesItsRollbackNeedsAPerson) {
   EXPECT_TRUE(t.branches()[0].needs_operator);
 }
 
+TEST(Survivors, TheEndIsTheEnd) {
+  Transaction t(Spec({Protocol::kSaga}));
+  (void)t.Apply(Begin{3}, At(0));
+  (void)t.Apply(Answer(0, Operation::kAction, AttemptResult::kDone), At(1));
+  ASSERT_TRUE(t.finished());
+  for (const Event& event : {Event(Tick{}), Event(ServiceAppeared{"s"}),
+                             Event(Answer(0, Operation::kAction, AttemptResult::kDone))}) {
+    const Step step = t.Apply(event, At(60'000));
+    EXPECT_EQ(step.record, Record::kNone);
+    EXPECT_TRUE(step.effects.empty());
+  }
+  EXPECT_EQ(t.finished_at(), At(1).wall);
+}
+
 // What a branch promised is as good as done once the decision stands: what follows it does not wait for its CONFIRM.
 TEST(Survivors, AStepAfterThePivotStartsWithTheDecision) {
   TransactionSpec spec = Spec({Protocol::kTcc, Protocol::kSaga, Protocol::kSaga});
