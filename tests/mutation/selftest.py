@@ -113,6 +113,25 @@ class TheRun(unittest.TestCase):
                 self.assertEqual(file.read(), before)
 
 
+    def test_what_a_killed_run_left_is_put_back(self):
+        with tempfile.TemporaryDirectory() as folder:
+            shop = workshop.Workshop(SAMPLE, folder)
+            shop.prepare()
+            self.assertTrue(shop.ninja("sample_test")[0])
+            name = next(os.path.join(d, f) for d, _, fs in os.walk(shop.build) for f in fs if f == "sample.cc.o")
+            with open(name, "rb") as file:
+                right = file.read()
+            os.rename(name, name + ".original")
+            with open(name, "wb") as file:
+                file.write(b"a mutant")
+            again = workshop.Workshop(SAMPLE, folder)
+            again.prepare()
+            with open(name, "rb") as file:
+                self.assertEqual(file.read(), right)
+            self.assertFalse(os.path.exists(name + ".original"))
+            shop.close()
+            again.close()
+
     def test_a_score_says_how_sure_it_is(self):
         self.assertEqual(mutate.score(26, 40), "65 % (50 to 78)")
         self.assertEqual(mutate.score(40, 40), "100 % (91 to 100)")

@@ -79,6 +79,16 @@ class Workshop:
         if done.returncode:
             raise BuildError(done.stdout.decode(errors="replace"))
         os.makedirs(self.temporary, exist_ok=True)
+        self.mend()
+
+    def mend(self):
+        """A run that was killed has left a mutant where an object should be."""
+        for folder, _, files in os.walk(self.build):
+            for name in files:
+                if name.endswith(".o.original"):
+                    path = os.path.join(folder, name[:-len(".original")])
+                    self.changed[os.path.relpath(path, self.build)] = path
+        self.restore()
 
     def ninja(self, *targets, jobs=1):
         done = run(["ninja", "-C", self.build, "-j", str(jobs), *targets])
