@@ -68,6 +68,18 @@ TEST(Survivors, AnAnsweredAttemptIsNotStartedAgain) {
   EXPECT_EQ(t.branches()[1].history.kept().back().started, At(5'000).wall);
 }
 
+TEST(Survivors, WhatLeftLateIsNotTakenForItsSuccessor) {
+  Transaction t(Spec({Protocol::kTcc}));
+  const Step begun = t.Apply(Begin{3}, At(0));
+  (void)t.Apply(Answer(0, Operation::kTry, AttemptResult::kUnknown), At(1));
+  (void)t.Apply(Tick{}, At(40'000));
+  ASSERT_EQ(t.branches()[0].attempts, 2U);
+  for (const Effect& effect : begun.effects) {
+    if (const auto* send = std::get_if<Send>(&effect)) t.NoteSent(*send, At(45'000));
+  }
+  EXPECT_EQ(t.branches()[0].history.kept().back().started, At(40'000).wall);
+}
+
 // Keys and values have different limits; what the one may be the other may not.
 TEST(Survivors, LabelsAndHeadersOfFullLengthAreRead) {
   TransactionSpec spec = Spec({Protocol::kTcc});
