@@ -185,6 +185,34 @@ TEST(Survivors, TheEndIsTheEnd) {
   EXPECT_EQ(t.finished_at(), At(1).wall);
 }
 
+// Only what has an operation that nobody answers can be resolved by hand.
+TEST(Survivors, WhatIsDoneIsNotResolved) {
+  Transaction t(Spec({Protocol::kTcc, Protocol::kTcc}));
+  (void)t.Apply(Begin{3}, At(0));
+  (void)t.Apply(Answer(0, Operation::kTry, AttemptResult::kDone), At(1));
+  (void)t.Apply(Answer(1, Operation::kTry, AttemptResult::kDone), At(2));
+  (void)t.Apply(Answer(0, Operation::kConfirm, AttemptResult::kDone), At(3));
+  ASSERT_EQ(t.phase(), Phase::kCommitting);
+  for (const Decision decision : {Decision::kCommit, Decision::kAbort}) {
+    const Step step = t.Apply(Resolve{{"ann", "why not"}, 0, decision}, At(4));
+    EXPECT_EQ(step.status.code(), Code::kFailedPrecondition);
+    EXPECT_EQ(t.branches()[0].state, BranchState::kDone);
+    EXPECT_TRUE(t.interventions().empty());
+  }
+}
+
+// Its result is not kept, so its size is no objection.
+TEST(Survivors, AConfirmMayAnswerAtLength) {
+  Transaction t(Spec({Protocol::kTcc}));
+  (void)t.Apply(Begin{3}, At(0));
+  (void)t.Apply(Answer(0, Operation::kTry, AttemptResult::kDone), At(1));
+  Answered confirmed = Answer(0, Operation::kConfirm, AttemptResult::kDone);
+  confirmed.bytes.assign(limits::kMaxResultBytes + 1, 'x');
+  (void)t.Apply(confirmed, At(2));
+  EXPECT_TRUE(t.finished());
+  EXPECT_TRUE(t.branches()[0].result.empty());
+}
+
 // What a branch promised is as good as done once the decision stands: what follows it does not wait for its CONFIRM.
 TEST(Survivors, AStepAfterThePivotStartsWithTheDecision) {
   TransactionSpec spec = Spec({Protocol::kTcc, Protocol::kSaga, Protocol::kSaga});
