@@ -9,6 +9,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 MEMORY_BYTES = 6 << 30  # a mutant that allocates for ever ends
@@ -251,9 +252,7 @@ class Workshop:
     # ---- tests
 
     def run_test(self, test, limit):
-        folder = os.path.join(self.temporary, "tmp")
-        shutil.rmtree(folder, ignore_errors=True)
-        os.makedirs(folder)
+        folder = tempfile.mkdtemp(dir=self.temporary)  # of its own: what was killed may still be writing
         environment = dict(os.environ, **test.environment)
         environment.update(TMPDIR=folder, GTEST_FAIL_FAST="1")
         log = os.path.join(self.temporary, "output")
