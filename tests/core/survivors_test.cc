@@ -185,6 +185,18 @@ TEST(Survivors, TheEndIsTheEnd) {
   EXPECT_EQ(t.finished_at(), At(1).wall);
 }
 
+// One that had nothing to prepare has executed all the same.
+TEST(Survivors, WhatFollowsAReadOnlyBranchStarts) {
+  TransactionSpec spec = Spec({Protocol::kTwoPhase, Protocol::kTcc});
+  spec.branches[1].after_ids = {spec.branches[0].id};
+  ASSERT_EQ(Normalise(spec), OkStatus());
+  Transaction t(spec);
+  (void)t.Apply(Begin{3}, At(0));
+  ASSERT_EQ(t.branches()[1].state, BranchState::kWaiting);
+  (void)t.Apply(Answer(0, Operation::kPrepare, AttemptResult::kDoneReadOnly), At(1));
+  EXPECT_EQ(t.branches()[1].state, BranchState::kExecuting);
+}
+
 // Only what has an operation that nobody answers can be resolved by hand.
 TEST(Survivors, WhatIsDoneIsNotResolved) {
   Transaction t(Spec({Protocol::kTcc, Protocol::kTcc}));
