@@ -19,6 +19,10 @@ NOT_DELETED = set("""if for while do switch case default return break continue g
   inline mutable virtual explicit unsigned signed int bool char long short double float void co_return co_await delete new
   static_assert ASSENT_CHECK spdlog""".split())
 
+# Whose arguments may stand in any order, and what only makes room.
+SYMMETRIC = ("min", "max", "swap")
+ROOM_ONLY = ("reserve", "Reserve", "shrink_to_fit")
+
 # Between these stand the operands of && and ||.
 OPERAND_ENDS = set("&& || ? : , ; = return".split())
 
@@ -255,6 +259,8 @@ class _Finder:
         first = source.tokens[i]
         if first.skipped or first.text in NOT_DELETED:
             return False
+        if source.word(end - 1) == ")" and source.word(source.tokens[end - 1].partner - 1) in ROOM_ONLY:
+            return False
         if first.text in ("++", "--", "*"):
             return True
         if first.kind != "word":
@@ -277,7 +283,7 @@ class _Finder:
     def swaps(self, i, token):
         """Neighbours in a list of arguments that look alike: two names, two members, two numbers."""
         source = self.source
-        if token.text == "(" and source.word(i - 1) in ("if", "for", "while", "switch", "catch"):
+        if token.text == "(" and source.word(i - 1) in ("if", "for", "while", "switch", "catch") + SYMMETRIC:
             return
         arguments, begin = [], i + 1
         for j in range(i + 1, token.partner + 1):
