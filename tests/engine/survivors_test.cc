@@ -139,6 +139,32 @@ TEST(Survivors, AnotherCoordinatorsQuestionIsNotAnsweredByALiveNamesake) {
   };
   EXPECT_EQ(ask(7), transport::Verdict::kCommit);
   EXPECT_EQ(ask(8), transport::Verdict::kCannotTell);
+  transport::OutcomeAnswer answer;
+  rig.Do(
+      QuestionRequest{{"a", "1", 7, 0}, [&](transport::OutcomeAnswer given) { answer = given; }});
+  EXPECT_EQ(answer.verdict, transport::Verdict::kCommit)
+      << "it does not know in which life, and need not";
+}
+
+// Other records become durable before it.
+TEST(Survivors, TheMomentOfADecisionIsNotBeforeIt) {
+  ShardRig rig;
+  ShardRig::Told told;
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kAccepted, told));
+  rig.CompleteAll();
+  core::WallTime decided_at{core::Millis(-1)};
+  const auto look = [&] {
+    rig.Do(GetRequest{"a", [&](const Status&, const core::Transaction* txn, const core::Now&) {
+                        decided_at = txn->decided_at();
+                      }});
+  };
+  look();
+  EXPECT_EQ(decided_at, core::WallTime());
+  rig.AnswerAll(AttemptResult::kDone);
+  rig.wall += core::Millis(70);
+  rig.CompleteAll();
+  look();
+  EXPECT_EQ(decided_at, rig.wall);
 }
 
 TEST(Survivors, WhatNeedsAPersonIsCounted) {
