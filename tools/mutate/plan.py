@@ -33,7 +33,7 @@ PARTS = {
         programs=(SIM,)),
     "transport": Part(
         sources=("coordinator/transport/*",),
-        tests=(r"transport_.*test", r"engine_.*test", r"api_.*test", r"hostile_test", r"sdk_daemon_test", r"client_reconnect_test"),
+        tests=(r"(transport|dispatcher)(_.*)?_test", r"engine_.*test", r"api_.*test", r"hostile_test", r"sdk_daemon_test", r"client_reconnect_test"),
         programs=(SIM, SIM_FULL),
         daemon=True),
     "barrier": Part(
