@@ -146,6 +146,101 @@ TEST(Survivors, AnotherCoordinatorsQuestionIsNotAnsweredByALiveNamesake) {
       << "it does not know in which life, and need not";
 }
 
+// Whoever watches hears of each change once, for as long as they want to.
+TEST(Survivors, WatchersHearOfEachChangeOnceUntilTheyLeave) {
+  ShardRig rig;
+  ShardRig::Told told;
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kAccepted, told));
+  rig.CompleteAll();
+  int patient = 0;
+  int brief = 0;
+  rig.Do(WatchRequest{"a", [&](const Status&, const core::Transaction*, const core::Now&) {
+                        ++patient;
+                        return true;
+                      }});
+  rig.Do(WatchRequest{"a", [&](const Status&, const core::Transaction*, const core::Now&) {
+                        ++brief;
+                        return false;
+                      }});
+  EXPECT_EQ(patient, 2) << "what it is, and once more for the other";
+  EXPECT_EQ(brief, 1);
+  rig.AnswerAll(AttemptResult::kRetryLater, "later");  // two changes in one turn
+  EXPECT_EQ(patient, 3);
+  rig.Pass(std::chrono::seconds(1));
+  EXPECT_EQ(patient, 4);
+  EXPECT_EQ(brief, 1) << "called although it had left";
+}
+
+// A beginning that found no room says so of all beginnings, until one has: what has begun has a batch of its own.
+TEST(Survivors, ABeginningThatFindsNoRoomIsNotRoom) {
+  ShardRig rig;
+  ShardRig::Told old;
+  ShardRig::Told refused;
+  ShardRig::Told fresh;
+  rig.Do(ShardRig::Begin(ShardRig::Spec("old"), WaitFor::kDecided, old));
+  rig.CompleteAll();
+  rig.Do(ShardRig::Begin(ShardRig::Spec("refused"), WaitFor::kDecided, refused));
+  rig.Complete(ResourceExhausted("disk full"));
+  EXPECT_EQ(refused.words, Words{"RESOURCE_EXHAUSTED"});
+  std::vector<transport::Reply> replies;
+  for (const transport::Command& c : rig.sent)
+    replies.push_back({c.gid, c.branch, c.operation, c.attempt, AttemptResult::kDone, {}, {}, {}});
+  rig.shard.Handle(RepliesRequest{std::move(replies)}, rig.mono, rig.wall);
+  rig.Do(ShardRig::Begin(ShardRig::Spec("fresh"), WaitFor::kDecided, fresh));
+  rig.Pass(core::Millis(250));
+  ASSERT_EQ(rig.appends.size(), 2U) << "the decision shares a batch with a beginning";
+  EXPECT_EQ(rig.appends[0].entries[0].kind, log::EntryKind::kUpdate);
+  EXPECT_EQ(rig.appends[1].entries[0].kind, log::EntryKind::kBegin);
+}
+
+// Asked again after a restart: it waits for another branch, and nobody has answered it.
+TEST(Survivors, ABranchThatWaitsIsNotAnsweredByARestart) {
+  ShardRig before;
+  ShardRig::Told told;
+  before.Do(
+      ShardRig::Begin(ShardRig::Spec("a", core::Protocol::kTcc, 0), WaitFor::kAccepted, told));
+  log::LiveRow row;
+  const auto keep = [&] {
+    for (const log::Entry& entry : before.appends.back().entries) {
+      if (entry.kind == log::EntryKind::kBegin) row.spec = entry.spec;
+      row.state = entry.state;
+      row.version = entry.version;
+      row.serial = entry.serial;
+    }
+  };
+  keep();
+  before.CompleteAll();
+  row.gid = "a";
+  core::BranchSpec first = ShardRig::Spec("x").branches[0];
+  first.id = "first";
+  first.after.clear();
+  core::BranchSpec second = first;
+  second.id = "second";
+  second.after_ids = {"first"};
+  int answered = 0;
+  const auto execute = [&](const core::BranchSpec& branch) {
+    return ExecuteRequest{"a", branch,
+                          [&](const Status& status, const core::Transaction*, core::BranchIndex) {
+                            EXPECT_TRUE(status.ok()) << status.ToString();
+                            ++answered;
+                          }};
+  };
+  for (const core::BranchSpec& branch : {first, second}) {
+    before.Do(execute(branch));
+    ASSERT_FALSE(before.appends.empty());
+    keep();
+    before.CompleteAll();
+  }
+  ShardRig ports;  // only its ports are used
+  Shard shard({}, ports);
+  shard.Adopt(row);
+  shard.Start(ShardRig::Recovered(ShardRig::kLives), ports.mono, ports.wall);
+  EXPECT_EQ(ports.Sent(), "first:TRY");
+  shard.Handle(execute(second), ports.mono, ports.wall);
+  shard.EndTurn(ports.mono, ports.wall);
+  EXPECT_EQ(answered, 0);
+}
+
 // Other records become durable before it.
 TEST(Survivors, TheMomentOfADecisionIsNotBeforeIt) {
   ShardRig rig;
