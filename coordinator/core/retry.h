@@ -14,6 +14,8 @@ inline constexpr std::uint32_t kAttemptsBeforeAttentionCount = 10;
 // A forward operation that has no answer for so long may be waiting for rows, as far as GiveWay is concerned. Below it, it is
 // probably just being executed.
 inline constexpr Millis kMayWaitForRows{10};
+// The longest backoff of who is told that somebody else holds the rows.
+inline constexpr Millis kMaxBackoffForRows{50};
 
 // The wait after the n-th failed attempt (n >= 1): the initial backoff doubled n-1 times, capped,
 // of which at least half is kept and the rest is drawn ("equal jitter"; M. Brooker, "Exponential

@@ -212,9 +212,12 @@ void Transaction::Failed(BranchIndex i, const Answered& event, const Now& now, S
   const Millis asked_for =
       std::clamp(event.retry_after, Millis(0), Millis(limits::kMaxMaxBackoffMs));
   RetryPolicy retry = spec.retry;
-  // Rows are handed on within milliseconds: the participant says where the doubling starts.
-  if (event.waits_for_rows)
-    retry.initial_backoff = std::min(retry.initial_backoff, std::max(asked_for, Millis(1)));
+  // Rows are handed on within milliseconds, and who is away gets none: the participant says where the doubling starts, and it
+  // ends soon. (The participant holds the question back for longer and longer instead.)
+  if (event.waits_for_rows) {
+    retry.max_backoff = std::min(retry.max_backoff, kMaxBackoffForRows);
+    retry.initial_backoff = std::clamp(asked_for, Millis(1), retry.max_backoff);
+  }
   const Micros wait = std::max<Micros>(Backoff(retry, branch.attempts, now.entropy), asked_for);
   branch.next_attempt = Mutant(Planted::kRetryWithoutBackoff) ? now.mono : now.mono + wait;
 }
