@@ -14,6 +14,8 @@ DONE = participant_pb2.BranchReply.DONE
 REFUSED = participant_pb2.BranchReply.REFUSED
 RETRY_LATER = participant_pb2.BranchReply.RETRY_LATER
 
+MAX_RESULT_BYTES = 256 * 1024
+
 FORWARD = (types_pb2.TRY, types_pb2.ACTION)
 # Each by the forward operation that it finishes or undoes.
 FINISH = {types_pb2.CONFIRM: types_pb2.TRY}
@@ -32,6 +34,7 @@ class Barrier:
     def __init__(self, path, tables):
         """`tables`: SQL that creates the business tables."""
         self._lock = threading.Lock()
+        self._broken = None  # a COMMIT that failed: nothing more may be said on this connection
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")  # done means durable
@@ -44,14 +47,22 @@ class Barrier:
     def execute(self, command, handler):
         """Runs `handler(db, command)`, which returns the result's bytes, unless the barrier knows better. The reply."""
         with self._lock:
+            if self._broken:
+                raise self._broken
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 reply = self._decide(command, handler)
-                self._db.execute("COMMIT")
-                return reply
             except Exception as error:  # nothing happened: it may be asked again
                 self._db.execute("ROLLBACK")
                 return self._reply(command, RETRY_LATER, reason=f"{type(error).__name__}: {error}")
+            try:
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                # Perhaps it is on disk, and this connection would not show it. No answer is the true one: what is raised here
+                # reaches the coordinator as UNKNOWN, it asks again, and the next process finds what there is.
+                self._broken = error
+                raise
+            return reply
 
     def close(self):
         with self._lock:
@@ -83,6 +94,8 @@ class Barrier:
         self._db.execute("SAVEPOINT business")
         try:
             result = handler(self._db, command) or b""
+            if len(result) > MAX_RESULT_BYTES:  # the coordinator would take it for no answer, without the handler's name
+                raise ValueError(f"the handler's result has {len(result)} bytes, the limit is {MAX_RESULT_BYTES}")
         except Refused as no:
             if command.operation not in FORWARD:
                 raise  # there is no way back any more: asked again

@@ -77,6 +77,34 @@ class Contract(unittest.TestCase):
             self.assertEqual(self.ask(forward).kind, REFUSED)
             self.assertEqual(self.member(), (0, 0))
 
+    def test_a_commit_that_fails_is_not_taken_for_not_done(self):
+        class FailingAtCommit:
+            def __init__(self, db):
+                self._db = db
+
+            def execute(self, sql, *parameters):
+                if sql == "COMMIT":
+                    raise sqlite3.OperationalError("disk I/O error")
+                return self._db.execute(sql, *parameters)
+
+            def close(self):
+                self._db.close()
+
+        self._barrier._db = FailingAtCommit(self._barrier._db)
+        for _ in range(2):  # and nothing more is said until it has been opened anew
+            with self.assertRaises(grpc.RpcError) as unknown:
+                self.ask(t.ACTION)
+            self.assertEqual(unknown.exception.code(), grpc.StatusCode.UNKNOWN)
+        self._stop()
+        self._start()
+        self.assertEqual((self.ask(t.ACTION).kind, self.member()), (DONE, (6, 0)))
+
+    def test_a_result_that_is_too_large_is_a_sentence(self):
+        large = participant_pb2.BranchCommand(gid=self._gid, branch_id="1", operation=t.ACTION)
+        reply = self._barrier.execute(large, lambda db, command: b"x" * (256 * 1024 + 1))
+        self.assertEqual((reply.kind, reply.reason),
+                         (RETRY_LATER, "ValueError: the handler's result has 262145 bytes, the limit is 262144"))
+
     def test_confirm_without_try_is_never_done(self):
         self.assertEqual(self.ask(t.CONFIRM).kind, REFUSED)
         self.assertEqual(self.member(), (0, 0))
