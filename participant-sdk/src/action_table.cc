@@ -19,11 +19,11 @@ std::string Shown(Protocol protocol, const std::string& action) {
   return std::string(ProtocolName(protocol)) + ":" + CleanText(action, limits::kMaxActionNameBytes);
 }
 
-// Nothing can have happened if the forward operation is not known. About the others nobody here can tell: an older
-// version of this service may have executed it.
+// Nobody here can tell that nothing has happened: another instance, or another version of this service, may have executed it,
+// and its answer been lost. (An action that nobody offers the coordinator refuses by itself.)
 Reply Unknown(const Call& call) {
-  const std::string text = "no action " + Shown(call.protocol, call.action) + " is registered here";
-  return IsForward(call.operation) ? Reply::Refused(text) : Reply::RetryLater(text);
+  return Reply::RetryLater("no action " + Shown(call.protocol, call.action) +
+                           " is registered here");
 }
 
 }  // namespace
@@ -66,6 +66,7 @@ void ActionTable::Add(Protocol protocol, std::string action, Handler forward, Ha
 
 void ActionTable::Attach(Resource& resource) {
   resources_.push_back(&resource);
+  if (status_.ok()) status_ = resource.Registration();
   for (const OfferedAction& offered : resource.Actions()) {
     Insert(offered.protocol, offered.name, {&resource, {}, {}, {}});
   }

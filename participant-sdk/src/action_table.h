@@ -23,13 +23,13 @@ class ActionTable final : public Resource {
   void Attach(Resource& resource);
   // The first mistake of a registration.
   const Status& status() const { return status_; }
+  Status Registration() const override { return status_; }
 
   // Is there a plain handler for it, which must run on a worker? Everything else Execute answers without blocking.
   bool IsPlain(const Call& call) const;
 
   std::vector<OfferedAction> Actions() const override;
-  // A plain handler runs here and now. An action that is not known is refused if nothing can have happened, and left to be
-  // asked again otherwise: never done.
+  // A plain handler runs here and now. An action that is not known is left to be asked again: never refused, never done.
   void Execute(Call call, Responder respond) override;
   std::vector<HeldBranch> Questions(std::size_t limit) override;
   void Answer(const HeldBranch& branch, Verdict verdict, bool finished) override;

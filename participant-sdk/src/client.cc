@@ -6,6 +6,8 @@
 #include <assent/client.h>
 #include <assent/limits.h>
 
+#include "participant-sdk/src/crew.h"
+
 namespace assent {
 namespace {
 
@@ -37,6 +39,15 @@ milliseconds TimeoutWithin(const ClientOptions& options, const CallOptions& call
   return (deadline.count() > 0 ? deadline : milliseconds(limits::kDefaultDeadlineMs)) + kSlack;
 }
 
+// Waits, in `wait`, for a transaction to be executed. In a handler that may be refused (crew.h).
+template <typename Call>
+auto Waiting(WaitFor wait, const Call& call) -> decltype(call()) {
+  if (wait == WaitFor::kAccepted) return call();
+  const internal::WaitForTransaction waiting;
+  if (!waiting.status().ok()) return waiting.status();
+  return call();
+}
+
 }  // namespace
 
 Client::Client(std::shared_ptr<Connection> connection, ClientOptions options)
@@ -46,8 +57,11 @@ Client::Client(std::shared_ptr<Connection> connection, ClientOptions options)
 
 Result<Report> Client::Submit(const Transaction& transaction, CallOptions call) const {
   if (Status s = transaction.Validate(); !s.ok()) return s;
-  return connection_->Submit(
-      {transaction, WaitOf(options_, call), TimeoutWithin(options_, call, transaction.deadline())});
+  const WaitFor wait = WaitOf(options_, call);
+  return Waiting(wait, [&] {
+    return connection_->Submit(
+        {transaction, wait, TimeoutWithin(options_, call, transaction.deadline())});
+  });
 }
 
 void Client::SubmitAsync(Transaction transaction, std::function<void(Result<Report>)> done,
@@ -65,7 +79,8 @@ Result<OpenTransaction> Client::Begin(const Transaction& transaction, CallOption
 }
 
 Result<Report> Client::Wait(const std::string& gid, CallOptions call) const {
-  return connection_->Wait({gid, WaitOf(options_, call), TimeoutOf(options_, call)});
+  const WaitFor wait = WaitOf(options_, call);
+  return Waiting(wait, [&] { return connection_->Wait({gid, wait, TimeoutOf(options_, call)}); });
 }
 
 Result<TransactionInfo> Client::Get(const std::string& gid, CallOptions call) const {
@@ -105,8 +120,10 @@ Result<BranchResult> OpenTransaction::Execute(Branch branch, CallOptions call) {
   ASSENT_CHECK(connection_ != nullptr);
   if (branch.options.id.empty()) branch.options.id = std::to_string(next_branch_);
   if (Status s = ValidateBranch(branch); !s.ok()) return s;
-  Result<BranchResult> result =
-      connection_->Execute({gid_, std::move(branch), TimeoutWithin(options_, call, deadline_)});
+  Result<BranchResult> result = Waiting(WaitFor::kDecided, [&] {
+    return connection_->Execute(
+        {gid_, std::move(branch), TimeoutWithin(options_, call, deadline_)});
+  });
   if (result.ok())
     ++next_branch_;  // an id is used up by its answer: until then the same call names the same branch
   return result;
@@ -132,19 +149,22 @@ Result<BranchResult> OpenTransaction::Saga(std::string service, std::string acti
 
 Result<Report> OpenTransaction::Commit(CallOptions call) {
   ASSENT_CHECK(connection_ != nullptr);
-  finishing_ = true;
-  return connection_->Finish({gid_,
-                              /*commit=*/true,
-                              {},
-                              WaitOf(options_, call),
-                              TimeoutWithin(options_, call, deadline_)});
+  const WaitFor wait = WaitOf(options_, call);
+  return Waiting(wait, [&] {
+    finishing_ = true;
+    return connection_->Finish(
+        {gid_, /*commit=*/true, {}, wait, TimeoutWithin(options_, call, deadline_)});
+  });
 }
 
 Result<Report> OpenTransaction::Rollback(std::string reason, CallOptions call) {
   ASSENT_CHECK(connection_ != nullptr);
-  finishing_ = true;
-  return connection_->Finish({gid_, /*commit=*/false, std::move(reason), WaitOf(options_, call),
-                              TimeoutOf(options_, call)});
+  const WaitFor wait = WaitOf(options_, call);
+  return Waiting(wait, [&] {
+    finishing_ = true;
+    return connection_->Finish(
+        {gid_, /*commit=*/false, std::move(reason), wait, TimeoutOf(options_, call)});
+  });
 }
 
 }  // namespace assent

@@ -16,12 +16,16 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 
+#include <assent/limits.h>
+
 #include "assent/v1/transaction.grpc.pb.h"
+#include "participant-sdk/src/endpoint.h"
 #include "participant-sdk/src/grpc_channel.h"
 #include "participant-sdk/src/grpc_dialer.h"
 #include "participant-sdk/src/retry.h"
 #include "participant-sdk/src/seed.h"
 #include "participant-sdk/src/submitter.h"
+#include "participant-sdk/src/text.h"
 #include "participant-sdk/src/wire.h"
 
 namespace assent::internal {
@@ -98,6 +102,7 @@ class GrpcConnection final : public Connection {
   explicit GrpcConnection(const ClientOptions& options)
       : options_(options),
         endpoint_(EndpointOf(options)),
+        usable_(CheckEndpoint("endpoint", endpoint_)),
         channel_(MakeChannel(endpoint_, options.keepalive)),
         stub_(v1::TransactionService::NewStub(channel_)) {}
 
@@ -114,6 +119,7 @@ class GrpcConnection final : public Connection {
   }
 
   void SubmitAsync(SubmitParams params, ReportCallback done) override {
+    if (!usable_.ok()) return done(usable_);
     v1::SubmitRequest request;
     PutTransaction(params.transaction, request.mutable_transaction());
     request.set_wait_for(static_cast<v1::WaitFor>(params.wait));
@@ -151,7 +157,7 @@ class GrpcConnection final : public Connection {
     v1::RollbackRequest request;
     request.set_gid(params.gid);
     request.set_wait_for(static_cast<v1::WaitFor>(params.wait));
-    request.set_reason(params.reason);
+    request.set_reason(CleanText(params.reason, limits::kMaxReasonBytes));
     return CallForReport("Rollback of transaction " + params.gid, params.timeout, false,
                          &v1::TransactionService::Stub::Rollback, request);
   }
@@ -183,6 +189,7 @@ class GrpcConnection final : public Connection {
   template <typename Request, typename Reply>
   Status Call(std::string what, milliseconds timeout, bool read_only, Method<Request, Reply> method,
               const Request& request, Reply* reply) {
+    if (!usable_.ok()) return usable_;
     RetryParams retry;
     retry.policy = options_.retry;
     retry.deadline = Now() + timeout;
@@ -245,6 +252,7 @@ class GrpcConnection final : public Connection {
 
   const ClientOptions options_;
   const std::string endpoint_;
+  const Status usable_;  // what every call answers if it is not OK
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::TransactionService::Stub> stub_;
   std::once_flag submitters_once_;

@@ -13,6 +13,7 @@
 #include <assent/participant.h>
 
 #include "participant-sdk/src/action_table.h"
+#include "participant-sdk/src/endpoint.h"
 #include "participant-sdk/src/grpc_channel.h"
 #include "participant-sdk/src/grpc_dialer.h"
 #include "participant-sdk/src/participant_shell.h"
@@ -39,14 +40,15 @@ Status Complete(ParticipantOptions& options) {
     return s;
   if (options.endpoints.empty()) options.endpoints = internal::DefaultEndpoints();
   for (const std::string& endpoint : options.endpoints) {
-    if (endpoint.empty())
-      return InvalidArgument("endpoints: one is empty; each must be \"host:port\"");
+    if (Status s = internal::CheckEndpoint("endpoint", endpoint); !s.ok()) return s;
   }
   if (options.instance.empty()) options.instance = DefaultInstance();
   if (options.instance.size() > limits::kMaxInstanceNameBytes) {
     return InvalidArgument("instance has " + std::to_string(options.instance.size()) +
                            " bytes, the limit is " + std::to_string(limits::kMaxInstanceNameBytes));
   }
+  if (internal::CleanText(options.instance, options.instance.size()) != options.instance)
+    return InvalidArgument("instance is not UTF-8");
   if (options.worker_threads == 0)
     options.worker_threads = std::max(1U, std::thread::hardware_concurrency());
   if (options.max_in_flight == 0)

@@ -141,8 +141,12 @@ ParticipantShell::ParticipantShell(ParticipantOptions options, std::vector<Endpo
 ParticipantShell::~ParticipantShell() = default;
 
 void ParticipantShell::Start() {
-  workers_ = std::make_unique<WorkerPool>(options_.worker_threads,
-                                          [this](Ticket ticket) { RunOnWorker(ticket); });
+  workers_ = std::make_unique<WorkerPool>(
+      WorkerPool::Options{options_.worker_threads, options_.max_extra_workers},
+      [this](Ticket ticket) { RunOnWorker(ticket); },
+      [log = options_.log](const std::string& line) {
+        if (log) log(line);
+      });
   Todos todos;
   {
     const std::lock_guard lock(mutex_);

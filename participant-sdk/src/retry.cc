@@ -8,23 +8,27 @@
 
 namespace assent::internal {
 
+// What a gRPC library or a proxy can make up by itself says nothing about what became of the request, whatever its words:
+// UNAVAILABLE is said of a lost answer, RESOURCE_EXHAUSTED of an answer that is too large, UNIMPLEMENTED of a 404.
 Meaning MeaningOf(const Attempt& attempt) {
+  if (!attempt.contacted)
+    return attempt.status.code() == Code::kDeadlineExceeded ? Meaning::kOutOfTime
+                                                            : Meaning::kNotDone;
   switch (attempt.status.code()) {
     case Code::kOk:
     case Code::kInvalidArgument:
     case Code::kNotFound:
     case Code::kAlreadyExists:
-    case Code::kPermissionDenied:
     case Code::kFailedPrecondition:
-    case Code::kOutOfRange:
-    case Code::kUnimplemented:
-    case Code::kDataLoss: return Meaning::kAnswer;
-    case Code::kResourceExhausted: return Meaning::kNotDone;
-    // A daemon that says so has begun nothing, but a connection that breaks says it too.
-    case Code::kUnavailable: return attempt.contacted ? Meaning::kMaybeDone : Meaning::kNotDone;
-    case Code::kDeadlineExceeded: return Meaning::kOutOfTime;
-    case Code::kCancelled:
     case Code::kAborted:
+    case Code::kDataLoss: return Meaning::kAnswer;
+    case Code::kDeadlineExceeded: return Meaning::kOutOfTime;
+    case Code::kPermissionDenied:
+    case Code::kUnimplemented: return Meaning::kNotServed;
+    case Code::kResourceExhausted:
+    case Code::kUnavailable:
+    case Code::kCancelled:
+    case Code::kOutOfRange:
     case Code::kInternal:
     case Code::kUnknownOutcome: return Meaning::kMaybeDone;
   }
@@ -37,9 +41,6 @@ Status GiveUp(const std::string& what, bool maybe_done, const Status& last) {
         what + " may or may not have been done; ask again with the same gid. Last error: " +
         last.ToString());
   }
-  if (last.code() == Code::kResourceExhausted) {
-    return ResourceExhausted(what + " was not done: " + last.message());
-  }
   return Unavailable(what + " was not done: " + last.ToString());
 }
 
@@ -51,6 +52,8 @@ Status Retry(const RetryParams& params, const std::function<Attempt()>& attempt)
     const Attempt last = attempt();
     const Meaning meaning = MeaningOf(last);
     if (meaning == Meaning::kAnswer) return last.status;
+    if (meaning == Meaning::kNotServed)
+      return params.read_only ? last.status : GiveUp(params.what, true, last.status);
     maybe_done = maybe_done || meaning == Meaning::kMaybeDone ||
                  (meaning == Meaning::kOutOfTime && last.contacted);
 

@@ -17,7 +17,8 @@ namespace assent::internal {
 // How one attempt ended.
 struct Attempt {
   Status status;
-  // Its bytes may have reached a coordinator.
+  // Its bytes may have reached a coordinator: it was handed to a connection. Only our own side's knowledge sets it to false,
+  // never what a status says.
   bool contacted = true;
   // The coordinator's hint; 0: none.
   std::chrono::milliseconds retry_after{0};
@@ -25,8 +26,9 @@ struct Attempt {
 
 enum class Meaning : std::uint8_t {
   kAnswer,     // final: it is what the coordinator says
-  kNotDone,    // nothing was begun: try again
+  kNotDone,    // it never left: try again
   kMaybeDone,  // nobody can say: try again, with the same identity
+  kNotServed,  // nobody can say, and trying again will not help
   kOutOfTime,  // our own deadline
 };
 Meaning MeaningOf(const Attempt& attempt);

@@ -155,12 +155,14 @@ void SubmitQueue::OnReply(v1::SubmitReply* reply, SteadyTime now, Actions* out) 
   if (reply->error_code() == 0) return Finish(at, TakeReport(reply), out);
 
   const Status failure(CodeOf(reply->error_code()), std::move(*reply->mutable_error_message()));
-  // It is the daemon that speaks, so "unavailable" has its contract's meaning: nothing was begun.
+  // Read as the status of a call: the contract promises no more.
   pending.sent = false;
-  switch (MeaningOf({failure, /*contacted=*/false})) {
+  pending.maybe_done = true;
+  switch (MeaningOf({failure})) {
     case Meaning::kAnswer: return Finish(at, failure, out);
+    case Meaning::kNotServed: return Finish(at, GiveUpOn(pending, failure), out);
     case Meaning::kOutOfTime:
-    case Meaning::kMaybeDone: pending.maybe_done = true; break;
+    case Meaning::kMaybeDone:
     case Meaning::kNotDone: break;
   }
   if (!pending.failing_since) pending.failing_since = now;

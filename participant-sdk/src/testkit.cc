@@ -1,4 +1,7 @@
 #include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
 #include <memory>
 #include <string>
 #include <utility>
@@ -14,6 +17,26 @@ namespace assent::testkit {
 namespace {
 
 constexpr std::uint32_t kCoordinatorId = 1;
+
+const char* NameOf(CrashPoint point) {
+  switch (point) {
+    case CrashPoint::kAfterFirstForward: return "kAfterFirstForward";
+    case CrashPoint::kBeforeDecision: return "kBeforeDecision";
+    case CrashPoint::kAfterDecision: return "kAfterDecision";
+    case CrashPoint::kAfterFirstFinish: return "kAfterFirstFinish";
+  }
+  return "?";
+}
+
+const char* NameOf(Loss loss) {
+  switch (loss) {
+    case Loss::kCommand: return "kCommand";
+    case Loss::kReply: return "kReply";
+    case Loss::kDuplicate: return "kDuplicate";
+    case Loss::kLate: return "kLate";
+  }
+  return "?";
+}
 
 bool SameBranch(const Branch& a, const Branch& b) {
   return a.protocol == b.protocol && a.service == b.service && a.action == b.action &&
@@ -37,9 +60,17 @@ bool SameContent(const Transaction& a, const Transaction& b) {
 // ------------------------------------------------------------------------------------------------ the public face
 
 Coordinator::Coordinator() : impl_(std::make_shared<Impl>()) {}
-Coordinator::~Coordinator() = default;
+Coordinator::~Coordinator() {
+  if (impl_->unreached_said || std::uncaught_exceptions() > 0) return;
+  const std::vector<std::string> unreached = impl_->Unreached();
+  for (const std::string& plan : unreached)
+    std::fprintf(stderr, "assent test kit: %s\n", plan.c_str());
+  if (!unreached.empty()) std::abort();
+}
 
 Coordinator& Coordinator::Serve(std::string service, Resource& resource) {
+  if (const Status status = resource.Registration(); !status.ok())
+    impl_->violations.push_back(status.message());
   impl_->services.insert_or_assign(std::move(service), &resource);
   return *this;
 }
@@ -48,13 +79,13 @@ Client Coordinator::client() { return Client(impl_); }
 void Coordinator::LoseNext(Operation operation, Loss loss, std::string branch_id) {
   impl_->losses.push_back({operation, loss, std::move(branch_id)});
 }
-void Coordinator::CrashAt(CrashPoint point) { impl_->crash_at = point; }
+void Coordinator::CrashAt(CrashPoint point) { impl_->Plan(point); }
 bool Coordinator::crashed() const { return impl_->crashed; }
 void Coordinator::Restart() { impl_->Restart(); }
 void Coordinator::Advance(std::chrono::milliseconds by) { impl_->Advance(by); }
 void Coordinator::DeliverLate() { impl_->DeliverLate(); }
 const std::vector<Event>& Coordinator::history() const { return impl_->history; }
-const std::vector<std::string>& Coordinator::violations() const { return impl_->violations; }
+const std::vector<std::string>& Coordinator::violations() const { return impl_->Said(); }
 
 // ------------------------------------------------------------------------------------------------ for initiators
 
@@ -242,6 +273,35 @@ void Coordinator::Impl::Advance(Milliseconds by) {
   if (crashed) return;
   for (auto& [gid, running] : transactions_) Drive(running);
   AnswerQuestions();
+}
+
+void Coordinator::Impl::Plan(CrashPoint point) {
+  if (crash_at)
+    violations.push_back(Unreached().front() + " before CrashAt(" + NameOf(point) +
+                         ") replaced it");
+  crash_at = point;
+}
+
+std::vector<std::string> Coordinator::Impl::Unreached() const {
+  std::vector<std::string> sentences;
+  if (crash_at)
+    sentences.push_back(std::string("CrashAt(") + NameOf(*crash_at) + ") was never reached");
+  for (const PlannedLoss& loss : losses) {
+    sentences.push_back(
+        std::string("LoseNext(") + OperationName(loss.operation) + ", " + NameOf(loss.loss) +
+        ") was never reached" +
+        (loss.branch_id.empty() ? "" : ": no such message of branch " + loss.branch_id));
+  }
+  return sentences;
+}
+
+const std::vector<std::string>& Coordinator::Impl::Said() {
+  said_ = violations;
+  for (std::string& sentence : Unreached()) {
+    unreached_said = true;
+    said_.push_back(std::move(sentence));
+  }
+  return said_;
 }
 
 void Coordinator::Impl::DeliverLate() {

@@ -35,6 +35,11 @@ class Coordinator::Impl final : public Connection {
   void Restart();
   void Advance(Milliseconds by);
   void DeliverLate();
+  void Plan(CrashPoint point);
+  // The plans that have not happened, as sentences.
+  std::vector<std::string> Unreached() const;
+  // Violations and those.
+  const std::vector<std::string>& Said();
 
   std::map<std::string, Resource*> services;
   struct PlannedLoss {
@@ -47,6 +52,7 @@ class Coordinator::Impl final : public Connection {
   bool crashed = false;
   std::vector<Event> history;
   std::vector<std::string> violations;
+  bool unreached_said = false;
 
  private:
   struct Part {
@@ -105,6 +111,7 @@ class Coordinator::Impl final : public Connection {
   std::map<std::string, Running> transactions_;
   std::map<std::tuple<std::string, std::string, Operation>, Reply> first_answers_;
   std::vector<Call> late_;
+  std::vector<std::string> said_;
 };
 
 }  // namespace assent::testkit

@@ -111,6 +111,7 @@ Result<Call> TakeCall(v1::BranchCommand* command) {
   call.timeout = milliseconds(command->timeout_ms());
   call.coordinator_id = command->coordinator_id();
   call.began_epoch = command->began_epoch();
+  call.began_unix_ms = command->began_unix_ms();
   return call;
 }
 
@@ -122,6 +123,7 @@ void PutReply(Operation operation, Reply reply, v1::BranchReply* out) {
     case Reply::Kind::kDoneReadOnly: out->set_result(std::move(allowed.result)); return;
     case Reply::Kind::kRetryLater:
       if (allowed.retry_after.count() > 0) out->set_retry_after_ms(allowed.retry_after.count());
+      out->set_blocked_by_gid(CleanText(allowed.blocked_by, limits::kMaxGidBytes));
       [[fallthrough]];
     case Reply::Kind::kRefused:
       out->set_reason(CleanText(allowed.reason, limits::kMaxReasonBytes));

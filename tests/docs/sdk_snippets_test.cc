@@ -91,9 +91,9 @@ Evening Book(const assent::Client& client, const assent::Transaction& evening) {
     return report->committed() ? Evening::kBooked : Evening::kNotBooked;
   }
   switch (report.status().code()) {
-    case assent::Code::kUnknownOutcome: return Evening::kAskAgain;  // the same object, now or later
-    case assent::Code::kUnavailable:                                // certainly not begun
-    case assent::Code::kResourceExhausted: return Evening::kNotBooked;
+    case assent::Code::kUnknownOutcome:  // the same object, now or later
+    case assent::Code::kUnavailable:     // nothing sent; but perhaps it was, the last time we asked
+    case assent::Code::kResourceExhausted: return Evening::kAskAgain;
     default: std::printf("%s\n", report.status().ToString().c_str()); return Evening::kNotBooked;
   }
 }

@@ -131,6 +131,37 @@ TEST(ClientTest, AFullCoordinatorIsAskedAgainWhenItSays) {
   EXPECT_EQ(sleeps, std::vector<std::chrono::milliseconds>{1234ms});
 }
 
+// The reply to a transaction that has committed is larger than the caller takes: its own library says RESOURCE_EXHAUSTED.
+TEST(ClientTest, AnAnswerThatItsOwnLibraryRefusesIsNoNo) {
+  std::atomic<int> committed{0};
+  Script script;
+  script.submit = [&](grpc::ServerContext*, const v1::SubmitRequest& request,
+                      v1::SubmitReply* reply) {
+    ++committed;
+    reply->set_abort_reason(std::string(64 * 1024 * 1024, 'x'));
+    return Committed(request.transaction().gid(), reply);
+  };
+  FakeCoordinator coordinator(script);
+  Client client({.endpoint = coordinator.endpoint(), .retry = {.give_up_after = 100ms}});
+  const Result<Report> report = client.Submit(Order());
+  EXPECT_GT(committed, 0);
+  EXPECT_EQ(report.status().code(), Code::kUnknownOutcome) << report.status().ToString();
+}
+
+TEST(ClientTest, AnEndpointThatIsNoneIsASentenceAtTheFirstCall) {
+  Client client({.endpoint = "http://127.0.0.1:7400"});
+  const std::string sentence =
+      "endpoint 'http://127.0.0.1:7400' is a URL; it must be \"host:port\", such as "
+      "\"127.0.0.1:7400\"";
+  EXPECT_EQ(client.Submit(Order()).status(), InvalidArgument(sentence));
+  EXPECT_EQ(client.Begin().status(), InvalidArgument(sentence));
+  EXPECT_EQ(client.Get("g1").status(), InvalidArgument(sentence));
+  std::optional<Result<Report>> result;
+  client.SubmitAsync(Order(), [&](Result<Report> r) { result = std::move(r); });
+  ASSERT_TRUE(result.has_value());
+  EXPECT_EQ(result->status(), InvalidArgument(sentence));
+}
+
 TEST(ClientTest, FinalErrorsAreNotRepeated) {
   std::atomic<int> seen{0};
   Script script;

@@ -9,7 +9,10 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 #include <string>
+#include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -116,6 +119,111 @@ TEST_F(DaemonTest, AsyncSubmissionsOutliveKillsOfTheCoordinatorAndHappenOnce) {
   EXPECT_EQ(shelf_.free() + shelf_.sold(), 1'000'000);
   EXPECT_GT(committed, kCount / 2);
   RecordProperty("committed", committed);
+}
+
+// A handler that submits to its own service, which does so again: once two such calls occupied both workers, and waited for
+// themselves until the deadline without a word.
+class NestingTest : public DaemonTest {
+ protected:
+  void StartNesting(std::size_t max_extra_workers) {
+    StartDaemon();
+    client_ = std::make_unique<Client>(ClientOptions{.endpoint = endpoint_});
+    ParticipantOptions options = OptionsFor("nest", endpoint_);
+    options.worker_threads = 2;
+    options.max_extra_workers = max_extra_workers;
+    options.log = [this](std::string_view line) {
+      const std::lock_guard lock(mutex_);
+      log_.append(line).append("\n");
+    };
+    nest_ = std::make_unique<Participant>(options);
+    nest_->Saga("egg", {.action = [this](const Call& call) {
+                  const int depth = std::stoi(call.payload);
+                  if (depth == 0) return Reply::Done("0");
+                  Transaction inner;
+                  inner.Saga("nest", "egg", std::to_string(depth - 1)).Deadline(kDeadline);
+                  const Result<Report> report = client_->Submit(inner);
+                  if (!report.ok()) return Reply::Refused(report.status().message());
+                  if (!report->committed()) return Reply::Refused(report->abort_reason);
+                  return Reply::Done(std::to_string(depth));
+                }});
+    ASSERT_TRUE(nest_->Start().ok());
+    ASSERT_TRUE(nest_->WaitConnected(20s).ok());
+  }
+  Report Lay(int depth) {
+    Transaction outer;
+    outer.Saga("nest", "egg", std::to_string(depth)).Deadline(kDeadline);
+    const auto began = Clock::now();
+    const Result<Report> report = client_->Submit(outer);
+    EXPECT_TRUE(report.ok()) << report.status().ToString();
+    EXPECT_LT(Clock::now() - began, kDeadline / 2);
+    return report.ok() ? *report : Report();
+  }
+  std::string Log() {
+    const std::lock_guard lock(mutex_);
+    return log_;
+  }
+
+  static constexpr auto kDeadline = 120s;
+  std::mutex mutex_;
+  std::string log_;
+  std::unique_ptr<Client> client_;
+  std::unique_ptr<Participant> nest_;
+};
+
+TEST_F(NestingTest, HandlersThatSubmitToTheirOwnServiceFindRoom) {
+  StartNesting(64);
+  EXPECT_TRUE(Lay(1).committed());
+  EXPECT_TRUE(Lay(12).committed());
+  EXPECT_NE(Log().find("every worker waits for a transaction, one is added workers=3"),
+            std::string::npos)
+      << Log();
+  std::vector<std::thread> others;
+  for (int i = 0; i < 4; ++i) {
+    others.emplace_back([this] { EXPECT_TRUE(Lay(8).committed()); });
+  }
+  for (std::thread& other : others) other.join();
+}
+
+TEST_F(NestingTest, WhereThereIsNoRoomItIsSaid) {
+  StartNesting(3);
+  EXPECT_TRUE(Lay(4).committed());
+  const Report report = Lay(5);
+  EXPECT_TRUE(report.aborted());
+  EXPECT_NE(report.abort_reason.find("not begun: all 2 worker threads of this participant and 3 "
+                                     "extra ones are in handlers that wait for transactions"),
+            std::string::npos)
+      << report.abort_reason;
+  EXPECT_TRUE(Lay(4).committed()) << "and nothing is left of it";
+}
+
+// What cannot be sent costs only the command that it answers: the session stays, and others go on.
+TEST_F(DaemonTest, AHandlersUnsendableAnswersCostOnlyTheirCommand) {
+  StartDaemon();
+  Participant odd(OptionsFor("odd", endpoint_));
+  odd.Saga("large", {.action = [](const Call&) { return Reply::Done(std::string(5 << 20, 'x')); }});
+  odd.Saga("latin", {.action = [](const Call&) { return Reply::Refused("caf\xe9 ferm\xe9"); }});
+  odd.Saga("thrown",
+           {.action = [](const Call&) -> Reply { throw std::runtime_error("\xff\xfe"); }});
+  odd.Saga("plain", {.action = [](const Call&) { return Reply::Done("\xff is a result"); }});
+  ASSERT_TRUE(odd.Start().ok());
+  ASSERT_TRUE(odd.WaitConnected(20s).ok());
+  const Client client({.endpoint = endpoint_});
+  const auto run = [&](const std::string& action) {
+    BranchOptions once;
+    once.retry.max_attempts = 1;
+    Transaction one;
+    one.Saga("odd", action, {}, once).Deadline(30s);
+    const Result<Report> report = client.Submit(one);
+    EXPECT_TRUE(report.ok()) << report.status().ToString();
+    return report.ok() ? *report : Report();
+  };
+  EXPECT_NE(run("large").abort_reason.find(
+                "the handler's answer cannot be sent: its result has 5242880 bytes; at most"),
+            std::string::npos);
+  EXPECT_NE(run("latin").abort_reason.find("refused: caf? ferm?"), std::string::npos);
+  EXPECT_NE(run("thrown").abort_reason.find("the handler threw: ??"), std::string::npos);
+  EXPECT_EQ(run("plain").results.at("1"), "\xff is a result");
+  EXPECT_EQ(odd.Stats().connections, 1U) << "one session for all of it";
 }
 
 // What an idle system answers in. The SDK's threads do not nap; the median is a bound on ours and the daemon's together.

@@ -151,20 +151,20 @@ TEST_F(ParticipantShellTest, AThrowingHandlerIsAFailedAttempt) {
   EXPECT_EQ(Reply1(*stream).kind(), v1::BranchReply::DONE);
 }
 
-TEST_F(ParticipantShellTest, AnUnknownActionIsRefusedForwardAndNeverDoneOtherwise) {
+TEST_F(ParticipantShellTest, AnUnknownActionIsNeitherRefusedNorDone) {
   actions_.Add(Protocol::kTcc, "reserve", Done(), Done(), Done());
   Start();
   auto stream = Welcome();
   Command(*stream, 1, "g1", v1::TRY, "no such");
   const v1::BranchReply refused = Reply1(*stream);
-  EXPECT_EQ(refused.kind(), v1::BranchReply::REFUSED);
+  EXPECT_EQ(refused.kind(), v1::BranchReply::RETRY_LATER);
   EXPECT_THAT(refused.reason(), HasSubstr("tcc:no such"));
   for (const v1::Operation operation : {v1::CONFIRM, v1::CANCEL}) {
     Command(*stream, 2, "g1", operation, "no such");
     EXPECT_EQ(Reply1(*stream).kind(), v1::BranchReply::RETRY_LATER);
   }
   Command(*stream, 4, "g1", v1::ACTION, "reserve");  // known, but not as a Saga step
-  EXPECT_EQ(Reply1(*stream).kind(), v1::BranchReply::REFUSED);
+  EXPECT_EQ(Reply1(*stream).kind(), v1::BranchReply::RETRY_LATER);
 }
 
 TEST_F(ParticipantShellTest, AStreamCutInMidFlightRunsNothingTwiceAtOnce) {

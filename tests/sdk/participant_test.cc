@@ -340,7 +340,11 @@ TEST(ParticipantTest, StartSaysWhatIsWrong) {
   const auto good = [](Participant& p) { p.Tcc("reserve", AlwaysDone()); };
   EXPECT_THAT(start({.service = ""}, good), HasSubstr("service is empty"));
   EXPECT_THAT(start({.service = "a b"}, good), HasSubstr("not allowed"));
-  EXPECT_THAT(start({.service = "s", .endpoints = {""}}, good), HasSubstr("endpoints"));
+  EXPECT_THAT(start({.service = "s", .endpoints = {""}}, good), HasSubstr("endpoint is empty"));
+  EXPECT_THAT(start({.service = "s", .endpoints = {"localhost:1", "http://localhost:7400"}}, good),
+              HasSubstr("endpoint 'http://localhost:7400' is a URL; it must be \"host:port\""));
+  EXPECT_THAT(start({.service = "s", .instance = "caf\xe9"}, good),
+              HasSubstr("instance is not UTF-8"));
   EXPECT_THAT(start({.service = "s", .instance = std::string(129, 'i')}, good),
               HasSubstr("instance has 129 bytes, the limit is 128"));
   EXPECT_THAT(start({.service = "s", .max_in_flight = 0}, good), HasSubstr("max_in_flight"));

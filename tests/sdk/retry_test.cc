@@ -90,8 +90,30 @@ TEST_F(RetryTest, AFullCoordinatorsHintIsHonoured) {
 }
 
 TEST_F(RetryTest, AHintBeyondTheEndIsNotWaitedFor) {
-  EXPECT_EQ(Run({{ResourceExhausted("full"), true, seconds(30)}}).code(), Code::kResourceExhausted);
+  EXPECT_EQ(Run({{ResourceExhausted("full"), true, seconds(30)}}).code(), Code::kUnknownOutcome);
   EXPECT_TRUE(sleeps_.empty());
+}
+
+// What a library or a proxy can make up: a lost answer is UNAVAILABLE, an answer that is too large RESOURCE_EXHAUSTED, a 404
+// UNIMPLEMENTED, a 403 PERMISSION_DENIED; and the transaction has committed. Nothing of it is taken for "not done", whatever
+// the text says.
+TEST_F(RetryTest, NoCodeThatALibraryCanMakeUpSaysThatNothingWasDone) {
+  for (const Code code :
+       {Code::kCancelled, Code::kPermissionDenied, Code::kResourceExhausted, Code::kOutOfRange,
+        Code::kUnimplemented, Code::kInternal, Code::kUnavailable, Code::kUnknownOutcome}) {
+    const Status status = Run({{{code, "failed to connect to all addresses; nothing was begun"}}});
+    EXPECT_EQ(status.code(), Code::kUnknownOutcome) << CodeName(code);
+    EXPECT_THAT(status.message(), HasSubstr("may or may not have been done"));
+  }
+  params_.read_only = true;
+  EXPECT_EQ(Run({{{Code::kUnimplemented, "404"}}}).code(), Code::kUnimplemented);
+}
+
+TEST_F(RetryTest, WhatACoordinatorAloneSaysIsAnAnswer) {
+  for (const Code code : {Code::kInvalidArgument, Code::kNotFound, Code::kAlreadyExists,
+                          Code::kFailedPrecondition, Code::kAborted, Code::kDataLoss})
+    EXPECT_EQ(Run({{{code, "because"}}}), Status(code, "because"));
+  EXPECT_EQ(attempts_, 6);
 }
 
 TEST_F(RetryTest, WaitsStayBelowTheCeiling) {

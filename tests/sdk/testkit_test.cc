@@ -138,6 +138,32 @@ TEST_F(TestKitTest, CrashesEndRightAfterRestart) {
   EXPECT_THAT(kit_.violations(), IsEmpty());
 }
 
+// A test that passes because its fault never came has shown nothing: once it stayed silent.
+TEST_F(TestKitTest, ACrashOrALossThatNeverComesIsSaid) {
+  kit_.CrashAt(CrashPoint::kAfterFirstFinish);  // a Saga has none
+  kit_.LoseNext(Operation::kCancel, Loss::kReply, "7");
+  Transaction order;
+  order.Saga("shelf", "take", "1");
+  EXPECT_TRUE(kit_.client().Submit(order)->committed());
+  EXPECT_THAT(
+      kit_.violations(),
+      ElementsAre("CrashAt(kAfterFirstFinish) was never reached",
+                  "LoseNext(CANCEL, kReply) was never reached: no such message of branch 7"));
+  kit_.CrashAt(CrashPoint::kAfterDecision);
+  EXPECT_THAT(
+      kit_.violations()[0],
+      HasSubstr("kAfterFirstFinish) was never reached before CrashAt(kAfterDecision) replaced"));
+}
+
+TEST(TestKitDeathTest, ATestThatDoesNotLookEndsWithThePointsName) {
+  EXPECT_DEATH(
+      {
+        Coordinator kit;
+        kit.CrashAt(CrashPoint::kAfterDecision);
+      },
+      "CrashAt\\(kAfterDecision\\) was never reached");
+}
+
 TEST_F(TestKitTest, InteractiveCommitsRollsBackAndExpires) {
   const Client client = kit_.client();
   {
@@ -266,6 +292,21 @@ TEST(TestKitViolationTest, ADifferentAnswerIsNoted) {
   ASSERT_TRUE(kit.client().Submit(t).ok());
   ASSERT_EQ(kit.violations().size(), 1u);
   EXPECT_THAT(kit.violations()[0], HasSubstr("done '1', and asked again done '2'"));
+}
+
+// Another instance may have executed it, and its answer been lost: refused here, it would never be compensated.
+TEST(ActionTableTest, WhatIsNotKnownIsNeverRefused) {
+  internal::ActionTable table;
+  for (const Operation operation : {Operation::kAction, Operation::kTry, Operation::kPrepare,
+                                    Operation::kConfirm, Operation::kRollback}) {
+    Call call;
+    call.operation = operation;
+    call.action = "of-a-newer-version";
+    Reply reply;
+    table.Execute(call, [&](Reply given) { reply = std::move(given); });
+    EXPECT_EQ(reply.kind, Reply::Kind::kRetryLater);
+    EXPECT_THAT(reply.reason, HasSubstr("of-a-newer-version is registered here"));
+  }
 }
 
 }  // namespace

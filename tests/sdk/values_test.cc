@@ -12,7 +12,9 @@
 #include <assent/transaction.h>
 
 #include "assent/v1/participant.pb.h"
+#include "participant-sdk/src/endpoint.h"
 #include "participant-sdk/src/text.h"
+#include "participant-sdk/src/who_waits.h"
 #include "participant-sdk/src/wire.h"
 
 namespace assent {
@@ -146,6 +148,47 @@ TEST(TransactionTest, RefusesWhatCanNeverWork) {
   EXPECT_THAT(message(Valid().Deadline(std::chrono::milliseconds(-1))), HasSubstr("-1 ms"));
   EXPECT_EQ(Valid().Validate(/*open=*/true).code(), Code::kInvalidArgument);
   EXPECT_TRUE(Transaction().Validate(/*open=*/true).ok());
+}
+
+TEST(EndpointTest, TakesAddressesAndSaysHowToWriteThem) {
+  for (const char* good : {"localhost:7400", "127.0.0.1:1", "[::1]:7400", "[fe80::1%eth0]:65535",
+                           "a_b.example-1:7400", "unix:/run/assent.sock", "unix-abstract:assent",
+                           "dns:///coordinator:7400", "ipv4:127.0.0.1:7400", "ipv6:[::1]:7400"})
+    EXPECT_TRUE(internal::CheckEndpoint("endpoint", good).ok()) << good;
+  const auto why = [](const std::string& endpoint) {
+    return internal::CheckEndpoint("endpoint", endpoint).message();
+  };
+  EXPECT_THAT(why(""), HasSubstr("endpoint is empty"));
+  EXPECT_THAT(why("http://127.0.0.1:7400"), HasSubstr("is a URL"));
+  EXPECT_THAT(why("grpc://127.0.0.1:7400"), HasSubstr("is a URL"));
+  EXPECT_THAT(why("localhost"), HasSubstr("has no port"));
+  EXPECT_THAT(why("[::1]"), HasSubstr("has no port"));
+  EXPECT_THAT(why("localhost:"), HasSubstr("no port from 1 to 65535"));
+  EXPECT_THAT(why("localhost:http"), HasSubstr("no port from 1 to 65535"));
+  EXPECT_THAT(why("localhost:0"), HasSubstr("no port from 1 to 65535"));
+  EXPECT_THAT(why("localhost:65536"), HasSubstr("no port from 1 to 65535"));
+  EXPECT_THAT(why("localhost:7400/"), HasSubstr("no port from 1 to 65535"));
+  EXPECT_THAT(why(":7400"), HasSubstr("does not begin with a host"));
+  EXPECT_THAT(why("::1:7400"), HasSubstr("does not begin with a host"));
+  EXPECT_THAT(why(" localhost:7400"), HasSubstr("does not begin with a host"));
+  EXPECT_THAT(why("local\nhost:7400"), HasSubstr("'local?host:7400' does not begin"));
+}
+
+// The rule, in a table: who is older, and whether they have one coordinator.
+TEST(WhoWaitsTest, EverybodyWaitsForOlderOnesOnly) {
+  using internal::Meet;
+  using internal::Meeting;
+  EXPECT_EQ(Meet({"b", 20, 1}, {"a", 10, 1}), Meeting::kWait);
+  EXPECT_EQ(Meet({"b", 10, 1}, {"a", 20, 1}), Meeting::kTell);
+  EXPECT_EQ(Meet({"b", 10, 1}, {"a", 10, 1}), Meeting::kWait) << "one moment: by name";
+  EXPECT_EQ(Meet({"a", 10, 1}, {"b", 10, 1}), Meeting::kTell);
+  EXPECT_EQ(Meet({"b", 20, 1}, {"a", 10, 2}), Meeting::kWait);
+  EXPECT_EQ(Meet({"b", 10, 1}, {"a", 20, 2}), Meeting::kRefuse);
+  EXPECT_EQ(Meet({"b", 0, 1}, {"a", 20, 2}), Meeting::kWait) << "not known";
+  EXPECT_EQ(Meet({"b", 10, 1}, {"a", 0, 1}), Meeting::kWait) << "not known";
+  EXPECT_TRUE(internal::MayHoldOthersUp(Operation::kTry, false));
+  EXPECT_FALSE(internal::MayHoldOthersUp(Operation::kPrepare, true));
+  EXPECT_FALSE(internal::MayHoldOthersUp(Operation::kConfirm, false));
 }
 
 TEST(TextTest, CutsBetweenCharactersAndReplacesWhatIsNotUtf8) {

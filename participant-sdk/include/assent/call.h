@@ -47,6 +47,7 @@ struct Call {
   std::uint32_t coordinator_id =
       0;  // kept beside prepared work, handed back when asking for the outcome
   std::uint64_t began_epoch = 0;
+  std::int64_t began_unix_ms = 0;  // the transaction's age, for comparing only; 0: not known
 };
 
 // The answer to a Call. kDone promises that the effect is durable.
@@ -56,19 +57,26 @@ struct Reply {
   std::string result;  // kDone of a forward operation
   std::string reason;  // kRefused, kRetryLater
   std::chrono::milliseconds retry_after{0};
+  // kRetryLater of a forward operation, from adapters: the transaction whose prepared work is in the way. If it is younger, and
+  // waits itself, its coordinator aborts it, so that two that want each other's rows do not stand still.
+  std::string blocked_by = {};
 
   // It has happened, durably. `result` reaches the initiator and the branches after this one.
-  static Reply Done(std::string result = {}) { return {Kind::kDone, std::move(result), {}, {}}; }
+  static Reply Done(std::string result = {}) {
+    return {Kind::kDone, std::move(result), {}, {}, {}};
+  }
   // PREPARE only: yes, and nothing was written; no COMMIT or ROLLBACK will follow.
   static Reply DoneReadOnly(std::string result = {}) {
-    return {Kind::kDoneReadOnly, std::move(result), {}, {}};
+    return {Kind::kDoneReadOnly, std::move(result), {}, {}, {}};
   }
   // A business no: final, nothing happened. The transaction aborts.
-  static Reply Refused(std::string reason) { return {Kind::kRefused, {}, std::move(reason), {}}; }
+  static Reply Refused(std::string reason) {
+    return {Kind::kRefused, {}, std::move(reason), {}, {}};
+  }
   // Not now, nothing happened: ask again (after `after`, or the branch's own backoff).
   static Reply RetryLater(std::string reason,
                           std::chrono::milliseconds after = std::chrono::milliseconds(0)) {
-    return {Kind::kRetryLater, {}, std::move(reason), after};
+    return {Kind::kRetryLater, {}, std::move(reason), after, {}};
   }
   friend bool operator==(const Reply&, const Reply&) = default;
 };

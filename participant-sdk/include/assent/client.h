@@ -13,11 +13,16 @@
 // What a failure means, and what to do next:
 //   kUnknownOutcome      The transaction may or may not run. Submit the same object again, or Wait on its gid, until one of
 //                        them answers: the same gid is the same transaction, so nothing happens twice. Never make a new one.
-//   kUnavailable         Certainly not begun: no coordinator could be reached. Try later, or give up safely.
-//   kResourceExhausted   Not begun: something is full. Try later.
+//                        Also when the coordinator, a proxy or the connection said that it is full, stopping or unavailable:
+//                        the same words are used of answers that were lost.
+//   kUnavailable         This call has sent nothing: there was no connection. Try later, or give up safely; unless an earlier
+//                        call of the same gid ended in kUnknownOutcome, which this does not settle.
+//   kResourceExhausted   This call has sent nothing: a queue of this client is full. Likewise.
 //   kInvalidArgument     It can never work; the message names the field and the limit.
 //   kAlreadyExists       The gid belongs to a transaction with other content.
-//   kFailedPrecondition  The transaction's state does not allow it (Commit after its abort, say).
+//   kFailedPrecondition  The transaction's state does not allow it (Commit after its abort, say). Or this is a handler, and
+//                        nobody is left to execute what it would wait for.
+//   kAborted             Execute: the transaction was aborted before this branch had an answer; the message says why.
 //   kNotFound            Wait, Get: no such gid among what is retained. After kUnknownOutcome of a Submit this is not an
 //                        abort: the request may still be on its way. Submit the same object again.
 

@@ -14,10 +14,11 @@ namespace assent {
 
 // Every call is bounded by `timeout` and idempotent by gid (and branch id). Failures:
 //   kUnknownOutcome      it may or may not have been done: call again with the same parameters, or Wait on the gid
-//   kUnavailable         certainly not done: the coordinator could not be reached, or is stopping
-//   kResourceExhausted   not done: the coordinator, or a queue of this client, is full; later may work
+//   kUnavailable         this call was certainly not sent: there was no connection
+//   kResourceExhausted   this call was certainly not sent: a queue of this client is full; later may work
 //   kDeadlineExceeded    Wait and Get only: nothing was to be done, and the answer did not come in time
-//   kInvalidArgument, kNotFound, kAlreadyExists, kFailedPrecondition: the answer; trying again will not help
+//   kInvalidArgument, kNotFound, kAlreadyExists, kFailedPrecondition, kAborted: the answer; trying again will not help
+//   kPermissionDenied, kUnimplemented: Wait and Get only, said by the coordinator or a proxy (other calls: kUnknownOutcome)
 //
 // Thread-safety: every method may be called from any thread.
 class Connection {

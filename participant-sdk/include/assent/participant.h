@@ -43,6 +43,9 @@ struct ParticipantOptions {
   std::string instance = {};
   // Threads that run plain handlers. 0: as many as the machine has. A handler that blocks occupies one.
   std::size_t worker_threads = 0;
+  // Threads added while all of those are in handlers that wait for a transaction (Client::Submit, Wait, …), which may itself need
+  // this service. When they are used up such a call fails with kFailedPrecondition, before anything is begun.
+  std::size_t max_extra_workers = 64;
   // Commands that each coordinator may have unanswered here; it sends no more.
   std::uint32_t max_in_flight = 1024;
   // Calls waiting for a worker, all coordinators together. One more is answered "retry later".

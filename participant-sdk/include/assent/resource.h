@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <assent/call.h>
+#include <assent/status.h>
 
 namespace assent {
 
@@ -39,6 +40,8 @@ class Resource {
   virtual ~Resource() = default;
   // The actions it serves. Read once, when attached.
   virtual std::vector<OfferedAction> Actions() const = 0;
+  // What is wrong with what was registered; Participant::Start says it.
+  virtual Status Registration() const { return OkStatus(); }
   // Executes one operation and answers once through `respond`.
   virtual void Execute(Call call, Responder respond) = 0;
   // Branches to ask the coordinator about: prepared and undecided for a while, and old barrier rows that could be removed.

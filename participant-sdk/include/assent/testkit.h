@@ -53,6 +53,8 @@ struct Event {
 class Coordinator {
  public:
   Coordinator();
+  // What was planned (CrashAt, LoseNext), never happened and was not read from violations() either ends the process with a
+  // sentence: a test that passed because its fault never came has shown nothing.
   ~Coordinator();
   Coordinator(const Coordinator&) = delete;
   Coordinator& operator=(const Coordinator&) = delete;
@@ -80,7 +82,8 @@ class Coordinator {
 
   const std::vector<Event>& history() const;
   // Everything that was not as the contract says (two different answers to the same call, an answer of a kind that
-  // the operation does not allow, no answer at all), as sentences.
+  // the operation does not allow, no answer at all), and each crash or loss that was planned and has not happened yet, as
+  // sentences. For the end of a test: EXPECT_TRUE(kit.violations().empty()).
   const std::vector<std::string>& violations() const;
 
  private:

@@ -34,9 +34,10 @@ enum class WaitFor : std::uint8_t {
 
 // When a failed operation of a branch is tried again. Phase two and undo are retried for ever whatever it says.
 struct BranchRetry {
-  std::chrono::milliseconds initial_backoff{0};  // 0: 100 ms; grows with full jitter
-  std::chrono::milliseconds max_backoff{0};      // 0: 30 s; at most one hour
-  std::uint32_t max_attempts = 0;                // of the forward operation; 0: until the deadline
+  // 0: 100 ms; doubles each time. Of each wait half is kept and the rest is drawn ("equal jitter").
+  std::chrono::milliseconds initial_backoff{0};
+  std::chrono::milliseconds max_backoff{0};  // 0: 30 s; at most one hour
+  std::uint32_t max_attempts = 0;            // of the forward operation; 0: until the deadline
 };
 
 // What a branch may say beyond protocol, service, action and payload.
