@@ -234,12 +234,14 @@ Result<std::optional<ClaimTable::Conflict>> ClaimTable::Find(const ClaimSet& cla
   for (const auto& [resource, claim] : claims) {
     Statement read(
         connection_,
-        "SELECT p.gid, p.branch_id FROM assent_lock l JOIN assent_prepared p ON p.id = l.holder "
+        "SELECT p.gid, p.branch_id, p.began_unix_ms, p.coordinator_id FROM assent_lock l "
+        "JOIN assent_prepared p ON p.id = l.holder "
         "WHERE l.resource = ?1 AND (l.exclusive OR ?2) AND NOT (p.gid = ?3 AND p.branch_id = ?4) "
         "LIMIT 1",
         Blob{resource}, claim.exclusive, gid, branch_id);
     if (read.Step())
-      return std::optional<Conflict>(Conflict{read.Text(0), read.Text(1), claim.what});
+      return std::optional<Conflict>(Conflict{read.Text(0), read.Text(1), claim.what, read.Int(2),
+                                              static_cast<std::uint32_t>(read.Int(3))});
     if (!read.status().ok()) return read.status();
   }
   return std::optional<Conflict>();

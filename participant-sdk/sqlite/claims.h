@@ -59,6 +59,8 @@ class ClaimTable {
     std::string gid;
     std::string branch_id;
     std::string what;
+    std::int64_t began_unix_ms = 0;
+    std::uint32_t coordinator_id = 0;
   };
   // The first of `claims` that another branch than (gid, branch_id) holds against it.
   Result<std::optional<Conflict>> Find(const ClaimSet& claims, std::string_view gid,

@@ -7,6 +7,21 @@ namespace assent::sqlite {
 using internal::BindArg;
 using internal::Bytes;
 
+namespace {
+
+constexpr std::size_t kMaxShownSqlBytes = 200;
+
+// SQLite takes a parameter that nobody bound for NULL.
+Status CheckCount(std::string_view sql, sqlite3_stmt* statement, std::size_t given) {
+  const auto wanted = static_cast<std::size_t>(sqlite3_bind_parameter_count(statement));
+  if (wanted == given) return OkStatus();
+  return InvalidArgument("the statement has " + std::to_string(wanted) + " parameters, and " +
+                         std::to_string(given) +
+                         " values were given: " + std::string(sql.substr(0, kMaxShownSqlBytes)));
+}
+
+}  // namespace
+
 int Row::columns() const { return sqlite3_column_count(statement_); }
 bool Row::IsNull(int column) const {
   return sqlite3_column_type(statement_, column) == SQLITE_NULL;
@@ -59,6 +74,7 @@ Result<std::int64_t> Db::TryExecArgs(std::string_view sql, const Arg* args, std:
   Status status;
   sqlite3_stmt* statement = connection.Acquire(sql, status);
   if (statement == nullptr) return status;
+  status = CheckCount(sql, statement, count);
   for (std::size_t i = 0; status.ok() && i < count; ++i) {
     status =
         connection.LastError(BindArg(statement, static_cast<int>(i) + 1, args[i], Bytes::kBorrow));
@@ -88,15 +104,32 @@ std::int64_t Db::ExecArgs(std::string_view sql, const Arg* args, std::size_t cou
 void Db::ExecScript(std::string_view sql) {
   if (!ok()) return;
   impl_->has_stray = true;
-  const int code =
-      sqlite3_exec(impl_->connection.handle(), std::string(sql).c_str(), nullptr, nullptr, nullptr);
-  impl_->Fail(impl_->connection.LastError(code));
+  internal::Connection& connection = impl_->connection;
+  while (ok() && !sql.empty()) {
+    sqlite3_stmt* statement = nullptr;
+    const char* rest = nullptr;
+    int code = sqlite3_prepare_v2(connection.handle(), sql.data(), static_cast<int>(sql.size()),
+                                  &statement, &rest);
+    if (code != SQLITE_OK) return impl_->Fail(connection.LastError(code));
+    const auto length = static_cast<std::size_t>(rest - sql.data());
+    // Nothing but blanks or a comment is no statement.
+    Status status =
+        statement == nullptr ? OkStatus() : CheckCount(sql.substr(0, length), statement, 0);
+    for (code = SQLITE_ROW; statement != nullptr && status.ok() && code == SQLITE_ROW;)
+      code = sqlite3_step(statement);
+    if (status.ok() && statement != nullptr && code != SQLITE_DONE)
+      status = connection.LastError(code);
+    sqlite3_finalize(statement);
+    if (!status.ok()) return impl_->Fail(std::move(status));
+    sql.remove_prefix(length);
+  }
 }
 
 Rows Db::QueryArgs(std::string_view sql, const Arg* args, std::size_t count) {
   if (!ok()) return Rows(this, nullptr);
   Status status;
   sqlite3_stmt* statement = impl_->connection.Acquire(sql, status);
+  if (status.ok()) status = CheckCount(sql, statement, count);
   // Copied: the rows are read after the caller's temporaries are gone.
   for (std::size_t i = 0; status.ok() && i < count; ++i) {
     status = impl_->connection.LastError(

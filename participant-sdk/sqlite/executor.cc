@@ -5,11 +5,25 @@
 #include <iterator>
 #include <utility>
 
+#include "participant-sdk/src/crew.h"
+
 namespace assent::sqlite::internal {
 namespace {
 
 // Operations that run again when a claim they waited for is dropped.
 constexpr std::size_t kMaxFreedCount = 32;
+
+// A handler runs on the one thread that writes, inside its local transaction: whatever it waits for may stand behind it.
+class NobodyWaits final : public assent::internal::Crew {
+ public:
+  Status BeginWait() override {
+    return FailedPrecondition(
+        "not begun: a handler of a SQLite store cannot wait for a transaction, which may need the "
+        "thread that it runs on; use "
+        "WaitFor::kAccepted or SubmitAsync, or do it outside of the handler");
+  }
+  void EndWait() override {}
+};
 
 }  // namespace
 
@@ -17,7 +31,7 @@ Executor::Executor(Settings settings, Opener open, Bench bench)
     : settings_(std::move(settings)),
       open_(std::move(open)),
       bench_(std::move(bench)),
-      waiting_(settings_.claim_wait),
+      waiting_(settings_.claim_wait, settings_.claim_grace),
       thread_([this] { Loop(); }) {}
 
 Executor::~Executor() {
@@ -112,6 +126,8 @@ bool Executor::Take(Tasks& tasks) {
 }
 
 void Executor::Loop() {
+  NobodyWaits crew;
+  const assent::internal::CrewMember member(crew);
   for (Tasks tasks; Take(tasks); tasks.clear()) {
     std::stable_partition(tasks.begin(), tasks.end(),
                           [](const auto& task) { return task->goes_first(); });
@@ -156,7 +172,12 @@ void Executor::RunGroup(Tasks& tasks) {
     return;
   }
   Reach("group:began");
-  runner.BeginGroup();
+  if (Status status = runner.BeginGroup(); !status.ok()) {
+    if (!connection.idle() && !connection.Run("ROLLBACK").ok()) return Poison(status);
+    for (auto& task : tasks) task->NotDone(status);
+    tasks.clear();
+    return;
+  }
   const auto close_at = std::chrono::steady_clock::now() + settings_.max_group_time;
   std::size_t count = 0;
   while (count < tasks.size() && (count == 0 || std::chrono::steady_clock::now() < close_at)) {

@@ -34,6 +34,7 @@ class Executor {
     std::size_t max_group = 0;
     std::chrono::milliseconds max_group_time{0};
     std::chrono::milliseconds claim_wait{0};
+    std::chrono::milliseconds claim_grace{0};
     std::function<void(const Status&)> on_poisoned;
     std::function<void(std::string_view)> at_point;
   };

@@ -43,11 +43,8 @@ std::vector<HeldBranch> Questions::Prepared(std::size_t limit, std::int64_t now_
     Statement read(
         *reader_,
         "SELECT gid, branch_id, coordinator_id, began_epoch, id FROM assent_prepared "
-        // The last: the wall clock was set back since.
-        "WHERE id > ?1 AND id <= ?2 AND (id <= ?3 OR prepared_ms <= ?4 OR prepared_ms > ?6) "
-        "ORDER BY id LIMIT ?5",
-        from, to, earlier_life_until_, now_ms - settings_.ask_after_ms, limit - found.size(),
-        now_ms);
+        "WHERE id > ?1 AND id <= ?2 AND (id <= ?3 OR prepared_ms <= ?4) ORDER BY id LIMIT ?5",
+        from, to, earlier_life_until_, now_ms - settings_.ask_after_ms, limit - found.size());
     std::int64_t last = prepared_cursor_;
     while (read.Step()) {
       found.push_back(ReadBranch(read));

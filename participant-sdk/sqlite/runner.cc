@@ -4,17 +4,16 @@
 
 #include <assent/limits.h>
 
+#include "participant-sdk/src/who_waits.h"
+
 namespace assent::sqlite::internal {
 namespace {
 
-const char* NameOf(Protocol protocol) {
-  switch (protocol) {
-    case Protocol::kTwoPhase: return "2pc";
-    case Protocol::kTcc: return "tcc";
-    case Protocol::kSaga: return "saga";
-  }
-  return "?";
-}
+using assent::internal::Meet;
+using assent::internal::Meeting;
+
+// Where the coordinator's doubling of the wait starts for who was told that a row is taken.
+constexpr std::chrono::milliseconds kAskAgain{5};
 
 Protocol ProtocolOf(Operation operation) {
   switch (operation) {
@@ -66,6 +65,15 @@ Reply Normalized(Reply reply, Phase phase) {
 
 }  // namespace
 
+const char* NameOf(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::kTwoPhase: return "2pc";
+    case Protocol::kTcc: return "tcc";
+    case Protocol::kSaga: return "saga";
+  }
+  return "?";
+}
+
 Runner::Runner(Connection& connection, const Registry& registry, Settings settings)
     : connection_(connection),
       registry_(registry),
@@ -74,14 +82,16 @@ Runner::Runner(Connection& connection, const Registry& registry, Settings settin
       barrier_(connection),
       claims_(connection) {}
 
-void Runner::BeginGroup() {
+Status Runner::BeginGroup() {
   released_.clear();
   Result<bool> any = claims_.Any();
   any_claims_ = !any.ok() || *any;
+  return settings_.clock->Tick(connection_);
 }
 
 Reply Runner::Run(const Call& call) {
   blocked_by_.clear();
+  tells_ = false;
   if (ProtocolOf(call.operation) != call.protocol) {
     return Reply::Refused(std::string("not an operation of a ") + NameOf(call.protocol) +
                           " branch");
@@ -162,16 +172,36 @@ Reply Runner::RunHandler(const DbHandler& handler, const Call& call, Db::Impl& d
   return Normalized(std::move(reply), phase);
 }
 
-// A claim stands in the way: "retry later", naming the holder.
+// A claim stands in the way: wait for the holder, or not (who_waits.h).
 Reply Runner::Blocked(const Call& call, const ClaimTable::Conflict& conflict) {
   if (conflict.gid == call.gid && PhaseOf(call.operation) == Phase::kForward) {
     // Waiting would be for ever: the holder ends only with the transaction.
     return Reply::Refused(conflict.what + " is held by branch " + conflict.branch_id +
                           " of this same transaction: let one branch write it");
   }
+  const std::string held = conflict.what + " is held by branch " + conflict.branch_id +
+                           " of transaction " + conflict.gid;
+  const Meeting meeting =
+      assent::internal::MayHoldOthersUp(call.operation, call.one_phase)
+          ? Meet({call.gid, call.began_unix_ms, call.coordinator_id},
+                 {conflict.gid, conflict.began_unix_ms, conflict.coordinator_id})
+          : Meeting::kWait;
+  switch (meeting) {
+    case Meeting::kWait: break;
+    case Meeting::kTell: tells_ = true; break;
+    case Meeting::kRefuse:
+      return Reply::Refused(held + ", which is prepared, younger, and of coordinator " +
+                            std::to_string(conflict.coordinator_id) +
+                            ": an older transaction does not wait for it, or both might for ever");
+  }
   blocked_by_ = conflict.gid;
-  return Reply::RetryLater(conflict.what + " is held by branch " + conflict.branch_id +
-                           " of transaction " + conflict.gid + ", which is prepared");
+  Reply reply = Reply::RetryLater(
+      held + (tells_ ? ", which is prepared, and younger" : ", which is prepared"));
+  if (call.began_unix_ms != 0 && PhaseOf(call.operation) == Phase::kForward) {
+    reply.blocked_by = conflict.gid;
+    reply.retry_after = kAskAgain;
+  }
+  return reply;
 }
 
 Result<std::optional<ClaimTable::Conflict>> Runner::FindConflict(std::string_view gid,

@@ -20,6 +20,7 @@
 #include "participant-sdk/sqlite/savepoint.h"
 #include "participant-sdk/sqlite/schema.h"
 #include "participant-sdk/sqlite/shape.h"
+#include "participant-sdk/sqlite/store_clock.h"
 #include "participant-sdk/sqlite/stored_changes.h"
 
 namespace assent::sqlite::internal {
@@ -31,6 +32,8 @@ struct Handlers {
   DbHandler undo;         // TCC and Saga
   bool recorded = false;  // the adapter finishes or undoes by changeset
 };
+const char* NameOf(
+    Protocol protocol);  // "2pc", as ProtocolName; this library does not link the SDK's
 using Registry = std::map<std::pair<std::string, Protocol>, Handlers>;
 
 class Runner {
@@ -38,16 +41,18 @@ class Runner {
   struct Settings {
     bool foreign_keys = true;
     std::int64_t retain_ms = 3'600'000;
-    std::function<std::int64_t()> now_unix_ms;
+    StoreClock* clock = nullptr;  // outlives the runner
   };
   Runner(Connection& connection, const Registry& registry, Settings settings);
 
   // A group of operations begins: what was known about other processes' claims may have changed.
-  void BeginGroup();
+  Status BeginGroup();
   // The gids whose claims were dropped in this group.
   const std::vector<std::string>& released() const { return released_; }
   // The gid whose claim stood in the way of the last Run, and nothing else did; empty: none.
   const std::string& blocked_by() const { return blocked_by_; }
+  // ... and its coordinator should hear of it soon (who_waits.h).
+  bool tells() const { return tells_; }
 
   Reply Run(const Call& call);
   // `conflict` is set when a claim stood in the way and nothing else did.
@@ -91,7 +96,7 @@ class Runner {
   Reply CompensateRecorded(const Call& call);
   Reply FinishCompensation(const Call& call, const StoredChanges& inverse);
 
-  std::int64_t Now() const { return settings_.now_unix_ms(); }
+  std::int64_t Now() const { return settings_.clock->Now(); }
 
   Connection& connection_;
   const Registry& registry_;
@@ -102,6 +107,7 @@ class Runner {
   bool any_claims_ = true;  // somebody may hold a claim: watch what is written
   std::vector<std::string> released_;
   std::string blocked_by_;
+  bool tells_ = false;
 };
 
 // Rows whose claims are looked at when one operation writes them beside prepared branches.

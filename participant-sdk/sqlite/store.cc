@@ -27,12 +27,6 @@ using internal::Statement;
 // How long a Local that waits for a claim sleeps at most: another process may have dropped it without telling us.
 constexpr std::chrono::milliseconds kForeignReleaseCheck{50};
 
-std::int64_t WallClockMs() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
 // SQLite ignores a failure to sync the directory of a new WAL; so it is synced here, once the WAL exists.
 Status SyncDirectoryOf(const std::string& path) {
   std::string directory = std::filesystem::path(path).parent_path().string();
@@ -66,12 +60,11 @@ Status CheckOptions(const Options& options) {
 
 class Store::Impl {
  public:
-  explicit Impl(Options options) : options_(std::move(options)) {
-    if (!options_.now_unix_ms) options_.now_unix_ms = &WallClockMs;
-  }
+  explicit Impl(Options options) : options_(std::move(options)), clock_(options_.steady_ms) {}
 
   Status Open();
   void Register(std::string action, Protocol protocol, Handlers handlers);
+  const Status& registration() const { return registration_; }
   Status Read(const std::function<Status(Db&)>& read);
   Result<Stats> Inspect();
 
@@ -80,15 +73,17 @@ class Store::Impl {
   Executor& executor() { return *executor_; }
   std::vector<HeldBranch> Ask(std::size_t limit) {
     std::lock_guard lock(questions_mutex_);
-    return questions_->Next(limit, options_.now_unix_ms());
+    return questions_->Next(limit, clock_.Now());
   }
 
  private:
   Result<Executor::Bench> OpenBench();
   Status RunSetup(Executor::Bench& bench);
 
-  Options options_;
-  Registry registry_;  // filled before the first operation, then only read by the executor
+  const Options options_;
+  internal::StoreClock clock_;
+  Registry registry_;    // filled before the first operation, then only read by the executor
+  Status registration_;  // the first mistake; as registry_
   std::unique_ptr<Executor> executor_;
 
   std::mutex reader_mutex_;
@@ -103,12 +98,12 @@ Result<Executor::Bench> Store::Impl::OpenBench() {
   if (!connection.ok()) return connection.status();
   Executor::Bench bench;
   bench.connection = std::move(*connection);
-  Status status = internal::PrepareTables(*bench.connection);
+  Status status = internal::PrepareTables(*bench.connection, clock_);
   if (status.ok()) status = SyncDirectoryOf(options_.path);
   if (!status.ok()) return Status(status.code(), options_.path + ": " + status.message());
   bench.runner = std::make_unique<Runner>(
       *bench.connection, registry_,
-      Runner::Settings{options_.foreign_keys, options_.retain.count(), options_.now_unix_ms});
+      Runner::Settings{options_.foreign_keys, options_.retain.count(), &clock_});
   return bench;
 }
 
@@ -116,13 +111,13 @@ Status Store::Impl::RunSetup(Executor::Bench& bench) {
   if (!options_.setup) return OkStatus();
   Status status = bench.connection->Run("BEGIN IMMEDIATE");
   if (!status.ok()) return status;
-  bench.runner->BeginGroup();
+  status = bench.runner->BeginGroup();
   bool conflict = false;
   const auto setup = [this](Db& db) {
     options_.setup(db);
     return OkStatus();
   };
-  status = bench.runner->RunLocal(setup, conflict);
+  if (status.ok()) status = bench.runner->RunLocal(setup, conflict);
   if (status.ok()) status = bench.connection->Run("COMMIT");
   if (!status.ok() && !bench.connection->idle()) (void)bench.connection->Run("ROLLBACK");
   return status.ok() ? status
@@ -147,20 +142,24 @@ Status Store::Impl::Open() {
       internal::Questions::Settings{options_.ask_after.count(), options_.retain.count()});
   executor_ = std::make_unique<Executor>(
       Executor::Settings{options_.max_queued, options_.max_group, options_.max_group_time,
-                         options_.claim_wait, options_.on_poisoned, options_.at_point},
+                         options_.claim_wait, options_.claim_grace, options_.on_poisoned,
+                         options_.at_point},
       [this] { return OpenBench(); }, std::move(*bench));
   return OkStatus();
 }
 
 void Store::Impl::Register(std::string action, Protocol protocol, Handlers handlers) {
-  ASSENT_CHECK(!action.empty());
-  ASSENT_CHECK(handlers.forward != nullptr);
-  ASSENT_CHECK(protocol != Protocol::kTcc ||
-               (handlers.finish != nullptr && handlers.undo != nullptr));
-  ASSENT_CHECK(protocol != Protocol::kSaga || handlers.recorded || handlers.undo != nullptr);
-  const bool is_new =
-      registry_.emplace(std::pair(std::move(action), protocol), std::move(handlers)).second;
-  ASSENT_CHECK(is_new);
+  const bool needs_finish = protocol == Protocol::kTcc;
+  const bool needs_undo = protocol != Protocol::kTwoPhase && !handlers.recorded;
+  const std::string shown = std::string(internal::NameOf(protocol)) + ":" + action;
+  const auto mistake = [this](const std::string& text) {
+    if (registration_.ok()) registration_ = InvalidArgument("store " + options_.path + ": " + text);
+  };
+  if (handlers.forward == nullptr || (needs_finish && handlers.finish == nullptr) ||
+      (needs_undo && handlers.undo == nullptr))
+    return mistake("action " + shown + " needs all of its handlers");
+  if (!registry_.emplace(std::pair(std::move(action), protocol), std::move(handlers)).second)
+    mistake("action " + shown + " is registered twice");
 }
 
 Status Store::Impl::Read(const std::function<Status(Db&)>& read) {
@@ -233,7 +232,12 @@ void Store::AutoSaga(std::string action, DbHandler handler) {
 
 Status Store::Local(const std::function<Status(Db&)>& write, std::chrono::milliseconds wait) {
   Executor& executor = impl_->executor();
-  ASSENT_CHECK(!executor.on_own_thread());
+  if (executor.on_own_thread()) {
+    return FailedPrecondition(
+        "Store::Local was called from a handler of this store, which runs on the thread that Local "
+        "waits for: write "
+        "through the handler's own Db");
+  }
   const auto deadline = std::chrono::steady_clock::now() + wait;
   for (;;) {
     const std::uint64_t releases = executor.releases();
@@ -253,7 +257,13 @@ Status Store::Local(const std::function<Status(Db&)>& write, std::chrono::millis
 
 Status Store::Read(const std::function<Status(Db&)>& read) { return impl_->Read(read); }
 Status Store::Health() const { return impl_->executor().Health(); }
-Status Store::Reopen() { return impl_->executor().Reopen(); }
+Status Store::Reopen() {
+  if (!impl_->executor().on_own_thread()) return impl_->executor().Reopen();
+  return FailedPrecondition(
+      "Store::Reopen was called on the store's own thread (from a handler or on_poisoned), which "
+      "it waits for");
+}
+Status Store::Registration() const { return impl_->registration(); }
 Result<Stats> Store::Inspect() { return impl_->Inspect(); }
 
 std::vector<OfferedAction> Store::Actions() const {
@@ -263,6 +273,8 @@ std::vector<OfferedAction> Store::Actions() const {
 }
 
 void Store::Execute(Call call, Responder respond) {
+  if (!impl_->registration().ok())
+    return respond(Reply::RetryLater(impl_->registration().ToString()));
   auto operation = std::make_unique<internal::CallTask>(std::move(call), std::move(respond));
   std::unique_ptr<internal::Task> task = std::move(operation);
   if (impl_->executor().Submit(task)) return;

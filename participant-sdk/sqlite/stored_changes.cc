@@ -67,9 +67,9 @@ Result<std::int64_t> StorePrepared(Connection& connection, const Call& call,
   Statement write(
       connection,
       "INSERT INTO assent_prepared(gid, branch_id, coordinator_id, began_epoch, changeset, shape, "
-      "checksum, prepared_ms) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+      "checksum, prepared_ms, began_unix_ms) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
       call.gid, call.branch_id, call.coordinator_id, call.began_epoch, Blob{stored.changeset},
-      Blob{stored.shape}, ChecksumOf(stored), now_ms);
+      Blob{stored.shape}, ChecksumOf(stored), now_ms, call.began_unix_ms);
   Status status = write.Finish();
   if (!status.ok()) return status;
   return sqlite3_last_insert_rowid(connection.handle());

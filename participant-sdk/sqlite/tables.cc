@@ -24,37 +24,52 @@ CREATE TABLE IF NOT EXISTS assent_prepared(
   coordinator_id INTEGER NOT NULL, began_epoch INTEGER NOT NULL,
   changeset BLOB NOT NULL, shape BLOB NOT NULL, checksum INTEGER NOT NULL,
   prepared_ms INTEGER NOT NULL, hazard TEXT,
+  began_unix_ms INTEGER NOT NULL DEFAULT 0,
   UNIQUE(gid, branch_id));
 CREATE TABLE IF NOT EXISTS assent_lock(
   resource BLOB NOT NULL, holder INTEGER NOT NULL, exclusive INTEGER NOT NULL,
   PRIMARY KEY(resource, holder)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS assent_lock_holder ON assent_lock(holder);
-INSERT INTO assent_meta VALUES('format', 1) ON CONFLICT DO NOTHING;
+INSERT INTO assent_meta VALUES('format', 2) ON CONFLICT DO NOTHING;
 INSERT INTO assent_meta VALUES('starts', 0) ON CONFLICT DO NOTHING;
+INSERT INTO assent_meta VALUES('clock_ms', 0) ON CONFLICT DO NOTHING;
 UPDATE assent_meta SET value = value + 1 WHERE key = 'starts';
 )sql";
 
+// Stamps of format 1 are wall time, which says nothing about the clock that starts now: everything begins to age anew.
+constexpr char kFromFormat1[] = R"sql(
+ALTER TABLE assent_prepared ADD COLUMN began_unix_ms INTEGER NOT NULL DEFAULT 0;
+UPDATE assent_prepared SET prepared_ms = 0;
+UPDATE assent_barrier SET touched_ms = 0;
+UPDATE assent_meta SET value = 2 WHERE key = 'format';
+)sql";
+
 Status CheckFormat(Connection& connection) {
-  Statement exists(connection, "SELECT 1 FROM main.sqlite_schema WHERE name = 'assent_meta'");
-  if (!exists.Step()) return exists.status();
-  Statement read(connection, "SELECT value FROM assent_meta WHERE key = 'format'");
-  if (!read.Step())
-    return read.status().ok() ? DataLoss("assent_meta has no format") : read.status();
-  if (read.Int(0) > kFormatVersion) {
-    return FailedPrecondition("the assent_* tables have format " + read.Text(0) +
+  std::int64_t format = 0;
+  {
+    Statement exists(connection, "SELECT 1 FROM main.sqlite_schema WHERE name = 'assent_meta'");
+    if (!exists.Step()) return exists.status();
+    Statement read(connection, "SELECT value FROM assent_meta WHERE key = 'format'");
+    if (!read.Step())
+      return read.status().ok() ? DataLoss("assent_meta has no format") : read.status();
+    format = read.Int(0);
+  }
+  if (format > kFormatVersion) {
+    return FailedPrecondition("the assent_* tables have format " + std::to_string(format) +
                               ", newer than this library's " + std::to_string(kFormatVersion) +
                               ": use the newer library");
   }
-  return OkStatus();
+  return format == 1 ? connection.Run(kFromFormat1) : OkStatus();
 }
 
 }  // namespace
 
-Status PrepareTables(Connection& connection) {
+Status PrepareTables(Connection& connection, StoreClock& clock) {
   Status status = connection.Run("BEGIN IMMEDIATE");
   if (!status.ok()) return status;
   status = CheckFormat(connection);
   if (status.ok()) status = connection.Run(kTables);
+  if (status.ok()) status = clock.Tick(connection);
   if (status.ok()) status = connection.Run("COMMIT");
   if (!status.ok() && !connection.idle()) (void)connection.Run("ROLLBACK");
   return status;

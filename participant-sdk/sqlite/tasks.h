@@ -11,25 +11,37 @@
 namespace assent::sqlite::internal {
 
 // One operation of a branch. When the outcome is unknown the responder is dropped uncalled: the coordinator hears
-// nothing, which is the truth, and asks again.
+// nothing, which is the truth, and asks again. One that has been answered while it waits for a claim may run once more, as a
+// command that comes twice does; the barrier keeps what it comes to for whoever asks again.
 class CallTask final : public Task {
  public:
   CallTask(Call call, Responder respond) : call_(std::move(call)), respond_(std::move(respond)) {}
   void Run(Runner& runner) override {
     reply_ = runner.Run(call_);
     blocked_by_ = runner.blocked_by();
+    tells_ = runner.tells();
   }
-  void Answer() override { respond_(std::move(reply_)); }
-  void NotDone(const Status& why) override { respond_(Reply::RetryLater(why.ToString())); }
+  void Answer() override {
+    if (const Responder respond = std::exchange(respond_, nullptr)) respond(std::move(reply_));
+  }
+  void NotDone(const Status& why) override {
+    reply_ = Reply::RetryLater(why.ToString());
+    Answer();
+  }
   void Unknown(const Status&) override { respond_ = nullptr; }
   bool goes_first() const override { return call_.operation == Operation::kCommit; }
   std::string_view blocked_by() const override { return blocked_by_; }
+  bool tells() const override { return tells_; }
+  std::pair<std::int64_t, std::string_view> age() const override {
+    return {call_.began_unix_ms, call_.gid};
+  }
 
  private:
   Call call_;
   Responder respond_;
   Reply reply_;
   std::string blocked_by_;
+  bool tells_ = false;
 };
 
 // A write of the service's own. Its caller waits.

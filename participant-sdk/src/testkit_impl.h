@@ -102,6 +102,7 @@ class Coordinator::Impl final : public Connection {
   Step Ask(Running& running, Part& part, Operation operation, Reply* reply);
   std::optional<Reply> Deliver(Running& running, const Call& call, bool* gave_up);
   Reply Execute(const Call& call, bool heard);
+  static bool Offers(const Resource& resource, const Call& call);
   Call CallFor(const Running& running, const Part& part, Operation operation) const;
   std::optional<Loss> TakeLoss(const Call& call);
   void AnswerQuestions();

@@ -264,11 +264,23 @@ std::optional<Loss> Coordinator::Impl::TakeLoss(const Call& call) {
   return std::nullopt;
 }
 
+// What nobody offers the coordinator refuses by itself, at the first attempt.
+bool Coordinator::Impl::Offers(const Resource& resource, const Call& call) {
+  const std::vector<OfferedAction> actions = resource.Actions();
+  return std::any_of(actions.begin(), actions.end(), [&](const OfferedAction& action) {
+    return action.name == call.action && action.protocol == call.protocol;
+  });
+}
+
 // Executes it, and holds it to the contract: the same call is answered the same.
 Reply Coordinator::Impl::Execute(const Call& call, bool heard) {
   const auto service = services.find(call.service);
   Reply reply = Reply::RetryLater("no participant serves " + call.service);
-  if (service != services.end()) {
+  if (service != services.end() && call.attempt == 1 && internal::IsForward(call.operation) &&
+      !Offers(*service->second, call)) {
+    reply = Reply::Refused("participant " + call.service + " offers no action " +
+                           ProtocolName(call.protocol) + ":" + call.action);
+  } else if (service != services.end()) {
     Result<Reply> answered = AskOnce(*service->second, call);
     if (answered.ok()) {
       reply = std::move(*answered);

@@ -43,11 +43,74 @@ TEST_F(QuestionsTest, APreparedBranchIsAskedAboutAfterAWhile) {
   EXPECT_EQ(held[0].began_epoch, 3U);
 }
 
-// Only liveness may depend on clocks, and not much of it.
-TEST_F(QuestionsTest, AClockSetBackDoesNotSilenceThem) {
-  ASSERT_EQ(Prepare("g1", "UPDATE t SET v = 2").kind, Kind::kDone);
-  Pass(-std::chrono::hours(5));
+// Once ages were counted by wall time: a clock that was eight days ahead for a second, or at the next start, made every row
+// old, and a late TRY found no barrier. What counts is for how long the store has been seen open; the machine's steady clock
+// begins anywhere in each life.
+TEST_F(QuestionsTest, AgeIsCountedByObservedTimeAlone) {
+  const auto again = [this](std::chrono::milliseconds jump) {
+    Close();
+    now_ms_ += jump.count();
+    SetUp();
+  };
+  ASSERT_EQ(Try("g1", "SELECT 1").kind, Kind::kDone);
+  const Branch branch{"g1", "b1", Protocol::kTcc, "sql", {}};
+  ASSERT_EQ(Ask(store(), branch.To(Operation::kConfirm)).kind, Kind::kDone);
+  for (const auto jump : {std::chrono::hours(192), -std::chrono::hours(400)}) {
+    again(jump);
+    EXPECT_EQ(Asked(), "") << "no time has been observed";
+    Answer("g1", Verdict::kCommit, true);
+    EXPECT_EQ(Inspect().barrier_rows, 1);
+  }
+  // Three lives of 25 minutes each.
+  for (int life = 0; life < 3; ++life) {
+    EXPECT_EQ(Asked(), "") << "after " << life << " lives";
+    Pass(std::chrono::minutes(25));
+    Answer("nobody", Verdict::kCommit, true);  // the time goes to the file with any group
+    if (life < 2) again(std::chrono::hours(life == 0 ? 1000 : -500));
+  }
   EXPECT_EQ(Asked(), "g1 ");
+  Answer("g1", Verdict::kCommit, true);
+  EXPECT_EQ(Inspect().barrier_rows, 0);
+}
+
+// Two processes have the file open: time passes once for both.
+TEST_F(QuestionsTest, TwoStoresAgreeOnTheTime) {
+  Options options = MakeOptions("SELECT 1");
+  std::int64_t other_ms = 5;
+  options.steady_ms = [&] { return other_ms; };
+  const std::unique_ptr<Store> other = std::move(*Store::Open(options));
+  ASSERT_EQ(Try("g1", "SELECT 1").kind, Kind::kDone);
+  const Branch branch{"g1", "b1", Protocol::kTcc, "sql", {}};
+  ASSERT_EQ(Ask(store(), branch.To(Operation::kConfirm)).kind, Kind::kDone);
+  for (int minute = 0; minute < 59; ++minute) {
+    Pass(std::chrono::minutes(1));
+    other_ms += 60'000;
+    Answer("nobody", Verdict::kCommit, true);
+    ASSERT_EQ(other->Local([](Db&) { return OkStatus(); }), OkStatus());
+  }
+  EXPECT_EQ(Asked(), "");
+  EXPECT_EQ(other->Questions(100).size(), 0U);
+  Pass(std::chrono::minutes(1));
+  EXPECT_EQ(Asked(), "g1 ");
+}
+
+// Rows that an earlier version stamped with wall time begin to age when this one opens the file.
+TEST_F(QuestionsTest, AFileOfFormat1IsTakenOver) {
+  ASSERT_EQ(Try("g1", "SELECT 1").kind, Kind::kDone);
+  const Branch branch{"g1", "b1", Protocol::kTcc, "sql", {}};
+  ASSERT_EQ(Ask(store(), branch.To(Operation::kConfirm)).kind, Kind::kDone);
+  ASSERT_EQ(Prepare("g2", "UPDATE t SET v = 2").kind, Kind::kDone);
+  Close();
+  Sql("ALTER TABLE assent_prepared DROP COLUMN began_unix_ms");
+  Sql("UPDATE assent_barrier SET touched_ms = 1700000000000");
+  Sql("UPDATE assent_meta SET value = 1 WHERE key = 'format'");
+  Sql("DELETE FROM assent_meta WHERE key = 'clock_ms'");
+  SetUp();
+  EXPECT_EQ(Sql("SELECT value FROM assent_meta WHERE key = 'format'"), "2");
+  EXPECT_EQ(Asked(), "g2 ") << "prepared in an earlier life";
+  EXPECT_EQ(Commit("g2"), Reply::Done());
+  Pass(std::chrono::hours(1));
+  EXPECT_EQ(Asked(), "g1 g2 ");
 }
 
 TEST_F(QuestionsTest, AllPreparedBranchesAreAskedAboutAfterAStart) {

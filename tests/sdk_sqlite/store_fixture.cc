@@ -79,7 +79,7 @@ Options StoreTest::MakeOptions(std::string setup_sql) {
   Options options;
   options.path = path();
   options.setup = [sql = std::move(setup_sql)](Db& db) { db.ExecScript(sql); };
-  options.now_unix_ms = [this] { return now_ms_; };
+  options.steady_ms = [this] { return now_ms_; };
   options.claim_wait = std::chrono::milliseconds(0);  // answered at once; see waiting_test.cc
   options.max_group_time =
       std::chrono::seconds(60);  // groups by count alone, however slow the machine

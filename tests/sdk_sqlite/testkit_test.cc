@@ -132,10 +132,26 @@ TEST_P(TestkitTest, CommitsAndRefusals) {
   Settle();
 }
 
+// A finishing operation only where all goes well, an undoing one only where it does not.
+bool Comes(Operation operation, int amount) {
+  switch (operation) {
+    case Operation::kCommit:
+    case Operation::kConfirm: return amount > 0;
+    case Operation::kRollback:
+    case Operation::kCancel:
+    case Operation::kCompensate: return amount < 0;
+    case Operation::kPrepare:
+    case Operation::kTry:
+    case Operation::kAction: break;
+  }
+  return true;
+}
+
 TEST_P(TestkitTest, EveryMessageOfEveryOperationLostDoubledAndLate) {
   for (const Operation operation : OperationsOf(ProtocolOf(GetParam()))) {
     for (const Loss loss : {Loss::kCommand, Loss::kReply, Loss::kDuplicate, Loss::kLate}) {
       for (const int amount : {1, -1000}) {  // one that commits, one whose second branch refuses
+        if (!Comes(operation, amount)) continue;
         SCOPED_TRACE(std::string(OperationName(operation)) + " loss " +
                      std::to_string(static_cast<int>(loss)) + " amount " + std::to_string(amount));
         const std::string before = Books();
@@ -157,6 +173,8 @@ TEST_P(TestkitTest, TheCoordinatorDiesAtEachPoint) {
   for (const CrashPoint point : {CrashPoint::kAfterFirstForward, CrashPoint::kBeforeDecision,
                                  CrashPoint::kAfterDecision, CrashPoint::kAfterFirstFinish}) {
     SCOPED_TRACE(static_cast<int>(point));
+    const bool has_finish = ProtocolOf(GetParam()) != Protocol::kSaga;
+    if (point == CrashPoint::kAfterFirstFinish && !has_finish) continue;
     kit_.CrashAt(point);
     (void)kit_.client().Submit(Transfer(7));
     Settle();

@@ -20,6 +20,14 @@ class WaitingTest : public TwoPhaseFixture {
     options.claim_wait = wait;
     Open(options, &RegisterSql);
   }
+  // The same, of a transaction that began then, at that coordinator.
+  Call PrepareAt(std::int64_t began, const std::string& gid, const std::string& sql,
+                 std::uint32_t coordinator = 7) {
+    Call call = PrepareCall(gid, sql);
+    call.began_unix_ms = began;
+    call.coordinator_id = coordinator;
+    return call;
+  }
   std::future<Reply> Start(Call call) {
     auto promise = std::make_shared<std::promise<Reply>>();
     std::future<Reply> future = promise->get_future();
@@ -78,6 +86,69 @@ TEST_F(WaitingTest, ARollbackOvertakesAWaitingPrepare) {
   EXPECT_EQ(Commit("g1"), Reply::Done());
   EXPECT_EQ(late.get(), Reply::Refused("rolled back before it was prepared"));
   EXPECT_EQ(Inspect().claims, 0);
+}
+
+// Everybody waits for older ones only (who_waits.h).
+TEST_F(WaitingTest, AnOlderOneSoonSaysWhichYoungerOneIsInItsWay) {
+  OpenWaiting(kLong);
+  ASSERT_EQ(Ask(store(), PrepareAt(20, "young", kUpA)).kind, Kind::kDone);
+  std::future<Reply> younger = Start(PrepareAt(30, "younger", kUpA));
+  const Reply told = Start(PrepareAt(10, "old", kUpA)).get();
+  EXPECT_EQ(told.kind, Kind::kRetryLater);
+  EXPECT_EQ(told.blocked_by, "young");
+  EXPECT_GT(told.retry_after.count(), 0);
+  EXPECT_EQ(told.reason,
+            "row t('a') is held by branch b1 of transaction young, which is prepared, and younger");
+  EXPECT_FALSE(IsReady(younger)) << "it waits for an older one";
+  // When the younger one has given way, the oldest gets the row, although it has not asked again yet.
+  EXPECT_EQ(Rollback("young"), Reply::Done());
+  EXPECT_EQ(Ask(store(), PrepareAt(10, "old", kUpA)), Reply::Done("ok"));
+  EXPECT_FALSE(IsReady(younger));
+  EXPECT_EQ(Commit("old"), Reply::Done());
+  EXPECT_EQ(younger.get(), Reply::Done("ok"));
+}
+
+TEST_F(WaitingTest, TheOldestOfThoseWhoWaitIsNext) {
+  OpenWaiting(kLong);
+  ASSERT_EQ(Ask(store(), PrepareAt(1, "first", kUpA)).kind, Kind::kDone);
+  std::future<Reply> last = Start(PrepareAt(30, "last", kUpA));
+  std::future<Reply> next = Start(PrepareAt(20, "next", kUpA));
+  Settle();
+  EXPECT_EQ(Commit("first"), Reply::Done());
+  EXPECT_EQ(next.get(), Reply::Done("ok"));
+  EXPECT_FALSE(IsReady(last));
+  EXPECT_EQ(Commit("next"), Reply::Done());
+  EXPECT_EQ(last.get(), Reply::Done("ok"));
+}
+
+// Nobody can make the younger one give way: its coordinator does not know the other.
+TEST_F(WaitingTest, AnOlderOneOfAnotherCoordinatorIsRefused) {
+  OpenWaiting(kLong);
+  ASSERT_EQ(Ask(store(), PrepareAt(20, "young", kUpA, 7)).kind, Kind::kDone);
+  const Call old = PrepareAt(10, "old", kUpA, 8);
+  const Reply refused = Ask(store(), old);
+  EXPECT_EQ(refused.kind, Kind::kRefused);
+  EXPECT_EQ(refused.reason,
+            "row t('a') is held by branch b1 of transaction young, which is prepared, younger, and "
+            "of coordinator 7: an older transaction does not wait for it, or both might for ever");
+  std::future<Reply> younger = Start(PrepareAt(30, "younger", kUpA, 8));
+  Settle();
+  EXPECT_FALSE(IsReady(younger)) << "who is younger waits, whoever began it";
+  EXPECT_EQ(Commit("young"), Reply::Done());
+  EXPECT_EQ(younger.get(), Reply::Done("ok"));
+  EXPECT_EQ(Ask(store(), old), refused) << "a no stays a no";
+}
+
+// Who holds nothing is part of no circle.
+TEST_F(WaitingTest, OnePhaseWorkAndPhaseTwoJustWait) {
+  OpenWaiting(std::chrono::milliseconds(0));
+  ASSERT_EQ(Ask(store(), PrepareAt(20, "young", kUpA)).kind, Kind::kDone);
+  Call alone = PrepareAt(10, "old", kUpA);
+  alone.one_phase = true;
+  EXPECT_EQ(Ask(store(), alone).reason,
+            "row t('a') is held by branch b1 of transaction young, which is prepared");
+  alone.coordinator_id = 8;
+  EXPECT_EQ(Ask(store(), alone).kind, Kind::kRetryLater);
 }
 
 TEST_F(WaitingTest, RepeatsThatWaitTogetherGetOneAnswer) {

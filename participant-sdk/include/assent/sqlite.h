@@ -268,20 +268,23 @@ struct Options {
   // How long an operation waits here for a row that a prepared branch claims, before it is answered "retry later". It
   // holds nothing meanwhile, and others go on.
   std::chrono::milliseconds claim_wait{250};
+  // How long one waits for a transaction younger than its own before the coordinator is told, which aborts the younger one if
+  // that waits for something itself: two that want each other's rows would wait until a deadline.
+  std::chrono::milliseconds claim_grace{10};
 
   // A prepared branch is asked about when it is older than this (all of them right after Open).
   std::chrono::milliseconds ask_after{5000};
   // A barrier row is kept this long after it was last touched, and then until the coordinator says that nothing about its
-  // transaction can still arrive.
+  // transaction can still arrive. Counts while the store is open somewhere, by a clock that does not jump.
   std::chrono::milliseconds retain{std::chrono::hours(1)};
 
   // An I/O error at COMMIT left an unknown outcome: nothing more is executed (calls are answered "retry later" with this
   // reason) until Store::Reopen. Called once per such event, on the executor thread. Default: one line on stderr.
   std::function<void(const Status&)> on_poisoned = {};
 
-  // For tests: wall time, and a call at each named point ("group:began", "group:before-commit", "group:committed",
-  // "group:answered"), on the executor thread, where a test may kill the process.
-  std::function<std::int64_t()> now_unix_ms = {};
+  // For tests: the machine's steady clock, in milliseconds, and a call at each named point ("group:began",
+  // "group:before-commit", "group:committed", "group:answered"), on the executor thread, where a test may kill the process.
+  std::function<std::int64_t()> steady_ms = {};
   std::function<void(std::string_view)> at_point = {};
 };
 
@@ -314,7 +317,8 @@ class Store final : public Resource {
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
-  // Registration. The same name twice in one protocol, or a missing handler, is a programming error and ends the process.
+  // Registration. A mistake (a name taken, empty or too long, a handler missing) is said by Participant::Start, and by
+  // Registration(); nothing is executed then.
   void Tcc(std::string action, TccHandlers handlers);
   void Saga(std::string action, SagaHandlers handlers);
   // Only the forward handler: its writes are recorded, taken back and kept aside under row locks, invisible to everybody,
@@ -328,7 +332,7 @@ class Store final : public Resource {
   // The service's own writes, outside any global transaction, in the same executor: durable on return, undone when `write`
   // returns a failure or a statement failed. A write to a row that a prepared branch claims is undone and tried again
   // until `wait` has passed, then kUnavailable, naming the holder. `write` may run more than once, in
-  // vain but for the last time. Blocks; not to be called from a handler.
+  // vain but for the last time. Blocks; from a handler it is kFailedPrecondition.
   [[nodiscard]] Status Local(const std::function<Status(Db&)>& write,
                              std::chrono::milliseconds wait = std::chrono::milliseconds(0));
   // Reads in one snapshot, on the caller's thread and a connection that cannot write. Sees no prepared work.
@@ -342,6 +346,7 @@ class Store final : public Resource {
 
   // Resource.
   std::vector<OfferedAction> Actions() const override;
+  Status Registration() const override;
   void Execute(Call call, Responder respond) override;
   std::vector<HeldBranch> Questions(std::size_t limit) override;
   void Answer(const HeldBranch& branch, Verdict verdict, bool finished) override;
