@@ -1,13 +1,17 @@
 #pragma once
 
-// A unary call that is answered later, from another thread, or ended by its caller before that. Finish is called once,
+// A unary call: parsed here, answered later, from another thread, or ended by its caller before that. Finish is called once,
 // whoever comes first; after it the reply is not touched.
+//
+// Requests come as bytes. gRPC's own parsing would answer UNIMPLEMENTED without a word for one text that is not UTF-8; so the
+// service takes them raw, and says which field it was.
 
 #include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
 
+#include <google/protobuf/message.h>
 #include <grpcpp/grpcpp.h>
 
 #include <assent/status.h>
@@ -19,10 +23,15 @@ namespace assent::api {
 // What RESOURCE_EXHAUSTED tells its caller in the trailer `assent-retry-after-ms`.
 inline constexpr int kRetryHintMs = 250;
 
+// A message of at most kMaxFrameBytes, or INVALID_ARGUMENT with the field at fault.
+Status ParseRequest(const grpc::ByteBuffer& bytes, google::protobuf::Message& message);
+grpc::ByteBuffer Serialised(const google::protobuf::Message& message);
+
 template <typename ReplyMessage>
 class Call final : public grpc::ServerUnaryReactor {
  public:
-  static std::shared_ptr<Call> Start(grpc::CallbackServerContext* context, ReplyMessage* reply) {
+  static std::shared_ptr<Call> Start(grpc::CallbackServerContext* context,
+                                     grpc::ByteBuffer* reply) {
     std::shared_ptr<Call> call(new Call(context, reply));
     call->self_ = call;
     return call;
@@ -33,7 +42,11 @@ class Call final : public grpc::ServerUnaryReactor {
   void Answer(const Status& status, Fill&& fill) {
     const std::lock_guard lock(mutex_);
     if (std::exchange(finished_, true)) return;
-    if (status.ok()) fill(*reply_);
+    if (status.ok()) {
+      ReplyMessage reply;
+      fill(reply);
+      *reply_ = Serialised(reply);
+    }
     if (status.code() == Code::kResourceExhausted) {
       context_->AddTrailingMetadata("assent-retry-after-ms", std::to_string(kRetryHintMs));
     }
@@ -59,11 +72,11 @@ class Call final : public grpc::ServerUnaryReactor {
   }
 
  private:
-  Call(grpc::CallbackServerContext* context, ReplyMessage* reply)
+  Call(grpc::CallbackServerContext* context, grpc::ByteBuffer* reply)
       : context_(context), reply_(reply) {}
 
   grpc::CallbackServerContext* const context_;
-  ReplyMessage* const reply_;
+  grpc::ByteBuffer* const reply_;
   std::shared_ptr<Call> self_;  // until OnDone
   std::mutex mutex_;
   bool finished_ = false;  // guarded by mutex_

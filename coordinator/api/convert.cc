@@ -1,7 +1,9 @@
 #include "coordinator/api/convert.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <assent/limits.h>
 
@@ -14,25 +16,24 @@ namespace {
 
 std::int64_t UnixMs(core::WallTime time) { return time.time_since_epoch().count(); }
 
-Result<core::Protocol> FromProto(v1::Protocol protocol, const std::string& branch_id) {
+Result<core::Protocol> FromProto(v1::Protocol protocol, const std::string& at) {
   switch (protocol) {
     case v1::TWO_PHASE: return core::Protocol::kTwoPhase;
     case v1::TCC: return core::Protocol::kTcc;
     case v1::SAGA: return core::Protocol::kSaga;
     default:
-      return InvalidArgument("branch \"" + core::CleanReason(branch_id.substr(0, 64)) +
-                             "\": protocol is " + std::to_string(static_cast<int>(protocol)) +
+      return InvalidArgument(at + ".protocol is " + std::to_string(static_cast<int>(protocol)) +
                              ": it takes TWO_PHASE, TCC or SAGA");
   }
 }
 
-void ToProto(const core::BranchSpec& spec, const core::TransactionSpec& transaction, Detail detail,
+void ToProto(const core::BranchSpec& spec, const core::TransactionSpec& transaction,
              v1::BranchSpec& out) {
   out.set_branch_id(spec.id);
   out.set_protocol(static_cast<v1::Protocol>(spec.protocol));
   out.set_service(spec.service);
   out.set_action(spec.action);
-  if (detail == Detail::kFull) out.set_payload(spec.payload);
+  out.set_payload_bytes(spec.payload.size());
   for (const core::BranchIndex after : spec.after) out.add_after(transaction.branches[after].id);
   out.set_pivot(spec.pivot);
   out.set_receive_results(spec.receive_results);
@@ -52,10 +53,10 @@ void ToProto(const core::Attempt& attempt, v1::Attempt& out) {
   out.set_error(attempt.error);
 }
 
-void ToProto(const core::Transaction& txn, core::BranchIndex i, const core::Now& now, Detail detail,
+void ToProto(const core::Transaction& txn, core::BranchIndex i, const core::Now& now,
              v1::Branch& out) {
   const core::Branch& branch = txn.branches()[i];
-  ToProto(txn.spec().branches[i], txn.spec(), detail, *out.mutable_spec());
+  ToProto(txn.spec().branches[i], txn.spec(), *out.mutable_spec());
   out.set_state(static_cast<v1::BranchState>(branch.state));
   out.set_operation(static_cast<v1::Operation>(txn.Due(i)));
   out.set_attempt_count(branch.attempts);
@@ -66,18 +67,79 @@ void ToProto(const core::Transaction& txn, core::BranchIndex i, const core::Now&
     const auto wait = std::chrono::duration_cast<core::Millis>(branch.next_attempt - now.mono);
     out.set_next_attempt_unix_ms(UnixMs(now.wall + wait));
   }
-  if (detail == Detail::kSummary) return;
-  out.set_result(branch.result);
-  out.set_dropped_attempts(branch.history.dropped());
-  for (const core::Attempt& attempt : branch.history.kept()) ToProto(attempt, *out.add_attempts());
+  out.set_result_bytes(branch.result.size());
+}
+
+// What a message has room for beyond its fixed part, taken bit by bit.
+class Room {
+ public:
+  explicit Room(std::size_t bytes) : left_(bytes) {}
+  bool Take(std::size_t bytes) {
+    constexpr std::size_t kTagAndLengths = 12;  // its own, and what it adds to those around it
+    if (bytes + kTagAndLengths > left_) return false;
+    left_ -= bytes + kTagAndLengths;
+    return true;
+  }
+  std::size_t left() const { return left_; }
+
+ private:
+  std::size_t left_;
+};
+
+// The latest of each branch, then those before them, as far as there is room; in the message oldest first.
+void AddAttempts(const core::Transaction& txn, const std::vector<core::BranchIndex>& shown,
+                 Room& room, v1::Transaction& out) {
+  Room attempts(std::min(room.left(), limits::kMaxShownAttemptsBytes));
+  std::vector<std::vector<v1::Attempt>> latest_first(shown.size());
+  bool full = false;
+  for (bool more = true; more && !full;) {
+    more = false;
+    for (std::size_t n = 0; n < shown.size() && !full; ++n) {
+      const auto& kept = txn.branches()[shown[n]].history.kept();
+      if (latest_first[n].size() == kept.size()) continue;
+      more = true;
+      v1::Attempt attempt;
+      ToProto(kept[kept.size() - 1 - latest_first[n].size()], attempt);
+      full = !attempts.Take(attempt.ByteSizeLong());
+      if (!full) latest_first[n].push_back(std::move(attempt));
+    }
+  }
+  for (std::size_t n = 0; n < shown.size(); ++n) {
+    const core::AttemptHistory& history = txn.branches()[shown[n]].history;
+    v1::Branch& branch = *out.mutable_branches(static_cast<int>(n));
+    branch.set_dropped_attempts(history.dropped());
+    branch.set_attempts_left_out(
+        static_cast<std::uint32_t>(history.kept().size() - latest_first[n].size()));
+    for (auto attempt = latest_first[n].rbegin(); attempt != latest_first[n].rend(); ++attempt) {
+      (void)room.Take(attempt->ByteSizeLong());
+      branch.add_attempts()->Swap(&*attempt);
+    }
+  }
+}
+
+// The fixed part has room by the limits of what is accepted (limits.h), the rest because it is measured.
+void AddWhatHasRoom(const core::Transaction& txn, const std::vector<core::BranchIndex>& shown,
+                    const Detail& detail, v1::Transaction& out) {
+  const std::size_t fixed = out.ByteSizeLong();
+  Room room(limits::kMaxShownBytes - std::min(fixed, limits::kMaxShownBytes));
+  if (detail.attempts) AddAttempts(txn, shown, room, out);
+  for (std::size_t n = 0; detail.results && n < shown.size(); ++n) {
+    const std::string& result = txn.branches()[shown[n]].result;
+    if (room.Take(result.size())) out.mutable_branches(static_cast<int>(n))->set_result(result);
+  }
+  for (std::size_t n = 0; detail.payloads && n < shown.size(); ++n) {
+    const std::string& payload = txn.spec().branches[shown[n]].payload;
+    if (room.Take(payload.size()))
+      out.mutable_branches(static_cast<int>(n))->mutable_spec()->set_payload(payload);
+  }
 }
 
 }  // namespace
 
-Result<core::BranchSpec> FromProto(v1::BranchSpec spec) {
+Result<core::BranchSpec> FromProto(v1::BranchSpec spec, const std::string& at) {
   core::BranchSpec out;
   out.id = std::move(*spec.mutable_branch_id());
-  const Result<core::Protocol> protocol = FromProto(spec.protocol(), out.id);
+  const Result<core::Protocol> protocol = FromProto(spec.protocol(), at);
   if (!protocol.ok()) return protocol.status();
   out.protocol = *protocol;
   out.service = std::move(*spec.mutable_service());
@@ -105,8 +167,9 @@ Result<core::TransactionSpec> FromProto(v1::TransactionSpec spec) {
   out.deadline = core::Millis(spec.deadline_ms());
   for (const auto& [key, value] : spec.labels()) out.labels.emplace_back(key, value);
   out.branches.reserve(static_cast<std::size_t>(spec.branches_size()));
-  for (v1::BranchSpec& branch : *spec.mutable_branches()) {
-    Result<core::BranchSpec> converted = FromProto(std::move(branch));
+  for (int i = 0; i < spec.branches_size(); ++i) {
+    Result<core::BranchSpec> converted =
+        FromProto(std::move(*spec.mutable_branches(i)), "branches[" + std::to_string(i) + "]");
     if (!converted.ok()) return converted.status();
     out.branches.push_back(std::move(converted).value());
   }
@@ -126,6 +189,8 @@ Result<engine::WaitFor> FromProto(v1::WaitFor wait_for) {
 }
 
 Result<core::Actor> FromProto(const v1::OperatorAction& action) {
+  if (action.who().find_first_not_of(" \t\r\n") == std::string::npos)
+    return InvalidArgument("who is empty: say who does this, for the record");
   if (action.reason().size() > limits::kMaxReasonBytes) {
     return InvalidArgument("reason has " + std::to_string(action.reason().size()) +
                            " bytes, the limit is " + std::to_string(limits::kMaxReasonBytes));
@@ -149,7 +214,15 @@ Result<engine::BeginRequest> ToBegin(v1::TransactionSpec spec, v1::WaitFor wait_
   return request;
 }
 
-void ToProto(const core::Transaction& txn, const core::Now& now, Detail detail,
+Result<Detail> DetailOf(const v1::GetRequest& request, const core::Transaction& txn) {
+  Detail detail{true, request.payloads(), request.results()};
+  if (request.branch_id().empty()) return detail;
+  detail.only = txn.FindBranch(request.branch_id());
+  if (detail.only < txn.branches().size()) return detail;
+  return NotFound("transaction " + txn.gid() + " has no branch " + request.branch_id());
+}
+
+void ToProto(const core::Transaction& txn, const core::Now& now, const Detail& detail,
              bool decision_visible, v1::Transaction& out) {
   out.set_gid(txn.gid());
   out.set_state(decision_visible ? static_cast<v1::TransactionState>(txn.phase()) : v1::ACTIVE);
@@ -163,8 +236,12 @@ void ToProto(const core::Transaction& txn, const core::Now& now, Detail detail,
   } else {
     out.set_why_not_finished("being decided");
   }
-  for (core::BranchIndex i = 0; i < txn.branches().size(); ++i)
-    ToProto(txn, i, now, detail, *out.add_branches());
+  std::vector<core::BranchIndex> shown;
+  for (core::BranchIndex i = 0; i < txn.branches().size(); ++i) {
+    if (detail.only != SIZE_MAX && detail.only != i) continue;
+    shown.push_back(i);
+    ToProto(txn, i, now, *out.add_branches());
+  }
   for (const auto& [key, value] : txn.spec().labels) (*out.mutable_labels())[key] = value;
   out.set_open(!txn.sealed());
   out.set_suspended(txn.suspended());
@@ -180,6 +257,7 @@ void ToProto(const core::Transaction& txn, const core::Now& now, Detail detail,
     intervention.set_who(done.who);
     intervention.set_reason(done.reason);
   }
+  AddWhatHasRoom(txn, shown, detail, out);
 }
 
 void FillReply(const core::Transaction& txn, v1::SubmitReply& out) {
@@ -191,6 +269,48 @@ void FillReply(const core::Transaction& txn, v1::SubmitReply& out) {
   for (std::size_t i = 0; i < txn.branches().size(); ++i) {
     const std::string& result = txn.branches()[i].result;
     if (!result.empty()) (*out.mutable_results())[txn.spec().branches[i].id] = result;
+  }
+}
+
+namespace {
+
+void ToProto(const transport::InstanceInfo& one, v1::ParticipantInfo::Instance& out) {
+  out.set_instance(one.instance);
+  out.set_address(one.address);
+  out.set_agent(one.agent);
+  out.set_connected_unix_ms(UnixMs(one.connected_at));
+  out.set_in_flight(static_cast<std::uint32_t>(one.in_flight));
+  out.set_transport(one.unary ? "unary" : "session");
+}
+
+}  // namespace
+
+void FillPage(std::vector<transport::ServiceInfo> services, const std::string& page_token,
+              v1::ListParticipantsReply& out) {
+  std::sort(services.begin(), services.end(),
+            [](const auto& a, const auto& b) { return a.service < b.service; });
+  Room room(limits::kMaxPageBytes);
+  for (const transport::ServiceInfo& info : services) {
+    if (!page_token.empty() && info.service <= page_token) continue;
+    v1::ParticipantInfo participant;
+    participant.set_service(info.service);
+    participant.set_queued(static_cast<std::uint32_t>(info.queued));
+    for (const std::string& action : info.actions) participant.add_actions(action);
+    // One service alone fills a page with its instances, or goes onto the next.
+    Room alone(limits::kMaxPageBytes - std::min(participant.ByteSizeLong(), limits::kMaxPageBytes));
+    for (const transport::InstanceInfo& one : info.instances) {
+      v1::ParticipantInfo::Instance instance;
+      ToProto(one, instance);
+      if (!alone.Take(instance.ByteSizeLong())) break;
+      participant.add_instances()->Swap(&instance);
+    }
+    participant.set_instances_left_out(static_cast<std::uint32_t>(
+        info.instances.size() - static_cast<std::size_t>(participant.instances_size())));
+    if (!room.Take(participant.ByteSizeLong()) && out.participants_size() > 0) {
+      out.set_next_page_token(out.participants(out.participants_size() - 1).service());
+      return;
+    }
+    out.add_participants()->Swap(&participant);
   }
 }
 

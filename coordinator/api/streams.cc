@@ -2,13 +2,18 @@
 
 #include <algorithm>
 #include <mutex>
+#include <optional>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include <assent/limits.h>
 
+#include "coordinator/api/call.h"
 #include "coordinator/api/convert.h"
 #include "coordinator/core/spec.h"
 #include "coordinator/transport/grpc_status.h"
+#include "proto/parse/parse.h"
 
 namespace assent::api {
 
@@ -31,9 +36,45 @@ namespace {
 // One reply alone may be larger: results have a limit together (kMaxAllResultsBytes).
 constexpr std::size_t kMaxReplyFrameBytes = 1024 * 1024;
 
+struct StreamedSubmit {
+  v1::SubmitRequest request;
+  Status fault;  // not OK: this one cannot be read, but for its number
+};
+
+// The requests of a frame. One of them that has a text that is not UTF-8 costs itself; what cannot be told apart fails whole.
+Result<std::vector<StreamedSubmit>> ReadSubmits(const grpc::ByteBuffer& bytes) {
+  v1::SubmitRequestFrame frame;
+  Status fault = ParseRequest(bytes, frame);
+  std::vector<StreamedSubmit> submits;
+  if (!fault.ok()) {
+    grpc::Slice slice;
+    std::optional<std::vector<std::string_view>> parts;
+    if (bytes.DumpToSingleSlice(&slice).ok()) {
+      parts = wire::Elements({reinterpret_cast<const char*>(slice.begin()), slice.size()},
+                             v1::SubmitRequestFrame::kRequestsFieldNumber);
+    }
+    for (std::size_t i = 0; parts && i < parts->size(); ++i) {
+      StreamedSubmit& submit = submits.emplace_back();
+      submit.fault = wire::Parse((*parts)[i], "the request", submit.request);
+      if (submit.fault.ok()) continue;
+      std::string mended((*parts)[i]);
+      if (!wire::MendText(*v1::SubmitRequest::descriptor(), mended).whole ||
+          !submit.request.ParseFromString(mended))
+        return fault;
+    }
+    if (!parts) return fault;
+  } else {
+    for (v1::SubmitRequest& request : *frame.mutable_requests())
+      submits.push_back({std::move(request), OkStatus()});
+  }
+  if (submits.size() <= limits::kMaxFrameMessagesCount) return submits;
+  return InvalidArgument("the frame has " + std::to_string(submits.size()) +
+                         " requests, the limit is " +
+                         std::to_string(limits::kMaxFrameMessagesCount));
+}
+
 // Many submits on one stream. Replies gather while a write is under way.
-class SubmitStream final
-    : public grpc::ServerBidiReactor<v1::SubmitRequestFrame, v1::SubmitReplyFrame> {
+class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
   SubmitStream(engine::Engine& engine, std::size_t max_outstanding)
       : engine_(engine), max_outstanding_(max_outstanding) {}
@@ -49,17 +90,21 @@ class SubmitStream final
       read_ended_ = true;
       return FinishIfOver();
     }
-    if (static_cast<std::size_t>(in_.requests_size()) > limits::kMaxFrameMessagesCount) {
+    Result<std::vector<StreamedSubmit>> submits = ReadSubmits(in_);
+    if (!submits.ok()) {
       const std::lock_guard lock(mutex_);
-      return End({grpc::StatusCode::INVALID_ARGUMENT,
-                  "the frame has " + std::to_string(in_.requests_size()) +
-                      " requests, the limit is " + std::to_string(limits::kMaxFrameMessagesCount)});
+      return End(transport::ToGrpc(submits.status()));
     }
     {
       const std::lock_guard lock(mutex_);
-      outstanding_ += static_cast<std::size_t>(in_.requests_size());
+      outstanding_ += submits->size();
     }
-    for (v1::SubmitRequest& request : *in_.mutable_requests()) {
+    for (StreamedSubmit& submit : *submits) {
+      v1::SubmitRequest& request = submit.request;
+      if (!submit.fault.ok()) {
+        Reply(request.request_id(), submit.fault, nullptr);
+        continue;
+      }
       PostSubmit(engine_, std::move(*request.mutable_transaction()), request.wait_for(),
                  /*open=*/false,
                  [self = self_, id = request.request_id()](
@@ -117,10 +162,10 @@ class SubmitStream final
   }
   void Write() {
     if (writing_ || finished_ || waiting_.replies_size() == 0) return;
-    out_.Clear();
     if (static_cast<std::size_t>(waiting_.replies_size()) <= limits::kMaxFrameMessagesCount &&
         waiting_bytes_ <= kMaxReplyFrameBytes) {
-      out_.Swap(&waiting_);
+      out_ = Serialised(waiting_);
+      waiting_.Clear();
       waiting_bytes_ = 0;
     } else {
       TakeAFrameful();
@@ -130,6 +175,7 @@ class SubmitStream final
   }
   void TakeAFrameful() {
     auto& from = *waiting_.mutable_replies();
+    v1::SubmitReplyFrame frame;
     std::size_t bytes = 0;
     int taken = 0;
     while (taken < from.size() &&
@@ -137,9 +183,10 @@ class SubmitStream final
       const std::size_t next = from[taken].ByteSizeLong();
       if (taken > 0 && bytes + next > kMaxReplyFrameBytes) break;
       bytes += next;
-      out_.add_replies()->Swap(&from[taken++]);
+      frame.add_replies()->Swap(&from[taken++]);
     }
     from.DeleteSubrange(0, taken);
+    out_ = Serialised(frame);
     waiting_bytes_ -= std::min(bytes, waiting_bytes_);
   }
   void FinishIfOver() {
@@ -154,10 +201,10 @@ class SubmitStream final
   engine::Engine& engine_;
   const std::size_t max_outstanding_;
   std::shared_ptr<SubmitStream> self_;  // until OnDone
-  v1::SubmitRequestFrame in_;           // the reading side's
+  grpc::ByteBuffer in_;                 // the reading side's
   std::mutex mutex_;
   v1::SubmitReplyFrame waiting_;   // guarded by mutex_
-  v1::SubmitReplyFrame out_;       // guarded by mutex_, and gRPC's while writing_
+  grpc::ByteBuffer out_;           // guarded by mutex_, and gRPC's while writing_
   std::size_t waiting_bytes_ = 0;  // guarded by mutex_: of waiting_
   std::size_t outstanding_ = 0;    // guarded by mutex_
   bool writing_ = false;           // guarded by mutex_
@@ -167,11 +214,15 @@ class SubmitStream final
 };
 
 // The latest state of a transaction, as often as it changes and the caller keeps up.
-class Watch final : public grpc::ServerWriteReactor<v1::Transaction> {
+class Watch final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  public:
-  void Begin(engine::Engine& engine, const std::string& gid, std::shared_ptr<Watch> self) {
+  void Begin(engine::Engine& engine, const grpc::ByteBuffer& bytes, std::shared_ptr<Watch> self) {
     self_ = self;
-    Status posted = core::CheckGid(gid);
+    v1::WatchRequest request;
+    Status posted = ParseRequest(bytes, request);
+    const std::string& gid = request.gid();
+    if (posted.ok()) posted = core::CheckGid(gid);
+    detail_ = Detail{true, request.payloads(), request.results()};
     if (posted.ok()) {
       posted = engine.Post(
           gid, engine::WatchRequest{
@@ -203,20 +254,22 @@ class Watch final : public grpc::ServerWriteReactor<v1::Transaction> {
       End(transport::ToGrpc(status));
       return false;
     }
-    waiting_ = std::make_unique<v1::Transaction>();
-    ToProto(*txn, now, Detail::kFull, true, *waiting_);
+    v1::Transaction shown;
+    ToProto(*txn, now, detail_, true, shown);
+    waiting_ = Serialised(shown);
+    last_ = txn->finished();
     Write();
-    return !txn->finished();
+    return !last_;
   }
   // With mutex_ held.
   void Write() {
     if (writing_ || finished_) return;
-    if (!waiting_) {
-      if (out_.state() == v1::FINISHED) End(grpc::Status::OK);
+    if (!waiting_.Valid()) {
+      if (last_) End(grpc::Status::OK);
       return;
     }
-    out_.Swap(waiting_.get());
-    waiting_.reset();
+    out_ = std::move(waiting_);
+    waiting_ = grpc::ByteBuffer();
     writing_ = true;
     StartWrite(&out_);
   }
@@ -227,25 +280,27 @@ class Watch final : public grpc::ServerWriteReactor<v1::Transaction> {
 
   std::shared_ptr<Watch> self_;  // until OnDone
   std::mutex mutex_;
-  std::unique_ptr<v1::Transaction> waiting_;  // guarded by mutex_: newer than what is being written
-  v1::Transaction out_;                       // guarded by mutex_, and gRPC's while writing_
-  bool writing_ = false;                      // guarded by mutex_
-  bool finished_ = false;                     // guarded by mutex_
+  Detail detail_;             // set before the first answer
+  grpc::ByteBuffer waiting_;  // guarded by mutex_: newer than what is being written
+  grpc::ByteBuffer out_;      // guarded by mutex_, and gRPC's while writing_
+  bool last_ = false;         // guarded by mutex_: after this one there is no other
+  bool writing_ = false;      // guarded by mutex_
+  bool finished_ = false;     // guarded by mutex_: ended
 };
 
 }  // namespace
 
-grpc::ServerBidiReactor<v1::SubmitRequestFrame, v1::SubmitReplyFrame>* StartSubmitStream(
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartSubmitStream(
     engine::Engine& engine, std::size_t max_outstanding) {
   auto stream = std::make_shared<SubmitStream>(engine, max_outstanding);
   stream->Begin(stream);
   return stream.get();
 }
 
-grpc::ServerWriteReactor<v1::Transaction>* StartWatch(engine::Engine& engine,
-                                                      const v1::WatchRequest& request) {
+grpc::ServerWriteReactor<grpc::ByteBuffer>* StartWatch(engine::Engine& engine,
+                                                       const grpc::ByteBuffer& request) {
   auto watch = std::make_shared<Watch>();
-  watch->Begin(engine, request.gid(), watch);
+  watch->Begin(engine, request, watch);
   return watch.get();
 }
 

@@ -9,10 +9,11 @@
 
 namespace assent::api {
 
-grpc::ServerBidiReactor<v1::SubmitRequestFrame, v1::SubmitReplyFrame>* StartSubmitStream(
+// Both speak bytes (call.h says why): frames of assent.v1.
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartSubmitStream(
     engine::Engine& engine, std::size_t max_outstanding);
-grpc::ServerWriteReactor<v1::Transaction>* StartWatch(engine::Engine& engine,
-                                                      const v1::WatchRequest& request);
+grpc::ServerWriteReactor<grpc::ByteBuffer>* StartWatch(engine::Engine& engine,
+                                                       const grpc::ByteBuffer& request);
 
 // Posts a Submit; `done` is called once, also if it could not be posted.
 void PostSubmit(engine::Engine& engine, v1::TransactionSpec spec, v1::WaitFor wait_for, bool open,

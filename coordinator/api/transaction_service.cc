@@ -1,5 +1,6 @@
 #include "coordinator/api/transaction_service.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <grpcpp/grpcpp.h>
@@ -9,6 +10,7 @@
 #include "assent/v1/transaction.grpc.pb.h"
 #include "coordinator/api/call.h"
 #include "coordinator/api/convert.h"
+#include "coordinator/api/effects.h"
 #include "coordinator/api/list.h"
 #include "coordinator/api/streams.h"
 #include "coordinator/core/spec.h"
@@ -17,70 +19,125 @@
 namespace assent::api {
 namespace {
 
+using Bytes = grpc::ByteBuffer;
 using Context = grpc::CallbackServerContext;
 using Reactor = grpc::ServerUnaryReactor;
+using Wire = v1::TransactionService;
 
-std::string EffectOf(engine::OperatorVerb verb, const std::string& branch,
-                     core::Decision resolution, bool dry_run) {
-  const std::string would = dry_run ? "would be " : "is ";
-  switch (verb) {
-    case engine::OperatorVerb::kRetryNow:
-      return "everything that waits for its backoff " + would + "tried now";
-    case engine::OperatorVerb::kAbort:
-      return "the transaction " + would + "aborted: every branch is undone";
-    case engine::OperatorVerb::kSuspend:
-      return "the transaction " + would + "held: nothing more is sent for it until it is resumed";
-    case engine::OperatorVerb::kResume: return "the transaction " + would + "resumed";
-    case engine::OperatorVerb::kResolve:
-      return "branch " + branch + " " + would + "taken as " +
-             (resolution == core::Decision::kCommit ? "committed" : "aborted") +
-             " by declaration: its participant is asked no more";
-  }
-  return {};
-}
+template <typename Reply>
+using CallPtr = std::shared_ptr<Call<Reply>>;
 
-class TransactionServiceImpl final : public v1::TransactionService::CallbackService {
+// Every method takes its request as bytes (call.h says why).
+template <typename Base>
+using RawInitiators = Wire::WithRawCallbackMethod_Submit<Wire::WithRawCallbackMethod_SubmitStream<
+    Wire::WithRawCallbackMethod_Begin<Wire::WithRawCallbackMethod_ExecuteBranch<
+        Wire::WithRawCallbackMethod_Commit<Wire::WithRawCallbackMethod_Rollback<Base>>>>>>;
+template <typename Base>
+using RawLooking = Wire::WithRawCallbackMethod_Get<
+    Wire::WithRawCallbackMethod_List<Wire::WithRawCallbackMethod_Watch<
+        Wire::WithRawCallbackMethod_Wait<Wire::WithRawCallbackMethod_ListParticipants<
+            Wire::WithRawCallbackMethod_GetServerInfo<Base>>>>>>;
+template <typename Base>
+using RawOperators = Wire::WithRawCallbackMethod_RetryNow<Wire::WithRawCallbackMethod_Abort<
+    Wire::WithRawCallbackMethod_Suspend<Wire::WithRawCallbackMethod_Resume<
+        Wire::WithRawCallbackMethod_ResolveBranch<Wire::WithRawCallbackMethod_Forget<Base>>>>>>;
+using RawService = RawInitiators<RawLooking<RawOperators<Wire::Service>>>;
+
+class TransactionServiceImpl final : public RawService {
  public:
   TransactionServiceImpl(ServiceOptions options, engine::Engine& engine)
       : options_(std::move(options)), engine_(engine) {}
 
-  // ---- Initiators
-  Reactor* Submit(Context* context, const v1::SubmitRequest* request,
-                  v1::SubmitReply* reply) override {
-    auto call = Call<v1::SubmitReply>::Start(context, reply);
-    PostSubmit(engine_, request->transaction(), request->wait_for(), /*open=*/false,
-               AnswerWithReply(call), IsOver(call));
+  Reactor* Submit(Context* context, const Bytes* request, Bytes* reply) override {
+    return Take<v1::SubmitRequest, v1::SubmitReply>(context, *request, reply);
+  }
+  grpc::ServerBidiReactor<Bytes, Bytes>* SubmitStream(Context*) override {
+    return StartSubmitStream(engine_, options_.max_stream_outstanding_count);
+  }
+  Reactor* Begin(Context* context, const Bytes* request, Bytes* reply) override {
+    return Take<v1::BeginRequest, v1::BeginReply>(context, *request, reply);
+  }
+  Reactor* ExecuteBranch(Context* context, const Bytes* request, Bytes* reply) override {
+    return Take<v1::ExecuteBranchRequest, v1::ExecuteBranchReply>(context, *request, reply);
+  }
+  Reactor* Commit(Context* context, const Bytes* request, Bytes* reply) override {
+    return Take<v1::CommitRequest, v1::SubmitReply>(context, *request, reply);
+  }
+  Reactor* Rollback(Context* context, const Bytes* request, Bytes* reply) override {
+    return Take<v1::RollbackRequest, v1::SubmitReply>(context, *request, reply);
+  }
+  Reactor* Get(Context* context, const Bytes* request, Bytes* reply) override {
+    return Take<v1::GetRequest, v1::Transaction>(context, *request, reply);
+  }
+  Reactor* List(Context* context, const Bytes* request, Bytes* reply) override {
+    return Take<v1::ListRequest, v1::ListReply>(context, *request, reply);
+  }
+  grpc::ServerWriteReactor<Bytes>* Watch(Context*, const Bytes* request) override {
+    return StartWatch(engine_, *request);
+  }
+  Reactor* Wait(Context* context, const Bytes* request, Bytes* reply) override {
+    return Take<v1::WaitRequest, v1::SubmitReply>(context, *request, reply);
+  }
+  Reactor* RetryNow(Context* context, const Bytes* request, Bytes* reply) override {
+    return Take<v1::RetryNowRequest, v1::OperatorReply>(context, *request, reply);
+  }
+  Reactor* Abort(Context* context, const Bytes* request, Bytes* reply) override {
+    return Take<v1::AbortRequest, v1::OperatorReply>(context, *request, reply);
+  }
+  Reactor* Suspend(Context* context, const Bytes* request, Bytes* reply) override {
+    return Take<v1::SuspendRequest, v1::OperatorReply>(context, *request, reply);
+  }
+  Reactor* Resume(Context* context, const Bytes* request, Bytes* reply) override {
+    return Take<v1::ResumeRequest, v1::OperatorReply>(context, *request, reply);
+  }
+  Reactor* ResolveBranch(Context* context, const Bytes* request, Bytes* reply) override {
+    return Take<v1::ResolveBranchRequest, v1::OperatorReply>(context, *request, reply);
+  }
+  Reactor* Forget(Context* context, const Bytes* request, Bytes* reply) override {
+    return Take<v1::ForgetRequest, v1::OperatorReply>(context, *request, reply);
+  }
+  Reactor* ListParticipants(Context* context, const Bytes* request, Bytes* reply) override {
+    return Take<v1::ListParticipantsRequest, v1::ListParticipantsReply>(context, *request, reply);
+  }
+  Reactor* GetServerInfo(Context* context, const Bytes* request, Bytes* reply) override {
+    return Take<v1::GetServerInfoRequest, v1::ServerInfo>(context, *request, reply);
+  }
+
+ private:
+  template <typename Request, typename Reply>
+  Reactor* Take(Context* context, const Bytes& bytes, Bytes* reply) {
+    const CallPtr<Reply> call = Call<Reply>::Start(context, reply);
+    Request request;
+    const Status parsed = ParseRequest(bytes, request);
+    if (parsed.ok()) {
+      On(std::move(request), call);
+    } else {
+      call->Fail(parsed);
+    }
     return call.get();
   }
 
-  grpc::ServerBidiReactor<v1::SubmitRequestFrame, v1::SubmitReplyFrame>* SubmitStream(
-      Context*) override {
-    return StartSubmitStream(engine_, options_.max_stream_outstanding_count);
+  // ---- Initiators
+  void On(v1::SubmitRequest request, const CallPtr<v1::SubmitReply>& call) {
+    PostSubmit(engine_, std::move(*request.mutable_transaction()), request.wait_for(),
+               /*open=*/false, AnswerWithReply(call), IsOver(call));
   }
 
-  Reactor* Begin(Context* context, const v1::BeginRequest* request,
-                 v1::BeginReply* reply) override {
-    auto call = Call<v1::BeginReply>::Start(context, reply);
-    PostSubmit(engine_, request->transaction(), v1::WAIT_ACCEPTED, /*open=*/true,
+  void On(v1::BeginRequest request, const CallPtr<v1::BeginReply>& call) {
+    PostSubmit(engine_, std::move(*request.mutable_transaction()), v1::WAIT_ACCEPTED, /*open=*/true,
                [call](const Status& status, const core::Transaction* txn, const core::Now&) {
                  call->Answer(status, [&](v1::BeginReply& out) {
                    out.set_gid(txn->gid());
                    out.set_deadline_unix_ms(txn->deadline_at().time_since_epoch().count());
                  });
                });
-    return call.get();
   }
 
-  Reactor* ExecuteBranch(Context* context, const v1::ExecuteBranchRequest* request,
-                         v1::ExecuteBranchReply* reply) override {
-    auto call = Call<v1::ExecuteBranchReply>::Start(context, reply);
-    Result<core::BranchSpec> branch = FromProto(request->branch());
-    if (!branch.ok()) {
-      call->Fail(branch.status());
-      return call.get();
-    }
+  void On(v1::ExecuteBranchRequest request, const CallPtr<v1::ExecuteBranchReply>& call) {
+    Result<core::BranchSpec> branch = FromProto(std::move(*request.mutable_branch()), "branch");
+    if (!branch.ok()) return call->Fail(branch.status());
     engine::ExecuteRequest execute;
-    execute.gid = request->gid();
+    execute.gid = request.gid();
     execute.branch = std::move(branch).value();
     execute.done = [call](const Status& status, const core::Transaction* txn,
                           core::BranchIndex index) {
@@ -98,95 +155,103 @@ class TransactionServiceImpl final : public v1::TransactionService::CallbackServ
         out.set_reason(done.state == core::BranchState::kRefused ? done.last_error : "");
       });
     };
-    Post(request->gid(), std::move(execute), *call);
-    return call.get();
+    Post(request.gid(), std::move(execute), *call);
   }
 
-  Reactor* Commit(Context* context, const v1::CommitRequest* request,
-                  v1::SubmitReply* reply) override {
-    return CloseBy(context, request->gid(), /*commit=*/true, {}, request->wait_for(), reply);
+  void On(v1::CommitRequest request, const CallPtr<v1::SubmitReply>& call) {
+    Close(request.gid(), /*commit=*/true, {}, request.wait_for(), call);
   }
-  Reactor* Rollback(Context* context, const v1::RollbackRequest* request,
-                    v1::SubmitReply* reply) override {
-    return CloseBy(context, request->gid(), /*commit=*/false,
-                   std::string(core::CutReason(request->reason())), request->wait_for(), reply);
+  void On(v1::RollbackRequest request, const CallPtr<v1::SubmitReply>& call) {
+    Close(request.gid(), /*commit=*/false, std::string(core::CutReason(request.reason())),
+          request.wait_for(), call);
   }
 
   // ---- Looking
-  Reactor* Get(Context* context, const v1::GetRequest* request, v1::Transaction* reply) override {
-    auto call = Call<v1::Transaction>::Start(context, reply);
-    Post(request->gid(),
+  void On(v1::GetRequest request, const CallPtr<v1::Transaction>& call) {
+    const std::string gid = request.gid();
+    Post(gid,
          engine::GetRequest{
-             request->gid(),
-             [call](const Status& status, const core::Transaction* txn, const core::Now& now) {
-               call->Answer(status, [&](v1::Transaction& out) {
-                 ToProto(*txn, now, Detail::kFull, true, out);
-               });
+             gid,
+             [call, request = std::move(request)](
+                 const Status& status, const core::Transaction* txn, const core::Now& now) {
+               if (!status.ok()) return call->Fail(status);
+               const Result<Detail> detail = DetailOf(request, *txn);
+               call->Answer(detail.status(),
+                            [&](v1::Transaction& out) { ToProto(*txn, now, *detail, true, out); });
              }},
          *call);
-    return call.get();
   }
 
-  Reactor* List(Context* context, const v1::ListRequest* request, v1::ListReply* reply) override {
-    auto call = Call<v1::ListReply>::Start(context, reply);
-    RunList(engine_, *request, [call](const Status& status, v1::ListReply list) {
+  void On(v1::ListRequest request, const CallPtr<v1::ListReply>& call) {
+    RunList(engine_, std::move(request), [call](const Status& status, v1::ListReply list) {
       call->Answer(status, [&](v1::ListReply& out) { out.Swap(&list); });
     });
-    return call.get();
   }
 
-  grpc::ServerWriteReactor<v1::Transaction>* Watch(Context*,
-                                                   const v1::WatchRequest* request) override {
-    return StartWatch(engine_, *request);
+  void On(v1::WaitRequest request, const CallPtr<v1::SubmitReply>& call) {
+    const Result<engine::WaitFor> wait_for = FromProto(request.wait_for());
+    if (!wait_for.ok()) return call->Fail(wait_for.status());
+    Post(request.gid(),
+         engine::WaitRequest{request.gid(), *wait_for, AnswerWithReply(call), IsOver(call)}, *call);
   }
 
-  Reactor* Wait(Context* context, const v1::WaitRequest* request, v1::SubmitReply* reply) override {
-    auto call = Call<v1::SubmitReply>::Start(context, reply);
-    const Result<engine::WaitFor> wait_for = FromProto(request->wait_for());
-    if (!wait_for.ok()) {
-      call->Fail(wait_for.status());
-    } else {
-      Post(request->gid(),
-           engine::WaitRequest{request->gid(), *wait_for, AnswerWithReply(call), IsOver(call)},
-           *call);
-    }
-    return call.get();
+  void On(v1::ListParticipantsRequest request, const CallPtr<v1::ListParticipantsReply>& call) {
+    call->Answer(OkStatus(), [&](v1::ListParticipantsReply& out) {
+      FillPage(options_.participants(request.service_prefix()), request.page_token(), out);
+    });
+  }
+
+  void On(v1::GetServerInfoRequest, const CallPtr<v1::ServerInfo>& call) {
+    const engine::ShardStats stats = engine_.Stats();
+    const log::Stats log = engine_.log().GetStats();
+    call->Answer(OkStatus(), [&](v1::ServerInfo& reply) {
+      reply.set_version(options_.version);
+      reply.set_coordinator_id(engine_.recovered().coordinator_id);
+      reply.set_epoch(engine_.recovered().epoch);
+      reply.set_started_unix_ms(options_.started_unix_ms);
+      reply.set_data_file(options_.data_file);
+      reply.set_active(stats.active);
+      reply.set_committing(stats.committing);
+      reply.set_aborting(stats.aborting);
+      reply.set_needs_operator(stats.needs_operator);
+      reply.set_retained(log.finished_rows);
+      reply.set_begun(stats.begun);
+      reply.set_committed(stats.committed);
+      reply.set_aborted(stats.aborted);
+      reply.set_refusing(engine_.refusing());
+      reply.set_log_records(log.records);
+      reply.set_log_commits(log.commits);
+      reply.set_set_aside(stats.set_aside);
+    });
   }
 
   // ---- Operators
-  Reactor* RetryNow(Context* context, const v1::RetryNowRequest* request,
-                    v1::OperatorReply* reply) override {
-    return Operate(context, request->action(), engine::OperatorVerb::kRetryNow, {},
-                   core::Decision::kNone, reply);
+  using OperatorCall = CallPtr<v1::OperatorReply>;
+  void On(v1::RetryNowRequest request, const OperatorCall& call) {
+    Operate(request.action(), {engine::OperatorVerb::kRetryNow}, call);
   }
-  Reactor* Abort(Context* context, const v1::AbortRequest* request,
-                 v1::OperatorReply* reply) override {
-    return Operate(context, request->action(), engine::OperatorVerb::kAbort, {},
-                   core::Decision::kNone, reply);
+  void On(v1::AbortRequest request, const OperatorCall& call) {
+    Operate(request.action(), {engine::OperatorVerb::kAbort}, call);
   }
-  Reactor* Suspend(Context* context, const v1::SuspendRequest* request,
-                   v1::OperatorReply* reply) override {
-    return Operate(context, request->action(), engine::OperatorVerb::kSuspend, {},
-                   core::Decision::kNone, reply);
+  void On(v1::SuspendRequest request, const OperatorCall& call) {
+    Operate(request.action(), {engine::OperatorVerb::kSuspend}, call);
   }
-  Reactor* Resume(Context* context, const v1::ResumeRequest* request,
-                  v1::OperatorReply* reply) override {
-    return Operate(context, request->action(), engine::OperatorVerb::kResume, {},
-                   core::Decision::kNone, reply);
+  void On(v1::ResumeRequest request, const OperatorCall& call) {
+    Operate(request.action(), {engine::OperatorVerb::kResume}, call);
   }
-  Reactor* ResolveBranch(Context* context, const v1::ResolveBranchRequest* request,
-                         v1::OperatorReply* reply) override {
-    const auto resolution = request->resolution() == v1::DECISION_COMMIT  ? core::Decision::kCommit
-                            : request->resolution() == v1::DECISION_ABORT ? core::Decision::kAbort
-                                                                          : core::Decision::kNone;
-    return Operate(context, request->action(), engine::OperatorVerb::kResolve, request->branch_id(),
-                   resolution, reply);
+  void On(v1::ResolveBranchRequest request, const OperatorCall& call) {
+    const auto resolution = request.resolution() == v1::DECISION_COMMIT  ? core::Decision::kCommit
+                            : request.resolution() == v1::DECISION_ABORT ? core::Decision::kAbort
+                                                                         : core::Decision::kNone;
+    Operate(request.action(),
+            {engine::OperatorVerb::kResolve, std::move(*request.mutable_branch_id()), resolution},
+            call);
   }
-  Reactor* Forget(Context* context, const v1::ForgetRequest* request,
-                  v1::OperatorReply* reply) override {
-    auto call = Call<v1::OperatorReply>::Start(context, reply);
-    const bool dry_run = request->action().dry_run();
-    const std::string gid = request->action().gid();
+  void On(v1::ForgetRequest request, const OperatorCall& call) {
+    const Result<core::Actor> actor = FromProto(request.action());
+    if (!actor.ok()) return call->Fail(actor.status());
+    const bool dry_run = request.action().dry_run();
+    const std::string& gid = request.action().gid();
     Post(gid,
          engine::ForgetRequest{
              gid, dry_run,
@@ -197,66 +262,34 @@ class TransactionServiceImpl final : public v1::TransactionService::CallbackServ
                });
              }},
          *call);
-    return call.get();
   }
 
-  Reactor* ListParticipants(Context* context, const v1::ListParticipantsRequest* request,
-                            v1::ListParticipantsReply* reply) override {
-    for (const transport::ServiceInfo& info : options_.participants(request->service_prefix())) {
-      v1::ParticipantInfo& participant = *reply->add_participants();
-      participant.set_service(info.service);
-      participant.set_queued(static_cast<std::uint32_t>(info.queued));
-      for (const std::string& action : info.actions) participant.add_actions(action);
-      for (const transport::InstanceInfo& one : info.instances) {
-        v1::ParticipantInfo::Instance& instance = *participant.add_instances();
-        instance.set_instance(one.instance);
-        instance.set_address(one.address);
-        instance.set_agent(one.agent);
-        instance.set_connected_unix_ms(one.connected_at.time_since_epoch().count());
-        instance.set_in_flight(static_cast<std::uint32_t>(one.in_flight));
-        instance.set_transport(one.unary ? "unary" : "session");
-      }
-    }
-    Reactor* reactor = context->DefaultReactor();
-    reactor->Finish(grpc::Status::OK);
-    return reactor;
+  void Operate(const v1::OperatorAction& action, Deed deed, const OperatorCall& call) {
+    const Result<core::Actor> actor = FromProto(action);
+    if (!actor.ok()) return call->Fail(actor.status());
+    deed.dry_run = action.dry_run();
+    Post(
+        action.gid(),
+        engine::OperatorRequest{
+            action.gid(), deed.verb, *actor, deed.branch_id, deed.resolution, deed.dry_run,
+            [call, deed](const Status& status, const core::Transaction* txn, const core::Now& now) {
+              call->Answer(status, [&](v1::OperatorReply& out) {
+                ToProto(*txn, now, Detail{.attempts = true}, true, *out.mutable_transaction());
+                out.set_effect(EffectOf(deed, *txn, now));
+              });
+            }},
+        *call);
   }
 
-  Reactor* GetServerInfo(Context* context, const v1::GetServerInfoRequest*,
-                         v1::ServerInfo* reply) override {
-    const engine::ShardStats stats = engine_.Stats();
-    const log::Stats log = engine_.log().GetStats();
-    reply->set_version(options_.version);
-    reply->set_coordinator_id(engine_.recovered().coordinator_id);
-    reply->set_epoch(engine_.recovered().epoch);
-    reply->set_started_unix_ms(options_.started_unix_ms);
-    reply->set_data_file(options_.data_file);
-    reply->set_active(stats.active);
-    reply->set_committing(stats.committing);
-    reply->set_aborting(stats.aborting);
-    reply->set_needs_operator(stats.needs_operator);
-    reply->set_retained(log.finished_rows);
-    reply->set_begun(stats.begun);
-    reply->set_committed(stats.committed);
-    reply->set_aborted(stats.aborted);
-    reply->set_refusing(engine_.refusing());
-    reply->set_log_records(log.records);
-    reply->set_log_commits(log.commits);
-    reply->set_set_aside(stats.set_aside);
-    Reactor* reactor = context->DefaultReactor();
-    reactor->Finish(grpc::Status::OK);
-    return reactor;
-  }
-
- private:
-  static engine::ViewCallback AnswerWithReply(std::shared_ptr<Call<v1::SubmitReply>> call) {
+  // ---- Shared
+  static engine::ViewCallback AnswerWithReply(CallPtr<v1::SubmitReply> call) {
     return [call = std::move(call)](const Status& status, const core::Transaction* txn,
                                     const core::Now&) {
       call->Answer(status, [&](v1::SubmitReply& out) { FillReply(*txn, out); });
     };
   }
 
-  static engine::Abandoned IsOver(std::shared_ptr<Call<v1::SubmitReply>> call) {
+  static engine::Abandoned IsOver(CallPtr<v1::SubmitReply> call) {
     return [call = std::move(call)] { return call->Over(); };
   }
 
@@ -268,42 +301,14 @@ class TransactionServiceImpl final : public v1::TransactionService::CallbackServ
     if (!posted.ok()) call.Fail(posted);
   }
 
-  Reactor* CloseBy(Context* context, const std::string& gid, bool commit, std::string reason,
-                   v1::WaitFor wait_for, v1::SubmitReply* reply) {
-    auto call = Call<v1::SubmitReply>::Start(context, reply);
+  void Close(const std::string& gid, bool commit, std::string reason, v1::WaitFor wait_for,
+             const CallPtr<v1::SubmitReply>& call) {
     const Result<engine::WaitFor> wait = FromProto(wait_for);
-    if (!wait.ok()) {
-      call->Fail(wait.status());
-    } else {
-      Post(gid,
-           engine::CloseRequest{gid, commit, std::move(reason), *wait, AnswerWithReply(call),
-                                IsOver(call)},
-           *call);
-    }
-    return call.get();
-  }
-
-  Reactor* Operate(Context* context, const v1::OperatorAction& action, engine::OperatorVerb verb,
-                   const std::string& branch, core::Decision resolution, v1::OperatorReply* reply) {
-    auto call = Call<v1::OperatorReply>::Start(context, reply);
-    const Result<core::Actor> actor = FromProto(action);
-    if (!actor.ok()) {
-      call->Fail(actor.status());
-      return call.get();
-    }
-    const std::string effect = EffectOf(verb, branch, resolution, action.dry_run());
-    Post(action.gid(),
-         engine::OperatorRequest{action.gid(), verb, *actor, branch, resolution, action.dry_run(),
-                                 [call, effect](const Status& status, const core::Transaction* txn,
-                                                const core::Now& now) {
-                                   call->Answer(status, [&](v1::OperatorReply& out) {
-                                     ToProto(*txn, now, Detail::kFull, true,
-                                             *out.mutable_transaction());
-                                     out.set_effect(effect);
-                                   });
-                                 }},
+    if (!wait.ok()) return call->Fail(wait.status());
+    Post(gid,
+         engine::CloseRequest{gid, commit, std::move(reason), *wait, AnswerWithReply(call),
+                              IsOver(call)},
          *call);
-    return call.get();
   }
 
   const ServiceOptions options_;

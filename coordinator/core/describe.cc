@@ -4,6 +4,10 @@
 #include <cstddef>
 #include <string_view>
 
+#include <assent/limits.h>
+
+#include "coordinator/core/text.h"
+
 namespace assent::core {
 namespace {
 
@@ -79,6 +83,10 @@ std::string WhyNotFinished(const Transaction& t, const Now& now) {
     case Phase::kAborting: prefix += "decided abort, undoing: "; break;
     case Phase::kFinished: break;
   }
+  return prefix + WhatIsLeft(t, now);
+}
+
+std::string WhatIsLeft(const Transaction& t, const Now& now) {
   BranchIndex named = 0;
   int best = 0;
   std::size_t busy = 0;
@@ -91,12 +99,39 @@ std::string WhyNotFinished(const Transaction& t, const Now& now) {
     }
   }
   if (best == 0) {
-    if (!t.sealed()) return prefix + "its initiator has not said Commit yet";
-    return prefix + "waiting for earlier branches";
+    if (!t.sealed()) return "its initiator has not said Commit yet";
+    return "waiting for earlier branches";
   }
-  std::string text = prefix + DescribeBranch(t, named, now);
+  std::string text = DescribeBranch(t, named, now);
   if (busy > 1) text += " (and " + std::to_string(busy - 1) + " more)";
   return text;
+}
+
+std::string WhoIsToBlame(const Transaction& t) {
+  BranchIndex named = 0;
+  int best = 0;
+  for (BranchIndex i = 0; i < t.branches().size(); ++i) {
+    const Branch& branch = t.branches()[i];
+    if (branch.state != BranchState::kExecuting) continue;
+    const int blame = !branch.last_error.empty() ? 3 : branch.in_flight ? 2 : 1;
+    if (blame > best) {
+      best = blame;
+      named = i;
+    }
+  }
+  if (best == 0) return t.sealed() ? "" : ": its initiator had not said Commit";
+  const BranchSpec& spec = t.spec().branches[named];
+  const Branch& branch = t.branches()[named];
+  const std::string tail = branch.attempts == 0 ? "" : " (" + Times(branch.attempts) + ")";
+  const std::string cause = best == 3
+                                ? branch.last_error
+                                : std::string(Name(t.Due(named))) +
+                                      (tail.empty() ? " is not sent yet" : " is not answered yet");
+  std::string text = ": branch " + spec.id + " " + spec.service + "/" + spec.action + ": ";
+  // The cause may be as long as a reason can be, and is cut to leave room for the rest.
+  constexpr std::size_t kRoomForTheRest = 64;
+  text += CutReason(cause, limits::kMaxReasonBytes - text.size() - tail.size() - kRoomForTheRest);
+  return text + tail;
 }
 
 }  // namespace assent::core

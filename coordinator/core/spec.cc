@@ -152,6 +152,20 @@ Status NormaliseAlone(BranchSpec& branch, const Place& at) {
   return OkStatus();
 }
 
+// An empty id stands for the branch's position.
+Status GiveNumber(TransactionSpec& spec, std::size_t i) {
+  std::string number = std::to_string(i + 1);
+  for (std::size_t j = 0; j < spec.branches.size(); ++j) {
+    if (spec.branches[j].id != number) continue;
+    return InvalidArgument("branches[" + std::to_string(i) +
+                           "].branch_id is empty, which stands for its position \"" + number +
+                           "\", and branches[" + std::to_string(j) +
+                           "] is called so: give it an id of its own");
+  }
+  spec.branches[i].id = std::move(number);
+  return OkStatus();
+}
+
 // Puts branches into an order in which each follows what it comes after; empty if there is a cycle.
 std::vector<BranchIndex> TopologicalOrder(const std::vector<BranchSpec>& branches) {
   std::vector<BranchIndex> order;
@@ -284,8 +298,8 @@ Status Normalise(TransactionSpec& spec) {
   std::size_t bytes = 0;
   for (std::size_t i = 0; i < spec.branches.size(); ++i) {
     BranchSpec& branch = spec.branches[i];
-    if (branch.id.empty()) branch.id = std::to_string(i + 1);
-    status = NormaliseAlone(branch, {"branches", i});
+    if (branch.id.empty()) status = GiveNumber(spec, i);
+    if (status.ok()) status = NormaliseAlone(branch, {"branches", i});
     if (!status.ok()) return status;
     bytes += BytesOf(branch);
   }
@@ -305,9 +319,10 @@ Status Normalise(TransactionSpec& spec) {
 
 Status NormaliseAdded(BranchSpec& branch, const Transaction& transaction) {
   const auto& all = transaction.spec().branches;
-  for (std::size_t n = all.size() + 1; branch.id.empty(); ++n) {
-    if (transaction.FindBranch(std::to_string(n)) == all.size()) branch.id = std::to_string(n);
-  }
+  if (branch.id.empty())
+    return InvalidArgument(
+        "branch.branch_id is empty: a branch that is added needs one, so that the call, repeated "
+        "after a lost answer, means the same branch");
   // Said again, it is read as it was the first time: against the branches before it.
   const std::size_t before = transaction.FindBranch(branch.id);
   if (before >= limits::kMaxBranchesCount) {

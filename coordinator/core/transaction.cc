@@ -6,6 +6,7 @@
 #include <assent/limits.h>
 
 #include "coordinator/base/mutants.h"
+#include "coordinator/core/describe.h"
 #include "coordinator/core/retry.h"
 #include "coordinator/core/text.h"
 
@@ -78,7 +79,9 @@ void Transaction::On(const Tick&, const Now& now, Step& step) {
   const bool late =
       Mutant(Planted::kDeadlineOnWallClock) ? now.wall >= deadline_at_ : now.mono >= deadline_;
   if (phase_ == Phase::kActive && late && !suspended_ && GivingUpIsPossible()) {
-    GiveUp("deadline of " + std::to_string(spec_.deadline.count()) + " ms passed", now, step);
+    GiveUp("deadline of " + std::to_string(spec_.deadline.count()) + " ms passed" +
+               WhoIsToBlame(*this),
+           now, step);
   }
   for (BranchIndex i = 0; i < branches_.size(); ++i) {
     Branch& branch = branches_[i];

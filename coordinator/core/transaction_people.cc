@@ -25,7 +25,10 @@ void Transaction::Intervene(std::string verb, std::string branch_id, const Actor
 }
 
 void Transaction::On(const Abort& event, const Now& now, Step& step) {
-  if (decision_ == Decision::kAbort) return;  // wanted, and so it is
+  if (decision_ == Decision::kAbort) {  // wanted, and so it is; who else wanted it is on record
+    if (event.by_operator && !finished()) Intervene("abort", {}, event.actor, now, step);
+    return;
+  }
   if (Mutant(Planted::kAbortBeatsCommit) && !finished()) decision_ = Decision::kNone;
   if (decision_ == Decision::kCommit) {
     step.status = FailedPrecondition("transaction " + spec_.gid + " is already decided: commit");
@@ -55,7 +58,6 @@ void Transaction::On(const Suspend& event, const Now& now, Step& step) {
     step.status = FailedPrecondition("transaction " + spec_.gid + " is finished");
     return;
   }
-  if (suspended_) return;
   suspended_ = true;
   Intervene("suspend", {}, event.actor, now, step);
 }

@@ -13,6 +13,8 @@
 #include <spdlog/sinks/null_sink.h>
 #include <spdlog/spdlog.h>
 
+#include <assent/text.h>
+
 #include "coordinator/daemon/output.h"
 
 namespace assent::daemon {
@@ -25,10 +27,25 @@ class JsonMessage : public spdlog::custom_flag_formatter {
               spdlog::memory_buf_t& line) override {
     const nlohmann::json text(std::string(message.payload.data(), message.payload.size()));
     const std::string quoted = text.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    line.append(quoted.data(), quoted.data() + quoted.size());
+    const std::string shown = EscapeUnseen(quoted, /*keep_line_feeds=*/false);
+    line.append(shown.data(), shown.data() + shown.size());
   }
   std::unique_ptr<custom_flag_formatter> clone() const override {
     return std::make_unique<JsonMessage>();
+  }
+};
+
+// The message as text. It holds words of peers: within a line nothing moves the cursor, turns the direction or feigns a line.
+class TextMessage : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm& /*time*/,
+              spdlog::memory_buf_t& line) override {
+    const std::string shown =
+        EscapeUnseen({message.payload.data(), message.payload.size()}, /*keep_line_feeds=*/false);
+    line.append(shown.data(), shown.data() + shown.size());
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override {
+    return std::make_unique<TextMessage>();
   }
 };
 
@@ -135,8 +152,9 @@ std::string OneLine(std::string_view said, std::size_t max_bytes) {
 std::unique_ptr<spdlog::formatter> LogFormatter(bool json) {
   auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
   formatter->add_flag<JsonMessage>('J');
+  formatter->add_flag<TextMessage>('T');
   formatter->set_pattern(json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","message":%J})"
-                              : "%Y-%m-%dT%H:%M:%S.%eZ %^%-5l%$ %v");
+                              : "%Y-%m-%dT%H:%M:%S.%eZ %^%-5l%$ %T");
   return formatter;
 }
 

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <limits>
-#include <optional>
 #include <utility>
 
 #include <google/protobuf/descriptor.h>
@@ -64,6 +63,25 @@ class Walker {
   BadText Walk(const Descriptor& type) {
     found_.whole = Message(&type, bytes_.size(), nullptr, kMaxDepth);
     return std::move(found_);
+  }
+
+  std::optional<std::vector<std::string_view>> Elements(std::uint32_t field) {
+    std::vector<std::string_view> elements;
+    while (at_ < bytes_.size()) {
+      const auto tag = Varint(bytes_.size(), 5);
+      if (!tag) return std::nullopt;
+      const auto number = static_cast<std::uint32_t>(*tag) >> 3;
+      const auto wire = static_cast<std::uint32_t>(*tag) & 7;
+      const bool wanted = number == field && wire == kSized;
+      const std::size_t begin = at_;
+      if (number == 0 || !Unknown(wire, number, bytes_.size(), kMaxDepth)) return std::nullopt;
+      if (!wanted) continue;
+      const std::size_t end = std::exchange(at_, begin);
+      (void)Varint(end, 5);
+      elements.push_back(bytes_.substr(at_, end - at_));
+      at_ = end;
+    }
+    return elements;
   }
 
  private:
@@ -209,6 +227,10 @@ BadText FindBadText(const Descriptor& type, std::string_view bytes) {
 
 BadText MendText(const Descriptor& type, std::string& bytes) {
   return Walker(bytes, bytes.data()).Walk(type);
+}
+
+std::optional<std::vector<std::string_view>> Elements(std::string_view bytes, int field) {
+  return Walker(bytes, nullptr).Elements(static_cast<std::uint32_t>(field));
 }
 
 Status Parse(std::string_view bytes, std::string_view what, google::protobuf::Message& message) {

@@ -5,6 +5,7 @@
 // field is named, and can be mended, so that a bad text costs only itself.
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,5 +38,9 @@ BadText MendText(const google::protobuf::Descriptor& type, std::string& bytes);
 // INVALID_ARGUMENT with what is wrong: "transaction.labels["k"] is not UTF-8", or "the request is not a valid
 // assent.v1.SubmitRequest message". `what` is what the sender calls it: "the request", "the frame".
 Status Parse(std::string_view bytes, std::string_view what, google::protobuf::Message& message);
+
+// The messages of a repeated field of the outermost message, unread; nothing if the bytes cannot be followed to their end. So
+// that of a frame of many the one at fault can be told from the others.
+std::optional<std::vector<std::string_view>> Elements(std::string_view bytes, int field);
 
 }  // namespace assent::wire

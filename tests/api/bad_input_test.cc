@@ -30,9 +30,9 @@ TEST_F(BadInput, SubmitNamesTheFieldAndTheLimit) {
        [](auto& r) {
          for (int i = 0; i < 128; ++i) AddBranch(r, "more-" + std::to_string(i));
        }},
-      {"branch \"b1\": protocol is 9: it takes TWO_PHASE, TCC or SAGA",
+      {"branches[0].protocol is 9: it takes TWO_PHASE, TCC or SAGA",
        [&](auto& r) { first(r)->set_protocol(static_cast<v1::Protocol>(9)); }},
-      {"branch \"b1\": protocol is 0: it takes TWO_PHASE, TCC or SAGA",
+      {"branches[0].protocol is 0: it takes TWO_PHASE, TCC or SAGA",
        [&](auto& r) { first(r)->clear_protocol(); }},
       {"branches[0].service is empty: it takes 1 to 128 of [A-Za-z0-9._:/-]",
        [&](auto& r) { first(r)->clear_service(); }},
@@ -123,6 +123,7 @@ TEST_F(BadInput, GidsThatAreWrongOrUnknown) {
     v1::SubmitReply reply;
     EXPECT_EQ(Text(stub_->Wait(Context().get(), wait, &reply)), answer);
     v1::AbortRequest abort;
+    abort.mutable_action()->set_who("ann");
     abort.mutable_action()->set_gid(gid);
     v1::OperatorReply operated;
     EXPECT_EQ(Text(stub_->Abort(Context().get(), abort, &operated)), answer);
@@ -142,6 +143,7 @@ TEST_F(BadInput, ADrainRefusesOnlyNewWork) {
             "UNAVAILABLE: this coordinator takes no new work: it is stopping");
   EXPECT_EQ(Get("g").state(), v1::ACTIVE);
   v1::AbortRequest abort;
+  abort.mutable_action()->set_who("ann");
   abort.mutable_action()->set_gid("g");
   v1::OperatorReply reply;
   EXPECT_EQ(Text(stub_->Abort(Context().get(), abort, &reply)), "OK");
@@ -174,7 +176,8 @@ TEST_F(BadInput, AnAbsentParticipantIsWaitedForAndNamed) {
             std::string::npos);
   submitting.join();
   EXPECT_EQ(reply.outcome(), v1::ABORTED);
-  EXPECT_EQ(reply.abort_reason(), "deadline of 600 ms passed");
+  EXPECT_EQ(reply.abort_reason().substr(0, reply.abort_reason().rfind(" (")),
+            "deadline of 600 ms passed: branch b1 absent/act: no participant absent is connected");
 }
 
 TEST_F(BadInput, AnUnknownActionIsRefusedWithWhatThereIs) {
@@ -206,7 +209,8 @@ TEST_F(BadInput, InteractiveCallsInTheWrongState) {
   v1::CommitRequest commit;
   commit.set_gid("g");
   EXPECT_EQ(Text(stub_->Commit(Context().get(), commit, &reply)),
-            "FAILED_PRECONDITION: transaction g was aborted: deadline of 300 ms passed");
+            "FAILED_PRECONDITION: transaction g was aborted: deadline of 300 ms passed: "
+            "its initiator had not said Commit");
   v1::ExecuteBranchRequest execute;
   execute.set_gid("g");
   *execute.mutable_branch() = Submit("x").transaction().branches(0);
@@ -233,6 +237,7 @@ TEST_F(BadInput, ResolvingInTheWrongState) {
   ASSERT_EQ(TrySubmit(request), "OK");
   v1::ResolveBranchRequest resolve;
   resolve.mutable_action()->set_gid("g");
+  resolve.mutable_action()->set_who("ann");
   resolve.set_branch_id("b1");
   resolve.set_resolution(v1::DECISION_COMMIT);
   v1::OperatorReply reply;
@@ -252,6 +257,7 @@ TEST_F(BadInput, ResolvingInTheWrongState) {
             "INVALID_ARGUMENT: reason has 1025 bytes, the limit is 1024");
   v1::ForgetRequest forget;
   forget.mutable_action()->set_gid("g");
+  forget.mutable_action()->set_who("ann");
   EXPECT_EQ(Text(stub_->Forget(Context().get(), forget, &reply)),
             "FAILED_PRECONDITION: transaction g is ACTIVE: only a finished one can be forgotten");
 }
@@ -308,6 +314,7 @@ TEST_F(BadInput, RepliesThatNobodyAskedForChangeNothing) {
   context->TryCancel();
   // The stream is as good as before.
   v1::AbortRequest abort;
+  abort.mutable_action()->set_who("ann");
   abort.mutable_action()->set_gid("g");
   v1::OperatorReply reply;
   ASSERT_EQ(Text(stub_->Abort(Context().get(), abort, &reply)), "OK");

@@ -139,7 +139,7 @@ class Participants(Hostile):
         self.api.Suspend(tx.SuspendRequest(action=tx.OperatorAction(gid="people", who=LONG_TEXT)), timeout=20)
         self.api.Rollback(tx.RollbackRequest(gid="people", reason=LONG_TEXT, wait_for=types.WAIT_DECIDED), timeout=20)
         self.assertIn("é", self.show("people").abort_reason)
-        self.api.Resume(tx.ResumeRequest(action=tx.OperatorAction(gid="people")), timeout=20)
+        self.api.Resume(tx.ResumeRequest(action=tx.OperatorAction(gid="people", who="ada")), timeout=20)
         listed = self.api.List(tx.ListRequest(all=True, gid_prefix="wordy"), timeout=20)
         self.assertEqual(["wordy"], [t.gid for t in listed.transactions])
 
@@ -257,12 +257,12 @@ class Initiators(Hostile):
             gid = f"again-{i}"
             self.api.Begin(tx.BeginRequest(transaction=spec(gid)), timeout=20)
             self.api.Rollback(tx.RollbackRequest(gid=gid, wait_for=types.WAIT_COMPLETED), timeout=20)
-            action = tx.OperatorAction(gid=gid, dry_run=True)  # waits for the end to be written
+            action = tx.OperatorAction(gid=gid, who="ada", dry_run=True)  # waits for the end to be written
             self.api.Forget(tx.ForgetRequest(action=action), timeout=20)
             begin = self.api.Begin.future(tx.BeginRequest(transaction=spec(gid)), timeout=20)
-            calls = [self.api.ExecuteBranch.future(tx.ExecuteBranchRequest(gid=gid, branch=branch("dialled")), timeout=20),
+            calls = [self.api.ExecuteBranch.future(tx.ExecuteBranchRequest(gid=gid, branch=branch("dialled", branch_id="1")), timeout=20),
                      self.api.Commit.future(tx.CommitRequest(gid=gid), timeout=20),
-                     self.api.Suspend.future(tx.SuspendRequest(action=tx.OperatorAction(gid=gid)), timeout=20)]
+                     self.api.Suspend.future(tx.SuspendRequest(action=tx.OperatorAction(gid=gid, who="ada")), timeout=20)]
             self.assertEqual(gid, begin.result().gid)
             for call in calls:
                 self.assertEqual(grpc.StatusCode.FAILED_PRECONDITION, call.exception().code())
@@ -271,7 +271,7 @@ class Initiators(Hostile):
         self.session("brief")
         for i in range(10):
             self.submit(spec("brief", branch("brief", payload=bytes([i]))))
-            self.api.Forget(tx.ForgetRequest(action=tx.OperatorAction(gid="brief")), timeout=20)
+            self.api.Forget(tx.ForgetRequest(action=tx.OperatorAction(gid="brief", who="ada")), timeout=20)
             self.assertEqual("NOT_FOUND", self.code(self.api.Get, tx.GetRequest(gid="brief"))[0])
 
     def test_calls_and_streams_that_are_abandoned(self):
@@ -286,7 +286,7 @@ class Initiators(Hostile):
             call.cancel()
         for i, stream in enumerate(streams[10:], start=10):  # half closed: the answers still come
             self.assertEqual([f"left-{i}"], [reply.gid for frame in stream for reply in frame.replies])
-        self.api.Abort(tx.AbortRequest(action=tx.OperatorAction(gid="stuck")), timeout=20)
+        self.api.Abort(tx.AbortRequest(action=tx.OperatorAction(gid="stuck", who="ada")), timeout=20)
         self.assertEqual(types.ABORTED, self.api.Wait(tx.WaitRequest(gid="stuck", wait_for=types.WAIT_COMPLETED), timeout=20).outcome)
 
     def test_whatever_is_in_the_fields(self):

@@ -29,6 +29,7 @@ class ListTest : public ApiRig {
   }
   void Abort(const std::string& gid) {
     v1::AbortRequest abort;
+    abort.mutable_action()->set_who("ann");
     abort.mutable_action()->set_gid(gid);
     v1::OperatorReply reply;
     ASSERT_EQ(Text(stub_->Abort(Context().get(), abort, &reply)), "OK");

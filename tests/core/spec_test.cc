@@ -131,7 +131,11 @@ std::vector<Wrong> Branches() {
       {"IdTwice", [](auto& s) { s.branches[1].id = "a"; },
        "branches[1].branch_id \"a\" is used twice: branch ids are unique within a transaction"},
       {"IdTakenByPosition", [](auto& s) { s.branches[0].id = "2", s.branches[1].id = ""; },
-       "branches[1].branch_id \"2\" is used twice: branch ids are unique within a transaction"},
+       "branches[1].branch_id is empty, which stands for its position \"2\", and branches[0] is "
+       "called so: give it an id of its own"},
+      {"PositionTakenByALaterId", [](auto& s) { s.branches[0].id = "", s.branches[1].id = "1"; },
+       "branches[0].branch_id is empty, which stands for its position \"1\", and branches[1] is "
+       "called so: give it an id of its own"},
       {"NoProtocol", [](auto& s) { s.branches[0].protocol = static_cast<Protocol>(0); },
        "branches[0].protocol is 0: it takes TWO_PHASE, TCC or SAGA"},
       {"UnknownProtocol", [](auto& s) { s.branches[0].protocol = static_cast<Protocol>(4); },
@@ -355,23 +359,26 @@ TEST_F(AddedTest, NamesFieldAndLimit) {
 
 TEST_F(AddedTest, CountsWhatIsThere) {
   for (int i = 0; i < 3; ++i) {
-    BranchSpec large = Step("");
+    BranchSpec large = Step("large-" + std::to_string(i));
     large.payload.assign(1'048'576, 'p');
     ASSERT_EQ(Add(large), OkStatus());
   }
-  BranchSpec one_more = Step("");
+  BranchSpec one_more = Step("more");
   one_more.payload = "p";
   EXPECT_EQ(Add(one_more), InvalidArgument("payloads and headers have 3145729 bytes together, the "
                                            "limit is 3145728"));
-  for (std::size_t i = 3; i < limits::kMaxBranchesCount; ++i) ASSERT_EQ(Add(Step("")), OkStatus());
-  EXPECT_EQ(Add(Step("")), InvalidArgument("the transaction has 128 branches, the limit is 128"));
+  for (std::size_t i = 3; i < limits::kMaxBranchesCount; ++i)
+    ASSERT_EQ(Add(Step("small-" + std::to_string(i))), OkStatus());
+  EXPECT_EQ(Add(Step("last")),
+            InvalidArgument("the transaction has 128 branches, the limit is 128"));
 }
 
-// A number that somebody has given as a name used to be given once more.
-TEST_F(AddedTest, GivesFreeNumbers) {
-  ASSERT_EQ(Add(Step("2")), OkStatus());
-  ASSERT_EQ(Add(Step("")), OkStatus());
-  EXPECT_EQ(transaction_.spec().branches[1].id, "3");
+// It used to be given a number. Said again after a lost answer it was then given another one, and ran twice.
+TEST_F(AddedTest, NeedsAnId) {
+  EXPECT_EQ(Add(Step("")),
+            InvalidArgument("branch.branch_id is empty: a branch that is added needs one, so that "
+                            "the call, repeated after a lost answer, means the same branch"));
+  EXPECT_TRUE(transaction_.spec().branches.empty());
 }
 
 // The default order of a step is "after the steps before it": said again, it must not follow itself

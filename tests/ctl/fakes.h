@@ -60,6 +60,7 @@ class FakeService final : public Service {
   }
   Result<v1::Transaction> Get(const v1::GetRequest& request, Timeout) override {
     got.push_back(request.gid());
+    asked.push_back(request);
     return Take(get, "Get");
   }
   Result<v1::ListReply> List(const v1::ListRequest& request, Timeout) override {
@@ -100,6 +101,7 @@ class FakeService final : public Service {
 
   std::vector<v1::SubmitRequest> submitted;
   std::vector<std::string> got;
+  std::vector<v1::GetRequest> asked;
   std::vector<v1::ListRequest> listed;
   std::vector<std::pair<std::string, Timeout>> watched;
   std::vector<OperatorRequest> operated;

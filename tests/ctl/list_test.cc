@@ -6,6 +6,7 @@
 
 #include "tests/ctl/fakes.h"
 #include "tools/assentctl/commands.h"
+#include "tools/assentctl/list_view.h"
 
 namespace assent::ctl {
 namespace {
@@ -186,6 +187,64 @@ TEST_F(CommandTest, CompletionAndVersionNeedNoCoordinator) {
     EXPECT_EQ(Exit::kDone, ctl::Run(CompletionCommand{shell}, session));
     EXPECT_NE(std::string::npos, console.out.find("__complete"));
   }
+}
+
+// At 80 columns the end of WHY is cut; the cause is what is left.
+TEST_F(ListTest, ANarrowTerminalShowsTheCause) {
+  v1::ListReply page;
+  const auto add = [&](const char* gid, v1::TransactionState state, const char* why) {
+    v1::Transaction& transaction = *page.add_transactions();
+    transaction = Transaction(gid, state);
+    if (state == v1::FINISHED) {
+      transaction.set_outcome(v1::ABORTED);
+      transaction.set_abort_reason(why);
+    } else {
+      transaction.set_why_not_finished(why);
+    }
+    v1::BranchSpec& spec = *transaction.add_branches()->mutable_spec();
+    spec.set_branch_id("2");
+    spec.set_service("inventroy");
+    spec.set_action("reserve");
+  };
+  add("late", v1::FINISHED,
+      "deadline of 2000 ms passed: branch 2 inventroy/reserve: no participant inventroy is "
+      "connected (14 attempts)");
+  add("refused", v1::FINISHED, "branch 2 inventroy/reserve refused: out of stock");
+  add("stuck", v1::COMMITTING,
+      "decided commit, carrying it out: branch 2 inventroy/reserve: CONFIRM, 14 attempts, last: "
+      "disk is full; next try in 8 s");
+  add("other", v1::FINISHED, "aborted by ann");
+  Style style;
+  style.columns = 80;
+  style.now_unix_ms = console.now_unix_ms;
+  const std::string text = RenderList(page, style);
+  for (const char* cause : {"no participant inventroy is c", "out of stock: branch 2",
+                            "disk is full; next try", "aborted by ann"})
+    EXPECT_NE(std::string::npos, text.find(cause)) << text;
+  style.columns = 0;
+  EXPECT_NE(std::string::npos,
+            RenderList(page, style).find("branch 2 inventroy/reserve refused: out of stock"));
+}
+
+// What one message had no room for is asked for, branch by branch.
+TEST_F(ListTest, ShowAsksForWhatWasLeftOut) {
+  v1::Transaction large = Active("g");
+  for (const char* id : {"1", "2", "3"}) large.add_branches()->mutable_spec()->set_branch_id(id);
+  large.mutable_branches(1)->set_attempts_left_out(3);
+  large.mutable_branches(2)->mutable_spec()->set_payload_bytes(5);
+  v1::Transaction second = Active("g");
+  *second.add_branches() = large.branches(1);
+  second.mutable_branches(0)->set_attempts_left_out(0);
+  second.mutable_branches(0)->add_attempts()->set_error("from the second answer");
+  service.get.push_back(large);
+  service.get.push_back(second);
+  EXPECT_EQ(Exit::kDone, RunShow({"g", false, false, {}}, session));
+  EXPECT_NE(std::string::npos, console.out.find("from the second answer"));
+  ASSERT_EQ(2U, service.asked.size()) << "payloads were not asked for, so none is missing";
+  EXPECT_TRUE(service.asked[0].results());
+  EXPECT_FALSE(service.asked[0].payloads());
+  EXPECT_EQ("", service.asked[0].branch_id());
+  EXPECT_EQ("2", service.asked[1].branch_id());
 }
 
 }  // namespace

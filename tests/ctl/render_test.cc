@@ -91,6 +91,40 @@ TEST(ShowView, NothingHostileReachesTheTerminal) {
     EXPECT_EQ(std::string::npos, text.find('\x1b'));
     EXPECT_EQ(std::string::npos, text.find('\r'));
   }
+  for (const Output output :
+       {Output::kTable, Output::kWide, Output::kJson, Output::kJsonl, Output::kYaml}) {
+    const std::string text = RenderTransaction(transaction, Plain(output));
+    EXPECT_EQ(std::string::npos, text.find("\xe2\x80\xae")) << "right-to-left override";
+    EXPECT_EQ(std::string::npos, text.find("\xf3\xa0\x81\x81")) << "a tag that nobody sees";
+    EXPECT_NE(std::string::npos, text.find("\\u202e"));
+  }
+}
+
+// What one message had no room for is said to be missing, not passed over.
+TEST(ShowView, WhatWasLeftOutIsSaid) {
+  v1::Transaction transaction;
+  transaction.set_gid("order-1");
+  transaction.set_began_unix_ms(kNow - 5000);
+  v1::Branch& branch = *transaction.add_branches();
+  branch.mutable_spec()->set_branch_id("stock");
+  branch.mutable_spec()->set_payload_bytes(2048);
+  branch.set_result_bytes(1024);
+  branch.set_dropped_attempts(7);
+  branch.set_attempts_left_out(2);
+  for (const std::uint32_t number : {3, 4, 12, 13}) {
+    v1::Attempt& attempt = *branch.add_attempts();
+    attempt.set_operation(v1::TRY);
+    attempt.set_number(number);
+    attempt.set_started_unix_ms(kNow - 4000 + number);
+  }
+  Style style = Plain();
+  style.payloads = true;
+  const std::string page = RenderTransaction(transaction, style);
+  EXPECT_NE(page.find("(2 attempts left out)"), std::string::npos) << page;
+  EXPECT_NE(page.find("(7 attempts not kept)"), std::string::npos) << page;
+  EXPECT_EQ(page.find("(tries"), std::string::npos) << page;
+  EXPECT_NE(page.find("<1.0 KiB, left out>"), std::string::npos) << page;
+  EXPECT_NE(page.find("<2.0 KiB, left out>"), std::string::npos) << page;
 }
 
 // What is held is not announced for a moment at which nothing will happen.

@@ -83,6 +83,16 @@ TEST_F(SubmitTest, ALostAnswerIsAskedForAgainWhenTheGidMakesItSafe) {
   EXPECT_EQ(service.submitted[0].SerializeAsString(), service.submitted[2].SerializeAsString());
 }
 
+// A first attempt whose answer was lost may have begun it: that a later one could not be sent does not take that back.
+TEST_F(SubmitTest, ALostAnswerStaysUnknownWhateverComesAfter) {
+  service.submit.push_back(UnknownOutcome("lost"));
+  const auto tries = static_cast<int>(kLongestOutage / kReconnectPause);
+  for (int i = 0; i < tries; ++i) service.submit.push_back(Unavailable("cannot connect"));
+  EXPECT_EQ(Exit::kOther, Submit("gid.json"));
+  EXPECT_NE(std::string::npos, console.err.find("whether mine was begun is not known"))
+      << console.err;
+}
+
 TEST_F(SubmitTest, WithoutAGidALostAnswerIsAdmitted) {
   service.submit.push_back(UnknownOutcome("the connection was lost"));
   EXPECT_EQ(Exit::kOther, Submit("-"));

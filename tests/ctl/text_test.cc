@@ -98,6 +98,16 @@ TEST(Text, VisibleEscapesTheRest) {
   EXPECT_EQ("\\x00", Visible(std::string_view("\0", 1)));
 }
 
+// Right-to-left override and its like, which turn what stands beside them, and characters that nobody sees.
+TEST(Text, VisibleEscapesWhatNobodySees) {
+  EXPECT_EQ("paid\\u202e00.01", Visible("paid\xe2\x80\xae"
+                                        "00.01"));
+  EXPECT_EQ("\\u2066\\u2069\\u200f\\u061c\\u200b\\ufeff",
+            Visible("\xe2\x81\xa6\xe2\x81\xa9\xe2\x80\x8f\xd8\x9c\xe2\x80\x8b\xef\xbb\xbf"));
+  EXPECT_EQ("\\U000e0041", Visible("\xf3\xa0\x81\x81"));
+  EXPECT_EQ("שלום مرحبا é€😀", Visible("שלום مرحبا é€😀"));
+}
+
 TEST(Text, CutsByColumnsNotBytes) {
   EXPECT_EQ(3U, Columns("é€😀"));
   EXPECT_EQ("é€😀", Cut("é€😀", 3));

@@ -50,6 +50,19 @@ TEST(LoggingTest, ALineOfTextIsTimeLevelMessage) {
   EXPECT_EQ(line.substr(23), "Z warning event=stopped hint=\"x\"\n");
 }
 
+// A label with U+202E turned the line around, one with a line feed feigned another line.
+TEST(LoggingTest, WhatNobodySeesIsEscaped) {
+  const std::string message =
+      "who=\"a\xe2\x80\xae"
+      "b\nc\xc2\x9b\xf3\xa0\x81\x81\"";
+  const std::string shown = R"(a\u202eb\u000ac\u009b\udb40\udc41)";
+  EXPECT_NE(Line(false, message).find("who=\"" + shown + "\"\n"), std::string::npos)
+      << Line(false, message);
+  const std::string json = Line(true, message);
+  EXPECT_NE(json.find("a\\u202eb\\nc\\u009b\\udb40\\udc41"), std::string::npos) << json;
+  EXPECT_EQ(nlohmann::json::parse(json)["message"], message);
+}
+
 // protobuf writes a line for each text that is not UTF-8, as often as a peer likes.
 TEST(LoggingTest, LinesOfLibrariesAreMeteredAndTheRestIsCounted) {
   const LibraryLogLimits limits{.max_lines_per_second_count = 2, .max_burst_lines_count = 3};

@@ -95,7 +95,8 @@ class Script {
       request.set_gid(DrawGid(in));
       DrawBranch(in, static_cast<int>(in.Below(4)), *request.mutable_branch());
     }
-    Result<core::BranchSpec> branch = api::FromProto(std::move(*request.mutable_branch()));
+    Result<core::BranchSpec> branch =
+        api::FromProto(std::move(*request.mutable_branch()), "branch");
     if (!branch.ok()) return Refused(branch.status());
     Post(request.gid(),
          engine::ExecuteRequest{

@@ -1,5 +1,6 @@
 #include "tools/assentctl/branch_view.h"
 
+#include <algorithm>
 #include <map>
 
 #include "tools/assentctl/duration.h"
@@ -22,7 +23,8 @@ std::string BranchName(const v1::Branch& branch) {
          branch.spec().action();
 }
 
-std::string ShownBytes(const std::string& bytes, const Style& style) {
+std::string ShownBytes(const std::string& bytes, const Style& style, std::uint64_t size) {
+  if (bytes.empty() && size > 0) return "<" + FormatBytes(size) + ", left out>";
   if (IsText(bytes)) return Visible(bytes);
   if (!style.payloads) return "<" + FormatBytes(bytes.size()) + ", not text>";
   if (style.bytes == BytesStyle::kHex) return "hex:" + ToHex(bytes);
@@ -67,18 +69,19 @@ std::string RenderBranches(const v1::Transaction& transaction, const Style& styl
     if (branch.resolved() != v1::DECISION_UNSPECIFIED) {
       note = "resolved " + Word(branch.resolved());
     }
-    table.Add({{spec.branch_id(), Tone::kStrong},
-               Word(spec.protocol()) + (spec.pivot() ? " pivot" : ""),
-               spec.service() + "/" + spec.action(),
-               After(spec),
-               {Word(branch.state()), ToneOf(branch.state())},
-               {note, Tone::kBad},
-               branch.attempt_count() == 0 ? "" : std::to_string(branch.attempt_count()),
-               Next(branch, transaction.suspended(), style),
-               FormatBytes(spec.payload().size()),
-               style.wide() ? Options(spec) : "",
-               Cut(ShownBytes(branch.result(), style), style.wide() ? 256 : 40),
-               branch.last_error()});
+    table.Add(
+        {{spec.branch_id(), Tone::kStrong},
+         Word(spec.protocol()) + (spec.pivot() ? " pivot" : ""),
+         spec.service() + "/" + spec.action(),
+         After(spec),
+         {Word(branch.state()), ToneOf(branch.state())},
+         {note, Tone::kBad},
+         branch.attempt_count() == 0 ? "" : std::to_string(branch.attempt_count()),
+         Next(branch, transaction.suspended(), style),
+         FormatBytes(std::max<std::uint64_t>(spec.payload_bytes(), spec.payload().size())),
+         style.wide() ? Options(spec) : "",
+         Cut(ShownBytes(branch.result(), style, branch.result_bytes()), style.wide() ? 256 : 40),
+         branch.last_error()});
   }
   return table.Render(style, "  ");
 }
@@ -88,12 +91,12 @@ std::string RenderPayloads(const v1::Transaction& transaction, const Style& styl
   Style uncut = style;
   uncut.columns = 0;
   for (const v1::Branch& branch : transaction.branches()) {
-    if (!branch.spec().payload().empty()) {
-      table.Add({branch.spec().branch_id(), "payload", ShownBytes(branch.spec().payload(), style)});
-    }
-    if (!branch.result().empty()) {
-      table.Add({branch.spec().branch_id(), "result", ShownBytes(branch.result(), style)});
-    }
+    const auto add = [&](const char* what, const std::string& bytes, std::uint64_t size) {
+      if (bytes.empty() && size == 0) return;
+      table.Add({branch.spec().branch_id(), what, ShownBytes(bytes, style, size)});
+    };
+    add("payload", branch.spec().payload(), branch.spec().payload_bytes());
+    add("result", branch.result(), branch.result_bytes());
   }
   return table.empty() ? "" : table.Render(uncut, "  ");
 }

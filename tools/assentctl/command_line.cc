@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tools/assentctl/program.h"
+#include "tools/assentctl/text.h"
 
 namespace assent::ctl {
 namespace {
@@ -74,6 +75,8 @@ std::variant<ParsedLine, ParseEnd> ParseCommandLine(const std::vector<std::strin
       std::vector<std::string> reversed(args.rbegin(), args.rend());
       program.app.parse(std::move(reversed));
     } catch (const CLI::CallForHelp&) {
+      if (const auto strange = program.app.remaining(); !strange.empty())
+        return UsageError(program, "there is no command " + Visible(strange.front()));
       return ParseEnd{Exit::kDone, program.app.help(), ""};
     } catch (const CLI::ParseError& error) {
       return UsageError(program, error.what());

@@ -18,16 +18,6 @@ using Clock =
 // How long reaching the coordinator may take, also for calls that may last for ever.
 constexpr std::chrono::milliseconds kConnectTimeout{5'000};
 
-// gRPC's own words for a broken transport, as opposed to UNAVAILABLE said by the coordinator.
-bool IsTransportMessage(const std::string& message) {
-  for (const char* word : {"failed to connect", "Socket closed", "Connection reset", "Broken pipe",
-                           "GOAWAY", "Transport closed", "DNS resolution failed", "recvmsg",
-                           "Endpoint read failed", "Connection refused", "Cancelling all calls"}) {
-    if (message.find(word) != std::string::npos) return true;
-  }
-  return false;
-}
-
 // The last part of "failed to connect to all addresses; last error: UNKNOWN: ...: Connection refused".
 std::string Cause(const std::string& message) {
   const std::size_t at = message.rfind(": ");
@@ -160,6 +150,12 @@ class GrpcService final : public Service {
     const Clock::time_point deadline = DeadlineOf(timeout);
     bool connected = false;
     if (Status reached = Reach(deadline, connected); !reached.ok()) return reached;
+    // Without a connection nothing is sent that changes something: so it is certain that nothing was done. A question finds
+    // out why there is none.
+    if (kind == Kind::kMutation && !connected) {
+      Status unreached = GetServerInfo(timeout).status();
+      if (!unreached.ok()) return unreached;
+    }
     grpc::ClientContext context;
     context.set_deadline(deadline);
     Reply reply;
@@ -187,28 +183,34 @@ class GrpcService final : public Service {
     return Call(&Stub::Forget, request, timeout, Kind::kMutation);
   }
 
+  // Only these are the coordinator's own answers; every other code may come from a library or a proxy, at any moment, and
+  // says nothing of what was done (transaction.proto).
+  static bool IsAnswer(Code code) {
+    return code == Code::kInvalidArgument || code == Code::kNotFound ||
+           code == Code::kAlreadyExists || code == Code::kFailedPrecondition ||
+           code == Code::kAborted || code == Code::kOutOfRange || code == Code::kDataLoss;
+  }
+
   Status Translate(const grpc::Status& status, const grpc::ClientContext& context, bool connected,
                    Timeout timeout, Kind kind) const {
     if (status.ok()) return OkStatus();
     const std::string& message = status.error_message();
     const Code code = CodeOf(status.error_code());
-    if (code == Code::kUnavailable && !connected) return CannotConnect(Cause(message));
-    if (message.find("Received http2 header with status") != std::string::npos) {
+    std::string text =
+        (message.empty() ? std::string(CodeName(code)) : message) + RetryHint(context);
+    if (IsAnswer(code)) return Status(code, text);
+    if (code == Code::kDeadlineExceeded) {
+      text = endpoint_ + " gave no answer within --timeout";
+      if (timeout.has_value()) text += " (" + FormatDuration(timeout->count()) + ")";
+    } else if (code == Code::kUnavailable) {
+      if (kind == Kind::kQuestion && !connected) return CannotConnect(Cause(message));
+      text = endpoint_ + " went away: " + text;
+    } else if (kind == Kind::kQuestion &&
+               message.find("Received http2 header with status") != std::string::npos) {
       return CannotConnect("what answers there is not a gRPC server (" + message + ")");
     }
-    if (code == Code::kUnavailable && IsTransportMessage(message)) {
-      const std::string lost = "the connection to " + endpoint_ + " was lost: " + Cause(message);
-      if (kind == Kind::kQuestion) return Unavailable(lost);
-      return UnknownOutcome(lost + "; whether it was done is not known");
-    }
-    if (code == Code::kDeadlineExceeded) {
-      std::string late = endpoint_ + " gave no answer within --timeout";
-      if (timeout.has_value()) late += " (" + FormatDuration(timeout->count()) + ")";
-      if (kind == Kind::kMutation) late += "; it may be done yet";
-      return Status(code, late);
-    }
-    return Status(code,
-                  (message.empty() ? std::string(CodeName(code)) : message) + RetryHint(context));
+    if (kind == Kind::kQuestion || code == Code::kPermissionDenied) return Status(code, text);
+    return UnknownOutcome(text + "; it may or may not have been done");
   }
 
   std::string endpoint_;

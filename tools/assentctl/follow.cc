@@ -14,7 +14,7 @@ bool IsOutage(const Status& status) {
 }  // namespace
 
 Followed Follow(const std::string& gid, Timeout timeout, Session& session,
-                const OnTransaction& each) {
+                const OnTransaction& each, bool payloads) {
   using std::chrono::milliseconds;
   Console& console = session.console;
   const milliseconds start = console.Uptime();
@@ -22,6 +22,8 @@ Followed Follow(const std::string& gid, Timeout timeout, Session& session,
   Followed followed;
   v1::WatchRequest request;
   request.set_gid(gid);
+  request.set_results(true);
+  request.set_payloads(payloads);
   while (true) {
     Timeout remaining = timeout;
     if (timeout.has_value()) {

@@ -29,6 +29,6 @@ struct Followed {
 // Tells each sighting to `each` until it returns false, the transaction is finished, or time is up. A coordinator that goes
 // away after the first sighting is waited for; before it, the failure is final.
 Followed Follow(const std::string& gid, Timeout timeout, Session& session,
-                const OnTransaction& each);
+                const OnTransaction& each, bool payloads = false);
 
 }  // namespace assent::ctl

@@ -1,10 +1,12 @@
 #include "tools/assentctl/json_out.h"
 
+#include <algorithm>
 #include <cstdint>
-#include <cstdio>
 #include <map>
 
 #include <google/protobuf/descriptor.h>
+
+#include <assent/text.h>
 
 #include "tools/assentctl/text.h"
 
@@ -82,11 +84,17 @@ void AddField(const Message& message, const FieldDescriptor* field, const JsonOp
   const std::string& name = field->full_name();
   const bool payload = name == "assent.v1.BranchSpec.payload";
   const bool result = name == "assent.v1.Branch.result";
-  const bool attempts =
-      name == "assent.v1.Branch.attempts" || name == "assent.v1.Branch.dropped_attempts";
-  if (options.summary && (payload || result || attempts)) return;
+  const bool size =
+      name == "assent.v1.BranchSpec.payload_bytes" || name == "assent.v1.Branch.result_bytes";
+  const bool attempts = name == "assent.v1.Branch.attempts" ||
+                        name == "assent.v1.Branch.dropped_attempts" ||
+                        name == "assent.v1.Branch.attempts_left_out";
+  if (options.summary && (payload || result || size || attempts)) return;
   if (payload || result) {
-    json[field->name() + "_bytes"] = at.GetString(message, field).size();
+    // A spec that has just been read from a file, say, carries no sizes.
+    Json& known = json[field->name() + "_bytes"];
+    known =
+        std::max<std::uint64_t>(known.get<std::uint64_t>(), at.GetString(message, field).size());
   }
   if (payload && !options.payloads) return;
   if (field->is_map()) {
@@ -114,25 +122,9 @@ Json ToJson(const Message& message, const JsonOptions& options) {
 }
 
 std::string DumpJson(const Json& json, int indent) {
-  const std::string dumped = json.dump(indent, ' ', false, Json::error_handler_t::replace);
-  std::string text;
-  text.reserve(dumped.size());
-  for (std::size_t i = 0; i < dumped.size(); ++i) {
-    // They stand within strings, like every byte beyond ASCII: JSON itself has none.
-    const auto byte = static_cast<unsigned char>(dumped[i]);
-    const auto next =
-        i + 1 < dumped.size() ? static_cast<unsigned char>(dumped[i + 1]) : std::uint8_t{0};
-    const bool c1 = byte == 0xc2 && next < 0xa0;
-    if (byte == 0x7f || c1) {
-      char escape[8];
-      std::snprintf(escape, sizeof escape, "\\u%04x", c1 ? next : byte);
-      text += escape;
-      if (c1) ++i;
-    } else {
-      text += dumped[i];
-    }
-  }
-  return text;
+  // It stands within strings: JSON itself has line feeds and nothing else of the kind.
+  return EscapeUnseen(json.dump(indent, ' ', false, Json::error_handler_t::replace),
+                      /*keep_line_feeds=*/true);
 }
 
 std::string PrettyJson(const Json& json) { return DumpJson(json, 2) + "\n"; }

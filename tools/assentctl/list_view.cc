@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 
+#include "tools/assentctl/branch_view.h"
 #include "tools/assentctl/duration.h"
 #include "tools/assentctl/json_out.h"
 #include "tools/assentctl/table.h"
@@ -43,6 +44,30 @@ std::string Why(const v1::Transaction& transaction) {
   return transaction.abort_reason();
 }
 
+// The same with the cause in front, because the end of a line is what a narrow terminal cuts: "out of stock: branch 2
+// inventory/reserve refused". The sentences of the coordinator name the branch, and then the cause.
+std::string CauseFirst(const v1::Transaction& transaction) {
+  const std::string why = Why(transaction);
+  const bool at_deadline = why.rfind("deadline of ", 0) == 0;
+  for (const v1::Branch& branch : transaction.branches()) {
+    const std::string name = BranchName(branch);
+    const std::size_t at = why.find(name);
+    if (at == std::string::npos) continue;
+    const std::string before = why.substr(0, at + name.size());
+    const std::string after = why.substr(at + name.size());
+    for (const std::string_view by : {", last: ", " refused: ", ": "}) {
+      const std::size_t cause = after.find(by);
+      const bool near = by == ": " ? cause == 0 && at_deadline : cause != std::string::npos;
+      if (!near) continue;
+      const std::string said = after.substr(cause + by.size());
+      std::string verb(by.substr(0, by.find(':')));
+      if (by == ", last: ") verb.clear();
+      return said + ": " + before + after.substr(0, cause) + verb;
+    }
+  }
+  return why;
+}
+
 std::string Age(const v1::Transaction& transaction, const Style& style) {
   if (style.time == TimeStyle::kIso) return FormatIso(transaction.began_unix_ms());
   return FormatDuration(style.now_unix_ms - transaction.began_unix_ms());
@@ -70,7 +95,8 @@ std::string ListTable(const v1::ListReply& page, const Style& style) {
           transaction.state() != v1::ACTIVE ? "-" : Moment(transaction.deadline_unix_ms(), style));
       row.emplace_back(std::to_string(transaction.recoveries()));
     }
-    row.emplace_back(Why(transaction));
+    row.emplace_back(style.columns > 0 && !style.wide() ? CauseFirst(transaction)
+                                                        : Why(transaction));
     table.Add(std::move(row));
   }
   return table.empty() ? "" : table.Render(style);

@@ -19,8 +19,10 @@ std::string Joined(const google::protobuf::RepeatedPtrField<std::string>& words)
 
 // How many can be reached, of how many are configured if those are more.
 Cell Instances(const v1::ParticipantInfo& participant) {
-  const int all = participant.instances_size();
+  const auto left_out = static_cast<std::ptrdiff_t>(participant.instances_left_out());
+  const auto all = participant.instances_size() + left_out;
   const auto connected =
+      left_out +
       std::count_if(participant.instances().begin(), participant.instances().end(),
                     [](const auto& instance) { return instance.connected_unix_ms() != 0; });
   if (connected == all && all > 0) return Cell(std::to_string(all));

@@ -10,7 +10,7 @@ const char* Hint(Code code) {
   switch (code) {
     case Code::kNotFound: return "`assentctl list --all` shows what is kept";
     case Code::kPermissionDenied: return "ask for the role that this needs";
-    case Code::kResourceExhausted: return "nothing was begun; try again later";
+    case Code::kResourceExhausted: return "try again later";
     case Code::kUnimplemented: return "is this assentd older than this assentctl?";
     case Code::kOk:
     case Code::kCancelled:
@@ -22,8 +22,8 @@ const char* Hint(Code code) {
     case Code::kOutOfRange:
     case Code::kInternal:
     case Code::kUnavailable:
-    case Code::kDataLoss:
-    case Code::kUnknownOutcome: return "";
+    case Code::kDataLoss: return "";
+    case Code::kUnknownOutcome: return "look with assentctl show, or list, before doing it again";
   }
   return "";
 }

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <cstdio>
 
+#include <assent/text.h>
+
 namespace assent::ctl {
 namespace {
 
@@ -14,38 +16,37 @@ std::uint8_t ByteAt(std::string_view bytes, std::size_t at) {
   return static_cast<std::uint8_t>(bytes[at]);
 }
 
-// The length of the well-formed UTF-8 sequence at `at`, or 0. Refuses overlong forms, surrogates, and beyond U+10FFFF.
-std::size_t SequenceLength(std::string_view bytes, std::size_t at) {
-  const std::uint8_t lead = ByteAt(bytes, at);
-  if (lead < 0x80) return 1;
-  const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4 || at + length > bytes.size()) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((ByteAt(bytes, at + i) & 0xC0) != 0x80) return 0;
-  }
-  const std::uint8_t second = ByteAt(bytes, at + 1);
-  if (lead == 0xE0 && second < 0xA0) return 0;
-  if (lead == 0xED && second > 0x9F) return 0;
-  if (lead == 0xF0 && second < 0x90) return 0;
-  if (lead == 0xF4 && second > 0x8F) return 0;
-  return length;
-}
+bool IsControl(char32_t c) { return c < 0x20 || (c >= 0x7f && c < 0xa0); }
 
-// C0, DEL, and C1 (which begin with 0xC2 in UTF-8).
-bool IsControl(std::string_view bytes, std::size_t at, std::size_t length) {
-  const std::uint8_t lead = ByteAt(bytes, at);
-  if (length == 1) return lead < 0x20 || lead == 0x7F;
-  return length == 2 && lead == 0xC2 && ByteAt(bytes, at + 1) < 0xA0;
+// "\n", "\x1b" of a control or of a byte that is no UTF-8, "\u202e" of anything else.
+std::string Escaped(std::string_view character, bool valid) {
+  if (character == "\n") return "\\n";
+  if (character == "\t") return "\\t";
+  if (character == "\r") return "\\r";
+  char escape[16];
+  std::string text;
+  const char32_t c = valid ? CodePoint(character, character.size()) : 0;
+  if (valid && !IsControl(c)) {
+    std::snprintf(escape, sizeof escape, c > 0xffff ? "\\U%08x" : "\\u%04x",
+                  static_cast<unsigned>(c));
+    return escape;
+  }
+  for (std::size_t i = 0; i < character.size(); ++i) {
+    std::snprintf(escape, sizeof escape, "\\x%02x", ByteAt(character, i));
+    text += escape;
+  }
+  return text;
 }
 
 }  // namespace
 
 bool IsText(std::string_view bytes) {
   for (std::size_t at = 0; at < bytes.size();) {
-    const std::size_t length = SequenceLength(bytes, at);
+    const std::size_t length = Utf8Length(bytes.substr(at));
     if (length == 0) return false;
     const char c = bytes[at];
-    if (IsControl(bytes, at, length) && c != '\t' && c != '\n' && c != '\r') return false;
+    if (IsControl(CodePoint(bytes.substr(at), length)) && c != '\t' && c != '\n' && c != '\r')
+      return false;
     at += length;
   }
   return true;
@@ -55,27 +56,14 @@ std::string Visible(std::string_view bytes) {
   std::string text;
   text.reserve(bytes.size());
   for (std::size_t at = 0; at < bytes.size();) {
-    const std::size_t length = SequenceLength(bytes, at);
-    if (length != 0 && !IsControl(bytes, at, length)) {
-      text.append(bytes.substr(at, length));
-      at += length;
-      continue;
-    }
-    const char c = bytes[at];
-    if (c == '\n') {
-      text += "\\n";
-    } else if (c == '\t') {
-      text += "\\t";
-    } else if (c == '\r') {
-      text += "\\r";
+    const std::size_t length = Utf8Length(bytes.substr(at));
+    const std::string_view character = bytes.substr(at, length == 0 ? 1 : length);
+    if (length != 0 && !IsUnseen(CodePoint(character, length))) {
+      text += character;
     } else {
-      for (std::size_t i = 0; i < (length == 0 ? 1 : length); ++i) {
-        char escape[8];
-        std::snprintf(escape, sizeof escape, "\\x%02x", ByteAt(bytes, at + i));
-        text += escape;
-      }
+      text += Escaped(character, length != 0);
     }
-    at += length == 0 ? 1 : length;
+    at += character.size();
   }
   return text;
 }

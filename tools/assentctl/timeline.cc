@@ -38,7 +38,7 @@ std::string Tries(std::uint32_t first, std::uint32_t last) {
 }
 
 // Not every attempt is kept: those between the first four and the last ones are dropped (types.proto), and those that
-// never left are replaced by the next.
+// never left are replaced by the next. Of those that are kept a message may lack the oldest.
 void AddAttempts(const v1::Branch& branch, std::int64_t decided_unix_ms,
                  std::vector<TimelineEntry>& entries) {
   const std::string& id = branch.spec().branch_id();
@@ -48,7 +48,12 @@ void AddAttempts(const v1::Branch& branch, std::int64_t decided_unix_ms,
     TimelineEntry entry = AttemptEntry(id, attempt);
     entry.at_unix_ms = ShownStart(attempt, decided_unix_ms);
     std::uint32_t& last = last_number[attempt.operation()];
-    if (i == 4 && branch.dropped_attempts() > 0) {
+    const std::uint32_t older = branch.attempts_left_out();
+    if (i == 0 && older > 0) {
+      TimelineEntry gap = Gap(entry, id, "");
+      gap.cells.back() = {"(" + Count(older, "attempt") + " left out)", Tone::kDim};
+      entries.push_back(std::move(gap));
+    } else if (static_cast<std::uint32_t>(i) + older == 4 && branch.dropped_attempts() > 0) {
       entries.push_back(Gap(entry, id, Count(branch.dropped_attempts(), "attempt")));
     } else if (attempt.number() > last + 1) {
       entries.push_back(Gap(entry, id, Tries(last + 1, attempt.number() - 1)));

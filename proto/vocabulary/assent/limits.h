@@ -45,6 +45,11 @@ inline constexpr std::uint32_t kMaxPageSizeCount = 1000;
 inline constexpr std::uint32_t kDefaultPageSizeCount = 50;
 inline constexpr std::size_t kMaxPageBytes = 1024 * 1024;  // a transaction alone may be larger
 
+// A transaction as Get, Watch and the operators' calls show it: below what a gRPC client takes by default, with room for what
+// goes around it. Attempts have a part of it.
+inline constexpr std::size_t kMaxShownBytes = 63 * 64 * 1024;
+inline constexpr std::size_t kMaxShownAttemptsBytes = 512 * 1024;
+
 // Attempts kept per branch: the first few tell how it began, the last many how it goes.
 inline constexpr std::size_t kMaxFirstAttemptsKeptCount = 4;
 inline constexpr std::size_t kMaxLastAttemptsKeptCount = 28;
@@ -56,6 +61,16 @@ static_assert(kMaxTransactionBytes + kMaxBranchesCount * 1024 < kMaxFrameBytes);
 static_assert(kMaxPayloadBytes <= kMaxTransactionBytes);
 static_assert(kMaxPageBytes < kMaxFrameBytes);
 static_assert(kMaxResultBytes <= kMaxAllResultsBytes);
+// What is always shown of a transaction has room, every limit drawn upon: headers, who follows whom (no cycles, so at most half
+// of all pairs), names and last errors, what people did, labels; and the latest attempt of each branch.
+static_assert(kMaxTransactionBytes +
+                  kMaxBranchesCount * (kMaxBranchesCount - 1) / 2 * (kMaxBranchIdBytes + 4) +
+                  kMaxBranchesCount * (kMaxBranchIdBytes + kMaxServiceNameBytes +
+                                       kMaxActionNameBytes + 2 * kMaxReasonBytes + 256) +
+                  kMaxInterventionsKeptCount * (2 * kMaxReasonBytes + kMaxBranchIdBytes + 64) +
+                  kMaxLabelsCount * (kMaxLabelKeyBytes + kMaxLabelValueBytes + 16) +
+                  8 * kMaxReasonBytes <
+              kMaxShownBytes);
 // So does a command with its payload, its headers and the results of every other branch.
 static_assert(kMaxPayloadBytes + kMaxHeadersCount * (kMaxHeaderKeyBytes + kMaxHeaderValueBytes) +
                   kMaxAllResultsBytes + kMaxBranchesCount * 128 <

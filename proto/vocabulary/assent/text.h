@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 namespace assent {
@@ -63,6 +64,33 @@ constexpr bool IsUnseen(char32_t c) {
     if (c <= range.last) return c >= range.first;
   }
   return false;
+}
+
+// For text or JSON on its way to a terminal: what nobody sees as \u202e (two of them beyond U+FFFF, as JSON has it), what is no
+// UTF-8 as \xff. Line feeds stay if they are the caller's own.
+inline std::string EscapeUnseen(std::string_view text, bool keep_line_feeds) {
+  std::string escaped;
+  escaped.reserve(text.size());
+  const auto hex = [&](char kind, unsigned value, int digits) {
+    escaped += {'\\', kind};
+    for (int at = digits - 1; at >= 0; --at) escaped += "0123456789abcdef"[value >> (4 * at) & 15];
+  };
+  while (!text.empty()) {
+    const std::size_t length = Utf8Length(text);
+    const char32_t c = length == 0 ? 0 : CodePoint(text, length);
+    if (length == 0) {
+      hex('x', static_cast<unsigned char>(text.front()), 2);
+    } else if (c == '\n' ? keep_line_feeds : !IsUnseen(c)) {
+      escaped += text.substr(0, length);
+    } else if (c <= 0xffff) {
+      hex('u', static_cast<unsigned>(c), 4);
+    } else {
+      hex('u', 0xd800 + static_cast<unsigned>((c - 0x10000) >> 10), 4);
+      hex('u', 0xdc00 + static_cast<unsigned>((c - 0x10000) & 0x3ff), 4);
+    }
+    text.remove_prefix(length == 0 ? 1 : length);
+  }
+  return escaped;
 }
 
 }  // namespace assent

@@ -4,11 +4,20 @@
 namespace assent::ctl {
 
 Exit RunParticipants(const ParticipantsCommand& command, Session& session) {
-  const Result<v1::ListParticipantsReply> reply =
-      session.service.ListParticipants(command.request, session.options.call_timeout);
-  if (!reply.ok()) return session.Fail(reply.status());
-  session.console.Out(RenderParticipants(reply.value(), session.MakeStyle()));
-  if (reply.value().participants_size() == 0) session.console.Err("no participant is known\n");
+  v1::ListParticipantsRequest request = command.request;
+  v1::ListParticipantsReply all;
+  do {
+    const Result<v1::ListParticipantsReply> page =
+        session.service.ListParticipants(request, session.options.call_timeout);
+    if (!page.ok()) return session.Fail(page.status());
+    if (!page->next_page_token().empty() && page->next_page_token() <= request.page_token())
+      return session.Fail(Internal("the coordinator answered with the same page token twice"));
+    all.MergeFrom(*page);
+    request.set_page_token(page->next_page_token());
+    all.clear_next_page_token();
+  } while (!request.page_token().empty());
+  session.console.Out(RenderParticipants(all, session.MakeStyle()));
+  if (all.participants_size() == 0) session.console.Err("no participant is known\n");
   return Exit::kDone;
 }
 

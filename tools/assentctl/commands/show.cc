@@ -28,8 +28,9 @@ Exit EndOfFollowing(const Followed& followed, const std::string& gid, Session& s
 Exit ShowFollowing(const ShowCommand& command, Session& session) {
   const bool redraw = session.surroundings.out_is_terminal && session.MakeStyle().table();
   bool first = true;
-  const Followed followed =
-      Follow(command.gid, session.options.wait_timeout, session, [&](const v1::Transaction& seen) {
+  const Followed followed = Follow(
+      command.gid, session.options.wait_timeout, session,
+      [&](const v1::Transaction& seen) {
         Style style = session.MakeStyle();
         style.payloads = command.payloads;
         style.bytes = command.bytes;
@@ -40,17 +41,39 @@ Exit ShowFollowing(const ShowCommand& command, Session& session) {
         session.console.Out(text + RenderTransaction(seen, style));
         first = false;
         return true;
-      });
+      },
+      command.payloads);
   return EndOfFollowing(followed, command.gid, session);
+}
+
+bool IsWhole(const v1::Branch& branch, bool payloads) {
+  return branch.attempts_left_out() == 0 && branch.result_bytes() <= branch.result().size() &&
+         (!payloads || branch.spec().payload_bytes() <= branch.spec().payload().size());
+}
+
+// With all that is kept of it: what one message had no room for is asked for branch by branch.
+Result<v1::Transaction> GetWhole(const ShowCommand& command, Session& session) {
+  v1::GetRequest request;
+  request.set_gid(command.gid);
+  request.set_results(true);
+  request.set_payloads(command.payloads);
+  Result<v1::Transaction> found = session.service.Get(request, session.options.call_timeout);
+  if (!found.ok()) return found;
+  for (v1::Branch& branch : *found->mutable_branches()) {
+    if (IsWhole(branch, command.payloads)) continue;
+    request.set_branch_id(branch.spec().branch_id());
+    Result<v1::Transaction> one = session.service.Get(request, session.options.call_timeout);
+    if (!one.ok()) return one;
+    if (one->branches_size() == 1) branch.Swap(one->mutable_branches(0));
+  }
+  return found;
 }
 
 }  // namespace
 
 Exit RunShow(const ShowCommand& command, Session& session) {
   if (command.watch) return ShowFollowing(command, session);
-  v1::GetRequest request;
-  request.set_gid(command.gid);
-  const Result<v1::Transaction> found = session.service.Get(request, session.options.call_timeout);
+  const Result<v1::Transaction> found = GetWhole(command, session);
   if (!found.ok()) return session.Fail(found.status());
   Style style = session.MakeStyle();
   style.payloads = command.payloads;

@@ -25,7 +25,7 @@ Result<v1::SubmitReply> Accept(const v1::SubmitRequest& request, Session& sessio
     Result<v1::SubmitReply> reply = session.service.Submit(request, session.options.call_timeout);
     if (reply.ok()) return reply;
     const Code code = reply.status().code();
-    if (code == Code::kUnknownOutcome || code == Code::kDeadlineExceeded) {
+    if (code == Code::kUnknownOutcome) {
       lost = true;
       if (gid.empty()) {
         return UnknownOutcome(reply.status().message() +
@@ -35,8 +35,11 @@ Result<v1::SubmitReply> Accept(const v1::SubmitRequest& request, Session& sessio
     } else if (!lost || code != Code::kUnavailable) {
       return reply;
     }
-    if (session.console.Uptime() - start >= kLongestOutage) return reply;
-    if (!session.console.Sleep(kReconnectPause)) return reply;
+    if (session.console.Uptime() - start < kLongestOutage && session.console.Sleep(kReconnectPause))
+      continue;
+    // An earlier attempt may have begun it, also if the last one could not be sent.
+    return UnknownOutcome("whether " + gid + " was begun is not known: " +
+                          reply.status().message() + "; submitting it again is safe");
   }
 }
 
