@@ -226,7 +226,10 @@ Reply Store::ForwardEffect(const Call& call, std::size_t txn, std::size_t branch
     sim_.marks.Set(Mark::kClaimConflict);
     if (!plan.cannot_refuse && (account.claimed_by - 1) / 256 == txn)
       return Reply::Refused("held by another branch of this same transaction");
-    return Reply::RetryLater("held by a prepared branch");
+    Reply later = Reply::RetryLater("held by a prepared branch");
+    later.blocked_by = ledger_.plan((account.claimed_by - 1) / 256).gid;
+    ++ledger_.Touch(txn).wakers;  // asked again sooner than after its backoff
+    return later;
   }
   if (plan.amount > account.available) {
     sim_.marks.Set(Mark::kRefusedForFunds);

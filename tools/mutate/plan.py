@@ -38,7 +38,7 @@ PARTS = {
         daemon=True),
     "barrier": Part(
         sources=tuple(f"participant-sdk/sqlite/{name}.*"
-                      for name in ("barrier", "claims", "waiting_room", "runner", "runner_local", "recorded", "questions")),
+                      for name in ("barrier", "claims", "waiting_room", "runner", "runner_local", "recorded", "questions", "store_clock")),
         tests=(r"sdk_sqlite_.*",),
         programs=(SIM,)),
 }
