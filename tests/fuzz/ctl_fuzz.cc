@@ -10,6 +10,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <assent/text.h>
+
 #include "assent/v1/transaction.pb.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/quiet.h"
@@ -52,7 +54,7 @@ void CheckShown(std::string text, const Style& style) {
   }
   if (!IsText(text)) std::fprintf(stderr, "not text: %s\n", Visible(text).c_str());
   ASSENT_CHECK(IsText(text));
-  for (const char c : text) ASSENT_CHECK(c != '\r' && c != '\t');
+  ASSENT_CHECK(EscapeUnseen(text, /*keep_line_feeds=*/true) == text);
   if (style.output == Output::kJson) ASSENT_CHECK(nlohmann::json::accept(text));
   if (style.output == Output::kJsonl) {
     for (std::size_t begin = 0; begin < text.size();) {

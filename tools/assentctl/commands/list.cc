@@ -1,6 +1,7 @@
 #include "tools/assentctl/commands.h"
 #include "tools/assentctl/duration.h"
 #include "tools/assentctl/list_view.h"
+#include "tools/assentctl/text.h"
 
 namespace assent::ctl {
 namespace {
@@ -34,7 +35,7 @@ void Footer(const ListCommand& command, const v1::ListReply& shown, Session& ses
                             ? "no transaction matches\n"
                             : "nothing unfinished (--all shows finished ones too)\n");
   } else if (!shown.next_page_token().empty()) {
-    session.console.Err("there are more: add --page-token " + shown.next_page_token() +
+    session.console.Err("there are more: add --page-token " + Visible(shown.next_page_token()) +
                         " or --all-pages\n");
   }
 }
