@@ -11,7 +11,6 @@
 
 #include "coordinator/api/call.h"
 #include "coordinator/api/convert.h"
-#include "coordinator/core/spec.h"
 #include "coordinator/transport/grpc_status.h"
 #include "proto/parse/parse.h"
 
@@ -35,6 +34,8 @@ namespace {
 
 // One reply alone may be larger: results have a limit together (kMaxAllResultsBytes).
 constexpr std::size_t kMaxReplyFrameBytes = 1024 * 1024;
+// What a stream holds in unread replies is counted in steps, the first of which is covered by the number of streams.
+constexpr std::size_t kCountedStepBytes = 64 * 1024;
 
 struct StreamedSubmit {
   v1::SubmitRequest request;
@@ -76,11 +77,19 @@ Result<std::vector<StreamedSubmit>> ReadSubmits(const grpc::ByteBuffer& bytes) {
 // Many submits on one stream. Replies gather while a write is under way.
 class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  SubmitStream(engine::Engine& engine, std::size_t max_outstanding)
-      : engine_(engine), max_outstanding_(max_outstanding) {}
+  SubmitStream(engine::Engine& engine, Holdings& holdings, grpc::CallbackServerContext* context,
+               std::size_t max_outstanding)
+      : engine_(engine),
+        holdings_(holdings),
+        max_outstanding_(max_outstanding),
+        canceller_(std::make_shared<Canceller>(context)) {}
 
-  void Begin(std::shared_ptr<SubmitStream> self) {
+  void Begin(std::shared_ptr<SubmitStream> self, const std::string& peer) {
     self_ = std::move(self);
+    auto place = holdings_.Enter(Held::kStream, peer);
+    const std::lock_guard lock(mutex_);
+    if (!place.ok()) return End(transport::ToGrpc(place.status()));
+    place_ = std::move(place).value();
     StartRead(&in_);
   }
 
@@ -101,7 +110,10 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
     }
     for (StreamedSubmit& submit : *submits) {
       v1::SubmitRequest& request = submit.request;
+      const Status room = holdings_.EnterSubmit();
+      if (submit.fault.ok()) submit.fault = room;
       if (!submit.fault.ok()) {
+        if (room.ok()) holdings_.LeaveSubmit();
         Reply(request.request_id(), submit.fault, nullptr);
         continue;
       }
@@ -109,18 +121,23 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
                  /*open=*/false,
                  [self = self_, id = request.request_id()](
                      const Status& status, const core::Transaction* txn, const core::Now&) {
+                   self->holdings_.LeaveSubmit();
                    self->Reply(id, status, txn);
                  });
     }
     in_.Clear();
     const std::lock_guard lock(mutex_);
-    paused_ = Held() >= max_outstanding_;
+    paused_ =
+        Held() >= max_outstanding_ || waiting_bytes_ >= holdings_.limits().max_stream_waiting_bytes;
     if (!paused_ && !finished_) StartRead(&in_);
   }
 
   void OnWriteDone(bool ok) override {
     const std::lock_guard lock(mutex_);
     writing_ = false;
+    out_.Clear();
+    if (counted_bytes_ > kCountedStepBytes) place_->AnswerTaken();
+    counted_bytes_ = kCountedStepBytes;
     if (ok) Write();
     MaybeResume();
     FinishIfOver();
@@ -129,7 +146,11 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
     const std::lock_guard lock(mutex_);
     End(grpc::Status::CANCELLED);
   }
-  void OnDone() override { const std::shared_ptr<SubmitStream> last = std::move(self_); }
+  void OnDone() override {
+    canceller_->Forget();
+    place_.reset();
+    const std::shared_ptr<SubmitStream> last = std::move(self_);
+  }
 
  private:
   void Reply(std::uint64_t id, const Status& status, const core::Transaction* txn) {
@@ -146,6 +167,7 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
     }
     waiting_bytes_ += reply.ByteSizeLong();
     Write();
+    Count();
     MaybeResume();
   }
 
@@ -157,6 +179,7 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
   }
   void MaybeResume() {
     if (!paused_ || finished_ || Held() >= max_outstanding_ / 2) return;
+    if (waiting_bytes_ >= holdings_.limits().max_stream_waiting_bytes / 2) return;
     paused_ = false;
     StartRead(&in_);
   }
@@ -189,6 +212,18 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
     out_ = Serialised(frame);
     waiting_bytes_ -= std::min(bytes, waiting_bytes_);
   }
+  // Who leaves so much lying that there is no room for it is heard no more. Its submits go on, and can be asked for.
+  void Count() {
+    const std::size_t bytes = waiting_bytes_ + out_.Length();
+    if (finished_ || bytes <= counted_bytes_) return;
+    counted_bytes_ = (bytes / kCountedStepBytes + 1) * kCountedStepBytes;
+    const auto give_up = [end = canceller_] { end->Cancel(); };
+    const Status room = place_->HoldAnswer(counted_bytes_, give_up);
+    if (room.ok()) return;
+    (void)place_->HoldAnswer(out_.Length(), give_up);
+    waiting_.Clear();
+    End(transport::ToGrpc(UnknownOutcome(room.message())));
+  }
   void FinishIfOver() {
     if (read_ended_ && outstanding_ == 0 && !writing_ && waiting_.replies_size() == 0)
       End(grpc::Status::OK);
@@ -199,109 +234,32 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
   }
 
   engine::Engine& engine_;
+  Holdings& holdings_;
   const std::size_t max_outstanding_;
-  std::shared_ptr<SubmitStream> self_;  // until OnDone
-  grpc::ByteBuffer in_;                 // the reading side's
+  const std::shared_ptr<Canceller> canceller_;
+  std::shared_ptr<SubmitStream> self_;      // until OnDone
+  std::unique_ptr<Holdings::Place> place_;  // until OnDone
+  grpc::ByteBuffer in_;                     // the reading side's
   std::mutex mutex_;
-  v1::SubmitReplyFrame waiting_;   // guarded by mutex_
-  grpc::ByteBuffer out_;           // guarded by mutex_, and gRPC's while writing_
-  std::size_t waiting_bytes_ = 0;  // guarded by mutex_: of waiting_
-  std::size_t outstanding_ = 0;    // guarded by mutex_
-  bool writing_ = false;           // guarded by mutex_
-  bool paused_ = false;            // guarded by mutex_
-  bool read_ended_ = false;        // guarded by mutex_
-  bool finished_ = false;          // guarded by mutex_
-};
-
-// The latest state of a transaction, as often as it changes and the caller keeps up.
-class Watch final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
- public:
-  void Begin(engine::Engine& engine, const grpc::ByteBuffer& bytes, std::shared_ptr<Watch> self) {
-    self_ = self;
-    v1::WatchRequest request;
-    Status posted = ParseRequest(bytes, request);
-    const std::string& gid = request.gid();
-    if (posted.ok()) posted = core::CheckGid(gid);
-    detail_ = Detail{true, request.payloads(), request.results()};
-    if (posted.ok()) {
-      posted = engine.Post(
-          gid, engine::WatchRequest{
-                   gid, [self](const Status& status, const core::Transaction* txn,
-                               const core::Now& now) { return self->Changed(status, txn, now); }});
-    }
-    if (posted.ok()) return;
-    const std::lock_guard lock(mutex_);
-    End(transport::ToGrpc(posted));
-  }
-
-  void OnWriteDone(bool ok) override {
-    const std::lock_guard lock(mutex_);
-    writing_ = false;
-    if (!ok) return End(grpc::Status::CANCELLED);
-    Write();
-  }
-  void OnCancel() override {
-    const std::lock_guard lock(mutex_);
-    End(grpc::Status::CANCELLED);
-  }
-  void OnDone() override { const std::shared_ptr<Watch> last = std::move(self_); }
-
- private:
-  bool Changed(const Status& status, const core::Transaction* txn, const core::Now& now) {
-    const std::lock_guard lock(mutex_);
-    if (finished_) return false;
-    if (!status.ok()) {
-      End(transport::ToGrpc(status));
-      return false;
-    }
-    v1::Transaction shown;
-    ToProto(*txn, now, detail_, true, shown);
-    waiting_ = Serialised(shown);
-    last_ = txn->finished();
-    Write();
-    return !last_;
-  }
-  // With mutex_ held.
-  void Write() {
-    if (writing_ || finished_) return;
-    if (!waiting_.Valid()) {
-      if (last_) End(grpc::Status::OK);
-      return;
-    }
-    out_ = std::move(waiting_);
-    waiting_ = grpc::ByteBuffer();
-    writing_ = true;
-    StartWrite(&out_);
-  }
-  void End(const grpc::Status& status) {
-    if (std::exchange(finished_, true)) return;
-    Finish(status);
-  }
-
-  std::shared_ptr<Watch> self_;  // until OnDone
-  std::mutex mutex_;
-  Detail detail_;             // set before the first answer
-  grpc::ByteBuffer waiting_;  // guarded by mutex_: newer than what is being written
-  grpc::ByteBuffer out_;      // guarded by mutex_, and gRPC's while writing_
-  bool last_ = false;         // guarded by mutex_: after this one there is no other
-  bool writing_ = false;      // guarded by mutex_
-  bool finished_ = false;     // guarded by mutex_: ended
+  v1::SubmitReplyFrame waiting_;                   // guarded by mutex_
+  grpc::ByteBuffer out_;                           // guarded by mutex_, and gRPC's while writing_
+  std::size_t waiting_bytes_ = 0;                  // guarded by mutex_: of waiting_
+  std::size_t counted_bytes_ = kCountedStepBytes;  // guarded by mutex_: of waiting_ and out_
+  std::size_t outstanding_ = 0;                    // guarded by mutex_
+  bool writing_ = false;                           // guarded by mutex_
+  bool paused_ = false;                            // guarded by mutex_
+  bool read_ended_ = false;                        // guarded by mutex_
+  bool finished_ = false;                          // guarded by mutex_
 };
 
 }  // namespace
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartSubmitStream(
-    engine::Engine& engine, std::size_t max_outstanding) {
-  auto stream = std::make_shared<SubmitStream>(engine, max_outstanding);
-  stream->Begin(stream);
+    engine::Engine& engine, Holdings& holdings, grpc::CallbackServerContext* context,
+    std::size_t max_outstanding) {
+  auto stream = std::make_shared<SubmitStream>(engine, holdings, context, max_outstanding);
+  stream->Begin(stream, context->peer());
   return stream.get();
-}
-
-grpc::ServerWriteReactor<grpc::ByteBuffer>* StartWatch(engine::Engine& engine,
-                                                       const grpc::ByteBuffer& request) {
-  auto watch = std::make_shared<Watch>();
-  watch->Begin(engine, request, watch);
-  return watch.get();
 }
 
 }  // namespace assent::api

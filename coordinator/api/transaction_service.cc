@@ -46,13 +46,13 @@ using RawService = RawInitiators<RawLooking<RawOperators<Wire::Service>>>;
 class TransactionServiceImpl final : public RawService {
  public:
   TransactionServiceImpl(ServiceOptions options, engine::Engine& engine)
-      : options_(std::move(options)), engine_(engine) {}
+      : options_(std::move(options)), engine_(engine), holdings_(options_.holdings) {}
 
   Reactor* Submit(Context* context, const Bytes* request, Bytes* reply) override {
     return Take<v1::SubmitRequest, v1::SubmitReply>(context, *request, reply);
   }
-  grpc::ServerBidiReactor<Bytes, Bytes>* SubmitStream(Context*) override {
-    return StartSubmitStream(engine_, options_.max_stream_outstanding_count);
+  grpc::ServerBidiReactor<Bytes, Bytes>* SubmitStream(Context* context) override {
+    return StartSubmitStream(engine_, holdings_, context, options_.max_stream_outstanding_count);
   }
   Reactor* Begin(Context* context, const Bytes* request, Bytes* reply) override {
     return Take<v1::BeginRequest, v1::BeginReply>(context, *request, reply);
@@ -72,8 +72,10 @@ class TransactionServiceImpl final : public RawService {
   Reactor* List(Context* context, const Bytes* request, Bytes* reply) override {
     return Take<v1::ListRequest, v1::ListReply>(context, *request, reply);
   }
-  grpc::ServerWriteReactor<Bytes>* Watch(Context*, const Bytes* request) override {
-    return StartWatch(engine_, *request);
+  grpc::ServerWriteReactor<Bytes>* Watch(Context* context, const Bytes* request) override {
+    auto* const watch = StartWatch(engine_, holdings_, context, *request);
+    Free(*request);
+    return watch;
   }
   Reactor* Wait(Context* context, const Bytes* request, Bytes* reply) override {
     return Take<v1::WaitRequest, v1::SubmitReply>(context, *request, reply);
@@ -104,11 +106,16 @@ class TransactionServiceImpl final : public RawService {
   }
 
  private:
+  // gRPC keeps the bytes of a request as long as the call lasts. They are its own, and nobody reads them again.
+  static void Free(const Bytes& request) { const_cast<Bytes&>(request).Clear(); }
+
   template <typename Request, typename Reply>
   Reactor* Take(Context* context, const Bytes& bytes, Bytes* reply) {
-    const CallPtr<Reply> call = Call<Reply>::Start(context, reply);
+    const CallPtr<Reply> call = Call<Reply>::Start(context, reply, holdings_);
     Request request;
     const Status parsed = ParseRequest(bytes, request);
+    Free(bytes);
+    if (call->Over()) return call.get();
     if (parsed.ok()) {
       On(std::move(request), call);
     } else {
@@ -313,6 +320,7 @@ class TransactionServiceImpl final : public RawService {
 
   const ServiceOptions options_;
   engine::Engine& engine_;
+  Holdings holdings_;
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/api/holdings.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/transport/transport.h"
 
@@ -23,6 +24,8 @@ struct ServiceOptions {
   std::int64_t started_unix_ms = 0;
   // Submits of one stream that are not answered yet; beyond it the stream is read no further until some are.
   std::size_t max_stream_outstanding_count = 16'384;
+  // What callers may make us hold.
+  HoldingLimits holdings;
   // Who can be reached, for ListParticipants.
   std::function<std::vector<transport::ServiceInfo>(const std::string& prefix)> participants;
 };

@@ -76,6 +76,12 @@ void AddOptions(CLI::App& app, Config& c) {
   app.add_option("--max-connections-per-address", c.max_connections_per_address,
                  "Connections from one address before new ones are turned away (0: half of all)")
       ->capture_default_str();
+  app.add_option("--max-transport-mib", c.max_transport_mib,
+                 "Memory of all connections and of messages that have not come in whole")
+      ->capture_default_str();
+  app.add_option("--max-unread-mib", c.max_unread_mib,
+                 "Answers that have not been read before those who do not read are cancelled")
+      ->capture_default_str();
   app.add_option("--retention-hours", c.retention_hours,
                  "How long finished transactions stay queryable (0: no bound)")
       ->capture_default_str();
@@ -210,6 +216,9 @@ Status Config::Validate() const {
         CheckBetween(static_cast<std::int64_t>(max_connections), 1, 1'000'000, "max-connections"),
         CheckBetween(static_cast<std::int64_t>(max_connections_per_address), 0, 1'000'000,
                      "max-connections-per-address"),
+        CheckBetween(static_cast<std::int64_t>(max_transport_mib), 64, 1024 * 1024,
+                     "max-transport-mib"),
+        CheckBetween(static_cast<std::int64_t>(max_unread_mib), 16, 1024 * 1024, "max-unread-mib"),
         CheckBetween(retention_hours, 0, 24 * 3650, "retention-hours"),
         CheckBetween(retention_mib, 0, 1024 * 1024, "retention-mib"),
         CheckBetween(reserve_mib, 0, 65'536, "reserve-mib"),
@@ -325,6 +334,8 @@ std::string ShowConfig(const Config& config) {
       {"max-sessions", std::to_string(config.max_sessions)},
       {"max-connections", std::to_string(config.max_connections)},
       {"max-connections-per-address", std::to_string(config.max_connections_per_address)},
+      {"max-transport-mib", std::to_string(config.max_transport_mib)},
+      {"max-unread-mib", std::to_string(config.max_unread_mib)},
       {"retention-hours", std::to_string(config.retention_hours)},
       {"retention-mib", std::to_string(config.retention_mib)},
       {"reserve-mib", std::to_string(config.reserve_mib)},

@@ -37,6 +37,12 @@ struct Config {
   std::size_t max_connections = 12'000;
   // ... and from one address. 0: half of all.
   std::size_t max_connections_per_address = 0;
+  // What gRPC holds for all connections: their buffers, calls, and messages that have not come in whole. At the end of it, it
+  // reads less, and cancels calls.
+  std::size_t max_transport_mib = 512;
+  // Answers that have not been read. One address has half of it, one connection a quarter. Beyond it who has not read for
+  // longest is cancelled, or the new answer refused with RESOURCE_EXHAUSTED.
+  std::size_t max_unread_mib = 256;
   // How long and how many bytes of finished transactions stay queryable, and answer a repeated gid. 0: no bound.
   std::int64_t retention_hours = 7 * 24;
   std::int64_t retention_mib = 4096;

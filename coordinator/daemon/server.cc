@@ -92,6 +92,11 @@ int KeepaliveTimeoutMs(std::int64_t keepalive_seconds) {
   return static_cast<int>(keepalive_seconds) * 1000 / 3 * 2;
 }
 
+// Of HTTP/2. More than the calls and streams that a connection may have (api/holdings.h), so that whoever has too many is told.
+constexpr int kMaxStreamsPerConnection = 8'192;
+// The only service that needs a thread for each stream.
+constexpr int kMaxReflectionThreads = 16;
+
 AcceptorOptions ConnectionLimits(const Config& config) {
   AcceptorOptions options;
   options.max_connections_count = config.max_connections;
@@ -107,15 +112,20 @@ AcceptorOptions ConnectionLimits(const Config& config) {
   return options;
 }
 
-void SetLimits(grpc::ServerBuilder& builder, std::int64_t keepalive_seconds) {
+void SetLimits(grpc::ServerBuilder& builder, const Config& config) {
   builder.SetMaxReceiveMessageSize(static_cast<int>(limits::kMaxFrameBytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 100'000);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreamsPerConnection);
+  grpc::ResourceQuota quota("assentd");
+  quota.Resize(config.max_transport_mib << 20);
+  quota.SetMaxThreads(kMaxReflectionThreads);
+  builder.SetResourceQuota(quota);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
   // A peer that vanished without a word is noticed (by default) within half a minute; participants may ping as often.
-  const auto keepalive_ms = static_cast<int>(keepalive_seconds) * 1000;
+  const auto keepalive_ms = static_cast<int>(config.keepalive_seconds) * 1000;
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive_ms);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KeepaliveTimeoutMs(keepalive_seconds));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                             KeepaliveTimeoutMs(config.keepalive_seconds));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              keepalive_ms / 3);
@@ -206,6 +216,9 @@ Status Server::Start(int& exit_code) {
   service_options.version = kVersion;
   service_options.data_file = std::filesystem::absolute(p.data_file).string();
   service_options.started_unix_ms = base::WallNow().time_since_epoch().count();
+  service_options.holdings.max_unread_bytes = p.config.max_unread_mib << 20;
+  service_options.holdings.max_unread_per_address_bytes = p.config.max_unread_mib << 19;
+  service_options.holdings.max_unread_per_connection_bytes = p.config.max_unread_mib << 18;
   service_options.participants = [&p](const std::string& prefix) {
     return p.transport->List(prefix);
   };
@@ -241,7 +254,7 @@ Status Server::Parts::BuildServer() {
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   if (!config.reflection) builder.SetOption(std::make_unique<NoReflection>());
-  SetLimits(builder, config.keepalive_seconds);
+  SetLimits(builder, config);
   builder.RegisterService(service.get());
   builder.RegisterService(&hub->service());
   door = builder.experimental().AddExternalConnectionAcceptor(
