@@ -241,6 +241,52 @@ TEST(Survivors, ABranchThatWaitsIsNotAnsweredByARestart) {
   EXPECT_EQ(answered, 0);
 }
 
+// An index that is just past the last branch is none.
+TEST(Survivors, AnAnswerOfNoBranchIsNothing) {
+  ShardRig rig;
+  ShardRig::Told told;
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kAccepted, told));
+  rig.CompleteAll();
+  rig.Do(RepliesRequest{{{"a", 2, Operation::kTry, 1, AttemptResult::kDone, {}, {}, {}}}});
+  EXPECT_TRUE(rig.appends.empty());
+  EXPECT_EQ(rig.shard.Stats().active, 1U);
+}
+
+// Those who have left are removed, and nobody else.
+TEST(Survivors, WhoStaysIsKeptAmongThoseWhoHaveLeft) {
+  ShardRig rig;
+  ShardRig::Told told;
+  ShardRig::Told patient;
+  ShardRig::Told unknown;
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kAccepted, told));
+  rig.CompleteAll();
+  rig.Do(WaitRequest{"a", WaitFor::kDecided, patient.Callback(), [] { return false; }});
+  rig.Do(WaitRequest{"a", WaitFor::kDecided, unknown.Callback(), {}});
+  for (int i = 0; i < 100; ++i) {
+    rig.Do(WaitRequest{"a", WaitFor::kDecided,
+                       [](const Status&, const core::Transaction*, const core::Now&) {},
+                       [] { return true; }});
+  }
+  rig.AnswerAll(AttemptResult::kDone);
+  rig.CompleteAll();
+  EXPECT_EQ(patient.words, Words{"OK COMMITTED"});
+  EXPECT_EQ(unknown.words, Words{"OK COMMITTED"});
+}
+
+// What waits until it is known whose the gid is looks for nothing meanwhile.
+TEST(Survivors, AQuestionThatWaitsAsksNothingElse) {
+  ShardRig rig;
+  ShardRig::Told told;
+  int answers = 0;
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kAccepted, told));
+  rig.Do(QuestionRequest{{"a", "1", 7, ShardRig::kLives.back()},
+                         [&](const transport::OutcomeAnswer&) { ++answers; }});
+  EXPECT_EQ(answers, 0);
+  rig.CompleteAll();
+  EXPECT_EQ(answers, 1);
+  EXPECT_TRUE(rig.finds.empty());
+}
+
 // Other records become durable before it.
 TEST(Survivors, TheMomentOfADecisionIsNotBeforeIt) {
   ShardRig rig;
