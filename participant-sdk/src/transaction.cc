@@ -124,6 +124,9 @@ Status CheckGraph(const std::vector<Branch>& branches) {
   for (std::size_t i = 0; i < branches.size(); ++i) {
     const std::string id = BranchId(branches, i);
     if (!ids.insert(id).second) {
+      if (branches[i].options.id.empty())
+        return InvalidArgument(BranchField(i) + ".id is empty, which stands for its position '" +
+                               id + "', and an earlier branch is called so: give it an id");
       return InvalidArgument(BranchField(i) + ".id '" + id + "' is taken by an earlier branch");
     }
     pivots += branches[i].options.pivot ? 1 : 0;

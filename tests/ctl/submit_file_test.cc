@@ -120,7 +120,12 @@ TEST(SubmitFile, ErrorsNameThePlace) {
        "branches[0].pivot is for Saga steps only"},
       {WithIds(R"("id":"x",)", R"("id":"x",)"), "branches[1].id 'x' is there twice"},
       // An id given to one branch may not be the number of another.
-      {WithIds(R"("id":"2",)", ""), "branches[1].id '2' is there twice"},
+      {WithIds(R"("id":"2",)", ""),
+       "branches[1].id is missing, which stands for its position '2', and branches[0] is called "
+       "so: give it an id of its own"},
+      {WithIds("", R"("id":"1",)"),
+       "branches[0].id is missing, which stands for its position '1', and branches[1] is called "
+       "so: give it an id of its own"},
   };
   for (const Wrong& wrong : all) {
     const auto spec = ReadTransactionSpec(wrong.json, "order.json");

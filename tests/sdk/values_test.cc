@@ -134,6 +134,8 @@ TEST(TransactionTest, RefusesWhatCanNeverWork) {
   EXPECT_THAT(message(Valid().Gid("")), HasSubstr("gid is empty"));
   EXPECT_THAT(message(Transaction().Tcc("s", "a").Tcc("s", "a", {}, {.id = "1"})),
               HasSubstr("'1' is taken"));
+  EXPECT_THAT(message(Transaction().Tcc("s", "a", {}, {.id = "2"}).Tcc("s", "a")),
+              HasSubstr("branches[1].id is empty, which stands for its position '2'"));
   EXPECT_THAT(message(Transaction().Tcc("s", "a", {}, {.after = {"2"}})),
               HasSubstr("no branch of this transaction"));
   EXPECT_THAT(message(Transaction().Tcc("s", "a", {}, {.after = {"1"}})),

@@ -1,4 +1,4 @@
-#include <set>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -94,12 +94,24 @@ void CheckBranch(const v1::BranchSpec& branch, const std::string& path, Checks& 
 
 // Ids are unique, and `after` names branches that are there. Cycles are left to the coordinator.
 void CheckIds(const v1::TransactionSpec& spec, Checks& checks) {
-  std::set<std::string> ids;
+  std::map<std::string, int> ids;
   int pivots = 0;
   for (int i = 0; i < spec.branches_size(); ++i) {
     const std::string path = "branches[" + std::to_string(i) + "]";
     const std::string id = IdOf(spec.branches(i), i);
-    if (!ids.insert(id).second) checks.Fail(path + ".id", "'" + id + "' is there twice");
+    if (const auto [first, is_new] = ids.emplace(id, i); !is_new) {
+      // One of the two may have none, and stand for its position.
+      const int other = first->second;
+      const int empty = spec.branches(i).branch_id().empty() ? i : other;
+      if (spec.branches(empty).branch_id().empty()) {
+        checks.Fail("branches[" + std::to_string(empty) + "].id",
+                    "is missing, which stands for its position '" + id + "', and branches[" +
+                        std::to_string(empty == i ? other : i) +
+                        "] is called so: give it an id of its own");
+      } else {
+        checks.Fail(path + ".id", "'" + id + "' is there twice");
+      }
+    }
     if (spec.branches(i).pivot() && ++pivots > 1) {
       checks.Fail(path + ".pivot", "is the second one; at most one branch may be the pivot");
     }

@@ -107,10 +107,11 @@ std::string RenderOutcome(const v1::Transaction& transaction, const Style& style
   if (finished || decided) {
     text += " after " + FormatDuration(end - transaction.began_unix_ms());
   }
-  if (!finished && !transaction.why_not_finished().empty()) {
-    text += ", not finished: " + Visible(transaction.why_not_finished());
-  }
   if (!transaction.abort_reason().empty()) text += ": " + Visible(transaction.abort_reason());
+  if (!finished && !transaction.why_not_finished().empty()) {
+    text += transaction.abort_reason().empty() ? ", " : "; ";
+    text += "not finished: " + Visible(transaction.why_not_finished());
+  }
   text += "\n";
   Table table;
   for (const v1::Branch& branch : transaction.branches()) {
