@@ -26,7 +26,11 @@ void Transaction::Intervene(std::string verb, std::string branch_id, const Actor
 
 void Transaction::On(const Abort& event, const Now& now, Step& step) {
   if (decision_ == Decision::kAbort) {  // wanted, and so it is; who else wanted it is on record
-    if (event.by_operator && !finished()) Intervene("abort", {}, event.actor, now, step);
+    if (!event.by_operator) return;
+    if (!finished()) return Intervene("abort", {}, event.actor, now, step);
+    // As the engine says it of what has left its memory.
+    step.status = FailedPrecondition("transaction " + spec_.gid +
+                                     " is finished: there is nothing left to do");
     return;
   }
   if (Mutant(Planted::kAbortBeatsCommit) && !finished()) decision_ = Decision::kNone;
