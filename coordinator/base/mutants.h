@@ -50,6 +50,9 @@ enum class Planted : std::uint8_t {
   kSerialsFromOne,
   kTornGroupIsWhole,
   kGidPrefixIsGid,
+  kCollisionIsFatal,
+  kRetentionByWallClock,
+  kLostWalIsClean,
   // participant
   kSkipTombstone,
   kDropRefusedRow,

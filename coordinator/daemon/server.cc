@@ -39,11 +39,13 @@ namespace {
 // goodbye. The next start learns what is true of the first; the second stays as it is, and no supervisor shall try again.
 [[noreturn]] void DieOfLog(const Status& status) {
   const bool damaged = status.code() == Code::kDataLoss;
+  // Another coordinator has the file.
+  const bool taken = status.code() == Code::kFailedPrecondition;
   spdlog::critical("event=log_failed error=\"{}\" action=\"stopping at once; {}\"",
                    status.ToString(),
                    damaged ? "the log is damaged" : "the next start learns what is true");
   spdlog::default_logger()->flush();
-  _exit(damaged ? kExitDamaged : kExitLogFailed);
+  _exit(damaged ? kExitDamaged : taken ? kExitDataFolder : kExitLogFailed);
 }
 
 // Nobody can reach us, and we cannot change it. What we hold is in the log: another process does better.
@@ -76,6 +78,17 @@ log::SqliteOptions LogOptions(const Config& config, const std::string& path) {
   options.reserve_bytes = static_cast<std::uint64_t>(config.reserve_mib) << 20;
   options.pinned_outcomes = engine::PinnedOutcomes();
   options.on_poisoned = DieOfLog;
+  options.on_retention = [](const log::RetentionReport& report) {
+    spdlog::info("event=retention removed_by_age={} removed_by_size={} kept={}{}", report.by_age,
+                 report.by_size, report.kept,
+                 report.paced ? " hint=\"more are old enough, and go a part a minute\"" : "");
+  };
+  options.on_wall_clock_step = [](std::chrono::milliseconds step) {
+    spdlog::warn(
+        "event=wall_clock_step seconds={} hint=\"the machine's clock was set, or the machine was "
+        "suspended; nothing that is stored depends on it, but what people read does\"",
+        std::chrono::duration_cast<std::chrono::seconds>(step).count());
+  };
   options.on_replay = [](std::uint64_t rows, std::uint64_t of) {
     spdlog::info("event=recovering read={} of={} percent={}", rows, of, rows * 100 / of);
   };

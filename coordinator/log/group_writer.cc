@@ -9,6 +9,9 @@ namespace {
 constexpr std::size_t kIdleSliceRows = 512;
 // A busy log looks for rows to remove after so many bytes, whatever the time: what it exceeds its limit by stays small.
 constexpr std::uint64_t kExpiryEveryBytes = std::uint64_t{1} << 20;
+constexpr std::chrono::minutes kRetentionReportEvery(10);
+// An idle log stores its run time this often: what a life that is killed may lose of it.
+constexpr std::chrono::minutes kIdleMarkEvery(10);
 
 bool HasBegin(const std::vector<Entry>& batch) {
   return std::any_of(batch.begin(), batch.end(),
@@ -22,7 +25,9 @@ GroupWriter::GroupWriter(const SqliteOptions& options, SqliteStore& store)
       store_(store),
       reserve_(options.path + "-reserve", options.reserve_bytes),
       next_probe_(Clock::now()),
-      next_expiry_(Clock::now()) {
+      next_expiry_(Clock::now()),
+      wall_watch_(store.LastUnixMs()),
+      next_retention_report_(Clock::now()) {
   full_ = !reserve_.Take();
 }
 
@@ -34,6 +39,7 @@ std::vector<AppendResult> GroupWriter::Write(const std::vector<PendingAppend>& g
     Poison(failure);
     for (AppendResult& result : results) result.status = poison_;
   }
+  LookAtClocks();
   const std::int64_t now = UnixNowMs();
   for (std::size_t i = 0; i < group.size(); ++i) {
     results[i].position = group[i].position;
@@ -123,7 +129,9 @@ Status GroupWriter::WriteChosen(const std::vector<PendingAppend>& group,
     bytes_since_expiry_ = 0;
     // A slice that found its fill, or half of it, is likely to be followed by another.
     next_expiry_ = Clock::now();
-    if (outcome.expired < expire_rows / 2) next_expiry_ += options_.retention_interval;
+    const std::size_t expired = outcome.expired_by_age + outcome.expired_by_size;
+    if (expired < expire_rows / 2) next_expiry_ += options_.retention_interval;
+    NoteRemoved(outcome);
   }
   return status;
 }
@@ -159,6 +167,11 @@ void GroupWriter::Maintain() {
       Poison(status);
     }
   }
+  if (!poisoned()) {
+    // On a full disk, later.
+    const Status status = store_.AnchorState();
+    if (!status.ok() && status.code() != Code::kResourceExhausted) Poison(status);
+  }
   if (full_ && !poisoned() && Clock::now() >= next_probe_) {
     next_probe_ = Clock::now() + options_.space_probe_interval;
     full_ = !reserve_.Take();
@@ -168,12 +181,15 @@ void GroupWriter::Maintain() {
 bool GroupWriter::MaintainIdle() {
   if (poisoned() || Clock::now() < next_expiry_) return false;
   next_expiry_ = Clock::now() + options_.retention_interval;
+  LookAtClocks();
+  LookInPlace();
+  if (poisoned()) return false;
   const Result<bool> work = store_.HasExpired();
   if (!work.ok()) {
     Poison(work.status());
     return false;
   }
-  if (!work.value()) return Settle();
+  if (!work.value() && store_.UnmarkedAge() < kIdleMarkEvery) return Settle();
   GroupOutcome outcome;
   const Status status = store_.WriteGroup({}, unwritten_, kIdleSliceRows, outcome);
   if (status.code() == Code::kResourceExhausted) {
@@ -185,9 +201,36 @@ bool GroupWriter::MaintainIdle() {
     return false;
   }
   ++commits_;
-  if (outcome.expired == 0) return false;
+  NoteRemoved(outcome);
+  if (outcome.expired_by_age + outcome.expired_by_size == 0) return false;
   next_expiry_ = Clock::now();
   return true;
+}
+
+void GroupWriter::NoteRemoved(const GroupOutcome& outcome) {
+  removed_.by_age += outcome.expired_by_age;
+  removed_.by_size += outcome.expired_by_size;
+  removed_.paced = removed_.paced || outcome.paced;
+  removed_.kept = store_.meta().finished_rows;
+  if (removed_.by_age + removed_.by_size == 0 || Clock::now() < next_retention_report_) return;
+  next_retention_report_ = Clock::now() + kRetentionReportEvery;
+  if (options_.on_retention) options_.on_retention(removed_);
+  removed_ = {};
+}
+
+void GroupWriter::LookAtClocks() {
+  const auto mono =
+      options_.mono_now_ms
+          ? options_.mono_now_ms()
+          : std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now().time_since_epoch())
+                .count();
+  const auto step = wall_watch_.Look(mono, UnixNowMs());
+  if (step && options_.on_wall_clock_step) options_.on_wall_clock_step(*step);
+}
+
+void GroupWriter::LookInPlace() {
+  if (poisoned()) return;
+  if (const Status status = store_.CheckInPlace(); !status.ok()) Poison(status);
 }
 
 // Nothing has come for a while: the last commit moves from the WAL, where damage to it would pass for a torn write, into
@@ -205,9 +248,7 @@ bool GroupWriter::Settle() {
 
 GroupWriter::Clock::time_point GroupWriter::NextDue() const {
   if (poisoned()) return Clock::time_point::max();
-  Clock::time_point due = Clock::time_point::max();
-  const bool retains = options_.retention_age.count() > 0 || options_.retention_bytes > 0;
-  if (retains || store_.HasWal()) due = next_expiry_;
+  Clock::time_point due = next_expiry_;
   if (full_) due = std::min(due, next_probe_);
   return due;
 }

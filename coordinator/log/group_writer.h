@@ -40,6 +40,8 @@ class GroupWriter {
   std::vector<AppendResult> Write(const std::vector<PendingAppend>& group);
   // Between groups: checkpoint, look for space. Cheap when there is nothing to do.
   void Maintain();
+  // The files are still where they were, and whole; else poisons.
+  void LookInPlace();
   // With nothing queued: one slice of retention, or the rest of the WAL, if it is time. True if there is more to do at once.
   bool MaintainIdle();
   // When Maintain or MaintainIdle want to be called again, at the latest.
@@ -65,6 +67,8 @@ class GroupWriter {
                      std::vector<AppendResult>& results);
   Status Checkpoint(bool force);
   bool Settle();
+  void NoteRemoved(const GroupOutcome& outcome);
+  void LookAtClocks();
   void EnterFull();
   std::size_t SliceRows(std::size_t entries) const;
   std::int64_t UnixNowMs() const;
@@ -81,6 +85,9 @@ class GroupWriter {
   std::uint64_t commits_ = 0;
   std::uint64_t records_ = 0;
   std::uint64_t commits_when_idle_ = 0;  // when it last was
+  WallWatch wall_watch_;
+  RetentionReport removed_;  // since the last report
+  Clock::time_point next_retention_report_;
   CommitReport report_;
   std::chrono::microseconds checkpoint_{0};  // since the last commit
 };

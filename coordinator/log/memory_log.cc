@@ -23,6 +23,8 @@ bool HasBegin(const std::vector<Entry>& batch) {
 
 void MemoryImage::Apply(const MemoryDelta& delta) {
   next_serial = delta.next_serial;
+  commit_seq = delta.commit_seq;
+  marks = delta.marks;
   for (const auto& [serial, row] : delta.live) {
     if (row) {
       live[serial] = *row;
@@ -33,6 +35,7 @@ void MemoryImage::Apply(const MemoryDelta& delta) {
   for (const auto& [serial, row] : delta.finished) {
     if (row) {
       PutFinished(*row);
+      finished_in[serial] = delta.commit_seq;
     } else {
       EraseFinished(serial);
     }
@@ -50,6 +53,7 @@ void MemoryImage::EraseFinished(std::uint64_t serial) {
   const auto gid = serial_of_gid.find(found->second.gid);
   if (gid != serial_of_gid.end() && gid->second == serial) serial_of_gid.erase(gid);
   finished.erase(found);
+  finished_in.erase(serial);
 }
 
 void MemoryDisk::PowerLoss(std::size_t kept, bool torn) {
@@ -62,6 +66,28 @@ void MemoryDisk::PowerLoss(std::size_t kept, bool torn) {
   }
   written_.clear();
   seen_ = platter_;
+  if (state_) state_->commit_seq = anchored_seq_;
+}
+
+void MemoryDisk::LoseWal() {
+  before_loss_ = std::make_shared<MemoryDisk>(*this);
+  platter_ = seen_ = database_;
+  written_.clear();
+}
+
+void MemoryDisk::PutWalBack() {
+  const auto draws = draws_;
+  *this = MemoryDisk(*std::exchange(before_loss_, nullptr));
+  draws_ = draws;
+}
+
+void MemoryDisk::PlantFinished(FinishedRow row) {
+  row.serial = std::max(seen_.next_serial, platter_.next_serial);
+  for (MemoryImage* image : {&seen_, &platter_}) {
+    image->next_serial = row.serial + 1;
+    image->finished_in[row.serial] = image->commit_seq;
+    image->PutFinished(row);
+  }
 }
 
 MemoryLog::MemoryLog(std::shared_ptr<MemoryDisk> disk, MemoryLogOptions options)
@@ -76,6 +102,15 @@ MemoryLog::~MemoryLog() {
 Result<Recovered> MemoryLog::Recover(const std::function<Status(const LiveRow&)>& visit) {
   ASSENT_CHECK(!recovered_);
   MemoryImage& image = disk_->seen_;
+  // A life of this log never ends in order, and always has a WAL.
+  const Status whole = CheckStart({.path = "log",
+                                   .coordinator_id = image.coordinator_id,
+                                   .epoch = image.epoch,
+                                   .commit_seq = image.commit_seq,
+                                   .ended = false,
+                                   .wal_bytes = disk_->wal_is_lost() ? 0U : 1U,
+                                   .state = disk_->state_});
+  if (!whole.ok()) return whole;
   for (const auto& [serial, row] : image.live) {
     if (Mutant(Planted::kRowSkippedOnReload)) continue;
     if (Status status = visit(row); !status.ok()) return status;
@@ -90,6 +125,16 @@ Result<Recovered> MemoryLog::Recover(const std::function<Status(const LiveRow&)>
     disk_->platter_ = image;  // a synchronised commit: all that was seen is durable with it
     disk_->written_.clear();
   }
+  disk_->database_ = image;
+  disk_->anchored_seq_ = ++image.commit_seq;
+  disk_->platter_.commit_seq = disk_->database_.commit_seq = image.commit_seq;
+  disk_->state_ = {.open = true,
+                   .coordinator_id = image.coordinator_id,
+                   .epoch = image.epoch,
+                   .commit_seq = image.commit_seq,
+                   .wal_bytes = 1};
+  if (options_.retention_age.count() > 0)
+    age_.emplace(image.marks, options_.retention_age, options_.mono_now_ms());
   recovered_ = true;
   if (Mutant(Planted::kSerialsFromOne)) image.next_serial = 1;
   serials_from_ = image.next_serial;
@@ -167,8 +212,15 @@ bool MemoryLog::Write() {
     if (poison_.ok()) WriteBatch(pending, delta);
   }
   if (poison_.ok()) {
+    MemoryImage& image = disk_->seen_;
     Expire(delta);
-    delta.next_serial = disk_->seen_.next_serial;
+    if (age_) ExpireByAge(delta);
+    delta.next_serial = image.next_serial;
+    delta.commit_seq = ++image.commit_seq;
+    for (const auto& [serial, row] : delta.finished) {
+      if (row) image.finished_in[serial] = delta.commit_seq;
+    }
+    delta.marks = image.marks;
     disk_->written_.push_back(std::move(delta));
     ++stats_.commits;
   } else {  // rolled back
@@ -260,6 +312,7 @@ Status MemoryLog::ApplyToLive(const Entry& entry, MemoryDelta& delta, Status& re
   const bool ends = entry.kind == EntryKind::kEnd;
   if (ends && found->second.gid != entry.gid) return TwoWriters(entry, "the row has another gid");
   const bool collides = ends && image.serial_of_gid.contains(entry.gid);
+  if (collides && Mutant(Planted::kCollisionIsFatal)) return TwoWriters(entry, "the gid is taken");
   if (!ends || collides) {
     found->second.version = entry.version;
     found->second.state = entry.state;
@@ -287,6 +340,29 @@ void MemoryLog::Expire(MemoryDelta& delta) {
   }
 }
 
+void MemoryLog::ExpireByAge(MemoryDelta& delta) {
+  MemoryImage& image = disk_->seen_;
+  const std::int64_t mono = options_.mono_now_ms();
+  const std::int64_t wall = UnixNowMs();
+  if (const auto change = age_->Plan(mono, image.commit_seq, wall)) {
+    age_->Apply(*change);
+    image.marks = age_->marks();
+  }
+  const std::uint64_t kept_up_to = age_->KeptUpTo(mono);
+  std::vector<std::uint64_t> expired;
+  for (const auto& [serial, row] : image.finished) {
+    const auto in = image.finished_in.find(serial);
+    const bool old = Mutant(Planted::kRetentionByWallClock)
+                         ? row.finished_unix_ms < wall - options_.retention_age.count()
+                         : in != image.finished_in.end() && in->second <= kept_up_to;
+    if (old) expired.push_back(serial);
+  }
+  for (const std::uint64_t serial : expired) {
+    delta.finished[serial] = std::nullopt;
+    image.EraseFinished(serial);
+  }
+}
+
 void MemoryLog::Sync() {
   if (poison_.ok() && !written_.empty()) {
     if (std::exchange(fail_next_sync_, false)) {
@@ -294,6 +370,7 @@ void MemoryLog::Sync() {
     } else if (!Mutant(Planted::kSyncOff)) {
       for (const MemoryDelta& delta : disk_->written_) disk_->platter_.Apply(delta);
       disk_->written_.clear();
+      disk_->state_->commit_seq = disk_->platter_.commit_seq;
     }
   }
   std::deque<Pending> answered = std::exchange(written_, {});

@@ -22,6 +22,8 @@
 #include <assent/status.h>
 
 #include "coordinator/log/log.h"
+#include "coordinator/log/retention_clock.h"
+#include "coordinator/log/start_check.h"
 #include "coordinator/log/unwritten.h"
 
 namespace assent::log {
@@ -29,6 +31,8 @@ namespace assent::log {
 // What one group changed: the rows it touched, as they are after it.
 struct MemoryDelta {
   std::uint64_t next_serial = 1;
+  std::uint64_t commit_seq = 0;
+  std::vector<AgeMark> marks;
   std::map<std::uint64_t, std::optional<LiveRow>> live;
   std::map<std::uint64_t, std::optional<FinishedRow>> finished;
 };
@@ -39,8 +43,11 @@ struct MemoryImage {
   std::uint64_t epoch = 0;
   std::vector<std::uint64_t> lives;  // rising; the newest kMaxLivesCount
   std::uint64_t next_serial = 1;
+  std::uint64_t commit_seq = 0;
+  std::vector<AgeMark> marks;
   std::map<std::uint64_t, LiveRow> live;
   std::map<std::uint64_t, FinishedRow> finished;
+  std::map<std::uint64_t, std::uint64_t> finished_in;               // serial -> commit
   std::map<std::string, std::uint64_t, std::less<>> serial_of_gid;  // of the finished
 
   void Apply(const MemoryDelta& delta);
@@ -66,11 +73,23 @@ class MemoryDisk {
   // the next one did too: recovery sees that it is not whole, and takes none of it, nor what was written behind it.
   void PowerLoss(std::size_t kept = 0, bool torn = false);
 
+  // What the SQLite log keeps in its WAL is gone: all since the last start. Nobody has it open. PutWalBack undoes it.
+  void LoseWal();
+  bool wal_is_lost() const { return before_loss_ != nullptr; }
+  void PutWalBack();
+
+  // What a build that did not check its own gids could leave: a finished transaction with the gid of an unfinished one.
+  void PlantFinished(FinishedRow row);
+
  private:
   friend class MemoryLog;
   std::uint32_t first_coordinator_id_;
   MemoryImage platter_;
   MemoryImage seen_;
+  MemoryImage database_;            // without its WAL: as of the last start
+  std::optional<LogState> state_;   // PATH-state
+  std::uint64_t anchored_seq_ = 0;  // of which so much is synchronised
+  std::shared_ptr<const MemoryDisk> before_loss_;
   std::deque<MemoryDelta> written_;  // the difference, group by group
   std::shared_ptr<std::uint32_t> draws_ = std::make_shared<std::uint32_t>(0);
 };
@@ -80,6 +99,9 @@ struct MemoryLogOptions {
   bool inline_completion = true;
   // Finished rows kept; the oldest go first. 0: all.
   std::size_t max_finished_rows = 0;
+  // As of SqliteOptions. 0: age removes nothing.
+  std::chrono::milliseconds retention_age{0};
+  std::function<std::int64_t()> mono_now_ms{};  // must be given with an age
   std::size_t max_queued_entries = 256 * 1024;
   // Wall clock for AppendResult. Empty: a counter, one more with each call.
   std::function<std::int64_t()> unix_now_ms{};
@@ -131,6 +153,7 @@ class MemoryLog final : public Log {
   Status ApplyOne(const Entry& entry, MemoryDelta& delta, Status& refusal);
   Status ApplyToLive(const Entry& entry, MemoryDelta& delta, Status& refusal);
   void Expire(MemoryDelta& delta);
+  void ExpireByAge(MemoryDelta& delta);
   void Poison(const Status& why);
   void Answer(std::deque<Pending> answered);
   void AnswerReads();
@@ -149,6 +172,7 @@ class MemoryLog final : public Log {
   std::uint64_t serials_from_ = 1;
   std::uint64_t last_position_ = 0;
   std::int64_t clock_ms_ = 0;
+  std::optional<RetentionClock> age_;
   std::deque<Pending> queue_;
   std::deque<Pending> written_;  // since the last Sync
   std::deque<std::function<void()>> reads_;

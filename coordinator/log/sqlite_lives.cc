@@ -1,4 +1,4 @@
-// Which lives this log has had, and the beginning of the next one.
+// Which lives this log has had, how the last one ended, and the beginning and the end of this one.
 
 #include <random>
 #include <sqlite3.h>
@@ -66,7 +66,10 @@ Status SqliteStore::CommitEpoch(std::vector<std::uint64_t>& lives) {
   const std::uint64_t oldest = FirstEpochOf(OldestKept(StartNumber(next_.epoch)));
   Statement insert;
   Statement forget;
-  int code = db_.Prepare("INSERT INTO life (epoch, commit_seq, crc) VALUES (?1, ?2, ?3)", insert);
+  int code = db_.Execute("DELETE FROM closed");
+  if (code == SQLITE_OK) {
+    code = db_.Prepare("INSERT INTO life (epoch, commit_seq, crc) VALUES (?1, ?2, ?3)", insert);
+  }
   if (code == SQLITE_OK) {
     code = insert.BindInt(1, next_.epoch)
                .BindInt(2, next_.commit_seq)
@@ -83,6 +86,60 @@ Status SqliteStore::CommitEpoch(std::vector<std::uint64_t>& lives) {
   lives.push_back(meta_.epoch);
   if (lives.front() < oldest) lives.erase(lives.begin());
   return OkStatus();
+}
+
+// What was replayed goes to the database first, then the epoch says that it is ours; and before anybody hears of it, database
+// and PATH-state say that a life is under way, whose WAL belongs to the log.
+Status SqliteStore::BeginLife(std::vector<std::uint64_t>& lives) {
+  if (Status status = Checkpoint(true); !status.ok()) return status;
+  if (!found_state_) {
+    if (Status status = SyncFolder(); !status.ok()) return status;
+  }
+  if (Status status = CommitEpoch(lives); !status.ok()) return status;
+  if (Status status = MoveWal(false); !status.ok()) return status;
+  return WriteAnchor(/*open=*/true, wal_.bytes);
+}
+
+Result<bool> SqliteStore::NewestLifeEnded(const Meta& meta) {
+  Statement select;
+  const std::string table = options_.path + ": table closed";
+  int code = db_.Prepare("SELECT epoch, commit_seq, crc FROM closed", select);
+  if (code == SQLITE_ERROR) return DataLoss(table + ": " + db_.ErrorText(code));
+  if (code == SQLITE_OK) code = select.Step();
+  if (code == SQLITE_DONE) return false;
+  if (code != SQLITE_ROW) return Failure("read table closed", code);
+  if (select.Int(2) != std::int64_t{LifeChecksum(select.Unsigned(0), select.Unsigned(1))}) {
+    return DataLoss(table + ": checksum mismatch");
+  }
+  if (select.Unsigned(0) != meta.epoch) {
+    return DataLoss(table + ": names another life than table meta");
+  }
+  return true;
+}
+
+Status SqliteStore::CloseCleanly() {
+  if (Status status = CheckInPlace(); !status.ok()) return status;
+  if (const int code = sql_.begin.Run(); code != SQLITE_OK) return RollBack(Failure("begin", code));
+  next_ = meta_;
+  ++next_.commit_seq;
+  GroupOutcome ignored;
+  const int code =
+      db_.Execute("INSERT INTO closed SELECT epoch, commit_seq, crc FROM life WHERE epoch = " +
+                  std::to_string(static_cast<std::int64_t>(meta_.epoch)));
+  Status status = code == SQLITE_OK ? WriteMetaAndCommit(ignored) : Failure("end the life", code);
+  if (!status.ok()) return RollBack(status);
+  meta_ = next_;
+  status = Checkpoint(true);
+  return status.ok() ? WriteAnchor(/*open=*/false, /*wal_bytes=*/0) : status;
+}
+
+Status SqliteStore::WriteAnchor(bool open, std::uint64_t wal_bytes) {
+  anchored_at_ = std::chrono::steady_clock::now();
+  return state_.Anchor({.open = open,
+                        .coordinator_id = meta_.coordinator_id,
+                        .epoch = meta_.epoch,
+                        .commit_seq = meta_.commit_seq,
+                        .wal_bytes = wal_bytes});
 }
 
 }  // namespace assent::log

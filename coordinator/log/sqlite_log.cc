@@ -219,6 +219,7 @@ void SqliteLog::Finish(PendingAppend& append, AppendResult result) {
 
 // A read sees every batch that was appended before it was asked for.
 void SqliteLog::ReadQueued() {
+  if (!taken_reads_.empty()) writer_->LookInPlace();
   for (std::size_t i = 0; i < kMaxReadsPerTurn && !taken_reads_.empty(); ++i) {
     ReadRequest request = std::move(taken_reads_.front());
     taken_reads_.pop_front();

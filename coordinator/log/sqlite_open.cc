@@ -89,12 +89,7 @@ Status SqliteStore::Failure(const std::string& what, int code) const {
 
 Status SqliteStore::OpenFile(std::span<const Migration> migrations) {
   const std::string& path = options_.path;
-  if (const std::uint64_t wal_bytes = FileBytes(path + "-wal");
-      FileBytes(path) == 0 && wal_bytes > 0) {
-    // SQLite would delete the WAL.
-    return DataLoss(path + ": the database is missing or empty, but its WAL holds " +
-                    std::to_string(wal_bytes) + " bytes: restore the database beside its WAL");
-  }
+  if (Status status = CheckDatabaseIsThere(); !status.ok()) return status;
   if (options_.vfs.empty()) {
     if (Status status = CreateFile(path); !status.ok()) return status;
   }
@@ -104,12 +99,72 @@ Status SqliteStore::OpenFile(std::span<const Migration> migrations) {
   if (Status status = TakeFile(); !status.ok()) return status;
   if (Status status = Configure(); !status.ok()) return status;
   if (Status status = SecureWal(); !status.ok()) return status;
+  if (Status status = CheckNothingIsMissing(migrations); !status.ok()) return status;
   if (Status status = Migrate(db_, path, migrations); !status.ok()) return status;
   if (Status status = CheckSchema(db_, path, migrations); !status.ok()) return status;
   Result<Meta> meta = ReadMeta(db_, path);
   if (!meta.ok()) return meta.status();
   meta_ = *meta;
   return PrepareStatements();
+}
+
+// A database that is gone would be taken for a new log, and SQLite would delete its WAL.
+Status SqliteStore::CheckDatabaseIsThere() {
+  const std::string& path = options_.path;
+  Result<std::optional<LogState>> state = state_.Read();
+  if (!state.ok()) return state.status();
+  found_state_ = *state;
+  sqlite3_vfs* vfs = sqlite3_vfs_find(options_.vfs.empty() ? nullptr : options_.vfs.c_str());
+  int exists = 0;  // and is not empty
+  if (vfs == nullptr || vfs->xAccess(vfs, path.c_str(), SQLITE_ACCESS_EXISTS, &exists) != 0) {
+    return UnknownOutcome(path + ": cannot be looked for");
+  }
+  if (exists != 0) return OkStatus();
+  std::string left;
+  if (const std::uint64_t bytes = FileBytes(path + "-wal"); bytes > 0) {
+    left = "its WAL holds " + std::to_string(bytes) + " bytes";
+  } else if (found_state_) {
+    left = path + "-state says that the log had got to commit " +
+           std::to_string(found_state_->commit_seq);
+  } else if (FileBytes(path + "-reserve") > 0 || FileBytes(path + "-state") > 0) {
+    left = "other files of the log are still beside it";
+  } else {
+    return OkStatus();
+  }
+  return DataLoss(path + ": the database is missing or empty, but " + left +
+                  ": put it back beside the other files of the log, or begin a new log in an "
+                  "empty folder");
+}
+
+// All that the log had come to is in database and WAL; asked before anything is written to either but the WAL's own bytes.
+Status SqliteStore::CheckNothingIsMissing(std::span<const Migration> migrations) {
+  std::int64_t format = 0;
+  if (const int code = db_.QueryInt("PRAGMA user_version", format); code != SQLITE_OK) {
+    return Failure("read the format", code);
+  }
+  if (format < 0 || format > static_cast<std::int64_t>(migrations.size())) return OkStatus();
+  if (format == 0) {  // a start died before there were tables, and PATH-state comes after them
+    std::int64_t tables = 0;
+    const int code = db_.QueryInt("SELECT count(*) FROM sqlite_schema", tables);
+    if (code != SQLITE_OK) return Failure("read the list of tables", code);
+    if (!found_state_ || tables > 0) return OkStatus();
+    return DataLoss(options_.path + ": has no tables, but " + options_.path +
+                    "-state says that the log had got to commit " +
+                    std::to_string(found_state_->commit_seq) + ": the database was replaced");
+  }
+  const Result<Meta> meta = ReadMeta(db_, options_.path);
+  if (!meta.ok()) return meta.status();
+  constexpr std::int64_t kFirstFormatThatTells = 2;
+  Result<bool> ended = true;
+  if (format >= kFirstFormatThatTells) ended = NewestLifeEnded(meta.value());
+  if (!ended.ok()) return ended.status();
+  return CheckStart({.path = options_.path,
+                     .coordinator_id = meta.value().coordinator_id,
+                     .epoch = meta.value().epoch,
+                     .commit_seq = meta.value().commit_seq,
+                     .ended = ended.value(),
+                     .wal_bytes = found_wal_bytes_,
+                     .state = found_state_});
 }
 
 // The lock, and whose file it is: before anything is written to it.
@@ -170,7 +225,7 @@ Status SqliteStore::Configure() {
   if (code == SQLITE_OK) {
     code = db_.Execute(
         "PRAGMA secure_delete = OFF; PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF;"
-        "PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864;"
+        "PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = -1;"
         "PRAGMA foreign_keys = OFF; PRAGMA recursive_triggers = OFF");
   }
   if (code != SQLITE_OK) return Failure("configure the connection", code);
@@ -229,6 +284,7 @@ Status SqliteStore::SecureWal() {
   code = wal->pMethods->xFileSize(wal, &bytes);
   if (code == SQLITE_OK) code = db_.QueryInt("PRAGMA page_size", page_bytes);
   if (code != SQLITE_OK) return Failure("measure the WAL", code);
+  found_wal_bytes_ = static_cast<std::uint64_t>(bytes);
   WalFile file;
   file.name = options_.path + "-wal";
   file.bytes = static_cast<std::uint64_t>(bytes);
@@ -286,8 +342,11 @@ Status SqliteStore::PrepareStatements() {
       {sql_.scan,
        "SELECT serial, commit_seq, crc, outcome, finished_unix_ms, gid, spec, state"
        " FROM finished WHERE serial < ?1 ORDER BY serial DESC LIMIT ?2"},
+      {sql_.insert_age,
+       "INSERT INTO age (ran_ms, commit_seq, unix_ms, crc) VALUES (?1, ?2, ?3, ?4)"},
+      {sql_.delete_age, "DELETE FROM age WHERE ran_ms < ?1 OR ran_ms = ?2"},
       {sql_.oldest,
-       "SELECT serial, outcome, finished_unix_ms, length(gid) + length(spec) + length(state)"
+       "SELECT serial, outcome, commit_seq, length(gid) + length(spec) + length(state)"
        " FROM finished WHERE serial > ?1 ORDER BY serial LIMIT ?2"},
       {sql_.page_count, "PRAGMA page_count"},
       {sql_.free_pages, "PRAGMA freelist_count"},

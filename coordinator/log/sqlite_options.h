@@ -23,6 +23,14 @@ struct CommitReport {
   std::chrono::microseconds checkpoint{0};
 };
 
+// Rows that retention has removed since the last report.
+struct RetentionReport {
+  std::uint64_t by_age = 0;   // had been kept for their time
+  std::uint64_t by_size = 0;  // the oldest of a log that is too large
+  std::uint64_t kept = 0;     // finished rows that are left
+  bool paced = false;         // more are old enough, and go a part a minute (retention_clock.h)
+};
+
 struct SqliteOptions {
   // A file system of SQLite's that is not the machine's own (vfs) is asked by this file control to make its folder durable;
   // one that does not know it leaves that to us. SQLite keeps codes up to 100 for itself.
@@ -31,7 +39,8 @@ struct SqliteOptions {
   // The database file; its folder must exist. Beside it live PATH-wal and PATH-reserve. One process at a time.
   std::string path{};
 
-  // Finished rows older than this are removed. 0: age removes nothing.
+  // Finished rows kept for longer than this are removed. 0: age removes nothing. Counted in run time: what the log has been
+  // open for, whatever the wall clock says (retention_clock.h).
   std::chrono::milliseconds retention_age = std::chrono::hours(7 * 24);
   // While more bytes than this are in use in the database file, the oldest finished rows are removed whatever their age.
   // Freed pages are reused, so this also bounds the file. 0: size removes nothing. Unfinished rows are never removed.
@@ -72,13 +81,19 @@ struct SqliteOptions {
 
   // SQLite's name of the file system to go through; empty: the machine's own. Tests put faults there.
   std::string vfs{};
-  // Wall clock in milliseconds since 1970, for age and for AppendResult; empty: the machine's own.
+  // Wall clock in milliseconds since 1970, for people; empty: the machine's own.
   std::function<std::int64_t()> unix_now_ms{};
+  // A clock in milliseconds that only runs forward, for age; empty: the machine's monotonic one.
+  std::function<std::int64_t()> mono_now_ms{};
 
   // Called once, on the log's thread, when it has poisoned itself, before any callback of the batches concerned: the
   // process should end there, with its own exit code. A checkpoint that fails tells nobody else.
   std::function<void(const Status&)> on_poisoned{};
   std::function<void(const CommitReport&)> on_commit{};
+  // Retention has removed rows: the first time at once, then every ten minutes at most. On the log's thread, as the next.
+  std::function<void(const RetentionReport&)> on_retention{};
+  // The wall clock was set, by more than a minute: forward, or (negative) back. Nothing that is stored depends on it.
+  std::function<void(std::chrono::milliseconds)> on_wall_clock_step{};
   // Recover says how far it is, after a fifth of a second and then once a second: unfinished rows read, and to read.
   std::function<void(std::uint64_t rows, std::uint64_t of)> on_replay{};
 

@@ -38,9 +38,8 @@ Result<Recovered> SqliteStore::Recover(const std::function<Status(const LiveRow&
   if (Status status = CheckFinished(everything); !status.ok()) return status;
   std::vector<std::uint64_t> lives;
   if (Status status = ReadLives(lives); !status.ok()) return status;
-  // What was replayed goes to the database file first, then the epoch says that it is ours.
-  if (Status status = Checkpoint(true); !status.ok()) return status;
-  if (Status status = CommitEpoch(lives); !status.ok()) return status;
+  if (Status status = ReadAge(); !status.ok()) return status;
+  if (Status status = BeginLife(lives); !status.ok()) return status;
   serials_from_ = meta_.next_serial;
   return Recovered{.coordinator_id = static_cast<std::uint32_t>(meta_.coordinator_id),
                    .epoch = meta_.epoch,

@@ -1,4 +1,5 @@
-// Retention: the oldest finished rows go, by age and by bytes, in slices that ride in the commits of others.
+// Retention: the oldest finished rows go, by age and by bytes, in slices that ride in the commits of others. What is old
+// enough is for retention_clock.h to say.
 
 #include <algorithm>
 #include <sqlite3.h>
@@ -38,13 +39,12 @@ Result<std::uint64_t> SqliteStore::BytesOver() {
 // Rows are looked at in the order of their beginning, which is nearly that of their end. Young rows with low serials (of
 // transactions that took long) do not hide the old ones behind them, unless there are more than kMaxKeptRows of them: then
 // until they are old themselves.
-Status SqliteStore::FindExpired(std::size_t max_rows, std::vector<std::uint64_t>& expired) {
+Status SqliteStore::FindExpired(std::size_t max_rows, Expired& expired) {
   const Result<std::uint64_t> over = BytesOver();
   if (!over.ok()) return over.status();
-  if (over.value() == 0 && options_.retention_age.count() == 0) return OkStatus();
-  const std::int64_t oldest_kept = options_.retention_age.count() == 0
-                                       ? INT64_MIN
-                                       : UnixNowMs() - options_.retention_age.count();
+  const std::uint64_t kept_up_to = age_->KeptUpTo(MonoNowMs());
+  if (over.value() == 0 && kept_up_to == 0) return OkStatus();
+  const std::uint64_t allowed = pace_->Allowed(MonoNowMs(), meta_.finished_rows);
   sql_.oldest.BindInt(1, expire_from_).BindInt(2, static_cast<std::uint64_t>(max_rows));
   bool only_pinned_so_far = true;
   std::uint64_t bytes = 0;
@@ -56,11 +56,17 @@ Status SqliteStore::FindExpired(std::size_t max_rows, std::vector<std::uint64_t>
     only_pinned_so_far = only_pinned_so_far && pinned;
     if (only_pinned_so_far) expire_from_ = serial;
     if (pinned) continue;
-    if (bytes >= over.value() && sql_.oldest.Int(2) >= oldest_kept) {
+    const bool by_size = bytes < over.value();
+    const bool by_age = !by_size && sql_.oldest.Unsigned(2) <= kept_up_to;
+    if (by_age && expired.by_age.size() >= allowed) {
+      expired.paced = true;
+      break;
+    }
+    if (!by_size && !by_age) {
       if (++kept == kMaxKeptRows) break;
       continue;
     }
-    expired.push_back(serial);
+    (by_size ? expired.by_size : expired.by_age).push_back(serial);
     bytes += sql_.oldest.Unsigned(3);
   }
   sql_.oldest.Reset();
@@ -69,22 +75,71 @@ Status SqliteStore::FindExpired(std::size_t max_rows, std::vector<std::uint64_t>
 }
 
 Result<bool> SqliteStore::HasExpired() {
-  std::vector<std::uint64_t> expired;
+  Expired expired;
   constexpr std::size_t kLookAtRows = 256;
   if (Status status = FindExpired(kLookAtRows, expired); !status.ok()) return status;
-  return !expired.empty();
+  return !expired.by_age.empty() || !expired.by_size.empty();
 }
 
 Status SqliteStore::Expire(std::size_t max_rows, GroupOutcome& outcome) {
-  std::vector<std::uint64_t> expired;
+  Expired expired;
   if (Status status = FindExpired(max_rows, expired); !status.ok()) return status;
-  for (const std::uint64_t serial : expired) {
-    const int code = sql_.delete_finished.BindInt(1, serial).Run();
-    if (code != SQLITE_OK) return Failure("expire row " + std::to_string(serial), code);
+  for (const auto* serials : {&expired.by_age, &expired.by_size}) {
+    for (const std::uint64_t serial : *serials) {
+      const int code = sql_.delete_finished.BindInt(1, serial).Run();
+      if (code != SQLITE_OK) return Failure("expire row " + std::to_string(serial), code);
+    }
   }
-  outcome.expired = expired.size();
-  next_.finished_rows -= expired.size();
+  outcome.expired_by_age = expired.by_age.size();
+  outcome.expired_by_size = expired.by_size.size();
+  outcome.paced = expired.paced;
+  pace_->NoteRemoved(expired.by_age.size());
+  next_.finished_rows -= expired.by_age.size() + expired.by_size.size();
   return OkStatus();
+}
+
+// Run time begins where the life before has left it.
+Status SqliteStore::ReadAge() {
+  Statement select;
+  int code =
+      db_.Prepare("SELECT ran_ms, commit_seq, unix_ms, crc FROM age ORDER BY ran_ms", select);
+  std::vector<AgeMark> marks;
+  while (code == SQLITE_OK || code == SQLITE_ROW) {
+    code = select.Step();
+    if (code != SQLITE_ROW) break;
+    const AgeMark mark = {select.Unsigned(0), select.Unsigned(1), select.Int(2)};
+    const std::string name =
+        options_.path + ": table age, row " + std::to_string(mark.ran_ms) + ": ";
+    if (select.Int(3) != std::int64_t{AgeChecksum(mark.ran_ms, mark.commit_seq, mark.unix_ms)}) {
+      return DataLoss(name + "checksum mismatch");
+    }
+    if (mark.commit_seq > meta_.commit_seq ||
+        (!marks.empty() && mark.commit_seq < marks.back().commit_seq)) {
+      return DataLoss(name + "is of a later commit than the row behind it, or table meta");
+    }
+    marks.push_back(mark);
+  }
+  if (code != SQLITE_DONE) return Failure("read table age", code);
+  if (!marks.empty()) last_unix_ms_ = marks.back().unix_ms;
+  age_.emplace(std::move(marks), options_.retention_age, MonoNowMs());
+  pace_.emplace(MonoNowMs());
+  return OkStatus();
+}
+
+Status SqliteStore::WriteAge(const AgeChange& change) {
+  const AgeMark& mark = change.mark;
+  int code = sql_.delete_age.BindInt(1, change.drop_below_ran_ms)
+                 .BindInt(2, change.moves ? static_cast<std::int64_t>(change.moved_ran_ms)
+                                          : std::int64_t{-1})
+                 .Run();
+  if (code == SQLITE_OK) {
+    code = sql_.insert_age.BindInt(1, mark.ran_ms)
+               .BindInt(2, mark.commit_seq)
+               .BindInt(3, mark.unix_ms)
+               .BindInt(4, std::int64_t{AgeChecksum(mark.ran_ms, mark.commit_seq, mark.unix_ms)})
+               .Run();
+  }
+  return code == SQLITE_OK ? OkStatus() : Failure("write table age", code);
 }
 
 }  // namespace assent::log

@@ -39,6 +39,10 @@ std::uint32_t LifeChecksum(std::uint64_t epoch, std::uint64_t commit_seq) {
   return Numbers(Crc32c("life"), {epoch, commit_seq});
 }
 
+std::uint32_t AgeChecksum(std::uint64_t ran_ms, std::uint64_t commit_seq, std::int64_t unix_ms) {
+  return Numbers(Crc32c("age"), {ran_ms, commit_seq, static_cast<std::uint64_t>(unix_ms)});
+}
+
 std::uint32_t SpecChecksum(std::uint64_t serial, std::string_view gid, std::string_view spec) {
   return Text(Text(Numbers(Crc32c("spec"), {serial}), gid), spec);
 }

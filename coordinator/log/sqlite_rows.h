@@ -27,7 +27,10 @@ struct Meta {
 
 std::uint32_t MetaChecksum(const Meta& meta);
 
+// Also of table closed, whose row is a copy of one of table life.
 std::uint32_t LifeChecksum(std::uint64_t epoch, std::uint64_t commit_seq);
+
+std::uint32_t AgeChecksum(std::uint64_t ran_ms, std::uint64_t commit_seq, std::int64_t unix_ms);
 
 // An unfinished row has two: what never changes, and what is replaced with each version.
 std::uint32_t SpecChecksum(std::uint64_t serial, std::string_view gid, std::string_view spec);

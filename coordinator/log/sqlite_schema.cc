@@ -53,8 +53,26 @@ CREATE TABLE finished (
 CREATE UNIQUE INDEX finished_by_gid ON finished (gid);
 )sql";
 
-constexpr std::array<Migration, 1> kMigrations = {{
+// Format 2. `closed` holds the row of the newest life when that has ended in order; of a life of format 1 this is taken for
+// granted, because nobody wrote down the opposite.
+constexpr char kAddAgeAndEnd[] = R"sql(
+CREATE TABLE age (
+  ran_ms INTEGER PRIMARY KEY,
+  commit_seq INTEGER NOT NULL,
+  unix_ms INTEGER NOT NULL,
+  crc INTEGER NOT NULL
+);
+CREATE TABLE closed (
+  epoch INTEGER PRIMARY KEY,
+  commit_seq INTEGER NOT NULL,
+  crc INTEGER NOT NULL
+);
+INSERT INTO closed SELECT epoch, commit_seq, crc FROM life ORDER BY epoch DESC LIMIT 1;
+)sql";
+
+constexpr std::array<Migration, 2> kMigrations = {{
     {"create the tables of format 1", kCreateTables},
+    {"add the tables of format 2", kAddAgeAndEnd},
 }};
 
 constexpr char kInsertMetaSql[] =

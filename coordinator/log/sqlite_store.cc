@@ -210,6 +210,7 @@ Result<bool> SqliteStore::WriteFinished(const NetWrite& write) {
   }
   if (code != SQLITE_OK) return Failure("write finished row " + std::to_string(write.serial), code);
   ++next_.finished_rows;
+  pace_->NoteFinished(1);
   expire_from_ = std::min(expire_from_, write.serial - 1);
   return true;
 }
@@ -232,6 +233,10 @@ void SqliteStore::RefuseCollided(const std::vector<const std::vector<Entry>*>& b
 }
 
 Status SqliteStore::WriteMetaAndCommit(GroupOutcome& outcome) {
+  const auto age = age_->Plan(MonoNowMs(), meta_.commit_seq, UnixNowMs());
+  if (age) {
+    if (Status status = WriteAge(*age); !status.ok()) return status;
+  }
   BindMeta(sql_.update_meta, next_, meta_.epoch);
   if (const int code = sql_.update_meta.Run(); code != SQLITE_OK) {
     return Failure("write table meta", code);
@@ -240,30 +245,53 @@ Status SqliteStore::WriteMetaAndCommit(GroupOutcome& outcome) {
     return FailedPrecondition(options_.path + ": the epoch is no longer " +
                               std::to_string(meta_.epoch) + ": another coordinator took over");
   }
+  // Not before this moment, for what is committed into a file that was shortened makes it long again.
+  if (Status status = CheckInPlace(); !status.ok()) return status;
   const auto start = std::chrono::steady_clock::now();
   if (const int code = sql_.commit.Run(); code != SQLITE_OK) return Failure("commit", code);
   outcome.in_commit = std::chrono::duration_cast<std::chrono::microseconds>(
       std::chrono::steady_clock::now() - start);
-  return CheckInPlace();
+  wal_.bytes = std::max(wal_.bytes, WalBytes());
+  if (Status status = CheckInPlace(); !status.ok()) return status;
+  if (age) age_->Apply(*age);
+  // What cannot be noted for lack of space is in the next anchor.
+  const Status noted = state_.Note(next_.commit_seq);
+  return noted.code() == Code::kResourceExhausted ? OkStatus() : noted;
 }
 
-// What was committed is where the next start will look for it: not in files that somebody deleted or replaced while we hold
-// them open. Two looks at the folder, after each commit and before anybody hears of it.
+// Of the frames that SQLite says it has written.
+std::uint64_t SqliteStore::WalBytes() const {
+  constexpr std::uint64_t kHeaderBytes = 32;
+  constexpr std::uint64_t kFrameHeaderBytes = 24;
+  if (wal_pages_ == 0) return 0;
+  return kHeaderBytes + static_cast<std::uint64_t>(wal_pages_) * (kFrameHeaderBytes + page_bytes_);
+}
+
+// What was committed is where the next start will look for it: not in files that somebody deleted, replaced or cut while we
+// hold them open. Two looks at the folder.
 Status SqliteStore::CheckInPlace() {
   if (!options_.vfs.empty()) return OkStatus();  // not a file system's
-  const auto look = [](const std::string& path, auto& known) {
-    struct stat info {};
-    if (stat(path.c_str(), &info) != 0) return false;
-    const std::pair<std::uint64_t, std::uint64_t> found{info.st_dev, info.st_ino};
-    if (known.second == 0) known = found;
-    return known == found;
-  };
   for (const bool wal : {false, true}) {
     const std::string path = wal ? options_.path + "-wal" : options_.path;
-    if (!look(path, wal ? wal_ : file_)) {
-      return UnknownOutcome(
-          path + ": deleted or replaced while in use: what is committed now cannot be found again");
+    Place& known = wal ? wal_ : file_;
+    struct stat info {};
+    const bool there = stat(path.c_str(), &info) == 0;
+    const auto bytes = static_cast<std::uint64_t>(info.st_size);
+    if (there && known.inode == 0) {
+      known.device = info.st_dev;
+      known.inode = info.st_ino;
     }
+    if (!there || known.device != info.st_dev || known.inode != info.st_ino) {
+      return DataLoss(path +
+                      ": deleted or replaced while in use: what is committed now cannot be "
+                      "found again");
+    }
+    if (bytes < known.bytes) {
+      return DataLoss(path + ": shortened while in use, from at least " +
+                      std::to_string(known.bytes) + " to " + std::to_string(bytes) +
+                      " bytes: what was committed is gone from it");
+    }
+    known.bytes = bytes;
   }
   return OkStatus();
 }
@@ -271,6 +299,7 @@ Status SqliteStore::CheckInPlace() {
 // What happened before decides whether the file may still be touched.
 Status SqliteStore::RollBack(Status why) {
   plan_.Clear();
+  if (why.code() == Code::kDataLoss) return why;
   if (why.code() != Code::kResourceExhausted && why.code() != Code::kFailedPrecondition) {
     return UnknownOutcome(why.message());
   }
@@ -325,22 +354,47 @@ Result<std::vector<FinishedRow>> SqliteStore::Scan(std::uint64_t before_serial,
 
 Status SqliteStore::Checkpoint(bool force) {
   if (force ? !wal_holds_ : wal_pages_ < options_.checkpoint_pages) return OkStatus();
+  if (Status status = CheckInPlace(); !status.ok()) return status;
+  if (Status status = MoveWal(false); !status.ok() || !force) return status;
+  // The database has it all; before the WAL is emptied it is written down that this is as it should be.
+  if (Status status = WriteAnchor(/*open=*/true, /*wal_bytes=*/0); !status.ok()) return status;
+  return MoveWal(true);
+}
+
+// Everything in the WAL goes to the database, and is durable there; with `empty` it is emptied as well.
+Status SqliteStore::MoveWal(bool empty) {
   int pages = 0;
   int moved = 0;
-  const int mode = force ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
+  const int mode = empty ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
+  if (empty) wal_.bytes = 0;
   const int code = sqlite3_wal_checkpoint_v2(db_.raw(), "main", mode, &pages, &moved);
   if (code != SQLITE_OK) return Failure("checkpoint", code);
+  if (pages != moved) return Internal(options_.path + ": the WAL was moved in part");
   wal_pages_ = 0;
-  wal_holds_ = !force;
+  if (empty) wal_holds_ = false;
   return OkStatus();
 }
 
-Status SqliteStore::CloseCleanly() { return Checkpoint(true); }
+Status SqliteStore::AnchorState() {
+  constexpr std::chrono::seconds kEvery(1);
+  if (state_.anchored().commit_seq == meta_.commit_seq ||
+      std::chrono::steady_clock::now() < anchored_at_ + kEvery) {
+    return OkStatus();
+  }
+  return WriteAnchor(/*open=*/true, wal_.bytes);
+}
 
 std::int64_t SqliteStore::UnixNowMs() const {
   if (options_.unix_now_ms) return options_.unix_now_ms();
   return std::chrono::duration_cast<std::chrono::milliseconds>(
              std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+std::int64_t SqliteStore::MonoNowMs() const {
+  if (options_.mono_now_ms) return options_.mono_now_ms();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
       .count();
 }
 

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,10 +21,12 @@
 
 #include "coordinator/log/group_plan.h"
 #include "coordinator/log/log.h"
+#include "coordinator/log/retention_clock.h"
 #include "coordinator/log/sqlite_connection.h"
 #include "coordinator/log/sqlite_options.h"
 #include "coordinator/log/sqlite_rows.h"
 #include "coordinator/log/sqlite_schema.h"
+#include "coordinator/log/state_file.h"
 #include "coordinator/log/unwritten.h"
 
 namespace assent::log {
@@ -32,7 +35,9 @@ namespace assent::log {
 struct GroupOutcome {
   std::vector<std::vector<RefusedEntry>> refused;  // by batch
   std::vector<std::uint64_t> never_begun;          // serials of the refused kBegins
-  std::size_t expired = 0;                         // rows that retention removed
+  std::size_t expired_by_age = 0;                  // rows that retention removed
+  std::size_t expired_by_size = 0;
+  bool paced = false;  // more are old enough, and wait for their turn
   std::chrono::microseconds in_commit{0};
 };
 
@@ -63,14 +68,22 @@ class SqliteStore {
 
   // True if WriteGroup with expire_rows would find something to do; looks at a bounded number of rows.
   Result<bool> HasExpired();
+  // How much of this life's run time no commit has stored yet.
+  std::chrono::milliseconds UnmarkedAge() const { return age_->Unmarked(MonoNowMs()); }
+  // The wall time of the newest mark that the life before has left.
+  std::optional<std::int64_t> LastUnixMs() const { return last_unix_ms_; }
 
   // Moves the WAL into the database once it holds `checkpoint_pages`; or, if `force`d, whatever it holds, and empties it.
   // Same failures as WriteGroup.
   Status Checkpoint(bool force);
 
-  bool HasWal() const { return wal_holds_; }
+  // Writes down durably how far the log has got, if that was more than a second ago. Same failures.
+  Status AnchorState();
 
-  // Checkpoints all and gives the lock back; to be called only on a store that never failed.
+  // The files are where they were and no shorter than they were left. kDataLoss names the one that is not.
+  Status CheckInPlace();
+
+  // Says that this life has ended in order, and empties the WAL; to be called only on a store that never failed.
   Status CloseCleanly();
 
   const Meta& meta() const { return meta_; }
@@ -81,12 +94,16 @@ class SqliteStore {
     Statement insert_live, update_live, delete_live;
     Statement insert_finished, delete_finished, find_finished, serial_of_gid;
     Statement scan, oldest, page_count, free_pages;
+    Statement insert_age, delete_age;
   };
 
-  SqliteStore(const SqliteOptions& options) : options_(options) {}
+  explicit SqliteStore(const SqliteOptions& options)
+      : options_(options), state_(options.path, options.vfs) {}
 
   // sqlite_open.cc
   Status OpenFile(std::span<const Migration> migrations);
+  Status CheckDatabaseIsThere();
+  Status CheckNothingIsMissing(std::span<const Migration> migrations);
   Status TakeFile();
   Status Configure();
   Status SyncFolder();
@@ -103,6 +120,9 @@ class SqliteStore {
   // sqlite_lives.cc
   Status ReadLives(std::vector<std::uint64_t>& lives);
   Status CommitEpoch(std::vector<std::uint64_t>& lives);
+  Result<bool> NewestLifeEnded(const Meta& meta);
+  Status BeginLife(std::vector<std::uint64_t>& lives);
+  Status WriteAnchor(bool open, std::uint64_t wal_bytes);
 
   // sqlite_store.cc
   Status WriteEntry(const Entry& entry, const Unwritten& unwritten, GroupOutcome& outcome,
@@ -116,12 +136,20 @@ class SqliteStore {
   Result<bool> WriteFinished(const NetWrite& write);
   void RefuseCollided(const std::vector<const std::vector<Entry>*>& batches, GroupOutcome& outcome);
   Status WriteMetaAndCommit(GroupOutcome& outcome);
-  Status CheckInPlace();
+  Status MoveWal(bool all);
+  std::uint64_t WalBytes() const;
   Status RollBack(Status why);
   Result<bool> GidIsFinished(const std::string& gid);
 
   // sqlite_retention.cc
-  Status FindExpired(std::size_t max_rows, std::vector<std::uint64_t>& expired);
+  struct Expired {
+    std::vector<std::uint64_t> by_age;
+    std::vector<std::uint64_t> by_size;
+    bool paced = false;
+  };
+  Status ReadAge();
+  Status WriteAge(const AgeChange& change);
+  Status FindExpired(std::size_t max_rows, Expired& expired);
   Status Expire(std::size_t max_rows, GroupOutcome& outcome);
   Result<std::uint64_t> BytesOver();
   bool IsPinned(std::uint64_t outcome) const;
@@ -129,8 +157,11 @@ class SqliteStore {
   // The row under the statement (columns as kFinishedColumns), or kDataLoss naming it.
   Result<FinishedRow> CheckedFinishedRow(const Statement& row) const;
   std::int64_t UnixNowMs() const;
+  std::int64_t MonoNowMs() const;
 
   const SqliteOptions& options_;
+  StateFile state_;
+  std::optional<LogState> found_state_;  // as the life before has left it
   Connection db_;
   Statements sql_;
   Meta meta_;                       // as committed
@@ -139,10 +170,20 @@ class SqliteStore {
   GroupPlan plan_;
   std::vector<const Entry*> collided_;  // ends of this group whose gid is taken
   std::uint64_t page_bytes_ = 4096;
-  std::pair<std::uint64_t, std::uint64_t> file_{};  // device and inode; 0, 0: not looked at yet
-  std::pair<std::uint64_t, std::uint64_t> wal_{};   // the same, of the WAL
-  int wal_pages_ = 0;                               // committed since the last checkpoint
-  bool wal_holds_ = true;                           // something, checkpointed or not
+  struct Place {
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;  // 0: not looked at yet
+    std::uint64_t bytes = 0;  // at least, unless we shorten it ourselves
+  };
+  Place file_;
+  Place wal_;
+  std::optional<RetentionClock> age_;  // from Recover on, as the next
+  std::optional<RetentionPace> pace_;
+  std::optional<std::int64_t> last_unix_ms_;
+  std::uint64_t found_wal_bytes_ = 0;
+  std::chrono::steady_clock::time_point anchored_at_;
+  int wal_pages_ = 0;      // committed since the last checkpoint
+  bool wal_holds_ = true;  // something, checkpointed or not
   std::uint64_t expire_from_ =
       0;  // retention has seen every row up to here, and only pinned ones are left
 };

@@ -114,7 +114,8 @@ std::uint64_t LeaveLog(const TempFolder& folder, const std::string& copy) {
     }
   }
   std::filesystem::copy_file(path, copy);
-  std::filesystem::copy_file(path + "-wal", copy + "-wal");
+  for (const char* suffix : {"-wal", "-state"})
+    std::filesystem::copy_file(path + suffix, copy + suffix);
   return serial;
 }
 

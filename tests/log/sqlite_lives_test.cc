@@ -48,14 +48,16 @@ class SqliteLives : public testing::Test {
     Result<Meta> meta = ReadMeta(db, options_.path);
     ASSERT_TRUE(meta.ok());
     const std::uint64_t held = meta->epoch;
-    std::string sql = "BEGIN; DELETE FROM life;";
+    std::string sql = "BEGIN; DELETE FROM life; DELETE FROM closed; DELETE FROM age;";
     for (std::uint64_t start = 1; start <= starts; ++start) {
       meta->epoch = FirstEpochOf(start) + 7 * start;
       meta->commit_seq = start;
       sql += "INSERT INTO life VALUES(" + std::to_string(meta->epoch) + "," +
              std::to_string(start) + "," + std::to_string(LifeChecksum(meta->epoch, start)) + ");";
     }
+    sql += "INSERT INTO closed SELECT * FROM life ORDER BY epoch DESC LIMIT 1;";
     ASSERT_EQ(db.Execute(sql + "COMMIT"), 0);
+    std::filesystem::remove(options_.path + "-state");
     Statement update;
     ASSERT_EQ(db.Prepare(kUpdateMetaSql, update), 0);
     BindMeta(update, *meta, held);
@@ -86,7 +88,7 @@ TEST_F(SqliteLives, ARestoredCopyStartsALifeOfItsOwn) {
   const std::string copy = folder_.File("copy.db");
   std::filesystem::copy_file(options_.path, copy);
   const std::vector<std::uint64_t> lost = Start().value().lives;
-  for (const char* suffix : {"", "-wal"}) std::filesystem::remove(options_.path + suffix);
+  for (const char* suffix : {"", "-wal", "-state"}) std::filesystem::remove(options_.path + suffix);
   std::filesystem::copy_file(copy, options_.path);
   const std::vector<std::uint64_t> lives = Start().value().lives;
   ASSERT_EQ(lives.size(), 2u);
@@ -128,7 +130,7 @@ TEST_F(SqliteLives, ARowThatIsNotAsItWasWrittenIsNamed) {
   Age(5);
   const std::string sound = folder_.File("sound.db");
   const auto put = [this](const std::string& from, const std::string& to) {
-    std::filesystem::remove(to + "-wal");
+    for (const char* suffix : {"-wal", "-state"}) std::filesystem::remove(to + suffix);
     std::filesystem::copy_file(from, to, std::filesystem::copy_options::overwrite_existing);
   };
   Execute("PRAGMA wal_checkpoint(TRUNCATE)");

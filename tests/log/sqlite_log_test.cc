@@ -193,7 +193,7 @@ TEST_F(SqliteLogTest, AnIdleLogEmptiesItsWal) {
 TEST_F(SqliteLogTest, TheFileIsForItsOwnerOnly) {
   Start();
   const auto others = std::filesystem::perms::group_all | std::filesystem::perms::others_all;
-  for (const char* suffix : {"", "-wal"}) {
+  for (const char* suffix : {"", "-wal", "-state"}) {
     const auto mode = std::filesystem::status(options_.path + suffix).permissions();
     EXPECT_EQ(mode & others, std::filesystem::perms::none) << suffix;
   }

@@ -38,9 +38,9 @@ TEST_P(UncleanEnd, IsTakenIn) {
       const AppendResult appended = log.Append(Batch(Begin(rows, "g" + std::to_string(rows))));
       ASSERT_TRUE(appended.status.ok()) << appended.status.ToString();
     }
-    // What a kill -9 now would leave: every answered append is in these two files.
-    std::filesystem::copy_file(path, copy);
-    std::filesystem::copy_file(path + "-wal", copy + "-wal");
+    // What a kill -9 now would leave: every answered append is in these files.
+    for (const char* suffix : {"", "-wal", "-state"})
+      std::filesystem::copy_file(path + suffix, copy + suffix);
   }
   Result<std::unique_ptr<SqliteLog>> again = Open(copy);
   ASSERT_TRUE(again.ok()) << again.status().ToString();

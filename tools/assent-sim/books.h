@@ -96,7 +96,12 @@ struct TransactionBooks {
   std::uint64_t serial = 0;
   std::uint64_t platter_version = 0;
   std::optional<core::Transaction> platter;
+  Time ended_at = 0;
+  // A finished transaction has its gid: it cannot be filed as one, and its row stays where it is.
+  bool collided = false;
   bool touched = false;
+
+  bool unfinished() const { return platter.has_value() && !(collided && platter->finished()); }
 };
 
 }  // namespace assent::sim

@@ -86,14 +86,45 @@ void Coordinator::Start() {
     life_->shards[ShardOf(row.gid)]->Adopt(row);
     return OkStatus();
   });
-  if (!recovered.ok()) return sim_.Violate("recovery fails: " + recovered.status().ToString());
+  if (!recovered.ok()) return StartRefused(recovered.status());
   if (recovered->epoch <= last_epoch_ || !granted_.insert(recovered->epoch).second)
     sim_.Violate("S11 broken: epoch " + std::to_string(recovered->epoch) + " was granted before");
   last_epoch_ = life_->epoch = recovered->epoch;
   life_->next_serial = recovered->next_serial;
   for (std::size_t t = 0; t < ledger_.size(); ++t) ledger_.ReadPlatter(disk_->platter(), t);
+  ledger_.CheckKept(disk_->platter());
   for (auto& shard : life_->shards) shard->Start(*recovered, sim_.Mono(), sim_.Wall());
   for (std::size_t i = 0; i < life_->shards.size(); ++i) ArmTurn(i);
+}
+
+// It stops and names what is missing; a person finds the file and puts it back.
+void Coordinator::StartRefused(const Status& why) {
+  if (!disk_->wal_is_lost() || why.message().find("-wal") == std::string::npos)
+    return sim_.Violate("recovery fails: " + why.ToString());
+  sim_.Say([&] { return "the start is refused: " + why.ToString(); });
+  sim_.marks.Set(Mark::kLostWalNoticed);
+  life_->log->Kill();
+  life_.reset();
+  life_number_ = 0;
+  disk_->PutWalBack();
+  sim_.After(sim_.Draw(sim_.options.restart_max), EventKind::kCoordinatorStarts);
+}
+
+void Coordinator::LoseWal() {
+  if (life_ || disk_->wal_is_lost()) return;
+  sim_.Say([] { return std::string("the log's WAL is gone"); });
+  disk_->LoseWal();
+}
+
+void Coordinator::TakeGid(std::size_t txn) {
+  const std::string& gid = ledger_.plan(txn).gid;
+  for (const auto& [serial, row] : disk_->seen().live) {
+    if (row.gid != gid || disk_->seen().serial_of_gid.contains(gid)) continue;
+    sim_.Say([&] { return "a finished transaction has the gid " + gid; });
+    ledger_.Touch(txn).collided = true;
+    const auto outcome = static_cast<std::uint8_t>(core::Outcome::kAborted);
+    return disk_->PlantFinished({0, gid, row.spec, row.state, outcome, 0});
+  }
 }
 
 void Coordinator::NoteRecovered(const log::LiveRow& row) {
@@ -280,6 +311,7 @@ void Coordinator::OnLogSync(std::uint64_t life) {
   if (!life_ || life != life_number_ || Postponed(EventKind::kLogSync, life, 0)) return;
   life_->log->Sync();
   ReadPlatter();
+  ledger_.CheckKept(disk_->platter());
   life_->log_stage = Life::LogStage::kIdle;
   if (life_->log_again) ArmLog();
 }

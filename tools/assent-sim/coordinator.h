@@ -31,6 +31,10 @@ class Coordinator {
   void Copy();
   bool has_copy() const { return copy_ != nullptr; }
   void Restore();
+  // The WAL is gone: whoever starts next has to notice, and somebody then puts it back. While it is down.
+  void LoseWal();
+  // As an older build could leave it: a finished transaction has the gid of this unfinished one. While it is down.
+  void TakeGid(std::size_t txn);
   bool up() const { return life_ != nullptr; }
   // 0: down.
   const std::uint64_t& life() const { return life_number_; }
@@ -64,6 +68,7 @@ class Coordinator {
   void ArmLog();
   void ReadPlatter();
   void NoteRecovered(const log::LiveRow& row);
+  void StartRefused(const Status& why);
   void NoteLost(bool unsynced);
   void Send(std::vector<transport::Command> commands);
   void SendUnary(transport::Command command);

@@ -36,9 +36,20 @@ struct Coordinator::Life {
     log::MemoryLogOptions log_options;
     log_options.inline_completion = false;
     log_options.unix_now_ms = [&sim] { return sim.Wall().time_since_epoch().count(); };
+    if (sim.options.retention > 0) {
+      log_options.retention_age = std::chrono::milliseconds(sim.options.retention / kMillisecond);
+      log_options.mono_now_ms = [&sim] {
+        return std::chrono::duration_cast<std::chrono::milliseconds>(sim.Mono().time_since_epoch())
+            .count();
+      };
+    }
     if (sim.options.log_queue != 0) log_options.max_queued_entries = sim.options.log_queue;
     log = std::make_unique<log::MemoryLog>(disk, std::move(log_options));
     engine::ShardOptions options;
+    options.on_set_aside = [&sim](const std::string& sentence) {
+      sim.marks.Set(Mark::kSetAside);
+      sim.Say([&] { return sentence; });
+    };
     if (sim.options.max_live != 0) options.max_live_count = sim.options.max_live;
     if (sim.options.lazy_write != 0)
       options.lazy_write_delay = core::Millis(1 + sim.options.lazy_write / kMillisecond);

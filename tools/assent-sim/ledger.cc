@@ -93,6 +93,7 @@ void Ledger::ReadPlatter(const log::MemoryImage& platter, std::size_t t) {
   Result<core::Transaction> txn = core::Codec::Decode(gid, row.spec, row.state);
   if (!txn.ok()) return sim_.Violate("a finished row of " + gid + " cannot be read back");
   NoteDurable(books, txn.value(), platter.epoch);
+  if (!books.ended) books.ended_at = sim_.now;
   books.ended = true;
   books.outcome = engine::OutcomeFromLog(row.outcome);
   if (books.outcome == core::Outcome::kMixed) sim_.marks.Set(Mark::kMixed);
@@ -122,6 +123,17 @@ bool Ledger::Restored(const log::MemoryImage& lost, const log::MemoryImage& copy
   for (BranchBooks& branch : books.branches) branch.listed_epoch = 0;
   ReadPlatter(copy, t);
   return true;
+}
+
+void Ledger::CheckKept(const log::MemoryImage& platter) {
+  if (sim_.options.retention == 0) return;
+  for (std::size_t t = 0; t < plans_.size(); ++t) {
+    const TransactionBooks& books = books_[t];
+    if (!books.ended || books.forgotten || platter.serial_of_gid.contains(plans_[t].gid)) continue;
+    if (sim_.now - books.ended_at < sim_.options.retention)
+      sim_.Violate("R1 broken by " + plans_[t].gid +
+                   ": what has finished is kept for its time, whatever the wall clock says");
+  }
 }
 
 void Ledger::CheckTouched() {

@@ -41,6 +41,8 @@ class Ledger {
   // The log, which held `lost` of it, is replaced by `copy`. True if they differ in this transaction: its books go on from
   // the copy.
   bool Restored(const log::MemoryImage& lost, const log::MemoryImage& copy, std::size_t t);
+  // R1: of what has finished nothing is gone before its time.
+  void CheckKept(const log::MemoryImage& platter);
   // Evaluates every rule on what was touched since the last time.
   void CheckTouched();
 

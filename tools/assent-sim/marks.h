@@ -78,6 +78,9 @@ namespace assent::sim {
   X(kMixed, "a transaction ended mixed, and says so")                                              \
   X(kPaused, "the coordinator stood still for longer than its timeouts")                           \
   X(kWallJumped, "the wall clock jumped by hours")                                                 \
+  X(kWallLeapt, "the wall clock leapt by more than the retention, with history to lose")           \
+  X(kLostWalNoticed, "the WAL was gone between two lives, and the start was refused")              \
+  X(kSetAside, "a transaction whose gid was taken came to its end, and was set aside")             \
   X(kParticipantStopped, "a participant stood still for longer than the timeouts, and went on")    \
   X(kTornGroup,                                                                                    \
     "the power went while a group was being written: part of it is on the disk, none of it "       \

@@ -108,6 +108,17 @@ void DrawRest(Options& o, Dice& dice, Form form) {
   o.retire_rows = false;
 }
 
+// The same again.
+void DrawLogTroubles(Options& o, Dice& dice) {
+  if (o.faultless()) return;
+  if (dice.Chance(200)) {
+    o.retention = 100 * 24 * kHour;  // longer than any schedule: all of it must be there in the end
+    o.wall_leaps = Count(dice, 600, 3);
+  }
+  o.lost_wals = Count(dice, 60, 2);
+  if (!o.restores && !o.dead_service) o.taken_gids = Count(dice, 60, 2);
+}
+
 }  // namespace
 
 Options Draw(std::uint64_t seed, Form form) {
@@ -119,6 +130,8 @@ Options Draw(std::uint64_t seed, Form form) {
   if (!dice.Chance(50)) DrawFaults(o, dice, form);
   Dice rest(~dice.Next());
   DrawRest(o, rest, form);
+  Dice troubles(seed * 2 + 0x10c);
+  DrawLogTroubles(o, troubles);
   return o;
 }
 
@@ -126,13 +139,13 @@ bool Options::faultless() const {
   return coordinator_deaths + participant_deaths + session_cuts + partitions + pauses + wall_jumps +
                  log_full_spells + log_sync_failures + participant_full_spells + operator_acts +
                  lie + slow_call + commit_unknown + unary_loss + unary_duplicate + unary_hours +
-                 participant_stops ==
+                 participant_stops + wall_leaps + lost_wals + taken_gids ==
              0 &&
          !dead_service && !restores;
 }
 
 std::string Options::Describe() const {
-  const std::array<std::pair<const char*, std::int64_t>, 58> fields{{
+  const std::array<std::pair<const char*, std::int64_t>, 62> fields{{
       {"workload", static_cast<std::int64_t>(workload)},
       {"transactions", transactions},
       {"services", services},
@@ -191,6 +204,10 @@ std::string Options::Describe() const {
       {"max_live", max_live},
       {"log_queue", log_queue},
       {"lazy_write", lazy_write},
+      {"retention", retention},
+      {"wall_leaps", wall_leaps},
+      {"lost_wals", lost_wals},
+      {"taken_gids", taken_gids},
   }};
   std::string text;
   for (const auto& [name, value] : fields) {

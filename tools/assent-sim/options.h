@@ -85,6 +85,13 @@ struct Options {
   bool retire_rows = false;   // participants remove old barrier rows
   std::uint32_t participant_stops = 0;  // stands still, reads and answers nothing, and goes on
   bool restores = false;                // an older copy of the log is put back
+  Time retention = 0;                   // finished transactions are kept for so long; 0: for ever
+  std::uint32_t wall_leaps =
+      0;  // the wall clock is ahead, or behind, by more than that, for a moment
+  std::uint32_t lost_wals =
+      0;  // the coordinator dies, and the log's WAL is gone until somebody finds it
+  std::uint32_t taken_gids =
+      0;  // a finished transaction turns out to have the gid of an unfinished one
 
   // Limits of the coordinator; 0: the default.
   std::uint32_t max_live = 0;   // transactions

@@ -44,6 +44,7 @@ enum class EventKind : std::uint8_t {
   kFault,                   // number of the fault
   kHeal,                    //
   kRetire,                  // participants look through their old rows
+  kWallRight,               // the wall clock is put right
 };
 
 struct Event {

@@ -168,6 +168,7 @@ void World::Dispatch(const Event& e) {
     case EventKind::kRetire:
       for (auto& participant : participants_) participant->AskAgain();
       return;
+    case EventKind::kWallRight: sim_.wall_offset = 0; return;
   }
 }
 
@@ -221,6 +222,9 @@ void World::DrawMisfortunes() {
   Add(Misfortune::kParticipantFree, o.participant_full_spells);
   Add(Misfortune::kOperator, o.operator_acts);
   Add(Misfortune::kParticipantStops, o.participant_stops);
+  Add(Misfortune::kWallLeaps, o.wall_leaps);
+  Add(Misfortune::kWalLost, o.lost_wals);
+  Add(Misfortune::kGidTaken, o.taken_gids);
   if (!o.restores) return;
   Add(Misfortune::kLogCopied, 1);
   Add(Misfortune::kLogRestored, 2);  // the first may come before there is a copy
@@ -282,6 +286,22 @@ void World::Suffer(Misfortune what, std::uint64_t service) {
       if (!coordinator_->up() || !coordinator_->has_copy()) return;
       coordinator_->Restore();
       return sim_.After(sim_.Draw(sim_.options.restart_max), EventKind::kCoordinatorStarts);
+    case Misfortune::kWallLeaps:
+      sim_.marks.Set(Mark::kWallLeapt);
+      sim_.wall_offset = (sim_.dice.Chance(700) ? 1 : -1) * (sim_.options.retention + kHour);
+      sim_.Say([] { return std::string("the wall clock leaps by more than the retention"); });
+      return sim_.After(sim_.Draw(sim_.options.window), EventKind::kWallRight);
+    case Misfortune::kWalLost:
+      if (!coordinator_->up()) return;
+      KillCoordinator(sim_.dice.Chance(sim_.options.power_loss),
+                      sim_.dice.Below(coordinator_->disk().unsynced_groups() + 1));
+      return coordinator_->LoseWal();
+    case Misfortune::kGidTaken: {
+      const std::size_t t = sim_.dice.Below(ledger_.size());
+      if (!coordinator_->up() || !ledger_.books(t).platter) return;
+      KillCoordinator(false, 0);
+      return coordinator_->TakeGid(t);
+    }
     case Misfortune::kOperator:
       if (coordinator_->up()) people_->Operate();
       return;

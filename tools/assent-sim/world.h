@@ -65,6 +65,9 @@ class World {
     kParticipantStops,
     kLogCopied,
     kLogRestored,
+    kWallLeaps,
+    kWalLost,
+    kGidTaken,
   };
 
   void DrawMisfortunes();

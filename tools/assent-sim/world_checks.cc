@@ -39,7 +39,7 @@ bool World::AnyRestored() const {
 bool World::AtRest() const {
   std::size_t excused = 0;
   for (std::size_t t = 0; t < ledger_.size(); ++t) {
-    const bool unfinished = ledger_.books(t).platter.has_value();
+    const bool unfinished = ledger_.books(t).unfinished();
     if (!Excused(t) && (unfinished || !people_->Done(t))) return false;
     if (unfinished) ++excused;
   }
@@ -71,7 +71,7 @@ Time World::Bound() const {
 std::string World::WhyNotAtRest() const {
   std::string text;
   for (std::size_t t = 0; t < ledger_.size(); ++t) {
-    if (!ledger_.books(t).platter || Excused(t)) continue;
+    if (!ledger_.books(t).unfinished() || Excused(t)) continue;
     text += ledger_.plan(t).gid + " has not ended: " +
             core::WhyNotFinished(*ledger_.books(t).platter, {sim_.Mono(), sim_.Wall(), 0}) + "; ";
   }
