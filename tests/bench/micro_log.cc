@@ -130,7 +130,8 @@ void Transactions(benchmark::State& state) {
     }
     state.counters["file_MiB"] = static_cast<double>(log->GetStats().file_bytes >> 20);
   }
-  for (const char* suffix : {"", "-wal", "-reserve"}) std::filesystem::remove(path + suffix);
+  for (const char* suffix : {"", "-wal", "-state", "-reserve"})
+    std::filesystem::remove(path + suffix);
   const auto transactions = static_cast<double>(serial - 1);
   state.counters["tx/s"] = benchmark::Counter(transactions, benchmark::Counter::kIsRate);
   state.counters["rows/s"] = benchmark::Counter(3 * transactions, benchmark::Counter::kIsRate);
@@ -188,7 +189,8 @@ void Replay(benchmark::State& state) {
   }
   state.counters["rows/s"] = benchmark::Counter(static_cast<double>(rows * state.iterations()),
                                                 benchmark::Counter::kIsRate);
-  for (const char* suffix : {"", "-wal", "-reserve"}) std::filesystem::remove(path + suffix);
+  for (const char* suffix : {"", "-wal", "-state", "-reserve"})
+    std::filesystem::remove(path + suffix);
 }
 
 // One group commit of so many records, each the decision of a transaction that has begun: what a record costs, and what the
@@ -224,7 +226,8 @@ void GroupCommit(benchmark::State& state) {
   }
   state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * count));
   state.SetLabel("a record, " + std::to_string(count) + " to a commit");
-  for (const char* suffix : {"", "-wal", "-reserve"}) std::filesystem::remove(path + suffix);
+  for (const char* suffix : {"", "-wal", "-state", "-reserve"})
+    std::filesystem::remove(path + suffix);
 }
 BENCHMARK(GroupCommit)->Arg(1)->Arg(64)->Arg(1024)->UseRealTime();
 
