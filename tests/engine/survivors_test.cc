@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "coordinator/core/codec.h"
 #include "tests/engine/shard_rig.h"
 
 namespace assent::engine {
@@ -138,6 +139,7 @@ TEST(Survivors, AnotherCoordinatorsQuestionIsNotAnsweredByALiveNamesake) {
     return answer.verdict;
   };
   EXPECT_EQ(ask(7), transport::Verdict::kCommit);
+  EXPECT_EQ(ask(0), transport::Verdict::kCommit) << "of nobody in particular";
   EXPECT_EQ(ask(8), transport::Verdict::kCannotTell);
   transport::OutcomeAnswer answer;
   rig.Do(
@@ -305,7 +307,74 @@ TEST(Survivors, TheMomentOfADecisionIsNotBeforeIt) {
   rig.wall += core::Millis(70);
   rig.CompleteAll();
   look();
-  EXPECT_EQ(decided_at, rig.wall);
+  const core::WallTime decision = rig.wall;
+  EXPECT_EQ(decided_at, decision);
+  ShardRig::Told suspended;
+  rig.Pass(std::chrono::seconds(5));
+  rig.Do(Operate("a", OperatorVerb::kSuspend, suspended));
+  rig.CompleteAll();
+  look();
+  EXPECT_EQ(decided_at, decision) << "moved by a later record";
+}
+
+// One write for a turn, whatever is in it, unless the disk is full; and again once something could begin.
+TEST(Survivors, WhatBeginsSharesItsWriteWithWhatHasBegun) {
+  ShardRig rig;
+  ShardRig::Told told;
+  const auto turn = [&](const std::string& gid) {
+    std::vector<transport::Reply> replies;
+    for (const transport::Command& c : std::exchange(rig.sent, {})) {
+      replies.push_back(
+          {c.gid, c.branch, c.operation, c.attempt, AttemptResult::kDone, {}, {}, {}});
+    }
+    rig.shard.Handle(RepliesRequest{std::move(replies)}, rig.mono, rig.wall);
+    rig.Do(ShardRig::Begin(ShardRig::Spec(gid), WaitFor::kDecided, told));
+  };
+  turn("a");
+  rig.CompleteAll();
+  turn("b");
+  ASSERT_EQ(rig.appends.size(), 1U) << "b begins with the write of a's decision";
+  EXPECT_EQ(rig.appends[0].entries.size(), 2U);
+  rig.CompleteAll();
+  rig.Do(ShardRig::Begin(ShardRig::Spec("full"), WaitFor::kDecided, told));
+  rig.Complete(ResourceExhausted("disk full"));
+  rig.Pass(core::Millis(250));
+  rig.Do(ShardRig::Begin(ShardRig::Spec("room"), WaitFor::kDecided, told));
+  rig.CompleteAll();
+  turn("c");
+  EXPECT_EQ(rig.appends.size(), 1U) << "there is room again";
+}
+
+// Commit said again, long after: what became of it, not that it failed.
+TEST(Survivors, ACommitThatIsRepeatedFromTheHistoryIsOne) {
+  core::Transaction finished(ShardRig::Spec("a", core::Protocol::kTcc, 1));
+  ShardRig rig;
+  const core::Now now{rig.mono, rig.wall, 0};
+  (void)finished.Apply(core::Begin{ShardRig::kLives.back()}, now);
+  for (const Operation operation : {Operation::kTry, Operation::kConfirm}) {
+    (void)finished.Apply(core::Answered{0, operation, 1, AttemptResult::kDone, {}, {}, {}}, now);
+  }
+  ASSERT_TRUE(finished.finished());
+  const log::FinishedRow row{
+      1, "a", core::Codec::EncodeSpec(finished), core::Codec::EncodeState(finished), 1, 0};
+  ShardRig::Told committed;
+  ShardRig::Told rolled_back;
+  rig.Do(CloseRequest{"a", true, {}, WaitFor::kDecided, committed.Callback()});
+  rig.Do(CloseRequest{"a", false, {}, WaitFor::kDecided, rolled_back.Callback()});
+  ASSERT_EQ(rig.finds.size(), 2U);
+  for (const auto& [gid, token] : rig.finds) rig.Do(FoundRequest{token, row});
+  EXPECT_EQ(committed.words, Words{"OK COMMITTED"});
+  EXPECT_EQ(rolled_back.words, Words{"FAILED_PRECONDITION"});
+}
+
+// Somebody answers what has not left: it is not sent then, but when it is due again.
+TEST(Survivors, WhatIsAnsweredBeforeItLeftIsNotSent) {
+  ShardRig rig;
+  ShardRig::Told told;
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kAccepted, told));
+  rig.Do(RepliesRequest{{{"a", 0, Operation::kTry, 1, AttemptResult::kRetryLater, {}, {}, {}}}});
+  rig.Complete();
+  EXPECT_EQ(rig.Sent(), "2:TRY");
 }
 
 TEST(Survivors, WhatNeedsAPersonIsCounted) {
