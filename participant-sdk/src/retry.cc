@@ -41,6 +41,8 @@ Status GiveUp(const std::string& what, bool maybe_done, const Status& last) {
         what + " may or may not have been done; ask again with the same gid. Last error: " +
         last.ToString());
   }
+  if (last.code() == Code::kResourceExhausted)
+    return ResourceExhausted(what + " was not done: " + last.message());
   return Unavailable(what + " was not done: " + last.ToString());
 }
 

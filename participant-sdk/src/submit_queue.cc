@@ -155,10 +155,13 @@ void SubmitQueue::OnReply(v1::SubmitReply* reply, SteadyTime now, Actions* out) 
   if (reply->error_code() == 0) return Finish(at, TakeReport(reply), out);
 
   const Status failure(CodeOf(reply->error_code()), std::move(*reply->mutable_error_message()));
-  // Read as the status of a call: the contract promises no more.
+  // Written into a reply of the contract it is the daemon's own word, which no library and no proxy makes up: full or stopping,
+  // it has begun nothing for this message. Of an earlier one, whose stream broke, it says nothing.
+  const bool refused =
+      failure.code() == Code::kResourceExhausted || failure.code() == Code::kUnavailable;
   pending.sent = false;
-  pending.maybe_done = true;
-  switch (MeaningOf({failure})) {
+  pending.maybe_done = pending.maybe_done || !refused;
+  switch (MeaningOf({.status = failure, .contacted = !refused})) {
     case Meaning::kAnswer: return Finish(at, failure, out);
     case Meaning::kNotServed: return Finish(at, GiveUpOn(pending, failure), out);
     case Meaning::kOutOfTime:

@@ -222,8 +222,8 @@ TEST_F(SubmitQueueTest, FinalErrorsAreAnswersAndTheStreamGoesOn) {
   EXPECT_EQ(cancels_, 0);
 }
 
-// The contract promises nothing of "full" or "unavailable", whoever says it, but that asking again is right.
-TEST_F(SubmitQueueTest, AFullCoordinatorIsAskedAgainLaterThenReportedAsUnknown) {
+// In a reply of its own it is the coordinator that says "full", and no library.
+TEST_F(SubmitQueueTest, AFullCoordinatorIsAskedAgainLaterThenReported) {
   Submit("g1");
   Written();
   int sendings = 1;
@@ -236,9 +236,24 @@ TEST_F(SubmitQueueTest, AFullCoordinatorIsAskedAgainLaterThenReportedAsUnknown) 
     Written();
     ++sendings;
   }
-  EXPECT_EQ(CodeOf("g1"), Code::kUnknownOutcome);
+  EXPECT_EQ(CodeOf("g1"), Code::kResourceExhausted);
   EXPECT_GT(sendings, 5);
   EXPECT_LE(now_ - kStart, seconds(10));
+}
+
+// ... but only of what it was sent then: whether the first one arrived, which was lost with its stream, it does not say.
+TEST_F(SubmitQueueTest, ARefusalSettlesNothingOfWhatWasSentBefore) {
+  Submit("g1");
+  Written();
+  Closed();
+  while (!results_.contains("g1")) {
+    sent_.clear();
+    TickWhenDue();
+    if (sent_.empty()) continue;
+    Written();
+    Reply(1, 8);
+  }
+  EXPECT_EQ(CodeOf("g1"), Code::kUnknownOutcome);
 }
 
 TEST_F(SubmitQueueTest, BoundsAreAnswersNotWaits) {

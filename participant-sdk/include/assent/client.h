@@ -13,11 +13,12 @@
 // What a failure means, and what to do next:
 //   kUnknownOutcome      The transaction may or may not run. Submit the same object again, or Wait on its gid, until one of
 //                        them answers: the same gid is the same transaction, so nothing happens twice. Never make a new one.
-//                        Also when the coordinator, a proxy or the connection said that it is full, stopping or unavailable:
-//                        the same words are used of answers that were lost.
+//                        Also when a call ended with the status that something is full, stopping or unavailable: a library
+//                        or a proxy uses the same words of answers that were lost.
 //   kUnavailable         This call has sent nothing: there was no connection. Try later, or give up safely; unless an earlier
 //                        call of the same gid ended in kUnknownOutcome, which this does not settle.
-//   kResourceExhausted   This call has sent nothing: a queue of this client is full. Likewise.
+//   kResourceExhausted   This call has begun nothing: a queue of this client is full; or, SubmitAsync alone, the coordinator
+//                        was, and said so in a reply of its own. Likewise.
 //   kInvalidArgument     It can never work; the message names the field and the limit.
 //   kAlreadyExists       The gid belongs to a transaction with other content.
 //   kFailedPrecondition  The transaction's state does not allow it (Commit after its abort, say). Or this is a handler, and
