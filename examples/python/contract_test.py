@@ -138,11 +138,12 @@ class Contract(unittest.TestCase):
         self.assertEqual((self.ask(t.TRY), self.member()), (first, (0, 6)))
         self.assertEqual((self.ask(t.CONFIRM).kind, self.member()), (DONE, (6, 0)))
 
-    def test_unknown_action_is_unimplemented(self):
+    def test_unknown_action_is_refused_forward_and_asked_again_later(self):
         for operation, action in ((t.TRY, "punish"), (t.PREPARE, "award")):
-            with self.assertRaises(grpc.RpcError) as caught:
-                self.ask(operation, action=action)
-            self.assertEqual(caught.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
+            self.assertEqual(self.ask(operation, action=action).kind, REFUSED)
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.ask(t.CANCEL, action="punish")
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import sys
 import grpc
 
 from barrier import Barrier, Refused
-from stubs import participant_pb2_grpc, types_pb2
+from stubs import participant_pb2, participant_pb2_grpc, types_pb2
 
 TABLES = """
     CREATE TABLE IF NOT EXISTS member(
@@ -55,9 +55,12 @@ class Participant(participant_pb2_grpc.ParticipantServicer):
     def Execute(self, request, context):
         handler = HANDLERS.get((request.action, request.operation))
         if handler is None:
-            # Said before any effect: counts as a refusal.
-            context.abort(grpc.StatusCode.UNIMPLEMENTED,
-                          f"no {types_pb2.Operation.Name(request.operation)} of action '{request.action}' here")
+            why = f"no {types_pb2.Operation.Name(request.operation)} of action '{request.action}' here"
+            if request.operation in (types_pb2.PREPARE, types_pb2.TRY, types_pb2.ACTION):
+                return participant_pb2.BranchReply(gid=request.gid, branch_id=request.branch_id, operation=request.operation,
+                                                   kind=participant_pb2.BranchReply.REFUSED, reason=why)
+            # No status is an answer: what is to be finished or undone comes again, until there is a version that knows it.
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, why)
         return self._barrier.execute(request, handler)
 
 
