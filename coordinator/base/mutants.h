@@ -42,6 +42,8 @@ enum class Planted : std::uint8_t {
   kLostIsRefused,
   kLostIsNotSent,
   kTrustReply,
+  kWordsAreNotSent,
+  kSendExpired,
   // log
   kSyncOff,
   kSendBeforeEpoch,

@@ -19,6 +19,7 @@
 #include <spdlog/spdlog.h>
 
 #include <assent/limits.h>
+#include <assent/text.h>
 
 #include "coordinator/api/transaction_service.h"
 #include "coordinator/base/clock.h"
@@ -28,8 +29,10 @@
 #include "coordinator/daemon/version.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/log/sqlite_log.h"
-#include "coordinator/transport/routing_transport.h"
+#include "coordinator/transport/grpc_caller.h"
+#include "coordinator/transport/grpc_streams.h"
 #include "coordinator/transport/session_hub.h"
+#include "coordinator/transport/switchboard.h"
 #include "coordinator/transport/unary_dialer.h"
 
 namespace assent::daemon {
@@ -125,8 +128,44 @@ AcceptorOptions ConnectionLimits(const Config& config) {
   return options;
 }
 
+class SystemClock final : public transport::Clock {
+ public:
+  core::MonoTime Mono() const override { return base::MonoNow(); }
+  core::WallTime Wall() const override { return base::WallNow(); }
+};
+
+// What somebody else wrote, as a value of the log: nothing in it ends the value or the line.
+std::string Quoted(std::string_view text) {
+  std::string quoted = "\"";
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t length = Utf8Length(text.substr(i));
+    const bool plain = length != 0 && text[i] != '"' && text[i] != '\\' &&
+                       !IsUnseen(CodePoint(text.substr(i), length));
+    quoted += plain ? text.substr(i, length) : "?";
+    i += length == 0 ? 1 : length;
+  }
+  return quoted + '"';
+}
+
+// Participants' coming and going, one line each.
+class VisitorLog final : public transport::Witness {
+ public:
+  void OnCame(const transport::Visitor& visitor) override {
+    spdlog::info("event=participant_came {}", Shown(visitor));
+  }
+  void OnLeft(const transport::Visitor& visitor, const std::string& why) override {
+    spdlog::info("event=participant_left {} why={}", Shown(visitor), Quoted(why));
+  }
+
+ private:
+  static std::string Shown(const transport::Visitor& v) {
+    return "service=" + v.service + (v.unary ? " dialled" : " session") + "=" + v.address +
+           " instance=" + Quoted(v.instance) + " agent=" + Quoted(v.agent);
+  }
+};
+
 void SetLimits(grpc::ServerBuilder& builder, const Config& config) {
-  builder.SetMaxReceiveMessageSize(static_cast<int>(limits::kMaxFrameBytes));
+  builder.SetMaxReceiveMessageSize(static_cast<int>(limits::kMaxOversizedFrameBytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreamsPerConnection);
   grpc::ResourceQuota quota("assentd");
@@ -152,12 +191,16 @@ struct Server::Parts {
   std::string data_file;
   std::unique_ptr<log::SqliteLog> log;
   std::unique_ptr<engine::Engine> engine;
+  SystemClock clock;
+  VisitorLog visitors;
+  std::unique_ptr<transport::Switchboard> board;
   std::unique_ptr<transport::SessionHub> hub;
+  transport::GrpcCaller caller;
   std::unique_ptr<transport::UnaryDialer> dialer;
-  std::unique_ptr<transport::RoutingTransport> transport;
   std::unique_ptr<grpc::Service> service;
   std::unique_ptr<Listener> listener;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> door;
+  std::unique_ptr<grpc::Service> sessions;
   std::unique_ptr<grpc::Server> server;
   std::unique_ptr<Acceptor> acceptor;
   std::unique_ptr<SelfDial> self_dial;
@@ -215,15 +258,16 @@ Status Server::Start(int& exit_code) {
       recovered->finished_rows, log::StartNumber(recovered->epoch), recovered->epoch,
       std::chrono::duration_cast<std::chrono::milliseconds>(base::MonoNow() - began).count());
 
-  transport::SessionHubOptions hub_options;
-  hub_options.limits.max_sessions_count = p.config.max_sessions;
-  p.hub = std::make_unique<transport::SessionHub>(hub_options, *p.engine);
+  transport::DispatcherLimits board_limits;
+  board_limits.max_sessions_count = p.config.max_sessions;
+  p.board = std::make_unique<transport::Switchboard>(board_limits, *p.engine, p.clock, &p.visitors);
+  p.hub = std::make_unique<transport::SessionHub>(transport::SessionHubOptions{}, *p.board);
+  p.sessions = transport::MakeSessionService(*p.hub);
   transport::UnaryDialerOptions dialer_options;
   dialer_options.services = p.config.UnaryServices();
   dialer_options.max_in_flight_per_target_count = p.config.unary_max_in_flight;
-  p.dialer = std::make_unique<transport::UnaryDialer>(dialer_options, *p.engine);
+  p.dialer = std::make_unique<transport::UnaryDialer>(dialer_options, p.caller, *p.board);
   p.dialer->Open(recovered->coordinator_id);
-  p.transport = std::make_unique<transport::RoutingTransport>(*p.hub, *p.dialer);
 
   api::ServiceOptions service_options;
   service_options.version = kVersion;
@@ -232,9 +276,7 @@ Status Server::Start(int& exit_code) {
   service_options.holdings.max_unread_bytes = p.config.max_unread_mib << 20;
   service_options.holdings.max_unread_per_address_bytes = p.config.max_unread_mib << 19;
   service_options.holdings.max_unread_per_connection_bytes = p.config.max_unread_mib << 18;
-  service_options.participants = [&p](const std::string& prefix) {
-    return p.transport->List(prefix);
-  };
+  service_options.participants = [&p](const std::string& prefix) { return p.board->List(prefix); };
   p.service = api::MakeTransactionService(std::move(service_options), *p.engine);
 
   exit_code = kExitAddressInUse;
@@ -242,7 +284,7 @@ Status Server::Start(int& exit_code) {
   if (!listening.ok()) return listening;
   const Status built = p.BuildServer();
   if (!built.ok()) return built;
-  p.engine->Start(*p.transport);
+  p.engine->Start(*p.board);
   p.hub->Open(recovered->coordinator_id, recovered->epoch);
   p.server->GetHealthCheckService()->SetServingStatus(true);
   p.LetIn();
@@ -269,7 +311,7 @@ Status Server::Parts::BuildServer() {
   if (!config.reflection) builder.SetOption(std::make_unique<NoReflection>());
   SetLimits(builder, config);
   builder.RegisterService(service.get());
-  builder.RegisterService(&hub->service());
+  builder.RegisterService(sessions.get());
   door = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
       grpc::InsecureServerCredentials());
@@ -326,7 +368,10 @@ std::string Server::Card() const {
   return card;
 }
 
-void Server::Tick() { parts_->hub->Tick(base::MonoNow()); }
+void Server::Tick() {
+  parts_->board->Tick();
+  parts_->hub->Tick();
+}
 
 void Server::BeginDrain() {
   parts_->server->GetHealthCheckService()->SetServingStatus(false);
@@ -359,8 +404,9 @@ void Server::Stop() {
     p.made_listener = nullptr;
   }
   p.listener.reset();
-  p.transport.reset();
+  p.sessions.reset();
   p.hub.reset();
+  p.board.reset();
   p.service.reset();
   p.engine.reset();
 }

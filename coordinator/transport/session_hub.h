@@ -1,64 +1,83 @@
 #pragma once
 
-// Participant sessions over gRPC: a mutex and bidirectional streams around SessionRouter. On each stream there is one read
-// and one write in flight; whatever has gathered while a write was under way travels in the next frame.
+// The door for participants that dial in: who may open a stream, for how long without a word, and the end of all of them.
+//
+// A stream that has not said Hello is nobody yet. There are few of those, in all and from one address, none stays silent for
+// long, and its first frame is small: what may be held for people we do not know is bounded.
 
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
-#include "coordinator/transport/session_router.h"
-#include "coordinator/transport/transport.h"
-
-namespace grpc {
-class Service;
-}  // namespace grpc
+#include "coordinator/transport/carrier.h"
+#include "coordinator/transport/switchboard.h"
 
 namespace assent::transport {
 
 struct SessionHubOptions {
-  RouterLimits limits;
+  // Streams that have not said Hello: in all, and from one address (a host; all of a Unix socket are one).
+  std::size_t max_silent_count = 256;
+  std::size_t max_silent_per_address_count = 64;
+  core::Millis hello_timeout{10'000};
+  // A whole Hello: 1024 actions with the longest names are 140 KiB.
+  std::size_t max_hello_bytes = std::size_t{256} << 10;
+  // Questions whose answers have not been written: of one session, and of all. Beyond it no more is read from who has some.
+  std::size_t max_open_questions_count = 4096;
+  std::size_t max_all_open_questions_count = 262'144;
 };
 
-class SessionHub final : public Transport {
+class Session;
+
+class SessionHub final : public StreamDoor {
  public:
-  // `receiver` outlives the hub and the gRPC server that serves it.
-  SessionHub(SessionHubOptions options, Receiver& receiver);
+  // `board` outlives the hub, and the hub every stream's Finish.
+  SessionHub(SessionHubOptions options, Switchboard& board);
   ~SessionHub() override;
 
-  // Register this with the server. Streams that come before Open are answered UNAVAILABLE.
-  grpc::Service& service();
-  // Recovery is done: who we are goes into every Welcome and command.
-  void Open(std::uint32_t coordinator_id, std::uint64_t epoch);
-  // Says goodbye to every participant and ends every stream. Call before the server's Shutdown.
-  void Close();
-  // Housekeeping; call about once a second.
-  void Tick(core::MonoTime now);
+  std::shared_ptr<FrameSink> OnStream(FrameStream& stream, const std::string& peer) override;
 
-  void Send(std::vector<Command> commands) override;
-  std::vector<ServiceInfo> List(const std::string& prefix) const;
-  RouterCounters counters() const;
-  std::size_t session_count() const;
+  // Recovery is done: who we are goes into every Welcome and command. Streams that come before are told UNAVAILABLE.
+  void Open(std::uint32_t coordinator_id, std::uint64_t epoch);
+  // Ends every stream, with a word. Call before the server's Shutdown.
+  void Close();
+  // Ends streams that have been silent for too long; call about once a second.
+  void Tick();
+  std::size_t silent_count() const;
 
  private:
-  class Stream;
-  class ServiceImpl;
-  void Kick(std::vector<SessionId> touched);
+  friend class Session;
+  struct Identity {
+    bool open = false;
+    std::uint32_t coordinator_id = 0;
+    std::uint64_t epoch = 0;
+  };
+  struct Silent {
+    core::MonoTime since;
+    std::string address;
+  };
 
-  Receiver& receiver_;
-  std::unique_ptr<ServiceImpl> service_;
+  // For sessions.
+  Identity identity() const;
+  void NoLongerSilent(std::uint64_t stream);
+  void Forget(std::uint64_t stream);
+  void ForgetSilent(std::uint64_t stream);
+  // Counts questions, or answers; true: there are too many.
+  bool CountQuestions(std::ptrdiff_t change);
+
+  const SessionHubOptions options_;
+  Switchboard& board_;
 
   mutable std::mutex mutex_;
-  SessionRouter router_;  // guarded by mutex_
-  std::unordered_map<SessionId, std::shared_ptr<Stream>>
-      streams_;                       // guarded by mutex_; attached ones
-  SessionId next_session_ = 1;        // guarded by mutex_
-  std::uint32_t coordinator_id_ = 0;  // guarded by mutex_
-  std::uint64_t epoch_ = 0;           // guarded by mutex_
-  bool open_ = false;                 // guarded by mutex_
+  Identity identity_;                                          // guarded by mutex_
+  std::uint64_t next_stream_ = 1;                              // guarded by mutex_
+  std::map<std::uint64_t, std::shared_ptr<Session>> streams_;  // guarded by mutex_; not ended
+  std::map<std::uint64_t, Silent> silent_;  // guarded by mutex_; in the order of their coming
+  std::map<std::string, std::size_t> silent_per_address_;  // guarded by mutex_
+  std::size_t open_questions_ = 0;                         // guarded by mutex_
 };
 
 }  // namespace assent::transport

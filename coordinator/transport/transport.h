@@ -57,7 +57,8 @@ struct Reply {
   std::string reason;
   core::Millis retry_after{0};
   // With kNotSent only: nobody of this service can be reached now, so asking again is of no use before OnServiceAppeared. Of
-  // anything less (no room, an action that is not offered, one instance of several is gone) it is false.
+  // anything less (no room, an action that is not offered, one instance of several is gone) it is false. The two reach a receiver
+  // in the order in which they became true.
   bool service_absent = false;
   // kRetryLater: the transaction that, by the participant's word, has prepared what this branch needs.
   std::string blocked_by = {};
@@ -96,6 +97,29 @@ class Transport {
  public:
   virtual ~Transport() = default;
   virtual void Send(std::vector<Command> commands) = 0;
+};
+
+// What transports read the time on.
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  virtual core::MonoTime Mono() const = 0;
+  virtual core::WallTime Wall() const = 0;
+};
+
+// Told of participants that come and go, for the log. Called from any thread; must be quick and must not block.
+struct Visitor {
+  std::string service;
+  std::string instance;
+  std::string address;
+  std::string agent;
+  bool unary = false;
+};
+class Witness {
+ public:
+  virtual ~Witness() = default;
+  virtual void OnCame(const Visitor& visitor) = 0;
+  virtual void OnLeft(const Visitor& visitor, const std::string& why) = 0;
 };
 
 // For listings.

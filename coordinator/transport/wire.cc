@@ -1,8 +1,11 @@
 #include "coordinator/transport/wire.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <assent/limits.h>
+
+#include "proto/parse/parse.h"
 
 namespace assent::transport {
 namespace {
@@ -26,6 +29,15 @@ core::AttemptResult ResultOf(v1::BranchReply::Kind kind) {
       return core::AttemptResult::
           kUnknown;  // a newer participant's word: not an answer we can rest on
   }
+}
+
+// Whether the field of this name is among those that were mended.
+bool Has(const wire::BadText& bad, const std::string& field) {
+  return std::find(bad.fields.begin(), bad.fields.end(), field) != bad.fields.end();
+}
+
+void SayBadReason(v1::BranchReply& reply) {
+  reply.set_reason("the reason is not UTF-8: " + reply.reason());
 }
 
 }  // namespace
@@ -86,6 +98,23 @@ void ToWire(const OutcomeAnswer& answer, v1::OutcomeAnswer& out) {
   out.set_branch_id(answer.branch_id);
   out.set_verdict(static_cast<v1::OutcomeAnswer::Verdict>(answer.verdict));
   out.set_finished(answer.finished);
+}
+
+bool ParseMended(std::string bytes, v1::ParticipantFrame& out) {
+  const wire::BadText bad = wire::MendText(*v1::ParticipantFrame::descriptor(), bytes);
+  if (bad.count == 0 || !bad.whole || !out.ParseFromString(bytes)) return false;
+  for (int i = 0; i < out.replies_size(); ++i) {
+    if (Has(bad, "replies[" + std::to_string(i) + "].reason"))
+      SayBadReason(*out.mutable_replies(i));
+  }
+  return true;
+}
+
+bool ParseMended(std::string bytes, v1::BranchReply& out) {
+  const wire::BadText bad = wire::MendText(*v1::BranchReply::descriptor(), bytes);
+  if (bad.count == 0 || !bad.whole || !out.ParseFromString(bytes)) return false;
+  if (Has(bad, "reason")) SayBadReason(out);
+  return true;
 }
 
 }  // namespace assent::transport

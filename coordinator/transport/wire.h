@@ -3,9 +3,10 @@
 // Between the transport's plain values and assent.v1 messages.
 
 #include <cstdint>
+#include <string>
 
 #include "assent/v1/participant.pb.h"
-#include "coordinator/transport/session_router.h"
+#include "coordinator/transport/hello.h"
 #include "coordinator/transport/transport.h"
 
 namespace assent::transport {
@@ -18,5 +19,10 @@ SessionReply FromWire(v1::BranchReply reply);
 SessionHello FromWire(const v1::Hello& hello);
 OutcomeQuestion FromWire(const v1::OutcomeQuery& query);
 void ToWire(const OutcomeAnswer& answer, v1::OutcomeAnswer& out);
+
+// What did not parse, with the bytes of its texts that are no UTF-8 made '?'. A reply whose reason had some says so in it. False:
+// it is no such message at all.
+bool ParseMended(std::string bytes, v1::ParticipantFrame& out);
+bool ParseMended(std::string bytes, v1::BranchReply& out);
 
 }  // namespace assent::transport

@@ -33,7 +33,7 @@ MORE = [
                         "resolve has no --prefix")),
     ("check_settings", ("docs/operating.md", "`ASSENT_SHARDS`", "`ASSENT_SHARD`", "does not read ASSENT_SHARD")),
     ("check_limits", ("docs/limits.md", "| `kMaxGidBytes` |", "| kMaxGidBytes |", "kMaxGidBytes")),
-    ("check_limits", ("coordinator/transport/session_router.h", "max_queued_count = 65'536", "max_queued_count = 1'024", "says 1024")),
+    ("check_limits", ("coordinator/transport/dispatcher.h", "max_queued_count = 65'536", "max_queued_count = 1'024", "says 1024")),
 ]
 
 

@@ -1,11 +1,10 @@
-// Frames of hostile participants: bytes as gRPC hands them over, through the conversion of the wire and the session router, to a
-// real shard. No frame crashes anything, settles a command that is not its own, or leaves something that cannot be shown; each
-// command has one end; once an honest participant is there, everything ends.
-//
-// The frames are handled as SessionHub does, which has streams and locks around the same calls.
+// Frames of hostile participants: bytes as gRPC hands them over, through the session hub and the switchboard, to a real shard. No
+// frame crashes anything, settles a command that is not its own, or leaves something that cannot be shown; each command has one
+// end; once an honest participant is there, everything ends.
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <tuple>
 
@@ -14,7 +13,8 @@
 #include "assent/v1/participant.pb.h"
 #include "assent/v1/transaction.pb.h"
 #include "coordinator/api/convert.h"
-#include "coordinator/transport/session_router.h"
+#include "coordinator/transport/session_hub.h"
+#include "coordinator/transport/switchboard.h"
 #include "coordinator/transport/wire.h"
 #include "tests/fuzz/draw_spec.h"
 #include "tests/fuzz/input.h"
@@ -33,19 +33,40 @@ bool IsName(const std::string& name) {
                               "0123456789._:/-") == std::string::npos;
 }
 
-class Hostile {
+class Hostile final : public transport::Receiver, public transport::Clock {
  public:
+  Hostile() { Open(); }
   void Run(Input in) {
     for (int i = 0; i < kMaxActionsCount && !in.empty(); ++i) One(in);
     for (std::uint64_t id = 1; id <= kSessionsCount; ++id) Leave(id);
-    ASSENT_CHECK(router_.session_count() == 0);
-    // Each command has had its one end; but of those that nobody waited for any longer the router says nothing.
+    ASSENT_CHECK(board_->session_count() == 0);
+    // Each command has had its one end; but of those that nobody waited for any longer nothing is said.
     ASSENT_CHECK(open_.empty() || time_passed_);
     live_.Heal();
   }
 
  private:
-  // What a command is known by between router and shard.
+  // One participant's stream, as the coordinator has it.
+  struct Stream final : transport::FrameStream {
+    void Read() override { reading = true; }
+    void Write(const v1::CoordinatorFrame& frame) override {
+      ASSENT_CHECK(!std::exchange(writing, true) && !finished);
+      ASSENT_CHECK(frame.ByteSizeLong() <= limits::kMaxFrameBytes);
+      ASSENT_CHECK(v1::CoordinatorFrame().ParseFromString(frame.SerializeAsString()));
+      for (const v1::BranchCommand& command : frame.commands())
+        ASSENT_CHECK(written.emplace(command.command_id(), command).second);
+    }
+    void Finish(const Status&) override { ASSENT_CHECK(!std::exchange(finished, true)); }
+
+    std::shared_ptr<transport::FrameSink> sink;
+    bool reading = false;
+    bool writing = false;
+    bool finished = false;
+    // Commands that it has been given and not settled.
+    std::map<std::uint64_t, v1::BranchCommand> written;
+  };
+
+  // What a command is known by between transport and shard.
   using Key = std::tuple<std::string, core::BranchIndex, core::Operation, std::uint32_t>;
 
   void One(Input& in) {
@@ -64,10 +85,17 @@ class Hostile {
 
   // ---- What comes from a participant
 
-  void FrameFromWire(Input& in, std::uint64_t id) {
-    const std::string_view bytes = in.Chunk();
+  void FrameFromWire(Input& in, std::uint64_t id) { Bytes(id, std::string(in.Chunk())); }
+
+  void Bytes(std::uint64_t id, std::string bytes) {
     v1::ParticipantFrame frame;
-    if (frame.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) OnFrame(id, frame);
+    if (frame.ParseFromString(bytes)) return OnFrame(id, frame);
+    v1::ParticipantFrame mended;
+    if (transport::ParseMended(bytes, mended)) NoteHonest(id, mended);
+    const std::shared_ptr<transport::FrameSink> sink = Reading(id);
+    if (sink) sink->OnMalformed(std::move(bytes));
+    honest_ = 0;
+    Drain();
   }
 
   void SayHello(Input& in, std::uint64_t id) {
@@ -87,8 +115,9 @@ class Hostile {
   // An answer to what was written to this session, right but for what the input changes.
   void Answer(Input& in, std::uint64_t id) {
     Drain();
-    auto& written = written_[id];
-    if (written.empty()) return;
+    const auto stream = streams_.find(id);
+    if (stream == streams_.end() || stream->second->written.empty()) return;
+    const auto& written = stream->second->written;
     auto at = written.begin();
     std::advance(at, in.Below(std::min<std::size_t>(written.size(), 256)));
     v1::ParticipantFrame frame;
@@ -112,80 +141,76 @@ class Hostile {
       std::string bytes = frame.SerializeAsString();
       for (std::size_t n = in.Below(4); n > 0 && !bytes.empty(); --n)
         bytes[in.Byte() % bytes.size()] = static_cast<char>(in.Byte());
-      if (!frame.ParseFromString(bytes)) return;
+      return Bytes(id, std::move(bytes));
     }
     OnFrame(id, frame);
   }
 
-  void OnFrame(std::uint64_t id, v1::ParticipantFrame& frame) {
-    if (frame.has_hello() == (sessions_.count(id) != 0)) return Leave(id);
-    if (frame.has_hello()) {
-      bool first = false;
-      const transport::SessionHello hello = transport::FromWire(frame.hello());
-      const std::uint64_t number = next_session_++;
-      const Status status = router_.Attach(number, hello, "ipv4:1", live_.now().wall, first);
-      live_.Check(status, nullptr);
-      if (!status.ok()) return;
-      sessions_[id] = number;
-      ASSENT_CHECK(IsName(frame.hello().service()));
-      for (const v1::ActionInfo& action : frame.hello().actions()) {
-        ASSENT_CHECK(IsName(action.name()) && v1::Protocol_IsValid(action.protocol()));
-      }
-      if (first) live_.Do(engine::ServiceAppearedRequest{hello.service});
+  // Whoever speaks first opens a stream.
+  std::shared_ptr<transport::FrameSink> Reading(std::uint64_t id) {
+    auto& stream = streams_[id];
+    if (!stream || stream->finished) {
+      stream = std::make_unique<Stream>();
+      stream->sink = hub_->OnStream(*stream, "ipv4:1:" + std::to_string(id));
     }
-    OnMessages(id, frame);
+    return std::exchange(stream->reading, false) ? stream->sink : nullptr;
+  }
+
+  void OnFrame(std::uint64_t id, v1::ParticipantFrame& frame) {
+    NoteHonest(id, frame);
+    const std::shared_ptr<transport::FrameSink> sink = Reading(id);
+    if (sink) sink->OnFrame(frame, frame.ByteSizeLong());
+    honest_ = 0;
     Drain();
     CheckListing();
   }
 
-  void OnMessages(std::uint64_t id, v1::ParticipantFrame& frame) {
-    const auto count = static_cast<std::size_t>(frame.replies_size() + frame.queries_size());
-    if (count > limits::kMaxFrameMessagesCount) return Leave(id);
-    std::vector<transport::SessionReply> replies;
-    for (v1::BranchReply& reply : *frame.mutable_replies()) {
-      CheckHonest(id, reply);
-      replies.push_back(transport::FromWire(std::move(reply)));
+  // Counts what may be settled by this frame: what names a command that was written here and says truly which.
+  void NoteHonest(std::uint64_t id, const v1::ParticipantFrame& frame) {
+    honest_ = 0;
+    const auto stream = streams_.find(id);
+    if (stream == streams_.end()) return;
+    for (const v1::BranchReply& reply : frame.replies()) {
+      const auto found = stream->second->written.find(reply.command_id());
+      if (found == stream->second->written.end() || found->second.gid() != reply.gid() ||
+          found->second.branch_id() != reply.branch_id() ||
+          found->second.operation() != reply.operation())
+        continue;
+      ++honest_;
+      // The slot of an expired command is gone; it was honest all the same.
+      stream->second->written.erase(found);
     }
-    std::vector<transport::SessionId> touched;
-    Deliver(router_.OnReplies(sessions_.at(id), std::move(replies), live_.now().mono, touched));
-    for (const v1::OutcomeQuery& query : frame.queries()) {
-      live_.Do(engine::QuestionRequest{
-          transport::FromWire(query), [](const transport::OutcomeAnswer& answer) {
-            v1::OutcomeAnswer message;
-            transport::ToWire(answer, message);
-            ASSENT_CHECK(v1::OutcomeAnswer().ParseFromString(message.SerializeAsString()));
-          }});
-    }
-    if (frame.goodbye()) router_.Drain(sessions_.at(id));
   }
 
-  // Remembers what may be settled by this frame: what names a command that was written here and says truly which.
-  void CheckHonest(std::uint64_t id, const v1::BranchReply& reply) {
-    const auto found = written_[id].find(reply.command_id());
-    if (found == written_[id].end() || found->second.gid() != reply.gid() ||
-        found->second.branch_id() != reply.branch_id() ||
-        found->second.operation() != reply.operation())
-      return;
-    honest_.push_back(reply.gid());
-    // The slot of an expired command is gone; it was honest all the same.
-    written_[id].erase(found);
-  }
-
-  void Deliver(std::vector<transport::Reply> replies, bool from_frame = true) {
-    ASSENT_CHECK(!from_frame || replies.size() <= honest_.size());
-    honest_.clear();
+  void OnReplies(std::vector<transport::Reply> replies) override {
     for (const transport::Reply& reply : replies) {
       const auto open = open_.find({reply.gid, reply.branch, reply.operation, reply.attempt});
       ASSENT_CHECK(open != open_.end());
       if (--open->second == 0) open_.erase(open);
-      ASSENT_CHECK(reply.reason.size() <= limits::kMaxReasonBytes || !from_frame);
+      ASSENT_CHECK(reply.reason.size() <= limits::kMaxReasonBytes);
+      ASSENT_CHECK(!reply.service_absent || reply.result == core::AttemptResult::kNotSent);
+      const bool from_frame = reply.result != core::AttemptResult::kNotSent &&
+                              reply.reason.find(" was lost before it") == std::string::npos &&
+                              reply.reason.find(" has no action ") == std::string::npos;
+      if (from_frame) ASSENT_CHECK(honest_-- > 0);
     }
     live_.Do(engine::RepliesRequest{std::move(replies)});
   }
+  void OnServiceAppeared(const std::string& service) override {
+    ASSENT_CHECK(IsName(service));
+    live_.Do(engine::ServiceAppearedRequest{service});
+  }
+  void OnQuestion(transport::OutcomeQuestion question,
+                  std::function<void(transport::OutcomeAnswer)> answer) override {
+    live_.Do(engine::QuestionRequest{std::move(question), std::move(answer)});
+  }
+  core::MonoTime Mono() const override { return live_.now().mono; }
+  core::WallTime Wall() const override { return live_.now().wall; }
 
   void CheckListing() const {
     v1::ListParticipantsReply reply;
-    for (const transport::ServiceInfo& info : router_.List("")) {
+    for (const transport::ServiceInfo& info : board_->List("")) {
+      for (const std::string& action : info.actions) ASSENT_CHECK(IsName(action));
       v1::ParticipantInfo& participant = *reply.add_participants();
       participant.set_service(info.service);
       for (const std::string& action : info.actions) participant.add_actions(action);
@@ -200,12 +225,12 @@ class Hostile {
   }
 
   void Leave(std::uint64_t id) {
-    const auto session = sessions_.find(id);
-    if (session == sessions_.end()) return;
-    const transport::SessionId number = session->second;
-    sessions_.erase(session);
-    written_.erase(id);
-    Deliver(router_.Detach(number), /*from_frame=*/false);
+    const auto stream = streams_.find(id);
+    if (stream == streams_.end()) return;
+    const std::shared_ptr<transport::FrameSink> sink = stream->second->sink;
+    sink->OnClosed();
+    ASSENT_CHECK(stream->second->finished);
+    streams_.erase(stream);
     Drain();
   }
 
@@ -223,21 +248,27 @@ class Hostile {
   void Pass(Input& in) {
     time_passed_ = true;
     live_.Pass(core::Millis(in.Number(3)));
-    std::vector<transport::SessionId> touched;
-    router_.ExpireSlots(live_.now().mono, touched);
+    board_->Tick();
+    hub_->Tick();
     Drain();
   }
 
-  // A crash ends every stream, and what was in the router with it.
+  // A crash ends every stream, and what was in the transport with it.
   void Forget() {
-    router_ = transport::SessionRouter(transport::RouterLimits{.max_queued_count = 8});
-    sessions_.clear();
-    written_.clear();
+    streams_.clear();
     open_.clear();
     live_.commands.clear();
+    Open();
+  }
+  void Open() {
+    hub_.reset();
+    board_ = std::make_unique<transport::Switchboard>(
+        transport::DispatcherLimits{.max_queued_count = 8}, *this, *this);
+    hub_ = std::make_unique<transport::SessionHub>(transport::SessionHubOptions{}, *board_);
+    hub_->Open(7, 1);
   }
 
-  // Moves commands on until none moves: from the shard to the router, from there onto the streams.
+  // Moves commands on until none moves: from the shard to the switchboard, from there onto the streams.
   void Drain() {
     live_.Settle();
     for (int turn = 0; !live_.commands.empty() && turn < 16; ++turn) {
@@ -247,30 +278,21 @@ class Hostile {
         commands.push_back(std::move(command));
       }
       live_.commands.clear();
-      std::vector<transport::SessionId> touched;
-      Deliver(router_.Send(std::move(commands), live_.now().mono, touched), /*from_frame=*/false);
+      board_->Send(std::move(commands));
       live_.Settle();
     }
-    for (const auto& [id, number] : sessions_) {
-      for (auto& [command_id, command] :
-           router_.TakeOutbox(number, limits::kMaxFrameMessagesCount, 1024 * 1024)) {
-        v1::BranchCommand message;
-        transport::ToWire(std::move(command), command_id, 7, message);
-        ASSENT_CHECK(v1::BranchCommand().ParseFromString(message.SerializeAsString()));
-        ASSENT_CHECK(written_[id].emplace(command_id, std::move(message)).second);
-      }
+    for (auto& [id, stream] : streams_) {
+      while (!stream->finished && std::exchange(stream->writing, false)) stream->sink->OnWritten();
     }
   }
 
   LiveCoordinator live_;
-  transport::SessionRouter router_{transport::RouterLimits{.max_queued_count = 8}};
-  std::uint64_t next_session_ = 1;
-  std::map<std::uint64_t, transport::SessionId> sessions_;
-  // By hostile participant: commands it has been given and not settled.
-  std::map<std::uint64_t, std::map<std::uint64_t, v1::BranchCommand>> written_;
-  std::map<Key, int> open_;  // with the router
+  std::unique_ptr<transport::Switchboard> board_;
+  std::unique_ptr<transport::SessionHub> hub_;
+  std::map<std::uint64_t, std::unique_ptr<Stream>> streams_;  // by hostile participant
+  std::map<Key, int> open_;                                   // with the transport
   bool time_passed_ = false;
-  std::vector<std::string> honest_;
+  int honest_ = 0;
 };
 
 }  // namespace

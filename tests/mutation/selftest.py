@@ -92,7 +92,7 @@ class TheRun(unittest.TestCase):
         workshop.TIMEOUT_SECONDS = 5
         with tempfile.TemporaryDirectory() as folder:
             options = types.SimpleNamespace(
-                tree=SAMPLE, work=os.path.join(folder, "work"), results=os.path.join(folder, "results"), preset="release", thorough=False, tests=None,
+                tree=SAMPLE, work=os.path.join(folder, "work"), results=os.path.join(folder, "results"), preset="release", thorough=False,
                 jobs=1, build_jobs=1, headers=False, seed=1, sample=0, since=None, like=None, file=None, kind=None, match=None, until=None,
                 outcome=None)
             self.assertTrue(mutate.Run("core", PART, options).go())

@@ -65,6 +65,8 @@ struct BranchBooks {
   core::Operation last_sent = core::Operation::kNone;
   Time last_sent_at = 0;
   std::uint64_t last_sent_life = 0;
+  std::uint32_t last_attempt = 0;
+  Time last_timeout = 0;
   std::uint32_t hasty = 0;  // sends closer to the one before than any backoff allows
 };
 

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "coordinator/core/codec.h"
-#include "coordinator/transport/wire.h"
 #include "tools/assent-sim/coordinator_life.h"
 #include "tools/assent-sim/invariants.h"
 
@@ -91,6 +90,8 @@ void Coordinator::Start() {
     sim_.Violate("S11 broken: epoch " + std::to_string(recovered->epoch) + " was granted before");
   last_epoch_ = life_->epoch = recovered->epoch;
   life_->next_serial = recovered->next_serial;
+  life_->dialer.Open(recovered->coordinator_id);
+  life_->hub.Open(recovered->coordinator_id, recovered->epoch);
   for (std::size_t t = 0; t < ledger_.size(); ++t) ledger_.ReadPlatter(disk_->platter(), t);
   ledger_.CheckKept(disk_->platter());
   for (auto& shard : life_->shards) shard->Start(*recovered, sim_.Mono(), sim_.Wall());
@@ -284,6 +285,89 @@ void Coordinator::OnTurn(std::uint64_t life, std::uint64_t shard) {
     return;
   }
   ArmTurn(shard);
+}
+
+// ---- What goes out and what is told -----------------------------------------------------------------------
+
+void Coordinator::CheckSend(const transport::Command& command) {
+  const std::size_t t = ledger_.Find(command.gid);
+  if (t == ledger_.size())
+    return sim_.Violate("a command for " + command.gid + ", which nobody began");
+  TransactionBooks& books = ledger_.Touch(t);
+  const core::Transaction* on_platter = books.platter ? &*books.platter : nullptr;
+  const SendSeen seen{books, on_platter, disk_->platter().epoch, life_->epoch, command};
+  const std::string broken = BrokenAtSend(seen);
+  if (!broken.empty()) return sim_.Violate(broken);
+
+  const std::size_t b = ledger_.FindBranch(t, command.branch_id);
+  BranchBooks& branch = books.branches[b];
+  const Time pause = sim_.now - branch.last_sent_at;
+  const bool again = branch.last_sent == command.operation && branch.last_sent_life == life_number_;
+  if (again) {
+    sim_.marks.Set(Mark::kAttemptTimedOut);
+    const Time least =
+        on_platter->spec().branches[b].retry.initial_backoff.count() * kMillisecond / 2;
+    if (pause < least) ++branch.hasty;
+    if (on_platter->decision() == core::Decision::kCommit &&
+        command.operation == core::Operation::kAction)
+      sim_.marks.Set(Mark::kForwardAfterPivot);
+  }
+  branch.last_sent = command.operation;
+  branch.last_sent_at = sim_.now;
+  branch.last_sent_life = life_number_;
+  branch.last_attempt = command.attempt;
+  branch.last_timeout = command.timeout.count() * kMillisecond;
+}
+
+// What leaves is what was handed over last, and within its time: the sender has given up on anything else.
+void Coordinator::CheckLeaves(const std::string& gid, const std::string& branch_id, int operation,
+                              std::uint32_t attempt) {
+  const std::size_t t = ledger_.Find(gid);
+  if (t == ledger_.size()) return;  // CheckSend has said so
+  const BranchBooks& branch = ledger_.books(t).branches[ledger_.FindBranch(t, branch_id)];
+  if (static_cast<int>(branch.last_sent) != operation || branch.last_attempt != attempt ||
+      branch.last_sent_life != life_number_)
+    sim_.Violate("a command of " + gid + " leaves after a newer one was handed over");
+  if (sim_.now >= branch.last_sent_at + branch.last_timeout)
+    sim_.Violate("a command of " + gid + " leaves after its time");
+}
+
+void Coordinator::Send(std::vector<transport::Command> commands) {
+  for (const transport::Command& command : commands) {
+    CheckSend(command);
+    sim_.Mix(command.gid);
+    sim_.Mix(static_cast<std::uint64_t>(command.operation) * 1000 + command.attempt);
+    sim_.Say([&] {
+      return "the coordinator sends " + std::string(core::Name(command.operation)) + " #" +
+             std::to_string(command.attempt) + " of " + command.gid + " " + command.branch_id +
+             " to " + command.service + (command.one_phase ? " (one phase)" : "");
+    });
+  }
+  life_->last_send = sim_.now;
+  if (!std::exchange(life_->ticking, true))
+    sim_.After(sim_.options.hub_tick, EventKind::kHubTick, life_number_);
+  const std::uint64_t queued = life_->board.counters().queued;
+  life_->board.Send(std::move(commands));
+  if (life_->board.counters().queued > queued) sim_.marks.Set(Mark::kRouterQueued);
+}
+
+void Coordinator::CheckTold(const transport::OutcomeAnswer& answer, std::uint64_t began_epoch) {
+  const TransactionBooks& books = ledger_.books(ledger_.Find(answer.gid));
+  const bool by_hand = books.by_hand || books.restored;
+  const auto& lives = disk_->seen().lives;
+  const bool own = std::binary_search(lives.begin(), lives.end(), began_epoch);
+  if (answer.verdict == transport::Verdict::kAbort && !own)
+    sim_.Violate("S9 broken by " + answer.gid +
+                 ": abort is presumed of a life that this log has missed");
+  if (answer.verdict == transport::Verdict::kCannotTell) sim_.marks.Set(Mark::kCannotTell);
+  if (answer.verdict == transport::Verdict::kAbort && books.commit_durable && !by_hand &&
+      !books.forgotten)
+    sim_.Violate("S9 broken by " + answer.gid +
+                 ": a participant is told abort, and COMMIT is durable");
+  if (answer.verdict == transport::Verdict::kCommit && !books.commit_durable && !by_hand)
+    sim_.Violate("S6 broken by " + answer.gid +
+                 ": a participant is told commit, and COMMIT is not durable");
+  sim_.Mix(static_cast<std::uint64_t>(answer.verdict));
 }
 
 // ---- The log --------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 #pragma once
 
 // The machine that the coordinator runs on: its disk stays, its lives come and go. A life is the production code (shards,
-// session router, in-memory log) with the engine's loop and the hub's streams replaced by simulated ones.
+// switchboard, session hub, dialer, in-memory log) with the engine's loop and the carriers replaced by simulated ones.
 
 #include <cstdint>
 #include <map>
@@ -13,7 +13,7 @@
 #include "coordinator/engine/requests.h"
 #include "coordinator/engine/shard.h"
 #include "coordinator/log/memory_log.h"
-#include "coordinator/transport/session_router.h"
+#include "coordinator/transport/transport.h"
 #include "tools/assent-sim/ledger.h"
 #include "tools/assent-sim/network.h"
 
@@ -44,7 +44,8 @@ class Coordinator {
 
   // False when there is nobody to take it.
   bool Post(const std::string& gid, engine::Request request);
-  void ServiceAppeared(std::uint32_t service);
+  // A participant that is dialled came or went: the coordinator's connection to it notices.
+  void LinkChanges(std::uint32_t service);
   void Pause(Time until) { paused_until_ = until; }
   Time paused_until() const { return life_ ? paused_until_ : 0; }
   void SetFull(log::MemoryLog::Full full);
@@ -55,7 +56,8 @@ class Coordinator {
   void OnLogSync(std::uint64_t life);
   void OnHubTick(std::uint64_t life);
   void OnUnaryDeadline(std::uint64_t life, std::uint64_t call);
-  void OnFrame(std::uint64_t connection, const v1::ParticipantFrame& frame);
+  void OnUnaryLink(std::uint64_t service, bool up);
+  void OnFrame(std::uint64_t connection, v1::ParticipantFrame& frame);
   void OnWriteDone(std::uint64_t connection);
   void OnClosed(std::uint64_t connection);
   void OnLetter(const Letter& letter);
@@ -63,6 +65,9 @@ class Coordinator {
  private:
   struct Life;
   class Ports;
+  class Stream;
+  class Calls;
+  class Ears;
 
   void ArmTurn(std::size_t shard);
   void ArmLog();
@@ -71,13 +76,10 @@ class Coordinator {
   void StartRefused(const Status& why);
   void NoteLost(bool unsynced);
   void Send(std::vector<transport::Command> commands);
-  void SendUnary(transport::Command command);
   void CheckSend(const transport::Command& command);
-  void Deliver(std::vector<transport::Reply> replies);
-  void Kick(std::vector<transport::SessionId> touched);
-  void MaybeWrite(std::uint64_t connection);
-  void Leave(std::uint64_t connection, bool tell);
-  void Ask(std::uint64_t connection, const v1::OutcomeQuery& query);
+  void CheckLeaves(const std::string& gid, const std::string& branch_id, int operation,
+                   std::uint32_t attempt);
+  void CheckTold(const transport::OutcomeAnswer& answer, std::uint64_t began_epoch);
   bool Postponed(EventKind kind, std::uint64_t a, std::uint64_t b);
   std::size_t ShardOf(const std::string& gid) const;
 

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "tools/assent-sim/carriers.h"
 #include "tools/assent-sim/coordinator.h"
 
 namespace assent::sim {
@@ -32,7 +33,13 @@ class Coordinator::Ports final : public engine::ShardPorts {
 struct Coordinator::Life {
   Life(Sim& sim, Coordinator& owner, const std::shared_ptr<log::MemoryDisk>& disk,
        std::uint64_t life_number)
-      : number(life_number), router(Limits(sim.options)) {
+      : number(life_number),
+        clock(sim),
+        ears(owner),
+        board(Limits(sim.options), ears, clock),
+        hub({}, board),
+        calls(owner, Dialled(owner)),
+        dialer(Addresses(owner), calls, board) {
     log::MemoryLogOptions log_options;
     log_options.inline_completion = false;
     log_options.unix_now_ms = [&sim] { return sim.Wall().time_since_epoch().count(); };
@@ -63,8 +70,23 @@ struct Coordinator::Life {
     turn_at.resize(shards.size(), -1);
   }
 
-  static transport::RouterLimits Limits(const Options& options) {
-    transport::RouterLimits limits;
+  static std::vector<std::uint32_t> Dialled(const Coordinator& owner) {
+    std::vector<std::uint32_t> services;
+    for (std::uint32_t i = 0; i < owner.unary_.size(); ++i) {
+      if (owner.unary_[i]) services.push_back(i);
+    }
+    return services;
+  }
+  static transport::UnaryDialerOptions Addresses(const Coordinator& owner) {
+    transport::UnaryDialerOptions options;
+    for (const std::uint32_t i : Dialled(owner)) {
+      const std::string name = "s" + std::to_string(i);
+      options.services[name] = {name};
+    }
+    return options;
+  }
+  static transport::DispatcherLimits Limits(const Options& options) {
+    transport::DispatcherLimits limits;
     if (options.router_queue != 0) limits.max_queued_count = options.router_queue;
     return limits;
   }
@@ -92,26 +114,16 @@ struct Coordinator::Life {
   std::vector<std::vector<engine::Request>> mailboxes;
   std::vector<Time> turn_at;
 
-  // The hub's side of each stream.
-  struct Stream {
-    std::uint32_t service = 0;
-    bool attached = false;
-    bool welcome = false;
-    bool writing = false;
-    std::vector<transport::OutcomeAnswer> answers;
-  };
-  transport::SessionRouter router;
-  std::map<std::uint64_t, Stream> streams;  // by connection, which is the session id
-  bool ticking =
-      false;  // the hub's tick, which expires slots, is armed: only while slots may expire
+  const SimClock clock;
+  Ears ears;
+  transport::Switchboard board;
+  transport::SessionHub hub;
+  Calls calls;
+  transport::UnaryDialer dialer;
+  std::map<std::uint64_t, std::unique_ptr<Stream>> streams;  // by connection
+  // The tick, by which what has expired is settled, is armed: only while something may expire.
+  bool ticking = false;
   Time last_send = 0;
-
-  // Unary calls without an answer, by number.
-  struct UnaryCall {
-    transport::Reply unknown;  // what is reported if nothing comes
-  };
-  std::map<std::uint64_t, UnaryCall> unary;
-  std::uint64_t next_unary = 1;
 };
 
 }  // namespace assent::sim

@@ -47,6 +47,7 @@ namespace assent::sim {
   X(kAttemptTimedOut, "an attempt was given up and made again")                                    \
   X(kStaleReply, "a reply came for a command that nobody waits for")                               \
   X(kLieIgnored, "a reply naming another branch or operation was ignored")                         \
+  X(kWordsLied, "a dialled participant executed, and answered in the transport's own words")       \
   X(kSessionLost, "a session broke with commands in flight")                                       \
   X(kHalfOpen, "one side of a stream learnt of its end long before the other")                     \
   X(kRouterQueued, "a command waited for room on a session")                                       \

@@ -64,6 +64,11 @@ inline constexpr std::array kMutants = {
                "a command in flight on a lost session counts as never sent"},
     MutantText{Planted::kTrustReply, "trust-reply",
                "a reply is believed that names another transaction or operation"},
+    MutantText{
+        Planted::kWordsAreNotSent, "words-are-not-sent",
+        "a participant's words are taken for the transport's knowledge that nothing was sent"},
+    MutantText{Planted::kSendExpired, "send-expired",
+               "an expired command stays where it waits, and is sent late"},
     MutantText{Planted::kSyncOff, "sync-off",
                "the log reports durable what it did not synchronise"},
     MutantText{Planted::kSendBeforeEpoch, "send-before-epoch",

@@ -147,9 +147,7 @@ void Network::Heal() {
   for (Blocked& blocked : blocked_) blocked = {};
 }
 
-// A participant that lies: about another branch, another operation, another command; and says the truth as well.
-void Network::Forge(v1::ParticipantFrame& frame) {
-  v1::BranchReply lie = frame.replies(0);
+void Network::Forge(v1::BranchReply& lie) {
   switch (sim_.dice.Below(5)) {
     case 0: lie.set_gid(lie.gid() + "0"); break;
     case 1: lie.set_branch_id("b" + std::to_string(sim_.dice.Below(4))); break;
@@ -157,6 +155,12 @@ void Network::Forge(v1::ParticipantFrame& frame) {
     case 3: lie.set_command_id(lie.command_id() + 1 + sim_.dice.Below(3)); break;
     case 4: break;  // the same word twice
   }
+}
+
+// A participant that lies: about another branch, another operation, another command; and says the truth as well.
+void Network::Forge(v1::ParticipantFrame& frame) {
+  v1::BranchReply lie = frame.replies(0);
+  Forge(lie);
   const bool still_true = lie.gid() == frame.replies(0).gid() &&
                           lie.branch_id() == frame.replies(0).branch_id() &&
                           lie.operation() == frame.replies(0).operation();
@@ -210,9 +214,18 @@ int Network::SendCommand(Letter letter) {
   return copies;
 }
 
+// In place of an answer words may come: those that the participant had from its own downstream, or a proxy's, which sound like the
+// transport's own.
 void Network::SendReply(Letter letter) {
   if (sim_.Chance(sim_.options.unary_loss) || sim_.now < blocked_[letter.service].to_coordinator)
     return;
+  if (sim_.Chance(sim_.options.unary_words)) {
+    letter.words =
+        "UNAVAILABLE: failed to connect to all addresses; last error: UNKNOWN: Connection refused";
+    sim_.marks.Set(Mark::kWordsLied);
+  } else if (sim_.Chance(sim_.options.lie)) {
+    Forge(letter.reply);
+  }
   Post(std::move(letter), EventKind::kUnaryToCoordinator, sim_.Draw(sim_.options.net_max));
 }
 

@@ -7,7 +7,7 @@
 //   letters       unary calls: lost, duplicated, overtaken, delayed by hours
 //
 // The network moves messages and changes nothing in them, except that a lying participant's frames get forged replies
-// put in before the true ones.
+// put in before the true ones, and its unary answers are forged; and that words may come in place of one.
 
 #include <cstdint>
 #include <deque>
@@ -43,7 +43,9 @@ struct Letter {
   std::uint64_t coordinator_life = 0;
   std::uint64_t call = 0;  // the coordinator's number for it
   transport::Command command;
-  transport::Reply reply;  // on the way back
+  // On the way back: a reply, or a status in words.
+  v1::BranchReply reply;
+  std::string words;
 };
 
 class Network {
@@ -87,6 +89,7 @@ class Network {
   Time Arrival(std::uint32_t service, bool to_participant, Time last);
   void Post(Letter letter, EventKind kind, Time wait);
   void Forge(v1::ParticipantFrame& frame);
+  void Forge(v1::BranchReply& lie);
 
   Sim& sim_;
   std::deque<Connection> connections_;

@@ -99,6 +99,7 @@ void DrawRest(Options& o, Dice& dice, Form form) {
   o.log_queue = Count(dice, 100, 4 * more);
   o.lazy_write = dice.Chance(200) ? dice.Spread(1, kSecond) : 0;
   if (o.faultless()) return;
+  if (o.unary_services > 0) o.unary_words = Rate(dice, 500, 600);
   o.participant_stops = Count(dice, 100, 2);
   o.restores = !o.dead_service && dice.Chance(60);
   if (!o.restores) return;
@@ -138,14 +139,14 @@ Options Draw(std::uint64_t seed, Form form) {
 bool Options::faultless() const {
   return coordinator_deaths + participant_deaths + session_cuts + partitions + pauses + wall_jumps +
                  log_full_spells + log_sync_failures + participant_full_spells + operator_acts +
-                 lie + slow_call + commit_unknown + unary_loss + unary_duplicate + unary_hours +
-                 participant_stops + wall_leaps + lost_wals + taken_gids ==
+                 lie + slow_call + commit_unknown + unary_loss + unary_words + unary_duplicate +
+                 unary_hours + participant_stops + wall_leaps + lost_wals + taken_gids ==
              0 &&
          !dead_service && !restores;
 }
 
 std::string Options::Describe() const {
-  const std::array<std::pair<const char*, std::int64_t>, 62> fields{{
+  const std::array<std::pair<const char*, std::int64_t>, 63> fields{{
       {"workload", static_cast<std::int64_t>(workload)},
       {"transactions", transactions},
       {"services", services},
@@ -198,6 +199,7 @@ std::string Options::Describe() const {
       {"slow_call", slow_call},
       {"commit_unknown", commit_unknown},
       {"unary_loss", unary_loss},
+      {"unary_words", unary_words},
       {"unary_duplicate", unary_duplicate},
       {"unary_hours", unary_hours},
       {"participant_stops", participant_stops},

@@ -78,6 +78,7 @@ struct Options {
   std::uint32_t slow_call = 0;       // permille: an execution that takes as long as the window
   std::uint32_t commit_unknown = 0;  // permille, per group
   std::uint32_t unary_loss = 0;
+  std::uint32_t unary_words = 0;  // words in place of an answer
   std::uint32_t unary_duplicate = 0;
   std::uint32_t unary_hours = 0;   // permille: delayed by up to three hours
   std::uint32_t power_loss = 500;  // permille of coordinator deaths

@@ -364,13 +364,12 @@ void Participant::Respond(Task& task) {
     return;
   }
   Letter& letter = *task.letter;
-  letter.reply.gid = letter.command.gid;
-  letter.reply.branch = letter.command.branch;
-  letter.reply.operation = letter.command.operation;
-  letter.reply.attempt = letter.command.attempt;
-  letter.reply.result = static_cast<core::AttemptResult>(static_cast<int>(task.reply.kind) + 1);
-  letter.reply.bytes = task.reply.result;
-  letter.reply.reason = task.reply.reason;
+  letter.reply.set_gid(letter.command.gid);
+  letter.reply.set_branch_id(letter.command.branch_id);
+  letter.reply.set_operation(static_cast<v1::Operation>(letter.command.operation));
+  letter.reply.set_kind(static_cast<v1::BranchReply::Kind>(task.reply.kind));
+  letter.reply.set_result(task.reply.result);
+  letter.reply.set_reason(task.reply.reason);
   letter.command = {};
   network_.SendReply(std::move(letter));
 }

@@ -24,6 +24,7 @@ enum class EventKind : std::uint8_t {
   kLogSync,                 // life
   kHubTick,                 // life
   kUnaryDeadline,           // life, call
+  kUnaryLink,               // service: the coordinator notices whether it can be connected to
   kCoordinatorStarts,       //
   kConnected,               // connection: the participant may write
   kFrameToCoordinator,      // connection

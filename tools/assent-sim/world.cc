@@ -128,6 +128,7 @@ void World::Dispatch(const Event& e) {
     case EventKind::kLogSync: return c.OnLogSync(e.a);
     case EventKind::kHubTick: return c.OnHubTick(e.a);
     case EventKind::kUnaryDeadline: return c.OnUnaryDeadline(e.a, e.b);
+    case EventKind::kUnaryLink: return c.OnUnaryLink(e.a, participants_[e.a]->up());
     case EventKind::kCoordinatorStarts:
       if (!c.up()) c.Start();
       if (sim_.healed) people_->ReleaseHolds();  // a failure injected before may strike only now
@@ -176,7 +177,7 @@ void World::StartParticipant(std::size_t service) {
   if (participants_[service]->up() || static_cast<std::int64_t>(service) == dead_service_) return;
   participants_[service]->Start();
   if (participants_[service]->unary())
-    coordinator_->ServiceAppeared(static_cast<std::uint32_t>(service));
+    coordinator_->LinkChanges(static_cast<std::uint32_t>(service));
 }
 
 bool World::SomebodyIsDown() const {
@@ -193,6 +194,8 @@ void World::KillCoordinator(bool power, std::size_t kept, bool torn) {
 void World::KillParticipant(std::size_t service, bool power) {
   if (!participants_[service]->up()) return;
   participants_[service]->Die(power);
+  if (participants_[service]->unary())
+    coordinator_->LinkChanges(static_cast<std::uint32_t>(service));
   sim_.After(sim_.Draw(sim_.options.restart_max), EventKind::kParticipantStarts, service);
 }
 

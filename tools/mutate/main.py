@@ -134,7 +134,7 @@ class Run:
 
         def one(number):
             shop = Workshop(self.options.tree, os.path.join(self.options.work, str(number)), self.options.preset,
-                            self.options.thorough, self.options.tests)
+                            self.options.thorough)
             shops.append(shop)
             try:
                 shop.prepare()
@@ -252,7 +252,6 @@ def main():
                          help="JSON lines; a run goes on where this file ends")
     command.add_argument("--work", default=os.path.join(ROOT, "build", "mutate"), help="where copies and builds are kept")
     command.add_argument("--preset", default="release")
-    command.add_argument("--tests", action="append", metavar="REGEX", help="only these tests and programs: quick, and blinder")
     command.add_argument("--thorough", action="store_true", help="the slow tests too: minutes for each survivor")
     command.add_argument("--jobs", type=int, default=1, help="how many mutants at once, each with a copy and a build")
     command.add_argument("--build-jobs", type=int, default=2, help="compilers at once for the first build")

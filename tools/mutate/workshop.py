@@ -51,11 +51,11 @@ def run(command, **options):
 
 
 class Workshop:
-    def __init__(self, tree, place, preset="release", thorough=False, only=None):
+    def __init__(self, tree, place, preset="release", thorough=False):
         self.tree, self.place, self.preset = os.path.abspath(tree), os.path.abspath(place), preset
         self.copy = os.path.join(self.place, "tree")
         self.build = os.path.join(self.copy, "build", preset)
-        self.thorough, self.only = thorough, only or [".*"]
+        self.thorough = thorough
         self.temporary = os.path.join("/dev/shm" if os.path.isdir("/dev/shm") else self.place,
                                       "mutate-%d-%s" % (os.getpid(), os.path.basename(self.place)))
         self.changed = {}  # object that is not the original's: where the original is kept
@@ -99,11 +99,7 @@ class Workshop:
         shown = subprocess.run(["ctest", "--test-dir", self.build, "--show-only=json-v1"], check=True,
                                stdout=subprocess.PIPE).stdout
         wanted = part.tests + (part.slow if self.thorough else ())
-        return [t for t in json.loads(shown)["tests"]
-                if any(re.fullmatch(p, t["name"]) for p in wanted) and self.is_wanted(t["name"])]
-
-    def is_wanted(self, name):
-        return any(re.fullmatch(p, name) for p in self.only)
+        return [t for t in json.loads(shown)["tests"] if any(re.fullmatch(p, t["name"]) for p in wanted)]
 
     def tests(self, part):
         """The part's tests that this tree has; ctest knows a command once its program is built."""
@@ -117,7 +113,7 @@ class Workshop:
             target = os.path.basename(command[0]) if command[0].startswith(self.build + "/") else DAEMON
             confirm = bool({"integration", "crash"} & set(properties.get("LABELS", [])))
             found.append(Test(name, target, command, environment, confirm, part.daemon and confirm))
-        for target, arguments in (p for p in part.programs if self.is_wanted(p[0])):
+        for target, arguments in part.programs:
             found.append(Test(" ".join((target,) + arguments), target,
                               [os.path.join(self.build, "bin", target), *arguments], {}))
         return found
@@ -125,8 +121,8 @@ class Workshop:
     def build_and_time(self, part, jobs):
         """Builds what the part needs, without a mutant; its tests, the quick ones first. They must pass."""
         known = self.targets()
-        targets = {t["name"] for t in self.known_tests(part)} | {p[0] for p in part.programs if self.is_wanted(p[0])}
-        targets = sorted((targets | {DAEMON} if part.daemon and self.is_wanted(DAEMON) else targets) & known)
+        targets = {t["name"] for t in self.known_tests(part)} | {p[0] for p in part.programs}
+        targets = sorted((targets | {DAEMON}) & known if part.daemon else targets & known)
         good, output = self.ninja(*targets, jobs=jobs)
         if not good:
             raise BuildError(output[-4000:])

@@ -33,8 +33,8 @@
 namespace assent {
 
 struct ParticipantOptions {
-  // The name under which transactions find it: 1 to 128 of [A-Za-z0-9._:/-]. Instances may share one; they must
-  // then register the same actions.
+  // The name under which transactions find it: 1 to 128 of [A-Za-z0-9._:/-]. Instances may share one; a command goes
+  // to one that registered its action, so that a new version with more actions can be rolled out beside the old.
   std::string service = {};
   // Coordinators, each "host:port", all of them dialled. Empty: ASSENT_ENDPOINT (several: separated by commas), or
   // 127.0.0.1:7400.

@@ -40,6 +40,8 @@ inline constexpr std::size_t kMaxActionsPerParticipantCount = 1024;
 inline constexpr std::size_t kMaxInstanceNameBytes = 128;
 inline constexpr std::size_t kMaxAgentBytes = 128;
 inline constexpr std::size_t kMaxFrameBytes = 4 * 1024 * 1024;
+// What the daemon still reads, to say what is wrong with it; more ends the call or stream in gRPC itself, without our words.
+inline constexpr std::size_t kMaxOversizedFrameBytes = 8 * 1024 * 1024;
 inline constexpr std::size_t kMaxFrameMessagesCount = 256;
 inline constexpr std::uint32_t kMaxPageSizeCount = 1000;
 inline constexpr std::uint32_t kDefaultPageSizeCount = 50;

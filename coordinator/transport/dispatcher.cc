@@ -1,0 +1,385 @@
+// Commands: in, on to an instance, out, settled.
+
+#include "coordinator/transport/dispatcher.h"
+
+#include <chrono>
+#include <iterator>
+
+#include <assent/limits.h>
+
+#include "coordinator/base/mutants.h"
+#include "coordinator/core/text.h"
+#include "coordinator/transport/dispatcher_state.h"
+
+namespace assent::transport {
+namespace {
+
+// No answer is not an answer.
+core::AttemptResult WhatIsLost() {
+  if (Mutant(Planted::kLostIsRefused)) return core::AttemptResult::kRefused;
+  if (Mutant(Planted::kLostIsNotSent)) return core::AttemptResult::kNotSent;
+  return core::AttemptResult::kUnknown;
+}
+
+bool TakesWordsForKnowledge(const std::string& why) {
+  return Mutant(Planted::kWordsAreNotSent) &&
+         why.find("failed to connect to all addresses") != std::string::npos;
+}
+
+// About what a command takes on the wire.
+std::size_t BytesOf(const Command& command) {
+  std::size_t bytes = 256 + command.payload.size();
+  for (const auto& [id, result] : command.results) bytes += id.size() + result.size() + 16;
+  for (const auto& [key, value] : command.headers) bytes += key.size() + value.size() + 16;
+  return bytes;
+}
+
+// Settled with each Send at least, so that what expires is gone soon, however little else happens.
+constexpr std::size_t kExpiredWithEachSendCount = 64;
+
+}  // namespace
+
+Dispatcher::Dispatcher(DispatcherLimits limits) : limits_(limits) {}
+Dispatcher::~Dispatcher() = default;
+
+// ---- In --------------------------------------------------------------------------------------------------------------------
+
+void Dispatcher::Send(std::vector<Command> commands, core::MonoTime now, Effects& effects) {
+  (void)Expire(now, commands.size() + kExpiredWithEachSendCount, effects);
+  for (Command& command : commands) One(std::move(command), now, effects);
+}
+
+void Dispatcher::One(Command command, core::MonoTime now, Effects& effects) {
+  ++counters_.steps;
+  const auto found = services_.find(command.service);
+  if (found == services_.end()) return effects.replies.push_back(Absent(nullptr, command));
+  Service& service = found->second;
+  if (service.waitable == 0) return effects.replies.push_back(Absent(&service, command));
+  Lane* lane = LaneOf(service, command);
+  if (lane == nullptr || !lane->waitable())
+    return effects.replies.push_back(NoSuchAction(service, lane != nullptr, command));
+  if (Supersede(*lane, command, now, effects)) return;
+
+  Instance* instance = Pick(*lane);
+  const std::size_t bytes = BytesOf(command);
+  const bool too_many = instance == nullptr && service.queued >= limits_.max_queued_count;
+  const bool too_large =
+      (service.held_bytes > 0 && service.held_bytes + bytes > limits_.max_held_bytes) ||
+      (held_bytes_ > 0 && held_bytes_ + bytes > limits_.max_all_held_bytes);
+  if (too_many || too_large) {
+    return effects.replies.push_back(NotSent(
+        command, "participant " + command.service + " is overloaded: " +
+                     std::to_string(service.queued) + " commands wait for it, " +
+                     std::to_string(service.held_bytes) + " bytes of its commands are held"));
+  }
+  Entries fresh(1);
+  Entry& entry = fresh.front();
+  entry.id = next_command_id_++;
+  entry.expires_at = now + command.timeout;
+  entry.bytes = bytes;
+  entry.command = std::move(command);
+  entry.service = &service;
+  entry.lane = lane;
+  service.held_bytes += bytes;
+  held_bytes_ += bytes;
+  entries_.emplace(entry.id, fresh.begin());
+  due_.emplace_hint(due_.end(), entry.expires_at, entry.id);
+  waiting_.insert(&entry);
+  if (instance != nullptr) return Assign(*instance, fresh, fresh.begin(), effects);
+  Place(fresh, fresh.begin(), /*front=*/false, effects);
+}
+
+// A newer attempt at a branch takes the place of the one that waits, which certainly was not sent.
+bool Dispatcher::Supersede(const Lane& lane, Command& command, core::MonoTime now,
+                           Effects& effects) {
+  const auto found = waiting_.find(Branch{command.gid, command.branch});
+  if (found == waiting_.end()) return false;
+  Entry& entry = **found;
+  ++counters_.superseded;
+  effects.replies.push_back(NotSent(entry.command, "another attempt took its place"));
+  if (entry.lane != &lane) {
+    Erase(entries_.at(entry.id));
+    return false;
+  }
+  due_.erase({entry.expires_at, entry.id});
+  entry.expires_at = now + command.timeout;
+  due_.emplace(entry.expires_at, entry.id);
+  const std::size_t bytes = BytesOf(command);
+  Release(*entry.service, entry.bytes);
+  entry.service->held_bytes += bytes;
+  held_bytes_ += bytes;
+  if (entry.state == Entry::State::kOutbox) entry.instance->outbox_bytes += bytes - entry.bytes;
+  entry.bytes = bytes;
+  waiting_.erase(found);  // its key is in the command
+  entry.command = std::move(command);
+  waiting_.insert(&entry);
+  return true;
+}
+
+// Of all instances with room that offer it, the one that was used longest ago.
+Dispatcher::Instance* Dispatcher::Pick(const Lane& lane) {
+  Instance* best = nullptr;
+  for (const Variant* variant : lane.variants) {
+    ++counters_.steps;
+    if (variant->free.empty()) continue;
+    Instance* instance = variant->free.front();
+    if (best == nullptr || instance->last_used < best->last_used) best = instance;
+  }
+  return best;
+}
+
+void Dispatcher::Place(Entries& from, Entries::iterator at, bool front, Effects& effects) {
+  Lane& lane = *at->lane;
+  if (Instance* instance = Pick(lane)) return Assign(*instance, from, at, effects);
+  const std::uint64_t old_head = lane.queue.empty() ? 0 : lane.queue.front().id;
+  at->state = Entry::State::kQueued;
+  at->instance = nullptr;
+  lane.queue.splice(front ? lane.queue.begin() : lane.queue.end(), from, at);
+  ++at->service->queued;
+  ++counters_.queued;
+  SetHead(lane, old_head);
+}
+
+void Dispatcher::Assign(Instance& instance, Entries& from, Entries::iterator at, Effects& effects) {
+  ++counters_.steps;
+  if (instance.outbox.empty()) effects.touched.push_back(instance.id);
+  at->state = Entry::State::kOutbox;
+  at->instance = &instance;
+  instance.outbox_bytes += at->bytes;
+  instance.outbox.splice(instance.outbox.end(), from, at);
+  instance.last_used = next_use_++;
+  instance.variant->free.splice(instance.variant->free.end(), instance.variant->free,
+                                instance.spot);
+  Refresh(limits_, instance);
+}
+
+void Dispatcher::Fill(Instance& instance, Effects& effects) {
+  auto& ready = instance.variant->ready;
+  while (instance.free && !ready.empty()) {
+    Lane& lane = *ready.begin()->second;
+    const auto at = lane.queue.begin();
+    --at->service->queued;
+    const std::uint64_t old_head = at->id;
+    Assign(instance, lane.queue, at, effects);
+    SetHead(lane, old_head);
+  }
+}
+
+// The lane's oldest command was `old_head` (0: none), and may be another now.
+void Dispatcher::SetHead(Lane& lane, std::uint64_t old_head) {
+  const std::uint64_t head = lane.queue.empty() ? 0 : lane.queue.front().id;
+  if (head == old_head) return;
+  for (Variant* variant : lane.variants) {
+    if (old_head != 0) variant->ready.erase({old_head, &lane});
+    if (head != 0) variant->ready.emplace(head, &lane);
+  }
+}
+
+// ---- Out -------------------------------------------------------------------------------------------------------------------
+
+std::vector<Dispatcher::Outgoing> Dispatcher::Take(InstanceId id, std::size_t max_count,
+                                                   std::size_t max_bytes, core::MonoTime now,
+                                                   Effects& effects) {
+  std::vector<Outgoing> taken;
+  const auto found = instances_.find(id);
+  if (found == instances_.end()) return taken;
+  Instance& instance = *found->second;
+  Release(*instance.service, std::exchange(instance.writing_bytes, 0));
+  std::size_t bytes = 0;
+  while (taken.size() < max_count) {
+    if (instance.outbox.empty()) Fill(instance, effects);
+    if (instance.outbox.empty()) break;
+    const auto at = instance.outbox.begin();
+    ++counters_.steps;
+    if (at->expires_at <= now && !Mutant(Planted::kSendExpired)) {
+      GiveUp(at, effects);
+      continue;
+    }
+    bytes += at->bytes;
+    if (!taken.empty() && bytes > max_bytes) break;
+    instance.outbox_bytes -= at->bytes;
+    waiting_.erase(&*at);
+    at->state = Entry::State::kOut;
+    if (instance.session) {
+      instance.writing_bytes += at->bytes;
+      at->held = false;
+    } else {  // every call ends, and says so
+      due_.erase({at->expires_at, at->id});
+      at->due = false;
+    }
+    Outgoing& out = taken.emplace_back(Outgoing{at->id, std::move(at->command)});
+    at->command.gid = out.command.gid;
+    at->command.branch_id = out.command.branch_id;
+    // What is left of its time: the sender counts from when it sent.
+    const core::Millis left =
+        std::chrono::ceil<core::Millis>(std::max(at->expires_at - now, core::Micros(0)));
+    out.command.timeout = std::max(left, core::Millis(1));
+    instance.out.splice(instance.out.end(), instance.outbox, at);
+  }
+  Refresh(limits_, instance);
+  Fill(instance, effects);
+  return taken;
+}
+
+void Dispatcher::Return(InstanceId id, Outgoing outgoing, core::MonoTime now, Effects& effects) {
+  const auto found = entries_.find(outgoing.command_id);
+  if (found == entries_.end() || found->second->state != Entry::State::kOut ||
+      found->second->instance->id != id)
+    return;
+  const Entries::iterator at = found->second;
+  Service& service = *at->service;
+  Instance& instance = *at->instance;
+  const bool expired = at->expires_at <= now;
+  const bool newer = waiting_.find(Branch{at->command.gid, at->command.branch}) != waiting_.end();
+  if (expired || newer || service.waitable == 0 || !at->lane->waitable()) {
+    effects.replies.push_back(expired ? NotSent(at->command, "there was no connection in its time")
+                              : newer ? NotSent(at->command, "another attempt took its place")
+                                      : Absent(&service, at->command));
+    Erase(at);
+    return Fill(instance, effects);
+  }
+  at->command = std::move(outgoing.command);
+  waiting_.insert(&*at);
+  if (!at->due) due_.emplace(at->expires_at, at->id);
+  at->due = true;
+  if (!at->held) {
+    service.held_bytes += at->bytes;
+    held_bytes_ += at->bytes;
+  }
+  at->held = true;
+  Entries back;
+  back.splice(back.end(), instance.out, at);
+  Refresh(limits_, instance);
+  Place(back, at, /*front=*/true, effects);
+}
+
+// ---- Settled ---------------------------------------------------------------------------------------------------------------
+
+void Dispatcher::OnReplies(InstanceId id, std::vector<SessionReply> replies, Effects& effects) {
+  const auto from = instances_.find(id);
+  if (from == instances_.end()) return;
+  for (SessionReply& reply : replies) {
+    ++counters_.steps;
+    const auto found = entries_.find(reply.command_id);
+    if (found == entries_.end() || found->second->state != Entry::State::kOut ||
+        found->second->instance->id != id) {
+      ++counters_.stale_replies;
+      continue;
+    }
+    Command& command = found->second->command;
+    if ((command.gid != reply.gid || command.branch_id != reply.branch_id ||
+         command.operation != reply.operation) &&
+        !Mutant(Planted::kTrustReply)) {
+      ++counters_.mismatched_replies;
+      continue;
+    }
+    Reply out = ReplyAbout(command, reply.result, std::move(reply.reason));
+    out.bytes = std::move(reply.bytes);
+    out.retry_after = reply.retry_after;
+    out.blocked_by = std::move(reply.blocked_by);
+    if (out.bytes.size() > limits::kMaxResultBytes) {
+      ++counters_.oversized_results;
+      out.result = core::AttemptResult::kUnknown;
+      out.reason = "the result has " + std::to_string(out.bytes.size()) + " bytes, the limit is " +
+                   std::to_string(limits::kMaxResultBytes);
+      out.bytes.clear();
+    }
+    out.reason.resize(core::CutReason(out.reason).size());
+    Erase(found->second);
+    effects.replies.push_back(std::move(out));
+  }
+  Fill(*from->second, effects);
+}
+
+// Whatever was said of it, by whomever: only a reply about the command is evidence (OnReplies), and there was none.
+void Dispatcher::End(InstanceId id, std::uint64_t command_id, const std::string& why,
+                     Effects& effects) {
+  const auto found = entries_.find(command_id);
+  if (found == entries_.end() || found->second->state != Entry::State::kOut ||
+      found->second->instance->id != id)
+    return;
+  Instance& instance = *found->second->instance;
+  effects.replies.push_back(
+      ReplyAbout(found->second->command,
+                 TakesWordsForKnowledge(why) ? core::AttemptResult::kNotSent : WhatIsLost(),
+                 std::string(core::CutReason(why))));
+  Erase(found->second);
+  Fill(instance, effects);
+}
+
+bool Dispatcher::Expire(core::MonoTime now, std::size_t max_count, Effects& effects) {
+  for (; !due_.empty() && due_.begin()->first <= now; --max_count) {
+    if (max_count == 0) return true;
+    const Entries::iterator at = entries_.at(due_.begin()->second);
+    Instance* instance = at->instance;
+    if (at->state == Entry::State::kOut) {
+      ++counters_.expired;
+      Erase(at);
+    } else if (Mutant(Planted::kSendExpired)) {
+      at->due = false;
+      due_.erase(due_.begin());
+    } else {
+      GiveUp(at, effects);
+    }
+    if (instance != nullptr) Fill(*instance, effects);
+  }
+  return false;
+}
+
+Reply Dispatcher::Lost(const Entry& entry) {
+  return ReplyAbout(entry.command, WhatIsLost(),
+                    "the session of " + entry.service->name + " was lost before it answered");
+}
+
+void Dispatcher::GiveUp(Entries::iterator at, Effects& effects) {
+  ++counters_.expired;
+  effects.replies.push_back(NotSent(
+      at->command, "participant " + at->service->name +
+                       " had no room or no connection for it in its time: it was not sent"));
+  Erase(at);
+}
+
+void Dispatcher::GiveBack(Lane& lane, Effects& effects) {
+  while (!lane.queue.empty()) {
+    const auto at = lane.queue.begin();
+    effects.replies.push_back(at->service->waitable == 0
+                                  ? Absent(at->service, at->command)
+                                  : NoSuchAction(*at->service, true, at->command));
+    Erase(at);
+  }
+}
+
+void Dispatcher::Release(Service& service, std::size_t bytes) {
+  service.held_bytes -= bytes;
+  held_bytes_ -= bytes;
+}
+
+void Dispatcher::Erase(Entries::iterator at) {
+  ++counters_.steps;
+  if (at->state != Entry::State::kOut) waiting_.erase(&*at);
+  if (at->due) due_.erase({at->expires_at, at->id});
+  if (at->held) Release(*at->service, at->bytes);
+  entries_.erase(at->id);
+  switch (at->state) {
+    case Entry::State::kQueued: {
+      Lane& lane = *at->lane;
+      const std::uint64_t old_head = lane.queue.front().id;
+      --at->service->queued;
+      lane.queue.erase(at);
+      return SetHead(lane, old_head);
+    }
+    case Entry::State::kOutbox: {
+      Instance& instance = *at->instance;
+      instance.outbox_bytes -= at->bytes;
+      instance.outbox.erase(at);
+      return Refresh(limits_, instance);
+    }
+    case Entry::State::kOut: {
+      Instance& instance = *at->instance;
+      instance.out.erase(at);
+      return Refresh(limits_, instance);
+    }
+  }
+}
+
+}  // namespace assent::transport

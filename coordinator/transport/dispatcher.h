@@ -1,0 +1,205 @@
+#pragma once
+
+// Which command goes to which instance of a service, and when: the one place where commands wait. Values in, values out; no
+// lock, clock, thread or stream. Carriers around it move frames and calls (switchboard.h, session_hub.h, unary_dialer.h), those
+// of the daemon and those of the simulator.
+//
+//   Send ──► queued (in its action's lane) ──► outbox of an instance ──Take──► out ──► answered, ended, or its slot expires
+//                 └──────────────┴── expired, superseded, nobody left: certainly not sent
+//
+// Invariant: a command is in exactly one of these places until it has had exactly one Reply. The only one without is what is
+// out on a session and has expired: its sender gave up on it at that moment, and asks again. What expires before it is taken is
+// never taken. Of what waits there is one for each branch: a newer attempt takes the older one's place.
+//
+// Costs: each call is linear in what it hands in and what it settles. Nothing walks all commands, instances or services (List
+// apart, which is for people).
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include <assent/status.h>
+
+#include "coordinator/transport/hello.h"
+#include "coordinator/transport/transport.h"
+
+namespace assent::transport {
+
+using InstanceId = std::uint64_t;
+
+struct DispatcherLimits {
+  std::size_t max_sessions_count = 10'000;
+  std::size_t default_in_flight_count = 1024;
+  std::size_t max_in_flight_count = 65'536;
+  // Commands of one service that wait for room. Beyond it a command comes back kNotSent and has its backoff.
+  std::size_t max_queued_count = 65'536;
+  // What is held of one service's commands, and of all together: waiting, and being written to a stream or call.
+  std::size_t max_held_bytes = std::size_t{64} << 20;
+  std::size_t max_all_held_bytes = std::size_t{256} << 20;
+  // What is set aside for one instance: about its next frame, so that who does not read holds up no more than that.
+  std::size_t max_outbox_count = 256;
+  std::size_t max_outbox_bytes = std::size_t{1} << 20;
+  // Different sets of actions among the instances of one service: a roll-out has two.
+  std::size_t max_variants_count = 16;
+  // The names of all actions of all services.
+  std::size_t max_actions_bytes = std::size_t{64} << 20;
+};
+
+// How often participants broke the rules of the wire (each was ignored), and what was done.
+struct DispatcherCounters {
+  std::uint64_t stale_replies = 0;       // for a command that is not out on this instance
+  std::uint64_t mismatched_replies = 0;  // its gid, branch or operation is not the command's: a lie
+  std::uint64_t oversized_results = 0;
+  std::uint64_t queued = 0;      // had to wait for room
+  std::uint64_t superseded = 0;  // a newer attempt came while the older one waited
+  std::uint64_t expired = 0;
+  std::uint64_t steps =
+      0;  // commands, instances and lanes that were looked at: what everything has cost
+};
+
+// A target that is dialled. While it connects, commands wait for it; while it is down, they are given back.
+enum class Reach : std::uint8_t { kConnecting, kReady, kDown };
+
+class Dispatcher {
+ public:
+  // What a call has brought about, for whoever called to pass on.
+  struct Effects {
+    std::vector<Reply> replies;
+    std::vector<InstanceId> touched;    // there is something to take
+    std::vector<std::string> appeared;  // services: what could not be sent can be
+  };
+  struct Outgoing {
+    std::uint64_t command_id = 0;
+    Command command;
+  };
+
+  explicit Dispatcher(DispatcherLimits limits = {});
+  Dispatcher(const Dispatcher&) = delete;
+  Dispatcher& operator=(const Dispatcher&) = delete;
+  ~Dispatcher();
+
+  // ---- Instances
+
+  // A session that said Hello; or why not (kInvalidArgument, kFailedPrecondition, kResourceExhausted).
+  Status Attach(InstanceId id, const SessionHello& hello, const std::string& address,
+                core::WallTime now, Effects& effects);
+  // A target of a service that is dialled. It is connecting.
+  void AddDialled(InstanceId id, const std::string& service, const std::string& address,
+                  std::size_t max_in_flight);
+  // `why`: for people, why it is down. True if that is another state than before.
+  bool SetReach(InstanceId id, Reach reach, const std::string& why, core::WallTime now,
+                Effects& effects);
+  // Said goodbye: no new commands; what is out may still be answered.
+  void Drain(InstanceId id, Effects& effects);
+  // Gone: what is out is unknown; what was not taken goes to another instance, or was not sent.
+  void Detach(InstanceId id, Effects& effects);
+
+  // ---- Commands
+
+  void Send(std::vector<Command> commands, core::MonoTime now, Effects& effects);
+  // What to write or call now: at most `max_count` and `max_bytes` (one alone may be larger). Also says that what was taken
+  // before by this session has been written.
+  std::vector<Outgoing> Take(InstanceId id, std::size_t max_count, std::size_t max_bytes,
+                             core::MonoTime now, Effects& effects);
+  // A command that was taken and not handed on: nothing of it left.
+  void Return(InstanceId id, Outgoing outgoing, core::MonoTime now, Effects& effects);
+  // Checked against what is out.
+  void OnReplies(InstanceId id, std::vector<SessionReply> replies, Effects& effects);
+  // The call of a command is over. Without an answer before, what became of it is unknown.
+  void End(InstanceId id, std::uint64_t command_id, const std::string& why, Effects& effects);
+  // Settles at most `max_count` of what has expired. True: there is more.
+  bool Expire(core::MonoTime now, std::size_t max_count, Effects& effects);
+
+  // ---- Looking
+
+  bool IsDialled(const std::string& service) const;
+  std::vector<ServiceInfo> List(const std::string& prefix) const;
+  const DispatcherCounters& counters() const { return counters_; }
+  std::size_t session_count() const { return sessions_; }
+  std::size_t held_bytes() const { return held_bytes_; }
+
+ private:
+  struct Service;
+  struct Instance;
+  struct Lane;
+  struct Variant;
+  struct Entry;
+  using Entries = std::list<Entry>;
+  // Finds what waits for a branch.
+  struct Branch {
+    std::string_view gid;
+    core::BranchIndex branch;
+  };
+  struct ByBranch {
+    using is_transparent = void;
+    static Branch Of(const Entry* entry);
+    static Branch Of(const Branch& branch) { return branch; }
+    std::size_t operator()(const Branch& branch) const {
+      return std::hash<std::string_view>()(branch.gid) * 31 + branch.branch;
+    }
+    std::size_t operator()(const Entry* entry) const { return (*this)(Of(entry)); }
+    template <typename A, typename B>
+    bool operator()(const A& a, const B& b) const {
+      return Of(a).branch == Of(b).branch && Of(a).gid == Of(b).gid;
+    }
+  };
+
+  // dispatcher.cc: commands
+  void One(Command command, core::MonoTime now, Effects& effects);
+  bool Supersede(const Lane& lane, Command& command, core::MonoTime now, Effects& effects);
+  Instance* Pick(const Lane& lane);
+  // The entry at `at` in `from` waits: gives it to an instance with room, or to its lane.
+  void Place(Entries& from, Entries::iterator at, bool front, Effects& effects);
+  void Assign(Instance& instance, Entries& from, Entries::iterator at, Effects& effects);
+  // Takes from the lanes what this instance has room for.
+  void Fill(Instance& instance, Effects& effects);
+  static void SetHead(Lane& lane, std::uint64_t old_head);
+  // Forgets it, wherever it is.
+  void Erase(Entries::iterator at);
+  void Release(Service& service, std::size_t bytes);
+  static Reply Lost(const Entry& entry);
+  // Its time is over before it was taken.
+  void GiveUp(Entries::iterator at, Effects& effects);
+  void GiveBack(Lane& lane, Effects& effects);
+
+  // dispatcher_instances.cc: instances
+  Status CheckRoom(const SessionHello& hello, const Service* service) const;
+  Variant& VariantOf(Service& service, std::vector<std::pair<std::string, core::Protocol>> actions);
+  void RemoveVariant(Variant& variant);
+  Instance& Add(InstanceId id, Service& service, Variant& variant, std::size_t max_in_flight);
+  static void Refresh(const DispatcherLimits& limits, Instance& instance);
+  // It can be waited for from now on.
+  static void Gain(Instance& instance, Effects& effects);
+  // It gets nothing new, and nobody waits for it if `lost`: what is set aside for it goes elsewhere.
+  void Withdraw(Instance& instance, bool lost, Effects& effects);
+  static Lane* LaneOf(Service& service, const Command& command);
+  static Reply Absent(const Service* service, const Command& command);
+  static Reply NoSuchAction(const Service& service, bool known, const Command& command);
+
+  const DispatcherLimits limits_;
+  DispatcherCounters counters_;
+  std::uint64_t next_command_id_ = 1;
+  std::uint64_t next_use_ = 1;
+  std::size_t sessions_ = 0;
+  std::size_t held_bytes_ = 0;
+  std::size_t actions_bytes_ = 0;
+  std::map<std::string, Service> services_;
+  std::unordered_map<InstanceId, std::unique_ptr<Instance>> instances_;
+  std::unordered_map<std::uint64_t, Entries::iterator> entries_;  // by command id
+  // What waits, and what is out on sessions; by when its sender gives up on it.
+  std::set<std::pair<core::MonoTime, std::uint64_t>> due_;
+  // What waits: one for each branch.
+  std::unordered_set<Entry*, ByBranch, ByBranch> waiting_;
+};
+
+}  // namespace assent::transport

@@ -1,0 +1,314 @@
+// Instances: who is there, what they offer, whether they can be reached.
+
+#include <algorithm>
+#include <iterator>
+
+#include "coordinator/transport/dispatcher.h"
+#include "coordinator/transport/dispatcher_state.h"
+
+namespace assent::transport {
+namespace {
+
+constexpr std::size_t kMaxShownActionsBytes = 200;
+
+std::string Shown(const std::pair<std::string, core::Protocol>& action) {
+  return std::string(core::Name(action.second)) + ":" + action.first;
+}
+
+}  // namespace
+
+// ---- Coming ----------------------------------------------------------------------------------------------------------------
+
+Status Dispatcher::Attach(InstanceId id, const SessionHello& hello, const std::string& address,
+                          core::WallTime now, Effects& effects) {
+  Status status = CheckHello(hello);
+  if (!status.ok()) return status;
+  const auto known = services_.find(hello.service);
+  status = CheckRoom(hello, known == services_.end() ? nullptr : &known->second);
+  if (!status.ok()) return status;
+  auto actions = hello.actions;
+  std::sort(actions.begin(), actions.end());
+  Service& service = services_[hello.service];
+  service.name = hello.service;
+  const std::size_t in_flight =
+      hello.max_in_flight == 0
+          ? limits_.default_in_flight_count
+          : std::min<std::size_t>(hello.max_in_flight, limits_.max_in_flight_count);
+  Instance& instance = Add(id, service, VariantOf(service, std::move(actions)), in_flight);
+  instance.name = hello.instance.empty() ? "session-" + std::to_string(id) : hello.instance;
+  instance.agent = hello.agent;
+  instance.address = address;
+  instance.connected_at = now;
+  ++sessions_;
+  Gain(instance, effects);
+  Refresh(limits_, instance);
+  Fill(instance, effects);
+  return OkStatus();
+}
+
+Status Dispatcher::CheckRoom(const SessionHello& hello, const Service* service) const {
+  if (service != nullptr && service->dialled) {
+    return FailedPrecondition(
+        "service " + hello.service + " is dialled: this coordinator's configuration has " +
+        service->instances.begin()->second->address +
+        " for it, and it takes no sessions. Take it out of `unary` there, or do not dial in");
+  }
+  if (sessions_ >= limits_.max_sessions_count) {
+    return ResourceExhausted("this coordinator has " + std::to_string(sessions_) +
+                             " sessions, the limit is " +
+                             std::to_string(limits_.max_sessions_count));
+  }
+  if (service != nullptr && service->variants.size() >= limits_.max_variants_count) {
+    auto actions = hello.actions;
+    std::sort(actions.begin(), actions.end());
+    if (std::none_of(service->variants.begin(), service->variants.end(),
+                     [&](const Variant& v) { return v.actions == actions; })) {
+      return ResourceExhausted("the instances of service " + hello.service + " offer " +
+                               std::to_string(service->variants.size()) +
+                               " different sets of actions, which is the limit: stop those of " +
+                               "older releases first");
+    }
+  }
+  std::size_t bytes = 0;
+  for (const auto& [name, protocol] : hello.actions) bytes += name.size();
+  if (actions_bytes_ + bytes > limits_.max_actions_bytes) {
+    return ResourceExhausted("the names of all actions of all services take " +
+                             std::to_string(actions_bytes_) + " bytes, the limit is " +
+                             std::to_string(limits_.max_actions_bytes));
+  }
+  return OkStatus();
+}
+
+Dispatcher::Variant& Dispatcher::VariantOf(
+    Service& service, std::vector<std::pair<std::string, core::Protocol>> actions) {
+  for (Variant& variant : service.variants) {
+    if (variant.actions == actions) return variant;
+  }
+  Variant& variant = service.variants.emplace_back();
+  variant.service = &service;
+  variant.actions = std::move(actions);
+  for (const auto& action : variant.actions) {
+    variant.action_bytes += action.first.size();
+    Lane& lane = service.lanes[action];
+    if (!lane.queue.empty()) variant.ready.emplace(lane.queue.front().id, &lane);
+    lane.variants.push_back(&variant);
+    variant.lanes.push_back(&lane);
+  }
+  actions_bytes_ += variant.action_bytes;
+  return variant;
+}
+
+Dispatcher::Instance& Dispatcher::Add(InstanceId id, Service& service, Variant& variant,
+                                      std::size_t max_in_flight) {
+  Instance& instance = *instances_.emplace(id, std::make_unique<Instance>()).first->second;
+  instance.id = id;
+  instance.service = &service;
+  instance.variant = &variant;
+  instance.max_in_flight = max_in_flight;
+  instance.spot = variant.full.insert(variant.full.end(), &instance);
+  ++variant.instances;
+  service.instances.emplace(id, &instance);
+  return instance;
+}
+
+void Dispatcher::AddDialled(InstanceId id, const std::string& name, const std::string& address,
+                            std::size_t max_in_flight) {
+  Service& service = services_[name];
+  service.name = name;
+  service.dialled = true;
+  // One lane for whatever is asked: what a target can do, only it knows.
+  Instance& instance =
+      Add(id, service, VariantOf(service, {{"", core::Protocol{}}}), max_in_flight);
+  instance.session = false;
+  instance.reach = Reach::kConnecting;
+  instance.name = instance.address = address;
+  ++service.waitable;
+  ++instance.variant->waitable;
+}
+
+// It is in the list where it belongs.
+void Dispatcher::Refresh(const DispatcherLimits& limits, Instance& instance) {
+  const bool free = !instance.draining && !instance.gone && instance.reach == Reach::kReady &&
+                    instance.in_flight() < instance.max_in_flight &&
+                    instance.outbox.size() < limits.max_outbox_count &&
+                    instance.outbox_bytes < limits.max_outbox_bytes;
+  if (free == instance.free) return;
+  Variant& variant = *instance.variant;
+  auto& to = free ? variant.free : variant.full;
+  to.splice(to.end(), instance.free ? variant.free : variant.full, instance.spot);
+  instance.free = free;
+}
+
+void Dispatcher::Gain(Instance& instance, Effects& effects) {
+  Service& service = *instance.service;
+  Variant& variant = *instance.variant;
+  // What could not be sent can be: it is the first of its service, or the first with one of its actions.
+  const bool appeared =
+      service.waitable == 0 ||
+      (variant.waitable == 0 && std::any_of(variant.lanes.begin(), variant.lanes.end(),
+                                            [](const Lane* lane) { return !lane->waitable(); }));
+  ++service.waitable;
+  ++variant.waitable;
+  if (appeared) effects.appeared.push_back(service.name);
+}
+
+bool Dispatcher::SetReach(InstanceId id, Reach reach, const std::string& why, core::WallTime now,
+                          Effects& effects) {
+  Instance& instance = *instances_.at(id);
+  if (reach == Reach::kDown) instance.service->why_down = why;
+  // Down until it is reached: another try is no better news.
+  if (instance.reach == Reach::kDown && reach == Reach::kConnecting) return false;
+  if (instance.reach == reach) return false;
+  const Reach before = std::exchange(instance.reach, reach);
+  if (reach != Reach::kReady) {
+    instance.connected_at = core::WallTime{};
+    Withdraw(instance, reach == Reach::kDown, effects);
+    return true;
+  }
+  instance.connected_at = now;
+  instance.service->why_down.clear();
+  if (before == Reach::kDown) Gain(instance, effects);
+  Refresh(limits_, instance);
+  Fill(instance, effects);
+  return true;
+}
+
+// ---- Going -----------------------------------------------------------------------------------------------------------------
+
+void Dispatcher::Withdraw(Instance& instance, bool lost, Effects& effects) {
+  Service& service = *instance.service;
+  Variant& variant = *instance.variant;
+  Entries left;
+  left.swap(instance.outbox);
+  instance.outbox_bytes = 0;
+  Refresh(limits_, instance);
+  if (lost) {
+    --service.waitable;
+    --variant.waitable;
+    if (service.waitable == 0) {
+      for (auto& [action, lane] : service.lanes) GiveBack(lane, effects);
+    } else if (variant.waitable == 0) {
+      for (Lane* lane : variant.lanes) {
+        if (!lane->waitable()) GiveBack(*lane, effects);
+      }
+    }
+  }
+  // From the back to the front of their lanes, so that their order stays.
+  while (!left.empty()) {
+    const auto at = std::prev(left.end());
+    if (at->lane->waitable()) {
+      Place(left, at, /*front=*/true, effects);
+      continue;
+    }
+    effects.replies.push_back(service.waitable == 0 ? Absent(&service, at->command)
+                                                    : NoSuchAction(service, true, at->command));
+    instance.outbox.splice(instance.outbox.end(), left, at);
+    instance.outbox_bytes = at->bytes;
+    Erase(at);
+  }
+}
+
+void Dispatcher::Drain(InstanceId id, Effects& effects) {
+  const auto found = instances_.find(id);
+  if (found == instances_.end() || found->second->draining) return;
+  found->second->draining = true;
+  Withdraw(*found->second, /*lost=*/true, effects);
+}
+
+void Dispatcher::Detach(InstanceId id, Effects& effects) {
+  const auto found = instances_.find(id);
+  if (found == instances_.end()) return;
+  Instance& instance = *found->second;
+  Service& service = *instance.service;
+  Variant& variant = *instance.variant;
+  const bool waited_for = instance.waitable();
+  instance.gone = true;
+  while (!instance.out.empty()) {
+    effects.replies.push_back(Lost(instance.out.front()));
+    Erase(instance.out.begin());
+  }
+  if (waited_for) Withdraw(instance, /*lost=*/true, effects);
+  service.held_bytes -= instance.writing_bytes;
+  held_bytes_ -= instance.writing_bytes;
+  (instance.free ? variant.free : variant.full).erase(instance.spot);
+  service.instances.erase(id);
+  if (instance.session) --sessions_;
+  instances_.erase(found);
+  if (--variant.instances == 0) RemoveVariant(variant);
+  if (service.instances.empty()) services_.erase(services_.find(service.name));
+}
+
+void Dispatcher::RemoveVariant(Variant& variant) {
+  Service& service = *variant.service;
+  actions_bytes_ -= variant.action_bytes;
+  for (std::size_t i = 0; i < variant.lanes.size(); ++i) {
+    auto& variants = variant.lanes[i]->variants;
+    variants.erase(std::find(variants.begin(), variants.end(), &variant));
+    if (variants.empty()) service.lanes.erase(variant.actions[i]);
+  }
+  service.variants.remove_if([&](const Variant& v) { return &v == &variant; });
+}
+
+// ---- Looking ---------------------------------------------------------------------------------------------------------------
+
+bool Dispatcher::IsDialled(const std::string& service) const {
+  const auto found = services_.find(service);
+  return found != services_.end() && found->second.dialled;
+}
+
+Dispatcher::Lane* Dispatcher::LaneOf(Service& service, const Command& command) {
+  if (service.dialled) return &service.lanes.begin()->second;
+  const auto found =
+      service.lanes.find(std::pair(std::string_view(command.action), command.protocol));
+  return found == service.lanes.end() ? nullptr : &found->second;
+}
+
+// Nobody of its service can be reached.
+Reply Dispatcher::Absent(const Service* service, const Command& command) {
+  const bool has_words = service != nullptr && !service->why_down.empty();
+  const std::string& name = service != nullptr ? service->name : command.service;
+  Reply reply =
+      NotSent(command, has_words ? service->why_down : "no participant " + name + " is connected");
+  reply.service_absent = true;
+  return reply;
+}
+
+// A first forward attempt at an action that nobody offers is a no: nothing has happened and nothing can. Anything later may
+// concern what an instance with other actions did, so it waits for one that knows; as does what only such instances offer as
+// are about to leave (`known`).
+Reply Dispatcher::NoSuchAction(const Service& service, bool known, const Command& command) {
+  std::string offered;
+  for (const auto& [action, lane] : service.lanes) {
+    if (!lane.waitable()) continue;
+    if (offered.size() > kMaxShownActionsBytes) {
+      offered += ", …";
+      break;
+    }
+    offered += (offered.empty() ? "" : ", ") + Shown(action);
+  }
+  Reply reply = NotSent(command, "participant " + service.name + " has no action " +
+                                     Shown({command.action, command.protocol}) + "; it offers " +
+                                     (offered.empty() ? "none" : offered));
+  if (!known && IsFirstForwardAttempt(command)) reply.result = core::AttemptResult::kRefused;
+  return reply;
+}
+
+std::vector<ServiceInfo> Dispatcher::List(const std::string& prefix) const {
+  std::vector<ServiceInfo> list;
+  for (auto it = services_.lower_bound(prefix);
+       it != services_.end() && it->first.compare(0, prefix.size(), prefix) == 0; ++it) {
+    const Service& service = it->second;
+    ServiceInfo info{it->first, {}, {}, service.queued};
+    for (const auto& [action, lane] : service.lanes) {
+      if (!service.dialled) info.actions.push_back(Shown(action));
+    }
+    for (const auto& [id, instance] : service.instances) {
+      info.instances.push_back({instance->name, instance->address, instance->agent,
+                                instance->connected_at, instance->in_flight(), !instance->session});
+    }
+    list.push_back(std::move(info));
+  }
+  return list;
+}
+
+}  // namespace assent::transport

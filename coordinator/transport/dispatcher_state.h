@@ -1,0 +1,121 @@
+#pragma once
+
+// What the dispatcher keeps. Only its own sources include this.
+
+#include <algorithm>
+
+#include "coordinator/transport/dispatcher.h"
+
+namespace assent::transport {
+
+// One command.
+struct Dispatcher::Entry {
+  enum class State : std::uint8_t { kQueued, kOutbox, kOut };
+
+  Command command;  // once it is out: only what names it
+  std::uint64_t id = 0;
+  core::MonoTime expires_at{};
+  std::size_t bytes = 0;
+  State state = State::kQueued;
+  bool held = true;  // its bytes are counted
+  bool due = true;   // it is in due_
+  Service* service = nullptr;
+  Lane* lane = nullptr;
+  Instance* instance = nullptr;  // null: queued
+};
+
+// The commands of one action that wait because no instance which offers it has room. A service that is dialled has one, for
+// whatever is asked.
+struct Dispatcher::Lane {
+  Entries queue;
+  std::vector<Variant*> variants;  // that offer it
+
+  bool waitable() const;
+};
+
+// The instances of a service that offer the same actions.
+struct Dispatcher::Variant {
+  Service* service = nullptr;
+  std::vector<std::pair<std::string, core::Protocol>> actions;  // sorted
+  std::vector<Lane*> lanes;
+  std::size_t action_bytes = 0;
+  std::size_t instances = 0;
+  std::size_t waitable = 0;
+  // With room, who was used longest ago first; and without.
+  std::list<Instance*> free;
+  std::list<Instance*> full;
+  // Its lanes in which something waits, by the oldest command.
+  std::set<std::pair<std::uint64_t, Lane*>> ready;
+};
+
+struct Dispatcher::Instance {
+  InstanceId id = 0;
+  Service* service = nullptr;
+  Variant* variant = nullptr;
+  std::string name;
+  std::string agent;
+  std::string address;
+  core::WallTime connected_at{};
+  std::size_t max_in_flight = 0;
+  bool session = true;
+  bool draining = false;
+  bool gone = false;
+  Reach reach = Reach::kReady;
+  Entries outbox;
+  Entries out;
+  std::size_t outbox_bytes = 0;
+  std::size_t writing_bytes = 0;  // of a session: taken, and not known to be written
+  std::uint64_t last_used = 0;
+  bool free = false;
+  std::list<Instance*>::iterator spot;  // in its variant's free or full
+
+  std::size_t in_flight() const { return outbox.size() + out.size(); }
+  bool waitable() const { return !draining && !gone && reach != Reach::kDown; }
+};
+
+struct Dispatcher::Service {
+  struct ByAction {
+    using is_transparent = void;
+    template <typename A, typename B>
+    bool operator()(const A& a, const B& b) const {
+      const int order = std::string_view(a.first).compare(b.first);
+      return order != 0 ? order < 0 : a.second < b.second;
+    }
+  };
+
+  std::string name;
+  bool dialled = false;
+  std::string why_down;  // in words: why its targets cannot be reached
+  std::size_t waitable = 0;
+  std::size_t queued = 0;
+  std::size_t held_bytes = 0;
+  std::map<std::pair<std::string, core::Protocol>, Lane, ByAction> lanes;
+  std::list<Variant> variants;
+  std::map<InstanceId, Instance*> instances;
+};
+
+inline bool Dispatcher::Lane::waitable() const {
+  return std::any_of(variants.begin(), variants.end(),
+                     [](const Variant* v) { return v->waitable > 0; });
+}
+
+inline Dispatcher::Branch Dispatcher::ByBranch::Of(const Entry* entry) {
+  return {entry->command.gid, entry->command.branch};
+}
+
+// What became of a command, by what is remembered of it.
+inline Reply ReplyAbout(const Command& command, core::AttemptResult result, std::string reason) {
+  Reply reply;
+  reply.gid = command.gid;
+  reply.branch = command.branch;
+  reply.operation = command.operation;
+  reply.attempt = command.attempt;
+  reply.result = result;
+  reply.reason = std::move(reason);
+  return reply;
+}
+inline Reply NotSent(const Command& command, std::string why) {
+  return ReplyAbout(command, core::AttemptResult::kNotSent, std::move(why));
+}
+
+}  // namespace assent::transport

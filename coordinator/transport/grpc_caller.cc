@@ -1,0 +1,253 @@
+#include "coordinator/transport/grpc_caller.h"
+
+#include <atomic>
+#include <cctype>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <unordered_set>
+#include <utility>
+
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+
+#include <assent/limits.h>
+
+#include "assent/v1/participant.grpc.pb.h"
+#include "coordinator/base/thread_name.h"
+#include "coordinator/core/text.h"
+#include "coordinator/transport/wire.h"
+
+namespace assent::transport {
+namespace {
+
+const char kExecute[] = "/assent.v1.Participant/Execute";
+const char kHealth[] = "/grpc.health.v1.Health/Check";
+
+// How long the wait for a channel's next state goes on at a time: how it stands is told as often.
+constexpr std::chrono::milliseconds kWatchSlice(300);
+constexpr std::chrono::seconds kProbeTimeout(1);
+
+// Calls that are handed on together at most.
+constexpr std::size_t kMaxEndedTogetherCount = 256;
+
+std::string CodeText(grpc::StatusCode code) {
+  return std::string(CodeName(static_cast<Code>(code)));
+}
+
+// How a call ended, in words. Whoever wrote them: the participant, something between, or our own library.
+std::string WordsOf(const grpc::Status& status) {
+  return CodeText(status.error_code()) + ": " + core::CleanReason(status.error_message()) +
+         (status.error_code() == grpc::StatusCode::UNAVAILABLE ? " (of a call that was sent)" : "");
+}
+
+// Why there is no connection. gRPC says "failed to connect to all addresses; last error: UNKNOWN: ipv4:...: Failed to connect to
+// remote host: Connection refused".
+std::string WhyDown(const grpc::Status& status, const std::string& address) {
+  const std::string message = core::CleanReason(status.error_message());
+  const std::size_t last_part = message.rfind(": ");
+  std::string cause = last_part == std::string::npos ? message : message.substr(last_part + 2);
+  if (!cause.empty())
+    cause[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(cause[0])));
+  return "cannot connect to " + address + (cause.empty() ? "" : ": " + cause);
+}
+
+}  // namespace
+
+struct GrpcCaller::Impl {
+  // What the queue gives back.
+  struct Event {
+    virtual ~Event() = default;
+    virtual void Happen(Impl& impl) = 0;
+  };
+  // The end of a wait for the channel's next state. gRPC makes progress on a lost connection only while somebody waits for it
+  // (otherwise every 5 s), so there is always one.
+  struct Target final : Event {
+    Target(std::size_t n, std::string a, const std::shared_ptr<grpc::Channel>& c)
+        : number(n), address(std::move(a)), channel(c), stub(c) {}
+    void Happen(Impl& impl) override { impl.Watch(*this); }
+    const std::size_t number;
+    const std::string address;
+    const std::shared_ptr<grpc::Channel> channel;
+    grpc::GenericStub stub;
+    bool probing = false;  // the queue's thread's
+  };
+  // A call that our own library ends at once, for its words: the channel has no connection to give it.
+  struct Probe final : Event {
+    void Happen(Impl& impl) override {
+      const std::unique_ptr<Probe> self(this);
+      target->probing = false;
+      if (target->channel->GetState(false) == GRPC_CHANNEL_READY || status.ok()) return;
+      impl.sink->OnUnreachable(target->number, WhyDown(status, target->address));
+    }
+    Target* target = nullptr;
+    grpc::ClientContext context;
+    grpc::ByteBuffer request;
+    grpc::ByteBuffer reply;
+    grpc::Status status;
+    std::unique_ptr<grpc::ClientAsyncResponseReader<grpc::ByteBuffer>> reader;
+  };
+  struct UnderWay final : Event {
+    void Happen(Impl& impl) override { impl.ended.push_back(this); }
+    std::size_t target = 0;
+    std::uint64_t call = 0;
+    grpc::ClientContext context;
+    grpc::ByteBuffer reply;
+    grpc::Status status;
+    std::unique_ptr<grpc::ClientAsyncResponseReader<grpc::ByteBuffer>> reader;
+  };
+
+  void Watch(Target& target) {
+    grpc_connectivity_state state = GRPC_CHANNEL_SHUTDOWN;
+    {
+      const std::lock_guard lock(mutex);  // the queue is open for as long
+      if (closing) return;
+      state = target.channel->GetState(/*try_to_connect=*/true);
+      target.channel->NotifyOnStateChange(state, std::chrono::system_clock::now() + kWatchSlice,
+                                          &queue, static_cast<Event*>(&target));
+      if (state == GRPC_CHANNEL_TRANSIENT_FAILURE) AskWhyDown(target);
+    }
+    switch (state) {
+      case GRPC_CHANNEL_READY: return sink->OnConnected(target.number);
+      case GRPC_CHANNEL_TRANSIENT_FAILURE: return;  // when there are words for it
+      case GRPC_CHANNEL_IDLE:
+      case GRPC_CHANNEL_CONNECTING: return sink->OnConnecting(target.number);
+      case GRPC_CHANNEL_SHUTDOWN: return;
+    }
+  }
+
+  // Under the lock.
+  void AskWhyDown(Target& target) {
+    if (std::exchange(target.probing, true)) return;
+    auto* probe = new Probe;
+    probe->target = &target;
+    probe->context.set_deadline(std::chrono::system_clock::now() + kProbeTimeout);
+    const grpc::Slice nothing;
+    probe->request = grpc::ByteBuffer(&nothing, 1);
+    probe->reader = target.stub.PrepareUnaryCall(&probe->context, kHealth, probe->request, &queue);
+    probe->reader->StartCall();
+    probe->reader->Finish(&probe->reply, &probe->status, static_cast<Event*>(probe));
+  }
+
+  bool Call(std::size_t number, std::uint64_t id, Command& command) {
+    Target& target = *targets[number];
+    if (target.channel->GetState(/*try_to_connect=*/false) != GRPC_CHANNEL_READY) return false;
+    auto call = std::make_unique<UnderWay>();
+    call->target = number;
+    call->call = id;
+    call->context.set_deadline(std::chrono::system_clock::now() + command.timeout);
+    {
+      const std::lock_guard lock(mutex);
+      if (closing) return false;
+      calls.insert(call.get());
+    }
+    v1::BranchCommand message;
+    ToWire(std::move(command), 0, coordinator_id, message);
+    grpc::ByteBuffer request;
+    bool own = false;
+    (void)grpc::SerializationTraits<v1::BranchCommand>::Serialize(message, &request, &own);
+    call->reader = target.stub.PrepareUnaryCall(&call->context, kExecute, request, &queue);
+    call->reader->StartCall();
+    UnderWay* started = call.release();
+    started->reader->Finish(&started->reply, &started->status, static_cast<Event*>(started));
+    return true;
+  }
+
+  static CallEnd EndOf(UnderWay& call) {
+    CallEnd end;
+    end.target = call.target;
+    end.call = call.call;
+    if (!call.status.ok()) {
+      end.words = WordsOf(call.status);
+      return end;
+    }
+    grpc::ProtoBufferReader reader(&call.reply);
+    end.replied = end.reply.ParseFromZeroCopyStream(&reader);
+    std::vector<grpc::Slice> slices;
+    if (end.replied || !call.reply.Dump(&slices).ok()) return end;
+    for (const grpc::Slice& slice : slices)
+      end.malformed.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+    return end;
+  }
+
+  void EmptyQueue() {
+    base::NameThisThread("assent-unary");
+    for (auto& target : targets) Watch(*target);
+    void* tag = nullptr;
+    bool ok = false;
+    while (queue.Next(&tag, &ok)) {
+      do {
+        static_cast<Event*>(tag)->Happen(*this);
+      } while (ended.size() < kMaxEndedTogetherCount &&
+               queue.AsyncNext(&tag, &ok, gpr_time_0(GPR_CLOCK_MONOTONIC)) ==
+                   grpc::CompletionQueue::GOT_EVENT);
+      if (!ended.empty()) HandOn(std::exchange(ended, {}));
+    }
+  }
+
+  void HandOn(const std::vector<UnderWay*>& together) {
+    std::vector<CallEnd> ends;
+    ends.reserve(together.size());
+    for (UnderWay* call : together) ends.push_back(EndOf(*call));
+    sink->OnEnded(std::move(ends));
+    const std::lock_guard lock(mutex);
+    for (UnderWay* call : together) {
+      calls.erase(call);
+      delete call;
+    }
+    if (calls.empty()) idle.notify_all();
+  }
+
+  std::uint32_t coordinator_id = 0;
+  CallSink* sink = nullptr;
+  std::vector<std::unique_ptr<Target>> targets;  // fixed once it has started
+  std::vector<UnderWay*> ended;                  // the queue's thread's
+
+  std::mutex mutex;
+  std::condition_variable idle;
+  std::unordered_set<UnderWay*> calls;  // guarded by mutex
+  bool closing = false;                 // guarded by mutex
+  grpc::CompletionQueue queue;
+  std::thread thread;
+};
+
+GrpcCaller::GrpcCaller() : impl_(std::make_unique<Impl>()) {}
+GrpcCaller::~GrpcCaller() { Stop(); }
+
+void GrpcCaller::Start(std::vector<std::string> addresses, std::uint32_t coordinator_id,
+                       CallSink& sink) {
+  impl_->coordinator_id = coordinator_id;
+  impl_->sink = &sink;
+  for (std::string& address : addresses) {
+    grpc::ChannelArguments arguments;
+    arguments.SetMaxReceiveMessageSize(static_cast<int>(limits::kMaxFrameBytes));
+    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+    // Who asks again, and when, is the transaction's business.
+    arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+    auto channel =
+        grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+    impl_->targets.push_back(
+        std::make_unique<Impl::Target>(impl_->targets.size(), std::move(address), channel));
+  }
+  impl_->thread = std::thread([impl = impl_.get()] { impl->EmptyQueue(); });
+}
+
+bool GrpcCaller::Call(std::size_t target, std::uint64_t call, Command& command) {
+  return impl_->Call(target, call, command);
+}
+
+void GrpcCaller::Stop() {
+  if (!impl_->thread.joinable()) return;
+  {
+    std::unique_lock lock(impl_->mutex);
+    impl_->closing = true;
+    for (Impl::UnderWay* call : impl_->calls) call->context.TryCancel();
+    impl_->idle.wait(lock, [&] { return impl_->calls.empty(); });
+  }
+  impl_->queue.Shutdown();
+  impl_->thread.join();
+}
+
+}  // namespace assent::transport

@@ -1,0 +1,29 @@
+#pragma once
+
+// assent.v1.Participant.Execute over gRPC. One completion queue and one thread that empties it: what has ended meanwhile is handed
+// on together, so that a busy coordinator is woken once for many answers.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "coordinator/transport/carrier.h"
+
+namespace assent::transport {
+
+class GrpcCaller final : public Caller {
+ public:
+  GrpcCaller();
+  ~GrpcCaller() override;
+  void Start(std::vector<std::string> addresses, std::uint32_t coordinator_id,
+             CallSink& sink) override;
+  bool Call(std::size_t target, std::uint64_t call, Command& command) override;
+  void Stop() override;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace assent::transport

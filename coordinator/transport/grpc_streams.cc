@@ -1,0 +1,79 @@
+#include "coordinator/transport/grpc_streams.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <grpcpp/grpcpp.h>
+
+#include "assent/v1/participant.grpc.pb.h"
+#include "coordinator/transport/grpc_status.h"
+
+namespace assent::transport {
+namespace {
+
+// Lives until OnDone.
+class GrpcStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                         public FrameStream {
+ public:
+  GrpcStream(StreamDoor& door, const std::string& peer) : sink_(door.OnStream(*this, peer)) {}
+
+  void Read() override { StartRead(&in_); }
+  void Write(const v1::CoordinatorFrame& frame) override {
+    bool own = false;
+    out_.Clear();
+    (void)grpc::SerializationTraits<v1::CoordinatorFrame>::Serialize(frame, &out_, &own);
+    StartWrite(&out_);
+  }
+  void Finish(const Status& status) override { ServerBidiReactor::Finish(ToGrpc(status)); }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) return sink_->OnClosed();
+    grpc::ProtoBufferReader reader(&in_);
+    frame_.Clear();
+    if (frame_.ParseFromZeroCopyStream(&reader)) return sink_->OnFrame(frame_, in_.Length());
+    sink_->OnMalformed(Bytes());
+  }
+  void OnWriteDone(bool ok) override {
+    if (ok) sink_->OnWritten();  // if not, the read ends too
+  }
+  void OnCancel() override { sink_->OnClosed(); }
+  void OnDone() override { delete this; }
+
+ private:
+  std::string Bytes() const {
+    std::vector<grpc::Slice> slices;
+    std::string bytes;
+    if (!in_.Dump(&slices).ok()) return bytes;
+    for (const grpc::Slice& slice : slices)
+      bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+    return bytes;
+  }
+
+  grpc::ByteBuffer in_;
+  grpc::ByteBuffer out_;
+  v1::ParticipantFrame frame_;
+  const std::shared_ptr<FrameSink> sink_;
+};
+
+class SessionService final : public v1::ParticipantSession::WithRawCallbackMethod_Connect<
+                                 v1::ParticipantSession::Service> {
+ public:
+  explicit SessionService(StreamDoor& door) : door_(door) {}
+
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Connect(
+      grpc::CallbackServerContext* context) override {
+    return new GrpcStream(door_, context->peer());
+  }
+
+ private:
+  StreamDoor& door_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeSessionService(StreamDoor& door) {
+  return std::make_unique<SessionService>(door);
+}
+
+}  // namespace assent::transport

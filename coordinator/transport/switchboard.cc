@@ -1,0 +1,152 @@
+#include "coordinator/transport/switchboard.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+namespace assent::transport {
+namespace {
+
+// Expired commands that are settled in one breath of the lock.
+constexpr std::size_t kExpiredAtOnceCount = 1024;
+
+}  // namespace
+
+Switchboard::Switchboard(DispatcherLimits limits, Receiver& receiver, const Clock& clock,
+                         Witness* witness)
+    : receiver_(receiver), clock_(clock), witness_(witness), dispatcher_(limits) {}
+Switchboard::~Switchboard() = default;
+
+template <typename Change>
+void Switchboard::Do(const Change& change) {
+  Dispatcher::Effects effects;
+  std::vector<std::shared_ptr<Line>> touched;
+  {
+    const std::lock_guard lock(mutex_);
+    change(effects);
+    DeliverInOrder(effects);
+    touched.reserve(effects.touched.size());
+    for (const InstanceId id : effects.touched) {
+      const auto line = lines_.find(id);
+      if (line != lines_.end()) touched.push_back(line->second);
+    }
+  }
+  if (!effects.replies.empty()) receiver_.OnReplies(std::move(effects.replies));
+  for (const std::shared_ptr<Line>& line : touched) line->Kick();
+}
+
+void Switchboard::DeliverInOrder(Dispatcher::Effects& effects) {
+  const auto absent =
+      std::stable_partition(effects.replies.begin(), effects.replies.end(),
+                            [](const Reply& reply) { return !reply.service_absent; });
+  if (absent != effects.replies.end()) {
+    std::vector<Reply> replies(std::make_move_iterator(absent),
+                               std::make_move_iterator(effects.replies.end()));
+    effects.replies.erase(absent, effects.replies.end());
+    receiver_.OnReplies(std::move(replies));
+  }
+  for (const std::string& service : effects.appeared) receiver_.OnServiceAppeared(service);
+}
+
+void Switchboard::Send(std::vector<Command> commands) {
+  Do([&](auto& effects) { dispatcher_.Send(std::move(commands), clock_.Mono(), effects); });
+}
+
+std::vector<ServiceInfo> Switchboard::List(const std::string& prefix) const {
+  const std::lock_guard lock(mutex_);
+  return dispatcher_.List(prefix);
+}
+
+DispatcherCounters Switchboard::counters() const {
+  const std::lock_guard lock(mutex_);
+  return dispatcher_.counters();
+}
+
+std::size_t Switchboard::session_count() const {
+  const std::lock_guard lock(mutex_);
+  return dispatcher_.session_count();
+}
+
+void Switchboard::Tick() {
+  const core::MonoTime now = clock_.Mono();
+  for (bool more = true; more;) {
+    Do([&](auto& effects) { more = dispatcher_.Expire(now, kExpiredAtOnceCount, effects); });
+  }
+}
+
+Status Switchboard::Attach(const std::shared_ptr<Line>& line, const SessionHello& hello,
+                           const std::string& address, InstanceId& id) {
+  Status status;
+  Do([&](auto& effects) {
+    const InstanceId number = next_id_++;
+    status = dispatcher_.Attach(number, hello, address, clock_.Wall(), effects);
+    if (!status.ok()) return;
+    id = number;
+    lines_.emplace(number, line);
+  });
+  if (status.ok() && witness_ != nullptr)
+    witness_->OnCame({hello.service, hello.instance, address, hello.agent, false});
+  return status;
+}
+
+void Switchboard::Drain(InstanceId id) {
+  Do([&](auto& effects) { dispatcher_.Drain(id, effects); });
+}
+
+void Switchboard::Leave(InstanceId id, const Visitor& visitor, const std::string& why) {
+  Do([&](auto& effects) {
+    lines_.erase(id);
+    dispatcher_.Detach(id, effects);
+  });
+  if (witness_ != nullptr) witness_->OnLeft(visitor, why);
+}
+
+void Switchboard::OnReplies(InstanceId id, std::vector<SessionReply> replies) {
+  Do([&](auto& effects) { dispatcher_.OnReplies(id, std::move(replies), effects); });
+}
+
+InstanceId Switchboard::AddDialled(const std::shared_ptr<Line>& line, const std::string& service,
+                                   const std::string& address, std::size_t max_in_flight) {
+  const std::lock_guard lock(mutex_);
+  const InstanceId id = next_id_++;
+  dispatcher_.AddDialled(id, service, address, max_in_flight);
+  lines_.emplace(id, line);
+  return id;
+}
+
+void Switchboard::SetReach(InstanceId id, Reach reach, const Visitor& visitor,
+                           const std::string& why) {
+  bool changed = false;
+  Do([&](auto& effects) {
+    changed = dispatcher_.SetReach(id, reach, why, clock_.Wall(), effects);
+  });
+  if (!changed || witness_ == nullptr) return;
+  reach == Reach::kReady ? witness_->OnCame(visitor) : witness_->OnLeft(visitor, why);
+}
+
+void Switchboard::OnEnded(std::vector<Ended> ended) {
+  Do([&](auto& effects) {
+    for (Ended& one : ended) {
+      if (!one.reply.empty()) dispatcher_.OnReplies(one.id, std::move(one.reply), effects);
+      dispatcher_.End(one.id, one.command_id, one.words, effects);
+    }
+  });
+}
+
+void Switchboard::Return(InstanceId id, Dispatcher::Outgoing outgoing) {
+  Do([&](auto& effects) { dispatcher_.Return(id, std::move(outgoing), clock_.Mono(), effects); });
+}
+
+std::vector<Dispatcher::Outgoing> Switchboard::Take(InstanceId id, std::size_t max_count,
+                                                    std::size_t max_bytes) {
+  Dispatcher::Effects effects;
+  std::vector<Dispatcher::Outgoing> taken;
+  {
+    const std::lock_guard lock(mutex_);
+    taken = dispatcher_.Take(id, max_count, max_bytes, clock_.Mono(), effects);
+  }
+  if (!effects.replies.empty()) receiver_.OnReplies(std::move(effects.replies));
+  return taken;
+}
+
+}  // namespace assent::transport

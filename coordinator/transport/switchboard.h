@@ -1,0 +1,85 @@
+#pragma once
+
+// The lock around the dispatcher, and who is told what it brings about. Sessions and dialled targets hang on it as `Line`s.
+//
+// A reply that says "absent" and the news that a service appeared reach the receiver in the order in which they became true:
+// both are delivered under the lock, so that nobody goes to wait for news that has just passed.
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "coordinator/transport/dispatcher.h"
+#include "coordinator/transport/transport.h"
+
+namespace assent::transport {
+
+// One instance's way out.
+class Line {
+ public:
+  virtual ~Line() = default;
+  // There is something to take. Called without any lock.
+  virtual void Kick() = 0;
+};
+
+class Switchboard final : public Transport {
+ public:
+  // All of these outlive it. `witness` may be null.
+  Switchboard(DispatcherLimits limits, Receiver& receiver, const Clock& clock,
+              Witness* witness = nullptr);
+  ~Switchboard() override;
+
+  void Send(std::vector<Command> commands) override;
+  std::vector<ServiceInfo> List(const std::string& prefix) const;
+  DispatcherCounters counters() const;
+  std::size_t session_count() const;
+  // Housekeeping; call about once a second.
+  void Tick();
+
+  Receiver& receiver() { return receiver_; }
+  const Clock& clock() const { return clock_; }
+
+  // ---- For lines. `id` is 0 if it was refused.
+  Status Attach(const std::shared_ptr<Line>& line, const SessionHello& hello,
+                const std::string& address, InstanceId& id);
+  void Drain(InstanceId id);
+  void Leave(InstanceId id, const Visitor& visitor, const std::string& why);
+  void OnReplies(InstanceId id, std::vector<SessionReply> replies);
+
+  InstanceId AddDialled(const std::shared_ptr<Line>& line, const std::string& service,
+                        const std::string& address, std::size_t max_in_flight);
+  void SetReach(InstanceId id, Reach reach, const Visitor& visitor, const std::string& why);
+  // The end of calls: each with the reply, if there was one, and the words, if there was none or it was about something else.
+  struct Ended {
+    InstanceId id = 0;
+    std::uint64_t command_id = 0;
+    std::vector<SessionReply> reply;  // one or none
+    std::string words;
+  };
+  void OnEnded(std::vector<Ended> ended);
+  void Return(InstanceId id, Dispatcher::Outgoing outgoing);
+
+  // Kicks nobody: who takes is there already.
+  std::vector<Dispatcher::Outgoing> Take(InstanceId id, std::size_t max_count,
+                                         std::size_t max_bytes);
+
+ private:
+  template <typename Change>
+  void Do(const Change& change);
+  // Under the lock: delivers what must be in order.
+  void DeliverInOrder(Dispatcher::Effects& effects);
+
+  Receiver& receiver_;
+  const Clock& clock_;
+  Witness* const witness_;
+
+  mutable std::mutex mutex_;
+  Dispatcher dispatcher_;                                        // guarded by mutex_
+  std::unordered_map<InstanceId, std::shared_ptr<Line>> lines_;  // guarded by mutex_
+  InstanceId next_id_ = 1;                                       // guarded by mutex_
+};
+
+}  // namespace assent::transport

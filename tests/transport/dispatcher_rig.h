@@ -1,0 +1,86 @@
+#pragma once
+
+// A dispatcher with a clock of its own, and commands to give it.
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "coordinator/transport/dispatcher.h"
+
+namespace assent::transport {
+
+struct Rig {
+  using Outgoing = std::vector<Dispatcher::Outgoing>;
+
+  core::MonoTime now{std::chrono::seconds(1000)};
+  Dispatcher dispatcher;
+  Dispatcher::Effects effects;
+
+  explicit Rig(DispatcherLimits limits = {}) : dispatcher(limits) {}
+
+  static SessionHello Hello(const std::string& service, std::uint32_t in_flight = 0) {
+    return {1, service, "i", {{"act", core::Protocol::kTcc}}, in_flight, "test"};
+  }
+  static Command Try(const std::string& gid, const std::string& service = "s") {
+    Command command;
+    command.gid = gid;
+    command.branch_id = "1";
+    command.operation = core::Operation::kTry;
+    command.service = service;
+    command.action = "act";
+    command.attempt = 1;
+    command.timeout = core::Millis(1000);
+    return command;
+  }
+  static SessionReply Done(const std::string& gid, std::uint64_t command_id) {
+    SessionReply reply;
+    reply.gid = gid;
+    reply.branch_id = "1";
+    reply.operation = core::Operation::kTry;
+    reply.command_id = command_id;
+    reply.result = core::AttemptResult::kDone;
+    reply.bytes = "r";
+    return reply;
+  }
+
+  Status Attach(InstanceId id, const SessionHello& hello) {
+    return dispatcher.Attach(id, hello, "peer", core::WallTime{}, effects);
+  }
+  // What comes back at once.
+  std::vector<Reply> Send(Command command) {
+    std::vector<Command> commands;
+    commands.push_back(std::move(command));
+    dispatcher.Send(std::move(commands), now, effects);
+    return Replies();
+  }
+  std::vector<Reply> Send(const std::string& gid) { return Send(Try(gid)); }
+  Outgoing Take(InstanceId id, std::size_t max_count = 100, std::size_t max_bytes = 1 << 20) {
+    return dispatcher.Take(id, max_count, max_bytes, now, effects);
+  }
+  std::vector<Reply> Answer(InstanceId id, SessionReply reply) {
+    std::vector<SessionReply> replies;
+    replies.push_back(std::move(reply));
+    dispatcher.OnReplies(id, std::move(replies), effects);
+    return Replies();
+  }
+  std::vector<Reply> Detach(InstanceId id) {
+    dispatcher.Detach(id, effects);
+    return Replies();
+  }
+  std::vector<Reply> Pass(core::Millis time) {
+    now += time;
+    while (dispatcher.Expire(now, 100, effects)) continue;
+    return Replies();
+  }
+  std::vector<Reply> Replies() { return std::exchange(effects.replies, {}); }
+  std::vector<std::string> Appeared() { return std::exchange(effects.appeared, {}); }
+  std::vector<InstanceId> Touched() { return std::exchange(effects.touched, {}); }
+
+  bool Reach(InstanceId id, transport::Reach reach, const std::string& why = "") {
+    return dispatcher.SetReach(id, reach, why, core::WallTime(core::Millis(1)), effects);
+  }
+};
+
+}  // namespace assent::transport
