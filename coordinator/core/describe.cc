@@ -37,6 +37,9 @@ std::string DescribeBranch(const Transaction& t, BranchIndex i, const Now& now) 
     text += "; sent " + HumanDuration(now.mono - branch.sent_at) + " ago, not answered yet";
   } else if (t.suspended()) {
     text += "; held until resumed";
+  } else if (branch.absent_since != kNever) {
+    text += " (for " + HumanDuration(now.mono - branch.absent_since) + "); goes on as soon as " +
+            spec.service + " appears";
   } else if (branch.next_attempt != kNever) {
     text += "; next try " + (branch.next_attempt <= now.mono
                                  ? "now"

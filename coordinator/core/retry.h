@@ -33,4 +33,17 @@ constexpr Micros Backoff(const RetryPolicy& policy, std::uint32_t failed_attempt
                 static_cast<std::int64_t>(entropy % static_cast<std::uint64_t>(full - half + 1)));
 }
 
+// How long so many attempts would take, each with the longest of its waits: after so long a branch that is not tried
+// at all, because nobody is there, asks for a person too.
+constexpr Micros PatienceBeforeAttention(const RetryPolicy& policy) {
+  Micros patience{0};
+  Micros wait = policy.initial_backoff;
+  for (std::uint32_t n = 1; n < kAttemptsBeforeAttentionCount; ++n) {
+    wait = std::min<Micros>(wait, policy.max_backoff);
+    patience += wait;
+    wait *= 2;
+  }
+  return patience;
+}
+
 }  // namespace assent::core

@@ -98,6 +98,9 @@ void Transaction::On(const Tick&, const Now& now, Step& step) {
              now, step);
     }
   }
+  for (BranchIndex i = 0; i < branches_.size(); ++i) {
+    if (AttentionAt(i) <= now.mono) branches_[i].needs_operator = true;
+  }
   Advance(now, step);
   SendWhatIsDue(now, step);
 }
@@ -110,7 +113,7 @@ MonoTime Transaction::Wakeup() const {
     if (branch.in_flight) {
       wakeup = std::min(wakeup, branch.sent_at + spec_.branches[i].attempt_timeout);
     } else if (!suspended_) {
-      wakeup = std::min(wakeup, branch.next_attempt);
+      wakeup = std::min({wakeup, branch.next_attempt, AttentionAt(i)});
     }
   }
   return wakeup;
@@ -140,7 +143,7 @@ void Transaction::On(const Recover&, const Now& now, Step& step) {
     if (branch.in_flight)
       branch.history.Close(AttemptResult::kUnknown, Micros(0), "the coordinator restarted");
     branch.in_flight = false;
-    branch.next_attempt = kNever;
+    branch.next_attempt = branch.absent_since = kNever;
     if (Due(i) == Operation::kNone) continue;
     branch.maybe_sent = branch.doubtful = true;  // sends leave no record of their own
     if (MayBeSent(i)) branch.next_attempt = now.mono;
@@ -223,7 +226,7 @@ void Transaction::Decide(Decision decision, const Now& now, Step& step) {
     }
     if (branch.state == BranchState::kWaiting || branch.state == BranchState::kExecuting) {
       CloseAttempt(i, AttemptResult::kUnknown, "overtaken by the abort", now);
-      branch.next_attempt = kNever;
+      branch.next_attempt = branch.absent_since = kNever;
       const bool never_sent = !branch.maybe_sent || Mutant(Planted::kUnknownStepIsSkipped);
       if (!rules.undo_if_never_sent && never_sent) Move(i, BranchState::kSkipped);
     }
@@ -296,7 +299,7 @@ void Transaction::GiveUp(const std::string& reason, const Now& now, Step& step) 
 void Transaction::Move(BranchIndex i, BranchState to) {
   ASSENT_CHECK(MayMove(branches_[i].state, to));
   branches_[i].state = to;
-  if (Due(i) == Operation::kNone) branches_[i].next_attempt = kNever;
+  if (Due(i) == Operation::kNone) branches_[i].next_attempt = branches_[i].absent_since = kNever;
 }
 
 void Transaction::StartOperation(BranchIndex i, BranchState state, const Now& now, Step& step) {
@@ -306,6 +309,7 @@ void Transaction::StartOperation(BranchIndex i, BranchState state, const Now& no
   branch.not_sent = 0;
   branch.needs_operator = false;
   branch.last_error.clear();
+  branch.absent_since = kNever;
   branch.next_attempt = now.mono;
   if (!suspended_) Dispatch(i, now, step);
 }
@@ -339,6 +343,19 @@ Operation Transaction::Due(BranchIndex i) const {
 // Once aborting, nothing is asked to execute again, even while its undoing waits for its turn.
 bool Transaction::MayBeSent(BranchIndex i) const {
   return !(phase_ == Phase::kAborting && branches_[i].state == BranchState::kExecuting);
+}
+
+bool Transaction::MayGiveUpOn(BranchIndex i) const {
+  return branches_[i].state == BranchState::kExecuting && phase_ == Phase::kActive &&
+         GivingUpIsPossible();
+}
+
+MonoTime Transaction::AttentionAt(BranchIndex i) const {
+  const Branch& branch = branches_[i];
+  if (branch.absent_since == kNever || branch.in_flight || branch.needs_operator ||
+      Due(i) == Operation::kNone || !MayBeSent(i) || MayGiveUpOn(i))
+    return kNever;
+  return branch.absent_since + PatienceBeforeAttention(spec_.branches[i].retry);
 }
 
 bool Transaction::AfterIsMet(BranchIndex i) const {

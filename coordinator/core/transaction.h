@@ -175,6 +175,9 @@ struct Branch {
   std::uint32_t not_sent = 0;
   MonoTime sent_at{};
   MonoTime next_attempt = kNever;  // when not in flight and something is due
+  // Since when nobody of its service could be reached; kNever: it is not known to be so. Not recorded: recovery
+  // asks, and is told again. Until somebody appears nothing is sent, and no time is set for it.
+  MonoTime absent_since = kNever;
   std::string result;              // of the forward operation
   std::string last_error;
   AttemptHistory history;
@@ -275,6 +278,10 @@ class Transaction {
   void Intervene(std::string verb, std::string branch_id, const Actor& actor, const Now& now,
                  Step& step);
   bool MayBeSent(BranchIndex i) const;
+  // Its failure can still end in the abort of the transaction, and need not be carried on for ever.
+  bool MayGiveUpOn(BranchIndex i) const;
+  // When a branch that waits for its service asks for a person; kNever: it has done so, or need not.
+  MonoTime AttentionAt(BranchIndex i) const;
   bool AfterIsMet(BranchIndex i) const;
   // Which branches something unfinished comes after, directly or through others.
   std::vector<bool> BuiltUpon() const;

@@ -181,23 +181,31 @@ void Transaction::Failed(BranchIndex i, const Answered& event, const Now& now, S
   if (!branch.in_flight || event.attempt != branch.attempts) return;
   CloseAttempt(i, event.result, event.reason, now);
   branch.last_error = CutReason(event.reason);
-  if (event.result == AttemptResult::kNotSent) {
+  const bool not_sent = event.result == AttemptResult::kNotSent;
+  if (not_sent) {
     ++branch.not_sent;
   } else {
     branch.maybe_sent = true;
+    // What did not happen leaves no record: a participant that is away for a night would write one for each try.
+    step.Require(Record::kLazy, false);
   }
-  step.Require(Record::kLazy, false);
 
   if (!MayBeSent(i)) return;
   const BranchSpec& spec = spec_.branches[i];
-  const bool never_sent = (event.result == AttemptResult::kNotSent && !branch.maybe_sent) ||
-                          Mutant(Planted::kFailedUndoIsSkipped);
+  const bool never_sent =
+      (not_sent && !branch.maybe_sent) || Mutant(Planted::kFailedUndoIsSkipped);
   if (branch.state == BranchState::kUndoing && never_sent) {
     Move(i, BranchState::kSkipped);  // nothing ever reached it, and nothing will
+    step.Require(Record::kLazy, false);
     return;
   }
+  if (not_sent && event.service_absent) {  // until ServiceAppeared
+    branch.absent_since = std::min(branch.absent_since, now.mono);
+    return;
+  }
+  branch.absent_since = kNever;
   const std::uint32_t failures = branch.attempts - branch.not_sent;
-  if (branch.state == BranchState::kExecuting && phase_ == Phase::kActive && GivingUpIsPossible()) {
+  if (MayGiveUpOn(i)) {
     // That somebody else is before it in the queue for a row is no failure of its own.
     if (spec.retry.max_attempts != 0 && failures >= spec.retry.max_attempts &&
         !event.waits_for_rows) {

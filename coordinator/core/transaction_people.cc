@@ -88,7 +88,8 @@ void Transaction::On(const RetryNow& event, const Now& now, Step& step) {
   }
   Intervene("retry", {}, event.actor, now, step);
   for (Branch& branch : branches_) {
-    if (!branch.in_flight && branch.next_attempt != kNever) branch.next_attempt = now.mono;
+    if (!branch.in_flight && (branch.next_attempt != kNever || branch.absent_since != kNever))
+      branch.next_attempt = now.mono;
   }
   SendWhatIsDue(now, step);
 }
@@ -96,9 +97,9 @@ void Transaction::On(const RetryNow& event, const Now& now, Step& step) {
 void Transaction::On(const ServiceAppeared& event, const Now& now, Step& step) {
   for (BranchIndex i = 0; i < branches_.size(); ++i) {
     Branch& branch = branches_[i];
-    if (spec_.branches[i].service != event.service || branch.in_flight ||
-        branch.next_attempt == kNever || branch.history.kept().empty())
-      continue;
+    if (spec_.branches[i].service != event.service || branch.in_flight) continue;
+    if (std::exchange(branch.absent_since, kNever) != kNever) branch.next_attempt = now.mono;
+    if (branch.next_attempt == kNever || branch.history.kept().empty()) continue;
     const AttemptResult last = branch.history.kept().back().result;
     if (last == AttemptResult::kNotSent || last == AttemptResult::kUnknown)
       branch.next_attempt = now.mono;

@@ -114,7 +114,9 @@ std::string BrokenByStep(const Transaction& before, const Event& event, const St
         return "branch " + after.spec().branches[send->branch].id + ": " + broken;
     }
   }
-  if (!after.finished() && !after.suspended() && after.Wakeup() == kNever)
+  const bool awaited = std::any_of(after.branches().begin(), after.branches().end(),
+                                   [](const Branch& b) { return b.absent_since != kNever; });
+  if (!after.finished() && !after.suspended() && !awaited && after.Wakeup() == kNever)
     return "L1: nothing will ever move this transaction on";
   if (std::holds_alternative<Tick>(event) && after.Wakeup() <= now.mono)
     return "a tick leaves the transaction due at once: its shell would spin";

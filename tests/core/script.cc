@@ -66,7 +66,7 @@ AttemptResult ParseResult(const std::string& word) {
   if (word == "refused") return AttemptResult::kRefused;
   if (word == "retry") return AttemptResult::kRetryLater;
   if (word == "unknown") return AttemptResult::kUnknown;
-  if (word == "not-sent") return AttemptResult::kNotSent;
+  if (word == "not-sent" || word == "absent") return AttemptResult::kNotSent;
   throw std::runtime_error("not an answer: " + word);
 }
 
@@ -300,6 +300,7 @@ void Script::Answer(const Line& line) {
     ++at;
   }
   answer.result = ParseResult(line.words.at(at));
+  answer.service_absent = line.words.at(at) == "absent";
   if (const std::string v = line.Value("in"); !v.empty()) answer.retry_after = ParseMillis(v);
   answer.waits_for_rows = line.Has("rows");
   const bool has_bytes =

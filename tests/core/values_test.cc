@@ -238,6 +238,23 @@ TEST_F(WhyTest, NobodyThere) {
             "inventory is connected; next try now");
 }
 
+// What nobody can take is not tried, and whoever looks is told why, since when, and how it will go on.
+TEST_F(WhyTest, NobodyOfTheServiceThere) {
+  Begin({kTcc});
+  Answered nobody{0, Operation::kTry, 1, AttemptResult::kNotSent,
+                  {}, "no participant inventory is connected", Millis(0)};
+  nobody.service_absent = true;
+  Apply(nobody);
+  Pass(Millis(45'000));
+  EXPECT_EQ(Why(),
+            "not decided: branch 1 inventory/reserve: TRY, 1 attempt, last: no participant "
+            "inventory is connected (for 45 s); goes on as soon as inventory appears");
+  Apply(ServiceAppeared{"inventory"});
+  EXPECT_EQ(Why(),
+            "not decided: branch 1 inventory/reserve: TRY, 2 attempts, last: no participant "
+            "inventory is connected; sent 0 ms ago, not answered yet");
+}
+
 // The one that holds it up is named, not the first one.
 TEST_F(WhyTest, TheWorstIsNamed) {
   Begin({kTwoPhase, kTwoPhase, kTwoPhase});

@@ -218,6 +218,7 @@ void World::LoseCommand() {
       at + 1 == commands_.size() && !commands_[at].arrived && in_this_life && draw_.Percent(40);
   const bool arrives = !surely && draw_.Percent(50);
   if (surely) report.result = AttemptResult::kNotSent;
+  report.service_absent = surely && draw_.Percent(50);
   if (plant_ == Plant::kUnknownIsRefused) report.result = AttemptResult::kRefused;
   if (plant_ == Plant::kUnknownIsNotSent) report.result = AttemptResult::kNotSent;
   if (!arrives) commands_.erase(commands_.begin() + static_cast<std::ptrdiff_t>(at));
@@ -280,12 +281,14 @@ void World::Heal() {
       ReleaseEffects();
     }
     if (gone_ || transaction_->finished()) return;
+    for (const char* service : {"inventory", "payment"}) Apply(ServiceAppeared{service});
     if (transaction_->suspended()) {
       Apply(Resume{});
     } else if (!transaction_->sealed() && transaction_->phase() == Phase::kActive) {
       Apply(Seal{});
     } else {
-      PassTime(std::max<Micros>(transaction_->Wakeup() - now_.mono, Micros(0)));
+      const MonoTime wakeup = transaction_->Wakeup();
+      if (wakeup != kNever) PassTime(std::max<Micros>(wakeup - now_.mono, Micros(0)));
       Apply(Tick{});
     }
   }
