@@ -1,10 +1,13 @@
-// Page tokens name the last row of the page before: "L<needs operator: 0|1>.<serial>" among the unfinished ones, "F<serial>" among
-// the finished ones.
+// A List is a look at the unfinished transactions, slice by slice, and a scan of the finished ones, page by page: both go on from
+// a serial, which never changes, so that each transaction that is there all the time is shown once.
+//
+// Page tokens name the last row of the page before: "L<look>.<part>.<serial>" among unfinished ones, "F<serial>" among finished
+// ones, "A<serial>" among both.
 
 #include "coordinator/api/list.h"
 
 #include <algorithm>
-#include <cstdlib>
+#include <cstdio>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -19,25 +22,52 @@
 namespace assent::api {
 namespace {
 
-// Rows of the history that one page looks at before it answers with what it has, so that a rare filter cannot hold up the log.
-constexpr std::size_t kMaxScannedRows = 2000;
+// Rows of one slice of a shard: when most are shown, and when most are passed over.
+constexpr std::size_t kShownSliceRowsCount = 128;
+constexpr std::size_t kPassedSliceRowsCount = 1024;
+
+enum class Kind : std::uint8_t { kUnfinished, kFinished, kBoth };
 
 struct Listing {
+  explicit Listing(engine::Engine& e) : engine(e) {}
+  engine::Engine& engine;
   v1::ListRequest request;
+  Kind kind = Kind::kUnfinished;
   std::size_t page_size = 0;
-  bool want_live = true;
-  bool want_finished = false;
-  std::pair<int, std::uint64_t> after_live{-1, 0};  // (0: needs a person, 1: does not; serial)
-  std::uint64_t before_finished = 0;
-  std::mutex mutex;
-  // What may stand on the page, and one more, to know whether there is a next one.
-  std::map<std::pair<int, std::uint64_t>, v1::Transaction>
-      live;                    // guarded by mutex while shards are visited
-  std::size_t live_bytes = 0;  // likewise
+  std::function<void(const Status&, v1::ListReply)> done;
+
+  // Where it stands.
+  std::uint64_t look = 0;
+  engine::Part part = engine::Part::kStuck;
+  std::uint64_t after = 0;  // the serial of the last row that was considered; 0: none yet
+  std::uint64_t slice_after =
+      0;  // the same, for the shards: ahead of the page while that waits for the history
+  std::size_t slice_rows = kShownSliceRowsCount;
+  std::size_t examined_rows = 0;
+  std::size_t scanned_rows = 0;
   v1::ListReply reply;
   std::size_t reply_bytes = 0;
-  std::function<void(const Status&, v1::ListReply)> done;
+
+  // What a slice found, in the order of the page: what may still stand on it, and one more, to know whether there is a next one.
+  // The mutex is for the slices of several shards.
+  std::mutex mutex;
+  std::map<std::uint64_t, v1::Transaction> found;  // guarded by mutex, by RankOf
+  std::size_t found_bytes = 0;                     // likewise
+  std::uint64_t cut = 0;         // likewise: before the first rank that had no room
+  std::size_t visited_rows = 0;  // likewise
 };
+using ListingPtr = std::shared_ptr<Listing>;
+
+// Nothing is left out up to here: there is no more.
+constexpr std::uint64_t kLastRank = ~std::uint64_t{0};
+
+void NextSlice(const ListingPtr& listing);
+
+// Serials in the order of the page: rising, or falling when finished rows are among them.
+std::uint64_t RankOf(const Listing& listing, std::uint64_t serial) {
+  return listing.kind == Kind::kUnfinished ? serial : ~serial;
+}
+std::uint64_t SerialOf(const Listing& listing, std::uint64_t rank) { return RankOf(listing, rank); }
 
 std::size_t BytesOf(const v1::Transaction& row) { return row.ByteSizeLong() + 8; }
 
@@ -91,6 +121,13 @@ bool Matches(const v1::ListRequest& r, const core::Transaction& txn, bool visibl
   return true;
 }
 
+// Whether a row may be passed over.
+bool IsFiltered(const v1::ListRequest& r) {
+  return r.states_size() > 0 || r.protocol() != v1::PROTOCOL_UNSPECIFIED || !r.service().empty() ||
+         r.labels_size() > 0 || !r.gid_prefix().empty() || r.min_age_ms() > 0 ||
+         r.needs_operator() || r.outcome() != v1::OUTCOME_UNSPECIFIED;
+}
+
 Status Plan(Listing& listing) {
   const v1::ListRequest& r = listing.request;
   if (r.page_size() > limits::kMaxPageSizeCount) {
@@ -102,106 +139,188 @@ Status Plan(Listing& listing) {
     return InvalidArgument("states must be empty when all is set");
   const bool finished_named =
       std::find(r.states().begin(), r.states().end(), v1::FINISHED) != r.states().end();
-  listing.want_finished =
+  const bool want_finished =
       r.all() || finished_named || (r.states_size() == 0 && r.outcome() != v1::OUTCOME_UNSPECIFIED);
-  listing.want_live = !(finished_named && r.states_size() == 1);
+  listing.kind = !want_finished                           ? Kind::kUnfinished
+                 : finished_named && r.states_size() == 1 ? Kind::kFinished
+                                                          : Kind::kBoth;
+  if (listing.kind == Kind::kBoth) listing.part = engine::Part::kNewestFirst;
   const std::string& token = r.page_token();
-  if (token.empty()) return OkStatus();
+  if (token.empty()) {
+    listing.look = listing.engine.NextLook();
+    return OkStatus();
+  }
+  unsigned long long look = 0;
   unsigned long long serial = 0;
-  int rank = 0;
+  int part = 0;
   char end = 0;
-  if (std::sscanf(token.c_str(), "L%d.%llu%c", &rank, &serial, &end) == 2 && rank >= 0 &&
-      rank <= 1) {
-    listing.after_live = {rank, serial};
-  } else if (std::sscanf(token.c_str(), "F%llu%c", &serial, &end) == 1) {
-    listing.want_live = false;
-    listing.before_finished = serial;
-    if (serial == 0) listing.before_finished = 0;
-  } else {
+  const char kind = token[0];
+  if (std::sscanf(token.c_str(), "L%llu.%d.%llu%c", &look, &part, &serial, &end) == 3 &&
+      (part == 0 || part == 1) && listing.kind == Kind::kUnfinished) {
+    // Of an earlier life: nobody here knows who was stuck then. It goes on from there under a new number.
+    listing.look = listing.engine.IsLook(look) ? look : listing.engine.NextLook();
+    listing.part = part == 0 ? engine::Part::kStuck : engine::Part::kOthers;
+  } else if (std::sscanf(token.c_str() + 1, "%llu%c", &serial, &end) != 1 ||
+             kind != (listing.kind == Kind::kFinished ? 'F' : 'A') ||
+             listing.kind == Kind::kUnfinished) {
     return InvalidArgument("page_token is not one that a List of this coordinator gave");
   }
+  listing.after = listing.slice_after = serial;
   return OkStatus();
 }
 
-void ScanFinished(engine::Engine& engine, const std::shared_ptr<Listing>& listing) {
-  const std::size_t room =
-      listing->page_size - static_cast<std::size_t>(listing->reply.transactions_size());
-  const std::size_t rows = std::min(kMaxScannedRows, std::max<std::size_t>(room * 4, 64));
-  engine.log().Scan(
-      listing->before_finished, rows, [listing](Result<std::vector<log::FinishedRow>> found) {
+void Answer(Listing& listing, bool more) {
+  if (more) {
+    const std::string serial = std::to_string(listing.after);
+    listing.reply.set_next_page_token(
+        listing.kind == Kind::kBoth ? "A" + serial
+        : listing.kind == Kind::kFinished
+            ? "F" + serial
+            : "L" + std::to_string(listing.look) +
+                  (listing.part == engine::Part::kStuck ? ".0." : ".1.") + serial);
+  }
+  listing.done(OkStatus(), std::move(listing.reply));
+}
+
+// Puts on the page what was found up to `last`, in its order. False: the page is full before that, and has been answered.
+bool Take(Listing& listing, std::uint64_t last) {
+  while (!listing.found.empty() && listing.found.begin()->first <= last) {
+    const auto first = listing.found.begin();
+    if (!Add(listing, std::move(first->second))) {
+      Answer(listing, /*more=*/true);
+      return false;
+    }
+    listing.after = SerialOf(listing, first->first);
+    listing.found.erase(first);
+  }
+  listing.found.clear();
+  listing.found_bytes = 0;
+  listing.after = listing.slice_after = SerialOf(listing, last);
+  return true;
+}
+
+// A row of the history. One that makes no sense is shown as what it is, and the others are shown as well.
+void AddFinished(Listing& listing, const log::FinishedRow& row) {
+  const Result<core::Transaction> txn = core::Codec::Decode(row.gid, row.spec, row.state);
+  v1::Transaction shown;
+  if (txn.ok()) {
+    if (!Matches(listing.request, *txn, true, base::WallNow())) return;
+    ToProto(*txn, core::Now{}, Detail::kSummary, true, shown);
+  } else {
+    shown.set_gid(row.gid);
+    shown.set_state(v1::FINISHED);
+    shown.set_outcome(static_cast<v1::Outcome>(engine::OutcomeFromLog(row.outcome)));
+    shown.set_finished_unix_ms(row.finished_unix_ms);
+    shown.set_abort_reason("finished row " + std::to_string(row.serial) +
+                           " cannot be read: " + txn.status().message());
+  }
+  listing.found.insert_or_assign(RankOf(listing, row.serial), std::move(shown));
+}
+
+// Everything below the serial is to be listed, from the history, and, up to `live`, from what a slice has found before: what
+// ended between the two is in both, and shown once.
+void ScanFinished(const ListingPtr& listing, std::uint64_t live) {
+  const std::size_t rows =
+      IsFiltered(listing->request)
+          ? std::clamp<std::size_t>(listing->page_size * 4, 64, kMaxScannedRowsCount)
+          : listing->page_size + 1;
+  listing->engine.log().Scan(
+      listing->after, rows, [listing, live](Result<std::vector<log::FinishedRow>> found) {
         if (!found.ok()) return listing->done(found.status(), {});
-        std::uint64_t last = listing->before_finished;
-        bool full = false;
-        for (const log::FinishedRow& row : *found) {
-          Result<core::Transaction> txn = core::Codec::Decode(row.gid, row.spec, row.state);
-          if (!txn.ok()) return listing->done(txn.status(), {});
-          if (Matches(listing->request, *txn, true, base::WallNow())) {
-            v1::Transaction shown;
-            ToProto(*txn, core::Now{}, Detail::kSummary, true, shown);
-            full = !Add(*listing, std::move(shown));
-            if (full) break;
-          }
-          last = row.serial;
-        }
+        for (const log::FinishedRow& row : *found) AddFinished(*listing, row);
         // A short page says nothing; below serial 1 there is nothing.
-        const bool more = full || (!found->empty() && last > 1);
-        if (more) listing->reply.set_next_page_token("F" + std::to_string(last));
-        listing->done(OkStatus(), std::move(listing->reply));
+        const bool no_more = found->empty() || found->back().serial <= 1;
+        const std::uint64_t finished = no_more ? kLastRank : RankOf(*listing, found->back().serial);
+        const std::uint64_t last = std::min(live, finished);
+        listing->scanned_rows += found->size();
+        if (!Take(*listing, last)) return;
+        if (last == kLastRank || listing->scanned_rows >= kMaxScannedRowsCount ||
+            listing->examined_rows >= kMaxExaminedRowsCount)
+          return Answer(*listing, last != kLastRank);
+        listing->kind == Kind::kFinished ? ScanFinished(listing, kLastRank) : NextSlice(listing);
       });
 }
 
-void AfterLive(engine::Engine& engine, const std::shared_ptr<Listing>& listing) {
-  std::pair<int, std::uint64_t> last;
-  while (!listing->live.empty()) {
-    const auto first = listing->live.begin();
-    if (!Add(*listing, std::move(first->second))) break;
-    last = first->first;
-    listing->live.erase(first);
+void OnSlice(const ListingPtr& listing, const Status& status,
+             const std::vector<engine::SliceEnd>& ends) {
+  if (!status.ok()) return listing->done(status, {});
+  std::uint64_t last = listing->cut;
+  for (const engine::SliceEnd& end : ends) {
+    if (end.more) last = std::min(last, RankOf(*listing, end.serial));
   }
-  if (!listing->live.empty()) {
-    listing->reply.set_next_page_token("L" + std::to_string(last.first) + "." +
-                                       std::to_string(last.second));
-    return listing->done(OkStatus(), std::move(listing->reply));
+  listing->examined_rows += listing->visited_rows;
+  listing->slice_rows = listing->found.size() * 8 < listing->visited_rows ? kPassedSliceRowsCount
+                                                                          : kShownSliceRowsCount;
+  if (listing->kind == Kind::kBoth) {
+    const bool enough = listing->cut != kLastRank || last == kLastRank ||
+                        listing->examined_rows >= kMaxExaminedRowsCount;
+    if (enough) return ScanFinished(listing, last);
+    listing->slice_after = SerialOf(*listing, last);
+    return NextSlice(listing);
   }
-  if (!listing->want_finished) return listing->done(OkStatus(), std::move(listing->reply));
-  if (static_cast<std::size_t>(listing->reply.transactions_size()) == listing->page_size) {
-    listing->reply.set_next_page_token("F0");  // the page is full: the history begins on the next
-    return listing->done(OkStatus(), std::move(listing->reply));
+  if (!Take(*listing, last)) return;
+  if (last == kLastRank) {
+    if (listing->part == engine::Part::kOthers) return Answer(*listing, /*more=*/false);
+    listing->part = engine::Part::kOthers;
+    listing->after = listing->slice_after = 0;
   }
-  ScanFinished(engine, listing);
+  if (listing->examined_rows >= kMaxExaminedRowsCount) return Answer(*listing, /*more=*/true);
+  NextSlice(listing);
+}
+
+void NextSlice(const ListingPtr& listing) {
+  listing->visited_rows = 0;
+  listing->cut = kLastRank;
+  engine::SliceRequest slice;
+  slice.part = listing->part;
+  slice.look = listing->look;
+  slice.after = listing->slice_after;
+  slice.max_rows = listing->slice_rows;
+  slice.visit = [listing](std::uint64_t serial, const core::Transaction& txn, bool visible,
+                          const core::Now& now) {
+    const std::uint64_t rank = RankOf(*listing, serial);
+    const std::lock_guard lock(listing->mutex);
+    ++listing->visited_rows;
+    auto& found = listing->found;
+    const auto on_page = static_cast<std::size_t>(listing->reply.transactions_size());
+    const auto is_full = [&](std::size_t rows, std::size_t bytes) {
+      return IsMoreThanAPage(*listing, on_page + rows, listing->reply_bytes + bytes);
+    };
+    if (!found.empty() && rank > found.rbegin()->first &&
+        is_full(found.size(), listing->found_bytes)) {
+      listing->cut = std::min(listing->cut, rank - 1);
+      return;
+    }
+    if (!Matches(listing->request, txn, visible, now.wall)) return;
+    v1::Transaction& shown = found[rank];
+    ToProto(txn, now, Detail::kSummary, visible, shown);
+    listing->found_bytes += BytesOf(shown);
+    while (true) {
+      const auto latest = std::prev(found.end());
+      const std::size_t without = listing->found_bytes - BytesOf(latest->second);
+      if (!is_full(found.size() - 1, without)) break;
+      listing->cut = std::min(listing->cut, latest->first - 1);
+      listing->found_bytes = without;
+      found.erase(latest);
+    }
+  };
+  listing->engine.Visit(slice,
+                        [listing](const Status& status, const std::vector<engine::SliceEnd>& ends) {
+                          OnSlice(listing, status, ends);
+                        });
 }
 
 }  // namespace
 
 void RunList(engine::Engine& engine, v1::ListRequest request,
              std::function<void(const Status&, v1::ListReply)> done) {
-  auto listing = std::make_shared<Listing>();
+  auto listing = std::make_shared<Listing>(engine);
   listing->request = std::move(request);
   listing->done = std::move(done);
   const Status planned = Plan(*listing);
   if (!planned.ok()) return listing->done(planned, {});
-  if (!listing->want_live) return ScanFinished(engine, listing);
-  engine.Visit(
-      [listing](std::uint64_t serial, const core::Transaction& txn, bool visible,
-                const core::Now& now) {
-        const std::pair<int, std::uint64_t> key{txn.needs_operator() ? 0 : 1, serial};
-        const std::lock_guard lock(listing->mutex);
-        auto& live = listing->live;
-        const bool full = IsMoreThanAPage(*listing, live.size(), listing->live_bytes);
-        if (key <= listing->after_live || (full && key > live.rbegin()->first)) return;
-        if (!Matches(listing->request, txn, visible, now.wall)) return;
-        v1::Transaction& shown = live[key];
-        ToProto(txn, now, Detail::kSummary, visible, shown);
-        listing->live_bytes += BytesOf(shown);
-        while (true) {
-          const auto latest = std::prev(live.end());
-          const std::size_t without = listing->live_bytes - BytesOf(latest->second);
-          if (!IsMoreThanAPage(*listing, live.size() - 1, without)) break;
-          listing->live_bytes = without;
-          live.erase(latest);
-        }
-      },
-      [&engine, listing] { AfterLive(engine, listing); });
+  if (listing->kind == Kind::kFinished) return ScanFinished(listing, kLastRank);
+  NextSlice(listing);
 }
 
 }  // namespace assent::api

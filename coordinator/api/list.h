@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <functional>
 
 #include <assent/status.h>
@@ -8,6 +9,10 @@
 #include "coordinator/engine/engine.h"
 
 namespace assent::api {
+
+// Rows that one page looks at before it answers with what it has, so that a rare filter cannot hold up the shards or the log.
+inline constexpr std::size_t kMaxExaminedRowsCount = 20'000;  // unfinished
+inline constexpr std::size_t kMaxScannedRowsCount = 2000;     // finished
 
 // Answers a List: unfinished transactions from the shards, then finished ones from the log. `done` is called once, from
 // another thread.

@@ -1,6 +1,7 @@
 #include "coordinator/api/transaction_service.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include <grpcpp/grpcpp.h>
@@ -204,7 +205,20 @@ class TransactionServiceImpl final : public RawService {
 
   void On(v1::ListParticipantsRequest request, const CallPtr<v1::ListParticipantsReply>& call) {
     call->Answer(OkStatus(), [&](v1::ListParticipantsReply& out) {
-      FillPage(options_.participants(request.service_prefix()), request.page_token(), out);
+      std::vector<transport::ServiceInfo> services =
+          options_.participants(request.service_prefix());
+      std::map<std::string, std::uint64_t> waiting;
+      for (engine::WaitingFor& one :
+           engine_.Waiting(request.service_prefix(), options_.max_absent_services_count))
+        waiting.emplace(std::move(one.service), one.transactions);
+      std::map<std::string, std::uint64_t> absent = waiting;
+      for (const transport::ServiceInfo& info : services) absent.erase(info.service);
+      for (const auto& [service, transactions] : absent) services.push_back({service, {}, {}, 0});
+      FillPage(std::move(services), request.page_token(), out);
+      for (v1::ParticipantInfo& participant : *out.mutable_participants()) {
+        const auto found = waiting.find(participant.service());
+        if (found != waiting.end()) participant.set_waiting(found->second);
+      }
     });
   }
 

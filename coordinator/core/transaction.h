@@ -178,7 +178,7 @@ struct Branch {
   // Since when nobody of its service could be reached; kNever: it is not known to be so. Not recorded: recovery
   // asks, and is told again. Until somebody appears nothing is sent, and no time is set for it.
   MonoTime absent_since = kNever;
-  std::string result;              // of the forward operation
+  std::string result;  // of the forward operation
   std::string last_error;
   AttemptHistory history;
 };

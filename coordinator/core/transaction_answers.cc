@@ -192,8 +192,7 @@ void Transaction::Failed(BranchIndex i, const Answered& event, const Now& now, S
 
   if (!MayBeSent(i)) return;
   const BranchSpec& spec = spec_.branches[i];
-  const bool never_sent =
-      (not_sent && !branch.maybe_sent) || Mutant(Planted::kFailedUndoIsSkipped);
+  const bool never_sent = (not_sent && !branch.maybe_sent) || Mutant(Planted::kFailedUndoIsSkipped);
   if (branch.state == BranchState::kUndoing && never_sent) {
     Move(i, BranchState::kSkipped);  // nothing ever reached it, and nothing will
     step.Require(Record::kLazy, false);

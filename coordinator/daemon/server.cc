@@ -246,6 +246,14 @@ Status Server::Start(int& exit_code) {
   };
   engine_options.shard.seed =
       static_cast<std::uint64_t>(base::WallNow().time_since_epoch().count());
+  engine_options.on_waiting = [](const std::string& service, bool waits) {
+    if (waits) {
+      spdlog::warn("event=waiting service={} action=\"transactions wait until it appears\"",
+                   service);
+    } else {
+      spdlog::info("event=waiting_over service={}", service);
+    }
+  };
   p.engine = std::make_unique<engine::Engine>(engine_options, *p.log, DieOfLog);
   const auto began = base::MonoNow();
   const Result<log::Recovered> recovered = p.engine->Recover();
@@ -379,8 +387,7 @@ void Server::BeginDrain() {
 }
 
 bool Server::Drained() {
-  // Not longer: a second signal is to be noticed.
-  const engine::ShardStats stats = parts_->engine->Stats(std::chrono::milliseconds(100));
+  const engine::ShardStats stats = parts_->engine->Stats();
   return stats.silent_shards == 0 && stats.active + stats.committing + stats.aborting == 0;
 }
 

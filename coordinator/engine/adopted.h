@@ -80,19 +80,34 @@ class Adopted {
     while (rows_[oldest_].taken_) ++oldest_;
     return &rows_[oldest_];
   }
+  // The one after `serial`, and the one before it (0: the last one), in the order of the log; nullptr if there is none.
+  const Row* After(std::uint64_t serial) const {
+    for (std::size_t i = std::max(oldest_, PlaceOf(serial + 1)); i < rows_.size(); ++i) {
+      if (!rows_[i].taken_) return &rows_[i];
+    }
+    return nullptr;
+  }
+  const Row* Before(std::uint64_t serial) const {
+    for (std::size_t i = serial == 0 ? rows_.size() : PlaceOf(serial); i > oldest_; --i) {
+      if (!rows_[i - 1].taken_) return &rows_[i - 1];
+    }
+    return nullptr;
+  }
   // Its transaction has been made. With the last one everything goes; `row` is not to be used afterwards.
   void Take(Row& row) {
     row.taken_ = true;
     if (--left_ == 0) *this = Adopted();
   }
-  template <typename Visit>
-  void ForEach(const Visit& visit) const {
-    for (const Row& row : rows_) {
-      if (!row.taken_) visit(row);
-    }
-  }
 
  private:
+  // Of the first row that has this serial or a later one.
+  std::size_t PlaceOf(std::uint64_t serial) const {
+    const auto found =
+        std::lower_bound(rows_.begin(), rows_.end(), serial,
+                         [](const Row& row, std::uint64_t wanted) { return row.serial_ < wanted; });
+    return static_cast<std::size_t>(found - rows_.begin());
+  }
+
   struct Free {
     void operator()(char* chunk) const { std::free(chunk); }
   };

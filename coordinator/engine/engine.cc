@@ -3,7 +3,6 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
-#include <future>
 #include <thread>
 #include <utility>
 
@@ -50,12 +49,20 @@ class Engine::Worker final : public ShardPorts {
     stopping_ = true;
     if (thread_.joinable()) thread_.join();
   }
-  void Put(Request request) { mailbox_.Put(std::move(request)); }
+  void Put(Request request) {
+    ++asked_;
+    mailbox_.Put(std::move(request));
+  }
   bool TryPut(Request& request) {
     const EngineOptions& options = engine_.options_;
-    return mailbox_.TryPut(request, options.max_waiting_count, BytesOf(request),
-                           options.max_waiting_bytes);
+    ++asked_;
+    const bool taken = mailbox_.TryPut(request, options.max_waiting_count, BytesOf(request),
+                                       options.max_waiting_bytes);
+    if (!taken) --asked_;
+    return taken;
   }
+  // Whether all that it was asked so far has had its turn.
+  bool Quiet() const { return begun_ && answered_ == asked_; }
 
   std::uint64_t NextSerial() override {
     return engine_.next_serial_.fetch_add(1, std::memory_order_relaxed);
@@ -77,6 +84,9 @@ class Engine::Worker final : public ShardPorts {
     Worker& worker = engine_.Of(request.gid);
     worker.Put(std::move(request));
   }
+  void Waiting(const std::string& service, std::int64_t more) override {
+    engine_.AddWaiting(service, more);
+  }
   void Fatal(const Status& status) override { engine_.fatal_(status); }
 
  private:
@@ -84,6 +94,7 @@ class Engine::Worker final : public ShardPorts {
     base::NameThisThread("assent-shard");
     shard_.Start(engine_.recovered_, base::MonoNow(), base::WallNow());
     std::vector<Request> turn;
+    begun_ = true;
     while (!stopping_) {
       const core::MonoTime wakeup = shard_.Wakeup();
       const core::MonoTime now = base::MonoNow();
@@ -96,6 +107,7 @@ class Engine::Worker final : public ShardPorts {
       const core::WallTime wall = base::WallNow();
       for (Request& request : turn) shard_.Handle(std::move(request), mono, wall);
       shard_.EndTurn(mono, wall);
+      answered_ += turn.size();
     }
   }
 
@@ -103,6 +115,9 @@ class Engine::Worker final : public ShardPorts {
   base::Mailbox<Request> mailbox_;
   Shard shard_;  // the thread's, once started
   std::atomic<bool> stopping_ = false;
+  std::atomic<std::uint64_t> asked_ = 0;
+  std::atomic<std::uint64_t> answered_ = 0;  // of those asked
+  std::atomic<bool> begun_ = false;
   std::thread thread_;
 };
 
@@ -158,23 +173,44 @@ Status Engine::Post(const std::string& gid, Request request) {
                         std::holds_alternative<ExecuteRequest>(request);
   if (const auto why = std::atomic_load(&refusing_); why && new_work)
     return Unavailable("this coordinator takes no new work: " + *why);
-  if (!Of(gid).TryPut(request)) {
-    return ResourceExhausted(
-        "this coordinator is overloaded: " + std::to_string(options_.max_waiting_count) +
-        " requests or " + std::to_string(options_.max_waiting_bytes >> 20) +
-        " MiB wait; nothing was begun, try again later");
-  }
-  return OkStatus();
+  return Of(gid).TryPut(request) ? OkStatus() : Overloaded();
 }
 
-void Engine::Visit(const std::function<void(std::uint64_t, const core::Transaction&, bool,
-                                            const core::Now&)>& visit,
-                   std::function<void()> done) {
-  auto left = std::make_shared<std::atomic<std::size_t>>(workers_.size());
-  for (auto& worker : workers_) {
-    worker->Put(VisitRequest{visit, [left, done] {
-                               if (left->fetch_sub(1) == 1) done();
-                             }});
+Status Engine::Overloaded() const {
+  return ResourceExhausted(
+      "this coordinator is overloaded: " + std::to_string(options_.max_waiting_count) +
+      " requests or " + std::to_string(options_.max_waiting_bytes >> 20) +
+      " MiB wait; nothing was begun, try again later");
+}
+
+void Engine::Visit(const SliceRequest& like,
+                   std::function<void(const Status&, const std::vector<SliceEnd>&)> done) {
+  struct Ends {
+    std::mutex mutex;
+    std::size_t left;            // guarded by mutex
+    Status status;               // likewise
+    std::vector<SliceEnd> ends;  // each its shard's until the last is there
+  };
+  auto all = std::make_shared<Ends>();
+  all->left = workers_.size();
+  all->ends.resize(workers_.size());
+  const auto ended = [all, done = std::move(done)](const Status& status) {
+    bool last = false;
+    {
+      const std::lock_guard lock(all->mutex);
+      if (!status.ok()) all->status = status;
+      last = --all->left == 0;
+    }
+    if (last) done(all->status, all->ends);
+  };
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    SliceRequest slice = like;
+    slice.done = [all, ended, i](const SliceEnd& end) {
+      all->ends[i] = end;
+      ended(OkStatus());
+    };
+    Request request = std::move(slice);
+    if (!workers_[i]->TryPut(request)) ended(Overloaded());
   }
 }
 
@@ -189,29 +225,43 @@ std::string Engine::IssueGid() const {
   return text.data();
 }
 
-ShardStats Engine::Stats(std::chrono::milliseconds patience) {
+ShardStats Engine::Stats() const {
   ShardStats sum;
-  for (auto& worker : workers_) {
-    auto promise = std::make_shared<std::promise<ShardStats>>();
-    auto future = promise->get_future();
-    Shard* shard = &worker->shard();
-    worker->Put(VisitRequest{nullptr, [promise, shard] { promise->set_value(shard->Stats()); }});
-    if (future.wait_for(patience) != std::future_status::ready) {  // stopping, or very busy
-      ++sum.silent_shards;
-      continue;
-    }
-    const ShardStats stats = future.get();
-    sum.active += stats.active;
-    sum.committing += stats.committing;
-    sum.aborting += stats.aborting;
-    sum.needs_operator += stats.needs_operator;
-    sum.begun += stats.begun;
-    sum.committed += stats.committed;
-    sum.aborted += stats.aborted;
-    sum.stale_replies += stats.stale_replies;
-    sum.set_aside += stats.set_aside;
+  for (const auto& worker : workers_) {
+    sum.silent_shards += worker->Quiet() ? 0 : 1;  // first: what it says then is not older
+    worker->shard().Stats().AddTo(sum);
   }
   return sum;
+}
+
+std::vector<WaitingFor> Engine::Waiting(const std::string& prefix, std::size_t max_count) const {
+  const std::lock_guard lock(waiting_mutex_);
+  std::vector<WaitingFor> list;
+  for (auto it = waiting_.lower_bound(prefix);
+       it != waiting_.end() && it->first.compare(0, prefix.size(), prefix) == 0 &&
+       list.size() < max_count;
+       ++it)
+    list.push_back({it->first, it->second.transactions});
+  return list;
+}
+
+void Engine::AddWaiting(const std::string& service, std::int64_t more) {
+  // Held while telling: of one service, in the order in which it happened.
+  const std::lock_guard lock(waiting_mutex_);
+  WaitingCount& waiting = waiting_[service];
+  const bool first = waiting.transactions == 0;
+  waiting.transactions += static_cast<std::uint64_t>(more);
+  if (first && told_services_ < options_.max_told_services_count) {
+    waiting.told = true;
+    ++told_services_;
+    if (options_.on_waiting) options_.on_waiting(service, true);
+  }
+  if (waiting.transactions > 0) return;
+  if (waiting.told) {
+    --told_services_;
+    if (options_.on_waiting) options_.on_waiting(service, false);
+  }
+  waiting_.erase(service);
 }
 
 void Engine::OnReplies(std::vector<transport::Reply> replies) {

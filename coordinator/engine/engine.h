@@ -4,11 +4,12 @@
 // loop fed from replay.
 
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,17 @@ struct EngineOptions {
   // the log are never refused.
   std::size_t max_waiting_count = 100'000;
   std::size_t max_waiting_bytes = std::size_t{256} << 20;  // of their payloads
+  // A service of which nobody can be reached has work waiting for it, or has none any more. Called from a shard's thread, once
+  // for each change of a service's state; must be quick.
+  std::function<void(const std::string& service, bool waits)> on_waiting{};
+  // While it has been told of so many, it is not told of more: initiators can name any number of services that are not there.
+  std::size_t max_told_services_count = 100;
+};
+
+// Unfinished transactions that wait for a service of which nobody can be reached.
+struct WaitingFor {
+  std::string service;
+  std::uint64_t transactions = 0;
 };
 
 class Engine final : public transport::Receiver {
@@ -47,10 +59,15 @@ class Engine final : public transport::Receiver {
 
   // Hands a request to the shard of `gid`. kResourceExhausted or kUnavailable: the callback will not be called.
   Status Post(const std::string& gid, Request request);
-  // To every shard.
-  void Visit(const std::function<void(std::uint64_t, const core::Transaction&, bool,
-                                      const core::Now&)>& visit,
-             std::function<void()> done);
+  // The next slice of every shard. `visit` is called from several threads, `done` once, from one of them or from here:
+  // kResourceExhausted (some were not asked), or where each shard's slice ended.
+  void Visit(const SliceRequest& like,
+             std::function<void(const Status&, const std::vector<SliceEnd>&)> done);
+  // The number of a look (SliceRequest) that begins, and whether it is one that has been given in this life.
+  std::uint64_t NextLook() { return next_look_.fetch_add(1, std::memory_order_relaxed); }
+  bool IsLook(std::uint64_t look) const {
+    return look > 0 && look < next_look_.load(std::memory_order_relaxed);
+  }
 
   // Time-ordered, so that an index over gids grows at its end; and nobody can tell the next one: 12 hex digits of Unix
   // milliseconds, the coordinator's id, 16 hex digits of the machine's generator. Not trusted to be new: the log checks.
@@ -58,8 +75,10 @@ class Engine final : public transport::Receiver {
 
   log::Log& log() { return log_; }
   const log::Recovered& recovered() const { return recovered_; }
-  // Sums the shards' figures; blocks for a turn. Those that do not answer in time are not in the sum, but counted.
-  ShardStats Stats(std::chrono::milliseconds patience = std::chrono::seconds(5));
+  // Sums the figures that the shards keep as things happen: nobody waits.
+  ShardStats Stats() const;
+  // By name, those that begin so; at most so many.
+  std::vector<WaitingFor> Waiting(const std::string& prefix, std::size_t max_count) const;
   std::string refusing() const;
 
   void OnReplies(std::vector<transport::Reply> replies) override;
@@ -69,6 +88,8 @@ class Engine final : public transport::Receiver {
 
  private:
   class Worker;
+  void AddWaiting(const std::string& service, std::int64_t more);
+  Status Overloaded() const;
   Worker& Of(const std::string& gid);
 
   const EngineOptions options_;
@@ -76,6 +97,14 @@ class Engine final : public transport::Receiver {
   const std::function<void(const Status&)> fatal_;
   log::Recovered recovered_;
   std::atomic<std::uint64_t> next_serial_ = 1;
+  std::atomic<std::uint64_t> next_look_ = 1;
+  mutable std::mutex waiting_mutex_;
+  struct WaitingCount {
+    std::uint64_t transactions = 0;
+    bool told = false;  // on_waiting knows of it
+  };
+  std::map<std::string, WaitingCount> waiting_;  // guarded by waiting_mutex_, by service
+  std::size_t told_services_ = 0;                // likewise
   std::shared_ptr<const std::string> refusing_;  // atomically; not null: why new work is refused
   transport::Transport* transport_ = nullptr;
   std::vector<std::unique_ptr<Worker>> workers_;

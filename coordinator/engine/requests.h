@@ -3,6 +3,7 @@
 // What a shard is asked, by initiators, operators, participants and the log. Each carries the callback that answers it;
 // callbacks run on the shard's thread, once, and must be quick.
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -88,13 +89,30 @@ struct ForgetRequest {
   ViewCallback done;
 };
 
-// Visits every unfinished transaction that can be seen. `decision_visible` is false while its decision is not durable yet:
-// then it must be shown as undecided. Without `visit` nothing is looked at: `done` is called between two requests.
-struct VisitRequest {
+// Which unfinished transactions are visited, and in which order.
+enum class Part : std::uint8_t {
+  kStuck,        // those that needed a person when the look began, oldest first
+  kOthers,       // all but those, oldest first
+  kNewestFirst,  // all
+};
+struct SliceEnd {
+  std::uint64_t serial = 0;  // the last one that was considered: `after` of the next slice
+  bool more = false;
+};
+// Visits a few unfinished transactions that can be seen: whoever wants all of them asks again and again, and others are served
+// between. `decision_visible` is false while its decision is not durable yet: then it must be shown as undecided.
+//
+// A look is a sequence of slices of kStuck, then of kOthers, under one number (Engine::NextLook): each transaction that is there
+// all the time is visited once, whatever happens to it meanwhile.
+struct SliceRequest {
   std::function<void(std::uint64_t serial, const core::Transaction&, bool decision_visible,
                      const core::Now&)>
       visit;
-  std::function<void()> done;
+  std::function<void(const SliceEnd&)> done;
+  Part part = Part::kOthers;
+  std::uint64_t look = 0;
+  std::uint64_t after = 0;          // a serial; 0: from the beginning
+  std::size_t max_rows = SIZE_MAX;  // that are considered
 };
 
 // An older transaction waits for what `gid`, if there is such a one here, has prepared.
@@ -124,7 +142,7 @@ struct FoundRequest {
 };
 
 using Request = std::variant<BeginRequest, ExecuteRequest, CloseRequest, OperatorRequest,
-                             GetRequest, WaitRequest, WatchRequest, ForgetRequest, VisitRequest,
+                             GetRequest, WaitRequest, WatchRequest, ForgetRequest, SliceRequest,
                              RepliesRequest, GiveWayRequest, ServiceAppearedRequest,
                              QuestionRequest, AppendedRequest, FoundRequest>;
 

@@ -48,24 +48,34 @@ void Shard::EndTurn(core::MonoTime mono, core::WallTime wall) {
   FireTimers();
   WriteDirty();
   NotifyWatchers();
+  for (const auto& [service, more] : std::exchange(waiting_changes_, {})) {
+    if (more != 0) ports_.Waiting(service, more);
+  }
   if (!outgoing_.empty()) ports_.Send(std::exchange(outgoing_, {}));
 }
 
 core::MonoTime Shard::Wakeup() const {
   if (dead_) return core::kNever;
-  if (MayRecoverSome() || !appeared_.empty()) return mono_;
-  return std::min(timers_.Next(),
-                  dirty_.empty() ? core::kNever : std::max(lazy_write_at_, not_before_));
+  if (MayRecoverSome()) return mono_;
+  return std::min({timers_.Next(), NextWave(),
+                   dirty_.empty() ? core::kNever : std::max(lazy_write_at_, not_before_)});
 }
 
+// A slice at a time: the deadlines of a hundred thousand may be the same moment. While the log is behind only a few, so that
+// what others write does not queue up behind all of them; but some, always, or a busy log would stop time.
 void Shard::FireTimers() {
-  while (schedule::Timer* timer = timers_.PopDue(mono_))
+  const bool behind = batches_.size() >= kMaxBatchesCount;
+  for (std::size_t left = 1 + options_.slice_count / (behind ? 16 : 1); left > 0; --left) {
+    schedule::Timer* timer = timers_.PopDue(mono_);
+    if (timer == nullptr) return;
     (void)Apply(*static_cast<Live*>(timer->owner), core::Tick{});
+  }
 }
 
 // ---- Steps --------------------------------------------------------------------------------------------------------------
 
 Status Shard::Apply(Live& live, const core::Event& event) {
+  const core::Phase phase = live.txn.phase();
   core::Step step = live.txn.Apply(event, Moment());
   MarkChanged(live);
   for (const core::Effect& effect : step.effects) {
@@ -90,6 +100,9 @@ Status Shard::Apply(Live& live, const core::Event& event) {
     }
   }
   timers_.Set(live.timer, live.txn.Wakeup());
+  // Of an answer only its own branch's service is concerned, and looked after by whoever handed it in.
+  if (!std::holds_alternative<core::Answered>(event) || live.txn.phase() != phase) SettleAll(live);
+  Count(live);
   return step.status;
 }
 
@@ -97,6 +110,7 @@ void Shard::Release(Live& live, std::vector<core::Effect> effects) {
   for (const core::Effect& effect : effects) {
     std::visit([&](const auto& e) { Perform(live, e); }, effect);
   }
+  Count(live);
   ServeWaiters(live);
   ServeViews(live);
 }
@@ -436,32 +450,17 @@ void Shard::Remove(Live& live) {
   if (live.rare) {
     for (WatchCallback& watcher : live.rare->watchers)
       (void)watcher(OkStatus(), &live.txn, core::Now{mono_, wall_, 0});
-    for (const std::string& service : live.rare->parked_on) {
-      const auto parked = parked_.find(service);
-      if (parked == parked_.end()) continue;
-      parked->second.erase(live.serial);
-      if (parked->second.empty()) parked_.erase(parked);
-    }
+    while (!live.rare->parkings.empty()) Leave(live, live.rare->parkings.size() - 1);
+    if (!live.rare->stuck_changes.empty()) stuck_.erase(live.serial);
   }
+  if (Figure* count = stats_.Of(live.counted)) --*count;
+  if (live.counted_stuck) --stats_.needs_operator;
+  by_serial_.erase(live.serial);
   if (live.listed) dirty_.erase(std::remove(dirty_.begin(), dirty_.end(), &live), dirty_.end());
   if (live.changed)
     changed_.erase(std::remove(changed_.begin(), changed_.end(), &live), changed_.end());
   live_bytes_ -= live.attached_bytes;
   live_.erase(live_.find(live.txn.gid()));
-}
-
-ShardStats Shard::Stats() const {
-  ShardStats stats = stats_;
-  stats.set_aside = aside_.size();
-  stats.active += adopted_.left();  // or on their way to an end: nobody has looked yet
-  for (const auto& [gid, live] : live_) {
-    const core::Phase phase = live->decided ? live->txn.phase() : core::Phase::kActive;
-    stats.active += phase == core::Phase::kActive ? 1 : 0;
-    stats.committing += phase == core::Phase::kCommitting ? 1 : 0;
-    stats.aborting += phase == core::Phase::kAborting ? 1 : 0;
-    stats.needs_operator += live->txn.needs_operator() ? 1 : 0;
-  }
-  return stats;
 }
 
 }  // namespace assent::engine

@@ -7,6 +7,7 @@
 // Invariant: a transaction has at most one write outstanding; an effect waits for the write that carries its record, or was
 // released because no write was outstanding. There is no other way out of a shard.
 
+#include <atomic>
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +20,7 @@
 #include <variant>
 #include <vector>
 
+#include <absl/container/btree_map.h>
 #include <absl/container/flat_hash_map.h>
 
 #include <assent/limits.h>
@@ -53,6 +55,8 @@ class ShardPorts {
   virtual void Send(std::vector<transport::Command> commands) = 0;
   // To the shard that owns request.gid, as a request of a later turn.
   virtual void GiveWay(GiveWayRequest request) = 0;
+  // So many transactions more (or fewer) than before wait for a service of which nobody can be reached.
+  virtual void Waiting(const std::string& service, std::int64_t more) = 0;
   // The log cannot be trusted any more: the process must end without another word to anybody.
   virtual void Fatal(const Status& status) = 0;
 };
@@ -62,9 +66,12 @@ struct ShardOptions {
   // What initiators and participants have attached to unfinished transactions (payloads, results, headers, labels). Beyond it
   // nothing begins and no branch is added.
   std::size_t max_live_bytes = std::size_t{1} << 30;
-  // After a start, and when a service is back, so many transactions go on in one turn: others are served between, and what
-  // all of them write and send at once stays small.
-  std::size_t slice_count = 1024;
+  // After a start, when a service is back, and when the time of many comes at once, so many transactions go on in one turn:
+  // others are served between, and what all of them write and send at once stays small.
+  std::size_t slice_count = 256;
+  // While so many of those whose service is back are not answered the next ones wait, but no longer than this.
+  std::size_t wave_count = 256;
+  core::Millis wave_time{100};
   // How long a record that gates nothing may wait for a batch to ride with.
   core::Millis lazy_write_delay{20};
   // After the disk was found full.
@@ -74,17 +81,61 @@ struct ShardOptions {
   std::function<void(const std::string& sentence)> on_set_aside{};
 };
 
-struct ShardStats {
-  std::uint64_t active = 0;
-  std::uint64_t committing = 0;
-  std::uint64_t aborting = 0;
-  std::uint64_t needs_operator = 0;
-  std::uint64_t begun = 0;
-  std::uint64_t committed = 0;
-  std::uint64_t aborted = 0;
-  std::uint64_t stale_replies = 0;
-  std::uint64_t set_aside = 0;      // rows of the log that cannot be carried on
-  std::uint64_t silent_shards = 0;  // of an engine's sum: figures that are missing
+// A number that one thread keeps and any may read.
+class Figure {
+ public:
+  Figure& operator++() { return Add(1); }
+  Figure& operator--() { return Add(~std::uint64_t{0}); }
+  operator std::uint64_t() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  Figure& Add(std::uint64_t more) {
+    value_.store(value_.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
+    return *this;
+  }
+  std::atomic<std::uint64_t> value_ = 0;
+};
+
+template <typename Number>
+struct Figures {
+  // Unfinished transactions by phase; nullptr for the finished ones.
+  Number* Of(core::Phase phase) {
+    switch (phase) {
+      case core::Phase::kActive: return &active;
+      case core::Phase::kCommitting: return &committing;
+      case core::Phase::kAborting: return &aborting;
+      case core::Phase::kFinished: break;
+    }
+    return nullptr;
+  }
+  // Adds each to that of `other`.
+  template <typename Other>
+  void AddTo(Figures<Other>& other) const {
+    other.active += active;
+    other.committing += committing;
+    other.aborting += aborting;
+    other.needs_operator += needs_operator;
+    other.begun += begun;
+    other.committed += committed;
+    other.aborted += aborted;
+    other.stale_replies += stale_replies;
+    other.set_aside += set_aside;
+  }
+
+  Number active{};
+  Number committing{};
+  Number aborting{};
+  Number needs_operator{};
+  Number begun{};
+  Number committed{};
+  Number aborted{};
+  Number stale_replies{};
+  Number set_aside{};  // rows of the log that cannot be carried on
+};
+
+struct ShardStats : Figures<std::uint64_t> {
+  std::uint64_t silent_shards =
+      0;  // of an engine's sum: those that have been asked something and have not looked at it yet
 };
 
 class Shard {
@@ -93,7 +144,10 @@ class Shard {
   ~Shard();
 
   // Recovery: takes a transaction from the log, in its order. Before Start.
-  void Adopt(const log::LiveRow& row) { adopted_.Add(row); }
+  void Adopt(const log::LiveRow& row) {
+    adopted_.Add(row);
+    ++stats_.active;  // or on its way to an end: nobody has looked yet
+  }
   // The epoch is durable: everything adopted goes on.
   void Start(const log::Recovered& recovered, core::MonoTime mono, core::WallTime wall);
 
@@ -104,6 +158,7 @@ class Shard {
   // When EndTurn is next of use without anything having come in.
   core::MonoTime Wakeup() const;
   std::size_t live_count() const { return live_.size() + adopted_.left(); }
+  // Kept as things happen: before anybody is told of them. From any thread.
   ShardStats Stats() const;
 
   // What counts towards max_live_bytes.
@@ -119,13 +174,33 @@ class Shard {
     ViewCallback done;
     Abandoned abandoned = {};
   };
+  struct Live;
+  // Those to whom a command of theirs could not be sent, by serial, until the service appears or something else happens.
+  struct Room {
+    absl::btree_map<std::uint64_t, Live*> parked;
+    std::uint64_t absent = 0;  // of those, the ones who heard that nobody of it can be reached
+  };
+  using Rooms = std::map<std::string, Room>;  // by service
+  struct Parking {
+    Rooms::iterator room;
+    bool absent = false;
+  };
+  // A service has appeared, and these are still to be told of it: serials from, up to.
+  struct Wave {
+    std::uint64_t from = 0;
+    std::uint64_t to = 0;
+    std::size_t unanswered = 0;  // of those who were told, since the moment below
+    core::MonoTime since{};
+  };
   // What few transactions need.
   struct Rare {
     std::vector<ViewCallback> views;  // wait until what they would see is durable
     std::vector<WatchCallback> watchers;
-    std::vector<std::string> parked_on;  // services for which it is in parked_
-    std::vector<Request> deferred;       // until it is durable that it has begun, or ended
-    std::size_t prune_waiters_at = 16;   // when there are so many, those who have left are removed
+    std::vector<Parking> parkings;
+    std::vector<Request> deferred;      // until it is durable that it has begun, or ended
+    std::size_t prune_waiters_at = 16;  // when there are so many, those who have left are removed
+    // The latest look (0: none yet) when it began to need a person, when it ceased to, when it began again …
+    std::vector<std::uint64_t> stuck_changes;
   };
   // There may be a million of them: two kilobytes each is the limit, with all that hangs on it (docs/performance.md).
   struct Live {
@@ -145,13 +220,15 @@ class Shard {
     std::vector<Waiter> waiters;
     std::unique_ptr<Rare> rare;
     std::bitset<limits::kMaxBranchesCount> branch_answered;
-    std::uint32_t undisclosed = 0;  // interventions that are not durable yet
-    bool writing = false;           // a write is outstanding
-    bool ending = false;            // ... and it is the last one
-    bool dirty = false;             // the state has changed since the last write
-    bool urgent = false;            // ... and effects wait for the next one
-    bool listed = false;            // in dirty_
-    bool changed = false;           // in changed_: watchers want to know
+    std::uint32_t undisclosed = 0;                 // interventions that are not durable yet
+    core::Phase counted = core::Phase::kFinished;  // where it stands in stats_; finished: nowhere
+    bool counted_stuck = false;
+    bool writing = false;  // a write is outstanding
+    bool ending = false;   // ... and it is the last one
+    bool dirty = false;    // the state has changed since the last write
+    bool urgent = false;   // ... and effects wait for the next one
+    bool listed = false;   // in dirty_
+    bool changed = false;  // in changed_: watchers want to know
     bool accepted = false, decided = false, completed = false;  // announced, hence durable
   };
   // Somebody waits for a finished row.
@@ -184,7 +261,7 @@ class Shard {
   void On(WaitRequest request);
   void On(WatchRequest request);
   void On(ForgetRequest request);
-  void On(VisitRequest request);
+  void On(SliceRequest request);
   void On(RepliesRequest request);
   void On(GiveWayRequest request);
   void On(ServiceAppearedRequest request);
@@ -198,12 +275,17 @@ class Shard {
   Live* TakeUp(Adopted::Row& row);
   // One row that cannot be carried on stays in the log as it is, is named to whoever asks for it, and stops nobody else.
   void SetAside(std::uint64_t serial, std::string_view gid, const std::string& why);
+  // Its row is no concern of adopted_ any more.
+  void Take(Adopted::Row& row);
   void RecoverSome();
   bool MayRecoverSome() const {
     return adopted_.left() > 0 && !dead_ && batches_.size() < kMaxBatchesCount;
   }
   void Die(const Status& status);
   void WakeSome();
+  bool MayWake(const Wave& wave) const;
+  // When the next of those whose service is back may be told of it.
+  core::MonoTime NextWave() const;
   Status CheckRoom(std::size_t bytes) const;
   // The branch waits for rows that `holder` has prepared, says its participant.
   void AskToGiveWay(const Live& live, core::BranchIndex branch, std::string holder);
@@ -224,7 +306,18 @@ class Shard {
   void NotifyWatchers();
   void MarkDirty(Live& live, bool urgent);
   void MarkChanged(Live& live);
-  void Park(Live& live, const std::string& service);
+  // Lets it into the room of a service, or out of it, as its branches stand; or of every room that it is in.
+  void Settle(Live& live, const std::string& service);
+  void SettleAll(Live& live);
+  void Leave(Live& live, std::size_t parking);
+  // Where it stands, in the figures.
+  void Count(Live& live);
+  static bool WasStuck(const Live& live, std::uint64_t look);
+  SliceEnd VisitStuck(const SliceRequest& request) const;
+  SliceEnd VisitOthers(const SliceRequest& request) const;
+  SliceEnd VisitNewestFirst(const SliceRequest& request) const;
+  void Show(const SliceRequest& request, const Live& live) const;
+  void Show(const SliceRequest& request, const Adopted::Row& row) const;
   static void TakeDeferred(Live& live, std::vector<Request>& into);
   void Remove(Live& live);
   void BeginRefused(Live& live, const Status& status);
@@ -251,6 +344,9 @@ class Shard {
 
   // By gid, which is the transaction's own.
   absl::flat_hash_map<std::string_view, std::unique_ptr<Live>> live_;
+  absl::btree_map<std::uint64_t, Live*> by_serial_;
+  absl::btree_map<std::uint64_t, Live*> stuck_;  // who needs a person, or once did: by serial
+  std::uint64_t look_ = 0;                       // the latest that was heard of
   std::size_t live_bytes_ = 0;
   Adopted adopted_;
   std::multimap<std::string, std::string, std::less<>> aside_;  // by gid: what is said of it
@@ -266,13 +362,13 @@ class Shard {
   std::map<std::uint64_t, Batch> batches_;  // outstanding
   std::uint64_t next_token_ = 1;
   std::unordered_map<std::uint64_t, Lookup> lookups_;
-  // Services that a command could not be sent to, and who waits for them, by serial.
-  std::map<std::string, std::map<std::uint64_t, Live*>> parked_;
-  // Services that have appeared, and those who are still to be told: serials from, up to.
-  std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> appeared_;
+  Rooms rooms_;
+  std::map<std::string, std::int64_t> waiting_changes_;  // of this turn
+  std::map<std::string, Wave> waves_;                    // by service
+  core::MonoTime appeared_at_{};                         // when any service last did
   std::vector<transport::Command> outgoing_;
   bool dead_ = false;  // Fatal was called
-  ShardStats stats_;
+  Figures<Figure> stats_;
 };
 
 }  // namespace assent::engine

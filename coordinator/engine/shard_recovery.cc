@@ -1,5 +1,4 @@
-// What goes on after a pause: everything after a restart, and what waits for a participant when that is back. A slice at a
-// time, because it may be a million.
+// After a restart everything goes on, a slice at a time, because it may be a million.
 
 #include <algorithm>
 #include <utility>
@@ -9,8 +8,6 @@
 
 namespace assent::engine {
 
-// ---- After a restart ----------------------------------------------------------------------------------------------------
-
 void Shard::Start(const log::Recovered& recovered, core::MonoTime mono, core::WallTime wall) {
   coordinator_id_ = recovered.coordinator_id;
   epoch_ = recovered.epoch;
@@ -19,7 +16,7 @@ void Shard::Start(const log::Recovered& recovered, core::MonoTime mono, core::Wa
   adopted_.Index([&](Adopted::Row& row) { twice.push_back(&row); });
   for (Adopted::Row* row : twice) {
     SetAside(row->serial(), row->gid(), "an older unfinished transaction has the same gid");
-    adopted_.Take(*row);
+    Take(*row);
   }
   live_.reserve(adopted_.left());
   EndTurn(mono, wall);
@@ -36,6 +33,12 @@ void Shard::SetAside(std::uint64_t serial, std::string_view gid, const std::stri
                          "; its row stays in the log as it is, and nobody works on it";
   if (options_.on_set_aside) options_.on_set_aside(sentence);
   aside_.emplace(gid, std::move(sentence));
+  ++stats_.set_aside;
+}
+
+void Shard::Take(Adopted::Row& row) {
+  adopted_.Take(row);
+  --stats_.active;
 }
 
 // Recover is the first that happens to it.
@@ -44,7 +47,7 @@ Shard::Live* Shard::TakeUp(Adopted::Row& row) {
       core::Codec::Decode(std::string(row.gid()), row.spec(), row.state());
   if (!txn.ok()) {
     SetAside(row.serial(), row.gid(), "it cannot be read: " + txn.status().message());
-    adopted_.Take(row);
+    Take(row);
     return nullptr;
   }
   auto owned = std::make_unique<Live>(std::move(txn).value());
@@ -63,9 +66,11 @@ Shard::Live* Shard::TakeUp(Adopted::Row& row) {
   }
   live_bytes_ += live.attached_bytes;
   live_.emplace(live.txn.gid(), std::move(owned));
-  adopted_.Take(row);
+  by_serial_.emplace(live.serial, &live);
+  Take(row);
   if (live.txn.finished()) {
     MarkDirty(live, true);  // began and ended in one breath, and the end was not written
+    Count(live);
   } else {
     (void)Apply(live, core::Recover{});
   }
@@ -77,42 +82,6 @@ Shard::Live* Shard::FindLive(std::string_view gid) {
   if (found != live_.end()) return found->second.get();
   Adopted::Row* row = adopted_.Find(gid);
   return row == nullptr ? nullptr : TakeUp(*row);
-}
-
-// ---- Waiting for a participant --------------------------------------------------------------------------------------------
-
-void Shard::Park(Live& live, const std::string& service) {
-  if (parked_[service].emplace(live.serial, &live).second)
-    live.AddRare().parked_on.push_back(service);
-}
-
-void Shard::On(ServiceAppearedRequest request) {
-  const auto found = parked_.find(request.service);
-  if (found == parked_.end()) return;
-  appeared_[request.service] = {found->second.begin()->first, found->second.rbegin()->first};
-}
-
-// Those who could not be served after all park again under the serial that has just been passed: each is told once.
-void Shard::WakeSome() {
-  std::size_t left = options_.slice_count;
-  for (auto service = appeared_.begin(); service != appeared_.end();) {
-    auto& [from, to] = service->second;
-    for (; left > 0; --left) {
-      const auto parked = parked_.find(service->first);
-      if (parked == parked_.end()) break;
-      const auto next = parked->second.lower_bound(from);
-      if (next == parked->second.end() || next->first > to) break;
-      Live& live = *next->second;
-      from = live.serial + 1;
-      parked->second.erase(next);
-      if (parked->second.empty()) parked_.erase(parked);
-      auto& on = live.rare->parked_on;
-      on.erase(std::remove(on.begin(), on.end(), service->first), on.end());
-      (void)Apply(live, core::ServiceAppeared{service->first});
-    }
-    if (left == 0) return;
-    service = appeared_.erase(service);
-  }
 }
 
 }  // namespace assent::engine

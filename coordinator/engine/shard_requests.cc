@@ -89,6 +89,7 @@ void Shard::On(BeginRequest request) {
   live_.emplace(live.txn.gid(), std::move(owned));
   live_bytes_ += live.attached_bytes = bytes;
   live.serial = ports_.NextSerial();
+  by_serial_.emplace_hint(by_serial_.end(), live.serial, &live);
   live.timer.owner = &live;
   live.waiters.push_back(std::move(waiter));
   (void)Apply(live, core::Begin{epoch_});
@@ -288,19 +289,6 @@ void Shard::On(WatchRequest request) {
   Look(std::move(lookup));
 }
 
-void Shard::On(VisitRequest request) {
-  if (!request.visit) return request.done();
-  for (const auto& [gid, live] : live_) {
-    if (live->accepted)
-      request.visit(live->serial, live->txn, Visible(*live), core::Now{mono_, wall_, 0});
-  }
-  adopted_.ForEach([&](const Adopted::Row& row) {
-    const auto txn = core::Codec::Decode(std::string(row.gid()), row.spec(), row.state());
-    if (txn.ok()) request.visit(row.serial(), *txn, true, core::Now{mono_, wall_, 0});
-  });
-  request.done();
-}
-
 void Shard::Look(Lookup lookup) {
   const std::uint64_t token = next_token_++;
   std::string gid = lookup.gid;
@@ -366,7 +354,6 @@ void Shard::On(RepliesRequest request) {
       ++stats_.stale_replies;
       continue;
     }
-    const bool not_sent = reply.result == core::AttemptResult::kNotSent;
     const bool blocked =
         reply.result == core::AttemptResult::kRetryLater && !reply.blocked_by.empty();
     const core::BranchIndex branch = reply.branch;
@@ -376,6 +363,10 @@ void Shard::On(RepliesRequest request) {
                             reply.result,     std::move(reply.bytes), std::move(reply.reason),
                             reply.retry_after};
     answered.waits_for_rows = blocked;
+    // The transport may have found nobody just before somebody appeared, and told of it after: then nobody would come to
+    // wake this branch, and it must look again.
+    answered.service_absent =
+        reply.service_absent && known && live->txn.branches()[branch].sent_at > appeared_at_;
     (void)Apply(*live, answered);
     if (!known) continue;
     if (blocked) AskToGiveWay(*live, branch, std::move(reply.blocked_by));
@@ -383,7 +374,10 @@ void Shard::On(RepliesRequest request) {
     const std::size_t kept = live->txn.branches()[branch].result.size();
     live->attached_bytes += kept - before;
     live_bytes_ += kept - before;
-    if (not_sent) Park(*live, live->txn.spec().branches[branch].service);
+    const std::string& service = live->txn.spec().branches[branch].service;
+    const auto wave = waves_.find(service);
+    if (wave != waves_.end() && wave->second.unanswered > 0) --wave->second.unanswered;
+    if (reply.result == core::AttemptResult::kNotSent || live->rare) Settle(*live, service);
   }
 }
 

@@ -108,6 +108,19 @@ TEST(AssentBench, HeldTransactionsAreMeasuredAndFoundAgain) {
   EXPECT_GT(result["ready_seconds"].get<double>(), 0) << result;
 }
 
+// Small, and what is counted is records and rows: how long it takes is for a quiet machine to say.
+TEST(AssentBench, WhoWaitsForAnAbsentParticipantCostsNothingAndIsListedOnce) {
+  const nlohmann::json result =
+      Bench({"absent", "--transactions", "2000", "--rounds", "1", "--seconds", "0.5", "--warmup",
+             "0.2", "--rate", "100", "--json"});
+  ASSERT_TRUE(result.is_object());
+  EXPECT_EQ(result["waiting"], 2000) << result;
+  EXPECT_EQ(result["records_while_nothing_happens"], 0) << result;
+  EXPECT_EQ(result["rows"], 2000) << result;
+  EXPECT_EQ(result["distinct_rows"], 2000) << result;
+  EXPECT_GT(result["with_and_looked_at"]["p99_ms"].get<double>(), 0) << result;
+}
+
 TEST(AssentBench, AFilledLogIsOneThatTheDaemonTakes) {
   const std::string folder = ::testing::TempDir() + "assent-bench-fill";
   std::filesystem::remove_all(folder);

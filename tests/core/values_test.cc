@@ -241,8 +241,10 @@ TEST_F(WhyTest, NobodyThere) {
 // What nobody can take is not tried, and whoever looks is told why, since when, and how it will go on.
 TEST_F(WhyTest, NobodyOfTheServiceThere) {
   Begin({kTcc});
-  Answered nobody{0, Operation::kTry, 1, AttemptResult::kNotSent,
-                  {}, "no participant inventory is connected", Millis(0)};
+  Answered nobody{0,        Operation::kTry,
+                  1,        AttemptResult::kNotSent,
+                  {},       "no participant inventory is connected",
+                  Millis(0)};
   nobody.service_absent = true;
   Apply(nobody);
   Pass(Millis(45'000));

@@ -2,11 +2,14 @@
 
 #include "coordinator/engine/engine.h"
 
+#include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -133,10 +136,65 @@ TEST(Engine, AnswersAndServicesReachEveryShard) {
   EXPECT_TRUE(told.wait_for(lock, kPatience, [&] { return committed == gids; }));
   lock.unlock();
   const ShardStats stats = engine.Stats();
+  EXPECT_TRUE(engine.Waiting("", 10).empty());
   EXPECT_EQ(stats.begun, gids.size());
   EXPECT_EQ(stats.committed, gids.size());
   EXPECT_EQ(stats.committing, gids.size());
   engine.Stop();
+}
+
+// The daemon's log gets a line when a service begins to be waited for and one when that is over, whoever waits in whichever shard;
+// and not one for each of any number of names.
+TEST(Engine, WhoIsWaitedForIsToldOnceForEachChange) {
+  LockedLog log;
+  Outbox outbox;
+  std::mutex mutex;
+  std::vector<std::string> told;
+  EngineOptions options;
+  options.shards_count = 3;
+  options.max_told_services_count = 2;
+  options.on_waiting = [&](const std::string& service, bool waits) {
+    const std::lock_guard lock(mutex);
+    told.push_back((waits ? "+" : "-") + service);
+  };
+  Engine engine(options, log, [](const Status& status) { ADD_FAILURE() << status.ToString(); });
+  ASSERT_TRUE(engine.Recover().ok());
+  engine.Start(outbox);
+  const auto begin = [&](const std::string& service) {
+    for (int i = 0; i < 8; ++i) {
+      core::TransactionSpec spec =
+          ShardRig::Spec(service + std::to_string(i), core::Protocol::kTcc, 1);
+      spec.branches[0].service = service;
+      spec.deadline = std::chrono::hours(1);
+      const std::string gid = spec.gid;
+      EXPECT_TRUE(engine
+                      .Post(gid, BeginRequest{std::move(spec), WaitFor::kAccepted,
+                                              [](const Status&, const core::Transaction*,
+                                                 const core::Now&) {}})
+                      .ok());
+    }
+    engine.OnReplies(Answers(outbox.Take(8), core::AttemptResult::kNotSent));
+  };
+  const auto until = [&](const std::function<bool()>& there) {
+    const auto end = std::chrono::steady_clock::now() + kPatience;
+    while (!there() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    return there();
+  };
+  const auto waits_for = [&](const std::string& service) -> std::uint64_t {
+    const auto list = engine.Waiting(service, 1);
+    return list.empty() ? 0 : list[0].transactions;
+  };
+  for (const char* service : {"a", "b", "c"}) {
+    begin(service);
+    EXPECT_TRUE(until([&] { return waits_for(service) == 8; })) << service;
+  }
+  EXPECT_EQ(engine.Waiting("", 2).size(), 2U);
+  engine.OnServiceAppeared("a");
+  EXPECT_TRUE(until([&] { return waits_for("a") == 0; }));
+  engine.OnServiceAppeared("c");
+  EXPECT_TRUE(until([&] { return waits_for("c") == 0; }));
+  engine.Stop();
+  EXPECT_EQ(told, (std::vector<std::string>{"+a", "+b", "-a"}));
 }
 
 }  // namespace

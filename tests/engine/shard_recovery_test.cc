@@ -225,12 +225,13 @@ TEST(Shard, WhatHasNotBeenTakenUpIsListedAndCounted) {
   shard.Start(ShardRig::Recovered(ShardRig::kLives), reborn.mono, reborn.wall);
   EXPECT_EQ(reborn.sent.size(), 2U);  // a's
   std::string gids;
-  shard.Handle(VisitRequest{[&](std::uint64_t, const core::Transaction& txn, bool visible,
-                                const core::Now&) { gids += visible ? txn.gid() : "?"; },
-                            [] {}},
-               reborn.mono, reborn.wall);
-  std::sort(gids.begin(), gids.end());
-  EXPECT_EQ(gids, "abc");
+  for (const Part part : {Part::kOthers, Part::kNewestFirst}) {
+    shard.Handle(SliceRequest{[&](std::uint64_t, const core::Transaction& txn, bool visible,
+                                  const core::Now&) { gids += visible ? txn.gid() : "?"; },
+                              [](const SliceEnd& end) { EXPECT_FALSE(end.more); }, part},
+                 reborn.mono, reborn.wall);
+  }
+  EXPECT_EQ(gids, "abccba");
   EXPECT_EQ(shard.live_count(), 3U);
   EXPECT_EQ(shard.Stats().active, 3U);
 }

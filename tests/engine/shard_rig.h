@@ -48,6 +48,7 @@ class ShardRig : public ShardPorts {
     for (auto& command : commands) sent.push_back(std::move(command));
   }
   void GiveWay(GiveWayRequest request) override { give_way.push_back(std::move(request)); }
+  void Waiting(const std::string& service, std::int64_t more) override { waiting[service] += more; }
   void Fatal(const Status& status) override { fatal = status; }
 
   void Do(Request request) {
@@ -75,14 +76,18 @@ class ShardRig : public ShardPorts {
     while (!appends.empty()) Complete();
   }
   // Answers everything that was sent, and forgets it.
-  void AnswerAll(core::AttemptResult result, const std::string& text = {}) {
+  void AnswerAll(core::AttemptResult result, const std::string& text = {}, bool absent = false) {
     std::vector<transport::Reply> replies;
     for (const transport::Command& c : std::exchange(sent, {})) {
       const bool done = result == core::AttemptResult::kDone;
       replies.push_back({c.gid, c.branch, c.operation, c.attempt, result, done ? text : "",
-                         done ? "" : text, core::Millis(0)});
+                         done ? "" : text, core::Millis(0), absent});
     }
     Do(RepliesRequest{std::move(replies)});
+  }
+  // Nobody of the services is there to take what was sent.
+  void NobodyThere() {
+    AnswerAll(core::AttemptResult::kNotSent, "no participant is connected", true);
   }
   std::string Sent() const {
     std::string text;
@@ -132,6 +137,7 @@ class ShardRig : public ShardPorts {
   std::vector<transport::Command> sent;
   std::deque<GiveWayRequest> give_way;
   std::vector<log::EntryKind> written;
+  std::map<std::string, std::int64_t> waiting;
   Status fatal;
   Shard shard;
 

@@ -82,9 +82,9 @@ TEST(Shard, ADecisionThatIsNotDurableIsShownToNobody) {
   EXPECT_TRUE(seen.words.empty());
   EXPECT_EQ(answer.verdict, transport::Verdict::kUndecided);
   bool visible = true;
-  rig.Do(VisitRequest{
+  rig.Do(SliceRequest{
       [&](std::uint64_t, const core::Transaction&, bool v, const core::Now&) { visible = v; },
-      [] {}});
+      [](const SliceEnd&) {}});
   EXPECT_FALSE(visible);
   rig.Complete();
   EXPECT_EQ(seen.words, std::vector<std::string>{"OK COMMITTED"});

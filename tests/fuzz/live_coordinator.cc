@@ -99,6 +99,12 @@ void LiveCoordinator::Send(std::vector<transport::Command> sent) {
   for (transport::Command& command : sent) commands.push_back(std::move(command));
 }
 
+void LiveCoordinator::Waiting(const std::string& service, std::int64_t more) {
+  waiting_[service] += more;
+  ASSENT_CHECK(waiting_[service] >= 0);
+  if (waiting_[service] == 0) waiting_.erase(service);
+}
+
 void LiveCoordinator::Fatal(const Status& status) {
   std::fprintf(stderr, "fatal: %s\n", status.ToString().c_str());
   ASSENT_CHECK(false);
@@ -132,12 +138,12 @@ void LiveCoordinator::Check(const Status& status, const core::Transaction* txn,
 
 std::vector<std::string> LiveCoordinator::Unfinished() {
   std::vector<std::string> gids;
-  Do(engine::VisitRequest{
+  Do(engine::SliceRequest{
       [&](std::uint64_t, const core::Transaction& txn, bool visible, const core::Now&) {
         Check(OkStatus(), &txn, visible);
         gids.push_back(txn.gid());
       },
-      [] {}});
+      [](const engine::SliceEnd&) {}});
   return gids;
 }
 
@@ -155,6 +161,8 @@ void LiveCoordinator::Heal() {
     ASSENT_CHECK(round < kMaxHealingRoundsCount);
     // Again now and then: what was there before a crash is taken up slice by slice.
     if (round % 64 == 0) ResumeAll();
+    for (const auto& [service, transactions] : std::map(waiting_))
+      Do(engine::ServiceAppearedRequest{service});
     Settle();
     std::vector<transport::Reply> replies;
     for (const transport::Command& command : std::exchange(commands, {})) {
@@ -177,6 +185,7 @@ void LiveCoordinator::Heal() {
   Settle();
   ASSENT_CHECK(Unfinished().empty());
   ASSENT_CHECK(disk_->platter().live.empty());
+  ASSENT_CHECK(waiting_.empty());
 }
 
 }  // namespace assent::fuzz

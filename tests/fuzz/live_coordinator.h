@@ -61,6 +61,7 @@ class LiveCoordinator final : public engine::ShardPorts {
   void GiveWay(engine::GiveWayRequest request) override {
     from_log_.emplace_back(std::move(request));
   }
+  void Waiting(const std::string& service, std::int64_t more) override;
   void Fatal(const Status& status) override;
 
   void Start();
@@ -73,6 +74,7 @@ class LiveCoordinator final : public engine::ShardPorts {
   std::deque<engine::Request> from_log_;
   core::MonoTime mono_{std::chrono::seconds(1000)};
   core::WallTime wall_{std::chrono::seconds(1'700'000'000)};
+  std::map<std::string, std::int64_t> waiting_;  // transactions, by absent service
   std::uint64_t next_serial_ = 1;
   std::uint64_t next_gid_ = 1;
   std::map<std::uint64_t, std::string> specs_;  // by serial, of what has begun in this life

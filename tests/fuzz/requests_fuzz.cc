@@ -172,11 +172,12 @@ class Script {
               return --left > 0;
             }});
       default:
-        return live_.Do(engine::VisitRequest{
+        return live_.Do(engine::SliceRequest{
             [this](std::uint64_t, const core::Transaction& txn, bool visible, const core::Now&) {
               live_.Check(OkStatus(), &txn, visible);
             },
-            [] {}});
+            [](const engine::SliceEnd&) {}, static_cast<engine::Part>(in.Below(3)), in.Number(1),
+            in.Number(2), in.Below(8)});
     }
   }
 

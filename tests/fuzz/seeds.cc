@@ -165,14 +165,14 @@ class Run {
 
   void Show() {
     v1::ListReply list;
-    live_.Do(engine::VisitRequest{
+    live_.Do(engine::SliceRequest{
         [&](std::uint64_t, const core::Transaction& txn, bool visible, const core::Now& now) {
           v1::Transaction shown;
           api::ToProto(txn, now, api::Detail::kFull, visible, shown);
           seeds_.Put("ctl", std::string(1, '\6') + Bytes(1) + shown.SerializeAsString());
           api::ToProto(txn, now, api::Detail::kSummary, visible, *list.add_transactions());
         },
-        [] {}});
+        [](const engine::SliceEnd&) {}});
     seeds_.Put("ctl", std::string(1, '\3') + Bytes(1) + list.SerializeAsString());
   }
 

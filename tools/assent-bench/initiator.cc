@@ -214,7 +214,7 @@ int RunInitiator(const Load& load, const std::string& endpoint) {
                         .max_pending_bytes = std::size_t{4} << 30};
   if (!load.retry) options.retry.give_up_after = std::chrono::milliseconds(0);
   const Client client(options);
-  if (load.workload == "hold") return Hold(load, client);
+  if (load.workload == "hold" || load.workload == "absent") return Hold(load, client);
   const auto from = Clock::now() + std::chrono::duration_cast<Clock::duration>(
                                        std::chrono::duration<double>(load.warmup_seconds));
   Tally tally(from, from + std::chrono::duration_cast<Clock::duration>(

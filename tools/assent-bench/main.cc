@@ -18,8 +18,8 @@
 namespace assent::bench {
 
 std::string ServiceName(const Load& load, int participant) {
-  return load.workload == "order" ? kShopServices[participant]
-                                  : "bench-" + std::to_string(participant);
+  if (load.workload == "order") return kShopServices[participant];
+  return (load.workload == "absent" ? "absent-" : "bench-") + std::to_string(participant);
 }
 
 std::string ProtocolOf(const Load& load) {
@@ -57,6 +57,7 @@ struct Words {
   int number = 0;
   int sessions = 1000;
   std::uint64_t transactions = 1'000'000;
+  std::uint64_t waiting = 100'000;
   std::vector<std::string> dial;
   std::string endpoint;
   std::string folder;
@@ -67,8 +68,8 @@ void AddLoad(CLI::App& app, Words& words) {
   app.add_option("--workload", load.workload,
                  "tcc, 2pc, saga (no-op handlers); order (the demo's shop on SQLite); interactive; "
                  "unary (plain unary initiators and participants); mixed-faults (1 % refusals)")
-      ->check(CLI::IsMember(
-          {"tcc", "2pc", "saga", "order", "interactive", "unary", "mixed-faults", "hold"}))
+      ->check(CLI::IsMember({"tcc", "2pc", "saga", "order", "interactive", "unary", "mixed-faults",
+                             "hold", "absent"}))
       ->capture_default_str();
   app.add_option("--branches", load.branches, "Branches of a transaction")
       ->check(CLI::Range(1, 128))
@@ -162,6 +163,16 @@ class Program {
     hold_->add_option("--transactions", words_.transactions, "How many")
         ->check(CLI::Range(1000, 10'000'000))
         ->capture_default_str();
+    absent_ =
+        add("absent",
+            "A healthy load beside transactions that wait for a participant who is not there, "
+            "and without them, in turn; and what listing them costs");
+    absent_->add_option("--transactions", words_.waiting, "How many wait")
+        ->check(CLI::Range(100, 1'000'000))
+        ->capture_default_str();
+    absent_->add_option("--rounds", words_.rounds, "How often")
+        ->check(CLI::Range(1, 1000))
+        ->capture_default_str();
     fill_ =
         add("fill", "Writes finished transactions into the log of --folder, without running them");
     fill_->add_option("--transactions", words_.transactions, "How many")->capture_default_str();
@@ -199,6 +210,7 @@ class Program {
     if (compare_->parsed()) return Compare(w.load, w.rounds, w.json);
     if (idle_->parsed()) return Idle(w.load, w.sessions, w.json);
     if (hold_->parsed()) return HoldAndRestart(w.load, w.transactions, w.folder, w.json);
+    if (absent_->parsed()) return BesideAbsent(w.load, w.waiting, w.rounds, w.json);
     if (fill_->parsed()) return Fill(w.load, w.transactions, w.folder, w.json);
     if (w.load.title.empty()) w.load.title = run_->parsed() ? w.load.workload : "floor";
     const Measurement measured =
@@ -220,7 +232,9 @@ class Program {
       "  assent-bench run --workload tcc --in-flight 1024 --seconds 10\n"
       "  assent-bench run --rate 10000                        open loop\n"
       "  assent-bench compare --rounds 5 --json\n"
-      "  assent-bench hold --transactions 1000000             memory, and restart\n";
+      "  assent-bench hold --transactions 1000000             memory, and restart\n"
+      "  assent-bench absent --transactions 100000            who waits does not hold up who is "
+      "well\n";
 
   Words words_;
   CLI::App app_;
@@ -229,6 +243,7 @@ class Program {
   CLI::App* compare_ = nullptr;
   CLI::App* idle_ = nullptr;
   CLI::App* hold_ = nullptr;
+  CLI::App* absent_ = nullptr;
   CLI::App* fill_ = nullptr;
   CLI::App* participant_ = nullptr;
   CLI::App* unary_ = nullptr;

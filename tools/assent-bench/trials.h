@@ -17,6 +17,10 @@ int Idle(const Load& load, int sessions, bool json);
 int HoldAndRestart(const Load& load, std::uint64_t transactions, const std::string& folder,
                    bool json);
 
+// Two coordinators with the same healthy load, in turn, `rounds` times; at one of them `transactions` wait for a participant that
+// is not there. What those do to the others, and what it costs to list them.
+int BesideAbsent(const Load& load, std::uint64_t transactions, int rounds, bool json);
+
 // Appends finished transactions to the log in `folder`/data through the log's own interface, in large groups.
 int Fill(const Load& load, std::uint64_t transactions, const std::string& folder, bool json);
 

@@ -55,6 +55,13 @@ void Coordinator::Ports::Send(std::vector<transport::Command> commands) {
   owner_.Send(std::move(commands));
 }
 
+void Coordinator::Ports::Waiting(const std::string& service, std::int64_t more) {
+  std::int64_t& waiting = owner_.life_->waiting[service];
+  waiting += more;
+  if (waiting < 0) owner_.sim_.Violate("fewer than none are said to wait for " + service);
+  if (waiting > 0) owner_.sim_.marks.Set(Mark::kServiceAbsent);
+}
+
 void Coordinator::Ports::Fatal(const Status& status) {
   owner_.sim_.Say([&] { return "the coordinator stops itself: " + status.ToString(); });
   owner_.life_->fatal = true;
@@ -219,6 +226,13 @@ std::size_t Coordinator::live_count() const {
   std::size_t count = 0;
   if (!life_) return count;
   for (const auto& shard : life_->shards) count += shard->live_count();
+  return count;
+}
+
+std::int64_t Coordinator::waiting_count() const {
+  std::int64_t count = 0;
+  if (!life_) return count;
+  for (const auto& [service, waiting] : life_->waiting) count += waiting;
   return count;
 }
 

@@ -39,6 +39,8 @@ class Coordinator {
   // 0: down.
   const std::uint64_t& life() const { return life_number_; }
   std::size_t live_count() const;
+  // Transactions that are said to wait for an absent service, over all services.
+  std::int64_t waiting_count() const;
   bool idle() const;
   const log::MemoryDisk& disk() const { return *disk_; }
 

@@ -23,6 +23,7 @@ class Coordinator::Ports final : public engine::ShardPorts {
   void Find(std::string gid, std::uint64_t token) override;
   void Send(std::vector<transport::Command> commands) override;
   void GiveWay(engine::GiveWayRequest request) override;
+  void Waiting(const std::string& service, std::int64_t more) override;
   void Fatal(const Status& status) override;
 
  private:
@@ -61,6 +62,7 @@ struct Coordinator::Life {
     if (sim.options.lazy_write != 0)
       options.lazy_write_delay = core::Millis(1 + sim.options.lazy_write / kMillisecond);
     options.slice_count = 2;  // recovery, and a service that is back, in several turns
+    options.wave_count = 3;   // ... of which some must wait for the answers of others
     for (std::uint32_t i = 0; i < sim.options.shards; ++i) {
       options.seed = sim.dice.Next();
       ports.push_back(std::make_unique<Ports>(owner, i));
@@ -111,6 +113,7 @@ struct Coordinator::Life {
 
   std::vector<std::unique_ptr<Ports>> ports;
   std::vector<std::unique_ptr<engine::Shard>> shards;
+  std::map<std::string, std::int64_t> waiting;  // transactions, by absent service
   std::vector<std::vector<engine::Request>> mailboxes;
   std::vector<Time> turn_at;
 

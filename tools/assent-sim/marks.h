@@ -52,6 +52,7 @@ namespace assent::sim {
   X(kHalfOpen, "one side of a stream learnt of its end long before the other")                     \
   X(kRouterQueued, "a command waited for room on a session")                                       \
   X(kNotSent, "a command certainly went nowhere")                                                  \
+  X(kServiceAbsent, "a transaction waited for a service of which nobody was there")                \
   X(kServiceAppeared, "a parked command left because its service appeared")                        \
   X(kUnaryDuplicated, "a unary command arrived twice")                                             \
   X(kUnaryHoursLate, "a unary command arrived after its transaction had finished")                 \

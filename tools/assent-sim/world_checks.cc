@@ -98,6 +98,8 @@ void World::CheckRest() {
   if (!AtRest())
     return sim_.Violate("L1 broken: nothing is left to happen, and the world is not at rest; " +
                         WhyNotAtRest());
+  if (coordinator_->live_count() == 0 && coordinator_->waiting_count() != 0)
+    return sim_.Violate("everything has ended, and something is said to wait for a service");
   bool by_hand = dead_service_ >= 0;
   for (std::size_t t = 0; t < ledger_.size(); ++t) {
     const TransactionBooks& books = ledger_.books(t);

@@ -38,6 +38,8 @@ void AddService(const v1::ParticipantInfo& participant, Table& table) {
              std::to_string(in_flight),
              {std::to_string(participant.queued()),
               participant.queued() > 0 ? Tone::kWarn : Tone::kPlain},
+             {std::to_string(participant.waiting()),
+              participant.waiting() > 0 ? Tone::kBad : Tone::kPlain},
              Joined(participant.actions())});
 }
 
@@ -62,7 +64,7 @@ std::string ParticipantTable(const v1::ListParticipantsReply& reply, const Style
   Table table(style.wide() ? std::vector<std::string>{"SERVICE", "INSTANCE", "TRANSPORT", "ADDRESS",
                                                       "IN FLIGHT", "CONNECTED", "AGENT"}
                            : std::vector<std::string>{"SERVICE", "INSTANCES", "IN FLIGHT", "QUEUED",
-                                                      "ACTIONS"});
+                                                      "WAITING", "ACTIONS"});
   for (const v1::ParticipantInfo& participant : reply.participants()) {
     if (style.wide()) {
       AddInstances(participant, style, table);

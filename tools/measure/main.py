@@ -31,6 +31,7 @@ SECTIONS = {
     "retention": size.retention,
     "checkpoints": size.checkpoints,
     "idle": size.idle,
+    "absent": size.absent,
     "overload": size.overload,
     "in-flight": load.in_flight,
     "payload": load.payload,

@@ -93,6 +93,19 @@ def idle(settings):
                             "%.0f" % (r["resident_kib"] / 1024)] for r in results])
 
 
+def absent(settings):
+    """With 100,000 waiting for a participant that is not there: p99 of healthy ones within 1.5 times, the first page under 20 ms."""
+    r = bench("absent", "--transactions", int(100_000 * settings.scale), "--rounds", settings.rounds, "--seconds", settings.seconds)
+    names = {"without": "nobody waits", "with": "they wait", "with_and_looked_at": "they wait, and somebody looks every 200 ms"}
+    times = table(["healthy ones, %d a second" % r["rate"], "p50 ms", "p99 ms", "of p99 without (1.5 or less)", "longest ms"],
+                  [[text, *("%.2f" % r[name][key] for key in ("p50_ms", "p99_ms", "p99_ratio", "longest_ms"))]
+                   for name, text in names.items()])
+    counts = table(["waiting", "records written in 3 s", "first page ms (20 or less)", "all pages ms", "pages"],
+                   [[f"{r['waiting']:,}", r["records_while_nothing_happens"], "%.2f" % r["first_page_ms"],
+                     "%.0f" % r["all_pages_ms"], r["pages"]]])
+    return r, times + "\n\n" + counts
+
+
 def overload(settings):
     """Twice the capacity offered: throughput within 10 % of peak, the rest refused quickly, latency bounded."""
     limits = {

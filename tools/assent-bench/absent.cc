@@ -1,0 +1,227 @@
+// What many that wait for a participant who is not there do to those who are well, and what looking at them costs everybody.
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <grpcpp/grpcpp.h>
+#include <nlohmann/json.hpp>
+
+#include "assent/v1/transaction.grpc.pb.h"
+#include "tools/assent-bench/fleet.h"
+#include "tools/assent-bench/report.h"
+#include "tools/assent-bench/trials.h"
+
+namespace assent::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kFirstPages = 21;
+constexpr double kQuietSeconds = 3;
+constexpr std::chrono::milliseconds kLookPeriod(200);
+
+double MillisSince(Clock::time_point began) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - began).count();
+}
+
+// A coordinator with its participants. What is absent is absent at one of the two only.
+class Side {
+ public:
+  explicit Side(const Load& load) : load_(load), folder_("") {
+    coordinator_ = std::make_unique<Child>(DaemonCommand(load_, folder_.path()), errors());
+    endpoint_ = WaitListening(*coordinator_);
+    for (int i = 0; i < load_.participants; ++i) {
+      participants_.push_back(
+          Start({"participant", "--number", std::to_string(i), "--folder", folder_.path()}, load_));
+    }
+    for (auto& participant : participants_) participant->WaitLine("ready");
+    stub_ = v1::TransactionService::NewStub(
+        grpc::CreateChannel(endpoint_, grpc::InsecureChannelCredentials()));
+  }
+
+  // One run of an initiator: what it saw.
+  nlohmann::json Initiate(const Load& load) {
+    auto initiator = Start({"initiator"}, load);
+    nlohmann::json seen = nlohmann::json::parse(initiator->WaitLine("{"));
+    initiator->Stop();
+    if (seen.at("failed") != 0)
+      Die("a transaction failed: " + seen.at("first_failure").get<std::string>());
+    return seen;
+  }
+
+  v1::ListReply Page(v1::ListRequest& request) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+    v1::ListReply page;
+    const grpc::Status status = stub_->List(&context, request, &page);
+    if (!status.ok()) Die("List: " + status.error_message());
+    request.set_page_token(page.next_page_token());
+    return page;
+  }
+  // Transactions that wait for the service that is not there.
+  std::uint64_t Waiting() {
+    grpc::ClientContext context;
+    v1::ListParticipantsReply reply;
+    v1::ListParticipantsRequest request;
+    request.set_service_prefix("absent");
+    if (!stub_->ListParticipants(&context, request, &reply).ok()) Die("ListParticipants failed");
+    return reply.participants_size() == 0 ? 0 : reply.participants(0).waiting();
+  }
+  const std::string& endpoint() const { return endpoint_; }
+
+ private:
+  std::string errors() const { return folder_.path() + "/errors"; }
+  std::unique_ptr<Child> Start(std::vector<std::string> words, const Load& load) {
+    words.insert(words.begin(), BinFolder() + "/assent-bench");
+    for (const char* word : {"--endpoint", endpoint_.c_str()}) words.emplace_back(word);
+    for (const std::string& word : LoadArguments(load)) words.push_back(word);
+    return std::make_unique<Child>(words, errors());
+  }
+
+  Load load_;
+  Folder folder_;
+  std::unique_ptr<Child> coordinator_;
+  std::string endpoint_;
+  std::vector<std::unique_ptr<Child>> participants_;
+  std::unique_ptr<v1::TransactionService::Stub> stub_;
+};
+
+// Asks for figures and for the first page, again and again, as an operator's screen does.
+class Looker {
+ public:
+  explicit Looker(Side& side)
+      : thread_([this, &side] {
+          const Asker asker(side.endpoint());
+          for (auto next = Clock::now(); !stop_; next += kLookPeriod) {
+            (void)asker.Ask();
+            v1::ListRequest request;
+            (void)side.Page(request);
+            PassUntil(std::min(next + kLookPeriod, Clock::now() + kLookPeriod));
+          }
+        }) {}
+  ~Looker() {
+    stop_ = true;
+    thread_.join();
+  }
+
+ private:
+  std::atomic<bool> stop_ = false;
+  std::thread thread_;
+};
+
+// Begins them, and waits until each has heard that nobody is there.
+void BeginAbsent(Side& side, const Load& load, std::uint64_t transactions, nlohmann::json& out) {
+  Load absent = load;
+  absent.workload = "absent";
+  absent.branches = 1;
+  absent.count = transactions;
+  absent.in_flight = 1024;
+  const auto began = Clock::now();
+  (void)side.Initiate(absent);
+  while (side.Waiting() < transactions && MillisSince(began) < 120'000)
+    Pass(std::chrono::milliseconds(20));
+  out["waiting"] = side.Waiting();
+  out["begin_seconds"] = MillisSince(began) / 1000;
+  const Asker asker(side.endpoint());
+  const std::uint64_t before = asker.Ask().records;
+  Pass(std::chrono::duration<double>(kQuietSeconds));
+  out["records_while_nothing_happens"] = asker.Ask().records - before;
+}
+
+void List(Side& side, nlohmann::json& out) {
+  std::vector<double> first;
+  for (int i = 0; i < kFirstPages; ++i) {
+    v1::ListRequest request;
+    const auto began = Clock::now();
+    (void)side.Page(request);
+    first.push_back(MillisSince(began));
+  }
+  out["first_page_ms"] = Median(first);
+  v1::ListRequest request;
+  request.set_page_size(1000);
+  std::set<std::string> gids;
+  std::uint64_t rows = 0;
+  std::uint64_t pages = 0;
+  const auto began = Clock::now();
+  do {
+    for (const v1::Transaction& row : side.Page(request).transactions()) {
+      gids.insert(row.gid());
+      ++rows;
+    }
+    ++pages;
+  } while (!request.page_token().empty());
+  out["all_pages_ms"] = MillisSince(began);
+  out["pages"] = pages;
+  out["rows"] = rows;
+  out["distinct_rows"] = gids.size();
+}
+
+}  // namespace
+
+int BesideAbsent(const Load& wanted, std::uint64_t transactions, int rounds, bool json) {
+  Load load = wanted;
+  if (load.rate <= 0) load.rate = 500;
+  nlohmann::json out{{"transactions", transactions}, {"rate", load.rate}, {"rounds", rounds}};
+  Side without(load);
+  Side with(load);
+  BeginAbsent(with, load, transactions, out);
+  List(with, out);
+  struct Case {
+    const char* name;
+    Side& side;
+    bool looked_at;
+    std::vector<double> p50, p99, longest;
+  };
+  std::vector<Case> cases{{"without", without, false, {}, {}, {}},
+                          {"with", with, false, {}, {}, {}},
+                          {"with_and_looked_at", with, true, {}, {}, {}}};
+  for (int round = 0; round < rounds; ++round) {
+    for (Case& one : cases) {
+      ShowProgress(one.name, round, rounds);
+      std::unique_ptr<Looker> looker;
+      if (one.looked_at) looker = std::make_unique<Looker>(one.side);
+      const auto latency = Histogram::FromJson(one.side.Initiate(load).at("latency"));
+      one.p50.push_back(static_cast<double>(latency.Percentile(0.5)) / 1000);
+      one.p99.push_back(static_cast<double>(latency.Percentile(0.99)) / 1000);
+      one.longest.push_back(static_cast<double>(latency.max()) / 1000);
+    }
+  }
+  EndProgress();
+  // Of each round, so that a machine that drifts does so for all three.
+  const auto ratio = [&](const Case& one) {
+    std::vector<double> ratios;
+    for (std::size_t i = 0; i < one.p99.size(); ++i) ratios.push_back(one.p99[i] / cases[0].p99[i]);
+    return Median(ratios);
+  };
+  for (const Case& one : cases) {
+    out[one.name] = {{"p50_ms", Median(one.p50)},
+                     {"p99_ms", Median(one.p99)},
+                     {"longest_ms", Median(one.longest)},
+                     {"p99_ratio", ratio(one)}};
+  }
+  if (json) {
+    std::cout << out.dump() << "\n";
+    return 0;
+  }
+  std::printf("%llu wait for a participant that is not there; records written in %.0f s: %llu\n",
+              out["waiting"].get<unsigned long long>(), kQuietSeconds,
+              out["records_while_nothing_happens"].get<unsigned long long>());
+  std::printf("list: first page %.2f ms, all %llu pages %.0f ms\n",
+              out["first_page_ms"].get<double>(), out["pages"].get<unsigned long long>(),
+              out["all_pages_ms"].get<double>());
+  for (const Case& one : cases) {
+    std::printf("%-20s p50 %.2f ms, p99 %.2f ms (ratio %.2f), longest %.1f ms\n", one.name,
+                Median(one.p50), Median(one.p99), ratio(one), Median(one.longest));
+  }
+  return 0;
+}
+
+}  // namespace assent::bench
