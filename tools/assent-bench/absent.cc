@@ -152,7 +152,8 @@ void List(Side& side, nlohmann::json& out) {
   std::uint64_t pages = 0;
   const auto began = Clock::now();
   do {
-    for (const v1::Transaction& row : side.Page(request).transactions()) {
+    const v1::ListReply page = side.Page(request);
+    for (const v1::Transaction& row : page.transactions()) {
       gids.insert(row.gid());
       ++rows;
     }
