@@ -27,21 +27,13 @@
 
 #include "coordinator/core/transaction.h"
 #include "coordinator/engine/adopted.h"
+#include "coordinator/engine/logged_outcome.h"
 #include "coordinator/engine/requests.h"
 #include "coordinator/log/log.h"
 #include "coordinator/schedule/timer_queue.h"
 #include "coordinator/transport/transport.h"
 
 namespace assent::engine {
-
-// Added to core's outcome in the log when a person declared what happened in some branch. Its participant has acknowledged
-// nothing and may still ask, so retention must not make the answer a presumed one: only an operator's forget does.
-inline constexpr std::uint8_t kResolvedByHand = 16;
-constexpr core::Outcome OutcomeFromLog(std::uint8_t outcome) {
-  return static_cast<core::Outcome>(outcome & (kResolvedByHand - 1U));
-}
-// Every outcome in the log that retention leaves alone.
-std::vector<std::uint8_t> PinnedOutcomes();
 
 // What a shard needs of the world. Every call returns at once; answers come back through Shard::Handle.
 class ShardPorts {
