@@ -27,6 +27,7 @@ LiveCoordinator::LiveCoordinator() { Start(); }
 LiveCoordinator::~LiveCoordinator() { log_->Kill(); }
 
 void LiveCoordinator::Start() {
+  waiting_.clear();  // of the life before
   log_ = std::make_unique<log::MemoryLog>(disk_, log::MemoryLogOptions{.inline_completion = false});
   shard_ = std::make_unique<engine::Shard>(engine::ShardOptions{}, *this);
   specs_.clear();
