@@ -179,6 +179,10 @@ class Initiator {
       for (int tries = 0; tries < 4 && !executed && !stopping; ++tries) {
         const bool known = KnownToHaveBeen(open.gid());
         const auto result = open.Execute(plan.branches[i], {.timeout = milliseconds(1000)});
+        if (result.status().code() == Code::kAborted) {  // an answer like a refusal's: how it ends
+          Write("told", open.gid(), "Execute", OutcomeName(Outcome::kAborted));
+          return false;
+        }
         if (!result.ok()) {
           Later(open.gid(), "Execute", result.status(), known);
           if (result.status().code() == Code::kFailedPrecondition) return false;
