@@ -1,7 +1,12 @@
 // What the adapter must not do: each of these is a mistake that was planted and that no other test noticed (tools/mutate.sh).
 
+#include <chrono>
+#include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 
+#include "participant-sdk/sqlite/waiting_room.h"
 #include "tests/sdk_sqlite/two_phase_fixture.h"
 
 namespace assent::sqlite::test {
@@ -86,6 +91,62 @@ TEST_F(SurvivorsTest, AClaimedRowIsOfItsTable) {
   EXPECT_EQ(Local("UPDATE sum SET v = 2 WHERE id = 1").code(), Code::kUnavailable);
   ASSERT_EQ(Ask(store(), hold.To(Operation::kCommit)), Reply::Done());
   EXPECT_EQ(Try("g2", "UPDATE sum SET v = 2 WHERE id = 1"), Reply::Done("ok"));
+}
+
+// Waits for transaction "holder"; runs nothing.
+class Waiter : public internal::Task {
+ public:
+  Waiter(std::string gid, bool tells, int& answers)
+      : gid_(std::move(gid)), tells_(tells), answers_(answers) {}
+  void Run(internal::Runner& /*runner*/) override {}
+  void Answer() override { ++answers_; }
+  void NotDone(const Status& /*why*/) override {}
+  void Unknown(const Status& /*why*/) override {}
+  std::string_view blocked_by() const override { return "holder"; }
+  bool tells() const override { return tells_; }
+  std::pair<std::int64_t, std::string_view> age() const override { return {0, gid_}; }
+
+ private:
+  const std::string gid_;
+  const bool tells_;
+  int& answers_;
+};
+
+// Who is told of a younger holder again and again waits twice as long each time; who tells nobody waits for all of its
+// patience, and does not count.
+TEST(WaitingRoomSurvivorsTest, OnlyWhoSpeaksWaitsLongerTheNextTime) {
+  using std::chrono::milliseconds;
+  constexpr milliseconds kPatience(1000);
+  constexpr milliseconds kGrace(100);
+  internal::WaitingRoom room(kPatience, kGrace);
+  int answers = 0;
+  auto now = internal::WaitingRoom::Clock::time_point();
+  // How long it takes until somebody new is answered.
+  const auto wait = [&](const std::string& gid, bool tells) {
+    std::unique_ptr<internal::Task> task = std::make_unique<Waiter>(gid, tells, answers);
+    EXPECT_TRUE(room.Admit(task, now));
+    const auto before = std::exchange(now, room.next_expiry().value());
+    room.DismissExpired(now);
+    return now - before;
+  };
+  const auto leave = [&] {
+    while (room.size() > 0) {
+      now = room.next_expiry().value();
+      room.DismissExpired(now);
+    }
+  };
+  EXPECT_EQ(wait("a", false), kPatience);
+  EXPECT_EQ(room.size(), 0U);
+  EXPECT_EQ(wait("a", true), kGrace) << "it had told nobody";
+  EXPECT_EQ(room.size(), 1U) << "it keeps its place";
+  leave();
+  EXPECT_EQ(wait("a", true), 2 * kGrace) << "it spoke once, and not again when it left";
+  leave();
+  EXPECT_EQ(wait("a", true), 4 * kGrace);
+  EXPECT_EQ(answers, 6);
+  room.Free({"holder"});
+  EXPECT_EQ(room.TakeFreed(2).size(), 1U);
+  EXPECT_EQ(wait("a", true), kGrace) << "whoever holds it now is somebody else";
 }
 
 }  // namespace
