@@ -189,12 +189,15 @@ TEST(Engine, WhoIsWaitedForIsToldOnceForEachChange) {
     EXPECT_TRUE(until([&] { return waits_for(service) == 8; })) << service;
   }
   EXPECT_EQ(engine.Waiting("", 2).size(), 2U);
-  engine.OnServiceAppeared("a");
-  EXPECT_TRUE(until([&] { return waits_for("a") == 0; }));
-  engine.OnServiceAppeared("c");
-  EXPECT_TRUE(until([&] { return waits_for("c") == 0; }));
+  for (const char* service : {"a", "c"}) {
+    engine.OnServiceAppeared(service);
+    EXPECT_TRUE(until([&] { return waits_for(service) == 0; })) << service;
+    EXPECT_EQ(outbox.Take(8).size(), 8U);
+  }
+  begin("d");
+  EXPECT_TRUE(until([&] { return waits_for("d") == 8; }));
   engine.Stop();
-  EXPECT_EQ(told, (std::vector<std::string>{"+a", "+b", "-a"}));
+  EXPECT_EQ(told, (std::vector<std::string>{"+a", "+b", "-a", "+d"})) << "d has the room of a";
 }
 
 }  // namespace
