@@ -101,6 +101,9 @@ struct TransactionBooks {
   Time ended_at = 0;
   // A finished transaction has its gid: it cannot be filed as one, and its row stays where it is.
   bool collided = false;
+  bool gid_taken = false;  // ... and until it gets there
+  // An older transaction was said to wait for what this one has prepared: it may have had to give way.
+  bool in_the_way = false;
   bool touched = false;
 
   bool unfinished() const { return platter.has_value() && !(collided && platter->finished()); }

@@ -47,6 +47,8 @@ void Coordinator::Ports::Find(std::string gid, std::uint64_t token) {
 
 void Coordinator::Ports::GiveWay(engine::GiveWayRequest request) {
   const std::size_t shard = owner_.ShardOf(request.gid);
+  if (const std::size_t t = owner_.ledger_.Find(request.gid); t != owner_.ledger_.size())
+    owner_.ledger_.Touch(t).in_the_way = true;
   owner_.life_->mailboxes[shard].emplace_back(std::move(request));
   owner_.ArmTurn(shard);
 }

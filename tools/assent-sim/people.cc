@@ -274,6 +274,8 @@ void People::ResolveSomething(std::size_t t) {
     t = other;
     break;
   }
+  // The same of one that will be set aside: its participant's question would be answered CANNOT_TELL.
+  if (ledger_.books(t).gid_taken) return Act(t, engine::OperatorVerb::kRetryNow);
   Act(t, engine::OperatorVerb::kResolve);
   const std::string& gid = ledger_.plan(t).gid;
   (void)coordinator_.Post(gid, engine::GetRequest{gid, Watcher(t, "one who looks")});

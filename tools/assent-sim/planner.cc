@@ -132,11 +132,24 @@ TransactionPlan DrawPlan(Sim& sim, std::size_t t) {
   return plan;
 }
 
+// One that must not refuse waits for what another branch of the same transaction has prepared: nobody can help it.
+bool BlocksItself(const std::vector<BranchPlan>& branches) {
+  for (const BranchPlan& waiter : branches) {
+    for (const BranchPlan& holder : branches) {
+      if (&waiter != &holder && waiter.cannot_refuse &&
+          holder.protocol == core::Protocol::kTwoPhase && waiter.service == holder.service &&
+          waiter.account == holder.account)
+        return true;
+    }
+  }
+  return false;
+}
+
 // A transaction that nobody may submit (a TCC branch after a pivot, say) is made plainer until it may be.
 TransactionPlan DrawLegalPlan(Sim& sim, std::size_t t) {
   for (;;) {
     TransactionPlan plan = DrawPlan(sim, t);
-    if (!core::Normalise(plan.spec).ok()) continue;
+    if (!core::Normalise(plan.spec).ok() || BlocksItself(plan.branches)) continue;
     return plan;
   }
 }

@@ -303,6 +303,7 @@ void World::Suffer(Misfortune what, std::uint64_t service) {
       const std::size_t t = sim_.dice.Below(ledger_.size());
       if (!coordinator_->up() || !ledger_.books(t).platter) return;
       KillCoordinator(false, 0);
+      ledger_.Touch(t).gid_taken = true;
       return coordinator_->TakeGid(t);
     }
     case Misfortune::kOperator:

@@ -114,14 +114,15 @@ void World::CheckRest() {
     if (Excused(t) && !(books.ended && dead_service_ < 0)) continue;
     const std::string broken = BrokenAtRest(books);
     if (!broken.empty()) return sim_.Violate(broken);
-    // S3: no faults, all yes, in time: commits.
+    // S3: no faults, all yes, in time, and in no older one's way: commits.
     const bool willing = std::none_of(books.plan->branches.begin(), books.plan->branches.end(),
                                       [](const BranchPlan& b) { return b.refuse; });
     const bool refused =
         std::any_of(books.branches.begin(), books.branches.end(),
                     [](const BranchBooks& b) { return b.refused || b.said_later; });
     const Options& o = sim_.options;
-    if (o.faultless() && willing && !refused && books.begun && !books.commit_durable &&
+    if (o.faultless() && willing && !refused && !books.in_the_way && books.begun &&
+        !books.commit_durable &&
         o.retry_later == 0 && o.refuse_second == 0 && books.plan->form == InitiatorForm::kSubmit &&
         o.deadline > 100 * o.attempt_timeout && o.bounded_attempts == 0)
       return sim_.Violate("S3 broken by " + books.plan->gid +
