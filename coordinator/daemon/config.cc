@@ -28,7 +28,8 @@ file of --config (listen = "…"), in this order of precedence.
 Exit codes:
   0   stopped as asked
   2   wrong settings
-  65  the log is damaged or of a newer format (the message names the row)
+  65  the log is damaged, a file of it is missing, shortened or another's, or it is of a newer
+      format (the message names file, table and row)
   69  the address is in use
   70  it did not answer when it dialled itself
   73  the data folder cannot be used, or another assentd uses it
@@ -83,7 +84,7 @@ void AddOptions(CLI::App& app, Config& c) {
                  "Answers that have not been read before those who do not read are cancelled")
       ->capture_default_str();
   app.add_option("--retention-hours", c.retention_hours,
-                 "How long finished transactions stay queryable (0: no bound)")
+                 "How long finished transactions stay queryable, in hours of running (0: no bound)")
       ->capture_default_str();
   app.add_option("--retention-mib", c.retention_mib,
                  "Size of the log beyond which the oldest finished ones go (0: no bound)")

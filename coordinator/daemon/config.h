@@ -48,7 +48,7 @@ struct Config {
   std::int64_t retention_mib = 4096;
   // Disk space set aside so that a full disk still lets begun transactions end.
   std::int64_t reserve_mib = 32;
-  // How long SIGTERM waits for transactions under way before the streams are closed. They go on at the next start anyway.
+  // How long SIGTERM waits for transactions under way before the streams are closed. The next start takes them up.
   std::int64_t drain_seconds = 5;
   // A silent connection is probed this often, and given up when the probe is not answered for two thirds of it. Clients may
   // probe three times as often. Shorter: a vanished peer is noticed sooner, for more traffic.

@@ -59,12 +59,13 @@ void Drain(Server& server, const Config& config) {
     }
   }
   spdlog::info(
-      "event=drain phase=time_is_up hint=\"unfinished transactions go on at the next start\"");
+      "event=drain phase=time_is_up hint=\"at the next start what is decided goes on, and TCC and "
+      "Saga; what is undecided and has a 2pc branch is aborted\"");
 }
 
 // The end for a phase that does not come to its own. What anybody was told is durable.
 void EndNow(Server* server, const char* phase) {
-  spdlog::info("event=stopped phase={} hint=\"not waited for; the rest goes on at the next start\"",
+  spdlog::info("event=stopped phase={} hint=\"not waited for; the next start takes up the rest\"",
                phase);
   spdlog::default_logger()->flush();
   if (server != nullptr) server->RemoveSocket();
