@@ -15,8 +15,9 @@
 //                        them answers: the same gid is the same transaction, so nothing happens twice. Never make a new one.
 //                        Also when a call ended with the status that something is full, stopping or unavailable: a library
 //                        or a proxy uses the same words of answers that were lost.
-//   kUnavailable         This call has sent nothing: there was no connection. Try later, or give up safely; unless an earlier
-//                        call of the same gid ended in kUnknownOutcome, which this does not settle.
+//   kUnavailable         This call has begun nothing: there was no connection; or, SubmitAsync alone, the coordinator was
+//                        stopping, and said so in a reply of its own. Try later, or give up safely; unless an earlier call of
+//                        the same gid ended in kUnknownOutcome, which this does not settle.
 //   kResourceExhausted   This call has begun nothing: a queue of this client is full; or, SubmitAsync alone, the coordinator
 //                        was, and said so in a reply of its own. Likewise.
 //   kInvalidArgument     It can never work; the message names the field and the limit.
