@@ -189,7 +189,7 @@ Result<engine::WaitFor> FromProto(v1::WaitFor wait_for) {
 }
 
 Result<core::Actor> FromProto(const v1::OperatorAction& action) {
-  if (action.who().find_first_not_of(" \t\r\n") == std::string::npos)
+  if (IsBlank(action.who()))
     return InvalidArgument("who is empty: say who does this, for the record");
   if (action.reason().size() > limits::kMaxReasonBytes) {
     return InvalidArgument("reason has " + std::to_string(action.reason().size()) +

@@ -7,12 +7,15 @@
 #include <iterator>
 #include <memory>
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include <CLI/CLI.hpp>
 
+#include <assent/address.h>
 #include <assent/limits.h>
 
+#include "coordinator/core/spec.h"
 #include "coordinator/daemon/config_file.h"
 #include "coordinator/daemon/version.h"
 
@@ -200,10 +203,12 @@ Status Config::Validate() const {
   if (data.empty()) return InvalidArgument("data is empty: it takes the folder of the log");
   for (const std::string& entry : unary) {
     const std::size_t equals = entry.find('=');
-    if (equals == std::string::npos || equals == 0 || equals > limits::kMaxServiceNameBytes ||
-        entry.find(':', equals) == std::string::npos) {
-      return InvalidArgument("unary is \"" + entry + "\": it takes NAME=HOST:PORT");
+    if (equals == std::string::npos || !IsHostAndPort(std::string_view(entry).substr(equals + 1))) {
+      return InvalidArgument("unary is \"" + entry +
+                             "\": it takes NAME=HOST:PORT, with a port from 1 to 65535");
     }
+    const Status named = core::CheckServiceName(entry.substr(0, equals), "unary");
+    if (!named.ok()) return named;
   }
   for (const Status& status :
        {CheckBetween(static_cast<std::int64_t>(shards), 1, 64, "shards"),

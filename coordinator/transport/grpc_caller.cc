@@ -32,7 +32,12 @@ constexpr std::chrono::seconds kProbeTimeout(1);
 // Calls that are handed on together at most.
 constexpr std::size_t kMaxEndedTogetherCount = 256;
 
+// gRPC's codes are ours, but for two; and a peer may say any number.
 std::string CodeText(grpc::StatusCode code) {
+  if (code == grpc::StatusCode::UNKNOWN) return "UNKNOWN";
+  if (code == grpc::StatusCode::UNAUTHENTICATED) return "UNAUTHENTICATED";
+  if (code < grpc::StatusCode::OK || code > grpc::StatusCode::UNAUTHENTICATED)
+    return "code " + std::to_string(static_cast<int>(code));
   return std::string(CodeName(static_cast<Code>(code)));
 }
 

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstddef>
 #include <string>
 #include <string_view>
+
+#include <assent/address.h>
 
 #include "participant-sdk/src/text.h"
 
@@ -13,22 +14,6 @@ namespace assent::internal {
 namespace {
 
 constexpr std::size_t kMaxShownBytes = 128;
-
-bool IsPort(std::string_view text) {
-  unsigned port = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-  return error == std::errc() && end == text.data() + text.size() && port >= 1 && port <= 65535;
-}
-
-bool IsHost(std::string_view text) {
-  const bool bracketed = text.size() > 2 && text.front() == '[' && text.back() == ']';
-  if (bracketed) text = text.substr(1, text.size() - 2);
-  return !text.empty() && std::all_of(text.begin(), text.end(), [bracketed](char c) {
-    const bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                      c == '.' || c == '-' || c == '_';
-    return word || (bracketed && (c == ':' || c == '%'));
-  });
-}
 
 // What gRPC resolves by another name than "host:port".
 bool IsResolverName(std::string_view text) {

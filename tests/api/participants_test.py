@@ -16,7 +16,8 @@ class Participants(Hostile):
         """An executed step that passed on its own downstream's UNAVAILABLE was SKIPPED, and the initiator told ABORTED."""
         words = "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: " \
                 "Connection refused"
-        for code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.NOT_FOUND):
+        for code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNKNOWN,
+                     grpc.StatusCode.UNAUTHENTICATED):
             executed = []
 
             def execute_and_lie(command, context):
@@ -33,6 +34,7 @@ class Participants(Hostile):
             shown = self.show(gid)
             self.assertEqual(types.UNDONE, shown.branches[0].state)
             self.assertNotIn("cannot connect", str(shown))
+            self.assertIn(f"{code.name}: ", str(shown))
 
     def test_calls_go_to_the_instance_that_is_there(self):
         """Of two dialled instances calls went in turn also to the one known to be down."""

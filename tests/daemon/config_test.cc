@@ -144,5 +144,19 @@ TEST_F(ConfigTest, AMistakeOnTheCommandLineNamesIt) {
   EXPECT_NE(Refusal({"--listen", "0.0.0.0:7400"}).find("--allow-insecure"), std::string::npos);
 }
 
+// Port 99999 had been "sound", and port 34463 was dialled.
+TEST_F(ConfigTest, WhatIsDialledIsAHostAndAPort) {
+  for (const char* wrong :
+       {"bank=127.0.0.1:99999", "bank=127.0.0.1:0", "bank=http://127.0.0.1:9", "bank=h:90x",
+        "bank=:9000", "bank=unix:/x", "bank=h", "bank=", "bank"}) {
+    EXPECT_NE(Refusal({"--unary", wrong}).find("it takes NAME=HOST:PORT"), std::string::npos)
+        << wrong;
+  }
+  for (const char* wrong : {"=h:1", "ba nk=h:1"})
+    EXPECT_NE(Refusal({"--unary", wrong}).find("unary"), std::string::npos) << wrong;
+  for (const char* right : {"bank=h:1", "a.b/c=[::1]:65535", "bank=my-host.example:9000"})
+    EXPECT_FALSE(Parse({"--unary", right}).exit) << right;
+}
+
 }  // namespace
 }  // namespace assent::daemon

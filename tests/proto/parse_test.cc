@@ -111,6 +111,14 @@ TEST_F(Parsing, DepthIsBounded) {
   }
 }
 
+TEST(Text, BlankIsWhatShowsNothing) {
+  for (const char* blank : {"", " \t\n", "\u200b", "\u202e \u00a0", "\u3000\u2800"})
+    EXPECT_TRUE(IsBlank(blank)) << blank;
+  EXPECT_TRUE(IsBlank(std::string_view("\0", 1)));
+  for (const char* seen : {"ada", " \u200bx", "\xff", "\u00fc"})
+    EXPECT_FALSE(IsBlank(seen)) << seen;
+}
+
 TEST(Text, CodePointsAndTheOnesThatNobodySees) {
   EXPECT_EQ(CodePoint("a", 1), U'a');
   EXPECT_EQ(CodePoint("é", 2), U'é');

@@ -66,6 +66,20 @@ constexpr bool IsUnseen(char32_t c) {
   return false;
 }
 
+// Whether a reader would see nothing of it. What is no UTF-8 is seen, as whatever it is shown as.
+constexpr bool IsBlank(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t length = Utf8Length(text);
+    if (length == 0) return false;
+    const char32_t c = CodePoint(text, length);
+    const bool space = c == 0x20 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) ||
+                       c == 0x202f || c == 0x205f || c == 0x2800 || c == 0x3000;
+    if (!space && !IsUnseen(c)) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
 // For text or JSON on its way to a terminal: what nobody sees as \u202e (two of them beyond U+FFFF, as JSON has it), what is no
 // UTF-8 as \xff. Line feeds stay if they are the caller's own.
 inline std::string EscapeUnseen(std::string_view text, bool keep_line_feeds) {
