@@ -443,5 +443,39 @@ TEST(Survivors, WhatWasRecoveredTakesRoomUntilItEnds) {
   EXPECT_EQ(room.words, Words{"OK UNDECIDED"});
 }
 
+// Rows that recovery has not come to yet stand among those that it has, in the order of their beginning.
+TEST(Survivors, RowsThatWaitForRecoveryAreSeenInTheirPlace) {
+  ShardRig before;
+  ShardRig::Told told;
+  ShardRig ports;  // only its ports are used
+  ShardOptions options;
+  options.slice_count = 1;
+  Shard shard(options, ports);
+  for (const char* gid : {"a", "b", "c", "d"}) {
+    before.Do(
+        ShardRig::Begin(ShardRig::Spec(gid, core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
+    const log::Entry begun = before.appends.back().entries[0];
+    shard.Adopt({begun.serial, begun.version, begun.gid, begun.spec, begun.state});
+  }
+  shard.Start(ShardRig::Recovered(ShardRig::kLives), ports.mono, ports.wall);
+  // Asked for, and so taken up before its turn: a and c are live now.
+  shard.Handle(GetRequest{"c", told.Callback()}, ports.mono, ports.wall);
+  const auto look = [&](Part part) {
+    std::string seen;
+    SliceEnd end{0, true};
+    while (end.more) {
+      const auto show = [&](std::uint64_t, const core::Transaction& txn, bool, const core::Now&) {
+        seen += txn.gid();
+      };
+      const auto done = [&](const SliceEnd& ended) { end = ended; };
+      shard.Handle(SliceRequest{show, done, part, 1, end.serial, 1}, ports.mono, ports.wall);
+      seen += ' ';
+    }
+    return seen;
+  };
+  EXPECT_EQ(look(Part::kNewestFirst), "d c b a ");
+  EXPECT_EQ(look(Part::kOthers), "a b c d ");
+}
+
 }  // namespace
 }  // namespace assent::engine
