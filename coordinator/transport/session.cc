@@ -50,6 +50,7 @@ void Session::OnWritten() {
 void Session::OnClosed() { Leave(OkStatus()); }
 
 Status Session::OnHello(v1::ParticipantFrame& frame, std::size_t bytes) {
+  hub_.NoLongerSilent(number_);  // first: who speaks gives way to nobody
   if (!frame.has_hello())
     return FailedPrecondition("the first frame of a session must carry hello");
   if (bytes > hub_.options_.max_hello_bytes) {
@@ -79,7 +80,6 @@ Status Session::OnHello(v1::ParticipantFrame& frame, std::size_t bytes) {
     hub_.board_.Leave(id, visitor, "cancelled at its hello");
     return Unavailable("the stream has ended");
   }
-  hub_.NoLongerSilent(number_);
   Kick();
   return frame.replies_size() + frame.queries_size() > 0 ? OnMessages(frame) : OkStatus();
 }

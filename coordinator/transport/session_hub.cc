@@ -7,9 +7,11 @@
 namespace assent::transport {
 namespace {
 
+constexpr const char* kUnix = "unix";
+
 // The host of "ipv4:10.0.0.1:5000"; all of a Unix socket are one.
 std::string HostOf(const std::string& peer) {
-  if (peer.rfind("unix", 0) == 0) return "unix";
+  if (peer.rfind(kUnix, 0) == 0) return kUnix;
   return peer.substr(0, peer.rfind(':'));
 }
 
@@ -21,31 +23,47 @@ SessionHub::~SessionHub() = default;
 
 std::shared_ptr<FrameSink> SessionHub::OnStream(FrameStream& stream, const std::string& peer) {
   std::shared_ptr<Session> session;
-  std::string too_many;
+  std::shared_ptr<Session> gives_way;
+  std::string why;
   {
     const std::lock_guard lock(mutex_);
     const std::string address = HostOf(peer);
-    session = std::make_shared<Session>(*this, stream, next_stream_++, peer);
-    const std::uint64_t number = next_stream_ - 1;
-    const auto of_address = silent_per_address_.find(address);
-    if (silent_.size() >= options_.max_silent_count) {
-      too_many = std::to_string(silent_.size()) + " streams have not said hello yet";
-    } else if (of_address != silent_per_address_.end() &&
-               of_address->second >= options_.max_silent_per_address_count) {
-      too_many = std::to_string(of_address->second) + " streams of " + address +
-                 " have not said hello yet";
-    } else {
-      streams_.emplace(number, session);
-      silent_.emplace(number, Silent{board_.clock().Mono(), address});
-      ++silent_per_address_[address];
-    }
+    const Silent silent{board_.clock().Mono(), address, address == kUnix ? address : peer};
+    gives_way = MakeRoomFor(silent, why);
+    const std::uint64_t number = next_stream_++;
+    session = std::make_shared<Session>(*this, stream, number, peer);
+    streams_.emplace(number, session);
+    silent_.emplace(number, silent);
+    silent_of_[silent.address].insert(number);
+    silent_of_[silent.connection].insert(number);
   }
-  if (too_many.empty()) {
-    session->Begin();
-  } else {
-    session->Leave(ResourceExhausted(too_many + ", which is the limit: dial again"));
-  }
+  if (gives_way != nullptr) gives_way->Leave(ResourceExhausted(why));
+  session->Begin();
   return session;
+}
+
+// One is enough: who leaves a full connection leaves its address too.
+std::shared_ptr<Session> SessionHub::MakeRoomFor(const Silent& silent, std::string& why) {
+  std::uint64_t oldest = 0;
+  const auto look = [&](const std::string& of, std::size_t limit) {
+    const auto there = silent_of_.find(of);
+    if (oldest != 0 || there == silent_of_.end() || there->second.size() < limit) return;
+    oldest = *there->second.begin();
+    why = std::to_string(there->second.size()) + " streams of " + of;
+  };
+  if (silent.connection != silent.address)
+    look(silent.connection, options_.max_silent_per_connection_count);
+  look(silent.address, options_.max_silent_per_address_count);
+  if (oldest == 0 && silent_.size() >= options_.max_silent_count) {
+    oldest = silent_.begin()->first;
+    why = std::to_string(silent_.size()) + " streams";
+  }
+  if (oldest == 0) return nullptr;
+  why +=
+      " have not said hello yet, which is the limit, and this one had the longest time to: dial "
+      "again";
+  ForgetSilent(oldest);
+  return streams_.at(oldest);
 }
 
 void SessionHub::Open(std::uint32_t coordinator_id, std::uint64_t epoch) {
@@ -105,8 +123,12 @@ void SessionHub::Forget(std::uint64_t stream) {
 void SessionHub::ForgetSilent(std::uint64_t stream) {
   const auto silent = silent_.find(stream);
   if (silent == silent_.end()) return;
-  const auto of_address = silent_per_address_.find(silent->second.address);
-  if (--of_address->second == 0) silent_per_address_.erase(of_address);
+  for (const std::string& of : {silent->second.address, silent->second.connection}) {
+    const auto there = silent_of_.find(of);
+    if (there == silent_of_.end()) continue;  // of a Unix socket, where both are one
+    there->second.erase(stream);
+    if (there->second.empty()) silent_of_.erase(there);
+  }
   silent_.erase(silent);
 }
 

@@ -2,14 +2,16 @@
 
 // The door for participants that dial in: who may open a stream, for how long without a word, and the end of all of them.
 //
-// A stream that has not said Hello is nobody yet. There are few of those, in all and from one address, none stays silent for
-// long, and its first frame is small: what may be held for people we do not know is bounded.
+// A stream that has not said Hello is nobody yet. There are few of those, in all, from one address and on one connection, none
+// stays silent for long, and its first frame is small: what may be held for people we do not know is bounded. A Hello comes within
+// milliseconds, so that the one that has been silent longest gives way to who comes: nobody who says nothing keeps others out.
 
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,9 +21,11 @@
 namespace assent::transport {
 
 struct SessionHubOptions {
-  // Streams that have not said Hello: in all, and from one address (a host; all of a Unix socket are one).
+  // Streams that have not said Hello: in all, from one address (a host; all of a Unix socket are one), and on one connection
+  // (those of a Unix socket cannot be told apart).
   std::size_t max_silent_count = 256;
   std::size_t max_silent_per_address_count = 64;
+  std::size_t max_silent_per_connection_count = 8;
   core::Millis hello_timeout{10'000};
   // A whole Hello: 1024 actions with the longest names are 140 KiB.
   std::size_t max_hello_bytes = std::size_t{256} << 10;
@@ -58,6 +62,7 @@ class SessionHub final : public StreamDoor {
   struct Silent {
     core::MonoTime since;
     std::string address;
+    std::string connection;  // the address: which one is not known
   };
 
   // For sessions.
@@ -65,6 +70,8 @@ class SessionHub final : public StreamDoor {
   void NoLongerSilent(std::uint64_t stream);
   void Forget(std::uint64_t stream);
   void ForgetSilent(std::uint64_t stream);
+  // The one that gives way to `silent`, no longer among the silent ones, and in `why` what to tell it. Null: there is room.
+  std::shared_ptr<Session> MakeRoomFor(const Silent& silent, std::string& why);
   // Counts questions, or answers; true: there are too many.
   bool CountQuestions(std::ptrdiff_t change);
 
@@ -76,8 +83,9 @@ class SessionHub final : public StreamDoor {
   std::uint64_t next_stream_ = 1;                              // guarded by mutex_
   std::map<std::uint64_t, std::shared_ptr<Session>> streams_;  // guarded by mutex_; not ended
   std::map<std::uint64_t, Silent> silent_;  // guarded by mutex_; in the order of their coming
-  std::map<std::string, std::size_t> silent_per_address_;  // guarded by mutex_
-  std::size_t open_questions_ = 0;                         // guarded by mutex_
+  // By address, and by connection.
+  std::map<std::string, std::set<std::uint64_t>> silent_of_;  // guarded by mutex_
+  std::size_t open_questions_ = 0;                            // guarded by mutex_
 };
 
 }  // namespace assent::transport

@@ -123,13 +123,28 @@ class Participants(Hostile):
         hold.set()
         for channel in channels:
             channel.close()
-        self.until(self.can_join)
 
-    def can_join(self):
-        session = Session(self.daemon.endpoint, "after-silence")
-        self.addCleanup(session.close)
-        self.assertTrue(session.welcome.wait(20))
-        return session.error is None
+    def test_who_says_nothing_keeps_nobody_out(self):
+        """64 streams on one connection that said nothing kept out every participant of that address, for as long as they liked."""
+        hold = threading.Event()
+        self.addCleanup(hold.set)
+
+        def silence():
+            hold.wait(30)
+            yield from ()
+
+        def silent(streams):
+            channel = connect(self.daemon.endpoint)
+            self.addCleanup(channel.close)
+            connect_ = channel.stream_stream("/assent.v1.ParticipantSession/Connect")
+            return [connect_(silence()) for _ in range(streams)]
+
+        one = silent(100)
+        self.until(lambda: sum(c.done() for c in one) == 100 - 8)
+        self.session("beside-one-connection")
+        many = [silent(8) for _ in range(9)]
+        self.until(lambda: sum(c.done() for c in one + sum(many, [])) == 100 + 9 * 8 - 64)
+        self.session("beside-many-connections")
 
     def test_comings_and_goings_are_in_the_log(self):
         session = self.session("seen", instance="one", agent="test/1")

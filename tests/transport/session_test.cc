@@ -120,16 +120,18 @@ TEST(Silent, StreamsAreFewAndNotForLong) {
   options.max_silent_count = 3;
   options.max_silent_per_address_count = 2;
   Exchange exchange(options);
-  const auto one = exchange.Dial("ipv4:10.0.0.1:1");
-  const auto two = exchange.Dial("ipv4:10.0.0.1:2");
-  EXPECT_EQ(EndOf(*exchange.Dial("ipv4:10.0.0.1:3")),
+  const auto first = exchange.Dial("ipv4:10.0.0.1:1");
+  const auto second = exchange.Dial("ipv4:10.0.0.2:1");
+  const auto one = exchange.Dial("ipv4:10.0.0.1:2");
+  const auto two = exchange.Dial("ipv4:10.0.0.1:3");
+  EXPECT_EQ(EndOf(*first),
             "RESOURCE_EXHAUSTED: 2 streams of ipv4:10.0.0.1 have not said hello yet, which is the "
-            "limit: dial again");
+            "limit, and this one had the longest time to: dial again");
   exchange.clock.millis += 9'999;
-  const auto other = exchange.Dial("ipv4:10.0.0.2:1");
-  EXPECT_EQ(
-      EndOf(*exchange.Dial("ipv4:10.0.0.3:1")),
-      "RESOURCE_EXHAUSTED: 3 streams have not said hello yet, which is the limit: dial again");
+  const auto other = exchange.Dial("ipv4:10.0.0.3:1");
+  EXPECT_EQ(EndOf(*second),
+            "RESOURCE_EXHAUSTED: 3 streams have not said hello yet, which is the limit, and this "
+            "one had the longest time to: dial again");
   EXPECT_TRUE(two->Say(HelloFrame("s")));
   exchange.hub.Tick();
   EXPECT_EQ(EndOf(*one), "open");
@@ -141,6 +143,45 @@ TEST(Silent, StreamsAreFewAndNotForLong) {
   EXPECT_EQ(EndOf(*other), "open") << "it has time left";
   EXPECT_EQ(exchange.hub.silent_count(), 1U);
   EXPECT_EQ(EndOf(*exchange.Dial("ipv4:10.0.0.1:4")), "open");
+}
+
+TEST(Silent, AConnectionThatSaysNothingKeepsNobodyOut) {
+  Exchange exchange;
+  const auto honest = exchange.Dial("ipv4:10.0.0.1:2");
+  std::vector<std::shared_ptr<FakeStream>> mute;
+  for (int i = 0; i < 1000; ++i) mute.push_back(exchange.Dial("ipv4:10.0.0.1:1"));
+  EXPECT_EQ(EndOf(*mute[0]),
+            "RESOURCE_EXHAUSTED: 8 streams of ipv4:10.0.0.1:1 have not said hello yet, which is "
+            "the limit, and this one had the longest time to: dial again");
+  EXPECT_NE(EndOf(*mute[991]), "open");
+  EXPECT_EQ(EndOf(*mute[992]), "open");
+  EXPECT_EQ(exchange.hub.silent_count(), 9U);
+  EXPECT_TRUE(honest->Say(HelloFrame("s"))) << "it gives way to none of another connection";
+  EXPECT_EQ(exchange.hub.silent_count(), 8U);
+}
+
+TEST(Silent, OfAUnixSocketManyMayComeTogetherAndTheOldestGivesWay) {
+  Exchange exchange;
+  std::vector<std::shared_ptr<FakeStream>> mute;
+  for (int i = 0; i < 64; ++i) mute.push_back(exchange.Dial("unix:"));
+  EXPECT_EQ(EndOf(*mute[0]), "open");
+  const auto honest = exchange.Dial("unix:");
+  EXPECT_NE(EndOf(*mute[0]), "open");
+  EXPECT_EQ(EndOf(*mute[1]), "open");
+  EXPECT_TRUE(honest->Say(HelloFrame("s")));
+  EXPECT_EQ(EndOf(*honest), "open");
+  EXPECT_EQ(exchange.hub.silent_count(), 63U);
+}
+
+// Who speaks is not silent, and gives way to nobody while it is asked in.
+TEST(Silent, WhoHasSaidHelloStays) {
+  SessionHubOptions options;
+  options.max_silent_count = 1;
+  Exchange exchange(options);
+  const auto honest = exchange.Join("s");
+  for (int i = 0; i < 10; ++i) exchange.Dial();
+  EXPECT_EQ(EndOf(*honest), "open");
+  EXPECT_EQ(exchange.hub.silent_count(), 1U);
 }
 
 TEST(Silent, AFirstFrameIsSmall) {
