@@ -34,15 +34,15 @@ std::string AbortEffect(const core::Transaction& txn, const core::Now& now, bool
 }
 
 std::string RetryEffect(const core::Transaction& txn, bool dry_run) {
-  if (!dry_run) return "what waited for its backoff is tried now";
+  if (!dry_run) return "what is waiting is tried now";
   const auto& branches = txn.branches();
   const auto waiting =
       std::count_if(branches.begin(), branches.end(), [](const core::Branch& branch) {
-        return !branch.in_flight && branch.next_attempt != core::kNever;
+        return !branch.in_flight &&
+               (branch.next_attempt != core::kNever || branch.absent_since != core::kNever);
       });
-  if (waiting == 0) return "nothing waits for its backoff";
-  return std::to_string(waiting) + (waiting == 1 ? " branch" : " branches") +
-         " would be tried now, without waiting for the backoff";
+  if (waiting == 0) return "nothing is waiting";
+  return std::to_string(waiting) + (waiting == 1 ? " branch" : " branches") + " would be tried now";
 }
 
 }  // namespace

@@ -19,7 +19,6 @@
 #include <spdlog/spdlog.h>
 
 #include <assent/limits.h>
-#include <assent/text.h>
 
 #include "coordinator/api/transaction_service.h"
 #include "coordinator/base/clock.h"
@@ -27,6 +26,7 @@
 #include "coordinator/daemon/listener.h"
 #include "coordinator/daemon/self_dial.h"
 #include "coordinator/daemon/version.h"
+#include "coordinator/daemon/visitor_log.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/log/sqlite_log.h"
 #include "coordinator/transport/grpc_caller.h"
@@ -134,36 +134,6 @@ class SystemClock final : public transport::Clock {
   core::WallTime Wall() const override { return base::WallNow(); }
 };
 
-// What somebody else wrote, as a value of the log: nothing in it ends the value or the line.
-std::string Quoted(std::string_view text) {
-  std::string quoted = "\"";
-  for (std::size_t i = 0; i < text.size();) {
-    const std::size_t length = Utf8Length(text.substr(i));
-    const bool plain = length != 0 && text[i] != '"' && text[i] != '\\' &&
-                       !IsUnseen(CodePoint(text.substr(i), length));
-    quoted += plain ? text.substr(i, length) : "?";
-    i += length == 0 ? 1 : length;
-  }
-  return quoted + '"';
-}
-
-// Participants' coming and going, one line each.
-class VisitorLog final : public transport::Witness {
- public:
-  void OnCame(const transport::Visitor& visitor) override {
-    spdlog::info("event=participant_came {}", Shown(visitor));
-  }
-  void OnLeft(const transport::Visitor& visitor, const std::string& why) override {
-    spdlog::info("event=participant_left {} why={}", Shown(visitor), Quoted(why));
-  }
-
- private:
-  static std::string Shown(const transport::Visitor& v) {
-    return "service=" + v.service + (v.unary ? " dialled" : " session") + "=" + v.address +
-           " instance=" + Quoted(v.instance) + " agent=" + Quoted(v.agent);
-  }
-};
-
 void SetLimits(grpc::ServerBuilder& builder, const Config& config) {
   builder.SetMaxReceiveMessageSize(static_cast<int>(limits::kMaxOversizedFrameBytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024);
@@ -248,8 +218,7 @@ Status Server::Start(int& exit_code) {
       static_cast<std::uint64_t>(base::WallNow().time_since_epoch().count());
   engine_options.on_waiting = [](const std::string& service, bool waits) {
     if (waits) {
-      spdlog::warn("event=waiting service={} action=\"transactions wait until it appears\"",
-                   service);
+      spdlog::warn("event=waiting service={} hint=\"transactions wait until it appears\"", service);
     } else {
       spdlog::info("event=waiting_over service={}", service);
     }
@@ -379,6 +348,7 @@ std::string Server::Card() const {
 void Server::Tick() {
   parts_->board->Tick();
   parts_->hub->Tick();
+  parts_->visitors.Tick();
 }
 
 void Server::BeginDrain() {

@@ -20,6 +20,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -96,9 +97,9 @@ class Dispatcher {
   // A target of a service that is dialled. It is connecting.
   void AddDialled(InstanceId id, const std::string& service, const std::string& address,
                   std::size_t max_in_flight);
-  // `why`: for people, why it is down. True if that is another state than before.
-  bool SetReach(InstanceId id, Reach reach, const std::string& why, core::WallTime now,
-                Effects& effects);
+  // `why`: for people, why it is down. The state before, if that was another.
+  std::optional<Reach> SetReach(InstanceId id, Reach reach, const std::string& why,
+                                core::WallTime now, Effects& effects);
   // Said goodbye: no new commands; what is out may still be answered.
   void Drain(InstanceId id, Effects& effects);
   // Gone: what is out is unknown; what was not taken goes to another instance, or was not sent.

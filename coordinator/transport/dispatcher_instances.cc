@@ -152,25 +152,25 @@ void Dispatcher::Gain(Instance& instance, Effects& effects) {
   if (appeared) effects.appeared.push_back(service.name);
 }
 
-bool Dispatcher::SetReach(InstanceId id, Reach reach, const std::string& why, core::WallTime now,
-                          Effects& effects) {
+std::optional<Reach> Dispatcher::SetReach(InstanceId id, Reach reach, const std::string& why,
+                                          core::WallTime now, Effects& effects) {
   Instance& instance = *instances_.at(id);
   if (reach == Reach::kDown) instance.service->why_down = why;
   // Down until it is reached: another try is no better news.
-  if (instance.reach == Reach::kDown && reach == Reach::kConnecting) return false;
-  if (instance.reach == reach) return false;
+  if (instance.reach == Reach::kDown && reach == Reach::kConnecting) return {};
+  if (instance.reach == reach) return {};
   const Reach before = std::exchange(instance.reach, reach);
   if (reach != Reach::kReady) {
     instance.connected_at = core::WallTime{};
     Withdraw(instance, reach == Reach::kDown, effects);
-    return true;
+    return before;
   }
   instance.connected_at = now;
   instance.service->why_down.clear();
   if (before == Reach::kDown) Gain(instance, effects);
   Refresh(limits_, instance);
   Fill(instance, effects);
-  return true;
+  return before;
 }
 
 // ---- Going -----------------------------------------------------------------------------------------------------------------
@@ -305,6 +305,9 @@ std::vector<ServiceInfo> Dispatcher::List(const std::string& prefix) const {
     for (const auto& [id, instance] : service.instances) {
       info.instances.push_back({instance->name, instance->address, instance->agent,
                                 instance->connected_at, instance->in_flight(), !instance->session});
+      if (service.variants.size() < 2) continue;
+      for (const auto& action : instance->variant->actions)
+        info.instances.back().actions.push_back(Shown(action));
     }
     list.push_back(std::move(info));
   }

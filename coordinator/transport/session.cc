@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::size_t kMaxWrittenBytes =
     1024 * 1024;  // of a frame; one large command may exceed it
+const char kHungUp[] = "it hung up, or the connection broke";
+const char kSaidGoodbye[] = "it said goodbye";
 
 }  // namespace
 
@@ -60,17 +62,21 @@ Status Session::OnHello(v1::ParticipantFrame& frame, std::size_t bytes) {
   const SessionHub::Identity identity = hub_.identity();
   if (!identity.open) return Unavailable("the coordinator is starting or stopping: dial again");
   const SessionHello hello = FromWire(frame.hello());
+  const Visitor visitor{hello.service, hello.instance, peer_, hello.agent, false};
+  {
+    const std::lock_guard lock(mutex_);
+    if (stream_ == nullptr) return Unavailable("the stream has ended");
+    visitor_ = visitor;
+  }
   InstanceId id = 0;
   const Status status = hub_.board_.Attach(shared_from_this(), hello, peer_, id);
   if (!status.ok()) return status;
-  const Visitor visitor{hello.service, hello.instance, peer_, hello.agent, false};
   bool finished = false;
   {
     const std::lock_guard lock(mutex_);
     finished = stream_ == nullptr;
     if (!finished) {
       id_ = id;
-      visitor_ = visitor;
       coordinator_id_ = identity.coordinator_id;
       epoch_ = identity.epoch;
       welcome_ = true;
@@ -100,7 +106,11 @@ Status Session::OnMessages(v1::ParticipantFrame& frame) {
     hub_.board_.OnReplies(id_, std::move(replies));
   }
   if (frame.queries_size() > 0) Ask(frame);
-  if (frame.goodbye()) hub_.board_.Drain(id_);
+  if (frame.goodbye()) {
+    hub_.board_.Drain(id_);
+    const std::lock_guard lock(mutex_);
+    said_goodbye_ = true;
+  }
   return OkStatus();
 }
 
@@ -183,8 +193,10 @@ void Session::MoveAnswers() {
 
 void Session::Leave(const Status& status) {
   FrameStream* stream = nullptr;
+  std::string why = status.message();
   {
     const std::lock_guard lock(mutex_);
+    if (status.ok()) why = said_goodbye_ ? kSaidGoodbye : kHungUp;
     stream = std::exchange(stream_, nullptr);
     if (stream == nullptr) return;
     (void)hub_.CountQuestions(-static_cast<std::ptrdiff_t>(std::exchange(open_questions_, 0)));
@@ -192,8 +204,9 @@ void Session::Leave(const Status& status) {
   }
   hub_.Forget(number_);
   if (id_ != 0) {
-    hub_.board_.Leave(id_, visitor_,
-                      status.ok() ? "it hung up, or the connection broke" : status.message());
+    hub_.board_.Leave(id_, visitor_, why);
+  } else if (!status.ok() && status.code() != Code::kUnavailable) {  // which says: dial again
+    hub_.board_.Refuse(visitor_, why);
   }
   stream->Finish(status);
 }

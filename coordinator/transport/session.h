@@ -20,7 +20,9 @@ namespace assent::transport {
 class Session final : public FrameSink, public Line, public std::enable_shared_from_this<Session> {
  public:
   Session(SessionHub& hub, FrameStream& stream, std::uint64_t number, std::string peer)
-      : hub_(hub), number_(number), peer_(std::move(peer)), stream_(&stream) {}
+      : hub_(hub), number_(number), peer_(std::move(peer)), stream_(&stream) {
+    visitor_.address = peer_;
+  }
 
   // Reads the first frame.
   void Begin();
@@ -59,6 +61,7 @@ class Session final : public FrameSink, public Line, public std::enable_shared_f
   std::deque<OutcomeAnswer> answers_;  // guarded by mutex_
   std::size_t open_questions_ = 0;     // guarded by mutex_: asked, and the answer not written
   bool reading_paused_ = false;        // guarded by mutex_
+  bool said_goodbye_ = false;          // guarded by mutex_
 };
 
 }  // namespace assent::transport

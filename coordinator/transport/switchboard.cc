@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 namespace assent::transport {
@@ -89,6 +90,10 @@ Status Switchboard::Attach(const std::shared_ptr<Line>& line, const SessionHello
   return status;
 }
 
+void Switchboard::Refuse(const Visitor& visitor, const std::string& why) {
+  if (witness_ != nullptr) witness_->OnRefused(visitor, why);
+}
+
 void Switchboard::Drain(InstanceId id) {
   Do([&](auto& effects) { dispatcher_.Drain(id, effects); });
 }
@@ -116,12 +121,11 @@ InstanceId Switchboard::AddDialled(const std::shared_ptr<Line>& line, const std:
 
 void Switchboard::SetReach(InstanceId id, Reach reach, const Visitor& visitor,
                            const std::string& why) {
-  bool changed = false;
-  Do([&](auto& effects) {
-    changed = dispatcher_.SetReach(id, reach, why, clock_.Wall(), effects);
-  });
-  if (!changed || witness_ == nullptr) return;
-  reach == Reach::kReady ? witness_->OnCame(visitor) : witness_->OnLeft(visitor, why);
+  std::optional<Reach> before;
+  Do([&](auto& effects) { before = dispatcher_.SetReach(id, reach, why, clock_.Wall(), effects); });
+  if (!before || witness_ == nullptr) return;
+  if (reach == Reach::kReady) return witness_->OnCame(visitor);
+  before == Reach::kReady ? witness_->OnLeft(visitor, why) : witness_->OnUnreachable(visitor, why);
 }
 
 void Switchboard::OnEnded(std::vector<Ended> ended) {

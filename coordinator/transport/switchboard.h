@@ -45,6 +45,7 @@ class Switchboard final : public Transport {
   // ---- For lines. `id` is 0 if it was refused.
   Status Attach(const std::shared_ptr<Line>& line, const SessionHello& hello,
                 const std::string& address, InstanceId& id);
+  void Refuse(const Visitor& visitor, const std::string& why);
   void Drain(InstanceId id);
   void Leave(InstanceId id, const Visitor& visitor, const std::string& why);
   void OnReplies(InstanceId id, std::vector<SessionReply> replies);

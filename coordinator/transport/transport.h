@@ -107,7 +107,7 @@ class Clock {
   virtual core::WallTime Wall() const = 0;
 };
 
-// Told of participants that come and go, for the log. Called from any thread; must be quick and must not block.
+// Told of participants that come, go, or are turned away, for the log. From any thread; must be quick and must not block.
 struct Visitor {
   std::string service;
   std::string instance;
@@ -120,6 +120,10 @@ class Witness {
   virtual ~Witness() = default;
   virtual void OnCame(const Visitor& visitor) = 0;
   virtual void OnLeft(const Visitor& visitor, const std::string& why) = 0;
+  // It is dialled, and was not there to leave.
+  virtual void OnUnreachable(const Visitor& visitor, const std::string& why) = 0;
+  // It dialled in and was turned away. What it said of itself is unchecked, and empty if it said nothing.
+  virtual void OnRefused(const Visitor& visitor, const std::string& why) = 0;
 };
 
 // For listings.
@@ -130,6 +134,7 @@ struct InstanceInfo {
   core::WallTime connected_at;  // zero: it is dialled, and cannot be reached
   std::size_t in_flight = 0;
   bool unary = false;
+  std::vector<std::string> actions = {};  // if the instances of the service differ in them
 };
 struct ServiceInfo {
   std::string service;

@@ -1,6 +1,8 @@
 // What an operator is told is true, and what he did is on record. Abort said "every branch is undone" of a transaction that was
 // aborting and stuck.
 
+#include <chrono>
+
 #include "tests/api/api_rig.h"
 
 namespace assent::test {
@@ -80,6 +82,18 @@ TEST_F(Effects, NothingIsDoneByNobody) {
     }
   }
   EXPECT_EQ(Get("g").interventions_size(), 0);
+}
+
+// Who waits for a service was tried as well, and told that nothing waits.
+TEST_F(Effects, RetryCountsWhoWaitsForAService) {
+  v1::SubmitRequest request = Submit("g", "absent");
+  request.set_wait_for(v1::WAIT_ACCEPTED);
+  ASSERT_EQ(TrySubmit(request), "OK");
+  const auto retry = &v1::TransactionService::Stub::RetryNow;
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (Tell(retry, true) != "1 branch would be tried now")  // its answer is on its way
+    ASSERT_LT(std::chrono::steady_clock::now(), until) << Tell(retry, true);
+  EXPECT_EQ(Tell(retry, false), "what is waiting is tried now");
 }
 
 TEST_F(Effects, ASecondHoldIsSaidToBeOne) {

@@ -2,6 +2,7 @@
 """Participants that lie, differ, are silent or careless, against a daemon: each test failed on one that had the fault that it names."""
 
 import os
+import re
 import threading
 import unittest
 
@@ -152,7 +153,40 @@ class Participants(Hostile):
         self.until(lambda: "event=participant_left service=seen" in self.log())
         came = next(line for line in self.log().splitlines() if "event=participant_came service=seen" in line)
         self.assertRegex(came, r'session=ipv4:127.0.0.1:\d+ instance="one" agent="test/1"')
-        self.assertRegex(self.log(), r'event=participant_left service=half dialled=\S+ instance="\S+" agent="" why="cannot connect to ')
+        self.assertRegex(self.log(), r'event=participant_left service=seen .* why="it hung up, or the connection broke"')
+
+    def test_one_that_never_was_there_has_not_left(self):
+        """The first line about it was event=participant_left, at the level of what is well."""
+        line = r'warn\w* event=participant_unreachable service=half dialled=\S+ instance="\S+" why="cannot connect to '
+        self.until(lambda: re.search(line, self.log()))
+        self.assertNotIn("event=participant_left service=half", self.log())
+
+    def test_who_is_waited_for_is_in_the_log(self):
+        self.submit(spec("patient", branch("absent")), wait_for=types.WAIT_ACCEPTED)
+        self.until(lambda: 'event=waiting service=absent hint="transactions wait until it appears"' in self.log())
+
+    def test_a_clean_stop_is_none_that_broke(self):
+        session = self.session("polite")
+        session.frames.put(part.ParticipantFrame(goodbye=True))
+        session.frames.put(None)
+        self.until(lambda: re.search(r'event=participant_left service=polite .* why="it said goodbye"', self.log()))
+
+    def test_who_is_turned_away_is_in_the_log(self):
+        """A participant that was refused was nowhere to be seen. A flood of them says how many, not each."""
+        def refused(service):
+            with self.assertRaises(grpc.RpcError):
+                list(self.raw(part.ParticipantFrame(hello=part.Hello(version=1, service=service)).SerializeToString()))
+
+        self.until(lambda: refused("dialled") or re.search(
+            r'warn\w* event=session_refused service=dialled address=ipv4:127.0.0.1:\d+ why="service dialled is dialled: ', self.log()))
+        forged = 'x" why="fine\nevent=forged ' + "y" * 300
+        self.until(lambda: refused(forged) or "event=session_refused service=\"x' why=" in self.log())
+        self.assertNotIn("\nevent=forged", self.log())
+        self.assertNotIn("y" * 200, re.search(r"service=\"x.*? address=", self.log()).group())
+        for _ in range(200):
+            refused("dialled")
+        self.until(lambda: re.search(r"event=session_refused more=\d+", self.log()))
+        self.assertLess(self.log().count("event=session_refused service=dialled"), 150)
 
     def log(self):
         with open(os.path.join(self.daemon._folder.name, "assentd.log"), encoding="utf-8") as file:

@@ -19,7 +19,8 @@ TEST(Survivors, TheLogHearsOnceThatATargetIsDown) {
   UnaryDialer dialer({{{"s", {"a:1"}}}, 10}, caller, rig.board);
   dialer.Open(7);
   for (int i = 0; i < 3; ++i) caller.Link(0, false);
-  EXPECT_EQ(rig.witness.Lines(), std::vector<std::string>{"s left: cannot connect: refused"});
+  EXPECT_EQ(rig.witness.Lines(),
+            std::vector<std::string>{"s unreachable: cannot connect: refused"});
   for (int i = 0; i < 3; ++i) caller.Link(0, true);
   EXPECT_EQ(rig.witness.Lines(), std::vector<std::string>{"s came from a:1"});
 }

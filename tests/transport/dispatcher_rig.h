@@ -79,7 +79,8 @@ struct Rig {
   std::vector<InstanceId> Touched() { return std::exchange(effects.touched, {}); }
 
   bool Reach(InstanceId id, transport::Reach reach, const std::string& why = "") {
-    return dispatcher.SetReach(id, reach, why, core::WallTime(core::Millis(1)), effects);
+    return dispatcher.SetReach(id, reach, why, core::WallTime(core::Millis(1)), effects)
+        .has_value();
   }
 };
 

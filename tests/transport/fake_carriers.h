@@ -250,6 +250,12 @@ class FakeWitness final : public Witness {
   void OnLeft(const Visitor& visitor, const std::string& why) override {
     Note(visitor.service + " left: " + why);
   }
+  void OnUnreachable(const Visitor& visitor, const std::string& why) override {
+    Note(visitor.service + " unreachable: " + why);
+  }
+  void OnRefused(const Visitor& visitor, const std::string& why) override {
+    Note("refused " + visitor.service + " of " + visitor.address + ": " + why);
+  }
   std::vector<std::string> Lines() {
     const std::lock_guard lock(mutex_);
     return std::exchange(lines_, {});

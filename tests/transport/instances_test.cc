@@ -35,7 +35,10 @@ TEST(Instances, MayOfferDifferentActions) {
   EXPECT_TRUE(rig.Take(1).empty());
   EXPECT_EQ(rig.Take(2).size(), 2U);
   EXPECT_EQ(rig.Take(3).size(), 2U);
-  EXPECT_EQ(rig.dispatcher.List("s")[0].actions, (std::vector<std::string>{"tcc:act", "tcc:more"}));
+  const ServiceInfo listed = rig.dispatcher.List("s")[0];
+  EXPECT_EQ(listed.actions, (std::vector<std::string>{"tcc:act", "tcc:more"}));
+  EXPECT_EQ(listed.instances[0].actions, std::vector<std::string>{"tcc:act"});
+  EXPECT_EQ(listed.instances[1].actions, (std::vector<std::string>{"tcc:act", "tcc:more"}));
   for (int i = 0; i < 9; ++i) EXPECT_TRUE(rig.Send("g" + std::to_string(i)).empty());
   for (const InstanceId id : {1, 2, 3}) EXPECT_EQ(rig.Take(id).size(), 3U) << "in turn";
 }

@@ -36,6 +36,34 @@ TEST(Session, IsWelcomedAndAnswers) {
   EXPECT_EQ(exchange.board.session_count(), 0U);
 }
 
+// A clean stop was told like a crash.
+TEST(Session, WhoSaidGoodbyeDidNotHangUp) {
+  Exchange exchange;
+  const auto stream = exchange.Join("s");
+  v1::ParticipantFrame goodbye;
+  goodbye.set_goodbye(true);
+  EXPECT_TRUE(stream->Say(goodbye));
+  stream->sink->OnClosed();
+  EXPECT_EQ(exchange.witness.Lines().back(), "s left: it said goodbye");
+}
+
+// Whoever was turned away was told why, and nobody else.
+TEST(Session, WhoIsTurnedAwayIsSeen) {
+  Exchange exchange;
+  exchange.board.AddDialled(nullptr, "dialled", "a:1", 1);
+  exchange.Dial("ipv4:10.0.0.1:1")->Say(HelloFrame("dialled"));
+  exchange.Dial("ipv4:10.0.0.1:2")->Say({});
+  exchange.Dial("ipv4:10.0.0.1:3")->sink->OnClosed();
+  exchange.Dial("ipv4:10.0.0.1:4");
+  const auto lines = exchange.witness.Lines();
+  ASSERT_EQ(lines.size(), 2U) << "who hung up was not turned away";
+  EXPECT_EQ(lines[0].find("refused dialled of ipv4:10.0.0.1:1: service dialled is dialled"), 0U)
+      << lines[0];
+  EXPECT_EQ(lines[1], "refused  of ipv4:10.0.0.1:2: the first frame of a session must carry hello");
+  exchange.hub.Close();
+  EXPECT_TRUE(exchange.witness.Lines().empty()) << "at a stop everybody is told to dial again";
+}
+
 // The first frame that did not parse ended the stream with OK.
 TEST(Session, AFirstFrameThatIsNoneIsNamed) {
   Exchange exchange;
@@ -291,7 +319,20 @@ TEST(Dialer, WhatCouldNotBeHandedOnGoesToTheOther) {
   ASSERT_EQ(back.size(), 1U);
   EXPECT_TRUE(back[0].service_absent);
   EXPECT_EQ(back[0].reason, "cannot connect: refused");
-  EXPECT_EQ(rig.witness.Lines().back(), "s left: cannot connect: refused");
+  EXPECT_EQ(rig.witness.Lines().back(), "s unreachable: cannot connect: refused");
+}
+
+// One that never was there had "left", and one that had left did so twice.
+TEST(Dialer, OnlyWhoWasThereHasLeft) {
+  Dialled rig;
+  rig.caller.Link(0, false);
+  rig.caller.Link(1, true);
+  rig.caller.sink->OnConnecting(1);
+  rig.caller.Link(1, false);
+  EXPECT_EQ(rig.witness.Lines(),
+            (std::vector<std::string>{"s unreachable: cannot connect: refused", "s came from b:1",
+                                      "s left: the connection was lost",
+                                      "s unreachable: cannot connect: refused"}));
 }
 
 TEST(Dialer, ABadReasonCostsNothing) {

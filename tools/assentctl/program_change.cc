@@ -124,7 +124,7 @@ void AddCompletion(Program& program) {
 
 void AddChangingCommands(Program& program) {
   AddSubmit(program);
-  AddVerb(program, {Verb::kRetry, "retry", "Try at once everything that waits for its backoff",
+  AddVerb(program, {Verb::kRetry, "retry", "Try at once what is waiting",
                     "assentctl retry order-17 order-18 --reason 'inventory is back'"});
   AddVerb(program,
           {Verb::kAbort, "abort", "Abort transactions that are not decided yet; asks first",

@@ -30,39 +30,62 @@ Cell Instances(const v1::ParticipantInfo& participant) {
   return Cell(std::to_string(connected) + " of " + std::to_string(all), Tone::kWarn);
 }
 
+Cell Queued(const v1::ParticipantInfo& participant) {
+  return {std::to_string(participant.queued()),
+          participant.queued() > 0 ? Tone::kWarn : Tone::kPlain};
+}
+
+Cell Waiting(const v1::ParticipantInfo& participant) {
+  return {std::to_string(participant.waiting()),
+          participant.waiting() > 0 ? Tone::kBad : Tone::kPlain};
+}
+
 void AddService(const v1::ParticipantInfo& participant, Table& table) {
   std::uint64_t in_flight = 0;
   for (const auto& instance : participant.instances()) in_flight += instance.in_flight();
   table.Add({{participant.service(), Tone::kStrong},
              Instances(participant),
              std::to_string(in_flight),
-             {std::to_string(participant.queued()),
-              participant.queued() > 0 ? Tone::kWarn : Tone::kPlain},
-             {std::to_string(participant.waiting()),
-              participant.waiting() > 0 ? Tone::kBad : Tone::kPlain},
+             Queued(participant),
+             Waiting(participant),
              Joined(participant.actions())});
 }
 
 void AddInstances(const v1::ParticipantInfo& participant, const Style& style, Table& table) {
   if (participant.instances_size() == 0) {
-    table.Add({{participant.service(), Tone::kStrong}, {"none", Tone::kBad}});
+    table.Add({{participant.service(), Tone::kStrong},
+               {"none", Tone::kBad},
+               "",
+               "",
+               "0",
+               Queued(participant),
+               Waiting(participant),
+               "",
+               "",
+               Joined(participant.actions())});
   }
+  const bool differ = std::any_of(participant.instances().begin(), participant.instances().end(),
+                                  [](const auto& instance) { return instance.actions_size() > 0; });
   for (const auto& instance : participant.instances()) {
     table.Add({{participant.service(), Tone::kStrong},
                instance.instance(),
                instance.transport(),
                instance.address(),
                std::to_string(instance.in_flight()),
+               Queued(participant),
+               Waiting(participant),
                instance.connected_unix_ms() == 0
                    ? Cell("cannot be reached", Tone::kBad)
                    : Cell(Moment(instance.connected_unix_ms(), style)),
-               instance.agent()});
+               instance.agent(),
+               Joined(differ ? instance.actions() : participant.actions())});
   }
 }
 
 std::string ParticipantTable(const v1::ListParticipantsReply& reply, const Style& style) {
   Table table(style.wide() ? std::vector<std::string>{"SERVICE", "INSTANCE", "TRANSPORT", "ADDRESS",
-                                                      "IN FLIGHT", "CONNECTED", "AGENT"}
+                                                      "IN FLIGHT", "QUEUED", "WAITING", "CONNECTED",
+                                                      "AGENT", "ACTIONS"}
                            : std::vector<std::string>{"SERVICE", "INSTANCES", "IN FLIGHT", "QUEUED",
                                                       "WAITING", "ACTIONS"});
   for (const v1::ParticipantInfo& participant : reply.participants()) {

@@ -9,7 +9,7 @@
 
 namespace assent::ctl {
 
-// One line per service; wide: one per instance.
+// One line per service; wide: one per instance, with what is queued and waits for its service.
 std::string RenderParticipants(const v1::ListParticipantsReply& reply, const Style& style);
 
 std::string RenderStats(const v1::ServerInfo& info, const Style& style);
