@@ -92,6 +92,12 @@ log::SqliteOptions LogOptions(const Config& config, const std::string& path) {
         "suspended; nothing that is stored depends on it, but what people read does\"",
         std::chrono::duration_cast<std::chrono::seconds>(step).count());
   };
+  options.on_state_renewed = [path] {
+    spdlog::warn(
+        "event=log_state_renewed path={}-state hint=\"somebody deleted or cut it while it was in "
+        "use; nothing is lost, but keep off the files of the log\"",
+        path);
+  };
   options.on_replay = [](std::uint64_t rows, std::uint64_t of) {
     spdlog::info("event=recovering read={} of={} percent={}", rows, of, rows * 100 / of);
   };

@@ -94,6 +94,8 @@ struct SqliteOptions {
   std::function<void(const RetentionReport&)> on_retention{};
   // The wall clock was set, by more than a minute: forward, or (negative) back. Nothing that is stored depends on it.
   std::function<void(std::chrono::milliseconds)> on_wall_clock_step{};
+  // PATH-state was deleted or cut while in use, and has been written anew.
+  std::function<void()> on_state_renewed{};
   // Recover says how far it is, after a fifth of a second and then once a second: unfinished rows read, and to read.
   std::function<void(std::uint64_t rows, std::uint64_t of)> on_replay{};
 

@@ -127,7 +127,6 @@ Status SqliteStore::WriteNet(const NetWrite& write) {
   const Result<bool> finished = WriteFinished(write);
   if (!finished.ok()) return finished.status();
   if (finished.value()) return write.begin == nullptr ? RemoveLive(write) : OkStatus();
-  collided_.push_back(write.last);
   return WriteUnfinished(write);
 }
 
@@ -188,7 +187,8 @@ bool SqliteStore::IsLive(const NetWrite& write) {
                                       .Step() == SQLITE_ROW;
 }
 
-// False, and nothing is written: a finished transaction has this gid.
+// False, and nothing is written but a line in collided_: a finished transaction has this gid, or the serial of a row that is
+// there.
 Result<bool> SqliteStore::WriteFinished(const NetWrite& write) {
   const Entry& end = *write.last;
   const std::uint32_t crc = FinishedChecksum(write.serial, next_.commit_seq, end.outcome,
@@ -205,7 +205,10 @@ Result<bool> SqliteStore::WriteFinished(const NetWrite& write) {
   if (IsConstraint(code)) {
     const Result<bool> taken = GidIsFinished(end.gid);
     if (!taken.ok()) return taken.status();
-    if (taken.value() && (write.begin != nullptr || IsLive(write))) return false;
+    if (IsLive(write) || (taken.value() && write.begin != nullptr)) {
+      collided_.push_back({.entry = &end, .what = taken.value() ? "gid" : "serial"});
+      return false;
+    }
     return TwoWriters(write, "a finished transaction has this serial, or there is no such row");
   }
   if (code != SQLITE_OK) return Failure("write finished row " + std::to_string(write.serial), code);
@@ -218,14 +221,14 @@ Result<bool> SqliteStore::WriteFinished(const NetWrite& write) {
 // What was left out of its batch, by its place in it.
 void SqliteStore::RefuseCollided(const std::vector<const std::vector<Entry>*>& batches,
                                  GroupOutcome& outcome) {
-  for (const Entry* entry : collided_) {
+  for (const auto& [entry, what] : collided_) {
     for (std::size_t b = 0; b < batches.size(); ++b) {
       const std::vector<Entry>& batch = *batches[b];
       if (entry < batch.data() || entry >= batch.data() + batch.size()) continue;
       std::vector<RefusedEntry>& refused = outcome.refused[b];
       refused.push_back({.index = static_cast<std::size_t>(entry - batch.data()),
                          .status = AlreadyExists("transaction " + entry->gid +
-                                                 " cannot end: a finished one has this gid")});
+                                                 " cannot end: a finished one has this " + what)});
       std::sort(refused.begin(), refused.end(),
                 [](const auto& x, const auto& y) { return x.index < y.index; });
     }
@@ -268,7 +271,7 @@ std::uint64_t SqliteStore::WalBytes() const {
 }
 
 // What was committed is where the next start will look for it: not in files that somebody deleted, replaced or cut while we
-// hold them open. Two looks at the folder.
+// hold them open. Three looks at the folder.
 Status SqliteStore::CheckInPlace() {
   if (!options_.vfs.empty()) return OkStatus();  // not a file system's
   for (const bool wal : {false, true}) {
@@ -293,7 +296,19 @@ Status SqliteStore::CheckInPlace() {
     }
     known.bytes = bytes;
   }
-  return OkStatus();
+  return KeepState();
+}
+
+// All that PATH-state says is known here as well: one that is gone is no loss unless the next start misses it.
+Status SqliteStore::KeepState() {
+  const Result<bool> there = state_.StillThere();
+  if (!there.ok()) return there.status();
+  if (there.value()) return OkStatus();
+  Status status = WriteAnchor(/*open=*/true, wal_.bytes);
+  if (status.code() == Code::kResourceExhausted) return OkStatus();  // the next look tries again
+  if (status.ok()) status = SyncFolder();
+  if (status.ok() && options_.on_state_renewed) options_.on_state_renewed();
+  return status;
 }
 
 // What happened before decides whether the file may still be touched.

@@ -80,7 +80,8 @@ class SqliteStore {
   // Writes down durably how far the log has got, if that was more than a second ago. Same failures.
   Status AnchorState();
 
-  // The files are where they were and no shorter than they were left. kDataLoss names the one that is not.
+  // The files are where they were and no shorter than they were left. kDataLoss names the one that is not. PATH-state is
+  // written anew if it is gone.
   Status CheckInPlace();
 
   // Says that this life has ended in order, and empties the WAL; to be called only on a store that never failed.
@@ -138,6 +139,7 @@ class SqliteStore {
   Status WriteMetaAndCommit(GroupOutcome& outcome);
   Status MoveWal(bool all);
   std::uint64_t WalBytes() const;
+  Status KeepState();
   Status RollBack(Status why);
   Result<bool> GidIsFinished(const std::string& gid);
 
@@ -168,7 +170,11 @@ class SqliteStore {
   Meta next_;                       // as it will be when the open local transaction commits
   std::uint64_t serials_from_ = 1;  // those below were given out in earlier lives
   GroupPlan plan_;
-  std::vector<const Entry*> collided_;  // ends of this group whose gid is taken
+  struct Collided {
+    const Entry* entry;
+    const char* what;  // of it a finished transaction has: its gid or serial
+  };
+  std::vector<Collided> collided_;  // ends of this group
   std::uint64_t page_bytes_ = 4096;
   struct Place {
     std::uint64_t device = 0;

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <sqlite3.h>
 
+#include <sys/stat.h>
+
 #include "coordinator/log/crc32c.h"
 
 namespace assent::log {
@@ -81,8 +83,14 @@ StateFile::StateFile(const std::string& path, const std::string& vfs)
 }
 
 StateFile::~StateFile() {
-  if (file_ != nullptr) file_->pMethods->xClose(file_);
+  Close();
   sqlite3_free_filename(const_cast<char*>(name_));
+}
+
+void StateFile::Close() {
+  if (file_ != nullptr) file_->pMethods->xClose(file_);
+  file_ = nullptr;
+  whole_ = false;
 }
 
 Status StateFile::Failure(const char* what, int code) const {
@@ -112,7 +120,28 @@ Status StateFile::Open(bool create) {
     return Failure("open it", code);
   }
   file_ = file;
+  struct stat info {};
+  if (vfs_.empty() && stat(path_.c_str(), &info) == 0) {
+    device_ = info.st_dev;
+    inode_ = info.st_ino;
+  }
   return OkStatus();
+}
+
+Result<bool> StateFile::StillThere() {
+  if (anchors_ == 0) return true;  // there has been none yet
+  struct stat info {};
+  if (stat(path_.c_str(), &info) != 0) {
+    Close();
+    return false;
+  }
+  if (device_ != info.st_dev || inode_ != info.st_ino) {
+    return DataLoss(path_ +
+                    ": replaced while in use: the file that is there now was not written over; put "
+                    "back the one that was there before");
+  }
+  if (info.st_size < kBlocks * kBlockBytes) whole_ = false;
+  return whole_;
 }
 
 Result<std::optional<LogState>> StateFile::Read() {
@@ -136,6 +165,7 @@ Result<std::optional<LogState>> StateFile::Read() {
     state = found->state;
   }
   if (!state) return state;
+  whole_ = true;
   std::uint64_t epoch = 0;
   std::uint64_t commit_seq = 0;
   const int fields =
@@ -157,7 +187,7 @@ Status StateFile::Anchor(const LogState& state) {
   if (file_ == nullptr) {
     if (Status status = Open(/*create=*/true); !status.ok()) return status;
   }
-  if (anchors_ == 0) {  // all of its space, so that a full disk finds it there
+  if (!whole_) {  // all of its space, so that a full disk finds it there
     const std::string nothing(kBlockBytes, '\n');
     for (int block = 0; block < kBlocks; ++block) {
       if (Status status = Write(block, nothing); !status.ok()) return status;
@@ -167,6 +197,7 @@ Status StateFile::Anchor(const LogState& state) {
   if (Status status = Write(block, AnchorLine(state, anchors_ + 1)); !status.ok()) return status;
   const int code = file_->pMethods->xSync(file_, SQLITE_SYNC_NORMAL);
   if (code != SQLITE_OK) return Failure("synchronise it", code);
+  whole_ = true;
   ++anchors_;
   anchored_ = state;
   return OkStatus();

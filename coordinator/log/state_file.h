@@ -37,10 +37,14 @@ class StateFile {
   // The first one creates the file; its folder is the caller's to synchronise then. kResourceExhausted: the disk is full.
   Status Anchor(const LogState& state);
   Status Note(std::uint64_t commit_seq);
+  // False: it was deleted or cut since it was opened, and the next Anchor makes it again, whole. kDataLoss: another file is in
+  // its place, which is nobody's to write over. On the machine's own file system alone.
+  Result<bool> StillThere();
   const LogState& anchored() const { return anchored_; }
 
  private:
   Status Open(bool create);
+  void Close();
   Status Write(int block, const std::string& line);
   Status Failure(const char* what, int code) const;
 
@@ -49,6 +53,9 @@ class StateFile {
   const char* name_ = nullptr;  // as SQLite wants names to be
   std::unique_ptr<char[]> memory_;
   sqlite3_file* file_ = nullptr;  // in memory_, once it is open
+  std::uint64_t device_ = 0;
+  std::uint64_t inode_ = 0;
+  bool whole_ = false;  // has all of its blocks
   LogState anchored_;
   std::uint64_t anchors_ = 0;  // so far, over all lives
 };

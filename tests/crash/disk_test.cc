@@ -16,6 +16,7 @@
 #include <assent/participant.h>
 
 #include "coordinator/log/sqlite_log.h"
+#include "tests/log/forged_row.h"
 #include "tests/support/process.h"
 
 namespace assent::crash {
@@ -167,6 +168,52 @@ TEST_F(Disk, ARowThatMakesNoSenseIsSetAsideAndTheRestRuns) {
     participant->Stop();
     EXPECT_EQ(daemon.Stop(), 0) << daemon.Output();
   }
+}
+
+// Two rows have one serial: the daemon ended with 73 at every start, as soon as the unfinished one did.
+TEST_F(Disk, ARowWhoseSerialIsTakenIsSetAsideAndTheRestRuns) {
+  const Transaction held = Order();
+  {
+    Process daemon({.argv = Daemon()});
+    ASSERT_TRUE(daemon.Start().ok());
+    WaitListening(daemon);
+    auto participant = Yes();
+    ASSERT_TRUE(MakeClient().Submit(Order(), {.timeout = seconds(20)}).ok());
+    participant->Stop();
+    ASSERT_TRUE(MakeClient().Submit(held, {.wait = WaitFor::kAccepted}).ok());
+    ASSERT_EQ(daemon.Stop(), 0) << daemon.Output();
+  }
+  log::GiveFinishedTheSerialOfLive(data_ + "/assent.db");
+  for (int start = 1; start <= 2; ++start) {
+    Process daemon({.argv = Daemon()});
+    ASSERT_TRUE(daemon.Start().ok());
+    WaitListening(daemon);
+    auto participant = Yes();
+    EXPECT_TRUE(daemon.WaitForOutput("a finished one has this serial", seconds(30)))
+        << daemon.Output();
+    const auto report = MakeClient().Submit(Order(), {.timeout = seconds(20)});
+    ASSERT_TRUE(report.ok()) << report.status().ToString();
+    EXPECT_TRUE(report->committed());
+    EXPECT_EQ(MakeClient().Get(held.gid()).status().code(), Code::kDataLoss);
+    participant->Stop();
+    EXPECT_EQ(daemon.Stop(), 0) << daemon.Output();
+  }
+}
+
+// Nobody needs it but the next start, which was refused.
+TEST_F(Disk, AStateFileThatIsDeletedUnderTheDaemonIsWrittenAnew) {
+  {
+    Process daemon({.argv = Daemon()});
+    ASSERT_TRUE(daemon.Start().ok());
+    WaitListening(daemon);
+    std::filesystem::remove(data_ + "/assent.db-state");
+    EXPECT_TRUE(daemon.WaitForOutput("event=log_state_renewed", seconds(20))) << daemon.Output();
+    daemon.Kill();
+  }
+  Process again({.argv = Daemon()});
+  ASSERT_TRUE(again.Start().ok());
+  WaitListening(again);
+  EXPECT_EQ(again.Stop(), 0) << again.Output();
 }
 
 // A restart loop under the documented unit: 73 is restarted, 65 is not (issue 8, point 22).

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/log/forged_row.h"
 #include "tests/log/log_rig.h"
 
 namespace assent::log {
@@ -64,6 +65,36 @@ TEST_F(SqliteLogTest, WhatHasQueuedIsOneCommit) {
   EXPECT_EQ(reports[0].batches, 200u);
   EXPECT_EQ(reports[0].entries, 300u);
   EXPECT_GE(reports[0].total, reports[0].durable);
+}
+
+// No build writes it; whoever did stopped the log as soon as the unfinished one ended, at every start.
+TEST_F(SqliteLogTest, AnEndWhoseSerialIsTakenIsSetAsideAndNothingElse) {
+  Start()->Append(Batch(Begin(1, "a"), Begin(2, "b"), End(2, 2, "b")));
+  GiveFinishedTheSerialOfLive(options_.path);
+  for (std::uint64_t version = 2; version <= 3; ++version) {
+    auto log = Start();
+    ASSERT_EQ(log->replayed().size(), 1u);
+    EXPECT_EQ(log->replayed()[0].version, version - 1);
+    const std::uint64_t other = version + 10;
+    const AppendResult result =
+        log->Append(Batch(End(1, version, "a"), Begin(other, "c" + std::to_string(other)),
+                          End(other, 2, "c" + std::to_string(other))));
+    EXPECT_TRUE(result.status.ok()) << result.status.ToString();
+    ASSERT_EQ(result.refused.size(), 1u);
+    EXPECT_EQ(result.refused[0].index, 0u);
+    EXPECT_EQ(result.refused[0].status.code(), Code::kAlreadyExists);
+    EXPECT_THAT(result.refused[0].status.message(), HasSubstr("a finished one has this serial"));
+    EXPECT_EQ(log->Find("b").value().serial, 1u);
+  }
+  // A version that is not there is a second writer's, whatever else is taken.
+  const Status stale = Start()->Append(Batch(End(1, 9, "a"))).status;
+  EXPECT_EQ(stale.code(), Code::kUnknownOutcome) << stale.ToString();
+  EXPECT_THAT(stale.message(), HasSubstr("there is no such row"));
+  // Once a person has forgotten the other, it ends.
+  auto log = Start();
+  EXPECT_TRUE(log->Append(Batch(Forget("b"))).refused.empty());
+  EXPECT_TRUE(log->Append(Batch(End(1, 4, "a"))).refused.empty());
+  EXPECT_EQ(log->Find("a").value().serial, 1u);
 }
 
 // An open file that has no name any more takes every commit, and the next start finds none of them.

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <iterator>
 #include <map>
 
@@ -251,6 +252,60 @@ TEST_F(SqliteLost, WithoutItsStateOnlyALifeThatHasEndedIsBelieved) {
 }
 
 // ---- During a life ----------------------------------------------------------------------------------------------------------
+
+// Nothing was lost, and yet the next start after a kill -9 was refused.
+TEST_F(SqliteLost, AStateThatIsDeletedOrCutDuringALifeIsWrittenAnewAtOnce) {
+  for (const std::string how : {"deleted", "emptied", "cut"}) {
+    for (const std::string when : {"append", "find", "rest"}) {
+      SCOPED_TRACE(how + ", " + when);
+      Put({});
+      std::promise<void> renewed;
+      SqliteOptions options = Options();
+      options.on_state_renewed = [&] { renewed.set_value(); };  // once, or it throws
+      if (when == "rest") options.retention_interval = std::chrono::milliseconds(1);
+      auto opened = SqliteLog::Open(options);
+      ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+      LogClient log(*std::move(opened));
+      ASSERT_TRUE(log.Recover().ok());
+      ASSERT_TRUE(log.Append(Batch(Begin(1, "a"))).status.ok());
+      if (how == "deleted") std::filesystem::remove(path_ + "-state");
+      if (how == "emptied") std::filesystem::resize_file(path_ + "-state", 0);
+      if (how == "cut") std::filesystem::resize_file(path_ + "-state", 4096);
+      if (when == "append") {
+        EXPECT_TRUE(log.Append(Batch(Begin(2, "b"))).status.ok());
+      } else if (when == "find") {
+        EXPECT_EQ(log.Find("nobody").status().code(), Code::kNotFound);
+      }
+      ASSERT_EQ(renewed.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+      Files left = Now();
+      log = LogClient(nullptr);
+      EXPECT_EQ(left["-state"].size(), 3U * 4096);
+      Put(left);
+      EXPECT_EQ(Start().value(), when == "append" ? 2U : 1U);
+      if (when == "rest") continue;  // the WAL may be empty by then
+      left.erase("-wal");            // and it is missed as it was before
+      ExpectRefused(left, path_ + "-wal: is missing or empty");
+    }
+  }
+}
+
+// It may be that of another log: it is not for us to write over.
+TEST_F(SqliteLost, AnotherFileInThePlaceOfTheStateStopsTheLog) {
+  Status why;
+  SqliteOptions options = Options();
+  options.on_poisoned = [&](const Status& status) { why = status; };
+  auto opened = SqliteLog::Open(options);
+  ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+  LogClient log(*std::move(opened));
+  ASSERT_TRUE(log.Recover().ok());
+  Spill(path_ + "-other", "somebody's");
+  std::filesystem::rename(path_ + "-other", path_ + "-state");
+  EXPECT_EQ(log.Append(Batch(Begin(1, "a"))).status.code(), Code::kUnknownOutcome);
+  log = LogClient(nullptr);
+  EXPECT_EQ(why.code(), Code::kDataLoss) << why.ToString();
+  EXPECT_THAT(why.message(), HasSubstr(path_ + "-state: replaced while in use"));
+  EXPECT_EQ(Slurp(path_ + "-state"), "somebody's");
+}
 
 class SqliteShortened : public SqliteLost, public testing::WithParamInterface<const char*> {};
 
