@@ -66,6 +66,31 @@ class Disk : public ::testing::Test {
     return Client({.endpoint = endpoint_, .retry = {.give_up_after = milliseconds(200)}});
   }
 
+  // A row that the log takes and that is no transaction; nobody has the folder open.
+  void WriteGarbage(const std::string& gid, bool finished) {
+    log::SqliteOptions options;
+    options.path = data_ + "/assent.db";
+    auto log = log::SqliteLog::Open(options);
+    ASSERT_TRUE(log.ok()) << log.status().ToString();
+    const auto recovered = (*log)->Recover([](const log::LiveRow&) { return OkStatus(); });
+    ASSERT_TRUE(recovered.ok()) << recovered.status().ToString();
+    log::Entry entry;
+    entry.kind = log::EntryKind::kBegin;
+    entry.serial = recovered->next_serial;
+    entry.version = 1;
+    entry.gid = gid;
+    entry.spec = entry.state = "garbage";
+    std::vector<log::Entry> entries{entry};
+    if (finished) {
+      entry.kind = log::EntryKind::kEnd;
+      entry.version = 2;
+      entries.push_back(entry);
+    }
+    std::promise<log::AppendResult> appended;
+    (*log)->Append(entries, [&](log::AppendResult result) { appended.set_value(result); });
+    ASSERT_TRUE(appended.get_future().get().status.ok());
+  }
+
   test::TempDir dir_;
   std::string data_ = dir_ / "data";
   std::string endpoint_ = "127.0.0.1:" + std::to_string(test::FreePort());
@@ -131,23 +156,7 @@ TEST_F(Disk, AFlippedByteStopsTheDaemonAndNamesTheRow) {
 // counted; and everybody else is served.
 TEST_F(Disk, ARowThatMakesNoSenseIsSetAsideAndTheRestRuns) {
   std::filesystem::create_directories(data_);
-  {
-    log::SqliteOptions options;
-    options.path = data_ + "/assent.db";
-    auto log = log::SqliteLog::Open(options);
-    ASSERT_TRUE(log.ok()) << log.status().ToString();
-    const auto recovered = (*log)->Recover([](const log::LiveRow&) { return OkStatus(); });
-    ASSERT_TRUE(recovered.ok()) << recovered.status().ToString();
-    log::Entry entry;
-    entry.kind = log::EntryKind::kBegin;
-    entry.serial = recovered->next_serial;
-    entry.version = 1;
-    entry.gid = "order-11";
-    entry.spec = entry.state = "garbage";
-    std::promise<log::AppendResult> appended;
-    (*log)->Append({entry}, [&](log::AppendResult result) { appended.set_value(result); });
-    ASSERT_TRUE(appended.get_future().get().status.ok());
-  }
+  WriteGarbage("order-11", /*finished=*/false);
   for (int start = 1; start <= 2; ++start) {
     Process daemon({.argv = Daemon()});
     ASSERT_TRUE(daemon.Start().ok());
@@ -177,12 +186,10 @@ TEST_F(Disk, ARowWhoseSerialIsTakenIsSetAsideAndTheRestRuns) {
     Process daemon({.argv = Daemon()});
     ASSERT_TRUE(daemon.Start().ok());
     WaitListening(daemon);
-    auto participant = Yes();
-    ASSERT_TRUE(MakeClient().Submit(Order(), {.timeout = seconds(20)}).ok());
-    participant->Stop();
     ASSERT_TRUE(MakeClient().Submit(held, {.wait = WaitFor::kAccepted}).ok());
     ASSERT_EQ(daemon.Stop(), 0) << daemon.Output();
   }
+  WriteGarbage("order-12", /*finished=*/true);
   log::GiveFinishedTheSerialOfLive(data_ + "/assent.db");
   for (int start = 1; start <= 2; ++start) {
     Process daemon({.argv = Daemon()});
