@@ -41,7 +41,7 @@ struct BeginRequest {
 struct ExecuteRequest {
   std::string gid;
   core::BranchSpec branch;  // not normalised: that depends on the transaction
-  // OK also for a refusal: look at the branch. `id` is the one it got.
+  // OK also for a refusal: look at the branch.
   std::function<void(const Status&, const core::Transaction*, core::BranchIndex)> done;
 };
 
