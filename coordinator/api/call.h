@@ -1,10 +1,10 @@
 #pragma once
 
-// A unary call: parsed here, answered later, from another thread, or ended by its caller before that. Finish is called once,
-// whoever comes first; after it the reply is not touched.
+// A unary call: parsed here, answered later, from another thread, or ended by its caller before
+// that. Finish is called once, whoever comes first; after it the reply is not touched.
 //
-// Requests come as bytes. gRPC's own parsing would answer UNIMPLEMENTED without a word for one text that is not UTF-8; so the
-// service takes them raw, and says which field it was.
+// Requests come as bytes. gRPC's own parsing would answer UNIMPLEMENTED without a word for one text
+// that is not UTF-8; so the service takes them raw, and says which field it was.
 
 #include <memory>
 #include <mutex>

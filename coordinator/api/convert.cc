@@ -86,7 +86,8 @@ class Room {
   std::size_t left_;
 };
 
-// The latest of each branch, then those before them, as far as there is room; in the message oldest first.
+// The latest of each branch, then those before them, as far as there is room; in the message oldest
+// first.
 void AddAttempts(const core::Transaction& txn, const std::vector<core::BranchIndex>& shown,
                  Room& room, v1::Transaction& out) {
   Room attempts(std::min(room.left(), limits::kMaxShownAttemptsBytes));
@@ -117,7 +118,8 @@ void AddAttempts(const core::Transaction& txn, const std::vector<core::BranchInd
   }
 }
 
-// The fixed part has room by the limits of what is accepted (limits.h), the rest because it is measured.
+// The fixed part has room by the limits of what is accepted (limits.h), the rest because it is
+// measured.
 void AddWhatHasRoom(const core::Transaction& txn, const std::vector<core::BranchIndex>& shown,
                     const Detail& detail, v1::Transaction& out) {
   const std::size_t fixed = out.ByteSizeLong();

@@ -18,16 +18,16 @@
 
 namespace assent::api {
 
-// Not normalised. Only what has no counterpart in core is refused here (an unknown enum value). `at` names the branch in
-// messages: "branches[2]".
+// Not normalised. Only what has no counterpart in core is refused here (an unknown enum value).
+// `at` names the branch in messages: "branches[2]".
 Result<core::TransactionSpec> FromProto(v1::TransactionSpec spec);
 Result<core::BranchSpec> FromProto(v1::BranchSpec spec, const std::string& at);
 Result<engine::WaitFor> FromProto(v1::WaitFor wait_for);
 // Somebody must say who it is. The reason is an operator's: too long a one is refused, not cut.
 Result<core::Actor> FromProto(const v1::OperatorAction& action);
 
-// A Submit, or a Begin (`open`), normalised and ready for the engine but for its callbacks. `issue_gid` is asked when the
-// initiator gave none.
+// A Submit, or a Begin (`open`), normalised and ready for the engine but for its callbacks.
+// `issue_gid` is asked when the initiator gave none.
 Result<engine::BeginRequest> ToBegin(v1::TransactionSpec spec, v1::WaitFor wait_for, bool open,
                                      const std::function<std::string()>& issue_gid);
 

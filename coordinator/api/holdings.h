@@ -1,9 +1,10 @@
 #pragma once
 
-// What callers make us hold: calls that wait, streams, and answers that nobody has taken yet. Counted and limited in all, by
-// address and by connection, so that one who asks without end, or asks and never reads, is told so and costs nobody else
-// anything. Small answers are covered by the number of calls; of large ones the bytes are counted, and when they have no room,
-// whoever has left one lying longest is cancelled.
+// What callers make us hold: calls that wait, streams, and answers that nobody has taken yet.
+// Counted and limited in all, by address and by connection, so that one who asks without end, or
+// asks and never reads, is told so and costs nobody else anything. Small answers are covered by the
+// number of calls; of large ones the bytes are counted, and when they have no room, whoever has
+// left one lying longest is cancelled.
 
 #include <array>
 #include <chrono>
@@ -60,8 +61,9 @@ class Holdings {
   Holdings(const Holdings&) = delete;
   Holdings& operator=(const Holdings&) = delete;
 
-  // A call or stream begins. `peer` is gRPC's: "ipv4:127.0.0.1:53412", "ipv6:%5B::1%5D:53412", or "unix:" for all clients of a
-  // Unix socket, who count as one address. kResourceExhausted: nothing has begun. The holdings outlive the place.
+  // A call or stream begins. `peer` is gRPC's: "ipv4:127.0.0.1:53412", "ipv6:%5B::1%5D:53412", or
+  // "unix:" for all clients of a Unix socket, who count as one address. kResourceExhausted: nothing
+  // has begun. The holdings outlive the place.
   Result<std::unique_ptr<Place>> Enter(Held what, const std::string& peer);
   // A further watch of a transaction, until it is given back.
   Status EnterWatch(const std::string& gid);
@@ -111,9 +113,9 @@ class Holdings::Place {
   Place(const Place&) = delete;
   Place& operator=(const Place&) = delete;
 
-  // So many bytes wait to be taken from now on, instead of those before: if there were any, as long as they. `give_up` is
-  // called, from any thread and at most once, if they are still there when others need the room: it must end the call
-  // without waiting for its reader, and be quick.
+  // So many bytes wait to be taken from now on, instead of those before: if there were any, as long
+  // as they. `give_up` is called, from any thread and at most once, if they are still there when
+  // others need the room: it must end the call without waiting for its reader, and be quick.
   // kResourceExhausted: there is no room.
   Status HoldAnswer(std::size_t bytes, std::function<void()> give_up) {
     return holdings_.HoldAnswer(*this, bytes, std::move(give_up));

@@ -1,8 +1,9 @@
-// A List is a look at the unfinished transactions, slice by slice, and a scan of the finished ones, page by page: both go on from
-// a serial, which never changes, so that each transaction that is there all the time is shown once.
+// A List is a look at the unfinished transactions, slice by slice, and a scan of the finished ones,
+// page by page: both go on from a serial, which never changes, so that each transaction that is
+// there all the time is shown once.
 //
-// Page tokens name the last row of the page before: "L<look>.<part>.<serial>" among unfinished ones, "F<serial>" among finished
-// ones, "A<serial>" among both.
+// Page tokens name the last row of the page before: "L<look>.<part>.<serial>" among unfinished
+// ones, "F<serial>" among finished ones, "A<serial>" among both.
 
 #include "coordinator/api/list.h"
 
@@ -48,8 +49,8 @@ struct Listing {
   v1::ListReply reply;
   std::size_t reply_bytes = 0;
 
-  // What a slice found, in the order of the page: what may still stand on it, and one more, to know whether there is a next one.
-  // The mutex is for the slices of several shards.
+  // What a slice found, in the order of the page: what may still stand on it, and one more, to know
+  // whether there is a next one. The mutex is for the slices of several shards.
   std::mutex mutex;
   std::map<std::uint64_t, v1::Transaction> found;  // guarded by mutex, by RankOf
   std::size_t found_bytes = 0;                     // likewise
@@ -157,7 +158,8 @@ Status Plan(Listing& listing) {
   const char kind = token[0];
   if (std::sscanf(token.c_str(), "L%llu.%d.%llu%c", &look, &part, &serial, &end) == 3 &&
       (part == 0 || part == 1) && listing.kind == Kind::kUnfinished) {
-    // Of an earlier life: nobody here knows who was stuck then. It goes on from there under a new number.
+    // Of an earlier life: nobody here knows who was stuck then. It goes on from there under a new
+    // number.
     listing.look = listing.engine.IsLook(look) ? look : listing.engine.NextLook();
     listing.part = part == 0 ? engine::Part::kStuck : engine::Part::kOthers;
   } else if (std::sscanf(token.c_str() + 1, "%llu%c", &serial, &end) != 1 ||
@@ -182,7 +184,8 @@ void Answer(Listing& listing, bool more) {
   listing.done(OkStatus(), std::move(listing.reply));
 }
 
-// Puts on the page what was found up to `last`, in its order. False: the page is full before that, and has been answered.
+// Puts on the page what was found up to `last`, in its order. False: the page is full before that,
+// and has been answered.
 bool Take(Listing& listing, std::uint64_t last) {
   while (!listing.found.empty() && listing.found.begin()->first <= last) {
     const auto first = listing.found.begin();
@@ -199,7 +202,8 @@ bool Take(Listing& listing, std::uint64_t last) {
   return true;
 }
 
-// A row of the history. One that makes no sense is shown as what it is, and the others are shown as well.
+// A row of the history. One that makes no sense is shown as what it is, and the others are shown as
+// well.
 void AddFinished(Listing& listing, const log::FinishedRow& row) {
   const Result<core::Transaction> txn = core::Codec::Decode(row.gid, row.spec, row.state);
   v1::Transaction shown;
@@ -217,8 +221,8 @@ void AddFinished(Listing& listing, const log::FinishedRow& row) {
   listing.found.insert_or_assign(RankOf(listing, row.serial), std::move(shown));
 }
 
-// Everything below the serial is to be listed, from the history, and, up to `live`, from what a slice has found before: what
-// ended between the two is in both, and shown once.
+// Everything below the serial is to be listed, from the history, and, up to `live`, from what a
+// slice has found before: what ended between the two is in both, and shown once.
 void ScanFinished(const ListingPtr& listing, std::uint64_t live) {
   const std::size_t rows =
       IsFiltered(listing->request)

@@ -34,7 +34,8 @@ namespace {
 
 // One reply alone may be larger: results have a limit together (kMaxAllResultsBytes).
 constexpr std::size_t kMaxReplyFrameBytes = 1024 * 1024;
-// What a stream holds in unread replies is counted in steps, the first of which is covered by the number of streams.
+// What a stream holds in unread replies is counted in steps, the first of which is covered by the
+// number of streams.
 constexpr std::size_t kCountedStepBytes = 64 * 1024;
 
 struct StreamedSubmit {
@@ -42,7 +43,8 @@ struct StreamedSubmit {
   Status fault;  // not OK: this one cannot be read, but for its number
 };
 
-// The requests of a frame. One of them that has a text that is not UTF-8 costs itself; what cannot be told apart fails whole.
+// The requests of a frame. One of them that has a text that is not UTF-8 costs itself; what cannot
+// be told apart fails whole.
 Result<std::vector<StreamedSubmit>> ReadSubmits(const grpc::ByteBuffer& bytes) {
   v1::SubmitRequestFrame frame;
   Status fault = ParseRequest(bytes, frame);
@@ -173,7 +175,8 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
 
   // The rest is called with mutex_ held.
 
-  // Requests without an answer, and answers that the caller has not taken off our hands: both are ours to keep.
+  // Requests without an answer, and answers that the caller has not taken off our hands: both are
+  // ours to keep.
   std::size_t Held() const {
     return outstanding_ + static_cast<std::size_t>(waiting_.replies_size());
   }
@@ -212,7 +215,8 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
     out_ = Serialised(frame);
     waiting_bytes_ -= std::min(bytes, waiting_bytes_);
   }
-  // Who leaves so much lying that there is no room for it is heard no more. Its submits go on, and can be asked for.
+  // Who leaves so much lying that there is no room for it is heard no more. Its submits go on, and
+  // can be asked for.
   void Count() {
     const std::size_t bytes = waiting_bytes_ + out_.Length();
     if (finished_ || bytes <= counted_bytes_) return;

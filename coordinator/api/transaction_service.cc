@@ -107,7 +107,8 @@ class TransactionServiceImpl final : public RawService {
   }
 
  private:
-  // gRPC keeps the bytes of a request as long as the call lasts. They are its own, and nobody reads them again.
+  // gRPC keeps the bytes of a request as long as the call lasts. They are its own, and nobody reads
+  // them again.
   static void Free(const Bytes& request) { const_cast<Bytes&>(request).Clear(); }
 
   template <typename Request, typename Reply>

@@ -22,11 +22,13 @@ struct ServiceOptions {
   std::string version;
   std::string data_file;
   std::int64_t started_unix_ms = 0;
-  // Submits of one stream that are not answered yet; beyond it the stream is read no further until some are.
+  // Submits of one stream that are not answered yet; beyond it the stream is read no further until
+  // some are.
   std::size_t max_stream_outstanding_count = 16'384;
   // What callers may make us hold.
   HoldingLimits holdings;
-  // Services of which nobody is there and for which something waits: the first so many by name are listed with the participants.
+  // Services of which nobody is there and for which something waits: the first so many by name are
+  // listed with the participants.
   std::size_t max_absent_services_count = 1000;
   // Who can be reached, for ListParticipants.
   std::function<std::vector<transport::ServiceInfo>(const std::string& prefix)> participants;

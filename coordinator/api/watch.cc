@@ -12,8 +12,8 @@
 namespace assent::api {
 namespace {
 
-// The latest state of a transaction, as often as it changes and the caller keeps up: a state is made only when the one before
-// has been taken, so that a watch holds one at most.
+// The latest state of a transaction, as often as it changes and the caller keeps up: a state is
+// made only when the one before has been taken, so that a watch holds one at most.
 class Watch final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  public:
   Watch(engine::Engine& engine, Holdings& holdings, grpc::CallbackServerContext* context)

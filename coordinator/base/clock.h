@@ -1,6 +1,7 @@
 #pragma once
 
-// The only clocks of the coordinator. Intervals are measured on the first, people are told the second.
+// The only clocks of the coordinator. Intervals are measured on the first, people are told the
+// second.
 
 #include <chrono>
 

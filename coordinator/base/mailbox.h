@@ -1,7 +1,7 @@
 #pragma once
 
-// Many threads put, one thread takes everything at once. The taker pays one lock per turn, not one per item, and is woken
-// only when it sleeps.
+// Many threads put, one thread takes everything at once. The taker pays one lock per turn, not one
+// per item, and is woken only when it sleeps.
 
 #include <chrono>
 #include <condition_variable>
@@ -26,8 +26,8 @@ class Mailbox {
     if (wake) ready_.notify_one();
   }
 
-  // Refuses (false) when `limit` items wait already, or `bytes` more would make it more than `limit_bytes`: for new work,
-  // which can be asked for again.
+  // Refuses (false) when `limit` items wait already, or `bytes` more would make it more than
+  // `limit_bytes`: for new work, which can be asked for again.
   bool TryPut(T& item, std::size_t limit, std::size_t bytes, std::size_t limit_bytes) {
     bool wake = false;
     {
@@ -41,8 +41,8 @@ class Mailbox {
     return true;
   }
 
-  // Everything that waits, in order; sleeps for at most `patience` if there is nothing. `into` is emptied first and its
-  // memory is used again.
+  // Everything that waits, in order; sleeps for at most `patience` if there is nothing. `into` is
+  // emptied first and its memory is used again.
   void TakeAll(std::vector<T>& into, std::chrono::microseconds patience) {
     into.clear();
     std::unique_lock lock(mutex_);

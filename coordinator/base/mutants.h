@@ -1,8 +1,8 @@
 #pragma once
 
-// Planted bugs, to test the tests. In every build but that of `assent-sim-mutants` Mutant() is a constant false and what
-// hangs on it does not exist. There at most one is switched on, and the simulator has to notice; tools/assent-sim/mutants.cc
-// says in words what each of them is.
+// Planted bugs, to test the tests. In every build but that of `assent-sim-mutants` Mutant() is a
+// constant false and what hangs on it does not exist. There at most one is switched on, and the
+// simulator has to notice; tools/assent-sim/mutants.cc says in words what each of them is.
 
 #include <cstdint>
 

@@ -12,9 +12,9 @@ std::string WhyNotFinished(const Transaction& transaction, const Now& now);
 // The end of that sentence: the branch that holds it up most, and how many more.
 std::string WhatIsLeft(const Transaction& transaction, const Now& now);
 
-// What an undecided transaction that must now be given up was still waiting for: ": branch 2 inventory/reserve: no participant
-// inventory is connected (14 attempts)". The branch that has said or met something comes before one that is only silent, the
-// earlier before the later.
+// What an undecided transaction that must now be given up was still waiting for: ": branch 2
+// inventory/reserve: no participant inventory is connected (14 attempts)". The branch that has said
+// or met something comes before one that is only silent, the earlier before the later.
 std::string WhoIsToBlame(const Transaction& transaction);
 
 // "250 ms", "8 s", "3 min", "5 h", "2 d".

@@ -11,8 +11,8 @@ namespace assent::core {
 // retried.
 inline constexpr std::uint32_t kAttemptsBeforeAttentionCount = 10;
 
-// A forward operation that has no answer for so long may be waiting for rows, as far as GiveWay is concerned. Below it, it is
-// probably just being executed.
+// A forward operation that has no answer for so long may be waiting for rows, as far as GiveWay is
+// concerned. Below it, it is probably just being executed.
 inline constexpr Millis kMayWaitForRows{10};
 // The longest backoff of who is told that somebody else holds the rows.
 inline constexpr Millis kMaxBackoffForRows{50};
@@ -33,8 +33,8 @@ constexpr Micros Backoff(const RetryPolicy& policy, std::uint32_t failed_attempt
                 static_cast<std::int64_t>(entropy % static_cast<std::uint64_t>(full - half + 1)));
 }
 
-// How long so many attempts would take, each with the longest of its waits: after so long a branch that is not tried
-// at all, because nobody is there, asks for a person too.
+// How long so many attempts would take, each with the longest of its waits: after so long a branch
+// that is not tried at all, because nobody is there, asks for a person too.
 constexpr Micros PatienceBeforeAttention(const RetryPolicy& policy) {
   Micros patience{0};
   Micros wait = policy.initial_backoff;

@@ -16,8 +16,8 @@
 namespace assent::core {
 namespace {
 
-// A field as messages name it: "branches[2].service". The text is made when there is something to say, because every
-// transaction is checked and few are wrong.
+// A field as messages name it: "branches[2].service". The text is made when there is something to
+// say, because every transaction is checked and few are wrong.
 struct Place {
   std::string_view name;
   std::size_t index = kNoIndex;

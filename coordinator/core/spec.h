@@ -23,7 +23,8 @@ Status NormaliseAdded(BranchSpec& branch, const Transaction& transaction);
 
 // 1 to 64 of [A-Za-z0-9._:-].
 Status CheckGid(std::string_view gid);
-// 1 to kMaxServiceNameBytes, or kMaxActionNameBytes, of [A-Za-z0-9._:/-]. `field` names it in the message.
+// 1 to kMaxServiceNameBytes, or kMaxActionNameBytes, of [A-Za-z0-9._:/-]. `field` names it in the
+// message.
 Status CheckServiceName(std::string_view name, const std::string& field);
 Status CheckActionName(std::string_view name, const std::string& field);
 

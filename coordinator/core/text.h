@@ -21,8 +21,9 @@ inline std::string_view CutReason(std::string_view text,
   return text.substr(0, end);
 }
 
-// The same of a text whose encoding nobody has checked (the message of a gRPC status is any bytes): what is no UTF-8 becomes
-// '?'. One byte of it in a proto string, and no client can read the transaction, nor any list it is in.
+// The same of a text whose encoding nobody has checked (the message of a gRPC status is any bytes):
+// what is no UTF-8 becomes '?'. One byte of it in a proto string, and no client can read the
+// transaction, nor any list it is in.
 inline std::string CleanReason(std::string_view text) {
   std::string clean(text.substr(0, limits::kMaxReasonBytes + 4));
   for (std::size_t i = 0; i < clean.size();) {

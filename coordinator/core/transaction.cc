@@ -175,8 +175,8 @@ void Transaction::StartReadyBranches(const Now& now, Step& step) {
   SkipWhatCannotStart();
   for (BranchIndex i = 0; i < branches_.size(); ++i) {
     if (branches_[i].state != BranchState::kWaiting || !AfterIsMet(i)) continue;
-    // Durable before its first send: what it rests on, that it may hold something from now on, and, of
-    // a pivot, that the decision is on its way (or recovery would abort behind its back).
+    // Durable before its first send: what it rests on, that it may hold something from now on, and,
+    // of a pivot, that the decision is on its way (or recovery would abort behind its back).
     step.Require(Record::kProgress, !Mutant(Planted::kStartDoesNotGate));
     const bool alone =
         sealed_ && branches_.size() == 1 && spec_.branches[i].protocol == Protocol::kTwoPhase;

@@ -50,13 +50,14 @@ struct Answered {
   std::string bytes;   // kDone
   std::string reason;  // otherwise
   Millis retry_after{0};
-  // With kNotSent: nobody of the service can be reached. ServiceAppeared will come when that changes.
+  // With kNotSent: nobody of the service can be reached. ServiceAppeared will come when that
+  // changes.
   bool service_absent = false;
   // kRetryLater: what another transaction has prepared stands in the way, for a moment.
   bool waits_for_rows = false;
 };
-// An older transaction waits for what this one has prepared at `service`. It gives way (aborts) if it waits for something
-// itself: each might hold what the other needs.
+// An older transaction waits for what this one has prepared at `service`. It gives way (aborts) if
+// it waits for something itself: each might hold what the other needs.
 struct GiveWay {
   std::string older_gid;
   WallTime older_began;
@@ -175,8 +176,9 @@ struct Branch {
   std::uint32_t not_sent = 0;
   MonoTime sent_at{};
   MonoTime next_attempt = kNever;  // when not in flight and something is due
-  // Since when nobody of its service could be reached; kNever: it is not known to be so. Not recorded: recovery
-  // asks, and is told again. Until somebody appears nothing is sent, and no time is set for it.
+  // Since when nobody of its service could be reached; kNever: it is not known to be so. Not
+  // recorded: recovery asks, and is told again. Until somebody appears nothing is sent, and no time
+  // is set for it.
   MonoTime absent_since = kNever;
   std::string result;  // of the forward operation
   std::string last_error;
@@ -196,7 +198,8 @@ class Transaction {
 
   // The shell learnt when the decision's record became durable.
   void NoteDecisionDurable(WallTime when) { decided_at_ = when; }
-  // The shell performs a Send now: what its record took to become durable is no part of the attempt.
+  // The shell performs a Send now: what its record took to become durable is no part of the
+  // attempt.
   void NoteSent(const Send& send, const Now& now);
 
   const TransactionSpec& spec() const { return spec_; }
@@ -262,7 +265,8 @@ class Transaction {
   // Gives up, if that is possible: decides abort, or asks the one-phase branch what it did.
   void GiveUp(const std::string& reason, const Now& now, Step& step);
   bool GivingUpIsPossible() const;
-  // Some forward operation has had no answer for so long that it may be waiting for somebody else's rows.
+  // Some forward operation has had no answer for so long that it may be waiting for somebody else's
+  // rows.
   bool WaitsForOthers(const Now& now) const;
   // The pivot may have happened and has not said so.
   bool PivotIsInDoubt(BranchIndex i) const;
@@ -280,7 +284,8 @@ class Transaction {
   bool MayBeSent(BranchIndex i) const;
   // Its failure can still end in the abort of the transaction, and need not be carried on for ever.
   bool MayGiveUpOn(BranchIndex i) const;
-  // When a branch that waits for its service asks for a person; kNever: it has done so, or need not.
+  // When a branch that waits for its service asks for a person; kNever: it has done so, or need
+  // not.
   MonoTime AttentionAt(BranchIndex i) const;
   bool AfterIsMet(BranchIndex i) const;
   // Which branches something unfinished comes after, directly or through others.

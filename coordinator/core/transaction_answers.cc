@@ -15,8 +15,9 @@ namespace {
 
 constexpr bool IsForward(BranchState state) { return state == BranchState::kExecuting; }
 
-// A yes that cannot be taken for one, or nothing. It may have happened all the same. A result that is
-// too long would make a row or a message that nobody can read, and the branches after it rely on it.
+// A yes that cannot be taken for one, or nothing. It may have happened all the same. A result that
+// is too long would make a row or a message that nobody can read, and the branches after it rely on
+// it.
 std::string Objection(const Answered& event, BranchState state, std::size_t other_results) {
   if (event.result == AttemptResult::kDoneReadOnly && event.operation != Operation::kPrepare) {
     return "answered read-only to " + std::string(Name(event.operation)) +
@@ -186,7 +187,8 @@ void Transaction::Failed(BranchIndex i, const Answered& event, const Now& now, S
     ++branch.not_sent;
   } else {
     branch.maybe_sent = true;
-    // What did not happen leaves no record: a participant that is away for a night would write one for each try.
+    // What did not happen leaves no record: a participant that is away for a night would write one
+    // for each try.
     step.Require(Record::kLazy, false);
   }
 
@@ -219,8 +221,9 @@ void Transaction::Failed(BranchIndex i, const Answered& event, const Now& now, S
   const Millis asked_for =
       std::clamp(event.retry_after, Millis(0), Millis(limits::kMaxMaxBackoffMs));
   RetryPolicy retry = spec.retry;
-  // Rows are handed on within milliseconds, and who is away gets none: the participant says where the doubling starts, and it
-  // ends soon. (The participant holds the question back for longer and longer instead.)
+  // Rows are handed on within milliseconds, and who is away gets none: the participant says where
+  // the doubling starts, and it ends soon. (The participant holds the question back for longer and
+  // longer instead.)
   if (event.waits_for_rows) {
     retry.max_backoff = std::min(retry.max_backoff, kMaxBackoffForRows);
     retry.initial_backoff = std::clamp(asked_for, Millis(1), retry.max_backoff);

@@ -125,8 +125,8 @@ bool Transaction::WaitsForOthers(const Now& now) const {
   });
 }
 
-// Everybody waits for older ones only, so that no circle of those who wait can close. Who waits for nobody is not part of
-// one, and is left alone.
+// Everybody waits for older ones only, so that no circle of those who wait can close. Who waits for
+// nobody is not part of one, and is left alone.
 void Transaction::On(const GiveWay& event, const Now& now, Step& step) {
   const bool younger =
       std::tie(event.older_began, event.older_gid) < std::tie(began_at_, spec_.gid);

@@ -150,13 +150,15 @@ void Acceptor::Accept(int listener) {
       return Listen(false);
     }
     if (errno == ENOBUFS || errno == ENOMEM) return Listen(false);
-    // Else it is the connection that has failed, not the listener; a listener that has is found by the daemon's own dial.
+    // Else it is the connection that has failed, not the listener; a listener that has is found by
+    // the daemon's own dial.
     if (errno != EINTR && errno != ECONNABORTED && errno != EPROTO) return Listen(false);
   }
 }
 
-// The limits leave descriptors free, but others in this process and on this machine take some too. Whoever has said nothing yet
-// gives its own; without such a one the spare is given, to take the connection out of the queue and close it.
+// The limits leave descriptors free, but others in this process and on this machine take some too.
+// Whoever has said nothing yet gives its own; without such a one the spare is given, to take the
+// connection out of the queue and close it.
 bool Acceptor::AcceptWithoutDescriptors(int listener) {
   ++turned_away_.for_descriptors;
   if (EvictSilent(nullptr)) return true;
@@ -206,8 +208,9 @@ bool Acceptor::MakeRoom(const std::string& address) {
   return true;
 }
 
-// Who is turned away is told nothing, or a client of gRPC would not wait before it dials again: after SETTINGS and GOAWAY it
-// dials without pause, and a GOAWAY alone it calls a peer that does not speak HTTP/2. The log tells.
+// Who is turned away is told nothing, or a client of gRPC would not wait before it dials again:
+// after SETTINGS and GOAWAY it dials without pause, and a GOAWAY alone it calls a peer that does
+// not speak HTTP/2. The log tells.
 void Acceptor::Arrived(int descriptor, const sockaddr_storage& peer) {
   Forget(descriptor);  // whoever had this number has closed
   std::string address = AddressOf(peer);

@@ -1,10 +1,11 @@
 #pragma once
 
-// Who comes in. The listening sockets are ours, not gRPC's: it gives up listening for good when it has once found no descriptor
-// for a connection. One thread accepts, counts, and hands over to gRPC whoever has said something.
+// Who comes in. The listening sockets are ours, not gRPC's: it gives up listening for good when it
+// has once found no descriptor for a connection. One thread accepts, counts, and hands over to gRPC
+// whoever has said something.
 //
-// Invariant: the connections that there are never take the descriptors that the log needs, and nobody is turned away for good:
-// where there is room again, the next one gets in.
+// Invariant: the connections that there are never take the descriptors that the log needs, and
+// nobody is turned away for good: where there is room again, the next one gets in.
 
 #include <chrono>
 #include <cstddef>
@@ -22,17 +23,18 @@
 namespace assent::daemon {
 
 struct AcceptorOptions {
-  // Connections in all, and from one address (an IPv6 network of 64 bits counts as one; Unix sockets have none; 0: half of
-  // all). Who comes then takes the place of the one that has been silent longest, or is turned away.
+  // Connections in all, and from one address (an IPv6 network of 64 bits counts as one; Unix
+  // sockets have none; 0: half of all). Who comes then takes the place of the one that has been
+  // silent longest, or is turned away.
   std::size_t max_connections_count = 12'000;
   std::size_t max_connections_per_address_count = 0;
   // Who says nothing for so long after connecting is turned away.
   std::chrono::milliseconds first_byte_timeout{10'000};
 };
 
-// So that peers cannot take the descriptors that the log, libraries and dialled participants need. Raises the limit on open
-// files as far as this process may, and lowers the options to what it leaves; `reserve` descriptors stay free. False: they
-// were lowered.
+// So that peers cannot take the descriptors that the log, libraries and dialled participants need.
+// Raises the limit on open files as far as this process may, and lowers the options to what it
+// leaves; `reserve` descriptors stay free. False: they were lowered.
 bool FitToFileLimit(std::size_t reserve, AcceptorOptions& options);
 
 class Acceptor {
@@ -77,7 +79,8 @@ class Acceptor {
   void Forget(int descriptor);
   void Close(int descriptor);
   void EndSilent(Clock::time_point now);
-  // Forgets connections that gRPC has closed. It does not say so; their descriptor is another socket's, or none.
+  // Forgets connections that gRPC has closed. It does not say so; their descriptor is another
+  // socket's, or none.
   void Sweep();
   void SweepAtALimit();
   void Report(Clock::time_point now);

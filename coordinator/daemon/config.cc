@@ -111,7 +111,8 @@ void AddOptions(CLI::App& app, Config& c) {
   app.add_option("--log-format", c.log_format, "text or json, on stderr")->capture_default_str();
 }
 
-// The environment as if it had been typed before the flags: a flag, given later, wins; the file fills only what neither gave.
+// The environment as if it had been typed before the flags: a flag, given later, wins; the file
+// fills only what neither gave.
 std::vector<std::string> EnvironmentArguments(const CLI::App& app,
                                               std::set<std::string>& from_environment) {
   std::vector<std::string> arguments;
@@ -134,7 +135,8 @@ class BadLine final : public CLI::ParseError {
       : ParseError("BadLine", what, CLI::ExitCodes::ConfigError) {}
 };
 
-// CLI11's own reader skips what it does not understand, so that a file of garbage is an empty one to it. Ours does not.
+// CLI11's own reader skips what it does not understand, so that a file of garbage is an empty one
+// to it. Ours does not.
 class StrictFile final : public CLI::Config {
  public:
   explicit StrictFile(std::set<std::string> known) : known_(std::move(known)) {}

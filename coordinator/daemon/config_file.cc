@@ -17,8 +17,8 @@ bool IsNameByte(char c) {
          c == '_';
 }
 
-// The length of the character that `text` begins with, if a file may have it: UTF-8, no control character but tab and the
-// ends of lines. Otherwise 0.
+// The length of the character that `text` begins with, if a file may have it: UTF-8, no control
+// character but tab and the ends of lines. Otherwise 0.
 std::size_t CharacterLength(std::string_view text) {
   const auto first = static_cast<std::uint8_t>(text.front());
   if (first == '\t' || first == '\n') return 1;
@@ -29,7 +29,8 @@ std::size_t CharacterLength(std::string_view text) {
   return c1 ? 0 : length;
 }
 
-// One cursor over the whole file, since lists may go on over lines. The first error stays, and ends the reading.
+// One cursor over the whole file, since lists may go on over lines. The first error stays, and ends
+// the reading.
 class Reader {
  public:
   Reader(std::string_view text, const std::set<std::string>& known) : rest_(text), known_(known) {}

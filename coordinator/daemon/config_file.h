@@ -1,10 +1,11 @@
 #pragma once
 
-// The configuration file, read strictly: whatever is not understood is an error with its line, so that no file which is not
-// one of ours passes for an empty one. A subset of TOML, in UTF-8:
+// The configuration file, read strictly: whatever is not understood is an error with its line, so
+// that no file which is not one of ours passes for an empty one. A subset of TOML, in UTF-8:
 //
 //   # comment                         blank lines and comments
-//   name = value   # comment          bare, up to a # or the end of the line; "…" with \" \\ \t; or '…' as it is
+//   name = value   # comment          bare, up to a # or the end of the line; "…" with \" \\ \t;
+//                                    or '…' as it is
 //   name = ["a", 'b', c]              a list, which may go on over several lines
 //
 // A name is set once. No sections: a line with one is an error like any other.

@@ -166,7 +166,8 @@ Status Listener::OpenTcp(const std::string& address) {
   return OkStatus();
 }
 
-// Who listens at a path holds the lock beside it. So two daemons cannot both take a dead one's place.
+// Who listens at a path holds the lock beside it. So two daemons cannot both take a dead one's
+// place.
 Status Listener::LockFile(const std::string& path) {
   for (int i = 0; i < kLockTries; ++i) {
     const int lock = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);

@@ -1,7 +1,7 @@
 #pragma once
 
-// The sockets that the daemon listens on, and the file of a Unix socket: opened by the address of the settings, and given up
-// with everything that is ours and nothing that is not.
+// The sockets that the daemon listens on, and the file of a Unix socket: opened by the address of
+// the settings, and given up with everything that is ours and nothing that is not.
 
 #include <memory>
 #include <mutex>
@@ -28,9 +28,10 @@ struct DialAddress {
 
 class Listener {
  public:
-  // `address` is HOST:PORT or unix:PATH. A host with several addresses is listened on at each that this machine has. The file
-  // of a Unix socket that nobody answers on is taken over; one that somebody answers on is not. The message of a failure says
-  // who is there, and which setting to change.
+  // `address` is HOST:PORT or unix:PATH. A host with several addresses is listened on at each that
+  // this machine has. The file of a Unix socket that nobody answers on is taken over; one that
+  // somebody answers on is not. The message of a failure says who is there, and which setting to
+  // change.
   static Result<std::unique_ptr<Listener>> Open(const std::string& address,
                                                 ListenerOptions options);
   ~Listener();
@@ -41,11 +42,14 @@ class Listener {
   const std::string& address() const { return address_; }
   const std::vector<int>& descriptors() const { return descriptors_; }
   DialAddress dial_address() const { return dial_address_; }
-  // Whether who dials our address comes to us: no, once the file of a Unix socket has been deleted or replaced.
+  // Whether who dials our address comes to us: no, once the file of a Unix socket has been deleted
+  // or replaced.
   bool CanBeFound();
-  // Makes the file of a Unix socket again, if nobody else has. The descriptor keeps its number, but is another socket.
+  // Makes the file of a Unix socket again, if nobody else has. The descriptor keeps its number, but
+  // is another socket.
   Status ListenAgain();
-  // Deletes the file of a Unix socket, if it is still the one that we made. Any thread, any number of times.
+  // Deletes the file of a Unix socket, if it is still the one that we made. Any thread, any number
+  // of times.
   void RemoveFile();
 
  private:

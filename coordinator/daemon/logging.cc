@@ -35,7 +35,8 @@ class JsonMessage : public spdlog::custom_flag_formatter {
   }
 };
 
-// The message as text. It holds words of peers: within a line nothing moves the cursor, turns the direction or feigns a line.
+// The message as text. It holds words of peers: within a line nothing moves the cursor, turns the
+// direction or feigns a line.
 class TextMessage : public spdlog::custom_flag_formatter {
  public:
   void format(const spdlog::details::log_msg& message, const std::tm& /*time*/,

@@ -1,9 +1,11 @@
 #pragma once
 
-// Where the daemon's log goes and what a line looks like. Made once, by main, before any other thread.
+// Where the daemon's log goes and what a line looks like. Made once, by main, before any other
+// thread.
 //
-// Nothing that a peer causes may wait for whoever reads the log: every line goes through an Output, and what libraries print
-// (gRPC, protobuf) goes the same way, cut, one line each, and so many a second at most.
+// Nothing that a peer causes may wait for whoever reads the log: every line goes through an Output,
+// and what libraries print (gRPC, protobuf) goes the same way, cut, one line each, and so many a
+// second at most.
 
 #include <chrono>
 #include <cstddef>
@@ -33,7 +35,8 @@ class LibraryLogMeter {
   explicit constexpr LibraryLogMeter(LibraryLogLimits limits)
       : limits_(limits), room_(static_cast<double>(limits.max_burst_lines_count)) {}
 
-  // Whether one more may be said at `now`. If so, `left_out` is how many have not been since the last one that was.
+  // Whether one more may be said at `now`. If so, `left_out` is how many have not been since the
+  // last one that was.
   bool Admit(std::chrono::steady_clock::time_point now, std::uint64_t& left_out);
   // How many have not been said, to be said now.
   std::uint64_t TakeLeftOut() { return std::exchange(left_out_, 0); }
@@ -51,7 +54,8 @@ std::string OneLine(std::string_view said, std::size_t max_bytes);
 // One line per event: text, or one JSON object, valid whatever the message holds.
 std::unique_ptr<spdlog::formatter> LogFormatter(bool json);
 
-// While it lives the default logger writes to stderr, and the complaints of libraries come out of it too, as events.
+// While it lives the default logger writes to stderr, and the complaints of libraries come out of
+// it too, as events.
 class Logging {
  public:
   Logging(const std::string& level, bool json);

@@ -28,8 +28,8 @@ using std::chrono::milliseconds;
 constexpr milliseconds kPatienceOfStart{2'000};
 constexpr milliseconds kPatienceOfStop{10'000};
 
-// As the first code of the process, before the constructors of the libraries, which take longer than everything up to main.
-// Instruments of sanitizers are not ready yet.
+// As the first code of the process, before the constructors of the libraries, which take longer
+// than everything up to main. Instruments of sanitizers are not ready yet.
 __attribute__((no_sanitize_address)) void BlockSignals(int, char**, char**) {
   static sigset_t signals;
   sigemptyset(&signals);
@@ -97,8 +97,8 @@ int main(int argc, char** argv) {
   if (parsed.exit) return parsed.exit_code;
   assent::daemon::Logging logging(parsed.config.log_level, parsed.config.log_format == "json");
 
-  // Debian's abseil was built without NDEBUG: every lock that gRPC takes would look for deadlock cycles, under one global
-  // lock of its own.
+  // Debian's abseil was built without NDEBUG: every lock that gRPC takes would look for deadlock
+  // cycles, under one global lock of its own.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   std::signal(SIGPIPE, SIG_IGN);
 

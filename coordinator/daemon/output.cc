@@ -18,8 +18,8 @@ namespace {
 
 constexpr int kSliceMs = 50;
 
-// A description of our own, so that a write that another process takes the room of does not block, and the flag is not seen by
-// those who share the other one. Only of what has no position.
+// A description of our own, so that a write that another process takes the room of does not block,
+// and the flag is not seen by those who share the other one. Only of what has no position.
 int ReopenNonBlocking(int fd) {
   const std::string name = "/proc/self/fd/" + std::to_string(fd);
   return ::open(name.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -103,7 +103,8 @@ void Output::Run() {
   }
 }
 
-// Waits for room, in slices, so that the end is noticed. False: nobody is there to read, or nobody has been for long enough.
+// Waits for room, in slices, so that the end is noticed. False: nobody is there to read, or nobody
+// has been for long enough.
 bool Output::Write(std::string_view text) {
   while (!text.empty()) {
     pollfd room{fd_, POLLOUT, 0};

@@ -1,8 +1,8 @@
 #pragma once
 
-// Lines on their way to a descriptor that may be slow, full, or never read. Who says something never waits for it: a line is
-// queued, and a thread of its own writes. What finds no room is dropped and counted, and the count is said as soon as there
-// is room again.
+// Lines on their way to a descriptor that may be slow, full, or never read. Who says something
+// never waits for it: a line is queued, and a thread of its own writes. What finds no room is
+// dropped and counted, and the count is said as soon as there is room again.
 
 #include <chrono>
 #include <condition_variable>
@@ -30,7 +30,8 @@ class Output {
   // The line that says how many are missing. Called by any thread; must not write to this output.
   using Notice = std::function<std::string(std::uint64_t dropped)>;
 
-  // `fd` outlives this, stays open, and is not made non-blocking: others may share what is behind it.
+  // `fd` outlives this, stays open, and is not made non-blocking: others may share what is behind
+  // it.
   Output(int fd, OutputOptions options, Notice notice);
   // Waits for what is queued, at most for `patience`.
   ~Output();

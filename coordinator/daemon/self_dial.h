@@ -1,7 +1,8 @@
 #pragma once
 
-// The daemon dials itself, as a client would: whether it can still be reached is known by nothing else. A listener whose socket
-// is gone is opened again; one that stays deaf ends the process, for the supervisor to start another.
+// The daemon dials itself, as a client would: whether it can still be reached is known by nothing
+// else. A listener whose socket is gone is opened again; one that stays deaf ends the process, for
+// the supervisor to start another.
 
 #include <chrono>
 #include <cstddef>
@@ -19,8 +20,8 @@ enum class DialVerdict {
   kCannotTell,   // no descriptor to dial with, or turned away
 };
 
-// Connects, sends the beginning of HTTP/2, and waits for the first byte of an answer. `stop`, a descriptor, ends the wait when
-// it can be read.
+// Connects, sends the beginning of HTTP/2, and waits for the first byte of an answer. `stop`, a
+// descriptor, ends the wait when it can be read.
 DialVerdict DialOnce(const DialAddress& address, std::chrono::milliseconds patience, int stop);
 
 struct SelfDialOptions {

@@ -38,8 +38,9 @@
 namespace assent::daemon {
 namespace {
 
-// An append that may or may not have happened, or a row that makes no sense: nobody may be told anything any more, not even
-// goodbye. The next start learns what is true of the first; the second stays as it is, and no supervisor shall try again.
+// An append that may or may not have happened, or a row that makes no sense: nobody may be told
+// anything any more, not even goodbye. The next start learns what is true of the first; the second
+// stays as it is, and no supervisor shall try again.
 [[noreturn]] void DieOfLog(const Status& status) {
   const bool damaged = status.code() == Code::kDataLoss;
   // Another coordinator has the file.
@@ -51,7 +52,8 @@ namespace {
   _exit(damaged ? kExitDamaged : taken ? kExitDataFolder : kExitLogFailed);
 }
 
-// Nobody can reach us, and we cannot change it. What we hold is in the log: another process does better.
+// Nobody can reach us, and we cannot change it. What we hold is in the log: another process does
+// better.
 [[noreturn]] void DieUnreachable(const std::string& address) {
   spdlog::critical(
       "event=unreachable address={} action=\"stopping at once; the next start goes on\" hint=\"it "
@@ -114,7 +116,8 @@ int KeepaliveTimeoutMs(std::int64_t keepalive_seconds) {
   return static_cast<int>(keepalive_seconds) * 1000 / 3 * 2;
 }
 
-// Of HTTP/2. More than the calls and streams that a connection may have (api/holdings.h), so that whoever has too many is told.
+// Of HTTP/2. More than the calls and streams that a connection may have (api/holdings.h), so that
+// whoever has too many is told.
 constexpr int kMaxStreamsPerConnection = 8'192;
 // The only service that needs a thread for each stream.
 constexpr int kMaxReflectionThreads = 16;
@@ -149,7 +152,8 @@ void SetLimits(grpc::ServerBuilder& builder, const Config& config) {
   quota.SetMaxThreads(kMaxReflectionThreads);
   builder.SetResourceQuota(quota);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
-  // A peer that vanished without a word is noticed (by default) within half a minute; participants may ping as often.
+  // A peer that vanished without a word is noticed (by default) within half a minute; participants
+  // may ping as often.
   const auto keepalive_ms = static_cast<int>(config.keepalive_seconds) * 1000;
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive_ms);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,

@@ -1,7 +1,7 @@
 #pragma once
 
-// The only place where concrete classes meet: the log, the engine, the transports and the doors, put together in the order in
-// which they need one another, and taken apart in the reverse.
+// The only place where concrete classes meet: the log, the engine, the transports and the doors,
+// put together in the order in which they need one another, and taken apart in the reverse.
 
 #include <memory>
 #include <string>
@@ -26,7 +26,8 @@ class Server {
   explicit Server(Config config);
   ~Server();
 
-  // Opens the log, recovers, listens, and goes on with what was unfinished. `exit_code` says which kind of failure it was.
+  // Opens the log, recovers, listens, and goes on with what was unfinished. `exit_code` says which
+  // kind of failure it was.
   Status Start(int& exit_code);
   // As bound: the port is filled in.
   const std::string& address() const;
@@ -38,7 +39,8 @@ class Server {
   void BeginDrain();
   bool Drained();
   void Stop();
-  // The file of a Unix socket, if there is one and it is ours. Any thread, also during Start and Stop.
+  // The file of a Unix socket, if there is one and it is ours. Any thread, also during Start and
+  // Stop.
   void RemoveSocket();
 
  private:

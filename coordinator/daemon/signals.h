@@ -1,7 +1,8 @@
 #pragma once
 
-// The signals that end the daemon are blocked from before the first constructor of any library runs, in all threads, and are
-// taken by whoever waits here: one that comes in the first moments waits until it is looked at.
+// The signals that end the daemon are blocked from before the first constructor of any library
+// runs, in all threads, and are taken by whoever waits here: one that comes in the first moments
+// waits until it is looked at.
 
 #include <atomic>
 #include <chrono>
@@ -14,9 +15,10 @@ namespace assent::daemon {
 int WaitForSignal(std::chrono::milliseconds patience);
 bool IsStop(int signal);
 
-// Looks after a phase that may take long (a start that reads a large log, a stop that waits for threads), while it lives. A
-// stop signal gives the phase so long to end by itself, a second one ends it at once: `give_up` is called, which does not
-// return. Nothing is lost by that: whatever anybody was told is durable.
+// Looks after a phase that may take long (a start that reads a large log, a stop that waits for
+// threads), while it lives. A stop signal gives the phase so long to end by itself, a second one
+// ends it at once: `give_up` is called, which does not return. Nothing is lost by that: whatever
+// anybody was told is durable.
 class Impatience {
  public:
   // `asked`: a stop is what the phase is about; the time runs already.

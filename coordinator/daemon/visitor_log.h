@@ -1,6 +1,7 @@
 #pragma once
 
-// What the log says of participants: who came, who left, who cannot be reached, and who was turned away.
+// What the log says of participants: who came, who left, who cannot be reached, and who was turned
+// away.
 
 #include <mutex>
 #include <string>
@@ -15,7 +16,8 @@ class VisitorLog final : public transport::Witness {
   void OnCame(const transport::Visitor& visitor) override;
   void OnLeft(const transport::Visitor& visitor, const std::string& why) override;
   void OnUnreachable(const transport::Visitor& visitor, const std::string& why) override;
-  // Anybody can be refused as often as he likes: so many lines a second, and the number of the others.
+  // Anybody can be refused as often as he likes: so many lines a second, and the number of the
+  // others.
   void OnRefused(const transport::Visitor& visitor, const std::string& why) override;
   // Says how many refusals were left out. Call about once a second.
   void Tick();

@@ -1,8 +1,9 @@
 #pragma once
 
-// Unfinished rows of the log that no shard has taken up yet. After a restart there may be a million: they are kept as the bytes
-// that were read, one after the other, and become transactions slice by slice, or when somebody asks for one. So the daemon is
-// ready when the log has been read and checked, and what is not needed at once does not delay what is.
+// Unfinished rows of the log that no shard has taken up yet. After a restart there may be a
+// million: they are kept as the bytes that were read, one after the other, and become transactions
+// slice by slice, or when somebody asks for one. So the daemon is ready when the log has been read
+// and checked, and what is not needed at once does not delay what is.
 
 #include <algorithm>
 #include <cstddef>
@@ -59,7 +60,8 @@ class Adopted {
     std::memcpy(bytes += from.spec.size(), from.state.data(), from.state.size());
     ++left_;
   }
-  // After the last Add. `visit` gets each row whose gid an older one has; it may Take it, at the end.
+  // After the last Add. `visit` gets each row whose gid an older one has; it may Take it, at the
+  // end.
   template <typename Visit>
   void Index(const Visit& visit) {
     by_gid_.reserve(rows_.size());
@@ -80,7 +82,8 @@ class Adopted {
     while (rows_[oldest_].taken_) ++oldest_;
     return &rows_[oldest_];
   }
-  // The one after `serial`, and the one before it (0: the last one), in the order of the log; nullptr if there is none.
+  // The one after `serial`, and the one before it (0: the last one), in the order of the log;
+  // nullptr if there is none.
   const Row* After(std::uint64_t serial) const {
     for (std::size_t i = std::max(oldest_, PlaceOf(serial + 1)); i < rows_.size(); ++i) {
       if (!rows_[i].taken_) return &rows_[i];
@@ -93,7 +96,8 @@ class Adopted {
     }
     return nullptr;
   }
-  // Its transaction has been made. With the last one everything goes; `row` is not to be used afterwards.
+  // Its transaction has been made. With the last one everything goes; `row` is not to be used
+  // afterwards.
   void Take(Row& row) {
     row.taken_ = true;
     if (--left_ == 0) *this = Adopted();
@@ -112,8 +116,8 @@ class Adopted {
     void operator()(char* chunk) const { std::free(chunk); }
   };
 
-  // Chunks grow with what there is, up to a huge page: most logs have a few rows, and a shard that starts should not touch
-  // megabytes for them.
+  // Chunks grow with what there is, up to a huge page: most logs have a few rows, and a shard that
+  // starts should not touch megabytes for them.
   char* Room(std::size_t bytes) {
     if (bytes > room_) {
       chunk_bytes_ = std::clamp(4 * chunk_bytes_, kLeastChunkBytes, kHugePageBytes);

@@ -168,7 +168,8 @@ void Engine::Stop() {
 }
 
 Status Engine::Post(const std::string& gid, Request request) {
-  // What has begun may still be looked at, finished and intervened in: an operator wants to see what holds up a drain.
+  // What has begun may still be looked at, finished and intervened in: an operator wants to see
+  // what holds up a drain.
   const bool new_work = std::holds_alternative<BeginRequest>(request) ||
                         std::holds_alternative<ExecuteRequest>(request);
   if (const auto why = std::atomic_load(&refusing_); why && new_work)

@@ -1,7 +1,7 @@
 #pragma once
 
-// The shards, each with its thread and its mailbox, between the doors (api), the log and the transports. Recovery is the same
-// loop fed from replay.
+// The shards, each with its thread and its mailbox, between the doors (api), the log and the
+// transports. Recovery is the same loop fed from replay.
 
 #include <atomic>
 #include <cstddef>
@@ -25,14 +25,15 @@ namespace assent::engine {
 struct EngineOptions {
   std::size_t shards_count = 1;
   ShardOptions shard;
-  // Requests waiting for one shard; beyond it new work is refused with kResourceExhausted. Answers of participants and of
-  // the log are never refused.
+  // Requests waiting for one shard; beyond it new work is refused with kResourceExhausted. Answers
+  // of participants and of the log are never refused.
   std::size_t max_waiting_count = 100'000;
   std::size_t max_waiting_bytes = std::size_t{256} << 20;  // of their payloads
-  // A service of which nobody can be reached has work waiting for it, or has none any more. Called from a shard's thread, once
-  // for each change of a service's state; must be quick.
+  // A service of which nobody can be reached has work waiting for it, or has none any more. Called
+  // from a shard's thread, once for each change of a service's state; must be quick.
   std::function<void(const std::string& service, bool waits)> on_waiting{};
-  // While it has been told of so many, it is not told of more: initiators can name any number of services that are not there.
+  // While it has been told of so many, it is not told of more: initiators can name any number of
+  // services that are not there.
   std::size_t max_told_services_count = 100;
 };
 
@@ -44,8 +45,8 @@ struct WaitingFor {
 
 class Engine final : public transport::Receiver {
  public:
-  // `fatal` is called from any thread when the log cannot be trusted any more; it should end the process at once. `log`
-  // outlives the engine and must be closed first (its callbacks come here).
+  // `fatal` is called from any thread when the log cannot be trusted any more; it should end the
+  // process at once. `log` outlives the engine and must be closed first (its callbacks come here).
   Engine(EngineOptions options, log::Log& log, std::function<void(const Status&)> fatal);
   ~Engine() override;
 
@@ -57,20 +58,23 @@ class Engine final : public transport::Receiver {
   // Ends the threads. Idempotent.
   void Stop();
 
-  // Hands a request to the shard of `gid`. kResourceExhausted or kUnavailable: the callback will not be called.
+  // Hands a request to the shard of `gid`. kResourceExhausted or kUnavailable: the callback will
+  // not be called.
   Status Post(const std::string& gid, Request request);
-  // The next slice of every shard. `visit` is called from several threads, `done` once, from one of them or from here:
-  // kResourceExhausted (some were not asked), or where each shard's slice ended.
+  // The next slice of every shard. `visit` is called from several threads, `done` once, from one of
+  // them or from here: kResourceExhausted (some were not asked), or where each shard's slice ended.
   void Visit(const SliceRequest& like,
              std::function<void(const Status&, const std::vector<SliceEnd>&)> done);
-  // The number of a look (SliceRequest) that begins, and whether it is one that has been given in this life.
+  // The number of a look (SliceRequest) that begins, and whether it is one that has been given in
+  // this life.
   std::uint64_t NextLook() { return next_look_.fetch_add(1, std::memory_order_relaxed); }
   bool IsLook(std::uint64_t look) const {
     return look > 0 && look < next_look_.load(std::memory_order_relaxed);
   }
 
-  // Time-ordered, so that an index over gids grows at its end; and nobody can tell the next one: 12 hex digits of Unix
-  // milliseconds, the coordinator's id, 16 hex digits of the machine's generator. Not trusted to be new: the log checks.
+  // Time-ordered, so that an index over gids grows at its end; and nobody can tell the next one: 12
+  // hex digits of Unix milliseconds, the coordinator's id, 16 hex digits of the machine's
+  // generator. Not trusted to be new: the log checks.
   std::string IssueGid() const;
 
   log::Log& log() { return log_; }

@@ -9,8 +9,9 @@
 
 namespace assent::engine {
 
-// Added to core's outcome in the log when a person declared what happened in some branch. Its participant has acknowledged
-// nothing and may still ask, so retention must not make the answer a presumed one: only an operator's forget does.
+// Added to core's outcome in the log when a person declared what happened in some branch. Its
+// participant has acknowledged nothing and may still ask, so retention must not make the answer a
+// presumed one: only an operator's forget does.
 inline constexpr std::uint8_t kResolvedByHand = 16;
 constexpr core::Outcome OutcomeFromLog(std::uint8_t outcome) {
   return static_cast<core::Outcome>(outcome & (kResolvedByHand - 1U));

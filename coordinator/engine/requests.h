@@ -1,7 +1,7 @@
 #pragma once
 
-// What a shard is asked, by initiators, operators, participants and the log. Each carries the callback that answers it;
-// callbacks run on the shard's thread, once, and must be quick.
+// What a shard is asked, by initiators, operators, participants and the log. Each carries the
+// callback that answers it; callbacks run on the shard's thread, once, and must be quick.
 
 #include <cstddef>
 #include <cstdint>
@@ -18,7 +18,8 @@
 
 namespace assent::engine {
 
-// OK with the transaction as it durably stands, or why not (then nullptr). Valid during the call only.
+// OK with the transaction as it durably stands, or why not (then nullptr). Valid during the call
+// only.
 using ViewCallback = std::function<void(const Status&, const core::Transaction*, const core::Now&)>;
 // The same, again and again; returns false to be called no more.
 using WatchCallback =
@@ -29,7 +30,8 @@ using Abandoned = std::function<bool()>;
 
 enum class WaitFor : std::uint8_t { kAccepted, kDecided, kCompleted };
 
-// Begins a transaction, closed (Submit) or open (Begin), or joins the one of the same gid and content.
+// Begins a transaction, closed (Submit) or open (Begin), or joins the one of the same gid and
+// content.
 struct BeginRequest {
   core::TransactionSpec spec;  // normalised
   WaitFor wait_for = WaitFor::kDecided;
@@ -99,11 +101,12 @@ struct SliceEnd {
   std::uint64_t serial = 0;  // the last one that was considered: `after` of the next slice
   bool more = false;
 };
-// Visits a few unfinished transactions that can be seen: whoever wants all of them asks again and again, and others are served
-// between. `decision_visible` is false while its decision is not durable yet: then it must be shown as undecided.
+// Visits a few unfinished transactions that can be seen: whoever wants all of them asks again and
+// again, and others are served between. `decision_visible` is false while its decision is not
+// durable yet: then it must be shown as undecided.
 //
-// A look is a sequence of slices of kStuck, then of kOthers, under one number (Engine::NextLook): each transaction that is there
-// all the time is visited once, whatever happens to it meanwhile.
+// A look is a sequence of slices of kStuck, then of kOthers, under one number (Engine::NextLook):
+// each transaction that is there all the time is visited once, whatever happens to it meanwhile.
 struct SliceRequest {
   std::function<void(std::uint64_t serial, const core::Transaction&, bool decision_visible,
                      const core::Now&)>

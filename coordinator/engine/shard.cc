@@ -61,8 +61,9 @@ core::MonoTime Shard::Wakeup() const {
                    dirty_.empty() ? core::kNever : std::max(lazy_write_at_, not_before_)});
 }
 
-// A slice at a time: the deadlines of a hundred thousand may be the same moment. While the log is behind only a few, so that
-// what others write does not queue up behind all of them; but some, always, or a busy log would stop time.
+// A slice at a time: the deadlines of a hundred thousand may be the same moment. While the log is
+// behind only a few, so that what others write does not queue up behind all of them; but some,
+// always, or a busy log would stop time.
 void Shard::FireTimers() {
   const bool behind = batches_.size() >= kMaxBatchesCount;
   for (std::size_t left = 1 + options_.slice_count / (behind ? 16 : 1); left > 0; --left) {
@@ -72,7 +73,7 @@ void Shard::FireTimers() {
   }
 }
 
-// ---- Steps --------------------------------------------------------------------------------------------------------------
+// ---- Steps --------------------------------------------------------------------------------------
 
 Status Shard::Apply(Live& live, const core::Event& event) {
   const core::Phase phase = live.txn.phase();
@@ -100,7 +101,8 @@ Status Shard::Apply(Live& live, const core::Event& event) {
     }
   }
   timers_.Set(live.timer, live.txn.Wakeup());
-  // Of an answer only its own branch's service is concerned, and looked after by whoever handed it in.
+  // Of an answer only its own branch's service is concerned, and looked after by whoever handed it
+  // in.
   if (!std::holds_alternative<core::Answered>(event) || live.txn.phase() != phase) SettleAll(live);
   Count(live);
   return step.status;
@@ -117,7 +119,8 @@ void Shard::Release(Live& live, std::vector<core::Effect> effects) {
 
 void Shard::Perform(Live& live, const core::Send& send) {
   const core::Branch& branch = live.txn.branches()[send.branch];
-  // Overtaken while it waited for the platter (an answer to an earlier attempt, an abort): nobody needs it any more.
+  // Overtaken while it waited for the platter (an answer to an earlier attempt, an abort): nobody
+  // needs it any more.
   if (live.txn.Due(send.branch) != send.operation || !branch.in_flight ||
       branch.attempts != send.attempt)
     return;
@@ -163,7 +166,7 @@ void Shard::Perform(Live& live, const core::Announce& announce) {
   }
 }
 
-// ---- Those who wait --------------------------------------------------------------------------------------------------------
+// ---- Those who wait -----------------------------------------------------------------------------
 
 core::Milestone Shard::MilestoneOf(WaitFor wait_for) {
   switch (wait_for) {
@@ -192,7 +195,8 @@ void Shard::AddWaiter(Live& live, Waiter waiter) {
     return;
   }
   live.waiters.push_back(std::move(waiter));
-  // A caller that asks again and again, each time giving up, must not pile up for as long as the transaction lives.
+  // A caller that asks again and again, each time giving up, must not pile up for as long as the
+  // transaction lives.
   if (live.waiters.size() < 16 || live.waiters.size() < live.AddRare().prune_waiters_at) return;
   auto& waiters = live.waiters;
   waiters.erase(std::remove_if(waiters.begin(), waiters.end(),
@@ -213,8 +217,9 @@ void Shard::ServeWaiters(Live& live) {
   }
 }
 
-// Nobody may see a transaction that is not durable, or a decision that is not; nor what a person has declared of a branch
-// and the log has not: a power cut would take it back, and whoever was told would have acted on it.
+// Nobody may see a transaction that is not durable, or a decision that is not; nor what a person
+// has declared of a branch and the log has not: a power cut would take it back, and whoever was
+// told would have acted on it.
 bool Shard::Visible(const Live& live) const {
   if (Mutant(Planted::kTellBeforeDurable)) return true;
   return live.accepted && (live.undisclosed == 0 || Mutant(Planted::kShowBeforeDurable)) &&
@@ -248,7 +253,7 @@ void Shard::MarkChanged(Live& live) {
   changed_.push_back(&live);
 }
 
-// ---- Writing ----------------------------------------------------------------------------------------------------------------
+// ---- Writing ------------------------------------------------------------------------------------
 
 void Shard::MarkDirty(Live& live, bool urgent) {
   live.dirty = true;
@@ -360,8 +365,8 @@ void Shard::On(AppendedRequest request) {
   if (!status.ok() && status.code() != Code::kResourceExhausted) {
     return Die(status);
   }
-  // The log keeps a reserve for what has begun: a batch that finds the disk full is refused as a whole
-  // if anything in it begins, so until something could begin again the two do not share one.
+  // The log keeps a reserve for what has begun: a batch that finds the disk full is refused as a
+  // whole if anything in it begins, so until something could begin again the two do not share one.
   if (!status.ok()) disk_full_ = true;
   if (status.ok() && batch.begins) disk_full_ = false;
   const core::WallTime durable_at{core::Millis(request.result.durable_unix_ms)};
@@ -385,7 +390,8 @@ void Shard::On(AppendedRequest request) {
         continue;
       }
       if (refused.code() == Code::kAlreadyExists) {
-        // It has ended, and what it did is durable; only it cannot be found by its gid, which is another's.
+        // It has ended, and what it did is durable; only it cannot be found by its gid, which is
+        // another's.
         SetAside(live.serial, live.txn.gid(), refused.message());
         TakeDeferred(live, deferred);
         Release(live, std::move(effects));
@@ -421,7 +427,8 @@ void Shard::On(AppendedRequest request) {
   for (Request& asked : deferred) Handle(std::move(asked), mono_, wall_);
 }
 
-// Nothing was begun. Either the gid belongs to a finished transaction, whose answer is theirs, or there was no room.
+// Nothing was begun. Either the gid belongs to a finished transaction, whose answer is theirs, or
+// there was no room.
 void Shard::BeginRefused(Live& live, const Status& status) {
   --stats_.begun;
   Rare& rare = live.AddRare();

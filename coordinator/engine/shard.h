@@ -1,11 +1,13 @@
 #pragma once
 
-// A shard owns transactions and moves them on: it drains what has come in, applies it to the state machines, hands all records
-// of the turn to the log as one batch, and performs each effect when the log says that what justifies it is durable. It is
-// single-threaded and has no clock, no thread and no socket of its own (ShardPorts), so that the simulator runs it unchanged.
+// A shard owns transactions and moves them on: it drains what has come in, applies it to the state
+// machines, hands all records of the turn to the log as one batch, and performs each effect when
+// the log says that what justifies it is durable. It is single-threaded and has no clock, no thread
+// and no socket of its own (ShardPorts), so that the simulator runs it unchanged.
 //
-// Invariant: a transaction has at most one write outstanding; an effect waits for the write that carries its record, or was
-// released because no write was outstanding. There is no other way out of a shard.
+// Invariant: a transaction has at most one write outstanding; an effect waits for the write that
+// carries its record, or was released because no write was outstanding. There is no other way out
+// of a shard.
 
 #include <atomic>
 #include <bitset>
@@ -35,7 +37,8 @@
 
 namespace assent::engine {
 
-// What a shard needs of the world. Every call returns at once; answers come back through Shard::Handle.
+// What a shard needs of the world. Every call returns at once; answers come back through
+// Shard::Handle.
 class ShardPorts {
  public:
   virtual ~ShardPorts() = default;
@@ -47,7 +50,8 @@ class ShardPorts {
   virtual void Send(std::vector<transport::Command> commands) = 0;
   // To the shard that owns request.gid, as a request of a later turn.
   virtual void GiveWay(GiveWayRequest request) = 0;
-  // So many transactions more (or fewer) than before wait for a service of which nobody can be reached.
+  // So many transactions more (or fewer) than before wait for a service of which nobody can be
+  // reached.
   virtual void Waiting(const std::string& service, std::int64_t more) = 0;
   // The log cannot be trusted any more: the process must end without another word to anybody.
   virtual void Fatal(const Status& status) = 0;
@@ -55,13 +59,15 @@ class ShardPorts {
 
 struct ShardOptions {
   std::size_t max_live_count = 1'000'000;
-  // What initiators and participants have attached to unfinished transactions (payloads, results, headers, labels). Beyond it
-  // nothing begins and no branch is added.
+  // What initiators and participants have attached to unfinished transactions (payloads, results,
+  // headers, labels). Beyond it nothing begins and no branch is added.
   std::size_t max_live_bytes = std::size_t{1} << 30;
-  // After a start, when a service is back, and when the time of many comes at once, so many transactions go on in one turn:
-  // others are served between, and what all of them write and send at once stays small.
+  // After a start, when a service is back, and when the time of many comes at once, so many
+  // transactions go on in one turn: others are served between, and what all of them write and send
+  // at once stays small.
   std::size_t slice_count = 256;
-  // While so many of those whose service is back are not answered the next ones wait, but no longer than this.
+  // While so many of those whose service is back are not answered the next ones wait, but no longer
+  // than this.
   std::size_t wave_count = 256;
   core::Millis wave_time{100};
   // How long a record that gates nothing may wait for a batch to ride with.
@@ -69,7 +75,8 @@ struct ShardOptions {
   // After the disk was found full.
   core::Millis full_retry_delay{250};
   std::uint64_t seed = 1;  // of the jitter
-  // Told, in a sentence with its name, of each row of the log that cannot be carried on. On the shard's thread.
+  // Told, in a sentence with its name, of each row of the log that cannot be carried on. On the
+  // shard's thread.
   std::function<void(const std::string& sentence)> on_set_aside{};
 };
 
@@ -167,7 +174,8 @@ class Shard {
     Abandoned abandoned = {};
   };
   struct Live;
-  // Those to whom a command of theirs could not be sent, by serial, until the service appears or something else happens.
+  // Those to whom a command of theirs could not be sent, by serial, until the service appears or
+  // something else happens.
   struct Room {
     absl::btree_map<std::uint64_t, Live*> parked;
     std::uint64_t absent = 0;  // of those, the ones who heard that nobody of it can be reached
@@ -191,10 +199,12 @@ class Shard {
     std::vector<Parking> parkings;
     std::vector<Request> deferred;      // until it is durable that it has begun, or ended
     std::size_t prune_waiters_at = 16;  // when there are so many, those who have left are removed
-    // The latest look (0: none yet) when it began to need a person, when it ceased to, when it began again …
+    // The latest look (0: none yet) when it began to need a person, when it ceased to, when it
+    // began again …
     std::vector<std::uint64_t> stuck_changes;
   };
-  // There may be a million of them: two kilobytes each is the limit, with all that hangs on it (docs/performance.md).
+  // There may be a million of them: two kilobytes each is the limit, with all that hangs on it
+  // (docs/performance.md).
   struct Live {
     explicit Live(core::Transaction t) : txn(std::move(t)) {}
     Rare& AddRare() {
@@ -265,7 +275,8 @@ class Shard {
   Live* FindLive(std::string_view gid);
   // nullptr: the row makes no sense, and was set aside.
   Live* TakeUp(Adopted::Row& row);
-  // One row that cannot be carried on stays in the log as it is, is named to whoever asks for it, and stops nobody else.
+  // One row that cannot be carried on stays in the log as it is, is named to whoever asks for it,
+  // and stops nobody else.
   void SetAside(std::uint64_t serial, std::string_view gid, const std::string& why);
   // Its row is no concern of adopted_ any more.
   void Take(Adopted::Row& row);
@@ -281,8 +292,8 @@ class Shard {
   Status CheckRoom(std::size_t bytes) const;
   // The branch waits for rows that `holder` has prepared, says its participant.
   void AskToGiveWay(const Live& live, core::BranchIndex branch, std::string holder);
-  // Until BEGIN is durable nobody knows whether the gid belongs to this transaction or to a finished one: what is asked of it
-  // waits. True if `request` has been taken.
+  // Until BEGIN is durable nobody knows whether the gid belongs to this transaction or to a
+  // finished one: what is asked of it waits. True if `request` has been taken.
   template <typename R>
   bool Deferred(R& request, const std::string& gid);
   // Applies an event and files what comes of it. The status is the step's.
@@ -298,7 +309,8 @@ class Shard {
   void NotifyWatchers();
   void MarkDirty(Live& live, bool urgent);
   void MarkChanged(Live& live);
-  // Lets it into the room of a service, or out of it, as its branches stand; or of every room that it is in.
+  // Lets it into the room of a service, or out of it, as its branches stand; or of every room that
+  // it is in.
   void Settle(Live& live, const std::string& service);
   void SettleAll(Live& live);
   void Leave(Live& live, std::size_t parking);
@@ -321,7 +333,8 @@ class Shard {
   void FireTimers();
   transport::OutcomeAnswer Judge(const transport::OutcomeQuestion& question,
                                  const core::Transaction& txn, bool undecided) const;
-  // What the log does not hold never committed: begun by this very coordinator, in a life that its log has gone through.
+  // What the log does not hold never committed: begun by this very coordinator, in a life that its
+  // log has gone through.
   bool MayPresume(const transport::OutcomeQuestion& question) const;
   static core::Milestone MilestoneOf(WaitFor wait_for);
 

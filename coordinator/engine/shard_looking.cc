@@ -1,4 +1,5 @@
-// Looking at what is unfinished: figures that are kept as things happen, and slices of the rest. Nothing here walks everything.
+// Looking at what is unfinished: figures that are kept as things happen, and slices of the rest.
+// Nothing here walks everything.
 
 #include <algorithm>
 #include <utility>
@@ -9,12 +10,13 @@
 namespace assent::engine {
 namespace {
 
-// Of one that comes and goes again and again the oldest changes give way; a look that is older than these may see it twice.
+// Of one that comes and goes again and again the oldest changes give way; a look that is older than
+// these may see it twice.
 constexpr std::size_t kMaxStuckChangesCount = 64;
 
 }  // namespace
 
-// ---- Figures -----------------------------------------------------------------------------------------------------------------
+// ---- Figures ------------------------------------------------------------------------------------
 
 ShardStats Shard::Stats() const {
   ShardStats stats;
@@ -40,8 +42,8 @@ void Shard::Count(Live& live) {
   changes.push_back(look_);
 }
 
-// What happened since that look began does not count, whether or not the look has been here yet: so each of its slices, early
-// or late, gives the same answer.
+// What happened since that look began does not count, whether or not the look has been here yet: so
+// each of its slices, early or late, gives the same answer.
 bool Shard::WasStuck(const Live& live, std::uint64_t look) {
   if (!live.rare) return false;
   const auto& changes = live.rare->stuck_changes;
@@ -49,7 +51,7 @@ bool Shard::WasStuck(const Live& live, std::uint64_t look) {
   return before % 2 == 1;
 }
 
-// ---- Slices ------------------------------------------------------------------------------------------------------------------
+// ---- Slices -------------------------------------------------------------------------------------
 
 void Shard::On(SliceRequest request) {
   look_ = std::max(look_, request.look);

@@ -54,7 +54,7 @@ Status Shard::CheckRoom(std::size_t bytes) const {
                            " MiB, the limit is --max-payload-mib: try again later");
 }
 
-// ---- Initiators --------------------------------------------------------------------------------------------------------
+// ---- Initiators ---------------------------------------------------------------------------------
 
 void Shard::On(BeginRequest request) {
   Waiter waiter{MilestoneOf(request.wait_for), 0, 0, std::move(request.done),
@@ -160,7 +160,7 @@ void Shard::On(CloseRequest request) {
                           std::move(request.abandoned)});
 }
 
-// ---- Operators -----------------------------------------------------------------------------------------------------------
+// ---- Operators ----------------------------------------------------------------------------------
 
 void Shard::On(OperatorRequest request) {
   if (Deferred(request, request.gid)) return;
@@ -251,7 +251,7 @@ void Shard::On(ForgetRequest request) {
   ports_.Append(std::move(entries), next_batch_++);
 }
 
-// ---- Looking ------------------------------------------------------------------------------------------------------------
+// ---- Looking ------------------------------------------------------------------------------------
 
 void Shard::On(GetRequest request) {
   if (Deferred(request, request.gid)) return;
@@ -345,7 +345,7 @@ void Shard::On(FoundRequest request) {
   lookup.answer(std::move(answer));
 }
 
-// ---- Participants --------------------------------------------------------------------------------------------------------
+// ---- Participants -------------------------------------------------------------------------------
 
 void Shard::On(RepliesRequest request) {
   for (transport::Reply& reply : request.replies) {
@@ -363,14 +363,15 @@ void Shard::On(RepliesRequest request) {
                             reply.result,     std::move(reply.bytes), std::move(reply.reason),
                             reply.retry_after};
     answered.waits_for_rows = blocked;
-    // The transport may have found nobody just before somebody appeared, and told of it after: then nobody would come to
-    // wake this branch, and it must look again.
+    // The transport may have found nobody just before somebody appeared, and told of it after: then
+    // nobody would come to wake this branch, and it must look again.
     answered.service_absent =
         reply.service_absent && known && live->txn.branches()[branch].sent_at > appeared_at_;
     (void)Apply(*live, answered);
     if (!known) continue;
     if (blocked) AskToGiveWay(*live, branch, std::move(reply.blocked_by));
-    // What is kept of it: of most answers, late ones, and those to which nothing rests on, that is nothing.
+    // What is kept of it: of most answers, late ones, and those to which nothing rests on, that is
+    // nothing.
     const std::size_t kept = live->txn.branches()[branch].result.size();
     live->attached_bytes += kept - before;
     live_bytes_ += kept - before;
@@ -381,8 +382,9 @@ void Shard::On(RepliesRequest request) {
   }
 }
 
-// A participant's word alone aborts nothing: whoever is asked to give way must have prepared something at the very service
-// that says so, be younger, and wait itself. And only who holds something can be part of a circle.
+// A participant's word alone aborts nothing: whoever is asked to give way must have prepared
+// something at the very service that says so, be younger, and wait itself. And only who holds
+// something can be part of a circle.
 void Shard::AskToGiveWay(const Live& live, core::BranchIndex branch, std::string holder) {
   if (live.txn.branches()[branch].state != core::BranchState::kExecuting ||
       live.txn.decision() != core::Decision::kNone || !live.txn.HoldsPrepared())
@@ -409,8 +411,9 @@ void Shard::On(QuestionRequest request) {
   Look(std::move(lookup));
 }
 
-// A life that is not this log's own decided and forgot without it: that of a copy that ran on after this one was made, even
-// if it had the number of starts that this one has now; or one before the oldest that is remembered.
+// A life that is not this log's own decided and forgot without it: that of a copy that ran on after
+// this one was made, even if it had the number of starts that this one has now; or one before the
+// oldest that is remembered.
 bool Shard::MayPresume(const transport::OutcomeQuestion& question) const {
   return question.coordinator_id == coordinator_id_ &&
          (Mutant(Planted::kPresumeOutsideHorizon) ||
@@ -429,8 +432,8 @@ transport::OutcomeAnswer Shard::Judge(const transport::OutcomeQuestion& question
   const bool other_instance =
       question.began_epoch != 0 && question.began_epoch != txn.began_epoch();
   if (other_instance || branch == txn.branches().size()) {
-    // It holds something of an earlier transaction of that name, or of a branch that was never part of this one (the list is
-    // durable before the first send): neither was ever committed.
+    // It holds something of an earlier transaction of that name, or of a branch that was never part
+    // of this one (the list is durable before the first send): neither was ever committed.
     answer.verdict =
         MayPresume(question) ? transport::Verdict::kAbort : transport::Verdict::kCannotTell;
     return answer;

@@ -81,9 +81,10 @@ void Shard::On(ServiceAppearedRequest request) {
   wave.to = found->second.parked.rbegin()->first;
 }
 
-// Those who could not be served after all park again under the serial that has just been passed: each is told once. No more
-// than a few are on their way at a time, or a participant that comes back after a night would be buried, and everybody's
-// answers queue up behind those of a hundred thousand; but one that does not answer does not hold up the others for long.
+// Those who could not be served after all park again under the serial that has just been passed:
+// each is told once. No more than a few are on their way at a time, or a participant that comes
+// back after a night would be buried, and everybody's answers queue up behind those of a hundred
+// thousand; but one that does not answer does not hold up the others for long.
 void Shard::WakeSome() {
   std::size_t left = options_.slice_count;
   for (auto at = waves_.begin(); at != waves_.end() && left > 0;) {

@@ -1,6 +1,7 @@
 #pragma once
 
-// CRC-32C (Castagnoli), the checksum of every stored row. With the processor's own instruction where there is one.
+// CRC-32C (Castagnoli), the checksum of every stored row. With the processor's own instruction
+// where there is one.
 
 #include <cstddef>
 #include <cstdint>

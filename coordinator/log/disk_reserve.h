@@ -1,7 +1,7 @@
 #pragma once
 
-// Disk space set aside for bad days: a file of the given size beside the log. Released when the disk is full, it lets what
-// has begun come to its end; taken again, it proves that there is space.
+// Disk space set aside for bad days: a file of the given size beside the log. Released when the
+// disk is full, it lets what has begun come to its end; taken again, it proves that there is space.
 
 #include <cstdint>
 #include <string>
@@ -13,7 +13,8 @@ class DiskReserve {
   // `bytes` 0: there is no reserve, and Take succeeds without proving anything.
   DiskReserve(std::string path, std::uint64_t bytes) : path_(std::move(path)), bytes_(bytes) {}
 
-  // Allocates the whole file, or what is missing of it. False if the disk has no space for it (then it holds nothing).
+  // Allocates the whole file, or what is missing of it. False if the disk has no space for it (then
+  // it holds nothing).
   bool Take();
   // Gives the space back.
   void Release();

@@ -1,7 +1,7 @@
 #pragma once
 
-// What a group of entries comes to, row by row: of a transaction that begins, changes and ends within one commit only the
-// finished row is ever written.
+// What a group of entries comes to, row by row: of a transaction that begins, changes and ends
+// within one commit only the finished row is ever written.
 
 #include <cstdint>
 #include <string_view>

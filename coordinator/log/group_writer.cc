@@ -7,7 +7,8 @@ namespace assent::log {
 namespace {
 
 constexpr std::size_t kIdleSliceRows = 512;
-// A busy log looks for rows to remove after so many bytes, whatever the time: what it exceeds its limit by stays small.
+// A busy log looks for rows to remove after so many bytes, whatever the time: what it exceeds its
+// limit by stays small.
 constexpr std::uint64_t kExpiryEveryBytes = std::uint64_t{1} << 20;
 constexpr std::chrono::minutes kRetentionReportEvery(10);
 // An idle log stores its run time this often: what a life that is killed may lose of it.
@@ -136,7 +137,8 @@ Status GroupWriter::WriteChosen(const std::vector<PendingAppend>& group,
   return status;
 }
 
-// How many rows retention may look at in the next commit: more than the commit can add, so that it keeps up.
+// How many rows retention may look at in the next commit: more than the commit can add, so that it
+// keeps up.
 std::size_t GroupWriter::SliceRows(std::size_t entries) const {
   if (Clock::now() < next_expiry_ && bytes_since_expiry_ < kExpiryEveryBytes) return 0;
   return kIdleSliceRows + 2 * entries;
@@ -146,7 +148,8 @@ void GroupWriter::EnterFull() {
   full_ = true;
   next_probe_ = Clock::now() + options_.space_probe_interval;
   reserve_.Release();
-  // With the WAL begun anew, nothing of the transaction that failed is left in it, and its space is free.
+  // With the WAL begun anew, nothing of the transaction that failed is left in it, and its space is
+  // free.
   const Status status = Checkpoint(true);
   if (!status.ok() && status.code() != Code::kResourceExhausted) Poison(status);
 }
@@ -233,8 +236,8 @@ void GroupWriter::LookInPlace() {
   if (const Status status = store_.CheckInPlace(); !status.ok()) Poison(status);
 }
 
-// Nothing has come for a while: the last commit moves from the WAL, where damage to it would pass for a torn write, into
-// the database, where it would not.
+// Nothing has come for a while: the last commit moves from the WAL, where damage to it would pass
+// for a torn write, into the database, where it would not.
 bool GroupWriter::Settle() {
   if (std::exchange(commits_when_idle_, commits_) != commits_) return false;
   const Status status = Checkpoint(true);

@@ -1,10 +1,11 @@
 #pragma once
 
-// What lies between the queue and the rows: which batches of a group may be written, what a full disk means, when to
-// checkpoint and to expire, and the one way into being poisoned. Runs on the log's thread only; nothing here locks.
+// What lies between the queue and the rows: which batches of a group may be written, what a full
+// disk means, when to checkpoint and to expire, and the one way into being poisoned. Runs on the
+// log's thread only; nothing here locks.
 //
-// Invariant: a result is OK only after WriteGroup returned OK. After the first failure that is not a full disk the store
-// is never used again.
+// Invariant: a result is OK only after WriteGroup returned OK. After the first failure that is not
+// a full disk the store is never used again.
 
 #include <chrono>
 #include <cstdint>
@@ -35,14 +36,15 @@ class GroupWriter {
  public:
   GroupWriter(const SqliteOptions& options, SqliteStore& store);
 
-  // Writes the group in one commit (two, if the disk turns out to be full) and gives a result for each batch. Not
-  // when poisoned.
+  // Writes the group in one commit (two, if the disk turns out to be full) and gives a result for
+  // each batch. Not when poisoned.
   std::vector<AppendResult> Write(const std::vector<PendingAppend>& group);
   // Between groups: checkpoint, look for space. Cheap when there is nothing to do.
   void Maintain();
   // The files are still where they were, and whole; else poisons.
   void LookInPlace();
-  // With nothing queued: one slice of retention, or the rest of the WAL, if it is time. True if there is more to do at once.
+  // With nothing queued: one slice of retention, or the rest of the WAL, if it is time. True if
+  // there is more to do at once.
   bool MaintainIdle();
   // When Maintain or MaintainIdle want to be called again, at the latest.
   std::chrono::steady_clock::time_point NextDue() const;

@@ -1,12 +1,14 @@
 #pragma once
 
-// The number of a life: of the time between one start of a coordinator and the next. It says two things at once,
+// The number of a life: of the time between one start of a coordinator and the next. It says two
+// things at once,
 //
 //   epoch = start number, one more with each start << 24 | 24 bits drawn at that start
 //
-// so that epochs of one log grow, which is what fencing needs, and yet no life can be taken for another. The start number
-// alone would not do: a log that was restored from an older copy starts with a number that a lost life had too, and
-// what that life decided is not in the log. The drawn bits differ, but in one of 16.8 million such restores.
+// so that epochs of one log grow, which is what fencing needs, and yet no life can be taken for
+// another. The start number alone would not do: a log that was restored from an older copy starts
+// with a number that a lost life had too, and what that life decided is not in the log. The drawn
+// bits differ, but in one of 16.8 million such restores.
 
 #include <cstddef>
 #include <cstdint>
@@ -15,7 +17,8 @@ namespace assent::log {
 
 inline constexpr int kDrawnBits = 24;
 
-// A log remembers so many of its own lives, the newest. Of an older one it says what it would say of a stranger's.
+// A log remembers so many of its own lives, the newest. Of an older one it says what it would say
+// of a stranger's.
 inline constexpr std::size_t kMaxLivesCount = 4096;
 
 // Counts the starts of a log, from 1; 0: it has not had one.

@@ -1,11 +1,11 @@
 #pragma once
 
-// Durable facts, behind a small interface. The log stores one row per unfinished transaction (an immutable spec, a
-// mutable state, both opaque bytes encoded by core) and one row per finished one until retention removes it. It knows
-// nothing of protocols; it knows what is on the platter.
+// Durable facts, behind a small interface. The log stores one row per unfinished transaction (an
+// immutable spec, a mutable state, both opaque bytes encoded by core) and one row per finished one
+// until retention removes it. It knows nothing of protocols; it knows what is on the platter.
 //
-// Invariant: a callback that reports a position as durable is called only after a commit under full synchronisation has
-// returned success, and positions become durable in order.
+// Invariant: a callback that reports a position as durable is called only after a commit under full
+// synchronisation has returned success, and positions become durable in order.
 
 #include <cstddef>
 #include <cstdint>
@@ -29,9 +29,11 @@ enum class EntryKind : std::uint8_t {
 
 struct Entry {
   EntryKind kind = EntryKind::kUpdate;
-  // Names the row. Unique for ever, increasing in the order of beginning; chosen by the engine from Recovered::next_serial on.
+  // Names the row. Unique for ever, increasing in the order of beginning; chosen by the engine from
+  // Recovered::next_serial on.
   std::uint64_t serial = 0;
-  // 1 for kBegin, then one more with each write of the row. A mismatch means that two writers own it: the log poisons itself.
+  // 1 for kBegin, then one more with each write of the row. A mismatch means that two writers own
+  // it: the log poisons itself.
   std::uint64_t version = 0;
   std::string gid;
   std::string spec;   // kBegin, kEnd
@@ -62,9 +64,11 @@ struct FinishedRow {
 
 // An entry that was left out of its batch while the rest was written:
 //   kAlreadyExists  kBegin: a finished row holds this gid
-//                   kEnd: likewise, which no check at the beginning can have let in (an older build did). Its row stays among
-//                   the unfinished, with the entry's version and state: one row that cannot be moved stops nobody else
-//   kNotFound       kForget of what is not there; kUpdate and kEnd of a serial whose kBegin was refused
+//                   kEnd: likewise, which no check at the beginning can have let in (an older
+//                   build did). Its row stays among the unfinished, with the entry's version and
+//                   state: one row that cannot be moved stops nobody else
+//   kNotFound       kForget of what is not there; kUpdate and kEnd of a serial whose kBegin was
+//                   refused
 struct RefusedEntry {
   std::size_t index = 0;
   Status status;
@@ -72,12 +76,14 @@ struct RefusedEntry {
 
 // What became of one Append.
 //   ok                  all entries but the refused ones are durable
-//   kResourceExhausted  the disk or the queue is full: nothing of this batch was written, and writing may work later. A
-//                       batch that builds on it (a later version of one of its rows) gets the same answer, until the
-//                       missing version has been appended again and written
-//   kUnknownOutcome     an I/O error, or a row that somebody else wrote: it may or may not be durable. The log refuses
-//                       everything from now on; the process must stop without answering anybody, and learn at its next
-//                       start what is true. What was queued behind it gets the same answer
+//   kResourceExhausted  the disk or the queue is full: nothing of this batch was written, and
+//                       writing may work later. A batch that builds on it (a later version of one
+//                       of its rows) gets the same answer, until the missing version has been
+//                       appended again and written
+//   kUnknownOutcome     an I/O error, or a row that somebody else wrote: it may or may not be
+//                       durable. The log refuses everything from now on; the process must stop
+//                       without answering anybody, and learn at its next start what is true. What
+//                       was queued behind it gets the same answer
 //   kUnavailable        the log was closed or is poisoned: nothing of this batch was written
 struct AppendResult {
   Status status;
@@ -93,8 +99,9 @@ struct Recovered {
   std::uint64_t next_serial = 1;
   std::uint64_t live_rows = 0;
   std::uint64_t finished_rows = 0;
-  // The epochs of this log's own lives, rising, this one the last: the newest kMaxLivesCount. What began in a life that is
-  // not among them may have ended there too, unknown to this log: it comes from another copy of it, or was too long ago.
+  // The epochs of this log's own lives, rising, this one the last: the newest kMaxLivesCount. What
+  // began in a life that is not among them may have ended there too, unknown to this log: it comes
+  // from another copy of it, or was too long ago.
   std::vector<std::uint64_t> lives;
 };
 
@@ -108,18 +115,20 @@ struct Stats {
   bool poisoned = false;  // an I/O error happened; see kUnknownOutcome
 };
 
-// Thread-safety: Recover first, once, from one thread; then everything from any thread. Callbacks run on the log's own
-// thread, in order, must be quick and must not call back into the log synchronously waiting for it.
+// Thread-safety: Recover first, once, from one thread; then everything from any thread. Callbacks
+// run on the log's own thread, in order, must be quick and must not call back into the log
+// synchronously waiting for it.
 class Log {
  public:
   virtual ~Log() = default;  // drains what was appended, then closes
 
-  // Replays every unfinished row, oldest first, checks all of them, then makes a new epoch durable. Nothing may be sent
-  // to anybody before it returns OK. kDataLoss names the damaged row; `visit` may end the replay by returning a failure.
+  // Replays every unfinished row, oldest first, checks all of them, then makes a new epoch durable.
+  // Nothing may be sent to anybody before it returns OK. kDataLoss names the damaged row; `visit`
+  // may end the replay by returning a failure.
   virtual Result<Recovered> Recover(const std::function<Status(const LiveRow&)>& visit) = 0;
 
-  // Writes the batch atomically, in one commit with whatever else is queued, and then reports. Batches are written in the
-  // order of the calls.
+  // Writes the batch atomically, in one commit with whatever else is queued, and then reports.
+  // Batches are written in the order of the calls.
   virtual void Append(std::vector<Entry> batch, std::function<void(AppendResult)> done) = 0;
 
   // The finished row of a gid, or kNotFound.

@@ -375,7 +375,8 @@ void MemoryLog::Sync() {
   }
   std::deque<Pending> answered = std::exchange(written_, {});
   if (!poison_.ok()) {
-    // What had been appended by now shares the fate of what failed, once; what comes later hears that the log has stopped.
+    // What had been appended by now shares the fate of what failed, once; what comes later hears
+    // that the log has stopped.
     const bool at_once = !answered.empty();
     std::move(queue_.begin(), queue_.end(), std::back_inserter(answered));
     queue_.clear();

@@ -1,10 +1,12 @@
 #pragma once
 
-// A log in memory, for simulation and tests. Deterministic: no thread, no clock of its own, ordered containers. It says of
-// itself what the SQLite log says of a disk, including the difference between written and durable.
+// A log in memory, for simulation and tests. Deterministic: no thread, no clock of its own, ordered
+// containers. It says of itself what the SQLite log says of a disk, including the difference
+// between written and durable.
 //
-// A MemoryDisk outlives the logs opened on it, one after the other: a log is one life of a coordinator. What is appended
-// goes through three places, and each way to die loses another part of it:
+// A MemoryDisk outlives the logs opened on it, one after the other: a log is one life of a
+// coordinator. What is appended goes through three places, and each way to die loses another part
+// of it:
 //
 //   queue of the log ──Write()──> written, not synchronised ──Sync()──> platter ──> callbacks
 //        lost by Kill()                lost by PowerLoss()                never lost
@@ -55,9 +57,10 @@ struct MemoryImage {
   void EraseFinished(std::uint64_t serial);
 };
 
-// The disk. A value as well, but for one thing: copies draw the random part of their lives from one sequence, as the world
-// would. So a copy that is put back later is what a restored backup is: its next start is not the one it had before. The
-// same calls in the same order give the same lives. Not thread-safe.
+// The disk. A value as well, but for one thing: copies draw the random part of their lives from one
+// sequence, as the world would. So a copy that is put back later is what a restored backup is: its
+// next start is not the one it had before. The same calls in the same order give the same lives.
+// Not thread-safe.
 class MemoryDisk {
  public:
   // `coordinator_id` stands in for the one that a real log draws at random; not 0.
@@ -69,16 +72,19 @@ class MemoryDisk {
   // Groups written and not synchronised.
   std::size_t unsynced_groups() const { return written_.size(); }
 
-  // The power goes. Of the unsynchronised groups the first `kept` reached the platter all the same. With `torn` a part of
-  // the next one did too: recovery sees that it is not whole, and takes none of it, nor what was written behind it.
+  // The power goes. Of the unsynchronised groups the first `kept` reached the platter all the same.
+  // With `torn` a part of the next one did too: recovery sees that it is not whole, and takes none
+  // of it, nor what was written behind it.
   void PowerLoss(std::size_t kept = 0, bool torn = false);
 
-  // What the SQLite log keeps in its WAL is gone: all since the last start. Nobody has it open. PutWalBack undoes it.
+  // What the SQLite log keeps in its WAL is gone: all since the last start. Nobody has it open.
+  // PutWalBack undoes it.
   void LoseWal();
   bool wal_is_lost() const { return before_loss_ != nullptr; }
   void PutWalBack();
 
-  // What a build that did not check its own gids could leave: a finished transaction with the gid of an unfinished one.
+  // What a build that did not check its own gids could leave: a finished transaction with the gid
+  // of an unfinished one.
   void PlantFinished(FinishedRow row);
 
  private:
@@ -95,7 +101,8 @@ class MemoryDisk {
 };
 
 struct MemoryLogOptions {
-  // True: each Append writes, synchronises and calls back before it returns. False: the owner calls Step.
+  // True: each Append writes, synchronises and calls back before it returns. False: the owner calls
+  // Step.
   bool inline_completion = true;
   // Finished rows kept; the oldest go first. 0: all.
   std::size_t max_finished_rows = 0;
@@ -121,21 +128,23 @@ class MemoryLog final : public Log {
             std::function<void(Result<std::vector<FinishedRow>>)> done) override;
   Stats GetStats() const override;
 
-  // Writes what is queued as one group (false: nothing was), and makes what was written durable, with the callbacks and
-  // then the reads.
+  // Writes what is queued as one group (false: nothing was), and makes what was written durable,
+  // with the callbacks and then the reads.
   bool Write();
   void Sync();
   // Both. True if anything was done.
   bool Step();
 
-  // From now on batches with a kBegin are refused (kBeginsOnly), or all of them (kEverything), until kNone.
+  // From now on batches with a kBegin are refused (kBeginsOnly), or all of them (kEverything),
+  // until kNone.
   enum class Full : std::uint8_t { kNone, kBeginsOnly, kEverything };
   void SetFull(Full full) { full_ = full; }
-  // The next Sync fails: the log is poisoned. The group stays written, and unsynchronised: PowerLoss decides.
+  // The next Sync fails: the log is poisoned. The group stays written, and unsynchronised:
+  // PowerLoss decides.
   void FailNextSync() { fail_next_sync_ = true; }
 
-  // The process dies: nothing that is queued will be written, no callback runs, not even in the destructor. Pending
-  // callbacks are dropped.
+  // The process dies: nothing that is queued will be written, no callback runs, not even in the
+  // destructor. Pending callbacks are dropped.
   void Kill();
 
  private:

@@ -42,7 +42,8 @@ std::optional<AgeChange> RetentionClock::Plan(std::int64_t mono_ms, std::uint64_
   if (marks_.empty()) return AgeChange{.mark = mark};
   if (Unmarked(mono_ms) < Every()) return std::nullopt;
   AgeChange change = {.mark = mark};
-  // Moving the newest mark on makes the rows between it and the one before a little younger, never older.
+  // Moving the newest mark on makes the rows between it and the one before a little younger, never
+  // older.
   change.moves =
       marks_.size() > 1 && marks_.back().ran_ms - marks_[marks_.size() - 2].ran_ms < Spacing();
   change.moved_ran_ms = marks_.back().ran_ms;

@@ -1,18 +1,22 @@
 #pragma once
 
-// How long finished rows have been kept, without asking what day it is. A wall clock may be eight days ahead for a second, and
-// what retention removed in that second is gone. So age is counted in *run time*: milliseconds that the log has been open, over
-// all its lives, on the clock that nobody can set. While nobody runs nothing ages: how long that was only a wall clock could
-// tell. Every error is on the side of keeping: what ran after the last mark of a life that was killed does not count either.
+// How long finished rows have been kept, without asking what day it is. A wall clock may be eight
+// days ahead for a second, and what retention removed in that second is gone. So age is counted in
+// *run time*: milliseconds that the log has been open, over all its lives, on the clock that nobody
+// can set. While nobody runs nothing ages: how long that was only a wall clock could tell. Every
+// error is on the side of keeping: what ran after the last mark of a life that was killed does not
+// count either.
 //
 //   run time   0 ────────┬──────────────┬─────────┬────►
 //   commits    1 2 3 4   5 6 7 8 9 ...  40 ...    61
-//                        mark           mark      mark, the newest: also where the next life's run time begins
+//                        mark           mark      mark, the newest: where the next life begins too
 //
-// A mark says: when the log had run so long, this commit was durable. A row of commit c is as old as the oldest mark of at
-// least c; so rows need no stamp of their own, and those from before there were marks are kept for a full time more.
+// A mark says: when the log had run so long, this commit was durable. A row of commit c is as old
+// as the oldest mark of at least c; so rows need no stamp of their own, and those from before there
+// were marks are kept for a full time more.
 //
-// Values in, values out: the SQLite log stores the marks in table age, the in-memory log in its image.
+// Values in, values out: the SQLite log stores the marks in table age, the in-memory log in its
+// image.
 
 #include <chrono>
 #include <cstddef>
@@ -29,8 +33,8 @@ struct AgeMark {
   friend bool operator==(const AgeMark&, const AgeMark&) = default;
 };
 
-// What the next commit does to the stored marks: those below `drop_below_ran_ms` go, the newest goes too if `moves`, then
-// `mark` comes.
+// What the next commit does to the stored marks: those below `drop_below_ran_ms` go, the newest
+// goes too if `moves`, then `mark` comes.
 struct AgeChange {
   AgeMark mark;
   bool moves = false;
@@ -42,11 +46,12 @@ class RetentionClock {
  public:
   using Millis = std::chrono::milliseconds;
 
-  // A life begins at `mono_ms` of a clock that only runs forward. `stored` rises. `age` 0: nothing is removed by age, marks are
-  // made all the same, so that it can be switched on.
+  // A life begins at `mono_ms` of a clock that only runs forward. `stored` rises. `age` 0: nothing
+  // is removed by age, marks are made all the same, so that it can be switched on.
   RetentionClock(std::vector<AgeMark> stored, Millis age, std::int64_t mono_ms);
 
-  // What a commit now should do, if it is time for a mark; `durable_seq` is the newest commit before it.
+  // What a commit now should do, if it is time for a mark; `durable_seq` is the newest commit
+  // before it.
   std::optional<AgeChange> Plan(std::int64_t mono_ms, std::uint64_t durable_seq,
                                 std::int64_t unix_ms) const;
   // That commit is durable.
@@ -75,8 +80,9 @@ class RetentionClock {
   std::int64_t began_mono_ms_ = 0;
 };
 
-// Rows that have been kept for their time may be many at once (a shorter age was set, a size was reduced): they go a part a
-// minute, which leaves a person time to notice. What comes in meanwhile is let out as fast as it comes.
+// Rows that have been kept for their time may be many at once (a shorter age was set, a size was
+// reduced): they go a part a minute, which leaves a person time to notice. What comes in meanwhile
+// is let out as fast as it comes.
 class RetentionPace {
  public:
   // In any minute: kLeastRows, or this part of what is kept, and as many as have come.
@@ -100,9 +106,11 @@ class WallWatch {
  public:
   static constexpr std::chrono::milliseconds kBound = std::chrono::minutes(1);
 
-  // The newest mark's wall time, if there is one: a clock that stands before it has gone back while nobody looked.
+  // The newest mark's wall time, if there is one: a clock that stands before it has gone back while
+  // nobody looked.
   explicit WallWatch(std::optional<std::int64_t> last_unix_ms) : last_unix_ms_(last_unix_ms) {}
-  // By how much the wall clock has moved since the last look, beyond the time that has passed, if that is more than kBound.
+  // By how much the wall clock has moved since the last look, beyond the time that has passed, if
+  // that is more than kBound.
   std::optional<std::chrono::milliseconds> Look(std::int64_t mono_ms, std::int64_t unix_ms);
 
  private:

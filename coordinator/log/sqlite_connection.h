@@ -1,6 +1,7 @@
 #pragma once
 
-// A thin layer over SQLite's C interface: one connection, its statements, and what its return codes mean to a log.
+// A thin layer over SQLite's C interface: one connection, its statements, and what its return codes
+// mean to a log.
 
 #include <cstdint>
 #include <string>
@@ -32,7 +33,8 @@ class Statement {
   Statement& BindText(int index, std::string_view value);
   Statement& BindBlob(int index, std::string_view value);
 
-  // SQLITE_ROW, SQLITE_DONE or an error, all as SQLite's (extended) codes. A failed Bind shows here.
+  // SQLITE_ROW, SQLITE_DONE or an error, all as SQLite's (extended) codes. A failed Bind shows
+  // here.
   int Step();
   // Step until done, then Reset: SQLITE_OK or the error.
   int Run();
@@ -60,8 +62,9 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  // Opens or creates, and from the first moment forbids SQLite to checkpoint when it closes: after a failed fsync nothing
-  // may be written any more, and Close must be harmless whatever came before.
+  // Opens or creates, and from the first moment forbids SQLite to checkpoint when it closes: after
+  // a failed fsync nothing may be written any more, and Close must be harmless whatever came
+  // before.
   int Open(const std::string& path, const std::string& vfs);
   // Releases the lock; writes nothing. Statements must be gone.
   void Close();

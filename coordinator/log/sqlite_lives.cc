@@ -56,8 +56,8 @@ Status SqliteStore::ReadLives(std::vector<std::uint64_t>& lives) {
   return OkStatus();
 }
 
-// One commit: the new epoch in meta, which fences off whoever held the last, and its row among the lives. From its return on
-// everything that was replayed is ours to act upon.
+// One commit: the new epoch in meta, which fences off whoever held the last, and its row among the
+// lives. From its return on everything that was replayed is ours to act upon.
 Status SqliteStore::CommitEpoch(std::vector<std::uint64_t>& lives) {
   if (const int code = sql_.begin.Run(); code != SQLITE_OK) return Failure("begin", code);
   next_ = meta_;
@@ -88,8 +88,9 @@ Status SqliteStore::CommitEpoch(std::vector<std::uint64_t>& lives) {
   return OkStatus();
 }
 
-// What was replayed goes to the database first, then the epoch says that it is ours; and before anybody hears of it, database
-// and PATH-state say that a life is under way, whose WAL belongs to the log.
+// What was replayed goes to the database first, then the epoch says that it is ours; and before
+// anybody hears of it, database and PATH-state say that a life is under way, whose WAL belongs to
+// the log.
 Status SqliteStore::BeginLife(std::vector<std::uint64_t>& lives) {
   if (Status status = Checkpoint(true); !status.ok()) return status;
   if (!found_state_) {

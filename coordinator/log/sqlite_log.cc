@@ -148,8 +148,8 @@ void SqliteLog::Run() {
   }
 }
 
-// Takes what has queued. Returns at once if there is something, or `more_to_do`; else when there is, or when something is
-// due. False when all is done and the log is to stop.
+// Takes what has queued. Returns at once if there is something, or `more_to_do`; else when there
+// is, or when something is due. False when all is done and the log is to stop.
 bool SqliteLog::WaitForWork(bool more_to_do) {
   std::unique_lock lock(mutex_);
   const auto ready = [this] { return stopping_ || !appends_.empty() || !reads_.empty(); };
@@ -253,8 +253,8 @@ void SqliteLog::Answer(ScanRequest& request) {
   request.done(std::move(rows));
 }
 
-// What has been appended by now shares the fate of what failed: nobody is to be answered on its account. What comes later
-// hears that the log has stopped.
+// What has been appended by now shares the fate of what failed: nobody is to be answered on its
+// account. What comes later hears that the log has stopped.
 void SqliteLog::NotePoisoned() {
   if (std::exchange(noted_poisoned_, true)) return;
   Publish();

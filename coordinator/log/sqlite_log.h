@@ -1,7 +1,7 @@
 #pragma once
 
-// The log in one SQLite file: a bounded queue, one thread that writes whatever has queued as one commit, and nothing else
-// that ever touches the file.
+// The log in one SQLite file: a bounded queue, one thread that writes whatever has queued as one
+// commit, and nothing else that ever touches the file.
 
 #include <condition_variable>
 #include <cstdint>
@@ -26,21 +26,23 @@ namespace assent::log {
 class SqliteLog final : public Log {
  public:
   // Opens or creates the file, and takes its lock for as long as the log lives.
-  //   kFailedPrecondition  in use by another process (named), not a log of ours, or on a file system that cannot hold one;
-  //                        the message says what to do
+  //   kFailedPrecondition  in use by another process (named), not a log of ours, or on a file
+  //                        system that cannot hold one; the message says what to do
   //   kUnimplemented       of a newer format
   //   kDataLoss            damaged; names the table and row, or the frame of the WAL
   //   kInvalidArgument     an option
   //   others               the disk
   static Result<std::unique_ptr<SqliteLog>> Open(SqliteOptions options);
 
-  // Writes what is queued, moves the WAL into the database and releases the file. After an I/O error it only releases it.
+  // Writes what is queued, moves the WAL into the database and releases the file. After an I/O
+  // error it only releases it.
   ~SqliteLog() override;
 
   Result<Recovered> Recover(const std::function<Status(const LiveRow&)>& visit) override;
   void Append(std::vector<Entry> batch, std::function<void(AppendResult)> done) override;
   void Find(std::string gid, std::function<void(Result<FinishedRow>)> done) override;
-  // At most 1000 rows and about 8 MiB; fewer than asked for does not mean that there are no more, an empty page does.
+  // At most 1000 rows and about 8 MiB; fewer than asked for does not mean that there are no more,
+  // an empty page does.
   void Scan(std::uint64_t before_serial, std::size_t max_rows,
             std::function<void(Result<std::vector<FinishedRow>>)> done) override;
   Stats GetStats() const override;

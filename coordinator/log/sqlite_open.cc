@@ -22,8 +22,8 @@ std::uint64_t FileBytes(const std::string& path) {
   return stat(path.c_str(), &info) == 0 ? static_cast<std::uint64_t>(info.st_size) : 0;
 }
 
-// " (process 1234)" if the kernel tells who holds a lock on the file. Reads /proc/locks: to open and close the file itself
-// would drop the locks that this very process may hold on it.
+// " (process 1234)" if the kernel tells who holds a lock on the file. Reads /proc/locks: to open
+// and close the file itself would drop the locks that this very process may hold on it.
 std::string Holder(const std::string& path) {
   struct stat info {};
   if (stat(path.c_str(), &info) != 0) return "";
@@ -136,7 +136,8 @@ Status SqliteStore::CheckDatabaseIsThere() {
                   "empty folder");
 }
 
-// All that the log had come to is in database and WAL; asked before anything is written to either but the WAL's own bytes.
+// All that the log had come to is in database and WAL; asked before anything is written to either
+// but the WAL's own bytes.
 Status SqliteStore::CheckNothingIsMissing(std::span<const Migration> migrations) {
   std::int64_t format = 0;
   if (const int code = db_.QueryInt("PRAGMA user_version", format); code != SQLITE_OK) {
@@ -238,7 +239,8 @@ Status SqliteStore::Configure() {
     return FailedPrecondition(options_.path + ": synchronous is " + std::to_string(synchronous) +
                               ", not FULL: nothing would be durable");
   }
-  // Replaces SQLite's automatic checkpoint, which swallows errors: Checkpoint does it, after the callbacks.
+  // Replaces SQLite's automatic checkpoint, which swallows errors: Checkpoint does it, after the
+  // callbacks.
   sqlite3_wal_hook(
       db_.raw(),
       [](void* self, sqlite3*, const char*, int pages) {
@@ -261,8 +263,9 @@ Status SqliteStore::SyncFolder() {
 
 // Makes sure that what will be replayed is whole and really on the disk.
 //
-// After a failed fsync the kernel may keep pages as clean that never reached the disk; the next process reads them, and its
-// own fsync succeeds without writing them. So the WAL is written again, byte for byte, before anything rests on it.
+// After a failed fsync the kernel may keep pages as clean that never reached the disk; the next
+// process reads them, and its own fsync succeeds without writing them. So the WAL is written again,
+// byte for byte, before anything rests on it.
 Status SqliteStore::SecureWal() {
   std::int64_t ignored = 0;  // opens the WAL, and creates it if there is none
   if (const int code = db_.QueryInt("SELECT count(*) FROM sqlite_schema", ignored)) {
@@ -298,7 +301,8 @@ Status SqliteStore::SecureWal() {
   const Result<std::uint64_t> valid = CheckWal(file);
   if (!valid.ok()) return valid.status();
 
-  // SQLite's own VFS takes at most 128 KiB at a time (it masks the size), and says "disk full" to more.
+  // SQLite's own VFS takes at most 128 KiB at a time (it masks the size), and says "disk full" to
+  // more.
   constexpr std::uint64_t kChunkBytes = 64 * 1024;
   std::vector<unsigned char> chunk;
   for (std::uint64_t offset = 0; offset < valid.value(); offset += chunk.size()) {

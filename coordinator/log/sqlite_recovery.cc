@@ -1,5 +1,5 @@
-// Replay: every unfinished row, checked, then a new epoch. Nothing that is found here may be acted upon before the epoch's
-// commit has returned.
+// Replay: every unfinished row, checked, then a new epoch. Nothing that is found here may be acted
+// upon before the epoch's commit has returned.
 
 #include <algorithm>
 #include <chrono>
@@ -65,8 +65,9 @@ Status SqliteStore::CheckPages(bool& everything) {
   return verdict == "ok" ? OkStatus() : DamagedOrUnread(verdict);
 }
 
-// SQLite's check speaks of a page that could not be read as of a damaged one, and a person would restore a copy where only
-// the disk has to be looked after. So: can all be read, and is it said again?
+// SQLite's check speaks of a page that could not be read as of a damaged one, and a person would
+// restore a copy where only the disk has to be looked after. So: can all be read, and is it said
+// again?
 Status SqliteStore::DamagedOrUnread(const std::string& verdict) {
   sqlite3_file* file = nullptr;
   sqlite3_int64 bytes = 0;

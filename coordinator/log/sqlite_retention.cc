@@ -1,5 +1,5 @@
-// Retention: the oldest finished rows go, by age and by bytes, in slices that ride in the commits of others. What is old
-// enough is for retention_clock.h to say.
+// Retention: the oldest finished rows go, by age and by bytes, in slices that ride in the commits
+// of others. What is old enough is for retention_clock.h to say.
 
 #include <algorithm>
 #include <sqlite3.h>
@@ -11,7 +11,8 @@ namespace {
 
 // A slice also ends after so many bytes: to free a row of megabytes is to read all of its pages.
 constexpr std::uint64_t kMaxSliceBytes = std::uint64_t{4} << 20;
-// ... and after so many rows that stay: with nothing to remove, which is nearly always, a look must cost next to nothing.
+// ... and after so many rows that stay: with nothing to remove, which is nearly always, a look must
+// cost next to nothing.
 constexpr std::size_t kMaxKeptRows = 256;
 
 }  // namespace
@@ -36,9 +37,9 @@ Result<std::uint64_t> SqliteStore::BytesOver() {
   return used > options_.retention_bytes ? used - options_.retention_bytes : 0;
 }
 
-// Rows are looked at in the order of their beginning, which is nearly that of their end. Young rows with low serials (of
-// transactions that took long) do not hide the old ones behind them, unless there are more than kMaxKeptRows of them: then
-// until they are old themselves.
+// Rows are looked at in the order of their beginning, which is nearly that of their end. Young rows
+// with low serials (of transactions that took long) do not hide the old ones behind them, unless
+// there are more than kMaxKeptRows of them: then until they are old themselves.
 Status SqliteStore::FindExpired(std::size_t max_rows, Expired& expired) {
   const Result<std::uint64_t> over = BytesOver();
   if (!over.ok()) return over.status();

@@ -1,8 +1,8 @@
 #pragma once
 
-// What each stored row's checksum covers. The table's name, the key columns and the version are part of it, so that a row
-// that is whole but in another's place, or of another time, is as corrupt as one with a flipped bit. FORMAT.md gives
-// the byte order.
+// What each stored row's checksum covers. The table's name, the key columns and the version are
+// part of it, so that a row that is whole but in another's place, or of another time, is as corrupt
+// as one with a flipped bit. FORMAT.md gives the byte order.
 
 #include <cstdint>
 #include <string_view>

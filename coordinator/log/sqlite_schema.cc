@@ -53,8 +53,8 @@ CREATE TABLE finished (
 CREATE UNIQUE INDEX finished_by_gid ON finished (gid);
 )sql";
 
-// Format 2. `closed` holds the row of the newest life when that has ended in order; of a life of format 1 this is taken for
-// granted, because nobody wrote down the opposite.
+// Format 2. `closed` holds the row of the newest life when that has ended in order; of a life of
+// format 1 this is taken for granted, because nobody wrote down the opposite.
 constexpr char kAddAgeAndEnd[] = R"sql(
 CREATE TABLE age (
   ran_ms INTEGER PRIMARY KEY,

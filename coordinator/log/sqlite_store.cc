@@ -187,8 +187,8 @@ bool SqliteStore::IsLive(const NetWrite& write) {
                                       .Step() == SQLITE_ROW;
 }
 
-// False, and nothing is written but a line in collided_: a finished transaction has this gid, or the serial of a row that is
-// there.
+// False, and nothing is written but a line in collided_: a finished transaction has this gid, or
+// the serial of a row that is there.
 Result<bool> SqliteStore::WriteFinished(const NetWrite& write) {
   const Entry& end = *write.last;
   const std::uint32_t crc = FinishedChecksum(write.serial, next_.commit_seq, end.outcome,
@@ -248,7 +248,8 @@ Status SqliteStore::WriteMetaAndCommit(GroupOutcome& outcome) {
     return FailedPrecondition(options_.path + ": the epoch is no longer " +
                               std::to_string(meta_.epoch) + ": another coordinator took over");
   }
-  // Not before this moment, for what is committed into a file that was shortened makes it long again.
+  // Not before this moment, for what is committed into a file that was shortened makes it long
+  // again.
   if (Status status = CheckInPlace(); !status.ok()) return status;
   const auto start = std::chrono::steady_clock::now();
   if (const int code = sql_.commit.Run(); code != SQLITE_OK) return Failure("commit", code);
@@ -270,8 +271,8 @@ std::uint64_t SqliteStore::WalBytes() const {
   return kHeaderBytes + static_cast<std::uint64_t>(wal_pages_) * (kFrameHeaderBytes + page_bytes_);
 }
 
-// What was committed is where the next start will look for it: not in files that somebody deleted, replaced or cut while we
-// hold them open. Three looks at the folder.
+// What was committed is where the next start will look for it: not in files that somebody deleted,
+// replaced or cut while we hold them open. Three looks at the folder.
 Status SqliteStore::CheckInPlace() {
   if (!options_.vfs.empty()) return OkStatus();  // not a file system's
   for (const bool wal : {false, true}) {
@@ -299,7 +300,8 @@ Status SqliteStore::CheckInPlace() {
   return KeepState();
 }
 
-// All that PATH-state says is known here as well: one that is gone is no loss unless the next start misses it.
+// All that PATH-state says is known here as well: one that is gone is no loss unless the next start
+// misses it.
 Status SqliteStore::KeepState() {
   const Result<bool> there = state_.StillThere();
   if (!there.ok()) return there.status();
@@ -371,12 +373,14 @@ Status SqliteStore::Checkpoint(bool force) {
   if (force ? !wal_holds_ : wal_pages_ < options_.checkpoint_pages) return OkStatus();
   if (Status status = CheckInPlace(); !status.ok()) return status;
   if (Status status = MoveWal(false); !status.ok() || !force) return status;
-  // The database has it all; before the WAL is emptied it is written down that this is as it should be.
+  // The database has it all; before the WAL is emptied it is written down that this is as it should
+  // be.
   if (Status status = WriteAnchor(/*open=*/true, /*wal_bytes=*/0); !status.ok()) return status;
   return MoveWal(true);
 }
 
-// Everything in the WAL goes to the database, and is durable there; with `empty` it is emptied as well.
+// Everything in the WAL goes to the database, and is durable there; with `empty` it is emptied as
+// well.
 Status SqliteStore::MoveWal(bool empty) {
   int pages = 0;
   int moved = 0;

@@ -1,11 +1,12 @@
 #pragma once
 
-// The rows of one log file: opening and checking it, replay, writing one group, reading finished rows, retention. All SQL
-// of the log is behind this class. Single-threaded; knows nothing of queues, callbacks or a full disk's politics.
+// The rows of one log file: opening and checking it, replay, writing one group, reading finished
+// rows, retention. All SQL of the log is behind this class. Single-threaded; knows nothing of
+// queues, callbacks or a full disk's politics.
 //
-// Invariant: what WriteGroup returns OK for is in the file under full synchronisation, together with a meta row that
-// counts it; what it returns kResourceExhausted for has left no trace. After any other failure the file must not be
-// touched any more, and this class does not.
+// Invariant: what WriteGroup returns OK for is in the file under full synchronisation, together
+// with a meta row that counts it; what it returns kResourceExhausted for has left no trace. After
+// any other failure the file must not be touched any more, and this class does not.
 
 #include <chrono>
 #include <cstddef>
@@ -43,8 +44,8 @@ struct GroupOutcome {
 
 class SqliteStore {
  public:
-  // Opens or creates the file, takes its lock, checks everything but the rows. The failures are the start's: see
-  // SqliteLog::Open. `migrations` is Migrations() but in tests.
+  // Opens or creates the file, takes its lock, checks everything but the rows. The failures are the
+  // start's: see SqliteLog::Open. `migrations` is Migrations() but in tests.
   static Result<std::unique_ptr<SqliteStore>> Open(const SqliteOptions& options,
                                                    std::span<const Migration> migrations);
   ~SqliteStore();
@@ -54,37 +55,42 @@ class SqliteStore {
   // Log::Recover.
   Result<Recovered> Recover(const std::function<Status(const LiveRow&)>& visit);
 
-  // Writes the batches and up to `expire_rows` removals by retention in one commit. `unwritten` tells which rows never were.
+  // Writes the batches and up to `expire_rows` removals by retention in one commit. `unwritten`
+  // tells which rows never were.
   //   kResourceExhausted  the disk is full; rolled back
-  //   kFailedPrecondition a version or serial that another writer, or a mistake, must have touched; rolled back
+  //   kFailedPrecondition a version or serial that another writer, or a mistake, must have touched;
+  //     rolled back
   //   kUnknownOutcome     an I/O error
   Status WriteGroup(const std::vector<const std::vector<Entry>*>& batches,
                     const Unwritten& unwritten, std::size_t expire_rows, GroupOutcome& outcome);
 
   // kDataLoss: the row is damaged. kUnknownOutcome: the file cannot be read.
   Result<FinishedRow> Find(const std::string& gid);
-  // Fewer than `max_rows` does not mean that there are no more: a page also ends after kMaxScanBytes.
+  // Fewer than `max_rows` does not mean that there are no more: a page also ends after
+  // kMaxScanBytes.
   Result<std::vector<FinishedRow>> Scan(std::uint64_t before_serial, std::size_t max_rows);
 
-  // True if WriteGroup with expire_rows would find something to do; looks at a bounded number of rows.
+  // True if WriteGroup with expire_rows would find something to do; looks at a bounded number of
+  // rows.
   Result<bool> HasExpired();
   // How much of this life's run time no commit has stored yet.
   std::chrono::milliseconds UnmarkedAge() const { return age_->Unmarked(MonoNowMs()); }
   // The wall time of the newest mark that the life before has left.
   std::optional<std::int64_t> LastUnixMs() const { return last_unix_ms_; }
 
-  // Moves the WAL into the database once it holds `checkpoint_pages`; or, if `force`d, whatever it holds, and empties it.
-  // Same failures as WriteGroup.
+  // Moves the WAL into the database once it holds `checkpoint_pages`; or, if `force`d, whatever it
+  // holds, and empties it. Same failures as WriteGroup.
   Status Checkpoint(bool force);
 
   // Writes down durably how far the log has got, if that was more than a second ago. Same failures.
   Status AnchorState();
 
-  // The files are where they were and no shorter than they were left. kDataLoss names the one that is not. PATH-state is
-  // written anew if it is gone.
+  // The files are where they were and no shorter than they were left. kDataLoss names the one that
+  // is not. PATH-state is written anew if it is gone.
   Status CheckInPlace();
 
-  // Says that this life has ended in order, and empties the WAL; to be called only on a store that never failed.
+  // Says that this life has ended in order, and empties the WAL; to be called only on a store that
+  // never failed.
   Status CloseCleanly();
 
   const Meta& meta() const { return meta_; }

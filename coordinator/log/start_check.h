@@ -1,9 +1,10 @@
 #pragma once
 
-// Whether what a start finds is what must be there. An ended life and one that was cut off look alike when the WAL is gone: SQLite
-// takes a missing, empty or cut WAL for a tidy end, and everything that was in it for never committed. So what must be there is
-// written down outside it: in the database (whether the newest life has ended in order) and in PATH-state (which log, how far it
-// had got). Pure: the in-memory log of the simulator asks the same question.
+// Whether what a start finds is what must be there. An ended life and one that was cut off look
+// alike when the WAL is gone: SQLite takes a missing, empty or cut WAL for a tidy end, and
+// everything that was in it for never committed. So what must be there is written down outside it:
+// in the database (whether the newest life has ended in order) and in PATH-state (which log, how
+// far it had got). Pure: the in-memory log of the simulator asks the same question.
 
 #include <cstdint>
 #include <optional>

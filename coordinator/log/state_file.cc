@@ -110,7 +110,8 @@ Status StateFile::Open(bool create) {
   sqlite3_vfs* vfs = sqlite3_vfs_find(vfs_.empty() ? nullptr : vfs_.c_str());
   memory_ = std::make_unique<char[]>(static_cast<std::size_t>(vfs->szOsFile));
   auto* file = reinterpret_cast<sqlite3_file*>(memory_.get());
-  // A journal is made with the permissions of its database, which may be missing when there is something to read.
+  // A journal is made with the permissions of its database, which may be missing when there is
+  // something to read.
   const int flags = SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE | SQLITE_OPEN_MAIN_JOURNAL
                                                     : SQLITE_OPEN_SUPER_JOURNAL);
   int out_flags = 0;

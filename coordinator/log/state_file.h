@@ -1,14 +1,18 @@
 #pragma once
 
-// PATH-state: what must be there at the next start (start_check.h), in a file of its own, as text that a person can read.
+// PATH-state: what must be there at the next start (start_check.h), in a file of its own, as text
+// that a person can read.
 //
-//   Anchor   durable: at each start and end, before a WAL is emptied, and about once a second while commits come
-//   Note     after each commit and before anybody hears of it: how far the log has got. Not synchronised, which would be a
-//            second fsync for each commit. A process that is killed loses nothing of it: the kernel has it. A power cut may lose
-//            it, and then the newest anchor counts
+//   Anchor   durable: at each start and end, before a WAL is emptied, and about once a second while
+//            commits come
+//   Note     after each commit and before anybody hears of it: how far the log has got. Not
+//            synchronised, which would be a second fsync for each commit. A process that is killed
+//            loses nothing of it: the kernel has it. A power cut may lose it, and then the newest
+//            anchor counts
 //
-// Anchors alternate between two blocks and notes have a third, so that a write that is torn harms none of the others. Each is
-// written after what it speaks of is durable: the file never claims too much.
+// Anchors alternate between two blocks and notes have a third, so that a write that is torn harms
+// none of the others. Each is written after what it speaks of is durable: the file never claims too
+// much.
 
 #include <cstdint>
 #include <memory>
@@ -32,13 +36,16 @@ class StateFile {
   StateFile& operator=(const StateFile&) = delete;
 
   Result<bool> Exists() const;
-  // Nothing: there is no such file, or nothing in it that makes sense. kUnknownOutcome: it cannot be read.
+  // Nothing: there is no such file, or nothing in it that makes sense. kUnknownOutcome: it cannot
+  // be read.
   Result<std::optional<LogState>> Read();
-  // The first one creates the file; its folder is the caller's to synchronise then. kResourceExhausted: the disk is full.
+  // The first one creates the file; its folder is the caller's to synchronise then.
+  // kResourceExhausted: the disk is full.
   Status Anchor(const LogState& state);
   Status Note(std::uint64_t commit_seq);
-  // False: it was deleted or cut since it was opened, and the next Anchor makes it again, whole. kDataLoss: another file is in
-  // its place, which is nobody's to write over. On the machine's own file system alone.
+  // False: it was deleted or cut since it was opened, and the next Anchor makes it again, whole.
+  // kDataLoss: another file is in its place, which is nobody's to write over. On the machine's own
+  // file system alone.
   Result<bool> StillThere();
   const LogState& anchored() const { return anchored_; }
 

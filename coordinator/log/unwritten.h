@@ -1,14 +1,17 @@
 #pragma once
 
-// Remembers what was refused in this life, so that what was queued behind it is not taken for a second writer.
+// Remembers what was refused in this life, so that what was queued behind it is not taken for a
+// second writer.
 //
-// An engine appends without waiting: behind a batch that turns out to be refused (a full disk, a full queue, a gid that
-// exists) there may be batches that build on it. They must not be written, and they are not a violation either:
-//   behind an unwritten batch  the same answer, kResourceExhausted, until the missing version is appended again
+// An engine appends without waiting: behind a batch that turns out to be refused (a full disk, a
+// full queue, a gid that exists) there may be batches that build on it. They must not be written,
+// and they are not a violation either:
+//   behind an unwritten batch  the same answer, kResourceExhausted, until the missing version is
+//                              appended again
 //   behind a refused kBegin    kNotFound, entry by entry: that row never was
 //
-// Not thread-safe. Holds at most kMaxSerials of each; older ones are let go, by when everything queued behind them has
-// long been answered.
+// Not thread-safe. Holds at most kMaxSerials of each; older ones are let go, by when everything
+// queued behind them has long been answered.
 
 #include <cstddef>
 #include <cstdint>
@@ -37,8 +40,8 @@ class Unwritten {
   bool NeverBegun(std::uint64_t serial) const { return never_begun_.contains(serial); }
 
  private:
-  // Serial -> version, bounded: the oldest go first. Each mark carries when it was made, so that letting go of an old mark
-  // does not take a newer one of the same serial along.
+  // Serial -> version, bounded: the oldest go first. Each mark carries when it was made, so that
+  // letting go of an old mark does not take a newer one of the same serial along.
   class Marks {
    public:
     bool empty() const { return marks_.empty(); }

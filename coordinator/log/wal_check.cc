@@ -9,9 +9,10 @@
 namespace assent::log {
 namespace {
 
-// SQLite's file format, section 4: a header of 32 bytes (magic, version, page size, sequence, two salts, two sums), then
-// frames of 24 bytes (page number, size of the database if it commits, two salts, two sums) and a page. Integers are
-// big-endian; the sums run on from frame to frame, over 32-bit words in the byte order that the magic number tells.
+// SQLite's file format, section 4: a header of 32 bytes (magic, version, page size, sequence, two
+// salts, two sums), then frames of 24 bytes (page number, size of the database if it commits, two
+// salts, two sums) and a page. Integers are big-endian; the sums run on from frame to frame, over
+// 32-bit words in the byte order that the magic number tells.
 constexpr std::size_t kHeaderBytes = 32;
 constexpr std::size_t kFrameHeaderBytes = 24;
 constexpr std::uint32_t kMagic = 0x377F0682;  // + 1: big-endian words
@@ -52,14 +53,15 @@ struct Frame {
     const Sums sums = Extend(before, raw.data(), 8, big_endian_words);
     return Extend(sums, &raw[kFrameHeaderBytes], raw.size() - kFrameHeaderBytes, big_endian_words);
   }
-  // Whether the frame fits once it is taken for the commit, or not the commit, of a database of some other size: then
-  // what does not fit is that very mark.
+  // Whether the frame fits once it is taken for the commit, or not the commit, of a database of
+  // some other size: then what does not fit is that very mark.
   bool OnlyMarkMisfits(Sums before, bool big_endian_words) const;
 };
 
 bool Frame::OnlyMarkMisfits(Sums before, bool big_endian_words) const {
-  // Changing the second word of the sums by d changes them, `pairs` pairs later, by d times F(2 pairs) and F(2 pairs + 1)
-  // of the Fibonacci sequence: one equation gives d, the other checks it. Neighbours are never both even.
+  // Changing the second word of the sums by d changes them, `pairs` pairs later, by d times F(2
+  // pairs) and F(2 pairs + 1) of the Fibonacci sequence: one equation gives d, the other checks it.
+  // Neighbours are never both even.
   const Sums computed = Computed(before, big_endian_words);
   const std::uint32_t first = stored().first - computed.first;
   const std::uint32_t second = stored().second - computed.second;
@@ -153,8 +155,8 @@ Result<std::uint64_t> Walker::CheckFrames(const unsigned char* salt, Sums sums) 
   return valid_bytes;
 }
 
-// The header does not fit, and SQLite will ignore the whole file. That is right if all that its frames say is in the
-// database already.
+// The header does not fit, and SQLite will ignore the whole file. That is right if all that its
+// frames say is in the database already.
 Result<std::uint64_t> Walker::CheckWithoutHeader() {
   std::array<unsigned char, 8> salt{};
   std::map<std::uint32_t, std::uint64_t> committed;  // page -> offset of its newest content

@@ -1,7 +1,8 @@
 #pragma once
 
-// When whom to wake: an indexed binary heap of timers, without a clock and without a thread (the habit is KJ's). Setting,
-// moving and cancelling cost O(log n); memory is one entry per armed timer, whatever happened before.
+// When whom to wake: an indexed binary heap of timers, without a clock and without a thread (the
+// habit is KJ's). Setting, moving and cancelling cost O(log n); memory is one entry per armed
+// timer, whatever happened before.
 
 #include <cstddef>
 #include <limits>

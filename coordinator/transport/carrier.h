@@ -1,7 +1,8 @@
 #pragma once
 
-// What carries words: ordered streams that participants open, and calls that we make. A carrier moves frames or calls and never
-// interprets. grpc_streams.h and grpc_caller.h are those of the daemon; the simulator and the tests have their own.
+// What carries words: ordered streams that participants open, and calls that we make. A carrier
+// moves frames or calls and never interprets. grpc_streams.h and grpc_caller.h are those of the
+// daemon; the simulator and the tests have their own.
 
 #include <cstdint>
 #include <memory>
@@ -18,8 +19,8 @@ namespace assent::transport {
 
 // ---- Streams
 
-// One stream. At most one read and one write are under way; each ends with one call of the sink. After Finish the stream calls no
-// more and may be gone.
+// One stream. At most one read and one write are under way; each ends with one call of the sink.
+// After Finish the stream calls no more and may be gone.
 class FrameStream {
  public:
   virtual ~FrameStream() = default;
@@ -37,7 +38,8 @@ class FrameSink {
   // A frame that does not parse.
   virtual void OnMalformed(std::string bytes) = 0;
   virtual void OnWritten() = 0;
-  // The participant closed its side, or the stream broke. Read, Write or neither may be under way; neither ends any more.
+  // The participant closed its side, or the stream broke. Read, Write or neither may be under way;
+  // neither ends any more.
   virtual void OnClosed() = 0;
 };
 
@@ -45,8 +47,8 @@ class FrameSink {
 class StreamDoor {
  public:
   virtual ~StreamDoor() = default;
-  // `stream` outlives its Finish. `peer` is the address that it came from, "ipv4:10.0.0.1:5000". Nothing is read before Read is
-  // called, which may happen in here.
+  // `stream` outlives its Finish. `peer` is the address that it came from, "ipv4:10.0.0.1:5000".
+  // Nothing is read before Read is called, which may happen in here.
   virtual std::shared_ptr<FrameSink> OnStream(FrameStream& stream, const std::string& peer) = 0;
 };
 
@@ -79,9 +81,9 @@ class Caller {
   // Connects, stays connected, and tells `sink` how it stands with each. Once.
   virtual void Start(std::vector<std::string> addresses, std::uint32_t coordinator_id,
                      CallSink& sink) = 0;
-  // False: there is no connection at this moment. Nothing was handed on, the command is untouched, and the sink will hear how it
-  // stands then, even if that is nothing new. True: it may arrive, and the sink will hear of the end, within its timeout and a
-  // little.
+  // False: there is no connection at this moment. Nothing was handed on, the command is untouched,
+  // and the sink will hear how it stands then, even if that is nothing new. True: it may arrive,
+  // and the sink will hear of the end, within its timeout and a little.
   virtual bool Call(std::size_t target, std::uint64_t call, Command& command) = 0;
   // Ends every call, and returns when the sink has heard of it and will hear nothing more.
   virtual void Stop() = 0;

@@ -42,7 +42,7 @@ constexpr std::size_t kExpiredWithEachSendCount = 64;
 Dispatcher::Dispatcher(DispatcherLimits limits) : limits_(limits) {}
 Dispatcher::~Dispatcher() = default;
 
-// ---- In --------------------------------------------------------------------------------------------------------------------
+// ---- In -----------------------------------------------------------------------------------------
 
 void Dispatcher::Send(std::vector<Command> commands, core::MonoTime now, Effects& effects) {
   (void)Expire(now, commands.size() + kExpiredWithEachSendCount, effects);
@@ -175,7 +175,7 @@ void Dispatcher::SetHead(Lane& lane, std::uint64_t old_head) {
   }
 }
 
-// ---- Out -------------------------------------------------------------------------------------------------------------------
+// ---- Out ----------------------------------------------------------------------------------------
 
 std::vector<Dispatcher::Outgoing> Dispatcher::Take(InstanceId id, std::size_t max_count,
                                                    std::size_t max_bytes, core::MonoTime now,
@@ -253,7 +253,7 @@ void Dispatcher::Return(InstanceId id, Outgoing outgoing, core::MonoTime now, Ef
   Place(back, at, /*front=*/true, effects);
 }
 
-// ---- Settled ---------------------------------------------------------------------------------------------------------------
+// ---- Settled ------------------------------------------------------------------------------------
 
 void Dispatcher::OnReplies(InstanceId id, std::vector<SessionReply> replies, Effects& effects) {
   const auto from = instances_.find(id);
@@ -291,7 +291,8 @@ void Dispatcher::OnReplies(InstanceId id, std::vector<SessionReply> replies, Eff
   Fill(*from->second, effects);
 }
 
-// Whatever was said of it, by whomever: only a reply about the command is evidence (OnReplies), and there was none.
+// Whatever was said of it, by whomever: only a reply about the command is evidence (OnReplies), and
+// there was none.
 void Dispatcher::End(InstanceId id, std::uint64_t command_id, const std::string& why,
                      Effects& effects) {
   const auto found = entries_.find(command_id);

@@ -1,18 +1,20 @@
 #pragma once
 
-// Which command goes to which instance of a service, and when: the one place where commands wait. Values in, values out; no
-// lock, clock, thread or stream. Carriers around it move frames and calls (switchboard.h, session_hub.h, unary_dialer.h), those
-// of the daemon and those of the simulator.
+// Which command goes to which instance of a service, and when: the one place where commands wait.
+// Values in, values out; no lock, clock, thread or stream. Carriers around it move frames and calls
+// (switchboard.h, session_hub.h, unary_dialer.h), those of the daemon and those of the simulator.
 //
-//   Send ──► queued (in its action's lane) ──► outbox of an instance ──Take──► out ──► answered, ended, or its slot expires
+//   Send ──► queued (in its action's lane) ──► outbox of an instance ──Take──► out ──► answered,
+//                                                                       ended, or its slot expires
 //                 └──────────────┴── expired, superseded, nobody left: certainly not sent
 //
-// Invariant: a command is in exactly one of these places until it has had exactly one Reply. The only one without is what is
-// out on a session and has expired: its sender gave up on it at that moment, and asks again. What expires before it is taken is
-// never taken. Of what waits there is one for each branch: a newer attempt takes the older one's place.
+// Invariant: a command is in exactly one of these places until it has had exactly one Reply. The
+// only one without is what is out on a session and has expired: its sender gave up on it at that
+// moment, and asks again. What expires before it is taken is never taken. Of what waits there is
+// one for each branch: a newer attempt takes the older one's place.
 //
-// Costs: each call is linear in what it hands in and what it settles. Nothing walks all commands, instances or services (List
-// apart, which is for people).
+// Costs: each call is linear in what it hands in and what it settles. Nothing walks all commands,
+// instances or services (List apart, which is for people).
 
 #include <cstddef>
 #include <cstdint>
@@ -42,12 +44,15 @@ struct DispatcherLimits {
   std::size_t max_sessions_count = 10'000;
   std::size_t default_in_flight_count = 1024;
   std::size_t max_in_flight_count = 65'536;
-  // Commands of one service that wait for room. Beyond it a command comes back kNotSent and has its backoff.
+  // Commands of one service that wait for room. Beyond it a command comes back kNotSent and has its
+  // backoff.
   std::size_t max_queued_count = 65'536;
-  // What is held of one service's commands, and of all together: waiting, and being written to a stream or call.
+  // What is held of one service's commands, and of all together: waiting, and being written to a
+  // stream or call.
   std::size_t max_held_bytes = std::size_t{64} << 20;
   std::size_t max_all_held_bytes = std::size_t{256} << 20;
-  // What is set aside for one instance: about its next frame, so that who does not read holds up no more than that.
+  // What is set aside for one instance: about its next frame, so that who does not read holds up no
+  // more than that.
   std::size_t max_outbox_count = 256;
   std::size_t max_outbox_bytes = std::size_t{1} << 20;
   // Different sets of actions among the instances of one service: a roll-out has two.
@@ -68,7 +73,8 @@ struct DispatcherCounters {
       0;  // commands, instances and lanes that were looked at: what everything has cost
 };
 
-// A target that is dialled. While it connects, commands wait for it; while it is down, they are given back.
+// A target that is dialled. While it connects, commands wait for it; while it is down, they are
+// given back.
 enum class Reach : std::uint8_t { kConnecting, kReady, kDown };
 
 class Dispatcher {
@@ -91,7 +97,8 @@ class Dispatcher {
 
   // ---- Instances
 
-  // A session that said Hello; or why not (kInvalidArgument, kFailedPrecondition, kResourceExhausted).
+  // A session that said Hello; or why not (kInvalidArgument, kFailedPrecondition,
+  // kResourceExhausted).
   Status Attach(InstanceId id, const SessionHello& hello, const std::string& address,
                 core::WallTime now, Effects& effects);
   // A target of a service that is dialled. It is connecting.
@@ -108,8 +115,8 @@ class Dispatcher {
   // ---- Commands
 
   void Send(std::vector<Command> commands, core::MonoTime now, Effects& effects);
-  // What to write or call now: at most `max_count` and `max_bytes` (one alone may be larger). Also says that what was taken
-  // before by this session has been written.
+  // What to write or call now: at most `max_count` and `max_bytes` (one alone may be larger). Also
+  // says that what was taken before by this session has been written.
   std::vector<Outgoing> Take(InstanceId id, std::size_t max_count, std::size_t max_bytes,
                              core::MonoTime now, Effects& effects);
   // A command that was taken and not handed on: nothing of it left.
@@ -181,7 +188,8 @@ class Dispatcher {
   static void Refresh(const DispatcherLimits& limits, Instance& instance);
   // It can be waited for from now on.
   static void Gain(Instance& instance, Effects& effects);
-  // It gets nothing new, and nobody waits for it if `lost`: what is set aside for it goes elsewhere.
+  // It gets nothing new, and nobody waits for it if `lost`: what is set aside for it goes
+  // elsewhere.
   void Withdraw(Instance& instance, bool lost, Effects& effects);
   static Lane* LaneOf(Service& service, const Command& command);
   static Reply Absent(const Service* service, const Command& command);

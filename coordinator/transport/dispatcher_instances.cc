@@ -17,7 +17,7 @@ std::string Shown(const std::pair<std::string, core::Protocol>& action) {
 
 }  // namespace
 
-// ---- Coming ----------------------------------------------------------------------------------------------------------------
+// ---- Coming -------------------------------------------------------------------------------------
 
 Status Dispatcher::Attach(InstanceId id, const SessionHello& hello, const std::string& address,
                           core::WallTime now, Effects& effects) {
@@ -142,7 +142,8 @@ void Dispatcher::Refresh(const DispatcherLimits& limits, Instance& instance) {
 void Dispatcher::Gain(Instance& instance, Effects& effects) {
   Service& service = *instance.service;
   Variant& variant = *instance.variant;
-  // What could not be sent can be: it is the first of its service, or the first with one of its actions.
+  // What could not be sent can be: it is the first of its service, or the first with one of its
+  // actions.
   const bool appeared =
       service.waitable == 0 ||
       (variant.waitable == 0 && std::any_of(variant.lanes.begin(), variant.lanes.end(),
@@ -173,7 +174,7 @@ std::optional<Reach> Dispatcher::SetReach(InstanceId id, Reach reach, const std:
   return before;
 }
 
-// ---- Going -----------------------------------------------------------------------------------------------------------------
+// ---- Going --------------------------------------------------------------------------------------
 
 void Dispatcher::Withdraw(Instance& instance, bool lost, Effects& effects) {
   Service& service = *instance.service;
@@ -249,7 +250,7 @@ void Dispatcher::RemoveVariant(Variant& variant) {
   service.variants.remove_if([&](const Variant& v) { return &v == &variant; });
 }
 
-// ---- Looking ---------------------------------------------------------------------------------------------------------------
+// ---- Looking ------------------------------------------------------------------------------------
 
 bool Dispatcher::IsDialled(const std::string& service) const {
   const auto found = services_.find(service);
@@ -273,9 +274,9 @@ Reply Dispatcher::Absent(const Service* service, const Command& command) {
   return reply;
 }
 
-// A first forward attempt at an action that nobody offers is a no: nothing has happened and nothing can. Anything later may
-// concern what an instance with other actions did, so it waits for one that knows; as does what only such instances offer as
-// are about to leave (`known`).
+// A first forward attempt at an action that nobody offers is a no: nothing has happened and nothing
+// can. Anything later may concern what an instance with other actions did, so it waits for one that
+// knows; as does what only such instances offer as are about to leave (`known`).
 Reply Dispatcher::NoSuchAction(const Service& service, bool known, const Command& command) {
   std::string offered;
   for (const auto& [action, lane] : service.lanes) {

@@ -24,8 +24,8 @@ struct Dispatcher::Entry {
   Instance* instance = nullptr;  // null: queued
 };
 
-// The commands of one action that wait because no instance which offers it has room. A service that is dialled has one, for
-// whatever is asked.
+// The commands of one action that wait because no instance which offers it has room. A service that
+// is dialled has one, for whatever is asked.
 struct Dispatcher::Lane {
   Entries queue;
   std::vector<Variant*> variants;  // that offer it

@@ -41,14 +41,15 @@ std::string CodeText(grpc::StatusCode code) {
   return std::string(CodeName(static_cast<Code>(code)));
 }
 
-// How a call ended, in words. Whoever wrote them: the participant, something between, or our own library.
+// How a call ended, in words. Whoever wrote them: the participant, something between, or our own
+// library.
 std::string WordsOf(const grpc::Status& status) {
   return CodeText(status.error_code()) + ": " + core::CleanReason(status.error_message()) +
          (status.error_code() == grpc::StatusCode::UNAVAILABLE ? " (of a call that was sent)" : "");
 }
 
-// Why there is no connection. gRPC says "failed to connect to all addresses; last error: UNKNOWN: ipv4:...: Failed to connect to
-// remote host: Connection refused".
+// Why there is no connection. gRPC says "failed to connect to all addresses; last error: UNKNOWN:
+// ipv4:...: Failed to connect to remote host: Connection refused".
 std::string WhyDown(const grpc::Status& status, const std::string& address) {
   const std::string message = core::CleanReason(status.error_message());
   const std::size_t last_part = message.rfind(": ");
@@ -66,8 +67,8 @@ struct GrpcCaller::Impl {
     virtual ~Event() = default;
     virtual void Happen(Impl& impl) = 0;
   };
-  // The end of a wait for the channel's next state. gRPC makes progress on a lost connection only while somebody waits for it
-  // (otherwise every 5 s), so there is always one.
+  // The end of a wait for the channel's next state. gRPC makes progress on a lost connection only
+  // while somebody waits for it (otherwise every 5 s), so there is always one.
   struct Target final : Event {
     Target(std::size_t n, std::string a, const std::shared_ptr<grpc::Channel>& c)
         : number(n), address(std::move(a)), channel(c), stub(c) {}
@@ -78,7 +79,8 @@ struct GrpcCaller::Impl {
     grpc::GenericStub stub;
     bool probing = false;  // the queue's thread's
   };
-  // A call that our own library ends at once, for its words: the channel has no connection to give it.
+  // A call that our own library ends at once, for its words: the channel has no connection to give
+  // it.
   struct Probe final : Event {
     void Happen(Impl& impl) override {
       const std::unique_ptr<Probe> self(this);

@@ -1,7 +1,8 @@
 #pragma once
 
-// assent.v1.Participant.Execute over gRPC. One completion queue and one thread that empties it: what has ended meanwhile is handed
-// on together, so that a busy coordinator is woken once for many answers.
+// assent.v1.Participant.Execute over gRPC. One completion queue and one thread that empties it:
+// what has ended meanwhile is handed on together, so that a busy coordinator is woken once for many
+// answers.
 
 #include <cstdint>
 #include <memory>

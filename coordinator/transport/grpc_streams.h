@@ -1,7 +1,7 @@
 #pragma once
 
-// assent.v1.ParticipantSession over gRPC: each stream is handed to a StreamDoor. Frames are read as bytes, so that what does not
-// parse can be looked at.
+// assent.v1.ParticipantSession over gRPC: each stream is handed to a StreamDoor. Frames are read as
+// bytes, so that what does not parse can be looked at.
 
 #include <memory>
 

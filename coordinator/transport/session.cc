@@ -23,7 +23,7 @@ void Session::Begin() {
   if (stream_ != nullptr) stream_->Read();
 }
 
-// ---- What comes ------------------------------------------------------------------------------------------------------------
+// ---- What comes ---------------------------------------------------------------------------------
 
 void Session::OnFrame(v1::ParticipantFrame& frame, std::size_t bytes) {
   const Status status = id_ == 0            ? OnHello(frame, bytes)
@@ -33,7 +33,8 @@ void Session::OnFrame(v1::ParticipantFrame& frame, std::size_t bytes) {
   ReadOn();
 }
 
-// A text that is not UTF-8 costs only itself. Of bytes that are no frame nobody can say what they were to mean.
+// A text that is not UTF-8 costs only itself. Of bytes that are no frame nobody can say what they
+// were to mean.
 void Session::OnMalformed(std::string bytes) {
   v1::ParticipantFrame frame;
   if (id_ != 0 && ParseMended(bytes, frame)) return OnFrame(frame, bytes.size());
@@ -148,7 +149,7 @@ void Session::ReadOn() {
   if (!reading_paused_) stream_->Read();
 }
 
-// ---- What goes -------------------------------------------------------------------------------------------------------------
+// ---- What goes ----------------------------------------------------------------------------------
 
 void Session::Kick() {
   const std::lock_guard lock(mutex_);
@@ -189,7 +190,7 @@ void Session::MoveAnswers() {
   }
 }
 
-// ---- The end ---------------------------------------------------------------------------------------------------------------
+// ---- The end ------------------------------------------------------------------------------------
 
 void Session::Leave(const Status& status) {
   FrameStream* stream = nullptr;

@@ -1,7 +1,8 @@
 #pragma once
 
-// One stream of a participant, from its first frame to its end. There is one read and one write in flight; whatever has gathered
-// while a write was under way travels in the next frame, so that load makes frames larger instead of more.
+// One stream of a participant, from its first frame to its end. There is one read and one write in
+// flight; whatever has gathered while a write was under way travels in the next frame, so that load
+// makes frames larger instead of more.
 
 #include <cstddef>
 #include <cstdint>
@@ -16,7 +17,8 @@
 
 namespace assent::transport {
 
-// The stream is called under the lock, but for Finish, which is the last call and made once, by whoever took the pointer.
+// The stream is called under the lock, but for Finish, which is the last call and made once, by
+// whoever took the pointer.
 class Session final : public FrameSink, public Line, public std::enable_shared_from_this<Session> {
  public:
   Session(SessionHub& hub, FrameStream& stream, std::uint64_t number, std::string peer)

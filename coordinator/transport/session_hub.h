@@ -1,10 +1,12 @@
 #pragma once
 
-// The door for participants that dial in: who may open a stream, for how long without a word, and the end of all of them.
+// The door for participants that dial in: who may open a stream, for how long without a word, and
+// the end of all of them.
 //
-// A stream that has not said Hello is nobody yet. There are few of those, in all, from one address and on one connection, none
-// stays silent for long, and its first frame is small: what may be held for people we do not know is bounded. A Hello comes within
-// milliseconds, so that the one that has been silent longest gives way to who comes: nobody who says nothing keeps others out.
+// A stream that has not said Hello is nobody yet. There are few of those, in all, from one address
+// and on one connection, none stays silent for long, and its first frame is small: what may be held
+// for people we do not know is bounded. A Hello comes within milliseconds, so that the one that has
+// been silent longest gives way to who comes: nobody who says nothing keeps others out.
 
 #include <cstddef>
 #include <cstdint>
@@ -21,15 +23,16 @@
 namespace assent::transport {
 
 struct SessionHubOptions {
-  // Streams that have not said Hello: in all, from one address (a host; all of a Unix socket are one), and on one connection
-  // (those of a Unix socket cannot be told apart).
+  // Streams that have not said Hello: in all, from one address (a host; all of a Unix socket are
+  // one), and on one connection (those of a Unix socket cannot be told apart).
   std::size_t max_silent_count = 256;
   std::size_t max_silent_per_address_count = 64;
   std::size_t max_silent_per_connection_count = 8;
   core::Millis hello_timeout{10'000};
   // A whole Hello: 1024 actions with the longest names are 140 KiB.
   std::size_t max_hello_bytes = std::size_t{256} << 10;
-  // Questions whose answers have not been written: of one session, and of all. Beyond it no more is read from who has some.
+  // Questions whose answers have not been written: of one session, and of all. Beyond it no more is
+  // read from who has some.
   std::size_t max_open_questions_count = 4096;
   std::size_t max_all_open_questions_count = 262'144;
 };
@@ -44,7 +47,8 @@ class SessionHub final : public StreamDoor {
 
   std::shared_ptr<FrameSink> OnStream(FrameStream& stream, const std::string& peer) override;
 
-  // Recovery is done: who we are goes into every Welcome and command. Streams that come before are told UNAVAILABLE.
+  // Recovery is done: who we are goes into every Welcome and command. Streams that come before are
+  // told UNAVAILABLE.
   void Open(std::uint32_t coordinator_id, std::uint64_t epoch);
   // Ends every stream, with a word. Call before the server's Shutdown.
   void Close();
@@ -70,7 +74,8 @@ class SessionHub final : public StreamDoor {
   void NoLongerSilent(std::uint64_t stream);
   void Forget(std::uint64_t stream);
   void ForgetSilent(std::uint64_t stream);
-  // The one that gives way to `silent`, no longer among the silent ones, and in `why` what to tell it. Null: there is room.
+  // The one that gives way to `silent`, no longer among the silent ones, and in `why` what to tell
+  // it. Null: there is room.
   std::shared_ptr<Session> MakeRoomFor(const Silent& silent, std::string& why);
   // Counts questions, or answers; true: there are too many.
   bool CountQuestions(std::ptrdiff_t change);

@@ -1,9 +1,11 @@
 #pragma once
 
-// The lock around the dispatcher, and who is told what it brings about. Sessions and dialled targets hang on it as `Line`s.
+// The lock around the dispatcher, and who is told what it brings about. Sessions and dialled
+// targets hang on it as `Line`s.
 //
-// A reply that says "absent" and the news that a service appeared reach the receiver in the order in which they became true:
-// both are delivered under the lock, so that nobody goes to wait for news that has just passed.
+// A reply that says "absent" and the news that a service appeared reach the receiver in the order
+// in which they became true: both are delivered under the lock, so that nobody goes to wait for
+// news that has just passed.
 
 #include <cstdint>
 #include <memory>
@@ -53,7 +55,8 @@ class Switchboard final : public Transport {
   InstanceId AddDialled(const std::shared_ptr<Line>& line, const std::string& service,
                         const std::string& address, std::size_t max_in_flight);
   void SetReach(InstanceId id, Reach reach, const Visitor& visitor, const std::string& why);
-  // The end of calls: each with the reply, if there was one, and the words, if there was none or it was about something else.
+  // The end of calls: each with the reply, if there was one, and the words, if there was none or it
+  // was about something else.
   struct Ended {
     InstanceId id = 0;
     std::uint64_t command_id = 0;

@@ -2,8 +2,9 @@
 
 // Words to and from participants, whatever carries them. Plain values: no gRPC, no protobuf.
 //
-// Invariant: a transport never invents an answer. What it reports as kNotSent certainly never left; what may have left and
-// has no answer is kUnknown, or is not reported at all (the sender has a timeout of its own).
+// Invariant: a transport never invents an answer. What it reports as kNotSent certainly never left;
+// what may have left and has no answer is kUnknown, or is not reported at all (the sender has a
+// timeout of its own).
 
 #include <cstddef>
 #include <cstdint>
@@ -37,7 +38,8 @@ struct Command {
   core::WallTime began_at = {};
 };
 
-// Nothing can have happened yet: only of such a command may a transport say that it is refused, in a participant's place.
+// Nothing can have happened yet: only of such a command may a transport say that it is refused, in
+// a participant's place.
 inline bool IsFirstForwardAttempt(const Command& command) {
   return (command.attempt == 1 || command.never_sent) &&
          (command.operation == core::Operation::kPrepare ||
@@ -45,8 +47,8 @@ inline bool IsFirstForwardAttempt(const Command& command) {
           command.operation == core::Operation::kAction);
 }
 
-// What became of a command. `gid`, `branch`, `operation` and `attempt` are those of the command, as remembered here: a
-// participant's own claims are checked against them and never trusted.
+// What became of a command. `gid`, `branch`, `operation` and `attempt` are those of the command, as
+// remembered here: a participant's own claims are checked against them and never trusted.
 struct Reply {
   std::string gid;
   core::BranchIndex branch = 0;
@@ -56,11 +58,13 @@ struct Reply {
   std::string bytes;
   std::string reason;
   core::Millis retry_after{0};
-  // With kNotSent only: nobody of this service can be reached now, so asking again is of no use before OnServiceAppeared. Of
-  // anything less (no room, an action that is not offered, one instance of several is gone) it is false. The two reach a receiver
-  // in the order in which they became true.
+  // With kNotSent only: nobody of this service can be reached now, so asking again is of no use
+  // before OnServiceAppeared. Of anything less (no room, an action that is not offered, one
+  // instance of several is gone) it is false. The two reach a receiver in the order in which they
+  // became true.
   bool service_absent = false;
-  // kRetryLater: the transaction that, by the participant's word, has prepared what this branch needs.
+  // kRetryLater: the transaction that, by the participant's word, has prepared what this branch
+  // needs.
   std::string blocked_by = {};
 };
 
@@ -92,7 +96,8 @@ class Receiver {
   virtual void OnQuestion(OutcomeQuestion question, std::function<void(OutcomeAnswer)> answer) = 0;
 };
 
-// Thread-safety: Send from any thread; it never blocks and takes everything (what it cannot carry comes back kNotSent).
+// Thread-safety: Send from any thread; it never blocks and takes everything (what it cannot carry
+// comes back kNotSent).
 class Transport {
  public:
   virtual ~Transport() = default;
@@ -107,7 +112,8 @@ class Clock {
   virtual core::WallTime Wall() const = 0;
 };
 
-// Told of participants that come, go, or are turned away, for the log. From any thread; must be quick and must not block.
+// Told of participants that come, go, or are turned away, for the log. From any thread; must be
+// quick and must not block.
 struct Visitor {
   std::string service;
   std::string instance;
@@ -122,7 +128,8 @@ class Witness {
   virtual void OnLeft(const Visitor& visitor, const std::string& why) = 0;
   // It is dialled, and was not there to leave.
   virtual void OnUnreachable(const Visitor& visitor, const std::string& why) = 0;
-  // It dialled in and was turned away. What it said of itself is unchecked, and empty if it said nothing.
+  // It dialled in and was turned away. What it said of itself is unchecked, and empty if it said
+  // nothing.
   virtual void OnRefused(const Visitor& visitor, const std::string& why) = 0;
 };
 

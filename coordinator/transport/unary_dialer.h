@@ -1,11 +1,13 @@
 #pragma once
 
-// Participants that do not dial in: the coordinator calls assent.v1.Participant.Execute at addresses from its own
-// configuration. One service may have several addresses; calls go round those that are connected.
+// Participants that do not dial in: the coordinator calls assent.v1.Participant.Execute at
+// addresses from its own configuration. One service may have several addresses; calls go round
+// those that are connected.
 //
-// What is known of a call: while there is no connection of ours, nothing is handed on, and the command waits or comes back as
-// certainly not sent. From then on only a reply about this very command counts. No code, text or trailer is evidence of anything:
-// whoever executed it may have said it (a handler that passes on its own downstream's UNAVAILABLE, or UNIMPLEMENTED).
+// What is known of a call: while there is no connection of ours, nothing is handed on, and the
+// command waits or comes back as certainly not sent. From then on only a reply about this very
+// command counts. No code, text or trailer is evidence of anything: whoever executed it may have
+// said it (a handler that passes on its own downstream's UNAVAILABLE, or UNIMPLEMENTED).
 
 #include <cstddef>
 #include <cstdint>

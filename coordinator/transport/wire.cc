@@ -10,7 +10,8 @@
 namespace assent::transport {
 namespace {
 
-// An enumeration of the wire holds any 32 bits: what is beyond ours must not become one of ours when it is narrowed.
+// An enumeration of the wire holds any 32 bits: what is beyond ours must not become one of ours
+// when it is narrowed.
 core::Operation OperationOf(v1::Operation operation) {
   return v1::Operation_IsValid(operation) ? static_cast<core::Operation>(operation)
                                           : core::Operation::kNone;

@@ -20,8 +20,8 @@ SessionHello FromWire(const v1::Hello& hello);
 OutcomeQuestion FromWire(const v1::OutcomeQuery& query);
 void ToWire(const OutcomeAnswer& answer, v1::OutcomeAnswer& out);
 
-// What did not parse, with the bytes of its texts that are no UTF-8 made '?'. A reply whose reason had some says so in it. False:
-// it is no such message at all.
+// What did not parse, with the bytes of its texts that are no UTF-8 made '?'. A reply whose reason
+// had some says so in it. False: it is no such message at all.
 bool ParseMended(std::string bytes, v1::ParticipantFrame& out);
 bool ParseMended(std::string bytes, v1::BranchReply& out);
 

@@ -1,7 +1,9 @@
-// The interactive form: each branch's answer is seen before the next branch is chosen. One process plays three parts: two
-// airlines that quote a price, and a customer who flies out with one and home with the other. `assentd` must run.
+// The interactive form: each branch's answer is seen before the next branch is chosen. One process
+// plays three parts: two airlines that quote a price, and a customer who flies out with one and
+// home with the other. `assentd` must run.
 //
-//   example-interactive [LIMIT]     gives up, and so rolls back, when the ticket out costs more (default 400)
+//   example-interactive [LIMIT]     gives up, and so rolls back, when the ticket out costs more
+//                                   (default 400)
 //
 // Exit code: 0 booked, 2 rolled back because of the limit, 1 anything else.
 #include <cstdio>
@@ -15,7 +17,8 @@
 
 namespace {
 
-// Tickets by transaction. Kept in memory for brevity: a real airline writes its own database, through an adapter.
+// Tickets by transaction. Kept in memory for brevity: a real airline writes its own database,
+// through an adapter.
 class Airline {
  public:
   Airline(std::string name, int price) : price_(price), participant_({.service = std::move(name)}) {

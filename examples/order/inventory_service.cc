@@ -1,6 +1,7 @@
 // The inventory service: keeps the stock. One action, `reserve`, in all three protocols.
 //
-//   two-phase   PREPARE takes the goods off the shelf where nobody sees it yet, COMMIT shows it, ROLLBACK drops it
+//   two-phase   PREPARE takes the goods off the shelf where nobody sees it yet, COMMIT shows it,
+//               ROLLBACK drops it
 //   TCC         TRY freezes, CONFIRM sells what is frozen, CANCEL puts it back
 //   Saga        ACTION sells at once, COMPENSATE takes it back
 //

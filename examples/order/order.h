@@ -1,6 +1,7 @@
 #pragma once
 
-// The shop's one noun, and how it travels: every service gets the same order as its branch's payload, as JSON.
+// The shop's one noun, and how it travels: every service gets the same order as its branch's
+// payload, as JSON.
 
 #include <cstdint>
 #include <optional>

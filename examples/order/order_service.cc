@@ -1,8 +1,11 @@
-// The order service: keeps the orders. Action `create` in all three protocols, and `confirm`, the last step of the Saga.
+// The order service: keeps the orders. Action `create` in all three protocols, and `confirm`, the
+// last step of the Saga.
 //
-//   two-phase   the row is written by PREPARE and appears, confirmed, at COMMIT; after a ROLLBACK it never was
+//   two-phase   the row is written by PREPARE and appears, confirmed, at COMMIT; after a ROLLBACK
+//               it never was
 //   TCC         pending at TRY, confirmed at CONFIRM, cancelled at CANCEL
-//   Saga        pending at ACTION of `create`, confirmed at ACTION of `confirm`, cancelled at COMPENSATE
+//   Saga        pending at ACTION of `create`, confirmed at ACTION of `confirm`, cancelled at
+//               COMPENSATE
 
 #include <string>
 #include <string_view>

@@ -1,6 +1,7 @@
 // The payment service: keeps the customers' accounts. One action, `charge`, in all three protocols.
 //
-//   two-phase   PREPARE takes the coins where nobody sees it yet, COMMIT shows it, ROLLBACK drops it
+//   two-phase   PREPARE takes the coins where nobody sees it yet, COMMIT shows it, ROLLBACK drops
+//               it
 //   TCC         TRY holds, CONFIRM spends what is held, CANCEL gives it back
 //   Saga        ACTION spends at once, COMPENSATE refunds
 //

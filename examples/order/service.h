@@ -1,7 +1,8 @@
 #pragma once
 
-// What the three services have in common: flags, a database of their own, a connection to the coordinator, and running until
-// SIGTERM. What makes each of them what it is stands in order_service.cc, inventory_service.cc and payment_service.cc.
+// What the three services have in common: flags, a database of their own, a connection to the
+// coordinator, and running until SIGTERM. What makes each of them what it is stands in
+// order_service.cc, inventory_service.cc and payment_service.cc.
 
 #include <functional>
 #include <string>
@@ -24,8 +25,9 @@ struct Service {
   std::function<void(assent::sqlite::Store&, const std::string& fault)> actions;
 };
 
-// The body of main(): --database FILE, --coordinator HOST:PORT, and for the demo --fault and --stop (see tripwire.h). The
-// exit code: 0 after SIGTERM or SIGINT, 1 for a failure, 2 for a wrong command line.
+// The body of main(): --database FILE, --coordinator HOST:PORT, and for the demo --fault and --stop
+// (see tripwire.h). The exit code: 0 after SIGTERM or SIGINT, 1 for a failure, 2 for a wrong
+// command line.
 int Serve(int argc, char** argv, const Service& service);
 
 // A handler that is given the order instead of the call's bytes.

@@ -7,8 +7,9 @@
 namespace shop {
 namespace {
 
-// Returns when somebody sends SIGCONT, if ever. Sent to this very thread, which therefore does not take another step;
-// sent to the process, another thread might receive it, and this one go on for a moment.
+// Returns when somebody sends SIGCONT, if ever. Sent to this very thread, which therefore does not
+// take another step; sent to the process, another thread might receive it, and this one go on for a
+// moment.
 void StopThisProcess() { raise(SIGSTOP); }
 
 }  // namespace

@@ -1,7 +1,8 @@
 #pragma once
 
-// For the demo only: stops the whole process (SIGSTOP) at an exact point, so that the driver can kill something there, for
-// sure, instead of hoping that a sleep hits it. A decorator: everything else goes to the resource behind it.
+// For the demo only: stops the whole process (SIGSTOP) at an exact point, so that the driver can
+// kill something there, for sure, instead of hoping that a sleep hits it. A decorator: everything
+// else goes to the resource behind it.
 
 #include <atomic>
 #include <cstddef>

@@ -31,7 +31,8 @@ constexpr bool RulesHold() {
     const bool in_force = state == BranchState::kDone || state == BranchState::kPrepared;
     // A forward operation runs only on a branch never heard of.
     if ((At(state, Phase::kForward) == Move::kRun) != (state == BranchState::kNone)) return false;
-    // Finishing and undoing run only where the forward operation is in force: never both, never twice, never without it.
+    // Finishing and undoing run only where the forward operation is in force: never both, never
+    // twice, never without it.
     if ((At(state, Phase::kFinish) == Move::kRun) != in_force) return false;
     if ((At(state, Phase::kUndo) == Move::kRun) != in_force) return false;
   }

@@ -1,7 +1,7 @@
 #pragma once
 
-// The barrier: what a branch has done, so that each operation happens once, a cancel may come before its try, and a try
-// that comes after its cancel is refused for good. One row per branch:
+// The barrier: what a branch has done, so that each operation happens once, a cancel may come
+// before its try, and a try that comes after its cancel is refused for good. One row per branch:
 //
 //                      refused                    finish (confirm, commit)
 //            +----------------------> REFUSED    +----------------------> FINISHED
@@ -52,7 +52,8 @@ enum class Move : std::uint8_t {
   kRefuse,   // see RefusalFor
 };
 Move MoveFor(BranchState state, Phase phase);
-// The reason given with kRefuse. Starts with "HAZARD:" where refusing means that atomicity may be lost.
+// The reason given with kRefuse. Starts with "HAZARD:" where refusing means that atomicity may be
+// lost.
 std::string RefusalFor(BranchState state, Operation operation);
 
 struct BranchRow {

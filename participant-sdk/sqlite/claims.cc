@@ -53,7 +53,8 @@ void AddKey(const TableInfo& table, const UniqueKey& key, const std::vector<Valu
   Add(claims, std::move(resource), exclusive, "key " + Describe(table, values));
 }
 
-// A key that appears or disappears. One that a row keeps is not claimed, so that children may reference it meanwhile.
+// A key that appears or disappears. One that a row keeps is not claimed, so that children may
+// reference it meanwhile.
 void AddUniqueKeys(const TableInfo& table, const RowChange& change, ClaimSet& claims) {
   for (const UniqueKey& key : table.unique_keys) {
     if (key.primary && !key.referenced && !key.coarse) continue;  // its row's claim says the same

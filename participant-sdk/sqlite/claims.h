@@ -1,15 +1,18 @@
 #pragma once
 
-// What a prepared branch holds until it ends, so that its changeset can be applied whatever happens in between:
+// What a prepared branch holds until it ends, so that its changeset can be applied whatever happens
+// in between:
 //
 //   row     (table, primary key)            exclusive   each row it writes, or claims with Db::Claim
 //   key     (table, columns, values)        exclusive   each unique key that appears or disappears
-//                                           shared      each parent key that a new child row references
+//                                           shared      each parent key that a new child row
+//                                                       references
 //   table                                   exclusive   written rows of a table that has no better name for them (generated
-//                                                       columns, seen from TCC, Saga and Local only)
+//                                                       columns, seen from TCC, Saga and Local
+//                                                         only)
 //
-// Two claims of different branches on one resource conflict unless both are shared. A claim wider than needed costs
-// waiting; one that is missing costs the promise.
+// Two claims of different branches on one resource conflict unless both are shared. A claim wider
+// than needed costs waiting; one that is missing costs the promise.
 
 #include <cstdint>
 #include <map>
@@ -31,8 +34,8 @@ struct Claim {
 // By resource: bytes that name it.
 using ClaimSet = std::map<std::string, Claim>;
 
-// Adds what `change` needs. Reads rows of the connection: call it in the state right after the writes (or right before
-// them, for changes yet to be applied), within the same transaction.
+// Adds what `change` needs. Reads rows of the connection: call it in the state right after the
+// writes (or right before them, for changes yet to be applied), within the same transaction.
 Status AddClaims(Schema& schema, const RowChange& change, ClaimSet& claims);
 Status AddClaims(Schema& schema, const std::vector<RowChange>& changes, ClaimSet& claims);
 
@@ -45,7 +48,8 @@ using Columns = std::vector<std::optional<Value>>;
 std::vector<Value> Pick(const Columns& row, const std::vector<int>& columns);
 bool HasNull(const std::vector<Value>& values);
 
-// Fills the columns that an UPDATE left alone, from the row as it stands. kNotFound when the row is gone.
+// Fills the columns that an UPDATE left alone, from the row as it stands. kNotFound when the row is
+// gone.
 Status FillRow(Connection& connection, const TableInfo& table, RowChange& change);
 
 // The claims of prepared branches, in table assent_lock.

@@ -1,8 +1,8 @@
 #pragma once
 
-// One SQLite connection of the adapter: opened with the settings that durability rests on (set and read back), statements
-// kept, an authorizer that keeps handlers out of what is the adapter's, and the preupdate hook that tells which rows an
-// operation touches. Belongs to one thread at a time.
+// One SQLite connection of the adapter: opened with the settings that durability rests on (set and
+// read back), statements kept, an authorizer that keeps handlers out of what is the adapter's, and
+// the preupdate hook that tells which rows an operation touches. Belongs to one thread at a time.
 
 #include <array>
 #include <cstdint>
@@ -27,8 +27,8 @@ enum class Mode : std::uint8_t {
   kLocal,     // setup and Store::Local: rows and the schema
 };
 
-// One row written, as the preupdate hook or a changeset tells it. A column without a value is one that an UPDATE left
-// alone (changesets only).
+// One row written, as the preupdate hook or a changeset tells it. A column without a value is one
+// that an UPDATE left alone (changesets only).
 struct RowChange {
   enum class Kind : std::uint8_t { kInsert, kUpdate, kDelete };
   Kind kind = Kind::kInsert;
@@ -51,10 +51,12 @@ class Connection {
   Connection& operator=(const Connection&) = delete;
 
   sqlite3* handle() { return db_; }
-  // No local transaction is open: before BEGIN, after COMMIT, or because SQLite rolled it back by itself.
+  // No local transaction is open: before BEGIN, after COMMIT, or because SQLite rolled it back by
+  // itself.
   bool idle() const { return sqlite3_get_autocommit(db_) != 0; }
 
-  // Runs statements without rows and parameters, as the adapter. RunOne keeps the statement for the next time.
+  // Runs statements without rows and parameters, as the adapter. RunOne keeps the statement for the
+  // next time.
   Status Run(const char* sql);
   Status RunOne(const char* sql);
 
@@ -81,9 +83,10 @@ class Connection {
     Mode before_;
   };
 
-  // Collects the rows written from now on; at most `limit`, then `overflow` is set. A session may take the hook's place
-  // for a while: YieldHook before it is created, InstallHook after it is deleted. There is always one of the two, or
-  // SQLite would compile DELETE without WHERE into a truncation that neither would see.
+  // Collects the rows written from now on; at most `limit`, then `overflow` is set. A session may
+  // take the hook's place for a while: YieldHook before it is created, InstallHook after it is
+  // deleted. There is always one of the two, or SQLite would compile DELETE without WHERE into a
+  // truncation that neither would see.
   struct Touched {
     std::vector<RowChange> rows;
     std::size_t limit = 0;
@@ -94,8 +97,9 @@ class Connection {
   void InstallHook();
   void YieldHook();
 
-  // Foreign keys and triggers off (raw) or as they were. Works inside a transaction, unlike the pragma; makes SQLite
-  // compile every statement anew, so it is only called when there is something to switch off.
+  // Foreign keys and triggers off (raw) or as they were. Works inside a transaction, unlike the
+  // pragma; makes SQLite compile every statement anew, so it is only called when there is something
+  // to switch off.
   void SetRaw(bool raw);
 
   // Resets whatever a handler left running.
@@ -135,7 +139,8 @@ class Connection {
   std::unordered_map<sqlite3_stmt*, Cached*> slot_of_;
 };
 
-// One use of one statement of the adapter's own. Failures stay in status(); a failed statement has no rows.
+// One use of one statement of the adapter's own. Failures stay in status(); a failed statement has
+// no rows.
 class Statement {
  public:
   template <typename... Args>

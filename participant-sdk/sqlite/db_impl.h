@@ -1,6 +1,7 @@
 #pragma once
 
-// What stands behind the public Db: the connection, and the first failure of the operation that uses it.
+// What stands behind the public Db: the connection, and the first failure of the operation that
+// uses it.
 
 #include <assent/sqlite.h>
 

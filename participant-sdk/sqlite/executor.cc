@@ -13,7 +13,8 @@ namespace {
 // Operations that run again when a claim they waited for is dropped.
 constexpr std::size_t kMaxFreedCount = 32;
 
-// A handler runs on the one thread that writes, inside its local transaction: whatever it waits for may stand behind it.
+// A handler runs on the one thread that writes, inside its local transaction: whatever it waits for
+// may stand behind it.
 class NobodyWaits final : public assent::internal::Crew {
  public:
   Status BeginWait() override {
@@ -87,8 +88,8 @@ void Executor::WaitForRelease(std::uint64_t seen, std::chrono::steady_clock::tim
   changed_.wait_until(lock, deadline, [&] { return releases_ != seen; });
 }
 
-// A batch at a time, for as long as most of a batch find their way free: where they do not, one of them has got what the
-// others wait for, and those behind it want the same.
+// A batch at a time, for as long as most of a batch find their way free: where they do not, one of
+// them has got what the others wait for, and those behind it want the same.
 void Executor::RunFreed() {
   bool flowing = true;
   while (flowing) {
@@ -183,7 +184,8 @@ void Executor::RunGroup(Tasks& tasks) {
   while (count < tasks.size() && (count == 0 || std::chrono::steady_clock::now() < close_at)) {
     tasks[count]->Run(runner);
     if (connection.idle()) {
-      // This one took the whole transaction with it. It learns so; its neighbours run again without it.
+      // This one took the whole transaction with it. It learns so; its neighbours run again without
+      // it.
       tasks[count]->NotDone(
           Unavailable("its statements rolled the whole local transaction back: use ABORT, not "
                       "ROLLBACK, as the conflict resolution"));

@@ -1,12 +1,13 @@
 #pragma once
 
-// The one thread that writes. It takes what has queued, runs it inside one local transaction, commits once, and only
-// then answers all of it: the more is waiting, the more share one fsync.
+// The one thread that writes. It takes what has queued, runs it inside one local transaction,
+// commits once, and only then answers all of it: the more is waiting, the more share one fsync.
 //
 //   queue --> BEGIN IMMEDIATE --> each operation in its savepoint --> COMMIT (durable) --> answers
 //
-// COMMIT fails: certainly not done (busy, full): everybody is told so. Anything else: the outcome is unknown, nobody of the
-// group is answered, and the executor is poisoned: it does nothing more until the database has been opened anew.
+// COMMIT fails: certainly not done (busy, full): everybody is told so. Anything else: the outcome
+// is unknown, nobody of the group is answered, and the executor is poisoned: it does nothing more
+// until the database has been opened anew.
 
 #include <chrono>
 #include <condition_variable>
@@ -60,7 +61,8 @@ class Executor {
 
   std::uint64_t operations() const;
   std::uint64_t groups() const;
-  // Grows when claims are dropped; WaitForRelease returns when it is no longer `seen`, or at the deadline.
+  // Grows when claims are dropped; WaitForRelease returns when it is no longer `seen`, or at the
+  // deadline.
   std::uint64_t releases() const;
   void WaitForRelease(std::uint64_t seen, std::chrono::steady_clock::time_point deadline);
 
@@ -76,7 +78,8 @@ class Executor {
   void RunGroup(Tasks& tasks);
   // After the group's COMMIT: answers its tasks, but for those that a claim blocks, which wait.
   void AnswerGroup(Tasks::iterator begin, Tasks::iterator end);
-  // Ends the group's transaction. A failure with a healthy executor: certainly not done, and rolled back.
+  // Ends the group's transaction. A failure with a healthy executor: certainly not done, and rolled
+  // back.
   Status Commit();
   void Poison(const Status& why);
   void Reach(std::string_view point) {

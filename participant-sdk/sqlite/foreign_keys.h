@@ -10,8 +10,9 @@
 
 namespace assent::sqlite::internal {
 
-// Looks only at what `changes`, already applied, could have broken: children they wrote whose parent is missing, and
-// children left behind by parent keys that they took away. Empty: nothing is broken.
+// Looks only at what `changes`, already applied, could have broken: children they wrote whose
+// parent is missing, and children left behind by parent keys that they took away. Empty: nothing is
+// broken.
 Result<std::string> FindBrokenForeignKey(Schema& schema, const std::vector<RowChange>& changes);
 
 }  // namespace assent::sqlite::internal

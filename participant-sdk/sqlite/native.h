@@ -15,8 +15,9 @@
 
 namespace assent::sqlite::internal {
 
-// What a result code means to a caller: kFailedPrecondition for a constraint, kResourceExhausted for a full disk,
-// kDataLoss for a damaged file, kUnavailable for what may pass (busy, I/O), kInternal for the rest.
+// What a result code means to a caller: kFailedPrecondition for a constraint, kResourceExhausted
+// for a full disk, kDataLoss for a damaged file, kUnavailable for what may pass (busy, I/O),
+// kInternal for the rest.
 Status StatusOf(int code, const std::string& message);
 
 }  // namespace assent::sqlite::internal

@@ -6,7 +6,8 @@
 namespace assent::sqlite::internal {
 namespace {
 
-// Rows looked at per call while searching for old ones: a bound on the time it takes, whatever the table's size.
+// Rows looked at per call while searching for old ones: a bound on the time it takes, whatever the
+// table's size.
 constexpr std::int64_t kMaxScannedCount = 4096;
 
 HeldBranch ReadBranch(const Statement& read) {

@@ -1,7 +1,7 @@
 #pragma once
 
-// Which branches to ask the coordinator about: prepared ones that have waited, and barrier rows old enough to go. Reads on
-// a connection of its own, so that it waits for nobody. Not thread-safe.
+// Which branches to ask the coordinator about: prepared ones that have waited, and barrier rows old
+// enough to go. Reads on a connection of its own, so that it waits for nobody. Not thread-safe.
 
 #include <cstdint>
 #include <memory>
@@ -22,8 +22,8 @@ class Questions {
   };
   Questions(std::unique_ptr<Connection> reader, Settings settings);
 
-  // At most `limit`, half of it for either kind when both want more. Each call goes on where the last one ended, so that
-  // nobody starves behind the first few.
+  // At most `limit`, half of it for either kind when both want more. Each call goes on where the
+  // last one ended, so that nobody starves behind the first few.
   std::vector<HeldBranch> Next(std::size_t limit, std::int64_t now_ms);
 
  private:

@@ -1,8 +1,9 @@
-// Operations that the adapter finishes or undoes itself, by changeset: two-phase commit and automatic Sagas.
+// Operations that the adapter finishes or undoes itself, by changeset: two-phase commit and
+// automatic Sagas.
 //
-// All of them begin alike: the handler runs under a recording session and is rolled back; what remains is its changeset.
-// Then the changeset is tried out (two-phase: kept aside) or applied (one phase, automatic Saga), so that what is
-// promised is known to work, and all three mean the same.
+// All of them begin alike: the handler runs under a recording session and is rolled back; what
+// remains is its changeset. Then the changeset is tried out (two-phase: kept aside) or applied (one
+// phase, automatic Saga), so that what is promised is known to work, and all three mean the same.
 
 #include "participant-sdk/sqlite/runner.h"
 
@@ -127,7 +128,8 @@ Status Runner::CheckPreparedStillFit() {
 }
 
 Reply Runner::KeepPrepared(const Call& call, const Work& work, const Reply& reply) {
-  // Yes is a promise: what cannot be applied now (two rows that swap a unique value) must not be promised.
+  // Yes is a promise: what cannot be applied now (two rows that swap a unique value) must not be
+  // promised.
   Status status;
   if (MayFailToApply(schema_, work.stored.changes)) status = TryOut(work.stored);
   if (!status.ok()) return ReplyFor(status);
@@ -143,7 +145,8 @@ Reply Runner::KeepPrepared(const Call& call, const Work& work, const Reply& repl
   return status.ok() ? reply : NotNow(status);
 }
 
-// AUTOINCREMENT never hands out a number twice, not even one that a prepared branch took and nobody sees yet.
+// AUTOINCREMENT never hands out a number twice, not even one that a prepared branch took and nobody
+// sees yet.
 Status Runner::SkipSequences(const std::vector<RowChange>& changes) {
   for (const RowChange& change : changes) {
     const TableInfo* table = schema_.Find(change.table);

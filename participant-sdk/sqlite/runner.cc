@@ -38,7 +38,8 @@ void CutReason(std::string& reason) {
   reason.resize(end);
 }
 
-// The form in which a reply is kept and given, so that the first and every later one are equal byte for byte.
+// The form in which a reply is kept and given, so that the first and every later one are equal byte
+// for byte.
 Reply Normalized(Reply reply, Phase phase) {
   CutReason(reply.reason);
   switch (reply.kind) {
@@ -121,7 +122,8 @@ Reply Runner::Run(const Call& call) {
 }
 
 Reply Runner::Dispatch(const Call& call) {
-  // Finishing prepared work needs no handler, which may be gone from a newer version of the service.
+  // Finishing prepared work needs no handler, which may be gone from a newer version of the
+  // service.
   if (call.operation == Operation::kCommit) return Commit(call.gid, call.branch_id);
   if (call.operation == Operation::kRollback) return Rollback(call.gid, call.branch_id);
   auto found = registry_.find({call.action, call.protocol});

@@ -1,7 +1,8 @@
 #pragma once
 
-// Executes operations one by one inside the local transaction that the executor opened. Each is in a savepoint of its
-// own: what it may not keep is undone without touching its neighbours. Single-threaded, no waiting.
+// Executes operations one by one inside the local transaction that the executor opened. Each is in
+// a savepoint of its own: what it may not keep is undone without touching its neighbours.
+// Single-threaded, no waiting.
 
 #include <functional>
 #include <map>

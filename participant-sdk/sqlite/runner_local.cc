@@ -67,7 +67,8 @@ void Runner::RunAnswer(const HeldBranch& branch, Verdict verdict, bool finished)
   if (!finished || verdict == Verdict::kUndecided || verdict == Verdict::kCannotTell) return;
   const std::int64_t cutoff = Now() - settings_.retain_ms;
   if (row->state == BranchState::kDone && row->protocol == Protocol::kTcc) {
-    // Frozen for ever: somebody resolved the transaction by hand, or its log was lost. Not ours to decide.
+    // Frozen for ever: somebody resolved the transaction by hand, or its log was lost. Not ours to
+    // decide.
     (void)Statement(connection_,
                     "UPDATE assent_barrier SET orphan = 1 WHERE gid = ?1 AND branch_id = ?2 AND "
                     "touched_ms <= ?3",

@@ -1,6 +1,7 @@
 #pragma once
 
-// A savepoint within the group's transaction. Undone unless kept. They nest: each ends before the one around it.
+// A savepoint within the group's transaction. Undone unless kept. They nest: each ends before the
+// one around it.
 
 #include <assent/status.h>
 

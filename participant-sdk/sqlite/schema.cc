@@ -10,7 +10,8 @@ namespace {
 constexpr std::int64_t kVirtualColumn = 2;
 constexpr std::int64_t kStoredColumn = 3;
 
-// Sorts a key's columns, its folds along with them, so that an index and a foreign key name the same key alike.
+// Sorts a key's columns, its folds along with them, so that an index and a foreign key name the
+// same key alike.
 void SortColumns(UniqueKey& key) {
   std::vector<std::pair<int, Fold>> pairs;
   for (std::size_t i = 0; i < key.columns.size(); ++i)
@@ -199,7 +200,8 @@ Status Schema::LoadForeignKeys() {
   return OkStatus();
 }
 
-// Adds one foreign key to both its ends. One whose parent is missing is left out: SQLite fails every write through it.
+// Adds one foreign key to both its ends. One whose parent is missing is left out: SQLite fails
+// every write through it.
 void Schema::Link(ForeignKey key, const std::vector<std::string>& from,
                   const std::vector<std::string>& to) {
   auto child = tables_.find(key.child);

@@ -1,7 +1,8 @@
 #pragma once
 
-// What the adapter must know of the user's tables to claim rows and keys: primary keys, unique keys, foreign keys in both
-// directions. Read from SQLite's pragmas, kept until the schema version moves.
+// What the adapter must know of the user's tables to claim rows and keys: primary keys, unique
+// keys, foreign keys in both directions. Read from SQLite's pragmas, kept until the schema version
+// moves.
 
 #include <cstdint>
 #include <map>
@@ -17,7 +18,8 @@ namespace assent::sqlite::internal {
 struct UniqueKey {
   std::vector<int> columns;
   std::vector<Fold> folds;  // as long as `columns`
-  // Claimed as a whole instead of by value: an expression, or a collating sequence that we do not know.
+  // Claimed as a whole instead of by value: an expression, or a collating sequence that we do not
+  // know.
   bool coarse = false;
   bool primary = false;
   bool referenced = false;  // some foreign key points at it
@@ -61,9 +63,11 @@ class Schema {
   Schema(Connection& connection, bool foreign_keys)
       : connection_(connection), foreign_keys_(foreign_keys) {}
 
-  // Reads it anew if it changed since. Call before a series of Find; pointers live until the next Refresh.
+  // Reads it anew if it changed since. Call before a series of Find; pointers live until the next
+  // Refresh.
   Status Refresh();
-  // The next Refresh reads it anew: a change of the schema was undone, and its version number will be given again.
+  // The next Refresh reads it anew: a change of the schema was undone, and its version number will
+  // be given again.
   void Forget() { version_ = -1; }
   // By name, in any case of letters; null when there is no such table.
   const TableInfo* Find(std::string_view table) const;

@@ -10,10 +10,11 @@
 
 namespace assent::sqlite::internal {
 
-// The columns, by name, of the tables that `changes` touch: kept beside a changeset, which knows columns by number. And
-// their unique and foreign keys, by which its claims were made.
+// The columns, by name, of the tables that `changes` touch: kept beside a changeset, which knows
+// columns by number. And their unique and foreign keys, by which its claims were made.
 std::string ShapeOf(const Schema& schema, const std::vector<RowChange>& changes);
-// Whether the keys of those tables are still what they were, so that the claims made then are all there is to claim.
+// Whether the keys of those tables are still what they were, so that the claims made then are all
+// there is to claim.
 bool KeysAreAsIn(const Schema& schema, const std::vector<RowChange>& changes,
                  const std::string& shape);
 

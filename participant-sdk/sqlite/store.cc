@@ -24,10 +24,12 @@ using internal::Registry;
 using internal::Runner;
 using internal::Statement;
 
-// How long a Local that waits for a claim sleeps at most: another process may have dropped it without telling us.
+// How long a Local that waits for a claim sleeps at most: another process may have dropped it
+// without telling us.
 constexpr std::chrono::milliseconds kForeignReleaseCheck{50};
 
-// SQLite ignores a failure to sync the directory of a new WAL; so it is synced here, once the WAL exists.
+// SQLite ignores a failure to sync the directory of a new WAL; so it is synced here, once the WAL
+// exists.
 Status SyncDirectoryOf(const std::string& path) {
   std::string directory = std::filesystem::path(path).parent_path().string();
   if (directory.empty()) directory = ".";

@@ -1,11 +1,12 @@
 #pragma once
 
-// The store's own clock: for how long processes that have it open have been seen running. Ages of rows are counted by it, since
-// deleting cannot be taken back, and wall time may jump by days, either way, in one life or between two.
+// The store's own clock: for how long processes that have it open have been seen running. Ages of
+// rows are counted by it, since deleting cannot be taken back, and wall time may jump by days,
+// either way, in one life or between two.
 //
-// It goes on with the steady clock of each process, and is kept in the file (assent_meta.clock_ms), where several processes
-// agree on the highest. What it misses (the time while nobody ran, the last moment before a kill) only makes rows older than
-// they look.
+// It goes on with the steady clock of each process, and is kept in the file (assent_meta.clock_ms),
+// where several processes agree on the highest. What it misses (the time while nobody ran, the last
+// moment before a kill) only makes rows older than they look.
 
 #include <atomic>
 #include <cstdint>
@@ -26,7 +27,8 @@ class StoreClock {
   // From any thread. Never goes back within a process.
   std::int64_t Now() const { return steady_ms_() + offset_.load(std::memory_order_relaxed); }
 
-  // Inside a local transaction: goes on from what is in the file, if that is further; and writes it there, now and then.
+  // Inside a local transaction: goes on from what is in the file, if that is further; and writes it
+  // there, now and then.
   Status Tick(Connection& connection);
 
  private:

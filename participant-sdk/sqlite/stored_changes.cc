@@ -5,7 +5,8 @@
 namespace assent::sqlite::internal {
 namespace {
 
-// FNV-1a: against damage, not against malice. Checked before SQLite parses the bytes, which it does trustingly.
+// FNV-1a: against damage, not against malice. Checked before SQLite parses the bytes, which it does
+// trustingly.
 std::int64_t ChecksumOf(const StoredChanges& stored) {
   std::uint64_t hash = 14695981039346656037ULL;
   for (const std::string* text : {&stored.changeset, &stored.shape}) {

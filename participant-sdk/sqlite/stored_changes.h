@@ -1,6 +1,7 @@
 #pragma once
 
-// Changesets in the file: of prepared branches (assent_prepared) and of automatic Saga steps (assent_undo).
+// Changesets in the file: of prepared branches (assent_prepared) and of automatic Saga steps
+// (assent_undo).
 
 #include <cstdint>
 #include <string>
@@ -22,7 +23,8 @@ struct StoredChanges {
   std::vector<RowChange> changes;
 };
 
-// kNotFound when there is none; kDataLoss when its checksum is wrong. Both mean that what was promised cannot be kept.
+// kNotFound when there is none; kDataLoss when its checksum is wrong. Both mean that what was
+// promised cannot be kept.
 Result<StoredChanges> LoadPrepared(Connection& connection, std::string_view gid,
                                    std::string_view branch_id);
 Result<StoredChanges> LoadPrepared(Connection& connection, std::int64_t id);

@@ -3,7 +3,8 @@
 namespace assent::sqlite::internal {
 namespace {
 
-// assent_barrier: one row per branch (BranchState), with the replies it gave. Keyed by the gid, which is ordered by time.
+// assent_barrier: one row per branch (BranchState), with the replies it gave. Keyed by the gid,
+// which is ordered by time.
 // assent_undo:    the changeset of an automatic Saga step, until it is compensated or cleaned.
 // assent_prepared, assent_lock: prepared branches and what they claim.
 constexpr char kTables[] = R"sql(
@@ -36,7 +37,8 @@ INSERT INTO assent_meta VALUES('clock_ms', 0) ON CONFLICT DO NOTHING;
 UPDATE assent_meta SET value = value + 1 WHERE key = 'starts';
 )sql";
 
-// Stamps of format 1 are wall time, which says nothing about the clock that starts now: everything begins to age anew.
+// Stamps of format 1 are wall time, which says nothing about the clock that starts now: everything
+// begins to age anew.
 constexpr char kFromFormat1[] = R"sql(
 ALTER TABLE assent_prepared ADD COLUMN began_unix_ms INTEGER NOT NULL DEFAULT 0;
 UPDATE assent_prepared SET prepared_ms = 0;

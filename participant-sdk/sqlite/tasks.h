@@ -10,9 +10,10 @@
 
 namespace assent::sqlite::internal {
 
-// One operation of a branch. When the outcome is unknown the responder is dropped uncalled: the coordinator hears
-// nothing, which is the truth, and asks again. One that has been answered while it waits for a claim may run once more, as a
-// command that comes twice does; the barrier keeps what it comes to for whoever asks again.
+// One operation of a branch. When the outcome is unknown the responder is dropped uncalled: the
+// coordinator hears nothing, which is the truth, and asks again. One that has been answered while
+// it waits for a claim may run once more, as a command that comes twice does; the barrier keeps
+// what it comes to for whoever asks again.
 class CallTask final : public Task {
  public:
   CallTask(Call call, Responder respond) : call_(std::move(call)), respond_(std::move(respond)) {}

@@ -33,8 +33,9 @@ int BindArg(sqlite3_stmt* statement, int index, const Arg& arg, Bytes keep);
 enum class Fold : std::uint8_t { kBinary, kNoCase, kRightTrim, kUnknown };
 Fold FoldOf(const char* collation);
 
-// Appends bytes that are equal for two values exactly when SQLite takes them for equal under `fold` (1 and 1.0 are;
-// 'Bob' and 'BOB' are under NOCASE). Self-delimiting, so that keys of several columns may be joined.
+// Appends bytes that are equal for two values exactly when SQLite takes them for equal under `fold`
+// (1 and 1.0 are; 'Bob' and 'BOB' are under NOCASE). Self-delimiting, so that keys of several
+// columns may be joined.
 void AppendKey(const Value& value, Fold fold, std::string& key);
 
 // "'abc'", "42", "x'…'", "NULL": for messages; cut when long.

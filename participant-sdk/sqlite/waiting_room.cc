@@ -7,7 +7,8 @@
 namespace assent::sqlite::internal {
 namespace {
 
-// Beyond it everything is forgotten, and said once more. (Holders may end without a word here: in another process.)
+// Beyond it everything is forgotten, and said once more. (Holders may end without a word here: in
+// another process.)
 constexpr std::size_t kMaxToldCount = 8192;
 
 }  // namespace

@@ -1,12 +1,14 @@
 #pragma once
 
-// Operations that a claim stood in the way of. They hold nothing: what they did is undone, and they run again from the
-// start when the holder's claims are dropped, the oldest transaction first. Whoever has waited long enough gets the answer he
-// would have got at once, "retry later". Saves a hot row the coordinator's backoff. Belongs to the executor's thread.
+// Operations that a claim stood in the way of. They hold nothing: what they did is undone, and they
+// run again from the start when the holder's claims are dropped, the oldest transaction first.
+// Whoever has waited long enough gets the answer he would have got at once, "retry later". Saves a
+// hot row the coordinator's backoff. Belongs to the executor's thread.
 //
-// Who waits for a younger transaction is answered sooner: the answer names the holder, which the coordinator may abort. It keeps
-// its place (or a younger one would take the row before it has asked again). Asked again while the same one is still in
-// the way, it waits twice as long each time, until it waits like everybody.
+// Who waits for a younger transaction is answered sooner: the answer names the holder, which the
+// coordinator may abort. It keeps its place (or a younger one would take the row before it has
+// asked again). Asked again while the same one is still in the way, it waits twice as long each
+// time, until it waits like everybody.
 
 #include <chrono>
 #include <cstddef>
@@ -27,12 +29,13 @@ class WaitingRoom {
   WaitingRoom(std::chrono::milliseconds patience, std::chrono::milliseconds grace)
       : patience_(patience), grace_(grace) {}
 
-  // Takes the task in and returns true, or, when its patience has ended (counted from its first time here), leaves it.
+  // Takes the task in and returns true, or, when its patience has ended (counted from its first
+  // time here), leaves it.
   bool Admit(std::unique_ptr<Task>& task, Clock::time_point now);
   // These gids hold nothing any more: frees who waits for them.
   void Free(const std::vector<std::string>& holders);
-  // The oldest of the freed ones, at most `limit`: a crowd that waits for one row must not run in full each time one of them
-  // gets it. Who is left stays freed.
+  // The oldest of the freed ones, at most `limit`: a crowd that waits for one row must not run in
+  // full each time one of them gets it. Who is left stays freed.
   std::vector<std::unique_ptr<Task>> TakeFreed(std::size_t limit);
   // Answers those whose time has come; all of them.
   void DismissExpired(Clock::time_point now);

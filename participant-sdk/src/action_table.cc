@@ -19,8 +19,9 @@ std::string Shown(Protocol protocol, const std::string& action) {
   return std::string(ProtocolName(protocol)) + ":" + CleanText(action, limits::kMaxActionNameBytes);
 }
 
-// Nobody here can tell that nothing has happened: another instance, or another version of this service, may have executed it,
-// and its answer been lost. (An action that nobody offers the coordinator refuses by itself.)
+// Nobody here can tell that nothing has happened: another instance, or another version of this
+// service, may have executed it, and its answer been lost. (An action that nobody offers the
+// coordinator refuses by itself.)
 Reply Unknown(const Call& call) {
   return Reply::RetryLater("no action " + Shown(call.protocol, call.action) +
                            " is registered here");
@@ -83,8 +84,8 @@ std::vector<OfferedAction> ActionTable::Actions() const {
   return actions;
 }
 
-// Death between the two leaves the branch prepared, and the coordinator asks again: to prepare, which is done, or to roll
-// back, which is possible.
+// Death between the two leaves the branch prepared, and the coordinator asks again: to prepare,
+// which is done, or to roll back, which is possible.
 Reply ActionTable::RunOnePhase(const Entry& entry, const Call& call) {
   Call two_phase = call;
   two_phase.one_phase = false;

@@ -25,11 +25,13 @@ class ActionTable final : public Resource {
   const Status& status() const { return status_; }
   Status Registration() const override { return status_; }
 
-  // Is there a plain handler for it, which must run on a worker? Everything else Execute answers without blocking.
+  // Is there a plain handler for it, which must run on a worker? Everything else Execute answers
+  // without blocking.
   bool IsPlain(const Call& call) const;
 
   std::vector<OfferedAction> Actions() const override;
-  // A plain handler runs here and now. An action that is not known is left to be asked again: never refused, never done.
+  // A plain handler runs here and now. An action that is not known is left to be asked again: never
+  // refused, never done.
   void Execute(Call call, Responder respond) override;
   std::vector<HeldBranch> Questions(std::size_t limit) override;
   void Answer(const HeldBranch& branch, Verdict verdict, bool finished) override;
@@ -51,7 +53,8 @@ class ActionTable final : public Resource {
   std::vector<Resource*> resources_;
   Status status_;
 
-  // Which resource asked about a branch, in its latest round of questions. Only with several resources.
+  // Which resource asked about a branch, in its latest round of questions. Only with several
+  // resources.
   std::mutex mutex_;
   std::map<std::pair<std::string, std::string>, Resource*> askers_;
 };

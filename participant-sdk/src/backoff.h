@@ -1,6 +1,7 @@
 #pragma once
 
-// Waits between attempts: exponential, capped, with full jitter, and without a clock or a generator of anybody else's.
+// Waits between attempts: exponential, capped, with full jitter, and without a clock or a generator
+// of anybody else's.
 
 #include <algorithm>
 #include <chrono>

@@ -1,9 +1,10 @@
 #pragma once
 
-// The calls that a participant holds: who waits for each, and which may run. Pure and single-threaded; times are given.
+// The calls that a participant holds: who waits for each, and which may run. Pure and
+// single-threaded; times are given.
 //
-// Invariant: for one branch (gid, branch_id) at most one call runs at any moment, and one operation of it is held at
-// most once. A command for an operation that is held joins it and gets its answer.
+// Invariant: for one branch (gid, branch_id) at most one call runs at any moment, and one operation
+// of it is held at most once. A command for an operation that is held joins it and gets its answer.
 
 #include <chrono>
 #include <cstddef>
@@ -23,8 +24,8 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 // Names a held call. Never reused.
 enum class Ticket : std::uint64_t {};
 
-// Who asked: one command on one connection of one session. An answer for a connection that is gone is of no use: the
-// coordinator asks again.
+// Who asked: one command on one connection of one session. An answer for a connection that is gone
+// is of no use: the coordinator asks again.
 struct Waiter {
   std::size_t session = 0;
   std::uint64_t connection = 0;
@@ -48,9 +49,9 @@ class CallTable {
   };
   Admission Admit(Call call, const Waiter& waiter, SteadyTime now);
 
-  // About to run: hands out the call, or nothing if nobody waits for it any more, or if it waited longer than its
-  // coordinator does (`expired` is set). Then Finish it with whatever reply: no handler has seen it.
-  // `alive(waiter)` says whether the waiter's connection still stands.
+  // About to run: hands out the call, or nothing if nobody waits for it any more, or if it waited
+  // longer than its coordinator does (`expired` is set). Then Finish it with whatever reply: no
+  // handler has seen it. `alive(waiter)` says whether the waiter's connection still stands.
   template <typename Alive>
   std::optional<Call> Take(Ticket ticket, SteadyTime now, const Alive& alive, bool* expired);
 

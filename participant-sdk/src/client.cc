@@ -108,7 +108,8 @@ OpenTransaction& OpenTransaction::operator=(OpenTransaction&& other) noexcept {
 
 OpenTransaction::~OpenTransaction() { Abandon(); }
 
-// Whether it arrives is of no interest: the coordinator aborts what is not committed by its deadline.
+// Whether it arrives is of no interest: the coordinator aborts what is not committed by its
+// deadline.
 void OpenTransaction::Abandon() {
   const std::shared_ptr<Connection> connection = std::move(connection_);
   if (!connection || finishing_) return;
@@ -125,7 +126,8 @@ Result<BranchResult> OpenTransaction::Execute(Branch branch, CallOptions call) {
         {gid_, std::move(branch), TimeoutWithin(options_, call, deadline_)});
   });
   if (result.ok())
-    ++next_branch_;  // an id is used up by its answer: until then the same call names the same branch
+    // An id is used up by its answer: until then the same call names the same branch.
+    ++next_branch_;
   return result;
 }
 

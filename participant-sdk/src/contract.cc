@@ -189,7 +189,8 @@ class Checker {
     ++report_.undone;
   }
 
-  // Two instances of a service may be asked the same at the same time, by two coordinators or one that has restarted.
+  // Two instances of a service may be asked the same at the same time, by two coordinators or one
+  // that has restarted.
   void ForwardTwiceAtOnce() {
     Begin("the forward operation twice at once");
     Reply second;

@@ -1,7 +1,7 @@
 #pragma once
 
-// Which threads run handlers, so that a handler which waits for a transaction can be told from any other caller: that
-// transaction may need the very threads that wait for it.
+// Which threads run handlers, so that a handler which waits for a transaction can be told from any
+// other caller: that transaction may need the very threads that wait for it.
 
 #include <assent/status.h>
 
@@ -11,8 +11,8 @@ namespace assent::internal {
 class Crew {
  public:
   virtual ~Crew() = default;
-  // The current thread, one of the crew, is going to wait for a transaction. Not OK: it must not, since nobody may be left to
-  // execute it; the sentence says so.
+  // The current thread, one of the crew, is going to wait for a transaction. Not OK: it must not,
+  // since nobody may be left to execute it; the sentence says so.
   virtual Status BeginWait() = 0;
   virtual void EndWait() = 0;
 };

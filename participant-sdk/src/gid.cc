@@ -19,8 +19,8 @@ constexpr std::size_t kRandomBytes = 10;
 
 }  // namespace
 
-// The kernel is asked each time (a quarter of a microsecond): a buffer of our own would be copied by fork(), and two
-// processes would hand out the same identities.
+// The kernel is asked each time (a quarter of a microsecond): a buffer of our own would be copied
+// by fork(), and two processes would hand out the same identities.
 std::string NewGid() {
   using std::chrono::duration_cast;
   using std::chrono::milliseconds;
@@ -31,7 +31,8 @@ std::string NewGid() {
   for (std::size_t i = 0; i < kTimeBytes; ++i) {
     bytes[i] = static_cast<unsigned char>(unix_ms >> (8 * (kTimeBytes - 1 - i)));
   }
-  // Up to 256 bytes are never cut short once the kernel's generator is seeded, and without the flag we wait for that.
+  // Up to 256 bytes are never cut short once the kernel's generator is seeded, and without the flag
+  // we wait for that.
   ASSENT_CHECK(getrandom(&bytes[kTimeBytes], kRandomBytes, 0) == kRandomBytes);
 
   static constexpr char kHex[] = "0123456789abcdef";

@@ -23,7 +23,8 @@ namespace assent::internal {
 namespace {
 
 constexpr const char* kDefaultEndpoint = "127.0.0.1:7400";
-// gRPC's own waits between attempts to connect (a second and more) would hide a daemon that is back already.
+// gRPC's own waits between attempts to connect (a second and more) would hide a daemon that is back
+// already.
 constexpr int kMinReconnectMs = 20;
 constexpr int kMaxReconnectMs = 1000;
 constexpr int kConnectTimeoutMs = 5000;

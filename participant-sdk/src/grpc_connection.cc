@@ -212,8 +212,9 @@ class GrpcConnection final : public Connection {
     });
   }
 
-  // gRPC gets on with connecting only while somebody waits for it. After a plain sleep a coordinator that is back would
-  // be noticed at gRPC's own next look, five seconds later; so this waits for the connection, unless there is one.
+  // gRPC gets on with connecting only while somebody waits for it. After a plain sleep a
+  // coordinator that is back would be noticed at gRPC's own next look, five seconds later; so this
+  // waits for the connection, unless there is one.
   void WaitToRepeat(milliseconds wait) {
     if (options_.sleep) return options_.sleep(wait);
     const bool connected = channel_->GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_READY;

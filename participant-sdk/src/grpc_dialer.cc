@@ -24,7 +24,8 @@
 namespace assent::internal {
 namespace {
 
-// What a completion queue hands back: one per kind of operation of a stream, since at most one of each is under way.
+// What a completion queue hands back: one per kind of operation of a stream, since at most one of
+// each is under way.
 class Tag {
  public:
   virtual void Done(bool ok) = 0;
@@ -40,7 +41,8 @@ struct Loop {
   Loop(std::shared_ptr<grpc::Channel> channel, std::string method_name)
       : stub(std::move(channel)), method(std::move(method_name)) {}
   void Run();
-  // Under `mutex`. No stream is open and none may be opened any more: the queue can be drained and closed.
+  // Under `mutex`. No stream is open and none may be opened any more: the queue can be drained and
+  // closed.
   void CloseIfDone();
 
   grpc::GenericStub stub;
@@ -52,7 +54,8 @@ struct Loop {
   bool closed = false;
 };
 
-// One stream. Kept alive by the operations that are under way, each of which holds a reference until its tag is back.
+// One stream. Kept alive by the operations that are under way, each of which holds a reference
+// until its tag is back.
 class GrpcStream final : public Stream, public std::enable_shared_from_this<GrpcStream> {
  public:
   GrpcStream(std::shared_ptr<Loop> loop, std::shared_ptr<StreamListener> listener)
@@ -112,11 +115,13 @@ class GrpcStream final : public Stream, public std::enable_shared_from_this<Grpc
 
 void GrpcStream::Start() {
   const std::lock_guard loop_lock(loop_->mutex);
-  // A stream asked for while its dialer goes: its owner has gone or is about to, and no longer waits for a report.
+  // A stream asked for while its dialer goes: its owner has gone or is about to, and no longer
+  // waits for a report.
   if (loop_->stopping) return;
   loop_->open.insert(this);
   const std::lock_guard lock(mutex_);
-  // gRPC gets on with connecting only while a call waits for it (its own next look is five seconds away), so ours does.
+  // gRPC gets on with connecting only while a call waits for it (its own next look is five seconds
+  // away), so ours does.
   context_.set_wait_for_ready(true);
   call_ = loop_->stub.PrepareCall(&context_, loop_->method, &loop_->queue);
   call_->StartCall(start_.Begin());

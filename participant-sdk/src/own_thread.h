@@ -7,9 +7,9 @@
 
 namespace assent::internal {
 
-// Joins in the destructor. One case is different: user code called by the thread itself may drop the last reference to
-// the owner, and a thread cannot join itself. It then goes on alone, so whatever it uses must be shared with it, and
-// it must have been told to end.
+// Joins in the destructor. One case is different: user code called by the thread itself may drop
+// the last reference to the owner, and a thread cannot join itself. It then goes on alone, so
+// whatever it uses must be shared with it, and it must have been told to end.
 class OwnThread {
  public:
   OwnThread() = default;

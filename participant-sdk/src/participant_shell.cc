@@ -47,8 +47,8 @@ v1::Hello HelloOf(const ParticipantOptions& options, const ActionTable& actions)
   return hello;
 }
 
-// Passes the first answer on. If the last copy of the responder goes without one, the call is answered "retry later":
-// a branch must not be blocked by a resource that lost it.
+// Passes the first answer on. If the last copy of the responder goes without one, the call is
+// answered "retry later": a branch must not be blocked by a resource that lost it.
 class OneAnswer {
  public:
   explicit OneAnswer(Responder forward) : forward_(std::move(forward)) {}
@@ -238,7 +238,8 @@ ParticipantStats ParticipantShell::Stats() const {
   return stats;
 }
 
-// ------------------------------------------------------------------------------------------------ under the mutex
+// ------------------------------------------------------------------------------------------------
+// under the mutex
 
 bool ParticipantShell::Alive(const Waiter& waiter) const {
   return links_[waiter.session].session.Alive(waiter);
@@ -305,7 +306,8 @@ void ParticipantShell::FinishLocked(Ticket ticket, const Reply& reply, Todos* to
   if (finished.next) Begin(*finished.next, todos);
 }
 
-// ------------------------------------------------------------------------------------------------ without the mutex
+// ------------------------------------------------------------------------------------------------
+// without the mutex
 
 void ParticipantShell::Do(Todos todos) {
   for (Todo& todo : todos) {
@@ -393,8 +395,8 @@ SteadyTime ParticipantShell::Tick(SteadyTime now) {
   return due;
 }
 
-// A question goes to the coordinator that began the transaction, if it is connected; otherwise to all that are, since
-// one of them may have taken over.
+// A question goes to the coordinator that began the transaction, if it is connected; otherwise to
+// all that are, since one of them may have taken over.
 void ParticipantShell::AskQuestions(const std::vector<bool>& to) {
   const std::vector<HeldBranch> held = actions_->Questions(kMaxQuestions);
   if (held.empty()) return;

@@ -1,10 +1,12 @@
 #pragma once
 
-// What turns the pure sessions into a running participant: threads, streams, time. Free of gRPC: the dialers are given.
+// What turns the pure sessions into a running participant: threads, streams, time. Free of gRPC:
+// the dialers are given.
 //
-// Locking: `mutex_` protects the call table and the sessions, and is held only while they are fed. What they want
-// done is collected into a list and done after the mutex is released, so neither user code nor a stream is ever
-// called under it. At most one write per session is under way, so the order of two writes cannot be confused.
+// Locking: `mutex_` protects the call table and the sessions, and is held only while they are fed.
+// What they want done is collected into a list and done after the mutex is released, so neither
+// user code nor a stream is ever called under it. At most one write per session is under way, so
+// the order of two writes cannot be confused.
 
 #include <chrono>
 #include <condition_variable>
@@ -46,7 +48,8 @@ class ParticipantShell : public std::enable_shared_from_this<ParticipantShell> {
   void Start();
   Status WaitConnected(std::chrono::milliseconds timeout);
   void Stop();
-  // After Stop: when it returns, no thread of ours runs user code any more. Waits for handlers that still run.
+  // After Stop: when it returns, no thread of ours runs user code any more. Waits for handlers that
+  // still run.
   void Join();
   ParticipantStats Stats() const;
 

@@ -8,8 +8,9 @@
 
 namespace assent::internal {
 
-// What a gRPC library or a proxy can make up by itself says nothing about what became of the request, whatever its words:
-// UNAVAILABLE is said of a lost answer, RESOURCE_EXHAUSTED of an answer that is too large, UNIMPLEMENTED of a 404.
+// What a gRPC library or a proxy can make up by itself says nothing about what became of the
+// request, whatever its words: UNAVAILABLE is said of a lost answer, RESOURCE_EXHAUSTED of an
+// answer that is too large, UNIMPLEMENTED of a 404.
 Meaning MeaningOf(const Attempt& attempt) {
   if (!attempt.contacted)
     return attempt.status.code() == Code::kDeadlineExceeded ? Meaning::kOutOfTime

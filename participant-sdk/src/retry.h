@@ -1,6 +1,7 @@
 #pragma once
 
-// What a failed attempt means, and the loop that repeats it. Pure but for the injected sleep and clock.
+// What a failed attempt means, and the loop that repeats it. Pure but for the injected sleep and
+// clock.
 
 #include <chrono>
 #include <functional>
@@ -17,8 +18,8 @@ namespace assent::internal {
 // How one attempt ended.
 struct Attempt {
   Status status;
-  // Its bytes may have reached a coordinator: it was handed to a connection. Only our own side's knowledge sets it to false,
-  // never what a status says.
+  // Its bytes may have reached a coordinator: it was handed to a connection. Only our own side's
+  // knowledge sets it to false, never what a status says.
   bool contacted = true;
   // The coordinator's hint; 0: none.
   std::chrono::milliseconds retry_after{0};
@@ -44,7 +45,8 @@ struct RetryParams {
   std::function<void(std::chrono::milliseconds)> sleep;
   std::function<SteadyTime()> now;
 };
-// Repeats `attempt` until it answers, the deadline comes, or it has been failing for policy.give_up_after.
+// Repeats `attempt` until it answers, the deadline comes, or it has been failing for
+// policy.give_up_after.
 Status Retry(const RetryParams& params, const std::function<Attempt()>& attempt);
 
 // The failure that ends it, for a call that has or has not possibly been done.

@@ -18,7 +18,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// A connection that lasted so long was a good one: the next dial does not inherit the waits of the failures before it.
+// A connection that lasted so long was a good one: the next dial does not inherit the waits of the
+// failures before it.
 constexpr std::chrono::seconds kGoodConnection{5};
 constexpr std::size_t kMaxShownIdBytes = 64;
 constexpr std::size_t kMaxLogLineBytes = 4096;
@@ -67,7 +68,8 @@ bool Session::Alive(const Waiter& waiter) const {
          (state_ == State::kOpen || state_ == State::kDraining) && !cancelled_ && !half_closed_;
 }
 
-// ------------------------------------------------------------------------------------------------ what comes in
+// ------------------------------------------------------------------------------------------------
+// what comes in
 
 void Session::OnStarted(std::uint64_t connection, SteadyTime now, Actions* out) {
   if (connection != connection_ || cancelled_) return;
@@ -141,7 +143,8 @@ void Session::OnCommand(v1::BranchCommand* command, SteadyTime now, Actions* out
   ++in_flight_;
 }
 
-// An answer to something we did not ask on this connection is dropped: acting on it would trust a stranger's verdict.
+// An answer to something we did not ask on this connection is dropped: acting on it would trust a
+// stranger's verdict.
 void Session::OnAnswer(const v1::OutcomeAnswer& answer, Actions* out) {
   const auto asked = asked_.find(QuestionKey(answer.gid(), answer.branch_id()));
   const bool still_here =
@@ -214,7 +217,8 @@ void Session::OnTick(SteadyTime now, Actions* out) {
   out->push_back(act::Cancel{});
 }
 
-// ------------------------------------------------------------------------------------------------ what goes out
+// ------------------------------------------------------------------------------------------------
+// what goes out
 
 void Session::Answer(const Waiter& waiter, const std::string& gid, const std::string& branch_id,
                      Operation operation, const Reply& reply, SteadyTime now, Actions* out) {

@@ -1,14 +1,16 @@
 #pragma once
 
-// One participant's conversation with one coordinator, as a pure state machine: what happened goes in, what is to be done
-// comes out. No gRPC, clock, thread or randomness of its own; tests and simulators drive it as the shell does.
+// One participant's conversation with one coordinator, as a pure state machine: what happened goes
+// in, what is to be done comes out. No gRPC, clock, thread or randomness of its own; tests and
+// simulators drive it as the shell does.
 //
 //   kWaiting --due--> kDialing --first frame: Welcome--> kOpen --goodbye of either side--> kDraining
 //      ^                 |                                 |                                  |
 //      +---- closed -----+---------------- closed ---------+------------- closed -------------+--stopping--> kStopped
 //
-// Invariant: a reply is sent only on the connection that its command came on, at most once, and at most one write is under
-// way. Whatever breaks, the coordinator asks again, and the call table answers the second asking with the first's run.
+// Invariant: a reply is sent only on the connection that its command came on, at most once, and at
+// most one write is under way. Whatever breaks, the coordinator asks again, and the call table
+// answers the second asking with the first's run.
 
 #include <chrono>
 #include <cstddef>
@@ -67,7 +69,8 @@ class Session {
     std::size_t max_questions = 1024;
     std::chrono::milliseconds initial_backoff{50};
     std::chrono::milliseconds max_backoff{2000};
-    // How long the coordinator may take to say Welcome, and to end a stream that we have half-closed.
+    // How long the coordinator may take to say Welcome, and to end a stream that we have
+    // half-closed.
     std::chrono::milliseconds patience{10'000};
     std::uint64_t seed = 0;
   };
@@ -88,7 +91,8 @@ class Session {
   void Stop(SteadyTime now, Actions* out);
   void Abandon(Actions* out);
 
-  // What the stream reports. `connection` is the number of the dial; reports of earlier ones are ignored.
+  // What the stream reports. `connection` is the number of the dial; reports of earlier ones are
+  // ignored.
   void OnStarted(std::uint64_t connection, SteadyTime now, Actions* out);
   void OnFrame(std::uint64_t connection, v1::CoordinatorFrame* frame, SteadyTime now, Actions* out);
   void OnMalformed(std::uint64_t connection, const std::string& why, Actions* out);
@@ -98,8 +102,8 @@ class Session {
   // The answer to one waiter of this session.
   void Answer(const Waiter& waiter, const std::string& gid, const std::string& branch_id,
               Operation operation, const Reply& reply, SteadyTime now, Actions* out);
-  // Asks the coordinator about these; beyond max_questions unanswered ones, and while not open, they are dropped (they
-  // come again with the next round).
+  // Asks the coordinator about these; beyond max_questions unanswered ones, and while not open,
+  // they are dropped (they come again with the next round).
   void Question(const std::vector<HeldBranch>& branches, SteadyTime now, Actions* out);
 
   // Time has passed. `Due` says when to call it next (SteadyTime::max(): not needed).

@@ -1,7 +1,7 @@
 #pragma once
 
-// A bidirectional stream of frames, as the participant and the submitter see it. gRPC implements it (grpc_dialer.cc); tests
-// implement it without.
+// A bidirectional stream of frames, as the participant and the submitter see it. gRPC implements it
+// (grpc_dialer.cc); tests implement it without.
 
 #include <cstddef>
 #include <memory>
@@ -18,7 +18,8 @@ class ZeroCopyInputStream;
 
 namespace assent::internal {
 
-// What a stream reports, one report at a time but from any thread. Never called from within a method of Stream.
+// What a stream reports, one report at a time but from any thread. Never called from within a
+// method of Stream.
 class StreamListener {
  public:
   virtual ~StreamListener() = default;
@@ -43,8 +44,8 @@ class Stream {
   virtual void Cancel() = 0;
 };
 
-// Makes streams to one endpoint. Its destructor cancels those that are open and waits until each has reported OnClosed
-// (except on the thread that reports: see OwnThread).
+// Makes streams to one endpoint. Its destructor cancels those that are open and waits until each
+// has reported OnClosed (except on the thread that reports: see OwnThread).
 class Dialer {
  public:
   virtual ~Dialer() = default;

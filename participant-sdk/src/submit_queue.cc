@@ -130,7 +130,8 @@ Status SubmitQueue::GiveUpOn(const Pending& pending, const Status& last) const {
   return GiveUp(What(pending.request), pending.maybe_done || pending.sent, last);
 }
 
-// ------------------------------------------------------------------------------------------------ what comes in
+// ------------------------------------------------------------------------------------------------
+// what comes in
 
 void SubmitQueue::OnStarted(std::uint64_t connection, Actions* out) {
   if (connection != connection_ || !connected_ || cancelled_) return;
@@ -155,8 +156,9 @@ void SubmitQueue::OnReply(v1::SubmitReply* reply, SteadyTime now, Actions* out) 
   if (reply->error_code() == 0) return Finish(at, TakeReport(reply), out);
 
   const Status failure(CodeOf(reply->error_code()), std::move(*reply->mutable_error_message()));
-  // Written into a reply of the contract it is the daemon's own word, which no library and no proxy makes up: full or stopping,
-  // it has begun nothing for this message. Of an earlier one, whose stream broke, it says nothing.
+  // Written into a reply of the contract it is the daemon's own word, which no library and no proxy
+  // makes up: full or stopping, it has begun nothing for this message. Of an earlier one, whose
+  // stream broke, it says nothing.
   const bool refused =
       failure.code() == Code::kResourceExhausted || failure.code() == Code::kUnavailable;
   pending.sent = false;

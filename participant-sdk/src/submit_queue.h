@@ -1,10 +1,11 @@
 #pragma once
 
-// Many transactions on one stream, as a pure state machine: submissions and stream reports in, things to do out.
+// Many transactions on one stream, as a pure state machine: submissions and stream reports in,
+// things to do out.
 //
-// Invariant: every submission is completed exactly once. Until then it is held, and sent again on each new
-// connection: the coordinator knows it by its gid. At most one write is under way; whatever is submitted meanwhile
-// goes into the next frame.
+// Invariant: every submission is completed exactly once. Until then it is held, and sent again on
+// each new connection: the coordinator knows it by its gid. At most one write is under way;
+// whatever is submitted meanwhile goes into the next frame.
 
 #include <chrono>
 #include <cstddef>

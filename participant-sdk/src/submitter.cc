@@ -96,7 +96,8 @@ void Submitter::Feed(const Event& event) {
     SubmitQueue::Actions actions;
     event(queue_, &actions);
     todos = Collect(std::move(actions));
-    // A due time that moves nearer must be told to the timer; one that moves away costs it an idle tick.
+    // A due time that moves nearer must be told to the timer; one that moves away costs it an idle
+    // tick.
     wake = timer_ && queue_.Due() < timer_due_;
     if (wake) timer_due_ = queue_.Due();
   }

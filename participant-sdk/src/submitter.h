@@ -15,8 +15,8 @@
 
 namespace assent::internal {
 
-// Shared with its stream's listener and its timer. Callbacks run on their threads, or on the caller's of Submit when it is
-// refused at once; never under the mutex.
+// Shared with its stream's listener and its timer. Callbacks run on their threads, or on the
+// caller's of Submit when it is refused at once; never under the mutex.
 class Submitter : public std::enable_shared_from_this<Submitter> {
  public:
   Submitter(SubmitQueue::Options options, std::unique_ptr<Dialer> dialer);

@@ -18,7 +18,8 @@ namespace {
 
 constexpr std::array<int, 2> kSignals{SIGTERM, SIGINT};
 
-// A signal handler has no argument: what it reaches must be global. Initialised at compile time, set by one guard at a time.
+// A signal handler has no argument: what it reaches must be global. Initialised at compile time,
+// set by one guard at a time.
 std::atomic<Termination*> raised_by_signal{nullptr};
 std::array<struct sigaction, kSignals.size()> before;
 

@@ -25,8 +25,8 @@ class Termination {
   int event_fd_;
 };
 
-// While it lives, the first SIGTERM or SIGINT raises `termination`, and the second does what it did before (ends the
-// process, usually). kFailedPrecondition if another guard lives in this process.
+// While it lives, the first SIGTERM or SIGINT raises `termination`, and the second does what it did
+// before (ends the process, usually). kFailedPrecondition if another guard lives in this process.
 class SignalGuard {
  public:
   static Result<SignalGuard> Take(Termination& termination);

@@ -57,7 +57,8 @@ bool SameContent(const Transaction& a, const Transaction& b) {
 
 }  // namespace
 
-// ------------------------------------------------------------------------------------------------ the public face
+// ------------------------------------------------------------------------------------------------
+// the public face
 
 Coordinator::Coordinator() : impl_(std::make_shared<Impl>()) {}
 Coordinator::~Coordinator() {
@@ -87,7 +88,8 @@ void Coordinator::DeliverLate() { impl_->DeliverLate(); }
 const std::vector<Event>& Coordinator::history() const { return impl_->history; }
 const std::vector<std::string>& Coordinator::violations() const { return impl_->Said(); }
 
-// ------------------------------------------------------------------------------------------------ for initiators
+// ------------------------------------------------------------------------------------------------
+// for initiators
 
 Status Coordinator::Impl::Refusal() const {
   if (!crashed) return OkStatus();
@@ -251,7 +253,8 @@ Result<TransactionInfo> Coordinator::Impl::Get(const GetParams& params) {
   return info;
 }
 
-// ------------------------------------------------------------------------------------------------ for tests
+// ------------------------------------------------------------------------------------------------
+// for tests
 
 void Coordinator::Impl::Restart() {
   crashed = false;

@@ -1,7 +1,8 @@
 #pragma once
 
-// The coordinator in miniature behind testkit::Coordinator. Single-threaded; everything it knows survives its crashes but
-// what the scenario says is lost: which is the point of a test kit, and why it proves nothing about the real one.
+// The coordinator in miniature behind testkit::Coordinator. Single-threaded; everything it knows
+// survives its crashes but what the scenario says is lost: which is the point of a test kit, and
+// why it proves nothing about the real one.
 
 #include <chrono>
 #include <cstddef>

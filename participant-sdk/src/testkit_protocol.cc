@@ -20,7 +20,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr std::uint32_t kCoordinatorId = 1;
-// What is answered "retry later" is asked again after so much of our clock, and so often before it must Advance().
+// What is answered "retry later" is asked again after so much of our clock, and so often before it
+// must Advance().
 constexpr milliseconds kRetryAfter{100};
 constexpr int kMaxTries = 16;
 
@@ -132,7 +133,8 @@ void Coordinator::Impl::FinishPart(Running& running, Part& part) {
     part.state = BranchState::kDone;
     return;
   }
-  // After a crash nobody knows what was sent; but a Saga step that was never begun has nothing to compensate.
+  // After a crash nobody knows what was sent; but a Saga step that was never begun has nothing to
+  // compensate.
   const bool may_have_run =
       part.state != BranchState::kWaiting || (running.recovered && operations.has_finish);
   if (!commit && !may_have_run) {
@@ -160,7 +162,8 @@ bool Coordinator::Impl::Crash(CrashPoint point) {
   return crashed;
 }
 
-// ------------------------------------------------------------------------------------------------ order
+// ------------------------------------------------------------------------------------------------
+// order
 
 std::vector<std::string> Coordinator::Impl::Before(const Running& running,
                                                    std::size_t index) const {
@@ -178,7 +181,8 @@ std::vector<std::string> Coordinator::Impl::Before(const Running& running,
   return {};
 }
 
-// Does the branch at `index` come, directly or not, after `id`? (The graph was checked to have no cycle, or we stop here.)
+// Does the branch at `index` come, directly or not, after `id`? (The graph was checked to have no
+// cycle, or we stop here.)
 bool Coordinator::Impl::Follows(const Running& running, std::size_t index,
                                 const std::string& id) const {
   std::set<std::size_t> seen;
@@ -223,7 +227,8 @@ bool Coordinator::Impl::OnePhase(const Running& running) const {
          running.spec.branches().size() == 1;
 }
 
-// ------------------------------------------------------------------------------------------------ messages
+// ------------------------------------------------------------------------------------------------
+// messages
 
 Call Coordinator::Impl::CallFor(const Running& running, const Part& part,
                                 Operation operation) const {
@@ -310,7 +315,8 @@ std::optional<Reply> Coordinator::Impl::Deliver(Running& running, const Call& ca
     case Loss::kLate:
       history.push_back({call, {}, false, false});
       late_.push_back(call);
-      // A forward operation that nobody hears of runs into the deadline; the others are asked again.
+      // A forward operation that nobody hears of runs into the deadline; the others are asked
+      // again.
       *gave_up = internal::IsForward(call.operation) && running.decision == Decision::kNone;
       return std::nullopt;
   }

@@ -16,7 +16,8 @@ bool NameByte(char c, bool slash) {
 
 bool Continues(unsigned char byte) { return (byte & 0xC0) == 0x80; }
 
-// The length of the UTF-8 character at the front of `text`, or 0 if there is none (overlong forms and surrogates are none).
+// The length of the UTF-8 character at the front of `text`, or 0 if there is none (overlong forms
+// and surrogates are none).
 std::size_t CharacterBytes(std::string_view text) {
   const auto at = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char first = at(0);

@@ -14,8 +14,9 @@ namespace assent::internal {
 
 class Timer {
  public:
-  // `tick` is called at once, whenever woken, and when the time it last returned has come; it returns the next one.
-  // It is not called again once Stop has been called, but may be running when Stop returns on that very thread.
+  // `tick` is called at once, whenever woken, and when the time it last returned has come; it
+  // returns the next one. It is not called again once Stop has been called, but may be running when
+  // Stop returns on that very thread.
   using Tick = std::function<SteadyTime(SteadyTime now)>;
   explicit Timer(Tick tick);
   ~Timer() { Stop(); }

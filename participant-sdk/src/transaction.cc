@@ -37,7 +37,8 @@ struct MapLimits {
   std::size_t value_bytes;
 };
 
-// Protobuf strings are UTF-8: anything else would be refused by the receiver as unreadable, without a word about which field.
+// Protobuf strings are UTF-8: anything else would be refused by the receiver as unreadable, without
+// a word about which field.
 Status CheckMap(const std::string& field, const std::map<std::string, std::string>& map,
                 MapLimits limits) {
   if (map.size() > limits.count) return TooMany(field, map.size(), limits.count, "entries");
@@ -116,8 +117,8 @@ std::string BranchId(const std::vector<Branch>& branches, std::size_t index) {
   return id.empty() ? std::to_string(index + 1) : id;
 }
 
-// Ids are unique, `after` names branches that exist, at most one pivot. Cycles are left to the coordinator, which also
-// knows the edges that the ordering adds.
+// Ids are unique, `after` names branches that exist, at most one pivot. Cycles are left to the
+// coordinator, which also knows the edges that the ordering adds.
 Status CheckGraph(const std::vector<Branch>& branches) {
   std::set<std::string> ids;
   std::size_t pivots = 0;

@@ -2,19 +2,24 @@
 
 // Who waits for whom when prepared work is in the way: one rule for every adapter. Pure.
 //
-// Prepared work keeps its rows until its transaction is decided. Two transactions that each hold what the other needs would
-// stand still until a deadline, and so would larger circles. The rule: everybody waits for OLDER ones only. Ages are a
-// total order, so no circle of those who wait can close, and the oldest of all always gets through.
+// Prepared work keeps its rows until its transaction is decided. Two transactions that each hold
+// what the other needs would stand still until a deadline, and so would larger circles. The rule:
+// everybody waits for OLDER ones only. Ages are a total order, so no circle of those who wait can
+// close, and the oldest of all always gets through.
 //
 //   the waiter is younger   it waits.
-//   the waiter is older     it waits a moment (most holders are about to commit), then says who is in its way
-//                           (Reply::blocked_by): the coordinator aborts the younger one, which the participant, having
-//                           promised, cannot. Until then it goes on waiting.
-//   ... and the two come    nobody can make the younger give way, so the older is refused. (The other way round, refusing
-//   from different          the younger, would leave circles that mix both kinds of edges.) Tried again, it is the younger
+//   the waiter is older     it waits a moment (most holders are about to commit), then says who is
+//                           in its way (Reply::blocked_by): the coordinator aborts the younger one,
+//                           which the participant, having promised, cannot. Until then it goes on
+//                           waiting.
+//   ... and the two come    nobody can make the younger give way, so the older is refused. (The
+//                           other way round, refusing
+//   from different          the younger, would leave circles that mix both kinds of edges.) Tried
+//                           again, it is the younger
 //   coordinators            one, and waits.
 //
-// Who holds nothing cannot be part of a circle and just waits: phase two, one-phase work, the service's own writes.
+// Who holds nothing cannot be part of a circle and just waits: phase two, one-phase work, the
+// service's own writes.
 
 #include <cstdint>
 #include <string_view>
@@ -42,7 +47,8 @@ constexpr bool IsOlder(const Standing& one, const Standing& other) {
 }
 
 constexpr Meeting Meet(const Standing& waiter, const Standing& holder) {
-  // An age that is not known (an older coordinator, work prepared before an upgrade) is compared with nothing.
+  // An age that is not known (an older coordinator, work prepared before an upgrade) is compared
+  // with nothing.
   const bool known = waiter.began_unix_ms != 0 && holder.began_unix_ms != 0;
   if (!known || IsOlder(holder, waiter)) return Meeting::kWait;
   return waiter.coordinator_id == holder.coordinator_id ? Meeting::kTell : Meeting::kRefuse;

@@ -30,12 +30,12 @@ bool IsForward(Operation operation);
 bool IsUndo(Operation operation);
 Protocol ProtocolOf(Operation operation);
 
-// Takes the command's bytes. kInvalidArgument: no gid, no branch, an operation unknown or of another protocol; such a
-// command is answered, but never executed.
+// Takes the command's bytes. kInvalidArgument: no gid, no branch, an operation unknown or of
+// another protocol; such a command is answered, but never executed.
 Result<Call> TakeCall(v1::BranchCommand* command);
-// Fills kind, result, reason and retry_after_ms. Whatever a handler made up comes out as something that the contract
-// allows for this operation: a result over its limit, or an answer that the operation does not have, becomes "retry
-// later" with a reason that names the mistake.
+// Fills kind, result, reason and retry_after_ms. Whatever a handler made up comes out as something
+// that the contract allows for this operation: a result over its limit, or an answer that the
+// operation does not have, becomes "retry later" with a reason that names the mistake.
 void PutReply(Operation operation, Reply reply, v1::BranchReply* out);
 
 void PutQuery(const HeldBranch& branch, v1::OutcomeQuery* out);

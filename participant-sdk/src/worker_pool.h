@@ -1,10 +1,12 @@
 #pragma once
 
-// Threads that run plain handlers, oldest call first. The queue needs no bound of its own: the call table has one.
+// Threads that run plain handlers, oldest call first. The queue needs no bound of its own: the call
+// table has one.
 //
-// Invariant: some thread is always free of waiting. Handlers that wait for a transaction which this very service takes part in
-// would otherwise wait for themselves until a deadline. So when the last thread begins to wait another one is added, up to a
-// bound; beyond it that handler's call is refused.
+// Invariant: some thread is always free of waiting. Handlers that wait for a transaction which this
+// very service takes part in would otherwise wait for themselves until a deadline. So when the last
+// thread begins to wait another one is added, up to a bound; beyond it that handler's call is
+// refused.
 
 #include <condition_variable>
 #include <cstddef>

@@ -113,7 +113,8 @@ class Walker {
     return true;
   }
 
-  // The fields up to `end`, or to the end of the group that was opened by `group` (whose fields are nobody's).
+  // The fields up to `end`, or to the end of the group that was opened by `group` (whose fields are
+  // nobody's).
   bool Message(const Descriptor* type, std::size_t end, const Place* above, int depth,
                std::uint32_t group = 0) {
     Counts counts;

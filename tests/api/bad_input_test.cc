@@ -1,4 +1,5 @@
-// Every kind of bad input has a status code, a message that names the field and the limit, and leaves everything as it was.
+// Every kind of bad input has a status code, a message that names the field and the limit, and
+// leaves everything as it was.
 
 #include <functional>
 #include <thread>
@@ -280,7 +281,7 @@ TEST_F(BadInput, ListRefusesWhatItCannotMean) {
             "INVALID_ARGUMENT: states must be empty when all is set");
 }
 
-// ---- Participants that break the rules ---------------------------------------------------------------------------------------
+// ---- Participants that break the rules ----------------------------------------------------------
 
 TEST_F(BadInput, RepliesThatNobodyAskedForChangeNothing) {
   RawSession participant(channel_);

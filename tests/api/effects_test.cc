@@ -1,5 +1,5 @@
-// What an operator is told is true, and what he did is on record. Abort said "every branch is undone" of a transaction that was
-// aborting and stuck.
+// What an operator is told is true, and what he did is on record. Abort said "every branch is
+// undone" of a transaction that was aborting and stuck.
 
 #include <chrono>
 

@@ -107,7 +107,8 @@ TEST_F(UnreadTest, BytesAreLimitedAndSmallAnswersAreFree) {
   EXPECT_EQ(holdings.unread_bytes(), 0U);
 }
 
-// Of those who let their answers lie, the one goes who has done it longest, and who is under the same limit.
+// Of those who let their answers lie, the one goes who has done it longest, and who is under the
+// same limit.
 TEST_F(UnreadTest, WhoHasNotReadForLongestMakesRoom) {
   Holdings holdings(Limits(std::chrono::milliseconds(0)));
   Holdings::Place& other = Enter(holdings, "ipv4:10.0.0.2:1");

@@ -1,5 +1,5 @@
-// A page of List has a size in bytes, not only in rows: else a few hundred transactions with many headers make a reply that no
-// client takes, and the operator sees nothing at all.
+// A page of List has a size in bytes, not only in rows: else a few hundred transactions with many
+// headers make a reply that no client takes, and the operator sees nothing at all.
 
 #include <map>
 #include <string>
@@ -69,7 +69,8 @@ TEST_F(ListTest, APageEndsBeforeItIsTooLargeAndTheNextGoesOn) {
   for (const auto& [gid, times] : seen) EXPECT_EQ(times, 1) << gid;
 }
 
-// Once a transaction that ended between two pages was shown as unfinished on one and as finished on the next.
+// Once a transaction that ended between two pages was shown as unfinished on one and as finished on
+// the next.
 TEST_F(ListTest, WhatEndsBetweenTwoPagesIsShownOnceAndNothingIsLeftOut) {
   for (int i = 0; i < 60; ++i) ASSERT_EQ(TrySubmit(Waiting("g" + std::to_string(i))), "OK");
   for (int i = 0; i < 60; i += 3) Abort("g" + std::to_string(i));
@@ -91,7 +92,8 @@ TEST_F(ListTest, WhatEndsBetweenTwoPagesIsShownOnceAndNothingIsLeftOut) {
   for (int i = 0; i < 60; ++i) EXPECT_EQ(seen["g" + std::to_string(i)], 1) << i;
 }
 
-// ... of unfinished ones alone: those that are there all the time are all shown, those that end meanwhile at most once.
+// ... of unfinished ones alone: those that are there all the time are all shown, those that end
+// meanwhile at most once.
 TEST_F(ListTest, UnfinishedOnesAreShownOnceWhileOthersEnd) {
   for (int i = 0; i < 60; ++i) ASSERT_EQ(TrySubmit(Waiting("g" + std::to_string(i))), "OK");
   std::map<std::string, int> seen;
@@ -141,7 +143,8 @@ TEST_F(ListTest, AFilterThatFitsFewIsAnsweredWithThem) {
   EXPECT_NE(Text(stub_->List(Context().get(), request, &page)), "OK");
 }
 
-// The last instance of a service has gone, or never came: what waits for it is seen, and stays seen until nothing does.
+// The last instance of a service has gone, or never came: what waits for it is seen, and stays seen
+// until nothing does.
 TEST_F(ListTest, AServiceForWhichSomethingWaitsIsListedWhenNobodyIsThere) {
   for (int i = 0; i < 3; ++i) ASSERT_EQ(TrySubmit(Waiting("g" + std::to_string(i))), "OK");
   const auto waiting = [&] {

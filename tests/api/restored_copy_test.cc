@@ -1,6 +1,7 @@
-// The story of a coordinator whose folder was copied while it was stopped, that ran on, and whose older copy was then put
-// back. It used to count its starts only: the first life of the copy had the number of the first one that it had missed, and
-// of a transaction that was committed in the missed one it said "never heard of it: aborted, and finished".
+// The story of a coordinator whose folder was copied while it was stopped, that ran on, and whose
+// older copy was then put back. It used to count its starts only: the first life of the copy had
+// the number of the first one that it had missed, and of a transaction that was committed in the
+// missed one it said "never heard of it: aborted, and finished".
 
 #include <filesystem>
 #include <functional>
@@ -29,7 +30,8 @@ class RestoredCopy : public ApiRig {
     StartServer();
   }
 
-  // Commits, is told so, and leaves the participant holding what it prepared: COMMIT was sent and not answered.
+  // Commits, is told so, and leaves the participant holding what it prepared: COMMIT was sent and
+  // not answered.
   v1::BranchCommand CommitAndHold(const std::string& gid) {
     RawSession bank(channel_);
     bank.Join("s");
@@ -85,7 +87,8 @@ TEST_F(RestoredCopy, DoesNotPresumeAbortOfWhatTheLifeItMissedCommitted) {
   EXPECT_EQ(Ask(held).verdict(), v1::OutcomeAnswer::CANNOT_TELL);
 }
 
-// The same gid again, of another instance: the barrier of the participant knows better than to mix them up, and so do we.
+// The same gid again, of another instance: the barrier of the participant knows better than to mix
+// them up, and so do we.
 TEST_F(RestoredCopy, DoesNotPresumeAbortWhenTheGidIsUsedAgain) {
   TempDir backup;
   StopAndThen([&] { Copy(dir_.path(), backup.path()); });

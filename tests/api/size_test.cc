@@ -1,5 +1,5 @@
-// Whatever is accepted can be looked at by a client with default settings, which takes messages of 4 MiB. A legal transaction
-// was answered with 5.2 MB: nobody could see it.
+// Whatever is accepted can be looked at by a client with default settings, which takes messages of
+// 4 MiB. A legal transaction was answered with 5.2 MB: nobody could see it.
 
 #include <algorithm>
 #include <thread>
@@ -13,8 +13,9 @@
 namespace assent::test {
 namespace {
 
-// Every limit drawn upon: as many branches as may be, each after all before it, with the longest names, headers as far as they
-// go beside the payloads (or payloads as far as they go), and a result, attempts and people's deeds as long as they come.
+// Every limit drawn upon: as many branches as may be, each after all before it, with the longest
+// names, headers as far as they go beside the payloads (or payloads as far as they go), and a
+// result, attempts and people's deeds as long as they come.
 core::Transaction Largest(std::size_t payload_bytes) {
   core::TransactionSpec spec;
   spec.gid = std::string(limits::kMaxGidBytes, 'g');

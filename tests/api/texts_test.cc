@@ -1,5 +1,5 @@
-// What initiators and operators send that no parser takes: the answer names what was wrong, and costs only itself. It was
-// UNIMPLEMENTED with an empty message.
+// What initiators and operators send that no parser takes: the answer names what was wrong, and
+// costs only itself. It was UNIMPLEMENTED with an empty message.
 
 #include <map>
 

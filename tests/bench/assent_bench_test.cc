@@ -1,5 +1,5 @@
-// That assent-bench works, for each workload, and that nothing fails under it. No absolute times: the ratio to the floor is held
-// very loosely, to notice a cliff and not a busy machine.
+// That assent-bench works, for each workload, and that nothing fails under it. No absolute times:
+// the ratio to the floor is held very loosely, to notice a cliff and not a busy machine.
 
 #include <filesystem>
 #include <map>
@@ -76,8 +76,8 @@ TEST(AssentBench, TheFloorDoesWhatTheEngineDoesAndIsNotOutOfReach) {
   EXPECT_GT(result["ratio_throughput"].get<double>(), 0.1) << result;
   EXPECT_GT(result["ratio_latency"].get<double>(), 0) << result;
   ASSERT_EQ(result["rounds"].size(), 1U);
-  // Ten messages and three records: what two branches take, with or without an engine. The rest is loose, for on a busy disk
-  // there may be a dozen transactions to count.
+  // Ten messages and three records: what two branches take, with or without an engine. The rest is
+  // loose, for on a busy disk there may be a dozen transactions to count.
   const auto one = Work(result["work_one_in_flight"]);
   const auto many = Work(result["work"]);
   EXPECT_NEAR(one.at("messages").first, 10, 0.5) << result;

@@ -1,5 +1,6 @@
-// What a participant over SQLite can take: branches per second by form, with a given number in flight. Every reply waits
-// for a commit under synchronous=FULL, so the numbers are the disk's, divided by what shares a commit.
+// What a participant over SQLite can take: branches per second by form, with a given number in
+// flight. Every reply waits for a commit under synchronous=FULL, so the numbers are the disk's,
+// divided by what shares a commit.
 //
 //   build/release/bin/assent-microbench --benchmark_filter=Barrier --benchmark_counters_tabular=true
 //   ASSENT_BENCH_FOLDER=/mnt/disk …     where the file goes (default: the temporary folder)
@@ -66,7 +67,8 @@ std::unique_ptr<Store> OpenStore(benchmark::State& state) {
   return std::move(*store);
 }
 
-// Keeps branches in flight: the next operation of a lane starts when the one before has been answered.
+// Keeps branches in flight: the next operation of a lane starts when the one before has been
+// answered.
 class Lanes {
  public:
   Lanes(Store& store, Protocol protocol, int first, int total)

@@ -1,5 +1,6 @@
-// How fast the SQLite log takes transactions: begin, update and end each in a batch of its own, as the engine appends them,
-// with a given number of transactions in flight; every commit under synchronous=FULL. Not a test: numbers depend on the disk.
+// How fast the SQLite log takes transactions: begin, update and end each in a batch of its own, as
+// the engine appends them, with a given number of transactions in flight; every commit under
+// synchronous=FULL. Not a test: numbers depend on the disk.
 //
 //   build/release/bin/assent-microbench --benchmark_filter='Transactions|Replay|Group' --benchmark_counters_tabular=true
 //   ASSENT_BENCH_FOLDER=/mnt/disk …     where the file goes (default: the temporary folder)
@@ -32,8 +33,9 @@ std::string Gid(Gids kind, std::uint64_t serial) {
   return text;
 }
 
-// Keeps `in_flight` transactions going through begin, update and end, the next entry appended from the callback of the one
-// before: like an engine whose participants answer at once. `per_batch` transactions share each append, as in a turn.
+// Keeps `in_flight` transactions going through begin, update and end, the next entry appended from
+// the callback of the one before: like an engine whose participants answer at once. `per_batch`
+// transactions share each append, as in a turn.
 class Driver {
  public:
   Driver(Log& log, Gids gids, std::size_t spec_bytes, std::uint64_t first_serial,
@@ -112,7 +114,8 @@ std::string BenchFolder() {
   return named != nullptr ? named : std::filesystem::temp_directory_path().string();
 }
 
-// Arguments: transactions in flight, transactions per append, spec bytes, random gids (0, 1), retention in MiB.
+// Arguments: transactions in flight, transactions per append, spec bytes, random gids (0, 1),
+// retention in MiB.
 void Transactions(benchmark::State& state) {
   const auto in_flight = static_cast<std::size_t>(state.range(0));
   const std::uint64_t per_round = std::min<std::uint64_t>(50'000, 1000 * in_flight);
@@ -153,7 +156,8 @@ void Transactions(benchmark::State& state) {
   state.counters["max_us"] = at(1);
 }
 
-// How long a start takes with so many unfinished transactions of 300 bytes, beside a bare SELECT of the same rows.
+// How long a start takes with so many unfinished transactions of 300 bytes, beside a bare SELECT of
+// the same rows.
 void Replay(benchmark::State& state) {
   const auto rows = static_cast<std::uint64_t>(state.range(0));
   const std::string path = BenchFolder() + "/bench-" + std::to_string(getpid()) + ".db";
@@ -193,8 +197,8 @@ void Replay(benchmark::State& state) {
     std::filesystem::remove(path + suffix);
 }
 
-// One group commit of so many records, each the decision of a transaction that has begun: what a record costs, and what the
-// commit does.
+// One group commit of so many records, each the decision of a transaction that has begun: what a
+// record costs, and what the commit does.
 void GroupCommit(benchmark::State& state) {
   const auto count = static_cast<std::size_t>(state.range(0));
   const std::string path = BenchFolder() + "/bench-" + std::to_string(getpid()) + ".db";

@@ -1,4 +1,5 @@
-// The micro-benchmarks of every part: what each costs alone. Not tests; the figures are of the machine.
+// The micro-benchmarks of every part: what each costs alone. Not tests; the figures are of the
+// machine.
 //
 //   build/release/bin/assent-microbench --benchmark_filter=Apply
 

@@ -138,8 +138,8 @@ TEST(Codec, CutAnywhereItIsDataLoss) {
   EXPECT_EQ(Decode("", "").status().code(), Code::kDataLoss);
 }
 
-// The log's checksum is what tells damaged bytes from sound ones. Should damage get past it, decoding
-// gives a failure, or a transaction in which nothing can go wrong but what it says.
+// The log's checksum is what tells damaged bytes from sound ones. Should damage get past it,
+// decoding gives a failure, or a transaction in which nothing can go wrong but what it says.
 void LiveThrough(Transaction t) {
   ASSERT_EQ(BrokenRule(t), "");
   if (t.finished()) return;
@@ -210,8 +210,8 @@ TEST(Codec, WhatMakesNoSenseIsSaid) {
             DataLoss("transaction g1: its state makes no sense: active, and decided"));
 }
 
-// Whatever participants and people say, the row can be read back: longer texts are cut where they come
-// in, between two characters.
+// Whatever participants and people say, the row can be read back: longer texts are cut where they
+// come in, between two characters.
 TEST(Codec, LongTextsAreCut) {
   TransactionSpec spec = Spec();
   Transaction t(std::move(spec));

@@ -23,8 +23,8 @@ class Rig {
 
   // Applies one event. broken() says so if that broke a rule.
   Step Apply(const Event& event);
-  // Restores the transaction from its records as decoded bytes, and recovers it. False: nothing of it
-  // was durable.
+  // Restores the transaction from its records as decoded bytes, and recovers it. False: nothing of
+  // it was durable.
   bool Crash(Loss loss, Millis down, Step& recovered);
 
   // Moves both clocks.

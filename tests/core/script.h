@@ -28,8 +28,8 @@ std::string ShowDuration(Micros duration);    // the same, exact
 
 class Script {
  public:
-  // Runs one block (lines that begin with two spaces belong to the line before) and returns what came
-  // of it. A mistake in the script itself is a std::runtime_error.
+  // Runs one block (lines that begin with two spaces belong to the line before) and returns what
+  // came of it. A mistake in the script itself is a std::runtime_error.
   std::string Run(const std::vector<std::string>& block);
 
  private:

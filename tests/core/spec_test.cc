@@ -35,7 +35,7 @@ TransactionSpec Two() {
   return spec;
 }
 
-// ---- What is wrong, and what is said about it ------------------------------------------------------
+// ---- What is wrong, and what is said about it ---------------------------------------------------
 
 struct Wrong {
   std::string name;
@@ -190,7 +190,8 @@ std::vector<Wrong> Orders() {
       {"AfterEachOther",
        [](auto& s) { s.branches[0].after_ids = {"b"}, s.branches[1].after_ids = {"a"}; },
        "branches follow one another in a circle: `after` must not have cycles"},
-      // Steps are sequential by default: the first waits for the third, which waits for the second, ...
+      // Steps are sequential by default: the first waits for the third, which waits for the second,
+      // ...
       {"AfterAgainstTheDefault",
        [](auto& s) {
          Fill(s, 3);
@@ -239,7 +240,7 @@ INSTANTIATE_TEST_SUITE_P(Counts, WrongTest, ::testing::ValuesIn(Counts()), NameO
 INSTANTIATE_TEST_SUITE_P(Branch, WrongTest, ::testing::ValuesIn(Branches()), NameOf);
 INSTANTIATE_TEST_SUITE_P(Order, WrongTest, ::testing::ValuesIn(Orders()), NameOf);
 
-// ---- What is made explicit --------------------------------------------------------------------------
+// ---- What is made explicit ----------------------------------------------------------------------
 
 using Indices = std::vector<BranchIndex>;
 
@@ -315,7 +316,7 @@ TEST(Normalise, EqualContentHasEqualBytes) {
   EXPECT_EQ(Codec::EncodeSpec(one), Codec::EncodeSpec(other));
 }
 
-// ---- One more branch --------------------------------------------------------------------------------
+// ---- One more branch ----------------------------------------------------------------------------
 
 class AddedTest : public ::testing::Test {
  protected:
@@ -373,7 +374,8 @@ TEST_F(AddedTest, CountsWhatIsThere) {
             InvalidArgument("the transaction has 128 branches, the limit is 128"));
 }
 
-// It used to be given a number. Said again after a lost answer it was then given another one, and ran twice.
+// It used to be given a number. Said again after a lost answer it was then given another one, and
+// ran twice.
 TEST_F(AddedTest, NeedsAnId) {
   EXPECT_EQ(Add(Step("")),
             InvalidArgument("branch.branch_id is empty: a branch that is added needs one, so that "

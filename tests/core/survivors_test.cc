@@ -1,4 +1,5 @@
-// Each of these is a mistake that was planted in core and that no other test noticed (tools/mutate.sh).
+// Each of these is a mistake that was planted in core and that no other test noticed
+// (tools/mutate.sh).
 
 #include <algorithm>
 #include <set>
@@ -225,7 +226,8 @@ TEST(Survivors, AConfirmMayAnswerAtLength) {
   EXPECT_TRUE(t.branches()[0].result.empty());
 }
 
-// What a branch promised is as good as done once the decision stands: what follows it does not wait for its CONFIRM.
+// What a branch promised is as good as done once the decision stands: what follows it does not wait
+// for its CONFIRM.
 TEST(Survivors, AStepAfterThePivotStartsWithTheDecision) {
   TransactionSpec spec = Spec({Protocol::kTcc, Protocol::kSaga, Protocol::kSaga});
   spec.branches[1].pivot = true;
@@ -277,7 +279,8 @@ std::vector<Transaction> SomeTransactions() {
   return some;
 }
 
-// Each rule of soundness is what stands between some damaged row and a transaction that does what no transaction may.
+// Each rule of soundness is what stands between some damaged row and a transaction that does what
+// no transaction may.
 TEST(Survivors, EveryRuleOfSoundnessRefusesSomeRow) {
   std::set<std::string> said;
   const auto look = [&](const std::string& spec, const std::string& state) {

@@ -20,7 +20,7 @@
 namespace assent::core {
 namespace {
 
-// ---- The tables --------------------------------------------------------------------------------------
+// ---- The tables ---------------------------------------------------------------------------------
 
 constexpr BranchState kAllStates[] = {
     BranchState::kWaiting, BranchState::kExecuting, BranchState::kExecuted, BranchState::kReadOnly,
@@ -62,7 +62,7 @@ TEST(Tables, NothingIsDueAtTheEnd) {
   EXPECT_EQ(DueOperation(Protocol::kSaga, BranchState::kFinishing), Operation::kNone);
 }
 
-// ---- Backoff -----------------------------------------------------------------------------------------
+// ---- Backoff ------------------------------------------------------------------------------------
 
 constexpr RetryPolicy kPolicy{Millis(100), Millis(1000), 0};
 constexpr std::uint64_t kEntropies[] = {0, 1, 12345, 1ULL << 40, ~0ULL};
@@ -98,7 +98,7 @@ TEST(Backoff, IsNeverNothingForNormalisedPolicies) {
     EXPECT_GT(Backoff({Millis(1), Millis(1), 0}, 1, entropy), Micros(0));
 }
 
-// ---- Attempts ----------------------------------------------------------------------------------------
+// ---- Attempts -----------------------------------------------------------------------------------
 
 constexpr std::size_t kFirst = limits::kMaxFirstAttemptsKeptCount;
 constexpr std::size_t kLast = limits::kMaxLastAttemptsKeptCount;
@@ -159,7 +159,7 @@ TEST(Attempts, ALateAnswerBelongsToItsAttempt) {
   EXPECT_EQ(history.kept()[1].result, AttemptResult::kUnknown);
 }
 
-// ---- Sentences ---------------------------------------------------------------------------------------
+// ---- Sentences ----------------------------------------------------------------------------------
 
 TEST(HumanDuration, PicksTheUnit) {
   const std::pair<std::int64_t, const char*> cases[] = {{-5, "0 ms"},
@@ -238,7 +238,8 @@ TEST_F(WhyTest, NobodyThere) {
             "inventory is connected; next try now");
 }
 
-// What nobody can take is not tried, and whoever looks is told why, since when, and how it will go on.
+// What nobody can take is not tried, and whoever looks is told why, since when, and how it will go
+// on.
 TEST_F(WhyTest, NobodyOfTheServiceThere) {
   Begin({kTcc});
   Answered nobody{0,        Operation::kTry,

@@ -86,7 +86,7 @@ void World::DrawSpec() {
   }
 }
 
-// ---- The shell -----------------------------------------------------------------------------------
+// ---- The shell ----------------------------------------------------------------------------------
 
 void World::Apply(const Event& event) {
   ++tally_.events;
@@ -169,7 +169,7 @@ void World::Crash() {
   if (!transaction_->finished()) Apply(Recover{});
 }
 
-// ---- The network ---------------------------------------------------------------------------------
+// ---- The network --------------------------------------------------------------------------------
 
 void World::DeliverCommand(bool healthy) {
   if (commands_.empty()) return;
@@ -225,7 +225,7 @@ void World::LoseCommand() {
   replies_.push_back(std::move(report));
 }
 
-// ---- One life ------------------------------------------------------------------------------------
+// ---- One life -----------------------------------------------------------------------------------
 
 void World::People() {
   const Actor ann{"ann", "because"};

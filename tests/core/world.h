@@ -1,8 +1,8 @@
 #pragma once
 
 // A tiny world around one transaction, drawn from a seed: participants that keep the contract of
-// participant.proto (a barrier row per branch), a network that loses, repeats and delays, a log that
-// becomes durable when it pleases, crashes, and people. Everything is checked all the time.
+// participant.proto (a barrier row per branch), a network that loses, repeats and delays, a log
+// that becomes durable when it pleases, crashes, and people. Everything is checked all the time.
 
 #include <cstdint>
 #include <memory>
@@ -57,8 +57,8 @@ class World {
   // `trace`: print what happens.
   World(std::uint64_t seed, Plant plant, Tally& tally, bool trace = false);
 
-  // Lives through `steps` random ones, heals, and drives the transaction to its end. The first broken
-  // rule, or nothing.
+  // Lives through `steps` random ones, heals, and drives the transaction to its end. The first
+  // broken rule, or nothing.
   std::string Live(int steps);
 
  private:

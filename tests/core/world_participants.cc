@@ -93,8 +93,9 @@ AttemptResult World::HandleUndo(const Send& command) {
   return AttemptResult::kDone;
 }
 
-// A late message may take effect after the decision to abort, and before its own undoing arrives. What
-// it comes after must have happened; a step that it comes after must not have been undone yet, either.
+// A late message may take effect after the decision to abort, and before its own undoing arrives.
+// What it comes after must have happened; a step that it comes after must not have been undone yet,
+// either.
 void World::CheckForwardEffect(BranchIndex i) {
   for (const BranchIndex a : transaction_->spec().branches[i].after) {
     const Row row = participants_[a].row;
@@ -115,8 +116,9 @@ void World::CheckUndoEffect(BranchIndex i) {
   }
 }
 
-// A person does at the participant what is due there, or sees what was done, and says so. What is said
-// of a pivot that is certainly not sent is refused, and what was done there only makes it refuse.
+// A person does at the participant what is due there, or sees what was done, and says so. What is
+// said of a pivot that is certainly not sent is refused, and what was done there only makes it
+// refuse.
 void World::ResolveByHand() {
   // People are shown what is durable, and act on that.
   if (participants_.empty() || durable_ < last_gate_) return;

@@ -1,7 +1,7 @@
 #pragma once
 
-// The bank of the crash tests: accounts whose total is known, and a ledger in which every branch leaves exactly one line that
-// says what became of it.
+// The bank of the crash tests: accounts whose total is known, and a ledger in which every branch
+// leaves exactly one line that says what became of it.
 
 #include <cstdint>
 #include <string>
@@ -14,7 +14,8 @@ inline constexpr std::int64_t kOpeningBalance = 1000;
 // One branch's payload: "ACCOUNT DELTA".
 std::string Movement(int account, std::int64_t delta);
 
-// What a bank's own file says after everything came to rest. Read with SQLite itself, not through the SDK.
+// What a bank's own file says after everything came to rest. Read with SQLite itself, not through
+// the SDK.
 struct Books {
   std::int64_t balance = 0;
   std::int64_t frozen = 0;

@@ -14,8 +14,8 @@
 namespace assent::crash {
 namespace {
 
-// One call. The last one to let go of it ends it: with the answer, or, when the store has none (an I/O error hit its COMMIT),
-// as an unknown outcome.
+// One call. The last one to let go of it ends it: with the answer, or, when the store has none (an
+// I/O error hit its COMMIT), as an unknown outcome.
 class Pending {
  public:
   Pending(grpc::ServerUnaryReactor* reactor, Operation operation, v1::BranchReply* reply)

@@ -1,6 +1,6 @@
-// A bank as a process, over the SDK's SQLite adapter: `move` in all three protocols, `book` (a step compensated by itself) and
-// `look` (which writes nothing). Every effect leaves a token, in a table that would take a second one: an effect that happened
-// twice is seen, not prevented.
+// A bank as a process, over the SDK's SQLite adapter: `move` in all three protocols, `book` (a step
+// compensated by itself) and `look` (which writes nothing). Every effect leaves a token, in a table
+// that would take a second one: an effect that happened twice is seen, not prevented.
 
 #include <cstdio>
 #include <cstdlib>
@@ -59,7 +59,8 @@ bool Affordable(Db& db, const Move& move) {
          0;
 }
 
-// One line per branch, for ever: a second one is a branch that ran twice, which the primary key refuses.
+// One line per branch, for ever: a second one is a branch that ran twice, which the primary key
+// refuses.
 void Write(Db& db, const Call& call, const Move& move, const char* state) {
   db.Exec("INSERT INTO ledger VALUES(?1, ?2, ?3, ?4)", call.gid, call.branch_id, move.delta, state);
 }

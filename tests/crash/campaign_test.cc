@@ -1,5 +1,6 @@
-// The campaign in short: every kind of fault at least once, and nothing lost. And the test of the test: four planted faults, each
-// of which it must notice. The long form is in docs/correctness.md, "Real processes".
+// The campaign in short: every kind of fault at least once, and nothing lost. And the test of the
+// test: four planted faults, each of which it must notice. The long form is in docs/correctness.md,
+// "Real processes".
 
 #include <chrono>
 #include <memory>
@@ -47,7 +48,8 @@ TEST(Campaign, NothingIsLostSplitOrLeftBehind) {
   EXPECT_GT(json["told_committed"], 20);
   EXPECT_GT(json["told_aborted"], 0);
   EXPECT_EQ(json["gets"], json["transactions"]);
-  // Every kind came. Of the injected disk errors it cannot be said which finds a call to fail in so short a time.
+  // Every kind came. Of the injected disk errors it cannot be said which finds a call to fail in so
+  // short a time.
   std::vector<std::string> kinds{"two killed at once", "killed in recovery"};
   for (const char* verb : {"kill", "stop", "term"}) {
     for (const char* whom : {"coordinator", "bank", "initiator"})
@@ -69,7 +71,8 @@ struct Rotten {
 TEST(Campaign, NoticesWhatIsPlanted) {
   const std::vector<Rotten> all{
       {"bank-loses", {"the banks hold", "and is not in force", "is split"}},
-      // What it answered for and then lost: held still, or half there, by which of the two the kill came after.
+      // What it answered for and then lost: held still, or half there, by which of the two the kill
+      // came after.
       {"bank-acks-early", {"still holds", "unsettled", "is split", "its ledger line says"}},
       {"initiator-lies",
        {"was told COMMITTED", "was told committed", "was told ABORTED", "was told aborted"}},

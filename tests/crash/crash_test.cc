@@ -1,12 +1,13 @@
 // kill -9 of the coordinator and of the participants, at random, under load; then the books.
 //
-// Three banks as processes, each with its own file; initiators that move money between them under all protocols and remember
-// every answer they were given. When the killing stops, everything must come to rest by itself, and then: the total is what it was,
-// nothing is frozen, prepared or locked, no branch is half-done, every transaction happened wholly or not at all, and every
-// answer ever given is true.
+// Three banks as processes, each with its own file; initiators that move money between them under
+// all protocols and remember every answer they were given. When the killing stops, everything must
+// come to rest by itself, and then: the total is what it was, nothing is frozen, prepared or
+// locked, no branch is half-done, every transaction happened wholly or not at all, and every answer
+// ever given is true.
 //
-// Short form: 200 kills. Longer: ASSENT_CRASH_KILLS=2000. The seed is printed; ASSENT_CRASH_SEED repeats the choices (not the
-// timing, which is the machine's).
+// Short form: 200 kills. Longer: ASSENT_CRASH_KILLS=2000. The seed is printed; ASSENT_CRASH_SEED
+// repeats the choices (not the timing, which is the machine's).
 
 #include <atomic>
 #include <chrono>
@@ -164,7 +165,8 @@ TEST_F(Crash, TheBooksBalanceWhoeverIsKilled) {
   Initiators initiators(endpoint_, seed);
   long coordinator_kills = 0;
   for (long i = 0; i < kills; ++i) {
-    // Under load: the next kill comes after some more transactions were answered, at a moment that is nobody's choice.
+    // Under load: the next kill comes after some more transactions were answered, at a moment that
+    // is nobody's choice.
     const long enough = initiators.answered() + 1 + static_cast<long>(random() % 30);
     (void)test::WaitUntil([&] { return initiators.answered() >= enough; }, seconds(3));
     if (random() % 2 == 0) {

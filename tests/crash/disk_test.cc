@@ -1,4 +1,5 @@
-// The real daemon on bad disks: a failing fsync, a full file system, damaged bytes, and a second daemon on the same folder.
+// The real daemon on bad disks: a failing fsync, a full file system, damaged bytes, and a second
+// daemon on the same folder.
 
 #include <atomic>
 #include <filesystem>
@@ -121,7 +122,8 @@ TEST_F(Disk, APortInUseNamesTheFlag) {
   EXPECT_NE(second.output.find("--listen"), std::string::npos) << second.output;
 }
 
-// A flipped bit in any row of an unfinished transaction: the daemon does not start, and names the row.
+// A flipped bit in any row of an unfinished transaction: the daemon does not start, and names the
+// row.
 TEST_F(Disk, AFlippedByteStopsTheDaemonAndNamesTheRow) {
   const std::string mark = "find-me-in-the-file-0123456789";
   {
@@ -152,8 +154,8 @@ TEST_F(Disk, AFlippedByteStopsTheDaemonAndNamesTheRow) {
   EXPECT_NE(damaged.output.find("1"), std::string::npos) << damaged.output;
 }
 
-// Its checksums are right, and it is no transaction: it stopped the daemon at every start (issue 8, point 4). Named, asked for,
-// counted; and everybody else is served.
+// Its checksums are right, and it is no transaction: it stopped the daemon at every start (issue 8,
+// point 4). Named, asked for, counted; and everybody else is served.
 TEST_F(Disk, ARowThatMakesNoSenseIsSetAsideAndTheRestRuns) {
   std::filesystem::create_directories(data_);
   WriteGarbage("order-11", /*finished=*/false);
@@ -179,7 +181,8 @@ TEST_F(Disk, ARowThatMakesNoSenseIsSetAsideAndTheRestRuns) {
   }
 }
 
-// Two rows have one serial: the daemon ended with 73 at every start, as soon as the unfinished one did.
+// Two rows have one serial: the daemon ended with 73 at every start, as soon as the unfinished one
+// did.
 TEST_F(Disk, ARowWhoseSerialIsTakenIsSetAsideAndTheRestRuns) {
   const Transaction held = Order();
   {
@@ -305,7 +308,8 @@ TEST_F(Disk, AnEmptyDatabaseBesideItsOtherFilesIsNotANewLog) {
   }
 }
 
-// Device and inode stay the same: only the size tells. Nobody may hear of anything that is committed after it.
+// Device and inode stay the same: only the size tells. Nobody may hear of anything that is
+// committed after it.
 TEST_F(Disk, AFileThatIsShortenedUnderTheDaemonStopsIt) {
   for (const std::string file : {"assent.db", "assent.db-wal"}) {
     SCOPED_TRACE(file);
@@ -330,8 +334,8 @@ TEST_F(Disk, AFileThatIsShortenedUnderTheDaemonStopsIt) {
   }
 }
 
-// fdatasync fails at the n-th call of the running daemon, for several n. Then: exit code 74; whoever was told something was
-// told the truth, which the next start shows.
+// fdatasync fails at the n-th call of the running daemon, for several n. Then: exit code 74;
+// whoever was told something was told the truth, which the next start shows.
 TEST_F(Disk, AFailingFsyncStopsTheDaemonAndNobodyIsToldALie) {
   for (const int nth : {22, 28, 40, 90}) {
     data_ = dir_ / ("data-" + std::to_string(nth));
@@ -383,7 +387,8 @@ TEST_F(Disk, AFailingFsyncStopsTheDaemonAndNobodyIsToldALie) {
   }
 }
 
-// A full file system: what is new is refused, what has begun ends, and when there is space again all goes on.
+// A full file system: what is new is refused, what has begun ends, and when there is space again
+// all goes on.
 TEST_F(Disk, AFullDiskRefusesNewWorkAndRecoversByItself) {
   std::filesystem::create_directories(data_);
   if (mount("tmpfs", data_.c_str(), "tmpfs", 0, "size=24m") != 0)
@@ -417,7 +422,8 @@ TEST_F(Disk, AFullDiskRefusesNewWorkAndRecoversByItself) {
                           {.wait = WaitFor::kAccepted, .timeout = seconds(5)})
                   .status();
   }
-  // The client does not take the code for the word of assentd alone: a library says it too. It names it.
+  // The client does not take the code for the word of assentd alone: a library says it too. It
+  // names it.
   EXPECT_EQ(refused.code(), Code::kUnknownOutcome) << refused.ToString();
   EXPECT_NE(refused.message().find("RESOURCE_EXHAUSTED"), std::string::npos) << refused.message();
   EXPECT_NE(refused.message().find("disk"), std::string::npos) << refused.message();

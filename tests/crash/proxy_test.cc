@@ -1,5 +1,5 @@
-// The campaign's proxy does each thing that it is asked for, and stops doing it: otherwise the campaign would test less than it
-// counts.
+// The campaign's proxy does each thing that it is asked for, and stops doing it: otherwise the
+// campaign would test less than it counts.
 
 #include "tests/crash/campaign/proxy.h"
 

@@ -15,9 +15,10 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// Found by the campaign: the dialer of unary participants was destroyed while the shards still ran, and a shard that sent
-// something just then ended with SIGSEGV instead of 0. Here a few shards never stop sending, to a service that nobody offers, and
-// many others sleep, so that stopping them one after the other takes a while; and what is freed is not left as it was.
+// Found by the campaign: the dialer of unary participants was destroyed while the shards still ran,
+// and a shard that sent something just then ended with SIGSEGV instead of 0. Here a few shards
+// never stop sending, to a service that nobody offers, and many others sleep, so that stopping them
+// one after the other takes a while; and what is freed is not left as it was.
 TEST(Stop, UnderRetriesEndsWell) {
   const test::TempDir dir;
   const std::string endpoint = "127.0.0.1:" + std::to_string(test::FreePort());

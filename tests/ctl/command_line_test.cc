@@ -172,7 +172,8 @@ TEST_F(CommandLine, MistakesAreNamedAndExitTwo) {
             Bad({"wait", "g", "--for", "ever"}).find("Try: assentctl wait --help"));
 }
 
-// Help of what there is not ended with 0: a script that misspells a command believed that it had run.
+// Help of what there is not ended with 0: a script that misspells a command believed that it had
+// run.
 TEST_F(CommandLine, HelpOfNothingIsAMistake) {
   EXPECT_NE(std::string::npos, Bad({"nonsense", "--help"}).find("there is no command nonsense"));
   EXPECT_NE(std::string::npos, Bad({"--help", "nonsense"}).find("there is no command nonsense"));

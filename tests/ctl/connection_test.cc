@@ -129,8 +129,9 @@ TEST_F(ConnectionTest, CodesKeepTheirMeaningAndTheirWords) {
   }
 }
 
-// A library, a proxy, or the coordinator passing on somebody else's words: whoever says so, and in whatever words, a deed that was
-// sent may have been done. "stopping: nothing was begun" and "failed to connect to all addresses" used to be believed.
+// A library, a proxy, or the coordinator passing on somebody else's words: whoever says so, and in
+// whatever words, a deed that was sent may have been done. "stopping: nothing was begun" and
+// "failed to connect to all addresses" used to be believed.
 TEST_F(ConnectionTest, NoCodeAndNoTextSaysThatADeedWasNotDone) {
   for (const grpc::StatusCode code :
        {grpc::StatusCode::UNAVAILABLE, grpc::StatusCode::CANCELLED, grpc::StatusCode::UNKNOWN,

@@ -1,7 +1,7 @@
 #pragma once
 
-// A scripted coordinator and a console in memory. Answers are taken in the order they were queued; a call without an answer
-// fails the test by name. Every request is kept.
+// A scripted coordinator and a console in memory. Answers are taken in the order they were queued;
+// a call without an answer fails the test by name. Every request is kept.
 
 #include <deque>
 #include <map>
@@ -119,7 +119,8 @@ class FakeService final : public Service {
   }
 };
 
-// A session with both; a test sets what differs and runs a command in it. All answers must have been used at the end.
+// A session with both; a test sets what differs and runs a command in it. All answers must have
+// been used at the end.
 class CommandTest : public ::testing::Test {
  protected:
   void TearDown() override {

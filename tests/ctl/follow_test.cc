@@ -100,7 +100,8 @@ TEST_F(WaitTest, UnknownGidIsFour) {
   EXPECT_NE(std::string::npos, console.err.find("assentctl list --all"));
 }
 
-// A coordinator that is killed between decision and end comes back and finishes; whoever waits sees the end.
+// A coordinator that is killed between decision and end comes back and finishes; whoever waits sees
+// the end.
 TEST_F(WaitTest, RidesOverACoordinatorsDeath) {
   session.options.wait_timeout = seconds(10);
   service.watch.push_back({{Active("g")}, Unavailable("the connection was lost")});

@@ -31,7 +31,8 @@ Message ReadMessage(const std::string& name) {
   return message;
 }
 
-// Equal to golden/NAME, byte by byte; with ASSENT_UPDATE_GOLDEN set, becomes it (and says so by failing).
+// Equal to golden/NAME, byte by byte; with ASSENT_UPDATE_GOLDEN set, becomes it (and says so by
+// failing).
 inline void ExpectGolden(const std::string& name, const std::string& actual) {
   if (std::getenv("ASSENT_UPDATE_GOLDEN") != nullptr) {
     std::ofstream(GoldenPath(name), std::ios::binary) << actual;

@@ -58,9 +58,10 @@ TEST_P(ShowGolden, EveryForm) {
   }
 }
 
-// stuck: a TCC branch whose participant is down after the decision. hostile: what a participant can say to disturb a
-// terminal. mixed: three protocols, finished with a person's help. rolled_back: a refusal. hazard: a participant lost
-// what it had prepared. unsent: tries that never left, and what rests on a decision comes after it.
+// stuck: a TCC branch whose participant is down after the decision. hostile: what a participant can
+// say to disturb a terminal. mixed: three protocols, finished with a person's help. rolled_back: a
+// refusal. hazard: a participant lost what it had prepared. unsent: tries that never left, and what
+// rests on a decision comes after it.
 INSTANTIATE_TEST_SUITE_P(Transactions, ShowGolden,
                          ::testing::Values("show_stuck", "show_mixed", "show_rolled_back",
                                            "show_hazard", "show_hostile", "show_unsent"));

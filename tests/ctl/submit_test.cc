@@ -83,7 +83,8 @@ TEST_F(SubmitTest, ALostAnswerIsAskedForAgainWhenTheGidMakesItSafe) {
   EXPECT_EQ(service.submitted[0].SerializeAsString(), service.submitted[2].SerializeAsString());
 }
 
-// A first attempt whose answer was lost may have begun it: that a later one could not be sent does not take that back.
+// A first attempt whose answer was lost may have begun it: that a later one could not be sent does
+// not take that back.
 TEST_F(SubmitTest, ALostAnswerStaysUnknownWhateverComesAfter) {
   service.submit.push_back(UnknownOutcome("lost"));
   const auto tries = static_cast<int>(kLongestOutage / kReconnectPause);

@@ -98,7 +98,8 @@ TEST(Text, VisibleEscapesTheRest) {
   EXPECT_EQ("\\x00", Visible(std::string_view("\0", 1)));
 }
 
-// Right-to-left override and its like, which turn what stands beside them, and characters that nobody sees.
+// Right-to-left override and its like, which turn what stands beside them, and characters that
+// nobody sees.
 TEST(Text, VisibleEscapesWhatNobodySees) {
   EXPECT_EQ("paid\\u202e00.01", Visible("paid\xe2\x80\xae"
                                         "00.01"));

@@ -92,8 +92,8 @@ TEST_F(ConfigTest, AMistakeInTheFileNamesFileAndSetting) {
             "transaction of the largest size fits\n");
 }
 
-// Fuzzing: a file of garbage had been an empty one (CLI11's reader skips lines of less than three bytes and whatever is in a
-// section), and the daemon ran with the defaults.
+// Fuzzing: a file of garbage had been an empty one (CLI11's reader skips lines of less than three
+// bytes and whatever is in a section), and the daemon ran with the defaults.
 TEST_F(ConfigTest, WhatIsNoFileOfSettingsIsRefusedWithItsLine) {
   const std::vector<std::pair<std::string, std::string>> files{
       {std::string("\x00\x01\xff", 3), ":1: this is no text: it has byte 0"},

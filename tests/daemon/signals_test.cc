@@ -18,7 +18,8 @@ using std::chrono::milliseconds;
 
 class ImpatienceTest : public testing::Test {
  protected:
-  // As in the daemon: blocked in every thread. One that came while nobody was waiting is not left to the next test.
+  // As in the daemon: blocked in every thread. One that came while nobody was waiting is not left
+  // to the next test.
   void SetUp() override {
     sigset_t signals;
     sigemptyset(&signals);

@@ -90,7 +90,8 @@ std::set<std::string> Gids(const std::vector<transport::Command>& commands) {
   return gids;
 }
 
-// One batch of answers holds those of transactions of every shard, and each shard has some that wait for the service.
+// One batch of answers holds those of transactions of every shard, and each shard has some that
+// wait for the service.
 TEST(Engine, AnswersAndServicesReachEveryShard) {
   LockedLog log;
   Outbox outbox;
@@ -143,8 +144,8 @@ TEST(Engine, AnswersAndServicesReachEveryShard) {
   engine.Stop();
 }
 
-// The daemon's log gets a line when a service begins to be waited for and one when that is over, whoever waits in whichever shard;
-// and not one for each of any number of names.
+// The daemon's log gets a line when a service begins to be waited for and one when that is over,
+// whoever waits in whichever shard; and not one for each of any number of names.
 TEST(Engine, WhoIsWaitedForIsToldOnceForEachChange) {
   LockedLog log;
   Outbox outbox;

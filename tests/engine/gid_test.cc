@@ -1,5 +1,6 @@
-// Gids that are issued. They used to end in the epoch, which everybody may see, and a count: who ran a transaction under the
-// next one took it away from whoever it would be issued to, and made the log stop at its end (issue 8, point 4).
+// Gids that are issued. They used to end in the epoch, which everybody may see, and a count: who
+// ran a transaction under the next one took it away from whoever it would be issued to, and made
+// the log stop at its end (issue 8, point 4).
 
 #include <cstdint>
 #include <memory>
@@ -42,7 +43,8 @@ TEST(IssuedGids, NobodyCanTellTheNextOne) {
   }
 }
 
-// The index over gids grows at its end: what is issued later sorts later, but within one millisecond.
+// The index over gids grows at its end: what is issued later sorts later, but within one
+// millisecond.
 TEST(IssuedGids, RiseWithTime) {
   log::MemoryLog log(std::make_shared<log::MemoryDisk>(7), {});
   Engine engine({}, log, [](const Status&) {});

@@ -1,4 +1,5 @@
-// Two prepared transactions that want each other's rows: the younger gives way. And nobody else does.
+// Two prepared transactions that want each other's rows: the younger gives way. And nobody else
+// does.
 
 #include <gtest/gtest.h>
 

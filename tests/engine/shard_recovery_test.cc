@@ -110,7 +110,8 @@ struct AsideRig : ShardRig {
   }
 };
 
-// It ended the daemon at every start (issue 8, point 4). One bad row is one bad row: named, and the rest goes on.
+// It ended the daemon at every start (issue 8, point 4). One bad row is one bad row: named, and the
+// rest goes on.
 TEST(Shard, ARowThatMakesNoSenseIsSetAsideByName) {
   AsideRig rig;
   ShardRig::Told told;
@@ -166,7 +167,8 @@ TEST(Shard, OfTwoRowsWithOneGidTheYoungerIsSetAside) {
   EXPECT_EQ(rig.Sent(), "1:TRY");
 }
 
-// The other transaction of its gid has finished before it: its end cannot be filed, and stops nothing.
+// The other transaction of its gid has finished before it: its end cannot be filed, and stops
+// nothing.
 TEST(Shard, AnEndUnderATakenGidIsSetAsideByName) {
   AsideRig rig;
   Shard shard(rig.Options(), rig);

@@ -1,6 +1,7 @@
 #pragma once
 
-// One shard with a hand-operated world: writes become durable when the test says so, commands are caught, time is set.
+// One shard with a hand-operated world: writes become durable when the test says so, commands are
+// caught, time is set.
 
 #include <cstdint>
 #include <deque>

@@ -49,7 +49,8 @@ TEST(Shard, ATransactionInThreeWritesOfWhichTwoGate) {
   EXPECT_EQ(rig.shard.live_count(), 0U);
 }
 
-// What the log takes is no part of an attempt: it starts when it leaves, and its timeout counts from there.
+// What the log takes is no part of an attempt: it starts when it leaves, and its timeout counts
+// from there.
 TEST(Shard, AnAttemptBeginsWhenItLeavesNotWhenItIsDue) {
   ShardRig rig;
   ShardRig::Told begun;
@@ -119,8 +120,8 @@ TEST(Shard, AFullDiskRefusesWhatIsNewAndKeepsWhatHasBegun) {
   EXPECT_EQ(rig.Sent(), "1:CONFIRM 2:CONFIRM");
 }
 
-// The log refuses a whole batch when the disk is full and anything in it begins. A stream of newcomers
-// must not keep what has begun from ending on the reserve.
+// The log refuses a whole batch when the disk is full and anything in it begins. A stream of
+// newcomers must not keep what has begun from ending on the reserve.
 TEST(Shard, OnAFullDiskNewcomersDoNotHoldUpWhatHasBegun) {
   ShardRig rig;
   ShardRig::Told old;
@@ -185,7 +186,8 @@ log::FinishedRow RefusedRow(const ShardRig& rig, const core::TransactionSpec& sp
   return {1, spec.gid, core::Codec::EncodeSpec(spec), core::Codec::EncodeState(finished), 2, 0};
 }
 
-// A gid whose transaction has finished: the log refuses the BEGIN, and everybody who waits gets the finished one's answer.
+// A gid whose transaction has finished: the log refuses the BEGIN, and everybody who waits gets the
+// finished one's answer.
 TEST(Shard, ARepeatedSubmitOfAFinishedGidAnswersFromTheHistory) {
   ShardRig rig;
   ShardRig::Told one;
@@ -205,7 +207,8 @@ TEST(Shard, ARepeatedSubmitOfAFinishedGidAnswersFromTheHistory) {
   EXPECT_EQ(rig.shard.Stats().begun, 0U);
 }
 
-// What is asked of a gid while its BEGIN is on the way to the log must not be answered by a transaction that never began.
+// What is asked of a gid while its BEGIN is on the way to the log must not be answered by a
+// transaction that never began.
 TEST(Shard, WhatIsAskedBeforeBeginIsDurableWaitsForItsFate) {
   ShardRig rig;
   ShardRig::Told begun;
@@ -242,8 +245,8 @@ TEST(Shard, WhatIsAskedBeforeBeginIsDurableWaitsForItsFate) {
   EXPECT_EQ(rig.shard.live_count(), 0U);
 }
 
-// The participant of a resolved branch has acknowledged nothing: were the row to expire, its question would be answered by
-// presumption, and against the decision.
+// The participant of a resolved branch has acknowledged nothing: were the row to expire, its
+// question would be answered by presumption, and against the decision.
 TEST(Shard, WhatAPersonResolvedIsNotRetentionsToRemove) {
   ShardRig rig;
   ShardRig::Told told;
@@ -357,7 +360,8 @@ TEST(Shard, AbortIsPresumedOnlyWithinTheHorizon) {
   EXPECT_EQ(ask(7, 0), transport::Verdict::kCannotTell) << "begun nobody knows when";
 }
 
-// The gid was used before, by a transaction that is not here any more: the participant holds a branch of that one.
+// The gid was used before, by a transaction that is not here any more: the participant holds a
+// branch of that one.
 TEST(Shard, AnEarlierTransactionOfThatNameIsPresumedAbortedWithinTheHorizonToo) {
   ShardRig rig;
   ShardRig::Told told;
@@ -440,7 +444,8 @@ TEST(Shard, MoreBytesThanMemoryIsMeantForAreRefusedUntilSomeAreFree) {
   EXPECT_EQ(room.words, std::vector<std::string>{"OK UNDECIDED"});
 }
 
-// A participant that talks much and does nothing, or repeats itself, must not make the coordinator refuse others' work.
+// A participant that talks much and does nothing, or repeats itself, must not make the coordinator
+// refuse others' work.
 TEST(Shard, OnlyWhatIsKeptOfAnAnswerTakesRoom) {
   ShardOptions options;
   options.max_live_bytes = 100;

@@ -1,5 +1,6 @@
-// A participant that is away, and a hundred thousand who wait for it: what waits costs nothing, and who is well notices nothing.
-// Sizes here are small, and what is counted is writes, sends and steps of a turn, not time.
+// A participant that is away, and a hundred thousand who wait for it: what waits costs nothing, and
+// who is well notices nothing. Sizes here are small, and what is counted is writes, sends and steps
+// of a turn, not time.
 
 #include <algorithm>
 #include <map>
@@ -29,7 +30,8 @@ void BeginMany(ShardRig& rig, int count, ShardRig::Told& told,
   rig.CompleteAll();
 }
 
-// Once it was a record for each try of each of them: a million in 35 seconds, for nothing but "not sent".
+// Once it was a record for each try of each of them: a million in 35 seconds, for nothing but "not
+// sent".
 TEST(Waiting, WhatCannotBeSentIsNotTriedAndNotWrittenAgainAndAgain) {
   ShardRig rig;
   ShardRig::Told told;
@@ -106,8 +108,9 @@ TEST(Waiting, IsCountedByServiceAndEndsWithWhateverEndsIt) {
   EXPECT_TRUE(rig.appends.empty());
 }
 
-// A participant that comes back after a night is not buried under all of them at once, and the answers of others do not queue
-// up behind theirs; one that hangs does not hold up those after it for long.
+// A participant that comes back after a night is not buried under all of them at once, and the
+// answers of others do not queue up behind theirs; one that hangs does not hold up those after it
+// for long.
 TEST(Waiting, ThoseWhoseServiceIsBackGoOnWaveByWave) {
   ShardOptions options;
   options.slice_count = 8;

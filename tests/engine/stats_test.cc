@@ -10,7 +10,8 @@
 namespace assent::engine {
 namespace {
 
-// Nothing is left only if everybody says so: a drain that takes silence for that would not wait for anything.
+// Nothing is left only if everybody says so: a drain that takes silence for that would not wait for
+// anything.
 TEST(Stats, AShardThatDoesNotAnswerIsNotAnEmptyOne) {
   log::MemoryLog log(std::make_shared<log::MemoryDisk>(), {});
   EngineOptions options;

@@ -1,4 +1,5 @@
-// What a shard must not do: each of these is a mistake that was planted and that no other test noticed (tools/mutate.sh).
+// What a shard must not do: each of these is a mistake that was planted and that no other test
+// noticed (tools/mutate.sh).
 
 #include <string>
 #include <utility>
@@ -124,7 +125,8 @@ TEST(Survivors, AResultTakesRoomOnce) {
   EXPECT_EQ(room.words, Words{"OK UNDECIDED"});
 }
 
-// A participant that once worked for another coordinator must not take this one's word for that one's transactions.
+// A participant that once worked for another coordinator must not take this one's word for that
+// one's transactions.
 TEST(Survivors, AnotherCoordinatorsQuestionIsNotAnsweredByALiveNamesake) {
   ShardRig rig;
   ShardRig::Told told;
@@ -173,7 +175,8 @@ TEST(Survivors, WatchersHearOfEachChangeOnceUntilTheyLeave) {
   EXPECT_EQ(brief, 1) << "called although it had left";
 }
 
-// A beginning that found no room says so of all beginnings, until one has: what has begun has a batch of its own.
+// A beginning that found no room says so of all beginnings, until one has: what has begun has a
+// batch of its own.
 TEST(Survivors, ABeginningThatFindsNoRoomIsNotRoom) {
   ShardRig rig;
   ShardRig::Told old;
@@ -317,7 +320,8 @@ TEST(Survivors, TheMomentOfADecisionIsNotBeforeIt) {
   EXPECT_EQ(decided_at, decision) << "moved by a later record";
 }
 
-// One write for a turn, whatever is in it, unless the disk is full; and again once something could begin.
+// One write for a turn, whatever is in it, unless the disk is full; and again once something could
+// begin.
 TEST(Survivors, WhatBeginsSharesItsWriteWithWhatHasBegun) {
   ShardRig rig;
   ShardRig::Told told;
@@ -396,7 +400,8 @@ TEST(Survivors, WhatNeedsAPersonIsCounted) {
   EXPECT_EQ(stats.begun, 2U);
 }
 
-// Were what a start has found not counted, its end would make the count negative, which is full for ever.
+// Were what a start has found not counted, its end would make the count negative, which is full for
+// ever.
 TEST(Survivors, WhatWasRecoveredTakesRoomUntilItEnds) {
   ShardRig before;
   ShardRig::Told told;
@@ -443,7 +448,8 @@ TEST(Survivors, WhatWasRecoveredTakesRoomUntilItEnds) {
   EXPECT_EQ(room.words, Words{"OK UNDECIDED"});
 }
 
-// Rows that recovery has not come to yet stand among those that it has, in the order of their beginning.
+// Rows that recovery has not come to yet stand among those that it has, in the order of their
+// beginning.
 TEST(Survivors, RowsThatWaitForRecoveryAreSeenInTheirPlace) {
   ShardRig before;
   ShardRig::Told told;

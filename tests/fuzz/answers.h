@@ -5,8 +5,8 @@
 
 namespace assent::fuzz {
 
-// One command that is on its way is answered as the input says, rightly or wrongly; or lost; or answered and kept, so that it can
-// be answered again.
+// One command that is on its way is answered as the input says, rightly or wrongly; or lost; or
+// answered and kept, so that it can be answered again.
 inline void AnswerOne(Input& in, LiveCoordinator& live) {
   if (live.commands.empty()) return;
   const std::size_t at = in.Below(std::min<std::size_t>(live.commands.size(), 256));
@@ -21,7 +21,8 @@ inline void AnswerOne(Input& in, LiveCoordinator& live) {
       command.gid, command.branch, command.operation, command.attempt, kResults[how & 7], {},
       {},          core::Millis(0)};
   if ((how & 8) != 0) {
-    // A transport hands over nothing but what a participant may say: bytes with DONE, UTF-8 as a reason.
+    // A transport hands over nothing but what a participant may say: bytes with DONE, UTF-8 as a
+    // reason.
     if (reply.result == core::AttemptResult::kDone)
       reply.bytes = std::string(in.Chunk());
     else

@@ -1,5 +1,6 @@
-// A configuration file of arbitrary bytes. Either it is refused, with a message for people that has no byte of the file which a
-// terminal would obey, or it is understood: sound, and what --show-config then prints is a file that means the same.
+// A configuration file of arbitrary bytes. Either it is refused, with a message for people that has
+// no byte of the file which a terminal would obey, or it is understood: sound, and what
+// --show-config then prints is a file that means the same.
 
 #include <cstdint>
 #include <iostream>

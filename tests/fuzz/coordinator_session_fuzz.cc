@@ -1,6 +1,7 @@
-// Frames of a hostile coordinator: bytes as gRPC hands them over, into the SDK's session and its call table, and into the queue
-// of submits. No frame crashes anything; at most one write is under way, and each is one that an honest coordinator would take;
-// no log line can forge another; a question has one answer; whoever waits for a submit is told once.
+// Frames of a hostile coordinator: bytes as gRPC hands them over, into the SDK's session and its
+// call table, and into the queue of submits. No frame crashes anything; at most one write is under
+// way, and each is one that an honest coordinator would take; no log line can forge another; a
+// question has one answer; whoever waits for a submit is told once.
 
 #include <cstdint>
 #include <cstdio>

@@ -1,5 +1,6 @@
-// What assentctl reads: files of people (a transaction to submit, a profile) and whatever a hostile server answers. Nothing
-// crashes; nothing reaches a terminal but lines of text and its own colours; JSON is JSON, and what it says can be read back.
+// What assentctl reads: files of people (a transaction to submit, a profile) and whatever a hostile
+// server answers. Nothing crashes; nothing reaches a terminal but lines of text and its own
+// colours; JSON is JSON, and what it says can be read back.
 //
 //   a byte: which kind; a byte: how it is shown; then the file, or the message as bytes of the wire
 
@@ -44,7 +45,8 @@ Style DrawStyle(Input& in) {
   return style;
 }
 
-// Lines of text. Colours are our own: ESC [ digits and semicolons m, and only where they were asked for.
+// Lines of text. Colours are our own: ESC [ digits and semicolons m, and only where they were asked
+// for.
 void CheckShown(std::string text, const Style& style) {
   for (std::size_t at = text.find('\x1b'); at != std::string::npos; at = text.find('\x1b', at)) {
     ASSENT_CHECK(style.color && style.table());

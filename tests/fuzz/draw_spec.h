@@ -1,6 +1,7 @@
 #pragma once
 
-// Transactions as an initiator sends them, drawn from a fuzz input: mostly well-formed, so that the engine is reached.
+// Transactions as an initiator sends them, drawn from a fuzz input: mostly well-formed, so that the
+// engine is reached.
 
 #include <string>
 

@@ -14,8 +14,8 @@ inline core::Actor DrawActor(Input& in) {
   return recorded ? core::Actor{"ann", "why not"} : core::Actor{};
 }
 
-// Any event that a shell may apply after Begin or Recover, likely or not: answers to what was never asked, of branches that are
-// not there, late, and twice.
+// Any event that a shell may apply after Begin or Recover, likely or not: answers to what was never
+// asked, of branches that are not there, late, and twice.
 inline core::Event DrawEvent(Input& in, const core::Transaction& txn) {
   const auto branch = static_cast<core::BranchIndex>(in.Below(txn.branches().size() + 1));
   switch (in.Below(12)) {

@@ -1,7 +1,8 @@
 #pragma once
 
-// The bytes of one fuzz input, read as little decisions. Whatever is asked for is there: an exhausted input reads as zeros and
-// empty strings, so that a target needs no error path of its own and each prefix of an input is an input.
+// The bytes of one fuzz input, read as little decisions. Whatever is asked for is there: an
+// exhausted input reads as zeros and empty strings, so that a target needs no error path of its own
+// and each prefix of an input is an input.
 
 #include <algorithm>
 #include <cstddef>

@@ -14,7 +14,8 @@ namespace {
 
 constexpr int kMaxHealingRoundsCount = 4000;
 
-// What a client would do with it: a message with a string that is no UTF-8 cannot be read by anybody.
+// What a client would do with it: a message with a string that is no UTF-8 cannot be read by
+// anybody.
 template <typename Message>
 void CheckReadable(const Message& message) {
   Message read;

@@ -1,8 +1,9 @@
 #pragma once
 
-// A shard on a log in memory, with a hand-operated world: it writes when told, dies when told and starts again from what
-// had reached the platter. Whatever it hands to the log is decoded and compared on the way, whatever it shows is checked
-// (Check), so that a target only has to think of what to ask.
+// A shard on a log in memory, with a hand-operated world: it writes when told, dies when told and
+// starts again from what had reached the platter. Whatever it hands to the log is decoded and
+// compared on the way, whatever it shows is checked (Check), so that a target only has to think of
+// what to ask.
 
 #include <cstdint>
 #include <deque>
@@ -30,11 +31,12 @@ class LiveCoordinator final : public engine::ShardPorts {
   void Settle();
   void Write() { log_->Write(); }
   void SetFull(log::MemoryLog::Full full) { log_->SetFull(full); }
-  // The process dies; of what was written and not synchronised `kept` groups survive. Then it starts again.
+  // The process dies; of what was written and not synchronised `kept` groups survive. Then it
+  // starts again.
   void CrashAndStart(std::size_t kept);
 
-  // Ends what can be ended: the disk has room, whatever is suspended goes on, every command is answered DONE. Then nothing may
-  // be left, in memory or in the log.
+  // Ends what can be ended: the disk has room, whatever is suspended goes on, every command is
+  // answered DONE. Then nothing may be left, in memory or in the log.
   void Heal();
 
   std::string IssueGid() { return "issued-" + std::to_string(next_gid_++); }

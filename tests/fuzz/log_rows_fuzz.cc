@@ -1,5 +1,6 @@
-// The two strings of a row, as bytes that got past a checksum: Codec::Decode refuses them, or gives a sound transaction whose
-// bytes they are, which can be recovered and lived with: any further events, and no step breaks a rule of the core.
+// The two strings of a row, as bytes that got past a checksum: Codec::Decode refuses them, or gives
+// a sound transaction whose bytes they are, which can be recovered and lived with: any further
+// events, and no step breaks a rule of the core.
 //
 //   chunk spec, chunk state, then events
 

@@ -1,6 +1,7 @@
-// Frames of hostile participants: bytes as gRPC hands them over, through the session hub and the switchboard, to a real shard. No
-// frame crashes anything, settles a command that is not its own, or leaves something that cannot be shown; each command has one
-// end; once an honest participant is there, everything ends.
+// Frames of hostile participants: bytes as gRPC hands them over, through the session hub and the
+// switchboard, to a real shard. No frame crashes anything, settles a command that is not its own,
+// or leaves something that cannot be shown; each command has one end; once an honest participant is
+// there, everything ends.
 
 #include <cstdint>
 #include <map>
@@ -40,7 +41,8 @@ class Hostile final : public transport::Receiver, public transport::Clock {
     for (int i = 0; i < kMaxActionsCount && !in.empty(); ++i) One(in);
     for (std::uint64_t id = 1; id <= kSessionsCount; ++id) Leave(id);
     ASSENT_CHECK(board_->session_count() == 0);
-    // Each command has had its one end; but of those that nobody waited for any longer nothing is said.
+    // Each command has had its one end; but of those that nobody waited for any longer nothing is
+    // said.
     ASSENT_CHECK(open_.empty() || time_passed_);
     live_.Heal();
   }
@@ -165,7 +167,8 @@ class Hostile final : public transport::Receiver, public transport::Clock {
     CheckListing();
   }
 
-  // Counts what may be settled by this frame: what names a command that was written here and says truly which.
+  // Counts what may be settled by this frame: what names a command that was written here and says
+  // truly which.
   void NoteHonest(std::uint64_t id, const v1::ParticipantFrame& frame) {
     honest_ = 0;
     const auto stream = streams_.find(id);
@@ -268,7 +271,8 @@ class Hostile final : public transport::Receiver, public transport::Clock {
     hub_->Open(7, 1);
   }
 
-  // Moves commands on until none moves: from the shard to the switchboard, from there onto the streams.
+  // Moves commands on until none moves: from the shard to the switchboard, from there onto the
+  // streams.
   void Drain() {
     live_.Settle();
     for (int turn = 0; !live_.commands.empty() && turn < 16; ++turn) {

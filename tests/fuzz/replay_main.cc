@@ -1,5 +1,6 @@
-// The ordinary build's driver of a fuzz target: no libFuzzer, no clang. Runs the target over every file of its corpus and over
-// a few seeded mutations of each, so that what fuzzing once found stays found.
+// The ordinary build's driver of a fuzz target: no libFuzzer, no clang. Runs the target over every
+// file of its corpus and over a few seeded mutations of each, so that what fuzzing once found stays
+// found.
 //
 //   fuzz-TARGET FOLDER|FILE... [--mutations N]
 

@@ -1,5 +1,6 @@
-// Writes seed inputs for the fuzz targets, from runs of a real shard: the rows it wrote, the requests it took, the frames of its
-// sessions and what it showed. tools/fuzz.sh --merge then keeps what adds coverage.
+// Writes seed inputs for the fuzz targets, from runs of a real shard: the rows it wrote, the
+// requests it took, the frames of its sessions and what it showed. tools/fuzz.sh --merge then keeps
+// what adds coverage.
 //
 //   fuzz-seeds FOLDER [RUNS]        FOLDER/TARGET/seed-NUMBER
 
@@ -51,7 +52,8 @@ std::string Op(std::uint8_t op, const std::string& message) {
   return script;
 }
 
-// Script actions of the targets that take a message from the wire: kept in step with their switches.
+// Script actions of the targets that take a message from the wire: kept in step with their
+// switches.
 constexpr std::uint8_t kRequestsSubmit = 0;
 constexpr std::uint8_t kParticipantFrame = 0;
 constexpr std::uint8_t kCoordinatorFrame = 0;

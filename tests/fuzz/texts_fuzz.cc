@@ -1,5 +1,6 @@
-// Bytes that ought to be a message, into what says why they are none (proto/parse). Nothing is read or written beyond them;
-// what can be followed to its end parses once its texts are mended; mending changes no length, no other byte, and nothing twice.
+// Bytes that ought to be a message, into what says why they are none (proto/parse). Nothing is read
+// or written beyond them; what can be followed to its end parses once its texts are mended; mending
+// changes no length, no other byte, and nothing twice.
 
 #include <cstdint>
 #include <string>

@@ -1,5 +1,6 @@
-// A coordinator that comes (back) up is noticed at once by a client that is calling. A real daemon in a process of its own:
-// a server in this one would do the client's polling, and hide what this is about.
+// A coordinator that comes (back) up is noticed at once by a client that is calling. A real daemon
+// in a process of its own: a server in this one would do the client's polling, and hide what this
+// is about.
 
 #include <chrono>
 #include <future>
@@ -40,8 +41,9 @@ class ClientReconnect : public ::testing::Test {
   const Client client_{{.endpoint = endpoint_}};
 };
 
-// The client used to sleep between attempts, and gRPC connects only while somebody waits for it: a coordinator that was
-// there after 0.3 s was found at gRPC's own next look, after 5 s, or never ("connection refused", for ten seconds).
+// The client used to sleep between attempts, and gRPC connects only while somebody waits for it: a
+// coordinator that was there after 0.3 s was found at gRPC's own next look, after 5 s, or never
+// ("connection refused", for ten seconds).
 TEST_F(ClientReconnect, FindsACoordinatorThatStartsLate) { CallMeetsTheStart(); }
 
 TEST_F(ClientReconnect, FindsACoordinatorThatIsBack) {

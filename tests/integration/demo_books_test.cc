@@ -1,4 +1,5 @@
-// The demo is only as good as its look at the books. Here each thing that could be wrong with them is, and must be said.
+// The demo is only as good as its look at the books. Here each thing that could be wrong with them
+// is, and must be said.
 
 #include <string>
 #include <vector>

@@ -1,5 +1,5 @@
-// One transaction over two transports and two languages: the shop's inventory service, which dials in, and the loyalty
-// service in Python, which the coordinator dials.
+// One transaction over two transports and two languages: the shop's inventory service, which dials
+// in, and the loyalty service in Python, which the coordinator dials.
 
 #include <cstdio>
 #include <memory>

@@ -1,4 +1,5 @@
-// The demo is itself a test; here it is run as people run it, and seen to fail when a rule is broken.
+// The demo is itself a test; here it is run as people run it, and seen to fail when a rule is
+// broken.
 
 #include <algorithm>
 #include <csignal>

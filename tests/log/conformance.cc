@@ -64,7 +64,8 @@ TEST_P(LogConformance, EveryLifeIsRememberedAndIsLikeNoOther) {
     EXPECT_OK(log->Append(Batch(Begin(static_cast<std::uint64_t>(start), "g"))));
   }
   EXPECT_TRUE(std::is_sorted(lives.begin(), lives.end()));
-  // Not only counted: after an older copy was restored, the count alone is that of a life that was lost.
+  // Not only counted: after an older copy was restored, the count alone is that of a life that was
+  // lost.
   std::set<std::uint64_t> drawn;
   for (const std::uint64_t life : lives) drawn.insert(life - FirstEpochOf(StartNumber(life)));
   EXPECT_GT(drawn.size(), 1u);
@@ -201,8 +202,9 @@ TEST_P(LogConformance, AGidThatEndsInTheSameBatchIsNotBegunAgain) {
   EXPECT_EQ(log->Find("a").value().outcome, 4);
 }
 
-// Nothing lets two unfinished rows have one gid any more; a build that did not check the gids it had issued itself let
-// anybody do it who could guess the next one, and the later end stopped the log at every start (issue 8, point 4).
+// Nothing lets two unfinished rows have one gid any more; a build that did not check the gids it
+// had issued itself let anybody do it who could guess the next one, and the later end stopped the
+// log at every start (issue 8, point 4).
 TEST_P(LogConformance, AnEndUnderATakenGidIsSetAsideAndNothingElse) {
   {
     auto log = Start();

@@ -1,7 +1,8 @@
 #pragma once
 
-// What every log must do, whatever it is made of: conformance.cc holds the tests, and each implementation runs them by
-// instantiating the suite with a rig of its own (memory_conformance.cc, sqlite_conformance.cc).
+// What every log must do, whatever it is made of: conformance.cc holds the tests, and each
+// implementation runs them by instantiating the suite with a rig of its own (memory_conformance.cc,
+// sqlite_conformance.cc).
 
 #include <functional>
 #include <memory>
@@ -23,7 +24,8 @@ class LogRig {
   virtual ~LogRig() = default;
   // Not yet recovered.
   virtual LogClient Open(const Limits& limits) = 0;
-  // The log's thread takes no work until Resume, so that a test can fill the queue. Between the two, nothing may wait.
+  // The log's thread takes no work until Resume, so that a test can fill the queue. Between the
+  // two, nothing may wait.
   virtual void Pause(LogClient& client) = 0;
   virtual void Resume(LogClient& client) = 0;
 };

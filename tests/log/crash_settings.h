@@ -1,6 +1,7 @@
 #pragma once
 
-// How much the crash tests try: ASSENT_CRASH_LONG=1 for all of it, ASSENT_CRASH_SEED for other workloads and other damage.
+// How much the crash tests try: ASSENT_CRASH_LONG=1 for all of it, ASSENT_CRASH_SEED for other
+// workloads and other damage.
 
 #include <cstdint>
 #include <cstdlib>

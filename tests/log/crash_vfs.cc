@@ -175,7 +175,8 @@ struct CrashFileMethods {
 };
 
 CrashVfs::CrashVfs() {
-  // Thousands of starts: SQLite need not count its memory. Refused, and no harm, if it has begun already.
+  // Thousands of starts: SQLite need not count its memory. Refused, and no harm, if it has begun
+  // already.
   [[maybe_unused]] static const int configured = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
   static std::atomic<int> instances{0};
   name_ = "crash-" + std::to_string(++instances);

@@ -1,6 +1,7 @@
 #pragma once
 
-// A file system for SQLite on a SimDisk: counts every call, writes down every change, and fails where a test says so.
+// A file system for SQLite on a SimDisk: counts every call, writes down every change, and fails
+// where a test says so.
 
 #include <cstdint>
 #include <mutex>

@@ -26,12 +26,13 @@ struct WorkloadLife {
   bool ends_orderly = true;  // else the process dies, and the next life finds a WAL
 };
 
-// About 40 transactions a life: begun, moved on, decided, ended, forgotten, refused; small and large; some in one group,
-// most across many, some left for the next life. Serials count from 1, over all lives.
+// About 40 transactions a life: begun, moved on, decided, ended, forgotten, refused; small and
+// large; some in one group, most across many, some left for the next life. Serials count from 1,
+// over all lives.
 std::vector<WorkloadLife> MakeWorkload(std::uint64_t seed, int lives, int transactions_a_life);
 
-// Every rule by which the log's rows change, in memory: an answer to compare with. Rows are told apart by a 64-bit hash over
-// every field.
+// Every rule by which the log's rows change, in memory: an answer to compare with. Rows are told
+// apart by a 64-bit hash over every field.
 class Books {
  public:
   // The time of these tests, and what retention removes from then on, when it gets to it.
@@ -74,8 +75,9 @@ struct Found {
   std::string text;  // the rows, for people
 };
 
-// Appends a life's groups from the log's own thread, each when the one before is answered, so that what is in a group does
-// not depend on who is faster. Batches refused for lack of space are appended again, until they are taken.
+// Appends a life's groups from the log's own thread, each when the one before is answered, so that
+// what is in a group does not depend on who is faster. Batches refused for lack of space are
+// appended again, until they are taken.
 class Driver {
  public:
   // What has become of every batch handed over so far.
@@ -117,8 +119,8 @@ class Driver {
 // The options of every log of these tests.
 SqliteOptions CrashOptions(const std::string& vfs);
 
-// Opens, recovers and reads everything. `recovered` runs when Recover has returned OK; `then` on the open log before it is
-// closed.
+// Opens, recovers and reads everything. `recovered` runs when Recover has returned OK; `then` on
+// the open log before it is closed.
 Found StartAndRead(const SqliteOptions& options,
                    const std::function<void(const Recovered&)>& recovered = {},
                    const std::function<void(Log&, const Found&)>& then = {});

@@ -123,7 +123,8 @@ FaultVfs::FaultVfs() : base_(sqlite3_vfs_find(nullptr)) {
   vfs_.szOsFile = static_cast<int>(sizeof(File)) + base_->szOsFile;
   vfs_.xOpen = Open;
   vfs_.xDelete = Delete;
-  // The rest of the machine's own functions look at their own pAppData only in xOpen and xDelete... which get base_.
+  // The rest of the machine's own functions look at their own pAppData only in xOpen and xDelete...
+  // which get base_.
   ASSENT_CHECK(sqlite3_vfs_register(&vfs_, 0) == SQLITE_OK);
 }
 

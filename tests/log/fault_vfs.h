@@ -1,6 +1,7 @@
 #pragma once
 
-// A file system for SQLite that passes everything on to the machine's own, counts it, and fails where a test says so.
+// A file system for SQLite that passes everything on to the machine's own, counts it, and fails
+// where a test says so.
 
 #include <cstdint>
 #include <functional>
@@ -22,7 +23,8 @@ struct DiskCall {
   std::uint64_t number = 0;  // of all calls of this kind, from 1
 };
 
-// What becomes of a call: 0 passes it on. For a write `bytes_first` bytes are written before it fails.
+// What becomes of a call: 0 passes it on. For a write `bytes_first` bytes are written before it
+// fails.
 struct DiskFault {
   int code = 0;
   int bytes_first = 0;
@@ -30,14 +32,16 @@ struct DiskFault {
 
 class FaultVfs {
  public:
-  // Registers itself with SQLite under a name of its own until it goes away. Files must be closed by then.
+  // Registers itself with SQLite under a name of its own until it goes away. Files must be closed
+  // by then.
   FaultVfs();
   ~FaultVfs();
   FaultVfs(const FaultVfs&) = delete;
   FaultVfs& operator=(const FaultVfs&) = delete;
   const std::string& name() const { return name_; }
 
-  // Asked before each call; may be replaced at any time. Called under a lock: must not use this object.
+  // Asked before each call; may be replaced at any time. Called under a lock: must not use this
+  // object.
   void SetPlan(std::function<DiskFault(const DiskCall&)> plan);
   // xSync does nothing: for tests that open a log a thousand times.
   void SkipSync() { skip_sync_ = true; }

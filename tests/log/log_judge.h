@@ -1,7 +1,7 @@
 #pragma once
 
-// Whether what a log was found to hold is what it may hold: everything that was acknowledged, and of what was not, a
-// beginning; each batch whole.
+// Whether what a log was found to hold is what it may hold: everything that was acknowledged, and
+// of what was not, a beginning; each batch whole.
 
 #include <cstddef>
 #include <cstdint>

@@ -91,7 +91,8 @@ class TempFolder {
   std::filesystem::path path_;
 };
 
-// A log opened, recovered, and spoken to as if it answered at once. `pump` makes progress on one that has no thread.
+// A log opened, recovered, and spoken to as if it answered at once. `pump` makes progress on one
+// that has no thread.
 class LogClient {
  public:
   explicit LogClient(std::unique_ptr<Log> log, std::function<void()> pump = nullptr)

@@ -1,5 +1,6 @@
-// Transactions of every protocol, stopped at every step, in a real log that a dying process has left; then a recovery with the
-// production shard, until all of them have come to their end. Also run under valgrind (log_recovery_valgrind).
+// Transactions of every protocol, stopped at every step, in a real log that a dying process has
+// left; then a recovery with the production shard, until all of them have come to their end. Also
+// run under valgrind (log_recovery_valgrind).
 
 #include <filesystem>
 #include <set>
@@ -36,7 +37,8 @@ const std::vector<std::vector<AttemptResult>> kStories = {
 };
 constexpr int kSteps = 20;
 
-// One transaction, taken so many steps. What it has written is durable: all of it, or all but the last.
+// One transaction, taken so many steps. What it has written is durable: all of it, or all but the
+// last.
 class Tale {
  public:
   Tale(const std::string& gid, core::Protocol protocol) {

@@ -1,16 +1,19 @@
 #pragma once
 
-// A disk in memory that can lose power. Of each file it keeps what is on the platter, what a reader sees, and what lies
-// between: writes and truncations that no sync has followed. The same of the folder: files created and deleted since it was
-// last synchronised.
+// A disk in memory that can lose power. Of each file it keeps what is on the platter, what a reader
+// sees, and what lies between: writes and truncations that no sync has followed. The same of the
+// folder: files created and deleted since it was last synchronised.
 //
-// A power loss leaves any subset of what lies between: a write whole, not at all, or torn. Torn means sector by sector: the
-// old one, the new one, the beginning of the new one and the end of the old one, or garbage. What is assumed of the hardware:
-//   - bytes outside a write stay as they are (SQLite calls that powersafe overwrite, and its own VFS claims it as well);
-//   - a sector in which a write changes nothing stays as it is (a start writes the WAL again in place, byte for byte).
+// A power loss leaves any subset of what lies between: a write whole, not at all, or torn. Torn
+// means sector by sector: the old one, the new one, the beginning of the new one and the end of the
+// old one, or garbage. What is assumed of the hardware:
+//   - bytes outside a write stay as they are (SQLite calls that powersafe overwrite, and its own
+//     VFS claims it as well);
+//   - a sector in which a write changes nothing stays as it is (a start writes the WAL again in
+//     place, byte for byte).
 //
-// A failed sync is Linux's: some of the file's waiting writes have reached the platter, the others are forgotten although
-// readers still see them, and the next sync succeeds without writing them.
+// A failed sync is Linux's: some of the file's waiting writes have reached the platter, the others
+// are forgotten although readers still see them, and the next sync succeeds without writing them.
 //
 // A value: copies are independent. Not thread-safe.
 

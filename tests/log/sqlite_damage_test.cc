@@ -1,5 +1,5 @@
-// What a start does with a file that is not as it was left: it refuses and names what it found, or the change was harmless;
-// it never misreads.
+// What a start does with a file that is not as it was left: it refuses and names what it found, or
+// the change was harmless; it never misreads.
 
 #include <fstream>
 #include <iterator>
@@ -59,7 +59,8 @@ class SqliteDamage : public testing::Test {
     return options;
   }
 
-  // Five unfinished and three finished transactions in a few commits. `crash` leaves the WAL as it is in the middle of life.
+  // Five unfinished and three finished transactions in a few commits. `crash` leaves the WAL as it
+  // is in the middle of life.
   Files Write(bool crash) {
     auto opened = SqliteLog::Open(Options());
     EXPECT_TRUE(opened.ok()) << opened.status().ToString();
@@ -284,7 +285,8 @@ TEST_F(SqliteDamage, ASecondOpenerIsRefusedAndTheFirstGoesOn) {
   const Status here = SqliteLog::Open(Options()).status();
   EXPECT_EQ(here.code(), Code::kFailedPrecondition);
   EXPECT_THAT(here.message(), HasSubstr("in use by another coordinator"));
-  // And in another, which learns whose it is. (Its refusal must not cost the first its lock: hence twice.)
+  // And in another, which learns whose it is. (Its refusal must not cost the first its lock: hence
+  // twice.)
   for (int i = 0; i < 2; ++i) {
     const std::string words = "(process " + std::to_string(getpid()) + ")";
     const pid_t child = fork();
@@ -304,8 +306,9 @@ TEST_F(SqliteDamage, ASecondOpenerIsRefusedAndTheFirstGoesOn) {
   EXPECT_TRUE(log.Append(Batch(Begin(1, "a"))).status.ok());
 }
 
-// After a failed fsync the kernel may show a WAL that is not on the disk, and a later fsync that writes nothing succeeds. So
-// all of it is written again, and synchronised, before a start does anything else.
+// After a failed fsync the kernel may show a WAL that is not on the disk, and a later fsync that
+// writes nothing succeeds. So all of it is written again, and synchronised, before a start does
+// anything else.
 TEST_F(SqliteDamage, AWalThatWasLeftBehindIsWrittenAgain) {
   const Files sound = Write(true);
   Put(sound);
@@ -327,7 +330,8 @@ TEST_F(SqliteDamage, AWalThatWasLeftBehindIsWrittenAgain) {
   EXPECT_EQ(Slurp(path_ + "-wal"), sound.wal);
 }
 
-// What was being written when the process died was not acknowledged: whatever the power cut left of it is the end.
+// What was being written when the process died was not acknowledged: whatever the power cut left of
+// it is the end.
 TEST_F(SqliteDamage, ATornEndOfTheWalIsTheEnd) {
   const Files sound = Write(true);
   Put(sound);
@@ -365,7 +369,8 @@ TEST(SqliteFullDisk, WhatHasBegunEndsAndBeginningResumesWhenThereIsSpace) {
     ASSERT_TRUE(log.Recover().ok());
     std::uint64_t begun = 0;
     Status refusal;
-    // A refused begin gives its pages back. As long as that is room for the reserve, the log is full for a moment only.
+    // A refused begin gives its pages back. As long as that is room for the reserve, the log is
+    // full for a moment only.
     for (int tried = 0; refusal.ok() || !log.log().GetStats().full; ++tried) {
       ASSERT_LT(tried, 1000);
       Entry begin = Begin(begun + 1, "g" + std::to_string(begun + 1));

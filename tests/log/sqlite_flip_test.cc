@@ -1,8 +1,10 @@
-// Every byte of a small log is changed, one at a time: of the database, and of a WAL that a death has left. A start then refuses
-// and says what it found, or reads just what was there: it never misreads, and never takes what is damaged for absent.
+// Every byte of a small log is changed, one at a time: of the database, and of a WAL that a death
+// has left. A start then refuses and says what it found, or reads just what was there: it never
+// misreads, and never takes what is damaged for absent.
 //
-// One change cannot be told from a crash: in the last commit of a WAL it looks like a torn write, and exactly that commit is
-// missing (coordinator/log/FORMAT.md, limits). The short form flips one bit of each byte, ASSENT_CRASH_LONG=1 each bit.
+// One change cannot be told from a crash: in the last commit of a WAL it looks like a torn write,
+// and exactly that commit is missing (coordinator/log/FORMAT.md, limits). The short form flips one
+// bit of each byte, ASSENT_CRASH_LONG=1 each bit.
 
 #include <cstdio>
 #include <optional>
@@ -159,8 +161,8 @@ TEST_F(FlipTest, EveryByteOfTheWal) {
   for (std::size_t at = kWalHeaderBytes; at + kFrameBytes < sound.size(); at += kFrameBytes) {
     if (is_commit(at)) last_commit = at + kFrameBytes;
   }
-  // The last commit was acknowledged, and PATH-state knows it. A power cut may have lost that note, and then nothing can tell
-  // damage to that commit from a torn write.
+  // The last commit was acknowledged, and PATH-state knows it. A power cut may have lost that note,
+  // and then nothing can tell damage to that commit from a torn write.
   Content without_last;
   EXPECT_EQ(Start(database, sound.substr(0, last_commit), without_last).code(), Code::kDataLoss);
   const std::string noted = std::exchange(state_, state_.substr(0, 2 * 4096));

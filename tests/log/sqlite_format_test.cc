@@ -156,8 +156,8 @@ TEST_F(SqliteFormat, AStartThatDiedBeforeTheTablesWereThereIsRepeated) {
   }
 }
 
-// A sample written by the first build of format 1, as SQL. It must open for ever: a later format adds a migration and a
-// sample of its own.
+// A sample written by the first build of format 1, as SQL. It must open for ever: a later format
+// adds a migration and a sample of its own.
 TEST_F(SqliteFormat, TheSampleOfFormat1Opens) {
   WriteFrom("format-1.sql");
   options_.retention_age = std::chrono::milliseconds(1000);  // it ended long before

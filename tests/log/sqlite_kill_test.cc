@@ -1,5 +1,5 @@
-// A real process, killed with SIGKILL in the middle of its commits, again and again on one file. What it had been told was
-// durable is there afterwards; what is there, it had at least asked for.
+// A real process, killed with SIGKILL in the middle of its commits, again and again on one file.
+// What it had been told was durable is there afterwards; what is there, it had at least asked for.
 
 #include <csignal>
 #include <fcntl.h>

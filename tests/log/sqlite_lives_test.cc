@@ -1,5 +1,5 @@
-// The lives of a log file: as many as are kept, and what is said of a row that is not as it was written. That a life is
-// remembered at all is for the conformance suite.
+// The lives of a log file: as many as are kept, and what is said of a row that is not as it was
+// written. That a life is remembered at all is for the conformance suite.
 
 #include <filesystem>
 #include <string>
@@ -97,7 +97,8 @@ TEST_F(SqliteLives, ARestoredCopyStartsALifeOfItsOwn) {
   EXPECT_NE(lives[1], lost[1]);
 }
 
-// A life that is missing or wrong would make a participant wait for a person; one too many would be a wrong ABORT.
+// A life that is missing or wrong would make a participant wait for a person; one too many would be
+// a wrong ABORT.
 TEST_F(SqliteLives, ARowThatIsNotAsItWasWrittenIsNamed) {
   struct Tampering {
     std::string sql;

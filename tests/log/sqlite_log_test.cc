@@ -67,7 +67,8 @@ TEST_F(SqliteLogTest, WhatHasQueuedIsOneCommit) {
   EXPECT_GE(reports[0].total, reports[0].durable);
 }
 
-// No build writes it; whoever did stopped the log as soon as the unfinished one ended, at every start.
+// No build writes it; whoever did stopped the log as soon as the unfinished one ended, at every
+// start.
 TEST_F(SqliteLogTest, AnEndWhoseSerialIsTakenIsSetAsideAndNothingElse) {
   Start()->Append(Batch(Begin(1, "a"), Begin(2, "b"), End(2, 2, "b")));
   GiveFinishedTheSerialOfLive(options_.path);

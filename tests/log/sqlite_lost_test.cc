@@ -1,6 +1,7 @@
-// Files of a log that are lost, cut, emptied or exchanged, between two lives and during one. SQLite takes a WAL that is gone for a
-// tidy end, and the daemon started without a word: what had been told COMMITTED was not found, and who asked about prepared
-// work was told ABORT (issue 8, point 3).
+// Files of a log that are lost, cut, emptied or exchanged, between two lives and during one. SQLite
+// takes a WAL that is gone for a tidy end, and the daemon started without a word: what had been
+// told COMMITTED was not found, and who asked about prepared work was told ABORT (issue 8, point
+// 3).
 
 #include <filesystem>
 #include <fstream>
@@ -62,7 +63,8 @@ class SqliteLost : public testing::Test {
     }
   }
 
-  // One life that begins `count` transactions; the files as a kill -9 then would leave them, or (`ends`) an orderly end.
+  // One life that begins `count` transactions; the files as a kill -9 then would leave them, or
+  // (`ends`) an orderly end.
   Files Live(std::uint64_t first, std::uint64_t count, bool ends) {
     auto opened = SqliteLog::Open(Options());
     EXPECT_TRUE(opened.ok()) << opened.status().ToString();
@@ -179,7 +181,8 @@ TEST_F(SqliteLost, AfterTheWalWasEmptiedByALogAtRest) {
   ExpectRefused(more, path_ + "-wal: is missing or empty");
 }
 
-// A power cut may lose the note of the last commits, which is not synchronised; about once a second there is an anchor, which is.
+// A power cut may lose the note of the last commits, which is not synchronised; about once a second
+// there is an anchor, which is.
 TEST_F(SqliteLost, WithoutTheNoteWhatTheLastAnchorKnewIsMissed) {
   Files left;
   std::uint64_t rows = 0;
@@ -251,7 +254,7 @@ TEST_F(SqliteLost, WithoutItsStateOnlyALifeThatHasEndedIsBelieved) {
   ExpectRefused(cut, path_ + "-state: is missing or cannot be read");
 }
 
-// ---- During a life ----------------------------------------------------------------------------------------------------------
+// ---- During a life ------------------------------------------------------------------------------
 
 // Nothing was lost, and yet the next start after a kill -9 was refused.
 TEST_F(SqliteLost, AStateThatIsDeletedOrCutDuringALifeIsWrittenAnewAtOnce) {
@@ -309,7 +312,8 @@ TEST_F(SqliteLost, AnotherFileInThePlaceOfTheStateStopsTheLog) {
 
 class SqliteShortened : public SqliteLost, public testing::WithParamInterface<const char*> {};
 
-// Device and inode stay the same. What is committed next makes the file long again, over a hole: nobody may hear of it.
+// Device and inode stay the same. What is committed next makes the file long again, over a hole:
+// nobody may hear of it.
 TEST_P(SqliteShortened, IsNoticedBeforeAnybodyIsTold) {
   const std::string file = path_ + GetParam();
   for (const std::string how : {"append", "find", "scan", "rest"}) {

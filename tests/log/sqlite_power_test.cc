@@ -1,10 +1,12 @@
-// The power fails, or the process dies, before every single call to the disk of a workload of hundreds of transactions, and then
-// again during the recovery. Whatever a power loss leaves of what was not synchronised: what had been acknowledged is there,
-// nothing is there that was not handed over, each batch is there as a whole, and the log goes on.
+// The power fails, or the process dies, before every single call to the disk of a workload of
+// hundreds of transactions, and then again during the recovery. Whatever a power loss leaves of
+// what was not synchronised: what had been acknowledged is there, nothing is there that was not
+// handed over, each batch is there as a whole, and the log goes on.
 //
-// The workload runs once, on a disk in memory that writes down every change. The disk before each of them is then made again
-// from that list, damaged, and given to the real log. A failure names its place; ASSENT_CRASH_SEED draws another workload and
-// other damage, ASSENT_CRASH_LONG=1 tries more of it and every place of the recoveries too (tests/log/README.md).
+// The workload runs once, on a disk in memory that writes down every change. The disk before each
+// of them is then made again from that list, damaged, and given to the real log. A failure names
+// its place; ASSENT_CRASH_SEED draws another workload and other damage, ASSENT_CRASH_LONG=1 tries
+// more of it and every place of the recoveries too (tests/log/README.md).
 
 #include <chrono>
 #include <cstdio>

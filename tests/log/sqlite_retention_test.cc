@@ -42,7 +42,8 @@ class Retention : public testing::Test {
     ASSERT_TRUE(status.ok()) << status.ToString();
   }
 
-  // A commit, after which all that was committed before it has its age from now on; and a look for what is too old.
+  // A commit, after which all that was committed before it has its age from now on; and a look for
+  // what is too old.
   void Mark() {
     const Status status = client_->Append(Batch(Begin(next_mark_, "mark"))).status;
     ASSERT_TRUE(status.ok()) << status.ToString();
@@ -109,8 +110,8 @@ TEST_F(Retention, RemovesByAgeWhileBusy) {
   EXPECT_LT(client_->log().GetStats().finished_rows, 1500u);
 }
 
-// A clock that was eight days ahead for a second made retention forget everything finished; put right, a gid was submitted
-// again and ran again (issue 8, point 2).
+// A clock that was eight days ahead for a second made retention forget everything finished; put
+// right, a gid was submitted again and ran again (issue 8, point 2).
 TEST_F(Retention, AWallClockThatJumpsRemovesNothing) {
   Start({});
   for (std::uint64_t serial = 1; serial <= 100; ++serial) Finish(serial);
@@ -143,7 +144,8 @@ TEST_F(Retention, AWallClockThatJumpsRemovesNothing) {
   ASSERT_TRUE(AwaitFinishedRows(0)) << "what has been kept for its time goes";
 }
 
-// Age is what the log has run for. While it does not run nothing ages, whatever its clocks begin with next time.
+// Age is what the log has run for. While it does not run nothing ages, whatever its clocks begin
+// with next time.
 TEST_F(Retention, RunTimeGoesOnOverLives) {
   const SqliteOptions options = {.retention_age = milliseconds(10'000), .retention_bytes = 0};
   Start(options);
@@ -165,7 +167,8 @@ TEST_F(Retention, RunTimeGoesOnOverLives) {
   ASSERT_TRUE(AwaitFinishedRows(0));
 }
 
-// A shorter age, set at a start, makes a whole history old enough at once: a part of it goes in a minute.
+// A shorter age, set at a start, makes a whole history old enough at once: a part of it goes in a
+// minute.
 TEST_F(Retention, ManyAtOnceGoAPartAMinute) {
   Start({.retention_age = milliseconds(1000), .retention_bytes = 0});
   constexpr std::uint64_t kRows = 3 * RetentionPace::kLeastRows;
@@ -195,7 +198,8 @@ TEST_F(Retention, ManyAtOnceGoAPartAMinute) {
       << left();
 }
 
-// A transaction that took long has a low serial and is young: it stays, and does not hide the old ones behind it.
+// A transaction that took long has a low serial and is young: it stays, and does not hide the old
+// ones behind it.
 TEST_F(Retention, AYoungRowWithALowSerialStays) {
   Start({.retention_age = milliseconds(1000), .retention_bytes = 0});
   ASSERT_TRUE(client_->Append(Batch(Begin(1, Gid(1)))).status.ok());
@@ -251,7 +255,8 @@ TEST_F(Retention, TheFileIsBoundedByBytes) {
     ASSERT_TRUE(client_->Append(std::move(batch)).status.ok());
     most = std::max(most, client_->log().GetStats().file_bytes);
   }
-  // 22 MB went through. Over the limit: what is written between two looks, and the WAL with a checkpoint's worth.
+  // 22 MB went through. Over the limit: what is written between two looks, and the WAL with a
+  // checkpoint's worth.
   EXPECT_LT(most, kLimit + (3 << 20) + 1000 * 4120 + (1 << 20));
   EXPECT_TRUE(Kept(20'000));
   EXPECT_FALSE(Kept(1));

@@ -1,9 +1,11 @@
-// The disk fails at one call of a workload of hundreds of transactions: at every call in turn, reads and starts included, an I/O
-// error; at every write also a short one and a full disk. Nothing else is written after an I/O error, a full disk only
-// refuses, and the next start finds everything that was acknowledged: also when the power fails right after it, which takes back
-// whatever a failed sync has left in the page cache alone.
+// The disk fails at one call of a workload of hundreds of transactions: at every call in turn,
+// reads and starts included, an I/O error; at every write also a short one and a full disk. Nothing
+// else is written after an I/O error, a full disk only refuses, and the next start finds everything
+// that was acknowledged: also when the power fails right after it, which takes back whatever a
+// failed sync has left in the page cache alone.
 //
-// The short form takes every kStride-th call, all of them over kStride seeds; ASSENT_CRASH_LONG=1 every one (tests/log/README.md).
+// The short form takes every kStride-th call, all of them over kStride seeds; ASSENT_CRASH_LONG=1
+// every one (tests/log/README.md).
 
 #include <array>
 #include <cstdio>
@@ -149,7 +151,8 @@ void TroubleTest::CheckAnswer(const DiskTrouble& trouble, const Status& start, b
     EXPECT_FALSE(poisoned) << "a full disk is no I/O error";
     EXPECT_TRUE(start.ok() || start.code() == Code::kResourceExhausted) << start.ToString();
   } else {
-    // SQLite itself looks away where it syncs a folder (we do it again) and where it measures a WAL that it would shorten.
+    // SQLite itself looks away where it syncs a folder (we do it again) and where it measures a WAL
+    // that it would shorten.
     EXPECT_TRUE(poisoned || !start.ok() || call == DiskCallKind::kSyncFolder ||
                 call == DiskCallKind::kSize)
         << "an I/O error was swallowed, at " << Name(call);
@@ -163,7 +166,8 @@ void TroubleTest::CheckDisk(const SimDisk& disk, const Timeline& timeline, Told 
   vfs_.Insert(disk.AfterPowerLoss(Loss::kTorn, random_));
   const Result<std::size_t> left = Judge(StartAndRead(CrashOptions(vfs_.name())), timeline, told);
   EXPECT_TRUE(left.ok()) << "after a power loss: " << left.status().ToString();
-  // Or the process is started again, and the power fails as soon as it may act on what it found; or before that.
+  // Or the process is started again, and the power fails as soon as it may act on what it found; or
+  // before that.
   SimDisk later;
   vfs_.Insert(disk);
   const Found found = StartAndRead(CrashOptions(vfs_.name()), [&](const Recovered&) {

@@ -1,4 +1,5 @@
-// Each of these is a mistake that was planted in the log and that no other test noticed (tools/mutate.sh).
+// Each of these is a mistake that was planted in the log and that no other test noticed
+// (tools/mutate.sh).
 
 #include <atomic>
 #include <chrono>
@@ -34,8 +35,8 @@ bool Execute(const std::string& path, const std::string& sql) {
   return ran;
 }
 
-// A row that its index does not lead to would be as good as absent: its gid could be used again. Of a file that is too large
-// for SQLite's own check at a start, this one looks.
+// A row that its index does not lead to would be as good as absent: its gid could be used again. Of
+// a file that is too large for SQLite's own check at a start, this one looks.
 TEST(Survivors, AFinishedRowThatItsIndexHasLostIsDamage) {
   TempFolder folder(/*in_memory=*/true);
   const std::string path = folder.File("assent.db");
@@ -66,7 +67,8 @@ TEST(Survivors, AFinishedRowThatItsIndexHasLostIsDamage) {
       << status.message();
 }
 
-// A start has figures at once, not with its first write: who looks at an idle log would take it for an empty one.
+// A start has figures at once, not with its first write: who looks at an idle log would take it for
+// an empty one.
 TEST(Survivors, TheFiguresOfAStartAreThereBeforeItsFirstWrite) {
   TempFolder folder(/*in_memory=*/true);
   const std::string path = folder.File("assent.db");
@@ -99,7 +101,8 @@ TEST(Survivors, AFailureNamesSqlitesCode) {
       << opened.status().message();
 }
 
-// What retention cannot read is not what is not there: the log ends, as after every other I/O error.
+// What retention cannot read is not what is not there: the log ends, as after every other I/O
+// error.
 TEST(Survivors, AReadThatFailsWhileRetentionLooksEndsTheLog) {
   FaultVfs disk;
   TempFolder folder(/*in_memory=*/true);

@@ -20,8 +20,9 @@ Result<std::unique_ptr<SqliteLog>> Open(const std::string& path) {
 
 class UncleanEnd : public testing::TestWithParam<std::uint64_t> {};
 
-// The start that follows writes the WAL again. Done in pieces of 1 MiB this met a limit of SQLite's VFS, which masks the size
-// of a write with 0x1ffff: a daemon killed with more than 128 KiB of WAL never started again ("disk is full").
+// The start that follows writes the WAL again. Done in pieces of 1 MiB this met a limit of SQLite's
+// VFS, which masks the size of a write with 0x1ffff: a daemon killed with more than 128 KiB of WAL
+// never started again ("disk is full").
 TEST_P(UncleanEnd, IsTakenIn) {
   const std::uint64_t wal_bytes = GetParam();
   TempFolder folder;

@@ -1,5 +1,6 @@
-// One string that is not UTF-8 made a parser refuse the whole message and say nothing of which: an initiator was told
-// UNIMPLEMENTED with an empty message, and a participant lost its session with every command on it.
+// One string that is not UTF-8 made a parser refuse the whole message and say nothing of which: an
+// initiator was told UNIMPLEMENTED with an empty message, and a participant lost its session with
+// every command on it.
 
 #include "proto/parse/parse.h"
 

@@ -131,7 +131,8 @@ TEST(ClientTest, AFullCoordinatorIsAskedAgainWhenItSays) {
   EXPECT_EQ(sleeps, std::vector<std::chrono::milliseconds>{1234ms});
 }
 
-// The reply to a transaction that has committed is larger than the caller takes: its own library says RESOURCE_EXHAUSTED.
+// The reply to a transaction that has committed is larger than the caller takes: its own library
+// says RESOURCE_EXHAUSTED.
 TEST(ClientTest, AnAnswerThatItsOwnLibraryRefusesIsNoNo) {
   std::atomic<int> committed{0};
   Script script;

@@ -1,5 +1,5 @@
-// Client and Participant with a real assentd in a process of its own, killed under them. (A server in this process would do
-// our polling for us, and hide how we find a coordinator that is back.)
+// Client and Participant with a real assentd in a process of its own, killed under them. (A server
+// in this process would do our polling for us, and hide how we find a coordinator that is back.)
 
 #include <algorithm>
 #include <atomic>
@@ -121,8 +121,8 @@ TEST_F(DaemonTest, AsyncSubmissionsOutliveKillsOfTheCoordinatorAndHappenOnce) {
   RecordProperty("committed", committed);
 }
 
-// A handler that submits to its own service, which does so again: once two such calls occupied both workers, and waited for
-// themselves until the deadline without a word.
+// A handler that submits to its own service, which does so again: once two such calls occupied both
+// workers, and waited for themselves until the deadline without a word.
 class NestingTest : public DaemonTest {
  protected:
   void StartNesting(std::size_t max_extra_workers) {
@@ -226,7 +226,8 @@ TEST_F(DaemonTest, AHandlersUnsendableAnswersCostOnlyTheirCommand) {
   EXPECT_EQ(odd.Stats().connections, 1U) << "one session for all of it";
 }
 
-// What an idle system answers in. The SDK's threads do not nap; the median is a bound on ours and the daemon's together.
+// What an idle system answers in. The SDK's threads do not nap; the median is a bound on ours and
+// the daemon's together.
 TEST_F(DaemonTest, AfterIdlenessATransactionIsStillFast) {
   StartDaemon();
   ASSERT_TRUE(participant_.Start().ok());

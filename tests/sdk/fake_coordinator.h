@@ -1,7 +1,8 @@
 #pragma once
 
-// A scripted coordinator on a real port: what the gRPC code of the SDK is tested against. It decides nothing; tests say
-// what it answers and look at what came. Scripts run on the server's threads, one per call.
+// A scripted coordinator on a real port: what the gRPC code of the SDK is tested against. It
+// decides nothing; tests say what it answers and look at what came. Scripts run on the server's
+// threads, one per call.
 
 #include <functional>
 #include <memory>
@@ -61,7 +62,8 @@ class FakeCoordinator {
 // A port on which nobody listens.
 int UnusedPort();
 
-// The usual beginning of a session script: takes Hello, says Welcome. False if the stream ended first.
+// The usual beginning of a session script: takes Hello, says Welcome. False if the stream ended
+// first.
 bool Greet(SessionStream* stream, v1::Hello* hello = nullptr, std::uint32_t coordinator_id = 1);
 // A frame with one command.
 v1::CoordinatorFrame CommandFrame(std::uint64_t command_id, const std::string& gid,

@@ -1,4 +1,5 @@
-// The participant with real threads and scripted streams: what TSan sees, and what concurrency could break.
+// The participant with real threads and scripted streams: what TSan sees, and what concurrency
+// could break.
 
 #include "participant-sdk/src/participant_shell.h"
 
@@ -384,8 +385,8 @@ TEST_F(ParticipantShellTest, AResourceThatAnswersTwiceOrNeverIsSurvived) {
   EXPECT_EQ(dropped.kind(), v1::BranchReply::RETRY_LATER);
 }
 
-// Streams are cut at random moments while commands run; nothing is run twice at once, everything asked on the last
-// stream is answered, and no call is left behind.
+// Streams are cut at random moments while commands run; nothing is run twice at once, everything
+// asked on the last stream is answered, and no call is left behind.
 TEST_F(ParticipantShellTest, ManyCutsLeaveNothingBehind) {
   options_.worker_threads = 4;
   std::mutex mutex;

@@ -112,7 +112,8 @@ TEST(ParticipantTest, SaysHelloExecutesAndAnswers) {
 }
 
 TEST(ParticipantTest, IsNotDelayedByItsOwnIdleness) {
-  // gRPC's callback threads nap for 100 ms after an idle second; our own must not. Several rounds, since naps are a lottery.
+  // gRPC's callback threads nap for 100 ms after an idle second; our own must not. Several rounds,
+  // since naps are a lottery.
   std::promise<std::vector<double>> measured;
   Script script;
   script.session = [&](int number, grpc::ServerContext* context, SessionStream* stream) {

@@ -94,9 +94,9 @@ TEST_F(RetryTest, AHintBeyondTheEndIsNotWaitedFor) {
   EXPECT_TRUE(sleeps_.empty());
 }
 
-// What a library or a proxy can make up: a lost answer is UNAVAILABLE, an answer that is too large RESOURCE_EXHAUSTED, a 404
-// UNIMPLEMENTED, a 403 PERMISSION_DENIED; and the transaction has committed. Nothing of it is taken for "not done", whatever
-// the text says.
+// What a library or a proxy can make up: a lost answer is UNAVAILABLE, an answer that is too large
+// RESOURCE_EXHAUSTED, a 404 UNIMPLEMENTED, a 403 PERMISSION_DENIED; and the transaction has
+// committed. Nothing of it is taken for "not done", whatever the text says.
 TEST_F(RetryTest, NoCodeThatALibraryCanMakeUpSaysThatNothingWasDone) {
   for (const Code code :
        {Code::kCancelled, Code::kPermissionDenied, Code::kResourceExhausted, Code::kOutOfRange,

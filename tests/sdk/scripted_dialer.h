@@ -1,7 +1,7 @@
 #pragma once
 
-// Streams without gRPC, for tests of the shells (and for ThreadSanitizer, which does not get on with gRPC): the test plays
-// the coordinator, on threads of its choice.
+// Streams without gRPC, for tests of the shells (and for ThreadSanitizer, which does not get on
+// with gRPC): the test plays the coordinator, on threads of its choice.
 
 #include <chrono>
 #include <condition_variable>

@@ -1,4 +1,5 @@
-// The participant's state machine, in good order: frames in, actions out. No thread, no clock, no gRPC.
+// The participant's state machine, in good order: frames in, actions out. No thread, no clock, no
+// gRPC.
 
 #include <chrono>
 #include <string>

@@ -1,4 +1,5 @@
-// The participant's state machine, in trouble: bounds, malformed frames, silence, goodbyes, questions.
+// The participant's state machine, in trouble: bounds, malformed frames, silence, goodbyes,
+// questions.
 
 #include <chrono>
 #include <string>

@@ -1,7 +1,7 @@
 #pragma once
 
-// A resource in memory that keeps the participant's contract in all three protocols, and can be told to break it: goods
-// are free, held or sold, and their sum is constant.
+// A resource in memory that keeps the participant's contract in all three protocols, and can be
+// told to break it: goods are free, held or sold, and their sum is constant.
 
 #include <cstdlib>
 #include <map>

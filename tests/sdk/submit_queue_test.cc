@@ -241,7 +241,8 @@ TEST_F(SubmitQueueTest, AFullCoordinatorIsAskedAgainLaterThenReported) {
   EXPECT_LE(now_ - kStart, seconds(10));
 }
 
-// ... but only of what it was sent then: whether the first one arrived, which was lost with its stream, it does not say.
+// ... but only of what it was sent then: whether the first one arrived, which was lost with its
+// stream, it does not say.
 TEST_F(SubmitQueueTest, ARefusalSettlesNothingOfWhatWasSentBefore) {
   Submit("g1");
   Written();

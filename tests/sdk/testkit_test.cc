@@ -294,7 +294,8 @@ TEST(TestKitViolationTest, ADifferentAnswerIsNoted) {
   EXPECT_THAT(kit.violations()[0], HasSubstr("done '1', and asked again done '2'"));
 }
 
-// Another instance may have executed it, and its answer been lost: refused here, it would never be compensated.
+// Another instance may have executed it, and its answer been lost: refused here, it would never be
+// compensated.
 TEST(ActionTableTest, WhatIsNotKnownIsNeverRefused) {
   internal::ActionTable table;
   for (const Operation operation : {Operation::kAction, Operation::kTry, Operation::kPrepare,

@@ -1,4 +1,5 @@
-// The barrier: TCC and Saga branches over every order in which their operations can arrive (CORRECTNESS: T1-T5, T8, G2).
+// The barrier: TCC and Saga branches over every order in which their operations can arrive
+// (CORRECTNESS: T1-T5, T8, G2).
 
 #include "tests/sdk_sqlite/store_fixture.h"
 
@@ -88,7 +89,8 @@ TEST_F(BarrierTest, ARefusalIsKeptThoughWhatItWroteIsNot) {
   const Reply first = Ask(store(), tcc_.To(Operation::kTry));
   EXPECT_EQ(first, Reply::Refused("no stock of nothing of it"));
   EXPECT_EQ(Ran(), "") << "the refused handler's writes are undone";
-  // Stock that arrives later changes nothing: the answer was final (seata deletes its fence row here).
+  // Stock that arrives later changes nothing: the answer was final (seata deletes its fence row
+  // here).
   ASSERT_EQ(Sql("INSERT INTO stock VALUES('nothing of it', 5, 0, 0)"), "");
   EXPECT_EQ(Ask(store(), tcc_.To(Operation::kTry)), first);
   EXPECT_EQ(Inspect().barrier_rows, 1);
@@ -155,8 +157,8 @@ TEST_F(BarrierTest, CompensationWithoutActionLeavesATombstone) {
   EXPECT_EQ(Ran(), "");
 }
 
-// gids that are prefixes of one another, and branch ids that could be glued to look alike (dtm's BoltDB store lost such
-// branches).
+// gids that are prefixes of one another, and branch ids that could be glued to look alike (dtm's
+// BoltDB store lost such branches).
 TEST_F(BarrierTest, BranchesAreToldApart) {
   const std::vector<std::pair<std::string, std::string>> ids = {
       {"g", "11"}, {"g1", "1"}, {"g11", ""}, {"g", "1"}};
@@ -264,7 +266,8 @@ TEST_F(FailingHandlerTest, ABadStatementIsRetryLater) {
   EXPECT_EQ(Count(), "0");
 }
 
-// There is no way but forward in the second phase: what fails there is asked again, and a refusal is not final.
+// There is no way but forward in the second phase: what fails there is asked again, and a refusal
+// is not final.
 TEST_F(FailingHandlerTest, ARefusalInTheSecondPhaseIsNotKept) {
   int calls = 0;
   OpenWith([&](Db&, const Call&) {

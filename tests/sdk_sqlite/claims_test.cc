@@ -1,4 +1,5 @@
-// Claims: what two prepared transactions, or a prepared one and any other write, may not do at the same time.
+// Claims: what two prepared transactions, or a prepared one and any other write, may not do at the
+// same time.
 
 #include <atomic>
 #include <thread>
@@ -77,7 +78,8 @@ TEST_F(ClaimsTest, TheReasonNamesRowAndHolder) {
 }
 
 TEST_F(ClaimsTest, UniqueKeys) {
-  // Neither sees the other's row; both would be accepted, and the second commit would break the index.
+  // Neither sees the other's row; both would be accepted, and the second commit would break the
+  // index.
   ExpectConflict("INSERT INTO user(id, email) VALUES(10, 'new@x')",
                  "INSERT INTO user(id, email) VALUES(11, 'new@x')");
   // Equal under the column's collation.
@@ -162,7 +164,8 @@ TEST_F(ClaimsTest, ParentsOfEveryKind) {
       "INSERT INTO pg(id, v, w) VALUES(1, 1, 1) ON CONFLICT DO NOTHING");
   ExpectConflict("INSERT INTO cw VALUES(1, 1, 'X')", "DELETE FROM pw WHERE a = 'x'");
   ExpectNoConflict("INSERT INTO cw VALUES(1, '1', 'x')", "DELETE FROM pw WHERE a = 'y'");
-  // A parent with generated columns is claimed as a table: it cannot be prepared itself, but written by others.
+  // A parent with generated columns is claimed as a table: it cannot be prepared itself, but
+  // written by others.
   ASSERT_EQ(Prepare("p", "INSERT INTO cg VALUES(1, 1)"), Reply::Done("ok"));
   EXPECT_EQ(Local("DELETE FROM pg").code(), Code::kUnavailable);
   EXPECT_EQ(Local("UPDATE pg SET w = 5").code(), Code::kUnavailable);
@@ -240,7 +243,8 @@ TEST_F(ClaimsTest, ClaimHoldsARowThatIsOnlyRead) {
             "NOT_FOUND: Claim: no row account('nobody')");
 }
 
-// Schema versions are given again after a change was undone: what was read under the first must not stand for the second.
+// Schema versions are given again after a change was undone: what was read under the first must not
+// stand for the second.
 TEST_F(ClaimsTest, AnUndoneChangeOfTheSchemaIsForgotten) {
   EXPECT_EQ(store().Local([](Db& db) {
     db.Exec("CREATE TABLE mine(id INTEGER PRIMARY KEY)");

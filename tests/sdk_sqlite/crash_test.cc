@@ -1,8 +1,9 @@
-// kill -9 of a service at every kind of moment, and what its database then holds (CORRECTNESS: S8, S10, T1-T9).
+// kill -9 of a service at every kind of moment, and what its database then holds (CORRECTNESS: S8,
+// S10, T1-T9).
 //
-// The child is this same binary, running CrashChild.DISABLED_Run: it works on the file it is given until it kills itself
-// at the moment it was told, and appends each reply to a list the moment it hears it. What was heard must be true after
-// every restart.
+// The child is this same binary, running CrashChild.DISABLED_Run: it works on the file it is given
+// until it kills itself at the moment it was told, and appends each reply to a list the moment it
+// hears it. What was heard must be true after every restart.
 
 #include <csignal>
 #include <fcntl.h>
@@ -176,7 +177,8 @@ TEST_F(CrashTest, AtEveryMomentAgainAndAgain) {
   FinishAndAudit();
 }
 
-// One prepare, and the service dies around its commit: it is there whole, or not at all, and the answer tells the truth.
+// One prepare, and the service dies around its commit: it is there whole, or not at all, and the
+// answer tells the truth.
 class CrashPointTest : public ::testing::Test,
                        public ::testing::WithParamInterface<std::pair<const char*, int>> {};
 
@@ -229,7 +231,8 @@ TEST_P(CrashPointTest, IsWholeOrNothing) {
   EXPECT_EQ(Outsider(path).Run("SELECT count(*) FROM effect"), "1");
 }
 
-// Groups: 0 is the prepare's, 1 the commit's. Syncs and writes: counted from the opening's own two commits on.
+// Groups: 0 is the prepare's, 1 the commit's. Syncs and writes: counted from the opening's own two
+// commits on.
 INSTANTIATE_TEST_SUITE_P(
     Points, CrashPointTest,
     ::testing::Values(std::pair("group:began", 0), std::pair("group:before-commit", 0),

@@ -145,7 +145,8 @@ TEST_F(DbTest, RowsAreReadOneByOneAndMayBeNested) {
               for (int i = 1; i <= 3; ++i) db.Exec("INSERT INTO t(id) VALUES(?)", i);
               std::string pairs;
               const char* sql = "SELECT id FROM t WHERE id >= ? ORDER BY id";
-              // The same statement while it runs; and a parameter that is gone before the first row is read.
+              // The same statement while it runs; and a parameter that is gone before the first row
+              // is read.
               for (const Row& outer : db.Query(sql, std::string("1"))) {
                 for (const Row& inner : db.Query(sql, outer.Int(0))) {
                   pairs += std::to_string(outer.Int(0)) + std::to_string(inner.Int(0)) + " ";
@@ -258,8 +259,8 @@ TEST_F(DbTest, WhatIsForbiddenFailsAndSaysWhy) {
             OkStatus());
 }
 
-// Statements are kept and shared by their text: what the adapter may do, and Local may do, a branch may not, not even by
-// the same words.
+// Statements are kept and shared by their text: what the adapter may do, and Local may do, a branch
+// may not, not even by the same words.
 TEST_F(DbTest, WhatIsAllowedToOneIsNotAllowedToAnotherByTheCache) {
   ASSERT_EQ(Local([](Db& db) { db.Exec("DROP TABLE IF EXISTS gone"); }), OkStatus());
   Open("", [](Store& store) {
@@ -373,7 +374,8 @@ TEST_F(OpenTest, AFileThatIsNoDatabaseIsDataLoss) {
   EXPECT_EQ(Store::Open(MakeOptions("")).status().code(), Code::kDataLoss);
 }
 
-// Rows of an earlier life are visible before they are durable; the commit at each start covers them.
+// Rows of an earlier life are visible before they are durable; the commit at each start covers
+// them.
 TEST_F(OpenTest, EveryStartCommits) {
   Open("", [](Store&) {});
   Open("", [](Store&) {});

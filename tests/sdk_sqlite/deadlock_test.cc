@@ -1,5 +1,5 @@
-// Transactions that want each other's rows, with a real assentd and a real store. Without a rule about who waits for whom they
-// stand still until their deadlines, and everybody behind them too.
+// Transactions that want each other's rows, with a real assentd and a real store. Without a rule
+// about who waits for whom they stand still until their deadlines, and everybody behind them too.
 
 #include <algorithm>
 #include <atomic>
@@ -95,7 +95,8 @@ TEST_F(DeadlockTest, OfTwoThatWantEachOthersRowsTheOlderGetsThem) {
   EXPECT_EQ(client_.Get(younger.gid())->abort_reason, sentence);
 }
 
-// The one that holds the row waits for nobody: there is no circle, and nobody is aborted, however old the others are.
+// The one that holds the row waits for nobody: there is no circle, and nobody is aborted, however
+// old the others are.
 TEST_F(DeadlockTest, WhoWaitsForNobodyIsNotAborted) {
   OpenTransaction older = Begin();
   OpenTransaction younger = Begin();

@@ -1,6 +1,7 @@
 #pragma once
 
-// A SQLite VFS that does what the system's does until it is told to fail, or to die, at a write or a sync of a WAL.
+// A SQLite VFS that does what the system's does until it is told to fail, or to die, at a write or
+// a sync of a WAL.
 
 #include <atomic>
 

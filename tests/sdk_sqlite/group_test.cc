@@ -15,7 +15,8 @@ constexpr char kTable[] = "CREATE TABLE IF NOT EXISTS t(id TEXT PRIMARY KEY, v)"
 
 class GroupTest : public TwoPhaseFixture {
  protected:
-  // Holds the executor inside a Local while `calls` queue behind it, so that they all meet in the next group.
+  // Holds the executor inside a Local while `calls` queue behind it, so that they all meet in the
+  // next group.
   std::vector<Reply> AskInOneGroup(const std::vector<Call>& calls) {
     std::promise<void> entered;
     std::promise<void> leave;
@@ -74,7 +75,8 @@ TEST_F(GroupTest, ARefusalDoesNotUndoItsNeighbours) {
   EXPECT_EQ(Inspect().barrier_rows, 4) << "g4 left none";
 }
 
-// ON CONFLICT ROLLBACK takes the whole local transaction along, neighbours and all. They must not be told Done.
+// ON CONFLICT ROLLBACK takes the whole local transaction along, neighbours and all. They must not
+// be told Done.
 TEST_F(GroupTest, ARollbackOfTheWholeTransactionHitsOnlyItsAuthor) {
   OpenSql(kTable);
   ASSERT_EQ(Local("INSERT INTO t VALUES('taken', 1)"), OkStatus());

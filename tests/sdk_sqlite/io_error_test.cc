@@ -1,4 +1,5 @@
-// Storage that fails at the worst moment (CORRECTNESS: rule 4): an error from COMMIT is not "not committed".
+// Storage that fails at the worst moment (CORRECTNESS: rule 4): an error from COMMIT is not "not
+// committed".
 
 #include "tests/sdk_sqlite/faulty_vfs.h"
 #include "tests/sdk_sqlite/two_phase_fixture.h"
@@ -37,7 +38,8 @@ TEST_F(IoErrorTest, AFailedSyncIsAnsweredByNobody) {
 
   EXPECT_EQ(store().Reopen(), OkStatus());
   EXPECT_EQ(store().Health(), OkStatus());
-  // As SQLite 3.40 has it, the row is there after all; whether or not, it happens once and the answer is the same.
+  // As SQLite 3.40 has it, the row is there after all; whether or not, it happens once and the
+  // answer is the same.
   EXPECT_EQ(Ask(store(), prepare), Reply::Done("ok"));
   EXPECT_EQ(Inspect().prepared, 1);
   EXPECT_EQ(Ask(store(), attempt), Reply::Done("ok"));

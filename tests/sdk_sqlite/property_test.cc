@@ -1,4 +1,5 @@
-// Random interleavings of many transactions in all protocols, checked after every burst and at rest; see workload.h.
+// Random interleavings of many transactions in all protocols, checked after every burst and at
+// rest; see workload.h.
 
 #include <thread>
 

@@ -43,9 +43,9 @@ TEST_F(QuestionsTest, APreparedBranchIsAskedAboutAfterAWhile) {
   EXPECT_EQ(held[0].began_epoch, 3U);
 }
 
-// Once ages were counted by wall time: a clock that was eight days ahead for a second, or at the next start, made every row
-// old, and a late TRY found no barrier. What counts is for how long the store has been seen open; the machine's steady clock
-// begins anywhere in each life.
+// Once ages were counted by wall time: a clock that was eight days ahead for a second, or at the
+// next start, made every row old, and a late TRY found no barrier. What counts is for how long the
+// store has been seen open; the machine's steady clock begins anywhere in each life.
 TEST_F(QuestionsTest, AgeIsCountedByObservedTimeAlone) {
   const auto again = [this](std::chrono::milliseconds jump) {
     Close();
@@ -143,7 +143,8 @@ TEST_F(QuestionsTest, AnswersForUnknownBranchesDoNothing) {
   EXPECT_EQ(Inspect().barrier_rows, 0);
 }
 
-// T9: a row goes only when nothing about its transaction can still arrive, and not before it has aged.
+// T9: a row goes only when nothing about its transaction can still arrive, and not before it has
+// aged.
 TEST_F(QuestionsTest, BarrierRowsGoWhenFinishedAndOld) {
   ASSERT_EQ(Try("g1", "SELECT 1").kind, Kind::kDone);
   Branch branch{"g1", "b1", Protocol::kTcc, "sql", {}};
@@ -197,7 +198,8 @@ TEST_F(QuestionsTest, AnOrphanIsForAPerson) {
       << "if it comes after all, it works";
 }
 
-// seata 6478: retries starved behind finished rows. Every branch has its turn, whatever stands before it.
+// seata 6478: retries starved behind finished rows. Every branch has its turn, whatever stands
+// before it.
 TEST_F(QuestionsTest, EverybodyHasATurn) {
   std::set<std::string> expected;
   for (int i = 0; i < 20; ++i) {

@@ -1,5 +1,5 @@
-// Two-phase commit over every shape of table that SQLite has; and those that cannot be recorded, which must be refused
-// with a message and never lose a row in silence.
+// Two-phase commit over every shape of table that SQLite has; and those that cannot be recorded,
+// which must be refused with a message and never lose a row in silence.
 
 #include "tests/sdk_sqlite/two_phase_fixture.h"
 
@@ -10,7 +10,8 @@ using Kind = Reply::Kind;
 
 class ShapesTest : public TwoPhaseFixture {
  protected:
-  // Prepares, expects nothing to show, commits; then the rows are those that the statements alone would have made.
+  // Prepares, expects nothing to show, commits; then the rows are those that the statements alone
+  // would have made.
   void ExpectSameAsDirect(const std::string& setup, const std::string& sql,
                           const std::string& dump) {
     SCOPED_TRACE(sql);
@@ -119,7 +120,8 @@ TEST_F(ShapesTest, AnUnresolvedDeferredForeignKeyIsRefused) {
       << "and leaves nothing behind";
 }
 
-// What a parent's rows lost behind our back meanwhile is found at commit, since enforcement is off while applying.
+// What a parent's rows lost behind our back meanwhile is found at commit, since enforcement is off
+// while applying.
 TEST_F(ShapesTest, AForeignKeyBrokenBehindOurBackIsAHazard) {
   OpenSql(
       "CREATE TABLE IF NOT EXISTS p(id INTEGER PRIMARY KEY);"
@@ -187,7 +189,8 @@ TEST_F(ShapesTest, NamesThatNeedQuoting) {
       "FROM \"my \"\"table\"");
 }
 
-// A number that a prepared branch took is not given to anybody else, though nobody sees its row yet.
+// A number that a prepared branch took is not given to anybody else, though nobody sees its row
+// yet.
 TEST_F(ShapesTest, AutoincrementIsNotHandedOutTwice) {
   OpenSql("CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY AUTOINCREMENT, v)");
   for (int i = 1; i <= 3; ++i) {
@@ -263,7 +266,8 @@ TEST_F(ShapesTest, WhatCannotBeRecordedIsRefused) {
             Reply::Done("ok"));
 }
 
-// A row with a NULL key that the handler deletes is in neither state that a look afterwards would see.
+// A row with a NULL key that the handler deletes is in neither state that a look afterwards would
+// see.
 TEST_F(ShapesTest, DeletingARowWithANullKeyIsRefused) {
   OpenSql("CREATE TABLE IF NOT EXISTS n(id TEXT PRIMARY KEY, v)");
   ASSERT_EQ(Local("INSERT INTO n VALUES(NULL, 1); INSERT INTO n VALUES('a', 1)"), OkStatus());

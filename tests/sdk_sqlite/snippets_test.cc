@@ -1,4 +1,5 @@
-// The code of docs/sdk-sqlite.md, compiled and run. tests/docs/check_snippets.py keeps page and file alike.
+// The code of docs/sdk-sqlite.md, compiled and run. tests/docs/check_snippets.py keeps page and
+// file alike.
 
 #include <cstdint>
 #include <memory>
@@ -60,7 +61,8 @@ namespace {
 
 // snippet: sqlite-forms
 void OfferPayments(Store& store) {
-  // The writes are kept aside, invisible, until the transaction commits; commit and rollback are the adapter's.
+  // The writes are kept aside, invisible, until the transaction commits; commit and rollback are
+  // the adapter's.
   store.TwoPhase("debit", [](Db& db, const Call& call) {
     const auto balance = db.Get<std::int64_t>("SELECT balance FROM account WHERE id = ?", "A");
     if (balance.value_or(0) < std::stoll(call.payload)) return Reply::Refused("not enough");

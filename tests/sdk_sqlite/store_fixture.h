@@ -1,6 +1,7 @@
 #pragma once
 
-// A store over a fresh file, asked synchronously, with a second connection that plays "somebody behind the SDK's back".
+// A store over a fresh file, asked synchronously, with a second connection that plays "somebody
+// behind the SDK's back".
 
 #include <chrono>
 #include <functional>
@@ -28,8 +29,8 @@ class Outsider {
   ~Outsider();
   Outsider(const Outsider&) = delete;
   Outsider& operator=(const Outsider&) = delete;
-  // Runs statements; returns the first column of the first row as text, "NULL", or "" when there is none. A failure is
-  // returned as "error: …".
+  // Runs statements; returns the first column of the first row as text, "NULL", or "" when there is
+  // none. A failure is returned as "error: …".
   std::string Run(const std::string& sql);
 
  private:

@@ -1,4 +1,5 @@
-// What the adapter must not do: each of these is a mistake that was planted and that no other test noticed (tools/mutate.sh).
+// What the adapter must not do: each of these is a mistake that was planted and that no other test
+// noticed (tools/mutate.sh).
 
 #include <chrono>
 #include <memory>
@@ -27,7 +28,8 @@ class SurvivorsTest : public TwoPhaseFixture {
   }
 };
 
-// The handler's own no is what counts, and is kept, whatever else could be said against what it did.
+// The handler's own no is what counts, and is kept, whatever else could be said against what it
+// did.
 TEST_F(SurvivorsTest, ARefusalIsTheHandlersOwn) {
   EXPECT_EQ(Prepare("g1", "INSERT INTO keyless VALUES(1)").kind, Kind::kRefused);
   EXPECT_EQ(Prepare("g2", "INSERT INTO keyless VALUES(1); refuse"), Reply::Refused("no"));
@@ -76,7 +78,8 @@ TEST_F(SurvivorsTest, AReasonOfGarbageIsCut) {
   EXPECT_EQ(Ask(store(), branch.To(Operation::kPrepare)), reply);
 }
 
-// A table with generated columns is claimed as a whole by who writes it, also against who claims one row of it.
+// A table with generated columns is claimed as a whole by who writes it, also against who claims
+// one row of it.
 TEST_F(SurvivorsTest, AClaimedRowIsOfItsTable) {
   Open("", [](Store& store) {
     RegisterSql(store);
@@ -112,8 +115,8 @@ class Waiter : public internal::Task {
   int& answers_;
 };
 
-// Who is told of a younger holder again and again waits twice as long each time; who tells nobody waits for all of its
-// patience, and does not count.
+// Who is told of a younger holder again and again waits twice as long each time; who tells nobody
+// waits for all of its patience, and does not count.
 TEST(WaitingRoomSurvivorsTest, OnlyWhoSpeaksWaitsLongerTheNextTime) {
   using std::chrono::milliseconds;
   constexpr milliseconds kPatience(1000);

@@ -1,5 +1,6 @@
-// Two services over SQLite under the SDK's test kit: each message of each operation lost, doubled and late, and the
-// coordinator dying at each point, in every form that the adapter offers. At the end the books balance.
+// Two services over SQLite under the SDK's test kit: each message of each operation lost, doubled
+// and late, and the coordinator dying at each point, in every form that the adapter offers. At the
+// end the books balance.
 
 #include <tuple>
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// Two-phase branches whose payload is the SQL that they run, one statement after another, separated by "; ". The word
-// `refuse` as the last one makes the handler refuse.
+// Two-phase branches whose payload is the SQL that they run, one statement after another, separated
+// by "; ". The word `refuse` as the last one makes the handler refuse.
 
 #include <string>
 
@@ -19,7 +19,8 @@ struct Extra {
 
 class TwoPhaseFixture : public StoreTest {
  protected:
-  // Registers "sql" as two-phase, TCC (the same statements in try; confirm and cancel do nothing) and automatic Saga.
+  // Registers "sql" as two-phase, TCC (the same statements in try; confirm and cancel do nothing)
+  // and automatic Saga.
   Store& OpenSql(std::string setup_sql) {
     return Open(MakeOptions(std::move(setup_sql)), &RegisterSql);
   }

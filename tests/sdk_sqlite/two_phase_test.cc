@@ -1,4 +1,5 @@
-// Two-phase commit through recorded changesets: prepare, commit, rollback, in every order, one phase, hazards.
+// Two-phase commit through recorded changesets: prepare, commit, rollback, in every order, one
+// phase, hazards.
 
 #include "tests/sdk_sqlite/two_phase_fixture.h"
 
@@ -131,7 +132,8 @@ TEST_F(TwoPhaseTest, OnePhaseWithoutChangesIsReadOnlyAndRollsBackHarmlessly) {
   EXPECT_EQ(Rollback("g1"), Reply::Done());
 }
 
-// A row changed behind the SDK's back is reported, never overwritten, and the prepared work stays for a person.
+// A row changed behind the SDK's back is reported, never overwritten, and the prepared work stays
+// for a person.
 TEST_F(TwoPhaseTest, ARowChangedBehindOurBackIsAHazard) {
   ASSERT_EQ(Prepare("g1", "UPDATE account SET balance = 1, note = 'x'").kind, Kind::kDone);
   ASSERT_EQ(Sql("UPDATE account SET balance = 55 WHERE id = 'A'"), "");

@@ -1,4 +1,5 @@
-// Operations that wait for a claim: handed on when the holder ends, answered when their patience does.
+// Operations that wait for a claim: handed on when the holder ends, answered when their patience
+// does.
 
 #include <atomic>
 #include <future>
@@ -100,7 +101,8 @@ TEST_F(WaitingTest, AnOlderOneSoonSaysWhichYoungerOneIsInItsWay) {
   EXPECT_EQ(told.reason,
             "row t('a') is held by branch b1 of transaction young, which is prepared, and younger");
   EXPECT_FALSE(IsReady(younger)) << "it waits for an older one";
-  // When the younger one has given way, the oldest gets the row, although it has not asked again yet.
+  // When the younger one has given way, the oldest gets the row, although it has not asked again
+  // yet.
   EXPECT_EQ(Rollback("young"), Reply::Done());
   EXPECT_EQ(Ask(store(), PrepareAt(10, "old", kUpA)), Reply::Done("ok"));
   EXPECT_FALSE(IsReady(younger));

@@ -64,8 +64,8 @@ void SetUpBank(Db& db) {
   }
 }
 
-// TCC: the debit freezes, then consumes or releases; the credit only notes its try and adds at confirm what the debit
-// consumed. Saga and two-phase: both sides move at once.
+// TCC: the debit freezes, then consumes or releases; the credit only notes its try and adds at
+// confirm what the debit consumed. Saga and two-phase: both sides move at once.
 void RegisterBank(Store& store) {
   const auto amount = [](const Call& call) { return Parse(call).amount; };
   const auto move = [amount](const char* what, const char* debit, const char* credit) -> DbHandler {
@@ -146,7 +146,8 @@ bool Driver::IsDone(const Transfer& transfer, const std::string& branch_id,
          (found->second.kind == Kind::kDone || found->second.kind == Kind::kDoneReadOnly);
 }
 
-// A coordinator sends a finishing operation only after every forward one is done, and an undoing one whenever it aborts.
+// A coordinator sends a finishing operation only after every forward one is done, and an undoing
+// one whenever it aborts.
 bool Driver::MaySend(const Transfer& transfer, Operation operation) const {
   if (operation == transfer.forward()) return true;
   const bool all_done =
@@ -183,8 +184,9 @@ void Driver::RunRandom(int begin, int end, int steps) {
 }
 
 void Driver::FinishAll(int begin, int end) {
-  // Prepared branches block one another, so all are driven in turns until none waits. Those that keep waiting for one
-  // that has not been prepared in both branches would need a deadline: here, the last round aborts them.
+  // Prepared branches block one another, so all are driven in turns until none waits. Those that
+  // keep waiting for one that has not been prepared in both branches would need a deadline: here,
+  // the last round aborts them.
   for (int round = 0; round < 60; ++round) {
     bool waiting = false;
     for (int number = begin; number < end; ++number) {
@@ -230,7 +232,8 @@ std::string AuditAnytime(Store& store) {
                                    "a.what = 'finish' AND b.what = 'undo'")) {
       fault += "both finished and undone: " + std::string(row.Text(0)) + "; ";
     }
-    // T6. What is missing or too much is under way: a Saga or a two-phase commit carried out in one branch of two.
+    // T6. What is missing or too much is under way: a Saga or a two-phase commit carried out in one
+    // branch of two.
     const auto sum =
         db.Get<std::int64_t>("SELECT sum(available + frozen + consumed) FROM account").value_or(-1);
     const auto under_way =

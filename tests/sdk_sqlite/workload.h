@@ -1,11 +1,13 @@
 #pragma once
 
-// A small bank driven by a make-believe coordinator: many global transactions in all protocols, their operations in any
-// order, repeated, late and lost. What it checks:
+// A small bank driven by a make-believe coordinator: many global transactions in all protocols,
+// their operations in any order, repeated, late and lost. What it checks:
 //
-//   - a repeated operation gets the byte-equal first reply (T8); replies obey the protocol (T2, T3, T5)
+//   - a repeated operation gets the byte-equal first reply (T8); replies obey the protocol (T2, T3,
+//     T5)
 //   - each handler took effect at most once, cancel's only if try's did (T1, T4)
-//   - available + frozen + consumed is constant at any time (T6), and at rest nothing is frozen, prepared or claimed
+//   - available + frozen + consumed is constant at any time (T6), and at rest nothing is frozen,
+//     prepared or claimed
 //   - each transaction ended in all its branches as it was decided (S1, T7, G2)
 
 #include <cstdint>
@@ -26,8 +28,8 @@ inline constexpr std::int64_t kStartBalance = 1000;
 void SetUpBank(Db& db);
 void RegisterBank(Store& store);
 
-// One global transaction: money from one account to another, in one protocol, as two branches "from" and "to". For odd
-// numbers the decision is abort.
+// One global transaction: money from one account to another, in one protocol, as two branches
+// "from" and "to". For odd numbers the decision is abort.
 struct Transfer {
   int number = 0;
   std::string gid;
@@ -47,14 +49,16 @@ struct Transfer {
 // Asks for one operation and waits; empty: nobody answered.
 using AskFunction = std::function<std::optional<Reply>(const Call&)>;
 
-// Drives transfers through `ask` in a random order given by `seed`; every reply is checked against those before it.
+// Drives transfers through `ask` in a random order given by `seed`; every reply is checked against
+// those before it.
 class Driver {
  public:
   Driver(AskFunction ask, std::uint32_t seed) : ask_(std::move(ask)), random_(seed) {}
 
   // A reply heard in an earlier life.
   void Remember(const std::string& key, const Reply& reply) { first_[key] = reply; }
-  // Sends `steps` random operations of transfers `begin` to `end`: forward ones, premature and late ones, repeats.
+  // Sends `steps` random operations of transfers `begin` to `end`: forward ones, premature and late
+  // ones, repeats.
   void RunRandom(int begin, int end, int steps);
   // Brings each of them to the end that its votes and its decision demand, whatever state it is in.
   void FinishAll(int begin, int end);

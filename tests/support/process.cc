@@ -33,8 +33,8 @@ constexpr std::chrono::milliseconds kLookAgain{5};
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(126);  // it died before the line above
   setpgid(0, 0);                        // Ctrl-C is for our parent
-  // Our parent's handlers are not ours: what was sent to us since fork (it is blocked so long) would run one and be lost.
-  // What it ignores stays ignored, as after every exec.
+  // Our parent's handlers are not ours: what was sent to us since fork (it is blocked so long)
+  // would run one and be lost. What it ignores stays ignored, as after every exec.
   for (int signal_number = 1; signal_number < NSIG; ++signal_number) {
     struct sigaction now {};
     if (sigaction(signal_number, nullptr, &now) == 0 && now.sa_handler != SIG_IGN)
@@ -121,7 +121,8 @@ Status Process::Start() {
   return OkStatus();
 }
 
-// With mutex_ held. Takes one change of state, if there is one (or when there is one, without WNOHANG).
+// With mutex_ held. Takes one change of state, if there is one (or when there is one, without
+// WNOHANG).
 void Process::Reap(int flags) {
   if (pid_ < 0) return;
   int status = 0;
@@ -216,8 +217,9 @@ TempDir::~TempDir() {
 }
 
 std::uint16_t FreePort() {
-  // Below the ports that the kernel hands out to outgoing connections: one of those could take the port while its program
-  // is being restarted; even a connection to that very port, which then talks to itself.
+  // Below the ports that the kernel hands out to outgoing connections: one of those could take the
+  // port while its program is being restarted; even a connection to that very port, which then
+  // talks to itself.
   int first_ephemeral = 32768;
   std::ifstream("/proc/sys/net/ipv4/ip_local_port_range") >> first_ephemeral;
   constexpr int kFirst = 10'000;

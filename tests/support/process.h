@@ -1,6 +1,7 @@
 #pragma once
 
-// Real processes for integration and crash tests: start, wait for a line, stop, kill -9, look at what they wrote.
+// Real processes for integration and crash tests: start, wait for a line, stop, kill -9, look at
+// what they wrote.
 //
 //   TempDir dir;
 //   Process daemon({.argv = {BinDir() + "/assentd", "--listen", endpoint, "--data", dir.path()}});
@@ -9,9 +10,10 @@
 //   daemon.Kill();                                   // kill -9, reaped on return
 //   ASSERT_TRUE(daemon.Start().ok());                // the same command again
 //
-// A process dies with the thread that started it (PR_SET_PDEATHSIG), so a crashed or timed-out test leaves nothing behind:
-// start from the test's own thread, or from one that lives as long. Nothing here is thread-safe but Kill, which a killer
-// thread may call while another one waits for the test's work; Start and the waits belong to one thread at a time.
+// A process dies with the thread that started it (PR_SET_PDEATHSIG), so a crashed or timed-out test
+// leaves nothing behind: start from the test's own thread, or from one that lives as long. Nothing
+// here is thread-safe but Kill, which a killer thread may call while another one waits for the
+// test's work; Start and the waits belong to one thread at a time.
 
 #include <chrono>
 #include <csignal>
@@ -34,7 +36,8 @@ struct ProcessOptions {
   std::vector<std::string> argv = {};           // argv[0]: a path, or a name looked up in PATH
   std::map<std::string, std::string> env = {};  // added to this process's own
   std::string directory = {};                   // working directory; empty: this one's
-  // Where stdout and stderr go, appended over restarts. Empty: a file of its own, removed with the Process.
+  // Where stdout and stderr go, appended over restarts. Empty: a file of its own, removed with the
+  // Process.
   std::string output_file = {};
 };
 
@@ -46,7 +49,8 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
-  // Starts it (again). kFailedPrecondition: it runs. A program that cannot be executed is seen as exit code 127.
+  // Starts it (again). kFailedPrecondition: it runs. A program that cannot be executed is seen as
+  // exit code 127.
   Status Start();
   // Changes the command line of the next Start.
   void SetArgv(std::vector<std::string> argv) { options_.argv = std::move(argv); }
@@ -58,9 +62,11 @@ class Process {
   // SIGTERM, then waits; kill -9 when it takes longer. The exit code, as from WaitForExit.
   std::optional<int> Stop(std::chrono::milliseconds timeout = std::chrono::seconds(15));
 
-  // The exit code, or 128 + the signal that ended it; empty when it still runs at the end of the time.
+  // The exit code, or 128 + the signal that ended it; empty when it still runs at the end of the
+  // time.
   std::optional<int> WaitForExit(std::chrono::milliseconds timeout);
-  // Until the process is stopped by SIGSTOP (its own or ours). False: it ended, or did not stop in time.
+  // Until the process is stopped by SIGSTOP (its own or ours). False: it ended, or did not stop in
+  // time.
   bool WaitStopped(std::chrono::milliseconds timeout);
   bool Running();
   pid_t pid() const { return pid_; }
@@ -104,15 +110,16 @@ class TempDir {
   std::string path_;
 };
 
-// A random TCP port of 127.0.0.1 that nobody uses now and the kernel gives to nobody by itself, for programs that must come
-// back to the same one. Programs that need not should listen on port 0.
+// A random TCP port of 127.0.0.1 that nobody uses now and the kernel gives to nobody by itself, for
+// programs that must come back to the same one. Programs that need not should listen on port 0.
 std::uint16_t FreePort();
 
-// Looks every few milliseconds until `condition` holds or the time is over; the condition's last value.
+// Looks every few milliseconds until `condition` holds or the time is over; the condition's last
+// value.
 bool WaitUntil(const std::function<bool()>& condition, std::chrono::milliseconds timeout);
 
-// build/<preset>/bin and the root of the sources: from ASSENT_BIN_DIR and ASSENT_SOURCE_DIR, which ctest sets, or from
-// where the test's own binary lies.
+// build/<preset>/bin and the root of the sources: from ASSENT_BIN_DIR and ASSENT_SOURCE_DIR, which
+// ctest sets, or from where the test's own binary lies.
 std::string BinDir();
 std::string SourceDir();
 

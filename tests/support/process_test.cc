@@ -67,8 +67,8 @@ TEST(Process, GoesOnAfterSigcont) {
   EXPECT_EQ(process.Stop(), 128 + SIGTERM);
 }
 
-// A child was signalled between fork and exec, ran its parent's handler instead of dying, and lived on: a campaign called that
-// a daemon which ignores SIGTERM.
+// A child was signalled between fork and exec, ran its parent's handler instead of dying, and lived
+// on: a campaign called that a daemon which ignores SIGTERM.
 TEST(Process, IsItselfFromTheFirstMoment) {
   const auto before = std::signal(SIGTERM, [](int) {});
   for (int i = 0; i < 50; ++i) {
@@ -80,8 +80,8 @@ TEST(Process, IsItselfFromTheFirstMoment) {
   std::signal(SIGTERM, before);
 }
 
-// Ctrl-C goes to a terminal's whole process group: an interrupted campaign reported its own processes, which had heard it too,
-// as having ended by themselves.
+// Ctrl-C goes to a terminal's whole process group: an interrupted campaign reported its own
+// processes, which had heard it too, as having ended by themselves.
 TEST(Process, DoesNotHearWhatATerminalSendsToItsParent) {
   Process process({.argv = {"sleep", "60"}});
   ASSERT_TRUE(process.Start().ok());
@@ -108,7 +108,8 @@ TEST(Process, WaitForOutputSaysNoWhenItEndsWithout) {
 }
 
 TEST(Process, DiesWithItsParent) {
-  // A child of ours starts a grandchild and is killed; the grandchild, whose parent death signal is set, ends too.
+  // A child of ours starts a grandchild and is killed; the grandchild, whose parent death signal is
+  // set, ends too.
   Process parent(
       {.argv = {std::filesystem::read_symlink("/proc/self/exe"),
                 "--gtest_filter=ParentForDiesWithItsParent.*", "--gtest_also_run_disabled_tests"}});

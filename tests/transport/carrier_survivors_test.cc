@@ -1,4 +1,5 @@
-// Each of these is a mistake that was planted in hub, dialer or switchboard and that no other test noticed (tools/mutate.sh).
+// Each of these is a mistake that was planted in hub, dialer or switchboard and that no other test
+// noticed (tools/mutate.sh).
 
 #include <string>
 #include <vector>
@@ -12,7 +13,8 @@
 namespace assent::transport {
 namespace {
 
-// A target is tried again and again while it is down; a line for each try would be all that the log holds.
+// A target is tried again and again while it is down; a line for each try would be all that the log
+// holds.
 TEST(Survivors, TheLogHearsOnceThatATargetIsDown) {
   Exchange rig;
   FakeCaller caller;

@@ -35,7 +35,8 @@ TEST(Dispatcher, ACommandGoesOutAndItsAnswerComesBackOnce) {
   EXPECT_EQ(rig.dispatcher.counters().stale_replies, 1U);
 }
 
-// A participant that answers about another gid, branch or operation than it was asked is not believed.
+// A participant that answers about another gid, branch or operation than it was asked is not
+// believed.
 TEST(Dispatcher, ALieIsIgnored) {
   Rig rig;
   ASSERT_TRUE(rig.Attach(1, Rig::Hello("s")).ok());
@@ -193,7 +194,8 @@ TEST(Dispatcher, TooManySessionsAreRefused) {
   EXPECT_EQ(rig.Attach(2, Rig::Hello("t")).code(), Code::kResourceExhausted);
 }
 
-// A frame over the participant's limit ends its stream; the commands come again, in the same frame, for ever.
+// A frame over the participant's limit ends its stream; the commands come again, in the same frame,
+// for ever.
 TEST(Dispatcher, AFrameIsBoundedByAllThatIsInIt) {
   Rig rig;
   ASSERT_TRUE(rig.Attach(1, Rig::Hello("s")).ok());
@@ -209,7 +211,8 @@ TEST(Dispatcher, AFrameIsBoundedByAllThatIsInIt) {
   EXPECT_EQ(rig.Take(1, 100, 2000).size(), 1U);
 }
 
-// One byte of a broken character in a proto string, and no client can read the transaction or a list that it is in.
+// One byte of a broken character in a proto string, and no client can read the transaction or a
+// list that it is in.
 TEST(Dispatcher, AReasonIsCutBetweenCharacters) {
   Rig rig;
   ASSERT_TRUE(rig.Attach(1, Rig::Hello("s")).ok());

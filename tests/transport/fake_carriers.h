@@ -1,6 +1,7 @@
 #pragma once
 
-// Carriers without a network: what was written and called can be looked at, and the test is the other side.
+// Carriers without a network: what was written and called can be looked at, and the test is the
+// other side.
 
 #include <algorithm>
 #include <atomic>

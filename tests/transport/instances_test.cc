@@ -21,7 +21,8 @@ Command More(const std::string& gid) {
   return command;
 }
 
-// A roll-out that waits for its first new instance never ended: one with another action was refused while an old one was there.
+// A roll-out that waits for its first new instance never ended: one with another action was refused
+// while an old one was there.
 TEST(Instances, MayOfferDifferentActions) {
   Rig rig;
   ASSERT_TRUE(rig.Attach(1, Rig::Hello("s")).ok());
@@ -165,7 +166,8 @@ TEST(Dialled, WhatWasNotHandedOnWaitsAgainAndWhatWasEnded) {
   EXPECT_EQ(rig.dispatcher.held_bytes(), 0U);
 }
 
-// A handler that executed and then passed on its own downstream's words was believed never to have been reached.
+// A handler that executed and then passed on its own downstream's words was believed never to have
+// been reached.
 TEST(Dialled, NoWordsAreEvidence) {
   for (const char* words :
        {"UNAVAILABLE: failed to connect to all addresses; last error: UNKNOWN: ipv4:1: Failed to "

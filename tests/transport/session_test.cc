@@ -225,7 +225,8 @@ TEST(Silent, AFirstFrameIsSmall) {
 
 // ---- Neighbours
 
-// One session that stopped reading, with tens of thousands of commands due, once stalled everybody for minutes.
+// One session that stopped reading, with tens of thousands of commands due, once stalled everybody
+// for minutes.
 TEST(Session, OneThatStopsReadingCostsOthersNothing) {
   Exchange exchange;
   const auto stuck = exchange.Join("stuck", 65'536);

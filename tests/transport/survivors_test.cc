@@ -1,4 +1,5 @@
-// Each of these is a mistake that was planted in the dispatcher and that no other test noticed (tools/mutate.sh).
+// Each of these is a mistake that was planted in the dispatcher and that no other test noticed
+// (tools/mutate.sh).
 
 #include <gtest/gtest.h>
 
@@ -64,7 +65,8 @@ TEST(Survivors, WhatIsSettledIsNotHeld) {
   EXPECT_EQ(rig.dispatcher.held_bytes(), 0U);
 }
 
-// Who frees a place by letting a command expire is kicked, or what waits would wait for something else to happen.
+// Who frees a place by letting a command expire is kicked, or what waits would wait for something
+// else to happen.
 TEST(Survivors, APlaceThatExpiredIsOfferedAtOnce) {
   Rig rig;
   ASSERT_TRUE(rig.Attach(1, Rig::Hello("s", 1)).ok());

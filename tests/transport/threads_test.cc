@@ -1,4 +1,5 @@
-// Hub, dialer and switchboard from many threads at once, for ThreadSanitizer: each command has one end, whatever breaks meanwhile.
+// Hub, dialer and switchboard from many threads at once, for ThreadSanitizer: each command has one
+// end, whatever breaks meanwhile.
 
 #include <map>
 #include <set>
@@ -84,7 +85,8 @@ TEST(Threads, EachCommandHasOneEnd) {
   EXPECT_EQ(exchange.hub.silent_count(), 0U);
 }
 
-// News that a service appeared never comes before a reply which says that it is absent: who waits for it would wait for ever.
+// News that a service appeared never comes before a reply which says that it is absent: who waits
+// for it would wait for ever.
 TEST(Threads, AbsenceIsToldBeforeItsEnd) {
   struct Watcher final : Receiver {
     void OnReplies(std::vector<Reply> replies) override {

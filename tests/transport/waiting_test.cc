@@ -1,4 +1,5 @@
-// What waits: bounded in count and bytes, one copy for each branch, gone when its time is over, and never at the cost of others.
+// What waits: bounded in count and bytes, one copy for each branch, gone when its time is over, and
+// never at the cost of others.
 
 #include <gtest/gtest.h>
 
@@ -9,7 +10,8 @@ namespace {
 
 using core::AttemptResult;
 
-// Expired copies once piled up behind a live head, each with its payload, and one in an outbox went out late.
+// Expired copies once piled up behind a live head, each with its payload, and one in an outbox went
+// out late.
 TEST(Waiting, WhatHasExpiredIsGoneAtOnceAndCertainlyNotSent) {
   Rig rig;
   ASSERT_TRUE(rig.Attach(1, Rig::Hello("s", 2)).ok());
@@ -132,8 +134,8 @@ TEST(Waiting, AStuckInstanceIsGivenOneFrameAndNoMore) {
   EXPECT_EQ(taken, 10'000U - 256U);
 }
 
-// Expiry was quadratic in one stuck session's commands, under everybody's lock. What a session with tens of thousands of commands
-// costs is counted, in commands and lists looked at.
+// Expiry was quadratic in one stuck session's commands, under everybody's lock. What a session with
+// tens of thousands of commands costs is counted, in commands and lists looked at.
 TEST(Waiting, CostsItsOwnSize) {
   const auto steps_of = [](std::size_t count) {
     Rig rig;

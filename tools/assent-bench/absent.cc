@@ -1,4 +1,5 @@
-// What many that wait for a participant who is not there do to those who are well, and what looking at them costs everybody.
+// What many that wait for a participant who is not there do to those who are well, and what looking
+// at them costs everybody.
 
 #include <algorithm>
 #include <atomic>

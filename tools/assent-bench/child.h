@@ -57,8 +57,8 @@ struct Usage {
 Usage UsageOf(pid_t pid);
 Usage& operator+=(Usage& sum, const Usage& one);
 
-// What has passed through the loopback sockets whose own end is `port`, or whose other end is one of `to`; both
-// directions, as TCP counts it.
+// What has passed through the loopback sockets whose own end is `port`, or whose other end is one
+// of `to`; both directions, as TCP counts it.
 struct Traffic {
   std::uint64_t bytes = 0;
   std::uint64_t segments = 0;  // with data

@@ -1,4 +1,5 @@
-// Floor and engine in turn, and what both did side by side: only a floor that does the same is a floor.
+// Floor and engine in turn, and what both did side by side: only a floor that does the same is a
+// floor.
 
 #include <algorithm>
 #include <cstdio>

@@ -16,7 +16,8 @@ namespace {
 
 constexpr const char* kTraced = "trace=fsync,fdatasync,sync_file_range,pwrite64,sendmsg";
 
-// How often SQLite has begun its WAL anew, which is how often a checkpoint was complete: the header's third number.
+// How often SQLite has begun its WAL anew, which is how often a checkpoint was complete: the
+// header's third number.
 std::uint32_t CheckpointsOf(const std::string& database) {
   std::ifstream wal(database + "-wal", std::ios::binary);
   unsigned char header[16] = {};

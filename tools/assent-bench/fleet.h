@@ -1,6 +1,7 @@
 #pragma once
 
-// The processes of one measurement: started, watched, stopped. Everything runs on loopback TCP in a folder of its own.
+// The processes of one measurement: started, watched, stopped. Everything runs on loopback TCP in a
+// folder of its own.
 
 #include <cstdint>
 #include <map>
@@ -49,8 +50,9 @@ struct Measurement {
   }
 };
 
-// Runs the load once against assentd, or against the floor. `folder` holds the data; empty: a temporary one, removed afterwards
-// unless something failed. Ends the program with a message when a process cannot be started.
+// Runs the load once against assentd, or against the floor. `folder` holds the data; empty: a
+// temporary one, removed afterwards unless something failed. Ends the program with a message when a
+// process cannot be started.
 Measurement Measure(const Load& load, Kind kind, const std::string& folder);
 
 // A folder that goes with its owner.

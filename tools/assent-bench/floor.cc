@@ -1,10 +1,12 @@
-// The floor: what this machine can do if nothing is decided. The same processes exchange the same messages in the same frames
-// over the same streams, and this process commits the same rows with the same grouping, straight into SQLite. Between them is
-// a countdown per transaction: no state machine, no timers, no idempotence, no checksums, no recovery.
+// The floor: what this machine can do if nothing is decided. The same processes exchange the same
+// messages in the same frames over the same streams, and this process commits the same rows with
+// the same grouping, straight into SQLite. Between them is a countdown per transaction: no state
+// machine, no timers, no idempotence, no checksums, no recovery.
 //
 //   gRPC's threads   take frames, count down, queue what is to be written
-//   the writer       commits all that is queued, then releases it: commands and replies. While more is waiting it leaves the
-//                    releasing to the sender, so that the next commit does not wait for it
+//   the writer       commits all that is queued, then releases it: commands and replies. While more
+//                    is waiting it leaves the releasing to the sender, so that the next commit does
+//                    not wait for it
 
 #include <condition_variable>
 #include <csignal>
@@ -187,7 +189,8 @@ class Floor {
         initiators[slot->initiator] = true;
         Answer(*slot);
       }
-      // The last command may be answered, and the slot changed, at once: so the count is held up until all have left.
+      // The last command may be answered, and the slot changed, at once: so the count is held up
+      // until all have left.
       const int count = slot->spec.branches_size();
       for (int i = 0; i < count; ++i) {
         SessionBase* session = known[slot->spec.branches(i).service()];

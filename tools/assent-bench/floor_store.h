@@ -1,7 +1,7 @@
 #pragma once
 
-// The log's tables, indices and statements (coordinator/log/FORMAT.md) with nothing around them: no checksums, no
-// compare-and-set, no retention. What SQLite and the disk take for the same rows.
+// The log's tables, indices and statements (coordinator/log/FORMAT.md) with nothing around them: no
+// checksums, no compare-and-set, no retention. What SQLite and the disk take for the same rows.
 
 #include <cstdint>
 #include <string>

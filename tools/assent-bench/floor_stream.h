@@ -1,6 +1,7 @@
 #pragma once
 
-// A stream of the floor: writes whatever has gathered, many messages to a frame, one frame at a time; as assentd does.
+// A stream of the floor: writes whatever has gathered, many messages to a frame, one frame at a
+// time; as assentd does.
 
 #include <cstddef>
 #include <deque>

@@ -1,6 +1,7 @@
-// The floor of `unary`: as many plain unary echo calls, between as many processes, and nothing else. A request of an
-// initiator becomes one call to the participant of each branch; when all have answered the initiator has its answer, and each
-// participant is called once more, as the second phase would. Nothing is written.
+// The floor of `unary`: as many plain unary echo calls, between as many processes, and nothing
+// else. A request of an initiator becomes one call to the participant of each branch; when all have
+// answered the initiator has its answer, and each participant is called once more, as the second
+// phase would. Nothing is written.
 
 #include <atomic>
 #include <csignal>
@@ -21,7 +22,8 @@
 namespace assent::bench {
 namespace {
 
-// Calls go out over one completion queue that one thread empties: the cheapest way to call, and the one that assentd takes.
+// Calls go out over one completion queue that one thread empties: the cheapest way to call, and the
+// one that assentd takes.
 class EchoServer final : public v1::TransactionService::CallbackService {
  public:
   explicit EchoServer(const std::vector<std::string>& participants) {

@@ -1,7 +1,8 @@
 #pragma once
 
-// Latencies in microseconds, as an HDR-style histogram: 64 linear steps per power of two, so that every value is kept within
-// 1.6 % (after G. Tene, HdrHistogram). Mergeable; a few kilobytes whatever it holds.
+// Latencies in microseconds, as an HDR-style histogram: 64 linear steps per power of two, so that
+// every value is kept within 1.6 % (after G. Tene, HdrHistogram). Mergeable; a few kilobytes
+// whatever it holds.
 
 #include <algorithm>
 #include <array>

@@ -27,8 +27,8 @@ double Since(Clock::time_point began) {
   return std::chrono::duration<double>(Clock::now() - began).count();
 }
 
-// Every column of every unfinished row, as a start must read them. The WAL has been moved into the database before, or is read
-// as well: whatever the file is now.
+// Every column of every unfinished row, as a start must read them. The WAL has been moved into the
+// database before, or is read as well: whatever the file is now.
 double ReadRows(const std::string& database, std::uint64_t& rows) {
   const auto began = Clock::now();
   sqlite3* db = nullptr;

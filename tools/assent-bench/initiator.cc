@@ -1,4 +1,5 @@
-// One initiator process: drives transactions for the given time and prints what it saw as one line of JSON.
+// One initiator process: drives transactions for the given time and prints what it saw as one line
+// of JSON.
 
 #include <atomic>
 #include <chrono>
@@ -99,8 +100,8 @@ void ClosedLoop(const Load& load, const Client& client, Tally& tally) {
   outstanding.WaitNone();
 }
 
-// Latency counts from the moment at which the transaction should have been sent, so that a stall is not hidden by the
-// initiator stalling with it.
+// Latency counts from the moment at which the transaction should have been sent, so that a stall is
+// not hidden by the initiator stalling with it.
 void OpenLoop(const Load& load, const Client& client, Tally& tally) {
   Outstanding outstanding;
   const std::chrono::duration<double> period(1.0 / load.rate);
@@ -109,7 +110,8 @@ void OpenLoop(const Load& load, const Client& client, Tally& tally) {
     const auto intended =
         start + std::chrono::duration_cast<Clock::duration>(period * static_cast<double>(number));
     if (intended >= tally.end()) break;
-    // Late is late: what was intended is sent at once. Early waits, but not for less than a timer can.
+    // Late is late: what was intended is sent at once. Early waits, but not for less than a timer
+    // can.
     if (intended - Clock::now() > std::chrono::microseconds(60)) PassUntil(intended);
     if (Clock::now() >= tally.end()) break;
     outstanding.Up();

@@ -9,8 +9,8 @@
 
 namespace assent::bench {
 
-// One measurement. Every process of the fleet gets it on its command line (LoadArguments), but for what only the parent
-// needs.
+// One measurement. Every process of the fleet gets it on its command line (LoadArguments), but for
+// what only the parent needs.
 struct Load {
   std::string workload = "tcc";  // tcc, 2pc, saga, order, interactive, unary, mixed-faults
   int branches = 2;

@@ -1,5 +1,5 @@
-// Participants: no-op handlers over the SDK; real SQLite ones; and the plain unary form, as another language would serve it.
-// At its end each prints what it has heard, as one line of JSON.
+// Participants: no-op handlers over the SDK; real SQLite ones; and the plain unary form, as another
+// language would serve it. At its end each prints what it has heard, as one line of JSON.
 
 #include <atomic>
 #include <csignal>

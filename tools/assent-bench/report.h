@@ -16,8 +16,9 @@ void Print(const std::string& title, const Measurement& m);
 
 double Median(std::vector<double> values);
 
-// Floor and engine in turn, `rounds` times: throughput with load.in_flight, then latency with one transaction in flight.
-// The ratio of each pair, so that a drifting machine cancels out; their medians. The exit code.
+// Floor and engine in turn, `rounds` times: throughput with load.in_flight, then latency with one
+// transaction in flight. The ratio of each pair, so that a drifting machine cancels out; their
+// medians. The exit code.
 int Compare(const Load& load, int rounds, bool json);
 
 }  // namespace assent::bench

@@ -1,4 +1,5 @@
-// Sessions that say hello and then nothing: for what a coordinator uses at rest, and for transactions that never get an answer.
+// Sessions that say hello and then nothing: for what a coordinator uses at rest, and for
+// transactions that never get an answer.
 
 #include <condition_variable>
 #include <csignal>

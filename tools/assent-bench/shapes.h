@@ -1,6 +1,7 @@
 #pragma once
 
-// How large the rows are that assentd writes for a transaction: from its own state machine and codec, run once.
+// How large the rows are that assentd writes for a transaction: from its own state machine and
+// codec, run once.
 
 #include <string>
 

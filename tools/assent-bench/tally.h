@@ -1,6 +1,7 @@
 #pragma once
 
-// What an initiator sees. Only what ends within the measured time counts, but for `ended` and `requests`, which count all.
+// What an initiator sees. Only what ends within the measured time counts, but for `ended` and
+// `requests`, which count all.
 
 #include <algorithm>
 #include <chrono>

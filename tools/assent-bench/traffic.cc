@@ -1,5 +1,5 @@
-// What TCP has carried, from the kernel's own count of each connection (sock_diag). It asks nothing of the processes, costs
-// them nothing, and is the same for engine and floor.
+// What TCP has carried, from the kernel's own count of each connection (sock_diag). It asks nothing
+// of the processes, costs them nothing, and is the same for engine and floor.
 
 #include <algorithm>
 #include <array>

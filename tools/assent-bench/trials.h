@@ -1,6 +1,7 @@
 #pragma once
 
-// Measurements that are not a load: each starts its own processes, prints what it found, and returns the exit code.
+// Measurements that are not a load: each starts its own processes, prints what it found, and
+// returns the exit code.
 
 #include <cstdint>
 #include <string>
@@ -12,16 +13,19 @@ namespace assent::bench {
 // The coordinator's processor time over load.seconds with so many silent sessions.
 int Idle(const Load& load, int sessions, bool json);
 
-// Begins `transactions` transactions whose participants never answer, says what each takes in the coordinator's memory,
-// kills it with SIGKILL, and starts it again three times, beside SQLite reading the same rows.
+// Begins `transactions` transactions whose participants never answer, says what each takes in the
+// coordinator's memory, kills it with SIGKILL, and starts it again three times, beside SQLite
+// reading the same rows.
 int HoldAndRestart(const Load& load, std::uint64_t transactions, const std::string& folder,
                    bool json);
 
-// Two coordinators with the same healthy load, in turn, `rounds` times; at one of them `transactions` wait for a participant that
-// is not there. What those do to the others, and what it costs to list them.
+// Two coordinators with the same healthy load, in turn, `rounds` times; at one of them
+// `transactions` wait for a participant that is not there. What those do to the others, and what it
+// costs to list them.
 int BesideAbsent(const Load& load, std::uint64_t transactions, int rounds, bool json);
 
-// Appends finished transactions to the log in `folder`/data through the log's own interface, in large groups.
+// Appends finished transactions to the log in `folder`/data through the log's own interface, in
+// large groups.
 int Fill(const Load& load, std::uint64_t transactions, const std::string& folder, bool json);
 
 }  // namespace assent::bench

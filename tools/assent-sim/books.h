@@ -1,7 +1,8 @@
 #pragma once
 
-// What really happened, seen from outside: what each participant's database holds, what is on the coordinator's platter,
-// and who was told what. The simulator writes it down; the invariants read it; no code under test ever does.
+// What really happened, seen from outside: what each participant's database holds, what is on the
+// coordinator's platter, and who was told what. The simulator writes it down; the invariants read
+// it; no code under test ever does.
 
 #include <cstdint>
 #include <optional>
@@ -86,8 +87,9 @@ struct TransactionBooks {
   bool ended = false;
   core::Outcome outcome = core::Outcome::kNone;  // as recorded with the end
   bool forgotten = false;
-  // An older copy of the log was put back, and had missed something of this: what it does from there on is what the copy
-  // knew, and a person has to look. Only the rules marked in invariants.cc still hold.
+  // An older copy of the log was put back, and had missed something of this: what it does from
+  // there on is what the copy knew, and a person has to look. Only the rules marked in
+  // invariants.cc still hold.
   bool restored = false;
   // A person intervened in a way that may break atomicity, and says so.
   bool by_hand = false;
@@ -102,7 +104,8 @@ struct TransactionBooks {
   // A finished transaction has its gid: it cannot be filed as one, and its row stays where it is.
   bool collided = false;
   bool gid_taken = false;  // ... and until it gets there
-  // An older transaction was said to wait for what this one has prepared: it may have had to give way.
+  // An older transaction was said to wait for what this one has prepared: it may have had to give
+  // way.
   bool in_the_way = false;
   bool touched = false;
 

@@ -7,7 +7,7 @@
 
 namespace assent::sim {
 
-// ---- Streams ------------------------------------------------------------------------------------------------
+// ---- Streams ------------------------------------------------------------------------------------
 
 void Coordinator::Stream::Write(const v1::CoordinatorFrame& frame) {
   for (const v1::BranchCommand& command : frame.commands())
@@ -73,7 +73,7 @@ void Coordinator::OnHubTick(std::uint64_t life) {
   if (life_->ticking) sim_.After(sim_.options.hub_tick, EventKind::kHubTick, life_number_);
 }
 
-// ---- Calls --------------------------------------------------------------------------------------------------
+// ---- Calls --------------------------------------------------------------------------------------
 
 void Coordinator::Calls::Start(std::vector<std::string> addresses, std::uint32_t,
                                transport::CallSink& sink) {
@@ -154,7 +154,7 @@ void Coordinator::OnLetter(const Letter& letter) {
   if (life_ && letter.coordinator_life == life_number_) life_->calls.OnLetter(letter);
 }
 
-// ---- What is delivered --------------------------------------------------------------------------------------
+// ---- What is delivered --------------------------------------------------------------------------
 
 void Coordinator::Ears::OnReplies(std::vector<transport::Reply> replies) {
   Life& life = *owner_.life_;

@@ -1,7 +1,7 @@
 #pragma once
 
-// The carriers of the simulated world, under the production switchboard, session hub and dialer: streams over the network's
-// connections, calls as its letters.
+// The carriers of the simulated world, under the production switchboard, session hub and dialer:
+// streams over the network's connections, calls as its letters.
 
 #include <cstdint>
 #include <map>

@@ -1,7 +1,7 @@
 #pragma once
 
-// What the program prints, and its exit status: 1 for any violation. Shared with assent-sim-mutants, which shows with a
-// planted canary that it can be 1.
+// What the program prints, and its exit status: 1 for any violation. Shared with
+// assent-sim-mutants, which shows with a planted canary that it can be 1.
 
 #include <string>
 #include <vector>

@@ -9,7 +9,7 @@
 
 namespace assent::sim {
 
-// ---- What a shard needs of the world -----------------------------------------------------------------
+// ---- What a shard needs of the world ------------------------------------------------------------
 
 std::uint64_t Coordinator::Ports::NextSerial() { return owner_.life_->next_serial++; }
 
@@ -69,7 +69,7 @@ void Coordinator::Ports::Fatal(const Status& status) {
   owner_.life_->fatal = true;
 }
 
-// ---- Lives ----------------------------------------------------------------------------------------------
+// ---- Lives --------------------------------------------------------------------------------------
 
 Coordinator::Coordinator(Sim& sim, Ledger& ledger, Network& network, std::vector<bool> unary)
     : sim_(sim),
@@ -256,7 +256,7 @@ bool Coordinator::Postponed(EventKind kind, std::uint64_t a, std::uint64_t b) {
   return true;
 }
 
-// ---- Turns ----------------------------------------------------------------------------------------------
+// ---- Turns --------------------------------------------------------------------------------------
 
 bool Coordinator::Post(const std::string& gid, engine::Request request) {
   if (!life_) return false;
@@ -303,7 +303,7 @@ void Coordinator::OnTurn(std::uint64_t life, std::uint64_t shard) {
   ArmTurn(shard);
 }
 
-// ---- What goes out and what is told -----------------------------------------------------------------------
+// ---- What goes out and what is told -------------------------------------------------------------
 
 void Coordinator::CheckSend(const transport::Command& command) {
   const std::size_t t = ledger_.Find(command.gid);
@@ -335,7 +335,8 @@ void Coordinator::CheckSend(const transport::Command& command) {
   branch.last_timeout = command.timeout.count() * kMillisecond;
 }
 
-// What leaves is what was handed over last, and within its time: the sender has given up on anything else.
+// What leaves is what was handed over last, and within its time: the sender has given up on
+// anything else.
 void Coordinator::CheckLeaves(const std::string& gid, const std::string& branch_id, int operation,
                               std::uint32_t attempt) {
   const std::size_t t = ledger_.Find(gid);
@@ -386,7 +387,7 @@ void Coordinator::CheckTold(const transport::OutcomeAnswer& answer, std::uint64_
   sim_.Mix(static_cast<std::uint64_t>(answer.verdict));
 }
 
-// ---- The log --------------------------------------------------------------------------------------------
+// ---- The log ------------------------------------------------------------------------------------
 
 void Coordinator::ArmLog() {
   if (life_->log_stage != Life::LogStage::kIdle) {

@@ -1,7 +1,8 @@
 #pragma once
 
-// The machine that the coordinator runs on: its disk stays, its lives come and go. A life is the production code (shards,
-// switchboard, session hub, dialer, in-memory log) with the engine's loop and the carriers replaced by simulated ones.
+// The machine that the coordinator runs on: its disk stays, its lives come and go. A life is the
+// production code (shards, switchboard, session hub, dialer, in-memory log) with the engine's loop
+// and the carriers replaced by simulated ones.
 
 #include <cstdint>
 #include <map>
@@ -25,15 +26,19 @@ class Coordinator {
   ~Coordinator();
 
   void Start();
-  // The process dies; with `power` the machine does, and of what was written and not synchronised `kept` groups survive.
+  // The process dies; with `power` the machine does, and of what was written and not synchronised
+  // `kept` groups survive.
   void Die(bool power, std::size_t kept, bool torn = false);
-  // The operator's "stop, copy, start", and its misuse: the copy is put back after the original has run again.
+  // The operator's "stop, copy, start", and its misuse: the copy is put back after the original has
+  // run again.
   void Copy();
   bool has_copy() const { return copy_ != nullptr; }
   void Restore();
-  // The WAL is gone: whoever starts next has to notice, and somebody then puts it back. While it is down.
+  // The WAL is gone: whoever starts next has to notice, and somebody then puts it back. While it is
+  // down.
   void LoseWal();
-  // As an older build could leave it: a finished transaction has the gid of this unfinished one. While it is down.
+  // As an older build could leave it: a finished transaction has the gid of this unfinished one.
+  // While it is down.
   void TakeGid(std::size_t txn);
   bool up() const { return life_ != nullptr; }
   // 0: down.

@@ -1,7 +1,7 @@
 #pragma once
 
-// The only source of chance in the simulator. Our own, so that a seed means the same on every machine and with every
-// standard library.
+// The only source of chance in the simulator. Our own, so that a seed means the same on every
+// machine and with every standard library.
 
 #include <array>
 #include <cstddef>

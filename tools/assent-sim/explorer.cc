@@ -17,8 +17,8 @@
 namespace assent::sim {
 namespace {
 
-// Who dies, and how: 0 the coordinator's process; 1 its machine, and nothing unsynchronised survives; 2 its machine, and
-// all of it survives; then each participant's process and machine.
+// Who dies, and how: 0 the coordinator's process; 1 its machine, and nothing unsynchronised
+// survives; 2 its machine, and all of it survives; then each participant's process and machine.
 constexpr std::size_t kCoordinatorDeaths = 3;
 
 struct Crash {
@@ -105,7 +105,8 @@ class Explorer {
     }
   }
 
-  // One crash; then, if both are the coordinator's, or the first is, a second one at every later point.
+  // One crash; then, if both are the coordinator's, or the first is, a second one at every later
+  // point.
   void CrashAt(const Scenario& scenario, Crash first) {
     const Run once = RunWith(scenario, {first}, false);
     Count(report_.points, Where(scenario, {first}), once);

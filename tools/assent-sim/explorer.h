@@ -1,7 +1,7 @@
 #pragma once
 
-// Exhaustive exploration of small worlds: a crash at every point, then at every pair of points; then every order of
-// messages with at most one duplicate, one loss and one crash.
+// Exhaustive exploration of small worlds: a crash at every point, then at every pair of points;
+// then every order of messages with at most one duplicate, one loss and one crash.
 
 #include <atomic>
 #include <cstdint>

@@ -22,9 +22,10 @@ struct Move {
 };
 constexpr std::size_t kCoordinator = SIZE_MAX;
 
-// Whether two moves, one after the other, lead to the same world in either order: nobody notices both. (Sleep sets;
-// P. Godefroid, 1996.) Time is everybody's; that its clock reads a fraction of a millisecond more is nobody's.
-// `shared`: the misfortunes use up one budget, so that one may make another impossible.
+// Whether two moves, one after the other, lead to the same world in either order: nobody notices
+// both. (Sleep sets; P. Godefroid, 1996.) Time is everybody's; that its clock reads a fraction of a
+// millisecond more is nobody's. `shared`: the misfortunes use up one budget, so that one may make
+// another impossible.
 bool Commute(const Move& a, const Move& b, bool shared) {
   using Kind = Move::Kind;
   if (a.kind == Kind::kWait || b.kind == Kind::kWait) return false;
@@ -98,7 +99,8 @@ class Walk {
                : world_.network().letter(held.first).service;
   }
 
-  // Takes the choice that the path names. False: there is none, or each leads to what was seen elsewhere.
+  // Takes the choice that the path names. False: there is none, or each leads to what was seen
+  // elsewhere.
   bool Choose() {
     std::vector<Move> awake;
     const std::vector<Move> moves = Moves();

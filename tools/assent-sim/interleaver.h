@@ -1,10 +1,11 @@
 #pragma once
 
-// Every order in which the messages of a small world may arrive. The world runs until only messages and timers are left;
-// then one of the things that could come next is chosen: a letter arrives, is lost, or arrives and is kept to arrive
-// again; the coordinator dies; or time passes. A path is the list of choices; the explorer walks all of them, depth
-// first, by running the world again from its beginning. Two orders of what different processes notice are one order:
-// of each such class one is walked to its end.
+// Every order in which the messages of a small world may arrive. The world runs until only messages
+// and timers are left; then one of the things that could come next is chosen: a letter arrives, is
+// lost, or arrives and is kept to arrive again; the coordinator dies; or time passes. A path is the
+// list of choices; the explorer walks all of them, depth first, by running the world again from its
+// beginning. Two orders of what different processes notice are one order: of each such class one is
+// walked to its end.
 
 #include <cstdint>
 #include <string>
@@ -24,8 +25,8 @@ struct InterleavingReport {
 
 // The other bound: how many timers may fire while letters are under way. (When none is, any.)
 std::size_t EarlyTimers(const Scenario& scenario);
-// Of a loss, a duplicate and a death: how many in one walk. Two branches side by side with all three are too many walks
-// for a test; any two of them are not.
+// Of a loss, a duplicate and a death: how many in one walk. Two branches side by side with all
+// three are too many walks for a test; any two of them are not.
 std::size_t MaxMisfortunes(const Scenario& scenario);
 // How many choices there are at the first step; each can be explored by a thread of its own.
 std::size_t FirstChoices(const Scenario& scenario);

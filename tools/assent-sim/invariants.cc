@@ -90,7 +90,7 @@ bool S10(const TransactionBooks& t) {
   return EveryBranch(t, [](const auto& b, const auto&) { return !b.acked_undurable; });
 }
 
-// ---- TCC, and what all three share ----------------------------------------------------------------
+// ---- TCC, and what all three share --------------------------------------------------------------
 
 bool T1(const TransactionBooks& t) {
   return EveryBranch(
@@ -112,7 +112,7 @@ bool T8(const TransactionBooks& t) {
   return EveryBranch(t, [](const auto& b, const auto&) { return !b.answered_twice_differently; });
 }
 
-// ---- Saga -------------------------------------------------------------------------------------------
+// ---- Saga ---------------------------------------------------------------------------------------
 
 bool G1(const TransactionBooks& t) {
   if (t.by_hand) return true;
@@ -139,7 +139,8 @@ bool G4(const TransactionBooks& t) {
   if (t.by_hand) return true;
   if (t.commit_durable && AnyBranch(t, [](const auto& b, const auto&) { return b.undo > 0; }))
     return false;
-  // A pivot that said "retry later" may be given up; a copy of that command may still take effect, and is then undone.
+  // A pivot that said "retry later" may be given up; a copy of that command may still take effect,
+  // and is then undone.
   return EveryBranch(t, [](const auto& b, const auto& plan) {
     return !plan.pivot || b.undo == 0 || b.said_later;
   });
@@ -164,7 +165,7 @@ constexpr std::array kAlways = {
     AlwaysRule{"G4", "after the pivot, and after the decision to commit, only forward", G4},
 };
 
-// ---- At each send --------------------------------------------------------------------------------
+// ---- At each send -------------------------------------------------------------------------------
 
 const core::Branch* BranchOf(const SendSeen& s) {
   const std::size_t i = s.on_platter->FindBranch(s.command.branch_id);
@@ -229,7 +230,7 @@ constexpr std::array kAtSend = {
     SendRule{"S5", "a pivot is sent only when that it is on its way is durable", SendPivot},
 };
 
-// ---- When told -------------------------------------------------------------------------------------
+// ---- When told ----------------------------------------------------------------------------------
 
 bool ToldDurable(const ToldSeen& s) {
   switch (s.shown.decision()) {
@@ -264,7 +265,7 @@ constexpr std::array kAtTold = {
     ToldRule{"G7", "what is shown as finished is finished at every participant", ToldFinished},
 };
 
-// ---- At rest ---------------------------------------------------------------------------------------
+// ---- At rest ------------------------------------------------------------------------------------
 
 bool T7(const TransactionBooks& t) {
   if (t.by_hand) return true;

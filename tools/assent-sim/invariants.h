@@ -1,12 +1,14 @@
 #pragma once
 
-// What must always be true, as named predicates. Each is one function of what really happened (books.h) and reads like
-// its sentence. The simulator evaluates
+// What must always be true, as named predicates. Each is one function of what really happened
+// (books.h) and reads like its sentence. The simulator evaluates
 //   kAlways   after every event, on each transaction that the event touched
-//   kAtSend   on each command, when the engine hands it to the transport, against what would survive a power cut then
+//   kAtSend   on each command, when the engine hands it to the transport, against what would
+//             survive a power cut then
 //   kAtTold   when somebody outside is told how a transaction stands
 //   kAtRest   when the world has healed and nothing moves any more
-// S3, S11, T6, T9 and the L rules look at more than one transaction, or at none; docs/correctness.md says where each is checked.
+// S3, S11, T6, T9 and the L rules look at more than one transaction, or at none;
+// docs/correctness.md says where each is checked.
 
 #include <cstdint>
 #include <string>
@@ -16,7 +18,8 @@
 
 namespace assent::sim {
 
-// A command on its way out. `on_platter` is what a power cut now would leave of its transaction; null: nothing.
+// A command on its way out. `on_platter` is what a power cut now would leave of its transaction;
+// null: nothing.
 struct SendSeen {
   const TransactionBooks& books;
   const core::Transaction* on_platter;
@@ -36,8 +39,9 @@ struct AlwaysRule {
   const char* name;
   const char* says;
   bool (*holds)(const TransactionBooks&);
-  // Holds as well for a transaction of which a restored log has missed something: what participants' barriers guarantee
-  // by themselves, and what the log never undoes. What joins branches with each other is lost with the log.
+  // Holds as well for a transaction of which a restored log has missed something: what
+  // participants' barriers guarantee by themselves, and what the log never undoes. What joins
+  // branches with each other is lost with the log.
   bool after_restore = false;
 };
 struct SendRule {

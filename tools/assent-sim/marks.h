@@ -1,8 +1,8 @@
 #pragma once
 
-// Coverage marks: the rare paths that a campaign must have walked. A mark that a campaign never set is a hole in the
-// campaign, and is reported. Marks are set by the simulator from what it sees happen; the production code knows nothing
-// of them.
+// Coverage marks: the rare paths that a campaign must have walked. A mark that a campaign never set
+// is a hole in the campaign, and is reported. Marks are set by the simulator from what it sees
+// happen; the production code knows nothing of them.
 
 #include <array>
 #include <bitset>

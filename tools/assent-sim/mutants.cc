@@ -1,5 +1,5 @@
-// assent-sim-mutants: the coordinator's code with planted bugs, one at a time, each in a process of its own, because some
-// of them end it. `assent-sim mutants` runs this program.
+// assent-sim-mutants: the coordinator's code with planted bugs, one at a time, each in a process of
+// its own, because some of them end it. `assent-sim mutants` runs this program.
 
 #include "tools/assent-sim/mutants.h"
 

@@ -1,6 +1,7 @@
 #pragma once
 
-// Tests of the tests: what each planted bug is (coordinator/base/mutants.h), and whether the simulator notices it.
+// Tests of the tests: what each planted bug is (coordinator/base/mutants.h), and whether the
+// simulator notices it.
 
 #include <array>
 #include <cstdint>
@@ -13,7 +14,8 @@ struct MutantText {
   Planted which;
   const char* name;
   const char* says;
-  // Not null: only a rule of this name notices it (workloads.h), which is shown by switching those rules off.
+  // Not null: only a rule of this name notices it (workloads.h), which is shown by switching those
+  // rules off.
   const char* only = nullptr;
 };
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 namespace assent::sim {
-// ---- Connections -----------------------------------------------------------------------------------
+// ---- Connections --------------------------------------------------------------------------------
 
 std::uint64_t Network::Dial(std::uint32_t service, std::uint64_t participant_life,
                             std::uint64_t dial, std::uint64_t coordinator_life) {
@@ -115,7 +115,8 @@ void Network::CoordinatorDied(std::uint64_t life, bool power) {
     c.closed_at_coordinator = true;
     c.to_coordinator.clear();
     if (c.closed_at_participant) continue;
-    // A dead process' kernel still sends what it has and says that the connection is gone; a dead machine says nothing.
+    // A dead process' kernel still sends what it has and says that the connection is gone; a dead
+    // machine says nothing.
     if (power) c.to_participant.clear();
     const Time notice = power ? sim_.Draw(sim_.options.keepalive) : sim_.Draw(sim_.options.net_max);
     sim_.At(power ? sim_.now + notice : std::max(c.last_to_participant, sim_.now + notice),
@@ -157,7 +158,8 @@ void Network::Forge(v1::BranchReply& lie) {
   }
 }
 
-// A participant that lies: about another branch, another operation, another command; and says the truth as well.
+// A participant that lies: about another branch, another operation, another command; and says the
+// truth as well.
 void Network::Forge(v1::ParticipantFrame& frame) {
   v1::BranchReply lie = frame.replies(0);
   Forge(lie);
@@ -173,7 +175,7 @@ void Network::Forge(v1::ParticipantFrame& frame) {
   frame = std::move(forged);
 }
 
-// ---- Letters ----------------------------------------------------------------------------------------
+// ---- Letters ------------------------------------------------------------------------------------
 
 void Network::Post(Letter letter, EventKind kind, Time wait) {
   letters_.push_back(std::move(letter));
@@ -214,8 +216,8 @@ int Network::SendCommand(Letter letter) {
   return copies;
 }
 
-// In place of an answer words may come: those that the participant had from its own downstream, or a proxy's, which sound like the
-// transport's own.
+// In place of an answer words may come: those that the participant had from its own downstream, or
+// a proxy's, which sound like the transport's own.
 void Network::SendReply(Letter letter) {
   if (sim_.Chance(sim_.options.unary_loss) || sim_.now < blocked_[letter.service].to_coordinator)
     return;

@@ -2,12 +2,14 @@
 
 // What lies between the coordinator and its participants. Two kinds of road:
 //
-//   connections   ordered streams, as gRPC gives them: frames arrive in order or not at all; a stream may break, and
-//                 each side learns of it in its own time (half-open); a partition of one direction holds frames back
+//   connections   ordered streams, as gRPC gives them: frames arrive in order or not at all; a
+//                 stream may break, and each side learns of it in its own time (half-open); a
+//                 partition of one direction holds frames back
 //   letters       unary calls: lost, duplicated, overtaken, delayed by hours
 //
-// The network moves messages and changes nothing in them, except that a lying participant's frames get forged replies
-// put in before the true ones, and its unary answers are forged; and that words may come in place of one.
+// The network moves messages and changes nothing in them, except that a lying participant's frames
+// get forged replies put in before the true ones, and its unary answers are forged; and that words
+// may come in place of one.
 
 #include <cstdint>
 #include <deque>

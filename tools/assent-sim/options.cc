@@ -88,7 +88,8 @@ void DrawFaults(Options& o, Dice& dice, Form form) {
   o.dead_service = dice.Chance(40);
   o.retire_rows = dice.Chance(150);
   if (!o.dead_service) return;
-  // Its transactions are retried all the while; and one whose pivot it has would hold the rows of others for ever.
+  // Its transactions are retried all the while; and one whose pivot it has would hold the rows of
+  // others for ever.
   o.unary_hours = o.pivot = 0;
 }
 
@@ -103,8 +104,8 @@ void DrawRest(Options& o, Dice& dice, Form form) {
   o.participant_stops = Count(dice, 100, 2);
   o.restores = !o.dead_service && dice.Chance(60);
   if (!o.restores) return;
-  // Other content under a gid that the restored log has missed is another transaction; and what would be asked for once more
-  // must find its barrier row.
+  // Other content under a gid that the restored log has missed is another transaction; and what
+  // would be asked for once more must find its barrier row.
   o.other_content = 0;
   o.retire_rows = false;
 }

@@ -1,7 +1,8 @@
 #pragma once
 
-// Everything that a seed draws before the first event: how large the world is, how fast, and how it misbehaves. Swarm
-// testing (A. Groce and others, 2012): most schedules leave most faults out, so that the rest can go far.
+// Everything that a seed draws before the first event: how large the world is, how fast, and how it
+// misbehaves. Swarm testing (A. Groce and others, 2012): most schedules leave most faults out, so
+// that the rest can go far.
 
 #include <cstdint>
 #include <string>

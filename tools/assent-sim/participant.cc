@@ -18,8 +18,8 @@ struct Overload : Ts... {
 template <typename... Ts>
 Overload(Ts...) -> Overload<Ts...>;
 
-// The adapter's. Smaller ones make a service that cannot keep up with calls whose time limit is short: it answers each too
-// late, for ever, which is a matter of capacity and not of protocol.
+// The adapter's. Smaller ones make a service that cannot keep up with calls whose time limit is
+// short: it answers each too late, for ever, which is a matter of capacity and not of protocol.
 constexpr std::size_t kMaxGroup = sqlite::limits::kMaxGroupCount;
 
 Time ToTime(internal::SteadyTime when) {
@@ -70,7 +70,7 @@ internal::Session::Options Participant::SessionOptions() const {
   return options;
 }
 
-// ---- Lives ------------------------------------------------------------------------------------------
+// ---- Lives --------------------------------------------------------------------------------------
 
 void Participant::Start() {
   ASSENT_CHECK(!life_);
@@ -100,7 +100,7 @@ void Participant::Die(bool power) {
   life_.reset();
 }
 
-// ---- What the stream says ---------------------------------------------------------------------------
+// ---- What the stream says -----------------------------------------------------------------------
 
 void Participant::OnFrame(std::uint64_t number, v1::CoordinatorFrame* frame) {
   const Connection& c = network_.connection(number);
@@ -183,7 +183,7 @@ void Participant::Do(internal::Actions actions) {
   if (ask) Ask(true);
 }
 
-// ---- Questions --------------------------------------------------------------------------------------
+// ---- Questions ----------------------------------------------------------------------------------
 
 void Participant::Ask(bool all) {
   if (!life_ || !life_->session || !life_->session->open()) return;
@@ -212,7 +212,7 @@ void Participant::OnQuestionRound(std::uint64_t life) {
   ArmQuestions();
 }
 
-// ---- Calls --------------------------------------------------------------------------------------------
+// ---- Calls --------------------------------------------------------------------------------------
 
 // As ParticipantShell::Begin does for a resource.
 void Participant::Run(internal::Ticket ticket) {
@@ -260,7 +260,7 @@ void Participant::OnLetter(const Letter& letter) {
   Enqueue(std::move(task));
 }
 
-// ---- Group commit -----------------------------------------------------------------------------------
+// ---- Group commit -------------------------------------------------------------------------------
 
 void Participant::Enqueue(Task task) {
   life_->queue.push_back(std::move(task));

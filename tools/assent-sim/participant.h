@@ -1,7 +1,7 @@
 #pragma once
 
-// One participant: the SDK's own session state machine and call table, with the barrier's own rules, around a modelled
-// database. Its process dies and comes back; its database stays.
+// One participant: the SDK's own session state machine and call table, with the barrier's own
+// rules, around a modelled database. Its process dies and comes back; its database stays.
 
 #include <cstdint>
 #include <deque>

@@ -20,7 +20,7 @@ void People::Open() {
     sim_.At(ledger_.plan(t).starts_at, EventKind::kInitiator, t);
 }
 
-// ---- What anybody is told ------------------------------------------------------------------------------
+// ---- What anybody is told -----------------------------------------------------------------------
 
 void People::Told(std::size_t t, const Status& status, const core::Transaction* shown,
                   const char* who) {
@@ -51,7 +51,7 @@ engine::ViewCallback People::Watcher(std::size_t t, const char* who) {
   };
 }
 
-// ---- Initiators ------------------------------------------------------------------------------------------
+// ---- Initiators ---------------------------------------------------------------------------------
 
 engine::ViewCallback People::Listener(std::size_t t, std::uint64_t call) {
   return [this, t, call](const Status& status, const core::Transaction* shown, const core::Now&) {
@@ -90,7 +90,8 @@ void People::Again(std::size_t t) {
   sim_.After(sim_.Draw(sim_.options.restart_max + kMillisecond), EventKind::kInitiator, t);
 }
 
-// No answer, or the coordinator went away with it: the outcome is unknown, and the same thing is asked again.
+// No answer, or the coordinator went away with it: the outcome is unknown, and the same thing is
+// asked again.
 void People::OnPatienceEnds(std::size_t t, std::uint64_t call) {
   Initiator& me = initiators_[t];
   if (me.done || me.outstanding != call) return;
@@ -196,7 +197,7 @@ void People::OnStepAnswer(std::size_t t, const Status& status, const core::Trans
   sim_.After(sim_.Draw(sim_.options.net_max), EventKind::kInitiator, t);
 }
 
-// ---- Operators ---------------------------------------------------------------------------------------------
+// ---- Operators ----------------------------------------------------------------------------------
 
 void People::Act(std::size_t t, engine::OperatorVerb verb) {
   engine::OperatorRequest request;
@@ -274,7 +275,8 @@ void People::ResolveSomething(std::size_t t) {
     t = other;
     break;
   }
-  // The same of one that will be set aside: its participant's question would be answered CANNOT_TELL.
+  // The same of one that will be set aside: its participant's question would be answered
+  // CANNOT_TELL.
   if (ledger_.books(t).gid_taken) return Act(t, engine::OperatorVerb::kRetryNow);
   Act(t, engine::OperatorVerb::kResolve);
   const std::string& gid = ledger_.plan(t).gid;

@@ -36,8 +36,8 @@ core::BranchSpec SpecOf(Sim& sim, const BranchPlan& plan, std::size_t index) {
   return spec;
 }
 
-// Which accounts, and how much: a transfer takes here and gives there; a token moves nothing; an order takes stock and
-// takes money.
+// Which accounts, and how much: a transfer takes here and gives there; a token moves nothing; an
+// order takes stock and takes money.
 void DrawAmounts(Sim& sim, std::vector<BranchPlan>& branches) {
   std::int64_t carried = 0;
   for (std::size_t i = 0; i < branches.size(); ++i) {
@@ -87,8 +87,9 @@ void DrawPivot(Sim& sim, std::vector<BranchPlan>& branches) {
   if (steps.empty() || !sim.dice.Chance(sim.options.pivot)) return;
   const std::size_t pivot = steps[sim.dice.Below(steps.size())];
   branches[pivot].pivot = true;
-  // An account that nobody prepares: a pivot in doubt may not be given up, and if it waits for a row that waits for
-  // another such pivot, only a person can help (docs/correctness.md, "Two-phase commit blocks").
+  // An account that nobody prepares: a pivot in doubt may not be given up, and if it waits for a
+  // row that waits for another such pivot, only a person can help (docs/correctness.md, "Two-phase
+  // commit blocks").
   branches[pivot].account = sim.options.accounts;
   // What comes after the pivot cannot refuse.
   for (std::size_t i = pivot + 1; i < branches.size(); ++i) {
@@ -132,7 +133,8 @@ TransactionPlan DrawPlan(Sim& sim, std::size_t t) {
   return plan;
 }
 
-// One that must not refuse waits for what another branch of the same transaction has prepared: nobody can help it.
+// One that must not refuse waits for what another branch of the same transaction has prepared:
+// nobody can help it.
 bool BlocksItself(const std::vector<BranchPlan>& branches) {
   for (const BranchPlan& waiter : branches) {
     for (const BranchPlan& holder : branches) {
@@ -145,7 +147,8 @@ bool BlocksItself(const std::vector<BranchPlan>& branches) {
   return false;
 }
 
-// A transaction that nobody may submit (a TCC branch after a pivot, say) is made plainer until it may be.
+// A transaction that nobody may submit (a TCC branch after a pivot, say) is made plainer until it
+// may be.
 TransactionPlan DrawLegalPlan(Sim& sim, std::size_t t) {
   for (;;) {
     TransactionPlan plan = DrawPlan(sim, t);

@@ -16,8 +16,8 @@ struct Scenario {
   std::vector<TransactionPlan> plans;
 };
 
-// Each protocol and a mixed one, on 2 and 3 branches, where all say yes and where the last one refuses; the one-phase
-// path, the pivot and the interactive form.
+// Each protocol and a mixed one, on 2 and 3 branches, where all say yes and where the last one
+// refuses; the one-phase path, the pivot and the interactive form.
 std::vector<Scenario> CrashScenarios();
 // The smallest ones, over letters, for every interleaving.
 std::vector<Scenario> InterleavingScenarios();

@@ -1,7 +1,7 @@
 #pragma once
 
-// What every part of the simulated world shares: time, chance, the queue of what happens next, the trace, and the first
-// violation. Single-threaded; one Sim is one schedule.
+// What every part of the simulated world shares: time, chance, the queue of what happens next, the
+// trace, and the first violation. Single-threaded; one Sim is one schedule.
 
 #include <algorithm>
 #include <chrono>

@@ -28,7 +28,7 @@ Store::Store(Sim& sim, Ledger& ledger, std::uint32_t service)
   entries_.resize(accounts_.size());
 }
 
-// ---- The local transaction ------------------------------------------------------------------------
+// ---- The local transaction ----------------------------------------------------------------------
 
 void Store::Begin() {
   ASSENT_CHECK(!open_);
@@ -109,7 +109,7 @@ bool Store::Uncommitted(std::size_t txn, std::size_t branch) const {
          });
 }
 
-// ---- Operations ---------------------------------------------------------------------------------------
+// ---- Operations ---------------------------------------------------------------------------------
 
 Reply Store::Run(const Call& call) {
   const std::size_t txn = ledger_.Find(call.gid);
@@ -347,7 +347,7 @@ void Store::ForgetPrepared() {
   }
 }
 
-// ---- Held branches ------------------------------------------------------------------------------------
+// ---- Held branches ------------------------------------------------------------------------------
 
 std::vector<HeldBranch> Store::Questions(bool old) const {
   std::vector<HeldBranch> held;
@@ -408,7 +408,7 @@ void Store::Answer(const HeldBranch& held, Verdict verdict, bool finished) {
   Change(txn, branch) = Row{};
 }
 
-// ---- The books of the business ---------------------------------------------------------------------
+// ---- The books of the business ------------------------------------------------------------------
 
 bool Store::Balanced() const {
   return std::all_of(accounts_.begin(), accounts_.end(), [](const Account& a) {

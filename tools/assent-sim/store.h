@@ -1,8 +1,9 @@
 #pragma once
 
-// A participant's own database: accounts, claims of prepared rows, and the barrier. What is to be done about an operation
-// is asked of the SDK's own table (participant-sdk/sqlite/barrier.h); the storage under it is modelled here, with what
-// matters: a group of operations becomes durable at once or not at all, and what is not committed dies with the process.
+// A participant's own database: accounts, claims of prepared rows, and the barrier. What is to be
+// done about an operation is asked of the SDK's own table (participant-sdk/sqlite/barrier.h); the
+// storage under it is modelled here, with what matters: a group of operations becomes durable at
+// once or not at all, and what is not committed dies with the process.
 
 #include <cstdint>
 #include <functional>
@@ -35,7 +36,8 @@ class Store {
   // The open transaction has changed something of this branch.
   bool Uncommitted(std::size_t txn, std::size_t branch) const;
 
-  // Held branches to ask about: all that are prepared, and with `old` also rows whose retention is over.
+  // Held branches to ask about: all that are prepared, and with `old` also rows whose retention is
+  // over.
   std::vector<HeldBranch> Questions(bool old) const;
   bool HoldsAny() const { return prepared_ > 0; }
   // When the first row may be removed; -1: there is none.
@@ -44,7 +46,8 @@ class Store {
   bool Balanced() const;  // T6: what is available, held and spent is what there was
   bool AnythingHeld() const;
 
-  // What the business itself wrote: a token or an order, in the list of its account. See workloads.cc.
+  // What the business itself wrote: a token or an order, in the list of its account. See
+  // workloads.cc.
   struct Entry {
     std::string name;
     std::int64_t amount = 0;

@@ -35,7 +35,7 @@ World::World(const Options& options, bool tracing, bool fixed_pace,
     dead_service_ = static_cast<std::int64_t>(sim_.dice.Below(options.services));
 }
 
-// ---- The course of a schedule ----------------------------------------------------------------------------
+// ---- The course of a schedule -------------------------------------------------------------------
 
 void World::Open() {
   coordinator_->Start();
@@ -100,7 +100,7 @@ void World::Finish() {
   CheckRest();
 }
 
-// ---- Events -------------------------------------------------------------------------------------------------
+// ---- Events -------------------------------------------------------------------------------------
 
 // Whose process is stopped does nothing until it is continued; what has arrived waits.
 bool World::Waits(const Event& e) {
@@ -199,7 +199,7 @@ void World::KillParticipant(std::size_t service, bool power) {
   sim_.After(sim_.Draw(sim_.options.restart_max), EventKind::kParticipantStarts, service);
 }
 
-// ---- Misfortunes ----------------------------------------------------------------------------------------------
+// ---- Misfortunes --------------------------------------------------------------------------------
 
 void World::Add(Misfortune what, std::uint32_t count) {
   for (std::uint32_t i = 0; i < count; ++i) {

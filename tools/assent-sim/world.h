@@ -1,7 +1,7 @@
 #pragma once
 
-// One schedule: a coordinator with its disk, participants with theirs, a network, people, and misfortunes; run until
-// everything has come to rest, with every invariant checked on the way.
+// One schedule: a coordinator with its disk, participants with theirs, a network, people, and
+// misfortunes; run until everything has come to rest, with every invariant checked on the way.
 
 #include <cstdint>
 #include <functional>
@@ -29,7 +29,8 @@ class World {
 
   // Pieces of Run, for the explorer.
   void Open();
-  // Executes the next event. False: nothing is left to happen, or a violation was found, or the end was reached.
+  // Executes the next event. False: nothing is left to happen, or a violation was found, or the end
+  // was reached.
   bool Step();
   void Heal();
   bool AtRest() const;

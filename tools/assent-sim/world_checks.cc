@@ -9,8 +9,8 @@
 
 namespace assent::sim {
 
-// L1's only excuses: one of its participants is gone for good; or an older copy of the log was put back, and this
-// transaction had gone on since, or needs what such a one may hold.
+// L1's only excuses: one of its participants is gone for good; or an older copy of the log was put
+// back, and this transaction had gone on since, or needs what such a one may hold.
 bool World::Excused(std::size_t t) const {
   const auto uses = [&](std::size_t other, std::int64_t service) {
     const auto& branches = ledger_.plan(other).branches;
@@ -43,8 +43,8 @@ bool World::AtRest() const {
     if (!Excused(t) && (unfinished || !people_->Done(t))) return false;
     if (unfinished) ++excused;
   }
-  // To one that is gone for good something is on its way at all times; and who holds what a restored log has missed is told
-  // CANNOT_TELL, and asks on.
+  // To one that is gone for good something is on its way at all times; and who holds what a
+  // restored log has missed is told CANNOT_TELL, and asks on.
   if (excused > 0 || AnyRestored()) return true;
   if (!coordinator_->idle() || coordinator_->live_count() > 0) return false;
   return network_.letters_under_way == 0 &&
@@ -53,8 +53,9 @@ bool World::AtRest() const {
          });
 }
 
-// L1: how long anything may take once nothing goes wrong any more. Generous, and finite: the deadline, then each branch
-// forward and back through its timeouts and backoffs, the participants' questions, and the slowest message.
+// L1: how long anything may take once nothing goes wrong any more. Generous, and finite: the
+// deadline, then each branch forward and back through its timeouts and backoffs, the participants'
+// questions, and the slowest message.
 Time World::Bound() const {
   const Options& o = sim_.options;
   const Time pace =

@@ -13,8 +13,8 @@ namespace assent::ctl {
 // "branch 2 inventory/reserve".
 std::string BranchName(const v1::Branch& branch);
 
-// Text as it is; other bytes as "<16 B, not text>", or in base64 or hex when the style asks for them. `size`: of what the
-// coordinator has, which may have left the bytes out.
+// Text as it is; other bytes as "<16 B, not text>", or in base64 or hex when the style asks for
+// them. `size`: of what the coordinator has, which may have left the bytes out.
 std::string ShownBytes(const std::string& bytes, const Style& style, std::uint64_t size = 0);
 
 // "a=1, b=2", by key.

@@ -1,6 +1,7 @@
 #pragma once
 
-// What the command line asked for, as values: command_line.cc fills them, the files in commands/ carry them out.
+// What the command line asked for, as values: command_line.cc fills them, the files in commands/
+// carry them out.
 
 #include <chrono>
 #include <cstdint>

@@ -1,6 +1,7 @@
 #pragma once
 
-// From words to values: flags over environment over profile file over defaults. CLI11 stays behind this header.
+// From words to values: flags over environment over profile file over defaults. CLI11 stays behind
+// this header.
 
 #include <functional>
 #include <string>

@@ -1,7 +1,7 @@
 #pragma once
 
-// Each command, carried out. Results go to the console's stdout, everything else to its stderr; the exit code is the
-// answer to a script.
+// Each command, carried out. Results go to the console's stdout, everything else to its stderr; the
+// exit code is the answer to a script.
 
 #include "tools/assentctl/command.h"
 #include "tools/assentctl/session.h"

@@ -1,6 +1,7 @@
 #pragma once
 
-// What could stand where the cursor is. The shell scripts only ask (assentctl __complete WORDS...) and show.
+// What could stand where the cursor is. The shell scripts only ask (assentctl __complete WORDS...)
+// and show.
 
 #include <functional>
 #include <string>
@@ -14,7 +15,8 @@ struct Candidate {
   friend bool operator==(const Candidate&, const Candidate&) = default;
 };
 
-// Values that only the coordinator knows: kind "GID", "SERVICE" or "BRANCH" (of `gid`), beginning with `prefix`.
+// Values that only the coordinator knows: kind "GID", "SERVICE" or "BRANCH" (of `gid`), beginning
+// with `prefix`.
 using Lookup = std::function<std::vector<Candidate>(
     const std::string& kind, const std::string& prefix, const std::string& gid)>;
 

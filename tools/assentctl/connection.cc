@@ -18,7 +18,8 @@ using Clock =
 // How long reaching the coordinator may take, also for calls that may last for ever.
 constexpr std::chrono::milliseconds kConnectTimeout{5'000};
 
-// The last part of "failed to connect to all addresses; last error: UNKNOWN: ...: Connection refused".
+// The last part of "failed to connect to all addresses; last error: UNKNOWN: ...: Connection
+// refused".
 std::string Cause(const std::string& message) {
   const std::size_t at = message.rfind(": ");
   std::string cause = at == std::string::npos ? message : message.substr(at + 2);
@@ -71,7 +72,8 @@ class GrpcService final : public Service {
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1'000);
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
-    // A watch may be silent for hours; a coordinator that is gone without a word is noticed all the same.
+    // A watch may be silent for hours; a coordinator that is gone without a word is noticed all the
+    // same.
     arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
     channel_ = grpc::CreateCustomChannel(endpoint_, grpc::InsecureChannelCredentials(), arguments);
     stub_ = v1::TransactionService::NewStub(channel_);
@@ -123,8 +125,8 @@ class GrpcService final : public Service {
     return timeout.has_value() ? Clock::now() + *timeout : Clock::time_point::max();
   }
 
-  // Waits until the channel has connected or failed to. A failure is left to the call, which knows its cause; only silence
-  // is told here.
+  // Waits until the channel has connected or failed to. A failure is left to the call, which knows
+  // its cause; only silence is told here.
   Status Reach(Clock::time_point deadline, bool& connected) {
     const Clock::time_point limit = std::min(deadline, Clock::now() + kConnectTimeout);
     grpc_connectivity_state state = channel_->GetState(true);
@@ -150,8 +152,8 @@ class GrpcService final : public Service {
     const Clock::time_point deadline = DeadlineOf(timeout);
     bool connected = false;
     if (Status reached = Reach(deadline, connected); !reached.ok()) return reached;
-    // Without a connection nothing is sent that changes something: so it is certain that nothing was done. A question finds
-    // out why there is none.
+    // Without a connection nothing is sent that changes something: so it is certain that nothing
+    // was done. A question finds out why there is none.
     if (kind == Kind::kMutation && !connected) {
       Status unreached = GetServerInfo(timeout).status();
       if (!unreached.ok()) return unreached;
@@ -183,8 +185,8 @@ class GrpcService final : public Service {
     return Call(&Stub::Forget, request, timeout, Kind::kMutation);
   }
 
-  // Only these are the coordinator's own answers; every other code may come from a library or a proxy, at any moment, and
-  // says nothing of what was done (transaction.proto).
+  // Only these are the coordinator's own answers; every other code may come from a library or a
+  // proxy, at any moment, and says nothing of what was done (transaction.proto).
   static bool IsAnswer(Code code) {
     return code == Code::kInvalidArgument || code == Code::kNotFound ||
            code == Code::kAlreadyExists || code == Code::kFailedPrecondition ||

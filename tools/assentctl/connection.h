@@ -9,7 +9,8 @@
 
 namespace assent::ctl {
 
-// Connects when first used, and again when the connection is lost. `endpoint` as from NormalEndpoint.
+// Connects when first used, and again when the connection is lost. `endpoint` as from
+// NormalEndpoint.
 std::unique_ptr<Service> Connect(const std::string& endpoint);
 
 }  // namespace assent::ctl

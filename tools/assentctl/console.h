@@ -1,7 +1,7 @@
 #pragma once
 
-// Everything outside the program but the coordinator: streams, files, clocks. The real one is in console.cc, tests
-// have their own.
+// Everything outside the program but the coordinator: streams, files, clocks. The real one is in
+// console.cc, tests have their own.
 
 #include <chrono>
 #include <cstdint>

@@ -1,6 +1,7 @@
 #pragma once
 
-// The exit codes of assentctl: part of its interface, listed in docs/assentctl.md, never renumbered.
+// The exit codes of assentctl: part of its interface, listed in docs/assentctl.md, never
+// renumbered.
 
 #include <assent/status.h>
 

@@ -10,7 +10,8 @@
 
 namespace assent::ctl {
 
-// Once connected, how long the coordinator may be away (killed, restarted) before following gives up.
+// Once connected, how long the coordinator may be away (killed, restarted) before following gives
+// up.
 inline constexpr std::chrono::milliseconds kLongestOutage{30'000};
 inline constexpr std::chrono::milliseconds kReconnectPause{200};
 
@@ -26,8 +27,9 @@ struct Followed {
   Status failure;
 };
 
-// Tells each sighting to `each` until it returns false, the transaction is finished, or time is up. A coordinator that goes
-// away after the first sighting is waited for; before it, the failure is final.
+// Tells each sighting to `each` until it returns false, the transaction is finished, or time is up.
+// A coordinator that goes away after the first sighting is waited for; before it, the failure is
+// final.
 Followed Follow(const std::string& gid, Timeout timeout, Session& session,
                 const OnTransaction& each, bool payloads = false);
 

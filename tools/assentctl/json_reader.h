@@ -1,7 +1,7 @@
 #pragma once
 
-// A JSON object read key by key, with errors that name the place and no key left unread. The first error stays; reads after
-// it do nothing, so that a caller checks once at the end.
+// A JSON object read key by key, with errors that name the place and no key left unread. The first
+// error stays; reads after it do nothing, so that a caller checks once at the end.
 
 #include <cstdint>
 #include <functional>
@@ -21,8 +21,8 @@ Result<nlohmann::ordered_json> ParseJson(std::string_view text);
 
 class JsonReader {
  public:
-  // `json` must be an object, or that is the error. `path` empty: the document itself. `first_error` is shared by the readers
-  // of one document and outlives them.
+  // `json` must be an object, or that is the error. `path` empty: the document itself.
+  // `first_error` is shared by the readers of one document and outlives them.
   JsonReader(const nlohmann::ordered_json& json, std::string path, Status& first_error);
 
   // Each leaves `out` alone when the key is missing.

@@ -44,8 +44,9 @@ std::string Why(const v1::Transaction& transaction) {
   return transaction.abort_reason();
 }
 
-// The same with the cause in front, because the end of a line is what a narrow terminal cuts: "out of stock: branch 2
-// inventory/reserve refused". The sentences of the coordinator name the branch, and then the cause.
+// The same with the cause in front, because the end of a line is what a narrow terminal cuts: "out
+// of stock: branch 2 inventory/reserve refused". The sentences of the coordinator name the branch,
+// and then the cause.
 std::string CauseFirst(const v1::Transaction& transaction) {
   const std::string why = Why(transaction);
   const bool at_deadline = why.rfind("deadline of ", 0) == 0;

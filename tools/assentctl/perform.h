@@ -27,7 +27,8 @@ struct Deeds {
   bool stdin_taken = false;
 };
 
-// Carries them out. One: its own exit code. Several: 0 or 7. Not connected: 3 at once, nothing done.
+// Carries them out. One: its own exit code. Several: 0 or 7. Not connected: 3 at once, nothing
+// done.
 Exit Perform(const Deeds& deeds, const Intent& intent, Session& session);
 
 // The part of a request that says who and why.

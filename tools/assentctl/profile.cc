@@ -54,7 +54,8 @@ Status ApplyProfile(const std::string& text, const std::string& path, const std:
     return InvalidArgument(path + ": " + error.what());
   }
   bool found = profile.empty();
-  // What holds always first, the profile's own over it. Other profiles are checked as well, on a copy.
+  // What holds always first, the profile's own over it. Other profiles are checked as well, on a
+  // copy.
   for (const bool general : {true, false}) {
     for (const CLI::ConfigItem& item : items) {
       if (item.parents.empty() != general) continue;

@@ -21,11 +21,12 @@ namespace assent::ctl {
 
 using GetEnv = std::function<const char*(const char*)>;
 
-// $XDG_CONFIG_HOME/assent/assentctl.toml, or ~/.config/assent/assentctl.toml; empty when there is no home.
+// $XDG_CONFIG_HOME/assent/assentctl.toml, or ~/.config/assent/assentctl.toml; empty when there is
+// no home.
 std::string DefaultProfilePath(const GetEnv& env);
 
-// Applies the file's settings to `options`. `text` is the file; `path` is for messages. A named profile that is not there
-// is an error.
+// Applies the file's settings to `options`. `text` is the file; `path` is for messages. A named
+// profile that is not there is an error.
 Status ApplyProfile(const std::string& text, const std::string& path, const std::string& profile,
                     GlobalOptions& options);
 

@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::size_t kPageColumns = 100;
 
-// CLI11's layout without its repetitions (an argument named as its kind says it once), and wrapped at a page's width.
+// CLI11's layout without its repetitions (an argument named as its kind says it once), and wrapped
+// at a page's width.
 class HelpFormatter final : public CLI::Formatter {
  public:
   std::string make_option_opts(const CLI::Option* option) const override {

@@ -1,7 +1,7 @@
 #pragma once
 
-// The tree of commands and flags. The placeholder of an option or argument ("GID", "STATE") is also the kind of its
-// values: complete.cc offers values by it.
+// The tree of commands and flags. The placeholder of an option or argument ("GID", "STATE") is also
+// the kind of its values: complete.cc offers values by it.
 
 #include <optional>
 #include <string>
@@ -36,7 +36,8 @@ void AddChangingCommands(Program& program);
 // Help texts end with examples: one command line each.
 void Examples(CLI::App& command, std::initializer_list<const char*> lines);
 
-// An option (or, without dashes, an argument) whose value `read` takes; false from `read`, or a message, refuses it.
+// An option (or, without dashes, an argument) whose value `read` takes; false from `read`, or a
+// message, refuses it.
 CLI::Option* AddRead(CLI::App& command, const std::string& name, const std::string& kind,
                      const std::string& description,
                      const std::function<Status(const std::string&)>& read);

@@ -1,4 +1,5 @@
-// The commands that change something (submit, retry, abort, suspend, resume, resolve, forget), and completion.
+// The commands that change something (submit, retry, abort, suspend, resume, resolve, forget), and
+// completion.
 
 #include <memory>
 

@@ -1,11 +1,12 @@
 #pragma once
 
-// What the commands need of a coordinator: the part of assent.v1.TransactionService that an operator uses.
-// connection.cc implements it over gRPC, tests/ctl/fake_service.h with a script.
+// What the commands need of a coordinator: the part of assent.v1.TransactionService that an
+// operator uses. connection.cc implements it over gRPC, tests/ctl/fake_service.h with a script.
 //
-// A failed call is a Status whose message is ready to be shown. Of what changes something (Submit, Operate): kUnavailable
-// says that there was no connection and nothing was sent, kUnknownOutcome that it may or may not have been done; no code
-// or text that came over the connection is taken for the first. Of questions: kDeadlineExceeded, `timeout` ended the wait.
+// A failed call is a Status whose message is ready to be shown. Of what changes something (Submit,
+// Operate): kUnavailable says that there was no connection and nothing was sent, kUnknownOutcome
+// that it may or may not have been done; no code or text that came over the connection is taken for
+// the first. Of questions: kDeadlineExceeded, `timeout` ended the wait.
 
 #include <chrono>
 #include <functional>

@@ -1,6 +1,7 @@
 #pragma once
 
-// What a command works with: the coordinator, the console, and how output is to look. Lives as long as the command.
+// What a command works with: the coordinator, the console, and how output is to look. Lives as long
+// as the command.
 
 #include <string>
 
@@ -23,7 +24,8 @@ struct Session {
   Exit Fail(const Status& status) const;
 };
 
-// One line for people: "assentctl: not found: no transaction x; ...", with what to try where that is known.
+// One line for people: "assentctl: not found: no transaction x; ...", with what to try where that
+// is known.
 std::string ErrorText(const Status& status);
 
 }  // namespace assent::ctl

@@ -1,6 +1,7 @@
 #pragma once
 
-// How output looks: decided once from flags and terminal, then handed to the pure rendering functions.
+// How output looks: decided once from flags and terminal, then handed to the pure rendering
+// functions.
 
 #include <cstdint>
 #include <string>

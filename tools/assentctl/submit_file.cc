@@ -11,7 +11,8 @@ namespace {
 
 using Value = nlohmann::ordered_json;
 
-// A string is its bytes; {"base64": "..."} and nothing else is decoded; any other value is its compact text.
+// A string is its bytes; {"base64": "..."} and nothing else is decoded; any other value is its
+// compact text.
 void ReadPayload(const Value& value, const std::string& path, JsonReader& reader,
                  std::string& out) {
   if (value.is_string()) {

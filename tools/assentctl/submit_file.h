@@ -1,7 +1,8 @@
 #pragma once
 
-// The JSON form of a transaction, as `assentctl submit` reads it. docs/assentctl.md has the schema and examples.
-// Unknown and repeated keys are errors, and each error names the place: branches[2].retry.max_backoff.
+// The JSON form of a transaction, as `assentctl submit` reads it. docs/assentctl.md has the schema
+// and examples. Unknown and repeated keys are errors, and each error names the place:
+// branches[2].retry.max_backoff.
 
 #include <string>
 #include <string_view>
@@ -12,8 +13,9 @@
 
 namespace assent::ctl {
 
-// `name` stands for the text in messages. `gid`, unless empty, overrides the file's. Checked against every limit that can
-// be checked without the coordinator (proto/vocabulary/assent/limits.h).
+// `name` stands for the text in messages. `gid`, unless empty, overrides the file's. Checked
+// against every limit that can be checked without the coordinator
+// (proto/vocabulary/assent/limits.h).
 Result<v1::TransactionSpec> ReadTransactionSpec(std::string_view text, const std::string& name,
                                                 const std::string& gid = "");
 

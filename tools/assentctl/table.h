@@ -24,8 +24,8 @@ class Table {
   explicit Table(std::vector<std::string> header = {});
   void Add(std::vector<Cell> row);
   bool empty() const { return rows_.empty(); }
-  // Columns two spaces apart; the last one is not padded, and is cut to the terminal's width. A column (never the first)
-  // that is empty in each row is left out.
+  // Columns two spaces apart; the last one is not padded, and is cut to the terminal's width. A
+  // column (never the first) that is empty in each row is left out.
   std::string Render(const Style& style, std::string_view indent = "") const;
 
  private:

@@ -141,7 +141,8 @@ Result<std::string> FromBase64(std::string_view text) {
       }
       group = group << 6 | static_cast<std::uint32_t>(value);
     }
-    // Bits that a shorter last group leaves over must be zero, or two texts would name the same bytes.
+    // Bits that a shorter last group leaves over must be zero, or two texts would name the same
+    // bytes.
     if ((group & ((1U << (8 * (3 - have))) - 1)) != 0) {
       return InvalidArgument("not base64: '" + Visible(text.substr(at, 4)) + "' has stray bits");
     }

@@ -13,9 +13,9 @@ namespace assent::ctl {
 // Valid UTF-8 without control characters other than tab, line feed and carriage return.
 bool IsText(std::string_view bytes);
 
-// One line that cannot move the cursor, change colours or turn the direction of what stands beside it: control characters and
-// what is not UTF-8 as \n, \t, \x1b; other characters that nobody sees as \u202e.
-// Whatever came from a participant goes through here before it reaches a terminal.
+// One line that cannot move the cursor, change colours or turn the direction of what stands beside
+// it: control characters and what is not UTF-8 as \n, \t, \x1b; other characters that nobody sees
+// as \u202e. Whatever came from a participant goes through here before it reaches a terminal.
 std::string Visible(std::string_view bytes);
 
 // How many columns a string of UTF-8 takes, one per code point.

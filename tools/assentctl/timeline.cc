@@ -37,8 +37,9 @@ std::string Tries(std::uint32_t first, std::uint32_t last) {
   return "tries " + std::to_string(first) + " to " + std::to_string(last);
 }
 
-// Not every attempt is kept: those between the first four and the last ones are dropped (types.proto), and those that
-// never left are replaced by the next. Of those that are kept a message may lack the oldest.
+// Not every attempt is kept: those between the first four and the last ones are dropped
+// (types.proto), and those that never left are replaced by the next. Of those that are kept a
+// message may lack the oldest.
 void AddAttempts(const v1::Branch& branch, std::int64_t decided_unix_ms,
                  std::vector<TimelineEntry>& entries) {
   const std::string& id = branch.spec().branch_id();

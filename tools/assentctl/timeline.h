@@ -1,7 +1,7 @@
 #pragma once
 
-// What happened to a transaction, in the order in which it happened: attempts of all branches, the moment the decision
-// became durable, what people did. Pure.
+// What happened to a transaction, in the order in which it happened: attempts of all branches, the
+// moment the decision became durable, what people did. Pure.
 
 #include <cstdint>
 #include <string>
@@ -22,8 +22,8 @@ struct TimelineEntry {
   std::vector<Cell> cells;
 };
 
-// When an attempt was sent. The coordinator stamps it when the attempt is due; one that rests on the decision leaves only
-// once that is durable, which is a moment later.
+// When an attempt was sent. The coordinator stamps it when the attempt is due; one that rests on
+// the decision leaves only once that is durable, which is a moment later.
 std::int64_t ShownStart(const v1::Attempt& attempt, std::int64_t decided_unix_ms);
 
 // Sorted by time. One entry stands for attempts that the coordinator dropped.

@@ -9,9 +9,9 @@
 
 namespace assent::ctl {
 
-// `before` null: the first sighting, told in one line. Empty when nothing worth a line changed. Changes that the
-// coordinator merged are told as one step. Lines carry the time of the change where the coordinator says it, else
-// the style's now.
+// `before` null: the first sighting, told in one line. Empty when nothing worth a line changed.
+// Changes that the coordinator merged are told as one step. Lines carry the time of the change
+// where the coordinator says it, else the style's now.
 std::string RenderChange(const v1::Transaction* before, const v1::Transaction& after,
                          const Style& style);
 

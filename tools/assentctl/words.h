@@ -1,7 +1,7 @@
 #pragma once
 
-// The words of the wire, as people read and type them. Enum values this program does not know (a newer daemon's) are
-// shown by their number.
+// The words of the wire, as people read and type them. Enum values this program does not know (a
+// newer daemon's) are shown by their number.
 
 #include <optional>
 #include <string>

@@ -6,8 +6,9 @@
 namespace assent::ctl {
 namespace {
 
-// Whether a plain (unquoted) scalar would come back as this same string. Deliberately narrow: what starts with a letter
-// and holds only characters without a meaning in YAML, and is none of its words.
+// Whether a plain (unquoted) scalar would come back as this same string. Deliberately narrow: what
+// starts with a letter and holds only characters without a meaning in YAML, and is none of its
+// words.
 bool IsPlain(std::string_view text) {
   if (text.empty() || std::isalpha(static_cast<unsigned char>(text.front())) == 0) return false;
   if (text.back() == ' ') return false;
@@ -38,8 +39,8 @@ std::string Scalar(const Json& json) {
 
 std::string Key(const std::string& key) { return Scalar(Json(key)); }
 
-// Appends `json`, whose lines after the first start at `indent`; `fresh`: the cursor stands at the right place of a
-// line of its own already (after "- ").
+// Appends `json`, whose lines after the first start at `indent`; `fresh`: the cursor stands at the
+// right place of a line of its own already (after "- ").
 void Append(const Json& json, std::size_t indent, bool fresh, std::string& text) {
   const std::string margin(indent, ' ');
   if (json.is_object() && !json.empty()) {

@@ -1,7 +1,8 @@
 #pragma once
 
-// The books of the shop, as they stand in the three services' own databases. Read behind the services' backs, with SQL, by
-// code that shares nothing with them: what the demo says about money and goods is what the files say.
+// The books of the shop, as they stand in the three services' own databases. Read behind the
+// services' backs, with SQL, by code that shares nothing with them: what the demo says about money
+// and goods is what the files say.
 
 #include <cstdint>
 #include <map>
@@ -39,7 +40,8 @@ struct Books {
   std::map<std::string, Entry> bills;         // by order: its customer and coins
   std::map<std::string, Entry> reservations;  // by order
   std::map<std::string, Entry> payments;      // by order
-  // Rows in the SQLite adapter's tables of prepared branches and row locks, by "inventory.db: assent_prepared".
+  // Rows in the SQLite adapter's tables of prepared branches and row locks, by "inventory.db:
+  // assent_prepared".
   std::map<std::string, std::int64_t> held;
 
   std::int64_t prepared(const std::string& service) const;
@@ -48,8 +50,9 @@ struct Books {
 // `directory` holds order.db, inventory.db and payment.db.
 assent::Result<Books> ReadBooks(const std::string& directory);
 
-// What is wrong with `after`, when `order` is all that happened since `before` and everything is at rest: one
-// sentence each. None: exactly this order is booked (or exactly nothing), and nothing is frozen or prepared.
+// What is wrong with `after`, when `order` is all that happened since `before` and everything is at
+// rest: one sentence each. None: exactly this order is booked (or exactly nothing), and nothing is
+// frozen or prepared.
 std::vector<std::string> CheckOrder(const Books& before, const Books& after,
                                     const shop::Order& order, bool committed);
 

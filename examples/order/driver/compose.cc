@@ -1,4 +1,5 @@
-// How an order becomes a transaction, in each protocol. This is what a program that uses Assent looks like.
+// How an order becomes a transaction, in each protocol. This is what a program that uses Assent
+// looks like.
 
 #include "examples/order/driver/story.h"
 
@@ -9,7 +10,8 @@ using assent::BranchOptions;
 using std::chrono_literals::operator""ms;
 using std::chrono_literals::operator""s;
 
-// The demo takes services down for moments, not minutes: look again soon. The id names the branch in `assentctl show`.
+// The demo takes services down for moments, not minutes: look again soon. The id names the branch
+// in `assentctl show`.
 BranchOptions Named(const char* id) {
   return {
       .id = id, .retry = {.initial_backoff = 20ms, .max_backoff = 200ms}, .attempt_timeout = 5s};

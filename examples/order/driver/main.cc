@@ -1,7 +1,9 @@
-// assent-demo: a shop of three services and a coordinator, through good days and bad ones, in every protocol.
+// assent-demo: a shop of three services and a coordinator, through good days and bad ones, in every
+// protocol.
 //
-// Two processes: the outer one owns the directory and outlives the inner one, whatever that ends of; the inner one tells
-// the stories, and its children (coordinator, services) die with it. So an interrupted demo leaves nothing behind.
+// Two processes: the outer one owns the directory and outlives the inner one, whatever that ends
+// of; the inner one tells the stories, and its children (coordinator, services) die with it. So an
+// interrupted demo leaves nothing behind.
 
 #include <cerrno>
 #include <csignal>
@@ -162,7 +164,8 @@ volatile std::sig_atomic_t interrupted = 0;
 
 void Interrupted(int signal_number) { interrupted = signal_number; }
 
-// Runs the demo in a child; the child's exit code. On SIGINT or SIGTERM the child dies, and everything with it.
+// Runs the demo in a child; the child's exit code. On SIGINT or SIGTERM the child dies, and
+// everything with it.
 int RunGuarded(const Flags& flags, const std::string& directory, const std::string& programs) {
   const pid_t outer = getpid();
   prctl(PR_SET_CHILD_SUBREAPER,

@@ -130,8 +130,8 @@ Printed Run(std::vector<std::string> argv) {
 }
 
 int FreePort() {
-  // Below those that the kernel gives to outgoing connections: a service that dials while the coordinator is down must
-  // not be given the coordinator's port.
+  // Below those that the kernel gives to outgoing connections: a service that dials while the
+  // coordinator is down must not be given the coordinator's port.
   constexpr unsigned kFirst = 10'000;
   constexpr unsigned kCount = 20'000;
   std::random_device random;

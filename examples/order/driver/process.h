@@ -1,6 +1,7 @@
 #pragma once
 
-// One child process of the demo: the coordinator, or a service. It dies when the demo dies, whatever that dies of.
+// One child process of the demo: the coordinator, or a service. It dies when the demo dies,
+// whatever that dies of.
 
 #include <chrono>
 #include <optional>
@@ -40,7 +41,8 @@ class Process {
   State state_ = State::kNone;
 };
 
-// Looks every few milliseconds until `condition` holds or the time is over; the condition's last value.
+// Looks every few milliseconds until `condition` holds or the time is over; the condition's last
+// value.
 template <typename Condition>
 bool Until(std::chrono::milliseconds timeout, const Condition& condition);
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// The running shop: one coordinator and three services, as processes, in one directory. Stories start, stop and kill them
-// through this.
+// The running shop: one coordinator and three services, as processes, in one directory. Stories
+// start, stop and kill them through this.
 
 #include <array>
 #include <chrono>
@@ -33,7 +33,8 @@ const std::vector<Break>& Breaks();
 
 class Shop {
  public:
-  // `directory` exists and is empty; `programs` is where assentd and the services are. `broken`: a rule, or empty.
+  // `directory` exists and is empty; `programs` is where assentd and the services are. `broken`: a
+  // rule, or empty.
   Shop(std::string directory, std::string programs, std::string broken);
 
   // Opens: everything runs, and the opening books can be read.

@@ -144,7 +144,8 @@ Status CoordinatorIsKilled(Shop& shop, Style style, const Order& order, Teller& 
   const auto since = Clock::now();
   shop.service(slow).Signal(SIGCONT);
   if (Status ended = WaitForCommit(shop, order, since, teller); !ended.ok()) return ended;
-  // An initiator that missed all this may submit the same transaction again: the same answer, and no second effect.
+  // An initiator that missed all this may submit the same transaction again: the same answer, and
+  // no second effect.
   return Expect(shop.client().Submit(Compose(style, order), kToTheEnd), Outcome::kCommitted);
 }
 
@@ -158,8 +159,8 @@ const char* Forward(Style style) {
   return "?";
 }
 
-// What the file of the killed inventory service must hold: its part, durable and, before the decision, only as
-// visible as the protocol has it.
+// What the file of the killed inventory service must hold: its part, durable and, before the
+// decision, only as visible as the protocol has it.
 Status ExpectDurableForward(Style style, const Order& order, const Books& before,
                             const Books& after, Teller& teller) {
   Shelf shelf = before.stock.at(order.article);

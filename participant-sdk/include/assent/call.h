@@ -57,8 +57,9 @@ struct Reply {
   std::string result;  // kDone of a forward operation
   std::string reason;  // kRefused, kRetryLater
   std::chrono::milliseconds retry_after{0};
-  // kRetryLater of a forward operation, from adapters: the transaction whose prepared work is in the way. If it is younger, and
-  // waits itself, its coordinator aborts it, so that two that want each other's rows do not stand still.
+  // kRetryLater of a forward operation, from adapters: the transaction whose prepared work is in
+  // the way. If it is younger, and waits itself, its coordinator aborts it, so that two that want
+  // each other's rows do not stand still.
   std::string blocked_by = {};
 
   // It has happened, durably. `result` reaches the initiator and the branches after this one.
@@ -81,8 +82,8 @@ struct Reply {
   friend bool operator==(const Reply&, const Reply&) = default;
 };
 
-// Runs one operation. May be called from several threads at once. An exception that leaves it is a failed attempt
-// ("retry later"), never a crash.
+// Runs one operation. May be called from several threads at once. An exception that leaves it is a
+// failed attempt ("retry later"), never a crash.
 using Handler = std::function<Reply(const Call&)>;
 // Gives the answer of a Call; call it exactly once, from any thread, at any time.
 using Responder = std::function<void(Reply)>;

@@ -11,22 +11,29 @@
 //   else …                         // aborted: report->abort_reason says why
 //
 // What a failure means, and what to do next:
-//   kUnknownOutcome      The transaction may or may not run. Submit the same object again, or Wait on its gid, until one of
-//                        them answers: the same gid is the same transaction, so nothing happens twice. Never make a new one.
-//                        Also when a call ended with the status that something is full, stopping or unavailable: a library
-//                        or a proxy uses the same words of answers that were lost.
-//   kUnavailable         This call has begun nothing: there was no connection; or, SubmitAsync alone, the coordinator was
-//                        stopping, and said so in a reply of its own. Try later, or give up safely; unless an earlier call of
-//                        the same gid ended in kUnknownOutcome, which this does not settle.
-//   kResourceExhausted   This call has begun nothing: a queue of this client is full; or, SubmitAsync alone, the coordinator
-//                        was, and said so in a reply of its own. Likewise.
+//   kUnknownOutcome      The transaction may or may not run. Submit the same object again, or Wait
+//                        on its gid, until one of them answers: the same gid is the same
+//                        transaction, so nothing happens twice. Never make a new one. Also when a
+//                        call ended with the status that something is full, stopping or
+//                        unavailable: a library or a proxy uses the same words of answers that were
+//                        lost.
+//   kUnavailable         This call has begun nothing: there was no connection; or, SubmitAsync
+//                        alone, the coordinator was stopping, and said so in a reply of its own.
+//                        Try later, or give up safely; unless an earlier call of the same gid ended
+//                        in kUnknownOutcome, which this does not settle.
+//   kResourceExhausted   This call has begun nothing: a queue of this client is full; or,
+//                        SubmitAsync alone, the coordinator was, and said so in a reply of its own.
+//                        Likewise.
 //   kInvalidArgument     It can never work; the message names the field and the limit.
 //   kAlreadyExists       The gid belongs to a transaction with other content.
-//   kFailedPrecondition  The transaction's state does not allow it (Commit after its abort, say). Or this is a handler, and
-//                        nobody is left to execute what it would wait for.
-//   kAborted             Execute: the transaction was aborted before this branch had an answer; the message says why.
-//   kNotFound            Wait, Get: no such gid among what is retained. After kUnknownOutcome of a Submit this is not an
-//                        abort: the request may still be on its way. Submit the same object again.
+//   kFailedPrecondition  The transaction's state does not allow it (Commit after its abort, say).
+//                        Or this is a handler, and nobody is left to execute what it would wait
+//                        for.
+//   kAborted             Execute: the transaction was aborted before this branch had an answer; the
+//                        message says why.
+//   kNotFound            Wait, Get: no such gid among what is retained. After kUnknownOutcome of a
+//                        Submit this is not an abort: the request may still be on its way. Submit
+//                        the same object again.
 
 #include <chrono>
 #include <cstddef>
@@ -41,7 +48,8 @@
 
 namespace assent {
 
-// How the client repeats what failed without an answer. Everything it sends is idempotent, so it always may.
+// How the client repeats what failed without an answer. Everything it sends is idempotent, so it
+// always may.
 struct ClientRetry {
   std::chrono::milliseconds initial_backoff{20};  // doubles each time, with full jitter
   std::chrono::milliseconds max_backoff{1000};
@@ -54,10 +62,12 @@ struct ClientOptions {
   std::string endpoint = {};
   // What Submit, Commit, Rollback and Wait wait for unless the call says otherwise.
   WaitFor wait = WaitFor::kDecided;
-  // How long one call may take, repeats included. 0: the transaction's deadline and 10 s more (30 s where there is none).
+  // How long one call may take, repeats included. 0: the transaction's deadline and 10 s more (30 s
+  // where there is none).
   std::chrono::milliseconds call_timeout{0};
   ClientRetry retry = {};
-  // SubmitAsync: how many transactions may be unanswered at once; one more is answered kResourceExhausted.
+  // SubmitAsync: how many transactions may be unanswered at once; one more is answered
+  // kResourceExhausted.
   std::size_t max_pending_count = 65'536;
   // SubmitAsync: their payloads and headers together, likewise.
   std::size_t max_pending_bytes = 256 * 1024 * 1024;
@@ -77,7 +87,8 @@ struct CallOptions {
 
 class OpenTransaction;
 
-// Cheap to copy; copies share one connection. Thread-safety: every method may be called from any thread.
+// Cheap to copy; copies share one connection. Thread-safety: every method may be called from any
+// thread.
 class Client {
  public:
   // Does not dial yet: the first call does.
@@ -89,15 +100,16 @@ class Client {
   // Runs the whole transaction and waits. An abort is a Report, not a failure.
   Result<Report> Submit(const Transaction& transaction, CallOptions call = {}) const;
 
-  // The same without waiting, for throughput: transactions travel many to a message on a stream of their own, and
-  // those unanswered when it breaks are submitted again. `done` is called exactly once, on a thread of the SDK: it must not block
-  // or throw, and may call SubmitAsync. At the latest when the call's timeout ends (kUnknownOutcome), or when the last
-  // copy of the client goes.
+  // The same without waiting, for throughput: transactions travel many to a message on a stream of
+  // their own, and those unanswered when it breaks are submitted again. `done` is called exactly
+  // once, on a thread of the SDK: it must not block or throw, and may call SubmitAsync. At the
+  // latest when the call's timeout ends (kUnknownOutcome), or when the last copy of the client
+  // goes.
   void SubmitAsync(Transaction transaction, std::function<void(Result<Report>)> done,
                    CallOptions call = {}) const;
 
-  // Opens a transaction to which branches are added one by one, each answered before the next is chosen.
-  // `transaction` has no branches; its gid, labels and deadline count.
+  // Opens a transaction to which branches are added one by one, each answered before the next is
+  // chosen. `transaction` has no branches; its gid, labels and deadline count.
   Result<OpenTransaction> Begin(const Transaction& transaction = {}, CallOptions call = {}) const;
 
   // Answers when the transaction gets there; kDeadlineExceeded if it does not in time.
@@ -109,8 +121,8 @@ class Client {
   ClientOptions options_;
 };
 
-// A transaction whose branches are added one by one. Goes out of scope without Commit: rolled back (the destructor asks
-// once and does not insist, the coordinator's deadline does the rest).
+// A transaction whose branches are added one by one. Goes out of scope without Commit: rolled back
+// (the destructor asks once and does not insist, the coordinator's deadline does the rest).
 //
 //   auto order = client.Begin();
 //   if (!order.ok()) return order.status();
@@ -130,8 +142,9 @@ class OpenTransaction {
 
   const std::string& gid() const { return gid_; }
 
-  // Adds a branch and waits for its forward operation. On kUnknownOutcome the branch may have executed: Commit will
-  // not succeed without it, so either call Execute again with the same branch (same id), or Rollback.
+  // Adds a branch and waits for its forward operation. On kUnknownOutcome the branch may have
+  // executed: Commit will not succeed without it, so either call Execute again with the same branch
+  // (same id), or Rollback.
   Result<BranchResult> Execute(Branch branch, CallOptions call = {});
   Result<BranchResult> TwoPhase(std::string service, std::string action, std::string payload = {},
                                 BranchOptions options = {});
@@ -140,8 +153,8 @@ class OpenTransaction {
   Result<BranchResult> Saga(std::string service, std::string action, std::string payload = {},
                             BranchOptions options = {});
 
-  // Asks for the commit. kUnknownOutcome: call it again, or Client::Wait on the gid. From the first call on the destructor
-  // does nothing.
+  // Asks for the commit. kUnknownOutcome: call it again, or Client::Wait on the gid. From the first
+  // call on the destructor does nothing.
   Result<Report> Commit(CallOptions call = {});
   Result<Report> Rollback(std::string reason = {}, CallOptions call = {});
 

@@ -1,7 +1,8 @@
 #pragma once
 
-// What a Client talks through. The SDK has three of them: gRPC (made by Client's own constructor), the in-process
-// coordinator of assent/testkit.h, and the mock of assent/mock_connection.h. Applications use assent/client.h.
+// What a Client talks through. The SDK has three of them: gRPC (made by Client's own constructor),
+// the in-process coordinator of assent/testkit.h, and the mock of assent/mock_connection.h.
+// Applications use assent/client.h.
 
 #include <chrono>
 #include <functional>
@@ -13,13 +14,17 @@
 namespace assent {
 
 // Every call is bounded by `timeout` and idempotent by gid (and branch id). Failures:
-//   kUnknownOutcome      it may or may not have been done: call again with the same parameters, or Wait on the gid
+//   kUnknownOutcome      it may or may not have been done: call again with the same parameters, or
+//                        Wait on the gid
 //   kUnavailable         this call was certainly not sent: there was no connection
-//   kResourceExhausted   this call has certainly begun nothing: a queue of this client is full, or, SubmitAsync only, the
-//                        coordinator is; later may work
-//   kDeadlineExceeded    Wait and Get only: nothing was to be done, and the answer did not come in time
-//   kInvalidArgument, kNotFound, kAlreadyExists, kFailedPrecondition, kAborted: the answer; trying again will not help
-//   kPermissionDenied, kUnimplemented: Wait and Get only, said by the coordinator or a proxy (other calls: kUnknownOutcome)
+//   kResourceExhausted   this call has certainly begun nothing: a queue of this client is full, or,
+//                        SubmitAsync only, the coordinator is; later may work
+//   kDeadlineExceeded    Wait and Get only: nothing was to be done, and the answer did not come in
+//                        time
+//   kInvalidArgument, kNotFound, kAlreadyExists, kFailedPrecondition, kAborted: the answer; trying
+//     again will not help
+//   kPermissionDenied, kUnimplemented: Wait and Get only, said by the coordinator or a proxy (other
+//     calls: kUnknownOutcome)
 //
 // Thread-safety: every method may be called from any thread.
 class Connection {

@@ -6,16 +6,18 @@
 //   inventory.Tcc("reserve", {.try_ = Reserve, .confirm = Deduct, .cancel = Release});
 //   return inventory.Run().ok() ? 0 : 1;                     // until SIGTERM or SIGINT
 //
-// The participant dials the coordinator (several, if there are several), keeps the connection, and needs no port.
+// The participant dials the coordinator (several, if there are several), keeps the connection, and
+// needs no port.
 //
-// What the SDK promises to handlers: an exception is a failed attempt ("retry later" with its what()), never a crash; two
-// operations of one branch never run at the same time in one process; a command that comes again while the first is
-// running gets the first one's answer.
+// What the SDK promises to handlers: an exception is a failed attempt ("retry later" with its
+// what()), never a crash; two operations of one branch never run at the same time in one process; a
+// command that comes again while the first is running gets the first one's answer.
 //
-// What plain handlers promise, because only their database can: the same call again has no second effect and gets the same
-// answer; done means durable; an undo that comes before, or without, its forward operation is done, and the forward
-// operation is then refused for good. The adapters (assent/sqlite.h) keep all of this for you, inside your own local
-// transaction: prefer them. assent/testkit.h checks handlers against it.
+// What plain handlers promise, because only their database can: the same call again has no second
+// effect and gets the same answer; done means durable; an undo that comes before, or without, its
+// forward operation is done, and the forward operation is then refused for good. The adapters
+// (assent/sqlite.h) keep all of this for you, inside your own local transaction: prefer them.
+// assent/testkit.h checks handlers against it.
 
 #include <chrono>
 #include <cstddef>
@@ -33,18 +35,22 @@
 namespace assent {
 
 struct ParticipantOptions {
-  // The name under which transactions find it: 1 to 128 of [A-Za-z0-9._:/-]. Instances may share one; a command goes
-  // to one that registered its action, so that a new version with more actions can be rolled out beside the old.
+  // The name under which transactions find it: 1 to 128 of [A-Za-z0-9._:/-]. Instances may share
+  // one; a command goes to one that registered its action, so that a new version with more actions
+  // can be rolled out beside the old.
   std::string service = {};
-  // Coordinators, each "host:port", all of them dialled. Empty: ASSENT_ENDPOINT (several: separated by commas), or
-  // 127.0.0.1:7400.
+  // Coordinators, each "host:port", all of them dialled. Empty: ASSENT_ENDPOINT (several: separated
+  // by commas), or 127.0.0.1:7400.
   std::vector<std::string> endpoints = {};
-  // Tells instances apart in `assentctl participants`; at most 128 bytes. Empty: host name and process id.
+  // Tells instances apart in `assentctl participants`; at most 128 bytes. Empty: host name and
+  // process id.
   std::string instance = {};
-  // Threads that run plain handlers. 0: as many as the machine has. A handler that blocks occupies one.
+  // Threads that run plain handlers. 0: as many as the machine has. A handler that blocks occupies
+  // one.
   std::size_t worker_threads = 0;
-  // Threads added while all of those are in handlers that wait for a transaction (Client::Submit, Wait, …), which may itself need
-  // this service. When they are used up such a call fails with kFailedPrecondition, before anything is begun.
+  // Threads added while all of those are in handlers that wait for a transaction (Client::Submit,
+  // Wait, …), which may itself need this service. When they are used up such a call fails with
+  // kFailedPrecondition, before anything is begun.
   std::size_t max_extra_workers = 64;
   // Commands that each coordinator may have unanswered here; it sends no more.
   std::uint32_t max_in_flight = 1024;
@@ -55,17 +61,20 @@ struct ParticipantOptions {
   std::chrono::milliseconds reconnect_max_backoff{2000};
   // A silent connection is probed this often and given up soon after. 0: never.
   std::chrono::milliseconds keepalive{20'000};
-  // How often attached resources are asked for branches whose outcome they want to know (and on each connection).
+  // How often attached resources are asked for branches whose outcome they want to know (and on
+  // each connection).
   std::chrono::milliseconds question_interval{5000};
-  // Stop: how long to wait for running handlers before leaving without their answers (they will be asked again).
+  // Stop: how long to wait for running handlers before leaving without their answers (they will be
+  // asked again).
   std::chrono::milliseconds stop_grace{10'000};
-  // State changes, one line each, "key=value" style: "connected endpoint=… session=…". Never a payload. Called from SDK
-  // threads. Empty: nothing is written.
+  // State changes, one line each, "key=value" style: "connected endpoint=… session=…". Never a
+  // payload. Called from SDK threads. Empty: nothing is written.
   std::function<void(std::string_view line)> log = {};
 };
 
-// prepare: check and make durable, invisible. commit / rollback: finish or drop what was prepared. A transaction with one
-// branch alone is committed in one phase: the SDK then calls prepare and commit one after the other.
+// prepare: check and make durable, invisible. commit / rollback: finish or drop what was prepared.
+// A transaction with one branch alone is committed in one phase: the SDK then calls prepare and
+// commit one after the other.
 struct TwoPhaseHandlers {
   Handler prepare = {};
   Handler commit = {};
@@ -95,9 +104,9 @@ struct ParticipantStats {
   std::uint64_t connections = 0;  // successful dials
 };
 
-// Thread-safety: registration (TwoPhase, Tcc, Saga, Attach) before Start, from one thread; everything else from any.
-// Handlers and resources must outlive it. The destructor stops it and waits for handlers that still run: not to be called
-// from one.
+// Thread-safety: registration (TwoPhase, Tcc, Saga, Attach) before Start, from one thread;
+// everything else from any. Handlers and resources must outlive it. The destructor stops it and
+// waits for handlers that still run: not to be called from one.
 class Participant {
  public:
   explicit Participant(ParticipantOptions options);
@@ -105,28 +114,30 @@ class Participant {
   Participant(const Participant&) = delete;
   Participant& operator=(const Participant&) = delete;
 
-  // Registers an action. What is wrong with a registration (an empty or over-long name, a name taken, a handler missing)
-  // is reported by Start.
+  // Registers an action. What is wrong with a registration (an empty or over-long name, a name
+  // taken, a handler missing) is reported by Start.
   Participant& TwoPhase(std::string action, TwoPhaseHandlers handlers);
   Participant& Tcc(std::string action, TccHandlers handlers);
   Participant& Saga(std::string action, SagaHandlers handlers);
   // Wires in an adapter's actions. Does not own it; it must outlive the participant.
   Participant& Attach(Resource& resource);
 
-  // Begins to dial, and returns: an unreachable coordinator is not a failure, it is dialled until reached.
-  // kInvalidArgument: options or registrations are wrong. kFailedPrecondition: started before.
+  // Begins to dial, and returns: an unreachable coordinator is not a failure, it is dialled until
+  // reached. kInvalidArgument: options or registrations are wrong. kFailedPrecondition: started
+  // before.
   Status Start();
-  // Until at least one coordinator has welcomed us. kDeadlineExceeded says what the last attempt met.
+  // Until at least one coordinator has welcomed us. kDeadlineExceeded says what the last attempt
+  // met.
   Status WaitConnected(std::chrono::milliseconds timeout);
-  // Says goodbye, answers what it has, leaves. Idempotent. Returns when that is done or the grace is over; a handler that
-  // takes longer goes on, unheard. Not from a handler.
+  // Says goodbye, answers what it has, leaves. Idempotent. Returns when that is done or the grace
+  // is over; a handler that takes longer goes on, unheard. Not from a handler.
   void Stop();
-  // Start, then until SIGTERM, SIGINT or Stop, then Stop. A second signal ends the process at once. Signal dispositions are
-  // put back on return. One Run at a time in a process.
+  // Start, then until SIGTERM, SIGINT or Stop, then Stop. A second signal ends the process at once.
+  // Signal dispositions are put back on return. One Run at a time in a process.
   Status Run();
 
-  // Everything registered and attached, as one Resource: what assent/testkit.h drives, without Start or a coordinator.
-  // Lives as long as the participant.
+  // Everything registered and attached, as one Resource: what assent/testkit.h drives, without
+  // Start or a coordinator. Lives as long as the participant.
   Resource& AsResource();
   const std::string& service() const;
   ParticipantStats Stats() const;

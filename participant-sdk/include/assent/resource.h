@@ -1,7 +1,8 @@
 #pragma once
 
-// What an adapter implements: something that executes branches against a database of its own and may hold prepared work
-// whose outcome it must learn. Participant::Attach wires it to the coordinator.
+// What an adapter implements: something that executes branches against a database of its own and
+// may hold prepared work whose outcome it must learn. Participant::Attach wires it to the
+// coordinator.
 
 #include <cstdint>
 #include <string>
@@ -33,8 +34,8 @@ struct OfferedAction {
   Protocol protocol = Protocol::kSaga;
 };
 
-// Thread-safety: every method may be called from any thread. No method may block for long; Execute answers through its
-// responder.
+// Thread-safety: every method may be called from any thread. No method may block for long; Execute
+// answers through its responder.
 class Resource {
  public:
   virtual ~Resource() = default;
@@ -44,10 +45,11 @@ class Resource {
   virtual Status Registration() const { return OkStatus(); }
   // Executes one operation and answers once through `respond`.
   virtual void Execute(Call call, Responder respond) = 0;
-  // Branches to ask the coordinator about: prepared and undecided for a while, and old barrier rows that could be removed.
-  // Asked on every (re)connection and periodically. At most `limit`.
+  // Branches to ask the coordinator about: prepared and undecided for a while, and old barrier rows
+  // that could be removed. Asked on every (re)connection and periodically. At most `limit`.
   virtual std::vector<HeldBranch> Questions(std::size_t limit) = 0;
-  // The coordinator's answer to one of them. `finished`: no command for this gid will ever be sent again.
+  // The coordinator's answer to one of them. `finished`: no command for this gid will ever be sent
+  // again.
   virtual void Answer(const HeldBranch& branch, Verdict verdict, bool finished) = 0;
 };
 

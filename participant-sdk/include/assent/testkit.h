@@ -3,15 +3,19 @@
 // Test handlers, adapters and initiators in process: no daemon, no network, no thread, no waiting.
 //
 //   assent::testkit::Coordinator kit;
-//   kit.Serve(inventory);                                  // a Participant (not started), or a Resource
+//   kit.Serve(inventory);                                  // a Participant (not started), or a
+//                                                          Resource
 //   auto report = kit.client().Submit(order);              // the whole transaction, here and now
 //
-//   kit.LoseNext(assent::Operation::kTry, testkit::Loss::kReply);   // it happened, and nobody heard
-//   kit.CrashAt(testkit::CrashPoint::kAfterDecision);               // … and Restart() brings it to its end
+//   kit.LoseNext(assent::Operation::kTry, testkit::Loss::kReply);   // it happened, and nobody
+//                                                                   heard
+//   kit.CrashAt(testkit::CrashPoint::kAfterDecision);               // … and Restart() brings it to
+//                                                                   its end
 //   kit.Advance(60s);                                               // deadlines, retries, by hand
 //
-// It is a coordinator in miniature (forward, decision, finish or undo; presumed abort; branches in the order of
-// their `after`), for tests of participants. It has no log and no concurrency, and proves nothing about the real one.
+// It is a coordinator in miniature (forward, decision, finish or undo; presumed abort; branches in
+// the order of their `after`), for tests of participants. It has no log and no concurrency, and
+// proves nothing about the real one.
 
 #include <chrono>
 #include <cstdint>
@@ -39,7 +43,7 @@ enum class CrashPoint : std::uint8_t {
   kAfterFirstForward,  // one branch has executed, undecided: the restart aborts
   kBeforeDecision,     // every branch has executed, undecided: the restart aborts
   kAfterDecision,      // decided, nobody told: the restart finishes
-  kAfterFirstFinish,  // one branch has finished or undone: the restart finishes, asking that one again
+  kAfterFirstFinish,   // one branch has finished or undone: the restart asks that one again
 };
 
 // One thing that was asked and answered, in order.
@@ -53,8 +57,9 @@ struct Event {
 class Coordinator {
  public:
   Coordinator();
-  // What was planned (CrashAt, LoseNext), never happened and was not read from violations() either ends the process with a
-  // sentence: a test that passed because its fault never came has shown nothing.
+  // What was planned (CrashAt, LoseNext), never happened and was not read from violations() either
+  // ends the process with a sentence: a test that passed because its fault never came has shown
+  // nothing.
   ~Coordinator();
   Coordinator(const Coordinator&) = delete;
   Coordinator& operator=(const Coordinator&) = delete;
@@ -65,7 +70,8 @@ class Coordinator {
   }
   Coordinator& Serve(std::string service, Resource& resource);
 
-  // Runs transactions here, in the calling thread. Submit answers kUnknownOutcome if the coordinator crashes on the way.
+  // Runs transactions here, in the calling thread. Submit answers kUnknownOutcome if the
+  // coordinator crashes on the way.
   Client client();
 
   // Applies to the next message of this operation (of this branch, unless empty).
@@ -73,17 +79,20 @@ class Coordinator {
   // The next transaction to get there crashes the coordinator.
   void CrashAt(CrashPoint point);
   bool crashed() const;
-  // Recovers: undecided transactions abort, decided ones are carried out. Also lets resources ask what they hold.
+  // Recovers: undecided transactions abort, decided ones are carried out. Also lets resources ask
+  // what they hold.
   void Restart();
-  // Moves its clock: open transactions past their deadline abort, what waits for a retry is tried again.
+  // Moves its clock: open transactions past their deadline abort, what waits for a retry is tried
+  // again.
   void Advance(std::chrono::milliseconds by);
   // Delivers what Loss::kLate held back. The answers are in history().
   void DeliverLate();
 
   const std::vector<Event>& history() const;
-  // Everything that was not as the contract says (two different answers to the same call, an answer of a kind that
-  // the operation does not allow, no answer at all), and each crash or loss that was planned and has not happened yet, as
-  // sentences. For the end of a test: EXPECT_TRUE(kit.violations().empty()).
+  // Everything that was not as the contract says (two different answers to the same call, an answer
+  // of a kind that the operation does not allow, no answer at all), and each crash or loss that was
+  // planned and has not happened yet, as sentences. For the end of a test:
+  // EXPECT_TRUE(kit.violations().empty()).
   const std::vector<std::string>& violations() const;
 
  private:
@@ -109,10 +118,11 @@ struct ContractReport {
   std::string ToString() const;
 };
 
-// Drives a resource through everything that a coordinator and a network may do to one branch (run to the end, undo, each
-// operation twice, undo before forward, forward after undo, finish without forward), with fresh gids, and checks that the same
-// call is always answered the same. That effects happened once is for the caller to check, in its own database, against
-// the counts in the report.
+// Drives a resource through everything that a coordinator and a network may do to one branch (run
+// to the end, undo, each operation twice, undo before forward, forward after undo, finish without
+// forward), with fresh gids, and checks that the same call is always answered the same. That
+// effects happened once is for the caller to check, in its own database, against the counts in the
+// report.
 ContractReport CheckContract(Resource& resource, const Probe& probe);
 
 }  // namespace assent::testkit

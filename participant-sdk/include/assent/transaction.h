@@ -13,8 +13,9 @@
 
 namespace assent {
 
-// A fresh transaction identity: 12 hex digits of Unix time in milliseconds, then 20 random ones (80 bits from the
-// kernel). Those made later sort later, to the millisecond. Safe in every thread and after fork().
+// A fresh transaction identity: 12 hex digits of Unix time in milliseconds, then 20 random ones (80
+// bits from the kernel). Those made later sort later, to the millisecond. Safe in every thread and
+// after fork().
 std::string NewGid();
 
 // In which order branches start when their own `after` says nothing.
@@ -32,7 +33,8 @@ enum class WaitFor : std::uint8_t {
   kCompleted = 3,  // every branch has carried the decision out
 };
 
-// When a failed operation of a branch is tried again. Phase two and undo are retried for ever whatever it says.
+// When a failed operation of a branch is tried again. Phase two and undo are retried for ever
+// whatever it says.
 struct BranchRetry {
   // 0: 100 ms; doubles each time. Of each wait half is kept and the rest is drawn ("equal jitter").
   std::chrono::milliseconds initial_backoff{0};
@@ -70,9 +72,9 @@ struct Branch {
 //       .Label("order", "4711")
 //       .Deadline(5s);
 //
-// It has its gid from birth. Submitting the same object (or a copy) again is therefore the same transaction, and gives
-// the same answer: that is what to do after kUnknownOutcome. For a second transaction of the same shape give the copy
-// its own identity with Gid(NewGid()).
+// It has its gid from birth. Submitting the same object (or a copy) again is therefore the same
+// transaction, and gives the same answer: that is what to do after kUnknownOutcome. For a second
+// transaction of the same shape give the copy its own identity with Gid(NewGid()).
 class Transaction {
  public:
   Transaction() : gid_(NewGid()) {}
@@ -102,8 +104,9 @@ class Transaction {
   std::chrono::milliseconds deadline() const { return deadline_; }  // 0: the default
   Ordering ordering() const { return ordering_; }
 
-  // The limits of the contract (assent/limits.h), checked before anything is sent: kInvalidArgument names the field, the
-  // limit and the value. `open`: a transaction for Client::Begin, which has no branches yet.
+  // The limits of the contract (assent/limits.h), checked before anything is sent: kInvalidArgument
+  // names the field, the limit and the value. `open`: a transaction for Client::Begin, which has no
+  // branches yet.
   Status Validate(bool open = false) const;
 
  private:
@@ -114,7 +117,8 @@ class Transaction {
   Ordering ordering_ = Ordering::kDefault;
 };
 
-// The part of Transaction::Validate that concerns one branch, for branches added to an open transaction.
+// The part of Transaction::Validate that concerns one branch, for branches added to an open
+// transaction.
 Status ValidateBranch(const Branch& branch);
 
 // Where a transaction stands.

@@ -1,7 +1,7 @@
 #pragma once
 
-// "host:port", as people write it: said once for whoever dials. What is not one would be dialled for ever, as a name that nobody
-// has, or, with a port beyond 65535, somewhere else.
+// "host:port", as people write it: said once for whoever dials. What is not one would be dialled
+// for ever, as a name that nobody has, or, with a port beyond 65535, somewhere else.
 
 #include <algorithm>
 #include <charconv>

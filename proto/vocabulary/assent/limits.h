@@ -1,7 +1,8 @@
 #pragma once
 
-// Every limit of the wire contract, in one place, with its unit last in its name. The daemon enforces
-// them, the SDK checks them before it sends, docs/limits.md lists them, and tests/ steps over each.
+// Every limit of the wire contract, in one place, with its unit last in its name. The daemon
+// enforces them, the SDK checks them before it sends, docs/limits.md lists them, and tests/ steps
+// over each.
 
 #include <cstddef>
 #include <cstdint>
@@ -40,15 +41,16 @@ inline constexpr std::size_t kMaxActionsPerParticipantCount = 1024;
 inline constexpr std::size_t kMaxInstanceNameBytes = 128;
 inline constexpr std::size_t kMaxAgentBytes = 128;
 inline constexpr std::size_t kMaxFrameBytes = 4 * 1024 * 1024;
-// What the daemon still reads, to say what is wrong with it; more ends the call or stream in gRPC itself, without our words.
+// What the daemon still reads, to say what is wrong with it; more ends the call or stream in gRPC
+// itself, without our words.
 inline constexpr std::size_t kMaxOversizedFrameBytes = 8 * 1024 * 1024;
 inline constexpr std::size_t kMaxFrameMessagesCount = 256;
 inline constexpr std::uint32_t kMaxPageSizeCount = 1000;
 inline constexpr std::uint32_t kDefaultPageSizeCount = 50;
 inline constexpr std::size_t kMaxPageBytes = 1024 * 1024;  // a transaction alone may be larger
 
-// A transaction as Get, Watch and the operators' calls show it: below what a gRPC client takes by default, with room for what
-// goes around it. Attempts have a part of it.
+// A transaction as Get, Watch and the operators' calls show it: below what a gRPC client takes by
+// default, with room for what goes around it. Attempts have a part of it.
 inline constexpr std::size_t kMaxShownBytes = 63 * 64 * 1024;
 inline constexpr std::size_t kMaxShownAttemptsBytes = 512 * 1024;
 
@@ -63,8 +65,9 @@ static_assert(kMaxTransactionBytes + kMaxBranchesCount * 1024 < kMaxFrameBytes);
 static_assert(kMaxPayloadBytes <= kMaxTransactionBytes);
 static_assert(kMaxPageBytes < kMaxFrameBytes);
 static_assert(kMaxResultBytes <= kMaxAllResultsBytes);
-// What is always shown of a transaction has room, every limit drawn upon: headers, who follows whom (no cycles, so at most half
-// of all pairs), names and last errors, what people did, labels; and the latest attempt of each branch.
+// What is always shown of a transaction has room, every limit drawn upon: headers, who follows whom
+// (no cycles, so at most half of all pairs), names and last errors, what people did, labels; and
+// the latest attempt of each branch.
 static_assert(kMaxTransactionBytes +
                   kMaxBranchesCount * (kMaxBranchesCount - 1) / 2 * (kMaxBranchIdBytes + 4) +
                   kMaxBranchesCount * (kMaxBranchIdBytes + kMaxServiceNameBytes +

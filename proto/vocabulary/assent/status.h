@@ -1,10 +1,12 @@
 #pragma once
 
-// The vocabulary of failure, shared by the coordinator and the SDK. Depends on the standard library alone.
+// The vocabulary of failure, shared by the coordinator and the SDK. Depends on the standard library
+// alone.
 //
-// Three channels, never mixed: what the protocol answers is data (a participant that votes no has not
-// failed); what the world does to us is a Status or a Result<T>, which the compiler insists on being read;
-// what we did wrong ourselves is ASSENT_CHECK, which stays on in release builds and ends the process.
+// Three channels, never mixed: what the protocol answers is data (a participant that votes no has
+// not failed); what the world does to us is a Status or a Result<T>, which the compiler insists on
+// being read; what we did wrong ourselves is ASSENT_CHECK, which stays on in release builds and
+// ends the process.
 
 #include <cstdint>
 #include <cstdio>
@@ -16,8 +18,8 @@
 
 namespace assent {
 
-// Why an operation failed. The numbers are those of the canonical gRPC codes where one exists, so that
-// a Code may be logged beside a wire status without a table; kUnknownOutcome has no such twin.
+// Why an operation failed. The numbers are those of the canonical gRPC codes where one exists, so
+// that a Code may be logged beside a wire status without a table; kUnknownOutcome has no such twin.
 enum class Code : std::uint8_t {
   kOk = 0,
   kCancelled = 1,           // the caller went away
@@ -61,7 +63,8 @@ constexpr std::string_view CodeName(Code code) {
   return "INVALID_CODE";
 }
 
-// Success, or one failure with a sentence that says what happened, to what, and what to try. A value.
+// Success, or one failure with a sentence that says what happened, to what, and what to try. A
+// value.
 class [[nodiscard]] Status {
  public:
   Status() = default;
@@ -116,7 +119,8 @@ inline Status Internal(std::string message) { return {Code::kInternal, std::move
     if (!(condition)) ::assent::CheckFailed(__FILE__, __LINE__, #condition); \
   } while (false)
 
-// A T, or the Status that says why there is none. Reading the value of a failed Result ends the process.
+// A T, or the Status that says why there is none. Reading the value of a failed Result ends the
+// process.
 template <typename T>
 class [[nodiscard]] Result {
  public:

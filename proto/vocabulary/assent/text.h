@@ -1,6 +1,7 @@
 #pragma once
 
-// UTF-8, and the characters that a person cannot see: said once, for whoever checks, cuts or shows what others wrote.
+// UTF-8, and the characters that a person cannot see: said once, for whoever checks, cuts or shows
+// what others wrote.
 
 #include <array>
 #include <cstddef>
@@ -9,8 +10,8 @@
 
 namespace assent {
 
-// Length of the UTF-8 character that `text` begins with (RFC 3629: no surrogates, no overlong forms, nothing beyond U+10FFFF); 0
-// if it begins with none.
+// Length of the UTF-8 character that `text` begins with (RFC 3629: no surrogates, no overlong
+// forms, nothing beyond U+10FFFF); 0 if it begins with none.
 constexpr std::size_t Utf8Length(std::string_view text) {
   struct Form {
     unsigned char first_min, first_max, second_min, second_max;
@@ -46,9 +47,10 @@ constexpr char32_t CodePoint(std::string_view text, std::size_t length) {
   return value;
 }
 
-// Whether a character, written to a terminal as it is, would move the cursor, turn the direction of what stands beside it, or
-// not be seen at all: controls, bidirectional controls, line separators, joiners, fillers, tags. (Unicode 15: general categories
-// Cc and Cf, Zl, Zp, and the blank letters. Variation selectors stay: emoji need them.)
+// Whether a character, written to a terminal as it is, would move the cursor, turn the direction of
+// what stands beside it, or not be seen at all: controls, bidirectional controls, line separators,
+// joiners, fillers, tags. (Unicode 15: general categories Cc and Cf, Zl, Zp, and the blank letters.
+// Variation selectors stay: emoji need them.)
 constexpr bool IsUnseen(char32_t c) {
   struct Range {
     char32_t first, last;
@@ -80,8 +82,8 @@ constexpr bool IsBlank(std::string_view text) {
   return true;
 }
 
-// For text or JSON on its way to a terminal: what nobody sees as \u202e (two of them beyond U+FFFF, as JSON has it), what is no
-// UTF-8 as \xff. Line feeds stay if they are the caller's own.
+// For text or JSON on its way to a terminal: what nobody sees as \u202e (two of them beyond U+FFFF,
+// as JSON has it), what is no UTF-8 as \xff. Line feeds stay if they are the caller's own.
 inline std::string EscapeUnseen(std::string_view text, bool keep_line_feeds) {
   std::string escaped;
   escaped.reserve(text.size());

@@ -1,6 +1,7 @@
 #pragma once
 
-// When everything has come to rest: do the books, the answers and the coordinator's own words agree?
+// When everything has come to rest: do the books, the answers and the coordinator's own words
+// agree?
 
 #include <string>
 #include <vector>
@@ -18,8 +19,9 @@ struct Audited {
   long gets = 0;
 };
 
-// Waits until nothing is unfinished and no participant holds anything, at most `bound`; then compares. `already`: gids that
-// were audited before and are looked at again only by the last audit (`everything`).
+// Waits until nothing is unfinished and no participant holds anything, at most `bound`; then
+// compares. `already`: gids that were audited before and are looked at again only by the last audit
+// (`everything`).
 Audited Audit(Rig& rig, const Options& options, AnswerBook& book, std::set<std::string>& already,
               bool everything, Findings& findings);
 

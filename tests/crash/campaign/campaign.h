@@ -28,7 +28,8 @@ struct Options {
   bool keep = false;
 };
 
-// What was done and seen, by name: "kill coordinator", "stop bank", "proxy cut", "disk eio-fdatasync", …
+// What was done and seen, by name: "kill coordinator", "stop bank", "proxy cut", "disk
+// eio-fdatasync", …
 using Tally = std::map<std::string, long>;
 long SumOf(const Tally& tally, const std::string& prefix);
 

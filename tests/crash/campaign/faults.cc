@@ -166,8 +166,8 @@ bool Faults::StrikeKill(std::string whom) {
   return one != nullptr;
 }
 
-// Longer than every timeout of the rig: attempts 1.2 s, calls 3.5 s, deadlines 4 s, keepalive 5 s, a dial 5 s; now and then also
-// than a participant's patience for its Welcome, 10 s.
+// Longer than every timeout of the rig: attempts 1.2 s, calls 3.5 s, deadlines 4 s, keepalive 5 s,
+// a dial 5 s; now and then also than a participant's patience for its Welcome, 10 s.
 bool Faults::StrikeStop(std::string whom) {
   if (whom.empty()) whom = Next(stops_deck_, kStops);
   Actor* one = Pick(whom == "coordinator" ? Actor::Role::kCoordinator

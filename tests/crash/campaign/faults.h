@@ -1,7 +1,7 @@
 #pragma once
 
-// Which fault strikes whom, when: drawn from the seed. Faults come from a shuffled deck, so that each kind has come before any
-// comes again; how much of each there is differs from round to round.
+// Which fault strikes whom, when: drawn from the seed. Faults come from a shuffled deck, so that
+// each kind has come before any comes again; how much of each there is differs from round to round.
 
 #include <functional>
 #include <string>

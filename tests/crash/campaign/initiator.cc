@@ -1,5 +1,5 @@
-// An initiator as a process: threads that submit, open, stream and ask again, until SIGTERM (or kill -9). Every answer is in
-// the journal before anything else is done with it.
+// An initiator as a process: threads that submit, open, stream and ask again, until SIGTERM (or
+// kill -9). Every answer is in the journal before anything else is done with it.
 
 #include "tests/crash/campaign/initiator.h"
 
@@ -29,7 +29,8 @@ using std::chrono::milliseconds;
 std::atomic<bool> stopping = false;
 void OnSignal(int) { stopping = true; }
 
-// Planted: the answers about one transaction of four are written down as their opposite, as if the coordinator had said so.
+// Planted: the answers about one transaction of four are written down as their opposite, as if the
+// coordinator had said so.
 bool lies = false;
 
 class Initiator {
@@ -234,8 +235,9 @@ class Initiator {
                                           : "odd",
           gid, how, none ? std::string(CodeName(code)) : status.ToString());
   }
-  // What came after it gave none. `known`: it was told how this transaction ended before it asked. What is told meanwhile, by
-  // an answer to somebody else, may be younger than a NOT_FOUND that is still under way.
+  // What came after it gave none. `known`: it was told how this transaction ended before it asked.
+  // What is told meanwhile, by an answer to somebody else, may be younger than a NOT_FOUND that is
+  // still under way.
   void Later(const std::string& gid, const char* how, const Status& status, bool known) {
     bool odd = false;
     switch (status.code()) {

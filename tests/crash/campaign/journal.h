@@ -1,10 +1,12 @@
 #pragma once
 
-// What an initiator writes down, before it acts on it: one line each, appended with one write(2), so that a kill leaves whole
-// lines. The supervisor reads the same files and knows what was promised to whom.
+// What an initiator writes down, before it acts on it: one line each, appended with one write(2),
+// so that a kill leaves whole lines. The supervisor reads the same files and knows what was
+// promised to whom.
 //
 //   plan GID                                   begins a transaction (its branches follow)
-//   branch GID ID BANK TOKENS DELTA ACTION     one of its branches; TOKENS: how many it leaves if it commits (0 or 1)
+//   branch GID ID BANK TOKENS DELTA ACTION     one of its branches; TOKENS: how many it leaves if
+//                                              it commits (0 or 1)
 //   ask GID HOW                                about to ask for it to be begun
 //   none GID HOW CODE                          was told that this asking certainly began nothing
 //   unknown GID HOW CODE                       was told nothing

@@ -1,5 +1,6 @@
-// assent-campaign: real processes under real faults, for minutes to hours; then the books, and every answer ever given.
-// docs/correctness.md, "Real processes", says what it does and how to read what it prints.
+// assent-campaign: real processes under real faults, for minutes to hours; then the books, and
+// every answer ever given. docs/correctness.md, "Real processes", says what it does and how to read
+// what it prints.
 
 #include <csignal>
 #include <cstdio>
@@ -85,7 +86,8 @@ class Campaign {
   void Round() {
     ++rounds_;
     if (rounds_ > 1) rig_.StartInitiators();
-    // As much as is left, over the time that is left; a round that heals and checks takes a quarter of it.
+    // As much as is left, over the time that is left; a round that heals and checks takes a quarter
+    // of it.
     const double left = std::max(options_.minutes * 60 - Elapsed(), options_.round_seconds);
     const double kills = static_cast<double>(std::max(options_.kills - Kills(), 10L)) *
                          options_.round_seconds / (left * 0.75);

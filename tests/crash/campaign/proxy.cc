@@ -344,7 +344,8 @@ class Proxy::Loop {
     return true;
   }
 
-  // Readable only where we would read, writable only where something waits for the socket: the rest is the tick's.
+  // Readable only where we would read, writable only where something waits for the socket: the rest
+  // is the tick's.
   void WatchBoth(Connection& c) {
     const auto now = Clock::now();
     const Trouble trouble = Effective(c, now).trouble;

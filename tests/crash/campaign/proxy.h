@@ -1,7 +1,8 @@
 #pragma once
 
-// A TCP proxy that misbehaves on request: between initiators or participants and the coordinator, and between it and a
-// participant that it dials. One listening port for each ("link"), one epoll thread for all.
+// A TCP proxy that misbehaves on request: between initiators or participants and the coordinator,
+// and between it and a participant that it dials. One listening port for each ("link"), one epoll
+// thread for all.
 
 #include <chrono>
 #include <cstdint>
@@ -37,8 +38,9 @@ class Proxy {
 
   // "127.0.0.1:PORT" of a link.
   std::string Endpoint(int link) const;
-  // On one connection of a link (`pick` chooses), on a whole link with what is dialled meanwhile, or on all links. kCut and
-  // kHalfClose strike at once; a cut link refuses new connections while it lasts.
+  // On one connection of a link (`pick` chooses), on a whole link with what is dialled meanwhile,
+  // or on all links. kCut and kHalfClose strike at once; a cut link refuses new connections while
+  // it lasts.
   void StrikeConnection(int link, std::uint64_t pick, Trouble trouble);
   void StrikeLink(int link, Trouble trouble);
   // Ends all troubles. What was held back is delivered.

@@ -61,8 +61,8 @@ std::string Rig::Journal(int initiator) const {
   return folder_ + "/initiator" + std::to_string(initiator) + ".journal";
 }
 
-// Every timeout is short here: keepalive 3 s and 2 s, attempts and calls about a second, deadlines up to 4 s. A SIGSTOP
-// lasts longer than any of them.
+// Every timeout is short here: keepalive 3 s and 2 s, attempts and calls about a second, deadlines
+// up to 4 s. A SIGSTOP lasts longer than any of them.
 std::vector<std::string> Rig::Command(const Actor& actor) const {
   const std::string bin = test::BinDir();
   switch (actor.role) {
@@ -256,7 +256,8 @@ void Rig::EndAll() {
   }
 }
 
-// Planted: at its death the coordinator's log is put back to what it was at an earlier one, as from a backup.
+// Planted: at its death the coordinator's log is put back to what it was at an earlier one, as from
+// a backup.
 void Rig::Plant(Actor& killed) {
   if (options_.plant != "log-restored" || killed.role != Actor::Role::kCoordinator) return;
   const std::string data = folder_ + "/coordinator";

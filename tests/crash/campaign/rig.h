@@ -1,6 +1,7 @@
 #pragma once
 
-// The processes of a campaign, the file system below the coordinator, and what can be done to them. One thread.
+// The processes of a campaign, the file system below the coordinator, and what can be done to them.
+// One thread.
 
 #include <cstdint>
 #include <memory>
@@ -58,15 +59,17 @@ class Rig {
   void Stop(Actor& actor, std::chrono::milliseconds duration);
   void Terminate(Actor& actor);
 
-  // A file system of its own below the coordinator; false: not possible here, and why is in disk_refusal.
+  // A file system of its own below the coordinator; false: not possible here, and why is in
+  // disk_refusal.
   bool own_disk() const { return own_disk_; }
   const std::string& disk_refusal() const { return disk_refusal_; }
   bool FillDisk(std::int64_t slack_bytes, std::chrono::milliseconds duration);
-  // These two are false when it cannot be done now.
-  // strace on the running coordinator: `call` fails with `error` from the nth time on, `times` times (0: always).
+  // These two are false when it cannot be done now. strace on the running coordinator: `call` fails
+  // with `error` from the nth time on, `times` times (0: always).
   bool Inject(const std::string& call, const std::string& error, int nth, int times);
 
-  // Everything up, nothing stopped, the disk free, no trouble in the network. False: it does not come up (a finding).
+  // Everything up, nothing stopped, the disk free, no trouble in the network. False: it does not
+  // come up (a finding).
   bool Heal();
   // Initiators: SIGTERM and wait. They are started again, with a new seed, by StartInitiators.
   void EndInitiators();

@@ -1,4 +1,5 @@
-// The disk below the coordinator: a small file system that can be made full, and strace for single calls that fail.
+// The disk below the coordinator: a small file system that can be made full, and strace for single
+// calls that fail.
 
 #include <algorithm>
 #include <cerrno>

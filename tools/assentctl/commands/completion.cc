@@ -3,8 +3,9 @@
 namespace assent::ctl {
 namespace {
 
-// All three ask `assentctl __complete`, which knows the flags, the choices and, when the coordinator answers, the gids.
-// An answer is "value<TAB>description" per line; an empty value asks for file names.
+// All three ask `assentctl __complete`, which knows the flags, the choices and, when the
+// coordinator answers, the gids. An answer is "value<TAB>description" per line; an empty value asks
+// for file names.
 
 constexpr const char* kBash =
     R"(# bash completion for assentctl: source <(assentctl completion bash)

@@ -6,7 +6,8 @@
 namespace assent::ctl {
 namespace {
 
-// One page with something on it, or the last one: the coordinator may answer with empty pages that have a successor.
+// One page with something on it, or the last one: the coordinator may answer with empty pages that
+// have a successor.
 Result<v1::ListReply> FetchPage(v1::ListRequest& request, Session& session) {
   while (true) {
     Result<v1::ListReply> page = session.service.List(request, session.options.call_timeout);
@@ -81,7 +82,8 @@ Exit RunList(const ListCommand& command, Session& session) {
                           FormatDuration(command.interval.count()) + " (Ctrl-C ends)\n");
     }
     const Exit exit = ListOnce(command, session);
-    // An outage is waited out: whoever watches wants to see the coordinator come back. One that was never there is not.
+    // An outage is waited out: whoever watches wants to see the coordinator come back. One that was
+    // never there is not.
     const bool outage = exit == Exit::kCannotConnect && connected;
     if (exit != Exit::kDone && !outage) return exit;
     connected = true;

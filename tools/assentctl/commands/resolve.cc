@@ -16,7 +16,8 @@ Result<v1::Branch> FindBranch(const v1::Transaction& transaction, const std::str
                          (known.empty() ? "none" : known));
 }
 
-// A declaration by hand stays in the record: it wants a reason, from the flag or from the person at the terminal.
+// A declaration by hand stays in the record: it wants a reason, from the flag or from the person at
+// the terminal.
 Status AskReason(Intent& intent, Session& session) {
   if (!intent.reason.empty() || intent.dry_run) return OkStatus();
   if (session.surroundings.in_is_terminal && !intent.yes) {

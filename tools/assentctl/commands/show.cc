@@ -12,7 +12,8 @@ void OneLineDocuments(Style& style) {
   if (style.output == Output::kJson) style.output = Output::kJsonl;
 }
 
-// The exit code of following to the end, whatever the outcome; says so when the end was not reached.
+// The exit code of following to the end, whatever the outcome; says so when the end was not
+// reached.
 Exit EndOfFollowing(const Followed& followed, const std::string& gid, Session& session) {
   switch (followed.end) {
     case Followed::End::kFinished:

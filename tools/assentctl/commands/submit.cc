@@ -15,8 +15,8 @@ Result<v1::TransactionSpec> ReadSpec(const SubmitCommand& command, Session& sess
   return ReadTransactionSpec(content.value(), name, command.gid);
 }
 
-// Accepts it once. A lost answer is asked for again when the gid makes that safe: the same gid with the same content is
-// the same transaction.
+// Accepts it once. A lost answer is asked for again when the gid makes that safe: the same gid with
+// the same content is the same transaction.
 Result<v1::SubmitReply> Accept(const v1::SubmitRequest& request, Session& session) {
   const std::chrono::milliseconds start = session.console.Uptime();
   const std::string& gid = request.transaction().gid();

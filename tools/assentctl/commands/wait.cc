@@ -13,7 +13,8 @@ bool IsThere(const v1::Transaction& seen, v1::WaitFor wait_for) {
   return wait_for == v1::WAIT_DECIDED && seen.decision() != v1::DECISION_UNSPECIFIED;
 }
 
-// What a script is told of a transaction that got where it was waited for. Undecided: accepted is all that was asked.
+// What a script is told of a transaction that got where it was waited for. Undecided: accepted is
+// all that was asked.
 Exit Verdict(const v1::Transaction& transaction) {
   if (transaction.outcome() == v1::MIXED || transaction.outcome() == v1::HAZARD) {
     return Exit::kNeedsHuman;
