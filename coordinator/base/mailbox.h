@@ -4,11 +4,11 @@
 // per item, and is woken only when it sleeps.
 
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
-#include <mutex>
 #include <utility>
 #include <vector>
+
+#include <assent/thread_safety.h>
 
 namespace assent::base {
 
@@ -19,11 +19,11 @@ class Mailbox {
   void Put(T item) {
     bool wake = false;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       items_.push_back(std::move(item));
       wake = std::exchange(sleeping_, false);
     }
-    if (wake) ready_.notify_one();
+    if (wake) ready_.NotifyOne();
   }
 
   // Refuses (false) when `limit` items wait already, or `bytes` more would make it more than
@@ -31,13 +31,13 @@ class Mailbox {
   bool TryPut(T& item, std::size_t limit, std::size_t bytes, std::size_t limit_bytes) {
     bool wake = false;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       if (items_.size() >= limit || bytes_ + bytes > limit_bytes) return false;
       bytes_ += bytes;
       items_.push_back(std::move(item));
       wake = std::exchange(sleeping_, false);
     }
-    if (wake) ready_.notify_one();
+    if (wake) ready_.NotifyOne();
     return true;
   }
 
@@ -45,10 +45,12 @@ class Mailbox {
   // emptied first and its memory is used again.
   void TakeAll(std::vector<T>& into, std::chrono::microseconds patience) {
     into.clear();
-    std::unique_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     if (items_.empty() && patience.count() > 0) {
       sleeping_ = true;
-      ready_.wait_for(lock, patience, [&] { return !items_.empty(); });
+      const auto until = std::chrono::steady_clock::now() + patience;
+      while (items_.empty() && ready_.WaitUntil(mutex_, until)) {
+      }
       sleeping_ = false;
     }
     std::swap(into, items_);
@@ -56,16 +58,16 @@ class Mailbox {
   }
 
   std::size_t size() const {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return items_.size();
   }
 
  private:
-  mutable std::mutex mutex_;
-  std::condition_variable ready_;
-  std::vector<T> items_;   // guarded by mutex_
-  std::size_t bytes_ = 0;  // guarded by mutex_: of those of items_ that came by TryPut
-  bool sleeping_ = false;  // guarded by mutex_
+  mutable Mutex mutex_;
+  CondVar ready_;
+  std::vector<T> items_ ASSENT_GUARDED_BY(mutex_);
+  std::size_t bytes_ ASSENT_GUARDED_BY(mutex_) = 0;  // of those of items_ that came by TryPut
+  bool sleeping_ ASSENT_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace assent::base

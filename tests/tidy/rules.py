@@ -57,7 +57,8 @@ RAW_EXAMPLES = r"^examples/[^/]*raw[^/]*/"
 
 # Standard headers that coordinator/core may not include: clocks, threads, randomness, streams, the operating system.
 CORE_FORBIDDEN_HEADERS = {
-    "atomic", "barrier", "condition_variable", "csignal", "cstdio", "ctime", "execution", "filesystem", "fstream",
+    "assent/thread_safety.h", "atomic", "barrier", "condition_variable", "csignal", "cstdio", "ctime", "execution",
+    "filesystem", "fstream",
     "future", "iomanip", "ios", "iostream", "istream", "latch", "mutex", "ostream", "random", "semaphore",
     "shared_mutex", "sstream", "stop_token", "streambuf", "syncstream", "thread",
 }

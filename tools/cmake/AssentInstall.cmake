@@ -49,7 +49,8 @@ function(assent_install_sdk)
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
     COMPONENT sdk
     FILES_MATCHING
-    PATTERN "*.h")
+    PATTERN "*.h"
+    PATTERN "thread_safety.h" EXCLUDE) # no public header shows a lock
   install(
     DIRECTORY ${PROJECT_SOURCE_DIR}/proto/assent
     DESTINATION ${CMAKE_INSTALL_DATADIR}/assent/proto

@@ -70,6 +70,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # g++ 12 takes the sanitizer's own branches for uses of uninitialised memory.
     list(APPEND ASSENT_WARNINGS -Wno-maybe-uninitialized)
   endif()
+else()
+  list(APPEND ASSENT_WARNINGS -Wthread-safety) # <assent/thread_safety.h>
 endif()
 if(ASSENT_WERROR)
   list(APPEND ASSENT_WARNINGS -Werror)
