@@ -221,28 +221,27 @@ Status Listener::BindUnix(const std::string& path) {
   struct stat made {};
   if (::lstat(path.c_str(), &made) != 0)
     return CannotListen(address_, "the file of the socket is gone again: " + Said(errno));
-  const std::lock_guard lock(file_mutex_);
+  const MutexLock lock(file_mutex_);
   path_ = path;
   device_ = made.st_dev;
   inode_ = made.st_ino;
   return OkStatus();
 }
 
-// With file_mutex_ held.
 bool Listener::FileIsOurs() const {
   struct stat there {};
   return ::lstat(path_.c_str(), &there) == 0 && there.st_ino == inode_ && there.st_dev == device_;
 }
 
 bool Listener::CanBeFound() {
-  const std::lock_guard lock(file_mutex_);
+  const MutexLock lock(file_mutex_);
   return path_.empty() || FileIsOurs();
 }
 
 Status Listener::ListenAgain() {
   std::string path;
   {
-    const std::lock_guard lock(file_mutex_);
+    const MutexLock lock(file_mutex_);
     path = path_;
   }
   if (path.empty()) return CannotListen(address_, "there is no file to make again");
@@ -257,7 +256,7 @@ Status Listener::ListenAgain() {
 }
 
 void Listener::RemoveFile() {
-  const std::lock_guard lock(file_mutex_);
+  const MutexLock lock(file_mutex_);
   if (!path_.empty() && FileIsOurs()) ::unlink(path_.c_str());
   path_.clear();
 }

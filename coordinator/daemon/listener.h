@@ -4,7 +4,6 @@
 // the settings, and given up with everything that is ours and nothing that is not.
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -12,6 +11,7 @@
 #include <sys/types.h>
 
 #include <assent/status.h>
+#include <assent/thread_safety.h>
 
 namespace assent::daemon {
 
@@ -57,7 +57,7 @@ class Listener {
   Status OpenTcp(const std::string& address);
   Status OpenUnix(const std::string& path);
   Status BindUnix(const std::string& path);
-  bool FileIsOurs() const;
+  bool FileIsOurs() const ASSENT_REQUIRES(file_mutex_);
   Status LockFile(const std::string& path);
   Status Add(int descriptor, const sockaddr* address, socklen_t size);
 
@@ -66,11 +66,11 @@ class Listener {
   std::vector<int> descriptors_;
   DialAddress dial_address_;
 
-  std::mutex file_mutex_;
-  std::string path_;       // guarded by file_mutex_; of the socket, as long as it is ours
-  dev_t device_ = 0;       // of the file that we made
-  ino_t inode_ = 0;        // likewise
-  std::string lock_path_;  // held as long as lock_ is open
+  Mutex file_mutex_;
+  std::string path_ ASSENT_GUARDED_BY(file_mutex_);  // of the socket, as long as it is ours
+  dev_t device_ ASSENT_GUARDED_BY(file_mutex_) = 0;  // of the file that we made
+  ino_t inode_ ASSENT_GUARDED_BY(file_mutex_) = 0;   // likewise
+  std::string lock_path_;                            // held as long as lock_ is open
   int lock_ = -1;
 };
 

@@ -89,12 +89,8 @@ std::string DroppedLine(bool json, std::uint64_t dropped) {
 }
 
 // What libraries say, from any thread, also after main has ended.
-struct LibraryVoice {
-  std::mutex mutex;
-  LibraryLogLimits limits;
-  LibraryLogMeter meter{LibraryLogLimits{}};  // guarded by mutex
-};
-constinit LibraryVoice library_voice;
+constexpr LibraryLogLimits kLibraryLimits;
+constinit LibraryLogMeter library_meter{kLibraryLimits};
 
 void SayLeftOut(spdlog::level::level_enum level, std::uint64_t lines) {
   if (lines > 0) spdlog::log(level, "event=library_lines_left_out lines={}", lines);
@@ -103,13 +99,10 @@ void SayLeftOut(spdlog::level::level_enum level, std::uint64_t lines) {
 void LogOfLibrary(const char* library, spdlog::level::level_enum level, std::string_view said) {
   if (!spdlog::should_log(level)) return;
   std::uint64_t left_out = 0;
-  {
-    const std::lock_guard lock(library_voice.mutex);
-    if (!library_voice.meter.Admit(std::chrono::steady_clock::now(), left_out)) return;
-  }
+  if (!library_meter.Admit(std::chrono::steady_clock::now(), left_out)) return;
   SayLeftOut(level, left_out);
   spdlog::log(level, "event={} said=\"{}\"", library,
-              OneLine(said, library_voice.limits.max_library_line_bytes));
+              OneLine(said, kLibraryLimits.max_library_line_bytes));
 }
 
 void LogOfGrpc(gpr_log_func_args* args) {
@@ -126,6 +119,7 @@ void LogOfProtobuf(google::protobuf::LogLevel level, const char* /*file*/, int /
 }  // namespace
 
 bool LibraryLogMeter::Admit(std::chrono::steady_clock::time_point now, std::uint64_t& left_out) {
+  const MutexLock lock(mutex_);
   const double seconds = std::chrono::duration<double>(now - filled_at_).count();
   filled_at_ = now;
   room_ = std::min(room_ + seconds * static_cast<double>(limits_.max_lines_per_second_count),
@@ -135,8 +129,13 @@ bool LibraryLogMeter::Admit(std::chrono::steady_clock::time_point now, std::uint
     return false;
   }
   room_ -= 1;
-  left_out = TakeLeftOut();
+  left_out = std::exchange(left_out_, 0);
   return true;
+}
+
+std::uint64_t LibraryLogMeter::TakeLeftOut() {
+  const MutexLock lock(mutex_);
+  return std::exchange(left_out_, 0);
 }
 
 std::string OneLine(std::string_view said, std::size_t max_bytes) {
@@ -182,14 +181,7 @@ Logging::~Logging() {
       std::make_shared<spdlog::logger>("ended", std::make_shared<spdlog::sinks::null_sink_mt>()));
 }
 
-void Logging::Tick() {
-  std::uint64_t left_out = 0;
-  {
-    const std::lock_guard lock(library_voice.mutex);
-    left_out = library_voice.meter.TakeLeftOut();
-  }
-  SayLeftOut(spdlog::level::warn, left_out);
-}
+void Logging::Tick() { SayLeftOut(spdlog::level::warn, library_meter.TakeLeftOut()); }
 
 void Logging::Say(const std::string& text) { output_->Put(text + "\n"); }
 

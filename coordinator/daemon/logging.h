@@ -13,7 +13,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
+
+#include <assent/thread_safety.h>
 
 namespace spdlog {
 class formatter;
@@ -29,7 +30,7 @@ struct LibraryLogLimits {
   std::size_t max_library_line_bytes = 512;
 };
 
-// How many lines of libraries are let through: a bucket that fills again with time.
+// How many lines of libraries are let through: a bucket that fills again with time. Any thread.
 class LibraryLogMeter {
  public:
   explicit constexpr LibraryLogMeter(LibraryLogLimits limits)
@@ -39,13 +40,14 @@ class LibraryLogMeter {
   // last one that was.
   bool Admit(std::chrono::steady_clock::time_point now, std::uint64_t& left_out);
   // How many have not been said, to be said now.
-  std::uint64_t TakeLeftOut() { return std::exchange(left_out_, 0); }
+  std::uint64_t TakeLeftOut();
 
  private:
   const LibraryLogLimits limits_;
-  double room_;
-  std::chrono::steady_clock::time_point filled_at_{};
-  std::uint64_t left_out_ = 0;
+  Mutex mutex_;
+  double room_ ASSENT_GUARDED_BY(mutex_);
+  std::chrono::steady_clock::time_point filled_at_ ASSENT_GUARDED_BY(mutex_);
+  std::uint64_t left_out_ ASSENT_GUARDED_BY(mutex_) = 0;
 };
 
 // On one line, without what a terminal would obey, and not longer than `max_bytes`.

@@ -43,18 +43,18 @@ Output::Output(int fd, OutputOptions options, Notice notice)
 
 Output::~Output() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
     give_up_at_ = std::chrono::steady_clock::now() + options_.patience;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   thread_.join();
   if (own_fd_) ::close(fd_);
 }
 
 void Output::Put(std::string_view line) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const bool room = lines_.size() < options_.max_queued_lines_count &&
                       queued_bytes_ + line.size() <= options_.max_queued_line_bytes;
     if (!room) {
@@ -64,15 +64,16 @@ void Output::Put(std::string_view line) {
     TakeNotice();
     Queue(std::string(line));
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 void Output::Flush() {
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, options_.patience, [this] { return lines_.empty() && !writing_; });
+  const auto until = std::chrono::steady_clock::now() + options_.patience;
+  const MutexLock lock(mutex_);
+  while ((!lines_.empty() || writing_) && changed_.WaitUntil(mutex_, until)) {
+  }
 }
 
-// With mutex_ held. Where lines are missing, a line says so.
 void Output::TakeNotice() {
   if (dropped_ > 0) Queue(notice_(std::exchange(dropped_, 0)));
 }
@@ -84,22 +85,22 @@ void Output::Queue(std::string line) {
 
 void Output::Run() {
   base::NameThisThread("assent-output");
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [this] { return stopping_ || !lines_.empty(); });
+    while (!stopping_ && lines_.empty()) changed_.Wait(mutex_);
     if (lines_.empty()) TakeNotice();
     if (lines_.empty()) return;
     const std::string line = std::move(lines_.front());
     lines_.pop_front();
     writing_ = true;
-    lock.unlock();
+    lock.Unlock();
     const bool written = Write(line);
-    lock.lock();
+    lock.Lock();
     writing_ = false;
     queued_bytes_ -= line.size();
     if (lines_.empty()) TakeNotice();
     if (!written && stopping_) return;
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
 }
 
@@ -109,7 +110,7 @@ bool Output::Write(std::string_view text) {
   while (!text.empty()) {
     pollfd room{fd_, POLLOUT, 0};
     if (::poll(&room, 1, kSliceMs) <= 0) {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       if (stopping_ && std::chrono::steady_clock::now() >= give_up_at_) return false;
       continue;
     }

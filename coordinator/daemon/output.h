@@ -5,15 +5,15 @@
 // dropped and counted, and the count is said as soon as there is room again.
 
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
+
+#include <assent/thread_safety.h>
 
 namespace assent::daemon {
 
@@ -46,8 +46,9 @@ class Output {
  private:
   void Run();
   bool Write(std::string_view text);
-  void Queue(std::string line);
-  void TakeNotice();
+  void Queue(std::string line) ASSENT_REQUIRES(mutex_);
+  // Where lines are missing, a line says so.
+  void TakeNotice() ASSENT_REQUIRES(mutex_);
 
   const OutputOptions options_;
   const Notice notice_;
@@ -55,14 +56,15 @@ class Output {
   bool own_fd_ = false;
   bool is_socket_ = false;
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::string> lines_;                       // guarded by mutex_
-  std::size_t queued_bytes_ = 0;                        // guarded by mutex_
-  std::uint64_t dropped_ = 0;                           // guarded by mutex_: not said yet
-  bool writing_ = false;                                // guarded by mutex_
-  bool stopping_ = false;                               // guarded by mutex_
-  std::chrono::steady_clock::time_point give_up_at_{};  // guarded by mutex_: once stopping_
+  Mutex mutex_;
+  CondVar changed_;
+  std::deque<std::string> lines_ ASSENT_GUARDED_BY(mutex_);
+  std::size_t queued_bytes_ ASSENT_GUARDED_BY(mutex_) = 0;
+  std::uint64_t dropped_ ASSENT_GUARDED_BY(mutex_) = 0;  // not said yet
+  bool writing_ ASSENT_GUARDED_BY(mutex_) = false;
+  bool stopping_ ASSENT_GUARDED_BY(mutex_) = false;
+  // Once stopping_.
+  std::chrono::steady_clock::time_point give_up_at_ ASSENT_GUARDED_BY(mutex_);
   std::thread thread_;
 };
 

@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <mutex>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -19,6 +18,7 @@
 #include <spdlog/spdlog.h>
 
 #include <assent/limits.h>
+#include <assent/thread_safety.h>
 
 #include "coordinator/api/transaction_service.h"
 #include "coordinator/base/clock.h"
@@ -184,8 +184,8 @@ struct Server::Parts {
   std::unique_ptr<grpc::Server> server;
   std::unique_ptr<Acceptor> acceptor;
   std::unique_ptr<SelfDial> self_dial;
-  std::mutex removing;  // the listener is made, and its file removed, by different threads
-  Listener* made_listener = nullptr;  // guarded by removing
+  Mutex removing;  // the listener is made, and its file removed, by different threads
+  Listener* made_listener ASSENT_GUARDED_BY(removing) = nullptr;
 
   Status Listen();
   Status BuildServer();
@@ -286,7 +286,7 @@ Status Server::Parts::Listen() {
   auto opened = Listener::Open(config.listen, options);
   if (!opened.ok()) return opened.status();
   listener = std::move(opened).value();
-  const std::lock_guard lock(removing);
+  const MutexLock lock(removing);
   made_listener = listener.get();
   return OkStatus();
 }
@@ -387,7 +387,7 @@ void Server::Stop() {
   p.door.reset();
   RemoveSocket();
   {
-    const std::lock_guard lock(p.removing);
+    const MutexLock lock(p.removing);
     p.made_listener = nullptr;
   }
   p.listener.reset();
@@ -399,7 +399,7 @@ void Server::Stop() {
 }
 
 void Server::RemoveSocket() {
-  const std::lock_guard lock(parts_->removing);
+  const MutexLock lock(parts_->removing);
   if (parts_->made_listener != nullptr) parts_->made_listener->RemoveFile();
 }
 

@@ -67,21 +67,11 @@ void VisitorLog::OnUnreachable(const transport::Visitor& visitor, const std::str
 
 void VisitorLog::OnRefused(const transport::Visitor& visitor, const std::string& why) {
   std::uint64_t left_out = 0;
-  {
-    const std::lock_guard lock(mutex_);
-    if (!refusals_.Admit(std::chrono::steady_clock::now(), left_out)) return;
-  }
+  if (!refusals_.Admit(std::chrono::steady_clock::now(), left_out)) return;
   SayLeftOut(left_out);
   spdlog::warn("event=session_refused {} why={}", Unchecked(visitor), Quoted(why));
 }
 
-void VisitorLog::Tick() {
-  std::uint64_t left_out = 0;
-  {
-    const std::lock_guard lock(mutex_);
-    left_out = refusals_.TakeLeftOut();
-  }
-  SayLeftOut(left_out);
-}
+void VisitorLog::Tick() { SayLeftOut(refusals_.TakeLeftOut()); }
 
 }  // namespace assent::daemon

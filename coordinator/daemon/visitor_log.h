@@ -3,7 +3,6 @@
 // What the log says of participants: who came, who left, who cannot be reached, and who was turned
 // away.
 
-#include <mutex>
 #include <string>
 
 #include "coordinator/daemon/logging.h"
@@ -23,9 +22,7 @@ class VisitorLog final : public transport::Witness {
   void Tick();
 
  private:
-  std::mutex mutex_;
-  LibraryLogMeter refusals_{
-      {.max_lines_per_second_count = 1, .max_burst_lines_count = 10}};  // guarded by mutex_
+  LibraryLogMeter refusals_{{.max_lines_per_second_count = 1, .max_burst_lines_count = 10}};
 };
 
 }  // namespace assent::daemon

@@ -3,8 +3,6 @@
 #include <atomic>
 #include <cctype>
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 #include <unordered_set>
 #include <utility>
@@ -13,6 +11,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <assent/limits.h>
+#include <assent/thread_safety.h>
 
 #include "assent/v1/participant.grpc.pb.h"
 #include "coordinator/base/thread_name.h"
@@ -108,7 +107,7 @@ struct GrpcCaller::Impl {
   void Watch(Target& target) {
     grpc_connectivity_state state = GRPC_CHANNEL_SHUTDOWN;
     {
-      const std::lock_guard lock(mutex);  // the queue is open for as long
+      const MutexLock lock(mutex);  // the queue is open for as long
       if (closing) return;
       state = target.channel->GetState(/*try_to_connect=*/true);
       target.channel->NotifyOnStateChange(state, std::chrono::system_clock::now() + kWatchSlice,
@@ -124,8 +123,7 @@ struct GrpcCaller::Impl {
     }
   }
 
-  // Under the lock.
-  void AskWhyDown(Target& target) {
+  void AskWhyDown(Target& target) ASSENT_REQUIRES(mutex) {
     if (std::exchange(target.probing, true)) return;
     auto* probe = new Probe;
     probe->target = &target;
@@ -145,7 +143,7 @@ struct GrpcCaller::Impl {
     call->call = id;
     call->context.set_deadline(std::chrono::system_clock::now() + command.timeout);
     {
-      const std::lock_guard lock(mutex);
+      const MutexLock lock(mutex);
       if (closing) return false;
       calls.insert(call.get());
     }
@@ -198,12 +196,12 @@ struct GrpcCaller::Impl {
     ends.reserve(together.size());
     for (UnderWay* call : together) ends.push_back(EndOf(*call));
     sink->OnEnded(std::move(ends));
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     for (UnderWay* call : together) {
       calls.erase(call);
       delete call;
     }
-    if (calls.empty()) idle.notify_all();
+    if (calls.empty()) idle.NotifyAll();
   }
 
   std::uint32_t coordinator_id = 0;
@@ -211,10 +209,10 @@ struct GrpcCaller::Impl {
   std::vector<std::unique_ptr<Target>> targets;  // fixed once it has started
   std::vector<UnderWay*> ended;                  // the queue's thread's
 
-  std::mutex mutex;
-  std::condition_variable idle;
-  std::unordered_set<UnderWay*> calls;  // guarded by mutex
-  bool closing = false;                 // guarded by mutex
+  Mutex mutex;
+  CondVar idle;
+  std::unordered_set<UnderWay*> calls ASSENT_GUARDED_BY(mutex);
+  bool closing ASSENT_GUARDED_BY(mutex) = false;
   grpc::CompletionQueue queue;
   std::thread thread;
 };
@@ -248,10 +246,10 @@ bool GrpcCaller::Call(std::size_t target, std::uint64_t call, Command& command) 
 void GrpcCaller::Stop() {
   if (!impl_->thread.joinable()) return;
   {
-    std::unique_lock lock(impl_->mutex);
+    const MutexLock lock(impl_->mutex);
     impl_->closing = true;
     for (Impl::UnderWay* call : impl_->calls) call->context.TryCancel();
-    impl_->idle.wait(lock, [&] { return impl_->calls.empty(); });
+    while (!impl_->calls.empty()) impl_->idle.Wait(impl_->mutex);
   }
   impl_->queue.Shutdown();
   impl_->thread.join();

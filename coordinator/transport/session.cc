@@ -19,7 +19,7 @@ const char kSaidGoodbye[] = "it said goodbye";
 }  // namespace
 
 void Session::Begin() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (stream_ != nullptr) stream_->Read();
 }
 
@@ -44,7 +44,7 @@ void Session::OnMalformed(std::string bytes) {
 
 void Session::OnWritten() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     writing_ = false;
   }
   Kick();
@@ -65,7 +65,7 @@ Status Session::OnHello(v1::ParticipantFrame& frame, std::size_t bytes) {
   const SessionHello hello = FromWire(frame.hello());
   const Visitor visitor{hello.service, hello.instance, peer_, hello.agent, false};
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (stream_ == nullptr) return Unavailable("the stream has ended");
     visitor_ = visitor;
   }
@@ -74,7 +74,7 @@ Status Session::OnHello(v1::ParticipantFrame& frame, std::size_t bytes) {
   if (!status.ok()) return status;
   bool finished = false;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     finished = stream_ == nullptr;
     if (!finished) {
       id_ = id;
@@ -109,7 +109,7 @@ Status Session::OnMessages(v1::ParticipantFrame& frame) {
   if (frame.queries_size() > 0) Ask(frame);
   if (frame.goodbye()) {
     hub_.board_.Drain(id_);
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     said_goodbye_ = true;
   }
   return OkStatus();
@@ -117,7 +117,7 @@ Status Session::OnMessages(v1::ParticipantFrame& frame) {
 
 void Session::Ask(const v1::ParticipantFrame& frame) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (stream_ == nullptr) return;
     open_questions_ += static_cast<std::size_t>(frame.queries_size());
     (void)hub_.CountQuestions(frame.queries_size());
@@ -133,7 +133,7 @@ void Session::Ask(const v1::ParticipantFrame& frame) {
 
 void Session::Answer(OutcomeAnswer answer) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (stream_ == nullptr) return;
     answers_.push_back(std::move(answer));
   }
@@ -142,7 +142,7 @@ void Session::Answer(OutcomeAnswer answer) {
 
 // Who asks faster than it reads the answers is asked to wait.
 void Session::ReadOn() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (stream_ == nullptr) return;
   reading_paused_ = open_questions_ >= hub_.options_.max_open_questions_count ||
                     (open_questions_ > 0 && hub_.CountQuestions(0));
@@ -152,7 +152,7 @@ void Session::ReadOn() {
 // ---- What goes ----------------------------------------------------------------------------------
 
 void Session::Kick() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (writing_ || stream_ == nullptr || id_ == 0) return;
   out_.Clear();
   bool any = std::exchange(welcome_, false);
@@ -196,7 +196,7 @@ void Session::Leave(const Status& status) {
   FrameStream* stream = nullptr;
   std::string why = status.message();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (status.ok()) why = said_goodbye_ ? kSaidGoodbye : kHungUp;
     stream = std::exchange(stream_, nullptr);
     if (stream == nullptr) return;

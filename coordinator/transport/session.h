@@ -8,8 +8,9 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <string>
+
+#include <assent/thread_safety.h>
 
 #include "assent/v1/participant.pb.h"
 #include "coordinator/transport/carrier.h"
@@ -44,7 +45,7 @@ class Session final : public FrameSink, public Line, public std::enable_shared_f
   void Ask(const v1::ParticipantFrame& frame);
   void Answer(OutcomeAnswer answer);
   void ReadOn();
-  void MoveAnswers();  // into out_, under the lock
+  void MoveAnswers() ASSENT_REQUIRES(mutex_);  // into out_
 
   SessionHub& hub_;
   const std::uint64_t number_;
@@ -54,16 +55,17 @@ class Session final : public FrameSink, public Line, public std::enable_shared_f
   Visitor visitor_;
   std::uint32_t coordinator_id_ = 0;
 
-  std::mutex mutex_;                   // taken before the switchboard's and the hub's
-  FrameStream* stream_;                // guarded by mutex_; null: finished
-  bool writing_ = false;               // guarded by mutex_
-  v1::CoordinatorFrame out_;           // guarded by mutex_, and the stream's while writing_
-  bool welcome_ = false;               // guarded by mutex_: to be written, before all else
-  std::uint64_t epoch_ = 0;            // guarded by mutex_
-  std::deque<OutcomeAnswer> answers_;  // guarded by mutex_
-  std::size_t open_questions_ = 0;     // guarded by mutex_: asked, and the answer not written
-  bool reading_paused_ = false;        // guarded by mutex_
-  bool said_goodbye_ = false;          // guarded by mutex_
+  Mutex mutex_;  // taken before the switchboard's and the hub's
+  FrameStream* stream_ ASSENT_GUARDED_BY(mutex_) ASSENT_PT_GUARDED_BY(mutex_);  // null: finished
+  bool writing_ ASSENT_GUARDED_BY(mutex_) = false;
+  v1::CoordinatorFrame out_ ASSENT_GUARDED_BY(mutex_);  // and the stream's while writing_
+  bool welcome_ ASSENT_GUARDED_BY(mutex_) = false;      // to be written, before all else
+  std::uint64_t epoch_ ASSENT_GUARDED_BY(mutex_) = 0;
+  std::deque<OutcomeAnswer> answers_ ASSENT_GUARDED_BY(mutex_);
+  // Asked, and the answer not written.
+  std::size_t open_questions_ ASSENT_GUARDED_BY(mutex_) = 0;
+  bool reading_paused_ ASSENT_GUARDED_BY(mutex_) = false;
+  bool said_goodbye_ ASSENT_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace assent::transport

@@ -26,7 +26,7 @@ std::shared_ptr<FrameSink> SessionHub::OnStream(FrameStream& stream, const std::
   std::shared_ptr<Session> gives_way;
   std::string why;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const std::string address = HostOf(peer);
     const Silent silent{board_.clock().Mono(), address, address == kUnix ? address : peer};
     gives_way = MakeRoomFor(silent, why);
@@ -46,6 +46,7 @@ std::shared_ptr<FrameSink> SessionHub::OnStream(FrameStream& stream, const std::
 std::shared_ptr<Session> SessionHub::MakeRoomFor(const Silent& silent, std::string& why) {
   std::uint64_t oldest = 0;
   const auto look = [&](const std::string& of, std::size_t limit) {
+    mutex_.AssertHeld();
     const auto there = silent_of_.find(of);
     if (oldest != 0 || there == silent_of_.end() || there->second.size() < limit) return;
     oldest = *there->second.begin();
@@ -67,14 +68,14 @@ std::shared_ptr<Session> SessionHub::MakeRoomFor(const Silent& silent, std::stri
 }
 
 void SessionHub::Open(std::uint32_t coordinator_id, std::uint64_t epoch) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   identity_ = {true, coordinator_id, epoch};
 }
 
 void SessionHub::Close() {
   std::vector<std::shared_ptr<Session>> streams;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     identity_.open = false;
     for (const auto& [number, session] : streams_) streams.push_back(session);
   }
@@ -86,7 +87,7 @@ void SessionHub::Tick() {
   const core::MonoTime now = board_.clock().Mono();
   std::vector<std::shared_ptr<Session>> late;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (const auto& [number, silent] : silent_) {
       if (silent.since + options_.hello_timeout > now) break;
       late.push_back(streams_.at(number));
@@ -100,22 +101,22 @@ void SessionHub::Tick() {
 }
 
 std::size_t SessionHub::silent_count() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return silent_.size();
 }
 
 SessionHub::Identity SessionHub::identity() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return identity_;
 }
 
 void SessionHub::NoLongerSilent(std::uint64_t stream) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   ForgetSilent(stream);
 }
 
 void SessionHub::Forget(std::uint64_t stream) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   ForgetSilent(stream);
   streams_.erase(stream);
 }
@@ -133,7 +134,7 @@ void SessionHub::ForgetSilent(std::uint64_t stream) {
 }
 
 bool SessionHub::CountQuestions(std::ptrdiff_t change) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   open_questions_ += static_cast<std::size_t>(change);
   return open_questions_ >= options_.max_all_open_questions_count;
 }

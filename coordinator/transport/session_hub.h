@@ -12,10 +12,11 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
+
+#include <assent/thread_safety.h>
 
 #include "coordinator/transport/carrier.h"
 #include "coordinator/transport/switchboard.h"
@@ -73,24 +74,26 @@ class SessionHub final : public StreamDoor {
   Identity identity() const;
   void NoLongerSilent(std::uint64_t stream);
   void Forget(std::uint64_t stream);
-  void ForgetSilent(std::uint64_t stream);
+  void ForgetSilent(std::uint64_t stream) ASSENT_REQUIRES(mutex_);
   // The one that gives way to `silent`, no longer among the silent ones, and in `why` what to tell
   // it. Null: there is room.
-  std::shared_ptr<Session> MakeRoomFor(const Silent& silent, std::string& why);
+  std::shared_ptr<Session> MakeRoomFor(const Silent& silent, std::string& why)
+      ASSENT_REQUIRES(mutex_);
   // Counts questions, or answers; true: there are too many.
   bool CountQuestions(std::ptrdiff_t change);
 
   const SessionHubOptions options_;
   Switchboard& board_;
 
-  mutable std::mutex mutex_;
-  Identity identity_;                                          // guarded by mutex_
-  std::uint64_t next_stream_ = 1;                              // guarded by mutex_
-  std::map<std::uint64_t, std::shared_ptr<Session>> streams_;  // guarded by mutex_; not ended
-  std::map<std::uint64_t, Silent> silent_;  // guarded by mutex_; in the order of their coming
-  // By address, and by connection.
-  std::map<std::string, std::set<std::uint64_t>> silent_of_;  // guarded by mutex_
-  std::size_t open_questions_ = 0;                            // guarded by mutex_
+  mutable Mutex mutex_;
+  Identity identity_ ASSENT_GUARDED_BY(mutex_);
+  std::uint64_t next_stream_ ASSENT_GUARDED_BY(mutex_) = 1;
+  // Those that have not ended; of them the silent ones, in the order of their coming; and these by
+  // address, and by connection.
+  std::map<std::uint64_t, std::shared_ptr<Session>> streams_ ASSENT_GUARDED_BY(mutex_);
+  std::map<std::uint64_t, Silent> silent_ ASSENT_GUARDED_BY(mutex_);
+  std::map<std::string, std::set<std::uint64_t>> silent_of_ ASSENT_GUARDED_BY(mutex_);
+  std::size_t open_questions_ ASSENT_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace assent::transport

@@ -23,8 +23,8 @@ void Switchboard::Do(const Change& change) {
   Dispatcher::Effects effects;
   std::vector<std::shared_ptr<Line>> touched;
   {
-    const std::lock_guard lock(mutex_);
-    change(effects);
+    const MutexLock lock(mutex_);
+    change(dispatcher_, effects);
     DeliverInOrder(effects);
     touched.reserve(effects.touched.size());
     for (const InstanceId id : effects.touched) {
@@ -50,37 +50,42 @@ void Switchboard::DeliverInOrder(Dispatcher::Effects& effects) {
 }
 
 void Switchboard::Send(std::vector<Command> commands) {
-  Do([&](auto& effects) { dispatcher_.Send(std::move(commands), clock_.Mono(), effects); });
+  Do([&](Dispatcher& dispatcher, auto& effects) {
+    dispatcher.Send(std::move(commands), clock_.Mono(), effects);
+  });
 }
 
 std::vector<ServiceInfo> Switchboard::List(const std::string& prefix) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return dispatcher_.List(prefix);
 }
 
 DispatcherCounters Switchboard::counters() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return dispatcher_.counters();
 }
 
 std::size_t Switchboard::session_count() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return dispatcher_.session_count();
 }
 
 void Switchboard::Tick() {
   const core::MonoTime now = clock_.Mono();
   for (bool more = true; more;) {
-    Do([&](auto& effects) { more = dispatcher_.Expire(now, kExpiredAtOnceCount, effects); });
+    Do([&](Dispatcher& dispatcher, auto& effects) {
+      more = dispatcher.Expire(now, kExpiredAtOnceCount, effects);
+    });
   }
 }
 
 Status Switchboard::Attach(const std::shared_ptr<Line>& line, const SessionHello& hello,
                            const std::string& address, InstanceId& id) {
   Status status;
-  Do([&](auto& effects) {
+  Do([&](Dispatcher& dispatcher, auto& effects) {
+    mutex_.AssertHeld();
     const InstanceId number = next_id_++;
-    status = dispatcher_.Attach(number, hello, address, clock_.Wall(), effects);
+    status = dispatcher.Attach(number, hello, address, clock_.Wall(), effects);
     if (!status.ok()) return;
     id = number;
     lines_.emplace(number, line);
@@ -95,24 +100,27 @@ void Switchboard::Refuse(const Visitor& visitor, const std::string& why) {
 }
 
 void Switchboard::Drain(InstanceId id) {
-  Do([&](auto& effects) { dispatcher_.Drain(id, effects); });
+  Do([&](Dispatcher& dispatcher, auto& effects) { dispatcher.Drain(id, effects); });
 }
 
 void Switchboard::Leave(InstanceId id, const Visitor& visitor, const std::string& why) {
-  Do([&](auto& effects) {
+  Do([&](Dispatcher& dispatcher, auto& effects) {
+    mutex_.AssertHeld();
     lines_.erase(id);
-    dispatcher_.Detach(id, effects);
+    dispatcher.Detach(id, effects);
   });
   if (witness_ != nullptr) witness_->OnLeft(visitor, why);
 }
 
 void Switchboard::OnReplies(InstanceId id, std::vector<SessionReply> replies) {
-  Do([&](auto& effects) { dispatcher_.OnReplies(id, std::move(replies), effects); });
+  Do([&](Dispatcher& dispatcher, auto& effects) {
+    dispatcher.OnReplies(id, std::move(replies), effects);
+  });
 }
 
 InstanceId Switchboard::AddDialled(const std::shared_ptr<Line>& line, const std::string& service,
                                    const std::string& address, std::size_t max_in_flight) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const InstanceId id = next_id_++;
   dispatcher_.AddDialled(id, service, address, max_in_flight);
   lines_.emplace(id, line);
@@ -122,23 +130,27 @@ InstanceId Switchboard::AddDialled(const std::shared_ptr<Line>& line, const std:
 void Switchboard::SetReach(InstanceId id, Reach reach, const Visitor& visitor,
                            const std::string& why) {
   std::optional<Reach> before;
-  Do([&](auto& effects) { before = dispatcher_.SetReach(id, reach, why, clock_.Wall(), effects); });
+  Do([&](Dispatcher& dispatcher, auto& effects) {
+    before = dispatcher.SetReach(id, reach, why, clock_.Wall(), effects);
+  });
   if (!before || witness_ == nullptr) return;
   if (reach == Reach::kReady) return witness_->OnCame(visitor);
   before == Reach::kReady ? witness_->OnLeft(visitor, why) : witness_->OnUnreachable(visitor, why);
 }
 
 void Switchboard::OnEnded(std::vector<Ended> ended) {
-  Do([&](auto& effects) {
+  Do([&](Dispatcher& dispatcher, auto& effects) {
     for (Ended& one : ended) {
-      if (!one.reply.empty()) dispatcher_.OnReplies(one.id, std::move(one.reply), effects);
-      dispatcher_.End(one.id, one.command_id, one.words, effects);
+      if (!one.reply.empty()) dispatcher.OnReplies(one.id, std::move(one.reply), effects);
+      dispatcher.End(one.id, one.command_id, one.words, effects);
     }
   });
 }
 
 void Switchboard::Return(InstanceId id, Dispatcher::Outgoing outgoing) {
-  Do([&](auto& effects) { dispatcher_.Return(id, std::move(outgoing), clock_.Mono(), effects); });
+  Do([&](Dispatcher& dispatcher, auto& effects) {
+    dispatcher.Return(id, std::move(outgoing), clock_.Mono(), effects);
+  });
 }
 
 std::vector<Dispatcher::Outgoing> Switchboard::Take(InstanceId id, std::size_t max_count,
@@ -146,7 +158,7 @@ std::vector<Dispatcher::Outgoing> Switchboard::Take(InstanceId id, std::size_t m
   Dispatcher::Effects effects;
   std::vector<Dispatcher::Outgoing> taken;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     taken = dispatcher_.Take(id, max_count, max_bytes, clock_.Mono(), effects);
   }
   if (!effects.replies.empty()) receiver_.OnReplies(std::move(effects.replies));

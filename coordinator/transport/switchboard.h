@@ -9,10 +9,11 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
+
+#include <assent/thread_safety.h>
 
 #include "coordinator/transport/dispatcher.h"
 #include "coordinator/transport/transport.h"
@@ -73,17 +74,17 @@ class Switchboard final : public Transport {
  private:
   template <typename Change>
   void Do(const Change& change);
-  // Under the lock: delivers what must be in order.
-  void DeliverInOrder(Dispatcher::Effects& effects);
+  // What must be in order.
+  void DeliverInOrder(Dispatcher::Effects& effects) ASSENT_REQUIRES(mutex_);
 
   Receiver& receiver_;
   const Clock& clock_;
   Witness* const witness_;
 
-  mutable std::mutex mutex_;
-  Dispatcher dispatcher_;                                        // guarded by mutex_
-  std::unordered_map<InstanceId, std::shared_ptr<Line>> lines_;  // guarded by mutex_
-  InstanceId next_id_ = 1;                                       // guarded by mutex_
+  mutable Mutex mutex_;
+  Dispatcher dispatcher_ ASSENT_GUARDED_BY(mutex_);
+  std::unordered_map<InstanceId, std::shared_ptr<Line>> lines_ ASSENT_GUARDED_BY(mutex_);
+  InstanceId next_id_ ASSENT_GUARDED_BY(mutex_) = 1;
 };
 
 }  // namespace assent::transport
