@@ -8,6 +8,7 @@ import tempfile
 import unittest
 
 import check_core_symbols
+import check_locks
 import check_sources
 
 GOOD = {
@@ -148,6 +149,58 @@ class Symbols(unittest.TestCase):
         ):
             with self.subTest(code=code):
                 self.assertNotEqual([], self.symbols(code))
+
+
+@unittest.skipUnless(check_locks.CLANG, "there is no clang++")
+class Locks(unittest.TestCase):
+    HEAD = """
+#include <assent/thread_safety.h>
+class Tally {
+ public:
+  int Good() {
+    assent::MutexLock lock(mutex_);
+    while (sum_ < 7) changed_.Wait(mutex_);
+    lock.Unlock();
+    lock.Lock();
+    const auto look = [this] { mutex_.AssertHeld(); return sum_; };
+    return look() + Sum();
+  }
+"""
+    TAIL = """
+ private:
+  int Sum() const ASSENT_REQUIRES(mutex_) { return sum_; }
+  assent::Mutex mutex_;
+  assent::CondVar changed_;
+  int sum_ ASSENT_GUARDED_BY(mutex_) = 0;
+};
+"""
+
+    def refusal(self, member):
+        root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "a.cc"), "w") as file:
+                file.write(self.HEAD + member + self.TAIL)
+            return check_locks.refusal(["-std=c++20", f"-I{root}/proto/vocabulary", "a.cc"], folder)
+
+    def test_what_is_right_passes(self):
+        self.assertEqual("", self.refusal(""))
+
+    def test_what_is_wrong_is_refused(self):
+        for words, member in (
+            ("reading variable 'sum_' requires holding mutex", "int Bad() { return sum_; }"),
+            ("writing variable 'sum_' requires holding mutex", "void Bad() { sum_ = 1; }"),
+            ("calling function 'Sum' requires holding mutex", "int Bad() { return Sum(); }"),
+            ("calling function 'Wait' requires holding mutex", "void Bad() { changed_.Wait(mutex_); }"),
+            ("acquiring mutex 'mutex_' that is already held",
+             "void Bad() { assent::MutexLock a(mutex_); assent::MutexLock b(mutex_); }"),
+            ("reading variable 'sum_' requires holding mutex",
+             "int Bad() { assent::MutexLock lock(mutex_); lock.Unlock(); return sum_; }"),
+            ("reading variable 'sum_' requires holding mutex",
+             "int Bad() { assent::MutexLock lock(mutex_); return [this] { return sum_; }(); }"),
+            ("still held at the end", "void Bad() { mutex_.Lock(); }"),
+        ):
+            with self.subTest(member=member):
+                self.assertIn(words, self.refusal(member))
 
 
 if __name__ == "__main__":
