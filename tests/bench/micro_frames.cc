@@ -7,7 +7,7 @@
 
 #include "assent/v1/participant.pb.h"
 #include "coordinator/transport/wire.h"
-#include "participant-sdk/src/wire.h"
+#include "participant-sdk/cpp/src/wire.h"
 
 namespace assent {
 namespace {

@@ -9,7 +9,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include "assent/v1/participant.grpc.pb.h"
-#include "participant-sdk/src/wire.h"
+#include "participant-sdk/cpp/src/wire.h"
 
 namespace assent::crash {
 namespace {

@@ -13,8 +13,8 @@
 
 #include <assent/limits.h>
 
-#include "participant-sdk/src/session.h"
-#include "participant-sdk/src/submit_queue.h"
+#include "participant-sdk/cpp/src/session.h"
+#include "participant-sdk/cpp/src/submit_queue.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/quiet.h"
 

@@ -1,7 +1,7 @@
 // The participant with real threads and scripted streams: what TSan sees, and what concurrency
 // could break.
 
-#include "participant-sdk/src/participant_shell.h"
+#include "participant-sdk/cpp/src/participant_shell.h"
 
 #include <atomic>
 #include <chrono>

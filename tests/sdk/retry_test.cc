@@ -1,6 +1,6 @@
 // The retry loop, on a clock that is moved by its own sleeps.
 
-#include "participant-sdk/src/retry.h"
+#include "participant-sdk/cpp/src/retry.h"
 
 #include <chrono>
 #include <functional>

@@ -19,7 +19,7 @@
 
 #include <assent/status.h>
 
-#include "participant-sdk/src/stream.h"
+#include "participant-sdk/cpp/src/stream.h"
 
 namespace assent::testing {
 

@@ -13,7 +13,7 @@
 
 #include <assent/limits.h>
 
-#include "participant-sdk/src/session.h"
+#include "participant-sdk/cpp/src/session.h"
 
 namespace assent::internal {
 inline constexpr SteadyTime kStart = SteadyTime(std::chrono::hours(1));

@@ -1,6 +1,6 @@
 // SubmitAsync's state machine: nothing lost, nothing completed twice, nothing guessed.
 
-#include "participant-sdk/src/submit_queue.h"
+#include "participant-sdk/cpp/src/submit_queue.h"
 
 #include <chrono>
 #include <map>

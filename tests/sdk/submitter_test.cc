@@ -1,6 +1,6 @@
 // SubmitAsync with real threads and scripted streams: what TSan sees.
 
-#include "participant-sdk/src/submitter.h"
+#include "participant-sdk/cpp/src/submitter.h"
 
 #include <atomic>
 #include <chrono>

@@ -12,7 +12,7 @@
 
 #include <assent/testkit.h>
 
-#include "participant-sdk/src/action_table.h"
+#include "participant-sdk/cpp/src/action_table.h"
 #include "tests/sdk/shelf.h"
 
 namespace assent::testkit {

@@ -12,10 +12,10 @@
 #include <assent/transaction.h>
 
 #include "assent/v1/participant.pb.h"
-#include "participant-sdk/src/endpoint.h"
-#include "participant-sdk/src/text.h"
-#include "participant-sdk/src/who_waits.h"
-#include "participant-sdk/src/wire.h"
+#include "participant-sdk/cpp/src/endpoint.h"
+#include "participant-sdk/cpp/src/text.h"
+#include "participant-sdk/cpp/src/who_waits.h"
+#include "participant-sdk/cpp/src/wire.h"
 
 namespace assent {
 namespace {

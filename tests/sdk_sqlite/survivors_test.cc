@@ -7,7 +7,7 @@
 #include <string_view>
 #include <utility>
 
-#include "participant-sdk/sqlite/waiting_room.h"
+#include "participant-sdk/cpp/sqlite/waiting_room.h"
 #include "tests/sdk_sqlite/two_phase_fixture.h"
 
 namespace assent::sqlite::test {

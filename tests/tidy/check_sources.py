@@ -70,7 +70,7 @@ def kind_of(tree, name, quoted):
         return "wire"
     if tree.has("proto/vocabulary/" + name):
         return "vocabulary"
-    if tree.has("participant-sdk/include/" + name):
+    if tree.has("participant-sdk/cpp/include/" + name):
         return "sdk"
     if quoted and tree.has(name):
         return os.path.dirname(name)

@@ -8,8 +8,6 @@ below this folder may include these". A longer folder name wins over a shorter o
 #         "grpc" grpcpp, grpc, google/protobuf     any other word: a folder of ours, or the first part of a third-party
 #         header's name (sqlite3.h, spdlog, nlohmann, CLI, gtest, ...)
 
-_SDK_SOURCES = ["std", "posix", "vocabulary", "sdk", "wire", "grpc", "participant-sdk"]
-
 ARROWS = {
     "proto/vocabulary": ["std", "vocabulary"],
     "proto/parse": ["std", "vocabulary", "wire", "grpc", "proto/parse"],
@@ -34,8 +32,11 @@ ARROWS = {
     "coordinator/daemon": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "spdlog", "nlohmann", "CLI", "sqlite3.h",
                            "coordinator"],
     # The SDK: its public headers show nothing but the standard library; an adapter may show its database.
-    "participant-sdk/include": ["std", "vocabulary", "sdk"],
-    "participant-sdk": _SDK_SOURCES,
+    "participant-sdk/cpp/include": ["std", "vocabulary", "sdk"],
+    "participant-sdk/cpp/src": ["std", "posix", "vocabulary", "sdk", "wire", "grpc", "participant-sdk/cpp/src"],
+    "participant-sdk/cpp/testkit": ["std", "vocabulary", "sdk", "participant-sdk/cpp/src", "participant-sdk/cpp/testkit"],
+    "participant-sdk/cpp/sqlite": ["std", "posix", "vocabulary", "sdk",
+                                   "participant-sdk/cpp/src", "participant-sdk/cpp/sqlite"],
     # Clients.
     "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "tools/assentctl"],
     "tools/assent-bench": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "nlohmann", "CLI", "spdlog", "sdk",

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "participant-sdk/src/call_table.h"
-#include "participant-sdk/src/session.h"
+#include "participant-sdk/cpp/src/call_table.h"
+#include "participant-sdk/cpp/src/session.h"
 #include "tools/assent-sim/network.h"
 #include "tools/assent-sim/store.h"
 

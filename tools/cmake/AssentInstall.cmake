@@ -1,7 +1,7 @@
 # Installation. Two components: `sdk` (libraries, headers, CMake package, pkg-config files, the protos) and `server`
 # (assentd, assentctl and what else runs).
 #
-#   assent_install_sdk(TARGETS assent_sdk assent_sdk_core assent_sdk_sqlite... HEADERS participant-sdk/include...)
+#   assent_install_sdk(TARGETS assent_sdk assent_sdk_core assent_sdk_sqlite... HEADERS participant-sdk/cpp/include...)
 #       those of the targets that exist in this build, in link order; assent_sdk_sqlite becomes assent::sdk_sqlite for
 #       find_package(assent). What they link of ours (the generated code, the vocabulary) goes along. The content of
 #       each folder of HEADERS is installed.

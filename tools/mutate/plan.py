@@ -37,7 +37,7 @@ PARTS = {
         programs=(SIM, SIM_FULL),
         daemon=True),
     "barrier": Part(
-        sources=tuple(f"participant-sdk/sqlite/{name}.*"
+        sources=tuple(f"participant-sdk/cpp/sqlite/{name}.*"
                       for name in ("barrier", "claims", "waiting_room", "runner", "runner_local", "recorded", "questions", "store_clock")),
         tests=(r"sdk_sqlite_.*",),
         programs=(SIM,)),

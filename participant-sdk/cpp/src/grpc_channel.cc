@@ -1,0 +1,118 @@
+#include "participant-sdk/cpp/src/grpc_channel.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <grpcpp/channel.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/support/channel_arguments.h>
+#include <grpcpp/support/status.h>
+
+#include <assent/limits.h>
+
+#include "participant-sdk/cpp/src/version.h"
+
+namespace assent::internal {
+namespace {
+
+constexpr const char* kDefaultEndpoint = "127.0.0.1:7400";
+// gRPC's own waits between attempts to connect (a second and more) would hide a daemon that is back
+// already.
+constexpr int kMinReconnectMs = 20;
+constexpr int kMaxReconnectMs = 1000;
+constexpr int kConnectTimeoutMs = 5000;
+constexpr int kMaxKeepaliveTimeoutMs = 10'000;
+constexpr int kMessageSlackBytes = 64 * 1024;
+
+}  // namespace
+
+std::vector<std::string> DefaultEndpoints() {
+  const char* given = std::getenv("ASSENT_ENDPOINT");
+  std::string_view rest = given == nullptr ? "" : given;
+  std::vector<std::string> endpoints;
+  while (!rest.empty()) {
+    const std::size_t comma = rest.find(',');
+    const std::string_view one = rest.substr(0, comma);
+    if (!one.empty()) endpoints.emplace_back(one);
+    rest.remove_prefix(comma == std::string_view::npos ? rest.size() : comma + 1);
+  }
+  if (endpoints.empty()) endpoints.emplace_back(kDefaultEndpoint);
+  return endpoints;
+}
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint,
+                                           std::chrono::milliseconds keepalive) {
+  grpc::ChannelArguments arguments;
+  arguments.SetUserAgentPrefix(AgentName());
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  // A coordinator is never reached through a web proxy that happens to be in the environment.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kMinReconnectMs);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
+  // Named "minimum" by gRPC, it also bounds one attempt to connect.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeoutMs);
+  // A transaction in full, with payloads, results and attempts, is larger than a frame.
+  arguments.SetMaxReceiveMessageSize(4 * static_cast<int>(limits::kMaxFrameBytes));
+  arguments.SetMaxSendMessageSize(static_cast<int>(limits::kMaxFrameBytes) + kMessageSlackBytes);
+  // Retries are ours: they know what is idempotent, and they are seen.
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  if (keepalive.count() > 0) {
+    const auto every_ms = static_cast<int>(keepalive.count());
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, every_ms);
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, std::min(every_ms, kMaxKeepaliveTimeoutMs));
+    arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  }
+  return grpc::CreateCustomChannel(endpoint, grpc::InsecureChannelCredentials(), arguments);
+}
+
+bool AwaitConnection(grpc::Channel& channel, std::chrono::system_clock::time_point deadline) {
+  while (true) {
+    const grpc_connectivity_state state = channel.GetState(/*try_to_connect=*/true);
+    switch (state) {
+      case GRPC_CHANNEL_READY: return true;
+      case GRPC_CHANNEL_TRANSIENT_FAILURE:
+      case GRPC_CHANNEL_SHUTDOWN: return false;
+      case GRPC_CHANNEL_IDLE:
+      case GRPC_CHANNEL_CONNECTING: break;
+    }
+    if (!channel.WaitForStateChange(state, deadline)) return false;
+  }
+}
+
+Status StatusOf(const grpc::Status& status) {
+  switch (status.error_code()) {
+    case grpc::StatusCode::OK: return OkStatus();
+    case grpc::StatusCode::CANCELLED: return {Code::kCancelled, status.error_message()};
+    case grpc::StatusCode::INVALID_ARGUMENT:
+      return {Code::kInvalidArgument, status.error_message()};
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+      return {Code::kDeadlineExceeded, status.error_message()};
+    case grpc::StatusCode::NOT_FOUND: return {Code::kNotFound, status.error_message()};
+    case grpc::StatusCode::ALREADY_EXISTS: return {Code::kAlreadyExists, status.error_message()};
+    case grpc::StatusCode::PERMISSION_DENIED:
+    case grpc::StatusCode::UNAUTHENTICATED:
+      return {Code::kPermissionDenied, status.error_message()};
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+      return {Code::kResourceExhausted, status.error_message()};
+    case grpc::StatusCode::FAILED_PRECONDITION:
+      return {Code::kFailedPrecondition, status.error_message()};
+    case grpc::StatusCode::ABORTED: return {Code::kAborted, status.error_message()};
+    case grpc::StatusCode::OUT_OF_RANGE: return {Code::kOutOfRange, status.error_message()};
+    case grpc::StatusCode::UNIMPLEMENTED: return {Code::kUnimplemented, status.error_message()};
+    case grpc::StatusCode::UNAVAILABLE: return {Code::kUnavailable, status.error_message()};
+    case grpc::StatusCode::DATA_LOSS: return {Code::kDataLoss, status.error_message()};
+    case grpc::StatusCode::UNKNOWN:
+    case grpc::StatusCode::INTERNAL:
+    case grpc::StatusCode::DO_NOT_USE: break;
+  }
+  return {Code::kInternal, status.error_message()};
+}
+
+}  // namespace assent::internal

@@ -1,0 +1,229 @@
+#include "participant-sdk/cpp/src/grpc_dialer.h"
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <utility>
+
+#include <google/protobuf/message_lite.h>
+#include <grpcpp/alarm.h>
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/completion_queue.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/proto_buffer_reader.h>
+#include <grpcpp/support/proto_buffer_writer.h>
+#include <grpcpp/support/status.h>
+
+#include "participant-sdk/cpp/src/grpc_channel.h"
+#include "participant-sdk/cpp/src/own_thread.h"
+
+namespace assent::internal {
+namespace {
+
+// What a completion queue hands back: one per kind of operation of a stream, since at most one of
+// each is under way.
+class Tag {
+ public:
+  virtual void Done(bool ok) = 0;
+
+ protected:
+  ~Tag() = default;
+};
+
+class GrpcStream;
+
+// The queue, its thread's loop, and the streams that are open on it. Shared with the thread.
+struct Loop {
+  Loop(std::shared_ptr<grpc::Channel> channel, std::string method_name)
+      : stub(std::move(channel)), method(std::move(method_name)) {}
+  void Run();
+  // Under `mutex`. No stream is open and none may be opened any more: the queue can be drained and
+  // closed.
+  void CloseIfDone();
+
+  grpc::GenericStub stub;
+  const std::string method;
+  grpc::CompletionQueue queue;
+  std::mutex mutex;
+  std::set<GrpcStream*> open;
+  bool stopping = false;
+  bool closed = false;
+};
+
+// One stream. Kept alive by the operations that are under way, each of which holds a reference
+// until its tag is back.
+class GrpcStream final : public Stream, public std::enable_shared_from_this<GrpcStream> {
+ public:
+  GrpcStream(std::shared_ptr<Loop> loop, std::shared_ptr<StreamListener> listener)
+      : loop_(std::move(loop)), listener_(std::move(listener)) {}
+
+  void Start() override;
+  void Write(const google::protobuf::MessageLite& frame) override;
+  void HalfClose() override;
+  void Cancel() override { context_.TryCancel(); }
+
+ private:
+  class Operation final : public Tag {
+   public:
+    Operation(GrpcStream* stream, void (GrpcStream::*then)(bool)) : stream_(stream), then_(then) {}
+    Tag* Begin() {
+      keep_ = stream_->shared_from_this();
+      return this;
+    }
+    void Done(bool ok) override {
+      const std::shared_ptr<GrpcStream> keep = std::move(keep_);
+      (stream_->*then_)(ok);
+    }
+
+   private:
+    GrpcStream* const stream_;
+    void (GrpcStream::*const then_)(bool);
+    std::shared_ptr<GrpcStream> keep_;
+  };
+
+  // On the loop's thread.
+  void OnStarted(bool ok);
+  void OnRead(bool ok);
+  void OnWritten(bool ok);
+  void OnHalfClosed(bool) {}
+  void OnFinished(bool ok);
+  void Finish();  // under mutex_
+
+  const std::shared_ptr<Loop> loop_;
+  std::shared_ptr<StreamListener>
+      listener_;  // the loop's thread's; null once it has reported OnClosed
+  grpc::ClientContext context_;
+
+  std::mutex mutex_;  // protects what follows, and is held over each call that starts an operation
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
+  bool started_ = false;    // operations may be begun
+  bool finishing_ = false;  // and no more
+  grpc::ByteBuffer outgoing_;
+  grpc::ByteBuffer incoming_;
+  grpc::Status status_;
+
+  Operation start_{this, &GrpcStream::OnStarted};
+  Operation read_{this, &GrpcStream::OnRead};
+  Operation write_{this, &GrpcStream::OnWritten};
+  Operation half_close_{this, &GrpcStream::OnHalfClosed};
+  Operation finish_{this, &GrpcStream::OnFinished};
+};
+
+void GrpcStream::Start() {
+  const std::lock_guard loop_lock(loop_->mutex);
+  // A stream asked for while its dialer goes: its owner has gone or is about to, and no longer
+  // waits for a report.
+  if (loop_->stopping) return;
+  loop_->open.insert(this);
+  const std::lock_guard lock(mutex_);
+  // gRPC gets on with connecting only while a call waits for it (its own next look is five seconds
+  // away), so ours does.
+  context_.set_wait_for_ready(true);
+  call_ = loop_->stub.PrepareCall(&context_, loop_->method, &loop_->queue);
+  call_->StartCall(start_.Begin());
+}
+
+void GrpcStream::OnStarted(bool ok) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!ok) return Finish();
+    started_ = true;
+    call_->Read(&incoming_, read_.Begin());
+  }
+  listener_->OnStarted();
+}
+
+void GrpcStream::Write(const google::protobuf::MessageLite& frame) {
+  grpc::ByteBuffer bytes;
+  {
+    const auto size = static_cast<int>(frame.ByteSizeLong());
+    grpc::ProtoBufferWriter writer(&bytes, std::max(size, 1), size);
+    ASSENT_CHECK(frame.SerializeToZeroCopyStream(&writer));
+  }
+  const std::lock_guard lock(mutex_);
+  ASSENT_CHECK(started_);
+  if (finishing_) return;
+  outgoing_.Swap(&bytes);
+  call_->Write(outgoing_, write_.Begin());
+}
+
+void GrpcStream::HalfClose() {
+  const std::lock_guard lock(mutex_);
+  if (!started_ || finishing_) return;
+  call_->WritesDone(half_close_.Begin());
+}
+
+void GrpcStream::OnRead(bool ok) {
+  if (ok) {
+    grpc::ProtoBufferReader reader(&incoming_);
+    listener_->OnMessage(&reader);
+  }
+  const std::lock_guard lock(mutex_);
+  if (!ok) return Finish();
+  incoming_.Clear();
+  call_->Read(&incoming_, read_.Begin());
+}
+
+// A write that failed is the end of the stream; the read that is under way reports it.
+void GrpcStream::OnWritten(bool ok) {
+  if (ok && listener_) listener_->OnWritten();
+}
+
+void GrpcStream::Finish() {
+  finishing_ = true;
+  call_->Finish(&status_, finish_.Begin());
+}
+
+void GrpcStream::OnFinished(bool) {
+  const std::shared_ptr<StreamListener> listener = std::move(listener_);
+  listener->OnClosed(StatusOf(status_));
+  const std::lock_guard lock(loop_->mutex);
+  loop_->open.erase(this);
+  loop_->CloseIfDone();
+}
+
+void Loop::CloseIfDone() {
+  if (!stopping || closed || !open.empty()) return;
+  closed = true;
+  queue.Shutdown();
+}
+
+void Loop::Run() {
+  void* tag = nullptr;
+  bool ok = false;
+  while (queue.Next(&tag, &ok)) static_cast<Tag*>(tag)->Done(ok);
+}
+
+class GrpcDialer final : public Dialer {
+ public:
+  GrpcDialer(std::shared_ptr<grpc::Channel> channel, std::string method)
+      : loop_(std::make_shared<Loop>(std::move(channel), std::move(method))),
+        thread_([loop = loop_] { loop->Run(); }) {}
+
+  ~GrpcDialer() override {
+    const std::lock_guard lock(loop_->mutex);
+    loop_->stopping = true;
+    for (GrpcStream* stream : loop_->open) stream->Cancel();
+    loop_->CloseIfDone();
+  }
+
+  std::shared_ptr<Stream> Open(std::shared_ptr<StreamListener> listener) override {
+    return std::make_shared<GrpcStream>(loop_, std::move(listener));
+  }
+
+ private:
+  const std::shared_ptr<Loop> loop_;
+  const OwnThread thread_;  // joined after the destructor's body, which tells it to end
+};
+
+}  // namespace
+
+std::unique_ptr<Dialer> MakeGrpcDialer(std::shared_ptr<grpc::Channel> channel, std::string method) {
+  return std::make_unique<GrpcDialer>(std::move(channel), std::move(method));
+}
+
+}  // namespace assent::internal

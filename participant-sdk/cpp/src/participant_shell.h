@@ -1,0 +1,114 @@
+#pragma once
+
+// What turns the pure sessions into a running participant: threads, streams, time. Free of gRPC:
+// the dialers are given.
+//
+// Locking: `mutex_` protects the call table and the sessions, and is held only while they are fed.
+// What they want done is collected into a list and done after the mutex is released, so neither
+// user code nor a stream is ever called under it. At most one write per session is under way, so
+// the order of two writes cannot be confused.
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include <assent/call.h>
+#include <assent/participant.h>
+#include <assent/resource.h>
+#include <assent/status.h>
+
+#include "participant-sdk/cpp/src/action_table.h"
+#include "participant-sdk/cpp/src/call_table.h"
+#include "participant-sdk/cpp/src/session.h"
+#include "participant-sdk/cpp/src/stream.h"
+#include "participant-sdk/cpp/src/timer.h"
+#include "participant-sdk/cpp/src/worker_pool.h"
+
+namespace assent::internal {
+
+class ParticipantShell : public std::enable_shared_from_this<ParticipantShell> {
+ public:
+  struct Endpoint {
+    std::string name;
+    std::unique_ptr<Dialer> dialer;
+  };
+  // `options` are complete (no defaults left to fill in) and valid. `actions` outlives the shell.
+  ParticipantShell(ParticipantOptions options, std::vector<Endpoint> endpoints,
+                   ActionTable* actions, std::uint64_t seed);
+  ~ParticipantShell();
+
+  void Start();
+  Status WaitConnected(std::chrono::milliseconds timeout);
+  void Stop();
+  // After Stop: when it returns, no thread of ours runs user code any more. Waits for handlers that
+  // still run.
+  void Join();
+  ParticipantStats Stats() const;
+
+ private:
+  class Listener;
+  struct Link {
+    Link(Session::Options options, CallTable* calls) : session(std::move(options), calls) {}
+    Session session;
+    std::unique_ptr<Dialer> dialer;
+    std::shared_ptr<Stream> stream;  // of the latest dial
+    bool ask = false;                // newly welcomed: its questions are due
+  };
+  // Something to be done without the mutex.
+  struct Execute {
+    Ticket ticket;
+    Call call;
+  };
+  struct Enqueue {
+    Ticket ticket;
+  };
+  struct StartStream {};
+  struct Todo {
+    std::shared_ptr<Stream> stream;
+    std::variant<StartStream, act::Send, act::HalfClose, act::Cancel, Execute, Enqueue,
+                 act::Deliver, act::Log>
+        what;
+  };
+  using Todos = std::vector<Todo>;
+
+  // Under the mutex. Turns what session `index` wants into things to do.
+  void Collect(std::size_t index, Actions actions, Todos* todos);
+  // Under the mutex. The call may run: hands it to a worker or a resource, or finishes it unrun.
+  void Begin(Ticket ticket, Todos* todos);
+  void FinishLocked(Ticket ticket, const Reply& reply, Todos* todos);
+  // Without the mutex.
+  void Do(Todos todos);
+  void Perform(Execute execute);
+  void RunOnWorker(Ticket ticket);
+  void Finish(Ticket ticket, const Reply& reply);
+  SteadyTime Tick(SteadyTime now);
+  // Asks the resources and spreads their questions; without the mutex.
+  void AskQuestions(const std::vector<bool>& to);
+  bool Alive(const Waiter& waiter) const;
+  bool AllStopped() const;
+
+  const ParticipantOptions options_;
+  ActionTable* const actions_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;  // some session's state
+  CallTable calls_;
+  std::vector<Link> links_;  // fixed after the constructor
+  SteadyTime next_questions_{};
+  SteadyTime timer_due_ = SteadyTime::min();  // when the timer will tick by itself
+  std::size_t running_ = 0;
+  bool stopping_ = false;
+
+  std::unique_ptr<WorkerPool> workers_;
+  std::unique_ptr<Timer> timer_;
+};
+
+}  // namespace assent::internal

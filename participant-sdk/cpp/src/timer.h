@@ -1,0 +1,42 @@
+#pragma once
+
+// A thread that sleeps until something is due.
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+
+#include "participant-sdk/cpp/src/call_table.h"
+#include "participant-sdk/cpp/src/own_thread.h"
+
+namespace assent::internal {
+
+class Timer {
+ public:
+  // `tick` is called at once, whenever woken, and when the time it last returned has come; it
+  // returns the next one. It is not called again once Stop has been called, but may be running when
+  // Stop returns on that very thread.
+  using Tick = std::function<SteadyTime(SteadyTime now)>;
+  explicit Timer(Tick tick);
+  ~Timer() { Stop(); }
+
+  // Calls `tick` soon, on the timer's thread.
+  void Wake();
+  void Stop();
+
+ private:
+  struct Shared {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool woken = true;
+    bool stopped = false;
+    Tick tick;
+  };
+  static void Run(Shared& shared);
+
+  std::shared_ptr<Shared> shared_;
+  OwnThread thread_;
+};
+
+}  // namespace assent::internal

@@ -1,0 +1,67 @@
+#include "participant-sdk/cpp/testkit/ask.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace assent::testkit {
+namespace {
+
+constexpr std::chrono::seconds kPatience{30};
+
+}  // namespace
+
+Operations OperationsOf(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::kTwoPhase:
+      return {Operation::kPrepare, Operation::kCommit, Operation::kRollback, true};
+    case Protocol::kTcc: return {Operation::kTry, Operation::kConfirm, Operation::kCancel, true};
+    case Protocol::kSaga:
+      return {Operation::kAction, Operation::kCompensate, Operation::kCompensate, false};
+  }
+  CheckFailed(__FILE__, __LINE__, "a protocol is one of three");
+}
+
+Result<Reply> AskOnce(Resource& resource, const Call& call) {
+  // Shared with the responder, which may outlive our patience.
+  struct Answer {
+    std::mutex mutex;
+    std::condition_variable given;
+    std::optional<Reply> reply;
+  };
+  const auto answer = std::make_shared<Answer>();
+  resource.Execute(call, [answer](Reply reply) {
+    {
+      const std::lock_guard lock(answer->mutex);
+      if (!answer->reply) answer->reply = std::move(reply);
+    }
+    answer->given.notify_all();
+  });
+  std::unique_lock lock(answer->mutex);
+  if (!answer->given.wait_for(lock, kPatience, [&] { return answer->reply.has_value(); })) {
+    return Status(Code::kDeadlineExceeded, Shown(call) + " was not answered within " +
+                                               std::to_string(kPatience.count()) + " s");
+  }
+  return *answer->reply;
+}
+
+std::string Shown(const Call& call) {
+  return std::string(OperationName(call.operation)) + " of branch " + call.branch_id + " of " +
+         call.gid;
+}
+
+std::string Shown(const Reply& reply) {
+  switch (reply.kind) {
+    case Reply::Kind::kDone: return "done '" + reply.result + "'";
+    case Reply::Kind::kDoneReadOnly: return "done, read-only '" + reply.result + "'";
+    case Reply::Kind::kRefused: return "refused: " + reply.reason;
+    case Reply::Kind::kRetryLater: return "retry later: " + reply.reason;
+  }
+  return "an answer of no known kind";
+}
+
+}  // namespace assent::testkit

@@ -1,7 +1,0 @@
-#include "participant-sdk/src/version.h"
-
-namespace assent::internal {
-
-const char* AgentName() { return "assent-cpp/" ASSENT_VERSION; }
-
-}  // namespace assent::internal
