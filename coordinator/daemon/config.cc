@@ -1,14 +1,14 @@
 #include "coordinator/daemon/config.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
-#include <functional>
+#include <fstream>
 #include <iostream>
-#include <iterator>
-#include <memory>
-#include <set>
+#include <sstream>
 #include <string_view>
 #include <utility>
+#include <variant>
 
 #include <CLI/CLI.hpp>
 
@@ -16,17 +16,15 @@
 #include <assent/limits.h>
 
 #include "coordinator/core/spec.h"
-#include "coordinator/daemon/config_file.h"
 #include "coordinator/daemon/version.h"
+#include "proto/toml/read_toml.h"
 
 namespace assent::daemon {
 namespace {
 
-constexpr std::int64_t kLeastReserveMib = 8;
-
 constexpr const char* kFooter =
-    R"(Every setting can be given as a flag, in the environment (ASSENT_LISTEN for --listen) or in the
-file of --config (listen = "…"), in this order of precedence.
+    R"(Every setting can be given as a flag, in the environment (ASSENT_LISTEN for --listen) or in
+the file of --config (listen = "…"), in this order of precedence.
 
 Exit codes:
   0   stopped as asked
@@ -41,169 +39,40 @@ Exit codes:
 Example:
   assentd --data /var/lib/assent --listen 127.0.0.1:7400 --unary billing=127.0.0.1:9000)";
 
-std::string EnvironmentName(const std::string& option) {
-  std::string name = "ASSENT_" + option;
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
-    return c == '-' ? '_' : static_cast<char>(std::toupper(c));
-  });
-  return name;
-}
-
-void AddOptions(CLI::App& app, Config& c) {
-  app.add_option("--listen", c.listen,
-                 "Address for initiators, operators and participants (HOST:PORT, or unix:PATH)")
-      ->capture_default_str();
-  app.add_flag("--allow-insecure", c.allow_insecure,
-               "Listen without TLS on an address that others can reach");
-  app.add_option("--data", c.data, "Folder of the log; created if missing; one daemon at a time")
-      ->capture_default_str();
-  app.add_option("--unary", c.unary,
-                 "NAME=HOST:PORT of a participant that is dialled; may be repeated")
-      ->delimiter(',');
-  app.add_option("--unary-max-in-flight", c.unary_max_in_flight,
-                 "Calls under way to one dialled address")
-      ->capture_default_str();
-  app.add_option("--shards", c.shards, "Threads that drive transactions")->capture_default_str();
-  app.add_option("--max-transactions", c.max_transactions,
-                 "Unfinished transactions before new ones are refused")
-      ->capture_default_str();
-  app.add_option("--max-payload-mib", c.max_payload_mib,
-                 "Payloads and results of unfinished transactions before new work is refused")
-      ->capture_default_str();
-  app.add_option("--max-sessions", c.max_sessions,
-                 "Participant sessions before new ones are refused")
-      ->capture_default_str();
-  app.add_option("--max-connections", c.max_connections,
-                 "Connections before new ones are turned away; at most what the limit on open "
-                 "files leaves")
-      ->capture_default_str();
-  app.add_option("--max-connections-per-address", c.max_connections_per_address,
-                 "Connections from one address before new ones are turned away (0: half of all)")
-      ->capture_default_str();
-  app.add_option("--max-transport-mib", c.max_transport_mib,
-                 "Memory of all connections and of messages that have not come in whole")
-      ->capture_default_str();
-  app.add_option("--max-unread-mib", c.max_unread_mib,
-                 "Answers that have not been read before those who do not read are cancelled")
-      ->capture_default_str();
-  app.add_option("--retention-hours", c.retention_hours,
-                 "How long finished transactions stay queryable, in hours of running (0: no bound)")
-      ->capture_default_str();
-  app.add_option("--retention-mib", c.retention_mib,
-                 "Size of the log beyond which the oldest finished ones go (0: no bound)")
-      ->capture_default_str();
-  app.add_option("--reserve-mib", c.reserve_mib,
-                 "Disk space set aside for ending what has begun when the disk is full")
-      ->capture_default_str();
-  app.add_option("--drain-seconds", c.drain_seconds,
-                 "How long SIGTERM waits for transactions under way")
-      ->capture_default_str();
-  app.add_option("--keepalive-seconds", c.keepalive_seconds,
-                 "How often a silent connection is probed")
-      ->capture_default_str();
-  app.add_option(
-         "--self-dial-seconds", c.self_dial_seconds,
-         "How often the daemon dials itself, to notice that it cannot be reached (0: never)")
-      ->capture_default_str();
-  app.add_flag("--reflection", c.reflection, "Answer gRPC reflection (--reflection=false: do not)")
-      ->capture_default_str();
-  app.add_option("--log-level", c.log_level, "debug, info, warn or error")->capture_default_str();
-  app.add_option("--log-format", c.log_format, "text or json, on stderr")->capture_default_str();
-}
-
-// The environment as if it had been typed before the flags: a flag, given later, wins; the file
-// fills only what neither gave.
-std::vector<std::string> EnvironmentArguments(const CLI::App& app,
-                                              std::set<std::string>& from_environment) {
-  std::vector<std::string> arguments;
-  for (const CLI::Option* option : app.get_options()) {
-    const std::string name = option->get_single_name();
-    if (name == "help" || name == "version" || name == "check-config" || name == "show-config")
-      continue;
-    const char* value = std::getenv(EnvironmentName(name).c_str());
-    if (value == nullptr || *value == 0) continue;
-    arguments.push_back("--" + name + "=" + value);
-    from_environment.insert(name);
-  }
-  return arguments;
-}
-
-// A line of the configuration file that cannot be taken; its message begins with the line's number.
-class BadLine final : public CLI::ParseError {
- public:
-  explicit BadLine(const std::string& what)
-      : ParseError("BadLine", what, CLI::ExitCodes::ConfigError) {}
-};
-
-// CLI11's own reader skips what it does not understand, so that a file of garbage is an empty one
-// to it. Ours does not.
-class StrictFile final : public CLI::Config {
- public:
-  explicit StrictFile(std::set<std::string> known) : known_(std::move(known)) {}
-
-  std::string to_config(const CLI::App*, bool, bool, std::string) const override { return {}; }
-  std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
-    const std::string text{std::istreambuf_iterator<char>(input), {}};
-    const auto settings = ReadConfigFile(text, known_);
-    if (!settings.ok()) throw BadLine(settings.status().message());
-    std::vector<CLI::ConfigItem> found;
-    for (const auto& [name, setting] : *settings) {
-      if (!setting.values.empty()) found.push_back({{}, name, setting.values});
-    }
-    return found;
-  }
-
- private:
-  const std::set<std::string> known_;
-};
-
-// Where a line is wrong, the file is named before it.
-std::string WhatIsWrong(const CLI::ParseError& error, const CLI::App& app) {
-  if (dynamic_cast<const BadLine*>(&error) == nullptr) return error.what();
-  const CLI::Option* file = app.get_config_ptr();
-  const std::string where = file->empty() ? "the configuration file" : file->results().back();
-  return where + ":" + error.what();
-}
-
-Status CheckBetween(std::int64_t value, std::int64_t least, std::int64_t most,
-                    const std::string& name) {
-  if (value >= least && value <= most) return OkStatus();
-  return InvalidArgument(name + " is " + std::to_string(value) + ": it takes " +
-                         std::to_string(least) + " to " + std::to_string(most));
-}
+// ---- What the settings take, beyond a number's bounds -------------------------------------------
 
 bool IsLoopback(const std::string& address) {
   return address.rfind("127.", 0) == 0 || address.rfind("localhost:", 0) == 0 ||
          address.rfind("[::1]:", 0) == 0 || address.rfind("unix:", 0) == 0;
 }
 
-}  // namespace
+Status CheckListen(const Config& c) {
+  if (c.listen.rfind("unix:", 0) == 0) return OkStatus();
+  const std::size_t colon = c.listen.rfind(':');
+  const std::string host = c.listen.substr(0, colon);
+  const std::string port = colon == std::string::npos ? "" : c.listen.substr(colon + 1);
+  if (host.find(':') != std::string::npos && (host.front() != '[' || host.back() != ']')) {
+    return InvalidArgument("listen is \"" + c.listen + "\": an IPv6 address stands in brackets, [" +
+                           host + "]:" + port);
+  }
+  const bool drawn = !port.empty() && port.find_first_not_of('0') == std::string::npos;
+  if (colon == 0 || !(drawn || IsPort(port))) {
+    return InvalidArgument("listen is \"" + c.listen +
+                           "\": it takes HOST:PORT, such as 127.0.0.1:7400, or unix:PATH");
+  }
+  if (IsLoopback(c.listen) || c.allow_insecure) return OkStatus();
+  return InvalidArgument("listen is " + c.listen +
+                         ", which others can reach, and there is no TLS: use a loopback address, "
+                         "or say --allow-insecure if the network is trusted");
+}
 
-Status Config::Validate() const {
-  if (listen.rfind("unix:", 0) != 0) {
-    const std::size_t colon = listen.rfind(':');
-    const std::string host = listen.substr(0, std::min(colon, listen.size()));
-    if (host.find(':') != std::string::npos && (host.front() != '[' || host.back() != ']')) {
-      return InvalidArgument("listen is \"" + listen + "\": an IPv6 address stands in brackets, [" +
-                             host + "]:" + listen.substr(colon + 1));
-    }
-    const std::string port = colon == std::string::npos ? "" : listen.substr(colon + 1);
-    const bool digits =
-        !port.empty() && port.size() <= 5 &&
-        std::all_of(port.begin(), port.end(), [](char ch) { return ch >= '0' && ch <= '9'; });
-    if (colon == 0 || !digits || std::stoi(port) > 65535) {
-      return InvalidArgument("listen is \"" + listen +
-                             "\": it takes HOST:PORT, such as 127.0.0.1:7400, or unix:PATH");
-    }
-  }
-  if (!IsLoopback(listen) && !allow_insecure) {
-    return InvalidArgument("listen is " + listen +
-                           ", which others can reach, and there is no TLS: use a loopback address, "
-                           "or say --allow-insecure "
-                           "if the network is trusted");
-  }
-  if (data.empty()) return InvalidArgument("data is empty: it takes the folder of the log");
-  for (const std::string& entry : unary) {
+Status CheckData(const Config& c) {
+  return c.data.empty() ? InvalidArgument("data is empty: it takes the folder of the log")
+                        : OkStatus();
+}
+
+Status CheckUnary(const Config& c) {
+  for (const std::string& entry : c.unary) {
     const std::size_t equals = entry.find('=');
     if (equals == std::string::npos || !IsHostAndPort(std::string_view(entry).substr(equals + 1))) {
       return InvalidArgument("unary is \"" + entry +
@@ -212,48 +81,259 @@ Status Config::Validate() const {
     const Status named = core::CheckServiceName(entry.substr(0, equals), "unary");
     if (!named.ok()) return named;
   }
-  for (const Status& status :
-       {CheckBetween(static_cast<std::int64_t>(shards), 1, 64, "shards"),
-        CheckBetween(static_cast<std::int64_t>(unary_max_in_flight), 1, 65'536,
-                     "unary-max-in-flight"),
-        CheckBetween(static_cast<std::int64_t>(max_transactions), 1, 10'000'000,
-                     "max-transactions"),
-        CheckBetween(static_cast<std::int64_t>(max_payload_mib), 16, 1024 * 1024,
-                     "max-payload-mib"),
-        CheckBetween(static_cast<std::int64_t>(max_sessions), 1, 100'000, "max-sessions"),
-        CheckBetween(static_cast<std::int64_t>(max_connections), 1, 1'000'000, "max-connections"),
-        CheckBetween(static_cast<std::int64_t>(max_connections_per_address), 0, 1'000'000,
-                     "max-connections-per-address"),
-        CheckBetween(static_cast<std::int64_t>(max_transport_mib), 64, 1024 * 1024,
-                     "max-transport-mib"),
-        CheckBetween(static_cast<std::int64_t>(max_unread_mib), 16, 1024 * 1024, "max-unread-mib"),
-        CheckBetween(retention_hours, 0, 24 * 3650, "retention-hours"),
-        CheckBetween(retention_mib, 0, 1024 * 1024, "retention-mib"),
-        CheckBetween(reserve_mib, 0, 65'536, "reserve-mib"),
-        CheckBetween(drain_seconds, 0, 3600, "drain-seconds"),
-        CheckBetween(keepalive_seconds, 1, 3600, "keepalive-seconds"),
-        CheckBetween(self_dial_seconds, 0, 3600, "self-dial-seconds")}) {
+  return OkStatus();
+}
+
+// Each shard has its part: one transaction of the largest size has to fit.
+Status CheckPayload(const Config& c) {
+  constexpr std::int64_t kShardMib = limits::kMaxTransactionBytes >> 20;
+  const std::int64_t least_mib = c.shards * kShardMib;
+  if (c.max_payload_mib >= least_mib) return OkStatus();
+  return InvalidArgument("max-payload-mib is " + std::to_string(c.max_payload_mib) + ": with " +
+                         std::to_string(c.shards) + " shards it takes at least " +
+                         std::to_string(least_mib) +
+                         ", so that one transaction of the largest size fits");
+}
+
+Status CheckReserve(const Config& c) {
+  constexpr std::int64_t kLeastMib = 8;
+  if (c.reserve_mib == 0 || c.reserve_mib >= kLeastMib) return OkStatus();
+  return InvalidArgument("reserve-mib is " + std::to_string(c.reserve_mib) +
+                         ": it takes 0 (none), or at least " + std::to_string(kLeastMib) +
+                         ", which moving the WAL into the database may need");
+}
+
+Status CheckLogLevel(const Config& c) {
+  for (const char* level : {"debug", "info", "warn", "error"}) {
+    if (c.log_level == level) return OkStatus();
+  }
+  return InvalidArgument("log-level is \"" + c.log_level +
+                         "\": it takes debug, info, warn or error");
+}
+
+Status CheckLogFormat(const Config& c) {
+  if (c.log_format == "text" || c.log_format == "json") return OkStatus();
+  return InvalidArgument("log-format is \"" + c.log_format + "\": it takes text or json");
+}
+
+// ---- The table ----------------------------------------------------------------------------------
+
+using Field = std::variant<std::string Config::*, bool Config::*, std::int64_t Config::*,
+                           std::vector<std::string> Config::*>;
+
+struct Setting {
+  const char* name;  // --name, ASSENT_NAME, and `name = ` in the file
+  Field field;
+  std::int64_t least, most;  // of a number
+  Status (*check)(const Config&);
+  const char* help;  // meaning, unit and consequence; docs/operating.md says the same
+};
+
+constexpr Setting Of(const char* name, Field field, const char* help,
+                     Status (*check)(const Config&) = nullptr) {
+  return {name, field, 0, 0, check, help};
+}
+
+constexpr Setting Number(const char* name, std::int64_t Config::*field, std::int64_t least,
+                         std::int64_t most, const char* help,
+                         Status (*check)(const Config&) = nullptr) {
+  return {name, field, least, most, check, help};
+}
+
+constexpr std::int64_t kTebibyteMib = 1024 * 1024;
+
+constexpr Setting kSettings[] = {
+    Of("listen", &Config::listen,
+       "Address for everybody: HOST:PORT or unix:PATH; port 0 takes a free one, the card says "
+       "which",
+       CheckListen),
+    Of("allow-insecure", &Config::allow_insecure, "Listen where others can reach it, without TLS"),
+    Of("data", &Config::data, "Folder of the log; created if missing; one daemon at a time",
+       CheckData),
+    Of("unary", &Config::unary,
+       "NAME=HOST:PORT of a participant that is dialled; repeat it for more services or more "
+       "instances",
+       CheckUnary),
+    Number("unary-max-in-flight", &Config::unary_max_in_flight, 1, 65'536,
+           "Calls under way to one dialled address"),
+    Number("shards", &Config::shards, 1, 64,
+           "Threads that drive transactions; more pays only with cores to spare"),
+    Number("max-transactions", &Config::max_transactions, 1, 10'000'000,
+           "Unfinished transactions; beyond it new ones are refused"),
+    Number("max-payload-mib", &Config::max_payload_mib, 16, kTebibyteMib,
+           "Payloads and results of unfinished transactions in memory; beyond it new work is "
+           "refused. At least 3 for each shard",
+           CheckPayload),
+    Number("max-sessions", &Config::max_sessions, 1, 100'000,
+           "Connected participant instances; beyond it new ones are refused"),
+    Number("max-connections", &Config::max_connections, 1, 1'000'000,
+           "Connections; at most what the limit on open files leaves. Beyond it whoever comes is "
+           "turned away"),
+    Number("max-connections-per-address", &Config::max_connections_per_address, 0, 1'000'000,
+           "Connections from one address; 0: half of all"),
+    Number("max-transport-mib", &Config::max_transport_mib, 64, kTebibyteMib,
+           "What gRPC holds for all connections, messages that have not come in whole among it; "
+           "beyond it calls are cancelled"),
+    Number("max-unread-mib", &Config::max_unread_mib, 16, kTebibyteMib,
+           "Answers that nobody has read yet; beyond it those who do not read are cancelled"),
+    Number("retention-hours", &Config::retention_hours, 0, 24 * 3650,
+           "How long finished transactions stay queryable, in hours that the daemon has run; 0: no "
+           "bound"),
+    Number("retention-mib", &Config::retention_mib, 0, kTebibyteMib,
+           "Size of the log beyond which the oldest finished ones go; 0: no bound"),
+    Number("reserve-mib", &Config::reserve_mib, 0, 65'536,
+           "Disk space set aside for a full disk; 0 (none) or at least 8", CheckReserve),
+    Number("drain-seconds", &Config::drain_seconds, 0, 3600,
+           "How long SIGTERM waits for transactions under way"),
+    Number("keepalive-seconds", &Config::keepalive_seconds, 1, 3600,
+           "How often a silent connection is probed; given up when the probe has no answer for two "
+           "thirds of it. Clients may probe three times as often"),
+    Number("self-dial-seconds", &Config::self_dial_seconds, 0, 3600,
+           "How often the daemon dials itself; 0: never"),
+    Of("reflection", &Config::reflection, "Answer gRPC reflection; --reflection=false: do not"),
+    Of("log-level", &Config::log_level, "debug, info, warn or error", CheckLogLevel),
+    Of("log-format", &Config::log_format, "text or json, on stderr", CheckLogFormat),
+};
+
+template <class... Cases>
+struct Match : Cases... {
+  using Cases::operator()...;
+};
+template <class... Cases>
+Match(Cases...) -> Match<Cases...>;
+
+// ---- A setting's value, to text and back --------------------------------------------------------
+
+// `value` as a file has to write it.
+std::string Quoted(std::string_view value) {
+  std::string quoted = "\"";
+  for (const char c : value) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c == '\t' ? std::string("\\t") : std::string(1, c);
+  }
+  return quoted + "\"";
+}
+
+std::string Text(const Config& config, const Setting& setting) {
+  return std::visit(
+      Match{[&](std::string Config::*field) { return config.*field; },
+            [&](bool Config::*field) { return std::string(config.*field ? "true" : "false"); },
+            [&](std::int64_t Config::*field) { return std::to_string(config.*field); },
+            [&](std::vector<std::string> Config::*field) {
+              std::string list;
+              for (const std::string& entry : config.*field)
+                list += (list.empty() ? "" : ", ") + Quoted(entry);
+              return list;
+            }},
+      setting.field);
+}
+
+std::string Bounds(const Setting& setting) {
+  return ": it takes " + std::to_string(setting.least) + " to " + std::to_string(setting.most);
+}
+
+// Of several values the last counts, unless it is a list.
+Status Set(const Setting& setting, const std::vector<std::string>& values, Config& config) {
+  const std::string& last = values.back();
+  const auto wrong = [&](const std::string& what) {
+    return InvalidArgument(std::string(setting.name) + " is " + Quoted(last) + what);
+  };
+  return std::visit(Match{[&](std::string Config::*field) {
+                            config.*field = last;
+                            return OkStatus();
+                          },
+                          [&](bool Config::*field) {
+                            try {
+                              config.*field = CLI::detail::to_flag_value(last) > 0;
+                              return OkStatus();
+                            } catch (const std::exception&) {
+                              return wrong(": it takes true or false");
+                            }
+                          },
+                          [&](std::int64_t Config::*field) {
+                            return CLI::detail::lexical_cast(last, config.*field)
+                                       ? OkStatus()
+                                       : wrong(Bounds(setting));
+                          },
+                          [&](std::vector<std::string> Config::*field) {
+                            for (const std::string& value : values) {
+                              for (std::string& entry : CLI::detail::split(value, ','))
+                                (config.*field).push_back(std::move(entry));
+                            }
+                            return OkStatus();
+                          }},
+                    setting.field);
+}
+
+Status Check(const Setting& setting, const Config& config) {
+  if (const auto* number = std::get_if<std::int64_t Config::*>(&setting.field)) {
+    const std::int64_t value = config.**number;
+    if (value < setting.least || value > setting.most)
+      return InvalidArgument(setting.name + (" is " + std::to_string(value)) + Bounds(setting));
+  }
+  return setting.check == nullptr ? OkStatus() : setting.check(config);
+}
+
+// ---- Where values come from ---------------------------------------------------------------------
+
+CLI::Option* AddOption(CLI::App& app, const Setting& setting) {
+  const std::string flag = std::string("--") + setting.name;
+  const std::string help = setting.help;
+  if (std::holds_alternative<bool Config::*>(setting.field)) return app.add_flag(flag, help);
+  CLI::Option* option = app.add_option(
+      flag, [](const CLI::results_t&) { return true; }, help);
+  option->type_name(std::holds_alternative<std::int64_t Config::*>(setting.field) ? "INT" : "TEXT");
+  if (std::holds_alternative<std::vector<std::string> Config::*>(setting.field))
+    return option->expected(-1);
+  return option->default_str(Text(Config(), setting));
+}
+
+const char* Environment(const Setting& setting) {
+  std::string name = std::string("ASSENT_") + setting.name;
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
+    return c == '-' ? '_' : static_cast<char>(std::toupper(c));
+  });
+  const char* value = std::getenv(name.c_str());
+  return value == nullptr || *value == 0 ? nullptr : value;
+}
+
+// By name.
+Result<std::map<std::string, TomlEntry>> ReadFile(const std::string& path) {
+  std::map<std::string, TomlEntry> settings;
+  if (path.empty()) return settings;
+  std::ifstream file(path);
+  file.peek();  // which a folder cannot do
+  if (!file.is_open() || file.bad()) return InvalidArgument("cannot read the file " + path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  auto read = ReadToml(text.str(), path);
+  if (!read.ok()) return read.status();
+  for (TomlEntry& entry : *read) {
+    const std::string place = path + ":" + std::to_string(entry.line) + ": ";
+    if (entry.name.empty())
+      return InvalidArgument(place + "[" + entry.section + "]: there are no sections");
+    if (std::none_of(std::begin(kSettings), std::end(kSettings),
+                     [&](const Setting& setting) { return setting.name == entry.name; }))
+      return InvalidArgument(place + entry.name + " is no setting");
+    if (!entry.values.empty()) settings.emplace(entry.name, std::move(entry));
+  }
+  return settings;
+}
+
+ParsedConfig Refused(const std::string& why) {
+  std::cerr << "assentd: " << why << "\n";
+  return {{}, true, 2};
+}
+
+constexpr const char* kTryHelp = "\nTry: assentd --help";
+
+}  // namespace
+
+Status Config::Validate() const {
+  for (const Setting& setting : kSettings) {
+    const Status status = Check(setting, *this);
     if (!status.ok()) return status;
   }
-  // Each shard has its part: one transaction of the largest size has to fit.
-  const std::size_t least_payload_mib = shards * (limits::kMaxTransactionBytes >> 20);
-  if (max_payload_mib < least_payload_mib) {
-    return InvalidArgument("max-payload-mib is " + std::to_string(max_payload_mib) + ": with " +
-                           std::to_string(shards) + " shards it takes at least " +
-                           std::to_string(least_payload_mib) +
-                           ", so that one transaction of the largest size fits");
-  }
-  if (reserve_mib != 0 && reserve_mib < kLeastReserveMib) {
-    return InvalidArgument("reserve-mib is " + std::to_string(reserve_mib) +
-                           ": it takes 0 (none), or at least " + std::to_string(kLeastReserveMib) +
-                           ", which moving the WAL into the database may need");
-  }
-  const std::set<std::string> levels{"debug", "info", "warn", "error"};
-  if (levels.count(log_level) == 0)
-    return InvalidArgument("log-level is \"" + log_level +
-                           "\": it takes debug, info, warn or error");
-  if (log_format != "text" && log_format != "json")
-    return InvalidArgument("log-format is \"" + log_format + "\": it takes text or json");
   return OkStatus();
 }
 
@@ -267,98 +347,70 @@ std::map<std::string, std::vector<std::string>> Config::UnaryServices() const {
 }
 
 ParsedConfig ParseConfig(int argc, const char* const* argv) {
-  ParsedConfig parsed;
-  Config& config = parsed.config;
   CLI::App app("assentd, the Assent transaction coordinator", "assentd");
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-  AddOptions(app, config);
-  app.get_option("--unary")->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  std::set<std::string> settings;
-  for (const CLI::Option* option :
-       app.get_options([](const CLI::Option* candidate) { return candidate->get_configurable(); }))
-    settings.insert(option->get_single_name());
-  app.set_config("--config", "", "File with settings, one `name = value` a line");
-  app.config_formatter(std::make_shared<StrictFile>(std::move(settings)));
-  app.allow_config_extras(CLI::config_extras_mode::error);
-  app.add_flag("--check-config", config.check_only, "Check the settings, say so, and exit")
-      ->configurable(false);
-  app.add_flag("--show-config", config.show, "Print every setting and where it came from, and exit")
-      ->configurable(false);
+  std::array<CLI::Option*, std::size(kSettings)> options{};
+  for (std::size_t i = 0; i < options.size(); ++i) options[i] = AddOption(app, kSettings[i]);
+  std::string path;
+  bool check_only = false;
+  bool show = false;
+  app.add_option("--config", path, "File with settings, in TOML")->envname("ASSENT_CONFIG");
+  app.add_flag("--check-config", check_only, "Check the settings, say so, and exit");
+  app.add_flag("--show-config", show, "Print every setting and where it came from, and exit");
   app.set_version_flag("--version", std::string("assentd ") + kVersion);
   app.footer(kFooter);
-
-  std::set<std::string> from_environment;
-  std::vector<std::string> arguments = EnvironmentArguments(app, from_environment);
-  std::set<std::string> typed;
-  for (int i = 1; i < argc; ++i) {
-    const std::string argument = argv[i];
-    arguments.push_back(argument);
-    if (argument.rfind("--", 0) == 0)
-      typed.insert(argument.substr(
-          2, argument.find('=') == std::string::npos ? argument.npos : argument.find('=') - 2));
-  }
-  std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
   try {
-    app.parse(arguments);
+    app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    parsed.exit = true;
-    parsed.exit_code = error.get_exit_code() == 0 ? app.exit(error) : 2;
-    if (parsed.exit_code != 0)
-      std::cerr << "assentd: " << WhatIsWrong(error, app) << "\nTry: assentd --help\n";
-    return parsed;
+    if (error.get_exit_code() == 0) return {{}, true, app.exit(error)};
+    return Refused(error.what() + std::string(kTryHelp));
   }
-  for (const CLI::Option* option : app.get_options()) {
-    const std::string name = option->get_single_name();
-    config.sources[name] = typed.count(name) != 0              ? "flag"
-                           : from_environment.count(name) != 0 ? "environment"
-                           : option->count() > 0               ? "file"
-                                                               : "default";
+  const auto file = ReadFile(path);
+  if (!file.ok()) return Refused(file.status().message() + kTryHelp);
+
+  ParsedConfig parsed;
+  Config& config = parsed.config;
+  std::map<std::string, std::string> places;
+  for (std::size_t i = 0; i < options.size(); ++i) {
+    const Setting& setting = kSettings[i];
+    const auto in_file = file->find(setting.name);
+    std::vector<std::string> values = options[i]->results();
+    std::string& source = config.sources[setting.name];
+    source = "flag";
+    if (const char* environment = Environment(setting); values.empty() && environment != nullptr) {
+      source = "environment";
+      values.emplace_back(environment);
+    } else if (values.empty() && in_file != file->end()) {
+      source = "file";
+      values = in_file->second.values;
+      places[setting.name] = path + ":" + std::to_string(in_file->second.line) + ": ";
+    }
+    if (values.empty()) {
+      source = "default";
+      continue;
+    }
+    const Status set = Set(setting, values, config);
+    if (!set.ok()) return Refused(places[setting.name] + set.message());
   }
-  const Status valid = config.Validate();
-  if (!valid.ok()) {
-    std::cerr << "assentd: " << valid.message() << "\n";
-    parsed.exit = true;
-    parsed.exit_code = 2;
-  } else if (config.show || config.check_only) {
-    std::cout << (config.show ? ShowConfig(config) : std::string("settings are sound\n"));
+  for (const Setting& setting : kSettings) {
+    const Status sound = Check(setting, config);
+    if (!sound.ok()) return Refused(places[setting.name] + sound.message());
+  }
+  if (show || check_only) {
+    std::cout << (show ? ShowConfig(config) : std::string("settings are sound\n"));
     parsed.exit = true;
   }
   return parsed;
 }
 
 std::string ShowConfig(const Config& config) {
-  std::string unary;
-  for (const std::string& entry : config.unary)
-    unary += (unary.empty() ? "" : ", ") + QuoteForConfigFile(entry);
-  const std::vector<std::pair<std::string, std::string>> values{
-      {"listen", config.listen},
-      {"allow-insecure", config.allow_insecure ? "true" : "false"},
-      {"data", config.data},
-      {"unary", unary},
-      {"unary-max-in-flight", std::to_string(config.unary_max_in_flight)},
-      {"shards", std::to_string(config.shards)},
-      {"max-transactions", std::to_string(config.max_transactions)},
-      {"max-payload-mib", std::to_string(config.max_payload_mib)},
-      {"max-sessions", std::to_string(config.max_sessions)},
-      {"max-connections", std::to_string(config.max_connections)},
-      {"max-connections-per-address", std::to_string(config.max_connections_per_address)},
-      {"max-transport-mib", std::to_string(config.max_transport_mib)},
-      {"max-unread-mib", std::to_string(config.max_unread_mib)},
-      {"retention-hours", std::to_string(config.retention_hours)},
-      {"retention-mib", std::to_string(config.retention_mib)},
-      {"reserve-mib", std::to_string(config.reserve_mib)},
-      {"drain-seconds", std::to_string(config.drain_seconds)},
-      {"keepalive-seconds", std::to_string(config.keepalive_seconds)},
-      {"self-dial-seconds", std::to_string(config.self_dial_seconds)},
-      {"reflection", config.reflection ? "true" : "false"},
-      {"log-level", config.log_level},
-      {"log-format", config.log_format}};
   std::string text;
-  for (const auto& [name, value] : values) {
-    const auto source = config.sources.find(name);
-    const bool list = name == "unary";
-    text += name + " = " + (list ? "[" + value + "]" : QuoteForConfigFile(value)) + "  # " +
-            (source == config.sources.end() ? "default" : source->second) + "\n";
+  for (const Setting& setting : kSettings) {
+    const std::string value = Text(config, setting);
+    const auto source = config.sources.find(setting.name);
+    const bool list = std::holds_alternative<std::vector<std::string> Config::*>(setting.field);
+    text += std::string(setting.name) + " = " + (list ? "[" + value + "]" : Quoted(value)) +
+            "  # " + (source == config.sources.end() ? "default" : source->second) + "\n";
   }
   return text;
 }

@@ -58,7 +58,7 @@ TEST_F(ConfigTest, FlagOverEnvironmentOverFileOverDefault) {
   ::unsetenv("ASSENT_SHARDS");
   ::unsetenv("ASSENT_RETENTION_HOURS");
   ASSERT_FALSE(parsed.exit);
-  EXPECT_EQ(parsed.config.shards, 4U);
+  EXPECT_EQ(parsed.config.shards, 4);
   EXPECT_EQ(parsed.config.retention_hours, 48);
   EXPECT_EQ(parsed.config.drain_seconds, 7);
   EXPECT_EQ(parsed.config.UnaryServices().size(), 2U);
@@ -73,7 +73,7 @@ TEST_F(ConfigTest, WhatShowConfigPrintsIsAFileThatMeansTheSame) {
   Write(ShowConfig(first.config));
   const ParsedConfig second = Parse({"--config", file_});
   ASSERT_FALSE(second.exit);
-  EXPECT_EQ(second.config.shards, 4U);
+  EXPECT_EQ(second.config.shards, 4);
   EXPECT_EQ(second.config.unary, first.config.unary);
   EXPECT_EQ(second.config.listen, first.config.listen);
 }
@@ -83,34 +83,70 @@ TEST_F(ConfigTest, AMistakeInTheFileNamesFileAndSetting) {
             "assentd: " + file_ + ":1: retenton-hours is no setting\nTry: assentd --help\n");
   EXPECT_EQ(RefusalOfFile("retention-hours 3\n"),
             "assentd: " + file_ +
-                ":1: \"retention-hours 3\" is not `name = value`\nTry: assentd --help\n");
-  EXPECT_NE(RefusalOfFile("retention-hours = soon\n").find("retention-hours = soon"),
-            std::string::npos);
-  EXPECT_EQ(RefusalOfFile("shards = 0\n"), "assentd: shards is 0: it takes 1 to 64\n");
+                ":1: Error while parsing key-value pair: expected '=', saw '3'\n"
+                "Try: assentd --help\n");
+  EXPECT_EQ(RefusalOfFile("\nretention-hours = \"soon\"\n"),
+            "assentd: " + file_ + ":2: retention-hours is \"soon\": it takes 0 to 87600\n");
+  EXPECT_EQ(RefusalOfFile("reflection = \"perhaps\"\n"),
+            "assentd: " + file_ + ":1: reflection is \"perhaps\": it takes true or false\n");
+  EXPECT_EQ(RefusalOfFile("shards = 0\n"),
+            "assentd: " + file_ + ":1: shards is 0: it takes 1 to 64\n");
   EXPECT_EQ(RefusalOfFile("shards = 64\nmax-payload-mib = 16\n"),
-            "assentd: max-payload-mib is 16: with 64 shards it takes at least 192, so that one "
-            "transaction of the largest size fits\n");
+            "assentd: " + file_ +
+                ":2: max-payload-mib is 16: with 64 shards it takes at least 192, so that one "
+                "transaction of the largest size fits\n");
+}
+
+// Before 0.2 a text could stand without quotes, which TOML does not know.
+TEST_F(ConfigTest, ATextWithoutQuotesIsToldHowToWriteIt) {
+  for (const char* bare : {"listen = 127.0.0.1:1", "log-level = warn", "data = /var/lib/assent",
+                           "data = assent-data # here"}) {
+    const std::string text = bare;
+    const std::size_t value = text.find("= ") + 2;
+    const std::string quoted =
+        text.substr(0, value) + "\"" + text.substr(value, text.find(" #") - value) + "\"";
+    const std::string said = RefusalOfFile("shards = 2\n" + text + "\n");
+    EXPECT_NE(said.find(file_ + ":2: "), std::string::npos) << said;
+    EXPECT_NE(said.find("A text stands in quotes: " + quoted + "\n"), std::string::npos) << said;
+  }
+  EXPECT_EQ(RefusalOfFile("shards = 2\n\xff\n").find("quotes"), std::string::npos);
+}
+
+// A list of the command line had been added to that of the environment.
+TEST_F(ConfigTest, AListIsTakenFromOnePlace) {
+  Write("unary = [\"file=h:1\"]\n");
+  ::setenv("ASSENT_UNARY", "env=h:2,env=h:3", 1);
+  const ParsedConfig typed =
+      Parse({"--config", file_, "--unary", "flag=h:4", "--unary", "flag=h:5"});
+  const ParsedConfig environment = Parse({"--config", file_});
+  ::unsetenv("ASSENT_UNARY");
+  EXPECT_EQ(typed.config.unary, (std::vector<std::string>{"flag=h:4", "flag=h:5"}));
+  EXPECT_EQ(environment.config.unary, (std::vector<std::string>{"env=h:2", "env=h:3"}));
+  EXPECT_EQ(Parse({"--config", file_}).config.unary, std::vector<std::string>{"file=h:1"});
 }
 
 // Fuzzing: a file of garbage had been an empty one (CLI11's reader skips lines of less than three
 // bytes and whatever is in a section), and the daemon ran with the defaults.
 TEST_F(ConfigTest, WhatIsNoFileOfSettingsIsRefusedWithItsLine) {
   const std::vector<std::pair<std::string, std::string>> files{
-      {std::string("\x00\x01\xff", 3), ":1: this is no text: it has byte 0"},
-      {"# fine\nshards = 2\n\xff\xfe\n", ":3: this is no text: it has byte 255"},
-      {"data = \"\xc2\x9b\"\n", ":1: this is no text: it has byte 194"},
-      {"shards = 2\rdata = x\n", ":1: this is no text: it has byte 13"},
-      {"#\n\nx\n", ":3: \"x\" is not `name = value`"},
-      {"[prod]\nshards = 2\n", ":1: \"[prod]\" is not `name = value`"},
-      {"shards = 2\nshards = 3\n", ":2: shards is set twice, first in line 1"},
-      {"shards =\n", ":1: there is no value"},
-      {"data = \"a\" b\n", ":1: \"data = \"a\" b\" goes on after its value"},
-      {"data = \"a\n", ":1: \"data = \"a\" has no closing quote"},
-      {"data = \"\\n\"\n", "has a backslash before"},
-      {"\nunary = [\"bank=h:1\",\n", ":2: this list has no end"},
-      {"unary = [\"bank=h:1\" \"mail=h:2\"]\n", ":1: the values of a list are separated"},
+      {std::string("\x00\x01\xff", 3), ":1: Encountered invalid utf-8 sequence"},
+      {std::string("\x00\x01", 2), ":1: Error while parsing root table"},
+      {"# fine\nshards = 2\n\xff\xfe\n", "Encountered invalid utf-8 sequence"},
+      {"data = \"\xc2\x9b\"\n", ":1: data takes a text without control characters"},
+      {"data = \"\\n\"\n", ":1: data takes a text without control characters"},
+      {"shards = 2\rdata = x\n", ":1: Error while parsing key-value pair"},
+      {"#\n\nx\n", ":3: Error while parsing key-value pair: expected '='"},
+      {"[prod]\nshards = 2\n", ":1: [prod]: there are no sections"},
+      {"shards = 2\nshards = 3\n", ":2: Error while parsing key-value pair: cannot redefine"},
+      {"shards =\n", ":1: Error while parsing key-value pair: expected value"},
+      {"shards = 1.5\n", ":1: shards takes a text without control characters, a whole number"},
+      {"shards = {is = 2}\n", ":1: shards is a table within another"},
+      {"data = \"a\" b\n", ":1: Error while parsing key-value pair: expected a comment"},
+      {"data = \"a\n", ":1: Error while parsing string"},
+      {"\nunary = [\"bank=h:1\",\n", "Error while parsing array: encountered end-of-file"},
+      {"unary = [\"bank=h:1\" \"mail=h:2\"]\n", ":1: Error while parsing array: expected comma"},
       {"help = true\n", ":1: help is no setting"},
-      {"config = other\n", ":1: config is no setting"}};
+      {"config = 'other'\n", ":1: config is no setting"}};
   for (const auto& [text, said] : files) {
     SCOPED_TRACE(text);
     EXPECT_NE(RefusalOfFile(text).find(file_ + ":"), std::string::npos);
@@ -122,15 +158,18 @@ TEST_F(ConfigTest, EveryFormOfAValue) {
   Write(
       "# a comment, then a blank line\n\n  shards=2 # of 4\r\ndata = \"a \\\"b\\\" \\\\ # c\"\n"
       "log-level = 'warn'\nallow-insecure = true\nunary = [ # each on its own line\n"
-      "  \"bank=h:1\",\n\n  'mail=h:2', # the last\n]\nlisten = 127.0.0.1:1");
+      "  \"bank=h:1\",\n\n  'mail=h:2', # the last\n]\nlisten = '127.0.0.1:1'\nmax-sessions = "
+      "\"20\"\nreflection = \"off\"");
   const ParsedConfig parsed = Parse({"--config", file_});
   ASSERT_FALSE(parsed.exit);
-  EXPECT_EQ(parsed.config.shards, 2U);
+  EXPECT_EQ(parsed.config.shards, 2);
   EXPECT_EQ(parsed.config.data, "a \"b\" \\ # c");
   EXPECT_EQ(parsed.config.log_level, "warn");
   EXPECT_TRUE(parsed.config.allow_insecure);
   EXPECT_EQ(parsed.config.unary, (std::vector<std::string>{"bank=h:1", "mail=h:2"}));
   EXPECT_EQ(parsed.config.listen, "127.0.0.1:1");
+  EXPECT_EQ(parsed.config.max_sessions, 20);
+  EXPECT_FALSE(parsed.config.reflection);
   Write(ShowConfig(parsed.config));
   const ParsedConfig again = Parse({"--config", file_});
   ASSERT_FALSE(again.exit);
@@ -139,6 +178,7 @@ TEST_F(ConfigTest, EveryFormOfAValue) {
 
 TEST_F(ConfigTest, AMistakeOnTheCommandLineNamesIt) {
   EXPECT_NE(Refusal({"--config", file_ + ".not"}).find(file_ + ".not"), std::string::npos);
+  EXPECT_NE(Refusal({"--config", testing::TempDir()}).find("cannot read"), std::string::npos);
   EXPECT_NE(Refusal({"--frob"}).find("--frob"), std::string::npos);
   EXPECT_NE(Refusal({"--listen", "7400"}).find("it takes HOST:PORT"), std::string::npos);
   EXPECT_NE(Refusal({"--listen", "0.0.0.0:7400"}).find("--allow-insecure"), std::string::npos);

@@ -31,6 +31,7 @@ MORE = [
     ("check_commands", ("docs/operating.md", "assentd --data", "assentd --min-age", "assentd has no --min-age")),
     ("check_commands", ("docs/operating.md", "resolve transfer-3 from commit --reason", "resolve transfer-3 from commit --prefix",
                         "resolve has no --prefix")),
+    ("check_settings", ("docs/operating.md", "Calls under way to one", "Calls to one", "of --unary-max-in-flight assentd --help says")),
     ("check_settings", ("docs/operating.md", "`ASSENT_SHARDS`", "`ASSENT_SHARD`", "does not read ASSENT_SHARD")),
     ("check_limits", ("docs/limits.md", "| `kMaxGidBytes` |", "| kMaxGidBytes |", "kMaxGidBytes")),
     ("check_limits", ("coordinator/transport/dispatcher.h", "max_queued_count = 65'536", "max_queued_count = 1'024", "says 1024")),

@@ -149,7 +149,7 @@ def rows(text, columns):
 
 
 def check_settings(pages):
-    """The table of settings is the list that assentd has, with its defaults, and each is read from the environment."""
+    """The table of settings is the list that assentd has, with its defaults and its words, and each is read from the environment."""
     page = "docs/operating.md"
     _, shown = pages.run("assentd", "--show-config")
     defaults = dict(re.findall(r'^([\w-]+) = (?:"([^"]*)"|\[\])  # default$', shown, re.M))
@@ -160,6 +160,11 @@ def check_settings(pages):
         value = cells[2].strip("`").replace("off", "false").replace("none", "")
         if value != defaults.get(flag[2:], value):
             yield f"{page}: default of {flag} is {value}, assentd says {defaults[flag[2:]]}"
+    _, said = pages.run("assentd", "--help")
+    for flag, cells in sorted(table.items()):
+        text = re.search(rf"^  {flag}(?: [A-Z]\S*)?\s+(\S.*)$", said, re.M)
+        if text and text[1].strip() != cells[3].replace("`", "").split("; see [")[0]:
+            yield f"{page}: of {flag} assentd --help says: {text[1].strip()}"
     variables = {c[1].strip("`"): n[2:] for n, c in table.items()}
     values = {v: "bank=127.0.0.1:1" if n == "unary" else defaults.get(n, "") for v, n in variables.items()}
     code, shown = pages.run("assentd", "--show-config", **values)

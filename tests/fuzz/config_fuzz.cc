@@ -80,6 +80,7 @@ void Try(std::string_view text) {
   // Garbage is no empty file.
   for (const char c : text)
     ASSENT_CHECK(static_cast<unsigned char>(c) >= 0x20 || c == '\t' || c == '\r' || c == '\n');
+  if (text.substr(0, 3) == "\xef\xbb\xbf") text.remove_prefix(3);  // the mark of some editors
   const std::size_t begin = text.find_first_not_of(" \t\r\n");
   ASSENT_CHECK(begin == text.npos || text[begin] == '#' || text.find('=') != text.npos);
   ASSENT_CHECK(first.config.Validate().ok());

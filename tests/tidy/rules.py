@@ -10,6 +10,7 @@ below this folder may include these". A longer folder name wins over a shorter o
 
 ARROWS = {
     "proto/vocabulary": ["std", "vocabulary"],
+    "proto/toml": ["std", "vocabulary", "toml++", "proto/toml"],
     "proto/parse": ["std", "vocabulary", "wire", "grpc", "proto/parse"],
     # The coordinator, lowest first.
     "coordinator/base": ["std", "posix", "vocabulary", "coordinator/base"],
@@ -29,7 +30,7 @@ ARROWS = {
     "coordinator/admin": ["std", "posix", "vocabulary", "spdlog", "nlohmann", "httplib.h", "prometheus",
                           "coordinator/base", "coordinator/core", "coordinator/log", "coordinator/schedule",
                           "coordinator/transport", "coordinator/engine", "coordinator/admin"],
-    "coordinator/daemon": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "spdlog", "nlohmann", "CLI", "sqlite3.h",
+    "coordinator/daemon": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "spdlog", "nlohmann", "CLI", "proto/toml",
                            "coordinator"],
     # The SDK: its public headers show nothing but the standard library; an adapter may show its database.
     "participant-sdk/cpp/include": ["std", "vocabulary", "sdk"],
@@ -38,7 +39,8 @@ ARROWS = {
     "participant-sdk/cpp/sqlite": ["std", "posix", "vocabulary", "sdk",
                                    "participant-sdk/cpp/src", "participant-sdk/cpp/sqlite"],
     # Clients.
-    "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "tools/assentctl"],
+    "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "proto/toml",
+                        "tools/assentctl"],
     "tools/assent-bench": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "nlohmann", "CLI", "spdlog", "sdk",
                            "sqlite3.h", "coordinator/core", "coordinator/log", "tools/assent-bench"],
     "tools/assent-sim": ["std", "posix", "vocabulary", "wire", "sdk", "nlohmann", "CLI", "coordinator",

@@ -1,11 +1,9 @@
 #include "tools/assentctl/profile.h"
 
 #include <algorithm>
-#include <sstream>
-#include <vector>
+#include <chrono>
 
-#include <CLI/CLI.hpp>
-
+#include "proto/toml/read_toml.h"
 #include "tools/assentctl/duration.h"
 #include "tools/assentctl/text.h"
 
@@ -46,34 +44,25 @@ std::string DefaultProfilePath(const GetEnv& env) {
 
 Status ApplyProfile(const std::string& text, const std::string& path, const std::string& profile,
                     GlobalOptions& options) {
-  std::vector<CLI::ConfigItem> items;
-  try {
-    std::istringstream input(text);
-    items = CLI::ConfigTOML().from_config(input);
-  } catch (const CLI::Error& error) {
-    return InvalidArgument(path + ": " + error.what());
-  }
+  const auto entries = ReadToml(text, path);
+  if (!entries.ok()) return entries.status();
   bool found = profile.empty();
   // What holds always first, the profile's own over it. Other profiles are checked as well, on a
   // copy.
   for (const bool general : {true, false}) {
-    for (const CLI::ConfigItem& item : items) {
-      if (item.parents.empty() != general) continue;
-      if (item.name == "++" ||
-          item.name == "--") {  // the reader's marks of a section's begin and end
-        found = found || (item.parents.size() == 1 && item.parents.front() == profile);
-        continue;
-      }
-      const bool chosen = general || (item.parents.size() == 1 && item.parents.front() == profile);
-      GlobalOptions ignored;
-      const std::string value = item.inputs.size() == 1 ? item.inputs.front() : "";
-      const Status applied = Apply(item.name, value, chosen ? options : ignored);
-      if (!applied.ok()) return InvalidArgument(path + ": " + applied.message());
+    for (const TomlEntry& entry : *entries) {
+      if (entry.section.empty() != general) continue;
+      const bool chosen = general || entry.section == profile;
       found = found || (!general && chosen);
+      if (entry.name.empty()) continue;
+      GlobalOptions ignored;
+      const std::string value = entry.values.size() == 1 ? entry.values.front() : "";
+      const Status applied = Apply(entry.name, value, chosen ? options : ignored);
+      if (!applied.ok())
+        return InvalidArgument(path + ":" + std::to_string(entry.line) + ": " + applied.message());
     }
   }
-  if (!found) return InvalidArgument(path + " has no profile [" + profile + "]");
-  return OkStatus();
+  return found ? OkStatus() : InvalidArgument(path + " has no profile [" + profile + "]");
 }
 
 bool ReadOutput(const std::string& text, Output& output) {

@@ -1,6 +1,6 @@
 #pragma once
 
-// Settings that a person does not want to repeat: a small TOML file.
+// Settings that a person does not want to repeat: a small TOML file (proto/toml).
 //
 //   endpoint = "127.0.0.1:7400"     # keys before any section hold always
 //   output   = "wide"
