@@ -8,7 +8,7 @@
  * The business is one piece of stock: available, frozen or consumed. The coordinator is the simplest that is honest
  * (two_phase.pml has the real one), or with -DLIAR somebody who asks for anything at any time.
  *
- * Names: participant-sdk/cpp/sqlite/barrier.h (BranchState, Move), coordinator/core/types.h (BranchState), and the invariants T1
+ * Names: participant-sdk/cpp/barrier/barrier.h (State, Move), coordinator/core/types.h (BranchState), and the invariants T1
  * to T9, G2, G3 of docs/correctness.md. How it is run, and the mistakes planted in it: run.py. */
 
 #ifndef REPEATS

@@ -7,7 +7,7 @@
  * `writing` (Apply has returned the record) and Flush (the log says durable; only now the effects leave). Who starts is
  * granted the next epoch, also while the other still believes that it owns the log.
  *
- * Names: coordinator/core/types.h (Phase, BranchState, Decision), participant-sdk/cpp/sqlite/barrier.h (barrier), invariants S1
+ * Names: coordinator/core/types.h (Phase, BranchState, Decision), participant-sdk/cpp/barrier/barrier.h (barrier), invariants S1
  * to S11 of docs/correctness.md. How it is run, and the mistakes planted in it: run.py. */
 #ifndef LIVES
 #define LIVES 3 /* of coordinators, both together */

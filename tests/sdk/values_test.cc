@@ -14,7 +14,6 @@
 #include "assent/v1/participant.pb.h"
 #include "participant-sdk/cpp/src/endpoint.h"
 #include "participant-sdk/cpp/src/text.h"
-#include "participant-sdk/cpp/src/who_waits.h"
 #include "participant-sdk/cpp/src/wire.h"
 
 namespace assent {
@@ -177,22 +176,6 @@ TEST(EndpointTest, TakesAddressesAndSaysHowToWriteThem) {
 }
 
 // The rule, in a table: who is older, and whether they have one coordinator.
-TEST(WhoWaitsTest, EverybodyWaitsForOlderOnesOnly) {
-  using internal::Meet;
-  using internal::Meeting;
-  EXPECT_EQ(Meet({"b", 20, 1}, {"a", 10, 1}), Meeting::kWait);
-  EXPECT_EQ(Meet({"b", 10, 1}, {"a", 20, 1}), Meeting::kTell);
-  EXPECT_EQ(Meet({"b", 10, 1}, {"a", 10, 1}), Meeting::kWait) << "one moment: by name";
-  EXPECT_EQ(Meet({"a", 10, 1}, {"b", 10, 1}), Meeting::kTell);
-  EXPECT_EQ(Meet({"b", 20, 1}, {"a", 10, 2}), Meeting::kWait);
-  EXPECT_EQ(Meet({"b", 10, 1}, {"a", 20, 2}), Meeting::kRefuse);
-  EXPECT_EQ(Meet({"b", 0, 1}, {"a", 20, 2}), Meeting::kWait) << "not known";
-  EXPECT_EQ(Meet({"b", 10, 1}, {"a", 0, 1}), Meeting::kWait) << "not known";
-  EXPECT_TRUE(internal::MayHoldOthersUp(Operation::kTry, false));
-  EXPECT_FALSE(internal::MayHoldOthersUp(Operation::kPrepare, true));
-  EXPECT_FALSE(internal::MayHoldOthersUp(Operation::kConfirm, false));
-}
-
 TEST(TextTest, CutsBetweenCharactersAndReplacesWhatIsNotUtf8) {
   using internal::CleanText;
   EXPECT_EQ(CleanText("abc", 2), "ab");

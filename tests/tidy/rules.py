@@ -36,8 +36,10 @@ ARROWS = {
     "participant-sdk/cpp/include": ["std", "vocabulary", "sdk"],
     "participant-sdk/cpp/src": ["std", "posix", "vocabulary", "sdk", "wire", "grpc", "participant-sdk/cpp/src"],
     "participant-sdk/cpp/testkit": ["std", "vocabulary", "sdk", "participant-sdk/cpp/src", "participant-sdk/cpp/testkit"],
+    # The barrier's rules are pure; each adapter runs them over its own database.
+    "participant-sdk/cpp/barrier": ["std", "vocabulary", "sdk", "participant-sdk/cpp/barrier"],
     "participant-sdk/cpp/sqlite": ["std", "posix", "vocabulary", "sdk",
-                                   "participant-sdk/cpp/src", "participant-sdk/cpp/sqlite"],
+                                   "participant-sdk/cpp/src", "participant-sdk/cpp/barrier", "participant-sdk/cpp/sqlite"],
     # Clients.
     "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "proto/toml",
                         "tools/assentctl"],

@@ -351,7 +351,7 @@ void Participant::Respond(Task& task) {
     ledger_.Touch(txn).branches[branch].said_later = true;
   if (branch < ledger_.plan(txn).branches.size() && done) {
     if (store_.Uncommitted(txn, branch)) ledger_.Touch(txn).branches[branch].acked_undurable = true;
-    if (sqlite::internal::PhaseOf(task.call.operation) == sqlite::internal::Phase::kForward) {
+    if (barrier::PhaseOf(task.call.operation) == barrier::Phase::kForward) {
       BranchBooks& books = ledger_.Touch(txn).branches[branch];
       if (books.answered && books.result != task.reply.result)
         books.answered_twice_differently = true;

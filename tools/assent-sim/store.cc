@@ -8,8 +8,6 @@
 
 namespace assent::sim {
 
-namespace barrier = sqlite::internal;
-
 namespace {
 
 // Longer than any message can be under way (T9).

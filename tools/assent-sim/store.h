@@ -1,7 +1,7 @@
 #pragma once
 
 // A participant's own database: accounts, claims of prepared rows, and the barrier. What is to be
-// done about an operation is asked of the SDK's own table (participant-sdk/cpp/sqlite/barrier.h); the
+// done about an operation is asked of the SDK's own table (participant-sdk/cpp/barrier/barrier.h); the
 // storage under it is modelled here, with what matters: a group of operations becomes durable at
 // once or not at all, and what is not committed dies with the process.
 
@@ -14,7 +14,7 @@
 #include <assent/call.h>
 #include <assent/resource.h>
 
-#include "participant-sdk/cpp/sqlite/barrier.h"
+#include "participant-sdk/cpp/barrier/barrier.h"
 #include "tools/assent-sim/ledger.h"
 #include "tools/assent-sim/sim.h"
 
@@ -58,7 +58,7 @@ class Store {
   std::int64_t AvailableOf(std::size_t account) const { return accounts_[account].available; }
 
  private:
-  using State = sqlite::internal::BranchState;
+  using State = barrier::State;
   struct Row {
     State state = State::kNone;
     Protocol protocol = Protocol::kSaga;

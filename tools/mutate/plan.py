@@ -37,8 +37,9 @@ PARTS = {
         programs=(SIM, SIM_FULL),
         daemon=True),
     "barrier": Part(
-        sources=tuple(f"participant-sdk/cpp/sqlite/{name}.*"
-                      for name in ("barrier", "claims", "waiting_room", "runner", "runner_local", "recorded", "questions", "store_clock")),
-        tests=(r"sdk_sqlite_.*",),
+        sources=("participant-sdk/cpp/barrier/*",) + tuple(
+            f"participant-sdk/cpp/sqlite/{name}.*" for name in (
+                "barrier_table", "claims", "waiting_room", "runner", "runner_local", "recorded", "questions", "store_clock")),
+        tests=(r"sdk_barrier_test", r"sdk_sqlite_.*"),
         programs=(SIM,)),
 }

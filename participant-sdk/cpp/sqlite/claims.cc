@@ -229,9 +229,9 @@ Result<bool> ClaimTable::Any() {
   return any;
 }
 
-Result<std::optional<ClaimTable::Conflict>> ClaimTable::Find(const ClaimSet& claims,
-                                                             std::string_view gid,
-                                                             std::string_view branch_id) {
+Result<std::optional<barrier::Holder>> ClaimTable::Find(const ClaimSet& claims,
+                                                        std::string_view gid,
+                                                        std::string_view branch_id) {
   for (const auto& [resource, claim] : claims) {
     Statement read(
         connection_,
@@ -241,11 +241,12 @@ Result<std::optional<ClaimTable::Conflict>> ClaimTable::Find(const ClaimSet& cla
         "LIMIT 1",
         Blob{resource}, claim.exclusive, gid, branch_id);
     if (read.Step())
-      return std::optional<Conflict>(Conflict{read.Text(0), read.Text(1), claim.what, read.Int(2),
-                                              static_cast<std::uint32_t>(read.Int(3))});
+      return std::optional<barrier::Holder>(
+          barrier::Holder{read.Text(0), read.Text(1), claim.what, read.Int(2),
+                          static_cast<std::uint32_t>(read.Int(3))});
     if (!read.status().ok()) return read.status();
   }
-  return std::optional<Conflict>();
+  return std::optional<barrier::Holder>();
 }
 
 Status ClaimTable::Insert(const ClaimSet& claims, std::int64_t holder) {

@@ -21,6 +21,7 @@
 #include <string_view>
 #include <vector>
 
+#include "participant-sdk/cpp/barrier/who_waits.h"
 #include "participant-sdk/cpp/sqlite/connection.h"
 #include "participant-sdk/cpp/sqlite/schema.h"
 
@@ -59,16 +60,9 @@ class ClaimTable {
 
   // Somebody holds something.
   Result<bool> Any();
-  struct Conflict {
-    std::string gid;
-    std::string branch_id;
-    std::string what;
-    std::int64_t began_unix_ms = 0;
-    std::uint32_t coordinator_id = 0;
-  };
   // The first of `claims` that another branch than (gid, branch_id) holds against it.
-  Result<std::optional<Conflict>> Find(const ClaimSet& claims, std::string_view gid,
-                                       std::string_view branch_id);
+  Result<std::optional<barrier::Holder>> Find(const ClaimSet& claims, std::string_view gid,
+                                              std::string_view branch_id);
   Status Insert(const ClaimSet& claims, std::int64_t holder);
   Status Drop(std::int64_t holder);
 

@@ -3,6 +3,8 @@
 #include <iterator>
 #include <utility>
 
+#include "participant-sdk/cpp/barrier/barrier.h"
+
 namespace assent::sqlite::internal {
 namespace {
 
@@ -76,8 +78,8 @@ std::vector<HeldBranch> Questions::Old(std::size_t limit, std::int64_t now_ms) {
     HeldBranch branch = ReadBranch(read);
     gid = branch.gid;
     branch_id = branch.branch_id;
-    constexpr std::int64_t kPreparedState = 4;
-    if (read.Int(4) == kPreparedState || read.Int(5) != 0) continue;
+    constexpr auto kPrepared = static_cast<std::int64_t>(barrier::State::kPrepared);
+    if (read.Int(4) == kPrepared || read.Int(5) != 0) continue;
     if (read.Int(6) <= now_ms - settings_.retain_ms) found.push_back(std::move(branch));
   }
   old_at_end_ = found.size() < limit && scanned < kMaxScannedCount;

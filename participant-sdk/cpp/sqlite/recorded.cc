@@ -66,7 +66,7 @@ Reply Runner::RunRecorded(const Handlers& handlers, const Call& call) {
   if (!recorded.ok()) reply = ReplyFor(recorded);
   if (IsDone(reply)) {
     auto conflict = any_claims_ ? claims_.Find(work.claims, call.gid, call.branch_id)
-                                : Result<std::optional<ClaimTable::Conflict>>(std::nullopt);
+                                : Result<std::optional<barrier::Holder>>(std::nullopt);
     if (!conflict.ok()) return NotNow(conflict.status());
     if (!conflict->has_value()) {
       Savepoint savepoint(connection_);
@@ -80,21 +80,18 @@ Reply Runner::RunRecorded(const Handlers& handlers, const Call& call) {
       reply = Blocked(call, **conflict);
     }
   }
-  return reply.kind == Reply::Kind::kRefused ? KeepRefusal(call, std::move(reply)) : reply;
+  return KeepRefusal(call, std::move(reply));
 }
 
 Reply Runner::KeepWork(const Call& call, const Work& work, Reply reply) {
   reply.kind = Reply::Kind::kDone;
-  if (call.operation != Operation::kPrepare || (call.one_phase && !work.stored.changes.empty())) {
-    return KeepApplied(call, work, reply);
-  }
-  if (work.claims.empty() || call.one_phase) {
-    reply.kind = Reply::Kind::kDoneReadOnly;
-    Status kept =
-        barrier_.Put(call, {BranchState::kReadOnly, call.protocol, call.action, reply, {}}, Now());
-    return kept.ok() ? reply : NotNow(kept);
-  }
-  return KeepPrepared(call, work, reply);
+  const bool wrote = call.one_phase ? !work.stored.changes.empty() : !work.claims.empty();
+  const State state = barrier::After(call, reply, wrote);
+  if (state == State::kPrepared) return KeepPrepared(call, work, reply);
+  if (state != State::kReadOnly) return KeepApplied(call, work, reply);
+  reply.kind = Reply::Kind::kDoneReadOnly;
+  Status kept = Keep(call, reply, wrote);
+  return kept.ok() ? reply : NotNow(kept);
 }
 
 // Applies a changeset and takes it back.
@@ -138,10 +135,7 @@ Reply Runner::KeepPrepared(const Call& call, const Work& work, const Reply& repl
   status = claims_.Insert(work.claims, *id);
   any_claims_ = true;
   if (status.ok()) status = SkipSequences(work.stored.changes);
-  if (status.ok()) {
-    status =
-        barrier_.Put(call, {BranchState::kPrepared, call.protocol, call.action, reply, {}}, Now());
-  }
+  if (status.ok()) status = Keep(call, reply);
   return status.ok() ? reply : NotNow(status);
 }
 
@@ -176,10 +170,8 @@ Reply Runner::KeepApplied(const Call& call, const Work& work, const Reply& reply
     return Reply::Refused("the changes cannot be kept as a changeset: " +
                           (applied.conflict.empty() ? applied.status.message() : applied.conflict));
   }
-  BranchState state = BranchState::kFinished;
   Status status;
   if (call.operation == Operation::kAction) {
-    state = BranchState::kDone;
     status = StoreUndo(connection_, call, stored);
     if (!status.ok()) return NotNow(status);
     if (MayFailToApply(schema_, stored.changes)) {
@@ -188,7 +180,7 @@ Reply Runner::KeepApplied(const Call& call, const Work& work, const Reply& reply
       if (!status.ok()) return ReplyFor(status);
     }
   }
-  status = barrier_.Put(call, {state, call.protocol, call.action, reply, {}}, Now());
+  status = Keep(call, reply);
   return status.ok() ? reply : NotNow(status);
 }
 
@@ -203,7 +195,7 @@ Reply Runner::Commit(std::string_view gid, std::string_view branch_id) {
   if (!applied.status.ok()) return NotNow(applied.status);
   if (applied.conflict.empty()) {
     status = DropPrepared(stored->id, gid);
-    if (status.ok()) status = barrier_.Advance(gid, branch_id, BranchState::kFinished, {}, Now());
+    if (status.ok()) status = barrier_.Advance(gid, branch_id, State::kFinished, {}, Now());
     if (status.ok()) status = savepoint.Keep();
     return status.ok() ? Reply::Done() : NotNow(status);
   }
@@ -230,7 +222,7 @@ Reply Runner::Rollback(std::string_view gid, std::string_view branch_id) {
     status = read.status();
   }
   if (status.ok() && id != 0) status = DropPrepared(id, gid);
-  if (status.ok()) status = barrier_.Advance(gid, branch_id, BranchState::kUndone, {}, Now());
+  if (status.ok()) status = barrier_.Advance(gid, branch_id, State::kUndone, {}, Now());
   if (status.ok()) status = savepoint.Keep();
   return status.ok() ? Reply::Done() : NotNow(status);
 }
@@ -275,7 +267,7 @@ Reply Runner::FinishCompensation(const Call& call, const StoredChanges& inverse)
                 call.branch_id)
           .Finish();
   if (!status.ok()) return NotNow(status);
-  status = barrier_.Advance(call.gid, call.branch_id, BranchState::kUndone, {}, Now());
+  status = Keep(call, Reply::Done());
   return status.ok() ? Reply::Done() : NotNow(status);
 }
 

@@ -1,79 +1,9 @@
 #include "participant-sdk/cpp/sqlite/runner.h"
 
 #include <exception>
-
-#include <assent/limits.h>
-
-#include "participant-sdk/cpp/src/who_waits.h"
+#include <utility>
 
 namespace assent::sqlite::internal {
-namespace {
-
-using assent::internal::Meet;
-using assent::internal::Meeting;
-
-// Where the coordinator's doubling of the wait starts for who was told that a row is taken.
-constexpr std::chrono::milliseconds kAskAgain{5};
-
-Protocol ProtocolOf(Operation operation) {
-  switch (operation) {
-    case Operation::kPrepare:
-    case Operation::kCommit:
-    case Operation::kRollback: return Protocol::kTwoPhase;
-    case Operation::kTry:
-    case Operation::kConfirm:
-    case Operation::kCancel: return Protocol::kTcc;
-    case Operation::kAction:
-    case Operation::kCompensate: return Protocol::kSaga;
-  }
-  ASSENT_CHECK(!"an operation");
-  return Protocol::kSaga;
-}
-
-void CutReason(std::string& reason) {
-  if (reason.size() <= assent::limits::kMaxReasonBytes) return;
-  std::size_t end = assent::limits::kMaxReasonBytes;
-  while (end > 0 && (static_cast<unsigned char>(reason[end]) & 0xc0U) == 0x80U)
-    --end;  // not inside a UTF-8 character
-  reason.resize(end);
-}
-
-// The form in which a reply is kept and given, so that the first and every later one are equal byte
-// for byte.
-Reply Normalized(Reply reply, Phase phase) {
-  CutReason(reply.reason);
-  switch (reply.kind) {
-    case Reply::Kind::kDone:
-    case Reply::Kind::kDoneReadOnly:
-      reply.reason.clear();
-      reply.retry_after = {};
-      if (reply.result.size() <= assent::limits::kMaxResultBytes) return reply;
-      if (phase == Phase::kForward) {
-        return Reply::Refused("the handler's result has " + std::to_string(reply.result.size()) +
-                              " bytes; the limit is " +
-                              std::to_string(assent::limits::kMaxResultBytes));
-      }
-      reply.result.clear();
-      return reply;
-    case Reply::Kind::kRefused:
-      reply.result.clear();
-      reply.retry_after = {};
-      return reply;
-    case Reply::Kind::kRetryLater: reply.result.clear(); return reply;
-  }
-  return Reply::RetryLater("the handler gave no kind of reply");
-}
-
-}  // namespace
-
-const char* NameOf(Protocol protocol) {
-  switch (protocol) {
-    case Protocol::kTwoPhase: return "2pc";
-    case Protocol::kTcc: return "tcc";
-    case Protocol::kSaga: return "saga";
-  }
-  return "?";
-}
 
 Runner::Runner(Connection& connection, const Registry& registry, Settings settings)
     : connection_(connection),
@@ -93,32 +23,13 @@ Status Runner::BeginGroup() {
 Reply Runner::Run(const Call& call) {
   blocked_by_.clear();
   tells_ = false;
-  if (ProtocolOf(call.operation) != call.protocol) {
-    return Reply::Refused(std::string("not an operation of a ") + NameOf(call.protocol) +
-                          " branch");
-  }
-  if (call.gid.empty() || call.gid.size() > assent::limits::kMaxGidBytes ||
-      call.branch_id.size() > assent::limits::kMaxBranchIdBytes) {
-    return Reply::Refused("gid or branch id is empty or too long");
-  }
-  Result<BranchRow> row = barrier_.Find(call.gid, call.branch_id);
+  Result<barrier::Row> row = barrier_.Find(call.gid, call.branch_id);
   if (!row.ok()) return NotNow(row.status());
-  if (row->state != BranchState::kNone &&
-      (row->protocol != call.protocol || row->action != call.action)) {
-    return Reply::Refused("HAZARD: this branch was seen as " + std::string(NameOf(row->protocol)) +
-                          " " + row->action + ", not " + NameOf(call.protocol) + " " + call.action);
-  }
-  switch (MoveFor(row->state, PhaseOf(call.operation))) {
-    case Move::kRun: return Dispatch(call);
-    case Move::kReplay: return row->first;
-    case Move::kRepeat: return Reply::Done(row->second_result);
-    case Move::kNothing: return Reply::Done();
-    case Move::kRefuse: return Reply::Refused(RefusalFor(row->state, call.operation));
-    case Move::kBury: break;
-  }
-  BranchRow tombstone{BranchState::kTombstone, call.protocol, call.action, Reply::Done(), {}};
-  Status kept = barrier_.Put(call, tombstone, Now());
-  return kept.ok() ? Reply::Done() : NotNow(kept);
+  barrier::Opening opening = barrier::Open(call, *row);
+  if (opening.move == barrier::Move::kRun) return Dispatch(call);
+  if (opening.move != barrier::Move::kBury) return std::move(opening.reply);
+  Status kept = barrier_.Put(call, State::kTombstone, opening.reply, Now());
+  return kept.ok() ? std::move(opening.reply) : NotNow(kept);
 }
 
 Reply Runner::Dispatch(const Call& call) {
@@ -128,18 +39,17 @@ Reply Runner::Dispatch(const Call& call) {
   if (call.operation == Operation::kRollback) return Rollback(call.gid, call.branch_id);
   auto found = registry_.find({call.action, call.protocol});
   if (found == registry_.end()) {
-    return Reply::RetryLater(std::string("no ") + NameOf(call.protocol) + " action " + call.action +
-                             " is registered here");
+    return Reply::RetryLater(std::string("no ") + barrier::NameOf(call.protocol) + " action " +
+                             call.action + " is registered here");
   }
   const Handlers& handlers = found->second;
   switch (PhaseOf(call.operation)) {
     case Phase::kForward:
-      return handlers.recorded ? RunRecorded(handlers, call) : RunForward(handlers, call);
-    case Phase::kFinish: return RunSecond(handlers.finish, call, BranchState::kFinished);
+      return handlers.recorded ? RunRecorded(handlers, call) : RunPlain(handlers.forward, call);
+    case Phase::kFinish: return RunPlain(handlers.finish, call);
     case Phase::kUndo: break;
   }
-  return handlers.recorded ? CompensateRecorded(call)
-                           : RunSecond(handlers.undo, call, BranchState::kUndone);
+  return handlers.recorded ? CompensateRecorded(call) : RunPlain(handlers.undo, call);
 }
 
 // Why what the handler did cannot be kept, whatever it answered.
@@ -171,46 +81,22 @@ Reply Runner::RunHandler(const DbHandler& handler, const Call& call, Db::Impl& d
     const bool said_no = end.code() == Code::kFailedPrecondition && phase == Phase::kForward;
     reply = said_no ? Reply::Refused(end.message()) : NotNow(end);
   }
-  return Normalized(std::move(reply), phase);
+  return barrier::Normalized(std::move(reply), phase);
 }
 
-// A claim stands in the way: wait for the holder, or not (who_waits.h).
-Reply Runner::Blocked(const Call& call, const ClaimTable::Conflict& conflict) {
-  if (conflict.gid == call.gid && PhaseOf(call.operation) == Phase::kForward) {
-    // Waiting would be for ever: the holder ends only with the transaction.
-    return Reply::Refused(conflict.what + " is held by branch " + conflict.branch_id +
-                          " of this same transaction: let one branch write it");
-  }
-  const std::string held = conflict.what + " is held by branch " + conflict.branch_id +
-                           " of transaction " + conflict.gid;
-  const Meeting meeting =
-      assent::internal::MayHoldOthersUp(call.operation, call.one_phase)
-          ? Meet({call.gid, call.began_unix_ms, call.coordinator_id},
-                 {conflict.gid, conflict.began_unix_ms, conflict.coordinator_id})
-          : Meeting::kWait;
-  switch (meeting) {
-    case Meeting::kWait: break;
-    case Meeting::kTell: tells_ = true; break;
-    case Meeting::kRefuse:
-      return Reply::Refused(held + ", which is prepared, younger, and of coordinator " +
-                            std::to_string(conflict.coordinator_id) +
-                            ": an older transaction does not wait for it, or both might for ever");
-  }
-  blocked_by_ = conflict.gid;
-  Reply reply = Reply::RetryLater(
-      held + (tells_ ? ", which is prepared, and younger" : ", which is prepared"));
-  if (call.began_unix_ms != 0 && PhaseOf(call.operation) == Phase::kForward) {
-    reply.blocked_by = conflict.gid;
-    reply.retry_after = kAskAgain;
-  }
-  return reply;
+// A claim stands in the way: wait for the holder, or not.
+Reply Runner::Blocked(const Call& call, const barrier::Holder& holder) {
+  barrier::Obstacle obstacle = barrier::InTheWay(call, holder);
+  if (obstacle.waits) blocked_by_ = holder.gid;
+  tells_ = obstacle.tells;
+  return std::move(obstacle.reply);
 }
 
-Result<std::optional<ClaimTable::Conflict>> Runner::FindConflict(std::string_view gid,
-                                                                 std::string_view branch_id,
-                                                                 const Connection::Touched& touched,
-                                                                 const ClaimSet& asked) {
-  if (!any_claims_) return std::optional<ClaimTable::Conflict>();
+Result<std::optional<barrier::Holder>> Runner::FindConflict(std::string_view gid,
+                                                            std::string_view branch_id,
+                                                            const Connection::Touched& touched,
+                                                            const ClaimSet& asked) {
+  if (!any_claims_) return std::optional<barrier::Holder>();
   if (touched.overflow) {
     return ResourceExhausted(
         "more than " + std::to_string(kMaxWatchedCount) +
@@ -223,14 +109,22 @@ Result<std::optional<ClaimTable::Conflict>> Runner::FindConflict(std::string_vie
   return claims_.Find(claims, gid, branch_id);
 }
 
-Reply Runner::KeepRefusal(const Call& call, Reply refusal) {
-  CutReason(refusal.reason);
-  BranchRow row{BranchState::kRefused, call.protocol, call.action, refusal, {}};
-  Status kept = barrier_.Put(call, row, Now());
-  return kept.ok() ? std::move(refusal) : NotNow(kept);
+Status Runner::Keep(const Call& call, const Reply& reply, bool wrote) {
+  const State state = barrier::After(call, reply, wrote);
+  if (state == State::kNone) return OkStatus();
+  return PhaseOf(call.operation) == Phase::kForward
+             ? barrier_.Put(call, state, reply, Now())
+             : barrier_.Advance(call.gid, call.branch_id, state, reply.result, Now());
 }
 
-Reply Runner::RunForward(const Handlers& handlers, const Call& call) {
+Reply Runner::KeepRefusal(const Call& call, Reply reply) {
+  if (reply.kind != Reply::Kind::kRefused || connection_.idle()) return reply;
+  reply = barrier::Normalized(std::move(reply), PhaseOf(call.operation));
+  Status kept = Keep(call, reply);
+  return kept.ok() ? std::move(reply) : NotNow(kept);
+}
+
+Reply Runner::RunPlain(const DbHandler& handler, const Call& call) {
   Reply reply;
   {
     Savepoint savepoint(connection_);
@@ -238,44 +132,21 @@ Reply Runner::RunForward(const Handlers& handlers, const Call& call) {
     Db::Impl db(connection_, &schema_);
     Connection::Touched touched{{}, kMaxWatchedCount, false};
     if (any_claims_) connection_.StartWatching(&touched);
-    reply = RunHandler(handlers.forward, call, db);
+    reply = RunHandler(handler, call, db);
     connection_.StopWatching();
     if (IsDone(reply)) {
       reply.kind = Reply::Kind::kDone;
       auto conflict = FindConflict(call.gid, call.branch_id, touched, db.claims);
       if (!conflict.ok()) return NotNow(conflict.status());
-      if (conflict->has_value()) {
-        reply = Blocked(call, **conflict);
-      } else {
-        Status kept =
-            barrier_.Put(call, {BranchState::kDone, call.protocol, call.action, reply, {}}, Now());
+      if (!conflict->has_value()) {
+        Status kept = Keep(call, reply);
         if (kept.ok()) kept = savepoint.Keep();
         return kept.ok() ? reply : NotNow(kept);
       }
+      reply = Blocked(call, **conflict);
     }
   }
-  if (reply.kind == Reply::Kind::kRefused && !connection_.idle())
-    return KeepRefusal(call, std::move(reply));
-  return reply;
-}
-
-Reply Runner::RunSecond(const DbHandler& handler, const Call& call, BranchState next) {
-  Savepoint savepoint(connection_);
-  if (!savepoint.status().ok()) return NotNow(savepoint.status());
-  Db::Impl db(connection_, &schema_);
-  Connection::Touched touched{{}, kMaxWatchedCount, false};
-  if (any_claims_) connection_.StartWatching(&touched);
-  Reply reply = RunHandler(handler, call, db);
-  connection_.StopWatching();
-  // A refusal here is not kept: there is no way but forward, and asking again may find it mended.
-  if (!IsDone(reply)) return reply;
-  reply.kind = Reply::Kind::kDone;
-  auto conflict = FindConflict(call.gid, call.branch_id, touched, db.claims);
-  if (!conflict.ok()) return NotNow(conflict.status());
-  if (conflict->has_value()) return Blocked(call, **conflict);
-  Status kept = barrier_.Advance(call.gid, call.branch_id, next, reply.result, Now());
-  if (kept.ok()) kept = savepoint.Keep();
-  return kept.ok() ? reply : NotNow(kept);
+  return KeepRefusal(call, std::move(reply));
 }
 
 }  // namespace assent::sqlite::internal

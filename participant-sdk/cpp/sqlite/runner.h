@@ -14,7 +14,9 @@
 #include <assent/resource.h>
 #include <assent/sqlite.h>
 
-#include "participant-sdk/cpp/sqlite/barrier.h"
+#include "participant-sdk/cpp/barrier/barrier.h"
+#include "participant-sdk/cpp/barrier/who_waits.h"
+#include "participant-sdk/cpp/sqlite/barrier_table.h"
 #include "participant-sdk/cpp/sqlite/changeset.h"
 #include "participant-sdk/cpp/sqlite/claims.h"
 #include "participant-sdk/cpp/sqlite/db_impl.h"
@@ -26,6 +28,11 @@
 
 namespace assent::sqlite::internal {
 
+using barrier::IsDone;
+using barrier::Phase;
+using barrier::PhaseOf;
+using barrier::State;
+
 // What a service registered for one action of one protocol.
 struct Handlers {
   DbHandler forward;
@@ -33,8 +40,6 @@ struct Handlers {
   DbHandler undo;         // TCC and Saga
   bool recorded = false;  // the adapter finishes or undoes by changeset
 };
-const char* NameOf(
-    Protocol protocol);  // "2pc", as ProtocolName; this library does not link the SDK's
 using Registry = std::map<std::pair<std::string, Protocol>, Handlers>;
 
 class Runner {
@@ -65,16 +70,17 @@ class Runner {
   // Handlers (runner.cc).
   Reply RunHandler(const DbHandler& handler, const Call& call, Db::Impl& db);
   Status EndOfHandler(Db::Impl& db);
-  Reply RunForward(const Handlers& handlers, const Call& call);
-  Reply RunSecond(const DbHandler& handler, const Call& call, BranchState next);
+  Reply RunPlain(const DbHandler& handler, const Call& call);
   Reply Dispatch(const Call& call);
   Status TryLocal(const std::function<Status(Db&)>& write, std::int64_t version, bool& conflict);
-  // Keeps a refusal: the row that answers the same for ever.
-  Reply KeepRefusal(const Call& call, Reply refusal);
-  Result<std::optional<ClaimTable::Conflict>> FindConflict(std::string_view gid,
-                                                           std::string_view branch_id,
-                                                           const Connection::Touched& touched,
-                                                           const ClaimSet& asked);
+  // Keeps what the barrier keeps of an operation that has run.
+  Status Keep(const Call& call, const Reply& reply, bool wrote = true);
+  // ... of one that was refused and undone; any other reply is handed through.
+  Reply KeepRefusal(const Call& call, Reply reply);
+  Result<std::optional<barrier::Holder>> FindConflict(std::string_view gid,
+                                                      std::string_view branch_id,
+                                                      const Connection::Touched& touched,
+                                                      const ClaimSet& asked);
 
   // By changeset (recorded.cc).
   struct Work {
@@ -93,7 +99,7 @@ class Runner {
   Reply Commit(std::string_view gid, std::string_view branch_id);
   Reply Rollback(std::string_view gid, std::string_view branch_id);
   Status DropPrepared(std::int64_t id, std::string_view gid);
-  Reply Blocked(const Call& call, const ClaimTable::Conflict& conflict);
+  Reply Blocked(const Call& call, const barrier::Holder& holder);
   Reply CompensateRecorded(const Call& call);
   Reply FinishCompensation(const Call& call, const StoredChanges& inverse);
 
@@ -115,9 +121,6 @@ class Runner {
 inline constexpr std::size_t kMaxWatchedCount = limits::kMaxClaimsPerBranchCount;
 
 // "Nothing happened, ask again": for failures of the world.
-inline bool IsDone(const Reply& reply) {
-  return reply.kind == Reply::Kind::kDone || reply.kind == Reply::Kind::kDoneReadOnly;
-}
 inline Reply NotNow(const Status& status) { return Reply::RetryLater(status.ToString()); }
 
 }  // namespace assent::sqlite::internal

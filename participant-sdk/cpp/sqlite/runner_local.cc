@@ -56,25 +56,22 @@ Status Runner::TryLocal(const std::function<Status(Db&)>& write, std::int64_t ve
 }
 
 void Runner::RunAnswer(const HeldBranch& branch, Verdict verdict, bool finished) {
-  Result<BranchRow> row = barrier_.Find(branch.gid, branch.branch_id);
-  if (!row.ok() || row->state == BranchState::kNone) return;
-  if (row->state == BranchState::kPrepared) {
-    // Replies are the coordinator's business; what failed stays prepared and is asked about again.
-    if (verdict == Verdict::kCommit) (void)Commit(branch.gid, branch.branch_id);
-    if (verdict == Verdict::kAbort) (void)Rollback(branch.gid, branch.branch_id);
-    return;
-  }
-  if (!finished || verdict == Verdict::kUndecided || verdict == Verdict::kCannotTell) return;
+  Result<barrier::Row> row = barrier_.Find(branch.gid, branch.branch_id);
+  if (!row.ok()) return;
   const std::int64_t cutoff = Now() - settings_.retain_ms;
-  if (row->state == BranchState::kDone && row->protocol == Protocol::kTcc) {
-    // Frozen for ever: somebody resolved the transaction by hand, or its log was lost. Not ours to
-    // decide.
-    (void)Statement(connection_,
-                    "UPDATE assent_barrier SET orphan = 1 WHERE gid = ?1 AND branch_id = ?2 AND "
-                    "touched_ms <= ?3",
-                    branch.gid, branch.branch_id, cutoff)
-        .Finish();
-    return;
+  switch (barrier::UpkeepFor(*row, verdict, finished)) {
+    case barrier::Upkeep::kKeep: return;
+    // Replies are the coordinator's business; what failed stays prepared and is asked about again.
+    case barrier::Upkeep::kCommit: (void)Commit(branch.gid, branch.branch_id); return;
+    case barrier::Upkeep::kRollback: (void)Rollback(branch.gid, branch.branch_id); return;
+    case barrier::Upkeep::kOrphan:
+      (void)Statement(connection_,
+                      "UPDATE assent_barrier SET orphan = 1 WHERE gid = ?1 AND branch_id = ?2 AND "
+                      "touched_ms <= ?3",
+                      branch.gid, branch.branch_id, cutoff)
+          .Finish();
+      return;
+    case barrier::Upkeep::kForget: break;
   }
   // The row and its changeset go together, or neither.
   Savepoint savepoint(connection_);

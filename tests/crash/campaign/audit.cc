@@ -22,7 +22,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// participant-sdk/cpp/sqlite/barrier.h; stored, so never renumbered.
+// participant-sdk/cpp/barrier/barrier.h; stored, so never renumbered.
 enum class Barrier : int {
   kNone,
   kRefused,

@@ -13,21 +13,20 @@
 //                           which the participant, having promised, cannot. Until then it goes on
 //                           waiting.
 //   ... and the two come    nobody can make the younger give way, so the older is refused. (The
-//                           other way round, refusing
-//   from different          the younger, would leave circles that mix both kinds of edges.) Tried
-//                           again, it is the younger
-//   coordinators            one, and waits.
+//   from different          other way round, refusing the younger, would leave circles that mix
+//   coordinators            both kinds of edges.) Tried again, it is the younger one, and waits.
 //
 // Who holds nothing cannot be part of a circle and just waits: phase two, one-phase work, the
 // service's own writes.
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <tuple>
 
 #include <assent/call.h>
 
-namespace assent::internal {
+namespace assent::barrier {
 
 // What the rule must know of a transaction.
 struct Standing {
@@ -60,4 +59,19 @@ constexpr bool MayHoldOthersUp(Operation operation, bool one_phase) {
                         operation == Operation::kAction);
 }
 
-}  // namespace assent::internal
+// The prepared branch whose claim is in the way, and on what: "row stock('A')".
+struct Holder {
+  std::string gid;
+  std::string branch_id;
+  std::string what;
+  std::int64_t began_unix_ms = 0;
+  std::uint32_t coordinator_id = 0;
+};
+struct Obstacle {
+  Reply reply;         // what is answered, at once or when waiting has been in vain
+  bool waits = false;  // it is worth waiting for the holder to end
+  bool tells = false;  // and the answer should come after a moment, since it names a younger one
+};
+Obstacle InTheWay(const Call& call, const Holder& holder);
+
+}  // namespace assent::barrier
