@@ -106,6 +106,28 @@ log::SqliteOptions LogOptions(const Config& config, const std::string& path) {
   return options;
 }
 
+engine::EngineOptions EngineOptions(const Config& config) {
+  engine::EngineOptions options;
+  options.shards_count = config.shards;
+  options.shard.max_live_count = config.max_transactions / config.shards + 1;
+  options.shard.max_live_bytes = (config.max_payload_mib << 20) / config.shards;
+  options.shard.on_set_aside = [](const std::string& sentence) {
+    spdlog::error(
+        "event=set_aside what=\"{}\" hint=\"everything else goes on; keep the files, and "
+        "report it\"",
+        sentence);
+  };
+  options.shard.seed = static_cast<std::uint64_t>(base::WallNow().time_since_epoch().count());
+  options.on_waiting = [](const std::string& service, bool waits) {
+    if (waits) {
+      spdlog::warn("event=waiting service={} hint=\"transactions wait until it appears\"", service);
+    } else {
+      spdlog::info("event=waiting_over service={}", service);
+    }
+  };
+  return options;
+}
+
 // Log, libraries, standard streams; and the connections of each dialled address.
 constexpr std::size_t kOwnFiles = 64;
 constexpr std::size_t kFilesPerDialledAddress = 2;
@@ -214,26 +236,7 @@ Status Server::Start(int& exit_code) {
   }
   p.log = std::move(opened).value();
 
-  engine::EngineOptions engine_options;
-  engine_options.shards_count = p.config.shards;
-  engine_options.shard.max_live_count = p.config.max_transactions / p.config.shards + 1;
-  engine_options.shard.max_live_bytes = (p.config.max_payload_mib << 20) / p.config.shards;
-  engine_options.shard.on_set_aside = [](const std::string& sentence) {
-    spdlog::error(
-        "event=set_aside what=\"{}\" hint=\"everything else goes on; keep the files, and "
-        "report it\"",
-        sentence);
-  };
-  engine_options.shard.seed =
-      static_cast<std::uint64_t>(base::WallNow().time_since_epoch().count());
-  engine_options.on_waiting = [](const std::string& service, bool waits) {
-    if (waits) {
-      spdlog::warn("event=waiting service={} hint=\"transactions wait until it appears\"", service);
-    } else {
-      spdlog::info("event=waiting_over service={}", service);
-    }
-  };
-  p.engine = std::make_unique<engine::Engine>(engine_options, *p.log, DieOfLog);
+  p.engine = std::make_unique<engine::Engine>(EngineOptions(p.config), *p.log, DieOfLog);
   const auto began = base::MonoNow();
   const Result<log::Recovered> recovered = p.engine->Recover();
   if (!recovered.ok()) {

@@ -150,6 +150,34 @@ class Crash : public ::testing::Test {
     ASSERT_TRUE(coordinator_->WaitForOutput("listening", seconds(20))) << coordinator_->Output();
   }
 
+  // Ends everybody once nothing is under way, and looks whether any money is lost or held.
+  void ComeToRest() {
+    const bool at_rest =
+        test::WaitUntil([this] { return Unfinished(endpoint_) == 0; }, seconds(60));
+    if (!at_rest) {
+      const test::Finished list = test::RunToEnd(
+          {.argv = {test::BinDir() + "/assentctl", "--endpoint", endpoint_, "list", "-o", "wide"}},
+          seconds(20));
+      FAIL() << "not at rest after a minute:\n" << list.output;
+    }
+    for (auto& bank : banks_) {
+      EXPECT_TRUE(bank->Running()) << bank->Output();
+      EXPECT_EQ(bank->Stop(), 0) << bank->Output();
+    }
+    EXPECT_EQ(coordinator_->Stop(), 0) << coordinator_->Output();
+
+    std::int64_t total = 0;
+    for (int i = 0; i < kBanks; ++i) {
+      const Books books = ReadBooks(BankFile(i));
+      total += books.balance + books.frozen;
+      EXPECT_EQ(books.frozen, 0) << "bank " << i;
+      EXPECT_EQ(books.prepared, 0) << "bank " << i;
+      EXPECT_EQ(books.locks, 0) << "bank " << i;
+      EXPECT_EQ(Unsettled(BankFile(i)), 0) << "bank " << i;
+    }
+    EXPECT_EQ(total, kBanks * kAccountsCount * kOpeningBalance);
+  }
+
   test::TempDir dir_;
   std::string endpoint_;
   std::unique_ptr<test::Process> coordinator_;
@@ -181,30 +209,7 @@ TEST_F(Crash, TheBooksBalanceWhoeverIsKilled) {
     }
   }
   initiators.Stop();
-
-  const bool at_rest = test::WaitUntil([this] { return Unfinished(endpoint_) == 0; }, seconds(60));
-  if (!at_rest) {
-    const test::Finished list = test::RunToEnd(
-        {.argv = {test::BinDir() + "/assentctl", "--endpoint", endpoint_, "list", "-o", "wide"}},
-        seconds(20));
-    FAIL() << "not at rest after a minute:\n" << list.output;
-  }
-  for (auto& bank : banks_) {
-    EXPECT_TRUE(bank->Running()) << bank->Output();
-    EXPECT_EQ(bank->Stop(), 0) << bank->Output();
-  }
-  EXPECT_EQ(coordinator_->Stop(), 0) << coordinator_->Output();
-
-  std::int64_t total = 0;
-  for (int i = 0; i < kBanks; ++i) {
-    const Books books = ReadBooks(BankFile(i));
-    total += books.balance + books.frozen;
-    EXPECT_EQ(books.frozen, 0) << "bank " << i;
-    EXPECT_EQ(books.prepared, 0) << "bank " << i;
-    EXPECT_EQ(books.locks, 0) << "bank " << i;
-    EXPECT_EQ(Unsettled(BankFile(i)), 0) << "bank " << i;
-  }
-  EXPECT_EQ(total, kBanks * kAccountsCount * kOpeningBalance);
+  ASSERT_NO_FATAL_FAILURE(ComeToRest());
 
   std::map<Outcome, long> answers;
   for (const auto& [gid, told] : initiators.told()) {

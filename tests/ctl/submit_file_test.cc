@@ -63,8 +63,8 @@ struct Wrong {
   const char* message;  // a part of it
 };
 
-TEST(SubmitFile, ErrorsNameThePlace) {
-  const std::vector<Wrong> all = {
+std::vector<Wrong> WrongFiles() {
+  return {
       {"", "not JSON"},
       {"{", "not JSON: parse error at line 1"},
       {"[]", "the document must be an object, not array"},
@@ -127,7 +127,10 @@ TEST(SubmitFile, ErrorsNameThePlace) {
        "branches[0].id is missing, which stands for its position '1', and branches[1] is called "
        "so: give it an id of its own"},
   };
-  for (const Wrong& wrong : all) {
+}
+
+TEST(SubmitFile, ErrorsNameThePlace) {
+  for (const Wrong& wrong : WrongFiles()) {
     const auto spec = ReadTransactionSpec(wrong.json, "order.json");
     ASSERT_FALSE(spec.ok()) << wrong.json.substr(0, 200);
     EXPECT_EQ(Code::kInvalidArgument, spec.status().code());

@@ -87,8 +87,8 @@ TEST_P(OutputTest, WhatWasDroppedIsCountedAndSaid) {
   std::string text;
   {
     Output output(ends.write, options, SayDropped);
-    output.Put(
-        large);  // does not fit into what is behind the descriptor: the thread is busy with it from now on
+    // It does not fit into what is behind the descriptor: the thread is busy with it from now on.
+    output.Put(large);
     for (int i = 0; i < 10; ++i) output.Put("line " + std::to_string(i) + "\n");
     std::array<char, 4096> some;
     while (text.find("lost") == std::string::npos) {

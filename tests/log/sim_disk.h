@@ -40,7 +40,8 @@ struct DiskChange {
     kSync,
     kFailedSync,
     kSyncFolder,
-    kMark,  // nothing for the disk: `offset` is a number of the test's, in its place among the changes
+    // Nothing for the disk: `offset` is a number of the test's, in its place among the changes.
+    kMark,
   };
   Kind kind = Kind::kMark;
   std::string path{};

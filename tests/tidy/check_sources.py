@@ -6,6 +6,7 @@
 Each check is a function from a Tree to faults; selftest.py shows each of them failing.
 """
 
+import ast
 import os
 import re
 import subprocess
@@ -145,6 +146,45 @@ def check_length(tree):
             yield f"{path}: {count} lines; split it below {rules.MAX_LINES}"
 
 
+# What may open a block at the beginning of a line and is no function.
+NO_FUNCTION = re.compile(r"(namespace|class|struct|enum|union|if|for|while|switch|do|else|try|catch|return|case|default)\b"
+                         r'|extern "C" \{|template <.*>\s*(class|struct)\b')
+
+
+def functions_of(lines):
+    """(first line, last line) of each function that is in no other. clang-format lays them out: a body begins with a brace at the
+    end of a line, and ends with the first brace that is indented as the head was."""
+    number = 0
+    while number < len(lines):
+        if not re.search(r"\{\s*(//.*)?$", lines[number]) or lines[number].lstrip().startswith("//"):
+            number += 1
+            continue
+        first = number
+        while first > 0 and re.search(r"[^;{}:>\s]\s*$|::$", lines[first - 1]) and not re.match(r"\s*(//|#)", lines[first - 1]):
+            first -= 1
+        head = re.sub(r'"([^"\\]|\\.)*"', '""', " ".join(line.strip() for line in lines[first:number + 1]))
+        indent = len(lines[first]) - len(lines[first].lstrip())
+        number += 1
+        if "(" not in head or NO_FUNCTION.match(head) or re.search(r"=\s*\{(\s*//.*)?$|\]\s*[({]", head):
+            continue
+        end = re.compile(" " * indent + r"\}")
+        while number < len(lines) and not end.match(lines[number]):
+            number += 1
+        yield first + 1, number + 1
+
+
+def check_function_length(tree):
+    for path in tree.of(".h", ".cc"):
+        for first, last in functions_of(tree.text(path).split("\n")):
+            if last - first + 1 > rules.MAX_FUNCTION_LINES and path not in rules.LONG_FUNCTIONS:
+                yield f"{path}:{first}: a function of {last - first + 1} lines; at most {rules.MAX_FUNCTION_LINES}"
+    for path in tree.of(".py"):
+        for node in ast.walk(ast.parse(tree.text(path))):
+            length = getattr(node, "end_lineno", 0) - getattr(node, "lineno", 0) + 1
+            if isinstance(node, ast.FunctionDef) and length > rules.MAX_FUNCTION_LINES:
+                yield f"{path}:{node.lineno}: a function of {length} lines; at most {rules.MAX_FUNCTION_LINES}"
+
+
 def check_whitespace(tree):
     for path in tree.files:
         if path.endswith((".png", ".db", ".gz", ".svg")) or path.startswith("tests/fuzz/corpus/"):
@@ -158,11 +198,19 @@ def check_whitespace(tree):
         for number, line in tree.lines(path):
             if code and line != line.rstrip():
                 yield f"{path}:{number}: trailing blanks"
-            if path.endswith((".h", ".cc", ".proto")):
-                if "\t" in line:
-                    yield f"{path}:{number}: tab"
-                if len(line) > rules.MAX_COLUMNS and 'R"' not in line:
-                    yield f"{path}:{number}: {len(line)} columns; at most {rules.MAX_COLUMNS}"
+            if path.endswith((".h", ".cc", ".proto")) and "\t" in line:
+                yield f"{path}:{number}: tab"
+
+
+def check_columns(tree):
+    """What others read as it stands (SQL, help: raw strings) is as wide as it is."""
+    for path in tree.of(".h", ".cc", ".proto"):
+        text = re.sub(r'R"(\w*)\(.*?\)\1"', lambda raw: "\n" * raw[0].count("\n"), tree.text(path), flags=re.S)
+        for number, line in enumerate(text.split("\n"), 1):
+            wide = line.lstrip().startswith("//") and any(re.search(pattern, line) for pattern in rules.WIDE)
+            most = rules.MAX_WIDE_COLUMNS if wide else rules.MAX_COLUMNS
+            if len(line) > most:
+                yield f"{path}:{number}: {len(line)} columns; at most {most}"
 
 
 def check_banned(tree):

@@ -90,7 +90,13 @@ CORE_FORBIDDEN_PATTERNS = [r"::now\(", r"std::random_device", r"std::mersenne", 
 
 # ---------------------------------------------------------------------------------------------------- text
 MAX_LINES = 500
-MAX_COLUMNS = 132  # code is held to 100 by clang-format; this holds comments and protos
+MAX_COLUMNS = 100  # clang-format holds code to it; this holds comments and protos
+# Comments that may be wider, up to MAX_WIDE_COLUMNS: drawings, tables, addresses.
+WIDE = [r"--+(>|\+)|\+--|\S {3,}\S.* {3,}\S", r"https?://"]
+MAX_WIDE_COLUMNS = 132
+MAX_FUNCTION_LINES = 70
+LONG_FUNCTIONS = {"coordinator/engine/shard.cc", "tests/log/sqlite_damage_test.cc", "tools/assent-sim/options.cc",
+                  "tools/assent-sim/world.cc"}  # not yet
 LENGTH_CHECKED = (".h", ".cc", ".py", ".sh", ".cmake")
 
 # (rule name, pattern, file pattern, why). A line that ends with "tidy: allow(<rule>) <reason>" in a comment is let through.

@@ -64,7 +64,15 @@ BAD = [
     ("check_whitespace", "tab", {"coordinator/core/core.h": "#pragma once\n\tint x;\n"}),
     ("check_whitespace", "no newline", {"README.md": "x"}),
     ("check_whitespace", "carriage return", {"coordinator/core/core.h": "#pragma once\r\n"}),
-    ("check_whitespace", "columns", {"coordinator/core/core.h": "#pragma once\n// " + "x" * 140 + "\n"}),
+    ("check_function_length", "core.cc:2: a function of 71 lines",
+     {"coordinator/core/core.cc": "namespace a {\nint F(int a,\n      int b) {\n" + "  f();\n" * 68 + "}\n}\n"}),
+    ("check_function_length", "core.h:3: a function of 71 lines",
+     {"coordinator/core/core.h": "#pragma once\nclass A : public B {\n  A(int a)\n      : B(a) {\n" + "    f();\n" * 68 + "  }\n};\n"}),
+    ("check_function_length", "run.py:1: a function of 71 lines", {"tools/run.py": "def f():\n" + "    f()\n" * 70}),
+    ("check_columns", "101 columns", {"coordinator/core/core.h": "#pragma once\n// " + "x" * 98 + "\n"}),
+    ("check_columns", "core.h:3: 101 columns", {"coordinator/core/core.h": '#pragma once\nauto s = R"(' + "x" * 140 + ')";\n'
+                                                                         "// " + "x" * 98 + "\n"}),
+    ("check_columns", "at most 132", {"coordinator/core/core.h": "#pragma once\n// a --> b " + "x" * 140 + "\n"}),
     ("check_banned", "todo", {"coordinator/core/core.cc": "// TODO: later\n"}),
     ("check_banned", "sleep", {"tests/a_test.cc": "std::this_thread::sleep_for(1s);\n"}),
     ("check_banned", "assert", {"coordinator/core/core.cc": "void F() { assert(true); }\n"}),
@@ -82,6 +90,10 @@ BAD = [
 FINE = [
     {"tests/a_test.cc": "sleep_for(1s);  // tidy: allow(sleep) the subject of the test\n", "tests/CMakeLists.txt": "a_test.cc\n"},
     {"coordinator/core/core.cc": 'static_assert(true);\n#include <vector>\n'},
+    {"coordinator/core/core.cc": "int F() {\n" + "  f();\n" * 68 + "}\n" + "int kTable[] = {\n" + "    1,\n" * 80 + "};\n"
+                                 + "struct A {\n" + "  int x = f();\n" * 80 + "  int F() {\n  }\n};\n"},
+    {"coordinator/core/core.h": "#pragma once\n// https://" + "x" * 95 + "\n//   a --> b --" + "x" * 90 + "\n//   a   b   " + "c" * 95 + "\n"},
+    {"coordinator/core/core.h": '#pragma once\nauto s = R"sql(\n' + "x" * 140 + ')sql";\n'},
     {"examples/cpp-raw/main.cc": '#include "assent/v1/types.pb.h"\n', "examples/cpp-raw/CMakeLists.txt": "main.cc\n"},
 ]
 

@@ -68,6 +68,17 @@ double P50(const Measurement& m) {
   return static_cast<double>(std::max<std::uint64_t>(1, m.latency.Percentile(0.5)));
 }
 
+void PrintRound(const Measurement& floor, const Measurement& engine,
+                const Measurement& floor_single, const Measurement& engine_single) {
+  std::printf(
+      "floor %8.0f/s  assentd %8.0f/s  ratio %.2f    one in flight: floor p50 %5.0f us  "
+      "assentd %5.0f us  ratio %.2f\n",
+      floor.throughput(), engine.throughput(),
+      engine.throughput() / std::max(1.0, floor.throughput()), P50(floor_single),
+      P50(engine_single), P50(engine_single) / P50(floor_single));
+  std::fflush(stdout);
+}
+
 }  // namespace
 
 int Compare(const Load& load, int rounds, bool json) {
@@ -110,14 +121,7 @@ int Compare(const Load& load, int rounds, bool json) {
                              {"max_us", engine_single.latency.max()},
                              {"ratio_throughput", throughput.values.back()},
                              {"ratio_latency", latency.values.back()}});
-    if (!json) {
-      std::printf(
-          "floor %8.0f/s  assentd %8.0f/s  ratio %.2f    one in flight: floor p50 %5.0f us  "
-          "assentd %5.0f us  ratio %.2f\n",
-          floor.throughput(), engine.throughput(), throughput.values.back(), P50(floor_single),
-          P50(engine_single), latency.values.back());
-      std::fflush(stdout);
-    }
+    if (!json) PrintRound(floor, engine, floor_single, engine_single);
   }
   out["ratio_throughput"] = throughput.median();
   out["ratio_throughput_spread"] = {throughput.low(), throughput.high()};

@@ -1,14 +1,14 @@
 // Finished transactions by the million, written as the engine writes them but without running them.
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
-#include <mutex>
 #include <random>
 
 #include <nlohmann/json.hpp>
+
+#include <assent/thread_safety.h>
 
 #include "coordinator/log/sqlite_log.h"
 #include "tools/assent-bench/fleet.h"
@@ -34,25 +34,42 @@ std::string Gid(std::int64_t unix_ms, std::mt19937_64& random) {
 class Gate {
  public:
   void Enter() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return inside_ < kMaxQueuedBatches; });
+    const MutexLock lock(mutex_);
+    while (inside_ >= kMaxQueuedBatches) changed_.Wait(mutex_);
     ++inside_;
   }
   void Leave() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     --inside_;
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   void WaitEmpty() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return inside_ == 0; });
+    const MutexLock lock(mutex_);
+    while (inside_ > 0) changed_.Wait(mutex_);
   }
 
  private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  int inside_ = 0;
+  Mutex mutex_;
+  CondVar changed_;
+  int inside_ ASSENT_GUARDED_BY(mutex_) = 0;
 };
+
+// A transaction that has begun and ended, of which `begin` says which.
+void AddFinished(const Shape& shape, log::Entry begin, std::int64_t finished_unix_ms,
+                 std::vector<log::Entry>& batch) {
+  begin.kind = log::EntryKind::kBegin;
+  begin.version = 1;
+  begin.spec = shape.spec;
+  begin.state = shape.begun;
+  log::Entry end = begin;
+  end.kind = log::EntryKind::kEnd;
+  end.version = 2;
+  end.state = shape.finished;
+  end.outcome = 1;
+  end.finished_unix_ms = finished_unix_ms;
+  batch.push_back(std::move(begin));
+  batch.push_back(std::move(end));
+}
 
 }  // namespace
 
@@ -87,20 +104,9 @@ int Fill(const Load& load, std::uint64_t transactions, const std::string& folder
     std::vector<log::Entry> batch;
     for (; batch.size() < 2 * kBatchCount && i < transactions; ++i) {
       log::Entry begin;
-      begin.kind = log::EntryKind::kBegin;
       begin.serial = recovered->next_serial + i;
-      begin.version = 1;
       begin.gid = Gid(moment(i), random);
-      begin.spec = shape.spec;
-      begin.state = shape.begun;
-      log::Entry end = begin;
-      end.kind = log::EntryKind::kEnd;
-      end.version = 2;
-      end.state = shape.finished;
-      end.outcome = 1;
-      end.finished_unix_ms = moment(i);
-      batch.push_back(std::move(begin));
-      batch.push_back(std::move(end));
+      AddFinished(shape, std::move(begin), moment(i), batch);
     }
     gate.Enter();
     (*opened)->Append(std::move(batch), [&](const log::AppendResult& result) {

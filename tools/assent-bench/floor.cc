@@ -8,17 +8,18 @@
 //                    is waiting it leaves the releasing to the sender, so that the next commit does
 //                    not wait for it
 
-#include <condition_variable>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <unordered_map>
 #include <vector>
 
 #include <grpcpp/grpcpp.h>
+
+#include <assent/thread_safety.h>
 
 #include "assent/v1/participant.grpc.pb.h"
 #include "assent/v1/transaction.grpc.pb.h"
@@ -60,7 +61,7 @@ class Floor {
   ~Floor() = delete;
 
   void Submitted(SubmitBase* from, v1::SubmitRequestFrame& frame) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (v1::SubmitRequest& request : *frame.mutable_requests()) {
       Slot& slot = slots_[++last_serial_];
       slot.serial = last_serial_;
@@ -69,11 +70,11 @@ class Floor {
       slot.spec.Swap(request.mutable_transaction());
       urgent_.push_back(&slot);
     }
-    wake_.notify_one();
+    wake_.NotifyOne();
   }
 
   void Replied(const v1::ParticipantFrame& frame) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const bool idle = urgent_.empty() && lazy_.empty();
     for (const v1::BranchReply& reply : frame.replies()) {
       const auto found = slots_.find(reply.command_id());
@@ -82,12 +83,12 @@ class Floor {
       slot.row = slot.row == Row::kBegin ? Row::kDecide : Row::kEnd;
       (slot.row == Row::kDecide ? urgent_ : lazy_).push_back(&slot);
     }
-    if (!urgent_.empty() || (idle && !lazy_.empty())) wake_.notify_one();
+    if (!urgent_.empty() || (idle && !lazy_.empty())) wake_.NotifyOne();
   }
 
   void Joined(const std::string& service, SessionBase* session) {
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       sessions_[service] = session;
     }
     session->Push(0, [](v1::CoordinatorFrame& frame) {
@@ -99,7 +100,7 @@ class Floor {
   }
 
   void Count(v1::ServerInfo& info) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     info.set_begun(last_serial_);
     info.set_log_records(records_);
     info.set_log_commits(commits_);
@@ -108,11 +109,11 @@ class Floor {
  private:
   // Ends wait a little for something urgent to ride with.
   std::vector<Slot*> TakeGroup() {
-    std::unique_lock lock(mutex_);
-    wake_.wait(lock, [this] { return !urgent_.empty() || !lazy_.empty(); });
-    if (urgent_.empty())
-      wake_.wait_for(lock, kLazyDelay,
-                     [this] { return !urgent_.empty() || lazy_.size() >= kMaxGroup; });
+    const MutexLock lock(mutex_);
+    while (urgent_.empty() && lazy_.empty()) wake_.Wait(mutex_);
+    const auto until = std::chrono::steady_clock::now() + kLazyDelay;
+    while (urgent_.empty() && lazy_.size() < kMaxGroup && wake_.WaitUntil(mutex_, until)) {
+    }
     std::vector<Slot*> group;
     group.swap(urgent_);
     group.insert(group.end(), lazy_.begin(), lazy_.end());
@@ -131,12 +132,12 @@ class Floor {
       for (const Slot* slot : group) WriteRow(*slot);
       store_.Commit();
       {
-        const std::lock_guard lock(mutex_);
+        const MutexLock lock(mutex_);
         records_ += group.size();
         ++commits_;
         if (!urgent_.empty()) {
           to_send_.insert(to_send_.end(), group.begin(), group.end());
-          send_.notify_one();
+          send_.NotifyOne();
           group.clear();
         }
       }
@@ -159,8 +160,8 @@ class Floor {
     while (true) {
       std::vector<Slot*> group;
       {
-        std::unique_lock lock(mutex_);
-        send_.wait(lock, [this] { return !to_send_.empty(); });
+        const MutexLock lock(mutex_);
+        while (to_send_.empty()) send_.Wait(mutex_);
         group.swap(to_send_);
       }
       Release(group);
@@ -174,7 +175,7 @@ class Floor {
     std::vector<std::uint64_t> ended;
     std::unordered_map<std::string, SessionBase*> known;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       known = sessions_;
       // Before the first command leaves, for the answers come on other threads.
       for (Slot* slot : group) slot->waiting = slot->spec.branches_size();
@@ -202,7 +203,7 @@ class Floor {
       }
     }
     if (!ended.empty()) {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       for (const std::uint64_t serial : ended) slots_.erase(serial);
     }
     for (auto& [initiator, yes] : initiators) initiator->Kick();
@@ -241,18 +242,17 @@ class Floor {
   FloorStore store_;  // the writer's
   const Shape shape_;
 
-  std::mutex
-      mutex_;  // guards everything below, and `row` and `waiting` of slots that are on their way
-  std::condition_variable wake_;
-  std::condition_variable send_;
-  std::uint64_t last_serial_ = 0;
-  std::uint64_t records_ = 0;
-  std::uint64_t commits_ = 0;
-  std::unordered_map<std::uint64_t, Slot> slots_;
-  std::unordered_map<std::string, SessionBase*> sessions_;
-  std::vector<Slot*> urgent_;
-  std::vector<Slot*> lazy_;
-  std::vector<Slot*> to_send_;
+  Mutex mutex_;  // also of `row` and `waiting` of slots that are on their way
+  CondVar wake_;
+  CondVar send_;
+  std::uint64_t last_serial_ ASSENT_GUARDED_BY(mutex_) = 0;
+  std::uint64_t records_ ASSENT_GUARDED_BY(mutex_) = 0;
+  std::uint64_t commits_ ASSENT_GUARDED_BY(mutex_) = 0;
+  std::unordered_map<std::uint64_t, Slot> slots_ ASSENT_GUARDED_BY(mutex_);
+  std::unordered_map<std::string, SessionBase*> sessions_ ASSENT_GUARDED_BY(mutex_);
+  std::vector<Slot*> urgent_ ASSENT_GUARDED_BY(mutex_);
+  std::vector<Slot*> lazy_ ASSENT_GUARDED_BY(mutex_);
+  std::vector<Slot*> to_send_ ASSENT_GUARDED_BY(mutex_);
   std::thread writer_;
   std::thread sender_;
 };

@@ -5,11 +5,11 @@
 
 #include <cstddef>
 #include <deque>
-#include <mutex>
 
 #include <grpcpp/grpcpp.h>
 
 #include <assent/limits.h>
+#include <assent/thread_safety.h>
 
 namespace assent::bench {
 
@@ -22,7 +22,7 @@ class FloorStream : public grpc::ServerBidiReactor<In, Out> {
   // Adds one message of about `bytes` to the frame that waits. Any thread.
   template <typename AddMessage>
   void Push(std::size_t bytes, const AddMessage& add) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (waiting_.empty() || count_ == limits::kMaxFrameMessagesCount || bytes_ > kMaxBytes) {
       waiting_.emplace_back();
       count_ = 0;
@@ -34,7 +34,7 @@ class FloorStream : public grpc::ServerBidiReactor<In, Out> {
   }
   // Starts a write unless one is under way. Any thread.
   void Kick() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (writing_ || waiting_.empty()) return;
     out_.Clear();
     out_.Swap(&waiting_.front());
@@ -54,7 +54,7 @@ class FloorStream : public grpc::ServerBidiReactor<In, Out> {
   }
   void OnWriteDone(bool ok) override {
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       writing_ = false;
     }
     if (ok) Kick();
@@ -67,12 +67,12 @@ class FloorStream : public grpc::ServerBidiReactor<In, Out> {
   static constexpr std::size_t kMaxBytes = 1024 * 1024;
 
   In in_;
-  std::mutex mutex_;
-  std::deque<Out> waiting_;
-  Out out_;
-  std::size_t count_ = 0;  // of waiting_.back()
-  std::size_t bytes_ = 0;  // likewise
-  bool writing_ = false;
+  Mutex mutex_;
+  std::deque<Out> waiting_ ASSENT_GUARDED_BY(mutex_);
+  Out out_ ASSENT_GUARDED_BY(mutex_);                // and gRPC's while writing_
+  std::size_t count_ ASSENT_GUARDED_BY(mutex_) = 0;  // of waiting_.back()
+  std::size_t bytes_ ASSENT_GUARDED_BY(mutex_) = 0;  // likewise
+  bool writing_ ASSENT_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace assent::bench

@@ -3,12 +3,10 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <csignal>
 #include <cstdio>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <unistd.h>
@@ -17,6 +15,7 @@
 #include <nlohmann/json.hpp>
 
 #include <assent/client.h>
+#include <assent/thread_safety.h>
 
 #include "tools/assent-bench/options.h"
 #include "tools/assent-bench/order_shop.h"
@@ -63,20 +62,20 @@ class Outstanding {
   void Up() { ++count_; }
   void Down() {
     if (--count_ == 0) {
-      const std::lock_guard lock(mutex_);
-      none_.notify_all();
+      const MutexLock lock(mutex_);
+      none_.NotifyAll();
     }
   }
   // Longer than any call may take: afterwards nobody holds a reference to the loop's state.
   void WaitNone() {
-    std::unique_lock lock(mutex_);
-    none_.wait(lock, [&] { return count_ == 0; });
+    const MutexLock lock(mutex_);
+    while (count_ != 0) none_.Wait(mutex_);
   }
 
  private:
   std::atomic<long> count_ = 0;
-  std::mutex mutex_;
-  std::condition_variable none_;
+  Mutex mutex_;
+  CondVar none_;
 };
 
 void ClosedLoop(const Load& load, const Client& client, Tally& tally) {
@@ -169,7 +168,7 @@ int Hold(const Load& load, const Client& client) {
   Outstanding outstanding;
   std::atomic<std::uint64_t> number = 0;
   std::atomic<std::uint64_t> failed = 0;
-  std::mutex mutex;
+  Mutex mutex;
   std::string first_failure;
   std::function<void()> next = [&] {
     const std::uint64_t mine = ++number;
@@ -186,7 +185,7 @@ int Hold(const Load& load, const Client& client) {
     client.SubmitAsync(std::move(txn),
                        [&](Result<Report> report) {
                          if (!report.ok()) {
-                           const std::lock_guard lock(mutex);
+                           const MutexLock lock(mutex);
                            ++failed;
                            if (first_failure.empty()) first_failure = report.status().ToString();
                          }

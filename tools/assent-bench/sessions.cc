@@ -1,16 +1,16 @@
 // Sessions that say hello and then nothing: for what a coordinator uses at rest, and for
 // transactions that never get an answer.
 
-#include <condition_variable>
 #include <csignal>
 #include <cstdio>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <unistd.h>
 #include <vector>
 
 #include <grpcpp/grpcpp.h>
+
+#include <assent/thread_safety.h>
 
 #include "assent/v1/participant.grpc.pb.h"
 #include "tools/assent-bench/options.h"
@@ -21,19 +21,19 @@ namespace {
 class Welcomed {
  public:
   void One() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     ++count_;
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   void WaitFor(int count) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return count_ >= count; });
+    const MutexLock lock(mutex_);
+    while (count_ < count) changed_.Wait(mutex_);
   }
 
  private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  int count_ = 0;
+  Mutex mutex_;
+  CondVar changed_;
+  int count_ ASSENT_GUARDED_BY(mutex_) = 0;
 };
 
 class SilentSession final

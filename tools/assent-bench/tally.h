@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <mutex>
 #include <string>
 
 #include <nlohmann/json.hpp>
 
+#include <assent/thread_safety.h>
 #include <assent/transaction.h>
 
 #include "tools/assent-bench/histogram.h"
@@ -25,7 +25,7 @@ class Tally {
   // A transaction that took `requests` requests has an answer, or has failed.
   void Add(Clock::time_point began, const Result<Report>& report, int requests = 1) {
     const auto now = Clock::now();
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const bool refused = !report.ok() && report.status().code() == Code::kResourceExhausted;
     if (!refused) {
       ++ended_;
@@ -48,7 +48,7 @@ class Tally {
   }
 
   nlohmann::json ToJson() const {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return {{"committed", committed_},
             {"aborted", aborted_},
             {"failed", failed_},
@@ -67,18 +67,18 @@ class Tally {
  private:
   const Clock::time_point from_;
   const Clock::time_point to_;
-  mutable std::mutex mutex_;
-  std::uint64_t committed_ = 0;
-  std::uint64_t aborted_ = 0;
-  std::uint64_t failed_ = 0;
-  std::uint64_t refused_ = 0;
-  std::uint64_t ended_ = 0;
-  std::uint64_t requests_ = 0;
-  std::string first_failure_;
-  Histogram latency_;
-  Histogram refusal_;
-  Clock::time_point last_;
-  Clock::duration longest_gap_{0};
+  mutable Mutex mutex_;
+  std::uint64_t committed_ ASSENT_GUARDED_BY(mutex_) = 0;
+  std::uint64_t aborted_ ASSENT_GUARDED_BY(mutex_) = 0;
+  std::uint64_t failed_ ASSENT_GUARDED_BY(mutex_) = 0;
+  std::uint64_t refused_ ASSENT_GUARDED_BY(mutex_) = 0;
+  std::uint64_t ended_ ASSENT_GUARDED_BY(mutex_) = 0;
+  std::uint64_t requests_ ASSENT_GUARDED_BY(mutex_) = 0;
+  std::string first_failure_ ASSENT_GUARDED_BY(mutex_);
+  Histogram latency_ ASSENT_GUARDED_BY(mutex_);
+  Histogram refusal_ ASSENT_GUARDED_BY(mutex_);
+  Clock::time_point last_ ASSENT_GUARDED_BY(mutex_);
+  Clock::duration longest_gap_ ASSENT_GUARDED_BY(mutex_){0};
 };
 
 }  // namespace assent::bench

@@ -1,9 +1,10 @@
 #pragma once
 
 // A participant's own database: accounts, claims of prepared rows, and the barrier. What is to be
-// done about an operation is asked of the SDK's own table (participant-sdk/cpp/barrier/barrier.h); the
-// storage under it is modelled here, with what matters: a group of operations becomes durable at
-// once or not at all, and what is not committed dies with the process.
+// done about an operation is asked of the SDK's own table
+// (participant-sdk/cpp/barrier/barrier.h); the storage under it is modelled here, with what
+// matters: a group of operations becomes durable at once or not at all, and what is not committed
+// dies with the process.
 
 #include <cstdint>
 #include <functional>

@@ -3,13 +3,12 @@
 // What a prepared branch holds until it ends, so that its changeset can be applied whatever happens
 // in between:
 //
-//   row     (table, primary key)            exclusive   each row it writes, or claims with Db::Claim
-//   key     (table, columns, values)        exclusive   each unique key that appears or disappears
-//                                           shared      each parent key that a new child row
-//                                                       references
-//   table                                   exclusive   written rows of a table that has no better name for them (generated
-//                                                       columns, seen from TCC, Saga and Local
-//                                                         only)
+//   row     (table, primary key)      exclusive   each row it writes, or claims with Db::Claim
+//   key     (table, columns, values)  exclusive   each unique key that appears or disappears
+//                                     shared      each parent key that a new child row references
+//   table                             exclusive   written rows of a table that has no better name
+//                                                 for them (generated columns, seen from TCC, Saga
+//                                                 and Local only)
 //
 // Two claims of different branches on one resource conflict unless both are shared. A claim wider
 // than needed costs waiting; one that is missing costs the promise.

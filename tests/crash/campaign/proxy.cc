@@ -168,8 +168,8 @@ class Proxy::Loop {
     [[maybe_unused]] const auto written = write(wake_, &one, sizeof(one));
   }
   void Watch(int fd, std::uint32_t events) {
-    if (events ==
-        0) {  // a hang-up is reported whether asked for or not: somebody who is not to notice is not listed
+    // A hang-up is reported whether asked for or not: somebody who is not to notice is not listed.
+    if (events == 0) {
       epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
       return;
     }
