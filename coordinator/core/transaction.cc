@@ -5,7 +5,6 @@
 
 #include <assent/limits.h>
 
-#include "coordinator/base/mutants.h"
 #include "coordinator/core/describe.h"
 #include "coordinator/core/retry.h"
 #include "coordinator/core/text.h"
@@ -37,7 +36,7 @@ void Transaction::On(const Begin& event, const Now& now, Step& step) {
 }
 
 void Transaction::On(const AddBranch& event, const Now& now, Step& step) {
-  if ((sealed_ || phase_ != Phase::kActive) && !Mutant(Planted::kBranchAfterEnd)) {
+  if (sealed_ || phase_ != Phase::kActive) {
     step.status = FailedPrecondition(
         "transaction " + spec_.gid + " takes no more branches: it is " +
         (phase_ == Phase::kActive ? "closed by Commit" : std::string(Name(phase_))));
@@ -76,8 +75,7 @@ void Transaction::On(const Seal&, const Now& now, Step& step) {
 // ---- Time ---------------------------------------------------------------------------------------
 
 void Transaction::On(const Tick&, const Now& now, Step& step) {
-  const bool late =
-      Mutant(Planted::kDeadlineOnWallClock) ? now.wall >= deadline_at_ : now.mono >= deadline_;
+  const bool late = now.mono >= deadline_;
   if (phase_ == Phase::kActive && late && !suspended_ && GivingUpIsPossible()) {
     GiveUp("deadline of " + std::to_string(spec_.deadline.count()) + " ms passed" +
                WhoIsToBlame(*this),
@@ -138,8 +136,7 @@ void Transaction::On(const Recover&, const Now& now, Step& step) {
   bool resumable = true;
   for (BranchIndex i = 0; i < branches_.size(); ++i) {
     Branch& branch = branches_[i];
-    resumable = resumable && (Rules(spec_.branches[i].protocol).resume_undecided ||
-                              Mutant(Planted::kResumeUndecided));
+    resumable = resumable && Rules(spec_.branches[i].protocol).resume_undecided;
     if (branch.in_flight)
       branch.history.Close(AttemptResult::kUnknown, Micros(0), "the coordinator restarted");
     branch.in_flight = false;
@@ -164,7 +161,7 @@ void Transaction::Advance(const Now& now, Step& step) {
     const bool all_executed = std::all_of(branches_.begin(), branches_.end(), [](const Branch& b) {
       return b.state == BranchState::kExecuted || b.state == BranchState::kReadOnly;
     });
-    if (all_executed || Mutant(Planted::kDecideEarly)) Decide(Decision::kCommit, now, step);
+    if (all_executed) Decide(Decision::kCommit, now, step);
   }
   if (phase_ == Phase::kAborting) ContinueUndoing(now, step);
   FinishIfAllFinal(now, step);
@@ -177,7 +174,7 @@ void Transaction::StartReadyBranches(const Now& now, Step& step) {
     if (branches_[i].state != BranchState::kWaiting || !AfterIsMet(i)) continue;
     // Durable before its first send: what it rests on, that it may hold something from now on, and,
     // of a pivot, that the decision is on its way (or recovery would abort behind its back).
-    step.Require(Record::kProgress, !Mutant(Planted::kStartDoesNotGate));
+    step.Require(Record::kProgress, true);
     const bool alone =
         sealed_ && branches_.size() == 1 && spec_.branches[i].protocol == Protocol::kTwoPhase;
     branches_[i].one_phase = alone && decision_ == Decision::kNone;
@@ -210,7 +207,7 @@ void Transaction::Decide(Decision decision, const Now& now, Step& step) {
   decision_ = decision;
   decided_at_ = now.wall;
   phase_ = decision == Decision::kCommit ? Phase::kCommitting : Phase::kAborting;
-  step.Require(Record::kDecision, !Mutant(Planted::kDecisionDoesNotGate));
+  step.Require(Record::kDecision, true);
   step.effects.push_back(Announce{Milestone::kDecided});
   for (BranchIndex i = 0; i < branches_.size(); ++i) {
     const ProtocolRules& rules = Rules(spec_.branches[i].protocol);
@@ -227,8 +224,7 @@ void Transaction::Decide(Decision decision, const Now& now, Step& step) {
     if (branch.state == BranchState::kWaiting || branch.state == BranchState::kExecuting) {
       CloseAttempt(i, AttemptResult::kUnknown, "overtaken by the abort", now);
       branch.next_attempt = branch.absent_since = kNever;
-      const bool never_sent = !branch.maybe_sent || Mutant(Planted::kUnknownStepIsSkipped);
-      if (!rules.undo_if_never_sent && never_sent) Move(i, BranchState::kSkipped);
+      if (!rules.undo_if_never_sent && !branch.maybe_sent) Move(i, BranchState::kSkipped);
     }
   }
 }
@@ -240,9 +236,9 @@ void Transaction::ContinueUndoing(const Now& now, Step& step) {
     const BranchState state = branches_[i].state;
     if (IsFinal(state) || state == BranchState::kUndoing) continue;
     if (Rules(spec_.branches[i].protocol).undo_in_reverse) {
-      if (built_upon[i] && !Mutant(Planted::kCompensateForward)) continue;
+      if (built_upon[i]) continue;
       // What is undone next rests on the durable knowledge that what came after it is undone.
-      step.Require(Record::kProgress, !Mutant(Planted::kCompensationDoesNotGate));
+      step.Require(Record::kProgress, true);
     }
     StartOperation(i, BranchState::kUndoing, now, step);
   }
@@ -251,8 +247,7 @@ void Transaction::ContinueUndoing(const Now& now, Step& step) {
 void Transaction::FinishIfAllFinal(const Now& now, Step& step) {
   if (decision_ == Decision::kNone || finished()) return;
   if (!std::all_of(branches_.begin(), branches_.end(),
-                   [](const Branch& b) { return IsFinal(b.state); }) &&
-      !Mutant(Planted::kEndBeforeLastAck))
+                   [](const Branch& b) { return IsFinal(b.state); }))
     return;
   phase_ = Phase::kFinished;
   finished_at_ = now.wall;
@@ -270,7 +265,7 @@ bool Transaction::GivingUpIsPossible() const {
 
 bool Transaction::PivotIsInDoubt(BranchIndex i) const {
   const Branch& branch = branches_[i];
-  return spec_.branches[i].pivot && !Mutant(Planted::kPivotTurnsBack) && phase_ == Phase::kActive &&
+  return spec_.branches[i].pivot && phase_ == Phase::kActive &&
          branch.state == BranchState::kExecuting && (branch.doubtful || branch.in_flight);
 }
 
@@ -285,7 +280,7 @@ void Transaction::GiveUp(const std::string& reason, const Now& now, Step& step) 
   const bool in_doubt = branches_.size() == 1 && branches_[0].one_phase &&
                         branches_[0].state == BranchState::kExecuting &&
                         (branches_[0].maybe_sent || branches_[0].in_flight);
-  if (!in_doubt || Mutant(Planted::kOnePhaseAborts)) {
+  if (!in_doubt) {
     Decide(Decision::kAbort, now, step);
     return;
   }

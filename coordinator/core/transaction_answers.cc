@@ -5,7 +5,6 @@
 
 #include <assent/limits.h>
 
-#include "coordinator/base/mutants.h"
 #include "coordinator/core/retry.h"
 #include "coordinator/core/text.h"
 #include "coordinator/core/transaction.h"
@@ -150,9 +149,6 @@ void Transaction::FollowingDone(BranchIndex i, const Answered& event, const Now&
 void Transaction::FollowingRefused(BranchIndex i, const Answered& event, const Now& now,
                                    Step& step) {
   Branch& branch = branches_[i];
-  if (Mutant(Planted::kRefusedCommitIsDone))
-    return Move(i,
-                branch.state == BranchState::kUndoing ? BranchState::kUndone : BranchState::kDone);
   branch.needs_operator = true;
   branch.hazard = branch.hazard || Rules(spec_.branches[i].protocol).finish != Operation::kNone;
   branch.last_error = CutReason(event.reason);
@@ -175,9 +171,6 @@ void Transaction::SettleUndecided(BranchIndex i, bool committed, const Now& now,
 // is allowed.
 void Transaction::Failed(BranchIndex i, const Answered& event, const Now& now, Step& step) {
   Branch& branch = branches_[i];
-  if (Mutant(Planted::kTimeoutIsDone) && event.result == AttemptResult::kUnknown &&
-      !IsForward(branch.state))
-    return FollowingDone(i, event, now, step);
   // What became of an older attempt says nothing about the one on its way.
   if (!branch.in_flight || event.attempt != branch.attempts) return;
   CloseAttempt(i, event.result, event.reason, now);
@@ -194,8 +187,7 @@ void Transaction::Failed(BranchIndex i, const Answered& event, const Now& now, S
 
   if (!MayBeSent(i)) return;
   const BranchSpec& spec = spec_.branches[i];
-  const bool never_sent = (not_sent && !branch.maybe_sent) || Mutant(Planted::kFailedUndoIsSkipped);
-  if (branch.state == BranchState::kUndoing && never_sent) {
+  if (branch.state == BranchState::kUndoing && not_sent && !branch.maybe_sent) {
     Move(i, BranchState::kSkipped);  // nothing ever reached it, and nothing will
     step.Require(Record::kLazy, false);
     return;
@@ -229,7 +221,7 @@ void Transaction::Failed(BranchIndex i, const Answered& event, const Now& now, S
     retry.initial_backoff = std::clamp(asked_for, Millis(1), retry.max_backoff);
   }
   const Micros wait = std::max<Micros>(Backoff(retry, branch.attempts, now.entropy), asked_for);
-  branch.next_attempt = Mutant(Planted::kRetryWithoutBackoff) ? now.mono : now.mono + wait;
+  branch.next_attempt = now.mono + wait;
 }
 
 // A final answer settles the operation, whichever of its attempts it answers.

@@ -6,7 +6,6 @@
 
 #include <assent/limits.h>
 
-#include "coordinator/base/mutants.h"
 #include "coordinator/core/retry.h"
 #include "coordinator/core/text.h"
 #include "coordinator/core/transaction.h"
@@ -33,7 +32,6 @@ void Transaction::On(const Abort& event, const Now& now, Step& step) {
                                      " is finished: there is nothing left to do");
     return;
   }
-  if (Mutant(Planted::kAbortBeatsCommit) && !finished()) decision_ = Decision::kNone;
   if (decision_ == Decision::kCommit) {
     step.status = FailedPrecondition("transaction " + spec_.gid + " is already decided: commit");
     return;

@@ -6,7 +6,6 @@
 #include <iterator>
 #include <utility>
 
-#include "coordinator/base/mutants.h"
 #include "coordinator/core/codec.h"
 
 namespace assent::engine {
@@ -84,7 +83,7 @@ Status Shard::Apply(Live& live, const core::Event& event) {
     if (announce != nullptr && announce->milestone == core::Milestone::kIntervened)
       ++live.undisclosed;
   }
-  if (step.gating && !Mutant(Planted::kSendBeforeDurable)) {
+  if (step.gating) {
     MarkDirty(live, true);
     live.after_next_write.insert(live.after_next_write.end(), step.effects.begin(),
                                  step.effects.end());
@@ -221,8 +220,7 @@ void Shard::ServeWaiters(Live& live) {
 // has declared of a branch and the log has not: a power cut would take it back, and whoever was
 // told would have acted on it.
 bool Shard::Visible(const Live& live) const {
-  if (Mutant(Planted::kTellBeforeDurable)) return true;
-  return live.accepted && (live.undisclosed == 0 || Mutant(Planted::kShowBeforeDurable)) &&
+  return live.accepted && live.undisclosed == 0 &&
          (live.decided || live.txn.decision() == core::Decision::kNone);
 }
 
@@ -358,10 +356,7 @@ void Shard::On(AppendedRequest request) {
   ASSENT_CHECK(found != batches_.end());
   const Batch batch = std::move(found->second);
   batches_.erase(found);
-  const bool full = request.result.status.code() == Code::kResourceExhausted;
-  const bool swallow =
-      Mutant(Planted::kSwallowWriteError) || (full && Mutant(Planted::kFullIsSuccess));
-  const Status status = swallow ? OkStatus() : request.result.status;
+  const Status& status = request.result.status;
   if (!status.ok() && status.code() != Code::kResourceExhausted) {
     return Die(status);
   }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "coordinator/base/mutants.h"
 #include "coordinator/core/codec.h"
 #include "coordinator/core/spec.h"
 #include "coordinator/engine/shard.h"
@@ -416,8 +415,7 @@ void Shard::On(QuestionRequest request) {
 // oldest that is remembered.
 bool Shard::MayPresume(const transport::OutcomeQuestion& question) const {
   return question.coordinator_id == coordinator_id_ &&
-         (Mutant(Planted::kPresumeOutsideHorizon) ||
-          std::binary_search(lives_.begin(), lives_.end(), question.began_epoch));
+         std::binary_search(lives_.begin(), lives_.end(), question.began_epoch);
 }
 
 transport::OutcomeAnswer Shard::Judge(const transport::OutcomeQuestion& question,
@@ -444,9 +442,7 @@ transport::OutcomeAnswer Shard::Judge(const transport::OutcomeQuestion& question
   if (txn.branches()[branch].resolved != core::Decision::kNone)
     decision = txn.branches()[branch].resolved;
   switch (decision) {
-    case core::Decision::kNone:
-      if (Mutant(Planted::kUndecidedIsAbort)) answer.verdict = transport::Verdict::kAbort;
-      break;
+    case core::Decision::kNone: break;
     case core::Decision::kCommit: answer.verdict = transport::Verdict::kCommit; break;
     case core::Decision::kAbort: answer.verdict = transport::Verdict::kAbort; break;
   }

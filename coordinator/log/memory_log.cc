@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "coordinator/base/mutants.h"
-
 namespace assent::log {
 namespace {
 
@@ -56,14 +54,8 @@ void MemoryImage::EraseFinished(std::uint64_t serial) {
   finished_in.erase(serial);
 }
 
-void MemoryDisk::PowerLoss(std::size_t kept, bool torn) {
+void MemoryDisk::PowerLoss(std::size_t kept) {
   for (std::size_t i = 0; i < std::min(kept, written_.size()); ++i) platter_.Apply(written_[i]);
-  if (Mutant(Planted::kTornGroupIsWhole) && torn && kept < written_.size()) {
-    MemoryDelta part = written_[kept];  // its meta row is missing, and the last of its rows
-    part.next_serial = platter_.next_serial;
-    if (!part.live.empty()) part.live.erase(std::prev(part.live.end()));
-    platter_.Apply(part);
-  }
   written_.clear();
   seen_ = platter_;
   if (state_) state_->commit_seq = anchored_seq_;
@@ -112,19 +104,14 @@ Result<Recovered> MemoryLog::Recover(const std::function<Status(const LiveRow&)>
                                    .state = disk_->state_});
   if (!whole.ok()) return whole;
   for (const auto& [serial, row] : image.live) {
-    if (Mutant(Planted::kRowSkippedOnReload)) continue;
     if (Status status = visit(row); !status.ok()) return status;
   }
   if (image.coordinator_id == 0) image.coordinator_id = disk_->first_coordinator_id_;
-  if (!Mutant(Planted::kEpochTwice)) {
-    image.epoch = NextEpoch(image.epoch, ++*disk_->draws_);
-    image.lives.push_back(image.epoch);
-    if (image.lives.size() > kMaxLivesCount) image.lives.erase(image.lives.begin());
-  }
-  if (!Mutant(Planted::kSendBeforeEpoch)) {
-    disk_->platter_ = image;  // a synchronised commit: all that was seen is durable with it
-    disk_->written_.clear();
-  }
+  image.epoch = NextEpoch(image.epoch, ++*disk_->draws_);
+  image.lives.push_back(image.epoch);
+  if (image.lives.size() > kMaxLivesCount) image.lives.erase(image.lives.begin());
+  disk_->platter_ = image;  // a synchronised commit: all that was seen is durable with it
+  disk_->written_.clear();
   disk_->database_ = image;
   disk_->anchored_seq_ = ++image.commit_seq;
   disk_->platter_.commit_seq = disk_->database_.commit_seq = image.commit_seq;
@@ -136,7 +123,6 @@ Result<Recovered> MemoryLog::Recover(const std::function<Status(const LiveRow&)>
   if (options_.retention_age.count() > 0)
     age_.emplace(image.marks, options_.retention_age, options_.mono_now_ms());
   recovered_ = true;
-  if (Mutant(Planted::kSerialsFromOne)) image.next_serial = 1;
   serials_from_ = image.next_serial;
   return Recovered{.coordinator_id = image.coordinator_id,
                    .epoch = image.epoch,
@@ -167,12 +153,7 @@ void MemoryLog::Find(std::string gid, std::function<void(Result<FinishedRow>)> d
   ASSENT_CHECK(recovered_ && !killed_);
   reads_.push_back([this, gid = std::move(gid), done = std::move(done)] {
     const MemoryImage& image = disk_->seen();
-    auto found = image.serial_of_gid.find(gid);
-    if (Mutant(Planted::kGidPrefixIsGid)) {
-      found = image.serial_of_gid.lower_bound(gid);
-      if (found != image.serial_of_gid.end() && found->first.rfind(gid, 0) != 0)
-        found = image.serial_of_gid.end();
-    }
+    const auto found = image.serial_of_gid.find(gid);
     if (!poison_.ok()) return done(Unavailable("the log has stopped"));
     if (found == image.serial_of_gid.end()) {
       return done(NotFound("no finished transaction " + gid));
@@ -274,8 +255,7 @@ Status MemoryLog::ApplyOne(const Entry& entry, MemoryDelta& delta, Status& refus
     }
     return OkStatus();
   }
-  if (entry.kind == EntryKind::kBegin && finished != image.serial_of_gid.end() &&
-      !Mutant(Planted::kReuseGid)) {
+  if (entry.kind == EntryKind::kBegin && finished != image.serial_of_gid.end()) {
     refusal = AlreadyExists("transaction " + entry.gid + " has already finished");
     unwritten_.NoteNeverBegun(entry.serial);
     return OkStatus();
@@ -312,7 +292,6 @@ Status MemoryLog::ApplyToLive(const Entry& entry, MemoryDelta& delta, Status& re
   const bool ends = entry.kind == EntryKind::kEnd;
   if (ends && found->second.gid != entry.gid) return TwoWriters(entry, "the row has another gid");
   const bool collides = ends && image.serial_of_gid.contains(entry.gid);
-  if (collides && Mutant(Planted::kCollisionIsFatal)) return TwoWriters(entry, "the gid is taken");
   if (!ends || collides) {
     found->second.version = entry.version;
     found->second.state = entry.state;
@@ -352,10 +331,7 @@ void MemoryLog::ExpireByAge(MemoryDelta& delta) {
   std::vector<std::uint64_t> expired;
   for (const auto& [serial, row] : image.finished) {
     const auto in = image.finished_in.find(serial);
-    const bool old = Mutant(Planted::kRetentionByWallClock)
-                         ? row.finished_unix_ms < wall - options_.retention_age.count()
-                         : in != image.finished_in.end() && in->second <= kept_up_to;
-    if (old) expired.push_back(serial);
+    if (in != image.finished_in.end() && in->second <= kept_up_to) expired.push_back(serial);
   }
   for (const std::uint64_t serial : expired) {
     delta.finished[serial] = std::nullopt;
@@ -367,7 +343,7 @@ void MemoryLog::Sync() {
   if (poison_.ok() && !written_.empty()) {
     if (std::exchange(fail_next_sync_, false)) {
       Poison(UnknownOutcome("fsync: injected"));
-    } else if (!Mutant(Planted::kSyncOff)) {
+    } else {
       for (const MemoryDelta& delta : disk_->written_) disk_->platter_.Apply(delta);
       disk_->written_.clear();
       disk_->state_->commit_seq = disk_->platter_.commit_seq;

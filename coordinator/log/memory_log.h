@@ -73,9 +73,9 @@ class MemoryDisk {
   std::size_t unsynced_groups() const { return written_.size(); }
 
   // The power goes. Of the unsynchronised groups the first `kept` reached the platter all the same.
-  // With `torn` a part of the next one did too: recovery sees that it is not whole, and takes none
-  // of it, nor what was written behind it.
-  void PowerLoss(std::size_t kept = 0, bool torn = false);
+  // Perhaps a part of the next one did too: recovery sees that it is not whole, and takes none of
+  // it, nor what was written behind it.
+  void PowerLoss(std::size_t kept = 0);
 
   // What the SQLite log keeps in its WAL is gone: all since the last start. Nobody has it open.
   // PutWalBack undoes it.

@@ -1,6 +1,5 @@
 #include "coordinator/log/start_check.h"
 
-#include "coordinator/base/mutants.h"
 #include "coordinator/log/life.h"
 
 namespace assent::log {
@@ -20,7 +19,6 @@ constexpr char kPutBack[] =
 }  // namespace
 
 Status CheckStart(const FoundLog& found) {
-  if (Mutant(Planted::kLostWalIsClean)) return OkStatus();
   const std::string wal = found.path + "-wal";
   const std::string state_file = found.path + "-state";
   if (!found.state) {

@@ -7,24 +7,11 @@
 
 #include <assent/limits.h>
 
-#include "coordinator/base/mutants.h"
 #include "coordinator/core/text.h"
 #include "coordinator/transport/dispatcher_state.h"
 
 namespace assent::transport {
 namespace {
-
-// No answer is not an answer.
-core::AttemptResult WhatIsLost() {
-  if (Mutant(Planted::kLostIsRefused)) return core::AttemptResult::kRefused;
-  if (Mutant(Planted::kLostIsNotSent)) return core::AttemptResult::kNotSent;
-  return core::AttemptResult::kUnknown;
-}
-
-bool TakesWordsForKnowledge(const std::string& why) {
-  return Mutant(Planted::kWordsAreNotSent) &&
-         why.find("failed to connect to all addresses") != std::string::npos;
-}
 
 // About what a command takes on the wire.
 std::size_t BytesOf(const Command& command) {
@@ -191,7 +178,7 @@ std::vector<Dispatcher::Outgoing> Dispatcher::Take(InstanceId id, std::size_t ma
     if (instance.outbox.empty()) break;
     const auto at = instance.outbox.begin();
     ++counters_.steps;
-    if (at->expires_at <= now && !Mutant(Planted::kSendExpired)) {
+    if (at->expires_at <= now) {
       GiveUp(at, effects);
       continue;
     }
@@ -267,9 +254,8 @@ void Dispatcher::OnReplies(InstanceId id, std::vector<SessionReply> replies, Eff
       continue;
     }
     Command& command = found->second->command;
-    if ((command.gid != reply.gid || command.branch_id != reply.branch_id ||
-         command.operation != reply.operation) &&
-        !Mutant(Planted::kTrustReply)) {
+    if (command.gid != reply.gid || command.branch_id != reply.branch_id ||
+        command.operation != reply.operation) {
       ++counters_.mismatched_replies;
       continue;
     }
@@ -300,10 +286,8 @@ void Dispatcher::End(InstanceId id, std::uint64_t command_id, const std::string&
       found->second->instance->id != id)
     return;
   Instance& instance = *found->second->instance;
-  effects.replies.push_back(
-      ReplyAbout(found->second->command,
-                 TakesWordsForKnowledge(why) ? core::AttemptResult::kNotSent : WhatIsLost(),
-                 std::string(core::CutReason(why))));
+  effects.replies.push_back(ReplyAbout(found->second->command, core::AttemptResult::kUnknown,
+                                       std::string(core::CutReason(why))));
   Erase(found->second);
   Fill(instance, effects);
 }
@@ -316,9 +300,6 @@ bool Dispatcher::Expire(core::MonoTime now, std::size_t max_count, Effects& effe
     if (at->state == Entry::State::kOut) {
       ++counters_.expired;
       Erase(at);
-    } else if (Mutant(Planted::kSendExpired)) {
-      at->due = false;
-      due_.erase(due_.begin());
     } else {
       GiveUp(at, effects);
     }
@@ -328,7 +309,7 @@ bool Dispatcher::Expire(core::MonoTime now, std::size_t max_count, Effects& effe
 }
 
 Reply Dispatcher::Lost(const Entry& entry) {
-  return ReplyAbout(entry.command, WhatIsLost(),
+  return ReplyAbout(entry.command, core::AttemptResult::kUnknown,
                     "the session of " + entry.service->name + " was lost before it answered");
 }
 

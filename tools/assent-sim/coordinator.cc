@@ -194,7 +194,7 @@ void Coordinator::Die(bool power, std::size_t kept, bool torn) {
   if (unsynced > 0 && !power) sim_.marks.Set(Mark::kSeenNotDurable);
   if (unsynced > 0 && power && kept > 0) sim_.marks.Set(Mark::kUnsyncedSurvived);
   if (power && torn && kept < unsynced) sim_.marks.Set(Mark::kTornGroup);
-  if (power) disk_->PowerLoss(kept, torn);
+  if (power) disk_->PowerLoss(kept);
   network_.CoordinatorDied(life_number_, power);
   life_.reset();
   life_number_ = 0;

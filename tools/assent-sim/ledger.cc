@@ -4,10 +4,10 @@
 #include <charconv>
 #include <utility>
 
-#include "coordinator/base/mutants.h"
 #include "coordinator/core/codec.h"
 #include "coordinator/engine/shard.h"
 #include "tools/assent-sim/invariants.h"
+#include "tools/assent-sim/planted.h"
 
 namespace assent::sim {
 namespace {

@@ -197,13 +197,14 @@ int NoSuch(const std::string& name) {
   return 2;
 }
 
-// What `assent-sim random` and its exit status are with a bug in the code.
+// What `assent-sim random` and its exit status are with a bug in the code; or, with "none", whether the switches alone change
+// anything.
 int Plant(const Settings& settings) {
   planted = settings.plant == "canary" ? Planted::kCanary : Planted::kNone;
   for (const MutantText& mutant : kMutants) {
     if (settings.plant == mutant.name) planted = mutant.which;
   }
-  if (planted == Planted::kNone) return NoSuch(settings.plant);
+  if (planted == Planted::kNone && settings.plant != "none") return NoSuch(settings.plant);
   CampaignOptions options;
   options.schedules = settings.schedules;
   options.threads = settings.at_once;
@@ -228,7 +229,7 @@ int Main(int argc, char** argv) {
   app.add_option("--only", settings.only, "This one alone, by its name");
   app.add_option(
       "--plant", settings.plant,
-      "No table: a campaign, as of `assent-sim random`, with this bug or the canary in it");
+      "No table: a campaign, as of `assent-sim random`, with this bug, the canary or none in it");
   app.add_flag("--json", settings.json, "One JSON object on stdout");
   CLI11_PARSE(app, argc, argv);
   if (!settings.plant.empty()) return Plant(settings);

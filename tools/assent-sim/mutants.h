@@ -1,12 +1,11 @@
 #pragma once
 
-// Tests of the tests: what each planted bug is (coordinator/base/mutants.h), and whether the
-// simulator notices it.
+// Tests of the tests: what each planted bug is (planted.h), and whether the simulator notices it.
 
 #include <array>
 #include <cstdint>
 
-#include "coordinator/base/mutants.h"
+#include "tools/assent-sim/planted.h"
 
 namespace assent::sim {
 

@@ -6,7 +6,7 @@
 
 #include <assent/sqlite.h>
 
-#include "coordinator/base/mutants.h"
+#include "tools/assent-sim/planted.h"
 
 namespace assent::sim {
 namespace {

@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "coordinator/base/mutants.h"
+#include "tools/assent-sim/planted.h"
 
 namespace assent::sim {
 

@@ -18,7 +18,7 @@ TOKEN = re.compile(r"""
 OPEN, CLOSE = "([{", ")]}"
 
 # Not code that could be wrong on any day: checks of our own mistakes, what is known when compiling, log lines.
-SKIPPED_CALLS = ("static_assert", "ASSENT_CHECK", "Mutant", "alignas", "sizeof", "decltype", "spdlog")
+SKIPPED_CALLS = ("static_assert", "ASSENT_CHECK", "alignas", "sizeof", "decltype", "spdlog")
 
 
 @dataclasses.dataclass
@@ -76,12 +76,7 @@ class Source:
             if token.text == "spdlog" or (token.text in SKIPPED_CALLS and self.word(i + 1) == "("):
                 opened = next((j for j in range(i, min(i + 5, len(self.tokens))) if self.word(j) == "("), i)
                 last = max(self.tokens[opened].partner, i)
-                first = i
-                if token.text == "Mutant":  # with what joins it to the rest of its expression
-                    first -= self.word(first - 1) == "!"
-                    first -= self.word(first - 1) in ("&&", "||")
-                    last += self.word(last + 1) in ("&&", "||")
-                for j in range(first, last + 1):
+                for j in range(i, last + 1):
                     self.tokens[j].skipped = True
             if token.text == "[" and self.word(i + 1) == "[":
                 for j in range(i, max(token.partner, i) + 1):

@@ -1,8 +1,9 @@
 #pragma once
 
-// Planted bugs, to test the tests. In every build but that of `assent-sim-mutants` Mutant() is a
-// constant false and what hangs on it does not exist. There at most one is switched on, and the
-// simulator has to notice; tools/assent-sim/mutants.cc says in words what each of them is.
+// Planted bugs, to test the tests: the switches. The simulator's own sources ask for them by name;
+// in the coordinator's they stand in copies (planted/apply.py), of which only `assent-sim-mutants`
+// is built. There at most one is switched on, and the simulator has to notice; mutants.h says in
+// words what each of them is. In every other build Mutant() is a constant false.
 
 #include <cstdint>
 
