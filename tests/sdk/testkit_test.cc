@@ -1,5 +1,6 @@
 // The test kit: that it drives handlers as the contract says, and that it sees what breaks it.
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <mutex>
@@ -214,6 +215,97 @@ TEST_F(TestKitTest, APivotCommitsAndWhatFollowsGoesForwardOnly) {
   EXPECT_EQ(client.Wait(trip.gid(), {.wait = WaitFor::kCompleted})->state,
             TransactionState::kFinished);
   EXPECT_EQ(other_.sold(), 1);
+}
+
+// While a pivot may have happened nothing else decides: not even the deadline.
+TEST_F(TestKitTest, APivotWhoseAnswerIsLostIsAskedAgainAfterTheDeadline) {
+  kit_.LoseNext(Operation::kAction, Loss::kLate, "2");
+  Transaction trip;
+  trip.Saga("shelf", "take", "1").Saga("shelf", "take", "2", {.pivot = true});
+  const Result<Report> report = kit_.client().Submit(trip);
+  ASSERT_TRUE(report.ok());
+  EXPECT_TRUE(report->committed()) << report->abort_reason;
+  kit_.DeliverLate();
+  EXPECT_EQ(shelf_.sold(), 3);
+  EXPECT_THAT(kit_.violations(), IsEmpty());
+}
+
+TEST_F(TestKitTest, APivotInDoubtSurvivesARestart) {
+  kit_.CrashAt(CrashPoint::kBeforeDecision);  // the pivot has executed, which nobody remembers
+  Transaction trip;
+  trip.Saga("shelf", "take", "1").Saga("shelf", "take", "2", {.pivot = true});
+  EXPECT_EQ(kit_.client().Submit(trip).status().code(), Code::kUnknownOutcome);
+  kit_.Restart();
+  EXPECT_TRUE(kit_.client().Submit(trip)->committed());
+  EXPECT_THAT(OperationsIn(kit_), ElementsAre("1 ACTION", "2 ACTION", "2 ACTION"));
+  EXPECT_EQ(shelf_.sold(), 3);
+}
+
+// Its local commit was the decision: ROLLBACK asks what became of it, and prevents it if it has not
+// happened.
+TEST_F(TestKitTest, OnePhaseInDoubtIsAskedByRollback) {
+  kit_.CrashAt(CrashPoint::kBeforeDecision);
+  Transaction order;
+  order.TwoPhase("shelf", "take", "2");
+  EXPECT_EQ(kit_.client().Submit(order).status().code(), Code::kUnknownOutcome);
+  kit_.Restart();
+  EXPECT_TRUE(kit_.client().Submit(order)->committed());
+  EXPECT_THAT(OperationsIn(kit_), ElementsAre("1 PREPARE", "1 ROLLBACK"));
+  EXPECT_EQ(shelf_.sold(), 2);
+
+  kit_.LoseNext(Operation::kPrepare, Loss::kLate);
+  Transaction late;
+  late.TwoPhase("shelf", "take", "1");
+  EXPECT_TRUE(kit_.client().Submit(late)->aborted());
+  kit_.DeliverLate();
+  EXPECT_EQ(kit_.history().back().reply.kind, Reply::Kind::kRefused);
+  EXPECT_EQ(shelf_.sold(), 2);
+  EXPECT_THAT(kit_.violations(), IsEmpty()) << "a refused ROLLBACK was the answer, no violation";
+}
+
+TEST_F(TestKitTest, WhatCannotGoOnAbortsAtItsDeadline) {
+  Transaction trip;
+  trip.Saga("shelf", "take", "1").Saga("other", "busy", "1").Deadline(20s);
+  const Client client = kit_.client();
+  EXPECT_EQ(client.Submit(trip)->state, TransactionState::kActive);
+  EXPECT_THAT(client.Get(trip.gid())->why_not_finished, HasSubstr("busy"));
+  kit_.Advance(18s);
+  EXPECT_EQ(client.Get(trip.gid())->state, TransactionState::kActive);
+  kit_.Advance(2s);
+  const Result<Report> report = client.Wait(trip.gid());
+  ASSERT_TRUE(report.ok()) << report.status().ToString();
+  EXPECT_THAT(report->abort_reason, HasSubstr("deadline of 20000 ms passed: branch 2 other/busy"));
+  other_.set_busy(false);  // its compensation was kept waiting too
+  kit_.Advance(30s);
+  EXPECT_EQ(client.Get(trip.gid())->state, TransactionState::kFinished);
+  EXPECT_EQ(shelf_.free(), 10);
+  // At 0, 50, 150, 350 ms, ...: of each wait half is kept, and here nothing is drawn.
+  const std::vector<std::string> asked = OperationsIn(kit_);
+  EXPECT_EQ(std::count(asked.begin(), asked.end(), "2 ACTION"), 9);
+}
+
+TEST_F(TestKitTest, WhatIsBuiltUponIsCompensatedLast) {
+  Transaction trip;
+  trip.Saga("shelf", "take", "1", {.id = "flight"})
+      .Saga("shelf", "take", "1", {.id = "hotel", .after = {"flight"}})
+      .Saga("shelf", "take", "1", {.id = "car", .after = {"flight"}})
+      .Saga("other", "take", "99", {.id = "tour", .after = {"hotel", "car"}});
+  EXPECT_TRUE(kit_.client().Submit(trip)->aborted());
+  EXPECT_EQ(OperationsIn(kit_).back(), "flight COMPENSATE");
+  EXPECT_EQ(kit_.history().size(), 7u);
+}
+
+TEST_F(TestKitTest, ABranchWaitsUntilSomebodyServesIt) {
+  Shelf late(10);
+  Transaction order;
+  order.Tcc("shelf", "take", "1").Tcc("late", "take", "1");
+  const Client client = kit_.client();
+  EXPECT_EQ(client.Submit(order)->state, TransactionState::kActive);
+  EXPECT_EQ(kit_.history().size(), 1u);
+  kit_.Serve("late", late);
+  kit_.Advance(0s);
+  EXPECT_TRUE(client.Wait(order.gid())->committed());
+  EXPECT_EQ(late.sold(), 1);
 }
 
 TEST_F(TestKitTest, ResultsReachTheBranchesThatAskForThem) {

@@ -35,7 +35,9 @@ ARROWS = {
     # The SDK: its public headers show nothing but the standard library; an adapter may show its database.
     "participant-sdk/cpp/include": ["std", "vocabulary", "sdk"],
     "participant-sdk/cpp/src": ["std", "posix", "vocabulary", "sdk", "wire", "grpc", "participant-sdk/cpp/src"],
-    "participant-sdk/cpp/testkit": ["std", "vocabulary", "sdk", "participant-sdk/cpp/src", "participant-sdk/cpp/testkit"],
+    # The test kit alone runs the coordinator's own state machine.
+    "participant-sdk/cpp/testkit": ["std", "vocabulary", "sdk", "coordinator/base", "coordinator/core",
+                                    "participant-sdk/cpp/testkit"],
     # The barrier's rules are pure; each adapter runs them over its own database.
     "participant-sdk/cpp/barrier": ["std", "vocabulary", "sdk", "participant-sdk/cpp/barrier"],
     "participant-sdk/cpp/sqlite": ["std", "posix", "vocabulary", "sdk",

@@ -3,19 +3,18 @@
 // Test handlers, adapters and initiators in process: no daemon, no network, no thread, no waiting.
 //
 //   assent::testkit::Coordinator kit;
-//   kit.Serve(inventory);                                  // a Participant (not started), or a
-//                                                          Resource
-//   auto report = kit.client().Submit(order);              // the whole transaction, here and now
+//   kit.Serve(inventory);                               // a Participant (not started), a Resource
+//   auto report = kit.client().Submit(order);           // the whole transaction, here and now
 //
-//   kit.LoseNext(assent::Operation::kTry, testkit::Loss::kReply);   // it happened, and nobody
-//                                                                   heard
-//   kit.CrashAt(testkit::CrashPoint::kAfterDecision);               // … and Restart() brings it to
-//                                                                   its end
-//   kit.Advance(60s);                                               // deadlines, retries, by hand
+//   kit.LoseNext(assent::Operation::kTry, testkit::Loss::kReply);  // it happened, nobody heard
+//   kit.CrashAt(testkit::CrashPoint::kAfterDecision);   // … and Restart() brings it to its end
+//   kit.Advance(60s);                                   // deadlines, retries, by hand
 //
-// It is a coordinator in miniature (forward, decision, finish or undo; presumed abort; branches in
-// the order of their `after`), for tests of participants. It has no log and no concurrency, and
-// proves nothing about the real one.
+// What is decided is decided by the daemon's own state machine: deadlines, backoff, pivots, one
+// phase, the order of compensation, giving way, and what a crash leaves are as they are there. What
+// is not here is its log, its network and its threads: messages go one at a time, in the order of
+// the branches. Its clock goes on by itself, to the next try, up to a second in each call; beyond
+// that it is moved with Advance.
 
 #include <chrono>
 #include <cstdint>
@@ -35,13 +34,16 @@ enum class Loss : std::uint8_t {
   kCommand,    // the command never arrives
   kReply,      // it is executed, and the answer is lost: it will be asked again
   kDuplicate,  // the command arrives twice; the answers must be equal
-  kLate,       // the command is lost now and arrives after the transaction has finished
+  kLate,       // the command is lost now and arrives after the transaction has finished. Of an
+               // undecided one the deadline passes first: it aborts, if that is possible
 };
 
 // Where the coordinator dies. What it had not made durable is gone; Restart() goes on from there.
+// A restart takes until the deadline of what was undecided, which therefore aborts; except a pivot
+// that may have happened, and a branch in one phase, which are asked.
 enum class CrashPoint : std::uint8_t {
-  kAfterFirstForward,  // one branch has executed, undecided: the restart aborts
-  kBeforeDecision,     // every branch has executed, undecided: the restart aborts
+  kAfterFirstForward,  // one branch has executed, undecided
+  kBeforeDecision,     // every branch has executed, and the decision to commit is not durable
   kAfterDecision,      // decided, nobody told: the restart finishes
   kAfterFirstFinish,   // one branch has finished or undone: the restart asks that one again
 };
@@ -79,8 +81,8 @@ class Coordinator {
   // The next transaction to get there crashes the coordinator.
   void CrashAt(CrashPoint point);
   bool crashed() const;
-  // Recovers: undecided transactions abort, decided ones are carried out. Also lets resources ask
-  // what they hold.
+  // Recovers from what was durable: undecided transactions abort, decided ones are carried out. Also
+  // lets resources ask what they hold.
   void Restart();
   // Moves its clock: open transactions past their deadline abort, what waits for a retry is tried
   // again.
