@@ -19,9 +19,9 @@ namespace {
 
 using std::chrono_literals::operator""s;
 
-// snippet: handlers Seats of one cinema, kept in memory to fit on a screen. `answers_` is this
-// service's barrier: each operation of a transaction happens once, and a repeat gets the first
-// answer.
+// snippet: handlers
+// Seats of one cinema, kept in memory to fit on a screen. `answers_` is this service's barrier:
+// each operation of a transaction happens once, and a repeat gets the first answer.
 class Seats {
  public:
   assent::Reply Hold(const assent::Call& call) {

@@ -2,7 +2,7 @@
 
 // Behind testkit::Coordinator: the coordinator's own state machine (coordinator/core), one
 // transaction at a time, with a clock that is moved by hand and messages that are lost by plan.
-// Single-threaded. What core says must be recorded is kept as bytes, and is all that a crash leaves.
+// Single-threaded. What core says must be recorded is kept as bytes, and a crash leaves only that.
 
 #include <chrono>
 #include <cstdint>

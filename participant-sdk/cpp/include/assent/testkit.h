@@ -81,8 +81,8 @@ class Coordinator {
   // The next transaction to get there crashes the coordinator.
   void CrashAt(CrashPoint point);
   bool crashed() const;
-  // Recovers from what was durable: undecided transactions abort, decided ones are carried out. Also
-  // lets resources ask what they hold.
+  // Recovers from what was durable: undecided transactions abort, decided ones are carried out.
+  // Also lets resources ask what they hold.
   void Restart();
   // Moves its clock: open transactions past their deadline abort, what waits for a retry is tried
   // again.
