@@ -20,34 +20,26 @@
 namespace assent::daemon {
 namespace {
 
-// The message as a JSON string. Bytes that are not UTF-8 become the replacement character.
-class JsonMessage : public spdlog::custom_flag_formatter {
+// The message, as a JSON string or as text. It holds words of peers: within a line nothing moves the
+// cursor, turns the direction or feigns a line. In JSON, bytes that are not UTF-8 become the
+// replacement character.
+class Message : public spdlog::custom_flag_formatter {
  public:
+  explicit Message(bool json) : json_(json) {}
   void format(const spdlog::details::log_msg& message, const std::tm& /*time*/,
               spdlog::memory_buf_t& line) override {
-    const nlohmann::json text(std::string(message.payload.data(), message.payload.size()));
-    const std::string quoted = text.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    const std::string shown = EscapeUnseen(quoted, /*keep_line_feeds=*/false);
+    std::string text(message.payload.data(), message.payload.size());
+    if (json_)
+      text = nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    const std::string shown = EscapeUnseen(text, /*keep_line_feeds=*/false);
     line.append(shown.data(), shown.data() + shown.size());
   }
   std::unique_ptr<custom_flag_formatter> clone() const override {
-    return std::make_unique<JsonMessage>();
+    return std::make_unique<Message>(json_);
   }
-};
 
-// The message as text. It holds words of peers: within a line nothing moves the cursor, turns the
-// direction or feigns a line.
-class TextMessage : public spdlog::custom_flag_formatter {
- public:
-  void format(const spdlog::details::log_msg& message, const std::tm& /*time*/,
-              spdlog::memory_buf_t& line) override {
-    const std::string shown =
-        EscapeUnseen({message.payload.data(), message.payload.size()}, /*keep_line_feeds=*/false);
-    line.append(shown.data(), shown.data() + shown.size());
-  }
-  std::unique_ptr<custom_flag_formatter> clone() const override {
-    return std::make_unique<TextMessage>();
-  }
+ private:
+  const bool json_;
 };
 
 // Formats on the thread that speaks, and leaves the writing to the Output.
@@ -151,10 +143,9 @@ std::string OneLine(std::string_view said, std::size_t max_bytes) {
 
 std::unique_ptr<spdlog::formatter> LogFormatter(bool json) {
   auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
-  formatter->add_flag<JsonMessage>('J');
-  formatter->add_flag<TextMessage>('T');
+  formatter->add_flag<Message>('J', json);
   formatter->set_pattern(json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","message":%J})"
-                              : "%Y-%m-%dT%H:%M:%S.%eZ %^%-5l%$ %T");
+                              : "%Y-%m-%dT%H:%M:%S.%eZ %^%-5l%$ %J");
   return formatter;
 }
 
