@@ -20,8 +20,8 @@
 namespace assent::daemon {
 namespace {
 
-// The message, as a JSON string or as text. It holds words of peers: within a line nothing moves the
-// cursor, turns the direction or feigns a line. In JSON, bytes that are not UTF-8 become the
+// The message, as a JSON string or as text. It holds words of peers: within a line nothing moves
+// the cursor, turns the direction or feigns a line. In JSON, bytes that are not UTF-8 become the
 // replacement character.
 class Message : public spdlog::custom_flag_formatter {
  public:

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 
+import cmake_arrows
 import rules
 
 SOURCE = (".h", ".cc")
@@ -111,6 +112,27 @@ def check_arrows(tree):
             kind = kind_of(tree, name, quoted)
             if not any(kind == a or kind.startswith(a + "/") for a in allowed):
                 yield f"{path}:{number}: {folder} may not include {name} ({kind}); allowed: {', '.join(allowed)}"
+
+
+def check_cmake_arrows(tree):
+    yield from (fault for fault in cmake_arrows.faults(tree) if fault.split("/CMakeLists.txt")[0] not in rules.CMAKE_NOT_YET)
+
+
+def check_dead_rules(tree):
+    """What a rule allows, somebody does."""
+    if not tree.has("tests/tidy/rules.py"):
+        return
+    done = {}
+    for path in tree.of(*SOURCE):
+        folder, allowed = allowed_by(path)
+        for _, line in tree.lines(path):
+            match = INCLUDE.match(line) if allowed else None
+            if match:
+                done.setdefault(folder, set()).add(kind_of(tree, match.group(1)[1:-1], match.group(1)[0] == '"'))
+    for folder, allowed in rules.ARROWS.items():
+        for word in allowed or []:
+            if word != folder and folder not in rules.CMAKE_NOT_YET and not any(kind == word or kind.startswith(word + "/") for kind in done.get(folder, [])):
+                yield f"tests/tidy/rules.py: nothing in {folder} includes {word}"
 
 
 def check_include_spelling(tree):

@@ -9,34 +9,31 @@ below this folder may include these". A longer folder name wins over a shorter o
 #         header's name (sqlite3.h, spdlog, nlohmann, CLI, gtest, ...)
 
 ARROWS = {
-    "proto/vocabulary": ["std", "vocabulary"],
+    "proto/vocabulary": ["std"],
     "proto/toml": ["std", "vocabulary", "toml++", "proto/toml"],
-    "proto/parse": ["std", "vocabulary", "wire", "grpc", "proto/parse"],
+    "proto/parse": ["std", "vocabulary", "grpc", "proto/parse"],
     # The coordinator, lowest first.
     "coordinator/base": ["std", "posix", "vocabulary", "coordinator/base"],
-    "coordinator/core": ["std", "vocabulary", "coordinator/base", "coordinator/core"],
+    "coordinator/core": ["std", "vocabulary", "coordinator/core"],
     "coordinator/log": ["std", "posix", "vocabulary", "sqlite3.h",
                         "coordinator/base", "coordinator/core", "coordinator/log"],
     "coordinator/schedule": ["std", "vocabulary",
                              "coordinator/base", "coordinator/core", "coordinator/schedule"],
-    "coordinator/transport": ["std", "posix", "vocabulary", "wire", "grpc", "spdlog", "proto/parse",
-                              "coordinator/base", "coordinator/core", "coordinator/schedule", "coordinator/transport"],
+    "coordinator/transport": ["std", "vocabulary", "wire", "grpc", "proto/parse",
+                              "coordinator/base", "coordinator/core", "coordinator/transport"],
     "coordinator/engine": ["std", "posix", "vocabulary", "absl", "spdlog",
                            "coordinator/base", "coordinator/core", "coordinator/log", "coordinator/schedule",
                            "coordinator/transport", "coordinator/engine"],
     "coordinator/api": ["std", "posix", "vocabulary", "wire", "grpc", "spdlog", "proto/parse",
                         "coordinator/base", "coordinator/core", "coordinator/log", "coordinator/schedule",
                         "coordinator/transport", "coordinator/engine", "coordinator/api"],
-    "coordinator/admin": ["std", "posix", "vocabulary", "spdlog", "nlohmann", "httplib.h", "prometheus",
-                          "coordinator/base", "coordinator/core", "coordinator/log", "coordinator/schedule",
-                          "coordinator/transport", "coordinator/engine", "coordinator/admin"],
-    "coordinator/daemon": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "spdlog", "nlohmann", "CLI", "proto/toml",
+    "coordinator/daemon": ["std", "posix", "vocabulary", "grpc", "absl", "spdlog", "nlohmann", "CLI", "proto/toml",
                            "coordinator"],
     # The SDK: its public headers show nothing but the standard library; an adapter may show its database.
     "participant-sdk/cpp/include": ["std", "vocabulary", "sdk"],
     "participant-sdk/cpp/src": ["std", "posix", "vocabulary", "sdk", "wire", "grpc", "participant-sdk/cpp/src"],
     # The test kit alone runs the coordinator's own state machine.
-    "participant-sdk/cpp/testkit": ["std", "vocabulary", "sdk", "coordinator/base", "coordinator/core",
+    "participant-sdk/cpp/testkit": ["std", "vocabulary", "sdk", "coordinator/core",
                                     "participant-sdk/cpp/testkit"],
     # The barrier's rules are pure; each adapter runs them over its own database.
     "participant-sdk/cpp/barrier": ["std", "vocabulary", "sdk", "participant-sdk/cpp/barrier"],
@@ -45,9 +42,9 @@ ARROWS = {
     # Clients.
     "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "proto/toml",
                         "tools/assentctl"],
-    "tools/assent-bench": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "nlohmann", "CLI", "spdlog", "sdk",
+    "tools/assent-bench": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "nlohmann", "CLI", "sdk",
                            "sqlite3.h", "coordinator/core", "coordinator/log", "tools/assent-bench"],
-    "tools/assent-sim": ["std", "posix", "vocabulary", "wire", "sdk", "nlohmann", "CLI", "coordinator",
+    "tools/assent-sim": ["std", "posix", "wire", "sdk", "nlohmann", "CLI", "coordinator",
                          "participant-sdk", "tools/assent-sim"],
     "tools/cmake": ["std"],
     # Examples are outsiders. Those named *-raw speak the wire without the SDK.
@@ -57,10 +54,23 @@ ARROWS = {
 }
 
 # Adapters, by file name below participant-sdk/: these may also include their database's header (and the mock GoogleMock's).
-ADAPTERS = {"sqlite": "sqlite3.h", "postgres": "libpq-fe.h", "mysql": "mysql.h", "mock_": "gmock"}
+ADAPTERS = {"sqlite": "sqlite3.h", "mock_": "gmock"}
 
 # Folders matched by pattern that may include generated code although their parent may not.
 RAW_EXAMPLES = r"^examples/[^/]*raw[^/]*/"
+
+# ---------------------------------------------------------------------------------------------------- CMake
+# A folder that includes another's header lists its target, and lists nothing else (cmake_arrows.py).
+SDK_HEADERS = "participant-sdk/cpp/include"
+# Words for others' targets.
+TARGET_WORDS = {"assent_proto": "wire of gRPC", "assent_proto_messages": "wire"}
+PACKAGES = {"grpc": "gRPC::", "absl": "absl::", "spdlog": "spdlog::spdlog$", "nlohmann": "nlohmann_json::nlohmann_json$",
+            "CLI": "CLI11::CLI11$", "sqlite3.h": "SQLite::SQLite3$"}
+# They bring no header, or come for the user's sake.
+LINKED_FOR_ITSELF = {"Threads::Threads", "assent_allocator", "assent_sdk_testkit"}
+# Targets of sources that other targets have too.
+MADE_OF_COPIES = {"assent-sim-mutants"}
+CMAKE_NOT_YET = {"coordinator/api", "coordinator/engine", "coordinator/schedule", "coordinator/log"}
 
 # Standard headers that coordinator/core may not include: clocks, threads, randomness, streams, the operating system.
 CORE_FORBIDDEN_HEADERS = {

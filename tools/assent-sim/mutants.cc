@@ -197,8 +197,8 @@ int NoSuch(const std::string& name) {
   return 2;
 }
 
-// What `assent-sim random` and its exit status are with a bug in the code; or, with "none", whether the switches alone change
-// anything.
+// What `assent-sim random` and its exit status are with a bug in the code; or, with "none", whether
+// the switches alone change anything.
 int Plant(const Settings& settings) {
   planted = settings.plant == "canary" ? Planted::kCanary : Planted::kNone;
   for (const MutantText& mutant : kMutants) {
