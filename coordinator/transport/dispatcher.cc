@@ -33,10 +33,10 @@ Dispatcher::~Dispatcher() = default;
 
 void Dispatcher::Send(std::vector<Command> commands, core::MonoTime now, Effects& effects) {
   (void)Expire(now, commands.size() + kExpiredWithEachSendCount, effects);
-  for (Command& command : commands) One(std::move(command), now, effects);
+  for (Command& command : commands) One(command, now, effects);
 }
 
-void Dispatcher::One(Command command, core::MonoTime now, Effects& effects) {
+void Dispatcher::One(Command& command, core::MonoTime now, Effects& effects) {
   ++counters_.steps;
   const auto found = services_.find(command.service);
   if (found == services_.end()) return effects.replies.push_back(Absent(nullptr, command));
@@ -45,7 +45,8 @@ void Dispatcher::One(Command command, core::MonoTime now, Effects& effects) {
   Lane* lane = LaneOf(service, command);
   if (lane == nullptr || !lane->waitable())
     return effects.replies.push_back(NoSuchAction(service, lane != nullptr, command));
-  if (Supersede(*lane, command, now, effects)) return;
+  const Branch branch(command);
+  if (Supersede(*lane, branch, command, now, effects)) return;
 
   Instance* instance = Pick(*lane);
   const std::size_t bytes = BytesOf(command);
@@ -62,24 +63,24 @@ void Dispatcher::One(Command command, core::MonoTime now, Effects& effects) {
   Entries fresh(1);
   Entry& entry = fresh.front();
   entry.id = next_command_id_++;
-  entry.expires_at = now + command.timeout;
+  entry.hash = branch.hash;
   entry.bytes = bytes;
+  SetDue(entry, now + command.timeout);
   entry.command = std::move(command);
   entry.service = &service;
   entry.lane = lane;
   service.held_bytes += bytes;
   held_bytes_ += bytes;
   entries_.emplace(entry.id, fresh.begin());
-  due_.emplace_hint(due_.end(), entry.expires_at, entry.id);
   waiting_.insert(&entry);
   if (instance != nullptr) return Assign(*instance, fresh, fresh.begin(), effects);
   Place(fresh, fresh.begin(), /*front=*/false, effects);
 }
 
 // A newer attempt at a branch takes the place of the one that waits, which certainly was not sent.
-bool Dispatcher::Supersede(const Lane& lane, Command& command, core::MonoTime now,
-                           Effects& effects) {
-  const auto found = waiting_.find(Branch{command.gid, command.branch});
+bool Dispatcher::Supersede(const Lane& lane, const Branch& branch, Command& command,
+                           core::MonoTime now, Effects& effects) {
+  const auto found = waiting_.find(branch);
   if (found == waiting_.end()) return false;
   Entry& entry = **found;
   ++counters_.superseded;
@@ -88,9 +89,8 @@ bool Dispatcher::Supersede(const Lane& lane, Command& command, core::MonoTime no
     Erase(entries_.at(entry.id));
     return false;
   }
-  due_.erase({entry.expires_at, entry.id});
-  entry.expires_at = now + command.timeout;
-  due_.emplace(entry.expires_at, entry.id);
+  NotDue(entry);
+  SetDue(entry, now + command.timeout);
   const std::size_t bytes = BytesOf(command);
   Release(*entry.service, entry.bytes);
   entry.service->held_bytes += bytes;
@@ -172,6 +172,7 @@ std::vector<Dispatcher::Outgoing> Dispatcher::Take(InstanceId id, std::size_t ma
   if (found == instances_.end()) return taken;
   Instance& instance = *found->second;
   Release(*instance.service, std::exchange(instance.writing_bytes, 0));
+  taken.reserve(std::min(max_count, instance.outbox.size()));
   std::size_t bytes = 0;
   while (taken.size() < max_count) {
     if (instance.outbox.empty()) Fill(instance, effects);
@@ -190,11 +191,12 @@ std::vector<Dispatcher::Outgoing> Dispatcher::Take(InstanceId id, std::size_t ma
     if (instance.session) {
       instance.writing_bytes += at->bytes;
       at->held = false;
-    } else {  // every call ends, and says so
-      due_.erase({at->expires_at, at->id});
-      at->due = false;
+    } else {
+      NotDue(*at);  // every call ends, and says so
     }
-    Outgoing& out = taken.emplace_back(Outgoing{at->id, std::move(at->command)});
+    Outgoing& out = taken.emplace_back();
+    out.command_id = at->id;
+    out.command = std::move(at->command);
     at->command.gid = out.command.gid;
     at->command.branch_id = out.command.branch_id;
     // What is left of its time: the sender counts from when it sent.
@@ -217,7 +219,7 @@ void Dispatcher::Return(InstanceId id, Outgoing outgoing, core::MonoTime now, Ef
   Service& service = *at->service;
   Instance& instance = *at->instance;
   const bool expired = at->expires_at <= now;
-  const bool newer = waiting_.find(Branch{at->command.gid, at->command.branch}) != waiting_.end();
+  const bool newer = waiting_.contains(Branch(*at));
   if (expired || newer || service.waitable == 0 || !at->lane->waitable()) {
     effects.replies.push_back(expired ? NotSent(at->command, "there was no connection in its time")
                               : newer ? NotSent(at->command, "another attempt took its place")
@@ -227,8 +229,7 @@ void Dispatcher::Return(InstanceId id, Outgoing outgoing, core::MonoTime now, Ef
   }
   at->command = std::move(outgoing.command);
   waiting_.insert(&*at);
-  if (!at->due) due_.emplace(at->expires_at, at->id);
-  at->due = true;
+  if (!at->due) SetDue(*at, at->expires_at);
   if (!at->held) {
     service.held_bytes += at->bytes;
     held_bytes_ += at->bytes;
@@ -245,6 +246,7 @@ void Dispatcher::Return(InstanceId id, Outgoing outgoing, core::MonoTime now, Ef
 void Dispatcher::OnReplies(InstanceId id, std::vector<SessionReply> replies, Effects& effects) {
   const auto from = instances_.find(id);
   if (from == instances_.end()) return;
+  if (effects.replies.empty()) effects.replies.reserve(replies.size());
   for (SessionReply& reply : replies) {
     ++counters_.steps;
     const auto found = entries_.find(reply.command_id);
@@ -259,10 +261,16 @@ void Dispatcher::OnReplies(InstanceId id, std::vector<SessionReply> replies, Eff
       ++counters_.mismatched_replies;
       continue;
     }
-    Reply out = ReplyAbout(command, reply.result, std::move(reply.reason));
-    out.bytes = std::move(reply.bytes);
-    out.retry_after = reply.retry_after;
-    out.blocked_by = std::move(reply.blocked_by);
+    Reply& out = effects.replies.emplace_back();
+    out = {.gid = std::move(command.gid),
+           .branch = command.branch,
+           .operation = command.operation,
+           .attempt = command.attempt,
+           .result = reply.result,
+           .bytes = std::move(reply.bytes),
+           .reason = std::move(reply.reason),
+           .retry_after = reply.retry_after,
+           .blocked_by = std::move(reply.blocked_by)};
     if (out.bytes.size() > limits::kMaxResultBytes) {
       ++counters_.oversized_results;
       out.result = core::AttemptResult::kUnknown;
@@ -272,7 +280,6 @@ void Dispatcher::OnReplies(InstanceId id, std::vector<SessionReply> replies, Eff
     }
     out.reason.resize(core::CutReason(out.reason).size());
     Erase(found->second);
-    effects.replies.push_back(std::move(out));
   }
   Fill(*from->second, effects);
 }
@@ -295,7 +302,7 @@ void Dispatcher::End(InstanceId id, std::uint64_t command_id, const std::string&
 bool Dispatcher::Expire(core::MonoTime now, std::size_t max_count, Effects& effects) {
   for (; !due_.empty() && due_.begin()->first <= now; --max_count) {
     if (max_count == 0) return true;
-    const Entries::iterator at = entries_.at(due_.begin()->second);
+    const Entries::iterator at = entries_.at(due_.begin()->second.first->id);
     Instance* instance = at->instance;
     if (at->state == Entry::State::kOut) {
       ++counters_.expired;
@@ -336,10 +343,40 @@ void Dispatcher::Release(Service& service, std::size_t bytes) {
   held_bytes_ -= bytes;
 }
 
+// Whoever sends much sends much at one moment, for one length of time: next to nothing to look for.
+void Dispatcher::SetDue(Entry& entry, core::MonoTime expires_at) {
+  entry.expires_at = expires_at;
+  entry.due = true;
+  Due& due = due_.try_emplace(due_.end(), expires_at)->second;
+  entry.due_before = std::exchange(due.last, &entry);
+  (entry.due_before == nullptr ? due.first : entry.due_before->due_after) = &entry;
+}
+
+void Dispatcher::NotDue(Entry& entry) {
+  if (!std::exchange(entry.due, false)) return;
+  Entry* const before = std::exchange(entry.due_before, nullptr);
+  Entry* const after = std::exchange(entry.due_after, nullptr);
+  if (before != nullptr && after != nullptr) {
+    before->due_after = after;
+    after->due_before = before;
+    return;
+  }
+  const auto due = due_.find(entry.expires_at);
+  if (before == nullptr && after == nullptr) {
+    due_.erase(due);
+  } else if (before == nullptr) {
+    due->second.first = after;
+    after->due_before = nullptr;
+  } else {
+    due->second.last = before;
+    before->due_after = nullptr;
+  }
+}
+
 void Dispatcher::Erase(Entries::iterator at) {
   ++counters_.steps;
   if (at->state != Entry::State::kOut) waiting_.erase(&*at);
-  if (at->due) due_.erase({at->expires_at, at->id});
+  NotDue(*at);
   if (at->held) Release(*at->service, at->bytes);
   entries_.erase(at->id);
   switch (at->state) {

@@ -27,9 +27,11 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 #include <vector>
+
+#include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
 
 #include <assent/status.h>
 
@@ -145,26 +147,40 @@ class Dispatcher {
   using Entries = std::list<Entry>;
   // Finds what waits for a branch.
   struct Branch {
+    explicit Branch(const Command& command)
+        : gid(command.gid),
+          branch(command.branch),
+          hash(std::hash<std::string_view>()(gid) * 31 + branch) {}
+    explicit Branch(const Entry& entry);
+
     std::string_view gid;
     core::BranchIndex branch;
+    std::size_t hash;
   };
   struct ByBranch {
     using is_transparent = void;
-    static Branch Of(const Entry* entry);
-    static Branch Of(const Branch& branch) { return branch; }
-    std::size_t operator()(const Branch& branch) const {
-      return std::hash<std::string_view>()(branch.gid) * 31 + branch.branch;
+    static Branch Of(const Entry* entry) { return Branch(*entry); }
+    static const Branch& Of(const Branch& branch) { return branch; }
+    template <typename A>
+    std::size_t operator()(const A& a) const {
+      return Of(a).hash;
     }
-    std::size_t operator()(const Entry* entry) const { return (*this)(Of(entry)); }
     template <typename A, typename B>
     bool operator()(const A& a, const B& b) const {
       return Of(a).branch == Of(b).branch && Of(a).gid == Of(b).gid;
     }
   };
 
+  // Those whose senders give up at one moment, in the order in which they came.
+  struct Due {
+    Entry* first = nullptr;
+    Entry* last = nullptr;
+  };
+
   // dispatcher.cc: commands
-  void One(Command command, core::MonoTime now, Effects& effects);
-  bool Supersede(const Lane& lane, Command& command, core::MonoTime now, Effects& effects);
+  void One(Command& command, core::MonoTime now, Effects& effects);
+  bool Supersede(const Lane& lane, const Branch& branch, Command& command, core::MonoTime now,
+                 Effects& effects);
   Instance* Pick(const Lane& lane);
   // The entry at `at` in `from` waits: gives it to an instance with room, or to its lane.
   void Place(Entries& from, Entries::iterator at, bool front, Effects& effects);
@@ -172,6 +188,8 @@ class Dispatcher {
   // Takes from the lanes what this instance has room for.
   void Fill(Instance& instance, Effects& effects);
   static void SetHead(Lane& lane, std::uint64_t old_head);
+  void SetDue(Entry& entry, core::MonoTime expires_at);
+  void NotDue(Entry& entry);
   // Forgets it, wherever it is.
   void Erase(Entries::iterator at);
   void Release(Service& service, std::size_t bytes);
@@ -204,11 +222,11 @@ class Dispatcher {
   std::size_t actions_bytes_ = 0;
   std::map<std::string, Service> services_;
   std::unordered_map<InstanceId, std::unique_ptr<Instance>> instances_;
-  std::unordered_map<std::uint64_t, Entries::iterator> entries_;  // by command id
+  absl::flat_hash_map<std::uint64_t, Entries::iterator> entries_;  // by command id
   // What waits, and what is out on sessions; by when its sender gives up on it.
-  std::set<std::pair<core::MonoTime, std::uint64_t>> due_;
+  std::map<core::MonoTime, Due> due_;
   // What waits: one for each branch.
-  std::unordered_set<Entry*, ByBranch, ByBranch> waiting_;
+  absl::flat_hash_set<Entry*, ByBranch, ByBranch> waiting_;
 };
 
 }  // namespace assent::transport

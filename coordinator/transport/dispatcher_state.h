@@ -14,11 +14,14 @@ struct Dispatcher::Entry {
 
   Command command;  // once it is out: only what names it
   std::uint64_t id = 0;
+  std::size_t hash = 0;  // of its branch
   core::MonoTime expires_at{};
   std::size_t bytes = 0;
   State state = State::kQueued;
   bool held = true;  // its bytes are counted
-  bool due = true;   // it is in due_
+  bool due = false;  // it is in due_, between these
+  Entry* due_before = nullptr;
+  Entry* due_after = nullptr;
   Service* service = nullptr;
   Lane* lane = nullptr;
   Instance* instance = nullptr;  // null: queued
@@ -99,9 +102,8 @@ inline bool Dispatcher::Lane::waitable() const {
                      [](const Variant* v) { return v->waitable > 0; });
 }
 
-inline Dispatcher::Branch Dispatcher::ByBranch::Of(const Entry* entry) {
-  return {entry->command.gid, entry->command.branch};
-}
+inline Dispatcher::Branch::Branch(const Entry& entry)
+    : gid(entry.command.gid), branch(entry.command.branch), hash(entry.hash) {}
 
 // What became of a command, by what is remembered of it.
 inline Reply ReplyAbout(const Command& command, core::AttemptResult result, std::string reason) {

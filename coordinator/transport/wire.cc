@@ -43,7 +43,7 @@ void SayBadReason(v1::BranchReply& reply) {
 
 }  // namespace
 
-void ToWire(Command command, std::uint64_t command_id, std::uint32_t coordinator_id,
+void ToWire(Command&& command, std::uint64_t command_id, std::uint32_t coordinator_id,
             v1::BranchCommand& out) {
   out.set_gid(std::move(command.gid));
   out.set_branch_id(std::move(command.branch_id));
@@ -63,7 +63,7 @@ void ToWire(Command command, std::uint64_t command_id, std::uint32_t coordinator
   out.set_began_unix_ms(command.began_at.time_since_epoch().count());
 }
 
-SessionReply FromWire(v1::BranchReply reply) {
+SessionReply FromWire(v1::BranchReply&& reply) {
   SessionReply out;
   out.gid = std::move(*reply.mutable_gid());
   out.branch_id = std::move(*reply.mutable_branch_id());

@@ -11,10 +11,10 @@
 
 namespace assent::transport {
 
-// Moves the command's bytes into the message.
-void ToWire(Command command, std::uint64_t command_id, std::uint32_t coordinator_id,
+// What is handed in by && gives its bytes away.
+void ToWire(Command&& command, std::uint64_t command_id, std::uint32_t coordinator_id,
             v1::BranchCommand& out);
-SessionReply FromWire(v1::BranchReply reply);
+SessionReply FromWire(v1::BranchReply&& reply);
 // A protocol that is none of ours becomes Protocol{}.
 SessionHello FromWire(const v1::Hello& hello);
 OutcomeQuestion FromWire(const v1::OutcomeQuery& query);

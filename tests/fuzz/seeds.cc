@@ -129,7 +129,7 @@ class Run {
     v1::ParticipantFrame from;
     std::uint64_t id = 0;
     for (const transport::Command& command : live_.commands) {
-      transport::ToWire(command, ++id, 7, *to.add_commands());
+      transport::ToWire(transport::Command(command), ++id, 7, *to.add_commands());
       v1::BranchReply& reply = *from.add_replies();
       reply.set_gid(command.gid);
       reply.set_branch_id(command.branch_id);

@@ -19,7 +19,7 @@ ARROWS = {
                         "coordinator/base", "coordinator/core", "coordinator/log"],
     "coordinator/schedule": ["std", "vocabulary",
                              "coordinator/base", "coordinator/core", "coordinator/schedule"],
-    "coordinator/transport": ["std", "vocabulary", "wire", "grpc", "proto/parse",
+    "coordinator/transport": ["std", "vocabulary", "wire", "grpc", "absl", "proto/parse",
                               "coordinator/base", "coordinator/core", "coordinator/transport"],
     "coordinator/engine": ["std", "posix", "vocabulary", "absl", "spdlog",
                            "coordinator/base", "coordinator/core", "coordinator/log", "coordinator/schedule",
