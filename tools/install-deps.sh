@@ -2,8 +2,8 @@
 # Installs what building and testing Assent needs, from the distribution alone (Debian 12, Ubuntu 24.04).
 #
 #   tools/install-deps.sh            install what is missing; does nothing, and needs no root, when all is there
-#   tools/install-deps.sh --tidy     also clang and clang-tidy, for the preset `tidy`
-#   tools/install-deps.sh --fuzz     also clang and its run-time libraries (libFuzzer), for tools/fuzz.sh
+#   tools/install-deps.sh --tidy     also clang-tidy, for the preset `tidy`
+#   tools/install-deps.sh --fuzz     also clang's run-time libraries (libFuzzer), for tools/fuzz.sh
 #   tools/install-deps.sh --list     print the package names
 #   tools/install-deps.sh --missing  print those that are not installed; exit code 1 when there are any
 set -euo pipefail
@@ -16,7 +16,7 @@ packages=(
   libsqlite3-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libjemalloc-dev
   # Tests.
   libgtest-dev libgmock-dev libbenchmark-dev python3 python3-grpcio python3-protobuf python3-yaml sqlite3 strace procps spin
-  valgrind
+  valgrind clang
 )
 # The code is laid out by version 14: Debian 12 calls it clang-format, newer releases keep it under its number.
 if [[ "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" == bookworm ]]; then
@@ -28,10 +28,9 @@ fi
 mode=install
 for argument in "$@"; do
   case "$argument" in
-    --tidy) packages+=(clang clang-tidy) ;;
+    --tidy) packages+=(clang-tidy) ;;
     # Of the version that `clang` is here.
     --fuzz)
-      packages+=(clang)
       version=$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p')
       packages+=("libclang-rt-${version:-14}-dev")
       ;;

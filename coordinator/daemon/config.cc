@@ -78,7 +78,7 @@ Status CheckUnary(const Config& c) {
       return InvalidArgument("unary is \"" + entry +
                              "\": it takes NAME=HOST:PORT, with a port from 1 to 65535");
     }
-    const Status named = core::CheckServiceName(entry.substr(0, equals), "unary");
+    Status named = core::CheckServiceName(entry.substr(0, equals), "unary");
     if (!named.ok()) return named;
   }
   return OkStatus();
@@ -331,7 +331,7 @@ constexpr const char* kTryHelp = "\nTry: assentd --help";
 
 Status Config::Validate() const {
   for (const Setting& setting : kSettings) {
-    const Status status = Check(setting, *this);
+    Status status = Check(setting, *this);
     if (!status.ok()) return status;
   }
   return OkStatus();

@@ -64,7 +64,7 @@ class Reader {
       entry.section = std::exchange(entry.name, {});
       entries_.push_back(entry);
       for (const auto& [inner, value] : *table) {
-        const Status added = Add(entry.section, inner, value);
+        Status added = Add(entry.section, inner, value);
         if (!added.ok()) return added;
       }
       return OkStatus();
