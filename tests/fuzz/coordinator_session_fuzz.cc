@@ -170,10 +170,8 @@ class SessionScript {
   void FinishRun(std::size_t at, const Reply& reply, bool take) {
     const internal::Ticket ticket = runs_[at];
     runs_.erase(runs_.begin() + static_cast<std::ptrdiff_t>(at));
-    bool expired = false;
     if (take) {
-      (void)calls_.Take(
-          ticket, now_, [&](const internal::Waiter& w) { return session_.Alive(w); }, &expired);
+      (void)calls_.Take(ticket, now_, [&](const internal::Waiter& w) { return session_.Alive(w); });
     }
     const internal::CallTable::Finished finished = calls_.Finish(ticket);
     if (finished.next) runs_.push_back(*finished.next);
@@ -252,7 +250,8 @@ class SubmitScript {
       case 1: {
         v1::SubmitReplyFrame frame;
         if (!connected_) return;
-        if (!Parse(in, frame)) return Do([&](auto* out) { queue_.OnMalformed(connection_, out); });
+        if (!Parse(in, frame))
+          return Do([&](auto* out) { queue_.OnMalformed(connection_, "it does not parse", out); });
         return OnFrame(frame);
       }
       case 2: {
@@ -266,10 +265,10 @@ class SubmitScript {
       }
       case 3:
         if (!connected_ || std::exchange(started_, true)) return;
-        return Do([&](auto* out) { queue_.OnStarted(connection_, out); });
+        return Do([&](auto* out) { queue_.OnStarted(connection_, now_, out); });
       case 4:
         if (!std::exchange(writing_, false)) return;
-        return Do([&](auto* out) { queue_.OnWritten(connection_, out); });
+        return Do([&](auto* out) { queue_.OnWritten(connection_, now_, out); });
       case 5:
         if (!std::exchange(connected_, false)) return;
         writing_ = false;

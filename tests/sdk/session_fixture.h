@@ -105,10 +105,7 @@ class SessionTest : public ::testing::Test {
     Frame(std::move(frame));
   }
   bool TakeCallOf(Ticket ticket) {
-    bool expired = false;
-    return calls_
-        .Take(
-            ticket, now_, [&](const Waiter& w) { return session_.Alive(w); }, &expired)
+    return calls_.Take(ticket, now_, [&](const Waiter& w) { return session_.Alive(w); })
         .has_value();
   }
   void Finish(Ticket ticket, const Reply& reply) {

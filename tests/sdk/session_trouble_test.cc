@@ -114,6 +114,19 @@ TEST_F(SessionTest, NoWelcomeInTimeGivesTheStreamUp) {
   EXPECT_THAT(session_.last_failure().message(), HasSubstr("did not say Welcome"));
 }
 
+// Nobody listens there: a stream waits for its connection, so it is not refused. Once that was
+// called a coordinator that "did not say Welcome".
+TEST_F(SessionTest, NoConnectionInTimeIsCalledThat) {
+  std::vector<Action> out;
+  session_.Start(now_, &out);
+  now_ = session_.Due();
+  session_.OnTick(now_, &out);
+  session_.OnClosed(1, Status(Code::kCancelled, "CANCELLED"), now_, &out);
+  EXPECT_EQ(session_.state(), Session::State::kWaiting);
+  EXPECT_THAT(session_.last_failure().message(),
+              HasSubstr("no connection to here:1 within 10000 ms; is assentd running there?"));
+}
+
 TEST_F(SessionTest, WaitsGrowToACeilingAndShrinkAfterAGoodConnection) {
   Start();
   milliseconds longest{0};

@@ -53,7 +53,7 @@ class SubmitQueueTest : public ::testing::Test {
     // Not through Do itself: a lambda in here would be a new type each time.
     if (std::exchange(dialled_, false) && reachable_) {
       actions.clear();
-      queue_.OnStarted(connection_, &actions);
+      queue_.OnStarted(connection_, now_, &actions);
       for (SubmitQueue::Action& action : actions)
         sent_.push_back(std::move(std::get<SubmitQueue::Send>(action).frame));
     }
@@ -74,7 +74,7 @@ class SubmitQueueTest : public ::testing::Test {
     });
   }
   void Written() {
-    Do([&](SubmitQueue::Actions* out) { queue_.OnWritten(connection_, out); });
+    Do([&](SubmitQueue::Actions* out) { queue_.OnWritten(connection_, now_, out); });
   }
   void Closed() {
     Do([&](SubmitQueue::Actions* out) {
@@ -278,7 +278,7 @@ TEST_F(SubmitQueueTest, BytesAreBoundedToo) {
 TEST_F(SubmitQueueTest, AMalformedFrameBreaksTheStreamAndNothingIsLost) {
   Submit("g1");
   Written();
-  Do([&](SubmitQueue::Actions* out) { queue_.OnMalformed(connection_, out); });
+  Do([&](SubmitQueue::Actions* out) { queue_.OnMalformed(connection_, "it does not parse", out); });
   EXPECT_EQ(cancels_, 1);
   Reply(1);  // behind the malformed one: not trusted
   EXPECT_TRUE(results_.empty());

@@ -37,55 +37,46 @@ Executor::Executor(Settings settings, Opener open, Bench bench)
 
 Executor::~Executor() {
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stop_ = true;
   }
-  wake_.notify_all();
+  wake_.NotifyAll();
   thread_.join();
 }
 
 bool Executor::Submit(std::unique_ptr<Task>& task) {
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (queue_.size() + waiting_count_ >= settings_.max_queued) return false;
     queue_.push_back(std::move(task));
   }
-  wake_.notify_one();
+  wake_.NotifyOne();
   return true;
 }
 
 Status Executor::Reopen() {
   ASSENT_CHECK(!on_own_thread());
-  std::unique_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   reopen_wanted_ = true;
-  wake_.notify_all();
-  changed_.wait(lock, [this] { return !reopen_wanted_; });
+  wake_.NotifyAll();
+  while (reopen_wanted_) changed_.Wait(mutex_);
   return reopened_;
 }
 
 Status Executor::Health() const {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return health_;
 }
 
-std::uint64_t Executor::operations() const {
-  std::lock_guard lock(mutex_);
-  return operations_;
-}
-
-std::uint64_t Executor::groups() const {
-  std::lock_guard lock(mutex_);
-  return groups_;
-}
-
-std::uint64_t Executor::releases() const {
-  std::lock_guard lock(mutex_);
-  return releases_;
+Executor::Counts Executor::counts() const {
+  const MutexLock lock(mutex_);
+  return counts_;
 }
 
 void Executor::WaitForRelease(std::uint64_t seen, std::chrono::steady_clock::time_point deadline) {
-  std::unique_lock lock(mutex_);
-  changed_.wait_until(lock, deadline, [&] { return releases_ != seen; });
+  const MutexLock lock(mutex_);
+  while (counts_.releases == seen && changed_.WaitUntil(mutex_, deadline)) {
+  }
 }
 
 // A batch at a time, for as long as most of a batch find their way free: where they do not, one of
@@ -105,16 +96,18 @@ void Executor::RunFreed() {
 }
 
 bool Executor::Take(Tasks& tasks) {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   waiting_count_ = waiting_.size();
-  const auto ready = [this] { return stop_ || reopen_wanted_ || !queue_.empty(); };
-  if (const auto expiry = waiting_.next_expiry(); expiry.has_value()) {
-    wake_.wait_until(lock, *expiry, ready);
-  } else {
-    wake_.wait(lock, ready);
+  const auto expiry = waiting_.next_expiry();
+  while (!stop_ && !reopen_wanted_ && queue_.empty()) {
+    if (!expiry.has_value()) {
+      wake_.Wait(mutex_);
+    } else if (!wake_.WaitUntil(mutex_, *expiry)) {
+      break;
+    }
   }
   if (reopen_wanted_) {
-    lock.unlock();
+    lock.Unlock();
     OpenAnew();
     return true;
   }
@@ -145,12 +138,12 @@ void Executor::OpenAnew() {
   const Status status = opened.status();
   if (opened.ok()) bench_ = std::move(*opened);
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     reopened_ = status;
     health_ = status;
     reopen_wanted_ = false;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 void Executor::RunAll(Tasks tasks) {
@@ -214,12 +207,12 @@ void Executor::RunGroup(Tasks& tasks) {
 void Executor::AnswerGroup(Tasks::iterator begin, Tasks::iterator end) {
   const std::vector<std::string>& released = bench_.runner->released();
   {
-    std::lock_guard lock(mutex_);
-    operations_ += static_cast<std::uint64_t>(end - begin);
-    ++groups_;
-    if (!released.empty()) ++releases_;
+    const MutexLock lock(mutex_);
+    counts_.operations += static_cast<std::uint64_t>(end - begin);
+    ++counts_.groups;
+    if (!released.empty()) ++counts_.releases;
   }
-  if (!released.empty()) changed_.notify_all();
+  if (!released.empty()) changed_.NotifyAll();
   released_.insert(released_.end(), released.begin(), released.end());
   const auto now = WaitingRoom::Clock::now();
   for (auto task = begin; task != end; ++task) {
@@ -243,7 +236,7 @@ Status Executor::Commit() {
 
 void Executor::Poison(const Status& why) {
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     health_ = why;
   }
   if (settings_.on_poisoned) {

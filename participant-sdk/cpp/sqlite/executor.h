@@ -10,17 +10,16 @@
 // until the database has been opened anew.
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string_view>
 #include <thread>
 #include <vector>
 
 #include <assent/status.h>
+#include <assent/thread_safety.h>
 
 #include "participant-sdk/cpp/sqlite/runner.h"
 #include "participant-sdk/cpp/sqlite/task.h"
@@ -59,11 +58,13 @@ class Executor {
   Status Health() const;
   bool on_own_thread() const { return std::this_thread::get_id() == thread_.get_id(); }
 
-  std::uint64_t operations() const;
-  std::uint64_t groups() const;
-  // Grows when claims are dropped; WaitForRelease returns when it is no longer `seen`, or at the
-  // deadline.
-  std::uint64_t releases() const;
+  struct Counts {
+    std::uint64_t operations = 0;
+    std::uint64_t groups = 0;
+    std::uint64_t releases = 0;  // groups in which claims were dropped
+  };
+  Counts counts() const;
+  // Until `releases` is no longer `seen`, or the deadline.
   void WaitForRelease(std::uint64_t seen, std::chrono::steady_clock::time_point deadline);
 
  private:
@@ -94,19 +95,16 @@ class Executor {
   std::vector<std::string>
       released_;  // gids whose claims were dropped and whom nobody has been told of
 
-  mutable std::mutex mutex_;
-  std::condition_variable wake_;     // work or stop, for the thread
-  std::condition_variable changed_;  // a release or a reopening, for others
-  // Under mutex_:
-  std::deque<std::unique_ptr<Task>> queue_;
-  std::size_t waiting_count_ = 0;  // of waiting_, for the bound
-  bool stop_ = false;
-  bool reopen_wanted_ = false;
-  Status reopened_;
-  Status health_;
-  std::uint64_t operations_ = 0;
-  std::uint64_t groups_ = 0;
-  std::uint64_t releases_ = 0;
+  mutable Mutex mutex_;
+  CondVar wake_;     // work or stop, for the thread
+  CondVar changed_;  // a release or a reopening, for others
+  std::deque<std::unique_ptr<Task>> queue_ ASSENT_GUARDED_BY(mutex_);
+  std::size_t waiting_count_ ASSENT_GUARDED_BY(mutex_) = 0;  // of waiting_, for the bound
+  bool stop_ ASSENT_GUARDED_BY(mutex_) = false;
+  bool reopen_wanted_ ASSENT_GUARDED_BY(mutex_) = false;
+  Status reopened_ ASSENT_GUARDED_BY(mutex_);
+  Status health_ ASSENT_GUARDED_BY(mutex_);
+  Counts counts_ ASSENT_GUARDED_BY(mutex_);
 
   std::thread thread_;  // last: starts when the rest is there
 };

@@ -4,11 +4,11 @@
 #include <exception>
 #include <fcntl.h>
 #include <filesystem>
-#include <mutex>
 #include <unistd.h>
 #include <utility>
 
 #include <assent/sqlite.h>
+#include <assent/thread_safety.h>
 
 #include "participant-sdk/cpp/sqlite/questions.h"
 #include "participant-sdk/cpp/sqlite/tables.h"
@@ -74,7 +74,7 @@ class Store::Impl {
   const Registry& registry() const { return registry_; }
   Executor& executor() { return *executor_; }
   std::vector<HeldBranch> Ask(std::size_t limit) {
-    std::lock_guard lock(questions_mutex_);
+    const MutexLock lock(questions_mutex_);
     return questions_->Next(limit, clock_.Now());
   }
 
@@ -88,10 +88,10 @@ class Store::Impl {
   Status registration_;  // the first mistake; as registry_
   std::unique_ptr<Executor> executor_;
 
-  std::mutex reader_mutex_;
-  std::unique_ptr<Connection> reader_;  // under reader_mutex_
-  std::mutex questions_mutex_;
-  std::unique_ptr<internal::Questions> questions_;  // under questions_mutex_
+  Mutex reader_mutex_;
+  std::unique_ptr<Connection> reader_ ASSENT_PT_GUARDED_BY(reader_mutex_);  // set by Open
+  Mutex questions_mutex_;
+  std::unique_ptr<internal::Questions> questions_ ASSENT_PT_GUARDED_BY(questions_mutex_);
 };
 
 Result<Executor::Bench> Store::Impl::OpenBench() {
@@ -165,7 +165,7 @@ void Store::Impl::Register(std::string action, Protocol protocol, Handlers handl
 }
 
 Status Store::Impl::Read(const std::function<Status(Db&)>& read) {
-  std::lock_guard lock(reader_mutex_);
+  const MutexLock lock(reader_mutex_);
   Status status = reader_->Run("BEGIN");
   if (!status.ok()) return status;
   Db::Impl db(*reader_, nullptr);
@@ -197,8 +197,9 @@ Result<Stats> Store::Impl::Inspect() {
     return OkStatus();
   });
   if (!status.ok()) return status;
-  stats.operations = executor_->operations();
-  stats.groups = executor_->groups();
+  const Executor::Counts counts = executor_->counts();
+  stats.operations = counts.operations;
+  stats.groups = counts.groups;
   return stats;
 }
 
@@ -242,7 +243,7 @@ Status Store::Local(const std::function<Status(Db&)>& write, std::chrono::millis
   }
   const auto deadline = std::chrono::steady_clock::now() + wait;
   for (;;) {
-    const std::uint64_t releases = executor.releases();
+    const std::uint64_t releases = executor.counts().releases;
     auto local = std::make_unique<internal::LocalTask>(write);
     auto future = local->future();
     std::unique_ptr<internal::Task> task = std::move(local);

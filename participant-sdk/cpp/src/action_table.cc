@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <exception>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -132,7 +131,7 @@ std::vector<HeldBranch> ActionTable::Questions(std::size_t limit) {
       all.push_back(std::move(branch));
     }
   }
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   askers_ = std::move(askers);
   return all;
 }
@@ -141,7 +140,7 @@ void ActionTable::Answer(const HeldBranch& branch, Verdict verdict, bool finishe
   if (resources_.size() == 1) return resources_.front()->Answer(branch, verdict, finished);
   Resource* asker = nullptr;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto at = askers_.find(std::pair(branch.gid, branch.branch_id));
     if (at == askers_.end()) return;  // of an earlier round; it will be asked again
     asker = at->second;

@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <map>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +11,7 @@
 #include <assent/call.h>
 #include <assent/resource.h>
 #include <assent/status.h>
+#include <assent/thread_safety.h>
 
 namespace assent::internal {
 
@@ -55,8 +55,8 @@ class ActionTable final : public Resource {
 
   // Which resource asked about a branch, in its latest round of questions. Only with several
   // resources.
-  std::mutex mutex_;
-  std::map<std::pair<std::string, std::string>, Resource*> askers_;
+  Mutex mutex_;
+  std::map<std::pair<std::string, std::string>, Resource*> askers_ ASSENT_GUARDED_BY(mutex_);
 };
 
 }  // namespace assent::internal

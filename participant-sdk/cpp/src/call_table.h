@@ -50,10 +50,10 @@ class CallTable {
   Admission Admit(Call call, const Waiter& waiter, SteadyTime now);
 
   // About to run: hands out the call, or nothing if nobody waits for it any more, or if it waited
-  // longer than its coordinator does (`expired` is set). Then Finish it with whatever reply: no
-  // handler has seen it. `alive(waiter)` says whether the waiter's connection still stands.
+  // longer than its coordinator does. Then Finish it with whatever reply: no handler has seen it.
+  // `alive(waiter)` says whether the waiter's connection still stands.
   template <typename Alive>
-  std::optional<Call> Take(Ticket ticket, SteadyTime now, const Alive& alive, bool* expired);
+  std::optional<Call> Take(Ticket ticket, SteadyTime now, const Alive& alive);
 
   // A call that has not been taken yet.
   const Call& Peek(Ticket ticket) const {
@@ -93,12 +93,10 @@ class CallTable {
 };
 
 template <typename Alive>
-std::optional<Call> CallTable::Take(Ticket ticket, SteadyTime now, const Alive& alive,
-                                    bool* expired) {
+std::optional<Call> CallTable::Take(Ticket ticket, SteadyTime now, const Alive& alive) {
   Held& held = held_.at(static_cast<std::uint64_t>(ticket));
   std::erase_if(held.waiters, [&](const Waiter& waiter) { return !alive(waiter); });
-  *expired = Expired(held, now);
-  if (held.waiters.empty() || *expired) return std::nullopt;
+  if (held.waiters.empty() || Expired(held, now)) return std::nullopt;
   return std::move(held.call);
 }
 

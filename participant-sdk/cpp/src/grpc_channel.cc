@@ -18,6 +18,7 @@
 #include <assent/limits.h>
 
 #include "participant-sdk/cpp/src/version.h"
+#include "participant-sdk/cpp/src/wire.h"
 
 namespace assent::internal {
 namespace {
@@ -87,32 +88,8 @@ bool AwaitConnection(grpc::Channel& channel, std::chrono::system_clock::time_poi
 }
 
 Status StatusOf(const grpc::Status& status) {
-  switch (status.error_code()) {
-    case grpc::StatusCode::OK: return OkStatus();
-    case grpc::StatusCode::CANCELLED: return {Code::kCancelled, status.error_message()};
-    case grpc::StatusCode::INVALID_ARGUMENT:
-      return {Code::kInvalidArgument, status.error_message()};
-    case grpc::StatusCode::DEADLINE_EXCEEDED:
-      return {Code::kDeadlineExceeded, status.error_message()};
-    case grpc::StatusCode::NOT_FOUND: return {Code::kNotFound, status.error_message()};
-    case grpc::StatusCode::ALREADY_EXISTS: return {Code::kAlreadyExists, status.error_message()};
-    case grpc::StatusCode::PERMISSION_DENIED:
-    case grpc::StatusCode::UNAUTHENTICATED:
-      return {Code::kPermissionDenied, status.error_message()};
-    case grpc::StatusCode::RESOURCE_EXHAUSTED:
-      return {Code::kResourceExhausted, status.error_message()};
-    case grpc::StatusCode::FAILED_PRECONDITION:
-      return {Code::kFailedPrecondition, status.error_message()};
-    case grpc::StatusCode::ABORTED: return {Code::kAborted, status.error_message()};
-    case grpc::StatusCode::OUT_OF_RANGE: return {Code::kOutOfRange, status.error_message()};
-    case grpc::StatusCode::UNIMPLEMENTED: return {Code::kUnimplemented, status.error_message()};
-    case grpc::StatusCode::UNAVAILABLE: return {Code::kUnavailable, status.error_message()};
-    case grpc::StatusCode::DATA_LOSS: return {Code::kDataLoss, status.error_message()};
-    case grpc::StatusCode::UNKNOWN:
-    case grpc::StatusCode::INTERNAL:
-    case grpc::StatusCode::DO_NOT_USE: break;
-  }
-  return {Code::kInternal, status.error_message()};
+  if (status.ok()) return OkStatus();
+  return {CodeOf(status.error_code()), status.error_message()};
 }
 
 }  // namespace assent::internal

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <utility>
@@ -17,6 +16,8 @@
 #include <grpcpp/support/proto_buffer_reader.h>
 #include <grpcpp/support/proto_buffer_writer.h>
 #include <grpcpp/support/status.h>
+
+#include <assent/thread_safety.h>
 
 #include "participant-sdk/cpp/src/grpc_channel.h"
 #include "participant-sdk/cpp/src/own_thread.h"
@@ -41,17 +42,16 @@ struct Loop {
   Loop(std::shared_ptr<grpc::Channel> channel, std::string method_name)
       : stub(std::move(channel)), method(std::move(method_name)) {}
   void Run();
-  // Under `mutex`. No stream is open and none may be opened any more: the queue can be drained and
-  // closed.
-  void CloseIfDone();
+  // No stream is open and none may be opened any more: the queue can be drained and closed.
+  void CloseIfDone() ASSENT_REQUIRES(mutex);
 
   grpc::GenericStub stub;
   const std::string method;
   grpc::CompletionQueue queue;
-  std::mutex mutex;
-  std::set<GrpcStream*> open;
-  bool stopping = false;
-  bool closed = false;
+  Mutex mutex;
+  std::set<GrpcStream*> open ASSENT_GUARDED_BY(mutex);
+  bool stopping ASSENT_GUARDED_BY(mutex) = false;
+  bool closed ASSENT_GUARDED_BY(mutex) = false;
 };
 
 // One stream. Kept alive by the operations that are under way, each of which holds a reference
@@ -91,18 +91,19 @@ class GrpcStream final : public Stream, public std::enable_shared_from_this<Grpc
   void OnWritten(bool ok);
   void OnHalfClosed(bool) {}
   void OnFinished(bool ok);
-  void Finish();  // under mutex_
+  void Finish() ASSENT_REQUIRES(mutex_);
 
   const std::shared_ptr<Loop> loop_;
   std::shared_ptr<StreamListener>
       listener_;  // the loop's thread's; null once it has reported OnClosed
   grpc::ClientContext context_;
 
-  std::mutex mutex_;  // protects what follows, and is held over each call that starts an operation
-  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
-  bool started_ = false;    // operations may be begun
-  bool finishing_ = false;  // and no more
-  grpc::ByteBuffer outgoing_;
+  Mutex mutex_;  // held over each call that starts an operation
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_ ASSENT_GUARDED_BY(mutex_);
+  bool started_ ASSENT_GUARDED_BY(mutex_) = false;    // operations may be begun
+  bool finishing_ ASSENT_GUARDED_BY(mutex_) = false;  // and no more
+  grpc::ByteBuffer outgoing_ ASSENT_GUARDED_BY(mutex_);
+  // gRPC's, while a read or the end is under way; then the loop's thread's.
   grpc::ByteBuffer incoming_;
   grpc::Status status_;
 
@@ -114,12 +115,12 @@ class GrpcStream final : public Stream, public std::enable_shared_from_this<Grpc
 };
 
 void GrpcStream::Start() {
-  const std::lock_guard loop_lock(loop_->mutex);
+  const MutexLock loop_lock(loop_->mutex);
   // A stream asked for while its dialer goes: its owner has gone or is about to, and no longer
   // waits for a report.
   if (loop_->stopping) return;
   loop_->open.insert(this);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   // gRPC gets on with connecting only while a call waits for it (its own next look is five seconds
   // away), so ours does.
   context_.set_wait_for_ready(true);
@@ -129,7 +130,7 @@ void GrpcStream::Start() {
 
 void GrpcStream::OnStarted(bool ok) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (!ok) return Finish();
     started_ = true;
     call_->Read(&incoming_, read_.Begin());
@@ -144,7 +145,7 @@ void GrpcStream::Write(const google::protobuf::MessageLite& frame) {
     grpc::ProtoBufferWriter writer(&bytes, std::max(size, 1), size);
     ASSENT_CHECK(frame.SerializeToZeroCopyStream(&writer));
   }
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   ASSENT_CHECK(started_);
   if (finishing_) return;
   outgoing_.Swap(&bytes);
@@ -152,7 +153,7 @@ void GrpcStream::Write(const google::protobuf::MessageLite& frame) {
 }
 
 void GrpcStream::HalfClose() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!started_ || finishing_) return;
   call_->WritesDone(half_close_.Begin());
 }
@@ -162,7 +163,7 @@ void GrpcStream::OnRead(bool ok) {
     grpc::ProtoBufferReader reader(&incoming_);
     listener_->OnMessage(&reader);
   }
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!ok) return Finish();
   incoming_.Clear();
   call_->Read(&incoming_, read_.Begin());
@@ -181,7 +182,7 @@ void GrpcStream::Finish() {
 void GrpcStream::OnFinished(bool) {
   const std::shared_ptr<StreamListener> listener = std::move(listener_);
   listener->OnClosed(StatusOf(status_));
-  const std::lock_guard lock(loop_->mutex);
+  const MutexLock lock(loop_->mutex);
   loop_->open.erase(this);
   loop_->CloseIfDone();
 }
@@ -205,7 +206,7 @@ class GrpcDialer final : public Dialer {
         thread_([loop = loop_] { loop->Run(); }) {}
 
   ~GrpcDialer() override {
-    const std::lock_guard lock(loop_->mutex);
+    const MutexLock lock(loop_->mutex);
     loop_->stopping = true;
     for (GrpcStream* stream : loop_->open) stream->Cancel();
     loop_->CloseIfDone();

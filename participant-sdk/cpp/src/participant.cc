@@ -11,6 +11,7 @@
 
 #include <assent/limits.h>
 #include <assent/participant.h>
+#include <assent/thread_safety.h>
 
 #include "participant-sdk/cpp/src/action_table.h"
 #include "participant-sdk/cpp/src/endpoint.h"
@@ -67,7 +68,7 @@ class Participant::Impl {
   explicit Impl(ParticipantOptions given) : options(std::move(given)) {}
 
   Status Start() {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     if (started) return FailedPrecondition("the participant was started before; make a new one");
     if (!actions.status().ok()) return actions.status();
     if (actions.Actions().empty())
@@ -87,7 +88,7 @@ class Participant::Impl {
 
   // The shell, if there is one.
   std::shared_ptr<internal::ParticipantShell> Shell() const {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     return shell;
   }
 
@@ -102,9 +103,9 @@ class Participant::Impl {
   internal::ActionTable actions;
   internal::Termination stopped;
 
-  mutable std::mutex mutex;
-  bool started = false;
-  std::shared_ptr<internal::ParticipantShell> shell;
+  mutable Mutex mutex;
+  bool started ASSENT_GUARDED_BY(mutex) = false;
+  std::shared_ptr<internal::ParticipantShell> shell ASSENT_GUARDED_BY(mutex);
   std::once_flag stop_once;
 };
 

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -15,6 +14,7 @@
 #include <assent/limits.h>
 
 #include "assent/v1/participant.pb.h"
+#include "participant-sdk/cpp/src/frame_listener.h"
 #include "participant-sdk/cpp/src/version.h"
 
 namespace assent::internal {
@@ -66,62 +66,24 @@ class OneAnswer {
 
 }  // namespace
 
-// Carries the reports of one stream to its session, for as long as the shell lives.
-class ParticipantShell::Listener final : public StreamListener {
- public:
-  Listener(std::weak_ptr<ParticipantShell> shell, std::size_t index, std::uint64_t connection)
-      : shell_(std::move(shell)), index_(index), connection_(connection) {}
-
-  void OnStarted() override {
-    Feed([&](Session& session, Actions* actions) {
-      session.OnStarted(connection_, Now(), actions);
-    });
+template <typename Event>
+void ParticipantShell::Feed(std::size_t index, const Event& event) {
+  Todos todos;
+  {
+    const MutexLock lock(mutex_);
+    Actions actions;
+    event(links_[index].session, &actions);
+    Collect(index, std::move(actions), &todos);
   }
-  void OnMessage(google::protobuf::io::ZeroCopyInputStream* message) override {
-    v1::CoordinatorFrame frame;
-    const bool parsed = frame.ParseFromZeroCopyStream(message);
-    Feed([&](Session& session, Actions* actions) {
-      if (parsed) {
-        session.OnFrame(connection_, &frame, Now(), actions);
-      } else {
-        session.OnMalformed(connection_, "it does not parse", actions);
-      }
-    });
-  }
-  void OnWritten() override {
-    Feed([&](Session& session, Actions* actions) {
-      session.OnWritten(connection_, Now(), actions);
-    });
-  }
-  void OnClosed(const Status& why) override {
-    Feed([&](Session& session, Actions* actions) {
-      session.OnClosed(connection_, why, Now(), actions);
-    });
-  }
-
- private:
-  template <typename Event>
-  void Feed(const Event& event) {
-    const std::shared_ptr<ParticipantShell> shell = shell_.lock();
-    if (!shell) return;
-    Todos todos;
-    {
-      const std::lock_guard lock(shell->mutex_);
-      Actions actions;
-      event(shell->links_[index_].session, &actions);
-      shell->Collect(index_, std::move(actions), &todos);
-    }
-    shell->Do(std::move(todos));
-  }
-
-  const std::weak_ptr<ParticipantShell> shell_;
-  const std::size_t index_;
-  const std::uint64_t connection_;
-};
+  Do(std::move(todos));
+}
 
 ParticipantShell::ParticipantShell(ParticipantOptions options, std::vector<Endpoint> endpoints,
                                    ActionTable* actions, std::uint64_t seed)
-    : options_(std::move(options)), actions_(actions), calls_(options_.max_queued_calls) {
+    : options_(std::move(options)),
+      actions_(actions),
+      calls_(options_.max_queued_calls),
+      link_count_(endpoints.size()) {
   links_.reserve(endpoints.size());
   for (std::size_t i = 0; i < endpoints.size(); ++i) {
     Session::Options session;
@@ -147,29 +109,26 @@ void ParticipantShell::Start() {
       [log = options_.log](const std::string& line) {
         if (log) log(line);
       });
-  Todos todos;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     next_questions_ = Now() + options_.question_interval;
-    for (std::size_t i = 0; i < links_.size(); ++i) {
-      Actions actions;
-      links_[i].session.Start(Now(), &actions);
-      Collect(i, std::move(actions), &todos);
-    }
   }
-  Do(std::move(todos));
-  const std::lock_guard lock(mutex_);
+  for (std::size_t i = 0; i < link_count_; ++i)
+    Feed(i, [](Session& session, Actions* actions) { session.Start(Now(), actions); });
+  const MutexLock lock(mutex_);
   timer_ = std::make_unique<Timer>([this](SteadyTime now) { return Tick(now); });
 }
 
+bool ParticipantShell::AnyOpen() const {
+  return std::any_of(links_.begin(), links_.end(), [](const Link& l) { return l.session.open(); });
+}
+
 Status ParticipantShell::WaitConnected(std::chrono::milliseconds timeout) {
-  std::unique_lock lock(mutex_);
-  const auto open = [&] {
-    return std::any_of(links_.begin(), links_.end(),
-                       [](const Link& l) { return l.session.open(); });
-  };
-  if (changed_.wait_for(lock, timeout, [&] { return stopping_ || open(); }) && open())
-    return OkStatus();
+  const SteadyTime until = Now() + timeout;
+  const MutexLock lock(mutex_);
+  while (!stopping_ && !AnyOpen() && changed_.WaitUntil(mutex_, until)) {
+  }
+  if (AnyOpen()) return OkStatus();
   std::string text = stopping_ ? "the participant is stopping" : "no coordinator has welcomed us";
   for (const Link& link : links_) {
     const Status& failure = link.session.last_failure();
@@ -186,30 +145,25 @@ bool ParticipantShell::AllStopped() const {
 }
 
 void ParticipantShell::Stop() {
-  const auto each = [this](const auto& feed) {
-    Todos todos;
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-      for (std::size_t i = 0; i < links_.size(); ++i) {
-        Actions actions;
-        feed(links_[i].session, &actions);
-        Collect(i, std::move(actions), &todos);
-      }
-    }
-    changed_.notify_all();
-    Do(std::move(todos));
-  };
-  each([](Session& session, Actions* actions) { session.Stop(Now(), actions); });
   {
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, options_.stop_grace, [this] { return AllStopped(); });
+    const MutexLock lock(mutex_);
+    stopping_ = true;
   }
-  each([](Session& session, Actions* actions) { session.Abandon(actions); });
+  changed_.NotifyAll();
+  for (std::size_t i = 0; i < link_count_; ++i)
+    Feed(i, [](Session& session, Actions* actions) { session.Stop(Now(), actions); });
+  const SteadyTime until = Now() + options_.stop_grace;
+  {
+    const MutexLock lock(mutex_);
+    while (!AllStopped() && changed_.WaitUntil(mutex_, until)) {
+    }
+  }
+  for (std::size_t i = 0; i < link_count_; ++i)
+    Feed(i, [](Session& session, Actions* actions) { session.Abandon(actions); });
   {
     // A cancelled stream reports its end without asking anybody.
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return AllStopped(); });
+    const MutexLock lock(mutex_);
+    while (!AllStopped()) changed_.Wait(mutex_);
   }
   timer_->Stop();
   workers_->Close();
@@ -217,13 +171,18 @@ void ParticipantShell::Stop() {
 
 void ParticipantShell::Join() {
   timer_->Stop();
-  for (Link& link : links_) link.dialer.reset();
+  std::vector<std::unique_ptr<Dialer>> dialers;  // each waits for its streams, without the mutex
+  {
+    const MutexLock lock(mutex_);
+    for (Link& link : links_) dialers.push_back(std::move(link.dialer));
+  }
+  dialers.clear();
   workers_->Join();
 }
 
 ParticipantStats ParticipantShell::Stats() const {
   ParticipantStats stats;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   for (const Link& link : links_) {
     const Session::Counters& counters = link.session.counters();
     stats.connected += link.session.open() ? 1 : 0;
@@ -241,8 +200,13 @@ ParticipantStats ParticipantShell::Stats() const {
 // ------------------------------------------------------------------------------------------------
 // under the mutex
 
-bool ParticipantShell::Alive(const Waiter& waiter) const {
-  return links_[waiter.session].session.Alive(waiter);
+std::optional<Call> ParticipantShell::TakeLocked(Ticket ticket) {
+  std::optional<Call> call = calls_.Take(ticket, Now(), [this](const Waiter& waiter) {
+    mutex_.AssertHeld();
+    return links_[waiter.session].session.Alive(waiter);
+  });
+  if (call) ++running_;
+  return call;
 }
 
 void ParticipantShell::Collect(std::size_t index, Actions actions, Todos* todos) {
@@ -251,8 +215,10 @@ void ParticipantShell::Collect(std::size_t index, Actions actions, Todos* todos)
   for (Action& action : actions) {
     std::visit(Overload{
                    [&](act::Dial& dial) {
-                     link.stream = link.dialer->Open(
-                         std::make_shared<Listener>(weak_from_this(), index, dial.connection));
+                     link.stream = link.dialer->Open(MakeListener<v1::CoordinatorFrame>(
+                         dial.connection, [weak = weak_from_this(), index](const auto& event) {
+                           if (const auto self = weak.lock()) self->Feed(index, event);
+                         }));
                      todos->push_back({link.stream, StartStream{}});
                    },
                    [&](act::Send& send) {
@@ -264,7 +230,10 @@ void ParticipantShell::Collect(std::size_t index, Actions actions, Todos* todos)
                    [&](act::Cancel& cancel) {
                      todos->push_back({link.stream, cancel});
                    },
-                   [&](act::Run& run) { Begin(run.ticket, todos); },
+                   [&](act::Run& run) {
+                     mutex_.AssertHeld();
+                     Begin(run.ticket, todos);
+                   },
                    [&](act::Deliver& deliver) {
                      todos->push_back({nullptr, std::move(deliver)});
                    },
@@ -276,7 +245,7 @@ void ParticipantShell::Collect(std::size_t index, Actions actions, Todos* todos)
                },
                action);
   }
-  if (state_changed || link.session.state() == Session::State::kStopped) changed_.notify_all();
+  if (state_changed || link.session.state() == Session::State::kStopped) changed_.NotifyAll();
   if (timer_ && (link.ask || link.session.Due() < timer_due_)) timer_->Wake();
 }
 
@@ -285,13 +254,10 @@ void ParticipantShell::Begin(Ticket ticket, Todos* todos) {
     todos->push_back({nullptr, Enqueue{ticket}});
     return;
   }
-  bool expired = false;
-  std::optional<Call> call = calls_.Take(
-      ticket, Now(), [this](const Waiter& w) { return Alive(w); }, &expired);
+  std::optional<Call> call = TakeLocked(ticket);
   if (!call)
     return FinishLocked(
         ticket, Reply::RetryLater("it waited too long for its branch's other operation"), todos);
-  ++running_;
   todos->push_back({nullptr, Execute{ticket, std::move(*call)}});
 }
 
@@ -342,15 +308,10 @@ void ParticipantShell::RunOnWorker(Ticket ticket) {
   std::optional<Call> call;
   Todos todos;
   {
-    const std::lock_guard lock(mutex_);
-    bool expired = false;
-    call = calls_.Take(
-        ticket, Now(), [this](const Waiter& w) { return Alive(w); }, &expired);
-    if (call) {
-      ++running_;
-    } else {
+    const MutexLock lock(mutex_);
+    call = TakeLocked(ticket);
+    if (!call)
       FinishLocked(ticket, Reply::RetryLater("it waited too long for a worker thread"), &todos);
-    }
   }
   Do(std::move(todos));
   if (!call) return;
@@ -362,7 +323,7 @@ void ParticipantShell::RunOnWorker(Ticket ticket) {
 void ParticipantShell::Finish(Ticket ticket, const Reply& reply) {
   Todos todos;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     --running_;
     FinishLocked(ticket, reply, &todos);
   }
@@ -371,56 +332,49 @@ void ParticipantShell::Finish(Ticket ticket, const Reply& reply) {
 
 SteadyTime ParticipantShell::Tick(SteadyTime now) {
   Todos todos;
-  std::vector<bool> ask_to(links_.size(), false);
-  bool ask = false;
+  std::vector<std::size_t> ask_to;
   SteadyTime due = SteadyTime::max();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const bool round = !stopping_ && now >= next_questions_;
     if (round) next_questions_ = now + options_.question_interval;
-    for (std::size_t i = 0; i < links_.size(); ++i) {
+    for (std::size_t i = 0; i < link_count_; ++i) {
       Link& link = links_[i];
       Actions actions;
       link.session.OnTick(now, &actions);
       Collect(i, std::move(actions), &todos);
-      ask_to[i] = (std::exchange(link.ask, false) || round) && link.session.open();
-      ask = ask || ask_to[i];
+      if ((std::exchange(link.ask, false) || round) && link.session.open()) ask_to.push_back(i);
       due = std::min(due, link.session.Due());
     }
     if (!stopping_) due = std::min(due, next_questions_);
     timer_due_ = due;
   }
   Do(std::move(todos));
-  if (ask) AskQuestions(ask_to);
+  if (!ask_to.empty()) AskQuestions(ask_to);
   return due;
+}
+
+bool ParticipantShell::OwnerIsConnected(const HeldBranch& branch) const {
+  return std::any_of(links_.begin(), links_.end(), [&](const Link& link) {
+    return link.session.open() && link.session.coordinator_id() == branch.coordinator_id;
+  });
 }
 
 // A question goes to the coordinator that began the transaction, if it is connected; otherwise to
 // all that are, since one of them may have taken over.
-void ParticipantShell::AskQuestions(const std::vector<bool>& to) {
+void ParticipantShell::AskQuestions(const std::vector<std::size_t>& to) {
   const std::vector<HeldBranch> held = actions_->Questions(kMaxQuestions);
-  if (held.empty()) return;
-  Todos todos;
-  {
-    const std::lock_guard lock(mutex_);
-    const auto owner_connected = [this](const HeldBranch& branch) {
-      return std::any_of(links_.begin(), links_.end(), [&](const Link& link) {
-        return link.session.open() && link.session.coordinator_id() == branch.coordinator_id;
-      });
-    };
-    for (std::size_t i = 0; i < links_.size(); ++i) {
-      if (!to[i]) continue;
+  for (const std::size_t index : to) {
+    Feed(index, [&](Session& session, Actions* actions) {
+      mutex_.AssertHeld();
       std::vector<HeldBranch> mine;
       for (const HeldBranch& branch : held) {
-        if (branch.coordinator_id == links_[i].session.coordinator_id() || !owner_connected(branch))
+        if (branch.coordinator_id == session.coordinator_id() || !OwnerIsConnected(branch))
           mine.push_back(branch);
       }
-      Actions actions;
-      links_[i].session.Question(mine, Now(), &actions);
-      Collect(i, std::move(actions), &todos);
-    }
+      session.Question(mine, Now(), actions);
+    });
   }
-  Do(std::move(todos));
 }
 
 }  // namespace assent::internal

@@ -3,17 +3,16 @@
 // What turns the pure sessions into a running participant: threads, streams, time. Free of gRPC:
 // the dialers are given.
 //
-// Locking: `mutex_` protects the call table and the sessions, and is held only while they are fed.
-// What they want done is collected into a list and done after the mutex is released, so neither
-// user code nor a stream is ever called under it. At most one write per session is under way, so
-// the order of two writes cannot be confused.
+// The mutex is held only while the call table and the sessions are fed. What they want done is
+// collected into a list and done after the mutex is released, so neither user code nor a stream is
+// ever called under it. At most one write per session is under way, so the order of two writes
+// cannot be confused.
 
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -24,6 +23,7 @@
 #include <assent/participant.h>
 #include <assent/resource.h>
 #include <assent/status.h>
+#include <assent/thread_safety.h>
 
 #include "participant-sdk/cpp/src/action_table.h"
 #include "participant-sdk/cpp/src/call_table.h"
@@ -54,7 +54,6 @@ class ParticipantShell : public std::enable_shared_from_this<ParticipantShell> {
   ParticipantStats Stats() const;
 
  private:
-  class Listener;
   struct Link {
     Link(Session::Options options, CallTable* calls) : session(std::move(options), calls) {}
     Session session;
@@ -79,36 +78,43 @@ class ParticipantShell : public std::enable_shared_from_this<ParticipantShell> {
   };
   using Todos = std::vector<Todo>;
 
-  // Under the mutex. Turns what session `index` wants into things to do.
-  void Collect(std::size_t index, Actions actions, Todos* todos);
-  // Under the mutex. The call may run: hands it to a worker or a resource, or finishes it unrun.
-  void Begin(Ticket ticket, Todos* todos);
-  void FinishLocked(Ticket ticket, const Reply& reply, Todos* todos);
-  // Without the mutex.
-  void Do(Todos todos);
+  // event(session, &actions), and then what session `index` wants.
+  template <typename Event>
+  void Feed(std::size_t index, const Event& event) ASSENT_EXCLUDES(mutex_);
+  // Turns what session `index` wants into things to do.
+  void Collect(std::size_t index, Actions actions, Todos* todos) ASSENT_REQUIRES(mutex_);
+  // The call may run: hands it to a worker or a resource, or finishes it unrun.
+  void Begin(Ticket ticket, Todos* todos) ASSENT_REQUIRES(mutex_);
+  void FinishLocked(Ticket ticket, const Reply& reply, Todos* todos) ASSENT_REQUIRES(mutex_);
+  // Nothing when nobody waits for it any more, or when it has waited too long.
+  std::optional<Call> TakeLocked(Ticket ticket) ASSENT_REQUIRES(mutex_);
+  void Do(Todos todos) ASSENT_EXCLUDES(mutex_);
   void Perform(Execute execute);
   void RunOnWorker(Ticket ticket);
   void Finish(Ticket ticket, const Reply& reply);
   SteadyTime Tick(SteadyTime now);
-  // Asks the resources and spreads their questions; without the mutex.
-  void AskQuestions(const std::vector<bool>& to);
-  bool Alive(const Waiter& waiter) const;
-  bool AllStopped() const;
+  // Asks the resources and spreads their questions.
+  void AskQuestions(const std::vector<std::size_t>& to) ASSENT_EXCLUDES(mutex_);
+  bool OwnerIsConnected(const HeldBranch& branch) const ASSENT_REQUIRES(mutex_);
+  bool AnyOpen() const ASSENT_REQUIRES(mutex_);
+  bool AllStopped() const ASSENT_REQUIRES(mutex_);
 
   const ParticipantOptions options_;
   ActionTable* const actions_;
 
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;  // some session's state
-  CallTable calls_;
-  std::vector<Link> links_;  // fixed after the constructor
-  SteadyTime next_questions_{};
-  SteadyTime timer_due_ = SteadyTime::min();  // when the timer will tick by itself
-  std::size_t running_ = 0;
-  bool stopping_ = false;
+  mutable Mutex mutex_;
+  CondVar changed_;  // some session's state
+  CallTable calls_ ASSENT_GUARDED_BY(mutex_);
+  std::vector<Link> links_ ASSENT_GUARDED_BY(mutex_);  // as many as `link_count_`, for good
+  const std::size_t link_count_;
+  SteadyTime next_questions_ ASSENT_GUARDED_BY(mutex_){};
+  // When the timer will tick by itself.
+  SteadyTime timer_due_ ASSENT_GUARDED_BY(mutex_) = SteadyTime::min();
+  std::size_t running_ ASSENT_GUARDED_BY(mutex_) = 0;
+  bool stopping_ ASSENT_GUARDED_BY(mutex_) = false;
 
   std::unique_ptr<WorkerPool> workers_;
-  std::unique_ptr<Timer> timer_;
+  std::unique_ptr<Timer> timer_;  // set by Start, under the mutex
 };
 
 }  // namespace assent::internal

@@ -73,7 +73,7 @@ bool Session::Alive(const Waiter& waiter) const {
 
 void Session::OnStarted(std::uint64_t connection, SteadyTime now, Actions* out) {
   if (connection != connection_ || cancelled_) return;
-  hello_due_ = true;
+  stands_ = hello_due_ = true;
   Pump(now, out);
 }
 
@@ -187,7 +187,7 @@ void Session::OnClosed(std::uint64_t connection, const Status& why, SteadyTime n
   queries_.clear();
   asked_.clear();
   in_flight_ = 0;
-  writing_ = hello_due_ = goodbye_due_ = half_closed_ = cancelled_ = false;
+  stands_ = writing_ = hello_due_ = goodbye_due_ = half_closed_ = cancelled_ = false;
   if (stopping_) {
     state_ = State::kStopped;
     due_ = SteadyTime::max();
@@ -210,9 +210,13 @@ void Session::OnTick(SteadyTime now, Actions* out) {
   }
   due_ = SteadyTime::max();
   if (cancelled_) return;
-  last_failure_ = Unavailable("the coordinator at " + options_.endpoint + " did not " +
-                              (state_ == State::kDialing ? "say Welcome" : "end the session") +
-                              " within " + std::to_string(options_.patience.count()) + " ms");
+  const std::string within = " within " + std::to_string(options_.patience.count()) + " ms";
+  last_failure_ =
+      stands_
+          ? Unavailable("the coordinator at " + options_.endpoint + " did not " +
+                        (state_ == State::kDialing ? "say Welcome" : "end the session") + within)
+          : Unavailable("no connection to " + options_.endpoint + within +
+                        "; is assentd running there?");
   cancelled_ = true;
   out->push_back(act::Cancel{});
 }

@@ -148,6 +148,7 @@ class Session {
   std::uint64_t connection_ = 0;
   SteadyTime opened_at_{};
   std::uint32_t coordinator_id_ = 0;
+  bool stands_ = false;  // there is one
   bool writing_ = false;
   bool hello_due_ = false;
   bool goodbye_due_ = false;

@@ -24,26 +24,6 @@ std::string What(const v1::SubmitRequest& request) {
   return "Submit of transaction " + request.transaction().gid();
 }
 
-// The codes of the wire are our codes, where we have them.
-Code CodeOf(int wire_code) {
-  switch (wire_code) {
-    case 0: return Code::kOk;
-    case 3: return Code::kInvalidArgument;
-    case 4: return Code::kDeadlineExceeded;
-    case 5: return Code::kNotFound;
-    case 6: return Code::kAlreadyExists;
-    case 7:
-    case 16: return Code::kPermissionDenied;
-    case 8: return Code::kResourceExhausted;
-    case 9: return Code::kFailedPrecondition;
-    case 11: return Code::kOutOfRange;
-    case 12: return Code::kUnimplemented;
-    case 14: return Code::kUnavailable;
-    case 15: return Code::kDataLoss;
-    default: return Code::kInternal;
-  }
-}
-
 }  // namespace
 
 SubmitQueue::SubmitQueue(Options options)
@@ -133,7 +113,7 @@ Status SubmitQueue::GiveUpOn(const Pending& pending, const Status& last) const {
 // ------------------------------------------------------------------------------------------------
 // what comes in
 
-void SubmitQueue::OnStarted(std::uint64_t connection, Actions* out) {
+void SubmitQueue::OnStarted(std::uint64_t connection, SteadyTime, Actions* out) {
   if (connection != connection_ || !connected_ || cancelled_) return;
   started_ = true;
   down_since_.reset();  // what is sent from here on is not failing, only unanswered
@@ -180,15 +160,15 @@ void SubmitQueue::OnReply(v1::SubmitReply* reply, SteadyTime now, Actions* out) 
   retries_.emplace(retry_at, at->first);
 }
 
-void SubmitQueue::OnMalformed(std::uint64_t connection, Actions* out) {
+void SubmitQueue::OnMalformed(std::uint64_t connection, const std::string& why, Actions* out) {
   if (connection != connection_ || !connected_ || cancelled_) return;
   cancelled_ = true;
-  last_failure_ =
-      Internal("the coordinator at " + options_.endpoint + " sent a frame that does not parse");
+  last_failure_ = Internal("the coordinator at " + options_.endpoint +
+                           " does not keep to the protocol: " + why);
   out->push_back(Cancel{});
 }
 
-void SubmitQueue::OnWritten(std::uint64_t connection, Actions* out) {
+void SubmitQueue::OnWritten(std::uint64_t connection, SteadyTime, Actions* out) {
   if (connection != connection_ || !connected_) return;
   writing_ = false;
   Pump(out);

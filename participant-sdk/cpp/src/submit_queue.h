@@ -56,10 +56,10 @@ class SubmitQueue {
 
   void Submit(v1::SubmitRequest request, Connection::ReportCallback done, SteadyTime deadline,
               SteadyTime now, Actions* out);
-  void OnStarted(std::uint64_t connection, Actions* out);
+  void OnStarted(std::uint64_t connection, SteadyTime now, Actions* out);
   void OnFrame(std::uint64_t connection, v1::SubmitReplyFrame* frame, SteadyTime now, Actions* out);
-  void OnMalformed(std::uint64_t connection, Actions* out);
-  void OnWritten(std::uint64_t connection, Actions* out);
+  void OnMalformed(std::uint64_t connection, const std::string& why, Actions* out);
+  void OnWritten(std::uint64_t connection, SteadyTime now, Actions* out);
   void OnClosed(std::uint64_t connection, const Status& why, SteadyTime now, Actions* out);
   void OnTick(SteadyTime now, Actions* out);
   SteadyTime Due() const;

@@ -2,9 +2,10 @@
 
 #include <chrono>
 #include <memory>
-#include <mutex>
 #include <utility>
 #include <variant>
+
+#include "participant-sdk/cpp/src/frame_listener.h"
 
 namespace assent::internal {
 namespace {
@@ -13,48 +14,6 @@ SteadyTime Now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
-class Submitter::Listener final : public StreamListener {
- public:
-  Listener(std::weak_ptr<Submitter> submitter, std::uint64_t connection)
-      : submitter_(std::move(submitter)), connection_(connection) {}
-
-  void OnStarted() override {
-    Feed([&](SubmitQueue& queue, SubmitQueue::Actions* actions) {
-      queue.OnStarted(connection_, actions);
-    });
-  }
-  void OnMessage(google::protobuf::io::ZeroCopyInputStream* message) override {
-    v1::SubmitReplyFrame frame;
-    const bool parsed = frame.ParseFromZeroCopyStream(message);
-    Feed([&](SubmitQueue& queue, SubmitQueue::Actions* actions) {
-      if (parsed) {
-        queue.OnFrame(connection_, &frame, Now(), actions);
-      } else {
-        queue.OnMalformed(connection_, actions);
-      }
-    });
-  }
-  void OnWritten() override {
-    Feed([&](SubmitQueue& queue, SubmitQueue::Actions* actions) {
-      queue.OnWritten(connection_, actions);
-    });
-  }
-  void OnClosed(const Status& why) override {
-    Feed([&](SubmitQueue& queue, SubmitQueue::Actions* actions) {
-      queue.OnClosed(connection_, why, Now(), actions);
-    });
-  }
-
- private:
-  template <typename Event>
-  void Feed(const Event& event) {
-    if (const std::shared_ptr<Submitter> submitter = submitter_.lock()) submitter->Feed(event);
-  }
-
-  const std::weak_ptr<Submitter> submitter_;
-  const std::uint64_t connection_;
-};
-
 Submitter::Submitter(SubmitQueue::Options options, std::unique_ptr<Dialer> dialer)
     : queue_(std::move(options)), dialer_(std::move(dialer)) {}
 
@@ -62,7 +21,7 @@ Submitter::~Submitter() = default;
 
 // The timer holds no reference: it would keep us alive for ever.
 void Submitter::Start() {
-  const std::lock_guard lock(mutex_);  // its first tick comes at once, and looks at timer_
+  const MutexLock lock(mutex_);  // its first tick comes at once, and looks at timer_
   timer_ = std::make_unique<Timer>([weak = weak_from_this()](SteadyTime now) {
     const std::shared_ptr<Submitter> self = weak.lock();
     return self ? self->Tick(now) : SteadyTime::max();
@@ -71,7 +30,7 @@ void Submitter::Start() {
 
 SteadyTime Submitter::Tick(SteadyTime now) {
   Feed([now](SubmitQueue& queue, SubmitQueue::Actions* actions) { queue.OnTick(now, actions); });
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   timer_due_ = queue_.Due();
   return timer_due_;
 }
@@ -92,7 +51,7 @@ void Submitter::Feed(const Event& event) {
   Todos todos;
   bool wake = false;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     SubmitQueue::Actions actions;
     event(queue_, &actions);
     todos = Collect(std::move(actions));
@@ -110,7 +69,10 @@ Submitter::Todos Submitter::Collect(SubmitQueue::Actions actions) {
   todos.reserve(actions.size());
   for (SubmitQueue::Action& action : actions) {
     if (const auto* dial = std::get_if<SubmitQueue::Dial>(&action)) {
-      stream_ = dialer_->Open(std::make_shared<Listener>(weak_from_this(), dial->connection));
+      stream_ = dialer_->Open(MakeListener<v1::SubmitReplyFrame>(
+          dial->connection, [weak = weak_from_this()](const auto& event) {
+            if (const auto self = weak.lock()) self->Feed(event);
+          }));
     }
     todos.push_back({stream_, std::move(action)});
   }

@@ -3,9 +3,10 @@
 // What turns the pure SubmitQueue into a running stream. Free of gRPC: the dialer is given.
 
 #include <memory>
-#include <mutex>
+#include <vector>
 
 #include <assent/connection.h>
+#include <assent/thread_safety.h>
 
 #include "assent/v1/transaction.pb.h"
 #include "participant-sdk/cpp/src/call_table.h"
@@ -28,7 +29,6 @@ class Submitter : public std::enable_shared_from_this<Submitter> {
   void Shutdown();
 
  private:
-  class Listener;
   struct Todo {
     std::shared_ptr<Stream> stream;  // for Dial, Send and Cancel
     SubmitQueue::Action action;
@@ -37,16 +37,16 @@ class Submitter : public std::enable_shared_from_this<Submitter> {
   template <typename Event>
   void Feed(const Event& event);
   SteadyTime Tick(SteadyTime now);
-  Todos Collect(SubmitQueue::Actions actions);
+  Todos Collect(SubmitQueue::Actions actions) ASSENT_REQUIRES(mutex_);
   static void Do(Todos todos);
 
-  std::mutex mutex_;  // protects queue_, stream_ and timer_due_
-  SubmitQueue queue_;
-  std::shared_ptr<Stream> stream_;
-  SteadyTime timer_due_ = SteadyTime::min();
+  Mutex mutex_;
+  SubmitQueue queue_ ASSENT_GUARDED_BY(mutex_);
+  std::shared_ptr<Stream> stream_ ASSENT_GUARDED_BY(mutex_);
+  SteadyTime timer_due_ ASSENT_GUARDED_BY(mutex_) = SteadyTime::min();
 
   std::unique_ptr<Dialer> dialer_;
-  std::unique_ptr<Timer> timer_;
+  std::unique_ptr<Timer> timer_;  // set by Start, under the mutex
 };
 
 }  // namespace assent::internal

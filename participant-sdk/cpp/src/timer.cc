@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <memory>
-#include <mutex>
 #include <utility>
 
 namespace assent::internal {
@@ -17,36 +16,37 @@ Timer::Timer(Tick tick)
 
 void Timer::Run(Shared& shared) {
   SteadyTime due = SteadyTime::min();
-  std::unique_lock lock(shared.mutex);
+  MutexLock lock(shared.mutex);
   while (true) {
-    const auto ready = [&] { return shared.stopped || shared.woken; };
-    if (due == SteadyTime::max()) {
-      shared.changed.wait(lock, ready);
-    } else {
-      shared.changed.wait_until(lock, due, ready);
+    while (!shared.stopped && !shared.woken) {
+      if (due == SteadyTime::max()) {
+        shared.changed.Wait(shared.mutex);
+      } else if (!shared.changed.WaitUntil(shared.mutex, due)) {
+        break;
+      }
     }
     if (shared.stopped) return;
     shared.woken = false;
-    lock.unlock();
+    lock.Unlock();
     due = shared.tick(std::chrono::steady_clock::now());
-    lock.lock();
+    lock.Lock();
   }
 }
 
 void Timer::Wake() {
   {
-    const std::lock_guard lock(shared_->mutex);
+    const MutexLock lock(shared_->mutex);
     shared_->woken = true;
   }
-  shared_->changed.notify_one();
+  shared_->changed.NotifyOne();
 }
 
 void Timer::Stop() {
   {
-    const std::lock_guard lock(shared_->mutex);
+    const MutexLock lock(shared_->mutex);
     shared_->stopped = true;
   }
-  shared_->changed.notify_one();
+  shared_->changed.NotifyOne();
   thread_.Join();
 }
 

@@ -2,10 +2,10 @@
 
 // A thread that sleeps until something is due.
 
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
+
+#include <assent/thread_safety.h>
 
 #include "participant-sdk/cpp/src/call_table.h"
 #include "participant-sdk/cpp/src/own_thread.h"
@@ -27,11 +27,11 @@ class Timer {
 
  private:
   struct Shared {
-    std::mutex mutex;
-    std::condition_variable changed;
-    bool woken = true;
-    bool stopped = false;
-    Tick tick;
+    Mutex mutex;
+    CondVar changed;
+    bool woken ASSENT_GUARDED_BY(mutex) = true;
+    bool stopped ASSENT_GUARDED_BY(mutex) = false;
+    Tick tick;  // the thread's own
   };
   static void Run(Shared& shared);
 

@@ -179,6 +179,14 @@ void PutTransaction(const Transaction& transaction, v1::TransactionSpec* out) {
   PutMap(transaction.labels(), out->mutable_labels());
 }
 
+Code CodeOf(int wire_code) {
+  constexpr int kUnknown = 2;
+  constexpr int kUnauthenticated = 16;
+  if (wire_code == kUnauthenticated) return Code::kPermissionDenied;
+  const bool ours = wire_code >= 0 && wire_code < kUnauthenticated && wire_code != kUnknown;
+  return ours ? static_cast<Code>(wire_code) : Code::kInternal;
+}
+
 Report TakeReport(v1::SubmitReply* reply) {
   Report report;
   report.gid = std::move(*reply->mutable_gid());

@@ -43,6 +43,8 @@ std::optional<Verdict> VerdictOf(const v1::OutcomeAnswer& answer);
 
 void PutTransaction(const Transaction& transaction, v1::TransactionSpec* out);
 void PutBranch(const Branch& branch, v1::BranchSpec* out);
+// The codes of the wire are our codes, where we have them.
+Code CodeOf(int wire_code);
 Report TakeReport(v1::SubmitReply* reply);
 BranchResult TakeBranchResult(v1::ExecuteBranchReply* reply);
 

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <functional>
-#include <mutex>
 #include <string>
 #include <utility>
 
@@ -11,7 +10,7 @@ namespace assent::internal {
 WorkerPool::WorkerPool(Options options, std::function<void(Ticket)> run,
                        std::function<void(const std::string&)> log)
     : options_(options), run_(std::move(run)), log_(std::move(log)) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   threads_.reserve(options_.threads + options_.max_extra);
   for (std::size_t i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { Work(); });
 }
@@ -19,7 +18,12 @@ WorkerPool::WorkerPool(Options options, std::function<void(Ticket)> run,
 void WorkerPool::Join() {
   Close();
   // None is added any more: a handler that still runs finds the pool closed.
-  for (std::thread& thread : threads_) {
+  std::vector<std::thread> threads;
+  {
+    const MutexLock lock(mutex_);
+    threads.swap(threads_);
+  }
+  for (std::thread& thread : threads) {
     if (thread.joinable()) thread.join();
   }
 }
@@ -27,27 +31,27 @@ void WorkerPool::Join() {
 void WorkerPool::Push(Ticket ticket) {
   bool wake = false;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (closed_) return;
     queue_.push_back(ticket);
     wake = MayRun();
   }
-  if (wake) changed_.notify_one();
+  if (wake) changed_.NotifyOne();
 }
 
 void WorkerPool::Close() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     closed_ = true;
     queue_.clear();
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 Status WorkerPool::BeginWait() {
   std::string line;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (!closed_ && active_ == 1 &&
         threads_.size() == waiting_ + 1) {  // nobody but this thread is left
       if (threads_.size() >= options_.threads + options_.max_extra) {
@@ -66,31 +70,31 @@ Status WorkerPool::BeginWait() {
     --active_;
     ++waiting_;
   }
-  changed_.notify_one();
+  changed_.NotifyOne();
   if (log_ && !line.empty()) log_(line);
   return OkStatus();
 }
 
 void WorkerPool::EndWait() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   --waiting_;
   ++active_;
 }
 
 void WorkerPool::Work() {
   const CrewMember member(*this);
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [this] { return closed_ || MayRun(); });
+    while (!closed_ && !MayRun()) changed_.Wait(mutex_);
     if (closed_) return;
     const Ticket ticket = queue_.front();
     queue_.pop_front();
     ++active_;
     const bool more = MayRun();
-    lock.unlock();
-    if (more) changed_.notify_one();
+    lock.Unlock();
+    if (more) changed_.NotifyOne();
     run_(ticket);
-    lock.lock();
+    lock.Lock();
     --active_;
   }
 }

@@ -8,14 +8,14 @@
 // thread begins to wait another one is added, up to a bound; beyond it that handler's call is
 // refused.
 
-#include <condition_variable>
 #include <cstddef>
 #include <deque>
 #include <functional>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <assent/thread_safety.h>
 
 #include "participant-sdk/cpp/src/call_table.h"
 #include "participant-sdk/cpp/src/crew.h"
@@ -45,18 +45,20 @@ class WorkerPool final : public Crew {
 
  private:
   void Work();
-  bool MayRun() const { return !queue_.empty() && active_ < options_.threads; }
+  bool MayRun() const ASSENT_REQUIRES(mutex_) {
+    return !queue_.empty() && active_ < options_.threads;
+  }
 
   const Options options_;
   const std::function<void(Ticket)> run_;
   const std::function<void(const std::string&)> log_;
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<Ticket> queue_;
-  std::size_t active_ = 0;   // run a handler, and do not wait in it
-  std::size_t waiting_ = 0;  // in one, for a transaction
-  bool closed_ = false;
-  std::vector<std::thread> threads_;
+  Mutex mutex_;
+  CondVar changed_;
+  std::deque<Ticket> queue_ ASSENT_GUARDED_BY(mutex_);
+  std::size_t active_ ASSENT_GUARDED_BY(mutex_) = 0;   // run a handler, and do not wait in it
+  std::size_t waiting_ ASSENT_GUARDED_BY(mutex_) = 0;  // in one, for a transaction
+  bool closed_ ASSENT_GUARDED_BY(mutex_) = false;
+  std::vector<std::thread> threads_ ASSENT_GUARDED_BY(mutex_);  // none is added once closed
 };
 
 }  // namespace assent::internal

@@ -1,12 +1,12 @@
 #include "participant-sdk/cpp/testkit/ask.h"
 
 #include <chrono>
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
+
+#include <assent/thread_safety.h>
 
 namespace assent::testkit {
 namespace {
@@ -29,20 +29,23 @@ Operations OperationsOf(Protocol protocol) {
 Result<Reply> AskOnce(Resource& resource, const Call& call) {
   // Shared with the responder, which may outlive our patience.
   struct Answer {
-    std::mutex mutex;
-    std::condition_variable given;
-    std::optional<Reply> reply;
+    Mutex mutex;
+    CondVar given;
+    std::optional<Reply> reply ASSENT_GUARDED_BY(mutex);
   };
   const auto answer = std::make_shared<Answer>();
   resource.Execute(call, [answer](Reply reply) {
     {
-      const std::lock_guard lock(answer->mutex);
+      const MutexLock lock(answer->mutex);
       if (!answer->reply) answer->reply = std::move(reply);
     }
-    answer->given.notify_all();
+    answer->given.NotifyAll();
   });
-  std::unique_lock lock(answer->mutex);
-  if (!answer->given.wait_for(lock, kPatience, [&] { return answer->reply.has_value(); })) {
+  const auto until = std::chrono::steady_clock::now() + kPatience;
+  const MutexLock lock(answer->mutex);
+  while (!answer->reply && answer->given.WaitUntil(answer->mutex, until)) {
+  }
+  if (!answer->reply) {
     return Status(Code::kDeadlineExceeded, Shown(call) + " was not answered within " +
                                                std::to_string(kPatience.count()) + " s");
   }

@@ -1,5 +1,7 @@
 #include <chrono>
+#include <map>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -15,6 +17,34 @@ constexpr std::chrono::milliseconds kBetweenTries{5};
 
 using Kind = Reply::Kind;
 
+// What a network and a coordinator may do to one branch, one operation after the other. Pairs of
+//   which:    f forward, x finish, u undo, 1 forward in one phase
+//   expected: + done, - refused for good, ! not done, = the same as it was answered first
+struct Scenario {
+  const char* name;
+  const char* steps;
+  bool committed;  // it took effect for good; otherwise it must have left no trace
+  const char* because;
+};
+// What has an 'x' is left out for protocols without a finishing operation, but for the first.
+constexpr Scenario kScenarios[] = {
+    {"run to the end, everything twice", "f+f=x+x=f=x=", true,
+     "the probe should succeed, and what was done can be finished"},
+    {"done and undone, everything twice", "f+u+u=f=u=", false,
+     "the probe should succeed, and an undo always succeeds in the end"},
+    {"undo before the forward operation", "u+f-f=u=", false,
+     "there is nothing to undo, so it is done, and the forward operation is refused for good"},
+    {"finish without the forward operation", "x!", false, "nothing was there to finish"},
+    {"undo after the finish", "f+x+u!x=", true, "it was finished, and cannot have been undone"},
+    {"finish after the undo", "f+u+x!u=", false, "it was undone, and cannot have been finished"},
+};
+constexpr Scenario kOnePhaseScenarios[] = {
+    {"prepare and commit in one phase", "1+1=u-", true,
+     "the probe should succeed, and the rollback asks whether it did"},
+    {"roll back before a one-phase prepare", "u+1-", false,
+     "there is nothing to roll back, so it is done, and the prepare is refused for good"},
+};
+
 // Drives one resource; each scenario is a branch of its own.
 class Checker {
  public:
@@ -22,15 +52,14 @@ class Checker {
       : resource_(resource), probe_(probe), operations_(OperationsOf(probe.protocol)) {}
 
   ContractReport Run() {
-    ToTheEnd();
-    Undone();
-    UndoFirst();
-    if (operations_.has_finish) {
-      FinishWithoutForward();
-      UndoAfterFinish();
-      FinishAfterUndo();
+    for (const Scenario& scenario : kScenarios) {
+      const bool first = &scenario == &kScenarios[0];
+      const bool finishes = std::string_view(scenario.steps).find('x') != std::string_view::npos;
+      if (operations_.has_finish || first || !finishes) Play(scenario);
     }
-    if (probe_.protocol == Protocol::kTwoPhase) OnePhase();
+    for (const Scenario& scenario : kOnePhaseScenarios) {
+      if (probe_.protocol == Protocol::kTwoPhase) Play(scenario);
+    }
     ForwardTwiceAtOnce();
     ForwardAndUndoAtOnce();
     return std::move(report_);
@@ -60,175 +89,87 @@ class Checker {
 
   void Broken(const std::string& what) { report_.broken.push_back(scenario_ + ": " + what); }
 
-  // Asks until the answer is final.
-  Reply AskUntilFinal(Call call) {
+  // Asks until the answer is final. From any thread: it leaves the report alone.
+  Result<Reply> AskUntilFinal(Call call) const {
     for (int i = 0; i < kMaxTries; ++i) {
       call.attempt = static_cast<std::uint32_t>(i + 1);
-      const Result<Reply> reply = AskOnce(resource_, call);
-      if (!reply.ok()) {
-        Broken(reply.status().message());
-        return Reply::RetryLater("no answer");
-      }
-      if (reply->kind != Kind::kRetryLater) return *reply;
+      Result<Reply> reply = AskOnce(resource_, call);
+      if (!reply.ok() || reply->kind != Kind::kRetryLater) return reply;
       std::this_thread::sleep_for(kBetweenTries);  // tidy: allow(sleep) "retry later" means later
     }
-    Broken(Shown(call) + " was answered \"retry later\" " + std::to_string(kMaxTries) + " times");
-    return Reply::RetryLater("no end");
+    return Status(Code::kDeadlineExceeded, Shown(call) + " was answered \"retry later\" " +
+                                               std::to_string(kMaxTries) + " times");
   }
-  Reply Ask(Operation operation) { return AskUntilFinal(CallFor(operation)); }
+  Reply Ask(const Call& call) {
+    const Result<Reply> reply = AskUntilFinal(call);
+    if (reply.ok()) return *reply;
+    Broken(reply.status().message());
+    return Reply::RetryLater("no answer");
+  }
 
-  // Asks, and complains unless the answer is of that kind.
-  Reply Expect(Operation operation, Kind kind, const char* because) {
-    const Call call = CallFor(operation);
-    Reply reply = AskUntilFinal(call);
-    if (reply.kind != kind) Broken(Shown(call) + " was answered " + Shown(reply) + "; " + because);
-    return reply;
-  }
-  void ExpectNotDone(Operation operation, const char* because) {
-    const Call call = CallFor(operation);
-    const Reply reply = AskUntilFinal(call);
-    if (reply.kind == Kind::kDone || reply.kind == Kind::kDoneReadOnly) {
-      Broken(Shown(call) + " was answered " + Shown(reply) + "; " + because);
+  void Play(const Scenario& scenario) {
+    Begin(scenario.name);
+    std::map<char, Reply> first;
+    for (std::string_view steps = scenario.steps; !steps.empty(); steps.remove_prefix(2)) {
+      const char which = steps[0];
+      if (which == 'x' && !operations_.has_finish) continue;
+      Call call = CallFor(which == 'x'   ? operations_.finish
+                          : which == 'u' ? operations_.undo
+                                         : operations_.forward);
+      call.one_phase = which == '1';
+      Expect(call, steps[1], first, which, scenario.because);
     }
+    ++(scenario.committed ? report_.committed : report_.undone);
   }
-  void ExpectSame(Operation operation, const Reply& first) {
-    const Call call = CallFor(operation);
-    const Reply again = AskUntilFinal(call);
-    if (!(again == first)) {
-      Broken(Shown(call) + " was answered " + Shown(first) + ", and asked again " + Shown(again));
+
+  void Expect(const Call& call, char expected, std::map<char, Reply>& first, char which,
+              const char* because) {
+    const Reply reply = Ask(call);
+    const auto [known, is_first] = first.emplace(which, reply);
+    if (expected == '=' && !(reply == known->second)) {
+      Broken(Shown(call) + " was answered " + Shown(known->second) + ", and asked again " +
+             Shown(reply));
     }
-  }
-  Reply Forward() { return Expect(operations_.forward, Kind::kDone, "the probe should succeed"); }
-  Reply Undo() {
-    return Expect(operations_.undo, Kind::kDone, "an undo always succeeds in the end");
-  }
-  Reply Finish() {
-    return Expect(operations_.finish, Kind::kDone, "the forward operation was done");
+    const bool done = reply.kind == Kind::kDone || reply.kind == Kind::kDoneReadOnly;
+    const bool wrong = (expected == '+' && reply.kind != Kind::kDone) ||
+                       (expected == '-' && reply.kind != Kind::kRefused) ||
+                       (expected == '!' && done);
+    if (wrong) Broken(Shown(call) + " was answered " + Shown(reply) + "; " + because);
   }
 
-  void ToTheEnd() {
-    Begin("run to the end, everything twice");
-    const Reply forward = Forward();
-    ExpectSame(operations_.forward, forward);
-    if (operations_.has_finish) {
-      const Reply finish = Finish();
-      ExpectSame(operations_.finish, finish);
-      ExpectSame(operations_.forward, forward);
-      ExpectSame(operations_.finish, finish);
-    }
-    ++report_.committed;
-  }
-
-  void Undone() {
-    Begin("done and undone, everything twice");
-    const Reply forward = Forward();
-    const Reply undo = Undo();
-    ExpectSame(operations_.undo, undo);
-    ExpectSame(operations_.forward, forward);
-    ExpectSame(operations_.undo, undo);
-    ++report_.undone;
-  }
-
-  void UndoFirst() {
-    Begin("undo before the forward operation");
-    const Reply undo =
-        Expect(operations_.undo, Kind::kDone, "there is nothing to undo, so it is done");
-    const Reply late = Expect(operations_.forward, Kind::kRefused,
-                              "its undo came before it, so it must be refused for good");
-    ExpectSame(operations_.forward, late);
-    ExpectSame(operations_.undo, undo);
-    ++report_.undone;
-  }
-
-  void FinishWithoutForward() {
-    Begin("finish without the forward operation");
-    ExpectNotDone(operations_.finish, "nothing was there to finish");
-    ++report_.undone;
-  }
-
-  void UndoAfterFinish() {
-    Begin("undo after the finish");
-    Forward();
-    const Reply finish = Finish();
-    ExpectNotDone(operations_.undo, "it was finished, and cannot have been undone");
-    ExpectSame(operations_.finish, finish);
-    ++report_.committed;
-  }
-
-  void FinishAfterUndo() {
-    Begin("finish after the undo");
-    Forward();
-    const Reply undo = Undo();
-    ExpectNotDone(operations_.finish, "it was undone, and cannot have been finished");
-    ExpectSame(operations_.undo, undo);
-    ++report_.undone;
-  }
-
-  void OnePhase() {
-    Begin("prepare and commit in one phase");
-    Call call = CallFor(Operation::kPrepare);
-    call.one_phase = true;
-    const Reply first = AskUntilFinal(call);
-    if (first.kind != Kind::kDone)
-      Broken(Shown(call) + " was answered " + Shown(first) + "; the probe should succeed");
-    if (!(AskUntilFinal(call) == first))
-      Broken(Shown(call) + " was answered differently the second time");
-    Expect(Operation::kRollback, Kind::kRefused,
-           "it is committed, which is what the rollback asks");
-    ++report_.committed;
-
-    Begin("roll back before a one-phase prepare");
-    Expect(Operation::kRollback, Kind::kDone, "there is nothing to roll back, so it is done");
-    Call late = CallFor(Operation::kPrepare);
-    late.one_phase = true;
-    const Reply refused = AskUntilFinal(late);
-    if (refused.kind != Kind::kRefused) {
-      Broken(Shown(late) + " was answered " + Shown(refused) +
-             "; it was rolled back before, so it must be refused for good");
-    }
-    ++report_.undone;
+  // Asks `beside` on another thread at the same time as the forward operation.
+  std::pair<Reply, Reply> AtOnce(Operation beside) {
+    Result<Reply> other_reply = Reply();
+    std::thread other([&, call = CallFor(beside)] { other_reply = AskUntilFinal(call); });
+    Reply reply = Ask(CallFor(operations_.forward));
+    other.join();
+    if (!other_reply.ok()) Broken(other_reply.status().message());
+    return {std::move(reply), other_reply.ok() ? *other_reply : Reply()};
   }
 
   // Two instances of a service may be asked the same at the same time, by two coordinators or one
   // that has restarted.
   void ForwardTwiceAtOnce() {
     Begin("the forward operation twice at once");
-    Reply second;
-    const Call call = CallFor(operations_.forward);
-    std::thread other([&] { second = OnOtherThread(call); });
-    const Reply first = AskUntilFinal(call);
-    other.join();
-    if (first.kind != Kind::kDone || !(first == second)) {
+    const auto [first, second] = AtOnce(operations_.forward);
+    if (first.kind != Kind::kDone || !(first == second))
       Broken("the two were answered " + Shown(first) + " and " + Shown(second));
-    }
-    Undo();
+    const Reply undo = Ask(CallFor(operations_.undo));
+    if (undo.kind != Kind::kDone) Broken("the undo was answered " + Shown(undo));
     ++report_.undone;
   }
 
   void ForwardAndUndoAtOnce() {
     Begin("the forward operation and its undo at once");
-    Reply undo;
-    const Call undo_call = CallFor(operations_.undo);
-    std::thread other([&] { undo = OnOtherThread(undo_call); });
-    const Reply forward = AskUntilFinal(CallFor(operations_.forward));
-    other.join();
+    const auto [forward, undo] = AtOnce(operations_.undo);
     if (undo.kind != Kind::kDone) Broken("the undo was answered " + Shown(undo));
-    if (forward.kind != Kind::kDone && forward.kind != Kind::kRefused) {
+    if (forward.kind != Kind::kDone && forward.kind != Kind::kRefused)
       Broken("the forward operation was answered " + Shown(forward));
-    }
-    ExpectSame(operations_.forward, forward);
+    const Reply again = Ask(CallFor(operations_.forward));
+    if (!(again == forward))
+      Broken("the forward operation was answered " + Shown(forward) + ", and asked again " +
+             Shown(again));
     ++report_.undone;
-  }
-
-  // As AskUntilFinal, but leaves the report alone: it belongs to the first thread.
-  Reply OnOtherThread(const Call& call) {
-    for (int i = 0; i < kMaxTries; ++i) {
-      const Result<Reply> reply = AskOnce(resource_, call);
-      if (!reply.ok()) return Reply::RetryLater(reply.status().message());
-      if (reply->kind != Kind::kRetryLater) return *reply;
-      std::this_thread::sleep_for(kBetweenTries);  // tidy: allow(sleep) "retry later" means later
-    }
-    return Reply::RetryLater("no end");
   }
 
   Resource& resource_;
