@@ -228,7 +228,7 @@ class TransactionServiceImpl final : public RawService {
     const log::Stats log = engine_.log().GetStats();
     call->Answer(OkStatus(), [&](v1::ServerInfo& reply) {
       reply.set_version(options_.version);
-      reply.set_coordinator_id(engine_.recovered().coordinator_id);
+      reply.set_coordinator_id(engine_.recovered().log_id);
       reply.set_epoch(engine_.recovered().epoch);
       reply.set_started_unix_ms(options_.started_unix_ms);
       reply.set_data_file(options_.data_file);

@@ -257,7 +257,7 @@ Status Server::Start(int& exit_code) {
   dialer_options.services = p.config.UnaryServices();
   dialer_options.max_in_flight_per_target_count = p.config.unary_max_in_flight;
   p.dialer = std::make_unique<transport::UnaryDialer>(dialer_options, p.caller, *p.board);
-  p.dialer->Open(recovered->coordinator_id);
+  p.dialer->Open(recovered->log_id);
 
   api::ServiceOptions service_options;
   service_options.version = kVersion;
@@ -275,7 +275,7 @@ Status Server::Start(int& exit_code) {
   const Status built = p.BuildServer();
   if (!built.ok()) return built;
   p.engine->Start(*p.board);
-  p.hub->Open(recovered->coordinator_id, recovered->epoch);
+  p.hub->Open(recovered->log_id, recovered->epoch);
   p.server->GetHealthCheckService()->SetServingStatus(true);
   p.LetIn();
   p.DialOurselves();
@@ -346,7 +346,7 @@ std::string Server::Card() const {
   card += "assentd " + std::string(kVersion) + "\n";
   card += "  listening    " + address() + " (gRPC; initiators, operators, participants)\n";
   card += "  log          " + std::filesystem::absolute(p.data_file).string() + "\n";
-  card += "  coordinator  " + std::to_string(recovered.coordinator_id) + ", start " +
+  card += "  coordinator  " + std::to_string(recovered.log_id) + ", start " +
           std::to_string(log::StartNumber(recovered.epoch)) + "\n";
   card += "  unfinished   " + std::to_string(recovered.live_rows) +
           (recovered.live_rows == 1 ? " transaction" : " transactions") + " to go on with\n";

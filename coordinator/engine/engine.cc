@@ -15,13 +15,6 @@
 namespace assent::engine {
 namespace {
 
-// FNV-1a: the shard of a gid is the same in every life.
-std::size_t Hash(const std::string& text) {
-  std::uint64_t hash = 0xcbf29ce484222325ULL;
-  for (const char c : text) hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3ULL;
-  return hash;
-}
-
 // What a request brings into memory by its caller's choice.
 std::size_t BytesOf(const Request& request) {
   if (const auto* begin = std::get_if<BeginRequest>(&request))
@@ -64,17 +57,15 @@ class Engine::Worker final : public ShardPorts {
   // Whether all that it was asked so far has had its turn.
   bool Quiet() const { return begun_ && answered_ == asked_; }
 
-  std::uint64_t NextSerial() override {
-    return engine_.next_serial_.fetch_add(1, std::memory_order_relaxed);
-  }
+  std::uint64_t NextSerial() override { return engine_.log_.NextSerial(0); }
   void Append(std::vector<log::Entry> entries, std::uint64_t batch) override {
     engine_.log_.Append(std::move(entries), [this, batch](log::AppendResult result) {
       Put(AppendedRequest{batch, std::move(result)});
     });
   }
   void Find(std::string gid, std::uint64_t token) override {
-    engine_.log_.Find(std::move(gid), [this, token](Result<log::FinishedRow> row) {
-      Put(FoundRequest{token, std::move(row)});
+    engine_.log_.Find(std::move(gid), [this, token](Result<log::Found> found) {
+      Put(FoundRequest{token, std::move(found)});
     });
   }
   void Send(std::vector<transport::Command> commands) override {
@@ -134,17 +125,16 @@ Engine::~Engine() { Stop(); }
 
 Engine::Worker& Engine::Of(const std::string& gid) {
   if (workers_.size() == 1) return *workers_[0];
-  return *workers_[Hash(gid) % workers_.size()];
+  return *workers_[GidHash(gid) % workers_.size()];
 }
 
 Result<log::Recovered> Engine::Recover() {
-  Result<log::Recovered> recovered = log_.Recover([this](const log::LiveRow& row) {
+  Result<log::Recovered> recovered = log::Recover(log_, *this, [this](const log::LiveRow& row) {
     Of(row.gid).shard().Adopt(row);
     return OkStatus();
   });
   if (!recovered.ok()) return recovered;
   recovered_ = *recovered;
-  next_serial_ = recovered_.next_serial;
   return recovered;
 }
 
@@ -221,8 +211,8 @@ std::string Engine::IssueGid() const {
   std::array<char, 64> text{};
   const auto ms = base::WallNow().time_since_epoch().count();
   std::snprintf(text.data(), text.size(), "%012llx-%04x-%016llx",
-                static_cast<unsigned long long>(ms) & 0xFFFF'FFFF'FFFFULL,
-                recovered_.coordinator_id, static_cast<unsigned long long>(drawn));
+                static_cast<unsigned long long>(ms) & 0xFFFF'FFFF'FFFFULL, recovered_.log_id,
+                static_cast<unsigned long long>(drawn));
   return text.data();
 }
 
@@ -269,7 +259,7 @@ void Engine::OnReplies(std::vector<transport::Reply> replies) {
   if (workers_.size() == 1) return workers_[0]->Put(RepliesRequest{std::move(replies)});
   std::vector<std::vector<transport::Reply>> by_shard(workers_.size());
   for (transport::Reply& reply : replies) {
-    const std::size_t shard = Hash(reply.gid) % workers_.size();
+    const std::size_t shard = GidHash(reply.gid) % workers_.size();
     by_shard[shard].push_back(std::move(reply));
   }
   for (std::size_t i = 0; i < by_shard.size(); ++i) {

@@ -43,7 +43,7 @@ struct WaitingFor {
   std::uint64_t transactions = 0;
 };
 
-class Engine final : public transport::Receiver {
+class Engine final : public transport::Receiver, private log::SlotEvents {
  public:
   // `fatal` is called from any thread when the log cannot be trusted any more; it should end the
   // process at once. `log` outlives the engine and must be closed first (its callbacks come here).
@@ -92,6 +92,10 @@ class Engine final : public transport::Receiver {
 
  private:
   class Worker;
+  // Of a log with one owner: nothing happens to its slots.
+  void OnAssigned(log::SlotGrant) override {}
+  void OnWanted(Slot) override {}
+  void OnFenced(const Status& why) override { fatal_(why); }
   void AddWaiting(const std::string& service, std::int64_t more);
   Status Overloaded() const;
   Worker& Of(const std::string& gid);
@@ -100,7 +104,6 @@ class Engine final : public transport::Receiver {
   log::Log& log_;
   const std::function<void(const Status&)> fatal_;
   log::Recovered recovered_;
-  std::atomic<std::uint64_t> next_serial_ = 1;
   std::atomic<std::uint64_t> next_look_ = 1;
   mutable std::mutex waiting_mutex_;
   struct WaitingCount {

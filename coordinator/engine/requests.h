@@ -141,7 +141,7 @@ struct AppendedRequest {
 };
 struct FoundRequest {
   std::uint64_t token = 0;
-  Result<log::FinishedRow> row;
+  Result<log::Found> found;
 };
 
 using Request = std::variant<BeginRequest, ExecuteRequest, CloseRequest, OperatorRequest,

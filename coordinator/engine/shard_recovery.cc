@@ -9,9 +9,9 @@
 namespace assent::engine {
 
 void Shard::Start(const log::Recovered& recovered, core::MonoTime mono, core::WallTime wall) {
-  coordinator_id_ = recovered.coordinator_id;
+  coordinator_id_ = recovered.log_id;
   epoch_ = recovered.epoch;
-  lives_ = recovered.lives;
+  lives_ = *recovered.epochs;
   std::vector<Adopted::Row*> twice;
   adopted_.Index([&](Adopted::Row& row) { twice.push_back(&row); });
   for (Adopted::Row* row : twice) {

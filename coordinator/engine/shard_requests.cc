@@ -305,10 +305,12 @@ void Shard::On(FoundRequest request) {
   lookups_.erase(found);
   const core::Now now{mono_, wall_, 0};
 
-  Status status = request.row.status();
+  Status status = request.found.status();
   std::unique_ptr<core::Transaction> txn;
-  if (request.row.ok()) {
-    log::FinishedRow& row = *request.row;
+  if (status.ok() && (*request.found).what != log::Found::What::kFinished)
+    status = NoSuchGid(lookup.gid);
+  if (status.ok()) {
+    log::FinishedRow& row = (*request.found).row;
     if (!lookup.spec.empty() && lookup.spec != row.spec) {
       status = OtherContent(lookup.gid);
     } else {
@@ -319,8 +321,6 @@ void Shard::On(FoundRequest request) {
         status = decoded.status();
       }
     }
-  } else if (status.code() == Code::kNotFound) {
-    status = NoSuchGid(lookup.gid);
   }
   if (txn && lookup.aborted_is_failure && txn->decision() == core::Decision::kAbort) {
     status =

@@ -2,7 +2,7 @@
 
 // Durable facts, behind a small interface. The log stores one row per unfinished transaction (an
 // immutable spec, a mutable state, both opaque bytes encoded by core) and one row per finished one
-// until retention removes it. It knows nothing of protocols; it knows what is on the platter.
+// until retention removes it. It knows nothing of protocols; it knows what is durable.
 //
 // Invariant: a callback that reports a position as durable is called only after a commit under full
 // synchronisation has returned success, and positions become durable in order.
@@ -10,12 +10,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include <assent/slot.h>
 #include <assent/status.h>
 
-#include "coordinator/log/life.h"
+#include "coordinator/log/epoch.h"
 
 namespace assent::log {
 
@@ -29,12 +31,12 @@ enum class EntryKind : std::uint8_t {
 
 struct Entry {
   EntryKind kind = EntryKind::kUpdate;
-  // Names the row. Unique for ever, increasing in the order of beginning; chosen by the engine from
-  // Recovered::next_serial on.
+  // Names the row. Unique for ever, increasing in the order of beginning: from NextSerial.
   std::uint64_t serial = 0;
   // 1 for kBegin, then one more with each write of the row. A mismatch means that two writers own
   // it: the log poisons itself.
   std::uint64_t version = 0;
+  Slot slot = 0;  // SlotOf(gid)
   std::string gid;
   std::string spec;   // kBegin, kEnd
   std::string state;  // kBegin, kUpdate, kEnd
@@ -50,14 +52,15 @@ struct LiveRow {
   std::string gid;
   std::string spec;
   std::string state;
+  Slot slot = 0;
 };
 
 // A finished row, as found.
 struct FinishedRow {
   std::uint64_t serial = 0;
-  std::string gid;
-  std::string spec;
-  std::string state;
+  std::string gid{};
+  std::string spec{};
+  std::string state{};
   std::uint8_t outcome = 0;
   std::int64_t finished_unix_ms = 0;
 };
@@ -87,22 +90,40 @@ struct RefusedEntry {
 //   kUnavailable        the log was closed or is poisoned: nothing of this batch was written
 struct AppendResult {
   Status status;
-  std::uint64_t position = 0;        // of this batch; dense, from 1 in each life
+  std::uint64_t position = 0;        // of this batch; dense, from 1 in each epoch
   std::int64_t durable_unix_ms = 0;  // when the commit returned
   std::vector<RefusedEntry> refused;
 };
 
+// A slot and how often it has changed hands (0: of a log that has one owner, who always has it).
+struct SlotGrant {
+  Slot slot = 0;
+  std::uint64_t slot_epoch = 0;
+};
+
+// The epochs of a log, rising, the newest kMaxEpochsCount. What began in an epoch that is not among
+// them may have ended there too, unknown to this log: it comes from another copy of it, or was too
+// long ago.
+using Epochs = std::shared_ptr<const std::vector<std::uint64_t>>;
+
 // What a start found.
-struct Recovered {
-  std::uint32_t coordinator_id = 0;  // drawn once per log, kept for ever
-  std::uint64_t epoch = 0;           // this life's (life.h): above the last, and already durable
-  std::uint64_t next_serial = 1;
-  std::uint64_t live_rows = 0;
-  std::uint64_t finished_rows = 0;
-  // The epochs of this log's own lives, rising, this one the last: the newest kMaxLivesCount. What
-  // began in a life that is not among them may have ended there too, unknown to this log: it comes
-  // from another copy of it, or was too long ago.
-  std::vector<std::uint64_t> lives;
+struct Joined {
+  std::uint32_t log_id = 0;        // drawn once per log, kept for ever; on the wire: coordinator_id
+  std::uint64_t epoch = 0;         // this start's (epoch.h): above the last
+  Slot slots_count = 1;            // of the log, for ever (SlotOf)
+  std::vector<SlotGrant> slots{};  // this coordinator's from the start: to be loaded
+  std::uint64_t next_serial = 1;   // above every serial of an earlier start in those
+  Epochs epochs{};                 // this one the last
+};
+
+// What became of a gid: looked up in every row, live or finished, of every slot, in one snapshot
+// that was taken after the question was asked.
+struct Found {
+  enum class What : std::uint8_t { kAbsent, kLive, kFinished };
+  What what = What::kAbsent;
+  std::uint64_t owner = 0;  // kLive: the epoch that has its slot
+  FinishedRow row{};        // kFinished
+  Epochs epochs{};          // kAbsent: as of that snapshot
 };
 
 struct Stats {
@@ -115,30 +136,68 @@ struct Stats {
   bool poisoned = false;  // an I/O error happened; see kUnknownOutcome
 };
 
-// Thread-safety: Recover first, once, from one thread; then everything from any thread. Callbacks
-// run on the log's own thread, in order, must be quick and must not call back into the log
+// What happens to the slots of a running coordinator. Called on the log's own thread, must be quick;
+// never by a log that has one owner.
+class SlotEvents {
+ public:
+  virtual ~SlotEvents() = default;
+  // The slot is this coordinator's from now on: Load it.
+  virtual void OnAssigned(SlotGrant grant) = 0;
+  // Another coordinator asks for it: Release it as soon as nothing of it is under way.
+  virtual void OnWanted(Slot slot) = 0;
+  // This epoch is over: others have its slots. Nothing of it may be said to anybody any more; the
+  // process has to end, and whatever was not answered is not known.
+  virtual void OnFenced(const Status& why) = 0;
+};
+
+// Thread-safety: Join first, once, from one thread; then everything from any thread. Callbacks run
+// on the log's own thread, in order, must be quick and must not call back into the log
 // synchronously waiting for it.
 class Log {
  public:
+  using LiveVisitor = std::function<Status(const LiveRow&)>;
+
   virtual ~Log() = default;  // drains what was appended, then closes
 
-  // Replays every unfinished row, oldest first, checks all of them, then makes a new epoch durable.
-  // Nothing may be sent to anybody before it returns OK. kDataLoss names the damaged row; `visit`
-  // may end the replay by returning a failure.
-  virtual Result<Recovered> Recover(const std::function<Status(const LiveRow&)>& visit) = 0;
+  // Takes part in the log with a new epoch. Nothing may be written or said to anybody before the
+  // first Load is done: the epoch may not be durable until then (a log with one owner checks all
+  // of its rows before it writes anything). `events` must outlive the log.
+  virtual Result<Joined> Join(SlotEvents& events) = 0;
+
+  // Replays every unfinished row of a slot that is ours, oldest first, each checked. `done` is OK
+  // after a commit of ours behind what was read: it is durable wherever that commit is, and so is
+  // the epoch. kDataLoss names the damaged row; `visit` may end the replay by returning a failure.
+  virtual void Load(Slot slot, LiveVisitor visit, std::function<void(Status)> done) = 0;
 
   // Writes the batch atomically, in one commit with whatever else is queued, and then reports.
-  // Batches are written in the order of the calls.
+  // Batches are written in the order of the calls. All entries are of slots that are loaded.
   virtual void Append(std::vector<Entry> batch, std::function<void(AppendResult)> done) = 0;
 
-  // The finished row of a gid, or kNotFound.
-  virtual void Find(std::string gid, std::function<void(Result<FinishedRow>)> done) = 0;
+  // Gives a slot up, behind all that was appended. OK: another coordinator has it or may have it.
+  virtual void Release(Slot slot, std::function<void(Status)> done) = 0;
+  // Answered when all that was appended before is.
+  virtual void Drain(std::function<void(Status)> done) = 0;
+
+  virtual void Find(std::string gid, std::function<void(Result<Found>)> done) = 0;
 
   // Up to `max_rows` finished rows with serials below `before_serial` (0: no bound), highest first.
   virtual void Scan(std::uint64_t before_serial, std::size_t max_rows,
                     std::function<void(Result<std::vector<FinishedRow>>)> done) = 0;
 
+  // For a kBegin in this slot: above every serial that the slot has ever had. Does not wait.
+  virtual std::uint64_t NextSerial(Slot slot) = 0;
+
   virtual Stats GetStats() const = 0;
 };
+
+struct Recovered : Joined {
+  std::uint64_t live_rows = 0;
+  std::uint64_t finished_rows = 0;
+};
+
+// Join, and Load of every slot that is this coordinator's from the start, one after the other; waits.
+Result<Recovered> Recover(Log& log, SlotEvents& events, const Log::LiveVisitor& visit);
+// For tests and tools with a log that has one owner: nothing will happen to its slots.
+Result<Recovered> Recover(Log& log, const Log::LiveVisitor& visit);
 
 }  // namespace assent::log

@@ -91,10 +91,10 @@ MemoryLog::~MemoryLog() {
   }
 }
 
-Result<Recovered> MemoryLog::Recover(const std::function<Status(const LiveRow&)>& visit) {
-  ASSENT_CHECK(!recovered_);
-  MemoryImage& image = disk_->seen_;
-  // A life of this log never ends in order, and always has a WAL.
+Result<Joined> MemoryLog::Join(SlotEvents& events) {
+  ASSENT_CHECK(events_ == nullptr);
+  const MemoryImage& image = disk_->seen_;
+  // No epoch of this log ever ends in order, and it always has a WAL.
   const Status whole = CheckStart({.path = "log",
                                    .coordinator_id = image.coordinator_id,
                                    .epoch = image.epoch,
@@ -103,13 +103,42 @@ Result<Recovered> MemoryLog::Recover(const std::function<Status(const LiveRow&)>
                                    .wal_bytes = disk_->wal_is_lost() ? 0U : 1U,
                                    .state = disk_->state_});
   if (!whole.ok()) return whole;
-  for (const auto& [serial, row] : image.live) {
-    if (Status status = visit(row); !status.ok()) return status;
+  events_ = &events;
+  std::vector<std::uint64_t> epochs = image.epochs;
+  epoch_ = NextEpoch(image.epoch, ++*disk_->draws_);
+  epochs.push_back(epoch_);
+  if (epochs.size() > kMaxEpochsCount) epochs.erase(epochs.begin());
+  epochs_ = std::make_shared<const std::vector<std::uint64_t>>(std::move(epochs));
+  serials_from_ = image.next_serial;
+  next_serial_ = serials_from_;
+  Joined joined = {
+      .log_id = image.coordinator_id == 0 ? disk_->first_coordinator_id_ : image.coordinator_id,
+      .epoch = epoch_,
+      .slots_count = options_.slots_count,
+      .next_serial = serials_from_,
+      .epochs = epochs_};
+  for (Slot slot = 0; slot < options_.slots_count; ++slot) joined.slots.push_back({.slot = slot});
+  return joined;
+}
+
+void MemoryLog::Load(Slot slot, LiveVisitor visit, std::function<void(Status)> done) {
+  ASSENT_CHECK(events_ != nullptr && slot < options_.slots_count && !loaded_.contains(slot));
+  Status status;
+  for (const auto& [serial, row] : disk_->seen_.live) {
+    if (row.slot == slot && status.ok()) status = visit(row);
   }
+  if (status.ok()) {
+    loaded_.insert(slot);
+    if (!recovered_) BeginEpoch();
+  }
+  done(std::move(status));
+}
+
+void MemoryLog::BeginEpoch() {
+  MemoryImage& image = disk_->seen_;
   if (image.coordinator_id == 0) image.coordinator_id = disk_->first_coordinator_id_;
-  image.epoch = NextEpoch(image.epoch, ++*disk_->draws_);
-  image.lives.push_back(image.epoch);
-  if (image.lives.size() > kMaxLivesCount) image.lives.erase(image.lives.begin());
+  image.epoch = epoch_;
+  image.epochs = *epochs_;
   disk_->platter_ = image;  // a synchronised commit: all that was seen is durable with it
   disk_->written_.clear();
   disk_->database_ = image;
@@ -123,13 +152,18 @@ Result<Recovered> MemoryLog::Recover(const std::function<Status(const LiveRow&)>
   if (options_.retention_age.count() > 0)
     age_.emplace(image.marks, options_.retention_age, options_.mono_now_ms());
   recovered_ = true;
-  serials_from_ = image.next_serial;
-  return Recovered{.coordinator_id = image.coordinator_id,
-                   .epoch = image.epoch,
-                   .next_serial = image.next_serial,
-                   .live_rows = image.live.size(),
-                   .finished_rows = image.finished.size(),
-                   .lives = image.lives};
+}
+
+void MemoryLog::Release(Slot slot, std::function<void(Status)> done) {
+  if (options_.slots_count == 1) return done(FailedPrecondition("a log of one slot has one owner"));
+  Append({}, [this, slot, done = std::move(done)](const AppendResult& result) {
+    if (result.status.ok()) loaded_.erase(slot);
+    done(result.status);
+  });
+}
+
+void MemoryLog::Drain(std::function<void(Status)> done) {
+  Append({}, [done = std::move(done)](const AppendResult& result) { done(result.status); });
 }
 
 void MemoryLog::Append(std::vector<Entry> batch, std::function<void(AppendResult)> done) {
@@ -149,16 +183,19 @@ void MemoryLog::Append(std::vector<Entry> batch, std::function<void(AppendResult
   }
 }
 
-void MemoryLog::Find(std::string gid, std::function<void(Result<FinishedRow>)> done) {
+void MemoryLog::Find(std::string gid, std::function<void(Result<Found>)> done) {
   ASSENT_CHECK(recovered_ && !killed_);
   reads_.push_back([this, gid = std::move(gid), done = std::move(done)] {
     const MemoryImage& image = disk_->seen();
     const auto found = image.serial_of_gid.find(gid);
     if (!poison_.ok()) return done(Unavailable("the log has stopped"));
-    if (found == image.serial_of_gid.end()) {
-      return done(NotFound("no finished transaction " + gid));
+    if (found != image.serial_of_gid.end()) {
+      return done(Found{.what = Found::What::kFinished, .row = image.finished.at(found->second)});
     }
-    done(image.finished.at(found->second));
+    if (std::any_of(image.live.begin(), image.live.end(),
+                    [&](const auto& one) { return one.second.gid == gid; }))
+      return done(Found{.what = Found::What::kLive, .owner = epoch_});
+    done(Found{.epochs = epochs_});
   });
   if (options_.inline_completion && !stepping_) Step();
 }
@@ -272,15 +309,16 @@ Status MemoryLog::ApplyToLive(const Entry& entry, MemoryDelta& delta, Status& re
   MemoryImage& image = disk_->seen_;
   const std::uint64_t serial = entry.serial;
   if (serial == 0 || serial > INT64_MAX) return TwoWriters(entry, "no such serial");
+  if (!loaded_.contains(entry.slot)) return TwoWriters(entry, "its slot is not ours");
   if ((entry.kind == EntryKind::kBegin) != (entry.version == 1)) {
     return TwoWriters(entry, "version 1 belongs to the beginning, and to nothing else");
   }
   if (entry.kind == EntryKind::kBegin) {
-    if (serial < serials_from_) return TwoWriters(entry, "the serial is of an earlier life");
+    if (serial < serials_from_) return TwoWriters(entry, "the serial is of an earlier epoch");
     if (image.live.contains(serial) || image.finished.contains(serial)) {
       return TwoWriters(entry, "there is a row with this serial");
     }
-    image.live[serial] = {serial, 1, entry.gid, entry.spec, entry.state};
+    image.live[serial] = {serial, 1, entry.gid, entry.spec, entry.state, entry.slot};
     delta.live[serial] = image.live[serial];
     image.next_serial = std::max(image.next_serial, serial + 1);
     return OkStatus();

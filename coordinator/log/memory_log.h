@@ -11,6 +11,7 @@
 //   queue of the log ──Write()──> written, not synchronised ──Sync()──> platter ──> callbacks
 //        lost by Kill()                lost by PowerLoss()                never lost
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -18,6 +19,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,7 +45,7 @@ struct MemoryDelta {
 struct MemoryImage {
   std::uint32_t coordinator_id = 0;  // 0: nobody ever opened it
   std::uint64_t epoch = 0;
-  std::vector<std::uint64_t> lives;  // rising; the newest kMaxLivesCount
+  std::vector<std::uint64_t> epochs;  // rising; the newest kMaxEpochsCount
   std::uint64_t next_serial = 1;
   std::uint64_t commit_seq = 0;
   std::vector<AgeMark> marks;
@@ -104,6 +106,8 @@ struct MemoryLogOptions {
   // True: each Append writes, synchronises and calls back before it returns. False: the owner calls
   // Step.
   bool inline_completion = true;
+  // The same for every start. All of them are this coordinator's from the start.
+  Slot slots_count = 1;
   // Finished rows kept; the oldest go first. 0: all.
   std::size_t max_finished_rows = 0;
   // As of SqliteOptions. 0: age removes nothing.
@@ -121,12 +125,24 @@ class MemoryLog final : public Log {
   // Completes what is queued, unless it was killed or poisoned.
   ~MemoryLog() override;
 
-  Result<Recovered> Recover(const std::function<Status(const LiveRow&)>& visit) override;
+  Result<Joined> Join(SlotEvents& events) override;
+  void Load(Slot slot, LiveVisitor visit, std::function<void(Status)> done) override;
   void Append(std::vector<Entry> batch, std::function<void(AppendResult)> done) override;
-  void Find(std::string gid, std::function<void(Result<FinishedRow>)> done) override;
+  void Release(Slot slot, std::function<void(Status)> done) override;
+  void Drain(std::function<void(Status)> done) override;
+  void Find(std::string gid, std::function<void(Result<Found>)> done) override;
   void Scan(std::uint64_t before_serial, std::size_t max_rows,
             std::function<void(Result<std::vector<FinishedRow>>)> done) override;
+  std::uint64_t NextSerial(Slot) override { return next_serial_++; }
   Stats GetStats() const override;
+
+  // Plays the other coordinators of a log with several slots.
+  void Assign(SlotGrant grant) { events_->OnAssigned(grant); }
+  void Want(Slot slot) { events_->OnWanted(slot); }
+  void Fence(const Status& why) {
+    Poison(why);
+    events_->OnFenced(why);
+  }
 
   // Writes what is queued as one group (false: nothing was), and makes what was written durable,
   // with the callbacks and then the reads.
@@ -155,6 +171,7 @@ class MemoryLog final : public Log {
     bool no_room = false;
   };
 
+  void BeginEpoch();
   void WriteBatch(Pending& pending, MemoryDelta& delta);
   // Applies the batch to what is seen. A failure is two writers' and leaves a mess.
   Status Apply(const std::vector<Entry>& batch, MemoryDelta& delta,
@@ -170,6 +187,11 @@ class MemoryLog final : public Log {
 
   std::shared_ptr<MemoryDisk> disk_;
   MemoryLogOptions options_;
+  SlotEvents* events_ = nullptr;
+  std::uint64_t epoch_ = 0;
+  Epochs epochs_;
+  std::set<Slot> loaded_;
+  std::atomic<std::uint64_t> next_serial_ = 1;
   bool recovered_ = false;
   bool killed_ = false;
   bool stepping_ =

@@ -50,14 +50,33 @@ SqliteLog::~SqliteLog() {
   thread_.join();
 }
 
-Result<Recovered> SqliteLog::Recover(const std::function<Status(const LiveRow&)>& visit) {
+Result<Joined> SqliteLog::Join(SlotEvents&) {
+  Result<Joined> joined = store_->Join();
+  if (joined.ok()) next_serial_ = joined.value().next_serial;
+  return joined;
+}
+
+void SqliteLog::Load(Slot, LiveVisitor visit, std::function<void(Status)> done) {
   ASSENT_CHECK(!thread_.joinable());
-  Result<Recovered> recovered = store_->Recover(visit);
-  if (!recovered.ok()) return recovered;
-  writer_ = std::make_unique<GroupWriter>(options_, *store_);
-  Publish();
-  thread_ = std::thread([this] { Run(); });
-  return recovered;
+  Status status = store_->Load(visit);
+  if (status.ok()) {
+    writer_ = std::make_unique<GroupWriter>(options_, *store_);
+    Publish();
+    thread_ = std::thread([this] { Run(); });
+  }
+  done(std::move(status));
+}
+
+void SqliteLog::Release(Slot, std::function<void(Status)> done) {
+  done(FailedPrecondition("a log in one file has one owner"));
+}
+
+void SqliteLog::Drain(std::function<void(Status)> done) {
+  Append({}, [done = std::move(done)](const AppendResult& result) { done(result.status); });
+}
+
+std::uint64_t SqliteLog::NextSerial(Slot) {
+  return next_serial_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void SqliteLog::Append(std::vector<Entry> batch, std::function<void(AppendResult)> done) {
@@ -94,7 +113,7 @@ void SqliteLog::Append(std::vector<Entry> batch, std::function<void(AppendResult
   if (waiting_) work_.notify_one();
 }
 
-void SqliteLog::Find(std::string gid, std::function<void(Result<FinishedRow>)> done) {
+void SqliteLog::Find(std::string gid, std::function<void(Result<Found>)> done) {
   Enqueue(FindRequest{.gid = std::move(gid), .done = std::move(done)});
 }
 
@@ -240,9 +259,8 @@ void SqliteLog::ReadQueued() {
 
 void SqliteLog::Answer(FindRequest& request) {
   if (writer_->poisoned()) return request.done(Unavailable("the log stopped"));
-  Result<FinishedRow> found = store_->Find(request.gid);
-  const Code code = found.status().code();
-  if (code != Code::kOk && code != Code::kNotFound) writer_->Poison(found.status());
+  Result<Found> found = store_->Find(request.gid);
+  if (!found.ok()) writer_->Poison(found.status());
   request.done(std::move(found));
 }
 

@@ -3,6 +3,7 @@
 // The log in one SQLite file: a bounded queue, one thread that writes whatever has queued as one
 // commit, and nothing else that ever touches the file.
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -38,19 +39,24 @@ class SqliteLog final : public Log {
   // error it only releases it.
   ~SqliteLog() override;
 
-  Result<Recovered> Recover(const std::function<Status(const LiveRow&)>& visit) override;
+  Result<Joined> Join(SlotEvents& events) override;
+  void Load(Slot slot, LiveVisitor visit, std::function<void(Status)> done) override;
   void Append(std::vector<Entry> batch, std::function<void(AppendResult)> done) override;
-  void Find(std::string gid, std::function<void(Result<FinishedRow>)> done) override;
+  // kFailedPrecondition: a file has one owner.
+  void Release(Slot slot, std::function<void(Status)> done) override;
+  void Drain(std::function<void(Status)> done) override;
+  void Find(std::string gid, std::function<void(Result<Found>)> done) override;
   // At most 1000 rows and about 8 MiB; fewer than asked for does not mean that there are no more,
   // an empty page does.
   void Scan(std::uint64_t before_serial, std::size_t max_rows,
             std::function<void(Result<std::vector<FinishedRow>>)> done) override;
+  std::uint64_t NextSerial(Slot slot) override;
   Stats GetStats() const override;
 
  private:
   struct FindRequest {
     std::string gid;
-    std::function<void(Result<FinishedRow>)> done;
+    std::function<void(Result<Found>)> done;
   };
   struct ScanRequest {
     std::uint64_t before_serial = 0;
@@ -79,8 +85,9 @@ class SqliteLog final : public Log {
   void Publish();
 
   SqliteOptions options_;
+  std::atomic<std::uint64_t> next_serial_ = 1;
 
-  // The log's thread only, once Recover has returned.
+  // The log's thread only, once Load has returned.
   std::unique_ptr<SqliteStore> store_;
   std::unique_ptr<GroupWriter> writer_;
   std::deque<PendingAppend> taken_appends_;

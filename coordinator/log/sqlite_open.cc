@@ -334,6 +334,7 @@ Status SqliteStore::PrepareStatements() {
       {sql_.update_live,
        "UPDATE live SET version = ?2, commit_seq = ?3, state_crc = ?4, state = ?5"
        " WHERE serial = ?1 AND version = ?6"},
+      {sql_.gid_of_live, "SELECT gid FROM live WHERE serial = ?1"},
       {sql_.delete_live, "DELETE FROM live WHERE serial = ?1 AND version = ?2 AND gid = ?3"},
       {sql_.insert_finished,
        "INSERT INTO finished (serial, commit_seq, crc, outcome, finished_unix_ms, gid, spec, state)"

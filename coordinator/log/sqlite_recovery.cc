@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <random>
 #include <sqlite3.h>
 #include <utility>
 
@@ -26,39 +27,46 @@ std::string RowName(const std::string& path, const char* table, std::uint64_t se
 
 }  // namespace
 
-Result<Recovered> SqliteStore::Recover(const std::function<Status(const LiveRow&)>& visit) {
-  bool everything = false;
-  if (Status status = CheckPages(everything); !status.ok()) return status;
+Result<Joined> SqliteStore::Join() {
+  if (Status status = CheckPages(); !status.ok()) return status;
+  std::vector<std::uint64_t> epochs;
+  if (Status status = ReadEpochs(epochs); !status.ok()) return status;
+  if (Status status = ReadAge(); !status.ok()) return status;
+  new_epoch_ = NextEpoch(meta_.epoch, std::random_device()());
+  epochs.push_back(new_epoch_);
+  if (epochs.size() > kMaxEpochsCount) epochs.erase(epochs.begin());
+  epochs_ = std::make_shared<const std::vector<std::uint64_t>>(std::move(epochs));
+  serials_from_ = meta_.next_serial;
+  return Joined{.log_id = static_cast<std::uint32_t>(meta_.coordinator_id),
+                .epoch = new_epoch_,
+                .slots_count = 1,
+                .slots = {SlotGrant{}},
+                .next_serial = meta_.next_serial,
+                .epochs = epochs_};
+}
+
+// Nothing is written before all of it has been checked.
+Status SqliteStore::Load(const Log::LiveVisitor& visit) {
   // Each page is read once: a large cache would only be more memory to touch.
   if (const int code = db_.SetCacheBytes(kReplayCacheBytes); code != SQLITE_OK)
     return Failure("set the cache size", code);
   if (Status status = ReplayLive(visit); !status.ok()) return status;
   if (const int code = db_.SetCacheBytes(options_.cache_bytes); code != SQLITE_OK)
     return Failure("set the cache size", code);
-  if (Status status = CheckFinished(everything); !status.ok()) return status;
-  std::vector<std::uint64_t> lives;
-  if (Status status = ReadLives(lives); !status.ok()) return status;
-  if (Status status = ReadAge(); !status.ok()) return status;
-  if (Status status = BeginLife(lives); !status.ok()) return status;
-  serials_from_ = meta_.next_serial;
-  return Recovered{.coordinator_id = static_cast<std::uint32_t>(meta_.coordinator_id),
-                   .epoch = meta_.epoch,
-                   .next_serial = meta_.next_serial,
-                   .live_rows = meta_.live_rows,
-                   .finished_rows = meta_.finished_rows,
-                   .lives = std::move(lives)};
+  if (Status status = CheckFinished(); !status.ok()) return status;
+  return BeginEpoch();
 }
 
 // SQLite's own check of pages and indexes: of the whole file, if it is small.
-Status SqliteStore::CheckPages(bool& everything) {
+Status SqliteStore::CheckPages() {
   std::int64_t pages = 0;
   std::int64_t page_bytes = 0;
   int code = db_.QueryInt("PRAGMA page_count", pages);
   if (code == SQLITE_OK) code = db_.QueryInt("PRAGMA page_size", page_bytes);
   if (code != SQLITE_OK) return Failure("read the size", code);
   page_bytes_ = static_cast<std::uint64_t>(page_bytes);
-  everything = static_cast<std::uint64_t>(pages) * page_bytes_ <= options_.full_check_bytes;
-  if (!everything) return OkStatus();
+  small_ = static_cast<std::uint64_t>(pages) * page_bytes_ <= options_.full_check_bytes;
+  if (!small_) return OkStatus();
   std::string verdict;
   code = db_.QueryText("PRAGMA integrity_check(1)", verdict);
   if (code != SQLITE_OK) return Failure("check the pages", code);
@@ -86,7 +94,7 @@ Status SqliteStore::DamagedOrUnread(const std::string& verdict) {
                         ": and not the second time: the disk does not always give what it holds");
 }
 
-Status SqliteStore::ReplayLive(const std::function<Status(const LiveRow&)>& visit) {
+Status SqliteStore::ReplayLive(const Log::LiveVisitor& visit) {
   Statement select;
   int code = db_.Prepare(
       "SELECT serial, version, commit_seq, state_crc, spec_crc, gid, state, spec FROM live"
@@ -123,6 +131,7 @@ Status SqliteStore::ReplayLive(const std::function<Status(const LiveRow&)>& visi
     }
     last = row.serial;
     ++found.live_rows;
+    live_gids_.emplace(GidHash(row.gid), row.serial);
     found.live_xor ^= row.serial;
     found.live_versions += row.version;
     if (Status status = visit(row); !status.ok()) return status;
@@ -149,9 +158,9 @@ Status SqliteStore::ReplayLive(const std::function<Status(const LiveRow&)>& visi
   return OkStatus();
 }
 
-Status SqliteStore::CheckFinished(bool everything) {
+Status SqliteStore::CheckFinished() {
   const auto limit = static_cast<std::uint64_t>(
-      everything ? INT64_MAX : static_cast<std::int64_t>(options_.check_finished_rows));
+      small_ ? INT64_MAX : static_cast<std::int64_t>(options_.check_finished_rows));
   sql_.scan.BindInt(1, std::int64_t{INT64_MAX}).BindInt(2, limit);
   std::uint64_t rows = 0;
   std::uint64_t last = 0;
@@ -180,7 +189,7 @@ Status SqliteStore::CheckFinished(bool everything) {
   if (code != SQLITE_DONE) {
     return Failure("read table finished before row " + std::to_string(last), code);
   }
-  if (everything && rows != meta_.finished_rows) {
+  if (small_ && rows != meta_.finished_rows) {
     return DataLoss(options_.path + ": table finished has " + std::to_string(rows) +
                     " rows, table meta counts " + std::to_string(meta_.finished_rows));
   }

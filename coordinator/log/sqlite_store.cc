@@ -35,6 +35,8 @@ Status SqliteStore::WriteGroup(const std::vector<const std::vector<Entry>*>& bat
   outcome.refused.resize(batches.size());
   plan_.Clear();
   collided_.clear();
+  come_.clear();
+  gone_.clear();
   next_ = meta_;
   ++next_.commit_seq;
   if (const int code = sql_.begin.Run(); code != SQLITE_OK) return RollBack(Failure("begin", code));
@@ -51,9 +53,19 @@ Status SqliteStore::WriteGroup(const std::vector<const std::vector<Entry>*>& bat
   if (status.ok() && expire_rows > 0) status = Expire(expire_rows, outcome);
   if (status.ok()) status = WriteMetaAndCommit(outcome);
   if (!status.ok()) return RollBack(status);
-  meta_ = next_;
+  NoteCommitted();
   RefuseCollided(batches, outcome);
   return status;
+}
+
+void SqliteStore::NoteCommitted() {
+  meta_ = next_;
+  for (const auto& one : come_) live_gids_.insert(one);
+  for (const auto& [hash, serial] : gone_) {
+    auto [at, end] = live_gids_.equal_range(hash);
+    while (at != end && at->second != serial) ++at;
+    if (at != end) live_gids_.erase(at);
+  }
 }
 
 Status SqliteStore::WriteEntry(const Entry& entry, const Unwritten& unwritten,
@@ -120,7 +132,7 @@ Status SqliteStore::FlushPlan() {
 
 Status SqliteStore::WriteNet(const NetWrite& write) {
   if (write.begin != nullptr) {
-    if (write.serial < serials_from_) return TwoWriters(write, "the serial is of an earlier life");
+    if (write.serial < serials_from_) return TwoWriters(write, "the serial is of an earlier epoch");
     next_.next_serial = std::max(next_.next_serial, write.serial + 1);
   }
   if (write.last->kind != EntryKind::kEnd) return WriteUnfinished(write);
@@ -147,6 +159,7 @@ Status SqliteStore::WriteUnfinished(const NetWrite& write) {
                .BindBlob(8, begin.spec)
                .Run();
     if (IsConstraint(code)) return TwoWriters(write, "there is a row with this serial");
+    come_.emplace_back(GidHash(begin.gid), write.serial);
     ++next_.live_rows;
     next_.live_xor ^= write.serial;
   } else {
@@ -170,6 +183,7 @@ Status SqliteStore::RemoveLive(const NetWrite& write) {
                        .Run();
   if (code != SQLITE_OK) return Failure("remove row " + std::to_string(write.serial), code);
   if (db_.Changes() != 1) return NoSuchVersion(write);
+  gone_.emplace_back(GidHash(write.last->gid), write.serial);
   --next_.live_rows;
   next_.live_xor ^= write.serial;
   next_.live_versions -= write.stored_version;
@@ -328,20 +342,35 @@ Status SqliteStore::RollBack(Status why) {
   return why;
 }
 
-Result<FinishedRow> SqliteStore::Find(const std::string& gid) {
+Result<Found> SqliteStore::Find(const std::string& gid) {
   const int code = sql_.find_finished.BindText(1, gid).Step();
-  Result<FinishedRow> found = NotFound("no finished transaction " + gid);
-  if (code == SQLITE_ROW) {
-    found = CheckedFinishedRow(sql_.find_finished);
-  } else if (code != SQLITE_DONE) {
-    found = Failure("look for gid " + gid, code);
-  }
+  Result<FinishedRow> row = FinishedRow();
+  if (code == SQLITE_ROW) row = CheckedFinishedRow(sql_.find_finished);
   sql_.find_finished.Reset();
-  if (found.ok() && found.value().gid != gid) {
+  if (code != SQLITE_ROW && code != SQLITE_DONE) return Failure("look for gid " + gid, code);
+  if (!row.ok()) return row.status();
+  if (code == SQLITE_ROW) {
+    if (row.value().gid == gid)
+      return Found{.what = Found::What::kFinished, .row = *std::move(row)};
     return DataLoss(options_.path + ": index finished_by_gid leads gid " + gid + " to row " +
-                    std::to_string(found.value().serial));
+                    std::to_string(row.value().serial));
   }
-  return found;
+  const Result<bool> live = GidIsLive(gid);
+  if (!live.ok()) return live.status();
+  if (live.value()) return Found{.what = Found::What::kLive, .owner = meta_.epoch};
+  return Found{.epochs = epochs_};
+}
+
+Result<bool> SqliteStore::GidIsLive(const std::string& gid) {
+  auto [at, end] = live_gids_.equal_range(GidHash(gid));
+  for (; at != end; ++at) {
+    const int code = sql_.gid_of_live.BindInt(1, at->second).Step();
+    const bool same = code == SQLITE_ROW && sql_.gid_of_live.Bytes(0) == gid;
+    sql_.gid_of_live.Reset();
+    if (code != SQLITE_ROW && code != SQLITE_DONE) return Failure("look for gid " + gid, code);
+    if (same) return true;
+  }
+  return false;
 }
 
 Result<std::vector<FinishedRow>> SqliteStore::Scan(std::uint64_t before_serial,

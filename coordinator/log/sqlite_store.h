@@ -16,6 +16,8 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <assent/status.h>
@@ -52,8 +54,9 @@ class SqliteStore {
   SqliteStore(const SqliteStore&) = delete;
   SqliteStore& operator=(const SqliteStore&) = delete;
 
-  // Log::Recover.
-  Result<Recovered> Recover(const std::function<Status(const LiveRow&)>& visit);
+  // Of Log.
+  Result<Joined> Join();
+  Status Load(const Log::LiveVisitor& visit);
 
   // Writes the batches and up to `expire_rows` removals by retention in one commit. `unwritten`
   // tells which rows never were.
@@ -65,7 +68,7 @@ class SqliteStore {
                     const Unwritten& unwritten, std::size_t expire_rows, GroupOutcome& outcome);
 
   // kDataLoss: the row is damaged. kUnknownOutcome: the file cannot be read.
-  Result<FinishedRow> Find(const std::string& gid);
+  Result<Found> Find(const std::string& gid);
   // Fewer than `max_rows` does not mean that there are no more: a page also ends after
   // kMaxScanBytes.
   Result<std::vector<FinishedRow>> Scan(std::uint64_t before_serial, std::size_t max_rows);
@@ -98,7 +101,7 @@ class SqliteStore {
  private:
   struct Statements {
     Statement begin, commit, rollback, update_meta;
-    Statement insert_live, update_live, delete_live;
+    Statement insert_live, update_live, delete_live, gid_of_live;
     Statement insert_finished, delete_finished, find_finished, serial_of_gid;
     Statement scan, oldest, page_count, free_pages;
     Statement insert_age, delete_age;
@@ -119,16 +122,16 @@ class SqliteStore {
   Status Failure(const std::string& what, int code) const;
 
   // sqlite_recovery.cc
-  Status CheckPages(bool& everything);
+  Status CheckPages();
   Status DamagedOrUnread(const std::string& verdict);
-  Status ReplayLive(const std::function<Status(const LiveRow&)>& visit);
-  Status CheckFinished(bool everything);
+  Status ReplayLive(const Log::LiveVisitor& visit);
+  Status CheckFinished();
 
-  // sqlite_lives.cc
-  Status ReadLives(std::vector<std::uint64_t>& lives);
-  Status CommitEpoch(std::vector<std::uint64_t>& lives);
+  // sqlite_epochs.cc
+  Status ReadEpochs(std::vector<std::uint64_t>& epochs);
+  Status CommitEpoch();
   Result<bool> NewestLifeEnded(const Meta& meta);
-  Status BeginLife(std::vector<std::uint64_t>& lives);
+  Status BeginEpoch();
   Status WriteAnchor(bool open, std::uint64_t wal_bytes);
 
   // sqlite_store.cc
@@ -148,6 +151,8 @@ class SqliteStore {
   Status KeepState();
   Status RollBack(Status why);
   Result<bool> GidIsFinished(const std::string& gid);
+  Result<bool> GidIsLive(const std::string& gid);
+  void NoteCommitted();
 
   // sqlite_retention.cc
   struct Expired {
@@ -174,13 +179,21 @@ class SqliteStore {
   Statements sql_;
   Meta meta_;                       // as committed
   Meta next_;                       // as it will be when the open local transaction commits
-  std::uint64_t serials_from_ = 1;  // those below were given out in earlier lives
+  std::uint64_t serials_from_ = 1;  // those below were given out in earlier epochs
   GroupPlan plan_;
   struct Collided {
     const Entry* entry;
     const char* what;  // of it a finished transaction has: its gid or serial
   };
   std::vector<Collided> collided_;  // ends of this group
+  // Which unfinished rows may have a gid: by its hash, their serials. An index in the file would be
+  // written with each beginning and end; this one is asked only about what the engine does not know.
+  std::unordered_multimap<std::uint64_t, std::uint64_t> live_gids_;
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> come_;  // of this group
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> gone_;
+  std::uint64_t new_epoch_ = 0;
+  Epochs epochs_;
+  bool small_ = false;  // enough to check all of it at a start
   std::uint64_t page_bytes_ = 4096;
   struct Place {
     std::uint64_t device = 0;
@@ -189,7 +202,7 @@ class SqliteStore {
   };
   Place file_;
   Place wal_;
-  std::optional<RetentionClock> age_;  // from Recover on, as the next
+  std::optional<RetentionClock> age_;  // from Join on, as the next
   std::optional<RetentionPace> pace_;
   std::optional<std::int64_t> last_unix_ms_;
   std::uint64_t found_wal_bytes_ = 0;

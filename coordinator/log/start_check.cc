@@ -1,6 +1,6 @@
 #include "coordinator/log/start_check.h"
 
-#include "coordinator/log/life.h"
+#include "coordinator/log/epoch.h"
 
 namespace assent::log {
 namespace {

@@ -105,7 +105,7 @@ std::unique_ptr<SqliteLog> OpenAt(const std::string& path, std::vector<CommitRep
   options.on_commit = [&reports](const CommitReport& report) { reports.push_back(report); };
   auto log = SqliteLog::Open(std::move(options));
   ASSENT_CHECK(log.ok());
-  auto recovered = log.value()->Recover([](const LiveRow&) { return OkStatus(); });
+  auto recovered = Recover(*log.value(), [](const LiveRow&) { return OkStatus(); });
   ASSENT_CHECK(recovered.ok());
   return *std::move(log);
 }
@@ -186,7 +186,7 @@ void Replay(benchmark::State& state) {
     auto log = SqliteLog::Open(std::move(options));
     ASSENT_CHECK(log.ok());
     std::uint64_t seen = 0;
-    auto recovered = log.value()->Recover([&seen](const LiveRow&) {
+    auto recovered = Recover(*log.value(), [&seen](const LiveRow&) {
       ++seen;
       return OkStatus();
     });

@@ -73,7 +73,7 @@ class Disk : public ::testing::Test {
     options.path = data_ + "/assent.db";
     auto log = log::SqliteLog::Open(options);
     ASSERT_TRUE(log.ok()) << log.status().ToString();
-    const auto recovered = (*log)->Recover([](const log::LiveRow&) { return OkStatus(); });
+    const auto recovered = log::Recover(**log, [](const log::LiveRow&) { return OkStatus(); });
     ASSERT_TRUE(recovered.ok()) << recovered.status().ToString();
     log::Entry entry;
     entry.kind = log::EntryKind::kBegin;

@@ -26,15 +26,28 @@ constexpr auto kPatience = std::chrono::seconds(30);  // only a failure waits fo
 // The log in memory is single-threaded; the shards are not.
 class LockedLog final : public log::Log {
  public:
-  Result<log::Recovered> Recover(const std::function<Status(const log::LiveRow&)>& visit) override {
+  Result<log::Joined> Join(log::SlotEvents& events) override {
     const std::lock_guard lock(mutex_);
-    return log_.Recover(visit);
+    return log_.Join(events);
   }
+  void Load(Slot slot, LiveVisitor visit, std::function<void(Status)> done) override {
+    const std::lock_guard lock(mutex_);
+    log_.Load(slot, std::move(visit), std::move(done));
+  }
+  void Release(Slot slot, std::function<void(Status)> done) override {
+    const std::lock_guard lock(mutex_);
+    log_.Release(slot, std::move(done));
+  }
+  void Drain(std::function<void(Status)> done) override {
+    const std::lock_guard lock(mutex_);
+    log_.Drain(std::move(done));
+  }
+  std::uint64_t NextSerial(Slot slot) override { return log_.NextSerial(slot); }
   void Append(std::vector<log::Entry> batch, std::function<void(log::AppendResult)> done) override {
     const std::lock_guard lock(mutex_);
     log_.Append(std::move(batch), std::move(done));
   }
-  void Find(std::string gid, std::function<void(Result<log::FinishedRow>)> done) override {
+  void Find(std::string gid, std::function<void(Result<log::Found>)> done) override {
     const std::lock_guard lock(mutex_);
     log_.Find(std::move(gid), std::move(done));
   }

@@ -15,6 +15,10 @@
 
 namespace assent::engine {
 
+inline log::Found Finished(log::FinishedRow row) {
+  return {.what = log::Found::What::kFinished, .row = std::move(row)};
+}
+
 class ShardRig : public ShardPorts {
  public:
   explicit ShardRig(ShardOptions options = {}) : shard(options, *this) {
@@ -27,9 +31,9 @@ class ShardRig : public ShardPorts {
                                                         log::NextEpoch(log::FirstEpochOf(2), 0xC3)};
   static log::Recovered Recovered(std::vector<std::uint64_t> lives) {
     log::Recovered recovered;
-    recovered.coordinator_id = 7;
+    recovered.log_id = 7;
     recovered.epoch = lives.back();
-    recovered.lives = std::move(lives);
+    recovered.epochs = std::make_shared<const std::vector<std::uint64_t>>(std::move(lives));
     return recovered;
   }
 

@@ -199,8 +199,8 @@ TEST(Shard, ARepeatedSubmitOfAFinishedGidAnswersFromTheHistory) {
   EXPECT_EQ(rig.Sent(), "");
   ASSERT_EQ(rig.finds.size(), 2U);
   const log::FinishedRow row = RefusedRow(rig, spec);
-  rig.Do(FoundRequest{rig.finds[0].second, row});
-  rig.Do(FoundRequest{rig.finds[1].second, row});
+  rig.Do(FoundRequest{rig.finds[0].second, Finished(row)});
+  rig.Do(FoundRequest{rig.finds[1].second, Finished(row)});
   EXPECT_EQ(one.words, std::vector<std::string>{"OK ABORTED"});
   EXPECT_EQ(two.words, std::vector<std::string>{"OK ABORTED"});
   EXPECT_EQ(rig.shard.live_count(), 0U);
@@ -234,7 +234,8 @@ TEST(Shard, WhatIsAskedBeforeBeginIsDurableWaitsForItsFate) {
   ASSERT_EQ(rig.appends.size(), 1U) << "the repeated one has its own try";
   rig.Complete({}, {{0, AlreadyExists("a")}});
   const log::FinishedRow row = RefusedRow(rig, spec);
-  for (std::size_t i = 0; i < rig.finds.size(); ++i) rig.Do(FoundRequest{rig.finds[i].second, row});
+  for (std::size_t i = 0; i < rig.finds.size(); ++i)
+    rig.Do(FoundRequest{rig.finds[i].second, Finished(row)});
   EXPECT_EQ(begun.words, std::vector<std::string>{"ALREADY_EXISTS"});
   EXPECT_EQ(right.words, std::vector<std::string>{"OK ABORTED"});
   EXPECT_EQ(committed.words, std::vector<std::string>{"FAILED_PRECONDITION"});
@@ -344,7 +345,7 @@ TEST(Shard, AbortIsPresumedOnlyWithinTheHorizon) {
     transport::OutcomeAnswer answer;
     rig.Do(QuestionRequest{{"gone", "1", coordinator, epoch},
                            [&](transport::OutcomeAnswer given) { answer = given; }});
-    rig.Do(FoundRequest{rig.finds.back().second, NotFound("gone")});
+    rig.Do(FoundRequest{rig.finds.back().second, log::Found{}});
     return answer.verdict;
   };
   for (const std::uint64_t life : ShardRig::kLives) {

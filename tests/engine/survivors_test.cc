@@ -366,7 +366,7 @@ TEST(Survivors, ACommitThatIsRepeatedFromTheHistoryIsOne) {
   rig.Do(CloseRequest{"a", true, {}, WaitFor::kDecided, committed.Callback()});
   rig.Do(CloseRequest{"a", false, {}, WaitFor::kDecided, rolled_back.Callback()});
   ASSERT_EQ(rig.finds.size(), 2U);
-  for (const auto& [gid, token] : rig.finds) rig.Do(FoundRequest{token, row});
+  for (const auto& [gid, token] : rig.finds) rig.Do(FoundRequest{token, Finished(row)});
   EXPECT_EQ(committed.words, Words{"OK COMMITTED"});
   EXPECT_EQ(rolled_back.words, Words{"FAILED_PRECONDITION"});
 }

@@ -32,13 +32,12 @@ void LiveCoordinator::Start() {
   log_ = std::make_unique<log::MemoryLog>(disk_, log::MemoryLogOptions{.inline_completion = false});
   shard_ = std::make_unique<engine::Shard>(engine::ShardOptions{}, *this);
   specs_.clear();
-  const Result<log::Recovered> recovered = log_->Recover([this](const log::LiveRow& row) {
+  const Result<log::Recovered> recovered = log::Recover(*log_, [this](const log::LiveRow& row) {
     specs_[row.serial] = row.spec;
     shard_->Adopt(row);
     return OkStatus();
   });
   ASSENT_CHECK(recovered.ok());
-  next_serial_ = recovered->next_serial;
   shard_->Start(*recovered, mono_, wall_);
 }
 
@@ -92,8 +91,8 @@ void LiveCoordinator::Append(std::vector<log::Entry> entries, std::uint64_t batc
 }
 
 void LiveCoordinator::Find(std::string gid, std::uint64_t token) {
-  log_->Find(std::move(gid), [this, token](Result<log::FinishedRow> row) {
-    from_log_.emplace_back(engine::FoundRequest{token, std::move(row)});
+  log_->Find(std::move(gid), [this, token](Result<log::Found> found) {
+    from_log_.emplace_back(engine::FoundRequest{token, std::move(found)});
   });
 }
 

@@ -56,7 +56,7 @@ class LiveCoordinator final : public engine::ShardPorts {
   std::deque<transport::Command> commands;
 
  private:
-  std::uint64_t NextSerial() override { return next_serial_++; }
+  std::uint64_t NextSerial() override { return log_->NextSerial(0); }
   void Append(std::vector<log::Entry> entries, std::uint64_t batch) override;
   void Find(std::string gid, std::uint64_t token) override;
   void Send(std::vector<transport::Command> sent) override;
@@ -77,7 +77,6 @@ class LiveCoordinator final : public engine::ShardPorts {
   core::MonoTime mono_{std::chrono::seconds(1000)};
   core::WallTime wall_{std::chrono::seconds(1'700'000'000)};
   std::map<std::string, std::int64_t> waiting_;  // transactions, by absent service
-  std::uint64_t next_serial_ = 1;
   std::uint64_t next_gid_ = 1;
   std::map<std::uint64_t, std::string> specs_;  // by serial, of what has begun in this life
   std::map<std::string, core::Decision> told_;  // by gid; never changes until it is forgotten

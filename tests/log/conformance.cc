@@ -37,20 +37,20 @@ std::vector<std::uint64_t> Serials(const Result<std::vector<FinishedRow>>& rows)
 TEST_P(LogConformance, AnEmptyLogStartsAtTheBeginning) {
   auto log = Start();
   EXPECT_TRUE(log->replayed().empty());
-  EXPECT_NE(log->recovered().coordinator_id, 0u);
+  EXPECT_NE(log->recovered().log_id, 0u);
   EXPECT_EQ(StartNumber(log->recovered().epoch), 1u);
-  EXPECT_THAT(log->recovered().lives, ElementsAre(log->recovered().epoch));
+  EXPECT_THAT(*log->recovered().epochs, ElementsAre(log->recovered().epoch));
   EXPECT_EQ(log->recovered().next_serial, 1u);
   EXPECT_EQ(log->recovered().live_rows, 0u);
   EXPECT_EQ(log->recovered().finished_rows, 0u);
 }
 
 TEST_P(LogConformance, EveryStartIsANewEpochOfTheSameCoordinator) {
-  const std::uint32_t id = Start()->recovered().coordinator_id;
+  const std::uint32_t id = Start()->recovered().log_id;
   for (std::uint64_t start = 2; start < 6; ++start) {
     auto log = Start();
     EXPECT_EQ(StartNumber(log->recovered().epoch), start);
-    EXPECT_EQ(log->recovered().coordinator_id, id);
+    EXPECT_EQ(log->recovered().log_id, id);
   }
 }
 
@@ -60,7 +60,7 @@ TEST_P(LogConformance, EveryLifeIsRememberedAndIsLikeNoOther) {
   for (int start = 1; start <= 5; ++start) {
     auto log = Start();
     lives.push_back(log->recovered().epoch);
-    EXPECT_EQ(log->recovered().lives, lives);
+    EXPECT_EQ(*log->recovered().epochs, lives);
     EXPECT_OK(log->Append(Batch(Begin(static_cast<std::uint64_t>(start), "g"))));
   }
   EXPECT_TRUE(std::is_sorted(lives.begin(), lives.end()));
@@ -435,7 +435,7 @@ TEST_P(LogConformance, ReplayEndsWhenTheVisitorFails) {
   {
     LogClient log = rig_->Open({});
     int visited = 0;
-    const Result<Recovered> recovered = log.log().Recover([&](const LiveRow&) {
+    const Result<Recovered> recovered = Recover(log.log(), [&](const LiveRow&) {
       ++visited;
       return DataLoss("cannot decode");
     });
@@ -445,7 +445,7 @@ TEST_P(LogConformance, ReplayEndsWhenTheVisitorFails) {
   // A start that failed is no life: the epoch is the next one.
   auto log = Start();
   EXPECT_EQ(StartNumber(log->recovered().epoch), 2u);
-  EXPECT_EQ(log->recovered().lives.size(), 2u);
+  EXPECT_EQ(log->recovered().epochs->size(), 2u);
   EXPECT_EQ(log->replayed().size(), 2u);
 }
 

@@ -230,7 +230,7 @@ Driver::History Driver::Run() {
   std::promise<void> done;
   done_ = [&done] { done.set_value(); };
   // From the log's own thread on: what is appended there is one group.
-  log_.Find("no such gid", [this](const Result<FinishedRow>&) { AppendGroup(); });
+  log_.Find("no such gid", [this](const Result<Found>&) { AppendGroup(); });
   done.get_future().wait();
   return std::move(history_);
 }
@@ -291,10 +291,10 @@ SqliteOptions CrashOptions(const std::string& vfs) {
   return options;
 }
 
-Found StartAndRead(const SqliteOptions& options,
-                   const std::function<void(const Recovered&)>& recovered,
-                   const std::function<void(Log&, const Found&)>& then) {
-  Found found;
+Contents StartAndRead(const SqliteOptions& options,
+                      const std::function<void(const Recovered&)>& recovered,
+                      const std::function<void(Log&, const Contents&)>& then) {
+  Contents found;
   Result<std::unique_ptr<SqliteLog>> opened = SqliteLog::Open(options);
   found.status = opened.status();
   if (!opened.ok()) return found;

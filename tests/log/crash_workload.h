@@ -67,7 +67,7 @@ std::uint64_t HashOf(const LiveRow& row);
 std::uint64_t HashOf(const FinishedRow& row);
 
 // What one start of a log told.
-struct Found {
+struct Contents {
   Status status;  // of Open or Recover; else nothing below
   Recovered recovered;
   std::vector<std::uint64_t> live;  // hashes
@@ -121,8 +121,8 @@ SqliteOptions CrashOptions(const std::string& vfs);
 
 // Opens, recovers and reads everything. `recovered` runs when Recover has returned OK; `then` on
 // the open log before it is closed.
-Found StartAndRead(const SqliteOptions& options,
-                   const std::function<void(const Recovered&)>& recovered = {},
-                   const std::function<void(Log&, const Found&)>& then = {});
+Contents StartAndRead(const SqliteOptions& options,
+                      const std::function<void(const Recovered&)>& recovered = {},
+                      const std::function<void(Log&, const Contents&)>& then = {});
 
 }  // namespace assent::log

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "coordinator/log/life.h"
+#include "coordinator/log/epoch.h"
 
 namespace assent::log {
 
@@ -21,7 +21,7 @@ void Timeline::Note() {
   for (const std::uint64_t hash : books_.may_expire()) may_expire_.try_emplace(hash, length());
 }
 
-std::optional<std::size_t> Timeline::Match(const Found& found, std::size_t at_least,
+std::optional<std::size_t> Timeline::Match(const Contents& found, std::size_t at_least,
                                            std::size_t at_most) const {
   std::uint64_t digest = 0;
   std::size_t since = 0;
@@ -41,27 +41,26 @@ std::optional<std::size_t> Timeline::Match(const Found& found, std::size_t at_le
 }
 
 void Told::Heed(const Recovered& recovered, std::size_t batches) {
-  coordinator_id = recovered.coordinator_id;
+  log_id = recovered.log_id;
   epochs.push_back(recovered.epoch);
   batches_at_least = batches_at_most = batches;
 }
 
-Result<std::size_t> Judge(const Found& found, const Timeline& timeline, const Told& told) {
+Result<std::size_t> Judge(const Contents& found, const Timeline& timeline, const Told& told) {
   if (!found.status.ok()) return found.status;
   const Recovered& recovered = found.recovered;
   const std::string says =
       ": the log has" + found.text + "; next serial " + std::to_string(recovered.next_serial);
-  if (told.coordinator_id != 0 && recovered.coordinator_id != told.coordinator_id) {
-    return DataLoss("another coordinator id: " + std::to_string(recovered.coordinator_id));
+  if (told.log_id != 0 && recovered.log_id != told.log_id) {
+    return DataLoss("another coordinator id: " + std::to_string(recovered.log_id));
   }
   if (recovered.live_rows != found.live.size()) return DataLoss("live_rows is wrong" + says);
-  if (!std::is_sorted(recovered.lives.begin(), recovered.lives.end()) ||
-      recovered.lives.back() != recovered.epoch ||
-      StartNumber(recovered.epoch) != recovered.lives.size()) {
-    return DataLoss("the lives are not those of a log");
+  const std::vector<std::uint64_t>& epochs = *recovered.epochs;
+  if (!std::is_sorted(epochs.begin(), epochs.end()) || epochs.back() != recovered.epoch ||
+      StartNumber(recovered.epoch) != epochs.size()) {
+    return DataLoss("the epochs are not those of a log");
   }
-  if (!std::includes(recovered.lives.begin(), recovered.lives.end() - 1, told.epochs.begin(),
-                     told.epochs.end())) {
+  if (!std::includes(epochs.begin(), epochs.end() - 1, told.epochs.begin(), told.epochs.end())) {
     return DataLoss("a life is missing, or has come again");
   }
   const std::optional<std::size_t> n =

@@ -24,7 +24,7 @@ class Timeline {
   std::size_t length() const { return digests_.size() - 1; }
   const Books& books() const { return books_; }
   // The number of batches in [at_least, at_most] after which the log holds just what was found.
-  std::optional<std::size_t> Match(const Found& found, std::size_t at_least,
+  std::optional<std::size_t> Match(const Contents& found, std::size_t at_least,
                                    std::size_t at_most) const;
 
  private:
@@ -39,7 +39,7 @@ class Timeline {
 
 // What a coordinator has been told, and may have told others.
 struct Told {
-  std::uint32_t coordinator_id = 0;   // 0: nothing yet
+  std::uint32_t log_id = 0;           // 0: nothing yet
   std::vector<std::uint64_t> epochs;  // of the starts that came to their end
   std::size_t batches_at_least = 0;   // acknowledged, or replayed by a start that came to its end
   std::size_t batches_at_most = 0;    // handed over
@@ -48,6 +48,6 @@ struct Told {
 };
 
 // The number of batches that the log holds, or why this cannot be.
-Result<std::size_t> Judge(const Found& found, const Timeline& timeline, const Told& told);
+Result<std::size_t> Judge(const Contents& found, const Timeline& timeline, const Told& told);
 
 }  // namespace assent::log

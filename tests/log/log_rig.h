@@ -99,7 +99,7 @@ class LogClient {
       : log_(std::move(log)), pump_(std::move(pump)) {}
 
   Status Recover() {
-    Result<Recovered> recovered = log_->Recover([this](LiveRow row) {
+    Result<Recovered> recovered = log::Recover(*log_, [this](LiveRow row) {
       replayed_.push_back(std::move(row));
       return OkStatus();
     });
@@ -114,11 +114,18 @@ class LogClient {
                  [promise](AppendResult result) { promise->set_value(std::move(result)); });
     return promise->get_future();
   }
-  Result<FinishedRow> Find(std::string gid) {
-    auto promise = std::make_shared<std::promise<Result<FinishedRow>>>();
+  Result<Found> Look(std::string gid) {
+    auto promise = std::make_shared<std::promise<Result<Found>>>();
     log_->Find(std::move(gid),
-               [promise](Result<FinishedRow> row) { promise->set_value(std::move(row)); });
+               [promise](Result<Found> found) { promise->set_value(std::move(found)); });
     return Wait(promise->get_future());
+  }
+  // The finished row, or kNotFound.
+  Result<FinishedRow> Find(const std::string& gid) {
+    Result<Found> found = Look(gid);
+    if (!found.ok()) return found.status();
+    if (found.value().what != Found::What::kFinished) return NotFound("no finished row");
+    return (*std::move(found)).row;
   }
   Result<std::vector<FinishedRow>> Scan(std::uint64_t before_serial, std::size_t max_rows) {
     auto promise = std::make_shared<std::promise<Result<std::vector<FinishedRow>>>>();

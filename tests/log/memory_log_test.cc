@@ -19,7 +19,7 @@ class MemoryLogTest : public testing::Test {
     log_ = std::make_unique<MemoryLog>(disk_, options);
     answers_.clear();
     replayed_.clear();
-    const auto recovered = log_->Recover([this](const LiveRow& row) {
+    const auto recovered = Recover(*log_, [this](const LiveRow& row) {
       replayed_.push_back(row.gid + " v" + std::to_string(row.version));
       return OkStatus();
     });
@@ -91,10 +91,10 @@ TEST_F(MemoryLogTest, ARestoredDiskStartsALifeOfItsOwn) {
   const MemoryDisk copy = *disk_;
   Start();
   Kill();
-  const std::vector<std::uint64_t> lost = disk_->platter().lives;
+  const std::vector<std::uint64_t> lost = disk_->platter().epochs;
   *disk_ = copy;
   Start();
-  const std::vector<std::uint64_t> lives = disk_->platter().lives;
+  const std::vector<std::uint64_t> lives = disk_->platter().epochs;
   ASSERT_EQ(lives.size(), 2u);
   EXPECT_EQ(lives[0], lost[0]);
   EXPECT_EQ(StartNumber(lives[1]), StartNumber(lost[1]));
@@ -106,13 +106,13 @@ TEST_F(MemoryLogTest, TheNewestLivesAreRemembered) {
     Start();
     Kill();
   };
-  for (std::size_t i = 0; i < kMaxLivesCount; ++i) start_and_kill();
-  ASSERT_EQ(disk_->platter().lives.size(), kMaxLivesCount);
-  EXPECT_EQ(StartNumber(disk_->platter().lives.front()), 1u);
+  for (std::size_t i = 0; i < kMaxEpochsCount; ++i) start_and_kill();
+  ASSERT_EQ(disk_->platter().epochs.size(), kMaxEpochsCount);
+  EXPECT_EQ(StartNumber(disk_->platter().epochs.front()), 1u);
   start_and_kill();
-  EXPECT_EQ(disk_->platter().lives.size(), kMaxLivesCount);
-  EXPECT_EQ(StartNumber(disk_->platter().lives.front()), 2u);
-  EXPECT_EQ(StartNumber(disk_->platter().lives.back()), kMaxLivesCount + 1);
+  EXPECT_EQ(disk_->platter().epochs.size(), kMaxEpochsCount);
+  EXPECT_EQ(StartNumber(disk_->platter().epochs.front()), 2u);
+  EXPECT_EQ(StartNumber(disk_->platter().epochs.back()), kMaxEpochsCount + 1);
 }
 
 TEST_F(MemoryLogTest, PowerLossKeepsAPrefixOfWhatWasNotSynchronised) {

@@ -84,17 +84,19 @@ class FlipTest : public testing::Test {
     if (!opened.ok()) return opened.status();
     SqliteStore& store = **opened;
     content = Content();
-    Result<Recovered> recovered = store.Recover([&content](const LiveRow& row) {
+    Result<Joined> joined = store.Join();
+    if (!joined.ok()) return joined.status();
+    const Status loaded = store.Load([&content](const LiveRow& row) {
       content.live.push_back(HashOf(row));
       return OkStatus();
     });
-    if (!recovered.ok()) return recovered.status();
+    if (!loaded.ok()) return loaded;
     const Result<std::vector<FinishedRow>> rows = store.Scan(0, 1000);
     if (!rows.ok()) return rows.status();
     for (const FinishedRow& row : rows.value()) content.finished.insert(HashOf(row));
-    content.coordinator_id = recovered.value().coordinator_id;
-    content.next_serial = recovered.value().next_serial;
-    content.lives = std::move(recovered.value().lives);
+    content.coordinator_id = joined.value().log_id;
+    content.next_serial = joined.value().next_serial;
+    content.lives = *joined.value().epochs;
     content.lives.pop_back();
     return OkStatus();
   }

@@ -64,11 +64,13 @@ class SqliteFormat : public testing::Test {
     auto store = SqliteStore::Open(options_, migrations);
     if (!store.ok()) return store.status();
     std::size_t rows = 0;
-    const auto recovered = store.value()->Recover([&](const LiveRow&) {
+    const auto joined = store.value()->Join();
+    if (!joined.ok()) return joined.status();
+    const Status loaded = store.value()->Load([&](const LiveRow&) {
       ++rows;
       return OkStatus();
     });
-    if (!recovered.ok()) return recovered.status();
+    if (!loaded.ok()) return loaded;
     EXPECT_EQ(rows, 1u);
     EXPECT_TRUE(store.value()->Find("b").ok());
     return store.value()->meta().format;
@@ -169,9 +171,9 @@ TEST_F(SqliteFormat, TheSampleOfFormat1Opens) {
   LogClient log(*std::move(opened));
   const Status recovered = log.Recover();
   ASSERT_TRUE(recovered.ok()) << recovered.ToString();
-  EXPECT_EQ(log.recovered().coordinator_id, 48804u);
+  EXPECT_EQ(log.recovered().log_id, 48804u);
   EXPECT_EQ(StartNumber(log.recovered().epoch), 3u);
-  EXPECT_THAT(log.recovered().lives, ElementsAre(20610069u, 48274242u, log.recovered().epoch));
+  EXPECT_THAT(*log.recovered().epochs, ElementsAre(20610069u, 48274242u, log.recovered().epoch));
   EXPECT_EQ(log.recovered().next_serial, 4u);
   ASSERT_EQ(log.replayed().size(), 2u);
   EXPECT_EQ(log.replayed()[0].gid, "order-17");

@@ -43,7 +43,7 @@ void Say(int pipe, const Word& word) {
   auto opened = SqliteLog::Open(OptionsAt(path));
   if (!opened.ok()) _exit(4);
   Log& log = *opened.value();
-  const auto recovered = log.Recover([](const LiveRow&) { return OkStatus(); });
+  const auto recovered = Recover(log, [](const LiveRow&) { return OkStatus(); });
   if (!recovered.ok()) _exit(5);
   std::atomic<std::uint64_t> next{recovered.value().next_serial};
   std::function<void(std::uint64_t, std::uint64_t)> go = [&](std::uint64_t serial,

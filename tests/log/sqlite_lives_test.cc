@@ -71,14 +71,14 @@ class SqliteLives : public testing::Test {
 
 TEST_F(SqliteLives, TheNewestAreKept) {
   ASSERT_TRUE(Start().ok());
-  Age(kMaxLivesCount - 1);
-  for (std::uint64_t start = kMaxLivesCount; start < kMaxLivesCount + 3; ++start) {
+  Age(kMaxEpochsCount - 1);
+  for (std::uint64_t start = kMaxEpochsCount; start < kMaxEpochsCount + 3; ++start) {
     const Result<Recovered> recovered = Start();
     ASSERT_TRUE(recovered.ok()) << recovered.status().ToString();
     EXPECT_EQ(StartNumber(recovered->epoch), start);
-    ASSERT_EQ(recovered->lives.size(), kMaxLivesCount);
-    EXPECT_EQ(recovered->lives.back(), recovered->epoch);
-    EXPECT_EQ(StartNumber(recovered->lives.front()), start - kMaxLivesCount + 1);
+    ASSERT_EQ(recovered->epochs->size(), kMaxEpochsCount);
+    EXPECT_EQ(recovered->epochs->back(), recovered->epoch);
+    EXPECT_EQ(StartNumber(recovered->epochs->front()), start - kMaxEpochsCount + 1);
   }
 }
 
@@ -87,10 +87,10 @@ TEST_F(SqliteLives, ARestoredCopyStartsALifeOfItsOwn) {
   ASSERT_TRUE(Start().ok());
   const std::string copy = folder_.File("copy.db");
   std::filesystem::copy_file(options_.path, copy);
-  const std::vector<std::uint64_t> lost = Start().value().lives;
+  const std::vector<std::uint64_t> lost = *Start().value().epochs;
   for (const char* suffix : {"", "-wal", "-state"}) std::filesystem::remove(options_.path + suffix);
   std::filesystem::copy_file(copy, options_.path);
-  const std::vector<std::uint64_t> lives = Start().value().lives;
+  const std::vector<std::uint64_t> lives = *Start().value().epochs;
   ASSERT_EQ(lives.size(), 2u);
   EXPECT_EQ(lives[0], lost[0]);
   EXPECT_EQ(StartNumber(lives[1]), StartNumber(lost[1]));

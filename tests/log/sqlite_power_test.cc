@@ -55,7 +55,7 @@ class PowerTest {
   void DieAgain(const SimDisk& disk, const std::vector<DiskChange>& changes, std::size_t at,
                 Told told, const Recovered& recovered, std::size_t batches);
   void GoOn(const SimDisk& disk, const Told& told);
-  Found Start() {
+  Contents Start() {
     return StartAndRead(CrashOptions(vfs_.name()),
                         [this](const Recovered&) { vfs_.Mark(kRecovered); });
   }
@@ -155,7 +155,7 @@ void PowerTest::Try(const SimDisk& disk, const Told& told) {
   if (testing::Test::HasFailure()) return;
   ++disks_;
   vfs_.Insert(disk);
-  const Found found = Start();
+  const Contents found = Start();
   const std::vector<DiskChange> changes = vfs_.TakeTrace();
   const Result<std::size_t> batches = Judge(found, timeline_, told);
   ASSERT_TRUE(batches.ok()) << batches.status().ToString();
@@ -191,7 +191,7 @@ void PowerTest::GoOn(const SimDisk& disk, const Told& told) {
   vfs_.Insert(disk);
   SimDisk after;
   std::uint64_t first = 0;
-  Found found = StartAndRead(CrashOptions(vfs_.name()), {}, [&](Log& log, const Found& now) {
+  Contents found = StartAndRead(CrashOptions(vfs_.name()), {}, [&](Log& log, const Contents& now) {
     first = now.recovered.next_serial;
     const std::string gid = "later-" + std::to_string(first);
     WorkloadLife life;
@@ -203,7 +203,7 @@ void PowerTest::GoOn(const SimDisk& disk, const Told& told) {
   });
   ASSERT_TRUE(Judge(found, timeline_, told).ok());
   vfs_.Insert(AfterPowerLoss(after, Loss::kAll));
-  const Found later = StartAndRead(CrashOptions(vfs_.name()));
+  const Contents later = StartAndRead(CrashOptions(vfs_.name()));
   ASSERT_TRUE(later.status.ok()) << later.status.ToString();
   EXPECT_EQ(later.live.size(), found.live.size() + 1);
   EXPECT_EQ(later.recovered.next_serial, first + 2);
@@ -242,7 +242,7 @@ TEST(SqlitePower, ADiskThatLiesIsNoticed) {
   Random random(1);
   SimDisk disk;
   const std::vector<WorkloadLife> workload = MakeWorkload(1, 1, 10);
-  StartAndRead(CrashOptions(vfs.name()), {}, [&](Log& log, const Found& found) {
+  StartAndRead(CrashOptions(vfs.name()), {}, [&](Log& log, const Contents& found) {
     told.Heed(found.recovered, 0);
     Driver driver(log, workload[0]);
     for (const EntryBatch* batch : driver.Run().accepted) timeline.Add(*batch);

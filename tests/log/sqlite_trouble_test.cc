@@ -83,12 +83,13 @@ void TroubleTest::TryEveryCall(DiskTrouble::Kind kind) {
 std::vector<DiskCallKind> TroubleTest::RunWithout(const WorkloadLife& life, Scene& scene) {
   vfs_.Insert(scene.disk);
   std::vector<DiskCallKind> calls;
-  const Found found = StartAndRead(CrashOptions(vfs_.name()), {}, [&](Log& log, const Found& now) {
-    scene.told.Heed(now.recovered, 0);
-    Driver driver(log, life);
-    for (const EntryBatch* batch : driver.Run().accepted) scene.books.Apply(*batch);
-    scene.disk = vfs_.disk();
-  });
+  const Contents found =
+      StartAndRead(CrashOptions(vfs_.name()), {}, [&](Log& log, const Contents& now) {
+        scene.told.Heed(now.recovered, 0);
+        Driver driver(log, life);
+        for (const EntryBatch* batch : driver.Run().accepted) scene.books.Apply(*batch);
+        scene.disk = vfs_.disk();
+      });
   EXPECT_TRUE(found.status.ok()) << found.status.ToString();
   if (life.ends_orderly) scene.disk = vfs_.disk();
   return vfs_.calls();
@@ -108,7 +109,7 @@ void TroubleTest::Run(const WorkloadLife& life, const Scene& scene, const DiskTr
     changes_then = vfs_.changes();
   };
   const auto recovered = [&](const Recovered& now) { told.Heed(now, 0); };
-  const Found found = StartAndRead(options, recovered, [&](Log& log, const Found&) {
+  const Contents found = StartAndRead(options, recovered, [&](Log& log, const Contents&) {
     Driver driver(log, life);
     const Driver::History history = driver.Run();
     no_space_ += history.refused;
@@ -170,7 +171,7 @@ void TroubleTest::CheckDisk(const SimDisk& disk, const Timeline& timeline, Told 
   // before that.
   SimDisk later;
   vfs_.Insert(disk);
-  const Found found = StartAndRead(CrashOptions(vfs_.name()), [&](const Recovered&) {
+  const Contents found = StartAndRead(CrashOptions(vfs_.name()), [&](const Recovered&) {
     later = vfs_.disk();
     vfs_.Mark(1);
   });

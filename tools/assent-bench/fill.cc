@@ -84,7 +84,7 @@ int Fill(const Load& load, std::uint64_t transactions, const std::string& folder
   options.retention_bytes = 0;
   auto opened = log::SqliteLog::Open(options);
   if (!opened.ok()) Die(opened.status().ToString());
-  const auto recovered = (*opened)->Recover([](const log::LiveRow&) { return OkStatus(); });
+  const auto recovered = log::Recover(**opened, [](const log::LiveRow&) { return OkStatus(); });
   if (!recovered.ok()) Die(recovered.status().ToString());
   const Shape shape = ShapeOf(load);
   std::mt19937_64 random(1);

@@ -11,7 +11,7 @@ namespace assent::sim {
 
 // ---- What a shard needs of the world ------------------------------------------------------------
 
-std::uint64_t Coordinator::Ports::NextSerial() { return owner_.life_->next_serial++; }
+std::uint64_t Coordinator::Ports::NextSerial() { return owner_.life_->log->NextSerial(0); }
 
 void Coordinator::Ports::Append(std::vector<log::Entry> entries, std::uint64_t batch) {
   Life& life = *owner_.life_;
@@ -38,8 +38,8 @@ void Coordinator::Ports::Append(std::vector<log::Entry> entries, std::uint64_t b
 }
 
 void Coordinator::Ports::Find(std::string gid, std::uint64_t token) {
-  owner_.life_->log->Find(std::move(gid), [this, token](Result<log::FinishedRow> row) {
-    owner_.life_->mailboxes[shard_].push_back(engine::FoundRequest{token, std::move(row)});
+  owner_.life_->log->Find(std::move(gid), [this, token](Result<log::Found> found) {
+    owner_.life_->mailboxes[shard_].push_back(engine::FoundRequest{token, std::move(found)});
     owner_.ArmTurn(shard_);
   });
   owner_.ArmLog();
@@ -89,7 +89,7 @@ void Coordinator::Start() {
   life_ = std::make_unique<Life>(sim_, *this, disk_, life_number_);
   life_->log->SetFull(full_);
   sim_.Say([&] { return "the coordinator starts (life " + std::to_string(lives_) + ")"; });
-  const Result<log::Recovered> recovered = life_->log->Recover([&](const log::LiveRow& row) {
+  const Result<log::Recovered> recovered = log::Recover(*life_->log, [&](const log::LiveRow& row) {
     NoteRecovered(row);
     life_->shards[ShardOf(row.gid)]->Adopt(row);
     return OkStatus();
@@ -98,9 +98,8 @@ void Coordinator::Start() {
   if (recovered->epoch <= last_epoch_ || !granted_.insert(recovered->epoch).second)
     sim_.Violate("S11 broken: epoch " + std::to_string(recovered->epoch) + " was granted before");
   last_epoch_ = life_->epoch = recovered->epoch;
-  life_->next_serial = recovered->next_serial;
-  life_->dialer.Open(recovered->coordinator_id);
-  life_->hub.Open(recovered->coordinator_id, recovered->epoch);
+  life_->dialer.Open(recovered->log_id);
+  life_->hub.Open(recovered->log_id, recovered->epoch);
   for (std::size_t t = 0; t < ledger_.size(); ++t) ledger_.ReadPlatter(disk_->platter(), t);
   ledger_.CheckKept(disk_->platter());
   for (auto& shard : life_->shards) shard->Start(*recovered, sim_.Mono(), sim_.Wall());
@@ -371,7 +370,7 @@ void Coordinator::Send(std::vector<transport::Command> commands) {
 void Coordinator::CheckTold(const transport::OutcomeAnswer& answer, std::uint64_t began_epoch) {
   const TransactionBooks& books = ledger_.books(ledger_.Find(answer.gid));
   const bool by_hand = books.by_hand || books.restored;
-  const auto& lives = disk_->seen().lives;
+  const auto& lives = disk_->seen().epochs;
   const bool own = std::binary_search(lives.begin(), lives.end(), began_epoch);
   if (answer.verdict == transport::Verdict::kAbort && !own)
     sim_.Violate("S9 broken by " + answer.gid +

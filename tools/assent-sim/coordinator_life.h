@@ -95,7 +95,6 @@ struct Coordinator::Life {
 
   const std::uint64_t number;
   std::uint64_t epoch = 0;
-  std::uint64_t next_serial = 1;
   bool fatal = false;
 
   std::unique_ptr<log::MemoryLog> log;

@@ -1,14 +1,13 @@
 #pragma once
 
-// The number of a life: of the time between one start of a coordinator and the next. It says two
-// things at once,
+// The number of one start of one coordinator. It says two things at once,
 //
-//   epoch = start number, one more with each start << 24 | 24 bits drawn at that start
+//   epoch = start number, one more with each start of the log << 24 | 24 bits drawn at that start
 //
-// so that epochs of one log grow, which is what fencing needs, and yet no life can be taken for
+// so that epochs of one log grow, which is what fencing needs, and yet no start can be taken for
 // another. The start number alone would not do: a log that was restored from an older copy starts
-// with a number that a lost life had too, and what that life decided is not in the log. The drawn
-// bits differ, but in one of 16.8 million such restores.
+// with a number that a lost start had too, and what was decided after that one is not in the log.
+// The drawn bits differ, but in one of 16.8 million such restores.
 
 #include <cstddef>
 #include <cstdint>
@@ -17,9 +16,9 @@ namespace assent::log {
 
 inline constexpr int kDrawnBits = 24;
 
-// A log remembers so many of its own lives, the newest. Of an older one it says what it would say
+// A log remembers so many of its own epochs, the newest. Of an older one it says what it would say
 // of a stranger's.
-inline constexpr std::size_t kMaxLivesCount = 4096;
+inline constexpr std::size_t kMaxEpochsCount = 4096;
 
 // Counts the starts of a log, from 1; 0: it has not had one.
 constexpr std::uint64_t StartNumber(std::uint64_t epoch) { return epoch >> kDrawnBits; }
@@ -29,7 +28,7 @@ constexpr std::uint64_t FirstEpochOf(std::uint64_t start_number) {
   return start_number << kDrawnBits;
 }
 
-// The life after `last`, with the low bits of `drawn`.
+// The epoch after `last`, with the low bits of `drawn`.
 constexpr std::uint64_t NextEpoch(std::uint64_t last, std::uint32_t drawn) {
   return FirstEpochOf(StartNumber(last) + 1) | (drawn & ((1U << kDrawnBits) - 1));
 }

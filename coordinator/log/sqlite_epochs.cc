@@ -1,6 +1,5 @@
 // Which lives this log has had, how the last one ended, and the beginning and the end of this one.
 
-#include <random>
 #include <sqlite3.h>
 
 #include "coordinator/log/sqlite_store.h"
@@ -8,19 +7,14 @@
 namespace assent::log {
 namespace {
 
-std::uint32_t DrawBits() {
-  std::random_device device;
-  return device();
-}
-
 // What the table holds is known from the newest life alone: the starts up to it, without a gap.
 std::uint64_t OldestKept(std::uint64_t newest_start) {
-  return newest_start > kMaxLivesCount ? newest_start - kMaxLivesCount + 1 : 1;
+  return newest_start > kMaxEpochsCount ? newest_start - kMaxEpochsCount + 1 : 1;
 }
 
 }  // namespace
 
-Status SqliteStore::ReadLives(std::vector<std::uint64_t>& lives) {
+Status SqliteStore::ReadEpochs(std::vector<std::uint64_t>& epochs) {
   Statement select;
   int code = db_.Prepare("SELECT epoch, commit_seq, crc FROM life ORDER BY epoch", select);
   const std::string table = options_.path + ": table life, ";
@@ -44,7 +38,7 @@ Status SqliteStore::ReadLives(std::vector<std::uint64_t>& lives) {
     if (expected == newest && epoch != meta_.epoch) {
       return DataLoss(name + ": table meta names another life, " + std::to_string(meta_.epoch));
     }
-    lives.push_back(epoch);
+    epochs.push_back(epoch);
     ++expected;
   }
   if (code != SQLITE_DONE && code != SQLITE_ROW) {
@@ -58,11 +52,11 @@ Status SqliteStore::ReadLives(std::vector<std::uint64_t>& lives) {
 
 // One commit: the new epoch in meta, which fences off whoever held the last, and its row among the
 // lives. From its return on everything that was replayed is ours to act upon.
-Status SqliteStore::CommitEpoch(std::vector<std::uint64_t>& lives) {
+Status SqliteStore::CommitEpoch() {
   if (const int code = sql_.begin.Run(); code != SQLITE_OK) return Failure("begin", code);
   next_ = meta_;
   ++next_.commit_seq;
-  next_.epoch = NextEpoch(meta_.epoch, DrawBits());
+  next_.epoch = new_epoch_;
   const std::uint64_t oldest = FirstEpochOf(OldestKept(StartNumber(next_.epoch)));
   Statement insert;
   Statement forget;
@@ -83,20 +77,18 @@ Status SqliteStore::CommitEpoch(std::vector<std::uint64_t>& lives) {
   const Status status = WriteMetaAndCommit(ignored);
   if (!status.ok()) return status;
   meta_ = next_;
-  lives.push_back(meta_.epoch);
-  if (lives.front() < oldest) lives.erase(lives.begin());
   return OkStatus();
 }
 
 // What was replayed goes to the database first, then the epoch says that it is ours; and before
 // anybody hears of it, database and PATH-state say that a life is under way, whose WAL belongs to
 // the log.
-Status SqliteStore::BeginLife(std::vector<std::uint64_t>& lives) {
+Status SqliteStore::BeginEpoch() {
   if (Status status = Checkpoint(true); !status.ok()) return status;
   if (!found_state_) {
     if (Status status = SyncFolder(); !status.ok()) return status;
   }
-  if (Status status = CommitEpoch(lives); !status.ok()) return status;
+  if (Status status = CommitEpoch(); !status.ok()) return status;
   if (Status status = MoveWal(false); !status.ok()) return status;
   return WriteAnchor(/*open=*/true, wal_.bytes);
 }
