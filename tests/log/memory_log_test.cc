@@ -191,6 +191,52 @@ TEST_F(MemoryLogTest, AnInlineLogAnswersBeforeAppendReturnsEvenFromACallback) {
   EXPECT_THAT(order, ElementsAre("first", "first ends", "second"));
 }
 
+// A coordinator that is not alone gives slots up and takes slots up while it runs.
+TEST_F(MemoryLogTest, ASlotIsGivenUpAndTakenUpAgain) {
+  struct Events final : SlotEvents {
+    void OnAssigned(SlotGrant grant) override { seen += "+" + std::to_string(grant.slot_epoch); }
+    void OnWanted(Slot slot) override { seen += "?" + std::to_string(slot); }
+    void OnFenced(const Status&) override { seen += "!"; }
+    std::string seen;
+  } events;
+  const auto in_slot = [](Entry entry, Slot slot) {
+    entry.slot = slot;
+    return entry;
+  };
+  MemoryLog log(disk_, {.slots_count = 4});
+  EXPECT_EQ(log.Join(events).value().slots.size(), 4u);
+  std::vector<std::string> rows;
+  std::vector<Code> codes;
+  const auto note = [&](const auto& status) { codes.push_back(status.code()); };
+  const auto load = [&](Slot slot) {
+    log.Load(
+        slot,
+        [&](const LiveRow& row) {
+          rows.push_back(row.gid);
+          return OkStatus();
+        },
+        note);
+  };
+  load(1);
+  load(2);
+  log.Append(Batch(in_slot(Begin(1, "a"), 1), in_slot(Begin(2, "b"), 2)),
+             [&](const AppendResult& result) { note(result.status); });
+  log.Want(1);
+  log.Release(1, note);
+  log.Assign({.slot = 1, .slot_epoch = 7});
+  load(1);
+  EXPECT_THAT(rows, ElementsAre("a"));
+  log.Release(1, note);
+  EXPECT_THAT(codes, testing::Each(Code::kOk));
+  codes.clear();
+  // Whoever writes what is not his is a second writer.
+  log.Append(Batch(in_slot(Update(1, 2, "a", "x"), 1)),
+             [&](const AppendResult& result) { note(result.status); });
+  EXPECT_THAT(codes, ElementsAre(Code::kUnknownOutcome));
+  log.Fence(Unavailable("others have its slots"));
+  EXPECT_EQ(events.seen, "?1+7!");
+}
+
 TEST_F(MemoryLogTest, KeepsTheNewestFinishedRows) {
   Start({.inline_completion = true, .max_finished_rows = 2});
   for (std::uint64_t serial = 1; serial <= 4; ++serial) {
