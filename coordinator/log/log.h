@@ -108,7 +108,7 @@ using Epochs = std::shared_ptr<const std::vector<std::uint64_t>>;
 
 // What a start found.
 struct Joined {
-  std::uint32_t log_id = 0;        // drawn once per log, kept for ever; on the wire: coordinator_id
+  std::uint32_t log_id = 0;        // drawn once, kept for ever; on the wire: coordinator_id
   std::uint64_t epoch = 0;         // this start's (epoch.h): above the last
   Slot slots_count = 1;            // of the log, for ever (SlotOf)
   std::vector<SlotGrant> slots{};  // this coordinator's from the start: to be loaded
@@ -136,8 +136,8 @@ struct Stats {
   bool poisoned = false;  // an I/O error happened; see kUnknownOutcome
 };
 
-// What happens to the slots of a running coordinator. Called on the log's own thread, must be quick;
-// never by a log that has one owner.
+// What happens to the slots of a running coordinator. Called on the log's own thread, must be
+// quick; never by a log that has one owner.
 class SlotEvents {
  public:
   virtual ~SlotEvents() = default;
@@ -195,7 +195,7 @@ struct Recovered : Joined {
   std::uint64_t finished_rows = 0;
 };
 
-// Join, and Load of every slot that is this coordinator's from the start, one after the other; waits.
+// Join, and Load of every slot that is this coordinator's from the start, one by one; waits.
 Result<Recovered> Recover(Log& log, SlotEvents& events, const Log::LiveVisitor& visit);
 // For tests and tools with a log that has one owner: nothing will happen to its slots.
 Result<Recovered> Recover(Log& log, const Log::LiveVisitor& visit);

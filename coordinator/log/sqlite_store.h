@@ -187,7 +187,7 @@ class SqliteStore {
   };
   std::vector<Collided> collided_;  // ends of this group
   // Which unfinished rows may have a gid: by its hash, their serials. An index in the file would be
-  // written with each beginning and end; this one is asked only about what the engine does not know.
+  // written with each beginning and end; this one is asked about what the engine does not know.
   std::unordered_multimap<std::uint64_t, std::uint64_t> live_gids_;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> come_;  // of this group
   std::vector<std::pair<std::uint64_t, std::uint64_t>> gone_;

@@ -13,6 +13,8 @@
 
 #include "tests/log/log_rig.h"
 
+#define EXPECT_OK(result) EXPECT_TRUE((result).status.ok()) << (result).status.ToString()
+
 namespace assent::log {
 
 // A place that keeps what logs wrote, and opens one log at a time on it.
