@@ -1,36 +1,27 @@
 #include "coordinator/api/convert.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <assent/limits.h>
+#include <assent/text.h>
 
 #include "coordinator/core/describe.h"
 #include "coordinator/core/spec.h"
-#include "coordinator/core/text.h"
+#include "proto/words/words.h"
 
 namespace assent::api {
 namespace {
 
 std::int64_t UnixMs(core::WallTime time) { return time.time_since_epoch().count(); }
 
-Result<core::Protocol> FromProto(v1::Protocol protocol, const std::string& at) {
-  switch (protocol) {
-    case v1::TWO_PHASE: return core::Protocol::kTwoPhase;
-    case v1::TCC: return core::Protocol::kTcc;
-    case v1::SAGA: return core::Protocol::kSaga;
-    default:
-      return InvalidArgument(at + ".protocol is " + std::to_string(static_cast<int>(protocol)) +
-                             ": it takes TWO_PHASE, TCC or SAGA");
-  }
-}
-
 void ToProto(const core::BranchSpec& spec, const core::TransactionSpec& transaction,
              v1::BranchSpec& out) {
   out.set_branch_id(spec.id);
-  out.set_protocol(static_cast<v1::Protocol>(spec.protocol));
+  out.set_protocol(wire::ToWire(spec.protocol));
   out.set_service(spec.service);
   out.set_action(spec.action);
   out.set_payload_bytes(spec.payload.size());
@@ -45,11 +36,11 @@ void ToProto(const core::BranchSpec& spec, const core::TransactionSpec& transact
 }
 
 void ToProto(const core::Attempt& attempt, v1::Attempt& out) {
-  out.set_operation(static_cast<v1::Operation>(attempt.operation));
+  out.set_operation(wire::ToWire(attempt.operation));
   out.set_number(attempt.number);
   out.set_started_unix_ms(UnixMs(attempt.started));
   out.set_latency_us(attempt.latency.count());
-  out.set_result(static_cast<v1::Attempt::Result>(attempt.result));
+  out.set_result(wire::ToWire(attempt.result));
   out.set_error(attempt.error);
 }
 
@@ -57,12 +48,12 @@ void ToProto(const core::Transaction& txn, core::BranchIndex i, const core::Now&
              v1::Branch& out) {
   const core::Branch& branch = txn.branches()[i];
   ToProto(txn.spec().branches[i], txn.spec(), *out.mutable_spec());
-  out.set_state(static_cast<v1::BranchState>(branch.state));
-  out.set_operation(static_cast<v1::Operation>(txn.Due(i)));
+  out.set_state(wire::ToWire(branch.state));
+  out.set_operation(wire::ToWire(txn.Due(i)));
   out.set_attempt_count(branch.attempts);
   out.set_last_error(branch.last_error);
   out.set_needs_operator(branch.needs_operator);
-  out.set_resolved(static_cast<v1::Decision>(branch.resolved));
+  out.set_resolved(wire::ToWire(branch.resolved));
   if (branch.next_attempt != core::kNever) {
     const auto wait = std::chrono::duration_cast<core::Millis>(branch.next_attempt - now.mono);
     out.set_next_attempt_unix_ms(UnixMs(now.wall + wait));
@@ -141,8 +132,11 @@ void AddWhatHasRoom(const core::Transaction& txn, const std::vector<core::Branch
 Result<core::BranchSpec> FromProto(v1::BranchSpec spec, const std::string& at) {
   core::BranchSpec out;
   out.id = std::move(*spec.mutable_branch_id());
-  const Result<core::Protocol> protocol = FromProto(spec.protocol(), at);
-  if (!protocol.ok()) return protocol.status();
+  const std::optional<Protocol> protocol = wire::FromWire<Protocol>(spec.protocol());
+  if (!protocol) {
+    return InvalidArgument(at + ".protocol is " + std::to_string(spec.protocol()) +
+                           ": it takes TWO_PHASE, TCC or SAGA");
+  }
   out.protocol = *protocol;
   out.service = std::move(*spec.mutable_service());
   out.action = std::move(*spec.mutable_action());
@@ -161,11 +155,12 @@ Result<core::BranchSpec> FromProto(v1::BranchSpec spec, const std::string& at) {
 Result<core::TransactionSpec> FromProto(v1::TransactionSpec spec) {
   core::TransactionSpec out;
   out.gid = std::move(*spec.mutable_gid());
-  if (spec.ordering() < 0 || spec.ordering() > v1::ORDERING_DECLARED) {
-    return InvalidArgument("ordering is " + std::to_string(static_cast<int>(spec.ordering())) +
+  const std::optional<Ordering> ordering = wire::FromWire<Ordering>(spec.ordering());
+  if (!ordering) {
+    return InvalidArgument("ordering is " + std::to_string(spec.ordering()) +
                            ": it takes ORDERING_SEQUENTIAL or ORDERING_DECLARED, or nothing");
   }
-  out.ordering = static_cast<core::Ordering>(spec.ordering());
+  out.ordering = *ordering;
   out.deadline = core::Millis(spec.deadline_ms());
   for (const auto& [key, value] : spec.labels()) out.labels.emplace_back(key, value);
   out.branches.reserve(static_cast<std::size_t>(spec.branches_size()));
@@ -197,7 +192,7 @@ Result<core::Actor> FromProto(const v1::OperatorAction& action) {
     return InvalidArgument("reason has " + std::to_string(action.reason().size()) +
                            " bytes, the limit is " + std::to_string(limits::kMaxReasonBytes));
   }
-  return core::Actor{std::string(core::CutReason(action.who())), action.reason()};
+  return core::Actor{std::string(CutReason(action.who())), action.reason()};
 }
 
 Result<engine::BeginRequest> ToBegin(v1::TransactionSpec spec, v1::WaitFor wait_for, bool open,
@@ -227,10 +222,10 @@ Result<Detail> DetailOf(const v1::GetRequest& request, const core::Transaction& 
 void ToProto(const core::Transaction& txn, const core::Now& now, const Detail& detail,
              bool decision_visible, v1::Transaction& out) {
   out.set_gid(txn.gid());
-  out.set_state(decision_visible ? static_cast<v1::TransactionState>(txn.phase()) : v1::ACTIVE);
+  out.set_state(decision_visible ? wire::ToWire(txn.phase()) : v1::ACTIVE);
   if (decision_visible) {
-    out.set_decision(static_cast<v1::Decision>(txn.decision()));
-    out.set_outcome(static_cast<v1::Outcome>(txn.outcome()));
+    out.set_decision(wire::ToWire(txn.decision()));
+    out.set_outcome(wire::ToWire(txn.outcome()));
     out.set_decided_unix_ms(UnixMs(txn.decided_at()));
     out.set_finished_unix_ms(UnixMs(txn.finished_at()));
     out.set_abort_reason(txn.abort_reason());
@@ -264,8 +259,8 @@ void ToProto(const core::Transaction& txn, const core::Now& now, const Detail& d
 
 void FillReply(const core::Transaction& txn, v1::SubmitReply& out) {
   out.set_gid(txn.gid());
-  out.set_state(static_cast<v1::TransactionState>(txn.phase()));
-  out.set_outcome(static_cast<v1::Outcome>(txn.outcome()));
+  out.set_state(wire::ToWire(txn.phase()));
+  out.set_outcome(wire::ToWire(txn.outcome()));
   out.set_abort_reason(txn.abort_reason());
   if (txn.decision() == core::Decision::kNone) return;
   for (std::size_t i = 0; i < txn.branches().size(); ++i) {

@@ -20,6 +20,7 @@ std::string AbortEffect(const core::Transaction& txn, const core::Now& now, bool
       if (dry_run) return "the transaction would be aborted: what its branches did would be undone";
       // One phase: its own commit would have been the decision.
       return "the transaction is given up, and decided by what its only branch did: " + left;
+    case core::Phase::kUnknown:
     case core::Phase::kCommitting: break;
     case core::Phase::kAborting:
       return std::string("the transaction is aborted") + (dry_run ? " already" : "") +

@@ -19,6 +19,7 @@
 #include "coordinator/api/convert.h"
 #include "coordinator/base/clock.h"
 #include "coordinator/core/codec.h"
+#include "proto/words/words.h"
 
 namespace assent::api {
 namespace {
@@ -91,20 +92,18 @@ bool Matches(const v1::ListRequest& r, const core::Transaction& txn, bool visibl
              core::WallTime now) {
   if (!r.gid_prefix().empty() && txn.gid().compare(0, r.gid_prefix().size(), r.gid_prefix()) != 0)
     return false;
-  const auto state = visible ? static_cast<int>(txn.phase()) : static_cast<int>(v1::ACTIVE);
+  const auto state = visible ? wire::ToWire(txn.phase()) : v1::ACTIVE;
   if (r.states_size() > 0 &&
       std::find(r.states().begin(), r.states().end(), state) == r.states().end())
     return false;
-  const core::Outcome outcome = visible ? txn.outcome() : core::Outcome::kNone;
-  if (r.outcome() != v1::OUTCOME_UNSPECIFIED &&
-      static_cast<int>(outcome) != static_cast<int>(r.outcome()))
-    return false;
+  const core::Outcome outcome = visible ? txn.outcome() : core::Outcome::kUndecided;
+  if (r.outcome() != v1::OUTCOME_UNSPECIFIED && wire::ToWire(outcome) != r.outcome()) return false;
   if (r.needs_operator() && !txn.needs_operator()) return false;
   if (r.min_age_ms() > 0 && now - txn.began_at() < core::Millis(r.min_age_ms())) return false;
   const auto& branches = txn.spec().branches;
   if (r.protocol() != v1::PROTOCOL_UNSPECIFIED &&
       std::none_of(branches.begin(), branches.end(), [&](const core::BranchSpec& b) {
-        return static_cast<int>(b.protocol) == static_cast<int>(r.protocol());
+        return wire::ToWire(b.protocol) == r.protocol();
       })) {
     return false;
   }
@@ -213,7 +212,7 @@ void AddFinished(Listing& listing, const log::FinishedRow& row) {
   } else {
     shown.set_gid(row.gid);
     shown.set_state(v1::FINISHED);
-    shown.set_outcome(static_cast<v1::Outcome>(engine::OutcomeFromLog(row.outcome)));
+    shown.set_outcome(wire::ToWire(engine::OutcomeFromLog(row.outcome)));
     shown.set_finished_unix_ms(row.finished_unix_ms);
     shown.set_abort_reason("finished row " + std::to_string(row.serial) +
                            " cannot be read: " + txn.status().message());

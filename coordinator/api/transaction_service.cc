@@ -7,6 +7,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <assent/limits.h>
+#include <assent/text.h>
 
 #include "assent/v1/transaction.grpc.pb.h"
 #include "coordinator/api/call.h"
@@ -15,7 +16,7 @@
 #include "coordinator/api/list.h"
 #include "coordinator/api/streams.h"
 #include "coordinator/core/spec.h"
-#include "coordinator/core/text.h"
+#include "proto/words/words.h"
 
 namespace assent::api {
 namespace {
@@ -159,7 +160,7 @@ class TransactionServiceImpl final : public RawService {
             {Code::kAborted, "transaction " + txn->gid() + " was aborted: " + txn->abort_reason()});
       call->Answer(status, [&](v1::ExecuteBranchReply& out) {
         out.set_branch_id(txn->spec().branches[index].id);
-        out.set_state(static_cast<v1::BranchState>(done.state));
+        out.set_state(wire::ToWire(done.state));
         out.set_result(done.result);
         out.set_reason(done.state == core::BranchState::kRefused ? done.last_error : "");
       });
@@ -171,7 +172,7 @@ class TransactionServiceImpl final : public RawService {
     Close(request.gid(), /*commit=*/true, {}, request.wait_for(), call);
   }
   void On(v1::RollbackRequest request, const CallPtr<v1::SubmitReply>& call) {
-    Close(request.gid(), /*commit=*/false, std::string(core::CutReason(request.reason())),
+    Close(request.gid(), /*commit=*/false, std::string(CutReason(request.reason())),
           request.wait_for(), call);
   }
 
@@ -262,9 +263,8 @@ class TransactionServiceImpl final : public RawService {
     Operate(request.action(), {engine::OperatorVerb::kResume}, call);
   }
   void On(v1::ResolveBranchRequest request, const OperatorCall& call) {
-    const auto resolution = request.resolution() == v1::DECISION_COMMIT  ? core::Decision::kCommit
-                            : request.resolution() == v1::DECISION_ABORT ? core::Decision::kAbort
-                                                                         : core::Decision::kNone;
+    const auto resolution =
+        wire::FromWire<Decision>(request.resolution()).value_or(Decision::kNone);
     Operate(request.action(),
             {engine::OperatorVerb::kResolve, std::move(*request.mutable_branch_id()), resolution},
             call);

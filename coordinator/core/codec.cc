@@ -3,10 +3,10 @@
 #include <utility>
 
 #include <assent/limits.h>
+#include <assent/text.h>
 
 #include "coordinator/core/bytes.h"
 #include "coordinator/core/soundness.h"
-#include "coordinator/core/text.h"
 
 namespace assent::core {
 namespace {

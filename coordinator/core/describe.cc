@@ -5,8 +5,7 @@
 #include <string_view>
 
 #include <assent/limits.h>
-
-#include "coordinator/core/text.h"
+#include <assent/text.h>
 
 namespace assent::core {
 namespace {
@@ -14,7 +13,7 @@ namespace {
 // How much a branch deserves to be the one that is named. 0: it holds nothing up.
 int Interest(const Transaction& t, BranchIndex i) {
   const Branch& branch = t.branches()[i];
-  if (t.Due(i) == Operation::kNone) return 0;
+  if (t.Due(i) == kNoOperation) return 0;
   // It waits for others to be undone; nothing is asked of it meanwhile.
   if (t.phase() == Phase::kAborting && branch.state == BranchState::kExecuting) return 0;
   if (branch.hazard) return 5;
@@ -84,6 +83,7 @@ std::string WhyNotFinished(const Transaction& t, const Now& now) {
     case Phase::kActive: prefix += "not decided: "; break;
     case Phase::kCommitting: prefix += "decided commit, carrying it out: "; break;
     case Phase::kAborting: prefix += "decided abort, undoing: "; break;
+    case Phase::kUnknown:
     case Phase::kFinished: break;
   }
   return prefix + WhatIsLeft(t, now);

@@ -15,11 +15,8 @@
 
 namespace assent::core {
 
-struct ProtocolRules {
+struct ProtocolRules : Operations {
   Protocol protocol;
-  Operation forward;
-  Operation finish;  // kNone: executing was all there was to do
-  Operation undo;
   // Undo only once everything that came after has been undone (Saga: effects are visible, later
   // ones built on them).
   bool undo_in_reverse;
@@ -33,13 +30,13 @@ struct ProtocolRules {
 };
 
 inline constexpr std::array<ProtocolRules, 3> kProtocols{{
-    {Protocol::kTwoPhase, Operation::kPrepare, Operation::kCommit, Operation::kRollback,
+    {OperationsOf(Protocol::kTwoPhase), Protocol::kTwoPhase,
      /*undo_in_reverse=*/false, /*undo_if_never_sent=*/true, /*resume_undecided=*/false,
      /*sequential_by_default=*/false},
-    {Protocol::kTcc, Operation::kTry, Operation::kConfirm, Operation::kCancel,
+    {OperationsOf(Protocol::kTcc), Protocol::kTcc,
      /*undo_in_reverse=*/false, /*undo_if_never_sent=*/true, /*resume_undecided=*/true,
      /*sequential_by_default=*/false},
-    {Protocol::kSaga, Operation::kAction, Operation::kNone, Operation::kCompensate,
+    {OperationsOf(Protocol::kSaga), Protocol::kSaga,
      /*undo_in_reverse=*/true, /*undo_if_never_sent=*/false, /*resume_undecided=*/true,
      /*sequential_by_default=*/true},
 }};
@@ -90,22 +87,6 @@ inline constexpr std::array<BranchMove, 18> kBranchMoves{{
     {BranchState::kUndoing, BranchState::kSkipped},
 }};
 
-constexpr bool IsFinal(BranchState state) {
-  switch (state) {
-    case BranchState::kReadOnly:
-    case BranchState::kRefused:
-    case BranchState::kDone:
-    case BranchState::kUndone:
-    case BranchState::kSkipped: return true;
-    case BranchState::kWaiting:
-    case BranchState::kExecuting:
-    case BranchState::kExecuted:
-    case BranchState::kFinishing:
-    case BranchState::kUndoing: return false;
-  }
-  return false;
-}
-
 constexpr bool MayMove(BranchState from, BranchState to) {
   for (const BranchMove& move : kBranchMoves) {
     if (move.from == from && move.to == to) return true;
@@ -113,21 +94,22 @@ constexpr bool MayMove(BranchState from, BranchState to) {
   return false;
 }
 
-// The operation that is due in a state; kNone where nothing is asked.
+// The operation that is due in a state; kNoOperation where nothing is asked.
 constexpr Operation DueOperation(Protocol protocol, BranchState state) {
   switch (state) {
     case BranchState::kExecuting: return Rules(protocol).forward;
     case BranchState::kFinishing: return Rules(protocol).finish;
     case BranchState::kUndoing: return Rules(protocol).undo;
+    case BranchState::kUnknown:
     case BranchState::kWaiting:
     case BranchState::kExecuted:
     case BranchState::kReadOnly:
     case BranchState::kRefused:
     case BranchState::kDone:
     case BranchState::kUndone:
-    case BranchState::kSkipped: return Operation::kNone;
+    case BranchState::kSkipped: return kNoOperation;
   }
-  return Operation::kNone;
+  return kNoOperation;
 }
 
 namespace internal {
@@ -136,10 +118,10 @@ constexpr bool TablesHold() {
   for (std::size_t i = 0; i < kProtocols.size(); ++i) {
     const ProtocolRules& rules = kProtocols[i];
     if (static_cast<std::size_t>(rules.protocol) != i + 1) return false;
-    if (rules.forward == Operation::kNone || rules.undo == Operation::kNone) return false;
+    if (rules.forward == kNoOperation || rules.undo == kNoOperation) return false;
     // Without a finishing operation the effects are visible at once, so they must be undone in
     // reverse.
-    if ((rules.finish == Operation::kNone) != rules.undo_in_reverse) return false;
+    if ((rules.finish == kNoOperation) != rules.undo_in_reverse) return false;
   }
   for (const BranchMove& move : kBranchMoves) {
     // Final means final.

@@ -57,6 +57,7 @@ bool StateFits(const Transaction& t, BranchIndex i) {
   const bool commit = t.decision() == Decision::kCommit;
   const bool abort = t.decision() == Decision::kAbort;
   switch (branch.state) {
+    case BranchState::kUnknown: return false;
     case BranchState::kWaiting: return !abort && (!commit || step);  // after the pivot
     case BranchState::kExecuting: return step || t.decision() == Decision::kNone;
     case BranchState::kExecuted: return !commit && (!abort || step);
@@ -79,7 +80,7 @@ std::string_view BrokenByBranch(const Transaction& t, BranchIndex i) {
   if (branch.one_phase && (!alone || t.spec().branches[i].protocol != Protocol::kTwoPhase))
     return "a branch takes the one-phase path that is not alone";
   const bool late = t.phase() == Phase::kAborting && branch.state == BranchState::kExecuting;
-  if (branch.in_flight && (t.Due(i) == Operation::kNone || branch.attempts == 0 || late))
+  if (branch.in_flight && (t.Due(i) == kNoOperation || branch.attempts == 0 || late))
     return "a branch has an operation on its way that is not due";
   if (branch.not_sent > branch.attempts) return "a branch was sent less than never";
   if (branch.resolved != Decision::kNone && !IsFinal(branch.state))
@@ -96,6 +97,7 @@ std::string_view BrokenByPhase(const Transaction& t) {
   const bool all_final = std::all_of(t.branches().begin(), t.branches().end(),
                                      [](const Branch& b) { return IsFinal(b.state); });
   switch (t.phase()) {
+    case Phase::kUnknown: return "in no phase";
     case Phase::kActive:
       if (decision != Decision::kNone) return "active, and decided";
       break;

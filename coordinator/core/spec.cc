@@ -1,7 +1,6 @@
 #include "coordinator/core/spec.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -9,6 +8,7 @@
 #include <utility>
 
 #include <assent/limits.h>
+#include <assent/name.h>
 
 #include "coordinator/core/protocol.h"
 #include "coordinator/core/transaction.h"
@@ -32,17 +32,6 @@ struct Field {
   std::string Text() const { return of.Text() + std::string(name); }
 };
 
-constexpr std::array<bool, 256> kNameChars = [] {
-  std::array<bool, 256> allowed{};
-  for (const char c :
-       std::string_view("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:-"))
-    allowed[static_cast<unsigned char>(c)] = true;
-  return allowed;
-}();
-bool IsNameChar(char c, bool slash) {
-  return kNameChars[static_cast<unsigned char>(c)] || (slash && c == '/');
-}
-
 // What a person wrote, made fit for a message: cut, and with unprintable bytes replaced.
 std::string Shown(std::string_view text) {
   std::string shown(text.substr(0, 40));
@@ -52,20 +41,19 @@ std::string Shown(std::string_view text) {
   return "\"" + shown + (text.size() > 40 ? "…\"" : "\"");
 }
 
-Status CheckName(std::string_view value, const Field& field, std::size_t max_bytes, bool slash) {
-  const std::string_view allowed = slash ? "[A-Za-z0-9._:/-]" : "[A-Za-z0-9._:-]";
-  if (value.empty())
-    return InvalidArgument(field.Text() + " is empty: it takes 1 to " + std::to_string(max_bytes) +
-                           " of " + std::string(allowed));
-  if (value.size() > max_bytes) {
-    return InvalidArgument(field.Text() + " has " + std::to_string(value.size()) +
-                           " bytes, the limit is " + std::to_string(max_bytes));
+Status CheckName(std::string_view value, const Field& field, NameRule rule) {
+  switch (FaultOf(value, rule)) {
+    case NameFault::kNone: return OkStatus();
+    case NameFault::kEmpty:
+      return InvalidArgument(field.Text() + " is empty: it takes 1 to " +
+                             std::to_string(rule.max_bytes) + " of " + std::string(rule.allowed()));
+    case NameFault::kTooLong:
+      return InvalidArgument(field.Text() + " has " + std::to_string(value.size()) +
+                             " bytes, the limit is " + std::to_string(rule.max_bytes));
+    case NameFault::kCharacter: break;
   }
-  if (!std::all_of(value.begin(), value.end(), [&](char c) { return IsNameChar(c, slash); })) {
-    return InvalidArgument(field.Text() + " is " + Shown(value) + ": only " + std::string(allowed) +
-                           " are allowed");
-  }
-  return OkStatus();
+  return InvalidArgument(field.Text() + " is " + Shown(value) + ": only " +
+                         std::string(rule.allowed()) + " are allowed");
 }
 
 Status CheckRange(std::int64_t value, std::int64_t max, const Field& field) {
@@ -79,14 +67,14 @@ Status CheckRange(std::int64_t value, std::int64_t max, const Field& field) {
 }
 
 Status CheckPairs(StringPairs& pairs, const Field& field, std::string_view key_name,
-                  std::size_t max_count, std::size_t max_key, std::size_t max_value) {
+                  std::size_t max_count, NameRule key_rule, std::size_t max_value) {
   if (pairs.size() > max_count) {
     return InvalidArgument(field.Text() + " has " + std::to_string(pairs.size()) +
                            " entries, the limit is " + std::to_string(max_count));
   }
   std::sort(pairs.begin(), pairs.end());
   for (const auto& [key, value] : pairs) {
-    Status status = CheckName(key, {field.of, key_name}, max_key, true);
+    Status status = CheckName(key, {field.of, key_name}, key_rule);
     if (!status.ok()) return status;
     if (value.size() > max_value) {
       return InvalidArgument(field.Text() + "[" + key + "] has " + std::to_string(value.size()) +
@@ -104,23 +92,23 @@ std::size_t BytesOf(const BranchSpec& branch) {
 
 // All that can be said of a branch by itself. `at` names it in messages: "branches[2]".
 Status NormaliseAlone(BranchSpec& branch, const Place& at) {
-  Status status = CheckName(branch.id, {at, ".branch_id"}, limits::kMaxBranchIdBytes, false);
+  Status status = CheckName(branch.id, {at, ".branch_id"}, kBranchIdRule);
   if (!status.ok()) return status;
   const auto protocol = static_cast<std::size_t>(branch.protocol);
   if (protocol < 1 || protocol > kProtocols.size()) {
     return InvalidArgument(at.Text() + ".protocol is " + std::to_string(protocol) +
                            ": it takes TWO_PHASE, TCC or SAGA");
   }
-  status = CheckName(branch.service, {at, ".service"}, limits::kMaxServiceNameBytes, true);
+  status = CheckName(branch.service, {at, ".service"}, kServiceRule);
   if (!status.ok()) return status;
-  status = CheckName(branch.action, {at, ".action"}, limits::kMaxActionNameBytes, true);
+  status = CheckName(branch.action, {at, ".action"}, kActionRule);
   if (!status.ok()) return status;
   if (branch.payload.size() > limits::kMaxPayloadBytes) {
     return InvalidArgument(at.Text() + ".payload has " + std::to_string(branch.payload.size()) +
                            " bytes, the limit is " + std::to_string(limits::kMaxPayloadBytes));
   }
   status = CheckPairs(branch.headers, {at, ".headers"}, ".headers key", limits::kMaxHeadersCount,
-                      limits::kMaxHeaderKeyBytes, limits::kMaxHeaderValueBytes);
+                      kHeaderKeyRule, limits::kMaxHeaderValueBytes);
   if (!status.ok()) return status;
   status = CheckRange(branch.attempt_timeout.count(), limits::kMaxAttemptTimeoutMs,
                       {at, ".attempt_timeout_ms"});
@@ -265,14 +253,12 @@ Status PlacePivot(TransactionSpec& spec, const std::vector<BranchIndex>& order) 
 
 }  // namespace
 
-Status CheckGid(std::string_view gid) {
-  return CheckName(gid, {{"gid"}, {}}, limits::kMaxGidBytes, false);
-}
+Status CheckGid(std::string_view gid) { return CheckName(gid, {{"gid"}, {}}, kGidRule); }
 Status CheckServiceName(std::string_view name, const std::string& field) {
-  return CheckName(name, {{field}, {}}, limits::kMaxServiceNameBytes, true);
+  return CheckName(name, {{field}, {}}, kServiceRule);
 }
 Status CheckActionName(std::string_view name, const std::string& field) {
-  return CheckName(name, {{field}, {}}, limits::kMaxActionNameBytes, true);
+  return CheckName(name, {{field}, {}}, kActionRule);
 }
 
 Status Normalise(TransactionSpec& spec) {
@@ -291,8 +277,8 @@ Status Normalise(TransactionSpec& spec) {
   status = CheckRange(spec.deadline.count(), limits::kMaxDeadlineMs, {{"deadline_ms"}, {}});
   if (!status.ok()) return status;
   if (spec.deadline.count() == 0) spec.deadline = Millis(limits::kDefaultDeadlineMs);
-  status = CheckPairs(spec.labels, {{"labels"}, {}}, " key", limits::kMaxLabelsCount,
-                      limits::kMaxLabelKeyBytes, limits::kMaxLabelValueBytes);
+  status = CheckPairs(spec.labels, {{"labels"}, {}}, " key", limits::kMaxLabelsCount, kLabelKeyRule,
+                      limits::kMaxLabelValueBytes);
   if (!status.ok()) return status;
 
   std::size_t bytes = 0;

@@ -4,10 +4,10 @@
 #include <utility>
 
 #include <assent/limits.h>
+#include <assent/text.h>
 
 #include "coordinator/core/describe.h"
 #include "coordinator/core/retry.h"
-#include "coordinator/core/text.h"
 
 namespace assent::core {
 
@@ -141,7 +141,7 @@ void Transaction::On(const Recover&, const Now& now, Step& step) {
       branch.history.Close(AttemptResult::kUnknown, Micros(0), "the coordinator restarted");
     branch.in_flight = false;
     branch.next_attempt = branch.absent_since = kNever;
-    if (Due(i) == Operation::kNone) continue;
+    if (Due(i) == kNoOperation) continue;
     branch.maybe_sent = branch.doubtful = true;  // sends leave no record of their own
     if (MayBeSent(i)) branch.next_attempt = now.mono;
   }
@@ -214,7 +214,7 @@ void Transaction::Decide(Decision decision, const Now& now, Step& step) {
     Branch& branch = branches_[i];
     if (decision == Decision::kCommit) {
       if (branch.state != BranchState::kExecuted) continue;  // read-only, or a step after the pivot
-      if (rules.finish == Operation::kNone) {
+      if (rules.finish == kNoOperation) {
         Move(i, BranchState::kDone);
       } else {
         StartOperation(i, BranchState::kFinishing, now, step);
@@ -294,7 +294,7 @@ void Transaction::GiveUp(const std::string& reason, const Now& now, Step& step) 
 void Transaction::Move(BranchIndex i, BranchState to) {
   ASSENT_CHECK(MayMove(branches_[i].state, to));
   branches_[i].state = to;
-  if (Due(i) == Operation::kNone) branches_[i].next_attempt = branches_[i].absent_since = kNever;
+  if (Due(i) == kNoOperation) branches_[i].next_attempt = branches_[i].absent_since = kNever;
 }
 
 void Transaction::StartOperation(BranchIndex i, BranchState state, const Now& now, Step& step) {
@@ -312,7 +312,7 @@ void Transaction::StartOperation(BranchIndex i, BranchState state, const Now& no
 void Transaction::Dispatch(BranchIndex i, const Now& now, Step& step) {
   Branch& branch = branches_[i];
   const Operation operation = Due(i);
-  ASSENT_CHECK(operation != Operation::kNone && !branch.in_flight);
+  ASSENT_CHECK(operation != kNoOperation && !branch.in_flight);
   ++branch.attempts;
   branch.in_flight = true;
   branch.sent_at = now.mono;
@@ -348,7 +348,7 @@ bool Transaction::MayGiveUpOn(BranchIndex i) const {
 MonoTime Transaction::AttentionAt(BranchIndex i) const {
   const Branch& branch = branches_[i];
   if (branch.absent_since == kNever || branch.in_flight || branch.needs_operator ||
-      Due(i) == Operation::kNone || !MayBeSent(i) || MayGiveUpOn(i))
+      Due(i) == kNoOperation || !MayBeSent(i) || MayGiveUpOn(i))
     return kNever;
   return branch.absent_since + PatienceBeforeAttention(spec_.branches[i].retry);
 }
@@ -380,7 +380,7 @@ std::vector<bool> Transaction::BuiltUpon() const {
 }
 
 Outcome Transaction::outcome() const {
-  if (decision_ == Decision::kNone) return Outcome::kNone;
+  if (decision_ == Decision::kNone) return Outcome::kUndecided;
   bool hazard = false;
   for (const Branch& branch : branches_) {
     if (branch.resolved != Decision::kNone && branch.resolved != decision_) return Outcome::kMixed;

@@ -43,7 +43,7 @@ struct Seal {};
 // A participant answered, or the transport says what it knows instead.
 struct Answered {
   BranchIndex branch = 0;
-  Operation operation = Operation::kNone;
+  Operation operation = kNoOperation;
   std::uint32_t attempt = 0;
   // kUnknown is not kRefused: the first may have happened. kNotSent certainly did not.
   AttemptResult result = AttemptResult::kUnknown;
@@ -114,7 +114,7 @@ enum class Record : std::uint8_t {
 // Ask a branch its due operation.
 struct Send {
   BranchIndex branch = 0;
-  Operation operation = Operation::kNone;
+  Operation operation = kNoOperation;
   std::uint32_t attempt = 0;
   bool one_phase = false;
   friend bool operator==(const Send&, const Send&) = default;

@@ -4,9 +4,9 @@
 #include <utility>
 
 #include <assent/limits.h>
+#include <assent/text.h>
 
 #include "coordinator/core/retry.h"
-#include "coordinator/core/text.h"
 #include "coordinator/core/transaction.h"
 
 namespace assent::core {
@@ -41,7 +41,7 @@ std::string Objection(const Answered& event, BranchState state, std::size_t othe
 void Transaction::On(const Answered& event, const Now& now, Step& step) {
   // Of another operation than the due one, or of a branch that has been settled: late, duplicate or
   // a lie. Nothing rests on it, whichever it is.
-  if (event.branch >= branches_.size() || event.operation == Operation::kNone ||
+  if (event.branch >= branches_.size() || event.operation == kNoOperation ||
       event.operation != Due(event.branch))
     return;
   Branch& branch = branches_[event.branch];
@@ -150,7 +150,7 @@ void Transaction::FollowingRefused(BranchIndex i, const Answered& event, const N
                                    Step& step) {
   Branch& branch = branches_[i];
   branch.needs_operator = true;
-  branch.hazard = branch.hazard || Rules(spec_.branches[i].protocol).finish != Operation::kNone;
+  branch.hazard = branch.hazard || Rules(spec_.branches[i].protocol).finish != kNoOperation;
   branch.last_error = CutReason(event.reason);
   step.Require(Record::kLazy, false);
   if (!branch.in_flight || event.attempt != branch.attempts) {

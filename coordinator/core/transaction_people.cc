@@ -5,9 +5,9 @@
 #include <utility>
 
 #include <assent/limits.h>
+#include <assent/text.h>
 
 #include "coordinator/core/retry.h"
-#include "coordinator/core/text.h"
 #include "coordinator/core/transaction.h"
 
 namespace assent::core {

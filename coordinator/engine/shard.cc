@@ -9,18 +9,6 @@
 #include "coordinator/core/codec.h"
 
 namespace assent::engine {
-namespace {
-
-// SplitMix64 (S. Vigna, public domain algorithm): one draw per event, for jitter.
-std::uint64_t NextRandom(std::uint64_t& state) {
-  std::uint64_t z = (state += 0x9e3779b97f4a7c15ULL);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-  return z ^ (z >> 31);
-}
-
-}  // namespace
-
 Shard::Shard(ShardOptions options, ShardPorts& ports)
     : options_(options), ports_(ports), random_(options.seed) {}
 
@@ -28,7 +16,7 @@ Shard::~Shard() {
   for (auto& [gid, live] : live_) timers_.Cancel(live->timer);
 }
 
-core::Now Shard::Moment() { return core::Now{mono_, wall_, NextRandom(random_)}; }
+core::Now Shard::Moment() { return core::Now{mono_, wall_, random_.Next()}; }
 
 void Shard::Handle(Request request, core::MonoTime mono, core::WallTime wall) {
   if (dead_) return;

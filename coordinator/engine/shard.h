@@ -26,6 +26,7 @@
 #include <absl/container/flat_hash_map.h>
 
 #include <assent/limits.h>
+#include <assent/random.h>
 
 #include "coordinator/core/transaction.h"
 #include "coordinator/engine/adopted.h"
@@ -103,6 +104,7 @@ struct Figures {
       case core::Phase::kActive: return &active;
       case core::Phase::kCommitting: return &committing;
       case core::Phase::kAborting: return &aborting;
+      case core::Phase::kUnknown:
       case core::Phase::kFinished: break;
     }
     return nullptr;
@@ -345,7 +347,7 @@ class Shard {
   std::vector<std::uint64_t> lives_;  // of this log, rising
   core::MonoTime mono_{};
   core::WallTime wall_{};
-  std::uint64_t random_;
+  SplitMix64 random_;
 
   // By gid, which is the transaction's own.
   absl::flat_hash_map<std::string_view, std::unique_ptr<Live>> live_;

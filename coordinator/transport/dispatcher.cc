@@ -6,8 +6,8 @@
 #include <iterator>
 
 #include <assent/limits.h>
+#include <assent/text.h>
 
-#include "coordinator/core/text.h"
 #include "coordinator/transport/dispatcher_state.h"
 
 namespace assent::transport {
@@ -278,7 +278,7 @@ void Dispatcher::OnReplies(InstanceId id, std::vector<SessionReply> replies, Eff
                    std::to_string(limits::kMaxResultBytes);
       out.bytes.clear();
     }
-    out.reason.resize(core::CutReason(out.reason).size());
+    out.reason.resize(CutReason(out.reason).size());
     Erase(found->second);
   }
   Fill(*from->second, effects);
@@ -294,7 +294,7 @@ void Dispatcher::End(InstanceId id, std::uint64_t command_id, const std::string&
     return;
   Instance& instance = *found->second->instance;
   effects.replies.push_back(ReplyAbout(found->second->command, core::AttemptResult::kUnknown,
-                                       std::string(core::CutReason(why))));
+                                       std::string(CutReason(why))));
   Erase(found->second);
   Fill(instance, effects);
 }

@@ -11,11 +11,11 @@
 #include <grpcpp/grpcpp.h>
 
 #include <assent/limits.h>
+#include <assent/text.h>
 #include <assent/thread_safety.h>
 
 #include "assent/v1/participant.grpc.pb.h"
 #include "coordinator/base/thread_name.h"
-#include "coordinator/core/text.h"
 #include "coordinator/transport/wire.h"
 
 namespace assent::transport {
@@ -43,14 +43,14 @@ std::string CodeText(grpc::StatusCode code) {
 // How a call ended, in words. Whoever wrote them: the participant, something between, or our own
 // library.
 std::string WordsOf(const grpc::Status& status) {
-  return CodeText(status.error_code()) + ": " + core::CleanReason(status.error_message()) +
+  return CodeText(status.error_code()) + ": " + CleanText(status.error_message()) +
          (status.error_code() == grpc::StatusCode::UNAVAILABLE ? " (of a call that was sent)" : "");
 }
 
 // Why there is no connection. gRPC says "failed to connect to all addresses; last error: UNKNOWN:
 // ipv4:...: Failed to connect to remote host: Connection refused".
 std::string WhyDown(const grpc::Status& status, const std::string& address) {
-  const std::string message = core::CleanReason(status.error_message());
+  const std::string message = CleanText(status.error_message());
   const std::size_t last_part = message.rfind(": ");
   std::string cause = last_part == std::string::npos ? message : message.substr(last_part + 2);
   if (!cause.empty())

@@ -27,7 +27,7 @@ struct SessionHello {
 struct SessionReply {
   std::string gid;
   std::string branch_id;
-  core::Operation operation = core::Operation::kNone;
+  core::Operation operation = kNoOperation;
   std::uint64_t command_id = 0;
   core::AttemptResult result = core::AttemptResult::kUnknown;
   std::string bytes;

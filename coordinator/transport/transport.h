@@ -22,7 +22,7 @@ struct Command {
   std::string gid;
   core::BranchIndex branch = 0;  // ours; not on the wire
   std::string branch_id;
-  core::Operation operation = core::Operation::kNone;
+  core::Operation operation = kNoOperation;
   core::Protocol protocol = core::Protocol::kTcc;
   std::string service;
   std::string action;
@@ -41,10 +41,7 @@ struct Command {
 // Nothing can have happened yet: only of such a command may a transport say that it is refused, in
 // a participant's place.
 inline bool IsFirstForwardAttempt(const Command& command) {
-  return (command.attempt == 1 || command.never_sent) &&
-         (command.operation == core::Operation::kPrepare ||
-          command.operation == core::Operation::kTry ||
-          command.operation == core::Operation::kAction);
+  return (command.attempt == 1 || command.never_sent) && IsForward(command.operation);
 }
 
 // What became of a command. `gid`, `branch`, `operation` and `attempt` are those of the command, as
@@ -52,7 +49,7 @@ inline bool IsFirstForwardAttempt(const Command& command) {
 struct Reply {
   std::string gid;
   core::BranchIndex branch = 0;
-  core::Operation operation = core::Operation::kNone;
+  core::Operation operation = kNoOperation;
   std::uint32_t attempt = 0;
   core::AttemptResult result = core::AttemptResult::kUnknown;
   std::string bytes;
@@ -76,7 +73,7 @@ struct OutcomeQuestion {
   std::uint64_t began_epoch = 0;
 };
 
-enum class Verdict : std::uint8_t { kUndecided = 1, kCommit = 2, kAbort = 3, kCannotTell = 4 };
+using assent::Verdict;
 
 struct OutcomeAnswer {
   std::string gid;

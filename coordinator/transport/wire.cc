@@ -6,19 +6,10 @@
 #include <assent/limits.h>
 
 #include "proto/parse/parse.h"
+#include "proto/words/words.h"
 
 namespace assent::transport {
 namespace {
-
-// An enumeration of the wire holds any 32 bits: what is beyond ours must not become one of ours
-// when it is narrowed.
-core::Operation OperationOf(v1::Operation operation) {
-  return v1::Operation_IsValid(operation) ? static_cast<core::Operation>(operation)
-                                          : core::Operation::kNone;
-}
-core::Protocol ProtocolOf(v1::Protocol protocol) {
-  return v1::Protocol_IsValid(protocol) ? static_cast<core::Protocol>(protocol) : core::Protocol{};
-}
 
 core::AttemptResult ResultOf(v1::BranchReply::Kind kind) {
   switch (kind) {
@@ -47,8 +38,8 @@ void ToWire(Command&& command, std::uint64_t command_id, std::uint32_t coordinat
             v1::BranchCommand& out) {
   out.set_gid(std::move(command.gid));
   out.set_branch_id(std::move(command.branch_id));
-  out.set_operation(static_cast<v1::Operation>(command.operation));
-  out.set_protocol(static_cast<v1::Protocol>(command.protocol));
+  out.set_operation(wire::ToWire(command.operation));
+  out.set_protocol(wire::ToWire(command.protocol));
   out.set_service(std::move(command.service));
   out.set_action(std::move(command.action));
   out.set_payload(std::move(command.payload));
@@ -67,7 +58,7 @@ SessionReply FromWire(v1::BranchReply&& reply) {
   SessionReply out;
   out.gid = std::move(*reply.mutable_gid());
   out.branch_id = std::move(*reply.mutable_branch_id());
-  out.operation = OperationOf(reply.operation());
+  out.operation = wire::FromWire<Operation>(reply.operation()).value_or(kNoOperation);
   out.command_id = reply.command_id();
   out.result = ResultOf(reply.kind());
   out.bytes = std::move(*reply.mutable_result());
@@ -85,7 +76,8 @@ SessionHello FromWire(const v1::Hello& hello) {
   SessionHello out{hello.version(),       hello.service(), hello.instance(), {},
                    hello.max_in_flight(), hello.agent()};
   for (const v1::ActionInfo& action : hello.actions()) {
-    out.actions.emplace_back(action.name(), ProtocolOf(action.protocol()));
+    out.actions.emplace_back(action.name(),
+                             wire::FromWire<Protocol>(action.protocol()).value_or(Protocol{}));
   }
   return out;
 }
@@ -97,7 +89,7 @@ OutcomeQuestion FromWire(const v1::OutcomeQuery& query) {
 void ToWire(const OutcomeAnswer& answer, v1::OutcomeAnswer& out) {
   out.set_gid(answer.gid);
   out.set_branch_id(answer.branch_id);
-  out.set_verdict(static_cast<v1::OutcomeAnswer::Verdict>(answer.verdict));
+  out.set_verdict(wire::ToWire(answer.verdict));
   out.set_finished(answer.finished);
 }
 

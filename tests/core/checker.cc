@@ -27,7 +27,7 @@ bool Reachable(BranchState from, BranchState to) {
 }
 
 bool Is(const ProtocolRules& rules, Operation operation, Operation ProtocolRules::*which) {
-  return operation != Operation::kNone && rules.*which == operation;
+  return operation != kNoOperation && rules.*which == operation;
 }
 
 std::string BrokenBySend(const Transaction& t, const Send& send) {

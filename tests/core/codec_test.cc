@@ -9,11 +9,11 @@
 #include <gtest/gtest.h>
 
 #include <assent/limits.h>
+#include <assent/text.h>
 
 #include "coordinator/core/bytes.h"
 #include "coordinator/core/soundness.h"
 #include "coordinator/core/spec.h"
-#include "coordinator/core/text.h"
 
 namespace assent::core {
 namespace {

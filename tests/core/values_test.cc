@@ -8,13 +8,13 @@
 #include <gtest/gtest.h>
 
 #include <assent/limits.h>
+#include <assent/text.h>
 
 #include "coordinator/core/attempts.h"
 #include "coordinator/core/describe.h"
 #include "coordinator/core/protocol.h"
 #include "coordinator/core/retry.h"
 #include "coordinator/core/spec.h"
-#include "coordinator/core/text.h"
 #include "coordinator/core/transaction.h"
 
 namespace assent::core {
@@ -56,10 +56,10 @@ TEST(Tables, NothingIsDueAtTheEnd) {
   for (const ProtocolRules& rules : kProtocols) {
     for (const BranchState state : kAllStates) {
       if (!IsFinal(state)) continue;
-      EXPECT_EQ(DueOperation(rules.protocol, state), Operation::kNone) << Name(state);
+      EXPECT_EQ(DueOperation(rules.protocol, state), kNoOperation) << Name(state);
     }
   }
-  EXPECT_EQ(DueOperation(Protocol::kSaga, BranchState::kFinishing), Operation::kNone);
+  EXPECT_EQ(DueOperation(Protocol::kSaga, BranchState::kFinishing), kNoOperation);
 }
 
 // ---- Backoff ------------------------------------------------------------------------------------
@@ -305,16 +305,16 @@ TEST_F(WhyTest, FinishedSaysNothing) {
   EXPECT_EQ(Why(), "");
 }
 
-TEST(CleanReason, WhatIsNoUtf8BecomesAQuestionMark) {
-  EXPECT_EQ(CleanReason("plain \xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"),
+TEST(CleanText, WhatIsNoUtf8BecomesAQuestionMark) {
+  EXPECT_EQ(CleanText("plain \xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"),
             "plain \xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80");
-  EXPECT_EQ(CleanReason("\xff \xc3 \x80"), "? ? ?");
-  EXPECT_EQ(CleanReason("\xc0\xaf"), "??") << "overlong";
-  EXPECT_EQ(CleanReason("\xed\xa0\x80"), "???") << "a surrogate";
-  EXPECT_EQ(CleanReason("\xf4\x90\x80\x80"), "????") << "beyond U+10FFFF";
-  EXPECT_EQ(CleanReason("\xe2\x82"), "??") << "torn";
-  EXPECT_EQ(CleanReason(""), "");
-  const std::string cut = CleanReason("a" + std::string(2 * limits::kMaxReasonBytes, '\xff'));
+  EXPECT_EQ(CleanText("\xff \xc3 \x80"), "? ? ?");
+  EXPECT_EQ(CleanText("\xc0\xaf"), "??") << "overlong";
+  EXPECT_EQ(CleanText("\xed\xa0\x80"), "???") << "a surrogate";
+  EXPECT_EQ(CleanText("\xf4\x90\x80\x80"), "????") << "beyond U+10FFFF";
+  EXPECT_EQ(CleanText("\xe2\x82"), "??") << "torn";
+  EXPECT_EQ(CleanText(""), "");
+  const std::string cut = CleanText("a" + std::string(2 * limits::kMaxReasonBytes, '\xff'));
   EXPECT_EQ(cut, "a" + std::string(limits::kMaxReasonBytes - 1, '?'));
 }
 

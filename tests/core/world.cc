@@ -11,13 +11,6 @@
 
 namespace assent::core::testing {
 
-std::uint64_t Draw::Next() {
-  std::uint64_t z = (state_ += 0x9e3779b97f4a7c15ULL);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-  return z ^ (z >> 31);
-}
-
 World::World(std::uint64_t seed, Plant plant, Tally& tally, bool trace)
     : draw_(seed), plant_(plant), tally_(tally), trace_(trace) {
   now_.mono = MonoTime(std::chrono::hours(1));

@@ -9,21 +9,18 @@
 #include <string>
 #include <vector>
 
+#include <assent/random.h>
+
 #include "coordinator/core/transaction.h"
 
 namespace assent::core::testing {
 
-// Deterministic everywhere (splitmix64).
-class Draw {
+class Draw : public SplitMix64 {
  public:
-  explicit Draw(std::uint64_t seed) : state_(seed) {}
-  std::uint64_t Next();
+  using SplitMix64::SplitMix64;
   // 0 <= result < n.
   std::size_t Below(std::size_t n) { return static_cast<std::size_t>(Next() % n); }
   bool Percent(unsigned percent) { return Next() % 100 < percent; }
-
- private:
-  std::uint64_t state_;
 };
 
 // Mistakes that a shell or a participant could make: the world must notice each.

@@ -14,24 +14,11 @@
 #include <string>
 #include <vector>
 
+#include <assent/random.h>
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
 namespace {
-
-// Deterministic everywhere (splitmix64).
-class Draw {
- public:
-  explicit Draw(std::uint64_t seed) : state_(seed) {}
-  std::size_t Below(std::size_t n) {
-    std::uint64_t z = state_ += 0x9E3779B97F4A7C15;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9;
-    z = (z ^ z >> 27) * 0x94D049BB133111EB;
-    return static_cast<std::size_t>((z ^ z >> 31) % n);
-  }
-
- private:
-  std::uint64_t state_;
-};
 
 void Run(const std::string& bytes) {
   // A copy of exactly this size on the heap, so that a sanitizer sees the first byte beyond it.
@@ -40,7 +27,7 @@ void Run(const std::string& bytes) {
 }
 
 // Flips, overwrites, removes, repeats or cuts, once to four times.
-std::string Mutated(std::string bytes, Draw& draw) {
+std::string Mutated(std::string bytes, assent::SplitMix64& draw) {
   for (std::size_t n = 1 + draw.Below(4); n > 0 && !bytes.empty(); --n) {
     const std::size_t at = draw.Below(bytes.size());
     const std::size_t length = 1 + draw.Below(std::min<std::size_t>(bytes.size() - at, 16));
@@ -92,7 +79,7 @@ int main(int argc, char** argv) {
     std::fflush(stdout);
     const std::string bytes = ReadFile(files[i]);
     Run(bytes);
-    Draw draw(i + 1);
+    assent::SplitMix64 draw(i + 1);
     for (std::size_t n = 0; n < mutations; ++n) Run(Mutated(bytes, draw));
     runs += 1 + mutations;
   }

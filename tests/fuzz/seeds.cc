@@ -18,6 +18,7 @@
 #include "coordinator/api/convert.h"
 #include "coordinator/core/codec.h"
 #include "coordinator/transport/wire.h"
+#include "proto/words/words.h"
 #include "tests/core/world.h"
 #include "tests/fuzz/answers.h"
 #include "tests/fuzz/draw_spec.h"
@@ -133,7 +134,7 @@ class Run {
       v1::BranchReply& reply = *from.add_replies();
       reply.set_gid(command.gid);
       reply.set_branch_id(command.branch_id);
-      reply.set_operation(static_cast<v1::Operation>(command.operation));
+      reply.set_operation(wire::ToWire(command.operation));
       reply.set_command_id(id);
       reply.set_kind(static_cast<v1::BranchReply::Kind>(1 + draw_.Below(4)));
       reply.set_result("result");

@@ -109,8 +109,8 @@ TEST(BarrierPageTest, MovesAreAsShown) {
   std::vector<std::vector<std::string>> rows;
   for (const auto& [state, name] : kStates) {
     rows.push_back({name});
-    for (const Phase phase : {Phase::kForward, Phase::kFinish, Phase::kUndo})
-      rows.back().push_back(NameOf(MoveFor(state, phase)));
+    for (const Role role : {Role::kForward, Role::kFinish, Role::kUndo})
+      rows.back().push_back(NameOf(MoveFor(state, role)));
   }
   EXPECT_THAT(Page(), HasSubstr(Table(rows)));
 }
@@ -125,7 +125,7 @@ TEST(BarrierPageTest, RefusalsAreAsShown) {
       const bool reached =
           (two_phase || (state != State::kPrepared && state != State::kReadOnly)) &&
           !(saga && state == State::kFinished);
-      if (!reached || MoveFor(state, PhaseOf(operation.operation)) != Move::kRefuse) continue;
+      if (!reached || MoveFor(state, RoleOf(operation.operation)) != Move::kRefuse) continue;
       rows.push_back({operation.name, name, RefusalFor(state, operation.operation)});
     }
   }
@@ -180,7 +180,7 @@ TEST(BarrierTest, EachOperationInEachState) {
     for (const auto& [state, name] : kStates) {
       SCOPED_TRACE(std::string(operation.name) + " in " + name);
       const Opening opening = Open(CallOf(operation), RowIn(state, operation.protocol));
-      EXPECT_EQ(opening.move, MoveFor(state, PhaseOf(operation.operation)));
+      EXPECT_EQ(opening.move, MoveFor(state, RoleOf(operation.operation)));
       switch (opening.move) {
         case Move::kRun: break;
         case Move::kReplay: EXPECT_EQ(opening.reply, Reply::Done("first")); break;
@@ -213,23 +213,23 @@ TEST(BarrierTest, NoOrderOfOperationsRunsTwice) {
       std::size_t rest = history;
       for (int i = 0; i < kLength; ++i, rest /= choices) {
         const Call call = CallOf(mine[rest % mine.size()]);
-        const Phase phase = PhaseOf(call.operation);
+        const Role role = RoleOf(call.operation);
         Opening opening = Open(call, row);
         if (opening.move == Move::kBury)
           row = {State::kTombstone, protocol, "a", opening.reply, {}};
         if (opening.move == Move::kRun) {
           opening.reply = rest % choices < mine.size() ? Reply::Done("r") : Reply::Refused("no");
           const State after = After(call, opening.reply);
-          if (phase == Phase::kForward) {
+          if (role == Role::kForward) {
             ASSERT_FALSE(undo_was_done);
             row = {after, protocol, "a", opening.reply, {}};
           } else if (after != State::kNone) {
             row.state = after;
           }
           if (IsDone(opening.reply))
-            ++(phase == Phase::kForward ? forward : phase == Phase::kFinish ? finished : undone);
+            ++(role == Role::kForward ? forward : role == Role::kFinish ? finished : undone);
         }
-        undo_was_done = undo_was_done || (phase == Phase::kUndo && IsDone(opening.reply));
+        undo_was_done = undo_was_done || (role == Role::kUndo && IsDone(opening.reply));
         ASSERT_LE(forward, 1);
         ASSERT_LE(finished + undone, forward);
       }
@@ -257,13 +257,13 @@ TEST(BarrierTest, RepliesAreKeptInOneForm) {
   Reply done = Reply::Done("r");
   done.reason = "words";
   done.retry_after = std::chrono::milliseconds(1);
-  EXPECT_EQ(Normalized(done, Phase::kForward), Reply::Done("r"));
+  EXPECT_EQ(Normalized(done, Role::kForward), Reply::Done("r"));
   done.result.assign(limits::kMaxResultBytes + 1, 'r');
-  EXPECT_EQ(Normalized(done, Phase::kForward).kind, Reply::Kind::kRefused);
-  EXPECT_EQ(Normalized(done, Phase::kUndo), Reply::Done());
+  EXPECT_EQ(Normalized(done, Role::kForward).kind, Reply::Kind::kRefused);
+  EXPECT_EQ(Normalized(done, Role::kUndo), Reply::Done());
   Reply refused = Reply::Refused(std::string(limits::kMaxReasonBytes - 1, 'x') + "\xC3\xA4");
   refused.result = "r";
-  EXPECT_EQ(Normalized(refused, Phase::kForward),
+  EXPECT_EQ(Normalized(refused, Role::kForward),
             Reply::Refused(std::string(limits::kMaxReasonBytes - 1, 'x')));
 }
 

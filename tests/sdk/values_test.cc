@@ -177,7 +177,6 @@ TEST(EndpointTest, TakesAddressesAndSaysHowToWriteThem) {
 
 // The rule, in a table: who is older, and whether they have one coordinator.
 TEST(TextTest, CutsBetweenCharactersAndReplacesWhatIsNotUtf8) {
-  using internal::CleanText;
   EXPECT_EQ(CleanText("abc", 2), "ab");
   EXPECT_EQ(CleanText("a\xC3\xA4z", 2), "a");  // the ä would be cut in half
   EXPECT_EQ(CleanText("a\xC3\xA4z", 3), "a\xC3\xA4");

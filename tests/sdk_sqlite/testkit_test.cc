@@ -27,14 +27,9 @@ Protocol ProtocolOf(Form form) {
   return Protocol::kSaga;
 }
 
-std::vector<Operation> OperationsOf(Protocol protocol) {
-  switch (protocol) {
-    case Protocol::kTwoPhase:
-      return {Operation::kPrepare, Operation::kCommit, Operation::kRollback};
-    case Protocol::kTcc: return {Operation::kTry, Operation::kConfirm, Operation::kCancel};
-    case Protocol::kSaga: break;
-  }
-  return {Operation::kAction, Operation::kCompensate};
+std::vector<Operation> AllOf(const Operations& all) {
+  if (all.finish == kNoOperation) return {all.forward, all.undo};
+  return {all.forward, all.finish, all.undo};
 }
 
 DbHandler Running(const char* sql) {
@@ -149,7 +144,7 @@ bool Comes(Operation operation, int amount) {
 }
 
 TEST_P(TestkitTest, EveryMessageOfEveryOperationLostDoubledAndLate) {
-  for (const Operation operation : OperationsOf(ProtocolOf(GetParam()))) {
+  for (const Operation operation : AllOf(OperationsOf(ProtocolOf(GetParam())))) {
     for (const Loss loss : {Loss::kCommand, Loss::kReply, Loss::kDuplicate, Loss::kLate}) {
       for (const int amount : {1, -1000}) {  // one that commits, one whose second branch refuses
         if (!Comes(operation, amount)) continue;

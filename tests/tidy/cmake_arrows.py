@@ -16,7 +16,7 @@ KEYWORDS = {"SOURCES", "DEPENDS", "PRIVATE_DEPENDS", "INCLUDES", "DEFINES"}
 def folder_of(tree, path):
     """Where the target of this file is declared."""
     if path.startswith("proto/"):
-        return os.path.dirname(path)
+        return "/".join(path.split("/")[:2])
     folder = os.path.dirname(path)
     while folder and not tree.has(folder + "/CMakeLists.txt"):
         folder = os.path.dirname(folder)

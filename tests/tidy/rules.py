@@ -9,8 +9,9 @@ below this folder may include these". A longer folder name wins over a shorter o
 #         header's name (sqlite3.h, spdlog, nlohmann, CLI, gtest, ...)
 
 ARROWS = {
-    "proto/vocabulary": ["std"],
+    "proto/vocabulary": ["std", "vocabulary"],
     "proto/toml": ["std", "vocabulary", "toml++", "proto/toml"],
+    "proto/words": ["std", "vocabulary", "wire", "proto/words"],
     "proto/parse": ["std", "vocabulary", "grpc", "proto/parse"],
     # The coordinator, lowest first.
     "coordinator/base": ["std", "posix", "vocabulary", "coordinator/base"],
@@ -19,19 +20,20 @@ ARROWS = {
                         "coordinator/base", "coordinator/core", "coordinator/log"],
     "coordinator/schedule": ["std", "vocabulary",
                              "coordinator/base", "coordinator/core", "coordinator/schedule"],
-    "coordinator/transport": ["std", "vocabulary", "wire", "grpc", "absl", "proto/parse",
+    "coordinator/transport": ["std", "vocabulary", "wire", "grpc", "absl", "proto/parse", "proto/words",
                               "coordinator/base", "coordinator/core", "coordinator/transport"],
     "coordinator/engine": ["std", "posix", "vocabulary", "absl", "spdlog",
                            "coordinator/base", "coordinator/core", "coordinator/log", "coordinator/schedule",
                            "coordinator/transport", "coordinator/engine"],
-    "coordinator/api": ["std", "posix", "vocabulary", "wire", "grpc", "spdlog", "proto/parse",
+    "coordinator/api": ["std", "posix", "vocabulary", "wire", "grpc", "spdlog", "proto/parse", "proto/words",
                         "coordinator/base", "coordinator/core", "coordinator/log", "coordinator/schedule",
                         "coordinator/transport", "coordinator/engine", "coordinator/api"],
     "coordinator/daemon": ["std", "posix", "vocabulary", "grpc", "absl", "spdlog", "nlohmann", "CLI", "proto/toml",
                            "coordinator"],
     # The SDK: its public headers show nothing but the standard library; an adapter may show its database.
     "participant-sdk/cpp/include": ["std", "vocabulary", "sdk"],
-    "participant-sdk/cpp/src": ["std", "posix", "vocabulary", "sdk", "wire", "grpc", "participant-sdk/cpp/src"],
+    "participant-sdk/cpp/src": ["std", "posix", "vocabulary", "sdk", "wire", "grpc", "proto/words",
+                                "participant-sdk/cpp/src"],
     # The test kit alone runs the coordinator's own state machine.
     "participant-sdk/cpp/testkit": ["std", "vocabulary", "sdk", "coordinator/core",
                                     "participant-sdk/cpp/testkit"],
@@ -40,11 +42,11 @@ ARROWS = {
     "participant-sdk/cpp/sqlite": ["std", "posix", "vocabulary", "sdk",
                                    "participant-sdk/cpp/src", "participant-sdk/cpp/barrier", "participant-sdk/cpp/sqlite"],
     # Clients.
-    "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "proto/toml",
+    "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "proto/toml", "proto/words",
                         "tools/assentctl"],
     "tools/assent-bench": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "nlohmann", "CLI", "sdk",
                            "sqlite3.h", "coordinator/core", "coordinator/log", "tools/assent-bench"],
-    "tools/assent-sim": ["std", "posix", "wire", "sdk", "nlohmann", "CLI", "coordinator",
+    "tools/assent-sim": ["std", "posix", "vocabulary", "wire", "sdk", "proto/words", "nlohmann", "CLI", "coordinator",
                          "participant-sdk", "tools/assent-sim"],
     "tools/cmake": ["std"],
     # Examples are outsiders. Those named *-raw speak the wire without the SDK.

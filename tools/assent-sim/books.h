@@ -63,7 +63,7 @@ struct BranchBooks {
   // Declared by a person.
   core::Decision resolved = core::Decision::kNone;
   // Of the last command sent to it.
-  core::Operation last_sent = core::Operation::kNone;
+  core::Operation last_sent = kNoOperation;
   Time last_sent_at = 0;
   std::uint64_t last_sent_life = 0;
   std::uint32_t last_attempt = 0;
@@ -85,7 +85,7 @@ struct TransactionBooks {
   bool commit_durable = false;
   bool abort_durable = false;
   bool ended = false;
-  core::Outcome outcome = core::Outcome::kNone;  // as recorded with the end
+  core::Outcome outcome = core::Outcome::kUndecided;  // as recorded with the end
   bool forgotten = false;
   // An older copy of the log was put back, and had missed something of this: what it does from
   // there on is what the copy knew, and a person has to look. Only the rules marked in

@@ -157,6 +157,7 @@ void Coordinator::NoteRecovered(const log::LiveRow& row) {
       break;
     case core::Phase::kCommitting: sim_.marks.Set(Mark::kCommitFoundAtRecovery); break;
     case core::Phase::kAborting: sim_.marks.Set(Mark::kAbortFoundAtRecovery); break;
+    case core::Phase::kUnknown:
     case core::Phase::kFinished: break;
   }
   if (txn->recoveries() > 0) sim_.marks.Set(Mark::kDiedInRecovery);

@@ -25,14 +25,9 @@ bool AnyBranch(const TransactionBooks& t, const Rule& rule) {
   return !EveryBranch(t, [&](const BranchBooks& b, const BranchPlan& p) { return !rule(b, p); });
 }
 
-bool HasFinish(const BranchPlan& plan) {
-  return core::Rules(plan.protocol).finish != Operation::kNone;
-}
-bool IsUndo(Operation op) {
-  return op == Operation::kRollback || op == Operation::kCancel || op == Operation::kCompensate;
-}
-bool IsFinish(Operation op) { return op == Operation::kCommit || op == Operation::kConfirm; }
-bool IsForward(Operation op) { return !IsUndo(op) && !IsFinish(op); }
+bool HasFinish(const BranchPlan& plan) { return core::Rules(plan.protocol).finish != kNoOperation; }
+bool IsUndo(Operation op) { return RoleOf(op) == Role::kUndo; }
+bool IsFinish(Operation op) { return RoleOf(op) == Role::kFinish; }
 
 bool AfterPivot(const TransactionBooks& t, std::size_t i) {
   const auto& after = t.branches[i].after;

@@ -6,6 +6,7 @@
 
 #include <assent/sqlite.h>
 
+#include "proto/words/words.h"
 #include "tools/assent-sim/planted.h"
 
 namespace assent::sim {
@@ -244,8 +245,8 @@ void Participant::OnLetter(const Letter& letter) {
   Task task;
   task.call.gid = command.gid;
   task.call.branch_id = command.branch_id;
-  task.call.operation = static_cast<Operation>(command.operation);
-  task.call.protocol = static_cast<Protocol>(command.protocol);
+  task.call.operation = command.operation;
+  task.call.protocol = command.protocol;
   task.call.service = command.service;
   task.call.action = command.action;
   task.call.payload = command.payload;
@@ -351,7 +352,7 @@ void Participant::Respond(Task& task) {
     ledger_.Touch(txn).branches[branch].said_later = true;
   if (branch < ledger_.plan(txn).branches.size() && done) {
     if (store_.Uncommitted(txn, branch)) ledger_.Touch(txn).branches[branch].acked_undurable = true;
-    if (barrier::PhaseOf(task.call.operation) == barrier::Phase::kForward) {
+    if (IsForward(task.call.operation)) {
       BranchBooks& books = ledger_.Touch(txn).branches[branch];
       if (books.answered && books.result != task.reply.result)
         books.answered_twice_differently = true;
@@ -366,8 +367,8 @@ void Participant::Respond(Task& task) {
   Letter& letter = *task.letter;
   letter.reply.set_gid(letter.command.gid);
   letter.reply.set_branch_id(letter.command.branch_id);
-  letter.reply.set_operation(static_cast<v1::Operation>(letter.command.operation));
-  letter.reply.set_kind(static_cast<v1::BranchReply::Kind>(task.reply.kind));
+  letter.reply.set_operation(wire::ToWire(letter.command.operation));
+  letter.reply.set_kind(wire::ToWire(task.reply.kind));
   letter.reply.set_result(task.reply.result);
   letter.reply.set_reason(task.reply.reason);
   letter.command = {};

@@ -124,13 +124,13 @@ Reply Store::Run(const Call& call) {
                  " is not what its initiator asked for");
   }
   const State state = RowOf(txn, branch).state;
-  const barrier::Phase phase = barrier::PhaseOf(call.operation);
-  switch (barrier::MoveFor(state, phase)) {
+  const Role role = RoleOf(call.operation);
+  switch (barrier::MoveFor(state, role)) {
     case barrier::Move::kRun:
-      switch (phase) {
-        case barrier::Phase::kForward: return Forward(call, txn, branch);
-        case barrier::Phase::kFinish: return Finish(call, txn, branch);
-        case barrier::Phase::kUndo: return Undo(call, txn, branch);
+      switch (role) {
+        case Role::kForward: return Forward(call, txn, branch);
+        case Role::kFinish: return Finish(call, txn, branch);
+        case Role::kUndo: return Undo(call, txn, branch);
       }
       break;
     case barrier::Move::kReplay:
@@ -142,11 +142,9 @@ Reply Store::Run(const Call& call) {
         Append(plan);
       return RowOf(txn, branch).first;
     case barrier::Move::kRepeat:
-      sim_.marks.Set(phase == barrier::Phase::kFinish ? Mark::kFinishRepeated
-                                                      : Mark::kUndoRepeated);
-      if (Mutant(Planted::kUndoTwice) && phase == barrier::Phase::kUndo)
-        return Undo(call, txn, branch);
-      if (Mutant(Planted::kCommitHitsHolder) && phase == barrier::Phase::kFinish)
+      sim_.marks.Set(role == Role::kFinish ? Mark::kFinishRepeated : Mark::kUndoRepeated);
+      if (Mutant(Planted::kUndoTwice) && role == Role::kUndo) return Undo(call, txn, branch);
+      if (Mutant(Planted::kCommitHitsHolder) && role == Role::kFinish)
         FinishHolder(call, plan.account);
       return Reply::Done();
     case barrier::Move::kNothing: return Reply::Done();

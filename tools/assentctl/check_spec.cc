@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include <assent/limits.h>
+#include <assent/name.h>
 
 #include "tools/assentctl/duration.h"
 #include "tools/assentctl/submit_file.h"
@@ -11,31 +12,16 @@
 namespace assent::ctl {
 namespace {
 
-constexpr std::string_view kIdPunctuation = "._:-";
-constexpr std::string_view kNamePunctuation = "._:/-";
-
-bool IsMadeOf(std::string_view text, std::string_view punctuation) {
-  for (const char c : text) {
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (!letter && !(c >= '0' && c <= '9') && punctuation.find(c) == std::string_view::npos) {
-      return false;
-    }
-  }
-  return true;
-}
-
 // Gathers the first thing that is wrong.
 class Checks {
  public:
   void Fail(const std::string& path, const std::string& what) {
     if (status_.ok()) status_ = InvalidArgument(path + " " + what);
   }
-  void Name(const std::string& path, std::string_view text, std::size_t max_bytes,
-            std::string_view punctuation) {
-    if (text.empty() || text.size() > max_bytes || !IsMadeOf(text, punctuation)) {
-      Fail(path, "must be 1 to " + std::to_string(max_bytes) + " of [A-Za-z0-9" +
-                     std::string(punctuation) + "], not '" + Visible(text.substr(0, 80)) + "'");
-    }
+  void Name(const std::string& path, std::string_view text, NameRule rule) {
+    if (FaultOf(text, rule) == NameFault::kNone) return;
+    Fail(path, "must be 1 to " + std::to_string(rule.max_bytes) + " of " +
+                   std::string(rule.allowed()) + ", not '" + Visible(text.substr(0, 80)) + "'");
   }
   void AtMost(const std::string& path, std::size_t count, std::size_t max, const char* unit) {
     if (count > max) {
@@ -72,10 +58,10 @@ std::string IdOf(const v1::BranchSpec& branch, int index) {
 void CheckBranch(const v1::BranchSpec& branch, const std::string& path, Checks& checks) {
   using namespace limits;  // NOLINT(google-build-using-namespace): constants, in one function
   if (!branch.branch_id().empty()) {
-    checks.Name(path + ".id", branch.branch_id(), kMaxBranchIdBytes, kIdPunctuation);
+    checks.Name(path + ".id", branch.branch_id(), kBranchIdRule);
   }
-  checks.Name(path + ".service", branch.service(), kMaxServiceNameBytes, kNamePunctuation);
-  checks.Name(path + ".action", branch.action(), kMaxActionNameBytes, kNamePunctuation);
+  checks.Name(path + ".service", branch.service(), kServiceRule);
+  checks.Name(path + ".action", branch.action(), kActionRule);
   checks.AtMost(path + ".payload", branch.payload().size(), kMaxPayloadBytes, "bytes");
   checks.Pairs(path + ".headers", branch.headers(), kMaxHeadersCount, kMaxHeaderKeyBytes,
                kMaxHeaderValueBytes);
@@ -131,7 +117,7 @@ void CheckIds(const v1::TransactionSpec& spec, Checks& checks) {
 Status CheckSpec(const v1::TransactionSpec& spec) {
   Checks checks;
   if (!spec.gid().empty()) {
-    checks.Name("gid", spec.gid(), limits::kMaxGidBytes, kIdPunctuation);
+    checks.Name("gid", spec.gid(), kGidRule);
   }
   checks.NoLonger("deadline", spec.deadline_ms(), limits::kMaxDeadlineMs);
   checks.Pairs("labels", spec.labels(), limits::kMaxLabelsCount, limits::kMaxLabelKeyBytes,

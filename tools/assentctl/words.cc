@@ -1,5 +1,7 @@
 #include "tools/assentctl/words.h"
 
+#include "proto/words/words.h"
+
 namespace assent::ctl {
 namespace {
 
@@ -29,8 +31,8 @@ std::string Word(v1::Decision value) {
 }
 
 std::string Word(v1::Protocol value) {
-  if (value == v1::TWO_PHASE) return "2pc";
-  return Lower(WireName(value, v1::Protocol_Name(value)));
+  const auto known = wire::FromWire<Protocol>(value);
+  return known ? std::string(Name(*known)) : WireName(value, "");
 }
 
 Tone ToneOf(v1::TransactionState value) {
@@ -82,9 +84,10 @@ std::optional<v1::Outcome> ReadOutcome(std::string_view text) {
 
 std::optional<v1::Protocol> ReadProtocol(std::string_view text) {
   const std::string lower = Lower(text);
-  if (lower == "2pc" || lower == "two_phase" || lower == "two-phase") return v1::TWO_PHASE;
-  if (lower == "tcc") return v1::TCC;
-  if (lower == "saga") return v1::SAGA;
+  if (lower == "two_phase" || lower == "two-phase") return v1::TWO_PHASE;
+  for (const auto protocol : {v1::TWO_PHASE, v1::TCC, v1::SAGA}) {
+    if (lower == Word(protocol)) return protocol;
+  }
   return std::nullopt;
 }
 
@@ -93,12 +96,11 @@ std::vector<std::string> OutcomeChoices() { return {"committed", "aborted", "mix
 std::vector<std::string> ProtocolChoices() { return {"2pc", "tcc", "saga"}; }
 
 bool IsForward(v1::Operation operation) {
-  return operation == v1::PREPARE || operation == v1::TRY || operation == v1::ACTION;
+  return assent::IsForward(wire::FromWire<Operation>(operation).value_or(kNoOperation));
 }
 
 bool IsFinal(v1::BranchState state) {
-  return state == v1::DONE || state == v1::UNDONE || state == v1::SKIPPED || state == v1::REFUSED ||
-         state == v1::READ_ONLY;
+  return assent::IsFinal(wire::FromWire<BranchState>(state).value_or(BranchState::kUnknown));
 }
 
 }  // namespace assent::ctl

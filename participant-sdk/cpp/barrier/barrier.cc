@@ -7,11 +7,12 @@
 
 #include <assent/limits.h>
 #include <assent/status.h>
+#include <assent/text.h>
 
 namespace assent::barrier {
 namespace {
 
-// Rows: State. Columns: Phase.
+// Rows: State. Columns: Role.
 constexpr std::array<std::array<Move, 3>, 8> kMoves = {{
     /* none      */ {Move::kRun, Move::kRefuse, Move::kBury},
     /* refused   */ {Move::kReplay, Move::kRefuse, Move::kNothing},
@@ -23,8 +24,8 @@ constexpr std::array<std::array<Move, 3>, 8> kMoves = {{
     /* tombstone */ {Move::kRefuse, Move::kRefuse, Move::kNothing},
 }};
 
-constexpr Move At(State state, Phase phase) {
-  return kMoves[static_cast<std::size_t>(state)][static_cast<std::size_t>(phase)];
+constexpr Move At(State state, Role role) {
+  return kMoves[static_cast<std::size_t>(state)][static_cast<std::size_t>(role)];
 }
 
 constexpr std::array kStates = {State::kNone,     State::kRefused,  State::kDone,
@@ -36,16 +37,16 @@ constexpr bool RulesHold() {
   for (State state : kStates) {
     const bool in_force = state == State::kDone || state == State::kPrepared;
     // A forward operation runs only on a branch never heard of.
-    if ((At(state, Phase::kForward) == Move::kRun) != (state == State::kNone)) return false;
+    if ((At(state, Role::kForward) == Move::kRun) != (state == State::kNone)) return false;
     // Finishing and undoing run only where the forward operation is in force: never both, never
     // twice, never without it.
-    if ((At(state, Phase::kFinish) == Move::kRun) != in_force) return false;
-    if ((At(state, Phase::kUndo) == Move::kRun) != in_force) return false;
+    if ((At(state, Role::kFinish) == Move::kRun) != in_force) return false;
+    if ((At(state, Role::kUndo) == Move::kRun) != in_force) return false;
   }
-  return At(State::kFinished, Phase::kUndo) == Move::kRefuse &&
-         At(State::kUndone, Phase::kFinish) == Move::kRefuse &&
-         At(State::kNone, Phase::kUndo) == Move::kBury &&
-         At(State::kTombstone, Phase::kForward) == Move::kRefuse;
+  return At(State::kFinished, Role::kUndo) == Move::kRefuse &&
+         At(State::kUndone, Role::kFinish) == Move::kRefuse &&
+         At(State::kNone, Role::kUndo) == Move::kBury &&
+         At(State::kTombstone, Role::kForward) == Move::kRefuse;
 }
 static_assert(RulesHold());
 
@@ -65,66 +66,19 @@ const char* FinishRefusal(State state, bool two_phase) {
   return "not refused";
 }
 
-Protocol ProtocolOf(Operation operation) {
-  switch (operation) {
-    case Operation::kPrepare:
-    case Operation::kCommit:
-    case Operation::kRollback: return Protocol::kTwoPhase;
-    case Operation::kTry:
-    case Operation::kConfirm:
-    case Operation::kCancel: return Protocol::kTcc;
-    case Operation::kAction:
-    case Operation::kCompensate: return Protocol::kSaga;
-  }
-  ASSENT_CHECK(!"an operation");
-  return Protocol::kSaga;
-}
-
-// Not inside a UTF-8 character.
-void CutReason(std::string& reason) {
-  if (reason.size() <= limits::kMaxReasonBytes) return;
-  std::size_t end = limits::kMaxReasonBytes;
-  while (end > 0 && (static_cast<unsigned char>(reason[end]) & 0xc0U) == 0x80U) --end;
-  reason.resize(end);
-}
-
 }  // namespace
 
-const char* NameOf(Protocol protocol) {
-  switch (protocol) {
-    case Protocol::kTwoPhase: return "2pc";
-    case Protocol::kTcc: return "tcc";
-    case Protocol::kSaga: return "saga";
-  }
-  return "?";
-}
-
-Phase PhaseOf(Operation operation) {
-  switch (operation) {
-    case Operation::kPrepare:
-    case Operation::kTry:
-    case Operation::kAction: return Phase::kForward;
-    case Operation::kCommit:
-    case Operation::kConfirm: return Phase::kFinish;
-    case Operation::kRollback:
-    case Operation::kCancel:
-    case Operation::kCompensate: return Phase::kUndo;
-  }
-  ASSENT_CHECK(!"an operation");
-  return Phase::kForward;
-}
-
-Move MoveFor(State state, Phase phase) { return At(state, phase); }
+Move MoveFor(State state, Role role) { return At(state, role); }
 
 std::string RefusalFor(State state, Operation operation) {
   const bool two_phase = ProtocolOf(operation) == Protocol::kTwoPhase;
-  switch (PhaseOf(operation)) {
-    case Phase::kForward:
+  switch (RoleOf(operation)) {
+    case Role::kForward:
       return two_phase                         ? "rolled back before it was prepared"
              : operation == Operation::kAction ? "compensated before it was executed"
                                                : "cancelled before it was tried";
-    case Phase::kFinish: return FinishRefusal(state, two_phase);
-    case Phase::kUndo: return two_phase ? "already committed" : "already confirmed";
+    case Role::kFinish: return FinishRefusal(state, two_phase);
+    case Role::kUndo: return two_phase ? "already committed" : "already confirmed";
   }
   return {};
 }
@@ -134,15 +88,15 @@ Opening Open(const Call& call, const Row& row) {
     return Opening{Move::kRefuse, Reply::Refused(std::move(why))};
   };
   if (ProtocolOf(call.operation) != call.protocol)
-    return refuse(std::string("not an operation of a ") + NameOf(call.protocol) + " branch");
+    return refuse("not an operation of a " + std::string(Name(call.protocol)) + " branch");
   if (call.gid.empty() || call.gid.size() > limits::kMaxGidBytes ||
       call.branch_id.size() > limits::kMaxBranchIdBytes)
     return refuse("gid or branch id is empty or too long");
   if (row.state != State::kNone && (row.protocol != call.protocol || row.action != call.action)) {
-    return refuse("HAZARD: this branch was seen as " + std::string(NameOf(row.protocol)) + " " +
-                  row.action + ", not " + NameOf(call.protocol) + " " + call.action);
+    return refuse("HAZARD: this branch was seen as " + std::string(Name(row.protocol)) + " " +
+                  row.action + ", not " + std::string(Name(call.protocol)) + " " + call.action);
   }
-  const Move move = MoveFor(row.state, PhaseOf(call.operation));
+  const Move move = MoveFor(row.state, RoleOf(call.operation));
   switch (move) {
     case Move::kRun: return {move, {}};
     case Move::kReplay: return {move, row.first};
@@ -155,32 +109,32 @@ Opening Open(const Call& call, const Row& row) {
 }
 
 State After(const Call& call, const Reply& reply, bool wrote) {
-  const Phase phase = PhaseOf(call.operation);
+  const Role role = RoleOf(call.operation);
   switch (reply.kind) {
     case Reply::Kind::kRetryLater: return State::kNone;
-    case Reply::Kind::kRefused: return phase == Phase::kForward ? State::kRefused : State::kNone;
+    case Reply::Kind::kRefused: return role == Role::kForward ? State::kRefused : State::kNone;
     case Reply::Kind::kDone:
     case Reply::Kind::kDoneReadOnly: break;
   }
-  switch (phase) {
-    case Phase::kForward: break;
-    case Phase::kFinish: return State::kFinished;
-    case Phase::kUndo: return State::kUndone;
+  switch (role) {
+    case Role::kForward: break;
+    case Role::kFinish: return State::kFinished;
+    case Role::kUndo: return State::kUndone;
   }
   if (call.operation != Operation::kPrepare) return State::kDone;
   if (!wrote) return State::kReadOnly;
   return call.one_phase ? State::kFinished : State::kPrepared;
 }
 
-Reply Normalized(Reply reply, Phase phase) {
-  CutReason(reply.reason);
+Reply Normalized(Reply reply, Role role) {
+  reply.reason.resize(CutReason(reply.reason).size());
   switch (reply.kind) {
     case Reply::Kind::kDone:
     case Reply::Kind::kDoneReadOnly:
       reply.reason.clear();
       reply.retry_after = {};
       if (reply.result.size() <= limits::kMaxResultBytes) return reply;
-      if (phase == Phase::kForward) {
+      if (role == Role::kForward) {
         return Reply::Refused("the handler's result has " + std::to_string(reply.result.size()) +
                               " bytes; the limit is " + std::to_string(limits::kMaxResultBytes));
       }

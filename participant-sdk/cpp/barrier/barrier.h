@@ -45,11 +45,6 @@ enum class State : std::uint8_t {
   kTombstone = 7,  // undone before its forward operation, which will be refused. Final
 };
 
-// The three kinds of operation that all protocols share.
-enum class Phase : std::uint8_t { kForward = 0, kFinish = 1, kUndo = 2 };
-Phase PhaseOf(Operation operation);
-const char* NameOf(Protocol protocol);  // "2pc"
-
 // What to do about an operation, given the state of its branch.
 enum class Move : std::uint8_t {
   kRun,      // run it
@@ -59,7 +54,7 @@ enum class Move : std::uint8_t {
   kBury,     // leave a tombstone, then Done
   kRefuse,   // see RefusalFor
 };
-Move MoveFor(State state, Phase phase);
+Move MoveFor(State state, Role role);
 // The reason given with kRefuse. Starts with "HAZARD:" where refusing means that atomicity may be
 // lost.
 std::string RefusalFor(State state, Operation operation);
@@ -91,7 +86,7 @@ inline bool IsDone(const Reply& reply) {
 }
 // The form in which a handler's reply is kept and given, so that the first and every later one are
 // equal byte for byte.
-Reply Normalized(Reply reply, Phase phase);
+Reply Normalized(Reply reply, Role role);
 
 // What to do about a kept row when the coordinator has said what became of its transaction.
 // `finished`: nothing about it can still arrive.

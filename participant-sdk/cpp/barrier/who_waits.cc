@@ -14,7 +14,7 @@ constexpr std::chrono::milliseconds kAskAgain{5};
 }  // namespace
 
 Obstacle InTheWay(const Call& call, const Holder& holder) {
-  const bool forward = PhaseOf(call.operation) == Phase::kForward;
+  const bool forward = RoleOf(call.operation) == Role::kForward;
   std::string held = holder.what + " is held by branch " + holder.branch_id;
   if (holder.gid == call.gid && forward) {
     // Waiting would be for ever: the holder ends only with the transaction.

@@ -39,15 +39,15 @@ Reply Runner::Dispatch(const Call& call) {
   if (call.operation == Operation::kRollback) return Rollback(call.gid, call.branch_id);
   auto found = registry_.find({call.action, call.protocol});
   if (found == registry_.end()) {
-    return Reply::RetryLater(std::string("no ") + barrier::NameOf(call.protocol) + " action " +
-                             call.action + " is registered here");
+    return Reply::RetryLater("no " + std::string(Name(call.protocol)) + " action " + call.action +
+                             " is registered here");
   }
   const Handlers& handlers = found->second;
-  switch (PhaseOf(call.operation)) {
-    case Phase::kForward:
+  switch (RoleOf(call.operation)) {
+    case Role::kForward:
       return handlers.recorded ? RunRecorded(handlers, call) : RunPlain(handlers.forward, call);
-    case Phase::kFinish: return RunPlain(handlers.finish, call);
-    case Phase::kUndo: break;
+    case Role::kFinish: return RunPlain(handlers.finish, call);
+    case Role::kUndo: break;
   }
   return handlers.recorded ? CompensateRecorded(call) : RunPlain(handlers.undo, call);
 }
@@ -75,13 +75,13 @@ Reply Runner::RunHandler(const DbHandler& handler, const Call& call, Db::Impl& d
   } catch (...) {
     reply = Reply::RetryLater("the handler threw");
   }
-  const Phase phase = PhaseOf(call.operation);
+  const Role role = RoleOf(call.operation);
   const Status end = EndOfHandler(db);
   if (!end.ok() && IsDone(reply)) {
-    const bool said_no = end.code() == Code::kFailedPrecondition && phase == Phase::kForward;
+    const bool said_no = end.code() == Code::kFailedPrecondition && role == Role::kForward;
     reply = said_no ? Reply::Refused(end.message()) : NotNow(end);
   }
-  return barrier::Normalized(std::move(reply), phase);
+  return barrier::Normalized(std::move(reply), role);
 }
 
 // A claim stands in the way: wait for the holder, or not.
@@ -112,14 +112,14 @@ Result<std::optional<barrier::Holder>> Runner::FindConflict(std::string_view gid
 Status Runner::Keep(const Call& call, const Reply& reply, bool wrote) {
   const State state = barrier::After(call, reply, wrote);
   if (state == State::kNone) return OkStatus();
-  return PhaseOf(call.operation) == Phase::kForward
+  return RoleOf(call.operation) == Role::kForward
              ? barrier_.Put(call, state, reply, Now())
              : barrier_.Advance(call.gid, call.branch_id, state, reply.result, Now());
 }
 
 Reply Runner::KeepRefusal(const Call& call, Reply reply) {
   if (reply.kind != Reply::Kind::kRefused || connection_.idle()) return reply;
-  reply = barrier::Normalized(std::move(reply), PhaseOf(call.operation));
+  reply = barrier::Normalized(std::move(reply), RoleOf(call.operation));
   Status kept = Keep(call, reply);
   return kept.ok() ? std::move(reply) : NotNow(kept);
 }

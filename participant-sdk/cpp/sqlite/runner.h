@@ -29,8 +29,6 @@
 namespace assent::sqlite::internal {
 
 using barrier::IsDone;
-using barrier::Phase;
-using barrier::PhaseOf;
 using barrier::State;
 
 // What a service registered for one action of one protocol.

@@ -153,7 +153,7 @@ Status Store::Impl::Open() {
 void Store::Impl::Register(std::string action, Protocol protocol, Handlers handlers) {
   const bool needs_finish = protocol == Protocol::kTcc;
   const bool needs_undo = protocol != Protocol::kTwoPhase && !handlers.recorded;
-  const std::string shown = std::string(barrier::NameOf(protocol)) + ":" + action;
+  const std::string shown = std::string(Name(protocol)) + ":" + action;
   const auto mistake = [this](const std::string& text) {
     if (registration_.ok()) registration_ = InvalidArgument("store " + options_.path + ": " + text);
   };

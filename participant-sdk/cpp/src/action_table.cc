@@ -33,7 +33,7 @@ void ActionTable::Mistake(const std::string& text) {
 }
 
 void ActionTable::Insert(Protocol protocol, std::string action, Entry entry) {
-  const Status name = CheckName("action", action, limits::kMaxActionNameBytes, true);
+  const Status name = CheckName("action", action, kActionRule);
   if (!name.ok()) return Mistake(name.message());
   if (entries_.size() >= limits::kMaxActionsPerParticipantCount) {
     return Mistake("more than " + std::to_string(limits::kMaxActionsPerParticipantCount) +
@@ -98,9 +98,10 @@ Reply ActionTable::RunOnePhase(const Entry& entry, const Call& call) {
 }
 
 Reply ActionTable::Run(const Entry& entry, const Call& call) {
-  const Handler& handler = IsForward(call.operation) ? entry.forward
-                           : IsUndo(call.operation)  ? entry.undo
-                                                     : entry.finish;
+  const Role role = RoleOf(call.operation);
+  const Handler& handler = role == Role::kForward ? entry.forward
+                           : role == Role::kUndo  ? entry.undo
+                                                  : entry.finish;
   if (!handler) return Reply::Done();  // a Saga step with nothing to compensate
   try {
     if (call.operation == Operation::kPrepare && call.one_phase) return RunOnePhase(entry, call);

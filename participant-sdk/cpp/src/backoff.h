@@ -7,25 +7,9 @@
 #include <chrono>
 #include <cstdint>
 
+#include <assent/random.h>
+
 namespace assent::internal {
-
-// SplitMix64: small, deterministic, good enough to spread waits.
-class Jitter {
- public:
-  explicit Jitter(std::uint64_t seed) : state_(seed) {}
-  // Uniform in [0, bound].
-  std::uint64_t Below(std::uint64_t bound) {
-    state_ += 0x9E3779B97F4A7C15ULL;
-    std::uint64_t z = state_;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
-    z ^= z >> 31;
-    return bound == UINT64_MAX ? z : z % (bound + 1);
-  }
-
- private:
-  std::uint64_t state_;
-};
 
 class Backoff {
  public:
@@ -40,7 +24,7 @@ class Backoff {
     const Milliseconds ceiling =
         std::min(max_, initial_ * (std::int64_t{1} << std::min(failures_, 20)));
     ++failures_;
-    const auto span = static_cast<std::uint64_t>(ceiling.count() - 1);
+    const auto span = static_cast<std::uint64_t>(ceiling.count());
     return Milliseconds(1 + static_cast<std::int64_t>(jitter_.Below(span)));
   }
   void Reset() { failures_ = 0; }
@@ -48,7 +32,7 @@ class Backoff {
  private:
   Milliseconds initial_;
   Milliseconds max_;
-  Jitter jitter_;
+  SplitMix64 jitter_;
   int failures_ = 0;
 };
 

@@ -27,6 +27,7 @@
 #include "participant-sdk/cpp/src/submitter.h"
 #include "participant-sdk/cpp/src/text.h"
 #include "participant-sdk/cpp/src/wire.h"
+#include "proto/words/words.h"
 
 namespace assent::internal {
 namespace {
@@ -60,11 +61,10 @@ std::chrono::system_clock::time_point TimeOf(std::int64_t unix_ms) {
 BranchInfo InfoOf(const v1::Branch& branch) {
   BranchInfo info;
   info.id = branch.spec().branch_id();
-  info.protocol = static_cast<Protocol>(branch.spec().protocol());
+  info.protocol = wire::FromWire<Protocol>(branch.spec().protocol()).value_or(Protocol{});
   info.service = branch.spec().service();
   info.action = branch.spec().action();
-  if (v1::BranchState_IsValid(branch.state()))
-    info.state = static_cast<BranchState>(branch.state());
+  info.state = wire::FromWire<BranchState>(branch.state()).value_or(BranchState::kUnknown);
   info.result = branch.result();
   info.attempts = branch.attempt_count();
   info.last_error = branch.last_error();
@@ -75,11 +75,9 @@ BranchInfo InfoOf(const v1::Branch& branch) {
 TransactionInfo InfoOf(const v1::Transaction& transaction) {
   TransactionInfo info;
   info.gid = transaction.gid();
-  if (v1::TransactionState_IsValid(transaction.state()))
-    info.state = static_cast<TransactionState>(transaction.state());
-  info.outcome = v1::Outcome_IsValid(transaction.outcome())
-                     ? static_cast<Outcome>(transaction.outcome())
-                     : Outcome::kHazard;
+  info.state =
+      wire::FromWire<TransactionState>(transaction.state()).value_or(TransactionState::kUnknown);
+  info.outcome = wire::FromWire<Outcome>(transaction.outcome()).value_or(Outcome::kHazard);
   info.open = transaction.open();
   info.suspended = transaction.suspended();
   for (const v1::Branch& branch : transaction.branches()) info.branches.push_back(InfoOf(branch));
@@ -113,7 +111,7 @@ class GrpcConnection final : public Connection {
   Result<Report> Submit(const SubmitParams& params) override {
     v1::SubmitRequest request;
     PutTransaction(params.transaction, request.mutable_transaction());
-    request.set_wait_for(static_cast<v1::WaitFor>(params.wait));
+    request.set_wait_for(wire::ToWire(params.wait));
     return CallForReport("Submit of transaction " + params.transaction.gid(), params.timeout, false,
                          &v1::TransactionService::Stub::Submit, request);
   }
@@ -122,7 +120,7 @@ class GrpcConnection final : public Connection {
     if (!usable_.ok()) return done(usable_);
     v1::SubmitRequest request;
     PutTransaction(params.transaction, request.mutable_transaction());
-    request.set_wait_for(static_cast<v1::WaitFor>(params.wait));
+    request.set_wait_for(wire::ToWire(params.wait));
     NextSubmitter().Submit(std::move(request), std::move(done), Now() + params.timeout);
   }
 
@@ -150,13 +148,13 @@ class GrpcConnection final : public Connection {
     if (params.commit) {
       v1::CommitRequest request;
       request.set_gid(params.gid);
-      request.set_wait_for(static_cast<v1::WaitFor>(params.wait));
+      request.set_wait_for(wire::ToWire(params.wait));
       return CallForReport("Commit of transaction " + params.gid, params.timeout, false,
                            &v1::TransactionService::Stub::Commit, request);
     }
     v1::RollbackRequest request;
     request.set_gid(params.gid);
-    request.set_wait_for(static_cast<v1::WaitFor>(params.wait));
+    request.set_wait_for(wire::ToWire(params.wait));
     request.set_reason(CleanText(params.reason, limits::kMaxReasonBytes));
     return CallForReport("Rollback of transaction " + params.gid, params.timeout, false,
                          &v1::TransactionService::Stub::Rollback, request);
@@ -165,7 +163,7 @@ class GrpcConnection final : public Connection {
   Result<Report> Wait(const WaitParams& params) override {
     v1::WaitRequest request;
     request.set_gid(params.gid);
-    request.set_wait_for(static_cast<v1::WaitFor>(params.wait));
+    request.set_wait_for(wire::ToWire(params.wait));
     return CallForReport("Wait for transaction " + params.gid, params.timeout, true,
                          &v1::TransactionService::Stub::Wait, request);
   }

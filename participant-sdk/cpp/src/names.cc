@@ -1,68 +1,51 @@
+#include <array>
+#include <cstddef>
+#include <string_view>
+
 #include <assent/call.h>
 #include <assent/transaction.h>
 
 namespace assent {
+namespace {
+
+// The vocabulary's names, as prose has them: "read-only".
+template <std::size_t kCount>
+class Lower {
+ public:
+  explicit constexpr Lower(const std::array<std::string_view, kCount>& names) {
+    for (std::size_t i = 0; i < kCount; ++i) {
+      for (std::size_t at = 0; at < names[i].size(); ++at) {
+        const char c = names[i][at];
+        names_[i][at] = c == '_' ? '-' : static_cast<char>(c - 'A' + 'a');
+      }
+    }
+  }
+  template <typename Word>
+  const char* operator()(Word word) const {
+    const auto number = static_cast<std::size_t>(word);
+    return number < kCount ? names_[number].data() : "invalid";
+  }
+
+ private:
+  std::array<std::array<char, 16>, kCount> names_{};
+};
+
+constexpr Lower kOutcomes(internal::kOutcomeNames);
+constexpr Lower kTransactionStates(internal::kTransactionStateNames);
+constexpr Lower kBranchStates(internal::kBranchStateNames);
+
+}  // namespace
 
 const char* OperationName(Operation operation) {
-  switch (operation) {
-    case Operation::kPrepare: return "PREPARE";
-    case Operation::kCommit: return "COMMIT";
-    case Operation::kRollback: return "ROLLBACK";
-    case Operation::kTry: return "TRY";
-    case Operation::kConfirm: return "CONFIRM";
-    case Operation::kCancel: return "CANCEL";
-    case Operation::kAction: return "ACTION";
-    case Operation::kCompensate: return "COMPENSATE";
-  }
-  return "INVALID_OPERATION";
+  const std::string_view name = Name(operation);
+  return operation == kNoOperation || name == "?" ? "INVALID_OPERATION" : name.data();
 }
-
 const char* ProtocolName(Protocol protocol) {
-  switch (protocol) {
-    case Protocol::kTwoPhase: return "2pc";
-    case Protocol::kTcc: return "tcc";
-    case Protocol::kSaga: return "saga";
-  }
-  return "invalid";
+  const std::string_view name = Name(protocol);
+  return name == "?" ? "invalid" : name.data();
 }
-
-const char* OutcomeName(Outcome outcome) {
-  switch (outcome) {
-    case Outcome::kUndecided: return "undecided";
-    case Outcome::kCommitted: return "committed";
-    case Outcome::kAborted: return "aborted";
-    case Outcome::kMixed: return "mixed";
-    case Outcome::kHazard: return "hazard";
-  }
-  return "invalid";
-}
-
-const char* TransactionStateName(TransactionState state) {
-  switch (state) {
-    case TransactionState::kUnknown: return "unknown";
-    case TransactionState::kActive: return "active";
-    case TransactionState::kCommitting: return "committing";
-    case TransactionState::kAborting: return "aborting";
-    case TransactionState::kFinished: return "finished";
-  }
-  return "invalid";
-}
-
-const char* BranchStateName(BranchState state) {
-  switch (state) {
-    case BranchState::kUnknown: return "unknown";
-    case BranchState::kWaiting: return "waiting";
-    case BranchState::kExecuting: return "executing";
-    case BranchState::kExecuted: return "executed";
-    case BranchState::kReadOnly: return "read-only";
-    case BranchState::kRefused: return "refused";
-    case BranchState::kFinishing: return "finishing";
-    case BranchState::kDone: return "done";
-    case BranchState::kUndoing: return "undoing";
-    case BranchState::kUndone: return "undone";
-    case BranchState::kSkipped: return "skipped";
-  }
-  return "invalid";
-}
+const char* OutcomeName(Outcome outcome) { return kOutcomes(outcome); }
+const char* TransactionStateName(TransactionState state) { return kTransactionStates(state); }
+const char* BranchStateName(BranchState state) { return kBranchStates(state); }
 
 }  // namespace assent

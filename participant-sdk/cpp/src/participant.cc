@@ -30,15 +30,12 @@ constexpr const char* kConnectMethod = "/assent.v1.ParticipantSession/Connect";
 std::string DefaultInstance() {
   std::array<char, 256> host{};
   if (gethostname(host.data(), host.size() - 1) != 0) host[0] = '\0';
-  return internal::CleanText(host.data(), 96) + ":" + std::to_string(getpid());
+  return CleanText(host.data(), 96) + ":" + std::to_string(getpid());
 }
 
 // Fills in what was left to us, and says what cannot work.
 Status Complete(ParticipantOptions& options) {
-  if (Status s =
-          internal::CheckName("service", options.service, limits::kMaxServiceNameBytes, true);
-      !s.ok())
-    return s;
+  if (Status s = internal::CheckName("service", options.service, kServiceRule); !s.ok()) return s;
   if (options.endpoints.empty()) options.endpoints = internal::DefaultEndpoints();
   for (const std::string& endpoint : options.endpoints) {
     if (Status s = internal::CheckEndpoint("endpoint", endpoint); !s.ok()) return s;
@@ -48,7 +45,7 @@ Status Complete(ParticipantOptions& options) {
     return InvalidArgument("instance has " + std::to_string(options.instance.size()) +
                            " bytes, the limit is " + std::to_string(limits::kMaxInstanceNameBytes));
   }
-  if (internal::CleanText(options.instance, options.instance.size()) != options.instance)
+  if (CleanText(options.instance, options.instance.size()) != options.instance)
     return InvalidArgument("instance is not UTF-8");
   if (options.worker_threads == 0)
     options.worker_threads = std::max(1U, std::thread::hardware_concurrency());

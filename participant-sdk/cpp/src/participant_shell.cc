@@ -16,6 +16,7 @@
 #include "assent/v1/participant.pb.h"
 #include "participant-sdk/cpp/src/frame_listener.h"
 #include "participant-sdk/cpp/src/version.h"
+#include "proto/words/words.h"
 
 namespace assent::internal {
 namespace {
@@ -40,7 +41,7 @@ v1::Hello HelloOf(const ParticipantOptions& options, const ActionTable& actions)
   for (const OfferedAction& action : actions.Actions()) {
     v1::ActionInfo* info = hello.add_actions();
     info->set_name(action.name);
-    info->set_protocol(static_cast<v1::Protocol>(action.protocol));
+    info->set_protocol(wire::ToWire(action.protocol));
   }
   hello.set_max_in_flight(options.max_in_flight);
   hello.set_agent(AgentName());

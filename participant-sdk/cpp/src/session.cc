@@ -12,6 +12,7 @@
 
 #include "participant-sdk/cpp/src/text.h"
 #include "participant-sdk/cpp/src/wire.h"
+#include "proto/words/words.h"
 
 namespace assent::internal {
 namespace {
@@ -152,7 +153,8 @@ void Session::OnAnswer(const v1::OutcomeAnswer& answer, Actions* out) {
         return query.gid == answer.gid() && query.branch_id == answer.branch_id();
       });
   if (asked == asked_.end() || still_here) return;
-  if (const auto verdict = VerdictOf(answer)) {
+  // Said by a newer coordinator, or by nobody: as good as no answer.
+  if (const auto verdict = wire::FromWire<Verdict>(answer.verdict())) {
     out->push_back(act::Deliver{std::move(asked->second), *verdict, answer.finished()});
   }
   asked_.erase(asked);
@@ -235,7 +237,7 @@ void Session::Answer(const Waiter& waiter, const std::string& gid, const std::st
   v1::BranchReply message;
   message.set_gid(gid);
   message.set_branch_id(branch_id);
-  message.set_operation(static_cast<v1::Operation>(operation));
+  message.set_operation(wire::ToWire(operation));
   message.set_command_id(waiter.command_id);
   PutReply(operation, reply, &message);
   QueueReply(std::move(message));

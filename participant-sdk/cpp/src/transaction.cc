@@ -47,11 +47,10 @@ Status CheckMap(const std::string& field, const std::map<std::string, std::strin
     if (key.size() > limits.key_bytes)
       return TooMany(field + " key", key.size(), limits.key_bytes, "bytes");
     if (value.size() > limits.value_bytes) {
-      return TooMany(field + " value of '" + internal::CleanText(key, limits.key_bytes) + "'",
-                     value.size(), limits.value_bytes, "bytes");
+      return TooMany(field + " value of '" + CleanText(key, limits.key_bytes) + "'", value.size(),
+                     limits.value_bytes, "bytes");
     }
-    if (internal::CleanText(key, key.size()) != key ||
-        internal::CleanText(value, value.size()) != value) {
+    if (CleanText(key, key.size()) != key || CleanText(value, value.size()) != value) {
       return InvalidArgument(field + " is not UTF-8; binary data belongs into the payload");
     }
   }
@@ -76,17 +75,11 @@ Status CheckRetry(const std::string& field, const BranchRetry& retry) {
 Status CheckBranch(const std::string& field, const Branch& branch) {
   const BranchOptions& options = branch.options;
   if (!options.id.empty()) {
-    if (Status s = internal::CheckName(field + ".id", options.id, limits::kMaxBranchIdBytes, false);
-        !s.ok())
-      return s;
+    if (Status s = internal::CheckName(field + ".id", options.id, kBranchIdRule); !s.ok()) return s;
   }
-  if (Status s = internal::CheckName(field + ".service", branch.service,
-                                     limits::kMaxServiceNameBytes, true);
-      !s.ok())
+  if (Status s = internal::CheckName(field + ".service", branch.service, kServiceRule); !s.ok())
     return s;
-  if (Status s =
-          internal::CheckName(field + ".action", branch.action, limits::kMaxActionNameBytes, true);
-      !s.ok())
+  if (Status s = internal::CheckName(field + ".action", branch.action, kActionRule); !s.ok())
     return s;
   if (branch.payload.size() > limits::kMaxPayloadBytes) {
     return TooMany(field + ".payload", branch.payload.size(), limits::kMaxPayloadBytes, "bytes");
@@ -135,7 +128,7 @@ Status CheckGraph(const std::vector<Branch>& branches) {
   if (pivots > 1) return TooMany("branches", pivots, 1, "pivots");
   for (std::size_t i = 0; i < branches.size(); ++i) {
     for (const std::string& before : branches[i].options.after) {
-      const std::string shown = internal::CleanText(before, limits::kMaxBranchIdBytes);
+      const std::string shown = CleanText(before, limits::kMaxBranchIdBytes);
       if (!ids.contains(before)) {
         return InvalidArgument(BranchField(i) + ".after names '" + shown +
                                "', which is no branch of this transaction");
@@ -195,7 +188,7 @@ Transaction& Transaction::Gid(std::string gid) {
 Status ValidateBranch(const Branch& branch) { return CheckBranch("branch", branch); }
 
 Status Transaction::Validate(bool open) const {
-  if (Status s = internal::CheckName("gid", gid_, limits::kMaxGidBytes, false); !s.ok()) return s;
+  if (Status s = internal::CheckName("gid", gid_, kGidRule); !s.ok()) return s;
   if (open && !branches_.empty()) {
     return InvalidArgument(
         "branches: an open transaction begins without any; add them to what Begin returns");

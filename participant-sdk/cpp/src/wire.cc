@@ -13,6 +13,7 @@
 #include "assent/v1/transaction.pb.h"
 #include "assent/v1/types.pb.h"
 #include "participant-sdk/cpp/src/text.h"
+#include "proto/words/words.h"
 
 namespace assent::internal {
 namespace {
@@ -60,44 +61,20 @@ Reply Allowed(Operation operation, Reply reply) {
 
 }  // namespace
 
-bool IsForward(Operation operation) {
-  return operation == Operation::kPrepare || operation == Operation::kTry ||
-         operation == Operation::kAction;
-}
-
-bool IsUndo(Operation operation) {
-  return operation == Operation::kRollback || operation == Operation::kCancel ||
-         operation == Operation::kCompensate;
-}
-
-Protocol ProtocolOf(Operation operation) {
-  switch (operation) {
-    case Operation::kPrepare:
-    case Operation::kCommit:
-    case Operation::kRollback: return Protocol::kTwoPhase;
-    case Operation::kTry:
-    case Operation::kConfirm:
-    case Operation::kCancel: return Protocol::kTcc;
-    case Operation::kAction:
-    case Operation::kCompensate: return Protocol::kSaga;
-  }
-  CheckFailed(__FILE__, __LINE__, "an operation is one of eight");
-}
-
 Result<Call> TakeCall(v1::BranchCommand* command) {
   if (command->gid().empty()) return InvalidArgument("gid is empty");
   if (command->branch_id().empty()) return InvalidArgument("branch_id is empty");
-  const int operation = static_cast<int>(command->operation());
-  if (operation < v1::PREPARE || operation > v1::COMPENSATE) {
-    return InvalidArgument("operation " + std::to_string(operation) + " is not known to this SDK");
+  const std::optional<Operation> operation = wire::FromWire<Operation>(command->operation());
+  if (!operation) {
+    return InvalidArgument("operation " + std::to_string(command->operation()) +
+                           " is not known to this SDK");
   }
   Call call;
-  call.operation = static_cast<Operation>(operation);
+  call.operation = *operation;
   call.protocol = ProtocolOf(call.operation);
-  if (static_cast<int>(command->protocol()) != static_cast<int>(call.protocol)) {
-    return InvalidArgument(std::string(OperationName(call.operation)) +
-                           " does not belong to protocol " +
-                           std::to_string(static_cast<int>(command->protocol())));
+  if (command->protocol() != wire::ToWire(call.protocol)) {
+    return InvalidArgument(std::string(Name(call.operation)) + " does not belong to protocol " +
+                           std::to_string(command->protocol()));
   }
   call.gid = std::move(*command->mutable_gid());
   call.branch_id = std::move(*command->mutable_branch_id());
@@ -117,7 +94,7 @@ Result<Call> TakeCall(v1::BranchCommand* command) {
 
 void PutReply(Operation operation, Reply reply, v1::BranchReply* out) {
   Reply allowed = Allowed(operation, std::move(reply));
-  out->set_kind(static_cast<v1::BranchReply::Kind>(allowed.kind));
+  out->set_kind(wire::ToWire(allowed.kind));
   switch (allowed.kind) {
     case Reply::Kind::kDone:
     case Reply::Kind::kDoneReadOnly: out->set_result(std::move(allowed.result)); return;
@@ -138,23 +115,10 @@ void PutQuery(const HeldBranch& branch, v1::OutcomeQuery* out) {
   out->set_began_epoch(branch.began_epoch);
 }
 
-std::optional<Verdict> VerdictOf(const v1::OutcomeAnswer& answer) {
-  switch (answer.verdict()) {
-    case v1::OutcomeAnswer::UNDECIDED: return Verdict::kUndecided;
-    case v1::OutcomeAnswer::COMMIT: return Verdict::kCommit;
-    case v1::OutcomeAnswer::ABORT: return Verdict::kAbort;
-    case v1::OutcomeAnswer::CANNOT_TELL: return Verdict::kCannotTell;
-    case v1::OutcomeAnswer::VERDICT_UNSPECIFIED:
-    case v1::OutcomeAnswer_Verdict_OutcomeAnswer_Verdict_INT_MIN_SENTINEL_DO_NOT_USE_:
-    case v1::OutcomeAnswer_Verdict_OutcomeAnswer_Verdict_INT_MAX_SENTINEL_DO_NOT_USE_: break;
-  }
-  return std::nullopt;  // said by a newer coordinator, or by nobody: as good as no answer
-}
-
 void PutBranch(const Branch& branch, v1::BranchSpec* out) {
   const BranchOptions& options = branch.options;
   out->set_branch_id(options.id);
-  out->set_protocol(static_cast<v1::Protocol>(branch.protocol));
+  out->set_protocol(wire::ToWire(branch.protocol));
   out->set_service(branch.service);
   out->set_action(branch.action);
   out->set_payload(branch.payload);
@@ -174,7 +138,7 @@ void PutBranch(const Branch& branch, v1::BranchSpec* out) {
 void PutTransaction(const Transaction& transaction, v1::TransactionSpec* out) {
   out->set_gid(transaction.gid());
   for (const Branch& branch : transaction.branches()) PutBranch(branch, out->add_branches());
-  out->set_ordering(static_cast<v1::Ordering>(transaction.ordering()));
+  out->set_ordering(wire::ToWire(transaction.ordering()));
   out->set_deadline_ms(transaction.deadline().count());
   PutMap(transaction.labels(), out->mutable_labels());
 }
@@ -190,11 +154,10 @@ Code CodeOf(int wire_code) {
 Report TakeReport(v1::SubmitReply* reply) {
   Report report;
   report.gid = std::move(*reply->mutable_gid());
-  if (v1::TransactionState_IsValid(reply->state()))
-    report.state = static_cast<TransactionState>(reply->state());
+  report.state =
+      wire::FromWire<TransactionState>(reply->state()).value_or(TransactionState::kUnknown);
   // An outcome of a newer coordinator is one that a person must look at, never "not decided".
-  report.outcome = v1::Outcome_IsValid(reply->outcome()) ? static_cast<Outcome>(reply->outcome())
-                                                         : Outcome::kHazard;
+  report.outcome = wire::FromWire<Outcome>(reply->outcome()).value_or(Outcome::kHazard);
   report.abort_reason = std::move(*reply->mutable_abort_reason());
   TakeMap(reply->mutable_results(), &report.results);
   return report;

@@ -3,7 +3,6 @@
 // Between the wire's messages and the SDK's values. Pure; the only place that knows both.
 
 #include <cstddef>
-#include <optional>
 #include <string>
 
 #include <assent/call.h>
@@ -24,12 +23,6 @@ class TransactionSpec;
 
 namespace assent::internal {
 
-// Is it PREPARE, TRY or ACTION?
-bool IsForward(Operation operation);
-// Is it ROLLBACK, CANCEL or COMPENSATE?
-bool IsUndo(Operation operation);
-Protocol ProtocolOf(Operation operation);
-
 // Takes the command's bytes. kInvalidArgument: no gid, no branch, an operation unknown or of
 // another protocol; such a command is answered, but never executed.
 Result<Call> TakeCall(v1::BranchCommand* command);
@@ -39,7 +32,6 @@ Result<Call> TakeCall(v1::BranchCommand* command);
 void PutReply(Operation operation, Reply reply, v1::BranchReply* out);
 
 void PutQuery(const HeldBranch& branch, v1::OutcomeQuery* out);
-std::optional<Verdict> VerdictOf(const v1::OutcomeAnswer& answer);
 
 void PutTransaction(const Transaction& transaction, v1::TransactionSpec* out);
 void PutBranch(const Branch& branch, v1::BranchSpec* out);

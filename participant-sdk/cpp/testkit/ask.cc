@@ -15,17 +15,6 @@ constexpr std::chrono::seconds kPatience{30};
 
 }  // namespace
 
-Operations OperationsOf(Protocol protocol) {
-  switch (protocol) {
-    case Protocol::kTwoPhase:
-      return {Operation::kPrepare, Operation::kCommit, Operation::kRollback, true};
-    case Protocol::kTcc: return {Operation::kTry, Operation::kConfirm, Operation::kCancel, true};
-    case Protocol::kSaga:
-      return {Operation::kAction, Operation::kCompensate, Operation::kCompensate, false};
-  }
-  CheckFailed(__FILE__, __LINE__, "a protocol is one of three");
-}
-
 Result<Reply> AskOnce(Resource& resource, const Call& call) {
   // Shared with the responder, which may outlive our patience.
   struct Answer {

@@ -10,14 +10,6 @@
 
 namespace assent::testkit {
 
-struct Operations {
-  Operation forward;
-  Operation finish;  // of a Saga step: none, see `has_finish`
-  Operation undo;
-  bool has_finish;
-};
-Operations OperationsOf(Protocol protocol);
-
 // kDeadlineExceeded: the responder was not called within half a minute.
 Result<Reply> AskOnce(Resource& resource, const Call& call);
 

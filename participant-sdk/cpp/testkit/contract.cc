@@ -55,7 +55,7 @@ class Checker {
     for (const Scenario& scenario : kScenarios) {
       const bool first = &scenario == &kScenarios[0];
       const bool finishes = std::string_view(scenario.steps).find('x') != std::string_view::npos;
-      if (operations_.has_finish || first || !finishes) Play(scenario);
+      if (operations_.finish != kNoOperation || first || !finishes) Play(scenario);
     }
     for (const Scenario& scenario : kOnePhaseScenarios) {
       if (probe_.protocol == Protocol::kTwoPhase) Play(scenario);
@@ -112,7 +112,7 @@ class Checker {
     std::map<char, Reply> first;
     for (std::string_view steps = scenario.steps; !steps.empty(); steps.remove_prefix(2)) {
       const char which = steps[0];
-      if (which == 'x' && !operations_.has_finish) continue;
+      if (which == 'x' && !operations_.finish != kNoOperation) continue;
       Call call = CallFor(which == 'x'   ? operations_.finish
                           : which == 'u' ? operations_.undo
                                          : operations_.forward);

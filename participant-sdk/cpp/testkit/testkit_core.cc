@@ -30,22 +30,11 @@ constexpr core::Millis kPatience{1000};
 // Any wall time will do, as long as it is after 1970: 0 stands for an age that is not known.
 constexpr core::WallTime kFirstDay{std::chrono::hours(24)};
 
-// The numbers of these are the wire's, on both sides.
-static_assert(static_cast<int>(core::Protocol::kSaga) == static_cast<int>(Protocol::kSaga));
-static_assert(static_cast<int>(core::Operation::kCompensate) ==
-              static_cast<int>(Operation::kCompensate));
-static_assert(static_cast<int>(core::Ordering::kDeclared) == static_cast<int>(Ordering::kDeclared));
-static_assert(static_cast<int>(core::Phase::kFinished) ==
-              static_cast<int>(TransactionState::kFinished));
-static_assert(static_cast<int>(core::Outcome::kHazard) == static_cast<int>(Outcome::kHazard));
-static_assert(static_cast<int>(core::BranchState::kSkipped) ==
-              static_cast<int>(BranchState::kSkipped));
-
 core::BranchSpec SpecOf(const Branch& branch) {
   const BranchOptions& options = branch.options;
   core::BranchSpec spec;
   spec.id = options.id;
-  spec.protocol = static_cast<core::Protocol>(branch.protocol);
+  spec.protocol = branch.protocol;
   spec.service = branch.service;
   spec.action = branch.action;
   spec.payload = branch.payload;
@@ -63,7 +52,7 @@ core::TransactionSpec SpecOf(const Transaction& transaction, bool open) {
   core::TransactionSpec spec;
   spec.gid = transaction.gid();
   for (const Branch& branch : transaction.branches()) spec.branches.push_back(SpecOf(branch));
-  spec.ordering = static_cast<core::Ordering>(transaction.ordering());
+  spec.ordering = transaction.ordering();
   spec.deadline = transaction.deadline();
   spec.labels.assign(transaction.labels().begin(), transaction.labels().end());
   spec.open = open;
@@ -138,8 +127,8 @@ Result<Report> Coordinator::Impl::ReportOf(const Live& live) const {
     return UnknownOutcome("the test's coordinator crashed under transaction " + live.txn.gid());
   Report report;
   report.gid = live.txn.gid();
-  report.state = static_cast<TransactionState>(live.txn.phase());
-  report.outcome = static_cast<Outcome>(live.txn.outcome());
+  report.state = live.txn.phase();
+  report.outcome = live.txn.outcome();
   report.abort_reason = live.txn.abort_reason();
   for (std::size_t i = 0; i < live.txn.branches().size(); ++i) {
     const std::string& result = live.txn.branches()[i].result;
@@ -220,8 +209,8 @@ Result<TransactionInfo> Coordinator::Impl::Get(const GetParams& params) {
   const core::Transaction& txn = (*live)->txn;
   TransactionInfo info;
   info.gid = txn.gid();
-  info.state = static_cast<TransactionState>(txn.phase());
-  info.outcome = static_cast<Outcome>(txn.outcome());
+  info.state = txn.phase();
+  info.outcome = txn.outcome();
   info.open = !txn.sealed() && !txn.finished();
   info.labels = {txn.spec().labels.begin(), txn.spec().labels.end()};
   info.abort_reason = txn.abort_reason();
@@ -230,10 +219,10 @@ Result<TransactionInfo> Coordinator::Impl::Get(const GetParams& params) {
     const core::BranchSpec& spec = txn.spec().branches[i];
     const core::Branch& branch = txn.branches()[i];
     info.branches.push_back({.id = spec.id,
-                             .protocol = static_cast<Protocol>(spec.protocol),
+                             .protocol = spec.protocol,
                              .service = spec.service,
                              .action = spec.action,
-                             .state = static_cast<BranchState>(branch.state),
+                             .state = branch.state,
                              .result = branch.result,
                              .attempts = branch.attempts,
                              .last_error = branch.last_error,
@@ -426,7 +415,7 @@ std::optional<Reply> Coordinator::Impl::Exchange(const Call& call, Live& live) {
 Reply Coordinator::Impl::Ask(const Call& call, bool heard) {
   Resource& resource = *services_.at(call.service);
   Reply reply = Reply::RetryLater("no answer");
-  const bool forward = call.operation == OperationsOf(call.protocol).forward;
+  const bool forward = IsForward(call.operation);
   if (call.attempt == 1 && forward && !Offers(resource, call)) {
     reply = Reply::Refused("participant " + call.service + " offers no action " +
                            ProtocolName(call.protocol) + ":" + call.action);
@@ -461,8 +450,8 @@ Call Coordinator::Impl::CallFor(const Live& live, const core::Send& send) {
   Call call;
   call.gid = all.gid;
   call.branch_id = spec.id;
-  call.operation = static_cast<Operation>(send.operation);
-  call.protocol = static_cast<Protocol>(spec.protocol);
+  call.operation = send.operation;
+  call.protocol = spec.protocol;
   call.service = spec.service;
   call.action = spec.action;
   call.payload = spec.payload;

@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include <assent/limits.h>
+
 namespace assent {
 
 // Length of the UTF-8 character that `text` begins with (RFC 3629: no surrogates, no overlong
@@ -66,6 +68,32 @@ constexpr bool IsUnseen(char32_t c) {
     if (c <= range.last) return c >= range.first;
   }
   return false;
+}
+
+// What is kept of a reason or an error that somebody else wrote: cut between two characters,
+// because a proto string must stay UTF-8.
+constexpr std::string_view CutReason(std::string_view text,
+                                     std::size_t max_bytes = limits::kMaxReasonBytes) {
+  if (text.size() <= max_bytes) return text;
+  std::size_t end = max_bytes;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return text.substr(0, end);
+}
+
+// The same of a text whose encoding nobody has checked (a gRPC status or a what() is any bytes):
+// what is no UTF-8 becomes '?'. One byte of it in a proto string, and no client can read the
+// message.
+inline std::string CleanText(std::string_view text,
+                             std::size_t max_bytes = limits::kMaxReasonBytes) {
+  std::string clean;
+  while (!text.empty()) {
+    const std::size_t length = Utf8Length(text);
+    const std::string_view next = length == 0 ? std::string_view("?") : text.substr(0, length);
+    if (clean.size() + next.size() > max_bytes) break;
+    clean.append(next);
+    text.remove_prefix(length == 0 ? 1 : length);
+  }
+  return clean;
 }
 
 // Whether a reader would see nothing of it. What is no UTF-8 is seen, as whatever it is shown as.

@@ -9,22 +9,9 @@
 #include <string>
 #include <utility>
 
+#include <assent/operation.h>
+
 namespace assent {
-
-// How a branch is driven; see docs/protocols.md for what each guarantees.
-enum class Protocol : std::uint8_t { kTwoPhase = 1, kTcc = 2, kSaga = 3 };
-
-// What a branch is asked to do. The numbers are those of assent.v1.Operation.
-enum class Operation : std::uint8_t {
-  kPrepare = 1,
-  kCommit = 2,
-  kRollback = 3,
-  kTry = 4,
-  kConfirm = 5,
-  kCancel = 6,
-  kAction = 7,
-  kCompensate = 8,
-};
 
 const char* OperationName(Operation operation);  // "PREPARE", …
 const char* ProtocolName(Protocol protocol);     // "2pc", "tcc", "saga"
@@ -52,7 +39,7 @@ struct Call {
 
 // The answer to a Call. kDone promises that the effect is durable.
 struct Reply {
-  enum class Kind : std::uint8_t { kDone = 1, kDoneReadOnly = 2, kRefused = 3, kRetryLater = 4 };
+  using Kind = ReplyKind;
   Kind kind = Kind::kRetryLater;
   std::string result;  // kDone of a forward operation
   std::string reason;  // kRefused, kRetryLater

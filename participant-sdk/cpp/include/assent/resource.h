@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <assent/call.h>
+#include <assent/states.h>
 #include <assent/status.h>
 
 namespace assent {
@@ -19,14 +20,6 @@ struct HeldBranch {
   std::string branch_id;
   std::uint32_t coordinator_id = 0;
   std::uint64_t began_epoch = 0;
-};
-
-// The coordinator's answer about a held branch.
-enum class Verdict : std::uint8_t {
-  kUndecided = 1,   // keep holding; the coordinator will send the decision
-  kCommit = 2,      // commit it
-  kAbort = 3,       // roll it back; final (also for a gid the coordinator never heard of)
-  kCannotTell = 4,  // keep holding and tell a person: the coordinator's log does not reach that far
 };
 
 struct OfferedAction {

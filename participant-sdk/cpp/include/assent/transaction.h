@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <assent/call.h>
+#include <assent/states.h>
 #include <assent/status.h>
 
 namespace assent {
@@ -17,21 +18,6 @@ namespace assent {
 // bits from the kernel). Those made later sort later, to the millisecond. Safe in every thread and
 // after fork().
 std::string NewGid();
-
-// In which order branches start when their own `after` says nothing.
-enum class Ordering : std::uint8_t {
-  kDefault = 0,     // Saga steps follow one another; other branches start at once
-  kSequential = 1,  // every branch follows the one before it
-  kDeclared = 2,    // only `after` counts
-};
-
-// How long a call waits before it answers.
-enum class WaitFor : std::uint8_t {
-  kDefault = 0,    // what ClientOptions::wait says
-  kAccepted = 1,   // the transaction is durable and will be driven to an end whatever happens
-  kDecided = 2,    // the decision is durable: the outcome will not change any more
-  kCompleted = 3,  // every branch has carried the decision out
-};
 
 // When a failed operation of a branch is tried again. Phase two and undo are retried for ever
 // whatever it says.
@@ -121,27 +107,6 @@ class Transaction {
 // transaction.
 Status ValidateBranch(const Branch& branch);
 
-// Where a transaction stands.
-//
-//   kActive --commit--> kCommitting --all finished--> kFinished
-//      \------abort---> kAborting   --all undone----> kFinished
-enum class TransactionState : std::uint8_t {
-  kUnknown = 0,
-  kActive = 1,
-  kCommitting = 2,
-  kAborting = 3,
-  kFinished = 4
-};
-
-// What became of it.
-enum class Outcome : std::uint8_t {
-  kUndecided = 0,  // not known yet (only after WaitFor::kAccepted, Wait or Get)
-  kCommitted = 1,  // every branch did, or is bound to do, its part
-  kAborted = 2,    // every branch undid, or is bound to undo, its part
-  kMixed = 3,      // a person resolved branches against the decision
-  kHazard = 4,     // it is not known what happened in some branch: look at the branches
-};
-
 const char* OutcomeName(Outcome outcome);                  // "committed", …
 const char* TransactionStateName(TransactionState state);  // "active", …
 
@@ -164,21 +129,6 @@ struct BranchResult {
   bool read_only = false;   // 2PC: nothing was written
   std::string result = {};  // what the handler returned
   std::string reason = {};  // why it refused
-};
-
-// Where a branch stands; the numbers are those of assent.v1.BranchState.
-enum class BranchState : std::uint8_t {
-  kUnknown = 0,
-  kWaiting = 1,
-  kExecuting = 2,
-  kExecuted = 3,
-  kReadOnly = 4,
-  kRefused = 5,
-  kFinishing = 6,
-  kDone = 7,
-  kUndoing = 8,
-  kUndone = 9,
-  kSkipped = 10,
 };
 
 const char* BranchStateName(BranchState state);  // "waiting", …
