@@ -7,13 +7,13 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <assent/participant.h>
 #include <assent/sqlite.h>
+#include <assent/thread_safety.h>
 
 #include "tests/crash/bank.h"
 #include "tests/crash/bank_dialled.h"
@@ -21,6 +21,8 @@
 namespace {
 
 using assent::Call;
+using assent::Mutex;
+using assent::MutexLock;
 using assent::Reply;
 using assent::sqlite::Db;
 
@@ -160,7 +162,7 @@ class EarlyAck final : public assent::Resource {
         call.operation != assent::Operation::kCancel)
       return real_.Execute(std::move(call), std::move(respond));
     respond(Reply::Done());
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     kept_.push_back(std::move(call));
     if (kept_.size() <= kKeptCount) return;
     real_.Execute(std::move(kept_.front()), [](Reply) {});
@@ -176,8 +178,8 @@ class EarlyAck final : public assent::Resource {
  private:
   static constexpr std::size_t kKeptCount = 3;
   Resource& real_;
-  std::mutex mutex_;
-  std::deque<Call> kept_;  // guarded by mutex_
+  Mutex mutex_;
+  std::deque<Call> kept_ ASSENT_GUARDED_BY(mutex_);
 };
 
 }  // namespace

@@ -14,7 +14,6 @@
 #include <cstdlib>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <random>
 #include <string>
 #include <thread>
@@ -23,6 +22,7 @@
 #include <gtest/gtest.h>
 
 #include <assent/client.h>
+#include <assent/thread_safety.h>
 
 #include "tests/crash/bank.h"
 #include "tests/crash/unfinished.h"
@@ -115,7 +115,7 @@ class Initiators {
         if (report.ok()) told.outcome = report->outcome;
       }
       if (told.outcome != Outcome::kUndecided) ++answered_;
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       told_.emplace(txn.gid(), std::move(told));
     }
   }
@@ -123,8 +123,8 @@ class Initiators {
   const std::string endpoint_;
   std::atomic<bool> stopping_ = false;
   std::atomic<long> answered_ = 0;
-  std::mutex mutex_;
-  std::map<std::string, Told> told_;  // guarded by mutex_ until Stop
+  Mutex mutex_;
+  std::map<std::string, Told> told_ ASSENT_GUARDED_BY(mutex_);  // until Stop
   std::vector<std::thread> threads_;
 };
 

@@ -1,14 +1,14 @@
 // The daemon's dial to itself, against those who do not answer.
 #include "coordinator/daemon/self_dial.h"
 
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <string>
 #include <unistd.h>
 #include <utility>
 
 #include <gtest/gtest.h>
+
+#include <assent/thread_safety.h>
 
 #include "coordinator/daemon/listener.h"
 
@@ -31,16 +31,16 @@ class SelfDialTest : public testing::Test {
  protected:
   // What was done, one letter each: `l` listened again, `g` gave up.
   std::string Run(std::deque<DialVerdict> verdicts) {
-    std::mutex mutex;
-    std::condition_variable changed;
+    Mutex mutex;
+    CondVar changed;
     std::string done;
     bool over = false;
     SelfDial dial({.pause = milliseconds(1), .patience = milliseconds(1), .max_failures_count = 3},
                   {[&](milliseconds, int) {
-                     const std::lock_guard lock(mutex);
+                     const MutexLock lock(mutex);
                      if (verdicts.empty()) {
                        over = true;
-                       changed.notify_all();
+                       changed.NotifyAll();
                        return DialVerdict::kAnswers;
                      }
                      const DialVerdict verdict = verdicts.front();
@@ -48,8 +48,8 @@ class SelfDialTest : public testing::Test {
                      return verdict;
                    },
                    [&] { done += 'l'; }, [&] { done += 'g'; }});
-    std::unique_lock lock(mutex);
-    changed.wait(lock, [&] { return over; });
+    const MutexLock lock(mutex);
+    while (!over) changed.Wait(mutex);
     return done;
   }
 };

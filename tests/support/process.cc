@@ -113,7 +113,7 @@ Status Process::Start() {
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   close(output);
   if (child < 0) return Internal(std::string("fork: ") + std::strerror(fork_error));
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   setpgid(child, child);  // it does the same: here, so that it is so when we return
   pid_ = child;
   stopped_ = false;
@@ -121,8 +121,6 @@ Status Process::Start() {
   return OkStatus();
 }
 
-// With mutex_ held. Takes one change of state, if there is one (or when there is one, without
-// WNOHANG).
 void Process::Reap(int flags) {
   if (pid_ < 0) return;
   int status = 0;
@@ -139,12 +137,12 @@ void Process::Reap(int flags) {
 }
 
 bool Process::Signal(int signal_number) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return pid_ > 0 && kill(pid_, signal_number) == 0;
 }
 
 void Process::Kill() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (pid_ < 0) return;
   kill(pid_, SIGKILL);
   while (pid_ > 0) Reap(0);
@@ -159,17 +157,26 @@ std::optional<int> Process::Stop(std::chrono::milliseconds timeout) {
 
 std::optional<int> Process::WaitForExit(std::chrono::milliseconds timeout) {
   WaitUntil([this] { return !Running(); }, timeout);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return exit_code_;
 }
 
 bool Process::WaitStopped(std::chrono::milliseconds timeout) {
-  WaitUntil([this] { return !Running() || stopped_; }, timeout);
-  return stopped_;
+  const auto stopped = [this] {
+    const MutexLock lock(mutex_);
+    return stopped_;
+  };
+  WaitUntil([&] { return !Running() || stopped(); }, timeout);
+  return stopped();
+}
+
+pid_t Process::pid() const {
+  const MutexLock lock(mutex_);
+  return pid_;
 }
 
 bool Process::Running() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   Reap(WNOHANG);
   return pid_ > 0;
 }

@@ -20,7 +20,6 @@
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -29,6 +28,7 @@
 #include <sys/types.h>
 
 #include <assent/status.h>
+#include <assent/thread_safety.h>
 
 namespace assent::test {
 
@@ -69,7 +69,7 @@ class Process {
   // time.
   bool WaitStopped(std::chrono::milliseconds timeout);
   bool Running();
-  pid_t pid() const { return pid_; }
+  pid_t pid() const;
 
   // Everything written since the last Start; since the first with `all`.
   std::string Output(bool all = false) const;
@@ -77,15 +77,16 @@ class Process {
   bool WaitForOutput(std::string_view text, std::chrono::milliseconds timeout);
 
  private:
-  void Reap(int flags);
+  // Takes one change of state, if there is one (or when there is one, without WNOHANG).
+  void Reap(int flags) ASSENT_REQUIRES(mutex_);
 
   ProcessOptions options_;
   bool own_output_ = false;
   std::int64_t output_begin_ = 0;
-  std::mutex mutex_;  // guards what follows
-  pid_t pid_ = -1;    // -1: nothing runs
-  bool stopped_ = false;
-  std::optional<int> exit_code_;
+  mutable Mutex mutex_;
+  pid_t pid_ ASSENT_GUARDED_BY(mutex_) = -1;  // -1: nothing runs
+  bool stopped_ ASSENT_GUARDED_BY(mutex_) = false;
+  std::optional<int> exit_code_ ASSENT_GUARDED_BY(mutex_);
 };
 
 // What a program that ran to its end left behind.

@@ -9,11 +9,12 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <assent/thread_safety.h>
 
 #include "coordinator/transport/carrier.h"
 #include "coordinator/transport/session_hub.h"
@@ -32,50 +33,50 @@ class FakeClock final : public Clock {
 class FakeEngine final : public Receiver {
  public:
   void OnReplies(std::vector<Reply> more) override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (Reply& reply : more) replies_.push_back(std::move(reply));
   }
   void OnServiceAppeared(const std::string& service) override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     appeared_.push_back(service);
   }
   void OnQuestion(OutcomeQuestion question, std::function<void(OutcomeAnswer)> answer) override {
     if (hold_answers) {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       return questions_.push_back(std::move(answer));
     }
     answer({question.gid, question.branch_id, Verdict::kAbort, true});
   }
   std::vector<Reply> Replies() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return std::exchange(replies_, {});
   }
   std::vector<std::string> Appeared() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return std::exchange(appeared_, {});
   }
   std::atomic<bool> hold_answers = false;
 
  private:
-  std::mutex mutex_;
-  std::vector<Reply> replies_;                                 // guarded by mutex_
-  std::vector<std::string> appeared_;                          // guarded by mutex_
-  std::vector<std::function<void(OutcomeAnswer)>> questions_;  // guarded by mutex_
+  Mutex mutex_;
+  std::vector<Reply> replies_ ASSENT_GUARDED_BY(mutex_);
+  std::vector<std::string> appeared_ ASSENT_GUARDED_BY(mutex_);
+  std::vector<std::function<void(OutcomeAnswer)>> questions_ ASSENT_GUARDED_BY(mutex_);
 };
 
 class FakeStream final : public FrameStream {
  public:
   void Read() override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     reading_ = true;
   }
   void Write(const v1::CoordinatorFrame& frame) override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     frames_.push_back(frame);
     writing_ = true;
   }
   void Finish(const Status& status) override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     finished_ = status;
   }
 
@@ -97,7 +98,7 @@ class FakeStream final : public FrameStream {
     std::vector<v1::CoordinatorFrame> frames;
     bool written = false;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       frames.swap(frames_);
       written = std::exchange(writing_, false);
     }
@@ -114,11 +115,11 @@ class FakeStream final : public FrameStream {
     return commands;
   }
   std::optional<Status> finished() const {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return finished_;
   }
   bool reading() const {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return reading_;
   }
 
@@ -126,15 +127,15 @@ class FakeStream final : public FrameStream {
 
  private:
   bool StopReading() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return std::exchange(reading_, false) && !finished_;
   }
 
-  mutable std::mutex mutex_;
-  bool reading_ = false;                      // guarded by mutex_
-  bool writing_ = false;                      // guarded by mutex_
-  std::optional<Status> finished_;            // guarded by mutex_
-  std::vector<v1::CoordinatorFrame> frames_;  // guarded by mutex_
+  mutable Mutex mutex_;
+  bool reading_ ASSENT_GUARDED_BY(mutex_) = false;
+  bool writing_ ASSENT_GUARDED_BY(mutex_) = false;
+  std::optional<Status> finished_ ASSENT_GUARDED_BY(mutex_);
+  std::vector<v1::CoordinatorFrame> frames_ ASSENT_GUARDED_BY(mutex_);
 };
 
 inline v1::ParticipantFrame HelloFrame(const std::string& service, std::uint32_t in_flight = 0) {
@@ -175,12 +176,12 @@ inline Command TryCommand(const std::string& gid, const std::string& service = "
 class FakeCaller final : public Caller {
  public:
   void Start(std::vector<std::string> addresses, std::uint32_t, CallSink& to) override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     linked_.resize(addresses.size());
     sink = &to;
   }
   bool Call(std::size_t target, std::uint64_t call, Command& command) override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (!linked_[target]) return false;
     calls_.push_back({target, call, std::move(command)});
     return true;
@@ -201,19 +202,19 @@ class FakeCaller final : public Caller {
     Command command;
   };
   std::vector<Made> Calls() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return std::exchange(calls_, {});
   }
   void Link(std::size_t target, bool up) {
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       linked_[target] = up;
     }
     up ? sink->OnConnected(target) : sink->OnUnreachable(target, "cannot connect: refused");
   }
   // The channel has lost its connection, and the sink will hear of it later.
   void Unlink(std::size_t target) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     linked_[target] = false;
   }
   void End(CallEnd end) {
@@ -237,9 +238,9 @@ class FakeCaller final : public Caller {
   CallSink* sink = nullptr;
 
  private:
-  std::mutex mutex_;
-  std::vector<bool> linked_;  // guarded by mutex_
-  std::vector<Made> calls_;   // guarded by mutex_
+  Mutex mutex_;
+  std::vector<bool> linked_ ASSENT_GUARDED_BY(mutex_);
+  std::vector<Made> calls_ ASSENT_GUARDED_BY(mutex_);
 };
 
 // What went on, for the log.
@@ -258,17 +259,17 @@ class FakeWitness final : public Witness {
     Note("refused " + visitor.service + " of " + visitor.address + ": " + why);
   }
   std::vector<std::string> Lines() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return std::exchange(lines_, {});
   }
 
  private:
   void Note(std::string line) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     lines_.push_back(std::move(line));
   }
-  std::mutex mutex_;
-  std::vector<std::string> lines_;  // guarded by mutex_
+  Mutex mutex_;
+  std::vector<std::string> lines_ ASSENT_GUARDED_BY(mutex_);
 };
 
 // A switchboard with a hub and nobody on it.

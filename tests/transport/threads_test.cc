@@ -90,18 +90,18 @@ TEST(Threads, EachCommandHasOneEnd) {
 TEST(Threads, AbsenceIsToldBeforeItsEnd) {
   struct Watcher final : Receiver {
     void OnReplies(std::vector<Reply> replies) override {
-      const std::lock_guard lock(mutex);
+      const MutexLock lock(mutex);
       for (const Reply& reply : replies) {
         if (reply.service_absent) parked.insert(reply.gid);
       }
     }
     void OnServiceAppeared(const std::string&) override {
-      const std::lock_guard lock(mutex);
+      const MutexLock lock(mutex);
       parked.clear();
     }
     void OnQuestion(OutcomeQuestion, std::function<void(OutcomeAnswer)>) override {}
-    std::mutex mutex;
-    std::set<std::string> parked;  // guarded by mutex
+    Mutex mutex;
+    std::set<std::string> parked ASSENT_GUARDED_BY(mutex);
   };
   for (int round = 0; round < 200; ++round) {
     Watcher watcher;
@@ -118,7 +118,10 @@ TEST(Threads, AbsenceIsToldBeforeItsEnd) {
       board.Send(std::move(commands));
     }
     joins.join();
-    EXPECT_TRUE(watcher.parked.empty()) << "it is there, and somebody waits for it";
+    {
+      const MutexLock lock(watcher.mutex);
+      EXPECT_TRUE(watcher.parked.empty()) << "it is there, and somebody waits for it";
+    }
     hub.Close();
   }
 }

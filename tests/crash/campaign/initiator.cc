@@ -5,13 +5,11 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <fstream>
-#include <mutex>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -20,6 +18,7 @@
 #include <vector>
 
 #include <assent/client.h>
+#include <assent/thread_safety.h>
 
 namespace assent::crash {
 namespace {
@@ -90,9 +89,10 @@ class Initiator {
     Dice dice(seed);
     while (!stopping) {
       {
-        std::unique_lock lock(stream_mutex_);
-        stream_moved_.wait_for(lock, milliseconds(200),
-                               [&] { return streaming_ < kStreamingCount; });
+        const MutexLock lock(stream_mutex_);
+        const auto until = std::chrono::steady_clock::now() + milliseconds(200);
+        while (streaming_ >= kStreamingCount && stream_moved_.WaitUntil(stream_mutex_, until)) {
+        }
         if (streaming_ >= kStreamingCount) continue;
         ++streaming_;
       }
@@ -101,15 +101,15 @@ class Initiator {
       client_.SubmitAsync(plan.transaction,
                           [this, plan](Result<Report> report) {
                             Heard(report, plan, "SubmitAsync");
-                            const std::lock_guard lock(stream_mutex_);
+                            const MutexLock lock(stream_mutex_);
                             --streaming_;
-                            stream_moved_.notify_all();
+                            stream_moved_.NotifyAll();
                           },
                           {.timeout = milliseconds(500 + dice() % 3000)});
       Keep(plan);
     }
-    std::unique_lock lock(stream_mutex_);
-    stream_moved_.wait(lock, [&] { return streaming_ == 0; });
+    const MutexLock lock(stream_mutex_);
+    while (streaming_ > 0) stream_moved_.Wait(stream_mutex_);
   }
 
   // Asks again about what was asked before, by whatever means.
@@ -121,8 +121,8 @@ class Initiator {
       const bool whole = plan && !plan->transaction.branches().empty();
       const unsigned means = dice() % 3;
       if (gid.empty()) {
-        std::unique_lock lock(stream_mutex_);
-        stream_moved_.wait_for(lock, milliseconds(20));
+        const MutexLock lock(stream_mutex_);
+        (void)stream_moved_.WaitFor(stream_mutex_, milliseconds(20));
       } else if (means == 0 && whole) {
         (void)Submit(*plan, milliseconds(1000), "Submit-later");
       } else if (means == 1) {
@@ -216,7 +216,7 @@ class Initiator {
     const Outcome opposite = report.committed() ? Outcome::kAborted : Outcome::kCommitted;
     Write("told", gid, how, OutcomeName(lie ? opposite : report.outcome));
     {
-      const std::lock_guard lock(kept_mutex_);
+      const MutexLock lock(kept_mutex_);
       told_.insert_or_assign(gid, true);
     }
     if (!report.committed() || report.results.empty()) return;
@@ -267,18 +267,18 @@ class Initiator {
   }
 
   bool KnownToHaveBeen(const std::string& gid) {
-    const std::lock_guard lock(kept_mutex_);
+    const MutexLock lock(kept_mutex_);
     return told_.count(gid) != 0;
   }
   void Keep(const Plan& plan) {
-    const std::lock_guard lock(kept_mutex_);
+    const MutexLock lock(kept_mutex_);
     kept_.push_back(plan);
     if (kept_.size() <= kKeptCount) return;
     told_.erase(kept_.front().transaction.gid());
     kept_.pop_front();
   }
   std::optional<Plan> Recall(Dice& dice) {
-    const std::lock_guard lock(kept_mutex_);
+    const MutexLock lock(kept_mutex_);
     if (kept_.empty()) return std::nullopt;
     return kept_[dice() % kept_.size()];
   }
@@ -295,7 +295,10 @@ class Initiator {
       std::string verb;
       std::string gid;
       words >> verb >> gid;
-      if (verb == "told") told_.insert_or_assign(gid, true);
+      if (verb == "told") {
+        const MutexLock lock(kept_mutex_);
+        told_.insert_or_assign(gid, true);
+      }
       if (verb != "plan") continue;
       Plan plan;
       plan.transaction.Gid(gid);
@@ -305,12 +308,12 @@ class Initiator {
 
   const Client client_;
   JournalWriter journal_;
-  std::mutex stream_mutex_;
-  std::condition_variable stream_moved_;
-  int streaming_ = 0;  // guarded by stream_mutex_
-  std::mutex kept_mutex_;
-  std::deque<Plan> kept_;                       // guarded by kept_mutex_
-  std::unordered_map<std::string, bool> told_;  // guarded by kept_mutex_; of those kept
+  Mutex stream_mutex_;
+  CondVar stream_moved_;
+  int streaming_ ASSENT_GUARDED_BY(stream_mutex_) = 0;
+  Mutex kept_mutex_;
+  std::deque<Plan> kept_ ASSENT_GUARDED_BY(kept_mutex_);
+  std::unordered_map<std::string, bool> told_ ASSENT_GUARDED_BY(kept_mutex_);  // of those kept
 };
 
 }  // namespace

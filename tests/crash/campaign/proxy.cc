@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include <assent/status.h>
+#include <assent/thread_safety.h>
 
 namespace assent::crash {
 namespace {
@@ -114,18 +115,18 @@ class Proxy::Loop {
   std::uint16_t Port(int link) const { return links_[static_cast<std::size_t>(link)].port; }
 
   void Strike(int link, std::optional<std::uint64_t> pick, const Trouble& trouble) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     strikes_.push_back({link, pick, trouble});
     Wake();
   }
   void Heal() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     strikes_.clear();
     heal_ = true;
     Wake();
   }
   void Stop() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stop_ = true;
     Wake();
   }
@@ -183,7 +184,7 @@ class Proxy::Loop {
   bool Commands() {
     std::uint64_t ignored = 0;
     [[maybe_unused]] const auto got = read(wake_, &ignored, sizeof(ignored));
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (heal_) {
       heal_ = false;
       for (Link& link : links_) link.active = {};
@@ -366,10 +367,10 @@ class Proxy::Loop {
   std::vector<std::unique_ptr<Connection>> connections_;
   std::array<char, kReadBytes> buffer_{};
 
-  std::mutex mutex_;
-  std::vector<Struck> strikes_;  // guarded by mutex_
-  bool heal_ = false;            // guarded by mutex_
-  bool stop_ = false;            // guarded by mutex_
+  Mutex mutex_;
+  std::vector<Struck> strikes_ ASSENT_GUARDED_BY(mutex_);
+  bool heal_ ASSENT_GUARDED_BY(mutex_) = false;
+  bool stop_ ASSENT_GUARDED_BY(mutex_) = false;
 };
 
 Proxy::Proxy(const std::vector<std::uint16_t>& targets)
