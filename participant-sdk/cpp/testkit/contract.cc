@@ -112,7 +112,7 @@ class Checker {
     std::map<char, Reply> first;
     for (std::string_view steps = scenario.steps; !steps.empty(); steps.remove_prefix(2)) {
       const char which = steps[0];
-      if (which == 'x' && !operations_.finish != kNoOperation) continue;
+      if (which == 'x' && operations_.finish == kNoOperation) continue;
       Call call = CallFor(which == 'x'   ? operations_.finish
                           : which == 'u' ? operations_.undo
                                          : operations_.forward);
