@@ -106,12 +106,12 @@ Status Runner::TryOut(const StoredChanges& stored) {
 }
 
 Status Runner::CheckPreparedStillFit() {
-  std::vector<std::pair<std::int64_t, std::string>> prepared;
-  Statement list(connection_, "SELECT id, gid FROM assent_prepared ORDER BY id");
-  while (list.Step()) prepared.emplace_back(list.Int(0), list.Text(1));
+  std::vector<std::pair<std::string, std::string>> prepared;
+  Statement list(connection_, "SELECT gid, branch_id FROM assent_prepared ORDER BY id");
+  while (list.Step()) prepared.emplace_back(list.Text(0), list.Text(1));
   if (!list.status().ok()) return list.status();
-  for (const auto& [id, gid] : prepared) {
-    Result<StoredChanges> stored = LoadPrepared(connection_, id);
+  for (const auto& [gid, branch_id] : prepared) {
+    Result<StoredChanges> stored = LoadPrepared(connection_, gid, branch_id);
     Status fits = stored.ok() ? TryOut(*stored) : stored.status();
     if (fits.ok() && !KeysAreAsIn(schema_, stored->changes, stored->shape)) {
       fits = FailedPrecondition("it holds no claims on the new unique or foreign keys");

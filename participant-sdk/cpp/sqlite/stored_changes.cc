@@ -39,13 +39,6 @@ Result<StoredChanges> LoadPrepared(Connection& connection, std::string_view gid,
   return Load(read, "the prepared work");
 }
 
-Result<StoredChanges> LoadPrepared(Connection& connection, std::int64_t id) {
-  Statement read(connection,
-                 "SELECT id, changeset, shape, checksum, hazard FROM assent_prepared WHERE id = ?1",
-                 id);
-  return Load(read, "the prepared work");
-}
-
 Result<StoredChanges> LoadUndo(Connection& connection, std::string_view gid,
                                std::string_view branch_id) {
   Statement read(connection,

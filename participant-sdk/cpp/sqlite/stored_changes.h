@@ -27,7 +27,6 @@ struct StoredChanges {
 // promised cannot be kept.
 Result<StoredChanges> LoadPrepared(Connection& connection, std::string_view gid,
                                    std::string_view branch_id);
-Result<StoredChanges> LoadPrepared(Connection& connection, std::int64_t id);
 // The inverse of what the step changed.
 Result<StoredChanges> LoadUndo(Connection& connection, std::string_view gid,
                                std::string_view branch_id);

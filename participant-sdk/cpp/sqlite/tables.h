@@ -15,8 +15,8 @@ namespace assent::sqlite::internal {
 inline constexpr std::int64_t kFormatVersion = 2;
 
 // Creates, checks or brings up to date the tables, inside one transaction of its own, and counts
-// the start. The count is what makes the rows of an earlier life durable: after a kill between a
-// write to the WAL and its fsync they are visible but not yet on the platter, and the fsync of this
+// the start. The count is what makes the rows of an earlier run durable: after a kill between a
+// write to the WAL and its fsync they are visible but not yet durable, and the fsync of this
 // commit covers them. The store's clock goes on from where the file has it.
 Status PrepareTables(Connection& connection, StoreClock& clock);
 

@@ -21,7 +21,7 @@ bool CallTable::Expired(const Held& held, SteadyTime now) const {
   return held.call.timeout.count() > 0 && now - held.since >= held.call.timeout;
 }
 
-CallTable::Admission CallTable::Admit(Call call, const Waiter& waiter, SteadyTime now) {
+CallTable::Admission CallTable::Admit(Call&& call, const Waiter& waiter, SteadyTime now) {
   using Kind = Admission::Kind;
   std::string key = KeyOf(call);
   const auto branch = branches_.find(key);

@@ -47,7 +47,8 @@ class CallTable {
     Kind kind = Kind::kFull;
     Ticket ticket{};
   };
-  Admission Admit(Call call, const Waiter& waiter, SteadyTime now);
+  // Takes the call with kRun and kBehind; otherwise leaves it as it is.
+  Admission Admit(Call&& call, const Waiter& waiter, SteadyTime now);
 
   // About to run: hands out the call, or nothing if nobody waits for it any more, or if it waited
   // longer than its coordinator does. Then Finish it with whatever reply: no handler has seen it.

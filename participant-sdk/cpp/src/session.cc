@@ -28,16 +28,20 @@ constexpr std::size_t kMaxLogLineBytes = 4096;
 constexpr std::size_t kFrameBytes = 1024 * 1024;
 static_assert(kFrameBytes + limits::kMaxResultBytes + 4096 < limits::kMaxFrameBytes);
 
-// What a command is answered that cannot become a call: echoed as far as it can be read.
-v1::BranchReply Rejection(const v1::BranchCommand& command, const std::string& reason) {
+// What a command is answered that is not taken: echoed as far as it can be read.
+v1::BranchReply Rejection(const std::string& gid, const std::string& branch_id,
+                          const v1::BranchCommand& command, const std::string& reason) {
   v1::BranchReply reply;
-  reply.set_gid(command.gid());
-  reply.set_branch_id(command.branch_id());
+  reply.set_gid(gid);
+  reply.set_branch_id(branch_id);
   reply.set_operation(command.operation());
   reply.set_command_id(command.command_id());
   reply.set_kind(v1::BranchReply::RETRY_LATER);
   reply.set_reason(CleanText(reason, limits::kMaxReasonBytes));
   return reply;
+}
+v1::BranchReply Rejection(const v1::BranchCommand& command, const std::string& reason) {
+  return Rejection(command.gid(), command.branch_id(), command, reason);
 }
 
 }  // namespace
@@ -124,21 +128,14 @@ void Session::OnCommand(v1::BranchCommand* command, SteadyTime now, Actions* out
     QueueReply(Rejection(*command, "ill-formed command: " + call.status().message()));
     return;
   }
-  // Kept for the one case in which the call is not taken.
-  v1::BranchReply full;
-  full.set_gid(call->gid);
-  full.set_branch_id(call->branch_id);
-  full.set_operation(command->operation());
   const CallTable::Admission admission = calls_->Admit(std::move(*call), waiter, now);
   switch (admission.kind) {
     case CallTable::Admission::Kind::kRun: out->push_back(act::Run{admission.ticket}); break;
     case CallTable::Admission::Kind::kBehind: break;
     case CallTable::Admission::Kind::kJoined: ++counters_.joined; break;
     case CallTable::Admission::Kind::kFull:
-      full.set_command_id(command->command_id());
-      full.set_kind(v1::BranchReply::RETRY_LATER);
-      full.set_reason("the participant's queue is full (max_queued_calls)");
-      QueueReply(std::move(full));
+      QueueReply(Rejection(call->gid, call->branch_id, *command,
+                           "the participant's queue is full (max_queued_calls)"));
       return;
   }
   ++in_flight_;
