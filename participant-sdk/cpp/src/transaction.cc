@@ -2,8 +2,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -18,18 +20,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-Status TooMany(const std::string& field, std::size_t count, std::size_t limit, const char* unit) {
-  return InvalidArgument(field + " has " + std::to_string(count) + " " + unit + "; at most " +
-                         std::to_string(limit));
-}
-
-Status CheckDuration(const std::string& field, milliseconds value, std::int64_t max_ms) {
-  if (value.count() < 0 || value.count() > max_ms) {
-    return InvalidArgument(field + " is " + std::to_string(value.count()) +
-                           " ms; it must be 0 to " + std::to_string(max_ms));
-  }
-  return OkStatus();
-}
+std::string BranchField(std::size_t index) { return "branches[" + std::to_string(index) + "]"; }
 
 struct MapLimits {
   std::size_t count;
@@ -37,73 +28,74 @@ struct MapLimits {
   std::size_t value_bytes;
 };
 
-// Protobuf strings are UTF-8: anything else would be refused by the receiver as unreadable, without
-// a word about which field.
-Status CheckMap(const std::string& field, const std::map<std::string, std::string>& map,
-                MapLimits limits) {
-  if (map.size() > limits.count) return TooMany(field, map.size(), limits.count, "entries");
-  for (const auto& [key, value] : map) {
-    if (key.empty()) return InvalidArgument(field + " has an empty key");
-    if (key.size() > limits.key_bytes)
-      return TooMany(field + " key", key.size(), limits.key_bytes, "bytes");
-    if (value.size() > limits.value_bytes) {
-      return TooMany(field + " value of '" + CleanText(key, limits.key_bytes) + "'", value.size(),
-                     limits.value_bytes, "bytes");
-    }
-    if (CleanText(key, key.size()) != key || CleanText(value, value.size()) != value) {
-      return InvalidArgument(field + " is not UTF-8; binary data belongs into the payload");
-    }
+// Keeps the first thing that is wrong. A field is named only then, since most are right.
+class Checks {
+ public:
+  // Of `branch`, which stands there in the transaction; or, to be added, nowhere yet.
+  void Branch(const assent::Branch& branch, std::optional<std::size_t> index) {
+    const BranchOptions& options = branch.options;
+    place_ = index ? BranchField(*index) : "branch";
+    if (!options.id.empty()) Name(".id", options.id, kBranchIdRule);
+    Name(".service", branch.service, kServiceRule);
+    Name(".action", branch.action, kActionRule);
+    AtMost(".payload", branch.payload.size(), limits::kMaxPayloadBytes, "bytes");
+    if (options.pivot && branch.protocol != Protocol::kSaga)
+      Fail(".pivot is set, but only a Saga step can be the pivot");
+    Duration(".retry.initial_backoff", options.retry.initial_backoff, limits::kMaxMaxBackoffMs);
+    Duration(".retry.max_backoff", options.retry.max_backoff, limits::kMaxMaxBackoffMs);
+    AtMost(".retry.max_attempts", options.retry.max_attempts, limits::kMaxMaxAttemptsCount,
+           "attempts");
+    Duration(".attempt_timeout", options.attempt_timeout, limits::kMaxAttemptTimeoutMs);
+    Map(".headers", options.headers,
+        {limits::kMaxHeadersCount, limits::kMaxHeaderKeyBytes, limits::kMaxHeaderValueBytes});
+    place_.clear();
   }
-  return OkStatus();
-}
 
-Status CheckRetry(const std::string& field, const BranchRetry& retry) {
-  if (Status s = CheckDuration(field + ".initial_backoff", retry.initial_backoff,
-                               limits::kMaxMaxBackoffMs);
-      !s.ok())
-    return s;
-  if (Status s = CheckDuration(field + ".max_backoff", retry.max_backoff, limits::kMaxMaxBackoffMs);
-      !s.ok())
-    return s;
-  if (retry.max_attempts > limits::kMaxMaxAttemptsCount) {
-    return TooMany(field + ".max_attempts", retry.max_attempts, limits::kMaxMaxAttemptsCount,
-                   "attempts");
+  void Name(const char* field, const std::string& name, NameRule rule) {
+    const Status status = internal::CheckName(field, name, rule);
+    if (!status.ok()) Fail(status.message());
   }
-  return OkStatus();
-}
+  void AtMost(std::string_view field, std::size_t count, std::size_t limit, const char* unit) {
+    if (count > limit)
+      Fail(std::string(field) + " has " + std::to_string(count) + " " + unit + "; at most " +
+           std::to_string(limit));
+  }
+  void Duration(const char* field, milliseconds value, std::int64_t max_ms) {
+    if (value.count() < 0 || value.count() > max_ms)
+      Fail(std::string(field) + " is " + std::to_string(value.count()) + " ms; it must be 0 to " +
+           std::to_string(max_ms));
+  }
+  // Protobuf strings are UTF-8: anything else would be refused by the receiver as unreadable,
+  // without a word about which field.
+  void Map(const std::string& field, const std::map<std::string, std::string>& map,
+           MapLimits limits) {
+    AtMost(field, map.size(), limits.count, "entries");
+    for (const auto& [key, value] : map) {
+      if (key.empty()) Fail(field + " has an empty key");
+      if (key.size() > limits.key_bytes)
+        AtMost(field + " key", key.size(), limits.key_bytes, "bytes");
+      if (value.size() > limits.value_bytes)
+        AtMost(field + " value of '" + CleanText(key, limits.key_bytes) + "'", value.size(),
+               limits.value_bytes, "bytes");
+      if (CleanText(key, key.size()) != key || CleanText(value, value.size()) != value)
+        Fail(field + " is not UTF-8; binary data belongs into the payload");
+    }
+  }
+  void Fail(const std::string& what) {
+    if (status_.ok()) status_ = InvalidArgument(place_ + what);
+  }
+  const Status& status() const { return status_; }
 
-Status CheckBranch(const std::string& field, const Branch& branch) {
-  const BranchOptions& options = branch.options;
-  if (!options.id.empty()) {
-    if (Status s = internal::CheckName(field + ".id", options.id, kBranchIdRule); !s.ok()) return s;
-  }
-  if (Status s = internal::CheckName(field + ".service", branch.service, kServiceRule); !s.ok())
-    return s;
-  if (Status s = internal::CheckName(field + ".action", branch.action, kActionRule); !s.ok())
-    return s;
-  if (branch.payload.size() > limits::kMaxPayloadBytes) {
-    return TooMany(field + ".payload", branch.payload.size(), limits::kMaxPayloadBytes, "bytes");
-  }
-  if (options.pivot && branch.protocol != Protocol::kSaga) {
-    return InvalidArgument(field + ".pivot is set, but only a Saga step can be the pivot");
-  }
-  if (Status s = CheckRetry(field + ".retry", options.retry); !s.ok()) return s;
-  if (Status s = CheckDuration(field + ".attempt_timeout", options.attempt_timeout,
-                               limits::kMaxAttemptTimeoutMs);
-      !s.ok())
-    return s;
-  return CheckMap(
-      field + ".headers", options.headers,
-      {limits::kMaxHeadersCount, limits::kMaxHeaderKeyBytes, limits::kMaxHeaderValueBytes});
-}
+ private:
+  std::string place_;
+  Status status_;
+};
 
 std::size_t BranchBytes(const Branch& branch) {
   std::size_t bytes = branch.payload.size();
   for (const auto& [key, value] : branch.options.headers) bytes += key.size() + value.size();
   return bytes;
 }
-
-std::string BranchField(std::size_t index) { return "branches[" + std::to_string(index) + "]"; }
 
 std::string BranchId(const std::vector<Branch>& branches, std::size_t index) {
   const std::string& id = branches[index].options.id;
@@ -125,7 +117,8 @@ Status CheckGraph(const std::vector<Branch>& branches) {
     }
     pivots += branches[i].options.pivot ? 1 : 0;
   }
-  if (pivots > 1) return TooMany("branches", pivots, 1, "pivots");
+  if (pivots > 1)
+    return InvalidArgument("branches has " + std::to_string(pivots) + " pivots; at most 1");
   for (std::size_t i = 0; i < branches.size(); ++i) {
     for (const std::string& before : branches[i].options.after) {
       const std::string shown = CleanText(before, limits::kMaxBranchIdBytes);
@@ -185,35 +178,29 @@ Transaction& Transaction::Gid(std::string gid) {
   return *this;
 }
 
-Status ValidateBranch(const Branch& branch) { return CheckBranch("branch", branch); }
+Status ValidateBranch(const Branch& branch) {
+  Checks checks;
+  checks.Branch(branch, {});
+  return checks.status();
+}
 
 Status Transaction::Validate(bool open) const {
-  if (Status s = internal::CheckName("gid", gid_, kGidRule); !s.ok()) return s;
-  if (open && !branches_.empty()) {
-    return InvalidArgument(
-        "branches: an open transaction begins without any; add them to what Begin returns");
-  }
-  if (!open && branches_.empty())
-    return InvalidArgument("branches: a transaction needs at least one");
-  if (branches_.size() > limits::kMaxBranchesCount) {
-    return TooMany("branches", branches_.size(), limits::kMaxBranchesCount, "branches");
-  }
-  if (Status s = CheckDuration("deadline", deadline_, limits::kMaxDeadlineMs); !s.ok()) return s;
-  if (Status s = CheckMap(
-          "labels", labels_,
-          {limits::kMaxLabelsCount, limits::kMaxLabelKeyBytes, limits::kMaxLabelValueBytes});
-      !s.ok()) {
-    return s;
-  }
+  Checks checks;
+  checks.Name("gid", gid_, kGidRule);
+  if (open && !branches_.empty())
+    checks.Fail("branches: an open transaction begins without any; add them to what Begin returns");
+  if (!open && branches_.empty()) checks.Fail("branches: a transaction needs at least one");
+  checks.AtMost("branches", branches_.size(), limits::kMaxBranchesCount, "branches");
+  checks.Duration("deadline", deadline_, limits::kMaxDeadlineMs);
+  checks.Map("labels", labels_,
+             {limits::kMaxLabelsCount, limits::kMaxLabelKeyBytes, limits::kMaxLabelValueBytes});
   std::size_t bytes = 0;
-  for (std::size_t i = 0; i < branches_.size(); ++i) {
-    if (Status s = CheckBranch(BranchField(i), branches_[i]); !s.ok()) return s;
+  for (std::size_t i = 0; i < branches_.size() && checks.status().ok(); ++i) {
+    checks.Branch(branches_[i], i);
     bytes += BranchBytes(branches_[i]);
   }
-  if (bytes > limits::kMaxTransactionBytes) {
-    return TooMany("payloads and headers together", bytes, limits::kMaxTransactionBytes, "bytes");
-  }
-  return CheckGraph(branches_);
+  checks.AtMost("payloads and headers together", bytes, limits::kMaxTransactionBytes, "bytes");
+  return checks.status().ok() ? CheckGraph(branches_) : checks.status();
 }
 
 }  // namespace assent
