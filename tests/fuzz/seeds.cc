@@ -19,11 +19,11 @@
 #include "coordinator/core/codec.h"
 #include "coordinator/transport/wire.h"
 #include "proto/words/words.h"
-#include "tests/core/world.h"
 #include "tests/fuzz/answers.h"
 #include "tests/fuzz/draw_spec.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/live_coordinator.h"
+#include "tools/assent-sim/dice.h"
 
 namespace assent::fuzz {
 namespace {
@@ -80,7 +80,7 @@ class Run {
         case 2: Operate(in); break;
         case 3: live_.Pass(core::Millis(draw_.Below(5000))); break;
         case 4:
-          if (draw_.Percent(20)) live_.CrashAndStart(draw_.Below(2));
+          if (draw_.Chance(200)) live_.CrashAndStart(draw_.Below(2));
           break;
         default:
           live_.Settle();
@@ -106,7 +106,7 @@ class Run {
     request.set_wait_for(static_cast<v1::WaitFor>(draw_.Below(4)));
     seeds_.Put("requests", Op(kRequestsSubmit, request.SerializeAsString()) + Bytes(40));
     Result<engine::BeginRequest> begin =
-        api::ToBegin(request.transaction(), request.wait_for(), draw_.Percent(20),
+        api::ToBegin(request.transaction(), request.wait_for(), draw_.Chance(200),
                      [this] { return live_.IssueGid(); });
     if (!begin.ok()) return;
     begin->done = live_.Checked();
@@ -179,7 +179,7 @@ class Run {
     seeds_.Put("ctl", std::string(1, '\3') + Bytes(1) + list.SerializeAsString());
   }
 
-  core::testing::Draw draw_;
+  sim::Dice draw_;
   Seeds& seeds_;
   LiveCoordinator live_;
 };

@@ -114,6 +114,8 @@ inline constexpr std::array kMutants = {
                "the barrier row goes with the undo, and a late forward operation runs again"},
     MutantText{Planted::kForgetPrepared, "forget-prepared",
                "a participant that restarts has forgotten what it prepared"},
+    MutantText{Planted::kFinishOnlySaid, "finish-only-said",
+               "a commit or confirm is answered done, and nothing is done"},
     MutantText{Planted::kCommitHitsHolder, "commit-hits-holder",
                "a repeated commit commits whoever holds the row now"},
     MutantText{Planted::kDepositLost, "deposit-lost",

@@ -217,10 +217,9 @@ void Participant::OnQuestionRound(std::uint64_t life) {
 
 // As ParticipantShell::Begin does for a resource.
 void Participant::Run(internal::Ticket ticket) {
-  bool expired = false;
   std::optional<Call> call = life_->calls.Take(
       ticket, sim_.Steady(),
-      [this](const internal::Waiter& waiter) { return life_->session->Alive(waiter); }, &expired);
+      [this](const internal::Waiter& waiter) { return life_->session->Alive(waiter); });
   if (!call) return FinishCall(ticket, Reply::RetryLater("it waited too long"));
   Task task;
   task.call = std::move(*call);
@@ -286,7 +285,9 @@ void Participant::OnGroupBegins(std::uint64_t life) {
       store_.Answer(*task.held, task.verdict, task.finished);
       continue;
     }
-    task.reply = store_.Run(task.call);
+    const bool only_said =
+        Mutant(Planted::kFinishOnlySaid) && RoleOf(task.call.operation) == Role::kFinish;
+    task.reply = only_said ? Reply::Done() : store_.Run(task.call);
     sim_.Say([&] {
       return name_ + " runs " + OperationName(task.call.operation) + " of " + task.call.gid + " " +
              task.call.branch_id + ": " + Shown(task.reply.kind) +

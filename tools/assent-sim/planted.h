@@ -66,6 +66,7 @@ enum class Planted : std::uint8_t {
   kForgetBarrierEarly,
   kUndoDropsRow,
   kForgetPrepared,
+  kFinishOnlySaid,
   kCommitHitsHolder,
   // the business of participants: only its own books show these
   kDepositLost,
