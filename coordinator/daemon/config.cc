@@ -14,6 +14,7 @@
 
 #include <assent/address.h>
 #include <assent/limits.h>
+#include <assent/overload.h>
 
 #include "coordinator/core/spec.h"
 #include "coordinator/daemon/version.h"
@@ -195,13 +196,6 @@ constexpr Setting kSettings[] = {
     Of("log-format", &Config::log_format, "text or json, on stderr", CheckLogFormat),
 };
 
-template <class... Cases>
-struct Match : Cases... {
-  using Cases::operator()...;
-};
-template <class... Cases>
-Match(Cases...) -> Match<Cases...>;
-
 // ---- A setting's value, to text and back --------------------------------------------------------
 
 // `value` as a file has to write it.
@@ -216,15 +210,15 @@ std::string Quoted(std::string_view value) {
 
 std::string Text(const Config& config, const Setting& setting) {
   return std::visit(
-      Match{[&](std::string Config::*field) { return config.*field; },
-            [&](bool Config::*field) { return std::string(config.*field ? "true" : "false"); },
-            [&](std::int64_t Config::*field) { return std::to_string(config.*field); },
-            [&](std::vector<std::string> Config::*field) {
-              std::string list;
-              for (const std::string& entry : config.*field)
-                list += (list.empty() ? "" : ", ") + Quoted(entry);
-              return list;
-            }},
+      Overload{[&](std::string Config::*field) { return config.*field; },
+               [&](bool Config::*field) { return std::string(config.*field ? "true" : "false"); },
+               [&](std::int64_t Config::*field) { return std::to_string(config.*field); },
+               [&](std::vector<std::string> Config::*field) {
+                 std::string list;
+                 for (const std::string& entry : config.*field)
+                   list += (list.empty() ? "" : ", ") + Quoted(entry);
+                 return list;
+               }},
       setting.field);
 }
 
@@ -238,30 +232,30 @@ Status Set(const Setting& setting, const std::vector<std::string>& values, Confi
   const auto wrong = [&](const std::string& what) {
     return InvalidArgument(std::string(setting.name) + " is " + Quoted(last) + what);
   };
-  return std::visit(Match{[&](std::string Config::*field) {
-                            config.*field = last;
-                            return OkStatus();
-                          },
-                          [&](bool Config::*field) {
-                            try {
-                              config.*field = CLI::detail::to_flag_value(last) > 0;
-                              return OkStatus();
-                            } catch (const std::exception&) {
-                              return wrong(": it takes true or false");
-                            }
-                          },
-                          [&](std::int64_t Config::*field) {
-                            return CLI::detail::lexical_cast(last, config.*field)
-                                       ? OkStatus()
-                                       : wrong(Bounds(setting));
-                          },
-                          [&](std::vector<std::string> Config::*field) {
-                            for (const std::string& value : values) {
-                              for (std::string& entry : CLI::detail::split(value, ','))
-                                (config.*field).push_back(std::move(entry));
-                            }
-                            return OkStatus();
-                          }},
+  return std::visit(Overload{[&](std::string Config::*field) {
+                               config.*field = last;
+                               return OkStatus();
+                             },
+                             [&](bool Config::*field) {
+                               try {
+                                 config.*field = CLI::detail::to_flag_value(last) > 0;
+                                 return OkStatus();
+                               } catch (const std::exception&) {
+                                 return wrong(": it takes true or false");
+                               }
+                             },
+                             [&](std::int64_t Config::*field) {
+                               return CLI::detail::lexical_cast(last, config.*field)
+                                          ? OkStatus()
+                                          : wrong(Bounds(setting));
+                             },
+                             [&](std::vector<std::string> Config::*field) {
+                               for (const std::string& value : values) {
+                                 for (std::string& entry : CLI::detail::split(value, ','))
+                                   (config.*field).push_back(std::move(entry));
+                               }
+                               return OkStatus();
+                             }},
                     setting.field);
 }
 

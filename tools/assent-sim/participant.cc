@@ -4,6 +4,7 @@
 #include <utility>
 #include <variant>
 
+#include <assent/overload.h>
 #include <assent/sqlite.h>
 
 #include "proto/words/words.h"
@@ -11,13 +12,6 @@
 
 namespace assent::sim {
 namespace {
-
-template <typename... Ts>
-struct Overload : Ts... {
-  using Ts::operator()...;
-};
-template <typename... Ts>
-Overload(Ts...) -> Overload<Ts...>;
 
 // The adapter's. Smaller ones make a service that cannot keep up with calls whose time limit is
 // short: it answers each too late, for ever, which is a matter of capacity and not of protocol.

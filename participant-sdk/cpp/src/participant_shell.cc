@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <assent/limits.h>
+#include <assent/overload.h>
 
 #include "assent/v1/participant.pb.h"
 #include "participant-sdk/cpp/src/frame_listener.h"
@@ -23,13 +24,6 @@ namespace {
 
 // Questions per round: one frame's worth.
 constexpr std::size_t kMaxQuestions = limits::kMaxFrameMessagesCount;
-
-template <typename... Visitors>
-struct Overload : Visitors... {
-  using Visitors::operator()...;
-};
-template <typename... Visitors>
-Overload(Visitors...) -> Overload<Visitors...>;
 
 SteadyTime Now() { return std::chrono::steady_clock::now(); }
 
