@@ -20,7 +20,6 @@
 #include <assent/limits.h>
 #include <assent/thread_safety.h>
 
-#include "coordinator/api/transaction_service.h"
 #include "coordinator/base/clock.h"
 #include "coordinator/daemon/acceptor.h"
 #include "coordinator/daemon/listener.h"
@@ -28,7 +27,9 @@
 #include "coordinator/daemon/version.h"
 #include "coordinator/daemon/visitor_log.h"
 #include "coordinator/engine/engine.h"
+#include "coordinator/grpc/transaction_service.h"
 #include "coordinator/log/sqlite_log.h"
+#include "coordinator/service/service.h"
 #include "coordinator/transport/grpc_caller.h"
 #include "coordinator/transport/grpc_streams.h"
 #include "coordinator/transport/session_hub.h"
@@ -199,6 +200,7 @@ struct Server::Parts {
   std::unique_ptr<transport::SessionHub> hub;
   transport::GrpcCaller caller;
   std::unique_ptr<transport::UnaryDialer> dialer;
+  std::unique_ptr<service::Service> operations;
   std::unique_ptr<grpc::Service> service;
   std::unique_ptr<Listener> listener;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> door;
@@ -259,15 +261,15 @@ Status Server::Start(int& exit_code) {
   p.dialer = std::make_unique<transport::UnaryDialer>(dialer_options, p.caller, *p.board);
   p.dialer->Open(recovered->log_id);
 
-  api::ServiceOptions service_options;
+  service::ServiceOptions service_options;
   service_options.version = kVersion;
   service_options.data_file = std::filesystem::absolute(p.data_file).string();
   service_options.started_unix_ms = base::WallNow().time_since_epoch().count();
-  service_options.holdings.max_unread_bytes = p.config.max_unread_mib << 20;
-  service_options.holdings.max_unread_per_address_bytes = p.config.max_unread_mib << 19;
-  service_options.holdings.max_unread_per_connection_bytes = p.config.max_unread_mib << 18;
+  const std::size_t unread_mib = p.config.max_unread_mib;
+  service_options.holdings.unread_bytes = {unread_mib << 20, unread_mib << 19, unread_mib << 18};
   service_options.participants = [&p](const std::string& prefix) { return p.board->List(prefix); };
-  p.service = api::MakeTransactionService(std::move(service_options), *p.engine);
+  p.operations = std::make_unique<service::Service>(std::move(service_options), *p.engine);
+  p.service = door::MakeTransactionService(*p.operations);
 
   exit_code = kExitAddressInUse;
   const Status listening = p.Listen();
@@ -398,6 +400,7 @@ void Server::Stop() {
   p.hub.reset();
   p.board.reset();
   p.service.reset();
+  p.operations.reset();
   p.engine.reset();
 }
 

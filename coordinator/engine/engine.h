@@ -77,7 +77,12 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
   // generator. Not trusted to be new: the log checks.
   std::string IssueGid() const;
 
-  log::Log& log() { return log_; }
+  // What the log has of the history: Log::Scan, and its figures.
+  void ScanFinished(std::uint64_t before_serial, std::size_t max_rows,
+                    std::function<void(Result<std::vector<log::FinishedRow>>)> done) {
+    log_.Scan(before_serial, max_rows, std::move(done));
+  }
+  log::Stats LogStats() const { return log_.GetStats(); }
   const log::Recovered& recovered() const { return recovered_; }
   // Sums the figures that the shards keep as things happen: nobody waits.
   ShardStats Stats() const;

@@ -20,7 +20,7 @@ import unittest
 import grpc
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.join(_HERE, "..", "api"), os.path.join(_HERE, "..", "ctl")]
+sys.path[:0] = [os.path.join(_HERE, "..", "grpc"), os.path.join(_HERE, "..", "ctl")]
 from daemon import BIN  # noqa: E402
 from wire import Session, branch, connect, spec, tx, tx_grpc, types  # noqa: E402
 

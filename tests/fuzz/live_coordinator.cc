@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "assent/v1/transaction.pb.h"
-#include "coordinator/api/convert.h"
 #include "coordinator/core/codec.h"
 #include "coordinator/core/soundness.h"
+#include "coordinator/service/convert.h"
 
 namespace assent::fuzz {
 namespace {
@@ -126,11 +126,11 @@ void LiveCoordinator::Check(const Status& status, const core::Transaction* txn,
   }
   if (txn == nullptr) return;
   ASSENT_CHECK(core::BrokenRule(*txn).empty());
-  api::FillReply(*txn, reply);
+  service::FillReply(*txn, reply);
   CheckReadable(reply);
-  for (const api::Detail detail : {api::Detail::kSummary, api::Detail::kFull}) {
+  for (const service::Detail detail : {service::Detail::kSummary, service::Detail::kFull}) {
     v1::Transaction shown;
-    api::ToProto(*txn, now(), detail, decision_visible, shown);
+    service::ToProto(*txn, now(), detail, decision_visible, shown);
     CheckReadable(shown);
   }
   if (txn->decision() == core::Decision::kNone || !decision_visible) return;

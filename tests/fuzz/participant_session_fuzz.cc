@@ -13,7 +13,7 @@
 
 #include "assent/v1/participant.pb.h"
 #include "assent/v1/transaction.pb.h"
-#include "coordinator/api/convert.h"
+#include "coordinator/service/convert.h"
 #include "coordinator/transport/session_hub.h"
 #include "coordinator/transport/switchboard.h"
 #include "coordinator/transport/wire.h"
@@ -240,8 +240,8 @@ class Hostile final : public transport::Receiver, public transport::Clock {
   // ---- What goes to participants, and the rest of the world
 
   void Submit(Input& in) {
-    Result<engine::BeginRequest> begin =
-        api::ToBegin(DrawSpec(in), v1::WAIT_DECIDED, false, [this] { return live_.IssueGid(); });
+    Result<engine::BeginRequest> begin = service::ToBegin(DrawSpec(in), v1::WAIT_DECIDED, false,
+                                                          [this] { return live_.IssueGid(); });
     if (!begin.ok()) return;
     begin->done = live_.Checked();
     live_.Do(std::move(begin).value());

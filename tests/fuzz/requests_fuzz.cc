@@ -8,8 +8,8 @@
 #include <string>
 
 #include "assent/v1/transaction.pb.h"
-#include "coordinator/api/convert.h"
 #include "coordinator/core/spec.h"
+#include "coordinator/service/convert.h"
 #include "tests/fuzz/answers.h"
 #include "tests/fuzz/draw_spec.h"
 #include "tests/fuzz/input.h"
@@ -81,8 +81,8 @@ class Script {
       request.set_wait_for(static_cast<v1::WaitFor>(in.Below(4)));
     }
     Result<engine::BeginRequest> begin =
-        api::ToBegin(std::move(*request.mutable_transaction()), request.wait_for(), open,
-                     [this] { return live_.IssueGid(); });
+        service::ToBegin(std::move(*request.mutable_transaction()), request.wait_for(), open,
+                         [this] { return live_.IssueGid(); });
     if (!begin.ok()) return Refused(begin.status());
     begin->done = live_.Checked();
     live_.Do(std::move(begin).value());
@@ -97,7 +97,7 @@ class Script {
       DrawBranch(in, static_cast<int>(in.Below(4)), *request.mutable_branch());
     }
     Result<core::BranchSpec> branch =
-        api::FromProto(std::move(*request.mutable_branch()), "branch");
+        service::FromProto(std::move(*request.mutable_branch()), "branch");
     if (!branch.ok()) return Refused(branch.status());
     Post(request.gid(),
          engine::ExecuteRequest{
@@ -116,7 +116,7 @@ class Script {
       request.set_gid(DrawGid(in));
       request.set_wait_for(static_cast<v1::WaitFor>(in.Below(4)));
     }
-    const Result<engine::WaitFor> wait = api::FromProto(request.wait_for());
+    const Result<engine::WaitFor> wait = service::FromProto(request.wait_for());
     if (!wait.ok()) return Refused(wait.status());
     const bool commit = in.Flip();
     Post(request.gid(),
@@ -138,7 +138,7 @@ class Script {
     v1::ResolveBranchRequest request;
     if (!Action(in, *request.mutable_action())) return;
     const v1::OperatorAction& action = request.action();
-    const Result<core::Actor> actor = api::FromProto(action);
+    const Result<core::Actor> actor = service::ActorOf({}, action);
     if (!actor.ok()) return Refused(actor.status());
     const auto verb = static_cast<engine::OperatorVerb>(in.Below(5));
     const auto resolution = static_cast<core::Decision>(in.Below(3));

@@ -15,8 +15,8 @@
 
 #include "assent/v1/participant.pb.h"
 #include "assent/v1/transaction.pb.h"
-#include "coordinator/api/convert.h"
 #include "coordinator/core/codec.h"
+#include "coordinator/service/convert.h"
 #include "coordinator/transport/wire.h"
 #include "proto/words/words.h"
 #include "tests/fuzz/answers.h"
@@ -106,8 +106,8 @@ class Run {
     request.set_wait_for(static_cast<v1::WaitFor>(draw_.Below(4)));
     seeds_.Put("requests", Op(kRequestsSubmit, request.SerializeAsString()) + Bytes(40));
     Result<engine::BeginRequest> begin =
-        api::ToBegin(request.transaction(), request.wait_for(), draw_.Chance(200),
-                     [this] { return live_.IssueGid(); });
+        service::ToBegin(request.transaction(), request.wait_for(), draw_.Chance(200),
+                         [this] { return live_.IssueGid(); });
     if (!begin.ok()) return;
     begin->done = live_.Checked();
     live_.Do(*std::move(begin));
@@ -171,9 +171,9 @@ class Run {
     live_.Do(engine::SliceRequest{
         [&](std::uint64_t, const core::Transaction& txn, bool visible, const core::Now& now) {
           v1::Transaction shown;
-          api::ToProto(txn, now, api::Detail::kFull, visible, shown);
+          service::ToProto(txn, now, service::Detail::kFull, visible, shown);
           seeds_.Put("ctl", std::string(1, '\6') + Bytes(1) + shown.SerializeAsString());
-          api::ToProto(txn, now, api::Detail::kSummary, visible, *list.add_transactions());
+          service::ToProto(txn, now, service::Detail::kSummary, visible, *list.add_transactions());
         },
         [](const engine::SliceEnd&) {}});
     seeds_.Put("ctl", std::string(1, '\3') + Bytes(1) + list.SerializeAsString());

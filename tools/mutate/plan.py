@@ -23,7 +23,7 @@ PARTS = {
         programs=(SIM, SIM_FULL)),
     "engine": Part(
         sources=("coordinator/engine/*",),
-        tests=(r"engine_.*test", r"log_recovery_test", r"api_.*test"),
+        tests=(r"engine_.*test", r"log_recovery_test", r"service_test", r"grpc_test"),
         programs=(SIM, SIM_FULL),
         daemon=True),
     "log": Part(
@@ -33,7 +33,7 @@ PARTS = {
         programs=(SIM,)),
     "transport": Part(
         sources=("coordinator/transport/*",),
-        tests=(r"(transport|dispatcher)(_.*)?_test", r"engine_.*test", r"api_.*test", r"hostile_test", r"sdk_daemon_test", r"client_reconnect_test"),
+        tests=(r"(transport|dispatcher)(_.*)?_test", r"engine_.*test", r"service_test", r"grpc_test", r"hostile_test", r"sdk_daemon_test", r"client_reconnect_test"),
         programs=(SIM, SIM_FULL),
         daemon=True),
     "barrier": Part(

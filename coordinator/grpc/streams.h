@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstddef>
+
+#include <grpcpp/grpcpp.h>
+
+#include "coordinator/service/service.h"
+
+namespace assent::door {
+
+// Submits of one stream that are not answered yet; beyond it the stream is read no further until
+// half of them are.
+inline constexpr std::size_t kMaxStreamOutstandingCount = 16'384;
+
+// Both speak bytes (call.h says why): frames of assent.v1.
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartSubmitStream(
+    service::Service& service, service::Caller caller, grpc::CallbackServerContext* context);
+grpc::ServerWriteReactor<grpc::ByteBuffer>* StartWatch(service::Service& service,
+                                                       const service::Caller& caller,
+                                                       grpc::CallbackServerContext* context,
+                                                       const grpc::ByteBuffer& request);
+
+}  // namespace assent::door

@@ -1,0 +1,263 @@
+#include <algorithm>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <assent/limits.h>
+
+#include "coordinator/grpc/call.h"
+#include "coordinator/grpc/streams.h"
+#include "proto/parse/parse.h"
+
+namespace assent::door {
+
+namespace {
+
+// One reply alone may be larger: results have a limit together (kMaxAllResultsBytes).
+constexpr std::size_t kMaxReplyFrameBytes = 1024 * 1024;
+// What a stream holds in unread replies is counted in steps, the first of which is covered by the
+// number of streams.
+constexpr std::size_t kCountedStepBytes = 64 * 1024;
+
+struct StreamedSubmit {
+  v1::SubmitRequest request;
+  Status fault;  // not OK: this one cannot be read, but for its number
+};
+
+// The requests of a frame. One of them that has a text that is not UTF-8 costs itself; what cannot
+// be told apart fails whole.
+Result<std::vector<StreamedSubmit>> ReadSubmits(const grpc::ByteBuffer& bytes) {
+  v1::SubmitRequestFrame frame;
+  Status fault = ParseRequest(bytes, frame);
+  std::vector<StreamedSubmit> submits;
+  if (!fault.ok()) {
+    grpc::Slice slice;
+    std::optional<std::vector<std::string_view>> parts;
+    if (bytes.DumpToSingleSlice(&slice).ok()) {
+      parts = wire::Elements({reinterpret_cast<const char*>(slice.begin()), slice.size()},
+                             v1::SubmitRequestFrame::kRequestsFieldNumber);
+    }
+    for (std::size_t i = 0; parts && i < parts->size(); ++i) {
+      StreamedSubmit& submit = submits.emplace_back();
+      submit.fault = wire::Parse((*parts)[i], "the request", submit.request);
+      if (submit.fault.ok()) continue;
+      std::string mended((*parts)[i]);
+      if (!wire::MendText(*v1::SubmitRequest::descriptor(), mended).whole ||
+          !submit.request.ParseFromString(mended))
+        return fault;
+    }
+    if (!parts) return fault;
+  } else {
+    for (v1::SubmitRequest& request : *frame.mutable_requests())
+      submits.push_back({std::move(request), OkStatus()});
+  }
+  if (submits.size() <= limits::kMaxFrameMessagesCount) return submits;
+  return InvalidArgument("the frame has " + std::to_string(submits.size()) +
+                         " requests, the limit is " +
+                         std::to_string(limits::kMaxFrameMessagesCount));
+}
+
+using Fill = absl::FunctionRef<void(v1::SubmitReply&)>;
+
+// Many submits on one stream. Replies gather while a write is under way.
+class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+ public:
+  SubmitStream(service::Service& service, service::Caller caller,
+               grpc::CallbackServerContext* context)
+      : service_(service),
+        holdings_(service.holdings()),
+        caller_(std::move(caller)),
+        canceller_(std::make_shared<Canceller>(context)) {}
+
+  void Begin(std::shared_ptr<SubmitStream> self) {
+    self_ = std::move(self);
+    auto place = holdings_.Enter(service::Held::kStream, caller_);
+    const MutexLock lock(mutex_);
+    if (!place.ok()) return End(transport::ToGrpc(place.status()));
+    place_ = std::move(place).value();
+    StartRead(&in_);
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) {
+      const MutexLock lock(mutex_);
+      read_ended_ = true;
+      return FinishIfOver();
+    }
+    Result<std::vector<StreamedSubmit>> submits = ReadSubmits(in_);
+    if (!submits.ok()) {
+      const MutexLock lock(mutex_);
+      return End(transport::ToGrpc(submits.status()));
+    }
+    {
+      const MutexLock lock(mutex_);
+      outstanding_ += submits->size();
+    }
+    for (StreamedSubmit& submit : *submits) {
+      v1::SubmitRequest& request = submit.request;
+      const Status room = holdings_.EnterSubmit();
+      if (submit.fault.ok()) submit.fault = room;
+      if (!submit.fault.ok()) {
+        if (room.ok()) holdings_.LeaveSubmit();
+        Reply(request.request_id(), submit.fault, [](v1::SubmitReply&) {});
+        continue;
+      }
+      const auto asker = std::make_shared<Asker>(self_, request.request_id());
+      service_.Take(caller_, std::move(request), asker);
+    }
+    in_.Clear();
+    const MutexLock lock(mutex_);
+    paused_ = Held() >= kMaxStreamOutstandingCount ||
+              waiting_bytes_ >= holdings_.limits().max_stream_waiting_bytes;
+    if (!paused_ && !finished_) StartRead(&in_);
+  }
+
+  void OnWriteDone(bool ok) override {
+    const MutexLock lock(mutex_);
+    writing_ = false;
+    out_.Clear();
+    if (counted_bytes_ > kCountedStepBytes) place_->AnswerTaken();
+    counted_bytes_ = kCountedStepBytes;
+    if (ok) Write();
+    MaybeResume();
+    FinishIfOver();
+  }
+  void OnCancel() override {
+    const MutexLock lock(mutex_);
+    End(grpc::Status::CANCELLED);
+  }
+  void OnDone() override {
+    canceller_->Forget();
+    place_.reset();
+    const std::shared_ptr<SubmitStream> last = std::move(self_);
+  }
+
+ private:
+  // One of its submits.
+  class Asker final : public service::Asker<v1::SubmitReply> {
+   public:
+    Asker(std::shared_ptr<SubmitStream> stream, std::uint64_t id)
+        : stream_(std::move(stream)), id_(id) {}
+    void Answer(const Status& status, Fill fill) override {
+      stream_->holdings_.LeaveSubmit();
+      stream_->Reply(id_, status, fill);
+    }
+    // It is counted until it is answered.
+    bool Over() override { return false; }
+
+   private:
+    const std::shared_ptr<SubmitStream> stream_;
+    const std::uint64_t id_;
+  };
+
+  void Reply(std::uint64_t id, const Status& status, Fill fill) ASSENT_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    --outstanding_;
+    if (finished_) return;
+    v1::SubmitReply& reply = *waiting_.add_replies();
+    if (status.ok()) {
+      fill(reply);
+    } else {
+      reply.set_error_code(transport::ToGrpc(status).error_code());
+      reply.set_error_message(status.message());
+    }
+    reply.set_request_id(id);
+    waiting_bytes_ += reply.ByteSizeLong();
+    Write();
+    Count();
+    MaybeResume();
+  }
+
+  // Requests without an answer, and answers that the caller has not taken off our hands: both are
+  // ours to keep.
+  std::size_t Held() const ASSENT_REQUIRES(mutex_) {
+    return outstanding_ + static_cast<std::size_t>(waiting_.replies_size());
+  }
+  void MaybeResume() ASSENT_REQUIRES(mutex_) {
+    if (!paused_ || finished_ || Held() >= kMaxStreamOutstandingCount / 2) return;
+    if (waiting_bytes_ >= holdings_.limits().max_stream_waiting_bytes / 2) return;
+    paused_ = false;
+    StartRead(&in_);
+  }
+  void Write() ASSENT_REQUIRES(mutex_) {
+    if (writing_ || finished_ || waiting_.replies_size() == 0) return;
+    if (static_cast<std::size_t>(waiting_.replies_size()) <= limits::kMaxFrameMessagesCount &&
+        waiting_bytes_ <= kMaxReplyFrameBytes) {
+      out_ = Serialised(waiting_);
+      waiting_.Clear();
+      waiting_bytes_ = 0;
+    } else {
+      TakeAFrameful();
+    }
+    writing_ = true;
+    StartWrite(&out_);
+  }
+  void TakeAFrameful() ASSENT_REQUIRES(mutex_) {
+    auto& from = *waiting_.mutable_replies();
+    v1::SubmitReplyFrame frame;
+    std::size_t bytes = 0;
+    int taken = 0;
+    while (taken < from.size() &&
+           static_cast<std::size_t>(taken) < limits::kMaxFrameMessagesCount) {
+      const std::size_t next = from[taken].ByteSizeLong();
+      if (taken > 0 && bytes + next > kMaxReplyFrameBytes) break;
+      bytes += next;
+      frame.add_replies()->Swap(&from[taken++]);
+    }
+    from.DeleteSubrange(0, taken);
+    out_ = Serialised(frame);
+    waiting_bytes_ -= std::min(bytes, waiting_bytes_);
+  }
+  // Who leaves so much lying that there is no room for it is heard no more. Its submits go on, and
+  // can be asked for.
+  void Count() ASSENT_REQUIRES(mutex_) {
+    const std::size_t bytes = waiting_bytes_ + out_.Length();
+    if (finished_ || bytes <= counted_bytes_) return;
+    counted_bytes_ = (bytes / kCountedStepBytes + 1) * kCountedStepBytes;
+    const auto give_up = [end = canceller_] { end->Cancel(); };
+    const Status room = place_->HoldAnswer(counted_bytes_, give_up);
+    if (room.ok()) return;
+    (void)place_->HoldAnswer(out_.Length(), give_up);
+    waiting_.Clear();
+    End(transport::ToGrpc(UnknownOutcome(room.message())));
+  }
+  void FinishIfOver() ASSENT_REQUIRES(mutex_) {
+    if (read_ended_ && outstanding_ == 0 && !writing_ && waiting_.replies_size() == 0)
+      End(grpc::Status::OK);
+  }
+  void End(const grpc::Status& status) ASSENT_REQUIRES(mutex_) {
+    if (std::exchange(finished_, true)) return;
+    Finish(status);
+  }
+
+  service::Service& service_;
+  service::Holdings& holdings_;
+  const service::Caller caller_;
+  const std::shared_ptr<Canceller> canceller_;
+  std::shared_ptr<SubmitStream> self_;               // until OnDone
+  std::unique_ptr<service::Holdings::Place> place_;  // until OnDone
+  grpc::ByteBuffer in_;                              // the reading side's
+  Mutex mutex_;
+  v1::SubmitReplyFrame waiting_ ASSENT_GUARDED_BY(mutex_);
+  grpc::ByteBuffer out_ ASSENT_GUARDED_BY(mutex_);           // and gRPC's while writing_
+  std::size_t waiting_bytes_ ASSENT_GUARDED_BY(mutex_) = 0;  // of waiting_
+  // Of waiting_ and out_.
+  std::size_t counted_bytes_ ASSENT_GUARDED_BY(mutex_) = kCountedStepBytes;
+  std::size_t outstanding_ ASSENT_GUARDED_BY(mutex_) = 0;
+  bool writing_ ASSENT_GUARDED_BY(mutex_) = false;
+  bool paused_ ASSENT_GUARDED_BY(mutex_) = false;
+  bool read_ended_ ASSENT_GUARDED_BY(mutex_) = false;
+  bool finished_ ASSENT_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace
+
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartSubmitStream(
+    service::Service& service, service::Caller caller, grpc::CallbackServerContext* context) {
+  const auto stream = std::make_shared<SubmitStream>(service, std::move(caller), context);
+  stream->Begin(stream);
+  return stream.get();
+}
+
+}  // namespace assent::door

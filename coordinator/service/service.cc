@@ -1,0 +1,230 @@
+#include "coordinator/service/service.h"
+
+#include <map>
+#include <utility>
+
+#include <assent/text.h>
+
+#include "coordinator/core/spec.h"
+#include "coordinator/service/convert.h"
+#include "coordinator/service/list.h"
+#include "proto/words/words.h"
+
+namespace assent::service {
+namespace {
+
+template <typename Reply>
+engine::ViewCallback AnswerWithReply(const AskerPtr<Reply>& asker) {
+  return [asker](const Status& status, const core::Transaction* txn, const core::Now&) {
+    asker->Answer(status, [&](Reply& out) { FillReply(*txn, out); });
+  };
+}
+
+// Kept beside the answer's callback, which holds the asker.
+template <typename Reply>
+engine::Abandoned IsOver(const AskerPtr<Reply>& asker) {
+  return [asker = asker.get()] { return asker->Over(); };
+}
+
+}  // namespace
+
+template <typename Request, typename Reply>
+void Service::Post(const std::string& gid, Request request, Asker<Reply>& asker) {
+  Status status = core::CheckGid(gid);
+  if (status.ok()) status = engine_.Post(gid, std::move(request));
+  if (!status.ok()) asker.Fail(status);
+}
+
+// ---- Initiators --------------------------------------------------------------------------------
+
+template <typename Reply>
+void Service::Begin(v1::TransactionSpec spec, v1::WaitFor wait_for, bool open,
+                    const AskerPtr<Reply>& asker) {
+  Result<engine::BeginRequest> begin =
+      ToBegin(std::move(spec), wait_for, open, [&] { return engine_.IssueGid(); });
+  if (!begin.ok()) return asker->Fail(begin.status());
+  const std::string gid = begin->spec.gid;
+  begin->done = AnswerWithReply(asker);
+  begin->abandoned = IsOver(asker);
+  const Status posted = engine_.Post(gid, *std::move(begin));
+  if (!posted.ok()) asker->Fail(posted);
+}
+
+void Service::Take(const Caller&, v1::SubmitRequest request,
+                   const AskerPtr<v1::SubmitReply>& asker) {
+  Begin(std::move(*request.mutable_transaction()), request.wait_for(), /*open=*/false, asker);
+}
+
+void Service::Take(const Caller&, v1::BeginRequest request, const AskerPtr<v1::BeginReply>& asker) {
+  Begin(std::move(*request.mutable_transaction()), v1::WAIT_ACCEPTED, /*open=*/true, asker);
+}
+
+void Service::Take(const Caller&, v1::ExecuteBranchRequest request,
+                   const AskerPtr<v1::ExecuteBranchReply>& asker) {
+  Result<core::BranchSpec> branch = FromProto(std::move(*request.mutable_branch()), "branch");
+  if (!branch.ok()) return asker->Fail(branch.status());
+  engine::ExecuteRequest execute;
+  execute.gid = request.gid();
+  execute.branch = std::move(branch).value();
+  execute.done = [asker](const Status& status, const core::Transaction* txn,
+                         core::BranchIndex index) {
+    if (!status.ok()) return asker->Fail(status);
+    const core::Branch& done = txn->branches()[index];
+    const bool refused = done.state == BranchState::kRefused;
+    if (!refused && txn->decision() != Decision::kNone)
+      return asker->Fail(
+          {Code::kAborted, "transaction " + txn->gid() + " was aborted: " + txn->abort_reason()});
+    asker->Answer(status, [&](v1::ExecuteBranchReply& out) {
+      out.set_branch_id(txn->spec().branches[index].id);
+      out.set_state(wire::ToWire(done.state));
+      out.set_result(done.result);
+      out.set_reason(refused ? done.last_error : "");
+    });
+  };
+  Post(request.gid(), std::move(execute), *asker);
+}
+
+void Service::Close(const std::string& gid, bool commit, std::string reason, v1::WaitFor wait_for,
+                    const AskerPtr<v1::SubmitReply>& asker) {
+  const Result<engine::WaitFor> wait = FromProto(wait_for);
+  if (!wait.ok()) return asker->Fail(wait.status());
+  Post(gid,
+       engine::CloseRequest{.gid = gid,
+                            .commit = commit,
+                            .reason = std::move(reason),
+                            .wait_for = *wait,
+                            .done = AnswerWithReply(asker),
+                            .abandoned = IsOver(asker)},
+       *asker);
+}
+
+void Service::Take(const Caller&, v1::CommitRequest request,
+                   const AskerPtr<v1::SubmitReply>& asker) {
+  Close(request.gid(), /*commit=*/true, {}, request.wait_for(), asker);
+}
+
+void Service::Take(const Caller&, v1::RollbackRequest request,
+                   const AskerPtr<v1::SubmitReply>& asker) {
+  Close(request.gid(), /*commit=*/false, std::string(CutReason(request.reason())),
+        request.wait_for(), asker);
+}
+
+void Service::Take(const Caller&, v1::WaitRequest request, const AskerPtr<v1::SubmitReply>& asker) {
+  const Result<engine::WaitFor> wait = FromProto(request.wait_for());
+  if (!wait.ok()) return asker->Fail(wait.status());
+  Post(request.gid(),
+       engine::WaitRequest{.gid = request.gid(),
+                           .wait_for = *wait,
+                           .done = AnswerWithReply(asker),
+                           .abandoned = IsOver(asker)},
+       *asker);
+}
+
+// ---- Looking -----------------------------------------------------------------------------------
+
+void Service::Take(const Caller&, v1::GetRequest request, const AskerPtr<v1::Transaction>& asker) {
+  const std::string gid = request.gid();
+  engine::GetRequest get{
+      gid, [asker, request = std::move(request)](const Status& status, const core::Transaction* txn,
+                                                 const core::Now& now) {
+        if (!status.ok()) return asker->Fail(status);
+        const Result<Detail> detail = DetailOf(request, *txn);
+        asker->Answer(detail.status(),
+                      [&](v1::Transaction& out) { ToProto(*txn, now, *detail, true, out); });
+      }};
+  Post(gid, std::move(get), *asker);
+}
+
+void Service::Take(const Caller&, v1::ListRequest request, const AskerPtr<v1::ListReply>& asker) {
+  RunList(engine_, std::move(request), [asker](const Status& status, v1::ListReply list) {
+    asker->Answer(status, [&](v1::ListReply& out) { out.Swap(&list); });
+  });
+}
+
+void Service::Take(const Caller&, v1::ListParticipantsRequest request,
+                   const AskerPtr<v1::ListParticipantsReply>& asker) {
+  asker->Answer(OkStatus(), [&](v1::ListParticipantsReply& out) {
+    std::vector<transport::ServiceInfo> services = options_.participants(request.service_prefix());
+    std::map<std::string, std::uint64_t> waiting;
+    for (engine::WaitingFor& one :
+         engine_.Waiting(request.service_prefix(), options_.max_absent_services_count))
+      waiting.emplace(std::move(one.service), one.transactions);
+    std::map<std::string, std::uint64_t> absent = waiting;
+    for (const transport::ServiceInfo& info : services) absent.erase(info.service);
+    for (const auto& [service, transactions] : absent) services.push_back({service, {}, {}, 0});
+    FillPage(std::move(services), request.page_token(), out);
+    for (v1::ParticipantInfo& participant : *out.mutable_participants()) {
+      const auto found = waiting.find(participant.service());
+      if (found != waiting.end()) participant.set_waiting(found->second);
+    }
+  });
+}
+
+void Service::Take(const Caller&, v1::GetServerInfoRequest, const AskerPtr<v1::ServerInfo>& asker) {
+  const engine::ShardStats stats = engine_.Stats();
+  const log::Stats log = engine_.LogStats();
+  asker->Answer(OkStatus(), [&](v1::ServerInfo& reply) {
+    reply.set_version(options_.version);
+    reply.set_coordinator_id(engine_.recovered().log_id);
+    reply.set_epoch(engine_.recovered().epoch);
+    reply.set_started_unix_ms(options_.started_unix_ms);
+    reply.set_data_file(options_.data_file);
+    reply.set_active(stats.active);
+    reply.set_committing(stats.committing);
+    reply.set_aborting(stats.aborting);
+    reply.set_needs_operator(stats.needs_operator);
+    reply.set_retained(log.finished_rows);
+    reply.set_begun(stats.begun);
+    reply.set_committed(stats.committed);
+    reply.set_aborted(stats.aborted);
+    reply.set_refusing(engine_.refusing());
+    reply.set_log_records(log.records);
+    reply.set_log_commits(log.commits);
+    reply.set_set_aside(stats.set_aside);
+  });
+}
+
+// ---- Operators ---------------------------------------------------------------------------------
+
+void Service::Operate(const Caller& caller, const v1::OperatorAction& action, Deed deed,
+                      const AskerPtr<v1::OperatorReply>& asker) {
+  const Result<core::Actor> actor = ActorOf(caller, action);
+  if (!actor.ok()) return asker->Fail(actor.status());
+  deed.dry_run = action.dry_run();
+  Post(action.gid(),
+       engine::OperatorRequest{.gid = action.gid(),
+                               .verb = deed.verb,
+                               .actor = *actor,
+                               .branch_id = deed.branch_id,
+                               .resolution = deed.resolution,
+                               .dry_run = deed.dry_run,
+                               .done =
+                                   [asker, deed](const Status& status, const core::Transaction* txn,
+                                                 const core::Now& now) {
+                                     asker->Answer(status, [&](v1::OperatorReply& out) {
+                                       ToProto(*txn, now, Detail{.attempts = true}, true,
+                                               *out.mutable_transaction());
+                                       out.set_effect(EffectOf(deed, *txn, now));
+                                     });
+                                   }},
+       *asker);
+}
+
+void Service::Take(const Caller& caller, const v1::ForgetRequest& request,
+                   const AskerPtr<v1::OperatorReply>& asker) {
+  const Result<core::Actor> actor = ActorOf(caller, request.action());
+  if (!actor.ok()) return asker->Fail(actor.status());
+  const bool dry_run = request.action().dry_run();
+  const std::string& gid = request.action().gid();
+  engine::ForgetRequest forget{
+      gid, dry_run,
+      [asker, dry_run](const Status& status, const core::Transaction*, const core::Now&) {
+        asker->Answer(status, [&](v1::OperatorReply& out) {
+          out.set_effect(std::string("the transaction ") + (dry_run ? "would be" : "is") +
+                         " removed from the history");
+        });
+      }};
+  Post(gid, std::move(forget), *asker);
+}
+
+}  // namespace assent::service

@@ -1,0 +1,80 @@
+#pragma once
+
+// Every operation for initiators and operators, once, whatever door it comes through: a request of
+// assent.v1 is checked, posted to its transaction's shard, and answered. Nothing is decided here.
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "assent/v1/transaction.pb.h"
+#include "coordinator/engine/engine.h"
+#include "coordinator/service/asker.h"
+#include "coordinator/service/effects.h"
+#include "coordinator/service/holdings.h"
+#include "coordinator/transport/transport.h"
+
+namespace assent::service {
+
+struct ServiceOptions {
+  std::string version;
+  std::string data_file;
+  std::int64_t started_unix_ms = 0;
+  // What callers may make us hold, through all doors together.
+  HoldingLimits holdings;
+  // Services of which nobody is there and for which something waits: the first so many by name are
+  // listed with the participants.
+  std::size_t max_absent_services_count = 1000;
+  // Who can be reached, for ListParticipants.
+  std::function<std::vector<transport::ServiceInfo>(const std::string& prefix)> participants;
+};
+
+// Thread-safety: all of it, from any thread. Nothing waits.
+class Service {
+ public:
+  Service(ServiceOptions options, engine::Engine& engine)
+      : options_(std::move(options)), engine_(engine), holdings_(options_.holdings) {}
+
+  // Initiators.
+  void Take(const Caller&, v1::SubmitRequest, const AskerPtr<v1::SubmitReply>&);
+  void Take(const Caller&, v1::BeginRequest, const AskerPtr<v1::BeginReply>&);
+  void Take(const Caller&, v1::ExecuteBranchRequest, const AskerPtr<v1::ExecuteBranchReply>&);
+  void Take(const Caller&, v1::CommitRequest, const AskerPtr<v1::SubmitReply>&);
+  void Take(const Caller&, v1::RollbackRequest, const AskerPtr<v1::SubmitReply>&);
+  void Take(const Caller&, v1::WaitRequest, const AskerPtr<v1::SubmitReply>&);
+  // Looking. A Watch is in watch.h.
+  void Take(const Caller&, v1::GetRequest, const AskerPtr<v1::Transaction>&);
+  void Take(const Caller&, v1::ListRequest, const AskerPtr<v1::ListReply>&);
+  void Take(const Caller&, v1::ListParticipantsRequest, const AskerPtr<v1::ListParticipantsReply>&);
+  void Take(const Caller&, v1::GetServerInfoRequest, const AskerPtr<v1::ServerInfo>&);
+  // Operators: RetryNow, Abort, Suspend, Resume, ResolveBranch; and Forget.
+  template <typename Request>
+  void Take(const Caller& caller, const Request& request,
+            const AskerPtr<v1::OperatorReply>& asker) {
+    Operate(caller, request.action(), DeedOf(request), asker);
+  }
+  void Take(const Caller&, const v1::ForgetRequest&, const AskerPtr<v1::OperatorReply>&);
+
+  engine::Engine& engine() { return engine_; }
+  Holdings& holdings() { return holdings_; }
+
+ private:
+  template <typename Reply>
+  void Begin(v1::TransactionSpec spec, v1::WaitFor wait_for, bool open,
+             const AskerPtr<Reply>& asker);
+  void Close(const std::string& gid, bool commit, std::string reason, v1::WaitFor wait_for,
+             const AskerPtr<v1::SubmitReply>& asker);
+  void Operate(const Caller& caller, const v1::OperatorAction& action, Deed deed,
+               const AskerPtr<v1::OperatorReply>& asker);
+  template <typename Request, typename Reply>
+  void Post(const std::string& gid, Request request, Asker<Reply>& asker);
+
+  const ServiceOptions options_;
+  engine::Engine& engine_;
+  Holdings holdings_;
+};
+
+}  // namespace assent::service

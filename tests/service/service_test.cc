@@ -1,0 +1,248 @@
+// Operations without a door: requests of assent.v1 in, answers out, no gRPC in sight.
+
+#include "coordinator/service/service.h"
+
+#include <chrono>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <assent/thread_safety.h>
+
+#include "coordinator/log/sqlite_log.h"
+#include "coordinator/service/watch.h"
+#include "tests/support/process.h"
+
+namespace assent::service {
+namespace {
+
+constexpr auto kPatience = std::chrono::seconds(30);  // only a failure waits for so long
+
+// What has come, until the test takes it.
+template <typename Thing>
+class Inbox {
+ public:
+  void Put(Thing thing) {
+    const MutexLock lock(mutex_);
+    things_.push_back(std::move(thing));
+    came_.NotifyAll();
+  }
+  Thing Take() {
+    const MutexLock lock(mutex_);
+    const auto until = std::chrono::steady_clock::now() + kPatience;
+    while (things_.empty() && came_.WaitUntil(mutex_, until)) {
+    }
+    if (things_.empty()) throw std::runtime_error("nothing came");
+    Thing first = std::move(things_.front());
+    things_.erase(things_.begin());
+    return first;
+  }
+  std::size_t size() {
+    const MutexLock lock(mutex_);
+    return things_.size();
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar came_;
+  std::vector<Thing> things_ ASSENT_GUARDED_BY(mutex_);
+};
+
+template <typename Reply>
+class Waiting final : public Asker<Reply> {
+ public:
+  void Answer(const Status& status, absl::FunctionRef<void(Reply&)> fill) override {
+    Reply reply;
+    if (status.ok()) fill(reply);
+    answers.Put({status, std::move(reply)});
+  }
+  bool Over() override { return false; }
+
+  Inbox<std::pair<Status, Reply>> answers;
+};
+
+class Watcher final : public Viewer {
+ public:
+  Status Show(const v1::Transaction& state) override {
+    shown.Put(state);
+    return OkStatus();
+  }
+  void End(const Status& status) override { ended.Put(status); }
+
+  Inbox<v1::Transaction> shown;
+  Inbox<Status> ended;
+};
+
+// Answers what the test tells it to.
+class Participants final : public transport::Transport {
+ public:
+  void Send(std::vector<transport::Command> commands) override {
+    for (transport::Command& command : commands) asked.Put(std::move(command));
+  }
+  Inbox<transport::Command> asked;
+};
+
+class ServiceTest : public ::testing::Test {
+ protected:
+  ServiceTest() {
+    log::SqliteOptions log_options;
+    log_options.path = dir_.path() + "/assent.db";
+    log_ = std::move(log::SqliteLog::Open(log_options)).value();
+    engine_ = std::make_unique<engine::Engine>(
+        engine::EngineOptions{}, *log_,
+        [](const Status& status) { ADD_FAILURE() << status.ToString(); });
+    EXPECT_TRUE(engine_->Recover().ok());
+    engine_->Start(participants_);
+    ServiceOptions options;
+    options.participants = [](const std::string&) { return std::vector<transport::ServiceInfo>(); };
+    service_ = std::make_unique<Service>(std::move(options), *engine_);
+  }
+  ~ServiceTest() override {
+    engine_->Stop();
+    log_.reset();  // its callbacks go to the engine
+  }
+
+  template <typename Reply, typename Request>
+  std::pair<Status, Reply> Ask(Request request, const Caller& caller = {}) {
+    const auto asker = std::make_shared<Waiting<Reply>>();
+    service_->Take(caller, std::move(request), asker);
+    return asker->answers.Take();
+  }
+  static v1::SubmitRequest Submit(const std::string& gid) {
+    v1::SubmitRequest request;
+    request.mutable_transaction()->set_gid(gid);
+    v1::BranchSpec* branch = request.mutable_transaction()->add_branches();
+    branch->set_protocol(v1::SAGA);
+    branch->set_service("s");
+    branch->set_action("a");
+    return request;
+  }
+  v1::Transaction Get(const std::string& gid) {
+    v1::GetRequest request;
+    request.set_gid(gid);
+    return Ask<v1::Transaction>(request).second;
+  }
+  void Reply(const transport::Command& c, core::AttemptResult result) {
+    transport::Reply reply;
+    reply.gid = c.gid;
+    reply.branch = c.branch;
+    reply.operation = c.operation;
+    reply.attempt = c.attempt;
+    reply.result = result;
+    engine_->OnReplies({std::move(reply)});
+  }
+
+  test::TempDir dir_;
+  Participants participants_;
+  std::unique_ptr<log::SqliteLog> log_;
+  std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<Service> service_;
+};
+
+TEST_F(ServiceTest, WhatIsWrongIsSaidByWhoeverIsAsked) {
+  v1::SubmitRequest request = Submit("a b");
+  EXPECT_EQ(Ask<v1::SubmitReply>(request).first.ToString(),
+            "INVALID_ARGUMENT: gid is \"a b\": only [A-Za-z0-9._:-] are allowed");
+  request = Submit("g");
+  request.mutable_transaction()->mutable_branches(0)->set_protocol(static_cast<v1::Protocol>(9));
+  EXPECT_EQ(Ask<v1::SubmitReply>(request).first.ToString(),
+            "INVALID_ARGUMENT: branches[0].protocol is 9: it takes TWO_PHASE, TCC or SAGA");
+  v1::ListRequest list;
+  list.set_page_token("x");
+  EXPECT_EQ(Ask<v1::ListReply>(list).first.code(), Code::kInvalidArgument);
+  v1::WaitRequest wait;
+  wait.set_gid("nobody");
+  EXPECT_EQ(Ask<v1::SubmitReply>(wait).first.code(), Code::kNotFound);
+}
+
+TEST_F(ServiceTest, ASubmitIsDrivenListedAndCounted) {
+  const auto asker = std::make_shared<Waiting<v1::SubmitReply>>();
+  v1::SubmitRequest request = Submit("g");
+  request.set_wait_for(v1::WAIT_COMPLETED);
+  service_->Take(Caller{}, request, asker);
+  Reply(participants_.asked.Take(), core::AttemptResult::kDone);
+  const auto [status, reply] = asker->answers.Take();
+  EXPECT_EQ(status, OkStatus());
+  EXPECT_EQ(reply.outcome(), v1::COMMITTED);
+  v1::ListRequest list;
+  list.set_all(true);
+  const v1::ListReply page = Ask<v1::ListReply>(list).second;
+  ASSERT_EQ(page.transactions_size(), 1);
+  EXPECT_EQ(page.transactions(0).gid(), "g");
+  EXPECT_EQ(Ask<v1::ServerInfo>(v1::GetServerInfoRequest()).second.committed(), 1U);
+}
+
+// Nobody proves anything today, and whoever acts is who it says. A door that knows better is
+// believed.
+TEST_F(ServiceTest, TheActorOnRecordIsWhoeverHasProvenToBeOne) {
+  ASSERT_TRUE(Ask<v1::BeginReply>([] {
+                v1::BeginRequest request;
+                request.mutable_transaction()->set_gid("g");
+                return request;
+              }())
+                  .first.ok());
+  v1::SuspendRequest suspend;
+  suspend.mutable_action()->set_gid("g");
+  EXPECT_EQ(Ask<v1::OperatorReply>(suspend).first.message(),
+            "who is empty: say who does this, for the record");
+  suspend.mutable_action()->set_who("ann");
+  EXPECT_TRUE(Ask<v1::OperatorReply>(suspend).first.ok());
+  v1::ResumeRequest resume;
+  resume.mutable_action()->set_gid("g");
+  resume.mutable_action()->set_who("ann");
+  EXPECT_TRUE(Ask<v1::OperatorReply>(resume, Caller{.name = "bob"}).first.ok());
+  const v1::Transaction txn = Get("g");
+  ASSERT_EQ(txn.interventions_size(), 2);
+  EXPECT_EQ(txn.interventions(0).who(), "ann");
+  EXPECT_EQ(txn.interventions(1).who(), "bob");
+}
+
+// Who does not take what is shown is shown the latest when he does, and nothing between.
+TEST_F(ServiceTest, AWatchHoldsOneStateAtMost) {
+  v1::SubmitRequest request = Submit("g");
+  request.set_wait_for(v1::WAIT_ACCEPTED);
+  ASSERT_TRUE(Ask<v1::SubmitReply>(request).first.ok());
+  const transport::Command action = participants_.asked.Take();
+  const auto viewer = std::make_shared<Watcher>();
+  const auto watch = std::make_shared<Watch>(*service_, viewer);
+  v1::WatchRequest watched;
+  watched.set_gid("g");
+  watch->Start({}, watched);
+  EXPECT_EQ(viewer->shown.Take().state(), v1::ACTIVE);
+  v1::SuspendRequest suspend;
+  suspend.mutable_action()->set_gid("g");
+  suspend.mutable_action()->set_who("ann");
+  ASSERT_TRUE(Ask<v1::OperatorReply>(suspend).first.ok());
+  v1::ResumeRequest resume;
+  *resume.mutable_action() = suspend.action();
+  ASSERT_TRUE(Ask<v1::OperatorReply>(resume).first.ok());
+  EXPECT_EQ(viewer->shown.size(), 0U) << "the first is not taken";
+  watch->Taken();
+  const v1::Transaction latest = viewer->shown.Take();
+  EXPECT_EQ(latest.interventions_size(), 2);
+  watch->Taken();
+  Reply(action, core::AttemptResult::kDone);
+  v1::Transaction last = viewer->shown.Take();
+  for (; last.state() != v1::FINISHED; last = viewer->shown.Take()) watch->Taken();
+  watch->Taken();
+  EXPECT_EQ(viewer->ended.Take(), OkStatus());
+  EXPECT_EQ(viewer->shown.size(), 0U);
+}
+
+TEST_F(ServiceTest, AWatchThatIsLeftEndsOnce) {
+  const auto viewer = std::make_shared<Watcher>();
+  const auto watch = std::make_shared<Watch>(*service_, viewer);
+  v1::WatchRequest watched;
+  watched.set_gid("nobody");
+  watch->Start({}, watched);
+  EXPECT_EQ(viewer->ended.Take().code(), Code::kNotFound);
+  watch->Leave({Code::kCancelled, "gone"});
+  EXPECT_EQ(viewer->ended.size(), 0U);
+}
+
+}  // namespace
+}  // namespace assent::service
