@@ -92,8 +92,8 @@ class Executor {
   // Of the executor's thread:
   Bench bench_;
   WaitingRoom waiting_;
-  std::vector<std::string>
-      released_;  // gids whose claims were dropped and whom nobody has been told of
+  // Gids whose claims were dropped and whom nobody has been told of.
+  std::vector<std::string> released_;
 
   mutable Mutex mutex_;
   CondVar wake_;     // work or stop, for the thread

@@ -41,8 +41,8 @@ struct TableInfo {
   std::vector<std::string> columns;  // without hidden ones; generated ones included
   std::vector<int> primary_key;      // column numbers in the key's order; empty: none declared
   std::vector<Fold> primary_folds;   // as long as `primary_key`
-  bool nullable_key =
-      false;  // a quirk of SQLite: such a primary key takes NULL, and sessions skip those rows
+  // A quirk of SQLite: such a primary key takes NULL, and sessions skip those rows.
+  bool nullable_key = false;
   bool generated = false;  // has generated columns, which sessions cannot record
   bool autoincrement = false;
   bool has_triggers = false;

@@ -94,8 +94,8 @@ class GrpcStream final : public Stream, public std::enable_shared_from_this<Grpc
   void Finish() ASSENT_REQUIRES(mutex_);
 
   const std::shared_ptr<Loop> loop_;
-  std::shared_ptr<StreamListener>
-      listener_;  // the loop's thread's; null once it has reported OnClosed
+  // The loop's thread's; null once it has reported OnClosed.
+  std::shared_ptr<StreamListener> listener_;
   grpc::ClientContext context_;
 
   Mutex mutex_;  // held over each call that starts an operation

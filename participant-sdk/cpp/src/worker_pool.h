@@ -25,8 +25,8 @@ namespace assent::internal {
 class WorkerPool final : public Crew {
  public:
   struct Options {
-    std::size_t threads =
-        1;  // handlers that run at once, those that wait for transactions not counted
+    // Handlers that run at once, those that wait for transactions not counted.
+    std::size_t threads = 1;
     std::size_t max_extra = 0;  // threads added in the place of such
   };
   // `log` may be empty.

@@ -31,8 +31,8 @@ struct Call {
   // PREPARE only: sole branch of its transaction; prepare and commit in one local transaction.
   bool one_phase = false;
   std::chrono::milliseconds timeout{0};  // how long the coordinator waits for the reply
-  std::uint32_t coordinator_id =
-      0;  // kept beside prepared work, handed back when asking for the outcome
+  // Kept beside prepared work, handed back when asking for the outcome.
+  std::uint32_t coordinator_id = 0;
   std::uint64_t began_epoch = 0;
   std::int64_t began_unix_ms = 0;  // the transaction's age, for comparing only; 0: not known
 };

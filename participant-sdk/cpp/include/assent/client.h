@@ -164,8 +164,8 @@ class OpenTransaction {
                   const Transaction& transaction);
   void Abandon();
 
-  std::shared_ptr<Connection>
-      connection_;  // null once moved from or asked to finish by the destructor
+  // Null once moved from or asked to finish by the destructor.
+  std::shared_ptr<Connection> connection_;
   ClientOptions options_;
   std::string gid_;
   std::chrono::milliseconds deadline_{0};

@@ -99,8 +99,8 @@ struct ParticipantStats {
   std::uint64_t commands = 0;     // received
   std::uint64_t joined = 0;       // of those, came again while the first was running
   std::uint64_t replies = 0;      // sent
-  std::uint64_t dropped_replies =
-      0;  // computed for a stream that was lost (asked again by the coordinator)
+  // Computed for a stream that was lost (asked again by the coordinator).
+  std::uint64_t dropped_replies = 0;
   std::uint64_t connections = 0;  // successful dials
 };
 

@@ -50,14 +50,14 @@ namespace assent::sqlite {
 // Limits of the adapter, with their units. A transaction that needs more is refused with the
 // limit's name.
 namespace limits {
-inline constexpr std::size_t kMaxChangesetBytes =
-    16 * 1024 * 1024;  // of one prepared branch or automatic Saga step
+// Of one prepared branch or automatic Saga step.
+inline constexpr std::size_t kMaxChangesetBytes = 16 * 1024 * 1024;
 inline constexpr std::size_t kMaxClaimsPerBranchCount =
     100'000;                                          // rows and keys one prepared branch may claim
 inline constexpr std::size_t kMaxQueuedCount = 8192;  // operations waiting for the executor
 inline constexpr std::size_t kMaxGroupCount = 256;    // operations that share one COMMIT
-inline constexpr std::size_t kMaxCachedStatementsCount =
-    256;  // prepared statements kept per connection
+// Prepared statements kept per connection.
+inline constexpr std::size_t kMaxCachedStatementsCount = 256;
 }  // namespace limits
 
 // Bytes that are stored as a BLOB, where a plain string would be stored as TEXT.
@@ -272,8 +272,8 @@ struct Options {
 
   bool foreign_keys = true;  // PRAGMA foreign_keys of the connection that writes
   std::chrono::milliseconds busy_timeout{5000};  // how long to wait for another process that writes
-  std::size_t max_queued =
-      limits::kMaxQueuedCount;  // more waiting operations than this are answered "retry later"
+  // More waiting operations than this are answered "retry later".
+  std::size_t max_queued = limits::kMaxQueuedCount;
   std::size_t max_group = limits::kMaxGroupCount;  // operations that share one COMMIT
   std::chrono::milliseconds max_group_time{
       50};  // a group is closed after this even if more is waiting
@@ -309,12 +309,12 @@ struct Options {
 // == 0.
 struct Stats {
   std::int64_t prepared = 0;  // branches prepared and undecided
-  std::int64_t hazards =
-      0;  // of these: could not be committed because a row was changed behind the SDK's back
+  // Of these: could not be committed because a row was changed behind the SDK's back.
+  std::int64_t hazards = 0;
   std::int64_t claims = 0;        // rows and keys they claim
   std::int64_t barrier_rows = 0;  // branches remembered
-  std::int64_t orphans =
-      0;  // tried, and the coordinator says that nobody will ever confirm or cancel: for a person
+  // Tried, and the coordinator says that nobody will ever confirm or cancel: for a person.
+  std::int64_t orphans = 0;
   std::uint64_t operations = 0;  // executed since Open
   std::uint64_t groups = 0;      // local transactions they shared
 };

@@ -30,14 +30,17 @@ struct BranchRetry {
 
 // What a branch may say beyond protocol, service, action and payload.
 struct BranchOptions {
-  std::string id = {};  // unique within the transaction; empty: "1", "2", … by position
-  std::vector<std::string> after =
-      {};                        // ids of branches that must have executed before this one starts
-  bool pivot = false;            // Saga, at most one: once it has succeeded the transaction commits
-  bool receive_results = false;  // hand the handler the results of the branches named in `after`
+  // Unique within the transaction. Empty: "1", "2", … by position.
+  std::string id = {};
+  // Ids of branches that must have executed before this one starts.
+  std::vector<std::string> after = {};
+  // Saga, at most one: once it has succeeded the transaction commits.
+  bool pivot = false;
+  // Hand the handler the results of the branches named in `after`.
+  bool receive_results = false;
   BranchRetry retry = {};
-  std::chrono::milliseconds attempt_timeout{
-      0};  // one attempt longer than this counts as unknown; 0: 10 s
+  // One attempt longer than this counts as unknown. 0: 10 s.
+  std::chrono::milliseconds attempt_timeout{0};
   std::map<std::string, std::string> headers = {};
 };
 
