@@ -200,15 +200,18 @@ def value_of(text, name):
     if not match:
         return None
     expression = re.sub(r"(?<=\d)(?:LL|ULL|u)\b", "", match[1].replace("'", ""))
-    return eval(expression, {"__builtins__": {}}) if re.fullmatch(r"[\d\s*+<()]+", expression) else None  # pylint: disable=eval-used
+    if not re.fullmatch(r"[\d\s*+<(),]+", expression):
+        return None
+    return str(eval(expression, {"__builtins__": {}})).strip("()")  # pylint: disable=eval-used
 
 
 def check_limits(pages):
     """docs/limits.md gives each limit of the headers its value, and leaves out none of the wire's."""
     page = "docs/limits.md"
     for section in pages.text(page).split("\n## ")[1:]:
-        header = re.search(r"`([\w/.-]+\.h)`", section)[1]
-        source = pages.text(header)
+        headers = re.findall(r"`([\w/.-]+\.h)`", section.split("\n|")[0])
+        header = " and ".join(headers)
+        source = "\n".join(pages.text(name) for name in headers)
         named = set()
         for cells in rows(section, 4):
             name = cells[0].strip("`")
