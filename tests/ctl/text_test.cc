@@ -52,46 +52,6 @@ TEST(Duration, Writes) {
   EXPECT_EQ("1969-12-31T23:59:59.999Z", FormatIso(-1));
 }
 
-// RFC 4648, section 10.
-TEST(Base64, BothWays) {
-  const std::pair<const char*, const char*> vectors[] = {{"", ""},
-                                                         {"f", "Zg=="},
-                                                         {"fo", "Zm8="},
-                                                         {"foo", "Zm9v"},
-                                                         {"foob", "Zm9vYg=="},
-                                                         {"fooba", "Zm9vYmE="},
-                                                         {"foobar", "Zm9vYmFy"}};
-  for (const auto& [bytes, text] : vectors) {
-    EXPECT_EQ(text, ToBase64(bytes));
-    EXPECT_EQ(bytes, FromBase64(text).value());
-  }
-  std::string all;
-  for (int i = 0; i < 256; ++i) all += static_cast<char>(i);
-  EXPECT_EQ(all, FromBase64(ToBase64(all)).value());
-}
-
-TEST(Base64, RefusesWhatIsNot) {
-  for (const char* text :
-       {"Z", "Zg=", "Zg", "Z===", "====", "Zg==Zg==", "Zm9v\n", "Zm-_", "Zh==", "Zm9="}) {
-    EXPECT_FALSE(FromBase64(text).ok()) << text;
-  }
-}
-
-TEST(Text, IsTextMeansFitForATerminal) {
-  EXPECT_TRUE(IsText(""));
-  EXPECT_TRUE(IsText("a\tb\r\nc é € 😀"));
-  EXPECT_FALSE(IsText(std::string("a\0b", 3)));
-  EXPECT_FALSE(IsText("\x1b[2J"));
-  EXPECT_FALSE(IsText("\x7f"));
-  EXPECT_FALSE(IsText("\xc2\x9b"));  // C1: the one-character form of ESC [
-  EXPECT_FALSE(IsText("\xff"));
-  EXPECT_FALSE(IsText("\xc3"));              // cut short
-  EXPECT_FALSE(IsText("\xc0\x80"));          // overlong
-  EXPECT_FALSE(IsText("\xe0\x80\x80"));      // overlong
-  EXPECT_FALSE(IsText("\xed\xa0\x80"));      // a surrogate
-  EXPECT_FALSE(IsText("\xf4\x90\x80\x80"));  // beyond U+10FFFF
-}
-
 TEST(Text, VisibleEscapesTheRest) {
   EXPECT_EQ("a\\nb\\t\\r\\x1b[2J\\xff é", Visible("a\nb\t\r\x1b[2J\xff é"));
   EXPECT_EQ("\\xc2\\x9b", Visible("\xc2\x9b"));

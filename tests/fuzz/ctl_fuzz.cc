@@ -14,6 +14,7 @@
 #include <assent/text.h>
 
 #include "assent/v1/transaction.pb.h"
+#include "proto/json/bytes.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/quiet.h"
 #include "tools/assentctl/json_out.h"
@@ -54,8 +55,8 @@ void CheckShown(std::string text, const Style& style) {
     ASSENT_CHECK(text[at + 1] == '[' && end != std::string::npos && text[end] == 'm');
     text.erase(at, end + 1 - at);
   }
-  if (!IsText(text)) std::fprintf(stderr, "not text: %s\n", Visible(text).c_str());
-  ASSENT_CHECK(IsText(text));
+  if (!json::IsText(text)) std::fprintf(stderr, "not text: %s\n", Visible(text).c_str());
+  ASSENT_CHECK(json::IsText(text));
   ASSENT_CHECK(EscapeUnseen(text, /*keep_line_feeds=*/true) == text);
   if (style.output == Output::kJson) ASSENT_CHECK(nlohmann::json::accept(text));
   if (style.output == Output::kJsonl) {
@@ -87,7 +88,7 @@ void Profile(Input& in) {
   const Status applied = ApplyProfile(std::string(in.Rest()), "path", profile, options);
   if (!applied.ok()) return CheckMessage(applied.message());
   ASSENT_CHECK(NormalEndpoint(options.endpoint).ok());
-  ASSENT_CHECK(IsText(options.endpoint));
+  ASSENT_CHECK(json::IsText(options.endpoint));
   ASSENT_CHECK(options.call_timeout.count() >= 0);
 }
 

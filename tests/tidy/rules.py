@@ -12,6 +12,7 @@ ARROWS = {
     "proto/vocabulary": ["std", "vocabulary"],
     "proto/toml": ["std", "vocabulary", "toml++", "proto/toml"],
     "proto/words": ["std", "vocabulary", "wire", "proto/words"],
+    "proto/json": ["std", "vocabulary", "grpc", "nlohmann", "proto/json"],
     "proto/parse": ["std", "vocabulary", "grpc", "proto/parse"],
     # The coordinator, lowest first.
     "coordinator/base": ["std", "posix", "vocabulary", "coordinator/base"],
@@ -43,7 +44,7 @@ ARROWS = {
     "participant-sdk/cpp/sqlite": ["std", "posix", "vocabulary", "sdk",
                                    "participant-sdk/cpp/src", "participant-sdk/cpp/barrier", "participant-sdk/cpp/sqlite"],
     # Clients.
-    "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "proto/toml", "proto/words",
+    "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "proto/json", "proto/toml", "proto/words",
                         "tools/assentctl"],
     "tools/assent-bench": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "nlohmann", "CLI", "sdk",
                            "sqlite3.h", "coordinator/core", "coordinator/log", "tools/assent-bench"],

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "proto/json/bytes.h"
 #include "tools/assentctl/duration.h"
 #include "tools/assentctl/table.h"
 #include "tools/assentctl/text.h"
@@ -25,10 +26,10 @@ std::string BranchName(const v1::Branch& branch) {
 
 std::string ShownBytes(const std::string& bytes, const Style& style, std::uint64_t size) {
   if (bytes.empty() && size > 0) return "<" + FormatBytes(size) + ", left out>";
-  if (IsText(bytes)) return Visible(bytes);
+  if (json::IsText(bytes)) return Visible(bytes);
   if (!style.payloads) return "<" + FormatBytes(bytes.size()) + ", not text>";
   if (style.bytes == BytesStyle::kHex) return "hex:" + ToHex(bytes);
-  return "base64:" + ToBase64(bytes);
+  return "base64:" + json::ToBase64(bytes);
 }
 
 namespace {

@@ -1,39 +1,23 @@
 #pragma once
 
-// Messages as JSON and YAML. The schema is that of the proto, field by field: names as in the proto
-// (snake_case), enum values by their names in the proto, integers as numbers, each field always
-// present. docs/assentctl.md documents it, golden files hold it still. Two departures, for the
-// reader's sake:
-//   bytes   a JSON string when they are text, else {"base64": "..."}; the form that `submit` reads
-//   sizes   `payload_bytes` and `result_bytes` stand beside a payload and a result
+// Messages as JSON (proto/json) and YAML, as this program writes them.
+
 #include <string>
 
-#include <google/protobuf/message.h>
-#include <nlohmann/json.hpp>
+#include "proto/json/json.h"
 
 namespace assent::ctl {
 
-using Json = nlohmann::ordered_json;
+using json::Json;
+using json::ToJson;
+using JsonOptions = json::Options;
 
-struct JsonOptions {
-  // Without: `payload` is left out of branches, its size stays.
-  bool payloads = false;
-  // For lists, in which the coordinator leaves out payloads, results and attempts: so are their
-  // fields.
-  bool summary = false;
-};
-
-Json ToJson(const google::protobuf::Message& message, const JsonOptions& options);
-
-// UTF-8, with every control character escaped: the standard does not ask that of DEL and of U+0080
-// to U+009F, a terminal does. `indent` -1: on one line.
-std::string DumpJson(const Json& json, int indent);
 // Indented by two; ends with a line feed.
-std::string PrettyJson(const Json& json);
+inline std::string PrettyJson(const Json& value) { return json::Dump(value, 2) + "\n"; }
 // On one line; ends with a line feed.
-std::string LineJson(const Json& json);
+inline std::string LineJson(const Json& value) { return json::Dump(value, -1) + "\n"; }
 // Block style YAML 1.2 of the same document; strings that could be taken for anything else are
 // quoted.
-std::string Yaml(const Json& json);
+std::string Yaml(const Json& value);
 
 }  // namespace assent::ctl

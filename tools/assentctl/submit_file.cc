@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "proto/json/bytes.h"
 #include "tools/assentctl/json_reader.h"
 #include "tools/assentctl/text.h"
 #include "tools/assentctl/words.h"
@@ -21,8 +22,9 @@ void ReadPayload(const Value& value, const std::string& path, JsonReader& reader
   }
   if (value.is_object() && value.size() == 1 && value.contains("base64") &&
       value["base64"].is_string()) {
-    Result<std::string> bytes = FromBase64(value["base64"].get<std::string>());
-    if (!bytes.ok()) return reader.Fail(path + ".base64", "is wrong: " + bytes.status().message());
+    Result<std::string> bytes = json::FromBase64(value["base64"].get<std::string>());
+    if (!bytes.ok())
+      return reader.Fail(path + ".base64", "is wrong: " + Visible(bytes.status().message()));
     out = std::move(bytes.value());
     return;
   }

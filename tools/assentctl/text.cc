@@ -6,17 +6,14 @@
 
 #include <assent/text.h>
 
+#include "proto/json/bytes.h"
+
 namespace assent::ctl {
 namespace {
-
-constexpr std::string_view kAlphabet =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 std::uint8_t ByteAt(std::string_view bytes, std::size_t at) {
   return static_cast<std::uint8_t>(bytes[at]);
 }
-
-bool IsControl(char32_t c) { return c < 0x20 || (c >= 0x7f && c < 0xa0); }
 
 // "\n", "\x1b" of a control or of a byte that is no UTF-8, "\u202e" of anything else.
 std::string Escaped(std::string_view character, bool valid) {
@@ -26,7 +23,7 @@ std::string Escaped(std::string_view character, bool valid) {
   char escape[16];
   std::string text;
   const char32_t c = valid ? CodePoint(character, character.size()) : 0;
-  if (valid && !IsControl(c)) {
+  if (valid && !json::IsControl(c)) {
     std::snprintf(escape, sizeof escape, c > 0xffff ? "\\U%08x" : "\\u%04x",
                   static_cast<unsigned>(c));
     return escape;
@@ -39,18 +36,6 @@ std::string Escaped(std::string_view character, bool valid) {
 }
 
 }  // namespace
-
-bool IsText(std::string_view bytes) {
-  for (std::size_t at = 0; at < bytes.size();) {
-    const std::size_t length = Utf8Length(bytes.substr(at));
-    if (length == 0) return false;
-    const char c = bytes[at];
-    if (IsControl(CodePoint(bytes.substr(at), length)) && c != '\t' && c != '\n' && c != '\r')
-      return false;
-    at += length;
-  }
-  return true;
-}
 
 std::string Visible(std::string_view bytes) {
   std::string text;
@@ -111,44 +96,6 @@ std::string ToHex(std::string_view bytes) {
     text += "0123456789abcdef"[ByteAt(bytes, at) & 15];
   }
   return text;
-}
-
-std::string ToBase64(std::string_view bytes) {
-  std::string text;
-  for (std::size_t at = 0; at < bytes.size(); at += 3) {
-    const std::size_t have = bytes.size() - at < 3 ? bytes.size() - at : 3;
-    std::uint32_t group = 0;
-    for (std::size_t i = 0; i < 3; ++i) group = group << 8 | (i < have ? ByteAt(bytes, at + i) : 0);
-    for (std::size_t i = 0; i < 4; ++i) {
-      text += i <= have ? kAlphabet[group >> (18 - 6 * i) & 63] : '=';
-    }
-  }
-  return text;
-}
-
-Result<std::string> FromBase64(std::string_view text) {
-  std::string bytes;
-  if (text.size() % 4 != 0) return InvalidArgument("base64 comes in groups of four characters");
-  for (std::size_t at = 0; at < text.size(); at += 4) {
-    const bool last = at + 4 == text.size();
-    std::size_t have = 3;
-    if (last && text[at + 3] == '=') have = text[at + 2] == '=' ? 1 : 2;
-    std::uint32_t group = 0;
-    for (std::size_t i = 0; i < 4; ++i) {
-      const std::size_t value = i <= have ? kAlphabet.find(text[at + i]) : 0;
-      if (value == std::string_view::npos) {
-        return InvalidArgument("not base64: '" + Visible(text.substr(at, 4)) + "'");
-      }
-      group = group << 6 | static_cast<std::uint32_t>(value);
-    }
-    // Bits that a shorter last group leaves over must be zero, or two texts would name the same
-    // bytes.
-    if ((group & ((1U << (8 * (3 - have))) - 1)) != 0) {
-      return InvalidArgument("not base64: '" + Visible(text.substr(at, 4)) + "' has stray bits");
-    }
-    for (std::size_t i = 0; i < have; ++i) bytes += static_cast<char>(group >> (16 - 8 * i) & 255);
-  }
-  return bytes;
 }
 
 std::string FormatBytes(std::size_t bytes) {

@@ -6,12 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include <assent/status.h>
-
 namespace assent::ctl {
-
-// Valid UTF-8 without control characters other than tab, line feed and carriage return.
-bool IsText(std::string_view bytes);
 
 // One line that cannot move the cursor, change colours or turn the direction of what stands beside
 // it: control characters and what is not UTF-8 as \n, \t, \x1b; other characters that nobody sees
@@ -27,9 +22,6 @@ std::string Cut(std::string_view utf8, std::size_t columns);
 std::string Wrap(std::string_view text, std::size_t columns);
 
 std::string ToHex(std::string_view bytes);
-std::string ToBase64(std::string_view bytes);
-// Standard alphabet with padding; nothing else is taken.
-Result<std::string> FromBase64(std::string_view text);
 
 // "0 B", "512 B", "3.4 KiB", "1.0 MiB".
 std::string FormatBytes(std::size_t bytes);

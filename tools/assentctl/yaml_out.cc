@@ -34,7 +34,7 @@ std::string Scalar(const Json& json) {
   if (json.is_string() && IsPlain(json.get_ref<const std::string&>())) {
     return json.get<std::string>();
   }
-  return DumpJson(json, -1);
+  return json::Dump(json, -1);
 }
 
 std::string Key(const std::string& key) { return Scalar(Json(key)); }

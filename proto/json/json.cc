@@ -1,4 +1,4 @@
-#include "tools/assentctl/json_out.h"
+#include "proto/json/json.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -8,9 +8,9 @@
 
 #include <assent/text.h>
 
-#include "tools/assentctl/text.h"
+#include "proto/json/bytes.h"
 
-namespace assent::ctl {
+namespace assent::json {
 namespace {
 
 using google::protobuf::FieldDescriptor;
@@ -26,7 +26,7 @@ Json EnumJson(const google::protobuf::EnumValueDescriptor* value) { return value
 
 // One value: the field itself, or with `index` >= 0 an element of it.
 Json ValueJson(const Message& message, const FieldDescriptor* field, int index,
-               const JsonOptions& options) {
+               const Options& options) {
   const Reflection& at = *message.GetReflection();
   const bool repeated = index >= 0;
   switch (field->cpp_type()) {
@@ -61,7 +61,7 @@ Json ValueJson(const Message& message, const FieldDescriptor* field, int index,
 }
 
 // Maps are listed by key, so that equal messages give equal text.
-Json MapJson(const Message& message, const FieldDescriptor* field, const JsonOptions& options) {
+Json MapJson(const Message& message, const FieldDescriptor* field, const Options& options) {
   const Reflection& at = *message.GetReflection();
   const FieldDescriptor* value = field->message_type()->map_value();
   std::map<std::string, Json> sorted;
@@ -78,7 +78,7 @@ Json MapJson(const Message& message, const FieldDescriptor* field, const JsonOpt
 }
 
 // Adds the field in the shape its name asks for; most are taken as they are.
-void AddField(const Message& message, const FieldDescriptor* field, const JsonOptions& options,
+void AddField(const Message& message, const FieldDescriptor* field, const Options& options,
               Json& json) {
   const Reflection& at = *message.GetReflection();
   const std::string& name = field->full_name();
@@ -112,7 +112,7 @@ void AddField(const Message& message, const FieldDescriptor* field, const JsonOp
 
 }  // namespace
 
-Json ToJson(const Message& message, const JsonOptions& options) {
+Json ToJson(const Message& message, const Options& options) {
   Json json = Json::object();
   const google::protobuf::Descriptor* type = message.GetDescriptor();
   for (int i = 0; i < type->field_count(); ++i) {
@@ -121,14 +121,10 @@ Json ToJson(const Message& message, const JsonOptions& options) {
   return json;
 }
 
-std::string DumpJson(const Json& json, int indent) {
+std::string Dump(const Json& json, int indent) {
   // It stands within strings: JSON itself has line feeds and nothing else of the kind.
   return EscapeUnseen(json.dump(indent, ' ', false, Json::error_handler_t::replace),
                       /*keep_line_feeds=*/true);
 }
 
-std::string PrettyJson(const Json& json) { return DumpJson(json, 2) + "\n"; }
-
-std::string LineJson(const Json& json) { return DumpJson(json, -1) + "\n"; }
-
-}  // namespace assent::ctl
+}  // namespace assent::json
