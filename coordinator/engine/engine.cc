@@ -3,6 +3,8 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <future>
+#include <numeric>
 #include <thread>
 #include <utility>
 
@@ -17,10 +19,9 @@ namespace {
 
 // What a request brings into memory by its caller's choice.
 std::size_t BytesOf(const Request& request) {
-  if (const auto* begin = std::get_if<BeginRequest>(&request))
-    return Shard::AttachedBytes(begin->spec);
+  if (const auto* begin = std::get_if<BeginRequest>(&request)) return AttachedBytes(begin->spec);
   if (const auto* execute = std::get_if<ExecuteRequest>(&request))
-    return Shard::AttachedBytes(execute->branch);
+    return AttachedBytes(execute->branch);
   return 0;
 }
 
@@ -57,7 +58,7 @@ class Engine::Worker final : public ShardPorts {
   // Whether all that it was asked so far has had its turn.
   bool Quiet() const { return begun_ && answered_ == asked_; }
 
-  std::uint64_t NextSerial() override { return engine_.log_.NextSerial(0); }
+  std::uint64_t NextSerial(Slot slot) override { return engine_.log_.NextSerial(slot); }
   void Append(std::vector<log::Entry> entries, std::uint64_t batch) override {
     engine_.log_.Append(std::move(entries), [this, batch](log::AppendResult result) {
       Put(AppendedRequest{batch, std::move(result)});
@@ -83,7 +84,7 @@ class Engine::Worker final : public ShardPorts {
  private:
   void Run() {
     base::NameThisThread("assent-shard");
-    shard_.Start(engine_.recovered_, base::MonoNow(), base::WallNow());
+    shard_.Start(engine_.recovered_);
     std::vector<Request> turn;
     begun_ = true;
     while (!stopping_) {
@@ -123,19 +124,95 @@ Engine::Engine(EngineOptions options, log::Log& log, std::function<void(const St
 
 Engine::~Engine() { Stop(); }
 
-Engine::Worker& Engine::Of(const std::string& gid) {
-  if (workers_.size() == 1) return *workers_[0];
-  return *workers_[GidHash(gid) % workers_.size()];
+// ---- Slots --------------------------------------------------------------------------------------
+
+std::size_t Engine::ShardOf(std::string_view gid) const {
+  if (workers_.size() == 1) return 0;
+  const Slot slots = recovered_.slots_count;
+  return (slots == 1 ? GidHash(gid) : SlotOf(gid, slots)) % workers_.size();
+}
+
+std::vector<std::size_t> Engine::ServersOf(Slot slot) const {
+  if (recovered_.slots_count > 1) return {slot % workers_.size()};
+  std::vector<std::size_t> all(workers_.size());
+  std::iota(all.begin(), all.end(), 0);
+  return all;
+}
+
+bool Engine::Serves(std::string_view gid) const {
+  if (recovered_.slots_count == 1) return true;
+  const MutexLock lock(slots_mutex_);
+  const auto slot = slots_.find(SlotOf(gid, recovered_.slots_count));
+  return slot != slots_.end() && slot->second == Hold::kServing;
 }
 
 Result<log::Recovered> Engine::Recover() {
-  Result<log::Recovered> recovered = log::Recover(log_, *this, [this](const log::LiveRow& row) {
-    Of(row.gid).shard().Adopt(row);
+  Result<log::Joined> joined = log_.Join(*this);
+  if (!joined.ok()) return joined.status();
+  static_cast<log::Joined&>(recovered_) = *std::move(joined);
+  for (const log::SlotGrant& grant : recovered_.slots) {
+    std::promise<Status> loaded;
+    TakeUp(grant.slot, [&](const Status& status) { loaded.set_value(status); });
+    if (const Status status = loaded.get_future().get(); !status.ok()) return status;
+  }
+  recovered_.live_rows = loaded_rows_;
+  recovered_.finished_rows = log_.GetStats().finished_rows;
+  return recovered_;
+}
+
+void Engine::TakeUp(Slot slot, std::function<void(const Status&)> done) {
+  {
+    const MutexLock lock(slots_mutex_);
+    slots_[slot] = Hold::kLoading;
+  }
+  auto rows = std::make_shared<std::vector<std::unique_ptr<Adopted>>>(workers_.size());
+  for (const std::size_t i : ServersOf(slot)) (*rows)[i] = std::make_unique<Adopted>();
+  const auto visit = [this, rows](const log::LiveRow& row) {
+    (*rows)[ShardOf(row.gid)]->Add(row);
     return OkStatus();
+  };
+  log_.Load(slot, visit, [this, slot, rows, done = std::move(done)](const Status& status) {
+    if (!status.ok()) return done(status);
+    for (std::size_t i = 0; i < rows->size(); ++i) {
+      if ((*rows)[i] == nullptr) continue;
+      loaded_rows_ += (*rows)[i]->left();
+      workers_[i]->Put(TakeUpRequest{slot, std::move((*rows)[i])});
+    }
+    bool wanted = false;
+    {
+      const MutexLock lock(slots_mutex_);
+      wanted = std::exchange(slots_[slot], Hold::kServing) == Hold::kWanted;
+    }
+    if (wanted) OnWanted(slot);
+    done(status);
   });
-  if (!recovered.ok()) return recovered;
-  recovered_ = *recovered;
-  return recovered;
+}
+
+void Engine::OnAssigned(log::SlotGrant grant) {
+  TakeUp(grant.slot, [this](const Status& status) {
+    if (!status.ok() && status.code() != Code::kUnavailable) fatal_(status);
+  });
+}
+
+void Engine::OnWanted(Slot slot) {
+  {
+    const MutexLock lock(slots_mutex_);
+    const auto found = slots_.find(slot);
+    if (found == slots_.end()) return;  // it is leaving
+    if (found->second != Hold::kServing) {
+      found->second = Hold::kWanted;
+      return;
+    }
+    slots_.erase(found);
+  }
+  const std::vector<std::size_t> servers = ServersOf(slot);
+  const auto left = std::make_shared<std::atomic<std::size_t>>(servers.size());
+  for (const std::size_t i : servers) {
+    workers_[i]->Put(GiveUpRequest{slot, [this, slot, left] {
+                                     // What becomes of it is the log's to say (SlotEvents).
+                                     if (--*left == 0) log_.Release(slot, [](const Status&) {});
+                                   }});
+  }
 }
 
 void Engine::Start(transport::Transport& transport) {
@@ -177,22 +254,20 @@ Status Engine::Overloaded() const {
 void Engine::Visit(const SliceRequest& like,
                    std::function<void(const Status&, const std::vector<SliceEnd>&)> done) {
   struct Ends {
-    std::mutex mutex;
-    std::size_t left;            // guarded by mutex
-    Status status;               // likewise
+    explicit Ends(std::size_t shards) : left(shards), ends(shards) {}
+    Mutex mutex;
+    std::size_t left ASSENT_GUARDED_BY(mutex);
+    Status status ASSENT_GUARDED_BY(mutex);
     std::vector<SliceEnd> ends;  // each its shard's until the last is there
   };
-  auto all = std::make_shared<Ends>();
-  all->left = workers_.size();
-  all->ends.resize(workers_.size());
+  auto all = std::make_shared<Ends>(workers_.size());
   const auto ended = [all, done = std::move(done)](const Status& status) {
-    bool last = false;
-    {
-      const std::lock_guard lock(all->mutex);
-      if (!status.ok()) all->status = status;
-      last = --all->left == 0;
-    }
-    if (last) done(all->status, all->ends);
+    MutexLock lock(all->mutex);
+    if (!status.ok()) all->status = status;
+    if (--all->left > 0) return;
+    const Status worst = all->status;
+    lock.Unlock();
+    done(worst, all->ends);
   };
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     SliceRequest slice = like;
@@ -206,13 +281,16 @@ void Engine::Visit(const SliceRequest& like,
 }
 
 std::string Engine::IssueGid() const {
-  std::uint64_t drawn = 0;  // a quarter of a microsecond; never cut short (getrandom(2))
-  ASSENT_CHECK(getrandom(&drawn, sizeof drawn, 0) == sizeof drawn);
   std::array<char, 64> text{};
-  const auto ms = base::WallNow().time_since_epoch().count();
-  std::snprintf(text.data(), text.size(), "%012llx-%04x-%016llx",
-                static_cast<unsigned long long>(ms) & 0xFFFF'FFFF'FFFFULL, recovered_.log_id,
-                static_cast<unsigned long long>(drawn));
+  for (std::size_t tries = 64 * std::size_t{recovered_.slots_count}; tries > 0; --tries) {
+    std::uint64_t drawn = 0;  // a quarter of a microsecond; never cut short (getrandom(2))
+    ASSENT_CHECK(getrandom(&drawn, sizeof drawn, 0) == sizeof drawn);
+    const auto ms = base::WallNow().time_since_epoch().count();
+    std::snprintf(text.data(), text.size(), "%012llx-%04x-%016llx",
+                  static_cast<unsigned long long>(ms) & 0xFFFF'FFFF'FFFFULL, recovered_.log_id,
+                  static_cast<unsigned long long>(drawn));
+    if (Serves(text.data())) break;
+  }
   return text.data();
 }
 
@@ -226,7 +304,7 @@ ShardStats Engine::Stats() const {
 }
 
 std::vector<WaitingFor> Engine::Waiting(const std::string& prefix, std::size_t max_count) const {
-  const std::lock_guard lock(waiting_mutex_);
+  const MutexLock lock(waiting_mutex_);
   std::vector<WaitingFor> list;
   for (auto it = waiting_.lower_bound(prefix);
        it != waiting_.end() && it->first.compare(0, prefix.size(), prefix) == 0 &&
@@ -238,7 +316,7 @@ std::vector<WaitingFor> Engine::Waiting(const std::string& prefix, std::size_t m
 
 void Engine::AddWaiting(const std::string& service, std::int64_t more) {
   // Held while telling: of one service, in the order in which it happened.
-  const std::lock_guard lock(waiting_mutex_);
+  const MutexLock lock(waiting_mutex_);
   WaitingCount& waiting = waiting_[service];
   const bool first = waiting.transactions == 0;
   waiting.transactions += static_cast<std::uint64_t>(more);
@@ -259,7 +337,7 @@ void Engine::OnReplies(std::vector<transport::Reply> replies) {
   if (workers_.size() == 1) return workers_[0]->Put(RepliesRequest{std::move(replies)});
   std::vector<std::vector<transport::Reply>> by_shard(workers_.size());
   for (transport::Reply& reply : replies) {
-    const std::size_t shard = GidHash(reply.gid) % workers_.size();
+    const std::size_t shard = ShardOf(reply.gid);
     by_shard[shard].push_back(std::move(reply));
   }
   for (std::size_t i = 0; i < by_shard.size(); ++i) {

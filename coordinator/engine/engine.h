@@ -9,11 +9,12 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <assent/status.h>
+#include <assent/thread_safety.h>
 
 #include "coordinator/engine/requests.h"
 #include "coordinator/engine/shard.h"
@@ -50,7 +51,8 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
   Engine(EngineOptions options, log::Log& log, std::function<void(const Status&)> fatal);
   ~Engine() override;
 
-  // Replays the log into the shards and makes the new epoch durable. Nothing is sent before Start.
+  // Joins the log and loads the slots that are this coordinator's from the start. Nothing is sent
+  // before Start.
   Result<log::Recovered> Recover();
   void Start(transport::Transport& transport);
   // No new work; what is under way is left as it is: it is in the log.
@@ -97,26 +99,46 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
 
  private:
   class Worker;
-  // Of a log with one owner: nothing happens to its slots.
-  void OnAssigned(log::SlotGrant) override {}
-  void OnWanted(Slot) override {}
+  // Where a slot stands; one that is not here is another coordinator's, or on its way there.
+  enum class Hold : std::uint8_t {
+    kLoading,
+    kWanted,  // likewise, and another coordinator asks for it already
+    kServing,
+  };
+
+  void OnAssigned(log::SlotGrant grant) override;
+  void OnWanted(Slot slot) override;
   void OnFenced(const Status& why) override { fatal_(why); }
+  // Loads a slot and lets those serve it who are to.
+  void TakeUp(Slot slot, std::function<void(const Status&)> done);
+  bool Serves(std::string_view gid) const;
+  // All shards serve a log's only slot, each those gids that are its own; one of several has one.
+  std::vector<std::size_t> ServersOf(Slot slot) const;
+  std::size_t ShardOf(std::string_view gid) const;
+  Worker& Of(std::string_view gid) { return *workers_[ShardOf(gid)]; }
+
   void AddWaiting(const std::string& service, std::int64_t more);
   Status Overloaded() const;
-  Worker& Of(const std::string& gid);
 
   const EngineOptions options_;
   log::Log& log_;
   const std::function<void(const Status&)> fatal_;
   log::Recovered recovered_;
   std::atomic<std::uint64_t> next_look_ = 1;
-  mutable std::mutex waiting_mutex_;
+
+  std::atomic<std::size_t> loaded_rows_ = 0;
+  mutable Mutex slots_mutex_;
+  std::map<Slot, Hold> slots_ ASSENT_GUARDED_BY(slots_mutex_);
+
   struct WaitingCount {
     std::uint64_t transactions = 0;
     bool told = false;  // on_waiting knows of it
   };
-  std::map<std::string, WaitingCount> waiting_;  // guarded by waiting_mutex_, by service
-  std::size_t told_services_ = 0;                // likewise
+  mutable Mutex waiting_mutex_;
+  // By service.
+  std::map<std::string, WaitingCount> waiting_ ASSENT_GUARDED_BY(waiting_mutex_);
+  std::size_t told_services_ ASSENT_GUARDED_BY(waiting_mutex_) = 0;
+
   std::shared_ptr<const std::string> refusing_;  // atomically; not null: why new work is refused
   transport::Transport* transport_ = nullptr;
   std::vector<std::unique_ptr<Worker>> workers_;

@@ -6,13 +6,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include <assent/slot.h>
 #include <assent/status.h>
 
 #include "coordinator/core/transaction.h"
+#include "coordinator/engine/adopted.h"
 #include "coordinator/log/log.h"
 #include "coordinator/transport/transport.h"
 
@@ -134,6 +137,18 @@ struct QuestionRequest {
   std::function<void(transport::OutcomeAnswer)> answer;
 };
 
+// The rows of a slot, loaded: this shard serves them, and what begins in the slot, from now on.
+struct TakeUpRequest {
+  Slot slot = 0;
+  std::unique_ptr<Adopted> rows;
+};
+// Another coordinator wants the slot. Nothing begins in it any more; `left` is called when nothing
+// of it is left here, and nothing will be handed to the log or sent for it.
+struct GiveUpRequest {
+  Slot slot = 0;
+  std::function<void()> left;
+};
+
 // The log's answers.
 struct AppendedRequest {
   std::uint64_t batch = 0;
@@ -144,9 +159,10 @@ struct FoundRequest {
   Result<log::Found> found;
 };
 
-using Request = std::variant<BeginRequest, ExecuteRequest, CloseRequest, OperatorRequest,
-                             GetRequest, WaitRequest, WatchRequest, ForgetRequest, SliceRequest,
-                             RepliesRequest, GiveWayRequest, ServiceAppearedRequest,
-                             QuestionRequest, AppendedRequest, FoundRequest>;
+using Request =
+    std::variant<BeginRequest, ExecuteRequest, CloseRequest, OperatorRequest, GetRequest,
+                 WaitRequest, WatchRequest, ForgetRequest, SliceRequest, RepliesRequest,
+                 GiveWayRequest, ServiceAppearedRequest, QuestionRequest, TakeUpRequest,
+                 GiveUpRequest, AppendedRequest, FoundRequest>;
 
 }  // namespace assent::engine

@@ -1,6 +1,7 @@
 // What a shard is asked.
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #include "coordinator/core/codec.h"
@@ -10,14 +11,13 @@
 namespace assent::engine {
 namespace {
 
-Status OtherContent(const std::string& gid) {
-  return AlreadyExists(
-      "gid " + gid +
-      " belongs to a transaction with other content: use a new gid, or repeat the request exactly");
-}
-
-Status NoSuchGid(const std::string& gid) {
-  return NotFound("no transaction " + gid + " among the unfinished and the retained finished ones");
+core::Milestone MilestoneOf(WaitFor wait_for) {
+  switch (wait_for) {
+    case WaitFor::kAccepted: return core::Milestone::kAccepted;
+    case WaitFor::kDecided: return core::Milestone::kDecided;
+    case WaitFor::kCompleted: return core::Milestone::kCompleted;
+  }
+  return core::Milestone::kCompleted;
 }
 
 std::size_t BytesOf(const core::StringPairs& pairs) {
@@ -26,157 +26,186 @@ std::size_t BytesOf(const core::StringPairs& pairs) {
   return bytes;
 }
 
-}  // namespace
-
 template <typename R>
-bool Shard::Deferred(R& request, const std::string& gid) {
-  Live* live = FindLive(gid);
-  if (live == nullptr || live->accepted) return false;
-  live->AddRare().deferred.emplace_back(std::move(request));
-  return true;
+void Refuse(const R& request, const Status& status, const core::Now& now) {
+  if constexpr (std::is_same_v<R, ExecuteRequest>) {
+    request.done(status, nullptr, 0);
+  } else if constexpr (std::is_same_v<R, WatchRequest>) {
+    (void)request.changed(status, nullptr, now);
+  } else if constexpr (std::is_same_v<R, QuestionRequest>) {
+    request.answer(
+        {request.question.gid, request.question.branch_id, transport::Verdict::kUndecided, false});
+  } else if constexpr (requires { request.done(status, nullptr, now); }) {
+    request.done(status, nullptr, now);
+  }
 }
 
-std::size_t Shard::AttachedBytes(const core::BranchSpec& branch) {
+// What is done to a finished transaction is refused in these words.
+ViewCallback FinishedIsFailure(ViewCallback done, bool with_outcome) {
+  return [done = std::move(done), with_outcome](const Status& status, const core::Transaction* txn,
+                                                const core::Now& now) {
+    if (txn == nullptr) return done(status, nullptr, now);
+    done(FailedPrecondition("transaction " + txn->gid() + " is finished: " +
+                            (with_outcome ? std::string(core::Name(txn->outcome()))
+                                          : "there is nothing left to do")),
+         nullptr, now);
+  };
+}
+
+}  // namespace
+
+std::size_t AttachedBytes(const core::BranchSpec& branch) {
   return branch.payload.size() + BytesOf(branch.headers);
 }
 
-std::size_t Shard::AttachedBytes(const core::TransactionSpec& spec) {
+std::size_t AttachedBytes(const core::TransactionSpec& spec) {
   std::size_t bytes = BytesOf(spec.labels);
   for (const core::BranchSpec& branch : spec.branches) bytes += AttachedBytes(branch);
   return bytes;
 }
 
-Status Shard::CheckRoom(std::size_t bytes) const {
-  if (live_bytes_ + bytes <= options_.max_live_bytes) return OkStatus();
-  return ResourceExhausted("payloads and results of unfinished transactions take " +
-                           std::to_string(live_bytes_ >> 20) +
-                           " MiB, the limit is --max-payload-mib: try again later");
+// It may have been here, and may have done what is asked.
+Status Shard::Elsewhere(const std::string& gid) {
+  return UnknownOutcome("transaction " + gid +
+                        " is another coordinator's from now on, if there is one: ask again");
+}
+
+void Shard::Refuse(Request& request, const Status& status) const {
+  std::visit([&](const auto& r) { engine::Refuse(r, status, Now()); }, request);
+}
+
+template <typename R>
+bool Shard::Admit(R& request, const std::string& gid, Live*& live) {
+  Holding* holding = HoldingOf(gid);
+  if (holding == nullptr) {
+    engine::Refuse(request, Elsewhere(gid), Now());
+    return false;
+  }
+  live = FindLive(*holding, gid);
+  if (live == nullptr || live->audience.begun()) return true;
+  live->audience.Defer(std::move(request));
+  return false;
+}
+
+void Shard::Look(Lookup lookup) {
+  const Holding* holding = HoldingOf(lookup.gid);
+  const std::string* said = nullptr;
+  if (holding != nullptr) {
+    const auto aside = holding->aside.find(lookup.gid);
+    if (aside != holding->aside.end()) said = &aside->second;
+  }
+  history_.Look(std::move(lookup), said, Now());
 }
 
 // ---- Initiators ---------------------------------------------------------------------------------
 
-void Shard::On(BeginRequest request) {
-  Waiter waiter{MilestoneOf(request.wait_for), 0, 0, std::move(request.done),
-                std::move(request.abandoned)};
-  if (Live* existing = FindLive(request.spec.gid)) {
-    if (core::Codec::EncodeSpec(existing->txn) != core::Codec::EncodeSpec(request.spec)) {
-      if (!existing->accepted) {
-        request.done = std::move(waiter.done);
-        existing->AddRare().deferred.emplace_back(std::move(request));
-        return;
-      }
-      waiter.done(OtherContent(request.spec.gid), nullptr, core::Now{mono_, wall_, 0});
-      return;
-    }
-    return AddWaiter(*existing, std::move(waiter));
+void Shard::On(BeginRequest&& request) {
+  Holding* holding = HoldingOf(request.spec.gid);
+  Live* live = holding == nullptr ? nullptr : FindLive(*holding, request.spec.gid);
+  if (live != nullptr &&
+      core::Codec::EncodeSpec(live->txn) != core::Codec::EncodeSpec(request.spec)) {
+    if (!live->audience.begun()) return live->audience.Defer(std::move(request));
+    return request.done(OtherContent(request.spec.gid), nullptr, Now());
   }
-  if (const auto aside = aside_.find(request.spec.gid); aside != aside_.end())
-    return waiter.done(DataLoss(aside->second), nullptr, core::Now{mono_, wall_, 0});
-  if (live_count() >= options_.max_live_count) {
-    waiter.done(
-        ResourceExhausted("this coordinator drives " + std::to_string(live_count()) +
-                          " transactions, the limit is --max-transactions: try again later"),
-        nullptr, core::Now{mono_, wall_, 0});
-    return;
+  if (live == nullptr) {
+    const Status may = MayBegin(holding, request.spec);
+    if (!may.ok()) return request.done(may, nullptr, Now());
   }
-  const std::size_t bytes = AttachedBytes(request.spec);
-  if (const Status room = CheckRoom(bytes); !room.ok())
-    return waiter.done(room, nullptr, core::Now{mono_, wall_, 0});
-  ++stats_.begun;
-  auto owned = std::make_unique<Live>(core::Transaction(std::move(request.spec)));
-  Live& live = *owned;
-  live_.emplace(live.txn.gid(), std::move(owned));
-  live_bytes_ += live.attached_bytes = bytes;
-  live.serial = ports_.NextSerial();
-  by_serial_.emplace_hint(by_serial_.end(), live.serial, &live);
-  live.timer.owner = &live;
-  live.waiters.push_back(std::move(waiter));
-  (void)Apply(live, core::Begin{epoch_});
+  const bool begins = live == nullptr;
+  if (begins) {
+    ++census_.figures.begun;
+    live = &AddLive(*holding, core::Transaction(std::move(request.spec)),
+                    ports_.NextSerial(holding->slot));
+  }
+  AddWaiter(*live, {.milestone = MilestoneOf(request.wait_for),
+                    .done = std::move(request.done),
+                    .abandoned = std::move(request.abandoned)});
+  if (begins) (void)Apply(*live, core::Begin{epoch_});
 }
 
-void Shard::On(ExecuteRequest request) {
-  if (Deferred(request, request.gid)) return;
-  Live* live = FindLive(request.gid);
-  if (live == nullptr) {
-    Lookup lookup;
-    lookup.gid = request.gid;
-    lookup.views.push_back([done = std::move(request.done)](const Status& status,
-                                                            const core::Transaction* txn,
-                                                            const core::Now&) {
-      done(txn == nullptr ? status
-                          : FailedPrecondition("transaction " + txn->gid() + " is finished: " +
-                                               std::string(core::Name(txn->outcome()))),
-           nullptr, 0);
-    });
-    return Look(std::move(lookup));
+Status Shard::MayBegin(const Holding* holding, const core::TransactionSpec& spec) const {
+  if (holding == nullptr || holding->state != Holding::State::kServing) {
+    return ResourceExhausted("transaction " + spec.gid +
+                             " is for another coordinator to begin: nothing was begun, try again "
+                             "later");
   }
-  core::BranchIndex index = 0;
-  const std::size_t known = request.branch.id.empty() ? live->txn.branches().size()
-                                                      : live->txn.FindBranch(request.branch.id);
+  if (const auto aside = holding->aside.find(spec.gid); aside != holding->aside.end())
+    return DataLoss(aside->second);
+  if (live_count() >= options_.max_live_count) {
+    return ResourceExhausted("this coordinator drives " + std::to_string(live_count()) +
+                             " transactions, the limit is --max-transactions: try again later");
+  }
+  return CheckRoom(AttachedBytes(spec));
+}
+
+void Shard::On(ExecuteRequest&& request) {
+  Live* live = nullptr;
+  if (!Admit(request, request.gid, live)) return;
+  if (live == nullptr) {
+    ViewCallback done = [done = std::move(request.done)](
+                            const Status& status, const core::Transaction* txn, const core::Now&) {
+      done(status, txn, 0);
+    };
+    return Look({.gid = request.gid, .views = {FinishedIsFailure(std::move(done), true)}});
+  }
+  const core::Transaction& txn = live->txn;
   core::BranchSpec branch = request.branch;
-  const Status normal = core::NormaliseAdded(branch, live->txn);
+  const Status normal = core::NormaliseAdded(branch, txn);
   if (!normal.ok()) return request.done(normal, nullptr, 0);
-  if (known < live->txn.branches().size()) {
+  std::size_t index = txn.FindBranch(branch.id);
+  if (index < txn.branches().size()) {
     // Asked before. What it came after by default then is what it comes after now.
-    core::BranchSpec existing = live->txn.spec().branches[known];
+    const core::BranchSpec& existing = txn.spec().branches[index];
     if (request.branch.after_ids.empty()) branch.after = existing.after;
     if (core::Codec::EncodeBranchSpec(existing) != core::Codec::EncodeBranchSpec(branch)) {
       return request.done(AlreadyExists("branch " + branch.id + " of transaction " + request.gid +
                                         " exists with other content"),
                           nullptr, 0);
     }
-    index = static_cast<core::BranchIndex>(known);
   } else {
     const std::size_t bytes = AttachedBytes(branch);
     Status status = CheckRoom(bytes);
     if (status.ok()) status = Apply(*live, core::AddBranch{std::move(branch)});
     if (!status.ok()) return request.done(status, nullptr, 0);
-    live->attached_bytes += bytes;
-    live_bytes_ += bytes;
-    index = static_cast<core::BranchIndex>(live->txn.branches().size() - 1);
+    Attach(*live, bytes);
   }
-  AddWaiter(*live, Waiter{core::Milestone::kBranchAnswered, index, 0,
-                          [index, done = std::move(request.done)](
-                              const Status& status, const core::Transaction* txn,
-                              const core::Now&) { done(status, txn, index); }});
+  const auto number = static_cast<core::BranchIndex>(index);
+  AddWaiter(*live, {.milestone = core::Milestone::kBranchAnswered,
+                    .branch = number,
+                    .done = [number, done = std::move(request.done)](
+                                const Status& status, const core::Transaction* seen,
+                                const core::Now&) { done(status, seen, number); }});
 }
 
-void Shard::On(CloseRequest request) {
-  if (Deferred(request, request.gid)) return;
-  Live* live = FindLive(request.gid);
+void Shard::On(CloseRequest&& request) {
+  Live* live = nullptr;
+  if (!Admit(request, request.gid, live)) return;
   if (live == nullptr) {
-    Lookup lookup;
-    lookup.gid = request.gid;
-    (request.commit ? lookup.aborted_is_failure : lookup.committed_is_failure) = true;
-    lookup.views.push_back(std::move(request.done));
-    return Look(std::move(lookup));
+    return Look({.gid = request.gid,
+                 .too_late_for = request.commit ? core::Decision::kAbort : core::Decision::kCommit,
+                 .views = {std::move(request.done)}});
   }
   const Status status =
       request.commit ? Apply(*live, core::Seal{})
                      : Apply(*live, core::Abort{{{}, request.reason}, /*by_operator=*/false});
-  if (!status.ok()) return request.done(status, nullptr, core::Now{mono_, wall_, 0});
-  AddWaiter(*live, Waiter{MilestoneOf(request.wait_for), 0, 0, std::move(request.done),
-                          std::move(request.abandoned)});
+  if (!status.ok()) return request.done(status, nullptr, Now());
+  AddWaiter(*live, {.milestone = MilestoneOf(request.wait_for),
+                    .done = std::move(request.done),
+                    .abandoned = std::move(request.abandoned)});
 }
 
 // ---- Operators ----------------------------------------------------------------------------------
 
-void Shard::On(OperatorRequest request) {
-  if (Deferred(request, request.gid)) return;
-  const core::Now now{mono_, wall_, 0};
-  Live* live = FindLive(request.gid);
+void Shard::On(OperatorRequest&& request) {
+  Live* live = nullptr;
+  if (!Admit(request, request.gid, live)) return;
   if (live == nullptr) {
-    Lookup lookup;
-    lookup.gid = request.gid;
-    lookup.views.push_back([done = std::move(request.done)](const Status& status,
-                                                            const core::Transaction* txn,
-                                                            const core::Now& when) {
-      done(txn == nullptr ? status
-                          : FailedPrecondition("transaction " + txn->gid() +
-                                               " is finished: there is nothing left to do"),
-           nullptr, when);
-    });
-    return Look(std::move(lookup));
+    return Look({.gid = request.gid,
+                 .views = {FinishedIsFailure(std::move(request.done), /*with_outcome=*/false)}});
+  }
+  if (live->txn.finished()) {  // what is done to it now would be written nowhere
+    live->audience.Defer(std::move(request));
+    return writes_.Note(*live, true, mono_);
   }
   std::size_t branch = 0;
   if (request.verb == OperatorVerb::kResolve) {
@@ -184,12 +213,12 @@ void Shard::On(OperatorRequest request) {
     if (branch == live->txn.branches().size()) {
       return request.done(
           NotFound("transaction " + request.gid + " has no branch " + request.branch_id), nullptr,
-          now);
+          Now());
     }
     if (request.resolution == core::Decision::kNone) {
       return request.done(
           InvalidArgument("resolution is not given: it takes DECISION_COMMIT or DECISION_ABORT"),
-          nullptr, now);
+          nullptr, Now());
     }
   }
   core::Event event;
@@ -203,181 +232,109 @@ void Shard::On(OperatorRequest request) {
           core::Resolve{request.actor, static_cast<core::BranchIndex>(branch), request.resolution};
       break;
   }
+  Status status;
   if (request.dry_run) {
     core::Transaction copy = live->txn;
-    const core::Step step = copy.Apply(event, now);
-    if (!step.status.ok()) return request.done(step.status, nullptr, now);
-    live->AddRare().views.push_back(std::move(request.done));
-    return ServeViews(*live);
+    status = copy.Apply(event, Now()).status;
+  } else {
+    status = Apply(*live, event);
   }
-  const Status status = Apply(*live, event);
-  if (!status.ok()) return request.done(status, nullptr, now);
-  if (!live->urgent) {  // it was so already: nothing to write
-    live->AddRare().views.push_back(std::move(request.done));
-    return ServeViews(*live);
-  }
-  AddWaiter(*live,
-            Waiter{core::Milestone::kIntervened, 0, live->version + 1, std::move(request.done)});
+  if (!status.ok()) return request.done(status, nullptr, Now());
+  // Nobody sees it before what was done now is durable.
+  AddWaiter(*live, {.done = std::move(request.done)});
 }
 
-void Shard::On(ForgetRequest request) {
-  if (Deferred(request, request.gid)) return;
-  const core::Now now{mono_, wall_, 0};
-  if (Live* live = FindLive(request.gid)) {
-    if (live->txn.finished()) {  // its end is on the way to the log
-      live->AddRare().deferred.emplace_back(std::move(request));
-      return MarkDirty(*live, true);
-    }
+void Shard::On(ForgetRequest&& request) {
+  Live* live = nullptr;
+  if (!Admit(request, request.gid, live)) return;
+  if (live != nullptr && live->txn.finished()) {  // its end is on the way to the log
+    live->audience.Defer(std::move(request));
+    return writes_.Note(*live, true, mono_);
+  }
+  if (live != nullptr) {
     return request.done(FailedPrecondition("transaction " + request.gid + " is " +
                                            std::string(core::Name(live->txn.phase())) +
                                            ": only a finished one can be forgotten"),
-                        nullptr, now);
+                        nullptr, Now());
   }
-  if (request.dry_run) {
-    Lookup lookup;
-    lookup.gid = request.gid;
-    lookup.views.push_back(std::move(request.done));
-    return Look(std::move(lookup));
-  }
-  log::Entry entry;
-  entry.kind = log::EntryKind::kForget;
-  entry.gid = request.gid;
-  Batch batch;
-  batch.forgotten.push_back(std::move(request.done));
-  batches_.emplace(next_batch_, std::move(batch));
-  std::vector<log::Entry> entries;
-  entries.push_back(std::move(entry));
-  ports_.Append(std::move(entries), next_batch_++);
+  if (request.dry_run) return Look({.gid = request.gid, .views = {std::move(request.done)}});
+  Holding& holding = *HoldingOf(request.gid);
+  writes_.Forget(std::move(request.gid), holding, std::move(request.done));
 }
 
 // ---- Looking ------------------------------------------------------------------------------------
 
-void Shard::On(GetRequest request) {
-  if (Deferred(request, request.gid)) return;
-  if (Live* live = FindLive(request.gid)) {
-    live->AddRare().views.push_back(std::move(request.done));
-    return ServeViews(*live);
-  }
-  Lookup lookup;
-  lookup.gid = std::move(request.gid);
-  lookup.views.push_back(std::move(request.done));
-  Look(std::move(lookup));
+void Shard::On(GetRequest&& request) {
+  On(WaitRequest{std::move(request.gid), WaitFor::kAccepted, std::move(request.done)});
 }
 
-void Shard::On(WaitRequest request) {
-  if (Deferred(request, request.gid)) return;
-  if (Live* live = FindLive(request.gid)) {
-    return AddWaiter(*live, Waiter{MilestoneOf(request.wait_for), 0, 0, std::move(request.done),
-                                   std::move(request.abandoned)});
-  }
-  Lookup lookup;
-  lookup.gid = std::move(request.gid);
-  lookup.views.push_back(std::move(request.done));
-  Look(std::move(lookup));
+void Shard::On(WaitRequest&& request) {
+  Live* live = nullptr;
+  if (!Admit(request, request.gid, live)) return;
+  if (live == nullptr) return Look({.gid = request.gid, .views = {std::move(request.done)}});
+  AddWaiter(*live, {.milestone = MilestoneOf(request.wait_for),
+                    .done = std::move(request.done),
+                    .abandoned = std::move(request.abandoned)});
 }
 
-void Shard::On(WatchRequest request) {
-  if (Deferred(request, request.gid)) return;
-  if (Live* live = FindLive(request.gid)) {
-    live->AddRare().watchers.push_back(std::move(request.changed));
-    return MarkChanged(*live);
-  }
-  Lookup lookup;
-  lookup.gid = std::move(request.gid);
-  lookup.watchers.push_back(std::move(request.changed));
-  Look(std::move(lookup));
+void Shard::On(WatchRequest&& request) {
+  Live* live = nullptr;
+  if (!Admit(request, request.gid, live)) return;
+  if (live == nullptr) return Look({.gid = request.gid, .watchers = {std::move(request.changed)}});
+  live->audience.Watch(std::move(request.changed));
+  MarkChanged(*live);
 }
 
-void Shard::Look(Lookup lookup) {
-  const std::uint64_t token = next_token_++;
-  std::string gid = lookup.gid;
-  lookups_.emplace(token, std::move(lookup));
-  // Nobody is told of the one transaction what is so of another of the same name.
-  if (const auto aside = aside_.find(gid); aside != aside_.end())
-    return On(FoundRequest{token, DataLoss(aside->second)});
-  ports_.Find(std::move(gid), token);
+void Shard::On(SliceRequest&& request) { census_.Visit(request, recovering_, Now()); }
+
+ShardStats Shard::Stats() const {
+  ShardStats stats;
+  census_.figures.AddTo(stats);
+  return stats;
 }
 
-void Shard::On(FoundRequest request) {
-  const auto found = lookups_.find(request.token);
-  ASSENT_CHECK(found != lookups_.end());
-  Lookup lookup = std::move(found->second);
-  lookups_.erase(found);
-  const core::Now now{mono_, wall_, 0};
-
-  Status status = request.found.status();
-  std::unique_ptr<core::Transaction> txn;
-  if (status.ok() && (*request.found).what != log::Found::What::kFinished)
-    status = NoSuchGid(lookup.gid);
-  if (status.ok()) {
-    log::FinishedRow& row = (*request.found).row;
-    if (!lookup.spec.empty() && lookup.spec != row.spec) {
-      status = OtherContent(lookup.gid);
-    } else {
-      Result<core::Transaction> decoded = core::Codec::Decode(row.gid, row.spec, row.state);
-      if (decoded.ok()) {
-        txn = std::make_unique<core::Transaction>(std::move(decoded).value());
-      } else {
-        status = decoded.status();
-      }
-    }
-  }
-  if (txn && lookup.aborted_is_failure && txn->decision() == core::Decision::kAbort) {
-    status =
-        FailedPrecondition("transaction " + lookup.gid + " was aborted: " + txn->abort_reason());
-    txn.reset();
-  }
-  if (txn && lookup.committed_is_failure && txn->decision() == core::Decision::kCommit) {
-    status = FailedPrecondition("transaction " + lookup.gid + " is already committed");
-    txn.reset();
-  }
-  for (ViewCallback& view : lookup.views) view(status, txn.get(), now);
-  for (WatchCallback& watcher : lookup.watchers) (void)watcher(status, txn.get(), now);
-  if (!lookup.answer) return;
-  if (txn) return lookup.answer(Judge(lookup.question, *txn, /*undecided=*/false));
-  transport::OutcomeAnswer answer{lookup.question.gid, lookup.question.branch_id,
-                                  transport::Verdict::kCannotTell, false};
-  if (status.code() == Code::kNotFound && MayPresume(lookup.question)) {
-    answer.verdict = transport::Verdict::kAbort;
-    answer.finished = true;
-  }
-  lookup.answer(std::move(answer));
+void Shard::On(FoundRequest&& request) {
+  Lookup lookup = history_.Take(request.token);
+  const bool is_live = request.found.ok() && request.found->what == log::Found::What::kLive;
+  const Live* live = is_live && lookup.question ? FindLive(lookup.gid) : nullptr;
+  history_.Answer(lookup, request.found, live, Now());
 }
 
 // ---- Participants -------------------------------------------------------------------------------
 
-void Shard::On(RepliesRequest request) {
+void Shard::On(RepliesRequest&& request) {
   for (transport::Reply& reply : request.replies) {
     Live* live = FindLive(reply.gid);
     if (live == nullptr) {
-      ++stats_.stale_replies;
+      ++census_.figures.stale_replies;
       continue;
     }
-    const bool blocked =
-        reply.result == core::AttemptResult::kRetryLater && !reply.blocked_by.empty();
     const core::BranchIndex branch = reply.branch;
     const bool known = branch < live->txn.branches().size();
     const std::size_t before = known ? live->txn.branches()[branch].result.size() : 0;
-    core::Answered answered{branch,           reply.operation,        reply.attempt,
-                            reply.result,     std::move(reply.bytes), std::move(reply.reason),
-                            reply.retry_after};
-    answered.waits_for_rows = blocked;
+    const core::AttemptResult result = reply.result;
+    const bool blocked = result == core::AttemptResult::kRetryLater && !reply.blocked_by.empty();
     // The transport may have found nobody just before somebody appeared, and told of it after: then
     // nobody would come to wake this branch, and it must look again.
-    answered.service_absent =
-        reply.service_absent && known && live->txn.branches()[branch].sent_at > appeared_at_;
-    (void)Apply(*live, answered);
+    const bool absent = reply.service_absent && known &&
+                        live->txn.branches()[branch].sent_at > waiting_.appeared_at();
+    (void)Apply(*live, core::Answered{.branch = branch,
+                                      .operation = reply.operation,
+                                      .attempt = reply.attempt,
+                                      .result = result,
+                                      .bytes = std::move(reply.bytes),
+                                      .reason = std::move(reply.reason),
+                                      .retry_after = reply.retry_after,
+                                      .service_absent = absent,
+                                      .waits_for_rows = blocked});
     if (!known) continue;
     if (blocked) AskToGiveWay(*live, branch, std::move(reply.blocked_by));
     // What is kept of it: of most answers, late ones, and those to which nothing rests on, that is
     // nothing.
-    const std::size_t kept = live->txn.branches()[branch].result.size();
-    live->attached_bytes += kept - before;
-    live_bytes_ += kept - before;
+    Attach(*live, live->txn.branches()[branch].result.size() - before);
     const std::string& service = live->txn.spec().branches[branch].service;
-    const auto wave = waves_.find(service);
-    if (wave != waves_.end() && wave->second.unanswered > 0) --wave->second.unanswered;
-    if (reply.result == core::AttemptResult::kNotSent || live->rare) Settle(*live, service);
+    waiting_.Answered(service);
+    if (result == core::AttemptResult::kNotSent || live->rare) waiting_.Settle(*live, service);
   }
 }
 
@@ -392,62 +349,22 @@ void Shard::AskToGiveWay(const Live& live, core::BranchIndex branch, std::string
                   {live.txn.gid(), live.txn.began_at(), live.txn.spec().branches[branch].service}});
 }
 
-void Shard::On(GiveWayRequest request) {
+void Shard::On(GiveWayRequest&& request) {
   Live* live = FindLive(request.gid);
-  if (live != nullptr && live->accepted) (void)Apply(*live, request.event);
+  if (live != nullptr && live->audience.begun()) (void)Apply(*live, request.event);
 }
 
-void Shard::On(QuestionRequest request) {
-  if (Deferred(request, request.question.gid)) return;
-  if (const Live* live = FindLive(request.question.gid)) {
-    const bool undecided = !Visible(*live);
-    return request.answer(Judge(request.question, live->txn, undecided));
-  }
-  Lookup lookup;
-  lookup.gid = request.question.gid;
-  lookup.question = std::move(request.question);
-  lookup.answer = std::move(request.answer);
-  Look(std::move(lookup));
-}
+void Shard::On(ServiceAppearedRequest&& request) { waiting_.Appeared(request.service, mono_); }
 
-// A life that is not this log's own decided and forgot without it: that of a copy that ran on after
-// this one was made, even if it had the number of starts that this one has now; or one before the
-// oldest that is remembered.
-bool Shard::MayPresume(const transport::OutcomeQuestion& question) const {
-  return question.coordinator_id == coordinator_id_ &&
-         std::binary_search(lives_.begin(), lives_.end(), question.began_epoch);
-}
-
-transport::OutcomeAnswer Shard::Judge(const transport::OutcomeQuestion& question,
-                                      const core::Transaction& txn, bool undecided) const {
-  transport::OutcomeAnswer answer{question.gid, question.branch_id, transport::Verdict::kUndecided,
-                                  false};
-  if (question.coordinator_id != 0 && question.coordinator_id != coordinator_id_) {
-    answer.verdict = transport::Verdict::kCannotTell;
-    return answer;
+void Shard::On(QuestionRequest&& request) {
+  Live* live = nullptr;
+  if (!Admit(request, request.question.gid, live)) return;
+  if (live != nullptr) {
+    auto answer = history_.Judge(request.question, live->txn, live->audience.Visible(live->txn));
+    if (answer) return request.answer(*std::move(answer));
   }
-  const std::size_t branch = txn.FindBranch(question.branch_id);
-  const bool other_instance =
-      question.began_epoch != 0 && question.began_epoch != txn.began_epoch();
-  if (other_instance || branch == txn.branches().size()) {
-    // It holds something of an earlier transaction of that name, or of a branch that was never part
-    // of this one (the list is durable before the first send): neither was ever committed.
-    answer.verdict =
-        MayPresume(question) ? transport::Verdict::kAbort : transport::Verdict::kCannotTell;
-    return answer;
-  }
-  if (undecided) return answer;
-  core::Decision decision = txn.decision();
-  // What a person declared of this branch is what it is told.
-  if (txn.branches()[branch].resolved != core::Decision::kNone)
-    decision = txn.branches()[branch].resolved;
-  switch (decision) {
-    case core::Decision::kNone: break;
-    case core::Decision::kCommit: answer.verdict = transport::Verdict::kCommit; break;
-    case core::Decision::kAbort: answer.verdict = transport::Verdict::kAbort; break;
-  }
-  answer.finished = txn.finished();
-  return answer;
+  std::string gid = request.question.gid;
+  Look({.gid = std::move(gid), .question = std::move(request)});
 }
 
 }  // namespace assent::engine

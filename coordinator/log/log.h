@@ -123,7 +123,7 @@ struct Found {
   What what = What::kAbsent;
   std::uint64_t owner = 0;  // kLive: the epoch that has its slot
   FinishedRow row{};        // kFinished
-  Epochs epochs{};          // kAbsent: as of that snapshot
+  Epochs epochs{};          // as of that snapshot
 };
 
 struct Stats {

@@ -190,11 +190,13 @@ void MemoryLog::Find(std::string gid, std::function<void(Result<Found>)> done) {
     const auto found = image.serial_of_gid.find(gid);
     if (!poison_.ok()) return done(Unavailable("the log has stopped"));
     if (found != image.serial_of_gid.end()) {
-      return done(Found{.what = Found::What::kFinished, .row = image.finished.at(found->second)});
+      return done(Found{.what = Found::What::kFinished,
+                        .row = image.finished.at(found->second),
+                        .epochs = epochs_});
     }
     if (std::any_of(image.live.begin(), image.live.end(),
                     [&](const auto& one) { return one.second.gid == gid; }))
-      return done(Found{.what = Found::What::kLive, .owner = epoch_});
+      return done(Found{.what = Found::What::kLive, .owner = epoch_, .epochs = epochs_});
     done(Found{.epochs = epochs_});
   });
   if (options_.inline_completion && !stepping_) Step();

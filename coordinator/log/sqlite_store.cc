@@ -351,13 +351,14 @@ Result<Found> SqliteStore::Find(const std::string& gid) {
   if (!row.ok()) return row.status();
   if (code == SQLITE_ROW) {
     if (row.value().gid == gid)
-      return Found{.what = Found::What::kFinished, .row = *std::move(row)};
+      return Found{.what = Found::What::kFinished, .row = *std::move(row), .epochs = epochs_};
     return DataLoss(options_.path + ": index finished_by_gid leads gid " + gid + " to row " +
                     std::to_string(row.value().serial));
   }
   const Result<bool> live = GidIsLive(gid);
   if (!live.ok()) return live.status();
-  if (live.value()) return Found{.what = Found::What::kLive, .owner = meta_.epoch};
+  if (live.value())
+    return Found{.what = Found::What::kLive, .owner = meta_.epoch, .epochs = epochs_};
   return Found{.epochs = epochs_};
 }
 

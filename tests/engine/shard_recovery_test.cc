@@ -52,10 +52,11 @@ TEST(Shard, RecoveryAbortsUndecidedTwoPhaseWorkAndResumesTcc) {
     const log::Entry begun = before.appends[0].entries[0];
     ShardRig reborn;  // only its ports are used
     Shard shard({}, reborn);
-    shard.Adopt({begun.serial, begun.version, begun.gid, begun.spec, begun.state});
+    std::vector<log::LiveRow> rows;
+    rows.push_back(ShardRig::RowOf(begun));
     std::vector<std::uint64_t> lives = ShardRig::kLives;
     lives.push_back(log::NextEpoch(lives.back(), 0xD4));
-    shard.Start(ShardRig::Recovered(lives), reborn.mono, reborn.wall);
+    reborn.Start(shard, rows, ShardRig::Recovered(lives));
     if (protocol == core::Protocol::kTcc) {
       EXPECT_EQ(reborn.Sent(), "1:TRY 2:TRY");
       continue;
@@ -77,18 +78,19 @@ TEST(Shard, RecoveryGoesOnSliceBySliceAndAWaitingOneIsServedAtOnce) {
   ShardOptions options;
   options.slice_count = 2;
   Shard shard(options, reborn);
+  std::vector<log::LiveRow> rows;
   for (const char* gid : {"a", "b", "c", "d", "e"}) {
     before.Do(
         ShardRig::Begin(ShardRig::Spec(gid, core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
     const log::Entry begun = before.appends.back().entries[0];
-    shard.Adopt({begun.serial, begun.version, begun.gid, begun.spec, begun.state});
+    rows.push_back(ShardRig::RowOf(begun));
   }
   const auto sent = [&] {
     std::string gids;
     for (const transport::Command& command : std::exchange(reborn.sent, {})) gids += command.gid;
     return gids;
   };
-  shard.Start(ShardRig::Recovered(ShardRig::kLives), reborn.mono, reborn.wall);
+  reborn.Start(shard, rows, ShardRig::Recovered(ShardRig::kLives));
   EXPECT_EQ(sent(), "ab");
   EXPECT_EQ(shard.Wakeup(), reborn.mono);  // there is more to do
   shard.Handle(OperatorRequest{"e", OperatorVerb::kSuspend, {}, {}, {}, false, told.Callback()},
@@ -119,9 +121,10 @@ TEST(Shard, ARowThatMakesNoSenseIsSetAsideByName) {
   const log::Entry begun = rig.appends[0].entries[0];
   rig.appends.clear();
   Shard shard(rig.Options(), rig);
-  shard.Adopt({17, 1, "a", "garbage", "garbage"});
-  shard.Adopt(AsideRig::RowOf(begun, 18));
-  shard.Start(ShardRig::Recovered(ShardRig::kLives), rig.mono, rig.wall);
+  std::vector<log::LiveRow> rows;
+  rows.push_back({17, 1, "a", "garbage", "garbage"});
+  rows.push_back(AsideRig::RowOf(begun, 18));
+  rig.Start(shard, rows, ShardRig::Recovered(ShardRig::kLives));
   EXPECT_TRUE(rig.fatal.ok()) << rig.fatal.ToString();
   ASSERT_EQ(rig.named.size(), 1U);
   EXPECT_NE(rig.named[0].find("transaction a (table live, row 17)"), std::string::npos)
@@ -159,8 +162,9 @@ TEST(Shard, OfTwoRowsWithOneGidTheYoungerIsSetAside) {
   rig.Do(ShardRig::Begin(ShardRig::Spec("a", core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
   const log::Entry begun = rig.appends[0].entries[0];
   Shard shard(rig.Options(), rig);
-  for (const std::uint64_t serial : {17U, 18U}) shard.Adopt(AsideRig::RowOf(begun, serial));
-  shard.Start(ShardRig::Recovered(ShardRig::kLives), rig.mono, rig.wall);
+  std::vector<log::LiveRow> rows;
+  for (const std::uint64_t serial : {17U, 18U}) rows.push_back(AsideRig::RowOf(begun, serial));
+  rig.Start(shard, rows, ShardRig::Recovered(ShardRig::kLives));
   EXPECT_TRUE(rig.fatal.ok()) << rig.fatal.ToString();
   ASSERT_EQ(rig.named.size(), 1U);
   EXPECT_NE(rig.named[0].find("row 18"), std::string::npos) << rig.named[0];
@@ -172,7 +176,8 @@ TEST(Shard, OfTwoRowsWithOneGidTheYoungerIsSetAside) {
 TEST(Shard, AnEndUnderATakenGidIsSetAsideByName) {
   AsideRig rig;
   Shard shard(rig.Options(), rig);
-  shard.Start(ShardRig::Recovered(ShardRig::kLives), rig.mono, rig.wall);
+  std::vector<log::LiveRow> rows;
+  rig.Start(shard, rows, ShardRig::Recovered(ShardRig::kLives));
   const auto handle = [&](Request request) {
     shard.Handle(std::move(request), rig.mono, rig.wall);
     shard.EndTurn(rig.mono, rig.wall);
@@ -219,12 +224,13 @@ TEST(Shard, WhatHasNotBeenTakenUpIsListedAndCounted) {
   ShardOptions options;
   options.slice_count = 1;
   Shard shard(options, reborn);
+  std::vector<log::LiveRow> rows;
   for (const char* gid : {"a", "b", "c"}) {
     before.Do(ShardRig::Begin(ShardRig::Spec(gid), WaitFor::kAccepted, told));
     const log::Entry begun = before.appends.back().entries[0];
-    shard.Adopt({begun.serial, begun.version, begun.gid, begun.spec, begun.state});
+    rows.push_back(ShardRig::RowOf(begun));
   }
-  shard.Start(ShardRig::Recovered(ShardRig::kLives), reborn.mono, reborn.wall);
+  reborn.Start(shard, rows, ShardRig::Recovered(ShardRig::kLives));
   EXPECT_EQ(reborn.sent.size(), 2U);  // a's
   std::string gids;
   for (const Part part : {Part::kOthers, Part::kNewestFirst}) {

@@ -16,13 +16,28 @@
 namespace assent::engine {
 
 inline log::Found Finished(log::FinishedRow row) {
-  return {.what = log::Found::What::kFinished, .row = std::move(row)};
+  log::Found found;
+  found.what = log::Found::What::kFinished;
+  found.row = std::move(row);
+  return found;
 }
 
 class ShardRig : public ShardPorts {
  public:
   explicit ShardRig(ShardOptions options = {}) : shard(options, *this) {
-    shard.Start(Recovered(kLives), mono, wall);
+    Start(shard, {}, Recovered(kLives));
+  }
+
+  // A start: the log's only slot is taken up, with what the log has of it.
+  void Start(Shard& one, const std::vector<log::LiveRow>& rows, const log::Joined& joined) {
+    auto adopted = std::make_unique<Adopted>();
+    for (const log::LiveRow& row : rows) adopted->Add(row);
+    one.Start(joined);
+    one.Handle(TakeUpRequest{0, std::move(adopted)}, mono, wall);
+    one.EndTurn(mono, wall);
+  }
+  static log::LiveRow RowOf(const log::Entry& entry) {
+    return {entry.serial, entry.version, entry.gid, entry.spec, entry.state};
   }
 
   // The log's lives: its third start is under way.
@@ -37,12 +52,18 @@ class ShardRig : public ShardPorts {
     return recovered;
   }
 
+  static log::Found Absent() {
+    log::Found found;
+    found.epochs = Recovered(kLives).epochs;
+    return found;
+  }
+
   struct PendingAppend {
     std::uint64_t batch = 0;
     std::vector<log::Entry> entries;
   };
 
-  std::uint64_t NextSerial() override { return next_serial_++; }
+  std::uint64_t NextSerial(Slot) override { return next_serial_++; }
   void Append(std::vector<log::Entry> entries, std::uint64_t batch) override {
     appends.push_back({batch, std::move(entries)});
   }

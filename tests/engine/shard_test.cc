@@ -345,7 +345,7 @@ TEST(Shard, AbortIsPresumedOnlyWithinTheHorizon) {
     transport::OutcomeAnswer answer;
     rig.Do(QuestionRequest{{"gone", "1", coordinator, epoch},
                            [&](transport::OutcomeAnswer given) { answer = given; }});
-    rig.Do(FoundRequest{rig.finds.back().second, log::Found{}});
+    rig.Do(FoundRequest{rig.finds.back().second, ShardRig::Absent()});
     return answer.verdict;
   };
   for (const std::uint64_t life : ShardRig::kLives) {
@@ -372,6 +372,11 @@ TEST(Shard, AnEarlierTransactionOfThatNameIsPresumedAbortedWithinTheHorizonToo) 
     transport::OutcomeAnswer answer;
     rig.Do(QuestionRequest{{"a", branch, 7, epoch},
                            [&](transport::OutcomeAnswer given) { answer = given; }});
+    for (const auto& [gid, token] : std::exchange(rig.finds, {})) {
+      log::Found found = ShardRig::Absent();
+      found.what = log::Found::What::kLive;
+      rig.Do(FoundRequest{token, std::move(found)});
+    }
     return answer.verdict;
   };
   const std::uint64_t now = ShardRig::kLives.back();

@@ -238,8 +238,9 @@ TEST(Survivors, ABranchThatWaitsIsNotAnsweredByARestart) {
   }
   ShardRig ports;  // only its ports are used
   Shard shard({}, ports);
-  shard.Adopt(row);
-  shard.Start(ShardRig::Recovered(ShardRig::kLives), ports.mono, ports.wall);
+  std::vector<log::LiveRow> rows;
+  rows.push_back(row);
+  ports.Start(shard, rows, ShardRig::Recovered(ShardRig::kLives));
   EXPECT_EQ(ports.Sent(), "first:TRY");
   shard.Handle(execute(second), ports.mono, ports.wall);
   shard.EndTurn(ports.mono, ports.wall);
@@ -414,6 +415,7 @@ TEST(Survivors, WhatWasRecoveredTakesRoomUntilItEnds) {
   ShardOptions options;
   options.max_live_bytes = 100;
   Shard shard(options, ports);
+  std::vector<log::LiveRow> rows;
   const auto turn = [&](Request request) {
     shard.Handle(std::move(request), ports.mono, ports.wall);
     shard.EndTurn(ports.mono, ports.wall);
@@ -429,8 +431,8 @@ TEST(Survivors, WhatWasRecoveredTakesRoomUntilItEnds) {
     turn(RepliesRequest{{{"a", 0, operation, 1, AttemptResult::kDone, {}, {}, core::Millis(0)}}});
     write();
   };
-  shard.Adopt({begun.serial, begun.version, begun.gid, begun.spec, begun.state});
-  shard.Start(ShardRig::Recovered(ShardRig::kLives), ports.mono, ports.wall);
+  rows.push_back(ShardRig::RowOf(begun));
+  ports.Start(shard, rows, ShardRig::Recovered(ShardRig::kLives));
   write();
   spec.gid = "b";
   ShardRig::Told refused;
@@ -457,13 +459,14 @@ TEST(Survivors, RowsThatWaitForRecoveryAreSeenInTheirPlace) {
   ShardOptions options;
   options.slice_count = 1;
   Shard shard(options, ports);
+  std::vector<log::LiveRow> rows;
   for (const char* gid : {"a", "b", "c", "d"}) {
     before.Do(
         ShardRig::Begin(ShardRig::Spec(gid, core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
     const log::Entry begun = before.appends.back().entries[0];
-    shard.Adopt({begun.serial, begun.version, begun.gid, begun.spec, begun.state});
+    rows.push_back(ShardRig::RowOf(begun));
   }
-  shard.Start(ShardRig::Recovered(ShardRig::kLives), ports.mono, ports.wall);
+  ports.Start(shard, rows, ShardRig::Recovered(ShardRig::kLives));
   // Asked for, and so taken up before its turn: a and c are live now.
   shard.Handle(GetRequest{"c", told.Callback()}, ports.mono, ports.wall);
   const auto look = [&](Part part) {

@@ -1,4 +1,4 @@
-#include "coordinator/schedule/timer_queue.h"
+#include "coordinator/engine/timer_queue.h"
 
 #include <algorithm>
 #include <memory>
@@ -7,7 +7,7 @@
 
 #include <gtest/gtest.h>
 
-namespace assent::schedule {
+namespace assent::engine {
 namespace {
 
 core::MonoTime At(int us) { return core::MonoTime(core::Micros(us)); }
@@ -59,4 +59,4 @@ TEST(TimerQueue, AgreesWithASortedList) {
 }
 
 }  // namespace
-}  // namespace assent::schedule
+}  // namespace assent::engine

@@ -32,13 +32,15 @@ void LiveCoordinator::Start() {
   log_ = std::make_unique<log::MemoryLog>(disk_, log::MemoryLogOptions{.inline_completion = false});
   shard_ = std::make_unique<engine::Shard>(engine::ShardOptions{}, *this);
   specs_.clear();
-  const Result<log::Recovered> recovered = log::Recover(*log_, [this](const log::LiveRow& row) {
+  auto rows = std::make_unique<engine::Adopted>();
+  const Result<log::Recovered> recovered = log::Recover(*log_, [&](const log::LiveRow& row) {
     specs_[row.serial] = row.spec;
-    shard_->Adopt(row);
+    rows->Add(row);
     return OkStatus();
   });
   ASSENT_CHECK(recovered.ok());
-  shard_->Start(*recovered, mono_, wall_);
+  shard_->Start(*recovered);
+  Do(engine::TakeUpRequest{0, std::move(rows)});
 }
 
 void LiveCoordinator::CrashAndStart(std::size_t kept) {

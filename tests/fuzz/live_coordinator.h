@@ -56,7 +56,7 @@ class LiveCoordinator final : public engine::ShardPorts {
   std::deque<transport::Command> commands;
 
  private:
-  std::uint64_t NextSerial() override { return log_->NextSerial(0); }
+  std::uint64_t NextSerial(Slot) override { return log_->NextSerial(0); }
   void Append(std::vector<log::Entry> entries, std::uint64_t batch) override;
   void Find(std::string gid, std::uint64_t token) override;
   void Send(std::vector<transport::Command> sent) override;

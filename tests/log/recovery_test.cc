@@ -161,6 +161,7 @@ TEST(LogRecovery, EveryStateIsTakenUpAndComesToItsEnd) {
     finished_before = log.recovered().finished_rows;
     ShardRig ports;
     engine::Shard shard({}, ports);
+    std::vector<LiveRow> rows;
     std::set<core::Phase> phases;
     std::set<core::BranchState> states;
     for (const LiveRow& row : log.replayed()) {
@@ -168,7 +169,7 @@ TEST(LogRecovery, EveryStateIsTakenUpAndComesToItsEnd) {
       ASSERT_TRUE(read.ok()) << read.status().ToString();
       phases.insert(read.value().phase());
       for (const auto& branch : read.value().branches()) states.insert(branch.state);
-      shard.Adopt(row);
+      rows.push_back(row);
     }
     EXPECT_EQ(phases.size(), 3u);  // the fourth, finished, is in the other table
     for (int state = 1; state <= 10; ++state) {
@@ -177,7 +178,7 @@ TEST(LogRecovery, EveryStateIsTakenUpAndComesToItsEnd) {
     }
     EXPECT_GT(finished_before, 10u);
     EXPECT_EQ(log.replayed().size() + finished_before, begun);
-    shard.Start(log.recovered(), ports.mono, ports.wall);
+    ports.Start(shard, rows, log.recovered());
     shard.EndTurn(ports.mono, ports.wall);
     Finish(shard, ports, log);
     EXPECT_TRUE(ports.fatal.ok()) << ports.fatal.ToString();

@@ -19,12 +19,10 @@ ARROWS = {
     "coordinator/core": ["std", "vocabulary", "coordinator/core"],
     "coordinator/log": ["std", "posix", "vocabulary", "sqlite3.h",
                         "coordinator/base", "coordinator/core", "coordinator/log"],
-    "coordinator/schedule": ["std", "vocabulary",
-                             "coordinator/base", "coordinator/core", "coordinator/schedule"],
     "coordinator/transport": ["std", "vocabulary", "wire", "grpc", "absl", "proto/parse", "proto/words",
                               "coordinator/base", "coordinator/core", "coordinator/transport"],
     "coordinator/engine": ["std", "posix", "vocabulary", "absl", "spdlog",
-                           "coordinator/base", "coordinator/core", "coordinator/log", "coordinator/schedule",
+                           "coordinator/base", "coordinator/core", "coordinator/log",
                            "coordinator/transport", "coordinator/engine"],
     "coordinator/service": ["std", "vocabulary", "wire", "absl", "proto/words", "coordinator/base", "coordinator/core",
                             "coordinator/transport", "coordinator/engine", "coordinator/service"],
@@ -74,7 +72,7 @@ PACKAGES = {"grpc": "gRPC::", "absl": "absl::", "spdlog": "spdlog::spdlog$", "nl
 LINKED_FOR_ITSELF = {"Threads::Threads", "assent_allocator", "assent_sdk_testkit"}
 # Targets of sources that other targets have too.
 MADE_OF_COPIES = {"assent-sim-mutants"}
-CMAKE_NOT_YET = {"coordinator/engine", "coordinator/schedule", "coordinator/log"}
+CMAKE_NOT_YET = {"coordinator/engine", "coordinator/log"}
 
 # Standard headers that coordinator/core may not include: clocks, threads, randomness, streams, the operating system.
 CORE_FORBIDDEN_HEADERS = {

@@ -11,7 +11,7 @@ namespace assent::sim {
 
 // ---- What a shard needs of the world ------------------------------------------------------------
 
-std::uint64_t Coordinator::Ports::NextSerial() { return owner_.life_->log->NextSerial(0); }
+std::uint64_t Coordinator::Ports::NextSerial(Slot) { return owner_.life_->log->NextSerial(0); }
 
 void Coordinator::Ports::Append(std::vector<log::Entry> entries, std::uint64_t batch) {
   Life& life = *owner_.life_;
@@ -89,9 +89,12 @@ void Coordinator::Start() {
   life_ = std::make_unique<Life>(sim_, *this, disk_, life_number_);
   life_->log->SetFull(full_);
   sim_.Say([&] { return "the coordinator starts (life " + std::to_string(lives_) + ")"; });
+  std::vector<std::unique_ptr<engine::Adopted>> rows;
+  for (std::size_t i = 0; i < life_->shards.size(); ++i)
+    rows.push_back(std::make_unique<engine::Adopted>());
   const Result<log::Recovered> recovered = log::Recover(*life_->log, [&](const log::LiveRow& row) {
     NoteRecovered(row);
-    life_->shards[ShardOf(row.gid)]->Adopt(row);
+    rows[ShardOf(row.gid)]->Add(row);
     return OkStatus();
   });
   if (!recovered.ok()) return StartRefused(recovered.status());
@@ -102,8 +105,13 @@ void Coordinator::Start() {
   life_->hub.Open(recovered->log_id, recovered->epoch);
   for (std::size_t t = 0; t < ledger_.size(); ++t) ledger_.ReadPlatter(disk_->platter(), t);
   ledger_.CheckKept(disk_->platter());
-  for (auto& shard : life_->shards) shard->Start(*recovered, sim_.Mono(), sim_.Wall());
-  for (std::size_t i = 0; i < life_->shards.size(); ++i) ArmTurn(i);
+  for (std::size_t i = 0; i < life_->shards.size(); ++i) {
+    life_->shards[i]->Start(*recovered);
+    life_->shards[i]->Handle(engine::TakeUpRequest{0, std::move(rows[i])}, sim_.Mono(),
+                             sim_.Wall());
+    life_->shards[i]->EndTurn(sim_.Mono(), sim_.Wall());
+    ArmTurn(i);
+  }
 }
 
 // It stops and names what is missing; a person finds the file and puts it back.

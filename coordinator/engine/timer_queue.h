@@ -13,7 +13,7 @@
 
 #include "coordinator/core/types.h"
 
-namespace assent::schedule {
+namespace assent::engine {
 
 // Embedded in what is to be woken. Must be cancelled before it dies.
 struct Timer {
@@ -95,4 +95,4 @@ class TimerQueue {
   std::vector<Timer*> heap_;
 };
 
-}  // namespace assent::schedule
+}  // namespace assent::engine

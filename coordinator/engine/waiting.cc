@@ -1,9 +1,7 @@
-// Waiting for a participant: who waits for whom, and how they go on when it is there.
+#include "coordinator/engine/waiting.h"
 
 #include <algorithm>
 #include <utility>
-
-#include "coordinator/engine/shard.h"
 
 namespace assent::engine {
 namespace {
@@ -27,7 +25,7 @@ Wait WaitsFor(const core::Transaction& txn, const std::string& service) {
 
 }  // namespace
 
-void Shard::Settle(Live& live, const std::string& service) {
+void Waiting::Settle(Live& live, const std::string& service) {
   const Wait wait = WaitsFor(live.txn, service);
   std::size_t at = 0;
   if (live.rare) {
@@ -41,81 +39,85 @@ void Shard::Settle(Live& live, const std::string& service) {
   }
   if (!parked) {
     const auto room = rooms_.try_emplace(service).first;
-    room->second.parked.emplace(live.serial, &live);
+    room->second.emplace(live.serial, &live);
     live.AddRare().parkings.push_back({room});
   }
-  Parking& parking = live.rare->parkings[at];
+  Live::Parking& parking = live.rare->parkings[at];
   const bool absent = wait == Wait::kAbsent;
   if (parking.absent == absent) return;
   parking.absent = absent;
-  absent ? ++parking.room->second.absent : --parking.room->second.absent;
-  waiting_changes_[service] += absent ? 1 : -1;
+  changes_[service] += absent ? 1 : -1;
 }
 
-void Shard::SettleAll(Live& live) {
+void Waiting::SettleAll(Live& live) {
   if (!live.rare) return;
   // From the last one: Leave moves that into the gap.
   for (std::size_t n = live.rare->parkings.size(); n > 0; --n)
     Settle(live, live.rare->parkings[n - 1].room->first);
 }
 
-void Shard::Leave(Live& live, std::size_t parking) {
-  std::vector<Parking>& parkings = live.rare->parkings;
-  const Parking left = std::exchange(parkings[parking], parkings.back());
-  parkings.pop_back();
-  Room& room = left.room->second;
-  room.parked.erase(live.serial);
-  if (left.absent) {
-    --room.absent;
-    --waiting_changes_[left.room->first];
-  }
-  if (room.parked.empty()) rooms_.erase(left.room);
+void Waiting::LeaveAll(Live& live) {
+  while (live.rare && !live.rare->parkings.empty()) Leave(live, live.rare->parkings.size() - 1);
 }
 
-void Shard::On(ServiceAppearedRequest request) {
-  appeared_at_ = mono_;
-  const auto found = rooms_.find(request.service);
+void Waiting::Leave(Live& live, std::size_t parking) {
+  std::vector<Live::Parking>& parkings = live.rare->parkings;
+  const Live::Parking left = std::exchange(parkings[parking], parkings.back());
+  parkings.pop_back();
+  left.room->second.erase(live.serial);
+  if (left.absent) --changes_[left.room->first];
+  if (left.room->second.empty()) rooms_.erase(left.room);
+}
+
+void Waiting::Appeared(const std::string& service, core::MonoTime now) {
+  appeared_at_ = now;
+  const auto found = rooms_.find(service);
   if (found == rooms_.end()) return;
-  Wave& wave = waves_[request.service];
-  wave.from = found->second.parked.begin()->first;
-  wave.to = found->second.parked.rbegin()->first;
+  Wave& wave = waves_[service];
+  wave.from = found->second.begin()->first;
+  wave.to = found->second.rbegin()->first;
+}
+
+void Waiting::Answered(const std::string& service) {
+  if (waves_.empty()) return;
+  const auto wave = waves_.find(service);
+  if (wave != waves_.end() && wave->second.unanswered > 0) --wave->second.unanswered;
 }
 
 // Those who could not be served after all park again under the serial that has just been passed:
 // each is told once. No more than a few are on their way at a time, or a participant that comes
 // back after a night would be buried, and everybody's answers queue up behind those of a hundred
 // thousand; but one that does not answer does not hold up the others for long.
-void Shard::WakeSome() {
-  std::size_t left = options_.slice_count;
-  for (auto at = waves_.begin(); at != waves_.end() && left > 0;) {
-    auto& [service, wave] = *at;
-    if (mono_ >= wave.since + options_.wave_time) {
-      wave.since = mono_;
+Live* Waiting::Next(core::MonoTime now, std::string& service) {
+  for (auto at = waves_.begin(); at != waves_.end();) {
+    auto& [name, wave] = *at;
+    if (now >= wave.since + options_.wave_time) {
+      wave.since = now;
       wave.unanswered = 0;
     }
-    bool over = false;
-    while (!over && left > 0 && MayWake(wave)) {
-      const auto room = rooms_.find(service);
-      over = room == rooms_.end();
-      if (over) break;
-      const auto next = room->second.parked.lower_bound(wave.from);
-      over = next == room->second.parked.end() || next->first > wave.to;
-      if (over) break;
-      wave.from = next->first + 1;
-      ++wave.unanswered;
-      --left;
-      (void)Apply(*next->second, core::ServiceAppeared{service});
+    if (wave.unanswered < options_.wave_count) {
+      const auto room = rooms_.find(name);
+      if (room != rooms_.end()) {
+        const auto next = room->second.lower_bound(wave.from);
+        if (next != room->second.end() && next->first <= wave.to) {
+          wave.from = next->first + 1;
+          ++wave.unanswered;
+          service = name;
+          return next->second;
+        }
+      }
+      at = waves_.erase(at);
+    } else {
+      ++at;
     }
-    at = over ? waves_.erase(at) : std::next(at);
   }
+  return nullptr;
 }
 
-bool Shard::MayWake(const Wave& wave) const { return wave.unanswered < options_.wave_count; }
-
-core::MonoTime Shard::NextWave() const {
+core::MonoTime Waiting::Wakeup(core::MonoTime now) const {
   core::MonoTime next = core::kNever;
   for (const auto& [service, wave] : waves_) {
-    if (MayWake(wave)) return mono_;
+    if (wave.unanswered < options_.wave_count) return now;
     next = std::min<core::MonoTime>(next, wave.since + options_.wave_time);
   }
   return next;

@@ -1,0 +1,39 @@
+#pragma once
+
+// Who is there: figures that are kept as things happen, and slices of the rest. Nothing here walks
+// everything.
+
+#include <cstdint>
+#include <vector>
+
+#include <absl/container/btree_map.h>
+
+#include "coordinator/core/types.h"
+#include "coordinator/engine/figures.h"
+#include "coordinator/engine/holding.h"
+#include "coordinator/engine/live.h"
+#include "coordinator/engine/requests.h"
+
+namespace assent::engine {
+
+class Census {
+ public:
+  Figures<Figure> figures;
+
+  void Add(Live& live) { by_serial_.emplace_hint(by_serial_.end(), live.serial, &live); }
+  // It has changed: where it stands now.
+  void Count(Live& live);
+  void Remove(Live& live);
+  std::size_t size() const { return by_serial_.size(); }
+
+  // One slice, in which the rows that `recovering` holds stand among the others.
+  void Visit(const SliceRequest& request, const std::vector<Holding*>& recovering,
+             const core::Now& now);
+
+ private:
+  absl::btree_map<std::uint64_t, Live*> by_serial_;
+  absl::btree_map<std::uint64_t, Live*> stuck_;  // who needs a person, or once did
+  std::uint64_t look_ = 0;                       // the latest that was heard of
+};
+
+}  // namespace assent::engine
