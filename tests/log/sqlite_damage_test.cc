@@ -129,12 +129,8 @@ struct Tampering {
   const char* named;  // in the refusal
 };
 
-TEST_F(SqliteDamage, EveryFieldOfEveryTableIsCovered) {
-  const Files sound = Write(false);
-  const Content content = Start().value();
-  ASSERT_EQ(content.live.size(), 5u);
-  ASSERT_EQ(content.finished.size(), 3u);
-  const std::vector<Tampering> tamperings = {
+std::vector<Tampering> Tamperings() {
+  return {
       {"UPDATE live SET version = version + 1 WHERE serial = 8", "table live, row 8"},
       {"UPDATE live SET commit_seq = commit_seq - 1 WHERE serial = 8", "table live, row 8"},
       {"UPDATE live SET state_crc = state_crc + 1 WHERE serial = 8", "table live, row 8"},
@@ -193,7 +189,14 @@ TEST_F(SqliteDamage, EveryFieldOfEveryTableIsCovered) {
        "unexpected table or index t"},
       {"PRAGMA user_version = 0", "but there are tables"},
   };
-  for (const Tampering& tampering : tamperings) {
+}
+
+TEST_F(SqliteDamage, EveryFieldOfEveryTableIsCovered) {
+  const Files sound = Write(false);
+  const Content content = Start().value();
+  ASSERT_EQ(content.live.size(), 5u);
+  ASSERT_EQ(content.finished.size(), 3u);
+  for (const Tampering& tampering : Tamperings()) {
     SCOPED_TRACE(tampering.sql);
     Put(sound);
     ASSERT_TRUE(Start().ok());

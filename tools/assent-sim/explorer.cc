@@ -5,10 +5,11 @@
 #include <chrono>
 #include <ctime>
 #include <functional>
-#include <mutex>
 #include <sstream>
 #include <thread>
 #include <utility>
+
+#include <assent/thread_safety.h>
 
 #include "tools/assent-sim/interleaver.h"
 #include "tools/assent-sim/scenarios.h"
@@ -84,6 +85,7 @@ class Explorer {
     for (std::uint32_t i = 1; i < options_.threads; ++i) threads.emplace_back([this] { Work(); });
     Work();
     for (std::thread& thread : threads) thread.join();
+    const MutexLock lock(mutex_);
     std::sort(report_.findings.begin(), report_.findings.end(),
               [](const auto& a, const auto& b) { return a.where < b.where; });
     for (const auto& [name, count] : report_.orders) report_.incomplete += count.complete ? 0 : 1;
@@ -109,21 +111,21 @@ class Explorer {
   // point.
   void CrashAt(const Scenario& scenario, Crash first) {
     const Run once = RunWith(scenario, {first}, false);
-    Count(report_.points, Where(scenario, {first}), once);
+    Count(&ExplorerReport::points, Where(scenario, {first}), once);
     if (!options_.pairs || first.kind > 1) return;
     for (const std::size_t kind : {std::size_t{0}, std::size_t{1}}) {
       for (std::uint64_t at = first.at + 1; at < once.events; ++at) {
         if (Stopped()) return;
         const std::vector<Crash> crashes = {first, {at, kind}};
         const Run twice = RunWith(scenario, crashes, false);
-        Count(report_.pairs, Where(scenario, crashes), twice);
+        Count(&ExplorerReport::pairs, Where(scenario, crashes), twice);
       }
     }
   }
 
   void Interleavings(const Scenario& scenario, std::size_t first) {
     InterleavingReport found = ExploreInterleavings(scenario, first, options_.max_interleavings);
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     report_.interleavings += found.runs;
     report_.redundant += found.redundant;
     if (options_.progress != nullptr) *options_.progress += found.runs;
@@ -137,20 +139,20 @@ class Explorer {
       report_.findings.push_back({"order:" + scenario.name + ":" + path, std::move(what)});
   }
 
-  void Count(std::uint64_t& counter, const std::string& where, const Run& run) {
+  void Count(std::uint64_t ExplorerReport::*counter, const std::string& where, const Run& run) {
     {
-      const std::lock_guard lock(mutex_);
-      ++counter;
+      const MutexLock lock(mutex_);
+      ++(report_.*counter);
       if (options_.progress != nullptr) ++*options_.progress;
     }
     if (!run.violation.empty()) Found(where, run.violation);
   }
   void Found(std::string where, std::string what) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     report_.findings.push_back({std::move(where), std::move(what)});
   }
   bool Stopped() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return options_.stop_at_first && !report_.findings.empty();
   }
   void Work() {
@@ -166,8 +168,8 @@ class Explorer {
   const std::vector<Scenario> interleaving_scenarios_ = InterleavingScenarios();
   std::vector<std::function<void()>> jobs_;
   std::atomic<std::size_t> next_job_ = 0;
-  std::mutex mutex_;
-  ExplorerReport report_;
+  Mutex mutex_;
+  ExplorerReport report_ ASSENT_GUARDED_BY(mutex_);
 };
 
 }  // namespace

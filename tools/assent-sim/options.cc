@@ -1,8 +1,8 @@
 #include "tools/assent-sim/options.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
+#include <vector>
 
 #include "tools/assent-sim/dice.h"
 
@@ -121,6 +121,75 @@ void DrawLogTroubles(Options& o, Dice& dice) {
   if (!o.restores && !o.dead_service) o.taken_gids = Count(dice, 60, 2);
 }
 
+// Those that are numbers.
+std::vector<std::pair<const char*, std::int64_t>> NumbersOf(const Options& o) {
+  return {
+      {"workload", static_cast<std::int64_t>(o.workload)},
+      {"transactions", o.transactions},
+      {"services", o.services},
+      {"max_branches", o.max_branches},
+      {"accounts", o.accounts},
+      {"shards", o.shards},
+      {"protocols", o.protocols},
+      {"unary_services", o.unary_services},
+      {"router_in_flight", o.router_in_flight},
+      {"router_queue", o.router_queue},
+      {"interactive", o.interactive},
+      {"single_branch", o.single_branch},
+      {"pivot", o.pivot},
+      {"declared_order", o.declared_order},
+      {"refuse", o.refuse},
+      {"read_only", o.read_only},
+      {"retry_later", o.retry_later},
+      {"refuse_second", o.refuse_second},
+      {"scarce", o.scarce},
+      {"bounded_attempts", o.bounded_attempts},
+      {"initiator_retries", o.initiator_retries},
+      {"initiator_vanishes", o.initiator_vanishes},
+      {"other_content", o.other_content},
+      {"net_max", o.net_max},
+      {"turn_max", o.turn_max},
+      {"log_write_max", o.log_write_max},
+      {"log_sync_max", o.log_sync_max},
+      {"group_max", o.group_max},
+      {"commit_max", o.commit_max},
+      {"window", o.window},
+      {"restart_max", o.restart_max},
+      {"deadline", o.deadline},
+      {"attempt_timeout", o.attempt_timeout},
+      {"backoff", o.backoff},
+      {"max_backoff", o.max_backoff},
+      {"question_interval", o.question_interval},
+      {"hub_tick", o.hub_tick},
+      {"keepalive", o.keepalive},
+      {"coordinator_deaths", o.coordinator_deaths},
+      {"participant_deaths", o.participant_deaths},
+      {"session_cuts", o.session_cuts},
+      {"partitions", o.partitions},
+      {"pauses", o.pauses},
+      {"wall_jumps", o.wall_jumps},
+      {"log_full_spells", o.log_full_spells},
+      {"log_sync_failures", o.log_sync_failures},
+      {"participant_full_spells", o.participant_full_spells},
+      {"operator_acts", o.operator_acts},
+      {"lie", o.lie},
+      {"slow_call", o.slow_call},
+      {"commit_unknown", o.commit_unknown},
+      {"unary_loss", o.unary_loss},
+      {"unary_words", o.unary_words},
+      {"unary_duplicate", o.unary_duplicate},
+      {"unary_hours", o.unary_hours},
+      {"participant_stops", o.participant_stops},
+      {"max_live", o.max_live},
+      {"log_queue", o.log_queue},
+      {"lazy_write", o.lazy_write},
+      {"retention", o.retention},
+      {"wall_leaps", o.wall_leaps},
+      {"lost_wals", o.lost_wals},
+      {"taken_gids", o.taken_gids},
+  };
+}
+
 }  // namespace
 
 Options Draw(std::uint64_t seed, Form form) {
@@ -147,73 +216,8 @@ bool Options::faultless() const {
 }
 
 std::string Options::Describe() const {
-  const std::array<std::pair<const char*, std::int64_t>, 63> fields{{
-      {"workload", static_cast<std::int64_t>(workload)},
-      {"transactions", transactions},
-      {"services", services},
-      {"max_branches", max_branches},
-      {"accounts", accounts},
-      {"shards", shards},
-      {"protocols", protocols},
-      {"unary_services", unary_services},
-      {"router_in_flight", router_in_flight},
-      {"router_queue", router_queue},
-      {"interactive", interactive},
-      {"single_branch", single_branch},
-      {"pivot", pivot},
-      {"declared_order", declared_order},
-      {"refuse", refuse},
-      {"read_only", read_only},
-      {"retry_later", retry_later},
-      {"refuse_second", refuse_second},
-      {"scarce", scarce},
-      {"bounded_attempts", bounded_attempts},
-      {"initiator_retries", initiator_retries},
-      {"initiator_vanishes", initiator_vanishes},
-      {"other_content", other_content},
-      {"net_max", net_max},
-      {"turn_max", turn_max},
-      {"log_write_max", log_write_max},
-      {"log_sync_max", log_sync_max},
-      {"group_max", group_max},
-      {"commit_max", commit_max},
-      {"window", window},
-      {"restart_max", restart_max},
-      {"deadline", deadline},
-      {"attempt_timeout", attempt_timeout},
-      {"backoff", backoff},
-      {"max_backoff", max_backoff},
-      {"question_interval", question_interval},
-      {"hub_tick", hub_tick},
-      {"keepalive", keepalive},
-      {"coordinator_deaths", coordinator_deaths},
-      {"participant_deaths", participant_deaths},
-      {"session_cuts", session_cuts},
-      {"partitions", partitions},
-      {"pauses", pauses},
-      {"wall_jumps", wall_jumps},
-      {"log_full_spells", log_full_spells},
-      {"log_sync_failures", log_sync_failures},
-      {"participant_full_spells", participant_full_spells},
-      {"operator_acts", operator_acts},
-      {"lie", lie},
-      {"slow_call", slow_call},
-      {"commit_unknown", commit_unknown},
-      {"unary_loss", unary_loss},
-      {"unary_words", unary_words},
-      {"unary_duplicate", unary_duplicate},
-      {"unary_hours", unary_hours},
-      {"participant_stops", participant_stops},
-      {"max_live", max_live},
-      {"log_queue", log_queue},
-      {"lazy_write", lazy_write},
-      {"retention", retention},
-      {"wall_leaps", wall_leaps},
-      {"lost_wals", lost_wals},
-      {"taken_gids", taken_gids},
-  }};
   std::string text;
-  for (const auto& [name, value] : fields) {
+  for (const auto& [name, value] : NumbersOf(*this)) {
     if (value != 0)
       text += (text.empty() ? "" : " ") + std::string(name) + "=" + std::to_string(value);
   }

@@ -233,6 +233,19 @@ void World::DrawMisfortunes() {
   Add(Misfortune::kLogRestored, 2);  // the first may come before there is a copy
 }
 
+void World::Partition(std::uint32_t s) {
+  const Time until = sim_.now + sim_.Draw(sim_.options.window);
+  const std::uint64_t way = sim_.dice.Below(3);
+  sim_.Say([&] {
+    return "partition between s" + std::to_string(s) + " and the coordinator" +
+           (way == 0   ? ""
+            : way == 1 ? ", towards s"
+                       : ", from s");
+  });
+  if (way != 2) network_.Block(s, true, until);
+  if (way != 1) network_.Block(s, false, until);
+}
+
 void World::Suffer(Misfortune what, std::uint64_t service) {
   if (sim_.healed) return;
   const auto s = static_cast<std::uint32_t>(service);
@@ -243,19 +256,7 @@ void World::Suffer(Misfortune what, std::uint64_t service) {
                              sim_.dice.Chance(500));
     case Misfortune::kParticipantDies: return KillParticipant(s, sim_.dice.Chance(300));
     case Misfortune::kSessionCut: return network_.CutOneOf(s);
-    case Misfortune::kPartition: {
-      const Time until = sim_.now + sim_.Draw(sim_.options.window);
-      const std::uint64_t way = sim_.dice.Below(3);
-      sim_.Say([&] {
-        return "partition between s" + std::to_string(s) + " and the coordinator" +
-               (way == 0   ? ""
-                : way == 1 ? ", towards s"
-                           : ", from s");
-      });
-      if (way != 2) network_.Block(s, true, until);
-      if (way != 1) network_.Block(s, false, until);
-      return;
-    }
+    case Misfortune::kPartition: return Partition(s);
     case Misfortune::kPause:
       sim_.marks.Set(Mark::kPaused);
       sim_.Say([] { return std::string("the coordinator is stopped, and will be continued"); });

@@ -74,6 +74,7 @@ class World {
   void DrawMisfortunes();
   void Add(Misfortune what, std::uint32_t count);
   void Suffer(Misfortune what, std::uint64_t service);
+  void Partition(std::uint32_t service);
   void Dispatch(const Event& event);
   bool Waits(const Event& event);
   void StartParticipant(std::size_t service);
