@@ -92,6 +92,8 @@ BAD = [
     ("check_banned", "todo", {"coordinator/core/core.cc": "// TODO: later\n"}),
     ("check_banned", "sleep", {"tests/a_test.cc": "std::this_thread::sleep_for(1s);\n"}),
     ("check_banned", "assert", {"coordinator/core/core.cc": "void F() { assert(true); }\n"}),
+    ("check_banned", "mutex", {"coordinator/base/lock.h": "#pragma once\nstd::mutex mutex_;\n"}),
+    ("check_banned", "mutex", {"coordinator/base/lock.h": "#pragma once\nint x_;  // guarded by mutex_\n"}),
     ("check_banned", "new-library", {"coordinator/core/core.cc": "#include <format>\n"}),
     ("check_banned", "local-path", {"tools/run.sh": "#!/bin/sh\ncd /wo" + "rk/x\n"}),
     ("check_pragma_once", "does not begin", {"coordinator/core/core.h": "// Contract.\nint x;\n"}),
