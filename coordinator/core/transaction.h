@@ -28,7 +28,7 @@ namespace assent::core {
 
 // First event of every transaction.
 struct Begin {
-  // The life of the coordinator in which the transaction began; part of its identity for
+  // That of the coordinator's start in which the transaction began; part of its identity for
   // participants.
   std::uint64_t epoch = 0;
 };

@@ -143,9 +143,9 @@ void Transaction::FollowingDone(BranchIndex i, const Answered& event, const Now&
   }
 }
 
-// The decision stands; the participant says it cannot follow. A person has to look, and it is asked
-// on and on. Who has a finishing operation had promised to follow either way: nobody knows what
-// became of that promise. Counts whichever attempt it answers.
+// The decision stands; the participant says that it cannot follow. A person has to look, and it is
+// asked on and on. A branch that has a finishing operation has promised to follow either way:
+// nobody knows what became of that promise. Counts whichever attempt it answers.
 void Transaction::FollowingRefused(BranchIndex i, const Answered& event, const Now& now,
                                    Step& step) {
   Branch& branch = branches_[i];

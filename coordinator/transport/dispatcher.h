@@ -71,8 +71,8 @@ struct DispatcherCounters {
   std::uint64_t queued = 0;      // had to wait for room
   std::uint64_t superseded = 0;  // a newer attempt came while the older one waited
   std::uint64_t expired = 0;
-  std::uint64_t steps =
-      0;  // commands, instances and lanes that were looked at: what everything has cost
+  // Commands, instances and lanes that were looked at: what everything has cost.
+  std::uint64_t steps = 0;
 };
 
 // A target that is dialled. While it connects, commands wait for it; while it is down, they are

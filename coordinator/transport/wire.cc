@@ -17,9 +17,8 @@ core::AttemptResult ResultOf(v1::BranchReply::Kind kind) {
     case v1::BranchReply::DONE_READ_ONLY: return core::AttemptResult::kDoneReadOnly;
     case v1::BranchReply::REFUSED: return core::AttemptResult::kRefused;
     case v1::BranchReply::RETRY_LATER: return core::AttemptResult::kRetryLater;
-    default:
-      return core::AttemptResult::
-          kUnknown;  // a newer participant's word: not an answer we can rest on
+    // A newer participant's word: not an answer that we can rest on.
+    default: return core::AttemptResult::kUnknown;
   }
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
 // What really happened, seen from outside: what each participant's database holds, what is on the
-// coordinator's platter, and who was told what. The simulator writes it down; the invariants read
+// coordinator's disk, and who was told what. The simulator writes it down; the invariants read
 // it; no code under test ever does.
 
 #include <cstdint>
@@ -59,7 +59,7 @@ struct BranchBooks {
   bool answered_twice_differently = false;
   bool acked_undurable = false;
   bool said_later = false;         // answered the forward operation "retry later"
-  std::uint64_t listed_epoch = 0;  // the life in which it got into the durable list
+  std::uint64_t listed_epoch = 0;  // in which it got into the durable list
   // Declared by a person.
   core::Decision resolved = core::Decision::kNone;
   // Of the last command sent to it.
@@ -77,11 +77,11 @@ struct TransactionBooks {
   // Heard by anybody outside: an initiator, a participant.
   bool heard_commit = false;
   bool heard_abort = false;
-  // Ever on the platter.
+  // Ever durable.
   bool begun = false;
   std::size_t listed = 0;  // branches in the durable list
   Time asked_at = -1;      // when its initiator first asked for it
-  bool recovered = false;  // a life that did not begin it has had it
+  bool recovered = false;  // a start that did not begin it has had it
   bool commit_durable = false;
   bool abort_durable = false;
   bool ended = false;
@@ -96,10 +96,10 @@ struct TransactionBooks {
   bool hazard_seen = false;
   // Reasons for a send before its backoff was over.
   std::uint32_t wakers = 0;
-  // The row on the platter at this instant, decoded; empty when there is none.
+  // The row that is durable at this instant, decoded; empty when there is none.
   std::uint64_t serial = 0;
-  std::uint64_t platter_version = 0;
-  std::optional<core::Transaction> platter;
+  std::uint64_t durable_version = 0;
+  std::optional<core::Transaction> durable;
   Time ended_at = 0;
   // A finished transaction has its gid: it cannot be filed as one, and its row stays where it is.
   bool collided = false;
@@ -109,7 +109,7 @@ struct TransactionBooks {
   bool in_the_way = false;
   bool touched = false;
 
-  bool unfinished() const { return platter.has_value() && !(collided && platter->finished()); }
+  bool unfinished() const { return durable.has_value() && !(collided && durable->finished()); }
 };
 
 }  // namespace assent::sim

@@ -185,7 +185,7 @@ void Coordinator::Ears::OnServiceAppeared(const std::string& name) {
     if (std::any_of(branches.begin(), branches.end(),
                     [&](const BranchPlan& b) { return b.service == service; })) {
       ++owner_.ledger_.Touch(t).wakers;
-      if (owner_.ledger_.books(t).platter) owner_.sim_.marks.Set(Mark::kServiceAppeared);
+      if (owner_.ledger_.books(t).durable) owner_.sim_.marks.Set(Mark::kServiceAppeared);
     }
   }
 }

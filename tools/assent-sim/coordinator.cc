@@ -20,7 +20,7 @@ void Coordinator::Ports::Append(std::vector<log::Entry> entries, std::uint64_t b
       const std::size_t t = owner_.ledger_.Find(entry.gid);
       const TransactionBooks& books = owner_.ledger_.books(t);
       if (!books.ended) life.serials[entry.serial] = t;
-      if (books.restored && books.begun && !books.platter && !books.ended)
+      if (books.restored && books.begun && !books.durable && !books.ended)
         owner_.sim_.marks.Set(Mark::kRestoredBegunAgain);
     }
     const auto known = life.serials.find(entry.serial);
@@ -103,7 +103,7 @@ void Coordinator::Start() {
   last_epoch_ = life_->epoch = recovered->epoch;
   life_->dialer.Open(recovered->log_id);
   life_->hub.Open(recovered->log_id, recovered->epoch);
-  for (std::size_t t = 0; t < ledger_.size(); ++t) ledger_.ReadPlatter(disk_->platter(), t);
+  for (std::size_t t = 0; t < ledger_.size(); ++t) ledger_.ReadDurable(disk_->platter(), t);
   ledger_.CheckKept(disk_->platter());
   for (std::size_t i = 0; i < life_->shards.size(); ++i) {
     life_->shards[i]->Start(*recovered);
@@ -208,7 +208,7 @@ void Coordinator::Die(bool power, std::size_t kept, bool torn) {
   life_number_ = 0;
   paused_until_ = 0;
   if (power) {
-    for (std::size_t t = 0; t < ledger_.size(); ++t) ledger_.ReadPlatter(disk_->platter(), t);
+    for (std::size_t t = 0; t < ledger_.size(); ++t) ledger_.ReadDurable(disk_->platter(), t);
   }
 }
 
@@ -318,8 +318,8 @@ void Coordinator::CheckSend(const transport::Command& command) {
   if (t == ledger_.size())
     return sim_.Violate("a command for " + command.gid + ", which nobody began");
   TransactionBooks& books = ledger_.Touch(t);
-  const core::Transaction* on_platter = books.platter ? &*books.platter : nullptr;
-  const SendSeen seen{books, on_platter, disk_->platter().epoch, life_->epoch, command};
+  const core::Transaction* durable = books.durable ? &*books.durable : nullptr;
+  const SendSeen seen{books, durable, disk_->platter().epoch, life_->epoch, command};
   const std::string broken = BrokenAtSend(seen);
   if (!broken.empty()) return sim_.Violate(broken);
 
@@ -329,10 +329,9 @@ void Coordinator::CheckSend(const transport::Command& command) {
   const bool again = branch.last_sent == command.operation && branch.last_sent_life == life_number_;
   if (again) {
     sim_.marks.Set(Mark::kAttemptTimedOut);
-    const Time least =
-        on_platter->spec().branches[b].retry.initial_backoff.count() * kMillisecond / 2;
+    const Time least = durable->spec().branches[b].retry.initial_backoff.count() * kMillisecond / 2;
     if (pause < least) ++branch.hasty;
-    if (on_platter->decision() == core::Decision::kCommit &&
+    if (durable->decision() == core::Decision::kCommit &&
         command.operation == core::Operation::kAction)
       sim_.marks.Set(Mark::kForwardAfterPivot);
   }
@@ -383,7 +382,7 @@ void Coordinator::CheckTold(const transport::OutcomeAnswer& answer, std::uint64_
   const bool own = std::binary_search(lives.begin(), lives.end(), began_epoch);
   if (answer.verdict == transport::Verdict::kAbort && !own)
     sim_.Violate("S9 broken by " + answer.gid +
-                 ": abort is presumed of a life that this log has missed");
+                 ": abort is presumed of an epoch that this log has missed");
   if (answer.verdict == transport::Verdict::kCannotTell) sim_.marks.Set(Mark::kCannotTell);
   if (answer.verdict == transport::Verdict::kAbort && books.commit_durable && !by_hand &&
       !books.forgotten)
@@ -419,19 +418,19 @@ void Coordinator::OnLogWrite(std::uint64_t life) {
 void Coordinator::OnLogSync(std::uint64_t life) {
   if (!life_ || life != life_number_ || Postponed(EventKind::kLogSync, life, 0)) return;
   life_->log->Sync();
-  ReadPlatter();
+  ReadDurable();
   ledger_.CheckKept(disk_->platter());
   life_->log_stage = Life::LogStage::kIdle;
   if (life_->log_again) ArmLog();
 }
 
-void Coordinator::ReadPlatter() {
+void Coordinator::ReadDurable() {
   for (const Life::Appended& row : std::exchange(life_->written, {})) {
-    const log::MemoryImage& platter = disk_->platter();
+    const log::MemoryImage& image = disk_->platter();
     // Refused, and nothing else is known of it.
-    if (!platter.live.contains(row.serial) && !platter.finished.contains(row.serial)) continue;
+    if (!image.live.contains(row.serial) && !image.finished.contains(row.serial)) continue;
     ledger_.Touch(row.txn).serial = row.serial;
-    ledger_.ReadPlatter(platter, row.txn);
+    ledger_.ReadDurable(image, row.txn);
   }
 }
 

@@ -78,7 +78,7 @@ class Coordinator {
 
   void ArmTurn(std::size_t shard);
   void ArmLog();
-  void ReadPlatter();
+  void ReadDurable();
   void NoteRecovered(const log::LiveRow& row);
   void StartRefused(const Status& why);
   void NoteLost(bool unsynced);

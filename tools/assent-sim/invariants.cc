@@ -163,8 +163,8 @@ constexpr std::array kAlways = {
 // ---- At each send -------------------------------------------------------------------------------
 
 const core::Branch* BranchOf(const SendSeen& s) {
-  const std::size_t i = s.on_platter->FindBranch(s.command.branch_id);
-  return i < s.on_platter->branches().size() ? &s.on_platter->branches()[i] : nullptr;
+  const std::size_t i = s.durable->FindBranch(s.command.branch_id);
+  return i < s.durable->branches().size() ? &s.durable->branches()[i] : nullptr;
 }
 bool Executed(const core::Transaction& t, core::BranchIndex i) {
   const BranchState state = t.branches()[i].state;
@@ -172,53 +172,51 @@ bool Executed(const core::Transaction& t, core::BranchIndex i) {
          state == BranchState::kDone || state == BranchState::kFinishing;
 }
 
-bool SendListed(const SendSeen& s) { return s.on_platter != nullptr && BranchOf(s) != nullptr; }
+bool SendListed(const SendSeen& s) { return s.durable != nullptr && BranchOf(s) != nullptr; }
 bool SendFinish(const SendSeen& s) {
-  return !IsFinish(s.command.operation) || s.on_platter->decision() == Decision::kCommit;
+  return !IsFinish(s.command.operation) || s.durable->decision() == Decision::kCommit;
 }
 bool SendUndo(const SendSeen& s) {
-  if (!IsUndo(s.command.operation) || s.on_platter->decision() == Decision::kAbort) return true;
+  if (!IsUndo(s.command.operation) || s.durable->decision() == Decision::kAbort) return true;
   // The question to a one-phase branch, which prevents as it asks.
   const core::Branch* branch = BranchOf(s);
-  return s.on_platter->decision() == Decision::kNone && branch->one_phase &&
+  return s.durable->decision() == Decision::kNone && branch->one_phase &&
          branch->state == BranchState::kUndoing;
 }
-bool SendSurvives(const SendSeen& s) { return s.platter_epoch >= s.life_epoch; }
-// Presumed abort: a vote that was asked for in an earlier life is never asked for again.
+bool SendSurvives(const SendSeen& s) { return s.durable_epoch >= s.life_epoch; }
+// Presumed abort: a vote that was asked for in an earlier epoch is never asked for again.
 bool SendNotResumed(const SendSeen& s) {
   if (s.command.operation != Operation::kPrepare) return true;
-  const std::size_t i = s.on_platter->FindBranch(s.command.branch_id);
+  const std::size_t i = s.durable->FindBranch(s.command.branch_id);
   return s.books.branches[i].listed_epoch == s.life_epoch;
 }
 bool SendAfter(const SendSeen& s) {
   if (!IsForward(s.command.operation)) return true;
-  const std::size_t i = s.on_platter->FindBranch(s.command.branch_id);
-  const auto& after = s.on_platter->spec().branches[i].after;
+  const std::size_t i = s.durable->FindBranch(s.command.branch_id);
+  const auto& after = s.durable->spec().branches[i].after;
   return std::all_of(after.begin(), after.end(),
-                     [&](core::BranchIndex a) { return Executed(*s.on_platter, a); });
+                     [&](core::BranchIndex a) { return Executed(*s.durable, a); });
 }
 bool SendNotCompensating(const SendSeen& s) {
-  return !IsForward(s.command.operation) || s.on_platter->decision() != Decision::kAbort;
+  return !IsForward(s.command.operation) || s.durable->decision() != Decision::kAbort;
 }
 bool SendIntent(const SendSeen& s) {
   return s.command.operation != Operation::kCompensate ||
          BranchOf(s)->state == BranchState::kUndoing;
 }
 bool SendPivot(const SendSeen& s) {
-  const std::size_t i = s.on_platter->FindBranch(s.command.branch_id);
-  return !IsForward(s.command.operation) || !s.on_platter->spec().branches[i].pivot ||
-         s.on_platter->branches()[i].state == BranchState::kExecuting;
+  const std::size_t i = s.durable->FindBranch(s.command.branch_id);
+  return !IsForward(s.command.operation) || !s.durable->spec().branches[i].pivot ||
+         s.durable->branches()[i].state == BranchState::kExecuting;
 }
 
 constexpr std::array kAtSend = {
     SendRule{"S8", "a branch that is sent to is in the durable list", SendListed},
-    SendRule{"S5", "commit or confirm is sent only on a decision that is on the platter",
-             SendFinish},
-    SendRule{"S5", "undoing is sent only on a decision that is on the platter", SendUndo},
+    SendRule{"S5", "commit or confirm is sent only on a decision that is durable", SendFinish},
+    SendRule{"S5", "undoing is sent only on a decision that is durable", SendUndo},
     SendRule{"S9", "an undecided two-phase transaction is aborted at recovery, never resumed",
              SendNotResumed},
-    SendRule{"S12", "a send in this life rests on an epoch that survives a power cut",
-             SendSurvives},
+    SendRule{"S12", "a send rests on an epoch that survives a power cut", SendSurvives},
     SendRule{"G1", "a step is sent only when what it comes after is recorded durably", SendAfter},
     SendRule{"G3", "once the abort is durable no forward operation is sent", SendNotCompensating},
     SendRule{"G6", "a compensation needs durable intent", SendIntent},
@@ -253,8 +251,8 @@ bool ToldInTime(const ToldSeen& s) {
 }
 
 constexpr std::array kAtTold = {
-    ToldRule{"S6", "what is shown as decided is decided on the platter", ToldDurable},
-    ToldRule{"S6", "what is shown at all is on the platter", ToldBegun},
+    ToldRule{"S6", "what is shown as decided is durably decided", ToldDurable},
+    ToldRule{"S6", "what is shown at all is durable", ToldBegun},
     ToldRule{"L1", "a deadline does not pass before its time, whatever the wall clock says",
              ToldInTime},
     ToldRule{"G7", "what is shown as finished is finished at every participant", ToldFinished},

@@ -18,12 +18,12 @@
 
 namespace assent::sim {
 
-// A command on its way out. `on_platter` is what a power cut now would leave of its transaction;
+// A command on its way out. `durable` is what a power cut now would leave of its transaction;
 // null: nothing.
 struct SendSeen {
   const TransactionBooks& books;
-  const core::Transaction* on_platter;
-  std::uint64_t platter_epoch;
+  const core::Transaction* durable;
+  std::uint64_t durable_epoch;
   std::uint64_t life_epoch;
   const transport::Command& command;
 };

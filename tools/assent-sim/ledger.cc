@@ -65,40 +65,40 @@ void Ledger::NoteDurable(TransactionBooks& books, const core::Transaction& txn,
   }
 }
 
-void Ledger::ReadPlatter(const log::MemoryImage& platter, std::size_t t) {
+void Ledger::ReadDurable(const log::MemoryImage& image, std::size_t t) {
   TransactionBooks& books = books_[t];
   const std::string& gid = plans_[t].gid;
-  const auto live = platter.live.find(books.serial);
-  if (live != platter.live.end() && live->second.gid == gid) {
-    if (books.platter && books.platter_version == live->second.version) return;
+  const auto live = image.live.find(books.serial);
+  if (live != image.live.end() && live->second.gid == gid) {
+    if (books.durable && books.durable_version == live->second.version) return;
     Result<core::Transaction> txn = core::Codec::Decode(gid, live->second.spec, live->second.state);
     if (!txn.ok()) return sim_.Violate("a row of " + gid + " cannot be read back");
     Touch(t);
-    books.platter_version = live->second.version;
-    books.platter.emplace(std::move(txn).value());
-    NoteDurable(books, *books.platter, platter.epoch);
+    books.durable_version = live->second.version;
+    books.durable.emplace(std::move(txn).value());
+    NoteDurable(books, *books.durable, image.epoch);
     return;
   }
-  const auto finished = platter.serial_of_gid.find(gid);
-  if (finished == platter.serial_of_gid.end()) {
-    if (books.platter) Touch(t);
-    if (books.platter && !books.ended && !books.forgotten)
+  const auto finished = image.serial_of_gid.find(gid);
+  if (finished == image.serial_of_gid.end()) {
+    if (books.durable) Touch(t);
+    if (books.durable && !books.ended && !books.forgotten)
       sim_.Violate("S7 broken by " + gid + ": its row is gone, and it had not ended");
-    books.platter.reset();
+    books.durable.reset();
     return;
   }
-  if (books.ended && !books.platter) return;
+  if (books.ended && !books.durable) return;
   Touch(t);
-  const log::FinishedRow& row = platter.finished.at(finished->second);
+  const log::FinishedRow& row = image.finished.at(finished->second);
   Result<core::Transaction> txn = core::Codec::Decode(gid, row.spec, row.state);
   if (!txn.ok()) return sim_.Violate("a finished row of " + gid + " cannot be read back");
-  NoteDurable(books, txn.value(), platter.epoch);
+  NoteDurable(books, txn.value(), image.epoch);
   if (!books.ended) books.ended_at = sim_.now;
   books.ended = true;
   books.outcome = engine::OutcomeFromLog(row.outcome);
   if (books.outcome == core::Outcome::kMixed) sim_.marks.Set(Mark::kMixed);
   if (books.hazard_seen && !books.by_hand) sim_.marks.Set(Mark::kHazardHealed);
-  books.platter.reset();
+  books.durable.reset();
   sim_.Say([&] { return "the end of " + gid + " is durable"; });
 }
 
@@ -117,19 +117,19 @@ bool Ledger::Restored(const log::MemoryImage& lost, const log::MemoryImage& copy
   if (at == where(lost) && (at.first != 0 || !books.begun)) return false;
   books.restored = true;
   books.ended = books.forgotten = false;
-  books.platter.reset();
-  books.platter_version = 0;
+  books.durable.reset();
+  books.durable_version = 0;
   books.serial = at.first;
   for (BranchBooks& branch : books.branches) branch.listed_epoch = 0;
-  ReadPlatter(copy, t);
+  ReadDurable(copy, t);
   return true;
 }
 
-void Ledger::CheckKept(const log::MemoryImage& platter) {
+void Ledger::CheckKept(const log::MemoryImage& image) {
   if (sim_.options.retention == 0) return;
   for (std::size_t t = 0; t < plans_.size(); ++t) {
     const TransactionBooks& books = books_[t];
-    if (!books.ended || books.forgotten || platter.serial_of_gid.contains(plans_[t].gid)) continue;
+    if (!books.ended || books.forgotten || image.serial_of_gid.contains(plans_[t].gid)) continue;
     if (sim_.now - books.ended_at < sim_.options.retention)
       sim_.Violate("R1 broken by " + plans_[t].gid +
                    ": what has finished is kept for its time, whatever the wall clock says");

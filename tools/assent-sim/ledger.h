@@ -36,13 +36,13 @@ class Ledger {
   }
   static std::string BranchIdOf(std::size_t b) { return "b" + std::to_string(b); }
 
-  // The platter may have changed in the row of this transaction: look.
-  void ReadPlatter(const log::MemoryImage& platter, std::size_t t);
+  // What is durable may have changed in the row of this transaction: look.
+  void ReadDurable(const log::MemoryImage& image, std::size_t t);
   // The log, which held `lost` of it, is replaced by `copy`. True if they differ in this
   // transaction: its books go on from the copy.
   bool Restored(const log::MemoryImage& lost, const log::MemoryImage& copy, std::size_t t);
   // R1: of what has finished nothing is gone before its time.
-  void CheckKept(const log::MemoryImage& platter);
+  void CheckKept(const log::MemoryImage& image);
   // Evaluates every rule on what was touched since the last time.
   void CheckTouched();
 

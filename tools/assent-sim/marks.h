@@ -81,7 +81,7 @@ namespace assent::sim {
   X(kPaused, "the coordinator stood still for longer than its timeouts")                           \
   X(kWallJumped, "the wall clock jumped by hours")                                                 \
   X(kWallLeapt, "the wall clock leapt by more than the retention, with history to lose")           \
-  X(kLostWalNoticed, "the WAL was gone between two lives, and the start was refused")              \
+  X(kLostWalNoticed, "the WAL was gone between two starts, and the start was refused")             \
   X(kSetAside, "a transaction whose gid was taken came to its end, and was set aside")             \
   X(kParticipantStopped, "a participant stood still for longer than the timeouts, and went on")    \
   X(kTornGroup,                                                                                    \
@@ -90,7 +90,7 @@ namespace assent::sim {
   X(kRestored, "an older copy of the log was put back")                                            \
   X(kRestoredMissed, "a copy that was put back had missed a transaction")                          \
   X(kCannotTell,                                                                                   \
-    "a participant asked about a life that the log has missed, and was told CANNOT_TELL")          \
+    "a participant asked about an epoch that the log has missed, and was told CANNOT_TELL")        \
   X(kRestoredBegunAgain, "an initiator repeated what a restored log had missed, and it ran again") \
   X(kTooManyLive, "a begin was refused: too many transactions")                                    \
   X(kLogQueueFull, "an append was refused: the log's queue was full")                              \

@@ -112,7 +112,7 @@ void People::Submit(std::size_t t, bool changed) {
   });
   if (ledger_.books(t).ended) {
     sim_.marks.Set(Mark::kRetriedAfterEnd);
-  } else if (ledger_.books(t).platter) {
+  } else if (ledger_.books(t).durable) {
     sim_.marks.Set(Mark::kJoinedLive);
   }
   (void)coordinator_.Post(ledger_.plan(t).gid, std::move(request));
@@ -270,8 +270,8 @@ void People::ResolveSomething(std::size_t t) {
   if (sim_.options.unary_services > 0) return Act(t, engine::OperatorVerb::kRetryNow);
   for (std::size_t i = 0; i < ledger_.size(); ++i) {
     const std::size_t other = (t + i) % ledger_.size();
-    const auto& platter = ledger_.books(other).platter;
-    if (!platter || platter->decision() == core::Decision::kNone) continue;
+    const auto& durable = ledger_.books(other).durable;
+    if (!durable || durable->decision() == core::Decision::kNone) continue;
     t = other;
     break;
   }
@@ -308,9 +308,9 @@ void People::Operate() {
 void People::ReleaseHolds() {
   for (std::size_t t = 0; t < ledger_.size(); ++t) {
     if (!held_[t]) continue;
-    const auto& platter = ledger_.books(t).platter;
-    if (platter && platter->suspended() && platter->phase() == core::Phase::kActive &&
-        platter->deadline_at() < sim_.Wall())
+    const auto& durable = ledger_.books(t).durable;
+    if (durable && durable->suspended() && durable->phase() == core::Phase::kActive &&
+        durable->deadline_at() < sim_.Wall())
       sim_.marks.Set(Mark::kDeadlineWhileSuspended);
     const std::string gid = ledger_.plan(t).gid;
     ++ledger_.Touch(t).wakers;

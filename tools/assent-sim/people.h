@@ -1,7 +1,7 @@
 #pragma once
 
 // Those who ask things of the coordinator: initiators with one transaction each, and operators.
-// Every answer they get is held against the platter at that instant.
+// Every answer they get is held against what is durable at that instant.
 
 #include <cstdint>
 #include <string>

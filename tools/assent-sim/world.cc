@@ -302,7 +302,7 @@ void World::Suffer(Misfortune what, std::uint64_t service) {
       return coordinator_->LoseWal();
     case Misfortune::kGidTaken: {
       const std::size_t t = sim_.dice.Below(ledger_.size());
-      if (!coordinator_->up() || !ledger_.books(t).platter) return;
+      if (!coordinator_->up() || !ledger_.books(t).durable) return;
       KillCoordinator(false, 0);
       ledger_.Touch(t).gid_taken = true;
       return coordinator_->TakeGid(t);

@@ -74,11 +74,11 @@ std::string World::WhyNotAtRest() const {
   for (std::size_t t = 0; t < ledger_.size(); ++t) {
     if (!ledger_.books(t).unfinished() || Excused(t)) continue;
     text += ledger_.plan(t).gid + " has not ended: " +
-            core::WhyNotFinished(*ledger_.books(t).platter, {sim_.Mono(), sim_.Wall(), 0}) + "; ";
+            core::WhyNotFinished(*ledger_.books(t).durable, {sim_.Mono(), sim_.Wall(), 0}) + "; ";
   }
   if (text.empty() && !coordinator_->idle()) text = "the coordinator is not idle";
   if (text.empty() && coordinator_->live_count() > 0)
-    text = "a transaction is live that is not on the platter";
+    text = "a transaction is live that is not durable";
   for (const auto& participant : participants_) {
     if (text.empty() && !participant->idle()) text = participant->name() + " is not idle";
     if (text.empty() && participant->store().HoldsAny())
