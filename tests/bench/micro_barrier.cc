@@ -2,7 +2,7 @@
 // flight. Every reply waits for a commit under synchronous=FULL, so the numbers are the disk's,
 // divided by what shares a commit.
 //
-//   build/release/bin/assent-microbench --benchmark_filter=Barrier \
+//   build/release/bin/assent-microbench --benchmark_filter=Barrier
 //       --benchmark_counters_tabular=true
 //   ASSENT_BENCH_FOLDER=/mnt/disk …     where the file goes (default: the temporary folder)
 

@@ -2,7 +2,7 @@
 // the engine appends them, with a given number of transactions in flight; every commit under
 // synchronous=FULL. Not a test: numbers depend on the disk.
 //
-//   build/release/bin/assent-microbench --benchmark_filter='Transactions|Replay|Group' \
+//   build/release/bin/assent-microbench --benchmark_filter='Transactions|Replay|Group'
 //       --benchmark_counters_tabular=true
 //   ASSENT_BENCH_FOLDER=/mnt/disk …     where the file goes (default: the temporary folder)
 
