@@ -132,7 +132,6 @@ class Dispatcher {
 
   // ---- Looking
 
-  bool IsDialled(const std::string& service) const;
   std::vector<ServiceInfo> List(const std::string& prefix) const;
   const DispatcherCounters& counters() const { return counters_; }
   std::size_t session_count() const { return sessions_; }

@@ -252,11 +252,6 @@ void Dispatcher::RemoveVariant(Variant& variant) {
 
 // ---- Looking ------------------------------------------------------------------------------------
 
-bool Dispatcher::IsDialled(const std::string& service) const {
-  const auto found = services_.find(service);
-  return found != services_.end() && found->second.dialled;
-}
-
 Dispatcher::Lane* Dispatcher::LaneOf(Service& service, const Command& command) {
   if (service.dialled) return &service.lanes.begin()->second;
   const auto found =
