@@ -122,6 +122,7 @@ BANNED = [
     ("assert", r"(?<![\w_:])assert\s*\(", r"\.(h|cc)$", "ASSENT_CHECK stays on in release builds"),
     ("mutex", r"\bstd::(recursive_|shared_|timed_)*mutex\b|\bstd::condition_variable|[Gg]uarded by \w*mutex",
      r"^(coordinator/(?!log/)|participant-sdk/|tools/).*\.(h|cc)$", "<assent/thread_safety.h> has locks that clang checks"),
+    ("merge", r"^(<<<<<<<|>>>>>>>) ", r"", "the marks of a merge"),
     ("rand", r"(?<![\w_])s?rand\s*\(", r"\.(h|cc)$", "deterministic code has its own generator"),
     ("new-library", r"#\s*include\s*<(expected|format|source_location|ranges|generator|print)>|\bstd::views::",
      r"\.(h|cc)$", "g++ 12 and clang 14 must both take it"),

@@ -94,6 +94,7 @@ BAD = [
     ("check_banned", "assert", {"coordinator/core/core.cc": "void F() { assert(true); }\n"}),
     ("check_banned", "mutex", {"coordinator/base/lock.h": "#pragma once\nstd::mutex mutex_;\n"}),
     ("check_banned", "mutex", {"coordinator/base/lock.h": "#pragma once\nint x_;  // guarded by mutex_\n"}),
+    ("check_banned", "README.md:1: merge", {"README.md": "<<<<<<< HEAD\n"}),
     ("check_banned", "new-library", {"coordinator/core/core.cc": "#include <format>\n"}),
     ("check_banned", "local-path", {"tools/run.sh": "#!/bin/sh\ncd /wo" + "rk/x\n"}),
     ("check_pragma_once", "does not begin", {"coordinator/core/core.h": "// Contract.\nint x;\n"}),
