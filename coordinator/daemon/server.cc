@@ -28,7 +28,7 @@
 #include "coordinator/daemon/visitor_log.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/grpc/transaction_service.h"
-#include "coordinator/log/sqlite_log.h"
+#include "coordinator/log/sqlite/sqlite_log.h"
 #include "coordinator/service/service.h"
 #include "coordinator/transport/grpc_caller.h"
 #include "coordinator/transport/grpc_streams.h"

@@ -37,6 +37,8 @@ class Unwritten {
 
   // The kBegin of this serial was refused for good.
   void NoteNeverBegun(std::uint64_t serial);
+  // That was undone with its group.
+  void NoteUndone(std::uint64_t serial) { never_begun_.Erase(serial); }
   bool NeverBegun(std::uint64_t serial) const { return never_begun_.contains(serial); }
 
  private:

@@ -18,7 +18,7 @@
 
 #include <benchmark/benchmark.h>
 
-#include "coordinator/log/sqlite_log.h"
+#include "coordinator/log/sqlite/sqlite_log.h"
 #include "tests/log/log_rig.h"
 
 namespace assent::log {

@@ -16,7 +16,7 @@
 #include <assent/client.h>
 #include <assent/participant.h>
 
-#include "coordinator/log/sqlite_log.h"
+#include "coordinator/log/sqlite/sqlite_log.h"
 #include "tests/log/forged_row.h"
 #include "tests/support/process.h"
 

@@ -15,7 +15,7 @@
 
 #include <gtest/gtest.h>
 
-#include "coordinator/log/memory_log.h"
+#include "coordinator/log/memory/memory_log.h"
 #include "tests/engine/shard_rig.h"
 
 namespace assent::engine {

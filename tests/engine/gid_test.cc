@@ -10,7 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "coordinator/engine/engine.h"
-#include "coordinator/log/memory_log.h"
+#include "coordinator/log/memory/memory_log.h"
 
 namespace assent::engine {
 namespace {

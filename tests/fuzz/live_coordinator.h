@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "coordinator/engine/shard.h"
-#include "coordinator/log/memory_log.h"
+#include "coordinator/log/memory/memory_log.h"
 
 namespace assent::fuzz {
 

@@ -7,7 +7,7 @@
 
 #include <assent/status.h>
 
-#include "coordinator/log/sqlite_options.h"
+#include "coordinator/log/sqlite/sqlite_options.h"
 
 namespace assent::log {
 

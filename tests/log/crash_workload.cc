@@ -6,7 +6,7 @@
 #include <thread>
 #include <utility>
 
-#include "coordinator/log/sqlite_log.h"
+#include "coordinator/log/sqlite/sqlite_log.h"
 #include "tests/log/log_rig.h"
 
 namespace assent::log {

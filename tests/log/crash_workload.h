@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "coordinator/log/log.h"
-#include "coordinator/log/sqlite_options.h"
+#include "coordinator/log/sqlite/sqlite_options.h"
 #include "tests/log/sim_disk.h"
 
 namespace assent::log {

@@ -6,8 +6,8 @@
 
 #include <gtest/gtest.h>
 
-#include "coordinator/log/sqlite_connection.h"
-#include "coordinator/log/sqlite_rows.h"
+#include "coordinator/log/sqlite/sqlite_connection.h"
+#include "coordinator/log/sqlite/sqlite_rows.h"
 
 namespace assent::log {
 

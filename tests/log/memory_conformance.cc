@@ -1,4 +1,4 @@
-#include "coordinator/log/memory_log.h"
+#include "coordinator/log/memory/memory_log.h"
 #include "tests/log/conformance.h"
 
 namespace assent::log {

@@ -1,6 +1,6 @@
 // What the in-memory log has beyond conformance: ways to fail, for simulation.
 
-#include "coordinator/log/memory_log.h"
+#include "coordinator/log/memory/memory_log.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -233,8 +233,26 @@ TEST_F(MemoryLogTest, ASlotIsGivenUpAndTakenUpAgain) {
   log.Append(Batch(in_slot(Update(1, 2, "a", "x"), 1)),
              [&](const AppendResult& result) { note(result.status); });
   EXPECT_THAT(codes, ElementsAre(Code::kUnknownOutcome));
-  log.Fence(Unavailable("others have its slots"));
-  EXPECT_EQ(events.seen, "?1+7!");
+  EXPECT_EQ(events.seen, "?1+7");
+}
+
+// Another coordinator took everything: nobody is answered as if nothing had been done.
+TEST_F(MemoryLogTest, AFencedLogStops) {
+  struct Events final : SlotEvents {
+    void OnAssigned(SlotGrant) override {}
+    void OnWanted(Slot) override {}
+    void OnFenced(const Status& why) override { fenced = why; }
+    Status fenced;
+  } events;
+  log_ = std::make_unique<MemoryLog>(disk_, MemoryLogOptions{.inline_completion = false});
+  ASSERT_TRUE(Recover(*log_, events, [](const LiveRow&) { return OkStatus(); }).ok());
+  Append(Batch(Begin(1, "a")));
+  log_->Fence(Unavailable("others have its slots"));
+  EXPECT_EQ(events.fenced, Unavailable("others have its slots"));
+  Append(Batch(Begin(2, "b")));
+  log_->Step();
+  EXPECT_THAT(answers_, ElementsAre("1 UNKNOWN_OUTCOME", "2 UNAVAILABLE"));
+  EXPECT_TRUE(log_->GetStats().poisoned);
 }
 
 TEST_F(MemoryLogTest, KeepsTheNewestFinishedRows) {

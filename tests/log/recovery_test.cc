@@ -12,7 +12,7 @@
 
 #include "coordinator/core/codec.h"
 #include "coordinator/engine/shard.h"
-#include "coordinator/log/sqlite_log.h"
+#include "coordinator/log/sqlite/sqlite_log.h"
 #include "tests/engine/shard_rig.h"
 #include "tests/log/log_rig.h"
 

@@ -1,4 +1,4 @@
-#include "coordinator/log/sqlite_log.h"
+#include "coordinator/log/sqlite/sqlite_log.h"
 #include "tests/log/conformance.h"
 
 namespace assent::log {

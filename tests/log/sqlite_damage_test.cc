@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "coordinator/log/sqlite_log.h"
+#include "coordinator/log/sqlite/sqlite_log.h"
 #include "tests/log/fault_vfs.h"
 #include "tests/log/log_rig.h"
 

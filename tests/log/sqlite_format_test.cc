@@ -7,9 +7,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "coordinator/log/sqlite_log.h"
-#include "coordinator/log/sqlite_schema.h"
-#include "coordinator/log/sqlite_store.h"
+#include "coordinator/log/sqlite/sqlite_log.h"
+#include "coordinator/log/sqlite/sqlite_schema.h"
+#include "coordinator/log/sqlite/sqlite_store.h"
 #include "tests/log/fault_vfs.h"
 #include "tests/log/log_rig.h"
 

@@ -8,8 +8,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "coordinator/log/sqlite_log.h"
-#include "coordinator/log/sqlite_schema.h"
+#include "coordinator/log/sqlite/sqlite_log.h"
+#include "coordinator/log/sqlite/sqlite_schema.h"
 #include "tests/log/fault_vfs.h"
 #include "tests/log/log_rig.h"
 

@@ -1,6 +1,6 @@
 // What the SQLite log does beyond conformance: grouping, its queue of reads, its end, its options.
 
-#include "coordinator/log/sqlite_log.h"
+#include "coordinator/log/sqlite/sqlite_log.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

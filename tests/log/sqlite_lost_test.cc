@@ -12,7 +12,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "coordinator/log/sqlite_log.h"
+#include "coordinator/log/sqlite/sqlite_log.h"
 #include "tests/log/log_rig.h"
 
 namespace assent::log {

@@ -15,7 +15,7 @@
 
 #include <gtest/gtest.h>
 
-#include "coordinator/log/sqlite_log.h"
+#include "coordinator/log/sqlite/sqlite_log.h"
 #include "tests/log/crash_settings.h"
 #include "tests/log/crash_vfs.h"
 #include "tests/log/crash_workload.h"

@@ -1,7 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "coordinator/log/sqlite_log.h"
+#include "coordinator/log/retention_clock.h"
+#include "coordinator/log/sqlite/sqlite_log.h"
 #include "tests/log/log_rig.h"
 
 namespace assent::log {

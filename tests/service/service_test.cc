@@ -13,7 +13,7 @@
 
 #include <assent/thread_safety.h>
 
-#include "coordinator/log/sqlite_log.h"
+#include "coordinator/log/sqlite/sqlite_log.h"
 #include "coordinator/service/watch.h"
 #include "tests/support/process.h"
 

@@ -17,8 +17,9 @@ ARROWS = {
     # The coordinator, lowest first.
     "coordinator/base": ["std", "posix", "vocabulary", "coordinator/base"],
     "coordinator/core": ["std", "vocabulary", "coordinator/core"],
-    "coordinator/log": ["std", "posix", "vocabulary", "sqlite3.h",
-                        "coordinator/base", "coordinator/core", "coordinator/log"],
+    "coordinator/log": ["std", "posix", "vocabulary", "coordinator/log"],
+    "coordinator/log/memory": ["std", "vocabulary", "coordinator/log", "coordinator/log/memory"],
+    "coordinator/log/sqlite": ["std", "posix", "vocabulary", "sqlite3.h", "coordinator/log", "coordinator/log/sqlite"],
     "coordinator/transport": ["std", "vocabulary", "wire", "grpc", "absl", "proto/parse", "proto/words",
                               "coordinator/base", "coordinator/core", "coordinator/transport"],
     "coordinator/engine": ["std", "posix", "vocabulary", "absl",

@@ -10,7 +10,7 @@
 
 #include <assent/thread_safety.h>
 
-#include "coordinator/log/sqlite_log.h"
+#include "coordinator/log/sqlite/sqlite_log.h"
 #include "tools/assent-bench/fleet.h"
 #include "tools/assent-bench/shapes.h"
 #include "tools/assent-bench/trials.h"

@@ -13,7 +13,7 @@
 
 #include "coordinator/engine/requests.h"
 #include "coordinator/engine/shard.h"
-#include "coordinator/log/memory_log.h"
+#include "coordinator/log/memory/memory_log.h"
 #include "coordinator/transport/transport.h"
 #include "tools/assent-sim/ledger.h"
 #include "tools/assent-sim/network.h"

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "coordinator/log/memory_log.h"
+#include "coordinator/log/memory/memory_log.h"
 #include "tools/assent-sim/books.h"
 #include "tools/assent-sim/sim.h"
 

@@ -1,4 +1,4 @@
-#include "coordinator/log/sqlite_options.h"
+#include "coordinator/log/sqlite/sqlite_options.h"
 
 namespace assent::log {
 namespace {

@@ -1,4 +1,4 @@
-#include "coordinator/log/sqlite_connection.h"
+#include "coordinator/log/sqlite/sqlite_connection.h"
 
 #include <sqlite3.h>
 #include <utility>

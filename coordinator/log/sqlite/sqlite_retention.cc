@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <sqlite3.h>
 
-#include "coordinator/log/sqlite_store.h"
+#include "coordinator/log/sqlite/sqlite_store.h"
 
 namespace assent::log {
 namespace {
@@ -82,7 +82,7 @@ Result<bool> SqliteStore::HasExpired() {
   return !expired.by_age.empty() || !expired.by_size.empty();
 }
 
-Status SqliteStore::Expire(std::size_t max_rows, GroupOutcome& outcome) {
+Status SqliteStore::Expire(std::size_t max_rows) {
   Expired expired;
   if (Status status = FindExpired(max_rows, expired); !status.ok()) return status;
   for (const auto* serials : {&expired.by_age, &expired.by_size}) {
@@ -91,9 +91,9 @@ Status SqliteStore::Expire(std::size_t max_rows, GroupOutcome& outcome) {
       if (code != SQLITE_OK) return Failure("expire row " + std::to_string(serial), code);
     }
   }
-  outcome.expired_by_age = expired.by_age.size();
-  outcome.expired_by_size = expired.by_size.size();
-  outcome.paced = expired.paced;
+  done_.expired_by_age = expired.by_age.size();
+  done_.expired_by_size = expired.by_size.size();
+  done_.paced = expired.paced;
   pace_->NoteRemoved(expired.by_age.size());
   next_.finished_rows -= expired.by_age.size() + expired.by_size.size();
   return OkStatus();

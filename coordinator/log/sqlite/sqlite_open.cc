@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include "coordinator/log/sqlite_store.h"
-#include "coordinator/log/wal_check.h"
+#include "coordinator/log/sqlite/sqlite_store.h"
+#include "coordinator/log/sqlite/wal_check.h"
 
 namespace assent::log {
 namespace {

@@ -1,4 +1,4 @@
-#include "coordinator/log/sqlite_schema.h"
+#include "coordinator/log/sqlite/sqlite_schema.h"
 
 #include <array>
 #include <map>

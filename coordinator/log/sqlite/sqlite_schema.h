@@ -9,8 +9,8 @@
 
 #include <assent/status.h>
 
-#include "coordinator/log/sqlite_connection.h"
-#include "coordinator/log/sqlite_rows.h"
+#include "coordinator/log/sqlite/sqlite_connection.h"
+#include "coordinator/log/sqlite/sqlite_rows.h"
 
 namespace assent::log {
 

@@ -2,7 +2,7 @@
 
 #include <sqlite3.h>
 
-#include "coordinator/log/sqlite_store.h"
+#include "coordinator/log/sqlite/sqlite_store.h"
 
 namespace assent::log {
 namespace {
@@ -73,8 +73,7 @@ Status SqliteStore::CommitEpoch() {
   if (code == SQLITE_OK) code = db_.Prepare("DELETE FROM life WHERE epoch < ?1", forget);
   if (code == SQLITE_OK) code = forget.BindInt(1, oldest).Run();
   if (code != SQLITE_OK) return Failure("write table life", code);
-  GroupOutcome ignored;
-  const Status status = WriteMetaAndCommit(ignored);
+  const Status status = WriteMetaAndCommit();
   if (!status.ok()) return status;
   meta_ = next_;
   return OkStatus();
@@ -115,11 +114,10 @@ Status SqliteStore::CloseCleanly() {
   if (const int code = sql_.begin.Run(); code != SQLITE_OK) return RollBack(Failure("begin", code));
   next_ = meta_;
   ++next_.commit_seq;
-  GroupOutcome ignored;
   const int code =
       db_.Execute("INSERT INTO closed SELECT epoch, commit_seq, crc FROM life WHERE epoch = " +
                   std::to_string(static_cast<std::int64_t>(meta_.epoch)));
-  Status status = code == SQLITE_OK ? WriteMetaAndCommit(ignored) : Failure("end the life", code);
+  Status status = code == SQLITE_OK ? WriteMetaAndCommit() : Failure("end the life", code);
   if (!status.ok()) return RollBack(status);
   meta_ = next_;
   status = Checkpoint(true);

@@ -1,4 +1,4 @@
-#include "coordinator/log/state_file.h"
+#include "coordinator/log/sqlite/state_file.h"
 
 #include <algorithm>
 #include <array>
@@ -9,7 +9,7 @@
 
 #include <sys/stat.h>
 
-#include "coordinator/log/crc32c.h"
+#include "coordinator/log/sqlite/crc32c.h"
 
 namespace assent::log {
 namespace {

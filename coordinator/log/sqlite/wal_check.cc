@@ -1,4 +1,4 @@
-#include "coordinator/log/wal_check.h"
+#include "coordinator/log/sqlite/wal_check.h"
 
 #include <algorithm>
 #include <array>

@@ -1,6 +1,6 @@
 // Writing groups and reading finished rows.
 
-#include "coordinator/log/sqlite_store.h"
+#include "coordinator/log/sqlite/sqlite_store.h"
 
 #include <algorithm>
 #include <sqlite3.h>
@@ -32,6 +32,7 @@ Status SqliteStore::WriteGroup(const std::vector<const std::vector<Entry>*>& bat
                                const Unwritten& unwritten, std::size_t expire_rows,
                                GroupOutcome& outcome) {
   outcome = GroupOutcome();
+  done_ = Done();
   outcome.refused.resize(batches.size());
   plan_.Clear();
   collided_.clear();
@@ -50,11 +51,16 @@ Status SqliteStore::WriteGroup(const std::vector<const std::vector<Entry>*>& bat
     }
   }
   Status status = FlushPlan();
-  if (status.ok() && expire_rows > 0) status = Expire(expire_rows, outcome);
-  if (status.ok()) status = WriteMetaAndCommit(outcome);
+  if (status.ok() && expire_rows > 0) status = Expire(expire_rows);
+  if (!status.ok()) return RollBack(status);
+  RefuseCollided(batches, outcome);
+  return status;
+}
+
+Status SqliteStore::Commit() {
+  Status status = WriteMetaAndCommit();
   if (!status.ok()) return RollBack(status);
   NoteCommitted();
-  RefuseCollided(batches, outcome);
   return status;
 }
 
@@ -249,7 +255,7 @@ void SqliteStore::RefuseCollided(const std::vector<const std::vector<Entry>*>& b
   }
 }
 
-Status SqliteStore::WriteMetaAndCommit(GroupOutcome& outcome) {
+Status SqliteStore::WriteMetaAndCommit() {
   const auto age = age_->Plan(MonoNowMs(), meta_.commit_seq, UnixNowMs());
   if (age) {
     if (Status status = WriteAge(*age); !status.ok()) return status;
@@ -267,7 +273,7 @@ Status SqliteStore::WriteMetaAndCommit(GroupOutcome& outcome) {
   if (Status status = CheckInPlace(); !status.ok()) return status;
   const auto start = std::chrono::steady_clock::now();
   if (const int code = sql_.commit.Run(); code != SQLITE_OK) return Failure("commit", code);
-  outcome.in_commit = std::chrono::duration_cast<std::chrono::microseconds>(
+  done_.in_commit = std::chrono::duration_cast<std::chrono::microseconds>(
       std::chrono::steady_clock::now() - start);
   wal_.bytes = std::max(wal_.bytes, WalBytes());
   if (Status status = CheckInPlace(); !status.ok()) return status;

@@ -7,7 +7,7 @@
 #include <sqlite3.h>
 #include <utility>
 
-#include "coordinator/log/sqlite_store.h"
+#include "coordinator/log/sqlite/sqlite_store.h"
 
 namespace assent::log {
 namespace {

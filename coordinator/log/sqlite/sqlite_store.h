@@ -25,23 +25,23 @@
 #include "coordinator/log/group_plan.h"
 #include "coordinator/log/log.h"
 #include "coordinator/log/retention_clock.h"
-#include "coordinator/log/sqlite_connection.h"
-#include "coordinator/log/sqlite_options.h"
-#include "coordinator/log/sqlite_rows.h"
-#include "coordinator/log/sqlite_schema.h"
-#include "coordinator/log/state_file.h"
+#include "coordinator/log/row_store.h"
+#include "coordinator/log/sqlite/sqlite_connection.h"
+#include "coordinator/log/sqlite/sqlite_options.h"
+#include "coordinator/log/sqlite/sqlite_rows.h"
+#include "coordinator/log/sqlite/sqlite_schema.h"
+#include "coordinator/log/sqlite/state_file.h"
 #include "coordinator/log/unwritten.h"
 
 namespace assent::log {
 
-// What became of one group.
-struct GroupOutcome {
-  std::vector<std::vector<RefusedEntry>> refused;  // by batch
-  std::vector<std::uint64_t> never_begun;          // serials of the refused kBegins
-  std::size_t expired_by_age = 0;                  // rows that retention removed
+// What one commit did beside what it was asked for.
+struct Done {
+  std::size_t expired_by_age = 0;  // rows that retention removed
   std::size_t expired_by_size = 0;
   bool paced = false;  // more are old enough, and wait for their turn
   std::chrono::microseconds in_commit{0};
+  std::size_t expired() const { return expired_by_age + expired_by_size; }
 };
 
 class SqliteStore {
@@ -58,14 +58,15 @@ class SqliteStore {
   Result<Joined> Join();
   Status Load(const Log::LiveVisitor& visit);
 
-  // Writes the batches and up to `expire_rows` removals by retention in one commit. `unwritten`
-  // tells which rows never were.
+  // Writes the batches and up to `expire_rows` removals by retention; Commit makes it durable.
+  // `unwritten` tells which rows never were.
   //   kResourceExhausted  the disk is full; rolled back
   //   kFailedPrecondition a version or serial that another writer, or a mistake, must have touched;
   //     rolled back
   //   kUnknownOutcome     an I/O error
   Status WriteGroup(const std::vector<const std::vector<Entry>*>& batches,
                     const Unwritten& unwritten, std::size_t expire_rows, GroupOutcome& outcome);
+  Status Commit();
 
   // kDataLoss: the row is damaged. kUnknownOutcome: the file cannot be read.
   Result<Found> Find(const std::string& gid);
@@ -97,6 +98,10 @@ class SqliteStore {
   Status CloseCleanly();
 
   const Meta& meta() const { return meta_; }
+  // Of the last Commit.
+  const Done& done() const { return done_; }
+  std::int64_t UnixNowMs() const;
+  std::int64_t MonoNowMs() const;
 
  private:
   struct Statements {
@@ -145,7 +150,7 @@ class SqliteStore {
   bool IsLive(const NetWrite& write);
   Result<bool> WriteFinished(const NetWrite& write);
   void RefuseCollided(const std::vector<const std::vector<Entry>*>& batches, GroupOutcome& outcome);
-  Status WriteMetaAndCommit(GroupOutcome& outcome);
+  Status WriteMetaAndCommit();
   Status MoveWal(bool all);
   std::uint64_t WalBytes() const;
   Status KeepState();
@@ -163,21 +168,20 @@ class SqliteStore {
   Status ReadAge();
   Status WriteAge(const AgeChange& change);
   Status FindExpired(std::size_t max_rows, Expired& expired);
-  Status Expire(std::size_t max_rows, GroupOutcome& outcome);
+  Status Expire(std::size_t max_rows);
   Result<std::uint64_t> BytesOver();
   bool IsPinned(std::uint64_t outcome) const;
 
   // The row under the statement (columns as kFinishedColumns), or kDataLoss naming it.
   Result<FinishedRow> CheckedFinishedRow(const Statement& row) const;
-  std::int64_t UnixNowMs() const;
-  std::int64_t MonoNowMs() const;
 
   const SqliteOptions& options_;
   StateFile state_;
   std::optional<LogState> found_state_;  // as the life before has left it
   Connection db_;
   Statements sql_;
-  Meta meta_;                       // as committed
+  Meta meta_;  // as committed
+  Done done_;
   Meta next_;                       // as it will be when the open local transaction commits
   std::uint64_t serials_from_ = 1;  // those below were given out in earlier epochs
   GroupPlan plan_;

@@ -1,4 +1,4 @@
-#include "coordinator/log/disk_reserve.h"
+#include "coordinator/log/sqlite/disk_reserve.h"
 
 #include <fcntl.h>
 #include <unistd.h>

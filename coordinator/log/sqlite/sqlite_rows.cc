@@ -1,10 +1,10 @@
-#include "coordinator/log/sqlite_rows.h"
+#include "coordinator/log/sqlite/sqlite_rows.h"
 
 #include <array>
 #include <cstddef>
 #include <initializer_list>
 
-#include "coordinator/log/crc32c.h"
+#include "coordinator/log/sqlite/crc32c.h"
 
 namespace assent::log {
 namespace {

@@ -1,0 +1,252 @@
+#include "coordinator/log/memory/memory_store.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace assent::log {
+namespace {
+
+Status TwoWriters(const Entry& entry, const std::string& what) {
+  return FailedPrecondition("transaction " + entry.gid + ", serial " +
+                            std::to_string(entry.serial) + ", version " +
+                            std::to_string(entry.version) + ": " + what);
+}
+
+}  // namespace
+
+Result<Joined> MemoryStore::Join() {
+  const MemoryImage& image = disk_->seen_;
+  // No epoch of this log ever ends in order, and it always has a WAL.
+  const Status whole = CheckStart({.path = "log",
+                                   .coordinator_id = image.coordinator_id,
+                                   .epoch = image.epoch,
+                                   .commit_seq = image.commit_seq,
+                                   .ended = false,
+                                   .wal_bytes = disk_->wal_is_lost() ? 0U : 1U,
+                                   .state = disk_->state_});
+  if (!whole.ok()) return whole;
+  std::vector<std::uint64_t> epochs = image.epochs;
+  epoch_ = NextEpoch(image.epoch, ++*disk_->draws_);
+  epochs.push_back(epoch_);
+  if (epochs.size() > kMaxEpochsCount) epochs.erase(epochs.begin());
+  epochs_ = std::make_shared<const std::vector<std::uint64_t>>(std::move(epochs));
+  serials_from_ = image.next_serial;
+  next_serial_ = serials_from_;
+  Joined joined = {
+      .log_id = image.coordinator_id == 0 ? disk_->first_coordinator_id_ : image.coordinator_id,
+      .epoch = epoch_,
+      .slots_count = options_.slots_count,
+      .next_serial = serials_from_,
+      .epochs = epochs_};
+  for (Slot slot = 0; slot < options_.slots_count; ++slot) joined.slots.push_back({.slot = slot});
+  return joined;
+}
+
+Status MemoryStore::Load(Slot slot, const Log::LiveVisitor& visit) {
+  ASSENT_CHECK(slot < options_.slots_count && !loaded_.contains(slot));
+  for (const auto& [serial, row] : disk_->seen_.live) {
+    if (row.slot != slot) continue;
+    if (Status status = visit(row); !status.ok()) return status;
+  }
+  loaded_.insert(slot);
+  if (!begun_) BeginEpoch();
+  return OkStatus();
+}
+
+void MemoryStore::BeginEpoch() {
+  MemoryImage& image = disk_->seen_;
+  if (image.coordinator_id == 0) image.coordinator_id = disk_->first_coordinator_id_;
+  image.epoch = epoch_;
+  image.epochs = *epochs_;
+  disk_->platter_ = image;  // a synchronised commit: all that was seen is durable with it
+  disk_->written_.clear();
+  disk_->database_ = image;
+  disk_->anchored_seq_ = ++image.commit_seq;
+  disk_->platter_.commit_seq = disk_->database_.commit_seq = image.commit_seq;
+  disk_->state_ = {.open = true,
+                   .coordinator_id = image.coordinator_id,
+                   .epoch = image.epoch,
+                   .commit_seq = image.commit_seq,
+                   .wal_bytes = 1};
+  if (options_.retention_age.count() > 0)
+    age_.emplace(image.marks, options_.retention_age, options_.mono_now_ms());
+  begun_ = true;
+}
+
+Status MemoryStore::Release(Slot slot) {
+  if (options_.slots_count == 1) return FailedPrecondition("a log of one slot has one owner");
+  loaded_.erase(slot);
+  return OkStatus();
+}
+
+Status MemoryStore::Write(const std::vector<const std::vector<Entry>*>& batches,
+                          const Unwritten& unwritten, GroupOutcome& outcome) {
+  if (full_ == Full::kEverything) return ResourceExhausted("the log's disk is full");
+  outcome.refused.resize(batches.size());
+  delta_ = {};
+  MemoryImage& image = disk_->seen_;
+  for (std::size_t b = 0; b < batches.size(); ++b) {
+    for (std::size_t i = 0; i < batches[b]->size(); ++i) {
+      Status refusal;
+      const Status status = Apply((*batches[b])[i], unwritten, outcome, refusal);
+      if (!status.ok()) {  // rolled back
+        image = disk_->platter_;
+        for (const MemoryDelta& earlier : disk_->written_) image.Apply(earlier);
+        return status;
+      }
+      if (!refusal.ok()) outcome.refused[b].push_back({.index = i, .status = refusal});
+    }
+  }
+  Expire();
+  if (age_) ExpireByAge();
+  delta_.next_serial = image.next_serial;
+  delta_.commit_seq = ++image.commit_seq;
+  for (const auto& [serial, row] : delta_.finished) {
+    if (row) image.finished_in[serial] = delta_.commit_seq;
+  }
+  delta_.marks = image.marks;
+  disk_->written_.push_back(std::move(delta_));
+  return OkStatus();
+}
+
+Status MemoryStore::Commit() {
+  if (std::exchange(fail_next_commit_, false)) return UnknownOutcome("fsync: injected");
+  for (const MemoryDelta& delta : disk_->written_) disk_->platter_.Apply(delta);
+  disk_->written_.clear();
+  disk_->state_->commit_seq = disk_->platter_.commit_seq;
+  ++commits_;
+  return OkStatus();
+}
+
+Status MemoryStore::Apply(const Entry& entry, const Unwritten& unwritten, GroupOutcome& outcome,
+                          Status& refusal) {
+  MemoryImage& image = disk_->seen_;
+  const auto finished = image.serial_of_gid.find(entry.gid);
+  if (entry.kind == EntryKind::kForget) {
+    if (finished == image.serial_of_gid.end()) {
+      refusal = NotFound("no finished transaction " + entry.gid);
+    } else {
+      EraseFinished(finished->second);
+    }
+    return OkStatus();
+  }
+  if (entry.kind == EntryKind::kBegin && finished != image.serial_of_gid.end()) {
+    refusal = AlreadyExists("transaction " + entry.gid + " has already finished");
+    outcome.never_begun.push_back(entry.serial);
+    return OkStatus();
+  }
+  if (unwritten.NeverBegun(entry.serial) ||
+      std::find(outcome.never_begun.begin(), outcome.never_begun.end(), entry.serial) !=
+          outcome.never_begun.end()) {
+    refusal = NotFound("transaction " + entry.gid + ", serial " + std::to_string(entry.serial) +
+                       ": its beginning was refused");
+    return OkStatus();
+  }
+  return ApplyToLive(entry, refusal);
+}
+
+Status MemoryStore::ApplyToLive(const Entry& entry, Status& refusal) {
+  MemoryImage& image = disk_->seen_;
+  const std::uint64_t serial = entry.serial;
+  if (serial == 0 || serial > INT64_MAX) return TwoWriters(entry, "no such serial");
+  if (!loaded_.contains(entry.slot)) return TwoWriters(entry, "its slot is not ours");
+  if ((entry.kind == EntryKind::kBegin) != (entry.version == 1)) {
+    return TwoWriters(entry, "version 1 belongs to the beginning, and to nothing else");
+  }
+  if (entry.kind == EntryKind::kBegin) {
+    if (serial < serials_from_) return TwoWriters(entry, "the serial is of an earlier epoch");
+    if (image.live.contains(serial) || image.finished.contains(serial)) {
+      return TwoWriters(entry, "there is a row with this serial");
+    }
+    image.live[serial] = {serial, 1, entry.gid, entry.spec, entry.state, entry.slot};
+    delta_.live[serial] = image.live[serial];
+    image.next_serial = std::max(image.next_serial, serial + 1);
+    return OkStatus();
+  }
+  const auto found = image.live.find(serial);
+  if (found == image.live.end() || found->second.version + 1 != entry.version) {
+    return TwoWriters(entry, "there is no unfinished row with the version before");
+  }
+  const bool ends = entry.kind == EntryKind::kEnd;
+  if (ends && found->second.gid != entry.gid) return TwoWriters(entry, "the row has another gid");
+  const bool collides = ends && image.serial_of_gid.contains(entry.gid);
+  if (!ends || collides) {
+    found->second.version = entry.version;
+    found->second.state = entry.state;
+    delta_.live[serial] = found->second;
+    if (collides)
+      refusal =
+          AlreadyExists("transaction " + entry.gid + " cannot end: a finished one has this gid");
+    return OkStatus();
+  }
+  image.live.erase(found);
+  delta_.live[serial] = std::nullopt;
+  image.PutFinished(
+      {serial, entry.gid, entry.spec, entry.state, entry.outcome, entry.finished_unix_ms});
+  delta_.finished[serial] = image.finished[serial];
+  return OkStatus();
+}
+
+void MemoryStore::Expire() {
+  if (options_.max_finished_rows == 0) return;
+  MemoryImage& image = disk_->seen_;
+  while (image.finished.size() > options_.max_finished_rows) {
+    const std::uint64_t oldest = image.finished.begin()->first;
+    EraseFinished(oldest);
+  }
+}
+
+void MemoryStore::ExpireByAge() {
+  MemoryImage& image = disk_->seen_;
+  const std::int64_t mono = options_.mono_now_ms();
+  const std::int64_t wall = options_.unix_now_ms();
+  if (const auto change = age_->Plan(mono, image.commit_seq, wall)) {
+    age_->Apply(*change);
+    image.marks = age_->marks();
+  }
+  const std::uint64_t kept_up_to = age_->KeptUpTo(mono);
+  std::vector<std::uint64_t> expired;
+  for (const auto& [serial, row] : image.finished) {
+    const auto in = image.finished_in.find(serial);
+    if (in != image.finished_in.end() && in->second <= kept_up_to) expired.push_back(serial);
+  }
+  for (const std::uint64_t serial : expired) {
+    EraseFinished(serial);
+  }
+}
+
+void MemoryStore::EraseFinished(std::uint64_t serial) {
+  delta_.finished[serial] = std::nullopt;
+  disk_->seen_.EraseFinished(serial);
+}
+
+Result<Found> MemoryStore::Find(const std::string& gid) {
+  const MemoryImage& image = disk_->seen();
+  const auto found = image.serial_of_gid.find(gid);
+  if (found != image.serial_of_gid.end()) {
+    return Found{.what = Found::What::kFinished,
+                 .row = image.finished.at(found->second),
+                 .epochs = epochs_};
+  }
+  if (std::any_of(image.live.begin(), image.live.end(),
+                  [&](const auto& one) { return one.second.gid == gid; }))
+    return Found{.what = Found::What::kLive, .owner = epoch_, .epochs = epochs_};
+  return Found{.epochs = epochs_};
+}
+
+Result<std::vector<FinishedRow>> MemoryStore::Scan(std::uint64_t before_serial,
+                                                   std::size_t max_rows) {
+  const auto& finished = disk_->seen().finished;
+  auto at = before_serial == 0 ? finished.end() : finished.lower_bound(before_serial);
+  std::vector<FinishedRow> rows;
+  while (rows.size() < max_rows && at != finished.begin()) rows.push_back((--at)->second);
+  return rows;
+}
+
+void MemoryStore::Describe(Stats& stats) const {
+  stats.commits = commits_;
+  stats.finished_rows = disk_->seen().finished.size();
+  stats.full = full();
+}
+
+}  // namespace assent::log

@@ -1,0 +1,464 @@
+#include "coordinator/log/queued_log.h"
+
+#include <algorithm>
+#include <pthread.h>
+#include <utility>
+
+namespace assent::log {
+namespace {
+
+// Between two commits, so that reading cannot stall them.
+constexpr std::size_t kMaxReadsPerTurn = 64;
+
+// What a batch takes of memory.
+std::size_t BytesOf(const std::vector<Entry>& batch) {
+  std::size_t bytes = batch.size() * sizeof(Entry);
+  for (const Entry& entry : batch) {
+    bytes += entry.gid.size() + entry.spec.size() + entry.state.size();
+  }
+  return bytes;
+}
+
+bool HasBegin(const std::vector<Entry>& batch) {
+  return std::any_of(batch.begin(), batch.end(),
+                     [](const Entry& entry) { return entry.kind == EntryKind::kBegin; });
+}
+
+bool IsFull(const Status& status) { return status.code() == Code::kResourceExhausted; }
+
+}  // namespace
+
+QueuedLog::QueuedLog(std::unique_ptr<RowStore> store, QueuedLogOptions options)
+    : store_(std::move(store)), options_(std::move(options)) {}
+
+std::int64_t QueuedLog::UnixNowMs() const {
+  if (options_.unix_now_ms) return options_.unix_now_ms();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+Result<Joined> QueuedLog::Join(SlotEvents& events) {
+  ASSENT_CHECK(events_ == nullptr);
+  Result<Joined> joined = store_->Join();
+  if (joined.ok()) events_ = &events;
+  return joined;
+}
+
+// ---- What is queued, by anybody -----------------------------------------------------------------
+
+void QueuedLog::Append(std::vector<Entry> batch, std::function<void(AppendResult)> done) {
+  ASSENT_CHECK(events_ != nullptr && !abandoned_);
+  Pending append{.entries = std::move(batch), .done = std::move(done)};
+  append.bytes = BytesOf(append.entries);
+  MutexLock lock(mutex_);
+  append.result.position = ++last_position_;
+  if (closed_) {
+    lock.Unlock();
+    append.result.status = Unavailable("the log was closed");
+    return append.done(std::move(append.result));
+  }
+  const std::size_t entries = append.entries.size();
+  append.no_room =
+      queued_entries_ > 0 && (queued_entries_ + entries > options_.max_queued_entries ||
+                              queued_bytes_ + append.bytes > options_.max_queued_bytes);
+  if (append.no_room) {
+    // Its place in the order and the names of its rows stay; the bytes go.
+    for (Entry& entry : append.entries) {
+      entry.spec = std::string();
+      entry.state = std::string();
+    }
+    append.bytes = 0;
+  } else {
+    queued_entries_ += entries;
+    queued_bytes_ += append.bytes;
+  }
+  appends_.push_back(std::move(append));
+  if (waiting_) work_.NotifyOne();
+  lock.Unlock();
+  OnQueued();
+}
+
+void QueuedLog::Load(Slot slot, LiveVisitor visit, std::function<void(Status)> done) {
+  EnqueueTask([this, slot, visit = std::move(visit)] { return store_->Load(slot, visit); },
+              std::move(done));
+}
+
+void QueuedLog::Release(Slot slot, std::function<void(Status)> done) {
+  EnqueueTask([this, slot] { return store_->Release(slot); }, std::move(done));
+}
+
+void QueuedLog::Drain(std::function<void(Status)> done) {
+  EnqueueTask([] { return OkStatus(); }, std::move(done));
+}
+
+void QueuedLog::EnqueueTask(std::function<Status()> task, std::function<void(Status)> done) {
+  ASSENT_CHECK(events_ != nullptr && !abandoned_);
+  Pending pending;
+  pending.task = std::move(task);
+  pending.done = [done = std::move(done)](const AppendResult& result) { done(result.status); };
+  MutexLock lock(mutex_);
+  if (closed_) {
+    lock.Unlock();
+    pending.result.status = Unavailable("the log was closed");
+    return pending.done(std::move(pending.result));
+  }
+  appends_.push_back(std::move(pending));
+  if (waiting_) work_.NotifyOne();
+  lock.Unlock();
+  OnQueued();
+}
+
+void QueuedLog::Find(std::string gid, std::function<void(Result<Found>)> done) {
+  Enqueue([this, gid = std::move(gid), done = std::move(done)](const Status& refusal) {
+    if (!refusal.ok()) return done(refusal);
+    Result<Found> found = store_->Find(gid);
+    if (!found.ok()) Poison(found.status());
+    done(std::move(found));
+  });
+}
+
+void QueuedLog::Scan(std::uint64_t before_serial, std::size_t max_rows,
+                     std::function<void(Result<std::vector<FinishedRow>>)> done) {
+  Enqueue([this, before_serial, max_rows, done = std::move(done)](const Status& refusal) {
+    if (!refusal.ok()) return done(refusal);
+    Result<std::vector<FinishedRow>> rows = store_->Scan(before_serial, max_rows);
+    if (!rows.ok()) Poison(rows.status());
+    done(std::move(rows));
+  });
+}
+
+void QueuedLog::Enqueue(Answer answer) {
+  ASSENT_CHECK(events_ != nullptr && !abandoned_);
+  MutexLock lock(mutex_);
+  if (closed_) {
+    lock.Unlock();
+    return answer(Unavailable("the log was closed"));
+  }
+  const bool no_room = queued_reads_ >= options_.max_queued_reads;
+  if (!no_room) ++queued_reads_;
+  reads_.push_back({.answer = std::move(answer), .no_room = no_room});
+  if (waiting_) work_.NotifyOne();
+  lock.Unlock();
+  OnQueued();
+}
+
+Stats QueuedLog::GetStats() const {
+  const MutexLock lock(mutex_);
+  Stats stats = stats_;
+  stats.queued_entries = queued_entries_;
+  return stats;
+}
+
+// ---- A turn -------------------------------------------------------------------------------------
+
+bool QueuedLog::Wait(bool more_to_do) {
+  const MutexLock lock(mutex_);
+  const auto due = store_->NextDue();
+  const bool at_once = more_to_do || !taken_reads_.empty();
+  waiting_ = true;
+  while (!at_once && !stopping_ && appends_.empty() && reads_.empty()) {
+    if (poisoned() || due == RowStore::Clock::time_point::max()) {
+      work_.Wait(mutex_);
+    } else if (!work_.WaitUntil(mutex_, due)) {
+      break;
+    }
+  }
+  waiting_ = false;
+  TakeUnderLock();
+  closed_ = stopping_ && taken_.empty() && taken_reads_.empty();
+  return !closed_;
+}
+
+void QueuedLog::Stop() {
+  const MutexLock lock(mutex_);
+  stopping_ = true;
+  work_.NotifyOne();
+}
+
+void QueuedLog::Take() {
+  const MutexLock lock(mutex_);
+  TakeUnderLock();
+}
+
+void QueuedLog::TakeUnderLock() {
+  std::move(appends_.begin(), appends_.end(), std::back_inserter(taken_));
+  appends_.clear();
+  std::move(reads_.begin(), reads_.end(), std::back_inserter(taken_reads_));
+  reads_.clear();
+}
+
+bool QueuedLog::Turn() {
+  const bool idle = taken_.empty() && taken_reads_.empty();
+  while (!taken_.empty()) {
+    if (WriteNext()) Commit();
+    if (!taken_.empty()) KeepUp();
+    if (poisoned()) FailQueued();
+  }
+  (void)Read();
+  KeepUp();
+  bool more = !taken_reads_.empty();
+  if (idle && !poisoned()) {
+    const Result<bool> more_upkeep = store_->UpkeepIdle();
+    if (!more_upkeep.ok()) Poison(more_upkeep.status());
+    more = more_upkeep.ok() && more_upkeep.value();
+  }
+  if (poisoned()) FailQueued();
+  Publish();
+  return more;
+}
+
+void QueuedLog::KeepUp() {
+  if (poisoned()) return;
+  if (const Status status = store_->Upkeep(); !status.ok()) Poison(status);
+}
+
+void QueuedLog::Close() {
+  if (poisoned()) return;
+  // Without space it simply stays as it is, and the next start takes it in.
+  const Status status = store_->Close();
+  if (!status.ok() && !IsFull(status)) Poison(status);
+}
+
+bool QueuedLog::Write() {
+  Take();
+  return WriteNext();
+}
+
+bool QueuedLog::WriteNext() {
+  RunTasks();
+  if (taken_.empty() || taken_.front().task || poisoned()) return false;
+  const std::size_t first = group_.size();
+  TakeGroup();
+  Status status = WriteFrom(first);
+  // What begins is refused now; the rest may find room.
+  if (IsFull(status)) status = WriteFrom(first);
+  if (IsFull(status)) {
+    RefuseFrom(first, status);
+  } else if (!status.ok()) {
+    Poison(status);
+  }
+  return true;
+}
+
+void QueuedLog::RunTasks() {
+  while (!taken_.empty() && taken_.front().task && group_.empty() && !poisoned()) {
+    Pending pending = std::move(taken_.front());
+    taken_.pop_front();
+    pending.result.status = pending.task();
+    Publish();
+    pending.done(std::move(pending.result));
+  }
+}
+
+void QueuedLog::TakeGroup() {
+  std::size_t entries = 0;
+  std::size_t bytes = 0;
+  do {
+    entries += taken_.front().entries.size();
+    bytes += taken_.front().bytes;
+    group_.push_back(std::move(taken_.front()));
+    taken_.pop_front();
+  } while (!taken_.empty() && !taken_.front().task &&
+           entries + taken_.front().entries.size() <= options_.max_group_entries &&
+           bytes + taken_.front().bytes <= options_.max_group_bytes);
+}
+
+Status QueuedLog::Refusal(const Pending& pending) const {
+  if (pending.no_room) return ResourceExhausted("the log's queue is full: try again later");
+  if (unwritten_.BuiltOn(pending.entries)) {
+    return ResourceExhausted("builds on a version that was refused: append that one first");
+  }
+  if (store_->full() && HasBegin(pending.entries)) {
+    return ResourceExhausted("the log's disk is full: only what has begun can end");
+  }
+  return OkStatus();
+}
+
+// Those batches of the group that may be written. A failure that is not a lack of space poisons.
+Status QueuedLog::WriteFrom(std::size_t first) {
+  std::vector<const std::vector<Entry>*> batches;
+  batches.reserve(group_.size() - first);
+  for (std::size_t i = first; i < group_.size(); ++i) {
+    Pending& pending = group_[i];
+    if (!pending.result.status.ok()) continue;
+    pending.result.status = Refusal(pending);
+    if (pending.result.status.ok()) {
+      unwritten_.NoteWritten(pending.entries);
+      batches.push_back(&pending.entries);
+    } else {
+      unwritten_.NoteUnwritten(pending.entries);
+    }
+  }
+  if (batches.empty()) return OkStatus();
+  GroupOutcome outcome;
+  const Status status = store_->Write(batches, unwritten_, outcome);
+  if (!status.ok()) return status;
+  uncommitted_ = true;
+  auto refused = outcome.refused.begin();
+  for (std::size_t i = first; i < group_.size(); ++i) {
+    if (group_[i].result.status.ok()) group_[i].result.refused = std::move(*refused++);
+  }
+  for (const std::uint64_t serial : outcome.never_begun) {
+    unwritten_.NoteNeverBegun(serial);
+    never_begun_.push_back(serial);
+  }
+  return status;
+}
+
+Status QueuedLog::CommitWritten() {
+  if (!std::exchange(uncommitted_, false)) return OkStatus();
+  return store_->Commit();
+}
+
+void QueuedLog::Commit() {
+  if (!poisoned()) {
+    Status status = CommitWritten();
+    if (IsFull(status)) {
+      for (const std::uint64_t serial : never_begun_) unwritten_.NoteUndone(serial);
+      never_begun_.clear();
+      status = WriteFrom(0);
+      if (status.ok()) status = CommitWritten();
+    }
+    if (IsFull(status)) {
+      RefuseFrom(0, status);
+    } else if (!status.ok()) {
+      Poison(status);
+    }
+  }
+  never_begun_.clear();
+  AnswerGroup();
+  if (poisoned()) FailQueued();
+}
+
+void QueuedLog::RefuseFrom(std::size_t first, const Status& why) {
+  for (std::size_t i = first; i < group_.size(); ++i) {
+    if (!group_[i].result.status.ok()) continue;
+    group_[i].result.status = why;
+    unwritten_.NoteUnwritten(group_[i].entries);
+  }
+}
+
+void QueuedLog::AnswerGroup() {
+  std::vector<Pending> group = std::exchange(group_, {});
+  if (group.empty()) return;
+  const std::int64_t now = UnixNowMs();
+  std::size_t entries = 0;
+  std::size_t bytes = 0;
+  for (Pending& pending : group) {
+    if (poisoned()) pending.result.status = poison_;
+    if (!pending.no_room) entries += pending.entries.size();
+    bytes += pending.bytes;
+    if (pending.result.status.ok()) {
+      pending.result.durable_unix_ms = now;
+      records_ += pending.entries.size() - pending.result.refused.size();
+    } else {
+      pending.result.refused.clear();
+    }
+  }
+  {
+    const MutexLock lock(mutex_);
+    queued_entries_ -= entries;
+    queued_bytes_ -= bytes;
+  }
+  Publish();
+  for (Pending& pending : group) {
+    if (abandoned_) return;
+    pending.done(std::move(pending.result));
+  }
+}
+
+// A read sees every batch that was appended before it was asked for.
+bool QueuedLog::Read() {
+  std::size_t n = 0;
+  for (; n < kMaxReadsPerTurn && !taken_reads_.empty(); ++n) {
+    const Asked asked = std::move(taken_reads_.front());
+    taken_reads_.pop_front();
+    if (!asked.no_room) {
+      const MutexLock lock(mutex_);
+      --queued_reads_;
+    }
+    if (asked.no_room) {
+      asked.answer(ResourceExhausted("too many reads of the log wait: try again later"));
+    } else if (poisoned()) {
+      asked.answer(Unavailable("the log has stopped"));
+    } else {
+      asked.answer(OkStatus());
+    }
+  }
+  return n > 0;
+}
+
+// ---- The end ------------------------------------------------------------------------------------
+
+// Whoever may end the process hears of it before anybody else does. What has been appended by now
+// shares the fate of what failed: nobody is to be answered on its account. What comes later hears
+// that the log has stopped.
+void QueuedLog::Poison(const Status& why) {
+  if (poisoned()) return;
+  poison_ = UnknownOutcome(why.message());
+  if (store_->fenced()) {
+    events_->OnFenced(why);
+  } else if (options_.on_poisoned) {
+    options_.on_poisoned(why);
+  }
+  Publish();
+  const MutexLock lock(mutex_);
+  TakeUnderLock();
+  last_failed_position_ = last_position_;
+}
+
+void QueuedLog::FailQueued() {
+  while (!taken_.empty()) {
+    Pending pending = std::move(taken_.front());
+    taken_.pop_front();
+    const bool with_it = !pending.task && pending.result.position <= last_failed_position_;
+    pending.result.status =
+        with_it ? poison_ : Unavailable("the log has stopped: " + poison_.message());
+    if (!pending.no_room) {
+      const MutexLock lock(mutex_);
+      queued_entries_ -= pending.entries.size();
+      queued_bytes_ -= pending.bytes;
+    }
+    pending.done(std::move(pending.result));
+  }
+}
+
+void QueuedLog::Abandon() {
+  abandoned_ = true;
+  taken_.clear();
+  taken_reads_.clear();
+  group_.clear();
+  const MutexLock lock(mutex_);
+  appends_.clear();
+  reads_.clear();
+}
+
+void QueuedLog::Publish() {
+  const MutexLock lock(mutex_);
+  stats_.records = records_;
+  stats_.poisoned = poisoned();
+  store_->Describe(stats_);
+}
+
+// ---- The thread ---------------------------------------------------------------------------------
+
+Result<Joined> ThreadedLog::Join(SlotEvents& events) {
+  Result<Joined> joined = QueuedLog::Join(events);
+  if (!joined.ok()) return joined;
+  thread_ = std::thread([this] {
+    (void)pthread_setname_np(pthread_self(), "assent-log");
+    bool more_to_do = false;
+    while (Wait(more_to_do)) more_to_do = Turn();
+    Close();
+  });
+  return joined;
+}
+
+ThreadedLog::~ThreadedLog() {
+  if (!thread_.joinable()) return;
+  Stop();
+  thread_.join();
+}
+
+}  // namespace assent::log

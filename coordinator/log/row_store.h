@@ -1,0 +1,71 @@
+#pragma once
+
+// What one database does for a log: rows, in local transactions. Everything else, the queue, the
+// groups, their order, who is refused and when the log stops, is queued_log.h, the same for all.
+//
+// Single-threaded, but for NextSerial. A failure that is not named here is one after which nobody
+// knows what is stored: an unknown commit is the store's to settle before it returns, and if it
+// cannot, the log stops for good, and the process with it.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <assent/status.h>
+
+#include "coordinator/log/log.h"
+#include "coordinator/log/unwritten.h"
+
+namespace assent::log {
+
+// What became of the entries of one group.
+struct GroupOutcome {
+  std::vector<std::vector<RefusedEntry>> refused;  // by batch
+  std::vector<std::uint64_t> never_begun;          // serials of the refused kBegins
+};
+
+class RowStore {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  virtual ~RowStore() = default;  // writes nothing
+
+  // Of Log. A slot that is not loaded is not written to.
+  virtual Result<Joined> Join() = 0;
+  virtual Status Load(Slot slot, const Log::LiveVisitor& visit) = 0;
+  // kFailedPrecondition: there is nobody to give it to.
+  virtual Status Release(Slot slot) = 0;
+
+  // Writes the batches, entry by entry and in order, into one local transaction that Commit makes
+  // durable. `unwritten` tells which rows never were.
+  //   kResourceExhausted   no space; all since the last Commit is undone without a trace
+  //   kFailedPrecondition  a version or serial that another writer, or a mistake, must have touched
+  virtual Status Write(const std::vector<const std::vector<Entry>*>& batches,
+                       const Unwritten& unwritten, GroupOutcome& outcome) = 0;
+  virtual Status Commit() = 0;
+  // There is no space for what begins; what has begun may find some.
+  virtual bool full() const = 0;
+  // Why a failure was one: others have the slots.
+  virtual bool fenced() const { return false; }
+
+  virtual Result<Found> Find(const std::string& gid) = 0;
+  // Fewer than `max_rows` does not mean that there are no more.
+  virtual Result<std::vector<FinishedRow>> Scan(std::uint64_t before_serial,
+                                                std::size_t max_rows) = 0;
+
+  // Between groups, behind their answers. Cheap when there is nothing to do.
+  virtual Status Upkeep() { return OkStatus(); }
+  // With nothing queued; at NextDue at the latest. True: there is more to do at once.
+  virtual Result<bool> UpkeepIdle() { return false; }
+  virtual Clock::time_point NextDue() const { return Clock::time_point::max(); }
+  // The end of a store that never failed.
+  virtual Status Close() { return OkStatus(); }
+
+  virtual std::uint64_t NextSerial(Slot slot) = 0;
+  // Sets commits, finished_rows and full.
+  virtual void Describe(Stats& stats) const = 0;
+};
+
+}  // namespace assent::log

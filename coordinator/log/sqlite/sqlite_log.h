@@ -1,0 +1,37 @@
+#pragma once
+
+// The log in one SQLite file: one thread, and nothing else that ever touches the file.
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <assent/status.h>
+
+#include "coordinator/log/queued_log.h"
+#include "coordinator/log/sqlite/sqlite_options.h"
+
+namespace assent::log {
+
+class SqliteLog final : public ThreadedLog {
+ public:
+  // Opens or creates the file, and takes its lock for as long as the log lives.
+  //   kFailedPrecondition  in use by another process (named), not a log of ours, or on a file
+  //                        system that cannot hold one; the message says what to do
+  //   kUnimplemented       of a newer format
+  //   kDataLoss            damaged; names the table and row, or the frame of the WAL
+  //   kInvalidArgument     an option
+  //   others               the disk
+  static Result<std::unique_ptr<SqliteLog>> Open(SqliteOptions options);
+
+  // With the bytes of the file and its WAL.
+  Stats GetStats() const override;
+
+ private:
+  SqliteLog(std::unique_ptr<RowStore> store, QueuedLogOptions options, std::string path)
+      : ThreadedLog(std::move(store), std::move(options)), path_(std::move(path)) {}
+
+  const std::string path_;
+};
+
+}  // namespace assent::log
