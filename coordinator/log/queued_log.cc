@@ -370,6 +370,9 @@ void QueuedLog::AnswerGroup() {
 
 // A read sees every batch that was appended before it was asked for.
 bool QueuedLog::Read() {
+  if (!taken_reads_.empty() && !poisoned()) {
+    if (const Status status = store_->BeforeReads(); !status.ok()) Poison(status);
+  }
   std::size_t n = 0;
   for (; n < kMaxReadsPerTurn && !taken_reads_.empty(); ++n) {
     const Asked asked = std::move(taken_reads_.front());

@@ -50,6 +50,8 @@ class RowStore {
   // Why a failure was one: others have the slots.
   virtual bool fenced() const { return false; }
 
+  // Before some reads: what is stored is still where it was. Cheap.
+  virtual Status BeforeReads() { return OkStatus(); }
   virtual Result<Found> Find(const std::string& gid) = 0;
   // Fewer than `max_rows` does not mean that there are no more.
   virtual Result<std::vector<FinishedRow>> Scan(std::uint64_t before_serial,

@@ -119,14 +119,8 @@ Status SqliteRowStore::Checkpoint(bool force) {
   return status;
 }
 
-Result<Found> SqliteRowStore::Find(const std::string& gid) {
-  if (Status status = store_->CheckInPlace(); !status.ok()) return status;
-  return store_->Find(gid);
-}
-
 Result<std::vector<FinishedRow>> SqliteRowStore::Scan(std::uint64_t before_serial,
                                                       std::size_t max_rows) {
-  if (Status status = store_->CheckInPlace(); !status.ok()) return status;
   return store_->Scan(before_serial, std::min(max_rows, kMaxScanRows));
 }
 

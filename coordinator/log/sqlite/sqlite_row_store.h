@@ -35,7 +35,8 @@ class SqliteRowStore final : public RowStore {
                GroupOutcome& outcome) override;
   Status Commit() override;
   bool full() const override { return full_; }
-  Result<Found> Find(const std::string& gid) override;
+  Status BeforeReads() override { return store_->CheckInPlace(); }
+  Result<Found> Find(const std::string& gid) override { return store_->Find(gid); }
   // At most 1000 rows and about 8 MiB.
   Result<std::vector<FinishedRow>> Scan(std::uint64_t before_serial, std::size_t max_rows) override;
   // Reports the commit, checkpoints, looks for space.
