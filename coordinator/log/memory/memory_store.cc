@@ -224,9 +224,8 @@ Result<Found> MemoryStore::Find(const std::string& gid) {
   const MemoryImage& image = disk_->seen();
   const auto found = image.serial_of_gid.find(gid);
   if (found != image.serial_of_gid.end()) {
-    return Found{.what = Found::What::kFinished,
-                 .row = image.finished.at(found->second),
-                 .epochs = epochs_};
+    return Found{
+        .what = Found::What::kFinished, .row = image.finished.at(found->second), .epochs = epochs_};
   }
   if (std::any_of(image.live.begin(), image.live.end(),
                   [&](const auto& one) { return one.second.gid == gid; }))
