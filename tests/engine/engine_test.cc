@@ -2,6 +2,7 @@
 
 #include "coordinator/engine/engine.h"
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -26,8 +27,15 @@ constexpr auto kPatience = std::chrono::seconds(30);  // only a failure waits fo
 // The log in memory is single-threaded; the shards are not.
 class LockedLog final : public log::Log {
  public:
+  explicit LockedLog(Slot slots_count = 1)
+      : log_(std::make_shared<log::MemoryDisk>(),
+             log::MemoryLogOptions{.slots_count = slots_count}) {}
+  log::SlotEvents* events_ = nullptr;
+  std::atomic<int> released_ = 0;
+
   Result<log::Joined> Join(log::SlotEvents& events) override {
     const std::lock_guard lock(mutex_);
+    events_ = &events;
     return log_.Join(events);
   }
   void Load(Slot slot, LiveVisitor visit, std::function<void(Status)> done) override {
@@ -37,6 +45,7 @@ class LockedLog final : public log::Log {
   void Release(Slot slot, std::function<void(Status)> done) override {
     const std::lock_guard lock(mutex_);
     log_.Release(slot, std::move(done));
+    ++released_;
   }
   void Drain(std::function<void(Status)> done) override {
     const std::lock_guard lock(mutex_);
@@ -63,7 +72,7 @@ class LockedLog final : public log::Log {
 
  private:
   mutable std::mutex mutex_;
-  log::MemoryLog log_{std::make_shared<log::MemoryDisk>(), {}};
+  log::MemoryLog log_;
 };
 
 // Keeps what is sent until the test takes it.
@@ -101,6 +110,40 @@ std::set<std::string> Gids(const std::vector<transport::Command>& commands) {
   std::set<std::string> gids;
   for (const transport::Command& command : commands) gids.insert(command.gid);
   return gids;
+}
+
+// Another coordinator asks for a slot, and gives it back: what was in it is asked of its
+// participants again, and meanwhile no gid of it is given out.
+TEST(Engine, ASlotIsReleasedAndTakenUpAgain) {
+  LockedLog log(4);
+  EngineOptions options;
+  options.shards_count = 2;
+  options.shard.farewell_time = core::Millis(20);
+  Outbox outbox;
+  Engine engine(options, log, [](const Status& status) { FAIL() << status.ToString(); });
+  ASSERT_TRUE(engine.Recover().ok());
+  engine.Start(outbox);
+  std::size_t in_slot = 0;
+  for (int i = 0; i < 40; ++i) {
+    const std::string gid = engine.IssueGid();
+    in_slot += SlotOf(gid, 4) == 1 ? 1 : 0;
+    const auto told = [](const Status& status, const core::Transaction*, const core::Now&) {
+      EXPECT_NE(status.code(), Code::kUnavailable);
+    };
+    ASSERT_TRUE(engine.Post(gid, BeginRequest{ShardRig::Spec(gid), WaitFor::kDecided, told}).ok());
+  }
+  EXPECT_EQ(Gids(outbox.Take(80)).size(), 40U);
+  log.events_->OnWanted(1);
+  log.events_->OnWanted(1);  // asked again: it is leaving already
+  const auto until = std::chrono::steady_clock::now() + kPatience;
+  while (log.released_ == 0 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+  EXPECT_EQ(log.released_, 1);
+  for (int i = 0; i < 50; ++i) EXPECT_NE(SlotOf(engine.IssueGid(), 4), 1);
+  log.events_->OnAssigned({1, 2});
+  const std::set<std::string> again = Gids(outbox.Take(2 * in_slot));
+  EXPECT_EQ(again.size(), in_slot);
+  for (const std::string& gid : again) EXPECT_EQ(SlotOf(gid, 4), 1);
+  engine.Stop();
 }
 
 // One batch of answers holds those of transactions of every shard, and each shard has some that
