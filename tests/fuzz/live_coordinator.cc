@@ -187,7 +187,7 @@ void LiveCoordinator::Heal() {
   }
   Settle();
   ASSENT_CHECK(Unfinished().empty());
-  ASSENT_CHECK(disk_->platter().live.empty());
+  ASSENT_CHECK(disk_->durable().live.empty());
   ASSENT_CHECK(waiting_.empty());
 }
 

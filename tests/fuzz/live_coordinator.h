@@ -1,7 +1,7 @@
 #pragma once
 
 // A shard on a log in memory, with a hand-operated world: it writes when told, dies when told and
-// starts again from what had reached the platter. Whatever it hands to the log is decoded and
+// starts again from what had became durable. Whatever it hands to the log is decoded and
 // compared on the way, whatever it shows is checked (Check), so that a target only has to think of
 // what to ask.
 

@@ -51,7 +51,7 @@ TEST_F(MemoryLogTest, NothingHappensUntilAStep) {
   EXPECT_TRUE(disk_->seen().live.empty());
   EXPECT_TRUE(log_->Step());
   EXPECT_THAT(answers_, ElementsAre("1 OK", "2 OK"));
-  EXPECT_EQ(disk_->platter().live.size(), 2u);
+  EXPECT_EQ(disk_->durable().live.size(), 2u);
   EXPECT_EQ(log_->GetStats().commits, 1u);
   EXPECT_FALSE(log_->Step());
 }
@@ -74,14 +74,14 @@ TEST_F(MemoryLogTest, RecoveredIsNotDurableUntilTheEpochIs) {
   log_->Write();
   Kill();
   EXPECT_EQ(disk_->seen().live.size(), 1u);
-  EXPECT_EQ(disk_->platter().live.size(), 0u);
+  EXPECT_EQ(disk_->durable().live.size(), 0u);
   Start();
-  EXPECT_EQ(disk_->platter().live.size(), 1u);
+  EXPECT_EQ(disk_->durable().live.size(), 1u);
   Kill();
   disk_->PowerLoss();
   Start();
   EXPECT_THAT(replayed_, ElementsAre("a v1"));
-  EXPECT_EQ(StartNumber(disk_->platter().epoch), 3u);
+  EXPECT_EQ(StartNumber(disk_->durable().epoch), 3u);
 }
 
 // Deterministic, and yet: an older copy that is put back does not live through what it has missed.
@@ -91,10 +91,10 @@ TEST_F(MemoryLogTest, ARestoredDiskStartsALifeOfItsOwn) {
   const MemoryDisk copy = *disk_;
   Start();
   Kill();
-  const std::vector<std::uint64_t> lost = disk_->platter().epochs;
+  const std::vector<std::uint64_t> lost = disk_->durable().epochs;
   *disk_ = copy;
   Start();
-  const std::vector<std::uint64_t> lives = disk_->platter().epochs;
+  const std::vector<std::uint64_t> lives = disk_->durable().epochs;
   ASSERT_EQ(lives.size(), 2u);
   EXPECT_EQ(lives[0], lost[0]);
   EXPECT_EQ(StartNumber(lives[1]), StartNumber(lost[1]));
@@ -107,12 +107,12 @@ TEST_F(MemoryLogTest, TheNewestLivesAreRemembered) {
     Kill();
   };
   for (std::size_t i = 0; i < kMaxEpochsCount; ++i) start_and_kill();
-  ASSERT_EQ(disk_->platter().epochs.size(), kMaxEpochsCount);
-  EXPECT_EQ(StartNumber(disk_->platter().epochs.front()), 1u);
+  ASSERT_EQ(disk_->durable().epochs.size(), kMaxEpochsCount);
+  EXPECT_EQ(StartNumber(disk_->durable().epochs.front()), 1u);
   start_and_kill();
-  EXPECT_EQ(disk_->platter().epochs.size(), kMaxEpochsCount);
-  EXPECT_EQ(StartNumber(disk_->platter().epochs.front()), 2u);
-  EXPECT_EQ(StartNumber(disk_->platter().epochs.back()), kMaxEpochsCount + 1);
+  EXPECT_EQ(disk_->durable().epochs.size(), kMaxEpochsCount);
+  EXPECT_EQ(StartNumber(disk_->durable().epochs.front()), 2u);
+  EXPECT_EQ(StartNumber(disk_->durable().epochs.back()), kMaxEpochsCount + 1);
 }
 
 TEST_F(MemoryLogTest, PowerLossKeepsAPrefixOfWhatWasNotSynchronised) {
@@ -129,11 +129,11 @@ TEST_F(MemoryLogTest, PowerLossKeepsAPrefixOfWhatWasNotSynchronised) {
   for (std::size_t kept = 0; kept <= 2; ++kept) {
     *disk_ = before;
     disk_->PowerLoss(kept);
-    EXPECT_EQ(disk_->platter().live.contains(1), kept < 2);
-    EXPECT_EQ(disk_->platter().serial_of_gid.contains("a"), kept == 2);
-    EXPECT_EQ(disk_->platter().serial_of_gid.contains("b"), kept == 0);
+    EXPECT_EQ(disk_->durable().live.contains(1), kept < 2);
+    EXPECT_EQ(disk_->durable().serial_of_gid.contains("a"), kept == 2);
+    EXPECT_EQ(disk_->durable().serial_of_gid.contains("b"), kept == 0);
     if (kept < 2) {
-      EXPECT_EQ(disk_->platter().live.at(1).version, kept + 1);
+      EXPECT_EQ(disk_->durable().live.at(1).version, kept + 1);
     }
     EXPECT_EQ(disk_->unsynced_groups(), 0u);
   }
@@ -153,7 +153,7 @@ TEST_F(MemoryLogTest, AFailedSyncPoisonsAndTheOutcomeIsUnknown) {
   log_.reset();
   MemoryDisk lost = *disk_;
   lost.PowerLoss();
-  EXPECT_TRUE(lost.platter().live.empty());
+  EXPECT_TRUE(lost.durable().live.empty());
   Start();
   EXPECT_THAT(replayed_, ElementsAre("a v1"));
 }
@@ -262,8 +262,8 @@ TEST_F(MemoryLogTest, KeepsTheNewestFinishedRows) {
     Append(Batch(Begin(serial, gid), End(serial, 2, gid)));
   }
   EXPECT_EQ(log_->GetStats().finished_rows, 2u);
-  EXPECT_FALSE(disk_->platter().serial_of_gid.contains("g2"));
-  EXPECT_TRUE(disk_->platter().serial_of_gid.contains("g3"));
+  EXPECT_FALSE(disk_->durable().serial_of_gid.contains("g2"));
+  EXPECT_TRUE(disk_->durable().serial_of_gid.contains("g3"));
 }
 
 }  // namespace

@@ -103,8 +103,8 @@ void Coordinator::Start() {
   last_epoch_ = life_->epoch = recovered->epoch;
   life_->dialer.Open(recovered->log_id);
   life_->hub.Open(recovered->log_id, recovered->epoch);
-  for (std::size_t t = 0; t < ledger_.size(); ++t) ledger_.ReadDurable(disk_->platter(), t);
-  ledger_.CheckKept(disk_->platter());
+  for (std::size_t t = 0; t < ledger_.size(); ++t) ledger_.ReadDurable(disk_->durable(), t);
+  ledger_.CheckKept(disk_->durable());
   for (std::size_t i = 0; i < life_->shards.size(); ++i) {
     life_->shards[i]->Start(*recovered);
     life_->shards[i]->Handle(engine::TakeUpRequest{0, std::move(rows[i])}, sim_.Mono(),
@@ -208,7 +208,7 @@ void Coordinator::Die(bool power, std::size_t kept, bool torn) {
   life_number_ = 0;
   paused_until_ = 0;
   if (power) {
-    for (std::size_t t = 0; t < ledger_.size(); ++t) ledger_.ReadDurable(disk_->platter(), t);
+    for (std::size_t t = 0; t < ledger_.size(); ++t) ledger_.ReadDurable(disk_->durable(), t);
   }
 }
 
@@ -226,10 +226,10 @@ void Coordinator::Restore() {
   sim_.marks.Set(Mark::kRestored);
   sim_.Say([] { return std::string("the older copy of the log is put back"); });
   for (std::size_t t = 0; t < ledger_.size(); ++t) {
-    if (ledger_.Restored(disk_->seen(), copy_->platter(), t)) sim_.marks.Set(Mark::kRestoredMissed);
+    if (ledger_.Restored(disk_->seen(), copy_->durable(), t)) sim_.marks.Set(Mark::kRestoredMissed);
   }
   *disk_ = *copy_;
-  last_epoch_ = disk_->platter().epoch;
+  last_epoch_ = disk_->durable().epoch;
 }
 
 std::size_t Coordinator::live_count() const {
@@ -319,7 +319,7 @@ void Coordinator::CheckSend(const transport::Command& command) {
     return sim_.Violate("a command for " + command.gid + ", which nobody began");
   TransactionBooks& books = ledger_.Touch(t);
   const core::Transaction* durable = books.durable ? &*books.durable : nullptr;
-  const SendSeen seen{books, durable, disk_->platter().epoch, life_->epoch, command};
+  const SendSeen seen{books, durable, disk_->durable().epoch, life_->epoch, command};
   const std::string broken = BrokenAtSend(seen);
   if (!broken.empty()) return sim_.Violate(broken);
 
@@ -419,14 +419,14 @@ void Coordinator::OnLogSync(std::uint64_t life) {
   if (!life_ || life != life_number_ || Postponed(EventKind::kLogSync, life, 0)) return;
   life_->log->Sync();
   ReadDurable();
-  ledger_.CheckKept(disk_->platter());
+  ledger_.CheckKept(disk_->durable());
   life_->log_stage = Life::LogStage::kIdle;
   if (life_->log_again) ArmLog();
 }
 
 void Coordinator::ReadDurable() {
   for (const Life::Appended& row : std::exchange(life_->written, {})) {
-    const log::MemoryImage& image = disk_->platter();
+    const log::MemoryImage& image = disk_->durable();
     // Refused, and nothing else is known of it.
     if (!image.live.contains(row.serial) && !image.finished.contains(row.serial)) continue;
     ledger_.Touch(row.txn).serial = row.serial;

@@ -41,15 +41,15 @@ void MemoryImage::EraseFinished(std::uint64_t serial) {
 }
 
 void MemoryDisk::PowerLoss(std::size_t kept) {
-  for (std::size_t i = 0; i < std::min(kept, written_.size()); ++i) platter_.Apply(written_[i]);
+  for (std::size_t i = 0; i < std::min(kept, written_.size()); ++i) durable_.Apply(written_[i]);
   written_.clear();
-  seen_ = platter_;
+  seen_ = durable_;
   if (state_) state_->commit_seq = anchored_seq_;
 }
 
 void MemoryDisk::LoseWal() {
   before_loss_ = std::make_shared<MemoryDisk>(*this);
-  platter_ = seen_ = database_;
+  durable_ = seen_ = database_;
   written_.clear();
 }
 
@@ -60,8 +60,8 @@ void MemoryDisk::PutWalBack() {
 }
 
 void MemoryDisk::PlantFinished(FinishedRow row) {
-  row.serial = std::max(seen_.next_serial, platter_.next_serial);
-  for (MemoryImage* image : {&seen_, &platter_}) {
+  row.serial = std::max(seen_.next_serial, durable_.next_serial);
+  for (MemoryImage* image : {&seen_, &durable_}) {
     image->next_serial = row.serial + 1;
     image->finished_in[row.serial] = image->commit_seq;
     image->PutFinished(row);

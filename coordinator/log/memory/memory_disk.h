@@ -3,7 +3,7 @@
 // The disk under a log in memory. It outlives the logs opened on it, one after the other, and knows
 // what is written and what is durable: each way to die loses another part.
 //
-//   queue of the log ──Write()──> written, not synchronised ──Commit()──> platter ──> callbacks
+//   queue of the log ──Write()──> written, not synchronised ──Commit()──> durable ──> callbacks
 //        lost by Kill()                lost by PowerLoss()                  never lost
 
 #include <cstddef>
@@ -58,12 +58,12 @@ class MemoryDisk {
   explicit MemoryDisk(std::uint32_t coordinator_id = 1) : first_coordinator_id_(coordinator_id) {}
 
   // What survives a power cut at this instant, and what a process that starts at this instant sees.
-  const MemoryImage& platter() const { return platter_; }
+  const MemoryImage& durable() const { return durable_; }
   const MemoryImage& seen() const { return seen_; }
   // Groups written and not synchronised.
   std::size_t unsynced_groups() const { return written_.size(); }
 
-  // The power goes. Of the unsynchronised groups the first `kept` reached the platter all the same.
+  // The power goes. Of the unsynchronised groups the first `kept` became durable all the same.
   // Perhaps a part of the next one did too: recovery sees that it is not whole, and takes none of
   // it, nor what was written behind it.
   void PowerLoss(std::size_t kept = 0);
@@ -81,7 +81,7 @@ class MemoryDisk {
  private:
   friend class MemoryStore;
   std::uint32_t first_coordinator_id_;
-  MemoryImage platter_;
+  MemoryImage durable_;
   MemoryImage seen_;
   MemoryImage database_;            // without its WAL: as of the last start
   std::optional<LogState> state_;   // PATH-state

@@ -58,11 +58,11 @@ void MemoryStore::BeginEpoch() {
   if (image.coordinator_id == 0) image.coordinator_id = disk_->first_coordinator_id_;
   image.epoch = epoch_;
   image.epochs = *epochs_;
-  disk_->platter_ = image;  // a synchronised commit: all that was seen is durable with it
+  disk_->durable_ = image;  // a synchronised commit: all that was seen is durable with it
   disk_->written_.clear();
   disk_->database_ = image;
   disk_->anchored_seq_ = ++image.commit_seq;
-  disk_->platter_.commit_seq = disk_->database_.commit_seq = image.commit_seq;
+  disk_->durable_.commit_seq = disk_->database_.commit_seq = image.commit_seq;
   disk_->state_ = {.open = true,
                    .coordinator_id = image.coordinator_id,
                    .epoch = image.epoch,
@@ -90,7 +90,7 @@ Status MemoryStore::Write(const std::vector<const std::vector<Entry>*>& batches,
       Status refusal;
       const Status status = Apply((*batches[b])[i], unwritten, outcome, refusal);
       if (!status.ok()) {  // rolled back
-        image = disk_->platter_;
+        image = disk_->durable_;
         for (const MemoryDelta& earlier : disk_->written_) image.Apply(earlier);
         return status;
       }
@@ -111,9 +111,9 @@ Status MemoryStore::Write(const std::vector<const std::vector<Entry>*>& batches,
 
 Status MemoryStore::Commit() {
   if (std::exchange(fail_next_commit_, false)) return UnknownOutcome("fsync: injected");
-  for (const MemoryDelta& delta : disk_->written_) disk_->platter_.Apply(delta);
+  for (const MemoryDelta& delta : disk_->written_) disk_->durable_.Apply(delta);
   disk_->written_.clear();
-  disk_->state_->commit_seq = disk_->platter_.commit_seq;
+  disk_->state_->commit_seq = disk_->durable_.commit_seq;
   ++commits_;
   return OkStatus();
 }
