@@ -1,6 +1,5 @@
 // The shortest complete program: a participant and an initiator in one process. `assentd` must run.
-// A real service keeps its seats in its own database (see the order example); handlers are then a
-// line longer each.
+// A real service keeps its seats in its own database: see the order example.
 #include <cstdio>
 #include <map>
 #include <mutex>

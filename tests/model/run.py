@@ -147,7 +147,8 @@ class Wrong(Exception):
 
 def check_names():
     """The states are named as in the code: every name of an mtype stands in an enum of the headers that the model cites."""
-    headers = ("coordinator/core/types.h", "coordinator/core/transaction.h", "participant-sdk/cpp/barrier/barrier.h")
+    headers = ("proto/vocabulary/assent/states.h", "coordinator/core/types.h", "coordinator/core/transaction.h",
+               "participant-sdk/cpp/barrier/barrier.h")
     known = set()
     for header in headers:
         with open(os.path.join(ROOT, header), encoding="utf-8") as file:
