@@ -119,6 +119,7 @@ TEST(AssentBench, WhoWaitsForAnAbsentParticipantCostsNothingAndIsListedOnce) {
   EXPECT_EQ(result["rows"], 2000) << result;
   EXPECT_EQ(result["distinct_rows"], 2000) << result;
   EXPECT_GT(result["with_and_looked_at"]["p99_ms"].get<double>(), 0) << result;
+  EXPECT_GT(result["with_and_figures"]["p99_ms"].get<double>(), 0) << result;
 }
 
 TEST(AssentBench, AFilledLogIsOneThatTheDaemonTakes) {
