@@ -32,9 +32,10 @@ Exit codes:
   2   wrong settings
   65  the log is damaged, a file of it is missing, shortened or another's, or it is of a newer
       format (the message names file, table and row)
-  69  the address is in use
+  69  the address is in use, or not this machine's
   70  it did not answer when it dialled itself
-  73  the data folder cannot be used, or another assentd uses it
+  73  the data folder cannot be used, or another assentd uses it or has
+      taken it over
   74  an I/O error on the log: it stopped at once, and learns at the next start what is true
 
 Example:
@@ -163,7 +164,7 @@ constexpr Setting kSettings[] = {
            "Unfinished transactions; beyond it new ones are refused"),
     Number("max-payload-mib", &Config::max_payload_mib, 16, kTebibyteMib,
            "Payloads and results of unfinished transactions in memory; beyond it new work is "
-           "refused. At least 3 for each shard",
+           "refused. At least 16, and 3 for each shard",
            CheckPayload),
     Number("max-sessions", &Config::max_sessions, 1, 100'000,
            "Connected participant instances; beyond it new ones are refused"),
@@ -306,9 +307,14 @@ Result<std::map<std::string, TomlEntry>> ReadFile(const std::string& path) {
     const std::string place = path + ":" + std::to_string(entry.line) + ": ";
     if (entry.name.empty())
       return InvalidArgument(place + "[" + entry.section + "]: there are no sections");
-    if (std::none_of(std::begin(kSettings), std::end(kSettings),
-                     [&](const Setting& setting) { return setting.name == entry.name; }))
+    const auto* const setting =
+        std::find_if(std::begin(kSettings), std::end(kSettings),
+                     [&](const Setting& one) { return one.name == entry.name; });
+    if (setting == std::end(kSettings))
       return InvalidArgument(place + entry.name + " is no setting");
+    if (entry.kind == TomlKind::kList &&
+        !std::holds_alternative<std::vector<std::string> Config::*>(setting->field))
+      return InvalidArgument(place + entry.name + " takes one value, not a list");
     if (!entry.values.empty()) settings.emplace(entry.name, std::move(entry));
   }
   return settings;

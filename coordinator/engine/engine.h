@@ -1,7 +1,7 @@
 #pragma once
 
-// The shards, each with its thread and its mailbox, between the doors (api), the log and the
-// transports. Recovery is the same loop fed from replay.
+// The shards, each with its thread and its mailbox, between the doors (through service), the
+// log and the transports. Recovery is the same loop, fed with the slots that the log has loaded.
 
 #include <atomic>
 #include <cstddef>

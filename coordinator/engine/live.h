@@ -32,7 +32,7 @@ namespace assent::engine {
 //     │                      changes        effects wait
 //     └─ (gone) ◄──durable── kEnding             handed over finished: the last write
 //
-// Refused for want of room, each of the lower line becomes kUrgent.
+// Refused for want of room, each of those that the log has becomes kUrgent.
 enum class WriteState : std::uint8_t {
   kClean,
   kLazy,

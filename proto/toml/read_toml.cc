@@ -32,8 +32,8 @@ std::string HintOn(const std::string& text, std::size_t line) {
   const std::string name = Trimmed(said.substr(0, equals));
   const std::string value = Trimmed(said.substr(equals + 1));
   const std::string quoted = name + " = \"" + value + "\"";
-  if (toml::parse(name + " = " + value) || !toml::parse(quoted)) return "";
-  return ". A text stands in quotes: " + quoted;
+  if (value.empty() || toml::parse(name + " = " + value) || !toml::parse(quoted)) return "";
+  return value + " is no number, nor true or false. A text stands in quotes: " + quoted;
 }
 
 // TOML lets a text have escapes; of controls nobody has a use.
@@ -47,6 +47,12 @@ bool HasControl(std::string_view text) {
   return false;
 }
 
+TomlKind KindOf(const toml::node& node) {
+  if (node.is_array()) return TomlKind::kList;
+  if (node.is_boolean()) return TomlKind::kTruth;
+  return node.is_string() ? TomlKind::kText : TomlKind::kNumber;
+}
+
 class Reader {
  public:
   explicit Reader(const std::string& path) : path_(path) {}
@@ -57,10 +63,10 @@ class Reader {
   }
 
   Status Add(const std::string& section, const toml::key& key, const toml::node& node) {
-    TomlEntry entry{key.source().begin.line, section, std::string(key.str()), {}};
+    TomlEntry entry{key.source().begin.line, section, std::string(key.str()), KindOf(node), {}};
     if (const toml::table* table = node.as_table()) {
       if (!section.empty() || table->is_inline())
-        return Fail(entry.line, entry.name + " is a table within another, and nothing has those");
+        return Fail(entry.line, entry.name + " is a table, and nothing here is one");
       entry.section = std::exchange(entry.name, {});
       entries_.push_back(entry);
       for (const auto& [inner, value] : *table) {
@@ -119,7 +125,8 @@ Result<std::vector<TomlEntry>> ReadToml(const std::string& text, const std::stri
   const toml::parse_result parsed = toml::parse(text);
   if (!parsed) {
     const std::size_t line = parsed.error().source().begin.line;
-    return reader.Fail(line, std::string(parsed.error().description()) + HintOn(text, line));
+    const std::string hint = HintOn(text, line);
+    return reader.Fail(line, hint.empty() ? std::string(parsed.error().description()) : hint);
   }
   for (const auto& [key, node] : parsed.table()) {
     const Status added = reader.Add({}, key, node);

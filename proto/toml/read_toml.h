@@ -12,11 +12,14 @@
 
 namespace assent {
 
+enum class TomlKind { kText, kNumber, kTruth, kList };
+
 // `name = value` in [section], or in none. A section's own line has no name.
 struct TomlEntry {
   std::size_t line = 0;
   std::string section;
   std::string name;
+  TomlKind kind = TomlKind::kText;
   std::vector<std::string> values;  // several, or none, only of a list
 };
 

@@ -46,6 +46,9 @@ TEST(Profile, MistakesAreErrors) {
             message("endpiont = \"x\"", ""));
   EXPECT_EQ("p.toml:2: output cannot be 'xml'", message("[other]\noutput = \"xml\"", ""));
   EXPECT_NE(std::string::npos, message("timeout = \"5\"", "").find("is not a duration"));
+  for (const char* no_text : {"true", "[\"one:1\"]", "7400", "[]"})
+    EXPECT_EQ("p.toml:1: endpoint takes a text in quotes",
+              message(std::string("endpoint = ") + no_text, ""));
   EXPECT_EQ("", message("", ""));
 }
 

@@ -109,6 +109,8 @@ TEST_F(ConfigTest, ATextWithoutQuotesIsToldHowToWriteIt) {
     EXPECT_NE(said.find(file_ + ":2: "), std::string::npos) << said;
     EXPECT_NE(said.find("A text stands in quotes: " + quoted + "\n"), std::string::npos) << said;
   }
+  EXPECT_NE(RefusalOfFile("drain-seconds = 5s\n").find(":1: 5s is no number, nor true or false"),
+            std::string::npos);
   EXPECT_EQ(RefusalOfFile("shards = 2\n\xff\n").find("quotes"), std::string::npos);
 }
 
@@ -140,7 +142,9 @@ TEST_F(ConfigTest, WhatIsNoFileOfSettingsIsRefusedWithItsLine) {
       {"shards = 2\nshards = 3\n", ":2: Error while parsing key-value pair: cannot redefine"},
       {"shards =\n", ":1: Error while parsing key-value pair: expected value"},
       {"shards = 1.5\n", ":1: shards takes a text without control characters, a whole number"},
-      {"shards = {is = 2}\n", ":1: shards is a table within another"},
+      {"shards = {is = 2}\n", ":1: shards is a table, and nothing here is one"},
+      {"listen = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\n", ":1: listen takes one value, not a list"},
+      {"data = []\n", ":1: data takes one value, not a list"},
       {"data = \"a\" b\n", ":1: Error while parsing key-value pair: expected a comment"},
       {"data = \"a\n", ":1: Error while parsing string"},
       {"\nunary = [\"bank=h:1\",\n", "Error while parsing array: encountered end-of-file"},

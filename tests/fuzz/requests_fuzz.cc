@@ -1,4 +1,4 @@
-// Requests of initiators and operators into the conversion of the API and a real shard on a log in
+// Requests of initiators and operators into the conversion of service and a real shard on a log in
 // memory, between answers of participants, time, full disks and crashes. The input is a script: a
 // byte says what happens, its arguments follow; messages are given as their bytes on the wire, or
 // drawn. What was accepted can be recorded, restored and shown; nobody is told two decisions; once

@@ -47,7 +47,7 @@ void Tear(std::string& content, std::size_t offset, std::string_view bytes, Rand
 
 void SimDisk::Put(const std::string& path, std::string content) {
   const FileId id = ++last_file_;
-  files_[id] = {.seen = content, .platter = std::move(content)};
+  files_[id] = {.seen = content, .durable = std::move(content)};
   names_[path] = id;
   durable_names_[path] = id;
 }
@@ -81,9 +81,9 @@ void SimDisk::Apply(const DiskChange& change) {
       File& file = Find(change.path);
       for (const Pending& one : file.pending) {
         if (one.truncates) {
-          file.platter.resize(one.offset, '\0');
+          file.durable.resize(one.offset, '\0');
         } else {
-          WriteAt(file.platter, one.offset, one.bytes);
+          WriteAt(file.durable, one.offset, one.bytes);
         }
       }
       file.pending.clear();
@@ -92,7 +92,7 @@ void SimDisk::Apply(const DiskChange& change) {
     case DiskChange::Kind::kFailedSync: {
       Random random(static_cast<std::uint64_t>(change.offset));
       File& file = Find(change.path);
-      file.platter = Survivor(file, Loss::kTorn, random);
+      file.durable = Survivor(file, Loss::kTorn, random);
       file.pending.clear();
       return;
     }
@@ -105,7 +105,7 @@ void SimDisk::Apply(const DiskChange& change) {
 }
 
 std::string SimDisk::Survivor(const File& file, Loss loss, Random& random) {
-  std::string content = file.platter;
+  std::string content = file.durable;
   const std::size_t spoiled = file.pending.empty() ? 0 : random() % file.pending.size();
   for (std::size_t i = 0; i < file.pending.size() && loss != Loss::kAll; ++i) {
     const Pending& one = file.pending[i];
@@ -140,8 +140,8 @@ SimDisk SimDisk::AfterPowerLoss(Loss loss, Random& random) const {
   after.durable_names_ = after.names_;
   for (const auto& [path, id] : after.names_) {
     File& file = after.files_[id];
-    file.platter = Survivor(files_.at(id), loss, random);
-    file.seen = file.platter;
+    file.durable = Survivor(files_.at(id), loss, random);
+    file.seen = file.durable;
   }
   return after;
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-// A disk in memory that can lose power. Of each file it keeps what is on the platter, what a reader
+// A disk in memory that can lose power. Of each file it keeps what is durable, what a reader
 // sees, and what lies between: writes and truncations that no sync has followed. The same of the
 // folder: files created and deleted since it was last synchronised.
 //
@@ -12,7 +12,7 @@
 //   - a sector in which a write changes nothing stays as it is (a start writes the WAL again in
 //     place, byte for byte).
 //
-// A failed sync is Linux's: some of the file's waiting writes have reached the platter, the others
+// A failed sync is Linux's: some of the file's waiting writes are durable, the others
 // are forgotten although readers still see them, and the next sync succeeds without writing them.
 //
 // A value: copies are independent. Not thread-safe.
@@ -82,7 +82,7 @@ class SimDisk {
   };
   struct File {
     std::string seen{};
-    std::string platter{};
+    std::string durable{};
     std::vector<Pending> pending{};
   };
   using FileId = std::uint64_t;  // 0: none

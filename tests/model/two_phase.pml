@@ -42,7 +42,7 @@ hidden byte i;                                  /* of one step: the chosen branc
 #define IsFinal(s) (s == kDone || s == kUndone || s == kReadOnly || s == kRefused)
 #define S1 assert(!(barrier[0] == kFinished && Aborted(1)) && !(barrier[1] == kFinished && Aborted(0)))
 
-/* Effects leave. S5: what justifies them is on the platter. */
+/* Effects leave. S5: what justifies them is durable. */
 inline SendPrepare() {
   assert(row.phase != kNone); /* S5, S8 */
   prepare[0] = true; prepare[1] = true
@@ -108,8 +108,9 @@ inline Flush() {
   fi
 }
 
-/* Shard::On(QuestionRequest): from memory what is live here and visible, from the log what is finished, else presumed. S9: not
- * by one who has not seen the life in which it began, nor by another log. (Of one at rest a late question is harmless.) */
+/* History::Judge and History::Answer: of one that is here and visible, its decision; of all else the log says whether it is
+ * finished or absent, and only of an absent one is abort presumed. S9: not by one whose log does not list the epoch in which it
+ * began, nor by another log. (Of one at rest a late question is harmless. The model has one gid.) */
 #define Verdict (co[c].phase == kNone -> (row.phase == kFinished -> row.decision : (MayPresume -> kAbort : kNone)) : \
                  (co[c].writing == kBegin || co[c].writing == kDecision -> kNone : co[c].decision))
 #define MayPresume (began_id == log_id && began_epoch <= co[c].epoch)

@@ -10,7 +10,10 @@
 namespace assent::ctl {
 namespace {
 
-Status Apply(const std::string& key, const std::string& value, GlobalOptions& options) {
+Status Apply(const TomlEntry& entry, GlobalOptions& options) {
+  const std::string& key = entry.name;
+  if (entry.kind != TomlKind::kText) return InvalidArgument(key + " takes a text in quotes");
+  const std::string& value = entry.values.front();
   if (key == "endpoint") {
     const Result<std::string> endpoint = NormalEndpoint(value);
     if (!endpoint.ok()) return endpoint.status();
@@ -56,8 +59,7 @@ Status ApplyProfile(const std::string& text, const std::string& path, const std:
       found = found || (!general && chosen);
       if (entry.name.empty()) continue;
       GlobalOptions ignored;
-      const std::string value = entry.values.size() == 1 ? entry.values.front() : "";
-      const Status applied = Apply(entry.name, value, chosen ? options : ignored);
+      const Status applied = Apply(entry, chosen ? options : ignored);
       if (!applied.ok())
         return InvalidArgument(path + ":" + std::to_string(entry.line) + ": " + applied.message());
     }

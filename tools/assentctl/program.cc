@@ -88,7 +88,8 @@ Program::Program()
          "The coordinator: host:port or unix:/path (ASSENT_ENDPOINT; default 127.0.0.1:7400)")
       ->type_name("ADDRESS");
   AddDuration(app, "--timeout",
-              "How long a call may take (default 10s); for wait, submit and watch: the whole of it",
+              "How long a call may take (default 10s); for wait, submit, watch and show --watch: "
+              "the whole of it",
               [this](std::chrono::milliseconds limit) { timeout = limit; });
   AddRead(app, "-o,--output", "OUTPUT", "table, wide, json, jsonl, yaml or id (default table)",
           [this](const std::string& text) -> Status {

@@ -1,7 +1,7 @@
 #pragma once
 
 // What the commands need of a coordinator: the part of assent.v1.TransactionService that an
-// operator uses. connection.cc implements it over gRPC, tests/ctl/fake_service.h with a script.
+// operator uses. connection.cc implements it over gRPC, tests/ctl/fakes.h with a script.
 //
 // A failed call is a Status whose message is ready to be shown. Of what changes something (Submit,
 // Operate): kUnavailable says that there was no connection and nothing was sent, kUnknownOutcome

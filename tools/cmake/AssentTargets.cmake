@@ -2,7 +2,7 @@
 # warnings, include roots and the gRPC-free build are decided in one place.
 #
 #   assent_library(assent_log
-#     SOURCES sqlite_log.cc memory_log.cc      # none: a header-only INTERFACE library
+#     SOURCES queued_log.cc recover.cc         # none: a header-only INTERFACE library
 #     DEPENDS assent_core                      # what our headers show
 #     PRIVATE_DEPENDS SQLite::SQLite3          # what only our sources use
 #     [INCLUDES dir...]                        # public include roots; default: the repository root

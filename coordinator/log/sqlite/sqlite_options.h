@@ -37,8 +37,8 @@ struct SqliteOptions {
   // 100 for itself.
   static constexpr int kSyncFolderFileControl = 0x41737301;
 
-  // The database file; its folder must exist. Beside it live PATH-wal and PATH-reserve. One process
-  // at a time.
+  // The database file; its folder must exist. Beside it are PATH-wal, PATH-state and
+  // PATH-reserve. One process at a time.
   std::string path{};
 
   // Finished rows kept for longer than this are removed. 0: age removes nothing. Counted in run
@@ -104,7 +104,7 @@ struct SqliteOptions {
   std::function<void(std::chrono::milliseconds)> on_wall_clock_step{};
   // PATH-state was deleted or cut while in use, and has been written anew.
   std::function<void()> on_state_renewed{};
-  // Recover says how far it is, after a fifth of a second and then once a second: unfinished rows
+  // Load says how far it is, after a fifth of a second and then once a second: unfinished rows
   // read, and to read.
   std::function<void(std::uint64_t rows, std::uint64_t of)> on_replay{};
 

@@ -1,5 +1,5 @@
-// Replay: every unfinished row, checked, then a new epoch. Nothing that is found here may be acted
-// upon before the epoch's commit has returned.
+// Load: every unfinished row, checked, then this start's epoch in a commit of its own. Nothing that
+// is found here may be acted upon before that commit has returned.
 
 #include <algorithm>
 #include <chrono>

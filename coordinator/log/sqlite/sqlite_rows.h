@@ -13,7 +13,7 @@ namespace assent::log {
 struct Meta {
   std::uint64_t format = 0;          // as user_version in the file's header, which has no checksum
   std::uint64_t coordinator_id = 0;  // drawn once, nonzero
-  std::uint64_t epoch = 0;           // of the newest life; grows with each start (life.h)
+  std::uint64_t epoch = 0;           // of the newest start; grows with each (epoch.h)
   std::uint64_t next_serial = 1;     // above every serial ever begun
   std::uint64_t commit_seq = 0;      // dense: one more with each commit
   std::uint64_t live_rows = 0;

@@ -172,7 +172,7 @@ class SqliteStore {
   Result<std::uint64_t> BytesOver();
   bool IsPinned(std::uint64_t outcome) const;
 
-  // The row under the statement (columns as kFinishedColumns), or kDataLoss naming it.
+  // The row under the statement (all columns of table finished), or kDataLoss naming it.
   Result<FinishedRow> CheckedFinishedRow(const Statement& row) const;
 
   const SqliteOptions& options_;
