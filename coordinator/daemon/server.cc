@@ -139,8 +139,8 @@ int KeepaliveTimeoutMs(std::int64_t keepalive_seconds) {
   return static_cast<int>(keepalive_seconds) * 1000 / 3 * 2;
 }
 
-// Of HTTP/2. More than the calls and streams that a connection may have (service/holdings.h), so that
-// whoever has too many is told.
+// Of HTTP/2. More than the calls and streams that a connection may have (service/holdings.h), so
+// that whoever has too many is told.
 constexpr int kMaxStreamsPerConnection = 8'192;
 // The only service that needs a thread for each stream.
 constexpr int kMaxReflectionThreads = 16;

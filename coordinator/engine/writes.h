@@ -45,7 +45,8 @@ class Writes {
   // Hands over what is due.
   void HandOver(core::MonoTime now);
 
-  // The batch of an answer, which comes in the order of handing over; then each of its transactions.
+  // The batch of an answer, which comes in the order of handing over; then each of its
+  // transactions.
   Batch Pop(const AppendedRequest& answer);
   Fate Settle(Live& live, const Status& status, core::MonoTime now);
   // It goes, with the slot that it is in: nothing more of it is written.

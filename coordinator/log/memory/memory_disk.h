@@ -48,10 +48,10 @@ struct MemoryImage {
   void EraseFinished(std::uint64_t serial);
 };
 
-// The disk. A value as well, but for one thing: copies draw the random part of their epochs from one
-// sequence, as the world would. So a copy that is put back later is what a restored backup is: its
-// next start is not the one it had before. The same calls in the same order give the same epochs.
-// Not thread-safe.
+// The disk. A value as well, but for one thing: copies draw the random part of their epochs from
+// one sequence, as the world would. So a copy that is put back later is what a restored backup is:
+// its next start is not the one it had before. The same calls in the same order give the same
+// epochs. Not thread-safe.
 class MemoryDisk {
  public:
   // `coordinator_id` stands in for the one that a real log draws at random; not 0.
