@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <future>
+#include <map>
 #include <numeric>
 #include <thread>
 #include <utility>
@@ -150,51 +151,67 @@ Result<log::Recovered> Engine::Recover() {
   Result<log::Joined> joined = log_.Join(*this);
   if (!joined.ok()) return joined.status();
   static_cast<log::Joined&>(recovered_) = *std::move(joined);
-  for (const log::SlotGrant& grant : recovered_.slots) {
-    std::promise<Status> loaded;
-    TakeUp(grant.slot, [&](const Status& status) { loaded.set_value(status); });
-    if (const Status status = loaded.get_future().get(); !status.ok()) return status;
-  }
+  std::promise<Status> promise;
+  TakeUp(recovered_.slots, [&](const Status& status) { promise.set_value(status); });
+  if (const Status status = promise.get_future().get(); !status.ok()) return status;
   recovered_.live_rows = loaded_rows_;
   recovered_.finished_rows = log_.GetStats().finished_rows;
   return recovered_;
 }
 
-void Engine::TakeUp(Slot slot, std::function<void(const Status&)> done) {
+void Engine::TakeUp(const std::vector<log::SlotGrant>& grants,
+                    std::function<void(const Status&)> done) {
+  using Rows = std::vector<std::unique_ptr<Adopted>>;  // by worker
+  const auto rows = std::make_shared<std::map<Slot, Rows>>();
+  std::vector<Slot> slots;
   {
     const MutexLock lock(slots_mutex_);
-    slots_[slot] = Hold::kLoading;
+    for (const log::SlotGrant& grant : grants) {
+      slots.push_back(grant.slot);
+      slots_[grant.slot] = Hold::kLoading;
+      Rows& of_slot = (*rows)[grant.slot];
+      of_slot.resize(workers_.size());
+      for (const std::size_t i : ServersOf(grant.slot)) of_slot[i] = std::make_unique<Adopted>();
+    }
   }
-  auto rows = std::make_shared<std::vector<std::unique_ptr<Adopted>>>(workers_.size());
-  for (const std::size_t i : ServersOf(slot)) (*rows)[i] = std::make_unique<Adopted>();
   const auto visit = [this, rows](const log::LiveRow& row) {
-    (*rows)[ShardOf(row.gid)]->Add(row);
+    (*rows)[SlotOf(row.gid, recovered_.slots_count)][ShardOf(row.gid)]->Add(row);
     return OkStatus();
   };
-  log_.Load(slot, visit, [this, slot, rows, done = std::move(done)](const Status& status) {
-    if (!status.ok()) return done(status);
-    for (std::size_t i = 0; i < rows->size(); ++i) {
-      if ((*rows)[i] == nullptr) continue;
-      loaded_rows_ += (*rows)[i]->left();
-      workers_[i]->Put(TakeUpRequest{slot, std::move((*rows)[i])});
-    }
-    bool wanted = false;
-    {
-      const MutexLock lock(slots_mutex_);
-      wanted = std::exchange(slots_[slot], Hold::kServing) == Hold::kWanted;
-    }
-    if (wanted) OnWanted(slot);
-    done(status);
-  });
+  log_.Load(std::move(slots), visit,
+            [this, rows, done = std::move(done)](const log::Loaded& loaded) {
+              if (!loaded.status.ok()) return done(loaded.status);
+              if (!loaded.damaged.empty()) return done(DataLoss(loaded.damaged.front().why));
+              for (auto& [slot, of_slot] : *rows) TakeUpLoaded(slot, std::move(of_slot));
+              done(OkStatus());
+            });
 }
 
-void Engine::OnAssigned(log::SlotGrant grant) {
-  TakeUp(grant.slot, [this](const Status& status) {
+void Engine::TakeUpLoaded(Slot slot, std::vector<std::unique_ptr<Adopted>> rows) {
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i] == nullptr) continue;
+    loaded_rows_ += rows[i]->left();
+    workers_[i]->Put(TakeUpRequest{slot, std::move(rows[i])});
+  }
+  bool wanted = false;
+  {
+    const MutexLock lock(slots_mutex_);
+    wanted = std::exchange(slots_[slot], Hold::kServing) == Hold::kWanted;
+  }
+  if (wanted) GiveUp(slot);
+}
+
+void Engine::OnAssigned(const std::vector<log::SlotGrant>& grants) {
+  TakeUp(grants, [this](const Status& status) {
     if (!status.ok() && status.code() != Code::kUnavailable) fatal_(status);
   });
 }
 
-void Engine::OnWanted(Slot slot) {
+void Engine::OnWanted(const std::vector<Slot>& slots) {
+  for (const Slot slot : slots) GiveUp(slot);
+}
+
+void Engine::GiveUp(Slot slot) {
   {
     const MutexLock lock(slots_mutex_);
     const auto found = slots_.find(slot);

@@ -106,11 +106,13 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
     kServing,
   };
 
-  void OnAssigned(log::SlotGrant grant) override;
-  void OnWanted(Slot slot) override;
+  void OnAssigned(const std::vector<log::SlotGrant>& grants) override;
+  void OnWanted(const std::vector<Slot>& slots) override;
   void OnFenced(const Status& why) override { fatal_(why); }
-  // Loads a slot and lets those serve it who are to.
-  void TakeUp(Slot slot, std::function<void(const Status&)> done);
+  // Loads slots and lets those serve them who are to.
+  void TakeUp(const std::vector<log::SlotGrant>& grants, std::function<void(const Status&)> done);
+  void TakeUpLoaded(Slot slot, std::vector<std::unique_ptr<Adopted>> rows);
+  void GiveUp(Slot slot);
   bool Serves(std::string_view gid) const;
   // All shards serve a log's only slot, each those gids that are its own; one of several has one.
   std::vector<std::size_t> ServersOf(Slot slot) const;

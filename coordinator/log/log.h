@@ -126,6 +126,17 @@ struct Found {
   Epochs epochs{};          // as of that snapshot
 };
 
+// A slot of which a row cannot be read. It stays as it is, and nobody serves it.
+struct DamagedSlot {
+  Slot slot = 0;
+  std::string why{};  // names the row
+};
+// What became of one Load.
+struct Loaded {
+  Status status;
+  std::vector<DamagedSlot> damaged{};  // of those asked for: some of their rows have been visited
+};
+
 struct Stats {
   std::uint64_t records = 0;        // entries written since the start
   std::uint64_t commits = 0;        // group commits since the start
@@ -133,6 +144,7 @@ struct Stats {
   std::uint64_t file_bytes = 0;     // database and WAL
   std::uint64_t queued_entries = 0;
   bool full = false;      // the last append found no space
+  bool away = false;      // the database does not answer: what is appended waits until it does
   bool poisoned = false;  // an I/O error happened; see kUnknownOutcome
 };
 
@@ -141,10 +153,10 @@ struct Stats {
 class SlotEvents {
  public:
   virtual ~SlotEvents() = default;
-  // The slot is this coordinator's from now on: Load it.
-  virtual void OnAssigned(SlotGrant grant) = 0;
-  // Another coordinator asks for it: Release it as soon as nothing of it is under way.
-  virtual void OnWanted(Slot slot) = 0;
+  // The slots are this coordinator's from now on: Load them.
+  virtual void OnAssigned(const std::vector<SlotGrant>& grants) = 0;
+  // Another coordinator asks for them: Release each as soon as nothing of it is under way.
+  virtual void OnWanted(const std::vector<Slot>& slots) = 0;
   // This epoch is over: others have its slots. Nothing of it may be said to anybody any more; the
   // process has to end, and whatever was not answered is not known.
   virtual void OnFenced(const Status& why) = 0;
@@ -164,10 +176,12 @@ class Log {
   // of its rows before it writes anything). `events` must outlive the log.
   virtual Result<Joined> Join(SlotEvents& events) = 0;
 
-  // Replays every unfinished row of a slot that is ours, oldest first, each checked. `done` is OK
-  // after a commit of ours behind what was read: it is durable wherever that commit is, and so is
-  // the epoch. kDataLoss names the damaged row; `visit` may end the replay by returning a failure.
-  virtual void Load(Slot slot, LiveVisitor visit, std::function<void(Status)> done) = 0;
+  // Replays every unfinished row of slots that are ours, those of a slot oldest first, each
+  // checked. `done` is OK after a commit of ours behind what was read: it is durable wherever that
+  // commit is, and so is the epoch. `visit` may end the replay by returning a failure. kDataLoss
+  // names a damaged row; a log that several coordinators may own says so of its slot alone.
+  virtual void Load(std::vector<Slot> slots, LiveVisitor visit,
+                    std::function<void(Loaded)> done) = 0;
 
   // Writes the batch atomically, in one commit with whatever else is queued, and then reports.
   // Batches are written in the order of the calls. All entries are of slots that are loaded.
@@ -195,7 +209,7 @@ struct Recovered : Joined {
   std::uint64_t finished_rows = 0;
 };
 
-// Join, and Load of every slot that is this coordinator's from the start, one by one; waits.
+// Join, and Load of all slots that are this coordinator's from the start; waits.
 Result<Recovered> Recover(Log& log, SlotEvents& events, const Log::LiveVisitor& visit);
 // For tests and tools with a log that has one owner: nothing will happen to its slots.
 Result<Recovered> Recover(Log& log, const Log::LiveVisitor& visit);

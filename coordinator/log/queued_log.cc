@@ -1,7 +1,6 @@
 #include "coordinator/log/queued_log.h"
 
 #include <algorithm>
-#include <pthread.h>
 #include <utility>
 
 namespace assent::log {
@@ -79,24 +78,30 @@ void QueuedLog::Append(std::vector<Entry> batch, std::function<void(AppendResult
   OnQueued();
 }
 
-void QueuedLog::Load(Slot slot, LiveVisitor visit, std::function<void(Status)> done) {
-  EnqueueTask([this, slot, visit = std::move(visit)] { return store_->Load(slot, visit); },
-              std::move(done));
+void QueuedLog::Load(std::vector<Slot> slots, LiveVisitor visit, std::function<void(Loaded)> done) {
+  const auto damaged = std::make_shared<std::vector<DamagedSlot>>();
+  EnqueueTask({.done =
+                   [damaged, done = std::move(done)](const AppendResult& result) {
+                     done({.status = result.status, .damaged = std::move(*damaged)});
+                   },
+               .task = [this, slots = std::move(slots), visit = std::move(visit),
+                        damaged] { return store_->Load(slots, visit, *damaged); }});
 }
 
 void QueuedLog::Release(Slot slot, std::function<void(Status)> done) {
-  EnqueueTask([this, slot] { return store_->Release(slot); }, std::move(done));
+  EnqueueTask(
+      {.done = [done = std::move(done)](const AppendResult& result) { done(result.status); },
+       .release = slot});
 }
 
 void QueuedLog::Drain(std::function<void(Status)> done) {
-  EnqueueTask([] { return OkStatus(); }, std::move(done));
+  EnqueueTask(
+      {.done = [done = std::move(done)](const AppendResult& result) { done(result.status); },
+       .task = [] { return OkStatus(); }});
 }
 
-void QueuedLog::EnqueueTask(std::function<Status()> task, std::function<void(Status)> done) {
+void QueuedLog::EnqueueTask(Pending pending) {
   ASSENT_CHECK(events_ != nullptr && !abandoned_);
-  Pending pending;
-  pending.task = std::move(task);
-  pending.done = [done = std::move(done)](const AppendResult& result) { done(result.status); };
   MutexLock lock(mutex_);
   if (closed_) {
     lock.Unlock();
@@ -111,33 +116,38 @@ void QueuedLog::EnqueueTask(std::function<Status()> task, std::function<void(Sta
 
 void QueuedLog::Find(std::string gid, std::function<void(Result<Found>)> done) {
   Enqueue([this, gid = std::move(gid), done = std::move(done)](const Status& refusal) {
-    if (!refusal.ok()) return done(refusal);
-    Result<Found> found = store_->Find(gid);
-    if (!found.ok()) Poison(found.status());
-    done(std::move(found));
+    return TellerOf(refusal.ok() ? store_->Find(gid) : refusal, done, refusal.ok());
   });
 }
 
 void QueuedLog::Scan(std::uint64_t before_serial, std::size_t max_rows,
                      std::function<void(Result<std::vector<FinishedRow>>)> done) {
+  using Rows = Result<std::vector<FinishedRow>>;
   Enqueue([this, before_serial, max_rows, done = std::move(done)](const Status& refusal) {
-    if (!refusal.ok()) return done(refusal);
-    Result<std::vector<FinishedRow>> rows = store_->Scan(before_serial, max_rows);
-    if (!rows.ok()) Poison(rows.status());
-    done(std::move(rows));
+    return TellerOf(refusal.ok() ? store_->Scan(before_serial, max_rows) : Rows(refusal), done,
+                    refusal.ok());
   });
 }
 
-void QueuedLog::Enqueue(Answer answer) {
+template <typename T>
+QueuedLog::Tell QueuedLog::TellerOf(Result<T> found, const std::function<void(Result<T>)>& done,
+                                    bool was_read) {
+  if (was_read && !found.ok()) Poison(found.status());
+  return [found = std::move(found), done](const Status& stands) mutable {
+    done(found.ok() && !stands.ok() ? Result<T>(stands) : std::move(found));
+  };
+}
+
+void QueuedLog::Enqueue(Read read) {
   ASSENT_CHECK(events_ != nullptr && !abandoned_);
   MutexLock lock(mutex_);
   if (closed_) {
     lock.Unlock();
-    return answer(Unavailable("the log was closed"));
+    return read(Unavailable("the log was closed"))(OkStatus());
   }
   const bool no_room = queued_reads_ >= options_.max_queued_reads;
   if (!no_room) ++queued_reads_;
-  reads_.push_back({.answer = std::move(answer), .no_room = no_room});
+  reads_.push_back({.read = std::move(read), .no_room = no_room});
   if (waiting_) work_.NotifyOne();
   lock.Unlock();
   OnQueued();
@@ -147,6 +157,7 @@ Stats QueuedLog::GetStats() const {
   const MutexLock lock(mutex_);
   Stats stats = stats_;
   stats.queued_entries = queued_entries_;
+  stats.away = store_->away();
   return stats;
 }
 
@@ -195,7 +206,7 @@ bool QueuedLog::Turn() {
     if (!taken_.empty()) KeepUp();
     if (poisoned()) FailQueued();
   }
-  (void)Read();
+  (void)AnswerReads();
   KeepUp();
   bool more = !taken_reads_.empty();
   if (idle && !poisoned()) {
@@ -227,7 +238,7 @@ bool QueuedLog::Write() {
 
 bool QueuedLog::WriteNext() {
   RunTasks();
-  if (taken_.empty() || taken_.front().task || poisoned()) return false;
+  if (taken_.empty() || taken_.front().IsTask() || poisoned()) return false;
   const std::size_t first = group_.size();
   TakeGroup();
   Status status = WriteFrom(first);
@@ -242,12 +253,31 @@ bool QueuedLog::WriteNext() {
 }
 
 void QueuedLog::RunTasks() {
-  while (!taken_.empty() && taken_.front().task && group_.empty() && !poisoned()) {
+  while (!taken_.empty() && taken_.front().IsTask() && group_.empty() && !poisoned()) {
+    if (taken_.front().release) {
+      ReleaseSlots();
+      continue;
+    }
     Pending pending = std::move(taken_.front());
     taken_.pop_front();
     pending.result.status = pending.task();
     Publish();
     pending.done(std::move(pending.result));
+  }
+}
+
+void QueuedLog::ReleaseSlots() {
+  std::vector<Pending> pending;
+  std::vector<Slot> slots;
+  for (; !taken_.empty() && taken_.front().release; taken_.pop_front()) {
+    slots.push_back(*taken_.front().release);
+    pending.push_back(std::move(taken_.front()));
+  }
+  const Status status = store_->Release(slots);
+  if (!status.ok() && status.code() != Code::kFailedPrecondition) Poison(status);
+  for (Pending& one : pending) {
+    one.result.status = status;
+    one.done(std::move(one.result));
   }
 }
 
@@ -259,7 +289,7 @@ void QueuedLog::TakeGroup() {
     bytes += taken_.front().bytes;
     group_.push_back(std::move(taken_.front()));
     taken_.pop_front();
-  } while (!taken_.empty() && !taken_.front().task &&
+  } while (!taken_.empty() && !taken_.front().IsTask() &&
            entries + taken_.front().entries.size() <= options_.max_group_entries &&
            bytes + taken_.front().bytes <= options_.max_group_bytes);
 }
@@ -369,27 +399,35 @@ void QueuedLog::AnswerGroup() {
 }
 
 // A read sees every batch that was appended before it was asked for.
-bool QueuedLog::Read() {
+bool QueuedLog::AnswerReads() {
   if (!taken_reads_.empty() && !poisoned()) {
     if (const Status status = store_->BeforeReads(); !status.ok()) Poison(status);
   }
-  std::size_t n = 0;
-  for (; n < kMaxReadsPerTurn && !taken_reads_.empty(); ++n) {
+  std::vector<Tell> tellers;
+  while (tellers.size() < kMaxReadsPerTurn && !taken_reads_.empty()) {
     const Asked asked = std::move(taken_reads_.front());
     taken_reads_.pop_front();
     if (!asked.no_room) {
       const MutexLock lock(mutex_);
       --queued_reads_;
     }
+    Status refusal;
     if (asked.no_room) {
-      asked.answer(ResourceExhausted("too many reads of the log wait: try again later"));
+      refusal = ResourceExhausted("too many reads of the log wait: try again later");
     } else if (poisoned()) {
-      asked.answer(Unavailable("the log has stopped"));
-    } else {
-      asked.answer(OkStatus());
+      refusal = Unavailable("the log has stopped");
     }
+    tellers.push_back(asked.read(refusal));
   }
-  return n > 0;
+  Status stands;
+  if (!tellers.empty() && !poisoned()) {
+    stands = store_->AfterReads();
+    if (!stands.ok()) Poison(stands);
+  }
+  for (const Tell& tell : tellers) {
+    if (!abandoned_) tell(stands);
+  }
+  return !tellers.empty();
 }
 
 // ---- The end ------------------------------------------------------------------------------------
@@ -415,7 +453,7 @@ void QueuedLog::FailQueued() {
   while (!taken_.empty()) {
     Pending pending = std::move(taken_.front());
     taken_.pop_front();
-    const bool with_it = !pending.task && pending.result.position <= last_failed_position_;
+    const bool with_it = !pending.IsTask() && pending.result.position <= last_failed_position_;
     pending.result.status =
         with_it ? poison_ : Unavailable("the log has stopped: " + poison_.message());
     if (!pending.no_room) {
@@ -442,26 +480,6 @@ void QueuedLog::Publish() {
   stats_.records = records_;
   stats_.poisoned = poisoned();
   store_->Describe(stats_);
-}
-
-// ---- The thread ---------------------------------------------------------------------------------
-
-Result<Joined> ThreadedLog::Join(SlotEvents& events) {
-  Result<Joined> joined = QueuedLog::Join(events);
-  if (!joined.ok()) return joined;
-  thread_ = std::thread([this] {
-    (void)pthread_setname_np(pthread_self(), "assent-log");
-    bool more_to_do = false;
-    while (Wait(more_to_do)) more_to_do = Turn();
-    Close();
-  });
-  return joined;
-}
-
-ThreadedLog::~ThreadedLog() {
-  if (!thread_.joinable()) return;
-  Stop();
-  thread_.join();
 }
 
 }  // namespace assent::log

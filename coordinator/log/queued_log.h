@@ -16,6 +16,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -45,7 +46,7 @@ class QueuedLog : public Log {
   QueuedLog(std::unique_ptr<RowStore> store, QueuedLogOptions options);
 
   Result<Joined> Join(SlotEvents& events) override;
-  void Load(Slot slot, LiveVisitor visit, std::function<void(Status)> done) override;
+  void Load(std::vector<Slot> slots, LiveVisitor visit, std::function<void(Loaded)> done) override;
   void Append(std::vector<Entry> batch, std::function<void(AppendResult)> done) override;
   void Release(Slot slot, std::function<void(Status)> done) override;
   void Drain(std::function<void(Status)> done) override;
@@ -61,7 +62,7 @@ class QueuedLog : public Log {
   // What was written becomes durable, and is answered.
   void Commit();
   // Answers some of the reads that were taken with what is written now. True if there were any.
-  bool Read();
+  bool AnswerReads();
 
  protected:
   // Something has been queued. On the caller's thread, without a lock.
@@ -83,26 +84,34 @@ class QueuedLog : public Log {
 
  private:
   struct Pending {
-    std::vector<Entry> entries;
-    std::function<void(AppendResult)> done;
+    std::vector<Entry> entries{};
+    std::function<void(AppendResult)> done{};
     AppendResult result{};
     std::size_t bytes = 0;
     bool no_room = false;  // came to a full queue: keeps its place in the order, is not written
-    // Not a batch, but something to do at its place in the order.
+    // Not a batch, but something to do at its place in the order; or a slot to give up there,
+    // together with those that come right behind it.
     std::function<Status()> task{};
+    std::optional<Slot> release{};
+    bool IsTask() const { return task || release; }
   };
-  using Answer = std::function<void(const Status& refusal)>;
+  // Reads, unless it is refused; what it returns tells whoever asked, if what was read stands.
+  using Tell = std::function<void(const Status& stands)>;
+  using Read = std::function<Tell(const Status& refusal)>;
   struct Asked {
-    Answer answer;
+    Read read;
     bool no_room = false;
   };
 
-  void EnqueueTask(std::function<Status()> task, std::function<void(Status)> done);
-  void Enqueue(Answer answer);
+  void EnqueueTask(Pending pending);
+  void Enqueue(Read read);
+  template <typename T>
+  Tell TellerOf(Result<T> found, const std::function<void(Result<T>)>& done, bool was_read);
   void Take();
   void TakeUnderLock() ASSENT_REQUIRES(mutex_);
   bool WriteNext();
   void RunTasks();
+  void ReleaseSlots();
   void TakeGroup();
   Status Refusal(const Pending& pending) const;
   Status WriteFrom(std::size_t first);

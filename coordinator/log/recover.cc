@@ -10,23 +10,25 @@ Result<Recovered> Recover(Log& log, SlotEvents& events, const Log::LiveVisitor& 
   if (!joined.ok()) return joined.status();
   Recovered recovered;
   static_cast<Joined&>(recovered) = *std::move(joined);
-  for (const SlotGrant& grant : recovered.slots) {
-    std::promise<Status> loaded;
-    const auto counted = [&](const LiveRow& row) {
-      ++recovered.live_rows;
-      return visit(row);
-    };
-    log.Load(grant.slot, counted, [&](Status status) { loaded.set_value(std::move(status)); });
-    if (Status status = loaded.get_future().get(); !status.ok()) return status;
-  }
+  std::vector<Slot> slots;
+  for (const SlotGrant& grant : recovered.slots) slots.push_back(grant.slot);
+  std::promise<Loaded> promise;
+  const auto counted = [&](const LiveRow& row) {
+    ++recovered.live_rows;
+    return visit(row);
+  };
+  log.Load(std::move(slots), counted, [&](Loaded loaded) { promise.set_value(std::move(loaded)); });
+  const Loaded loaded = promise.get_future().get();
+  if (!loaded.status.ok()) return loaded.status;
+  if (!loaded.damaged.empty()) return DataLoss(loaded.damaged.front().why);
   recovered.finished_rows = log.GetStats().finished_rows;
   return recovered;
 }
 
 Result<Recovered> Recover(Log& log, const Log::LiveVisitor& visit) {
   class Nothing final : public SlotEvents {
-    void OnAssigned(SlotGrant) override {}
-    void OnWanted(Slot) override {}
+    void OnAssigned(const std::vector<SlotGrant>&) override {}
+    void OnWanted(const std::vector<Slot>&) override {}
     void OnFenced(const Status&) override {}
   };
   static Nothing nothing;

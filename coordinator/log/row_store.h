@@ -32,11 +32,12 @@ class RowStore {
 
   virtual ~RowStore() = default;  // writes nothing
 
-  // Of Log. A slot that is not loaded is not written to.
+  // Of Log. A slot that is not loaded is not written to; nor is a damaged one.
   virtual Result<Joined> Join() = 0;
-  virtual Status Load(Slot slot, const Log::LiveVisitor& visit) = 0;
-  // kFailedPrecondition: there is nobody to give it to.
-  virtual Status Release(Slot slot) = 0;
+  virtual Status Load(const std::vector<Slot>& slots, const Log::LiveVisitor& visit,
+                      std::vector<DamagedSlot>& damaged) = 0;
+  // kFailedPrecondition: there is nobody to give them to.
+  virtual Status Release(const std::vector<Slot>& slots) = 0;
 
   // Writes the batches, entry by entry and in order, into one local transaction that Commit makes
   // durable. `unwritten` tells which rows never were.
@@ -49,6 +50,8 @@ class RowStore {
   virtual bool full() const = 0;
   // Why a failure was one: others have the slots.
   virtual bool fenced() const { return false; }
+  // The database does not answer, and a call of ours waits for it. From any thread.
+  virtual bool away() const { return false; }
 
   // Before some reads: what is stored is still where it was. Cheap.
   virtual Status BeforeReads() { return OkStatus(); }
@@ -56,6 +59,9 @@ class RowStore {
   // Fewer than `max_rows` does not mean that there are no more.
   virtual Result<std::vector<FinishedRow>> Scan(std::uint64_t before_serial,
                                                 std::size_t max_rows) = 0;
+  // Behind some reads, before anybody hears what they found: it stands. A store that others may
+  // have taken over commits something of ours here, for an owner who was deposed can still read.
+  virtual Status AfterReads() { return OkStatus(); }
 
   // Between groups, behind their answers. Cheap when there is nothing to do.
   virtual Status Upkeep() { return OkStatus(); }

@@ -38,9 +38,10 @@ class LockedLog final : public log::Log {
     events_ = &events;
     return log_.Join(events);
   }
-  void Load(Slot slot, LiveVisitor visit, std::function<void(Status)> done) override {
+  void Load(std::vector<Slot> slots, LiveVisitor visit,
+            std::function<void(log::Loaded)> done) override {
     const std::lock_guard lock(mutex_);
-    log_.Load(slot, std::move(visit), std::move(done));
+    log_.Load(std::move(slots), std::move(visit), std::move(done));
   }
   void Release(Slot slot, std::function<void(Status)> done) override {
     const std::lock_guard lock(mutex_);
@@ -133,13 +134,13 @@ TEST(Engine, ASlotIsReleasedAndTakenUpAgain) {
     ASSERT_TRUE(engine.Post(gid, BeginRequest{ShardRig::Spec(gid), WaitFor::kDecided, told}).ok());
   }
   EXPECT_EQ(Gids(outbox.Take(80)).size(), 40U);
-  log.events_->OnWanted(1);
-  log.events_->OnWanted(1);  // asked again: it is leaving already
+  log.events_->OnWanted({1});
+  log.events_->OnWanted({1});  // asked again: it is leaving already
   const auto until = std::chrono::steady_clock::now() + kPatience;
   while (log.released_ == 0 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
   EXPECT_EQ(log.released_, 1);
   for (int i = 0; i < 50; ++i) EXPECT_NE(SlotOf(engine.IssueGid(), 4), 1);
-  log.events_->OnAssigned({1, 2});
+  log.events_->OnAssigned({{.slot = 1, .slot_epoch = 2}});
   const std::set<std::string> again = Gids(outbox.Take(2 * in_slot));
   EXPECT_EQ(again.size(), in_slot);
   for (const std::string& gid : again) EXPECT_EQ(SlotOf(gid, 4), 1);

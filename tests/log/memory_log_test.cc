@@ -194,8 +194,12 @@ TEST_F(MemoryLogTest, AnInlineLogAnswersBeforeAppendReturnsEvenFromACallback) {
 // A coordinator that is not alone gives slots up and takes slots up while it runs.
 TEST_F(MemoryLogTest, ASlotIsGivenUpAndTakenUpAgain) {
   struct Events final : SlotEvents {
-    void OnAssigned(SlotGrant grant) override { seen += "+" + std::to_string(grant.slot_epoch); }
-    void OnWanted(Slot slot) override { seen += "?" + std::to_string(slot); }
+    void OnAssigned(const std::vector<SlotGrant>& grants) override {
+      seen += "+" + std::to_string(grants.at(0).slot_epoch);
+    }
+    void OnWanted(const std::vector<Slot>& slots) override {
+      seen += "?" + std::to_string(slots.at(0));
+    }
     void OnFenced(const Status&) override { seen += "!"; }
     std::string seen;
   } events;
@@ -210,12 +214,12 @@ TEST_F(MemoryLogTest, ASlotIsGivenUpAndTakenUpAgain) {
   const auto note = [&](const auto& status) { codes.push_back(status.code()); };
   const auto load = [&](Slot slot) {
     log.Load(
-        slot,
+        {slot},
         [&](const LiveRow& row) {
           rows.push_back(row.gid);
           return OkStatus();
         },
-        note);
+        [&](const Loaded& loaded) { note(loaded.status); });
   };
   load(1);
   load(2);
@@ -239,8 +243,8 @@ TEST_F(MemoryLogTest, ASlotIsGivenUpAndTakenUpAgain) {
 // Another coordinator took everything: nobody is answered as if nothing had been done.
 TEST_F(MemoryLogTest, AFencedLogStops) {
   struct Events final : SlotEvents {
-    void OnAssigned(SlotGrant) override {}
-    void OnWanted(Slot) override {}
+    void OnAssigned(const std::vector<SlotGrant>&) override {}
+    void OnWanted(const std::vector<Slot>&) override {}
     void OnFenced(const Status& why) override { fenced = why; }
     Status fenced;
   } events;

@@ -33,10 +33,11 @@ class RowStoreConformance : public testing::TestWithParam<const char*> {
     store_ = Open();
     joined_ = store_->Join().value();
     rows_.clear();
-    const Status loaded = store_->Load(0, [this](const LiveRow& row) {
+    const auto visit = [this](const LiveRow& row) {
       rows_.push_back(row.gid + " v" + std::to_string(row.version));
       return OkStatus();
-    });
+    };
+    const Status loaded = store_->Load({0}, visit, damaged_);
     ASSERT_TRUE(loaded.ok()) << loaded.ToString();
   }
   // One local transaction of several batches; what it says of their entries.
@@ -58,6 +59,7 @@ class RowStoreConformance : public testing::TestWithParam<const char*> {
   std::unique_ptr<RowStore> store_;
   Joined joined_;
   std::vector<std::string> rows_;
+  std::vector<DamagedSlot> damaged_;
   Unwritten unwritten_;
   GroupOutcome outcome_;
 };
@@ -79,10 +81,11 @@ TEST_P(RowStoreConformance, ALoadThatIsEndedLeavesNothing) {
   store_ = Open();
   EXPECT_TRUE(store_->Join().ok());
   int seen = 0;
-  const Status ended = store_->Load(0, [&seen](const LiveRow&) {
+  const auto visit = [&seen](const LiveRow&) {
     ++seen;
     return DataLoss("cannot decode");
-  });
+  };
+  const Status ended = store_->Load({0}, visit, damaged_);
   EXPECT_EQ(ended, DataLoss("cannot decode"));
   EXPECT_EQ(seen, 1);
   Start();

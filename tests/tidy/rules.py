@@ -17,6 +17,7 @@ ARROWS = {
     # The coordinator, lowest first.
     "coordinator/base": ["std", "posix", "vocabulary", "coordinator/base"],
     "coordinator/core": ["std", "vocabulary", "coordinator/core"],
+    "coordinator/cluster": ["std", "vocabulary", "coordinator/cluster"],
     "coordinator/log": ["std", "posix", "vocabulary", "coordinator/log"],
     "coordinator/log/memory": ["std", "vocabulary", "coordinator/log", "coordinator/log/memory"],
     "coordinator/log/sqlite": ["std", "posix", "vocabulary", "sqlite3.h", "coordinator/log", "coordinator/log/sqlite"],

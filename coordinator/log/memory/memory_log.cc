@@ -52,7 +52,7 @@ void MemoryLog::OnQueued() {
 void MemoryLog::Sync() {
   stepping_ = true;
   Commit();
-  (void)Read();
+  (void)AnswerReads();
   stepping_ = false;
 }
 
@@ -62,7 +62,7 @@ bool MemoryLog::Step() {
   bool any = Write();
   any = any || Unanswered();
   Commit();
-  any = Read() || any;
+  any = AnswerReads() || any;
   stepping_ = false;
   return any;
 }

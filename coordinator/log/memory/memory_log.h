@@ -49,8 +49,8 @@ class MemoryLog final : public QueuedLog {
   void Kill();
 
   // Plays the other coordinators of a log with several slots.
-  void Assign(SlotGrant grant) { events_->OnAssigned(grant); }
-  void Want(Slot slot) { events_->OnWanted(slot); }
+  void Assign(SlotGrant grant) { events_->OnAssigned({grant}); }
+  void Want(Slot slot) { events_->OnWanted({slot}); }
   void Fence(const Status& why);
   Result<Joined> Join(SlotEvents& events) override;
 

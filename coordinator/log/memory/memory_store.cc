@@ -42,13 +42,16 @@ Result<Joined> MemoryStore::Join() {
   return joined;
 }
 
-Status MemoryStore::Load(Slot slot, const Log::LiveVisitor& visit) {
-  ASSENT_CHECK(slot < options_.slots_count && !loaded_.contains(slot));
+Status MemoryStore::Load(const std::vector<Slot>& slots, const Log::LiveVisitor& visit,
+                         std::vector<DamagedSlot>&) {
+  for (const Slot slot : slots)
+    ASSENT_CHECK(slot < options_.slots_count && !loaded_.contains(slot));
+  const std::set<Slot> wanted(slots.begin(), slots.end());
   for (const auto& [serial, row] : disk_->seen_.live) {
-    if (row.slot != slot) continue;
+    if (!wanted.contains(row.slot)) continue;
     if (Status status = visit(row); !status.ok()) return status;
   }
-  loaded_.insert(slot);
+  loaded_.insert(slots.begin(), slots.end());
   if (!begun_) BeginEpoch();
   return OkStatus();
 }
@@ -73,9 +76,9 @@ void MemoryStore::BeginEpoch() {
   begun_ = true;
 }
 
-Status MemoryStore::Release(Slot slot) {
+Status MemoryStore::Release(const std::vector<Slot>& slots) {
   if (options_.slots_count == 1) return FailedPrecondition("a log of one slot has one owner");
-  loaded_.erase(slot);
+  for (const Slot slot : slots) loaded_.erase(slot);
   return OkStatus();
 }
 

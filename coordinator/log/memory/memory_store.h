@@ -41,8 +41,9 @@ class MemoryStore final : public RowStore {
       : disk_(std::move(disk)), options_(std::move(options)) {}
 
   Result<Joined> Join() override;
-  Status Load(Slot slot, const Log::LiveVisitor& visit) override;
-  Status Release(Slot slot) override;
+  Status Load(const std::vector<Slot>& slots, const Log::LiveVisitor& visit,
+              std::vector<DamagedSlot>& damaged) override;
+  Status Release(const std::vector<Slot>& slots) override;
   Status Write(const std::vector<const std::vector<Entry>*>& batches, const Unwritten& unwritten,
                GroupOutcome& outcome) override;
   Status Commit() override;

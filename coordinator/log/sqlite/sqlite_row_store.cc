@@ -38,8 +38,9 @@ Result<Joined> SqliteRowStore::Join() {
   return joined;
 }
 
-Status SqliteRowStore::Load(Slot slot, const Log::LiveVisitor& visit) {
-  ASSENT_CHECK(!loaded_ && slot == 0);
+Status SqliteRowStore::Load(const std::vector<Slot>& slots, const Log::LiveVisitor& visit,
+                            std::vector<DamagedSlot>&) {
+  ASSENT_CHECK(!loaded_ && slots == std::vector<Slot>{0});
   if (Status status = store_->Load(visit); !status.ok()) return status;
   loaded_ = true;
   wall_watch_.emplace(store_->LastUnixMs());
@@ -47,7 +48,7 @@ Status SqliteRowStore::Load(Slot slot, const Log::LiveVisitor& visit) {
   return OkStatus();
 }
 
-Status SqliteRowStore::Release(Slot) {
+Status SqliteRowStore::Release(const std::vector<Slot>&) {
   return FailedPrecondition("a log in one file has one owner");
 }
 

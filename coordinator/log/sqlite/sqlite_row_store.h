@@ -28,8 +28,9 @@ class SqliteRowStore final : public RowStore {
   static Result<std::unique_ptr<RowStore>> Open(SqliteOptions options);
 
   Result<Joined> Join() override;
-  Status Load(Slot slot, const Log::LiveVisitor& visit) override;
-  Status Release(Slot slot) override;
+  Status Load(const std::vector<Slot>& slots, const Log::LiveVisitor& visit,
+              std::vector<DamagedSlot>& damaged) override;
+  Status Release(const std::vector<Slot>& slots) override;
   // With a slice of retention, if it is time.
   Status Write(const std::vector<const std::vector<Entry>*>& batches, const Unwritten& unwritten,
                GroupOutcome& outcome) override;

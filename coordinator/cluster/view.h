@@ -1,0 +1,53 @@
+#pragma once
+
+// What the members of a cluster can see of it: who is in it, and who has which slot. A value, read
+// in one snapshot from the store that they share.
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <assent/slot.h>
+
+namespace assent::cluster {
+
+// One start of one coordinator, from its joining until it has left or was fenced.
+struct Member {
+  std::uint64_t epoch = 0;
+  std::string node;        // its name, the same at each start; one member has it at a time
+  std::string address;     // where initiators, participants and the other members reach it
+  std::string version;     // of its program
+  std::uint64_t beat = 0;  // one more whenever it shows that it is there
+  bool draining = false;   // gives its slots away, and takes none
+};
+
+struct SlotRow {
+  std::uint64_t owner = 0;       // an epoch; 0: nobody had it yet
+  std::uint64_t slot_epoch = 0;  // one more with each owner
+  std::uint64_t wanted = 0;      // the epoch to which its owner shall give it; 0: it stays
+};
+
+struct View {
+  // Rises with each change of members or owners; beats alone leave it as it is.
+  std::uint64_t version = 0;
+  std::uint64_t generation = 0;  // of the store
+  std::vector<Member> members;   // rising by epoch, none that has ended
+  std::vector<SlotRow> slots;    // by slot
+
+  const Member* Find(std::uint64_t epoch) const {
+    const auto at = std::lower_bound(
+        members.begin(), members.end(), epoch,
+        [](const Member& member, std::uint64_t wanted) { return member.epoch < wanted; });
+    return at == members.end() || at->epoch != epoch ? nullptr : &*at;
+  }
+  // nullptr: nobody, until somebody takes the slot over.
+  const Member* OwnerOf(std::string_view gid) const {
+    return Find(slots[SlotOf(gid, static_cast<Slot>(slots.size()))].owner);
+  }
+};
+using ViewPtr = std::shared_ptr<const View>;
+
+}  // namespace assent::cluster

@@ -1,0 +1,26 @@
+#include <pthread.h>
+#include <thread>
+
+#include "coordinator/log/queued_log.h"
+
+namespace assent::log {
+
+Result<Joined> ThreadedLog::Join(SlotEvents& events) {
+  Result<Joined> joined = QueuedLog::Join(events);
+  if (!joined.ok()) return joined;
+  thread_ = std::thread([this] {
+    (void)pthread_setname_np(pthread_self(), "assent-log");
+    bool more_to_do = false;
+    while (Wait(more_to_do)) more_to_do = Turn();
+    Close();
+  });
+  return joined;
+}
+
+ThreadedLog::~ThreadedLog() {
+  if (!thread_.joinable()) return;
+  Stop();
+  thread_.join();
+}
+
+}  // namespace assent::log
