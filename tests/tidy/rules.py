@@ -69,7 +69,8 @@ SDK_HEADERS = "participant-sdk/cpp/include"
 # Words for others' targets.
 TARGET_WORDS = {"assent_proto": "wire of gRPC", "assent_proto_messages": "wire"}
 PACKAGES = {"grpc": "gRPC::", "absl": "absl::", "spdlog": "spdlog::spdlog$", "nlohmann": "nlohmann_json::nlohmann_json$",
-            "CLI": "CLI11::CLI11$", "sqlite3.h": "SQLite::SQLite3$"}
+            "CLI": "CLI11::CLI11$", "sqlite3.h": "SQLite::SQLite3$",
+            "libpq-fe.h": "PkgConfig::libpq$"}
 # They bring no header, or come for the user's sake.
 LINKED_FOR_ITSELF = {"Threads::Threads", "assent_allocator", "assent_sdk_testkit"}
 # Targets of sources that other targets have too.

@@ -15,11 +15,12 @@ if(ASSENT_TESTS)
   find_package(GTest CONFIG REQUIRED)
 endif()
 find_package(benchmark CONFIG QUIET)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(libpq REQUIRED IMPORTED_TARGET libpq)
 
 # The daemon frees on one thread what another has allocated, tens of times per transaction: with jemalloc it needs a third
 # less CPU than with the C library's allocator (docs/performance.md). Sanitizers bring an allocator of their own.
 if(ASSENT_JEMALLOC AND NOT ASSENT_SANITIZE)
-  find_package(PkgConfig REQUIRED)
   pkg_check_modules(jemalloc REQUIRED IMPORTED_TARGET jemalloc)
   add_library(assent_allocator INTERFACE)
   target_link_libraries(assent_allocator INTERFACE -Wl,--no-as-needed PkgConfig::jemalloc -Wl,--as-needed)
