@@ -238,14 +238,14 @@ bool QueuedLog::Write() {
 
 bool QueuedLog::WriteNext() {
   RunTasks();
-  if (taken_.empty() || taken_.front().IsTask() || poisoned()) return false;
-  const std::size_t first = group_.size();
+  // Not before the group before it is durable: a failure undoes all that is not.
+  if (!group_.empty() || taken_.empty() || taken_.front().IsTask() || poisoned()) return false;
   TakeGroup();
-  Status status = WriteFrom(first);
+  Status status = WriteGroup();
   // What begins is refused now; the rest may find room.
-  if (IsFull(status)) status = WriteFrom(first);
+  if (IsFull(status)) status = WriteGroup();
   if (IsFull(status)) {
-    RefuseFrom(first, status);
+    RefuseGroup(status);
   } else if (!status.ok()) {
     Poison(status);
   }
@@ -306,11 +306,10 @@ Status QueuedLog::Refusal(const Pending& pending) const {
 }
 
 // Those batches of the group that may be written. A failure that is not a lack of space poisons.
-Status QueuedLog::WriteFrom(std::size_t first) {
+Status QueuedLog::WriteGroup() {
   std::vector<const std::vector<Entry>*> batches;
-  batches.reserve(group_.size() - first);
-  for (std::size_t i = first; i < group_.size(); ++i) {
-    Pending& pending = group_[i];
+  batches.reserve(group_.size());
+  for (Pending& pending : group_) {
     if (!pending.result.status.ok()) continue;
     pending.result.status = Refusal(pending);
     if (pending.result.status.ok()) {
@@ -326,8 +325,8 @@ Status QueuedLog::WriteFrom(std::size_t first) {
   if (!status.ok()) return status;
   uncommitted_ = true;
   auto refused = outcome.refused.begin();
-  for (std::size_t i = first; i < group_.size(); ++i) {
-    if (group_[i].result.status.ok()) group_[i].result.refused = std::move(*refused++);
+  for (Pending& pending : group_) {
+    if (pending.result.status.ok()) pending.result.refused = std::move(*refused++);
   }
   for (const std::uint64_t serial : outcome.never_begun) {
     unwritten_.NoteNeverBegun(serial);
@@ -345,13 +344,13 @@ void QueuedLog::Commit() {
   if (!poisoned()) {
     Status status = CommitWritten();
     if (IsFull(status)) {
-      for (const std::uint64_t serial : never_begun_) unwritten_.NoteUndone(serial);
-      never_begun_.clear();
-      status = WriteFrom(0);
+      UndoGroup();
+      status = WriteGroup();
       if (status.ok()) status = CommitWritten();
     }
     if (IsFull(status)) {
-      RefuseFrom(0, status);
+      UndoGroup();
+      RefuseGroup(status);
     } else if (!status.ok()) {
       Poison(status);
     }
@@ -361,11 +360,17 @@ void QueuedLog::Commit() {
   if (poisoned()) FailQueued();
 }
 
-void QueuedLog::RefuseFrom(std::size_t first, const Status& why) {
-  for (std::size_t i = first; i < group_.size(); ++i) {
-    if (!group_[i].result.status.ok()) continue;
-    group_[i].result.status = why;
-    unwritten_.NoteUnwritten(group_[i].entries);
+// The store has undone it: a beginning that it refused may come again.
+void QueuedLog::UndoGroup() {
+  for (const std::uint64_t serial : never_begun_) unwritten_.NoteUndone(serial);
+  never_begun_.clear();
+}
+
+void QueuedLog::RefuseGroup(const Status& why) {
+  for (Pending& pending : group_) {
+    if (!pending.result.status.ok()) continue;
+    pending.result.status = why;
+    unwritten_.NoteUnwritten(pending.entries);
   }
 }
 

@@ -57,7 +57,8 @@ class QueuedLog : public Log {
   Stats GetStats() const override;
 
   // The parts of a turn, for whoever takes the turns. Never from a callback.
-  // Takes what has queued, and writes it as one group; false: there was none.
+  // Takes what has queued, and writes of it what makes one group; false: there was none, or the one
+  // before it waits for Commit.
   bool Write();
   // What was written becomes durable, and is answered.
   void Commit();
@@ -114,9 +115,10 @@ class QueuedLog : public Log {
   void ReleaseSlots();
   void TakeGroup();
   Status Refusal(const Pending& pending) const;
-  Status WriteFrom(std::size_t first);
+  Status WriteGroup();
   Status CommitWritten();
-  void RefuseFrom(std::size_t first, const Status& why);
+  void UndoGroup();
+  void RefuseGroup(const Status& why);
   void AnswerGroup();
   void FailQueued();
   void KeepUp();

@@ -40,11 +40,12 @@ class RowStore {
   virtual Status Release(const std::vector<Slot>& slots) = 0;
 
   // Writes the batches, entry by entry and in order, into one local transaction that Commit makes
-  // durable. `unwritten` tells which rows never were.
-  //   kResourceExhausted   no space; all since the last Commit is undone without a trace
+  // durable: one Write, then Commit, unless Write failed. `unwritten` tells which rows never were.
+  //   kResourceExhausted   no space; the group is undone without a trace, and may be written again
   //   kFailedPrecondition  a version or serial that another writer, or a mistake, must have touched
   virtual Status Write(const std::vector<const std::vector<Entry>*>& batches,
                        const Unwritten& unwritten, GroupOutcome& outcome) = 0;
+  //   kResourceExhausted   as of Write
   virtual Status Commit() = 0;
   // There is no space for what begins; what has begun may find some.
   virtual bool full() const = 0;

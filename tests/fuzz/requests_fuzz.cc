@@ -52,7 +52,9 @@ class Script {
       case 10: return live_.Do(engine::ServiceAppearedRequest{"s" + std::to_string(in.Below(2))});
       case 11: return live_.Pass(core::Millis(in.Number(1 + static_cast<int>(in.Below(4)))));
       case 12: return live_.Write();
-      case 13: return live_.SetFull(static_cast<log::MemoryLog::Full>(in.Below(3)));
+      case 13:
+        return live_.SetFull(
+            static_cast<log::MemoryLog::Full>(in.Below(log::MemoryStore::kFullCount)));
       case 14: return live_.CrashAndStart(in.Below(4));
       case 15: return live_.Settle();
       default: live_.Settle(); return AnswerOne(in, live_);

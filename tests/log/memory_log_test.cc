@@ -115,28 +115,48 @@ TEST_F(MemoryLogTest, TheNewestLivesAreRemembered) {
   EXPECT_EQ(StartNumber(disk_->durable().epochs.back()), kMaxEpochsCount + 1);
 }
 
-TEST_F(MemoryLogTest, PowerLossKeepsAPrefixOfWhatWasNotSynchronised) {
+TEST_F(MemoryLogTest, PowerLossKeepsAllOrNothingOfWhatWasNotSynchronised) {
   Start();
-  Append(Batch(Begin(1, "a"), Begin(2, "b"), End(2, 2, "b")));
+  Append(Batch(Begin(1, "a"), Begin(2, "b"), End(2, 2, "b"), Begin(3, "c")));
   log_->Step();
   Append(Batch(Update(1, 2, "a", "x"), Forget("b")));
-  log_->Write();
-  Append(Batch(End(1, 3, "a")));
-  log_->Write();
-  EXPECT_EQ(disk_->unsynced_groups(), 2u);
+  Append(Batch(End(1, 3, "a"), Update(3, 2, "c", "x")));
+  EXPECT_TRUE(log_->Write());
+  EXPECT_EQ(disk_->unsynced_groups(), 1u);
   const MemoryDisk before = *disk_;
   Kill();
-  for (std::size_t kept = 0; kept <= 2; ++kept) {
+  for (std::size_t kept = 0; kept <= 1; ++kept) {
     *disk_ = before;
     disk_->PowerLoss(kept);
-    EXPECT_EQ(disk_->durable().live.contains(1), kept < 2);
-    EXPECT_EQ(disk_->durable().serial_of_gid.contains("a"), kept == 2);
+    EXPECT_EQ(disk_->durable().live.contains(1), kept == 0);
+    EXPECT_EQ(disk_->durable().serial_of_gid.contains("a"), kept == 1);
     EXPECT_EQ(disk_->durable().serial_of_gid.contains("b"), kept == 0);
-    if (kept < 2) {
-      EXPECT_EQ(disk_->durable().live.at(1).version, kept + 1);
+    EXPECT_EQ(disk_->durable().live.at(3).version, kept + 1);
+    if (kept == 0) {
+      EXPECT_EQ(disk_->durable().live.at(1).version, 1u);
     }
     EXPECT_EQ(disk_->unsynced_groups(), 0u);
   }
+}
+
+// What fails undoes all that is not durable: two groups at once, and the first would be told OK.
+TEST_F(MemoryLogTest, AGroupIsNotWrittenBeforeTheOneBeforeItIsDurable) {
+  Start();
+  Append(Batch(Begin(1, "a")));
+  EXPECT_TRUE(log_->Write());
+  Append(Batch(Update(1, 2, "a", "x"), Begin(2, "b")));
+  log_->SetFull(MemoryLog::Full::kEverything);
+  EXPECT_FALSE(log_->Write());
+  EXPECT_EQ(disk_->unsynced_groups(), 1u);
+  log_->Sync();
+  EXPECT_THAT(answers_, ElementsAre("1 OK"));
+  EXPECT_EQ(disk_->durable().live.at(1).version, 1u);
+  EXPECT_TRUE(log_->Write());
+  log_->Sync();
+  EXPECT_THAT(answers_, ElementsAre("1 OK", "2 RESOURCE_EXHAUSTED"));
+  Kill();
+  Start();
+  EXPECT_THAT(replayed_, ElementsAre("a v1"));
 }
 
 TEST_F(MemoryLogTest, AFailedSyncPoisonsAndTheOutcomeIsUnknown) {
@@ -178,6 +198,62 @@ TEST_F(MemoryLogTest, AFullDiskRefusesBeginningsAndGoesOn) {
                                     "5 RESOURCE_EXHAUSTED", "6 OK"));
   Start();
   EXPECT_THAT(replayed_, ElementsAre("a v4", "b v1"));
+}
+
+// SQLite keeps a group in memory until it commits: this is where a real disk turns out to be full.
+TEST_F(MemoryLogTest, ADiskThatIsFullAtCommitRefusesBeginningsAndWritesTheRest) {
+  Start();
+  Append(Batch(Begin(1, "a"), Begin(2, "b"), End(2, 2, "b")));
+  log_->Step();
+  log_->SetFull(MemoryLog::Full::kAtCommit);
+  EXPECT_FALSE(log_->GetStats().full);
+  Append(Batch(Update(1, 2, "a", "x")));
+  Append(Batch(Begin(3, "c")));
+  Append(Batch(Update(3, 2, "c", "x")));  // builds on it
+  Append(Batch(Begin(4, "b")));           // would be told that there is such a one
+  Append(Batch(Forget("b"), Update(1, 3, "a", "y")));
+  log_->Step();
+  EXPECT_TRUE(log_->GetStats().full);
+  EXPECT_FALSE(log_->GetStats().poisoned);
+  EXPECT_EQ(disk_->durable().live.at(1).version, 3u);
+  EXPECT_FALSE(disk_->durable().live.contains(3));
+  log_->SetFull(MemoryLog::Full::kNone);
+  Append(Batch(Begin(3, "c")));
+  Append(Batch(Begin(4, "b")));
+  log_->Step();
+  EXPECT_THAT(answers_, ElementsAre("1 OK", "2 OK", "3 RESOURCE_EXHAUSTED", "4 RESOURCE_EXHAUSTED",
+                                    "5 RESOURCE_EXHAUSTED", "6 OK", "7 OK", "8 OK"));
+  Kill();
+  Start();
+  EXPECT_THAT(replayed_, ElementsAre("a v3", "c v1", "b v1"));
+}
+
+// It stays full for everything: all is refused, undone, and may come again.
+TEST_F(MemoryLogTest, ADiskThatIsFullAtEachCommitRefusesTheGroupWithoutATrace) {
+  Start();
+  Append(Batch(Begin(1, "a"), Begin(2, "b"), End(2, 2, "b")));
+  log_->Step();
+  const MemoryImage before = disk_->durable();
+  log_->SetFull(MemoryLog::Full::kAtEachCommit);
+  Append(Batch(Update(1, 2, "a", "x"), Forget("b")));
+  log_->Step();
+  Append(Batch(Update(1, 3, "a", "y")));  // builds on it
+  log_->Step();
+  EXPECT_TRUE(log_->GetStats().full);
+  EXPECT_EQ(disk_->unsynced_groups(), 0u);
+  EXPECT_EQ(disk_->durable().commit_seq, before.commit_seq);
+  EXPECT_EQ(disk_->seen().commit_seq, before.commit_seq);
+  EXPECT_EQ(disk_->seen().live.at(1).version, 1u);
+  EXPECT_TRUE(disk_->seen().serial_of_gid.contains("b"));
+  log_->SetFull(MemoryLog::Full::kNone);
+  Append(Batch(Update(1, 2, "a", "x"), Forget("b")));
+  Append(Batch(Update(1, 3, "a", "y")));
+  log_->Step();
+  EXPECT_THAT(answers_,
+              ElementsAre("1 OK", "2 RESOURCE_EXHAUSTED", "3 RESOURCE_EXHAUSTED", "4 OK", "5 OK"));
+  Kill();
+  Start();
+  EXPECT_THAT(replayed_, ElementsAre("a v3"));
 }
 
 TEST_F(MemoryLogTest, AnInlineLogAnswersBeforeAppendReturnsEvenFromACallback) {

@@ -2,6 +2,7 @@
 // the change was harmless; it never misreads.
 
 #include <fstream>
+#include <future>
 #include <iterator>
 #include <map>
 #include <sqlite3.h>
@@ -347,6 +348,43 @@ TEST_F(SqliteDamage, ATornEndOfTheWalIsTheEnd) {
     ASSERT_TRUE(started.ok()) << more << ": " << started.status().ToString();
     EXPECT_EQ(started.value(), content);
   }
+}
+
+// SQLite writes nothing before COMMIT: there the disk turns out to be full, for what begins and for
+// what ends alike. What ends is written once more without what begins.
+TEST_F(SqliteDamage, ADiskThatIsFullAtCommitRefusesBeginningsAndWritesTheRest) {
+  auto opened = SqliteLog::Open(Options());
+  ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+  LogClient log(*std::move(opened));
+  ASSERT_TRUE(log.Recover().ok());
+  ASSERT_TRUE(log.Append(Batch(Begin(1, "a"), Begin(2, "b"))).status.ok());
+  // The next group gathers while this one's reader holds the log up.
+  std::promise<void> held_up;
+  std::promise<void> gathered;
+  bool failed = false;
+  log.log().Append(Batch(Update(2, 2, "b", "x")), [&](const AppendResult&) {
+    vfs_.SetPlan([&failed](const DiskCall& call) {
+      const bool fails = !failed && call.kind == DiskCall::Kind::kWrite && call.wal;
+      failed = failed || fails;
+      return DiskFault{.code = fails ? SQLITE_FULL : 0};
+    });
+    held_up.set_value();
+    gathered.get_future().wait();
+  });
+  held_up.get_future().wait();
+  auto ended = log.AppendLater(Batch(End(1, 2, "a")));
+  auto begun = log.AppendLater(Batch(Begin(3, "c")));
+  auto forgotten = log.AppendLater(Batch(Forget("a"), Update(2, 3, "b", "y")));
+  gathered.set_value();
+  EXPECT_EQ(ended.get().status, OkStatus());
+  EXPECT_EQ(begun.get().status.code(), Code::kResourceExhausted);
+  EXPECT_EQ(forgotten.get().status, OkStatus());
+  EXPECT_TRUE(failed);
+  vfs_.SetPlan(nullptr);
+  EXPECT_FALSE(log.log().GetStats().poisoned);
+  EXPECT_EQ(log.Find("a").status().code(), Code::kNotFound);
+  log = LogClient(nullptr);
+  EXPECT_THAT(Start().value().live, testing::ElementsAre("2/3/b/spec of b/y"));
 }
 
 // A small file system of its own, really full.

@@ -268,8 +268,8 @@ void World::Suffer(Misfortune what, std::uint64_t service) {
       return sim_.Say([&] { return std::string("the wall clock jumps"); });
     case Misfortune::kLogFull:
       sim_.Say([] { return std::string("the log's disk is full"); });
-      return coordinator_->SetFull(sim_.dice.Chance(500) ? log::MemoryLog::Full::kBeginsOnly
-                                                         : log::MemoryLog::Full::kEverything);
+      return coordinator_->SetFull(static_cast<log::MemoryLog::Full>(
+          sim_.dice.Between(1, log::MemoryStore::kFullCount - 1)));
     case Misfortune::kLogFree: return coordinator_->SetFull(log::MemoryLog::Full::kNone);
     case Misfortune::kSyncFails: return coordinator_->FailNextSync();
     case Misfortune::kParticipantFull: return participants_[s]->SetFull(true);

@@ -84,7 +84,9 @@ Status MemoryStore::Release(const std::vector<Slot>& slots) {
 
 Status MemoryStore::Write(const std::vector<const std::vector<Entry>*>& batches,
                           const Unwritten& unwritten, GroupOutcome& outcome) {
+  ASSENT_CHECK(!uncommitted_);
   if (full_ == Full::kEverything) return ResourceExhausted("the log's disk is full");
+  age_without_.reset();
   outcome.refused.resize(batches.size());
   delta_ = {};
   MemoryImage& image = disk_->seen_;
@@ -92,11 +94,7 @@ Status MemoryStore::Write(const std::vector<const std::vector<Entry>*>& batches,
     for (std::size_t i = 0; i < batches[b]->size(); ++i) {
       Status refusal;
       const Status status = Apply((*batches[b])[i], unwritten, outcome, refusal);
-      if (!status.ok()) {  // rolled back
-        image = disk_->durable_;
-        for (const MemoryDelta& earlier : disk_->written_) image.Apply(earlier);
-        return status;
-      }
+      if (!status.ok()) return Undo(status);
       if (!refusal.ok()) outcome.refused[b].push_back({.index = i, .status = refusal});
     }
   }
@@ -109,11 +107,30 @@ Status MemoryStore::Write(const std::vector<const std::vector<Entry>*>& batches,
   }
   delta_.marks = image.marks;
   disk_->written_.push_back(std::move(delta_));
+  uncommitted_ = true;
   return OkStatus();
 }
 
+Status MemoryStore::Undo(Status why) {
+  disk_->seen_ = disk_->durable_;
+  disk_->written_.clear();
+  if (age_without_) age_ = age_without_;
+  return why;
+}
+
+void MemoryStore::SetFull(Full full) {
+  full_ = full;
+  no_space_ = full == Full::kBeginsOnly || full == Full::kEverything;
+}
+
 Status MemoryStore::Commit() {
+  uncommitted_ = false;
   if (std::exchange(fail_next_commit_, false)) return UnknownOutcome("fsync: injected");
+  if (full_ == Full::kAtCommit || full_ == Full::kAtEachCommit) {
+    if (full_ == Full::kAtCommit) full_ = Full::kBeginsOnly;
+    no_space_ = true;
+    return Undo(ResourceExhausted("the log's disk is full"));
+  }
   for (const MemoryDelta& delta : disk_->written_) disk_->durable_.Apply(delta);
   disk_->written_.clear();
   disk_->state_->commit_seq = disk_->durable_.commit_seq;
@@ -204,6 +221,7 @@ void MemoryStore::ExpireByAge() {
   const std::int64_t mono = options_.mono_now_ms();
   const std::int64_t wall = options_.unix_now_ms();
   if (const auto change = age_->Plan(mono, image.commit_seq, wall)) {
+    age_without_ = age_;
     age_->Apply(*change);
     image.marks = age_->marks();
   }

@@ -47,17 +47,21 @@ class MemoryStore final : public RowStore {
   Status Write(const std::vector<const std::vector<Entry>*>& batches, const Unwritten& unwritten,
                GroupOutcome& outcome) override;
   Status Commit() override;
-  bool full() const override { return full_ != Full::kNone; }
+  bool full() const override { return no_space_; }
   bool fenced() const override { return fenced_; }
   Result<Found> Find(const std::string& gid) override;
   Result<std::vector<FinishedRow>> Scan(std::uint64_t before_serial, std::size_t max_rows) override;
   std::uint64_t NextSerial(Slot) override { return next_serial_++; }
   void Describe(Stats& stats) const override;
 
-  // From now on batches with a kBegin are refused (kBeginsOnly), or all of them (kEverything),
-  // until kNone.
-  enum class Full : std::uint8_t { kNone, kBeginsOnly, kEverything };
-  void SetFull(Full full) { full_ = full; }
+  // Until kNone:
+  //   kBeginsOnly    batches with a kBegin are refused
+  //   kEverything    all of them
+  //   kAtCommit      the next Commit finds no space, and from then on it is kBeginsOnly
+  //   kAtEachCommit  likewise, but the same is found by each Commit
+  enum class Full : std::uint8_t { kNone, kBeginsOnly, kEverything, kAtCommit, kAtEachCommit };
+  static constexpr std::uint32_t kFullCount = 5;
+  void SetFull(Full full);
   // The next Commit fails. The groups stay written, and unsynchronised: PowerLoss decides.
   void FailNextCommit() { fail_next_commit_ = true; }
   void SetFenced() { fenced_ = true; }
@@ -70,6 +74,7 @@ class MemoryStore final : public RowStore {
   Status Apply(const Entry& entry, const Unwritten& unwritten, GroupOutcome& outcome,
                Status& refusal);
   Status ApplyToLive(const Entry& entry, Status& refusal);
+  Status Undo(Status why);
   void Expire();
   void ExpireByAge();
   void EraseFinished(std::uint64_t serial);
@@ -85,8 +90,11 @@ class MemoryStore final : public RowStore {
   bool fail_next_commit_ = false;
   bool fenced_ = false;
   Full full_ = Full::kNone;
+  bool no_space_ = false;  // somebody has noticed
   std::optional<RetentionClock> age_;
-  MemoryDelta delta_;  // of the group that is being written
+  bool uncommitted_ = false;
+  MemoryDelta delta_;                          // of the group that is being written
+  std::optional<RetentionClock> age_without_;  // that group, if it changes it
   std::uint64_t commits_ = 0;
 };
 
