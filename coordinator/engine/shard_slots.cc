@@ -146,6 +146,7 @@ void Shard::PartSome() {
     }
     const std::function<void()> gone = std::move(holding.left);
     parting_.erase(parting_.begin() + static_cast<std::ptrdiff_t>(i));
+    census_.figures.set_aside -= holding.aside.size();  // the last ones came with the last answers
     holdings_[holding.slot].reset();
     gone();
   }
@@ -155,7 +156,6 @@ void Shard::Close(Holding& holding) {
   holding.state = Holding::State::kClosed;
   writes_.Drop(holding);
   census_.figures.active -= holding.adopted.left();
-  census_.figures.set_aside -= holding.aside.size();
   holding.adopted = Adopted();
   std::erase(recovering_, &holding);
 }

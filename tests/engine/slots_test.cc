@@ -120,6 +120,32 @@ TEST_F(SlotsTest, ASlotLeavesBehindItsLastWriteAndWhoWaitsIsToldThatNobodyKnows)
   EXPECT_EQ(stats.active + stats.committing + stats.aborting, 0U);
 }
 
+// The log answers when the slot is closed already that an end cannot be filed: counted for as long
+// as the slot is here.
+TEST_F(SlotsTest, WhatIsSetAsideOfASlotThatIsLeavingIsNotCountedForEver) {
+  for (const Slot slot : {1U, 2U}) {
+    TakeUp(slot);
+    rig_.Do(ShardRig::Begin(ShardRig::Spec(GidIn(slot, 0)), WaitFor::kCompleted, told_));
+  }
+  for (int phase = 0; phase < 2; ++phase) {
+    rig_.CompleteAll();
+    rig_.AnswerAll(AttemptResult::kDone);
+  }
+  rig_.Pass(core::Millis(100));
+  ASSERT_EQ(rig_.appends.size(), 1U);  // both ends
+  GiveUp(1);
+  rig_.Pass(core::Millis(2000));
+  EXPECT_FALSE(left_);
+  const Status taken = AlreadyExists("a finished one has this gid");
+  rig_.Complete({}, {{0, taken}, {1, taken}});
+  EXPECT_TRUE(left_);
+  EXPECT_EQ(rig_.shard.Stats().set_aside, 1U) << "of slot 2, which is still here";
+  left_ = false;
+  GiveUp(2);
+  EXPECT_TRUE(left_);
+  EXPECT_EQ(rig_.shard.Stats().set_aside, 0U);
+}
+
 TEST_F(SlotsTest, WhatIsAskedWhileItIsNotKnownWhoseTheGidIsIsAnsweredWhenTheSlotLeaves) {
   TakeUp(1);
   ShardRig::Told begun;
