@@ -104,6 +104,15 @@ class SessionTest : public ::testing::Test {
     AddCommand(&frame, id, gid, operation);
     Frame(std::move(frame));
   }
+  // From a coordinator that has a slot as of this epoch of it.
+  void SlotCommand(std::uint64_t id, const std::string& gid, std::uint32_t slot,
+                   std::uint64_t slot_epoch, v1::Operation operation = v1::TRY) {
+    v1::CoordinatorFrame frame;
+    AddCommand(&frame, id, gid, operation);
+    frame.mutable_commands(0)->set_slot(slot);
+    frame.mutable_commands(0)->set_slot_epoch(slot_epoch);
+    Frame(std::move(frame));
+  }
   bool TakeCallOf(Ticket ticket) {
     return calls_.Take(ticket, now_, [&](const Waiter& w) { return session_.Alive(w); })
         .has_value();

@@ -21,6 +21,14 @@ bool CallTable::Expired(const Held& held, SteadyTime now) const {
   return held.call.timeout.count() > 0 && now - held.since >= held.call.timeout;
 }
 
+bool CallTable::HeardFromOwner(std::uint32_t coordinator_id, Slot slot, std::uint64_t epoch) {
+  if (epoch == 0) return true;
+  std::uint64_t& highest = slot_epochs_[{coordinator_id, slot}];
+  if (epoch < highest) return false;
+  highest = epoch;
+  return true;
+}
+
 CallTable::Admission CallTable::Admit(Call&& call, const Waiter& waiter, SteadyTime now) {
   using Kind = Admission::Kind;
   std::string key = KeyOf(call);

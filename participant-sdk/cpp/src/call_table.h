@@ -5,17 +5,21 @@
 //
 // Invariant: for one branch (gid, branch_id) at most one call runs at any moment, and one operation
 // of it is held at most once. A command for an operation that is held joins it and gets its answer.
+// And nothing is taken from a coordinator that is known to have lost the transaction's slot.
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <assent/call.h>
+#include <assent/slot.h>
 
 namespace assent::internal {
 
@@ -36,6 +40,11 @@ struct Waiter {
 class CallTable {
  public:
   explicit CallTable(std::size_t max_calls) : max_calls_(max_calls) {}
+
+  // False for a command of a coordinator whose slot another one has been seen to own: it was
+  // stopped or cut off, and does not know. Remembered by this process alone: it spares work that a
+  // barrier would refuse, and nothing rests on it. `epoch` 0: the log has one coordinator.
+  bool HeardFromOwner(std::uint32_t coordinator_id, Slot slot, std::uint64_t epoch);
 
   struct Admission {
     enum class Kind : std::uint8_t {
@@ -89,6 +98,8 @@ class CallTable {
   const std::size_t max_calls_;
   std::uint64_t last_ticket_ = 0;
   std::unordered_map<std::uint64_t, Held> held_;
+  // The highest epoch seen of each slot of each log.
+  std::map<std::pair<std::uint32_t, Slot>, std::uint64_t> slot_epochs_;
   // Calls of one branch, the running one first.
   std::unordered_map<std::string, std::deque<Ticket>> branches_;
 };

@@ -183,6 +183,7 @@ ParticipantStats ParticipantShell::Stats() const {
     stats.connected += link.session.open() ? 1 : 0;
     stats.commands += counters.commands;
     stats.joined += counters.joined;
+    stats.stale_commands += counters.stale_commands;
     stats.replies += counters.replies;
     stats.dropped_replies += counters.dropped_replies;
     stats.connections += counters.connections;

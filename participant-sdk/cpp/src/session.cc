@@ -4,11 +4,13 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <assent/limits.h>
+#include <assent/slot.h>
 
 #include "participant-sdk/cpp/src/text.h"
 #include "participant-sdk/cpp/src/wire.h"
@@ -114,8 +116,23 @@ void Session::OnWelcome(const v1::Welcome& welcome, SteadyTime now, Actions* out
   out->push_back(act::Ask{});
 }
 
+// Dropped without an answer: whoever sent it has lost the slot and must not conclude anything.
+bool Session::IsStale(const v1::BranchCommand& command, Actions* out) {
+  if (command.slot() > std::numeric_limits<Slot>::max()) return false;  // ill-formed
+  const auto slot = static_cast<Slot>(command.slot());
+  if (calls_->HeardFromOwner(coordinator_id_, slot, command.slot_epoch())) return false;
+  ++counters_.stale_commands;
+  if (!std::exchange(told_stale_, true)) {
+    LogLine("command dropped, another coordinator has slot " + std::to_string(slot) +
+                " since; slot_epoch=" + std::to_string(command.slot_epoch()),
+            out);
+  }
+  return true;
+}
+
 void Session::OnCommand(v1::BranchCommand* command, SteadyTime now, Actions* out) {
   ++counters_.commands;
+  if (IsStale(*command, out)) return;
   const Waiter waiter{options_.index, connection_, command->command_id()};
   if (in_flight_ >= options_.max_in_flight) {
     QueueReply(Rejection(*command, "more than max_in_flight (" +
@@ -187,6 +204,7 @@ void Session::OnClosed(std::uint64_t connection, const Status& why, SteadyTime n
   asked_.clear();
   in_flight_ = 0;
   stands_ = writing_ = hello_due_ = goodbye_due_ = half_closed_ = cancelled_ = false;
+  told_stale_ = false;
   if (stopping_) {
     state_ = State::kStopped;
     due_ = SteadyTime::max();

@@ -80,6 +80,7 @@ class Session {
     std::uint64_t joined = 0;
     std::uint64_t replies = 0;
     std::uint64_t dropped_replies = 0;
+    std::uint64_t stale_commands = 0;
     std::uint64_t connections = 0;
   };
 
@@ -125,6 +126,7 @@ class Session {
   using QuestionKey = std::pair<std::string, std::string>;
   void Dial(SteadyTime now, Actions* out);
   void OnWelcome(const v1::Welcome& welcome, SteadyTime now, Actions* out);
+  bool IsStale(const v1::BranchCommand& command, Actions* out);
   void OnCommand(v1::BranchCommand* command, SteadyTime now, Actions* out);
   void OnAnswer(const v1::OutcomeAnswer& answer, Actions* out);
   void BeginDraining();
@@ -154,6 +156,7 @@ class Session {
   bool goodbye_due_ = false;
   bool half_closed_ = false;
   bool cancelled_ = false;
+  bool told_stale_ = false;
   std::size_t in_flight_ = 0;  // commands whose reply is not queued yet
   std::deque<v1::BranchReply> replies_;
   std::deque<HeldBranch> queries_;

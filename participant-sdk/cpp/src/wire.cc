@@ -2,12 +2,14 @@
 
 #include <chrono>
 #include <cstddef>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include <assent/limits.h>
+#include <assent/slot.h>
 
 #include "assent/v1/participant.pb.h"
 #include "assent/v1/transaction.pb.h"
@@ -69,6 +71,9 @@ Result<Call> TakeCall(v1::BranchCommand* command) {
     return InvalidArgument("operation " + std::to_string(command->operation()) +
                            " is not known to this SDK");
   }
+  if (command->slot() > std::numeric_limits<Slot>::max())
+    return InvalidArgument("slot " + std::to_string(command->slot()) +
+                           " is more than there can be");
   Call call;
   call.operation = *operation;
   call.protocol = ProtocolOf(call.operation);

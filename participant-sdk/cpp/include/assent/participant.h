@@ -98,7 +98,10 @@ struct ParticipantStats {
   std::size_t queued_calls = 0;   // waiting for a worker
   std::uint64_t commands = 0;     // received
   std::uint64_t joined = 0;       // of those, came again while the first was running
-  std::uint64_t replies = 0;      // sent
+  // Of those, dropped unanswered: from a coordinator that has lost the transaction to another, and
+  // did not know yet.
+  std::uint64_t stale_commands = 0;
+  std::uint64_t replies = 0;  // sent
   // Computed for a stream that was lost (asked again by the coordinator).
   std::uint64_t dropped_replies = 0;
   std::uint64_t connections = 0;  // successful dials
