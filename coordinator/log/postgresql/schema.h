@@ -1,0 +1,54 @@
+#pragma once
+
+// The tables that the members of a cluster share, and how they come about: whoever comes first
+// makes them, however many come at once.
+//
+//   log       one row: format, the log's id, how many slots, starts so far, the store's generation
+//   member    one row for each epoch: node, address, beat, whether it has ended
+//   lane      one for each connection of a member through which it writes: the fence
+//   batch     one row for each group that was committed, until 1000 newer ones of its lane are
+//   slot      who has it
+//   live      a row for each unfinished transaction
+//   finished  a row for each finished one, until retention removes it
+//
+// FORMAT.md beside this says what each column means, and what the checksums cover.
+
+#include <cstdint>
+#include <string>
+
+#include <assent/slot.h>
+#include <assent/status.h>
+
+#include "coordinator/log/postgresql/connection.h"
+
+namespace assent::log {
+
+inline constexpr int kPostgresFormat = 1;
+inline constexpr Slot kDefaultSlotsCount = 1024;
+
+struct SchemaOptions {
+  // Of a log that is made now; one that is there keeps what it has.
+  Slot slots_count = kDefaultSlotsCount;
+  std::uint32_t log_id = 0;  // 0: drawn
+};
+
+// What is true of the whole log.
+struct LogRow {
+  int format = 0;
+  std::uint32_t log_id = 0;
+  Slot slots_count = 0;
+  std::uint64_t starts = 0;
+  std::uint64_t generation = 0;
+  std::string origin;
+  std::int64_t age_ms = 0;
+};
+
+// Makes what is missing, in the schema of the connection (its search_path), and reads the log's
+// row.
+//   kFailedPrecondition  a newer format than this program knows; or half a schema, which nobody of
+//                        us leaves behind
+//   kPermissionDenied    no right to make or use it: the message has the GRANT
+Result<LogRow> OpenSchema(Connection& connection, const std::string& schema,
+                          const SchemaOptions& options = {});
+
+}  // namespace assent::log
