@@ -24,11 +24,14 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-TWO_PHASE, BARRIER = "two_phase", "barrier"
+TWO_PHASE, BARRIER, CLUSTER = "two_phase", "barrier", "cluster"
+OWNER_MOVES, LATE_APPEND, FAILOVER = "OWNER_MOVES", "LATE_APPEND", "FAILOVER"
 MAX_DEPTH = 10_000
-MAX_MEMORY_MB = 1024
-MAX_SECONDS = 100
+MAX_MEMORY_MB, MAX_DEEP_MEMORY_MB = 1024, 4096
+MAX_SECONDS = 400
 PROGRESS = "LIVENESS"  # with it, the formula `ends` is checked instead of the assertions' own run
+
+LATE = (OWNER_MOVES, LATE_APPEND, "MOVES=1", "LOSSES=1")
 
 Run = collections.namedtuple("Run", "title model defines edits violates")
 
@@ -51,6 +54,10 @@ HOLDS = [
     holds("tcc-liar", BARRIER, "LIAR"),
     holds("saga-step", BARRIER, "SAGA"),
     holds("saga-step-progress", BARRIER, "SAGA", PROGRESS),
+    holds("cluster-owner-moves", CLUSTER, OWNER_MOVES),
+    holds("cluster-late-append", CLUSTER, OWNER_MOVES, LATE_APPEND, "MOVES=1", "LOSSES=1"),
+    holds("cluster-failover", CLUSTER, FAILOVER),
+    holds("cluster-progress", CLUSTER, OWNER_MOVES, LATE_APPEND, "MOVES=1", "LOSSES=1", PROGRESS),
 ]
 # Not a mistake for safety's sake, as votes are asked for again; the code aborts all the same (core/DESIGN.md).
 WHAT_IF = [
@@ -62,6 +69,10 @@ DEEP = [
     holds("2pc-restored-and-told-so-deep", TWO_PHASE, "RESTORE", "RESTORE_KNOWN", "LIVES=4"),
     holds("tcc-deep", BARRIER, "DEATHS=4", "REPEATS=4"),
     holds("tcc-liar-deep", BARRIER, "LIAR", "DEATHS=3", "REPEATS=3"),
+    holds("cluster-deep", CLUSTER, OWNER_MOVES, LATE_APPEND),
+    holds("cluster-failover-progress", CLUSTER, FAILOVER, PROGRESS),
+    holds("cluster-failover-moves-deep", CLUSTER, FAILOVER, OWNER_MOVES, "MOVES=1"),
+    holds("cluster-failover-late-deep", CLUSTER, FAILOVER, LATE_APPEND, "LOSSES=1"),
 ]
 
 # What the code does not survive today (README.md, "What it has found"). A violation is expected until it does.
@@ -138,6 +149,58 @@ MISTAKES = [
             (":: atomic { drained && writer == 0", ":: atomic { IsFinal(branch) && writer == 0")),
     mistake("unknown-is-refused", BARRIER, ("T7",),
             ("answered[FORWARD] == REFUSED ->", "sent[FORWARD] ->"), defines=(PROGRESS,)),
+    # The lane and its fence.
+    mistake("append-without-fence", CLUSTER, ("S11",),
+            ("db.conn[m] == x.conn && !db.fenced[m] &&", "db.conn[m] == x.conn &&"),
+            defines=(OWNER_MOVES,)),
+    mistake("fence-without-share-lock", CLUSTER, ("S11",),
+            ("!db.fenced[Other] && !Locked(Other) ->", "!db.fenced[Other] ->"), defines=(OWNER_MOVES,)),
+    mistake("reopen-without-conn", CLUSTER, ("S14",), ("(db.conn[m] == x.conn && !db.fenced[m]", "(!db.fenced[m]"), defines=LATE),
+    mistake("retry-without-reopen", CLUSTER, ("S14",), ("lane[m].at == LOST && !Locked(m) -> Reopen()",
+                                                        "lane[m].at == LOST -> lane[m].at = REOPENED"), defines=LATE),
+    mistake("reopen-without-waiting", CLUSTER, ("S14",), ("lane[m].at == LOST && !Locked(m) ->", "lane[m].at == LOST ->"),
+            defines=LATE),
+    # Slots that move.
+    mistake("load-before-fence-commits", CLUSTER, ("S11", "S13"),
+            ("lane[m].at == 0 && db.owner == m && !db.fenced[m] -> Load()", "lane[m].at == 0 && !db.fenced[m] -> Load()"),
+            defines=(OWNER_MOVES,)),
+    mistake("fence-without-new-slot-epoch", CLUSTER, ("S13",),
+            (":: db.owner == Other -> db.owner = m; db.grant++", ":: db.owner == Other -> db.owner = m"), defines=(OWNER_MOVES,)),
+    mistake("hand-over-before-drained", CLUSTER, ("S11",),
+            (":: what == MOVE -> ForgetAll()",
+             ":: what == MOVE -> if :: co[m].phase == kActive -> Decide(kAbort) :: else -> ForgetAll() fi"),
+            defines=(OWNER_MOVES,)),
+    mistake("hand-over-keeps-the-memory", CLUSTER, ("S11",), (":: what == MOVE -> ForgetAll()", ":: what == MOVE"),
+            defines=(OWNER_MOVES,)),
+    mistake("slot-given-to-a-fenced-one-stays", CLUSTER, ("L6",),
+            ("db.fenced[Other] && db.owner == Other ->", "db.fenced[Other] && db.owner == Other && false ->"),
+            defines=(*LATE, PROGRESS)),
+    mistake("fenced-fences-others", CLUSTER, ("L6",),
+            ("co[m].up && !db.fenced[m] && !db.fenced[Other]", "co[m].up && !db.fenced[Other]"),
+            defines=(OWNER_MOVES, PROGRESS)),
+    # Presuming. With slots that move back, neither "not finished" nor the order of the epochs says that it has ended.
+    mistake("presume-by-non-owner", CLUSTER, ("S9",),
+            ("Seen == kForgotten)\n", "Seen == kForgotten || true)\n"), defines=(OWNER_MOVES,)),
+    mistake("presume-by-order-of-epochs", CLUSTER, ("S9",),
+            ("Seen == kForgotten)\n", "Seen == kForgotten || (co[m].phase == kNone && began <= m))\n"),
+            ("prepare = true /*", "prepare = true; began = m /*"), ("bool asked,", "byte began; bool asked,"),
+            defines=(OWNER_MOVES,)),
+    mistake("look-before-the-question", CLUSTER, ("S9",), ("Findable && Unanswered -> Look()", "Findable -> Look()"),
+            ("co[m].found != 0 && co[m].behind ->", "co[m].found != 0 && co[m].behind && asked ->"), defines=(OWNER_MOVES,)),
+    # What was seen and not kept.
+    mistake("presume-from-deposed-primary", CLUSTER, ("S9",), ("co[m].behind = !co[m].deposed && !Differ", "co[m].behind = true"),
+            defines=(FAILOVER,)),
+    mistake("warning-is-success", CLUSTER, ("S5", "S15"), ("lane[m].at == COMMITTED && safe.seq[m] >= lane[m].seq ->",
+                                                           "lane[m].at == COMMITTED ->"), defines=(FAILOVER,)),
+    mistake("settled-before-the-reopening-is-kept", CLUSTER, ("S5", "S15"),
+            ("lane[m].at == REOPENED && safe.conn[m] == lane[m].conn ->", "lane[m].at == REOPENED ->"),
+            defines=(FAILOVER, LATE_APPEND, "LOSSES=1")),
+    mistake("act-on-load-without-commit", CLUSTER, ("S16",), ("  Send(EMPTY)\n", "  Serve()\n"), defines=(FAILOVER,)),
+    mistake("answer-while-loading", CLUSTER, ("S1", "S9"),
+            ("(co[m].slot == SERVING && co[m].decision != kNone", "(co[m].decision != kNone"),
+            defines=(FAILOVER,)),
+    mistake("load-not-repeated-elsewhere", CLUSTER, ("S16",),
+            (":: lane[m].what == EMPTY -> ForgetAll()", ":: lane[m].what == EMPTY -> lane[m].at = SENT"), defines=(FAILOVER,)),
 ]
 
 
@@ -148,6 +211,7 @@ class Wrong(Exception):
 def check_names():
     """The states are named as in the code: every name of an mtype stands in an enum of the headers that the model cites."""
     headers = ("proto/vocabulary/assent/states.h", "coordinator/core/types.h", "coordinator/core/transaction.h",
+               "coordinator/log/log.h",
                "participant-sdk/cpp/barrier/barrier.h")
     known = set()
     for header in headers:
@@ -156,7 +220,7 @@ def check_names():
             file.seek(0)
             for line in re.findall(r"enum class \w+ : [\w:]+ \{([^}]*)\}", file.read()):
                 known.update(re.findall(r"\bk[A-Z]\w*", line))
-    for model in (TWO_PHASE, BARRIER):
+    for model in (TWO_PHASE, BARRIER, CLUSTER):
         with open(os.path.join(HERE, model + ".pml"), encoding="utf-8") as file:
             declared = re.search(r"^mtype = \{(.*?)\}", file.read(), re.MULTILINE | re.DOTALL).group(1)
         names = set(re.findall(r"\bk[A-Z]\w*", re.sub(r"/\*.*?\*/", "", declared)))
@@ -208,12 +272,14 @@ def search(run, folder):
     if code != 0 or not os.path.exists(os.path.join(folder, "pan.c")):
         raise Wrong("spin says:\n" + output)
     progress = PROGRESS in run.defines
-    big = "RESTORE" in run.defines or run in DEEP
-    code, output = command(folder, os.environ.get("CC", "cc"), "-w", "-O1" if big else "-O0", f"-DMEMLIM={MAX_MEMORY_MB}",
+    deep = run in DEEP
+    big = deep or "RESTORE" in run.defines or run.model == CLUSTER
+    memory = MAX_DEEP_MEMORY_MB if deep else MAX_MEMORY_MB
+    code, output = command(folder, os.environ.get("CC", "cc"), "-w", "-O1" if big else "-O0", f"-DMEMLIM={memory}",
                            *([] if progress else ["-DSAFETY"]), "-o", "pan", "pan.c")
     if code != 0:
         raise Wrong("the compiler says:\n" + output)
-    code, output = command(folder, "./pan", f"-m{MAX_DEPTH}", "-w20", *(["-a"] if progress else []))
+    code, output = command(folder, "./pan", f"-m{MAX_DEPTH}", "-w24" if deep else "-w20", *(["-a"] if progress else []))
     stored = re.search(r"(\d+) states, stored", output)
     errors = re.search(r"errors: (\d+)", output)
     if not stored or not errors:
