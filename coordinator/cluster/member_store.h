@@ -21,9 +21,9 @@ namespace assent::cluster {
 
 // What a coordinator says of itself when it joins.
 struct MemberCard {
-  std::string node;
-  std::string address;
-  std::string version;
+  std::string node{};
+  std::string address{};
+  std::string version{};
   std::uint32_t lanes_count = 1;
 };
 
@@ -33,6 +33,8 @@ struct Joined {
   std::uint64_t generation = 0;
   // Of this generation, rising, the newest log::kMaxEpochsCount; this one the last.
   std::vector<std::uint64_t> epochs;
+  Slot slots_count = 0;      // of the log, for ever
+  std::vector<Grant> slots;  // this member's from the start
 };
 
 // Who shall have a slot of a member that is fenced.
@@ -46,7 +48,7 @@ class MemberStore {
   virtual ~MemberStore() = default;
 
   // A new epoch. A member of the same node, which must have died, is fenced with it: its slots
-  // become the newcomer's. Slots that nobody ever had become the newcomer's as well.
+  // become the newcomer's. So do those that no member has.
   virtual Result<Joined> Join(const MemberCard& card) = 0;
   // Shows that this member is there, and makes durable how far its serials may go.
   // kFailedPrecondition: its epoch is over.
@@ -60,12 +62,13 @@ class MemberStore {
              // store can: try again
   };
   // Ends the epoch of `victim`, if its beat still is `seen_beat`, waits for its group in flight,
-  // and gives those of its slots that are named to their heirs; all of it or nothing.
+  // and gives those of its slots that are named to their heirs; all of it or nothing. A member that
+  // goes and has slots does it to itself, when it writes no more.
   virtual Result<Fenced> Fence(std::uint64_t victim, std::uint64_t seen_beat,
                                const std::vector<Heir>& heirs) = 0;
-  // Gives those slots to their heirs whose owner has ended, or that nobody ever had. Others stay.
+  // Gives those slots to their heirs that no member has. Others stay.
   virtual Status Claim(const std::vector<Heir>& heirs) = 0;
-  // Asks the owner to give these slots to `to`. Those that somebody asked for already stay so.
+  // Asks the owner to give these slots to `to`. Those for which a member asked already stay so.
   virtual Status Want(std::uint64_t owner, const std::vector<Slot>& slots, std::uint64_t to) = 0;
   virtual Status SetDraining(std::uint64_t epoch, bool draining) = 0;
   // The end of a member that has no slots any more.

@@ -4,6 +4,7 @@
 // in one snapshot from the store that they share.
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -17,17 +18,26 @@ namespace assent::cluster {
 // One start of one coordinator, from its joining until it has left or was fenced.
 struct Member {
   std::uint64_t epoch = 0;
-  std::string node;        // its name, the same at each start; one member has it at a time
-  std::string address;     // where initiators, participants and the other members reach it
-  std::string version;     // of its program
+  std::string node{};      // its name, the same at each start; one member has it at a time
+  std::string address{};   // where initiators, participants and the other members reach it
+  std::string version{};   // of its program
   std::uint64_t beat = 0;  // one more whenever it shows that it is there
   bool draining = false;   // gives its slots away, and takes none
+  // How long its beat had not moved when this was read, by the reader's clock (Membership).
+  std::chrono::milliseconds silent{0};
 };
 
 struct SlotRow {
   std::uint64_t owner = 0;       // an epoch; 0: nobody had it yet
   std::uint64_t slot_epoch = 0;  // one more with each owner
   std::uint64_t wanted = 0;      // the epoch to which its owner shall give it; 0: it stays
+};
+
+// A slot, and how often it has changed hands.
+struct Grant {
+  Slot slot = 0;
+  std::uint64_t slot_epoch = 0;
+  friend bool operator==(const Grant&, const Grant&) = default;
 };
 
 struct View {

@@ -1,0 +1,84 @@
+#pragma once
+
+// One member's eye and hand in the store: shows that it is there, looks at the others, and does
+// what Membership decides, one call of the store after the other. It has no thread: whoever has one
+// calls Step at NextDue, and a simulator lets anything happen between two steps.
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include <assent/slot.h>
+#include <assent/status.h>
+
+#include "coordinator/cluster/member_store.h"
+#include "coordinator/cluster/membership.h"
+#include "coordinator/cluster/view.h"
+
+namespace assent::cluster {
+
+// What the world did about a member.
+struct FenceReport {
+  std::uint64_t victim = 0;
+  MemberStore::Fenced result = MemberStore::Fenced::kDone;
+};
+
+// Called within Step.
+class ObserverEvents {
+ public:
+  virtual ~ObserverEvents() = default;
+  // After each look.
+  virtual void OnView(ViewPtr view) = 0;
+  virtual void OnAssigned(const std::vector<Grant>& grants) = 0;
+  virtual void OnWanted(const std::vector<Slot>& slots) = 0;
+  virtual void OnFence(const FenceReport& report) = 0;
+  // This member is out, and takes no more steps: fenced, or it was draining and has left.
+  virtual void OnOut(const Status& fenced_or_ok) = 0;
+};
+
+class Observer {
+ public:
+  struct Options {
+    std::chrono::microseconds lease = std::chrono::seconds(3);
+    std::function<MonoTime()> now{};
+  };
+
+  // `store` and `events` outlive it. `joined` is what Join of that store has returned.
+  Observer(MemberStore& store, const Joined& joined, Options options, ObserverEvents& events);
+
+  // Makes one call of the store, if one is due.
+  void Step();
+  // MonoTime::max(): never again.
+  MonoTime NextDue() const;
+  // The store did not answer the last call, and since when.
+  bool away() const { return away_; }
+  bool out() const { return out_; }
+
+  // Before the next step: looks at once. What others did through the store is to be seen.
+  void LookNow() { next_look_ = MonoTime::min(); }
+  void OnLine(std::uint64_t epoch, bool broken);
+  // See Membership. At once.
+  void OnKept(Slot slot);
+
+ private:
+  bool Took(const Status& status);
+  void GoOut(const Status& why);
+  void Beat();
+  void Look();
+  void Plan(Decision decision);
+
+  MemberStore& store_;
+  const Options options_;
+  ObserverEvents& events_;
+  Membership membership_;
+  MonoTime next_beat_ = MonoTime::min();
+  MonoTime next_look_ = MonoTime::min();
+  std::deque<std::function<void()>> decided_;  // calls of the store, since the last look
+  bool away_ = false;
+  bool out_ = false;
+};
+
+}  // namespace assent::cluster

@@ -1,0 +1,120 @@
+#include "tests/cluster/shared_memory.h"
+
+namespace assent::cluster {
+
+std::vector<Slot> SharedMemory::SlotsOf(std::uint64_t owner) const {
+  std::vector<Slot> of_owner;
+  for (std::size_t slot = 0; slot < slots.size(); ++slot) {
+    if (slots[slot].owner == owner) of_owner.push_back(static_cast<Slot>(slot));
+  }
+  return of_owner;
+}
+
+void SharedMemory::Give(Slot slot, std::uint64_t to) {
+  ++changes;
+  slots[slot] = {.owner = to, .slot_epoch = slots[slot].slot_epoch + 1, .wanted = 0};
+}
+
+bool SharedMemory::Release(Slot slot) {
+  if (slots[slot].wanted == 0) return false;
+  Give(slot, slots[slot].wanted);
+  return true;
+}
+
+Status SharedMemoryStore::Reach() const {
+  return cut || shared_.down ? Unavailable("the store does not answer") : OkStatus();
+}
+
+void SharedMemoryStore::End(std::uint64_t epoch) {
+  ++shared_.changes;
+  shared_.members.erase(epoch);
+  shared_.ended.insert(epoch);
+}
+
+Result<Joined> SharedMemoryStore::Join(const MemberCard& card) {
+  if (const Status status = Reach(); !status.ok()) return status;
+  Joined joined;
+  epoch_ = joined.epoch = ++shared_.starts << 24 | 7;
+  joined.log_id = 1;
+  joined.slots_count = static_cast<Slot>(shared_.slots.size());
+  const auto members = shared_.members;
+  for (const auto& [epoch, member] : members) {
+    if (member.node == card.node) End(epoch);
+  }
+  shared_.members[epoch_] = {
+      .epoch = epoch_, .node = card.node, .address = card.address, .version = card.version};
+  for (std::size_t i = 0; i < shared_.slots.size(); ++i) {
+    if (shared_.Has(shared_.slots[i].owner)) continue;
+    const auto slot = static_cast<Slot>(i);
+    shared_.Give(slot, epoch_);
+    joined.slots.push_back({.slot = slot, .slot_epoch = shared_.slots[slot].slot_epoch});
+  }
+  for (const std::uint64_t epoch : shared_.ended) joined.epochs.push_back(epoch);
+  joined.epochs.push_back(epoch_);
+  return joined;
+}
+
+Status SharedMemoryStore::Beat() {
+  if (const Status status = Reach(); !status.ok()) return status;
+  if (!shared_.Has(epoch_)) return FailedPrecondition("fenced");
+  ++shared_.members[epoch_].beat;
+  return OkStatus();
+}
+
+Result<View> SharedMemoryStore::Look() {
+  if (const Status status = Reach(); !status.ok()) return status;
+  View view;
+  view.version = shared_.starts + shared_.changes;
+  for (const auto& [epoch, member] : shared_.members) view.members.push_back(member);
+  view.slots = shared_.slots;
+  return view;
+}
+
+Result<MemberStore::Fenced> SharedMemoryStore::Fence(std::uint64_t victim, std::uint64_t seen_beat,
+                                                     const std::vector<Heir>& heirs) {
+  if (const Status status = Reach(); !status.ok()) return status;
+  const auto found = shared_.members.find(victim);
+  if (found == shared_.members.end() || found->second.beat != seen_beat) return Fenced::kMoved;
+  if (shared_.held.erase(victim) > 0) return Fenced::kHeld;
+  End(victim);
+  ++shared_.fences;
+  for (const Heir& heir : heirs) {
+    if (shared_.slots[heir.slot].owner == victim) shared_.Give(heir.slot, heir.epoch);
+  }
+  return Fenced::kDone;
+}
+
+Status SharedMemoryStore::Claim(const std::vector<Heir>& heirs) {
+  if (const Status status = Reach(); !status.ok()) return status;
+  for (const Heir& heir : heirs) {
+    if (!shared_.Has(shared_.slots[heir.slot].owner)) shared_.Give(heir.slot, heir.epoch);
+  }
+  return OkStatus();
+}
+
+Status SharedMemoryStore::Want(std::uint64_t owner, const std::vector<Slot>& slots,
+                               std::uint64_t to) {
+  if (const Status status = Reach(); !status.ok()) return status;
+  for (const Slot slot : slots) {
+    SlotRow& row = shared_.slots[slot];
+    if (row.owner == owner && !shared_.Has(row.wanted)) row.wanted = to;
+  }
+  return OkStatus();
+}
+
+Status SharedMemoryStore::SetDraining(std::uint64_t epoch, bool draining) {
+  if (const Status status = Reach(); !status.ok()) return status;
+  if (!shared_.Has(epoch)) return NotFound("no such member");
+  ++shared_.changes;
+  shared_.members[epoch].draining = draining;
+  return OkStatus();
+}
+
+Status SharedMemoryStore::Leave() {
+  if (const Status status = Reach(); !status.ok()) return status;
+  if (!shared_.SlotsOf(epoch_).empty()) return FailedPrecondition("it has slots");
+  End(epoch_);
+  return OkStatus();
+}
+
+}  // namespace assent::cluster
