@@ -41,6 +41,16 @@ Exit codes:
 Example:
   assentd --data /var/lib/assent --listen 127.0.0.1:7400 --unary billing=127.0.0.1:9000)";
 
+// `value` as a file has to write it.
+std::string Quoted(std::string_view value) {
+  std::string quoted = "\"";
+  for (const char c : value) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c == '\t' ? std::string("\\t") : std::string(1, c);
+  }
+  return quoted + "\"";
+}
+
 // ---- What the settings take, beyond a number's bounds -------------------------------------------
 
 bool IsLoopback(const std::string& address) {
@@ -54,13 +64,13 @@ Status CheckListen(const Config& c) {
   const std::string host = c.listen.substr(0, colon);
   const std::string port = colon == std::string::npos ? "" : c.listen.substr(colon + 1);
   if (host.find(':') != std::string::npos && (host.front() != '[' || host.back() != ']')) {
-    return InvalidArgument("listen is \"" + c.listen + "\": an IPv6 address stands in brackets, [" +
-                           host + "]:" + port);
+    return InvalidArgument("listen is " + Quoted(c.listen) +
+                           ": an IPv6 address stands in brackets, [" + host + "]:" + port);
   }
   const bool drawn = !port.empty() && port.find_first_not_of('0') == std::string::npos;
   if (colon == 0 || !(drawn || IsPort(port))) {
-    return InvalidArgument("listen is \"" + c.listen +
-                           "\": it takes HOST:PORT, such as 127.0.0.1:7400, or unix:PATH");
+    return InvalidArgument("listen is " + Quoted(c.listen) +
+                           ": it takes HOST:PORT, such as 127.0.0.1:7400, or unix:PATH");
   }
   if (IsLoopback(c.listen) || c.allow_insecure) return OkStatus();
   return InvalidArgument("listen is " + c.listen +
@@ -77,8 +87,12 @@ Status CheckUnary(const Config& c) {
   for (const std::string& entry : c.unary) {
     const std::size_t equals = entry.find('=');
     if (equals == std::string::npos || !IsHostAndPort(std::string_view(entry).substr(equals + 1))) {
-      return InvalidArgument("unary is \"" + entry +
-                             "\": it takes NAME=HOST:PORT, with a port from 1 to 65535");
+      const bool as_in_a_file = entry.find_first_of("[\"") == 0;
+      return InvalidArgument(
+          "unary is " + Quoted(entry) + ": it takes NAME=HOST:PORT, with a port from 1 to 65535" +
+          (as_in_a_file ? "; brackets and quotes stand in files alone, elsewhere "
+                          "commas between several"
+                        : ""));
     }
     Status named = core::CheckServiceName(entry.substr(0, equals), "unary");
     if (!named.ok()) return named;
@@ -109,13 +123,13 @@ Status CheckLogLevel(const Config& c) {
   for (const char* level : {"debug", "info", "warn", "error"}) {
     if (c.log_level == level) return OkStatus();
   }
-  return InvalidArgument("log-level is \"" + c.log_level +
-                         "\": it takes debug, info, warn or error");
+  return InvalidArgument("log-level is " + Quoted(c.log_level) +
+                         ": it takes debug, info, warn or error");
 }
 
 Status CheckLogFormat(const Config& c) {
   if (c.log_format == "text" || c.log_format == "json") return OkStatus();
-  return InvalidArgument("log-format is \"" + c.log_format + "\": it takes text or json");
+  return InvalidArgument("log-format is " + Quoted(c.log_format) + ": it takes text or json");
 }
 
 // ---- The table ----------------------------------------------------------------------------------
@@ -198,16 +212,6 @@ constexpr Setting kSettings[] = {
 };
 
 // ---- A setting's value, to text and back --------------------------------------------------------
-
-// `value` as a file has to write it.
-std::string Quoted(std::string_view value) {
-  std::string quoted = "\"";
-  for (const char c : value) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    quoted += c == '\t' ? std::string("\\t") : std::string(1, c);
-  }
-  return quoted + "\"";
-}
 
 std::string Text(const Config& config, const Setting& setting) {
   return std::visit(

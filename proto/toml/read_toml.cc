@@ -21,16 +21,37 @@ std::string Trimmed(std::string_view text) {
   return std::string(text.substr(begin, text.find_last_not_of(kBlanks) + 1 - begin));
 }
 
-// What people forget is the quotes, of a text: `listen = 127.0.0.1:7400`.
+// The line that has set this name already, in the section in which `before` ends; 0: none.
+std::size_t LineOf(const std::string& name, const std::string& before) {
+  const toml::parse_result parsed = toml::parse(before);
+  const toml::parse_result alone = toml::parse(name + " = 0");
+  if (!parsed || !alone) return 0;
+  const toml::table* section = &parsed.table();
+  for (const auto& [key, node] : parsed.table()) {
+    const toml::table* table = node.as_table();
+    const bool later = section == &parsed.table() || section->source().begin < node.source().begin;
+    if (table != nullptr && !table->is_inline() && later) section = table;
+  }
+  const auto first = section->find(alone.table().begin()->first.str());
+  return first == section->end() ? 0 : first->first.source().begin.line;
+}
+
+// What people forget is the quotes, of a text: `listen = 127.0.0.1:7400`; and what they have set.
 std::string HintOn(const std::string& text, std::size_t line) {
   std::istringstream lines(text);
+  std::string before;
   std::string said;
-  for (std::size_t i = 0; i < line; ++i) std::getline(lines, said);
+  for (std::size_t i = 0; i < line; ++i) {
+    if (i > 0) before += said + "\n";
+    std::getline(lines, said);
+  }
   said.resize(std::min(said.find('#'), said.size()));
   const std::size_t equals = said.find('=');
   if (equals == std::string::npos) return "";
   const std::string name = Trimmed(said.substr(0, equals));
   const std::string value = Trimmed(said.substr(equals + 1));
+  if (const std::size_t first = LineOf(name, before); first > 0)
+    return name + " is set twice: line " + std::to_string(first) + " has set it already";
   const std::string quoted = name + " = \"" + value + "\"";
   if (value.empty() || toml::parse(name + " = " + value) || !toml::parse(quoted)) return "";
   return value + " is no number, nor true or false. A text stands in quotes: " + quoted;
@@ -65,6 +86,9 @@ class Reader {
   Status Add(const std::string& section, const toml::key& key, const toml::node& node) {
     TomlEntry entry{key.source().begin.line, section, std::string(key.str()), KindOf(node), {}};
     if (const toml::table* table = node.as_table()) {
+      if (!table->is_inline() && node.source().begin == key.source().begin)  // no [ before it
+        return Fail(entry.line, entry.name + "." + std::string(table->begin()->first.str()) +
+                                    " has a dot in its name, and nothing here has one");
       if (!section.empty() || table->is_inline())
         return Fail(entry.line, entry.name + " is a table, and nothing here is one");
       entry.section = std::exchange(entry.name, {});

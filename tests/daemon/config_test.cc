@@ -139,7 +139,12 @@ TEST_F(ConfigTest, WhatIsNoFileOfSettingsIsRefusedWithItsLine) {
       {"shards = 2\rdata = x\n", ":1: Error while parsing key-value pair"},
       {"#\n\nx\n", ":3: Error while parsing key-value pair: expected '='"},
       {"[prod]\nshards = 2\n", ":1: [prod]: there are no sections"},
-      {"shards = 2\nshards = 3\n", ":2: Error while parsing key-value pair: cannot redefine"},
+      {"shards = 2\n\nshards = 3\n", ":3: shards is set twice: line 1 has set it already"},
+      {"# x\nunary = [\n]\nunary = [\n]\n", ":4: unary is set twice: line 2 has set it already"},
+      {"[a]\nx = 1\n[b]\ny = 1\n\"y\" = 2\n", ":5: \"y\" is set twice: line 4 has set it already"},
+      {"[a]\n[a]\n", ":2: Error while parsing table header: cannot redefine existing table 'a'"},
+      {"unary.bank = \"h:1\"\n", ":1: unary.bank has a dot in its name, and nothing here has one"},
+      {"[a]\nb.c = 1\n", ":2: b.c has a dot in its name, and nothing here has one"},
       {"shards =\n", ":1: Error while parsing key-value pair: expected value"},
       {"shards = 1.5\n", ":1: shards takes a text without control characters, a whole number"},
       {"shards = {is = 2}\n", ":1: shards is a table, and nothing here is one"},
@@ -196,6 +201,12 @@ TEST_F(ConfigTest, WhatIsDialledIsAHostAndAPort) {
     EXPECT_NE(Refusal({"--unary", wrong}).find("it takes NAME=HOST:PORT"), std::string::npos)
         << wrong;
   }
+  ::setenv("ASSENT_UNARY", R"(["bank=h:1","mail=h:2"])", 1);
+  const std::string as_in_a_file = Refusal({});
+  ::unsetenv("ASSENT_UNARY");
+  EXPECT_EQ(as_in_a_file,
+            R"(assentd: unary is "[\"bank=h:1\"": it takes NAME=HOST:PORT, with a port from 1 to )"
+            "65535; brackets and quotes stand in files alone, elsewhere commas between several\n");
   for (const char* wrong : {"=h:1", "ba nk=h:1"})
     EXPECT_NE(Refusal({"--unary", wrong}).find("unary"), std::string::npos) << wrong;
   for (const char* right : {"bank=h:1", "a.b/c=[::1]:65535", "bank=my-host.example:9000"})
