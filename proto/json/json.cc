@@ -29,21 +29,24 @@ Json ValueJson(const Message& message, const FieldDescriptor* field, int index,
                const Options& options) {
   const Reflection& at = *message.GetReflection();
   const bool repeated = index >= 0;
+  const auto plain = [&](auto get, auto get_of_list) {
+    return Json(repeated ? (at.*get_of_list)(message, field, index) : (at.*get)(message, field));
+  };
   switch (field->cpp_type()) {
     case FieldDescriptor::CPPTYPE_INT32:
-      return repeated ? at.GetRepeatedInt32(message, field, index) : at.GetInt32(message, field);
+      return plain(&Reflection::GetInt32, &Reflection::GetRepeatedInt32);
     case FieldDescriptor::CPPTYPE_INT64:
-      return repeated ? at.GetRepeatedInt64(message, field, index) : at.GetInt64(message, field);
+      return plain(&Reflection::GetInt64, &Reflection::GetRepeatedInt64);
     case FieldDescriptor::CPPTYPE_UINT32:
-      return repeated ? at.GetRepeatedUInt32(message, field, index) : at.GetUInt32(message, field);
+      return plain(&Reflection::GetUInt32, &Reflection::GetRepeatedUInt32);
     case FieldDescriptor::CPPTYPE_UINT64:
-      return repeated ? at.GetRepeatedUInt64(message, field, index) : at.GetUInt64(message, field);
+      return plain(&Reflection::GetUInt64, &Reflection::GetRepeatedUInt64);
     case FieldDescriptor::CPPTYPE_DOUBLE:
-      return repeated ? at.GetRepeatedDouble(message, field, index) : at.GetDouble(message, field);
+      return plain(&Reflection::GetDouble, &Reflection::GetRepeatedDouble);
     case FieldDescriptor::CPPTYPE_FLOAT:
-      return repeated ? at.GetRepeatedFloat(message, field, index) : at.GetFloat(message, field);
+      return plain(&Reflection::GetFloat, &Reflection::GetRepeatedFloat);
     case FieldDescriptor::CPPTYPE_BOOL:
-      return repeated ? at.GetRepeatedBool(message, field, index) : at.GetBool(message, field);
+      return plain(&Reflection::GetBool, &Reflection::GetRepeatedBool);
     case FieldDescriptor::CPPTYPE_ENUM:
       return EnumJson(repeated ? at.GetRepeatedEnum(message, field, index)
                                : at.GetEnum(message, field));
