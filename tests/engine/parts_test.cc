@@ -30,7 +30,7 @@ using Words = std::vector<std::string>;
 TEST(AudienceAlone, EachIsToldWhenItIsSoAndNobodyBefore) {
   const core::Now now{};
   core::Transaction txn(ShardRig::Spec("a"));
-  (void)txn.Apply(core::Begin{ShardRig::kLives.back()}, now);
+  (void)txn.Apply(core::Begin{ShardRig::kEpochs.back()}, now);
   Audience audience;
   ShardRig::Told seen;
   ShardRig::Told answered;

@@ -54,9 +54,9 @@ TEST(Shard, RecoveryAbortsUndecidedTwoPhaseWorkAndResumesTcc) {
     Shard shard({}, reborn);
     std::vector<log::LiveRow> rows;
     rows.push_back(ShardRig::RowOf(begun));
-    std::vector<std::uint64_t> lives = ShardRig::kLives;
-    lives.push_back(log::NextEpoch(lives.back(), 0xD4));
-    reborn.Start(shard, rows, ShardRig::Recovered(lives));
+    std::vector<std::uint64_t> epochs = ShardRig::kEpochs;
+    epochs.push_back(log::NextEpoch(epochs.back(), 0xD4));
+    reborn.Start(shard, rows, ShardRig::Recovered(epochs));
     if (protocol == core::Protocol::kTcc) {
       EXPECT_EQ(reborn.Sent(), "1:TRY 2:TRY");
       continue;
@@ -90,7 +90,7 @@ TEST(Shard, RecoveryGoesOnSliceBySliceAndAWaitingOneIsServedAtOnce) {
     for (const transport::Command& command : std::exchange(reborn.sent, {})) gids += command.gid;
     return gids;
   };
-  reborn.Start(shard, rows, ShardRig::Recovered(ShardRig::kLives));
+  reborn.Start(shard, rows, ShardRig::Recovered(ShardRig::kEpochs));
   EXPECT_EQ(sent(), "ab");
   EXPECT_EQ(shard.Wakeup(), reborn.mono);  // there is more to do
   shard.Handle(OperatorRequest{"e", OperatorVerb::kSuspend, {}, {}, {}, false, told.Callback()},
@@ -124,7 +124,7 @@ TEST(Shard, ARowThatMakesNoSenseIsSetAsideByName) {
   std::vector<log::LiveRow> rows;
   rows.push_back({17, 1, "a", "garbage", "garbage"});
   rows.push_back(AsideRig::RowOf(begun, 18));
-  rig.Start(shard, rows, ShardRig::Recovered(ShardRig::kLives));
+  rig.Start(shard, rows, ShardRig::Recovered(ShardRig::kEpochs));
   EXPECT_TRUE(rig.fatal.ok()) << rig.fatal.ToString();
   ASSERT_EQ(rig.named.size(), 1U);
   EXPECT_NE(rig.named[0].find("transaction a (table live, row 17)"), std::string::npos)
@@ -150,7 +150,7 @@ TEST(Shard, ARowThatMakesNoSenseIsSetAsideByName) {
   EXPECT_EQ(asked.words, (std::vector<std::string>{"DATA_LOSS", "DATA_LOSS", "DATA_LOSS"}));
   EXPECT_NE(said.find("row 17"), std::string::npos) << said;
   transport::Verdict verdict = transport::Verdict::kCommit;
-  ask(QuestionRequest{{"a", "1", 7, ShardRig::kLives[0]},
+  ask(QuestionRequest{{"a", "1", 7, ShardRig::kEpochs[0]},
                       [&](const transport::OutcomeAnswer& answer) { verdict = answer.verdict; }});
   EXPECT_EQ(verdict, transport::Verdict::kCannotTell);
   EXPECT_TRUE(rig.finds.empty());
@@ -164,7 +164,7 @@ TEST(Shard, OfTwoRowsWithOneGidTheYoungerIsSetAside) {
   Shard shard(rig.Options(), rig);
   std::vector<log::LiveRow> rows;
   for (const std::uint64_t serial : {17U, 18U}) rows.push_back(AsideRig::RowOf(begun, serial));
-  rig.Start(shard, rows, ShardRig::Recovered(ShardRig::kLives));
+  rig.Start(shard, rows, ShardRig::Recovered(ShardRig::kEpochs));
   EXPECT_TRUE(rig.fatal.ok()) << rig.fatal.ToString();
   ASSERT_EQ(rig.named.size(), 1U);
   EXPECT_NE(rig.named[0].find("row 18"), std::string::npos) << rig.named[0];
@@ -177,7 +177,7 @@ TEST(Shard, AnEndUnderATakenGidIsSetAsideByName) {
   AsideRig rig;
   Shard shard(rig.Options(), rig);
   std::vector<log::LiveRow> rows;
-  rig.Start(shard, rows, ShardRig::Recovered(ShardRig::kLives));
+  rig.Start(shard, rows, ShardRig::Recovered(ShardRig::kEpochs));
   const auto handle = [&](Request request) {
     shard.Handle(std::move(request), rig.mono, rig.wall);
     shard.EndTurn(rig.mono, rig.wall);
@@ -230,7 +230,7 @@ TEST(Shard, WhatHasNotBeenTakenUpIsListedAndCounted) {
     const log::Entry begun = before.appends.back().entries[0];
     rows.push_back(ShardRig::RowOf(begun));
   }
-  reborn.Start(shard, rows, ShardRig::Recovered(ShardRig::kLives));
+  reborn.Start(shard, rows, ShardRig::Recovered(ShardRig::kEpochs));
   EXPECT_EQ(reborn.sent.size(), 2U);  // a's
   std::string gids;
   for (const Part part : {Part::kOthers, Part::kNewestFirst}) {

@@ -25,7 +25,7 @@ inline log::Found Finished(log::FinishedRow row) {
 class ShardRig : public ShardPorts {
  public:
   explicit ShardRig(ShardOptions options = {}) : shard(options, *this) {
-    Start(shard, {}, Recovered(kLives));
+    Start(shard, {}, Recovered(kEpochs));
   }
 
   // A start: the log's only slot is taken up, with what the log has of it.
@@ -40,21 +40,21 @@ class ShardRig : public ShardPorts {
     return {entry.serial, entry.version, entry.gid, entry.spec, entry.state};
   }
 
-  // The log's lives: its third start is under way.
-  static inline const std::vector<std::uint64_t> kLives{log::NextEpoch(log::FirstEpochOf(0), 0xA1),
-                                                        log::NextEpoch(log::FirstEpochOf(1), 0xB2),
-                                                        log::NextEpoch(log::FirstEpochOf(2), 0xC3)};
-  static log::Recovered Recovered(std::vector<std::uint64_t> lives) {
+  // The log's: its third start is under way.
+  static inline const std::vector<std::uint64_t> kEpochs{
+      log::NextEpoch(log::FirstEpochOf(0), 0xA1), log::NextEpoch(log::FirstEpochOf(1), 0xB2),
+      log::NextEpoch(log::FirstEpochOf(2), 0xC3)};
+  static log::Recovered Recovered(std::vector<std::uint64_t> epochs) {
     log::Recovered recovered;
     recovered.log_id = 7;
-    recovered.epoch = lives.back();
-    recovered.epochs = std::make_shared<const std::vector<std::uint64_t>>(std::move(lives));
+    recovered.epoch = epochs.back();
+    recovered.epochs = std::make_shared<const std::vector<std::uint64_t>>(std::move(epochs));
     return recovered;
   }
 
   static log::Found Absent() {
     log::Found found;
-    found.epochs = Recovered(kLives).epochs;
+    found.epochs = Recovered(kEpochs).epochs;
     return found;
   }
 

@@ -78,7 +78,7 @@ TEST(Shard, ADecisionThatIsNotDurableIsShownToNobody) {
   rig.AnswerAll(AttemptResult::kDone);
   rig.Do(GetRequest{"a", seen.Callback()});
   transport::OutcomeAnswer answer;
-  rig.Do(QuestionRequest{{"a", "1", 7, ShardRig::kLives.back()},
+  rig.Do(QuestionRequest{{"a", "1", 7, ShardRig::kEpochs.back()},
                          [&](transport::OutcomeAnswer given) { answer = given; }});
   EXPECT_TRUE(seen.words.empty());
   EXPECT_EQ(answer.verdict, transport::Verdict::kUndecided);
@@ -89,7 +89,7 @@ TEST(Shard, ADecisionThatIsNotDurableIsShownToNobody) {
   EXPECT_FALSE(visible);
   rig.Complete();
   EXPECT_EQ(seen.words, std::vector<std::string>{"OK COMMITTED"});
-  rig.Do(QuestionRequest{{"a", "1", 7, ShardRig::kLives.back()},
+  rig.Do(QuestionRequest{{"a", "1", 7, ShardRig::kEpochs.back()},
                          [&](transport::OutcomeAnswer given) { answer = given; }});
   EXPECT_EQ(answer.verdict, transport::Verdict::kCommit);
 }
@@ -174,7 +174,7 @@ TEST(Shard, TheSameGidJoinsAndOtherContentIsRefused) {
 log::FinishedRow RefusedRow(const ShardRig& rig, const core::TransactionSpec& spec) {
   core::Transaction finished(spec);
   const core::Now now{rig.mono, rig.wall, 0};
-  (void)finished.Apply(core::Begin{ShardRig::kLives.back()}, now);
+  (void)finished.Apply(core::Begin{ShardRig::kEpochs.back()}, now);
   (void)finished.Apply(
       core::Answered{
           0, core::Operation::kTry, 1, AttemptResult::kRefused, {}, "no", core::Millis(0)},
@@ -226,7 +226,7 @@ TEST(Shard, WhatIsAskedBeforeBeginIsDurableWaitsForItsFate) {
                         [&](const Status& status, const core::Transaction*, core::BranchIndex) {
                           executed = status;
                         }});
-  rig.Do(QuestionRequest{{"a", "1", 7, ShardRig::kLives.back()},
+  rig.Do(QuestionRequest{{"a", "1", 7, ShardRig::kEpochs.back()},
                          [&](transport::OutcomeAnswer given) { answer = given; }});
   EXPECT_TRUE(right.words.empty()) << "refused because of a transaction that is refused itself";
   ASSERT_EQ(rig.appends.size(), 1U);
@@ -241,7 +241,7 @@ TEST(Shard, WhatIsAskedBeforeBeginIsDurableWaitsForItsFate) {
   EXPECT_EQ(committed.words, std::vector<std::string>{"FAILED_PRECONDITION"});
   EXPECT_EQ(executed.code(), Code::kFailedPrecondition);
   EXPECT_EQ(answer.verdict, transport::Verdict::kAbort);
-  EXPECT_TRUE(answer.finished) << "answered by a transaction of another life";
+  EXPECT_TRUE(answer.finished) << "answered by a transaction of another epoch";
   EXPECT_EQ(rig.Sent(), "");
   EXPECT_EQ(rig.shard.live_count(), 0U);
 }
@@ -348,16 +348,16 @@ TEST(Shard, AbortIsPresumedOnlyWithinTheHorizon) {
     rig.Do(FoundRequest{rig.finds.back().second, ShardRig::Absent()});
     return answer.verdict;
   };
-  for (const std::uint64_t life : ShardRig::kLives) {
-    EXPECT_EQ(ask(7, life), transport::Verdict::kAbort);
-    EXPECT_EQ(ask(8, life), transport::Verdict::kCannotTell) << "another coordinator's";
-    EXPECT_EQ(ask(0, life), transport::Verdict::kCannotTell) << "of nobody in particular";
-    // After an older copy was restored: a life that was lost has the number of one that is ours.
-    EXPECT_EQ(ask(7, life - 1), transport::Verdict::kCannotTell);
-    EXPECT_EQ(ask(7, life + 1), transport::Verdict::kCannotTell);
+  for (const std::uint64_t epoch : ShardRig::kEpochs) {
+    EXPECT_EQ(ask(7, epoch), transport::Verdict::kAbort);
+    EXPECT_EQ(ask(8, epoch), transport::Verdict::kCannotTell) << "another coordinator's";
+    EXPECT_EQ(ask(0, epoch), transport::Verdict::kCannotTell) << "of nobody in particular";
+    // After an older copy was restored: an epoch that was lost has the number of one that is ours.
+    EXPECT_EQ(ask(7, epoch - 1), transport::Verdict::kCannotTell);
+    EXPECT_EQ(ask(7, epoch + 1), transport::Verdict::kCannotTell);
   }
-  EXPECT_EQ(ask(7, log::NextEpoch(ShardRig::kLives.back(), 1)), transport::Verdict::kCannotTell)
-      << "begun in a life that this log does not reach: a restored backup";
+  EXPECT_EQ(ask(7, log::NextEpoch(ShardRig::kEpochs.back(), 1)), transport::Verdict::kCannotTell)
+      << "begun in an epoch that this log does not reach: a restored backup";
   EXPECT_EQ(ask(7, 0), transport::Verdict::kCannotTell) << "begun nobody knows when";
 }
 
@@ -379,10 +379,10 @@ TEST(Shard, AnEarlierTransactionOfThatNameIsPresumedAbortedWithinTheHorizonToo) 
     }
     return answer.verdict;
   };
-  const std::uint64_t now = ShardRig::kLives.back();
+  const std::uint64_t now = ShardRig::kEpochs.back();
   EXPECT_EQ(ask("1", now), transport::Verdict::kUndecided);
-  EXPECT_EQ(ask("1", ShardRig::kLives.front()), transport::Verdict::kAbort);
-  EXPECT_EQ(ask("1", now + 1), transport::Verdict::kCannotTell) << "of a life that was lost";
+  EXPECT_EQ(ask("1", ShardRig::kEpochs.front()), transport::Verdict::kAbort);
+  EXPECT_EQ(ask("1", now + 1), transport::Verdict::kCannotTell) << "of an epoch that was lost";
   EXPECT_EQ(ask("stranger", now), transport::Verdict::kAbort);
   EXPECT_EQ(ask("stranger", now + 1), transport::Verdict::kCannotTell);
 }

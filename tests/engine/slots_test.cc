@@ -22,7 +22,7 @@ using core::AttemptResult;
 constexpr Slot kSlotsCount = 4;
 
 log::Joined JoinedSlots() {
-  log::Joined joined = ShardRig::Recovered(ShardRig::kLives);
+  log::Joined joined = ShardRig::Recovered(ShardRig::kEpochs);
   joined.slots_count = kSlotsCount;
   return joined;
 }

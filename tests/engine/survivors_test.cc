@@ -136,7 +136,7 @@ TEST(Survivors, AnotherCoordinatorsQuestionIsNotAnsweredByALiveNamesake) {
   rig.CompleteAll();
   const auto ask = [&](std::uint32_t coordinator) {
     transport::OutcomeAnswer answer;
-    rig.Do(QuestionRequest{{"a", "1", coordinator, ShardRig::kLives.back()},
+    rig.Do(QuestionRequest{{"a", "1", coordinator, ShardRig::kEpochs.back()},
                            [&](transport::OutcomeAnswer given) { answer = given; }});
     return answer.verdict;
   };
@@ -240,7 +240,7 @@ TEST(Survivors, ABranchThatWaitsIsNotAnsweredByARestart) {
   Shard shard({}, ports);
   std::vector<log::LiveRow> rows;
   rows.push_back(row);
-  ports.Start(shard, rows, ShardRig::Recovered(ShardRig::kLives));
+  ports.Start(shard, rows, ShardRig::Recovered(ShardRig::kEpochs));
   EXPECT_EQ(ports.Sent(), "first:TRY");
   shard.Handle(execute(second), ports.mono, ports.wall);
   shard.EndTurn(ports.mono, ports.wall);
@@ -285,7 +285,7 @@ TEST(Survivors, AQuestionThatWaitsAsksNothingElse) {
   ShardRig::Told told;
   int answers = 0;
   rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kAccepted, told));
-  rig.Do(QuestionRequest{{"a", "1", 7, ShardRig::kLives.back()},
+  rig.Do(QuestionRequest{{"a", "1", 7, ShardRig::kEpochs.back()},
                          [&](const transport::OutcomeAnswer&) { ++answers; }});
   EXPECT_EQ(answers, 0);
   rig.CompleteAll();
@@ -355,7 +355,7 @@ TEST(Survivors, ACommitThatIsRepeatedFromTheHistoryIsOne) {
   core::Transaction finished(ShardRig::Spec("a", core::Protocol::kTcc, 1));
   ShardRig rig;
   const core::Now now{rig.mono, rig.wall, 0};
-  (void)finished.Apply(core::Begin{ShardRig::kLives.back()}, now);
+  (void)finished.Apply(core::Begin{ShardRig::kEpochs.back()}, now);
   for (const Operation operation : {Operation::kTry, Operation::kConfirm}) {
     (void)finished.Apply(core::Answered{0, operation, 1, AttemptResult::kDone, {}, {}, {}}, now);
   }
@@ -432,7 +432,7 @@ TEST(Survivors, WhatWasRecoveredTakesRoomUntilItEnds) {
     write();
   };
   rows.push_back(ShardRig::RowOf(begun));
-  ports.Start(shard, rows, ShardRig::Recovered(ShardRig::kLives));
+  ports.Start(shard, rows, ShardRig::Recovered(ShardRig::kEpochs));
   write();
   spec.gid = "b";
   ShardRig::Told refused;
@@ -466,7 +466,7 @@ TEST(Survivors, RowsThatWaitForRecoveryAreSeenInTheirPlace) {
     const log::Entry begun = before.appends.back().entries[0];
     rows.push_back(ShardRig::RowOf(begun));
   }
-  ports.Start(shard, rows, ShardRig::Recovered(ShardRig::kLives));
+  ports.Start(shard, rows, ShardRig::Recovered(ShardRig::kEpochs));
   // Asked for, and so taken up before its turn: a and c are live now.
   shard.Handle(GetRequest{"c", told.Callback()}, ports.mono, ports.wall);
   const auto look = [&](Part part) {

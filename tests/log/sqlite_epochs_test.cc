@@ -1,5 +1,5 @@
-// The lives of a log file: as many as are kept, and what is said of a row that is not as it was
-// written. That a life is remembered at all is for the conformance suite.
+// The epochs of a log file: as many as are kept, and what is said of a row that is not as it was
+// written. That an epoch is remembered at all is for the conformance suite.
 
 #include <filesystem>
 #include <string>
@@ -18,9 +18,9 @@ namespace {
 
 using testing::HasSubstr;
 
-class SqliteLives : public testing::Test {
+class SqliteEpochs : public testing::Test {
  protected:
-  SqliteLives() {
+  SqliteEpochs() {
     vfs_.SkipSync();
     options_.path = folder_.File("assent.db");
     options_.reserve_bytes = 0;
@@ -69,7 +69,7 @@ class SqliteLives : public testing::Test {
   SqliteOptions options_;
 };
 
-TEST_F(SqliteLives, TheNewestAreKept) {
+TEST_F(SqliteEpochs, TheNewestAreKept) {
   ASSERT_TRUE(Start().ok());
   Age(kMaxEpochsCount - 1);
   for (std::uint64_t start = kMaxEpochsCount; start < kMaxEpochsCount + 3; ++start) {
@@ -83,23 +83,23 @@ TEST_F(SqliteLives, TheNewestAreKept) {
 }
 
 // As after an older copy was put in the place of the log.
-TEST_F(SqliteLives, ARestoredCopyStartsALifeOfItsOwn) {
+TEST_F(SqliteEpochs, ARestoredCopyStartsAnEpochOfItsOwn) {
   ASSERT_TRUE(Start().ok());
   const std::string copy = folder_.File("copy.db");
   std::filesystem::copy_file(options_.path, copy);
   const std::vector<std::uint64_t> lost = *Start().value().epochs;
   for (const char* suffix : {"", "-wal", "-state"}) std::filesystem::remove(options_.path + suffix);
   std::filesystem::copy_file(copy, options_.path);
-  const std::vector<std::uint64_t> lives = *Start().value().epochs;
-  ASSERT_EQ(lives.size(), 2u);
-  EXPECT_EQ(lives[0], lost[0]);
-  EXPECT_EQ(StartNumber(lives[1]), StartNumber(lost[1]));
-  EXPECT_NE(lives[1], lost[1]);
+  const std::vector<std::uint64_t> epochs = *Start().value().epochs;
+  ASSERT_EQ(epochs.size(), 2u);
+  EXPECT_EQ(epochs[0], lost[0]);
+  EXPECT_EQ(StartNumber(epochs[1]), StartNumber(lost[1]));
+  EXPECT_NE(epochs[1], lost[1]);
 }
 
-// A life that is missing or wrong would make a participant wait for a person; one too many would be
+// An epoch that is missing or wrong makes a participant wait for a person; one too many would be
 // a wrong ABORT.
-TEST_F(SqliteLives, ARowThatIsNotAsItWasWrittenIsNamed) {
+TEST_F(SqliteEpochs, ARowThatIsNotAsItWasWrittenIsNamed) {
   struct Tampering {
     std::string sql;
     std::string named;
