@@ -47,16 +47,47 @@ Result<Joined> QueuedLog::Join(SlotEvents& events) {
 // ---- What is queued, by anybody -----------------------------------------------------------------
 
 void QueuedLog::Append(std::vector<Entry> batch, std::function<void(AppendResult)> done) {
+  Enqueue({.entries = std::move(batch), .done = std::move(done)});
+}
+
+void QueuedLog::Load(std::vector<Slot> slots, LiveVisitor visit, std::function<void(Loaded)> done) {
+  const auto damaged = std::make_shared<std::vector<DamagedSlot>>();
+  Enqueue({.done =
+               [damaged, done = std::move(done)](const AppendResult& result) {
+                 done({.status = result.status, .damaged = std::move(*damaged)});
+               },
+           .task = [this, slots = std::move(slots), visit = std::move(visit),
+                    damaged] { return store_->Load(slots, visit, *damaged); }});
+}
+
+void QueuedLog::Release(Slot slot, std::function<void(Status)> done) {
+  Enqueue({.done = [done = std::move(done)](const AppendResult& result) { done(result.status); },
+           .release = slot});
+}
+
+void QueuedLog::Drain(std::function<void(Status)> done) {
+  Enqueue({.done = [done = std::move(done)](const AppendResult& result) { done(result.status); },
+           .task = [] { return OkStatus(); }});
+}
+
+void QueuedLog::Enqueue(Pending pending) {
   ASSENT_CHECK(events_ != nullptr && !abandoned_);
-  Pending append{.entries = std::move(batch), .done = std::move(done)};
-  append.bytes = BytesOf(append.entries);
+  pending.bytes = BytesOf(pending.entries);
   MutexLock lock(mutex_);
-  append.result.position = ++last_position_;
+  if (!pending.IsTask()) pending.result.position = ++last_position_;
   if (closed_) {
     lock.Unlock();
-    append.result.status = Unavailable("the log was closed");
-    return append.done(std::move(append.result));
+    pending.result.status = Unavailable("the log was closed");
+    return pending.done(std::move(pending.result));
   }
+  if (!pending.IsTask()) FindRoom(pending);
+  appends_.push_back(std::move(pending));
+  if (waiting_) work_.NotifyOne();
+  lock.Unlock();
+  OnQueued();
+}
+
+void QueuedLog::FindRoom(Pending& append) {
   const std::size_t entries = append.entries.size();
   append.no_room =
       queued_entries_ > 0 && (queued_entries_ + entries > options_.max_queued_entries ||
@@ -72,50 +103,10 @@ void QueuedLog::Append(std::vector<Entry> batch, std::function<void(AppendResult
     queued_entries_ += entries;
     queued_bytes_ += append.bytes;
   }
-  appends_.push_back(std::move(append));
-  if (waiting_) work_.NotifyOne();
-  lock.Unlock();
-  OnQueued();
-}
-
-void QueuedLog::Load(std::vector<Slot> slots, LiveVisitor visit, std::function<void(Loaded)> done) {
-  const auto damaged = std::make_shared<std::vector<DamagedSlot>>();
-  EnqueueTask({.done =
-                   [damaged, done = std::move(done)](const AppendResult& result) {
-                     done({.status = result.status, .damaged = std::move(*damaged)});
-                   },
-               .task = [this, slots = std::move(slots), visit = std::move(visit),
-                        damaged] { return store_->Load(slots, visit, *damaged); }});
-}
-
-void QueuedLog::Release(Slot slot, std::function<void(Status)> done) {
-  EnqueueTask(
-      {.done = [done = std::move(done)](const AppendResult& result) { done(result.status); },
-       .release = slot});
-}
-
-void QueuedLog::Drain(std::function<void(Status)> done) {
-  EnqueueTask(
-      {.done = [done = std::move(done)](const AppendResult& result) { done(result.status); },
-       .task = [] { return OkStatus(); }});
-}
-
-void QueuedLog::EnqueueTask(Pending pending) {
-  ASSENT_CHECK(events_ != nullptr && !abandoned_);
-  MutexLock lock(mutex_);
-  if (closed_) {
-    lock.Unlock();
-    pending.result.status = Unavailable("the log was closed");
-    return pending.done(std::move(pending.result));
-  }
-  appends_.push_back(std::move(pending));
-  if (waiting_) work_.NotifyOne();
-  lock.Unlock();
-  OnQueued();
 }
 
 void QueuedLog::Find(std::string gid, std::function<void(Result<Found>)> done) {
-  Enqueue([this, gid = std::move(gid), done = std::move(done)](const Status& refusal) {
+  EnqueueRead([this, gid = std::move(gid), done = std::move(done)](const Status& refusal) {
     return TellerOf(refusal.ok() ? store_->Find(gid) : refusal, done, refusal.ok());
   });
 }
@@ -123,7 +114,7 @@ void QueuedLog::Find(std::string gid, std::function<void(Result<Found>)> done) {
 void QueuedLog::Scan(std::uint64_t before_serial, std::size_t max_rows,
                      std::function<void(Result<std::vector<FinishedRow>>)> done) {
   using Rows = Result<std::vector<FinishedRow>>;
-  Enqueue([this, before_serial, max_rows, done = std::move(done)](const Status& refusal) {
+  EnqueueRead([this, before_serial, max_rows, done = std::move(done)](const Status& refusal) {
     return TellerOf(refusal.ok() ? store_->Scan(before_serial, max_rows) : Rows(refusal), done,
                     refusal.ok());
   });
@@ -138,7 +129,7 @@ QueuedLog::Tell QueuedLog::TellerOf(Result<T> found, const std::function<void(Re
   };
 }
 
-void QueuedLog::Enqueue(Read read) {
+void QueuedLog::EnqueueRead(Read read) {
   ASSENT_CHECK(events_ != nullptr && !abandoned_);
   MutexLock lock(mutex_);
   if (closed_) {

@@ -31,13 +31,21 @@
 namespace assent::log {
 
 struct QueuedLogOptions {
-  // See SqliteOptions.
+  // Capacity of the queue. A batch that does not fit is answered with kResourceExhausted; one that
+  // is too large for an empty queue is let in alone.
   std::size_t max_queued_entries = 256 * 1024;
   std::size_t max_queued_bytes = std::size_t{256} << 20;
+  // Finds and Scans that may wait; more are answered with kResourceExhausted.
   std::size_t max_queued_reads = 4096;
+  // What one group commit takes at most, if it is more than one batch: bounds the memory of an open
+  // local transaction and the time to the next callback.
   std::size_t max_group_entries = 8192;
   std::size_t max_group_bytes = std::size_t{16} << 20;
+  // Wall clock in milliseconds since 1970, for AppendResult; empty: the machine's own.
   std::function<std::int64_t()> unix_now_ms{};
+  // Called once, by whoever takes the turns, when the log has poisoned itself, before any callback
+  // of the batches concerned: the process should end there, with its own exit code. Not when it is
+  // fenced, which SlotEvents hears.
   std::function<void(const Status&)> on_poisoned{};
 };
 
@@ -104,8 +112,9 @@ class QueuedLog : public Log {
     bool no_room = false;
   };
 
-  void EnqueueTask(Pending pending);
-  void Enqueue(Read read);
+  void Enqueue(Pending pending);
+  void FindRoom(Pending& append) ASSENT_REQUIRES(mutex_);
+  void EnqueueRead(Read read);
   template <typename T>
   Tell TellerOf(Result<T> found, const std::function<void(Result<T>)>& done, bool was_read);
   void Take();

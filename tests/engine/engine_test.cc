@@ -29,7 +29,7 @@ class LockedLog final : public log::Log {
  public:
   explicit LockedLog(Slot slots_count = 1)
       : log_(std::make_shared<log::MemoryDisk>(),
-             log::MemoryLogOptions{.slots_count = slots_count}) {}
+             log::MemoryLogOptions{.rows = {.slots_count = slots_count}}) {}
   log::SlotEvents* events_ = nullptr;
   std::atomic<int> released_ = 0;
 

@@ -283,7 +283,7 @@ TEST_F(MemoryLogTest, ASlotIsGivenUpAndTakenUpAgain) {
     entry.slot = slot;
     return entry;
   };
-  MemoryLog log(disk_, {.slots_count = 4});
+  MemoryLog log(disk_, {.rows = {.slots_count = 4}});
   EXPECT_EQ(log.Join(events).value().slots.size(), 4u);
   std::vector<std::string> rows;
   std::vector<Code> codes;
@@ -336,7 +336,7 @@ TEST_F(MemoryLogTest, AFencedLogStops) {
 }
 
 TEST_F(MemoryLogTest, KeepsTheNewestFinishedRows) {
-  Start({.inline_completion = true, .max_finished_rows = 2});
+  Start({.inline_completion = true, .rows = {.max_finished_rows = 2}});
   for (std::uint64_t serial = 1; serial <= 4; ++serial) {
     const std::string gid = "g" + std::to_string(serial);
     Append(Batch(Begin(serial, gid), End(serial, 2, gid)));

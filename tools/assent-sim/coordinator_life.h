@@ -43,10 +43,11 @@ struct Coordinator::Life {
         dialer(Addresses(owner), calls, board) {
     log::MemoryLogOptions log_options;
     log_options.inline_completion = false;
-    log_options.unix_now_ms = [&sim] { return sim.Wall().time_since_epoch().count(); };
+    log_options.rows.unix_now_ms = [&sim] { return sim.Wall().time_since_epoch().count(); };
     if (sim.options.retention > 0) {
-      log_options.retention_age = std::chrono::milliseconds(sim.options.retention / kMillisecond);
-      log_options.mono_now_ms = [&sim] {
+      log_options.rows.retention_age =
+          std::chrono::milliseconds(sim.options.retention / kMillisecond);
+      log_options.rows.mono_now_ms = [&sim] {
         return std::chrono::duration_cast<std::chrono::milliseconds>(sim.Mono().time_since_epoch())
             .count();
       };

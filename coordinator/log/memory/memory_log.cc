@@ -5,19 +5,9 @@
 namespace assent::log {
 namespace {
 
-std::unique_ptr<MemoryStore> MakeStore(std::shared_ptr<MemoryDisk> disk,
-                                       const MemoryLogOptions& options) {
-  return std::make_unique<MemoryStore>(
-      std::move(disk), MemoryStoreOptions{.slots_count = options.slots_count,
-                                          .max_finished_rows = options.max_finished_rows,
-                                          .retention_age = options.retention_age,
-                                          .mono_now_ms = options.mono_now_ms,
-                                          .unix_now_ms = options.unix_now_ms});
-}
-
 QueuedLogOptions QueueOptions(const MemoryLogOptions& options) {
   QueuedLogOptions queue = {.max_queued_entries = options.max_queued_entries,
-                            .unix_now_ms = options.unix_now_ms};
+                            .unix_now_ms = options.rows.unix_now_ms};
   if (!queue.unix_now_ms) {
     queue.unix_now_ms = [now = std::int64_t{0}]() mutable { return ++now; };
   }
@@ -27,7 +17,8 @@ QueuedLogOptions QueueOptions(const MemoryLogOptions& options) {
 }  // namespace
 
 MemoryLog::MemoryLog(std::shared_ptr<MemoryDisk> disk, MemoryLogOptions options)
-    : QueuedLog(MakeStore(std::move(disk), options), QueueOptions(options)),
+    : QueuedLog(std::make_unique<MemoryStore>(std::move(disk), options.rows),
+                QueueOptions(options)),
       rows_(static_cast<MemoryStore&>(store())),
       inline_completion_(options.inline_completion) {}
 

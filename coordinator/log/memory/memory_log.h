@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 
 #include <assent/status.h>
@@ -19,14 +18,9 @@ struct MemoryLogOptions {
   // True: each Append writes, synchronises and calls back before it returns. False: the owner calls
   // Step.
   bool inline_completion = true;
-  // See MemoryStoreOptions.
-  Slot slots_count = 1;
-  std::size_t max_finished_rows = 0;
-  std::chrono::milliseconds retention_age{0};
-  std::function<std::int64_t()> mono_now_ms{};
-  std::size_t max_queued_entries = 256 * 1024;
-  // Wall clock for AppendResult. Empty: a counter, one more with each call.
-  std::function<std::int64_t()> unix_now_ms{};
+  std::size_t max_queued_entries = QueuedLogOptions().max_queued_entries;
+  // Without a wall clock AppendResult has a counter, one more with each call.
+  MemoryStoreOptions rows{};
 };
 
 class MemoryLog final : public QueuedLog {

@@ -11,6 +11,8 @@
 
 #include <assent/status.h>
 
+#include "coordinator/log/queued_log.h"
+
 namespace assent::log {
 
 // One group commit, for metrics. Handed over on the log's thread after the callbacks of the group.
@@ -62,16 +64,12 @@ struct SqliteOptions {
   // How often a log on a full disk tries whether there is space again.
   std::chrono::milliseconds space_probe_interval = std::chrono::milliseconds(250);
 
-  // Capacity of the queue. A batch that does not fit is answered with kResourceExhausted; one that
-  // is too large for an empty queue is let in alone.
-  std::size_t max_queued_entries = 256 * 1024;
-  std::size_t max_queued_bytes = std::size_t{256} << 20;
-  // Finds and Scans that may wait; more are answered with kResourceExhausted.
-  std::size_t max_queued_reads = 4096;
-  // What one group commit takes at most, if it is more than one batch: bounds the memory of an open
-  // local transaction and the time to the next callback.
-  std::size_t max_group_entries = 8192;
-  std::size_t max_group_bytes = std::size_t{16} << 20;
+  // See QueuedLogOptions.
+  std::size_t max_queued_entries = QueuedLogOptions().max_queued_entries;
+  std::size_t max_queued_bytes = QueuedLogOptions().max_queued_bytes;
+  std::size_t max_queued_reads = QueuedLogOptions().max_queued_reads;
+  std::size_t max_group_entries = QueuedLogOptions().max_group_entries;
+  std::size_t max_group_bytes = QueuedLogOptions().max_group_bytes;
 
   // Pages in the WAL after which it is checkpointed: small keeps the stall of one checkpoint short
   // (20,000 pages gave 56 to 91 ms), large saves writes.
@@ -91,9 +89,7 @@ struct SqliteOptions {
   // A clock in milliseconds that only runs forward, for age; empty: the machine's monotonic one.
   std::function<std::int64_t()> mono_now_ms{};
 
-  // Called once, on the log's thread, when it has poisoned itself, before any callback of the
-  // batches concerned: the process should end there, with its own exit code. A checkpoint that
-  // fails tells nobody else.
+  // See QueuedLogOptions. On the log's thread; a checkpoint that fails tells nobody else.
   std::function<void(const Status&)> on_poisoned{};
   std::function<void(const CommitReport&)> on_commit{};
   // Retention has removed rows: the first time at once, then every ten minutes at most. On the
