@@ -123,7 +123,8 @@ void Membership::DecideOnOwn(const View& view, Decision& decision) {
     const auto assigned = told_assigned_.find(slot);
     if (assigned == told_assigned_.end() || assigned->second < row.slot_epoch) {
       told_assigned_[slot] = row.slot_epoch;
-      decision.assigned.push_back({.slot = slot, .slot_epoch = row.slot_epoch});
+      decision.assigned.push_back(
+          {.slot = slot, .slot_epoch = row.slot_epoch, .serial_floor_ms = row.serial_floor_ms});
     }
     if (row.wanted == self_ || view.Find(row.wanted) == nullptr) continue;
     const auto wanted = told_wanted_.find(slot);

@@ -31,12 +31,15 @@ struct SlotRow {
   std::uint64_t owner = 0;       // an epoch; 0: nobody had it yet
   std::uint64_t slot_epoch = 0;  // one more with each owner
   std::uint64_t wanted = 0;      // the epoch to which its owner shall give it; 0: it stays
+  // Its owner's serials begin behind this moment (SlotTable in log/postgresql).
+  std::int64_t serial_floor_ms = 0;
 };
 
-// A slot, and how often it has changed hands.
+// A slot, how often it has changed hands, and where its owner's serials begin.
 struct Grant {
   Slot slot = 0;
   std::uint64_t slot_epoch = 0;
+  std::int64_t serial_floor_ms = 0;
   friend bool operator==(const Grant&, const Grant&) = default;
 };
 

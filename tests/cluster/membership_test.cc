@@ -147,9 +147,9 @@ TEST_F(MembershipTest, WhoIsNotThereIsOver) {
 
 TEST_F(MembershipTest, SlotsAreAssignedOnceForEachEpoch) {
   EXPECT_THAT(LookAfter(milliseconds(500)).assigned, IsEmpty());  // held from the start
-  view_.slots[3] = {.owner = 1, .slot_epoch = 2};
+  view_.slots[3] = {.owner = 1, .slot_epoch = 2, .serial_floor_ms = 9};
   EXPECT_THAT(LookAfter(milliseconds(500)).assigned,
-              ElementsAre(Grant{.slot = 3, .slot_epoch = 2}));
+              ElementsAre(Grant{.slot = 3, .slot_epoch = 2, .serial_floor_ms = 9}));
   EXPECT_THAT(LookAfter(milliseconds(500)).assigned, IsEmpty());
   view_.slots[3] = {.owner = 2, .slot_epoch = 3};
   EXPECT_THAT(LookAfter(milliseconds(500)).assigned, IsEmpty());

@@ -49,8 +49,9 @@ Result<Joined> SharedMemoryStore::Join(const MemberCard& card) {
     shared_.Give(slot, epoch_);
     joined.slots.push_back({.slot = slot, .slot_epoch = shared_.slots[slot].slot_epoch});
   }
-  for (const std::uint64_t epoch : shared_.ended) joined.epochs.push_back(epoch);
-  joined.epochs.push_back(epoch_);
+  std::set<std::uint64_t> epochs = shared_.ended;
+  for (const auto& [epoch, member] : shared_.members) epochs.insert(epoch);
+  joined.epochs.assign(epochs.begin(), epochs.end());
   return joined;
 }
 

@@ -21,7 +21,7 @@ ARROWS = {
     "coordinator/log": ["std", "posix", "vocabulary", "coordinator/log"],
     "coordinator/log/memory": ["std", "vocabulary", "coordinator/log", "coordinator/log/memory"],
     "coordinator/log/sqlite": ["std", "posix", "vocabulary", "sqlite3.h", "coordinator/log", "coordinator/log/sqlite"],
-    "coordinator/log/postgresql": ["std", "posix", "vocabulary", "libpq-fe.h", "coordinator/log",
+    "coordinator/log/postgresql": ["std", "posix", "vocabulary", "libpq-fe.h", "coordinator/cluster", "coordinator/log",
                                    "coordinator/log/postgresql"],
     "coordinator/transport": ["std", "vocabulary", "wire", "grpc", "absl", "proto/parse", "proto/words",
                               "coordinator/base", "coordinator/core", "coordinator/transport"],

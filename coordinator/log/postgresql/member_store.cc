@@ -1,0 +1,368 @@
+#include "coordinator/log/postgresql/member_store.h"
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "coordinator/log/epoch.h"
+
+namespace assent::log {
+namespace {
+
+using cluster::Heir;
+
+constexpr int kMaxJoinTries = 50;
+
+std::string Text(std::uint64_t number) { return std::to_string(number); }
+
+// Whatever the server takes a backslash for.
+std::string Quoted(std::string_view text) {
+  std::string quoted = "E'";
+  for (const char c : text) {
+    if (c == '\'' || c == '\\') quoted += c;
+    if (c != '\0') quoted += c;
+  }
+  return quoted + "'";
+}
+
+// '{1,2,3}'::bigint[]
+template <typename Range, typename Get>
+std::string Array(const Range& range, const Get& get) {
+  std::string list;
+  for (const auto& one : range) list += (list.empty() ? "" : ",") + std::to_string(get(one));
+  return "'{" + list + "}'::bigint[]";
+}
+
+// The statement that ends with it stands or falls with the condition that it changed a row.
+std::string Exactly1(const std::string& statement) {
+  return "WITH done AS (" + statement + " RETURNING 1) SELECT 1/(SELECT count(*) FROM done);";
+}
+
+std::string Alive(const std::string& epoch) {
+  return "EXISTS (SELECT 1 FROM member m WHERE m.epoch = " + epoch + " AND NOT m.ended)";
+}
+
+// Whoever gets a slot begins behind the last serial that the one before may have given.
+const std::string kTakeSlot =
+    " slot_epoch = slot_epoch + 1, wanted = 0, serial_floor_ms = greatest(serial_floor_ms,"
+    " coalesce((SELECT m.serial_limit_ms FROM member m WHERE m.epoch = slot.owner), 0))";
+
+std::string GiveTo(const std::vector<Heir>& heirs, const std::string& where) {
+  return "UPDATE slot SET owner = heir.epoch," + kTakeSlot + " FROM unnest(" +
+         Array(heirs, [](const Heir& heir) { return heir.slot; }) + ", " +
+         Array(heirs, [](const Heir& heir) { return heir.epoch; }) +
+         ") AS heir(slot, epoch) WHERE slot.id = heir.slot AND " + where + ";";
+}
+
+std::string LockTimeout() {
+  return "SET lock_timeout = " + std::to_string(PostgresMemberStore::kLockPatience.count());
+}
+
+// Where the server's history stands: two that differ may have lost what the other committed.
+// Nothing of a store that cannot tell.
+constexpr const char* kOriginSql =
+    "SELECT system_identifier::text || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),"
+    " current_setting('synchronous_standby_names') <> '' FROM pg_control_system()";
+
+}  // namespace
+
+PostgresMemberStore::PostgresMemberStore(PostgresMemberOptions options)
+    : options_(std::move(options)) {}
+
+// ---- The connection -----------------------------------------------------------------------------
+
+Status PostgresMemberStore::Open() {
+  if (connection_ && !connection_->broken()) return OkStatus();
+  auto opened = Connection::Open(options_.connection);
+  if (!opened.ok()) {
+    // Whatever a server that has let us in before says now, it may let us in again.
+    return epoch_ == 0 ? opened.status() : Unavailable(opened.status().message());
+  }
+  connection_ = *std::move(opened);
+  const Answer answer = connection_->Run(LockTimeout());
+  if (!answer.ok()) return answer.status(connection_->place());
+  return epoch_ == 0 ? OkStatus() : CheckOrigin();
+}
+
+// What was promised to participants is in the log that promised it. If this one may be another, it
+// says so to all by a new generation: what began before is not presumed about any more.
+Status PostgresMemberStore::CheckOrigin() {
+  const Answer now = connection_->Run(kOriginSql);
+  if (now.verdict == Verdict::kRefused) return OkStatus();
+  if (!now.ok()) return now.status(connection_->place());
+  const Answer before = connection_->Run("SELECT origin FROM log WHERE one = 1");
+  if (!before.ok() || before.rows.size() != 1) return before.status(connection_->place());
+  const std::string origin = now.rows.Text(0, 0);
+  const std::string known = before.rows.Text(0, 0);
+  if (origin == known) return OkStatus();
+  const bool lost = !known.empty() && !(options_.lossless_failover && now.rows.Int(0, 1) != 0);
+  const Answer noted =
+      Do("UPDATE log SET origin = " + Quoted(origin) + ", generation = generation" +
+         (lost ? " + 1" : "") + " WHERE one = 1 AND origin = " + Quoted(known));
+  if (!noted.ok()) return noted.status(connection_->place());
+  if (lost && noted.rows.changed() == 1 && options_.on_new_generation) {
+    options_.on_new_generation(connection_->place() + " was " + known + " and is " + origin +
+                               ": another server has taken over");
+  }
+  return OkStatus();
+}
+
+// What comes with a warning may not be where it has to be.
+Answer PostgresMemberStore::Do(const std::string& statements) {
+  std::string words;
+  (void)connection_->TakeWarning(words);
+  Answer answer = connection_->Run(statements);
+  if (connection_->TakeWarning(words) && answer.ok()) {
+    answer.verdict = Verdict::kUnknown;
+    answer.message = std::move(words);
+  }
+  return answer;
+}
+
+// ---- Coming and going ---------------------------------------------------------------------------
+
+std::int64_t PostgresMemberStore::RanMs() const {
+  return age_at_join_ms_ + std::chrono::duration_cast<std::chrono::milliseconds>(
+                               std::chrono::steady_clock::now() - joined_at_)
+                               .count();
+}
+
+Result<cluster::Joined> PostgresMemberStore::Join(const cluster::MemberCard& card) {
+  cluster::Joined joined;
+  for (int attempt = 0; attempt < kMaxJoinTries; ++attempt) {
+    if (const Status status = Open(); !status.ok()) return status;
+    const Result<LogRow> log =
+        OpenSchema(*connection_, options_.connection.schema, options_.schema);
+    if (!log.ok()) return log.status();
+    if (const Status status = CheckOrigin(); !status.ok()) return status;
+    const Result<bool> done = TryToJoin(card, *log, joined);
+    if (!done.ok()) return done.status();
+    if (!done.value()) continue;
+    if (const Status status = ReadJoined(joined); !status.ok()) return status;
+    Tidy();
+    return joined;
+  }
+  return Unavailable(connection_->place() +
+                     ": others keep joining, or a group of an earlier start of this node does not "
+                     "end");
+}
+
+// False: others were faster, or a group of the node's last start is still under way.
+Result<bool> PostgresMemberStore::TryToJoin(const cluster::MemberCard& card, const LogRow& log,
+                                            cluster::Joined& joined) {
+  std::random_device random;
+  const std::uint64_t epoch = FirstEpochOf(log.starts + 1) | (random() & (FirstEpochOf(1) - 1));
+  const std::string me = Text(epoch);
+  const std::int64_t limit = options_.serial_now_ms() + kSerialsAhead.count();
+  std::string lanes;
+  for (std::uint32_t lane = 0; lane < card.lanes_count; ++lane)
+    lanes += (lane == 0 ? "" : ",") + Text(lane);
+  const std::string twins = "SELECT epoch FROM member WHERE node = " + Quoted(card.node) +
+                            " AND epoch <> " + me + " AND ended_by = " + me;
+  const Answer answer = Do(
+      Exactly1("UPDATE log SET starts = starts + 1 WHERE one = 1 AND starts = " +
+               Text(log.starts)) +
+      "INSERT INTO member SELECT " + me + ", generation, " + Quoted(card.node) + ", " +
+      Quoted(card.address) + ", " + Quoted(card.version) + ", 0, " + std::to_string(limit) +
+      ", false, false, NULL, pg_backend_pid() FROM log WHERE one = 1;" +
+      "UPDATE member SET ended = true, ended_by = " + me + " WHERE node = " + Quoted(card.node) +
+      " AND NOT ended AND epoch <> " + me + ";" + "UPDATE lane SET fenced = true WHERE epoch IN (" +
+      twins + ");" + "UPDATE slot SET owner = " + me + "," + kTakeSlot + " WHERE NOT " +
+      Alive("slot.owner") + ";" + "INSERT INTO lane SELECT " + me +
+      ", id, 0, false, NULL FROM unnest('{" + lanes + "}'::bigint[]) AS u(id)");
+  if (answer.verdict == Verdict::kLocked) {
+    EndSessions("SELECT epoch FROM member WHERE node = " + Quoted(card.node) + " AND NOT ended");
+  }
+  if (answer.verdict == Verdict::kLocked || answer.verdict == Verdict::kCondition ||
+      answer.verdict == Verdict::kAgain) {
+    return false;
+  }
+  if (!answer.ok()) return answer.status(connection_->place() + ": joining");
+  joined.epoch = epoch_ = epoch;
+  joined.log_id = log.log_id;
+  joined.slots_count = log.slots_count;
+  age_at_join_ms_ = log.age_ms;
+  joined_at_ = std::chrono::steady_clock::now();
+  serial_limit_ms_ = limit;
+  return true;
+}
+
+Status PostgresMemberStore::ReadJoined(cluster::Joined& joined) {
+  const Answer epochs = connection_->Run(
+      "SELECT m.epoch, m.generation FROM member m, log WHERE m.generation = log.generation ORDER BY"
+      " m.epoch DESC LIMIT " +
+      std::to_string(kMaxEpochsCount));
+  if (!epochs.ok()) return epochs.status(connection_->place());
+  for (int row = epochs.rows.size(); row-- > 0;) {
+    joined.epochs.push_back(epochs.rows.Unsigned(row, 0));
+    joined.generation = epochs.rows.Unsigned(row, 1);
+  }
+  const Answer slots = connection_->Run(
+      "SELECT id, slot_epoch, serial_floor_ms FROM slot WHERE owner = " + Text(epoch_) +
+      " ORDER BY id");
+  if (!slots.ok()) return slots.status(connection_->place());
+  for (int row = 0; row < slots.rows.size(); ++row) {
+    joined.slots.push_back({.slot = static_cast<Slot>(slots.rows.Int(row, 0)),
+                            .slot_epoch = slots.rows.Unsigned(row, 1),
+                            .serial_floor_ms = slots.rows.Int(row, 2)});
+  }
+  return OkStatus();
+}
+
+// What ended members left behind. Of who still owns a slot the limit of its serials is needed. It
+// may fail: the next one who joins does it.
+void PostgresMemberStore::Tidy() {
+  (void)connection_->Run(
+      "DELETE FROM batch WHERE epoch IN (SELECT epoch FROM member WHERE ended);"
+      "DELETE FROM member WHERE ended AND epoch NOT IN (SELECT epoch FROM member ORDER BY epoch "
+      "DESC"
+      " LIMIT " +
+      std::to_string(kMaxEpochsCount) +
+      ") AND NOT EXISTS (SELECT 1 FROM slot WHERE slot.owner = member.epoch);"
+      "DELETE FROM lane WHERE NOT EXISTS (SELECT 1 FROM member m WHERE m.epoch = lane.epoch)");
+}
+
+Status PostgresMemberStore::Leave() {
+  if (const Status status = Open(); !status.ok()) return status;
+  const std::string me = Text(epoch_);
+  const Answer answer =
+      Do(Exactly1("UPDATE member SET ended = true, ended_by = " + me + " WHERE epoch = " + me +
+                  " AND NOT ended AND NOT EXISTS (SELECT 1 FROM slot WHERE owner = " + me + ")") +
+         "UPDATE lane SET fenced = true WHERE epoch = " + me);
+  if (answer.verdict == Verdict::kCondition)
+    return FailedPrecondition("it has slots, or has been fenced");
+  return answer.status(connection_->place() + ": leaving");
+}
+
+// ---- Being there, and seeing the others ---------------------------------------------------------
+
+Status PostgresMemberStore::Beat() {
+  if (const Status status = Open(); !status.ok()) return status;
+  // A limit that has been given stays, also when the clock goes back.
+  const std::int64_t limit =
+      std::max(serial_limit_ms_, options_.serial_now_ms() + kSerialsAhead.count());
+  const std::int64_t age = RanMs();
+  // The log's row before the member's, as in Join. Once a second is often enough.
+  const Answer answer =
+      Do("UPDATE log SET age_ms = " + std::to_string(age) + " WHERE one = 1 AND age_ms < " +
+         std::to_string(age - 1000) + ";" +
+         Exactly1("UPDATE member SET beat = beat + 1, observer_pid = pg_backend_pid(),"
+                  " serial_limit_ms = " +
+                  std::to_string(limit) + " WHERE epoch = " + Text(epoch_) + " AND NOT ended"));
+  if (answer.verdict == Verdict::kCondition) {
+    return FailedPrecondition(connection_->place() + ": epoch " + Text(epoch_) +
+                              " has ended: others have taken its slots");
+  }
+  if (answer.ok()) serial_limit_ms_ = limit;
+  return answer.ok() ? OkStatus() : Unavailable(connection_->place() + ": " + answer.message);
+}
+
+Result<cluster::View> PostgresMemberStore::Look() {
+  if (const Status status = Open(); !status.ok()) return status;
+  // One statement, for one snapshot.
+  const Answer answer = connection_->Query(
+      "SELECT 0 AS kind, 0::bigint AS a, starts AS b, generation AS c, 0::bigint AS d,"
+      " 0::bigint AS e, '' AS f, '' AS g, '' AS h FROM log WHERE one = 1"
+      " UNION ALL SELECT 1, epoch, beat, 0, CASE WHEN draining THEN 1 ELSE 0 END, 0, node, address,"
+      " version FROM member WHERE NOT ended"
+      " UNION ALL SELECT 2, id, owner, slot_epoch, wanted, serial_floor_ms, '', '', '' FROM slot"
+      " ORDER BY kind, a",
+      Params());
+  if (!answer.ok()) return Unavailable(connection_->place() + ": " + answer.message);
+  cluster::View view;
+  std::uint64_t starts = 0;
+  std::uint64_t moves = 0;
+  for (int row = 0; row < answer.rows.size(); ++row) {
+    const Rows& rows = answer.rows;
+    if (rows.Int(row, 0) == 0) {
+      starts = rows.Unsigned(row, 2);
+      view.generation = rows.Unsigned(row, 3);
+    } else if (rows.Int(row, 0) == 1) {
+      view.members.push_back({.epoch = rows.Unsigned(row, 1),
+                              .node = rows.Text(row, 6),
+                              .address = rows.Text(row, 7),
+                              .version = rows.Text(row, 8),
+                              .beat = rows.Unsigned(row, 2),
+                              .draining = rows.Int(row, 4) != 0});
+    } else {
+      view.slots.push_back({.owner = rows.Unsigned(row, 2),
+                            .slot_epoch = rows.Unsigned(row, 3),
+                            .wanted = rows.Unsigned(row, 4),
+                            .serial_floor_ms = rows.Int(row, 5)});
+      moves += view.slots.back().slot_epoch;
+    }
+  }
+  // Those who joined, those who ended, and how often slots changed hands.
+  view.version = starts + (starts - view.members.size()) + moves;
+  return view;
+}
+
+// ---- Slots --------------------------------------------------------------------------------------
+
+Result<cluster::MemberStore::Fenced> PostgresMemberStore::Fence(std::uint64_t victim,
+                                                                std::uint64_t seen_beat,
+                                                                const std::vector<Heir>& heirs) {
+  if (const Status status = Open(); !status.ok()) return status;
+  const std::string of_victim = Text(victim);
+  const Answer answer =
+      Do(Exactly1("UPDATE member SET ended = true, ended_by = " + Text(epoch_) +
+                  " WHERE epoch = " + of_victim + " AND NOT ended AND beat = " + Text(seen_beat) +
+                  " AND " + Alive(Text(epoch_))) +
+         "UPDATE lane SET fenced = true WHERE epoch = " + of_victim + ";" +
+         GiveTo(heirs, "slot.owner = " + of_victim));
+  switch (answer.verdict) {
+    case Verdict::kDone: return Fenced::kDone;
+    case Verdict::kCondition:
+    case Verdict::kAgain: return Fenced::kMoved;
+    case Verdict::kLocked: EndSessions(of_victim); return Fenced::kHeld;
+    case Verdict::kSkipped:
+    case Verdict::kDuplicate:
+    case Verdict::kNoSpace:
+    case Verdict::kRefused:
+    case Verdict::kUnknown: break;
+  }
+  return Unavailable(connection_->place() + ": " + answer.message);
+}
+
+// A group of which the rest never arrives holds its locks for ever, and no timeout of the server's
+// ends it. Where the function is missing or refused, the server's own ways have to do.
+void PostgresMemberStore::EndSessions(const std::string& of_members) {
+  if (connection_->broken()) return;
+  (void)connection_->Run(
+      "SELECT pg_terminate_backend(pid) FROM (SELECT backend FROM lane WHERE epoch"
+      " IN (" +
+      of_members + ") UNION ALL SELECT observer_pid FROM member WHERE epoch IN (" + of_members +
+      ")) AS session(pid) WHERE pid IS NOT NULL AND pid <> pg_backend_pid()");
+}
+
+// What somebody has locked now is looked at again soon.
+Status PostgresMemberStore::Claim(const std::vector<Heir>& heirs) {
+  if (const Status status = Open(); !status.ok()) return status;
+  const Answer answer = Do(GiveTo(heirs, "NOT " + Alive("slot.owner")));
+  return answer.ok() || answer.verdict == Verdict::kLocked
+             ? OkStatus()
+             : Unavailable(connection_->place() + ": " + answer.message);
+}
+
+Status PostgresMemberStore::Want(std::uint64_t owner, const std::vector<Slot>& slots,
+                                 std::uint64_t to) {
+  if (const Status status = Open(); !status.ok()) return status;
+  const Answer answer =
+      Do("UPDATE slot SET wanted = " + Text(to) + " WHERE id = ANY(" +
+         Array(slots, [](Slot slot) { return slot; }) + ") AND owner = " + Text(owner) +
+         " AND NOT " + Alive("slot.wanted") + " AND " + Alive(Text(to)));
+  return answer.ok() || answer.verdict == Verdict::kLocked
+             ? OkStatus()
+             : Unavailable(connection_->place() + ": " + answer.message);
+}
+
+Status PostgresMemberStore::SetDraining(std::uint64_t epoch, bool draining) {
+  if (const Status status = Open(); !status.ok()) return status;
+  const Answer answer =
+      Do(Exactly1(std::string("UPDATE member SET draining = ") + (draining ? "true" : "false") +
+                  " WHERE epoch = " + Text(epoch) + " AND NOT ended"));
+  if (answer.verdict == Verdict::kCondition) return NotFound("no such member");
+  return answer.ok() ? OkStatus() : Unavailable(connection_->place() + ": " + answer.message);
+}
+
+}  // namespace assent::log

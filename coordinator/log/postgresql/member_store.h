@@ -1,0 +1,83 @@
+#pragma once
+
+// What PostgreSQL does for the members of a cluster. Each call is one message of the simple
+// protocol, which the server runs as one transaction and of which it does nothing when it arrives
+// in part; so nothing of a member that is stopped in the middle of a call is left behind.
+//
+// It opens its connection when it needs one, again when it was lost, and looks each time whether
+// this is still the server that it was: after a fail-over that may have lost commits, the store is
+// of a newer generation (CheckOrigin).
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <assent/status.h>
+
+#include "coordinator/cluster/member_store.h"
+#include "coordinator/log/postgresql/connection.h"
+#include "coordinator/log/postgresql/schema.h"
+
+namespace assent::log {
+
+struct PostgresMemberOptions {
+  ConnectionOptions connection;
+  SchemaOptions schema;  // of a log that is made now
+  // A standby that takes over has all that was committed. Only believed of a server that has
+  // synchronous standbys.
+  bool lossless_failover = false;
+  // Moments of the wall clock, in milliseconds since 2020; serials begin with them.
+  std::function<std::int64_t()> serial_now_ms{};
+  std::function<void(const std::string& words)> on_new_generation{};
+};
+
+class PostgresMemberStore final : public cluster::MemberStore {
+ public:
+  // No serial lies further ahead of the wall clock than this.
+  static constexpr std::chrono::milliseconds kSerialsAhead = std::chrono::minutes(1);
+  // For what somebody else has locked.
+  static constexpr std::chrono::milliseconds kLockPatience{300};
+
+  explicit PostgresMemberStore(PostgresMemberOptions options);
+
+  // Also as Connection::Open and OpenSchema. kUnavailable: the server does not answer, or the
+  // earlier start of this node cannot be ended yet.
+  Result<cluster::Joined> Join(const cluster::MemberCard& card) override;
+  Status Beat() override;
+  Result<cluster::View> Look() override;
+  Result<Fenced> Fence(std::uint64_t victim, std::uint64_t seen_beat,
+                       const std::vector<cluster::Heir>& heirs) override;
+  Status Claim(const std::vector<cluster::Heir>& heirs) override;
+  Status Want(std::uint64_t owner, const std::vector<Slot>& slots, std::uint64_t to) override;
+  Status SetDraining(std::uint64_t epoch, bool draining) override;
+  Status Leave() override;
+
+  // How far this member's serials may go: durable since Join, or the last Beat.
+  std::int64_t serial_limit_ms() const { return serial_limit_ms_; }
+  // How long the cluster has run, as far as this member knows.
+  std::int64_t RanMs() const;
+  // The connection is left as it is, without a goodbye: as when the process dies.
+  void Abandon() { (void)connection_.release(); }
+
+ private:
+  Status Open();
+  Status CheckOrigin();
+  Answer Do(const std::string& statements);
+  Result<bool> TryToJoin(const cluster::MemberCard& card, const LogRow& log,
+                         cluster::Joined& joined);
+  Status ReadJoined(cluster::Joined& joined);
+  void Tidy();
+  void EndSessions(const std::string& of_members);
+
+  const PostgresMemberOptions options_;
+  std::unique_ptr<Connection> connection_;
+  std::uint64_t epoch_ = 0;
+  std::int64_t age_at_join_ms_ = 0;
+  std::chrono::steady_clock::time_point joined_at_;
+  std::int64_t serial_limit_ms_ = 0;
+};
+
+}  // namespace assent::log

@@ -1,0 +1,234 @@
+// One suite over every MemberStore: in PostgreSQL, and in memory, over which the rules are tested.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "coordinator/log/postgresql/member_store.h"
+#include "tests/cluster/shared_memory.h"
+#include "tests/support/postgresql.h"
+
+namespace assent::cluster {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+using Fenced = MemberStore::Fenced;
+
+constexpr Slot kSlots = 8;
+
+// What the members share.
+struct World {
+  virtual ~World() = default;
+  virtual std::unique_ptr<MemberStore> Store() = 0;
+};
+
+struct InMemory final : World {
+  std::unique_ptr<MemberStore> Store() override {
+    return std::make_unique<SharedMemoryStore>(shared);
+  }
+  SharedMemory shared{kSlots};
+};
+
+struct InPostgres final : World {
+  std::unique_ptr<MemberStore> Store() override {
+    return std::make_unique<log::PostgresMemberStore>(
+        log::PostgresMemberOptions{.connection = {.url = server.Url(database)},
+                                   .schema = {.slots_count = kSlots},
+                                   .serial_now_ms = [] { return std::int64_t{1000}; }});
+  }
+  test::PostgresServer& server = test::PostgresServer::OfThisBinary();
+  const std::string database = server.NewDatabase();
+};
+
+struct Kind {
+  const char* name;
+  std::function<std::unique_ptr<World>()> make;
+};
+
+class MemberStores : public testing::TestWithParam<Kind> {
+ protected:
+  struct Member {
+    std::unique_ptr<MemberStore> store;
+    Joined joined;
+    std::uint64_t epoch() const { return joined.epoch; }
+  };
+
+  Member Join(const std::string& node) {
+    Member member{.store = world_->Store(), .joined = {}};
+    Result<Joined> joined = member.store->Join(
+        {.node = node, .address = node + ":7400", .version = "1", .lanes_count = 2});
+    EXPECT_TRUE(joined.ok()) << joined.status().ToString();
+    if (joined.ok()) member.joined = *std::move(joined);
+    return member;
+  }
+  static View Look(Member& member) {
+    Result<View> view = member.store->Look();
+    EXPECT_TRUE(view.ok()) << view.status().ToString();
+    return view.ok() ? *std::move(view) : View{};
+  }
+  static std::vector<Slot> SlotsOf(const View& view, std::uint64_t owner) {
+    std::vector<Slot> slots;
+    for (std::size_t slot = 0; slot < view.slots.size(); ++slot) {
+      if (view.slots[slot].owner == owner) slots.push_back(static_cast<Slot>(slot));
+    }
+    return slots;
+  }
+  static Fenced Fence(Member& by, std::uint64_t victim, std::uint64_t beat,
+                      const std::vector<Heir>& heirs) {
+    const Result<Fenced> fenced = by.store->Fence(victim, beat, heirs);
+    EXPECT_TRUE(fenced.ok()) << fenced.status().ToString();
+    return fenced.ok() ? fenced.value() : Fenced::kHeld;
+  }
+
+  std::unique_ptr<World> world_ = GetParam().make();
+};
+
+TEST_P(MemberStores, TheFirstHasEverything) {
+  Member a = Join("a");
+  EXPECT_EQ(a.joined.slots_count, kSlots);
+  ASSERT_THAT(a.joined.slots, SizeIs(kSlots));
+  EXPECT_EQ(a.joined.slots[7], (Grant{.slot = 7, .slot_epoch = 1, .serial_floor_ms = 0}));
+  EXPECT_NE(a.joined.log_id, 0u);
+  EXPECT_EQ(a.epoch() >> 24, 1u);
+  EXPECT_THAT(a.joined.epochs, ElementsAre(a.epoch()));
+  Member b = Join("b");
+  EXPECT_THAT(b.joined.slots, IsEmpty());
+  EXPECT_EQ(b.joined.log_id, a.joined.log_id);
+  EXPECT_THAT(b.joined.epochs, ElementsAre(a.epoch(), b.epoch()));
+  const View view = Look(b);
+  ASSERT_THAT(view.members, SizeIs(2));
+  EXPECT_EQ(view.members[0].node, "a");
+  EXPECT_EQ(view.members[0].address, "a:7400");
+  EXPECT_EQ(view.members[1].epoch, b.epoch());
+  EXPECT_EQ(view.members[1].version, "1");
+  EXPECT_THAT(SlotsOf(view, a.epoch()), SizeIs(kSlots));
+}
+
+TEST_P(MemberStores, ABeatIsSeenAndChangesNothingElse) {
+  Member a = Join("a");
+  const View before = Look(a);
+  EXPECT_TRUE(a.store->Beat().ok());
+  const View after = Look(a);
+  EXPECT_EQ(after.members[0].beat, before.members[0].beat + 1);
+  EXPECT_EQ(after.version, before.version);
+}
+
+TEST_P(MemberStores, TheVersionRisesWithMembersAndOwners) {
+  Member a = Join("a");
+  std::uint64_t version = Look(a).version;
+  const auto rises = [&] {
+    const std::uint64_t before = std::exchange(version, Look(a).version);
+    return version > before;
+  };
+  Member b = Join("b");
+  EXPECT_TRUE(rises());
+  Member c = Join("c");
+  EXPECT_TRUE(rises());
+  EXPECT_TRUE(b.store->Leave().ok());
+  EXPECT_TRUE(rises());
+  EXPECT_EQ(Fence(a, c.epoch(), 0, {}), Fenced::kDone);
+  EXPECT_TRUE(rises());
+}
+
+TEST_P(MemberStores, AFenceEndsAMemberAndGivesItsSlots) {
+  Member a = Join("a");
+  Member b = Join("b");
+  Member c = Join("c");
+  EXPECT_TRUE(a.store->Beat().ok());
+  const std::vector<Heir> heirs = {{.slot = 0, .epoch = b.epoch()},
+                                   {.slot = 1, .epoch = c.epoch()}};
+  EXPECT_EQ(Fence(b, a.epoch(), 0, heirs), Fenced::kMoved) << "its beat has moved since";
+  EXPECT_TRUE(a.store->Beat().ok());
+  EXPECT_EQ(Fence(b, a.epoch(), 2, heirs), Fenced::kDone);
+  EXPECT_EQ(Fence(c, a.epoch(), 2, heirs), Fenced::kMoved) << "another was faster";
+  EXPECT_EQ(a.store->Beat().code(), Code::kFailedPrecondition);
+  const View view = Look(b);
+  EXPECT_EQ(view.Find(a.epoch()), nullptr);
+  EXPECT_THAT(SlotsOf(view, b.epoch()), ElementsAre(0));
+  EXPECT_THAT(SlotsOf(view, c.epoch()), ElementsAre(1));
+  EXPECT_EQ(view.slots[0].slot_epoch, 2u);
+  EXPECT_EQ(view.slots[2].slot_epoch, 1u);
+}
+
+TEST_P(MemberStores, ClaimTakesOnlyWhatNoMemberHas) {
+  Member a = Join("a");
+  Member b = Join("b");
+  EXPECT_EQ(Fence(b, a.epoch(), 0, {{.slot = 0, .epoch = b.epoch()}}), Fenced::kDone);
+  Member c = Join("c");
+  EXPECT_THAT(c.joined.slots, SizeIs(7)) << "what nobody has is a newcomer's";
+  EXPECT_EQ(Fence(b, c.epoch(), 0, {}), Fenced::kDone);
+  Member d = Join("d");
+  EXPECT_EQ(Fence(b, d.epoch(), 0, {}), Fenced::kDone);
+  EXPECT_TRUE(b.store->Claim({{.slot = 3, .epoch = b.epoch()}}).ok());
+  EXPECT_TRUE(
+      b.store->Claim({{.slot = 0, .epoch = b.epoch()}, {.slot = 4, .epoch = b.epoch()}}).ok());
+  const View view = Look(b);
+  EXPECT_THAT(SlotsOf(view, b.epoch()), ElementsAre(0, 3, 4));
+  EXPECT_EQ(view.slots[0].slot_epoch, 2u);
+}
+
+TEST_P(MemberStores, AQuickRestartEndsTheOneBefore) {
+  Member a = Join("a");
+  Member b = Join("b");
+  Member again = Join("a");
+  EXPECT_THAT(again.joined.slots, SizeIs(kSlots));
+  EXPECT_EQ(a.store->Beat().code(), Code::kFailedPrecondition);
+  EXPECT_TRUE(b.store->Beat().ok());
+  EXPECT_THAT(Look(b).members, SizeIs(2));
+}
+
+TEST_P(MemberStores, WhoAsksFirstIsGivenTheSlot) {
+  Member a = Join("a");
+  Member b = Join("b");
+  Member c = Join("c");
+  EXPECT_TRUE(b.store->Want(a.epoch(), {1, 2}, b.epoch()).ok());
+  EXPECT_TRUE(c.store->Want(a.epoch(), {2, 3}, c.epoch()).ok());
+  EXPECT_TRUE(c.store->Want(b.epoch(), {4}, c.epoch()).ok()) << "not b's";
+  View view = Look(a);
+  EXPECT_EQ(view.slots[1].wanted, b.epoch());
+  EXPECT_EQ(view.slots[2].wanted, b.epoch());
+  EXPECT_EQ(view.slots[3].wanted, c.epoch());
+  EXPECT_EQ(view.slots[4].wanted, 0u);
+  EXPECT_EQ(Fence(a, b.epoch(), 0, {}), Fenced::kDone);
+  EXPECT_TRUE(c.store->Want(a.epoch(), {2}, c.epoch()).ok());
+  EXPECT_EQ(Look(a).slots[2].wanted, c.epoch()) << "who asked first has ended";
+}
+
+TEST_P(MemberStores, DrainingIsSeenAndWhoHasNothingLeaves) {
+  Member a = Join("a");
+  Member b = Join("b");
+  EXPECT_TRUE(a.store->SetDraining(b.epoch(), true).ok());
+  EXPECT_TRUE(Look(a).Find(b.epoch())->draining);
+  EXPECT_TRUE(a.store->SetDraining(b.epoch(), false).ok());
+  EXPECT_FALSE(Look(a).Find(b.epoch())->draining);
+  EXPECT_EQ(a.store->SetDraining(7, true).code(), Code::kNotFound);
+  EXPECT_EQ(a.store->Leave().code(), Code::kFailedPrecondition);
+  EXPECT_TRUE(b.store->Leave().ok());
+  EXPECT_EQ(b.store->Beat().code(), Code::kFailedPrecondition);
+  EXPECT_THAT(Look(a).members, SizeIs(1));
+}
+
+// Who stops in order hands its slots over by the same way.
+TEST_P(MemberStores, AMemberMayEndItself) {
+  Member a = Join("a");
+  Member b = Join("b");
+  std::vector<Heir> heirs;
+  for (Slot slot = 0; slot < kSlots; ++slot) heirs.push_back({.slot = slot, .epoch = b.epoch()});
+  EXPECT_EQ(Fence(a, a.epoch(), 0, heirs), Fenced::kDone);
+  EXPECT_THAT(SlotsOf(Look(b), b.epoch()), SizeIs(kSlots));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, MemberStores,
+    testing::Values(Kind{"Memory", [] { return std::make_unique<InMemory>(); }},
+                    Kind{"PostgreSQL", [] { return std::make_unique<InPostgres>(); }}),
+    [](const auto& kind) { return kind.param.name; });
+
+}  // namespace
+}  // namespace assent::cluster

@@ -1,0 +1,211 @@
+// What the store in PostgreSQL does on bad days, and what it writes for others to read.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "coordinator/log/epoch.h"
+#include "coordinator/log/postgresql/member_store.h"
+#include "tests/support/postgresql.h"
+
+namespace assent::log {
+namespace {
+
+using cluster::Heir;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+using Fenced = cluster::MemberStore::Fenced;
+using test::PostgresServer;
+
+class PostgresMembers : public testing::Test {
+ protected:
+  struct Member {
+    std::unique_ptr<PostgresMemberStore> store;
+    cluster::Joined joined;
+    std::uint64_t epoch() const { return joined.epoch; }
+  };
+
+  PostgresMemberOptions Options() {
+    return {.connection = {.url = server_.Url(database_)},
+            .schema = {.slots_count = 4},
+            .lossless_failover = lossless_,
+            .serial_now_ms = [this] { return now_ms_; },
+            .on_new_generation = [this](const std::string& words) { told_.push_back(words); }};
+  }
+  Member Join(const std::string& node) {
+    Member member{.store = std::make_unique<PostgresMemberStore>(Options()), .joined = {}};
+    auto joined = member.store->Join(
+        {.node = node, .address = "h:1", .version = "it's \\ 1", .lanes_count = 2});
+    EXPECT_TRUE(joined.ok()) << joined.status().ToString();
+    if (joined.ok()) member.joined = *std::move(joined);
+    return member;
+  }
+  std::string Sql(const std::string& sql) {
+    return server_.Sql(database_, "SET search_path = assent; " + sql);
+  }
+  std::unique_ptr<Connection> Session() {
+    auto session = Connection::Open({.url = server_.Url(database_)});
+    EXPECT_TRUE(session.ok()) << session.status().ToString();
+    return *std::move(session);
+  }
+  // A group of which the rest never arrives: it holds its lane, from this session.
+  std::unique_ptr<Connection> HoldLaneOf(const Member& member) {
+    auto session = Session();
+    const std::string lane = " WHERE epoch = " + std::to_string(member.epoch()) + " AND lane = 1";
+    EXPECT_TRUE(
+        session->Run("UPDATE lane SET conn = conn + 1, backend = pg_backend_pid()" + lane).ok());
+    EXPECT_TRUE(session->Run("BEGIN").ok());
+    EXPECT_TRUE(session->Run("SELECT 1 FROM lane" + lane + " FOR SHARE").ok());
+    return session;
+  }
+
+  PostgresServer& server_ = PostgresServer::OfThisBinary();
+  const std::string database_ = server_.NewDatabase();
+  std::int64_t now_ms_ = 1'000'000;
+  bool lossless_ = false;
+  std::vector<std::string> told_;
+};
+
+TEST_F(PostgresMembers, AGroupThatDoesNotEndIsEnded) {
+  Member a = Join("a");
+  Member b = Join("b");
+  const auto zombie = HoldLaneOf(a);
+  Result<Fenced> fenced = b.store->Fence(a.epoch(), 0, {{.slot = 0, .epoch = b.epoch()}});
+  ASSERT_TRUE(fenced.ok()) << fenced.status().ToString();
+  EXPECT_EQ(fenced.value(), Fenced::kHeld);
+  EXPECT_EQ(Sql("SELECT count(*) FROM member WHERE ended"), "0") << "all of it or nothing";
+  EXPECT_FALSE(zombie->Run("COMMIT").ok());
+  EXPECT_EQ(b.store->Fence(a.epoch(), 0, {{.slot = 0, .epoch = b.epoch()}}).value(), Fenced::kDone);
+  EXPECT_EQ(Sql("SELECT count(*) FROM lane WHERE fenced AND epoch = " + std::to_string(a.epoch())),
+            "2");
+  EXPECT_EQ(Sql("SELECT count(*) FROM lane WHERE NOT fenced"), "2");
+}
+
+TEST_F(PostgresMembers, AQuickRestartWaitsForTheGroupOfTheOneBefore) {
+  Member a = Join("a");
+  const auto zombie = HoldLaneOf(a);
+  Member again = Join("a");
+  EXPECT_THAT(again.joined.slots, SizeIs(4));
+  EXPECT_FALSE(zombie->Run("COMMIT").ok());
+}
+
+// It was stopped, and does now what it decided then.
+TEST_F(PostgresMembers, AnEndedMemberFencesNobody) {
+  Member a = Join("a");
+  Member b = Join("b");
+  EXPECT_EQ(a.store->Fence(b.epoch(), 0, {}).value(), Fenced::kDone);
+  EXPECT_EQ(b.store->Fence(a.epoch(), 0, {}).value(), Fenced::kMoved);
+  EXPECT_TRUE(b.store->Want(a.epoch(), {0}, b.epoch()).ok());
+  EXPECT_EQ(Sql("SELECT count(*) FROM slot WHERE wanted <> 0"), "0");
+}
+
+// A clock that is hours behind must not give a serial that the last owner has given.
+TEST_F(PostgresMembers, WhoTakesASlotBeginsBehindTheLastOwnersSerials) {
+  Member a = Join("a");
+  EXPECT_EQ(a.store->serial_limit_ms(), 1'060'000);
+  now_ms_ = 1'500'000;
+  EXPECT_TRUE(a.store->Beat().ok());
+  EXPECT_EQ(a.store->serial_limit_ms(), 1'560'000);
+  now_ms_ = 10;
+  EXPECT_TRUE(a.store->Beat().ok());
+  EXPECT_EQ(a.store->serial_limit_ms(), 1'560'000) << "what was given stays";
+  Member b = Join("b");
+  EXPECT_EQ(a.store->Fence(b.epoch(), 0, {}).value(), Fenced::kDone);
+  Member c = Join("c");
+  EXPECT_EQ(c.store->Fence(a.epoch(), 2, {{.slot = 2, .epoch = c.epoch()}}).value(), Fenced::kDone);
+  EXPECT_EQ(Sql("SELECT serial_floor_ms FROM slot WHERE id = 2"), "1560000");
+  EXPECT_EQ(Sql("SELECT serial_floor_ms FROM slot WHERE id = 1"), "0");
+  EXPECT_TRUE(c.store->Claim({{.slot = 1, .epoch = c.epoch()}}).ok());
+  EXPECT_EQ(Sql("SELECT serial_floor_ms FROM slot WHERE id = 1"), "1560000");
+  Member d = Join("d");
+  EXPECT_EQ(Sql("SELECT min(serial_floor_ms) FROM slot"), "1560000");
+}
+
+// A commit whose answer was lost: nobody may rest on a limit that is perhaps not durable.
+TEST_F(PostgresMembers, AServerThatIsAwayIsTriedAgain) {
+  Member a = Join("a");
+  server_.Kill();
+  now_ms_ += 1000;
+  const std::int64_t limit = a.store->serial_limit_ms();
+  EXPECT_EQ(a.store->Beat().code(), Code::kUnavailable);
+  EXPECT_EQ(a.store->Look().status().code(), Code::kUnavailable);
+  EXPECT_EQ(a.store->Fence(7, 0, {}).status().code(), Code::kUnavailable);
+  EXPECT_EQ(a.store->serial_limit_ms(), limit);
+  ASSERT_TRUE(server_.Start().ok());
+  EXPECT_TRUE(a.store->Beat().ok());
+  EXPECT_EQ(a.store->serial_limit_ms(), limit + 1000);
+  EXPECT_EQ(a.store->Look().value().generation, 1u) << "the same server";
+  EXPECT_THAT(told_, IsEmpty());
+}
+
+// Another server may have lost what the first had promised: what began before is presumed about no
+// more.
+TEST_F(PostgresMembers, AnotherServerIsANewGeneration) {
+  Member a = Join("a");
+  EXPECT_EQ(a.joined.generation, 1u);
+  Sql("UPDATE log SET origin = 'elsewhere/1'");
+  Member b = Join("b");
+  EXPECT_EQ(b.joined.generation, 2u);
+  EXPECT_THAT(b.joined.epochs, ElementsAre(b.epoch()));
+  EXPECT_EQ(b.joined.log_id, a.joined.log_id);
+  ASSERT_THAT(told_, SizeIs(1));
+  EXPECT_THAT(told_[0], HasSubstr("elsewhere/1"));
+  EXPECT_EQ(a.store->Look().value().generation, 2u);
+  Member c = Join("c");
+  EXPECT_EQ(c.joined.generation, 2u);
+}
+
+TEST_F(PostgresMembers, ALosslessFailOverHasToBeOne) {
+  lossless_ = true;
+  Member a = Join("a");
+  Sql("UPDATE log SET origin = 'elsewhere/1'");
+  Member b = Join("b");
+  EXPECT_EQ(b.joined.generation, 2u) << "this server has no synchronous standby";
+}
+
+// A member that runs while another server takes over hears of it as well.
+TEST_F(PostgresMembers, AFailOverWhileRunning) {
+  Member a = Join("a");
+  Sql("UPDATE log SET origin = 'elsewhere/1'");
+  Sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'assentd'");
+  EXPECT_EQ(a.store->Beat().code(), Code::kUnavailable);
+  EXPECT_TRUE(a.store->Beat().ok());
+  EXPECT_EQ(a.store->Look().value().generation, 2u);
+  EXPECT_THAT(told_, SizeIs(1));
+}
+
+TEST_F(PostgresMembers, TheClusterAgesWhileSomebodyRuns) {
+  Member a = Join("a");
+  Sql("UPDATE log SET age_ms = 5000");
+  Member b = Join("b");
+  EXPECT_TRUE(a.store->Beat().ok());
+  EXPECT_EQ(Sql("SELECT age_ms FROM log"), "5000") << "a has not run that long";
+  Sql("UPDATE log SET age_ms = 3000");
+  EXPECT_TRUE(b.store->Beat().ok());
+  EXPECT_GE(std::stoll(Sql("SELECT age_ms FROM log")), 5000);
+  EXPECT_LT(std::stoll(Sql("SELECT age_ms FROM log")), 3'600'000);
+}
+
+TEST_F(PostgresMembers, OldEpochsGo) {
+  Member a = Join("a");
+  const std::string first = std::to_string(a.epoch());
+  Sql("INSERT INTO batch VALUES (" + first + ", 0, 1)");
+  Sql("INSERT INTO member SELECT n::bigint << 24, 1, 'x', '', '', 0, 0, false, true, 1, NULL FROM "
+      "unnest(ARRAY(SELECT generate_series(2, " +
+      std::to_string(kMaxEpochsCount + 5) + "))) AS u(n)");
+  Sql("UPDATE log SET starts = " + std::to_string(kMaxEpochsCount + 5));
+  Member again = Join("a");
+  EXPECT_THAT(again.joined.epochs, SizeIs(kMaxEpochsCount));
+  EXPECT_EQ(again.joined.epochs.back(), again.epoch());
+  EXPECT_EQ(Sql("SELECT count(*) FROM member"), std::to_string(kMaxEpochsCount));
+  EXPECT_EQ(Sql("SELECT count(*) FROM batch"), "0");
+  EXPECT_EQ(Sql("SELECT count(*) FROM lane"), "2");
+}
+
+}  // namespace
+}  // namespace assent::log
