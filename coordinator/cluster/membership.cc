@@ -9,14 +9,6 @@
 namespace assent::cluster {
 namespace {
 
-std::vector<Slot> SlotsOf(const View& view, std::uint64_t owner) {
-  std::vector<Slot> slots;
-  for (std::size_t slot = 0; slot < view.slots.size(); ++slot) {
-    if (view.slots[slot].owner == owner) slots.push_back(static_cast<Slot>(slot));
-  }
-  return slots;
-}
-
 // What no member has, as far as it falls to `self`.
 std::vector<Heir> ClaimOf(const View& view, const std::vector<std::uint64_t>& takers,
                           std::uint64_t self) {
@@ -61,11 +53,11 @@ std::chrono::microseconds Membership::LookEvery() const {
 
 // Who did not look himself has not seen anybody being silent: the store was away for all of them,
 // or he was stopped while they were not.
-void Membership::Observe(View& view, MonoTime asked, MonoTime answered) {
+void Membership::Observe(const View& view, MonoTime answered) {
   const auto not_there = [&view](std::uint64_t epoch) { return view.Find(epoch) == nullptr; };
   std::erase_if(seen_, [&](const auto& seen) { return not_there(seen.first); });
   std::erase_if(broken_, not_there);
-  for (Member& member : view.members) {
+  for (const Member& member : view.members) {
     const auto [at, is_new] = seen_.try_emplace(member.epoch);
     Seen& seen = at->second;
     const bool blind = answered - last_answered_ > LeaseOf(member.epoch) / 2;
@@ -74,8 +66,6 @@ void Membership::Observe(View& view, MonoTime asked, MonoTime answered) {
     } else {
       ++seen.looks;
     }
-    member.silent = std::chrono::duration_cast<std::chrono::milliseconds>(
-        std::max(asked - seen.since, std::chrono::microseconds(0)));
   }
   last_answered_ = answered;
 }
@@ -86,12 +76,12 @@ bool Membership::IsSilent(std::uint64_t epoch, MonoTime asked) const {
   return seen.looks >= kSilentLooks && asked - seen.since >= LeaseOf(epoch);
 }
 
-Decision Membership::OnView(View& view, MonoTime asked, MonoTime answered) {
+Decision Membership::OnView(const View& view, MonoTime asked, MonoTime answered) {
   Decision decision;
   const Member* self = view.Find(self_);
   decision.over = self == nullptr;
   if (decision.over) return decision;
-  Observe(view, asked, answered);
+  Observe(view, answered);
   DecideOnOwn(view, decision);
 
   std::vector<std::uint64_t> living;
@@ -103,7 +93,7 @@ Decision Membership::OnView(View& view, MonoTime asked, MonoTime answered) {
     if (!IsSilent(member.epoch, asked)) continue;
     decision.fencings.push_back({.victim = member.epoch,
                                  .seen_beat = member.beat,
-                                 .heirs = Spread(view, takers, SlotsOf(view, member.epoch))});
+                                 .heirs = Spread(view, takers, view.SlotsOf(member.epoch))});
   }
   decision.claim = ClaimOf(view, takers, self_);
   decision.wantings = WantingsOf(view, living, self_);

@@ -57,9 +57,8 @@ class Membership {
   // `held`: this member's slots from the start.
   Membership(std::uint64_t self, std::chrono::microseconds lease, const std::vector<Grant>& held);
 
-  // What was read, by a look that was sent at `asked` and answered at `answered`. Fills in how long
-  // each member has been silent.
-  Decision OnView(View& view, MonoTime asked, MonoTime answered);
+  // What was read, by a look that was sent at `asked` and answered at `answered`.
+  Decision OnView(const View& view, MonoTime asked, MonoTime answered);
 
   // The line to a member broke and cannot be made again; or stands.
   void OnLineBroken(std::uint64_t epoch) { broken_.insert(epoch); }
@@ -81,7 +80,7 @@ class Membership {
   };
 
   std::chrono::microseconds LeaseOf(std::uint64_t epoch) const;
-  void Observe(View& view, MonoTime asked, MonoTime answered);
+  void Observe(const View& view, MonoTime answered);
   bool IsSilent(std::uint64_t epoch, MonoTime asked) const;
   void DecideOnOwn(const View& view, Decision& decision);
 

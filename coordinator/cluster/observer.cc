@@ -1,9 +1,26 @@
 #include "coordinator/cluster/observer.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
+#include "coordinator/cluster/shares.h"
+
 namespace assent::cluster {
+namespace {
+
+// Its beat moves while we look; a group of it may have to be ended first.
+constexpr int kMaxEndTries = 20;
+
+std::vector<std::uint64_t> EpochsBut(const View& view, std::uint64_t one) {
+  std::vector<std::uint64_t> epochs;
+  for (const Member& member : view.members) {
+    if (member.epoch != one) epochs.push_back(member.epoch);
+  }
+  return epochs;
+}
+
+}  // namespace
 
 Observer::Observer(MemberStore& store, const Joined& joined, Options options,
                    ObserverEvents& events)
@@ -87,12 +104,66 @@ void Observer::Plan(Decision decision) {
       (void)Took(store_.Want(wanting.owner, wanting.slots, self));
     });
   }
-  if (decision.leave) {
+  if (decision.leave && options_.leaves_when_drained) {
     decided_.push_back([this] {
       if (Took(store_.Leave())) GoOut(OkStatus());
     });
   }
 }
+
+// ---- What people ask for ------------------------------------------------------------------------
+
+Status Observer::SetDraining(std::uint64_t epoch, bool draining) {
+  Result<View> view = store_.Look();
+  if (!view.ok()) return view.status();
+  const std::vector<std::uint64_t> others = EpochsBut(*view, epoch);
+  const bool taker = std::any_of(others.begin(), others.end(), [&](std::uint64_t other) {
+    return !view.value().Find(other)->draining;
+  });
+  if (draining && !taker)
+    return FailedPrecondition("nobody else is there to take its slots: it keeps them");
+  LookNow();
+  return store_.SetDraining(epoch, draining);
+}
+
+Status Observer::Move(const std::vector<Slot>& slots, std::uint64_t to) {
+  Result<View> view = store_.Look();
+  if (!view.ok()) return view.status();
+  const Member* taker = view.value().Find(to);
+  if (taker == nullptr) return NotFound("this member has ended");
+  if (taker->draining) return FailedPrecondition(taker->node + " is draining, and takes no slots");
+  std::map<std::uint64_t, std::vector<Slot>> by_owner;
+  for (const Slot slot : slots) {
+    if (slot >= view.value().slots.size())
+      return InvalidArgument("there is no slot " + std::to_string(slot));
+    const std::uint64_t owner = view.value().slots[slot].owner;
+    if (owner != to) by_owner[owner].push_back(slot);
+  }
+  LookNow();
+  for (const auto& [owner, theirs] : by_owner) {
+    if (const Status status = store_.Want(owner, theirs, to); !status.ok()) return status;
+  }
+  return OkStatus();
+}
+
+Status Observer::End(std::uint64_t victim) {
+  for (int attempt = 0; attempt < kMaxEndTries; ++attempt) {
+    Result<View> view = store_.Look();
+    if (!view.ok()) return view.status();
+    const Member* member = view.value().Find(victim);
+    if (member == nullptr) return OkStatus();
+    const std::vector<Heir> heirs =
+        Spread(*view, TakersOf(*view, EpochsBut(*view, victim)), view.value().SlotsOf(victim));
+    LookNow();
+    const Result<MemberStore::Fenced> fenced = store_.Fence(victim, member->beat, heirs);
+    if (!fenced.ok()) return fenced.status();
+    events_.OnFence({.victim = victim, .result = fenced.value()});
+    if (fenced.value() == MemberStore::Fenced::kDone) return OkStatus();
+  }
+  return Unavailable("a group of it does not end, and its connections could not be ended");
+}
+
+// ---- What others notice -------------------------------------------------------------------------
 
 void Observer::OnLine(std::uint64_t epoch, bool broken) {
   if (!broken) return membership_.OnLineMended(epoch);

@@ -44,6 +44,8 @@ class Observer {
   struct Options {
     std::chrono::microseconds lease = std::chrono::seconds(3);
     std::function<MonoTime()> now{};
+    // A member that has drained leaves by itself; else it stays, without slots, until it is ended.
+    bool leaves_when_drained = true;
   };
 
   // `store` and `events` outlive it. `joined` is what Join of that store has returned.
@@ -53,12 +55,17 @@ class Observer {
   void Step();
   // MonoTime::max(): never again.
   MonoTime NextDue() const;
-  // The store did not answer the last call, and since when.
+  // The store did not answer the last call.
   bool away() const { return away_; }
   bool out() const { return out_; }
 
-  // Before the next step: looks at once. What others did through the store is to be seen.
-  void LookNow() { next_look_ = MonoTime::min(); }
+  // Not waiting for the next step: what people ask for. kFailedPrecondition and kNotFound say what
+  // is in the way.
+  Status SetDraining(std::uint64_t epoch, bool draining);
+  Status Move(const std::vector<Slot>& slots, std::uint64_t to);
+  // Ends a member, this one included, and gives what it has to the others.
+  Status End(std::uint64_t victim);
+
   void OnLine(std::uint64_t epoch, bool broken);
   // See Membership. At once.
   void OnKept(Slot slot);
@@ -69,6 +76,7 @@ class Observer {
   void Beat();
   void Look();
   void Plan(Decision decision);
+  void LookNow() { next_look_ = MonoTime::min(); }
 
   MemberStore& store_;
   const Options options_;

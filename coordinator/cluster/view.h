@@ -4,7 +4,6 @@
 // in one snapshot from the store that they share.
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -23,8 +22,6 @@ struct Member {
   std::string version{};   // of its program
   std::uint64_t beat = 0;  // one more whenever it shows that it is there
   bool draining = false;   // gives its slots away, and takes none
-  // How long its beat had not moved when this was read, by the reader's clock (Membership).
-  std::chrono::milliseconds silent{0};
 };
 
 struct SlotRow {
@@ -55,6 +52,13 @@ struct View {
         members.begin(), members.end(), epoch,
         [](const Member& member, std::uint64_t wanted) { return member.epoch < wanted; });
     return at == members.end() || at->epoch != epoch ? nullptr : &*at;
+  }
+  std::vector<Slot> SlotsOf(std::uint64_t owner) const {
+    std::vector<Slot> theirs;
+    for (std::size_t slot = 0; slot < slots.size(); ++slot) {
+      if (slots[slot].owner == owner) theirs.push_back(static_cast<Slot>(slot));
+    }
+    return theirs;
   }
   // nullptr: nobody, until somebody takes the slot over.
   const Member* OwnerOf(std::string_view gid) const {

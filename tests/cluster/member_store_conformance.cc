@@ -72,13 +72,6 @@ class MemberStores : public testing::TestWithParam<Kind> {
     EXPECT_TRUE(view.ok()) << view.status().ToString();
     return view.ok() ? *std::move(view) : View{};
   }
-  static std::vector<Slot> SlotsOf(const View& view, std::uint64_t owner) {
-    std::vector<Slot> slots;
-    for (std::size_t slot = 0; slot < view.slots.size(); ++slot) {
-      if (view.slots[slot].owner == owner) slots.push_back(static_cast<Slot>(slot));
-    }
-    return slots;
-  }
   static Fenced Fence(Member& by, std::uint64_t victim, std::uint64_t beat,
                       const std::vector<Heir>& heirs) {
     const Result<Fenced> fenced = by.store->Fence(victim, beat, heirs);
@@ -107,7 +100,7 @@ TEST_P(MemberStores, TheFirstHasEverything) {
   EXPECT_EQ(view.members[0].address, "a:7400");
   EXPECT_EQ(view.members[1].epoch, b.epoch());
   EXPECT_EQ(view.members[1].version, "1");
-  EXPECT_THAT(SlotsOf(view, a.epoch()), SizeIs(kSlots));
+  EXPECT_THAT(view.SlotsOf(a.epoch()), SizeIs(kSlots));
 }
 
 TEST_P(MemberStores, ABeatIsSeenAndChangesNothingElse) {
@@ -150,8 +143,8 @@ TEST_P(MemberStores, AFenceEndsAMemberAndGivesItsSlots) {
   EXPECT_EQ(a.store->Beat().code(), Code::kFailedPrecondition);
   const View view = Look(b);
   EXPECT_EQ(view.Find(a.epoch()), nullptr);
-  EXPECT_THAT(SlotsOf(view, b.epoch()), ElementsAre(0));
-  EXPECT_THAT(SlotsOf(view, c.epoch()), ElementsAre(1));
+  EXPECT_THAT(view.SlotsOf(b.epoch()), ElementsAre(0));
+  EXPECT_THAT(view.SlotsOf(c.epoch()), ElementsAre(1));
   EXPECT_EQ(view.slots[0].slot_epoch, 2u);
   EXPECT_EQ(view.slots[2].slot_epoch, 1u);
 }
@@ -169,7 +162,7 @@ TEST_P(MemberStores, ClaimTakesOnlyWhatNoMemberHas) {
   EXPECT_TRUE(
       b.store->Claim({{.slot = 0, .epoch = b.epoch()}, {.slot = 4, .epoch = b.epoch()}}).ok());
   const View view = Look(b);
-  EXPECT_THAT(SlotsOf(view, b.epoch()), ElementsAre(0, 3, 4));
+  EXPECT_THAT(view.SlotsOf(b.epoch()), ElementsAre(0, 3, 4));
   EXPECT_EQ(view.slots[0].slot_epoch, 2u);
 }
 
@@ -221,7 +214,7 @@ TEST_P(MemberStores, AMemberMayEndItself) {
   std::vector<Heir> heirs;
   for (Slot slot = 0; slot < kSlots; ++slot) heirs.push_back({.slot = slot, .epoch = b.epoch()});
   EXPECT_EQ(Fence(a, a.epoch(), 0, heirs), Fenced::kDone);
-  EXPECT_THAT(SlotsOf(Look(b), b.epoch()), SizeIs(kSlots));
+  EXPECT_THAT(Look(b).SlotsOf(b.epoch()), SizeIs(kSlots));
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -263,16 +263,36 @@ TEST(Observers, ADrainedOneLeaves) {
   EXPECT_EQ(cluster.shared.fences, 0u);
 }
 
-TEST(Observers, ViewsTellWhoHasBeenSilent) {
+TEST(Observers, WhatPeopleAskFor) {
   Cluster cluster(2, 8);
   cluster.StartAll();
   cluster.Run(std::chrono::seconds(10));
-  cluster.node(1).CutUntil(cluster.now + std::chrono::seconds(2));
-  cluster.Run(std::chrono::seconds(2));
-  const Member* silent = cluster.node(0).view->Find(cluster.node(1).epoch());
-  ASSERT_NE(silent, nullptr);
-  EXPECT_GT(silent->silent, milliseconds(1200));
-  EXPECT_LT(silent->silent, milliseconds(2500));
+  Observer& observer = cluster.node(0).observer();
+  const std::uint64_t first = cluster.node(0).epoch();
+  const std::uint64_t second = cluster.node(1).epoch();
+  const Slot slot = *cluster.node(0).serves().begin();
+  EXPECT_TRUE(observer.Move({slot}, second).ok());
+  EXPECT_EQ(observer.Move({8}, second).code(), Code::kInvalidArgument);
+  EXPECT_EQ(observer.Move({slot}, 7).code(), Code::kNotFound);
+  cluster.Run(std::chrono::seconds(20));
+  EXPECT_EQ(cluster.node(1).serves().count(slot), 1u) << "and it stays there";
+  EXPECT_EQ(cluster.node(1).serves().size(), 5u);
+  EXPECT_TRUE(observer.SetDraining(second, true).ok());
+  EXPECT_EQ(observer.SetDraining(first, true).code(), Code::kFailedPrecondition);
+  EXPECT_EQ(observer.Move({slot}, second).code(), Code::kFailedPrecondition);
+  EXPECT_TRUE(observer.SetDraining(second, false).ok());
+  cluster.Run(std::chrono::seconds(5));
+  cluster.shared.held.insert(second);
+  EXPECT_TRUE(observer.End(second).ok());
+  EXPECT_TRUE(observer.End(second).ok()) << "it has ended";
+  cluster.Run(std::chrono::seconds(1));
+  EXPECT_EQ(cluster.node(1).outs, 1);
+  EXPECT_EQ(cluster.node(0).serves().size(), 8u);
+  // The last one leaves what it has to whoever comes.
+  EXPECT_TRUE(observer.End(first).ok());
+  cluster.Run(std::chrono::seconds(1));
+  cluster.node(1).Start();
+  EXPECT_EQ(cluster.node(1).serves().size(), 8u);
 }
 
 // Whatever happens, as long as it stops some time.

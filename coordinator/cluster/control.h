@@ -1,0 +1,30 @@
+#pragma once
+
+// What operators ask of a cluster.
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <assent/slot.h>
+#include <assent/status.h>
+
+namespace assent::cluster {
+
+// Thread-safety: all of it, from any thread. Nothing waits: `done` is called once, from any thread,
+// when what was asked for is durable. kNotFound: there is no such node.
+class ClusterControl {
+ public:
+  using Done = std::function<void(const Status&)>;
+
+  virtual ~ClusterControl() = default;
+  // The node gives its slots away and takes none, or does so no more.
+  virtual void SetDraining(const std::string& node, bool draining, Done done) = 0;
+  // The owners of the slots are asked to give them to the node; they move meanwhile.
+  virtual void Move(const std::vector<Slot>& slots, const std::string& node, Done done) = 0;
+  // Ends the member of this node at once, and gives its slots to the others.
+  virtual void Fence(const std::string& node, const std::string& who, const std::string& reason,
+                     Done done) = 0;
+};
+
+}  // namespace assent::cluster
