@@ -1,5 +1,6 @@
 #include "tools/assentctl/command_line.h"
 
+#include <iterator>
 #include <map>
 #include <sstream>
 #include <string>
@@ -172,6 +173,52 @@ TEST_F(CommandLine, MistakesAreNamedAndExitTwo) {
             Bad({"wait", "g", "--for", "ever"}).find("Try: assentctl wait --help"));
 }
 
+TEST_F(CommandLine, ClusterIsItsStatus) {
+  EXPECT_FALSE(As<ClusterStatusCommand>({"cluster"}).watch);
+  EXPECT_TRUE(As<ClusterStatusCommand>({"cluster", "--watch"}).watch);
+  const auto status =
+      As<ClusterStatusCommand>({"cluster", "status", "--watch", "--interval", "3s", "-o", "wide"});
+  EXPECT_TRUE(status.watch);
+  EXPECT_EQ(std::chrono::seconds(3), status.interval);
+  EXPECT_EQ("order-17", As<LocateCommand>({"cluster", "locate", "order-17"}).gid);
+  EXPECT_NE(std::string::npos,
+            Bad({"cluster", "--watch", "locate", "g"}).find("--watch: is for cluster status"));
+  EXPECT_NE(std::string::npos, Bad({"cluster", "nonsense"}).find("nonsense"));
+  EXPECT_NE(std::string::npos,
+            Bad({"cluster", "drain"}).find("Try: assentctl cluster drain --help"));
+}
+
+TEST_F(CommandLine, ClusterChanges) {
+  const auto drain = As<DrainCommand>({"cluster", "drain", "b", "--wait", "--reason", "why"});
+  EXPECT_EQ("b", drain.node);
+  EXPECT_TRUE(drain.wait);
+  EXPECT_EQ("why", drain.intent.reason);
+  (void)Bad({"cluster", "drain", "b", "--wait", "--undo"});
+  EXPECT_TRUE(As<DrainCommand>({"cluster", "drain", "b", "--undo"}).undo);
+  const auto move = As<MoveCommand>({"cluster", "move", "17", "4-6", "b", "--who", "ann"});
+  EXPECT_EQ((std::vector<std::uint32_t>{17, 4, 5, 6}), move.slots);
+  EXPECT_EQ("b", move.node);
+  EXPECT_EQ("ann", move.intent.who);
+  const auto by_gid = As<MoveCommand>({"cluster", "move", "--gid", "order-17", "b"});
+  EXPECT_EQ("order-17", by_gid.gid);
+  EXPECT_EQ("b", by_gid.node);
+  EXPECT_TRUE(by_gid.slots.empty());
+  for (const char* wrong : {"", "-", "1-", "-1", "6-4", "x", "1-2-3", "70000", "+1", "0x1"}) {
+    EXPECT_NE("", Bad({"cluster", "move", "--", wrong, "b"})) << wrong;
+  }
+  EXPECT_NE(std::string::npos, Bad({"cluster", "move", "b"}).find("name the slots, or --gid"));
+  EXPECT_NE(std::string::npos,
+            Bad({"cluster", "move", "1", "b", "--gid", "g"}).find("name the slots, or --gid"));
+  EXPECT_TRUE(As<FenceCommand>({"cluster", "fence", "b", "--yes"}).intent.yes);
+}
+
+TEST_F(CommandLine, SeveralCoordinators) {
+  env["ASSENT_ENDPOINT"] = "a,b:1";
+  EXPECT_EQ("a:7400,b:1", Good({"list"}).options.endpoint);
+  EXPECT_EQ("c:7400", Good({"--endpoint", "c", "list"}).options.endpoint);
+  EXPECT_NE(std::string::npos, Bad({"--endpoint", "a,", "list"}).find("is not an address"));
+}
+
 // Help of what there is not ended with 0: a script that misspells a command believed that it had
 // run.
 TEST_F(CommandLine, HelpOfNothingIsAMistake) {
@@ -182,9 +229,10 @@ TEST_F(CommandLine, HelpOfNothingIsAMistake) {
 
 TEST_F(CommandLine, EveryHelpHasAnExampleThatParses) {
   const std::vector<std::string> names = CommandNames();
-  EXPECT_EQ(16U, names.size());
+  EXPECT_EQ(22U, names.size());
   for (const std::string& name : names) {
-    auto parsed = Parse({name, "--help"});
+    std::istringstream words(name + " --help");
+    auto parsed = Parse({std::istream_iterator<std::string>(words), {}});
     const auto* end = std::get_if<ParseEnd>(&parsed);
     ASSERT_NE(nullptr, end) << name;
     EXPECT_EQ(Exit::kDone, end->exit) << name;

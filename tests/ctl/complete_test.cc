@@ -36,8 +36,8 @@ using Words = std::vector<std::string>;
 
 TEST_F(CompleteTest, Commands) {
   EXPECT_EQ((Words{"resume", "resolve"}), Values({"res"}));
-  EXPECT_EQ(16U, Values({""}).size());
-  EXPECT_EQ(16U, Values({"--endpoint", "x", ""}).size());
+  EXPECT_EQ(17U, Values({""}).size());
+  EXPECT_EQ(17U, Values({"--endpoint", "x", ""}).size());
 }
 
 TEST_F(CompleteTest, Flags) {
@@ -71,6 +71,17 @@ TEST_F(CompleteTest, Arguments) {
   EXPECT_EQ((Words{kFilesPlease}), Values({"submit", "or"}));
 }
 
+TEST_F(CompleteTest, BelowCluster) {
+  EXPECT_EQ((Words{"status", "locate", "drain", "move", "fence"}), Values({"cluster", ""}));
+  EXPECT_EQ((Words{"--undo"}), Values({"cluster", "drain", "--u"}));
+  EXPECT_EQ((Words{"other"}), Values({"cluster", "drain", "oth"}));
+  EXPECT_EQ("NODE|oth|", asked);
+  EXPECT_EQ((Words{"order-17", "other"}), Values({"cluster", "move", "1", "2", ""}));
+  EXPECT_EQ("NODE||1", asked);
+  (void)Values({"cluster", "locate", "ord"});
+  EXPECT_EQ("GID|ord|", asked);
+}
+
 TEST_F(CommandTest, CompletionAsksTheCoordinatorAndSurvivesItsAbsence) {
   v1::ListReply page;
   *page.add_transactions() = Active("order-17");
@@ -99,7 +110,12 @@ TEST_F(CommandTest, CompletionOfBranchesAndServices) {
   participants.add_participants()->set_service("inventory");
   service.participants.push_back(participants);
   EXPECT_EQ(Exit::kDone, RunComplete({{"list", "--service", "inv"}}, session));
-  EXPECT_EQ("2\tinventory/reserve UNDOING\ninventory\t\n", console.out);
+  v1::ClusterView view;
+  view.add_members()->set_node("north");
+  view.mutable_members(0)->set_address("host:7400");
+  service.cluster.push_back(view);
+  EXPECT_EQ(Exit::kDone, RunComplete({{"cluster", "fence", "no"}}, session));
+  EXPECT_EQ("2\tinventory/reserve UNDOING\ninventory\t\nnorth\thost:7400\n", console.out);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include "assent/v1/cluster.grpc.pb.h"
 #include "assent/v1/transaction.grpc.pb.h"
 
 namespace assent::ctl {
@@ -52,6 +53,12 @@ class Coordinator final : public v1::TransactionService::Service {
     return answer;
   }
 
+  grpc::Status GetServerInfo(grpc::ServerContext*, const v1::GetServerInfoRequest*,
+                             v1::ServerInfo* reply) override {
+    reply->set_coordinator_id(7);
+    return grpc::Status::OK;
+  }
+
   // Returns when the caller has gone; `hanging` says that it is being waited for.
   void HangIfTold(const grpc::ServerContext& context) {
     while (hang && !context.IsCancelled()) {
@@ -68,12 +75,49 @@ class Coordinator final : public v1::TransactionService::Service {
   std::atomic<bool> cancelled{false};
 };
 
+class Cluster final : public v1::ClusterService::Service {
+ public:
+  grpc::Status Get(grpc::ServerContext*, const v1::GetClusterRequest* request,
+                   v1::ClusterView* reply) override {
+    reply->set_version(request->load() ? 2 : 1);
+    return grpc::Status::OK;
+  }
+  grpc::Status Watch(grpc::ServerContext*, const v1::WatchClusterRequest*,
+                     grpc::ServerWriter<v1::ClusterView>* stream) override {
+    v1::ClusterView view;
+    for (std::uint64_t version = 1; version <= 3; ++version) {
+      view.set_version(version);
+      stream->Write(view);
+    }
+    return answer;
+  }
+  grpc::Status Drain(grpc::ServerContext*, const v1::DrainMemberRequest* request,
+                     v1::ClusterReply* reply) override {
+    return Done("drain " + request->node(), reply);
+  }
+  grpc::Status Move(grpc::ServerContext*, const v1::MoveSlotsRequest* request,
+                    v1::ClusterReply* reply) override {
+    return Done("move " + request->node(), reply);
+  }
+  grpc::Status Fence(grpc::ServerContext*, const v1::FenceMemberRequest* request,
+                     v1::ClusterReply* reply) override {
+    return Done("fence " + request->node(), reply);
+  }
+  grpc::Status Done(const std::string& what, v1::ClusterReply* reply) const {
+    reply->mutable_view()->add_members()->set_node(what);
+    return answer;
+  }
+
+  grpc::Status answer;
+};
+
 class ConnectionTest : public ::testing::Test {
  protected:
   void SetUp() override {
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
     builder.RegisterService(&coordinator);
+    builder.RegisterService(&cluster);
     server = builder.BuildAndStart();
     ASSERT_NE(nullptr, server);
     endpoint = "127.0.0.1:" + std::to_string(port_);
@@ -90,6 +134,7 @@ class ConnectionTest : public ::testing::Test {
   }
 
   Coordinator coordinator;
+  Cluster cluster;
   std::unique_ptr<grpc::Server> server;
   std::string endpoint;
   std::unique_ptr<Service> service;
@@ -256,6 +301,116 @@ TEST_F(ConnectionTest, AWatchThatEndsWithAnErrorSaysSo) {
   const Status status =
       service->Watch(v1::WatchRequest(), seconds(10), [](const auto&) { return true; });
   EXPECT_EQ(Code::kNotFound, status.code());
+}
+
+TEST_F(ConnectionTest, TheCluster) {
+  v1::GetClusterRequest get;
+  get.set_load(true);
+  EXPECT_EQ(2U, service->GetCluster(get, seconds(10))->version());
+  std::uint64_t last = 0;
+  EXPECT_TRUE(service
+                  ->WatchCluster(seconds(10),
+                                 [&](const v1::ClusterView& seen) {
+                                   last = seen.version();
+                                   return last < 2;
+                                 })
+                  .ok());
+  EXPECT_EQ(2U, last);
+  const auto change = [this](const ClusterRequest& request) {
+    return service->ChangeCluster(request, seconds(10))->view().members(0).node();
+  };
+  v1::DrainMemberRequest drain;
+  drain.set_node("b");
+  EXPECT_EQ("drain b", change(drain));
+  v1::MoveSlotsRequest move;
+  move.set_node("c");
+  EXPECT_EQ("move c", change(move));
+  v1::FenceMemberRequest fence;
+  fence.set_node("d");
+  EXPECT_EQ("fence d", change(fence));
+  cluster.answer = grpc::Status(grpc::StatusCode::UNAVAILABLE, "stopping");
+  EXPECT_EQ(Code::kUnknownOutcome, service->ChangeCluster(fence, seconds(10)).status().code());
+}
+
+// Two servers; the one of the fixture is the second.
+class SeveralTest : public ConnectionTest {
+ protected:
+  void SetUp() override {
+    ConnectionTest::SetUp();
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(&first);
+    first_server = builder.BuildAndStart();
+    ASSERT_NE(nullptr, first_server);
+    first_endpoint = "127.0.0.1:" + std::to_string(port);
+    service = Connect(first_endpoint + "," + endpoint);
+  }
+  void TearDown() override {
+    first.hang = false;
+    first_server->Shutdown(std::chrono::system_clock::now());
+    ConnectionTest::TearDown();
+  }
+
+  Coordinator first;
+  std::unique_ptr<grpc::Server> first_server;
+  std::string first_endpoint;
+};
+
+TEST_F(SeveralTest, TheFirstThatAnswersIsUsed) {
+  EXPECT_TRUE(GetStatus().ok());
+  EXPECT_EQ(first_endpoint, service->Endpoint());
+  first_server->Shutdown();
+  EXPECT_TRUE(GetStatus().ok());
+  EXPECT_EQ(endpoint, service->Endpoint());
+  // One that was never there.
+  service = Connect(first_endpoint + "," + endpoint);
+  EXPECT_EQ("retry of ", service->Operate(v1::RetryNowRequest(), seconds(10))->effect());
+  EXPECT_EQ(endpoint, service->Endpoint());
+}
+
+TEST_F(SeveralTest, AQuestionToOneThatStopsIsPutToTheNext) {
+  first.answer = grpc::Status(grpc::StatusCode::UNAVAILABLE, "stopping");
+  EXPECT_TRUE(GetStatus().ok());
+  EXPECT_EQ(endpoint, service->Endpoint());
+  // What somebody answered is an answer.
+  service = Connect(first_endpoint + "," + endpoint);
+  first.answer = grpc::Status(grpc::StatusCode::NOT_FOUND, "no transaction g");
+  EXPECT_EQ(Code::kNotFound, GetStatus().code());
+}
+
+// Asking another one would do it twice.
+TEST_F(SeveralTest, ADeedWhoseAnswerWasLostIsNotSentToAnother) {
+  first.answer = grpc::Status(grpc::StatusCode::UNAVAILABLE, "stopping: nothing was begun");
+  coordinator.answer = grpc::Status(grpc::StatusCode::ALREADY_EXISTS, "was asked");
+  const Status deed = service->Operate(v1::RetryNowRequest(), seconds(10)).status();
+  EXPECT_EQ(Code::kUnknownOutcome, deed.code()) << deed.ToString();
+  EXPECT_EQ(0U, deed.message().find(first_endpoint + " went away")) << deed.ToString();
+}
+
+TEST_F(SeveralTest, AWatchGoesOnAtTheNext) {
+  first.answer = grpc::Status(grpc::StatusCode::UNAVAILABLE, "stopping");
+  int seen = 0;
+  const Status status = service->Watch(v1::WatchRequest(), seconds(10), [&](const auto&) {
+    ++seen;
+    return true;
+  });
+  EXPECT_TRUE(status.ok()) << status.ToString();
+  EXPECT_EQ(6, seen);
+}
+
+TEST_F(SeveralTest, WhenNobodyAnswersEachIsNamed) {
+  first_server->Shutdown();
+  server->Shutdown();
+  service = Connect(first_endpoint + "," + endpoint);
+  const std::string refused = ": connection refused";
+  for (const Status& status :
+       {GetStatus(), service->Operate(v1::RetryNowRequest(), seconds(10)).status()}) {
+    EXPECT_EQ(Code::kUnavailable, status.code());
+    EXPECT_EQ(0U, status.message().find("cannot connect to " + first_endpoint + refused +
+                                        ", nor to " + endpoint + refused + "; is assentd running?"))
+        << status.message();
+  }
 }
 
 }  // namespace

@@ -52,6 +52,11 @@ struct WatchScript {
   Status end;
 };
 
+struct ClusterScript {
+  std::vector<v1::ClusterView> sightings;
+  Status end;
+};
+
 class FakeService final : public Service {
  public:
   Result<v1::SubmitReply> Submit(const v1::SubmitRequest& request, Timeout) override {
@@ -91,6 +96,28 @@ class FakeService final : public Service {
   }
   Result<v1::ServerInfo> GetServerInfo(Timeout) override { return Take(info, "GetServerInfo"); }
 
+  Result<v1::ClusterView> GetCluster(const v1::GetClusterRequest& request, Timeout) override {
+    cluster_asked.push_back(request);
+    return Take(cluster, "GetCluster");
+  }
+  Status WatchCluster(Timeout, const OnCluster& each) override {
+    if (cluster_watch.empty()) {
+      ADD_FAILURE() << "WatchCluster was called once too often";
+      return Internal("no script");
+    }
+    const ClusterScript script = cluster_watch.front();
+    cluster_watch.pop_front();
+    for (const v1::ClusterView& seen : script.sightings) {
+      if (!each(seen)) return OkStatus();
+    }
+    return script.end;
+  }
+  Result<v1::ClusterReply> ChangeCluster(const ClusterRequest& request, Timeout) override {
+    changed.push_back(request);
+    return Take(change, "ChangeCluster");
+  }
+  std::string Endpoint() const override { return "127.0.0.1:7400"; }
+
   std::deque<Result<v1::SubmitReply>> submit;
   std::deque<Result<v1::Transaction>> get;
   std::deque<Result<v1::ListReply>> list;
@@ -98,6 +125,9 @@ class FakeService final : public Service {
   std::deque<Result<v1::OperatorReply>> operate;
   std::deque<Result<v1::ListParticipantsReply>> participants;
   std::deque<Result<v1::ServerInfo>> info;
+  std::deque<Result<v1::ClusterView>> cluster;
+  std::deque<ClusterScript> cluster_watch;
+  std::deque<Result<v1::ClusterReply>> change;
 
   std::vector<v1::SubmitRequest> submitted;
   std::vector<std::string> got;
@@ -105,6 +135,8 @@ class FakeService final : public Service {
   std::vector<v1::ListRequest> listed;
   std::vector<std::pair<std::string, Timeout>> watched;
   std::vector<OperatorRequest> operated;
+  std::vector<v1::GetClusterRequest> cluster_asked;
+  std::vector<ClusterRequest> changed;
 
  private:
   template <typename T>
@@ -126,7 +158,8 @@ class CommandTest : public ::testing::Test {
   void TearDown() override {
     EXPECT_TRUE(service.submit.empty() && service.get.empty() && service.list.empty() &&
                 service.watch.empty() && service.operate.empty() && service.participants.empty() &&
-                service.info.empty())
+                service.info.empty() && service.cluster.empty() && service.cluster_watch.empty() &&
+                service.change.empty())
         << "some scripted answer was never asked for";
   }
 

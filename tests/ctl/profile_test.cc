@@ -74,6 +74,11 @@ TEST(Endpoint, IsCompleted) {
         "[::1", ":1]", "host]:1", "[::1]x", "unix:", "a\x1b[2J", "unix:/tmp/\x07"}) {
     EXPECT_FALSE(NormalEndpoint(wrong).ok()) << wrong;
   }
+  EXPECT_EQ("a:7400,b:1,unix:/run/assent.sock",
+            NormalEndpoints("a,b:1,unix:/run/assent.sock").value());
+  for (const char* wrong : {"", "a,", ",a", "a,,b", "a, b", "a,b:0"}) {
+    EXPECT_FALSE(NormalEndpoints(wrong).ok()) << wrong;
+  }
 }
 
 }  // namespace

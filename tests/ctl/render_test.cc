@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/ctl/golden.h"
+#include "tools/assentctl/cluster_view.h"
 #include "tools/assentctl/json_out.h"
 #include "tools/assentctl/list_view.h"
 #include "tools/assentctl/resolve_text.h"
@@ -204,6 +205,17 @@ TEST(ServerView, EveryForm) {
     ExpectGolden(std::string("participants.") + form.suffix,
                  RenderParticipants(participants, form.style));
     ExpectGolden(std::string("stats.") + form.suffix, RenderStats(info, form.style));
+  }
+}
+
+TEST(ClusterView, StatusAndPlace) {
+  const auto view = ReadMessage<v1::ClusterView>("cluster.textproto");
+  for (const Form& form : AllForms()) {
+    SCOPED_TRACE(form.suffix);
+    if (std::string_view(form.suffix) == "iso") continue;  // there are no times in it
+    ExpectGolden(std::string("cluster.") + form.suffix, RenderCluster(view, form.style));
+    ExpectGolden(std::string("cluster_place.") + form.suffix,
+                 RenderPlace("order-17", view, form.style));
   }
 }
 

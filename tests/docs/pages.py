@@ -54,9 +54,13 @@ class Pages:
     def flags(self, *command):
         return set(FLAG.findall(self.help(*command)))
 
-    def subcommands(self):
-        after = self.help("assentctl").split("Subcommands:")[1].split("\n\n")[0]
+    def subcommands(self, *command):
+        after = self.help(*command).partition("Subcommands:")[2].split("\n\n")[0]
         return set(re.findall(r"^  ([a-z]+) ", after, re.M))
+
+    def flags_below(self, *command):
+        """Those of a command, and of the commands below it."""
+        return self.flags(*command).union(*(self.flags_below(*command, name) for name in self.subcommands(*command)))
 
 
 def check_minimal(pages):
@@ -117,9 +121,9 @@ def check_scenarios(pages):
 def check_commands(pages):
     """Command lines of assentd and assentctl: the subcommand and each flag is in --help; other flags are known ones."""
     known = OTHER_FLAGS | pages.flags("assentd") | pages.flags("assentctl")
-    subcommands = pages.subcommands()
+    subcommands = pages.subcommands("assentctl")
     for name in subcommands:
-        known |= pages.flags("assentctl", name)
+        known |= pages.flags_below("assentctl", name)
     for page in pages.pages():
         for number, line in enumerate(pages.text(page).split("\n"), 1):
             for flag in FLAG.findall(line):
@@ -134,7 +138,7 @@ def check_commands(pages):
                 commands = [w for w in words[:3] if w in subcommands]
                 if not commands and words and re.fullmatch(r"[a-z]+", words[0]):
                     yield f"{page}:{number}: assentctl has no {words[0]}"
-                allowed = pages.flags("assentctl") | (pages.flags("assentctl", commands[0]) if commands else set())
+                allowed = pages.flags("assentctl") | (pages.flags_below("assentctl", commands[0]) if commands else set())
                 for flag in FLAG.findall(rest):
                     if flag not in allowed:
                         yield f"{page}:{number}: assentctl {' '.join(commands)} has no {flag}"

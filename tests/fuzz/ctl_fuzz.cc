@@ -87,7 +87,7 @@ void Profile(Input& in) {
   GlobalOptions options;
   const Status applied = ApplyProfile(std::string(in.Rest()), "path", profile, options);
   if (!applied.ok()) return CheckMessage(applied.message());
-  ASSENT_CHECK(NormalEndpoint(options.endpoint).ok());
+  ASSENT_CHECK(NormalEndpoints(options.endpoint).ok());
   ASSENT_CHECK(json::IsText(options.endpoint));
   ASSENT_CHECK(options.call_timeout.count() >= 0);
 }

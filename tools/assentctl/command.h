@@ -77,6 +77,31 @@ struct StatsCommand {};
 struct HealthCommand {};
 struct VersionCommand {};
 
+struct ClusterStatusCommand {
+  bool watch = false;
+  std::chrono::milliseconds interval{1'000};
+};
+struct LocateCommand {
+  std::string gid;
+};
+struct DrainCommand {
+  std::string node;
+  bool undo = false;
+  bool wait = false;
+  Intent intent;
+};
+// Slots, or that of a gid.
+struct MoveCommand {
+  std::vector<std::uint32_t> slots;
+  std::string gid;
+  std::string node;
+  Intent intent;
+};
+struct FenceCommand {
+  std::string node;
+  Intent intent;
+};
+
 enum class Shell : std::uint8_t { kBash, kZsh, kFish };
 struct CompletionCommand {
   Shell shell = Shell::kBash;
@@ -86,16 +111,20 @@ struct CompleteCommand {
   std::vector<std::string> words;
 };
 
-using Command = std::variant<ListCommand, ShowCommand, WatchCommand, WaitCommand, SubmitCommand,
-                             OperateCommand, ResolveCommand, ParticipantsCommand, StatsCommand,
-                             HealthCommand, VersionCommand, CompletionCommand, CompleteCommand>;
+using Command =
+    std::variant<ListCommand, ShowCommand, WatchCommand, WaitCommand, SubmitCommand, OperateCommand,
+                 ResolveCommand, ParticipantsCommand, StatsCommand, HealthCommand, VersionCommand,
+                 CompletionCommand, CompleteCommand, ClusterStatusCommand, LocateCommand,
+                 DrainCommand, MoveCommand, FenceCommand>;
 
 // What holds for every command.
 struct GlobalOptions {
+  // Of one coordinator, or of several of a cluster, with commas between.
   std::string endpoint = "127.0.0.1:7400";
   // Of one call.
   std::chrono::milliseconds call_timeout{10'000};
-  // Of the whole of wait, submit, watch and show --watch; only --timeout sets it.
+  // Of the whole of wait, submit, watch, show --watch and cluster drain --wait; only --timeout sets
+  // it.
   Timeout wait_timeout;
   Output output = Output::kTable;
   TimeStyle time = TimeStyle::kRelative;

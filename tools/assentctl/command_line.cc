@@ -38,7 +38,7 @@ Result<GlobalOptions> Layer(const Program& program, const ParseInputs& inputs) {
   const std::string endpoint =
       program.endpoint.empty() ? EnvOr(inputs.env, "ASSENT_ENDPOINT", "") : program.endpoint;
   if (!endpoint.empty()) {
-    Result<std::string> normal = NormalEndpoint(endpoint);
+    Result<std::string> normal = NormalEndpoints(endpoint);
     if (!normal.ok()) return normal.status();
     options.endpoint = normal.value();
   }
@@ -55,7 +55,10 @@ Result<GlobalOptions> Layer(const Program& program, const ParseInputs& inputs) {
 
 ParseEnd UsageError(const Program& program, const std::string& what) {
   std::string command = "assentctl";
-  for (const CLI::App* sub : program.app.get_subcommands()) command += " " + sub->get_name();
+  for (auto below = program.app.get_subcommands(); !below.empty();
+       below = below.front()->get_subcommands()) {
+    command += " " + below.front()->get_name();
+  }
   return {Exit::kUsage, "", "assentctl: " + what + "\nTry: " + command + " --help\n"};
 }
 
@@ -91,9 +94,13 @@ std::variant<ParsedLine, ParseEnd> ParseCommandLine(const std::vector<std::strin
 
 std::vector<std::string> CommandNames() {
   const Program program;
+  const auto all = [](const CLI::App*) { return true; };
   std::vector<std::string> names;
-  for (const CLI::App* sub : program.app.get_subcommands([](const CLI::App*) { return true; })) {
+  for (const CLI::App* sub : program.app.get_subcommands(all)) {
     names.push_back(sub->get_name());
+    for (const CLI::App* below : sub->get_subcommands(all)) {
+      names.push_back(sub->get_name() + " " + below->get_name());
+    }
   }
   return names;
 }

@@ -21,6 +21,13 @@ Exit RunParticipants(const ParticipantsCommand& command, Session& session);
 Exit RunStats(Session& session);
 // 0 when new transactions are taken, 1 when they are refused, 3 when nobody answers.
 Exit RunHealth(Session& session);
+Exit RunClusterStatus(const ClusterStatusCommand& command, Session& session);
+// 0 and who has it; 1 when nobody has at this moment.
+Exit RunLocate(const LocateCommand& command, Session& session);
+// 4: no member is called so. --wait: 0 when it has no slots any more, 11 --timeout passed.
+Exit RunDrain(const DrainCommand& command, Session& session);
+Exit RunMove(const MoveCommand& command, Session& session);
+Exit RunFence(const FenceCommand& command, Session& session);
 // Best effort: a coordinator that does not answer at once offers no gids.
 Exit RunComplete(const CompleteCommand& command, Session& session);
 

@@ -23,8 +23,8 @@ const CLI::Option* FindOption(const CLI::App& root, const CLI::App& command,
   return option != nullptr ? option : root.get_option_no_throw(word);
 }
 
-const CLI::App* FindCommand(const CLI::App& root, const std::string& name) {
-  for (const CLI::App* sub : root.get_subcommands([](const CLI::App*) { return true; })) {
+const CLI::App* FindCommand(const CLI::App& above, const std::string& name) {
+  for (const CLI::App* sub : above.get_subcommands([](const CLI::App*) { return true; })) {
     if (sub->get_name() == name) return sub;
   }
   return nullptr;
@@ -39,8 +39,7 @@ Place Walk(const CLI::App& root, const std::vector<std::string>& words) {
     } else if (word.size() > 1 && word.front() == '-') {
       const CLI::Option* option = FindOption(root, *place.command, word);
       if (option != nullptr && option->get_items_expected_max() > 0) place.awaits_value = option;
-    } else if (const CLI::App* sub = place.command == &root ? FindCommand(root, word) : nullptr;
-               sub != nullptr) {
+    } else if (const CLI::App* sub = FindCommand(*place.command, word); sub != nullptr) {
       place.command = sub;
     } else {
       place.arguments.push_back(word);
@@ -64,7 +63,7 @@ std::vector<std::string> Choices(const std::string& kind) {
 std::vector<Candidate> Values(const std::string& kind, const Place& place,
                               const std::string& prefix, const Lookup& lookup) {
   if (kind == "FILE") return {{kFilesPlease, ""}};
-  if (kind == "GID" || kind == "SERVICE" || kind == "BRANCH") {
+  if (kind == "GID" || kind == "SERVICE" || kind == "BRANCH" || kind == "NODE") {
     return lookup(kind, prefix, place.arguments.empty() ? "" : place.arguments.front());
   }
   std::vector<Candidate> values;
@@ -104,8 +103,10 @@ std::vector<Candidate> Complete(const std::vector<std::string>& words, const Loo
   } else if (!prefix.empty() && prefix.front() == '-') {
     AddOptions(*place.command, candidates);
     if (place.command != &program.app) AddOptions(program.app, candidates);
-  } else if (place.command == &program.app) {
-    for (const CLI::App* sub : program.app.get_subcommands([](const CLI::App*) { return true; })) {
+  } else if (const auto below =
+                 place.command->get_subcommands([](const CLI::App*) { return true; });
+             !below.empty()) {
+    for (const CLI::App* sub : below) {
       candidates.push_back({sub->get_name(), sub->get_description()});
     }
   } else if (const CLI::Option* next = NextArgument(place); next != nullptr) {

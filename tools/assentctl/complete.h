@@ -15,8 +15,8 @@ struct Candidate {
   friend bool operator==(const Candidate&, const Candidate&) = default;
 };
 
-// Values that only the coordinator knows: kind "GID", "SERVICE" or "BRANCH" (of `gid`), beginning
-// with `prefix`.
+// Values that only the coordinator knows: kind "GID", "SERVICE", "NODE" or "BRANCH" (of `gid`),
+// beginning with `prefix`.
 using Lookup = std::function<std::vector<Candidate>(
     const std::string& kind, const std::string& prefix, const std::string& gid)>;
 

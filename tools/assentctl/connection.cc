@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <cctype>
+#include <sstream>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include <grpcpp/grpcpp.h>
 
+#include "assent/v1/cluster.grpc.pb.h"
 #include "assent/v1/transaction.grpc.pb.h"
 #include "tools/assentctl/duration.h"
 
@@ -17,6 +21,8 @@ using Clock =
 
 // How long reaching the coordinator may take, also for calls that may last for ever.
 constexpr std::chrono::milliseconds kConnectTimeout{5'000};
+// So long those that are named first go before others that have connected already.
+constexpr std::chrono::milliseconds kHeadStart{1'000};
 
 // The last part of "failed to connect to all addresses; last error: UNKNOWN: ...: Connection
 // refused".
@@ -62,127 +68,207 @@ Code CodeOf(grpc::StatusCode code) {
   return Code::kInternal;
 }
 
+using Transactions = v1::TransactionService::Stub;
+using Cluster = v1::ClusterService::Stub;
+
+// One of the coordinators that were named.
+struct Place {
+  std::string endpoint;
+  std::shared_ptr<grpc::Channel> channel;
+  std::tuple<std::unique_ptr<Transactions>, std::unique_ptr<Cluster>> stubs;
+};
+
+Place MakePlace(const std::string& endpoint) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  // A watch may be silent for hours; a coordinator that is gone without a word is noticed all the
+  // same.
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  auto channel = grpc::CreateCustomChannel(endpoint, grpc::InsecureChannelCredentials(), arguments);
+  auto transactions = v1::TransactionService::NewStub(channel);
+  auto cluster = v1::ClusterService::NewStub(channel);
+  return {endpoint, std::move(channel), {std::move(transactions), std::move(cluster)}};
+}
+
 class GrpcService final : public Service {
  public:
-  explicit GrpcService(std::string endpoint) : endpoint_(std::move(endpoint)) {
-    grpc::ChannelArguments arguments;
-    arguments.SetMaxReceiveMessageSize(-1);
-    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1'000);
-    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
-    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
-    // A watch may be silent for hours; a coordinator that is gone without a word is noticed all the
-    // same.
-    arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-    channel_ = grpc::CreateCustomChannel(endpoint_, grpc::InsecureChannelCredentials(), arguments);
-    stub_ = v1::TransactionService::NewStub(channel_);
+  explicit GrpcService(const std::string& endpoints) {
+    std::istringstream words(endpoints);
+    for (std::string one; std::getline(words, one, ',');) places_.push_back(MakePlace(one));
   }
 
   Result<v1::SubmitReply> Submit(const v1::SubmitRequest& request, Timeout timeout) override {
-    return Call(&Stub::Submit, request, timeout, Kind::kMutation);
+    return Call(&Transactions::Submit, request, timeout, Kind::kMutation);
   }
   Result<v1::Transaction> Get(const v1::GetRequest& request, Timeout timeout) override {
-    return Call(&Stub::Get, request, timeout, Kind::kQuestion);
+    return Call(&Transactions::Get, request, timeout, Kind::kQuestion);
   }
   Result<v1::ListReply> List(const v1::ListRequest& request, Timeout timeout) override {
-    return Call(&Stub::List, request, timeout, Kind::kQuestion);
+    return Call(&Transactions::List, request, timeout, Kind::kQuestion);
   }
   Result<v1::OperatorReply> Operate(const OperatorRequest& request, Timeout timeout) override {
     return std::visit([&](const auto& one) { return OperateOne(one, timeout); }, request);
   }
   Result<v1::ListParticipantsReply> ListParticipants(const v1::ListParticipantsRequest& request,
                                                      Timeout timeout) override {
-    return Call(&Stub::ListParticipants, request, timeout, Kind::kQuestion);
+    return Call(&Transactions::ListParticipants, request, timeout, Kind::kQuestion);
   }
   Result<v1::ServerInfo> GetServerInfo(Timeout timeout) override {
-    return Call(&Stub::GetServerInfo, v1::GetServerInfoRequest(), timeout, Kind::kQuestion);
+    return Call(&Transactions::GetServerInfo, v1::GetServerInfoRequest(), timeout, Kind::kQuestion);
   }
-
+  Result<v1::ClusterView> GetCluster(const v1::GetClusterRequest& request,
+                                     Timeout timeout) override {
+    return Call(&Cluster::Get, request, timeout, Kind::kQuestion);
+  }
+  Result<v1::ClusterReply> ChangeCluster(const ClusterRequest& request, Timeout timeout) override {
+    return std::visit([&](const auto& one) { return ChangeOne(one, timeout); }, request);
+  }
   Status Watch(const v1::WatchRequest& request, Timeout timeout,
                const OnTransaction& each) override {
-    const Clock::time_point deadline = DeadlineOf(timeout);
-    bool connected = false;
-    if (Status reached = Reach(deadline, connected); !reached.ok()) return reached;
-    grpc::ClientContext context;
-    context.set_deadline(deadline);
-    const auto stream = stub_->Watch(&context, request);
-    v1::Transaction transaction;
-    while (stream->Read(&transaction)) {
-      if (each(transaction)) continue;
-      context.TryCancel();
-      (void)stream->Finish();
-      return OkStatus();
-    }
-    return Translate(stream->Finish(), context, connected, timeout, Kind::kQuestion);
+    return Stream(&Transactions::Watch, request, timeout, each);
   }
+  Status WatchCluster(Timeout timeout, const OnCluster& each) override {
+    return Stream(&Cluster::Watch, v1::WatchClusterRequest(), timeout, each);
+  }
+  std::string Endpoint() const override { return places_[current_].endpoint; }
 
  private:
-  using Stub = v1::TransactionService::Stub;
   enum class Kind : std::uint8_t { kQuestion, kMutation };
 
   static Clock::time_point DeadlineOf(Timeout timeout) {
     return timeout.has_value() ? Clock::now() + *timeout : Clock::time_point::max();
   }
 
-  // Waits until the channel has connected or failed to. A failure is left to the call, which knows
-  // its cause; only silence is told here.
-  Status Reach(Clock::time_point deadline, bool& connected) {
-    const Clock::time_point limit = std::min(deadline, Clock::now() + kConnectTimeout);
-    grpc_connectivity_state state = channel_->GetState(true);
-    while (state == GRPC_CHANNEL_IDLE || state == GRPC_CHANNEL_CONNECTING) {
-      if (!channel_->WaitForStateChange(state, limit)) {
-        return CannotConnect("no answer in time");
+  // Makes one that is connected the current one: the one that was, or the next that can be reached.
+  // Without any nothing is sent that changes something: so it is certain that nothing was done.
+  Status Reach(Clock::time_point deadline) {
+    const Clock::time_point start = Clock::now();
+    for (const Place& place : places_) (void)place.channel->GetState(true);
+    std::string causes;
+    for (const std::chrono::milliseconds patience : {kHeadStart, kConnectTimeout}) {
+      if (patience == kHeadStart && places_.size() == 1) continue;
+      causes.clear();
+      const Clock::time_point limit = std::min(deadline, start + patience);
+      for (std::size_t i = 0; i < places_.size(); ++i) {
+        const std::size_t at = (current_ + i) % places_.size();
+        const std::string cause = WhyUnreached(places_[at], limit);
+        if (cause.empty()) {
+          current_ = at;
+          return OkStatus();
+        }
+        causes += (i == 0 ? "" : ", nor to ") + places_[at].endpoint + ": " + cause;
       }
-      state = channel_->GetState(true);
     }
-    connected = state == GRPC_CHANNEL_READY;
-    return OkStatus();
+    return CannotConnect(causes);
   }
 
-  Status CannotConnect(const std::string& cause) const {
-    return Unavailable(
-        "cannot connect to " + endpoint_ + ": " + cause +
-        "; is assentd running? Use --endpoint or ASSENT_ENDPOINT for another address");
+  // Waits until the channel has connected (empty) or failed to. The cause of a failure is known to
+  // a call alone.
+  static std::string WhyUnreached(const Place& place, Clock::time_point limit) {
+    grpc_connectivity_state state = place.channel->GetState(true);
+    while (state == GRPC_CHANNEL_IDLE || state == GRPC_CHANNEL_CONNECTING) {
+      if (!place.channel->WaitForStateChange(state, limit)) return "no answer in time";
+      state = place.channel->GetState(true);
+    }
+    if (state == GRPC_CHANNEL_READY) return "";
+    grpc::ClientContext context;
+    context.set_deadline(limit);
+    v1::ServerInfo info;
+    const grpc::Status asked =
+        std::get<0>(place.stubs)->GetServerInfo(&context, v1::GetServerInfoRequest(), &info);
+    if (asked.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) return "no answer in time";
+    if (asked.error_code() != grpc::StatusCode::UNAVAILABLE) return "";
+    return Cause(asked.error_message());
   }
 
-  template <typename Request, typename Reply>
+  static Status CannotConnect(const std::string& where_and_why) {
+    return Unavailable("cannot connect to " + where_and_why +
+                       "; is assentd running? Use --endpoint or ASSENT_ENDPOINT for another "
+                       "address");
+  }
+
+  // A question that finds the coordinator gone is put to the next one.
+  template <typename Use>
+  Status WithOne(Timeout timeout, Kind kind, const Use& use) {
+    const Clock::time_point deadline = DeadlineOf(timeout);
+    for (std::size_t tries = 1;; ++tries) {
+      if (Status reached = Reach(deadline); !reached.ok()) return reached;
+      grpc::ClientContext context;
+      context.set_deadline(deadline);
+      const grpc::Status status = use(places_[current_], context);
+      if (status.ok()) return OkStatus();
+      Status failed = Translate(status, context, timeout, kind);
+      if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
+        current_ = (current_ + 1) % places_.size();
+      }
+      if (failed.code() != Code::kUnavailable || tries == places_.size()) return failed;
+    }
+  }
+
+  template <typename Stub, typename Request, typename Reply>
   Result<Reply> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
                      const Request& request, Timeout timeout, Kind kind) {
-    const Clock::time_point deadline = DeadlineOf(timeout);
-    bool connected = false;
-    if (Status reached = Reach(deadline, connected); !reached.ok()) return reached;
-    // Without a connection nothing is sent that changes something: so it is certain that nothing
-    // was done. A question finds out why there is none.
-    if (kind == Kind::kMutation && !connected) {
-      Status unreached = GetServerInfo(timeout).status();
-      if (!unreached.ok()) return unreached;
-    }
-    grpc::ClientContext context;
-    context.set_deadline(deadline);
     Reply reply;
-    const grpc::Status status = (stub_.get()->*method)(&context, request, &reply);
-    if (status.ok()) return reply;
-    return Translate(status, context, connected, timeout, kind);
+    const Status status =
+        WithOne(timeout, kind, [&](const Place& place, grpc::ClientContext& context) {
+          const auto& stub = std::get<std::unique_ptr<Stub>>(place.stubs);
+          return (stub.get()->*method)(&context, request, &reply);
+        });
+    if (!status.ok()) return status;
+    return reply;
+  }
+
+  template <typename Stub, typename Request, typename Message>
+  Status Stream(std::unique_ptr<grpc::ClientReader<Message>> (Stub::*method)(grpc::ClientContext*,
+                                                                             const Request&),
+                const Request& request, Timeout timeout,
+                const std::function<bool(const Message&)>& each) {
+    return WithOne(timeout, Kind::kQuestion, [&](const Place& place, grpc::ClientContext& context) {
+      const auto& stub = std::get<std::unique_ptr<Stub>>(place.stubs);
+      const auto stream = (stub.get()->*method)(&context, request);
+      Message message;
+      while (stream->Read(&message)) {
+        if (each(message)) continue;
+        context.TryCancel();
+        (void)stream->Finish();
+        return grpc::Status::OK;
+      }
+      return stream->Finish();
+    });
   }
 
   Result<v1::OperatorReply> OperateOne(const v1::RetryNowRequest& request, Timeout timeout) {
-    return Call(&Stub::RetryNow, request, timeout, Kind::kMutation);
+    return Call(&Transactions::RetryNow, request, timeout, Kind::kMutation);
   }
   Result<v1::OperatorReply> OperateOne(const v1::AbortRequest& request, Timeout timeout) {
-    return Call(&Stub::Abort, request, timeout, Kind::kMutation);
+    return Call(&Transactions::Abort, request, timeout, Kind::kMutation);
   }
   Result<v1::OperatorReply> OperateOne(const v1::SuspendRequest& request, Timeout timeout) {
-    return Call(&Stub::Suspend, request, timeout, Kind::kMutation);
+    return Call(&Transactions::Suspend, request, timeout, Kind::kMutation);
   }
   Result<v1::OperatorReply> OperateOne(const v1::ResumeRequest& request, Timeout timeout) {
-    return Call(&Stub::Resume, request, timeout, Kind::kMutation);
+    return Call(&Transactions::Resume, request, timeout, Kind::kMutation);
   }
   Result<v1::OperatorReply> OperateOne(const v1::ResolveBranchRequest& request, Timeout timeout) {
-    return Call(&Stub::ResolveBranch, request, timeout, Kind::kMutation);
+    return Call(&Transactions::ResolveBranch, request, timeout, Kind::kMutation);
   }
   Result<v1::OperatorReply> OperateOne(const v1::ForgetRequest& request, Timeout timeout) {
-    return Call(&Stub::Forget, request, timeout, Kind::kMutation);
+    return Call(&Transactions::Forget, request, timeout, Kind::kMutation);
+  }
+
+  Result<v1::ClusterReply> ChangeOne(const v1::DrainMemberRequest& request, Timeout timeout) {
+    return Call(&Cluster::Drain, request, timeout, Kind::kMutation);
+  }
+  Result<v1::ClusterReply> ChangeOne(const v1::MoveSlotsRequest& request, Timeout timeout) {
+    return Call(&Cluster::Move, request, timeout, Kind::kMutation);
+  }
+  Result<v1::ClusterReply> ChangeOne(const v1::FenceMemberRequest& request, Timeout timeout) {
+    return Call(&Cluster::Fence, request, timeout, Kind::kMutation);
   }
 
   // Only these are the coordinator's own answers; every other code may come from a library or a
@@ -193,37 +279,35 @@ class GrpcService final : public Service {
            code == Code::kAborted || code == Code::kOutOfRange || code == Code::kDataLoss;
   }
 
-  Status Translate(const grpc::Status& status, const grpc::ClientContext& context, bool connected,
-                   Timeout timeout, Kind kind) const {
-    if (status.ok()) return OkStatus();
+  Status Translate(const grpc::Status& status, const grpc::ClientContext& context, Timeout timeout,
+                   Kind kind) const {
     const std::string& message = status.error_message();
     const Code code = CodeOf(status.error_code());
     std::string text =
         (message.empty() ? std::string(CodeName(code)) : message) + RetryHint(context);
     if (IsAnswer(code)) return Status(code, text);
     if (code == Code::kDeadlineExceeded) {
-      text = endpoint_ + " gave no answer within --timeout";
+      text = Endpoint() + " gave no answer within --timeout";
       if (timeout.has_value()) text += " (" + FormatDuration(timeout->count()) + ")";
     } else if (code == Code::kUnavailable) {
-      if (kind == Kind::kQuestion && !connected) return CannotConnect(Cause(message));
-      text = endpoint_ + " went away: " + text;
+      text = Endpoint() + " went away: " + text;
     } else if (kind == Kind::kQuestion &&
                message.find("Received http2 header with status") != std::string::npos) {
-      return CannotConnect("what answers there is not a gRPC server (" + message + ")");
+      return CannotConnect(Endpoint() + ": what answers there is not a gRPC server (" + message +
+                           ")");
     }
     if (kind == Kind::kQuestion || code == Code::kPermissionDenied) return Status(code, text);
     return UnknownOutcome(text + "; it may or may not have been done");
   }
 
-  std::string endpoint_;
-  std::shared_ptr<grpc::Channel> channel_;
-  std::unique_ptr<Stub> stub_;
+  std::vector<Place> places_;
+  std::size_t current_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<Service> Connect(const std::string& endpoint) {
-  return std::make_unique<GrpcService>(endpoint);
+std::unique_ptr<Service> Connect(const std::string& endpoints) {
+  return std::make_unique<GrpcService>(endpoints);
 }
 
 }  // namespace assent::ctl

@@ -1,6 +1,6 @@
 #pragma once
 
-// The coordinator at the other end of a gRPC channel. The only file here that knows gRPC.
+// The coordinators at the other end of gRPC channels. The only file here that knows gRPC.
 
 #include <memory>
 #include <string>
@@ -9,8 +9,9 @@
 
 namespace assent::ctl {
 
-// Connects when first used, and again when the connection is lost. `endpoint` as from
-// NormalEndpoint.
-std::unique_ptr<Service> Connect(const std::string& endpoint);
+// Connects when first used, and again when the connection is lost. `endpoints` as from
+// NormalEndpoints; the first that answers is used, and another when it has gone. What changes
+// something is sent to one of them, once.
+std::unique_ptr<Service> Connect(const std::string& endpoints);
 
 }  // namespace assent::ctl

@@ -1,17 +1,13 @@
 #include "tools/assentctl/follow.h"
 
+#include "tools/assentctl/duration.h"
 #include "tools/assentctl/text.h"
 
 namespace assent::ctl {
-namespace {
-
-// The stream broke, rather than was refused.
 bool IsOutage(const Status& status) {
   return status.code() == Code::kUnavailable || status.code() == Code::kCancelled ||
          status.code() == Code::kUnknownOutcome;
 }
-
-}  // namespace
 
 Followed Follow(const std::string& gid, Timeout timeout, Session& session,
                 const OnTransaction& each, bool payloads) {
@@ -59,6 +55,25 @@ Followed Follow(const std::string& gid, Timeout timeout, Session& session,
     }
     if (console.Uptime() - *outage_since >= kLongestOutage) return followed;
     if (!console.Sleep(kReconnectPause)) return followed;
+  }
+}
+
+Exit Repeat(std::chrono::milliseconds interval, const std::function<Exit()>& once,
+            Session& session) {
+  const bool redraw = session.surroundings.out_is_terminal && session.MakeStyle().table();
+  bool connected = false;
+  while (true) {
+    if (redraw) {
+      session.console.Out("\x1b[H\x1b[2J");
+      session.console.Err(FormatIso(session.console.NowUnixMs()) + ", every " +
+                          FormatDuration(interval.count()) + " (Ctrl-C ends)\n");
+    }
+    const Exit exit = once();
+    const bool outage = exit == Exit::kCannotConnect && connected;
+    if (exit != Exit::kDone && !outage) return exit;
+    connected = true;
+    if (!session.console.Sleep(interval)) return exit;
+    if (!redraw && session.MakeStyle().table()) session.console.Out("\n");
   }
 }
 

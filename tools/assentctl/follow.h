@@ -1,8 +1,9 @@
 #pragma once
 
-// Watching a transaction through whatever happens to the connection.
+// Watching through whatever happens to the connection.
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -14,6 +15,9 @@ namespace assent::ctl {
 // up.
 inline constexpr std::chrono::milliseconds kLongestOutage{30'000};
 inline constexpr std::chrono::milliseconds kReconnectPause{200};
+
+// The stream broke, rather than was refused.
+bool IsOutage(const Status& status);
 
 struct Followed {
   enum class End : std::uint8_t {
@@ -32,5 +36,10 @@ struct Followed {
 // final.
 Followed Follow(const std::string& gid, Timeout timeout, Session& session,
                 const OnTransaction& each, bool payloads = false);
+
+// Carries `once` out every `interval`, on a terminal each time on a clear page. An outage is waited
+// out: whoever watches wants to see the coordinator come back. One that was never there is not.
+Exit Repeat(std::chrono::milliseconds interval, const std::function<Exit()>& once,
+            Session& session);
 
 }  // namespace assent::ctl

@@ -31,6 +31,16 @@ struct Deeds {
 // done.
 Exit Perform(const Deeds& deeds, const Intent& intent, Session& session);
 
+// Asks at the terminal whether to go on, after `warning`, which tells what would happen. kDone:
+// yes. Without a terminal it is refused.
+Exit AskConsent(const std::string& verb, const std::function<Status()>& warning, bool can_ask,
+                Session& session);
+
+// What stays in the record wants a reason: from the flag, or from the person at the terminal.
+// `wanted` says what to write.
+Status AskReason(const std::string& verb, const std::string& wanted, Intent& intent,
+                 Session& session);
+
 // The part of a request that says who and why.
 v1::OperatorAction MakeAction(const std::string& gid, const Intent& intent, bool dry_run,
                               const Session& session);

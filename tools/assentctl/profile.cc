@@ -15,7 +15,7 @@ Status Apply(const TomlEntry& entry, GlobalOptions& options) {
   if (entry.kind != TomlKind::kText) return InvalidArgument(key + " takes a text in quotes");
   const std::string& value = entry.values.front();
   if (key == "endpoint") {
-    const Result<std::string> endpoint = NormalEndpoint(value);
+    const Result<std::string> endpoint = NormalEndpoints(value);
     if (!endpoint.ok()) return endpoint.status();
     options.endpoint = endpoint.value();
     return OkStatus();
@@ -121,6 +121,18 @@ Result<std::string> NormalEndpoint(const std::string& text) {
       std::all_of(port.begin(), port.end(), [](char c) { return c >= '0' && c <= '9'; });
   if (!digits || std::stoi(port) < 1 || std::stoi(port) > 65535 || colon == 0) return wrong();
   return text;
+}
+
+Result<std::string> NormalEndpoints(const std::string& text) {
+  std::string all;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t comma = std::min(text.find(',', begin), text.size());
+    const Result<std::string> one = NormalEndpoint(text.substr(begin, comma - begin));
+    if (!one.ok()) return one;
+    all += (all.empty() ? "" : ",") + *one;
+    begin = comma + 1;
+  }
+  return all;
 }
 
 }  // namespace assent::ctl

@@ -35,5 +35,7 @@ bool ReadTimeStyle(const std::string& text, TimeStyle& time);
 
 // "host" or "host:port" or "[v6]:port" or "unix:/path", completed with the default port.
 Result<std::string> NormalEndpoint(const std::string& text);
+// The same of several, with commas between.
+Result<std::string> NormalEndpoints(const std::string& text);
 
 }  // namespace assent::ctl

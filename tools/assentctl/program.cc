@@ -20,9 +20,15 @@ class HelpFormatter final : public CLI::Formatter {
   std::string make_option_opts(const CLI::Option* option) const override {
     std::string text;
     const std::string kind = option->get_type_name();
+    if (option->get_name().find("...") != std::string::npos) return text;
     if (option->get_items_expected_max() > 0 && option->get_name() != kind) text += " " + kind;
     if (option->get_items_expected_max() > 1) text += " ...";
     return text;
+  }
+  // A name that says itself what may be repeated is left as it is.
+  std::string make_option_usage(const CLI::Option* option) const override {
+    const std::string name = option->get_name();
+    return name.find("...") != std::string::npos ? name : Formatter::make_option_usage(option);
   }
   std::string make_option_desc(const CLI::Option* option) const override {
     return Wrap(option->get_description(), kPageColumns - get_column_width());
@@ -85,11 +91,12 @@ Program::Program()
   app.require_subcommand(0, 1);
   app.add_option(
          "--endpoint", endpoint,
-         "The coordinator: host:port or unix:/path (ASSENT_ENDPOINT; default 127.0.0.1:7400)")
+         "The coordinator: host:port or unix:/path; of several, with commas between, the first "
+         "that answers (ASSENT_ENDPOINT; default 127.0.0.1:7400)")
       ->type_name("ADDRESS");
   AddDuration(app, "--timeout",
-              "How long a call may take (default 10s); for wait, submit, watch and show --watch: "
-              "the whole of it",
+              "How long a call may take (default 10s); for wait, submit, watch, show --watch and "
+              "cluster drain --wait: the whole of it",
               [this](std::chrono::milliseconds limit) { timeout = limit; });
   AddRead(app, "-o,--output", "OUTPUT", "table, wide, json, jsonl, yaml or id (default table)",
           [this](const std::string& text) -> Status {
@@ -114,6 +121,7 @@ Program::Program()
   app.add_flag("--version", version, "Print the version and end");
   AddInspectingCommands(*this);
   AddChangingCommands(*this);
+  AddClusterCommands(*this);
   app.footer(
       "Examples:\n"
       "  assentctl list                              what is unfinished, what needs attention "

@@ -29,9 +29,13 @@ struct Program {
   std::optional<Command> command;
 };
 
-// Add subcommands; program_inspect.cc and program_change.cc.
+// Add subcommands; program_inspect.cc, program_change.cc and program_cluster.cc.
 void AddInspectingCommands(Program& program);
 void AddChangingCommands(Program& program);
+void AddClusterCommands(Program& program);
+
+// What every mutation takes; `asks`: it wants consent.
+void AddIntent(CLI::App& command, Intent& intent, bool asks);
 
 // Help texts end with examples: one command line each.
 void Examples(CLI::App& command, std::initializer_list<const char*> lines);

@@ -42,16 +42,6 @@ void AddSubmit(Program& program) {
   submit.callback([command, &program] { program.command = *command; });
 }
 
-void AddIntent(CLI::App& command, Intent& intent, bool asks) {
-  command.add_flag("-n,--dry-run", intent.dry_run, "Say what would happen, do nothing");
-  command.add_option("--reason", intent.reason, "Why, for the record")->type_name("TEXT");
-  command.add_option("--who", intent.who, "Who, for the record (default $USER@host)")
-      ->type_name("TEXT");
-  command.add_flag(
-      "-y,--yes", intent.yes,
-      asks ? "Do not ask; needed without a terminal" : "Accepted; this command never asks");
-}
-
 struct VerbText {
   Verb verb;
   const char* name;
@@ -122,6 +112,16 @@ void AddCompletion(Program& program) {
 }
 
 }  // namespace
+
+void AddIntent(CLI::App& command, Intent& intent, bool asks) {
+  command.add_flag("-n,--dry-run", intent.dry_run, "Say what would happen, do nothing");
+  command.add_option("--reason", intent.reason, "Why, for the record")->type_name("TEXT");
+  command.add_option("--who", intent.who, "Who, for the record (default $USER@host)")
+      ->type_name("TEXT");
+  command.add_flag(
+      "-y,--yes", intent.yes,
+      asks ? "Do not ask; needed without a terminal" : "Accepted; this command never asks");
+}
 
 void AddChangingCommands(Program& program) {
   AddSubmit(program);

@@ -1,20 +1,23 @@
 #pragma once
 
 // What the commands need of a coordinator: the part of assent.v1.TransactionService that an
-// operator uses. connection.cc implements it over gRPC, tests/ctl/fakes.h with a script.
+// operator uses, and ClusterService. connection.cc implements it over gRPC, tests/ctl/fakes.h with
+// a script.
 //
 // A failed call is a Status whose message is ready to be shown. Of what changes something (Submit,
-// Operate): kUnavailable says that there was no connection and nothing was sent, kUnknownOutcome
-// that it may or may not have been done; no code or text that came over the connection is taken for
-// the first. Of questions: kDeadlineExceeded, `timeout` ended the wait.
+// Operate, ChangeCluster): kUnavailable says that there was no connection and nothing was sent,
+// kUnknownOutcome that it may or may not have been done; no code or text that came over the
+// connection is taken for the first. Of questions: kDeadlineExceeded, `timeout` ended the wait.
 
 #include <chrono>
 #include <functional>
 #include <optional>
+#include <string>
 #include <variant>
 
 #include <assent/status.h>
 
+#include "assent/v1/cluster.pb.h"
 #include "assent/v1/transaction.pb.h"
 
 namespace assent::ctl {
@@ -27,8 +30,13 @@ using OperatorRequest =
     std::variant<v1::RetryNowRequest, v1::AbortRequest, v1::SuspendRequest, v1::ResumeRequest,
                  v1::ResolveBranchRequest, v1::ForgetRequest>;
 
+// Who has which slot, changed by hand.
+using ClusterRequest =
+    std::variant<v1::DrainMemberRequest, v1::MoveSlotsRequest, v1::FenceMemberRequest>;
+
 // Told each state of a watched transaction; returns whether to go on.
 using OnTransaction = std::function<bool(const v1::Transaction&)>;
+using OnCluster = std::function<bool(const v1::ClusterView&)>;
 
 // Used from one thread.
 class Service {
@@ -44,6 +52,14 @@ class Service {
   virtual Result<v1::ListParticipantsReply> ListParticipants(
       const v1::ListParticipantsRequest& request, Timeout timeout) = 0;
   virtual Result<v1::ServerInfo> GetServerInfo(Timeout timeout) = 0;
+  virtual Result<v1::ClusterView> GetCluster(const v1::GetClusterRequest& request,
+                                             Timeout timeout) = 0;
+  // OK when `each` said to stop.
+  virtual Status WatchCluster(Timeout timeout, const OnCluster& each) = 0;
+  virtual Result<v1::ClusterReply> ChangeCluster(const ClusterRequest& request,
+                                                 Timeout timeout) = 0;
+  // Which of several coordinators the last call went to.
+  virtual std::string Endpoint() const = 0;
 };
 
 }  // namespace assent::ctl

@@ -38,6 +38,16 @@ std::vector<Candidate> Services(Service& service, const std::string& prefix) {
   return found;
 }
 
+std::vector<Candidate> Nodes(Service& service) {
+  std::vector<Candidate> found;
+  const Result<v1::ClusterView> view = service.GetCluster({}, kPatience);
+  if (!view.ok()) return found;
+  for (const v1::ClusterMember& member : view->members()) {
+    found.push_back({member.node(), member.address()});
+  }
+  return found;
+}
+
 std::vector<Candidate> Branches(Service& service, const std::string& gid) {
   v1::GetRequest request;
   request.set_gid(gid);
@@ -59,6 +69,7 @@ Exit RunComplete(const CompleteCommand& command, Session& session) {
                                    const std::string& gid) {
     if (kind == "GID") return Gids(session.service, prefix);
     if (kind == "SERVICE") return Services(session.service, prefix);
+    if (kind == "NODE") return Nodes(session.service);
     return Branches(session.service, gid);
   };
   session.console.Out(RenderCandidates(Complete(command.words, lookup)));

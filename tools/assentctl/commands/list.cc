@@ -1,5 +1,5 @@
 #include "tools/assentctl/commands.h"
-#include "tools/assentctl/duration.h"
+#include "tools/assentctl/follow.h"
 #include "tools/assentctl/list_view.h"
 #include "tools/assentctl/text.h"
 
@@ -73,23 +73,8 @@ Exit ListOnce(const ListCommand& command, Session& session) {
 
 Exit RunList(const ListCommand& command, Session& session) {
   if (!command.watch) return ListOnce(command, session);
-  const bool redraw = session.surroundings.out_is_terminal && session.MakeStyle().table();
-  bool connected = false;
-  while (true) {
-    if (redraw) {
-      session.console.Out("\x1b[H\x1b[2J");
-      session.console.Err(FormatIso(session.console.NowUnixMs()) + ", every " +
-                          FormatDuration(command.interval.count()) + " (Ctrl-C ends)\n");
-    }
-    const Exit exit = ListOnce(command, session);
-    // An outage is waited out: whoever watches wants to see the coordinator come back. One that was
-    // never there is not.
-    const bool outage = exit == Exit::kCannotConnect && connected;
-    if (exit != Exit::kDone && !outage) return exit;
-    connected = true;
-    if (!session.console.Sleep(command.interval)) return exit;
-    if (!redraw && session.MakeStyle().table()) session.console.Out("\n");
-  }
+  return Repeat(
+      command.interval, [&] { return ListOnce(command, session); }, session);
 }
 
 }  // namespace assent::ctl

@@ -80,23 +80,31 @@ Exit DoAll(const Deeds& deeds, bool dry_run, Session& session) {
   return ExitOf(reports, deeds.deeds.size());
 }
 
-// What the coordinator says it would do, then the question.
-Exit AskConsent(const Deeds& deeds, Session& session) {
-  if (!session.surroundings.in_is_terminal || deeds.stdin_taken) {
-    session.console.Err("assentctl: " + deeds.verb +
-                        " cannot be taken back and there is no terminal to ask at; add --yes, or "
-                        "look first with --dry-run\n");
-    return Exit::kUsage;
-  }
+// What the coordinator says it would do.
+Status SayEffects(const Deeds& deeds, Session& session) {
   session.console.Err(deeds.warning);
   for (const Deed& deed : deeds.deeds) {
     const Result<v1::OperatorReply> reply =
         session.service.Operate(deed.request(true), session.options.call_timeout);
-    if (!reply.ok() && deeds.deeds.size() == 1) return session.Fail(reply.status());
+    if (!reply.ok() && deeds.deeds.size() == 1) return reply.status();
     session.console.Err(Visible(deed.gid) + ": " +
                         Visible(reply.ok() ? reply.value().effect() : reply.status().message()) +
                         "\n");
   }
+  return OkStatus();
+}
+
+}  // namespace
+
+Exit AskConsent(const std::string& verb, const std::function<Status()>& warning, bool can_ask,
+                Session& session) {
+  if (!can_ask) {
+    session.console.Err("assentctl: " + verb +
+                        " cannot be taken back and there is no terminal to ask at; add --yes, or "
+                        "look first with --dry-run\n");
+    return Exit::kUsage;
+  }
+  if (const Status told = warning(); !told.ok()) return session.Fail(told);
   session.console.Err("Go on? [y/N] ");
   const std::optional<std::string> answer = session.console.ReadLine();
   if (answer.has_value() && (Lower(*answer) == "y" || Lower(*answer) == "yes")) return Exit::kDone;
@@ -104,7 +112,16 @@ Exit AskConsent(const Deeds& deeds, Session& session) {
   return Exit::kOther;
 }
 
-}  // namespace
+Status AskReason(const std::string& verb, const std::string& wanted, Intent& intent,
+                 Session& session) {
+  if (!intent.reason.empty() || intent.dry_run) return OkStatus();
+  if (session.surroundings.in_is_terminal && !intent.yes) {
+    session.console.Err("Reason (for the record): ");
+    intent.reason = session.console.ReadLine().value_or("");
+  }
+  if (!intent.reason.empty()) return OkStatus();
+  return InvalidArgument(verb + " wants --reason: " + wanted + ", for the record");
+}
 
 v1::OperatorAction MakeAction(const std::string& gid, const Intent& intent, bool dry_run,
                               const Session& session) {
@@ -119,7 +136,9 @@ v1::OperatorAction MakeAction(const std::string& gid, const Intent& intent, bool
 Exit Perform(const Deeds& deeds, const Intent& intent, Session& session) {
   if (intent.dry_run) return DoAll(deeds, true, session);
   if (deeds.needs_consent && !intent.yes) {
-    const Exit answer = AskConsent(deeds, session);
+    const bool can_ask = session.surroundings.in_is_terminal && !deeds.stdin_taken;
+    const Exit answer = AskConsent(
+        deeds.verb, [&] { return SayEffects(deeds, session); }, can_ask, session);
     if (answer != Exit::kDone) return answer;
   }
   return DoAll(deeds, false, session);

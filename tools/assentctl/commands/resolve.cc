@@ -16,21 +16,6 @@ Result<v1::Branch> FindBranch(const v1::Transaction& transaction, const std::str
                          (known.empty() ? "none" : known));
 }
 
-// A declaration by hand stays in the record: it wants a reason, from the flag or from the person at
-// the terminal.
-Status AskReason(Intent& intent, Session& session) {
-  if (!intent.reason.empty() || intent.dry_run) return OkStatus();
-  if (session.surroundings.in_is_terminal && !intent.yes) {
-    session.console.Err("Reason (for the record): ");
-    intent.reason = session.console.ReadLine().value_or("");
-  }
-  if (intent.reason.empty()) {
-    return InvalidArgument(
-        "resolve wants --reason: what was seen at the participant, for the record");
-  }
-  return OkStatus();
-}
-
 }  // namespace
 
 Exit RunResolve(const ResolveCommand& command, Session& session) {
@@ -51,7 +36,8 @@ Exit RunResolve(const ResolveCommand& command, Session& session) {
   deeds.warning = ResolveMeaning(found.value(), branch.value(), command.resolution);
   if (intent.dry_run || intent.yes) session.console.Err(deeds.warning);
   if (can_ask || intent.yes) {
-    if (const Status asked = AskReason(intent, session); !asked.ok()) return session.Fail(asked);
+    const Status asked = AskReason("resolve", "what was seen at the participant", intent, session);
+    if (!asked.ok()) return session.Fail(asked);
   }
   deeds.deeds.push_back({command.gid, [&](bool dry_run) -> OperatorRequest {
                            v1::ResolveBranchRequest request;

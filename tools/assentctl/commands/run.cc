@@ -19,6 +19,13 @@ struct Runner {
   Exit operator()(const StatsCommand&) const { return RunStats(session); }
   Exit operator()(const HealthCommand&) const { return RunHealth(session); }
   Exit operator()(const CompleteCommand& command) const { return RunComplete(command, session); }
+  Exit operator()(const ClusterStatusCommand& command) const {
+    return RunClusterStatus(command, session);
+  }
+  Exit operator()(const LocateCommand& command) const { return RunLocate(command, session); }
+  Exit operator()(const DrainCommand& command) const { return RunDrain(command, session); }
+  Exit operator()(const MoveCommand& command) const { return RunMove(command, session); }
+  Exit operator()(const FenceCommand& command) const { return RunFence(command, session); }
   Exit operator()(const VersionCommand&) const { return Say(VersionText()); }
   Exit operator()(const CompletionCommand& command) const {
     return Say(CompletionScript(command.shell));

@@ -31,7 +31,7 @@ Exit RunStats(Session& session) {
 Exit RunHealth(Session& session) {
   const Result<v1::ServerInfo> info = session.service.GetServerInfo(session.options.call_timeout);
   if (!info.ok()) return session.Fail(info.status());
-  session.console.Out(RenderHealth(info.value(), session.options.endpoint, session.MakeStyle()));
+  session.console.Out(RenderHealth(info.value(), session.service.Endpoint(), session.MakeStyle()));
   return info.value().refusing().empty() ? Exit::kDone : Exit::kOther;
 }
 

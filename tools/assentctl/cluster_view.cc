@@ -1,0 +1,166 @@
+#include "tools/assentctl/cluster_view.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "tools/assentctl/duration.h"
+#include "tools/assentctl/json_out.h"
+#include "tools/assentctl/table.h"
+#include "tools/assentctl/text.h"
+
+namespace assent::ctl {
+namespace {
+
+// Where the coordinator does not say how long its members may be silent.
+constexpr std::int64_t kUsualLeaseMs = 3'000;
+
+std::int64_t LeaseMs(const v1::ClusterView& view) {
+  return view.lease_ms() > 0 ? view.lease_ms() : kUsualLeaseMs;
+}
+
+// It shows itself several times within each lease: after half of one something is wrong.
+bool IsSilent(const v1::ClusterMember& member, const v1::ClusterView& view) {
+  return member.silent_ms() * 2 > LeaseMs(view);
+}
+
+std::string Ago(std::int64_t ms) { return FormatLatency(ms * 1'000); }
+
+std::size_t OwnerlessCount(const v1::ClusterView& view) {
+  std::size_t count = 0;
+  for (std::size_t slot = 0; slot < SlotsCount(view); ++slot) {
+    count += OwnerOf(view, slot) == nullptr ? 1 : 0;
+  }
+  return count;
+}
+
+std::string Trouble(const v1::ClusterMember& member, const v1::ClusterView& view) {
+  const std::string node = "; node " + Visible(member.node());
+  if (IsSilent(member, view)) {
+    std::string text = node + " is silent for " + Ago(member.silent_ms());
+    if (view.lease_ms() > 0) text += ": taken over at " + Ago(view.lease_ms());
+    return text;
+  }
+  if (!member.draining()) return "";
+  if (member.slots() == 0) return node + " is drained: it can be stopped";
+  return node + " is draining: " + Count(member.slots(), "slot") + " to go";
+}
+
+Cell State(const v1::ClusterMember& member, const v1::ClusterView& view) {
+  if (IsSilent(member, view)) return Cell("silent", Tone::kBad);
+  if (!member.draining()) return Cell("serving", Tone::kGood);
+  return Cell(member.slots() > 0 ? "draining" : "drained", Tone::kWarn);
+}
+
+Cell Unfinished(const v1::ClusterMember& member) {
+  if (member.unfinished() < 0) return Cell("no answer", Tone::kBad);
+  return Cell(std::to_string(member.unfinished()));
+}
+
+std::string MemberTable(const v1::ClusterView& view, const Style& style) {
+  Table table({"NODE", "ADDRESS", "VERSION", "EPOCH", "LAST SEEN", "SLOTS", "UNFINISHED", "STATE"});
+  for (const v1::ClusterMember& member : view.members()) {
+    table.Add({{member.node(), Tone::kStrong},
+               member.address(),
+               member.version(),
+               std::to_string(member.epoch()),
+               Ago(member.silent_ms()) + " ago",
+               std::to_string(member.slots()),
+               Unfinished(member),
+               State(member, view)});
+  }
+  return table.Render(style);
+}
+
+// What tells one look at the cluster, and one log, from another.
+std::string Origin(const v1::ClusterView& view) {
+  std::string answered = "a member that is not on the list";
+  for (const v1::ClusterMember& member : view.members()) {
+    if (member.epoch() == view.answered_by()) answered = Visible(member.node());
+  }
+  return "coordinator " + std::to_string(view.coordinator_id()) + ", store generation " +
+         std::to_string(view.generation()) + ", view " + std::to_string(view.version()) +
+         ", answered by " + answered + "\n";
+}
+
+std::string NoOwner(const v1::ClusterView& view) {
+  const std::string within = view.lease_ms() > 0 ? " within about " + Ago(view.lease_ms()) : "";
+  return "which nobody has at this moment: somebody takes it over" + within;
+}
+
+}  // namespace
+
+std::size_t SlotsCount(const v1::ClusterView& view) { return view.slots().size() / 2; }
+
+const v1::ClusterMember* OwnerOf(const v1::ClusterView& view, std::size_t slot) {
+  if (slot >= SlotsCount(view)) return nullptr;
+  const auto byte = [&view](std::size_t at) { return static_cast<std::uint8_t>(view.slots()[at]); };
+  const int place = byte(2 * slot) | byte(2 * slot + 1) << 8;
+  return place == 0 || place > view.members_size() ? nullptr : &view.members(place - 1);
+}
+
+const v1::ClusterMember* FindMember(const v1::ClusterView& view, std::string_view node) {
+  const auto found = std::find_if(view.members().begin(), view.members().end(),
+                                  [node](const auto& member) { return member.node() == node; });
+  return found == view.members().end() ? nullptr : &*found;
+}
+
+std::string ClusterSummary(const v1::ClusterView& view) {
+  if (IsAlone(view)) return kAlone;
+  std::string text = Count(static_cast<std::uint64_t>(view.members_size()), "coordinator") + ", ";
+  const std::size_t ownerless = OwnerlessCount(view);
+  if (ownerless == 0) {
+    text += "all slots have an owner";
+  } else {
+    text +=
+        Count(ownerless, "slot") + (ownerless == 1 ? " has" : " have") + " no owner at this moment";
+  }
+  for (const v1::ClusterMember& member : view.members()) text += Trouble(member, view);
+  return text;
+}
+
+std::string RenderCluster(const v1::ClusterView& view, const Style& style) {
+  if (style.output == Output::kJson) return PrettyJson(ToJson(view, {}));
+  if (style.output == Output::kYaml) return Yaml(ToJson(view, {}));
+  if (style.output == Output::kJsonl) return LineJson(ToJson(view, {}));
+  std::string text;
+  if (style.output == Output::kId) {
+    for (const v1::ClusterMember& member : view.members()) text += Visible(member.node()) + "\n";
+    return text;
+  }
+  text = ClusterSummary(view) + "\n";
+  if (IsAlone(view)) return text;
+  text += MemberTable(view, style);
+  return style.wide() ? text + Origin(view) : text;
+}
+
+std::string RenderPlace(const std::string& gid, const v1::ClusterView& view, const Style& style) {
+  const std::size_t slots = SlotsCount(view);
+  const std::size_t slot = slots == 0 ? 0 : SlotOf(gid, static_cast<Slot>(slots));
+  const v1::ClusterMember* owner = OwnerOf(view, slot);
+  if (style.table()) {
+    if (IsAlone(view)) return Visible(gid) + " is here: " + kAlone + "\n";
+    const std::string place = Visible(gid) + " is in slot " + std::to_string(slot) + ", ";
+    if (owner == nullptr) return place + NoOwner(view) + "\n";
+    return place + "which node " + Visible(owner->node()) + " at " + Visible(owner->address()) +
+           " has (epoch " + std::to_string(owner->epoch()) + ")\n";
+  }
+  if (style.output == Output::kId) return owner == nullptr ? "" : Visible(owner->node()) + "\n";
+  const v1::ClusterMember nobody;
+  const v1::ClusterMember& at = owner == nullptr ? nobody : *owner;
+  const Json json = {{"gid", gid},          {"slot", slot},
+                     {"node", at.node()},   {"address", at.address()},
+                     {"epoch", at.epoch()}, {"cluster_version", view.version()}};
+  if (style.output == Output::kYaml) return Yaml(json);
+  return style.output == Output::kJsonl ? LineJson(json) : PrettyJson(json);
+}
+
+std::string OtherTakers(const v1::ClusterView& view, std::string_view node) {
+  std::string names;
+  for (const v1::ClusterMember& member : view.members()) {
+    if (member.node() == node || member.draining()) continue;
+    names += (names.empty() ? "" : ", ") + Visible(member.node());
+  }
+  return names;
+}
+
+}  // namespace assent::ctl

@@ -1,0 +1,257 @@
+// cluster drain, move and fence. What would happen is told from the cluster's view: a dry run sends
+// nothing.
+
+#include <optional>
+#include <set>
+
+#include "tools/assentctl/cluster_view.h"
+#include "tools/assentctl/commands.h"
+#include "tools/assentctl/duration.h"
+#include "tools/assentctl/follow.h"
+#include "tools/assentctl/perform.h"
+#include "tools/assentctl/text.h"
+
+namespace assent::ctl {
+namespace {
+
+// The view in which a member was found.
+struct Found {
+  v1::ClusterView view;
+  v1::ClusterMember member;
+};
+
+Result<Found> Find(const std::string& node, Session& session) {
+  Result<v1::ClusterView> view = session.service.GetCluster({}, session.options.call_timeout);
+  if (!view.ok()) return view.status();
+  if (IsAlone(*view)) return FailedPrecondition(kAlone);
+  if (const v1::ClusterMember* member = FindMember(*view, node); member != nullptr) {
+    return Found{*view, *member};
+  }
+  std::string known;
+  for (const v1::ClusterMember& member : view->members()) {
+    known += (known.empty() ? "" : ", ") + member.node();
+  }
+  return NotFound("no member is called " + node + "; there are " + known);
+}
+
+// Says what failed; the usual hints are about transactions.
+Exit Fail(const Status& status, Session& session) {
+  const bool lost = status.code() == Code::kUnknownOutcome;
+  if (!lost && status.code() != Code::kNotFound) return session.Fail(status);
+  session.console.Err("assentctl: " + Visible(status.message()) +
+                      (lost ? " (look with assentctl cluster status)\n" : "\n"));
+  return ExitFor(status.code());
+}
+
+// For people the effect, for programs the cluster as it is now.
+void Report(const std::string& node, const std::string& effect, const v1::ClusterView& view,
+            Session& session) {
+  const Style style = session.MakeStyle();
+  session.console.Out(style.table()                 ? Visible(node) + ": " + effect + "\n"
+                      : style.output == Output::kId ? Visible(node) + "\n"
+                                                    : RenderCluster(view, style));
+}
+
+// Done, or only told.
+Exit Change(const ClusterRequest& request, const std::string& node, const std::string& effect,
+            const Found& found, bool dry_run, Session& session) {
+  if (dry_run) {
+    Report(node, "(dry run) " + effect, found.view, session);
+    return Exit::kDone;
+  }
+  const Result<v1::ClusterReply> reply =
+      session.service.ChangeCluster(request, session.options.call_timeout);
+  if (!reply.ok()) return Fail(reply.status(), session);
+  Report(node, effect, reply->view(), session);
+  return Exit::kDone;
+}
+
+// How the wait for a member to have no slots ended.
+struct Drained {
+  Exit exit = Exit::kDone;
+  std::string words;
+};
+
+// Nothing: wait on. Whoever is watched may not have seen the draining when the watch begins.
+std::optional<Drained> IsDrained(const v1::ClusterMember& before, const v1::ClusterView& view,
+                                 bool& draining_seen) {
+  const v1::ClusterMember* now = FindMember(view, before.node());
+  if (now == nullptr) return Drained{Exit::kDone, "has left"};
+  if (now->epoch() != before.epoch()) {
+    return Drained{Exit::kOther, "was started anew meanwhile (epoch " +
+                                     std::to_string(now->epoch()) + "): drain it again"};
+  }
+  if (!now->draining()) {
+    if (!draining_seen) return std::nullopt;
+    return Drained{Exit::kOther, "takes slots again: somebody has undone this"};
+  }
+  draining_seen = true;
+  if (now->slots() == 0) return Drained{Exit::kDone, "has no slots any more: it can be stopped"};
+  return std::nullopt;
+}
+
+// Through whatever happens to the connection, as Follow does for a transaction.
+Exit WaitDrained(const v1::ClusterMember& member, Session& session) {
+  using std::chrono::milliseconds;
+  Console& console = session.console;
+  const std::string node = Visible(member.node());
+  const milliseconds start = console.Uptime();
+  milliseconds seen = start;
+  std::optional<std::uint32_t> said;
+  bool draining_seen = false;
+  while (true) {
+    Timeout remaining = session.options.wait_timeout;
+    if (remaining.has_value()) *remaining -= console.Uptime() - start;
+    std::optional<Drained> end;
+    Status status(Code::kDeadlineExceeded, "--timeout passed");
+    if (!remaining.has_value() || *remaining > milliseconds(0)) {
+      status = session.service.WatchCluster(remaining, [&](const v1::ClusterView& view) {
+        seen = console.Uptime();
+        end = IsDrained(member, view, draining_seen);
+        if (end.has_value()) return false;
+        const v1::ClusterMember* now = FindMember(view, member.node());
+        if (said != now->slots()) {
+          said = now->slots();
+          const bool stuck = OtherTakers(view, member.node()).empty();
+          console.Err(node + ": " + Count(*said, "slot") + " to go" +
+                      (stuck ? "; there is nobody to give them to at this moment" : "") + "\n");
+        }
+        return true;
+      });
+    }
+    if (end.has_value()) {
+      console.Err(node + " " + end->words + "\n");
+      return end->exit;
+    }
+    if (status.code() == Code::kDeadlineExceeded && session.options.wait_timeout.has_value()) {
+      console.Err("assentctl: " + node + " still has slots after --timeout; it goes on draining\n");
+      return Exit::kStillRunning;
+    }
+    if (status.ok()) status = Unavailable("the coordinator ended the watch");
+    if (!IsOutage(status) || console.Uptime() - seen >= kLongestOutage ||
+        !console.Sleep(kReconnectPause)) {
+      return session.Fail(status);
+    }
+  }
+}
+
+// Puts the slots that are to move into the request, and answers from whom they go.
+Result<std::string> SelectSlots(const MoveCommand& command, const Found& found,
+                                v1::MoveSlotsRequest& request) {
+  if (found.member.draining()) {
+    return FailedPrecondition(command.node + " is draining: it takes no slots");
+  }
+  const std::size_t count = SlotsCount(found.view);
+  std::set<std::size_t> moving(command.slots.begin(), command.slots.end());
+  if (!command.gid.empty() && count > 0) {
+    moving.insert(SlotOf(command.gid, static_cast<Slot>(count)));
+  }
+  std::set<std::string> owners;
+  for (const std::size_t slot : moving) {
+    if (slot >= count) {
+      return InvalidArgument("there is no slot " + std::to_string(slot) + "; they go from 0 to " +
+                             std::to_string(count - 1));
+    }
+    const v1::ClusterMember* owner = OwnerOf(found.view, slot);
+    if (owner == nullptr) {
+      return FailedPrecondition("slot " + std::to_string(slot) +
+                                " has no owner at this moment: nobody could give it away");
+    }
+    if (owner->node() == command.node) continue;
+    request.add_slots(static_cast<std::uint32_t>(slot));
+    owners.insert(Visible(owner->node()));
+  }
+  std::string from;
+  for (const std::string& owner : owners) from += (from.empty() ? "" : ", ") + owner;
+  return from;
+}
+
+// Of a member that is to be ended, before anybody agrees to it.
+std::string FenceMeaning(const Found& found) {
+  const v1::ClusterMember& member = found.member;
+  const std::string others = OtherTakers(found.view, member.node());
+  std::string text = "Node " + Visible(member.node()) + " at " + Visible(member.address()) +
+                     " (epoch " + std::to_string(member.epoch()) + ", " +
+                     Count(member.slots(), "slot") + ", last seen " +
+                     FormatLatency(member.silent_ms() * 1'000) + " ago):\n";
+  text += "  It is ended in the store at once; " +
+          (others.empty() ? "nobody is there to take its slots until a coordinator starts.\n"
+                          : "its slots go to " + others + ".\n");
+  text +=
+      "  If it lives, its next write is refused and it exits with code 75. Nothing is lost; its "
+      "supervisor starts it again.\n"
+      "  As after a crash, what is undecided there and has a 2pc branch is aborted; all else goes "
+      "on.\n";
+  return text;
+}
+
+}  // namespace
+
+Exit RunDrain(const DrainCommand& command, Session& session) {
+  const Result<Found> found = Find(command.node, session);
+  if (!found.ok()) return Fail(found.status(), session);
+  const std::string others = OtherTakers(found->view, command.node);
+  if (!command.undo && others.empty()) {
+    return session.Fail(FailedPrecondition("nobody but " + command.node +
+                                           " takes slots: there is nobody to give them to; start "
+                                           "another coordinator, or stop this one as it is"));
+  }
+  v1::DrainMemberRequest request;
+  request.set_node(command.node);
+  request.set_undo(command.undo);
+  *request.mutable_action() = MakeAction("", command.intent, command.intent.dry_run, session);
+  const std::string effect =
+      command.undo ? "takes slots again"
+                   : "gives its " + Count(found->member.slots(), "slot") + " to " + others;
+  const Exit exit = Change(request, command.node, effect, *found, command.intent.dry_run, session);
+  if (exit != Exit::kDone || !command.wait || command.intent.dry_run) return exit;
+  return WaitDrained(found->member, session);
+}
+
+Exit RunMove(const MoveCommand& command, Session& session) {
+  const Result<Found> found = Find(command.node, session);
+  if (!found.ok()) return Fail(found.status(), session);
+  v1::MoveSlotsRequest request;
+  const Result<std::string> from = SelectSlots(command, *found, request);
+  if (!from.ok()) return session.Fail(from.status());
+  if (request.slots_size() == 0) {
+    Report(command.node, "has what is asked for already: nothing to move", found->view, session);
+    return Exit::kDone;
+  }
+  request.set_node(command.node);
+  *request.mutable_action() = MakeAction("", command.intent, command.intent.dry_run, session);
+  const auto count = static_cast<std::uint64_t>(request.slots_size());
+  return Change(request, command.node, "is given " + Count(count, "slot") + " by " + *from, *found,
+                command.intent.dry_run, session);
+}
+
+Exit RunFence(const FenceCommand& command, Session& session) {
+  const Result<Found> found = Find(command.node, session);
+  if (!found.ok()) return Fail(found.status(), session);
+  const std::string meaning = FenceMeaning(*found);
+  Intent intent = command.intent;
+  if (intent.dry_run || intent.yes) session.console.Err(meaning);
+  const bool can_ask = session.surroundings.in_is_terminal;
+  if (can_ask || intent.yes) {
+    const Status asked = AskReason("fence", "why it is believed to be dead", intent, session);
+    if (!asked.ok()) return session.Fail(asked);
+  }
+  if (!intent.dry_run && !intent.yes) {
+    const Exit answer = AskConsent(
+        "fence",
+        [&] {
+          session.console.Err(meaning);
+          return OkStatus();
+        },
+        can_ask, session);
+    if (answer != Exit::kDone) return answer;
+  }
+  v1::FenceMemberRequest request;
+  request.set_node(command.node);
+  *request.mutable_action() = MakeAction("", intent, intent.dry_run, session);
+  return Change(request, command.node,
+                "ended (epoch " + std::to_string(found->member.epoch()) + ")", *found,
+                intent.dry_run, session);
+}
+
+}  // namespace assent::ctl

@@ -1,0 +1,139 @@
+// cluster and what is below it: status, locate, drain, move, fence.
+
+#include <algorithm>
+#include <memory>
+
+#include "tools/assentctl/program.h"
+
+namespace assent::ctl {
+namespace {
+
+void AddStatusFlags(CLI::App& app, ClusterStatusCommand& command) {
+  app.add_flag("--watch", command.watch, "Again and again");
+  AddDuration(app, "--interval", "How often, with --watch (default 1s)",
+              [&command](std::chrono::milliseconds time) {
+                command.interval = std::max(time, std::chrono::milliseconds(100));
+              });
+}
+
+// Without a subcommand it is its status.
+CLI::App& AddCluster(Program& program) {
+  auto command = std::make_shared<ClusterStatusCommand>();
+  CLI::App& cluster = *program.app.add_subcommand(
+      "cluster", "The coordinators that share one log: who is there, and who has what");
+  cluster.require_subcommand(0, 1);
+  AddStatusFlags(cluster, *command);
+  Examples(cluster, {"assentctl cluster", "assentctl cluster --watch",
+                     "assentctl cluster locate order-17", "assentctl cluster drain b --wait"});
+  CLI::App& status =
+      *cluster.add_subcommand("status", "The members, their slots and load, and who is silent");
+  AddStatusFlags(status, *command);
+  Examples(status, {"assentctl cluster status", "assentctl cluster status --watch --interval 500ms",
+                    "assentctl cluster status -o json | jq '.members[] | {node, slots}'"});
+  cluster.callback([command, &cluster, &status, &program] {
+    const auto below = cluster.get_subcommands();
+    if (below.empty() || below.front() == &status) {
+      program.command = *command;
+    } else if (command->watch) {
+      throw CLI::ValidationError("--watch", "is for cluster status");
+    }
+  });
+  return cluster;
+}
+
+void AddLocate(CLI::App& cluster, Program& program) {
+  auto command = std::make_shared<LocateCommand>();
+  CLI::App& locate = *cluster.add_subcommand(
+      "locate", "Which member has a transaction, or would have it if there were one");
+  locate.add_option("GID", command->gid, "The transaction")->type_name("GID")->required();
+  Examples(locate,
+           {"assentctl cluster locate order-17", "assentctl cluster locate order-17 -o id"});
+  locate.callback([command, &program] { program.command = *command; });
+}
+
+CLI::Option* AddNode(CLI::App& app, std::string& node, const char* description) {
+  return app.add_option("NODE", node, description)->type_name("NODE")->required();
+}
+
+void AddDrain(CLI::App& cluster, Program& program) {
+  auto command = std::make_shared<DrainCommand>();
+  CLI::App& drain = *cluster.add_subcommand(
+      "drain", "Let a member give its slots to the others, so that it can be stopped unnoticed");
+  AddNode(drain, command->node, "The member");
+  CLI::Option* undo = drain.add_flag("--undo", command->undo, "Let it take slots again");
+  drain.add_flag("--wait", command->wait, "Wait until it has no slots any more")->excludes(undo);
+  AddIntent(drain, command->intent, false);
+  Examples(drain, {"assentctl cluster drain b --wait --reason 'new version'",
+                   "assentctl cluster drain b --undo"});
+  drain.callback([command, &program] { program.command = *command; });
+}
+
+// "17" or "0-99".
+Status ReadSlots(const std::string& text, std::vector<std::uint32_t>& slots) {
+  const std::size_t dash = text.find('-');
+  std::uint16_t first = 0;
+  std::uint16_t last = 0;
+  const auto read = [](const std::string& number, std::uint16_t& slot) {
+    return !number.empty() && number.find_first_not_of("0123456789") == std::string::npos &&
+           CLI::detail::lexical_cast(number, slot);
+  };
+  const bool is_range = dash != std::string::npos;
+  if (!read(text.substr(0, dash), first) || !read(is_range ? text.substr(dash + 1) : text, last) ||
+      last < first) {
+    return InvalidArgument("'" + text + "' is no slot, and no range such as 0-99");
+  }
+  for (std::uint32_t slot = first; slot <= last; ++slot) slots.push_back(slot);
+  return OkStatus();
+}
+
+void AddMove(CLI::App& cluster, Program& program) {
+  auto command = std::make_shared<MoveCommand>();
+  CLI::App& move = *cluster.add_subcommand(
+      "move", "Let single slots go to another member; their owner gives them when it can");
+  // One argument: CLI11 gives all words to a list that is not the last.
+  auto words = std::make_shared<std::vector<std::string>>();
+  move.add_option("[SLOT...] NODE", *words,
+                  "Slots, numbers or ranges such as 0-99, and to whom they go")
+      ->type_name("NODE")
+      ->required();
+  move.add_option("--gid", command->gid, "The slot of this transaction")->type_name("GID");
+  AddIntent(move, command->intent, false);
+  Examples(move, {"assentctl cluster move 17 100-199 c --reason 'b has too much'",
+                  "assentctl cluster move --gid order-17 c"});
+  move.callback([command, words, &program] {
+    command->node = words->back();
+    for (std::size_t i = 0; i + 1 < words->size(); ++i) {
+      const Status read = ReadSlots((*words)[i], command->slots);
+      if (!read.ok()) throw CLI::ValidationError("SLOT", read.message());
+    }
+    if (command->slots.empty() == command->gid.empty()) {
+      throw CLI::ValidationError("SLOT", "name the slots, or --gid");
+    }
+    program.command = *command;
+  });
+}
+
+void AddFence(CLI::App& cluster, Program& program) {
+  auto command = std::make_shared<FenceCommand>();
+  CLI::App& fence = *cluster.add_subcommand(
+      "fence",
+      "End a member that is believed dead, at once; one that lives exits with code 75 and loses "
+      "nothing. Asks first");
+  AddNode(fence, command->node, "The member");
+  AddIntent(fence, command->intent, true);
+  Examples(fence, {"assentctl cluster fence b --dry-run",
+                   "assentctl cluster fence b --reason 'its machine burns' --yes"});
+  fence.callback([command, &program] { program.command = *command; });
+}
+
+}  // namespace
+
+void AddClusterCommands(Program& program) {
+  CLI::App& cluster = AddCluster(program);
+  AddLocate(cluster, program);
+  AddDrain(cluster, program);
+  AddMove(cluster, program);
+  AddFence(cluster, program);
+}
+
+}  // namespace assent::ctl
