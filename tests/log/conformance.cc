@@ -38,7 +38,7 @@ TEST_P(LogConformance, AnEmptyLogStartsAtTheBeginning) {
   EXPECT_NE(log->recovered().log_id, 0u);
   EXPECT_EQ(StartNumber(log->recovered().epoch), 1u);
   EXPECT_THAT(*log->recovered().epochs, ElementsAre(log->recovered().epoch));
-  EXPECT_EQ(log->recovered().next_serial, 1u);
+  ExpectNextSerial(*log, 1u);
   EXPECT_EQ(log->recovered().live_rows, 0u);
   EXPECT_EQ(log->recovered().finished_rows, 0u);
 }
@@ -81,7 +81,7 @@ TEST_P(LogConformance, UnfinishedRowsAreReplayedOldestFirstAsLastWritten) {
   EXPECT_THAT(Describe(log->replayed()),
               ElementsAre("1 v1 a [spec of a] [s1]", "2 v2 b [spec of b] [decided]",
                           "3 v3 c [spec of c] [y]"));
-  EXPECT_EQ(log->recovered().next_serial, 4u);
+  ExpectNextSerial(*log, 4u);
   EXPECT_EQ(log->recovered().live_rows, 3u);
 }
 
@@ -160,7 +160,7 @@ TEST_P(LogConformance, AWholeLifeInOneBatch) {
   }
   auto log = Start();
   EXPECT_THAT(Describe(log->replayed()), ElementsAre("2 v3 b [spec of b] [z]"));
-  EXPECT_EQ(log->recovered().next_serial, 3u);
+  ExpectNextSerial(*log, 3u);
   EXPECT_TRUE(log->Find("a").ok());
 }
 
@@ -343,9 +343,10 @@ TEST_P(LogConformance, ScanPagesThroughTheFinishedFromTheNewest) {
 
 // A second writer, or a mistake of ours: nothing of the group is written, and the log stops.
 struct Violation {
-  const char* what;
+  std::string_view what;
   std::vector<Entry> batch;
 };
+constexpr std::string_view kEarlierSerial = "a serial of an earlier start";
 
 TEST_P(LogConformance, AWriteOutOfTurnPoisonsTheLog) {
   const std::vector<Violation> violations = {
@@ -358,7 +359,7 @@ TEST_P(LogConformance, AWriteOutOfTurnPoisonsTheLog) {
       {"a row that has ended", Batch(Update(2, 3, "b", "x"))},
       {"ended twice", Batch(End(2, 3, "b"))},
       {"a serial in use", Batch(Begin(1, "y"))},
-      {"a serial of an earlier life", Batch(Begin(3, "y"))},
+      {kEarlierSerial, Batch(Begin(3, "y"))},
       {"a beginning that is not version 1", Batch(Update(20, 1, "y", "x"))},
       {"serial 0", Batch(Begin(0, "y"))},
       {"a gap within a batch", Batch(Begin(20, "y"), Update(20, 3, "y", "x"))},
@@ -368,6 +369,7 @@ TEST_P(LogConformance, AWriteOutOfTurnPoisonsTheLog) {
   };
   for (const Violation& violation : violations) {
     SCOPED_TRACE(violation.what);
+    if (rig_->shared() && violation.what == kEarlierSerial) continue;  // there is no such order
     rig_ = GetParam().make();
     {
       auto log = Start();
@@ -386,7 +388,7 @@ TEST_P(LogConformance, AWriteOutOfTurnPoisonsTheLog) {
     EXPECT_THAT(Describe(log->replayed()),
                 ElementsAre("1 v2 a [spec of a] [good]", "5 v1 e [spec of e] [s1]"));
     EXPECT_EQ(log->recovered().finished_rows, 1u);
-    EXPECT_EQ(log->recovered().next_serial, 6u);
+    ExpectNextSerial(*log, 6u);
   }
 }
 
@@ -440,10 +442,11 @@ TEST_P(LogConformance, ReplayEndsWhenTheVisitorFails) {
     EXPECT_EQ(visited, 1);
     EXPECT_EQ(recovered.status(), DataLoss("cannot decode"));
   }
-  // A start that failed is no life: the epoch is the next one.
+  // A start that failed is none: the epoch is the next one.
   auto log = Start();
-  EXPECT_EQ(StartNumber(log->recovered().epoch), 2u);
-  EXPECT_EQ(log->recovered().epochs->size(), 2u);
+  const std::uint64_t starts = rig_->shared() ? 3 : 2;
+  EXPECT_EQ(StartNumber(log->recovered().epoch), starts);
+  EXPECT_EQ(log->recovered().epochs->size(), starts);
   EXPECT_EQ(log->replayed().size(), 2u);
 }
 

@@ -2,7 +2,7 @@
 
 // What every log must do, whatever it is made of: conformance.cc holds the tests, and each
 // implementation runs them by instantiating the suite with a rig of its own (memory_conformance.cc,
-// sqlite_conformance.cc).
+// postgresql_conformance.cc, sqlite_conformance.cc).
 
 #include <functional>
 #include <memory>
@@ -30,6 +30,9 @@ class LogRig {
   // two, nothing may wait.
   virtual void Pause(LogClient& client) = 0;
   virtual void Resume(LogClient& client) = 0;
+  // Several coordinators may own parts of it: a start is one when it has joined, whatever it loads;
+  // serials come by the clock; slots have epochs.
+  virtual bool shared() const { return false; }
 };
 
 struct RigFactory {
@@ -45,6 +48,11 @@ class LogConformance : public testing::TestWithParam<RigFactory> {
     const Status status = client->Recover();
     EXPECT_TRUE(status.ok()) << status.ToString();
     return client;
+  }
+
+  void ExpectNextSerial(const LogClient& log, std::uint64_t next) const {
+    if (rig_->shared()) return;
+    EXPECT_EQ(log.recovered().next_serial, next);
   }
 
   std::unique_ptr<LogRig> rig_ = GetParam().make();

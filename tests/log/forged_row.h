@@ -13,7 +13,7 @@ namespace assent::log {
 
 // Of a log that is closed: the only finished row gets the serial of the only unfinished one.
 inline void GiveFinishedTheSerialOfLive(const std::string& path) {
-  Connection db;
+  SqliteConnection db;
   ASSERT_EQ(db.Open(path, ""), SQLITE_OK);
   std::int64_t serial = 0;
   ASSERT_EQ(db.QueryInt("SELECT serial FROM live", serial), SQLITE_OK);

@@ -79,8 +79,9 @@ TEST_F(PostgresConnection, ValuesGoThereAndComeBack) {
 // A message larger than what the ways hold in either direction goes through.
 TEST_F(PostgresConnection, AMessageIsAnsweredStatementByStatement) {
   auto connection = Open();
-  ASSERT_TRUE(connection->Prepare("echo", "SELECT $1::bytea").ok());
-  ASSERT_TRUE(connection->Prepare("divide", "SELECT 1 / $1::bigint").ok());
+  connection->AddPrepare("echo", "SELECT $1::bytea");
+  connection->AddPrepare("divide", "SELECT 1 / $1::bigint");
+  for (const Answer& answer : connection->Exchange()) ASSERT_TRUE(answer.ok()) << answer.message;
   const std::string large(3'000'000, 'x');
   for (int i = 0; i < 5; ++i) connection->Add("echo", Params().Bytes(large));
   std::vector<Answer> answers = connection->Exchange();

@@ -36,14 +36,14 @@ class SqliteEpochs : public testing::Test {
   }
 
   void Execute(const std::string& sql) {
-    Connection db;
+    SqliteConnection db;
     ASSERT_EQ(db.Open(options_.path, ""), 0);
     EXPECT_EQ(db.Execute(sql), 0) << sql;
   }
 
   // As if the log had been started `starts` times, by the tables alone.
   void Age(std::uint64_t starts) {
-    Connection db;
+    SqliteConnection db;
     ASSERT_EQ(db.Open(options_.path, ""), 0);
     Result<Meta> meta = ReadMeta(db, options_.path);
     ASSERT_TRUE(meta.ok());

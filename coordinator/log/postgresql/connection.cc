@@ -184,14 +184,21 @@ Answer Connection::NextRow() {
   return broken_ ? Lost() : std::move(answer);
 }
 
-Answer Connection::Prepare(const char* name, const std::string& statement) {
-  if (broken_ || PQsendPrepare(connection_.get(), name, statement.c_str(), 0, nullptr) == 0)
-    return Lost();
-  return ReadAll();
+void Connection::AddPrepare(const char* name, const char* statement) {
+  added_.push_back({.name = name, .prepare = statement, .params = {}});
 }
 
 void Connection::Add(const char* name, Params params) {
-  added_.push_back({.name = name, .params = std::move(params)});
+  added_.push_back({.name = name, .prepare = nullptr, .params = std::move(params)});
+}
+
+bool Connection::Send(const Statement& statement) {
+  PGconn* const raw = connection_.get();
+  if (statement.prepare != nullptr)
+    return PQsendPrepare(raw, statement.name, statement.prepare, 0, nullptr) != 0;
+  const Pointers pointers(statement.params.values_);
+  return PQsendQueryPrepared(raw, statement.name, pointers.count(), pointers.values.data(),
+                             pointers.lengths.data(), pointers.formats.data(), kBinary) != 0;
 }
 
 std::vector<Answer> Connection::Exchange() {
@@ -204,11 +211,7 @@ std::vector<Answer> Connection::Exchange() {
   PGconn* const raw = connection_.get();
   if (broken_ || PQenterPipelineMode(raw) == 0) return lost();
   for (const Statement& statement : statements) {
-    const Pointers pointers(statement.params.values_);
-    if (PQsendQueryPrepared(raw, statement.name, pointers.count(), pointers.values.data(),
-                            pointers.lengths.data(), pointers.formats.data(), kBinary) == 0) {
-      return lost();
-    }
+    if (!Send(statement)) return lost();
   }
   if (PQpipelineSync(raw) == 0 || !Flush()) return lost();
   while (answers.size() < statements.size()) {

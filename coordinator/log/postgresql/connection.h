@@ -87,8 +87,9 @@ class Connection {
     }
   }
 
-  Answer Prepare(const char* name, const std::string& statement);
-  // Puts a prepared statement into the next message. Names outlive the Exchange.
+  // Puts the preparation of a statement, or one that is prepared, into the next message. Words
+  // outlive the Exchange.
+  void AddPrepare(const char* name, const char* statement);
   void Add(const char* name, Params params);
   // Sends all that was added as one message, and returns the answers, one for each. After the first
   // that is not kDone come kSkipped. The message is sent whole before anything is read, or the
@@ -111,6 +112,7 @@ class Connection {
   };
   struct Statement {
     const char* name;
+    const char* prepare;  // null: it is
     Params params;
   };
 
@@ -119,6 +121,7 @@ class Connection {
   Status FirstWords();
   Status CheckSettings();
   Status CheckPooler();
+  bool Send(const Statement& statement);
   bool SendRowByRow(const std::string& statement, const Params& params);
   Answer NextRow();
   static bool IsRow(const Answer& answer);

@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS live (
 CREATE TABLE IF NOT EXISTS finished (
   serial bigint PRIMARY KEY,
   slot smallint NOT NULL, outcome smallint NOT NULL, finished_unix_ms bigint NOT NULL,
-  age_ms bigint NOT NULL, crc bigint NOT NULL,
+  age_ms bigint NOT NULL, crc bigint NOT NULL, spec_crc bigint NOT NULL,
   gid text COLLATE "C" NOT NULL, state bytea NOT NULL, spec bytea NOT NULL);
 CREATE UNIQUE INDEX IF NOT EXISTS finished_by_gid ON finished (gid);
 ALTER TABLE live ALTER COLUMN state SET STORAGE EXTERNAL;

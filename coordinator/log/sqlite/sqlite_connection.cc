@@ -69,9 +69,10 @@ std::string_view Statement::Bytes(int column) const {
 
 int Statement::Type(int column) const { return sqlite3_column_type(statement_, column); }
 
-Connection::Connection(Connection&& other) noexcept : db_(std::exchange(other.db_, nullptr)) {}
+SqliteConnection::SqliteConnection(SqliteConnection&& other) noexcept
+    : db_(std::exchange(other.db_, nullptr)) {}
 
-int Connection::Open(const std::string& path, const std::string& vfs) {
+int SqliteConnection::Open(const std::string& path, const std::string& vfs) {
   const int flags =
       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
   const int code = sqlite3_open_v2(path.c_str(), &db_, flags, vfs.empty() ? nullptr : vfs.c_str());
@@ -79,21 +80,21 @@ int Connection::Open(const std::string& path, const std::string& vfs) {
   return sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
 }
 
-void Connection::Close() {
+void SqliteConnection::Close() {
   if (db_ != nullptr) sqlite3_close_v2(std::exchange(db_, nullptr));
 }
 
-int Connection::Execute(const char* sql) {
+int SqliteConnection::Execute(const char* sql) {
   return sqlite3_exec(db_, sql, nullptr, nullptr, nullptr);
 }
 
-int Connection::Prepare(const char* sql, Statement& statement) {
+int SqliteConnection::Prepare(const char* sql, Statement& statement) {
   statement = Statement();
   return sqlite3_prepare_v3(db_, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement.statement_,
                             nullptr);
 }
 
-int Connection::QueryInt(const char* sql, std::int64_t& value) {
+int SqliteConnection::QueryInt(const char* sql, std::int64_t& value) {
   Statement statement;
   if (const int code = Prepare(sql, statement); code != SQLITE_OK) return code;
   const int code = statement.Step();
@@ -102,7 +103,7 @@ int Connection::QueryInt(const char* sql, std::int64_t& value) {
   return SQLITE_OK;
 }
 
-int Connection::QueryText(const char* sql, std::string& value) {
+int SqliteConnection::QueryText(const char* sql, std::string& value) {
   Statement statement;
   if (const int code = Prepare(sql, statement); code != SQLITE_OK) return code;
   const int code = statement.Step();
@@ -111,11 +112,11 @@ int Connection::QueryText(const char* sql, std::string& value) {
   return SQLITE_OK;
 }
 
-std::int64_t Connection::Changes() const { return sqlite3_changes64(db_); }
+std::int64_t SqliteConnection::Changes() const { return sqlite3_changes64(db_); }
 
-bool Connection::InTransaction() const { return sqlite3_get_autocommit(db_) == 0; }
+bool SqliteConnection::InTransaction() const { return sqlite3_get_autocommit(db_) == 0; }
 
-std::string Connection::ErrorText(int code) const {
+std::string SqliteConnection::ErrorText(int code) const {
   std::string text = sqlite3_errstr(code);
   if (db_ != nullptr && sqlite3_extended_errcode(db_) == code) {
     const std::string detail = sqlite3_errmsg(db_);

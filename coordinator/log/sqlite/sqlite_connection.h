@@ -14,7 +14,7 @@ struct sqlite3_stmt;
 
 namespace assent::log {
 
-class Connection;
+class SqliteConnection;
 
 // One prepared statement, kept for life. Bound text and blobs must live until the next Reset.
 class Statement {
@@ -48,19 +48,19 @@ class Statement {
   int Type(int column) const;
 
  private:
-  friend class Connection;
+  friend class SqliteConnection;
   sqlite3_stmt* statement_ = nullptr;
   int bind_error_ = 0;
 };
 
-class Connection {
+class SqliteConnection {
  public:
-  Connection() = default;
-  ~Connection() { Close(); }
-  Connection(Connection&& other) noexcept;
-  Connection& operator=(Connection&&) = delete;
-  Connection(const Connection&) = delete;
-  Connection& operator=(const Connection&) = delete;
+  SqliteConnection() = default;
+  ~SqliteConnection() { Close(); }
+  SqliteConnection(SqliteConnection&& other) noexcept;
+  SqliteConnection& operator=(SqliteConnection&&) = delete;
+  SqliteConnection(const SqliteConnection&) = delete;
+  SqliteConnection& operator=(const SqliteConnection&) = delete;
 
   // Opens or creates, and from the first moment forbids SQLite to checkpoint when it closes: after
   // a failed fsync nothing may be written any more, and Close must be harmless whatever came

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <initializer_list>
 
-#include "coordinator/log/sqlite/crc32c.h"
+#include "coordinator/log/crc32c.h"
 
 namespace assent::log {
 namespace {

@@ -84,7 +84,7 @@ std::uint64_t DrawCoordinatorId() {
   return std::uniform_int_distribution<std::uint64_t>(1, 0xFFFF)(device);
 }
 
-Status Broken(Connection& db, const std::string& path, const std::string& what, int code) {
+Status Broken(SqliteConnection& db, const std::string& path, const std::string& what, int code) {
   const std::string text = path + ": " + what + ": " + db.ErrorText(code);
   if (IsFull(code)) return ResourceExhausted(text);
   if (IsCorrupt(code)) return DataLoss(text);
@@ -92,7 +92,7 @@ Status Broken(Connection& db, const std::string& path, const std::string& what, 
 }
 
 // One step, inside a local transaction that the caller opened and will close.
-Status RunMigration(Connection& db, const std::string& path, const Migration& migration,
+Status RunMigration(SqliteConnection& db, const std::string& path, const Migration& migration,
                     std::int64_t from) {
   if (const int code = db.Execute(migration.sql); code != SQLITE_OK) {
     return Broken(db, path, migration.what, code);
@@ -123,7 +123,7 @@ Status RunMigration(Connection& db, const std::string& path, const Migration& mi
   return code == SQLITE_OK ? OkStatus() : Broken(db, path, migration.what, code);
 }
 
-Result<std::map<std::string, std::string>> Tables(Connection& db, const std::string& path) {
+Result<std::map<std::string, std::string>> Tables(SqliteConnection& db, const std::string& path) {
   Statement select;
   int code = db.Prepare("SELECT name, sql FROM sqlite_schema ORDER BY name", select);
   std::map<std::string, std::string> tables;
@@ -159,7 +159,8 @@ void BindMeta(Statement& statement, const Meta& meta, std::uint64_t held_epoch) 
 
 std::span<const Migration> Migrations() { return kMigrations; }
 
-Status Migrate(Connection& db, const std::string& path, std::span<const Migration> migrations) {
+Status Migrate(SqliteConnection& db, const std::string& path,
+               std::span<const Migration> migrations) {
   const auto newest = static_cast<std::int64_t>(migrations.size());
   std::int64_t format = 0;
   if (const int code = db.QueryInt("PRAGMA user_version", format); code != SQLITE_OK) {
@@ -198,8 +199,9 @@ Status Migrate(Connection& db, const std::string& path, std::span<const Migratio
   return OkStatus();
 }
 
-Status CheckSchema(Connection& db, const std::string& path, std::span<const Migration> migrations) {
-  Connection model;
+Status CheckSchema(SqliteConnection& db, const std::string& path,
+                   std::span<const Migration> migrations) {
+  SqliteConnection model;
   int code = model.Open(":memory:", "");
   for (const Migration& migration : migrations) {
     if (code == SQLITE_OK) code = model.Execute(migration.sql);
@@ -225,7 +227,7 @@ Status CheckSchema(Connection& db, const std::string& path, std::span<const Migr
   return OkStatus();
 }
 
-Result<Meta> ReadMeta(Connection& db, const std::string& path) {
+Result<Meta> ReadMeta(SqliteConnection& db, const std::string& path) {
   Statement select;
   int code = db.Prepare(
       "SELECT format, coordinator_id, epoch, next_serial, commit_seq, live_rows, live_xor,"

@@ -29,14 +29,16 @@ std::span<const Migration> Migrations();
 
 // Brings the file to the newest format; a file of an even newer one is refused with kUnimplemented.
 // `path` is for messages. `migrations` is Migrations() but in tests.
-Status Migrate(Connection& db, const std::string& path, std::span<const Migration> migrations);
+Status Migrate(SqliteConnection& db, const std::string& path,
+               std::span<const Migration> migrations);
 
 // Compares the tables in the file with what the migrations would have made: kDataLoss names the
 // first difference.
-Status CheckSchema(Connection& db, const std::string& path, std::span<const Migration> migrations);
+Status CheckSchema(SqliteConnection& db, const std::string& path,
+                   std::span<const Migration> migrations);
 
 // The meta row, checked: kDataLoss if it is missing, doubled, or fails its checksum.
-Result<Meta> ReadMeta(Connection& db, const std::string& path);
+Result<Meta> ReadMeta(SqliteConnection& db, const std::string& path);
 
 // Writes every column of the meta row, if its epoch is still `held_epoch`; the number of rows
 // changed, or -1 and the code. Prepared from kUpdateMetaSql.

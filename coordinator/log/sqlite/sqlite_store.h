@@ -178,7 +178,7 @@ class SqliteStore {
   const SqliteOptions& options_;
   StateFile state_;
   std::optional<LogState> found_state_;  // as the life before has left it
-  Connection db_;
+  SqliteConnection db_;
   Statements sql_;
   Meta meta_;  // as committed
   Done done_;

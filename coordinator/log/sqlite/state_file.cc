@@ -9,7 +9,7 @@
 
 #include <sys/stat.h>
 
-#include "coordinator/log/sqlite/crc32c.h"
+#include "coordinator/log/crc32c.h"
 
 namespace assent::log {
 namespace {

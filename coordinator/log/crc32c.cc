@@ -1,4 +1,4 @@
-#include "coordinator/log/sqlite/crc32c.h"
+#include "coordinator/log/crc32c.h"
 
 #include <array>
 #include <cstring>
