@@ -36,7 +36,7 @@ class RowStore {
   virtual Result<Joined> Join() = 0;
   virtual Status Load(const std::vector<Slot>& slots, const Log::LiveVisitor& visit,
                       std::vector<DamagedSlot>& damaged) = 0;
-  // kFailedPrecondition: there is nobody to give them to.
+  // kFailedPrecondition: there is nobody to give them to. They have to be loaded again.
   virtual Status Release(const std::vector<Slot>& slots) = 0;
 
   // Writes the batches, entry by entry and in order, into one local transaction that Commit makes

@@ -12,6 +12,8 @@ namespace {
 using cluster::Heir;
 
 constexpr int kMaxJoinTries = 50;
+// No serial lies further ahead of the wall clock.
+constexpr std::int64_t kAheadMs = 60'000;
 
 std::string Text(std::uint64_t number) { return std::to_string(number); }
 
@@ -153,7 +155,7 @@ Result<bool> PostgresMemberStore::TryToJoin(const cluster::MemberCard& card, con
   std::random_device random;
   const std::uint64_t epoch = FirstEpochOf(log.starts + 1) | (random() & (FirstEpochOf(1) - 1));
   const std::string me = Text(epoch);
-  const std::int64_t limit = options_.serial_now_ms() + kSerialsAhead.count();
+  const std::int64_t limit = options_.serial_now_ms() + kAheadMs;
   std::string lanes;
   for (std::uint32_t lane = 0; lane < card.lanes_count; ++lane)
     lanes += (lane == 0 ? "" : ",") + Text(lane);
@@ -239,8 +241,7 @@ Status PostgresMemberStore::Leave() {
 Status PostgresMemberStore::Beat() {
   if (const Status status = Open(); !status.ok()) return status;
   // A limit that has been given stays, also when the clock goes back.
-  const std::int64_t limit =
-      std::max(serial_limit_ms_, options_.serial_now_ms() + kSerialsAhead.count());
+  const std::int64_t limit = std::max(serial_limit_ms_, options_.serial_now_ms() + kAheadMs);
   const std::int64_t age = RanMs();
   // The log's row before the member's, as in Join. Once a second is often enough.
   const Answer answer =
@@ -253,8 +254,10 @@ Status PostgresMemberStore::Beat() {
     return FailedPrecondition(connection_->place() + ": epoch " + Text(epoch_) +
                               " has ended: others have taken its slots");
   }
-  if (answer.ok()) serial_limit_ms_ = limit;
-  return answer.ok() ? OkStatus() : Unavailable(connection_->place() + ": " + answer.message);
+  if (!answer.ok()) return Unavailable(connection_->place() + ": " + answer.message);
+  serial_limit_ms_ = limit;
+  ++beats_;
+  return OkStatus();
 }
 
 Result<cluster::View> PostgresMemberStore::Look() {

@@ -36,8 +36,6 @@ struct PostgresMemberOptions {
 
 class PostgresMemberStore final : public cluster::MemberStore {
  public:
-  // No serial lies further ahead of the wall clock than this.
-  static constexpr std::chrono::milliseconds kSerialsAhead = std::chrono::minutes(1);
   // For what somebody else has locked.
   static constexpr std::chrono::milliseconds kLockPatience{300};
 
@@ -57,10 +55,10 @@ class PostgresMemberStore final : public cluster::MemberStore {
 
   // How far this member's serials may go: durable since Join, or the last Beat.
   std::int64_t serial_limit_ms() const { return serial_limit_ms_; }
+  // So many Beats were OK.
+  std::uint64_t beats() const { return beats_; }
   // How long the cluster has run, as far as this member knows.
   std::int64_t RanMs() const;
-  // The connection is left as it is, without a goodbye: as when the process dies.
-  void Abandon() { (void)connection_.release(); }
 
  private:
   Status Open();
@@ -75,6 +73,7 @@ class PostgresMemberStore final : public cluster::MemberStore {
   const PostgresMemberOptions options_;
   std::unique_ptr<Connection> connection_;
   std::uint64_t epoch_ = 0;
+  std::uint64_t beats_ = 0;
   std::int64_t age_at_join_ms_ = 0;
   std::chrono::steady_clock::time_point joined_at_;
   std::int64_t serial_limit_ms_ = 0;

@@ -187,12 +187,11 @@ Status PostgresRowStore::Release(const std::vector<Slot>& slots) {
       },
       result);
   if (!status.ok()) return status;
+  // Whoever let go of them knows nothing of them any more, whosever they are now.
+  for (const Slot slot : slots) loaded_[slot] = false;
   if (result.what == GroupResult::What::kRejected)
     return FailedPrecondition("nobody asks for these slots any more");
-  for (const Slot slot : slots) {
-    options_.slots->Drop(slot);
-    loaded_[slot] = false;
-  }
+  for (const Slot slot : slots) options_.slots->Drop(slot);
   return OkStatus();
 }
 

@@ -1,0 +1,204 @@
+#include "coordinator/log/postgresql/observer_thread.h"
+
+#include <future>
+#include <pthread.h>
+#include <time.h>
+#include <utility>
+
+namespace assent::log {
+namespace {
+
+std::int64_t BootMs() {
+  timespec now{};
+  (void)clock_gettime(CLOCK_BOOTTIME, &now);
+  return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+}
+
+cluster::MonoTime MonoNow() {
+  return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::steady_clock::now());
+}
+
+}  // namespace
+
+ObserverThread::ObserverThread(PostgresMemberOptions options, std::chrono::microseconds lease,
+                               Listener& listener)
+    : listener_(listener), lease_(lease), store_(std::move(options)) {}
+
+ObserverThread::~ObserverThread() {
+  if (!thread_.joinable()) return;
+  {
+    const MutexLock lock(mutex_);
+    stopping_ = true;
+    work_.NotifyOne();
+  }
+  thread_.join();
+}
+
+Result<cluster::Joined> ObserverThread::Join(const cluster::MemberCard& card) {
+  const std::int64_t asked = BootMs();
+  Result<cluster::Joined> joined = store_.Join(card);
+  if (!joined.ok()) return joined;
+  epoch_ = joined.value().epoch;
+  answered_boot_ms_ = asked;
+  observer_.emplace(
+      store_, *joined,
+      cluster::Observer::Options{.lease = lease_, .now = &MonoNow, .leaves_when_drained = false},
+      static_cast<cluster::ObserverEvents&>(*this));
+  return joined;
+}
+
+void ObserverThread::Start() {
+  listener_.OnStep(store_.serial_limit_ms(), store_.RanMs());
+  thread_ = std::thread([this] {
+    (void)pthread_setname_np(pthread_self(), "assent-observer");
+    Run();
+  });
+}
+
+// ---- The thread ---------------------------------------------------------------------------------
+
+void ObserverThread::Run() {
+  for (;;) {
+    std::vector<std::function<void()>> commands = WaitForWork();
+    for (const std::function<void()>& command : commands) command();
+    Step();
+    const MutexLock lock(mutex_);
+    due_ = observer_->NextDue();
+    if (stopping_ && commands_.empty()) return;
+  }
+}
+
+std::vector<std::function<void()>> ObserverThread::WaitForWork() {
+  const MutexLock lock(mutex_);
+  while (!stopping_ && commands_.empty()) {
+    if (due_ == cluster::MonoTime::max()) {
+      work_.Wait(mutex_);
+    } else if (!work_.WaitUntil(mutex_, due_)) {
+      break;
+    }
+  }
+  return std::exchange(commands_, {});
+}
+
+void ObserverThread::Step() {
+  const std::int64_t asked = BootMs();
+  const std::uint64_t beats = store_.beats();
+  observer_->Step();
+  if (store_.beats() > beats) answered_boot_ms_ = asked;
+  away_ = observer_->away();
+  if (!observer_->out()) listener_.OnStep(store_.serial_limit_ms(), store_.RanMs());
+}
+
+void ObserverThread::Post(std::function<void()> command) {
+  const MutexLock lock(mutex_);
+  commands_.push_back(std::move(command));
+  work_.NotifyOne();
+}
+
+bool ObserverThread::away() const {
+  const auto lease = std::chrono::duration_cast<std::chrono::milliseconds>(lease_);
+  return away_ || BootMs() - answered_boot_ms_ > lease.count();
+}
+
+void ObserverThread::OnLine(std::uint64_t epoch, bool broken) {
+  Post([this, epoch, broken] { observer_->OnLine(epoch, broken); });
+}
+
+void ObserverThread::OnKept(Slot slot) {
+  Post([this, slot] { observer_->OnKept(slot); });
+}
+
+void ObserverThread::Tell() {
+  Post([this] {
+    tells_ = true;
+    const auto assigned = std::exchange(untold_assigned_, {});
+    const auto wanted = std::exchange(untold_wanted_, {});
+    if (!assigned.empty()) OnAssigned(assigned);
+    if (!wanted.empty()) OnWanted(wanted);
+  });
+}
+
+void ObserverThread::BeQuiet() {
+  std::promise<void> done;
+  Post([&] {
+    quiet_ = true;
+    done.set_value();
+  });
+  done.get_future().wait();
+}
+
+Status ObserverThread::Leave() {
+  std::promise<Status> done;
+  Post([&] {
+    leaving_ = true;
+    done.set_value(observer_->out() ? OkStatus() : observer_->End(epoch_));
+  });
+  return done.get_future().get();
+}
+
+// ---- What the observer sees ---------------------------------------------------------------------
+
+void ObserverThread::OnView(cluster::ViewPtr view) {
+  view_ = std::move(view);
+  listener_.OnView(view_);
+}
+
+void ObserverThread::OnAssigned(const std::vector<cluster::Grant>& grants) {
+  if (quiet_) return;
+  if (tells_) return listener_.OnAssigned(grants);
+  untold_assigned_.insert(untold_assigned_.end(), grants.begin(), grants.end());
+}
+
+void ObserverThread::OnWanted(const std::vector<Slot>& slots) {
+  if (quiet_) return;
+  if (tells_) return listener_.OnWanted(slots);
+  untold_wanted_.insert(untold_wanted_.end(), slots.begin(), slots.end());
+}
+
+void ObserverThread::OnFence(const cluster::FenceReport& report) {
+  const cluster::Member* victim = view_ ? view_->Find(report.victim) : nullptr;
+  listener_.OnFence(victim == nullptr ? std::to_string(report.victim) : victim->node, report.result,
+                    asked_by_);
+}
+
+void ObserverThread::OnOut(const Status& fenced_or_ok) {
+  if (!leaving_ && !fenced_or_ok.ok()) listener_.OnFenced(fenced_or_ok);
+}
+
+// ---- What people ask for ------------------------------------------------------------------------
+
+void ObserverThread::PostForNode(const std::string& node, Done done,
+                                 std::function<Status(std::uint64_t epoch)> act) {
+  Post([this, node, done = std::move(done), act = std::move(act)] {
+    if (observer_->out()) return done(Unavailable("this coordinator is out of the cluster"));
+    if (view_ == nullptr) return done(Unavailable("nothing is known of the cluster yet"));
+    for (const cluster::Member& member : view_->members) {
+      if (member.node == node) return done(act(member.epoch));
+    }
+    done(NotFound("no member has the name " + node));
+  });
+}
+
+void ObserverThread::SetDraining(const std::string& node, bool draining, Done done) {
+  PostForNode(node, std::move(done), [this, draining](std::uint64_t epoch) {
+    return observer_->SetDraining(epoch, draining);
+  });
+}
+
+void ObserverThread::Move(const std::vector<Slot>& slots, const std::string& node, Done done) {
+  PostForNode(node, std::move(done),
+              [this, slots](std::uint64_t epoch) { return observer_->Move(slots, epoch); });
+}
+
+void ObserverThread::Fence(const std::string& node, const std::string& who,
+                           const std::string& reason, Done done) {
+  const std::string asked_by = who + ": " + reason;
+  PostForNode(node, std::move(done), [this, asked_by](std::uint64_t epoch) {
+    asked_by_ = asked_by;
+    const Status ended = observer_->End(epoch);
+    asked_by_.clear();
+    return ended;
+  });
+}
+
+}  // namespace assent::log
