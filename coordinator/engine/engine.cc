@@ -1,5 +1,6 @@
 #include "coordinator/engine/engine.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdio>
@@ -27,6 +28,8 @@ std::size_t BytesOf(const Request& request) {
 }
 
 constexpr std::chrono::microseconds kMaxSleep = std::chrono::milliseconds(100);
+// How often a shard looks whether the log's database is away.
+constexpr std::chrono::milliseconds kLookPause{50};
 
 }  // namespace
 
@@ -71,7 +74,18 @@ class Engine::Worker final : public ShardPorts {
     });
   }
   void Send(std::vector<transport::Command> commands) override {
-    engine_.transport_->Send(std::move(commands));
+    if (MaySend()) return engine_.transport_->Send(std::move(commands));
+    std::vector<transport::Reply> kept;
+    for (transport::Command& command : commands) {
+      kept.push_back({.gid = std::move(command.gid),
+                      .branch = command.branch,
+                      .operation = command.operation,
+                      .attempt = command.attempt,
+                      .result = core::AttemptResult::kNotSent,
+                      .bytes = {},
+                      .reason = "not sent: the database has not answered for too long"});
+    }
+    Put(RepliesRequest{std::move(kept)});
   }
   void GiveWay(GiveWayRequest request) override {
     Worker& worker = engine_.Of(request.gid);
@@ -83,6 +97,21 @@ class Engine::Worker final : public ShardPorts {
   void Fatal(const Status& status) override { engine_.fatal_(status); }
 
  private:
+  // Whether the database that others share has answered lately. Reads the log's figures only when
+  // what they were is too long ago.
+  bool MaySend() {
+    if (!engine_.MayMove()) return true;
+    const auto since = (base::BootNow() - engine_.options_.max_silence).count();
+    if (answered_boot_ms_ > since) return true;
+    answered_boot_ms_ = engine_.log_.GetStats().answered_boot_ms;
+    return answered_boot_ms_ == 0 || answered_boot_ms_ > since;
+  }
+  void LookAtLog(core::MonoTime now) {
+    if (!engine_.MayMove() || now < look_at_) return;
+    look_at_ = now + kLookPause;
+    engine_.away_.store(engine_.log_.GetStats().away, std::memory_order_relaxed);
+  }
+
   void Run() {
     base::NameThisThread("assent-shard");
     shard_.Start(engine_.recovered_);
@@ -101,12 +130,15 @@ class Engine::Worker final : public ShardPorts {
       for (Request& request : turn) shard_.Handle(std::move(request), mono, wall);
       shard_.EndTurn(mono, wall);
       answered_ += turn.size();
+      LookAtLog(mono);
     }
   }
 
   Engine& engine_;
   base::Mailbox<Request> mailbox_;
   Shard shard_;  // the thread's, once started
+  std::int64_t answered_boot_ms_ = 0;
+  core::MonoTime look_at_{};
   std::atomic<bool> stopping_ = false;
   std::atomic<std::uint64_t> asked_ = 0;
   std::atomic<std::uint64_t> answered_ = 0;  // of those asked
@@ -147,6 +179,13 @@ bool Engine::Serves(std::string_view gid) const {
   return slot != slots_.end() && slot->second == Hold::kServing;
 }
 
+std::size_t Engine::served_slots() const {
+  const MutexLock lock(slots_mutex_);
+  return static_cast<std::size_t>(std::count_if(slots_.begin(), slots_.end(), [](const auto& slot) {
+    return slot.second == Hold::kServing || slot.second == Hold::kParting;
+  }));
+}
+
 Result<log::Recovered> Engine::Recover() {
   Result<log::Joined> joined = log_.Join(*this);
   if (!joined.ok()) return joined.status();
@@ -161,37 +200,77 @@ Result<log::Recovered> Engine::Recover() {
 
 void Engine::TakeUp(const std::vector<log::SlotGrant>& grants,
                     std::function<void(const Status&)> done) {
-  using Rows = std::vector<std::unique_ptr<Adopted>>;  // by worker
-  const auto rows = std::make_shared<std::map<Slot, Rows>>();
-  std::vector<Slot> slots;
+  std::map<std::size_t, std::vector<log::SlotGrant>> by_worker;
   {
     const MutexLock lock(slots_mutex_);
     for (const log::SlotGrant& grant : grants) {
-      slots.push_back(grant.slot);
       slots_[grant.slot] = Hold::kLoading;
-      Rows& of_slot = (*rows)[grant.slot];
-      of_slot.resize(workers_.size());
-      for (const std::size_t i : ServersOf(grant.slot)) of_slot[i] = std::make_unique<Adopted>();
+      by_worker[ServersOf(grant.slot).front()].push_back(grant);
     }
+  }
+  struct Left {
+    explicit Left(std::size_t count) : loads(count) {}
+    Mutex mutex;
+    std::size_t loads ASSENT_GUARDED_BY(mutex);
+    Status worst ASSENT_GUARDED_BY(mutex);
+  };
+  if (by_worker.empty()) return done(OkStatus());
+  const auto left = std::make_shared<Left>(by_worker.size());
+  for (auto& [worker, theirs] : by_worker) {
+    Load(std::move(theirs), [left, done](const Status& status) {
+      MutexLock lock(left->mutex);
+      if (!status.ok()) left->worst = status;
+      if (--left->loads > 0) return;
+      const Status worst = left->worst;
+      lock.Unlock();
+      done(worst);
+    });
+  }
+}
+
+void Engine::Load(std::vector<log::SlotGrant> grants, std::function<void(const Status&)> done) {
+  using Rows = std::vector<std::unique_ptr<Adopted>>;  // by worker
+  const auto rows = std::make_shared<std::map<Slot, Rows>>();
+  std::vector<Slot> slots;
+  for (const log::SlotGrant& grant : grants) {
+    slots.push_back(grant.slot);
+    Rows& of_slot = (*rows)[grant.slot];
+    of_slot.resize(workers_.size());
+    for (const std::size_t i : ServersOf(grant.slot)) of_slot[i] = std::make_unique<Adopted>();
   }
   const auto visit = [this, rows](const log::LiveRow& row) {
     (*rows)[SlotOf(row.gid, recovered_.slots_count)][ShardOf(row.gid)]->Add(row);
     return OkStatus();
   };
-  log_.Load(std::move(slots), visit,
-            [this, rows, done = std::move(done)](const log::Loaded& loaded) {
-              if (!loaded.status.ok()) return done(loaded.status);
-              if (!loaded.damaged.empty()) return done(DataLoss(loaded.damaged.front().why));
-              for (auto& [slot, of_slot] : *rows) TakeUpLoaded(slot, std::move(of_slot));
-              done(OkStatus());
-            });
+  log_.Load(
+      std::move(slots), visit,
+      [this, rows, grants = std::move(grants), done = std::move(done)](const log::Loaded& loaded) {
+        if (!loaded.status.ok()) return done(loaded.status);
+        std::map<Slot, std::string> damaged;
+        for (const log::DamagedSlot& slot : loaded.damaged) {
+          if (!MayMove()) return done(DataLoss(slot.why));
+          damaged[slot.slot] = slot.why;
+          if (options_.on_damaged_slot) options_.on_damaged_slot(slot);
+        }
+        for (const log::SlotGrant& grant : grants)
+          TakeUpLoaded(grant, std::move((*rows)[grant.slot]), damaged[grant.slot]);
+        done(OkStatus());
+      });
 }
 
-void Engine::TakeUpLoaded(Slot slot, std::vector<std::unique_ptr<Adopted>> rows) {
+void Engine::TakeUpLoaded(const log::SlotGrant& grant, std::vector<std::unique_ptr<Adopted>> rows,
+                          const std::string& damage) {
+  const Slot slot = grant.slot;
+  const std::string said = damage.empty() ? ""
+                                          : "slot " + std::to_string(slot) +
+                                                " of the log is set aside: " + damage +
+                                                "; its rows stay as they are, and nobody works on "
+                                                "its transactions";
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (rows[i] == nullptr) continue;
+    if (!damage.empty()) rows[i] = std::make_unique<Adopted>();
     loaded_rows_ += rows[i]->left();
-    workers_[i]->Put(TakeUpRequest{slot, std::move(rows[i])});
+    workers_[i]->Put(TakeUpRequest{slot, std::move(rows[i]), grant.slot_epoch, said});
   }
   bool wanted = false;
   {
@@ -215,19 +294,24 @@ void Engine::GiveUp(Slot slot) {
   {
     const MutexLock lock(slots_mutex_);
     const auto found = slots_.find(slot);
-    if (found == slots_.end()) return;  // it is leaving
+    if (found == slots_.end()) return;
     if (found->second != Hold::kServing) {
-      found->second = Hold::kWanted;
+      if (found->second == Hold::kLoading) found->second = Hold::kWanted;
       return;
     }
-    slots_.erase(found);
+    found->second = Hold::kParting;
   }
   const std::vector<std::size_t> servers = ServersOf(slot);
   const auto left = std::make_shared<std::atomic<std::size_t>>(servers.size());
   for (const std::size_t i : servers) {
     workers_[i]->Put(GiveUpRequest{slot, [this, slot, left] {
+                                     if (--*left > 0) return;
+                                     {
+                                       const MutexLock lock(slots_mutex_);
+                                       slots_.erase(slot);
+                                     }
                                      // What becomes of it is the log's to say (SlotEvents).
-                                     if (--*left == 0) log_.Release(slot, [](const Status&) {});
+                                     log_.Release(slot, [](const Status&) {});
                                    }});
   }
 }
@@ -244,7 +328,8 @@ void Engine::Refuse(std::string why) {
 std::string Engine::refusing() const {
   const auto why = std::atomic_load(&refusing_);
   if (why) return *why;
-  return log_.GetStats().full ? "disk full" : "";
+  const log::Stats stats = log_.GetStats();
+  return stats.away ? "the database does not answer" : stats.full ? "disk full" : "";
 }
 
 void Engine::Stop() {
@@ -258,6 +343,8 @@ Status Engine::Post(const std::string& gid, Request request) {
                         std::holds_alternative<ExecuteRequest>(request);
   if (const auto why = std::atomic_load(&refusing_); why && new_work)
     return Unavailable("this coordinator takes no new work: " + *why);
+  if (new_work && away_.load(std::memory_order_relaxed))
+    return Unavailable("the database does not answer; nothing was begun");
   return Of(gid).TryPut(request) ? OkStatus() : Overloaded();
 }
 
@@ -299,7 +386,13 @@ void Engine::Visit(const SliceRequest& like,
 
 std::string Engine::IssueGid() const {
   std::array<char, 64> text{};
-  for (std::size_t tries = 64 * std::size_t{recovered_.slots_count}; tries > 0; --tries) {
+  bool any = !MayMove();
+  if (!any) {
+    const MutexLock lock(slots_mutex_);
+    any = std::any_of(slots_.begin(), slots_.end(),
+                      [](const auto& slot) { return slot.second == Hold::kServing; });
+  }
+  for (std::size_t tries = any ? 64 * std::size_t{recovered_.slots_count} : 1; tries > 0; --tries) {
     std::uint64_t drawn = 0;  // a quarter of a microsecond; never cut short (getrandom(2))
     ASSENT_CHECK(getrandom(&drawn, sizeof drawn, 0) == sizeof drawn);
     const auto ms = base::WallNow().time_since_epoch().count();

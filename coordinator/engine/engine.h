@@ -4,6 +4,7 @@
 // log and the transports. Recovery is the same loop, fed with the slots that the log has loaded.
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -36,6 +37,12 @@ struct EngineOptions {
   // While it has been told of so many, it is not told of more: initiators can name any number of
   // services that are not there.
   std::size_t max_told_services_count = 100;
+  // Of a log that several coordinators may own: a slot has a row that cannot be read. The slot is
+  // not served; all others are. On the log's thread.
+  std::function<void(const log::DamagedSlot&)> on_damaged_slot{};
+  // Of such a log: nothing is sent while its database has not answered for so long. By then others
+  // may have what is sent for, and participants may have forgotten what would refuse it.
+  std::chrono::milliseconds max_silence{10'000};
 };
 
 // Unfinished transactions that wait for a service of which nobody can be reached.
@@ -52,7 +59,7 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
   ~Engine() override;
 
   // Joins the log and loads the slots that are this coordinator's from the start. Nothing is sent
-  // before Start.
+  // before Start. Of a log that has one owner, a row that cannot be read fails it (kDataLoss).
   Result<log::Recovered> Recover();
   void Start(transport::Transport& transport);
   // No new work; what is under way is left as it is: it is in the log.
@@ -74,9 +81,10 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
     return look > 0 && look < next_look_.load(std::memory_order_relaxed);
   }
 
-  // Time-ordered, so that an index over gids grows at its end; and nobody can tell the next one: 12
-  // hex digits of Unix milliseconds, the coordinator's id, 16 hex digits of the machine's
-  // generator. Not trusted to be new: the log checks.
+  // Of a slot that is served here, if there is one. Time-ordered, so that an index over gids grows
+  // at its end; and nobody can tell the next one: 12 hex digits of Unix milliseconds, the
+  // coordinator's id, 16 hex digits of the machine's generator. Not trusted to be new: the log
+  // checks.
   std::string IssueGid() const;
 
   // What the log has of the history: Log::Scan, and its figures.
@@ -91,6 +99,8 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
   // By name, those that begin so; at most so many.
   std::vector<WaitingFor> Waiting(const std::string& prefix, std::size_t max_count) const;
   std::string refusing() const;
+  // Slots that are served here, those among them that are leaving.
+  std::size_t served_slots() const;
 
   void OnReplies(std::vector<transport::Reply> replies) override;
   void OnServiceAppeared(const std::string& service) override;
@@ -99,21 +109,25 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
 
  private:
   class Worker;
-  // Where a slot stands; one that is not here is another coordinator's, or on its way there.
+  // Where a slot stands; one that is not here is another coordinator's.
   enum class Hold : std::uint8_t {
     kLoading,
     kWanted,  // likewise, and another coordinator asks for it already
     kServing,
+    kParting,
   };
 
   void OnAssigned(const std::vector<log::SlotGrant>& grants) override;
   void OnWanted(const std::vector<Slot>& slots) override;
   void OnFenced(const Status& why) override { fatal_(why); }
-  // Loads slots and lets those serve them who are to.
+  // Loads slots and lets those serve them who are to; those of one worker together.
   void TakeUp(const std::vector<log::SlotGrant>& grants, std::function<void(const Status&)> done);
-  void TakeUpLoaded(Slot slot, std::vector<std::unique_ptr<Adopted>> rows);
+  void Load(std::vector<log::SlotGrant> grants, std::function<void(const Status&)> done);
+  void TakeUpLoaded(const log::SlotGrant& grant, std::vector<std::unique_ptr<Adopted>> rows,
+                    const std::string& damage);
   void GiveUp(Slot slot);
   bool Serves(std::string_view gid) const;
+  bool MayMove() const { return recovered_.slots_count > 1; }
   // All shards serve a log's only slot, each those gids that are its own; one of several has one.
   std::vector<std::size_t> ServersOf(Slot slot) const;
   std::size_t ShardOf(std::string_view gid) const;
@@ -131,6 +145,7 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
   std::atomic<std::size_t> loaded_rows_ = 0;
   mutable Mutex slots_mutex_;
   std::map<Slot, Hold> slots_ ASSENT_GUARDED_BY(slots_mutex_);
+  std::atomic<bool> away_ = false;  // log::Stats::away, looked at now and then
 
   struct WaitingCount {
     std::uint64_t transactions = 0;

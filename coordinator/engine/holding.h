@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <absl/container/flat_hash_map.h>
 
@@ -27,10 +28,13 @@ struct Holding {
   // kParting: nothing new begins. kClosed: nothing of it is moved on, handed to the log or sent.
   enum class State : std::uint8_t { kServing, kParting, kClosed };
 
-  explicit Holding(Slot s) : slot(s) {}
+  Holding(Slot s, std::uint64_t epoch, std::string why)
+      : slot(s), slot_epoch(epoch), damage(std::move(why)) {}
   bool closed() const { return state == State::kClosed; }
 
   const Slot slot;
+  const std::uint64_t slot_epoch;
+  const std::string damage;  // not empty: nothing of it is served, and why
   State state = State::kServing;
   core::MonoTime until = core::kNever;  // kParting
   std::function<void()> left;           // told when it is gone

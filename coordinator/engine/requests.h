@@ -141,6 +141,10 @@ struct QuestionRequest {
 struct TakeUpRequest {
   Slot slot = 0;
   std::unique_ptr<Adopted> rows;
+  std::uint64_t slot_epoch = 0;  // goes with each command
+  // Not empty: a row of it cannot be read, and this is said to whoever asks for any transaction of
+  // the slot. There are no rows.
+  std::string damage = {};
 };
 // Another coordinator wants the slot. Nothing begins in it any more; `left` is called when nothing
 // of it is left here, and nothing will be handed to the log or sent for it.

@@ -138,6 +138,8 @@ void Shard::Perform(Live& live, const core::Send& send) {
       .began_epoch = live.txn.began_epoch(),
       .never_sent = !branch.maybe_sent,
       .began_at = live.txn.began_at(),
+      .slot = live.holding.slot,
+      .slot_epoch = live.holding.slot_epoch,
   });
   if (!spec.receive_results) return;
   for (const core::BranchIndex after : spec.after) {

@@ -64,10 +64,10 @@ std::size_t AttachedBytes(const core::TransactionSpec& spec) {
   return bytes;
 }
 
-// It may have been here, and may have done what is asked.
 Status Shard::Elsewhere(const std::string& gid) {
-  return UnknownOutcome("transaction " + gid +
-                        " is another coordinator's from now on, if there is one: ask again");
+  return {Code::kElsewhere, "transaction " + gid +
+                                " is another coordinator's, if there is one: nothing was done here "
+                                "now, ask again"};
 }
 
 void Shard::Refuse(Request& request, const Status& status) const {
@@ -79,6 +79,10 @@ bool Shard::Admit(R& request, const std::string& gid, Live*& live) {
   Holding* holding = HoldingOf(gid);
   if (holding == nullptr) {
     engine::Refuse(request, Elsewhere(gid), Now());
+    return false;
+  }
+  if (!holding->damage.empty()) {
+    engine::Refuse(request, DataLoss(holding->damage), Now());
     return false;
   }
   live = FindLive(*holding, gid);
@@ -124,11 +128,8 @@ void Shard::On(BeginRequest&& request) {
 }
 
 Status Shard::MayBegin(const Holding* holding, const core::TransactionSpec& spec) const {
-  if (holding == nullptr || holding->state != Holding::State::kServing) {
-    return ResourceExhausted("transaction " + spec.gid +
-                             " is for another coordinator to begin: nothing was begun, try again "
-                             "later");
-  }
+  if (holding == nullptr || holding->state != Holding::State::kServing) return Elsewhere(spec.gid);
+  if (!holding->damage.empty()) return DataLoss(holding->damage);
   if (const auto aside = holding->aside.find(spec.gid); aside != holding->aside.end())
     return DataLoss(aside->second);
   if (live_count() >= options_.max_live_count) {

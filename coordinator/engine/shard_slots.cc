@@ -55,7 +55,8 @@ std::size_t Shard::live_count() const {
 
 void Shard::On(TakeUpRequest&& request) {
   ASSENT_CHECK(holdings_[request.slot] == nullptr);
-  holdings_[request.slot] = std::make_unique<Holding>(request.slot);
+  holdings_[request.slot] =
+      std::make_unique<Holding>(request.slot, request.slot_epoch, std::move(request.damage));
   Holding& holding = *holdings_[request.slot];
   holding.adopted = std::move(*request.rows);
   census_.figures.active += holding.adopted.left();  // or on its way to an end: nobody has looked
@@ -160,11 +161,14 @@ void Shard::Close(Holding& holding) {
   std::erase(recovering_, &holding);
 }
 
-// Whoever takes it up carries it on, and knows what becomes of it; here nobody does.
+// Whoever takes it up carries it on, and knows what becomes of it; here nobody does. What those who
+// wait have asked for may have been done.
 void Shard::Forsake(Live& live) {
-  const Status status = Elsewhere(live.txn.gid());
-  for (Request& request : live.audience.TakeDeferred()) Refuse(request, status);
-  live.audience.Dismiss(status, nullptr, Now());
+  const std::string& gid = live.txn.gid();
+  for (Request& request : live.audience.TakeDeferred()) Refuse(request, Elsewhere(gid));
+  live.audience.Dismiss(
+      UnknownOutcome("transaction " + gid + " is another coordinator's from now on: ask again"),
+      nullptr, Now());
   Remove(live);
 }
 

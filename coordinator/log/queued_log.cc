@@ -149,6 +149,7 @@ Stats QueuedLog::GetStats() const {
   Stats stats = stats_;
   stats.queued_entries = queued_entries_;
   stats.away = store_->away();
+  stats.answered_boot_ms = store_->answered_boot_ms();
   return stats;
 }
 

@@ -53,6 +53,8 @@ class RowStore {
   virtual bool fenced() const { return false; }
   // The database does not answer, and a call of ours waits for it. From any thread.
   virtual bool away() const { return false; }
+  // See Stats. From any thread.
+  virtual std::int64_t answered_boot_ms() const { return 0; }
 
   // Before some reads: what is stored is still where it was. Cheap.
   virtual Status BeforeReads() { return OkStatus(); }

@@ -11,6 +11,7 @@ namespace assent::transport {
 inline grpc::Status ToGrpc(const Status& status) {
   if (status.ok()) return grpc::Status::OK;
   if (status.code() == Code::kUnknownOutcome) return {grpc::StatusCode::UNKNOWN, status.message()};
+  if (status.code() == Code::kElsewhere) return {grpc::StatusCode::UNAVAILABLE, status.message()};
   return {static_cast<grpc::StatusCode>(status.code()), status.message()};
 }
 

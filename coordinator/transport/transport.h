@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include <assent/slot.h>
+
 #include "coordinator/core/types.h"
 
 namespace assent::transport {
@@ -36,6 +38,9 @@ struct Command {
   // No earlier attempt can have reached a participant: each was certainly not sent.
   bool never_sent = false;
   core::WallTime began_at = {};
+  // Under which of its owners the slot of the transaction is; 0: it has one owner for ever.
+  Slot slot = 0;
+  std::uint64_t slot_epoch = 0;
 };
 
 // Nothing can have happened yet: only of such a command may a transport say that it is refused, in

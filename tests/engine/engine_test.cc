@@ -16,86 +16,13 @@
 
 #include <gtest/gtest.h>
 
-#include "coordinator/log/memory/memory_log.h"
+#include "tests/engine/engine_rig.h"
 #include "tests/engine/shard_rig.h"
 
 namespace assent::engine {
 namespace {
 
 constexpr auto kPatience = std::chrono::seconds(30);  // only a failure waits for so long
-
-// The log in memory is single-threaded; the shards are not.
-class LockedLog final : public log::Log {
- public:
-  explicit LockedLog(Slot slots_count = 1)
-      : log_(std::make_shared<log::MemoryDisk>(),
-             log::MemoryLogOptions{.rows = {.slots_count = slots_count}}) {}
-  log::SlotEvents* events_ = nullptr;
-  std::atomic<int> released_ = 0;
-
-  Result<log::Joined> Join(log::SlotEvents& events) override {
-    const std::lock_guard lock(mutex_);
-    events_ = &events;
-    return log_.Join(events);
-  }
-  void Load(std::vector<Slot> slots, LiveVisitor visit,
-            std::function<void(log::Loaded)> done) override {
-    const std::lock_guard lock(mutex_);
-    log_.Load(std::move(slots), std::move(visit), std::move(done));
-  }
-  void Release(Slot slot, std::function<void(Status)> done) override {
-    const std::lock_guard lock(mutex_);
-    log_.Release(slot, std::move(done));
-    ++released_;
-  }
-  void Drain(std::function<void(Status)> done) override {
-    const std::lock_guard lock(mutex_);
-    log_.Drain(std::move(done));
-  }
-  std::uint64_t NextSerial(Slot slot) override { return log_.NextSerial(slot); }
-  void Append(std::vector<log::Entry> batch, std::function<void(log::AppendResult)> done) override {
-    const std::lock_guard lock(mutex_);
-    log_.Append(std::move(batch), std::move(done));
-  }
-  void Find(std::string gid, std::function<void(Result<log::Found>)> done) override {
-    const std::lock_guard lock(mutex_);
-    log_.Find(std::move(gid), std::move(done));
-  }
-  void Scan(std::uint64_t before_serial, std::size_t max_rows,
-            std::function<void(Result<std::vector<log::FinishedRow>>)> done) override {
-    const std::lock_guard lock(mutex_);
-    log_.Scan(before_serial, max_rows, std::move(done));
-  }
-  log::Stats GetStats() const override {
-    const std::lock_guard lock(mutex_);
-    return log_.GetStats();
-  }
-
- private:
-  mutable std::mutex mutex_;
-  log::MemoryLog log_;
-};
-
-// Keeps what is sent until the test takes it.
-class Outbox final : public transport::Transport {
- public:
-  void Send(std::vector<transport::Command> commands) override {
-    const std::lock_guard lock(mutex_);
-    for (transport::Command& command : commands) commands_.push_back(std::move(command));
-    arrived_.notify_all();
-  }
-  // So many commands, or fewer if they do not come.
-  std::vector<transport::Command> Take(std::size_t count) {
-    std::unique_lock lock(mutex_);
-    (void)arrived_.wait_for(lock, kPatience, [&] { return commands_.size() >= count; });
-    return std::exchange(commands_, {});
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable arrived_;
-  std::vector<transport::Command> commands_;
-};
 
 std::vector<transport::Reply> Answers(const std::vector<transport::Command>& commands,
                                       core::AttemptResult result) {

@@ -59,7 +59,7 @@ TEST_F(SlotsTest, WhatIsNotServedHereIsNeitherBegunNorDenied) {
   rig_.Do(ShardRig::Begin(ShardRig::Spec(gid), WaitFor::kDecided, told_));
   rig_.Do(GetRequest{gid, told_.Callback()});
   rig_.Do(CloseRequest{gid, true, "", WaitFor::kDecided, told_.Callback()});
-  EXPECT_EQ(told_.words, (Words{"RESOURCE_EXHAUSTED", "UNKNOWN_OUTCOME", "UNKNOWN_OUTCOME"}));
+  EXPECT_EQ(told_.words, (Words{"ELSEWHERE", "ELSEWHERE", "ELSEWHERE"}));
   EXPECT_TRUE(rig_.appends.empty());
   EXPECT_TRUE(rig_.finds.empty());
 }
@@ -81,7 +81,7 @@ TEST_F(SlotsTest, WhatHasBegunMayEndBeforeTheSlotLeavesAndNothingBegins) {
   rig_.Complete();
   GiveUp(1);
   rig_.Do(ShardRig::Begin(ShardRig::Spec(GidIn(1, 1)), WaitFor::kCompleted, late));
-  EXPECT_EQ(late.words, Words{"RESOURCE_EXHAUSTED"});
+  EXPECT_EQ(late.words, Words{"ELSEWHERE"});
   rig_.AnswerAll(AttemptResult::kDone);
   rig_.Complete();
   rig_.AnswerAll(AttemptResult::kDone);
@@ -106,7 +106,7 @@ TEST_F(SlotsTest, ASlotLeavesBehindItsLastWriteAndWhoWaitsIsToldThatNobodyKnows)
   rig_.Pass(core::Millis(2000));
   EXPECT_FALSE(left_) << "a write is outstanding";
   rig_.Do(GetRequest{GidIn(1, 0), unwritten.Callback()});
-  EXPECT_EQ(unwritten.words, (Words{"RESOURCE_EXHAUSTED", "UNKNOWN_OUTCOME"}));
+  EXPECT_EQ(unwritten.words, (Words{"ELSEWHERE", "ELSEWHERE"}));
   rig_.Complete();
   EXPECT_TRUE(left_);
   EXPECT_EQ(decided.words, Words{"OK COMMITTED"});
@@ -156,7 +156,7 @@ TEST_F(SlotsTest, WhatIsAskedWhileItIsNotKnownWhoseTheGidIsIsAnsweredWhenTheSlot
   rig_.Complete(ResourceExhausted("disk full"));
   EXPECT_TRUE(left_);
   EXPECT_EQ(begun.words, Words{"RESOURCE_EXHAUSTED"});
-  EXPECT_EQ(told_.words, Words{"UNKNOWN_OUTCOME"});
+  EXPECT_EQ(told_.words, Words{"ELSEWHERE"});
 }
 
 // ---- Two coordinators and one log ---------------------------------------------------------------

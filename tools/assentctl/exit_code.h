@@ -41,7 +41,8 @@ constexpr Exit ExitFor(Code code) {
     case Code::kUnimplemented:
     case Code::kInternal:
     case Code::kDataLoss:
-    case Code::kUnknownOutcome: return Exit::kOther;
+    case Code::kUnknownOutcome:
+    case Code::kElsewhere: return Exit::kOther;
   }
   return Exit::kOther;
 }

@@ -22,7 +22,8 @@ const char* Hint(Code code) {
     case Code::kOutOfRange:
     case Code::kInternal:
     case Code::kUnavailable:
-    case Code::kDataLoss: return "";
+    case Code::kDataLoss:
+    case Code::kElsewhere: return "";
     case Code::kUnknownOutcome: return "look with assentctl show, or list, before doing it again";
   }
   return "";

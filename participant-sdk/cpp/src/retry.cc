@@ -31,7 +31,8 @@ Meaning MeaningOf(const Attempt& attempt) {
     case Code::kCancelled:
     case Code::kOutOfRange:
     case Code::kInternal:
-    case Code::kUnknownOutcome: return Meaning::kMaybeDone;
+    case Code::kUnknownOutcome:
+    case Code::kElsewhere: return Meaning::kMaybeDone;
   }
   return Meaning::kMaybeDone;
 }

@@ -19,7 +19,8 @@
 namespace assent {
 
 // Why an operation failed. The numbers are those of the canonical gRPC codes where one exists, so
-// that a Code may be logged beside a wire status without a table; kUnknownOutcome has no such twin.
+// that a Code may be logged beside a wire status without a table; kUnknownOutcome and kElsewhere
+// have no such twin.
 enum class Code : std::uint8_t {
   kOk = 0,
   kCancelled = 1,           // the caller went away
@@ -38,6 +39,9 @@ enum class Code : std::uint8_t {
   kDataLoss = 15,     // stored bytes are damaged; nothing may be concluded from them
   kUnknownOutcome =
       32,  // may or may not have been done: ask again with the same identity, never guess
+  // Within the coordinator alone: the transaction is another coordinator's, or is about to be.
+  // Whoever said so has done nothing with this request; what came before it may have been done.
+  kElsewhere = 33,
 };
 
 // The name of a code as it appears in logs and in output, e.g. "FAILED_PRECONDITION".
@@ -59,6 +63,7 @@ constexpr std::string_view CodeName(Code code) {
     case Code::kUnavailable: return "UNAVAILABLE";
     case Code::kDataLoss: return "DATA_LOSS";
     case Code::kUnknownOutcome: return "UNKNOWN_OUTCOME";
+    case Code::kElsewhere: return "ELSEWHERE";
   }
   return "INVALID_CODE";
 }
