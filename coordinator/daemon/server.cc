@@ -118,6 +118,12 @@ engine::EngineOptions EngineOptions(const Config& config) {
         "report it\"",
         sentence);
   };
+  options.on_damaged_slot = [](const log::DamagedSlot& slot) {
+    spdlog::error(
+        "event=slot_set_aside slot={} what=\"{}\" hint=\"all other slots are served; its rows stay "
+        "as they are\"",
+        slot.slot, slot.why);
+  };
   options.shard.seed = static_cast<std::uint64_t>(base::WallNow().time_since_epoch().count());
   options.on_waiting = [](const std::string& service, bool waits) {
     if (waits) {
@@ -202,6 +208,7 @@ struct Server::Parts {
   std::unique_ptr<transport::UnaryDialer> dialer;
   std::unique_ptr<service::Service> operations;
   std::unique_ptr<grpc::Service> service;
+  std::unique_ptr<grpc::Service> cluster_service;
   std::unique_ptr<Listener> listener;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> door;
   std::unique_ptr<grpc::Service> sessions;
@@ -270,6 +277,7 @@ Status Server::Start(int& exit_code) {
   service_options.participants = [&p](const std::string& prefix) { return p.board->List(prefix); };
   p.operations = std::make_unique<service::Service>(std::move(service_options), *p.engine);
   p.service = door::MakeTransactionService(*p.operations);
+  p.cluster_service = door::MakeClusterService(*p.operations);
 
   exit_code = kExitAddressInUse;
   const Status listening = p.Listen();
@@ -303,6 +311,7 @@ Status Server::Parts::BuildServer() {
   if (!config.reflection) builder.SetOption(std::make_unique<NoReflection>());
   SetLimits(builder, config);
   builder.RegisterService(service.get());
+  builder.RegisterService(cluster_service.get());
   builder.RegisterService(sessions.get());
   door = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
@@ -382,6 +391,7 @@ void Server::Stop() {
   p.acceptor.reset();  // before what it hands connections to
   if (p.server) {
     p.hub->Close();
+    p.operations->router().Close();
     p.server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
     p.server->Wait();
   }
@@ -400,6 +410,7 @@ void Server::Stop() {
   p.hub.reset();
   p.board.reset();
   p.service.reset();
+  p.cluster_service.reset();
   p.operations.reset();
   p.engine.reset();
 }

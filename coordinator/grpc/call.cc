@@ -13,6 +13,12 @@ service::Caller CallerOf(const std::string& peer) {
   return {.connection = peer, .address = has_port ? peer.substr(0, peer.rfind(':')) : peer};
 }
 
+service::Caller CallerOf(const grpc::CallbackServerContext& context) {
+  service::Caller caller = CallerOf(context.peer());
+  caller.forwarded = context.client_metadata().count(kForwarded) > 0;
+  return caller;
+}
+
 Status ParseRequest(const grpc::ByteBuffer& bytes, google::protobuf::Message& message) {
   if (bytes.Length() > limits::kMaxFrameBytes) {
     return InvalidArgument("the request has " + std::to_string(bytes.Length()) +

@@ -17,6 +17,7 @@
 #include <assent/status.h>
 #include <assent/thread_safety.h>
 
+#include "assent/v1/cluster.pb.h"
 #include "assent/v1/transaction.pb.h"
 #include "coordinator/service/asker.h"
 #include "coordinator/service/holdings.h"
@@ -26,10 +27,14 @@ namespace assent::door {
 
 // What RESOURCE_EXHAUSTED tells its caller in the trailer `assent-retry-after-ms`.
 inline constexpr int kRetryHintMs = 250;
+// Metadata of a call that another coordinator hands on.
+inline constexpr char kForwarded[] = "assent-forwarded";
 
 // Who is asking, by gRPC's name of the peer: "ipv4:127.0.0.1:53412", "ipv6:%5B::1%5D:53412", or
 // "unix:" for all clients of a Unix socket, who count as one host.
 service::Caller CallerOf(const std::string& peer);
+// Likewise; and whether it hands the call on for somebody (metadata `assent-forwarded`).
+service::Caller CallerOf(const grpc::CallbackServerContext& context);
 
 // A message of at most kMaxFrameBytes, or INVALID_ARGUMENT with the field at fault.
 Status ParseRequest(const grpc::ByteBuffer& bytes, google::protobuf::Message& message);
@@ -58,7 +63,8 @@ class Canceller {
 template <typename Reply>
 inline constexpr bool kOnlyLooks =
     std::is_same_v<Reply, v1::Transaction> || std::is_same_v<Reply, v1::ListReply> ||
-    std::is_same_v<Reply, v1::ListParticipantsReply> || std::is_same_v<Reply, v1::ServerInfo>;
+    std::is_same_v<Reply, v1::ListParticipantsReply> || std::is_same_v<Reply, v1::ServerInfo> ||
+    std::is_same_v<Reply, v1::ClusterView>;
 
 template <typename Reply>
 class Call final : public grpc::ServerUnaryReactor, public service::Asker<Reply> {

@@ -12,12 +12,17 @@ namespace assent::door {
 // half of them are.
 inline constexpr std::size_t kMaxStreamOutstandingCount = 16'384;
 
-// Both speak bytes (call.h says why): frames of assent.v1.
+// All speak bytes (call.h says why): frames of assent.v1.
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartSubmitStream(
     service::Service& service, service::Caller caller, grpc::CallbackServerContext* context);
 grpc::ServerWriteReactor<grpc::ByteBuffer>* StartWatch(service::Service& service,
                                                        const service::Caller& caller,
                                                        grpc::CallbackServerContext* context,
                                                        const grpc::ByteBuffer& request);
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* StartClusterWatch(service::Service& service,
+                                                              const service::Caller& caller,
+                                                              grpc::CallbackServerContext* context,
+                                                              const grpc::ByteBuffer& request);
 
 }  // namespace assent::door

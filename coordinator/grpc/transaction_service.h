@@ -14,5 +14,6 @@ namespace assent::door {
 
 // Both live longer than the server.
 std::unique_ptr<grpc::Service> MakeTransactionService(service::Service& service);
+std::unique_ptr<grpc::Service> MakeClusterService(service::Service& service);
 
 }  // namespace assent::door

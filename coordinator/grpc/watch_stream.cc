@@ -3,39 +3,43 @@
 
 #include "coordinator/grpc/call.h"
 #include "coordinator/grpc/streams.h"
+#include "coordinator/service/cluster.h"
 #include "coordinator/service/watch.h"
 
 namespace assent::door {
 namespace {
 
-// What it shows is handed to it one state at a time: it needs no lock.
-class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
-                          public service::Viewer {
+// `Watch` is what it shows states of, `Viewer` the service's name for who does, `Shown` a state.
+// They are handed to it one at a time: it needs no lock.
+template <typename Watch, typename Viewer, typename Request, typename Shown>
+class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, public Viewer {
  public:
-  explicit WatchStream(grpc::CallbackServerContext* context)
-      : canceller_(std::make_shared<Canceller>(context)) {}
-
-  void Begin(service::Service& service, const service::Caller& caller,
-             const grpc::ByteBuffer& bytes, const std::shared_ptr<WatchStream>& self) {
-    self_ = self;
-    watch_ = std::make_shared<service::Watch>(service, self);
+  static WatchStream* Start(service::Service& service, const service::Caller& caller,
+                            grpc::CallbackServerContext* context, const grpc::ByteBuffer& bytes) {
+    std::shared_ptr<WatchStream> stream(new WatchStream(context));
+    stream->self_ = stream;
+    stream->watch_ = std::make_shared<Watch>(service, stream);
     auto place = service.holdings().Enter(service::Held::kStream, caller);
-    v1::WatchRequest request;
+    Request request;
     const Status status = place.ok() ? ParseRequest(bytes, request) : place.status();
-    if (!status.ok()) return watch_->Leave(status);
-    place_ = std::move(place).value();
-    watch_->Start(caller, request);
+    if (status.ok()) {
+      stream->place_ = std::move(place).value();
+      stream->watch_->Start(caller, request);
+    } else {
+      stream->watch_->Leave(status);
+    }
+    return stream.get();
   }
 
-  Status Show(const v1::Transaction& shown) override {
+  Status Show(const Shown& shown) override {
     const Status room =
         place_->HoldAnswer(shown.ByteSizeLong(), [end = canceller_] { end->Cancel(); });
     if (!room.ok()) return room;
     out_ = Serialised(shown);
-    StartWrite(&out_);
+    this->StartWrite(&out_);
     return room;
   }
-  void End(const Status& status) override { Finish(transport::ToGrpc(status)); }
+  void End(const Status& status) override { this->Finish(transport::ToGrpc(status)); }
 
   void OnWriteDone(bool ok) override {
     out_.Clear();
@@ -50,10 +54,13 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   }
 
  private:
+  explicit WatchStream(grpc::CallbackServerContext* context)
+      : canceller_(std::make_shared<Canceller>(context)) {}
+
   const std::shared_ptr<Canceller> canceller_;
   std::shared_ptr<WatchStream> self_;                // until OnDone
   std::unique_ptr<service::Holdings::Place> place_;  // until OnDone
-  std::shared_ptr<service::Watch> watch_;
+  std::shared_ptr<Watch> watch_;
   grpc::ByteBuffer out_;  // gRPC's from a Show until its OnWriteDone
 };
 
@@ -63,9 +70,16 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* StartWatch(service::Service& service
                                                        const service::Caller& caller,
                                                        grpc::CallbackServerContext* context,
                                                        const grpc::ByteBuffer& request) {
-  const auto stream = std::make_shared<WatchStream>(context);
-  stream->Begin(service, caller, request, stream);
-  return stream.get();
+  return WatchStream<service::Watch, service::Viewer, v1::WatchRequest, v1::Transaction>::Start(
+      service, caller, context, request);
+}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* StartClusterWatch(service::Service& service,
+                                                              const service::Caller& caller,
+                                                              grpc::CallbackServerContext* context,
+                                                              const grpc::ByteBuffer& request) {
+  return WatchStream<service::ClusterWatch, service::ClusterViewer, v1::WatchClusterRequest,
+                     v1::ClusterView>::Start(service, caller, context, request);
 }
 
 }  // namespace assent::door

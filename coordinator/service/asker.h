@@ -19,6 +19,8 @@ struct Caller {
   std::string address = {};
   // Who it has proven to be. Empty: nobody, and what it says of itself is taken as it stands.
   std::string name = {};
+  // Another coordinator hands this on, or asks for what is here alone: it goes no further.
+  bool forwarded = false;
 };
 
 // One request's answer, to be given once, from any thread.

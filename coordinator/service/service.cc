@@ -1,6 +1,5 @@
 #include "coordinator/service/service.h"
 
-#include <map>
 #include <utility>
 
 #include <assent/text.h>
@@ -138,49 +137,6 @@ void Service::Take(const Caller&, v1::GetRequest request, const AskerPtr<v1::Tra
 void Service::Take(const Caller&, v1::ListRequest request, const AskerPtr<v1::ListReply>& asker) {
   RunList(engine_, std::move(request), [asker](const Status& status, v1::ListReply list) {
     asker->Answer(status, [&](v1::ListReply& out) { out.Swap(&list); });
-  });
-}
-
-void Service::Take(const Caller&, v1::ListParticipantsRequest request,
-                   const AskerPtr<v1::ListParticipantsReply>& asker) {
-  asker->Answer(OkStatus(), [&](v1::ListParticipantsReply& out) {
-    std::vector<transport::ServiceInfo> services = options_.participants(request.service_prefix());
-    std::map<std::string, std::uint64_t> waiting;
-    for (engine::WaitingFor& one :
-         engine_.Waiting(request.service_prefix(), options_.max_absent_services_count))
-      waiting.emplace(std::move(one.service), one.transactions);
-    std::map<std::string, std::uint64_t> absent = waiting;
-    for (const transport::ServiceInfo& info : services) absent.erase(info.service);
-    for (const auto& [service, transactions] : absent) services.push_back({service, {}, {}, 0});
-    FillPage(std::move(services), request.page_token(), out);
-    for (v1::ParticipantInfo& participant : *out.mutable_participants()) {
-      const auto found = waiting.find(participant.service());
-      if (found != waiting.end()) participant.set_waiting(found->second);
-    }
-  });
-}
-
-void Service::Take(const Caller&, v1::GetServerInfoRequest, const AskerPtr<v1::ServerInfo>& asker) {
-  const engine::ShardStats stats = engine_.Stats();
-  const log::Stats log = engine_.LogStats();
-  asker->Answer(OkStatus(), [&](v1::ServerInfo& reply) {
-    reply.set_version(options_.version);
-    reply.set_coordinator_id(engine_.recovered().log_id);
-    reply.set_epoch(engine_.recovered().epoch);
-    reply.set_started_unix_ms(options_.started_unix_ms);
-    reply.set_data_file(options_.data_file);
-    reply.set_active(stats.active);
-    reply.set_committing(stats.committing);
-    reply.set_aborting(stats.aborting);
-    reply.set_needs_operator(stats.needs_operator);
-    reply.set_retained(log.finished_rows);
-    reply.set_begun(stats.begun);
-    reply.set_committed(stats.committed);
-    reply.set_aborted(stats.aborted);
-    reply.set_refusing(engine_.refusing());
-    reply.set_log_records(log.records);
-    reply.set_log_commits(log.commits);
-    reply.set_set_aside(stats.set_aside);
   });
 }
 

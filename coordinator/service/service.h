@@ -10,11 +10,15 @@
 #include <string>
 #include <vector>
 
+#include "assent/v1/cluster.pb.h"
 #include "assent/v1/transaction.pb.h"
+#include "coordinator/cluster/control.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/service/asker.h"
 #include "coordinator/service/effects.h"
 #include "coordinator/service/holdings.h"
+#include "coordinator/service/members.h"
+#include "coordinator/service/router.h"
 #include "coordinator/transport/transport.h"
 
 namespace assent::service {
@@ -30,6 +34,10 @@ struct ServiceOptions {
   std::size_t max_absent_services_count = 1000;
   // Who can be reached, for ListParticipants.
   std::function<std::vector<transport::ServiceInfo>(const std::string& prefix)> participants;
+  // With several coordinators: the way to the others, and who carries out what operators ask of
+  // them. Both outlive the service.
+  Peers* peers = nullptr;
+  cluster::ClusterControl* control = nullptr;
 };
 
 // Thread-safety: all of it, from any thread. Nothing waits.
@@ -57,6 +65,20 @@ class Service {
     Operate(caller, request.action(), DeedOf(request), asker);
   }
   void Take(const Caller&, const v1::ForgetRequest&, const AskerPtr<v1::OperatorReply>&);
+  // The cluster (cluster.cc). A Watch of it is in cluster.h.
+  void Take(const Caller&, const v1::GetClusterRequest&, const AskerPtr<v1::ClusterView>&);
+  void Take(const Caller&, const v1::DrainMemberRequest&, const AskerPtr<v1::ClusterReply>&);
+  void Take(const Caller&, const v1::MoveSlotsRequest&, const AskerPtr<v1::ClusterReply>&);
+  void Take(const Caller&, const v1::FenceMemberRequest&, const AskerPtr<v1::ClusterReply>&);
+
+  // What there is to see of the cluster, with each look at it; never called: this coordinator is
+  // alone with its log. `self` is its epoch.
+  void SetView(const cluster::ViewPtr& view, std::uint64_t self) {
+    if (options_.peers != nullptr) options_.peers->SetView(view, self);
+    router_.SetView(view, self);
+  }
+  Router& router() { return router_; }
+  void FillView(v1::ClusterView& out) const;
 
   engine::Engine& engine() { return engine_; }
   Holdings& holdings() { return holdings_; }
@@ -69,12 +91,20 @@ class Service {
              const AskerPtr<v1::SubmitReply>& asker);
   void Operate(const Caller& caller, const v1::OperatorAction& action, Deed deed,
                const AskerPtr<v1::OperatorReply>& asker);
+  // This coordinator's own.
+  void FillInfo(v1::ServerInfo& out) const;
+  void FillParticipants(const v1::ListParticipantsRequest& request,
+                        v1::ListParticipantsReply& out) const;
+  cluster::ClusterControl::Done AnswerWithView(const AskerPtr<v1::ClusterReply>& asker);
+  bool MayControl(const Caller& caller, const v1::OperatorAction& action,
+                  const AskerPtr<v1::ClusterReply>& asker);
   template <typename Request, typename Reply>
   void Post(const std::string& gid, Request request, Asker<Reply>& asker);
 
   const ServiceOptions options_;
   engine::Engine& engine_;
   Holdings holdings_;
+  Router router_;
 };
 
 }  // namespace assent::service

@@ -2,68 +2,20 @@
 
 #include "coordinator/service/service.h"
 
-#include <chrono>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 
-#include <assent/thread_safety.h>
-
 #include "coordinator/log/sqlite/sqlite_log.h"
 #include "coordinator/service/watch.h"
+#include "tests/service/inbox.h"
 #include "tests/support/process.h"
 
 namespace assent::service {
 namespace {
-
-constexpr auto kPatience = std::chrono::seconds(30);  // only a failure waits for so long
-
-// What has come, until the test takes it.
-template <typename Thing>
-class Inbox {
- public:
-  void Put(Thing thing) {
-    const MutexLock lock(mutex_);
-    things_.push_back(std::move(thing));
-    came_.NotifyAll();
-  }
-  Thing Take() {
-    const MutexLock lock(mutex_);
-    const auto until = std::chrono::steady_clock::now() + kPatience;
-    while (things_.empty() && came_.WaitUntil(mutex_, until)) {
-    }
-    if (things_.empty()) throw std::runtime_error("nothing came");
-    Thing first = std::move(things_.front());
-    things_.erase(things_.begin());
-    return first;
-  }
-  std::size_t size() {
-    const MutexLock lock(mutex_);
-    return things_.size();
-  }
-
- private:
-  Mutex mutex_;
-  CondVar came_;
-  std::vector<Thing> things_ ASSENT_GUARDED_BY(mutex_);
-};
-
-template <typename Reply>
-class Waiting final : public Asker<Reply> {
- public:
-  void Answer(const Status& status, absl::FunctionRef<void(Reply&)> fill) override {
-    Reply reply;
-    if (status.ok()) fill(reply);
-    answers.Put({status, std::move(reply)});
-  }
-  bool Over() override { return false; }
-
-  Inbox<std::pair<Status, Reply>> answers;
-};
 
 class Watcher final : public Viewer {
  public:

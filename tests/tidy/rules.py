@@ -29,7 +29,7 @@ ARROWS = {
                            "coordinator/base", "coordinator/core", "coordinator/log",
                            "coordinator/transport", "coordinator/engine"],
     "coordinator/service": ["std", "vocabulary", "wire", "absl", "proto/words", "coordinator/base", "coordinator/core",
-                            "coordinator/transport", "coordinator/engine", "coordinator/service"],
+                            "coordinator/cluster", "coordinator/transport", "coordinator/engine", "coordinator/service"],
     "coordinator/grpc": ["std", "vocabulary", "wire", "grpc", "proto/parse", "coordinator/transport",
                          "coordinator/service", "coordinator/grpc"],
     "coordinator/daemon": ["std", "posix", "vocabulary", "grpc", "absl", "spdlog", "nlohmann", "CLI", "proto/toml",

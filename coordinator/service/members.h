@@ -1,0 +1,89 @@
+#pragma once
+
+// Asking the other members of a cluster for what they alone know.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <assent/status.h>
+#include <assent/thread_safety.h>
+
+#include "assent/v1/transaction.pb.h"
+#include "coordinator/cluster/view.h"
+#include "coordinator/service/router.h"
+
+namespace assent::service {
+
+// How long a member may think about what another one asks it.
+inline constexpr std::chrono::milliseconds kMemberPatience{2'000};
+
+// The way to the other members: a door's.
+class Peers {
+ public:
+  using Heard = std::function<void(const Status&, const std::string& reply)>;
+
+  virtual ~Peers() = default;
+  // Calls a method of TransactionService at a member, for what is there alone. `heard` is called
+  // once, from any thread, perhaps from here; not OK: it did not answer in time.
+  virtual void Ask(const cluster::Member& member, const char* method, const std::string& request,
+                   std::chrono::milliseconds patience, Heard heard) = 0;
+  // Who there is, with each look.
+  virtual void SetView(const cluster::ViewPtr& view, std::uint64_t self) = 0;
+};
+
+template <typename Reply>
+struct Answer {
+  cluster::Member member;
+  Status status;  // not OK: it is silent
+  Reply reply;
+};
+
+inline void FillSilent(const cluster::Member& member, const Status& status, v1::SilentMember& out) {
+  out.set_epoch(member.epoch);
+  out.set_node(member.node);
+  out.set_address(member.address);
+  out.set_why(status.message());
+}
+
+// `request` makes what each member is asked; `done` has all answers, in the order of epochs.
+template <typename Reply>
+void AskOthers(const Router& router, Peers* peers, const char* method,
+               const std::function<std::string(const cluster::Member&)>& request,
+               std::function<void(std::vector<Answer<Reply>>)> done) {
+  struct All {
+    Mutex mutex;
+    std::size_t left ASSENT_GUARDED_BY(mutex) = 0;
+    std::vector<Answer<Reply>> answers;  // each its member's until the last is there
+  };
+  const auto all = std::make_shared<All>();
+  for (cluster::Member& member : router.Others())
+    all->answers.push_back({std::move(member), Unavailable("there is no way to it"), {}});
+  if (all->answers.empty() || peers == nullptr) return done(std::move(all->answers));
+  {
+    const MutexLock lock(all->mutex);
+    all->left = all->answers.size();
+  }
+  for (std::size_t i = 0; i < all->answers.size(); ++i) {
+    const cluster::Member member = all->answers[i].member;
+    peers->Ask(member, method, request(member), kMemberPatience,
+               [all, i, done](const Status& status, const std::string& reply) {
+                 Answer<Reply>& answer = all->answers[i];
+                 answer.status = status;
+                 if (status.ok() && !answer.reply.ParseFromString(reply))
+                   answer.status = Internal("its answer cannot be read");
+                 {
+                   const MutexLock lock(all->mutex);
+                   if (--all->left > 0) return;
+                 }
+                 done(std::move(all->answers));
+               });
+  }
+}
+
+}  // namespace assent::service

@@ -1,0 +1,197 @@
+// ClusterService without a door: what is seen of several coordinators, and what is asked of them.
+
+#include "coordinator/service/cluster.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/service/cluster_rig.h"
+
+namespace assent::service {
+namespace {
+
+class Control final : public cluster::ClusterControl {
+ public:
+  void SetDraining(const std::string& node, bool draining, Done done) override {
+    Note((draining ? "drain " : "undrain ") + node, done);
+  }
+  void Move(const std::vector<Slot>& slots, const std::string& node, Done done) override {
+    std::string text = "move";
+    for (const Slot slot : slots) text += " " + std::to_string(slot);
+    Note(text + " to " + node, done);
+  }
+  void Fence(const std::string& node, const std::string& who, const std::string& reason,
+             Done done) override {
+    Note("fence " + node + " by " + who + ": " + reason, done);
+  }
+  std::vector<std::string> asked;
+
+ private:
+  void Note(std::string what, const Done& done) {
+    asked.push_back(std::move(what));
+    done(OkStatus());
+  }
+};
+
+class ClusterTest : public ClusterRig {
+ protected:
+  ClusterTest() { control_ = &control; }
+  v1::ClusterView Get(std::size_t member, bool load = false) {
+    v1::GetClusterRequest request;
+    request.set_load(load);
+    return Ask<v1::ClusterView>(member, request).second;
+  }
+  template <typename Request>
+  static Request By(const std::string& who, bool dry_run = false) {
+    Request request;
+    request.mutable_action()->set_who(who);
+    request.mutable_action()->set_reason("because");
+    request.mutable_action()->set_dry_run(dry_run);
+    return request;
+  }
+  static unsigned OwnerIn(const v1::ClusterView& view, Slot slot) {
+    return static_cast<std::uint8_t>(view.slots()[2 * slot]) +
+           256U * static_cast<std::uint8_t>(view.slots()[2 * slot + 1]);
+  }
+
+  Control control;
+};
+
+TEST_F(ClusterTest, TheViewNamesMembersAndTheOwnerOfEachSlot) {
+  Start(3);
+  view_.slots[5].owner = 99;  // has ended, and nobody has taken it over
+  view_.members[1].draining = true;
+  Show();
+  const v1::ClusterView view = Get(1);
+  EXPECT_EQ(view.version(), 2U);
+  EXPECT_EQ(view.answered_by(), 2U);
+  EXPECT_EQ(view.coordinator_id(), members_[1]->engine->recovered().log_id);
+  ASSERT_EQ(view.members_size(), 3);
+  EXPECT_EQ(view.members(0).node(), "a");
+  EXPECT_EQ(view.members(2).address(), "host-3:7400");
+  EXPECT_TRUE(view.members(1).draining());
+  EXPECT_EQ(view.members(0).slots(), 6U);
+  EXPECT_EQ(view.members(2).slots(), 4U) << "slot 5 is nobody's";
+  EXPECT_EQ(view.members(2).unfinished(), -1);
+  ASSERT_EQ(view.slots().size(), 2U * kSlotsCount);
+  EXPECT_EQ(OwnerIn(view, 4), 2U);
+  EXPECT_EQ(OwnerIn(view, 5), 0U);
+}
+
+TEST_F(ClusterTest, LoadIsAskedOfEachAndWhoIsSilentIsSo) {
+  Start(3);
+  Begin(GidIn(0));
+  Begin(GidIn(1));
+  Begin(GidIn(4));
+  silent_ = {3};
+  const v1::ClusterView view = Get(0, /*load=*/true);
+  EXPECT_EQ(view.members(0).unfinished(), 1);
+  EXPECT_EQ(view.members(1).unfinished(), 2);
+  EXPECT_EQ(view.members(2).unfinished(), -1);
+  EXPECT_EQ(members_[1]->asked, 0) << "it was asked for its own, and asked nobody";
+}
+
+TEST_F(ClusterTest, WhoMovesOnIsNotSilent) {
+  Start(2);
+  const auto silent = [&](int i) { return Get(0).members(i).silent_ms(); };
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while ((silent(0) == 0 || silent(1) == 0) && std::chrono::steady_clock::now() < until) continue;
+  ASSERT_GT(silent(0), 0);
+  while (std::chrono::steady_clock::now() < until) {
+    const auto before = silent(1);
+    ++view_.members[0].beat;
+    Show();
+    if (silent(0) < before) return;
+  }
+  FAIL() << "a beat was not seen";
+}
+
+class Viewer final : public ClusterViewer {
+ public:
+  Status Show(const v1::ClusterView& view) override {
+    shown.Put(view.version());
+    return OkStatus();
+  }
+  void End(const Status& status) override { ended.Put(status); }
+  Inbox<std::uint64_t> shown;
+  Inbox<Status> ended;
+};
+
+TEST_F(ClusterTest, AWatchShowsTheLatestVersionWheneverTheOneBeforeIsTaken) {
+  Start(2);
+  const auto viewer = std::make_shared<Viewer>();
+  const auto watch = std::make_shared<ClusterWatch>(*members_[0]->service, viewer);
+  watch->Start({}, {});
+  EXPECT_EQ(viewer->shown.Take(), 1U);
+  watch->Taken();
+  const auto beat = std::make_shared<const cluster::View>(view_);
+  members_[0]->service->SetView(beat, 1);  // the same version
+  EXPECT_EQ(viewer->shown.size(), 0U);
+  Show();
+  EXPECT_EQ(viewer->shown.Take(), 2U);
+  Show();
+  Show();
+  EXPECT_EQ(viewer->shown.size(), 0U) << "version 2 has not been taken";
+  watch->Taken();
+  EXPECT_EQ(viewer->shown.Take(), 4U);
+  members_[0]->service->router().Close();
+  EXPECT_EQ(viewer->ended.Take().code(), Code::kUnavailable);
+  watch->Taken();
+  Show();
+  EXPECT_EQ(viewer->shown.size(), 0U);
+  const auto late = std::make_shared<Viewer>();
+  std::make_shared<ClusterWatch>(*members_[0]->service, late)->Start({}, {});
+  EXPECT_EQ(late->ended.Take().code(), Code::kUnavailable);
+}
+
+TEST_F(ClusterTest, OperatorsSayWhoTheyAreAndWhatTheyWant) {
+  Start(2);
+  auto drain = By<v1::DrainMemberRequest>("");
+  drain.set_node("a");
+  EXPECT_EQ(Ask<v1::ClusterReply>(0, drain).first.code(), Code::kInvalidArgument);
+  drain.mutable_action()->set_who("ann");
+  const auto [status, reply] = Ask<v1::ClusterReply>(0, drain);
+  EXPECT_EQ(status, OkStatus());
+  EXPECT_EQ(reply.view().version(), 1U);
+  drain.set_undo(true);
+  EXPECT_TRUE(Ask<v1::ClusterReply>(0, drain).first.ok());
+  auto move = By<v1::MoveSlotsRequest>("ann");
+  move.set_node("b");
+  EXPECT_EQ(Ask<v1::ClusterReply>(0, move).first.code(), Code::kInvalidArgument) << "which?";
+  move.add_slots(2);
+  move.set_gid(GidIn(7));
+  EXPECT_TRUE(Ask<v1::ClusterReply>(0, move).first.ok());
+  move.add_slots(kSlotsCount);
+  EXPECT_EQ(Ask<v1::ClusterReply>(0, move).first.message(), "slots has 16: the last one is 15");
+  auto fence = By<v1::FenceMemberRequest>("ann", /*dry_run=*/true);
+  fence.set_node("b");
+  EXPECT_TRUE(Ask<v1::ClusterReply>(0, fence).first.ok());
+  fence.mutable_action()->set_dry_run(false);
+  EXPECT_TRUE(Ask<v1::ClusterReply>(0, fence).first.ok());
+  EXPECT_EQ(control.asked, (std::vector<std::string>{"drain a", "undrain a", "move 2 7 to b",
+                                                     "fence b by ann: because"}));
+}
+
+// A coordinator that is alone with its log has no view, asks nobody, and moves nothing.
+TEST_F(ClusterTest, AloneThereIsVersionZeroAndNothingToMove) {
+  engine::LockedLog log;
+  engine::Engine engine({}, log, [](const Status&) {});
+  ASSERT_TRUE(engine.Recover().ok());
+  Service service({}, engine);
+  const auto view = std::make_shared<Waiting<v1::ClusterView>>();
+  v1::GetClusterRequest get;
+  get.set_load(true);
+  service.Take({}, get, view);
+  const v1::ClusterView seen = view->answers.Take().second;
+  EXPECT_EQ(seen.version(), 0U);
+  EXPECT_EQ(seen.members_size(), 0);
+  EXPECT_EQ(seen.coordinator_id(), engine.recovered().log_id);
+  const auto moved = std::make_shared<Waiting<v1::ClusterReply>>();
+  service.Take({}, By<v1::DrainMemberRequest>("ann"), moved);
+  EXPECT_EQ(moved->answers.Take().first.code(), Code::kFailedPrecondition);
+}
+
+}  // namespace
+}  // namespace assent::service
