@@ -419,7 +419,11 @@ bool QueuedLog::AnswerReads() {
   Status stands;
   if (!tellers.empty() && !poisoned()) {
     stands = store_->AfterReads();
-    if (!stands.ok()) Poison(stands);
+    if (stands.code() == Code::kAborted) {
+      stands = Unavailable(stands.message());
+    } else if (!stands.ok()) {
+      Poison(stands);
+    }
   }
   for (const Tell& tell : tellers) {
     if (!abandoned_) tell(stands);

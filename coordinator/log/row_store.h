@@ -64,6 +64,7 @@ class RowStore {
                                                 std::size_t max_rows) = 0;
   // Behind some reads, before anybody hears what they found: it stands. A store that others may
   // have taken over commits something of ours here, for an owner who was deposed can still read.
+  // kAborted: what was read was read elsewhere, and may be not so.
   virtual Status AfterReads() { return OkStatus(); }
 
   // Between groups, behind their answers. Cheap when there is nothing to do.

@@ -72,6 +72,8 @@ class Lane {
   bool regressed() const { return regressed_; }
   bool away() const;
   std::uint64_t groups() const { return seq_; }
+  // Rises with each opening: what was read through another may have been another server's.
+  std::uint64_t conn() const { return conn_; }
 
  private:
   Status Connect();

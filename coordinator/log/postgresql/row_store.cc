@@ -197,7 +197,10 @@ Status PostgresRowStore::Release(const std::vector<Slot>& slots) {
 
 Status PostgresRowStore::AfterReads() {
   GroupResult result;
-  return CommitAlone([](Connection&) {}, result);
+  if (Status status = CommitAlone([](Connection&) {}, result); !status.ok()) return status;
+  // A primary that has been deposed still shows what it had, and what it never kept.
+  if (read_conn_ == 0 || read_conn_ == lane_.conn()) return OkStatus();
+  return {Code::kAborted, "the connection to the store was lost behind a look into it: ask again"};
 }
 
 // ---- Retention ----------------------------------------------------------------------------------

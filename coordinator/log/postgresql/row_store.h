@@ -66,6 +66,10 @@ class PostgresRowStore final : public RowStore {
   Result<Found> Find(const std::string& gid) override;
   // At most 1000 rows and about 8 MiB.
   Result<std::vector<FinishedRow>> Scan(std::uint64_t before_serial, std::size_t max_rows) override;
+  Status BeforeReads() override {
+    read_conn_ = 0;
+    return OkStatus();
+  }
   Status AfterReads() override;
   Result<bool> UpkeepIdle() override;
   Clock::time_point NextDue() const override;
@@ -85,6 +89,8 @@ class PostgresRowStore final : public RowStore {
   Status LookWhatBegan(const Group& group, std::set<std::uint64_t>& began);
   Answer Ask(const char* statement, const std::function<Params()>& params, Status& lane);
   Status LoadRows(LoadState& state);
+  Status LoadAgain(const std::vector<Slot>& slots, std::uint64_t fingerprint);
+  void NoteRead() { read_conn_ = read_conn_ == 0 ? lane_.conn() : read_conn_; }
   Status CheckLive(const Rows& row, LoadState& state);
   Status CountFinished();
   Result<Found> FoundIn(const Rows& rows, const std::string& gid, bool& stale);
@@ -102,6 +108,8 @@ class PostgresRowStore final : public RowStore {
   std::uint64_t commits_ = 0;
   std::int64_t finished_rows_ = 0;
   bool counted_ = false;
+  // Through which opening of the lane the first of these reads was. 0: there was none.
+  std::uint64_t read_conn_ = 0;
 
   // As of a snapshot in which the log had this many starts, in this generation.
   Epochs epochs_;

@@ -27,6 +27,7 @@ Answer PostgresRowStore::Ask(const char* statement, const std::function<Params()
       lane = connection.status();
       return {};
     }
+    NoteRead();
     connection.value()->Add(statement, params());
     std::vector<Answer> answers = connection.value()->Exchange();
     const Verdict verdict = answers[0].verdict;
@@ -45,7 +46,8 @@ struct PostgresRowStore::LoadState {
   std::vector<DamagedSlot>& damaged;
   // Slots that are not done, each with the last serial that was visited.
   std::map<Slot, std::uint64_t> behind;
-  Slot at = 0;  // the slot whose rows come
+  std::uint64_t fingerprint = 0;  // of all that was visited
+  Slot at = 0;                    // the slot whose rows come
   bool any = false;
   Status ended;  // by the visitor
 };
@@ -57,13 +59,30 @@ Status PostgresRowStore::Load(const std::vector<Slot>& slots, const Log::LiveVis
     ASSENT_CHECK(slot < loaded_.size() && !loaded_[slot]);
     state.behind[slot] = 0;
   }
+  (void)BeforeReads();
   if (Status status = LoadRows(state); !status.ok()) return status;
   if (Status status = CountFinished(); !status.ok()) return status;
   // What was read is durable wherever this is.
-  if (Status status = AfterReads(); !status.ok()) return status;
+  Status stands = AfterReads();
+  while (stands.code() == Code::kAborted) stands = LoadAgain(slots, state.fingerprint);
+  if (!stands.ok()) return stands;
   for (const Slot slot : slots) loaded_[slot] = true;
   for (const DamagedSlot& one : damaged) loaded_[one.slot] = false;
   return OkStatus();
+}
+
+// Where the commit is: a standby that was promoted meanwhile may lack what was seen at the primary
+// before it. Who has visited it cannot take it back; he must begin anew.
+Status PostgresRowStore::LoadAgain(const std::vector<Slot>& slots, std::uint64_t fingerprint) {
+  const Log::LiveVisitor nobody = [](const LiveRow&) { return OkStatus(); };
+  std::vector<DamagedSlot> damaged;
+  LoadState state{.visit = nobody, .damaged = damaged, .behind = {}, .ended = {}};
+  for (const Slot slot : slots) state.behind[slot] = 0;
+  (void)BeforeReads();
+  if (Status status = LoadRows(state); !status.ok()) return status;
+  if (state.fingerprint != fingerprint)
+    return Internal("another server has taken over, and has other rows than were loaded");
+  return AfterReads();
 }
 
 // Goes on behind the last row when the connection is lost: nobody but us writes to these slots.
@@ -71,6 +90,7 @@ Status PostgresRowStore::LoadRows(LoadState& state) {
   for (;;) {
     Result<Connection*> connection = lane_.ForReading();
     if (!connection.ok()) return Failed(connection.status());
+    NoteRead();
     Column slots;
     Column behind;
     for (const auto& [slot, serial] : state.behind) {
@@ -121,6 +141,8 @@ Status PostgresRowStore::CheckLive(const Rows& row, LoadState& state) {
     return OkStatus();
   }
   behind->second = live.serial;
+  for (const int column : {0, 1, 2, 3, 4})
+    state.fingerprint = (state.fingerprint ^ row.Unsigned(0, column)) * 0x100000001b3ULL;
   options_.slots->NoteSerial(live.slot, live.serial);
   return state.visit(live);
 }
