@@ -52,17 +52,19 @@ std::chrono::microseconds Membership::LookEvery() const {
 }
 
 // Who did not look himself has not seen anybody being silent: the store was away for all of them,
-// or he was stopped while they were not.
+// or he was stopped while they were not. How long it took him to come back it may take them too.
 void Membership::Observe(const View& view, MonoTime answered) {
   const auto not_there = [&view](std::uint64_t epoch) { return view.Find(epoch) == nullptr; };
   std::erase_if(seen_, [&](const auto& seen) { return not_there(seen.first); });
   std::erase_if(broken_, not_there);
+  const auto gap = answered - last_answered_.value_or(answered);
   for (const Member& member : view.members) {
     const auto [at, is_new] = seen_.try_emplace(member.epoch);
     Seen& seen = at->second;
-    const bool blind = answered - last_answered_ > LeaseOf(member.epoch) / 2;
+    const bool blind = gap > LeaseOf(member.epoch) / 2;
     if (is_new || blind || seen.beat != member.beat) {
-      seen = {.beat = member.beat, .since = answered, .looks = 0};
+      const auto grace = gap > lease_ / 2 ? std::min(gap, lease_) : std::chrono::microseconds(0);
+      seen = {.beat = member.beat, .since = answered + grace, .looks = 0};
     } else {
       ++seen.looks;
     }

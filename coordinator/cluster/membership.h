@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -75,7 +76,7 @@ class Membership {
  private:
   struct Seen {
     std::uint64_t beat = 0;
-    MonoTime since;  // its beat is this one at least so long
+    MonoTime since;  // its beat is this one at least so long; or when its lease begins
     int looks = 0;   // that saw it unchanged since
   };
 
@@ -86,7 +87,7 @@ class Membership {
 
   const std::uint64_t self_;
   const std::chrono::microseconds lease_;
-  MonoTime last_answered_;
+  std::optional<MonoTime> last_answered_;
   std::map<std::uint64_t, Seen> seen_;
   std::set<std::uint64_t> broken_;
   std::map<Slot, std::uint64_t> told_assigned_;  // the slot epochs

@@ -148,6 +148,9 @@ Status Observer::Move(const std::vector<Slot>& slots, std::uint64_t to) {
 
 Status Observer::End(std::uint64_t victim) {
   for (int attempt = 0; attempt < kMaxEndTries; ++attempt) {
+    // It may take longer than others wait for us.
+    if (next_beat_ <= options_.now()) Beat();
+    if (out_) return Unavailable("this member is out of the cluster");
     Result<View> view = store_.Look();
     if (!view.ok()) return view.status();
     const Member* member = view.value().Find(victim);

@@ -89,7 +89,16 @@ TEST_F(MembershipTest, ALookThatTakesLongDoesNotMakeTheOthersOlder) {
 TEST_F(MembershipTest, WhoDidNotLookHasSeenNothing) {
   for (int i = 0; i < 6; ++i) (void)LookAfter(milliseconds(500));
   EXPECT_THAT(LookAfter(milliseconds(1501)).fencings, IsEmpty());
-  for (int i = 0; i < 5; ++i) EXPECT_THAT(LookAfter(milliseconds(500)).fencings, IsEmpty());
+  // And they may be away for as long after that.
+  for (int i = 0; i < 9; ++i) EXPECT_THAT(LookAfter(milliseconds(500)).fencings, IsEmpty());
+  EXPECT_THAT(LookAfter(milliseconds(1)).fencings, SizeIs(1));
+}
+
+// But a minute of mine is no reason to wait a minute for the dead.
+TEST_F(MembershipTest, WhatOthersAreGivenIsAtMostALeaseMore) {
+  for (int i = 0; i < 6; ++i) (void)LookAfter(milliseconds(500));
+  (void)LookAfter(milliseconds(60'000));
+  for (int i = 0; i < 11; ++i) EXPECT_THAT(LookAfter(milliseconds(500)).fencings, IsEmpty());
   EXPECT_THAT(LookAfter(milliseconds(500)).fencings, SizeIs(1));
 }
 

@@ -343,7 +343,7 @@ TEST_P(BadDays, EndInOrder) {
   cluster.Run(std::chrono::seconds(12));
   for (auto& [epoch, member] : cluster.shared.members) member.draining = false;
   cluster.StartAll();
-  cluster.Run(kLease + milliseconds(1100));
+  cluster.Run(2 * kLease + milliseconds(1100));
   EXPECT_EQ(cluster.Orphans(), 0u);
   cluster.StartAll();  // who was fenced a moment ago
   cluster.Run(std::chrono::seconds(15));

@@ -110,21 +110,17 @@ void ObserverThread::OnKept(Slot slot) {
 
 void ObserverThread::Tell() {
   Post([this] {
-    tells_ = true;
-    const auto assigned = std::exchange(untold_assigned_, {});
-    const auto wanted = std::exchange(untold_wanted_, {});
-    if (!assigned.empty()) OnAssigned(assigned);
-    if (!wanted.empty()) OnWanted(wanted);
+    {
+      const MutexLock lock(telling_);
+      tells_ = true;
+    }
+    TellSome();
   });
 }
 
 void ObserverThread::BeQuiet() {
-  std::promise<void> done;
-  Post([&] {
-    quiet_ = true;
-    done.set_value();
-  });
-  done.get_future().wait();
+  const MutexLock lock(telling_);
+  quiet_ = true;
 }
 
 Status ObserverThread::Leave() {
@@ -144,15 +140,28 @@ void ObserverThread::OnView(cluster::ViewPtr view) {
 }
 
 void ObserverThread::OnAssigned(const std::vector<cluster::Grant>& grants) {
-  if (quiet_) return;
-  if (tells_) return listener_.OnAssigned(grants);
-  untold_assigned_.insert(untold_assigned_.end(), grants.begin(), grants.end());
+  {
+    const MutexLock lock(telling_);
+    untold_assigned_.insert(untold_assigned_.end(), grants.begin(), grants.end());
+  }
+  TellSome();
 }
 
 void ObserverThread::OnWanted(const std::vector<Slot>& slots) {
-  if (quiet_) return;
-  if (tells_) return listener_.OnWanted(slots);
-  untold_wanted_.insert(untold_wanted_.end(), slots.begin(), slots.end());
+  {
+    const MutexLock lock(telling_);
+    untold_wanted_.insert(untold_wanted_.end(), slots.begin(), slots.end());
+  }
+  TellSome();
+}
+
+void ObserverThread::TellSome() {
+  const MutexLock lock(telling_);
+  if (!tells_ || quiet_) return;
+  const auto assigned = std::exchange(untold_assigned_, {});
+  const auto wanted = std::exchange(untold_wanted_, {});
+  if (!assigned.empty()) listener_.OnAssigned(assigned);
+  if (!wanted.empty()) listener_.OnWanted(wanted);
 }
 
 void ObserverThread::OnFence(const cluster::FenceReport& report) {

@@ -53,9 +53,10 @@ class ObserverThread final : public cluster::ClusterControl, private cluster::Ob
   void Start();
   // The listener is told of slots from now on, and of what has happened to them by now.
   void Tell();
-  // Tells of slots no more, but goes on beating.
-  void BeQuiet();
-  // Ends this member in order, when it writes no more: what it has goes to the others. Waits.
+  // Tells of slots no more, but goes on beating. Does not wait for the store.
+  void BeQuiet() ASSENT_EXCLUDES(telling_);
+  // Ends this member in order, when it writes no more: what it has goes to the others. Waits for
+  // the store.
   Status Leave();
 
   // From any thread.
@@ -80,6 +81,7 @@ class ObserverThread final : public cluster::ClusterControl, private cluster::Ob
   void PostForNode(const std::string& node, Done done,
                    std::function<Status(std::uint64_t epoch)> act);
 
+  void TellSome() ASSENT_EXCLUDES(telling_);
   void OnView(cluster::ViewPtr view) override;
   void OnAssigned(const std::vector<cluster::Grant>& grants) override;
   void OnWanted(const std::vector<Slot>& slots) override;
@@ -93,12 +95,15 @@ class ObserverThread final : public cluster::ClusterControl, private cluster::Ob
   // The thread's.
   std::optional<cluster::Observer> observer_;
   cluster::ViewPtr view_;
-  bool tells_ = false;
-  bool quiet_ = false;
   bool leaving_ = false;
   std::string asked_by_;  // while somebody's Fence runs
-  std::vector<cluster::Grant> untold_assigned_;
-  std::vector<Slot> untold_wanted_;
+
+  // Held while the listener is told of slots.
+  Mutex telling_;
+  bool tells_ ASSENT_GUARDED_BY(telling_) = false;
+  bool quiet_ ASSENT_GUARDED_BY(telling_) = false;
+  std::vector<cluster::Grant> untold_assigned_ ASSENT_GUARDED_BY(telling_);
+  std::vector<Slot> untold_wanted_ ASSENT_GUARDED_BY(telling_);
 
   std::atomic<std::uint64_t> epoch_ = 0;
   std::atomic<bool> away_ = false;

@@ -10,6 +10,8 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kJoinPause{200};
+// The least that libpq knows.
+constexpr std::chrono::seconds kObserverConnects{2};
 
 std::int64_t UnixMs() {
   return std::chrono::duration_cast<milliseconds>(
@@ -65,6 +67,8 @@ PostgresMemberOptions PostgresLog::MemberOptions() {
                                 .on_new_generation = options_.on_new_generation};
   // Who waits for longer is not there for the others.
   options.connection.answer_within = options_.lease;
+  options.connection.connect_timeout =
+      std::min(options.connection.connect_timeout, kObserverConnects);
   return options;
 }
 
