@@ -50,17 +50,17 @@ class PostgresLogs : public testing::Test {
   Process& Member(const std::string& node) {
     auto& member = members_[node];
     if (!member) {
-      member = std::make_unique<Process>(test::ProcessOptions{
-          .argv = {test::BinDir() + "/cluster-log-member", server_.Url(database_), node,
-                   std::to_string(std::chrono::milliseconds(kLease).count()),
-                   std::to_string(kSlots), "2"}});
+      member = std::make_unique<Process>(
+          test::ProcessOptions{.argv = {test::BinDir() + "/cluster-log-member", url_, node,
+                                        std::to_string(std::chrono::milliseconds(kLease).count()),
+                                        std::to_string(kSlots), "2"}});
     }
     return *member;
   }
   void Start(const std::string& node) { ASSERT_TRUE(Member(node).Start().ok()); }
   std::string Sql(const std::string& sql) {
     const Result<std::string> answer =
-        server_.TrySql(database_, "SET search_path = assent; " + sql);
+        server_->TrySql(database_, "SET search_path = assent; " + sql);
     return answer.ok() ? answer.value() : "";
   }
   int SlotsOf(const std::string& node) {
@@ -147,8 +147,9 @@ class PostgresLogs : public testing::Test {
     for (std::string gid; list >> gid;) gids.insert(gid);
   }
 
-  PostgresServer& server_ = PostgresServer::OfThisBinary();
-  const std::string database_ = server_.NewDatabase();
+  PostgresServer* server_ = &PostgresServer::OfThisBinary();
+  std::string database_ = server_->NewDatabase();
+  std::string url_ = server_->Url(database_);
   std::map<std::string, std::unique_ptr<Process>> members_;
 };
 
@@ -221,9 +222,9 @@ TEST_F(PostgresLogs, ADrainedOneHasNothingAndStays) {
 TEST_F(PostgresLogs, ADatabaseThatGoesAndComesBackCostsNobodyAnything) {
   for (const char* node : {"a", "b"}) Start(node);
   ExpectShared({"a", "b"});
-  server_.Kill();
+  server_->Kill();
   for (const char* node : {"a", "b"}) EXPECT_TRUE(Member(node).WaitForOutput("AWAY", kPatience));
-  ASSERT_TRUE(server_.Start().ok());
+  ASSERT_TRUE(server_->Start().ok());
   for (const char* node : {"a", "b"}) EXPECT_TRUE(Member(node).WaitForOutput("BACK", kPatience));
   ExpectShared({"a", "b"});
   EXPECT_EQ(Sql("SELECT count(*) FROM member WHERE ended"), "0");
@@ -255,6 +256,69 @@ TEST_F(PostgresLogs, ASlotThatNobodyWantsAnyMoreIsServedOn) {
   EXPECT_TRUE(Member("a").WaitForOutput("KEPT " + slot, kPatience));
   Sql("DROP TRIGGER unwant ON slot; UPDATE slot SET wanted = 0");
   EXPECT_TRUE(WaitUntil([&] { return Shared({"a", "b"}); }, kPatience));
+  ExpectBooksInOrder();
+}
+
+// ---- A pair of servers ------------------------------------------------------------------------
+
+class PostgresPair : public PostgresLogs {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(primary_.Start().ok());
+    ASSERT_TRUE(standby_.Start().ok());
+    server_ = &primary_;
+    database_ = primary_.NewDatabase();
+    url_ = "postgresql://" + std::string(PostgresServer::kUser) +
+           "@127.0.0.1:" + std::to_string(primary_.port()) +
+           ",127.0.0.1:" + std::to_string(standby_.port()) + "/" + database_;
+  }
+  void TakeOver() {
+    primary_.Kill();
+    ASSERT_TRUE(standby_.Start().ok());
+    ASSERT_TRUE(standby_.Promote().ok());
+    server_ = &standby_;
+  }
+  static std::size_t Said(Process& member) { return member.Output().size(); }
+
+  PostgresServer primary_;
+  PostgresServer standby_{{.primary = &primary_}};
+};
+
+// A standby that was behind takes over: what had been acknowledged is gone, and everybody to whom
+// it had been acknowledged ends, with a code of its own. What comes after presumes nothing about
+// what was before.
+TEST_F(PostgresPair, WhoWasToldWhatTheStoreHasLostEnds) {
+  for (const char* node : {"a", "b"}) Start(node);
+  ExpectShared({"a", "b"});
+  ASSERT_TRUE(standby_.Stop().ok());
+  for (const char* node : {"a", "b"}) {
+    const std::size_t said = Said(Member(node));
+    EXPECT_TRUE(WaitUntil([&] { return Said(Member(node)) > said + 10'000; }, kPatience));
+  }
+  TakeOver();
+  for (const char* node : {"a", "b"}) EXPECT_EQ(Member(node).WaitForExit(kPatience), 76) << node;
+  for (const char* node : {"a", "b"}) Start(node);
+  ExpectShared({"a", "b"});
+  EXPECT_EQ(Sql("SELECT generation FROM log"), "2");
+  EXPECT_EQ(Sql("SELECT count(*) FROM member m, log WHERE m.generation = log.generation"), "2");
+}
+
+// A standby that has all takes over: everybody goes on.
+TEST_F(PostgresPair, WithASynchronousStandbyNothingIsLost) {
+  ASSERT_TRUE(primary_.Set("synchronous_standby_names", "standby").ok());
+  EXPECT_TRUE(WaitUntil(
+      [&] {
+        return primary_.Sql("postgres",
+                            "SELECT count(*) FROM pg_stat_replication WHERE sync_state"
+                            " = 'sync'") == "1";
+      },
+      kPatience));
+  for (const char* node : {"a", "b"}) Start(node);
+  ExpectShared({"a", "b"});
+  TakeOver();
+  for (const char* node : {"a", "b"}) EXPECT_TRUE(Member(node).WaitForOutput("BACK", kPatience));
+  ExpectShared({"a", "b"});
+  EXPECT_EQ(Sql("SELECT count(*) FROM member WHERE ended"), "0");
   ExpectBooksInOrder();
 }
 

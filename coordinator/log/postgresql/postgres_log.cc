@@ -250,6 +250,7 @@ Stats PostgresLog::GetStats() const {
     sum.poisoned |= stats.poisoned;
   }
   sum.away |= observer_.away();
+  sum.answered_boot_ms = observer_.answered_boot_ms();
   return sum;
 }
 
