@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <string>
 #include <unistd.h>
 #include <utility>
@@ -81,14 +82,29 @@ class FakeCoordinator::Transactions final : public v1::TransactionService::Servi
   std::atomic<int> count_{0};
 };
 
+class FakeCoordinator::Cluster final : public v1::ClusterService::Service {
+ public:
+  explicit Cluster(Script script) : script_(std::move(script)) {}
+  grpc::Status Watch(grpc::ServerContext* context, const v1::WatchClusterRequest*,
+                     ViewStream* stream) override {
+    return script_.watch(++count_, context, stream);
+  }
+
+ private:
+  const Script script_;
+  std::atomic<int> count_{0};
+};
+
 FakeCoordinator::FakeCoordinator(Script script, int port)
     : sessions_(std::make_unique<Sessions>(script)),
-      transactions_(std::make_unique<Transactions>(std::move(script))) {
+      transactions_(std::make_unique<Transactions>(script)),
+      cluster_(script.watch ? std::make_unique<Cluster>(script) : nullptr) {
   grpc::ServerBuilder builder;
   builder.AddListeningPort("127.0.0.1:" + std::to_string(port), grpc::InsecureServerCredentials(),
                            &port_);
   builder.RegisterService(sessions_.get());
   builder.RegisterService(transactions_.get());
+  if (cluster_) builder.RegisterService(cluster_.get());
   server_ = builder.BuildAndStart();
   ASSENT_CHECK(server_ != nullptr && port_ != 0);
 }

@@ -11,12 +11,14 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include "assent/v1/cluster.grpc.pb.h"
 #include "assent/v1/participant.grpc.pb.h"
 #include "assent/v1/transaction.grpc.pb.h"
 
 namespace assent::testing {
 
 using SessionStream = grpc::ServerReaderWriter<v1::CoordinatorFrame, v1::ParticipantFrame>;
+using ViewStream = grpc::ServerWriter<v1::ClusterView>;
 using SubmitStream = grpc::ServerReaderWriter<v1::SubmitReplyFrame, v1::SubmitRequestFrame>;
 
 // What the fake does; a method without a script answers UNIMPLEMENTED.
@@ -36,6 +38,8 @@ struct Script {
       rollback;
   std::function<grpc::Status(grpc::ServerContext*, const v1::GetRequest&, v1::Transaction*)> get;
   std::function<grpc::Status(grpc::ServerContext*, const v1::WaitRequest&, v1::SubmitReply*)> wait;
+  // Without it there is no ClusterService, as in a daemon that does not know it.
+  std::function<grpc::Status(int number, grpc::ServerContext*, ViewStream*)> watch;
 };
 
 class FakeCoordinator {
@@ -53,8 +57,10 @@ class FakeCoordinator {
  private:
   class Sessions;
   class Transactions;
+  class Cluster;
   std::unique_ptr<Sessions> sessions_;
   std::unique_ptr<Transactions> transactions_;
+  std::unique_ptr<Cluster> cluster_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };

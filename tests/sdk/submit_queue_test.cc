@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <variant>
@@ -29,7 +30,7 @@ class SubmitQueueTest : public ::testing::Test {
 
   static SubmitQueue::Options OptionsOf() {
     SubmitQueue::Options options;
-    options.endpoint = "here:1";
+    options.routes = std::make_shared<const Routes>(std::vector<std::string>{"here:1"});
     options.max_pending_count = 1000;
     options.max_pending_bytes = 4 * 1024 * 1024;
     options.retry.give_up_after = seconds(10);

@@ -30,8 +30,10 @@ class SubmitterTest : public ::testing::Test {
     SubmitQueue::Options options;
     options.retry.initial_backoff = milliseconds(1);
     options.retry.max_backoff = milliseconds(5);
-    submitter_ =
-        std::make_shared<Submitter>(std::move(options), std::make_unique<ScriptedDialer>(dials_));
+    options.routes = std::make_shared<const Routes>(std::vector<std::string>{"here:1"});
+    submitter_ = std::make_shared<Submitter>(std::move(options), [dials = dials_](const auto&) {
+      return std::make_unique<ScriptedDialer>(dials);
+    });
     submitter_->Start();
   }
   ~SubmitterTest() override {

@@ -1,13 +1,13 @@
 #include "participant-sdk/cpp/src/grpc_dialer.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <memory>
 #include <set>
 #include <string>
 #include <utility>
 
 #include <google/protobuf/message_lite.h>
-#include <grpcpp/alarm.h>
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/completion_queue.h>
@@ -37,29 +37,40 @@ class Tag {
 
 class GrpcStream;
 
-// The queue, its thread's loop, and the streams that are open on it. Shared with the thread.
+// The queue, its thread's loop, and how many streams are open on it. Shared with the thread.
 struct Loop {
-  Loop(std::shared_ptr<grpc::Channel> channel, std::string method_name)
-      : stub(std::move(channel)), method(std::move(method_name)) {}
   void Run();
   // No stream is open and none may be opened any more: the queue can be drained and closed.
   void CloseIfDone() ASSENT_REQUIRES(mutex);
 
-  grpc::GenericStub stub;
-  const std::string method;
   grpc::CompletionQueue queue;
   Mutex mutex;
-  std::set<GrpcStream*> open ASSENT_GUARDED_BY(mutex);
+  std::size_t open_count ASSENT_GUARDED_BY(mutex) = 0;
   bool stopping ASSENT_GUARDED_BY(mutex) = false;
   bool closed ASSENT_GUARDED_BY(mutex) = false;
+};
+
+// What a dialer shares with its streams. Locked before the loop.
+struct Line {
+  Line(std::shared_ptr<Loop> its_loop, std::shared_ptr<grpc::Channel> channel,
+       std::string method_name)
+      : loop(std::move(its_loop)), stub(std::move(channel)), method(std::move(method_name)) {}
+
+  const std::shared_ptr<Loop> loop;
+  grpc::GenericStub stub;
+  const std::string method;
+  Mutex mutex;
+  CondVar closed;
+  std::set<GrpcStream*> open ASSENT_GUARDED_BY(mutex);
+  bool stopping ASSENT_GUARDED_BY(mutex) = false;
 };
 
 // One stream. Kept alive by the operations that are under way, each of which holds a reference
 // until its tag is back.
 class GrpcStream final : public Stream, public std::enable_shared_from_this<GrpcStream> {
  public:
-  GrpcStream(std::shared_ptr<Loop> loop, std::shared_ptr<StreamListener> listener)
-      : loop_(std::move(loop)), listener_(std::move(listener)) {}
+  GrpcStream(std::shared_ptr<Line> line, std::shared_ptr<StreamListener> listener)
+      : line_(std::move(line)), listener_(std::move(listener)) {}
 
   void Start() override;
   void Write(const google::protobuf::MessageLite& frame) override;
@@ -93,7 +104,7 @@ class GrpcStream final : public Stream, public std::enable_shared_from_this<Grpc
   void OnFinished(bool ok);
   void Finish() ASSENT_REQUIRES(mutex_);
 
-  const std::shared_ptr<Loop> loop_;
+  const std::shared_ptr<Line> line_;
   // The loop's thread's; null once it has reported OnClosed.
   std::shared_ptr<StreamListener> listener_;
   grpc::ClientContext context_;
@@ -115,16 +126,20 @@ class GrpcStream final : public Stream, public std::enable_shared_from_this<Grpc
 };
 
 void GrpcStream::Start() {
-  const MutexLock loop_lock(loop_->mutex);
+  const MutexLock line_lock(line_->mutex);
   // A stream asked for while its dialer goes: its owner has gone or is about to, and no longer
   // waits for a report.
-  if (loop_->stopping) return;
-  loop_->open.insert(this);
+  if (line_->stopping) return;
+  line_->open.insert(this);
+  {
+    const MutexLock loop_lock(line_->loop->mutex);
+    ++line_->loop->open_count;
+  }
   const MutexLock lock(mutex_);
   // gRPC gets on with connecting only while a call waits for it (its own next look is five seconds
   // away), so ours does.
   context_.set_wait_for_ready(true);
-  call_ = loop_->stub.PrepareCall(&context_, loop_->method, &loop_->queue);
+  call_ = line_->stub.PrepareCall(&context_, line_->method, &line_->loop->queue);
   call_->StartCall(start_.Begin());
 }
 
@@ -182,13 +197,18 @@ void GrpcStream::Finish() {
 void GrpcStream::OnFinished(bool) {
   const std::shared_ptr<StreamListener> listener = std::move(listener_);
   listener->OnClosed(StatusOf(status_));
-  const MutexLock lock(loop_->mutex);
-  loop_->open.erase(this);
-  loop_->CloseIfDone();
+  {
+    const MutexLock lock(line_->mutex);
+    line_->open.erase(this);
+  }
+  line_->closed.NotifyAll();
+  const MutexLock lock(line_->loop->mutex);
+  --line_->loop->open_count;
+  line_->loop->CloseIfDone();
 }
 
 void Loop::CloseIfDone() {
-  if (!stopping || closed || !open.empty()) return;
+  if (!stopping || closed || open_count > 0) return;
   closed = true;
   queue.Shutdown();
 }
@@ -199,32 +219,57 @@ void Loop::Run() {
   while (queue.Next(&tag, &ok)) static_cast<Tag*>(tag)->Done(ok);
 }
 
-class GrpcDialer final : public Dialer {
- public:
-  GrpcDialer(std::shared_ptr<grpc::Channel> channel, std::string method)
-      : loop_(std::make_shared<Loop>(std::move(channel), std::move(method))),
-        thread_([loop = loop_] { loop->Run(); }) {}
+}  // namespace
 
-  ~GrpcDialer() override {
+class StreamLoop {
+ public:
+  StreamLoop() : loop_(std::make_shared<Loop>()), thread_([loop = loop_] { loop->Run(); }) {}
+  ~StreamLoop() {
     const MutexLock lock(loop_->mutex);
     loop_->stopping = true;
-    for (GrpcStream* stream : loop_->open) stream->Cancel();
     loop_->CloseIfDone();
   }
 
-  std::shared_ptr<Stream> Open(std::shared_ptr<StreamListener> listener) override {
-    return std::make_shared<GrpcStream>(loop_, std::move(listener));
-  }
+  const std::shared_ptr<Loop>& loop() const { return loop_; }
+  bool OnThread() const { return thread_.Current(); }
 
  private:
   const std::shared_ptr<Loop> loop_;
   const OwnThread thread_;  // joined after the destructor's body, which tells it to end
 };
 
+namespace {
+
+class GrpcDialer final : public Dialer {
+ public:
+  GrpcDialer(std::shared_ptr<StreamLoop> loop, std::shared_ptr<grpc::Channel> channel,
+             std::string method)
+      : loop_(std::move(loop)),
+        line_(std::make_shared<Line>(loop_->loop(), std::move(channel), std::move(method))) {}
+
+  ~GrpcDialer() override {
+    const MutexLock lock(line_->mutex);
+    line_->stopping = true;
+    for (GrpcStream* stream : line_->open) stream->Cancel();
+    while (!line_->open.empty() && !loop_->OnThread()) line_->closed.Wait(line_->mutex);
+  }
+
+  std::shared_ptr<Stream> Open(std::shared_ptr<StreamListener> listener) override {
+    return std::make_shared<GrpcStream>(line_, std::move(listener));
+  }
+
+ private:
+  const std::shared_ptr<StreamLoop> loop_;
+  const std::shared_ptr<Line> line_;
+};
+
 }  // namespace
 
-std::unique_ptr<Dialer> MakeGrpcDialer(std::shared_ptr<grpc::Channel> channel, std::string method) {
-  return std::make_unique<GrpcDialer>(std::move(channel), std::move(method));
+std::shared_ptr<StreamLoop> MakeStreamLoop() { return std::make_shared<StreamLoop>(); }
+
+std::unique_ptr<Dialer> MakeGrpcDialer(std::shared_ptr<StreamLoop> loop,
+                                       std::shared_ptr<grpc::Channel> channel, std::string method) {
+  return std::make_unique<GrpcDialer>(std::move(loop), std::move(channel), std::move(method));
 }
 
 }  // namespace assent::internal

@@ -72,10 +72,12 @@ class Participant::Impl {
       return InvalidArgument("no action is registered, so nothing could ever be asked");
     if (Status s = Complete(options); !s.ok()) return s;
     started = true;
+    const std::shared_ptr<internal::StreamLoop> loop = internal::MakeStreamLoop();
     std::vector<internal::ParticipantShell::Endpoint> endpoints;
     for (const std::string& name : options.endpoints) {
       auto channel = internal::MakeChannel(name, options.keepalive);
-      endpoints.push_back({name, internal::MakeGrpcDialer(std::move(channel), kConnectMethod)});
+      endpoints.push_back(
+          {name, internal::MakeGrpcDialer(loop, std::move(channel), kConnectMethod)});
     }
     shell = std::make_shared<internal::ParticipantShell>(options, std::move(endpoints), &actions,
                                                          internal::RandomSeed());

@@ -63,10 +63,11 @@ Status Retry(const RetryParams& params, const std::function<Attempt()>& attempt)
 
     const SteadyTime now = params.now();
     if (!failing_since) failing_since = now;
-    const auto wait = std::max(backoff.Next(), last.retry_after);
+    const auto wait = last.next_at_once ? std::chrono::milliseconds(0)
+                                        : std::max(backoff.Next(), last.retry_after);
     const SteadyTime end = std::min(params.deadline, *failing_since + params.policy.give_up_after);
     if (meaning != Meaning::kOutOfTime && now + wait < end) {
-      params.sleep(wait);
+      if (!last.next_at_once) params.sleep(wait);
       continue;
     }
     if (params.read_only && (meaning == Meaning::kOutOfTime || maybe_done)) {

@@ -23,6 +23,8 @@ struct Attempt {
   bool contacted = true;
   // The coordinator's hint; 0: none.
   std::chrono::milliseconds retry_after{0};
+  // There is another coordinator that has not been tried since the last wait.
+  bool next_at_once = false;
 };
 
 enum class Meaning : std::uint8_t {

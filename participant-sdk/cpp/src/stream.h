@@ -4,6 +4,7 @@
 // (grpc_dialer.cc); tests implement it without.
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -51,6 +52,15 @@ class Dialer {
   virtual ~Dialer() = default;
   // Not started. The stream keeps the listener until OnClosed has returned.
   virtual std::shared_ptr<Stream> Open(std::shared_ptr<StreamListener> listener) = 0;
+};
+
+// Makes streams of one method to an endpoint.
+using DialerFactory = std::function<std::unique_ptr<Dialer>(const std::string& endpoint)>;
+
+// A stream and what it came from, which goes after it.
+struct Dialled {
+  std::unique_ptr<Dialer> dialer;
+  std::shared_ptr<Stream> stream;
 };
 
 }  // namespace assent::internal

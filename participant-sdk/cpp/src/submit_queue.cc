@@ -28,7 +28,7 @@ std::string What(const v1::SubmitRequest& request) {
 
 SubmitQueue::SubmitQueue(Options options)
     : options_(std::move(options)),
-      backoff_(options_.retry.initial_backoff, options_.retry.max_backoff, options_.seed),
+      routes_(options_.routes),
       refusal_backoff_(options_.retry.max_backoff / 4, options_.retry.max_backoff, ~options_.seed) {
 }
 
@@ -61,29 +61,127 @@ void SubmitQueue::Submit(v1::SubmitRequest request, Connection::ReportCallback d
   pending.bytes = bytes;
   bytes_ += bytes;
   deadlines_.emplace(deadline, id);
-  unsent_.push_back(id);
-  if (!connected_ && !dial_at_) Connect(now, out);
-  Pump(out);
+  Line& line = Choose(pending, now, out);
+  pending.line = &line;
+  line.unsent.push_back(id);
+  Pump(line, out);
 }
 
-// Until it stands it counts as failing: nobody may be there.
-void SubmitQueue::Connect(SteadyTime now, Actions* out) {
-  dial_at_.reset();
-  if (!down_since_) down_since_ = now;
-  connected_ = true;
-  ++connection_;
-  out->push_back(Dial{connection_});
+// ------------------------------------------------------------------------------------------------
+// lines
+
+SubmitQueue::Line* SubmitQueue::Of(std::uint64_t connection) {
+  for (Line& line : lines_) {
+    if (line.connected && line.connection == connection) return &line;
+  }
+  return nullptr;
 }
 
-void SubmitQueue::Pump(Actions* out) {
-  if (!started_ || writing_ || cancelled_ || unsent_.empty()) return;
+bool SubmitQueue::Uses(std::uint64_t connection) const {
+  return std::any_of(lines_.begin(), lines_.end(), [&](const Line& line) {
+    return line.connected && line.connection == connection;
+  });
+}
+
+SubmitQueue::Line& SubmitQueue::LineTo(const std::string& endpoint) {
+  for (Line& line : lines_) {
+    if (line.endpoint == endpoint) return line;
+  }
+  return lines_.emplace_back(endpoint,
+                             Backoff(options_.retry.initial_backoff, options_.retry.max_backoff,
+                                     options_.seed + connections_));
+}
+
+bool SubmitQueue::AnyStands() const {
+  return std::any_of(lines_.begin(), lines_.end(), [](const Line& line) { return line.Stands(); });
+}
+
+// The owner's if it stands; else another one that does, which hands it on, while the owner's is
+// dialled. Where none stands, the first that has not failed just now.
+SubmitQueue::Line& SubmitQueue::Choose(const Pending& pending, SteadyTime now, Actions* out) {
+  const bool bound = pending.line != nullptr && pending.maybe_done && !routes_->shared();
+  const std::string& gid = pending.request.transaction().gid();
+  Line* chosen = bound ? pending.line : &LineTo(routes_->endpoint(routes_->Choice(gid, 0)));
+  if (!chosen->connected && !chosen->dial_at) Connect(*chosen, now, out);
+  if (bound || chosen->Stands()) return *chosen;
+  Line* hopeful = chosen->dial_at || chosen->cancelled ? nullptr : chosen;
+  for (std::size_t rank = 1; rank < routes_->size(); ++rank) {
+    Line& other = LineTo(routes_->endpoint(routes_->Choice(gid, rank)));
+    if (other.Stands()) return other;
+    if (hopeful == nullptr && !other.dial_at && !other.cancelled) hopeful = &other;
+  }
+  if (hopeful == nullptr) return *chosen;
+  if (!hopeful->connected) Connect(*hopeful, now, out);
+  return *hopeful;
+}
+
+void SubmitQueue::Assign(PendingMap::iterator pending, SteadyTime now, Actions* out) {
+  Line& line = Choose(pending->second, now, out);
+  pending->second.line = &line;
+  line.unsent.push_back(pending->first);
+}
+
+void SubmitQueue::AssignAll(const std::vector<std::uint64_t>& ids, SteadyTime now, Actions* out) {
+  for (const std::uint64_t id : ids) {
+    const auto at = pending_.find(id);
+    if (at != pending_.end()) Assign(at, now, out);
+  }
+  PumpAll(out);
+}
+
+void SubmitQueue::SetRoutes(RoutesPtr routes, const std::vector<std::string>& gone, SteadyTime now,
+                            Actions* out) {
+  routes_ = std::move(routes);
+  std::vector<std::uint64_t> ids;
+  for (Line& line : lines_) {
+    const bool left = std::find(gone.begin(), gone.end(), line.endpoint) != gone.end();
+    if (left) GiveUpOn(line, out);
+    if (line.Stands()) continue;
+    // What has not been sent may go straight to its owner.
+    for (const std::uint64_t id : line.unsent) {
+      const auto at = pending_.find(id);
+      if (at != pending_.end() && at->second.line == &line && !at->second.sent) ids.push_back(id);
+    }
+    line.unsent.clear();
+  }
+  AssignAll(ids, now, out);
+  Forget();
+}
+
+void SubmitQueue::GiveUpOn(Line& line, Actions* out) {
+  if (!line.connected || std::exchange(line.cancelled, true)) return;
+  out->push_back(Cancel{line.connection});
+}
+
+void SubmitQueue::Forget() {
+  lines_.remove_if([this](const Line& line) {
+    return !line.connected && !routes_->Has(line.endpoint) &&
+           std::none_of(pending_.begin(), pending_.end(),
+                        [&](const auto& pending) { return pending.second.line == &line; });
+  });
+}
+
+// Until one stands it counts as failing: nobody may be there.
+void SubmitQueue::Connect(Line& line, SteadyTime now, Actions* out) {
+  line.dial_at.reset();
+  if (!down_since_ && !AnyStands()) down_since_ = now;
+  line.connected = true;
+  ++connected_count_;
+  line.connection = ++connections_;
+  if (routes_->size() > 1) line.patient_until = now + options_.patience;
+  out->push_back(Dial{line.connection, line.endpoint});
+}
+
+void SubmitQueue::Pump(Line& line, Actions* out) {
+  if (!line.Stands() || line.writing || line.unsent.empty()) return;
   Send send;
+  send.connection = line.connection;
   std::size_t bytes = 0;
   std::size_t count = 0;
-  while (!unsent_.empty() && count < limits::kMaxFrameMessagesCount) {
-    const auto at = pending_.find(unsent_.front());
-    if (at == pending_.end()) {  // given up while it waited
-      unsent_.pop_front();
+  while (!line.unsent.empty() && count < limits::kMaxFrameMessagesCount) {
+    const auto at = pending_.find(line.unsent.front());
+    if (at == pending_.end() || at->second.line != &line) {  // given up while it waited, or moved
+      line.unsent.pop_front();
       continue;
     }
     if (count > 0 && bytes + at->second.bytes > kFrameBytes) break;
@@ -91,11 +189,15 @@ void SubmitQueue::Pump(Actions* out) {
     at->second.sent = true;
     bytes += at->second.bytes;
     ++count;
-    unsent_.pop_front();
+    line.unsent.pop_front();
   }
   if (count == 0) return;
-  writing_ = true;
+  line.writing = true;
   out->push_back(std::move(send));
+}
+
+void SubmitQueue::PumpAll(Actions* out) {
+  for (Line& line : lines_) Pump(line, out);
 }
 
 void SubmitQueue::Finish(PendingMap::iterator pending, Result<Report> result, Actions* out) {
@@ -114,24 +216,27 @@ Status SubmitQueue::GiveUpOn(const Pending& pending, const Status& last) const {
 // what comes in
 
 void SubmitQueue::OnStarted(std::uint64_t connection, SteadyTime, Actions* out) {
-  if (connection != connection_ || !connected_ || cancelled_) return;
-  started_ = true;
+  Line* line = Of(connection);
+  if (line == nullptr || line->cancelled) return;
+  line->started = true;
+  line->patient_until.reset();
   down_since_.reset();  // what is sent from here on is not failing, only unanswered
-  Pump(out);
+  Pump(*line, out);
 }
 
 void SubmitQueue::OnFrame(std::uint64_t connection, v1::SubmitReplyFrame* frame, SteadyTime now,
                           Actions* out) {
-  if (connection != connection_ || !connected_ || cancelled_) return;
-  backoff_.Reset();
-  for (v1::SubmitReply& reply : *frame->mutable_replies()) OnReply(&reply, now, out);
-  Pump(out);
+  Line* line = Of(connection);
+  if (line == nullptr || line->cancelled) return;
+  line->backoff.Reset();
+  for (v1::SubmitReply& reply : *frame->mutable_replies()) OnReply(*line, &reply, now, out);
+  Pump(*line, out);
 }
 
 // A reply to something we do not wait for (given up meanwhile) is dropped.
-void SubmitQueue::OnReply(v1::SubmitReply* reply, SteadyTime now, Actions* out) {
+void SubmitQueue::OnReply(const Line& line, v1::SubmitReply* reply, SteadyTime now, Actions* out) {
   const auto at = pending_.find(reply->request_id());
-  if (at == pending_.end() || !at->second.sent) return;
+  if (at == pending_.end() || !at->second.sent || at->second.line != &line) return;
   Pending& pending = at->second;
   if (reply->error_code() == 0) return Finish(at, TakeReport(reply), out);
 
@@ -161,41 +266,47 @@ void SubmitQueue::OnReply(v1::SubmitReply* reply, SteadyTime now, Actions* out) 
 }
 
 void SubmitQueue::OnMalformed(std::uint64_t connection, const std::string& why, Actions* out) {
-  if (connection != connection_ || !connected_ || cancelled_) return;
-  cancelled_ = true;
-  last_failure_ = Internal("the coordinator at " + options_.endpoint +
-                           " does not keep to the protocol: " + why);
-  out->push_back(Cancel{});
+  Line* line = Of(connection);
+  if (line == nullptr || line->cancelled) return;
+  last_failure_ =
+      Internal("the coordinator at " + line->endpoint + " does not keep to the protocol: " + why);
+  GiveUpOn(*line, out);
 }
 
 void SubmitQueue::OnWritten(std::uint64_t connection, SteadyTime, Actions* out) {
-  if (connection != connection_ || !connected_) return;
-  writing_ = false;
-  Pump(out);
+  Line* line = Of(connection);
+  if (line == nullptr) return;
+  line->writing = false;
+  Pump(*line, out);
 }
 
 void SubmitQueue::OnClosed(std::uint64_t connection, const Status& why, SteadyTime now,
                            Actions* out) {
-  if (connection != connection_ || !connected_) return;
-  connected_ = started_ = writing_ = false;
-  if (!std::exchange(cancelled_, false)) {
+  Line* line = Of(connection);
+  if (line == nullptr) return;
+  line->connected = line->started = line->writing = false;
+  line->patient_until.reset();
+  --connected_count_;
+  if (!std::exchange(line->cancelled, false)) {
     last_failure_ =
-        why.ok() ? Unavailable("the coordinator at " + options_.endpoint + " ended the stream")
-                 : why;
+        why.ok() ? Unavailable("the coordinator at " + line->endpoint + " ended the stream") : why;
   }
-  unsent_.clear();
+  line->unsent.clear();
+  std::vector<std::uint64_t> ids;
   for (auto& [id, pending] : pending_) {
+    if (pending.line != line) continue;
     // It may have arrived, whatever became of the write.
     pending.maybe_done = pending.maybe_done || pending.sent;
     pending.sent = false;
-    if (!pending.retry_at) unsent_.push_back(id);
+    if (!pending.retry_at) ids.push_back(id);
   }
   if (pending_.empty() || shut_down_) {
     down_since_.reset();  // the next Submit dials, and counts anew
-    return;
+    return Forget();
   }
-  if (!down_since_) down_since_ = now;
-  dial_at_ = now + backoff_.Next();
+  if (!down_since_ && !AnyStands()) down_since_ = now;
+  line->dial_at = now + line->backoff.Next();
+  AssignAll(ids, now, out);
   OnTick(now, out);
 }
 
@@ -216,23 +327,37 @@ void SubmitQueue::OnTick(SteadyTime now, Actions* out) {
     Finish(pending_.begin(), GiveUpOn(pending_.begin()->second, last_failure_), out);
   }
   while (!retries_.empty() && retries_.begin()->first <= now) {
-    const std::uint64_t id = retries_.begin()->second;
+    const auto at = pending_.find(retries_.begin()->second);
     retries_.erase(retries_.begin());
-    pending_.at(id).retry_at.reset();
-    unsent_.push_back(id);
+    at->second.retry_at.reset();
+    Assign(at, now, out);
   }
-  if (dial_at_ && *dial_at_ <= now) {
-    if (pending_.empty()) {
-      dial_at_.reset();
-    } else {
-      Connect(now, out);
-    }
+  for (Line& line : lines_) TickLine(line, now, out);
+  PumpAll(out);
+  Forget();
+}
+
+void SubmitQueue::TickLine(Line& line, SteadyTime now, Actions* out) {
+  if (line.patient_until && *line.patient_until <= now) {
+    line.patient_until.reset();
+    last_failure_ = Unavailable("no connection to " + line.endpoint + " within " +
+                                std::to_string(options_.patience.count()) + " ms");
+    GiveUpOn(line, out);
   }
-  Pump(out);
+  if (!line.dial_at || *line.dial_at > now) return;
+  line.dial_at.reset();
+  const bool wanted = std::any_of(pending_.begin(), pending_.end(), [&](const auto& pending) {
+    return pending.second.line == &line;
+  });
+  if (wanted) Connect(line, now, out);
 }
 
 SteadyTime SubmitQueue::Due() const {
-  SteadyTime due = dial_at_.value_or(SteadyTime::max());
+  SteadyTime due = SteadyTime::max();
+  for (const Line& line : lines_) {
+    due = std::min(due, line.dial_at.value_or(SteadyTime::max()));
+    due = std::min(due, line.patient_until.value_or(SteadyTime::max()));
+  }
   if (!deadlines_.empty()) due = std::min(due, deadlines_.begin()->first);
   if (!retries_.empty()) due = std::min(due, retries_.begin()->first);
   if (!pending_.empty()) due = std::min(due, HopeUntil(pending_.begin()->second));
@@ -241,15 +366,14 @@ SteadyTime SubmitQueue::Due() const {
 
 void SubmitQueue::Shutdown(Actions* out) {
   shut_down_ = true;
-  dial_at_.reset();
   while (!pending_.empty()) {
     Finish(pending_.begin(),
            GiveUpOn(pending_.begin()->second, {Code::kCancelled, "the client is going away"}), out);
   }
-  unsent_.clear();
-  if (connected_ && !cancelled_) {
-    cancelled_ = true;
-    out->push_back(Cancel{});
+  for (Line& line : lines_) {
+    line.dial_at.reset();
+    line.unsent.clear();
+    GiveUpOn(line, out);
   }
 }
 

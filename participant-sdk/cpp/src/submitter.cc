@@ -5,6 +5,8 @@
 #include <utility>
 #include <variant>
 
+#include <assent/overload.h>
+
 #include "participant-sdk/cpp/src/frame_listener.h"
 
 namespace assent::internal {
@@ -14,8 +16,8 @@ SteadyTime Now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
-Submitter::Submitter(SubmitQueue::Options options, std::unique_ptr<Dialer> dialer)
-    : queue_(std::move(options)), dialer_(std::move(dialer)) {}
+Submitter::Submitter(SubmitQueue::Options options, DialerFactory make_dialer)
+    : make_dialer_(std::move(make_dialer)), queue_(std::move(options)) {}
 
 Submitter::~Submitter() = default;
 
@@ -42,6 +44,16 @@ void Submitter::Submit(v1::SubmitRequest request, Connection::ReportCallback don
   });
 }
 
+void Submitter::SetRoutes(std::uint64_t number, const RoutesPtr& routes,
+                          const std::vector<std::string>& gone) {
+  Feed([&](SubmitQueue& queue, SubmitQueue::Actions* actions) {
+    mutex_.AssertHeld();
+    const bool newest = number >= routes_number_;
+    if (newest) routes_number_ = number;
+    queue.SetRoutes(newest ? routes : queue.routes(), gone, Now(), actions);
+  });
+}
+
 void Submitter::Shutdown() {
   Feed([](SubmitQueue& queue, SubmitQueue::Actions* actions) { queue.Shutdown(actions); });
 }
@@ -64,23 +76,48 @@ void Submitter::Feed(const Event& event) {
   Do(std::move(todos));
 }
 
+void Submitter::Open(const SubmitQueue::Dial& dial) {
+  Dialled& dialled = streams_[dial.connection];
+  dialled.dialer = make_dialer_(dial.endpoint);
+  dialled.stream = dialled.dialer->Open(MakeListener<v1::SubmitReplyFrame>(
+      dial.connection, [weak = weak_from_this()](const auto& event) {
+        if (const auto self = weak.lock()) self->Feed(event);
+      }));
+}
+
+Submitter::Todo Submitter::TodoOf(SubmitQueue::Action action) {
+  Todo todo;
+  std::visit(Overload{
+                 [](const SubmitQueue::Complete&) {},
+                 [&](const auto& of_stream) {
+                   mutex_.AssertHeld();
+                   todo.stream = streams_.at(of_stream.connection).stream;
+                 },
+             },
+             action);
+  todo.action = std::move(action);
+  return todo;
+}
+
 Submitter::Todos Submitter::Collect(SubmitQueue::Actions actions) {
   Todos todos;
   todos.reserve(actions.size());
   for (SubmitQueue::Action& action : actions) {
-    if (const auto* dial = std::get_if<SubmitQueue::Dial>(&action)) {
-      stream_ = dialer_->Open(MakeListener<v1::SubmitReplyFrame>(
-          dial->connection, [weak = weak_from_this()](const auto& event) {
-            if (const auto self = weak.lock()) self->Feed(event);
-          }));
-    }
-    todos.push_back({stream_, std::move(action)});
+    if (const auto* dial = std::get_if<SubmitQueue::Dial>(&action)) Open(*dial);
+    todos.push_back(TodoOf(std::move(action)));
+  }
+  for (auto at = streams_.begin(); streams_.size() > queue_.connected_count();) {
+    const auto stream = at++;
+    if (queue_.Uses(stream->first)) continue;
+    todos.push_back({nullptr, {}, std::move(stream->second)});
+    streams_.erase(stream);
   }
   return todos;
 }
 
 void Submitter::Do(Todos todos) {
   for (Todo& todo : todos) {
+    if (todo.ended.stream) continue;  // its dialer goes with the list
     if (std::holds_alternative<SubmitQueue::Dial>(todo.action)) {
       todo.stream->Start();
     } else if (auto* send = std::get_if<SubmitQueue::Send>(&todo.action)) {

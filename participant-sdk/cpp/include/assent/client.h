@@ -17,8 +17,9 @@
 //                        call ended with the status that something is full, stopping or
 //                        unavailable: a library or a proxy uses the same words of answers that were
 //                        lost.
-//   kUnavailable         This call has begun nothing: there was no connection; or, SubmitAsync
-//                        alone, the coordinator was stopping, and said so in a reply of its own.
+//   kUnavailable         This call has begun nothing: there was no connection, to any coordinator;
+//                        or, SubmitAsync alone, the coordinator was stopping, and said so in a
+//                        reply of its own.
 //                        Try later, or give up safely; unless an earlier call of the same gid ended
 //                        in kUnknownOutcome, which this does not settle.
 //   kResourceExhausted   This call has begun nothing: a queue of this client is full; or,
@@ -41,6 +42,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <assent/connection.h>
 #include <assent/status.h>
@@ -58,8 +60,14 @@ struct ClientRetry {
 };
 
 struct ClientOptions {
-  // "host:port". Empty: the environment variable ASSENT_ENDPOINT, or 127.0.0.1:7400.
+  // "host:port". Empty: the environment variable ASSENT_ENDPOINT (several: separated by commas), or
+  // 127.0.0.1:7400.
   std::string endpoint = {};
+  // Or several, of coordinators that share one log; some suffice, the client learns of the others.
+  // A call goes to the one that has the transaction. Whatever becomes of that one, the call is
+  // asked again elsewhere under the same gid, and gets its one outcome. Coordinators that share no
+  // log must never be named together: what one of them may have done, another would do again.
+  std::vector<std::string> endpoints = {};
   // What Submit, Commit, Rollback and Wait wait for unless the call says otherwise.
   WaitFor wait = WaitFor::kDecided;
   // How long one call may take, repeats included. 0: the transaction's deadline and 10 s more (30 s
