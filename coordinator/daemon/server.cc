@@ -95,6 +95,16 @@ log::SqliteOptions LogOptions(const Config& config, const std::string& path) {
         "suspended; nothing that is stored depends on it, but what people read does\"",
         std::chrono::duration_cast<std::chrono::seconds>(step).count());
   };
+  options.on_full = [path](bool full) {
+    if (full) {
+      spdlog::error(
+          "event=disk_full path={} hint=\"make room: new transactions are refused, what has begun "
+          "goes on\"",
+          path);
+    } else {
+      spdlog::info("event=disk_has_space path={}", path);
+    }
+  };
   options.on_state_renewed = [path] {
     spdlog::warn(
         "event=log_state_renewed path={}-state hint=\"somebody deleted or cut it while it was in "

@@ -438,6 +438,12 @@ TEST_F(Disk, AFullDiskRefusesNewWorkAndRecoversByItself) {
   const bool recovered = test::WaitUntil(
       [&] { return client.Submit(Order(), {.timeout = seconds(2)}).ok(); }, seconds(20));
   EXPECT_TRUE(recovered) << "space is back, and new work is still refused:\n" << daemon.Output();
+  EXPECT_TRUE(test::WaitUntil(
+      [&] { return daemon.Output().find("event=disk_has_space") != std::string::npos; },
+      seconds(60)));
+  const std::size_t told = daemon.Output().find("event=disk_full path=" + data_ + "/assent.db");
+  EXPECT_NE(told, std::string::npos) << daemon.Output();
+  EXPECT_EQ(daemon.Output().find("event=disk_full", told + 1), std::string::npos) << "told twice";
   participant->Stop();
   EXPECT_EQ(daemon.Stop(), 0) << daemon.Output();
 }

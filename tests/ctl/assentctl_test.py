@@ -340,6 +340,10 @@ class NobodyThere(unittest.TestCase):
     def test_what_needs_no_coordinator(self):
         ctl = Ctl(f"127.0.0.1:{free_port()}")
         self.assertRegex(ctl("version").out, r"^assentctl \d+\.\d+\.\d+\n$")
+        for output in ("json", "jsonl"):
+            self.assertEqual(["version"], list(json.loads(ctl("-o", output, "version").out)))
+        self.assertRegex(ctl("-o", "yaml", "version").out, r"^version: ")
+        self.assertIn("cannot read /dev/zero: File too large", ctl("submit", "/dev/zero").err)
         self.assertEqual(0, ctl("completion", "zsh").code)
         self.assertEqual(0, ctl("__complete", "show", "x").code)
         self.assertEqual(0, ctl("submit", "--dry-run", stdin=json.dumps({"branches": [branch("a", "b")]})).code)

@@ -144,6 +144,8 @@ TEST_F(CommandLine, Changing) {
   EXPECT_EQ("g", resolve.gid);
   EXPECT_EQ("2", resolve.branch_id);
   EXPECT_EQ(v1::DECISION_ABORT, resolve.resolution);
+  // A script whose variable is not set would have begun another transaction with each repetition.
+  EXPECT_NE(std::string::npos, Bad({"submit", "f.json", "--gid", ""}).find("--gid: is empty"));
   const auto submit = As<SubmitCommand>({"submit", "f.json", "--gid", "g", "--for", "accepted"});
   EXPECT_EQ("f.json", submit.path);
   EXPECT_EQ("g", submit.gid);

@@ -123,6 +123,17 @@ TEST_F(WaitTest, AStreamThatEndsTooEarlyIsAnOutage) {
   EXPECT_EQ(Exit::kDone, Wait());
 }
 
+// A coordinator that hangs had made "is still running" of a transaction that had long finished.
+TEST_F(WaitTest, WhatWasNotSeenWithinTheTimeoutIsNotSaidToRun) {
+  session.options.wait_timeout = seconds(3);
+  service.watch.push_back({{}, Status(Code::kDeadlineExceeded, "late")});
+  EXPECT_EQ(Exit::kOther, Wait());
+  EXPECT_EQ("", console.out);
+  EXPECT_EQ("assentctl: nothing was heard of it within --timeout (3 s)\n", console.err);
+  session.options.wait_timeout = milliseconds(0);
+  EXPECT_EQ(Exit::kOther, Wait());
+}
+
 TEST_F(WaitTest, GivesUpAfterALongOutage) {
   service.watch.push_back({{Active("g")}, Unavailable("lost")});
   const auto tries = static_cast<int>(kLongestOutage / kReconnectPause);

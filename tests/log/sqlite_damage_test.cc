@@ -1,6 +1,7 @@
 // What a start does with a file that is not as it was left: it refuses and names what it found, or
 // the change was harmless; it never misreads.
 
+#include <atomic>
 #include <fstream>
 #include <future>
 #include <iterator>
@@ -404,6 +405,12 @@ TEST(SqliteFullDisk, WhatHasBegunEndsAndBeginningResumesWhenThereIsSpace) {
     options.space_probe_interval = std::chrono::milliseconds(1);
     options.retention_age = std::chrono::milliseconds(0);
     options.retention_bytes = 0;
+    std::atomic<int> told_full = 0;
+    std::atomic<int> told_space = 0;
+    options.on_full = [&](bool full) {
+      EXPECT_EQ(full, told_full == told_space) << "the same twice";
+      ++(full ? told_full : told_space);
+    };
     auto opened = SqliteLog::Open(options);
     ASSERT_TRUE(opened.ok()) << opened.status().ToString();
     LogClient log(*std::move(opened));
@@ -440,6 +447,11 @@ TEST(SqliteFullDisk, WhatHasBegunEndsAndBeginningResumesWhenThereIsSpace) {
     }
     EXPECT_FALSE(log.log().GetStats().full);
     struct stat info {};
+    for (std::uint64_t i = 1; told_space < told_full; ++i) {
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+      EXPECT_TRUE(log.Append(Batch(Begin(2000 + i, "later" + std::to_string(i)))).status.ok());
+    }
+    EXPECT_GT(told_full, 0);
     EXPECT_EQ(stat((options.path + "-reserve").c_str(), &info), 0) << "the reserve is not back";
   }
   ASSERT_EQ(umount(mount_point.c_str()), 0);

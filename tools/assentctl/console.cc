@@ -13,6 +13,9 @@
 namespace assent::ctl {
 namespace {
 
+// No file that is given to this program comes near it; a device has no end.
+constexpr std::size_t kMaxFileBytes = std::size_t{64} << 20;
+
 // What the login left in the environment; for the record only, so nothing is verified.
 std::string UserName() {
   for (const char* variable : {"USER", "LOGNAME"}) {
@@ -54,8 +57,9 @@ Result<std::string> ProcessConsole::ReadFile(const std::string& path) {
   std::string content;
   char buffer[65536];
   std::size_t got = 0;
-  while ((got = std::fread(buffer, 1, sizeof buffer, file)) > 0) content.append(buffer, got);
-  const int error = std::ferror(file) != 0 ? errno : 0;
+  while (content.size() <= kMaxFileBytes && (got = std::fread(buffer, 1, sizeof buffer, file)) > 0)
+    content.append(buffer, got);
+  const int error = content.size() > kMaxFileBytes ? EFBIG : std::ferror(file) != 0 ? errno : 0;
   if (!standard) std::fclose(file);
   if (error != 0) return InvalidArgument("cannot read " + path + ": " + std::strerror(error));
   return content;

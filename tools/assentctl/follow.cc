@@ -1,9 +1,27 @@
 #include "tools/assentctl/follow.h"
 
+#include <utility>
+
 #include "tools/assentctl/duration.h"
 #include "tools/assentctl/text.h"
 
 namespace assent::ctl {
+namespace {
+
+// Of what was never seen nobody knows that it goes on.
+Followed TimedOut(Followed followed, std::chrono::milliseconds timeout) {
+  if (followed.last.has_value()) {
+    followed.end = Followed::End::kTimedOut;
+  } else {
+    followed.failure =
+        Status(Code::kDeadlineExceeded, "nothing was heard of it within --timeout (" +
+                                            FormatDuration(timeout.count()) + ")");
+  }
+  return followed;
+}
+
+}  // namespace
+
 bool IsOutage(const Status& status) {
   return status.code() == Code::kUnavailable || status.code() == Code::kCancelled ||
          status.code() == Code::kUnknownOutcome;
@@ -24,10 +42,7 @@ Followed Follow(const std::string& gid, Timeout timeout, Session& session,
     Timeout remaining = timeout;
     if (timeout.has_value()) {
       remaining = *timeout - (console.Uptime() - start);
-      if (*remaining <= milliseconds(0)) {
-        followed.end = Followed::End::kTimedOut;
-        return followed;
-      }
+      if (*remaining <= milliseconds(0)) return TimedOut(std::move(followed), *timeout);
     }
     bool stopped = false;
     Status status = session.service.Watch(request, remaining, [&](const v1::Transaction& seen) {
@@ -41,10 +56,8 @@ Followed Follow(const std::string& gid, Timeout timeout, Session& session,
       followed.end = stopped ? Followed::End::kStopped : Followed::End::kFinished;
       return followed;
     }
-    if (status.code() == Code::kDeadlineExceeded && timeout.has_value()) {
-      followed.end = Followed::End::kTimedOut;
-      return followed;
-    }
+    if (status.code() == Code::kDeadlineExceeded && timeout.has_value())
+      return TimedOut(std::move(followed), *timeout);
     // A stream that ends well before the transaction does has lost its coordinator too.
     if (status.ok()) status = Unavailable("the coordinator ended the watch");
     followed.failure = status;

@@ -23,7 +23,7 @@ struct Followed {
   enum class End : std::uint8_t {
     kFinished,  // the transaction is finished: `last` says how
     kStopped,   // `each` said to stop
-    kTimedOut,  // --timeout passed; `last` may be missing
+    kTimedOut,  // --timeout passed: `last` says how it was by then
     kFailed,    // `failure` says why; the transaction goes on
   };
   End end = End::kFailed;

@@ -12,6 +12,9 @@ namespace {
 
 Status Apply(const TomlEntry& entry, GlobalOptions& options) {
   const std::string& key = entry.name;
+  if (key != "endpoint" && key != "timeout" && key != "output" && key != "time")
+    return InvalidArgument("'" + key +
+                           "' is not a setting; known are endpoint, timeout, output, time");
   if (entry.kind != TomlKind::kText) return InvalidArgument(key + " takes a text in quotes");
   const std::string& value = entry.values.front();
   if (key == "endpoint") {
@@ -26,13 +29,9 @@ Status Apply(const TomlEntry& entry, GlobalOptions& options) {
     options.call_timeout = std::chrono::milliseconds(ms.value());
     return OkStatus();
   }
-  if (key == "output" || key == "time") {
-    const bool known =
-        key == "output" ? ReadOutput(value, options.output) : ReadTimeStyle(value, options.time);
-    return known ? OkStatus() : InvalidArgument(key + " cannot be '" + value + "'");
-  }
-  return InvalidArgument("'" + key +
-                         "' is not a setting; known are endpoint, timeout, output, time");
+  const bool known =
+      key == "output" ? ReadOutput(value, options.output) : ReadTimeStyle(value, options.time);
+  return known ? OkStatus() : InvalidArgument(key + " cannot be '" + value + "'");
 }
 
 }  // namespace

@@ -18,7 +18,10 @@ void AddSubmit(Program& program) {
   submit
       .add_option("--gid", command->gid,
                   "Its gid, over the file's; the same gid twice is the same transaction")
-      ->type_name("TEXT");
+      ->type_name("TEXT")
+      ->check([](const std::string& gid) {
+        return gid.empty() ? "is empty; without it, and without one in the file, one is drawn" : "";
+      });
   AddRead(submit, "--for", "FOR", "accepted, decided or completed (default completed)",
           [command = command.get()](const std::string& text) -> Status {
             if (text == "accepted")

@@ -98,6 +98,10 @@ struct SqliteOptions {
   // The wall clock was set, by more than a minute: forward, or (negative) back. Nothing that is
   // stored depends on it.
   std::function<void(std::chrono::milliseconds)> on_wall_clock_step{};
+  // The disk is full: said at once; and (false) that it has had space for a while, which is
+  // kSpaceForProbes times space_probe_interval.
+  std::function<void(bool full)> on_full{};
+  static constexpr int kSpaceForProbes = 40;
   // PATH-state was deleted or cut while in use, and has been written anew.
   std::function<void()> on_state_renewed{};
   // Load says how far it is, after a fifth of a second and then once a second: unfinished rows

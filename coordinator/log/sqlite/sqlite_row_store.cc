@@ -45,6 +45,7 @@ Status SqliteRowStore::Load(const std::vector<Slot>& slots, const Log::LiveVisit
   loaded_ = true;
   wall_watch_.emplace(store_->LastUnixMs());
   full_ = !reserve_.Take();
+  NoteFull();
   return OkStatus();
 }
 
@@ -101,6 +102,7 @@ std::size_t SqliteRowStore::SliceRows(std::size_t entries) const {
 Status SqliteRowStore::EnterFull(Status why) {
   full_ = again_ = true;
   next_probe_ = Clock::now() + options_.space_probe_interval;
+  NoteFull();
   reserve_.Release();
   Status status = Checkpoint(true);
   return status.ok() || IsFull(status) ? std::move(why) : std::move(status);
@@ -138,7 +140,23 @@ Status SqliteRowStore::Upkeep() {
     next_probe_ = Clock::now() + options_.space_probe_interval;
     full_ = !reserve_.Take();
   }
+  NoteFull();
   return OkStatus();
+}
+
+// A disk on which what was refused has given its space back is full again at once: people are told
+// once.
+void SqliteRowStore::NoteFull() {
+  if (!full_ && !told_full_) return;
+  const auto now = Clock::now();
+  if (full_) full_until_ = now;
+  if (told_full_ == full_) return;
+  if (!full_ &&
+      now < full_until_ + SqliteOptions::kSpaceForProbes * options_.space_probe_interval) {
+    return;
+  }
+  told_full_ = full_;
+  if (options_.on_full) options_.on_full(full_);
 }
 
 Result<bool> SqliteRowStore::UpkeepIdle() {

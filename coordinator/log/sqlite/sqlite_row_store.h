@@ -62,6 +62,7 @@ class SqliteRowStore final : public RowStore {
   Status Checkpoint(bool force);
   Result<bool> Settle();
   void NoteRemoved();
+  void NoteFull();
   void LookAtClocks();
   std::size_t SliceRows(std::size_t entries) const;
 
@@ -71,6 +72,8 @@ class SqliteRowStore final : public RowStore {
   bool loaded_ = false;
   std::atomic<std::uint64_t> next_serial_ = 1;
   bool full_ = false;
+  Clock::time_point full_until_;  // or until a little later
+  bool told_full_ = false;
   Clock::time_point next_probe_ = Clock::now();
   Clock::time_point next_expiry_ = Clock::now();
   bool again_ = false;          // what found no space is tried again, with nothing beside it

@@ -1,4 +1,5 @@
 #include "tools/assentctl/commands.h"
+#include "tools/assentctl/json_out.h"
 
 namespace assent::ctl {
 namespace {
@@ -26,7 +27,18 @@ struct Runner {
   Exit operator()(const DrainCommand& command) const { return RunDrain(command, session); }
   Exit operator()(const MoveCommand& command) const { return RunMove(command, session); }
   Exit operator()(const FenceCommand& command) const { return RunFence(command, session); }
-  Exit operator()(const VersionCommand&) const { return Say(VersionText()); }
+  Exit operator()(const VersionCommand&) const {
+    const Json json{{"version", ASSENT_VERSION}};
+    switch (session.options.output) {
+      case Output::kJson: return Say(PrettyJson(json));
+      case Output::kJsonl: return Say(LineJson(json));
+      case Output::kYaml: return Say(Yaml(json));
+      case Output::kTable:
+      case Output::kWide:
+      case Output::kId: break;
+    }
+    return Say(VersionText());
+  }
   Exit operator()(const CompletionCommand& command) const {
     return Say(CompletionScript(command.shell));
   }
