@@ -51,6 +51,15 @@ std::chrono::microseconds Membership::LookEvery() const {
   return (broken_.empty() ? lease_ : std::min(lease_, kBrokenLease)) / kLooksPerLease;
 }
 
+MonoTime Membership::NextLook(MonoTime asked) const {
+  MonoTime next = asked + LookEvery();
+  for (const auto& [epoch, seen] : seen_) {
+    const MonoTime end = seen.since + LeaseOf(epoch);
+    if (epoch != self_ && seen.looks + 1 >= kSilentLooks && end > asked) next = std::min(next, end);
+  }
+  return next;
+}
+
 // Who did not look himself has not seen anybody being silent: the store was away for all of them,
 // or he was stopped while they were not. How long it took him to come back it may take them too.
 void Membership::Observe(const View& view, MonoTime answered) {

@@ -69,11 +69,12 @@ class Membership {
   void OnKept(Slot slot);
 
   std::uint64_t self() const { return self_; }
-  // From one look to the next, and from beat to beat.
-  std::chrono::microseconds LookEvery() const;
+  // When to look again after a look that was sent at `asked`: not later than when a lease ends.
+  MonoTime NextLook(MonoTime asked) const;
   std::chrono::microseconds BeatEvery() const { return lease_ / kLooksPerLease; }
 
  private:
+  std::chrono::microseconds LookEvery() const;
   struct Seen {
     std::uint64_t beat = 0;
     MonoTime since;  // its beat is this one at least so long; or when its lease begins

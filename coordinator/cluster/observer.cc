@@ -70,10 +70,11 @@ void Observer::Beat() {
 void Observer::Look() {
   const MonoTime asked = options_.now();
   Result<View> view = store_.Look();
-  next_look_ = asked + membership_.LookEvery();
+  next_look_ = membership_.NextLook(asked);
   if (!Took(view.status())) return;
-  auto shared = std::make_shared<View>(*std::move(view));
+  const auto shared = std::make_shared<const View>(*std::move(view));
   Decision decision = membership_.OnView(*shared, asked, options_.now());
+  next_look_ = membership_.NextLook(asked);
   if (decision.over) return GoOut(FailedPrecondition("this member is not in the cluster any more"));
   events_.OnView(shared);
   if (!decision.assigned.empty()) events_.OnAssigned(decision.assigned);

@@ -61,6 +61,18 @@ TEST_F(MembershipTest, WhoIsSilentForALeaseIsFenced) {
   EXPECT_EQ(decision.fencings[0].heirs[1].epoch, 3u);
 }
 
+// So that what is silent is not silent for longer than that because of when we look.
+TEST_F(MembershipTest, TheNextLookIsNotLaterThanTheEndOfALease) {
+  for (int i = 0; i < 6; ++i) {
+    (void)LookAfter(milliseconds(500));
+    EXPECT_EQ(rules_.NextLook(now_), now_ + milliseconds(500));
+  }
+  (void)LookAfter(milliseconds(490));
+  EXPECT_EQ(rules_.NextLook(now_), now_ + milliseconds(10));
+  EXPECT_THAT(LookAfter(milliseconds(10)).fencings, SizeIs(1));
+  EXPECT_EQ(rules_.NextLook(now_), now_ + milliseconds(500));
+}
+
 TEST_F(MembershipTest, ABeatBeginsTheLeaseAnew) {
   for (int i = 0; i < 6; ++i) (void)LookAfter(milliseconds(500));
   ++MemberOf(2).beat;
@@ -105,7 +117,7 @@ TEST_F(MembershipTest, WhatOthersAreGivenIsAtMostALeaseMore) {
 TEST_F(MembershipTest, ABrokenLineShortensTheLease) {
   (void)LookAfter(milliseconds(500));
   rules_.OnLineBroken(2);
-  EXPECT_EQ(rules_.LookEvery(), Membership::kBrokenLease / 6);
+  EXPECT_EQ(rules_.NextLook(now_), now_ + Membership::kBrokenLease / 6);
   for (int i = 0; i < 4; ++i) EXPECT_THAT(LookAfter(milliseconds(200)).fencings, IsEmpty());
   EXPECT_THAT(LookAfter(milliseconds(199)).fencings, IsEmpty());
   EXPECT_THAT(LookAfter(milliseconds(1)).fencings, SizeIs(1));
@@ -125,14 +137,14 @@ TEST_F(MembershipTest, WhoStillBeatsIsThereWhateverItsLineIs) {
 TEST_F(MembershipTest, AShortLeaseIsNotMadeLonger) {
   Membership rules(1, milliseconds(600), {});
   rules.OnLineBroken(2);
-  EXPECT_EQ(rules.LookEvery(), milliseconds(100));
+  EXPECT_EQ(rules.NextLook(now_), now_ + milliseconds(100));
 }
 
 TEST_F(MembershipTest, ALineOfWhoHasEndedIsForgotten) {
   rules_.OnLineBroken(2);
   Remove(2);
   (void)LookAfter(milliseconds(500));
-  EXPECT_EQ(rules_.LookEvery(), milliseconds(500));
+  EXPECT_EQ(rules_.NextLook(now_), now_ + milliseconds(500));
 }
 
 TEST_F(MembershipTest, NobodyTakesFromTheSilentOrGivesToThem) {

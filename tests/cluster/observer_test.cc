@@ -193,7 +193,7 @@ TEST(Observers, ADeadOnesSlotsAreTakenOver) {
   cluster.StartAll();
   cluster.Run(std::chrono::seconds(10));
   cluster.node(1).Kill();
-  cluster.Run(kLease + milliseconds(1100));
+  cluster.Run(kLease + milliseconds(620));
   EXPECT_EQ(cluster.Orphans(), 0u);
   EXPECT_EQ(cluster.node(0).serves().size(), 30u);
   EXPECT_EQ(cluster.node(2).serves().size(), 30u);
@@ -230,7 +230,7 @@ TEST(Observers, WhoIsHeldIsTriedAgain) {
   cluster.Run(std::chrono::seconds(10));
   cluster.shared.held.insert(cluster.node(0).epoch());
   cluster.node(0).PauseUntil(cluster.now + std::chrono::hours(1));
-  cluster.Run(kLease + milliseconds(1100));
+  cluster.Run(kLease + milliseconds(620));
   EXPECT_EQ(cluster.node(1).serves().size(), 8u);
 }
 
