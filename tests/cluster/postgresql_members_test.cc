@@ -33,9 +33,9 @@ class PostgresMembers : public testing::Test {
   PostgresMemberOptions Options() {
     return {.connection = {.url = server_.Url(database_)},
             .schema = {.slots_count = 4},
-            .lossless_failover = lossless_,
-            .serial_now_ms = [this] { return now_ms_; },
-            .on_new_generation = [this](const std::string& words) { told_.push_back(words); }};
+            .origin = {.lossless_failover = lossless_,
+                       .on_new_generation = [this](const auto& words) { told_.push_back(words); }},
+            .serial_now_ms = [this] { return now_ms_; }};
   }
   Member Join(const std::string& node) {
     Member member{.store = std::make_unique<PostgresMemberStore>(Options()), .joined = {}};

@@ -94,6 +94,21 @@ TEST_F(Promoted, WhatIsThereTooIsLoaded) {
   EXPECT_EQ(1, visited);
 }
 
+// The member that had lost commits died with the primary. Another one, which had lost none, found
+// nothing of a transaction that had been committed, and said ABORT, until its observer came by and
+// raised the generation.
+TEST_F(Promoted, NothingIsPresumedOfWhatAStandbyMayHaveLost) {
+  ASSERT_TRUE(Load([](const LiveRow&) { return OkStatus(); }).ok());
+  const Result<Found> before = store_->Find("later");
+  ASSERT_TRUE(before.ok());
+  EXPECT_EQ(1u, before->epochs->size());
+  TakeOver();
+  const Result<Found> found = store_->Find("later");
+  ASSERT_TRUE(found.ok()) << found.status().ToString();
+  EXPECT_EQ(Found::What::kAbsent, found->what);
+  EXPECT_TRUE(found->epochs->empty());
+}
+
 // A participant was told ABORT, because nothing was found at the deposed primary; it had begun, and
 // committed, at the other one.
 TEST_F(Promoted, AbsentAtADeposedPrimaryIsNotAbsent) {

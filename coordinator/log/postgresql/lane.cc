@@ -50,7 +50,7 @@ Status Lane::Connect() {
   Result<std::unique_ptr<Connection>> opened = Connection::Open(options_.connection);
   if (!opened.ok()) return opened.status();
   connection_ = *std::move(opened);
-  return OkStatus();
+  return CheckOrigin(*connection_, options_.origin);
 }
 
 Status Lane::Open(std::uint64_t epoch, int lane) {

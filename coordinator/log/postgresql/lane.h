@@ -22,6 +22,7 @@
 #include <assent/status.h>
 
 #include "coordinator/log/postgresql/connection.h"
+#include "coordinator/log/postgresql/origin.h"
 #include "coordinator/log/postgresql/stop_flag.h"
 
 namespace assent::log {
@@ -30,6 +31,7 @@ struct LaneOptions {
   ConnectionOptions connection;
   // While the store is away a lane keeps trying, until this is raised. Outlives the lane.
   StopFlag* stop = nullptr;
+  OriginOptions origin{};
   // The store does not answer, and why; it answers again. On the lane's thread.
   std::function<void(const Status&)> on_away{};
   std::function<void()> on_back{};

@@ -60,12 +60,6 @@ std::string LockTimeout() {
   return "SET lock_timeout = " + std::to_string(PostgresMemberStore::kLockPatience.count());
 }
 
-// Where the server's history stands: two that differ may have lost what the other committed.
-// Nothing of a store that cannot tell.
-constexpr const char* kOriginSql =
-    "SELECT system_identifier::text || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),"
-    " current_setting('synchronous_standby_names') <> '' FROM pg_control_system()";
-
 }  // namespace
 
 PostgresMemberStore::PostgresMemberStore(PostgresMemberOptions options)
@@ -83,30 +77,7 @@ Status PostgresMemberStore::Open() {
   connection_ = *std::move(opened);
   const Answer answer = connection_->Run(LockTimeout());
   if (!answer.ok()) return answer.status(connection_->place());
-  return epoch_ == 0 ? OkStatus() : CheckOrigin();
-}
-
-// What was promised to participants is in the log that promised it. If this one may be another, it
-// says so to all by a new generation: what began before is not presumed about any more.
-Status PostgresMemberStore::CheckOrigin() {
-  const Answer now = connection_->Run(kOriginSql);
-  if (now.verdict == Verdict::kRefused) return OkStatus();
-  if (!now.ok()) return now.status(connection_->place());
-  const Answer before = connection_->Run("SELECT origin FROM log WHERE one = 1");
-  if (!before.ok() || before.rows.size() != 1) return before.status(connection_->place());
-  const std::string origin = now.rows.Text(0, 0);
-  const std::string known = before.rows.Text(0, 0);
-  if (origin == known) return OkStatus();
-  const bool lost = !known.empty() && !(options_.lossless_failover && now.rows.Int(0, 1) != 0);
-  const Answer noted =
-      Do("UPDATE log SET origin = " + Quoted(origin) + ", generation = generation" +
-         (lost ? " + 1" : "") + " WHERE one = 1 AND origin = " + Quoted(known));
-  if (!noted.ok()) return noted.status(connection_->place());
-  if (lost && noted.rows.changed() == 1 && options_.on_new_generation) {
-    options_.on_new_generation(connection_->place() + " was " + known + " and is " + origin +
-                               ": another server has taken over");
-  }
-  return OkStatus();
+  return epoch_ == 0 ? OkStatus() : CheckOrigin(*connection_, options_.origin);
 }
 
 // What comes with a warning may not be where it has to be.
@@ -136,7 +107,8 @@ Result<cluster::Joined> PostgresMemberStore::Join(const cluster::MemberCard& car
     const Result<LogRow> log =
         OpenSchema(*connection_, options_.connection.schema, options_.schema);
     if (!log.ok()) return log.status();
-    if (const Status status = CheckOrigin(); !status.ok()) return status;
+    if (const Status status = CheckOrigin(*connection_, options_.origin); !status.ok())
+      return status;
     const Result<bool> done = TryToJoin(card, *log, joined);
     if (!done.ok()) return done.status();
     if (!done.value()) continue;

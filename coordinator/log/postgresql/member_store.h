@@ -19,6 +19,7 @@
 
 #include "coordinator/cluster/member_store.h"
 #include "coordinator/log/postgresql/connection.h"
+#include "coordinator/log/postgresql/origin.h"
 #include "coordinator/log/postgresql/schema.h"
 
 namespace assent::log {
@@ -26,12 +27,9 @@ namespace assent::log {
 struct PostgresMemberOptions {
   ConnectionOptions connection;
   SchemaOptions schema;  // of a log that is made now
-  // A standby that takes over has all that was committed. Only believed of a server that has
-  // synchronous standbys.
-  bool lossless_failover = false;
+  OriginOptions origin{};
   // Moments of the wall clock, in milliseconds since 2020; serials begin with them.
   std::function<std::int64_t()> serial_now_ms{};
-  std::function<void(const std::string& words)> on_new_generation{};
 };
 
 class PostgresMemberStore final : public cluster::MemberStore {
@@ -62,7 +60,6 @@ class PostgresMemberStore final : public cluster::MemberStore {
 
  private:
   Status Open();
-  Status CheckOrigin();
   Answer Do(const std::string& statements);
   Result<bool> TryToJoin(const cluster::MemberCard& card, const LogRow& log,
                          cluster::Joined& joined);

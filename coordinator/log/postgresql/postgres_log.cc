@@ -59,12 +59,16 @@ ConnectionOptions PostgresLog::ConnectionOf(const std::string& what) const {
   return connection;
 }
 
+OriginOptions PostgresLog::Origin() const {
+  return {.lossless_failover = options_.lossless_failover,
+          .on_new_generation = options_.on_new_generation};
+}
+
 PostgresMemberOptions PostgresLog::MemberOptions() {
   PostgresMemberOptions options{.connection = ConnectionOf("observer"),
                                 .schema = options_.schema,
-                                .lossless_failover = options_.lossless_failover,
-                                .serial_now_ms = [] { return SerialMs(UnixMs()); },
-                                .on_new_generation = options_.on_new_generation};
+                                .origin = Origin(),
+                                .serial_now_ms = [] { return SerialMs(UnixMs()); }};
   // Who waits for longer is not there for the others.
   options.connection.answer_within = options_.lease;
   options.connection.connect_timeout =
@@ -112,6 +116,7 @@ Status PostgresLog::OpenLane(std::uint32_t number, const Joined& joined) {
   auto rows = std::make_unique<PostgresRowStore>(PostgresStoreOptions{
       .lane = {.connection = ConnectionOf("lane " + std::to_string(number)),
                .stop = &stop_,
+               .origin = Origin(),
                .on_away = options_.on_away,
                .on_back = options_.on_back,
                .on_settled = options_.on_settled},

@@ -46,7 +46,7 @@ struct PostgresLogOptions {
   std::uint32_t lanes_count = 1;
   // How long a member may be silent before the others take its slots. The same for all.
   std::chrono::milliseconds lease = std::chrono::seconds(3);
-  // See PostgresMemberOptions.
+  // See OriginOptions.
   bool lossless_failover = false;
   // How long a start waits for a database that does not answer, and an end for one that does not
   // take what is queued.
@@ -110,6 +110,7 @@ class PostgresLog final : public Log, private SlotEvents, private ObserverThread
     std::unique_ptr<ThreadedLog> log{};
   };
 
+  OriginOptions Origin() const;
   PostgresMemberOptions MemberOptions();
   ConnectionOptions ConnectionOf(const std::string& what) const;
   Result<cluster::Joined> JoinCluster();

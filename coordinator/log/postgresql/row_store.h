@@ -93,7 +93,7 @@ class PostgresRowStore final : public RowStore {
   void NoteRead() { read_conn_ = read_conn_ == 0 ? lane_.conn() : read_conn_; }
   Status CheckLive(const Rows& row, LoadState& state);
   Status CountFinished();
-  Result<Found> FoundIn(const Rows& rows, const std::string& gid, bool& stale);
+  Result<Found> FoundIn(const Rows& rows, const std::string& gid, bool with_epochs, bool& stale);
   Result<FinishedRow> Finished(const Rows& rows, int row, int from_column) const;
   bool ExpiryDue() const;
   Params ExpiryParams(std::size_t rows);

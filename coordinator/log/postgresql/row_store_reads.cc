@@ -184,7 +184,9 @@ Result<FinishedRow> PostgresRowStore::Finished(const Rows& rows, int row, int fr
 
 // A row for each thing that was found: 2 a finished one, 1 a live one with its owner, 0 always: how
 // many starts, and which generation; 3 an epoch of that generation.
-Result<Found> PostgresRowStore::FoundIn(const Rows& rows, const std::string& gid, bool& stale) {
+// None: nobody has joined since another server took over.
+Result<Found> PostgresRowStore::FoundIn(const Rows& rows, const std::string& gid, bool with_epochs,
+                                        bool& stale) {
   Found found;
   std::vector<std::uint64_t> epochs;
   std::uint64_t starts = 0;
@@ -213,7 +215,7 @@ Result<Found> PostgresRowStore::FoundIn(const Rows& rows, const std::string& gid
     }
   }
   if (generation == 0) return DataLoss("table log has no row");
-  if (!epochs.empty()) {
+  if (with_epochs) {
     std::sort(epochs.begin(), epochs.end());
     if (epochs.size() > kMaxEpochsCount)
       epochs.erase(epochs.begin(), epochs.end() - static_cast<std::ptrdiff_t>(kMaxEpochsCount));
@@ -228,17 +230,18 @@ Result<Found> PostgresRowStore::FoundIn(const Rows& rows, const std::string& gid
 
 Result<Found> PostgresRowStore::Find(const std::string& gid) {
   const Slot slot = SlotOf(gid, options_.slots->slots_count());
-  for (const char* statement : {"find", "find_epochs"}) {
+  for (const bool with_epochs : {false, true}) {
+    const char* statement = with_epochs ? "find_epochs" : "find";
     Status lane;
     const Answer answer = Ask(
         statement, [&] { return Params().Bytes(gid).Int(std::int64_t{slot}); }, lane);
     if (!lane.ok()) return Failed(lane);
     if (!answer.ok()) return answer.status("looking for gid " + gid);
     bool stale = false;
-    Result<Found> found = FoundIn(answer.rows, gid, stale);
+    Result<Found> found = FoundIn(answer.rows, gid, with_epochs, stale);
     if (!found.ok() || !stale) return found;
   }
-  return DataLoss("table member has no epoch of this generation");
+  return Internal("what was looked for with its epochs is not up to date");
 }
 
 Result<std::vector<FinishedRow>> PostgresRowStore::Scan(std::uint64_t before_serial,
