@@ -80,11 +80,24 @@ Json MapJson(const Message& message, const FieldDescriptor* field, const Options
   return json;
 }
 
+// What only several coordinators have to say: without it a document is that of one.
+bool IsOfSeveral(const std::string& name) {
+  for (const char* field : {"ListReply.silent", "ListReply.slots_left_out", "ListReply.slice",
+                            "ListParticipantsReply.silent", "ParticipantInfo.Instance.coordinators",
+                            "ServerInfo.members"}) {
+    if (name == std::string("assent.v1.") + field) return true;
+  }
+  return false;
+}
+
 // Adds the field in the shape its name asks for; most are taken as they are.
 void AddField(const Message& message, const FieldDescriptor* field, const Options& options,
               Json& json) {
   const Reflection& at = *message.GetReflection();
   const std::string& name = field->full_name();
+  const bool empty =
+      field->is_repeated() ? at.FieldSize(message, field) == 0 : !at.HasField(message, field);
+  if (empty && IsOfSeveral(name)) return;
   const bool payload = name == "assent.v1.BranchSpec.payload";
   const bool result = name == "assent.v1.Branch.result";
   const bool size =

@@ -3,9 +3,10 @@
 // Messages as JSON, in one shape for the command line, REST and the console. The schema is that of
 // the proto, field by field: names as in the proto (snake_case), enum values by their names in the
 // proto, integers as numbers, each field always present. docs/assentctl.md documents it, golden
-// files hold it still. Two departures, for the reader's sake:
+// files hold it still. Three departures, for the reader's sake:
 //   bytes   a JSON string when they are text, else {"base64": "..."}; the form that `submit` reads
 //   sizes   `payload_bytes` and `result_bytes` stand beside a payload and a result
+//   several what only several coordinators have to say is left out when nothing is said
 
 #include <string>
 

@@ -51,6 +51,22 @@ TEST(Json, LeavesOutWhatWasNotAskedFor) {
 }
 
 // The whole of a message, as it stands in a file: the order of its fields is part of the shape.
+// Those of one coordinator are as they were before there were several.
+TEST(Json, SaysWhatConcernsSeveralCoordinatorsOnlyIfThereIsAny) {
+  v1::ListReply list;
+  EXPECT_EQ(ToJson(list, {}).dump(), R"({"transactions":[],"next_page_token":""})");
+  list.add_silent()->set_node("north");
+  list.set_slots_left_out(3);
+  const Json json = ToJson(list, {});
+  EXPECT_EQ(json["silent"][0]["node"], "north");
+  EXPECT_EQ(json["slots_left_out"], 3);
+  EXPECT_FALSE(json.contains("slice")) << "which is between coordinators";
+  v1::ServerInfo info;
+  EXPECT_FALSE(ToJson(info, {}).contains("members"));
+  info.add_members()->set_node("north");
+  EXPECT_EQ(ToJson(info, {})["members"][0]["node"], "north");
+}
+
 TEST(Json, IsWrittenInTheOrderOfTheProto) {
   v1::Intervention deed;
   deed.set_at_unix_ms(1);
