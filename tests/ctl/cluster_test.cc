@@ -317,5 +317,50 @@ TEST_F(ClusterTest, ProgramsAreGivenTheClusterAsItIsNow) {
   EXPECT_NE(std::string::npos, console.out.find("\"draining\":true"));
 }
 
+// A member that does not answer is named: what is missing is never passed over.
+TEST_F(ClusterTest, WhatIsMissingOnAListIsSaid) {
+  v1::ListReply page;
+  *page.add_transactions() = Active("order-17");
+  page.set_slots_left_out(3);
+  v1::SilentMember& silent = *page.add_silent();
+  silent.set_node("b");
+  silent.set_address("host:7401");
+  silent.set_why("no answer within 2 s");
+  page.set_next_page_token("2");
+  service.list.push_back(page);
+  page.clear_next_page_token();
+  service.list.push_back(page);
+  ListCommand command;
+  command.all_pages = true;
+  session.options.output = Output::kId;
+  EXPECT_EQ(Exit::kDone, RunList(command, session));
+  EXPECT_EQ(
+      "node b at host:7401 did not answer: its unfinished transactions are not on the list (no "
+      "answer within 2 s)\n"
+      "3 slots had no owner at that moment: what is unfinished there is not on the list; try "
+      "again\n",
+      console.err);
+  EXPECT_EQ("order-17\norder-17\n", console.out);
+  console.err.clear();
+
+  v1::ListParticipantsReply participants;
+  participants.add_participants()->set_service("mail");
+  *participants.add_silent() = silent;
+  service.participants.push_back(participants);
+  EXPECT_EQ(Exit::kDone, RunParticipants({}, session));
+  EXPECT_NE(std::string::npos, console.err.find("node b at host:7401 did not answer"))
+      << console.err;
+  console.err.clear();
+
+  v1::ServerInfo info;
+  info.add_members()->mutable_info();
+  v1::MemberInfo& member = *info.add_members();
+  member.set_node("b");
+  member.set_silent("cut off");
+  service.info.push_back(info);
+  EXPECT_EQ(Exit::kDone, RunStats(session));
+  EXPECT_EQ("node b at  did not answer: the figures are without its own (cut off)\n", console.err);
+}
+
 }  // namespace
 }  // namespace assent::ctl

@@ -154,6 +154,19 @@ std::string RenderPlace(const std::string& gid, const v1::ClusterView& view, con
   return style.output == Output::kJsonl ? LineJson(json) : PrettyJson(json);
 }
 
+std::string SilentText(const google::protobuf::RepeatedPtrField<v1::SilentMember>& silent,
+                       std::string_view missing) {
+  std::string text;
+  for (const v1::SilentMember& member : silent) {
+    const std::string line = "node " + Visible(member.node()) + " at " + Visible(member.address()) +
+                             " did not answer: " + std::string(missing) + " (" +
+                             Visible(member.why()) + ")\n";
+    // Of several pages each has named it.
+    if (text.find(line) == std::string::npos) text += line;
+  }
+  return text;
+}
+
 std::string OtherTakers(const v1::ClusterView& view, std::string_view node) {
   std::string names;
   for (const v1::ClusterMember& member : view.members()) {

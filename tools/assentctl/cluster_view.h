@@ -9,6 +9,7 @@
 #include <assent/slot.h>
 
 #include "assent/v1/cluster.pb.h"
+#include "assent/v1/transaction.pb.h"
 #include "tools/assentctl/style.h"
 
 namespace assent::ctl {
@@ -35,5 +36,9 @@ std::string RenderPlace(const std::string& gid, const v1::ClusterView& view, con
 
 // "a, b": who takes slots besides `node`; empty: nobody.
 std::string OtherTakers(const v1::ClusterView& view, std::string_view node);
+
+// Who did not answer another coordinator, and what is missing for it; a line each.
+std::string SilentText(const google::protobuf::RepeatedPtrField<v1::SilentMember>& silent,
+                       std::string_view missing);
 
 }  // namespace assent::ctl

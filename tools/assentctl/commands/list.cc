@@ -1,3 +1,6 @@
+#include <algorithm>
+
+#include "tools/assentctl/cluster_view.h"
 #include "tools/assentctl/commands.h"
 #include "tools/assentctl/follow.h"
 #include "tools/assentctl/list_view.h"
@@ -29,6 +32,13 @@ bool IsFiltered(const v1::ListRequest& request) {
 }
 
 void Footer(const ListCommand& command, const v1::ListReply& shown, Session& session) {
+  session.console.Err(
+      SilentText(shown.silent(), "its unfinished transactions are not on the list"));
+  if (shown.slots_left_out() > 0) {
+    session.console.Err(Count(shown.slots_left_out(), "slot") +
+                        " had no owner at that moment: what is unfinished there is not on the "
+                        "list; try again\n");
+  }
   if (shown.transactions_size() == 0) {
     const bool everything = command.request.all() && !IsFiltered(command.request);
     session.console.Err(everything ? "no transactions\n"
@@ -53,9 +63,11 @@ Exit ListOnce(const ListCommand& command, Session& session) {
     const Style style = session.MakeStyle();
     if (IsStreamed(style.output)) {
       session.console.Out(RenderList(page.value(), style));
-      shown.Clear();
+      shown.clear_transactions();
     }
+    const std::uint32_t left_out = std::max(shown.slots_left_out(), page->slots_left_out());
     shown.MergeFrom(page.value());
+    shown.set_slots_left_out(left_out);
     shown.set_next_page_token(page.value().next_page_token());
     if (!command.all_pages || shown.next_page_token().empty()) break;
     if (shown.next_page_token() == request.page_token()) {

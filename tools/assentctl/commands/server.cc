@@ -1,3 +1,4 @@
+#include "tools/assentctl/cluster_view.h"
 #include "tools/assentctl/commands.h"
 #include "tools/assentctl/server_view.h"
 
@@ -17,6 +18,7 @@ Exit RunParticipants(const ParticipantsCommand& command, Session& session) {
     all.clear_next_page_token();
   } while (!request.page_token().empty());
   session.console.Out(RenderParticipants(all, session.MakeStyle()));
+  session.console.Err(SilentText(all.silent(), "who is connected to it alone is not on the list"));
   if (all.participants_size() == 0) session.console.Err("no participant is known\n");
   return Exit::kDone;
 }
@@ -25,6 +27,15 @@ Exit RunStats(Session& session) {
   const Result<v1::ServerInfo> info = session.service.GetServerInfo(session.options.call_timeout);
   if (!info.ok()) return session.Fail(info.status());
   session.console.Out(RenderStats(info.value(), session.MakeStyle()));
+  google::protobuf::RepeatedPtrField<v1::SilentMember> silent;
+  for (const v1::MemberInfo& member : info->members()) {
+    if (member.has_info()) continue;
+    v1::SilentMember& one = *silent.Add();
+    one.set_node(member.node());
+    one.set_address(member.address());
+    one.set_why(member.silent());
+  }
+  session.console.Err(SilentText(silent, "the figures are without its own"));
   return Exit::kDone;
 }
 
