@@ -109,7 +109,11 @@ TEST_F(PostgresConnection, RowsCanBeTakenOneByOne) {
       connection->QueryRows("SELECT 1 / (5 - n) FROM generate_series(1, 9) AS n", Params(), count)
           .verdict,
       Verdict::kCondition);
-  EXPECT_TRUE(connection->Run("SELECT 1").ok());
+  // libpq went on row by row in a message that came next.
+  EXPECT_TRUE(connection->QueryRows(many, Params().Int(std::int64_t{10}), count).ok());
+  connection->AddPrepare("many", many.c_str());
+  connection->Add("many", Params().Int(std::int64_t{10}));
+  EXPECT_EQ(connection->Exchange().at(1).rows.size(), 10);
   const auto stop = [](const Rows&) { return false; };
   EXPECT_FALSE(connection->QueryRows(many, Params().Int(std::int64_t{1000}), stop).ok());
   EXPECT_TRUE(connection->broken());

@@ -30,14 +30,21 @@ class PostgresTestLog {
   // Owns all slots from its Join on, through one lane.
   PostgresStoreOptions Member() {
     PostgresStoreOptions options;
-    options.lane = {.connection = {.url = url(), .stop = stop_.flag()}, .stop = &stop_};
+    options.lane = {.connection = {.url = MemberUrl(), .stop = stop_.flag()}, .stop = &stop_};
     options.slots = std::make_shared<SlotTable>(slots_count_);
     options.join = [this, slots = options.slots] { return Join(*slots); };
     return options;
   }
   std::unique_ptr<PostgresRowStore> Open() { return std::make_unique<PostgresRowStore>(Member()); }
 
+  // Members come in through this port from now on: a gate's.
+  void GoThrough(std::uint16_t port) { port_ = port; }
+
   std::string url() const { return server_.Url(database_); }
+  std::string MemberUrl() const {
+    return port_ == 0 ? url()
+                      : "postgresql://assent@127.0.0.1:" + std::to_string(port_) + "/" + database_;
+  }
   std::string Sql(const std::string& sql) const {
     return server_.Sql(database_, "SET search_path = assent; " + sql);
   }
@@ -87,6 +94,7 @@ class PostgresTestLog {
   test::PostgresServer& server_;
   const std::string database_;
   const Slot slots_count_;
+  std::uint16_t port_ = 0;
   StopFlag stop_;
 };
 

@@ -163,6 +163,7 @@ Answer Connection::Query(const std::string& statement, const Params& params) {
 }
 
 bool Connection::SendRowByRow(const std::string& statement, const Params& params) {
+  row_by_row_ = true;
   const Pointers pointers(params.values_);
   return !broken_ &&
          PQsendQueryParams(connection_.get(), statement.c_str(), pointers.count(), nullptr,
@@ -209,6 +210,8 @@ std::vector<Answer> Connection::Exchange() {
     return std::move(answers);
   };
   PGconn* const raw = connection_.get();
+  // libpq would go on row by row in the first statement of a pipeline.
+  if (std::exchange(row_by_row_, false)) (void)Run("");
   if (broken_ || PQenterPipelineMode(raw) == 0) return lost();
   for (const Statement& statement : statements) {
     if (!Send(statement)) return lost();

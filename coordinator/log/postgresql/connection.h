@@ -139,6 +139,7 @@ class Connection {
   std::unique_ptr<PGconn, Finish> connection_;
   std::uint32_t backend_pid_ = 0;
   bool broken_ = false;
+  bool row_by_row_ = false;
   bool warned_ = false;
   std::string warning_;
   std::vector<Statement> added_;
