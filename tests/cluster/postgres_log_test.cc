@@ -139,6 +139,8 @@ class PostgresLogs : public testing::Test {
       EXPECT_TRUE(finished.count(gid) + live.count(gid) == 1) << gid << " was begun, and is lost";
     for (const std::string& gid : ended)
       EXPECT_TRUE(finished.count(gid) == 1) << gid << " was ended, and is not";
+    // Each owner ends what it finds: what is left came behind its back.
+    EXPECT_THAT(live, testing::IsEmpty()) << "written by an owner that was one no more";
     std::printf("%zu begun, %zu ended; %zu slot epochs loaded\n", begun.size(), ended.size(),
                 loaded_by.size());
   }

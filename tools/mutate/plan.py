@@ -26,6 +26,9 @@ PARTS = {
         tests=(r"engine_.*test", r"log_recovery_test", r"service_test", r"grpc_test"),
         programs=(SIM, SIM_FULL),
         daemon=True),
+    "cluster": Part(
+        sources=("coordinator/cluster/*",),
+        tests=(r"cluster_rules_test",)),
     "log": Part(
         sources=("coordinator/log/*",),
         tests=(r"log_(?!sqlite_(kill|power|trouble|flip)|recovery_valgrind).*", r"engine_.*test"),
