@@ -27,7 +27,6 @@ Answer PostgresRowStore::Ask(const char* statement, const std::function<Params()
       lane = connection.status();
       return {};
     }
-    NoteRead();
     connection.value()->Add(statement, params());
     std::vector<Answer> answers = connection.value()->Exchange();
     const Verdict verdict = answers[0].verdict;
@@ -35,6 +34,7 @@ Answer PostgresRowStore::Ask(const char* statement, const std::function<Params()
     if (verdict == Verdict::kUnknown &&
         (answers[0].sqlstate.empty() || connection.value()->broken()))
       continue;
+    NoteRead();
     return std::move(answers[0]);
   }
 }
