@@ -7,6 +7,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -184,7 +185,7 @@ class EarlyAck final : public assent::Resource {
 
 }  // namespace
 
-// crash-bank NAME DATABASE COORDINATOR [lose|early-ack]           dials in
+// crash-bank NAME DATABASE COORDINATOR[,..] [lose|early-ack]      dials in
 // crash-bank NAME DATABASE serve=HOST:PORT [lose|early-ack]       is dialled
 int main(int argc, char** argv) {
   if (argc != 4 && argc != 5) return 2;
@@ -211,7 +212,8 @@ int main(int argc, char** argv) {
   if (dialled) return assent::crash::ServeDialled(resource, where.substr(kServe.size()));
   assent::ParticipantOptions options;
   options.service = argv[1];
-  options.endpoints = {argv[3]};
+  std::istringstream coordinators(argv[3]);
+  for (std::string one; std::getline(coordinators, one, ',');) options.endpoints.push_back(one);
   options.reconnect_initial_backoff = std::chrono::milliseconds(10);
   options.reconnect_max_backoff = std::chrono::milliseconds(100);
   options.question_interval = std::chrono::milliseconds(500);

@@ -34,8 +34,8 @@ bool lies = false;
 
 class Initiator {
  public:
-  Initiator(std::string endpoint, const std::string& journal)
-      : client_({.endpoint = std::move(endpoint),
+  Initiator(std::vector<std::string> endpoints, const std::string& journal)
+      : client_({.endpoints = std::move(endpoints),
                  .retry = {.give_up_after = milliseconds(400)},
                  .keepalive = milliseconds(2000)}),
         journal_(journal) {
@@ -256,7 +256,8 @@ class Initiator {
       case Code::kOutOfRange:
       case Code::kUnimplemented:
       case Code::kInternal:
-      case Code::kDataLoss: odd = true;
+      case Code::kDataLoss:
+      case Code::kElsewhere: odd = true;
     }
     Write(odd ? "odd" : "unknown", gid, how, status.ToString());
   }
@@ -319,14 +320,17 @@ class Initiator {
 }  // namespace
 }  // namespace assent::crash
 
-// campaign-initiator ENDPOINT JOURNAL SEED [lie]
+// campaign-initiator ENDPOINT[,..] JOURNAL SEED [lie]
 int main(int argc, char** argv) {
   using assent::crash::Initiator;
   if (argc != 4 && argc != 5) return 2;
   assent::crash::lies = argc == 5 && std::string(argv[4]) == "lie";
   std::signal(SIGTERM, assent::crash::OnSignal);
   const std::uint64_t seed = std::strtoull(argv[3], nullptr, 10);
-  Initiator initiator(argv[1], argv[2]);
+  std::istringstream coordinators(argv[1]);
+  std::vector<std::string> endpoints;
+  for (std::string one; std::getline(coordinators, one, ',');) endpoints.push_back(one);
+  Initiator initiator(std::move(endpoints), argv[2]);
   std::vector<std::thread> threads;
   for (const std::uint64_t i : {1, 2, 3})
     threads.emplace_back([&, i] { initiator.SubmitMany(seed * 16 + i); });
