@@ -98,21 +98,21 @@ inline constexpr LaneStatement kLaneStatements[] = {
     {"expire",
      "WITH look AS (SELECT serial, slot, outcome, age_ms FROM finished WHERE serial > $1::bigint"
      " ORDER BY serial LIMIT $2::bigint),"
-     " old AS (SELECT serial FROM look WHERE age_ms <= $3::bigint AND slot = ANY($4::bigint[])"
+     " old AS (SELECT serial FROM look WHERE age_ms < $3::bigint AND slot = ANY($4::bigint[])"
      " AND NOT outcome = ANY($5::bigint[]) ORDER BY serial LIMIT $6::bigint),"
      " gone AS (DELETE FROM finished WHERE serial IN (SELECT serial FROM old) RETURNING 1)"
      " SELECT (SELECT count(*) FROM look), (SELECT count(*) FROM old),"
-     " (SELECT count(*) FROM gone), (SELECT min(serial) FROM look WHERE age_ms > $3::bigint),"
+     " (SELECT count(*) FROM gone), (SELECT min(serial) FROM look WHERE age_ms >= $3::bigint),"
      " (SELECT max(serial) FROM look), (SELECT max(serial) FROM old)"},
 
     // The same, before anything is removed.
     {"expired",
      "WITH look AS (SELECT serial, slot, outcome, age_ms FROM finished WHERE serial > $1::bigint"
      " ORDER BY serial LIMIT $2::bigint),"
-     " old AS (SELECT serial FROM look WHERE age_ms <= $3::bigint AND slot = ANY($4::bigint[])"
+     " old AS (SELECT serial FROM look WHERE age_ms < $3::bigint AND slot = ANY($4::bigint[])"
      " AND NOT outcome = ANY($5::bigint[]) ORDER BY serial LIMIT $6::bigint)"
      " SELECT (SELECT count(*) FROM look), (SELECT count(*) FROM old), 0::bigint,"
-     " (SELECT min(serial) FROM look WHERE age_ms > $3::bigint), (SELECT max(serial) FROM look),"
+     " (SELECT min(serial) FROM look WHERE age_ms >= $3::bigint), (SELECT max(serial) FROM look),"
      " (SELECT max(serial) FROM old)"},
 
     // ---- Reading: each of these is one snapshot.
