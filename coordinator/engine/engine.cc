@@ -343,8 +343,7 @@ Status Engine::Post(const std::string& gid, Request request) {
                         std::holds_alternative<ExecuteRequest>(request);
   if (const auto why = std::atomic_load(&refusing_); why && new_work)
     return Unavailable("this coordinator takes no new work: " + *why);
-  if (new_work && away_.load(std::memory_order_relaxed))
-    return Unavailable("the database does not answer; nothing was begun");
+  if (new_work && away()) return Away();
   return Of(gid).TryPut(request) ? OkStatus() : Overloaded();
 }
 

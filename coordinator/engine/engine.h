@@ -99,6 +99,9 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
   // By name, those that begin so; at most so many.
   std::vector<WaitingFor> Waiting(const std::string& prefix, std::size_t max_count) const;
   std::string refusing() const;
+  // The log's database does not answer: what begins something is refused in these words.
+  bool away() const { return away_.load(std::memory_order_relaxed); }
+  static Status Away() { return Unavailable("the database does not answer; nothing was begun"); }
   // Slots that are served here, those among them that are leaving.
   std::size_t served_slots() const;
 

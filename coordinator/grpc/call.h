@@ -19,8 +19,10 @@
 
 #include "assent/v1/cluster.pb.h"
 #include "assent/v1/transaction.pb.h"
+#include "coordinator/grpc/journey.h"
 #include "coordinator/service/asker.h"
 #include "coordinator/service/holdings.h"
+#include "coordinator/service/router.h"
 #include "coordinator/transport/grpc_status.h"
 
 namespace assent::door {
@@ -86,23 +88,63 @@ class Call final : public grpc::ServerUnaryReactor, public service::Asker<Reply>
   }
 
   void Answer(const Status& status, absl::FunctionRef<void(Reply&)> fill) override {
-    const MutexLock lock(mutex_);
+    MutexLock lock(mutex_);
+    if (finished_) return;
+    if (!status.ok() && journey_ != nullptr) {
+      const std::shared_ptr<Journey> journey = journey_;
+      lock.Unlock();
+      // Nothing of it was done here, or what was can be asked for again where it is now.
+      if (journey->Again(status)) return;
+      lock.Lock();
+    }
     if (std::exchange(finished_, true)) return;
     Status told = status;
     if (status.ok()) {
       Reply reply;
       fill(reply);
-      told = place_->HoldAnswer(reply.ByteSizeLong(), [end = canceller_] { end->Cancel(); });
-      if (told.ok()) {
-        *reply_ = Serialised(reply);
-      } else if (!kOnlyLooks<Reply>) {
-        told = UnknownOutcome(told.message());
-      }
+      told = Hold(reply.ByteSizeLong());
+      if (told.ok()) *reply_ = Serialised(reply);
     }
     if (told.code() == Code::kResourceExhausted) {
       context_->AddTrailingMetadata("assent-retry-after-ms", std::to_string(kRetryHintMs));
     }
+    if (router_ != nullptr && IsElsewhere(status)) {
+      told = {Code::kElsewhere, status.message()};
+      AddTrailers(router_->Find(gid_), *context_);
+    }
     Finish(transport::ToGrpc(told));
+  }
+
+  // Of several coordinators: the transaction may be elsewhere, or come to be. Before the service
+  // has the call; `journey` is nullptr if it goes no further.
+  void Travel(const service::Router& router, std::string gid, bool repeatable,
+              std::shared_ptr<Journey> journey) {
+    const MutexLock lock(mutex_);
+    router_ = &router;
+    gid_ = std::move(gid);
+    repeatable_ = repeatable;
+    journey_ = std::move(journey);
+  }
+  // What another coordinator has answered.
+  void Pass(Handed&& handed) {
+    const MutexLock lock(mutex_);
+    if (std::exchange(finished_, true)) return;
+    grpc::Status told = handed.status;
+    if (told.ok()) {
+      const Status room = Hold(handed.reply.Length());
+      if (room.ok()) reply_->Swap(&handed.reply);
+      told = transport::ToGrpc(room);
+    }
+    if (told.error_code() == grpc::RESOURCE_EXHAUSTED)
+      context_->AddTrailingMetadata("assent-retry-after-ms", std::to_string(kRetryHintMs));
+    Finish(told);
+  }
+  // Nobody has answered.
+  void Lose(const Status& why) {
+    const MutexLock lock(mutex_);
+    if (std::exchange(finished_, true)) return;
+    AddTrailers(router_->Find(gid_), *context_);
+    Finish(transport::ToGrpc(Unavailable(why.message())));
   }
 
   bool Over() override {
@@ -111,12 +153,23 @@ class Call final : public grpc::ServerUnaryReactor, public service::Asker<Reply>
   }
 
   void OnCancel() override {
-    const MutexLock lock(mutex_);
-    if (!std::exchange(finished_, true)) Finish(grpc::Status::CANCELLED);
+    std::shared_ptr<Journey> journey;
+    {
+      const MutexLock lock(mutex_);
+      journey = journey_;
+      if (!std::exchange(finished_, true)) Finish(grpc::Status::CANCELLED);
+    }
+    if (journey != nullptr) journey->End();
   }
   void OnDone() override {
     canceller_->Forget();
     place_.reset();
+    std::shared_ptr<Journey> journey;
+    {
+      const MutexLock lock(mutex_);
+      journey.swap(journey_);
+    }
+    if (journey != nullptr) journey->End();
     // Moved out first: resetting the member would destroy the mutex under our feet.
     const std::shared_ptr<Call> last = std::move(self_);
   }
@@ -125,6 +178,17 @@ class Call final : public grpc::ServerUnaryReactor, public service::Asker<Reply>
   Call(grpc::CallbackServerContext* context, grpc::ByteBuffer* reply)
       : context_(context), reply_(reply), canceller_(std::make_shared<Canceller>(context)) {}
 
+  // There is room for an answer of so many bytes. Who has done something is never told that it has
+  // not, for want of it.
+  Status Hold(std::size_t bytes) {
+    const Status room = place_->HoldAnswer(bytes, [end = canceller_] { end->Cancel(); });
+    return room.ok() || kOnlyLooks<Reply> ? room : UnknownOutcome(room.message());
+  }
+  bool IsElsewhere(const Status& status) const ASSENT_REQUIRES(mutex_) {
+    return status.code() == Code::kElsewhere ||
+           (repeatable_ && status.code() == Code::kUnknownOutcome);
+  }
+
   grpc::CallbackServerContext* const context_;
   grpc::ByteBuffer* const reply_;
   std::shared_ptr<Call> self_;  // until OnDone
@@ -132,6 +196,11 @@ class Call final : public grpc::ServerUnaryReactor, public service::Asker<Reply>
   std::unique_ptr<service::Holdings::Place> place_;  // until OnDone
   Mutex mutex_;
   bool finished_ ASSENT_GUARDED_BY(mutex_) = false;
+  // Set by Travel.
+  const service::Router* router_ ASSENT_GUARDED_BY(mutex_) = nullptr;
+  std::string gid_ ASSENT_GUARDED_BY(mutex_);
+  bool repeatable_ ASSENT_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<Journey> journey_ ASSENT_GUARDED_BY(mutex_);
 };
 
 }  // namespace assent::door

@@ -3,6 +3,7 @@
 // Takes every method's request as bytes (call.h says why), which the generated code has a class for
 // each of; this is what those do.
 
+#include <memory>
 #include <utility>
 
 #include <grpcpp/grpcpp.h>
@@ -35,28 +36,39 @@ class RawService : public Base {
       ++served_;
     }
   }
+  // Each call is handed to `take`, with its bytes if there are several coordinators.
+  template <typename Request, typename Reply, typename Take>
+  void Unary(Take take) {
+    Serve<Request>(new grpc::internal::CallbackUnaryHandler<Bytes, Bytes>(
+        [this, take = std::move(take)](Context* context, const Bytes* bytes, Bytes* reply) {
+          return Begin<Request, Reply>(context, *bytes, reply, take);
+        }));
+  }
+  // To the service, as it is.
   template <typename Request, typename Reply>
   void Unary() {
-    Serve<Request>(new grpc::internal::CallbackUnaryHandler<Bytes, Bytes>(
-        [this](Context* context, const Bytes* bytes, Bytes* reply) {
-          return Take<Request, Reply>(context, *bytes, reply);
-        }));
+    Unary<Request, Reply>([this](const service::Caller& caller, Request&& request,
+                                 const std::shared_ptr<Call<Reply>>& call, Context*,
+                                 Bytes&&) { service_.Take(caller, std::move(request), call); });
   }
   void CheckAllAreServed() const { ASSENT_CHECK(served_ == descriptor_.method_count()); }
 
   service::Service& service_;
 
  private:
-  template <typename Request, typename Reply>
-  grpc::ServerUnaryReactor* Take(Context* context, const Bytes& bytes, Bytes* reply) {
+  template <typename Request, typename Reply, typename Take>
+  grpc::ServerUnaryReactor* Begin(Context* context, const Bytes& bytes, Bytes* reply,
+                                  const Take& take) {
     const service::Caller caller = CallerOf(*context);
     const auto call = Call<Reply>::Start(context, reply, service_.holdings(), caller);
     Request request;
     const Status parsed = ParseRequest(bytes, request);
+    Bytes kept;
+    if (!service_.router().alone()) kept = bytes;
     Free(bytes);
     if (call->Over()) return call.get();
     if (parsed.ok()) {
-      service_.Take(caller, std::move(request), call);
+      take(caller, std::move(request), call, context, std::move(kept));
     } else {
       call->Fail(parsed);
     }

@@ -58,14 +58,21 @@ Result<std::vector<StreamedSubmit>> ReadSubmits(const grpc::ByteBuffer& bytes) {
                          std::to_string(limits::kMaxFrameMessagesCount));
 }
 
+// What no library and no proxy makes up (docs/wire.md).
+bool IsWordOfCoordinator(grpc::StatusCode code) {
+  return code == grpc::INVALID_ARGUMENT || code == grpc::ALREADY_EXISTS ||
+         code == grpc::FAILED_PRECONDITION || code == grpc::DATA_LOSS;
+}
+
 using Fill = absl::FunctionRef<void(v1::SubmitReply&)>;
 
 // Many submits on one stream. Replies gather while a write is under way.
 class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  SubmitStream(service::Service& service, service::Caller caller,
+  SubmitStream(service::Service& service, const Ways& ways, service::Caller caller,
                grpc::CallbackServerContext* context)
       : service_(service),
+        ways_(ways),
         holdings_(service.holdings()),
         caller_(std::move(caller)),
         canceller_(std::make_shared<Canceller>(context)) {}
@@ -103,8 +110,7 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
         Reply(request.request_id(), submit.fault, [](v1::SubmitReply&) {});
         continue;
       }
-      const auto asker = std::make_shared<Asker>(self_, request.request_id());
-      service_.Take(caller_, std::move(request), asker);
+      Hand(std::move(request));
     }
     in_.Clear();
     const MutexLock lock(mutex_);
@@ -140,16 +146,60 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
     Asker(std::shared_ptr<SubmitStream> stream, std::uint64_t id)
         : stream_(std::move(stream)), id_(id) {}
     void Answer(const Status& status, Fill fill) override {
+      if (!status.ok() && journey_ != nullptr && journey_->Again(status)) return;
+      journey_.reset();  // it has this one
       stream_->holdings_.LeaveSubmit();
       stream_->Reply(id_, status, fill);
     }
     // It is counted until it is answered.
     bool Over() override { return false; }
+    // Before the service has it; nullptr: it goes no further.
+    void Travel(std::shared_ptr<Journey> journey) { journey_ = std::move(journey); }
+    // What another coordinator has answered. Of its refusals only those count that nobody else can
+    // have made up on the way: nothing may be said to be undone that was done.
+    void Pass(const Handed& handed) {
+      v1::SubmitReply reply;
+      Status status =
+          Status(static_cast<Code>(handed.status.error_code()), handed.status.error_message());
+      if (status.ok()) status = ParseRequest(handed.reply, reply);
+      if (!status.ok() && !IsWordOfCoordinator(handed.status.error_code()))
+        status = UnknownOutcome(status.message());
+      journey_.reset();
+      Answer(status, [&](v1::SubmitReply& out) { out.Swap(&reply); });
+    }
 
    private:
     const std::shared_ptr<SubmitStream> stream_;
     const std::uint64_t id_;
+    std::shared_ptr<Journey> journey_;
   };
+
+  void Hand(v1::SubmitRequest request) {
+    const auto asker = std::make_shared<Asker>(self_, request.request_id());
+    if (service_.router().alone() || caller_.forwarded)
+      return service_.Take(caller_, std::move(request), asker);
+    std::string& gid = *request.mutable_transaction()->mutable_gid();
+    if (gid.empty()) gid = service_.engine().IssueGid();  // wherever it is asked
+    const bool is_here = service_.router().Find(gid).where == service::Route::Where::kHere;
+    const grpc::ByteBuffer bytes = Serialised(request);
+    Trip trip = {.gid = gid,
+                 .method = "/assent.v1.TransactionService/Submit",
+                 .request = is_here ? KeptOf(bytes) : bytes,
+                 .new_work = true};
+    trip.here = [this, asker, kept = trip.request] {
+      v1::SubmitRequest again;
+      const Status parsed = ParseRequest(kept, again);
+      parsed.ok() ? service_.Take(caller_, std::move(again), asker) : asker->Fail(parsed);
+    };
+    trip.arrived = [asker](Handed&& handed) { asker->Pass(handed); };
+    trip.lost = [asker](const Status& why, bool maybe_done) {
+      asker->Travel(nullptr);
+      asker->Fail(maybe_done ? UnknownOutcome(why.message()) : Unavailable(why.message()));
+    };
+    const auto journey = std::make_shared<Journey>(ways_, std::move(trip));
+    asker->Travel(journey);
+    is_here ? service_.Take(caller_, std::move(request), asker) : journey->Go();
+  }
 
   void Reply(std::uint64_t id, const Status& status, Fill fill) ASSENT_EXCLUDES(mutex_) {
     const MutexLock lock(mutex_);
@@ -232,6 +282,7 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
   }
 
   service::Service& service_;
+  const Ways ways_;
   service::Holdings& holdings_;
   const service::Caller caller_;
   const std::shared_ptr<Canceller> canceller_;
@@ -254,8 +305,9 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
 }  // namespace
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartSubmitStream(
-    service::Service& service, service::Caller caller, grpc::CallbackServerContext* context) {
-  const auto stream = std::make_shared<SubmitStream>(service, std::move(caller), context);
+    service::Service& service, const Ways& ways, service::Caller caller,
+    grpc::CallbackServerContext* context) {
+  const auto stream = std::make_shared<SubmitStream>(service, ways, std::move(caller), context);
   stream->Begin(stream);
   return stream.get();
 }

@@ -1,5 +1,8 @@
 #include "coordinator/grpc/transaction_service.h"
 
+#include <string>
+#include <utility>
+
 #include "assent/v1/transaction.grpc.pb.h"
 #include "coordinator/grpc/raw_service.h"
 #include "coordinator/grpc/streams.h"
@@ -7,45 +10,129 @@
 namespace assent::door {
 namespace {
 
+// The transaction that a request is about.
+template <typename Request>
+std::string GidOf(const Request& request) {
+  if constexpr (requires { request.transaction(); }) {
+    return request.transaction().gid();
+  } else if constexpr (requires { request.action(); }) {
+    return request.action().gid();
+  } else {
+    return request.gid();
+  }
+}
+
+// What an operator does goes on record, each time.
+template <typename Request>
+constexpr bool kRepeatable = !requires(const Request& request) {
+  request.action();
+};
+template <typename Request>
+constexpr bool kNewWork = requires(const Request& request) {
+  request.transaction();
+}
+|| std::is_same_v<Request, v1::ExecuteBranchRequest>;
+
 class TransactionService final : public RawService<v1::TransactionService::Service> {
  public:
-  explicit TransactionService(service::Service& service)
+  TransactionService(service::Service& service, GrpcPeers* peers)
       : RawService(service, *v1::SubmitRequest::descriptor()->file()->FindServiceByName(
-                                "TransactionService")) {
-    Unary<v1::SubmitRequest, v1::SubmitReply>();
-    Unary<v1::BeginRequest, v1::BeginReply>();
-    Unary<v1::ExecuteBranchRequest, v1::ExecuteBranchReply>();
-    Unary<v1::CommitRequest, v1::SubmitReply>();
-    Unary<v1::RollbackRequest, v1::SubmitReply>();
-    Unary<v1::WaitRequest, v1::SubmitReply>();
-    Unary<v1::GetRequest, v1::Transaction>();
+                                "TransactionService")),
+        ways_{service, peers} {
+    Travelling<v1::SubmitRequest, v1::SubmitReply>();
+    Travelling<v1::BeginRequest, v1::BeginReply>();
+    Travelling<v1::ExecuteBranchRequest, v1::ExecuteBranchReply>();
+    Travelling<v1::CommitRequest, v1::SubmitReply>();
+    Travelling<v1::RollbackRequest, v1::SubmitReply>();
+    Travelling<v1::WaitRequest, v1::SubmitReply>();
+    Travelling<v1::GetRequest, v1::Transaction>();
     Unary<v1::ListRequest, v1::ListReply>();
     Unary<v1::ListParticipantsRequest, v1::ListParticipantsReply>();
     Unary<v1::GetServerInfoRequest, v1::ServerInfo>();
-    Unary<v1::RetryNowRequest, v1::OperatorReply>();
-    Unary<v1::AbortRequest, v1::OperatorReply>();
-    Unary<v1::SuspendRequest, v1::OperatorReply>();
-    Unary<v1::ResumeRequest, v1::OperatorReply>();
-    Unary<v1::ResolveBranchRequest, v1::OperatorReply>();
-    Unary<v1::ForgetRequest, v1::OperatorReply>();
+    Travelling<v1::RetryNowRequest, v1::OperatorReply>();
+    Travelling<v1::AbortRequest, v1::OperatorReply>();
+    Travelling<v1::SuspendRequest, v1::OperatorReply>();
+    Travelling<v1::ResumeRequest, v1::OperatorReply>();
+    Travelling<v1::ResolveBranchRequest, v1::OperatorReply>();
+    Travelling<v1::ForgetRequest, v1::OperatorReply>();
     Serve<v1::SubmitRequestFrame>(
         new grpc::internal::CallbackBidiHandler<Bytes, Bytes>([this](Context* context) {
-          return StartSubmitStream(service_, CallerOf(*context), context);
+          return StartSubmitStream(service_, ways_, CallerOf(*context), context);
         }));
     Serve<v1::WatchRequest>(new grpc::internal::CallbackServerStreamingHandler<Bytes, Bytes>(
         [this](Context* context, const Bytes* request) {
-          auto* const watch = StartWatch(service_, CallerOf(*context), context, *request);
+          auto* const watch = StartWatch(service_, ways_, CallerOf(*context), context, *request);
           Free(*request);
           return watch;
         }));
     CheckAllAreServed();
   }
+
+ private:
+  // A call about one transaction, which may be another coordinator's.
+  template <typename Request, typename Reply>
+  void Travelling() {
+    Unary<Request, Reply>([this](const service::Caller& caller, Request&& request,
+                                 const std::shared_ptr<Call<Reply>>& call, Context* context,
+                                 Bytes&& bytes) {
+      if (service_.router().alone()) return service_.Take(caller, std::move(request), call);
+      Travel<Request, Reply>(caller, std::move(request), call, context, std::move(bytes));
+    });
+  }
+
+  template <typename Request, typename Reply>
+  void Travel(const service::Caller& caller, Request&& request,
+              const std::shared_ptr<Call<Reply>>& call, Context* context, Bytes&& bytes) {
+    std::string gid = GidOf(request);
+    if constexpr (requires { request.mutable_transaction(); }) {
+      if (gid.empty()) {  // from now on it has one, wherever it is asked
+        gid = service_.engine().IssueGid();
+        request.mutable_transaction()->set_gid(gid);
+        bytes = Serialised(request);
+      }
+    }
+    if (caller.forwarded) {
+      call->Travel(service_.router(), std::move(gid), kRepeatable<Request>, nullptr);
+      return service_.Take(caller, std::move(request), call);
+    }
+    const bool is_here = service_.router().Find(gid).where == service::Route::Where::kHere;
+    Trip trip = {.gid = gid,
+                 .method = MethodOf<Request>(),
+                 .request = is_here ? KeptOf(bytes) : std::move(bytes),
+                 .deadline = context->deadline(),
+                 .repeatable = kRepeatable<Request>,
+                 .new_work = kNewWork<Request>};
+    trip.here = [this, caller, call, kept = trip.request] {
+      Request again;
+      const Status parsed = ParseRequest(kept, again);
+      parsed.ok() ? service_.Take(caller, std::move(again), call) : call->Fail(parsed);
+    };
+    trip.arrived = [call](Handed&& handed) { call->Pass(std::move(handed)); };
+    trip.lost = [call](const Status& why, bool) { call->Lose(why); };
+    const auto journey = std::make_shared<Journey>(ways_, std::move(trip));
+    call->Travel(service_.router(), std::move(gid), kRepeatable<Request>, journey);
+    is_here ? service_.Take(caller, std::move(request), call) : journey->Go();
+  }
+
+  template <typename Request>
+  static const std::string& MethodOf() {
+    static const std::string name = [] {
+      const auto& service =
+          *v1::SubmitRequest::descriptor()->file()->FindServiceByName("TransactionService");
+      int i = 0;
+      while (service.method(i)->input_type() != Request::descriptor()) ++i;
+      return "/" + service.full_name() + "/" + service.method(i)->name();
+    }();
+    return name;
+  }
+
+  const Ways ways_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeTransactionService(service::Service& service) {
-  return std::make_unique<TransactionService>(service);
+std::unique_ptr<grpc::Service> MakeTransactionService(service::Service& service, GrpcPeers* peers) {
+  return std::make_unique<TransactionService>(service, peers);
 }
 
 }  // namespace assent::door

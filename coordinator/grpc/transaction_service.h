@@ -12,8 +12,12 @@ class Service;
 
 namespace assent::door {
 
-// Both live longer than the server.
-std::unique_ptr<grpc::Service> MakeTransactionService(service::Service& service);
+class GrpcPeers;
+
+// Both live longer than the server. `peers`: the way to other coordinators; it outlives the
+// service. nullptr: there are none, or none can be reached.
+std::unique_ptr<grpc::Service> MakeTransactionService(service::Service& service,
+                                                      GrpcPeers* peers = nullptr);
 std::unique_ptr<grpc::Service> MakeClusterService(service::Service& service);
 
 }  // namespace assent::door

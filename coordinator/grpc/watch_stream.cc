@@ -1,4 +1,5 @@
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "coordinator/grpc/call.h"
@@ -14,9 +15,11 @@ namespace {
 template <typename Watch, typename Viewer, typename Request, typename Shown>
 class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, public Viewer {
  public:
+  // `gid`: of a transaction that may be elsewhere, or come to be; "" if there is nobody else.
   static WatchStream* Start(service::Service& service, const service::Caller& caller,
-                            grpc::CallbackServerContext* context, const grpc::ByteBuffer& bytes) {
-    std::shared_ptr<WatchStream> stream(new WatchStream(context));
+                            grpc::CallbackServerContext* context, const grpc::ByteBuffer& bytes,
+                            std::string gid) {
+    std::shared_ptr<WatchStream> stream(new WatchStream(service, context, std::move(gid)));
     stream->self_ = stream;
     stream->watch_ = std::make_shared<Watch>(service, stream);
     auto place = service.holdings().Enter(service::Held::kStream, caller);
@@ -39,7 +42,12 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
     this->StartWrite(&out_);
     return room;
   }
-  void End(const Status& status) override { this->Finish(transport::ToGrpc(status)); }
+  void End(const Status& status) override {
+    const bool moved = status.code() == Code::kElsewhere || status.code() == Code::kUnknownOutcome;
+    if (gid_.empty() || !moved) return this->Finish(transport::ToGrpc(status));
+    AddTrailers(service_.router().Find(gid_), *context_);
+    this->Finish(transport::ToGrpc(Unavailable(status.message())));
+  }
 
   void OnWriteDone(bool ok) override {
     out_.Clear();
@@ -54,9 +62,15 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
   }
 
  private:
-  explicit WatchStream(grpc::CallbackServerContext* context)
-      : canceller_(std::make_shared<Canceller>(context)) {}
+  WatchStream(service::Service& service, grpc::CallbackServerContext* context, std::string gid)
+      : service_(service),
+        context_(context),
+        gid_(std::move(gid)),
+        canceller_(std::make_shared<Canceller>(context)) {}
 
+  service::Service& service_;
+  grpc::CallbackServerContext* const context_;
+  const std::string gid_;
   const std::shared_ptr<Canceller> canceller_;
   std::shared_ptr<WatchStream> self_;                // until OnDone
   std::unique_ptr<service::Holdings::Place> place_;  // until OnDone
@@ -66,12 +80,20 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
 
 }  // namespace
 
-grpc::ServerWriteReactor<grpc::ByteBuffer>* StartWatch(service::Service& service,
+grpc::ServerWriteReactor<grpc::ByteBuffer>* StartWatch(service::Service& service, const Ways& ways,
                                                        const service::Caller& caller,
                                                        grpc::CallbackServerContext* context,
                                                        const grpc::ByteBuffer& request) {
+  std::string gid;
+  if (!service.router().alone()) {
+    v1::WatchRequest watched;
+    if (ParseRequest(request, watched).ok()) gid = watched.gid();
+    const bool is_here = service.router().Find(gid).where == service::Route::Where::kHere;
+    if (!gid.empty() && !caller.forwarded && !is_here)
+      return RelayWatch(service, ways, gid, caller, context, request);
+  }
   return WatchStream<service::Watch, service::Viewer, v1::WatchRequest, v1::Transaction>::Start(
-      service, caller, context, request);
+      service, caller, context, request, std::move(gid));
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* StartClusterWatch(service::Service& service,
@@ -79,7 +101,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* StartClusterWatch(service::Service& 
                                                               grpc::CallbackServerContext* context,
                                                               const grpc::ByteBuffer& request) {
   return WatchStream<service::ClusterWatch, service::ClusterViewer, v1::WatchClusterRequest,
-                     v1::ClusterView>::Start(service, caller, context, request);
+                     v1::ClusterView>::Start(service, caller, context, request, {});
 }
 
 }  // namespace assent::door

@@ -63,7 +63,7 @@ void Service::Take(const Caller& caller, const v1::GetClusterRequest& request,
   AskOthers<v1::ServerInfo>(
       router_, options_.peers, "GetServerInfo",
       [](const cluster::Member&) { return v1::GetServerInfoRequest().SerializeAsString(); },
-      [this, asker](const std::vector<Answer<v1::ServerInfo>>& answers) {
+      [this, asker](const std::vector<MemberAnswer<v1::ServerInfo>>& answers) {
         std::map<std::uint64_t, std::int64_t> unfinished;
         for (const auto& answer : answers) {
           if (answer.status.ok()) unfinished[answer.member.epoch] = UnfinishedOf(answer.reply);

@@ -4,6 +4,10 @@
 //
 // Page tokens name the last row of the page before: "L<look>.<part>.<serial>" among unfinished
 // ones, "F<serial>" among finished ones, "A<serial>" among both.
+//
+// With several coordinators a slice is what each of them has found from a serial on, looking for a
+// page; a serial is one transaction's, whoever has it. The look has a number at each: then the
+// token is "M<part>.<serial>" and ".<epoch>-<look>" for each, good at any coordinator.
 
 #include "coordinator/service/list.h"
 
@@ -40,8 +44,11 @@ struct Found {
 };
 
 struct Listing {
-  explicit Listing(engine::Engine& e) : engine(e) {}
+  explicit Listing(const ListScope& s) : scope(s), engine(s.engine) {}
+  const ListScope scope;
   engine::Engine& engine;
+  bool spans = false;     // all coordinators are asked
+  bool is_slice = false;  // another one gathers the list
   v1::ListRequest request;
   Kind kind = Kind::kUnfinished;
   std::size_t page_size = 0;
@@ -49,6 +56,7 @@ struct Listing {
 
   // Where it stands.
   std::uint64_t look = 0;
+  std::map<std::uint64_t, std::uint64_t> looks;  // spans: by epoch
   engine::Part part = engine::Part::kStuck;
   std::uint64_t after = 0;  // the serial of the last row that was considered; 0: none yet
   std::uint64_t slice_after =
@@ -85,12 +93,13 @@ bool IsMoreThanAPage(const Listing& listing, std::size_t rows, std::size_t bytes
 }
 
 // Adds a row to the page, if it has room.
-bool Add(Listing& listing, v1::Transaction&& row) {
+bool Add(Listing& listing, std::uint64_t serial, v1::Transaction&& row) {
   const auto rows = static_cast<std::size_t>(listing.reply.transactions_size());
   const std::size_t bytes = BytesOf(row);
   if (IsMoreThanAPage(listing, rows + 1, listing.reply_bytes + bytes)) return false;
   listing.reply_bytes += bytes;
   *listing.reply.add_transactions() = std::move(row);
+  if (listing.is_slice) listing.reply.mutable_slice()->add_serials(serial);
   return true;
 }
 
@@ -134,6 +143,43 @@ bool IsFiltered(const v1::ListRequest& r) {
          r.needs_operator() || r.outcome() != v1::OUTCOME_UNSPECIFIED;
 }
 
+Status BadToken() {
+  return InvalidArgument("page_token is not one that a List of this coordinator gave");
+}
+
+// "M<part>.<serial>.<epoch>-<look>…"
+Status ReadSpanningToken(Listing& listing, const std::string& token) {
+  int part = 0;
+  unsigned long long serial = 0;
+  int read = 0;
+  if (listing.kind != Kind::kUnfinished ||
+      std::sscanf(token.c_str(), "M%d.%llu%n", &part, &serial, &read) != 2 || part < 0 || part > 1)
+    return BadToken();
+  const char* rest = token.c_str() + read;
+  while (*rest != 0) {
+    unsigned long long epoch = 0;
+    unsigned long long look = 0;
+    if (std::sscanf(rest, ".%llu-%llu%n", &epoch, &look, &read) != 2) return BadToken();
+    listing.looks[epoch] = look;
+    rest += read;
+  }
+  listing.part = part == 0 ? engine::Part::kStuck : engine::Part::kOthers;
+  listing.after = listing.slice_after = serial;
+  return OkStatus();
+}
+
+// What another coordinator asks for.
+Status PlanSlice(Listing& listing) {
+  const v1::MemberSliceRequest& slice = listing.request.slice();
+  if (slice.part() > 2) return InvalidArgument("slice.part takes 0, 1 or 2");
+  listing.part = static_cast<engine::Part>(slice.part());
+  listing.kind = listing.part == engine::Part::kNewestFirst ? Kind::kBoth : Kind::kUnfinished;
+  // Of an earlier start, or of a member that did not have the transactions then: as below.
+  listing.look = listing.engine.IsLook(slice.look()) ? slice.look() : listing.engine.NextLook();
+  listing.after = listing.slice_after = slice.after();
+  return OkStatus();
+}
+
 Status Plan(Listing& listing) {
   const v1::ListRequest& r = listing.request;
   if (r.page_size() > limits::kMaxPageSizeCount) {
@@ -151,7 +197,11 @@ Status Plan(Listing& listing) {
                  : finished_named && r.states_size() == 1 ? Kind::kFinished
                                                           : Kind::kBoth;
   if (listing.kind == Kind::kBoth) listing.part = engine::Part::kNewestFirst;
+  listing.is_slice = r.has_slice();
+  if (listing.is_slice) return PlanSlice(listing);
+  listing.spans = !listing.scope.router.alone();
   const std::string& token = r.page_token();
+  if (listing.spans && token[0] == 'M') return ReadSpanningToken(listing, token);
   if (token.empty()) {
     listing.look = listing.engine.NextLook();
     return OkStatus();
@@ -170,14 +220,31 @@ Status Plan(Listing& listing) {
   } else if (std::sscanf(token.c_str() + 1, "%llu%c", &serial, &end) != 1 ||
              kind != (listing.kind == Kind::kFinished ? 'F' : 'A') ||
              listing.kind == Kind::kUnfinished) {
-    return InvalidArgument("page_token is not one that a List of this coordinator gave");
+    return BadToken();
   }
   listing.after = listing.slice_after = serial;
   return OkStatus();
 }
 
+std::string SpanningToken(const Listing& listing) {
+  std::string token =
+      (listing.part == engine::Part::kStuck ? "M0." : "M1.") + std::to_string(listing.after);
+  for (const auto& [epoch, look] : listing.looks)
+    token += "." + std::to_string(epoch) + "-" + std::to_string(look);
+  return token;
+}
+
 void Answer(Listing& listing, bool more) {
-  if (more) {
+  if (listing.is_slice) {
+    v1::MemberSliceReply& slice = *listing.reply.mutable_slice();
+    slice.set_look(listing.look);
+    slice.set_looked_at(listing.after);
+    slice.set_more(more);
+    slice.set_rows(listing.examined_rows);
+    slice.set_slots(static_cast<std::uint32_t>(listing.engine.served_slots()));
+  } else if (more && listing.spans && listing.kind == Kind::kUnfinished) {
+    listing.reply.set_next_page_token(SpanningToken(listing));
+  } else if (more) {
     const std::string serial = std::to_string(listing.after);
     listing.reply.set_next_page_token(
         listing.kind == Kind::kBoth ? "A" + serial
@@ -195,7 +262,7 @@ bool Take(Listing& listing, std::uint64_t last) {
   auto& rows = listing.found.rows;
   while (!rows.empty() && rows.begin()->first <= last) {
     const auto first = rows.begin();
-    if (!Add(listing, std::move(first->second))) {
+    if (!Add(listing, SerialOf(listing, first->first), std::move(first->second))) {
       Answer(listing, /*more=*/true);
       return false;
     }
@@ -265,8 +332,8 @@ void OnSlice(const ListingPtr& listing, const Status& status,
   listing->examined_rows += found.visited_rows;
   listing->slice_rows =
       found.rows.size() * 8 < found.visited_rows ? kPassedSliceRowsCount : kShownSliceRowsCount;
-  if (listing->kind == Kind::kBoth) {
-    const bool enough = found.cut != kLastRank || last == kLastRank ||
+  if (listing->kind == Kind::kBoth && !listing->is_slice) {
+    const bool enough = listing->spans || found.cut != kLastRank || last == kLastRank ||
                         listing->examined_rows >= kMaxExaminedRowsCount;
     if (enough) return ScanFinished(listing, last);
     listing->slice_after = SerialOf(*listing, last);
@@ -274,7 +341,8 @@ void OnSlice(const ListingPtr& listing, const Status& status,
   }
   if (!Take(*listing, last)) return;
   if (last == kLastRank) {
-    if (listing->part == engine::Part::kOthers) return Answer(*listing, /*more=*/false);
+    if (listing->part == engine::Part::kOthers || listing->is_slice)
+      return Answer(*listing, /*more=*/false);
     listing->part = engine::Part::kOthers;
     listing->after = listing->slice_after = 0;
   }
@@ -309,6 +377,81 @@ void VisitRow(const Listing& listing, Found& found, std::uint64_t rank,
   }
 }
 
+// ---- Several coordinators ----------------------------------------------------------------------
+
+using Slices = std::vector<MemberAnswer<v1::ListReply>>;
+
+v1::ListRequest SliceRequestFor(const Listing& listing, std::uint64_t epoch) {
+  v1::ListRequest request = listing.request;
+  request.clear_page_token();
+  const auto look = listing.looks.find(epoch);
+  v1::MemberSliceRequest& slice = *request.mutable_slice();
+  slice.set_part(static_cast<std::uint32_t>(listing.part));
+  slice.set_look(look == listing.looks.end() ? 0 : look->second);
+  slice.set_after(listing.slice_after);
+  return request;
+}
+
+// Those whose answer is missing are named, and slots that nobody serves are counted.
+void NoteWhatIsMissing(Listing& listing, const Slices& slices) {
+  const cluster::ViewPtr view = listing.scope.router.view();
+  std::size_t known = 0;
+  for (const auto& slice : slices) {
+    if (slice.status.ok()) {
+      known += slice.reply.slice().slots();
+      continue;
+    }
+    known += view->SlotsOf(slice.member.epoch).size();
+    const auto& named = listing.reply.silent();
+    if (std::none_of(named.begin(), named.end(),
+                     [&](const auto& one) { return one.epoch() == slice.member.epoch; }))
+      FillSilent(slice.member, slice.status, *listing.reply.add_silent());
+  }
+  const std::size_t left = view->slots.size() - std::min(view->slots.size(), known);
+  listing.reply.set_slots_left_out(
+      std::max(listing.reply.slots_left_out(), static_cast<std::uint32_t>(left)));
+}
+
+// What each has found, as one slice.
+void Merge(const ListingPtr& listing, Slices slices) {
+  NoteWhatIsMissing(*listing, slices);
+  std::vector<engine::SliceEnd> ends;
+  {
+    const MutexLock lock(listing->mutex);
+    Found& found = listing->shared;
+    for (auto& slice : slices) {
+      if (!slice.status.ok()) continue;
+      const v1::MemberSliceReply& end = slice.reply.slice();
+      listing->looks[slice.member.epoch] = end.look();
+      found.visited_rows += end.rows();
+      if (end.more()) ends.push_back({.serial = end.looked_at(), .more = true});
+      const int rows = std::min(end.serials_size(), slice.reply.transactions_size());
+      for (int i = 0; i < rows; ++i) {
+        found.rows[RankOf(*listing, end.serials(i))].Swap(slice.reply.mutable_transactions(i));
+      }
+    }
+  }
+  OnSlice(listing, OkStatus(), ends);
+}
+
+void AskMembers(const ListingPtr& listing) {
+  AskOthers<v1::ListReply>(
+      listing->scope.router, listing->scope.peers, "List",
+      [listing](const cluster::Member& member) {
+        return SliceRequestFor(*listing, member.epoch).SerializeAsString();
+      },
+      [listing](Slices slices) {
+        const std::uint64_t self = listing->scope.router.self();
+        RunList(listing->scope, SliceRequestFor(*listing, self),
+                [listing, self, slices = std::move(slices)](const Status& status,
+                                                            v1::ListReply own) mutable {
+                  if (!status.ok()) return listing->done(status, {});
+                  slices.push_back({{.epoch = self}, status, std::move(own)});
+                  Merge(listing, std::move(slices));
+                });
+      });
+}
+
 void NextSlice(const ListingPtr& listing) {
   {
     const MutexLock lock(listing->mutex);
@@ -316,6 +459,7 @@ void NextSlice(const ListingPtr& listing) {
     listing->shared.visited_rows = 0;
     listing->shared.cut = kLastRank;
   }
+  if (listing->spans) return AskMembers(listing);
   engine::SliceRequest slice;
   slice.part = listing->part;
   slice.look = listing->look;
@@ -334,14 +478,15 @@ void NextSlice(const ListingPtr& listing) {
 
 }  // namespace
 
-void RunList(engine::Engine& engine, v1::ListRequest request,
+void RunList(const ListScope& scope, v1::ListRequest request,
              std::function<void(const Status&, v1::ListReply)> done) {
-  auto listing = std::make_shared<Listing>(engine);
+  auto listing = std::make_shared<Listing>(scope);
   listing->request = std::move(request);
   listing->done = std::move(done);
   const Status planned = Plan(*listing);
   if (!planned.ok()) return listing->done(planned, {});
-  if (listing->kind == Kind::kFinished) return ScanFinished(listing, kLastRank);
+  if (listing->kind == Kind::kFinished && !listing->is_slice)
+    return ScanFinished(listing, kLastRank);
   NextSlice(listing);
 }
 

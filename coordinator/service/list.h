@@ -7,6 +7,8 @@
 
 #include "assent/v1/transaction.pb.h"
 #include "coordinator/engine/engine.h"
+#include "coordinator/service/members.h"
+#include "coordinator/service/router.h"
 
 namespace assent::service {
 
@@ -15,9 +17,16 @@ namespace assent::service {
 inline constexpr std::size_t kMaxExaminedRowsCount = 20'000;  // unfinished
 inline constexpr std::size_t kMaxScannedRowsCount = 2000;     // finished
 
-// Answers a List: unfinished transactions from the shards, then finished ones from the log. `done`
-// is called once, from another thread.
-void RunList(engine::Engine& engine, v1::ListRequest request,
+// Whose transactions are listed: this coordinator's, and those of all others that share its log.
+struct ListScope {
+  engine::Engine& engine;
+  const Router& router;
+  Peers* peers;
+};
+
+// Answers a List: unfinished transactions from the shards, then finished ones from the log. With a
+// slice, of this coordinator alone. `done` is called once, from another thread.
+void RunList(const ListScope& scope, v1::ListRequest request,
              std::function<void(const Status&, v1::ListReply)> done);
 
 }  // namespace assent::service

@@ -38,7 +38,7 @@ class Peers {
 };
 
 template <typename Reply>
-struct Answer {
+struct MemberAnswer {
   cluster::Member member;
   Status status;  // not OK: it is silent
   Reply reply;
@@ -55,11 +55,11 @@ inline void FillSilent(const cluster::Member& member, const Status& status, v1::
 template <typename Reply>
 void AskOthers(const Router& router, Peers* peers, const char* method,
                const std::function<std::string(const cluster::Member&)>& request,
-               std::function<void(std::vector<Answer<Reply>>)> done) {
+               std::function<void(std::vector<MemberAnswer<Reply>>)> done) {
   struct All {
     Mutex mutex;
     std::size_t left ASSENT_GUARDED_BY(mutex) = 0;
-    std::vector<Answer<Reply>> answers;  // each its member's until the last is there
+    std::vector<MemberAnswer<Reply>> answers;  // each its member's until the last is there
   };
   const auto all = std::make_shared<All>();
   for (cluster::Member& member : router.Others())
@@ -73,7 +73,7 @@ void AskOthers(const Router& router, Peers* peers, const char* method,
     const cluster::Member member = all->answers[i].member;
     peers->Ask(member, method, request(member), kMemberPatience,
                [all, i, done](const Status& status, const std::string& reply) {
-                 Answer<Reply>& answer = all->answers[i];
+                 MemberAnswer<Reply>& answer = all->answers[i];
                  answer.status = status;
                  if (status.ok() && !answer.reply.ParseFromString(reply))
                    answer.status = Internal("its answer cannot be read");

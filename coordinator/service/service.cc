@@ -135,9 +135,10 @@ void Service::Take(const Caller&, v1::GetRequest request, const AskerPtr<v1::Tra
 }
 
 void Service::Take(const Caller&, v1::ListRequest request, const AskerPtr<v1::ListReply>& asker) {
-  RunList(engine_, std::move(request), [asker](const Status& status, v1::ListReply list) {
-    asker->Answer(status, [&](v1::ListReply& out) { out.Swap(&list); });
-  });
+  RunList({engine_, router_, options_.peers}, std::move(request),
+          [asker](const Status& status, v1::ListReply list) {
+            asker->Answer(status, [&](v1::ListReply& out) { out.Swap(&list); });
+          });
 }
 
 // ---- Operators ---------------------------------------------------------------------------------

@@ -20,13 +20,23 @@
 
 namespace assent::engine {
 
-// The log in memory is single-threaded; the shards are not.
-// A coordinator's, of a log of which others may have some of the slots.
-class LockedLog : public log::Log {
+// What coordinators share: the rows of all of them. The log in memory is single-threaded; the
+// shards are not.
+struct SharedRows {
+  explicit SharedRows(Slot slots_count)
+      : log(std::make_shared<log::MemoryDisk>(),
+            log::MemoryLogOptions{.rows = {.slots_count = slots_count}}) {}
+  std::mutex mutex;
+  log::MemoryLog log;
+  std::optional<log::Joined> joined;  // by the first who did
+};
+
+// One coordinator's log, of which others may have some of the slots.
+class LockedLog final : public log::Log {
  public:
-  explicit LockedLog(Slot slots_count = 1,
-                     std::shared_ptr<log::MemoryDisk> disk = std::make_shared<log::MemoryDisk>())
-      : log_(std::move(disk), log::MemoryLogOptions{.rows = {.slots_count = slots_count}}) {}
+  explicit LockedLog(Slot slots_count = 1) : LockedLog(std::make_shared<SharedRows>(slots_count)) {}
+  explicit LockedLog(std::shared_ptr<SharedRows> rows) : rows_(std::move(rows)) {}
+
   log::SlotEvents* events_ = nullptr;
   std::atomic<int> released_ = 0;
   // From the start; nothing: all.
@@ -35,62 +45,70 @@ class LockedLog : public log::Log {
   std::vector<std::vector<Slot>> loads_;
   std::atomic<bool> away_ = false;
   std::atomic<std::int64_t> answered_boot_ms_ = 0;
+  std::function<void(Slot)> on_released_;
 
   Result<log::Joined> Join(log::SlotEvents& events) override {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(rows_->mutex);
     events_ = &events;
-    Result<log::Joined> joined = log_.Join(events);
-    if (joined.ok() && grants_) joined->slots = *grants_;
+    if (!rows_->joined) {
+      Result<log::Joined> joined = rows_->log.Join(events);
+      if (!joined.ok()) return joined;
+      rows_->joined = *std::move(joined);
+    }
+    log::Joined joined = *rows_->joined;
+    if (grants_) joined.slots = *grants_;
     return joined;
   }
   void Load(std::vector<Slot> slots, LiveVisitor visit,
             std::function<void(log::Loaded)> done) override {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(rows_->mutex);
     loads_.push_back(slots);
     std::vector<log::DamagedSlot> damaged;
     for (const log::DamagedSlot& one : damaged_) {
       if (std::count(slots.begin(), slots.end(), one.slot) > 0) damaged.push_back(one);
     }
-    log_.Load(std::move(slots), std::move(visit),
-              [damaged, done = std::move(done)](log::Loaded loaded) {
-                loaded.damaged = damaged;
-                done(std::move(loaded));
-              });
+    rows_->log.Load(std::move(slots), std::move(visit),
+                    [damaged, done = std::move(done)](log::Loaded loaded) {
+                      loaded.damaged = damaged;
+                      done(std::move(loaded));
+                    });
   }
   void Release(Slot slot, std::function<void(Status)> done) override {
-    const std::lock_guard lock(mutex_);
-    log_.Release(slot, std::move(done));
+    {
+      const std::lock_guard lock(rows_->mutex);
+      rows_->log.Release(slot, std::move(done));
+    }
     ++released_;
+    if (on_released_) on_released_(slot);
   }
   void Drain(std::function<void(Status)> done) override {
-    const std::lock_guard lock(mutex_);
-    log_.Drain(std::move(done));
+    const std::lock_guard lock(rows_->mutex);
+    rows_->log.Drain(std::move(done));
   }
-  std::uint64_t NextSerial(Slot slot) override { return log_.NextSerial(slot); }
+  std::uint64_t NextSerial(Slot slot) override { return rows_->log.NextSerial(slot); }
   void Append(std::vector<log::Entry> batch, std::function<void(log::AppendResult)> done) override {
-    const std::lock_guard lock(mutex_);
-    log_.Append(std::move(batch), std::move(done));
+    const std::lock_guard lock(rows_->mutex);
+    rows_->log.Append(std::move(batch), std::move(done));
   }
   void Find(std::string gid, std::function<void(Result<log::Found>)> done) override {
-    const std::lock_guard lock(mutex_);
-    log_.Find(std::move(gid), std::move(done));
+    const std::lock_guard lock(rows_->mutex);
+    rows_->log.Find(std::move(gid), std::move(done));
   }
   void Scan(std::uint64_t before_serial, std::size_t max_rows,
             std::function<void(Result<std::vector<log::FinishedRow>>)> done) override {
-    const std::lock_guard lock(mutex_);
-    log_.Scan(before_serial, max_rows, std::move(done));
+    const std::lock_guard lock(rows_->mutex);
+    rows_->log.Scan(before_serial, max_rows, std::move(done));
   }
   log::Stats GetStats() const override {
-    const std::lock_guard lock(mutex_);
-    log::Stats stats = log_.GetStats();
+    const std::lock_guard lock(rows_->mutex);
+    log::Stats stats = rows_->log.GetStats();
     stats.away = away_;
     stats.answered_boot_ms = answered_boot_ms_;
     return stats;
   }
 
  private:
-  mutable std::mutex mutex_;
-  log::MemoryLog log_;
+  const std::shared_ptr<SharedRows> rows_;
 };
 
 // Keeps what is sent until the test takes it.

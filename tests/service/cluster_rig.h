@@ -30,44 +30,10 @@ inline std::string GidIn(Slot slot, int number = 0) {
   }
 }
 
-// The rows of one memory are one coordinator's; what has ended belongs to all.
-class SharedHistory {
- public:
-  std::vector<engine::LockedLog*> logs;
-};
-class MemberLog final : public engine::LockedLog {
- public:
-  explicit MemberLog(SharedHistory& history) : LockedLog(kSlotsCount), history_(history) {}
-  // Rising over all of them.
-  std::uint64_t NextSerial(Slot) override {
-    static std::atomic<std::uint64_t> next = 1;
-    return next++;
-  }
-  void Scan(std::uint64_t before_serial, std::size_t max_rows,
-            std::function<void(Result<std::vector<log::FinishedRow>>)> done) override {
-    std::map<std::uint64_t, log::FinishedRow, std::greater<>> all;
-    for (LockedLog* log : history_.logs) {
-      log->LockedLog::Scan(before_serial, max_rows,
-                           [&](Result<std::vector<log::FinishedRow>> found) {
-                             for (log::FinishedRow& row : *found) all[row.serial] = std::move(row);
-                           });
-    }
-    std::vector<log::FinishedRow> rows;
-    for (auto& [serial, row] : all) {
-      if (rows.size() < max_rows) rows.push_back(std::move(row));
-    }
-    done(std::move(rows));
-  }
-
- private:
-  SharedHistory& history_;
-};
-
 class ClusterRig : public testing::Test {
  protected:
   struct Coordinator final : Peers {
-    Coordinator(ClusterRig& rig, std::uint64_t epoch)
-        : rig_(rig), epoch_(epoch), log(rig.history_) {}
+    Coordinator(ClusterRig& rig, std::uint64_t epoch) : rig_(rig), epoch_(epoch), log(rig.rows_) {}
     void Ask(const cluster::Member& member, const char* method, const std::string& request,
              std::chrono::milliseconds, Heard heard) override {
       ++asked;
@@ -79,7 +45,7 @@ class ClusterRig : public testing::Test {
     ClusterRig& rig_;
     const std::uint64_t epoch_;
     std::atomic<int> asked = 0;
-    MemberLog log;
+    engine::LockedLog log;
     engine::Outbox outbox;
     std::vector<transport::ServiceInfo> participants;
     std::unique_ptr<engine::Engine> engine;
@@ -92,10 +58,8 @@ class ClusterRig : public testing::Test {
 
   // Slots go round: slot n to member n % count.
   void Start(std::size_t count) {
-    for (std::size_t i = 0; i < count; ++i) {
+    for (std::size_t i = 0; i < count; ++i)
       members_.push_back(std::make_unique<Coordinator>(*this, i + 1));
-      history_.logs.push_back(&members_.back()->log);
-    }
     for (std::size_t i = 0; i < count; ++i) {
       Coordinator& member = *members_[i];
       member.log.grants_.emplace();
@@ -184,7 +148,8 @@ class ClusterRig : public testing::Test {
     Take<v1::GetServerInfoRequest, v1::ServerInfo>(service, bytes, heard);
   }
 
-  SharedHistory history_;
+  const std::shared_ptr<engine::SharedRows> rows_ =
+      std::make_shared<engine::SharedRows>(kSlotsCount);
   std::set<std::uint64_t> silent_;  // by epoch
   cluster::View view_;
   cluster::ClusterControl* control_ = nullptr;
