@@ -2,9 +2,11 @@
 
 #include <atomic>
 #include <csignal>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -248,6 +250,46 @@ TEST_F(PostgresConnection, ASettingThatLosesCommits) {
   server_.Sql(database_, "ALTER ROLE assent SET synchronous_commit = remote_apply");
   EXPECT_EQ(Show("synchronous_commit"), "remote_apply");
   server_.Sql(database_, "ALTER ROLE assent RESET synchronous_commit");
+}
+
+// A pooler of the whole database, in front of it.
+class Pooler {
+ public:
+  Pooler(const PostgresServer& server, const std::string& mode) : port_(test::FreePort()) {
+    const std::string file = server.folder() + "/pooler-" + mode + ".ini";
+    std::ofstream(file) << "[databases]\n* = host=127.0.0.1 port=" << server.port()
+                        << " user=assent\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = "
+                        << port_ << "\nunix_socket_dir =\nauth_type = any\npool_mode = " << mode
+                        << "\n";
+    std::vector<std::string> argv = {"setpriv", "--pdeathsig", "KILL"};
+    if (geteuid() == 0) {
+      for (const char* word : {"--reuid=postgres", "--regid=postgres", "--init-groups"})
+        argv.emplace_back(word);
+    }
+    argv.insert(argv.end(), {"--", "/usr/sbin/pgbouncer", file});
+    process_ = std::make_unique<test::Process>(
+        test::ProcessOptions{.argv = argv, .directory = server.folder()});
+    EXPECT_TRUE(process_->Start().ok());
+    EXPECT_TRUE(process_->WaitForOutput("process up", 30s)) << process_->Output();
+  }
+  std::string Url(const std::string& database) const {
+    return "postgresql://assent@127.0.0.1:" + std::to_string(port_) + "/" + database;
+  }
+
+ private:
+  const std::uint16_t port_;
+  std::unique_ptr<test::Process> process_;
+};
+
+TEST_F(PostgresConnection, APooler) {
+  const Pooler transactions(server_, "transaction");
+  const Status status = Refused(transactions.Url(database_));
+  EXPECT_EQ(status.code(), Code::kFailedPrecondition) << status.ToString();
+  EXPECT_THAT(status.message(),
+              AllOf(HasSubstr("a pooler stands between"), HasSubstr("pool_mode = session")));
+  const Pooler sessions(server_, "session");
+  const auto connection = Connection::Open({.url = sessions.Url(database_)});
+  EXPECT_TRUE(connection.ok()) << connection.status().ToString();
 }
 
 // ---- The tables ---------------------------------------------------------------------------------
