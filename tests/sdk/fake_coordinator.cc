@@ -125,14 +125,16 @@ int UnusedPort() {
   return ntohs(address.sin_port);
 }
 
-bool Greet(SessionStream* stream, v1::Hello* hello, std::uint32_t coordinator_id) {
+bool Greet(SessionStream* stream, v1::Hello* hello, std::uint32_t coordinator_id,
+           std::uint64_t epoch, std::uint64_t cluster_version) {
   v1::ParticipantFrame first;
   if (!stream->Read(&first) || !first.has_hello()) return false;
   if (hello != nullptr) *hello = first.hello();
   v1::CoordinatorFrame welcome;
   welcome.mutable_welcome()->set_session_id("fake");
   welcome.mutable_welcome()->set_coordinator_id(coordinator_id);
-  welcome.mutable_welcome()->set_epoch(1);
+  welcome.mutable_welcome()->set_epoch(epoch);
+  welcome.mutable_welcome()->set_cluster_version(cluster_version);
   return stream->Write(welcome);
 }
 

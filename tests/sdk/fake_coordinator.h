@@ -70,7 +70,8 @@ int UnusedPort();
 
 // The usual beginning of a session script: takes Hello, says Welcome. False if the stream ended
 // first.
-bool Greet(SessionStream* stream, v1::Hello* hello = nullptr, std::uint32_t coordinator_id = 1);
+bool Greet(SessionStream* stream, v1::Hello* hello = nullptr, std::uint32_t coordinator_id = 1,
+           std::uint64_t epoch = 1, std::uint64_t cluster_version = 0);
 // A frame with one command.
 v1::CoordinatorFrame CommandFrame(std::uint64_t command_id, const std::string& gid,
                                   v1::Operation operation, const std::string& action,

@@ -76,22 +76,28 @@ class ParticipantShellTest : public ::testing::Test {
 
   // With so many coordinators.
   void Start(std::size_t coordinators = 1) {
-    std::vector<ParticipantShell::Endpoint> endpoints;
-    for (std::size_t i = 0; i < coordinators; ++i) {
-      endpoints.push_back({"c" + std::to_string(i), std::make_unique<ScriptedDialer>(dials_[i])});
-    }
-    shell_ = std::make_shared<ParticipantShell>(options_, std::move(endpoints), &actions_, 1);
+    options_.endpoints.clear();
+    for (std::size_t i = 0; i < coordinators; ++i)
+      options_.endpoints.push_back("c" + std::to_string(i));
+    ParticipantShell::Dialers dialers;
+    dialers.session = [dials = dials_](const std::string& endpoint) {
+      return std::make_unique<ScriptedDialer>(dials[std::stoul(endpoint.substr(1))]);
+    };
+    shell_ = std::make_shared<ParticipantShell>(options_, std::move(dialers), &actions_, 1);
     shell_->Start();
   }
   // The next stream to coordinator `i`, welcomed.
   std::shared_ptr<ScriptedStream> Welcome(std::size_t i = 0) {
+    return Welcome(i, static_cast<std::uint32_t>(i + 1));
+  }
+  std::shared_ptr<ScriptedStream> Welcome(std::size_t i, std::uint32_t coordinator_id) {
     auto stream = dials_[i]->Next();
     EXPECT_NE(stream, nullptr);
     v1::ParticipantFrame hello;
     EXPECT_TRUE(stream->Receive(&hello));
     EXPECT_TRUE(hello.has_hello());
     v1::CoordinatorFrame welcome;
-    welcome.mutable_welcome()->set_coordinator_id(static_cast<std::uint32_t>(i + 1));
+    welcome.mutable_welcome()->set_coordinator_id(coordinator_id);
     stream->Send(welcome);
     return stream;
   }
@@ -314,6 +320,7 @@ class OddResource final : public Resource {
   }
   std::vector<HeldBranch> Questions(std::size_t limit) override {
     EXPECT_GE(limit, 1u);
+    ++questions_;
     return {{"held", "1", 1, 5}};
   }
   void Answer(const HeldBranch& branch, Verdict verdict, bool finished) override {
@@ -322,6 +329,7 @@ class OddResource final : public Resource {
                        (finished ? " finished" : ""));
     answered_.notify_all();
   }
+  int questions() const { return questions_; }
   std::string FirstAnswer() {
     std::unique_lock lock(mutex_);
     answered_.wait_for(lock, seconds(10), [this] { return !answers_.empty(); });
@@ -329,6 +337,7 @@ class OddResource final : public Resource {
   }
 
  private:
+  std::atomic<int> questions_{0};
   std::mutex mutex_;
   std::condition_variable answered_;
   std::vector<std::string> answers_;
@@ -365,6 +374,40 @@ TEST_F(ParticipantShellTest, AQuestionGoesToTheCoordinatorThatBeganTheTransactio
   while (a->Receive(&frame) && frame.queries_size() == 0) {
   }
   EXPECT_EQ(frame.queries_size(), 1);
+}
+
+// Coordinators that share a log: one is asked, and if it does not answer, another one next round.
+TEST_F(ParticipantShellTest, OneCoordinatorOfALogIsAskedAnotherNextRound) {
+  OddResource resource;  // holds a branch of coordinator 1
+  actions_.Attach(resource);
+  options_.question_interval = milliseconds(50);
+  Start(2);
+  auto a = Welcome(0, 1);
+  v1::ParticipantFrame frame;
+  while (a->Receive(&frame) && frame.queries_size() == 0) {
+  }
+  EXPECT_EQ(frame.queries_size(), 1);
+  auto b = Welcome(1, 1);
+  while (b->Receive(&frame) && frame.queries_size() == 0) {
+  }
+  EXPECT_EQ(frame.queries_size(), 1);
+}
+
+TEST_F(ParticipantShellTest, ASecondCoordinatorOfTheLogIsNotAskedAtOnce) {
+  OddResource resource;  // holds a branch of coordinator 1
+  actions_.Attach(resource);
+  options_.question_interval = std::chrono::hours(1);
+  Start(2);
+  auto a = Welcome(0, 1);
+  v1::ParticipantFrame frame;
+  while (a->Receive(&frame) && frame.queries_size() == 0) {
+  }
+  EXPECT_EQ(frame.queries_size(), 1);
+  auto b = Welcome(1, 1);
+  while (resource.questions() < 2) std::this_thread::yield();
+  Command(*b, 1, "g1", v1::TRY, "nothing of ours");
+  EXPECT_TRUE(b->Receive(&frame));
+  EXPECT_EQ(frame.queries_size(), 0);
 }
 
 TEST_F(ParticipantShellTest, AResourceThatAnswersTwiceOrNeverIsSurvived) {

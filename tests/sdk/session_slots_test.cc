@@ -94,5 +94,53 @@ TEST_F(SessionTest, TheNewOwnersOtherOperationWaitsForTheOldOnes) {
   EXPECT_EQ(sent_[1].replies(0).command_id(), 2u);
 }
 
+// The coordinator has left: its session goes on until it ends, and is the last one.
+TEST_F(SessionTest, ARetiredSessionEndsWithItsConnection) {
+  Open();
+  Do([&](Actions* out) { session_.Retire(out); });
+  Command(1, "g1");
+  EXPECT_EQ(runs_.size(), 1u);
+  EXPECT_EQ(cancels_, 0);
+  Closed();
+  EXPECT_EQ(session_.state(), Session::State::kStopped);
+  EXPECT_EQ(session_.Due(), SteadyTime::max());
+  EXPECT_EQ(dials_, 1);
+}
+
+TEST_F(SessionTest, RetiredBetweenConnectionsItEndsAtOnceAndMayBeKept) {
+  Open();
+  Do([&](Actions* out) { session_.Retire(out); });
+  session_.Keep();  // it is back
+  Closed();
+  EXPECT_EQ(session_.state(), Session::State::kWaiting);
+  Do([&](Actions* out) { session_.Retire(out); });
+  EXPECT_EQ(session_.state(), Session::State::kStopped);
+}
+
+TEST_F(SessionTest, RetiredWhileDiallingItGivesUp) {
+  Start();
+  Do([&](Actions* out) { session_.Retire(out); });
+  EXPECT_EQ(cancels_, 1);
+  Closed();
+  EXPECT_EQ(session_.state(), Session::State::kStopped);
+}
+
+// Its part of max_in_flight changes with the number of coordinators, which is learned on the way.
+TEST_F(SessionTest, ANewBoundCountsFromTheNextConnectionOn) {
+  Open();
+  session_.SetMaxInFlight(2);
+  for (std::uint64_t i = 1; i <= 4; ++i) Command(i, "g" + std::to_string(i));
+  EXPECT_EQ(runs_.size(), 4u);
+  Closed();
+  sent_.clear();
+  DialAgain();
+  ASSERT_FALSE(sent_.empty());
+  EXPECT_EQ(sent_[0].hello().max_in_flight(), 2u);
+  Written();
+  Welcome();
+  for (std::uint64_t i = 5; i <= 7; ++i) Command(i, "g" + std::to_string(i));
+  EXPECT_EQ(runs_.size(), 6u);
+}
+
 }  // namespace
 }  // namespace assent::internal

@@ -55,11 +55,10 @@ bool ClusterMap::NewerThan(const ClusterMap& other) const {
   return std::tie(generation_, version_) > std::tie(other.generation_, other.version_);
 }
 
-std::string ClusterMap::ToString() const {
-  std::string text = "version=" + std::to_string(version_) + " members=";
-  for (const Member& member : members_)
-    text += (&member == &members_.front() ? "" : ",") + member.address;
-  return text;
+std::string ClusterMap::AddressList() const {
+  std::string list;
+  for (const Member& member : members_) list += (list.empty() ? "" : ",") + member.address;
+  return list;
 }
 
 }  // namespace assent::internal

@@ -31,7 +31,8 @@ class ClusterMap {
   std::size_t OwnerOf(std::string_view gid) const;
   // Seen later than that, by whoever sees it.
   bool NewerThan(const ClusterMap& other) const;
-  std::string ToString() const;
+  // The members', separated by commas.
+  std::string AddressList() const;
 
  private:
   std::uint32_t coordinator_id_ = 0;

@@ -40,6 +40,13 @@ void MapWatcher::Nudge() {
   Feed([](MapKeeper& keeper, MapKeeper::Actions* out) { keeper.Nudge(Now(), out); });
 }
 
+void MapWatcher::AddSeed(const std::string& endpoint) {
+  Feed([&](MapKeeper& keeper, MapKeeper::Actions* out) {
+    keeper.AddSeed(endpoint);
+    keeper.Nudge(Now(), out);
+  });
+}
+
 void MapWatcher::Shutdown() {
   Feed([](MapKeeper& keeper, MapKeeper::Actions* out) { keeper.Stop(out); });
 }

@@ -37,6 +37,8 @@ class MapWatcher : public std::enable_shared_from_this<MapWatcher> {
   void Start();
   // A call has failed.
   void Nudge();
+  // One more place to ask.
+  void AddSeed(const std::string& endpoint);
   void Shutdown();
 
  private:

@@ -1,6 +1,8 @@
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -8,6 +10,8 @@
 #include <unistd.h>
 #include <utility>
 #include <vector>
+
+#include <grpcpp/channel.h>
 
 #include <assent/limits.h>
 #include <assent/participant.h>
@@ -26,6 +30,29 @@ namespace assent {
 namespace {
 
 constexpr const char* kConnectMethod = "/assent.v1.ParticipantSession/Connect";
+constexpr const char* kWatchMethod = "/assent.v1.ClusterService/Watch";
+
+// One to each coordinator, for as long as somebody uses it.
+class Channels {
+ public:
+  explicit Channels(std::chrono::milliseconds keepalive) : keepalive_(keepalive) {}
+
+  std::shared_ptr<grpc::Channel> To(const std::string& endpoint) {
+    const MutexLock lock(mutex_);
+    std::erase_if(channels_, [](const auto& channel) { return channel.second.expired(); });
+    std::shared_ptr<grpc::Channel> channel = channels_[endpoint].lock();
+    if (!channel) {
+      channel = internal::MakeChannel(endpoint, keepalive_);
+      channels_[endpoint] = channel;
+    }
+    return channel;
+  }
+
+ private:
+  const std::chrono::milliseconds keepalive_;
+  Mutex mutex_;
+  std::map<std::string, std::weak_ptr<grpc::Channel>> channels_ ASSENT_GUARDED_BY(mutex_);
+};
 
 std::string DefaultInstance() {
   std::array<char, 256> host{};
@@ -72,14 +99,16 @@ class Participant::Impl {
       return InvalidArgument("no action is registered, so nothing could ever be asked");
     if (Status s = Complete(options); !s.ok()) return s;
     started = true;
-    const std::shared_ptr<internal::StreamLoop> loop = internal::MakeStreamLoop();
-    std::vector<internal::ParticipantShell::Endpoint> endpoints;
-    for (const std::string& name : options.endpoints) {
-      auto channel = internal::MakeChannel(name, options.keepalive);
-      endpoints.push_back(
-          {name, internal::MakeGrpcDialer(loop, std::move(channel), kConnectMethod)});
-    }
-    shell = std::make_shared<internal::ParticipantShell>(options, std::move(endpoints), &actions,
+    const auto channels = std::make_shared<Channels>(options.keepalive);
+    const auto dialer_of = [channels, loop = internal::MakeStreamLoop()](const char* method) {
+      return [=](const std::string& endpoint) {
+        return internal::MakeGrpcDialer(loop, channels->To(endpoint), method);
+      };
+    };
+    internal::ParticipantShell::Dialers dialers;
+    dialers.session = dialer_of(kConnectMethod);
+    dialers.watch = dialer_of(kWatchMethod);
+    shell = std::make_shared<internal::ParticipantShell>(options, std::move(dialers), &actions,
                                                          internal::RandomSeed());
     shell->Start();
     return OkStatus();

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,8 +18,6 @@
 
 #include "assent/v1/participant.pb.h"
 #include "participant-sdk/cpp/src/frame_listener.h"
-#include "participant-sdk/cpp/src/version.h"
-#include "proto/words/words.h"
 
 namespace assent::internal {
 namespace {
@@ -26,21 +26,6 @@ namespace {
 constexpr std::size_t kMaxQuestions = limits::kMaxFrameMessagesCount;
 
 SteadyTime Now() { return std::chrono::steady_clock::now(); }
-
-v1::Hello HelloOf(const ParticipantOptions& options, const ActionTable& actions) {
-  v1::Hello hello;
-  hello.set_version(1);
-  hello.set_service(options.service);
-  hello.set_instance(options.instance);
-  for (const OfferedAction& action : actions.Actions()) {
-    v1::ActionInfo* info = hello.add_actions();
-    info->set_name(action.name);
-    info->set_protocol(wire::ToWire(action.protocol));
-  }
-  hello.set_max_in_flight(options.max_in_flight);
-  hello.set_agent(AgentName());
-  return hello;
-}
 
 // Passes the first answer on. If the last copy of the responder goes without one, the call is
 // answered "retry later": a branch must not be blocked by a resource that lost it.
@@ -66,34 +51,26 @@ void ParticipantShell::Feed(std::size_t index, const Event& event) {
   Todos todos;
   {
     const MutexLock lock(mutex_);
+    const auto link = links_.find(index);
+    if (link == links_.end()) return;
     Actions actions;
-    event(links_[index].session, &actions);
+    event(link->second.session, &actions);
     Collect(index, std::move(actions), &todos);
+    const Session& session = link->second.session;
+    const bool turned = std::exchange(link->second.was_open, session.open()) != session.open();
+    if (turned || session.state() == Session::State::kStopped) Reconcile(&todos);
   }
   Do(std::move(todos));
 }
 
-ParticipantShell::ParticipantShell(ParticipantOptions options, std::vector<Endpoint> endpoints,
+ParticipantShell::ParticipantShell(ParticipantOptions options, Dialers dialers,
                                    ActionTable* actions, std::uint64_t seed)
     : options_(std::move(options)),
+      dialers_(std::move(dialers)),
+      seed_(seed),
       actions_(actions),
       calls_(options_.max_queued_calls),
-      link_count_(endpoints.size()) {
-  links_.reserve(endpoints.size());
-  for (std::size_t i = 0; i < endpoints.size(); ++i) {
-    Session::Options session;
-    session.index = i;
-    session.endpoint = endpoints[i].name;
-    session.hello = HelloOf(options_, *actions_);
-    session.max_in_flight = options_.max_in_flight;
-    session.max_questions = kMaxQuestions;
-    session.initial_backoff = options_.reconnect_initial_backoff;
-    session.max_backoff = options_.reconnect_max_backoff;
-    session.seed = seed + i;
-    links_.emplace_back(std::move(session), &calls_);
-    links_.back().dialer = std::move(endpoints[i].dialer);
-  }
-}
+      roster_(options_.endpoints) {}
 
 ParticipantShell::~ParticipantShell() = default;
 
@@ -104,18 +81,20 @@ void ParticipantShell::Start() {
       [log = options_.log](const std::string& line) {
         if (log) log(line);
       });
+  Todos todos;
   {
     const MutexLock lock(mutex_);
     next_questions_ = Now() + options_.question_interval;
+    Reconcile(&todos);
   }
-  for (std::size_t i = 0; i < link_count_; ++i)
-    Feed(i, [](Session& session, Actions* actions) { session.Start(Now(), actions); });
+  Do(std::move(todos));
   const MutexLock lock(mutex_);
   timer_ = std::make_unique<Timer>([this](SteadyTime now) { return Tick(now); });
 }
 
 bool ParticipantShell::AnyOpen() const {
-  return std::any_of(links_.begin(), links_.end(), [](const Link& l) { return l.session.open(); });
+  return std::any_of(links_.begin(), links_.end(),
+                     [](const auto& link) { return link.second.session.open(); });
 }
 
 Status ParticipantShell::WaitConnected(std::chrono::milliseconds timeout) {
@@ -125,7 +104,7 @@ Status ParticipantShell::WaitConnected(std::chrono::milliseconds timeout) {
   }
   if (AnyOpen()) return OkStatus();
   std::string text = stopping_ ? "the participant is stopping" : "no coordinator has welcomed us";
-  for (const Link& link : links_) {
+  for (const auto& [index, link] : links_) {
     const Status& failure = link.session.last_failure();
     text += "; " + link.session.endpoint() + ": " +
             (failure.ok() ? "no connection yet (is assentd running there?)" : failure.ToString());
@@ -134,27 +113,37 @@ Status ParticipantShell::WaitConnected(std::chrono::milliseconds timeout) {
 }
 
 bool ParticipantShell::AllStopped() const {
-  return std::all_of(links_.begin(), links_.end(), [](const Link& link) {
-    return link.session.state() == Session::State::kStopped;
+  return std::all_of(links_.begin(), links_.end(), [](const auto& link) {
+    return link.second.session.state() == Session::State::kStopped;
   });
 }
 
+ParticipantShell::Ids ParticipantShell::LinkIds() const {
+  const MutexLock lock(mutex_);
+  Ids ids;
+  for (const auto& [index, link] : links_) ids.push_back(index);
+  return ids;
+}
+
 void ParticipantShell::Stop() {
+  std::map<std::uint32_t, std::shared_ptr<MapWatcher>> watchers;
   {
     const MutexLock lock(mutex_);
-    stopping_ = true;
+    stopping_ = true;  // from here on no link comes or goes
+    watchers.swap(watchers_);
   }
   changed_.NotifyAll();
-  for (std::size_t i = 0; i < link_count_; ++i)
-    Feed(i, [](Session& session, Actions* actions) { session.Stop(Now(), actions); });
+  for (const auto& [log, watcher] : watchers) watcher->Shutdown();
+  for (const std::size_t index : LinkIds())
+    Feed(index, [](Session& session, Actions* actions) { session.Stop(Now(), actions); });
   const SteadyTime until = Now() + options_.stop_grace;
   {
     const MutexLock lock(mutex_);
     while (!AllStopped() && changed_.WaitUntil(mutex_, until)) {
     }
   }
-  for (std::size_t i = 0; i < link_count_; ++i)
-    Feed(i, [](Session& session, Actions* actions) { session.Abandon(actions); });
+  for (const std::size_t index : LinkIds())
+    Feed(index, [](Session& session, Actions* actions) { session.Abandon(actions); });
   {
     // A cancelled stream reports its end without asking anybody.
     const MutexLock lock(mutex_);
@@ -169,7 +158,7 @@ void ParticipantShell::Join() {
   std::vector<std::unique_ptr<Dialer>> dialers;  // each waits for its streams, without the mutex
   {
     const MutexLock lock(mutex_);
-    for (Link& link : links_) dialers.push_back(std::move(link.dialer));
+    for (auto& [index, link] : links_) dialers.push_back(std::move(link.dialer));
   }
   dialers.clear();
   workers_->Join();
@@ -178,15 +167,18 @@ void ParticipantShell::Join() {
 ParticipantStats ParticipantShell::Stats() const {
   ParticipantStats stats;
   const MutexLock lock(mutex_);
-  for (const Link& link : links_) {
-    const Session::Counters& counters = link.session.counters();
-    stats.connected += link.session.open() ? 1 : 0;
+  const auto add = [&stats](const Session::Counters& counters) {
     stats.commands += counters.commands;
     stats.joined += counters.joined;
     stats.stale_commands += counters.stale_commands;
     stats.replies += counters.replies;
     stats.dropped_replies += counters.dropped_replies;
     stats.connections += counters.connections;
+  };
+  add(of_removed_);
+  for (const auto& [index, link] : links_) {
+    stats.connected += link.session.open() ? 1 : 0;
+    add(link.session.counters());
   }
   stats.running_calls = running_;
   stats.queued_calls = calls_.size() - running_;
@@ -199,14 +191,15 @@ ParticipantStats ParticipantShell::Stats() const {
 std::optional<Call> ParticipantShell::TakeLocked(Ticket ticket) {
   std::optional<Call> call = calls_.Take(ticket, Now(), [this](const Waiter& waiter) {
     mutex_.AssertHeld();
-    return links_[waiter.session].session.Alive(waiter);
+    const auto link = links_.find(waiter.session);
+    return link != links_.end() && link->second.session.Alive(waiter);
   });
   if (call) ++running_;
   return call;
 }
 
 void ParticipantShell::Collect(std::size_t index, Actions actions, Todos* todos) {
-  Link& link = links_[index];
+  Link& link = links_.at(index);
   bool state_changed = false;
   for (Action& action : actions) {
     std::visit(Overload{
@@ -233,7 +226,13 @@ void ParticipantShell::Collect(std::size_t index, Actions actions, Todos* todos)
                    [&](act::Deliver& deliver) {
                      todos->push_back({nullptr, std::move(deliver)});
                    },
-                   [&](act::Ask&) { link.ask = true; },
+                   [&](act::Ask&) {
+                     link.ask = true;
+                     if (link.session.clustered()) {
+                       todos->push_back({nullptr, WatchCluster{link.session.coordinator_id(),
+                                                               link.session.endpoint()}});
+                     }
+                   },
                    [&](act::Log& line) {
                      state_changed = true;
                      todos->push_back({nullptr, std::move(line)});
@@ -260,9 +259,14 @@ void ParticipantShell::Begin(Ticket ticket, Todos* todos) {
 void ParticipantShell::FinishLocked(Ticket ticket, const Reply& reply, Todos* todos) {
   const CallTable::Finished finished = calls_.Finish(ticket);
   for (const Waiter& waiter : finished.waiters) {
+    const auto link = links_.find(waiter.session);
+    if (link == links_.end()) {
+      ++of_removed_.dropped_replies;
+      continue;
+    }
     Actions actions;
-    links_[waiter.session].session.Answer(waiter, finished.gid, finished.branch_id,
-                                          finished.operation, reply, Now(), &actions);
+    link->second.session.Answer(waiter, finished.gid, finished.branch_id, finished.operation, reply,
+                                Now(), &actions);
     Collect(waiter.session, std::move(actions), todos);
   }
   if (finished.next) Begin(*finished.next, todos);
@@ -286,6 +290,8 @@ void ParticipantShell::Do(Todos todos) {
                    [&](act::Log& line) {
                      if (options_.log) options_.log(line.line);
                    },
+                   [&](WatchCluster& cluster) { Watch(cluster); },
+                   [&](Discard& discard) { discard.dialer.reset(); },
                },
                todo.what);
   }
@@ -328,48 +334,60 @@ void ParticipantShell::Finish(Ticket ticket, const Reply& reply) {
 
 SteadyTime ParticipantShell::Tick(SteadyTime now) {
   Todos todos;
-  std::vector<std::size_t> ask_to;
+  Ids ask;
   SteadyTime due = SteadyTime::max();
+  std::uint64_t round_number = 0;
   {
     const MutexLock lock(mutex_);
     const bool round = !stopping_ && now >= next_questions_;
-    if (round) next_questions_ = now + options_.question_interval;
-    for (std::size_t i = 0; i < link_count_; ++i) {
-      Link& link = links_[i];
+    if (round) {
+      next_questions_ = now + options_.question_interval;
+      ++question_rounds_;
+    }
+    round_number = question_rounds_;
+    for (auto& [index, link] : links_) {
       Actions actions;
       link.session.OnTick(now, &actions);
-      Collect(i, std::move(actions), &todos);
-      if ((std::exchange(link.ask, false) || round) && link.session.open()) ask_to.push_back(i);
+      Collect(index, std::move(actions), &todos);
+      if ((std::exchange(link.ask, false) || round) && link.session.open()) ask.push_back(index);
       due = std::min(due, link.session.Due());
     }
     if (!stopping_) due = std::min(due, next_questions_);
     timer_due_ = due;
   }
   Do(std::move(todos));
-  if (!ask_to.empty()) AskQuestions(ask_to);
+  if (!ask.empty()) AskQuestions(ask, round_number);
   return due;
 }
 
-bool ParticipantShell::OwnerIsConnected(const HeldBranch& branch) const {
-  return std::any_of(links_.begin(), links_.end(), [&](const Link& link) {
-    return link.session.open() && link.session.coordinator_id() == branch.coordinator_id;
-  });
+// One of the coordinators that share the transaction's log is asked, another one next round: any
+// of them can find the answer. Those that were welcomed just now are asked by themselves only if
+// nobody else was before. If none of that log is connected, all that are.
+ParticipantShell::Ids ParticipantShell::ToAsk(const HeldBranch& branch, const Ids& due,
+                                              std::uint64_t round) const {
+  Ids of_log;
+  for (const auto& [index, link] : links_) {
+    if (link.session.open() && link.session.coordinator_id() == branch.coordinator_id)
+      of_log.push_back(index);
+  }
+  if (of_log.empty()) return due;
+  const bool all_due = std::includes(due.begin(), due.end(), of_log.begin(), of_log.end());
+  if (!all_due) return {};
+  return {of_log[round % of_log.size()]};
 }
 
-// A question goes to the coordinator that began the transaction, if it is connected; otherwise to
-// all that are, since one of them may have taken over.
-void ParticipantShell::AskQuestions(const std::vector<std::size_t>& to) {
+void ParticipantShell::AskQuestions(const Ids& due, std::uint64_t round) {
   const std::vector<HeldBranch> held = actions_->Questions(kMaxQuestions);
-  for (const std::size_t index : to) {
-    Feed(index, [&](Session& session, Actions* actions) {
-      mutex_.AssertHeld();
-      std::vector<HeldBranch> mine;
-      for (const HeldBranch& branch : held) {
-        if (branch.coordinator_id == session.coordinator_id() || !OwnerIsConnected(branch))
-          mine.push_back(branch);
-      }
-      session.Question(mine, Now(), actions);
-    });
+  std::map<std::size_t, std::vector<HeldBranch>> questions;
+  {
+    const MutexLock lock(mutex_);
+    for (const HeldBranch& branch : held) {
+      for (const std::size_t index : ToAsk(branch, due, round)) questions[index].push_back(branch);
+    }
+  }
+  for (const auto& [index, branches] : questions) {
+    Feed(index,
+         [&](Session& session, Actions* actions) { session.Question(branches, Now(), actions); });
   }
 }
 

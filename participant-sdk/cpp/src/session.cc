@@ -51,6 +51,7 @@ v1::BranchReply Rejection(const v1::BranchCommand& command, const std::string& r
 Session::Session(Options options, CallTable* calls)
     : options_(std::move(options)),
       calls_(calls),
+      wanted_max_in_flight_(options_.max_in_flight),
       backoff_(options_.initial_backoff, options_.max_backoff, options_.seed) {}
 
 // What a coordinator says about itself may be anything: it must not end a line and begin another.
@@ -66,6 +67,8 @@ void Session::Start(SteadyTime now, Actions* out) {
 void Session::Dial(SteadyTime now, Actions* out) {
   state_ = State::kDialing;
   due_ = now + options_.patience;
+  if (std::exchange(options_.max_in_flight, wanted_max_in_flight_) != wanted_max_in_flight_)
+    options_.hello.set_max_in_flight(wanted_max_in_flight_);
   ++connection_;
   out->push_back(act::Dial{connection_});
 }
@@ -105,6 +108,8 @@ void Session::OnFrame(std::uint64_t connection, v1::CoordinatorFrame* frame, Ste
 
 void Session::OnWelcome(const v1::Welcome& welcome, SteadyTime now, Actions* out) {
   coordinator_id_ = welcome.coordinator_id();
+  epoch_ = welcome.epoch();
+  clustered_ = welcome.cluster_version() != 0;
   opened_at_ = now;
   due_ = SteadyTime::max();
   state_ = State::kOpen;
@@ -205,10 +210,10 @@ void Session::OnClosed(std::uint64_t connection, const Status& why, SteadyTime n
   in_flight_ = 0;
   stands_ = writing_ = hello_due_ = goodbye_due_ = half_closed_ = cancelled_ = false;
   told_stale_ = false;
-  if (stopping_) {
+  if (stopping_ || retired_) {
     state_ = State::kStopped;
     due_ = SteadyTime::max();
-    LogLine("stopped", out);
+    LogLine(stopping_ ? "stopped" : "coordinator has left", out);
     return;
   }
   state_ = State::kWaiting;
@@ -296,6 +301,16 @@ void Session::Stop(SteadyTime now, Actions* out) {
       return;
     case State::kDialing: Abandon(out); return;  // nothing was asked of us yet
     case State::kStopped: return;
+  }
+}
+
+void Session::Retire(Actions* out) {
+  if (std::exchange(retired_, true)) return;
+  if (state_ == State::kWaiting) {
+    state_ = State::kStopped;
+    due_ = SteadyTime::max();
+  } else if (state_ == State::kDialing) {
+    Abandon(out);
   }
 }
 

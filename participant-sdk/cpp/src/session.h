@@ -91,6 +91,12 @@ class Session {
   // Says goodbye, answers what it has, and ends in kStopped. `Abandon` ends it without the answers.
   void Stop(SteadyTime now, Actions* out);
   void Abandon(Actions* out);
+  // It leads nowhere any more: when its connection has ended there is no other one, and its state
+  // is kStopped. `Keep` takes that back.
+  void Retire(Actions* out);
+  void Keep() { retired_ = false; }
+  // From the next dial on.
+  void SetMaxInFlight(std::uint32_t max) { wanted_max_in_flight_ = max; }
 
   // What the stream reports. `connection` is the number of the dial; reports of earlier ones are
   // ignored.
@@ -116,6 +122,9 @@ class Session {
   State state() const { return state_; }
   bool open() const { return state_ == State::kOpen; }
   std::uint32_t coordinator_id() const { return coordinator_id_; }
+  // What the Welcome said.
+  std::uint64_t epoch() const { return epoch_; }
+  bool clustered() const { return clustered_; }
   std::size_t in_flight() const { return in_flight_; }
   std::size_t unsent() const { return replies_.size() + queries_.size(); }
   const Counters& counters() const { return counters_; }
@@ -136,12 +145,14 @@ class Session {
   v1::ParticipantFrame NextFrame();
   void LogLine(const std::string& text, Actions* out) const;
 
-  const Options options_;
+  Options options_;
   CallTable* const calls_;
+  std::uint32_t wanted_max_in_flight_;
   Backoff backoff_;
 
   State state_ = State::kWaiting;
   bool stopping_ = false;
+  bool retired_ = false;
   SteadyTime due_ = SteadyTime::max();  // the next dial, or the end of our patience
   Status last_failure_;
   Counters counters_;
@@ -150,6 +161,8 @@ class Session {
   std::uint64_t connection_ = 0;
   SteadyTime opened_at_{};
   std::uint32_t coordinator_id_ = 0;
+  std::uint64_t epoch_ = 0;
+  bool clustered_ = false;
   bool stands_ = false;  // there is one
   bool writing_ = false;
   bool hello_due_ = false;

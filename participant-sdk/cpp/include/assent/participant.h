@@ -7,7 +7,8 @@
 //   return inventory.Run().ok() ? 0 : 1;                     // until SIGTERM or SIGINT
 //
 // The participant dials the coordinator (several, if there are several), keeps the connection, and
-// needs no port.
+// needs no port. Of coordinators that share a log it needs to be told some; it learns of the
+// others, of those that come and of those that go.
 //
 // What the SDK promises to handlers: an exception is a failed attempt ("retry later" with its
 // what()), never a crash; two operations of one branch never run at the same time in one process; a
@@ -39,8 +40,9 @@ struct ParticipantOptions {
   // one; a command goes to one that registered its action, so that a new version with more actions
   // can be rolled out beside the old.
   std::string service = {};
-  // Coordinators, each "host:port", all of them dialled. Empty: ASSENT_ENDPOINT (several: separated
-  // by commas), or 127.0.0.1:7400.
+  // Coordinators, each "host:port", all of them dialled, and those that share a log with one of
+  // them (up to 32) as well. Empty: ASSENT_ENDPOINT (several: separated by commas), or
+  // 127.0.0.1:7400.
   std::vector<std::string> endpoints = {};
   // Tells instances apart in `assentctl participants`; at most 128 bytes. Empty: host name and
   // process id.
@@ -52,7 +54,8 @@ struct ParticipantOptions {
   // Wait, …), which may itself need this service. When they are used up such a call fails with
   // kFailedPrecondition, before anything is begun.
   std::size_t max_extra_workers = 64;
-  // Commands that each coordinator may have unanswered here; it sends no more.
+  // Commands that a coordinator may have unanswered here; it sends no more. Coordinators that share
+  // a log share it (32 for each at the least).
   std::uint32_t max_in_flight = 1024;
   // Calls waiting for a worker, all coordinators together. One more is answered "retry later".
   std::size_t max_queued_calls = 8192;
