@@ -101,6 +101,8 @@ int main(int argc, char** argv) {
   // cycles, under one global lock of its own.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ,
+              SIG_IGN);  // a file that may not grow is an I/O error, with a line of the log
 
   Server server(parsed.config);
   made = &server;

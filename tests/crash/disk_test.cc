@@ -387,6 +387,26 @@ TEST_F(Disk, AFailingFsyncStopsTheDaemonAndNobodyIsToldALie) {
   }
 }
 
+// The limit on the size of files (ulimit -f, LimitFSIZE=) ended the daemon without a word.
+TEST_F(Disk, AFileThatMayNotGrowIsAnIoError) {
+  std::vector<std::string> argv{"/bin/sh", "-c", "ulimit -f 600; exec \"$0\" \"$@\""};
+  for (const std::string& word : Daemon({"--reserve-mib", "0"})) argv.push_back(word);
+  Process daemon({.argv = argv});
+  ASSERT_TRUE(daemon.Start().ok());
+  WaitListening(daemon);
+  const Client client = MakeClient();
+  while (daemon.Running()) {
+    (void)client.Submit(Order(std::string(100'000, 'p')),
+                        {.wait = WaitFor::kAccepted, .timeout = milliseconds(1000)});
+  }
+  EXPECT_EQ(daemon.WaitForExit(seconds(10)), kExitLogFailed) << daemon.Output();
+  EXPECT_NE(daemon.Output().find("event=log_failed"), std::string::npos) << daemon.Output();
+  Process again({.argv = Daemon()});
+  ASSERT_TRUE(again.Start().ok());
+  WaitListening(again);
+  EXPECT_EQ(again.Stop(), 0);
+}
+
 // A full file system: what is new is refused, what has begun ends, and when there is space again
 // all goes on.
 TEST_F(Disk, AFullDiskRefusesNewWorkAndRecoversByItself) {
