@@ -46,12 +46,13 @@ void Observer::Step() {
   call();
 }
 
-// Whether the store did it. If it is away, nothing that was decided stands: it is looked at again
-// when it is back.
+// Whether the store did it. If it is away, or has no room, nothing that was decided stands: it is
+// looked at again when it is back. That this member is out is said in one way only.
 bool Observer::Took(const Status& status) {
-  away_ = !status.ok() && status.code() == Code::kUnavailable;
+  const bool is_out = status.code() == Code::kFailedPrecondition;
+  away_ = !status.ok() && !is_out;
   if (away_) decided_.clear();
-  if (!status.ok() && !away_) GoOut(status);
+  if (is_out) GoOut(status);
   return status.ok();
 }
 
@@ -107,7 +108,10 @@ void Observer::Plan(Decision decision) {
   }
   if (decision.leave && options_.leaves_when_drained) {
     decided_.push_back([this] {
-      if (Took(store_.Leave())) GoOut(OkStatus());
+      const Status left = store_.Leave();
+      LookNow();
+      // A slot may have come meanwhile.
+      if (left.code() != Code::kFailedPrecondition && Took(left)) GoOut(OkStatus());
     });
   }
 }

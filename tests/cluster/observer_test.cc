@@ -250,6 +250,40 @@ TEST(Observers, AStoreThatIsAwayCostsNobodyItsSlots) {
   cluster.ExpectInOrder();
 }
 
+// Nobody is out because there is no room for his beat.
+TEST(Observers, AStoreThatIsFullIsAway) {
+  Cluster cluster(2, 8);
+  cluster.StartAll();
+  cluster.Run(std::chrono::seconds(10));
+  cluster.shared.full = true;
+  cluster.Run(std::chrono::seconds(10));
+  EXPECT_TRUE(cluster.node(0).observer().away());
+  cluster.shared.full = false;
+  cluster.Run(std::chrono::seconds(10));
+  cluster.ExpectInOrder();
+  EXPECT_EQ(cluster.shared.fences, 0u);
+}
+
+// It had nothing when it looked, and has something when it leaves: then it has to give that first.
+TEST(Observers, ASlotThatComesWhileItLeavesIsGivenAway) {
+  Cluster cluster(2, 8);
+  cluster.StartAll();
+  cluster.Run(std::chrono::seconds(10));
+  Node& leaver = cluster.node(1);
+  const std::uint64_t epoch = leaver.epoch();
+  EXPECT_TRUE(cluster.node(0).observer().SetDraining(epoch, true).ok());
+  while (!cluster.shared.SlotsOf(epoch).empty()) cluster.Tick();
+  while (leaver.observer().NextDue() != MonoTime::min()) cluster.Tick();  // it is about to
+  ASSERT_TRUE(cluster.shared.Has(epoch));
+  cluster.shared.slots[0].wanted = epoch;
+  for (; cluster.shared.slots[0].owner != epoch; cluster.now += kTick)
+    cluster.node(0).Run(microseconds(0));
+  cluster.Run(std::chrono::seconds(5));
+  EXPECT_FALSE(cluster.shared.Has(epoch));
+  EXPECT_EQ(cluster.Orphans(), 0u);
+  EXPECT_EQ(cluster.shared.fences, 0u);
+}
+
 TEST(Observers, ADrainedOneLeaves) {
   Cluster cluster(3, 60);
   cluster.StartAll();

@@ -22,6 +22,7 @@ bool SharedMemory::Release(Slot slot) {
 }
 
 Status SharedMemoryStore::Reach() const {
+  if (shared_.full) return ResourceExhausted("no space left");
   return cut || shared_.down ? Unavailable("the store does not answer") : OkStatus();
 }
 

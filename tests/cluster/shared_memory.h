@@ -24,6 +24,7 @@ struct SharedMemory {
   std::uint64_t fences = 0;
   std::set<std::uint64_t> held;  // members with a group in flight that does not end
   bool down = false;
+  bool full = false;
 
   bool Has(std::uint64_t epoch) const { return members.count(epoch) > 0; }
   std::vector<Slot> SlotsOf(std::uint64_t owner) const;

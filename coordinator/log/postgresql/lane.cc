@@ -49,8 +49,10 @@ Status Lane::Failed(Status why) {
 Status Lane::Connect() {
   Result<std::unique_ptr<Connection>> opened = Connection::Open(options_.connection);
   if (!opened.ok()) return opened.status();
-  connection_ = *std::move(opened);
-  return CheckOrigin(*connection_, options_.origin);
+  // One of which it is not known what it is, is none.
+  Status status = CheckOrigin(**opened, options_.origin);
+  if (status.ok()) connection_ = *std::move(opened);
+  return status;
 }
 
 Status Lane::Open(std::uint64_t epoch, int lane) {

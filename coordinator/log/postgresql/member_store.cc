@@ -69,11 +69,16 @@ PostgresMemberStore::PostgresMemberStore(PostgresMemberOptions options)
 
 Status PostgresMemberStore::Open() {
   if (connection_ && !connection_->broken()) return OkStatus();
+  const Status status = Connect();
+  if (status.ok()) return status;
+  connection_.reset();
+  // Whatever a server that has let us in before says now, it may let us in again.
+  return epoch_ == 0 ? status : Unavailable(status.message());
+}
+
+Status PostgresMemberStore::Connect() {
   auto opened = Connection::Open(options_.connection);
-  if (!opened.ok()) {
-    // Whatever a server that has let us in before says now, it may let us in again.
-    return epoch_ == 0 ? opened.status() : Unavailable(opened.status().message());
-  }
+  if (!opened.ok()) return opened.status();
   connection_ = *std::move(opened);
   const Answer answer = connection_->Run(LockTimeout());
   if (!answer.ok()) return answer.status(connection_->place());

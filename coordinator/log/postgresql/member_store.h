@@ -60,6 +60,7 @@ class PostgresMemberStore final : public cluster::MemberStore {
 
  private:
   Status Open();
+  Status Connect();
   Answer Do(const std::string& statements);
   Result<bool> TryToJoin(const cluster::MemberCard& card, const LogRow& log,
                          cluster::Joined& joined);
