@@ -30,7 +30,7 @@ using test::WaitUntil;
 
 constexpr int kSlots = 24;
 constexpr auto kLease = 1500ms;
-constexpr auto kPatience = 60s;
+constexpr auto kPatience = 120s;
 
 class PostgresLogs : public testing::Test {
  protected:
@@ -331,7 +331,7 @@ TEST_F(PostgresLogs, BadDays) {
   std::map<std::string, Clock::time_point> stopped;
   for (const std::string& node : nodes) Start(node);
   ExpectShared(nodes);
-  for (int i = 0; i < 12; ++i) {
+  for (int i = 0; i < 8; ++i) {
     const std::string& node = nodes[random() % nodes.size()];
     switch (random() % 4) {
       case 0: Member(node).Kill(); break;
