@@ -76,6 +76,13 @@ std::uint64_t RetentionClock::KeptUpTo(std::int64_t mono_ms) const {
   return commit_seq;
 }
 
+std::uint64_t RetentionClock::RanAt(std::uint64_t commit_seq, std::int64_t mono_ms) const {
+  for (const AgeMark& mark : marks_) {
+    if (mark.commit_seq >= commit_seq) return mark.ran_ms;
+  }
+  return Ran(mono_ms);
+}
+
 std::uint64_t RetentionPace::Allowed(std::int64_t mono_ms, std::uint64_t kept_rows) {
   const auto a_minute = static_cast<double>(std::max(kLeastRows, kept_rows / kPartAMinute));
   const auto passed = static_cast<double>(std::max<std::int64_t>(0, mono_ms - filled_mono_ms_));

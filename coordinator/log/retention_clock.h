@@ -62,6 +62,10 @@ class RetentionClock {
   // Of the run time, how much the newest mark does not know of yet.
   Millis Unmarked(std::int64_t mono_ms) const;
 
+  // How long the log had run when this commit was made, at most: a little more than it had. Of one
+  // that no mark knows of: how long it has run now.
+  std::uint64_t RanAt(std::uint64_t commit_seq, std::int64_t mono_ms) const;
+
   const std::vector<AgeMark>& marks() const { return marks_; }
 
   // While commits come, the run time is stored this often; less is lost with a life that is killed.

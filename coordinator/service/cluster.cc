@@ -30,6 +30,7 @@ void Service::FillView(v1::ClusterView& out) const {
   out.set_version(view->version);
   out.set_generation(view->generation);
   out.set_answered_by(router_.self());
+  out.set_lease_ms(options_.lease.count());
   std::map<std::uint64_t, std::size_t> place;  // by epoch, from 1
   for (const cluster::Member& member : view->members) {
     v1::ClusterMember& shown = *out.add_members();

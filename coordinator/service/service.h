@@ -3,6 +3,7 @@
 // Every operation for initiators and operators, once, whatever door it comes through: a request of
 // assent.v1 is checked, posted to its transaction's shard, and answered. Nothing is decided here.
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -38,6 +39,8 @@ struct ServiceOptions {
   // them. Both outlive the service.
   Peers* peers = nullptr;
   cluster::ClusterControl* control = nullptr;
+  // How long a member may be silent; for people. 0: not said.
+  std::chrono::milliseconds lease{0};
 };
 
 // Thread-safety: all of it, from any thread. Nothing waits.

@@ -214,6 +214,15 @@ TEST_F(CommandLine, ClusterChanges) {
   EXPECT_TRUE(As<FenceCommand>({"cluster", "fence", "b", "--yes"}).intent.yes);
 }
 
+TEST_F(CommandLine, MigrateNamesBothPlaces) {
+  const auto migrate =
+      As<MigrateCommand>({"migrate", "--from", "sqlite:/data", "--to", "postgresql://db/assent"});
+  EXPECT_EQ("sqlite:/data", migrate.from);
+  EXPECT_EQ("postgresql://db/assent", migrate.to);
+  EXPECT_EQ("assent", migrate.schema);
+  EXPECT_NE(std::string::npos, Bad({"migrate", "--from", "sqlite:/data"}).find("--to"));
+}
+
 TEST_F(CommandLine, SeveralCoordinators) {
   env["ASSENT_ENDPOINT"] = "a,b:1";
   EXPECT_EQ("a:7400,b:1", Good({"list"}).options.endpoint);
@@ -231,7 +240,7 @@ TEST_F(CommandLine, HelpOfNothingIsAMistake) {
 
 TEST_F(CommandLine, EveryHelpHasAnExampleThatParses) {
   const std::vector<std::string> names = CommandNames();
-  EXPECT_EQ(22U, names.size());
+  EXPECT_EQ(23U, names.size());
   for (const std::string& name : names) {
     std::istringstream words(name + " --help");
     auto parsed = Parse({std::istream_iterator<std::string>(words), {}});

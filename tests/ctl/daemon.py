@@ -22,13 +22,14 @@ class Daemon:
         self._folder = tempfile.TemporaryDirectory(prefix="assentctl-test-")
         self.endpoint = f"127.0.0.1:{free_port()}"
         self._arguments = arguments
+        self.data = os.path.join(self._folder.name, "data")
         self.start()
 
     def start(self):
         self._log = open(os.path.join(self._folder.name, "assentd.log"), "ab")
         self._process = subprocess.Popen(
             [os.path.join(BIN, "assentd"), "--listen", self.endpoint, "--data",
-             os.path.join(self._folder.name, "data"), *self._arguments],
+             self.data, *self._arguments],
             stdout=subprocess.PIPE, stderr=self._log, text=True)
         for line in self._process.stdout:
             if re.match(r"\s+see\s", line):  # the last line of the start-up card

@@ -4,6 +4,7 @@
 // a call without an answer fails the test by name. Every request is kept.
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -100,7 +101,7 @@ class FakeService final : public Service {
     cluster_asked.push_back(request);
     return Take(cluster, "GetCluster");
   }
-  Status WatchCluster(Timeout, const OnCluster& each) override {
+  Status WatchCluster(Timeout timeout, const OnCluster& each) override {
     if (cluster_watch.empty()) {
       ADD_FAILURE() << "WatchCluster was called once too often";
       return Internal("no script");
@@ -110,6 +111,7 @@ class FakeService final : public Service {
     for (const v1::ClusterView& seen : script.sightings) {
       if (!each(seen)) return OkStatus();
     }
+    if (script.end.code() == Code::kDeadlineExceeded && on_watched) on_watched(*timeout);
     return script.end;
   }
   Result<v1::ClusterReply> ChangeCluster(const ClusterRequest& request, Timeout) override {
@@ -127,6 +129,8 @@ class FakeService final : public Service {
   std::deque<Result<v1::ServerInfo>> info;
   std::deque<Result<v1::ClusterView>> cluster;
   std::deque<ClusterScript> cluster_watch;
+  // A watch that ended with its time has taken it.
+  std::function<void(std::chrono::milliseconds)> on_watched;
   std::deque<Result<v1::ClusterReply>> change;
 
   std::vector<v1::SubmitRequest> submitted;

@@ -193,10 +193,8 @@ TEST(ListView, ATerminalCutsTheReasonOnly) {
 
 TEST(ListView, AnEmptyPage) {
   EXPECT_EQ("", RenderList(v1::ListReply(), Plain()));
-  EXPECT_EQ(
-      "{\n  \"transactions\": [],\n  \"next_page_token\": \"\",\n  \"silent\": [],\n"
-      "  \"slots_left_out\": 0\n}\n",
-      RenderList(v1::ListReply(), Plain(Output::kJson)));
+  EXPECT_EQ("{\n  \"transactions\": [],\n  \"next_page_token\": \"\"\n}\n",
+            RenderList(v1::ListReply(), Plain(Output::kJson)));
 }
 
 TEST(ServerView, EveryForm) {

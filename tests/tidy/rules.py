@@ -21,6 +21,8 @@ ARROWS = {
     "coordinator/log": ["std", "posix", "vocabulary", "coordinator/log"],
     "coordinator/log/memory": ["std", "vocabulary", "coordinator/log", "coordinator/log/memory"],
     "coordinator/log/sqlite": ["std", "posix", "vocabulary", "sqlite3.h", "coordinator/log", "coordinator/log/sqlite"],
+    "coordinator/log/migrate": ["std", "posix", "vocabulary", "coordinator/log", "coordinator/log/postgresql",
+                                "coordinator/log/sqlite", "coordinator/log/migrate"],
     "coordinator/log/postgresql": ["std", "posix", "vocabulary", "libpq-fe.h", "coordinator/cluster", "coordinator/log",
                                    "coordinator/log/postgresql"],
     "coordinator/transport": ["std", "vocabulary", "wire", "grpc", "absl", "proto/parse", "proto/words",
@@ -47,7 +49,7 @@ ARROWS = {
                                    "participant-sdk/cpp/src", "participant-sdk/cpp/barrier", "participant-sdk/cpp/sqlite"],
     # Clients.
     "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "proto/json", "proto/toml", "proto/words",
-                        "tools/assentctl"],
+                        "coordinator/log/migrate", "tools/assentctl"],
     "tools/assent-bench": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "nlohmann", "CLI", "sdk",
                            "sqlite3.h", "coordinator/core", "coordinator/log", "tools/assent-bench"],
     "tools/assent-sim": ["std", "posix", "vocabulary", "wire", "sdk", "proto/words", "nlohmann", "CLI", "coordinator",

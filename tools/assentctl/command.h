@@ -102,6 +102,13 @@ struct FenceCommand {
   Intent intent;
 };
 
+// The whole log, from one store to another: sqlite:FOLDER or postgresql://...
+struct MigrateCommand {
+  std::string from;
+  std::string to;
+  std::string schema = "assent";
+};
+
 enum class Shell : std::uint8_t { kBash, kZsh, kFish };
 struct CompletionCommand {
   Shell shell = Shell::kBash;
@@ -115,7 +122,7 @@ using Command =
     std::variant<ListCommand, ShowCommand, WatchCommand, WaitCommand, SubmitCommand, OperateCommand,
                  ResolveCommand, ParticipantsCommand, StatsCommand, HealthCommand, VersionCommand,
                  CompletionCommand, CompleteCommand, ClusterStatusCommand, LocateCommand,
-                 DrainCommand, MoveCommand, FenceCommand>;
+                 DrainCommand, MoveCommand, FenceCommand, MigrateCommand>;
 
 // What holds for every command.
 struct GlobalOptions {

@@ -140,16 +140,11 @@ std::string Progress(const v1::Transaction& transaction) {
 
 std::string RenderList(const v1::ListReply& page, const Style& style) {
   const JsonOptions options{.payloads = false, .summary = true};
-  const auto document = [&page, &options] {
-    Json json = ToJson(page, options);
-    json.erase("slice");  // between coordinators
-    return json;
-  };
   switch (style.output) {
     case Output::kTable:
     case Output::kWide: return ListTable(page, style);
-    case Output::kJson: return PrettyJson(document());
-    case Output::kYaml: return Yaml(document());
+    case Output::kJson: return PrettyJson(ToJson(page, options));
+    case Output::kYaml: return Yaml(ToJson(page, options));
     case Output::kJsonl:
     case Output::kId: break;
   }

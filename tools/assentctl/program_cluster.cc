@@ -1,4 +1,4 @@
-// cluster and what is below it: status, locate, drain, move, fence.
+// cluster and what is below it (status, locate, drain, move, fence), and migrate.
 
 #include <algorithm>
 #include <memory>
@@ -126,6 +126,27 @@ void AddFence(CLI::App& cluster, Program& program) {
   fence.callback([command, &program] { program.command = *command; });
 }
 
+void AddMigrate(Program& program) {
+  auto command = std::make_shared<MigrateCommand>();
+  CLI::App& migrate = *program.app.add_subcommand(
+      "migrate",
+      "Move the whole log from SQLite to PostgreSQL or back, while no coordinator runs; run it "
+      "again if it dies");
+  const char* places = "sqlite:FOLDER (assentd's --data) or postgresql://USER@HOST:PORT/DATABASE";
+  migrate.add_option("--from", command->from, std::string("Where it is: ") + places)
+      ->type_name("LOG")
+      ->required();
+  migrate.add_option("--to", command->to, "Where it goes: the other of the two")
+      ->type_name("LOG")
+      ->required();
+  migrate.add_option("--schema", command->schema, "In PostgreSQL (default assent)")
+      ->type_name("NAME");
+  Examples(migrate,
+           {"assentctl migrate --from sqlite:/var/lib/assent --to postgresql://assent@db/assent",
+            "assentctl migrate --from postgresql://assent@db/assent --to sqlite:/var/lib/assent2"});
+  migrate.callback([command, &program] { program.command = *command; });
+}
+
 }  // namespace
 
 void AddClusterCommands(Program& program) {
@@ -134,6 +155,7 @@ void AddClusterCommands(Program& program) {
   AddDrain(cluster, program);
   AddMove(cluster, program);
   AddFence(cluster, program);
+  AddMigrate(program);
 }
 
 }  // namespace assent::ctl

@@ -62,22 +62,6 @@ std::uint32_t DrawLogId() {
   return id;
 }
 
-// Of a log that nobody has made yet. Its row comes last: where it is, all is.
-std::string Creation(const std::string& schema, const SchemaOptions& options) {
-  std::string sql = "CREATE SCHEMA IF NOT EXISTS \"" + schema + "\";";
-  for (const char* step : kMigrations) sql += step;
-  std::string slots;
-  for (Slot slot = 0; slot < options.slots_count; ++slot)
-    slots += (slot == 0 ? "" : ",") + std::to_string(slot);
-  sql += "INSERT INTO slot SELECT id, 0, 0, 0, 0 FROM unnest('{" + slots +
-         "}'::bigint[]) AS u(id) WHERE NOT EXISTS (SELECT 1 FROM slot);";
-  const std::uint32_t log_id = options.log_id == 0 ? DrawLogId() : options.log_id;
-  sql += "INSERT INTO log SELECT 1, " + std::to_string(kPostgresFormat) + ", " +
-         std::to_string(log_id) + ", " + std::to_string(options.slots_count) +
-         ", 0, 1, '', 0 WHERE NOT EXISTS (SELECT 1 FROM log)";
-  return sql;
-}
-
 // Another who came at the same time was faster.
 bool LostTheRace(const Answer& answer) {
   static constexpr std::array kExists = {"42P06", "42P07", "42710"};
@@ -98,12 +82,31 @@ Status NoRight(const Connection& connection, const std::string& schema, const An
 
 Result<LogRow> Checked(const Connection& connection, const std::string& schema, LogRow row) {
   if (row.format <= kPostgresFormat) return row;
+  if (row.format > kMovedFormat) {
+    return FailedPrecondition(connection.place() + ": the log of schema " + schema + " " +
+                              row.origin + ": use it there");
+  }
   return FailedPrecondition(connection.place() + ": schema " + schema + " has format " +
                             std::to_string(row.format) + ", this program knows up to " +
                             std::to_string(kPostgresFormat) + ": a newer version made it");
 }
 
 }  // namespace
+
+std::string CreationSql(const std::string& schema, const SchemaOptions& options) {
+  std::string sql = "CREATE SCHEMA IF NOT EXISTS \"" + schema + "\";";
+  for (const char* step : kMigrations) sql += step;
+  std::string slots;
+  for (Slot slot = 0; slot < options.slots_count; ++slot)
+    slots += (slot == 0 ? "" : ",") + std::to_string(slot);
+  sql += "INSERT INTO slot SELECT id, 0, 0, 0, 0 FROM unnest('{" + slots +
+         "}'::bigint[]) AS u(id) WHERE NOT EXISTS (SELECT 1 FROM slot);";
+  const std::uint32_t log_id = options.log_id == 0 ? DrawLogId() : options.log_id;
+  sql += "INSERT INTO log SELECT 1, " + std::to_string(kPostgresFormat) + ", " +
+         std::to_string(log_id) + ", " + std::to_string(options.slots_count) +
+         ", 0, 1, '', 0 WHERE NOT EXISTS (SELECT 1 FROM log)";
+  return sql;
+}
 
 Result<LogRow> OpenSchema(Connection& connection, const std::string& schema,
                           const SchemaOptions& options) {
@@ -126,7 +129,7 @@ Result<LogRow> OpenSchema(Connection& connection, const std::string& schema,
     if (answer.sqlstate == "42703") {
       return FailedPrecondition(what + " has a table log that is not ours: " + answer.message);
     }
-    if (missing) answer = connection.Run(Creation(schema, options));
+    if (missing) answer = connection.Run(CreationSql(schema, options));
     if (answer.sqlstate == "42501") return NoRight(connection, schema, answer);
     if (!answer.ok() && !LostTheRace(answer)) return answer.status(what);
   }

@@ -43,10 +43,18 @@ struct LogRow {
   std::int64_t age_ms = 0;
 };
 
+// A log that has moved elsewhere has a format above this: nobody takes part in it any more, and
+// `origin` says where it has gone.
+inline constexpr int kMovedFormat = 1'000'000;
+
+// What OpenSchema runs when there is no log: all tables, and last the log's row, if somebody else
+// was not faster.
+std::string CreationSql(const std::string& schema, const SchemaOptions& options);
+
 // Makes what is missing, in the schema of the connection (its search_path), and reads the log's
 // row.
-//   kFailedPrecondition  a newer format than this program knows; or half a schema, which nobody of
-//                        us leaves behind
+//   kFailedPrecondition  a newer format than this program knows; a log that has moved; or half a
+//                        schema, which nobody of us leaves behind
 //   kPermissionDenied    no right to make or use it: the message has the GRANT
 Result<LogRow> OpenSchema(Connection& connection, const std::string& schema,
                           const SchemaOptions& options = {});

@@ -99,6 +99,7 @@ Status SqliteStore::OpenFile(std::span<const Migration> migrations) {
   if (Status status = TakeFile(); !status.ok()) return status;
   if (Status status = Configure(); !status.ok()) return status;
   if (Status status = SecureWal(); !status.ok()) return status;
+  if (Status status = CheckNotMoved(); !status.ok()) return status;
   if (Status status = CheckNothingIsMissing(migrations); !status.ok()) return status;
   if (Status status = Migrate(db_, path, migrations); !status.ok()) return status;
   if (Status status = CheckSchema(db_, path, migrations); !status.ok()) return status;

@@ -81,6 +81,10 @@ struct SqliteOptions {
   std::uint64_t full_check_bytes = std::uint64_t{64} << 20;
   std::size_t check_finished_rows = 10'000;
 
+  // Also opens a log that is marked as moved to another store: for who moves it
+  // (coordinator/log/migrate).
+  bool open_moved = false;
+
   // SQLite's name of the file system to go through; empty: the machine's own. Tests put faults
   // there.
   std::string vfs{};

@@ -43,6 +43,10 @@ std::uint32_t AgeChecksum(std::uint64_t ran_ms, std::uint64_t commit_seq, std::i
   return Numbers(Crc32c("age"), {ran_ms, commit_seq, static_cast<std::uint64_t>(unix_ms)});
 }
 
+std::uint32_t MovedChecksum(bool done, std::string_view target) {
+  return Text(Numbers(Crc32c("moved"), {std::uint64_t{done}}), target);
+}
+
 std::uint32_t SpecChecksum(std::uint64_t serial, std::string_view gid, std::string_view spec) {
   return Text(Text(Numbers(Crc32c("spec"), {serial}), gid), spec);
 }

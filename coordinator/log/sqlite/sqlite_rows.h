@@ -32,6 +32,9 @@ std::uint32_t LifeChecksum(std::uint64_t epoch, std::uint64_t commit_seq);
 
 std::uint32_t AgeChecksum(std::uint64_t ran_ms, std::uint64_t commit_seq, std::int64_t unix_ms);
 
+// `target` names where it has gone (sqlite_moved.h).
+std::uint32_t MovedChecksum(bool done, std::string_view target);
+
 // An unfinished row has two: what never changes, and what is replaced with each version.
 std::uint32_t SpecChecksum(std::uint64_t serial, std::string_view gid, std::string_view spec);
 std::uint32_t StateChecksum(std::uint64_t serial, std::uint64_t version, std::uint64_t commit_seq,

@@ -5,6 +5,8 @@
 #include <random>
 #include <sqlite3.h>
 
+#include "coordinator/log/sqlite/sqlite_moved.h"
+
 namespace assent::log {
 namespace {
 
@@ -207,10 +209,13 @@ Status CheckSchema(SqliteConnection& db, const std::string& path,
     if (code == SQLITE_OK) code = model.Execute(migration.sql);
   }
   if (code != SQLITE_OK) return Internal("the model of the log's tables: " + model.ErrorText(code));
-  const Result<std::map<std::string, std::string>> wanted = Tables(model, ":memory:");
+  Result<std::map<std::string, std::string>> wanted = Tables(model, ":memory:");
   if (!wanted.ok()) return wanted.status();
   const Result<std::map<std::string, std::string>> found = Tables(db, path);
   if (!found.ok()) return found.status();
+  for (const auto& [name, sql] : found.value()) {
+    if (name == kMovedTable && sql == kCreateMovedSql) wanted.value()[name] = sql;
+  }
   for (const auto& [name, sql] : wanted.value()) {
     const auto at = found.value().find(name);
     if (at == found.value().end())

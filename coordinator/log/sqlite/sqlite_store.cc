@@ -382,27 +382,37 @@ Result<bool> SqliteStore::GidIsLive(const std::string& gid) {
 
 Result<std::vector<FinishedRow>> SqliteStore::Scan(std::uint64_t before_serial,
                                                    std::size_t max_rows) {
+  std::vector<FinishedRow> rows;
+  const Status status = ScanEach(before_serial, max_rows, [&](FinishedRow&& row, std::uint64_t) {
+    rows.push_back(std::move(row));
+    return OkStatus();
+  });
+  if (!status.ok()) return status;
+  return rows;
+}
+
+Status SqliteStore::ScanEach(
+    std::uint64_t before_serial, std::size_t max_rows,
+    const std::function<Status(FinishedRow&&, std::uint64_t commit_seq)>& visit) {
   const std::int64_t bound = before_serial == 0 || before_serial > INT64_MAX
                                  ? INT64_MAX
                                  : static_cast<std::int64_t>(before_serial);
   sql_.scan.BindInt(1, bound).BindInt(2, static_cast<std::uint64_t>(max_rows));
-  std::vector<FinishedRow> rows;
   std::size_t bytes = 0;
   Status status;
   int code = SQLITE_DONE;
-  while (bytes < kMaxScanBytes && (code = sql_.scan.Step()) == SQLITE_ROW) {
+  while (status.ok() && bytes < kMaxScanBytes && (code = sql_.scan.Step()) == SQLITE_ROW) {
     Result<FinishedRow> row = CheckedFinishedRow(sql_.scan);
     if (!row.ok()) {
       status = row.status();
       break;
     }
     bytes += row.value().spec.size() + row.value().state.size();
-    rows.push_back(*std::move(row));
+    status = visit(*std::move(row), sql_.scan.Unsigned(1));
   }
   if (status.ok() && code != SQLITE_ROW && code != SQLITE_DONE) status = Failure("scan", code);
   sql_.scan.Reset();
-  if (!status.ok()) return status;
-  return rows;
+  return status;
 }
 
 Status SqliteStore::Checkpoint(bool force) {

@@ -27,6 +27,7 @@
 #include "coordinator/log/retention_clock.h"
 #include "coordinator/log/row_store.h"
 #include "coordinator/log/sqlite/sqlite_connection.h"
+#include "coordinator/log/sqlite/sqlite_moved.h"
 #include "coordinator/log/sqlite/sqlite_options.h"
 #include "coordinator/log/sqlite/sqlite_rows.h"
 #include "coordinator/log/sqlite/sqlite_schema.h"
@@ -97,6 +98,16 @@ class SqliteStore {
   // never failed.
   Status CloseCleanly();
 
+  // Of a log that goes to another store, or has gone: sqlite_moved.cc.
+  const std::optional<Moved>& moved() const { return moved_; }
+  // Marks it, durably: from then on it opens with `open_moved` alone.
+  Status NoteMoved(const Moved& moved);
+  // As Scan, each row with how long the log had run when it ended.
+  Status ScanAged(std::uint64_t before_serial, std::size_t max_rows,
+                  const std::function<Status(const FinishedRow&, std::uint64_t ran_ms)>& visit);
+  // How long the log has run.
+  std::uint64_t RanMs() const { return age_->RanAt(UINT64_MAX, MonoNowMs()); }
+
   const Meta& meta() const { return meta_; }
   // Of the last Commit.
   const Done& done() const { return done_; }
@@ -118,6 +129,7 @@ class SqliteStore {
   // sqlite_open.cc
   Status OpenFile(std::span<const Migration> migrations);
   Status CheckDatabaseIsThere();
+  Status CheckNotMoved();
   Status CheckNothingIsMissing(std::span<const Migration> migrations);
   Status TakeFile();
   Status Configure();
@@ -158,6 +170,8 @@ class SqliteStore {
   Result<bool> GidIsFinished(const std::string& gid);
   Result<bool> GidIsLive(const std::string& gid);
   void NoteCommitted();
+  Status ScanEach(std::uint64_t before_serial, std::size_t max_rows,
+                  const std::function<Status(FinishedRow&&, std::uint64_t commit_seq)>& visit);
 
   // sqlite_retention.cc
   struct Expired {
@@ -179,6 +193,7 @@ class SqliteStore {
   StateFile state_;
   std::optional<LogState> found_state_;  // as the life before has left it
   SqliteConnection db_;
+  std::optional<Moved> moved_;
   Statements sql_;
   Meta meta_;  // as committed
   Done done_;

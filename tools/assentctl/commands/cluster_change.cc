@@ -1,6 +1,7 @@
 // cluster drain, move and fence. What would happen is told from the cluster's view: a dry run sends
 // nothing.
 
+#include <algorithm>
 #include <optional>
 #include <set>
 
@@ -90,6 +91,10 @@ std::optional<Drained> IsDrained(const v1::ClusterMember& before, const v1::Clus
   return std::nullopt;
 }
 
+// A watch tells of slots that move at once, and of a draining that was undone not at all: so it is
+// begun again so often.
+constexpr std::chrono::milliseconds kLookAgain{1'000};
+
 // Through whatever happens to the connection, as Follow does for a transaction.
 Exit WaitDrained(const v1::ClusterMember& member, Session& session) {
   using std::chrono::milliseconds;
@@ -103,9 +108,11 @@ Exit WaitDrained(const v1::ClusterMember& member, Session& session) {
     Timeout remaining = session.options.wait_timeout;
     if (remaining.has_value()) *remaining -= console.Uptime() - start;
     std::optional<Drained> end;
-    Status status(Code::kDeadlineExceeded, "--timeout passed");
-    if (!remaining.has_value() || *remaining > milliseconds(0)) {
-      status = session.service.WatchCluster(remaining, [&](const v1::ClusterView& view) {
+    const bool in_time = !remaining.has_value() || *remaining > milliseconds(0);
+    Status status;
+    if (in_time) {
+      const milliseconds so_long = std::min(remaining.value_or(kLookAgain), kLookAgain);
+      status = session.service.WatchCluster(so_long, [&](const v1::ClusterView& view) {
         seen = console.Uptime();
         end = IsDrained(member, view, draining_seen);
         if (end.has_value()) return false;
@@ -123,10 +130,12 @@ Exit WaitDrained(const v1::ClusterMember& member, Session& session) {
       console.Err(node + " " + end->words + "\n");
       return end->exit;
     }
-    if (status.code() == Code::kDeadlineExceeded && session.options.wait_timeout.has_value()) {
+    if (!in_time) {
       console.Err("assentctl: " + node + " still has slots after --timeout; it goes on draining\n");
       return Exit::kStillRunning;
     }
+    if (status.code() == Code::kDeadlineExceeded && console.Uptime() - seen < kLongestOutage)
+      continue;
     if (status.ok()) status = Unavailable("the coordinator ended the watch");
     if (!IsOutage(status) || console.Uptime() - seen >= kLongestOutage ||
         !console.Sleep(kReconnectPause)) {

@@ -1,0 +1,254 @@
+// From PostgreSQL to SQLite.
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <thread>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+#include "coordinator/log/epoch.h"
+#include "coordinator/log/migrate/migrate.h"
+#include "coordinator/log/migrate/postgres_rows.h"
+#include "coordinator/log/sqlite/sqlite_import.h"
+#include "coordinator/log/sqlite/sqlite_store.h"
+
+namespace assent::log {
+namespace {
+
+// Between two looks at the beats of others.
+constexpr std::chrono::milliseconds kLook{100};
+
+std::string Quoted(const std::string& text) {
+  std::string quoted = "E'";
+  for (const char c : text) {
+    if (c == '\'' || c == '\\') quoted += c;
+    quoted += c;
+  }
+  return quoted + "'";
+}
+
+class ToSqlite {
+ public:
+  explicit ToSqlite(const MigrateOptions& options)
+      : options_(options), target_("sqlite:" + options.sqlite_path) {}
+
+  Result<Migrated> Run();
+
+ private:
+  Status ReadLog();
+  Status CheckTarget(bool& is_there);
+  Status CheckNobodyLives();
+  Result<std::map<std::uint64_t, std::string>> Living();
+  Status EndAll();
+  Status ReadEpochs();
+  Status Copy();
+
+  std::string Mark(bool done) const {
+    return (done ? "has moved to " : "is being moved to ") + target_;
+  }
+
+  const MigrateOptions& options_;
+  const std::string target_;
+  std::unique_ptr<Connection> postgres_;
+  ImportedLog log_;
+  std::string mark_;  // empty: it was not moved
+  std::uint64_t rows_ = 0;
+  Digest digest_;
+};
+
+Result<Migrated> ToSqlite::Run() {
+  Result<std::unique_ptr<Connection>> postgres = Connection::Open(options_.postgres);
+  if (!postgres.ok()) return postgres.status();
+  postgres_ = *std::move(postgres);
+  if (Status status = ReadLog(); !status.ok()) return status;
+  bool is_there = false;
+  if (Status status = CheckTarget(is_there); !status.ok()) return status;
+  if (mark_.empty()) {
+    if (Status status = CheckNobodyLives(); !status.ok()) return status;
+    if (Status status = EndAll(); !status.ok()) return status;
+    options_.on_progress("ended all members, and marked the log as being moved");
+  }
+  if (!is_there) {
+    if (Status status = Copy(); !status.ok()) return status;
+    options_.on_progress("made " + options_.sqlite_path);
+  }
+  if (mark_ != Mark(true)) {
+    Status status =
+        RunSurely(*postgres_, "UPDATE log SET origin = " + Quoted(Mark(true)) + " WHERE one = 1",
+                  "marking the log as moved");
+    if (!status.ok()) return status;
+    options_.on_progress("marked the log in PostgreSQL as moved");
+  }
+  return Migrated{.was_done = is_there,
+                  .log_id = log_.log_id,
+                  .live_rows = digest_.live_rows,
+                  .finished_rows = digest_.finished_rows};
+}
+
+Status ToSqlite::ReadLog() {
+  const Answer answer =
+      postgres_->Run("SELECT log_id, format, starts, age_ms, origin FROM log WHERE one = 1");
+  const std::string place = postgres_->place() + ": schema " + options_.postgres.schema;
+  if (answer.sqlstate == "42P01" || answer.sqlstate == "3F000" ||
+      (answer.ok() && answer.rows.size() != 1)) {
+    return NotFound(place + " has no log");
+  }
+  if (!answer.ok()) return answer.status(place);
+  log_.log_id = static_cast<std::uint32_t>(answer.rows.Unsigned(0, 0));
+  log_.ran_ms = answer.rows.Unsigned(0, 3);
+  if (answer.rows.Int(0, 1) > kMovedFormat) {
+    mark_ = answer.rows.Text(0, 4);
+    if (mark_ == Mark(false) || mark_ == Mark(true)) return OkStatus();
+    return FailedPrecondition(place + ": the log " + mark_ + ", not to " + target_);
+  }
+  if (answer.rows.Int(0, 1) > kPostgresFormat)
+    return FailedPrecondition(place + ": a newer version made it");
+  if (answer.rows.Int(0, 2) == 0) return FailedPrecondition(place + ": nobody has ever started");
+  return OkStatus();
+}
+
+// A file is whole or not there.
+Status ToSqlite::CheckTarget(bool& is_there) {
+  for (const char* beside : {"", "-wal", "-state", "-reserve"}) {
+    is_there = is_there || access((options_.sqlite_path + beside).c_str(), F_OK) == 0;
+  }
+  if (!is_there) {
+    if (mark_ != Mark(true)) return OkStatus();
+    return DataLoss("this log has moved to " + options_.sqlite_path +
+                    ", and there is none: it was removed there");
+  }
+  const std::string other = options_.sqlite_path + ": there is a log already";
+  if (mark_.empty()) return FailedPrecondition(other + ": name an empty folder");
+  SqliteOptions sqlite;
+  sqlite.path = options_.sqlite_path;
+  const Result<std::unique_ptr<SqliteStore>> found = SqliteStore::Open(sqlite, Migrations());
+  if (!found.ok()) return found.status();
+  if (found.value()->meta().coordinator_id == log_.log_id) return OkStatus();
+  return FailedPrecondition(other + ", another one: name an empty folder");
+}
+
+// By epoch: how far it has beaten, and who it is.
+Result<std::map<std::uint64_t, std::string>> ToSqlite::Living() {
+  const Answer answer =
+      postgres_->Run("SELECT epoch, beat, node, address FROM member WHERE NOT ended");
+  if (!answer.ok()) return answer.status(postgres_->place() + ": reading table member");
+  std::map<std::uint64_t, std::string> living;
+  for (int row = 0; row < answer.rows.size(); ++row) {
+    living[answer.rows.Unsigned(row, 0)] = "node " + answer.rows.Text(row, 2) + " at " +
+                                           answer.rows.Text(row, 3) + ", beat " +
+                                           answer.rows.Text(row, 1);
+  }
+  return living;
+}
+
+// Members that were killed have not left: they are told from those that live by their beats.
+Status ToSqlite::CheckNobodyLives() {
+  const auto before = Living();
+  if (!before.ok()) return before.status();
+  if (before->empty()) return OkStatus();
+  options_.on_progress("looking whether " + std::to_string(before->size()) +
+                       " members that have not left still live");
+  const auto until = std::chrono::steady_clock::now() + options_.patience;
+  for (bool last = false; !last;) {
+    last = std::chrono::steady_clock::now() >= until;
+    const auto now = Living();
+    if (!now.ok()) return now.status();
+    for (const auto& [epoch, who] : *now) {
+      const auto at = before->find(epoch);
+      if (at != before->end() && at->second == who) continue;
+      return FailedPrecondition(who.substr(0, who.rfind(',')) +
+                                " lives: stop all coordinators first");
+    }
+    if (!last) std::this_thread::sleep_for(kLook);  // tidy: allow(sleep) a beat makes no noise
+  }
+  return OkStatus();
+}
+
+// No member writes any more, none can join: who had read the log's row before reads it again,
+// because `starts` has changed.
+Status ToSqlite::EndAll() {
+  const std::string sql = "SET LOCAL lock_timeout = 2000; UPDATE log SET format = " +
+                          std::to_string(kMovedFormat + kPostgresFormat) +
+                          ", starts = starts + 1, origin = " + Quoted(Mark(false)) +
+                          " WHERE one = 1 AND format <= " + std::to_string(kPostgresFormat) +
+                          "; UPDATE member SET ended = true, ended_by = 0 WHERE NOT ended;"
+                          " UPDATE lane SET fenced = true WHERE NOT fenced";
+  const std::string what = "ending the members";
+  Status status = RunSurely(*postgres_, sql, what);
+  if (status.ok() || status.code() == Code::kUnknownOutcome) return status;
+  // A group of which the rest never arrives holds its locks for ever.
+  (void)postgres_->Run(
+      "SELECT pg_terminate_backend(pid) FROM (SELECT backend FROM lane WHERE NOT fenced UNION ALL"
+      " SELECT observer_pid FROM member WHERE NOT ended) AS session(pid)"
+      " WHERE pid IS NOT NULL AND pid <> pg_backend_pid()");
+  return RunSurely(*postgres_, sql, what);
+}
+
+// Those that are presumed about, and nobody has a gap in them.
+Status ToSqlite::ReadEpochs() {
+  const Answer answer = postgres_->Run(
+      "SELECT m.epoch FROM member m JOIN log g ON m.generation = g.generation"
+      " ORDER BY m.epoch DESC LIMIT " +
+      std::to_string(kMaxEpochsCount));
+  if (!answer.ok()) return answer.status(postgres_->place() + ": reading table member");
+  for (int row = 0; row < answer.rows.size(); ++row) {
+    const std::uint64_t epoch = answer.rows.Unsigned(row, 0);
+    const bool follows =
+        log_.epochs.empty() || StartNumber(epoch) + 1 == StartNumber(log_.epochs.back());
+    if (!follows) break;
+    log_.epochs.push_back(epoch);
+  }
+  std::reverse(log_.epochs.begin(), log_.epochs.end());
+  return log_.epochs.empty() ? DataLoss(postgres_->place() + ": table member is empty")
+                             : OkStatus();
+}
+
+Status ToSqlite::Copy() {
+  const Answer began = postgres_->Run(
+      "BEGIN ISOLATION LEVEL REPEATABLE READ;"
+      "SELECT (SELECT count(*) FROM live) + (SELECT count(*) FROM finished), age_ms"
+      " FROM log");
+  if (!began.ok()) return began.status(postgres_->place() + ": counting");
+  log_.ran_ms = began.rows.Unsigned(0, 1);
+  if (Status status = ReadEpochs(); !status.ok()) return status;
+  SqliteImport import(options_.sqlite_path, log_);
+  if (Status status = import.Begin(); !status.ok()) return status;
+  RowProgress progress("copied", began.rows.Unsigned(0, 0), options_.on_progress);
+  Status status = ReadPostgres(
+      *postgres_,
+      [&](const LiveRow& row) {
+        digest_.Add(row);
+        progress.Count();
+        return import.Add(row);
+      },
+      [&](const FinishedRow& row, std::uint64_t ran_ms) {
+        digest_.Add(row);
+        progress.Count();
+        return import.Add(row, ran_ms);
+      });
+  if (status.ok()) status = import.Commit();
+  if (!status.ok()) return status;
+  options_.on_progress("copied " + std::to_string(digest_.live_rows) + " unfinished and " +
+                       std::to_string(digest_.finished_rows) + " finished transactions");
+  Digest there;
+  status = import.ReadBack([&](const LiveRow& row) { there.Add(row); },
+                           [&](const FinishedRow& row) { there.Add(row); });
+  if (!status.ok()) return status;
+  if (!(there == digest_) || there.live_rows + there.finished_rows != began.rows.Unsigned(0, 0))
+    return Internal(target_ + ": what was read back is not what was written");
+  options_.on_progress("read them back: they are the same");
+  // What was read is durable wherever a commit behind it is.
+  status =
+      RunSurely(*postgres_, "COMMIT; UPDATE log SET age_ms = age_ms WHERE one = 1", "confirming");
+  return status.ok() ? import.Finish() : status;
+}
+
+}  // namespace
+
+Result<Migrated> MigrateToSqlite(const MigrateOptions& options) { return ToSqlite(options).Run(); }
+
+}  // namespace assent::log
