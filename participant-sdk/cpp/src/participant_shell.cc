@@ -385,9 +385,10 @@ void ParticipantShell::AskQuestions(const Ids& due, std::uint64_t round) {
       for (const std::size_t index : ToAsk(branch, due, round)) questions[index].push_back(branch);
     }
   }
-  for (const auto& [index, branches] : questions) {
-    Feed(index,
-         [&](Session& session, Actions* actions) { session.Question(branches, Now(), actions); });
+  for (const auto& question : questions) {
+    Feed(question.first, [&](Session& session, Actions* actions) {
+      session.Question(question.second, Now(), actions);
+    });
   }
 }
 
