@@ -1,6 +1,7 @@
 #include "tests/support/postgresql.h"
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -183,7 +184,19 @@ Status PostgresServer::WaitUntilItAnswers() {
   return Unavailable("PostgreSQL does not answer: " + process_->Output());
 }
 
-void PostgresServer::Kill() { process_->Kill(); }
+// A backend that has not seen yet that it is alone may serve one more client, and commit.
+void PostgresServer::Kill() {
+  const std::string pid = std::to_string(process_->pid());
+  std::ifstream list("/proc/" + pid + "/task/" + pid + "/children");
+  std::vector<pid_t> children;
+  for (pid_t child = 0; list >> child;) children.push_back(child);
+  process_->Kill();
+  const auto gone = [&children] {
+    return std::all_of(children.begin(), children.end(),
+                       [](pid_t child) { return kill(child, 0) != 0; });
+  };
+  (void)WaitUntil(gone, kStartsWithin);
+}
 
 Status PostgresServer::Stop() {
   if (!process_->Signal(SIGINT)) return FailedPrecondition("the server does not run");

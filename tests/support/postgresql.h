@@ -55,7 +55,7 @@ class PostgresServer {
 
   // Until it answers. Also after Kill: waits until the processes of the one before are gone.
   Status Start();
-  // kill -9 of the postmaster. Its children see that it is gone, and go.
+  // kill -9 of the postmaster. Its children see that it is gone, and go: until they have.
   void Kill();
   // Clients are thrown out, all is written; or with kill -9's effect on clients, but tidily.
   Status Stop();

@@ -129,9 +129,14 @@ class Server:
             return output.read()
 
     def kill(self):
-        """kill -9 of the postmaster. Its children see that it is gone, and go."""
+        """kill -9 of the postmaster. Its children see that it is gone, and go: until they have."""
+        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children", encoding="ascii") as children:
+            left = children.read().split()
         self.process.kill()
         self.process.wait()
+        end = time.monotonic() + STARTS_WITHIN_S
+        while any(os.path.exists("/proc/" + pid) for pid in left) and time.monotonic() < end:
+            time.sleep(0.005)
 
     def stop(self):
         """Clients are thrown out, all is written."""
