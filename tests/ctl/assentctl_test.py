@@ -349,6 +349,21 @@ class NobodyThere(unittest.TestCase):
         self.assertEqual(0, ctl("submit", "--dry-run", stdin=json.dumps({"branches": [branch("a", "b")]})).code)
 
 
+class Cluster(WithDaemon):
+    def test_one_that_is_alone_says_so(self):
+        alone = "this coordinator is alone with its log: it is in no cluster"
+        self.assertEqual(alone + "\n", self.expect(0, "cluster").out)
+        self.assertEqual(0, self.expect(0, "cluster", "status", "-o", "json").json["version"])
+        self.assertIn("order-17 is here", self.expect(0, "cluster", "locate", "order-17").out)
+        for change in (("drain", "a"), ("move", "1", "a"), ("fence", "a", "--yes", "--reason", "test")):
+            self.assertIn(alone, self.expect(5, "cluster", *change).err)
+
+    def test_the_first_that_answers(self):
+        several = f"127.0.0.1:{free_port()},{self.daemon.endpoint}"
+        health = self.expect(0, "--endpoint", several, "health")
+        self.assertIn(f"at {self.daemon.endpoint} takes transactions", health.out)
+
+
 if __name__ == "__main__":
     os.environ.pop("NO_COLOR", None)
     unittest.main(verbosity=2)
