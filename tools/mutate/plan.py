@@ -31,8 +31,8 @@ PARTS = {
         tests=(r"cluster_rules_test",)),
     "log": Part(
         sources=("coordinator/log/*",),
-        tests=(r"log_(?!sqlite_(kill|power|trouble|flip)|recovery_valgrind).*", r"engine_.*test"),
-        slow=(r"log_sqlite_(power|trouble|flip)_test",),
+        tests=(r"log_(?!sqlite_(kill|power|trouble|flip)|postgresql_(lane|kill|promoted)|recovery_valgrind).*", r"engine_.*test"),
+        slow=(r"log_sqlite_(power|trouble|flip)_test", r"log_postgresql_(lane|promoted)_test"),
         programs=(SIM,)),
     "transport": Part(
         sources=("coordinator/transport/*",),
