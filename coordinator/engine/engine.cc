@@ -88,6 +88,10 @@ class Engine::Worker final : public ShardPorts {
     Put(RepliesRequest{std::move(kept)});
   }
   void GiveWay(GiveWayRequest request) override {
+    if (!engine_.Has(request.gid)) {
+      if (engine_.in_the_way_elsewhere_) engine_.in_the_way_elsewhere_(std::move(request));
+      return;
+    }
     Worker& worker = engine_.Of(request.gid);
     worker.Put(std::move(request));
   }
@@ -177,6 +181,12 @@ bool Engine::Serves(std::string_view gid) const {
   const MutexLock lock(slots_mutex_);
   const auto slot = slots_.find(SlotOf(gid, recovered_.slots_count));
   return slot != slots_.end() && slot->second == Hold::kServing;
+}
+
+bool Engine::Has(std::string_view gid) const {
+  if (!MayMove()) return true;
+  const MutexLock lock(slots_mutex_);
+  return slots_.contains(SlotOf(gid, recovered_.slots_count));
 }
 
 std::size_t Engine::served_slots() const {

@@ -58,6 +58,12 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
   Engine(EngineOptions options, log::Log& log, std::function<void(const Status&)> fatal);
   ~Engine() override;
 
+  // Told of a transaction that is in an older one's way, and is not here. Before Start; from a
+  // shard's thread; must be quick.
+  void TellOfOthersInTheWay(std::function<void(GiveWayRequest)> tell) {
+    in_the_way_elsewhere_ = std::move(tell);
+  }
+
   // Joins the log and loads the slots that are this coordinator's from the start. Nothing is sent
   // before Start. Of a log that has one owner, a row that cannot be read fails it (kDataLoss).
   Result<log::Recovered> Recover();
@@ -130,6 +136,7 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
                     const std::string& damage);
   void GiveUp(Slot slot);
   bool Serves(std::string_view gid) const;
+  bool Has(std::string_view gid) const;  // or is about to, or still
   bool MayMove() const { return recovered_.slots_count > 1; }
   // All shards serve a log's only slot, each those gids that are its own; one of several has one.
   std::vector<std::size_t> ServersOf(Slot slot) const;
@@ -160,6 +167,7 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
   std::size_t told_services_ ASSENT_GUARDED_BY(waiting_mutex_) = 0;
 
   std::shared_ptr<const std::string> refusing_;  // atomically; not null: why new work is refused
+  std::function<void(GiveWayRequest)> in_the_way_elsewhere_;
   transport::Transport* transport_ = nullptr;
   std::vector<std::unique_ptr<Worker>> workers_;
 };

@@ -15,6 +15,7 @@ class ClusterService final : public RawService<v1::ClusterService::Service> {
     Unary<v1::DrainMemberRequest, v1::ClusterReply>();
     Unary<v1::MoveSlotsRequest, v1::ClusterReply>();
     Unary<v1::FenceMemberRequest, v1::ClusterReply>();
+    Unary<v1::GiveWayRequest, v1::GiveWayReply>();
     Serve<v1::WatchClusterRequest>(new grpc::internal::CallbackServerStreamingHandler<Bytes, Bytes>(
         [this](Context* context, const Bytes* request) {
           return StartClusterWatch(service_, CallerOf(*context), context, *request);

@@ -3,8 +3,6 @@
 #include <utility>
 #include <vector>
 
-#include <grpcpp/alarm.h>
-
 #include <assent/limits.h>
 
 #include "coordinator/grpc/call.h"
@@ -12,7 +10,7 @@
 namespace assent::door {
 namespace {
 
-constexpr char kTransactionService[] = "/assent.v1.TransactionService/";
+constexpr char kPackage[] = "/assent.v1.";
 constexpr char kWatchCluster[] = "/assent.v1.ClusterService/Watch";
 
 std::shared_ptr<grpc::Channel> Dial(const cluster::Member& member) {
@@ -74,7 +72,8 @@ class GrpcPeers::Standing final
   void Cancel() { context_.TryCancel(); }
   void OnReadDone(bool ok) override {
     if (!ok) return;
-    stood_ = true;
+    const bool first = !std::exchange(stood_, true);
+    if (first && peers_.options_.on_standing) peers_.options_.on_standing(link_->epoch);
     in_.Clear();
     StartRead(&in_);
   }
@@ -172,16 +171,27 @@ void GrpcPeers::Fell(const std::shared_ptr<Link>& link, bool stood) {
 }
 
 bool GrpcPeers::Pause(std::chrono::milliseconds pause, std::function<void()> then) {
+  // gRPC keeps what an alarm calls for as long as there is the alarm: it must not own that.
+  grpc::Alarm* alarm = nullptr;
+  std::uint64_t number = 0;
   {
     const MutexLock lock(mutex_);
     if (closed_) return false;
     ++waiting_;
+    number = next_alarm_++;
+    alarm = alarms_.emplace(number, std::make_unique<grpc::Alarm>()).first->second.get();
   }
-  const auto alarm = std::make_shared<grpc::Alarm>();
-  alarm->Set(std::chrono::system_clock::now() + pause, [this, alarm, then = std::move(then)](bool) {
-    then();
-    NoMoreWaits();
-  });
+  alarm->Set(std::chrono::system_clock::now() + pause,
+             [this, number, then = std::move(then)](bool) {
+               std::unique_ptr<grpc::Alarm> rung;
+               {
+                 const MutexLock lock(mutex_);
+                 rung = std::move(alarms_.at(number));
+                 alarms_.erase(number);
+               }
+               then();
+               NoMoreWaits();
+             });
   return true;
 }
 
@@ -251,7 +261,7 @@ void GrpcPeers::Ask(const cluster::Member& member, const char* method, const std
                     std::chrono::milliseconds patience, Heard heard) {
   const grpc::Slice slice(request);
   (void)Call(
-      member.epoch, std::string(kTransactionService) + method, grpc::ByteBuffer(&slice, 1),
+      member.epoch, std::string(kPackage) + method, grpc::ByteBuffer(&slice, 1),
       std::chrono::system_clock::now() + patience, [heard = std::move(heard)](Handed&& handed) {
         if (!handed.status.ok()) return heard(Unavailable(handed.status.error_message()), {});
         grpc::Slice reply;

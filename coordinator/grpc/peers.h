@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include <grpcpp/alarm.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
@@ -35,9 +36,11 @@ struct Handed {
 };
 
 struct PeersOptions {
-  // The connection to a member was lost after it had stood; it may have died. From any thread; must
+  // The connection to a member was lost after it had stood: it may have died. From any thread; must
   // be quick.
   std::function<void(std::uint64_t epoch)> on_broken{};
+  // It stands, for the first time or again. Likewise.
+  std::function<void(std::uint64_t epoch)> on_standing{};
   // Before a lost member is dialled again.
   std::chrono::milliseconds redial_pause{250};
 };
@@ -96,6 +99,8 @@ class GrpcPeers final : public service::Peers {
   bool closed_ ASSENT_GUARDED_BY(mutex_) = false;
   std::map<std::uint64_t, std::shared_ptr<Link>> links_ ASSENT_GUARDED_BY(mutex_);  // by epoch
   std::set<std::shared_ptr<Errand>> errands_ ASSENT_GUARDED_BY(mutex_);
+  std::map<std::uint64_t, std::unique_ptr<grpc::Alarm>> alarms_ ASSENT_GUARDED_BY(mutex_);
+  std::uint64_t next_alarm_ ASSENT_GUARDED_BY(mutex_) = 0;
   // Standing streams, or pauses before the next one; and other pauses.
   std::size_t waiting_ ASSENT_GUARDED_BY(mutex_) = 0;
 };

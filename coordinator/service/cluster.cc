@@ -62,7 +62,7 @@ void Service::Take(const Caller& caller, const v1::GetClusterRequest& request,
     return asker->Answer(OkStatus(), [&](v1::ClusterView& out) { FillView(out); });
   }
   AskOthers<v1::ServerInfo>(
-      router_, options_.peers, "GetServerInfo",
+      router_, options_.peers, "TransactionService/GetServerInfo",
       [](const cluster::Member&) { return v1::GetServerInfoRequest().SerializeAsString(); },
       [this, asker](const std::vector<MemberAnswer<v1::ServerInfo>>& answers) {
         std::map<std::uint64_t, std::int64_t> unfinished;
@@ -132,6 +132,39 @@ void Service::Take(const Caller& caller, const v1::FenceMemberRequest& request,
   if (!MayControl(caller, request.action(), asker)) return;
   const Result<core::Actor> actor = ActorOf(caller, request.action());
   options_.control->Fence(request.node(), actor->who, actor->reason, AnswerWithView(asker));
+}
+
+// ---- Who is in whose way ------------------------------------------------------------------------
+
+// If it is lost, it is said again: the older one goes on asking its participant.
+void Service::Tell(const engine::GiveWayRequest& request) const {
+  const Route route = router_.Find(request.gid);
+  const cluster::ViewPtr view = router_.view();
+  if (route.where != Route::Where::kThere || options_.peers == nullptr) return;
+  const cluster::Member* owner = view->Find(route.epoch);
+  if (owner == nullptr) return;
+  v1::GiveWayRequest wire;
+  wire.set_gid(request.gid);
+  wire.set_older_gid(request.event.older_gid);
+  wire.set_older_began_unix_ms(request.event.older_began.time_since_epoch().count());
+  wire.set_service(request.event.service);
+  options_.peers->Ask(*owner, "ClusterService/GiveWay", wire.SerializeAsString(), kMemberPatience,
+                      [](const Status&, const std::string&) {});
+}
+
+void Service::Take(const Caller&, const v1::GiveWayRequest& request,
+                   const AskerPtr<v1::GiveWayReply>& asker) {
+  Status status = core::CheckGid(request.gid());
+  if (status.ok()) status = core::CheckGid(request.older_gid());
+  if (status.ok()) {
+    status = engine_.Post(
+        request.gid(),
+        engine::GiveWayRequest{
+            request.gid(),
+            {request.older_gid(), core::WallTime(core::Millis(request.older_began_unix_ms())),
+             request.service()}});
+  }
+  asker->Answer(status, [](v1::GiveWayReply&) {});
 }
 
 // ---- Watching ----------------------------------------------------------------------------------

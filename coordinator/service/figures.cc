@@ -154,7 +154,7 @@ void Service::Take(const Caller& caller, v1::ListParticipantsRequest request,
                          [&](v1::ListParticipantsReply& out) { FillParticipants(request, out); });
   }
   AskOthers<v1::ListParticipantsReply>(
-      router_, options_.peers, "ListParticipants",
+      router_, options_.peers, "TransactionService/ListParticipants",
       [request](const cluster::Member&) { return request.SerializeAsString(); },
       [this, asker, request](std::vector<MemberAnswer<v1::ListParticipantsReply>> answers) {
         MemberAnswer<v1::ListParticipantsReply> own;
@@ -193,7 +193,7 @@ void Service::Take(const Caller& caller, v1::GetServerInfoRequest,
   if (router_.alone() || caller.forwarded)
     return asker->Answer(OkStatus(), [&](v1::ServerInfo& out) { FillInfo(out); });
   AskOthers<v1::ServerInfo>(
-      router_, options_.peers, "GetServerInfo",
+      router_, options_.peers, "TransactionService/GetServerInfo",
       [](const cluster::Member&) { return v1::GetServerInfoRequest().SerializeAsString(); },
       [this, asker](std::vector<MemberAnswer<v1::ServerInfo>> answers) {
         MemberAnswer<v1::ServerInfo> own;

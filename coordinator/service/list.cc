@@ -436,7 +436,7 @@ void Merge(const ListingPtr& listing, Slices slices) {
 
 void AskMembers(const ListingPtr& listing) {
   AskOthers<v1::ListReply>(
-      listing->scope.router, listing->scope.peers, "List",
+      listing->scope.router, listing->scope.peers, "TransactionService/List",
       [listing](const cluster::Member& member) {
         return SliceRequestFor(*listing, member.epoch).SerializeAsString();
       },

@@ -29,8 +29,8 @@ class Peers {
   using Heard = std::function<void(const Status&, const std::string& reply)>;
 
   virtual ~Peers() = default;
-  // Calls a method of TransactionService at a member, for what is there alone. `heard` is called
-  // once, from any thread, perhaps from here; not OK: it did not answer in time.
+  // Calls a method of assent.v1 ("TransactionService/List") at a member, for what is there alone.
+  // `heard` is called once, from any thread, perhaps from here; not OK: it did not answer in time.
   virtual void Ask(const cluster::Member& member, const char* method, const std::string& request,
                    std::chrono::milliseconds patience, Heard heard) = 0;
   // Who there is, with each look.

@@ -47,7 +47,9 @@ struct ServiceOptions {
 class Service {
  public:
   Service(ServiceOptions options, engine::Engine& engine)
-      : options_(std::move(options)), engine_(engine), holdings_(options_.holdings) {}
+      : options_(std::move(options)), engine_(engine), holdings_(options_.holdings) {
+    engine_.TellOfOthersInTheWay([this](const engine::GiveWayRequest& request) { Tell(request); });
+  }
 
   // Initiators.
   void Take(const Caller&, v1::SubmitRequest, const AskerPtr<v1::SubmitReply>&);
@@ -73,6 +75,7 @@ class Service {
   void Take(const Caller&, const v1::DrainMemberRequest&, const AskerPtr<v1::ClusterReply>&);
   void Take(const Caller&, const v1::MoveSlotsRequest&, const AskerPtr<v1::ClusterReply>&);
   void Take(const Caller&, const v1::FenceMemberRequest&, const AskerPtr<v1::ClusterReply>&);
+  void Take(const Caller&, const v1::GiveWayRequest&, const AskerPtr<v1::GiveWayReply>&);
 
   // What there is to see of the cluster, with each look at it; never called: this coordinator is
   // alone with its log. `self` is its epoch.
@@ -98,6 +101,8 @@ class Service {
   void FillInfo(v1::ServerInfo& out) const;
   void FillParticipants(const v1::ListParticipantsRequest& request,
                         v1::ListParticipantsReply& out) const;
+  // Whoever has the transaction that is in an older one's way.
+  void Tell(const engine::GiveWayRequest& request) const;
   cluster::ClusterControl::Done AnswerWithView(const AskerPtr<v1::ClusterReply>& asker);
   bool MayControl(const Caller& caller, const v1::OperatorAction& action,
                   const AskerPtr<v1::ClusterReply>& asker);

@@ -80,6 +80,7 @@ Status Session::OnHello(v1::ParticipantFrame& frame, std::size_t bytes) {
       id_ = id;
       coordinator_id_ = identity.coordinator_id;
       epoch_ = identity.epoch;
+      cluster_version_ = identity.cluster_version;
       welcome_ = true;
     }
   }
@@ -160,6 +161,7 @@ void Session::Kick() {
     out_.mutable_welcome()->set_session_id("session-" + std::to_string(id_));
     out_.mutable_welcome()->set_coordinator_id(coordinator_id_);
     out_.mutable_welcome()->set_epoch(epoch_);
+    out_.mutable_welcome()->set_cluster_version(cluster_version_);
   }
   if (!answers_.empty()) {
     MoveAnswers();

@@ -61,6 +61,7 @@ class Session final : public FrameSink, public Line, public std::enable_shared_f
   v1::CoordinatorFrame out_ ASSENT_GUARDED_BY(mutex_);  // and the stream's while writing_
   bool welcome_ ASSENT_GUARDED_BY(mutex_) = false;      // to be written, before all else
   std::uint64_t epoch_ ASSENT_GUARDED_BY(mutex_) = 0;
+  std::uint64_t cluster_version_ ASSENT_GUARDED_BY(mutex_) = 0;
   std::deque<OutcomeAnswer> answers_ ASSENT_GUARDED_BY(mutex_);
   // Asked, and the answer not written.
   std::size_t open_questions_ ASSENT_GUARDED_BY(mutex_) = 0;

@@ -69,7 +69,14 @@ std::shared_ptr<Session> SessionHub::MakeRoomFor(const Silent& silent, std::stri
 
 void SessionHub::Open(std::uint32_t coordinator_id, std::uint64_t epoch) {
   const MutexLock lock(mutex_);
-  identity_ = {true, coordinator_id, epoch};
+  identity_.open = true;
+  identity_.coordinator_id = coordinator_id;
+  identity_.epoch = epoch;
+}
+
+void SessionHub::SetClusterVersion(std::uint64_t version) {
+  const MutexLock lock(mutex_);
+  identity_.cluster_version = version;
 }
 
 void SessionHub::Close() {

@@ -51,6 +51,9 @@ class SessionHub final : public StreamDoor {
   // Recovery is done: who we are goes into every Welcome and command. Streams that come before are
   // told UNAVAILABLE.
   void Open(std::uint32_t coordinator_id, std::uint64_t epoch);
+  // Of several coordinators that share a log: the version of what they see of each other, for every
+  // Welcome from now on. 0: there is one.
+  void SetClusterVersion(std::uint64_t version);
   // Ends every stream, with a word. Call before the server's Shutdown.
   void Close();
   // Ends streams that have been silent for too long; call about once a second.
@@ -63,6 +66,7 @@ class SessionHub final : public StreamDoor {
     bool open = false;
     std::uint32_t coordinator_id = 0;
     std::uint64_t epoch = 0;
+    std::uint64_t cluster_version = 0;
   };
   struct Silent {
     core::MonoTime since;

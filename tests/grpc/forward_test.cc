@@ -1,10 +1,15 @@
 // Any coordinator takes any call: what is another's is handed on, once.
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <future>
 #include <memory>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "tests/grpc/members.h"
 
@@ -173,6 +178,7 @@ TEST_F(ForwardTest, ASlotThatNobodyHasIsWaitedForUntilTheDeadline) {
 TEST_F(ForwardTest, ALostOwnerIsNoAnswerAndItsSuccessorIsAsked) {
   Start(2);
   const std::string gid = GidIn(1);
+  ASSERT_TRUE(Standing(2)) << "one line each way";
   members_[1]->participants.HoldBack(true);
   v1::SubmitReply reply;
   auto waiting = std::async(std::launch::async, [&] { return TrySubmit(0, gid, reply); });
@@ -228,6 +234,63 @@ TEST_F(ForwardTest, NothingBeginsAnywhereWhileTheDatabaseIsAway) {
   v1::SubmitReply reply;
   EXPECT_EQ(TrySubmit(0, GidIn(1), reply),
             "UNAVAILABLE: the database does not answer; nothing was begun");
+}
+
+// Slots go from one to the next while calls come to all: each gid is asked for at two coordinators,
+// and has one outcome.
+TEST_F(ForwardTest, NoCallFailsWhileSlotsMove) {
+  Start(3);
+  std::atomic<bool> moved = false;
+  std::vector<std::thread> callers;
+  std::atomic<int> asked = 0;
+  std::array<std::atomic<Slot>, 4> at{};  // where each caller asks
+  for (int t = 0; t < 4; ++t) {
+    callers.emplace_back([&, t] {
+      for (int i = 0; !moved || i < 20; ++i) {
+        const int number = t * 100'000 + i;
+        at[static_cast<std::size_t>(t)] = static_cast<Slot>(number % kSlotsCount);
+        const std::string gid = GidIn(at[static_cast<std::size_t>(t)], number);
+        v1::SubmitReply first;
+        v1::SubmitReply second;
+        const auto member = static_cast<std::size_t>(number);
+        EXPECT_EQ(TrySubmit(member % 3, gid, first), "OK");
+        EXPECT_EQ(TrySubmit((member / 3) % 3, gid, second), "OK");
+        EXPECT_EQ(first.outcome(), second.outcome()) << gid;
+        ++asked;
+      }
+    });
+  }
+  for (Slot slot = 0; slot < kSlotsCount; ++slot) {
+    const int before = asked;
+    const std::size_t from = view_.slots[slot].owner - 1;
+    const int released = members_[from]->log.released_;
+    Move(slot, view_.slots[slot].owner % 3);
+    EXPECT_TRUE(Eventually([&] { return members_[from]->log.released_ > released; }));
+    // Views are behind meanwhile: those who ask for the slot wait, others go on.
+    EXPECT_TRUE(Eventually([&] {
+      return asked > before ||
+             std::all_of(at.begin(), at.end(), [&](const auto& there) { return there == slot; });
+    }));
+    Show();
+  }
+  moved = true;
+  for (std::thread& caller : callers) caller.join();
+  std::size_t served = 0;
+  for (auto& member : members_) served += member->engine->served_slots();
+  EXPECT_EQ(served, kSlotsCount);
+}
+
+// gRPC's alarm keeps what it calls: that must not keep the alarm.
+TEST(GrpcPeersTest, WhatAPauseHasCalledIsGone) {
+  door::GrpcPeers peers({});
+  auto held = std::make_shared<int>(1);
+  const std::weak_ptr<int> there = held;
+  EXPECT_TRUE(peers.Pause(std::chrono::milliseconds(1), [held = std::move(held)] {}));
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!there.expired() && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+  EXPECT_TRUE(there.expired());
+  peers.Close();
+  EXPECT_FALSE(peers.Pause(std::chrono::milliseconds(1), [] {}));
 }
 
 // ---- Streams ------------------------------------------------------------------------------------

@@ -162,6 +162,12 @@ class Members : public testing::Test {
       broken_.push_back(epoch);
       changed_.NotifyAll();
     };
+    peers.on_standing = [this](std::uint64_t epoch) {
+      const MutexLock lock(mutex_);
+      std::erase(broken_, epoch);
+      ++standing_;
+      changed_.NotifyAll();
+    };
     member.peers = std::make_unique<door::GrpcPeers>(std::move(peers));
     service::ServiceOptions service;
     service.participants = [](const std::string&) { return std::vector<transport::ServiceInfo>(); };
@@ -199,6 +205,14 @@ class Members : public testing::Test {
       moving_[slot] = {to, slot_epoch};
     }
     from.log.events_->OnWanted({slot});
+  }
+  // So many lines have come to stand.
+  bool Standing(std::size_t count) {
+    const MutexLock lock(mutex_);
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (standing_ < count && changed_.WaitUntil(mutex_, until)) {
+    }
+    return standing_ >= count;
   }
   bool Broken(std::uint64_t epoch) {
     const MutexLock lock(mutex_);
@@ -262,6 +276,7 @@ class Members : public testing::Test {
   Mutex mutex_;
   CondVar changed_;
   std::vector<std::uint64_t> broken_ ASSENT_GUARDED_BY(mutex_);
+  std::size_t standing_ ASSENT_GUARDED_BY(mutex_) = 0;
   // To whom, as of which slot epoch.
   std::map<Slot, std::pair<std::size_t, std::uint64_t>> moving_ ASSENT_GUARDED_BY(mutex_);
 };

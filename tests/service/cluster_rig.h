@@ -140,11 +140,14 @@ class ClusterRig : public testing::Test {
   }
   void Serve(Service& service, const std::string& method, const std::string& bytes,
              const Peers::Heard& heard) {
-    if (method == "List") return Take<v1::ListRequest, v1::ListReply>(service, bytes, heard);
-    if (method == "ListParticipants") {
+    if (method == "TransactionService/List")
+      return Take<v1::ListRequest, v1::ListReply>(service, bytes, heard);
+    if (method == "TransactionService/ListParticipants") {
       return Take<v1::ListParticipantsRequest, v1::ListParticipantsReply>(service, bytes, heard);
     }
-    ASSERT_EQ(method, "GetServerInfo");
+    if (method == "ClusterService/GiveWay")
+      return Take<v1::GiveWayRequest, v1::GiveWayReply>(service, bytes, heard);
+    ASSERT_EQ(method, "TransactionService/GetServerInfo");
     Take<v1::GetServerInfoRequest, v1::ServerInfo>(service, bytes, heard);
   }
 

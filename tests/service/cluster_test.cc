@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "coordinator/base/clock.h"
 #include "tests/service/cluster_rig.h"
 
 namespace assent::service {
@@ -172,6 +173,56 @@ TEST_F(ClusterTest, OperatorsSayWhoTheyAreAndWhatTheyWant) {
   EXPECT_TRUE(Ask<v1::ClusterReply>(0, fence).first.ok());
   EXPECT_EQ(control.asked, (std::vector<std::string>{"drain a", "undrain a", "move 2 7 to b",
                                                      "fence b by ann: because"}));
+}
+
+// Two-phase transactions of two coordinators, each of which has prepared what the other waits for:
+// the younger one's coordinator hears of it, and both would stand still until a deadline if not.
+TEST_F(ClusterTest, WhoIsInAnOlderOnesWayGivesWayWhereverItIs) {
+  Start(2);
+  const auto begin = [&](std::size_t member, const std::string& gid) {
+    v1::SubmitRequest request = Submit(gid);
+    request.mutable_transaction()->mutable_branches(0)->set_protocol(v1::TWO_PHASE);
+    *request.mutable_transaction()->add_branches() = request.transaction().branches(0);
+    request.mutable_transaction()->mutable_branches(1)->set_service("t");
+    ASSERT_TRUE(Ask<v1::SubmitReply>(member, request).first.ok());
+  };
+  const auto answer = [&](std::size_t member, const std::vector<transport::Command>& commands,
+                          const std::string& service, core::AttemptResult result,
+                          const std::string& blocked_by) {
+    for (const transport::Command& command : commands) {
+      if (command.service != service) continue;
+      transport::Reply reply;
+      reply.gid = command.gid;
+      reply.branch = command.branch;
+      reply.operation = command.operation;
+      reply.attempt = command.attempt;
+      reply.result = result;
+      reply.blocked_by = blocked_by;
+      members_[member]->engine->OnReplies({reply});
+    }
+  };
+  const std::string old_gid = GidIn(0);
+  const std::string young_gid = GidIn(1);
+  begin(0, old_gid);
+  const auto old_commands = members_[0]->outbox.Take(2);
+  while (base::WallNow() <= old_commands[0].began_at) std::this_thread::yield();
+  begin(1, young_gid);
+  const auto young_commands = members_[1]->outbox.Take(2);
+  answer(0, old_commands, "s", core::AttemptResult::kDone, "");
+  answer(1, young_commands, "t", core::AttemptResult::kDone, "");
+  v1::GetRequest get;
+  get.set_gid(young_gid);
+  while (Ask<v1::Transaction>(1, get).second.branches(1).state() != v1::EXECUTED)
+    std::this_thread::yield();
+  // Once it has waited for long enough itself.
+  for (auto commands = old_commands; Ask<v1::Transaction>(1, get).second.state() == v1::ACTIVE;
+       commands = members_[0]->outbox.Take(1))
+    answer(0, commands, "t", core::AttemptResult::kRetryLater, young_gid);
+  v1::WaitRequest wait;
+  wait.set_gid(young_gid);
+  const v1::SubmitReply told = Ask<v1::SubmitReply>(1, wait).second;
+  EXPECT_EQ(told.abort_reason(), "aborted so that the older transaction " + old_gid +
+                                     ", which waits for its rows at t, can go on");
 }
 
 // A coordinator that is alone with its log has no view, asks nobody, and moves nothing.

@@ -20,6 +20,7 @@ TEST(Session, IsWelcomedAndAnswers) {
   const auto welcome = stream->Frames();
   ASSERT_EQ(welcome.size(), 1U);
   EXPECT_EQ(welcome[0].welcome().coordinator_id(), 7U);
+  EXPECT_EQ(welcome[0].welcome().cluster_version(), 0U) << "there is one coordinator";
   EXPECT_EQ(exchange.engine.Appeared(), std::vector<std::string>{"s"});
   exchange.Send(TryCommand("g"));
   const auto commands = stream->Commands();
@@ -34,6 +35,12 @@ TEST(Session, IsWelcomedAndAnswers) {
             (std::vector<std::string>{"s came from ipv4:10.0.0.1:5000",
                                       "s left: it hung up, or the connection broke"}));
   EXPECT_EQ(exchange.board.session_count(), 0U);
+}
+
+TEST(Session, TheWelcomeSaysThatThereAreSeveralCoordinators) {
+  Exchange exchange;
+  exchange.hub.SetClusterVersion(3);
+  EXPECT_EQ(exchange.Join("s")->Frames()[0].welcome().cluster_version(), 3U);
 }
 
 // A clean stop was told like a crash.
