@@ -48,14 +48,15 @@ void Shard::EndTurn(core::MonoTime mono, core::WallTime wall) {
   writes_.HandOver(mono_);
   for (const auto& [serial, live] : std::exchange(changed_, {}))
     live->audience.ServeWatchers(live->txn, Now());
-  for (const auto& [service, more] : waiting_.TakeChanges()) {
-    if (more != 0) ports_.Waiting(service, more);
-  }
   if (!outgoing_.empty()) {
     sent_count_ = outgoing_.size();
     ports_.Send(std::exchange(outgoing_, {}));
   }
   PartSome();
+  // Last of all: who has left does not wait here any more, and there may be no other turn.
+  for (const auto& [service, more] : waiting_.TakeChanges()) {
+    if (more != 0) ports_.Waiting(service, more);
+  }
 }
 
 core::MonoTime Shard::Wakeup() const {
