@@ -4,15 +4,6 @@
 #include <utility>
 
 namespace assent::log {
-namespace {
-
-Status TwoWriters(const Entry& entry, const std::string& what) {
-  return FailedPrecondition("transaction " + entry.gid + ", serial " +
-                            std::to_string(entry.serial) + ", version " +
-                            std::to_string(entry.version) + ": " + what);
-}
-
-}  // namespace
 
 Result<Joined> MemoryStore::Join() {
   const MemoryImage& image = disk_->seen_;
@@ -90,10 +81,16 @@ Status MemoryStore::Write(const std::vector<const std::vector<Entry>*>& batches,
   outcome.refused.resize(batches.size());
   delta_ = {};
   MemoryImage& image = disk_->seen_;
+  MemoryGroup group({.image = image,
+                     .delta = delta_,
+                     .loaded = loaded_,
+                     .serials_from = serials_from_,
+                     .unwritten = unwritten,
+                     .never_begun = outcome.never_begun});
   for (std::size_t b = 0; b < batches.size(); ++b) {
     for (std::size_t i = 0; i < batches[b]->size(); ++i) {
       Status refusal;
-      const Status status = Apply((*batches[b])[i], unwritten, outcome, refusal);
+      const Status status = group.Apply((*batches[b])[i], refusal);
       if (!status.ok()) return Undo(status);
       if (!refusal.ok()) outcome.refused[b].push_back({.index = i, .status = refusal});
     }
@@ -135,75 +132,6 @@ Status MemoryStore::Commit() {
   disk_->written_.clear();
   disk_->state_->commit_seq = disk_->durable_.commit_seq;
   ++commits_;
-  return OkStatus();
-}
-
-Status MemoryStore::Apply(const Entry& entry, const Unwritten& unwritten, GroupOutcome& outcome,
-                          Status& refusal) {
-  MemoryImage& image = disk_->seen_;
-  const auto finished = image.serial_of_gid.find(entry.gid);
-  if (entry.kind == EntryKind::kForget) {
-    if (finished == image.serial_of_gid.end()) {
-      refusal = NotFound("no finished transaction " + entry.gid);
-    } else {
-      EraseFinished(finished->second);
-    }
-    return OkStatus();
-  }
-  if (entry.kind == EntryKind::kBegin && finished != image.serial_of_gid.end()) {
-    refusal = AlreadyExists("transaction " + entry.gid + " has already finished");
-    outcome.never_begun.push_back(entry.serial);
-    return OkStatus();
-  }
-  if (unwritten.NeverBegun(entry.serial) ||
-      std::find(outcome.never_begun.begin(), outcome.never_begun.end(), entry.serial) !=
-          outcome.never_begun.end()) {
-    refusal = NotFound("transaction " + entry.gid + ", serial " + std::to_string(entry.serial) +
-                       ": its beginning was refused");
-    return OkStatus();
-  }
-  return ApplyToLive(entry, refusal);
-}
-
-Status MemoryStore::ApplyToLive(const Entry& entry, Status& refusal) {
-  MemoryImage& image = disk_->seen_;
-  const std::uint64_t serial = entry.serial;
-  if (serial == 0 || serial > INT64_MAX) return TwoWriters(entry, "no such serial");
-  if (!loaded_.contains(entry.slot)) return TwoWriters(entry, "its slot is not ours");
-  if ((entry.kind == EntryKind::kBegin) != (entry.version == 1)) {
-    return TwoWriters(entry, "version 1 belongs to the beginning, and to nothing else");
-  }
-  if (entry.kind == EntryKind::kBegin) {
-    if (serial < serials_from_) return TwoWriters(entry, "the serial is of an earlier epoch");
-    if (image.live.contains(serial) || image.finished.contains(serial)) {
-      return TwoWriters(entry, "there is a row with this serial");
-    }
-    image.live[serial] = {serial, 1, entry.gid, entry.spec, entry.state, entry.slot};
-    delta_.live[serial] = image.live[serial];
-    image.next_serial = std::max(image.next_serial, serial + 1);
-    return OkStatus();
-  }
-  const auto found = image.live.find(serial);
-  if (found == image.live.end() || found->second.version + 1 != entry.version) {
-    return TwoWriters(entry, "there is no unfinished row with the version before");
-  }
-  const bool ends = entry.kind == EntryKind::kEnd;
-  if (ends && found->second.gid != entry.gid) return TwoWriters(entry, "the row has another gid");
-  const bool collides = ends && image.serial_of_gid.contains(entry.gid);
-  if (!ends || collides) {
-    found->second.version = entry.version;
-    found->second.state = entry.state;
-    delta_.live[serial] = found->second;
-    if (collides)
-      refusal =
-          AlreadyExists("transaction " + entry.gid + " cannot end: a finished one has this gid");
-    return OkStatus();
-  }
-  image.live.erase(found);
-  delta_.live[serial] = std::nullopt;
-  image.PutFinished(
-      {serial, entry.gid, entry.spec, entry.state, entry.outcome, entry.finished_unix_ms});
-  delta_.finished[serial] = image.finished[serial];
   return OkStatus();
 }
 

@@ -18,6 +18,7 @@
 #include <assent/status.h>
 
 #include "coordinator/log/memory/memory_disk.h"
+#include "coordinator/log/memory/memory_group.h"
 #include "coordinator/log/retention_clock.h"
 #include "coordinator/log/row_store.h"
 
@@ -70,10 +71,6 @@ class MemoryStore final : public RowStore {
 
  private:
   void BeginEpoch();
-  // Applies an entry to what is seen. A failure is two writers' and leaves a mess.
-  Status Apply(const Entry& entry, const Unwritten& unwritten, GroupOutcome& outcome,
-               Status& refusal);
-  Status ApplyToLive(const Entry& entry, Status& refusal);
   Status Undo(Status why);
   void Expire();
   void ExpireByAge();
