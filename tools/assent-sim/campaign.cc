@@ -20,7 +20,7 @@ void RunShare(const CampaignOptions& options, std::atomic<std::uint64_t>& next,
     if (n >= options.schedules || stop.load(std::memory_order_relaxed)) return;
     const std::uint64_t seed = options.seed + n;
     if (options.progress != nullptr) ++*options.progress;
-    Options drawn = Draw(seed, options.form);
+    Options drawn = Draw(seed, options.form, options.coordinators);
     drawn.business_checks = options.business_checks;
     World world(drawn, false);
     world.Run();
@@ -72,8 +72,8 @@ CampaignReport RunCampaign(const CampaignOptions& options) {
   return report;
 }
 
-ReplayReport Replay(std::uint64_t seed, Form form, bool trace) {
-  const Options options = Draw(seed, form);
+ReplayReport Replay(std::uint64_t seed, Form form, std::uint32_t coordinators, bool trace) {
+  const Options options = Draw(seed, form, coordinators);
   World world(options, trace);
   world.Run();
   return {world.sim().violation(), world.sim().hash(), world.events(), options.Describe(),

@@ -17,6 +17,7 @@ struct CampaignOptions {
   std::uint64_t schedules = 1000;
   std::uint32_t threads = 1;
   Form form = Form::kLite;
+  std::uint32_t coordinators = 0;  // 0: mostly one
   bool stop_at_first = false;
   bool business_checks = true;  // see Options
   bool planted = false;         // there is a bug in the code on purpose
@@ -50,6 +51,6 @@ struct ReplayReport {
   std::string options;
   std::vector<std::string> trace;
 };
-ReplayReport Replay(std::uint64_t seed, Form form, bool trace);
+ReplayReport Replay(std::uint64_t seed, Form form, std::uint32_t coordinators, bool trace);
 
 }  // namespace assent::sim

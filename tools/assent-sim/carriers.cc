@@ -138,11 +138,11 @@ void Coordinator::Calls::End(transport::CallEnd end) {
 }
 
 void Coordinator::LinkChanges(std::uint32_t service) {
-  sim_.After(sim_.Draw(sim_.options.net_max), EventKind::kUnaryLink, service);
+  sim_.After(sim_.Draw(sim_.options.net_max), EventKind::kUnaryLink, service, place_.index);
 }
 
 void Coordinator::OnUnaryLink(std::uint64_t service, bool up) {
-  if (!life_ || Postponed(EventKind::kUnaryLink, service, 0)) return;
+  if (open_number_ == 0 || Postponed(EventKind::kUnaryLink, service, place_.index)) return;
   life_->calls.OnLink(static_cast<std::uint32_t>(service), up);
 }
 

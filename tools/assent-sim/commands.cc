@@ -30,6 +30,7 @@ int ReportCampaign(const CampaignOptions& options, bool json) {
                                {"marks_missed", missed},
                                {"seed", options.seed},
                                {"form", full ? "full" : "lite"},
+                               {"coordinators", options.coordinators},
                                {"events", report.events},
                                {"repeated", report.repeated},
                                {"threads", options.threads},
@@ -58,12 +59,15 @@ int ReportCampaign(const CampaignOptions& options, bool json) {
     std::printf("seed %llu: %s\n", static_cast<unsigned long long>(failure.seed),
                 failure.what.c_str());
     if (i > 0) continue;
-    const ReplayReport replay = Replay(failure.seed, options.form, true);
+    const ReplayReport replay = Replay(failure.seed, options.form, options.coordinators, true);
     std::printf("options: %s\n", replay.options.c_str());
     PrintTrace(replay.trace);
     if (options.planted) continue;  // `replay` has no bug in it: it would find nothing
-    std::printf("again:   assent-sim replay %llu --trace%s\n",
-                static_cast<unsigned long long>(failure.seed), full ? " --full" : "");
+    const std::string several =
+        options.coordinators == 0 ? "" : " --coordinators " + std::to_string(options.coordinators);
+    std::printf("again:   assent-sim replay %llu --trace%s%s\n",
+                static_cast<unsigned long long>(failure.seed), full ? " --full" : "",
+                several.c_str());
   }
   return report.failures.empty() ? 0 : 1;
 }

@@ -4,14 +4,20 @@
 #include <utility>
 
 #include "coordinator/core/codec.h"
+#include "tools/assent-sim/coordinator_cluster.h"
 #include "tools/assent-sim/coordinator_life.h"
-#include "tools/assent-sim/invariants.h"
 
 namespace assent::sim {
 
 // ---- What a shard needs of the world ------------------------------------------------------------
 
-std::uint64_t Coordinator::Ports::NextSerial(Slot) { return owner_.life_->log->NextSerial(0); }
+std::uint64_t Coordinator::Ports::NextSerial(Slot slot) { return log().NextSerial(slot); }
+
+log::Log& Coordinator::Ports::log() {
+  Life& life = *owner_.life_;
+  if (life.cluster) return life.cluster->lane(shard_);
+  return *life.log;
+}
 
 void Coordinator::Ports::Append(std::vector<log::Entry> entries, std::uint64_t batch) {
   Life& life = *owner_.life_;
@@ -24,10 +30,11 @@ void Coordinator::Ports::Append(std::vector<log::Entry> entries, std::uint64_t b
         owner_.sim_.marks.Set(Mark::kRestoredBegunAgain);
     }
     const auto known = life.serials.find(entry.serial);
-    if (known != life.serials.end()) life.appended.push_back({known->second, entry.serial});
+    if (known != life.serials.end() && !life.cluster)
+      life.appended.push_back({known->second, entry.serial});
     owner_.sim_.Mix(entry.serial * 31 + entry.version);
   }
-  life.log->Append(std::move(entries), [this, batch](log::AppendResult result) {
+  log().Append(std::move(entries), [this, batch](log::AppendResult result) {
     if (result.status.code() == Code::kResourceExhausted)
       owner_.sim_.marks.Set(owner_.full_ == log::MemoryLog::Full::kNone ? Mark::kLogQueueFull
                                                                         : Mark::kFullHeldUpdate);
@@ -38,7 +45,7 @@ void Coordinator::Ports::Append(std::vector<log::Entry> entries, std::uint64_t b
 }
 
 void Coordinator::Ports::Find(std::string gid, std::uint64_t token) {
-  owner_.life_->log->Find(std::move(gid), [this, token](Result<log::Found> found) {
+  log().Find(std::move(gid), [this, token](Result<log::Found> found) {
     owner_.life_->mailboxes[shard_].push_back(engine::FoundRequest{token, std::move(found)});
     owner_.ArmTurn(shard_);
   });
@@ -65,30 +72,34 @@ void Coordinator::Ports::Waiting(const std::string& service, std::int64_t more) 
 }
 
 void Coordinator::Ports::Fatal(const Status& status) {
+  if (owner_.life_->cluster) return owner_.life_->cluster->Stop(status);
   owner_.sim_.Say([&] { return "the coordinator stops itself: " + status.ToString(); });
   owner_.life_->fatal = true;
 }
 
 // ---- Lives --------------------------------------------------------------------------------------
 
-Coordinator::Coordinator(Sim& sim, Ledger& ledger, Network& network, std::vector<bool> unary)
+Coordinator::Coordinator(Sim& sim, Ledger& ledger, Network& network, std::vector<bool> unary,
+                         Place place)
     : sim_(sim),
       ledger_(ledger),
       network_(network),
       unary_(std::move(unary)),
+      place_(std::move(place)),
       disk_(std::make_shared<log::MemoryDisk>(1)) {}
 
 Coordinator::~Coordinator() {
-  if (life_) life_->log->Kill();
+  if (life_ && life_->log) life_->log->Kill();
 }
 
 // Main's order: recover, make the epoch durable, open the door, start the shards.
 void Coordinator::Start() {
   ASSENT_CHECK(!life_);
-  life_number_ = ++lives_;
+  life_number_ = ++lives_ * place_.count + place_.index;
+  sim_.Say([&] { return name() + " starts (life " + std::to_string(lives_) + ")"; });
   life_ = std::make_unique<Life>(sim_, *this, disk_, life_number_);
+  if (place_.store != nullptr) return;  // the rest when it has joined
   life_->log->SetFull(full_);
-  sim_.Say([&] { return "the coordinator starts (life " + std::to_string(lives_) + ")"; });
   std::vector<std::unique_ptr<engine::Adopted>> rows;
   for (std::size_t i = 0; i < life_->shards.size(); ++i)
     rows.push_back(std::make_unique<engine::Adopted>());
@@ -98,20 +109,29 @@ void Coordinator::Start() {
     return OkStatus();
   });
   if (!recovered.ok()) return StartRefused(recovered.status());
-  if (recovered->epoch <= last_epoch_ || !granted_.insert(recovered->epoch).second)
-    sim_.Violate("S11 broken: epoch " + std::to_string(recovered->epoch) + " was granted before");
-  last_epoch_ = life_->epoch = recovered->epoch;
-  life_->dialer.Open(recovered->log_id);
-  life_->hub.Open(recovered->log_id, recovered->epoch);
-  for (std::size_t t = 0; t < ledger_.size(); ++t) ledger_.ReadDurable(disk_->durable(), t);
-  ledger_.CheckKept(disk_->durable());
+  OpenDoors(*recovered);
   for (std::size_t i = 0; i < life_->shards.size(); ++i) {
-    life_->shards[i]->Start(*recovered);
     life_->shards[i]->Handle(engine::TakeUpRequest{0, std::move(rows[i])}, sim_.Mono(),
                              sim_.Wall());
     life_->shards[i]->EndTurn(sim_.Mono(), sim_.Wall());
     ArmTurn(i);
   }
+}
+
+void Coordinator::OpenDoors(const log::Joined& joined) {
+  // A fail-over may have lost starts as well, and the next one is told from them by what is drawn.
+  const bool lost = sim_.options.asynchronous && sim_.options.fail_overs > 0;
+  if ((joined.epoch <= last_epoch_ && !lost) || !granted_.insert(joined.epoch).second)
+    sim_.Violate("S11 broken: epoch " + std::to_string(joined.epoch) + " was granted before");
+  last_epoch_ = life_->epoch = joined.epoch;
+  open_number_ = life_number_;
+  life_->dialer.Open(joined.log_id);
+  life_->hub.Open(joined.log_id, joined.epoch);
+  if (place_.store == nullptr) {
+    for (std::size_t t = 0; t < ledger_.size(); ++t) ledger_.ReadDurable(disk_->durable(), t);
+    ledger_.CheckKept(disk_->durable());
+  }
+  for (const auto& shard : life_->shards) shard->Start(joined);
 }
 
 // It stops and names what is missing; a person finds the file and puts it back.
@@ -123,8 +143,9 @@ void Coordinator::StartRefused(const Status& why) {
   life_->log->Kill();
   life_.reset();
   life_number_ = 0;
+  open_number_ = 0;
   disk_->PutWalBack();
-  sim_.After(sim_.Draw(sim_.options.restart_max), EventKind::kCoordinatorStarts);
+  sim_.After(sim_.Draw(sim_.options.restart_max), EventKind::kCoordinatorStarts, place_.index);
 }
 
 void Coordinator::LoseWal() {
@@ -193,21 +214,23 @@ void Coordinator::Die(bool power, std::size_t kept, bool torn) {
   if (!life_) return;
   const std::size_t unsynced = disk_->unsynced_groups();
   sim_.Say([&] {
-    return std::string("the coordinator ") + (power ? "loses its power" : "dies") +
+    return name() + " " + (power ? "loses its power" : "dies") +
            (unsynced > 0 ? " with " + std::to_string(unsynced) + " written groups not synchronised"
                          : "");
   });
   NoteLost(power && kept < unsynced);
-  life_->log->Kill();
+  if (life_->log) life_->log->Kill();
   if (unsynced > 0 && !power) sim_.marks.Set(Mark::kSeenNotDurable);
   if (unsynced > 0 && power && kept > 0) sim_.marks.Set(Mark::kUnsyncedSurvived);
   if (power && torn && kept < unsynced) sim_.marks.Set(Mark::kTornGroup);
   if (power) disk_->PowerLoss(kept);
   network_.CoordinatorDied(life_number_, power);
+  if (place_.store != nullptr) place_.store->ClientDied(life_number_, power);
   life_.reset();
   life_number_ = 0;
+  open_number_ = 0;
   paused_until_ = 0;
-  if (power) {
+  if (power && place_.store == nullptr) {
     for (std::size_t t = 0; t < ledger_.size(); ++t) ledger_.ReadDurable(disk_->durable(), t);
   }
 }
@@ -248,11 +271,14 @@ std::int64_t Coordinator::waiting_count() const {
 
 bool Coordinator::idle() const {
   return life_ && life_->log_stage == Life::LogStage::kIdle &&
+         (!life_->cluster || life_->cluster->idle()) &&
          std::all_of(life_->mailboxes.begin(), life_->mailboxes.end(),
                      [](const auto& m) { return m.empty(); });
 }
 
 std::size_t Coordinator::ShardOf(const std::string& gid) const {
+  if (place_.store != nullptr)
+    return SlotOf(gid, static_cast<Slot>(sim_.options.slots)) % life_->shards.size();
   const std::size_t t = ledger_.Find(gid);
   return t % life_->shards.size();
 }
@@ -267,11 +293,37 @@ bool Coordinator::Postponed(EventKind kind, std::uint64_t a, std::uint64_t b) {
 // ---- Turns --------------------------------------------------------------------------------------
 
 bool Coordinator::Post(const std::string& gid, engine::Request request) {
-  if (!life_) return false;
+  if (!life_ || open_number_ == 0) return false;
+  if (life_->cluster) {
+    const Slot slot = SlotOf(gid, static_cast<Slot>(sim_.options.slots));
+    const std::int64_t owner = life_->cluster->OwnerOf(slot);
+    if (!life_->cluster->Serves(slot) && owner >= 0) {
+      place_.forward(static_cast<std::uint64_t>(owner), gid, std::move(request));
+      return true;
+    }
+  }
+  Take(gid, std::move(request));
+  return true;
+}
+
+void Coordinator::Take(const std::string& gid, engine::Request request) {
+  if (!life_ || open_number_ == 0) return;
   const std::size_t shard = ShardOf(gid);
   life_->mailboxes[shard].push_back(std::move(request));
   ArmTurn(shard);
-  return true;
+}
+
+void Coordinator::OnFiber(std::uint64_t life, std::uint64_t number) {
+  if (!life_ || life != life_number_ || life_->fatal) return;
+  if (Postponed(EventKind::kFiber, life, number)) return;
+  life_->cluster->Wake(number);
+}
+
+// A supervisor starts it again.
+void Coordinator::OnProcessEnds(std::uint64_t life) {
+  if (!life_ || life != life_number_) return;
+  Die(false, 0);
+  sim_.After(sim_.Draw(sim_.options.restart_max), EventKind::kCoordinatorStarts, place_.index);
 }
 
 void Coordinator::ArmTurn(std::size_t shard) {
@@ -295,6 +347,7 @@ void Coordinator::OnTurn(std::uint64_t life, std::uint64_t shard) {
     return;
   if (sim_.now < paused_until_) life_->turn_at[shard] = paused_until_;
   if (Postponed(EventKind::kTurn, life, shard)) return;
+  if (life_->cluster && life_->fatal) return;
   life_->turn_at[shard] = -1;
   std::vector<engine::Request> turn = std::exchange(life_->mailboxes[shard], {});
   for (engine::Request& request : turn) {
@@ -302,6 +355,7 @@ void Coordinator::OnTurn(std::uint64_t life, std::uint64_t shard) {
     if (life_->fatal) break;
   }
   if (!life_->fatal) life_->shards[shard]->EndTurn(sim_.Mono(), sim_.Wall());
+  if (life_->cluster && life_->fatal) return;  // it ends in this very instant
   if (life_->fatal) {
     sim_.marks.Set(Mark::kSyncFailed);
     Die(false, 0);
@@ -311,50 +365,7 @@ void Coordinator::OnTurn(std::uint64_t life, std::uint64_t shard) {
   ArmTurn(shard);
 }
 
-// ---- What goes out and what is told -------------------------------------------------------------
-
-void Coordinator::CheckSend(const transport::Command& command) {
-  const std::size_t t = ledger_.Find(command.gid);
-  if (t == ledger_.size())
-    return sim_.Violate("a command for " + command.gid + ", which nobody began");
-  TransactionBooks& books = ledger_.Touch(t);
-  const core::Transaction* durable = books.durable ? &*books.durable : nullptr;
-  const SendSeen seen{books, durable, disk_->durable().epoch, life_->epoch, command};
-  const std::string broken = BrokenAtSend(seen);
-  if (!broken.empty()) return sim_.Violate(broken);
-
-  const std::size_t b = ledger_.FindBranch(t, command.branch_id);
-  BranchBooks& branch = books.branches[b];
-  const Time pause = sim_.now - branch.last_sent_at;
-  const bool again = branch.last_sent == command.operation && branch.last_sent_life == life_number_;
-  if (again) {
-    sim_.marks.Set(Mark::kAttemptTimedOut);
-    const Time least = durable->spec().branches[b].retry.initial_backoff.count() * kMillisecond / 2;
-    if (pause < least) ++branch.hasty;
-    if (durable->decision() == core::Decision::kCommit &&
-        command.operation == core::Operation::kAction)
-      sim_.marks.Set(Mark::kForwardAfterPivot);
-  }
-  branch.last_sent = command.operation;
-  branch.last_sent_at = sim_.now;
-  branch.last_sent_life = life_number_;
-  branch.last_attempt = command.attempt;
-  branch.last_timeout = command.timeout.count() * kMillisecond;
-}
-
-// What leaves is what was handed over last, and within its time: the sender has given up on
-// anything else.
-void Coordinator::CheckLeaves(const std::string& gid, const std::string& branch_id, int operation,
-                              std::uint32_t attempt) {
-  const std::size_t t = ledger_.Find(gid);
-  if (t == ledger_.size()) return;  // CheckSend has said so
-  const BranchBooks& branch = ledger_.books(t).branches[ledger_.FindBranch(t, branch_id)];
-  if (static_cast<int>(branch.last_sent) != operation || branch.last_attempt != attempt ||
-      branch.last_sent_life != life_number_)
-    sim_.Violate("a command of " + gid + " leaves after a newer one was handed over");
-  if (sim_.now >= branch.last_sent_at + branch.last_timeout)
-    sim_.Violate("a command of " + gid + " leaves after its time");
-}
+// ---- What goes out ------------------------------------------------------------------------------
 
 void Coordinator::Send(std::vector<transport::Command> commands) {
   for (const transport::Command& command : commands) {
@@ -375,28 +386,10 @@ void Coordinator::Send(std::vector<transport::Command> commands) {
   if (life_->board.counters().queued > queued) sim_.marks.Set(Mark::kRouterQueued);
 }
 
-void Coordinator::CheckTold(const transport::OutcomeAnswer& answer, std::uint64_t began_epoch) {
-  const TransactionBooks& books = ledger_.books(ledger_.Find(answer.gid));
-  const bool by_hand = books.by_hand || books.restored;
-  const auto& lives = disk_->seen().epochs;
-  const bool own = std::binary_search(lives.begin(), lives.end(), began_epoch);
-  if (answer.verdict == transport::Verdict::kAbort && !own)
-    sim_.Violate("S9 broken by " + answer.gid +
-                 ": abort is presumed of an epoch that this log has missed");
-  if (answer.verdict == transport::Verdict::kCannotTell) sim_.marks.Set(Mark::kCannotTell);
-  if (answer.verdict == transport::Verdict::kAbort && books.commit_durable && !by_hand &&
-      !books.forgotten)
-    sim_.Violate("S9 broken by " + answer.gid +
-                 ": a participant is told abort, and COMMIT is durable");
-  if (answer.verdict == transport::Verdict::kCommit && !books.commit_durable && !by_hand)
-    sim_.Violate("S6 broken by " + answer.gid +
-                 ": a participant is told commit, and COMMIT is not durable");
-  sim_.Mix(static_cast<std::uint64_t>(answer.verdict));
-}
-
 // ---- The log ------------------------------------------------------------------------------------
 
 void Coordinator::ArmLog() {
+  if (life_->cluster) return;  // its lanes wake by themselves
   if (life_->log_stage != Life::LogStage::kIdle) {
     life_->log_again = true;
     return;
@@ -436,11 +429,11 @@ void Coordinator::ReadDurable() {
 
 void Coordinator::SetFull(log::MemoryLog::Full full) {
   full_ = full;
-  if (life_) life_->log->SetFull(full);
+  if (life_ && life_->log) life_->log->SetFull(full);
 }
 
 void Coordinator::FailNextSync() {
-  if (life_) life_->log->FailNextSync();
+  if (life_ && life_->log) life_->log->FailNextSync();
 }
 
 }  // namespace assent::sim

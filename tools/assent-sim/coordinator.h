@@ -5,6 +5,7 @@
 // and the carriers replaced by simulated ones.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -20,9 +21,20 @@
 
 namespace assent::sim {
 
+class SharedStore;
+
+// One of several coordinators over a store that they share; or the only one, with its own disk.
+struct Place {
+  std::uint64_t index = 0;
+  std::uint64_t count = 1;
+  SharedStore* store = nullptr;
+  // Carries a request of an initiator or operator to another one, who has its slot.
+  std::function<void(std::uint64_t to, const std::string& gid, engine::Request request)> forward{};
+};
+
 class Coordinator {
  public:
-  Coordinator(Sim& sim, Ledger& ledger, Network& network, std::vector<bool> unary);
+  Coordinator(Sim& sim, Ledger& ledger, Network& network, std::vector<bool> unary, Place place);
   ~Coordinator();
 
   void Start();
@@ -41,16 +53,26 @@ class Coordinator {
   // While it is down.
   void TakeGid(std::size_t txn);
   bool up() const { return life_ != nullptr; }
-  // 0: down.
-  const std::uint64_t& life() const { return life_number_; }
+  // As participants and initiators meet it; 0: down, or has not joined its cluster yet.
+  const std::uint64_t& life() const { return open_number_; }
+  // Of the process; 0: down.
+  std::uint64_t process() const { return life_number_; }
   std::size_t live_count() const;
   // Transactions that are said to wait for an absent service, over all services.
   std::int64_t waiting_count() const;
   bool idle() const;
+  std::string name() const {
+    return place_.store == nullptr ? "the coordinator" : "c" + std::to_string(place_.index);
+  }
+  // Of several.
+  bool Serves(Slot slot) const;
+  std::uint64_t epoch() const;
   const log::MemoryDisk& disk() const { return *disk_; }
 
   // False when there is nobody to take it.
   bool Post(const std::string& gid, engine::Request request);
+  // The same, sent on by another coordinator.
+  void Take(const std::string& gid, engine::Request request);
   // A participant that is dialled came or went: the coordinator's connection to it notices.
   void LinkChanges(std::uint32_t service);
   void Pause(Time until) { paused_until_ = until; }
@@ -62,6 +84,8 @@ class Coordinator {
   void OnLogWrite(std::uint64_t life);
   void OnLogSync(std::uint64_t life);
   void OnHubTick(std::uint64_t life);
+  void OnFiber(std::uint64_t life, std::uint64_t number);
+  void OnProcessEnds(std::uint64_t life);
   void OnUnaryDeadline(std::uint64_t life, std::uint64_t call);
   void OnUnaryLink(std::uint64_t service, bool up);
   void OnFrame(std::uint64_t connection, v1::ParticipantFrame& frame);
@@ -75,11 +99,14 @@ class Coordinator {
   class Stream;
   class Calls;
   class Ears;
+  class Cluster;
 
   void ArmTurn(std::size_t shard);
   void ArmLog();
   void ReadDurable();
+  void OpenDoors(const log::Joined& joined);
   void NoteRecovered(const log::LiveRow& row);
+  bool Current(const std::string& gid) const;
   void StartRefused(const Status& why);
   void NoteLost(bool unsynced);
   void Send(std::vector<transport::Command> commands);
@@ -94,8 +121,10 @@ class Coordinator {
   Ledger& ledger_;
   Network& network_;
   const std::vector<bool> unary_;
+  const Place place_;
   std::shared_ptr<log::MemoryDisk> disk_;
   std::uint64_t lives_ = 0;
+  std::uint64_t open_number_ = 0;
   std::uint64_t life_number_ = 0;
   std::uint64_t last_epoch_ = 0;  // of the log as it stands now
   std::set<std::uint64_t> granted_;

@@ -27,52 +27,18 @@ class Coordinator::Ports final : public engine::ShardPorts {
   void Fatal(const Status& status) override;
 
  private:
+  log::Log& log();
+
   Coordinator& owner_;
   const std::size_t shard_;
 };
 
 struct Coordinator::Life {
   Life(Sim& sim, Coordinator& owner, const std::shared_ptr<log::MemoryDisk>& disk,
-       std::uint64_t life_number)
-      : number(life_number),
-        clock(sim),
-        ears(owner),
-        board(Limits(sim.options), ears, clock),
-        hub({}, board),
-        calls(owner, Dialled(owner)),
-        dialer(Addresses(owner), calls, board) {
-    log::MemoryLogOptions log_options;
-    log_options.inline_completion = false;
-    log_options.rows.unix_now_ms = [&sim] { return sim.Wall().time_since_epoch().count(); };
-    if (sim.options.retention > 0) {
-      log_options.rows.retention_age =
-          std::chrono::milliseconds(sim.options.retention / kMillisecond);
-      log_options.rows.mono_now_ms = [&sim] {
-        return std::chrono::duration_cast<std::chrono::milliseconds>(sim.Mono().time_since_epoch())
-            .count();
-      };
-    }
-    if (sim.options.log_queue != 0) log_options.max_queued_entries = sim.options.log_queue;
-    log = std::make_unique<log::MemoryLog>(disk, std::move(log_options));
-    engine::ShardOptions options;
-    options.on_set_aside = [&sim](const std::string& sentence) {
-      sim.marks.Set(Mark::kSetAside);
-      sim.Say([&] { return sentence; });
-    };
-    if (sim.options.max_live != 0) options.max_live_count = sim.options.max_live;
-    if (sim.options.lazy_write != 0)
-      options.lazy_write_delay = core::Millis(1 + sim.options.lazy_write / kMillisecond);
-    options.slice_count = 2;  // recovery, and a service that is back, in several turns
-    options.wave_count = 3;   // ... of which some must wait for the answers of others
-    for (std::uint32_t i = 0; i < sim.options.shards; ++i) {
-      options.seed = sim.dice.Next();
-      ports.push_back(std::make_unique<Ports>(owner, i));
-      shards.push_back(std::make_unique<engine::Shard>(options, *ports.back()));
-    }
-    mailboxes.resize(shards.size());
-    turn_at.resize(shards.size(), -1);
-  }
-
+       std::uint64_t life_number);
+  ~Life();
+  void MakeLog(Sim& sim, const std::shared_ptr<log::MemoryDisk>& disk);
+  void MakeShards(Sim& sim, Coordinator& owner);
   static std::vector<std::uint32_t> Dialled(const Coordinator& owner) {
     std::vector<std::uint32_t> services;
     for (std::uint32_t i = 0; i < owner.unary_.size(); ++i) {
@@ -98,7 +64,8 @@ struct Coordinator::Life {
   std::uint64_t epoch = 0;
   bool fatal = false;
 
-  std::unique_ptr<log::MemoryLog> log;
+  std::unique_ptr<log::MemoryLog> log;  // of a coordinator that has one for itself
+  std::unique_ptr<Cluster> cluster;     // ... or shares one
   enum class LogStage : std::uint8_t { kIdle, kWriting, kSyncing };
   LogStage log_stage = LogStage::kIdle;
   bool log_again = false;

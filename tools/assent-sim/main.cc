@@ -61,8 +61,8 @@ int Mutants(const char* self, const std::vector<std::string>& arguments) {
 }
 
 int ReplayOne(const Arguments& args) {
-  const ReplayReport replay =
-      Replay(args.replay_seed, args.full ? Form::kFull : Form::kLite, args.trace);
+  const ReplayReport replay = Replay(args.replay_seed, args.full ? Form::kFull : Form::kLite,
+                                     args.campaign.coordinators, args.trace);
   std::printf("options: %s\n", replay.options.c_str());
   PrintTrace(replay.trace);
   std::printf("%llu events, hash %016llx: %s\n", static_cast<unsigned long long>(replay.events),
@@ -87,6 +87,14 @@ int Main(int argc, char** argv) {
   random->add_option("--threads", args.campaign.threads, "Threads")
       ->capture_default_str()
       ->check(CLI::Range(1, 256));
+  const auto coordinators = [&](CLI::App* command) {
+    command
+        ->add_option("--coordinators", args.campaign.coordinators,
+                     "So many over one store; 0: mostly one, in a few schedules two or three")
+        ->capture_default_str()
+        ->check(CLI::Range(0, 4));
+  };
+  coordinators(random);
   random->add_flag("--full", args.full, "Larger worlds, fewer a second");
   random->add_flag("--stop", args.campaign.stop_at_first, "Stop at the first violation");
   random->add_flag("--json", args.json, "One JSON object on stdout");
@@ -110,6 +118,7 @@ int Main(int argc, char** argv) {
   CLI::App* replay =
       app.add_subcommand("replay", "One seed again; e.g. assent-sim replay 4711 --trace");
   replay->add_option("SEED", args.replay_seed, "The seed")->required();
+  coordinators(replay);
   replay->add_flag("--trace", args.trace, "Event by event, in words");
   replay->add_flag("--full", args.full, "The seed is of a larger world");
   CLI11_PARSE(app, argc, argv);

@@ -95,7 +95,20 @@ namespace assent::sim {
   X(kTooManyLive, "a begin was refused: too many transactions")                                    \
   X(kLogQueueFull, "an append was refused: the log's queue was full")                              \
   X(kTokenTakenBack, "a token or an order that stood was taken back by its compensation")          \
-  X(kStockReturned, "what was held went back to what is available")
+  X(kStockReturned, "what was held went back to what is available")                                \
+  X(kTakenOver, "a member was fenced, and another has its slots")                                  \
+  X(kHandedOver, "a slot changed hands between two that run")                                      \
+  X(kFencedAlive, "a member that runs finds itself fenced, and ends")                              \
+  X(kFenceWaited, "a fence met a group that did not end, and ended its connection")                \
+  X(kSettledYes, "a group whose answer was lost was found committed")                              \
+  X(kSettledNo, "a group whose answer was lost was found not committed, and written again")        \
+  X(kArrivedLate, "a group arrived after its writer had settled it, and was refused")              \
+  X(kStaleOwnerSends, "a member that has lost a slot, and does not know yet, sends for it")        \
+  X(kRegressed, "a fail-over lost what was acknowledged, and its writer stopped")                  \
+  X(kDeposedRead, "a primary that was deposed was read from, and what it said was not believed")   \
+  X(kForwarded, "a request reached its owner through another coordinator")                         \
+  X(kStoreWarned, "a commit was acknowledged with a warning, and settled")                         \
+  X(kDrained, "a member gave all of its slots away, and left")
 
 enum class Mark : std::uint8_t {
 #define ASSENT_SIM_MARK(name, text) name,

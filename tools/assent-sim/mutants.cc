@@ -51,8 +51,9 @@ void Note(Finding& finding, const std::string& what) {
   if (finding.what[0] == '\0') std::strncpy(finding.what, what.c_str(), sizeof finding.what - 1);
 }
 
-void TryRandom(Finding& finding, const Settings& settings, bool blind) {
+void TryRandom(Finding& finding, const Settings& settings, std::uint32_t coordinators, bool blind) {
   CampaignOptions options;
+  options.coordinators = coordinators;
   options.schedules = settings.schedules;
   options.stop_at_first = true;
   options.business_checks = !blind;
@@ -75,17 +76,25 @@ void TryExhaustive(Finding& finding) {
   Note(finding, report.findings.front().what);
 }
 
-pid_t Spawn(Planted which, Finding& finding, const Settings& settings, Way way) {
+// A bug to plant, or none (the control).
+struct Subject {
+  Planted which = Planted::kNone;
+  const MutantText* text = nullptr;  // null: the canary, the control
+
+  std::uint32_t coordinators() const { return text == nullptr ? 0 : text->coordinators; }
+};
+
+pid_t Spawn(const Subject& subject, Finding& finding, const Settings& settings, Way way) {
   std::fflush(nullptr);
   const pid_t child = fork();
   if (child != 0) return child;
   alarm(kPatienceSeconds);
   if (std::freopen("/dev/null", "w", stderr) == nullptr) _exit(3);
-  planted = which;
+  planted = subject.which;
   if (way == Way::kExhaustive) {
     TryExhaustive(finding);
   } else {
-    TryRandom(finding, settings, way == Way::kBlind);
+    TryRandom(finding, settings, subject.coordinators(), way == Way::kBlind);
   }
   _exit(0);
 }
@@ -100,12 +109,6 @@ void Judge(Finding& finding, int status, Way way) {
                                               : "the process crashes");
 }
 
-// A bug to plant, or none (the control).
-struct Subject {
-  Planted which = Planted::kNone;
-  const MutantText* text = nullptr;  // null: the canary, the control
-};
-
 // One after the other, `at_once` of them side by side.
 void RunAll(const std::vector<Subject>& all, Finding* findings, const Settings& settings) {
   struct Job {
@@ -115,7 +118,8 @@ void RunAll(const std::vector<Subject>& all, Finding* findings, const Settings& 
   std::vector<Job> jobs;
   for (std::size_t i = 0; i < all.size(); ++i) {
     jobs.push_back({i, Way::kRandom});
-    jobs.push_back({i, Way::kExhaustive});
+    // The small worlds that are walked to the end have one coordinator.
+    if (all[i].coordinators() == 0) jobs.push_back({i, Way::kExhaustive});
     if (all[i].text != nullptr && all[i].text->only != nullptr) jobs.push_back({i, Way::kBlind});
   }
   std::vector<std::pair<pid_t, Job>> running;
@@ -123,8 +127,7 @@ void RunAll(const std::vector<Subject>& all, Finding* findings, const Settings& 
   while (next < jobs.size() || !running.empty()) {
     while (next < jobs.size() && running.size() < settings.at_once) {
       const Job job = jobs[next++];
-      running.emplace_back(Spawn(all[job.subject].which, findings[job.subject], settings, job.way),
-                           job);
+      running.emplace_back(Spawn(all[job.subject], findings[job.subject], settings, job.way), job);
     }
     int status = 0;
     const pid_t ended = wait(&status);

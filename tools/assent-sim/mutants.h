@@ -16,6 +16,8 @@ struct MutantText {
   // Not null: only a rule of this name notices it (workloads.h), which is shown by switching those
   // rules off.
   const char* only = nullptr;
+  // So many coordinators have to share a store for it to show; 0: one will do.
+  std::uint32_t coordinators = 0;
 };
 
 inline constexpr std::array kMutants = {
@@ -77,6 +79,36 @@ inline constexpr std::array kMutants = {
     MutantText{Planted::kEpochTwice, "epoch-twice", "two starts get the same epoch"},
     MutantText{Planted::kRowSkippedOnReload, "row-skipped-on-reload",
                "recovery leaves out rows that it should replay"},
+    MutantText{Planted::kFenceWithoutShareLock, "fence-without-share-lock",
+               "a group does not hold its lane while it is under way", nullptr, 3},
+    MutantText{Planted::kFenceByLeaseClock, "fence-by-lease-clock",
+               "whose lease is over loses its slots, and nothing keeps it from writing", nullptr,
+               3},
+    MutantText{Planted::kRetryWithoutReopen, "retry-without-reopen",
+               "a lost answer is settled by looking, and the old connection may still write",
+               nullptr, 3},
+    MutantText{Planted::kReopenWithoutConn, "reopen-without-conn",
+               "a group does not name the connection that it was sent on", nullptr, 3},
+    MutantText{Planted::kWarningIsSuccess, "warning-is-success",
+               "a commit with a warning counts as replicated", nullptr, 3},
+    MutantText{Planted::kLoadBeforeFenceCommits, "load-before-fence-commits",
+               "slots are taken up before the fence of their owner is committed", nullptr, 3},
+    MutantText{Planted::kActOnLoadWithoutCommit, "act-on-load-without-commit",
+               "what was read of a slot is acted on with no commit behind it", nullptr, 3},
+    MutantText{Planted::kPresumeByNonOwner, "presume-by-non-owner",
+               "who does not own the slot presumes from the finished rows alone", nullptr, 3},
+    MutantText{Planted::kHandOverBeforeDrained, "hand-over-before-drained",
+               "a slot is given away while its transactions are still moved on", nullptr, 3},
+    MutantText{Planted::kDropAnswersUnavailable, "drop-answers-unavailable",
+               "who waits in a slot that leaves is told that nothing was done", nullptr, 3},
+    MutantText{Planted::kPresumeFromDeposedPrimary, "presume-from-deposed-primary",
+               "what a read finds is believed with no commit behind it", nullptr, 3},
+    MutantText{Planted::kObserverTrustsOwnPause, "observer-trusts-own-pause",
+               "who did not look himself takes the others for silent", nullptr, 3},
+    MutantText{Planted::kSerialReusedAfterMove, "serial-reused-after-move",
+               "a new owner counts serials from its clock alone", nullptr, 3},
+    MutantText{Planted::kRegressedLogGoesOn, "regressed-log-goes-on",
+               "a member goes on where the store has lost what it acknowledged", nullptr, 3},
     MutantText{Planted::kSkipTombstone, "skip-tombstone",
                "an undo without its forward operation leaves no tombstone"},
     MutantText{Planted::kDropRefusedRow, "drop-refused-row",

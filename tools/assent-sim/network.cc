@@ -6,11 +6,13 @@ namespace assent::sim {
 // ---- Connections --------------------------------------------------------------------------------
 
 std::uint64_t Network::Dial(std::uint32_t service, std::uint64_t participant_life,
-                            std::uint64_t dial, std::uint64_t coordinator_life) {
+                            std::uint64_t dial, std::uint64_t coordinator_life,
+                            std::uint32_t session) {
   Connection connection;
   connection.service = service;
   connection.participant_life = participant_life;
   connection.dial = dial;
+  connection.session = session;
   connection.coordinator_life = coordinator_life;
   connection.reaches = coordinator_life != 0;
   connection.last_to_coordinator = connection.last_to_participant = sim_.now;

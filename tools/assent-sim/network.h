@@ -27,7 +27,8 @@ namespace assent::sim {
 struct Connection {
   std::uint32_t service = 0;
   std::uint64_t participant_life = 0;
-  std::uint64_t dial = 0;  // the participant's own number for it
+  std::uint64_t dial = 0;     // the participant's own number for it
+  std::uint32_t session = 0;  // of the participant's, one for each coordinator
   std::uint64_t coordinator_life = 0;
   bool reaches = false;  // there was a coordinator to take it
   bool cut = false;
@@ -56,7 +57,7 @@ class Network {
 
   // A participant dials. `coordinator_life` 0: nobody is there.
   std::uint64_t Dial(std::uint32_t service, std::uint64_t participant_life, std::uint64_t dial,
-                     std::uint64_t coordinator_life);
+                     std::uint64_t coordinator_life, std::uint32_t session = 0);
   void FromParticipant(std::uint64_t connection, v1::ParticipantFrame frame);
   void FromCoordinator(std::uint64_t connection, std::unique_ptr<v1::CoordinatorFrame> frame);
   // The next frame that arrives; null if it was lost with its connection.

@@ -121,8 +121,55 @@ void DrawLogTroubles(Options& o, Dice& dice) {
   if (!o.restores && !o.dead_service) o.taken_gids = Count(dice, 60, 2);
 }
 
+// In how many schedules of the mixture there are several coordinators: one of so many.
+constexpr std::uint64_t kClusterEach = 16;
+
+// The same again. What a log of one owner alone can suffer is left out.
+void DrawCluster(Options& o, Dice& dice, Form form, std::uint32_t coordinators) {
+  const std::uint32_t more = form == Form::kFull ? 3 : 1;
+  o.coordinators =
+      coordinators != 0 ? coordinators : static_cast<std::uint32_t>(dice.Between(2, 3));
+  o.slots = static_cast<std::uint32_t>(dice.Between(4, 16));
+  o.shards = dice.Chance(300) ? 2 : 1;
+  o.log_write_max = std::min<Time>(o.log_write_max, kMillisecond);
+  o.log_sync_max = std::min<Time>(o.log_sync_max, 5 * kMillisecond);
+  o.net_max = std::min<Time>(o.net_max, 10 * kMillisecond);
+  const Time commit = 4 * o.log_write_max + 2 * o.log_sync_max;
+  o.lease = std::max<Time>(30 * kMillisecond, 40 * commit) * dice.Between(1, 3);
+  o.lock_timeout = o.lease / 10;
+  o.window = o.lease * dice.Between(2, 8);
+  o.restart_max = dice.Spread(o.lease / 8, o.lease * 4);
+  o.deadline = std::min<Time>(o.deadline, 32 * o.lease);
+  // Somebody shows that he is there all the time: what waits for hours would be millions of events.
+  o.attempt_timeout = std::min<Time>(o.attempt_timeout, 4 * o.lease);
+  o.backoff = std::min<Time>(o.backoff, o.lease);
+  o.max_backoff = std::min<Time>(o.max_backoff, 4 * o.lease);
+  o.hub_tick = std::min<Time>(o.hub_tick, o.lease);
+  o.question_interval = std::min<Time>(o.question_interval, 8 * o.lease);
+  o.keepalive = std::min<Time>(o.keepalive, 2 * o.lease);
+  o.restores = o.dead_service = o.retire_rows = false;
+  o.log_full_spells = o.log_sync_failures = o.lost_wals = o.taken_gids = o.wall_leaps = 0;
+  o.unary_hours = 0;
+  o.retention = 0;
+  if (o.faultless()) return;
+  o.coordinator_deaths = Count(dice, 600, 3 * more);
+  o.pauses = Count(dice, 500, 2 * more);
+  o.asynchronous = dice.Chance(250);
+  o.store_cut = Rate(dice, 500, 60);
+  o.store_cuts = Count(dice, 300, 2 * more);
+  o.store_blocks = Count(dice, 300, 2 * more);
+  o.store_outages = Count(dice, 150, more);
+  o.fail_overs = Count(dice, 200, more);
+  o.cancelled_waits = o.asynchronous ? 0 : Count(dice, 200, 4 * more);
+  o.peer_blocks = Count(dice, 200, more);
+  o.drains = Count(dice, 150, more);
+  o.moves = Count(dice, 200, 4 * more);
+}
+
+using Numbers = std::vector<std::pair<const char*, std::int64_t>>;
+
 // Those that are numbers.
-std::vector<std::pair<const char*, std::int64_t>> NumbersOf(const Options& o) {
+Numbers NumbersOf(const Options& o) {
   return {
       {"workload", static_cast<std::int64_t>(o.workload)},
       {"transactions", o.transactions},
@@ -190,9 +237,28 @@ std::vector<std::pair<const char*, std::int64_t>> NumbersOf(const Options& o) {
   };
 }
 
+Numbers ClusterNumbersOf(const Options& o) {
+  if (o.coordinators == 1) return {};
+  return {
+      {"coordinators", o.coordinators},
+      {"slots", o.slots},
+      {"lease", o.lease},
+      {"asynchronous", o.asynchronous ? 1 : 0},
+      {"store_cut", o.store_cut},
+      {"store_cuts", o.store_cuts},
+      {"store_blocks", o.store_blocks},
+      {"store_outages", o.store_outages},
+      {"fail_overs", o.fail_overs},
+      {"cancelled_waits", o.cancelled_waits},
+      {"peer_blocks", o.peer_blocks},
+      {"drains", o.drains},
+      {"moves", o.moves},
+  };
+}
+
 }  // namespace
 
-Options Draw(std::uint64_t seed, Form form) {
+Options Draw(std::uint64_t seed, Form form, std::uint32_t coordinators) {
   Dice dice(seed * 2 + (form == Form::kFull ? 1 : 0));
   Options o;
   o.seed = seed;
@@ -203,6 +269,9 @@ Options Draw(std::uint64_t seed, Form form) {
   DrawRest(o, rest, form);
   Dice troubles(seed * 2 + 0x10c);
   DrawLogTroubles(o, troubles);
+  Dice cluster(seed * 2 + 0xc105);
+  const bool several = coordinators == 0 ? seed % kClusterEach == 0 : coordinators > 1;
+  if (several) DrawCluster(o, cluster, form, coordinators);
   return o;
 }
 
@@ -210,14 +279,19 @@ bool Options::faultless() const {
   return coordinator_deaths + participant_deaths + session_cuts + partitions + pauses + wall_jumps +
                  log_full_spells + log_sync_failures + participant_full_spells + operator_acts +
                  lie + slow_call + commit_unknown + unary_loss + unary_words + unary_duplicate +
-                 unary_hours + participant_stops + wall_leaps + lost_wals + taken_gids ==
+                 unary_hours + participant_stops + wall_leaps + lost_wals + taken_gids + store_cut +
+                 store_cuts + store_blocks + store_outages + fail_overs + cancelled_waits +
+                 peer_blocks + drains + moves ==
              0 &&
          !dead_service && !restores;
 }
 
 std::string Options::Describe() const {
   std::string text;
-  for (const auto& [name, value] : NumbersOf(*this)) {
+  Numbers numbers = NumbersOf(*this);
+  const Numbers more = ClusterNumbersOf(*this);
+  numbers.insert(numbers.end(), more.begin(), more.end());
+  for (const auto& [name, value] : numbers) {
     if (value != 0)
       text += (text.empty() ? "" : " ") + std::string(name) + "=" + std::to_string(value);
   }

@@ -100,6 +100,22 @@ struct Options {
   std::uint32_t log_queue = 0;  // entries
   Time lazy_write = 0;          // how long a record that gates nothing may wait
 
+  // Several coordinators over one store.
+  std::uint32_t coordinators = 1;
+  std::uint32_t slots = 1;
+  Time lease = kSecond;
+  Time lock_timeout = 100 * kMillisecond;
+  bool asynchronous = false;       // the standby is not waited for
+  std::uint32_t store_cut = 0;     // permille, per request: its connection breaks around it
+  std::uint32_t store_cuts = 0;    // all connections of one coordinator at once
+  std::uint32_t store_blocks = 0;  // nothing passes between one coordinator and the store
+  std::uint32_t store_outages = 0;
+  std::uint32_t fail_overs = 0;
+  std::uint32_t cancelled_waits = 0;  // for the standby, by a person
+  std::uint32_t peer_blocks = 0;      // nothing passes between two coordinators
+  std::uint32_t drains = 0;
+  std::uint32_t moves = 0;  // a person moves a slot
+
   bool business_checks = true;  // off: to show that a bug is found by nothing else
 
   bool faultless() const;
@@ -108,6 +124,7 @@ struct Options {
 
 // A schedule in a small world, thousands a second; otherwise a larger one.
 enum class Form : std::uint8_t { kLite, kFull };
-Options Draw(std::uint64_t seed, Form form);
+// `coordinators` 0: mostly one, sometimes several.
+Options Draw(std::uint64_t seed, Form form, std::uint32_t coordinators = 0);
 
 }  // namespace assent::sim

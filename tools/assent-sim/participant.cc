@@ -45,8 +45,9 @@ Participant::Participant(Sim& sim, Ledger& ledger, Network& network, std::uint32
       unary_(unary),
       store_(sim, ledger, service) {}
 
-internal::Session::Options Participant::SessionOptions() const {
+internal::Session::Options Participant::SessionOptions(std::uint32_t line) const {
   internal::Session::Options options;
+  options.index = line;
   options.endpoint = "sim";
   options.hello.set_version(1);
   options.hello.set_service(name_);
@@ -74,10 +75,12 @@ void Participant::Start() {
   life_->number = ++lives_;
   sim_.Say([&] { return name_ + " starts (life " + std::to_string(lives_) + ")"; });
   if (unary_) return;
-  life_->session.emplace(SessionOptions(), &life_->calls);
-  internal::Actions actions;
-  life_->session->Start(sim_.Steady(), &actions);
-  Do(std::move(actions));
+  for (std::uint32_t line = 0; line < coordinator_lives_.size(); ++line) {
+    life_->lines.emplace_back(SessionOptions(line), &life_->calls);
+    internal::Actions actions;
+    life_->lines.back().session.Start(sim_.Steady(), &actions);
+    Do(line, std::move(actions));
+  }
 }
 
 void Participant::Die(bool power) {
@@ -101,24 +104,24 @@ void Participant::OnFrame(std::uint64_t number, v1::CoordinatorFrame* frame) {
   const Connection& c = network_.connection(number);
   if (!life_ || c.participant_life != life_->number) return;
   internal::Actions actions;
-  life_->session->OnFrame(c.dial, frame, sim_.Steady(), &actions);
-  Do(std::move(actions));
+  life_->lines[c.session].session.OnFrame(c.dial, frame, sim_.Steady(), &actions);
+  Do(c.session, std::move(actions));
 }
 
 void Participant::OnConnected(std::uint64_t number) {
   const Connection& c = network_.connection(number);
   if (!life_ || c.participant_life != life_->number || c.closed_at_participant) return;
   internal::Actions actions;
-  life_->session->OnStarted(c.dial, sim_.Steady(), &actions);
-  Do(std::move(actions));
+  life_->lines[c.session].session.OnStarted(c.dial, sim_.Steady(), &actions);
+  Do(c.session, std::move(actions));
 }
 
 void Participant::OnWriteDone(std::uint64_t number) {
   const Connection& c = network_.connection(number);
   if (!life_ || c.participant_life != life_->number) return;
   internal::Actions actions;
-  life_->session->OnWritten(c.dial, sim_.Steady(), &actions);
-  Do(std::move(actions));
+  life_->lines[c.session].session.OnWritten(c.dial, sim_.Steady(), &actions);
+  Do(c.session, std::move(actions));
 }
 
 void Participant::OnClosed(std::uint64_t number) {
@@ -126,54 +129,58 @@ void Participant::OnClosed(std::uint64_t number) {
   c.closed_at_participant = true;
   if (!life_ || c.participant_life != life_->number) return;
   internal::Actions actions;
-  life_->session->OnClosed(c.dial, Unavailable("closed"), sim_.Steady(), &actions);
-  Do(std::move(actions));
+  life_->lines[c.session].session.OnClosed(c.dial, Unavailable("closed"), sim_.Steady(), &actions);
+  Do(c.session, std::move(actions));
 }
 
 void Participant::OnTick(std::uint64_t life) {
   if (!life_ || life_->number != life || life_->tick_at < 0 || life_->tick_at > sim_.now) return;
   life_->tick_at = -1;
-  internal::Actions actions;
-  life_->session->OnTick(sim_.Steady(), &actions);
-  Do(std::move(actions));
+  for (std::uint32_t line = 0; line < life_->lines.size(); ++line) {
+    internal::Actions actions;
+    life_->lines[line].session.OnTick(sim_.Steady(), &actions);
+    Do(line, std::move(actions));
+  }
 }
 
 void Participant::ArmTick() {
-  if (!life_ || !life_->session) return;
-  const Time due = ToTime(life_->session->Due());
+  if (!life_ || life_->lines.empty()) return;
+  internal::SteadyTime first = internal::SteadyTime::max();
+  for (const Life::Line& line : life_->lines) first = std::min(first, line.session.Due());
+  const Time due = ToTime(first);
   if (due < 0 || life_->tick_at == due) return;
   life_->tick_at = std::max(due, sim_.now);
   sim_.At(life_->tick_at, EventKind::kParticipantTick, service_, life_->number);
 }
 
-void Participant::Do(internal::Actions actions) {
+void Participant::Do(std::uint32_t number, internal::Actions actions) {
+  Life::Line& line = life_->lines[number];
   bool ask = false;
   for (internal::Action& action : actions) {
-    std::visit(
-        Overload{
-            [&](internal::act::Dial& dial) {
-              life_->connection =
-                  network_.Dial(service_, life_->number, dial.connection, *coordinator_life_);
-            },
-            [&](internal::act::Send& send) {
-              network_.FromParticipant(life_->connection, std::move(send.frame));
-            },
-            [&](internal::act::HalfClose&) { network_.CloseByParticipant(life_->connection); },
-            [&](internal::act::Cancel&) { network_.CloseByParticipant(life_->connection); },
-            [&](internal::act::Run& run) { Run(run.ticket); },
-            [&](internal::act::Deliver& deliver) {
-              Task task;
-              task.held = std::move(deliver.branch);
-              task.verdict = deliver.verdict;
-              task.finished = deliver.finished;
-              Enqueue(std::move(task));
-            },
-            [&](internal::act::Ask&) { ask = true; },
-            [&](internal::act::Log&) {},
-        },
-        action);
+    std::visit(Overload{
+                   [&](internal::act::Dial& dial) {
+                     line.connection = network_.Dial(service_, life_->number, dial.connection,
+                                                     *coordinator_lives_[number], number);
+                   },
+                   [&](internal::act::Send& send) {
+                     network_.FromParticipant(line.connection, std::move(send.frame));
+                   },
+                   [&](internal::act::HalfClose&) { network_.CloseByParticipant(line.connection); },
+                   [&](internal::act::Cancel&) { network_.CloseByParticipant(line.connection); },
+                   [&](internal::act::Run& run) { Run(run.ticket); },
+                   [&](internal::act::Deliver& deliver) {
+                     Task task;
+                     task.held = std::move(deliver.branch);
+                     task.verdict = deliver.verdict;
+                     task.finished = deliver.finished;
+                     Enqueue(std::move(task));
+                   },
+                   [&](internal::act::Ask&) { ask = true; },
+                   [&](internal::act::Log&) {},
+               },
+               action);
   }
-  if (life_->session->counters().joined > 0) sim_.marks.Set(Mark::kCallJoined);
+  if (line.session.counters().joined > 0) sim_.marks.Set(Mark::kCallJoined);
   ArmTick();
   if (ask) Ask(true);
 }
@@ -181,12 +188,16 @@ void Participant::Do(internal::Actions actions) {
 // ---- Questions ----------------------------------------------------------------------------------
 
 void Participant::Ask(bool all) {
-  if (!life_ || !life_->session || !life_->session->open()) return;
+  if (!life_) return;
+  bool open = false;
+  for (const Life::Line& line : life_->lines) open = open || line.session.open();
+  if (!open) return;
   const std::vector<HeldBranch> held = store_.Questions(sim_.options.retire_rows && all);
-  if (!held.empty()) {
+  for (std::uint32_t line = 0; line < life_->lines.size() && !held.empty(); ++line) {
+    if (!life_->lines[line].session.open()) continue;
     internal::Actions actions;
-    life_->session->Question(held, sim_.Steady(), &actions);
-    Do(std::move(actions));
+    life_->lines[line].session.Question(held, sim_.Steady(), &actions);
+    Do(line, std::move(actions));
   }
   ArmQuestions();
 }
@@ -211,9 +222,10 @@ void Participant::OnQuestionRound(std::uint64_t life) {
 
 // As ParticipantShell::Begin does for a resource.
 void Participant::Run(internal::Ticket ticket) {
-  std::optional<Call> call = life_->calls.Take(
-      ticket, sim_.Steady(),
-      [this](const internal::Waiter& waiter) { return life_->session->Alive(waiter); });
+  std::optional<Call> call =
+      life_->calls.Take(ticket, sim_.Steady(), [this](const internal::Waiter& waiter) {
+        return life_->lines[waiter.session].session.Alive(waiter);
+      });
   if (!call) return FinishCall(ticket, Reply::RetryLater("it waited too long"));
   Task task;
   task.call = std::move(*call);
@@ -225,9 +237,9 @@ void Participant::FinishCall(internal::Ticket ticket, const Reply& reply) {
   const internal::CallTable::Finished finished = life_->calls.Finish(ticket);
   for (const internal::Waiter& waiter : finished.waiters) {
     internal::Actions actions;
-    life_->session->Answer(waiter, finished.gid, finished.branch_id, finished.operation, reply,
-                           sim_.Steady(), &actions);
-    Do(std::move(actions));
+    life_->lines[waiter.session].session.Answer(waiter, finished.gid, finished.branch_id,
+                                                finished.operation, reply, sim_.Steady(), &actions);
+    Do(static_cast<std::uint32_t>(waiter.session), std::move(actions));
   }
   if (finished.next) Run(*finished.next);
 }

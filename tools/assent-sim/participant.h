@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "participant-sdk/cpp/src/call_table.h"
@@ -32,8 +33,8 @@ class Participant {
   // SIGSTOP, and SIGCONT then.
   void Stop(Time until) { stopped_until_ = until; }
   Time stopped_until() const { return life_ ? stopped_until_ : 0; }
-  // Which coordinator a dial reaches now; 0: none.
-  void SetCoordinatorLife(const std::uint64_t* life) { coordinator_life_ = life; }
+  // Which life of a coordinator a dial to it reaches now; 0: none. One session for each.
+  void AddCoordinatorLife(const std::uint64_t* life) { coordinator_lives_.push_back(life); }
   // Asks about everything that is old, whatever its timers say.
   void AskAgain();
   bool idle() const;
@@ -63,8 +64,13 @@ class Participant {
   struct Life {
     std::uint64_t number = 0;
     internal::CallTable calls;
-    std::optional<internal::Session> session;
-    std::uint64_t connection = 0;
+    struct Line {
+      Line(internal::Session::Options options, internal::CallTable* calls)
+          : session(std::move(options), calls) {}
+      internal::Session session;
+      std::uint64_t connection = 0;
+    };
+    std::deque<Line> lines;  // by coordinator
     Time tick_at = -1;
     Time question_at = -1;
     std::deque<Task> queue;
@@ -73,7 +79,7 @@ class Participant {
     explicit Life(std::size_t max_calls) : calls(max_calls) {}
   };
 
-  void Do(internal::Actions actions);
+  void Do(std::uint32_t line, internal::Actions actions);
   void Run(internal::Ticket ticket);
   void FinishCall(internal::Ticket ticket, const Reply& reply);
   void Enqueue(Task task);
@@ -82,7 +88,7 @@ class Participant {
   void Ask(bool all);
   void ArmTick();
   void ArmQuestions();
-  internal::Session::Options SessionOptions() const;
+  internal::Session::Options SessionOptions(std::uint32_t line) const;
 
   Sim& sim_;
   Ledger& ledger_;
@@ -94,7 +100,7 @@ class Participant {
   bool full_ = false;
   Time stopped_until_ = 0;
   std::uint64_t lives_ = 0;
-  const std::uint64_t* coordinator_life_ = nullptr;
+  std::vector<const std::uint64_t*> coordinator_lives_;
   std::unique_ptr<Life> life_;
 };
 

@@ -20,6 +20,19 @@ void People::Open() {
     sim_.At(ledger_.plan(t).starts_at, EventKind::kInitiator, t);
 }
 
+Coordinator* People::Any() {
+  std::vector<Coordinator*> open;
+  for (Coordinator* coordinator : coordinators_) {
+    if (coordinator->life() != 0) open.push_back(coordinator);
+  }
+  if (open.size() < 2) return open.empty() ? nullptr : open.front();
+  return open[sim_.dice.Below(open.size())];
+}
+
+void People::Post(const std::string& gid, engine::Request request) {
+  if (Coordinator* coordinator = Any()) (void)coordinator->Post(gid, std::move(request));
+}
+
 // ---- What anybody is told -----------------------------------------------------------------------
 
 void People::Told(std::size_t t, const Status& status, const core::Transaction* shown,
@@ -67,10 +80,11 @@ void People::OnInitiator(std::size_t t) {
     me.done = true;  // enough: it vanishes
     return;
   }
-  if (!coordinator_.up()) return Again(t);
+  Coordinator* coordinator = Any();
+  if (coordinator == nullptr) return Again(t);
   me.outstanding = ++me.call;
   if (ledger_.books(t).asked_at < 0) ledger_.Touch(t).asked_at = sim_.now;
-  me.asked_life = coordinator_.life();
+  me.asked_life = coordinator->life();
   const Time patience = sim_.Draw(4 * sim_.options.deadline + kSecond);
   sim_.After(patience, EventKind::kPatienceEnds, t, me.call);
   const TransactionPlan& plan = ledger_.plan(t);
@@ -95,6 +109,7 @@ void People::Again(std::size_t t) {
 void People::OnPatienceEnds(std::size_t t, std::uint64_t call) {
   Initiator& me = initiators_[t];
   if (me.done || me.outstanding != call) return;
+  me.unsure = true;
   sim_.Say([&] {
     return "the initiator of " + ledger_.plan(t).gid + " has waited enough and asks again";
   });
@@ -115,7 +130,7 @@ void People::Submit(std::size_t t, bool changed) {
   } else if (ledger_.books(t).durable) {
     sim_.marks.Set(Mark::kJoinedLive);
   }
-  (void)coordinator_.Post(ledger_.plan(t).gid, std::move(request));
+  Post(ledger_.plan(t).gid, std::move(request));
 }
 
 // Begin, then each branch, then commit or roll back.
@@ -128,7 +143,7 @@ void People::Step(std::size_t t) {
     request.wait_for = engine::WaitFor::kAccepted;
     request.done = Listener(t, me.call);
     sim_.Say([&] { return "the initiator begins " + plan.gid; });
-    (void)coordinator_.Post(plan.gid, std::move(request));
+    Post(plan.gid, std::move(request));
   } else if (me.step <= plan.added.size()) {
     engine::ExecuteRequest request;
     request.gid = plan.gid;
@@ -138,7 +153,7 @@ void People::Step(std::size_t t) {
       listen(status, shown, core::Now{});
     };
     sim_.Say([&] { return "the initiator adds " + request.branch.id + " to " + plan.gid; });
-    (void)coordinator_.Post(plan.gid, std::move(request));
+    Post(plan.gid, std::move(request));
   } else {
     engine::CloseRequest request;
     request.gid = plan.gid;
@@ -149,7 +164,7 @@ void People::Step(std::size_t t) {
       return "the initiator " + std::string(plan.rolls_back ? "rolls back " : "commits ") +
              plan.gid;
     });
-    (void)coordinator_.Post(plan.gid, std::move(request));
+    Post(plan.gid, std::move(request));
   }
 }
 
@@ -159,6 +174,13 @@ void People::OnAnswer(std::size_t t, std::uint64_t call, const Status& status,
   if (me.done || me.outstanding != call) return;
   me.outstanding = 0;
   const TransactionPlan& plan = ledger_.plan(t);
+  const bool nothing_done = status.code() == Code::kResourceExhausted ||
+                            status.code() == Code::kUnavailable ||
+                            status.code() == Code::kElsewhere;
+  if (nothing_done && !me.unsure && me.step == 0 && !me.repeated && ledger_.books(t).begun)
+    sim_.Violate("S14 broken by " + plan.gid +
+                 ": the initiator is told that nothing was begun, and it is");
+  if (!nothing_done) me.unsure = true;
   if (status.code() == Code::kResourceExhausted || status.code() == Code::kUnavailable) {
     if (shown == nullptr)
       sim_.marks.Set(status.message().find("transactions") != std::string::npos
@@ -166,6 +188,10 @@ void People::OnAnswer(std::size_t t, std::uint64_t call, const Status& status,
                          : Mark::kFullRefusedBegin);
     return Again(t);
   }
+  // It may have been done by one who has lost the slot since: another one knows.
+  const bool elsewhere =
+      status.code() == Code::kUnknownOutcome || status.code() == Code::kElsewhere;
+  if (elsewhere && coordinators_.size() > 1) return Again(t);
   if (status.code() == Code::kAlreadyExists) sim_.marks.Set(Mark::kOtherContent);
   if (plan.form == InitiatorForm::kInteractive) return OnStepAnswer(t, status, shown);
   if (status.ok() && shown != nullptr && plan.repeats && !me.repeated) {
@@ -226,42 +252,39 @@ void People::Act(std::size_t t, engine::OperatorVerb verb) {
   });
   ++ledger_.Touch(t).wakers;
   if (verb == engine::OperatorVerb::kSuspend) held_[t] = true;
-  (void)coordinator_.Post(request.gid, std::move(request));
+  Post(request.gid, std::move(request));
 }
 
 void People::Forget(std::size_t t) {
-  if (!ledger_.books(t).ended || !initiators_[t].done || !coordinator_.up()) return;
+  if (!ledger_.books(t).ended || !initiators_[t].done || Any() == nullptr) return;
   ledger_.Touch(t).forgotten = true;
   const std::string gid = ledger_.plan(t).gid;
   sim_.Say([&] { return "an operator forgets " + gid; });
-  (void)coordinator_.Post(
-      gid,
-      engine::ForgetRequest{
-          gid, false,
-          [this, t, gid](const Status& status, const core::Transaction* shown, const core::Now&) {
-            Told(t, status, shown, "the operator");
-            if (!status.ok()) return;
-            (void)coordinator_.Post(
-                gid,
-                engine::GetRequest{gid, [this, t](const Status& s, const core::Transaction* again,
-                                                  const core::Now&) {
-                                     if (again != nullptr)
-                                       sim_.Violate("S7: a forgotten transaction is shown");
-                                     if (s.code() == Code::kNotFound)
-                                       sim_.marks.Set(Mark::kAskedForgotten);
-                                     Told(t, s, again, "one who asks too late");
-                                   }});
-          }});
+  Post(gid,
+       engine::ForgetRequest{
+           gid, false,
+           [this, t, gid](const Status& status, const core::Transaction* shown, const core::Now&) {
+             Told(t, status, shown, "the operator");
+             if (!status.ok()) return;
+             Post(gid,
+                  engine::GetRequest{gid, [this, t](const Status& s, const core::Transaction* again,
+                                                    const core::Now&) {
+                                       if (again != nullptr)
+                                         sim_.Violate("S7: a forgotten transaction is shown");
+                                       if (s.code() == Code::kNotFound)
+                                         sim_.marks.Set(Mark::kAskedForgotten);
+                                       Told(t, s, again, "one who asks too late");
+                                     }});
+           }});
 }
 
 void People::Watch(std::size_t t) {
   const std::string gid = ledger_.plan(t).gid;
-  (void)coordinator_.Post(
-      gid, engine::WatchRequest{gid, [this, t](const Status& status, const core::Transaction* shown,
-                                               const core::Now&) {
-                                  Told(t, status, shown, "a watcher");
-                                  return true;
-                                }});
+  Post(gid, engine::WatchRequest{gid, [this, t](const Status& status,
+                                                const core::Transaction* shown, const core::Now&) {
+                                   Told(t, status, shown, "a watcher");
+                                   return true;
+                                 }});
 }
 
 // By preference a branch that can be resolved; and looks at what came of it at once.
@@ -280,7 +303,7 @@ void People::ResolveSomething(std::size_t t) {
   if (ledger_.books(t).gid_taken) return Act(t, engine::OperatorVerb::kRetryNow);
   Act(t, engine::OperatorVerb::kResolve);
   const std::string& gid = ledger_.plan(t).gid;
-  (void)coordinator_.Post(gid, engine::GetRequest{gid, Watcher(t, "one who looks")});
+  Post(gid, engine::GetRequest{gid, Watcher(t, "one who looks")});
 }
 
 void People::Operate() {
@@ -294,12 +317,9 @@ void People::Operate() {
     case 4: return ResolveSomething(t);
     case 5: return Forget(t);
     case 6: return Watch(t);
-    case 7:
-      (void)coordinator_.Post(gid, engine::GetRequest{gid, Watcher(t, "one who looks")});
-      return;
+    case 7: Post(gid, engine::GetRequest{gid, Watcher(t, "one who looks")}); return;
     case 8:
-      (void)coordinator_.Post(
-          gid, engine::WaitRequest{gid, engine::WaitFor::kCompleted, Watcher(t, "one who waits")});
+      Post(gid, engine::WaitRequest{gid, engine::WaitFor::kCompleted, Watcher(t, "one who waits")});
       return;
     default: return Act(t, engine::OperatorVerb::kSuspend);
   }
@@ -314,13 +334,13 @@ void People::ReleaseHolds() {
       sim_.marks.Set(Mark::kDeadlineWhileSuspended);
     const std::string gid = ledger_.plan(t).gid;
     ++ledger_.Touch(t).wakers;
-    (void)coordinator_.Post(gid, engine::OperatorRequest{gid,
-                                                         engine::OperatorVerb::kResume,
-                                                         {"op", "go on"},
-                                                         {},
-                                                         core::Decision::kNone,
-                                                         false,
-                                                         Watcher(t, "the operator")});
+    Post(gid, engine::OperatorRequest{gid,
+                                      engine::OperatorVerb::kResume,
+                                      {"op", "go on"},
+                                      {},
+                                      core::Decision::kNone,
+                                      false,
+                                      Watcher(t, "the operator")});
     sim_.marks.Set(Mark::kOperatorResume);
   }
 }
@@ -328,7 +348,7 @@ void People::ReleaseHolds() {
 void People::AskAll() {
   for (std::size_t t = 0; t < ledger_.size(); ++t) {
     const std::string gid = ledger_.plan(t).gid;
-    (void)coordinator_.Post(gid, engine::GetRequest{gid, Watcher(t, "one who asks in the end")});
+    Post(gid, engine::GetRequest{gid, Watcher(t, "one who asks in the end")});
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "coordinator/engine/requests.h"
@@ -15,8 +16,8 @@ namespace assent::sim {
 
 class People {
  public:
-  People(Sim& sim, Ledger& ledger, Coordinator& coordinator)
-      : sim_(sim), ledger_(ledger), coordinator_(coordinator) {}
+  People(Sim& sim, Ledger& ledger, std::vector<Coordinator*> coordinators)
+      : sim_(sim), ledger_(ledger), coordinators_(std::move(coordinators)) {}
 
   // Schedules the first act of every initiator.
   void Open();
@@ -38,9 +39,13 @@ class People {
     std::uint64_t asked_life = 0;
     std::uint32_t tries = 0;
     bool repeated = false;
+    bool unsure = false;  // something it asked for may have been done
     bool done = false;
   };
 
+  // One that takes requests; nullptr: none does.
+  Coordinator* Any();
+  void Post(const std::string& gid, engine::Request request);
   void Submit(std::size_t txn, bool changed);
   void Step(std::size_t txn);
   void OnAnswer(std::size_t txn, std::uint64_t call, const Status& status,
@@ -57,7 +62,7 @@ class People {
 
   Sim& sim_;
   Ledger& ledger_;
-  Coordinator& coordinator_;
+  const std::vector<Coordinator*> coordinators_;
   std::vector<Initiator> initiators_;
   std::vector<bool> held_;
 };

@@ -46,6 +46,18 @@ enum class EventKind : std::uint8_t {
   kHeal,                    //
   kRetire,                  // participants look through their old rows
   kWallRight,               // the wall clock is put right
+  // Of several coordinators.
+  kFiber,             // life, number: what waits on a stack of its own looks again
+  kProcessEnds,       // life: it has stopped itself
+  kForwarded,         // message: from coordinator to coordinator
+  kStoreArrives,      // request: at the server
+  kStoreCommits,      // request
+  kStoreReplicates,   // request: at the standby
+  kStoreLockTimeout,  // request
+  kStoreAnswer,       // request, step
+  kStoreBroken,       // link: the client notices
+  kStoreUp,           //
+  kRelease,           // people let go of what they hold, until somebody has heard it
 };
 
 struct Event {

@@ -25,12 +25,22 @@ World::World(const Options& options, bool tracing, bool fixed_pace,
   sim_.fixed_pace = fixed_pace;
   ledger_.Open(plans.empty() ? DrawPlans(sim_) : std::move(plans));
   const std::vector<bool> unary = Unary(options);
-  coordinator_ = std::make_unique<Coordinator>(sim_, ledger_, network_, unary);
+  if (options.coordinators > 1) OpenStore();
+  for (std::uint64_t i = 0; i < options.coordinators; ++i) {
+    Place place{.index = i, .count = options.coordinators, .store = store_.get()};
+    place.forward = [this, i](std::uint64_t to, const std::string& gid, engine::Request request) {
+      Forward(i, to, gid, std::move(request));
+    };
+    coordinators_.push_back(
+        std::make_unique<Coordinator>(sim_, ledger_, network_, unary, std::move(place)));
+  }
   for (std::uint32_t i = 0; i < options.services; ++i) {
     participants_.push_back(std::make_unique<Participant>(sim_, ledger_, network_, i, unary[i]));
-    participants_.back()->SetCoordinatorLife(&coordinator_->life());
+    for (const auto& c : coordinators_) participants_.back()->AddCoordinatorLife(&c->life());
   }
-  people_ = std::make_unique<People>(sim_, ledger_, *coordinator_);
+  std::vector<Coordinator*> all;
+  for (const auto& c : coordinators_) all.push_back(c.get());
+  people_ = std::make_unique<People>(sim_, ledger_, std::move(all));
   if (options.dead_service)
     dead_service_ = static_cast<std::int64_t>(sim_.dice.Below(options.services));
 }
@@ -38,7 +48,7 @@ World::World(const Options& options, bool tracing, bool fixed_pace,
 // ---- The course of a schedule -------------------------------------------------------------------
 
 void World::Open() {
-  coordinator_->Start();
+  for (const auto& c : coordinators_) c->Start();
   for (std::size_t i = 0; i < participants_.size(); ++i) StartParticipant(i);
   people_->Open();
 }
@@ -73,13 +83,18 @@ void World::Heal() {
   sim_.healed = true;
   healed_at_ = sim_.now;
   network_.Heal();
-  coordinator_->SetFull(log::MemoryLog::Full::kNone);
-  if (!coordinator_->up()) coordinator_->Start();
+  if (store_) store_->Heal();
+  peers_blocked_.clear();
+  for (const auto& c : coordinators_) {
+    c->SetFull(log::MemoryLog::Full::kNone);
+    if (!c->up()) c->Start();
+  }
   for (std::size_t i = 0; i < participants_.size(); ++i) {
     participants_[i]->SetFull(false);
     if (!participants_[i]->up()) StartParticipant(i);
   }
   people_->ReleaseHolds();
+  if (store_) sim_.After(sim_.options.lease, EventKind::kRelease);
 }
 
 void World::Finish() {
@@ -121,24 +136,25 @@ bool World::Waits(const Event& e) {
 
 void World::Dispatch(const Event& e) {
   if (Waits(e)) return;
-  Coordinator& c = *coordinator_;
   switch (e.kind) {
-    case EventKind::kTurn: return c.OnTurn(e.a, e.b);
-    case EventKind::kLogWrite: return c.OnLogWrite(e.a);
-    case EventKind::kLogSync: return c.OnLogSync(e.a);
-    case EventKind::kHubTick: return c.OnHubTick(e.a);
-    case EventKind::kUnaryDeadline: return c.OnUnaryDeadline(e.a, e.b);
-    case EventKind::kUnaryLink: return c.OnUnaryLink(e.a, participants_[e.a]->up());
+    case EventKind::kTurn: return Of(e.a).OnTurn(e.a, e.b);
+    case EventKind::kLogWrite: return Of(e.a).OnLogWrite(e.a);
+    case EventKind::kLogSync: return Of(e.a).OnLogSync(e.a);
+    case EventKind::kHubTick: return Of(e.a).OnHubTick(e.a);
+    case EventKind::kUnaryDeadline: return Of(e.a).OnUnaryDeadline(e.a, e.b);
+    case EventKind::kUnaryLink: return Of(e.b).OnUnaryLink(e.a, participants_[e.a]->up());
     case EventKind::kCoordinatorStarts:
-      if (!c.up()) c.Start();
+      if (!Of(e.a).up()) Of(e.a).Start();
       if (sim_.healed) people_->ReleaseHolds();  // a failure injected before may strike only now
       return;
     case EventKind::kFrameToCoordinator:
-    case EventKind::kClosedAtCoordinator:
+    case EventKind::kClosedAtCoordinator: {
+      Coordinator& c = Of(network_.connection(e.a).coordinator_life);
       if (sim_.now < c.paused_until()) return sim_.At(c.paused_until(), e.kind, e.a, e.b);
       if (e.kind == EventKind::kClosedAtCoordinator) return c.OnClosed(e.a);
       if (auto frame = network_.TakeAtCoordinator(e.a)) c.OnFrame(e.a, *frame);
       return;
+    }
     case EventKind::kFrameToParticipant: {
       const auto frame = network_.TakeAtParticipant(e.a);
       if (frame) participants_[network_.connection(e.a).service]->OnFrame(e.a, frame.get());
@@ -146,7 +162,8 @@ void World::Dispatch(const Event& e) {
     }
     case EventKind::kConnected:
       return participants_[network_.connection(e.a).service]->OnConnected(e.a);
-    case EventKind::kWriteDoneAtCoordinator: return c.OnWriteDone(e.a);
+    case EventKind::kWriteDoneAtCoordinator:
+      return Of(network_.connection(e.a).coordinator_life).OnWriteDone(e.a);
     case EventKind::kWriteDoneAtParticipant:
       return participants_[network_.connection(e.a).service]->OnWriteDone(e.a);
     case EventKind::kClosedAtParticipant:
@@ -156,7 +173,7 @@ void World::Dispatch(const Event& e) {
       return participants_[network_.letter(e.a).service]->OnLetter(network_.letter(e.a));
     case EventKind::kUnaryToCoordinator:
       --network_.letters_under_way;
-      return c.OnLetter(network_.letter(e.a));
+      return Of(network_.letter(e.a).coordinator_life).OnLetter(network_.letter(e.a));
     case EventKind::kParticipantStarts: return StartParticipant(e.a);
     case EventKind::kParticipantTick: return participants_[e.a]->OnTick(e.b);
     case EventKind::kGroupBegins: return participants_[e.a]->OnGroupBegins(e.b);
@@ -170,6 +187,17 @@ void World::Dispatch(const Event& e) {
       for (auto& participant : participants_) participant->AskAgain();
       return;
     case EventKind::kWallRight: sim_.wall_offset = 0; return;
+    case EventKind::kFiber: return Of(e.a).OnFiber(e.a, e.b);
+    case EventKind::kProcessEnds: return Of(e.a).OnProcessEnds(e.a);
+    case EventKind::kForwarded:
+    case EventKind::kStoreArrives:
+    case EventKind::kStoreCommits:
+    case EventKind::kStoreReplicates:
+    case EventKind::kStoreLockTimeout:
+    case EventKind::kStoreAnswer:
+    case EventKind::kStoreBroken:
+    case EventKind::kStoreUp:
+    case EventKind::kRelease: return DispatchTogether(e);
   }
 }
 
@@ -177,25 +205,40 @@ void World::StartParticipant(std::size_t service) {
   if (participants_[service]->up() || static_cast<std::int64_t>(service) == dead_service_) return;
   participants_[service]->Start();
   if (participants_[service]->unary())
-    coordinator_->LinkChanges(static_cast<std::uint32_t>(service));
+    for (const auto& c : coordinators_) c->LinkChanges(static_cast<std::uint32_t>(service));
 }
 
 bool World::SomebodyIsDown() const {
-  return !coordinator_->up() || std::any_of(participants_.begin(), participants_.end(),
-                                            [](const auto& p) { return !p->up(); });
+  return !coordinators_.front()->up() || std::any_of(participants_.begin(), participants_.end(),
+                                                     [](const auto& p) { return !p->up(); });
 }
 
 void World::KillCoordinator(bool power, std::size_t kept, bool torn) {
-  if (!coordinator_->up()) return;
-  coordinator_->Die(power, kept, torn);
-  sim_.After(sim_.Draw(sim_.options.restart_max), EventKind::kCoordinatorStarts);
+  const std::uint64_t i = AnyIndex();
+  if (!coordinators_[i]->up()) return;
+  coordinators_[i]->Die(power, kept, torn);
+  sim_.After(sim_.Draw(sim_.options.restart_max), EventKind::kCoordinatorStarts, i);
+}
+
+void World::PauseCoordinator(Time until) {
+  const std::uint64_t i = AnyIndex();
+  sim_.Say([&] { return coordinators_[i]->name() + " is stopped, and will be continued"; });
+  if (store_) stood_until_[i] = std::max(stood_until_[i], until);
+  coordinators_[i]->Pause(until);
+}
+
+void World::StopParticipant(std::uint32_t s) {
+  const Time until = sim_.now + sim_.Draw(sim_.options.attempt_timeout * 4 + sim_.options.window);
+  sim_.Say([&] { return "s" + std::to_string(s) + " is stopped, and will be continued"; });
+  if (until > sim_.now + sim_.options.attempt_timeout) sim_.marks.Set(Mark::kParticipantStopped);
+  participants_[s]->Stop(until);
 }
 
 void World::KillParticipant(std::size_t service, bool power) {
   if (!participants_[service]->up()) return;
   participants_[service]->Die(power);
   if (participants_[service]->unary())
-    coordinator_->LinkChanges(static_cast<std::uint32_t>(service));
+    for (const auto& c : coordinators_) c->LinkChanges(static_cast<std::uint32_t>(service));
   sim_.After(sim_.Draw(sim_.options.restart_max), EventKind::kParticipantStarts, service);
 }
 
@@ -228,6 +271,14 @@ void World::DrawMisfortunes() {
   Add(Misfortune::kWallLeaps, o.wall_leaps);
   Add(Misfortune::kWalLost, o.lost_wals);
   Add(Misfortune::kGidTaken, o.taken_gids);
+  Add(Misfortune::kStoreCut, o.store_cuts);
+  Add(Misfortune::kStoreBlocked, o.store_blocks);
+  Add(Misfortune::kStoreDown, o.store_outages);
+  Add(Misfortune::kFailOver, o.fail_overs);
+  Add(Misfortune::kWaitsCancelled, o.cancelled_waits);
+  Add(Misfortune::kPeersBlocked, o.peer_blocks);
+  Add(Misfortune::kDrain, o.drains);
+  Add(Misfortune::kMove, o.moves);
   if (!o.restores) return;
   Add(Misfortune::kLogCopied, 1);
   Add(Misfortune::kLogRestored, 2);  // the first may come before there is a copy
@@ -248,47 +299,40 @@ void World::Partition(std::uint32_t s) {
 
 void World::Suffer(Misfortune what, std::uint64_t service) {
   if (sim_.healed) return;
+  if (what >= Misfortune::kStoreCut) return SufferTogether(what);
   const auto s = static_cast<std::uint32_t>(service);
   switch (what) {
     case Misfortune::kCoordinatorDies:
       return KillCoordinator(sim_.dice.Chance(sim_.options.power_loss),
-                             sim_.dice.Below(coordinator_->disk().unsynced_groups() + 1),
+                             sim_.dice.Below(coordinator().disk().unsynced_groups() + 1),
                              sim_.dice.Chance(500));
     case Misfortune::kParticipantDies: return KillParticipant(s, sim_.dice.Chance(300));
     case Misfortune::kSessionCut: return network_.CutOneOf(s);
     case Misfortune::kPartition: return Partition(s);
     case Misfortune::kPause:
       sim_.marks.Set(Mark::kPaused);
-      sim_.Say([] { return std::string("the coordinator is stopped, and will be continued"); });
-      return coordinator_->Pause(sim_.now +
-                                 sim_.Draw(sim_.options.attempt_timeout * 4 + sim_.options.window));
+      return PauseCoordinator(sim_.now +
+                              sim_.Draw(sim_.options.attempt_timeout * 4 + sim_.options.window));
     case Misfortune::kWallJump:
       sim_.marks.Set(Mark::kWallJumped);
       sim_.wall_offset += sim_.dice.Between(-5, 5) * kHour;
       return sim_.Say([&] { return std::string("the wall clock jumps"); });
     case Misfortune::kLogFull:
       sim_.Say([] { return std::string("the log's disk is full"); });
-      return coordinator_->SetFull(static_cast<log::MemoryLog::Full>(
+      return coordinator().SetFull(static_cast<log::MemoryLog::Full>(
           sim_.dice.Between(1, log::MemoryStore::kFullCount - 1)));
-    case Misfortune::kLogFree: return coordinator_->SetFull(log::MemoryLog::Full::kNone);
-    case Misfortune::kSyncFails: return coordinator_->FailNextSync();
+    case Misfortune::kLogFree: return coordinator().SetFull(log::MemoryLog::Full::kNone);
+    case Misfortune::kSyncFails: return coordinator().FailNextSync();
     case Misfortune::kParticipantFull: return participants_[s]->SetFull(true);
     case Misfortune::kParticipantFree: return participants_[s]->SetFull(false);
-    case Misfortune::kParticipantStops: {
-      const Time until =
-          sim_.now + sim_.Draw(sim_.options.attempt_timeout * 4 + sim_.options.window);
-      sim_.Say([&] { return "s" + std::to_string(s) + " is stopped, and will be continued"; });
-      if (until > sim_.now + sim_.options.attempt_timeout)
-        sim_.marks.Set(Mark::kParticipantStopped);
-      return participants_[s]->Stop(until);
-    }
+    case Misfortune::kParticipantStops: return StopParticipant(s);
     case Misfortune::kLogCopied:
-      if (!coordinator_->up()) return;  // who is down is not stopped to be copied
-      coordinator_->Copy();
+      if (!coordinator().up()) return;  // who is down is not stopped to be copied
+      coordinator().Copy();
       return sim_.After(sim_.Draw(sim_.options.restart_max), EventKind::kCoordinatorStarts);
     case Misfortune::kLogRestored:
-      if (!coordinator_->up() || !coordinator_->has_copy()) return;
-      coordinator_->Restore();
+      if (!coordinator().up() || !coordinator().has_copy()) return;
+      coordinator().Restore();
       return sim_.After(sim_.Draw(sim_.options.restart_max), EventKind::kCoordinatorStarts);
     case Misfortune::kWallLeaps:
       sim_.marks.Set(Mark::kWallLeapt);
@@ -296,20 +340,28 @@ void World::Suffer(Misfortune what, std::uint64_t service) {
       sim_.Say([] { return std::string("the wall clock leaps by more than the retention"); });
       return sim_.After(sim_.Draw(sim_.options.window), EventKind::kWallRight);
     case Misfortune::kWalLost:
-      if (!coordinator_->up()) return;
+      if (!coordinator().up()) return;
       KillCoordinator(sim_.dice.Chance(sim_.options.power_loss),
-                      sim_.dice.Below(coordinator_->disk().unsynced_groups() + 1));
-      return coordinator_->LoseWal();
+                      sim_.dice.Below(coordinator().disk().unsynced_groups() + 1));
+      return coordinator().LoseWal();
     case Misfortune::kGidTaken: {
       const std::size_t t = sim_.dice.Below(ledger_.size());
-      if (!coordinator_->up() || !ledger_.books(t).durable) return;
+      if (!coordinator().up() || !ledger_.books(t).durable) return;
       KillCoordinator(false, 0);
       ledger_.Touch(t).gid_taken = true;
-      return coordinator_->TakeGid(t);
+      return coordinator().TakeGid(t);
     }
     case Misfortune::kOperator:
-      if (coordinator_->up()) people_->Operate();
+      if (coordinator().up() || store_) people_->Operate();
       return;
+    case Misfortune::kStoreCut:
+    case Misfortune::kStoreBlocked:
+    case Misfortune::kStoreDown:
+    case Misfortune::kFailOver:
+    case Misfortune::kWaitsCancelled:
+    case Misfortune::kPeersBlocked:
+    case Misfortune::kDrain:
+    case Misfortune::kMove: return;
   }
 }
 

@@ -4,9 +4,12 @@
 // misfortunes; run until everything has come to rest, with every invariant checked on the way.
 
 #include <cstdint>
+#include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tools/assent-sim/coordinator.h"
@@ -14,6 +17,7 @@
 #include "tools/assent-sim/network.h"
 #include "tools/assent-sim/participant.h"
 #include "tools/assent-sim/people.h"
+#include "tools/assent-sim/shared_store.h"
 #include "tools/assent-sim/sim.h"
 
 namespace assent::sim {
@@ -40,7 +44,7 @@ class World {
   const Sim& sim() const { return sim_; }
   Network& network() { return network_; }
   const Event& next() const { return event_; }
-  Coordinator& coordinator() { return *coordinator_; }
+  Coordinator& coordinator() { return *coordinators_.front(); }
   Participant& participant(std::size_t i) { return *participants_[i]; }
   std::size_t participants() const { return participants_.size(); }
   std::uint64_t events() const { return events_; }
@@ -69,11 +73,37 @@ class World {
     kWallLeaps,
     kWalLost,
     kGidTaken,
+    kStoreCut,  // from here on: of several coordinators
+    kStoreBlocked,
+    kStoreDown,
+    kFailOver,
+    kWaitsCancelled,
+    kPeersBlocked,
+    kDrain,
+    kMove,
   };
 
   void DrawMisfortunes();
   void Add(Misfortune what, std::uint32_t count);
   void Suffer(Misfortune what, std::uint64_t service);
+  // Whose life this is, or whose number.
+  Coordinator& Of(std::uint64_t life) { return *coordinators_[life % coordinators_.size()]; }
+  // Of several coordinators (world_cluster.cc).
+  std::uint64_t AnyIndex();
+  std::uint64_t Count() const { return sim_.options.coordinators; }
+  void OpenStore();
+  void SufferTogether(Misfortune what);
+  void DispatchTogether(const Event& event);
+  void Forward(std::uint64_t from, std::uint64_t to, const std::string& gid,
+               engine::Request request);
+  void NoteDurable(const GroupName& group);
+  void NoteLost(const StoreImage& before);
+  void CheckFence(std::uint64_t victim);
+  bool IsServed(Slot slot) const;
+  bool Settled() const;
+  void CheckServed();
+  void PauseCoordinator(Time until);
+  void StopParticipant(std::uint32_t service);
   void Partition(std::uint32_t service);
   void Dispatch(const Event& event);
   bool Waits(const Event& event);
@@ -88,7 +118,17 @@ class World {
   Sim sim_;
   Ledger ledger_;
   Network network_;
-  std::unique_ptr<Coordinator> coordinator_;
+  std::unique_ptr<SharedStore> store_;  // of several coordinators
+  std::vector<std::unique_ptr<Coordinator>> coordinators_;
+  struct Forwarded {
+    std::uint64_t to = 0;
+    std::string gid;
+    engine::Request request;
+  };
+  std::deque<Forwarded> forwarded_;
+  std::map<std::pair<std::uint64_t, std::uint64_t>, Time> peers_blocked_;
+  std::vector<Time> stood_until_;  // coordinators that were stopped
+  std::map<Slot, int> unserved_;   // since the world has healed: so many looks
   std::vector<std::unique_ptr<Participant>> participants_;
   std::unique_ptr<People> people_;
   std::vector<std::pair<Misfortune, std::uint64_t>> misfortunes_;

@@ -46,7 +46,10 @@ bool World::AtRest() const {
   // To one that is gone for good something is on its way at all times; and who holds what a
   // restored log has missed is told CANNOT_TELL, and asks on.
   if (excused > 0 || AnyRestored()) return true;
-  if (!coordinator_->idle() || coordinator_->live_count() > 0) return false;
+  if (!std::all_of(coordinators_.begin(), coordinators_.end(),
+                   [](const auto& c) { return c->idle() && c->live_count() == 0; }) ||
+      !Settled())
+    return false;
   return network_.letters_under_way == 0 &&
          std::all_of(participants_.begin(), participants_.end(), [](const auto& participant) {
            return participant->idle() && (participant->unary() || !participant->store().HoldsAny());
@@ -66,7 +69,8 @@ Time World::Bound() const {
   const Time hours = o.unary_hours > 0 ? 4 * kHour : 0;
   const Time initiators = 70 * (4 * o.deadline + kSecond + o.restart_max);
   return o.deadline + retries * o.transactions + slow + hours + initiators +
-         4 * o.question_interval + 4 * o.keepalive + 60 * kSecond + o.window + o.restart_max * 8;
+         4 * o.question_interval + 4 * o.keepalive + 60 * kSecond + o.window + o.restart_max * 8 +
+         (o.coordinators > 1 ? 64 * o.lease : 0);
 }
 
 std::string World::WhyNotAtRest() const {
@@ -76,9 +80,11 @@ std::string World::WhyNotAtRest() const {
     text += ledger_.plan(t).gid + " has not ended: " +
             core::WhyNotFinished(*ledger_.books(t).durable, {sim_.Mono(), sim_.Wall(), 0}) + "; ";
   }
-  if (text.empty() && !coordinator_->idle()) text = "the coordinator is not idle";
-  if (text.empty() && coordinator_->live_count() > 0)
-    text = "a transaction is live that is not durable";
+  for (const auto& c : coordinators_) {
+    if (text.empty() && !c->idle()) text = "the coordinator is not idle";
+    if (text.empty() && c->live_count() > 0) text = "a transaction is live that is not durable";
+  }
+  if (text.empty() && !Settled()) text = "a slot is nobody's";
   for (const auto& participant : participants_) {
     if (text.empty() && !participant->idle()) text = participant->name() + " is not idle";
     if (text.empty() && participant->store().HoldsAny())
@@ -99,7 +105,8 @@ void World::CheckRest() {
   if (!AtRest())
     return sim_.Violate("L1 broken: nothing is left to happen, and the world is not at rest; " +
                         WhyNotAtRest());
-  if (coordinator_->live_count() == 0 && coordinator_->waiting_count() != 0)
+  if (std::any_of(coordinators_.begin(), coordinators_.end(),
+                  [](const auto& c) { return c->live_count() == 0 && c->waiting_count() != 0; }))
     return sim_.Violate("everything has ended, and something is said to wait for a service");
   bool by_hand = dead_service_ >= 0;
   for (std::size_t t = 0; t < ledger_.size(); ++t) {

@@ -1,0 +1,41 @@
+#pragma once
+
+// Who is in the cluster, as log/postgresql asks and changes it, over the simulated server. Runs on
+// a fiber; each call takes simulated time.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "coordinator/cluster/member_store.h"
+#include "tools/assent-sim/store_client.h"
+
+namespace assent::sim {
+
+class SharedMembers final : public cluster::MemberStore {
+ public:
+  SharedMembers(Sim& sim, SharedStore& store, StoreClient& client)
+      : sim_(sim), store_(store), client_(client) {}
+
+  Result<cluster::Joined> Join(const cluster::MemberCard& card) override;
+  Status Beat() override;
+  Result<cluster::View> Look() override;
+  Result<Fenced> Fence(std::uint64_t victim, std::uint64_t seen_beat,
+                       const std::vector<cluster::Heir>& heirs) override;
+  Status Claim(const std::vector<cluster::Heir>& heirs) override;
+  Status Want(std::uint64_t owner, const std::vector<Slot>& slots, std::uint64_t to) override;
+  Status SetDraining(std::uint64_t epoch, bool draining) override;
+  Status Leave() override;
+
+ private:
+  // One transaction that changes slots and nothing else.
+  Status ChangeSlots(const char* name, Change change);
+
+  Sim& sim_;
+  SharedStore& store_;
+  StoreClient& client_;
+  std::uint64_t epoch_ = 0;
+};
+
+}  // namespace assent::sim

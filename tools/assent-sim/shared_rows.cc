@@ -1,0 +1,355 @@
+#include "tools/assent-sim/shared_rows.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "coordinator/log/memory/memory_group.h"
+#include "tools/assent-sim/planted.h"
+
+namespace assent::sim {
+namespace {
+
+constexpr int kSlotBits = 10;
+constexpr int kCountBits = 12;
+
+}  // namespace
+
+struct SharedRows::Group {
+  GroupName name;
+  std::vector<std::vector<log::Entry>> batches;
+  std::vector<Slot> released;
+  log::Unwritten unwritten;
+  std::set<Slot> loaded;
+  // The server's.
+  bool fence_holds = false;
+  bool kept = false;  // of what was to be released something: there is nobody to give it to
+  log::GroupOutcome outcome;
+  log::MemoryDelta delta;
+
+  Status Evaluate(const StoreImage& image);
+  void Apply(StoreImage& image) const;
+};
+
+std::uint64_t TickNow(const Sim& sim) {
+  return static_cast<std::uint64_t>(sim.Wall().time_since_epoch().count()) /
+         (static_cast<std::uint64_t>(kHour) / kMillisecond);
+}
+
+std::uint64_t SerialAt(std::uint64_t tick, Slot slot) {
+  return ((tick << kSlotBits) | slot) << kCountBits;
+}
+
+// ---- The server's part --------------------------------------------------------------------------
+
+Status SharedRows::Group::Evaluate(const StoreImage& image) {
+  const auto row = image.lanes.find(name.lane);
+  fence_holds = row != image.lanes.end() && !row->second.fenced &&
+                (row->second.conn == name.conn || Mutant(Planted::kReopenWithoutConn));
+  if (!fence_holds) return FailedPrecondition("fenced, or an old connection");
+  if (row->second.seq >= name.seq) return FailedPrecondition("this group has been written");
+  kept = std::any_of(released.begin(), released.end(), [&](Slot slot) {
+    return image.slots[slot].owner == name.lane.first && image.Ended(image.slots[slot].wanted);
+  });
+  outcome = {};
+  outcome.refused.resize(batches.size());
+  delta = {};
+  log::MemoryImage rows = image.rows;
+  log::MemoryGroup group({.image = rows,
+                          .delta = delta,
+                          .loaded = loaded,
+                          .serials_from = 0,
+                          .unwritten = unwritten,
+                          .never_begun = outcome.never_begun});
+  for (std::size_t b = 0; b < batches.size(); ++b) {
+    for (std::size_t i = 0; i < batches[b].size(); ++i) {
+      Status refusal;
+      if (Status status = group.Apply(batches[b][i], refusal); !status.ok()) return status;
+      if (!refusal.ok()) outcome.refused[b].push_back({.index = i, .status = refusal});
+    }
+  }
+  return OkStatus();
+}
+
+void SharedRows::Group::Apply(StoreImage& image) const {
+  image.lanes[name.lane].seq = name.seq;
+  log::MemoryDelta changes = delta;
+  changes.next_serial = image.rows.next_serial;
+  changes.commit_seq = image.rows.commit_seq + 1;
+  image.rows.Apply(changes);
+  image.rows.epoch = name.lane.first;
+  const auto limit = image.members[name.lane.first].serial_limit;
+  for (const Slot slot : released) {
+    SlotTable& row = image.slots[slot];
+    if (row.owner != name.lane.first || image.Ended(row.wanted)) continue;
+    row.owner = std::exchange(row.wanted, 0);
+    ++row.slot_epoch;
+    row.serial_floor = std::max(row.serial_floor, limit) + 1;
+    ++image.version;
+  }
+}
+
+// ---- Groups -------------------------------------------------------------------------------------
+
+std::shared_ptr<SharedRows::Group> SharedRows::NewGroup() {
+  auto group = std::make_shared<Group>();
+  group->name.lane = lane_;
+  group->name.seq = acknowledged_ + 1;
+  group->loaded = loaded_;
+  return group;
+}
+
+StoreRequest SharedRows::RequestOf(const std::shared_ptr<Group>& group) const {
+  StoreRequest request;
+  request.name = "group";
+  request.simple = false;
+  request.group = group->name;
+  request.locks = [group](const StoreImage&) {
+    std::vector<LockName> locks;
+    if (!Mutant(Planted::kFenceWithoutShareLock)) locks.push_back(LaneLock(group->name.lane));
+    if (!group->released.empty()) locks.push_back(kSlotsLock);
+    return locks;
+  };
+  request.run = [group](const StoreImage& image, Change& change) {
+    const Status status = group->Evaluate(image);
+    if (status.ok()) change = [group](StoreImage& changed) { group->Apply(changed); };
+    return status;
+  };
+  return request;
+}
+
+void SharedRows::SendGroup() {
+  // The one that may still arrive keeps what it was given.
+  group_ = std::make_shared<Group>(*group_);
+  group_->name.conn = conn_;
+  sent_ = client_.Send(RequestOf(group_));
+  under_way_ = true;
+}
+
+Status SharedRows::Drive(bool committed) {
+  if (settled_) return OkStatus();
+  for (;;) {
+    if (conn_ != 0 && !under_way_) SendGroup();
+    if (under_way_ && client_.Await(sent_, committed)) {
+      const StoreAnswer& answer = store_.Answer(sent_);
+      const bool unsure = (answer.warned && !Mutant(Planted::kWarningIsSuccess)) ||
+                          (!answer.status.ok() && !group_->fence_holds);
+      if (!unsure) {
+        if (answer.done) {
+          under_way_ = false;
+          settled_ = answer.status.ok();
+        }
+        return answer.status;
+      }
+    }
+    const bool was_sent = std::exchange(under_way_, false);
+    if (was_sent && store_.Answer(sent_).warned) sim_.marks.Set(Mark::kStoreWarned);
+    switch (Settle()) {
+      case Settled::kOver: return Over();
+      case Settled::kCommitted:
+        store_.audit().OnAcknowledged(group_->name);
+        settled_ = true;
+        sim_.marks.Set(Mark::kSettledYes);
+        return OkStatus();
+      case Settled::kNot:
+        if (was_sent) store_.audit().OnNotCommitted(group_->name);
+        if (was_sent) sim_.marks.Set(Mark::kSettledNo);
+        break;
+    }
+  }
+}
+
+// A new connection, behind which the old one cannot write any more; then what is there.
+SharedRows::Settled SharedRows::Settle() {
+  struct Seen {
+    bool there = false;
+    LaneRow row;
+    bool ended = false;
+  };
+  for (;;) {
+    const auto seen = std::make_shared<Seen>();
+    StoreRequest reopen;
+    reopen.name = "reopen";
+    reopen.lock_timeout = sim_.options.lock_timeout;
+    reopen.locks = [lane = lane_](const StoreImage&) {
+      if (Mutant(Planted::kRetryWithoutReopen)) return std::vector<LockName>();
+      return std::vector<LockName>{LaneLock(lane)};
+    };
+    reopen.run = [seen, lane = lane_](const StoreImage& image, Change& change) {
+      const auto found = image.lanes.find(lane);
+      seen->there = found != image.lanes.end();
+      if (!seen->there) return OkStatus();
+      seen->row = found->second;
+      if (Mutant(Planted::kRetryWithoutReopen) && seen->row.conn > 0) return OkStatus();
+      ++seen->row.conn;
+      seen->ended = image.Ended(lane.first);
+      change = [lane, conn = seen->row.conn](StoreImage& changed) {
+        changed.lanes[lane].conn = conn;
+      };
+      return OkStatus();
+    };
+    client_.Connect();
+    if (!client_.Ask(std::move(reopen)).ok()) {
+      client_.Sleep(sim_.options.lock_timeout / 4 + 1);
+      continue;
+    }
+    fenced_ = seen->there && (seen->row.fenced || seen->ended);
+    regressed_ = !seen->there || seen->row.seq < acknowledged_;
+    if (seen->there && Mutant(Planted::kRegressedLogGoesOn)) regressed_ = false;
+    conn_ = seen->row.conn;
+    const bool committed = group_ && seen->row.seq == group_->name.seq;
+    sim_.Say([&] {
+      return "lane " + std::to_string(lane_.second) + " of epoch " +
+             std::to_string(log::StartNumber(lane_.first)) + " is open again (conn " +
+             std::to_string(conn_) + "), at group " + std::to_string(seen->row.seq) + " of " +
+             std::to_string(group_ ? group_->name.seq : acknowledged_) +
+             (fenced_ ? ", fenced" : "");
+    });
+    if (regressed_) sim_.marks.Set(Mark::kRegressed);
+    if (fenced_ || regressed_) return Settled::kOver;
+    return committed ? Settled::kCommitted : Settled::kNot;
+  }
+}
+
+// A connection over which this lane may write, or read.
+bool SharedRows::Ready() {
+  return (conn_ != 0 && client_.connected()) || Settle() != Settled::kOver;
+}
+
+Status SharedRows::Over() const {
+  return fenced_ ? FailedPrecondition("this epoch was fenced")
+                 : DataLoss("the store has lost what it acknowledged");
+}
+
+Status SharedRows::Write(const std::vector<const std::vector<log::Entry>*>& batches,
+                         const log::Unwritten& unwritten, log::GroupOutcome& outcome) {
+  group_ = NewGroup();
+  for (const auto* batch : batches) {
+    group_->batches.push_back(*batch);
+    for (const log::Entry& entry : *batch) {
+      group_->name.slots.push_back(entry.slot);
+      group_->name.serials.push_back(entry.serial);
+      if (entry.kind == log::EntryKind::kForget) group_->name.gids.push_back(entry.gid);
+    }
+  }
+  group_->unwritten = unwritten;
+  const Status status = Drive(/*committed=*/false);
+  if (status.ok()) outcome = group_->outcome;
+  return status;
+}
+
+Status SharedRows::Commit() {
+  const Status status = Drive(/*committed=*/true);
+  if (!status.ok()) return status;
+  acknowledged_ = group_->name.seq;
+  settled_ = false;
+  group_.reset();
+  return status;
+}
+
+Status SharedRows::CommitEmpty() {
+  group_ = NewGroup();
+  return Commit();
+}
+
+Status SharedRows::Release(const std::vector<Slot>& slots) {
+  group_ = NewGroup();
+  group_->released = slots;
+  group_->name.given_up = slots;
+  if (const Status status = Drive(/*committed=*/true); !status.ok()) return status;
+  const bool kept = group_->kept;
+  (void)Commit();
+  for (const Slot slot : slots) loaded_.erase(slot);
+  return kept ? FailedPrecondition("nobody wants them any more") : OkStatus();
+}
+
+// ---- Reads --------------------------------------------------------------------------------------
+
+Status SharedRows::Load(const std::vector<Slot>& slots, const log::Log::LiveVisitor& visit,
+                        std::vector<log::DamagedSlot>&) {
+  struct Read {
+    std::vector<log::LiveRow> rows;
+    std::map<Slot, std::uint64_t> floors;
+  };
+  for (;;) {
+    if (!Ready()) return Over();
+    const auto read = std::make_shared<Read>();
+    StoreRequest request;
+    request.name = "load";
+    request.run = [read, slots](const StoreImage& image, Change&) {
+      const std::set<Slot> wanted(slots.begin(), slots.end());
+      for (const auto& [serial, row] : image.rows.live) {
+        if (wanted.contains(row.slot)) read->rows.push_back(row);
+      }
+      for (const Slot slot : slots) read->floors[slot] = image.slots[slot].serial_floor;
+      return OkStatus();
+    };
+    const std::uint64_t link = client_.link();
+    if (!client_.Ask(std::move(request)).ok()) {
+      if (Settle() == Settled::kOver) return Over();
+      continue;
+    }
+    store_.audit().OnLoaded(lane_, slots);
+    if (!Mutant(Planted::kActOnLoadWithoutCommit)) {
+      if (const Status status = CommitEmpty(); !status.ok()) return status;
+    }
+    if (link != client_.link()) continue;  // it was another connection's, perhaps another server's
+    store_.CheckNotDeposed(link);
+    for (const log::LiveRow& row : read->rows) {
+      if (const Status status = visit(row); !status.ok()) return status;
+    }
+    loaded_.insert(slots.begin(), slots.end());
+    for (const auto& [slot, floor] : read->floors) {
+      std::uint64_t& last = last_serial_[slot];
+      if (!Mutant(Planted::kSerialReusedAfterMove)) last = std::max(last, SerialAt(floor, slot));
+    }
+    return OkStatus();
+  }
+}
+
+Result<log::Found> SharedRows::Find(const std::string& gid) {
+  for (;;) {
+    const auto found = std::make_shared<log::Found>();
+    StoreRequest request;
+    request.name = "find";
+    request.run = [found, gid](const StoreImage& image, Change&) {
+      found->epochs = std::make_shared<const std::vector<std::uint64_t>>(image.Epochs());
+      const auto finished = image.rows.serial_of_gid.find(gid);
+      if (finished != image.rows.serial_of_gid.end()) {
+        found->what = log::Found::What::kFinished;
+        found->row = image.rows.finished.at(finished->second);
+        return OkStatus();
+      }
+      for (const auto& [serial, row] : image.rows.live) {
+        if (row.gid != gid || Mutant(Planted::kPresumeByNonOwner)) continue;
+        found->what = log::Found::What::kLive;
+        found->owner = image.slots[row.slot].owner;
+      }
+      return OkStatus();
+    };
+    if (!Ready()) return Over();
+    const std::uint64_t link = client_.link();
+    if (!client_.Ask(std::move(request)).ok()) {
+      if (Settle() == Settled::kOver) return Over();
+      continue;
+    }
+    // On the connection that was read from: who was deposed can be read, and commits nothing.
+    if (!Mutant(Planted::kPresumeFromDeposedPrimary)) {
+      if (const Status status = CommitEmpty(); !status.ok()) return status;
+    }
+    if (link != client_.link()) continue;
+    store_.CheckNotDeposed(link);
+    return *found;
+  }
+}
+
+Result<std::vector<log::FinishedRow>> SharedRows::Scan(std::uint64_t, std::size_t) {
+  return std::vector<log::FinishedRow>();
+}
+
+std::uint64_t SharedRows::NextSerial(Slot slot) {
+  std::uint64_t& last = last_serial_[slot];
+  last = std::max(last + 1, SerialAt(TickNow(sim_), slot));
+  return last;
+}
+
+}  // namespace assent::sim

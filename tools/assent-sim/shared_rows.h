@@ -1,0 +1,84 @@
+#pragma once
+
+// One lane of one member into the shared store: what log/postgresql does for the queue above it,
+// over the simulated server. Its rules are those of the statements there, one by one:
+//
+//   group    of this connection, not fenced, and the next seq, or nothing of it happens
+//   settle   an answer that is lost is asked for over a new connection, which first makes it
+//            impossible that the old one still writes; then the newest seq says what happened
+//   load     what was read counts when a group of ours behind it is committed
+//
+// Runs on a fiber; each call takes simulated time.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "coordinator/log/row_store.h"
+#include "tools/assent-sim/store_client.h"
+
+namespace assent::sim {
+
+class SharedRows final : public log::RowStore {
+ public:
+  SharedRows(Sim& sim, SharedStore& store, StoreClient& client, LaneKey lane, log::Joined joined)
+      : sim_(sim), store_(store), client_(client), lane_(lane), joined_(std::move(joined)) {}
+
+  Result<log::Joined> Join() override { return joined_; }
+  Status Load(const std::vector<Slot>& slots, const log::Log::LiveVisitor& visit,
+              std::vector<log::DamagedSlot>& damaged) override;
+  Status Release(const std::vector<Slot>& slots) override;
+  Status Write(const std::vector<const std::vector<log::Entry>*>& batches,
+               const log::Unwritten& unwritten, log::GroupOutcome& outcome) override;
+  Status Commit() override;
+  bool full() const override { return false; }
+  bool fenced() const override { return fenced_; }
+  // What was read counts when a group of ours behind it is committed.
+  Result<log::Found> Find(const std::string& gid) override;
+  Result<std::vector<log::FinishedRow>> Scan(std::uint64_t, std::size_t) override;
+  std::uint64_t NextSerial(Slot slot) override;
+  void Describe(log::Stats& stats) const override { stats.commits = acknowledged_; }
+
+  // The store has lost what it had acknowledged.
+  bool regressed() const { return regressed_; }
+
+ private:
+  // A group, and what the server made of it.
+  struct Group;
+  enum class Settled : std::uint8_t { kCommitted, kNot, kOver };
+
+  std::shared_ptr<Group> NewGroup();
+  StoreRequest RequestOf(const std::shared_ptr<Group>& group) const;
+  void SendGroup();
+  // Until it is executed, or committed; sent again as often as it takes.
+  Status Drive(bool committed);
+  Status CommitEmpty();
+  Settled Settle();
+  bool Ready();
+  Status Over() const;
+
+  Sim& sim_;
+  SharedStore& store_;
+  StoreClient& client_;
+  const LaneKey lane_;
+  const log::Joined joined_;
+  std::uint64_t conn_ = 0;
+  std::uint64_t acknowledged_ = 0;  // the newest seq
+  std::shared_ptr<Group> group_;    // written, not committed
+  std::uint64_t sent_ = 0;          // its request
+  bool under_way_ = false;
+  bool settled_ = false;  // it is committed, and nobody will say so
+  std::set<Slot> loaded_;
+  std::map<Slot, std::uint64_t> last_serial_;
+  bool fenced_ = false;
+  bool regressed_ = false;
+};
+
+// Time as serials count it. Coarser than production's, so that one given twice shows.
+std::uint64_t SerialAt(std::uint64_t tick, Slot slot);
+std::uint64_t TickNow(const Sim& sim);
+
+}  // namespace assent::sim

@@ -1,0 +1,62 @@
+#pragma once
+
+// What the tables of the store hold that coordinators share.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <assent/slot.h>
+
+#include "coordinator/cluster/view.h"
+#include "coordinator/log/memory/memory_disk.h"
+
+namespace assent::sim {
+
+struct MemberRow {
+  std::string node;
+  std::uint64_t generation = 0;
+  std::uint64_t beat = 0;
+  std::uint64_t serial_limit = 0;  // no serial of its own goes beyond it
+  bool draining = false;
+  bool ended = false;
+};
+
+struct LaneRow {
+  std::uint64_t conn = 0;
+  bool fenced = false;
+  std::uint64_t seq = 0;  // of the newest group that was committed
+};
+using LaneKey = std::pair<std::uint64_t, std::uint32_t>;  // epoch, number
+
+struct SlotTable : cluster::SlotRow {
+  std::uint64_t serial_floor = 0;
+};
+
+struct StoreImage {
+  // Transactions. Its epoch is that of who wrote last.
+  log::MemoryImage rows;
+  std::uint64_t last_epoch = 0;
+  std::uint64_t generation = 1;
+  std::uint64_t version = 0;                   // of members and slots
+  std::map<std::uint64_t, MemberRow> members;  // by epoch, those that have ended as well
+  std::map<LaneKey, LaneRow> lanes;
+  std::vector<SlotTable> slots;
+
+  bool Ended(std::uint64_t epoch) const {
+    const auto found = members.find(epoch);
+    return found == members.end() || found->second.ended;
+  }
+  // Those of this generation: of an earlier one it is not known what was lost.
+  std::vector<std::uint64_t> Epochs() const {
+    std::vector<std::uint64_t> epochs;
+    for (const auto& [epoch, member] : members) {
+      if (member.generation == generation) epochs.push_back(epoch);
+    }
+    return epochs;
+  }
+};
+
+}  // namespace assent::sim

@@ -1,0 +1,177 @@
+// Several coordinators: their store, the roads between them, what befalls them together, and the
+// rules that look at all of them.
+
+#include <algorithm>
+#include <utility>
+
+#include "tools/assent-sim/world.h"
+
+namespace assent::sim {
+
+std::uint64_t World::AnyIndex() {
+  return coordinators_.size() == 1 ? 0 : sim_.dice.Below(coordinators_.size());
+}
+
+void World::OpenStore() {
+  stood_until_.assign(Count(), -1);
+  store_ = std::make_unique<SharedStore>(sim_, static_cast<Slot>(sim_.options.slots),
+                                         !sim_.options.asynchronous);
+  store_->on_durable = [this](const GroupName& group) { NoteDurable(group); };
+  store_->on_lost = [this](const StoreImage& before) { NoteLost(before); };
+  store_->audit().on_fence = [this](std::uint64_t victim) { CheckFence(victim); };
+}
+
+// ---- The books ----------------------------------------------------------------------------------
+
+void World::NoteDurable(const GroupName& group) {
+  const log::MemoryImage& rows = store_->durable().rows;
+  for (const std::string& gid : group.gids) {
+    const std::size_t t = ledger_.Find(gid);
+    if (t != ledger_.size()) ledger_.ReadDurable(rows, t);
+  }
+  for (const std::uint64_t serial : group.serials) {
+    const auto live = rows.live.find(serial);
+    const auto finished = rows.finished.find(serial);
+    if (live == rows.live.end() && finished == rows.finished.end()) continue;  // refused
+    const std::size_t t =
+        ledger_.Find(live != rows.live.end() ? live->second.gid : finished->second.gid);
+    if (t == ledger_.size()) continue;
+    ledger_.Touch(t).serial = serial;
+    ledger_.ReadDurable(rows, t);
+  }
+}
+
+void World::NoteLost(const StoreImage& before) {
+  if (store_->synchronous()) return;  // nothing that anybody was told of
+  for (std::size_t t = 0; t < ledger_.size(); ++t) {
+    if (ledger_.Restored(before.rows, store_->durable().rows, t))
+      sim_.marks.Set(Mark::kRestoredMissed);
+  }
+}
+
+// ---- Events -------------------------------------------------------------------------------------
+
+void World::Forward(std::uint64_t from, std::uint64_t to, const std::string& gid,
+                    engine::Request request) {
+  const auto blocked = peers_blocked_.find({std::min(from, to), std::max(from, to)});
+  if (blocked != peers_blocked_.end() && sim_.now < blocked->second) return;
+  forwarded_.push_back({to, gid, std::move(request)});
+  sim_.After(sim_.Draw(sim_.options.net_max), EventKind::kForwarded, forwarded_.size() - 1);
+}
+
+void World::DispatchTogether(const Event& e) {
+  SharedStore& store = *store_;
+  // Whose process is stopped hears nothing until it is continued.
+  const bool to_client = e.kind == EventKind::kStoreAnswer || e.kind == EventKind::kStoreBroken;
+  if (to_client) {
+    const std::uint64_t link = e.kind == EventKind::kStoreAnswer ? store.LinkOf(e.a) : e.a;
+    const Coordinator& c = Of(store.LifeOf(link));
+    if (c.process() == store.LifeOf(link) && sim_.now < c.paused_until())
+      return sim_.At(c.paused_until(), e.kind, e.a, e.b);
+  }
+  switch (e.kind) {
+    case EventKind::kForwarded: {
+      Forwarded& letter = forwarded_[e.a];
+      Coordinator& to = *coordinators_[letter.to];
+      if (sim_.now < to.paused_until()) return sim_.At(to.paused_until(), e.kind, e.a, e.b);
+      sim_.marks.Set(Mark::kForwarded);
+      return to.Take(letter.gid, std::move(letter.request));
+    }
+    case EventKind::kStoreArrives: return store.OnArrives(e.a);
+    case EventKind::kStoreCommits: return store.OnCommits(e.a);
+    case EventKind::kStoreReplicates: return store.OnReplicates(e.a);
+    case EventKind::kStoreLockTimeout: return store.OnLockTimeout(e.a);
+    case EventKind::kStoreAnswer: return store.OnAnswer(e.a, e.b);
+    case EventKind::kStoreBroken: return store.OnBroken(e.a);
+    case EventKind::kStoreUp: return store.OnUp();
+    case EventKind::kRelease:
+      CheckServed();
+      for (std::size_t t = 0; t < ledger_.size(); ++t) {
+        const auto& durable = ledger_.books(t).durable;
+        if (!durable || !durable->suspended()) continue;
+        people_->ReleaseHolds();
+        break;
+      }
+      return sim_.After(2 * sim_.options.lease, EventKind::kRelease);
+    default: return;  // tidy: the others are World::Dispatch's
+  }
+}
+
+void World::SufferTogether(Misfortune what) {
+  Coordinator& c = *coordinators_[AnyIndex()];
+  const std::uint64_t epoch = c.epoch();
+  const Time until = sim_.now + sim_.Draw(2 * sim_.options.lease);
+  switch (what) {
+    case Misfortune::kStoreCut: return store_->Cut(c.process());
+    case Misfortune::kStoreBlocked: return store_->Block(c.process(), until);
+    case Misfortune::kStoreDown: return store_->GoDown(until);
+    case Misfortune::kFailOver: return store_->FailOver();
+    case Misfortune::kWaitsCancelled: return store_->CancelWaits();
+    case Misfortune::kPeersBlocked: {
+      const std::uint64_t a = AnyIndex();
+      const std::uint64_t b = AnyIndex();
+      peers_blocked_[{std::min(a, b), std::max(a, b)}] = until;
+      return;
+    }
+    case Misfortune::kDrain:
+      return store_->Tell("drain", [epoch](StoreImage& image) {
+        if (!image.Ended(epoch)) image.members[epoch].draining = true;
+        ++image.version;
+      });
+    case Misfortune::kMove:
+      return store_->Tell("move",
+                          [epoch, slot = sim_.dice.Below(sim_.options.slots)](StoreImage& image) {
+                            SlotTable& row = image.slots[slot];
+                            if (image.Ended(epoch) || row.owner == epoch || image.Ended(row.owner))
+                              return;
+                            row.wanted = epoch;
+                            ++image.version;
+                          });
+    default: return;
+  }
+}
+
+// ---- Rules --------------------------------------------------------------------------------------
+
+// L7: only who died, stood still or was cut off is fenced; a store that was away for all is no
+// reason.
+void World::CheckFence(std::uint64_t victim) {
+  for (const auto& c : coordinators_) {
+    if (c->epoch() != victim) continue;
+    const Time trouble =
+        std::max(store_->TroubleOf(c->process()), stood_until_[c->process() % Count()]);
+    if (trouble >= 0 && sim_.now <= trouble + 3 * sim_.options.lease) return;
+    return sim_.Violate("L7 broken: " + c->name() +
+                        " is fenced, and it runs and reaches the store");
+  }
+}
+
+bool World::IsServed(Slot slot) const {
+  return std::any_of(coordinators_.begin(), coordinators_.end(),
+                     [slot](const auto& c) { return c->Serves(slot); });
+}
+
+bool World::Settled() const {
+  for (std::uint32_t slot = 0; store_ && slot < sim_.options.slots; ++slot) {
+    if (!IsServed(static_cast<Slot>(slot))) return false;
+  }
+  return true;
+}
+
+// L6, looked at every second lease once the world has healed.
+void World::CheckServed() {
+  constexpr int kMaxLooks = 6;
+  for (const auto& c : coordinators_) {
+    if (!c->up() || sim_.now < c->paused_until()) return unserved_.clear();
+  }
+  for (std::uint32_t i = 0; i < sim_.options.slots; ++i) {
+    const auto slot = static_cast<Slot>(i);
+    int& looks = unserved_[slot];
+    looks = IsServed(slot) ? 0 : looks + 1;
+    if (looks == kMaxLooks)
+      return sim_.Violate("L6 broken: nobody serves slot " + std::to_string(i) +
+                          ", long after the world healed");
+  }
+}
+
+}  // namespace assent::sim
