@@ -219,6 +219,18 @@ class Proxy:
             self._traps.append(trap)
         return trap
 
+    def heal(self):
+        """No traps, no delay, nothing held; who has lost his client goes."""
+        with self._mutex:
+            self._traps.clear()
+        self.delay_s, self.refusing = 0.0, False
+        self.run(lambda: [link._release() for link in self.links.values()])
+
+    def turn_to(self, server_port):
+        """Another server from now on; whoever is connected loses his connection."""
+        self.server_port = server_port
+        self.run(lambda: [link._cut() for link in self.links.values()])
+
     def disarm(self, trap):
         with self._mutex:
             if trap in self._traps:

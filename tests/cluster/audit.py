@@ -1,0 +1,203 @@
+"""When everything has come to rest: do the books, the answers and every coordinator's own words agree? The journals are those of
+tests/crash/campaign/journal.h, the books those of tests/crash/bank.h."""
+
+import collections
+import concurrent.futures
+import os
+import sqlite3
+import time
+
+import grpc
+
+import rig as rigs
+import wire
+
+FINAL = {"committed": "COMMITTED", "aborted": "ABORTED"}
+Branch = collections.namedtuple("Branch", "id bank tokens delta action")
+READ_ONLY, PREPARED = 3, 4  # participant-sdk/cpp/barrier/barrier.h
+REST_S = 60
+
+
+class Entry:
+    def __init__(self, journal):
+        self.journal, self.branches, self.asked, self.none = journal, [], 0, 0
+        self.told, self.complaints = {}, []  # outcome: by what
+
+    def never_begun(self):
+        return self.asked > 0 and self.asked == self.none
+
+
+class Journals:
+    def __init__(self):
+        self.entries, self.answers = {}, 0
+
+    def read(self, path):
+        if not os.path.exists(path):
+            return
+        with open(path, encoding="utf-8", errors="replace") as journal:
+            for line in journal:
+                if line.endswith("\n") and line.strip():
+                    self.take(os.path.basename(path), line.split())
+
+    def take(self, journal, words):
+        verb, gid, *rest = words
+        entry = self.entries.setdefault(gid, Entry(journal))
+        if verb == "branch":
+            name, bank, tokens, delta, action = rest
+            entry.branches.append(Branch(name, int(bank), int(tokens), int(delta), action))
+        elif verb == "ask":
+            entry.asked += 1
+        elif verb == "none":
+            entry.none += 1
+        elif verb == "odd":
+            entry.complaints.append("the answer can never be right: " + " ".join(rest))
+        elif verb == "told":
+            self.answers += 1
+            entry.told.setdefault(rest[1].upper(), rest[0])
+
+
+class Bank:
+    """What a participant's own file says."""
+
+    def __init__(self, path):
+        self.db = sqlite3.connect(path, timeout=10)
+
+    def one(self, sql):
+        return self.db.execute(sql).fetchone()[0] or 0
+
+    def held(self):
+        return {"prepared": self.one("SELECT count(*) FROM assent_prepared"),
+                "claims": self.one("SELECT count(*) FROM assent_lock"),
+                "frozen": self.one("SELECT sum(frozen) FROM account"),
+                "unsettled": self.one("SELECT count(*) FROM ledger WHERE state NOT IN ('done', 'undone')")}
+
+    def balance(self):
+        return self.one("SELECT sum(balance + frozen) FROM account")
+
+    def branches(self):
+        """Ledger, tokens and barrier by gid and branch."""
+        found = collections.defaultdict(lambda: ["", 0, 0])
+        for gid, branch, state in self.db.execute("SELECT gid, branch_id, state FROM ledger"):
+            found[gid, branch][0] = state
+        for gid, branch in self.db.execute("SELECT gid, branch_id FROM token"):
+            found[gid, branch][1] += 1
+        for gid, branch, state in self.db.execute("SELECT gid, branch_id, state FROM assent_barrier"):
+            found[gid, branch][2] = state
+        return found
+
+
+class Door:
+    """One coordinator, past any SDK."""
+
+    def __init__(self, endpoint):
+        self.endpoint, self.channel = endpoint, wire.connect(endpoint)
+        self.stub = wire.tx_grpc.TransactionServiceStub(self.channel)
+
+    def outcome(self, gid):
+        """A final one, another state's name, None (not known), or a failure in words."""
+        for attempt in range(4):
+            try:
+                found = self.stub.Get(wire.tx.GetRequest(gid=gid), timeout=20)
+            except grpc.RpcError as error:
+                if error.code() == grpc.StatusCode.NOT_FOUND:
+                    return None
+                if attempt == 3:
+                    return f"{error.code().name}: {error.details()}"
+                time.sleep(0.3)
+                continue
+            if found.state != wire.types.FINISHED:
+                return "at rest " + wire.types.TransactionState.Name(found.state) + ": " + found.why_not_finished
+            return wire.types.Outcome.Name(found.outcome)
+        raise AssertionError
+
+    def unfinished(self):
+        """How many; -1 while it does not answer."""
+        count, token = 0, ""
+        while True:
+            try:
+                page = self.stub.List(wire.tx.ListRequest(page_size=1000, page_token=token), timeout=10)
+            except grpc.RpcError:
+                return -1
+            count += len(page.transactions)
+            token = page.next_page_token
+            if not token:
+                return count
+
+
+class Audit:
+    def __init__(self, rig):
+        self.rig, self.doors = rig, [Door(endpoint) for endpoint in rig.endpoints.split(",")]
+        self.banks = [Bank(rig.bank_file(i)) for i in range(rigs.BANKS)]
+        self.counts = collections.Counter()
+
+    def await_rest(self):
+        if not rigs.until(lambda: all(door.unfinished() == 0 for door in self.doors), REST_S, self.rig.tick):
+            self.rig.finding(f"unfinished {REST_S} s after the faults: " + ", ".join(str(door.unfinished()) for door in self.doors))
+        for i, bank in enumerate(self.banks):
+            if not rigs.until(lambda b=bank: not any(b.held().values()), REST_S, self.rig.tick):
+                self.rig.finding(f"bank{i} still holds {bank.held()}")
+
+    def compare(self, journals):
+        total, right = sum(bank.balance() for bank in self.banks), rigs.BANKS * rigs.ACCOUNTS * rigs.OPENING_BALANCE
+        if total != right:
+            self.rig.finding(f"the banks hold {total} together, and began with {right}")
+        books = [bank.branches() for bank in self.banks]
+        self.strangers(journals, books)
+        gids = sorted(journals.entries)
+        with concurrent.futures.ThreadPoolExecutor(4 * len(self.doors)) as pool:
+            asked = [pool.map(door.outcome, gids) for door in self.doors]
+            for gid, *said in zip(gids, *asked):
+                for sentence in self.judge(journals.entries[gid], gid, books, said):
+                    self.rig.finding(f"transaction {gid} ({journals.entries[gid].journal}): {sentence}")
+        self.counts["transactions"] = len(gids)
+        self.counts["answers"] = journals.answers
+
+    def strangers(self, journals, books):
+        for i, book in enumerate(books):
+            for gid, branch in book:
+                entry = journals.entries.get(gid)
+                if entry is None or not any(b.id == branch and b.bank == i for b in entry.branches):
+                    self.rig.finding(f"bank{i} has a trace of branch {branch} of {gid}, which nobody asked of it")
+
+    def judge(self, entry, gid, books, said):
+        yield from entry.complaints
+        done, not_done = [], []
+        for branch in entry.branches:
+            ledger, tokens, barrier = books[branch.bank].get((gid, branch.id), ("", 0, 0))
+            at = f"branch {branch.id} (bank{branch.bank} {branch.action} {branch.delta})"
+            if branch.tokens == 0:
+                if tokens or ledger:
+                    yield at + " only looks, and has left something"
+                continue
+            (done if ledger == "done" else not_done).append(at)
+            if tokens != (ledger == "done"):
+                yield f"{at} has left {tokens} tokens, and its ledger says '{ledger}'"
+            if barrier in (READ_ONLY, PREPARED):
+                yield f"{at}: barrier {barrier} at rest"
+        if done and not_done:
+            yield f"is split: in force at {done}; not at {not_done}"
+        words = set(entry.told) | {word for word in said if word is not None}
+        if len(words) > 1:
+            yield f"has several outcomes: told {entry.told}, the coordinators say {said}"
+        for word in words:
+            if word not in ("COMMITTED", "ABORTED"):
+                yield f"'{word}' is no outcome here (told {entry.told}, the coordinators say {said})"
+            elif done if word == "ABORTED" else not_done:
+                yield f"{word}, and is in force at {done}, not at {not_done}"
+        if None in said and (done or words):
+            yield f"some coordinator does not know it: {said}; told {entry.told}, in force at {done}"
+        if entry.never_begun() and words | set(done):
+            yield f"each asking was answered 'certainly not begun', and it is {words}, in force at {done}"
+        self.counts[next((word for word in words if word in ("COMMITTED", "ABORTED")), "without an outcome")] += 1
+
+    def store(self):
+        """What the store wrote down of fences and moves."""
+        late = int(self.rig.sql(rigs.LATE_GROUPS))
+        if late:
+            self.rig.finding(f"{late} groups of members after their fence")
+        twice = int(self.rig.sql(rigs.TWO_OWNERS))
+        if twice:
+            self.rig.finding(f"{twice} slot epochs were given out twice")
+        self.counts["lanes fenced"] = int(self.rig.sql("SELECT count(*) FROM audit.fenced"))
+        self.counts["slot moves"] = int(self.rig.sql("SELECT count(*) FROM audit.moved"))
+        self.counts["appends after grants"] = late
