@@ -18,6 +18,7 @@
 
 #include "coordinator/core/spec.h"
 #include "coordinator/daemon/version.h"
+#include "coordinator/log/postgresql/connection.h"
 #include "proto/toml/read_toml.h"
 
 namespace assent::daemon {
@@ -37,6 +38,9 @@ Exit codes:
   73  the data folder cannot be used, or another assentd uses it or has
       taken it over
   74  an I/O error on the log: it stopped at once, and learns at the next start what is true
+  75  others that share the log have taken this one's transactions over; start it again
+  76  the shared log has lost what it had acknowledged (a fail-over of the database): it stopped at
+      once; see docs/cluster.md
 
 Example:
   assentd --data /var/lib/assent --listen 127.0.0.1:7400 --unary billing=127.0.0.1:9000)";
@@ -81,6 +85,41 @@ Status CheckListen(const Config& c) {
 Status CheckData(const Config& c) {
   return c.data.empty() ? InvalidArgument("data is empty: it takes the folder of the log")
                         : OkStatus();
+}
+
+Status CheckLog(const Config& c) {
+  if (c.log.empty()) return OkStatus();
+  const bool sqlite = c.log.rfind("sqlite:", 0) == 0 && c.log != "sqlite:";
+  const bool postgresql =
+      c.log.rfind("postgresql://", 0) == 0 || c.log.rfind("postgres://", 0) == 0;
+  if (postgresql && log::Connection::HasPassword(c.log)) {
+    return InvalidArgument(
+        "log has a password, which others on this machine could read: leave it out, and put it "
+        "into the file that PGPASSFILE names, or a service file of PostgreSQL");
+  }
+  if (sqlite || postgresql) return OkStatus();
+  return InvalidArgument("log is \"" + c.log +
+                         "\": it takes sqlite:FOLDER, or postgresql://USER@HOST:PORT/DATABASE");
+}
+
+// An address at which others can reach this daemon.
+Status CheckAdvertise(const Config& c) {
+  if (c.log.rfind("postgres", 0) != 0) return OkStatus();
+  const std::string address = c.AdvertisedAddress();
+  const std::string host = address.substr(0, address.rfind(':'));
+  if (IsHostAndPort(address) && host != "0.0.0.0" && host != "[::]") return OkStatus();
+  return InvalidArgument("advertise is \"" + address +
+                         "\": with a log that several coordinators share it takes the HOST:PORT at "
+                         "which participants and the others reach this one");
+}
+
+Status CheckNode(const Config& c) {
+  constexpr std::size_t kMaxNodeBytes = 128;
+  const bool printable =
+      std::all_of(c.node.begin(), c.node.end(), [](char x) { return x > ' ' && x < 127; });
+  if (c.node.size() <= kMaxNodeBytes && printable) return OkStatus();
+  return InvalidArgument("node is " + Quoted(c.node) + ": it takes up to " +
+                         std::to_string(kMaxNodeBytes) + " printable characters without spaces");
 }
 
 Status CheckUnary(const Config& c) {
@@ -166,6 +205,22 @@ constexpr Setting kSettings[] = {
     Of("allow-insecure", &Config::allow_insecure, "Listen where others can reach it, without TLS"),
     Of("data", &Config::data, "Folder of the log; created if missing; one daemon at a time",
        CheckData),
+    Of("log", &Config::log,
+       "Where the log is: sqlite:FOLDER, or postgresql://USER@HOST:PORT/DATABASE, which several "
+       "coordinators share; none: the folder of --data",
+       CheckLog),
+    Of("advertise", &Config::advertise,
+       "HOST:PORT at which participants and other coordinators reach this one; none: what --listen "
+       "says. With PostgreSQL alone, like the next three",
+       CheckAdvertise),
+    Of("node", &Config::node,
+       "Name of this coordinator among those that share the log, the same at each start; none: "
+       "what --advertise says. A start under a name ends whoever else has it",
+       CheckNode),
+    Number("lease-seconds", &Config::lease_seconds, 1, 60,
+           "How long a coordinator may be silent before the others take its transactions over"),
+    Number("new-log-slots", &Config::new_log_slots, 1, 1024,
+           "Parts into which a new log is divided, for ever: each belongs to one coordinator"),
     Of("unary", &Config::unary,
        "NAME=HOST:PORT of a participant that is dialled; repeat it for more services or more "
        "instances",
@@ -340,6 +395,10 @@ Status Config::Validate() const {
   }
   return OkStatus();
 }
+
+std::string Config::AdvertisedAddress() const { return advertise.empty() ? listen : advertise; }
+
+std::string Config::NodeName() const { return node.empty() ? AdvertisedAddress() : node; }
 
 std::map<std::string, std::vector<std::string>> Config::UnaryServices() const {
   std::map<std::string, std::vector<std::string>> services;

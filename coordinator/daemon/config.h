@@ -18,6 +18,11 @@ struct Config {
   std::string listen = "127.0.0.1:7400";
   bool allow_insecure = false;
   std::string data = "assent-data";
+  std::string log;  // empty: in `data`
+  std::string advertise;
+  std::string node;
+  std::int64_t lease_seconds = 3;
+  std::int64_t new_log_slots = 1024;
   std::vector<std::string> unary;
   std::int64_t unary_max_in_flight = 256;
   std::int64_t shards = 1;
@@ -43,6 +48,8 @@ struct Config {
 
   // kInvalidArgument names the setting and what it takes.
   Status Validate() const;
+  std::string AdvertisedAddress() const;
+  std::string NodeName() const;
   // By service, from `unary`.
   std::map<std::string, std::vector<std::string>> UnaryServices() const;
 };

@@ -5,8 +5,6 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
-#include <system_error>
 #include <unistd.h>
 #include <utility>
 #include <vector>
@@ -23,12 +21,14 @@
 #include "coordinator/base/clock.h"
 #include "coordinator/daemon/acceptor.h"
 #include "coordinator/daemon/listener.h"
+#include "coordinator/daemon/open_log.h"
 #include "coordinator/daemon/self_dial.h"
 #include "coordinator/daemon/version.h"
 #include "coordinator/daemon/visitor_log.h"
 #include "coordinator/engine/engine.h"
+#include "coordinator/grpc/peers.h"
 #include "coordinator/grpc/transaction_service.h"
-#include "coordinator/log/sqlite/sqlite_log.h"
+#include "coordinator/log/epoch.h"
 #include "coordinator/service/service.h"
 #include "coordinator/transport/grpc_caller.h"
 #include "coordinator/transport/grpc_streams.h"
@@ -51,6 +51,26 @@ namespace {
                    damaged ? "the log is damaged" : "the next start learns what is true");
   spdlog::default_logger()->flush();
   _exit(damaged ? kExitDamaged : taken ? kExitDataFolder : kExitLogFailed);
+}
+
+// Others have its slots, or what was acknowledged is gone: likewise.
+[[noreturn]] void DieFenced(const Status& status) {
+  spdlog::critical(
+      "event=fenced_out why=\"{}\" action=\"stopping at once; the others carry on what it had, "
+      "nothing is lost\" hint=\"start it again\"",
+      status.message());
+  spdlog::default_logger()->flush();
+  _exit(kExitFenced);
+}
+
+[[noreturn]] void DieRegressed(const Status& status) {
+  spdlog::critical(
+      "event=log_regressed why=\"{}\" action=\"stopping at once\" hint=\"the database has lost "
+      "what "
+      "it had acknowledged: a person has to look; docs/cluster.md\"",
+      status.message());
+  spdlog::default_logger()->flush();
+  _exit(kExitRegressed);
 }
 
 // Nobody can reach us, and we cannot change it. What we hold is in the log: another process does
@@ -76,47 +96,6 @@ class NoReflection final : public grpc::ServerBuilderOption {
   }
 };
 
-log::SqliteOptions LogOptions(const Config& config, const std::string& path) {
-  log::SqliteOptions options;
-  options.path = path;
-  options.retention_age = std::chrono::hours(config.retention_hours);
-  options.retention_bytes = static_cast<std::uint64_t>(config.retention_mib) << 20;
-  options.reserve_bytes = static_cast<std::uint64_t>(config.reserve_mib) << 20;
-  options.pinned_outcomes = engine::PinnedOutcomes();
-  options.on_poisoned = DieOfLog;
-  options.on_retention = [](const log::RetentionReport& report) {
-    spdlog::info("event=retention removed_by_age={} removed_by_size={} kept={}{}", report.by_age,
-                 report.by_size, report.kept,
-                 report.paced ? " hint=\"more are old enough, and go a part a minute\"" : "");
-  };
-  options.on_wall_clock_step = [](std::chrono::milliseconds step) {
-    spdlog::warn(
-        "event=wall_clock_step seconds={} hint=\"the machine's clock was set, or the machine was "
-        "suspended; nothing that is stored depends on it, but what people read does\"",
-        std::chrono::duration_cast<std::chrono::seconds>(step).count());
-  };
-  options.on_full = [path](bool full) {
-    if (full) {
-      spdlog::error(
-          "event=disk_full path={} hint=\"make room: new transactions are refused, what has begun "
-          "goes on\"",
-          path);
-    } else {
-      spdlog::info("event=disk_has_space path={}", path);
-    }
-  };
-  options.on_state_renewed = [path] {
-    spdlog::warn(
-        "event=log_state_renewed path={}-state hint=\"somebody deleted or cut it while it was in "
-        "use; nothing is lost, but keep off the files of the log\"",
-        path);
-  };
-  options.on_replay = [](std::uint64_t rows, std::uint64_t of) {
-    spdlog::info("event=recovering read={} of={} percent={}", rows, of, rows * 100 / of);
-  };
-  return options;
-}
-
 engine::EngineOptions EngineOptions(const Config& config) {
   engine::EngineOptions options;
   options.shards_count = config.shards;
@@ -133,6 +112,12 @@ engine::EngineOptions EngineOptions(const Config& config) {
         "event=slot_set_aside slot={} what=\"{}\" hint=\"all other slots are served; its rows stay "
         "as they are\"",
         slot.slot, slot.why);
+  };
+  options.on_damaged_slot = [](const log::DamagedSlot& damaged) {
+    spdlog::error(
+        "event=slot_set_aside slot={} what=\"{}\" hint=\"all others are served; keep the database, "
+        "and report it\"",
+        damaged.slot, damaged.why);
   };
   options.shard.seed = static_cast<std::uint64_t>(base::WallNow().time_since_epoch().count());
   options.on_waiting = [](const std::string& service, bool waits) {
@@ -204,11 +189,40 @@ void SetLimits(grpc::ServerBuilder& builder, const Config& config) {
 
 }  // namespace
 
+// What the log sees of the cluster, to the service, as soon as there is one.
+class ViewRelay {
+ public:
+  void Take(cluster::ViewPtr view) {
+    const MutexLock lock(mutex_);
+    latest_ = std::move(view);
+    if (service_ != nullptr) service_->SetView(latest_, self_);
+  }
+  // nullptr: from now on nobody is told.
+  void SetService(service::Service* service, std::uint64_t self) {
+    const MutexLock lock(mutex_);
+    service_ = service;
+    self_ = self;
+    if (service_ != nullptr && latest_) service_->SetView(latest_, self_);
+  }
+  std::size_t members() const {
+    const MutexLock lock(mutex_);
+    return latest_ ? latest_->members.size() : 0;
+  }
+
+ private:
+  mutable Mutex mutex_;
+  service::Service* service_ ASSENT_GUARDED_BY(mutex_) = nullptr;
+  std::uint64_t self_ ASSENT_GUARDED_BY(mutex_) = 0;
+  cluster::ViewPtr latest_ ASSENT_GUARDED_BY(mutex_);
+};
+
 struct Server::Parts {
   explicit Parts(Config c) : config(std::move(c)) {}
   Config config;
-  std::string data_file;
-  std::unique_ptr<log::SqliteLog> log;
+  std::string log_place;
+  ViewRelay views;
+  std::unique_ptr<log::Log> log;
+  log::PostgresLog* shared_log = nullptr;  // `log`, if others share it
   std::unique_ptr<engine::Engine> engine;
   SystemClock clock;
   VisitorLog visitors;
@@ -216,6 +230,7 @@ struct Server::Parts {
   std::unique_ptr<transport::SessionHub> hub;
   transport::GrpcCaller caller;
   std::unique_ptr<transport::UnaryDialer> dialer;
+  std::unique_ptr<door::GrpcPeers> peers;  // with a shared log
   std::unique_ptr<service::Service> operations;
   std::unique_ptr<grpc::Service> service;
   std::unique_ptr<grpc::Service> cluster_service;
@@ -228,6 +243,7 @@ struct Server::Parts {
   Mutex removing;  // the listener is made, and its file removed, by different threads
   Listener* made_listener ASSENT_GUARDED_BY(removing) = nullptr;
 
+  bool HasHeirs() const;
   Status Listen();
   Status BuildServer();
   void LetIn();
@@ -239,27 +255,21 @@ Server::~Server() { Stop(); }
 
 Status Server::Start(int& exit_code) {
   Parts& p = *parts_;
-  exit_code = kExitDataFolder;
-  std::error_code error;
-  std::filesystem::create_directories(p.config.data, error);
-  if (error)
-    return Unavailable("cannot create the data folder " + p.config.data + ": " + error.message() +
-                       "; choose another with --data");
-  p.data_file = (std::filesystem::path(p.config.data) / "assent.db").string();
-  auto opened = log::SqliteLog::Open(LogOptions(p.config, p.data_file));
-  if (!opened.ok()) {
-    const Code code = opened.status().code();
-    // Neither gets better by trying again.
-    if (code == Code::kDataLoss || code == Code::kUnimplemented) exit_code = kExitDamaged;
-    return opened.status();
-  }
-  p.log = std::move(opened).value();
+  Result<OpenedLog> opened =
+      OpenLog(p.config,
+              {DieOfLog, DieFenced, DieRegressed,
+               [&p](cluster::ViewPtr view) { p.views.Take(std::move(view)); }},
+              exit_code);
+  if (!opened.ok()) return opened.status();
+  p.log = std::move(opened->log);
+  p.shared_log = opened->shared;
+  p.log_place = std::move(opened->place);
 
   p.engine = std::make_unique<engine::Engine>(EngineOptions(p.config), *p.log, DieOfLog);
   const auto began = base::MonoNow();
   const Result<log::Recovered> recovered = p.engine->Recover();
   if (!recovered.ok()) {
-    exit_code = recovered.status().code() == Code::kDataLoss ? kExitDamaged : kExitLogFailed;
+    exit_code = ExitOfJoin(p.config, recovered.status());
     return recovered.status();
   }
   spdlog::info(
@@ -280,13 +290,23 @@ Status Server::Start(int& exit_code) {
 
   service::ServiceOptions service_options;
   service_options.version = kVersion;
-  service_options.data_file = std::filesystem::absolute(p.data_file).string();
+  service_options.data_file = p.log_place;
   service_options.started_unix_ms = base::WallNow().time_since_epoch().count();
   const std::size_t unread_mib = p.config.max_unread_mib;
   service_options.holdings.unread_bytes = {unread_mib << 20, unread_mib << 19, unread_mib << 18};
   service_options.participants = [&p](const std::string& prefix) { return p.board->List(prefix); };
+  if (p.shared_log != nullptr) {
+    service_options.control = &p.shared_log->control();
+    service_options.lease = std::chrono::seconds(p.config.lease_seconds);
+    p.peers = std::make_unique<door::GrpcPeers>(door::PeersOptions{
+        .on_broken = [&p](std::uint64_t epoch) { p.shared_log->OnLine(epoch, /*broken=*/true); },
+        .on_standing =
+            [&p](std::uint64_t epoch) { p.shared_log->OnLine(epoch, /*broken=*/false); }});
+    service_options.peers = p.peers.get();
+  }
   p.operations = std::make_unique<service::Service>(std::move(service_options), *p.engine);
-  p.service = door::MakeTransactionService(*p.operations);
+  p.views.SetService(p.operations.get(), recovered->epoch);
+  p.service = door::MakeTransactionService(*p.operations, p.peers.get());
   p.cluster_service = door::MakeClusterService(*p.operations);
 
   exit_code = kExitAddressInUse;
@@ -295,6 +315,7 @@ Status Server::Start(int& exit_code) {
   const Status built = p.BuildServer();
   if (!built.ok()) return built;
   p.engine->Start(*p.board);
+  if (p.shared_log != nullptr) p.shared_log->StartEvents();
   p.hub->Open(recovered->log_id, recovered->epoch);
   p.server->GetHealthCheckService()->SetServingStatus(true);
   p.LetIn();
@@ -366,9 +387,15 @@ std::string Server::Card() const {
   std::string card;
   card += "assentd " + std::string(kVersion) + "\n";
   card += "  listening    " + address() + " (gRPC; initiators, operators, participants)\n";
-  card += "  log          " + std::filesystem::absolute(p.data_file).string() + "\n";
+  card += "  log          " + p.log_place + "\n";
   card += "  coordinator  " + std::to_string(recovered.log_id) + ", start " +
           std::to_string(log::StartNumber(recovered.epoch)) + "\n";
+  if (p.shared_log != nullptr) {
+    card += "  node         " + p.config.NodeName() + " at " + p.config.AdvertisedAddress() + ", " +
+            std::to_string(p.engine->served_slots()) + " of " +
+            std::to_string(recovered.slots_count) + " slots; one of " +
+            std::to_string(std::max<std::size_t>(1, p.views.members())) + "\n";
+  }
   card += "  unfinished   " + std::to_string(recovered.live_rows) +
           (recovered.live_rows == 1 ? " transaction" : " transactions") + " to go on with\n";
   for (const auto& [name, addresses] : p.config.UnaryServices()) {
@@ -386,11 +413,20 @@ void Server::Tick() {
 }
 
 void Server::BeginDrain() {
-  parts_->server->GetHealthCheckService()->SetServingStatus(false);
-  parts_->engine->Refuse("it is stopping");
+  Parts& p = *parts_;
+  p.server->GetHealthCheckService()->SetServingStatus(false);
+  if (!p.HasHeirs()) return p.engine->Refuse("it is stopping");
+  p.shared_log->control().SetDraining(p.config.NodeName(), true, [](const Status& status) {
+    if (!status.ok()) spdlog::warn("event=drain_refused error=\"{}\"", status.message());
+  });
 }
 
+// Others take its slots one by one, and whoever comes meanwhile is served or handed on.
+bool Server::Parts::HasHeirs() const { return shared_log != nullptr && views.members() > 1; }
+
 bool Server::Drained() {
+  if (parts_->HasHeirs() && parts_->engine->refusing().empty())
+    return parts_->engine->served_slots() == 0;
   const engine::ShardStats stats = parts_->engine->Stats();
   return stats.silent_shards == 0 && stats.active + stats.committing + stats.aborting == 0;
 }
@@ -405,6 +441,8 @@ void Server::Stop() {
     p.server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
     p.server->Wait();
   }
+  p.views.SetService(nullptr, 0);
+  if (p.peers) p.peers->Close();
   if (p.engine) p.engine->Stop();  // before what its shards send through
   p.dialer.reset();                // its last callbacks go to the engine, which is still there
   p.log.reset();                   // likewise
@@ -422,6 +460,7 @@ void Server::Stop() {
   p.service.reset();
   p.cluster_service.reset();
   p.operations.reset();
+  p.peers.reset();
   p.engine.reset();
 }
 

@@ -20,6 +20,8 @@ inline constexpr int kExitAddressInUse = 69;
 inline constexpr int kExitUnreachable = 70;
 inline constexpr int kExitDataFolder = 73;
 inline constexpr int kExitLogFailed = 74;
+inline constexpr int kExitFenced = 75;
+inline constexpr int kExitRegressed = 76;
 
 class Server {
  public:

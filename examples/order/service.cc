@@ -5,6 +5,7 @@
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -18,11 +19,12 @@ namespace shop {
 int Serve(int argc, char** argv, const Service& service) {
   CLI::App app("The " + service.name + " service of the shop, a participant of Assent.");
   std::string database = service.name + ".db";
-  std::string coordinator;
+  std::vector<std::string> coordinators;
   std::string fault;
   std::string stop;
   app.add_option("--database", database, "its SQLite file")->capture_default_str();
-  app.add_option("--coordinator", coordinator, "HOST:PORT; default: ASSENT_ENDPOINT");
+  app.add_option("--coordinator", coordinators,
+                 "HOST:PORT; repeat it for those that share a log; default: ASSENT_ENDPOINT");
   app.add_option("--fault", fault, "break a rule, to see the demo notice")
       ->check(CLI::IsMember(service.faults));
   app.add_option("--stop", stop, "stop the process once, at WHEN:OPERATION[:ACTION]");
@@ -46,7 +48,7 @@ int Serve(int argc, char** argv, const Service& service) {
   Tripwire tripwire(**store, point);
 
   assent::ParticipantOptions options{.service = service.name};
-  if (!coordinator.empty()) options.endpoints = {coordinator};
+  options.endpoints = coordinators;
   options.log = [&service](std::string_view line) {
     std::fprintf(stderr, "%s: %.*s\n", service.name.c_str(), static_cast<int>(line.size()),
                  line.data());

@@ -170,7 +170,8 @@ def check_settings(pages):
         if text and text[1].strip() != cells[3].replace("`", "").split("; see [")[0]:
             yield f"{page}: of {flag} assentd --help says: {text[1].strip()}"
     variables = {c[1].strip("`"): n[2:] for n, c in table.items()}
-    values = {v: "bank=127.0.0.1:1" if n == "unary" else defaults.get(n, "") for v, n in variables.items()}
+    something = {"unary": "bank=127.0.0.1:1", "log": "sqlite:folder", "advertise": "host:1", "node": "a"}
+    values = {v: something.get(n, defaults.get(n, "")) for v, n in variables.items()}
     code, shown = pages.run("assentd", "--show-config", **values)
     for variable, name in sorted(variables.items()):
         if code or not re.search(rf'^{name} = .*# environment$', shown, re.M):

@@ -85,6 +85,15 @@ TEST_P(RowStoreConformance, AStartThatLoadsNothingLeavesNothing) {
   }
 }
 
+TEST_P(RowStoreConformance, AtRestItIsLeftAlone) {
+  Start();
+  Commit({Batch(Begin(1, "a"), End(1, 2, "a"))});
+  const auto began = RowStore::Clock::now();
+  while (store_->UpkeepIdle().value()) {
+  }
+  EXPECT_GT(store_->NextDue(), began);
+}
+
 TEST_P(RowStoreConformance, ALoadThatIsEndedLeavesNothing) {
   Start();
   Commit({Batch(Begin(1, "a"), Begin(2, "b"))});

@@ -34,20 +34,18 @@ class SpanningTest : public ClusterRig {
     ADD_FAILURE() << "the list does not end";
     return gids;
   }
-  // Some of what has been begun there ends.
-  void FinishSome(std::size_t member) {
-    std::vector<transport::Command>& left = left_[member];
-    if (left.empty()) left = members_[member]->outbox.Take(1);
-    for (int i = 0; i < 3 && !left.empty(); ++i) {
+  void Finish(std::size_t member) {
+    std::vector<transport::Reply> replies;
+    for (const transport::Command& command : members_[member]->outbox.Take(1)) {
       transport::Reply reply;
-      reply.gid = left.back().gid;
-      reply.branch = left.back().branch;
-      reply.operation = left.back().operation;
-      reply.attempt = left.back().attempt;
+      reply.gid = command.gid;
+      reply.branch = command.branch;
+      reply.operation = command.operation;
+      reply.attempt = command.attempt;
       reply.result = core::AttemptResult::kDone;
-      members_[member]->engine->OnReplies({std::move(reply)});
-      left.pop_back();
+      replies.push_back(std::move(reply));
     }
+    members_[member]->engine->OnReplies(std::move(replies));
   }
   std::vector<std::string> BeginMany(int count) {
     std::vector<std::string> gids;
@@ -57,8 +55,6 @@ class SpanningTest : public ClusterRig {
     }
     return gids;
   }
-
-  std::map<std::size_t, std::vector<transport::Command>> left_;  // unanswered
 };
 
 TEST_F(SpanningTest, UnfinishedOnesOfAllOldestFirstEachOnce) {
@@ -102,14 +98,14 @@ TEST_F(SpanningTest, ThoseThatNeedAPersonComeFirstWhoeverHasThem) {
 TEST_F(SpanningTest, FinishedOnesComeFromTheStoreOnce) {
   Start(3);
   const std::vector<std::string> gids = BeginMany(30);
-  for (std::size_t i = 0; i < 3; ++i) FinishSome(i);
+  for (std::size_t i = 0; i < 3; ++i) Finish(i);
   v1::ListRequest request;
   request.set_all(true);
   request.set_page_size(4);
   std::vector<std::string> latest_first(gids.rbegin(), gids.rend());
   EXPECT_EQ(ListAll(request,
                     [&](int page) {
-                      if (page < 3) FinishSome(static_cast<std::size_t>(page));
+                      if (page < 3) Finish(static_cast<std::size_t>(page));
                     }),
             latest_first)
       << "while some end";

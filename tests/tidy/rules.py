@@ -51,7 +51,7 @@ ARROWS = {
     "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "proto/json", "proto/toml", "proto/words",
                         "coordinator/log/migrate", "tools/assentctl"],
     "tools/assent-bench": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "nlohmann", "CLI", "sdk",
-                           "sqlite3.h", "coordinator/core", "coordinator/log", "tools/assent-bench"],
+                           "sqlite3.h", "libpq-fe.h", "coordinator/core", "coordinator/log", "tools/assent-bench"],
     "tools/assent-sim": ["std", "posix", "vocabulary", "wire", "sdk", "proto/words", "nlohmann", "CLI", "coordinator",
                          "participant-sdk", "tools/assent-sim"],
     "tools/cmake": ["std"],

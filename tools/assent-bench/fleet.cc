@@ -11,6 +11,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tools/assent-bench/database.h"
+
 namespace assent::bench {
 namespace {
 
@@ -79,15 +81,13 @@ void EndProgress() {
 }
 
 std::vector<std::string> DaemonCommand(const Load& load, const std::string& folder) {
-  std::vector<std::string> command{BinFolder() + "/assentd",
-                                   "--listen",
-                                   "127.0.0.1:0",
-                                   "--data",
-                                   folder + "/data",
-                                   "--log-level",
-                                   "warn",
-                                   "--drain-seconds",
-                                   "0"};
+  std::vector<std::string> command{BinFolder() + "/assentd", "--log-level", "warn",
+                                   "--drain-seconds", "0"};
+  if (load.log.empty()) {
+    command.insert(command.end(), {"--listen", "127.0.0.1:0", "--data", folder + "/data"});
+  } else {
+    command.insert(command.end(), {"--listen", FreeAddress(), "--log", load.log});
+  }
   command.insert(command.end(), load.daemon_arguments.begin(), load.daemon_arguments.end());
   return command;
 }
@@ -104,7 +104,11 @@ namespace {
 class Run {
  public:
   Run(const Load& load, Kind kind, const std::string& wanted_folder)
-      : load_(load), kind_(kind), folder_(wanted_folder), self_(BinFolder() + "/assent-bench") {}
+      : load_(load), kind_(kind), folder_(wanted_folder), self_(BinFolder() + "/assent-bench") {
+    if (load_.log.empty()) return;
+    database_ = std::make_unique<Database>(load_.log);
+    load_.log = database_->url();
+  }
 
   Measurement Take() {
     const bool unary = load_.workload == "unary";
@@ -299,8 +303,9 @@ class Run {
     for (const auto& [name, calls] : ReadSyscalls(path)) result_.syscalls[name] = calls / ended;
   }
 
-  const Load load_;
+  Load load_;
   const Kind kind_;
+  std::unique_ptr<Database> database_;  // outlives the processes
   Folder folder_;
   const std::string self_;
   std::vector<std::string> addresses_;  // of unary participants

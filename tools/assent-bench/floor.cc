@@ -1,6 +1,6 @@
 // The floor: what this machine can do if nothing is decided. The same processes exchange the same
 // messages in the same frames over the same streams, and this process commits the same rows with
-// the same grouping, straight into SQLite. Between them is a countdown per transaction: no state
+// the same grouping, straight into the store. Between them is a countdown per transaction: no state
 // machine, no timers, no idempotence, no checksums, no recovery.
 //
 //   gRPC's threads   take frames, count down, queue what is to be written
@@ -12,6 +12,7 @@
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -52,8 +53,8 @@ struct Slot {
 
 class Floor {
  public:
-  Floor(const std::string& path, Shape shape)
-      : store_(path),
+  Floor(std::unique_ptr<FloorStore> store, Shape shape)
+      : store_(std::move(store)),
         shape_(std::move(shape)),
         writer_([this] { Write(); }),
         sender_([this] { SendOn(); }) {}
@@ -128,9 +129,9 @@ class Floor {
   void Write() {
     while (true) {
       std::vector<Slot*> group = TakeGroup();
-      store_.Begin();
+      store_->Begin();
       for (const Slot* slot : group) WriteRow(*slot);
-      store_.Commit();
+      store_->Commit();
       {
         const MutexLock lock(mutex_);
         records_ += group.size();
@@ -142,17 +143,17 @@ class Floor {
         }
       }
       Release(group);
-      store_.Checkpoint();
+      store_->Upkeep();
     }
   }
 
   void WriteRow(const Slot& slot) {
     switch (slot.row) {
       case Row::kBegin:
-        return store_.InsertLive(slot.serial, slot.spec.gid(), shape_.spec, shape_.begun);
-      case Row::kDecide: return store_.UpdateLive(slot.serial, shape_.decided);
+        return store_->InsertLive(slot.serial, slot.spec.gid(), shape_.spec, shape_.begun);
+      case Row::kDecide: return store_->UpdateLive(slot.serial, slot.spec.gid(), shape_.decided);
       case Row::kEnd:
-        return store_.Finish(slot.serial, slot.spec.gid(), shape_.spec, shape_.finished);
+        return store_->Finish(slot.serial, slot.spec.gid(), shape_.spec, shape_.finished);
     }
   }
 
@@ -239,7 +240,7 @@ class Floor {
     command.set_command_id(slot.serial);
   }
 
-  FloorStore store_;  // the writer's
+  const std::unique_ptr<FloorStore> store_;  // the writer's
   const Shape shape_;
 
   Mutex mutex_;  // also of `row` and `waiting` of slots that are on their way
@@ -322,7 +323,13 @@ int RunFloorCoordinator(const Load& load, const std::string& listen, const std::
   sigaddset(&signals, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::filesystem::create_directories(folder + "/data");
-  auto& floor = *new Floor(folder + "/data/floor.db", ShapeOf(load));
+  std::unique_ptr<FloorStore> store;
+  if (load.log.empty()) {
+    store = std::make_unique<SqliteFloor>(folder + "/data/floor.db");
+  } else {
+    store = OpenPostgresFloor(load.log);
+  }
+  auto& floor = *new Floor(std::move(store), ShapeOf(load));
   Submits submits(floor);
   Sessions sessions(floor);
   grpc::ServerBuilder builder;

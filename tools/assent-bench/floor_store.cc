@@ -54,7 +54,7 @@ int CountPages(void* pages, sqlite3*, const char*, int count) {
 
 }  // namespace
 
-FloorStore::FloorStore(const std::string& path) {
+SqliteFloor::SqliteFloor(const std::string& path) {
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
   Check(sqlite3_open_v2(path.c_str(), &db_, flags, nullptr), "open");
   sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
@@ -76,35 +76,35 @@ FloorStore::FloorStore(const std::string& path) {
   commit_ = Prepare("COMMIT");
 }
 
-FloorStore::~FloorStore() {
+SqliteFloor::~SqliteFloor() {
   for (sqlite3_stmt* statement : statements_) sqlite3_finalize(statement);
   sqlite3_close(db_);
 }
 
-sqlite3_stmt* FloorStore::Prepare(const char* sql) {
+sqlite3_stmt* SqliteFloor::Prepare(const char* sql) {
   sqlite3_stmt* statement = nullptr;
   Check(sqlite3_prepare_v3(db_, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr), sql);
   statements_.push_back(statement);
   return statement;
 }
 
-void FloorStore::Check(int code, const char* what) {
+void SqliteFloor::Check(int code, const char* what) {
   if (code == SQLITE_OK || code == SQLITE_DONE) return;
   Die(std::string("floor: ") + what + ": " + sqlite3_errmsg(db_));
 }
 
-void FloorStore::Run(sqlite3_stmt* statement) {
+void SqliteFloor::Run(sqlite3_stmt* statement) {
   Check(sqlite3_step(statement), "write");
   sqlite3_reset(statement);
 }
 
-void FloorStore::Begin() {
+void SqliteFloor::Begin() {
   ++commit_seq_;
   Run(begin_);
 }
 
-void FloorStore::InsertLive(std::uint64_t serial, const std::string& gid, const std::string& spec,
-                            const std::string& state) {
+void SqliteFloor::InsertLive(std::uint64_t serial, const std::string& gid, const std::string& spec,
+                             const std::string& state) {
   BindSerial(insert_live_, serial);
   sqlite3_bind_int64(insert_live_, 2, commit_seq_);
   sqlite3_bind_int64(insert_live_, 3, kChecksum);
@@ -115,7 +115,7 @@ void FloorStore::InsertLive(std::uint64_t serial, const std::string& gid, const 
   Run(insert_live_);
 }
 
-void FloorStore::UpdateLive(std::uint64_t serial, const std::string& state) {
+void SqliteFloor::UpdateLive(std::uint64_t serial, const std::string&, const std::string& state) {
   BindSerial(update_live_, serial);
   sqlite3_bind_int64(update_live_, 2, commit_seq_);
   sqlite3_bind_int64(update_live_, 3, kChecksum);
@@ -123,8 +123,8 @@ void FloorStore::UpdateLive(std::uint64_t serial, const std::string& state) {
   Run(update_live_);
 }
 
-void FloorStore::Finish(std::uint64_t serial, const std::string& gid, const std::string& spec,
-                        const std::string& state) {
+void SqliteFloor::Finish(std::uint64_t serial, const std::string& gid, const std::string& spec,
+                         const std::string& state) {
   BindSerial(delete_live_, serial);
   Run(delete_live_);
   BindSerial(insert_finished_, serial);
@@ -137,14 +137,14 @@ void FloorStore::Finish(std::uint64_t serial, const std::string& gid, const std:
   Run(insert_finished_);
 }
 
-void FloorStore::Commit() {
+void SqliteFloor::Commit() {
   sqlite3_bind_int64(meta_, 1, commit_seq_);
   sqlite3_bind_int64(meta_, 2, kChecksum);
   Run(meta_);
   Run(commit_);
 }
 
-void FloorStore::Checkpoint() {
+void SqliteFloor::Upkeep() {
   if (wal_pages_ < kCheckpointPages) return;
   Check(sqlite3_wal_checkpoint_v2(db_, "main", SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr),
         "checkpoint");

@@ -1,9 +1,14 @@
 #pragma once
 
-// The log's tables, indices and statements (coordinator/log/FORMAT.md) with nothing around them: no
-// checksums, no compare-and-set, no retention. What SQLite and the disk take for the same rows.
+// Where the floor writes the rows of its transactions, group by group.
+//   SQLite      the log's tables, indices and statements (coordinator/log/FORMAT.md) with nothing
+//               around them: no checksums, no compare-and-set, no retention. What SQLite and the
+//               disk take for the same rows
+//   PostgreSQL  the same groups through the same lane as assentd's, fence and all: what is left out
+//               is what is above it
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -15,22 +20,42 @@ namespace assent::bench {
 // One thread at a time. Every failure ends the process: a floor with a hole is none.
 class FloorStore {
  public:
-  explicit FloorStore(const std::string& path);
-  ~FloorStore();
-  FloorStore(const FloorStore&) = delete;
-  FloorStore& operator=(const FloorStore&) = delete;
+  virtual ~FloorStore() = default;
 
-  void Begin();
+  virtual void Begin() = 0;
+  virtual void InsertLive(std::uint64_t serial, const std::string& gid, const std::string& spec,
+                          const std::string& state) = 0;
+  virtual void UpdateLive(std::uint64_t serial, const std::string& gid,
+                          const std::string& state) = 0;
+  virtual void Finish(std::uint64_t serial, const std::string& gid, const std::string& spec,
+                      const std::string& state) = 0;
+  // Durable on return.
+  virtual void Commit() = 0;
+  // As the log does after each group.
+  virtual void Upkeep() {}
+};
+
+// `log`: postgresql://…
+std::unique_ptr<FloorStore> OpenPostgresFloor(const std::string& log);
+
+class SqliteFloor final : public FloorStore {
+ public:
+  explicit SqliteFloor(const std::string& path);
+  ~SqliteFloor() override;
+  SqliteFloor(const SqliteFloor&) = delete;
+  SqliteFloor& operator=(const SqliteFloor&) = delete;
+
+  void Begin() override;
   void InsertLive(std::uint64_t serial, const std::string& gid, const std::string& spec,
-                  const std::string& state);
-  void UpdateLive(std::uint64_t serial, const std::string& state);
+                  const std::string& state) override;
+  void UpdateLive(std::uint64_t serial, const std::string& gid, const std::string& state) override;
   // Moves the row: one delete, one insert.
   void Finish(std::uint64_t serial, const std::string& gid, const std::string& spec,
-              const std::string& state);
-  // The meta row, then COMMIT: durable on return.
-  void Commit();
-  // As the log does after each group, if enough has gathered in the WAL.
-  void Checkpoint();
+              const std::string& state) override;
+  // The meta row, then COMMIT.
+  void Commit() override;
+  // A checkpoint, if enough has gathered in the WAL.
+  void Upkeep() override;
 
  private:
   sqlite3_stmt* Prepare(const char* sql);

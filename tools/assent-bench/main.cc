@@ -41,6 +41,7 @@ std::vector<std::string> LoadArguments(const Load& load) {
                                      "--max-pending",  std::to_string(load.max_pending),
                                      "--count",        std::to_string(load.count)};
   if (!load.retry) arguments.push_back("--no-retry");
+  if (!load.log.empty()) arguments.insert(arguments.end(), {"--log", load.log});
   return arguments;
 }
 
@@ -108,6 +109,10 @@ void AddLoad(CLI::App& app, Words& words) {
                  "Unanswered transactions of an initiator; more are refused there")
       ->capture_default_str();
   app.add_flag("--no-retry", words.no_retry, "Initiators do not repeat what was refused");
+  app.add_option(
+      "--log", load.log,
+      "Log on PostgreSQL: postgresql://USER@HOST:PORT/DATABASE; the role creates a database "
+      "for each measurement, and drops it (none: SQLite)");
   app.add_option("--count", load.count)->group("");
   app.add_option("--daemon-argument", load.daemon_arguments,
                  "One more argument for assentd: --daemon-argument=--shards=2");

@@ -26,6 +26,9 @@ struct Load {
   std::size_t max_pending = 500'000;  // unanswered ones of an initiator; more are refused there
   bool retry = true;                  // whether an initiator repeats what was refused
   std::uint64_t count = 0;            // hold: how many transactions to begin
+  // postgresql://…, a role that may create databases: each measurement has one of its own. Empty:
+  // SQLite in the folder.
+  std::string log;
 
   // The parent's.
   std::vector<std::string> daemon_arguments;  // more flags for assentd

@@ -249,7 +249,11 @@ void PostgresRowStore::TakeExpired(const Rows& row) {
 }
 
 Result<bool> PostgresRowStore::UpkeepIdle() {
-  if (!ExpiryDue()) return false;
+  if (!ExpiryDue()) {
+    // Nothing is old enough: in a while, or a log at rest would ask without end.
+    next_expiry_ = std::max(next_expiry_, Clock::now() + options_.retention_interval);
+    return false;
+  }
   next_expiry_ = Clock::now() + options_.retention_interval;
   Status lane;
   const Answer look = Ask(

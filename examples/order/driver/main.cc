@@ -35,12 +35,13 @@ struct Flags {
   std::string only;
   std::string broken;
   std::string keep;
+  Cluster cluster;
 };
 
 class Demo {
  public:
   Demo(const Flags& flags, const std::string& directory, const std::string& programs)
-      : flags_(flags), shop_(directory, programs, flags.broken) {}
+      : flags_(flags), shop_(directory, programs, flags.broken, flags.cluster) {}
 
   // The exit code.
   int Run() {
@@ -53,7 +54,8 @@ class Demo {
       teller_.Bad("The opening books cannot be read: " + opening.status().ToString());
       return 1;
     }
-    teller_.Say("A coordinator at " + shop_.endpoint() +
+    teller_.Say((shop_.several() ? "Coordinators at " : "A coordinator at ") + shop_.endpoints() +
+                (shop_.several() ? " on one log" : "") +
                 ", and the services order, inventory and payment, each with a database of its own, "
                 "in " +
                 shop_.directory() + ".");
@@ -230,11 +232,22 @@ int Main(int argc, char** argv) {
   app.add_option("--break", flags.broken, meanings)->check(CLI::IsMember(rules))->type_name("RULE");
   app.add_option("--keep", flags.keep,
                  "leave databases and logs in this directory (new, or empty)");
+  auto* log =
+      app.add_option("--log", flags.cluster.log,
+                     "run several coordinators on this log: postgresql://USER@HOST/DATABASE "
+                     "(tools/cluster.sh starts one)")
+          ->type_name("URL");
+  flags.cluster.size = 3;
+  app.add_option("--coordinators", flags.cluster.size, "how many, with --log")
+      ->check(CLI::Range(2, 9))
+      ->needs(log)
+      ->capture_default_str();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  if (flags.cluster.log.empty()) flags.cluster.size = 1;
 
   const std::string directory = MakeDirectory(flags.keep);
   if (directory.empty()) {

@@ -19,14 +19,23 @@ const std::vector<Break>& Breaks() {
   return breaks;
 }
 
-Shop::Shop(std::string directory, std::string programs, std::string broken)
+Shop::Shop(std::string directory, std::string programs, std::string broken, const Cluster& cluster)
     : directory_(std::move(directory)),
       programs_(std::move(programs)),
       broken_(std::move(broken)),
-      endpoint_("127.0.0.1:" + std::to_string(FreePort())) {}
+      log_(cluster.log),
+      coordinators_(cluster.size) {
+  for (Coordinator& one : coordinators_) one.endpoint = "127.0.0.1:" + std::to_string(FreePort());
+}
+
+std::string Shop::endpoints() const {
+  std::string all;
+  for (const Coordinator& one : coordinators_) all += (all.empty() ? "" : ",") + one.endpoint;
+  return all;
+}
 
 Status Shop::Open() {
-  if (Status started = StartCoordinator(); !started.ok()) return started;
+  if (Status started = StartCoordinators(); !started.ok()) return started;
   opened_ = true;
   for (const char* name : kServices) {
     if (Status started = StartService(name); !started.ok()) return started;
@@ -44,7 +53,9 @@ Status Shop::StartService(const std::string& name, const std::string& stop_at) {
   Process& process = services_[name];
   process.Stop();
   std::vector<std::string> argv = {programs_ + "/assent-demo-" + name, "--database",
-                                   directory_ + "/" + name + ".db", "--coordinator", endpoint_};
+                                   directory_ + "/" + name + ".db"};
+  for (const Coordinator& one : coordinators_)
+    argv.insert(argv.end(), {"--coordinator", one.endpoint});
   for (const Break& rule : Breaks()) {
     if (rule.rule == broken_ && rule.service == name) {
       argv.insert(argv.end(), {"--fault", rule.rule});
@@ -55,32 +66,59 @@ Status Shop::StartService(const std::string& name, const std::string& stop_at) {
   return process.Start(std::move(argv), directory_ + "/" + name + ".log");
 }
 
-Status Shop::StartCoordinator() {
+Status Shop::StartCoordinators() {
+  for (Coordinator& one : coordinators_) {
+    if (one.process.Running()) continue;
+    if (Status started = StartCoordinator(one); !started.ok()) return started;
+  }
+  assent::ClientOptions options;
+  for (const Coordinator& one : coordinators_) options.endpoints.push_back(one.endpoint);
+  client_ = std::make_unique<assent::Client>(std::move(options));
+  return assent::OkStatus();
+}
+
+Status Shop::StartCoordinator(Coordinator& coordinator) {
   const std::string data = directory_ + "/coordinator";
   if (opened_ && broken_ == "lose-log") {
     std::error_code ignored;
     std::filesystem::remove_all(data, ignored);
   }
+  const std::string name = "coordinator" + (several() ? "-" + coordinator.endpoint.substr(10) : "");
   Status started =
-      coordinator_.Start({programs_ + "/assentd", "--listen", endpoint_, "--data", data},
-                         directory_ + "/coordinator.log");
+      coordinator.process.Start({programs_ + "/assentd", "--listen", coordinator.endpoint,
+                                 log_.empty() ? "--data" : "--log", log_.empty() ? data : log_},
+                                directory_ + "/" + name + ".log");
   if (!started.ok()) return started;
   // It is up when it knows that it does not know.
   const auto end = std::chrono::steady_clock::now() + kPatience;
   for (;;) {
-    client_ = std::make_unique<assent::Client>(assent::ClientOptions{.endpoint = endpoint_});
-    const auto answer = client_->Get("nobody", {.timeout = std::chrono::seconds(1)});
+    const assent::Client client(assent::ClientOptions{.endpoint = coordinator.endpoint});
+    const auto answer = client.Get("nobody", {.timeout = std::chrono::seconds(1)});
     if (answer.status().code() == assent::Code::kNotFound) return assent::OkStatus();
-    if (!coordinator_.Running()) return assent::Internal("assentd has ended; see coordinator.log");
+    if (!coordinator.process.Running())
+      return assent::Internal("assentd has ended; see " + name + ".log");
     if (std::chrono::steady_clock::now() > end) return answer.status();
     Pause();
   }
 }
 
-Status Shop::Repair() {
-  if (!coordinator_.Running()) {
-    if (Status started = StartCoordinator(); !started.ok()) return started;
+Result<std::string> Shop::KillCoordinatorOf(const std::string& gid) {
+  std::string owner = coordinators_.front().endpoint;
+  if (several()) {
+    const Printed located = Run({programs_ + "/assentctl", "--endpoint", endpoints(), "cluster",
+                                 "locate", gid, "-o", "id"});
+    owner = located.text.substr(0, located.text.find('\n'));
   }
+  for (Coordinator& one : coordinators_) {
+    if (one.endpoint != owner) continue;
+    one.process.Kill();
+    return owner;
+  }
+  return assent::Internal("assentctl cluster locate says " + owner);
+}
+
+Status Shop::Repair() {
+  if (Status started = StartCoordinators(); !started.ok()) return started;
   for (const char* name : kServices) {
     if (services_[name].Running() && stop_at_[name].empty()) continue;
     services_[name].Kill();
@@ -90,7 +128,7 @@ Status Shop::Repair() {
 }
 
 Printed Shop::Show(const std::string& gid) const {
-  return Run({programs_ + "/assentctl", "--endpoint", endpoint_, "show", gid});
+  return Run({programs_ + "/assentctl", "--endpoint", endpoints(), "show", gid});
 }
 
 }  // namespace demo

@@ -1,10 +1,11 @@
 #pragma once
 
-// The running shop: one coordinator and three services, as processes, in one directory. Stories
-// start, stop and kill them through this.
+// The running shop: a coordinator, or several that share a log, and three services, as processes,
+// in one directory. Stories start, stop and kill them through this.
 
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <map>
 #include <memory>
 #include <string>
@@ -31,11 +32,17 @@ struct Break {
 };
 const std::vector<Break>& Breaks();
 
+// Several coordinators: how many, and the log that they share.
+struct Cluster {
+  std::size_t size = 1;
+  std::string log;  // postgresql://…; empty: one coordinator, its log in the directory
+};
+
 class Shop {
  public:
   // `directory` exists and is empty; `programs` is where assentd and the services are. `broken`: a
   // rule, or empty.
-  Shop(std::string directory, std::string programs, std::string broken);
+  Shop(std::string directory, std::string programs, std::string broken, const Cluster& cluster);
 
   // Opens: everything runs, and the opening books can be read.
   assent::Status Open();
@@ -45,24 +52,35 @@ class Shop {
   // `stop_at`: where the service's tripwire stops it ("after:TRY"); see examples/order/tripwire.h.
   assent::Status StartService(const std::string& name, const std::string& stop_at = {});
   Process& service(const std::string& name) { return services_[name]; }
-  // Starts, or starts again on the same port and the same data, and waits until it answers.
-  assent::Status StartCoordinator();
-  Process& coordinator() { return coordinator_; }
+  // Starts those that do not run, or starts them again on the same port and the same data, and
+  // waits until all answer.
+  assent::Status StartCoordinators();
+  // kill -9 of the one that has the transaction; its name.
+  assent::Result<std::string> KillCoordinatorOf(const std::string& gid);
+  // Others take over what one leaves behind.
+  bool several() const { return coordinators_.size() > 1; }
 
   const assent::Client& client() const { return *client_; }
   assent::Result<Books> ReadBooks() const { return demo::ReadBooks(directory_); }
-  const std::string& endpoint() const { return endpoint_; }
+  // "127.0.0.1:7400,127.0.0.1:7401".
+  std::string endpoints() const;
   const std::string& directory() const { return directory_; }
   // What `assentctl show GID` prints.
   Printed Show(const std::string& gid) const;
 
  private:
+  struct Coordinator {
+    std::string endpoint;  // and its name
+    Process process;
+  };
+  assent::Status StartCoordinator(Coordinator& coordinator);
+
   const std::string directory_;
   const std::string programs_;
   const std::string broken_;
-  const std::string endpoint_;
+  const std::string log_;
   bool opened_ = false;
-  Process coordinator_;
+  std::vector<Coordinator> coordinators_;
   std::map<std::string, Process> services_;
   std::map<std::string, std::string> stop_at_;
   std::unique_ptr<assent::Client> client_;

@@ -134,13 +134,18 @@ Status CoordinatorIsKilled(Shop& shop, Style style, const Order& order, Teller& 
   if (Status decided = Expect(told, Outcome::kCommitted); !decided.ok()) return decided;
   if (!shop.service(slow).WaitStopped(kPatience)) return Differs(slow + " has not stopped");
   if (Status now = ExpectState(shop, order, TransactionState::kCommitting); !now.ok()) return now;
-  shop.coordinator().Kill();
+  const Result<std::string> killed = shop.KillCoordinatorOf(order.id);
+  if (!killed.ok()) return killed.status();
   teller.Say("The initiator is told COMMITTED. The " + slow + " service hangs (" + point +
-             "), and the coordinator gets kill -9.");
-  if (Status started = shop.StartCoordinator(); !started.ok()) return started;
+             "), and the coordinator " + (shop.several() ? *killed + " " : "") + "gets kill -9.");
+  const auto dead = Clock::now();
+  if (!shop.several()) {
+    if (Status started = shop.StartCoordinators(); !started.ok()) return started;
+  }
   if (Status now = ExpectState(shop, order, TransactionState::kCommitting); !now.ok()) return now;
-  teller.Say("Started again, it knows: committed, and not finished. The " + slow +
-             " service goes on.");
+  teller.Say((shop.several() ? "Another one has it " + Milliseconds(dead) + " later, and knows"
+                             : std::string("Started again, it knows")) +
+             ": committed, and not finished. The " + slow + " service goes on.");
   const auto since = Clock::now();
   shop.service(slow).Signal(SIGCONT);
   if (Status ended = WaitForCommit(shop, order, since, teller); !ended.ok()) return ended;

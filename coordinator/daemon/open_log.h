@@ -1,0 +1,46 @@
+#pragma once
+
+// Which log the settings name, and how it is opened: one file of SQLite, or a PostgreSQL that
+// several coordinators share.
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <assent/status.h>
+
+#include "coordinator/cluster/view.h"
+#include "coordinator/daemon/config.h"
+#include "coordinator/log/log.h"
+#include "coordinator/log/postgresql/postgres_log.h"
+
+namespace assent::daemon {
+
+// Where the log is.
+struct LogPlace {
+  std::string sqlite_folder = {};  // one of the two
+  std::string postgresql = {};     // a connection string without a password
+  bool shared() const { return !postgresql.empty(); }
+};
+LogPlace PlaceOf(const Config& config);
+
+struct OpenedLog {
+  std::unique_ptr<log::Log> log;
+  std::string place;                   // for people
+  log::PostgresLog* shared = nullptr;  // `log`, if several coordinators may share it
+};
+
+// The three ways in which a log ends for good; each ends the process. And what there is to see.
+struct LogEvents {
+  std::function<void(const Status&)> on_poisoned;
+  std::function<void(const Status&)> on_fenced;
+  std::function<void(const Status&)> on_regressed;
+  std::function<void(cluster::ViewPtr)> on_view;
+};
+
+// A failure says what to do; `exit_code` is set with it.
+Result<OpenedLog> OpenLog(const Config& config, LogEvents events, int& exit_code);
+// Of a log that cannot be joined.
+int ExitOfJoin(const Config& config, const Status& why);
+
+}  // namespace assent::daemon
