@@ -9,7 +9,8 @@ import tempfile
 OTHER_FLAGS = {"--install", "--quick", "--asan", "--tsan", "--write", "--listen", "--database", "--stop", "--only", "--keep", "--plant", "--kills", "--minutes", "--seed", "--folder",
                "--break", "--benchmark_counters_tabular", "--benchmark_filter", "--build", "--prefix", "--preset", "--target", "--workload", "--in-flight",
                "--schedules", "--full", "--trace", "--replay", "--json", "--rate", "--branches", "--syscalls", "--under", "--tool", "--fuzz", "--merge", "--without",
-               "--headers", "--thorough", "--transactions", "--seconds", "--rounds", "--round-seconds", "--no-pairs", "--max-interleavings", "--threads"}
+               "--headers", "--thorough", "--transactions", "--seconds", "--rounds", "--round-seconds", "--no-pairs", "--max-interleavings", "--threads",
+               "--coordinators", "--faults", "--promotions", "--take-overs"}
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9_-]*")
 TOPS = ("coordinator/", "docs/", "examples/", "participant-sdk/", "proto/", "tests/", "tools/")
 
