@@ -122,6 +122,12 @@ Status CheckNode(const Config& c) {
                          std::to_string(kMaxNodeBytes) + " printable characters without spaces");
 }
 
+Status CheckStoreFailover(const Config& c) {
+  if (c.store_failover == "detect" || c.store_failover == "lossless") return OkStatus();
+  return InvalidArgument("store-failover is " + Quoted(c.store_failover) +
+                         ": it takes detect or lossless");
+}
+
 Status CheckUnary(const Config& c) {
   for (const std::string& entry : c.unary) {
     const std::size_t equals = entry.find('=');
@@ -211,7 +217,7 @@ constexpr Setting kSettings[] = {
        CheckLog),
     Of("advertise", &Config::advertise,
        "HOST:PORT at which participants and other coordinators reach this one; none: what --listen "
-       "says. With PostgreSQL alone, like the next three",
+       "says. With PostgreSQL alone, like the next four",
        CheckAdvertise),
     Of("node", &Config::node,
        "Name of this coordinator among those that share the log, the same at each start; none: "
@@ -221,6 +227,11 @@ constexpr Setting kSettings[] = {
            "How long a coordinator may be silent before the others take its transactions over"),
     Number("new-log-slots", &Config::new_log_slots, 1, 1024,
            "Parts into which a new log is divided, for ever: each belongs to one coordinator"),
+    Of("store-failover", &Config::store_failover,
+       "detect: after another server has taken over for the shared database, nothing is presumed "
+       "about "
+       "what began before; lossless: it is, if the server has synchronous standbys",
+       CheckStoreFailover),
     Of("unary", &Config::unary,
        "NAME=HOST:PORT of a participant that is dialled; repeat it for more services or more "
        "instances",

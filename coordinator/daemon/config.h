@@ -23,6 +23,7 @@ struct Config {
   std::string node;
   std::int64_t lease_seconds = 3;
   std::int64_t new_log_slots = 1024;
+  std::string store_failover = "detect";
   std::vector<std::string> unary;
   std::int64_t unary_max_in_flight = 256;
   std::int64_t shards = 1;

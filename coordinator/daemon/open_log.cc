@@ -91,6 +91,7 @@ log::PostgresLogOptions PostgresOptionsOf(const Config& config, const LogPlace& 
   options.version = kVersion;
   options.lanes_count = static_cast<std::uint32_t>(config.shards);
   options.lease = std::chrono::seconds(config.lease_seconds);
+  options.lossless_failover = config.store_failover == "lossless";
   options.retention_age = std::chrono::hours(config.retention_hours);
   options.pinned_outcomes = engine::PinnedOutcomes();
   options.on_poisoned = std::move(events.on_poisoned);

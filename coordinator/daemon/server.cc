@@ -189,20 +189,20 @@ void SetLimits(grpc::ServerBuilder& builder, const Config& config) {
 
 }  // namespace
 
-// What the log sees of the cluster, to the service, as soon as there is one.
+// What the log sees of the cluster, to the parts that are there later than the log.
 class ViewRelay {
  public:
+  using Listener = std::function<void(const cluster::ViewPtr&)>;
   void Take(cluster::ViewPtr view) {
     const MutexLock lock(mutex_);
     latest_ = std::move(view);
-    if (service_ != nullptr) service_->SetView(latest_, self_);
+    if (listener_) listener_(latest_);
   }
-  // nullptr: from now on nobody is told.
-  void SetService(service::Service* service, std::uint64_t self) {
+  // Empty: from now on nobody is told.
+  void SetListener(Listener listener) {
     const MutexLock lock(mutex_);
-    service_ = service;
-    self_ = self;
-    if (service_ != nullptr && latest_) service_->SetView(latest_, self_);
+    listener_ = std::move(listener);
+    if (listener_ && latest_) listener_(latest_);
   }
   std::size_t members() const {
     const MutexLock lock(mutex_);
@@ -211,8 +211,7 @@ class ViewRelay {
 
  private:
   mutable Mutex mutex_;
-  service::Service* service_ ASSENT_GUARDED_BY(mutex_) = nullptr;
-  std::uint64_t self_ ASSENT_GUARDED_BY(mutex_) = 0;
+  Listener listener_ ASSENT_GUARDED_BY(mutex_);
   cluster::ViewPtr latest_ ASSENT_GUARDED_BY(mutex_);
 };
 
@@ -244,6 +243,7 @@ struct Server::Parts {
   Listener* made_listener ASSENT_GUARDED_BY(removing) = nullptr;
 
   bool HasHeirs() const;
+  void MakeService(const log::Recovered& recovered);
   Status Listen();
   Status BuildServer();
   void LetIn();
@@ -288,26 +288,7 @@ Status Server::Start(int& exit_code) {
   p.dialer = std::make_unique<transport::UnaryDialer>(dialer_options, p.caller, *p.board);
   p.dialer->Open(recovered->log_id);
 
-  service::ServiceOptions service_options;
-  service_options.version = kVersion;
-  service_options.data_file = p.log_place;
-  service_options.started_unix_ms = base::WallNow().time_since_epoch().count();
-  const std::size_t unread_mib = p.config.max_unread_mib;
-  service_options.holdings.unread_bytes = {unread_mib << 20, unread_mib << 19, unread_mib << 18};
-  service_options.participants = [&p](const std::string& prefix) { return p.board->List(prefix); };
-  if (p.shared_log != nullptr) {
-    service_options.control = &p.shared_log->control();
-    service_options.lease = std::chrono::seconds(p.config.lease_seconds);
-    p.peers = std::make_unique<door::GrpcPeers>(door::PeersOptions{
-        .on_broken = [&p](std::uint64_t epoch) { p.shared_log->OnLine(epoch, /*broken=*/true); },
-        .on_standing =
-            [&p](std::uint64_t epoch) { p.shared_log->OnLine(epoch, /*broken=*/false); }});
-    service_options.peers = p.peers.get();
-  }
-  p.operations = std::make_unique<service::Service>(std::move(service_options), *p.engine);
-  p.views.SetService(p.operations.get(), recovered->epoch);
-  p.service = door::MakeTransactionService(*p.operations, p.peers.get());
-  p.cluster_service = door::MakeClusterService(*p.operations);
+  p.MakeService(*recovered);
 
   exit_code = kExitAddressInUse;
   const Status listening = p.Listen();
@@ -322,6 +303,32 @@ Status Server::Start(int& exit_code) {
   p.DialOurselves();
   exit_code = kExitOk;
   return OkStatus();
+}
+
+void Server::Parts::MakeService(const log::Recovered& recovered) {
+  service::ServiceOptions service_options;
+  service_options.version = kVersion;
+  service_options.data_file = log_place;
+  service_options.started_unix_ms = base::WallNow().time_since_epoch().count();
+  const std::size_t unread_mib = config.max_unread_mib;
+  service_options.holdings.unread_bytes = {unread_mib << 20, unread_mib << 19, unread_mib << 18};
+  service_options.participants = [this](const std::string& prefix) { return board->List(prefix); };
+  if (shared_log != nullptr) {
+    service_options.control = &shared_log->control();
+    service_options.lease = std::chrono::seconds(config.lease_seconds);
+    peers = std::make_unique<door::GrpcPeers>(door::PeersOptions{
+        .on_broken = [this](std::uint64_t epoch) { shared_log->OnLine(epoch, /*broken=*/true); },
+        .on_standing =
+            [this](std::uint64_t epoch) { shared_log->OnLine(epoch, /*broken=*/false); }});
+    service_options.peers = peers.get();
+  }
+  operations = std::make_unique<service::Service>(std::move(service_options), *engine);
+  views.SetListener([this, self = recovered.epoch](const cluster::ViewPtr& view) {
+    operations->SetView(view, self);
+    hub->SetClusterVersion(view->version);
+  });
+  service = door::MakeTransactionService(*operations, peers.get());
+  cluster_service = door::MakeClusterService(*operations);
 }
 
 Status Server::Parts::Listen() {
@@ -441,7 +448,7 @@ void Server::Stop() {
     p.server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
     p.server->Wait();
   }
-  p.views.SetService(nullptr, 0);
+  p.views.SetListener({});
   if (p.peers) p.peers->Close();
   if (p.engine) p.engine->Stop();  // before what its shards send through
   p.dialer.reset();                // its last callbacks go to the engine, which is still there
