@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <memory>
 #include <set>
 #include <string>
 #include <utility>
@@ -316,7 +317,14 @@ class SubmitScript {
     }
   }
 
-  Queue queue_{Queue::Options{.endpoint = "here:1", .max_pending_count = 8, .retry = {}}};
+  static Queue::Options OptionsOf() {
+    Queue::Options options;
+    options.routes = std::make_shared<const internal::Routes>(std::vector<std::string>{"here:1"});
+    options.max_pending_count = 8;
+    return options;
+  }
+
+  Queue queue_{OptionsOf()};
   SteadyTime now_{std::chrono::hours(1)};
   std::uint64_t connection_ = 0;
   bool connected_ = false;
