@@ -121,6 +121,7 @@ void SharedRows::SendGroup() {
   // The one that may still arrive keeps what it was given.
   group_ = std::make_shared<Group>(*group_);
   group_->name.conn = conn_;
+  group_->name.server = store_.ServerOf(client_.link());
   sent_ = client_.Send(RequestOf(group_));
   under_way_ = true;
 }

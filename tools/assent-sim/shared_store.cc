@@ -99,6 +99,7 @@ void SharedStore::OnArrives(std::uint64_t n) {
     Change change;
     work.status = work.request.run(deposed_, change);
     if (change) return;
+    links_[work.link].misled = true;
     sim_.marks.Set(Mark::kDeposedRead);
     work.stage = Stage::kOver;
     return Say(n, 2);

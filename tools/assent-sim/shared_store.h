@@ -72,6 +72,7 @@ class SharedStore {
   std::uint64_t Send(std::uint64_t link, StoreRequest request);
   const StoreAnswer& Answer(std::uint64_t request) const { return works_[request].answer; }
   std::uint64_t LifeOf(std::uint64_t link) const { return links_[link].life; }
+  std::uint64_t ServerOf(std::uint64_t link) const { return links_[link].server; }
   std::uint64_t LinkOf(std::uint64_t request) const { return works_[request].link; }
   // The client closes it: what it has sent still arrives.
   void Close(std::uint64_t link);
@@ -104,8 +105,7 @@ class SharedStore {
   bool up() const { return up_; }
   // Somebody believes what was read on this connection.
   void CheckNotDeposed(std::uint64_t link) {
-    if (links_[link].server != server_ && synchronous_)
-      sim_.Violate("S9 broken: what a deposed primary showed is believed");
+    if (links_[link].misled) sim_.Violate("S9 broken: what a deposed primary showed is believed");
   }
   // Until when this life was cut off from the store; an outage is not meant.
   Time TroubleOf(std::uint64_t life) const {
@@ -131,6 +131,7 @@ class SharedStore {
     bool broken = false;  // the client knows
     bool cut = false;     // nothing passes any more
     bool gone = false;    // the server knows
+    bool misled = false;  // it was shown what a deposed primary had
     Time last_arrival = 0;
   };
   struct Work {

@@ -3,6 +3,7 @@
 // What must be true of the store that coordinators share, seen from inside it: checked at each
 // commit, acknowledgement and fail-over. Docs/correctness.md says what each name stands for.
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -23,6 +24,7 @@ struct GroupName {
   LaneKey lane{};  // epoch 0: it is not a group
   std::uint64_t seq = 0;
   std::uint64_t conn = 0;
+  std::uint64_t server = 0;         // behind a fail-over connections are counted from what is left
   std::vector<Slot> slots{};        // of the rows that it writes
   std::vector<std::string> gids{};  // likewise, of those that forget
   std::vector<std::uint64_t> serials{};
@@ -55,8 +57,11 @@ class StoreAudit {
   void OnServes(std::uint64_t epoch, Slot slot, std::uint64_t slot_epoch);
 
  private:
-  using Attempt = std::pair<LaneKey, std::pair<std::uint64_t, std::uint64_t>>;  // seq, conn
-  static Attempt NameOf(const GroupName& group) { return {group.lane, {group.seq, group.conn}}; }
+  // seq, server, conn
+  using Attempt = std::pair<LaneKey, std::array<std::uint64_t, 3>>;
+  static Attempt NameOf(const GroupName& group) {
+    return {group.lane, {group.seq, group.server, group.conn}};
+  }
 
   Sim& sim_;
   std::map<LaneKey, std::uint64_t> acknowledged_;  // the newest seq
