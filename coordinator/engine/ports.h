@@ -22,7 +22,7 @@ namespace assent::engine {
 class ShardPorts {
  public:
   virtual ~ShardPorts() = default;
-  // Above every serial that the slot has ever had, and no other slot's.
+  // Above every serial that the slot has ever had, and no other slot's. 0: none can be given now.
   virtual std::uint64_t NextSerial(Slot slot) = 0;
   // Answered by AppendedRequest with the same batch number, in order.
   virtual void Append(std::vector<log::Entry> entries, std::uint64_t batch) = 0;

@@ -117,9 +117,14 @@ void Shard::On(BeginRequest&& request) {
   }
   const bool begins = live == nullptr;
   if (begins) {
+    const std::uint64_t serial = ports_.NextSerial(holding->slot);
+    if (serial == 0) {
+      return request.done(
+          Unavailable("the database has not answered for too long; nothing was begun, try again"),
+          nullptr, Now());
+    }
     ++census_.figures.begun;
-    live = &AddLive(*holding, core::Transaction(std::move(request.spec)),
-                    ports_.NextSerial(holding->slot));
+    live = &AddLive(*holding, core::Transaction(std::move(request.spec)), serial);
   }
   AddWaiter(*live, {.milestone = MilestoneOf(request.wait_for),
                     .done = std::move(request.done),

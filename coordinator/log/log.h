@@ -200,7 +200,8 @@ class Log {
   virtual void Scan(std::uint64_t before_serial, std::size_t max_rows,
                     std::function<void(Result<std::vector<FinishedRow>>)> done) = 0;
 
-  // For a kBegin in this slot: above every serial that the slot has ever had. Does not wait.
+  // For a kBegin in this slot: above every serial that the slot has ever had. Does not wait. 0:
+  // there is none at this moment, for the store has not taken note how far this epoch's may go.
   virtual std::uint64_t NextSerial(Slot slot) = 0;
 
   virtual Stats GetStats() const = 0;

@@ -184,6 +184,22 @@ TEST_F(PostgresLogCalls, EachSlotHasALaneAndALoadHasAll) {
   EXPECT_EQ(again.fenced + again.poisoned, 0);
 }
 
+// The clock of whoever had its slots was two hours ahead, and serials only rise.
+TEST_F(PostgresLogCalls, ClocksMayBeHoursApart) {
+  {
+    Member ahead(url_, "a");
+    ASSERT_TRUE(ahead.Start().ok());
+  }
+  server_.Sql(database_, "UPDATE assent.slot SET serial_floor_ms = serial_floor_ms + 7200000");
+  const std::int64_t floor_ms =
+      std::stoll(server_.Sql(database_, "SELECT max(serial_floor_ms) FROM assent.slot"));
+  Member a(url_, "a");
+  ASSERT_TRUE(a.Start().ok());
+  ASSERT_TRUE(WaitUntil([&] { return a.log->NextSerial(3) != 0; }, kPatience));
+  EXPECT_GE(MsOfSerial(a.log->NextSerial(4)), floor_ms);
+  a.Begin(4);
+}
+
 TEST_F(PostgresLogCalls, ADatabaseThatIsNotThereIsSaidToBe) {
   const auto port = test::FreePort();
   Member a("postgresql://assent@127.0.0.1:" + std::to_string(port) + "/x", "a", 300ms);

@@ -63,7 +63,8 @@ class ShardRig : public ShardPorts {
     std::vector<log::Entry> entries;
   };
 
-  std::uint64_t NextSerial(Slot) override { return next_serial_++; }
+  std::uint64_t NextSerial(Slot) override { return serials_ ? next_serial_++ : 0; }
+  void StopSerials() { serials_ = false; }
   void Append(std::vector<log::Entry> entries, std::uint64_t batch) override {
     appends.push_back({batch, std::move(entries)});
   }
@@ -168,6 +169,7 @@ class ShardRig : public ShardPorts {
   Shard shard;
 
  private:
+  bool serials_ = true;
   std::uint64_t next_serial_ = 1;
 };
 

@@ -27,6 +27,17 @@ TEST(Shard, NothingIsSentOrToldBeforeBeginIsDurable) {
   EXPECT_EQ(told.words, std::vector<std::string>{"OK UNDECIDED"});
 }
 
+TEST(Shard, WithoutASerialNothingBegins) {
+  ShardRig rig;
+  rig.StopSerials();
+  ShardRig::Told told;
+  rig.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kAccepted, told));
+  ASSERT_EQ(told.words.size(), 1U);
+  EXPECT_EQ(told.words[0].rfind("UNAVAILABLE", 0), 0U) << told.words[0];
+  EXPECT_TRUE(rig.appends.empty());
+  EXPECT_EQ(rig.shard.live_count(), 0U);
+}
+
 TEST(Shard, ATransactionInThreeWritesOfWhichTwoGate) {
   ShardRig rig;
   ShardRig::Told decided;

@@ -310,6 +310,14 @@ TEST_F(PostgresLane, AStoreThatLostWhatItHadAcknowledged) {
   EXPECT_EQ(Rows(), "a v1, b v1");
 }
 
+// What was lost is only that the lane was opened: by then a deposed primary may have been read.
+TEST_F(PostgresLane, AStoreThatLostAnOpening) {
+  log_.Sql("UPDATE lane SET conn = conn - 1; SELECT pg_terminate_backend(backend) FROM lane");
+  EXPECT_EQ(Write(Batch(Update(1, 2, "a", "x"))).code(), Code::kDataLoss);
+  EXPECT_EQ(regressed_.code(), Code::kDataLoss);
+  EXPECT_EQ(Rows(), "a v1");
+}
+
 TEST_F(PostgresLane, AStoreThatLostTheLane) {
   log_.Sql("SELECT pg_terminate_backend(backend) FROM lane; DELETE FROM lane");
   EXPECT_EQ(Write(Batch(Update(1, 2, "a", "x"))).code(), Code::kDataLoss);

@@ -115,7 +115,16 @@ Result<std::uint64_t> Lane::TakeOver() {
     return FailedPrecondition("epoch " + std::to_string(epoch_) +
                               " is fenced: other coordinators have taken its slots");
   }
-  conn_ = taken.rows.Unsigned(0, 0);
+  // A number that this lane has had already: the opening before this one is lost, and what was
+  // read and written since.
+  const std::uint64_t conn = taken.rows.Unsigned(0, 0);
+  if (conn <= conn_) {
+    regressed_ = true;
+    return DataLoss("lane " + std::to_string(lane_) + " of epoch " + std::to_string(epoch_) +
+                    " was opened " + std::to_string(conn_) + " times, the store knows of " +
+                    std::to_string(conn) + ": it has lost what it had acknowledged");
+  }
+  conn_ = conn;
   const Answer seq = connection_->Run("SELECT max(seq) FROM batch" + which);
   if (!seq.ok()) return seq.status("reading the last group");
   return seq.rows.Unsigned(0, 0);

@@ -68,7 +68,11 @@ PostgresMemberOptions PostgresLog::MemberOptions() {
   PostgresMemberOptions options{.connection = ConnectionOf("observer"),
                                 .schema = options_.schema,
                                 .origin = Origin(),
-                                .serial_now_ms = [] { return SerialMs(UnixMs()); }};
+                                // The clocks of those who had our slots may have been ahead.
+                                .serial_now_ms = [this] {
+                                  const std::int64_t now = SerialMs(UnixMs());
+                                  return slots_ ? std::max(now, slots_->HighestMs()) : now;
+                                }};
   // Who waits for longer is not there for the others.
   options.connection.answer_within = options_.lease;
   options.connection.connect_timeout =

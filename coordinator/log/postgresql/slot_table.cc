@@ -67,6 +67,14 @@ std::uint64_t SlotTable::Next(Slot slot) {
 
 void SlotTable::NoteSerial(Slot slot, std::uint64_t serial) { RaiseTo(cells_[slot].last, serial); }
 
+std::int64_t SlotTable::HighestMs() const {
+  std::int64_t highest = 0;
+  for (Slot slot = 0; slot < slots_count_; ++slot) {
+    if (Has(slot)) highest = std::max(highest, LastMs(slot));
+  }
+  return highest;
+}
+
 std::int64_t SlotTable::LastMs(Slot slot) const {
   return MsOfSerial(cells_[slot].last.load(std::memory_order_relaxed));
 }

@@ -60,6 +60,8 @@ class SlotTable {
   void NoteSerial(Slot slot, std::uint64_t serial);
   // What the next owner begins above.
   std::int64_t LastMs(Slot slot) const;
+  // Of all slots that are ours: serials go on from there, also where the clock is behind it.
+  std::int64_t HighestMs() const;
 
   // How long the cluster has run, as of a beat of ours.
   void SetAge(std::int64_t age_ms) { age_ms_.store(age_ms, std::memory_order_release); }
