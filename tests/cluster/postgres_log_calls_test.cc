@@ -190,9 +190,11 @@ TEST_F(PostgresLogCalls, ClocksMayBeHoursApart) {
     Member ahead(url_, "a");
     ASSERT_TRUE(ahead.Start().ok());
   }
-  server_.Sql(database_, "UPDATE assent.slot SET serial_floor_ms = serial_floor_ms + 7200000");
+  server_.Sql(database_,
+              "UPDATE assent.member SET serial_limit_ms = serial_limit_ms + 7200000;"
+              "UPDATE assent.slot SET serial_floor_ms = serial_floor_ms + 7200000");
   const std::int64_t floor_ms =
-      std::stoll(server_.Sql(database_, "SELECT max(serial_floor_ms) FROM assent.slot"));
+      std::stoll(server_.Sql(database_, "SELECT max(serial_limit_ms) FROM assent.member"));
   Member a(url_, "a");
   ASSERT_TRUE(a.Start().ok());
   ASSERT_TRUE(WaitUntil([&] { return a.log->NextSerial(3) != 0; }, kPatience));
