@@ -108,9 +108,14 @@ log::PostgresLogOptions PostgresOptionsOf(const Config& config, const LogPlace& 
   options.on_settled = [](bool committed) {
     spdlog::info("event=settled committed={} hint=\"the answer to a commit was lost\"", committed);
   };
-  options.on_fence = [](const std::string& node, cluster::MemberStore::Fenced result,
-                        const std::string& asked_by) {
+  options.on_fence = [self = config.NodeName()](const std::string& node,
+                                                cluster::MemberStore::Fenced result,
+                                                const std::string& asked_by) {
     if (result == cluster::MemberStore::Fenced::kMoved) return;
+    if (node == self && asked_by.empty()) {
+      spdlog::info("event=left hint=\"what this coordinator had goes to the others\"");
+      return;
+    }
     const bool held = result == cluster::MemberStore::Fenced::kHeld;
     spdlog::warn(
         "event=fenced node={} done={} why=\"{}\"{}", node, !held,

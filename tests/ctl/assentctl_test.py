@@ -363,6 +363,19 @@ class Cluster(WithDaemon):
         health = self.expect(0, "--endpoint", several, "health")
         self.assertIn(f"at {self.daemon.endpoint} takes transactions", health.out)
 
+    def test_a_watch_finds_one_that_is_back_among_several(self):
+        self.stuck_after_decision("order-3", backoff="200ms")
+        several = f"127.0.0.1:{free_port()},{self.daemon.endpoint},127.0.0.1:{free_port()}"
+        watching = self.ctl.start("--endpoint", several, "watch", "order-3", "--timeout", "40s")
+        self.assertIn("order-3 COMMITTING", watching.stdout.readline())
+        self.daemon.kill()
+        self.assertIn("trying again", watching.stderr.readline())
+        self.daemon.start()
+        self.assertIn("connected again", watching.stderr.readline())
+        self.stock.up()
+        out, err = watching.communicate(timeout=60)
+        self.assertEqual(0, watching.returncode, out + err)
+
 
 if __name__ == "__main__":
     os.environ.pop("NO_COLOR", None)

@@ -59,6 +59,14 @@ TEST_F(ClusterTest, TheSummarySaysInWordsWhatIsWrong) {
   EXPECT_EQ(
       "3 coordinators, all slots have an owner; node b is silent for 2.10 s: taken over at 3.00 s",
       ClusterSummary(view));
+  // It does not even see itself: no word of others, and none that somebody takes them over.
+  v1::ClusterView blind = view;
+  blind.set_answered_by(2);
+  for (auto& member : *blind.mutable_members()) member.set_silent_ms(4'000);
+  EXPECT_EQ(
+      "3 coordinators, all slots have an owner as of the last look: the database does not answer "
+      "this one. While it answers nobody, nobody is taken over",
+      ClusterSummary(blind));
   // A coordinator that does not say how long its members may be silent.
   view.clear_lease_ms();
   EXPECT_EQ("3 coordinators, all slots have an owner; node b is silent for 2.10 s",

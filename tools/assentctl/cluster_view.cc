@@ -33,6 +33,14 @@ std::size_t OwnerlessCount(const v1::ClusterView& view) {
   return count;
 }
 
+// The one that answers has not seen itself move on: it does not see the store, and what it says of
+// others is old.
+bool IsBlind(const v1::ClusterView& view) {
+  return std::any_of(view.members().begin(), view.members().end(), [&view](const auto& member) {
+    return member.epoch() == view.answered_by() && IsSilent(member, view);
+  });
+}
+
 std::string Trouble(const v1::ClusterMember& member, const v1::ClusterView& view) {
   const std::string node = "; node " + Visible(member.node());
   if (IsSilent(member, view)) {
@@ -113,6 +121,10 @@ std::string ClusterSummary(const v1::ClusterView& view) {
   } else {
     text +=
         Count(ownerless, "slot") + (ownerless == 1 ? " has" : " have") + " no owner at this moment";
+  }
+  if (IsBlind(view)) {
+    return text + " as of the last look: the database does not answer this one. While it answers " +
+           "nobody, nobody is taken over";
   }
   for (const v1::ClusterMember& member : view.members()) text += Trouble(member, view);
   return text;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <sstream>
 #include <tuple>
 #include <utility>
@@ -307,6 +308,9 @@ class GrpcService final : public Service {
 }  // namespace
 
 std::unique_ptr<Service> Connect(const std::string& endpoints) {
+  // Between two calls nobody drives a connection that is being made, but for gRPC every so often:
+  // by its default of five seconds the other side has long given it up.
+  (void)setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "100", /*overwrite=*/0);
   return std::make_unique<GrpcService>(endpoints);
 }
 

@@ -12,8 +12,6 @@ namespace {
 using cluster::Heir;
 
 constexpr int kMaxJoinTries = 50;
-// No serial lies further ahead of the wall clock.
-constexpr std::int64_t kAheadMs = 60'000;
 
 std::string Text(std::uint64_t number) { return std::to_string(number); }
 
@@ -132,7 +130,7 @@ Result<bool> PostgresMemberStore::TryToJoin(const cluster::MemberCard& card, con
   std::random_device random;
   const std::uint64_t epoch = FirstEpochOf(log.starts + 1) | (random() & (FirstEpochOf(1) - 1));
   const std::string me = Text(epoch);
-  const std::int64_t limit = options_.serial_now_ms() + kAheadMs;
+  const std::int64_t limit = options_.serial_now_ms() + kSerialsAheadMs;
   std::string lanes;
   for (std::uint32_t lane = 0; lane < card.lanes_count; ++lane)
     lanes += (lane == 0 ? "" : ",") + Text(lane);
@@ -218,7 +216,7 @@ Status PostgresMemberStore::Leave() {
 Status PostgresMemberStore::Beat() {
   if (const Status status = Open(); !status.ok()) return status;
   // A limit that has been given stays, also when the clock goes back.
-  const std::int64_t limit = std::max(serial_limit_ms_, options_.serial_now_ms() + kAheadMs);
+  const std::int64_t limit = std::max(serial_limit_ms_, options_.serial_now_ms() + kSerialsAheadMs);
   const std::int64_t age = RanMs();
   // The log's row before the member's, as in Join. Once a second is often enough.
   const Answer answer =

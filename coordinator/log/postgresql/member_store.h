@@ -34,6 +34,9 @@ struct PostgresMemberOptions {
 
 class PostgresMemberStore final : public cluster::MemberStore {
  public:
+  // How far beyond now a beat lets serials go.
+  static constexpr std::int64_t kSerialsAheadMs = 60'000;
+
   // For what somebody else has locked.
   static constexpr std::chrono::milliseconds kLockPatience{300};
 

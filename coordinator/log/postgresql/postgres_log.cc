@@ -64,15 +64,19 @@ OriginOptions PostgresLog::Origin() const {
           .on_new_generation = options_.on_new_generation};
 }
 
+// The clocks of those who had our slots may have been so far ahead that ours never gets there.
+// What is less far ahead is only the limit of those who had them, and passes.
+std::int64_t PostgresLog::SerialNowMs() const {
+  const std::int64_t now = SerialMs(UnixMs());
+  const std::int64_t highest = slots_ ? slots_->HighestMs() : now;
+  return highest > now + PostgresMemberStore::kSerialsAheadMs ? highest : now;
+}
+
 PostgresMemberOptions PostgresLog::MemberOptions() {
   PostgresMemberOptions options{.connection = ConnectionOf("observer"),
                                 .schema = options_.schema,
                                 .origin = Origin(),
-                                // The clocks of those who had our slots may have been ahead.
-                                .serial_now_ms = [this] {
-                                  const std::int64_t now = SerialMs(UnixMs());
-                                  return slots_ ? std::max(now, slots_->HighestMs()) : now;
-                                }};
+                                .serial_now_ms = [this] { return SerialNowMs(); }};
   // Who waits for longer is not there for the others.
   options.connection.answer_within = options_.lease;
   options.connection.connect_timeout =

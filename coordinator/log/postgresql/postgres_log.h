@@ -112,6 +112,7 @@ class PostgresLog final : public Log, private SlotEvents, private ObserverThread
 
   OriginOptions Origin() const;
   PostgresMemberOptions MemberOptions();
+  std::int64_t SerialNowMs() const;
   ConnectionOptions ConnectionOf(const std::string& what) const;
   Result<cluster::Joined> JoinCluster();
   Status OpenLane(std::uint32_t number, const Joined& joined);
