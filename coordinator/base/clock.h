@@ -21,4 +21,11 @@ inline std::chrono::milliseconds BootNow() {
   return std::chrono::milliseconds(std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000);
 }
 
+// The same in milliseconds: since 1970, and from some moment on.
+inline std::int64_t UnixNowMs() { return WallNow().time_since_epoch().count(); }
+inline std::int64_t MonoNowMs() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(MonoNow().time_since_epoch())
+      .count();
+}
+
 }  // namespace assent::base

@@ -89,7 +89,7 @@ Status CheckData(const Config& c) {
 
 Status CheckLog(const Config& c) {
   if (c.log.empty()) return OkStatus();
-  const bool sqlite = c.log.rfind("sqlite:", 0) == 0 && c.log != "sqlite:";
+  const bool sqlite = !c.Place().shared() && !c.Place().sqlite_folder.empty();
   const bool postgresql =
       c.log.rfind("postgresql://", 0) == 0 || c.log.rfind("postgres://", 0) == 0;
   if (postgresql && log::Connection::HasPassword(c.log)) {
@@ -104,7 +104,7 @@ Status CheckLog(const Config& c) {
 
 // An address at which others can reach this daemon.
 Status CheckAdvertise(const Config& c) {
-  if (c.log.rfind("postgres", 0) != 0) return OkStatus();
+  if (!c.Place().shared()) return OkStatus();
   const std::string address = c.AdvertisedAddress();
   const std::string host = address.substr(0, address.rfind(':'));
   if (IsHostAndPort(address) && host != "0.0.0.0" && host != "[::]") return OkStatus();
@@ -114,7 +114,6 @@ Status CheckAdvertise(const Config& c) {
 }
 
 Status CheckNode(const Config& c) {
-  constexpr std::size_t kMaxNodeBytes = 128;
   const bool printable =
       std::all_of(c.node.begin(), c.node.end(), [](char x) { return x > ' ' && x < 127; });
   if (c.node.size() <= kMaxNodeBytes && printable) return OkStatus();
@@ -405,6 +404,13 @@ Status Config::Validate() const {
     if (!status.ok()) return status;
   }
   return OkStatus();
+}
+
+LogPlace Config::Place() const {
+  constexpr std::string_view kSqlite = "sqlite:";
+  if (log.empty()) return {.sqlite_folder = data};
+  if (log.rfind(kSqlite, 0) == 0) return {.sqlite_folder = log.substr(kSqlite.size())};
+  return {.postgresql = log};
 }
 
 std::string Config::AdvertisedAddress() const { return advertise.empty() ? listen : advertise; }

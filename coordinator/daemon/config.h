@@ -14,6 +14,15 @@
 
 namespace assent::daemon {
 
+// Where the log is: one of the two.
+struct LogPlace {
+  std::string sqlite_folder = {};
+  std::string postgresql = {};  // a connection string without a password
+  bool shared() const { return !postgresql.empty(); }
+};
+
+inline constexpr std::size_t kMaxNodeBytes = 128;
+
 struct Config {
   std::string listen = "127.0.0.1:7400";
   bool allow_insecure = false;
@@ -49,6 +58,7 @@ struct Config {
 
   // kInvalidArgument names the setting and what it takes.
   Status Validate() const;
+  LogPlace Place() const;
   std::string AdvertisedAddress() const;
   std::string NodeName() const;
   // By service, from `unary`.

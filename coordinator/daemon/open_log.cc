@@ -3,7 +3,6 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
-#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -16,8 +15,6 @@
 
 namespace assent::daemon {
 namespace {
-
-constexpr std::string_view kSqlite = "sqlite:";
 
 log::SqliteOptions SqliteOptionsOf(const Config& config, const std::string& path) {
   log::SqliteOptions options;
@@ -133,15 +130,8 @@ log::PostgresLogOptions PostgresOptionsOf(const Config& config, const LogPlace& 
 
 }  // namespace
 
-LogPlace PlaceOf(const Config& config) {
-  if (config.log.rfind(kSqlite, 0) == 0)
-    return {.sqlite_folder = config.log.substr(kSqlite.size())};
-  if (config.log.empty()) return {.sqlite_folder = config.data};
-  return {.postgresql = config.log};
-}
-
 Result<OpenedLog> OpenLog(const Config& config, LogEvents events, int& exit_code) {
-  LogPlace place = PlaceOf(config);
+  LogPlace place = config.Place();
   if (!place.shared())
     return OpenSqlite(config, place.sqlite_folder, std::move(events.on_poisoned), exit_code);
   OpenedLog opened;
@@ -161,7 +151,7 @@ int ExitOfJoin(const Config& config, const Status& why) {
     case Code::kPermissionDenied:
     case Code::kNotFound:
     case Code::kFailedPrecondition:
-      return PlaceOf(config).shared() ? kExitDataFolder : kExitLogFailed;
+      return config.Place().shared() ? kExitDataFolder : kExitLogFailed;
     default: return kExitLogFailed;
   }
 }

@@ -16,14 +16,6 @@
 
 namespace assent::daemon {
 
-// Where the log is.
-struct LogPlace {
-  std::string sqlite_folder = {};  // one of the two
-  std::string postgresql = {};     // a connection string without a password
-  bool shared() const { return !postgresql.empty(); }
-};
-LogPlace PlaceOf(const Config& config);
-
 struct OpenedLog {
   std::unique_ptr<log::Log> log;
   std::string place;                   // for people

@@ -15,6 +15,7 @@
 #include "coordinator/base/clock.h"
 #include "coordinator/base/mailbox.h"
 #include "coordinator/base/thread_name.h"
+#include "coordinator/base/together.h"
 
 namespace assent::engine {
 namespace {
@@ -218,22 +219,13 @@ void Engine::TakeUp(const std::vector<log::SlotGrant>& grants,
       by_worker[ServersOf(grant.slot).front()].push_back(grant);
     }
   }
-  struct Left {
-    explicit Left(std::size_t count) : loads(count) {}
-    Mutex mutex;
-    std::size_t loads ASSENT_GUARDED_BY(mutex);
-    Status worst ASSENT_GUARDED_BY(mutex);
-  };
   if (by_worker.empty()) return done(OkStatus());
-  const auto left = std::make_shared<Left>(by_worker.size());
+  const auto all = std::make_shared<base::Together<Status>>(by_worker.size(), std::move(done));
   for (auto& [worker, theirs] : by_worker) {
-    Load(std::move(theirs), [left, done](const Status& status) {
-      MutexLock lock(left->mutex);
-      if (!status.ok()) left->worst = status;
-      if (--left->loads > 0) return;
-      const Status worst = left->worst;
-      lock.Unlock();
-      done(worst);
+    Load(std::move(theirs), [all](const Status& status) {
+      all->Add([&status](Status& worst) {
+        if (!status.ok()) worst = status;
+      });
     });
   }
 }
@@ -367,29 +359,19 @@ Status Engine::Overloaded() const {
 void Engine::Visit(const SliceRequest& like,
                    std::function<void(const Status&, const std::vector<SliceEnd>&)> done) {
   struct Ends {
-    explicit Ends(std::size_t shards) : left(shards), ends(shards) {}
-    Mutex mutex;
-    std::size_t left ASSENT_GUARDED_BY(mutex);
-    Status status ASSENT_GUARDED_BY(mutex);
-    std::vector<SliceEnd> ends;  // each its shard's until the last is there
+    Status status;
+    std::vector<SliceEnd> ends;
   };
-  auto all = std::make_shared<Ends>(workers_.size());
-  const auto ended = [all, done = std::move(done)](const Status& status) {
-    MutexLock lock(all->mutex);
-    if (!status.ok()) all->status = status;
-    if (--all->left > 0) return;
-    const Status worst = all->status;
-    lock.Unlock();
-    done(worst, all->ends);
-  };
+  const auto all = std::make_shared<base::Together<Ends>>(
+      workers_.size(), [done = std::move(done)](const Ends& ends) { done(ends.status, ends.ends); },
+      Ends{.status = {}, .ends = std::vector<SliceEnd>(workers_.size())});
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     SliceRequest slice = like;
-    slice.done = [all, ended, i](const SliceEnd& end) {
-      all->ends[i] = end;
-      ended(OkStatus());
+    slice.done = [all, i](const SliceEnd& end) {
+      all->Add([&end, i](Ends& ends) { ends.ends[i] = end; });
     };
     Request request = std::move(slice);
-    if (!workers_[i]->TryPut(request)) ended(Overloaded());
+    if (!workers_[i]->TryPut(request)) all->Add([this](Ends& ends) { ends.status = Overloaded(); });
   }
 }
 

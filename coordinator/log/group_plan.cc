@@ -1,17 +1,12 @@
 #include "coordinator/log/group_plan.h"
 
-#include <string>
-
 namespace assent::log {
-namespace {
 
 Status OutOfTurn(const Entry& entry, const std::string& what) {
   return FailedPrecondition("transaction " + entry.gid + ", serial " +
                             std::to_string(entry.serial) + ", version " +
                             std::to_string(entry.version) + ": " + what);
 }
-
-}  // namespace
 
 Status GroupPlan::Add(const Entry& entry) {
   if (entry.serial == 0 || entry.serial > INT64_MAX) return OutOfTurn(entry, "no such serial");

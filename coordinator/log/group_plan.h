@@ -4,6 +4,7 @@
 // within one commit only the finished row is ever written.
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
@@ -22,6 +23,9 @@ struct NetWrite {
   const Entry* begin = nullptr;      // set if the row begins in this group
   const Entry* last = nullptr;       // gives version and state; a kEnd gives the finished row
 };
+
+// kFailedPrecondition: the entry cannot follow what is stored, or comes before it in its group.
+Status OutOfTurn(const Entry& entry, const std::string& what);
 
 class GroupPlan {
  public:

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "coordinator/base/clock.h"
+
 namespace assent::log {
 namespace {
 
@@ -32,9 +34,7 @@ QueuedLog::QueuedLog(std::unique_ptr<RowStore> store, QueuedLogOptions options)
 
 std::int64_t QueuedLog::UnixNowMs() const {
   if (options_.unix_now_ms) return options_.unix_now_ms();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
+  return base::UnixNowMs();
 }
 
 Result<Joined> QueuedLog::Join(SlotEvents& events) {

@@ -1,6 +1,6 @@
-#include <pthread.h>
 #include <thread>
 
+#include "coordinator/base/thread_name.h"
 #include "coordinator/log/queued_log.h"
 
 namespace assent::log {
@@ -9,7 +9,7 @@ Result<Joined> ThreadedLog::Join(SlotEvents& events) {
   Result<Joined> joined = QueuedLog::Join(events);
   if (!joined.ok()) return joined;
   thread_ = std::thread([this] {
-    (void)pthread_setname_np(pthread_self(), "assent-log");
+    base::NameThisThread("assent-log");
     bool more_to_do = false;
     while (Wait(more_to_do)) more_to_do = Turn();
     Close();

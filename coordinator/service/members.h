@@ -12,9 +12,9 @@
 #include <vector>
 
 #include <assent/status.h>
-#include <assent/thread_safety.h>
 
 #include "assent/v1/transaction.pb.h"
+#include "coordinator/base/together.h"
 #include "coordinator/cluster/view.h"
 #include "coordinator/service/router.h"
 
@@ -56,32 +56,23 @@ template <typename Reply>
 void AskOthers(const Router& router, Peers* peers, const char* method,
                const std::function<std::string(const cluster::Member&)>& request,
                std::function<void(std::vector<MemberAnswer<Reply>>)> done) {
-  struct All {
-    Mutex mutex;
-    std::size_t left ASSENT_GUARDED_BY(mutex) = 0;
-    std::vector<MemberAnswer<Reply>> answers;  // each its member's until the last is there
-  };
-  const auto all = std::make_shared<All>();
-  for (cluster::Member& member : router.Others())
-    all->answers.push_back({std::move(member), Unavailable("there is no way to it"), {}});
-  if (all->answers.empty() || peers == nullptr) return done(std::move(all->answers));
-  {
-    const MutexLock lock(all->mutex);
-    all->left = all->answers.size();
-  }
-  for (std::size_t i = 0; i < all->answers.size(); ++i) {
-    const cluster::Member member = all->answers[i].member;
-    peers->Ask(member, method, request(member), kMemberPatience,
-               [all, i, done](const Status& status, const std::string& reply) {
-                 MemberAnswer<Reply>& answer = all->answers[i];
-                 answer.status = status;
-                 if (status.ok() && !answer.reply.ParseFromString(reply))
-                   answer.status = Internal("its answer cannot be read");
-                 {
-                   const MutexLock lock(all->mutex);
-                   if (--all->left > 0) return;
-                 }
-                 done(std::move(all->answers));
+  using Answers = std::vector<MemberAnswer<Reply>>;
+  const std::vector<cluster::Member> members = router.Others();
+  Answers answers;
+  for (const cluster::Member& member : members)
+    answers.push_back({member, Unavailable("there is no way to it"), {}});
+  if (answers.empty() || peers == nullptr) return done(std::move(answers));
+  const auto all = std::make_shared<base::Together<Answers>>(members.size(), std::move(done),
+                                                             std::move(answers));
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    peers->Ask(members[i], method, request(members[i]), kMemberPatience,
+               [all, i](const Status& status, const std::string& reply) {
+                 Reply read;
+                 const bool readable = !status.ok() || read.ParseFromString(reply);
+                 all->Add([&](Answers& heard) {
+                   heard[i].status = readable ? status : Internal("its answer cannot be read");
+                   heard[i].reply = std::move(read);
+                 });
                });
   }
 }

@@ -111,6 +111,17 @@ class LockedLog final : public log::Log {
   const std::shared_ptr<SharedRows> rows_;
 };
 
+// What a participant says that has done it.
+inline transport::Reply DoneReply(const transport::Command& command) {
+  transport::Reply reply;
+  reply.gid = command.gid;
+  reply.branch = command.branch;
+  reply.operation = command.operation;
+  reply.attempt = command.attempt;
+  reply.result = core::AttemptResult::kDone;
+  return reply;
+}
+
 // Keeps what is sent until the test takes it.
 class Outbox final : public transport::Transport {
  public:

@@ -49,7 +49,7 @@ class Obliging final : public transport::Transport {
           kept_.push_back(std::move(command));
           continue;
         }
-        replies.push_back(ReplyTo(command));
+        replies.push_back(engine::DoneReply(command));
       }
       sent_ += commands.size();
     }
@@ -61,7 +61,7 @@ class Obliging final : public transport::Transport {
       const MutexLock lock(mutex_);
       holds_back_ = hold;
       for (const transport::Command& command : hold ? std::vector<transport::Command>() : kept_)
-        replies.push_back(ReplyTo(command));
+        replies.push_back(engine::DoneReply(command));
       kept_.clear();
     }
     if (!replies.empty()) engine->OnReplies(std::move(replies));
@@ -73,15 +73,6 @@ class Obliging final : public transport::Transport {
   engine::Engine* engine = nullptr;
 
  private:
-  static transport::Reply ReplyTo(const transport::Command& command) {
-    transport::Reply reply;
-    reply.gid = command.gid;
-    reply.branch = command.branch;
-    reply.operation = command.operation;
-    reply.attempt = command.attempt;
-    reply.result = core::AttemptResult::kDone;
-    return reply;
-  }
   Mutex mutex_;
   bool holds_back_ ASSENT_GUARDED_BY(mutex_) = false;
   std::size_t sent_ ASSENT_GUARDED_BY(mutex_) = 0;

@@ -187,6 +187,17 @@ struct Kind {
 };
 class CallTest : public ClientClusterTest, public ::testing::WithParamInterface<Kind> {};
 
+// The next call, once it is armed, is not answered as long as somebody waits for it.
+struct HangsOnce {
+  std::atomic<bool> armed{false};
+  std::promise<void> arrived;
+  grpc::Status operator()(grpc::ServerContext* context) {
+    if (!armed.exchange(false)) return grpc::Status::OK;
+    arrived.set_value();
+    return Hang(context);
+  }
+};
+
 TEST_P(CallTest, DeadBeforeTheRequest) {
   Coordinator a(&view_);
   Coordinator b(&view_);
@@ -200,21 +211,16 @@ TEST_P(CallTest, DeadBeforeTheRequest) {
 }
 
 TEST_P(CallTest, DiesWithTheRequest) {
-  std::atomic<bool> hang{false};
-  std::promise<void> arrived;
+  HangsOnce hangs;
   Coordinator a(&view_);
-  Coordinator b(&view_, [&](grpc::ServerContext* context) {
-    if (!hang.exchange(false)) return grpc::Status::OK;
-    arrived.set_value();
-    return Hang(context);
-  });
+  Coordinator b(&view_, std::ref(hangs));
   view_.Show(View(1, a, b));
   const Client client({.endpoint = a.endpoint()});
   ASSERT_TRUE(Learned(client, 1, b));
-  hang = true;
+  hangs.armed = true;
   const std::string gid = Gid(1);
   auto answer = std::async(std::launch::async, [&] { return GetParam().call(client, gid); });
-  arrived.get_future().wait();
+  hangs.arrived.get_future().wait();
   b.Die();
   EXPECT_TRUE(answer.get().ok());
   EXPECT_TRUE(b.Saw(gid));
@@ -242,21 +248,16 @@ TEST_P(CallTest, DiesInTheAnswer) {
 
 // It is stopped, its connection stands, and the others have taken its slots over.
 TEST_P(CallTest, StopsWithTheRequest) {
-  std::atomic<bool> hang{false};
-  std::promise<void> arrived;
+  HangsOnce hangs;
   Coordinator a(&view_);
-  Coordinator b(&view_, [&](grpc::ServerContext* context) {
-    if (!hang.exchange(false)) return grpc::Status::OK;
-    arrived.set_value();
-    return Hang(context);
-  });
+  Coordinator b(&view_, std::ref(hangs));
   view_.Show(View(1, a, b));
   const Client client({.endpoint = a.endpoint()});
   ASSERT_TRUE(Learned(client, 1, b));
-  hang = true;
+  hangs.armed = true;
   const std::string gid = Gid(1);
   auto answer = std::async(std::launch::async, [&] { return GetParam().call(client, gid); });
-  arrived.get_future().wait();
+  hangs.arrived.get_future().wait();
   view_.Show(ViewOf(2, {a.endpoint()}, {1, 1}));
   EXPECT_TRUE(answer.get().ok());
   EXPECT_TRUE(a.Saw(gid));

@@ -36,15 +36,8 @@ class SpanningTest : public ClusterRig {
   }
   void Finish(std::size_t member) {
     std::vector<transport::Reply> replies;
-    for (const transport::Command& command : members_[member]->outbox.Take(1)) {
-      transport::Reply reply;
-      reply.gid = command.gid;
-      reply.branch = command.branch;
-      reply.operation = command.operation;
-      reply.attempt = command.attempt;
-      reply.result = core::AttemptResult::kDone;
-      replies.push_back(std::move(reply));
-    }
+    for (const transport::Command& command : members_[member]->outbox.Take(1))
+      replies.push_back(engine::DoneReply(command));
     members_[member]->engine->OnReplies(std::move(replies));
   }
   std::vector<std::string> BeginMany(int count) {

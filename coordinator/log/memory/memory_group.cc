@@ -3,16 +3,9 @@
 #include <algorithm>
 #include <optional>
 
+#include "coordinator/log/group_plan.h"
+
 namespace assent::log {
-namespace {
-
-Status TwoWriters(const Entry& entry, const std::string& what) {
-  return FailedPrecondition("transaction " + entry.gid + ", serial " +
-                            std::to_string(entry.serial) + ", version " +
-                            std::to_string(entry.version) + ": " + what);
-}
-
-}  // namespace
 
 Status MemoryGroup::Apply(const Entry& entry, Status& refusal) {
   MemoryImage& image = of_.image;
@@ -44,15 +37,15 @@ Status MemoryGroup::Apply(const Entry& entry, Status& refusal) {
 Status MemoryGroup::ApplyToLive(const Entry& entry, Status& refusal) {
   MemoryImage& image = of_.image;
   const std::uint64_t serial = entry.serial;
-  if (serial == 0 || serial > INT64_MAX) return TwoWriters(entry, "no such serial");
-  if (!of_.loaded.contains(entry.slot)) return TwoWriters(entry, "its slot is not ours");
+  if (serial == 0 || serial > INT64_MAX) return OutOfTurn(entry, "no such serial");
+  if (!of_.loaded.contains(entry.slot)) return OutOfTurn(entry, "its slot is not ours");
   if ((entry.kind == EntryKind::kBegin) != (entry.version == 1)) {
-    return TwoWriters(entry, "version 1 belongs to the beginning, and to nothing else");
+    return OutOfTurn(entry, "version 1 belongs to the beginning, and to nothing else");
   }
   if (entry.kind == EntryKind::kBegin) {
-    if (serial < of_.serials_from) return TwoWriters(entry, "the serial is of an earlier epoch");
+    if (serial < of_.serials_from) return OutOfTurn(entry, "the serial is of an earlier epoch");
     if (image.live.contains(serial) || image.finished.contains(serial)) {
-      return TwoWriters(entry, "there is a row with this serial");
+      return OutOfTurn(entry, "there is a row with this serial");
     }
     image.live[serial] = {serial, 1, entry.gid, entry.spec, entry.state, entry.slot};
     of_.delta.live[serial] = image.live[serial];
@@ -61,10 +54,10 @@ Status MemoryGroup::ApplyToLive(const Entry& entry, Status& refusal) {
   }
   const auto found = image.live.find(serial);
   if (found == image.live.end() || found->second.version + 1 != entry.version) {
-    return TwoWriters(entry, "there is no unfinished row with the version before");
+    return OutOfTurn(entry, "there is no unfinished row with the version before");
   }
   const bool ends = entry.kind == EntryKind::kEnd;
-  if (ends && found->second.gid != entry.gid) return TwoWriters(entry, "the row has another gid");
+  if (ends && found->second.gid != entry.gid) return OutOfTurn(entry, "the row has another gid");
   const bool collides = ends && image.serial_of_gid.contains(entry.gid);
   if (!ends || collides) {
     found->second.version = entry.version;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "coordinator/base/clock.h"
 #include "coordinator/log/migrate/migrate.h"
 #include "coordinator/log/migrate/postgres_rows.h"
 #include "coordinator/log/postgresql/slot_table.h"
@@ -18,11 +19,7 @@ namespace {
 constexpr std::size_t kFinishedAtOnce = 1'000;
 constexpr std::uint64_t kCounts = std::uint64_t{1} << kSerialSlotShift;
 
-std::int64_t NowMs() {
-  return SerialMs(std::chrono::duration_cast<std::chrono::milliseconds>(
-                      std::chrono::system_clock::now().time_since_epoch())
-                      .count());
-}
+std::int64_t NowMs() { return SerialMs(base::UnixNowMs()); }
 
 // New serials for old rows, from the newest to the oldest: all before `ms`, those of a slot and
 // those of all slots in the order that the rows had.

@@ -102,8 +102,6 @@ class Connection {
   bool TakeWarning(std::string& words);
   std::uint32_t backend_pid() const { return backend_pid_; }
   int server_version() const { return PQserverVersion(connection_.get()); }
-  // For tests that cut it.
-  int socket() const { return PQsocket(connection_.get()); }
   const std::string& place() const { return place_; }
 
  private:

@@ -8,12 +8,6 @@
 namespace assent::log {
 namespace {
 
-Status OutOfTurn(const Entry& entry, const std::string& what) {
-  return FailedPrecondition("transaction " + entry.gid + ", serial " +
-                            std::to_string(entry.serial) + ", version " +
-                            std::to_string(entry.version) + ": " + what);
-}
-
 // Integers as parameters.
 std::int64_t Number(std::uint64_t number) { return static_cast<std::int64_t>(number); }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "coordinator/base/clock.h"
 #include "coordinator/log/postgresql/lane_sql.h"
 
 namespace assent::log {
@@ -20,17 +21,12 @@ constexpr Millis kAwayAfter{2000};
 constexpr int kMaxTries = 20;
 constexpr std::uint64_t kGroupsKept = 1000;
 
-std::int64_t NowMs() {
-  return std::chrono::duration_cast<Millis>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
 }  // namespace
 
 bool Lane::away() const {
   const std::int64_t since = waits_since_ms_.load(std::memory_order_relaxed);
   return away_.load(std::memory_order_relaxed) ||
-         (since != 0 && NowMs() - since > kAwayAfter.count());
+         (since != 0 && base::MonoNowMs() - since > kAwayAfter.count());
 }
 
 void Lane::NoteAway(const Status& why) {
@@ -205,7 +201,7 @@ GroupResult Lane::Commit(const std::function<void(Connection&)>& fill) {
       connection.Add("forget_groups",
                      Params().Int(epoch_).Int(std::int64_t{lane_}).Int(seq_ + 1 - kGroupsKept));
     connection.Add("commit", Params());
-    waits_since_ms_ = NowMs();
+    waits_since_ms_ = base::MonoNowMs();
     std::vector<Answer> answers = connection.Exchange();
     waits_since_ms_ = 0;
     std::string warning;

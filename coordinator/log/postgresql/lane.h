@@ -6,7 +6,7 @@
 //
 // A group whose answer is lost is settled before anybody hears of it: the lane is opened again,
 // which waits for whatever of the old connection may still be under way and makes sure that it can
-// never come later, and then the store says whether the group is there (CLUSTER.md, 5).
+// never come later, and then the store says whether the group is there.
 //
 // Single-threaded, but for away().
 
@@ -73,7 +73,6 @@ class Lane {
   // The store has lost what it had acknowledged to us. Nothing is written any more.
   bool regressed() const { return regressed_; }
   bool away() const;
-  std::uint64_t groups() const { return seq_; }
   // Rises with each opening: what was read through another may have been another server's.
   std::uint64_t conn() const { return conn_; }
 

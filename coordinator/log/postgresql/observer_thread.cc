@@ -1,22 +1,15 @@
 #include "coordinator/log/postgresql/observer_thread.h"
 
 #include <future>
-#include <pthread.h>
-#include <time.h>
 #include <utility>
+
+#include "coordinator/base/clock.h"
+#include "coordinator/base/thread_name.h"
 
 namespace assent::log {
 namespace {
 
-std::int64_t BootMs() {
-  timespec now{};
-  (void)clock_gettime(CLOCK_BOOTTIME, &now);
-  return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
-}
-
-cluster::MonoTime MonoNow() {
-  return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::steady_clock::now());
-}
+std::int64_t BootMs() { return base::BootNow().count(); }
 
 }  // namespace
 
@@ -40,17 +33,17 @@ Result<cluster::Joined> ObserverThread::Join(const cluster::MemberCard& card) {
   if (!joined.ok()) return joined;
   epoch_ = joined.value().epoch;
   answered_boot_ms_ = asked;
-  observer_.emplace(
-      store_, *joined,
-      cluster::Observer::Options{.lease = lease_, .now = &MonoNow, .leaves_when_drained = false},
-      static_cast<cluster::ObserverEvents&>(*this));
+  observer_.emplace(store_, *joined,
+                    cluster::Observer::Options{
+                        .lease = lease_, .now = &base::MonoNow, .leaves_when_drained = false},
+                    static_cast<cluster::ObserverEvents&>(*this));
   return joined;
 }
 
 void ObserverThread::Start() {
   listener_.OnStep(store_.serial_limit_ms(), store_.RanMs());
   thread_ = std::thread([this] {
-    (void)pthread_setname_np(pthread_self(), "assent-observer");
+    base::NameThisThread("assent-observer");
     Run();
   });
 }

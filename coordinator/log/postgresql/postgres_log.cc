@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "coordinator/base/clock.h"
+#include "coordinator/base/together.h"
+
 namespace assent::log {
 namespace {
 
@@ -12,36 +15,6 @@ using std::chrono::milliseconds;
 constexpr milliseconds kJoinPause{200};
 // The least that libpq knows.
 constexpr std::chrono::seconds kObserverConnects{2};
-
-std::int64_t UnixMs() {
-  return std::chrono::duration_cast<milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
-// Of several answers one.
-template <typename Answer>
-class Together {
- public:
-  Together(std::size_t count, std::function<void(Answer)> done)
-      : left_(count), done_(std::move(done)) {}
-
-  template <typename Merge>
-  void Add(const Merge& merge) {
-    MutexLock lock(mutex_);
-    merge(answer_);
-    if (--left_ > 0) return;
-    Answer answer = std::move(answer_);
-    lock.Unlock();
-    done_(std::move(answer));
-  }
-
- private:
-  Mutex mutex_;
-  std::size_t left_ ASSENT_GUARDED_BY(mutex_);
-  Answer answer_ ASSENT_GUARDED_BY(mutex_);
-  const std::function<void(Answer)> done_;
-};
 
 }  // namespace
 
@@ -67,7 +40,7 @@ OriginOptions PostgresLog::Origin() const {
 // The clocks of those who had our slots may have been so far ahead that ours never gets there.
 // What is less far ahead is only the limit of those who had them, and passes.
 std::int64_t PostgresLog::SerialNowMs() const {
-  const std::int64_t now = SerialMs(UnixMs());
+  const std::int64_t now = SerialMs(base::UnixNowMs());
   const std::int64_t highest = slots_ ? slots_->HighestMs() : now;
   return highest > now + PostgresMemberStore::kSerialsAheadMs ? highest : now;
 }
@@ -196,7 +169,7 @@ void PostgresLog::Load(std::vector<Slot> slots, LiveVisitor visit,
   const auto lanes = static_cast<std::size_t>(
       std::count_if(by_lane.begin(), by_lane.end(), [](const auto& own) { return !own.empty(); }));
   if (lanes == 0) return lanes_[0].log->Load({}, std::move(visit), std::move(done));
-  const auto all = std::make_shared<Together<Loaded>>(lanes, std::move(done));
+  const auto all = std::make_shared<base::Together<Loaded>>(lanes, std::move(done));
   const auto mutex = std::make_shared<Mutex>();  // whoever visits is called by one at a time
   const LiveVisitor visit_alone = [visit = std::move(visit), mutex](const LiveRow& row) {
     const MutexLock lock(*mutex);
@@ -230,7 +203,7 @@ void PostgresLog::Release(Slot slot, std::function<void(Status)> done) {
 
 void PostgresLog::Drain(std::function<void(Status)> done) {
   if (lanes_.empty()) return done(OkStatus());
-  const auto all = std::make_shared<Together<Status>>(lanes_.size(), std::move(done));
+  const auto all = std::make_shared<base::Together<Status>>(lanes_.size(), std::move(done));
   for (Lane& lane : lanes_) {
     lane.log->Drain([all](const Status& status) {
       all->Add([&status](Status& worst) {

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "coordinator/base/clock.h"
+
 namespace assent::log {
 namespace {
 
@@ -15,19 +17,13 @@ constexpr std::chrono::minutes kSweepEvery(1);
 constexpr std::chrono::milliseconds kFullPause{100};
 constexpr int kMaxFullPauses = 100;
 
-std::int64_t MonoMs() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
 }  // namespace
 
 PostgresRowStore::PostgresRowStore(PostgresStoreOptions options)
     : options_(std::move(options)),
       lane_(options_.lane),
       loaded_(options_.slots->slots_count(), false),
-      pace_(MonoMs()) {}
+      pace_(base::MonoNowMs()) {}
 
 Result<Joined> PostgresRowStore::Join() {
   Result<Joined> joined = options_.join();
@@ -222,7 +218,7 @@ Params PostgresRowStore::ExpiryParams(std::size_t rows) {
   Column pinned;
   for (const std::uint8_t outcome : options_.pinned_outcomes) pinned.Add(std::int64_t{outcome});
   const std::uint64_t allowed = pace_.Allowed(
-      MonoMs(), static_cast<std::uint64_t>(std::max<std::int64_t>(finished_rows_, 0)));
+      base::MonoNowMs(), static_cast<std::uint64_t>(std::max<std::int64_t>(finished_rows_, 0)));
   return Params()
       .Int(expired_to_)
       .Int(static_cast<std::int64_t>(rows))

@@ -1,17 +1,12 @@
 #include "coordinator/log/postgresql/slot_table.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
+
+#include "coordinator/base/clock.h"
 
 namespace assent::log {
 namespace {
-
-std::int64_t MachineUnixMs() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 // The first serial of a moment; the last is one below that of the next.
 std::uint64_t FirstOf(std::int64_t ms, Slot slot) {
@@ -31,7 +26,7 @@ void RaiseTo(std::atomic<std::uint64_t>& value, std::uint64_t least) {
 
 SlotTable::SlotTable(Slot slots_count, std::function<std::int64_t()> unix_now_ms)
     : slots_count_(slots_count),
-      unix_now_ms_(unix_now_ms ? std::move(unix_now_ms) : &MachineUnixMs),
+      unix_now_ms_(unix_now_ms ? std::move(unix_now_ms) : &base::UnixNowMs),
       cells_(std::make_unique<Cell[]>(slots_count)) {}
 
 void SlotTable::Assign(SlotGrant grant, std::int64_t floor_ms) {
@@ -40,15 +35,6 @@ void SlotTable::Assign(SlotGrant grant, std::int64_t floor_ms) {
 }
 
 void SlotTable::Drop(Slot slot) { cells_[slot].epoch.store(0, std::memory_order_release); }
-
-std::vector<SlotGrant> SlotTable::Grants() const {
-  std::vector<SlotGrant> grants;
-  for (Slot slot = 0; slot < slots_count_; ++slot) {
-    if (const std::uint64_t epoch = slot_epoch(slot); epoch != 0)
-      grants.push_back({.slot = slot, .slot_epoch = epoch});
-  }
-  return grants;
-}
 
 std::uint64_t SlotTable::Next(Slot slot) {
   const std::int64_t limit = limit_ms();

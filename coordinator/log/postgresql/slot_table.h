@@ -48,7 +48,6 @@ class SlotTable {
   std::uint64_t slot_epoch(Slot slot) const {
     return cells_[slot].epoch.load(std::memory_order_acquire);
   }
-  std::vector<SlotGrant> Grants() const;
 
   // Durable with a beat of ours. Before the first there are no serials.
   void SetLimit(std::int64_t limit_ms) { limit_ms_.store(limit_ms, std::memory_order_release); }

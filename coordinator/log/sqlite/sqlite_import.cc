@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include "coordinator/base/clock.h"
 #include "coordinator/log/sqlite/sqlite_schema.h"
 
 namespace assent::log {
@@ -17,12 +18,6 @@ namespace {
 
 // About as many marks as a log has.
 constexpr std::uint64_t kBucketsCount = 256;
-
-std::int64_t UnixNowMs() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 Status SyncPath(const std::string& path, int flags) {
   const int fd = open(path.c_str(), flags | O_CLOEXEC);
@@ -125,7 +120,7 @@ Status SqliteImport::WriteAges() {
   Statement insert;
   int code = db_.Prepare(
       "INSERT INTO age (ran_ms, commit_seq, unix_ms, crc) VALUES (?1, ?2, ?3, ?4)", insert);
-  const std::int64_t now = UnixNowMs();
+  const std::int64_t now = base::UnixNowMs();
   for (std::uint64_t commit = 1; code == SQLITE_OK && commit <= meta_.commit_seq; ++commit) {
     const std::uint64_t ran_ms = std::min(commit * bucket_ms_ - 1, log_.ran_ms);
     const std::int64_t unix_ms = now - static_cast<std::int64_t>(log_.ran_ms - ran_ms);

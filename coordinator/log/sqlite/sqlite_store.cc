@@ -7,6 +7,8 @@
 
 #include <sys/stat.h>
 
+#include "coordinator/base/clock.h"
+
 namespace assent::log {
 namespace {
 
@@ -14,9 +16,7 @@ namespace {
 constexpr std::size_t kMaxScanBytes = std::size_t{8} << 20;
 
 Status TwoWriters(const NetWrite& write, const std::string& what) {
-  return FailedPrecondition("transaction " + write.last->gid + ", serial " +
-                            std::to_string(write.serial) + ", version " +
-                            std::to_string(write.last->version) + ": " + what);
+  return OutOfTurn(*write.last, what);
 }
 
 Status NoSuchVersion(const NetWrite& write) {
@@ -451,16 +451,12 @@ Status SqliteStore::AnchorState() {
 
 std::int64_t SqliteStore::UnixNowMs() const {
   if (options_.unix_now_ms) return options_.unix_now_ms();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
+  return base::UnixNowMs();
 }
 
 std::int64_t SqliteStore::MonoNowMs() const {
   if (options_.mono_now_ms) return options_.mono_now_ms();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
+  return base::MonoNowMs();
 }
 
 }  // namespace assent::log
