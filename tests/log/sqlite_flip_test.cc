@@ -197,6 +197,40 @@ TEST_F(FlipTest, EveryByteOfTheWal) {
   EXPECT_GT(refused, sound.size() * 9 / 10);
 }
 
+// A torn write of the last group, which nobody was told of: of its first frame, which is no commit,
+// the sector with the mark is still as the generation before left it. That is no loss.
+TEST_F(FlipTest, AMarkOfAnEarlierGenerationIsNoCommit) {
+  const SimDisk disk = Write(/*dies=*/true);
+  const std::string database = disk.Content(Options().path);
+  const std::string sound = disk.Content(Options().path + "-wal");
+  // The note is younger than the group, and was lost with it.
+  state_ = disk.Content(Options().path + "-state").substr(0, 2 * 4096);
+  std::size_t last_group = 0;
+  const auto mark = [&sound](std::size_t frame) { return sound.substr(frame + 4, 4); };
+  const std::string none(4, '\0');
+  for (std::size_t at = kWalHeaderBytes; at + kFrameBytes < sound.size(); at += kFrameBytes) {
+    if (mark(at) != none) last_group = at + kFrameBytes;
+  }
+  ASSERT_EQ(mark(last_group), none) << "the last group has one frame";
+  Content without_last;
+  ASSERT_TRUE(Start(database, sound.substr(0, last_group), without_last).ok());
+  for (const char size : {'\x05', '\x10', '\x7f'}) {
+    std::string torn = sound;
+    torn[last_group + 7] = size;
+    Content content;
+    const Status status = Start(database, torn, content);
+    ASSERT_TRUE(status.ok()) << status.ToString();
+    EXPECT_EQ(content, without_last);
+  }
+  // A damaged mark of the commit itself is one commit more than a torn write leaves behind it.
+  std::string damaged = sound;
+  const std::size_t commit = last_group - kFrameBytes;
+  ASSERT_NE(mark(commit), none);
+  damaged.replace(commit + 4, 4, none);
+  Content content;
+  EXPECT_EQ(Start(database, damaged, content).code(), Code::kDataLoss);
+}
+
 // Whatever becomes of PATH-state: the log is read as it is, or the start refuses.
 TEST_F(FlipTest, EveryByteOfTheState) {
   for (const bool dies : {false, true}) {

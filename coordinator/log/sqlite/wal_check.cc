@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <vector>
 
 namespace assent::log {
@@ -53,12 +54,12 @@ struct Frame {
     const Sums sums = Extend(before, raw.data(), 8, big_endian_words);
     return Extend(sums, &raw[kFrameHeaderBytes], raw.size() - kFrameHeaderBytes, big_endian_words);
   }
-  // Whether the frame fits once it is taken for the commit, or not the commit, of a database of
-  // some other size: then what does not fit is that very mark.
-  bool OnlyMarkMisfits(Sums before, bool big_endian_words) const;
+  // The mark with which the frame, that does not fit, would fit: then what is damaged is that very
+  // mark, and this is what it was. 0: the frame is no commit.
+  std::optional<std::uint32_t> MarkThatFits(Sums before, bool big_endian_words) const;
 };
 
-bool Frame::OnlyMarkMisfits(Sums before, bool big_endian_words) const {
+std::optional<std::uint32_t> Frame::MarkThatFits(Sums before, bool big_endian_words) const {
   // Changing the second word of the sums by d changes them, `pairs` pairs later, by d times F(2
   // pairs) and F(2 pairs + 1) of the Fibonacci sequence: one equation gives d, the other checks it.
   // Neighbours are never both even.
@@ -76,7 +77,8 @@ bool Frame::OnlyMarkMisfits(Sums before, bool big_endian_words) const {
   std::uint32_t inverse = divisor;  // right in the lowest 3 bits; each step doubles them
   for (int i = 0; i < 4; ++i) inverse *= 2 - divisor * inverse;
   const std::uint32_t change = (by_odd ? second : first) * inverse;
-  return change != 0 && even * change == first && odd * change == second;
+  if (change == 0 || even * change != first || odd * change != second) return std::nullopt;
+  return (big_endian_words ? BigEndian(&raw[4]) : LittleEndian(&raw[4])) + change;
 }
 
 class Walker {
@@ -142,9 +144,10 @@ Result<std::uint64_t> Walker::CheckFrames(const unsigned char* salt, Sums sums) 
         continue;
       }
       misfit = number_;
-      // Of this frame, salt or mark may be what is damaged.
+      // Of this frame, salt or mark may be what is damaged. A torn write can leave the mark that an
+      // earlier generation had in this place, of a frame that is no commit.
       ours = ours || sums_fit;
-      is_commit = is_commit || frame_.OnlyMarkMisfits(sums, big_);
+      if (const auto mark = frame_.MarkThatFits(sums, big_)) is_commit = *mark != 0;
     }
     if (ours && is_commit && ++commits_behind == 2) {
       return DataLoss(wal_.name + ": frame " + std::to_string(misfit) +
