@@ -15,7 +15,7 @@ packages=(
   libgrpc++-dev libgrpc-dev libabsl-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
   libsqlite3-dev libpq-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libjemalloc-dev
   # Tests.
-  libgtest-dev libgmock-dev libbenchmark-dev python3 python3-grpcio python3-protobuf python3-yaml sqlite3 postgresql pgbouncer strace procps spin
+  libgtest-dev libgmock-dev libbenchmark-dev python3 python3-grpcio python3-protobuf python3-yaml sqlite3 postgresql pgbouncer strace procps spin openssl
   valgrind clang
 )
 # The code is laid out by version 14: Debian 12 calls it clang-format, newer releases keep it under its number.

@@ -93,6 +93,14 @@ Status NotLetIn(const std::string& place, const ServerWords& words) {
     return {Code::kPermissionDenied,
             begin + words.text + " -- GRANT CONNECT ON DATABASE ... TO this user"};
   }
+  // Libpq's own words: they come before the server could say anything.
+  for (const char* text : {"certificate verify failed", "server certificate for",
+                           "root certificate file", "does not support SSL"}) {
+    if (!says(text)) continue;
+    return FailedPrecondition(begin + words.text +
+                              " -- look at sslmode and sslrootcert in the address or the service "
+                              "file, and at the server's ssl settings");
+  }
   return Unavailable(begin + words.text);
 }
 
