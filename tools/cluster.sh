@@ -3,7 +3,8 @@
 #
 #   tools/cluster.sh [arguments of assent-demo…]   the shop's demonstration through three coordinators; one is killed
 #                                                  in the middle, again and again; ends with the books
-#   tools/cluster.sh up                            PostgreSQL and three coordinators on ports 7400 to 7402, until Ctrl-C
+#   tools/cluster.sh up [PORT]                     PostgreSQL and three coordinators on ports 7400 to 7402 (or PORT and the
+#                                                  two behind it), until Ctrl-C
 #
 # PostgreSQL runs in a folder of its own that goes with it; nothing that is installed on this machine is touched.
 set -euo pipefail
@@ -55,12 +56,34 @@ if [[ "${1:-}" != up ]]; then
   exit
 fi
 
-for endpoint in 127.0.0.1:7400 127.0.0.1:7401 127.0.0.1:7402; do
-  "$bin/assentd" --log "$log" --listen "$endpoint" >"$folder/card-$endpoint" 2>"$folder/log-$endpoint" &
+first=${2:-7400}
+endpoints=("127.0.0.1:$first" "127.0.0.1:$((first + 1))" "127.0.0.1:$((first + 2))")
+for endpoint in "${endpoints[@]}"; do
+  "$bin/assentd" --log "$log" --listen "$endpoint" >"card-$endpoint" 2>"log-$endpoint" &
   coordinators+=($!)
 done
+
+# Each prints its card once it serves.
+for i in 0 1 2; do
+  until grep -q '^ *see ' "card-${endpoints[i]}"; do
+    if ! kill -0 "${coordinators[i]}" 2>/dev/null; then
+      echo "cluster.sh: the coordinator on ${endpoints[i]} does not start:" >&2
+      cat "log-${endpoints[i]}" >&2
+      exit 1
+    fi
+    sleep 0.1
+  done
+done
+all=$(IFS=,; echo "${endpoints[*]}")
 echo "PostgreSQL     $log"
-echo "coordinators   127.0.0.1:7400 127.0.0.1:7401 127.0.0.1:7402 (logs in $folder)"
-echo "see            $bin/assentctl cluster"
-echo "Ctrl-C stops all of it."
-wait
+echo "coordinators   ${endpoints[*]} (logs in $folder)"
+echo "see            $bin/assentctl --endpoint $all cluster"
+echo "Ctrl-C stops all of it. Kill one, and see what becomes of it."
+while wait -n -p ended "${coordinators[@]}"; status=$?; [[ -n ${ended:-} ]]; do
+  for i in 0 1 2; do
+    [[ ${coordinators[i]:-} == "$ended" ]] || continue
+    echo "the coordinator on ${endpoints[i]} has ended with $status; start it again: $bin/assentd --log $log --listen ${endpoints[i]}"
+    unset 'coordinators[i]'
+  done
+  ((${#coordinators[@]} > 0)) || exit 1
+done

@@ -40,6 +40,11 @@ void Call(const assent::Client& client) {
     const auto report = client.Submit(whole, {.wait = assent::WaitFor::kCompleted});
     Count("Submit", whole.gid(), report.status(), report.ok() && report->committed());
 
+    assent::Transaction prepared;
+    prepared.TwoPhase("cinema", "ticket", "row 7").TwoPhase("cinema", "ticket", "row 8");
+    const auto both = client.Submit(prepared, {.wait = assent::WaitFor::kCompleted});
+    Count("Submit of 2pc", prepared.gid(), both.status(), both.ok() && both->committed());
+
     assent::Transaction open_one;
     auto opened = client.Begin(open_one);
     Count("Begin", open_one.gid(), opened.status(), true);
@@ -63,6 +68,7 @@ int main(int argc, char** argv) {
   const auto done = [](const assent::Call&) { return assent::Reply::Done(); };
   assent::Participant cinema({.service = "cinema", .endpoints = endpoints});
   cinema.Tcc("seat", {.try_ = done, .confirm = done, .cancel = done});
+  cinema.TwoPhase("ticket", {.prepare = done, .commit = done, .rollback = done});
   cinema.Saga("popcorn", {.action = done, .compensate = done});
   assent::Status status = cinema.Start();
   if (status.ok()) status = cinema.WaitConnected(std::chrono::seconds(30));
