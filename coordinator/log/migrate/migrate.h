@@ -4,12 +4,13 @@
 // one machine is no longer enough, and back. It stays the same log: its id, its epochs and its rows
 // are what they were, so whoever prepared something before is answered as he would have been.
 //
-//   source   ── marked "is being moved to" ──────────────────── marked "has moved to" ──
-//   target                              └─ one local transaction ─┘
+//   target  ── marked "is being filled from" ──────────────────── the rows, at once ──
+//   source                        └── marked "is being moved to" ──┘    "has moved to"
 //
-// The mark comes first, and a coordinator refuses a marked source: no two logs ever go on. A
-// migration that died is run again with the same addresses: the target is whole or not there, and
-// the mark says which target that is.
+// The marks come first, the target's before the source's, and a coordinator refuses what is marked:
+// no two logs ever go on, and nobody begins one where this one is to come. A migration that died is
+// run again with the same addresses: the target is whole or empty, and the marks say which two
+// belong together.
 
 #include <chrono>
 #include <cstdint>

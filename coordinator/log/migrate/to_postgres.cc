@@ -56,15 +56,20 @@ class ToPostgres {
 
  private:
   Status OpenSource();
-  Status CheckTarget(bool& is_there);
+  // What is there of the log where it goes.
+  enum class Target : std::uint8_t { kNothing, kMark, kLog };
+  Result<Target> CheckTarget();
+  Result<Target> CheckMark(const std::string& origin) const;
+  Status MarkTarget();
   Status Copy();
-  Status CreateTarget();
+  Status FillTarget();
   Status WriteRows();
   Status CheckRows();
 
   const MigrateOptions& options_;
   const std::string target_;
   SqliteOptions sqlite_;
+  Slot slots_count_ = 0;  // of the target, from its mark on
   std::unique_ptr<Connection> postgres_;
   std::unique_ptr<SqliteStore> source_;
   Joined joined_;
@@ -78,9 +83,14 @@ Result<Migrated> ToPostgres::Run() {
   if (!postgres.ok()) return postgres.status();
   postgres_ = *std::move(postgres);
   if (Status status = OpenSource(); !status.ok()) return status;
-  bool is_there = false;
-  if (Status status = CheckTarget(is_there); !status.ok()) return status;
+  Result<Target> target = CheckTarget();
+  if (!target.ok()) return target.status();
+  const bool is_there = *target == Target::kLog;
   const bool was_done = source_->moved() && source_->moved()->done;
+  if (*target == Target::kNothing) {
+    if (Status status = MarkTarget(); !status.ok()) return status;
+    options_.on_progress("marked " + target_ + " as being filled");
+  }
   if (!is_there) {
     if (Status status = source_->NoteMoved({.done = false, .target = target_}); !status.ok())
       return status;
@@ -129,21 +139,28 @@ Status ToPostgres::OpenSource() {
 }
 
 // Its log is whole where it is: the one that was moved there, or somebody else's.
-Status ToPostgres::CheckTarget(bool& is_there) {
-  const Answer answer = postgres_->Run("SELECT log_id, format, origin FROM log WHERE one = 1");
+Result<ToPostgres::Target> ToPostgres::CheckTarget() {
+  const Answer answer =
+      postgres_->Run("SELECT log_id, format, origin, slots::bigint FROM log WHERE one = 1");
   const bool missing = answer.sqlstate == "42P01" || answer.sqlstate == "3F000";
   if (!answer.ok() && !missing) return answer.status(postgres_->place() + ": looking for a log");
-  is_there = answer.ok() && answer.rows.size() == 1;
   const bool done = source_->moved() && source_->moved()->done;
-  if (!is_there) {
-    if (!done) return OkStatus();
+  if (missing || answer.rows.size() != 1) {
+    if (!done) return Target::kNothing;
     return DataLoss(options_.sqlite_path + ": this log has moved to " + target_ +
                     ", and there is none: it was removed there");
   }
+  slots_count_ = static_cast<Slot>(answer.rows.Int(0, 3));
+  const bool is_mark = answer.rows.Int(0, 1) > kIncomingFormat;
   if (answer.rows.Unsigned(0, 0) != joined_.log_id) {
-    return FailedPrecondition(target_ + " has another log (" + answer.rows.Text(0, 0) +
-                              "): name another schema or database");
+    const std::string drop = "if it may go, DROP SCHEMA " + options_.postgres.schema + " CASCADE";
+    return FailedPrecondition(
+        target_ +
+        (is_mark ? " " + answer.rows.Text(0, 2)
+                 : " has another log (" + answer.rows.Text(0, 0) + ")") +
+        ": " + (source_->moved() ? drop : "name another schema or database; or, " + drop));
   }
+  if (is_mark) return CheckMark(answer.rows.Text(0, 2));
   if (answer.rows.Int(0, 1) > kMovedFormat) {
     return FailedPrecondition(target_ + " has had this log, which " + answer.rows.Text(0, 2) +
                               ": name another schema or database");
@@ -153,13 +170,42 @@ Status ToPostgres::CheckTarget(bool& is_there) {
                               " is an older copy of it: use the one in PostgreSQL");
   }
   // What we read may be durable on this server alone; a commit behind it tells.
-  return RunSurely(*postgres_, "UPDATE log SET age_ms = age_ms WHERE one = 1",
-                   "confirming what is there");
+  Status status = RunSurely(*postgres_, "UPDATE log SET age_ms = age_ms WHERE one = 1",
+                            "confirming what is there");
+  if (!status.ok()) return status;
+  return Target::kLog;
+}
+
+// Of this log; whether also of this file.
+Result<ToPostgres::Target> ToPostgres::CheckMark(const std::string& origin) const {
+  if (origin != IncomingFrom(options_.sqlite_path)) {
+    return FailedPrecondition(target_ + " " + origin + ", not from " + options_.sqlite_path +
+                              ": end that one; or, if this is the one that counts, DROP SCHEMA " +
+                              options_.postgres.schema + " CASCADE, and run this again");
+  }
+  if (!source_->moved() || !source_->moved()->done) return Target::kMark;
+  return DataLoss(options_.sqlite_path + ": this log has moved to " + target_ +
+                  ", which has lost it: only the mark of before is there");
+}
+
+// Before the source has one: whoever started there would begin a log of his own, and this one could
+// go nowhere any more.
+Status ToPostgres::MarkTarget() {
+  Status status =
+      RunSurely(*postgres_,
+                CreationSql(options_.postgres.schema, {.slots_count = options_.slots_count,
+                                                       .log_id = joined_.log_id,
+                                                       .incoming_from = options_.sqlite_path}),
+                "making the tables");
+  if (!status.ok()) return status;
+  const Result<Target> marked = CheckTarget();
+  if (!marked.ok()) return marked.status();
+  return *marked == Target::kMark ? OkStatus() : Internal(target_ + ": the mark is not there");
 }
 
 // All of it in one local transaction.
 Status ToPostgres::Copy() {
-  if (Status status = CreateTarget(); !status.ok()) return status;
+  if (Status status = FillTarget(); !status.ok()) return status;
   if (Status status = WriteRows(); !status.ok()) return status;
   options_.on_progress("copied " + std::to_string(digest_.live_rows) + " unfinished and " +
                        std::to_string(digest_.finished_rows) + " finished transactions");
@@ -168,12 +214,11 @@ Status ToPostgres::Copy() {
   return RunSurely(*postgres_, "COMMIT", "committing");
 }
 
-Status ToPostgres::CreateTarget() {
+// All but the rows.
+Status ToPostgres::FillTarget() {
   ran_ms_ = source_->RanMs();
-  const SchemaOptions schema = {.slots_count = options_.slots_count, .log_id = joined_.log_id};
-  Answer answer = postgres_->Run("BEGIN ISOLATION LEVEL READ COMMITTED;" +
-                                 CreationSql(options_.postgres.schema, schema));
-  if (!answer.ok()) return answer.status(postgres_->place() + ": making the tables");
+  Answer answer = postgres_->Run("BEGIN ISOLATION LEVEL READ COMMITTED");
+  if (!answer.ok()) return answer.status(postgres_->place() + ": beginning");
   Column epochs;
   for (const std::uint64_t epoch : *joined_.epochs) epochs.Add(epoch);
   // Starts that have ended: they tell whose promises are this log's.
@@ -184,11 +229,13 @@ Status ToPostgres::CreateTarget() {
       " FROM unnest($1::bigint[]) AS u(epoch)",
       Params().Ints(epochs));
   if (!answer.ok()) return answer.status(postgres_->place() + ": writing the epochs");
-  // Nobody else made it meanwhile, under another id.
+  // The mark becomes the log, unless somebody has taken it away meanwhile.
   const std::string starts = std::to_string(StartNumber(joined_.epoch));
-  answer = postgres_->Run(
-      "UPDATE log SET starts = " + starts + ", age_ms = " + std::to_string(ran_ms_) +
-      " WHERE one = 1 AND starts = 0 AND log_id = " + std::to_string(joined_.log_id));
+  answer =
+      postgres_->Run("UPDATE log SET format = " + std::to_string(kPostgresFormat) +
+                     ", origin = '', starts = " + starts + ", age_ms = " + std::to_string(ran_ms_) +
+                     " WHERE one = 1 AND format > " + std::to_string(kIncomingFormat) +
+                     " AND log_id = " + std::to_string(joined_.log_id));
   if (answer.ok() && answer.rows.changed() != 1)
     return FailedPrecondition(target_ + ": somebody else has begun a log there meanwhile");
   if (!answer.ok()) return answer.status(postgres_->place() + ": writing table log");
@@ -202,7 +249,7 @@ Status ToPostgres::WriteRows() {
   SerialsDown serials(NowMs());
   RowProgress progress("copied", source_->meta().live_rows + source_->meta().finished_rows,
                        options_.on_progress);
-  const auto slot_of = [this](const std::string& gid) { return SlotOf(gid, options_.slots_count); };
+  const auto slot_of = [this](const std::string& gid) { return SlotOf(gid, slots_count_); };
   const auto write_live_above = [&](std::uint64_t serial) {
     Status status;
     for (; status.ok() && !live_.empty() && live_.back().serial > serial; live_.pop_back()) {

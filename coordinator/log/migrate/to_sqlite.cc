@@ -21,29 +21,29 @@ namespace {
 
 // Between two looks at the beats of others.
 constexpr std::chrono::milliseconds kLook{100};
-
-std::string Quoted(const std::string& text) {
-  std::string quoted = "E'";
-  for (const char c : text) {
-    if (c == '\'' || c == '\\') quoted += c;
-    quoted += c;
-  }
-  return quoted + "'";
-}
+// What makes a log, behind its path.
+constexpr std::array kBeside = {"", "-wal", "-state", "-reserve"};
 
 class ToSqlite {
  public:
   explicit ToSqlite(const MigrateOptions& options)
-      : options_(options), target_("sqlite:" + options.sqlite_path) {}
+      : options_(options),
+        source_("postgresql: " + Connection::Place(options.postgres.url) + ", schema " +
+                options.postgres.schema),
+        target_("sqlite:" + options.sqlite_path) {}
 
   Result<Migrated> Run();
 
  private:
   Status ReadLog();
-  Status CheckTarget(bool& is_there);
+  // Whether the log is there already.
+  Result<bool> CheckTarget();
+  Result<bool> CheckFound();
   Status CheckNobodyLives();
   Result<std::map<std::uint64_t, std::string>> Living();
+  Status MarkTarget();
   Status EndAll();
+  Status NoteMoved();
   Status ReadEpochs();
   Status Copy();
 
@@ -52,6 +52,7 @@ class ToSqlite {
   }
 
   const MigrateOptions& options_;
+  const std::string source_;
   const std::string target_;
   std::unique_ptr<Connection> postgres_;
   ImportedLog log_;
@@ -65,25 +66,25 @@ Result<Migrated> ToSqlite::Run() {
   if (!postgres.ok()) return postgres.status();
   postgres_ = *std::move(postgres);
   if (Status status = ReadLog(); !status.ok()) return status;
-  bool is_there = false;
-  if (Status status = CheckTarget(is_there); !status.ok()) return status;
-  if (mark_.empty()) {
-    if (Status status = CheckNobodyLives(); !status.ok()) return status;
-    if (Status status = EndAll(); !status.ok()) return status;
-    options_.on_progress("ended all members, and marked the log as being moved");
-  }
-  if (!is_there) {
+  const Result<bool> is_there = CheckTarget();
+  if (!is_there.ok()) return is_there.status();
+  if (!*is_there) {
+    if (mark_.empty()) {
+      if (Status status = CheckNobodyLives(); !status.ok()) return status;
+    }
+    if (Status status = MarkTarget(); !status.ok()) return status;
+    if (mark_.empty()) {
+      if (Status status = EndAll(); !status.ok()) return status;
+      options_.on_progress("ended all members, and marked the log as being moved");
+    }
     if (Status status = Copy(); !status.ok()) return status;
     options_.on_progress("made " + options_.sqlite_path);
   }
-  if (mark_ != Mark(true)) {
-    Status status =
-        RunSurely(*postgres_, "UPDATE log SET origin = " + Quoted(Mark(true)) + " WHERE one = 1",
-                  "marking the log as moved");
-    if (!status.ok()) return status;
-    options_.on_progress("marked the log in PostgreSQL as moved");
+  if (*is_there && mark_ != Mark(true)) {
+    if (Status status = NoteMoved(); !status.ok()) return status;
   }
-  return Migrated{.was_done = is_there,
+  RemoveIncomingMark(options_.sqlite_path);
+  return Migrated{.was_done = *is_there,
                   .log_id = log_.log_id,
                   .live_rows = digest_.live_rows,
                   .finished_rows = digest_.finished_rows};
@@ -100,6 +101,10 @@ Status ToSqlite::ReadLog() {
   if (!answer.ok()) return answer.status(place);
   log_.log_id = static_cast<std::uint32_t>(answer.rows.Unsigned(0, 0));
   log_.ran_ms = answer.rows.Unsigned(0, 3);
+  if (answer.rows.Int(0, 1) > kIncomingFormat) {
+    return FailedPrecondition(place + " " + answer.rows.Text(0, 4) +
+                              ": run that migration again first, which ends it");
+  }
   if (answer.rows.Int(0, 1) > kMovedFormat) {
     mark_ = answer.rows.Text(0, 4);
     if (mark_ == Mark(false) || mark_ == Mark(true)) return OkStatus();
@@ -112,23 +117,51 @@ Status ToSqlite::ReadLog() {
 }
 
 // A file is whole or not there.
-Status ToSqlite::CheckTarget(bool& is_there) {
-  for (const char* beside : {"", "-wal", "-state", "-reserve"}) {
-    is_there = is_there || access((options_.sqlite_path + beside).c_str(), F_OK) == 0;
+Result<bool> ToSqlite::CheckTarget() {
+  const std::string coming = ReadIncomingMark(options_.sqlite_path);
+  const bool there = std::any_of(kBeside.begin(), kBeside.end(), [this](const char* beside) {
+    return access((options_.sqlite_path + beside).c_str(), F_OK) == 0;
+  });
+  if (there) return CheckFound();
+  if (!coming.empty() && coming != source_) {
+    return FailedPrecondition(target_ + " is being filled by a migration from " + coming +
+                              ", not from " + source_ +
+                              ": end that one; or, if this is the one that counts, remove " +
+                              options_.sqlite_path + "-incoming-from");
   }
-  if (!is_there) {
-    if (mark_ != Mark(true)) return OkStatus();
-    return DataLoss("this log has moved to " + options_.sqlite_path +
-                    ", and there is none: it was removed there");
-  }
+  if (mark_ != Mark(true) || !coming.empty()) return false;
+  return DataLoss("this log has moved to " + options_.sqlite_path +
+                  ", and there is none: it was removed there");
+}
+
+// Somebody's log.
+Result<bool> ToSqlite::CheckFound() {
   const std::string other = options_.sqlite_path + ": there is a log already";
   if (mark_.empty()) return FailedPrecondition(other + ": name an empty folder");
   SqliteOptions sqlite;
   sqlite.path = options_.sqlite_path;
   const Result<std::unique_ptr<SqliteStore>> found = SqliteStore::Open(sqlite, Migrations());
+  // The log's mark says that it is there, and a coordinator has gone on with it.
+  if (found.status().code() == Code::kFailedPrecondition && mark_ == Mark(true) &&
+      access(sqlite.path.c_str(), F_OK) == 0) {
+    return true;
+  }
   if (!found.ok()) return found.status();
-  if (found.value()->meta().coordinator_id == log_.log_id) return OkStatus();
-  return FailedPrecondition(other + ", another one: name an empty folder");
+  if (found.value()->meta().coordinator_id == log_.log_id) return true;
+  return FailedPrecondition(other + ", another one: move it out of " + options_.sqlite_path +
+                            " with all that is beside it, and run this again");
+}
+
+// Before the source has one: whoever started there would begin a log of his own, and this one could
+// go nowhere any more.
+Status ToSqlite::MarkTarget() {
+  if (ReadIncomingMark(options_.sqlite_path) == source_) return OkStatus();
+  if (Status status = MarkIncoming(options_.sqlite_path, source_); !status.ok()) return status;
+  options_.on_progress("marked " + target_ + " as being filled");
+  const Result<bool> is_there = CheckTarget();
+  if (!is_there.ok()) return is_there.status();
+  return *is_there ? FailedPrecondition(target_ + ": somebody has begun a log there meanwhile")
+                   : OkStatus();
 }
 
 // By epoch: how far it has beaten, and who it is.
@@ -241,10 +274,19 @@ Status ToSqlite::Copy() {
   if (!(there == digest_) || there.live_rows + there.finished_rows != began.rows.Unsigned(0, 0))
     return Internal(target_ + ": what was read back is not what was written");
   options_.on_progress("read them back: they are the same");
-  // What was read is durable wherever a commit behind it is.
-  status =
-      RunSurely(*postgres_, "COMMIT; UPDATE log SET age_ms = age_ms WHERE one = 1", "confirming");
+  // What was read is durable wherever a commit behind it is. The mark comes before the file is in
+  // its place, and the target's own goes after: so the file is used once both sides say so.
+  status = NoteMoved();
   return status.ok() ? import.Finish() : status;
+}
+
+// Ends a local transaction that may be under way.
+Status ToSqlite::NoteMoved() {
+  Status status = RunSurely(
+      *postgres_, "COMMIT; UPDATE log SET origin = " + Quoted(Mark(true)) + " WHERE one = 1",
+      "marking the log as moved");
+  if (status.ok()) options_.on_progress("marked the log in PostgreSQL as moved");
+  return status;
 }
 
 }  // namespace

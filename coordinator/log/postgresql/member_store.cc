@@ -15,16 +15,6 @@ constexpr int kMaxJoinTries = 50;
 
 std::string Text(std::uint64_t number) { return std::to_string(number); }
 
-// Whatever the server takes a backslash for.
-std::string Quoted(std::string_view text) {
-  std::string quoted = "E'";
-  for (const char c : text) {
-    if (c == '\'' || c == '\\') quoted += c;
-    if (c != '\0') quoted += c;
-  }
-  return quoted + "'";
-}
-
 // '{1,2,3}'::bigint[]
 template <typename Range, typename Get>
 std::string Array(const Range& range, const Get& get) {

@@ -82,6 +82,12 @@ Status NoRight(const Connection& connection, const std::string& schema, const An
 
 Result<LogRow> Checked(const Connection& connection, const std::string& schema, LogRow row) {
   if (row.format <= kPostgresFormat) return row;
+  if (row.format > kIncomingFormat) {
+    return FailedPrecondition(connection.place() + ": schema " + schema + " " + row.origin +
+                              ": run assentctl migrate again, which ends it (or, if that log goes "
+                              "on where it was: DROP SCHEMA " +
+                              schema + " CASCADE)");
+  }
   if (row.format > kMovedFormat) {
     return FailedPrecondition(connection.place() + ": the log of schema " + schema + " " +
                               row.origin + ": use it there");
@@ -93,6 +99,10 @@ Result<LogRow> Checked(const Connection& connection, const std::string& schema, 
 
 }  // namespace
 
+std::string IncomingFrom(const std::string& source) {
+  return "is being filled by a migration from " + source;
+}
+
 std::string CreationSql(const std::string& schema, const SchemaOptions& options) {
   std::string sql = "CREATE SCHEMA IF NOT EXISTS \"" + schema + "\";";
   for (const char* step : kMigrations) sql += step;
@@ -102,9 +112,12 @@ std::string CreationSql(const std::string& schema, const SchemaOptions& options)
   sql += "INSERT INTO slot SELECT id, 0, 0, 0, 0 FROM unnest('{" + slots +
          "}'::bigint[]) AS u(id) WHERE NOT EXISTS (SELECT 1 FROM slot);";
   const std::uint32_t log_id = options.log_id == 0 ? DrawLogId() : options.log_id;
-  sql += "INSERT INTO log SELECT 1, " + std::to_string(kPostgresFormat) + ", " +
-         std::to_string(log_id) + ", " + std::to_string(options.slots_count) +
-         ", 0, 1, '', 0 WHERE NOT EXISTS (SELECT 1 FROM log)";
+  const bool incoming = !options.incoming_from.empty();
+  sql += "INSERT INTO log SELECT 1, " +
+         std::to_string(kPostgresFormat + (incoming ? kIncomingFormat : 0)) + ", " +
+         std::to_string(log_id) + ", " + std::to_string(options.slots_count) + ", 0, 1, " +
+         Quoted(incoming ? IncomingFrom(options.incoming_from) : "") +
+         ", 0 WHERE NOT EXISTS (SELECT 1 FROM log)";
   return sql;
 }
 

@@ -30,6 +30,8 @@ struct SchemaOptions {
   // Of a log that is made now; one that is there keeps what it has.
   Slot slots_count = kDefaultSlotsCount;
   std::uint32_t log_id = 0;  // 0: drawn
+  // Where its rows come from, if they are still to come (kIncomingFormat).
+  std::string incoming_from = {};
 };
 
 // What is true of the whole log.
@@ -46,6 +48,11 @@ struct LogRow {
 // A log that has moved elsewhere has a format above this: nobody takes part in it any more, and
 // `origin` says where it has gone.
 inline constexpr int kMovedFormat = 1'000'000;
+// One whose rows are still to come has a format above this, and `origin` says from where: nobody
+// takes part in it yet.
+inline constexpr int kIncomingFormat = 2'000'000;
+// What `origin` then says.
+std::string IncomingFrom(const std::string& source);
 
 // What OpenSchema runs when there is no log: all tables, and last the log's row, if somebody else
 // was not faster.
@@ -53,8 +60,8 @@ std::string CreationSql(const std::string& schema, const SchemaOptions& options)
 
 // Makes what is missing, in the schema of the connection (its search_path), and reads the log's
 // row.
-//   kFailedPrecondition  a newer format than this program knows; a log that has moved; or half a
-//                        schema, which nobody of us leaves behind
+//   kFailedPrecondition  a newer format than this program knows; a log that has moved, or is
+//                        still to come; or half a schema, which nobody of us leaves behind
 //   kPermissionDenied    no right to make or use it: the message has the GRANT
 Result<LogRow> OpenSchema(Connection& connection, const std::string& schema,
                           const SchemaOptions& options = {});

@@ -19,6 +19,15 @@ void Put(std::string& out, T number) {
 
 }  // namespace
 
+std::string Quoted(std::string_view text) {
+  std::string quoted = "E'";
+  for (const char c : text) {
+    if (c == '\'' || c == '\\') quoted += c;
+    if (c != '\0') quoted += c;
+  }
+  return quoted + "'";
+}
+
 void Column::Add(std::int64_t number) {
   Put<std::uint32_t>(elements_, 8);
   Put(elements_, static_cast<std::uint64_t>(number));

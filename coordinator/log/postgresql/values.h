@@ -12,6 +12,9 @@
 
 namespace assent::log {
 
+// Text within a statement, whatever the server takes a backslash for.
+std::string Quoted(std::string_view text);
+
 // The values of one column of many rows, as one parameter.
 class Column {
  public:

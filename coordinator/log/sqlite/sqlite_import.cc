@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
+#include <fstream>
+#include <iterator>
 #include <sqlite3.h>
 #include <unistd.h>
 #include <utility>
@@ -28,7 +30,44 @@ Status SyncPath(const std::string& path, int flags) {
   return UnknownOutcome(path + ": cannot be synchronised: " + std::strerror(error));
 }
 
+Status SyncFolderOf(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return SyncPath(slash == std::string::npos ? "." : path.substr(0, slash + 1),
+                  O_RDONLY | O_DIRECTORY);
+}
+
+std::string MarkOf(const std::string& path) { return path + "-incoming-from"; }
+
 }  // namespace
+
+std::string ReadIncomingMark(const std::string& path) {
+  std::ifstream file(MarkOf(path));
+  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
+// Whole or not there, also after a power cut.
+Status MarkIncoming(const std::string& path, const std::string& source) {
+  const std::string mark = MarkOf(path);
+  const std::string made = mark + "-new";
+  std::ofstream(made, std::ios::trunc) << source << '\n';
+  Status status = SyncPath(made, O_RDWR);
+  if (status.ok() && std::rename(made.c_str(), mark.c_str()) != 0)
+    status = Unavailable(mark + ": cannot be made: " + std::strerror(errno));
+  return status.ok() ? SyncFolderOf(path) : status;
+}
+
+void RemoveIncomingMark(const std::string& path) { (void)unlink(MarkOf(path).c_str()); }
+
+Status CheckNotIncoming(const std::string& path) {
+  if (access(MarkOf(path).c_str(), F_OK) != 0) return OkStatus();
+  return FailedPrecondition(path + ": this folder is being filled by a migration from " +
+                            ReadIncomingMark(path) +
+                            ": run assentctl migrate again, which ends it (or, if that log goes on "
+                            "where it was, remove " +
+                            MarkOf(path) + ")");
+}
 
 SqliteImport::SqliteImport(std::string path, ImportedLog log)
     : path_(std::move(path)),
@@ -211,12 +250,12 @@ Status SqliteImport::Finish() {
   finished_ = {};
   db_.Close();
   if (Status status = SyncPath(incoming_, O_RDWR); !status.ok()) return status;
-  if (std::rename(incoming_.c_str(), path_.c_str()) != 0) {
+  // Not over what somebody else has begun there meanwhile; not every file system can promise that.
+  int done = renameat2(AT_FDCWD, incoming_.c_str(), AT_FDCWD, path_.c_str(), RENAME_NOREPLACE);
+  if (done != 0 && errno == EINVAL) done = std::rename(incoming_.c_str(), path_.c_str());
+  if (done != 0)
     return UnknownOutcome(path_ + ": cannot be put in its place: " + std::strerror(errno));
-  }
-  const std::size_t slash = path_.rfind('/');
-  return SyncPath(slash == std::string::npos ? "." : path_.substr(0, slash + 1),
-                  O_RDONLY | O_DIRECTORY);
+  return SyncFolderOf(path_);
 }
 
 Status SqliteImport::Failure(const std::string& what, int code) const {

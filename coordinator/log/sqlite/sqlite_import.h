@@ -2,6 +2,9 @@
 
 // A log file made of another store's rows. It is written under another name, checked, and put in
 // its place when it is whole: a death before leaves nothing that could be taken for a log.
+//
+// A mark beside it, PATH-incoming-from, names the source until it is in its place: while the mark
+// is there and the database is not, nobody begins a log of his own.
 
 #include <cstdint>
 #include <functional>
@@ -22,6 +25,15 @@ struct ImportedLog {
   std::vector<std::uint64_t> epochs;  // rising, without a gap; at least one
   std::uint64_t ran_ms = 0;           // how long it has run, in all
 };
+
+// The mark. Empty: none comes.
+std::string ReadIncomingMark(const std::string& path);
+// Durable when it returns.
+Status MarkIncoming(const std::string& path, const std::string& source);
+// Last of all: beside a database it means nothing any more.
+void RemoveIncomingMark(const std::string& path);
+// kFailedPrecondition: there is one. Of a database that is not there.
+Status CheckNotIncoming(const std::string& path);
 
 // Single-threaded. After a failure it is to be thrown away.
 class SqliteImport {

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "coordinator/log/sqlite/sqlite_import.h"
 #include "coordinator/log/sqlite/sqlite_store.h"
 #include "coordinator/log/sqlite/wal_check.h"
 
@@ -121,6 +122,9 @@ Status SqliteStore::CheckDatabaseIsThere() {
     return UnknownOutcome(path + ": cannot be looked for");
   }
   if (exists != 0) return OkStatus();
+  if (options_.vfs.empty()) {
+    if (Status status = CheckNotIncoming(path); !status.ok()) return status;
+  }
   std::string left;
   if (const std::uint64_t bytes = FileBytes(path + "-wal"); bytes > 0) {
     left = "its WAL holds " + std::to_string(bytes) + " bytes";
