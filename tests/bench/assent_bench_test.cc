@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/postgresql.h"
 #include "tests/support/process.h"
 
 namespace assent::test {
@@ -145,6 +146,52 @@ TEST(AssentBench, WhatIsTooMuchIsRefusedAndCounted) {
   EXPECT_EQ(result["failed"], 0) << result;
   EXPECT_GT(result["refused"].get<int>(), 0) << result;
   EXPECT_GT(result["committed"].get<int>(), 0) << result;
+}
+
+// ---- On PostgreSQL ------------------------------------------------------------------------------
+
+TEST(AssentBench, SeveralCoordinatorsShareALoad) {
+  PostgresServer& server = PostgresServer::OfThisBinary();
+  const nlohmann::json result =
+      Bench({"run", "--log", server.Url("postgres"), "--coordinators", "2", "--in-flight", "32",
+             "--seconds", "1", "--warmup", "0.2", "--json"});
+  ASSERT_TRUE(result.is_object());
+  EXPECT_EQ(result["failed"], 0) << result;
+  EXPECT_GT(result["committed"].get<int>(), 10) << result;
+  EXPECT_NEAR(result["log_records_per_transaction"].get<double>(), 3, 1) << result;
+  for (const char* name : {"coordinator 1", "coordinator 2", "postgresql"})
+    EXPECT_GT(result["processes"][name]["cpu_seconds"].get<double>(), 0) << name << result;
+}
+
+TEST(AssentBench, OneTwoAndThreeCoordinatorsAreMeasuredInTurn) {
+  PostgresServer& server = PostgresServer::OfThisBinary();
+  const nlohmann::json result =
+      Bench({"scale", "--log", server.Url("postgres"), "--coordinators", "3", "--in-flight", "8",
+             "--rounds", "1", "--seconds", "1", "--warmup", "0.2", "--json"});
+  ASSERT_TRUE(result.is_object());
+  EXPECT_EQ(result["commit_delay_ms"], 10) << result;
+  ASSERT_EQ(result["rows"].size(), 3U) << result;
+  for (const nlohmann::json& row : result["rows"])
+    EXPECT_GT(row["throughput"]["median"].get<double>(), 0) << result;
+  // Two commits, each of which takes ten milliseconds and more.
+  EXPECT_GT(result["rows"][0]["p50_ms"]["median"].get<double>(), 15) << result;
+}
+
+TEST(AssentBench, GroupsAreWrittenWithTheFenceAndWithout) {
+  PostgresServer& server = PostgresServer::OfThisBinary();
+  const nlohmann::json result = Bench(
+      {"append", "--log", server.Url("postgres"), "--rounds", "1", "--seconds", "0.2", "--json"});
+  ASSERT_TRUE(result.is_object());
+  ASSERT_EQ(result["groups"].size(), 3U) << result;
+  for (const nlohmann::json& group : result["groups"])
+    EXPECT_GT(group["fenced_per_second"].get<double>(), 0) << result;
+}
+
+TEST(AssentBench, WithoutASharedLogThereIsOneCoordinator) {
+  const Finished run =
+      RunToEnd({.argv = {BinDir() + "/assent-bench", "run", "--coordinators", "2"}},
+               std::chrono::seconds(20));
+  EXPECT_EQ(run.exit_code, 2) << run.output;
 }
 
 }  // namespace

@@ -1,5 +1,8 @@
+#include <algorithm>
+
 #include <grpcpp/grpcpp.h>
 
+#include "assent/v1/cluster.grpc.pb.h"
 #include "assent/v1/transaction.grpc.pb.h"
 #include "tools/assent-bench/fleet.h"
 
@@ -25,6 +28,34 @@ ServerInfo Asker::Ask() const {
           .retained = info.retained(),
           .records = info.log_records(),
           .commits = info.log_commits()};
+}
+
+namespace {
+
+// Who has less than three quarters of its share asks for more, and with more it is content.
+bool IsShared(const v1::ClusterView& view, int coordinators) {
+  const auto slots = static_cast<std::uint32_t>(view.slots().size() / 2);
+  const auto least = slots / static_cast<std::uint32_t>(coordinators) * 3 / 4;
+  return view.members_size() == coordinators &&
+         std::all_of(view.members().begin(), view.members().end(),
+                     [least](const v1::ClusterMember& member) { return member.slots() >= least; });
+}
+
+}  // namespace
+
+void WaitShared(const std::string& endpoint, int coordinators) {
+  const auto stub = v1::ClusterService::NewStub(
+      grpc::CreateChannel(endpoint, grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+  const auto reader = stub->Watch(&context, {});
+  v1::ClusterView view;
+  while (reader->Read(&view)) {
+    if (!IsShared(view, coordinators)) continue;
+    context.TryCancel();
+    return;
+  }
+  Die("the coordinators did not share the log within a minute");
 }
 
 }  // namespace assent::bench

@@ -63,6 +63,7 @@ struct Traffic {
   std::uint64_t bytes = 0;
   std::uint64_t segments = 0;  // with data
 };
+Traffic& operator+=(Traffic& sum, const Traffic& one);
 Traffic TrafficOf(std::uint16_t port, const std::vector<std::uint16_t>& to);
 
 }  // namespace assent::bench

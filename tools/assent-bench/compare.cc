@@ -33,13 +33,17 @@ void AddWork(std::vector<Work>& table, const Measurement& floor, const Measureme
   }
   const auto values = [](const Measurement& m) {
     const double count = std::max<double>(1, static_cast<double>(m.committed + m.aborted));
+    const Usage coordinators = m.coordinators();
     const auto cpu = [&](const char* name) { return m.usage.at(name).cpu_seconds * 1e6 / count; };
-    return std::vector<double>{
-        m.messages,         m.tcp_bytes,
-        m.tcp_segments,     m.log_records,
-        m.log_commits,      static_cast<double>(m.usage.at("coordinator").written_bytes) / count,
-        cpu("coordinator"), cpu("participants"),
-        cpu("initiators")};
+    return std::vector<double>{m.messages,
+                               m.tcp_bytes,
+                               m.tcp_segments,
+                               m.log_records,
+                               m.log_commits,
+                               static_cast<double>(coordinators.written_bytes) / count,
+                               coordinators.cpu_seconds * 1e6 / count,
+                               cpu("participants"),
+                               cpu("initiators")};
   };
   const std::vector<double> f = values(floor);
   const std::vector<double> e = values(engine);

@@ -8,7 +8,9 @@
 #include <fstream>
 #include <sstream>
 #include <unistd.h>
+#include <utility>
 
+#include <absl/strings/str_join.h>
 #include <nlohmann/json.hpp>
 
 #include "tools/assent-bench/database.h"
@@ -106,18 +108,18 @@ class Run {
   Run(const Load& load, Kind kind, const std::string& wanted_folder)
       : load_(load), kind_(kind), folder_(wanted_folder), self_(BinFolder() + "/assent-bench") {
     if (load_.log.empty()) return;
-    database_ = std::make_unique<Database>(load_.log);
+    database_ = std::make_unique<Database>(load_.log, load_.commit_delay_ms);
     load_.log = database_->url();
   }
 
   Measurement Take() {
     const bool unary = load_.workload == "unary";
     if (unary) StartUnaryParticipants();
-    StartCoordinator();
+    StartCoordinators();
     if (!unary) StartParticipants();
     StartInitiators();
     WaitWarm();
-    const Asker asker(endpoint_);
+    const Asker asker(endpoints_.front());
     (void)asker.Ask();
     const Sample begin = TakeSample(asker);
     PassMeasuredTime();
@@ -153,6 +155,13 @@ class Run {
     }
   }
 
+  void StartCoordinators() {
+    const int count = kind_ == Kind::kFloor ? 1 : load_.coordinators;
+    for (int i = 0; i < count; ++i) StartCoordinator();
+    for (auto& coordinator : coordinators_) endpoints_.push_back(WaitListening(*coordinator));
+    if (count > 1) WaitShared(endpoints_.front(), count);
+  }
+
   void StartCoordinator() {
     std::vector<std::string> command = DaemonCommand(load_, folder_.path());
     for (std::size_t i = 0; i < addresses_.size(); ++i) {
@@ -175,15 +184,15 @@ class Run {
           "-qq",    "-e", kTraced, "-o", folder_.path() + "/syscalls"};
       command.insert(command.begin(), strace.begin(), strace.end());
     }
-    coordinator_ = Start(std::move(command), nullptr);
-    endpoint_ = WaitListening(*coordinator_);
+    coordinators_.push_back(Start(std::move(command), nullptr));
   }
 
   void StartParticipants() {
     for (int i = 0; i < load_.participants; ++i) {
-      participants_.push_back(Start({self_, "participant", "--number", std::to_string(i),
-                                     "--endpoint", endpoint_, "--folder", folder_.path()},
-                                    &load_));
+      participants_.push_back(
+          Start({self_, "participant", "--number", std::to_string(i), "--endpoint",
+                 absl::StrJoin(endpoints_, ","), "--folder", folder_.path()},
+                &load_));
     }
     for (auto& participant : participants_) participant->WaitLine("ready");
   }
@@ -193,7 +202,8 @@ class Run {
     share.in_flight = std::max(1, load_.in_flight / load_.initiators);
     share.rate = load_.rate / load_.initiators;
     for (int i = 0; i < load_.initiators; ++i) {
-      initiators_.push_back(Start({self_, "initiator", "--endpoint", endpoint_}, &share));
+      initiators_.push_back(
+          Start({self_, "initiator", "--endpoint", absl::StrJoin(endpoints_, ",")}, &share));
     }
   }
 
@@ -218,7 +228,11 @@ class Run {
 
   Sample TakeSample(const Asker& asker) {
     Sample sample;
-    sample.usage["coordinator"] = UsageOf(coordinator_->pid());
+    for (std::size_t i = 0; i < coordinators_.size(); ++i) {
+      const std::string number = coordinators_.size() == 1 ? "" : " " + std::to_string(i + 1);
+      sample.usage["coordinator" + number] = UsageOf(coordinators_[i]->pid());
+    }
+    if (database_ && database_->is_local()) sample.usage["postgresql"] = database_->ServerUsage();
     for (auto* group : {&participants_, &initiators_}) {
       Usage& sum = sample.usage[group == &participants_ ? "participants" : "initiators"];
       for (auto& child : *group) {
@@ -229,7 +243,8 @@ class Run {
     }
     std::vector<std::uint16_t> dialled;
     for (const std::string& address : addresses_) dialled.push_back(PortOf(address));
-    sample.traffic = TrafficOf(PortOf(endpoint_), dialled);
+    for (const std::string& endpoint : endpoints_)
+      sample.traffic += TrafficOf(PortOf(endpoint), std::exchange(dialled, {}));
     sample.server = asker.Ask();
     const std::string name = kind_ == Kind::kFloor ? "floor.db" : "assent.db";
     sample.checkpoints = CheckpointsOf(folder_.path() + "/data/" + name);
@@ -296,7 +311,7 @@ class Run {
     result_.messages = static_cast<double>(messages) / ended;
     if (groups > 0) result_.local_group = operations / groups;
     result_.ended = ended_;
-    coordinator_->Stop();
+    for (auto& coordinator : coordinators_) coordinator->Stop();
     if (!load_.count_syscalls) return;
     const std::string path = folder_.path() + "/syscalls";
     for (int i = 0; i < 500 && ReadSyscalls(path).empty(); ++i) Pass(std::chrono::milliseconds(10));
@@ -309,8 +324,8 @@ class Run {
   Folder folder_;
   const std::string self_;
   std::vector<std::string> addresses_;  // of unary participants
-  std::string endpoint_;
-  std::unique_ptr<Child> coordinator_;
+  std::vector<std::string> endpoints_;
+  std::vector<std::unique_ptr<Child>> coordinators_;
   std::vector<std::unique_ptr<Child>> participants_;
   std::vector<std::unique_ptr<Child>> initiators_;
   std::uint64_t ended_ = 0;

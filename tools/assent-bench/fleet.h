@@ -28,8 +28,10 @@ struct Measurement {
   Histogram refusal;          // how long a refusal took
   double longest_gap_ms = 0;  // between two transactions that ended
 
-  std::map<std::string, Usage> usage;  // "coordinator", "participants", "initiators"
-  std::uint64_t peak_kib_each = 0;     // of the largest participant or initiator
+  // "participants", "initiators", "postgresql" if it is on this machine, and "coordinator"; or
+  // "coordinator 1" and so on, if there are several.
+  std::map<std::string, Usage> usage;
+  std::uint64_t peak_kib_each = 0;  // of the largest participant or initiator
   // Within the measured time, for each transaction that ended.
   double tcp_bytes = 0;
   double tcp_segments = 0;
@@ -45,6 +47,13 @@ struct Measurement {
   std::uint64_t file_bytes = 0;            // of the coordinator's folder, at most
   double local_group = 0;                  // order: operations per local commit
 
+  Usage coordinators() const {
+    Usage sum;
+    for (const auto& [name, one] : usage) {
+      if (name.starts_with("coordinator")) sum += one;
+    }
+    return sum;
+  }
   double throughput() const {
     return seconds > 0 ? static_cast<double>(committed + aborted) / seconds : 0;
   }
@@ -75,7 +84,11 @@ std::vector<std::string> DaemonCommand(const Load& load, const std::string& fold
 // Waits for its card, and gives the endpoint.
 std::string WaitListening(Child& coordinator);
 
-// What the coordinator says of itself; keeps its connection.
+// Until so many coordinators have their share of the log. Ends the program if they do not get it.
+void WaitShared(const std::string& endpoint, int coordinators);
+
+// What the coordinator says of itself, and of those with which it shares the log; keeps its
+// connection.
 struct ServerInfo {
   std::uint64_t begun = 0;
   std::uint64_t active = 0;

@@ -205,12 +205,12 @@ int Hold(const Load& load, const Client& client) {
 
 }  // namespace
 
-int RunInitiator(const Load& load, const std::string& endpoint) {
+int RunInitiator(const Load& load, const std::vector<std::string>& endpoints) {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before the first thread is made
-  ClientOptions options{.endpoint = endpoint,
+  ClientOptions options{.endpoints = endpoints,
                         .max_pending_count = load.max_pending,
                         .max_pending_bytes = std::size_t{4} << 30};
   if (!load.retry) options.retry.give_up_after = std::chrono::milliseconds(0);

@@ -49,6 +49,9 @@ namespace {
 
 // A thread for each transaction under way.
 constexpr int kMaxThreads = 256;
+// Of `scale`, unless it is told: so that commits are what is waited for, and not processors.
+constexpr int kScaleInFlight = 64;
+constexpr double kScaleCommitDelayMs = 10;
 
 struct Words {
   Load load;
@@ -60,7 +63,7 @@ struct Words {
   std::uint64_t transactions = 1'000'000;
   std::uint64_t waiting = 100'000;
   std::vector<std::string> dial;
-  std::string endpoint;
+  std::vector<std::string> endpoints;
   std::string folder;
 };
 
@@ -113,6 +116,16 @@ void AddLoad(CLI::App& app, Words& words) {
       "--log", load.log,
       "Log on PostgreSQL: postgresql://USER@HOST:PORT/DATABASE; the role creates a database "
       "for each measurement, and drops it (none: SQLite)");
+  app.add_option("--coordinators", load.coordinators,
+                 "So many that share the log of --log; the load is spread over them")
+      ->check(CLI::Range(1, 16))
+      ->capture_default_str();
+  app.add_option(
+         "--commit-delay", load.commit_delay_ms,
+         "Milliseconds that each commit of the database takes longer (its commit_delay; the "
+         "role of --log is a superuser)")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
   app.add_option("--count", load.count)->group("");
   app.add_option("--daemon-argument", load.daemon_arguments,
                  "One more argument for assentd: --daemon-argument=--shards=2");
@@ -129,6 +142,10 @@ std::string Wrong(const Load& load, bool floor) {
     return "there is a floor for tcc, 2pc and unary";
   if (load.rate > 0 && (load.workload == "interactive" || load.workload == "unary"))
     return "interactive and unary have no open loop";
+  if (load.log.empty() && (load.coordinators > 1 || load.commit_delay_ms > 0))
+    return "--coordinators and --commit-delay need the --log that is shared";
+  if (load.coordinators > 1 && (load.count_syscalls || !load.under.empty()))
+    return "--syscalls and --under look at one coordinator";
   return "";
 }
 
@@ -137,56 +154,8 @@ class Program {
   Program() : app_(kAbout) {
     app_.require_subcommand(1);
     app_.footer(kExamples);
-    const auto add = [&](const char* name, const char* help, bool shown = true) {
-      CLI::App* sub = app_.add_subcommand(name, help);
-      AddLoad(*sub, words_);
-      sub->add_flag("--json", words_.json, "One JSON object on standard output");
-      sub->add_option("--folder", words_.folder,
-                      "Where the data lies; default: a temporary folder, removed afterwards");
-      if (shown) return sub;
-      sub->group("");
-      sub->add_option("--number", words_.number);
-      sub->add_option("--endpoint", words_.endpoint);
-      sub->add_option("--dial", words_.dial);
-      sub->add_option("--sessions", words_.sessions);
-      return sub;
-    };
-    run_ = add("run", "Measure assentd");
-    floor_ =
-        add("floor", "Measure the floor: the same processes, messages, frames and rows, no engine");
-    compare_ = add("compare", "Floor and assentd in turn, and their ratios");
-    compare_->add_option("--rounds", words_.rounds, "How often")
-        ->check(CLI::Range(1, 1000))
-        ->capture_default_str();
-    idle_ = add("idle", "What assentd uses while participants are connected and nothing happens");
-    idle_->add_option("--sessions", words_.sessions, "Connected participants")
-        ->check(CLI::Range(0, 10'000))
-        ->capture_default_str();
-    hold_ = add("hold",
-                "Transactions whose participants never answer: memory of each; then kill -9, and "
-                "how long the start takes beside SQLite reading the same rows");
-    hold_->add_option("--transactions", words_.transactions, "How many")
-        ->check(CLI::Range(1000, 10'000'000))
-        ->capture_default_str();
-    absent_ =
-        add("absent",
-            "A healthy load beside transactions that wait for a participant who is not there, "
-            "and without them, in turn; and what listing them costs");
-    absent_->add_option("--transactions", words_.waiting, "How many wait")
-        ->check(CLI::Range(100, 1'000'000))
-        ->capture_default_str();
-    absent_->add_option("--rounds", words_.rounds, "How often")
-        ->check(CLI::Range(1, 1000))
-        ->capture_default_str();
-    fill_ =
-        add("fill", "Writes finished transactions into the log of --folder, without running them");
-    fill_->add_option("--transactions", words_.transactions, "How many")->capture_default_str();
-    participant_ = add("participant", "A process of the fleet", false);
-    unary_ = add("unary-participant", "A process of the fleet", false);
-    initiator_ = add("initiator", "A process of the fleet", false);
-    coordinator_ = add("floor-coordinator", "A process of the fleet", false);
-    echo_ = add("unary-floor", "A process of the fleet", false);
-    silent_ = add("silent-sessions", "A process of the fleet", false);
+    AddMeasurements();
+    AddRoles();
   }
 
   int Main(int argc, char** argv) {
@@ -198,12 +167,12 @@ class Program {
     Words& w = words_;
     w.load.retry = !w.no_retry;
     if (w.load.workload == "order") w.load.participants = w.load.branches = kShopServicesCount;
-    if (participant_->parsed()) return RunParticipant(w.load, w.number, w.endpoint, w.folder);
-    if (unary_->parsed()) return RunUnaryParticipant(w.endpoint);
-    if (initiator_->parsed()) return RunInitiator(w.load, w.endpoint);
-    if (coordinator_->parsed()) return RunFloorCoordinator(w.load, w.endpoint, w.folder);
-    if (echo_->parsed()) return RunUnaryFloor(w.endpoint, w.dial);
-    if (silent_->parsed()) return RunSilentSessions(w.sessions, w.number, w.endpoint);
+    if (participant_->parsed()) return RunParticipant(w.load, w.number, w.endpoints, w.folder);
+    if (unary_->parsed()) return RunUnaryParticipant(w.endpoints.front());
+    if (initiator_->parsed()) return RunInitiator(w.load, w.endpoints);
+    if (coordinator_->parsed()) return RunFloorCoordinator(w.load, w.endpoints.front(), w.folder);
+    if (echo_->parsed()) return RunUnaryFloor(w.endpoints.front(), w.dial);
+    if (silent_->parsed()) return RunSilentSessions(w.sessions, w.number, w.endpoints.front());
 
     const bool threaded = w.load.workload == "interactive" || w.load.workload == "unary";
     if (threaded) w.load.in_flight = std::min(w.load.in_flight, kMaxThreads * w.load.initiators);
@@ -211,6 +180,12 @@ class Program {
         !wrong.empty()) {
       std::fprintf(stderr, "assent-bench: %s\n", wrong.c_str());
       return 2;
+    }
+    if (append_->parsed()) return Append(w.load, w.rounds, w.json);
+    if (scale_->parsed()) {
+      if (scale_->count("--in-flight") == 0) w.load.in_flight = kScaleInFlight;
+      if (scale_->count("--commit-delay") == 0) w.load.commit_delay_ms = kScaleCommitDelayMs;
+      return Scale(w.load, w.rounds, w.json);
     }
     if (compare_->parsed()) return Compare(w.load, w.rounds, w.json);
     if (idle_->parsed()) return Idle(w.load, w.sessions, w.json);
@@ -229,6 +204,77 @@ class Program {
   }
 
  private:
+  CLI::App* Add(const char* name, const char* help) {
+    CLI::App* sub = app_.add_subcommand(name, help);
+    AddLoad(*sub, words_);
+    sub->add_flag("--json", words_.json, "One JSON object on standard output");
+    sub->add_option("--folder", words_.folder,
+                    "Where the data lies; default: a temporary folder, removed afterwards");
+    return sub;
+  }
+
+  void AddRounds(CLI::App& sub) {
+    sub.add_option("--rounds", words_.rounds, "How often")
+        ->check(CLI::Range(1, 1000))
+        ->capture_default_str();
+  }
+
+  void AddMeasurements() {
+    run_ = Add("run", "Measure assentd");
+    floor_ =
+        Add("floor", "Measure the floor: the same processes, messages, frames and rows, no engine");
+    compare_ = Add("compare", "Floor and assentd in turn, and their ratios");
+    AddRounds(*compare_);
+    scale_ = Add("scale",
+                 "1, 2 … --coordinators in turn, each with --in-flight under way at it (64), on a "
+                 "database whose commits take longer (--commit-delay, 10)");
+    AddRounds(*scale_);
+    append_ = Add("append",
+                  "Groups of rows into --log as coordinators write them, with the fence and "
+                  "without it, in turn");
+    AddRounds(*append_);
+    idle_ = Add("idle", "What assentd uses while participants are connected and nothing happens");
+    idle_->add_option("--sessions", words_.sessions, "Connected participants")
+        ->check(CLI::Range(0, 10'000))
+        ->capture_default_str();
+    hold_ = Add("hold",
+                "Transactions whose participants never answer: memory of each; then kill -9, and "
+                "how long the start takes beside SQLite reading the same rows");
+    hold_->add_option("--transactions", words_.transactions, "How many")
+        ->check(CLI::Range(1000, 10'000'000))
+        ->capture_default_str();
+    absent_ =
+        Add("absent",
+            "A healthy load beside transactions that wait for a participant who is not there, "
+            "and without them, in turn; and what listing them costs");
+    absent_->add_option("--transactions", words_.waiting, "How many wait")
+        ->check(CLI::Range(100, 1'000'000))
+        ->capture_default_str();
+    AddRounds(*absent_);
+    fill_ =
+        Add("fill", "Writes finished transactions into the log of --folder, without running them");
+    fill_->add_option("--transactions", words_.transactions, "How many")->capture_default_str();
+  }
+
+  CLI::App* AddRole(const char* name) {
+    CLI::App* sub = Add(name, "A process of the fleet");
+    sub->group("");
+    sub->add_option("--number", words_.number);
+    sub->add_option("--endpoint", words_.endpoints)->delimiter(',');
+    sub->add_option("--dial", words_.dial);
+    sub->add_option("--sessions", words_.sessions);
+    return sub;
+  }
+
+  void AddRoles() {
+    participant_ = AddRole("participant");
+    unary_ = AddRole("unary-participant");
+    initiator_ = AddRole("initiator");
+    coordinator_ = AddRole("floor-coordinator");
+    echo_ = AddRole("unary-floor");
+    silent_ = AddRole("silent-sessions");
+  }
+
   static constexpr const char* kAbout =
       "assent-bench measures assentd with real processes over loopback TCP: a coordinator, "
       "participants, initiators.";
@@ -237,6 +283,7 @@ class Program {
       "  assent-bench run --workload tcc --in-flight 1024 --seconds 10\n"
       "  assent-bench run --rate 10000                        open loop\n"
       "  assent-bench compare --rounds 5 --json\n"
+      "  assent-bench scale --coordinators 3 --log postgresql://assent@127.0.0.1:5432/postgres\n"
       "  assent-bench hold --transactions 1000000             memory, and restart\n"
       "  assent-bench absent --transactions 100000            who waits does not hold up who is "
       "well\n";
@@ -246,6 +293,8 @@ class Program {
   CLI::App* run_ = nullptr;
   CLI::App* floor_ = nullptr;
   CLI::App* compare_ = nullptr;
+  CLI::App* scale_ = nullptr;
+  CLI::App* append_ = nullptr;
   CLI::App* idle_ = nullptr;
   CLI::App* hold_ = nullptr;
   CLI::App* absent_ = nullptr;

@@ -31,6 +31,8 @@ struct Load {
   std::string log;
 
   // The parent's.
+  int coordinators = 1;                       // that share the log
+  double commit_delay_ms = 0;                 // that each commit of the database takes longer
   std::vector<std::string> daemon_arguments;  // more flags for assentd
   std::vector<std::string> under;             // what runs the coordinator: valgrind and its words
   bool count_syscalls = false;                // the coordinator under strace
@@ -53,10 +55,10 @@ std::string ServiceName(const Load& load, int participant);
 std::string ProtocolOf(const Load& load);
 
 // Roles of one process; each runs until told to stop (SIGTERM), or until its time is over.
-int RunParticipant(const Load& load, int number, const std::string& endpoint,
+int RunParticipant(const Load& load, int number, const std::vector<std::string>& endpoints,
                    const std::string& folder);
 int RunUnaryParticipant(const std::string& address);
-int RunInitiator(const Load& load, const std::string& endpoint);
+int RunInitiator(const Load& load, const std::vector<std::string>& endpoints);
 int RunFloorCoordinator(const Load& load, const std::string& listen, const std::string& folder);
 int RunUnaryFloor(const std::string& listen, const std::vector<std::string>& participants);
 // Holds `sessions` streams to the coordinator, each a connection of its own, and answers nothing.

@@ -70,12 +70,12 @@ class UnaryService final : public v1::Participant::CallbackService {
 
 }  // namespace
 
-int RunParticipant(const Load& load, int number, const std::string& endpoint,
+int RunParticipant(const Load& load, int number, const std::vector<std::string>& endpoints,
                    const std::string& folder) {
   BlockStop();
   ParticipantOptions options;
   options.service = ServiceName(load, number);
-  options.endpoints = {endpoint};
+  options.endpoints = endpoints;
   options.max_in_flight = 16'384;
   options.max_queued_calls = 65'536;
   options.worker_threads = 1;

@@ -73,6 +73,12 @@ void AddFamily(int family, std::uint16_t port, const std::vector<std::uint16_t>&
 
 }  // namespace
 
+Traffic& operator+=(Traffic& sum, const Traffic& one) {
+  sum.bytes += one.bytes;
+  sum.segments += one.segments;
+  return sum;
+}
+
 Traffic TrafficOf(std::uint16_t port, const std::vector<std::uint16_t>& to) {
   Traffic sum;
   AddFamily(AF_INET, port, to, sum);

@@ -28,4 +28,8 @@ int BesideAbsent(const Load& load, std::uint64_t transactions, int rounds, bool 
 // large groups.
 int Fill(const Load& load, std::uint64_t transactions, const std::string& folder, bool json);
 
+// Groups of 1, 32 and 128 rows into load.log, with the fence and without it, load.seconds for each
+// size, `rounds` times behind one that does not count.
+int Append(const Load& load, int rounds, bool json);
+
 }  // namespace assent::bench

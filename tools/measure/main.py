@@ -11,6 +11,7 @@ import sys
 import time
 
 import instructions
+import cluster
 import load
 import micro
 import profile_daemon
@@ -33,6 +34,9 @@ SECTIONS = {
     "idle": size.idle,
     "absent": size.absent,
     "overload": size.overload,
+    "cluster-compare": cluster.compare,
+    "cluster-append": cluster.append,
+    "cluster-scale": cluster.scale,
     "in-flight": load.in_flight,
     "payload": load.payload,
     "micro": micro.micro,

@@ -95,8 +95,29 @@ def _overload(r):
         yield f"overload, {limit.split(' (')[0]}: within 10 % of peak", "%.2f, accepted p99 %.0f ms" % (share, late), share >= 0.9
 
 
+def _cluster_compare(r):
+    for delay, one in r.items():
+        longer = f", commits {delay} ms longer" if delay != "0" else ""
+        yield "PostgreSQL: half the floor's throughput" + longer, "%.2f" % one["ratio_throughput"], one["ratio_throughput"] >= 0.5
+        yield "PostgreSQL, one in flight: p50 at most 1.5 times the floor" + longer, "%.2f" % one["ratio_latency"], one["ratio_latency"] <= 1.5
+
+
+def _cluster_append(r):
+    for delay, one in r.items():
+        longer = f", commits {delay} ms longer" if delay != "0" else ""
+        yield ("PostgreSQL: groups of 1, 32, 128 rows within 1.25 of unfenced" + longer,
+               ", ".join("%.2f" % group["ratio"] for group in one["groups"]), all(group["ratio"] <= 1.25 for group in one["groups"]))
+
+
+def _cluster_scale(r):
+    shares = [row["of_one"]["median"] for row in r["rows"]]
+    yield ("1, 2, 3 coordinators: 1, 1.8, 2.5 of one", ", ".join("%.2f" % share for share in shares),
+           all(share >= least for share, least in zip(shares, (1, 1.8, 2.5))))
+
+
 TARGETS = {"compare": _compare, "one-in-flight": _one_in_flight, "workloads": _workloads, "branches": _branches, "steady": _steady,
            "unary": _unary, "order": _order, "held": _held, "history": _history, "retention": _retention,
+           "cluster-compare": _cluster_compare, "cluster-append": _cluster_append, "cluster-scale": _cluster_scale,
            "checkpoints": _checkpoints, "idle": _idle, "overload": _overload}
 
 
