@@ -30,20 +30,24 @@ void AddWork(std::vector<Work>& table, const Measurement& floor, const Measureme
          {"messages", "TCP bytes", "TCP segments", "log records", "log commits", "bytes to the log",
           "coordinator CPU us", "participants CPU us", "initiators CPU us"})
       table.push_back({.name = name, .floor = {}, .engine = {}});
+    if (floor.usage.count("postgresql") > 0)
+      table.push_back({.name = "postgresql CPU us", .floor = {}, .engine = {}});
   }
   const auto values = [](const Measurement& m) {
     const double count = std::max<double>(1, static_cast<double>(m.committed + m.aborted));
     const Usage coordinators = m.coordinators();
     const auto cpu = [&](const char* name) { return m.usage.at(name).cpu_seconds * 1e6 / count; };
-    return std::vector<double>{m.messages,
-                               m.tcp_bytes,
-                               m.tcp_segments,
-                               m.log_records,
-                               m.log_commits,
-                               static_cast<double>(coordinators.written_bytes) / count,
-                               coordinators.cpu_seconds * 1e6 / count,
-                               cpu("participants"),
-                               cpu("initiators")};
+    std::vector<double> all{m.messages,
+                            m.tcp_bytes,
+                            m.tcp_segments,
+                            m.log_records,
+                            m.log_commits,
+                            static_cast<double>(coordinators.written_bytes) / count,
+                            coordinators.cpu_seconds * 1e6 / count,
+                            cpu("participants"),
+                            cpu("initiators")};
+    if (m.usage.count("postgresql") > 0) all.push_back(cpu("postgresql"));
+    return all;
   };
   const std::vector<double> f = values(floor);
   const std::vector<double> e = values(engine);

@@ -37,6 +37,7 @@ SECTIONS = {
     "cluster-compare": cluster.compare,
     "cluster-append": cluster.append,
     "cluster-scale": cluster.scale,
+    "cluster-sizing": cluster.sizing,
     "in-flight": load.in_flight,
     "payload": load.payload,
     "micro": micro.micro,
