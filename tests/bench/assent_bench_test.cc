@@ -167,7 +167,7 @@ TEST(AssentBench, OneTwoAndThreeCoordinatorsAreMeasuredInTurn) {
   PostgresServer& server = PostgresServer::OfThisBinary();
   const nlohmann::json result =
       Bench({"scale", "--log", server.Url("postgres"), "--coordinators", "3", "--in-flight", "8",
-             "--rounds", "1", "--seconds", "1", "--warmup", "0.2", "--json"});
+             "--rounds", "1", "--seconds", "0.5", "--warmup", "0.2", "--json"});
   ASSERT_TRUE(result.is_object());
   EXPECT_EQ(result["commit_delay_ms"], 10) << result;
   ASSERT_EQ(result["rows"].size(), 3U) << result;
