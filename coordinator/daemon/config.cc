@@ -35,9 +35,10 @@ Exit codes:
       format (the message names file, table and row)
   69  the address is in use, or not this machine's
   70  it did not answer when it dialled itself
-  73  the data folder cannot be used, or another assentd uses it or has
-      taken it over
-  74  an I/O error on the log: it stopped at once, and learns at the next start what is true
+  73  the data folder cannot be used, or another assentd uses it or has taken it over; or the
+      database does not let this one in, or is not set as it has to be
+  74  an I/O error on the log: it stopped at once, and learns at the next start what is true; or a
+      database that did not answer at the start
   75  others that share the log have taken this one's transactions over; start it again
   76  the shared log has lost what it had acknowledged (a fail-over of the database): it stopped at
       once; see docs/cluster.md
@@ -102,9 +103,17 @@ Status CheckLog(const Config& c) {
                          "\": it takes sqlite:FOLDER, or postgresql://USER@HOST:PORT/DATABASE");
 }
 
+// One of several that has lost its --log would begin a log of its own, and nobody would notice.
+constexpr const char* kSharedWithNobody =
+    ", which is for coordinators that share a log; this one's is a folder of its own: is "
+    "--log=postgresql://... missing?";
+
 // An address at which others can reach this daemon.
 Status CheckAdvertise(const Config& c) {
-  if (!c.Place().shared()) return OkStatus();
+  if (!c.Place().shared()) {
+    if (c.advertise.empty()) return OkStatus();
+    return InvalidArgument("advertise is " + Quoted(c.advertise) + kSharedWithNobody);
+  }
   const std::string address = c.AdvertisedAddress();
   const std::string host = address.substr(0, address.rfind(':'));
   if (IsHostAndPort(address) && host != "0.0.0.0" && host != "[::]") return OkStatus();
@@ -114,6 +123,8 @@ Status CheckAdvertise(const Config& c) {
 }
 
 Status CheckNode(const Config& c) {
+  if (!c.node.empty() && !c.Place().shared())
+    return InvalidArgument("node is " + Quoted(c.node) + kSharedWithNobody);
   const bool printable =
       std::all_of(c.node.begin(), c.node.end(), [](char x) { return x > ' ' && x < 127; });
   if (c.node.size() <= kMaxNodeBytes && printable) return OkStatus();
