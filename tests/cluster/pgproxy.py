@@ -205,6 +205,8 @@ class Proxy:
         return self
 
     def __exit__(self, *_):
+        if not self._up.is_set():
+            return  # never begun
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(WAIT_S)
 
