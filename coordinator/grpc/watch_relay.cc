@@ -12,7 +12,8 @@ namespace assent::door {
 namespace {
 
 // One state at a time is between the two sides, so neither needs a lock: what is read there is
-// written here, and then the next is read.
+// written here, and then the next is read, until there is none. So long the stream there is held:
+// it may have come to its end while a state is still being written here.
 class Relay final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  public:
   Relay(service::Service& service, std::string gid, grpc::CallbackServerContext* context)
@@ -39,7 +40,8 @@ class Relay final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
 
   void OnWriteDone(bool ok) override {
     place_->AnswerTaken();
-    ok ? there_.Next() : there_.Cancel();
+    if (!ok) there_.Cancel();
+    there_.Next();
   }
   void OnCancel() override { there_.Cancel(); }
   void OnDone() override {
@@ -59,14 +61,13 @@ class Relay final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
       grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer> stub(channel);
       stub.PrepareBidiStreamingCall(&context_, "/assent.v1.TransactionService/Watch", {}, this);
       StartWriteLast(&request_, {});
+      AddHold();
       Next();
       StartCall();
     }
     void Next() { StartRead(&state_); }
     void Cancel() { context_.TryCancel(); }
-    void OnReadDone(bool ok) override {
-      if (ok) here_.Show(state_);
-    }
+    void OnReadDone(bool ok) override { ok ? here_.Show(state_) : RemoveHold(); }
     void OnDone(const grpc::Status& status) override {
       const std::shared_ptr<Relay> last = std::move(here_.there_self_);
       here_.End(status);
@@ -80,15 +81,17 @@ class Relay final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   };
 
   void Show(grpc::ByteBuffer& state) {
+    if (!why_.ok()) return there_.Next();  // nothing is shown any more
     const Status room = place_->HoldAnswer(state.Length(), [end = canceller_] { end->Cancel(); });
     if (!room.ok()) {
       why_ = transport::ToGrpc(room);
-      return there_.Cancel();
+      there_.Cancel();
+      return there_.Next();
     }
     out_.Swap(&state);
     StartWrite(&out_);
   }
-  // Once: nothing is read any more, and nothing is being written.
+  // Once: there is nothing to be read any more, and nothing is being written.
   void End(const grpc::Status& status) {
     const grpc::Status told = why_.ok() ? status : why_;
     if (told.error_code() == grpc::UNAVAILABLE)

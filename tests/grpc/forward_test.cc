@@ -391,5 +391,39 @@ TEST_F(ForwardTest, AWatchIsRelayedAndEndsWhenTheTransactionMovesOn) {
   EXPECT_EQ(txn.state(), v1::FINISHED);
 }
 
+// The other coordinator's stream ends while a state that nobody reads is being written here; what
+// was read next was a stream that had gone, and a sanitizer saw it.
+TEST_F(ForwardTest, AWatchThatNobodyReadsOutlivesTheStreamBehindIt) {
+  Start(2);
+  ASSERT_TRUE(Standing(2));
+  members_[1]->participants.HoldBack(true);
+  v1::SubmitRequest submit = Submit(GidIn(1), v1::WAIT_ACCEPTED);
+  submit.mutable_transaction()->mutable_branches(0)->set_payload(std::string(900'000, 'p'));
+  v1::SubmitReply reply;
+  ASSERT_EQ(Text(members_[0]->stub->Submit(Context().get(), submit, &reply)), "OK");
+  v1::WatchRequest request;
+  request.set_gid(GidIn(1));
+  request.set_payloads(true);
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::unique_ptr<grpc::ClientReader<v1::Transaction>>> watches;
+  for (int i = 0; i < 8; ++i) {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // what is not read fills its window
+    arguments.SetInt("assent.watch", i);            // a connection of its own
+    const auto stub = v1::TransactionService::NewStub(grpc::CreateCustomChannel(
+        members_[0]->address, grpc::InsecureChannelCredentials(), arguments));
+    contexts.push_back(Context());
+    watches.push_back(stub->Watch(contexts.back().get(), request));
+    watches.back()->WaitForInitialMetadata();  // it is being written
+  }
+  members_[1]->Stop();
+  ASSERT_TRUE(Broken(members_[1]->epoch));
+  v1::Transaction txn;
+  for (const auto& watch : watches) {
+    while (watch->Read(&txn)) EXPECT_EQ(txn.gid(), GidIn(1));
+    EXPECT_EQ(watch->Finish().error_code(), grpc::UNAVAILABLE);
+  }
+}
+
 }  // namespace
 }  // namespace assent::test
