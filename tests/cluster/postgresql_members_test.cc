@@ -207,5 +207,26 @@ TEST_F(PostgresMembers, OldEpochsGo) {
   EXPECT_EQ(Sql("SELECT count(*) FROM lane"), "2");
 }
 
+// Tables that no member has left so: whoever counts on them must not be led astray.
+TEST_F(PostgresMembers, SlotsThatDoNotFitTheLogAreSaid) {
+  Member a = Join("a");
+  const std::string lost = Sql("DELETE FROM slot WHERE id = 2 RETURNING slot_epoch");
+  const Result<cluster::View> view = a.store->Look();
+  EXPECT_EQ(view.status().code(), Code::kDataLoss);
+  EXPECT_THAT(view.status().message(), HasSubstr("no row for slot 2"));
+  Sql("INSERT INTO slot VALUES (2, 0, " + lost + ", 0, 0)");
+  EXPECT_TRUE(a.store->Look().ok());
+  Sql("INSERT INTO slot VALUES (4, 0, 1, 0, 0)");
+  EXPECT_EQ(a.store->Look().status().code(), Code::kDataLoss);
+  PostgresMemberStore b(Options());
+  EXPECT_THAT(b.Join({.node = "b"}).status().message(), HasSubstr("has slot 4"));
+  for (const char* count : {"0", "1025", "65536"}) {
+    Sql(std::string("UPDATE log SET slots = ") + count);
+    const Status status = PostgresMemberStore(Options()).Join({.node = "b"}).status();
+    EXPECT_EQ(status.code(), Code::kDataLoss) << status.ToString();
+    EXPECT_THAT(status.message(), HasSubstr(std::string(count) + " slots"));
+  }
+}
+
 }  // namespace
 }  // namespace assent::log

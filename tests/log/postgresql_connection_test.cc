@@ -201,6 +201,14 @@ TEST_F(PostgresConnection, NoSuchDatabase) {
               AllOf(HasSubstr("\"nowhere\" does not exist"), HasSubstr("createdb")));
 }
 
+// What hides a password was looked at again, and so for ever.
+TEST_F(PostgresConnection, APasswordLikeWhatHidesIt) {
+  const Status status =
+      Refused("postgresql://assent:%2A@127.0.0.1:" + std::to_string(server_.port()) + "/%2A");
+  EXPECT_EQ(status.code(), Code::kNotFound);
+  EXPECT_THAT(status.message(), HasSubstr("\"***\" does not exist"));
+}
+
 TEST_F(PostgresConnection, NobodyThere) {
   const Status status =
       Refused("postgresql://127.0.0.1:" + std::to_string(test::FreePort()) + "/books");

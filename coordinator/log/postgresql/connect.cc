@@ -32,8 +32,10 @@ std::string ValueOf(const Info& info, std::string_view keyword) {
 
 std::string WithoutPassword(std::string text, const std::string& password) {
   if (password.empty()) return text;
-  for (std::size_t at = text.find(password); at != std::string::npos; at = text.find(password))
-    text.replace(at, password.size(), "***");
+  constexpr std::string_view kHidden = "***";
+  for (std::size_t at = text.find(password); at != std::string::npos;
+       at = text.find(password, at + kHidden.size()))
+    text.replace(at, password.size(), kHidden);
   return text;
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "coordinator/log/epoch.h"
+#include "coordinator/log/postgresql/member_rows.h"
 
 namespace assent::log {
 namespace {
@@ -57,7 +58,7 @@ PostgresMemberStore::PostgresMemberStore(PostgresMemberOptions options)
 
 Status PostgresMemberStore::Open() {
   if (connection_ && !connection_->broken()) return OkStatus();
-  const Status status = Connect();
+  Status status = Connect();
   if (status.ok()) return status;
   connection_.reset();
   // Whatever a server that has let us in before says now, it may let us in again.
@@ -96,16 +97,15 @@ std::int64_t PostgresMemberStore::RanMs() const {
 Result<cluster::Joined> PostgresMemberStore::Join(const cluster::MemberCard& card) {
   cluster::Joined joined;
   for (int attempt = 0; attempt < kMaxJoinTries; ++attempt) {
-    if (const Status status = Open(); !status.ok()) return status;
+    if (Status status = Open(); !status.ok()) return status;
     const Result<LogRow> log =
         OpenSchema(*connection_, options_.connection.schema, options_.schema);
     if (!log.ok()) return log.status();
-    if (const Status status = CheckOrigin(*connection_, options_.origin); !status.ok())
-      return status;
+    if (Status status = CheckOrigin(*connection_, options_.origin); !status.ok()) return status;
     const Result<bool> done = TryToJoin(card, *log, joined);
     if (!done.ok()) return done.status();
     if (!done.value()) continue;
-    if (const Status status = ReadJoined(joined); !status.ok()) return status;
+    if (Status status = ReadJoined(joined); !status.ok()) return status;
     Tidy();
     return joined;
   }
@@ -168,11 +168,9 @@ Status PostgresMemberStore::ReadJoined(cluster::Joined& joined) {
       "SELECT id, slot_epoch, serial_floor_ms FROM slot WHERE owner = " + Text(epoch_) +
       " ORDER BY id");
   if (!slots.ok()) return slots.status(connection_->place());
-  for (int row = 0; row < slots.rows.size(); ++row) {
-    joined.slots.push_back({.slot = static_cast<Slot>(slots.rows.Int(row, 0)),
-                            .slot_epoch = slots.rows.Unsigned(row, 1),
-                            .serial_floor_ms = slots.rows.Int(row, 2)});
-  }
+  Result<std::vector<cluster::Grant>> grants = ReadGrants(slots.rows, joined.slots_count);
+  if (!grants.ok()) return DataLoss(connection_->place() + ": " + grants.status().message());
+  joined.slots = *std::move(grants);
   return OkStatus();
 }
 
@@ -190,7 +188,7 @@ void PostgresMemberStore::Tidy() {
 }
 
 Status PostgresMemberStore::Leave() {
-  if (const Status status = Open(); !status.ok()) return status;
+  if (Status status = Open(); !status.ok()) return status;
   const std::string me = Text(epoch_);
   const Answer answer =
       Do(Exactly1("UPDATE member SET ended = true, ended_by = " + me + " WHERE epoch = " + me +
@@ -204,7 +202,7 @@ Status PostgresMemberStore::Leave() {
 // ---- Being there, and seeing the others ---------------------------------------------------------
 
 Status PostgresMemberStore::Beat() {
-  if (const Status status = Open(); !status.ok()) return status;
+  if (Status status = Open(); !status.ok()) return status;
   // A limit that has been given stays, also when the clock goes back.
   const std::int64_t limit = std::max(serial_limit_ms_, options_.serial_now_ms() + kSerialsAheadMs);
   const std::int64_t age = RanMs();
@@ -226,43 +224,12 @@ Status PostgresMemberStore::Beat() {
 }
 
 Result<cluster::View> PostgresMemberStore::Look() {
-  if (const Status status = Open(); !status.ok()) return status;
-  // One statement, for one snapshot.
-  const Answer answer = connection_->Query(
-      "SELECT 0 AS kind, 0::bigint AS a, starts AS b, generation AS c, 0::bigint AS d,"
-      " 0::bigint AS e, '' AS f, '' AS g, '' AS h FROM log WHERE one = 1"
-      " UNION ALL SELECT 1, epoch, beat, 0, CASE WHEN draining THEN 1 ELSE 0 END, 0, node, address,"
-      " version FROM member WHERE NOT ended"
-      " UNION ALL SELECT 2, id, owner, slot_epoch, wanted, serial_floor_ms, '', '', '' FROM slot"
-      " ORDER BY kind, a",
-      Params());
+  if (Status status = Open(); !status.ok()) return status;
+  const Answer answer = connection_->Query(kLookSql, Params());
   if (!answer.ok()) return Unavailable(connection_->place() + ": " + answer.message);
-  cluster::View view;
-  std::uint64_t starts = 0;
-  std::uint64_t moves = 0;
-  for (int row = 0; row < answer.rows.size(); ++row) {
-    const Rows& rows = answer.rows;
-    if (rows.Int(row, 0) == 0) {
-      starts = rows.Unsigned(row, 2);
-      view.generation = rows.Unsigned(row, 3);
-    } else if (rows.Int(row, 0) == 1) {
-      view.members.push_back({.epoch = rows.Unsigned(row, 1),
-                              .node = rows.Text(row, 6),
-                              .address = rows.Text(row, 7),
-                              .version = rows.Text(row, 8),
-                              .beat = rows.Unsigned(row, 2),
-                              .draining = rows.Int(row, 4) != 0});
-    } else {
-      view.slots.push_back({.owner = rows.Unsigned(row, 2),
-                            .slot_epoch = rows.Unsigned(row, 3),
-                            .wanted = rows.Unsigned(row, 4),
-                            .serial_floor_ms = rows.Int(row, 5)});
-      moves += view.slots.back().slot_epoch;
-    }
-  }
-  // Those who joined, those who ended, and how often slots changed hands.
-  view.version = starts + (starts - view.members.size()) + moves;
-  return view;
+  Result<cluster::View> view = ReadView(answer.rows);
+  if (view.ok()) return view;
+  return DataLoss(connection_->place() + ": " + view.status().message());
 }
 
 // ---- Slots --------------------------------------------------------------------------------------
@@ -270,7 +237,7 @@ Result<cluster::View> PostgresMemberStore::Look() {
 Result<cluster::MemberStore::Fenced> PostgresMemberStore::Fence(std::uint64_t victim,
                                                                 std::uint64_t seen_beat,
                                                                 const std::vector<Heir>& heirs) {
-  if (const Status status = Open(); !status.ok()) return status;
+  if (Status status = Open(); !status.ok()) return status;
   const std::string of_victim = Text(victim);
   const Answer answer =
       Do(Exactly1("UPDATE member SET ended = true, ended_by = " + Text(epoch_) +
@@ -305,7 +272,7 @@ void PostgresMemberStore::EndSessions(const std::string& of_members) {
 
 // What somebody has locked now is looked at again soon.
 Status PostgresMemberStore::Claim(const std::vector<Heir>& heirs) {
-  if (const Status status = Open(); !status.ok()) return status;
+  if (Status status = Open(); !status.ok()) return status;
   const Answer answer = Do(GiveTo(heirs, "NOT " + Alive("slot.owner")));
   return answer.ok() || answer.verdict == Verdict::kLocked
              ? OkStatus()
@@ -314,7 +281,7 @@ Status PostgresMemberStore::Claim(const std::vector<Heir>& heirs) {
 
 Status PostgresMemberStore::Want(std::uint64_t owner, const std::vector<Slot>& slots,
                                  std::uint64_t to) {
-  if (const Status status = Open(); !status.ok()) return status;
+  if (Status status = Open(); !status.ok()) return status;
   const Answer answer =
       Do("UPDATE slot SET wanted = " + Text(to) + " WHERE id = ANY(" +
          Array(slots, [](Slot slot) { return slot; }) + ") AND owner = " + Text(owner) +
@@ -325,7 +292,7 @@ Status PostgresMemberStore::Want(std::uint64_t owner, const std::vector<Slot>& s
 }
 
 Status PostgresMemberStore::SetDraining(std::uint64_t epoch, bool draining) {
-  if (const Status status = Open(); !status.ok()) return status;
+  if (Status status = Open(); !status.ok()) return status;
   const Answer answer =
       Do(Exactly1(std::string("UPDATE member SET draining = ") + (draining ? "true" : "false") +
                   " WHERE epoch = " + Text(epoch) + " AND NOT ended"));

@@ -3,6 +3,8 @@
 #include <array>
 #include <random>
 
+#include "coordinator/log/postgresql/member_rows.h"
+
 namespace assent::log {
 namespace {
 
@@ -129,6 +131,8 @@ Result<LogRow> OpenSchema(Connection& connection, const std::string& schema,
         "SELECT format, log_id, slots, starts, generation, origin, age_ms FROM log WHERE one = 1");
     if (answer.ok() && answer.rows.size() == 1) {
       const Rows& rows = answer.rows;
+      if (rows.Int(0, 2) < 1 || rows.Int(0, 2) > kMaxSlotsCount)
+        return DataLoss(what + ": its log has " + rows.Text(0, 2) + " slots");
       return Checked(connection, schema,
                      {.format = static_cast<int>(rows.Int(0, 0)),
                       .log_id = static_cast<std::uint32_t>(rows.Int(0, 1)),

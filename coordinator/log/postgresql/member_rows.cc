@@ -1,0 +1,67 @@
+#include "coordinator/log/postgresql/member_rows.h"
+
+#include <cstdint>
+#include <string>
+
+namespace assent::log {
+
+// One statement, for one snapshot.
+const char* const kLookSql =
+    "SELECT 0 AS kind, 0::bigint AS a, starts AS b, generation AS c, slots::bigint AS d,"
+    " 0::bigint AS e, '' AS f, '' AS g, '' AS h FROM log WHERE one = 1"
+    " UNION ALL SELECT 1, epoch, beat, 0, CASE WHEN draining THEN 1 ELSE 0 END, 0, node, address,"
+    " version FROM member WHERE NOT ended"
+    " UNION ALL SELECT 2, id, owner, slot_epoch, wanted, serial_floor_ms, '', '', '' FROM slot"
+    " ORDER BY kind, a";
+
+Result<cluster::View> ReadView(const Rows& rows) {
+  cluster::View view;
+  std::uint64_t starts = 0;
+  std::uint64_t moves = 0;
+  std::int64_t slots_count = 0;
+  for (int row = 0; row < rows.size(); ++row) {
+    if (rows.Int(row, 0) == 0) {
+      starts = rows.Unsigned(row, 2);
+      view.generation = rows.Unsigned(row, 3);
+      slots_count = rows.Int(row, 4);
+    } else if (rows.Int(row, 0) == 1) {
+      view.members.push_back({.epoch = rows.Unsigned(row, 1),
+                              .node = rows.Text(row, 6),
+                              .address = rows.Text(row, 7),
+                              .version = rows.Text(row, 8),
+                              .beat = rows.Unsigned(row, 2),
+                              .draining = rows.Int(row, 4) != 0});
+    } else if (rows.Unsigned(row, 1) == view.slots.size()) {
+      view.slots.push_back({.owner = rows.Unsigned(row, 2),
+                            .slot_epoch = rows.Unsigned(row, 3),
+                            .wanted = rows.Unsigned(row, 4),
+                            .serial_floor_ms = rows.Int(row, 5)});
+      moves += view.slots.back().slot_epoch;
+    }
+  }
+  if (slots_count <= 0) return DataLoss("table log has no row");
+  if (static_cast<std::int64_t>(view.slots.size()) != slots_count) {
+    return DataLoss("table slot has no row for slot " + std::to_string(view.slots.size()) +
+                    ", and the log has " + std::to_string(slots_count));
+  }
+  // Those who joined, those who ended, and how often slots changed hands.
+  view.version = starts + (starts - view.members.size()) + moves;
+  return view;
+}
+
+Result<std::vector<cluster::Grant>> ReadGrants(const Rows& rows, Slot slots_count) {
+  std::vector<cluster::Grant> grants;
+  for (int row = 0; row < rows.size(); ++row) {
+    const std::int64_t slot = rows.Int(row, 0);
+    if (slot < 0 || slot >= slots_count) {
+      return DataLoss("table slot has slot " + std::to_string(slot) + ", and the log has " +
+                      std::to_string(slots_count));
+    }
+    grants.push_back({.slot = static_cast<Slot>(slot),
+                      .slot_epoch = rows.Unsigned(row, 1),
+                      .serial_floor_ms = rows.Int(row, 2)});
+  }
+  return grants;
+}
+
+}  // namespace assent::log
