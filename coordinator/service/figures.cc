@@ -84,8 +84,8 @@ void MergeParticipants(std::vector<MemberAnswer<v1::ListParticipantsReply>> answ
   for (auto& [name, service] : services) {
     Fit(service);
     bytes += service.ByteSizeLong() + 8;
-    const bool full = out.participants_size() > 0 && bytes > limits::kMaxPageBytes;
-    if (full || (!last.empty() && name > last)) {
+    const bool more = bytes > limits::kMaxPageBytes || (!last.empty() && name > last);
+    if (more && out.participants_size() > 0) {
       return out.set_next_page_token(out.participants(out.participants_size() - 1).service());
     }
     out.add_participants()->Swap(&service);

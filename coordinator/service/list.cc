@@ -59,8 +59,8 @@ struct Listing {
   std::map<std::uint64_t, std::uint64_t> looks;  // spans: by epoch
   engine::Part part = engine::Part::kStuck;
   std::uint64_t after = 0;  // the serial of the last row that was considered; 0: none yet
-  std::uint64_t slice_after =
-      0;  // the same, for the shards: ahead of the page while that waits for the history
+  // The same, for the shards: ahead of the page while that waits for the history.
+  std::uint64_t slice_after = 0;
   std::size_t slice_rows = kShownSliceRowsCount;
   std::size_t examined_rows = 0;
   std::size_t scanned_rows = 0;
@@ -412,8 +412,15 @@ void NoteWhatIsMissing(Listing& listing, const Slices& slices) {
       std::max(listing.reply.slots_left_out(), static_cast<std::uint32_t>(left)));
 }
 
-// What each has found, as one slice.
+// What each has found, as one slice. Who says that there is more, and is where it was, would be
+// asked for ever.
 void Merge(const ListingPtr& listing, Slices slices) {
+  const std::uint64_t from = listing->slice_after == 0 ? 0 : RankOf(*listing, listing->slice_after);
+  for (auto& slice : slices) {
+    const std::uint64_t at = slice.reply.slice().looked_at();
+    if (slice.reply.slice().more() && (at == 0 || RankOf(*listing, at) <= from))
+      slice.status = Internal("it does not go on");
+  }
   NoteWhatIsMissing(*listing, slices);
   std::vector<engine::SliceEnd> ends;
   {
@@ -426,9 +433,8 @@ void Merge(const ListingPtr& listing, Slices slices) {
       found.visited_rows += end.rows();
       if (end.more()) ends.push_back({.serial = end.looked_at(), .more = true});
       const int rows = std::min(end.serials_size(), slice.reply.transactions_size());
-      for (int i = 0; i < rows; ++i) {
+      for (int i = 0; i < rows; ++i)
         found.rows[RankOf(*listing, end.serials(i))].Swap(slice.reply.mutable_transactions(i));
-      }
     }
   }
   OnSlice(listing, OkStatus(), ends);

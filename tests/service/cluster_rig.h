@@ -38,6 +38,8 @@ class ClusterRig : public testing::Test {
              std::chrono::milliseconds, Heard heard) override {
       ++asked;
       if (rig_.silent_.contains(member.epoch)) return heard(Unavailable("connection refused"), {});
+      const auto says = rig_.says_.find(member.epoch);
+      if (says != rig_.says_.end()) return heard(OkStatus(), says->second);
       rig_.Serve(*rig_.members_[member.epoch - 1]->service, method, request, std::move(heard));
     }
     void SetView(const cluster::ViewPtr&, std::uint64_t) override {}
@@ -153,7 +155,8 @@ class ClusterRig : public testing::Test {
 
   const std::shared_ptr<engine::SharedRows> rows_ =
       std::make_shared<engine::SharedRows>(kSlotsCount);
-  std::set<std::uint64_t> silent_;  // by epoch
+  std::set<std::uint64_t> silent_;             // by epoch
+  std::map<std::uint64_t, std::string> says_;  // whatever it is asked
   cluster::View view_;
   cluster::ClusterControl* control_ = nullptr;
   std::vector<std::unique_ptr<Coordinator>> members_;

@@ -195,6 +195,37 @@ TEST_F(SpanningTest, AnInstanceThatIsConnectedToAllIsOneLine) {
   EXPECT_EQ(reply.participants_size(), 1);
 }
 
+// Another version, or another program, at a member's address.
+TEST_F(SpanningTest, AMemberThatDoesNotGoOnIsNotAskedForEver) {
+  Start(3);
+  const std::vector<std::string> gids = BeginMany(8);
+  v1::ListReply nothing;
+  nothing.mutable_slice()->set_more(true);
+  says_[3] = nothing.SerializeAsString();
+  v1::ListRequest request;
+  request.set_page_size(100);
+  const v1::ListReply page = List(0, request);
+  EXPECT_EQ(page.transactions_size(), 6) << "two are in slots of the third";
+  ASSERT_EQ(page.silent_size(), 1);
+  EXPECT_EQ(page.silent(0).node(), "c");
+  request.set_all(true);
+  const v1::ListReply all = List(0, request);
+  EXPECT_EQ(all.transactions_size(), 6);
+  EXPECT_EQ(all.silent_size(), 1);
+}
+
+TEST_F(SpanningTest, APageOfParticipantsThatEndsBeforeAllOthersIsAPage) {
+  Start(2);
+  members_[0]->participants = {{"shop", {}, {}, 0}};
+  v1::ListParticipantsReply odd;
+  odd.set_next_page_token("books");
+  says_[2] = odd.SerializeAsString();
+  const auto [status, reply] = Ask<v1::ListParticipantsReply>(0, v1::ListParticipantsRequest());
+  ASSERT_TRUE(status.ok()) << status.ToString();
+  ASSERT_EQ(reply.participants_size(), 1);
+  EXPECT_EQ(reply.participants(0).service(), "shop");
+}
+
 TEST_F(SpanningTest, FiguresAreThoseOfEachAndTheirSum) {
   Start(3);
   BeginMany(16);
