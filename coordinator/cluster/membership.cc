@@ -31,6 +31,7 @@ std::vector<Wanting> WantingsOf(const View& view, const std::vector<std::uint64_
     wanting.slots.push_back(move.slot);
   }
   std::vector<Wanting> wantings;
+  wantings.reserve(by_owner.size());
   for (auto& [owner, wanting] : by_owner) wantings.push_back(std::move(wanting));
   return wantings;
 }

@@ -146,7 +146,7 @@ Status Observer::Move(const std::vector<Slot>& slots, std::uint64_t to) {
   }
   LookNow();
   for (const auto& [owner, theirs] : by_owner) {
-    if (const Status status = store_.Want(owner, theirs, to); !status.ok()) return status;
+    if (Status status = store_.Want(owner, theirs, to); !status.ok()) return status;
   }
   return OkStatus();
 }

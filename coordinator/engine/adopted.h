@@ -9,9 +9,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <deque>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -55,9 +55,8 @@ class Adopted {
     row.state_bytes_ = static_cast<std::uint32_t>(from.state.size());
     char* bytes = Room(from.gid.size() + from.spec.size() + from.state.size());
     row.bytes_ = bytes;
-    std::memcpy(bytes, from.gid.data(), from.gid.size());
-    std::memcpy(bytes += from.gid.size(), from.spec.data(), from.spec.size());
-    std::memcpy(bytes += from.spec.size(), from.state.data(), from.state.size());
+    for (const std::string* text : {&from.gid, &from.spec, &from.state})
+      bytes = std::copy(text->begin(), text->end(), bytes);
     ++left_;
   }
   // After the last Add. `visit` gets each row whose gid an older one has; it may Take it, at the

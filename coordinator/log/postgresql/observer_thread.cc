@@ -197,7 +197,7 @@ void ObserverThread::Fence(const std::string& node, const std::string& who,
   const std::string asked_by = who + ": " + reason;
   PostForNode(node, std::move(done), [this, asked_by](std::uint64_t epoch) {
     asked_by_ = asked_by;
-    const Status ended = observer_->End(epoch);
+    Status ended = observer_->End(epoch);
     asked_by_.clear();
     return ended;
   });

@@ -29,7 +29,7 @@ Result<Joined> PostgresRowStore::Join() {
   Result<Joined> joined = options_.join();
   if (!joined.ok()) return joined;
   epoch_ = joined.value().epoch;
-  if (Status status = lane_.Open(epoch_, options_.lane_number); !status.ok()) return Failed(status);
+  if (Status status = lane_.Open(epoch_, options_.lane_number); !status.ok()) return status;
   return joined;
 }
 
@@ -176,7 +176,7 @@ Status PostgresRowStore::Release(const std::vector<Slot>& slots) {
     floors.Add(options_.slots->LastMs(slot));
   }
   GroupResult result;
-  const Status status = CommitAlone(
+  Status status = CommitAlone(
       [&](Connection& connection) {
         connection.Add("release", Params().Int(epoch_).Ints(ids).Ints(floors).Int(
                                       static_cast<std::int64_t>(slots.size())));
@@ -261,7 +261,7 @@ Result<bool> PostgresRowStore::UpkeepIdle() {
     return look.rows.IsNull(0, 3) && look.rows.Int(0, 0) > 0;
   }
   GroupResult result;
-  const Status status = CommitAlone(
+  Status status = CommitAlone(
       [this](Connection& connection) { connection.Add("expire", ExpiryParams(kIdleSliceRows)); },
       result);
   if (!status.ok()) return status;
