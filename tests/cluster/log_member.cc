@@ -40,28 +40,26 @@ void Say(const std::string& line) {
 
 class Workload final : public SlotEvents {
  public:
-  explicit Workload(PostgresLogOptions options) : log_(std::make_unique<PostgresLog>(options)) {}
+  explicit Workload(PostgresLogOptions options) : log_(std::move(options)) {}
 
   void Start() {
-    const Result<Joined> joined = log_->Join(*this);
+    const Result<Joined> joined = log_.Join(*this);
     if (!joined.ok()) Die(1, joined.status());
     slots_count_ = joined.value().slots_count;
     Say("JOINED " + std::to_string(joined.value().epoch));
     OnAssigned(joined.value().slots);
-    log_->StartEvents();
+    log_.StartEvents();
   }
   void Drain(const std::string& node) {
-    log_->control().SetDraining(node, true,
-                                [](const Status& status) { Say("DRAINING " + status.ToString()); });
+    log_.control().SetDraining(node, true,
+                               [](const Status& status) { Say("DRAINING " + status.ToString()); });
   }
-  // No more begins; what has begun ends.
+  // No more begins; what has begun ends, and has said so.
   void Stop() {
     const MutexLock lock(mutex_);
     stopping_ = true;
     while (under_way_ > 0) quiet_.Wait(mutex_);
   }
-  void Close() { log_.reset(); }
-
   void OnAssigned(const std::vector<SlotGrant>& grants) override {
     if (grants.empty()) return;
     std::vector<Slot> slots;
@@ -73,7 +71,7 @@ class Workload final : public SlotEvents {
       }
     }
     const auto rows = std::make_shared<std::map<Slot, std::vector<LiveRow>>>();
-    log_->Load(
+    log_.Load(
         slots,
         [rows](const LiveRow& row) {
           (*rows)[row.slot].push_back(row);
@@ -151,7 +149,7 @@ class Workload final : public SlotEvents {
     }
     if (leaves) return GiveUp(slot);
     Entry entry{.kind = EntryKind::kBegin,
-                .serial = log_->NextSerial(slot),
+                .serial = log_.NextSerial(slot),
                 .version = 1,
                 .slot = slot,
                 .gid = {},
@@ -173,7 +171,7 @@ class Workload final : public SlotEvents {
     std::vector<Entry> batch;
     batch.push_back(std::move(entry));
     const EntryKind kind = batch.front().kind;
-    log_->Append(std::move(batch), [this, kind, next](const AppendResult& result) {
+    log_.Append(std::move(batch), [this, kind, next](const AppendResult& result) {
       if (!result.status.ok() || !result.refused.empty()) return;  // as above
       if (kind == EntryKind::kBegin) Say("BEGUN " + next.gid);
       if (kind != EntryKind::kEnd) return Append(next);
@@ -181,10 +179,11 @@ class Workload final : public SlotEvents {
       {
         const MutexLock lock(mutex_);
         --slots_.at(next.slot).under_way;
-        --under_way_;
-        quiet_.NotifyAll();
       }
       GoOn(next.slot);
+      const MutexLock lock(mutex_);
+      --under_way_;
+      quiet_.NotifyAll();
     });
   }
 
@@ -193,12 +192,11 @@ class Workload final : public SlotEvents {
       const MutexLock lock(mutex_);
       slots_.erase(slot);
     }
-    log_->Release(slot, [slot](const Status& status) {
+    log_.Release(slot, [slot](const Status& status) {
       Say((status.ok() ? "GIVEN " : "KEPT ") + std::to_string(slot));
     });
   }
 
-  std::unique_ptr<PostgresLog> log_;
   Slot slots_count_ = 1;
   std::atomic<std::uint64_t> begins_ = 0;
   Mutex mutex_;
@@ -206,6 +204,7 @@ class Workload final : public SlotEvents {
   std::map<Slot, Held> slots_ ASSENT_GUARDED_BY(mutex_);
   int under_way_ ASSENT_GUARDED_BY(mutex_) = 0;
   bool stopping_ ASSENT_GUARDED_BY(mutex_) = false;
+  PostgresLog log_;  // goes first: until it has gone it calls
 };
 
 int Main(char** argv) {
@@ -231,14 +230,15 @@ int Main(char** argv) {
     static constexpr const char* kWords[] = {"done", "moved", "held"};
     Say("FENCED " + node + " " + kWords[static_cast<int>(result)]);
   };
-  Workload workload(std::move(options));
-  workload.Start();
-  for (int signal = 0; signal != SIGTERM;) {
-    (void)sigwait(&signals, &signal);
-    if (signal == SIGUSR1) workload.Drain(argv[2]);
+  {
+    Workload workload(std::move(options));
+    workload.Start();
+    for (int signal = 0; signal != SIGTERM;) {
+      (void)sigwait(&signals, &signal);
+      if (signal == SIGUSR1) workload.Drain(argv[2]);
+    }
+    workload.Stop();
   }
-  workload.Stop();
-  workload.Close();
   Say("CLOSED");
   return 0;
 }
