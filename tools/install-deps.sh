@@ -17,6 +17,8 @@ packages=(
   # Tests.
   libgtest-dev libgmock-dev libbenchmark-dev python3 python3-grpcio python3-protobuf python3-yaml sqlite3 postgresql pgbouncer strace procps spin openssl
   valgrind clang
+  # The tests start servers of their own, on ports and folders of their own; what these bring up as services is not used.
+  patroni etcd-server
 )
 # The code is laid out by version 14: Debian 12 calls it clang-format, newer releases keep it under its number.
 if [[ "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" == bookworm ]]; then

@@ -138,7 +138,8 @@ void Transaction::On(const Recover&, const Now& now, Step& step) {
     Branch& branch = branches_[i];
     resumable = resumable && Rules(spec_.branches[i].protocol).resume_undecided;
     if (branch.in_flight)
-      branch.history.Close(AttemptResult::kUnknown, Micros(0), "the coordinator restarted");
+      branch.history.Close(AttemptResult::kUnknown, Micros(0),
+                           "its coordinator restarted, or another took over");
     branch.in_flight = false;
     branch.next_attempt = branch.absent_since = kNever;
     if (Due(i) == kNoOperation) continue;
@@ -147,7 +148,7 @@ void Transaction::On(const Recover&, const Now& now, Step& step) {
   }
   // Presumed abort: an undecided two-phase transaction is never resumed.
   if (phase_ == Phase::kActive && !resumable && GivingUpIsPossible()) {
-    GiveUp("the coordinator restarted before the decision", now, step);
+    GiveUp("its coordinator restarted, or another took over, before the decision", now, step);
   }
   // The deadline may have passed meanwhile: then nothing is sent forward again.
   On(Tick{}, now, step);

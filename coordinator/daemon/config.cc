@@ -12,13 +12,11 @@
 
 #include <CLI/CLI.hpp>
 
-#include <assent/address.h>
 #include <assent/limits.h>
 #include <assent/overload.h>
 
-#include "coordinator/core/spec.h"
+#include "coordinator/daemon/config_checks.h"
 #include "coordinator/daemon/version.h"
-#include "coordinator/log/postgresql/connection.h"
 #include "proto/toml/read_toml.h"
 
 namespace assent::daemon {
@@ -35,146 +33,16 @@ Exit codes:
       format (the message names file, table and row)
   69  the address is in use, or not this machine's
   70  it did not answer when it dialled itself
-  73  the data folder cannot be used, or another assentd uses it or has
-      taken it over
-  74  an I/O error on the log: it stopped at once, and learns at the next start what is true
+  73  the data folder cannot be used, or another assentd uses it or has taken it over; or the
+      database does not let this one in, or is not set as it has to be
+  74  an I/O error on the log: it stopped at once, and learns at the next start what is true; or a
+      database that did not answer at the start
   75  others that share the log have taken this one's transactions over; start it again
   76  the shared log has lost what it had acknowledged (a fail-over of the database): it stopped at
       once; see docs/cluster.md
 
 Example:
   assentd --data /var/lib/assent --listen 127.0.0.1:7400 --unary billing=127.0.0.1:9000)";
-
-// `value` as a file has to write it.
-std::string Quoted(std::string_view value) {
-  std::string quoted = "\"";
-  for (const char c : value) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    quoted += c == '\t' ? std::string("\\t") : std::string(1, c);
-  }
-  return quoted + "\"";
-}
-
-// ---- What the settings take, beyond a number's bounds -------------------------------------------
-
-bool IsLoopback(const std::string& address) {
-  return address.rfind("127.", 0) == 0 || address.rfind("localhost:", 0) == 0 ||
-         address.rfind("[::1]:", 0) == 0 || address.rfind("unix:", 0) == 0;
-}
-
-Status CheckListen(const Config& c) {
-  if (c.listen.rfind("unix:", 0) == 0) return OkStatus();
-  const std::size_t colon = c.listen.rfind(':');
-  const std::string host = c.listen.substr(0, colon);
-  const std::string port = colon == std::string::npos ? "" : c.listen.substr(colon + 1);
-  if (host.find(':') != std::string::npos && (host.front() != '[' || host.back() != ']')) {
-    return InvalidArgument("listen is " + Quoted(c.listen) +
-                           ": an IPv6 address stands in brackets, [" + host + "]:" + port);
-  }
-  const bool drawn = !port.empty() && port.find_first_not_of('0') == std::string::npos;
-  if (colon == 0 || !(drawn || IsPort(port))) {
-    return InvalidArgument("listen is " + Quoted(c.listen) +
-                           ": it takes HOST:PORT, such as 127.0.0.1:7400, or unix:PATH");
-  }
-  if (IsLoopback(c.listen) || c.allow_insecure) return OkStatus();
-  return InvalidArgument("listen is " + c.listen +
-                         ", which others can reach, and there is no TLS: use a loopback address, "
-                         "or say --allow-insecure if the network is trusted");
-}
-
-Status CheckData(const Config& c) {
-  return c.data.empty() ? InvalidArgument("data is empty: it takes the folder of the log")
-                        : OkStatus();
-}
-
-Status CheckLog(const Config& c) {
-  if (c.log.empty()) return OkStatus();
-  const bool sqlite = !c.Place().shared() && !c.Place().sqlite_folder.empty();
-  const bool postgresql =
-      c.log.rfind("postgresql://", 0) == 0 || c.log.rfind("postgres://", 0) == 0;
-  if (postgresql && log::Connection::HasPassword(c.log)) {
-    return InvalidArgument(
-        "log has a password, which others on this machine could read: leave it out, and put it "
-        "into the file that PGPASSFILE names, or a service file of PostgreSQL");
-  }
-  if (sqlite || postgresql) return OkStatus();
-  return InvalidArgument("log is \"" + c.log +
-                         "\": it takes sqlite:FOLDER, or postgresql://USER@HOST:PORT/DATABASE");
-}
-
-// An address at which others can reach this daemon.
-Status CheckAdvertise(const Config& c) {
-  if (!c.Place().shared()) return OkStatus();
-  const std::string address = c.AdvertisedAddress();
-  const std::string host = address.substr(0, address.rfind(':'));
-  if (IsHostAndPort(address) && host != "0.0.0.0" && host != "[::]") return OkStatus();
-  return InvalidArgument("advertise is \"" + address +
-                         "\": with a log that several coordinators share it takes the HOST:PORT at "
-                         "which participants and the others reach this one");
-}
-
-Status CheckNode(const Config& c) {
-  const bool printable =
-      std::all_of(c.node.begin(), c.node.end(), [](char x) { return x > ' ' && x < 127; });
-  if (c.node.size() <= kMaxNodeBytes && printable) return OkStatus();
-  return InvalidArgument("node is " + Quoted(c.node) + ": it takes up to " +
-                         std::to_string(kMaxNodeBytes) + " printable characters without spaces");
-}
-
-Status CheckStoreFailover(const Config& c) {
-  if (c.store_failover == "detect" || c.store_failover == "lossless") return OkStatus();
-  return InvalidArgument("store-failover is " + Quoted(c.store_failover) +
-                         ": it takes detect or lossless");
-}
-
-Status CheckUnary(const Config& c) {
-  for (const std::string& entry : c.unary) {
-    const std::size_t equals = entry.find('=');
-    if (equals == std::string::npos || !IsHostAndPort(std::string_view(entry).substr(equals + 1))) {
-      const bool as_in_a_file = entry.find_first_of("[\"") == 0;
-      return InvalidArgument(
-          "unary is " + Quoted(entry) + ": it takes NAME=HOST:PORT, with a port from 1 to 65535" +
-          (as_in_a_file ? "; brackets and quotes stand in files alone, elsewhere "
-                          "commas between several"
-                        : ""));
-    }
-    Status named = core::CheckServiceName(entry.substr(0, equals), "unary");
-    if (!named.ok()) return named;
-  }
-  return OkStatus();
-}
-
-// Each shard has its part: one transaction of the largest size has to fit.
-Status CheckPayload(const Config& c) {
-  constexpr std::int64_t kShardMib = limits::kMaxTransactionBytes >> 20;
-  const std::int64_t least_mib = c.shards * kShardMib;
-  if (c.max_payload_mib >= least_mib) return OkStatus();
-  return InvalidArgument("max-payload-mib is " + std::to_string(c.max_payload_mib) + ": with " +
-                         std::to_string(c.shards) + " shards it takes at least " +
-                         std::to_string(least_mib) +
-                         ", so that one transaction of the largest size fits");
-}
-
-Status CheckReserve(const Config& c) {
-  constexpr std::int64_t kLeastMib = 8;
-  if (c.reserve_mib == 0 || c.reserve_mib >= kLeastMib) return OkStatus();
-  return InvalidArgument("reserve-mib is " + std::to_string(c.reserve_mib) +
-                         ": it takes 0 (none), or at least " + std::to_string(kLeastMib) +
-                         ", which moving the WAL into the database may need");
-}
-
-Status CheckLogLevel(const Config& c) {
-  for (const char* level : {"debug", "info", "warn", "error"}) {
-    if (c.log_level == level) return OkStatus();
-  }
-  return InvalidArgument("log-level is " + Quoted(c.log_level) +
-                         ": it takes debug, info, warn or error");
-}
-
-Status CheckLogFormat(const Config& c) {
-  if (c.log_format == "text" || c.log_format == "json") return OkStatus();
-  return InvalidArgument("log-format is " + Quoted(c.log_format) + ": it takes text or json");
-}
 
 // ---- The table ----------------------------------------------------------------------------------
 

@@ -114,15 +114,10 @@ Listener::~Listener() {
 }
 
 Status Listener::Add(int descriptor, const sockaddr* address, socklen_t size) {
-  if (::bind(descriptor, address, size) != 0 || ::listen(descriptor, SOMAXCONN) != 0) {
+  if (::bind(descriptor, address, size) != 0) {
     const int error = errno;
     ::close(descriptor);
-    const char* hint = error == EADDRINUSE      ? ": another assentd may be running"
-                       : error == EADDRNOTAVAIL ? ": this machine does not have it"
-                       : error == EACCES        ? ": not allowed to this user"
-                                                : "";
-    return {error == EADDRNOTAVAIL ? Code::kNotFound : Code::kUnavailable,
-            CannotListen(address_, Said(error) + hint).message()};
+    return InUse(error);
   }
   descriptors_.push_back(descriptor);
   if (descriptors_.size() > 1) return OkStatus();
@@ -130,6 +125,22 @@ Status Listener::Add(int descriptor, const sockaddr* address, socklen_t size) {
   if (::getsockname(descriptor, reinterpret_cast<sockaddr*>(&dial_address_.address),
                     &dial_address_.size) != 0)
     return CannotListen(address_, Said(errno));
+  return OkStatus();
+}
+
+Status Listener::InUse(int error) const {
+  const char* hint = error == EADDRINUSE      ? ": another assentd may be running"
+                     : error == EADDRNOTAVAIL ? ": this machine does not have it"
+                     : error == EACCES        ? ": not allowed to this user"
+                                              : "";
+  return {error == EADDRNOTAVAIL ? Code::kNotFound : Code::kUnavailable,
+          CannotListen(address_, Said(error) + hint).message()};
+}
+
+Status Listener::Listen() {
+  for (const int descriptor : descriptors_) {
+    if (::listen(descriptor, SOMAXCONN) != 0) return InUse(errno);
+  }
   return OkStatus();
 }
 
@@ -249,7 +260,8 @@ Status Listener::ListenAgain() {
   if (!bound.ok()) return bound;
   const int made = descriptors_.back();
   descriptors_.pop_back();
-  const bool replaced = ::dup3(made, descriptors_.front(), O_CLOEXEC) >= 0;
+  const bool replaced =
+      ::listen(made, SOMAXCONN) == 0 && ::dup3(made, descriptors_.front(), O_CLOEXEC) >= 0;
   const int error = errno;
   ::close(made);
   return replaced ? OkStatus() : CannotListen(address_, Said(error));

@@ -28,12 +28,14 @@ struct DialAddress {
 
 class Listener {
  public:
-  // `address` is HOST:PORT or unix:PATH. A host with several addresses is listened on at each that
-  // this machine has. The file of a Unix socket that nobody answers on is taken over; one that
-  // somebody answers on is not. The message of a failure says who is there, and which setting to
-  // change.
+  // Takes the address, and lets nobody in yet. `address` is HOST:PORT or unix:PATH. A host with
+  // several addresses is listened on at each that this machine has. The file of a Unix socket that
+  // nobody answers on is taken over; one that somebody answers on is not. The message of a failure
+  // says who is there, and which setting to change.
   static Result<std::unique_ptr<Listener>> Open(const std::string& address,
                                                 ListenerOptions options);
+  // Until then who dials is refused by the kernel. Fails if another was faster.
+  Status Listen();
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
@@ -60,6 +62,7 @@ class Listener {
   bool FileIsOurs() const ASSENT_REQUIRES(file_mutex_);
   Status LockFile(const std::string& path);
   Status Add(int descriptor, const sockaddr* address, socklen_t size);
+  Status InUse(int error) const;
 
   const ListenerOptions options_;
   std::string address_;

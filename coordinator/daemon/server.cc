@@ -244,7 +244,7 @@ struct Server::Parts {
 
   bool HasHeirs() const;
   void MakeService(const log::Recovered& recovered);
-  Status Listen();
+  Status TakeAddress();
   Status BuildServer();
   void LetIn();
   void DialOurselves();
@@ -264,6 +264,11 @@ Status Server::Start(int& exit_code) {
   p.log = std::move(opened->log);
   p.shared_log = opened->shared;
   p.log_place = std::move(opened->place);
+
+  // Before anything of a shared log is taken, which would end a coordinator of our name that runs
+  // at this address.
+  exit_code = kExitAddressInUse;
+  if (const Status taken = p.TakeAddress(); !taken.ok()) return taken;
 
   p.engine = std::make_unique<engine::Engine>(EngineOptions(p.config), *p.log, DieOfLog);
   const auto began = base::MonoNow();
@@ -291,8 +296,7 @@ Status Server::Start(int& exit_code) {
   p.MakeService(*recovered);
 
   exit_code = kExitAddressInUse;
-  const Status listening = p.Listen();
-  if (!listening.ok()) return listening;
+  if (const Status listening = p.listener->Listen(); !listening.ok()) return listening;
   const Status built = p.BuildServer();
   if (!built.ok()) return built;
   p.engine->Start(*p.board);
@@ -331,7 +335,7 @@ void Server::Parts::MakeService(const log::Recovered& recovered) {
   cluster_service = door::MakeClusterService(*operations);
 }
 
-Status Server::Parts::Listen() {
+Status Server::Parts::TakeAddress() {
   ListenerOptions options;
   options.user_timeout_ms = KeepaliveTimeoutMs(config.keepalive_seconds);
   auto opened = Listener::Open(config.listen, options);

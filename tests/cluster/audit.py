@@ -57,22 +57,44 @@ class Journals:
 
 
 class Bank:
-    """What a participant's own file says."""
+    """What a participant's own file says; `lost`, which may grow: transactions that a store has lost, with which people deal."""
 
-    def __init__(self, path):
-        self.db = sqlite3.connect(path, timeout=10)
+    def __init__(self, path, lost):
+        self.db, self.lost = sqlite3.connect(path, timeout=10), lost
+        self.db.create_function("lost", 1, lambda gid: gid in self.lost)
 
     def one(self, sql):
         return self.db.execute(sql).fetchone()[0] or 0
 
     def held(self):
-        return {"prepared": self.one("SELECT count(*) FROM assent_prepared"),
-                "claims": self.one("SELECT count(*) FROM assent_lock"),
-                "frozen": self.one("SELECT sum(frozen) FROM account"),
-                "unsettled": self.one("SELECT count(*) FROM ledger WHERE state NOT IN ('done', 'undone')")}
+        return {"prepared": self.one("SELECT count(*) FROM assent_prepared WHERE NOT lost(gid)"),
+                "claims": self.one("SELECT count(*) FROM assent_lock l LEFT JOIN assent_prepared p ON p.id = l.holder "
+                                   "WHERE p.gid IS NULL OR NOT lost(p.gid)"),
+                "frozen": self.one("SELECT sum(frozen) FROM account") + self.one(
+                    "SELECT sum(min(delta, 0)) FROM ledger WHERE state = 'frozen' AND lost(gid)"),
+                "unsettled": self.one("SELECT count(*) FROM ledger WHERE state NOT IN ('done', 'undone') AND NOT lost(gid)")}
+
+    def held_for_people(self):
+        """Of the lost ones."""
+        found = self.db.execute("SELECT gid, branch_id FROM assent_prepared UNION "
+                                "SELECT gid, branch_id FROM ledger WHERE state = 'frozen'")
+        return {(gid, branch) for gid, branch in found if gid in self.lost}
+
+    def prepared_for_people(self):
+        """With which others' work stands in line."""
+        return {(gid, branch) for gid, branch in self.db.execute("SELECT gid, branch_id FROM assent_prepared") if gid in self.lost}
+
+    def undo(self, held):
+        with self.db:
+            for branch in held:
+                self.db.execute("DELETE FROM assent_lock WHERE holder IN (SELECT id FROM assent_prepared WHERE gid = ? AND branch_id = ?)",
+                                branch)
+                self.db.execute("DELETE FROM assent_prepared WHERE gid = ? AND branch_id = ?", branch)
 
     def balance(self):
-        return self.one("SELECT sum(balance + frozen) FROM account")
+        """Without what is in force of the lost ones, of which the other half may not be."""
+        return self.one("SELECT sum(balance + frozen) FROM account") - self.one(
+            "SELECT sum(delta) FROM ledger WHERE state = 'done' AND lost(gid)")
 
     def branches(self):
         """Ledger, tokens and barrier by gid and branch."""
@@ -111,28 +133,44 @@ class Door:
         raise AssertionError
 
     def unfinished(self):
-        """How many; -1 while it does not answer."""
-        count, token = 0, ""
+        """Why not, by gid; {"": ..} while it does not answer."""
+        found, token = {}, ""
         while True:
             try:
                 page = self.stub.List(wire.tx.ListRequest(page_size=1000, page_token=token), timeout=10)
-            except grpc.RpcError:
-                return -1
-            count += len(page.transactions)
+            except grpc.RpcError as error:
+                return {"": f"{error.code().name}: {error.details()}"}
+            found.update({transaction.gid: transaction.why_not_finished for transaction in page.transactions})
             token = page.next_page_token
             if not token:
-                return count
+                return found
 
 
 class Audit:
     def __init__(self, rig):
         self.rig, self.doors = rig, [Door(endpoint) for endpoint in rig.endpoints.split(",")]
-        self.banks = [Bank(rig.bank_file(i)) for i in range(rigs.BANKS)]
-        self.counts = collections.Counter()
+        self.banks = [Bank(rig.bank_file(i), rig.lost) for i in range(rigs.BANKS)]
+        self.counts, self.undone = collections.Counter(), rig.undone
+
+    def _unfinished(self):
+        """But for those that are lost, with which people deal."""
+        return [{gid: why for gid, why in door.unfinished().items() if gid not in self.rig.lost} for door in self.doors]
+
+    def deal_with_the_lost(self):
+        """As people do: what participants hold of transactions that no coordinator knows stands in the way of others. Here it is undone
+        in the participant's own tables, while it is down."""
+        for i, bank in enumerate(self.banks):
+            if mine := [held for held in bank.prepared_for_people() if all(door.outcome(held[0]) is None for door in self.doors)]:
+                self.undone.update(mine)
+                self.rig.banks[i].kill(down_s=3600)
+                bank.undo(mine)
+                self.rig.banks[i].due = 0.0
 
     def await_rest(self):
-        if not rigs.until(lambda: all(door.unfinished() == 0 for door in self.doors), REST_S, self.rig.tick):
-            self.rig.finding(f"unfinished {REST_S} s after the faults: " + ", ".join(str(door.unfinished()) for door in self.doors))
+        if self.rig.lost:
+            self.deal_with_the_lost()
+        if not rigs.until(lambda: not any(self._unfinished()), REST_S, self.rig.tick):
+            self.rig.finding(f"unfinished {REST_S} s after the faults: {self._unfinished()}")
         for i, bank in enumerate(self.banks):
             if not rigs.until(lambda b=bank: not any(b.held().values()), REST_S, self.rig.tick):
                 self.rig.finding(f"bank{i} still holds {bank.held()}")
@@ -149,6 +187,9 @@ class Audit:
             for gid, *said in zip(gids, *asked):
                 for sentence in self.judge(journals.entries[gid], gid, books, said):
                     self.rig.finding(f"transaction {gid} ({journals.entries[gid].journal}): {sentence}")
+                if gid in self.rig.lost:
+                    self.counts["lost, and known again" if set(said) - {None} else "lost"] += 1
+        self.counts["held for people"] = sum(len(bank.held_for_people()) for bank in self.banks)
         self.counts["transactions"] = len(gids)
         self.counts["answers"] = journals.answers
 
@@ -159,7 +200,21 @@ class Audit:
                 if entry is None or not any(b.id == branch and b.bank == i for b in entry.branches):
                     self.rig.finding(f"bank{i} has a trace of branch {branch} of {gid}, which nobody asked of it")
 
+    def judge_lost(self, entry, gid, books, said):
+        """Somebody may have been told what is not so any more. But nobody guesses: of what was said to be committed, and is absent now,
+        each branch is in force, or is held until a person has looked."""
+        if set(said) != {None} or set(entry.told) != {"COMMITTED"}:
+            return
+        for branch in entry.branches:
+            ledger = books[branch.bank].get((gid, branch.id), ("", 0, 0))[0]
+            held = self.banks[branch.bank].held_for_people() | self.undone
+            if branch.tokens and ledger != "done" and (gid, branch.id) not in held:
+                yield f"was committed and has been lost; somebody has undone branch {branch.id} (bank{branch.bank} {branch.action})"
+
     def judge(self, entry, gid, books, said):
+        if gid in self.rig.lost:
+            yield from self.judge_lost(entry, gid, books, said)
+            return
         yield from entry.complaints
         done, not_done = [], []
         for branch in entry.branches:

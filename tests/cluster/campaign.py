@@ -29,6 +29,7 @@ import grpc
 import audit
 import pgproxy
 import rig as rigs
+import strangers
 import wire
 
 ROUND_FAULTS = 40
@@ -77,8 +78,10 @@ class Faults:
         self.kinds = [(self.kill, 16), (self.stop, 16), (self.leave, 5), (self.kill_bank, 5), (self.end_backends, 8),
                       (self.kill_store, 5), (self.late_group, 14), (self.late_rows, 8), (self.half_sent, 8),
                       (self.held_over_a_fence, 10), (self.cut_inside, 6), (self.answer_lost, 10), (self.held, 5)]
+        if rig.gates:
+            self.kinds += [(self.line_cut, 4), (self.line_slow, 4), (self.line_one_way, 6)]
         if rig.paired:
-            self.kinds.append((self.promote, 8))
+            self.kinds.append((self.promote, 8) if rig.paired == "synchronous" else (self.promote_behind, 14))
 
     def strike(self):
         act = self.dice.choices([kind for kind, _ in self.kinds], [weight for _, weight in self.kinds])[0]
@@ -135,6 +138,40 @@ class Faults:
     def promote(self):
         self.rig.promote(self.dice.choice([0, self._leases(0.1, 2)]))
         return True
+
+    def promote_behind(self):
+        """It lacks what the primary did last."""
+        self.rig.promote_behind(self._leases(0.05, 0.6))
+        return True
+
+    def _line(self, begin):
+        """What others, and clients, say to one member; and after a while all is well again."""
+        gate = self.dice.choice(self.rig.gates)
+        begin(gate)
+
+        def mend():
+            gate.heal()
+            gate.cut_all()
+        self.later.add(self._leases(0.1, 4), mend)
+        return True
+
+    def line_cut(self):
+        def begin(gate):
+            gate.refusing = True
+            gate.cut_all()
+        return self._line(begin)
+
+    def line_slow(self):
+        delay_s = self.dice.choice([0.02, 0.2, 1])
+
+        def begin(gate):
+            gate.delay_s = delay_s
+        return self._line(begin)
+
+    def line_one_way(self):
+        """What is asked arrives and no answer comes back; or the other way round."""
+        side = self.dice.choice([pgproxy.FRONTEND, pgproxy.BACKEND])
+        return self._line(lambda gate: gate.hold_all(side))
 
     def _trap(self, matches, inside=0, seconds=2.0):
         """The member whose message was caught, and its link."""
@@ -255,11 +292,13 @@ class Probe(threading.Thread):
             journals.take("probe", ["told", gid, "Submit", "COMMITTED"])
 
 
-def check(rig, probes):
+def check(rig, probes=(), asked=()):
     """All the faults have ended; so everything comes to rest, and is right."""
     rig.heal()
     rig.end_initiators()
     journals = audit.Journals()
+    for stranger in asked:
+        stranger.end(journals)
     for i in range(len(rig.initiators)):
         journals.read(rig.journal(i))
     for probe in probes:
@@ -273,13 +312,15 @@ def check(rig, probes):
 
 
 def run_faults(rig, options, dice):
-    faults, counts = Faults(rig, dice), {}
+    faults, counts, asked = Faults(rig, dice), {}, []
     end = time.monotonic() + options.minutes * 60
     struck = 0
     while struck < options.faults and time.monotonic() < end:
         for initiator in rig.initiators:
             if not initiator.starts:
                 initiator.start()
+        asked.append(strangers.Stranger(rig, len(asked)))
+        asked[-1].start()
         for _ in range(min(ROUND_FAULTS, options.faults - struck)):
             struck += faults.strike()
             pause = time.monotonic() + dice.uniform(0, 0.25) * rig.lease_s
@@ -287,7 +328,7 @@ def run_faults(rig, options, dice):
                 faults.tick()
                 time.sleep(0.01)
         faults.later.due.clear()
-        counts = check(rig, [])
+        counts = check(rig, asked=asked)
         print(f"{struck} faults, {counts['transactions']} transactions, {len(rig.findings)} findings", flush=True)
         if rig.findings:
             break
@@ -314,7 +355,7 @@ def run_take_overs(rig, options, dice):
         if not rig.settled(rigs.STARTS_WITHIN_S):
             rig.finding("the newcomer does not get its share")
             break
-    return check(rig, probes), probes
+    return check(rig, probes=probes), probes
 
 
 def percentiles(seconds):
@@ -328,7 +369,10 @@ def main():
     parser.add_argument("--faults", type=int, default=0)
     parser.add_argument("--take-overs", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--promotions", action="store_true", help="the store is a synchronous pair, and its standby is promoted")
+    parser.add_argument("--promotions", action="store_const", const="synchronous", dest="standby",
+                        help="the store is a synchronous pair, and its standby is promoted")
+    parser.add_argument("--losses", action="store_const", const="asynchronous", dest="standby",
+                        help="an asynchronous pair, whose standby lacks something when it is promoted")
     parser.add_argument("--lease", type=float, help="seconds; 1 with --faults, 3 (as the daemon's) with --take-overs")
     parser.add_argument("--initiators", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=120, help="at most")
@@ -340,7 +384,7 @@ def main():
     dice = random.Random(options.seed)
     folder = tempfile.mkdtemp(prefix="assent-cluster-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
     rig = rigs.Rig(folder, lease_s=options.lease or (3.0 if options.take_overs else 1.0), initiators=options.initiators,
-                   seed=options.seed, standby=options.promotions, plant=options.plant)
+                   seed=options.seed, standby=options.standby, gates=options.faults > 0, plant=options.plant)
     begun, struck, probes, counts = time.monotonic(), 0, [], {}
     try:
         rig.start()

@@ -65,7 +65,7 @@ class _Stream:
 
     def __init__(self, link, side, reader, writer):
         self.link, self.side, self.reader, self.writer = link, side, reader, writer
-        self.buffer, self.started, self.opaque, self.since_sync = b"", side == BACKEND, False, 0
+        self.buffer, self.started, self.opaque, self.since_sync = b"", side == BACKEND, link.proxy.opaque, 0
         self.gate = asyncio.Event()
         self.gate.set()
         self.queue = asyncio.Queue(maxsize=64)
@@ -166,6 +166,9 @@ class Link:
         """Both are reset, and what is held is gone."""
         self.proxy.run(self._cut)
 
+    def _hold(self, side):
+        self.streams[side].gate.clear()
+
     def _release(self):
         for stream in self.streams.values():
             stream.gate.set()
@@ -181,10 +184,13 @@ class Link:
 
 
 class Proxy:
-    def __init__(self, server_port, port=0):
-        self.server_port, self.port = server_port, port
+    """`opaque`: in front of something else than PostgreSQL, whose messages are bytes."""
+
+    def __init__(self, server_port, port=0, opaque=False):
+        self.server_port, self.port, self.opaque = server_port, port, opaque
         self.delay_s = 0.0     # of everything, in each direction
         self.refusing = False  # newcomers
+        self.holding = None    # the side of which nothing more comes through, newcomers' included
         self.links, self.count = {}, 0
         self._traps, self._mutex = [], threading.Lock()
         self._tasks = set()
@@ -199,6 +205,8 @@ class Proxy:
         return self
 
     def __exit__(self, *_):
+        if not self._up.is_set():
+            return  # never begun
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(WAIT_S)
 
@@ -223,13 +231,21 @@ class Proxy:
         """No traps, no delay, nothing held; who has lost his client goes."""
         with self._mutex:
             self._traps.clear()
-        self.delay_s, self.refusing = 0.0, False
+        self.delay_s, self.refusing, self.holding = 0.0, False, None
         self.run(lambda: [link._release() for link in self.links.values()])
+
+    def hold_all(self, side):
+        """From now on; until heal()."""
+        self.holding = side
+        self.run(lambda: [link._hold(side) for link in self.links.values()])
+
+    def cut_all(self):
+        self.run(lambda: [link._cut() for link in self.links.values()])
 
     def turn_to(self, server_port):
         """Another server from now on; whoever is connected loses his connection."""
-        self.server_port = server_port
-        self.run(lambda: [link._cut() for link in self.links.values()])
+        self.server_port, self.holding = server_port, None
+        self.cut_all()
 
     def disarm(self, trap):
         with self._mutex:
@@ -284,6 +300,8 @@ class Proxy:
         link.streams = {FRONTEND: _Stream(link, FRONTEND, from_client, to_server),
                         BACKEND: _Stream(link, BACKEND, from_server, to_client)}
         self.links[link.number] = link
+        if self.holding:
+            link._hold(self.holding)
         try:
             await asyncio.gather(*(work() for stream in link.streams.values() for work in (stream.read, stream.write)))
         finally:

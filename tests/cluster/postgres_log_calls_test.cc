@@ -157,10 +157,38 @@ class Member final : public SlotEvents {
 
 class PostgresLogCalls : public testing::Test {
  protected:
+  // To each lane of a newcomer, before its first connection.
+  void OnNewLane(const std::string& what) {
+    server_.Sql(database_,
+                "CREATE FUNCTION on_lane() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN " + what +
+                    " END $$; CREATE TRIGGER on_lane BEFORE INSERT ON assent.lane FOR EACH ROW "
+                    "EXECUTE FUNCTION on_lane()");
+  }
   PostgresServer& server_ = PostgresServer::OfThisBinary();
   const std::string database_ = server_.NewDatabase();
   const std::string url_ = server_.Url(database_);
 };
+
+// A start that others fenced before its lanes were open ended as if somebody else had the log (73),
+// one whose lanes a fail-over had lost as damaged (65).
+TEST_F(PostgresLogCalls, AStartThatIsFencedOnItsWayIsFenced) {
+  Member first(url_, "a");
+  ASSERT_TRUE(first.Start().ok());
+  OnNewLane("NEW.fenced := true; RETURN NEW;");
+  Member second(url_, "b");
+  EXPECT_FALSE(second.Start().ok());
+  EXPECT_EQ(second.fenced, 1);
+}
+
+TEST_F(PostgresLogCalls, AStartWhoseLanesAreLostHasSeenALoss) {
+  Member first(url_, "a");
+  ASSERT_TRUE(first.Start().ok());
+  OnNewLane("RETURN NULL;");
+  Member second(url_, "b");
+  EXPECT_FALSE(second.Start().ok());
+  EXPECT_EQ(second.regressed, 1);
+  EXPECT_EQ(second.fenced, 0);
+}
 
 TEST_F(PostgresLogCalls, EachSlotHasALaneAndALoadHasAll) {
   std::vector<std::string> gids;

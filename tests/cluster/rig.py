@@ -17,13 +17,14 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 for folder in ("support", "grpc"):
     sys.path.insert(0, os.path.join(ROOT, "tests", folder))
 
+import losses  # noqa: E402
 import pgproxy  # noqa: E402
 import postgresql  # noqa: E402
 
 BIN = os.environ.get("ASSENT_BIN_DIR", os.path.join(ROOT, "build", "release", "bin"))
 BANKS, DIALLED_BANK = 4, 3  # tests/crash/campaign/initiator.h
 ACCOUNTS, OPENING_BALANCE = 40, 1000
-LOG_FAILED, FENCED = 74, 75
+LOG_FAILED, FENCED, REGRESSED = 74, 75, 76
 STARTS_WITHIN_S, STOPS_WITHIN_S = 60, 60
 
 # What the store itself writes down of each fence, each move, and each group that commits behind the fence of its lane, in their own
@@ -74,19 +75,22 @@ class Actor:
         self.rig, self.name, self.argv = rig, name, argv
         self.process, self.due, self.continues, self.leaving = None, 0.0, None, False
         self.log = os.path.join(rig.folder, name + ".log")
-        self.starts = self.log_from = 0
+        self.starts = self.log_from = self.started = 0
 
     def start(self):
         self.starts += 1
-        self.leaving = False
+        self.leaving, self.started = False, time.monotonic()
         self.log_from = os.path.getsize(self.log) if os.path.exists(self.log) else 0
         with open(self.log, "ab") as output:
             # Gone with us, however we go: so it is started by the thread that lives longest.
             self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *self.argv()],
                                             stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
     def up(self):
-        return self.process is not None and self.process.poll() is None and self.continues is None and not self.leaving
+        return self.running() and self.continues is None and not self.leaving
 
     def kill(self, down_s=0.0):
         self.process.kill()
@@ -129,16 +133,20 @@ class Actor:
 
 
 class Rig:
-    def __init__(self, folder, members=3, initiators=2, lease_s=3.0, shards=2, seed=1, standby=False, plant=None):
-        """`standby`: the store is a synchronous pair. `plant`: in what way the banks lie."""
+    def __init__(self, folder, members=3, initiators=2, lease_s=3.0, shards=2, seed=1, standby=None, gates=False, plant=None):
+        """`standby`: the store is a pair, "synchronous" or "asynchronous". `gates`: what others say to a member comes through one.
+        `plant`: in what way the banks lie."""
         self.plant = plant
         self.folder, self.lease_s, self.shards, self.seed = folder, lease_s, shards, seed
         self.tally, self.findings = collections.Counter(), []
         self.server, self.standby, self.paired = postgresql.Server(), None, standby
         self.ports = [postgresql.free_port() for _ in range(members)]
-        self.endpoints = ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        self.endpoints = ",".join(f"127.0.0.1:{port}" for port in self.ports)  # past the gates
         self.dialled = f"127.0.0.1:{postgresql.free_port()}"
-        self.proxies = []
+        self.proxies, self.replication = [], None
+        self.gates = [pgproxy.Proxy(port, opaque=True) for port in self.ports] if gates else []
+        # What promotions have lost; of which transactions; and what of those has been undone by hand, (gid, branch).
+        self.losses, self.lost, self.undone = [], set(), set()
         self.members = [Actor(self, f"node{i}", lambda i=i: self._member_argv(i)) for i in range(members)]
         self.banks = [Actor(self, f"bank{i}", lambda i=i: self._bank_argv(i)) for i in range(BANKS)]
         self.initiators = [Actor(self, f"initiator{i}", lambda i=i: self._initiator_argv(i)) for i in range(initiators)]
@@ -146,8 +154,8 @@ class Rig:
     # ---- what runs ----
 
     def _member_argv(self, i):
-        return [os.path.join(BIN, "assentd"), "--listen", f"127.0.0.1:{self.ports[i]}", "--log", self.url(self.proxies[i].port),
-                "--advertise", f"127.0.0.1:{self.ports[i]}", "--node", f"node{i}", "--lease-seconds", str(int(self.lease_s)),
+        return [os.path.join(BIN, "assentd"), "--listen", f"127.0.0.1:{self.ports[i]}", "--log", self.log_of(i),
+                "--advertise", self.reached_at(i), "--node", f"node{i}", "--lease-seconds", str(int(self.lease_s)),
                 "--shards", str(self.shards), "--drain-seconds", "1", "--keepalive-seconds", "3",
                 "--unary", f"bank{DIALLED_BANK}={self.dialled}"]
 
@@ -169,7 +177,13 @@ class Rig:
     def url(self, port=None):
         return f"postgresql://{postgresql.USER}@127.0.0.1:{port or self.server.port}/{self.database}"
 
-    def start(self):
+    def reached_at(self, i):
+        return f"127.0.0.1:{(self.gates[i].port if self.gates else self.ports[i])}"
+
+    def log_of(self, i):
+        return self.url(self.proxies[i].port)
+
+    def start_store(self):
         self.server.start()
         self.database = self.server.new_database()
         if self.paired:
@@ -178,6 +192,11 @@ class Rig:
             proxy = pgproxy.Proxy(self.server.port)
             proxy.__enter__()
             self.proxies.append(proxy)
+
+    def start(self):
+        self.start_store()
+        for gate in self.gates:
+            gate.__enter__()
         for bank in self.banks:
             bank.start()
         self.members[0].start()
@@ -198,7 +217,7 @@ class Rig:
             if actor.process and actor.process.poll() is None:
                 actor.process.kill()
                 actor.process.wait()
-        for proxy in self.proxies:
+        for proxy in self.proxies + self.gates + ([self.replication] if self.replication else []):
             proxy.__exit__(None, None, None)
         self.server.close()
         if self.standby:
@@ -218,6 +237,11 @@ class Rig:
         self.tally[f"exit {status} of {actor.name.rstrip('0123456789')}"] += 1
         words = actor.last_words()
         if actor in self.members and (status == FENCED or status == LOG_FAILED and "event=recovered" not in words):
+            return
+        # Whoever was there when commits were lost may have lost some of his own, or what he was just reading.
+        if actor in self.members and any(actor.started < loss.at for loss in self.losses) and (
+                status == REGRESSED and "event=log_regressed" in words or
+                status == LOG_FAILED and "another server has taken over" in words):
             return
         self.finding(f"{actor.name} ended by itself with {status}: {words[-1500:]}")
 
@@ -269,11 +293,17 @@ class Rig:
         self.server.start()
 
     def pair(self):
-        """A standby, without which the primary acknowledges nothing."""
-        self.standby = postgresql.Server(primary=self.server)
+        """A standby, without which the primary acknowledges nothing; or one that may be kept from hearing anything."""
+        if self.paired == "asynchronous":
+            if self.replication is None:
+                self.replication = pgproxy.Proxy(self.server.port)
+                self.replication.__enter__()
+            self.replication.turn_to(self.server.port)
+        self.standby = postgresql.Server(primary=self.server, primary_port=self.replication and self.replication.port)
         self.standby.start()
-        self.server.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'")
-        self.server.sql("postgres", "SELECT pg_reload_conf()")
+        if self.paired == "synchronous":
+            self.server.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'")
+            self.server.sql("postgres", "SELECT pg_reload_conf()")
 
     def promote(self, deposed_s):
         """The primary dies, and the standby takes its place. Or it lives on for a while, and members go on asking it."""
@@ -291,16 +321,58 @@ class Rig:
         self.server = new
         self.pair()
 
+    def promote_behind(self, behind_s):
+        """The primary dies, and its standby has not heard of what it did last. Before anybody comes to the new one it is compared with
+        what the old one had."""
+        old, new = self.server, self.standby
+        self.replication.hold_all(pgproxy.BACKEND)
+        end = time.monotonic() + behind_s
+        while time.monotonic() < end:
+            self.tick()
+            time.sleep(0.01)
+        for proxy in self.proxies:
+            proxy.refusing = True
+            proxy.turn_to(new.port)
+        old.kill()
+        self.replication.turn_to(new.port)
+        new.promote()
+        after = losses.Snapshot(lambda text: new.sql(self.database, text))
+        old.start()
+        self.note_loss(losses.Loss(losses.Snapshot(lambda text: old.sql(self.database, text)), after))
+        old.close()
+        self.server = new
+        for proxy in self.proxies:
+            proxy.refusing = False
+        self.pair()
+
+    def note_loss(self, loss):
+        """Whose acknowledged groups are gone does not live on."""
+        self.losses.append(loss)
+        self.lost |= loss.gids
+        self.tally["transactions lost"] += len(loss.gids)
+        self.tally["groups lost"] += sum(loss.groups.values())
+        self.regressed = loss.regressed(self.members)
+
+    def await_noticed(self):
+        if not self.losses:
+            return
+        if not until(lambda: not any(member.process is process for member, process in self.regressed), STARTS_WITHIN_S, self.tick):
+            self.finding("the store has lost what it had acknowledged to them, and they go on: " +
+                         ", ".join(member.name for member, process in self.regressed if member.process is process))
+        if not until(lambda: int(self.sql(losses.GENERATION)) > self.losses[-1].generation, STARTS_WITHIN_S, self.tick):
+            self.finding("a promotion has lost commits, and the store's generation does not rise")
+
     def end_backends(self, count):
         self.sql("SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' "
                  f"AND pid <> pg_backend_pid() AND datname = current_database() ORDER BY random() LIMIT {count}) AS drawn")
 
     def heal(self):
-        for proxy in self.proxies:
+        for proxy in self.proxies + self.gates:
             proxy.heal()
         for actor in self.actors():
             actor.resume()
             actor.due = 0.0
+        self.await_noticed()
         if not until(lambda: all(a.up() for a in self.members + self.banks), STARTS_WITHIN_S, self.tick):
             self.finding("with all faults gone, not everything is up again")
         if not self.settled(STARTS_WITHIN_S):

@@ -11,6 +11,7 @@ import members
 import postgresql
 
 WITHIN_S = 60
+ADDRESS_IN_USE = 69
 
 
 class Rolling(unittest.TestCase):
@@ -66,6 +67,18 @@ class Rolling(unittest.TestCase):
 
     def test_sigterm_alone(self):
         self.assertGreater(self.restart_each(lambda node: None), 100)
+
+    def test_a_start_where_one_runs_ends_nobody(self):
+        def members_ever():
+            return self.server.sql(self.database, "SELECT epoch, ended FROM assent.member ORDER BY 1")
+        before = members_ever()
+        for name in (self.nodes[0].name, "another"):
+            second = subprocess.run([name if word == self.nodes[0].name else word for word in self.nodes[0].argv],
+                                    capture_output=True, text=True, timeout=WITHIN_S, check=False)
+            self.assertEqual(ADDRESS_IN_USE, second.returncode, second)
+            self.assertIn("another assentd may be running", second.stderr)
+            self.assertEqual(before, members_ever())
+        self.assertIsNone(self.nodes[0].process.poll(), self.nodes[0].words())
 
 
 if __name__ == "__main__":

@@ -95,6 +95,16 @@ class Migrate(unittest.TestCase):
         self.daemon.start()
         listed = self.ctl("list", "--all", "-o", "id")
         self.assertEqual({"one", "two"}, set(listed.out.split()), listed)
+        # And there again: what it left behind has to go first.
+        self.daemon.kill()
+        once_more = ("migrate", "--from", f"sqlite:{folder}-2", "--to", self.url)
+        left = self.ctl(*once_more)
+        self.assertEqual(5, left.code, left)
+        self.assertIn("DROP SCHEMA assent CASCADE", left.err)
+        self.sql("DROP SCHEMA assent CASCADE")
+        moved = self.ctl(*once_more)
+        self.assertEqual(0, moved.code, moved)
+        self.assertEqual("one", self.sql("SELECT gid FROM assent.live"))
 
     def start(self, log):
         """An assentd that refuses: its words."""

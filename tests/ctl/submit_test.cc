@@ -113,5 +113,12 @@ TEST_F(SubmitTest, GivesUpAskingAfterALongOutage) {
   EXPECT_EQ(Exit::kOther, Submit("gid.json"));
 }
 
+TEST_F(SubmitTest, TimeoutEndsTheAskingAsWell) {
+  session.options.wait_timeout = 3 * kReconnectPause;
+  for (int i = 0; i <= 3; ++i) service.submit.push_back(UnknownOutcome("lost"));
+  EXPECT_EQ(Exit::kOther, Submit("gid.json"));
+  EXPECT_EQ(4U, service.submitted.size());
+}
+
 }  // namespace
 }  // namespace assent::ctl

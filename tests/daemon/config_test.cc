@@ -193,6 +193,12 @@ TEST_F(ConfigTest, AMistakeOnTheCommandLineNamesIt) {
   EXPECT_NE(Refusal({"--listen", "0.0.0.0:7400"}).find("--allow-insecure"), std::string::npos);
 }
 
+TEST_F(ConfigTest, WhatIsForSeveralCoordinatorsIsRefusedByOneThatIsAlone) {
+  EXPECT_NE(Refusal({"--node", "a"}).find("share a log"), std::string::npos);
+  EXPECT_NE(Refusal({"--advertise", "h:1"}).find("--log=postgresql://"), std::string::npos);
+  EXPECT_FALSE(Parse({"--node", "a", "--advertise", "h:1", "--log", "postgresql://h/d"}).exit);
+}
+
 // Port 99999 had been "sound", and port 34463 was dialled.
 TEST_F(ConfigTest, WhatIsDialledIsAHostAndAPort) {
   for (const char* wrong :

@@ -20,6 +20,10 @@ using std::chrono::milliseconds;
 TEST(DialOnceTest, SomebodyWhoNeverAnswersIsSilent) {
   auto listener = Listener::Open("127.0.0.1:0", {});
   ASSERT_TRUE(listener.ok());
+  // Taken is not listening: whoever dials too early is refused, and does not wait.
+  EXPECT_EQ(DialOnce((*listener)->dial_address(), milliseconds(20'000), -1),
+            DialVerdict::kNobodyThere);
+  ASSERT_TRUE((*listener)->Listen().ok());
   const DialAddress address = (*listener)->dial_address();
   EXPECT_EQ(DialOnce(address, milliseconds(20), -1), DialVerdict::kSilent);
   listener->reset();

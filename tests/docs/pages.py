@@ -10,7 +10,7 @@ OTHER_FLAGS = {"--install", "--quick", "--asan", "--tsan", "--write", "--listen"
                "--break", "--benchmark_counters_tabular", "--benchmark_filter", "--build", "--prefix", "--preset", "--target", "--workload", "--in-flight",
                "--schedules", "--full", "--trace", "--replay", "--json", "--rate", "--branches", "--syscalls", "--under", "--tool", "--fuzz", "--merge", "--without",
                "--headers", "--thorough", "--transactions", "--seconds", "--rounds", "--round-seconds", "--no-pairs", "--max-interleavings", "--threads",
-               "--coordinators", "--faults", "--promotions", "--take-overs"}
+               "--commit-delay", "--coordinators", "--faults", "--promotions", "--take-overs"}
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9_-]*")
 TOPS = ("coordinator/", "docs/", "examples/", "participant-sdk/", "proto/", "tests/", "tools/")
 
@@ -171,7 +171,7 @@ def check_settings(pages):
         if text and text[1].strip() != cells[3].replace("`", "").split("; see [")[0]:
             yield f"{page}: of {flag} assentd --help says: {text[1].strip()}"
     variables = {c[1].strip("`"): n[2:] for n, c in table.items()}
-    something = {"unary": "bank=127.0.0.1:1", "log": "sqlite:folder", "advertise": "host:1", "node": "a"}
+    something = {"unary": "bank=127.0.0.1:1", "log": "postgresql://host/database", "advertise": "host:1", "node": "a"}
     values = {v: something.get(n, defaults.get(n, "")) for v, n in variables.items()}
     code, shown = pages.run("assentd", "--show-config", **values)
     for variable, name in sorted(variables.items()):
@@ -198,6 +198,9 @@ def check_exit_codes(pages):
     table = set(re.findall(r"^\| (\d+) \|", pages.text(page).split("## Exit codes")[1].split("\n## ")[0], re.M))
     for code in sorted(codes ^ table):
         yield f"{page}: exit code {code} is only in {'the code' if code in codes else 'the page'}"
+    final = re.findall(r"^\| (\d+) \|.*\| \*{0,2}no\b.*\|$", pages.text(page), re.M)
+    if f"RestartPreventExitStatus={' '.join(final)}\n" not in pages.text(page):
+        yield f"{page}: the unit has to have RestartPreventExitStatus={' '.join(final)}"
 
 
 def value_of(text, name):

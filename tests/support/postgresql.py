@@ -36,12 +36,44 @@ def bin_folder():
     return os.path.dirname(initdb) if initdb else None
 
 
-def command(tool, *arguments):
-    """As the user that the package made, if we are root (a server refuses it); and dying with us in any case."""
-    words = ["setpriv", "--pdeathsig", "KILL"]
+def as_server_user(*words, dies_with_us=True):
+    """As the user that the package made, if we are root (a server refuses it)."""
+    prefix = ["--pdeathsig", "KILL"] if dies_with_us else []
     if os.geteuid() == 0:
-        words += ["--reuid=postgres", "--regid=postgres", "--init-groups"]
-    return words + ["--", os.path.join(bin_folder(), tool), *arguments]
+        prefix += ["--reuid=postgres", "--regid=postgres", "--init-groups"]
+    return ["setpriv", *prefix, "--", *words] if prefix else list(words)
+
+
+def command(tool, *arguments):
+    return as_server_user(os.path.join(bin_folder(), tool), *arguments)
+
+
+def kill_with_children(postmaster):
+    """kill -9 of the postmaster. Its children see that it is gone, and go: until they have."""
+    with open(f"/proc/{postmaster}/task/{postmaster}/children", encoding="ascii") as children:
+        left = [str(postmaster), *children.read().split()]
+    os.kill(postmaster, signal.SIGKILL)
+    end = time.monotonic() + STARTS_WITHIN_S
+    while any(is_there(pid) for pid in left) and time.monotonic() < end:
+        time.sleep(0.005)
+
+
+def is_there(pid):
+    """And not only waits for somebody to ask what became of it."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def psql(url, text):
+    """What psql prints for it, unaligned; an error is raised."""
+    done = subprocess.run([bin_folder() + "/psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", text],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{text}: {done.stderr}")
+    return done.stdout.strip()
 
 
 def free_port():
@@ -58,11 +90,12 @@ def free_port():
 
 
 class Server:
-    """`primary`: begins as a copy of that running server, as its standby `standby_name`."""
+    """`primary`: begins as a copy of that running server, as its standby `standby_name`; and hears of it through `primary_port`, or
+    past any proxy. `copy_of`: begins with what is in that folder of a server that does not run."""
 
-    def __init__(self, settings=None, primary=None, standby_name="standby"):
+    def __init__(self, settings=None, primary=None, standby_name="standby", primary_port=None, copy_of=None):
         self.settings = {**SETTINGS, **(settings or {})}
-        self.primary, self.standby_name = primary, standby_name
+        self.primary, self.standby_name, self.primary_port, self.copy_of = primary, standby_name, primary_port, copy_of
         self.folder = self.port = self.process = None
         self.databases = 0
 
@@ -91,9 +124,13 @@ class Server:
         if os.geteuid() == 0:
             shutil.chown(self.folder, "postgres", "postgres")
         self.data, self.port = self.folder + "/data", free_port()
-        if self.primary:
+        if self.copy_of:
+            subprocess.run(as_server_user("cp", "-a", self.copy_of, self.data), check=True)
+        elif self.primary:
+            url = f"postgresql://{USER}@127.0.0.1:{self.primary_port}/postgres?" if self.primary_port else (
+                self.primary.socket_url("postgres") + "&")
             self._run("pg_basebackup", "-D", self.data, "-R", "-X", "stream", "-c", "fast", "-N", "-d",
-                      self.primary.socket_url("postgres") + "&application_name=" + self.standby_name)
+                      url + "application_name=" + self.standby_name)
         else:
             self._run("initdb", "-D", self.data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
             with open(self.data + "/pg_hba.conf", "w", encoding="utf-8") as rules:
@@ -129,14 +166,8 @@ class Server:
             return output.read()
 
     def kill(self):
-        """kill -9 of the postmaster. Its children see that it is gone, and go: until they have."""
-        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children", encoding="ascii") as children:
-            left = children.read().split()
-        self.process.kill()
+        kill_with_children(self.process.pid)
         self.process.wait()
-        end = time.monotonic() + STARTS_WITHIN_S
-        while any(os.path.exists("/proc/" + pid) for pid in left) and time.monotonic() < end:
-            time.sleep(0.005)
 
     def stop(self):
         """Clients are thrown out, all is written."""
@@ -159,12 +190,7 @@ class Server:
         return f"postgresql://{USER}@/{database}?host={self.folder}&port={self.port}"
 
     def sql(self, database, text):
-        """What psql prints for it, unaligned; an error is raised."""
-        done = subprocess.run([bin_folder() + "/psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", self.socket_url(database), "-c", text],
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{text}: {done.stderr}")
-        return done.stdout.strip()
+        return psql(self.socket_url(database), text)
 
 
 def self_test():

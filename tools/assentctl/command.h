@@ -106,7 +106,6 @@ struct FenceCommand {
 struct MigrateCommand {
   std::string from;
   std::string to;
-  std::string schema = "assent";
 };
 
 enum class Shell : std::uint8_t { kBash, kZsh, kFish };

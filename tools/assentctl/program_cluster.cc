@@ -139,8 +139,6 @@ void AddMigrate(Program& program) {
   migrate.add_option("--to", command->to, "Where it goes: the other of the two")
       ->type_name("LOG")
       ->required();
-  migrate.add_option("--schema", command->schema, "In PostgreSQL (default assent)")
-      ->type_name("NAME");
   Examples(migrate,
            {"assentctl migrate --from sqlite:/var/lib/assent --to postgresql://assent@db/assent",
             "assentctl migrate --from postgresql://assent@db/assent --to sqlite:/var/lib/assent2"});

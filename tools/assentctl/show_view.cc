@@ -60,8 +60,8 @@ std::string Header(const v1::Transaction& transaction, const Style& style) {
   }
   if (transaction.labels_size() > 0) table.Add({"labels", JoinedPairs(transaction.labels())});
   if (transaction.recoveries() > 0) {
-    table.Add({"recoveries", "lived through " + Count(transaction.recoveries(), "restart") +
-                                 " of its coordinator"});
+    table.Add({"recoveries", "taken up again " + Count(transaction.recoveries(), "time") +
+                                 ", after a restart or by another coordinator"});
   }
   Style uncut = style;  // the why-sentence is never cut
   uncut.columns = 0;

@@ -154,16 +154,17 @@ Result<ToPostgres::Target> ToPostgres::CheckTarget() {
   const bool is_mark = answer.rows.Int(0, 1) > kIncomingFormat;
   if (answer.rows.Unsigned(0, 0) != joined_.log_id) {
     const std::string drop = "if it may go, DROP SCHEMA " + options_.postgres.schema + " CASCADE";
-    return FailedPrecondition(
-        target_ +
-        (is_mark ? " " + answer.rows.Text(0, 2)
-                 : " has another log (" + answer.rows.Text(0, 0) + ")") +
-        ": " + (source_->moved() ? drop : "name another schema or database; or, " + drop));
+    return FailedPrecondition(target_ +
+                              (is_mark ? " " + answer.rows.Text(0, 2)
+                                       : " has another log (" + answer.rows.Text(0, 0) + ")") +
+                              ": " +
+                              (source_->moved() ? drop : "name another database; or, " + drop));
   }
   if (is_mark) return CheckMark(answer.rows.Text(0, 2));
   if (answer.rows.Int(0, 1) > kMovedFormat) {
     return FailedPrecondition(target_ + " has had this log, which " + answer.rows.Text(0, 2) +
-                              ": name another schema or database");
+                              ": what is left there is of before, DROP SCHEMA " +
+                              options_.postgres.schema + " CASCADE; or name another database");
   }
   if (!source_->moved()) {
     return FailedPrecondition(target_ + " has this log already, and " + options_.sqlite_path +

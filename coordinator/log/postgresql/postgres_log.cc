@@ -112,7 +112,10 @@ Status PostgresLog::OpenLane(std::uint32_t number, const Joined& joined) {
   queue.on_poisoned = [this](const Status& why) { End(options_.on_poisoned, why); };
   Lane lane{.rows = rows.get()};
   lane.log = std::make_unique<ThreadedLog>(std::move(rows), std::move(queue));
-  if (const Result<Joined> opened = lane.log->Join(*this); !opened.ok()) return opened.status();
+  if (const Result<Joined> opened = lane.log->Join(*this); !opened.ok()) {
+    if (lane.rows->fenced()) OnFenced(opened.status());  // since we joined
+    return opened.status();
+  }
   lanes_.push_back(std::move(lane));
   return OkStatus();
 }

@@ -29,7 +29,7 @@ Result<Joined> PostgresRowStore::Join() {
   Result<Joined> joined = options_.join();
   if (!joined.ok()) return joined;
   epoch_ = joined.value().epoch;
-  if (Status status = lane_.Open(epoch_, options_.lane_number); !status.ok()) return status;
+  if (Status status = lane_.Open(epoch_, options_.lane_number); !status.ok()) return Failed(status);
   return joined;
 }
 

@@ -80,7 +80,6 @@ Exit RunMigrate(const MigrateCommand& command, Session& session) {
   log::MigrateOptions options;
   options.sqlite_path = (canonical / "assent.db").string();
   options.postgres.url = to_postgres ? command.to : command.from;
-  options.postgres.schema = command.schema;
   options.postgres.application_name = "assentctl migrate";
   options.on_progress = [&session](const std::string& words) {
     session.console.Err(Visible(words) + "\n");

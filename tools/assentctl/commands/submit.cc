@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "tools/assentctl/commands.h"
 #include "tools/assentctl/follow.h"
 #include "tools/assentctl/json_out.h"
@@ -35,7 +37,9 @@ Result<v1::SubmitReply> Accept(const v1::SubmitRequest& request, Session& sessio
     } else if (!lost || code != Code::kUnavailable) {
       return reply;
     }
-    if (session.console.Uptime() - start < kLongestOutage && session.console.Sleep(kReconnectPause))
+    const std::chrono::milliseconds past = session.console.Uptime() - start;
+    if (past < std::min(kLongestOutage, session.options.wait_timeout.value_or(kLongestOutage)) &&
+        session.console.Sleep(kReconnectPause))
       continue;
     // An earlier attempt may have begun it, also if the last one could not be sent.
     return UnknownOutcome("whether " + gid + " was begun is not known: " +

@@ -1,0 +1,29 @@
+#pragma once
+
+// What the settings take, beyond a number's bounds. A failure names the setting and what it takes.
+
+#include <string>
+#include <string_view>
+
+#include <assent/status.h>
+
+#include "coordinator/daemon/config.h"
+
+namespace assent::daemon {
+
+// `value` as a file has to write it.
+std::string Quoted(std::string_view value);
+
+Status CheckListen(const Config& c);
+Status CheckData(const Config& c);
+Status CheckLog(const Config& c);
+Status CheckAdvertise(const Config& c);
+Status CheckNode(const Config& c);
+Status CheckStoreFailover(const Config& c);
+Status CheckUnary(const Config& c);
+Status CheckPayload(const Config& c);
+Status CheckReserve(const Config& c);
+Status CheckLogLevel(const Config& c);
+Status CheckLogFormat(const Config& c);
+
+}  // namespace assent::daemon
