@@ -51,7 +51,8 @@ class MemberStore {
   // become the newcomer's. So do those that no member has.
   virtual Result<Joined> Join(const MemberCard& card) = 0;
   // Shows that this member is there, and makes durable how far its serials may go.
-  // kFailedPrecondition: its epoch is over.
+  // kFailedPrecondition: its epoch is over. kDataLoss: the store has lost what it had acknowledged
+  // to this member.
   virtual Status Beat() = 0;
   virtual Result<View> Look() = 0;
 

@@ -38,7 +38,7 @@ struct Wanting {
 struct Decision {
   bool over = false;  // this member has been fenced; nothing else counts
   // For the engine.
-  std::vector<Grant> assigned;  // new to this member
+  std::vector<Grant> assigned;  // new to this member; or had already, and their epochs have risen
   std::vector<Slot> wanted;     // another asks for them, since the last look
   // For the store, in this order.
   std::vector<Fencing> fencings;

@@ -49,7 +49,8 @@ void Observer::Step() {
 // Whether the store did it. If it is away, or has no room, nothing that was decided stands: it is
 // looked at again when it is back. That this member is out is said in one way only.
 bool Observer::Took(const Status& status) {
-  const bool is_out = status.code() == Code::kFailedPrecondition;
+  const bool is_out =
+      status.code() == Code::kFailedPrecondition || status.code() == Code::kDataLoss;
   away_ = !status.ok() && !is_out;
   if (away_) decided_.clear();
   if (is_out) GoOut(status);

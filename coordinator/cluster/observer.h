@@ -35,8 +35,9 @@ class ObserverEvents {
   virtual void OnAssigned(const std::vector<Grant>& grants) = 0;
   virtual void OnWanted(const std::vector<Slot>& slots) = 0;
   virtual void OnFence(const FenceReport& report) = 0;
-  // This member is out, and takes no more steps: fenced, or it was draining and has left.
-  virtual void OnOut(const Status& fenced_or_ok) = 0;
+  // This member is out, and takes no more steps: fenced, or kDataLoss: the store has lost what it
+  // had acknowledged; or OK: it was draining and has left.
+  virtual void OnOut(const Status& why_or_ok) = 0;
 };
 
 class Observer {

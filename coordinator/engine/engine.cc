@@ -181,19 +181,22 @@ bool Engine::Serves(std::string_view gid) const {
   if (recovered_.slots_count == 1) return true;
   const MutexLock lock(slots_mutex_);
   const auto slot = slots_.find(SlotOf(gid, recovered_.slots_count));
-  return slot != slots_.end() && slot->second == Hold::kServing;
+  return slot != slots_.end() && slot->second.hold == Hold::kServing;
 }
 
 bool Engine::Has(std::string_view gid) const {
-  if (!MayMove()) return true;
+  return !MayMove() || Holds(SlotOf(gid, recovered_.slots_count));
+}
+
+bool Engine::Holds(Slot slot) const {
   const MutexLock lock(slots_mutex_);
-  return slots_.contains(SlotOf(gid, recovered_.slots_count));
+  return slots_.contains(slot);
 }
 
 std::size_t Engine::served_slots() const {
   const MutexLock lock(slots_mutex_);
   return static_cast<std::size_t>(std::count_if(slots_.begin(), slots_.end(), [](const auto& slot) {
-    return slot.second == Hold::kServing || slot.second == Hold::kParting;
+    return slot.second.hold == Hold::kServing || slot.second.hold == Hold::kParting;
   }));
 }
 
@@ -215,7 +218,7 @@ void Engine::TakeUp(const std::vector<log::SlotGrant>& grants,
   {
     const MutexLock lock(slots_mutex_);
     for (const log::SlotGrant& grant : grants) {
-      slots_[grant.slot] = Hold::kLoading;
+      slots_[grant.slot] = {.hold = Hold::kLoading, .slot_epoch = grant.slot_epoch};
       by_worker[ServersOf(grant.slot).front()].push_back(grant);
     }
   }
@@ -274,16 +277,38 @@ void Engine::TakeUpLoaded(const log::SlotGrant& grant, std::vector<std::unique_p
     loaded_rows_ += rows[i]->left();
     workers_[i]->Put(TakeUpRequest{slot, std::move(rows[i]), grant.slot_epoch, said});
   }
-  bool wanted = false;
+  Held was;
   {
     const MutexLock lock(slots_mutex_);
-    wanted = std::exchange(slots_[slot], Hold::kServing) == Hold::kWanted;
+    was = slots_.at(slot);
+    slots_[slot].hold = Hold::kServing;
   }
-  if (wanted) GiveUp(slot);
+  if (was.slot_epoch > grant.slot_epoch) Raise({.slot = slot, .slot_epoch = was.slot_epoch});
+  if (was.hold == Hold::kWanted) GiveUp(slot);
+}
+
+// Of one that is loading the shards hear when they have it.
+void Engine::Raise(const log::SlotGrant& grant) {
+  {
+    const MutexLock lock(slots_mutex_);
+    Held& held = slots_.at(grant.slot);
+    held.slot_epoch = grant.slot_epoch;
+    if (held.hold == Hold::kLoading || held.hold == Hold::kWanted) return;
+  }
+  for (const std::size_t i : ServersOf(grant.slot))
+    workers_[i]->Put(RaiseRequest{grant.slot, grant.slot_epoch});
 }
 
 void Engine::OnAssigned(const std::vector<log::SlotGrant>& grants) {
-  TakeUp(grants, [this](const Status& status) {
+  std::vector<log::SlotGrant> gained;
+  for (const log::SlotGrant& grant : grants) {
+    if (Holds(grant.slot)) {
+      Raise(grant);
+    } else {
+      gained.push_back(grant);
+    }
+  }
+  TakeUp(gained, [this](const Status& status) {
     if (!status.ok() && status.code() != Code::kUnavailable) fatal_(status);
   });
 }
@@ -297,11 +322,12 @@ void Engine::GiveUp(Slot slot) {
     const MutexLock lock(slots_mutex_);
     const auto found = slots_.find(slot);
     if (found == slots_.end()) return;
-    if (found->second != Hold::kServing) {
-      if (found->second == Hold::kLoading) found->second = Hold::kWanted;
+    Hold& hold = found->second.hold;
+    if (hold != Hold::kServing) {
+      if (hold == Hold::kLoading) hold = Hold::kWanted;
       return;
     }
-    found->second = Hold::kParting;
+    hold = Hold::kParting;
   }
   const std::vector<std::size_t> servers = ServersOf(slot);
   const auto left = std::make_shared<std::atomic<std::size_t>>(servers.size());
@@ -381,7 +407,7 @@ std::string Engine::IssueGid() const {
   if (!any) {
     const MutexLock lock(slots_mutex_);
     any = std::any_of(slots_.begin(), slots_.end(),
-                      [](const auto& slot) { return slot.second == Hold::kServing; });
+                      [](const auto& slot) { return slot.second.hold == Hold::kServing; });
   }
   for (std::size_t tries = any ? 64 * std::size_t{recovered_.slots_count} : 1; tries > 0; --tries) {
     std::uint64_t drawn = 0;  // a quarter of a microsecond; never cut short (getrandom(2))

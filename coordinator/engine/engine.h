@@ -125,6 +125,10 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
     kServing,
     kParting,
   };
+  struct Held {
+    Hold hold = Hold::kLoading;
+    std::uint64_t slot_epoch = 0;
+  };
 
   void OnAssigned(const std::vector<log::SlotGrant>& grants) override;
   void OnWanted(const std::vector<Slot>& slots) override;
@@ -134,9 +138,11 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
   void Load(std::vector<log::SlotGrant> grants, std::function<void(const Status&)> done);
   void TakeUpLoaded(const log::SlotGrant& grant, std::vector<std::unique_ptr<Adopted>> rows,
                     const std::string& damage);
+  void Raise(const log::SlotGrant& grant);
   void GiveUp(Slot slot);
   bool Serves(std::string_view gid) const;
   bool Has(std::string_view gid) const;  // or is about to, or still
+  bool Holds(Slot slot) const;           // likewise
   bool MayMove() const { return recovered_.slots_count > 1; }
   // All shards serve a log's only slot, each those gids that are its own; one of several has one.
   std::vector<std::size_t> ServersOf(Slot slot) const;
@@ -154,7 +160,7 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
 
   std::atomic<std::size_t> loaded_rows_ = 0;
   mutable Mutex slots_mutex_;
-  std::map<Slot, Hold> slots_ ASSENT_GUARDED_BY(slots_mutex_);
+  std::map<Slot, Held> slots_ ASSENT_GUARDED_BY(slots_mutex_);
   std::atomic<bool> away_ = false;  // log::Stats::away, looked at now and then
 
   struct WaitingCount {

@@ -33,7 +33,7 @@ struct Holding {
   bool closed() const { return state == State::kClosed; }
 
   const Slot slot;
-  const std::uint64_t slot_epoch;
+  std::uint64_t slot_epoch;
   const std::string damage;  // not empty: nothing of it is served, and why
   State state = State::kServing;
   core::MonoTime until = core::kNever;  // kParting

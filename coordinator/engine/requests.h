@@ -146,6 +146,11 @@ struct TakeUpRequest {
   // the slot. There are no rows.
   std::string damage = {};
 };
+// The slot's commands go with this epoch from now on.
+struct RaiseRequest {
+  Slot slot = 0;
+  std::uint64_t slot_epoch = 0;
+};
 // Another coordinator wants the slot. Nothing begins in it any more; `left` is called when nothing
 // of it is left here, and nothing will be handed to the log or sent for it.
 struct GiveUpRequest {
@@ -167,6 +172,6 @@ using Request =
     std::variant<BeginRequest, ExecuteRequest, CloseRequest, OperatorRequest, GetRequest,
                  WaitRequest, WatchRequest, ForgetRequest, SliceRequest, RepliesRequest,
                  GiveWayRequest, ServiceAppearedRequest, QuestionRequest, TakeUpRequest,
-                 GiveUpRequest, AppendedRequest, FoundRequest>;
+                 RaiseRequest, GiveUpRequest, AppendedRequest, FoundRequest>;
 
 }  // namespace assent::engine

@@ -66,6 +66,7 @@ class Shard {
   void On(AppendedRequest&& request);
   void On(FoundRequest&& request);
   void On(TakeUpRequest&& request);
+  void On(RaiseRequest&& request);
   void On(GiveUpRequest&& request);
 
   // ---- Slots, and who is in them (shard_slots.cc).

@@ -116,6 +116,12 @@ Live* Shard::TakeUp(Holding& holding, Adopted::Row& row) {
   return &live;
 }
 
+// Unless it has left meanwhile: then it is loaded under this epoch, or is another coordinator's.
+void Shard::On(RaiseRequest&& request) {
+  Holding* holding = holdings_[request.slot].get();
+  if (holding != nullptr) holding->slot_epoch = std::max(holding->slot_epoch, request.slot_epoch);
+}
+
 // ---- Giving up ----------------------------------------------------------------------------------
 
 void Shard::On(GiveUpRequest&& request) {

@@ -155,7 +155,8 @@ struct Stats {
 class SlotEvents {
  public:
   virtual ~SlotEvents() = default;
-  // The slots are this coordinator's from now on: Load them.
+  // The slots are this coordinator's from now on: Load them. Of one that it has already only the
+  // epoch has risen, because the store may have lost a later one: its commands go with that.
   virtual void OnAssigned(const std::vector<SlotGrant>& grants) = 0;
   // Another coordinator asks for them: Release each as soon as nothing of it is under way.
   virtual void OnWanted(const std::vector<Slot>& slots) = 0;

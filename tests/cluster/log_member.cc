@@ -66,10 +66,12 @@ class Workload final : public SlotEvents {
     {
       const MutexLock lock(mutex_);
       for (const SlotGrant& grant : grants) {
-        slots.push_back(grant.slot);
-        slots_[grant.slot] = {.epoch = grant.slot_epoch};
+        const auto [at, gained] = slots_.try_emplace(grant.slot);
+        at->second.epoch = grant.slot_epoch;
+        if (gained) slots.push_back(grant.slot);
       }
     }
+    if (slots.empty()) return;
     const auto rows = std::make_shared<std::map<Slot, std::vector<LiveRow>>>();
     log_.Load(
         slots,

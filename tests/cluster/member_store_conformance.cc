@@ -86,7 +86,8 @@ TEST_P(MemberStores, TheFirstHasEverything) {
   Member a = Join("a");
   EXPECT_EQ(a.joined.slots_count, kSlots);
   ASSERT_THAT(a.joined.slots, SizeIs(kSlots));
-  EXPECT_EQ(a.joined.slots[7], (Grant{.slot = 7, .slot_epoch = 1, .serial_floor_ms = 0}));
+  EXPECT_EQ(a.joined.slots[7].slot, 7);
+  EXPECT_EQ(a.joined.slots[7].serial_floor_ms, 0);
   EXPECT_NE(a.joined.log_id, 0u);
   EXPECT_EQ(a.epoch() >> 24, 1u);
   EXPECT_THAT(a.joined.epochs, ElementsAre(a.epoch()));
@@ -145,8 +146,8 @@ TEST_P(MemberStores, AFenceEndsAMemberAndGivesItsSlots) {
   EXPECT_EQ(view.Find(a.epoch()), nullptr);
   EXPECT_THAT(view.SlotsOf(b.epoch()), ElementsAre(0));
   EXPECT_THAT(view.SlotsOf(c.epoch()), ElementsAre(1));
-  EXPECT_EQ(view.slots[0].slot_epoch, 2u);
-  EXPECT_EQ(view.slots[2].slot_epoch, 1u);
+  EXPECT_EQ(view.slots[0].slot_epoch, a.joined.slots[0].slot_epoch + 1);
+  EXPECT_EQ(view.slots[2].slot_epoch, a.joined.slots[2].slot_epoch);
 }
 
 TEST_P(MemberStores, ClaimTakesOnlyWhatNoMemberHas) {
@@ -163,7 +164,7 @@ TEST_P(MemberStores, ClaimTakesOnlyWhatNoMemberHas) {
       b.store->Claim({{.slot = 0, .epoch = b.epoch()}, {.slot = 4, .epoch = b.epoch()}}).ok());
   const View view = Look(b);
   EXPECT_THAT(view.SlotsOf(b.epoch()), ElementsAre(0, 3, 4));
-  EXPECT_EQ(view.slots[0].slot_epoch, 2u);
+  EXPECT_EQ(view.slots[0].slot_epoch, a.joined.slots[0].slot_epoch + 1);
 }
 
 TEST_P(MemberStores, AQuickRestartEndsTheOneBefore) {

@@ -27,6 +27,8 @@ class Member:
 
     def start(self):
         """Until the card is there."""
+        if self.process:
+            self.process.stdout.close()
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *self.argv], stdin=subprocess.DEVNULL,
                                             stdout=subprocess.PIPE, stderr=log, text=True, env=self.environment)

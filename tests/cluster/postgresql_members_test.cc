@@ -179,6 +179,59 @@ TEST_F(PostgresMembers, AFailOverWhileRunning) {
   EXPECT_THAT(told_, SizeIs(1));
 }
 
+// A dump that was read in again: the same server, other tables.
+TEST_F(PostgresMembers, ACopyOfTheTablesIsANewGeneration) {
+  Member a = Join("a");
+  Sql("CREATE TABLE copy AS SELECT * FROM log; DROP TABLE log; ALTER TABLE copy RENAME TO log");
+  Member b = Join("b");
+  EXPECT_EQ(b.joined.generation, 2u);
+  EXPECT_THAT(b.joined.epochs, ElementsAre(b.epoch()));
+  ASSERT_THAT(told_, SizeIs(1));
+  EXPECT_THAT(told_[0], HasSubstr("or a copy, has taken over"));
+}
+
+// Participants drop what comes with a lower epoch of a slot than they have heard, and the restored
+// log does not know how high it has been.
+TEST_F(PostgresMembers, SlotEpochsOfAnOlderCopyAreAboveThoseThatAreLost) {
+  Member a = Join("a");
+  Sql("CREATE TABLE copy AS SELECT * FROM slot");
+  for (int i = 0; i < 5; ++i) {
+    now_ms_ += 1000;
+    a = Join("a");
+  }
+  const std::uint64_t heard = a.joined.slots.at(3).slot_epoch;
+  Sql("UPDATE slot SET slot_epoch = copy.slot_epoch FROM copy WHERE slot.id = copy.id");
+  now_ms_ += 1000;
+  EXPECT_GT(Join("a").joined.slots.at(3).slot_epoch, heard);
+}
+
+// What its owner had before the fail-over goes on, under an epoch that no lost owner can have had.
+TEST_F(PostgresMembers, SlotEpochsRiseWithTheGeneration) {
+  Member a = Join("a");
+  const std::uint64_t before = a.joined.slots.at(3).slot_epoch;
+  Sql("UPDATE log SET origin = 'elsewhere/1'");
+  Member b = Join("b");
+  EXPECT_GT(a.store->Look().value().slots.at(3).slot_epoch, before + 1'000'000'000);
+}
+
+// A disk that was set back looks like the one it was: who was told more than is there says so.
+TEST_F(PostgresMembers, WhoseBeatsAreLostSaysThatTheStoreHasLostThem) {
+  Member a = Join("a");
+  Member b = Join("b");
+  for (Member* member : {&a, &a, &a, &b, &b, &b}) EXPECT_TRUE(member->store->Beat().ok());
+  Sql("UPDATE member SET beat = 1");
+  EXPECT_EQ(a.store->Beat().code(), Code::kDataLoss);
+  EXPECT_EQ(Sql("SELECT generation FROM log"), "2");
+  EXPECT_EQ(b.store->Beat().code(), Code::kDataLoss);
+  EXPECT_EQ(Sql("SELECT generation FROM log"), "2") << "said once";
+  EXPECT_THAT(told_, ElementsAre(HasSubstr("lacks what it had acknowledged")));
+  Member c = Join("c");
+  EXPECT_TRUE(c.store->Beat().ok());
+  Sql("DELETE FROM member WHERE epoch = " + std::to_string(c.epoch()));
+  EXPECT_EQ(c.store->Beat().code(), Code::kDataLoss);
+  EXPECT_EQ(Sql("SELECT generation FROM log"), "3");
+}
+
 TEST_F(PostgresMembers, TheClusterAgesWhileSomebodyRuns) {
   Member a = Join("a");
   Sql("UPDATE log SET age_ms = 5000");

@@ -23,9 +23,9 @@ namespace {
 constexpr auto kPatience = std::chrono::seconds(30);  // only a failure waits for so long
 constexpr Slot kSlotsCount = 8;
 
-std::string GidIn(Slot slot) {
+std::string GidIn(Slot slot, const std::string& begin = "g") {
   for (int i = 0;; ++i) {
-    std::string gid = "g" + std::to_string(i);
+    std::string gid = begin + std::to_string(i);
     if (SlotOf(gid, kSlotsCount) == slot) return gid;
   }
 }
@@ -89,6 +89,21 @@ TEST_F(SharedLogTest, CommandsSayUnderWhichOwnerTheirSlotIs) {
   EXPECT_EQ(Begin(GidIn(4)).code(), Code::kElsewhere);
   EXPECT_EQ(Get(GidIn(4)).code(), Code::kElsewhere);
   EXPECT_EQ(engine_->served_slots(), 2U);
+}
+
+// The store may have lost an owner of the slot whom participants have heard.
+TEST_F(SharedLogTest, ASlotThatIsHereGoesOnUnderAnEpochThatHasRisen) {
+  log_.grants_ = {{.slot = 2, .slot_epoch = 5}};
+  Start();
+  ASSERT_EQ(Begin(GidIn(2)), OkStatus());
+  for (const transport::Command& command : outbox_.Take(2)) EXPECT_EQ(command.slot_epoch, 5U);
+  log_.events_->OnAssigned({{.slot = 2, .slot_epoch = 100}, {.slot = 3, .slot_epoch = 101}});
+  EXPECT_TRUE(Eventually([&] { return engine_->served_slots() == 2; }));
+  ASSERT_EQ(Begin(GidIn(3)), OkStatus());
+  for (const transport::Command& command : outbox_.Take(2)) EXPECT_EQ(command.slot_epoch, 101U);
+  ASSERT_EQ(Begin(GidIn(2, "another")), OkStatus());
+  for (const transport::Command& command : outbox_.Take(2)) EXPECT_EQ(command.slot_epoch, 100U);
+  EXPECT_EQ(log_.loads_.size(), 2U) << "what is here is not loaded again";
 }
 
 TEST_F(SharedLogTest, SlotsOfOneWorkerAreLoadedTogether) {

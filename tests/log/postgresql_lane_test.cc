@@ -308,6 +308,7 @@ TEST_F(PostgresLane, AStoreThatLostWhatItHadAcknowledged) {
   EXPECT_EQ(regressed_, status);
   EXPECT_FALSE(store_->fenced());
   EXPECT_EQ(Rows(), "a v1, b v1");
+  EXPECT_EQ(log_.Sql("SELECT generation FROM log"), "2") << "the next start presumes nothing";
 }
 
 // What was lost is only that the lane was opened: by then a deposed primary may have been read.

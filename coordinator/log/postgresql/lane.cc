@@ -46,9 +46,11 @@ Status Lane::Connect() {
   Result<std::unique_ptr<Connection>> opened = Connection::Open(options_.connection);
   if (!opened.ok()) return opened.status();
   // One of which it is not known what it is, is none.
-  Status status = CheckOrigin(**opened, options_.origin);
-  if (status.ok()) connection_ = *std::move(opened);
-  return status;
+  const Result<std::uint64_t> generation = CheckOrigin(**opened, options_.origin);
+  if (!generation.ok()) return generation.status();
+  found_generation_ = generation.value();
+  connection_ = *std::move(opened);
+  return OkStatus();
 }
 
 Status Lane::Open(std::uint64_t epoch, int lane) {
@@ -56,7 +58,10 @@ Status Lane::Open(std::uint64_t epoch, int lane) {
   lane_ = lane;
   for (int tries = 1;; ++tries) {
     Status status = OpenOnce();
-    if (status.ok()) seq_ = stored_seq_;
+    if (status.ok()) {
+      seq_ = stored_seq_;
+      generation_ = found_generation_;
+    }
     if (status.ok() || fenced_ || regressed_ || tries == kMaxTries ||
         status.code() != Code::kUnavailable || connection_ == nullptr) {
       return status;
@@ -101,11 +106,9 @@ Result<std::uint64_t> Lane::TakeOver() {
     return Unavailable("the lane is held by the connection before this one");
   }
   if (!taken.ok()) return taken.status("opening the lane");
-  if (taken.rows.size() != 1) {
-    regressed_ = true;
-    return DataLoss("lane " + std::to_string(lane_) + " of epoch " + std::to_string(epoch_) +
-                    " is gone from the store, which has lost what it had acknowledged");
-  }
+  const std::string me = "lane " + std::to_string(lane_) + " of epoch " + std::to_string(epoch_);
+  if (taken.rows.size() != 1)
+    return Lost(me + " is gone from the store, which has lost what it had acknowledged");
   if (taken.rows.Int(0, 1) != 0) {
     fenced_ = true;
     return FailedPrecondition("epoch " + std::to_string(epoch_) +
@@ -115,15 +118,21 @@ Result<std::uint64_t> Lane::TakeOver() {
   // read and written since.
   const std::uint64_t conn = taken.rows.Unsigned(0, 0);
   if (conn <= conn_) {
-    regressed_ = true;
-    return DataLoss("lane " + std::to_string(lane_) + " of epoch " + std::to_string(epoch_) +
-                    " was opened " + std::to_string(conn_) + " times, the store knows of " +
-                    std::to_string(conn) + ": it has lost what it had acknowledged");
+    return Lost(me + " was opened " + std::to_string(conn_) + " times, the store knows of " +
+                std::to_string(conn) + ": it has lost what it had acknowledged");
   }
   conn_ = conn;
   const Answer seq = connection_->Run("SELECT max(seq) FROM batch" + which);
   if (!seq.ok()) return seq.status("reading the last group");
   return seq.rows.Unsigned(0, 0);
+}
+
+// Whoever comes next must know as well, also if the store does not look like another: nothing that
+// began before may be presumed about.
+Status Lane::Lost(const std::string& what) {
+  regressed_ = true;
+  (void)CheckOrigin(*connection_, options_.origin, generation_);
+  return DataLoss(what);
 }
 
 // It is ours, and half of a message may keep it waiting for the other half for ever. A store that
@@ -156,23 +165,27 @@ Result<bool> Lane::Settle() {
   connection_.reset();
   if (Status status = Reopen(); !status.ok()) return status;
   if (stored_seq_ < seq_) {
-    regressed_ = true;
-    return Failed(DataLoss("the store has lost what it had acknowledged: group " +
-                           std::to_string(seq_) + " of epoch " + std::to_string(epoch_) +
-                           " was committed, the last one that is there is " +
-                           std::to_string(stored_seq_)));
+    return Failed(Lost("the store has lost what it had acknowledged: group " +
+                       std::to_string(seq_) + " of epoch " + std::to_string(epoch_) +
+                       " was committed, the last one that is there is " +
+                       std::to_string(stored_seq_)));
   }
+  generation_ = found_generation_;
   const bool committed = stored_seq_ == seq_ + 1;
   ASSENT_CHECK(committed || stored_seq_ == seq_);
   return committed;
 }
 
+Status Lane::Confirm() {
+  const Result<bool> committed = Settle();
+  if (committed.ok()) ASSENT_CHECK(!committed.value());  // there was no group
+  return committed.status();
+}
+
 Result<Connection*> Lane::ForReading() {
   if (fenced_ || regressed_) return Unavailable("the lane is closed");
   if (connection_ == nullptr || connection_->broken()) {
-    const Result<bool> committed = Settle();
-    if (!committed.ok()) return committed.status();
-    ASSENT_CHECK(!committed.value());  // there was no group
+    if (Status status = Confirm(); !status.ok()) return status;
   }
   return connection_.get();
 }

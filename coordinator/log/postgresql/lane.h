@@ -68,6 +68,9 @@ class Lane {
   // For reading, opened again if need be: waits while the store is away. Not ok: as kFailed.
   Result<Connection*> ForReading();
 
+  // Between groups: not ok when something is missing that the store had acknowledged to this lane.
+  Status Confirm();
+
   // Others have our slots. Nothing is written any more.
   bool fenced() const { return fenced_; }
   // The store has lost what it had acknowledged to us. Nothing is written any more.
@@ -84,6 +87,7 @@ class Lane {
   Status Reopen();
   Result<bool> Settle();  // the group in flight is committed; else it never will be
   GroupResult Undone(std::vector<Answer> answers, std::size_t at);
+  Status Lost(const std::string& what);
   void NoteAway(const Status& why);
   void NoteBack();
   Status Failed(Status why);
@@ -93,8 +97,10 @@ class Lane {
   int lane_ = 0;
   std::unique_ptr<Connection> connection_;  // null: to be opened
   std::uint64_t conn_ = 0;
-  std::uint64_t stored_seq_ = 0;  // as of the last opening
-  std::uint64_t seq_ = 0;         // of the last group that we know is committed
+  std::uint64_t generation_ = 0;        // of the store, when all was there that it had acknowledged
+  std::uint64_t found_generation_ = 0;  // by the connection that is open
+  std::uint64_t stored_seq_ = 0;        // as of the last opening
+  std::uint64_t seq_ = 0;               // of the last group that we know is committed
   bool fenced_ = false;
   bool regressed_ = false;
   std::atomic<bool> away_ = false;

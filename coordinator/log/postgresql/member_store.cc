@@ -33,13 +33,17 @@ std::string Alive(const std::string& epoch) {
   return "EXISTS (SELECT 1 FROM member m WHERE m.epoch = " + epoch + " AND NOT m.ended)";
 }
 
-// Whoever gets a slot begins behind the last serial that the one before may have given.
-const std::string kTakeSlot =
-    " slot_epoch = slot_epoch + 1, wanted = 0, serial_floor_ms = greatest(serial_floor_ms,"
-    " coalesce((SELECT m.serial_limit_ms FROM member m WHERE m.epoch = slot.owner), 0))";
+// Whoever gets a slot begins behind the last serial that the one before may have given. And its
+// epoch is not below the time: a log that was restored from an older copy does not know how high it
+// has been, and every slot of it is taken anew.
+std::string TakeSlot(std::int64_t now_ms) {
+  return " slot_epoch = greatest(slot_epoch + 1, " + std::to_string(now_ms) +
+         "), wanted = 0, serial_floor_ms = greatest(serial_floor_ms,"
+         " coalesce((SELECT m.serial_limit_ms FROM member m WHERE m.epoch = slot.owner), 0))";
+}
 
-std::string GiveTo(const std::vector<Heir>& heirs, const std::string& where) {
-  return "UPDATE slot SET owner = heir.epoch," + kTakeSlot + " FROM unnest(" +
+std::string GiveTo(const std::vector<Heir>& heirs, std::int64_t now_ms, const std::string& where) {
+  return "UPDATE slot SET owner = heir.epoch," + TakeSlot(now_ms) + " FROM unnest(" +
          Array(heirs, [](const Heir& heir) { return heir.slot; }) + ", " +
          Array(heirs, [](const Heir& heir) { return heir.epoch; }) +
          ") AS heir(slot, epoch) WHERE slot.id = heir.slot AND " + where + ";";
@@ -71,7 +75,13 @@ Status PostgresMemberStore::Connect() {
   connection_ = *std::move(opened);
   const Answer answer = connection_->Run(LockTimeout());
   if (!answer.ok()) return answer.status(connection_->place());
-  return epoch_ == 0 ? OkStatus() : CheckOrigin(*connection_, options_.origin);
+  return epoch_ == 0 ? OkStatus() : LookAtOrigin();
+}
+
+Status PostgresMemberStore::LookAtOrigin() {
+  const Result<std::uint64_t> generation = CheckOrigin(*connection_, options_.origin);
+  if (generation.ok()) found_generation_ = generation.value();
+  return generation.status();
 }
 
 // What comes with a warning may not be where it has to be.
@@ -101,11 +111,12 @@ Result<cluster::Joined> PostgresMemberStore::Join(const cluster::MemberCard& car
     const Result<LogRow> log =
         OpenSchema(*connection_, options_.connection.schema, options_.schema);
     if (!log.ok()) return log.status();
-    if (Status status = CheckOrigin(*connection_, options_.origin); !status.ok()) return status;
+    if (Status status = LookAtOrigin(); !status.ok()) return status;
     const Result<bool> done = TryToJoin(card, *log, joined);
     if (!done.ok()) return done.status();
     if (!done.value()) continue;
     if (Status status = ReadJoined(joined); !status.ok()) return status;
+    generation_ = found_generation_;
     Tidy();
     return joined;
   }
@@ -134,8 +145,8 @@ Result<bool> PostgresMemberStore::TryToJoin(const cluster::MemberCard& card, con
       ", false, false, NULL, pg_backend_pid() FROM log WHERE one = 1;" +
       "UPDATE member SET ended = true, ended_by = " + me + " WHERE node = " + Quoted(card.node) +
       " AND NOT ended AND epoch <> " + me + ";" + "UPDATE lane SET fenced = true WHERE epoch IN (" +
-      twins + ");" + "UPDATE slot SET owner = " + me + "," + kTakeSlot + " WHERE NOT " +
-      Alive("slot.owner") + ";" + "INSERT INTO lane SELECT " + me +
+      twins + ");" + "UPDATE slot SET owner = " + me + "," + TakeSlot(options_.serial_now_ms()) +
+      " WHERE NOT " + Alive("slot.owner") + ";" + "INSERT INTO lane SELECT " + me +
       ", id, 0, false, NULL FROM unnest('{" + lanes + "}'::bigint[]) AS u(id)");
   if (answer.verdict == Verdict::kLocked) {
     EndSessions("SELECT epoch FROM member WHERE node = " + Quoted(card.node) + " AND NOT ended");
@@ -212,15 +223,26 @@ Status PostgresMemberStore::Beat() {
          std::to_string(age - 1000) + ";" +
          Exactly1("UPDATE member SET beat = beat + 1, observer_pid = pg_backend_pid(),"
                   " serial_limit_ms = " +
-                  std::to_string(limit) + " WHERE epoch = " + Text(epoch_) + " AND NOT ended"));
-  if (answer.verdict == Verdict::kCondition) {
-    return FailedPrecondition(connection_->place() + ": epoch " + Text(epoch_) +
-                              " has ended: others have taken its slots");
-  }
+                  std::to_string(limit) + " WHERE epoch = " + Text(epoch_) +
+                  " AND NOT ended AND beat >= " + Text(beats_)));
+  if (answer.verdict == Verdict::kCondition) return WhyNoBeat();
   if (!answer.ok()) return Unavailable(connection_->place() + ": " + answer.message);
+  generation_ = found_generation_;
   serial_limit_ms_ = limit;
   ++beats_;
   return OkStatus();
+}
+
+Status PostgresMemberStore::WhyNoBeat() {
+  const Answer row = connection_->Run("SELECT ended FROM member WHERE epoch = " + Text(epoch_));
+  if (!row.ok()) return Unavailable(connection_->place() + ": " + row.message);
+  if (row.rows.size() == 1 && row.rows.Int(0, 0) != 0) {
+    return FailedPrecondition(connection_->place() + ": epoch " + Text(epoch_) +
+                              " has ended: others have taken its slots");
+  }
+  (void)CheckOrigin(*connection_, options_.origin, generation_);
+  return DataLoss(connection_->place() + ": the store has lost what it had acknowledged: beat " +
+                  Text(beats_) + " of epoch " + Text(epoch_));
 }
 
 Result<cluster::View> PostgresMemberStore::Look() {
@@ -244,7 +266,7 @@ Result<cluster::MemberStore::Fenced> PostgresMemberStore::Fence(std::uint64_t vi
                   " WHERE epoch = " + of_victim + " AND NOT ended AND beat = " + Text(seen_beat) +
                   " AND " + Alive(Text(epoch_))) +
          "UPDATE lane SET fenced = true WHERE epoch = " + of_victim + ";" +
-         GiveTo(heirs, "slot.owner = " + of_victim));
+         GiveTo(heirs, options_.serial_now_ms(), "slot.owner = " + of_victim));
   switch (answer.verdict) {
     case Verdict::kDone: return Fenced::kDone;
     case Verdict::kCondition:
@@ -273,7 +295,7 @@ void PostgresMemberStore::EndSessions(const std::string& of_members) {
 // What somebody has locked now is looked at again soon.
 Status PostgresMemberStore::Claim(const std::vector<Heir>& heirs) {
   if (Status status = Open(); !status.ok()) return status;
-  const Answer answer = Do(GiveTo(heirs, "NOT " + Alive("slot.owner")));
+  const Answer answer = Do(GiveTo(heirs, options_.serial_now_ms(), "NOT " + Alive("slot.owner")));
   return answer.ok() || answer.verdict == Verdict::kLocked
              ? OkStatus()
              : Unavailable(connection_->place() + ": " + answer.message);

@@ -64,6 +64,8 @@ class PostgresMemberStore final : public cluster::MemberStore {
  private:
   Status Open();
   Status Connect();
+  Status LookAtOrigin();
+  Status WhyNoBeat();
   Answer Do(const std::string& statements);
   Result<bool> TryToJoin(const cluster::MemberCard& card, const LogRow& log,
                          cluster::Joined& joined);
@@ -75,6 +77,8 @@ class PostgresMemberStore final : public cluster::MemberStore {
   std::unique_ptr<Connection> connection_;
   std::uint64_t epoch_ = 0;
   std::uint64_t beats_ = 0;
+  std::uint64_t generation_ = 0;        // of the store, when it had all our beats
+  std::uint64_t found_generation_ = 0;  // by the connection that is open
   std::int64_t age_at_join_ms_ = 0;
   std::chrono::steady_clock::time_point joined_at_;
   std::int64_t serial_limit_ms_ = 0;

@@ -163,8 +163,8 @@ void ObserverThread::OnFence(const cluster::FenceReport& report) {
                     asked_by_);
 }
 
-void ObserverThread::OnOut(const Status& fenced_or_ok) {
-  if (!leaving_ && !fenced_or_ok.ok()) listener_.OnFenced(fenced_or_ok);
+void ObserverThread::OnOut(const Status& why_or_ok) {
+  if (!leaving_ && !why_or_ok.ok()) listener_.OnFenced(why_or_ok);
 }
 
 // ---- What people ask for ------------------------------------------------------------------------

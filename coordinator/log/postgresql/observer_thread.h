@@ -38,6 +38,7 @@ class ObserverThread final : public cluster::ClusterControl, private cluster::Ob
     // `asked_by`: who wanted it, and why; empty: it was silent.
     virtual void OnFence(const std::string& node, cluster::MemberStore::Fenced result,
                          const std::string& asked_by) = 0;
+    // kDataLoss: the store has lost what it had acknowledged. Else others have this member's slots.
     virtual void OnFenced(const Status& why) = 0;
   };
 
@@ -86,7 +87,7 @@ class ObserverThread final : public cluster::ClusterControl, private cluster::Ob
   void OnAssigned(const std::vector<cluster::Grant>& grants) override;
   void OnWanted(const std::vector<Slot>& slots) override;
   void OnFence(const cluster::FenceReport& report) override;
-  void OnOut(const Status& fenced_or_ok) override;
+  void OnOut(const Status& why_or_ok) override;
 
   Listener& listener_;
   const std::chrono::microseconds lease_;

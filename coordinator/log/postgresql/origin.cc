@@ -1,42 +1,63 @@
 #include "coordinator/log/postgresql/origin.h"
 
+#include "coordinator/base/clock.h"
+#include "coordinator/log/postgresql/slot_table.h"
+
 namespace assent::log {
 namespace {
 
-// Where the server's history stands: two that differ may have lost what the other committed.
-// Nothing of a store that cannot tell.
+// Where the history of the tables stands: two that differ may have lost what the other committed. A
+// dump that is read in again makes new tables. Nothing of a store that cannot tell.
 constexpr const char* kOriginSql =
-    "SELECT system_identifier::text || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),"
-    " current_setting('synchronous_standby_names') <> '' FROM pg_control_system()";
+    "SELECT system_identifier::text || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
+    " || '/' || 'log'::regclass::oid::text, current_setting('synchronous_standby_names') <> ''"
+    " FROM pg_control_system()";
 
+// One of several who notice at once does it.
 constexpr const char* kNoteSql =
-    "UPDATE log SET origin = $1::text, generation = generation + $2::bigint"
-    " WHERE one = 1 AND origin = $3::text";
+    "WITH noted AS (UPDATE log SET origin = $1::text, generation = generation + $2::bigint"
+    " WHERE one = 1 AND origin = $3::text AND generation = $4::bigint RETURNING 1),"
+    " risen AS (UPDATE slot SET slot_epoch = greatest(slot_epoch + 1, $5::bigint)"
+    " WHERE $2::bigint > 0 AND EXISTS (SELECT 1 FROM noted) RETURNING 1)"
+    " SELECT count(*) FROM noted";
 
 }  // namespace
 
-Status CheckOrigin(Connection& connection, const OriginOptions& options) {
-  const Answer now = connection.Run(kOriginSql);
-  if (now.verdict == Verdict::kRefused) return OkStatus();
-  if (!now.ok()) return now.status(connection.place());
-  const Answer before = connection.Run("SELECT origin FROM log WHERE one = 1");
-  if (!before.ok() || before.rows.size() != 1) return before.status(connection.place());
-  const std::string origin = now.rows.Text(0, 0);
-  const std::string known = before.rows.Text(0, 0);
-  if (origin == known) return OkStatus();
-  const bool lost = !known.empty() && !(options.lossless_failover && now.rows.Int(0, 1) != 0);
-  std::string words;
-  (void)connection.TakeWarning(words);
-  const Answer noted = connection.Query(
-      kNoteSql, Params().Bytes(origin).Int(std::int64_t{lost ? 1 : 0}).Bytes(known));
-  if (!noted.ok()) return noted.status(connection.place());
-  // What comes with a warning may not be where it has to be.
-  if (connection.TakeWarning(words)) return Unavailable(connection.place() + ": " + words);
-  if (lost && noted.rows.changed() == 1 && options.on_new_generation) {
-    options.on_new_generation(connection.place() + " was " + known + " and is " + origin +
-                              ": another server has taken over");
+Result<std::uint64_t> CheckOrigin(Connection& connection, const OriginOptions& options,
+                                  std::optional<std::uint64_t> lost_in) {
+  for (;;) {
+    const Answer now = connection.Run(kOriginSql);
+    if (!now.ok() && now.verdict != Verdict::kRefused) return now.status(connection.place());
+    const Answer before = connection.Run("SELECT origin, generation FROM log WHERE one = 1");
+    if (!before.ok()) return before.status(connection.place());
+    if (before.rows.size() != 1) return Unavailable(connection.place() + ": the log has no row");
+    const std::string known = before.rows.Text(0, 0);
+    const std::uint64_t generation = before.rows.Unsigned(0, 1);
+    const std::string origin = now.ok() ? now.rows.Text(0, 0) : known;
+    const bool moved = origin != known && !known.empty() &&
+                       !(options.lossless_failover && now.rows.Int(0, 1) != 0);
+    const bool lost = moved || (lost_in && generation <= *lost_in);
+    if (origin == known && !lost) return generation;
+    std::string words;
+    (void)connection.TakeWarning(words);
+    const Answer noted = connection.Query(kNoteSql, Params()
+                                                        .Bytes(origin)
+                                                        .Int(std::int64_t{lost ? 1 : 0})
+                                                        .Bytes(known)
+                                                        .Int(generation)
+                                                        .Int(SerialMs(base::UnixNowMs())));
+    if (!noted.ok()) return noted.status(connection.place());
+    // What comes with a warning may not be where it has to be.
+    if (connection.TakeWarning(words)) return Unavailable(connection.place() + ": " + words);
+    if (noted.rows.Int(0, 0) != 1) continue;
+    if (lost && options.on_new_generation) {
+      options.on_new_generation(moved ? connection.place() + " was " + known + " and is " + origin +
+                                            ": another server, or a copy, has taken over"
+                                      : connection.place() + ", " + origin +
+                                            ", lacks what it had acknowledged");
+    }
+    return generation + (lost ? 1 : 0);
   }
-  return OkStatus();
 }
 
 }  // namespace assent::log

@@ -1,13 +1,16 @@
 #pragma once
 
-// Whether the server that answers is the one that the log was written on. What was promised to
-// participants is in the log that promised it: when another server has taken over, which may lack
-// commits, the store is of a new generation, and nothing of an older one is presumed about.
+// Whether what answers is the store that the log was written on. What was promised to participants
+// is in the log that promised it: when another server has taken over, or a copy was put in its
+// place, commits may be missing. Then the store is of a new generation, nothing of an older one is
+// presumed about, and the slots' epochs are above all that participants may have heard.
 //
 // Each connection through which anything is learnt looks first, whenever it is opened: whoever
 // waited for another to notice would find nothing where something has been, and presume.
 
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include <assent/status.h>
@@ -24,7 +27,10 @@ struct OriginOptions {
   std::function<void(const std::string& words)> on_new_generation{};
 };
 
-// OK: the store's generation is that of this server. kUnavailable: it may be, or not.
-Status CheckOrigin(Connection& connection, const OriginOptions& options);
+// The store's generation, which is that of what answers. kUnavailable: it may be, or not.
+// `lost_in`: it lacks what it had acknowledged to the caller in this generation. A store that does
+// not know itself that it is a copy is told so.
+Result<std::uint64_t> CheckOrigin(Connection& connection, const OriginOptions& options,
+                                  std::optional<std::uint64_t> lost_in = std::nullopt);
 
 }  // namespace assent::log

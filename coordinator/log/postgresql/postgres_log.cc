@@ -158,6 +158,7 @@ void PostgresLog::End(const std::function<void(const Status&)>& tell, const Stat
 }
 
 void PostgresLog::OnFenced(const Status& why) {
+  if (why.code() == Code::kDataLoss) return End(options_.on_regressed, why);
   if (ended_.exchange(true)) return;
   if (options_.on_fenced) options_.on_fenced(why);
   events_->OnFenced(why);

@@ -139,7 +139,9 @@ Status PostgresRowStore::LearnTaken(const Group& group, GroupLessons& lessons) {
     lessons.taken_gids.insert(answer.rows.Text(row, 1));
   }
   if (lessons.taken_gids.size() + lessons.taken_serials.size() > known) return OkStatus();
-  return FailedPrecondition("a transaction cannot end, and nothing is in its way");
+  const Status confirmed = lane_.Confirm();
+  return confirmed.ok() ? FailedPrecondition("a transaction cannot end, and nothing is in its way")
+                        : Failed(confirmed);
 }
 
 Status PostgresRowStore::NameFault(const Group& group, std::size_t statement) {
@@ -150,7 +152,9 @@ Status PostgresRowStore::NameFault(const Group& group, std::size_t statement) {
   const Answer answer = Ask(
       "which_stored", [&] { return Params().Ints(slots).Ints(serials); }, lane);
   if (!lane.ok()) return Failed(lane);
-  return group.NameFault(statement, answer.rows);
+  // An older copy of the log has taken its place, or somebody has written what is ours.
+  const Status confirmed = lane_.Confirm();
+  return confirmed.ok() ? group.NameFault(statement, answer.rows) : Failed(confirmed);
 }
 
 Status PostgresRowStore::LookWhatBegan(const Group& group, std::set<std::uint64_t>& began) {
