@@ -48,12 +48,13 @@ class Promoted : public testing::Test {
     (void)log_->Sql("SET synchronous_commit = local; " + Row("alone"));
   }
 
-  static std::string Row(const std::string& gid) {
+  static std::string Row(const std::string& gid, std::uint64_t serial = 7) {
     const std::string spec = "spec";
     const std::string state = "state";
-    return "INSERT INTO live VALUES (0, 7, 1, " + std::to_string(StateCheck(0, 7, 1, state)) +
-           ", " + std::to_string(SpecCheck(0, 7, gid, spec)) + ", '" + gid + "', '" + state +
-           "', '" + spec + "')";
+    return "INSERT INTO live VALUES (0, " + std::to_string(serial) + ", 1, " +
+           std::to_string(StateCheck(0, serial, 1, state)) + ", " +
+           std::to_string(SpecCheck(0, serial, gid, spec)) + ", '" + gid + "', '" + state + "', '" +
+           spec + "')";
   }
 
   Status Load(const Log::LiveVisitor& visit) {
@@ -92,6 +93,25 @@ TEST_F(Promoted, WhatIsThereTooIsLoaded) {
   });
   EXPECT_TRUE(loaded.ok()) << loaded.ToString();
   EXPECT_EQ(1, visited);
+}
+
+// A start whose connection was lost while it loaded, and which was fenced when it had another one,
+// found its successor's rows, and said that another server had taken over (74 in place of 75).
+TEST_F(Promoted, WhoIsFencedWhileItLoadsIsToldSo) {
+  (void)log_->Sql(Row("first"));
+  (void)log_->Sql(
+      "CREATE FUNCTION fence() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+      " IF (SELECT conn FROM lane l WHERE l.epoch = NEW.epoch AND l.lane = NEW.lane) > 1 THEN"
+      " UPDATE lane SET fenced = true WHERE epoch = NEW.epoch; " +
+      Row("successor", 8) +
+      "; END IF; RETURN NULL; END $$; CREATE TRIGGER fence AFTER INSERT ON batch FOR EACH ROW"
+      " EXECUTE FUNCTION fence()");
+  const Status loaded = Load([&](const LiveRow&) {
+    (void)log_->Sql("SELECT pg_terminate_backend(backend) FROM lane WHERE NOT fenced");
+    return OkStatus();
+  });
+  EXPECT_EQ(Code::kFailedPrecondition, loaded.code()) << loaded.ToString();
+  EXPECT_TRUE(store_->fenced());
 }
 
 // The member that had lost commits died with the primary. Another one, which had lost none, found

@@ -80,9 +80,11 @@ Status PostgresRowStore::LoadAgain(const std::vector<Slot>& slots, std::uint64_t
   for (const Slot slot : slots) state.behind[slot] = 0;
   (void)BeforeReads();
   if (Status status = LoadRows(state); !status.ok()) return status;
+  // Whoever has been fenced meanwhile finds his successor's rows, and is told so first.
+  if (Status stands = AfterReads(); !stands.ok()) return stands;
   if (state.fingerprint != fingerprint)
     return Internal("another server has taken over, and has other rows than were loaded");
-  return AfterReads();
+  return OkStatus();
 }
 
 // Goes on behind the last row when the connection is lost: nobody but us writes to these slots.
