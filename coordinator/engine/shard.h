@@ -91,6 +91,7 @@ class Shard {
   void PartSome();
   core::MonoTime NextParting() const;
   void Close(Holding& holding);
+  std::size_t ForsakeSome(Holding& holding, std::size_t most);
   void Forsake(Live& live);
 
   // ---- Steps (shard.cc).

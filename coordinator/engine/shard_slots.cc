@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "coordinator/core/codec.h"
 #include "coordinator/engine/shard.h"
@@ -140,13 +141,7 @@ void Shard::PartSome() {
     Holding& holding = *parting_[i];
     const bool over = holding.live.empty() && holding.adopted.left() == 0;
     if (!holding.closed() && (over || mono_ >= holding.until)) Close(holding);
-    for (auto at = holding.live.begin();
-         holding.closed() && at != holding.live.end() && left > 0;) {
-      Live& live = *(at++)->second;
-      if (IsWriting(live.write)) continue;  // what is durable is still told
-      Forsake(live);
-      --left;
-    }
+    if (holding.closed()) left -= ForsakeSome(holding, left);
     if (!holding.closed() || !holding.live.empty() || holding.unanswered > 0) {
       ++i;
       continue;
@@ -157,6 +152,20 @@ void Shard::PartSome() {
     holdings_[holding.slot].reset();
     gone();
   }
+}
+
+// The oldest first: not in the order of a hash, or no course could be taken again.
+std::size_t Shard::ForsakeSome(Holding& holding, std::size_t most) {
+  std::vector<Live*> leaving;
+  for (const auto& [gid, live] : holding.live) {
+    if (!IsWriting(live->write)) leaving.push_back(live.get());  // what is durable is still told
+  }
+  const std::size_t count = std::min(most, leaving.size());
+  const auto end = leaving.begin() + static_cast<std::ptrdiff_t>(count);
+  std::partial_sort(leaving.begin(), end, leaving.end(),
+                    [](const Live* a, const Live* b) { return a->serial < b->serial; });
+  std::for_each(leaving.begin(), end, [this](Live* live) { Forsake(*live); });
+  return count;
 }
 
 void Shard::Close(Holding& holding) {

@@ -311,6 +311,37 @@ TEST_F(PostgresLane, AStoreThatLostWhatItHadAcknowledged) {
   EXPECT_EQ(log_.Sql("SELECT generation FROM log"), "2") << "the next start presumes nothing";
 }
 
+// By a fence that a fail-over has lost: nothing of our own lane is missing.
+TEST_F(PostgresLane, ASlotWhoseGrantTheStoreHasLostIsNotServed) {
+  store_ = std::make_unique<PostgresRowStore>(options_);
+  ASSERT_TRUE(store_->Join().ok());
+  log_.Sql("UPDATE slot SET owner = owner - 1");
+  std::vector<DamagedSlot> damaged;
+  const Status status = store_->Load(
+      {0}, [](const LiveRow&) { return OkStatus(); }, damaged);
+  EXPECT_EQ(status.code(), Code::kDataLoss) << status.ToString();
+  EXPECT_EQ(regressed_, status);
+}
+
+// Nothing is written, so nobody asks; only the observer sees that the store is another.
+TEST_F(PostgresLane, ALaneAtRestNoticesWhatAFailOverHasLost) {
+  log_.Sql(
+      "DELETE FROM batch WHERE seq = (SELECT max(seq) FROM batch);"
+      " SELECT pg_terminate_backend(backend) FROM lane");
+  EXPECT_TRUE(store_->UpkeepIdle().ok());
+  options_.slots->SetGeneration(2);
+  EXPECT_EQ(store_->UpkeepIdle().status().code(), Code::kDataLoss);
+  EXPECT_EQ(regressed_.code(), Code::kDataLoss);
+}
+
+TEST_F(PostgresLane, ALaneAtRestThatHasLostNothingGoesOn) {
+  log_.Sql("SELECT pg_terminate_backend(backend) FROM lane");
+  options_.slots->SetGeneration(2);
+  EXPECT_TRUE(store_->UpkeepIdle().ok());
+  EXPECT_TRUE(Write(Batch(Update(1, 2, "a", "x"))).ok());
+  EXPECT_TRUE(regressed_.ok());
+}
+
 // What was lost is only that the lane was opened: by then a deposed primary may have been read.
 TEST_F(PostgresLane, AStoreThatLostAnOpening) {
   log_.Sql("UPDATE lane SET conn = conn - 1; SELECT pg_terminate_backend(backend) FROM lane");

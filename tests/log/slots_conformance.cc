@@ -49,7 +49,8 @@ TEST_P(LogConformance, ALogOfOneSlotHasOneOwner) {
   EXPECT_EQ(log->recovered().slots_count, 1u);
   ASSERT_EQ(log->recovered().slots.size(), 1u);
   EXPECT_EQ(log->recovered().slots[0].slot, SlotOf("anything", 1));
-  EXPECT_EQ(log->recovered().slots[0].slot_epoch, rig_->shared() ? 1u : 0u);
+  // Where there may be others it is not below the time.
+  EXPECT_EQ(log->recovered().slots[0].slot_epoch > 0, rig_->shared());
   std::promise<Status> released;
   log->log().Release(0, [&](Status status) { released.set_value(std::move(status)); });
   EXPECT_EQ(log->Wait(released.get_future()).code(), Code::kFailedPrecondition);

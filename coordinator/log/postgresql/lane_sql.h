@@ -117,6 +117,9 @@ inline constexpr LaneStatement kLaneStatements[] = {
 
     // ---- Reading: each of these is one snapshot.
 
+    // How many of these are this member's.
+    {"owned", "SELECT count(*) FROM slot WHERE id = ANY($1::bigint[]) AND owner = $2::bigint"},
+
     {"count_finished", "SELECT count(*) FROM (SELECT 1 FROM finished LIMIT 1000000) AS f"},
 
     // A gid in every row, live or finished, of every slot; and which epochs there are: when

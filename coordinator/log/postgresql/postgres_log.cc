@@ -81,6 +81,7 @@ Result<Joined> PostgresLog::Join(SlotEvents& events) {
       .slots_count = cluster.value().slots_count,
       .epochs = std::make_shared<const std::vector<std::uint64_t>>(cluster.value().epochs)};
   slots_ = std::make_shared<SlotTable>(joined.slots_count);
+  slots_->SetGeneration(cluster.value().generation);
   for (const cluster::Grant& grant : cluster.value().slots) {
     const SlotGrant ours{.slot = grant.slot, .slot_epoch = grant.slot_epoch};
     slots_->Assign(ours, grant.serial_floor_ms);
@@ -252,6 +253,7 @@ void PostgresLog::OnStep(std::int64_t serial_limit_ms, std::int64_t ran_ms) {
 }
 
 void PostgresLog::OnView(cluster::ViewPtr view) {
+  slots_->SetGeneration(view->generation);
   if (options_.on_view) options_.on_view(std::move(view));
 }
 

@@ -23,6 +23,7 @@ PostgresRowStore::PostgresRowStore(PostgresStoreOptions options)
     : options_(std::move(options)),
       lane_(options_.lane),
       loaded_(options_.slots->slots_count(), false),
+      generation_(options_.slots->generation()),
       pace_(base::MonoNowMs()) {}
 
 Result<Joined> PostgresRowStore::Join() {
@@ -248,7 +249,19 @@ void PostgresRowStore::TakeExpired(const Rows& row) {
   }
 }
 
+// Another server has taken over, which may lack a group of ours: whoever has nothing to write would
+// not notice, and a slot that it gave away and still owns would be nobody's.
+Status PostgresRowStore::LookAfterFailOver() {
+  const std::uint64_t generation = options_.slots->generation();
+  if (generation_ == generation) return OkStatus();
+  GroupResult result;
+  const Status status = CommitAlone([](Connection&) {}, result);
+  if (status.ok()) generation_ = generation;
+  return status;
+}
+
 Result<bool> PostgresRowStore::UpkeepIdle() {
+  if (Status status = LookAfterFailOver(); !status.ok()) return status;
   if (!ExpiryDue()) {
     // Nothing is old enough: in a while, or a log at rest would ask without end.
     next_expiry_ = std::max(next_expiry_, Clock::now() + options_.retention_interval);
@@ -274,9 +287,7 @@ Result<bool> PostgresRowStore::UpkeepIdle() {
   return result.answers.back().rows.Int(0, 2) > 0;
 }
 
-RowStore::Clock::time_point PostgresRowStore::NextDue() const {
-  return options_.retention_age.count() > 0 ? next_expiry_ : Clock::time_point::max();
-}
+RowStore::Clock::time_point PostgresRowStore::NextDue() const { return next_expiry_; }
 
 void PostgresRowStore::Describe(Stats& stats) const {
   stats.commits = commits_;

@@ -89,12 +89,15 @@ class PostgresRowStore final : public RowStore {
   Status LookWhatBegan(const Group& group, std::set<std::uint64_t>& began);
   Answer Ask(const char* statement, const std::function<Params()>& params, Status& lane);
   Status LoadRows(LoadState& state);
-  Status LoadAgain(const std::vector<Slot>& slots, std::uint64_t fingerprint);
+  Status LoadAgain(const std::vector<Slot>& slots, std::uint64_t fingerprint, bool& owned);
+  Status LostGrant();
   void NoteRead() { read_conn_ = read_conn_ == 0 ? lane_.conn() : read_conn_; }
   Status CheckLive(const Rows& row, LoadState& state);
   Status CountFinished();
   Result<Found> FoundIn(const Rows& rows, const std::string& gid, bool with_epochs, bool& stale);
   Result<FinishedRow> Finished(const Rows& rows, int row, int from_column) const;
+  Status LookAfterFailOver();
+  Status CheckOwned(const std::vector<Slot>& slots, bool& owned);
   bool ExpiryDue() const;
   Params ExpiryParams(std::size_t rows);
   void TakeExpired(const Rows& row);
@@ -115,6 +118,9 @@ class PostgresRowStore final : public RowStore {
   Epochs epochs_;
   std::uint64_t epochs_starts_ = 0;
   std::uint64_t epochs_generation_ = 0;
+
+  // Of the store: our lane has what it was told in it.
+  std::uint64_t generation_ = 0;
 
   // Up to this serial retention has looked.
   std::uint64_t expired_to_ = 0;

@@ -62,10 +62,13 @@ Status PostgresRowStore::Load(const std::vector<Slot>& slots, const Log::LiveVis
   (void)BeforeReads();
   if (Status status = LoadRows(state); !status.ok()) return status;
   if (Status status = CountFinished(); !status.ok()) return status;
+  bool owned = true;
+  if (Status status = CheckOwned(slots, owned); !status.ok()) return status;
   // What was read is durable wherever this is.
   Status stands = AfterReads();
-  while (stands.code() == Code::kAborted) stands = LoadAgain(slots, state.fingerprint);
+  while (stands.code() == Code::kAborted) stands = LoadAgain(slots, state.fingerprint, owned);
   if (!stands.ok()) return stands;
+  if (!owned) return LostGrant();
   for (const Slot slot : slots) loaded_[slot] = true;
   for (const DamagedSlot& one : damaged) loaded_[one.slot] = false;
   return OkStatus();
@@ -73,18 +76,41 @@ Status PostgresRowStore::Load(const std::vector<Slot>& slots, const Log::LiveVis
 
 // Where the commit is: a standby that was promoted meanwhile may lack what was seen at the primary
 // before it. Who has visited it cannot take it back; he must begin anew.
-Status PostgresRowStore::LoadAgain(const std::vector<Slot>& slots, std::uint64_t fingerprint) {
+Status PostgresRowStore::LoadAgain(const std::vector<Slot>& slots, std::uint64_t fingerprint,
+                                   bool& owned) {
   const Log::LiveVisitor nobody = [](const LiveRow&) { return OkStatus(); };
   std::vector<DamagedSlot> damaged;
   LoadState state{.visit = nobody, .damaged = damaged, .behind = {}, .ended = {}};
   for (const Slot slot : slots) state.behind[slot] = 0;
   (void)BeforeReads();
   if (Status status = LoadRows(state); !status.ok()) return status;
+  if (Status status = CheckOwned(slots, owned); !status.ok()) return status;
   // Whoever has been fenced meanwhile finds his successor's rows, and is told so first.
   if (Status stands = AfterReads(); !stands.ok()) return stands;
   if (state.fingerprint != fingerprint)
     return Internal("another server has taken over, and has other rows than were loaded");
   return OkStatus();
+}
+
+// What gave us the slots was committed by others: our own groups do not show that it is lost.
+Status PostgresRowStore::CheckOwned(const std::vector<Slot>& slots, bool& owned) {
+  Column ids;
+  for (const Slot slot : slots) ids.Add(std::int64_t{slot});
+  Status lane;
+  const Answer answer = Ask(
+      "owned", [&] { return Params().Ints(ids).Int(static_cast<std::int64_t>(epoch_)); }, lane);
+  if (!lane.ok()) return Failed(lane);
+  if (!answer.ok()) return answer.status("looking whose the slots are");
+  owned = answer.rows.Unsigned(0, 0) == slots.size();
+  return OkStatus();
+}
+
+Status PostgresRowStore::LostGrant() {
+  Status why = DataLoss(
+      "a slot that was given to this coordinator is another's: the store has lost what it had "
+      "acknowledged");
+  if (options_.on_regressed) options_.on_regressed(why);
+  return why;
 }
 
 // Goes on behind the last row when the connection is lost: nobody but us writes to these slots.

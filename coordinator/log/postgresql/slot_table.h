@@ -66,6 +66,12 @@ class SlotTable {
   void SetAge(std::int64_t age_ms) { age_ms_.store(age_ms, std::memory_order_release); }
   std::int64_t age_ms() const { return age_ms_.load(std::memory_order_acquire); }
 
+  // Of the store, as the observer saw it last.
+  void SetGeneration(std::uint64_t generation) {
+    generation_.store(generation, std::memory_order_release);
+  }
+  std::uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
+
  private:
   struct Cell {
     std::atomic<std::uint64_t> epoch = 0;
@@ -77,6 +83,7 @@ class SlotTable {
   const std::unique_ptr<Cell[]> cells_;
   std::atomic<std::int64_t> limit_ms_ = -1;
   std::atomic<std::int64_t> age_ms_ = 0;
+  std::atomic<std::uint64_t> generation_ = 0;
 };
 
 }  // namespace assent::log
