@@ -111,16 +111,16 @@ void Coordinator::Start() {
   if (!recovered.ok()) return StartRefused(recovered.status());
   OpenDoors(*recovered);
   for (std::size_t i = 0; i < life_->shards.size(); ++i) {
-    life_->shards[i]->Handle(engine::TakeUpRequest{0, std::move(rows[i])}, sim_.Mono(),
-                             sim_.Wall());
-    life_->shards[i]->EndTurn(sim_.Mono(), sim_.Wall());
+    life_->shards[i]->Handle(engine::TakeUpRequest{0, std::move(rows[i])}, sim_.Mono(), Wall());
+    life_->shards[i]->EndTurn(sim_.Mono(), Wall());
     ArmTurn(i);
   }
 }
 
 void Coordinator::OpenDoors(const log::Joined& joined) {
   // A fail-over may have lost starts as well, and the next one is told from them by what is drawn.
-  const bool lost = sim_.options.asynchronous && sim_.options.fail_overs > 0;
+  const bool lost =
+      (sim_.options.asynchronous && sim_.options.fail_overs > 0) || sim_.options.store_restores > 0;
   if ((joined.epoch <= last_epoch_ && !lost) || !granted_.insert(joined.epoch).second)
     sim_.Violate("S11 broken: epoch " + std::to_string(joined.epoch) + " was granted before");
   last_epoch_ = life_->epoch = joined.epoch;
@@ -169,6 +169,8 @@ void Coordinator::NoteRecovered(const log::LiveRow& row) {
   const std::size_t t = ledger_.Find(row.gid);
   life_->serials[row.serial] = t;
   ledger_.Touch(t).serial = row.serial;
+  // A slot that was given up, and that nobody wanted any more, is taken up as by anybody else.
+  for (BranchBooks& branch : ledger_.Touch(t).branches) branch.last_sent_life = 0;
   ledger_.Touch(t).recovered = true;
   const Result<core::Transaction> txn = core::Codec::Decode(row.gid, row.spec, row.state);
   if (!txn.ok()) return;
@@ -351,10 +353,10 @@ void Coordinator::OnTurn(std::uint64_t life, std::uint64_t shard) {
   life_->turn_at[shard] = -1;
   std::vector<engine::Request> turn = std::exchange(life_->mailboxes[shard], {});
   for (engine::Request& request : turn) {
-    life_->shards[shard]->Handle(std::move(request), sim_.Mono(), sim_.Wall());
+    life_->shards[shard]->Handle(std::move(request), sim_.Mono(), Wall());
     if (life_->fatal) break;
   }
-  if (!life_->fatal) life_->shards[shard]->EndTurn(sim_.Mono(), sim_.Wall());
+  if (!life_->fatal) life_->shards[shard]->EndTurn(sim_.Mono(), Wall());
   if (life_->cluster && life_->fatal) return;  // it ends in this very instant
   if (life_->fatal) {
     sim_.marks.Set(Mark::kSyncFailed);

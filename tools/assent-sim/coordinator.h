@@ -28,6 +28,7 @@ struct Place {
   std::uint64_t index = 0;
   std::uint64_t count = 1;
   SharedStore* store = nullptr;
+  Time clock = 0;  // how far the clock for people is from that of the others
   // Carries a request of an initiator or operator to another one, who has its slot.
   std::function<void(std::uint64_t to, const std::string& gid, engine::Request request)> forward{};
 };
@@ -67,6 +68,8 @@ class Coordinator {
   // Of several.
   bool Serves(Slot slot) const;
   std::uint64_t epoch() const;
+  // It answers for this one, and others have the slot.
+  bool IsStaleOwnerOf(const std::string& gid) const;
   const log::MemoryDisk& disk() const { return *disk_; }
 
   // False when there is nobody to take it.
@@ -77,6 +80,13 @@ class Coordinator {
   void LinkChanges(std::uint32_t service);
   void Pause(Time until) { paused_until_ = until; }
   Time paused_until() const { return life_ ? paused_until_ : 0; }
+  // It stood still until a moment ago.
+  bool WasPaused() const {
+    return paused_until_ != 0 && sim_.now >= paused_until_ &&
+           sim_.now - paused_until_ <= sim_.options.lease;
+  }
+  // A person who has mended a row starts it again.
+  bool HasSetAside() const;
   void SetFull(log::MemoryLog::Full full);
   void FailNextSync();
 
@@ -94,6 +104,7 @@ class Coordinator {
   void OnLetter(const Letter& letter);
 
  private:
+  core::WallTime Wall() const { return sim_.Wall() + core::Millis(place_.clock / kMillisecond); }
   struct Life;
   class Ports;
   class Stream;
@@ -107,6 +118,7 @@ class Coordinator {
   void OpenDoors(const log::Joined& joined);
   void NoteRecovered(const log::LiveRow& row);
   bool Current(const std::string& gid) const;
+  bool SendsForLost(const std::string& gid) const;
   void StartRefused(const Status& why);
   void NoteLost(bool unsynced);
   void Send(std::vector<transport::Command> commands);

@@ -29,6 +29,10 @@ void Coordinator::CheckSend(const transport::Command& command) {
       place_.store == nullptr ? disk_->durable().epoch : life_->epoch;
   const SendSeen seen{books, durable, durable_epoch, life_->epoch, command};
   const std::string broken = BrokenAtSend(seen);
+  if (!broken.empty() && SendsForLost(command.gid)) {
+    books.branches[ledger_.FindBranch(t, command.branch_id)].last_sent_life = 0;
+    return sim_.marks.Set(Mark::kLostSender);
+  }
   if (!broken.empty()) return sim_.Violate(broken);
 
   const std::size_t b = ledger_.FindBranch(t, command.branch_id);
@@ -52,6 +56,22 @@ void Coordinator::CheckSend(const transport::Command& command) {
 
 bool Coordinator::Serves(Slot slot) const {
   return life_ && life_->cluster && life_->cluster->Serves(slot);
+}
+
+bool Coordinator::HasSetAside() const {
+  return life_ && life_->cluster && life_->cluster->has_set_aside();
+}
+
+// What it was told to be durable is not there any more, and its lane has not heard of that.
+bool Coordinator::SendsForLost(const std::string& gid) const {
+  if (place_.store == nullptr || !ledger_.books(ledger_.Find(gid)).restored) return false;
+  const auto lane = static_cast<std::uint32_t>(ShardOf(gid));
+  return place_.store->audit().Regressed({life_->epoch, lane});
+}
+
+bool Coordinator::IsStaleOwnerOf(const std::string& gid) const {
+  return place_.store != nullptr && Serves(SlotOf(gid, static_cast<Slot>(sim_.options.slots))) &&
+         !Current(gid);
 }
 
 std::uint64_t Coordinator::epoch() const { return life_ ? life_->epoch : 0; }

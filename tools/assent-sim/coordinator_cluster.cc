@@ -38,7 +38,7 @@ Coordinator::Cluster::Cluster(Coordinator& owner, std::uint64_t life)
     : owner_(owner),
       life_(life),
       observing_(owner.sim_, *owner.place_.store, life, 0),
-      members_(owner.sim_, *owner.place_.store, observing_) {
+      members_(owner.sim_, *owner.place_.store, observing_, owner.place_.clock) {
   observing_.Start([this] { Observe(); });
 }
 
@@ -79,8 +79,9 @@ void Coordinator::Cluster::OpenLanes(const cluster::Joined& from) {
   joined.epochs = std::make_shared<const std::vector<std::uint64_t>>(from.epochs);
   epoch_ = from.epoch;
   slots_count_ = from.slots_count;
+  generation_ = from.generation;
   log::QueuedLogOptions options;
-  options.unix_now_ms = [&sim = owner_.sim_] { return sim.Wall().time_since_epoch().count(); };
+  options.unix_now_ms = [&owner = owner_] { return owner.Wall().time_since_epoch().count(); };
   options.on_poisoned = [this](const Status& why) {
     if (why.code() == Code::kFailedPrecondition)
       owner_.sim_.Violate("S11 broken: a row is another's, says the store: " + why.message());
@@ -93,8 +94,11 @@ void Coordinator::Cluster::OpenLanes(const cluster::Joined& from) {
     lane->client = std::make_unique<StoreClient>(owner_.sim_, *owner_.place_.store, life_, i + 1);
     lane->log = std::make_unique<LaneLog>(
         owner_.sim_, *lane->client,
-        std::make_unique<SharedRows>(owner_.sim_, *owner_.place_.store, *lane->client,
-                                     LaneKey{epoch_, i}, joined),
+        std::make_unique<SharedRows>(SharedRows::Of{.sim = owner_.sim_,
+                                                    .store = *owner_.place_.store,
+                                                    .client = *lane->client,
+                                                    .clock = owner_.place_.clock},
+                                     LaneKey{epoch_, i}, joined, generation_),
         options);
     (void)lane->log->Join(*this);
     lane->client->Start([log = lane->log.get()] { log->Run(); });
@@ -128,7 +132,19 @@ std::int64_t Coordinator::Cluster::OwnerOf(Slot slot) const {
   return std::stoll(owner->address.substr(1));
 }
 
+void Coordinator::Cluster::OnView(cluster::ViewPtr view) {
+  view_ = std::move(view);
+  generation_ = view_->generation;
+  for (const auto& lane : lanes_) lane->log->Looked(generation_);
+}
+
 void Coordinator::Cluster::OnAssigned(const std::vector<cluster::Grant>& grants) { TakeUp(grants); }
+
+// A store that was put back counts slot epochs from lower again; participants keep the highest.
+std::uint64_t Coordinator::Cluster::OnWire(std::uint64_t slot_epoch) const {
+  constexpr int kSlotEpochBits = 32;
+  return generation_ << kSlotEpochBits | slot_epoch;
+}
 
 void Coordinator::Cluster::TakeUp(const std::vector<cluster::Grant>& grants) {
   using Rows = std::map<Slot, std::unique_ptr<engine::Adopted>>;
@@ -153,22 +169,32 @@ void Coordinator::Cluster::TakeUp(const std::vector<cluster::Grant>& grants) {
         },
         [this, rows, mine](const log::Loaded& loaded) {
           if (!loaded.status.ok()) return Stop(loaded.status);
+          std::map<Slot, std::string> damaged;
+          for (const log::DamagedSlot& slot : loaded.damaged) damaged[slot.slot] = slot.why;
           for (const cluster::Grant& grant : mine)
-            TakeUpLoaded(grant, std::move(rows->at(grant.slot)));
+            TakeUpLoaded(grant, std::move(rows->at(grant.slot)), damaged[grant.slot]);
         });
   }
 }
 
 void Coordinator::Cluster::TakeUpLoaded(const cluster::Grant& grant,
-                                        std::unique_ptr<engine::Adopted> rows) {
+                                        std::unique_ptr<engine::Adopted> rows,
+                                        const std::string& damage) {
   const std::size_t shard = ShardOf(grant.slot);
-  owner_.place_.store->audit().OnServes(epoch_, grant.slot, grant.slot_epoch);
+  const std::uint64_t slot_epoch = OnWire(grant.slot_epoch);
+  owner_.place_.store->audit().OnServes(epoch_, grant.slot, slot_epoch);
+  if (!damage.empty()) {
+    owner_.sim_.marks.Set(Mark::kSlotSetAside);
+    has_set_aside_ = true;
+    rows = std::make_unique<engine::Adopted>();
+  }
   owner_.sim_.Say([&] {
     return NodeOf(owner_.place_.index) + " serves slot " + std::to_string(grant.slot) +
-           " (slot epoch " + std::to_string(grant.slot_epoch) + ")";
+           " (slot epoch " + std::to_string(grant.slot_epoch) + ")" +
+           (damage.empty() ? "" : ": " + damage);
   });
   owner_.life_->mailboxes[shard].push_back(
-      engine::TakeUpRequest{grant.slot, std::move(rows), grant.slot_epoch});
+      engine::TakeUpRequest{grant.slot, std::move(rows), slot_epoch, damage});
   owner_.ArmTurn(shard);
   const bool wanted = std::exchange(slots_[grant.slot].hold, Hold::kServing) == Hold::kWanted;
   if (wanted) GiveUp(grant.slot);
@@ -211,12 +237,23 @@ void Coordinator::Cluster::OnFence(const cluster::FenceReport& report) {
 }
 
 void Coordinator::Cluster::OnOut(const Status& status) {
-  owner_.sim_.marks.Set(status.ok() ? Mark::kDrained : Mark::kFencedAlive);
+  if (status.ok()) {
+    owner_.sim_.marks.Set(Mark::kDrained);
+  } else {
+    NoteOut();
+  }
   Stop(status);
 }
 
+void Coordinator::Cluster::NoteOut() {
+  Marks& marks = owner_.sim_.marks;
+  marks.Set(Mark::kFencedAlive);
+  if (owner_.WasPaused()) marks.Set(Mark::kFencedStopped);
+  if (owner_.place_.store->WasBlocked(life_)) marks.Set(Mark::kFencedCutOff);
+}
+
 void Coordinator::Cluster::OnFenced(const Status& why) {
-  owner_.sim_.marks.Set(Mark::kFencedAlive);
+  NoteOut();
   Stop(why);
 }
 

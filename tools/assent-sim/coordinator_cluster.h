@@ -24,17 +24,25 @@ class LaneLog final : public log::QueuedLog {
  public:
   LaneLog(Sim& sim, StoreClient& client, std::unique_ptr<SharedRows> rows,
           log::QueuedLogOptions options)
-      : QueuedLog(std::move(rows), std::move(options)), sim_(sim), client_(client) {}
+      : QueuedLog(std::move(rows), std::move(options)),
+        sim_(sim),
+        client_(client),
+        rows_(static_cast<SharedRows&>(store())) {}
 
   // Never returns.
   void Run();
   bool idle() const { return sleeping_ && !queued_; }
+  // The observer has looked: a lane at rest may have to as well.
+  void Looked(std::uint64_t generation) {
+    if (rows_.Looked(generation)) OnQueued();
+  }
 
  private:
   void OnQueued() override;
 
   Sim& sim_;
   StoreClient& client_;
+  SharedRows& rows_;
   bool queued_ = false;
   bool sleeping_ = false;
 };
@@ -50,13 +58,14 @@ class Coordinator::Cluster final : public cluster::ObserverEvents, public log::S
   bool joined() const { return joined_; }
   bool idle() const;
   bool Serves(Slot slot) const;
+  bool has_set_aside() const { return has_set_aside_; }
   std::uint64_t epoch() const { return epoch_; }
   std::uint64_t SlotEpochOf(Slot slot) const;
   // Which coordinator has this slot, as far as this one knows; -1: none, or itself.
   std::int64_t OwnerOf(Slot slot) const;
 
   // Of the observer.
-  void OnView(cluster::ViewPtr view) override { view_ = std::move(view); }
+  void OnView(cluster::ViewPtr view) override;
   void OnAssigned(const std::vector<cluster::Grant>& grants) override;
   void OnWanted(const std::vector<Slot>& slots) override;
   void OnFence(const cluster::FenceReport& report) override;
@@ -79,7 +88,10 @@ class Coordinator::Cluster final : public cluster::ObserverEvents, public log::S
   void Observe();
   void OpenLanes(const cluster::Joined& joined);
   void TakeUp(const std::vector<cluster::Grant>& grants);
-  void TakeUpLoaded(const cluster::Grant& grant, std::unique_ptr<engine::Adopted> rows);
+  void TakeUpLoaded(const cluster::Grant& grant, std::unique_ptr<engine::Adopted> rows,
+                    const std::string& damage);
+  void NoteOut();
+  std::uint64_t OnWire(std::uint64_t slot_epoch) const;
   void GiveUp(Slot slot);
   std::size_t ShardOf(Slot slot) const;
 
@@ -91,6 +103,8 @@ class Coordinator::Cluster final : public cluster::ObserverEvents, public log::S
   bool joined_ = false;
   std::uint64_t epoch_ = 0;
   std::uint64_t slots_count_ = 1;
+  std::uint64_t generation_ = 0;
+  bool has_set_aside_ = false;
   cluster::ViewPtr view_;
   std::map<Slot, Held> slots_;
   std::vector<std::unique_ptr<Lane>> lanes_;

@@ -108,7 +108,25 @@ namespace assent::sim {
   X(kDeposedRead, "a primary that was deposed was read from, and what it said was not believed")   \
   X(kForwarded, "a request reached its owner through another coordinator")                         \
   X(kStoreWarned, "a commit was acknowledged with a warning, and settled")                         \
-  X(kDrained, "a member gave all of its slots away, and left")
+  X(kDrained, "a member gave all of its slots away, and left")                                     \
+  X(kFencedStopped,                                                                                \
+    "a member stood still, was fenced meanwhile, went on, and ended when it heard of it")          \
+  X(kFencedCutOff, "a member was cut off from the store, fenced meanwhile, and ended behind that") \
+  X(kAllDown, "all members died at once")                                                          \
+  X(kHalfGroup, "half of a group arrived, and held its locks until somebody ended it")             \
+  X(kHalfMessage, "half of another message arrived, and nothing of it was done")                   \
+  X(kStoreAway, "the store was away for longer than the lease")                                    \
+  X(kStandbyGone, "the standby was away for longer than the lease, and every commit waited")       \
+  X(kStoreRestored, "an older state of the store was put back, as a new generation")               \
+  X(kNoticedAtRest, "a lane at rest noticed that a fail-over had lost something of it")            \
+  X(kGrantLost, "a slot was given to a member, and a fail-over lost that before it was loaded")    \
+  X(kLostSender, "a member sends for what a fail-over has lost, and does not know yet")            \
+  X(kPeersCut, "nothing passed between two members, and a request was lost there")                 \
+  X(kForwardAnswerLost, "a request was carried out for another member, and the answer lost")       \
+  X(kReachesSome, "a participant had sessions to some of the members, and could not reach one")    \
+  X(kClockBehind, "a slot came from a member whose clock is hours ahead")                          \
+  X(kSlotSetAside, "a slot with a row that cannot be read was set aside, and the others served")   \
+  X(kOldRowGone, "what had been kept for its time was removed in a slot that had moved")
 
 enum class Mark : std::uint8_t {
 #define ASSENT_SIM_MARK(name, text) name,

@@ -146,7 +146,17 @@ void Network::Block(std::uint32_t service, bool to_participant, Time until) {
   blocked = std::max(blocked, until);
 }
 
+void Network::Separate(std::uint32_t service, std::uint32_t coordinator, Time until) {
+  Time& separate = separate_[{service, coordinator}];
+  separate = std::max(separate, until);
+  for (std::uint64_t n = 0; n < connections_.size(); ++n) {
+    const Connection& c = connections_[n];
+    if (c.service == service && c.session == coordinator && c.reaches) Cut(n);
+  }
+}
+
 void Network::Heal() {
+  separate_.clear();
   for (Blocked& blocked : blocked_) blocked = {};
 }
 

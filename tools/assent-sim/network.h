@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -71,6 +72,12 @@ class Network {
   void CutOneOf(std::uint32_t service);
   void CoordinatorDied(std::uint64_t life, bool power);
   void ParticipantDied(std::uint32_t service, std::uint64_t life, bool power);
+  // This participant does not reach that coordinator until then, and has no session with it.
+  void Separate(std::uint32_t service, std::uint32_t coordinator, Time until);
+  bool Reaches(std::uint32_t service, std::uint32_t coordinator) const {
+    const auto found = separate_.find({service, coordinator});
+    return found == separate_.end() || sim_.now >= found->second;
+  }
   // No message passes in one direction until then.
   void Block(std::uint32_t service, bool to_participant, Time until);
   void Heal();
@@ -102,6 +109,7 @@ class Network {
     Time to_coordinator = 0;
   };
   std::vector<Blocked> blocked_;
+  std::map<std::pair<std::uint32_t, std::uint32_t>, Time> separate_;  // service, coordinator
   bool hold_ = false;
   std::vector<std::pair<std::uint64_t, EventKind>> held_;
 };

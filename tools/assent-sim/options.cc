@@ -166,6 +166,21 @@ void DrawCluster(Options& o, Dice& dice, Form form, std::uint32_t coordinators) 
   o.moves = Count(dice, 200, 4 * more);
 }
 
+// The same again.
+void DrawMoreOfCluster(Options& o, Dice& dice, Form form) {
+  const std::uint32_t more = form == Form::kFull ? 3 : 1;
+  o.old_rows = Count(dice, 500, 8);
+  if (o.faultless()) return;
+  o.forward_cut = Rate(dice, 300, 300);
+  o.standby_gones = Count(dice, 200, more);
+  o.clocks_apart = dice.Chance(300) ? dice.Between(-5, 5) : 0;
+  o.unreached = Count(dice, 250, 2 * more);
+  o.slot_damages = Count(dice, 100, more);
+  o.store_restores = Count(dice, 60, 1);
+  o.all_die = Count(dice, 100, 1);
+  if (o.store_restores > 0) o.other_content = 0;  // as of a log that is restored
+}
+
 using Numbers = std::vector<std::pair<const char*, std::int64_t>>;
 
 // Those that are numbers.
@@ -253,6 +268,14 @@ Numbers ClusterNumbersOf(const Options& o) {
       {"peer_blocks", o.peer_blocks},
       {"drains", o.drains},
       {"moves", o.moves},
+      {"old_rows", o.old_rows},
+      {"forward_cut", o.forward_cut},
+      {"standby_gones", o.standby_gones},
+      {"clocks_apart", o.clocks_apart},
+      {"unreached", o.unreached},
+      {"slot_damages", o.slot_damages},
+      {"store_restores", o.store_restores},
+      {"all_die", o.all_die},
   };
 }
 
@@ -271,7 +294,11 @@ Options Draw(std::uint64_t seed, Form form, std::uint32_t coordinators) {
   DrawLogTroubles(o, troubles);
   Dice cluster(seed * 2 + 0xc105);
   const bool several = coordinators == 0 ? seed % kClusterEach == 0 : coordinators > 1;
-  if (several) DrawCluster(o, cluster, form, coordinators);
+  if (several) {
+    DrawCluster(o, cluster, form, coordinators);
+    Dice again(seed * 2 + 0xc1057e5);
+    DrawMoreOfCluster(o, again, form);
+  }
   return o;
 }
 
@@ -281,9 +308,10 @@ bool Options::faultless() const {
                  lie + slow_call + commit_unknown + unary_loss + unary_words + unary_duplicate +
                  unary_hours + participant_stops + wall_leaps + lost_wals + taken_gids + store_cut +
                  store_cuts + store_blocks + store_outages + fail_overs + cancelled_waits +
-                 peer_blocks + drains + moves ==
+                 peer_blocks + drains + moves + forward_cut + standby_gones + unreached +
+                 slot_damages + store_restores + all_die ==
              0 &&
-         !dead_service && !restores;
+         clocks_apart == 0 && !dead_service && !restores;
 }
 
 std::string Options::Describe() const {

@@ -114,7 +114,15 @@ struct Options {
   std::uint32_t cancelled_waits = 0;  // for the standby, by a person
   std::uint32_t peer_blocks = 0;      // nothing passes between two coordinators
   std::uint32_t drains = 0;
-  std::uint32_t moves = 0;  // a person moves a slot
+  std::uint32_t moves = 0;           // a person moves a slot
+  std::uint32_t old_rows = 0;        // of finished transactions, which come of age meanwhile
+  std::uint32_t forward_cut = 0;     // permille: it is carried out, and its answer lost on the way
+  std::uint32_t standby_gones = 0;   // for a while; who waits for it waits
+  std::int64_t clocks_apart = 0;     // hours, from each coordinator to the next
+  std::uint32_t unreached = 0;       // a participant reaches all coordinators but one
+  std::uint32_t slot_damages = 0;    // a row of a slot cannot be read, until it is mended
+  std::uint32_t store_restores = 0;  // an older state of the store is put back
+  std::uint32_t all_die = 0;         // coordinators, at once
 
   bool business_checks = true;  // off: to show that a bug is found by nothing else
 

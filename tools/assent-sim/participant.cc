@@ -153,6 +153,15 @@ void Participant::ArmTick() {
   sim_.At(life_->tick_at, EventKind::kParticipantTick, service_, life_->number);
 }
 
+// Which life of this coordinator answers; 0: none.
+std::uint64_t Participant::Reached(std::uint32_t number) {
+  if (network_.Reaches(service_, number)) return *coordinator_lives_[number];
+  const auto& lines = life_->lines;
+  if (std::any_of(lines.begin(), lines.end(), [](const auto& l) { return l.session.open(); }))
+    sim_.marks.Set(Mark::kReachesSome);
+  return 0;
+}
+
 void Participant::Do(std::uint32_t number, internal::Actions actions) {
   Life::Line& line = life_->lines[number];
   bool ask = false;
@@ -160,7 +169,7 @@ void Participant::Do(std::uint32_t number, internal::Actions actions) {
     std::visit(Overload{
                    [&](internal::act::Dial& dial) {
                      line.connection = network_.Dial(service_, life_->number, dial.connection,
-                                                     *coordinator_lives_[number], number);
+                                                     Reached(number), number);
                    },
                    [&](internal::act::Send& send) {
                      network_.FromParticipant(line.connection, std::move(send.frame));

@@ -79,6 +79,7 @@ class Participant {
     explicit Life(std::size_t max_calls) : calls(max_calls) {}
   };
 
+  std::uint64_t Reached(std::uint32_t line);
   void Do(std::uint32_t line, internal::Actions actions);
   void Run(internal::Ticket ticket);
   void FinishCall(internal::Ticket ticket, const Reply& reply);

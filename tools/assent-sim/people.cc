@@ -266,16 +266,21 @@ void People::Forget(std::size_t t) {
            [this, t, gid](const Status& status, const core::Transaction* shown, const core::Now&) {
              Told(t, status, shown, "the operator");
              if (!status.ok()) return;
-             Post(gid,
-                  engine::GetRequest{gid, [this, t](const Status& s, const core::Transaction* again,
-                                                    const core::Now&) {
-                                       if (again != nullptr)
-                                         sim_.Violate("S7: a forgotten transaction is shown");
-                                       if (s.code() == Code::kNotFound)
-                                         sim_.marks.Set(Mark::kAskedForgotten);
-                                       Told(t, s, again, "one who asks too late");
-                                     }});
+             Post(gid, engine::GetRequest{
+                           gid, [this, t, gid](const Status& s, const core::Transaction* again,
+                                               const core::Now&) {
+                             if (again != nullptr && !AnyStale(gid))
+                               sim_.Violate("S7: a forgotten transaction is shown");
+                             if (s.code() == Code::kNotFound) sim_.marks.Set(Mark::kAskedForgotten);
+                             Told(t, s, again, "one who asks too late");
+                           }});
            }});
+}
+
+// What such a one shows is true, and may be over.
+bool People::AnyStale(const std::string& gid) const {
+  return std::any_of(coordinators_.begin(), coordinators_.end(),
+                     [&](const Coordinator* c) { return c->IsStaleOwnerOf(gid); });
 }
 
 void People::Watch(std::size_t t) {

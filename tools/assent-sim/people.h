@@ -59,6 +59,7 @@ class People {
   void ResolveSomething(std::size_t txn);
   void Forget(std::size_t txn);
   void Watch(std::size_t txn);
+  bool AnyStale(const std::string& gid) const;
 
   Sim& sim_;
   Ledger& ledger_;

@@ -71,6 +71,7 @@ enum class Planted : std::uint8_t {
   kObserverTrustsOwnPause,
   kSerialReusedAfterMove,
   kRegressedLogGoesOn,
+  kUnfencedRetention,
   // participant
   kSkipTombstone,
   kDropRefusedRow,

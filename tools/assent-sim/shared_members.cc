@@ -69,7 +69,7 @@ Result<cluster::Joined> SharedMembers::Join(const cluster::MemberCard& card) {
   };
   // The server may run it long after whoever sent it is gone.
   const auto drawn = static_cast<std::uint32_t>(sim_.dice.Next());
-  const std::uint64_t limit = TickNow(sim_) + 1;
+  const std::uint64_t limit = TickNow(sim_, clock_) + 1;
   request.run = [&store = store_, joined, card, drawn, limit, seen = *last](
                     const StoreImage& image, Change& change) -> Status {
     // One that comes late would fence a later start of its own node.
@@ -113,8 +113,8 @@ Status SharedMembers::Beat() {
   request.locks = [epoch = epoch_](const StoreImage&) {
     return std::vector<LockName>{MemberLock(epoch)};
   };
-  request.run = [limit = TickNow(sim_) + 1, epoch = epoch_](const StoreImage& image,
-                                                            Change& change) -> Status {
+  request.run = [limit = TickNow(sim_, clock_) + 1, epoch = epoch_](const StoreImage& image,
+                                                                    Change& change) -> Status {
     if (image.Ended(epoch)) return FailedPrecondition("this epoch is over");
     change = [epoch, limit](StoreImage& changed) {
       MemberRow& member = changed.members[epoch];

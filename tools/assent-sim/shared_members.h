@@ -15,8 +15,9 @@ namespace assent::sim {
 
 class SharedMembers final : public cluster::MemberStore {
  public:
-  SharedMembers(Sim& sim, SharedStore& store, StoreClient& client)
-      : sim_(sim), store_(store), client_(client) {}
+  // `clock`: so far from others' is that of this machine.
+  SharedMembers(Sim& sim, SharedStore& store, StoreClient& client, Time clock)
+      : sim_(sim), store_(store), client_(client), clock_(clock) {}
 
   Result<cluster::Joined> Join(const cluster::MemberCard& card) override;
   Status Beat() override;
@@ -35,6 +36,7 @@ class SharedMembers final : public cluster::MemberStore {
   Sim& sim_;
   SharedStore& store_;
   StoreClient& client_;
+  const Time clock_;
   std::uint64_t epoch_ = 0;
 };
 

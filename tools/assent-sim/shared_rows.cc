@@ -1,6 +1,7 @@
 #include "tools/assent-sim/shared_rows.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "coordinator/log/memory/memory_group.h"
@@ -20,6 +21,10 @@ struct SharedRows::Group {
   std::vector<Slot> released;
   log::Unwritten unwritten;
   std::set<Slot> loaded;
+  bool expires = false;  // with what has been kept for its time
+  Time kept_for = 0;
+  Time asked_at = 0;
+  StoreAudit* audit = nullptr;
   // The server's.
   bool fence_holds = false;
   bool kept = false;  // of what was to be released something: there is nobody to give it to
@@ -28,12 +33,16 @@ struct SharedRows::Group {
 
   Status Evaluate(const StoreImage& image);
   void Apply(StoreImage& image) const;
+  void RemoveOld(StoreImage& image) const;
 };
 
-std::uint64_t TickNow(const Sim& sim) {
-  return static_cast<std::uint64_t>(sim.Wall().time_since_epoch().count()) /
+std::uint64_t TickNow(const Sim& sim, Time clock) {
+  return (static_cast<std::uint64_t>(sim.Wall().time_since_epoch().count()) +
+          static_cast<std::uint64_t>(clock / kMillisecond)) /
          (static_cast<std::uint64_t>(kHour) / kMillisecond);
 }
+
+Time KeptFor(const Options& options) { return 16 * options.lease; }
 
 std::uint64_t SerialAt(std::uint64_t tick, Slot slot) {
   return ((tick << kSlotBits) | slot) << kCountBits;
@@ -71,6 +80,7 @@ Status SharedRows::Group::Evaluate(const StoreImage& image) {
 }
 
 void SharedRows::Group::Apply(StoreImage& image) const {
+  if (expires) RemoveOld(image);
   image.lanes[name.lane].seq = name.seq;
   log::MemoryDelta changes = delta;
   changes.next_serial = image.rows.next_serial;
@@ -88,6 +98,16 @@ void SharedRows::Group::Apply(StoreImage& image) const {
   }
 }
 
+// Of own slots, and old by the clock of whoever asked.
+void SharedRows::Group::RemoveOld(StoreImage& image) const {
+  for (auto at = image.old_rows.begin(); at != image.old_rows.end();) {
+    const OldRow row = at->second;
+    const bool goes = loaded.contains(row.slot) && asked_at - row.finished_at >= kept_for;
+    if (goes) audit->OnRemoved(name.lane.first, row, kept_for, image);
+    at = goes ? image.old_rows.erase(at) : std::next(at);
+  }
+}
+
 // ---- Groups -------------------------------------------------------------------------------------
 
 std::shared_ptr<SharedRows::Group> SharedRows::NewGroup() {
@@ -95,6 +115,9 @@ std::shared_ptr<SharedRows::Group> SharedRows::NewGroup() {
   group->name.lane = lane_;
   group->name.seq = acknowledged_ + 1;
   group->loaded = loaded_;
+  group->kept_for = KeptFor(sim_.options);
+  group->asked_at = sim_.now;
+  group->audit = &store_.audit();
   return group;
 }
 
@@ -128,6 +151,7 @@ void SharedRows::SendGroup() {
 
 Status SharedRows::Drive(bool committed) {
   if (settled_) return OkStatus();
+  if (fenced_ || regressed_) return Over();
   for (;;) {
     if (conn_ != 0 && !under_way_) SendGroup();
     if (under_way_ && client_.Await(sent_, committed)) {
@@ -194,7 +218,9 @@ SharedRows::Settled SharedRows::Settle() {
       continue;
     }
     fenced_ = seen->there && (seen->row.fenced || seen->ended);
-    regressed_ = !seen->there || seen->row.seq < acknowledged_;
+    // A number that it has had already: the opening before this one is lost.
+    regressed_ = !seen->there || seen->row.seq < acknowledged_ ||
+                 (seen->row.conn <= conn_ && !Mutant(Planted::kRetryWithoutReopen));
     if (seen->there && Mutant(Planted::kRegressedLogGoesOn)) regressed_ = false;
     conn_ = seen->row.conn;
     const bool committed = group_ && seen->row.seq == group_->name.seq;
@@ -213,6 +239,7 @@ SharedRows::Settled SharedRows::Settle() {
 
 // A connection over which this lane may write, or read.
 bool SharedRows::Ready() {
+  if (fenced_ || regressed_) return false;
   return (conn_ != 0 && client_.connected()) || Settle() != Settled::kOver;
 }
 
@@ -233,6 +260,8 @@ Status SharedRows::Write(const std::vector<const std::vector<log::Entry>*>& batc
     }
   }
   group_->unwritten = unwritten;
+  group_->expires =
+      sim_.options.old_rows > 0 && sim_.now >= next_expiry_ && !Mutant(Planted::kUnfencedRetention);
   const Status status = Drive(/*committed=*/false);
   if (status.ok()) outcome = group_->outcome;
   return status;
@@ -263,25 +292,81 @@ Status SharedRows::Release(const std::vector<Slot>& slots) {
   return kept ? FailedPrecondition("nobody wants them any more") : OkStatus();
 }
 
+// ---- In quiet hours -----------------------------------------------------------------------------
+
+bool SharedRows::Looked(std::uint64_t generation) {
+  generation_ = generation;
+  return generation_ != checked_generation_ ||
+         (sim_.options.old_rows > 0 && sim_.now >= next_expiry_);
+}
+
+// Whoever has nothing to write would not notice that another server lacks something of ours.
+Status SharedRows::LookAfterFailOver() {
+  const std::uint64_t generation = generation_;
+  if (generation == checked_generation_) return OkStatus();
+  const Status status = CommitEmpty();
+  if (regressed_) sim_.marks.Set(Mark::kNoticedAtRest);
+  if (status.ok()) checked_generation_ = generation;
+  return status;
+}
+
+Result<bool> SharedRows::UpkeepIdle() {
+  if (Status status = LookAfterFailOver(); !status.ok()) return status;
+  if (sim_.options.old_rows == 0 || sim_.now < next_expiry_) return false;
+  next_expiry_ = sim_.now + sim_.options.lease;
+  Status status;
+  if (Mutant(Planted::kUnfencedRetention)) {
+    status = RemoveUnfenced();
+  } else {
+    group_ = NewGroup();
+    group_->expires = true;
+    status = Commit();
+  }
+  if (!status.ok()) return status;
+  return false;
+}
+
+// The planted bug: a statement of its own, which no lane and no fence concerns.
+Status SharedRows::RemoveUnfenced() {
+  if (!Ready()) return Over();
+  StoreRequest request;
+  request.name = "expire";
+  request.run = [group = NewGroup()](const StoreImage&, Change& change) {
+    change = [group](StoreImage& changed) { group->RemoveOld(changed); };
+    return OkStatus();
+  };
+  (void)client_.Ask(std::move(request));
+  return OkStatus();
+}
+
 // ---- Reads --------------------------------------------------------------------------------------
 
 Status SharedRows::Load(const std::vector<Slot>& slots, const log::Log::LiveVisitor& visit,
-                        std::vector<log::DamagedSlot>&) {
+                        std::vector<log::DamagedSlot>& damaged) {
   struct Read {
     std::vector<log::LiveRow> rows;
     std::map<Slot, std::uint64_t> floors;
+    std::map<Slot, std::uint64_t> moves;
+    std::set<Slot> damaged;
+    bool owned = true;
   };
   for (;;) {
     if (!Ready()) return Over();
     const auto read = std::make_shared<Read>();
     StoreRequest request;
     request.name = "load";
-    request.run = [read, slots](const StoreImage& image, Change&) {
+    request.run = [read, slots, epoch = lane_.first](const StoreImage& image, Change&) {
       const std::set<Slot> wanted(slots.begin(), slots.end());
       for (const auto& [serial, row] : image.rows.live) {
-        if (wanted.contains(row.slot)) read->rows.push_back(row);
+        if (!wanted.contains(row.slot)) continue;
+        read->rows.push_back(row);
+        if (image.damaged.contains(row.slot)) read->damaged.insert(row.slot);
       }
-      for (const Slot slot : slots) read->floors[slot] = image.slots[slot].serial_floor;
+      for (const Slot slot : slots) {
+        read->floors[slot] = image.slots[slot].serial_floor;
+        read->moves[slot] = image.slots[slot].slot_epoch;
+        read->owned = read->owned && image.slots[slot].owner == epoch;
+      }
       return OkStatus();
     };
     const std::uint64_t link = client_.link();
@@ -289,17 +374,29 @@ Status SharedRows::Load(const std::vector<Slot>& slots, const log::Log::LiveVisi
       if (Settle() == Settled::kOver) return Over();
       continue;
     }
-    store_.audit().OnLoaded(lane_, slots);
+    std::vector<Slot> sound;
+    std::copy_if(slots.begin(), slots.end(), std::back_inserter(sound),
+                 [&](Slot slot) { return !read->damaged.contains(slot); });
+    store_.audit().OnLoaded(lane_, sound);
     if (!Mutant(Planted::kActOnLoadWithoutCommit)) {
       if (const Status status = CommitEmpty(); !status.ok()) return status;
     }
     if (link != client_.link()) continue;  // it was another connection's, perhaps another server's
     store_.CheckNotDeposed(link);
+    if (!read->owned) {
+      sim_.marks.Set(Mark::kGrantLost);
+      regressed_ = true;
+      return Over();
+    }
     for (const log::LiveRow& row : read->rows) {
       if (const Status status = visit(row); !status.ok()) return status;
     }
-    loaded_.insert(slots.begin(), slots.end());
+    loaded_.insert(sound.begin(), sound.end());
+    for (const Slot slot : read->damaged)
+      damaged.push_back({slot, "a row of slot " + std::to_string(slot) + " cannot be read"});
     for (const auto& [slot, floor] : read->floors) {
+      // Each move raises it by one, whatever the clocks say.
+      if (floor > TickNow(sim_, clock_) + 1 + read->moves[slot]) sim_.marks.Set(Mark::kClockBehind);
       std::uint64_t& last = last_serial_[slot];
       if (!Mutant(Planted::kSerialReusedAfterMove)) last = std::max(last, SerialAt(floor, slot));
     }
@@ -349,7 +446,7 @@ Result<std::vector<log::FinishedRow>> SharedRows::Scan(std::uint64_t, std::size_
 
 std::uint64_t SharedRows::NextSerial(Slot slot) {
   std::uint64_t& last = last_serial_[slot];
-  last = std::max(last + 1, SerialAt(TickNow(sim_), slot));
+  last = std::max(last + 1, SerialAt(TickNow(sim_, clock_), slot));
   return last;
 }
 

@@ -24,8 +24,21 @@ namespace assent::sim {
 
 class SharedRows final : public log::RowStore {
  public:
-  SharedRows(Sim& sim, SharedStore& store, StoreClient& client, LaneKey lane, log::Joined joined)
-      : sim_(sim), store_(store), client_(client), lane_(lane), joined_(std::move(joined)) {}
+  struct Of {
+    Sim& sim;
+    SharedStore& store;
+    StoreClient& client;
+    Time clock = 0;  // so far from others' is that of this machine
+  };
+  SharedRows(const Of& of, LaneKey lane, log::Joined joined, std::uint64_t generation)
+      : sim_(of.sim),
+        store_(of.store),
+        client_(of.client),
+        clock_(of.clock),
+        lane_(lane),
+        joined_(std::move(joined)),
+        generation_(generation),
+        checked_generation_(generation) {}
 
   Result<log::Joined> Join() override { return joined_; }
   Status Load(const std::vector<Slot>& slots, const log::Log::LiveVisitor& visit,
@@ -40,6 +53,9 @@ class SharedRows final : public log::RowStore {
   Result<log::Found> Find(const std::string& gid) override;
   Result<std::vector<log::FinishedRow>> Scan(std::uint64_t, std::size_t) override;
   std::uint64_t NextSerial(Slot slot) override;
+  Result<bool> UpkeepIdle() override;
+  // The observer has looked: of the store's generation, and whether UpkeepIdle has to do something.
+  bool Looked(std::uint64_t generation);
   void Describe(log::Stats& stats) const override { stats.commits = acknowledged_; }
 
   // The store has lost what it had acknowledged.
@@ -56,6 +72,8 @@ class SharedRows final : public log::RowStore {
   // Until it is executed, or committed; sent again as often as it takes.
   Status Drive(bool committed);
   Status CommitEmpty();
+  Status LookAfterFailOver();
+  Status RemoveUnfenced();
   Settled Settle();
   bool Ready();
   Status Over() const;
@@ -63,6 +81,7 @@ class SharedRows final : public log::RowStore {
   Sim& sim_;
   SharedStore& store_;
   StoreClient& client_;
+  const Time clock_;
   const LaneKey lane_;
   const log::Joined joined_;
   std::uint64_t conn_ = 0;
@@ -75,10 +94,15 @@ class SharedRows final : public log::RowStore {
   std::map<Slot, std::uint64_t> last_serial_;
   bool fenced_ = false;
   bool regressed_ = false;
+  std::uint64_t generation_ = 0;          // of the store, as the observer sees it
+  std::uint64_t checked_generation_ = 0;  // in which it is known to have what we were told
+  Time next_expiry_ = 0;
 };
 
 // Time as serials count it. Coarser than production's, so that one given twice shows.
 std::uint64_t SerialAt(std::uint64_t tick, Slot slot);
-std::uint64_t TickNow(const Sim& sim);
+std::uint64_t TickNow(const Sim& sim, Time clock);
+// For how long finished transactions are kept; counted in the time that the cluster has run.
+Time KeptFor(const Options& options);
 
 }  // namespace assent::sim

@@ -93,6 +93,7 @@ void SharedStore::OnArrives(std::uint64_t n) {
   Work& work = works_[n];
   if (work.stage != Stage::kUnderWay || !up_) return;
   const Link& link = links_[work.link];
+  if (work.half && work.request.simple) sim_.marks.Set(Mark::kHalfMessage);
   if (work.half && (work.request.simple || link.gone)) return;
   if (link.server != server_) {
     // The one before has no standby any more: it shows, and acknowledges nothing.
@@ -150,7 +151,10 @@ void SharedStore::Execute(std::uint64_t n) {
   if (work.request.group.lane.first != 0 && !work.status.ok() && links_[work.link].cut)
     sim_.marks.Set(Mark::kArrivedLate);
   // It holds its locks until somebody ends it, if it has met its conditions.
-  if (work.half && work.status.ok()) return RunWaiting();
+  if (work.half && work.status.ok()) {
+    sim_.marks.Set(Mark::kHalfGroup);
+    return RunWaiting();
+  }
   if (!work.status.ok() || !work.change) {
     work.stage = Stage::kOver;
     Say(n, 2);
@@ -173,6 +177,7 @@ void SharedStore::OnCommits(std::uint64_t n) {
 
 void SharedStore::OnReplicates(std::uint64_t n) {
   if (std::find(log_.begin(), log_.end(), n) == log_.end()) return;  // a fail-over was faster
+  if (sim_.now < standby_back_) return sim_.At(standby_back_, EventKind::kStoreReplicates, n);
   for (bool more = true; more;) {
     const std::uint64_t first = log_.front();
     log_.pop_front();
@@ -279,6 +284,7 @@ void SharedStore::Block(std::uint64_t life, Time until) {
 void SharedStore::GoDown(Time until) {
   if (!up_) return;
   up_ = false;
+  down_since_ = sim_.now;
   sim_.Say([] { return std::string("the store goes down"); });
   for (std::uint64_t n = 0; n < works_.size(); ++n) {
     if (works_[n].stage == Stage::kUnderWay) works_[n].stage = Stage::kOver;
@@ -298,6 +304,7 @@ void SharedStore::GoDown(Time until) {
 
 void SharedStore::OnUp() {
   if (std::exchange(up_, true)) return;
+  if (sim_.now - down_since_ > sim_.options.lease) sim_.marks.Set(Mark::kStoreAway);
   sim_.Say([] { return std::string("the store is back"); });
 }
 
@@ -319,6 +326,26 @@ void SharedStore::FailOver() {
   });
   const StoreImage before = seen_;
   for (std::size_t i = 0; i < kept; ++i) MakeDurable(log_[i]);
+  if (!synchronous_) ++durable_.generation;
+  const StoreImage after = durable_;
+  deposed_ = seen_;
+  Become(after);
+  for (std::uint64_t number = 0; number < links_.size(); ++number) {
+    if (links_[number].cut) continue;
+    if (synchronous_ && sim_.dice.Chance(500)) {
+      // Nobody tells it: it notices when it hears nothing.
+      const Time later = sim_.Draw(2 * sim_.options.lease);
+      Trouble(links_[number].life, sim_.now + later);
+      sim_.After(later, EventKind::kStoreBroken, number);
+    } else {
+      Break(number, sim_.Draw(sim_.options.log_write_max));
+    }
+  }
+  audit_.OnFailOver(synchronous_, seen_);
+  if (on_lost && !synchronous_) on_lost(before);
+}
+
+void SharedStore::Become(const StoreImage& image) {
   log_.clear();
   for (Work& work : works_) {
     // What is under way to the one before gets there, and finds it deposed.
@@ -326,22 +353,37 @@ void SharedStore::FailOver() {
   }
   held_.clear();
   waiting_.clear();
-  if (!synchronous_) ++durable_.generation;
-  deposed_ = std::exchange(seen_, durable_);
+  seen_ = durable_ = image;
   ++server_;
+}
+
+// All who are connected are thrown out, and find an older state, which says that it is another.
+void SharedStore::Restore() {
+  if (!up_ || copy_ == nullptr) return;
+  sim_.Say([] { return std::string("an older state of the store is put back"); });
+  sim_.marks.Set(Mark::kStoreRestored);
+  const StoreImage before = seen_;
+  StoreImage older = *copy_;
+  older.generation = std::max(older.generation, before.generation) + 1;
+  deposed_ = seen_;
+  Become(older);
+  for (Work& work : works_) work.stage = Stage::kOver;  // what is under way finds no server
   for (std::uint64_t number = 0; number < links_.size(); ++number) {
-    if (links_[number].cut) continue;
-    if (synchronous_ && sim_.dice.Chance(500)) {
-      // Nobody tells it: it notices when it hears nothing.
-      const Time after = sim_.Draw(2 * sim_.options.lease);
-      Trouble(links_[number].life, sim_.now + after);
-      sim_.After(after, EventKind::kStoreBroken, number);
-    } else {
-      Break(number, sim_.Draw(sim_.options.log_write_max));
-    }
+    if (!links_[number].cut) Break(number, sim_.Draw(sim_.options.log_write_max));
   }
-  audit_.OnFailOver(synchronous_, seen_);
+  audit_.OnFailOver(/*synchronous=*/false, seen_);
   if (on_lost) on_lost(before);
+}
+
+void SharedStore::LoseStandby(Time until) {
+  standby_back_ = std::max(standby_back_, until);
+  if (synchronous_ && until - sim_.now > sim_.options.lease) sim_.marks.Set(Mark::kStandbyGone);
+  sim_.Say([] { return std::string("the standby is away"); });
+}
+
+void SharedStore::Damage(Slot slot) {
+  sim_.Say([&] { return "a row of slot " + std::to_string(slot) + " cannot be read any more"; });
+  for (StoreImage* image : {&seen_, &durable_, &deposed_}) image->damaged.insert(slot);
 }
 
 void SharedStore::Tell(const std::string& name, Change change) {
@@ -356,7 +398,9 @@ void SharedStore::Tell(const std::string& name, Change change) {
 }
 
 void SharedStore::Heal() {
-  blocked_.clear();
+  for (auto& [life, until] : blocked_) until = std::min(until, sim_.now);
+  standby_back_ = 0;
+  for (StoreImage* image : {&seen_, &durable_, &deposed_}) image->damaged.clear();
   OnUp();
 }
 

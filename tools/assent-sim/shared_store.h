@@ -78,6 +78,10 @@ class SharedStore {
   void Close(std::uint64_t link);
   void ClientDied(std::uint64_t life, bool power);
 
+  void AddOldRow(std::uint64_t serial, const OldRow& row) {
+    seen_.old_rows[serial] = durable_.old_rows[serial] = row;
+  }
+
   // ---- Misfortunes.
   // Breaks every connection of this life: what is under way is lost, late, or half of it.
   void Cut(std::uint64_t life);
@@ -86,6 +90,13 @@ class SharedStore {
   // The standby takes over, with some of what it was not asked to have acknowledged. The old one,
   // if it still runs, serves reads.
   void FailOver();
+  // A backup is taken; and put back, when more has been committed since.
+  void Copy() { copy_ = std::make_unique<StoreImage>(durable()); }
+  void Restore();
+  // The standby is cut off, or slow: nothing gets there until then.
+  void LoseStandby(Time until);
+  // A row of this slot cannot be read from now on; until Heal.
+  void Damage(Slot slot);
   // A wait for the standby is cancelled by a person: visible, and "committed" with a warning.
   void CancelWaits();
   // A person's word.
@@ -106,6 +117,12 @@ class SharedStore {
   // Somebody believes what was read on this connection.
   void CheckNotDeposed(std::uint64_t link) {
     if (links_[link].misled) sim_.Violate("S9 broken: what a deposed primary showed is believed");
+  }
+  // Nothing passed between this life and the store, until a moment ago.
+  bool WasBlocked(std::uint64_t life) const {
+    const auto found = blocked_.find(life);
+    return found != blocked_.end() && sim_.now >= found->second &&
+           sim_.now - found->second <= sim_.options.lease;
   }
   // Until when this life was cut off from the store; an outage is not meant.
   Time TroubleOf(std::uint64_t life) const {
@@ -157,6 +174,8 @@ class SharedStore {
   void MakeDurable(std::uint64_t number);
   void Say(std::uint64_t number, std::uint64_t step);
   void Break(std::uint64_t link, Time after);
+  // Another server is the primary, and has this.
+  void Become(const StoreImage& image);
   void Trouble(std::uint64_t life, Time until) {
     Time& trouble = trouble_[life];
     trouble = std::max(trouble, until);
@@ -165,6 +184,9 @@ class SharedStore {
   Sim& sim_;
   const bool synchronous_;
   bool up_ = true;
+  Time down_since_ = 0;
+  Time standby_back_ = 0;
+  std::unique_ptr<StoreImage> copy_;
   std::uint64_t server_ = 1;
   StoreImage seen_;                // what the primary shows
   StoreImage durable_;             // what the standby has

@@ -39,12 +39,24 @@ void StoreAudit::OnAcknowledged(const GroupName& group) {
   for (const Slot slot : group.given_up) firm_.erase({group.lane.first, slot});
 }
 
+void StoreAudit::OnRemoved(std::uint64_t epoch, const OldRow& row, Time age,
+                           const StoreImage& image) {
+  if (image.Ended(epoch) || image.slots[row.slot].owner != epoch)
+    return sim_.Violate("S11 broken: retention of epoch " + std::to_string(epoch >> 24) +
+                        " removes a row in slot " + std::to_string(row.slot) +
+                        ", which it has not");
+  if (sim_.now - row.finished_at < age)
+    return sim_.Violate("R1 broken: what has finished is removed before its time");
+  if (image.slots[row.slot].slot_epoch > 1) sim_.marks.Set(Mark::kOldRowGone);
+}
+
 void StoreAudit::OnNotCommitted(const GroupName& group) { refuted_.insert(NameOf(group)); }
 
 void StoreAudit::OnFailOver(bool synchronous, const StoreImage& image) {
   for (const auto& [lane, seq] : acknowledged_) {
     const auto found = image.lanes.find(lane);
     if (found != image.lanes.end() && found->second.seq >= seq) continue;
+    if (regressed_.contains(lane)) continue;  // an older state was put back before
     if (synchronous)
       return sim_.Violate("S15 broken: group " + std::to_string(seq) +
                           " was acknowledged, and is not there after a fail-over");

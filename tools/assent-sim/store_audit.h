@@ -44,6 +44,11 @@ class StoreAudit {
   // A fail-over, to `image`.
   void OnFailOver(bool synchronous, const StoreImage& image);
 
+  // The store has lost something that this lane was told.
+  bool Regressed(LaneKey lane) const { return regressed_.contains(lane); }
+  // What has been kept for its time goes, by this member's word, from `image`.
+  void OnRemoved(std::uint64_t epoch, const OldRow& row, Time age, const StoreImage& image);
+
   // A member is fenced. `excuse` says whether anything has befallen it that explains it (L7).
   void OnFence(std::uint64_t victim) {
     if (victim != 0 && on_fence) on_fence(victim);

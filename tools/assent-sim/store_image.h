@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 
 #include "coordinator/cluster/view.h"
 #include "coordinator/log/memory/memory_disk.h"
+#include "tools/assent-sim/options.h"
 
 namespace assent::sim {
 
@@ -31,6 +33,12 @@ struct LaneRow {
 };
 using LaneKey = std::pair<std::uint64_t, std::uint32_t>;  // epoch, number
 
+// A finished transaction of the time before the schedule, of which nobody asks any more.
+struct OldRow {
+  Slot slot = 0;
+  Time finished_at = 0;
+};
+
 struct SlotTable : cluster::SlotRow {
   std::uint64_t serial_floor = 0;
 };
@@ -44,6 +52,8 @@ struct StoreImage {
   std::map<std::uint64_t, MemberRow> members;  // by epoch, those that have ended as well
   std::map<LaneKey, LaneRow> lanes;
   std::vector<SlotTable> slots;
+  std::map<std::uint64_t, OldRow> old_rows;  // by serial
+  std::set<Slot> damaged;                    // a row of it cannot be read
 
   bool Ended(std::uint64_t epoch) const {
     const auto found = members.find(epoch);

@@ -28,6 +28,7 @@ World::World(const Options& options, bool tracing, bool fixed_pace,
   if (options.coordinators > 1) OpenStore();
   for (std::uint64_t i = 0; i < options.coordinators; ++i) {
     Place place{.index = i, .count = options.coordinators, .store = store_.get()};
+    place.clock = static_cast<Time>(i) * options.clocks_apart * kHour;
     place.forward = [this, i](std::uint64_t to, const std::string& gid, engine::Request request) {
       Forward(i, to, gid, std::move(request));
     };
@@ -87,6 +88,7 @@ void World::Heal() {
   peers_blocked_.clear();
   for (const auto& c : coordinators_) {
     c->SetFull(log::MemoryLog::Full::kNone);
+    if (c->HasSetAside()) c->Die(false, 0);
     if (!c->up()) c->Start();
   }
   for (std::size_t i = 0; i < participants_.size(); ++i) {
@@ -214,7 +216,10 @@ bool World::SomebodyIsDown() const {
 }
 
 void World::KillCoordinator(bool power, std::size_t kept, bool torn) {
-  const std::uint64_t i = AnyIndex();
+  Kill(AnyIndex(), power, kept, torn);
+}
+
+void World::Kill(std::uint64_t i, bool power, std::size_t kept, bool torn) {
   if (!coordinators_[i]->up()) return;
   coordinators_[i]->Die(power, kept, torn);
   sim_.After(sim_.Draw(sim_.options.restart_max), EventKind::kCoordinatorStarts, i);
@@ -279,6 +284,12 @@ void World::DrawMisfortunes() {
   Add(Misfortune::kPeersBlocked, o.peer_blocks);
   Add(Misfortune::kDrain, o.drains);
   Add(Misfortune::kMove, o.moves);
+  Add(Misfortune::kStandbyGone, o.standby_gones);
+  Add(Misfortune::kSeparated, o.unreached);
+  Add(Misfortune::kSlotDamaged, o.slot_damages);
+  Add(Misfortune::kStoreCopied, o.store_restores);
+  Add(Misfortune::kStoreRestored, 2 * o.store_restores);  // the first may come before the copy
+  Add(Misfortune::kAllDie, o.all_die);
   if (!o.restores) return;
   Add(Misfortune::kLogCopied, 1);
   Add(Misfortune::kLogRestored, 2);  // the first may come before there is a copy
@@ -299,8 +310,8 @@ void World::Partition(std::uint32_t s) {
 
 void World::Suffer(Misfortune what, std::uint64_t service) {
   if (sim_.healed) return;
-  if (what >= Misfortune::kStoreCut) return SufferTogether(what);
   const auto s = static_cast<std::uint32_t>(service);
+  if (what >= Misfortune::kStoreCut) return SufferTogether(what, s);
   switch (what) {
     case Misfortune::kCoordinatorDies:
       return KillCoordinator(sim_.dice.Chance(sim_.options.power_loss),
@@ -354,14 +365,7 @@ void World::Suffer(Misfortune what, std::uint64_t service) {
     case Misfortune::kOperator:
       if (coordinator().up() || store_) people_->Operate();
       return;
-    case Misfortune::kStoreCut:
-    case Misfortune::kStoreBlocked:
-    case Misfortune::kStoreDown:
-    case Misfortune::kFailOver:
-    case Misfortune::kWaitsCancelled:
-    case Misfortune::kPeersBlocked:
-    case Misfortune::kDrain:
-    case Misfortune::kMove: return;
+    default: return;  // tidy: of several coordinators are SufferTogether's
   }
 }
 

@@ -81,6 +81,12 @@ class World {
     kPeersBlocked,
     kDrain,
     kMove,
+    kStandbyGone,
+    kSeparated,
+    kSlotDamaged,
+    kStoreCopied,
+    kStoreRestored,
+    kAllDie,
   };
 
   void DrawMisfortunes();
@@ -92,7 +98,11 @@ class World {
   std::uint64_t AnyIndex();
   std::uint64_t Count() const { return sim_.options.coordinators; }
   void OpenStore();
-  void SufferTogether(Misfortune what);
+  void SufferTogether(Misfortune what, std::uint32_t service);
+  void TellStore(Misfortune what, std::uint64_t epoch);
+  void DamageSlot();
+  void KillAll();
+  void Kill(std::uint64_t coordinator, bool power, std::size_t kept, bool torn);
   void DispatchTogether(const Event& event);
   void Forward(std::uint64_t from, std::uint64_t to, const std::string& gid,
                engine::Request request);
@@ -101,6 +111,7 @@ class World {
   void CheckFence(std::uint64_t victim);
   bool IsServed(Slot slot) const;
   bool Settled() const;
+  bool OldRowsGone() const;
   void CheckServed();
   void PauseCoordinator(Time until);
   void StopParticipant(std::uint32_t service);

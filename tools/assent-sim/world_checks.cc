@@ -84,6 +84,8 @@ std::string World::WhyNotAtRest() const {
     if (text.empty() && !c->idle()) text = "the coordinator is not idle";
     if (text.empty() && c->live_count() > 0) text = "a transaction is live that is not durable";
   }
+  if (text.empty() && store_ && !OldRowsGone())
+    text = "what has been kept for its time is still there";
   if (text.empty() && !Settled()) text = "a slot is nobody's";
   for (const auto& participant : participants_) {
     if (text.empty() && !participant->idle()) text = participant->name() + " is not idle";

@@ -2,11 +2,34 @@
 // rules that look at all of them.
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
+#include <variant>
 
+#include "tools/assent-sim/shared_rows.h"
 #include "tools/assent-sim/world.h"
 
 namespace assent::sim {
+namespace {
+
+// The line breaks behind the request: it is carried out, and whoever handed it on cannot say so.
+void LoseAnswer(Sim& sim, engine::Request& request) {
+  std::visit(
+      [&sim](auto& asked) {
+        if constexpr (
+            requires { asked.done(Status(), nullptr, core::Now{}); } ||
+            requires { asked.done(Status(), nullptr, core::BranchIndex{}); }) {
+          asked.done = [&sim, done = std::move(asked.done)](const Status& status, const auto*,
+                                                            const auto& last) {
+            if (status.ok()) sim.marks.Set(Mark::kForwardAnswerLost);
+            done(UnknownOutcome("the line to its coordinator was lost"), nullptr, last);
+          };
+        }
+      },
+      request);
+}
+
+}  // namespace
 
 std::uint64_t World::AnyIndex() {
   return coordinators_.size() == 1 ? 0 : sim_.dice.Below(coordinators_.size());
@@ -18,6 +41,13 @@ void World::OpenStore() {
                                          !sim_.options.asynchronous);
   store_->on_durable = [this](const GroupName& group) { NoteDurable(group); };
   store_->on_lost = [this](const StoreImage& before) { NoteLost(before); };
+  for (std::uint32_t i = 0; i < sim_.options.old_rows; ++i) {
+    const auto slot = static_cast<Slot>(sim_.dice.Below(sim_.options.slots));
+    // Some come of age while things go wrong, some never.
+    store_->AddOldRow(
+        i + 1,
+        {.slot = slot, .finished_at = sim_.Draw(2 * sim_.options.window) - KeptFor(sim_.options)});
+  }
   store_->audit().on_fence = [this](std::uint64_t victim) { CheckFence(victim); };
 }
 
@@ -42,7 +72,6 @@ void World::NoteDurable(const GroupName& group) {
 }
 
 void World::NoteLost(const StoreImage& before) {
-  if (store_->synchronous()) return;  // nothing that anybody was told of
   for (std::size_t t = 0; t < ledger_.size(); ++t) {
     if (ledger_.Restored(before.rows, store_->durable().rows, t))
       sim_.marks.Set(Mark::kRestoredMissed);
@@ -54,7 +83,9 @@ void World::NoteLost(const StoreImage& before) {
 void World::Forward(std::uint64_t from, std::uint64_t to, const std::string& gid,
                     engine::Request request) {
   const auto blocked = peers_blocked_.find({std::min(from, to), std::max(from, to)});
-  if (blocked != peers_blocked_.end() && sim_.now < blocked->second) return;
+  if (blocked != peers_blocked_.end() && sim_.now < blocked->second)
+    return sim_.marks.Set(Mark::kPeersCut);
+  if (sim_.Chance(sim_.options.forward_cut)) LoseAnswer(sim_, request);
   forwarded_.push_back({to, gid, std::move(request)});
   sim_.After(sim_.Draw(sim_.options.net_max), EventKind::kForwarded, forwarded_.size() - 1);
 }
@@ -86,6 +117,10 @@ void World::DispatchTogether(const Event& e) {
     case EventKind::kStoreUp: return store.OnUp();
     case EventKind::kRelease:
       CheckServed();
+      // What it had read before the row was mended.
+      for (std::uint64_t i = 0; i < Count(); ++i) {
+        if (coordinators_[i]->HasSetAside()) Kill(i, false, 0, false);
+      }
       for (std::size_t t = 0; t < ledger_.size(); ++t) {
         const auto& durable = ledger_.books(t).durable;
         if (!durable || !durable->suspended()) continue;
@@ -97,9 +132,44 @@ void World::DispatchTogether(const Event& e) {
   }
 }
 
-void World::SufferTogether(Misfortune what) {
+// Of a person's word in the store itself.
+void World::TellStore(Misfortune what, std::uint64_t epoch) {
+  if (what == Misfortune::kDrain) {
+    return store_->Tell("drain", [epoch](StoreImage& image) {
+      if (!image.Ended(epoch)) image.members[epoch].draining = true;
+      ++image.version;
+    });
+  }
+  store_->Tell("move", [epoch, slot = sim_.dice.Below(sim_.options.slots)](StoreImage& image) {
+    SlotTable& row = image.slots[slot];
+    if (image.Ended(epoch) || row.owner == epoch || image.Ended(row.owner)) return;
+    row.wanted = epoch;
+    ++image.version;
+  });
+}
+
+// Of an unfinished transaction, if there is one; whoever has the slot dies of it, so that another
+// one meets it.
+void World::DamageSlot() {
+  const auto& live = store_->seen().rows.live;
+  if (live.empty()) return;
+  const Slot slot =
+      std::next(live.begin(), static_cast<std::ptrdiff_t>(sim_.dice.Below(live.size())))
+          ->second.slot;
+  store_->Damage(slot);
+  for (std::uint64_t i = 0; i < Count(); ++i) {
+    if (coordinators_[i]->Serves(slot)) Kill(i, false, 0, false);
+  }
+}
+
+void World::KillAll() {
+  sim_.marks.Set(Mark::kAllDown);
+  const bool power = sim_.dice.Chance(sim_.options.power_loss);
+  for (std::uint64_t i = 0; i < Count(); ++i) Kill(i, power, 0, false);
+}
+
+void World::SufferTogether(Misfortune what, std::uint32_t service) {
   Coordinator& c = *coordinators_[AnyIndex()];
-  const std::uint64_t epoch = c.epoch();
   const Time until = sim_.now + sim_.Draw(2 * sim_.options.lease);
   switch (what) {
     case Misfortune::kStoreCut: return store_->Cut(c.process());
@@ -114,19 +184,14 @@ void World::SufferTogether(Misfortune what) {
       return;
     }
     case Misfortune::kDrain:
-      return store_->Tell("drain", [epoch](StoreImage& image) {
-        if (!image.Ended(epoch)) image.members[epoch].draining = true;
-        ++image.version;
-      });
-    case Misfortune::kMove:
-      return store_->Tell("move",
-                          [epoch, slot = sim_.dice.Below(sim_.options.slots)](StoreImage& image) {
-                            SlotTable& row = image.slots[slot];
-                            if (image.Ended(epoch) || row.owner == epoch || image.Ended(row.owner))
-                              return;
-                            row.wanted = epoch;
-                            ++image.version;
-                          });
+    case Misfortune::kMove: return TellStore(what, c.epoch());
+    case Misfortune::kStandbyGone: return store_->LoseStandby(until);
+    case Misfortune::kSeparated:
+      return network_.Separate(service, static_cast<std::uint32_t>(AnyIndex()), until);
+    case Misfortune::kSlotDamaged: return DamageSlot();
+    case Misfortune::kStoreCopied: return store_->Copy();
+    case Misfortune::kStoreRestored: return store_->Restore();
+    case Misfortune::kAllDie: return KillAll();
     default: return;
   }
 }
@@ -151,11 +216,19 @@ bool World::IsServed(Slot slot) const {
                      [slot](const auto& c) { return c->Serves(slot); });
 }
 
+// Who has a slot removes what has been kept in it for its time, whoever had it before.
+bool World::OldRowsGone() const {
+  const auto& rows = store_->seen().old_rows;
+  return std::none_of(rows.begin(), rows.end(), [this](const auto& row) {
+    return row.second.finished_at + KeptFor(sim_.options) <= healed_at_;
+  });
+}
+
 bool World::Settled() const {
   for (std::uint32_t slot = 0; store_ && slot < sim_.options.slots; ++slot) {
     if (!IsServed(static_cast<Slot>(slot))) return false;
   }
-  return true;
+  return !store_ || OldRowsGone();
 }
 
 // L6, looked at every second lease once the world has healed.
