@@ -28,7 +28,8 @@ class Loss:
 
     def __init__(self, old, new):
         self.gids = {words.split(" ", 1)[0] for words in old.transactions ^ new.transactions}
-        self.groups = {lane: seq - new.lanes.get(lane, 0) for lane, seq in old.lanes.items()}
+        # Of a member that has ended the old one may have forgotten all.
+        self.groups = {lane: max(0, seq - new.lanes.get(lane, 0)) for lane, seq in old.lanes.items()}
         # Of the new one: that the old one's had risen may be lost as well.
         self.generation, self.epochs = new.generation, old.epochs
         self.at = time.monotonic()

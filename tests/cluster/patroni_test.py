@@ -31,7 +31,7 @@ ANSWERS = 20  # so many more: it goes on
 class PatroniRig(rigs.Rig):
     def __init__(self, folder):
         super().__init__(folder, lease_s=3.0, initiators=1)
-        self.doors = []
+        self.doors, self.asked = [], []  # `asked`: gids, by the test itself
         self.server = patroni.Cluster(SETTINGS, door=self._door)
 
     def _door(self, port):
@@ -139,6 +139,19 @@ def a_leader_without_its_patroni(rig):
     rig.await_whole()
 
 
+def a_new_one(rig):
+    """How it is refused. Who asks a lane that has not noticed yet waits, like all that was asked for before."""
+    wire, stub = audit.wire, audit.Door(f"127.0.0.1:{rig.ports[0]}").stub
+    gid = f"while-away-{len(rig.asked)}"
+    rig.asked.append(gid)
+    branch = wire.branch("bank0", action="book", protocol=wire.types.SAGA, branch_id="1", payload=b"0 0")
+    try:
+        stub.Submit(wire.tx.SubmitRequest(transaction=wire.spec(gid, branch, deadline_ms=30_000)), timeout=2)
+    except audit.grpc.RpcError as error:
+        return error.code()
+    raise AssertionError("begun, without a database")
+
+
 def etcd_is_gone(rig):
     """Then Patroni lets nobody lead. To the coordinators it is a database that is away."""
     starts = rig.starts()
@@ -147,13 +160,7 @@ def etcd_is_gone(rig):
     rig.wait(lambda: not leader.takes_writes(), GOES_ON_WITHIN_S, "a leader that steps back")
     rig.wait(lambda: all("event=log_away" in m.last_words().rsplit("event=log_back", 1)[-1] for m in rig.members), GOES_ON_WITHIN_S,
              "coordinators that say so")
-    wire, stub = audit.wire, audit.Door(f"127.0.0.1:{rig.ports[0]}").stub
-    branch = wire.branch("bank0", action="book", protocol=wire.types.SAGA, branch_id="1", payload=b"0 0")
-    try:
-        stub.Submit(wire.tx.SubmitRequest(transaction=wire.spec("while-away", branch, deadline_ms=30_000)), timeout=10)
-        raise AssertionError("begun, without a database")
-    except audit.grpc.RpcError as error:
-        assert error.code() == audit.grpc.StatusCode.UNAVAILABLE, error
+    rig.wait(lambda: a_new_one(rig) == audit.grpc.StatusCode.UNAVAILABLE, GOES_ON_WITHIN_S, "new transactions are refused")
     rig.server.start_etcd()
     rig.goes_on("etcd is back")
     assert rig.starts() == starts, f"a database that was away has cost somebody his slots: {rig.starts()}"
@@ -196,6 +203,9 @@ def check(rig):
     journals = audit.Journals()
     for i in range(len(rig.initiators)):
         journals.read(rig.journal(i))
+    for gid in rig.asked:
+        journals.take("test", ["plan", gid])
+        journals.take("test", ["branch", gid, "1", "0", "1", "0", "book"])
     found = audit.Audit(rig)
     found.await_rest()
     found.compare(journals)
