@@ -26,7 +26,7 @@ struct SharedRows {
   explicit SharedRows(Slot slots_count)
       : log(std::make_shared<log::MemoryDisk>(),
             log::MemoryLogOptions{.rows = {.slots_count = slots_count}}) {}
-  std::mutex mutex;
+  std::recursive_mutex mutex;  // who is answered may ask again
   log::MemoryLog log;
   std::optional<log::Joined> joined;  // by the first who did
 };
