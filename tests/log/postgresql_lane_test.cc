@@ -342,6 +342,17 @@ TEST_F(PostgresLane, ALaneAtRestThatHasLostNothingGoesOn) {
   EXPECT_TRUE(regressed_.ok());
 }
 
+// Put back to an older copy, the store has taken another group since.
+TEST_F(PostgresLane, AStoreThatLostGroupsBeforeTheLast) {
+  EXPECT_TRUE(Write(Batch(Update(1, 2, "a", "x"))).ok());
+  EXPECT_TRUE(Write(Batch(Update(1, 3, "a", "x"))).ok());
+  log_.Sql(
+      "DELETE FROM batch WHERE seq = (SELECT max(seq) - 1 FROM batch);"
+      " SELECT pg_terminate_backend(backend) FROM lane");
+  EXPECT_EQ(Write(Batch(Update(1, 4, "a", "x"))).code(), Code::kDataLoss);
+  EXPECT_EQ(regressed_.code(), Code::kDataLoss);
+}
+
 // What was lost is only that the lane was opened: by then a deposed primary may have been read.
 TEST_F(PostgresLane, AStoreThatLostAnOpening) {
   log_.Sql("UPDATE lane SET conn = conn - 1; SELECT pg_terminate_backend(backend) FROM lane");

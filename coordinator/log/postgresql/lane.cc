@@ -122,8 +122,14 @@ Result<std::uint64_t> Lane::TakeOver() {
                 std::to_string(conn) + ": it has lost what it had acknowledged");
   }
   conn_ = conn;
-  const Answer seq = connection_->Run("SELECT max(seq) FROM batch" + which);
+  // An older copy may have taken further groups before anybody looked.
+  const Answer seq = connection_->Run(
+      "SELECT max(seq), coalesce(max(seq) - min(seq) + 1, 0) - count(*) FROM batch" + which);
   if (!seq.ok()) return seq.status("reading the last group");
+  if (seq.rows.Int(0, 1) != 0)
+    return Lost(me +
+                " lacks groups before its last one: the store has lost what it had "
+                "acknowledged");
   return seq.rows.Unsigned(0, 0);
 }
 
