@@ -117,7 +117,7 @@ Status Listener::Add(int descriptor, const sockaddr* address, socklen_t size) {
   if (::bind(descriptor, address, size) != 0) {
     const int error = errno;
     ::close(descriptor);
-    return InUse(error);
+    return NotOurs(error);
   }
   descriptors_.push_back(descriptor);
   if (descriptors_.size() > 1) return OkStatus();
@@ -128,7 +128,7 @@ Status Listener::Add(int descriptor, const sockaddr* address, socklen_t size) {
   return OkStatus();
 }
 
-Status Listener::InUse(int error) const {
+Status Listener::NotOurs(int error) const {
   const char* hint = error == EADDRINUSE      ? ": another assentd may be running"
                      : error == EADDRNOTAVAIL ? ": this machine does not have it"
                      : error == EACCES        ? ": not allowed to this user"
@@ -139,7 +139,7 @@ Status Listener::InUse(int error) const {
 
 Status Listener::Listen() {
   for (const int descriptor : descriptors_) {
-    if (::listen(descriptor, SOMAXCONN) != 0) return InUse(errno);
+    if (::listen(descriptor, SOMAXCONN) != 0) return NotOurs(errno);
   }
   return OkStatus();
 }

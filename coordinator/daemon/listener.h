@@ -62,7 +62,7 @@ class Listener {
   bool FileIsOurs() const ASSENT_REQUIRES(file_mutex_);
   Status LockFile(const std::string& path);
   Status Add(int descriptor, const sockaddr* address, socklen_t size);
-  Status InUse(int error) const;
+  Status NotOurs(int error) const;
 
   const ListenerOptions options_;
   std::string address_;

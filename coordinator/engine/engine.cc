@@ -280,8 +280,9 @@ void Engine::TakeUpLoaded(const log::SlotGrant& grant, std::vector<std::unique_p
   Held was;
   {
     const MutexLock lock(slots_mutex_);
-    was = slots_.at(slot);
-    slots_[slot].hold = Hold::kServing;
+    Held& held = slots_.at(slot);
+    was = held;
+    held.hold = Hold::kServing;
   }
   if (was.slot_epoch > grant.slot_epoch) Raise({.slot = slot, .slot_epoch = was.slot_epoch});
   if (was.hold == Hold::kWanted) GiveUp(slot);

@@ -4,7 +4,6 @@
 import re
 import socket
 import threading
-import time
 import unittest
 
 import members
@@ -73,10 +72,7 @@ class BadDays(unittest.TestCase):
         return str(raised.exception), member.process.wait(WITHIN_S)
 
     def until(self, condition, what):
-        end = time.monotonic() + WITHIN_S
-        while not condition():
-            self.assertLess(time.monotonic(), end, "not " + what)
-            time.sleep(0.05)
+        postgresql.until(condition, WITHIN_S, what)
 
     def test_a_server_that_is_too_old(self):
         older = OlderServer(self.server.port)

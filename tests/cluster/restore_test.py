@@ -35,10 +35,7 @@ class Restore(unittest.TestCase):
         return self.server.sql(self.database, text)
 
     def until(self, condition, what):
-        end = time.monotonic() + WITHIN_S
-        while not condition():
-            self.assertLess(time.monotonic(), end, f"not {what}: {self.member.words()[-2000:]}")
-            time.sleep(0.05)
+        postgresql.until(condition, WITHIN_S, lambda: f"{what}: {self.member.words()[-2000:]}")
 
     def goes_on(self):
         """Transactions of now commit, each of which needs the participants."""
@@ -62,22 +59,25 @@ class Restore(unittest.TestCase):
                 break
         self.assertEqual(0, done.returncode, done.stderr)
 
-    def restart(self):
+    def kill(self):
         self.member.process.kill()
         self.member.process.wait()
-        self.member.start()
+
+    def slot_epoch_after_restarts(self):
+        """Which the participants have heard."""
+        for _ in range(3):
+            self.kill()
+            self.member.start()
+            self.goes_on()
+        return self.slot_epoch()
 
     def slot_epoch(self):
         return int(self.sql("SELECT max(slot_epoch) FROM assent.slot"))
 
     def test_a_dump_that_is_read_in_again(self):
         dump = self.dump()
-        for _ in range(3):
-            self.restart()
-            self.goes_on()
-        heard = self.slot_epoch()
-        self.member.process.kill()
-        self.member.process.wait()
+        heard = self.slot_epoch_after_restarts()
+        self.kill()
         self.restore("DROP SCHEMA assent CASCADE;", dump)
         self.member.start()
         self.goes_on()
@@ -87,12 +87,8 @@ class Restore(unittest.TestCase):
     def test_a_copy_that_nobody_can_tell_from_the_store(self):
         """As a disk that is set back to a snapshot while everything is down: the same server, the same tables."""
         dump = self.dump("--data-only")
-        for _ in range(3):
-            self.restart()
-            self.goes_on()
-        heard = self.slot_epoch()
-        self.member.process.kill()
-        self.member.process.wait()
+        heard = self.slot_epoch_after_restarts()
+        self.kill()
         self.restore("TRUNCATE assent.log, assent.member, assent.lane, assent.batch, assent.slot, assent.live, assent.finished;",
                      dump)
         self.assertLess(self.slot_epoch(), heard)

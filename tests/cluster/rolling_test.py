@@ -4,7 +4,6 @@
 import os
 import re
 import subprocess
-import time
 import unittest
 
 import members
@@ -29,10 +28,7 @@ class Rolling(unittest.TestCase):
         self.until(lambda: min(self.shares().values()) >= 16, "shared")
 
     def until(self, condition, what):
-        end = time.monotonic() + WITHIN_S
-        while not condition():
-            self.assertLess(time.monotonic(), end, f"not {what}: {self.shares()}")
-            time.sleep(0.05)
+        postgresql.until(condition, WITHIN_S, lambda: f"{what}: {self.shares()}")
 
     def shares(self):
         owned = {node.name: 0 for node in self.nodes}

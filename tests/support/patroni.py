@@ -16,14 +16,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-import time
 import urllib.request
 
 import yaml
 
 import postgresql
-from postgresql import USER, bin_folder, free_port
+from postgresql import USER, bin_folder, free_port, until
 
 STARTS_WITHIN_S = 120
 HEARS_WITHIN_S = 10
@@ -54,15 +52,6 @@ def missing():
     """What is not installed, in words; empty: nothing."""
     return [tool for tool in ("patroni", "patronictl", "etcd") if shutil.which(tool) is None] + (
         [] if bin_folder() else ["PostgreSQL's server"])
-
-
-def until(condition, seconds, what):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        if time.monotonic() > end:
-            raise RuntimeError(f"not within {seconds} s: {what}")
-        time.sleep(0.05)
-    return found
 
 
 class Node:
@@ -156,10 +145,7 @@ class Cluster:
         """Until all stream from the one that leads."""
         if missing():
             raise RuntimeError(", ".join(missing()) + " not on this machine: tools/install-deps.sh installs it")
-        parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp"
-        self.folder = tempfile.mkdtemp(prefix="assent-patroni-", dir=parent)
-        if os.geteuid() == 0:
-            shutil.chown(self.folder, "postgres", "postgres")
+        self.folder = postgresql.private_folder("assent-patroni-")
         self.warden = subprocess.Popen(postgresql.as_server_user(sys.executable, "-c", WARDEN, self.folder, dies_with_us=False),
                                        cwd=self.folder, stdin=subprocess.PIPE)
         self.etcd_port, self.peer_port = free_port(), free_port()

@@ -76,6 +76,24 @@ def psql(url, text):
     return done.stdout.strip()
 
 
+def until(condition, seconds, what):
+    """What it returns once that is something; `what`, words or a call that says them, else."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > end:
+            raise RuntimeError(f"not within {seconds} s: {what() if callable(what) else what}")
+        time.sleep(0.05)
+    return found
+
+
+def private_folder(prefix):
+    """In memory where there is such a place, of the user that servers run as."""
+    folder = tempfile.mkdtemp(prefix=prefix, dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp")
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres", "postgres")
+    return folder
+
+
 def free_port():
     """One that nobody uses and the kernel gives to nobody by itself."""
     for _ in range(1000):
@@ -119,10 +137,7 @@ class Server:
     def _create(self):
         if bin_folder() is None:
             raise RuntimeError("no PostgreSQL server on this machine: tools/install-deps.sh installs it")
-        parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp"
-        self.folder = tempfile.mkdtemp(prefix="assent-postgresql-", dir=parent)
-        if os.geteuid() == 0:
-            shutil.chown(self.folder, "postgres", "postgres")
+        self.folder = private_folder("assent-postgresql-")
         self.data, self.port = self.folder + "/data", free_port()
         if self.copy_of:
             subprocess.run(as_server_user("cp", "-a", self.copy_of, self.data), check=True)
