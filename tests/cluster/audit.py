@@ -132,6 +132,14 @@ class Door:
             return wire.types.Outcome.Name(found.outcome)
         raise AssertionError
 
+    def may_know(self, gid, branch):
+        """No only if it says so: of a branch that was added to a transaction and lost again a log knows the transaction alone."""
+        try:
+            found = self.stub.Get(wire.tx.GetRequest(gid=gid), timeout=20)
+        except grpc.RpcError as error:
+            return error.code() != grpc.StatusCode.NOT_FOUND
+        return any(one.spec.branch_id == branch for one in found.branches)
+
     def unfinished(self):
         """Why not, by gid; {"": ..} while it does not answer."""
         found, token = {}, ""
@@ -157,10 +165,10 @@ class Audit:
         return [{gid: why for gid, why in door.unfinished().items() if gid not in self.rig.lost} for door in self.doors]
 
     def deal_with_the_lost(self):
-        """As people do: what participants hold of transactions that no coordinator knows stands in the way of others. Here it is undone
-        in the participant's own tables, while it is down."""
+        """As people do: what participants hold of branches that no coordinator knows stands in the way of others. Here it is undone in
+        the participant's own tables, while it is down."""
         for i, bank in enumerate(self.banks):
-            if mine := [held for held in bank.prepared_for_people() if all(door.outcome(held[0]) is None for door in self.doors)]:
+            if mine := [held for held in bank.prepared_for_people() if not any(door.may_know(*held) for door in self.doors)]:
                 self.undone.update(mine)
                 self.rig.banks[i].kill(down_s=3600)
                 bank.undo(mine)
