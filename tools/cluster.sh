@@ -59,7 +59,7 @@ fi
 first=${2:-7400}
 endpoints=("127.0.0.1:$first" "127.0.0.1:$((first + 1))" "127.0.0.1:$((first + 2))")
 for endpoint in "${endpoints[@]}"; do
-  "$bin/assentd" --log "$log" --listen "$endpoint" >"card-$endpoint" 2>"log-$endpoint" &
+  "$bin/assentd" --log "$log" --http-listen none --listen "$endpoint" >"card-$endpoint" 2>"log-$endpoint" &
   coordinators+=($!)
 done
 
@@ -82,7 +82,7 @@ echo "Ctrl-C stops all of it. Kill one, and see what becomes of it."
 while wait -n -p ended "${coordinators[@]}"; status=$?; [[ -n ${ended:-} ]]; do
   for i in 0 1 2; do
     [[ ${coordinators[i]:-} == "$ended" ]] || continue
-    echo "the coordinator on ${endpoints[i]} has ended with $status; start it again: $bin/assentd --log $log --listen ${endpoints[i]}"
+    echo "the coordinator on ${endpoints[i]} has ended with $status; start it again: $bin/assentd --log $log --http-listen none --listen ${endpoints[i]}"
     unset 'coordinators[i]'
   done
   ((${#coordinators[@]} > 0)) || exit 1

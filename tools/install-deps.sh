@@ -13,9 +13,9 @@ packages=(
   cmake ninja-build g++ ccache lld pkg-config git
   # Libraries. gRPC's development package brings what its CMake package looks for (absl, c-ares, re2, OpenSSL).
   libgrpc++-dev libgrpc-dev libabsl-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
-  libsqlite3-dev libpq-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libjemalloc-dev
+  libsqlite3-dev libpq-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libjemalloc-dev libboost-dev
   # Tests.
-  libgtest-dev libgmock-dev libbenchmark-dev python3 python3-grpcio python3-protobuf python3-yaml sqlite3 postgresql pgbouncer strace procps spin openssl
+  libgtest-dev libgmock-dev libbenchmark-dev python3 python3-grpcio python3-protobuf python3-yaml python3-hypothesis python3-jsonschema curl sqlite3 postgresql pgbouncer strace procps spin openssl
   valgrind clang
   # The tests start servers of their own, on ports and folders of their own; what these bring up as services is not used.
   patroni etcd-server

@@ -75,6 +75,9 @@ constexpr Setting kSettings[] = {
        "Address for everybody: HOST:PORT or unix:PATH; port 0 takes a free one, the card says "
        "which",
        CheckListen),
+    Of("http-listen", &Config::http_listen,
+       "Address for HTTP: HOST:PORT, port 0 takes a free one; empty or none: no HTTP",
+       CheckHttpListen),
     Of("allow-insecure", &Config::allow_insecure, "Listen where others can reach it, without TLS"),
     Of("data", &Config::data, "Folder of the log; created if missing; one daemon at a time",
        CheckData),
@@ -120,6 +123,9 @@ constexpr Setting kSettings[] = {
            "turned away"),
     Number("max-connections-per-address", &Config::max_connections_per_address, 0, 1'000'000,
            "Connections from one address; 0: half of all"),
+    Number("max-http-connections", &Config::max_http_connections, 1, 1'000'000,
+           "Connections of HTTP, half of them from one address; at most a quarter of the limit on "
+           "open files. Beyond it whoever comes is told so"),
     Number("max-transport-mib", &Config::max_transport_mib, 64, kTebibyteMib,
            "What gRPC holds for all connections, messages that have not come in whole among it; "
            "beyond it calls are cancelled"),

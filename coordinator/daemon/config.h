@@ -25,6 +25,7 @@ inline constexpr std::size_t kMaxNodeBytes = 128;
 
 struct Config {
   std::string listen = "127.0.0.1:7400";
+  std::string http_listen = "127.0.0.1:7480";
   bool allow_insecure = false;
   std::string data = "assent-data";
   std::string log;  // empty: in `data`
@@ -41,6 +42,7 @@ struct Config {
   std::int64_t max_sessions = 10'000;
   std::int64_t max_connections = 12'000;
   std::int64_t max_connections_per_address = 0;
+  std::int64_t max_http_connections = 8192;
   std::int64_t max_transport_mib = 512;
   std::int64_t max_unread_mib = 256;
   std::int64_t retention_hours = 7 * 24;
@@ -60,6 +62,8 @@ struct Config {
   Status Validate() const;
   LogPlace Place() const;
   std::string AdvertisedAddress() const;
+  // Empty: there is no HTTP.
+  std::string HttpAddress() const { return http_listen == "none" ? "" : http_listen; }
   std::string NodeName() const;
   // By service, from `unary`.
   std::map<std::string, std::vector<std::string>> UnaryServices() const;

@@ -22,36 +22,48 @@ std::string Quoted(std::string_view value) {
 
 namespace {
 
-bool IsLoopback(const std::string& address) {
-  return address.rfind("127.", 0) == 0 || address.rfind("localhost:", 0) == 0 ||
-         address.rfind("[::1]:", 0) == 0 || address.rfind("unix:", 0) == 0;
-}
-
 // One of several that has lost its --log would begin a log of its own, and nobody would notice.
 constexpr const char* kSharedWithNobody =
     ", which is for coordinators that share a log; this one's is a folder of its own: is "
     "--log=postgresql://... missing?";
 
-}  // namespace
-
-Status CheckListen(const Config& c) {
-  if (c.listen.rfind("unix:", 0) == 0) return OkStatus();
-  const std::size_t colon = c.listen.rfind(':');
-  const std::string host = c.listen.substr(0, colon);
-  const std::string port = colon == std::string::npos ? "" : c.listen.substr(colon + 1);
-  if (host.find(':') != std::string::npos && (host.front() != '[' || host.back() != ']')) {
-    return InvalidArgument("listen is " + Quoted(c.listen) +
+// What others cannot reach, unless they may.
+Status CheckHostPort(const std::string& value, const Config& c, const std::string& setting,
+                     const std::string& takes) {
+  const std::size_t colon = value.rfind(':');
+  const std::string host = value.substr(0, colon);
+  const std::string port = colon == std::string::npos ? "" : value.substr(colon + 1);
+  const bool is_path = value.rfind("unix:", 0) == 0;
+  if (!is_path && host.find(':') != std::string::npos &&
+      (host.front() != '[' || host.back() != ']')) {
+    return InvalidArgument(setting + " is " + Quoted(value) +
                            ": an IPv6 address stands in brackets, [" + host + "]:" + port);
   }
   const bool drawn = !port.empty() && port.find_first_not_of('0') == std::string::npos;
-  if (colon == 0 || !(drawn || IsPort(port))) {
-    return InvalidArgument("listen is " + Quoted(c.listen) +
-                           ": it takes HOST:PORT, such as 127.0.0.1:7400, or unix:PATH");
-  }
-  if (IsLoopback(c.listen) || c.allow_insecure) return OkStatus();
-  return InvalidArgument("listen is " + c.listen +
+  if (colon == 0 || is_path || !(drawn || IsPort(port)))
+    return InvalidArgument(setting + " is " + Quoted(value) + ": it takes " + takes);
+  if (IsLoopback(value) || c.allow_insecure) return OkStatus();
+  return InvalidArgument(setting + " is " + value +
                          ", which others can reach, and there is no TLS: use a loopback address, "
                          "or say --allow-insecure if the network is trusted");
+}
+
+}  // namespace
+
+bool IsLoopback(const std::string& address) {
+  return address.rfind("127.", 0) == 0 || address.rfind("localhost:", 0) == 0 ||
+         address.rfind("[::1]:", 0) == 0 || address.rfind("unix:", 0) == 0;
+}
+
+Status CheckListen(const Config& c) {
+  if (c.listen.rfind("unix:", 0) == 0) return OkStatus();
+  return CheckHostPort(c.listen, c, "listen", "HOST:PORT, such as 127.0.0.1:7400, or unix:PATH");
+}
+
+Status CheckHttpListen(const Config& c) {
+  if (c.HttpAddress().empty()) return OkStatus();
+  return CheckHostPort(c.HttpAddress(), c, "http-listen",
+                       "HOST:PORT, such as 127.0.0.1:7480, or none");
 }
 
 Status CheckData(const Config& c) {

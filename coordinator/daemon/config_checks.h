@@ -14,7 +14,11 @@ namespace assent::daemon {
 // `value` as a file has to write it.
 std::string Quoted(std::string_view value);
 
+// Nobody but this machine reaches it.
+bool IsLoopback(const std::string& address);
+
 Status CheckListen(const Config& c);
+Status CheckHttpListen(const Config& c);
 Status CheckData(const Config& c);
 Status CheckLog(const Config& c);
 Status CheckAdvertise(const Config& c);

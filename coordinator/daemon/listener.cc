@@ -23,11 +23,6 @@ constexpr int kSocketFlags = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
 // The owner of a lock deletes its file: who has opened that one meanwhile tries again.
 constexpr int kLockTries = 100;
 
-Status CannotListen(const std::string& address, const std::string& why) {
-  return Unavailable("cannot listen on " + address + ": " + why +
-                     ". Choose another address with --listen");
-}
-
 std::string Said(int error) { return std::strerror(error); }
 
 // "[::1]:7400" is "::1" and "7400".
@@ -105,6 +100,11 @@ Result<std::unique_ptr<Listener>> Listener::Open(const std::string& address,
   return listener;
 }
 
+Status Listener::CannotListen(const std::string& why) const {
+  return Unavailable("cannot listen on " + address_ + ": " + why +
+                     ". Choose another address with " + options_.setting);
+}
+
 Listener::~Listener() {
   for (const int descriptor : descriptors_) ::close(descriptor);
   RemoveFile();
@@ -124,7 +124,7 @@ Status Listener::Add(int descriptor, const sockaddr* address, socklen_t size) {
   dial_address_.size = sizeof dial_address_.address;
   if (::getsockname(descriptor, reinterpret_cast<sockaddr*>(&dial_address_.address),
                     &dial_address_.size) != 0)
-    return CannotListen(address_, Said(errno));
+    return CannotListen(Said(errno));
   return OkStatus();
 }
 
@@ -134,7 +134,7 @@ Status Listener::NotOurs(int error) const {
                      : error == EACCES        ? ": not allowed to this user"
                                               : "";
   return {error == EADDRNOTAVAIL ? Code::kNotFound : Code::kUnavailable,
-          CannotListen(address_, Said(error) + hint).message()};
+          CannotListen(Said(error) + hint).message()};
 }
 
 Status Listener::Listen() {
@@ -151,8 +151,8 @@ Status Listener::OpenTcp(const std::string& address) {
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
   const int resolved = ::getaddrinfo(host.c_str(), port.c_str(), &hints, &found);
-  if (resolved != 0) return CannotListen(address, ::gai_strerror(resolved));
-  Status status = CannotListen(address, "it has no address");
+  if (resolved != 0) return CannotListen(::gai_strerror(resolved));
+  Status status = CannotListen("it has no address");
   for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
     const int descriptor = ::socket(one->ai_family, kSocketFlags, 0);
     if (descriptor < 0) continue;  // no IPv6 here
@@ -182,11 +182,11 @@ Status Listener::OpenTcp(const std::string& address) {
 Status Listener::LockFile(const std::string& path) {
   for (int i = 0; i < kLockTries; ++i) {
     const int lock = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (lock < 0) return CannotListen(address_, "cannot open " + path + ": " + Said(errno));
+    if (lock < 0) return CannotListen("cannot open " + path + ": " + Said(errno));
     if (::flock(lock, LOCK_EX | LOCK_NB) != 0) {
       const std::string owner = OwnerOfLock(lock);
       ::close(lock);
-      return CannotListen(address_, owner + " listens there (it holds " + path + ")");
+      return CannotListen(owner + " listens there (it holds " + path + ")");
     }
     struct stat held {};
     struct stat there {};
@@ -201,14 +201,14 @@ Status Listener::LockFile(const std::string& path) {
     }
     ::close(lock);
   }
-  return CannotListen(address_, path + " comes and goes");
+  return CannotListen(path + " comes and goes");
 }
 
 Status Listener::OpenUnix(const std::string& path) {
   constexpr std::size_t kMostBytes = sizeof(sockaddr_un::sun_path) - 1;
   if (path.empty() || path.size() > kMostBytes) {
-    return CannotListen(address_, "the path has " + std::to_string(path.size()) +
-                                      " bytes, it takes 1 to " + std::to_string(kMostBytes));
+    return CannotListen("the path has " + std::to_string(path.size()) + " bytes, it takes 1 to " +
+                        std::to_string(kMostBytes));
   }
   const Status locked = LockFile(path + ".lock");
   return locked.ok() ? BindUnix(path) : locked;
@@ -222,16 +222,16 @@ Status Listener::BindUnix(const std::string& path) {
   switch (Look(path, address, who)) {
     case Occupant::kNobody: break;
     case Occupant::kDead: ::unlink(path.c_str()); break;
-    case Occupant::kLive: return CannotListen(address_, who + " listens there");
+    case Occupant::kLive: return CannotListen(who + " listens there");
     case Occupant::kNoSocket:
-      return CannotListen(address_, "there is a file that is no socket, which is left alone");
+      return CannotListen("there is a file that is no socket, which is left alone");
   }
   const Status status = Add(::socket(AF_UNIX, kSocketFlags, 0),
                             reinterpret_cast<const sockaddr*>(&address), sizeof address);
   if (!status.ok()) return status;
   struct stat made {};
   if (::lstat(path.c_str(), &made) != 0)
-    return CannotListen(address_, "the file of the socket is gone again: " + Said(errno));
+    return CannotListen("the file of the socket is gone again: " + Said(errno));
   const MutexLock lock(file_mutex_);
   path_ = path;
   device_ = made.st_dev;
@@ -255,7 +255,7 @@ Status Listener::ListenAgain() {
     const MutexLock lock(file_mutex_);
     path = path_;
   }
-  if (path.empty()) return CannotListen(address_, "there is no file to make again");
+  if (path.empty()) return CannotListen("there is no file to make again");
   const Status bound = BindUnix(path);
   if (!bound.ok()) return bound;
   const int made = descriptors_.back();
@@ -264,7 +264,7 @@ Status Listener::ListenAgain() {
       ::listen(made, SOMAXCONN) == 0 && ::dup3(made, descriptors_.front(), O_CLOEXEC) >= 0;
   const int error = errno;
   ::close(made);
-  return replaced ? OkStatus() : CannotListen(address_, Said(error));
+  return replaced ? OkStatus() : CannotListen(Said(error));
 }
 
 void Listener::RemoveFile() {

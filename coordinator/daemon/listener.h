@@ -16,6 +16,8 @@
 namespace assent::daemon {
 
 struct ListenerOptions {
+  // What to change when it cannot listen; for people.
+  std::string setting = "--listen";
   // TCP_USER_TIMEOUT of the connections: how long sent bytes may stay without an acknowledgement.
   int user_timeout_ms = 10'000;
 };
@@ -56,6 +58,7 @@ class Listener {
 
  private:
   explicit Listener(ListenerOptions options) : options_(options) {}
+  Status CannotListen(const std::string& why) const;
   Status OpenTcp(const std::string& address);
   Status OpenUnix(const std::string& path);
   Status BindUnix(const std::string& path);

@@ -20,6 +20,7 @@
 
 #include "coordinator/base/clock.h"
 #include "coordinator/daemon/acceptor.h"
+#include "coordinator/daemon/http_port.h"
 #include "coordinator/daemon/listener.h"
 #include "coordinator/daemon/open_log.h"
 #include "coordinator/daemon/self_dial.h"
@@ -28,6 +29,7 @@
 #include "coordinator/engine/engine.h"
 #include "coordinator/grpc/peers.h"
 #include "coordinator/grpc/transaction_service.h"
+#include "coordinator/grpc/way.h"
 #include "coordinator/log/epoch.h"
 #include "coordinator/service/service.h"
 #include "coordinator/transport/grpc_caller.h"
@@ -150,7 +152,8 @@ AcceptorOptions ConnectionLimits(const Config& config) {
   AcceptorOptions options;
   options.max_connections_count = config.max_connections;
   options.max_connections_per_address_count = config.max_connections_per_address;
-  const std::size_t reserve = kOwnFiles + kFilesPerDialledAddress * config.unary.size();
+  const std::size_t reserve =
+      kOwnFiles + kFilesPerDialledAddress * config.unary.size() + HttpConnections(config);
   if (!FitToFileLimit(reserve, options)) {
     spdlog::warn(
         "event=few_files connections={} max_connections={} hint=\"the limit on open files leaves "
@@ -218,6 +221,7 @@ class ViewRelay {
 struct Server::Parts {
   explicit Parts(Config c) : config(std::move(c)) {}
   Config config;
+  std::unique_ptr<HttpPort> http;  // nullptr: there is to be none
   std::string log_place;
   ViewRelay views;
   std::unique_ptr<log::Log> log;
@@ -255,6 +259,10 @@ Server::~Server() { Stop(); }
 
 Status Server::Start(int& exit_code) {
   Parts& p = *parts_;
+  exit_code = kExitAddressInUse;
+  Result<std::unique_ptr<HttpPort>> http = HttpPort::Open(p.config);
+  if (!http.ok()) return http.status();
+  p.http = std::move(http).value();
   Result<OpenedLog> opened =
       OpenLog(p.config,
               {DieOfLog, DieFenced, DieRegressed,
@@ -271,6 +279,7 @@ Status Server::Start(int& exit_code) {
   if (const Status taken = p.TakeAddress(); !taken.ok()) return taken;
 
   p.engine = std::make_unique<engine::Engine>(EngineOptions(p.config), *p.log, DieOfLog);
+  if (p.http) p.http->Recovering(*p.engine);
   const auto began = base::MonoNow();
   const Result<log::Recovered> recovered = p.engine->Recover();
   if (!recovered.ok()) {
@@ -304,6 +313,10 @@ Status Server::Start(int& exit_code) {
   p.hub->Open(recovered->log_id, recovered->epoch);
   p.server->GetHealthCheckService()->SetServingStatus(true);
   p.LetIn();
+  if (p.http) {
+    p.http->Serve(*p.operations, door::MakeWay(*p.operations, p.peers.get()), *p.log,
+                  p.shared_log != nullptr);
+  }
   p.DialOurselves();
   exit_code = kExitOk;
   return OkStatus();
@@ -398,6 +411,7 @@ std::string Server::Card() const {
   std::string card;
   card += "assentd " + std::string(kVersion) + "\n";
   card += "  listening    " + address() + " (gRPC; initiators, operators, participants)\n";
+  if (p.http) card += "  http         http://" + p.http->address() + "/v1, /livez, /readyz\n";
   card += "  log          " + p.log_place + "\n";
   card += "  coordinator  " + std::to_string(recovered.log_id) + ", start " +
           std::to_string(log::StartNumber(recovered.epoch)) + "\n";
@@ -425,6 +439,7 @@ void Server::Tick() {
 
 void Server::BeginDrain() {
   Parts& p = *parts_;
+  if (p.http) p.http->Draining();
   p.server->GetHealthCheckService()->SetServingStatus(false);
   if (!p.HasHeirs()) return p.engine->Refuse("it is stopping");
   p.shared_log->control().SetDraining(p.config.NodeName(), true, [](const Status& status) {
@@ -446,6 +461,7 @@ void Server::Stop() {
   Parts& p = *parts_;
   p.self_dial.reset();
   p.acceptor.reset();  // before what it hands connections to
+  if (p.http) p.http->Close();
   if (p.server) {
     p.hub->Close();
     p.operations->router().Close();
@@ -473,6 +489,7 @@ void Server::Stop() {
   p.operations.reset();
   p.peers.reset();
   p.engine.reset();
+  p.http.reset();  // the last that its callers had asked of the engine has gone with it
 }
 
 void Server::RemoveSocket() {

@@ -244,6 +244,7 @@ void Engine::Load(std::vector<log::SlotGrant> grants, std::function<void(const S
     for (const std::size_t i : ServersOf(grant.slot)) of_slot[i] = std::make_unique<Adopted>();
   }
   const auto visit = [this, rows](const log::LiveRow& row) {
+    rows_read_.fetch_add(1, std::memory_order_relaxed);
     (*rows)[SlotOf(row.gid, recovered_.slots_count)][ShardOf(row.gid)]->Add(row);
     return OkStatus();
   };

@@ -105,6 +105,8 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
   // By name, those that begin so; at most so many.
   std::vector<WaitingFor> Waiting(const std::string& prefix, std::size_t max_count) const;
   std::string refusing() const;
+  // Of the log, so far: how far a start has come.
+  std::size_t rows_read() const { return rows_read_.load(std::memory_order_relaxed); }
   // The log's database does not answer: what begins something is refused in these words.
   bool away() const { return away_.load(std::memory_order_relaxed); }
   static Status Away() { return Unavailable("the database does not answer; nothing was begun"); }
@@ -159,6 +161,7 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
   std::atomic<std::uint64_t> next_look_ = 1;
 
   std::atomic<std::size_t> loaded_rows_ = 0;
+  std::atomic<std::size_t> rows_read_ = 0;
   mutable Mutex slots_mutex_;
   std::map<Slot, Held> slots_ ASSENT_GUARDED_BY(slots_mutex_);
   std::atomic<bool> away_ = false;  // log::Stats::away, looked at now and then

@@ -22,7 +22,7 @@ class Member:
         self.folder = tempfile.TemporaryDirectory(prefix="assent-member-")
         self.log_file = os.path.join(self.folder.name, "log")
         self.endpoint = f"127.0.0.1:{postgresql.free_port()}"
-        self.argv = [os.path.join(BIN, "assentd"), "--log", log, "--listen", self.endpoint, "--node", name, *arguments]
+        self.argv = [os.path.join(BIN, "assentd"), "--log", log, "--http-listen", "none", "--listen", self.endpoint, "--node", name, *arguments]
         self.process, self.card = None, ""
 
     def start(self):

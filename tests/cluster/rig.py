@@ -154,7 +154,7 @@ class Rig:
     # ---- what runs ----
 
     def _member_argv(self, i):
-        return [os.path.join(BIN, "assentd"), "--listen", f"127.0.0.1:{self.ports[i]}", "--log", self.log_of(i),
+        return [os.path.join(BIN, "assentd"), "--http-listen", "none", "--listen", f"127.0.0.1:{self.ports[i]}", "--log", self.log_of(i),
                 "--advertise", self.reached_at(i), "--node", f"node{i}", "--lease-seconds", str(int(self.lease_s)),
                 "--shards", str(self.shards), "--drain-seconds", "1", "--keepalive-seconds", "3",
                 "--unary", f"bank{DIALLED_BANK}={self.dialled}"]

@@ -132,9 +132,9 @@ class Crash : public ::testing::Test {
  protected:
   void SetUp() override {
     endpoint_ = "127.0.0.1:" + std::to_string(test::FreePort());
-    coordinator_ = std::make_unique<test::Process>(
-        test::ProcessOptions{.argv = {test::BinDir() + "/assentd", "--listen", endpoint_, "--data",
-                                      dir_ / "coordinator", "--reserve-mib", "0"}});
+    coordinator_ = std::make_unique<test::Process>(test::ProcessOptions{
+        .argv = {test::BinDir() + "/assentd", "--http-listen", "none", "--listen", endpoint_,
+                 "--data", dir_ / "coordinator", "--reserve-mib", "0"}});
     for (int i = 0; i < kBanks; ++i) {
       banks_.push_back(std::make_unique<test::Process>(
           test::ProcessOptions{.argv = {test::BinDir() + "/crash-bank", "bank" + std::to_string(i),

@@ -35,9 +35,15 @@ constexpr int kExitLogFailed = 74;
 class Disk : public ::testing::Test {
  protected:
   std::vector<std::string> Daemon(std::vector<std::string> more = {}) {
-    std::vector<std::string> argv{
-        test::BinDir() + "/assentd", "--listen", endpoint_, "--data", data_,
-        "--drain-seconds",           "0"};
+    std::vector<std::string> argv{test::BinDir() + "/assentd",
+                                  "--http-listen",
+                                  "none",
+                                  "--listen",
+                                  endpoint_,
+                                  "--data",
+                                  data_,
+                                  "--drain-seconds",
+                                  "0"};
     argv.insert(argv.end(), more.begin(), more.end());
     return argv;
   }
@@ -101,9 +107,10 @@ TEST_F(Disk, ASecondDaemonOnTheSameFolderIsToldSo) {
   Process first({.argv = Daemon()});
   ASSERT_TRUE(first.Start().ok());
   WaitListening(first);
-  const test::Finished second = test::RunToEnd(
-      {.argv = {test::BinDir() + "/assentd", "--listen", "127.0.0.1:0", "--data", data_}},
-      seconds(20));
+  const test::Finished second =
+      test::RunToEnd({.argv = {test::BinDir() + "/assentd", "--http-listen", "none", "--listen",
+                               "127.0.0.1:0", "--data", data_}},
+                     seconds(20));
   EXPECT_EQ(second.exit_code, kExitDataFolder) << second.output;
   EXPECT_NE(second.output.find(data_ + "/assent.db"), std::string::npos) << second.output;
   EXPECT_NE(second.output.find("in use"), std::string::npos) << second.output;
@@ -115,9 +122,10 @@ TEST_F(Disk, APortInUseNamesTheFlag) {
   Process first({.argv = Daemon()});
   ASSERT_TRUE(first.Start().ok());
   WaitListening(first);
-  const test::Finished second = test::RunToEnd(
-      {.argv = {test::BinDir() + "/assentd", "--listen", endpoint_, "--data", dir_ / "other"}},
-      seconds(20));
+  const test::Finished second =
+      test::RunToEnd({.argv = {test::BinDir() + "/assentd", "--http-listen", "none", "--listen",
+                               endpoint_, "--data", dir_ / "other"}},
+                     seconds(20));
   EXPECT_EQ(second.exit_code, kExitAddressInUse) << second.output;
   EXPECT_NE(second.output.find("--listen"), std::string::npos) << second.output;
 }

@@ -22,10 +22,10 @@ using std::chrono::seconds;
 TEST(Stop, UnderRetriesEndsWell) {
   const test::TempDir dir;
   const std::string endpoint = "127.0.0.1:" + std::to_string(test::FreePort());
-  test::Process daemon(
-      {.argv = {test::BinDir() + "/assentd", "--listen", endpoint, "--data", dir / "data",
-                "--shards", "12", "--drain-seconds", "0", "--reserve-mib", "0"},
-       .env = {{"MALLOC_PERTURB_", "165"}, {"MALLOC_CONF", "junk:true"}}});
+  test::Process daemon({.argv = {test::BinDir() + "/assentd", "--http-listen", "none", "--listen",
+                                 endpoint, "--data", dir / "data", "--shards", "12",
+                                 "--drain-seconds", "0", "--reserve-mib", "0"},
+                        .env = {{"MALLOC_PERTURB_", "165"}, {"MALLOC_CONF", "junk:true"}}});
   ASSERT_TRUE(daemon.Start().ok());
   ASSERT_TRUE(daemon.WaitForOutput("listening", seconds(20))) << daemon.Output();
   {

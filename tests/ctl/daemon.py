@@ -28,7 +28,7 @@ class Daemon:
     def start(self):
         self._log = open(os.path.join(self._folder.name, "assentd.log"), "ab")
         self._process = subprocess.Popen(
-            [os.path.join(BIN, "assentd"), "--listen", self.endpoint, "--data",
+            [os.path.join(BIN, "assentd"), "--http-listen", "none", "--listen", self.endpoint, "--data",
              self.data, *self._arguments],
             stdout=subprocess.PIPE, stderr=self._log, text=True)
         for line in self._process.stdout:

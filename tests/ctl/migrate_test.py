@@ -65,7 +65,7 @@ class Migrate(unittest.TestCase):
         return self.server.sql(self.database, text).strip()
 
     def restart(self, folder):
-        return subprocess.run([os.path.join(BIN, "assentd"), "--listen", self.daemon.endpoint, "--data", folder],
+        return subprocess.run([os.path.join(BIN, "assentd"), "--http-listen", "none", "--listen", self.daemon.endpoint, "--data", folder],
                               capture_output=True, text=True, timeout=60)
 
     def test_there_and_back(self):
@@ -108,7 +108,7 @@ class Migrate(unittest.TestCase):
 
     def start(self, log):
         """An assentd that refuses: its words."""
-        words = [os.path.join(BIN, "assentd"), "--listen", self.daemon.endpoint, *log]
+        words = [os.path.join(BIN, "assentd"), "--http-listen", "none", "--listen", self.daemon.endpoint, *log]
         refused = subprocess.run(words, capture_output=True, text=True, timeout=60)
         self.assertEqual(73, refused.returncode, refused)
         return refused.stderr

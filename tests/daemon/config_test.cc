@@ -193,6 +193,19 @@ TEST_F(ConfigTest, AMistakeOnTheCommandLineNamesIt) {
   EXPECT_NE(Refusal({"--listen", "0.0.0.0:7400"}).find("--allow-insecure"), std::string::npos);
 }
 
+TEST_F(ConfigTest, HttpHasAnAddressOrIsNotThere) {
+  EXPECT_EQ(Parse({}).config.HttpAddress(), "127.0.0.1:7480");
+  EXPECT_EQ(Parse({"--http-listen", "none"}).config.HttpAddress(), "");
+  EXPECT_EQ(Parse({"--http-listen", ""}).config.HttpAddress(), "");
+  EXPECT_EQ(Refusal({"--http-listen", "7480"}),
+            "assentd: http-listen is \"7480\": it takes HOST:PORT, such as 127.0.0.1:7480, or "
+            "none\n");
+  EXPECT_NE(Refusal({"--http-listen", "unix:/tmp/x:1"}).find("it takes HOST:PORT"),
+            std::string::npos);
+  EXPECT_NE(Refusal({"--http-listen", "0.0.0.0:7480"}).find("--allow-insecure"), std::string::npos);
+  EXPECT_NE(Refusal({"--http-listen", "::1:7480"}).find("in brackets"), std::string::npos);
+}
+
 TEST_F(ConfigTest, WhatIsForSeveralCoordinatorsIsRefusedByOneThatIsAlone) {
   EXPECT_NE(Refusal({"--node", "a"}).find("share a log"), std::string::npos);
   EXPECT_NE(Refusal({"--advertise", "h:1"}).find("--log=postgresql://"), std::string::npos);

@@ -47,7 +47,7 @@ class Assentd:
         with open(self.log_path, "wb") as log:
             popen.setdefault("stderr", log)
             self.process = subprocess.Popen(
-                [ASSENTD, "--listen", listen, "--data", os.path.join(self.folder.name, "data"), *arguments],
+                [ASSENTD, "--http-listen", "none", "--listen", listen, "--data", os.path.join(self.folder.name, "data"), *arguments],
                 stdout=subprocess.PIPE, text=True,
                 preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))) if files else None, **popen)
 

@@ -114,7 +114,7 @@ def faults_of(page, patience_seconds):
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with tempfile.TemporaryDirectory() as folder:
-        daemon = subprocess.Popen([os.path.join(BIN, "assentd"), "--listen", "127.0.0.1:0", "--data", folder + "/data",
+        daemon = subprocess.Popen([os.path.join(BIN, "assentd"), "--http-listen", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--data", folder + "/data",
                                    "--unary", f"bank=127.0.0.1:{port}", "--drain-seconds", "0"],
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:

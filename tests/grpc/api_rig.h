@@ -26,6 +26,7 @@ class ApiRig : public ::testing::Test {
   void StartServer() {
     daemon::Config config;
     config.listen = "127.0.0.1:0";
+    config.http_listen = "none";
     config.data = dir_.path();
     config.reserve_mib = 0;
     server_ = std::make_unique<daemon::Server>(config);

@@ -36,8 +36,8 @@ class ClientReconnect : public ::testing::Test {
 
   TempDir dir_;
   const std::string endpoint_ = "127.0.0.1:" + std::to_string(FreePort());
-  Process daemon_{
-      {.argv = {BinDir() + "/assentd", "--listen", endpoint_, "--data", dir_ / "data"}}};
+  Process daemon_{{.argv = {BinDir() + "/assentd", "--http-listen", "none", "--listen", endpoint_,
+                            "--data", dir_ / "data"}}};
   const Client client_{{.endpoint = endpoint_}};
 };
 

@@ -30,8 +30,8 @@ class Examples : public ::testing::Test {
 
   TempDir dir_;
   const std::string endpoint_ = "127.0.0.1:" + std::to_string(FreePort());
-  Process coordinator_{
-      {.argv = {BinDir() + "/assentd", "--listen", endpoint_, "--data", dir_ / "data"}}};
+  Process coordinator_{{.argv = {BinDir() + "/assentd", "--http-listen", "none", "--listen",
+                                 endpoint_, "--data", dir_ / "data"}}};
 };
 
 TEST_F(Examples, Minimal) {

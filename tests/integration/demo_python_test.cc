@@ -44,9 +44,9 @@ std::string Ask(const std::string& path, const char* sql) {
 class PythonParticipant : public ::testing::Test {
  protected:
   void SetUp() override {
-    coordinator_ = std::make_unique<Process>(
-        ProcessOptions{.argv = {BinDir() + "/assentd", "--listen", endpoint_, "--data",
-                                dir_ / "data", "--unary", "loyalty=" + loyalty_}});
+    coordinator_ = std::make_unique<Process>(ProcessOptions{
+        .argv = {BinDir() + "/assentd", "--http-listen", "none", "--listen", endpoint_, "--data",
+                 dir_ / "data", "--unary", "loyalty=" + loyalty_}});
     inventory_ = std::make_unique<Process>(
         ProcessOptions{.argv = {BinDir() + "/assent-demo-inventory", "--database", stock_,
                                 "--coordinator", endpoint_}});

@@ -54,8 +54,8 @@ class DaemonTest : public ::testing::Test {
 
   test::TempDir dir_;
   const std::string endpoint_ = "127.0.0.1:" + std::to_string(test::FreePort());
-  test::Process daemon_{
-      {.argv = {test::BinDir() + "/assentd", "--listen", endpoint_, "--data", dir_ / "data"}}};
+  test::Process daemon_{{.argv = {test::BinDir() + "/assentd", "--http-listen", "none", "--listen",
+                                  endpoint_, "--data", dir_ / "data"}}};
   Shelf shelf_{1'000'000};
   Participant participant_;
 };

@@ -64,8 +64,8 @@ class DeadlockTest : public ::testing::Test {
 
   assent::test::TempDir dir_;
   const std::string endpoint_ = "127.0.0.1:" + std::to_string(assent::test::FreePort());
-  assent::test::Process daemon_{{.argv = {assent::test::BinDir() + "/assentd", "--listen",
-                                          endpoint_, "--data", dir_ / "data"}}};
+  assent::test::Process daemon_{{.argv = {assent::test::BinDir() + "/assentd", "--http-listen",
+                                          "none", "--listen", endpoint_, "--data", dir_ / "data"}}};
   std::unique_ptr<Store> store_;
   std::unique_ptr<Participant> participant_;
   const Client client_{{.endpoint = endpoint_}};

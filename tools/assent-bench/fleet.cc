@@ -86,9 +86,11 @@ std::vector<std::string> DaemonCommand(const Load& load, const std::string& fold
   std::vector<std::string> command{BinFolder() + "/assentd", "--log-level", "warn",
                                    "--drain-seconds", "0"};
   if (load.log.empty()) {
-    command.insert(command.end(), {"--listen", "127.0.0.1:0", "--data", folder + "/data"});
+    command.insert(command.end(), {"--http-listen", "none", "--listen", "127.0.0.1:0", "--data",
+                                   folder + "/data"});
   } else {
-    command.insert(command.end(), {"--listen", FreeAddress(), "--log", load.log});
+    command.insert(command.end(),
+                   {"--http-listen", "none", "--listen", FreeAddress(), "--log", load.log});
   }
   command.insert(command.end(), load.daemon_arguments.begin(), load.daemon_arguments.end());
   return command;

@@ -84,10 +84,10 @@ Status Shop::StartCoordinator(Coordinator& coordinator) {
     std::filesystem::remove_all(data, ignored);
   }
   const std::string name = "coordinator" + (several() ? "-" + coordinator.endpoint.substr(10) : "");
-  Status started =
-      coordinator.process.Start({programs_ + "/assentd", "--listen", coordinator.endpoint,
-                                 log_.empty() ? "--data" : "--log", log_.empty() ? data : log_},
-                                directory_ + "/" + name + ".log");
+  Status started = coordinator.process.Start(
+      {programs_ + "/assentd", "--http-listen", "none", "--listen", coordinator.endpoint,
+       log_.empty() ? "--data" : "--log", log_.empty() ? data : log_},
+      directory_ + "/" + name + ".log");
   if (!started.ok()) return started;
   // It is up when it knows that it does not know.
   const auto end = std::chrono::steady_clock::now() + kPatience;

@@ -68,6 +68,8 @@ std::vector<std::string> Rig::Command(const Actor& actor) const {
   switch (actor.role) {
     case Actor::Role::kCoordinator:
       return {bin + "/assentd",
+              "--http-listen",
+              "none",
               "--listen",
               endpoint_,
               "--data",

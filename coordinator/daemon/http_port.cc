@@ -1,0 +1,96 @@
+#include "coordinator/daemon/http_port.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <sys/resource.h>
+
+#include <assent/slot.h>
+
+#include "coordinator/daemon/config_checks.h"
+#include "coordinator/daemon/version.h"
+
+namespace assent::daemon {
+namespace {
+
+// A write that changes nothing: it waits for its turn, and is committed like any other. A log that
+// others share commits behind each look into it, and no slot can be lost between.
+void Write(const engine::Engine& engine, log::Log& log, bool shared,
+           std::function<void(const Status&)> done) {
+  std::string gid = engine.IssueGid();
+  if (shared) {
+    return log.Find(std::move(gid), [done = std::move(done)](const Result<log::Found>& found) {
+      done(found.status());
+    });
+  }
+  log::Entry nothing;
+  nothing.kind = log::EntryKind::kForget;
+  nothing.gid = std::move(gid);
+  log.Append({std::move(nothing)},
+             [done = std::move(done)](const log::AppendResult& result) { done(result.status); });
+}
+
+}  // namespace
+
+std::size_t HttpConnections(const Config& config) {
+  const auto wanted = static_cast<std::size_t>(config.max_http_connections);
+  rlimit files{};
+  if (config.HttpAddress().empty() || ::getrlimit(RLIMIT_NOFILE, &files) != 0)
+    return config.HttpAddress().empty() ? 0 : wanted;
+  return std::max<std::size_t>(1, std::min<std::size_t>(wanted, files.rlim_max / 4));
+}
+
+Result<std::unique_ptr<HttpPort>> HttpPort::Open(const Config& config) {
+  if (config.HttpAddress().empty()) return std::unique_ptr<HttpPort>();
+  auto listener =
+      Listener::Open(config.HttpAddress(), {.setting = "--http-listen (none: no HTTP)"});
+  if (!listener.ok()) return listener.status();
+  if (const Status listening = (*listener)->Listen(); !listening.ok()) return listening;
+  return std::make_unique<HttpPort>(config, std::move(listener).value());
+}
+
+HttpPort::HttpPort(const Config& config, std::unique_ptr<Listener> listener)
+    : listener_(std::move(listener)),
+      desk_({.health = {.look = [this] { return Look(); }},
+             .version = kVersion,
+             .loopback = IsLoopback(config.HttpAddress())}),
+      door_({.max_connections_count = HttpConnections(config)}, listener_->descriptors(), desk_) {}
+
+void HttpPort::Serve(service::Service& service, std::unique_ptr<service::Way> way, log::Log& log,
+                     bool shared) {
+  way_ = std::move(way);
+  desk_.health().SetWrite(
+      [&log, shared, &engine = service.engine()](std::function<void(const Status&)> done) {
+        Write(engine, log, shared, std::move(done));
+      });
+  desk_.Open({.service = service, .way = way_.get()});
+  serving_ = true;
+}
+
+std::vector<http::Check> HttpPort::Look() const {
+  const engine::Engine* const engine = engine_;
+  http::Check started{.name = "start", .ok = serving_, .said = "done"};
+  if (engine == nullptr) {
+    started.said = "the log is being opened";
+  } else if (!started.ok) {
+    started.said = "recovering: " + std::to_string(engine->rows_read()) +
+                   " unfinished transactions have been read so far";
+  }
+  if (!started.ok) return {std::move(started)};
+  const std::string refusing = engine->refusing();
+  http::Check work{.name = "work", .ok = refusing.empty() && !engine->away(), .said = "taken"};
+  if (!refusing.empty()) {
+    work.said = "refused: " + refusing;
+  } else if (!work.ok) {
+    work.said = "refused: the database does not answer";
+  }
+  http::Check drain{.name = "drain", .ok = !draining_, .said = "no"};
+  if (!drain.ok) {
+    const engine::ShardStats stats = engine->Stats();
+    drain.said = "stopping: " + std::to_string(stats.active + stats.committing + stats.aborting) +
+                 " unfinished transactions are left here";
+  }
+  return {std::move(started), std::move(work), std::move(drain)};
+}
+
+}  // namespace assent::daemon

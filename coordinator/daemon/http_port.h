@@ -1,0 +1,57 @@
+#pragma once
+
+// The HTTP port of the daemon: open before the log is, so that who asks how far the start has come
+// is told, and serving when everything else does.
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <assent/status.h>
+
+#include "coordinator/daemon/config.h"
+#include "coordinator/daemon/listener.h"
+#include "coordinator/engine/engine.h"
+#include "coordinator/http/door.h"
+#include "coordinator/log/log.h"
+#include "coordinator/service/way.h"
+
+namespace assent::daemon {
+
+// So many of the files that this process may open.
+std::size_t HttpConnections(const Config& config);
+
+class HttpPort {
+ public:
+  // nullptr: there is to be none.
+  static Result<std::unique_ptr<HttpPort>> Open(const Config& config);
+  explicit HttpPort(const Config& config, std::unique_ptr<Listener> listener);
+  HttpPort(const HttpPort&) = delete;
+  HttpPort& operator=(const HttpPort&) = delete;
+
+  // It recovers. The engine outlives Close.
+  void Recovering(const engine::Engine& engine) { engine_ = &engine; }
+  // Everything outlives Close; the log is closed behind it. `shared`: others have a part of it.
+  void Serve(service::Service& service, std::unique_ptr<service::Way> way, log::Log& log,
+             bool shared);
+  void Draining() { draining_ = true; }
+  // Whoever waits is told; nothing is asked of anybody any more. What others still hold of it is
+  // released when they are: after that it may be destroyed.
+  void Close() { door_.Close(); }
+
+  const std::string& address() const { return listener_->address(); }
+
+ private:
+  std::vector<http::Check> Look() const;
+
+  const std::unique_ptr<Listener> listener_;
+  std::atomic<const engine::Engine*> engine_ = nullptr;
+  std::atomic<bool> serving_ = false;
+  std::atomic<bool> draining_ = false;
+  std::unique_ptr<service::Way> way_;
+  http::Desk desk_;
+  http::Door door_;
+};
+
+}  // namespace assent::daemon

@@ -1,0 +1,380 @@
+#include "coordinator/http/calls.h"
+
+#include <algorithm>
+#include <map>
+#include <type_traits>
+#include <utility>
+
+#include <assent/thread_safety.h>
+
+#include "coordinator/http/json.h"
+#include "coordinator/http/limits.h"
+#include "coordinator/service/watch.h"
+
+namespace assent::http {
+namespace {
+
+// What an operator does goes on record, each time.
+template <typename Request>
+constexpr bool kRepeatable = !requires(const Request& request) {
+  request.action();
+};
+template <typename Request>
+constexpr bool kTransaction = requires(const Request& request) {
+  request.transaction();
+};
+template <typename Request>
+constexpr bool kNewWork =
+    kTransaction<Request> || std::is_same_v<Request, v1::ExecuteBranchRequest>;
+// It is about one transaction, which may be another coordinator's.
+template <typename Request>
+constexpr bool kTravels =
+    kTransaction<Request> || !kRepeatable<Request> || requires(const Request& request) {
+  request.gid();
+};
+// One whose answer has no room has not done anything.
+template <typename Reply>
+constexpr bool kOnlyLooks =
+    std::is_same_v<Reply, v1::Transaction> || std::is_same_v<Reply, v1::ListReply> ||
+    std::is_same_v<Reply, v1::ListParticipantsReply> || std::is_same_v<Reply, v1::ServerInfo>;
+
+// The room that a call or stream takes, until it is over. Any thread.
+class Room {
+ public:
+  Status Enter(service::Holdings& holdings, service::Held what, const service::Caller& caller) {
+    auto place = holdings.Enter(what, caller);
+    if (!place.ok()) return place.status();
+    const MutexLock lock(mutex_);
+    place_ = std::move(place).value();
+    return OkStatus();
+  }
+  Status Hold(std::size_t bytes, const std::shared_ptr<Exchange>& exchange) {
+    const MutexLock lock(mutex_);
+    if (place_ == nullptr) return OkStatus();
+    const std::weak_ptr<Exchange> weak = exchange;
+    return place_->HoldAnswer(bytes, [weak] {
+      if (const auto there = weak.lock()) there->Abort();
+    });
+  }
+  void Taken() {
+    const MutexLock lock(mutex_);
+    if (place_ != nullptr) place_->AnswerTaken();
+  }
+  void Leave() {
+    std::unique_ptr<service::Holdings::Place> last;
+    const MutexLock lock(mutex_);
+    last = std::move(place_);
+  }
+
+ private:
+  Mutex mutex_;
+  std::unique_ptr<service::Holdings::Place> place_ ASSENT_GUARDED_BY(mutex_);
+};
+
+template <typename Request, typename Reply>
+class Call final : public service::Asker<Reply>,
+                   public Pending,
+                   public std::enable_shared_from_this<Call<Request, Reply>> {
+ public:
+  explicit Call(Order&& order)
+      : exchange_(std::move(order.exchange)),
+        timeout_(order.asked.timeout_ms),
+        gid_(order.asked.gid) {}
+
+  void Start(const Rooms& rooms, const service::Caller& caller, Request&& request) {
+    constexpr auto kWhat =
+        std::is_same_v<Reply, v1::ListReply> ? service::Held::kPage : service::Held::kCall;
+    const Status room = room_->Enter(rooms.service.holdings(), kWhat, caller);
+    if (!room.ok()) return this->Fail(room);
+    const auto self = this->shared_from_this();
+    if constexpr (kTravels<Request>) {
+      if (!rooms.service.router().alone() && rooms.way != nullptr)
+        return Travel(rooms, caller, std::move(request));
+    }
+    rooms.service.Take(caller, std::move(request), service::AskerPtr<Reply>(self));
+  }
+
+  void Answer(const Status& status, absl::FunctionRef<void(Reply&)> fill) override {
+    if (!status.ok() && AskedAgain(status)) return;
+    const auto exchange = Finish();
+    if (exchange == nullptr) return;
+    if (!status.ok()) return exchange->Reply([status] { return Failure(status); });
+    const auto reply = std::make_shared<Reply>();
+    fill(*reply);
+    Tell(exchange, reply);
+  }
+  bool Over() override {
+    const MutexLock lock(mutex_);
+    return exchange_ == nullptr;
+  }
+
+  std::chrono::milliseconds patience() const override { return timeout_; }
+  void TimedOut() override {
+    if (const auto exchange = Finish()) {
+      exchange->Reply([gid = gid_] {
+        return Failure(
+            {Code::kDeadlineExceeded, "the time that the call had is over; transaction " + gid +
+                                          " goes on, and may be asked for again"});
+      });
+    }
+  }
+  void Close() override {
+    (void)Finish();
+    room_->Leave();
+  }
+
+ private:
+  // What is told of it, once; nullptr: somebody was first.
+  std::shared_ptr<Exchange> Finish() {
+    std::shared_ptr<Exchange> exchange;
+    std::shared_ptr<service::Travelling> travelling;
+    {
+      const MutexLock lock(mutex_);
+      exchange = std::move(exchange_);
+      travelling = std::move(travelling_);
+    }
+    if (travelling != nullptr) travelling->End();
+    return exchange;
+  }
+  bool AskedAgain(const Status& status) {
+    std::shared_ptr<service::Travelling> travelling;
+    {
+      const MutexLock lock(mutex_);
+      if (exchange_ == nullptr) return true;
+      travelling = travelling_;
+    }
+    return travelling != nullptr && travelling->Again(status);
+  }
+  void Tell(const std::shared_ptr<Exchange>& exchange, const std::shared_ptr<Reply>& reply) {
+    exchange->Reply([room = room_, exchange, reply] {
+      http::Answer answer = Message(*reply);
+      const Status held = room->Hold(answer.body.size(), exchange);
+      if (held.ok()) return answer;
+      return Failure(kOnlyLooks<Reply> ? held : UnknownOutcome(held.message()));
+    });
+  }
+
+  void Travel(const Rooms& rooms, const service::Caller& caller, Request&& request) {
+    if constexpr (kTransaction<Request>) {
+      if (gid_.empty()) gid_ = rooms.service.engine().IssueGid();
+      request.mutable_transaction()->set_gid(gid_);  // from now on it has one, wherever it is asked
+    }
+    const bool is_here = rooms.service.router().Find(gid_).where == service::Route::Where::kHere;
+    const auto self = this->shared_from_this();
+    service::Errand errand{.gid = gid_,
+                           .method = MethodName(),
+                           .request = request.SerializeAsString(),
+                           .repeatable = kRepeatable<Request>,
+                           .new_work = kNewWork<Request>};
+    if (timeout_.count() > 0) errand.deadline = std::chrono::system_clock::now() + timeout_;
+    errand.here = [&service = rooms.service, caller, self](const std::string& bytes) {
+      Request again;
+      again.ParseFromString(bytes)
+          ? service.Take(caller, std::move(again), service::AskerPtr<Reply>(self))
+          : self->Fail(Internal("the request cannot be read"));
+    };
+    errand.arrived = [self](const Status& status, std::string bytes) {
+      self->Arrived(status, std::move(bytes));
+    };
+    const auto travelling = rooms.way->Send(std::move(errand), is_here);
+    {
+      const MutexLock lock(mutex_);
+      travelling_ = travelling;
+    }
+    is_here ? rooms.service.Take(caller, std::move(request), service::AskerPtr<Reply>(self))
+            : travelling->Go();
+  }
+  void Arrived(const Status& status, std::string bytes) {
+    const auto exchange = Finish();
+    if (exchange == nullptr) return;
+    if (!status.ok()) return exchange->Reply([status] { return Failure(status); });
+    const auto reply = std::make_shared<Reply>();
+    if (!reply->ParseFromString(bytes)) {
+      return exchange->Reply(
+          [] { return Failure(UnknownOutcome("the other coordinator's answer cannot be read")); });
+    }
+    Tell(exchange, reply);
+  }
+  static std::string MethodName() {
+    for (const Route& route : Routes()) {
+      const auto& method = route.descriptor();
+      if (method.input_type() == Request::descriptor())
+        return method.service()->name() + "/" + method.name();
+    }
+    return {};
+  }
+
+  Mutex mutex_;
+  std::shared_ptr<Exchange> exchange_ ASSENT_GUARDED_BY(mutex_);  // nullptr: answered, or left
+  std::shared_ptr<service::Travelling> travelling_ ASSENT_GUARDED_BY(mutex_);
+  const std::shared_ptr<Room> room_ = std::make_shared<Room>();
+  const std::chrono::milliseconds timeout_;
+  std::string gid_;
+};
+
+// A state of a watch, wherever it comes from, as an event.
+class WatchCall final : public service::Viewer,
+                        public Pending,
+                        public std::enable_shared_from_this<WatchCall> {
+ public:
+  explicit WatchCall(std::shared_ptr<Exchange> exchange) : exchange_(std::move(exchange)) {}
+
+  void Start(const Rooms& rooms, const service::Caller& caller, const v1::WatchRequest& request) {
+    const Status room = room_.Enter(rooms.service.holdings(), service::Held::kStream, caller);
+    if (!room.ok()) return End(room);
+    const service::Router& router = rooms.service.router();
+    const bool is_here =
+        router.alone() || router.Find(request.gid()).where == service::Route::Where::kHere;
+    if (is_here || rooms.way == nullptr) {
+      const auto watch = std::make_shared<service::Watch>(rooms.service, shared_from_this());
+      Keep([watch] { watch->Taken(); },
+           [watch] {
+             watch->Leave({Code::kCancelled, "the caller has left"});
+           });
+      return watch->Start(caller, request);
+    }
+    const auto watch = rooms.way->Watch(request, shared_from_this());
+    if (watch == nullptr) return;
+    Keep([watch] { watch->Taken(); }, [watch] { watch->Leave(); });
+  }
+
+  Status Show(const v1::Transaction& shown) override {
+    const auto exchange = Here(/*begin=*/true);
+    if (exchange == nullptr) return {Code::kCancelled, "the caller has left"};
+    const Status room = room_.Hold(shown.ByteSizeLong(), exchange);
+    if (!room.ok()) return room;
+    exchange->Show([state = std::make_shared<v1::Transaction>(shown)] {
+      return EventText("transaction", ToJson(*state));
+    });
+    return OkStatus();
+  }
+  void End(const Status& status) override {
+    bool begun = false;
+    const auto exchange = Finish(&begun);
+    if (exchange == nullptr) return;
+    if (!begun && !status.ok()) return exchange->Reply([status] { return Failure(status); });
+    exchange->End([status] {
+      // Whoever reconnects by himself says that he has had the last one.
+      return status.ok() ? EventText(kEndEvent, "{}", kEndEvent)
+                         : EventText("error", StatusJson(status));
+    });
+  }
+  void Taken() override {
+    room_.Taken();
+    std::function<void()> taken;
+    {
+      const MutexLock lock(mutex_);
+      taken = taken_;
+    }
+    if (taken) taken();
+  }
+  void Close() override {
+    bool begun = false;
+    (void)Finish(&begun);
+    room_.Leave();
+    std::function<void()> leave;
+    {
+      const MutexLock lock(mutex_);
+      taken_ = nullptr;
+      leave = std::move(leave_);
+      closed_ = true;
+    }
+    if (leave) leave();
+  }
+
+ private:
+  std::shared_ptr<Exchange> Here(bool begin) {
+    const MutexLock lock(mutex_);
+    begun_ = begun_ || begin;
+    return exchange_;
+  }
+  std::shared_ptr<Exchange> Finish(bool* begun) {
+    const MutexLock lock(mutex_);
+    *begun = begun_;
+    return std::move(exchange_);
+  }
+  void Keep(std::function<void()> taken, std::function<void()> leave) {
+    const MutexLock lock(mutex_);
+    ASSENT_CHECK(!closed_);  // the door closes what Begin has returned
+    taken_ = std::move(taken);
+    leave_ = std::move(leave);
+  }
+
+  Mutex mutex_;
+  std::shared_ptr<Exchange> exchange_ ASSENT_GUARDED_BY(mutex_);  // nullptr: it has ended
+  bool begun_ ASSENT_GUARDED_BY(mutex_) = false;
+  bool closed_ ASSENT_GUARDED_BY(mutex_) = false;
+  std::function<void()> taken_ ASSENT_GUARDED_BY(mutex_);
+  std::function<void()> leave_ ASSENT_GUARDED_BY(mutex_);
+  Room room_;
+};
+
+std::shared_ptr<Pending> BeginWatch(const Rooms& rooms, Order&& order) {
+  // An EventSource that has had the end dials again all the same; this answer tells it not to.
+  if (order.last_event_id == kEndEvent) {
+    order.exchange->Reply([] { return http::Answer{.code = 204, .type = ""}; });
+    return nullptr;
+  }
+  const auto call = std::make_shared<WatchCall>(order.exchange);
+  call->Start(rooms, order.caller, static_cast<const v1::WatchRequest&>(*order.asked.request));
+  return call;
+}
+
+template <typename Request, typename Reply>
+std::shared_ptr<Pending> BeginCall(const Rooms& rooms, Order&& order) {
+  const service::Caller caller = order.caller;
+  const auto request = std::move(order.asked.request);
+  const auto call = std::make_shared<Call<Request, Reply>>(std::move(order));
+  call->Start(rooms, caller, std::move(static_cast<Request&>(*request)));
+  return call;
+}
+
+using Beginner = std::shared_ptr<Pending> (*)(const Rooms&, Order&&);
+
+// By the type of the request, which each call has of its own.
+const std::map<const google::protobuf::Descriptor*, Beginner>& Beginners() {
+  static const auto* const beginners = new std::map<const google::protobuf::Descriptor*, Beginner>{
+      {v1::SubmitRequest::descriptor(), BeginCall<v1::SubmitRequest, v1::SubmitReply>},
+      {v1::BeginRequest::descriptor(), BeginCall<v1::BeginRequest, v1::BeginReply>},
+      {v1::ExecuteBranchRequest::descriptor(),
+       BeginCall<v1::ExecuteBranchRequest, v1::ExecuteBranchReply>},
+      {v1::CommitRequest::descriptor(), BeginCall<v1::CommitRequest, v1::SubmitReply>},
+      {v1::RollbackRequest::descriptor(), BeginCall<v1::RollbackRequest, v1::SubmitReply>},
+      {v1::WaitRequest::descriptor(), BeginCall<v1::WaitRequest, v1::SubmitReply>},
+      {v1::GetRequest::descriptor(), BeginCall<v1::GetRequest, v1::Transaction>},
+      {v1::ListRequest::descriptor(), BeginCall<v1::ListRequest, v1::ListReply>},
+      {v1::WatchRequest::descriptor(), BeginWatch},
+      {v1::RetryNowRequest::descriptor(), BeginCall<v1::RetryNowRequest, v1::OperatorReply>},
+      {v1::AbortRequest::descriptor(), BeginCall<v1::AbortRequest, v1::OperatorReply>},
+      {v1::SuspendRequest::descriptor(), BeginCall<v1::SuspendRequest, v1::OperatorReply>},
+      {v1::ResumeRequest::descriptor(), BeginCall<v1::ResumeRequest, v1::OperatorReply>},
+      {v1::ResolveBranchRequest::descriptor(),
+       BeginCall<v1::ResolveBranchRequest, v1::OperatorReply>},
+      {v1::ForgetRequest::descriptor(), BeginCall<v1::ForgetRequest, v1::OperatorReply>},
+      {v1::ListParticipantsRequest::descriptor(),
+       BeginCall<v1::ListParticipantsRequest, v1::ListParticipantsReply>},
+      {v1::GetServerInfoRequest::descriptor(), BeginCall<v1::GetServerInfoRequest, v1::ServerInfo>},
+  };
+  return *beginners;
+}
+
+}  // namespace
+
+std::shared_ptr<Pending> Begin(const Rooms& rooms, Order order) {
+  const Beginner begin = Beginners().at(order.route->descriptor().input_type());
+  return begin(rooms, std::move(order));
+}
+
+std::string EventText(std::string_view name, std::string_view data, std::string_view id) {
+  std::string text = "event: " + std::string(name) + "\n";
+  if (!id.empty()) text += "id: " + std::string(id) + "\n";
+  // Data of several lines is several lines of data.
+  for (std::size_t from = 0; from <= data.size();) {
+    const std::size_t end = std::min(data.find('\n', from), data.size());
+    text += "data: " + std::string(data.substr(from, end - from)) + "\n";
+    from = end + 1;
+  }
+  return text + "\n";
+}
+
+}  // namespace assent::http

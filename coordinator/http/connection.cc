@@ -1,0 +1,388 @@
+#include "coordinator/http/connection.h"
+
+#include <utility>
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/write.hpp>
+#include <sys/socket.h>
+
+#include "coordinator/http/json.h"
+#include "coordinator/http/limits.h"
+
+namespace assent::http {
+namespace {
+
+namespace net = boost::asio;
+namespace beast = boost::beast;
+using beast::http::field;
+using std::chrono::milliseconds;
+
+constexpr std::size_t kReadBytes = 4096;
+
+std::string HeadOf(const Answer& answer, bool keep, bool stream) {
+  std::string head = "HTTP/1.1 " + std::to_string(answer.code) + " ";
+  const auto reason = beast::http::obsolete_reason(static_cast<beast::http::status>(answer.code));
+  head.append(reason.data(), reason.size());
+  head += "\r\nServer: assentd\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
+  if (!answer.type.empty()) head += "Content-Type: " + answer.type + "\r\n";
+  if (!answer.allow.empty()) head += "Allow: " + answer.allow + "\r\n";
+  if (answer.try_later) head += "Retry-After: " + std::to_string(kRetryAfterSeconds) + "\r\n";
+  // A proxy that gathers events shows none.
+  if (stream) head += "X-Accel-Buffering: no\r\n";
+  if (!stream && answer.code != 204)
+    head += "Content-Length: " + std::to_string(answer.body.size()) + "\r\n";
+  return head + (keep ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n");
+}
+
+std::string Text(boost::beast::string_view text) { return {text.data(), text.size()}; }
+
+Status TooMany(const std::string& what, std::size_t is, std::size_t limit) {
+  return InvalidArgument(what + " has " + (is > 0 ? std::to_string(is) : "too many") +
+                         " bytes, the limit is " + std::to_string(limit));
+}
+
+// What the desk holds of a request; it may outlive the connection.
+class Line final : public Exchange {
+ public:
+  Line(std::shared_ptr<Connection> connection, std::uint64_t number)
+      : connection_(std::move(connection)), number_(number) {}
+
+  void Reply(Made made) override {
+    Post(&Connection::IsCurrent, [made = std::move(made)](Connection& to) { to.Reply(made()); });
+  }
+  void Show(Event made) override {
+    Post(&Connection::IsStreaming, [made = std::move(made)](Connection& to) { to.Show(made()); });
+  }
+  void End(Event made) override {
+    Post(&Connection::IsStreaming,
+         [made = std::move(made)](Connection& to) { to.EndStream(made()); });
+  }
+  void Abort() override {
+    Post(&Connection::IsOf, [](Connection& to) { to.End(); });
+  }
+
+ private:
+  // If it is still so when its turn comes.
+  template <typename Deed>
+  void Post(bool (Connection::*still)(std::uint64_t) const, Deed deed) {
+    net::post(connection_->lane().context,
+              [connection = connection_, number = number_, still, deed = std::move(deed)] {
+                if ((connection.get()->*still)(number)) deed(*connection);
+              });
+  }
+  const std::shared_ptr<Connection> connection_;
+  const std::uint64_t number_;
+};
+
+}  // namespace
+
+Connection::Connection(Lane& lane, Ledger& ledger, Desk& desk, Tcp::socket&& socket,
+                       service::Caller caller, Ledger::Entry entry)
+    : lane_(lane),
+      ledger_(ledger),
+      desk_(desk),
+      stream_(std::move(socket)),
+      timer_(lane.context),
+      caller_(std::move(caller)),
+      entry_(entry) {}
+
+void Connection::Begin() {
+  lane_.connections.insert(shared_from_this());
+  if (lane_.closing) return End();
+  ReadFirst();
+}
+
+void Connection::Close() {
+  keep_ = false;
+  if (state_ == State::kIdle) return End();
+  if (state_ != State::kWaiting) return;
+  if (streaming_) return End();
+  Reply(Failure(Unavailable("this coordinator is stopping: ask again")));
+}
+
+// ---- Reading ------------------------------------------------------------------------------------
+
+void Connection::ReadFirst() {
+  if (buffer_.size() > 0) return ReadHeader();
+  buffer_.shrink_to_fit();
+  state_ = State::kIdle;
+  stream_.expires_after(milliseconds(kMaxIdleMs));
+  stream_.async_read_some(buffer_.prepare(kReadBytes),
+                          [self = shared_from_this()](const Error& failed, std::size_t bytes) {
+                            if (failed || self->state_ == State::kEnded) return self->End();
+                            self->buffer_.commit(bytes);
+                            self->ReadHeader();
+                          });
+}
+
+void Connection::ReadHeader() {
+  state_ = State::kReading;
+  parser_.emplace();
+  parser_->header_limit(kMaxHeaderBytes);
+  parser_->body_limit(kMaxBodyBytes);
+  HurryUp(milliseconds(kMaxHeaderMs));
+  beast::http::async_read_header(
+      stream_, buffer_, *parser_,
+      [self = shared_from_this()](const Error& failed, std::size_t) { self->HeaderRead(failed); });
+}
+
+// Beast's own times close the socket, on which we have something to say.
+void Connection::HurryUp(milliseconds within) {
+  stream_.expires_never();
+  timer_.expires_after(within);
+  timer_.async_wait([self = shared_from_this(), armed = ++armed_](const Error& failed) {
+    if (failed || armed != self->armed_ || self->state_ != State::kReading) return;
+    self->late_ = true;
+    self->stream_.socket().cancel();
+  });
+}
+
+void Connection::HeaderRead(const Error& failed) {
+  using Fault = beast::http::error;
+  if (state_ == State::kEnded) return;
+  if (std::exchange(late_, false)) {
+    return Refuse({Code::kDeadlineExceeded, "the header did not come in whole within " +
+                                                std::to_string(kMaxHeaderMs) + " ms"},
+                  408);
+  }
+  if (failed == Fault::header_limit || failed == Fault::buffer_overflow)
+    return Refuse(TooMany("the header", 0, kMaxHeaderBytes), 431);
+  if (failed == Fault::body_limit) return Refuse(TooMany("the body", 0, kMaxBodyBytes), 413);
+  if (failed == Fault::end_of_stream || failed == Fault::partial_message) return End();
+  if (failed && failed.category() == beast::http::make_error_code(Fault::bad_method).category())
+    return Refuse(InvalidArgument("this is no request of HTTP/1.1: " + failed.message()), 400);
+  if (failed) return End();
+  if (IsAcceptable()) ReadBody();
+}
+
+bool Connection::IsAcceptable() {
+  const auto& request = parser_->get();
+  if (entry_ == Ledger::Entry::kRefused) {
+    Refuse(ResourceExhausted("there are too many connections, in all or from this address"), 429);
+  } else if (request.target().size() > kMaxTargetBytes) {
+    Refuse(TooMany("the target", request.target().size(), kMaxTargetBytes), 414);
+  } else if (parser_->chunked() || request.count(field::transfer_encoding) > 0) {
+    Refuse(InvalidArgument("a body has to say its size: Content-Length"), 411);
+  } else if (parser_->content_length().value_or(0) > kMaxBodyBytes) {
+    Refuse(TooMany("the body", parser_->content_length().value_or(0), kMaxBodyBytes), 413);
+  } else {
+    return true;
+  }
+  return false;
+}
+
+void Connection::ReadBody() {
+  body_bytes_ = static_cast<std::size_t>(parser_->content_length().value_or(0));
+  if (!ledger_.TakeBody(body_bytes_)) {
+    body_bytes_ = 0;
+    return Refuse(ResourceExhausted("there is no room for this body beside those that are coming "
+                                    "in; nothing was begun"),
+                  429);
+  }
+  if (parser_->is_done()) return Dispatch();
+  HurryUp(milliseconds(kMaxBodyMs));
+  const auto read = [self = shared_from_this()](const Error& failed) {
+    if (failed) return self->BodyRead(failed);
+    beast::http::async_read(self->stream_, self->buffer_, *self->parser_,
+                            [self](const Error& error, std::size_t) { self->BodyRead(error); });
+  };
+  if (!beast::iequals(parser_->get()[field::expect], "100-continue")) return read({});
+  static constexpr char kContinue[] = "HTTP/1.1 100 Continue\r\n\r\n";
+  net::async_write(stream_, net::buffer(kContinue, sizeof kContinue - 1),
+                   [read](const Error& failed, std::size_t) { read(failed); });
+}
+
+void Connection::BodyRead(const Error& failed) {
+  if (state_ == State::kEnded) return;
+  if (std::exchange(late_, false)) {
+    return Refuse({Code::kDeadlineExceeded,
+                   "the body did not come in whole within " + std::to_string(kMaxBodyMs) + " ms"},
+                  408);
+  }
+  if (failed) return End();
+  Dispatch();
+}
+
+void Connection::Refuse(const Status& status, unsigned code) {
+  keep_ = false;
+  head_only_ = false;
+  state_ = State::kWaiting;
+  Reply(Failure(status, code));
+}
+
+// ---- Asking -------------------------------------------------------------------------------------
+
+void Connection::Dispatch() {
+  ++armed_;
+  auto message = parser_->release();
+  parser_.reset();
+  keep_ = message.keep_alive() && !lane_.closing;
+  head_only_ = message.method() == beast::http::verb::head;
+  Request request;
+  request.method = Text(message.method_string());
+  request.target = Text(message.target());
+  request.content_type = Text(message[field::content_type]);
+  request.host = Text(message[field::host]);
+  request.origin = Text(message[field::origin]);
+  request.last_event_id = Text(message["Last-Event-ID"]);
+  request.body = std::move(message.body());
+  request.caller = caller_;
+  state_ = State::kWaiting;
+  ++number_;
+  stream_.expires_never();
+  pending_ = desk_.Take(std::move(request), std::make_shared<Line>(shared_from_this(), number_));
+  ledger_.GiveBody(std::exchange(body_bytes_, 0));
+  if (pending_ == nullptr) return;
+  if (pending_->patience().count() > 0) Arm(pending_->patience(), &Connection::TimedOut);
+  WatchCaller();
+}
+
+// Whether the caller leaves before it has the answer. What it says meanwhile is left for later.
+void Connection::WatchCaller() {
+  if (buffer_.size() > 0) return;
+  stream_.socket().async_wait(
+      Tcp::socket::wait_read, [self = shared_from_this(), number = number_](const Error& failed) {
+        if (failed || !self->IsOf(number)) return;
+        char byte = 0;
+        const ssize_t there =
+            ::recv(self->stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+        if (there == 0 || (there < 0 && errno != EAGAIN && errno != EINTR)) self->End();
+      });
+}
+
+void Connection::Arm(milliseconds after, void (Connection::*then)()) {
+  const std::uint64_t armed = ++armed_;
+  timer_.expires_after(after);
+  timer_.async_wait([self = shared_from_this(), armed, then](const Error& failed) {
+    if (!failed && armed == self->armed_ && self->state_ == State::kWaiting) (self.get()->*then)();
+  });
+}
+
+void Connection::TimedOut() {
+  if (pending_ != nullptr) pending_->TimedOut();
+}
+
+// ---- Answering ----------------------------------------------------------------------------------
+
+void Connection::Reply(const Answer& answer) {
+  out_ = HeadOf(answer, keep_, /*stream=*/false);
+  if (!head_only_) out_ += answer.body;
+  Write(keep_ ? Then::kNext : Then::kLinger);
+}
+
+void Connection::Show(const std::string& event) {
+  if (state_ == State::kWriting) {
+    next_ += event;
+    next_shown_ = true;
+    return;
+  }
+  BeginStream();
+  out_ += event;
+  shown_ = true;
+  Write(head_only_ ? Then::kLinger : Then::kEvent);
+}
+
+void Connection::EndStream(const std::string& event) {
+  if (state_ == State::kWriting) {
+    next_ += event;
+    next_is_last_ = true;
+    return;
+  }
+  BeginStream();
+  out_ += event;
+  Write(Then::kLinger);
+}
+
+void Connection::BeginStream() {
+  if (std::exchange(streaming_, true)) return;
+  keep_ = false;
+  out_ = HeadOf({.type = "text/event-stream"}, /*keep=*/false, /*stream=*/true) +
+         "retry: " + std::to_string(kRetryAfterSeconds * 1000) + "\n\n";
+}
+
+void Connection::Beat() {
+  out_ = ":\n\n";
+  Write(Then::kEvent);
+}
+
+void Connection::Write(Then then) {
+  state_ = State::kWriting;
+  ++armed_;
+  timer_.cancel();
+  written_ = 0;
+  then_ = then;
+  WriteOn();
+}
+
+// Whoever takes a little now and then is slow; who takes nothing for long is gone.
+void Connection::WriteOn() {
+  stream_.expires_after(milliseconds(kMaxWriteMs));
+  stream_.async_write_some(net::buffer(out_.data() + written_, out_.size() - written_),
+                           [self = shared_from_this()](const Error& failed, std::size_t bytes) {
+                             if (self->state_ == State::kEnded) return;
+                             if (failed) return self->End();
+                             self->written_ += bytes;
+                             self->written_ < self->out_.size() ? self->WriteOn() : self->Written();
+                           });
+}
+
+void Connection::Written() {
+  if (out_.capacity() > kReadBytes) out_ = std::string();
+  out_.clear();
+  stream_.expires_never();
+  if (then_ == Then::kEvent) return EventWritten();
+  LetGo();
+  stream_.socket().cancel();  // the look whether the caller leaves
+  if (then_ == Then::kLinger || lane_.closing) return Linger();
+  ReadFirst();
+}
+
+void Connection::EventWritten() {
+  if (lane_.closing) return End();
+  state_ = State::kWaiting;
+  Arm(milliseconds(kHeartbeatMs), &Connection::Beat);
+  if (std::exchange(shown_, false) && pending_ != nullptr) pending_->Taken();
+  if (next_.empty()) return;
+  out_ = std::exchange(next_, {});
+  shown_ = std::exchange(next_shown_, false);
+  Write(next_is_last_ ? Then::kLinger : Then::kEvent);
+}
+
+// A socket that is closed with something unread loses what was written: until the caller has closed
+// it, or a moment has passed, what comes is thrown away.
+void Connection::Linger() {
+  state_ = State::kLingering;
+  Error ignored;
+  stream_.socket().shutdown(Tcp::socket::shutdown_send, ignored);
+  stream_.expires_after(milliseconds(kMaxLingerMs));
+  const auto read = [self = shared_from_this()](const auto& again) -> void {
+    self->buffer_.clear();
+    self->stream_.async_read_some(self->buffer_.prepare(kReadBytes),
+                                  [self, again](const Error& failed, std::size_t) {
+                                    if (failed || self->state_ == State::kEnded) return self->End();
+                                    again(again);
+                                  });
+  };
+  read(read);
+}
+
+void Connection::LetGo() {
+  ledger_.GiveBody(std::exchange(body_bytes_, 0));
+  parser_.reset();
+  streaming_ = false;
+  shown_ = next_shown_ = next_is_last_ = false;
+  next_.clear();
+  if (const auto pending = std::exchange(pending_, nullptr)) pending->Close();
+}
+
+void Connection::End() {
+  if (std::exchange(state_, State::kEnded) == State::kEnded) return;
+  ++armed_;
+  timer_.cancel();
+  Error ignored;
+  stream_.socket().close(ignored);
+  LetGo();
+  lane_.connections.erase(shared_from_this());
+}
+
+}  // namespace assent::http

@@ -1,0 +1,129 @@
+#pragma once
+
+// One connection of HTTP/1.1, for door.cc alone: the only two that know Boost.
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+
+#include "coordinator/http/desk.h"
+#include "coordinator/http/ledger.h"
+
+namespace assent::http {
+
+using Tcp = boost::asio::ip::tcp;
+using Error = boost::system::error_code;
+
+class Connection;
+
+// A thread, and the connections that are its own: nobody else touches them.
+struct Lane {
+  boost::asio::io_context context{1};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{
+      context.get_executor()};
+  std::set<std::shared_ptr<Connection>> connections{};
+  bool closing = false;
+  std::thread thread{};
+};
+
+// One request after the other is read, handed to the desk, answered.
+//
+//   Idle ──► Reading ──► Waiting ──► Writing ──► Idle, or Lingering until the caller has closed
+//                           │ ▲          │
+//                           │ └── event ─┘
+//                           ▼ the caller leaves, or an answer has no reader: Ended
+class Connection final : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(Lane& lane, Ledger& ledger, Desk& desk, Tcp::socket&& socket, service::Caller caller,
+             Ledger::Entry entry);
+  ~Connection() { ledger_.Leave(caller_.address, entry_); }
+
+  void Begin();
+  // This coordinator stops: who waits is told so.
+  void Close();
+
+  // Of the exchange that is under way, on this thread.
+  bool IsOf(std::uint64_t number) const { return state_ != State::kEnded && number == number_; }
+  bool IsCurrent(std::uint64_t number) const {
+    return state_ == State::kWaiting && number == number_;
+  }
+  // Likewise of a stream, which may be shown something, or end, while something is being written.
+  bool IsStreaming(std::uint64_t number) const {
+    return IsCurrent(number) || (state_ == State::kWriting && streaming_ && number == number_);
+  }
+  void Show(const std::string& event);
+  void EndStream(const std::string& event);
+  void Reply(const Answer& answer);
+  void End();
+
+  Lane& lane() { return lane_; }
+
+ private:
+  enum class State : std::uint8_t { kIdle, kReading, kWaiting, kWriting, kLingering, kEnded };
+  // What comes after the bytes that are being written.
+  enum class Then : std::uint8_t { kNext, kLinger, kEvent };
+
+  void ReadFirst();
+  void ReadHeader();
+  void HurryUp(std::chrono::milliseconds within);
+  void HeaderRead(const Error& failed);
+  // Of what was read so far; nothing more is read.
+  void Refuse(const Status& status, unsigned code);
+  bool IsAcceptable();
+  void ReadBody();
+  void BodyRead(const Error& failed);
+  void Dispatch();
+  void WatchCaller();
+  void Arm(std::chrono::milliseconds after, void (Connection::*then)());
+  void TimedOut();
+  void BeginStream();
+  void EventWritten();
+  void Beat();
+  void Write(Then then);
+  void WriteOn();
+  void Written();
+  void Linger();
+  void LetGo();
+
+  Lane& lane_;
+  Ledger& ledger_;
+  Desk& desk_;
+  boost::beast::tcp_stream stream_;
+  boost::asio::steady_timer timer_;
+  const service::Caller caller_;
+  const Ledger::Entry entry_;
+
+  State state_ = State::kIdle;
+  boost::beast::flat_buffer buffer_;
+  std::optional<boost::beast::http::request_parser<boost::beast::http::string_body>> parser_;
+  std::size_t body_bytes_ = 0;  // of the ledger's
+  bool keep_ = true;            // for the next request
+  bool head_only_ = false;
+  bool late_ = false;  // what was being read did not come in whole in time
+
+  std::uint64_t number_ = 0;          // of the request
+  std::shared_ptr<Pending> pending_;  // what is under way for it
+  bool streaming_ = false;
+  std::uint64_t armed_ = 0;  // the latest Arm
+
+  bool shown_ = false;       // what is being written has an event that is waited for
+  std::string next_;         // events that have come meanwhile
+  bool next_shown_ = false;  // likewise of those
+  bool next_is_last_ = false;
+
+  std::string out_;
+  std::size_t written_ = 0;
+  Then then_ = Then::kNext;
+};
+
+}  // namespace assent::http

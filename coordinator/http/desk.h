@@ -1,0 +1,53 @@
+#pragma once
+
+// Where requests come in, whole: who may ask, for what, and who answers.
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "coordinator/http/calls.h"
+#include "coordinator/http/exchange.h"
+#include "coordinator/http/health.h"
+
+namespace assent::http {
+
+struct DeskOptions {
+  HealthOptions health{};
+  std::string version{};
+  // Only this machine can reach us. Then a browser that was led here by a name that somebody else
+  // has pointed at us is turned away.
+  bool loopback = true;
+};
+
+// Thread-safety: all of it, from any thread.
+class Desk {
+ public:
+  explicit Desk(DeskOptions options)
+      : options_(std::move(options)), health_(std::make_shared<Health>(options_.health)) {}
+
+  // Before it, all of /v1 is UNAVAILABLE. The rooms outlive every call of Take.
+  void Open(Rooms rooms) {
+    std::atomic_store(&rooms_, std::shared_ptr<const Rooms>(new Rooms(rooms)));
+  }
+  Health& health() { return *health_; }
+
+  // Answers, perhaps from within. nullptr: nothing is under way for it.
+  std::shared_ptr<Pending> Take(Request request, const std::shared_ptr<Exchange>& exchange);
+
+ private:
+  // Nothing: it is nobody's but the service's.
+  std::shared_ptr<Pending> TakeOther(const Request& request,
+                                     const std::shared_ptr<Exchange>& exchange, bool* taken);
+  std::shared_ptr<Pending> TakeCall(Request request, const std::shared_ptr<Exchange>& exchange);
+
+  const DeskOptions options_;
+  const std::shared_ptr<Health> health_;
+  std::shared_ptr<const Rooms> rooms_;  // atomically
+};
+
+// Whether a page of somebody else's may have sent this: a browser says where it comes from, and
+// cannot say that it is JSON without asking first, which nobody answers. OK: no.
+Answer CheckSender(const Request& request, bool loopback);
+
+}  // namespace assent::http

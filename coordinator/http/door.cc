@@ -1,0 +1,133 @@
+#include "coordinator/http/door.h"
+
+#include <array>
+#include <chrono>
+#include <string>
+#include <unistd.h>
+#include <utility>
+
+#include <boost/asio/post.hpp>
+
+#include "coordinator/base/thread_name.h"
+#include "coordinator/http/connection.h"
+#include "coordinator/http/limits.h"
+
+namespace assent::http {
+namespace {
+
+namespace net = boost::asio;
+using std::chrono::milliseconds;
+
+// Before the next try, when there is no descriptor for a connection.
+constexpr milliseconds kAcceptPause{100};
+// The rest of the second that Close may take.
+constexpr milliseconds kCloseStep{10};
+constexpr int kCloseSteps = 100;
+
+// As the other door names a peer: of one host, both count what is held.
+service::Caller CallerOf(const Tcp::endpoint& peer) {
+  net::ip::address address = peer.address();
+  if (address.is_v6() && address.to_v6().is_v4_mapped())
+    address = net::ip::make_address_v4(net::ip::v4_mapped, address.to_v6());
+  const std::string host =
+      address.is_v4() ? "ipv4:" + address.to_string() : "ipv6:%5B" + address.to_string() + "%5D";
+  return {.connection = host + ":" + std::to_string(peer.port()), .address = host};
+}
+
+}  // namespace
+
+struct Door::Parts {
+  Parts(const DoorOptions& options, Desk& the_desk)
+      : ledger(options.max_connections_count, options.max_connections_per_address_count),
+        desk(the_desk) {}
+
+  // Outlive the connections, which are in the lanes.
+  Ledger ledger;
+  Desk& desk;
+  std::array<Lane, kHttpThreadsCount> lanes;
+  std::vector<std::unique_ptr<Tcp::acceptor>> acceptors;  // the first lane's
+  net::steady_timer pause{lanes[0].context};
+  std::size_t next_lane = 0;
+
+  void Accept(Tcp::acceptor& acceptor);
+  void Arrived(Lane& lane, Tcp::socket&& socket, const Tcp::endpoint& peer);
+};
+
+void Door::Parts::Accept(Tcp::acceptor& acceptor) {
+  Lane& lane = lanes[next_lane++ % lanes.size()];
+  acceptor.async_accept(lane.context,
+                        [this, &acceptor, &lane](const Error& failed, Tcp::socket socket) {
+                          if (!acceptor.is_open()) return;
+                          if (!failed) {
+                            Error gone;
+                            const Tcp::endpoint peer = socket.remote_endpoint(gone);
+                            if (!gone) Arrived(lane, std::move(socket), peer);
+                            return Accept(acceptor);
+                          }
+                          // There is no descriptor: whoever has come waits in the queue.
+                          pause.expires_after(kAcceptPause);
+                          pause.async_wait([this, &acceptor](const Error&) {
+                            if (acceptor.is_open()) Accept(acceptor);
+                          });
+                        });
+}
+
+void Door::Parts::Arrived(Lane& lane, Tcp::socket&& socket, const Tcp::endpoint& peer) {
+  service::Caller caller = CallerOf(peer);
+  const Ledger::Entry entry = ledger.Enter(caller.address);
+  if (entry == Ledger::Entry::kClosed) return;
+  Error ignored;
+  socket.set_option(Tcp::no_delay(true), ignored);
+  const auto connection =
+      std::make_shared<Connection>(lane, ledger, desk, std::move(socket), std::move(caller), entry);
+  net::post(lane.context, [connection] { connection->Begin(); });
+}
+
+Door::Door(const DoorOptions& options, const std::vector<int>& listeners, Desk& desk)
+    : parts_(std::make_unique<Parts>(options, desk)) {
+  Parts& p = *parts_;
+  for (const int listener : listeners) {
+    auto acceptor = std::make_unique<Tcp::acceptor>(p.lanes[0].context);
+    // Only its number counts for an acceptor that is bound already.
+    acceptor->assign(Tcp::v4(), ::dup(listener));
+    p.acceptors.push_back(std::move(acceptor));
+  }
+  for (const auto& acceptor : p.acceptors) p.Accept(*acceptor);
+  for (Lane& lane : p.lanes) {
+    lane.thread = std::thread([&lane] {
+      base::NameThisThread("http");
+      lane.context.run();
+    });
+  }
+}
+
+Door::~Door() { Close(); }
+
+void Door::Close() {
+  Parts& p = *parts_;
+  if (!p.lanes[0].thread.joinable()) return;
+  net::post(p.lanes[0].context, [&p] {
+    for (const auto& acceptor : p.acceptors) acceptor->close();
+    p.pause.cancel();
+  });
+  for (Lane& lane : p.lanes) {
+    // Until nobody is there any more, or it has taken long enough.
+    const auto timer = std::make_shared<net::steady_timer>(lane.context);
+    const auto look = [&p, &lane, timer](const auto& again, int left) -> void {
+      if (left > 0 && !lane.connections.empty()) {
+        timer->expires_after(kCloseStep);
+        return timer->async_wait([again, left](const Error&) { again(again, left - 1); });
+      }
+      for (const auto& connection : std::set(lane.connections)) connection->End();
+      lane.work.reset();
+    };
+    net::post(lane.context, [&lane, look] {
+      lane.closing = true;
+      for (const auto& connection : std::set(lane.connections)) connection->Close();
+      look(look, kCloseSteps);
+    });
+  }
+  for (Lane& lane : p.lanes) lane.thread.join();
+}
+
+}  // namespace assent::http

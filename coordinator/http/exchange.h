@@ -1,0 +1,67 @@
+#pragma once
+
+// Between the sockets and what is asked: a request as it came in, its answer, and its way back. The
+// sockets know nothing of transactions, the rest nothing of sockets.
+
+#include <chrono>
+#include <functional>
+#include <string>
+
+#include "coordinator/service/asker.h"
+
+namespace assent::http {
+
+struct Request {
+  std::string method{};
+  std::string target{};
+  std::string content_type{};
+  std::string host{};
+  std::string origin{};
+  std::string last_event_id{};
+  std::string body{};
+  service::Caller caller{};
+};
+
+struct Answer {
+  unsigned code = 200;
+  std::string body{};
+  std::string type = "application/json";
+  std::string allow{};     // of a 405
+  bool try_later = false;  // with Retry-After
+  bool last_here = false;  // the connection ends with it
+};
+
+// The way back of one request. Thread-safety: all of it, from any thread; nothing waits. What comes
+// when the caller has left goes nowhere.
+class Exchange {
+ public:
+  using Made = std::function<Answer()>;
+  using Event = std::function<std::string()>;
+
+  virtual ~Exchange() = default;
+  // The answer, once. It is made on the door's thread, if somebody still waits for it.
+  virtual void Reply(Made made) = 0;
+  // One more event of a stream; Pending::Taken says that it has been written, and not before that
+  // the next one may be shown.
+  virtual void Show(Event made) = 0;
+  // The last one: the stream ends with it.
+  virtual void End(Event made) = 0;
+  // Ends the connection without waiting for its reader.
+  virtual void Abort() = 0;
+};
+
+// What is under way for one request: told by the door, on its thread, how the exchange goes.
+class Pending {
+ public:
+  virtual ~Pending() = default;
+  // How long it may take; 0: as long as it takes.
+  virtual std::chrono::milliseconds patience() const { return std::chrono::milliseconds(0); }
+  // That was too long. It answers now.
+  virtual void TimedOut() {}
+  // The event that was shown has been written.
+  virtual void Taken() {}
+  // The last call: everything has been written, or the caller has left.
+  virtual void Close() = 0;
+};
+
+}  // namespace assent::http

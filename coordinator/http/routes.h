@@ -1,0 +1,66 @@
+#pragma once
+
+// What can be asked of /v1, in one table: of it requests are made, calls begun and the OpenAPI
+// document written. Paths are of Google's AIPs: a resource, and after a colon what is done to it.
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+
+#include <assent/status.h>
+
+namespace assent::http {
+
+struct Route {
+  const char* method;
+  const char* path;  // {gid}: a field of the request, or of its `action`
+  const char* call;  // of assent.v1.TransactionService
+  const char*
+      body;  // the field that the body is; "*": all fields but the path's; "": there is none
+  const char* summary;
+  // It may be asked to wait: takes `timeout_ms`.
+  bool waits = false;
+
+  const google::protobuf::MethodDescriptor& descriptor() const;
+  bool streams() const { return descriptor().server_streaming(); }
+};
+
+const std::vector<Route>& Routes();
+
+// The fields of the request that neither the path nor the body has: they are asked for in the
+// query. Labels are `labels[key]=value`; all others have their names, in either spelling.
+std::vector<const google::protobuf::FieldDescriptor*> QueryFields(const Route& route);
+
+inline constexpr char kTimeout[] = "timeout_ms";
+
+using Pairs = std::vector<std::pair<std::string, std::string>>;
+
+// A target, taken apart and decoded.
+struct Target {
+  const Route* route = nullptr;  // nullptr: nobody serves this path, or by other methods alone
+  std::string allow{};           // those, as the header Allow has them
+  Pairs path{};                  // by name
+  Pairs query{};
+};
+
+// INVALID_ARGUMENT: no text can be made of it.
+Result<Target> Find(std::string_view method, std::string_view target);
+// Of any target: what is before the '?', and the pairs behind it.
+std::string_view PathOf(std::string_view target);
+Result<Pairs> QueryOf(std::string_view target);
+
+struct Asked {
+  std::unique_ptr<google::protobuf::Message> request;
+  std::string gid{};
+  std::int64_t timeout_ms = 0;  // 0: none was given
+};
+
+// The message that is asked for.
+Result<Asked> Read(const Target& target, std::string_view body);
+
+}  // namespace assent::http
