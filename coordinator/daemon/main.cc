@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <absl/synchronization/mutex.h>
+#include <grpc/grpc.h>
 #include <spdlog/spdlog.h>
 
 #include "coordinator/daemon/config.h"
@@ -100,6 +101,9 @@ int main(int argc, char** argv) {
   // Debian's abseil was built without NDEBUG: every lock that gRPC takes would look for deadlock
   // cycles, under one global lock of its own.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  // Stays until the process ends: its own end joins a thread that may sleep for ten seconds after
+  // an unfinished write.
+  grpc_init();
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ,
               SIG_IGN);  // a file that may not grow is an I/O error, with a line of the log

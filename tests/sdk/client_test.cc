@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <gmock/gmock.h>
+#include <grpc/grpc.h>
 #include <gtest/gtest.h>
 
 #include <assent/client.h>
@@ -147,6 +148,24 @@ TEST(ClientTest, AnAnswerThatItsOwnLibraryRefusesIsNoNo) {
   const Result<Report> report = client.Submit(Order());
   EXPECT_GT(committed, 0);
   EXPECT_EQ(report.status().code(), Code::kUnknownOutcome) << report.status().ToString();
+}
+
+// gRPC that ended with the last client joined its threads, one of which may sleep for ten seconds
+// after an unfinished write, as the test above leaves one: so long the client's destructor took.
+TEST(ClientTest, TheLastClientDoesNotWaitForTheEndOfGrpc) {
+  {
+    Script script;
+    script.submit = [](grpc::ServerContext*, const v1::SubmitRequest& request,
+                       v1::SubmitReply* reply) {
+      return Committed(request.transaction().gid(), reply);
+    };
+    const FakeCoordinator coordinator(script);
+    const Client client({.endpoint = coordinator.endpoint()});
+    EXPECT_TRUE(client.Submit(Order())->committed());
+  }
+  grpc_init();
+  grpc_shutdown_blocking();  // waits for an end that has begun on another thread
+  EXPECT_EQ(grpc_is_initialized(), 1);
 }
 
 TEST(ClientTest, AnEndpointThatIsNoneIsASentenceAtTheFirstCall) {

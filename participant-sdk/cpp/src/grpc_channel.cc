@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include <grpc/grpc.h>
 #include <grpcpp/channel.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
@@ -32,6 +33,17 @@ constexpr int kConnectTimeoutMs = 5000;
 constexpr int kMaxKeepaliveTimeoutMs = 10'000;
 constexpr int kMessageSlackBytes = 64 * 1024;
 
+// gRPC ends itself when its last object goes, and joins its threads, of which one that has seen to
+// an unfinished write sleeps for up to ten seconds: whoever lets go of the last client would wait
+// for it. So gRPC stays until the process ends.
+void KeepGrpc() {
+  static const bool kept = [] {
+    grpc_init();
+    return true;
+  }();
+  static_cast<void>(kept);
+}
+
 }  // namespace
 
 std::vector<std::string> DefaultEndpoints() {
@@ -50,6 +62,7 @@ std::vector<std::string> DefaultEndpoints() {
 
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint,
                                            std::chrono::milliseconds keepalive) {
+  KeepGrpc();
   grpc::ChannelArguments arguments;
   arguments.SetUserAgentPrefix(AgentName());
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
