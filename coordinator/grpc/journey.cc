@@ -6,9 +6,23 @@
 namespace assent::door {
 namespace {
 
+constexpr std::chrono::milliseconds kMinPause{10};
 constexpr std::chrono::milliseconds kMaxPause{160};
 
 }  // namespace
+
+bool Patience::IsOver(Clock::time_point now, Clock::duration limit) {
+  const auto asked = std::exchange(asked_, std::nullopt);
+  if (!since_ || (asked && now - *asked >= kTravelPatience / 2)) {
+    since_ = now;
+    pause_ = kMinPause;
+  }
+  return now - *since_ >= limit;
+}
+
+std::chrono::milliseconds Patience::NextPause() {
+  return std::exchange(pause_, std::min(2 * pause_, kMaxPause));
+}
 
 void AddTrailers(const service::Route& route, grpc::CallbackServerContext& context) {
   if (!route.address.empty()) context.AddTrailingMetadata(kOwnerTrailer, route.address);
@@ -27,6 +41,7 @@ void Journey::Go() {
   {
     const MutexLock lock(mutex_);
     if (over_) return;
+    patience_.Asked(Patience::Clock::now());
   }
   if (trip_.new_work && ways_.service.engine().away()) return Lose(engine::Engine::Away());
   const service::Route route = ways_.service.router().Find(trip_.gid);
@@ -35,7 +50,7 @@ void Journey::Go() {
     case service::Route::Where::kNobody:
       return Pause(Unavailable("transaction " + trip_.gid +
                                " is in a slot that no coordinator has at this moment: ask again"),
-                   std::chrono::steady_clock::duration::max());
+                   Patience::Clock::duration::max());
     case service::Route::Where::kThere: break;
   }
   if (ways_.peers == nullptr)
@@ -70,7 +85,7 @@ void Journey::Arrive(Handed&& handed) {
     maybe_done_ = true;
   }
   const Status why = Unavailable(handed.status.error_message());
-  if (handed.moved) return Pause(why, std::chrono::steady_clock::duration::max());
+  if (handed.moved) return Pause(why, Patience::Clock::duration::max());
   // Lost with its coordinator, perhaps: then somebody takes its slot over.
   if (handed.status.error_code() == grpc::UNAVAILABLE && trip_.repeatable)
     return Pause(why, kTravelPatience);
@@ -84,22 +99,20 @@ bool Journey::Again(const Status& said) {
     const MutexLock lock(mutex_);
     maybe_done_ = maybe_done_ || unknown;
   }
-  Pause(said, std::chrono::steady_clock::duration::max());
+  Pause(said, Patience::Clock::duration::max());
   return true;
 }
 
-void Journey::Pause(const Status& why, std::chrono::steady_clock::duration patience) {
-  const auto now = std::chrono::steady_clock::now();
+void Journey::Pause(const Status& why, Patience::Clock::duration patience) {
   MutexLock lock(mutex_);
   if (over_) return;
-  if (since_ == std::chrono::steady_clock::time_point()) since_ = now;
   if (trip_.deadline == GrpcPeers::Deadline::max())
-    patience = std::min<std::chrono::steady_clock::duration>(patience, kTravelPatience);
-  if (now - since_ >= patience) {
+    patience = std::min<Patience::Clock::duration>(patience, kTravelPatience);
+  if (patience_.IsOver(Patience::Clock::now(), patience)) {
     lock.Unlock();
     return Lose(why);
   }
-  const std::chrono::milliseconds pause = std::exchange(pause_, std::min(2 * pause_, kMaxPause));
+  const std::chrono::milliseconds pause = patience_.NextPause();
   lock.Unlock();
   const bool waits = ways_.peers != nullptr &&
                      ways_.peers->Pause(pause, [self = shared_from_this()] { self->Go(); });

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <grpcpp/grpcpp.h>
@@ -26,6 +27,25 @@ inline constexpr std::size_t kMaxKeptRequestBytes = 16 * 1024;
 // How long a call waits for a slot that nobody has, or a member that does not answer, if its caller
 // says nothing else.
 inline constexpr std::chrono::seconds kTravelPatience{10};
+
+// For how long a call has found nobody who takes it up. Who has kept it for half of kTravelPatience
+// had taken it up: what comes after that is another search.
+class Patience {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // Somebody is asked.
+  void Asked(Clock::time_point now) { asked_ = now; }
+  // And has not got it; or there was nobody to be asked. True: that has gone on for `limit`.
+  bool IsOver(Clock::time_point now, Clock::duration limit);
+  // What to wait before the next look: longer and longer.
+  std::chrono::milliseconds NextPause();
+
+ private:
+  std::optional<Clock::time_point> asked_;  // since the last look
+  std::optional<Clock::time_point> since_;
+  std::chrono::milliseconds pause_{};
+};
 
 // Who has what, and how to get there.
 struct Ways {
@@ -61,8 +81,7 @@ class Journey final : public std::enable_shared_from_this<Journey> {
   void End() ASSENT_EXCLUDES(mutex_);
 
  private:
-  void Pause(const Status& why, std::chrono::steady_clock::duration patience)
-      ASSENT_EXCLUDES(mutex_);
+  void Pause(const Status& why, Patience::Clock::duration patience) ASSENT_EXCLUDES(mutex_);
   void Arrive(Handed&& handed) ASSENT_EXCLUDES(mutex_);
   void Lose(const Status& why) ASSENT_EXCLUDES(mutex_);
 
@@ -72,8 +91,7 @@ class Journey final : public std::enable_shared_from_this<Journey> {
   bool over_ ASSENT_GUARDED_BY(mutex_) = false;
   bool maybe_done_ ASSENT_GUARDED_BY(mutex_) = false;
   std::shared_ptr<GrpcPeers::Errand> errand_ ASSENT_GUARDED_BY(mutex_);
-  std::chrono::milliseconds pause_ ASSENT_GUARDED_BY(mutex_){10};
-  std::chrono::steady_clock::time_point since_ ASSENT_GUARDED_BY(mutex_){};  // the first pause
+  Patience patience_ ASSENT_GUARDED_BY(mutex_);
 };
 
 // A copy of the bytes of a request, without what gRPC keeps around them; nothing, if they are too

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "coordinator/grpc/journey.h"
 #include "tests/grpc/members.h"
 
 namespace assent::test {
@@ -291,6 +292,29 @@ TEST(GrpcPeersTest, WhatAPauseHasCalledIsGone) {
   EXPECT_TRUE(there.expired());
   peers.Close();
   EXPECT_FALSE(peers.Pause(std::chrono::milliseconds(1), [] {}));
+}
+
+// A call that waits for long may find its transaction moving several times, each time without an
+// owner for a moment.
+TEST(PatienceTest, WhoWasTakenUpMeanwhileSearchesAnew) {
+  using std::chrono::milliseconds;
+  using std::chrono::seconds;
+  door::Patience patience;
+  door::Patience::Clock::time_point now{std::chrono::hours(1)};
+  const auto after = [&](milliseconds time, bool asked) {
+    if (asked) patience.Asked(now);
+    now += time;
+    return patience.IsOver(now, door::kTravelPatience);
+  };
+  for (int moves = 0; moves < 5; ++moves) {
+    EXPECT_FALSE(after(seconds(30), true));
+    EXPECT_EQ(patience.NextPause(), milliseconds(10));
+    EXPECT_EQ(patience.NextPause(), milliseconds(20));
+    for (int i = 0; i < 9; ++i) EXPECT_FALSE(after(milliseconds(1100), i % 2 == 0));
+  }
+  // Whoever is asked and at once has not got it has not taken it up; nor has nobody.
+  EXPECT_TRUE(after(milliseconds(100), true));
+  EXPECT_TRUE(after(seconds(30), false));
 }
 
 // ---- Streams ------------------------------------------------------------------------------------
