@@ -106,6 +106,15 @@ TEST_F(MembershipTest, WhoDidNotLookHasSeenNothing) {
   EXPECT_THAT(LookAfter(milliseconds(1)).fencings, SizeIs(1));
 }
 
+// A look that is late, but not so late that anything is forgotten, gives nobody more time.
+TEST_F(MembershipTest, ALateLookIsNoReasonToWaitLonger) {
+  (void)LookAfter(milliseconds(500));
+  ++MemberOf(2).beat;
+  (void)LookAfter(milliseconds(1500));
+  for (int i = 0; i < 5; ++i) EXPECT_THAT(LookAfter(milliseconds(500)).fencings, IsEmpty());
+  EXPECT_THAT(LookAfter(milliseconds(500)).fencings, SizeIs(1));
+}
+
 // But a minute of mine is no reason to wait a minute for the dead.
 TEST_F(MembershipTest, WhatOthersAreGivenIsAtMostALeaseMore) {
   for (int i = 0; i < 6; ++i) (void)LookAfter(milliseconds(500));

@@ -60,6 +60,7 @@ class Node final : public ObserverEvents {
       if (!shared_.Release(slot)) observer_->OnKept(slot);
     }
     if (observer_->out()) {
+      EXPECT_EQ(observer_->NextDue(), MonoTime::max());
       ++outs;
       Kill();
     }
@@ -78,6 +79,7 @@ class Node final : public ObserverEvents {
   }
 
   int outs = 0;
+  std::vector<Status> told_out;
   std::vector<FenceReport> fenced;
   ViewPtr view;
 
@@ -93,7 +95,7 @@ class Node final : public ObserverEvents {
     }
   }
   void OnFence(const FenceReport& report) override { fenced.push_back(report); }
-  void OnOut(const Status&) override {}
+  void OnOut(const Status& why) override { told_out.push_back(why); }
 
   SharedMemory& shared_;
   const std::string name_;
@@ -262,6 +264,20 @@ TEST(Observers, AStoreThatIsFullIsAway) {
   cluster.Run(std::chrono::seconds(10));
   cluster.ExpectInOrder();
   EXPECT_EQ(cluster.shared.fences, 0u);
+}
+
+// Of a store that has lost what it acknowledged nothing else is believed: a look would still show
+// this member, as if all were well.
+TEST(Observers, WhatTheStoreSaysOfAMembersEndIsBelievedAtOnce) {
+  for (const Code code : {Code::kDataLoss, Code::kFailedPrecondition}) {
+    Cluster cluster(2, 8);
+    cluster.StartAll();
+    cluster.Run(std::chrono::seconds(10));
+    cluster.node(0).store().beat_says = {code, "out"};
+    cluster.Run(kLease / Membership::kLooksPerLease + kTick);
+    ASSERT_EQ(cluster.node(0).told_out.size(), 1u);
+    EXPECT_EQ(cluster.node(0).told_out.front().code(), code);
+  }
 }
 
 // It had nothing when it looked, and has something when it leaves: then it has to give that first.

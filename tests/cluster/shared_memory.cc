@@ -58,6 +58,7 @@ Result<Joined> SharedMemoryStore::Join(const MemberCard& card) {
 
 Status SharedMemoryStore::Beat() {
   if (const Status status = Reach(); !status.ok()) return status;
+  if (!beat_says.ok()) return beat_says;
   if (!shared_.Has(epoch_)) return FailedPrecondition("fenced");
   ++shared_.members[epoch_].beat;
   return OkStatus();

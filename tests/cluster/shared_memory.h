@@ -48,6 +48,7 @@ class SharedMemoryStore final : public MemberStore {
   Status Leave() override;
 
   bool cut = false;  // this member does not reach the store
+  Status beat_says;  // if not OK: what the next beats hear
   std::uint64_t epoch() const { return epoch_; }
 
  private:
