@@ -52,7 +52,10 @@ bool Observer::Took(const Status& status) {
   const bool is_out =
       status.code() == Code::kFailedPrecondition || status.code() == Code::kDataLoss;
   away_ = !status.ok() && !is_out;
-  if (away_) decided_.clear();
+  if (away_) {
+    decided_.clear();
+    away_why_ = status;
+  }
   if (is_out) GoOut(status);
   return status.ok();
 }
@@ -119,8 +122,19 @@ void Observer::Plan(Decision decision) {
 
 // ---- What people ask for ------------------------------------------------------------------------
 
-Status Observer::SetDraining(std::uint64_t epoch, bool draining) {
+// Before anything is done. What the store then does not answer may have been done.
+Result<View> Observer::LookForPeople() {
   Result<View> view = store_.Look();
+  if (view.ok()) return view;
+  return FailedPrecondition(
+      "this coordinator does not reach the log, where it would be written down; nothing was done "
+      "(" +
+      view.status().message() +
+      "): mend that, or ask a coordinator that reaches it (assentctl --endpoint)");
+}
+
+Status Observer::SetDraining(std::uint64_t epoch, bool draining) {
+  Result<View> view = LookForPeople();
   if (!view.ok()) return view.status();
   const std::vector<std::uint64_t> others = EpochsBut(*view, epoch);
   const bool taker = std::any_of(others.begin(), others.end(), [&](std::uint64_t other) {
@@ -133,7 +147,7 @@ Status Observer::SetDraining(std::uint64_t epoch, bool draining) {
 }
 
 Status Observer::Move(const std::vector<Slot>& slots, std::uint64_t to) {
-  Result<View> view = store_.Look();
+  Result<View> view = LookForPeople();
   if (!view.ok()) return view.status();
   const Member* taker = view.value().Find(to);
   if (taker == nullptr) return NotFound("this member has ended");
@@ -157,7 +171,7 @@ Status Observer::End(std::uint64_t victim) {
     // It may take longer than others wait for us.
     if (next_beat_ <= options_.now()) Beat();
     if (out_) return Unavailable("this member is out of the cluster");
-    Result<View> view = store_.Look();
+    Result<View> view = LookForPeople();
     if (!view.ok()) return view.status();
     const Member* member = view.value().Find(victim);
     if (member == nullptr) return OkStatus();

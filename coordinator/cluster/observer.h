@@ -58,6 +58,8 @@ class Observer {
   MonoTime NextDue() const;
   // The store did not answer the last call.
   bool away() const { return away_; }
+  // What it said then.
+  const Status& away_why() const { return away_why_; }
   bool out() const { return out_; }
 
   // Not waiting for the next step: what people ask for. kFailedPrecondition and kNotFound say what
@@ -73,6 +75,7 @@ class Observer {
 
  private:
   bool Took(const Status& status);
+  Result<View> LookForPeople();
   void GoOut(const Status& why);
   void Beat();
   void Look();
@@ -87,6 +90,7 @@ class Observer {
   MonoTime next_look_ = MonoTime::min();
   std::deque<std::function<void()>> decided_;  // calls of the store, since the last look
   bool away_ = false;
+  Status away_why_;
   bool out_ = false;
 };
 

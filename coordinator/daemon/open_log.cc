@@ -156,4 +156,12 @@ int ExitOfJoin(const Config& config, const Status& why) {
   }
 }
 
+void WarnOfSlots(const Config& config, Slot has) {
+  if (config.new_log_slots == Config().new_log_slots || config.new_log_slots == has) return;
+  spdlog::warn(
+      "event=new_log_slots_ignored asked={} has={} hint=\"the log was made with so many, which "
+      "stay: take the setting away\"",
+      config.new_log_slots, has);
+}
+
 }  // namespace assent::daemon

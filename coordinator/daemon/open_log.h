@@ -34,5 +34,8 @@ struct LogEvents {
 Result<OpenedLog> OpenLog(const Config& config, LogEvents events, int& exit_code);
 // Of a log that cannot be joined.
 int ExitOfJoin(const Config& config, const Status& why);
+// Of a log that was there, a setting for new ones says nothing; one that contradicts it is a
+// mistake that nobody would find, and none that should keep a coordinator from its work.
+void WarnOfSlots(const Config& config, Slot has);
 
 }  // namespace assent::daemon

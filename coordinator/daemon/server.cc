@@ -59,8 +59,10 @@ namespace {
 [[noreturn]] void DieFenced(const Status& status) {
   spdlog::critical(
       "event=fenced_out why=\"{}\" action=\"stopping at once; the others carry on what it had, "
-      "nothing is lost\" hint=\"start it again\"",
-      status.message());
+      "nothing is lost\" hint=\"{}\"",
+      status.message(),
+      status.code() == Code::kAlreadyExists ? "each coordinator needs a --node of its own"
+                                            : "start it again");
   spdlog::default_logger()->flush();
   _exit(kExitFenced);
 }
@@ -108,12 +110,6 @@ engine::EngineOptions EngineOptions(const Config& config) {
         "event=set_aside what=\"{}\" hint=\"everything else goes on; keep the files, and "
         "report it\"",
         sentence);
-  };
-  options.on_damaged_slot = [](const log::DamagedSlot& slot) {
-    spdlog::error(
-        "event=slot_set_aside slot={} what=\"{}\" hint=\"all other slots are served; its rows stay "
-        "as they are\"",
-        slot.slot, slot.why);
   };
   options.on_damaged_slot = [](const log::DamagedSlot& damaged) {
     spdlog::error(
@@ -286,6 +282,7 @@ Status Server::Start(int& exit_code) {
     exit_code = ExitOfJoin(p.config, recovered.status());
     return recovered.status();
   }
+  if (p.shared_log != nullptr) WarnOfSlots(p.config, recovered->slots_count);
   spdlog::info(
       "event=recovered unfinished={} retained={} start={} epoch={} ms={}", recovered->live_rows,
       recovered->finished_rows, log::StartNumber(recovered->epoch), recovered->epoch,

@@ -193,6 +193,11 @@ bool Engine::Holds(Slot slot) const {
   return slots_.contains(slot);
 }
 
+std::vector<Slot> Engine::SlotsSetAside() const {
+  const MutexLock lock(slots_mutex_);
+  return {set_aside_.begin(), set_aside_.end()};
+}
+
 std::size_t Engine::served_slots() const {
   const MutexLock lock(slots_mutex_);
   return static_cast<std::size_t>(std::count_if(slots_.begin(), slots_.end(), [](const auto& slot) {
@@ -284,6 +289,7 @@ void Engine::TakeUpLoaded(const log::SlotGrant& grant, std::vector<std::unique_p
     Held& held = slots_.at(slot);
     was = held;
     held.hold = Hold::kServing;
+    if (!damage.empty()) set_aside_.insert(slot);
   }
   if (was.slot_epoch > grant.slot_epoch) Raise({.slot = slot, .slot_epoch = was.slot_epoch});
   if (was.hold == Hold::kWanted) GiveUp(slot);
@@ -339,6 +345,7 @@ void Engine::GiveUp(Slot slot) {
                                      {
                                        const MutexLock lock(slots_mutex_);
                                        slots_.erase(slot);
+                                       set_aside_.erase(slot);
                                      }
                                      // What becomes of it is the log's to say (SlotEvents).
                                      log_.Release(slot, [](const Status&) {});
@@ -359,7 +366,8 @@ std::string Engine::refusing() const {
   const auto why = std::atomic_load(&refusing_);
   if (why) return *why;
   const log::Stats stats = log_.GetStats();
-  return stats.away ? "the database does not answer" : stats.full ? "disk full" : "";
+  if (stats.away) return stats.away_why.empty() ? "the database does not answer" : stats.away_why;
+  return stats.full ? "disk full" : "";
 }
 
 void Engine::Stop() {

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -112,6 +113,8 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
   static Status Away() { return Unavailable("the database does not answer; nothing was begun"); }
   // Slots that are served here, those among them that are leaving.
   std::size_t served_slots() const;
+  // Those that are here, and on which nobody works: a row of each cannot be read.
+  std::vector<Slot> SlotsSetAside() const;
 
   void OnReplies(std::vector<transport::Reply> replies) override;
   void OnServiceAppeared(const std::string& service) override;
@@ -164,6 +167,7 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
   std::atomic<std::size_t> rows_read_ = 0;
   mutable Mutex slots_mutex_;
   std::map<Slot, Held> slots_ ASSENT_GUARDED_BY(slots_mutex_);
+  std::set<Slot> set_aside_ ASSENT_GUARDED_BY(slots_mutex_);
   std::atomic<bool> away_ = false;  // log::Stats::away, looked at now and then
 
   struct WaitingCount {

@@ -143,8 +143,9 @@ struct Stats {
   std::uint64_t finished_rows = 0;  // retained now
   std::uint64_t file_bytes = 0;     // database and WAL
   std::uint64_t queued_entries = 0;
-  bool full = false;  // the last append found no space
-  bool away = false;  // the database does not answer: what is appended waits until it does
+  bool full = false;          // the last append found no space
+  bool away = false;          // the database does not answer: what is appended waits until it does
+  std::string away_why = {};  // if it is known: a clause for people
   // When the database last answered, by CLOCK_BOOTTIME; 0: a log that nobody else can take over.
   std::int64_t answered_boot_ms = 0;
   bool poisoned = false;  // an I/O error happened; see kUnknownOutcome

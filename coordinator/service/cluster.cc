@@ -65,18 +65,18 @@ void Service::Take(const Caller& caller, const v1::GetClusterRequest& request,
       router_, options_.peers, "TransactionService/GetServerInfo",
       [](const cluster::Member&) { return v1::GetServerInfoRequest().SerializeAsString(); },
       [this, asker](const std::vector<MemberAnswer<v1::ServerInfo>>& answers) {
-        std::map<std::uint64_t, std::int64_t> unfinished;
+        std::map<std::uint64_t, v1::ServerInfo> infos;
         for (const auto& answer : answers) {
-          if (answer.status.ok()) unfinished[answer.member.epoch] = UnfinishedOf(answer.reply);
+          if (answer.status.ok()) infos[answer.member.epoch] = answer.reply;
         }
-        v1::ServerInfo own;
-        FillInfo(own);
-        unfinished[router_.self()] = UnfinishedOf(own);
+        FillInfo(infos[router_.self()]);
         asker->Answer(OkStatus(), [&](v1::ClusterView& out) {
           FillView(out);
           for (v1::ClusterMember& member : *out.mutable_members()) {
-            const auto known = unfinished.find(member.epoch());
-            if (known != unfinished.end()) member.set_unfinished(known->second);
+            const auto known = infos.find(member.epoch());
+            if (known == infos.end()) continue;
+            member.set_unfinished(UnfinishedOf(known->second));
+            *member.mutable_slots_set_aside() = known->second.slots_set_aside();
           }
         });
       });

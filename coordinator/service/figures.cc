@@ -105,6 +105,7 @@ void Add(const v1::ServerInfo& from, v1::ServerInfo& to) {
   to.set_log_records(to.log_records() + from.log_records());
   to.set_log_commits(to.log_commits() + from.log_commits());
   to.set_set_aside(to.set_aside() + from.set_aside());
+  to.mutable_slots_set_aside()->MergeFrom(from.slots_set_aside());
 }
 
 // The last one is the one that answers.
@@ -186,6 +187,7 @@ void Service::FillInfo(v1::ServerInfo& out) const {
   out.set_log_records(log.records);
   out.set_log_commits(log.commits);
   out.set_set_aside(stats.set_aside);
+  for (const Slot slot : engine_.SlotsSetAside()) out.add_slots_set_aside(slot);
 }
 
 void Service::Take(const Caller& caller, v1::GetServerInfoRequest,

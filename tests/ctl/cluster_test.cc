@@ -64,8 +64,8 @@ TEST_F(ClusterTest, TheSummarySaysInWordsWhatIsWrong) {
   blind.set_answered_by(2);
   for (auto& member : *blind.mutable_members()) member.set_silent_ms(4'000);
   EXPECT_EQ(
-      "3 coordinators, all slots have an owner as of the last look: the database does not answer "
-      "this one. While it answers nobody, nobody is taken over",
+      "3 coordinators, all slots have an owner as of the last look: this one does not reach the "
+      "log (assentctl health says why). While nobody does, nobody is taken over",
       ClusterSummary(blind));
   // A coordinator that does not say how long its members may be silent.
   view.clear_lease_ms();
@@ -308,10 +308,18 @@ TEST_F(ClusterTest, FenceExplainsAsksForAReasonAndAsks) {
   EXPECT_EQ("its machine burns", request.action().reason());
 }
 
+// Before anybody is asked.
+TEST_F(ClusterTest, FenceSaysAllThatItWantsAtOnce) {
+  EXPECT_EQ(Exit::kUsage, RunFence({"b", {}}, session));
+  EXPECT_NE(std::string::npos, console.err.find("fence wants --reason: why"));
+  EXPECT_NE(std::string::npos, console.err.find("; and --yes: it cannot be taken back"));
+  EXPECT_TRUE(service.cluster_asked.empty());
+}
+
 TEST_F(ClusterTest, FenceIsNotDoneWithoutConsent) {
-  for (int tries = 0; tries < 3; ++tries) service.cluster.push_back(View({1, 2, 2}));
+  service.cluster.push_back(View({1, 2, 2}));
   EXPECT_EQ(Exit::kUsage, RunFence({"b", Why()}, session));
-  EXPECT_NE(std::string::npos, console.err.find("add --yes"));
+  EXPECT_NE(std::string::npos, console.err.find("fence wants --yes"));
   session.surroundings.in_is_terminal = true;
   console.lines = {"n"};
   EXPECT_EQ(Exit::kOther, RunFence({"b", Why()}, session));

@@ -183,6 +183,7 @@ TEST_F(CommandLine, ClusterIsItsStatus) {
   EXPECT_TRUE(status.watch);
   EXPECT_EQ(std::chrono::seconds(3), status.interval);
   EXPECT_EQ("order-17", As<LocateCommand>({"cluster", "locate", "order-17"}).gid);
+  EXPECT_NE(std::string::npos, Bad({"cluster", "locate", ""}).find("GID: is empty"));
   EXPECT_NE(std::string::npos,
             Bad({"cluster", "--watch", "locate", "g"}).find("--watch: is for cluster status"));
   EXPECT_NE(std::string::npos, Bad({"cluster", "nonsense"}).find("nonsense"));

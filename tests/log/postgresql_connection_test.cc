@@ -198,7 +198,7 @@ TEST_F(PostgresConnection, NoSuchDatabase) {
   const Status status = Refused(server_.Url("nowhere"));
   EXPECT_EQ(status.code(), Code::kNotFound);
   EXPECT_THAT(status.message(),
-              AllOf(HasSubstr("\"nowhere\" does not exist"), HasSubstr("createdb")));
+              AllOf(HasSubstr("'nowhere' does not exist"), HasSubstr("createdb")));
 }
 
 // What hides a password was looked at again, and so for ever.
@@ -206,7 +206,7 @@ TEST_F(PostgresConnection, APasswordLikeWhatHidesIt) {
   const Status status =
       Refused("postgresql://assent:%2A@127.0.0.1:" + std::to_string(server_.port()) + "/%2A");
   EXPECT_EQ(status.code(), Code::kNotFound);
-  EXPECT_THAT(status.message(), HasSubstr("\"***\" does not exist"));
+  EXPECT_THAT(status.message(), HasSubstr("'***' does not exist"));
 }
 
 TEST_F(PostgresConnection, NobodyThere) {
@@ -331,6 +331,19 @@ TEST_F(PostgresConnection, TheFirstMakesTheTablesAndAllUseThem) {
   const LogRow made = OpenSchema(*other, "other", {.slots_count = 16, .log_id = 77}).value();
   EXPECT_EQ(made.slots_count, 16);
   EXPECT_EQ(made.log_id, 77u);
+}
+
+// Within error="..." of a line of the log.
+TEST_F(PostgresConnection, OneLineOfWhatLibpqSays) {
+  EXPECT_EQ(Open()->Run("SELECT 1 FROM nowhere").message,
+            "ERROR: relation 'nowhere' does not exist");
+  EXPECT_EQ(OneLine("server closed the connection unexpectedly\n\tThis probably means the server "
+                    "terminated abnormally\n\tbefore or while processing the request.\n"),
+            "server closed the connection unexpectedly; This probably means the server terminated "
+            "abnormally before or while processing the request.");
+  EXPECT_EQ(OneLine("ERROR:  a \"b\"\nLINE 1: SELECT b\n               ^\nHINT:  c\n"),
+            "ERROR: a 'b'; HINT: c");
+  EXPECT_EQ(OneLine(""), "");
 }
 
 TEST_F(PostgresConnection, ANewerFormatIsNotTouched) {

@@ -64,6 +64,16 @@ Cell Unfinished(const v1::ClusterMember& member) {
   return Cell(std::to_string(member.unfinished()));
 }
 
+// Nobody works on them, whoever has them.
+std::string SetAside(const v1::ClusterView& view) {
+  std::string text;
+  for (const v1::ClusterMember& member : view.members()) {
+    if (member.slots_set_aside().empty()) continue;
+    text += SlotsSetAside(member.slots_set_aside()) + " (node " + Visible(member.node()) + ")\n";
+  }
+  return text;
+}
+
 std::string MemberTable(const v1::ClusterView& view, const Style& style) {
   Table table({"NODE", "ADDRESS", "VERSION", "EPOCH", "LAST SEEN", "SLOTS", "UNFINISHED", "STATE"});
   for (const v1::ClusterMember& member : view.members()) {
@@ -112,6 +122,18 @@ const v1::ClusterMember* FindMember(const v1::ClusterView& view, std::string_vie
   return found == view.members().end() ? nullptr : &*found;
 }
 
+std::string SlotsSetAside(const google::protobuf::RepeatedField<std::uint32_t>& slots) {
+  constexpr int kNamed = 8;
+  std::string names;
+  for (int at = 0; at < slots.size() && at < kNamed; ++at)
+    names += (at == 0 ? " " : ", ") + std::to_string(slots[at]);
+  if (slots.size() > kNamed) names += ", …";
+  const bool one = slots.size() == 1;
+  return std::string(one ? "slot" : "slots") + names + (one ? " is" : " are") +
+         " set aside: a row of " + (one ? "it" : "each") + " cannot be read, nobody works on " +
+         (one ? "its" : "their") + " transactions; assentd's log says why";
+}
+
 std::string ClusterSummary(const v1::ClusterView& view) {
   if (IsAlone(view)) return kAlone;
   std::string text = Count(static_cast<std::uint64_t>(view.members_size()), "coordinator") + ", ";
@@ -123,8 +145,9 @@ std::string ClusterSummary(const v1::ClusterView& view) {
         Count(ownerless, "slot") + (ownerless == 1 ? " has" : " have") + " no owner at this moment";
   }
   if (IsBlind(view)) {
-    return text + " as of the last look: the database does not answer this one. While it answers " +
-           "nobody, nobody is taken over";
+    return text +
+           " as of the last look: this one does not reach the log (assentctl health says why). "
+           "While nobody does, nobody is taken over";
   }
   for (const v1::ClusterMember& member : view.members()) text += Trouble(member, view);
   return text;
@@ -141,7 +164,7 @@ std::string RenderCluster(const v1::ClusterView& view, const Style& style) {
   }
   text = ClusterSummary(view) + "\n";
   if (IsAlone(view)) return text;
-  text += MemberTable(view, style);
+  text += MemberTable(view, style) + SetAside(view);
   return style.wide() ? text + Origin(view) : text;
 }
 

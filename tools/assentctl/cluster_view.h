@@ -3,6 +3,7 @@
 // A cluster: its members, and who has which slot. Pure: messages in, text out.
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -24,6 +25,9 @@ std::size_t SlotsCount(const v1::ClusterView& view);
 const v1::ClusterMember* OwnerOf(const v1::ClusterView& view, std::size_t slot);
 // nullptr: none is called so.
 const v1::ClusterMember* FindMember(const v1::ClusterView& view, std::string_view node);
+
+// A clause: which slots nobody works on, and why.
+std::string SlotsSetAside(const google::protobuf::RepeatedField<std::uint32_t>& slots);
 
 // The cluster in one sentence: "3 coordinators, all slots have an owner", and who is silent or
 // gives its slots away.

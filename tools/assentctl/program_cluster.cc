@@ -45,7 +45,10 @@ void AddLocate(CLI::App& cluster, Program& program) {
   auto command = std::make_shared<LocateCommand>();
   CLI::App& locate = *cluster.add_subcommand(
       "locate", "Which member has a transaction, or would have it if there were one");
-  locate.add_option("GID", command->gid, "The transaction")->type_name("GID")->required();
+  locate.add_option("GID", command->gid, "The transaction")
+      ->type_name("GID")
+      ->required()
+      ->check([](const std::string& gid) { return gid.empty() ? "is empty" : ""; });
   Examples(locate,
            {"assentctl cluster locate order-17", "assentctl cluster locate order-17 -o id"});
   locate.callback([command, &program] { program.command = *command; });

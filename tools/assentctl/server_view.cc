@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "tools/assentctl/cluster_view.h"
 #include "tools/assentctl/duration.h"
 #include "tools/assentctl/json_out.h"
 #include "tools/assentctl/table.h"
@@ -126,6 +127,8 @@ std::string StatsTable(const v1::ServerInfo& info, const Style& style) {
   number("needs a human", info.needs_operator(),
          info.needs_operator() > 0 ? Tone::kBad : Tone::kPlain);
   if (info.set_aside() > 0) number("set aside", info.set_aside(), Tone::kBad);
+  if (!info.slots_set_aside().empty())
+    table.Add({"slots set aside", {std::to_string(info.slots_set_aside_size()), Tone::kBad}});
   number("finished, retained", info.retained());
   number("begun since start", info.begun());
   number("committed since start", info.committed());
@@ -171,7 +174,10 @@ std::string RenderHealth(const v1::ServerInfo& info, const std::string& endpoint
           : Paint("refuses new transactions: " + Visible(info.refusing()), Tone::kBad, style);
   return "assentd " + Visible(info.version()) + " at " + Visible(endpoint) + " " + verdict +
          " (up " + FormatDuration(style.now_unix_ms - info.started_unix_ms()) + ", coordinator " +
-         std::to_string(info.coordinator_id()) + ", epoch " + std::to_string(info.epoch()) + ")\n";
+         std::to_string(info.coordinator_id()) + ", epoch " + std::to_string(info.epoch()) + ")\n" +
+         (info.slots_set_aside().empty()
+              ? ""
+              : Paint(SlotsSetAside(info.slots_set_aside()), Tone::kBad, style) + "\n");
 }
 
 }  // namespace assent::ctl

@@ -59,14 +59,13 @@ ServerWords ReadWords(std::string verbose) {
   ServerWords words;
   if (const std::size_t end = verbose.find("\nLOCATION:"); end != std::string::npos)
     verbose.resize(end);
-  while (!verbose.empty() && verbose.back() == '\n') verbose.pop_back();
   for (std::size_t at = 0; (at = verbose.find(": ", at)) != std::string::npos; at += 2) {
     if (at < 5 || !IsState(std::string_view(verbose).substr(at - 5, 5))) continue;
     words.sqlstate = verbose.substr(at - 5, 5);
     verbose.erase(at - 5, 7);
     break;
   }
-  words.text = std::move(verbose);
+  words.text = OneLine(verbose);
   return words;
 }
 

@@ -31,11 +31,6 @@ struct Pointers {
   std::vector<int> formats;
 };
 
-std::string Trimmed(std::string text) {
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text;
-}
-
 }  // namespace
 
 Status Answer::status(std::string_view what) const {
@@ -53,7 +48,7 @@ void Connection::OnNotice(void* self, const PGresult* notice) {
   const char* severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
   if (severity == nullptr || std::string_view(severity) != "WARNING") return;
   connection->warned_ = true;
-  connection->warning_ = Trimmed(PQresultErrorMessage(notice));
+  connection->warning_ = OneLine(PQresultErrorMessage(notice));
 }
 
 bool Connection::TakeWarning(std::string& words) {
@@ -112,7 +107,7 @@ Answer Connection::Lost() {
   broken_ = true;
   const char* words = connection_ ? PQerrorMessage(connection_.get()) : "";
   return {.verdict = Verdict::kUnknown,
-          .message = *words == '\0' ? "no answer from the database" : Trimmed(words)};
+          .message = *words == '\0' ? "no answer from the database" : OneLine(words)};
 }
 
 Answer Connection::AnswerOf(PGresult* result) {
@@ -127,7 +122,7 @@ Answer Connection::AnswerOf(PGresult* result) {
   }
   const char* state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
   answer.sqlstate = state == nullptr ? "" : state;
-  answer.message = Trimmed(PQresultErrorMessage(result));
+  answer.message = OneLine(PQresultErrorMessage(result));
   answer.verdict = VerdictOf(answer.sqlstate);
   if (answer.sqlstate.empty() || PQstatus(connection_.get()) != CONNECTION_OK) {
     broken_ = true;

@@ -96,6 +96,33 @@ Answer PostgresMemberStore::Do(const std::string& statements) {
   return answer;
 }
 
+// Of what should always work. kNotFound: it answers, and has no log any more.
+Status PostgresMemberStore::NoAnswer(const Answer& answer) const {
+  if (answer.sqlstate != "42P01" && answer.sqlstate != "3F000")
+    return Unavailable(connection_->place() + ": " + answer.message);
+  return NotFound(connection_->place() + ": schema " + options_.connection.schema +
+                  " has lost its tables (" + answer.message +
+                  "): somebody dropped or renamed it; bring it back, from a backup or by its name, "
+                  "or stop all coordinators: without it nothing goes on");
+}
+
+// Another start of the same node is a mistake of people, more often than not.
+Status PostgresMemberStore::WhyEnded(const ConnectionOptions& options, std::uint64_t epoch,
+                                     std::chrono::milliseconds since, const Status& why) {
+  const auto opened = Connection::Open(options);
+  if (!opened.ok()) return why;
+  const Answer answer = opened.value()->Run(
+      "SELECT o.epoch, o.node, o.address FROM member m JOIN member o ON o.epoch = m.ended_by AND"
+      " o.node = m.node AND o.epoch <> m.epoch WHERE m.epoch = " +
+      Text(epoch));
+  if (!answer.ok() || answer.rows.size() != 1) return why;
+  return {Code::kAlreadyExists,
+          "another coordinator with the name of this one (node " + answer.rows.Text(0, 1) +
+              ") has started at " + answer.rows.Text(0, 2) + ", within the last " +
+              std::to_string(since.count() / 1000 + 1) + " s (epoch " + answer.rows.Text(0, 0) +
+              "): it has ended this one, and has its slots"};
+}
+
 // ---- Coming and going ---------------------------------------------------------------------------
 
 std::int64_t PostgresMemberStore::RanMs() const {
@@ -226,7 +253,7 @@ Status PostgresMemberStore::Beat() {
                   std::to_string(limit) + " WHERE epoch = " + Text(epoch_) +
                   " AND NOT ended AND beat >= " + Text(beats_)));
   if (answer.verdict == Verdict::kCondition) return WhyNoBeat();
-  if (!answer.ok()) return Unavailable(connection_->place() + ": " + answer.message);
+  if (!answer.ok()) return NoAnswer(answer);
   generation_ = found_generation_;
   serial_limit_ms_ = limit;
   ++beats_;
@@ -235,7 +262,7 @@ Status PostgresMemberStore::Beat() {
 
 Status PostgresMemberStore::WhyNoBeat() {
   const Answer row = connection_->Run("SELECT ended FROM member WHERE epoch = " + Text(epoch_));
-  if (!row.ok()) return Unavailable(connection_->place() + ": " + row.message);
+  if (!row.ok()) return NoAnswer(row);
   if (row.rows.size() == 1 && row.rows.Int(0, 0) != 0) {
     return FailedPrecondition(connection_->place() + ": epoch " + Text(epoch_) +
                               " has ended: others have taken its slots");
@@ -248,7 +275,7 @@ Status PostgresMemberStore::WhyNoBeat() {
 Result<cluster::View> PostgresMemberStore::Look() {
   if (Status status = Open(); !status.ok()) return status;
   const Answer answer = connection_->Query(kLookSql, Params());
-  if (!answer.ok()) return Unavailable(connection_->place() + ": " + answer.message);
+  if (!answer.ok()) return NoAnswer(answer);
   Result<cluster::View> view = ReadView(answer.rows);
   if (view.ok()) return view;
   return DataLoss(connection_->place() + ": " + view.status().message());
@@ -278,7 +305,7 @@ Result<cluster::MemberStore::Fenced> PostgresMemberStore::Fence(std::uint64_t vi
     case Verdict::kRefused:
     case Verdict::kUnknown: break;
   }
-  return Unavailable(connection_->place() + ": " + answer.message);
+  return NoAnswer(answer);
 }
 
 // A group of which the rest never arrives holds its locks for ever, and no timeout of the server's
@@ -296,9 +323,7 @@ void PostgresMemberStore::EndSessions(const std::string& of_members) {
 Status PostgresMemberStore::Claim(const std::vector<Heir>& heirs) {
   if (Status status = Open(); !status.ok()) return status;
   const Answer answer = Do(GiveTo(heirs, options_.serial_now_ms(), "NOT " + Alive("slot.owner")));
-  return answer.ok() || answer.verdict == Verdict::kLocked
-             ? OkStatus()
-             : Unavailable(connection_->place() + ": " + answer.message);
+  return answer.ok() || answer.verdict == Verdict::kLocked ? OkStatus() : NoAnswer(answer);
 }
 
 Status PostgresMemberStore::Want(std::uint64_t owner, const std::vector<Slot>& slots,
@@ -308,9 +333,7 @@ Status PostgresMemberStore::Want(std::uint64_t owner, const std::vector<Slot>& s
       Do("UPDATE slot SET wanted = " + Text(to) + " WHERE id = ANY(" +
          Array(slots, [](Slot slot) { return slot; }) + ") AND owner = " + Text(owner) +
          " AND NOT " + Alive("slot.wanted") + " AND " + Alive(Text(to)));
-  return answer.ok() || answer.verdict == Verdict::kLocked
-             ? OkStatus()
-             : Unavailable(connection_->place() + ": " + answer.message);
+  return answer.ok() || answer.verdict == Verdict::kLocked ? OkStatus() : NoAnswer(answer);
 }
 
 Status PostgresMemberStore::SetDraining(std::uint64_t epoch, bool draining) {
@@ -319,7 +342,7 @@ Status PostgresMemberStore::SetDraining(std::uint64_t epoch, bool draining) {
       Do(Exactly1(std::string("UPDATE member SET draining = ") + (draining ? "true" : "false") +
                   " WHERE epoch = " + Text(epoch) + " AND NOT ended"));
   if (answer.verdict == Verdict::kCondition) return NotFound("no such member");
-  return answer.ok() ? OkStatus() : Unavailable(connection_->place() + ": " + answer.message);
+  return answer.ok() ? OkStatus() : NoAnswer(answer);
 }
 
 }  // namespace assent::log

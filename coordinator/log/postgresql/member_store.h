@@ -54,6 +54,11 @@ class PostgresMemberStore final : public cluster::MemberStore {
   Status SetDraining(std::uint64_t epoch, bool draining) override;
   Status Leave() override;
 
+  // Who has ended this epoch, if it was another start of the same node: kAlreadyExists. Else `why`.
+  // `since`: how long ago it cannot have ended yet. Any thread; its own connection.
+  static Status WhyEnded(const ConnectionOptions& options, std::uint64_t epoch,
+                         std::chrono::milliseconds since, const Status& why);
+
   // How far this member's serials may go: durable since Join, or the last Beat.
   std::int64_t serial_limit_ms() const { return serial_limit_ms_; }
   // So many Beats were OK.
@@ -67,6 +72,7 @@ class PostgresMemberStore final : public cluster::MemberStore {
   Status LookAtOrigin();
   Status WhyNoBeat();
   Answer Do(const std::string& statements);
+  Status NoAnswer(const Answer& answer) const;
   Result<bool> TryToJoin(const cluster::MemberCard& card, const LogRow& log,
                          cluster::Joined& joined);
   Status ReadJoined(cluster::Joined& joined);

@@ -78,8 +78,27 @@ void ObserverThread::Step() {
   const std::uint64_t beats = store_.beats();
   observer_->Step();
   if (store_.beats() > beats) answered_boot_ms_ = asked;
-  away_ = observer_->away();
+  NoteAway();
   if (!observer_->out()) listener_.OnStep(store_.serial_limit_ms(), store_.RanMs());
+}
+
+void ObserverThread::NoteAway() {
+  const bool away = observer_->away();
+  if (away_.exchange(away) == away) return;
+  if (!away) return listener_.OnBack();
+  const Status& why = observer_->away_why();
+  {
+    const MutexLock lock(mutex_);
+    // Not found: it answers, and says what is wrong with it.
+    away_why_ =
+        (why.code() == Code::kNotFound ? "" : "the database does not answer: ") + why.message();
+  }
+  listener_.OnAway(why);
+}
+
+std::string ObserverThread::away_why() const {
+  const MutexLock lock(mutex_);
+  return away_ ? away_why_ : "";
 }
 
 void ObserverThread::Post(std::function<void()> command) {

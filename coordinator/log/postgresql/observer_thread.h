@@ -40,6 +40,9 @@ class ObserverThread final : public cluster::ClusterControl, private cluster::Ob
                          const std::string& asked_by) = 0;
     // kDataLoss: the store has lost what it had acknowledged. Else others have this member's slots.
     virtual void OnFenced(const Status& why) = 0;
+    // The store does not answer any more, and does again.
+    virtual void OnAway(const Status& why) = 0;
+    virtual void OnBack() = 0;
   };
 
   // `listener` outlives it.
@@ -64,6 +67,8 @@ class ObserverThread final : public cluster::ClusterControl, private cluster::Ob
   void OnLine(std::uint64_t epoch, bool broken);
   void OnKept(Slot slot);
   bool away() const;
+  // A clause for people; empty: it is not known why.
+  std::string away_why() const ASSENT_EXCLUDES(mutex_);
   // When the store last took a beat, by CLOCK_BOOTTIME.
   std::int64_t answered_boot_ms() const { return answered_boot_ms_; }
   std::uint64_t epoch() const { return epoch_; }
@@ -78,6 +83,7 @@ class ObserverThread final : public cluster::ClusterControl, private cluster::Ob
   void Post(std::function<void()> command) ASSENT_EXCLUDES(mutex_);
   std::vector<std::function<void()>> WaitForWork() ASSENT_EXCLUDES(mutex_);
   void Step();
+  void NoteAway() ASSENT_EXCLUDES(mutex_);
   // Runs it with the epoch of the node that has it now.
   void PostForNode(const std::string& node, Done done,
                    std::function<Status(std::uint64_t epoch)> act);
@@ -110,7 +116,8 @@ class ObserverThread final : public cluster::ClusterControl, private cluster::Ob
   std::atomic<bool> away_ = false;
   std::atomic<std::int64_t> answered_boot_ms_ = 0;
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
+  std::string away_why_ ASSENT_GUARDED_BY(mutex_);
   CondVar work_;
   std::vector<std::function<void()>> commands_ ASSENT_GUARDED_BY(mutex_);
   cluster::MonoTime due_ ASSENT_GUARDED_BY(mutex_){};

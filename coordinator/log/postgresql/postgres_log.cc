@@ -15,6 +15,8 @@ using std::chrono::milliseconds;
 constexpr milliseconds kJoinPause{200};
 // The least that libpq knows.
 constexpr std::chrono::seconds kObserverConnects{2};
+// Of one that is out: who has ended it.
+constexpr milliseconds kLastWords{500};
 
 }  // namespace
 
@@ -99,8 +101,8 @@ Status PostgresLog::OpenLane(std::uint32_t number, const Joined& joined) {
       .lane = {.connection = ConnectionOf("lane " + std::to_string(number)),
                .stop = &stop_,
                .origin = Origin(),
-               .on_away = options_.on_away,
-               .on_back = options_.on_back,
+               .on_away = [this](const Status& why) { OnAway(why); },
+               .on_back = [this] { OnBack(); },
                .on_settled = options_.on_settled},
       .lane_number = static_cast<int>(number),
       .join = [joined] { return joined; },
@@ -161,7 +163,12 @@ void PostgresLog::End(const std::function<void(const Status&)>& tell, const Stat
 void PostgresLog::OnFenced(const Status& why) {
   if (why.code() == Code::kDataLoss) return End(options_.on_regressed, why);
   if (ended_.exchange(true)) return;
-  if (options_.on_fenced) options_.on_fenced(why);
+  ConnectionOptions connection = ConnectionOf("last words");
+  connection.connect_timeout = kObserverConnects;
+  connection.answer_within = kLastWords;
+  const milliseconds since(base::BootNow().count() - observer_.answered_boot_ms());
+  if (options_.on_fenced)
+    options_.on_fenced(PostgresMemberStore::WhyEnded(connection, observer_.epoch(), since, why));
   events_->OnFenced(why);
 }
 
@@ -241,6 +248,7 @@ Stats PostgresLog::GetStats() const {
     sum.poisoned |= stats.poisoned;
   }
   sum.away |= observer_.away();
+  if (sum.away) sum.away_why = observer_.away_why();
   sum.answered_boot_ms = observer_.answered_boot_ms();
   return sum;
 }
@@ -270,6 +278,15 @@ void PostgresLog::OnAssigned(const std::vector<cluster::Grant>& grants) {
 void PostgresLog::OnAssigned(const std::vector<SlotGrant>&) {}
 
 void PostgresLog::OnWanted(const std::vector<Slot>& slots) { events_->OnWanted(slots); }
+
+// Several notice; one line says so, until all are through again.
+void PostgresLog::OnAway(const Status& why) {
+  if (away_count_++ == 0 && options_.on_away) options_.on_away(why);
+}
+
+void PostgresLog::OnBack() {
+  if (--away_count_ == 0 && options_.on_back) options_.on_back();
+}
 
 void PostgresLog::OnFence(const std::string& node, cluster::MemberStore::Fenced result,
                           const std::string& asked_by) {

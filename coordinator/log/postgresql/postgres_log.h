@@ -124,6 +124,8 @@ class PostgresLog final : public Log, private SlotEvents, private ObserverThread
   // Of the lanes.
   void OnAssigned(const std::vector<SlotGrant>& grants) override;
   void OnFenced(const Status& why) override;
+  void OnAway(const Status& why) override;  // also the lanes'
+  void OnBack() override;
   // Of both.
   void OnWanted(const std::vector<Slot>& slots) override;
   // Of the observer.
@@ -137,6 +139,7 @@ class PostgresLog final : public Log, private SlotEvents, private ObserverThread
   StopFlag stop_;
   SlotEvents* events_ = nullptr;
   std::atomic<bool> ended_ = false;
+  std::atomic<int> away_count_ = 0;  // lanes and observer that do not reach the store
   std::shared_ptr<SlotTable> slots_;
   ObserverThread observer_;
   std::vector<Lane> lanes_;  // since Join

@@ -1,6 +1,35 @@
 #include "coordinator/log/postgresql/verdict.h"
 
+#include <algorithm>
+#include <cctype>
+#include <utility>
+
 namespace assent::log {
+
+std::string OneLine(std::string_view words) {
+  std::string line;
+  bool points = false;  // the next one is a caret below our statement
+  while (!words.empty()) {
+    const std::size_t end = std::min(words.find('\n'), words.size());
+    std::string_view part = words.substr(0, end);
+    words.remove_prefix(std::min(end + 1, words.size()));
+    if (std::exchange(points, part.starts_with("LINE ")) || points) continue;
+    const bool indented = part.starts_with('\t');
+    while (!part.empty() && std::isspace(static_cast<unsigned char>(part.front())) != 0)
+      part.remove_prefix(1);
+    if (part.empty()) continue;
+    // A sentence that libpq has broken goes on in small letters.
+    const bool goes_on = indented && std::islower(static_cast<unsigned char>(part.front())) != 0;
+    if (!line.empty()) line += goes_on ? " " : "; ";
+    for (const char c : part) {
+      const bool blank = std::isspace(static_cast<unsigned char>(c)) != 0;
+      if (blank && line.ends_with(' ')) continue;
+      line += blank ? ' ' : c == '"' ? '\'' : c;
+    }
+  }
+  while (line.ends_with(' ')) line.pop_back();
+  return line;
+}
 
 Verdict VerdictOf(std::string_view sqlstate) {
   const std::string_view kind = sqlstate.substr(0, 2);

@@ -4,6 +4,7 @@
 // down to few words, and each of them to one thing to do.
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace assent::log {
@@ -24,6 +25,10 @@ enum class Verdict : std::uint8_t {
   // was done with a warning, and so perhaps not everywhere where it had to be.
   kUnknown,
 };
+
+// What libpq says, on one line that stands within quotes: "ERROR: relation 'log' does not exist".
+// Without the place in our statement that it points at.
+std::string OneLine(std::string_view words);
 
 // Of an SQLSTATE; empty: the server did not give one, for it is gone.
 Verdict VerdictOf(std::string_view sqlstate);

@@ -194,6 +194,20 @@ std::string FenceMeaning(const Found& found) {
   return text;
 }
 
+// All of it at once, before anybody is asked anything.
+Status MissingOfFence(const Intent& intent, const Session& session) {
+  if (intent.dry_run) return OkStatus();
+  const bool can_ask = session.surroundings.in_is_terminal && !intent.yes;
+  std::string missing;
+  if (intent.reason.empty() && !can_ask)
+    missing = "--reason: why it is believed to be dead, for the record";
+  if (!intent.yes && !can_ask)
+    missing += std::string(missing.empty() ? "" : "; and ") +
+               "--yes: it cannot be taken back, and there is no terminal to ask at";
+  if (missing.empty()) return OkStatus();
+  return InvalidArgument("fence wants " + missing + ". Look first with --dry-run");
+}
+
 }  // namespace
 
 Exit RunDrain(const DrainCommand& command, Session& session) {
@@ -235,6 +249,8 @@ Exit RunMove(const MoveCommand& command, Session& session) {
 }
 
 Exit RunFence(const FenceCommand& command, Session& session) {
+  if (const Status missing = MissingOfFence(command.intent, session); !missing.ok())
+    return session.Fail(missing);
   const Result<Found> found = Find(command.node, session);
   if (!found.ok()) return Fail(found.status(), session);
   const std::string meaning = FenceMeaning(*found);
