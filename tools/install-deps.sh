@@ -13,12 +13,12 @@ packages=(
   cmake ninja-build g++ ccache lld pkg-config git
   # Libraries. gRPC's development package brings what its CMake package looks for (absl, c-ares, re2, OpenSSL).
   libgrpc++-dev libgrpc-dev libabsl-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
-  libsqlite3-dev libpq-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libjemalloc-dev libboost-dev
+  libsqlite3-dev libpq-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libjemalloc-dev libboost-dev prometheus-cpp-dev
   # Tests.
   libgtest-dev libgmock-dev libbenchmark-dev python3 python3-grpcio python3-protobuf python3-yaml python3-hypothesis python3-jsonschema curl sqlite3 postgresql pgbouncer strace procps spin openssl
   valgrind clang
   # The tests start servers of their own, on ports and folders of their own; what these bring up as services is not used.
-  patroni etcd-server
+  patroni etcd-server prometheus
 )
 # The code is laid out by version 14: Debian 12 calls it clang-format, newer releases keep it under its number.
 if [[ "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" == bookworm ]]; then

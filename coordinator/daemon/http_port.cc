@@ -7,8 +7,10 @@
 
 #include <assent/slot.h>
 
+#include "coordinator/base/clock.h"
 #include "coordinator/daemon/config_checks.h"
 #include "coordinator/daemon/version.h"
+#include "coordinator/metrics/text.h"
 
 namespace assent::daemon {
 namespace {
@@ -52,19 +54,52 @@ Result<std::unique_ptr<HttpPort>> HttpPort::Open(const Config& config) {
 HttpPort::HttpPort(const Config& config, std::unique_ptr<Listener> listener)
     : listener_(std::move(listener)),
       desk_({.health = {.look = [this] { return Look(); }},
+             .metrics = [this] { return Metrics(); },
+             .metrics_type = metrics::kTextType,
              .version = kVersion,
              .loopback = IsLoopback(config.HttpAddress())}),
       door_({.max_connections_count = HttpConnections(config)}, listener_->descriptors(), desk_) {}
 
-void HttpPort::Serve(service::Service& service, std::unique_ptr<service::Way> way, log::Log& log,
-                     bool shared) {
+void HttpPort::Serve(const Behind& behind, std::unique_ptr<service::Way> way) {
   way_ = std::move(way);
-  desk_.health().SetWrite(
-      [&log, shared, &engine = service.engine()](std::function<void(const Status&)> done) {
-        Write(engine, log, shared, std::move(done));
-      });
-  desk_.Open({.service = service, .way = way_.get()});
+  behind_.emplace(behind);
+  desk_.health().SetWrite([behind](std::function<void(const Status&)> done) {
+    Write(behind.service.engine(), behind.log, behind.shared, std::move(done));
+  });
+  desk_.Open({.service = behind.service, .way = way_.get()});
   serving_ = true;
+}
+
+std::string HttpPort::Metrics() const {
+  const http::DoorFigures door = door_.Figures();
+  metrics::Snapshot snapshot{.version = kVersion,
+                             .now = base::WallNow(),
+                             .process = metrics::ReadProcess(),
+                             .http_connections = door.connections,
+                             .http_answers = door.answers};
+  if (!serving_) return metrics::Text(snapshot);
+  const engine::Engine& engine = behind_->service.engine();
+  const service::Holdings& holdings = behind_->service.holdings();
+  const cluster::ViewPtr view = behind_->service.router().view();
+  const metrics::Served served{
+      .shards = engine.Stats(),
+      .log = engine.LogStats(),
+      .services = behind_->board.Figures(),
+      .waiting = engine.Waiting("", metrics::kMaxWaitedServicesCount),
+      .dispatched = behind_->board.counters(),
+      .sessions = behind_->board.session_count(),
+      .calls = holdings.Count(service::Held::kCall),
+      .pages = holdings.Count(service::Held::kPage),
+      .streams = holdings.Count(service::Held::kStream),
+      .unread_bytes = holdings.unread_bytes(),
+      .slots = engine.served_slots(),
+      .members = view == nullptr ? 1 : view->members.size(),
+      .recovery_seconds = std::chrono::duration<double>(behind_->recovered_in).count(),
+      .recovered = engine.recovered().live_rows,
+      .refusing = !engine.refusing().empty() || engine.away(),
+  };
+  snapshot.served = &served;
+  return metrics::Text(snapshot);
 }
 
 std::vector<http::Check> HttpPort::Look() const {

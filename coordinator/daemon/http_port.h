@@ -4,7 +4,9 @@
 // is told, and serving when everything else does.
 
 #include <atomic>
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,7 +17,9 @@
 #include "coordinator/engine/engine.h"
 #include "coordinator/http/door.h"
 #include "coordinator/log/log.h"
+#include "coordinator/service/service.h"
 #include "coordinator/service/way.h"
+#include "coordinator/transport/switchboard.h"
 
 namespace assent::daemon {
 
@@ -24,6 +28,15 @@ std::size_t HttpConnections(const Config& config);
 
 class HttpPort {
  public:
+  // What it serves from. Everything outlives Close; the log is closed behind it.
+  struct Behind {
+    service::Service& service;
+    log::Log& log;
+    bool shared = false;  // others have a part of the log
+    const transport::Switchboard& board;
+    std::chrono::microseconds recovered_in{};
+  };
+
   // nullptr: there is to be none.
   static Result<std::unique_ptr<HttpPort>> Open(const Config& config);
   explicit HttpPort(const Config& config, std::unique_ptr<Listener> listener);
@@ -32,9 +45,7 @@ class HttpPort {
 
   // It recovers. The engine outlives Close.
   void Recovering(const engine::Engine& engine) { engine_ = &engine; }
-  // Everything outlives Close; the log is closed behind it. `shared`: others have a part of it.
-  void Serve(service::Service& service, std::unique_ptr<service::Way> way, log::Log& log,
-             bool shared);
+  void Serve(const Behind& behind, std::unique_ptr<service::Way> way);
   void Draining() { draining_ = true; }
   // Whoever waits is told; nothing is asked of anybody any more. What others still hold of it is
   // released when they are: after that it may be destroyed.
@@ -44,10 +55,12 @@ class HttpPort {
 
  private:
   std::vector<http::Check> Look() const;
+  std::string Metrics() const;
 
   const std::unique_ptr<Listener> listener_;
   std::atomic<const engine::Engine*> engine_ = nullptr;
   std::atomic<bool> serving_ = false;
+  std::optional<Behind> behind_;  // there when it is serving
   std::atomic<bool> draining_ = false;
   std::unique_ptr<service::Way> way_;
   http::Desk desk_;

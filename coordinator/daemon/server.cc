@@ -25,6 +25,7 @@
 #include "coordinator/daemon/open_log.h"
 #include "coordinator/daemon/self_dial.h"
 #include "coordinator/daemon/version.h"
+#include "coordinator/daemon/view_relay.h"
 #include "coordinator/daemon/visitor_log.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/grpc/peers.h"
@@ -188,32 +189,6 @@ void SetLimits(grpc::ServerBuilder& builder, const Config& config) {
 
 }  // namespace
 
-// What the log sees of the cluster, to the parts that are there later than the log.
-class ViewRelay {
- public:
-  using Listener = std::function<void(const cluster::ViewPtr&)>;
-  void Take(cluster::ViewPtr view) {
-    const MutexLock lock(mutex_);
-    latest_ = std::move(view);
-    if (listener_) listener_(latest_);
-  }
-  // Empty: from now on nobody is told.
-  void SetListener(Listener listener) {
-    const MutexLock lock(mutex_);
-    listener_ = std::move(listener);
-    if (listener_ && latest_) listener_(latest_);
-  }
-  std::size_t members() const {
-    const MutexLock lock(mutex_);
-    return latest_ ? latest_->members.size() : 0;
-  }
-
- private:
-  mutable Mutex mutex_;
-  Listener listener_ ASSENT_GUARDED_BY(mutex_);
-  cluster::ViewPtr latest_ ASSENT_GUARDED_BY(mutex_);
-};
-
 struct Server::Parts {
   explicit Parts(Config c) : config(std::move(c)) {}
   Config config;
@@ -283,10 +258,11 @@ Status Server::Start(int& exit_code) {
     return recovered.status();
   }
   if (p.shared_log != nullptr) WarnOfSlots(p.config, recovered->slots_count);
-  spdlog::info(
-      "event=recovered unfinished={} retained={} start={} epoch={} ms={}", recovered->live_rows,
-      recovered->finished_rows, log::StartNumber(recovered->epoch), recovered->epoch,
-      std::chrono::duration_cast<std::chrono::milliseconds>(base::MonoNow() - began).count());
+  const auto recovered_in = base::MonoNow() - began;
+  spdlog::info("event=recovered unfinished={} retained={} start={} epoch={} ms={}",
+               recovered->live_rows, recovered->finished_rows, log::StartNumber(recovered->epoch),
+               recovered->epoch,
+               std::chrono::duration_cast<std::chrono::milliseconds>(recovered_in).count());
 
   transport::DispatcherLimits board_limits;
   board_limits.max_sessions_count = p.config.max_sessions;
@@ -311,8 +287,12 @@ Status Server::Start(int& exit_code) {
   p.server->GetHealthCheckService()->SetServingStatus(true);
   p.LetIn();
   if (p.http) {
-    p.http->Serve(*p.operations, door::MakeWay(*p.operations, p.peers.get()), *p.log,
-                  p.shared_log != nullptr);
+    p.http->Serve({.service = *p.operations,
+                   .log = *p.log,
+                   .shared = p.shared_log != nullptr,
+                   .board = *p.board,
+                   .recovered_in = recovered_in},
+                  door::MakeWay(*p.operations, p.peers.get()));
   }
   p.DialOurselves();
   exit_code = kExitOk;
@@ -408,7 +388,8 @@ std::string Server::Card() const {
   std::string card;
   card += "assentd " + std::string(kVersion) + "\n";
   card += "  listening    " + address() + " (gRPC; initiators, operators, participants)\n";
-  if (p.http) card += "  http         http://" + p.http->address() + "/v1, /livez, /readyz\n";
+  if (p.http)
+    card += "  http         http://" + p.http->address() + "/v1, /livez, /readyz, /metrics\n";
   card += "  log          " + p.log_place + "\n";
   card += "  coordinator  " + std::to_string(recovered.log_id) + ", start " +
           std::to_string(log::StartNumber(recovered.epoch)) + "\n";

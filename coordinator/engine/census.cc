@@ -1,6 +1,7 @@
 #include "coordinator/engine/census.h"
 
 #include <algorithm>
+#include <chrono>
 #include <iterator>
 #include <string>
 
@@ -60,17 +61,56 @@ void Show(const SliceRequest& request, const Adopted::Row& row, const core::Now&
 
 }  // namespace
 
+// ---- Figures ------------------------------------------------------------------------------------
+
+void Ages::Enter(core::WallTime began) {
+  const auto second = std::chrono::floor<std::chrono::seconds>(began.time_since_epoch()).count();
+  ++by_second_[second];
+  oldest_ = static_cast<std::uint64_t>(by_second_.begin()->first);
+}
+
+void Ages::Leave(core::WallTime began) {
+  const auto second = std::chrono::floor<std::chrono::seconds>(began.time_since_epoch()).count();
+  const auto found = by_second_.find(second);
+  if (--found->second > 0) return;
+  by_second_.erase(found);
+  oldest_ = by_second_.empty() ? 0 : static_cast<std::uint64_t>(by_second_.begin()->first);
+}
+
+Ages* Census::AgesOf(core::Phase phase) {
+  switch (phase) {
+    case core::Phase::kActive: return &active_;
+    case core::Phase::kCommitting: return &committing_;
+    case core::Phase::kAborting: return &aborting_;
+    case core::Phase::kUnknown:
+    case core::Phase::kFinished: break;
+  }
+  return nullptr;
+}
+
+void Census::CountEnd(const core::Transaction& txn) {
+  const auto& branches = txn.spec().branches;
+  std::size_t protocol = branches.empty() ? 0 : static_cast<std::size_t>(branches[0].protocol);
+  for (const core::BranchSpec& branch : branches)
+    protocol = branch.protocol == branches[0].protocol ? protocol : 0;
+  ++figures.finished[protocol][static_cast<std::size_t>(txn.outcome())];
+  figures.finished_after.Observe(txn.finished_at() - txn.began_at());
+}
+
 void Census::Count(Live& live) {
   // Nobody is shown a decision that is not durable.
   const core::Phase phase = live.audience.decided() ? live.txn.phase() : core::Phase::kActive;
   if (phase != live.counted) {
     if (Figure* was = figures.Of(live.counted)) --*was;
     if (Figure* is = figures.Of(phase)) ++*is;
+    if (Ages* was = AgesOf(live.counted)) was->Leave(live.txn.began_at());
+    if (Ages* is = AgesOf(phase)) is->Enter(live.txn.began_at());
     live.counted = phase;
   }
   const bool stuck = live.txn.needs_operator();
   if (stuck == NeedsPerson(live)) return;
   stuck ? ++figures.needs_operator : --figures.needs_operator;
+  stuck ? needs_operator_.Enter(live.txn.began_at()) : needs_operator_.Leave(live.txn.began_at());
   std::vector<std::uint64_t>& changes = live.AddRare().stuck_changes;
   if (changes.empty()) stuck_.emplace(live.serial, &live);
   if (changes.size() == kMaxStuckChangesCount) changes.erase(changes.begin(), changes.begin() + 2);
@@ -79,7 +119,11 @@ void Census::Count(Live& live) {
 
 void Census::Remove(Live& live) {
   if (Figure* count = figures.Of(live.counted)) --*count;
-  if (NeedsPerson(live)) --figures.needs_operator;
+  if (Ages* ages = AgesOf(live.counted)) ages->Leave(live.txn.began_at());
+  if (NeedsPerson(live)) {
+    --figures.needs_operator;
+    needs_operator_.Leave(live.txn.began_at());
+  }
   if (live.rare && !live.rare->stuck_changes.empty()) stuck_.erase(live.serial);
   by_serial_.erase(live.serial);
 }

@@ -386,6 +386,7 @@ Status Engine::Post(const std::string& gid, Request request) {
 }
 
 Status Engine::Overloaded() const {
+  refused_.fetch_add(1, std::memory_order_relaxed);
   return ResourceExhausted(
       "this coordinator is overloaded: " + std::to_string(options_.max_waiting_count) +
       " requests or " + std::to_string(options_.max_waiting_bytes >> 20) +
@@ -437,6 +438,7 @@ ShardStats Engine::Stats() const {
     sum.silent_shards += worker->Quiet() ? 0 : 1;  // first: what it says then is not older
     worker->shard().Stats().AddTo(sum);
   }
+  sum.refused += refused_.load(std::memory_order_relaxed);
   return sum;
 }
 

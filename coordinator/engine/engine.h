@@ -165,6 +165,7 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
 
   std::atomic<std::size_t> loaded_rows_ = 0;
   std::atomic<std::size_t> rows_read_ = 0;
+  mutable std::atomic<std::uint64_t> refused_ = 0;  // for want of room in a mailbox
   mutable Mutex slots_mutex_;
   std::map<Slot, Held> slots_ ASSENT_GUARDED_BY(slots_mutex_);
   std::set<Slot> set_aside_ ASSENT_GUARDED_BY(slots_mutex_);

@@ -1,28 +1,25 @@
 #pragma once
 
-// Figures that one thread keeps as things happen, before anybody is told of them, and any may read.
+// Figures that a shard keeps as things happen, before anybody is told of them, and any may read.
 
-#include <atomic>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 
+#include "coordinator/base/figure.h"
 #include "coordinator/core/types.h"
 
 namespace assent::engine {
 
-class Figure {
- public:
-  Figure& operator++() { return *this += 1; }
-  Figure& operator--() { return *this -= 1; }
-  Figure& operator+=(std::uint64_t more) {
-    value_.store(value_.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
-    return *this;
-  }
-  Figure& operator-=(std::uint64_t less) { return *this += ~less + 1; }
-  operator std::uint64_t() const { return value_.load(std::memory_order_relaxed); }
+using base::Figure;
 
- private:
-  std::atomic<std::uint64_t> value_ = 0;
-};
+// Of transactions by the protocol of their branches: that of number i, and at 0 those that have
+// several, or no branch.
+inline constexpr std::size_t kProtocolsCount = 4;
+inline constexpr std::size_t kOutcomesCount = 5;
+// In which the oldest is known.
+enum class Aged : std::uint8_t { kActive, kCommitting, kAborting, kNeedsOperator };
+inline constexpr std::size_t kAgedCount = 4;
 
 template <typename Number>
 struct Figures {
@@ -47,8 +44,20 @@ struct Figures {
     other.begun += begun;
     other.committed += committed;
     other.aborted += aborted;
+    other.refused += refused;
     other.stale_replies += stale_replies;
     other.set_aside += set_aside;
+    for (std::size_t i = 0; i < finished.size(); ++i) {
+      for (std::size_t j = 0; j < finished[i].size(); ++j) other.finished[i][j] += finished[i][j];
+    }
+    for (std::size_t i = 0; i < oldest_unix_s.size(); ++i) {
+      const std::uint64_t began = oldest_unix_s[i];
+      Other& oldest = other.oldest_unix_s[i];
+      if (began != 0 && (oldest == 0 || began < oldest)) oldest = began;
+    }
+    decided_after.AddTo(other.decided_after);
+    finished_after.AddTo(other.finished_after);
+    timers_late.AddTo(other.timers_late);
   }
 
   Number active{};
@@ -58,8 +67,16 @@ struct Figures {
   Number begun{};
   Number committed{};
   Number aborted{};
+  Number refused{};  // beginnings, for want of room
   Number stale_replies{};
   Number set_aside{};  // rows of the log that cannot be carried on
+  std::array<std::array<Number, kOutcomesCount>, kProtocolsCount> finished{};
+  // When the oldest of those that are in a state began; 0: none is. By Aged.
+  std::array<Number, kAgedCount> oldest_unix_s{};
+  // Since it began: until its decision was durable, until it was finished.
+  base::Durations<Number> decided_after{};
+  base::Durations<Number> finished_after{};
+  base::Durations<Number> timers_late{};  // the latest of those that were due at once
 };
 
 struct ShardStats : Figures<std::uint64_t> {

@@ -69,6 +69,7 @@ core::MonoTime Shard::Wakeup() const {
 // behind only a few, so that what others write does not queue up behind all of them; but some,
 // always, or a busy log would stop time.
 void Shard::FireTimers() {
+  if (timers_.Next() <= mono_) census_.figures.timers_late.Observe(mono_ - timers_.Next());
   for (std::size_t left = 1 + options_.slice_count / (writes_.behind() ? 16 : 1); left > 0;
        --left) {
     Timer* timer = timers_.PopDue(mono_);
@@ -154,6 +155,7 @@ void Shard::Perform(Live& live, const core::Announce& announce) {
   if (announce.milestone != core::Milestone::kDecided) return;
   const bool commit = live.txn.decision() == core::Decision::kCommit;
   ++(commit ? census_.figures.committed : census_.figures.aborted);
+  census_.figures.decided_after.Observe(wall_ - live.txn.began_at());
 }
 
 void Shard::MarkChanged(Live& live) {
@@ -208,6 +210,7 @@ void Shard::On(AppendedRequest&& request) {
         SetAside(live.holding, live.serial, live.txn.gid(), answer.message());
         [[fallthrough]];
       case Writes::Fate::kEnded:
+        census_.CountEnd(live.txn);
         Release(live, std::exchange(live.after_this_write, {}));
         live.audience.Dismiss(OkStatus(), &live.txn, Now());
         Remove(live);
@@ -234,6 +237,7 @@ void Shard::BeginRefused(Live& live, const Status& status) {
           .views = live.audience.TakeWaiters(),
           .watchers = live.audience.TakeWatchers()});
   }
+  if (status.code() == Code::kResourceExhausted) ++census_.figures.refused;
   live.audience.Dismiss(status, nullptr, Now());
   Remove(live);
 }

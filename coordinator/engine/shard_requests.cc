@@ -113,6 +113,7 @@ void Shard::On(BeginRequest&& request) {
   }
   if (live == nullptr) {
     const Status may = MayBegin(holding, request.spec);
+    if (may.code() == Code::kResourceExhausted) ++census_.figures.refused;
     if (!may.ok()) return request.done(may, nullptr, Now());
   }
   const bool begins = live == nullptr;

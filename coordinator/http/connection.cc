@@ -265,6 +265,7 @@ void Connection::TimedOut() {
 // ---- Answering ----------------------------------------------------------------------------------
 
 void Connection::Reply(const Answer& answer) {
+  ledger_.Answered(answer.code);
   out_ = HeadOf(answer, keep_, /*stream=*/false);
   if (!head_only_) out_ += answer.body;
   Write(keep_ ? Then::kNext : Then::kLinger);
@@ -295,6 +296,7 @@ void Connection::EndStream(const std::string& event) {
 
 void Connection::BeginStream() {
   if (std::exchange(streaming_, true)) return;
+  ledger_.Answered(200);
   keep_ = false;
   out_ = HeadOf({.type = "text/event-stream"}, /*keep=*/false, /*stream=*/true) +
          "retry: " + std::to_string(kRetryAfterSeconds * 1000) + "\n\n";

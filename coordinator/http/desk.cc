@@ -97,6 +97,10 @@ std::shared_ptr<Pending> Desk::TakeOther(const Request& request,
     return health_->Ready(verbose, exchange);
   } else if (path == kLivePath) {
     Reply(exchange, {.body = "alive\n", .type = "text/plain; charset=utf-8"});
+  } else if (path == kMetricsPath) {
+    exchange->Reply([&options = options_] {
+      return Answer{.body = options.metrics(), .type = options.metrics_type};
+    });
   } else {
     Reply(exchange, {.body = OpenApi(options_.version)});
   }

@@ -3,6 +3,7 @@
 // Where requests come in, whole: who may ask, for what, and who answers.
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -14,6 +15,9 @@ namespace assent::http {
 
 struct DeskOptions {
   HealthOptions health{};
+  // The page of metrics, of a type; made on a thread of the door's, whenever somebody asks.
+  std::function<std::string()> metrics{};
+  std::string metrics_type{};
   std::string version{};
   // Only this machine can reach us. Then a browser that was led here by a name that somebody else
   // has pointed at us is turned away.

@@ -103,6 +103,8 @@ Door::Door(const DoorOptions& options, const std::vector<int>& listeners, Desk& 
 
 Door::~Door() { Close(); }
 
+DoorFigures Door::Figures() const { return parts_->ledger.Figures(); }
+
 void Door::Close() {
   Parts& p = *parts_;
   if (!p.lanes[0].thread.joinable()) return;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "coordinator/http/desk.h"
+#include "coordinator/http/ledger.h"
 
 namespace assent::http {
 
@@ -30,6 +31,8 @@ class Door {
   // Nobody comes in any more; who waits is told that this coordinator is stopping, and everything
   // is over when it returns, within a second. Idempotent.
   void Close();
+  // From any thread.
+  DoorFigures Figures() const;
 
  private:
   struct Parts;

@@ -13,6 +13,11 @@
 
 namespace assent::http {
 
+struct DoorFigures {
+  std::size_t connections = 0;
+  std::map<unsigned, std::uint64_t> answers{};  // by code, those that have begun
+};
+
 class Ledger {
  public:
   // `max_per_address` 0: half of all.
@@ -46,6 +51,15 @@ class Ledger {
     if (--known->second == 0) by_address_.erase(known);
   }
 
+  void Answered(unsigned code) ASSENT_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    ++answers_[code];
+  }
+  DoorFigures Figures() const ASSENT_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    return {.connections = sum_, .answers = answers_};
+  }
+
   // Room for a body that is to come in. What is small is not counted.
   bool TakeBody(std::size_t bytes) ASSENT_EXCLUDES(mutex_) {
     const MutexLock lock(mutex_);
@@ -66,11 +80,12 @@ class Ledger {
 
   const std::size_t max_;
   const std::size_t max_per_address_;
-  Mutex mutex_;
+  mutable Mutex mutex_;
   std::size_t sum_ ASSENT_GUARDED_BY(mutex_) = 0;
   std::size_t refused_ ASSENT_GUARDED_BY(mutex_) = 0;
   std::size_t body_bytes_ ASSENT_GUARDED_BY(mutex_) = 0;
   std::map<std::string, std::size_t> by_address_ ASSENT_GUARDED_BY(mutex_);
+  std::map<unsigned, std::uint64_t> answers_ ASSENT_GUARDED_BY(mutex_);
 };
 
 }  // namespace assent::http

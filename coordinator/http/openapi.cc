@@ -272,6 +272,7 @@ const std::vector<OtherRoute>& OtherRoutes() {
       {kLivePath, "Alive", "text/plain", "Whether the process answers"},
       {kReadyPath, "Ready", "text/plain",
        "Whether it takes work: started, not refusing, and a write to the log is durable"},
+      {kMetricsPath, "Metrics", "text/plain", "Figures, as Prometheus reads them"},
       {kOpenApiPath, "OpenApi", "application/json", "This document"},
   };
   return *routes;

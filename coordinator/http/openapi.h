@@ -11,6 +11,7 @@ namespace assent::http {
 
 inline constexpr std::string_view kLivePath = "/livez";
 inline constexpr std::string_view kReadyPath = "/readyz";
+inline constexpr std::string_view kMetricsPath = "/metrics";
 inline constexpr std::string_view kOpenApiPath = "/v1/openapi.json";
 
 // What is served beside the calls of routes.h, all by GET.

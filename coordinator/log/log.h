@@ -17,6 +17,7 @@
 #include <assent/slot.h>
 #include <assent/status.h>
 
+#include "coordinator/base/figure.h"
 #include "coordinator/log/epoch.h"
 
 namespace assent::log {
@@ -149,6 +150,11 @@ struct Stats {
   // When the database last answered, by CLOCK_BOOTTIME; 0: a log that nobody else can take over.
   std::int64_t answered_boot_ms = 0;
   bool poisoned = false;  // an I/O error happened; see kUnknownOutcome
+  // Of group commits: entries, and how long their statements and their end took. A store that sends
+  // both together has all of it in the second.
+  base::Sizes<std::uint64_t> group_entries{};
+  base::Durations<std::uint64_t> write_after{};
+  base::Durations<std::uint64_t> commit_after{};
 };
 
 // What happens to the slots of a running coordinator. Called on the log's own thread, must be

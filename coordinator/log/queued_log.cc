@@ -147,6 +147,9 @@ void QueuedLog::EnqueueRead(Read read) {
 Stats QueuedLog::GetStats() const {
   const MutexLock lock(mutex_);
   Stats stats = stats_;
+  group_entries_.AddTo(stats.group_entries);
+  write_after_.AddTo(stats.write_after);
+  commit_after_.AddTo(stats.commit_after);
   stats.queued_entries = queued_entries_;
   stats.away = store_->away();
   stats.answered_boot_ms = store_->answered_boot_ms();
@@ -313,7 +316,9 @@ Status QueuedLog::WriteGroup() {
   }
   if (batches.empty()) return OkStatus();
   GroupOutcome outcome;
+  const auto began = base::MonoNow();
   const Status status = store_->Write(batches, unwritten_, outcome);
+  write_after_.Observe(base::MonoNow() - began);
   if (!status.ok()) return status;
   uncommitted_ = true;
   auto refused = outcome.refused.begin();
@@ -329,7 +334,10 @@ Status QueuedLog::WriteGroup() {
 
 Status QueuedLog::CommitWritten() {
   if (!std::exchange(uncommitted_, false)) return OkStatus();
-  return store_->Commit();
+  const auto began = base::MonoNow();
+  Status status = store_->Commit();
+  commit_after_.Observe(base::MonoNow() - began);
+  return status;
 }
 
 void QueuedLog::Commit() {
@@ -383,6 +391,7 @@ void QueuedLog::AnswerGroup() {
       pending.result.refused.clear();
     }
   }
+  group_entries_.Observe(static_cast<std::int64_t>(entries));
   {
     const MutexLock lock(mutex_);
     queued_entries_ -= entries;

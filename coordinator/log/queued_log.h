@@ -147,6 +147,9 @@ class QueuedLog : public Log {
   Status poison_;
   std::uint64_t last_failed_position_ = 0;
   std::uint64_t records_ = 0;
+  base::Sizes<base::Figure> group_entries_;
+  base::Durations<base::Figure> write_after_;
+  base::Durations<base::Figure> commit_after_;
   bool abandoned_ = false;
 
   mutable Mutex mutex_;

@@ -100,6 +100,11 @@ std::size_t Holdings::unread_bytes() const {
   return all_[static_cast<std::size_t>(Held::kUnreadBytes)];
 }
 
+std::size_t Holdings::Count(Held what) const {
+  const MutexLock lock(mutex_);
+  return all_[static_cast<std::size_t>(what)];
+}
+
 Status Holdings::HoldAnswer(Place& place, std::size_t bytes, std::function<void()> give_up) {
   std::vector<std::function<void()>> given_up;  // called without the lock
   Full full = Full::kNo;

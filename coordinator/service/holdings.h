@@ -67,6 +67,8 @@ class Holdings {
 
   const HoldingLimits& limits() const { return limits_; }
   std::size_t unread_bytes() const;
+  // So many at the moment.
+  std::size_t Count(Held what) const ASSENT_EXCLUDES(mutex_);
 
  private:
   using Unread = std::multimap<std::chrono::steady_clock::time_point, Place*>;  // the oldest first

@@ -45,6 +45,7 @@ void Dispatcher::One(Command& command, core::MonoTime now, Effects& effects) {
   Lane* lane = LaneOf(service, command);
   if (lane == nullptr || !lane->waitable())
     return effects.replies.push_back(NoSuchAction(service, lane != nullptr, command));
+  if (command.attempt > 1) ++service.figures->retries;
   const Branch branch(command);
   if (Supersede(*lane, branch, command, now, effects)) return;
 
@@ -279,6 +280,7 @@ void Dispatcher::OnReplies(InstanceId id, std::vector<SessionReply> replies, Eff
       out.bytes.clear();
     }
     out.reason.resize(CutReason(out.reason).size());
+    Count(*found->second, out.result);
     Erase(found->second);
   }
   Fill(*from->second, effects);
@@ -293,6 +295,7 @@ void Dispatcher::End(InstanceId id, std::uint64_t command_id, const std::string&
       found->second->instance->id != id)
     return;
   Instance& instance = *found->second->instance;
+  Count(*found->second, core::AttemptResult::kUnknown);
   effects.replies.push_back(ReplyAbout(found->second->command, core::AttemptResult::kUnknown,
                                        std::string(CutReason(why))));
   Erase(found->second);
@@ -306,6 +309,7 @@ bool Dispatcher::Expire(core::MonoTime now, std::size_t max_count, Effects& effe
     Instance* instance = at->instance;
     if (at->state == Entry::State::kOut) {
       ++counters_.expired;
+      Count(*at, core::AttemptResult::kUnknown);
       Erase(at);
     } else {
       GiveUp(at, effects);
@@ -318,6 +322,11 @@ bool Dispatcher::Expire(core::MonoTime now, std::size_t max_count, Effects& effe
 Reply Dispatcher::Lost(const Entry& entry) {
   return ReplyAbout(entry.command, core::AttemptResult::kUnknown,
                     "the session of " + entry.service->name + " was lost before it answered");
+}
+
+void Dispatcher::Count(const Entry& entry, core::AttemptResult result) {
+  ++entry.service->figures->calls[static_cast<std::size_t>(entry.command.operation)]
+                                 [static_cast<std::size_t>(result)];
 }
 
 void Dispatcher::GiveUp(Entries::iterator at, Effects& effects) {

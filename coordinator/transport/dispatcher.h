@@ -61,6 +61,8 @@ struct DispatcherLimits {
   std::size_t max_variants_count = 16;
   // The names of all actions of all services.
   std::size_t max_actions_bytes = std::size_t{64} << 20;
+  // Services that have figures of their own; whoever dials in may call itself anything.
+  std::size_t max_counted_services_count = 100;
 };
 
 // How often participants broke the rules of the wire (each was ignored), and what was done.
@@ -134,6 +136,8 @@ class Dispatcher {
 
   std::vector<ServiceInfo> List(const std::string& prefix) const;
   const DispatcherCounters& counters() const { return counters_; }
+  // By name; linear in services and instances.
+  std::vector<ServiceFigures> Figures() const;
   std::size_t session_count() const { return sessions_; }
   std::size_t held_bytes() const { return held_bytes_; }
 
@@ -193,12 +197,15 @@ class Dispatcher {
   void Erase(Entries::iterator at);
   void Release(Service& service, std::size_t bytes);
   static Reply Lost(const Entry& entry);
+  // It had left, and this came of it.
+  static void Count(const Entry& entry, core::AttemptResult result);
   // Its time is over before it was taken.
   void GiveUp(Entries::iterator at, Effects& effects);
   void GiveBack(Lane& lane, Effects& effects);
 
   // dispatcher_instances.cc: instances
   Status CheckRoom(const SessionHello& hello, const Service* service) const;
+  ServiceFigures& FiguresOf(const std::string& service);
   Variant& VariantOf(Service& service, std::vector<std::pair<std::string, core::Protocol>> actions);
   void RemoveVariant(Variant& variant);
   Instance& Add(InstanceId id, Service& service, Variant& variant, std::size_t max_in_flight);
@@ -214,6 +221,7 @@ class Dispatcher {
 
   const DispatcherLimits limits_;
   DispatcherCounters counters_;
+  std::map<std::string, ServiceFigures> figures_;  // they stay when their services go
   std::uint64_t next_command_id_ = 1;
   std::uint64_t next_use_ = 1;
   std::size_t sessions_ = 0;

@@ -30,6 +30,7 @@ Status Dispatcher::Attach(InstanceId id, const SessionHello& hello, const std::s
   std::sort(actions.begin(), actions.end());
   Service& service = services_[hello.service];
   service.name = hello.service;
+  service.figures = &FiguresOf(hello.service);
   const std::size_t in_flight =
       hello.max_in_flight == 0
           ? limits_.default_in_flight_count
@@ -79,6 +80,12 @@ Status Dispatcher::CheckRoom(const SessionHello& hello, const Service* service) 
   return OkStatus();
 }
 
+ServiceFigures& Dispatcher::FiguresOf(const std::string& service) {
+  const bool counted =
+      figures_.contains(service) || figures_.size() < limits_.max_counted_services_count;
+  return figures_[counted ? service : ""];
+}
+
 Dispatcher::Variant& Dispatcher::VariantOf(
     Service& service, std::vector<std::pair<std::string, core::Protocol>> actions) {
   for (Variant& variant : service.variants) {
@@ -115,6 +122,7 @@ void Dispatcher::AddDialled(InstanceId id, const std::string& name, const std::s
                             std::size_t max_in_flight) {
   Service& service = services_[name];
   service.name = name;
+  service.figures = &FiguresOf(name);
   service.dialled = true;
   // One lane for whatever is asked: what a target can do, only it knows.
   Instance& instance =
@@ -225,6 +233,7 @@ void Dispatcher::Detach(InstanceId id, Effects& effects) {
   const bool waited_for = instance.waitable();
   instance.gone = true;
   while (!instance.out.empty()) {
+    Count(instance.out.front(), core::AttemptResult::kUnknown);
     effects.replies.push_back(Lost(instance.out.front()));
     Erase(instance.out.begin());
   }
@@ -287,6 +296,24 @@ Reply Dispatcher::NoSuchAction(const Service& service, bool known, const Command
                                      (offered.empty() ? "none" : offered));
   if (!known && IsFirstForwardAttempt(command)) reply.result = core::AttemptResult::kRefused;
   return reply;
+}
+
+std::vector<ServiceFigures> Dispatcher::Figures() const {
+  std::map<std::string, ServiceFigures> now = figures_;
+  for (const auto& [name, service] : services_) {
+    ServiceFigures& figures = now[figures_.contains(name) ? name : ""];
+    figures.queued += service.queued;
+    for (const auto& [id, instance] : service.instances) {
+      figures.instances += instance->waitable() && instance->reach == Reach::kReady ? 1 : 0;
+      figures.in_flight += instance->in_flight();
+    }
+  }
+  std::vector<ServiceFigures> list;
+  for (auto& [name, figures] : now) {
+    figures.service = name;
+    list.push_back(std::move(figures));
+  }
+  return list;
 }
 
 std::vector<ServiceInfo> Dispatcher::List(const std::string& prefix) const {

@@ -89,6 +89,7 @@ struct Dispatcher::Service {
   std::string name;
   bool dialled = false;
   std::string why_down;  // in words: why its targets cannot be reached
+  ServiceFigures* figures = nullptr;
   std::size_t waitable = 0;
   std::size_t queued = 0;
   std::size_t held_bytes = 0;

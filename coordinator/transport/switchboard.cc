@@ -65,6 +65,11 @@ DispatcherCounters Switchboard::counters() const {
   return dispatcher_.counters();
 }
 
+std::vector<ServiceFigures> Switchboard::Figures() const {
+  const MutexLock lock(mutex_);
+  return dispatcher_.Figures();
+}
+
 std::size_t Switchboard::session_count() const {
   const MutexLock lock(mutex_);
   return dispatcher_.session_count();

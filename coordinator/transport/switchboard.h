@@ -38,6 +38,7 @@ class Switchboard final : public Transport {
   void Send(std::vector<Command> commands) override;
   std::vector<ServiceInfo> List(const std::string& prefix) const;
   DispatcherCounters counters() const;
+  std::vector<ServiceFigures> Figures() const;
   std::size_t session_count() const;
   // Housekeeping; call about once a second.
   void Tick();

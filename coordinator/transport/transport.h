@@ -6,6 +6,7 @@
 // what may have left and has no answer is kUnknown, or is not reported at all (the sender has a
 // timeout of its own).
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -150,6 +151,19 @@ struct ServiceInfo {
   std::vector<InstanceInfo> instances;
   std::vector<std::string> actions;
   std::size_t queued = 0;
+};
+
+inline constexpr std::size_t kOperationsCount = 9;
+inline constexpr std::size_t kAttemptResultsCount = 8;
+// Of one service, since the start. Commands are counted by operation and by what came of them once
+// they had left: what a participant said, or kUnknown.
+struct ServiceFigures {
+  std::string service{};        // "": all of those beyond the limit together
+  std::uint64_t instances = 0;  // that can be reached
+  std::uint64_t queued = 0;
+  std::uint64_t in_flight = 0;
+  std::uint64_t retries = 0;  // commands that were not the first of their branch
+  std::array<std::array<std::uint64_t, kAttemptResultsCount>, kOperationsCount> calls{};
 };
 
 }  // namespace assent::transport

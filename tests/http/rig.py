@@ -28,10 +28,10 @@ class Obliging(participant_pb2_grpc.ParticipantServicer):
 
 
 class Participant:
-    def __init__(self):
+    def __init__(self, address="127.0.0.1:0"):
         self._server = grpc.server(concurrent.futures.ThreadPoolExecutor(max_workers=4))
         participant_pb2_grpc.add_ParticipantServicer_to_server(Obliging(), self._server)
-        self.endpoint = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self.endpoint = f"127.0.0.1:{self._server.add_insecure_port(address)}"
         self._server.start()
 
     def close(self):

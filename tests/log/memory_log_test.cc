@@ -53,6 +53,8 @@ TEST_F(MemoryLogTest, NothingHappensUntilAStep) {
   EXPECT_THAT(answers_, ElementsAre("1 OK", "2 OK"));
   EXPECT_EQ(disk_->durable().live.size(), 2u);
   EXPECT_EQ(log_->GetStats().commits, 1u);
+  EXPECT_EQ(log_->GetStats().group_entries.sum, 2u);
+  EXPECT_EQ(log_->GetStats().group_entries.counts[1], 1u);  // one group, of two
   EXPECT_FALSE(log_->Step());
 }
 

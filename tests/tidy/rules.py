@@ -34,6 +34,8 @@ ARROWS = {
                             "coordinator/cluster", "coordinator/transport", "coordinator/engine", "coordinator/service"],
     "coordinator/grpc": ["std", "vocabulary", "wire", "grpc", "proto/parse", "coordinator/transport",
                          "coordinator/service", "coordinator/grpc"],
+    "coordinator/metrics": ["std", "posix", "vocabulary", "prometheus", "coordinator/base", "coordinator/core", "coordinator/log",
+                            "coordinator/transport", "coordinator/engine", "coordinator/metrics"],
     "coordinator/http": ["std", "posix", "vocabulary", "wire", "grpc", "boost", "nlohmann", "proto/parse", "coordinator/base",
                          "coordinator/service", "coordinator/http"],
     "coordinator/daemon": ["std", "posix", "vocabulary", "grpc", "absl", "spdlog", "nlohmann", "CLI", "proto/toml",
@@ -75,7 +77,7 @@ SDK_HEADERS = "participant-sdk/cpp/include"
 # Words for others' targets.
 TARGET_WORDS = {"assent_proto": "wire of gRPC", "assent_proto_messages": "wire"}
 PACKAGES = {"grpc": "gRPC::", "absl": "absl::", "spdlog": "spdlog::spdlog$", "nlohmann": "nlohmann_json::nlohmann_json$",
-            "CLI": "CLI11::CLI11$", "boost": "Boost::headers$", "sqlite3.h": "SQLite::SQLite3$",
+            "CLI": "CLI11::CLI11$", "boost": "Boost::headers$", "prometheus": "PkgConfig::prometheus$", "sqlite3.h": "SQLite::SQLite3$",
             "libpq-fe.h": "PkgConfig::libpq$"}
 # They bring no header, or come for the user's sake.
 LINKED_FOR_ITSELF = {"Threads::Threads", "assent_allocator", "assent_sdk_testkit"}

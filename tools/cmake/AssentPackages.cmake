@@ -19,6 +19,8 @@ endif()
 find_package(benchmark CONFIG QUIET)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(libpq REQUIRED IMPORTED_TARGET libpq)
+# Its own package configuration wants what its servers and clients of HTTP need, which are not used.
+pkg_check_modules(prometheus REQUIRED IMPORTED_TARGET prometheus-cpp-core)
 
 # The daemon frees on one thread what another has allocated, tens of times per transaction: with jemalloc it needs a third
 # less CPU than with the C library's allocator (docs/performance.md). Sanitizers bring an allocator of their own.

@@ -246,6 +246,9 @@ Stats PostgresLog::GetStats() const {
     sum.full |= stats.full;
     sum.away |= stats.away;
     sum.poisoned |= stats.poisoned;
+    stats.group_entries.AddTo(sum.group_entries);
+    stats.write_after.AddTo(sum.write_after);
+    stats.commit_after.AddTo(sum.commit_after);
   }
   sum.away |= observer_.away();
   if (sum.away) sum.away_why = observer_.away_why();

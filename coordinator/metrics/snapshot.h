@@ -1,0 +1,60 @@
+#pragma once
+
+// What the rooms know at one moment. Plain values.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "coordinator/core/types.h"
+#include "coordinator/engine/engine.h"
+#include "coordinator/log/log.h"
+#include "coordinator/transport/dispatcher.h"
+
+namespace assent::metrics {
+
+// Services that are shown because something waits for them.
+inline constexpr std::size_t kMaxWaitedServicesCount = 100;
+
+// What the operating system knows of this process.
+struct Process {
+  double cpu_seconds = 0;
+  double started_unix_seconds = 0;
+  std::uint64_t resident_bytes = 0;
+  std::uint64_t virtual_bytes = 0;
+  std::uint64_t open_files = 0;
+  std::uint64_t max_files = 0;
+  std::uint64_t threads = 0;
+};
+Process ReadProcess();
+
+// Of what is there when a start is done.
+struct Served {
+  engine::ShardStats shards{};
+  log::Stats log{};
+  std::vector<transport::ServiceFigures> services{};
+  std::vector<engine::WaitingFor> waiting{};
+  transport::DispatcherCounters dispatched{};
+  std::uint64_t sessions = 0;
+  std::uint64_t calls = 0;  // under way
+  std::uint64_t pages = 0;
+  std::uint64_t streams = 0;
+  std::uint64_t unread_bytes = 0;
+  std::uint64_t slots = 0;
+  std::uint64_t members = 1;  // of the cluster, this one among them
+  double recovery_seconds = 0;
+  std::uint64_t recovered = 0;  // unfinished transactions that the start has found
+  bool refusing = false;
+};
+
+struct Snapshot {
+  std::string version{};
+  core::WallTime now{};
+  Process process{};
+  std::uint64_t http_connections = 0;
+  std::map<unsigned, std::uint64_t> http_answers{};  // by code
+  const Served* served = nullptr;                    // nullptr: it is starting
+};
+
+}  // namespace assent::metrics
