@@ -5,6 +5,7 @@
 // it; no code under test ever does.
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -58,8 +59,9 @@ struct BranchBooks {
   bool answered = false;  // that answer exists
   bool answered_twice_differently = false;
   bool acked_undurable = false;
-  bool said_later = false;         // answered the forward operation "retry later"
-  std::uint64_t listed_epoch = 0;  // in which it got into the durable list
+  bool said_later = false;  // answered the forward operation "retry later"
+  // In which it got into the durable list; by the serial of the row.
+  std::map<std::uint64_t, std::uint64_t> listed_epochs;
   // Declared by a person.
   core::Decision resolved = core::Decision::kNone;
   // Of the last command sent to it.

@@ -4,6 +4,7 @@
 // production code (shards, switchboard, session hub, dialer, in-memory log) with the engine's loop
 // and the carriers replaced by simulated ones.
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -78,7 +79,7 @@ class Coordinator {
   void Take(const std::string& gid, engine::Request request);
   // A participant that is dialled came or went: the coordinator's connection to it notices.
   void LinkChanges(std::uint32_t service);
-  void Pause(Time until) { paused_until_ = until; }
+  void Pause(Time until) { paused_until_ = std::max(paused_until_, until); }
   Time paused_until() const { return life_ ? paused_until_ : 0; }
   // It stood still until a moment ago.
   bool WasPaused() const {

@@ -70,8 +70,8 @@ bool Coordinator::SendsForLost(const std::string& gid) const {
 }
 
 bool Coordinator::IsStaleOwnerOf(const std::string& gid) const {
-  return place_.store != nullptr && Serves(SlotOf(gid, static_cast<Slot>(sim_.options.slots))) &&
-         !Current(gid);
+  return life_ && life_->cluster &&
+         life_->cluster->Has(SlotOf(gid, static_cast<Slot>(sim_.options.slots))) && !Current(gid);
 }
 
 std::uint64_t Coordinator::epoch() const { return life_ ? life_->epoch : 0; }

@@ -97,7 +97,7 @@ void Coordinator::Cluster::OpenLanes(const cluster::Joined& from) {
         std::make_unique<SharedRows>(SharedRows::Of{.sim = owner_.sim_,
                                                     .store = *owner_.place_.store,
                                                     .client = *lane->client,
-                                                    .clock = owner_.place_.clock},
+                                                    .slots = members_.slots()},
                                      LaneKey{epoch_, i}, joined, generation_),
         options);
     (void)lane->log->Join(*this);
@@ -138,12 +138,36 @@ void Coordinator::Cluster::OnView(cluster::ViewPtr view) {
   for (const auto& lane : lanes_) lane->log->Looked(generation_);
 }
 
-void Coordinator::Cluster::OnAssigned(const std::vector<cluster::Grant>& grants) { TakeUp(grants); }
+void Coordinator::Cluster::OnAssigned(const std::vector<cluster::Grant>& grants) {
+  std::vector<cluster::Grant> gained;
+  for (const cluster::Grant& grant : grants) {
+    if (slots_.contains(grant.slot)) {
+      Raise(grant);
+    } else {
+      gained.push_back(grant);
+    }
+  }
+  TakeUp(gained);
+}
 
-// A store that was put back counts slot epochs from lower again; participants keep the highest.
-std::uint64_t Coordinator::Cluster::OnWire(std::uint64_t slot_epoch) const {
-  constexpr int kSlotEpochBits = 32;
-  return generation_ << kSlotEpochBits | slot_epoch;
+// It goes on in a store that is another than it was. Of one that is loading the shard hears when it
+// has it.
+void Coordinator::Cluster::Raise(const cluster::Grant& grant) {
+  Assign(grant);
+  owner_.sim_.marks.Set(Mark::kEpochRaised);
+  Held& held = slots_.at(grant.slot);
+  held.slot_epoch = grant.slot_epoch;
+  if (held.hold != Hold::kServing && held.hold != Hold::kParting) return;
+  const std::size_t shard = ShardOf(grant.slot);
+  owner_.life_->mailboxes[shard].push_back(engine::RaiseRequest{grant.slot, grant.slot_epoch});
+  owner_.ArmTurn(shard);
+}
+
+void Coordinator::Cluster::Assign(const cluster::Grant& grant) {
+  members_.slots()->Assign({.slot = grant.slot, .slot_epoch = grant.slot_epoch},
+                           grant.serial_floor_ms);
+  if (grant.serial_floor_ms > TickNow(owner_.sim_, owner_.place_.clock) + 1)
+    owner_.sim_.marks.Set(Mark::kClockBehind);
 }
 
 void Coordinator::Cluster::TakeUp(const std::vector<cluster::Grant>& grants) {
@@ -156,6 +180,7 @@ void Coordinator::Cluster::TakeUp(const std::vector<cluster::Grant>& grants) {
       if (ShardOf(grant.slot) != shard) continue;
       mine.push_back(grant);
       slots.push_back(grant.slot);
+      Assign(grant);
       slots_[grant.slot] = {.hold = Hold::kLoading, .slot_epoch = grant.slot_epoch};
       (*rows)[grant.slot] = std::make_unique<engine::Adopted>();
     }
@@ -181,8 +206,7 @@ void Coordinator::Cluster::TakeUpLoaded(const cluster::Grant& grant,
                                         std::unique_ptr<engine::Adopted> rows,
                                         const std::string& damage) {
   const std::size_t shard = ShardOf(grant.slot);
-  const std::uint64_t slot_epoch = OnWire(grant.slot_epoch);
-  owner_.place_.store->audit().OnServes(epoch_, grant.slot, slot_epoch);
+  owner_.place_.store->audit().OnServes(epoch_, grant.slot, grant.slot_epoch);
   if (!damage.empty()) {
     owner_.sim_.marks.Set(Mark::kSlotSetAside);
     has_set_aside_ = true;
@@ -194,9 +218,12 @@ void Coordinator::Cluster::TakeUpLoaded(const cluster::Grant& grant,
            (damage.empty() ? "" : ": " + damage);
   });
   owner_.life_->mailboxes[shard].push_back(
-      engine::TakeUpRequest{grant.slot, std::move(rows), slot_epoch, damage});
+      engine::TakeUpRequest{grant.slot, std::move(rows), grant.slot_epoch, damage});
   owner_.ArmTurn(shard);
-  const bool wanted = std::exchange(slots_[grant.slot].hold, Hold::kServing) == Hold::kWanted;
+  Held& held = slots_[grant.slot];
+  const bool wanted = std::exchange(held.hold, Hold::kServing) == Hold::kWanted;
+  if (held.slot_epoch > grant.slot_epoch)
+    Raise({.slot = grant.slot, .slot_epoch = held.slot_epoch});
   if (wanted) GiveUp(grant.slot);
 }
 
@@ -208,13 +235,14 @@ void Coordinator::Cluster::GiveUp(Slot slot) {
   const auto found = slots_.find(slot);
   if (found == slots_.end()) return;  // it is leaving
   if (found->second.hold != Hold::kServing) {
-    found->second.hold = Hold::kWanted;
+    if (found->second.hold == Hold::kLoading) found->second.hold = Hold::kWanted;
     return;
   }
-  slots_.erase(found);
+  found->second.hold = Hold::kParting;
   const std::size_t shard = ShardOf(slot);
   owner_.life_->mailboxes[shard].push_back(
       engine::GiveUpRequest{slot, [this, slot, shard] {
+                              slots_.erase(slot);
                               lanes_[shard]->log->Release(slot, [this, slot](const Status& status) {
                                 if (status.ok()) owner_.sim_.marks.Set(Mark::kHandedOver);
                                 if (status.code() == Code::kFailedPrecondition)

@@ -58,6 +58,8 @@ class Coordinator::Cluster final : public cluster::ObserverEvents, public log::S
   bool joined() const { return joined_; }
   bool idle() const;
   bool Serves(Slot slot) const;
+  // ... or is loading it, or parts with it.
+  bool Has(Slot slot) const { return slots_.contains(slot); }
   bool has_set_aside() const { return has_set_aside_; }
   std::uint64_t epoch() const { return epoch_; }
   std::uint64_t SlotEpochOf(Slot slot) const;
@@ -75,7 +77,7 @@ class Coordinator::Cluster final : public cluster::ObserverEvents, public log::S
   void OnFenced(const Status& why) override;
 
  private:
-  enum class Hold : std::uint8_t { kLoading, kWanted, kServing };
+  enum class Hold : std::uint8_t { kLoading, kWanted, kServing, kParting };
   struct Held {
     Hold hold = Hold::kLoading;
     std::uint64_t slot_epoch = 0;
@@ -91,7 +93,8 @@ class Coordinator::Cluster final : public cluster::ObserverEvents, public log::S
   void TakeUpLoaded(const cluster::Grant& grant, std::unique_ptr<engine::Adopted> rows,
                     const std::string& damage);
   void NoteOut();
-  std::uint64_t OnWire(std::uint64_t slot_epoch) const;
+  void Raise(const cluster::Grant& grant);
+  void Assign(const cluster::Grant& grant);
   void GiveUp(Slot slot);
   std::size_t ShardOf(Slot slot) const;
 

@@ -188,7 +188,9 @@ bool SendSurvives(const SendSeen& s) { return s.durable_epoch >= s.life_epoch; }
 bool SendNotResumed(const SendSeen& s) {
   if (s.command.operation != Operation::kPrepare) return true;
   const std::size_t i = s.durable->FindBranch(s.command.branch_id);
-  return s.books.branches[i].listed_epoch == s.life_epoch;
+  const auto& listed = s.books.branches[i].listed_epochs;
+  const auto found = listed.find(s.books.serial);
+  return found != listed.end() && found->second == s.life_epoch;
 }
 bool SendAfter(const SendSeen& s) {
   if (!IsForward(s.command.operation)) return true;

@@ -48,8 +48,16 @@ std::size_t Ledger::FindBranch(std::size_t t, std::string_view id) const {
   return std::min(NumberAfter(id, 'b'), plans_[t].branches.size());
 }
 
-void Ledger::NoteDurable(TransactionBooks& books, const core::Transaction& txn,
-                         std::uint64_t epoch) {
+// Branches that have got into the durable list, by a write of this epoch.
+void Ledger::NoteListed(TransactionBooks& books, std::uint64_t epoch) {
+  const bool begins = books.durable_version == 1;
+  for (std::size_t i = 0; i < books.durable->branches().size(); ++i) {
+    const auto [listed, is_new] = books.branches[i].listed_epochs.try_emplace(books.serial, epoch);
+    if (begins && !is_new) listed->second = epoch;  // a store that was put back counts again
+  }
+}
+
+void Ledger::NoteDurable(TransactionBooks& books, const core::Transaction& txn) {
   books.begun = true;
   books.listed = std::max(books.listed, txn.branches().size());
   books.commit_durable = books.commit_durable || txn.decision() == core::Decision::kCommit;
@@ -58,14 +66,13 @@ void Ledger::NoteDurable(TransactionBooks& books, const core::Transaction& txn,
     const core::Branch& branch = txn.branches()[i];
     books.hazard_seen = books.hazard_seen || branch.hazard;
     books.branches[i].resolved = branch.resolved;
-    if (books.branches[i].listed_epoch == 0) books.branches[i].listed_epoch = epoch;
     books.branches[i].after = txn.spec().branches[i].after;
     books.by_hand = books.by_hand || branch.resolved != core::Decision::kNone;
     if (branch.needs_operator) sim_.marks.Set(Mark::kNeedsOperator);
   }
 }
 
-void Ledger::ReadDurable(const log::MemoryImage& image, std::size_t t) {
+void Ledger::ReadDurable(const log::MemoryImage& image, std::size_t t, bool put_back) {
   TransactionBooks& books = books_[t];
   const std::string& gid = plans_[t].gid;
   const auto live = image.live.find(books.serial);
@@ -76,7 +83,8 @@ void Ledger::ReadDurable(const log::MemoryImage& image, std::size_t t) {
     Touch(t);
     books.durable_version = live->second.version;
     books.durable.emplace(std::move(txn).value());
-    NoteDurable(books, *books.durable, image.epoch);
+    NoteDurable(books, *books.durable);
+    if (!put_back) NoteListed(books, image.epoch);
     return;
   }
   const auto finished = image.serial_of_gid.find(gid);
@@ -92,7 +100,7 @@ void Ledger::ReadDurable(const log::MemoryImage& image, std::size_t t) {
   const log::FinishedRow& row = image.finished.at(finished->second);
   Result<core::Transaction> txn = core::Codec::Decode(gid, row.spec, row.state);
   if (!txn.ok()) return sim_.Violate("a finished row of " + gid + " cannot be read back");
-  NoteDurable(books, txn.value(), image.epoch);
+  NoteDurable(books, txn.value());
   if (!books.ended) books.ended_at = sim_.now;
   books.ended = true;
   books.outcome = engine::OutcomeFromLog(row.outcome);
@@ -120,8 +128,11 @@ bool Ledger::Restored(const log::MemoryImage& lost, const log::MemoryImage& copy
   books.durable.reset();
   books.durable_version = 0;
   books.serial = at.first;
-  for (BranchBooks& branch : books.branches) branch.listed_epoch = 0;
-  ReadDurable(copy, t);
+  ReadDurable(copy, t, /*put_back=*/true);
+  // Who listed a branch that is there is known; one that is not may be listed again, by anybody.
+  for (std::size_t i = books.durable ? books.durable->branches().size() : 0;
+       i < books.branches.size(); ++i)
+    books.branches[i].listed_epochs.erase(at.first);
   return true;
 }
 

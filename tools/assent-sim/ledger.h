@@ -37,7 +37,7 @@ class Ledger {
   static std::string BranchIdOf(std::size_t b) { return "b" + std::to_string(b); }
 
   // What is durable may have changed in the row of this transaction: look.
-  void ReadDurable(const log::MemoryImage& image, std::size_t t);
+  void ReadDurable(const log::MemoryImage& image, std::size_t t, bool put_back = false);
   // The log, which held `lost` of it, is replaced by `copy`. True if they differ in this
   // transaction: its books go on from the copy.
   bool Restored(const log::MemoryImage& lost, const log::MemoryImage& copy, std::size_t t);
@@ -47,7 +47,8 @@ class Ledger {
   void CheckTouched();
 
  private:
-  void NoteDurable(TransactionBooks& books, const core::Transaction& txn, std::uint64_t epoch);
+  void NoteDurable(TransactionBooks& books, const core::Transaction& txn);
+  void NoteListed(TransactionBooks& books, std::uint64_t epoch);
 
   Sim& sim_;
   std::vector<TransactionPlan> plans_;

@@ -124,6 +124,7 @@ namespace assent::sim {
   X(kPeersCut, "nothing passed between two members, and a request was lost there")                 \
   X(kForwardAnswerLost, "a request was carried out for another member, and the answer lost")       \
   X(kReachesSome, "a participant had sessions to some of the members, and could not reach one")    \
+  X(kEpochRaised, "a member goes on in a store that was put back, under a higher slot epoch")      \
   X(kClockBehind, "a slot came from a member whose clock is hours ahead")                          \
   X(kSlotSetAside, "a slot with a row that cannot be read was set aside, and the others served")   \
   X(kOldRowGone, "what had been kept for its time was removed in a slot that had moved")

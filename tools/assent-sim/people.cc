@@ -258,23 +258,32 @@ void People::Act(std::size_t t, engine::OperatorVerb verb) {
 void People::Forget(std::size_t t) {
   if (!ledger_.books(t).ended || !initiators_[t].done || Any() == nullptr) return;
   ledger_.Touch(t).forgotten = true;
+  const std::uint64_t serial = ledger_.books(t).serial;
   const std::string gid = ledger_.plan(t).gid;
   sim_.Say([&] { return "an operator forgets " + gid; });
-  Post(gid,
-       engine::ForgetRequest{
-           gid, false,
-           [this, t, gid](const Status& status, const core::Transaction* shown, const core::Now&) {
-             Told(t, status, shown, "the operator");
-             if (!status.ok()) return;
-             Post(gid, engine::GetRequest{
-                           gid, [this, t, gid](const Status& s, const core::Transaction* again,
-                                               const core::Now&) {
-                             if (again != nullptr && !AnyStale(gid))
-                               sim_.Violate("S7: a forgotten transaction is shown");
-                             if (s.code() == Code::kNotFound) sim_.marks.Set(Mark::kAskedForgotten);
-                             Told(t, s, again, "one who asks too late");
-                           }});
-           }});
+  engine::ForgetRequest request;
+  request.gid = gid;
+  request.done = [this, t, serial](const Status& status, const core::Transaction* shown,
+                                   const core::Now&) {
+    Told(t, status, shown, "the operator");
+    if (status.ok()) AskForForgotten(t, serial);
+  };
+  Post(gid, std::move(request));
+}
+
+void People::AskForForgotten(std::size_t t, std::uint64_t serial) {
+  engine::GetRequest request;
+  request.gid = ledger_.plan(t).gid;
+  request.done = [this, t, serial](const Status& status, const core::Transaction* shown,
+                                   const core::Now&) {
+    // A call of its initiator that was long on its way begins it anew.
+    const bool anew = ledger_.books(t).serial != serial;
+    if (shown != nullptr && !anew && !AnyStale(ledger_.plan(t).gid))
+      sim_.Violate("S7: a forgotten transaction is shown");
+    if (status.code() == Code::kNotFound) sim_.marks.Set(Mark::kAskedForgotten);
+    Told(t, status, shown, "one who asks too late");
+  };
+  Post(ledger_.plan(t).gid, std::move(request));
 }
 
 // What such a one shows is true, and may be over.

@@ -27,12 +27,16 @@ std::uint64_t OfNode(const StoreImage& image, const std::string& node) {
   return found;
 }
 
-void GiveSlot(StoreImage& image, Slot slot, std::uint64_t to) {
-  SlotTable& row = image.slots[slot];
+// Above what its owner may have given out.
+std::int64_t FloorBehind(const StoreImage& image, const cluster::SlotRow& row) {
   const auto owner = image.members.find(row.owner);
-  // Above what it may have given out: by its clock, or where that is behind, from its own floor.
-  if (owner != image.members.end())
-    row.serial_floor = std::max(row.serial_floor, owner->second.serial_limit) + 1;
+  return owner == image.members.end() ? row.serial_floor_ms
+                                      : std::max(row.serial_floor_ms, owner->second.serial_limit);
+}
+
+void GiveSlot(StoreImage& image, Slot slot, std::uint64_t to) {
+  cluster::SlotRow& row = image.slots[slot];
+  row.serial_floor_ms = FloorBehind(image, row);
   row.owner = to;
   row.wanted = 0;
   ++row.slot_epoch;
@@ -49,6 +53,14 @@ void EndMember(StoreImage& image, std::uint64_t epoch) {
 }
 
 }  // namespace
+
+// The clocks of those who had our slots may have been ahead of ours; and their limits do not pass
+// within a schedule, as they do in production.
+std::int64_t SharedMembers::SerialNow() const {
+  const std::int64_t now = TickNow(sim_, clock_);
+  const std::int64_t highest = slots_ ? slots_->HighestMs() : now;
+  return std::max(highest, now);
+}
 
 Result<cluster::Joined> SharedMembers::Join(const cluster::MemberCard& card) {
   const auto last = std::make_shared<std::uint64_t>(0);
@@ -69,7 +81,7 @@ Result<cluster::Joined> SharedMembers::Join(const cluster::MemberCard& card) {
   };
   // The server may run it long after whoever sent it is gone.
   const auto drawn = static_cast<std::uint32_t>(sim_.dice.Next());
-  const std::uint64_t limit = TickNow(sim_, clock_) + 1;
+  const std::int64_t limit = SerialNow() + 1;
   request.run = [&store = store_, joined, card, drawn, limit, seen = *last](
                     const StoreImage& image, Change& change) -> Status {
     // One that comes late would fence a later start of its own node.
@@ -83,10 +95,12 @@ Result<cluster::Joined> SharedMembers::Join(const cluster::MemberCard& card) {
     joined->slots.clear();
     const std::uint64_t before = OfNode(image, card.node);
     for (std::size_t slot = 0; slot < image.slots.size(); ++slot) {
-      const SlotTable& row = image.slots[slot];
-      if (row.owner == before || image.Ended(row.owner))
-        joined->slots.push_back(
-            {.slot = static_cast<Slot>(slot), .slot_epoch = row.slot_epoch + 1});
+      const cluster::SlotRow& row = image.slots[slot];
+      if (row.owner == before || image.Ended(row.owner)) {
+        joined->slots.push_back({.slot = static_cast<Slot>(slot),
+                                 .slot_epoch = row.slot_epoch + 1,
+                                 .serial_floor_ms = FloorBehind(image, row)});
+      }
     }
     store.audit().OnFence(before);
     change = [joined, card, before, limit](StoreImage& changed) {
@@ -104,26 +118,35 @@ Result<cluster::Joined> SharedMembers::Join(const cluster::MemberCard& card) {
   const Status status = client_.Ask(std::move(request));
   if (!status.ok()) return status;
   epoch_ = joined->epoch;
+  slots_ = std::make_shared<log::SlotTable>(
+      joined->slots_count, [this] { return log::kSerialsBeginUnixMs + TickNow(sim_, clock_); });
+  serial_limit_ = limit;
+  slots_->SetLimit(limit);
   return *joined;
 }
 
 Status SharedMembers::Beat() {
+  const std::int64_t limit = std::max(serial_limit_, SerialNow() + 1);
   StoreRequest request;
   request.name = "beat";
   request.locks = [epoch = epoch_](const StoreImage&) {
     return std::vector<LockName>{MemberLock(epoch)};
   };
-  request.run = [limit = TickNow(sim_, clock_) + 1, epoch = epoch_](const StoreImage& image,
-                                                                    Change& change) -> Status {
+  request.run = [limit, epoch = epoch_](const StoreImage& image, Change& change) -> Status {
     if (image.Ended(epoch)) return FailedPrecondition("this epoch is over");
     change = [epoch, limit](StoreImage& changed) {
       MemberRow& member = changed.members[epoch];
       ++member.beat;
-      member.serial_limit = std::max(member.serial_limit, limit);
+      member.serial_limit = limit;
     };
     return OkStatus();
   };
-  return client_.Ask(std::move(request));
+  const Status status = client_.Ask(std::move(request));
+  if (status.ok()) {
+    serial_limit_ = limit;
+    slots_->SetLimit(limit);
+  }
+  return status;
 }
 
 Result<cluster::View> SharedMembers::Look() {
@@ -209,7 +232,7 @@ Status SharedMembers::Claim(const std::vector<cluster::Heir>& heirs) {
 Status SharedMembers::Want(std::uint64_t owner, const std::vector<Slot>& slots, std::uint64_t to) {
   return ChangeSlots("want", [owner, slots, to](StoreImage& image) {
     for (const Slot slot : slots) {
-      SlotTable& row = image.slots[slot];
+      cluster::SlotRow& row = image.slots[slot];
       if (row.owner != owner || !image.Ended(row.wanted)) continue;
       row.wanted = to;
       ++image.version;
@@ -232,7 +255,7 @@ Status SharedMembers::Leave() {
   request.lock_timeout = sim_.options.lock_timeout;
   request.locks = [epoch = epoch_](const StoreImage& image) { return LocksOf(image, epoch); };
   request.run = [epoch = epoch_](const StoreImage& image, Change& change) -> Status {
-    for (const SlotTable& row : image.slots) {
+    for (const cluster::SlotRow& row : image.slots) {
       if (row.owner == epoch) return Unavailable("it has slots");
     }
     change = [epoch](StoreImage& changed) { EndMember(changed, epoch); };

@@ -5,10 +5,12 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "coordinator/cluster/member_store.h"
+#include "coordinator/log/postgresql/slot_table.h"
 #include "tools/assent-sim/store_client.h"
 
 namespace assent::sim {
@@ -28,8 +30,11 @@ class SharedMembers final : public cluster::MemberStore {
   Status Want(std::uint64_t owner, const std::vector<Slot>& slots, std::uint64_t to) override;
   Status SetDraining(std::uint64_t epoch, bool draining) override;
   Status Leave() override;
+  // Of this member, once it has joined; its lanes give serials from there.
+  const std::shared_ptr<log::SlotTable>& slots() const { return slots_; }
 
  private:
+  std::int64_t SerialNow() const;
   // One transaction that changes slots and nothing else.
   Status ChangeSlots(const char* name, Change change);
 
@@ -38,6 +43,8 @@ class SharedMembers final : public cluster::MemberStore {
   StoreClient& client_;
   const Time clock_;
   std::uint64_t epoch_ = 0;
+  std::int64_t serial_limit_ = 0;  // durable with a beat
+  std::shared_ptr<log::SlotTable> slots_;
 };
 
 }  // namespace assent::sim

@@ -8,17 +8,10 @@
 #include "tools/assent-sim/planted.h"
 
 namespace assent::sim {
-namespace {
-
-constexpr int kSlotBits = 10;
-constexpr int kCountBits = 12;
-
-}  // namespace
-
 struct SharedRows::Group {
   GroupName name;
   std::vector<std::vector<log::Entry>> batches;
-  std::vector<Slot> released;
+  std::map<Slot, std::int64_t> released;  // and where their serials have got to
   log::Unwritten unwritten;
   std::set<Slot> loaded;
   bool expires = false;  // with what has been kept for its time
@@ -36,17 +29,11 @@ struct SharedRows::Group {
   void RemoveOld(StoreImage& image) const;
 };
 
-std::uint64_t TickNow(const Sim& sim, Time clock) {
-  return (static_cast<std::uint64_t>(sim.Wall().time_since_epoch().count()) +
-          static_cast<std::uint64_t>(clock / kMillisecond)) /
-         (static_cast<std::uint64_t>(kHour) / kMillisecond);
+std::int64_t TickNow(const Sim& sim, Time clock) {
+  return (sim.Wall().time_since_epoch().count() + clock / kMillisecond) / (kHour / kMillisecond);
 }
 
 Time KeptFor(const Options& options) { return 16 * options.lease; }
-
-std::uint64_t SerialAt(std::uint64_t tick, Slot slot) {
-  return ((tick << kSlotBits) | slot) << kCountBits;
-}
 
 // ---- The server's part --------------------------------------------------------------------------
 
@@ -56,8 +43,9 @@ Status SharedRows::Group::Evaluate(const StoreImage& image) {
                 (row->second.conn == name.conn || Mutant(Planted::kReopenWithoutConn));
   if (!fence_holds) return FailedPrecondition("fenced, or an old connection");
   if (row->second.seq >= name.seq) return FailedPrecondition("this group has been written");
-  kept = std::any_of(released.begin(), released.end(), [&](Slot slot) {
-    return image.slots[slot].owner == name.lane.first && image.Ended(image.slots[slot].wanted);
+  kept = std::any_of(released.begin(), released.end(), [&](const auto& given) {
+    const cluster::SlotRow& slot = image.slots[given.first];
+    return slot.owner == name.lane.first && image.Ended(slot.wanted);
   });
   outcome = {};
   outcome.refused.resize(batches.size());
@@ -87,13 +75,12 @@ void SharedRows::Group::Apply(StoreImage& image) const {
   changes.commit_seq = image.rows.commit_seq + 1;
   image.rows.Apply(changes);
   image.rows.epoch = name.lane.first;
-  const auto limit = image.members[name.lane.first].serial_limit;
-  for (const Slot slot : released) {
-    SlotTable& row = image.slots[slot];
+  for (const auto& [slot, last] : released) {
+    cluster::SlotRow& row = image.slots[slot];
     if (row.owner != name.lane.first || image.Ended(row.wanted)) continue;
     row.owner = std::exchange(row.wanted, 0);
     ++row.slot_epoch;
-    row.serial_floor = std::max(row.serial_floor, limit) + 1;
+    row.serial_floor_ms = last;
     ++image.version;
   }
 }
@@ -283,12 +270,15 @@ Status SharedRows::CommitEmpty() {
 
 Status SharedRows::Release(const std::vector<Slot>& slots) {
   group_ = NewGroup();
-  group_->released = slots;
+  for (const Slot slot : slots) group_->released[slot] = slots_->LastMs(slot);
   group_->name.given_up = slots;
   if (const Status status = Drive(/*committed=*/true); !status.ok()) return status;
   const bool kept = group_->kept;
   (void)Commit();
-  for (const Slot slot : slots) loaded_.erase(slot);
+  for (const Slot slot : slots) {
+    loaded_.erase(slot);
+    slots_->Drop(slot);
+  }
   return kept ? FailedPrecondition("nobody wants them any more") : OkStatus();
 }
 
@@ -345,8 +335,6 @@ Status SharedRows::Load(const std::vector<Slot>& slots, const log::Log::LiveVisi
                         std::vector<log::DamagedSlot>& damaged) {
   struct Read {
     std::vector<log::LiveRow> rows;
-    std::map<Slot, std::uint64_t> floors;
-    std::map<Slot, std::uint64_t> moves;
     std::set<Slot> damaged;
     bool owned = true;
   };
@@ -362,11 +350,7 @@ Status SharedRows::Load(const std::vector<Slot>& slots, const log::Log::LiveVisi
         read->rows.push_back(row);
         if (image.damaged.contains(row.slot)) read->damaged.insert(row.slot);
       }
-      for (const Slot slot : slots) {
-        read->floors[slot] = image.slots[slot].serial_floor;
-        read->moves[slot] = image.slots[slot].slot_epoch;
-        read->owned = read->owned && image.slots[slot].owner == epoch;
-      }
+      for (const Slot slot : slots) read->owned = read->owned && image.slots[slot].owner == epoch;
       return OkStatus();
     };
     const std::uint64_t link = client_.link();
@@ -389,17 +373,12 @@ Status SharedRows::Load(const std::vector<Slot>& slots, const log::Log::LiveVisi
       return Over();
     }
     for (const log::LiveRow& row : read->rows) {
+      slots_->NoteSerial(row.slot, row.serial);
       if (const Status status = visit(row); !status.ok()) return status;
     }
     loaded_.insert(sound.begin(), sound.end());
     for (const Slot slot : read->damaged)
       damaged.push_back({slot, "a row of slot " + std::to_string(slot) + " cannot be read"});
-    for (const auto& [slot, floor] : read->floors) {
-      // Each move raises it by one, whatever the clocks say.
-      if (floor > TickNow(sim_, clock_) + 1 + read->moves[slot]) sim_.marks.Set(Mark::kClockBehind);
-      std::uint64_t& last = last_serial_[slot];
-      if (!Mutant(Planted::kSerialReusedAfterMove)) last = std::max(last, SerialAt(floor, slot));
-    }
     return OkStatus();
   }
 }
@@ -442,12 +421,6 @@ Result<log::Found> SharedRows::Find(const std::string& gid) {
 
 Result<std::vector<log::FinishedRow>> SharedRows::Scan(std::uint64_t, std::size_t) {
   return std::vector<log::FinishedRow>();
-}
-
-std::uint64_t SharedRows::NextSerial(Slot slot) {
-  std::uint64_t& last = last_serial_[slot];
-  last = std::max(last + 1, SerialAt(TickNow(sim_, clock_), slot));
-  return last;
 }
 
 }  // namespace assent::sim

@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/log/postgresql/slot_table.h"
 #include "coordinator/log/row_store.h"
 #include "tools/assent-sim/store_client.h"
 
@@ -28,13 +29,13 @@ class SharedRows final : public log::RowStore {
     Sim& sim;
     SharedStore& store;
     StoreClient& client;
-    Time clock = 0;  // so far from others' is that of this machine
+    std::shared_ptr<log::SlotTable> slots;
   };
   SharedRows(const Of& of, LaneKey lane, log::Joined joined, std::uint64_t generation)
       : sim_(of.sim),
         store_(of.store),
         client_(of.client),
-        clock_(of.clock),
+        slots_(of.slots),
         lane_(lane),
         joined_(std::move(joined)),
         generation_(generation),
@@ -52,7 +53,7 @@ class SharedRows final : public log::RowStore {
   // What was read counts when a group of ours behind it is committed.
   Result<log::Found> Find(const std::string& gid) override;
   Result<std::vector<log::FinishedRow>> Scan(std::uint64_t, std::size_t) override;
-  std::uint64_t NextSerial(Slot slot) override;
+  std::uint64_t NextSerial(Slot slot) override { return slots_->Next(slot); }
   Result<bool> UpkeepIdle() override;
   // The observer has looked: of the store's generation, and whether UpkeepIdle has to do something.
   bool Looked(std::uint64_t generation);
@@ -81,7 +82,7 @@ class SharedRows final : public log::RowStore {
   Sim& sim_;
   SharedStore& store_;
   StoreClient& client_;
-  const Time clock_;
+  const std::shared_ptr<log::SlotTable> slots_;
   const LaneKey lane_;
   const log::Joined joined_;
   std::uint64_t conn_ = 0;
@@ -91,7 +92,6 @@ class SharedRows final : public log::RowStore {
   bool under_way_ = false;
   bool settled_ = false;  // it is committed, and nobody will say so
   std::set<Slot> loaded_;
-  std::map<Slot, std::uint64_t> last_serial_;
   bool fenced_ = false;
   bool regressed_ = false;
   std::uint64_t generation_ = 0;          // of the store, as the observer sees it
@@ -99,9 +99,9 @@ class SharedRows final : public log::RowStore {
   Time next_expiry_ = 0;
 };
 
-// Time as serials count it. Coarser than production's, so that one given twice shows.
-std::uint64_t SerialAt(std::uint64_t tick, Slot slot);
-std::uint64_t TickNow(const Sim& sim, Time clock);
+// Time as serials count it: hours where production has milliseconds, so that one given twice shows.
+// `clock`: so far from others' is that of this machine.
+std::int64_t TickNow(const Sim& sim, Time clock);
 // For how long finished transactions are kept; counted in the time that the cluster has run.
 Time KeptFor(const Options& options);
 

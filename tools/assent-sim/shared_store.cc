@@ -326,7 +326,7 @@ void SharedStore::FailOver() {
   });
   const StoreImage before = seen_;
   for (std::size_t i = 0; i < kept; ++i) MakeDurable(log_[i]);
-  if (!synchronous_) ++durable_.generation;
+  if (!synchronous_) durable_.BeginGeneration(durable_.generation + 1);
   const StoreImage after = durable_;
   deposed_ = seen_;
   Become(after);
@@ -364,7 +364,7 @@ void SharedStore::Restore() {
   sim_.marks.Set(Mark::kStoreRestored);
   const StoreImage before = seen_;
   StoreImage older = *copy_;
-  older.generation = std::max(older.generation, before.generation) + 1;
+  older.BeginGeneration(std::max(older.generation, before.generation) + 1);
   deposed_ = seen_;
   Become(older);
   for (Work& work : works_) work.stage = Stage::kOver;  // what is under way finds no server

@@ -2,6 +2,7 @@
 
 // What the tables of the store hold that coordinators share.
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -21,7 +22,7 @@ struct MemberRow {
   std::string node;
   std::uint64_t generation = 0;
   std::uint64_t beat = 0;
-  std::uint64_t serial_limit = 0;  // no serial of its own goes beyond it
+  std::int64_t serial_limit = 0;  // no serial of its own goes beyond it
   bool draining = false;
   bool ended = false;
 };
@@ -39,10 +40,6 @@ struct OldRow {
   Time finished_at = 0;
 };
 
-struct SlotTable : cluster::SlotRow {
-  std::uint64_t serial_floor = 0;
-};
-
 struct StoreImage {
   // Transactions. Its epoch is that of who wrote last.
   log::MemoryImage rows;
@@ -51,10 +48,18 @@ struct StoreImage {
   std::uint64_t version = 0;                   // of members and slots
   std::map<std::uint64_t, MemberRow> members;  // by epoch, those that have ended as well
   std::map<LaneKey, LaneRow> lanes;
-  std::vector<SlotTable> slots;
+  std::vector<cluster::SlotRow> slots;
   std::map<std::uint64_t, OldRow> old_rows;  // by serial
   std::set<Slot> damaged;                    // a row of it cannot be read
 
+  // The store is another than it was: nobody knows how high its slot epochs have been.
+  void BeginGeneration(std::uint64_t number) {
+    constexpr int kMovesBits = 32;
+    generation = number;
+    for (cluster::SlotRow& slot : slots)
+      slot.slot_epoch = std::max(slot.slot_epoch + 1, number << kMovesBits);
+    ++version;
+  }
   bool Ended(std::uint64_t epoch) const {
     const auto found = members.find(epoch);
     return found == members.end() || found->second.ended;

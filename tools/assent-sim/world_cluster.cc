@@ -141,7 +141,7 @@ void World::TellStore(Misfortune what, std::uint64_t epoch) {
     });
   }
   store_->Tell("move", [epoch, slot = sim_.dice.Below(sim_.options.slots)](StoreImage& image) {
-    SlotTable& row = image.slots[slot];
+    cluster::SlotRow& row = image.slots[slot];
     if (image.Ended(epoch) || row.owner == epoch || image.Ended(row.owner)) return;
     row.wanted = epoch;
     ++image.version;
