@@ -126,6 +126,14 @@ TEST_F(PostgresMembers, WhoTakesASlotBeginsBehindTheLastOwnersSerials) {
   EXPECT_EQ(Sql("SELECT min(serial_floor_ms) FROM slot"), "1560000");
 }
 
+// It was sent on an earlier connection, and given up: the server runs it behind a newer one.
+TEST_F(PostgresMembers, ABeatThatComesLateTakesNoLimitBack) {
+  Member a = Join("a");
+  (void)Sql("UPDATE member SET serial_limit_ms = 2000000, beat = beat + 1");
+  EXPECT_TRUE(a.store->Beat().ok());
+  EXPECT_EQ(Sql("SELECT serial_limit_ms FROM member"), "2000000");
+}
+
 // A commit whose answer was lost: nobody may rest on a limit that is perhaps not durable.
 TEST_F(PostgresMembers, AServerThatIsAwayIsTriedAgain) {
   Member a = Join("a");

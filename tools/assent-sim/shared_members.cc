@@ -137,7 +137,7 @@ Status SharedMembers::Beat() {
     change = [epoch, limit](StoreImage& changed) {
       MemberRow& member = changed.members[epoch];
       ++member.beat;
-      member.serial_limit = limit;
+      member.serial_limit = std::max(member.serial_limit, limit);
     };
     return OkStatus();
   };

@@ -241,7 +241,8 @@ Status PostgresMemberStore::Leave() {
 
 Status PostgresMemberStore::Beat() {
   if (Status status = Open(); !status.ok()) return status;
-  // A limit that has been given stays, also when the clock goes back.
+  // A limit that has been given stays, also when the clock goes back, and when a beat of an earlier
+  // connection comes late.
   const std::int64_t limit = std::max(serial_limit_ms_, options_.serial_now_ms() + kSerialsAheadMs);
   const std::int64_t age = RanMs();
   // The log's row before the member's, as in Join. Once a second is often enough.
@@ -249,8 +250,8 @@ Status PostgresMemberStore::Beat() {
       Do("UPDATE log SET age_ms = " + std::to_string(age) + " WHERE one = 1 AND age_ms < " +
          std::to_string(age - 1000) + ";" +
          Exactly1("UPDATE member SET beat = beat + 1, observer_pid = pg_backend_pid(),"
-                  " serial_limit_ms = " +
-                  std::to_string(limit) + " WHERE epoch = " + Text(epoch_) +
+                  " serial_limit_ms = greatest(serial_limit_ms, " +
+                  std::to_string(limit) + ") WHERE epoch = " + Text(epoch_) +
                   " AND NOT ended AND beat >= " + Text(beats_)));
   if (answer.verdict == Verdict::kCondition) return WhyNoBeat();
   if (!answer.ok()) return NoAnswer(answer);
