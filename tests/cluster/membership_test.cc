@@ -147,6 +147,13 @@ TEST_F(MembershipTest, AShortLeaseIsNotMadeLonger) {
   Membership rules(1, milliseconds(600), {});
   rules.OnLineBroken(2);
   EXPECT_EQ(rules.NextLook(now_), now_ + milliseconds(100));
+  for (int i = 0; i < 6; ++i) {
+    ++MemberOf(3).beat;
+    EXPECT_THAT(rules.OnView(view_, now_, now_).fencings, IsEmpty());
+    now_ += milliseconds(100);
+  }
+  ++MemberOf(3).beat;
+  EXPECT_THAT(rules.OnView(view_, now_, now_).fencings, SizeIs(1));
 }
 
 TEST_F(MembershipTest, ALineOfWhoHasEndedIsForgotten) {
@@ -188,8 +195,9 @@ TEST_F(MembershipTest, SlotsAreAssignedOnceForEachEpoch) {
 
 TEST_F(MembershipTest, WhatIsWantedIsToldOnce) {
   view_.slots[0].wanted = 2;
-  view_.slots[1].wanted = 99;  // has ended
-  view_.slots[4].wanted = 2;   // another's
+  view_.slots[1].wanted = 99;                                   // has ended
+  view_.slots[4].wanted = 2;                                    // another's
+  view_.slots[5] = {.owner = 1, .slot_epoch = 2, .wanted = 1};  // it has come
   EXPECT_THAT(LookAfter(milliseconds(500)).wanted, ElementsAre(0));
   EXPECT_THAT(LookAfter(milliseconds(500)).wanted, IsEmpty());
 }
@@ -241,6 +249,11 @@ TEST_F(MembershipTest, TheLastOneThatDrainsStays) {
   const Decision decision = LookAfter(milliseconds(500));
   EXPECT_FALSE(decision.leave);
   EXPECT_THAT(decision.claim, SizeIs(4));
+  // And does not leave what a dead one had lying about, as long as it can take it.
+  for (SlotRow& slot : view_.slots) slot.owner = 2;
+  const Decision of_the_dead = LookAfter(milliseconds(500));
+  EXPECT_THAT(of_the_dead.claim, SizeIs(6));
+  EXPECT_FALSE(of_the_dead.leave);
 }
 
 }  // namespace

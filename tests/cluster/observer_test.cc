@@ -327,6 +327,8 @@ TEST(Observers, WhatPeopleAskFor) {
   cluster.Run(std::chrono::seconds(20));
   EXPECT_EQ(cluster.node(1).serves().count(slot), 1u) << "and it stays there";
   EXPECT_EQ(cluster.node(1).serves().size(), 5u);
+  EXPECT_TRUE(observer.Move({slot}, second).ok());
+  EXPECT_EQ(cluster.shared.slots[slot].wanted, 0u) << "nothing is asked of who has it";
   EXPECT_TRUE(observer.SetDraining(second, true).ok());
   EXPECT_EQ(observer.SetDraining(first, true).code(), Code::kFailedPrecondition);
   EXPECT_EQ(observer.Move({slot}, second).code(), Code::kFailedPrecondition);
@@ -343,6 +345,61 @@ TEST(Observers, WhatPeopleAskFor) {
   cluster.Run(std::chrono::seconds(1));
   cluster.node(1).Start();
   EXPECT_EQ(cluster.node(1).serves().size(), 8u);
+}
+
+// It may take longer than others wait for a beat; and whoever is out himself ends nobody.
+TEST(Observers, WhoEndsAnotherShowsThatItIsThereMeanwhile) {
+  Cluster cluster(2, 8);
+  cluster.StartAll();
+  cluster.Run(std::chrono::seconds(10));
+  Node& node = cluster.node(0);
+  const std::uint64_t victim = cluster.node(1).epoch();
+  cluster.shared.held.insert(victim);
+  cluster.shared.held_for_good = true;
+  cluster.now += kLease / Membership::kLooksPerLease;
+  const std::uint64_t beat = cluster.shared.members[node.epoch()].beat;
+  EXPECT_EQ(node.observer().End(victim).code(), Code::kUnavailable);
+  EXPECT_EQ(cluster.shared.members[node.epoch()].beat, beat + 1);
+  EXPECT_TRUE(cluster.shared.Has(victim));
+  cluster.shared.held.clear();
+  node.store().beat_says = FailedPrecondition("fenced");
+  cluster.now += kLease / Membership::kLooksPerLease;
+  EXPECT_EQ(node.observer().End(victim).code(), Code::kUnavailable);
+  EXPECT_TRUE(cluster.shared.Has(victim));
+  EXPECT_TRUE(node.observer().out());
+}
+
+// A store whose answer to a beat takes its time.
+class SlowStore final : public SharedMemoryStore {
+ public:
+  SlowStore(SharedMemory& shared, MonoTime& now) : SharedMemoryStore(shared), now_(now) {}
+  Status Beat() override {
+    now_ += milliseconds(300);
+    return SharedMemoryStore::Beat();
+  }
+
+ private:
+  MonoTime& now_;
+};
+
+// Slow answers make a beat no rarer; but a store that is away is not asked again without a pause.
+TEST(Observers, ASlowStoreIsAskedInTime) {
+  SharedMemory shared(4);
+  MonoTime now{std::chrono::hours(1)};
+  SlowStore store(shared, now);
+  const Result<Joined> joined = store.Join({.node = "one"});
+  ASSERT_TRUE(joined.ok());
+  Node events(shared, "one", now);
+  Observer observer(store, *joined, {.lease = kLease, .now = [&now] { return now; }}, events);
+  const MonoTime began = now;
+  observer.Step();
+  observer.Step();  // looks
+  EXPECT_EQ(observer.NextDue(), began + kLease / Membership::kLooksPerLease);
+  store.cut = true;
+  now = observer.NextDue();
+  observer.Step();
+  EXPECT_TRUE(observer.away());
+  EXPECT_EQ(observer.NextDue(), now + kLease / Membership::kLooksPerLease);
 }
 
 // Whatever happens, as long as it stops some time.

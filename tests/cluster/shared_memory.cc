@@ -78,7 +78,10 @@ Result<MemberStore::Fenced> SharedMemoryStore::Fence(std::uint64_t victim, std::
   if (const Status status = Reach(); !status.ok()) return status;
   const auto found = shared_.members.find(victim);
   if (found == shared_.members.end() || found->second.beat != seen_beat) return Fenced::kMoved;
-  if (shared_.held.erase(victim) > 0) return Fenced::kHeld;
+  if (shared_.held.count(victim) > 0) {
+    if (!shared_.held_for_good) shared_.held.erase(victim);
+    return Fenced::kHeld;
+  }
   End(victim);
   ++shared_.fences;
   for (const Heir& heir : heirs) {

@@ -23,6 +23,7 @@ struct SharedMemory {
   std::uint64_t changes = 0;
   std::uint64_t fences = 0;
   std::set<std::uint64_t> held;  // members with a group in flight that does not end
+  bool held_for_good = false;    // although its connections were ended
   bool down = false;
   bool full = false;
 
@@ -33,7 +34,7 @@ struct SharedMemory {
   bool Release(Slot slot);
 };
 
-class SharedMemoryStore final : public MemberStore {
+class SharedMemoryStore : public MemberStore {
  public:
   explicit SharedMemoryStore(SharedMemory& shared) : shared_(shared) {}
 

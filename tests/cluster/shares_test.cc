@@ -87,6 +87,13 @@ TEST(Shares, ADrainingOneGivesAllAndTakesNothing) {
   const std::vector<Move> moves = Rebalance(view, {1, 2, 3});
   EXPECT_THAT(After(view, moves), ElementsAre(testing::Pair(2, 3), testing::Pair(3, 3)));
   EXPECT_THAT(TakersOf(view, {1, 2, 3}), ElementsAre(2, 3));
+  // Each is asked for once, unless who asked has ended.
+  view.slots[0].wanted = 2;
+  view.slots[1].wanted = 99;
+  view.slots[2].wanted = 3;
+  const std::vector<Move> rest = Rebalance(view, {1, 2, 3});
+  ASSERT_THAT(rest, SizeIs(1));
+  EXPECT_EQ(rest[0].slot, 1);
 }
 
 TEST(Shares, TheLastOneKeepsWhatItHas) {
