@@ -24,6 +24,17 @@ struct Member {
   bool draining = false;   // gives its slots away, and takes none
 };
 
+// The last start of a coordinator that has ended, and has not come back under its name.
+struct Departed {
+  std::uint64_t epoch = 0;
+  std::string node{};
+  std::string address{};
+  std::string version{};
+  bool in_order = false;   // it ended itself, when it wrote no more
+  std::string ended_by{};  // else whose name ended it; empty: it is not known any more
+  std::int64_t last_beat_unix_ms = 0;  // by its own clock
+};
+
 struct SlotRow {
   std::uint64_t owner = 0;       // an epoch; 0: nobody had it yet
   std::uint64_t slot_epoch = 0;  // one more with each owner
@@ -46,6 +57,7 @@ struct View {
   std::uint64_t generation = 0;  // of the store
   std::vector<Member> members;   // rising by epoch, none that has ended
   std::vector<SlotRow> slots;    // by slot
+  std::vector<Departed> departed{};  // rising by epoch; of the newest ones, for people
 
   const Member* Find(std::uint64_t epoch) const {
     const auto at = std::lower_bound(

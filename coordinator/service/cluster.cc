@@ -1,10 +1,12 @@
 #include "coordinator/service/cluster.h"
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "coordinator/base/clock.h"
 #include "coordinator/core/spec.h"
 #include "coordinator/service/convert.h"
 #include "coordinator/service/members.h"
@@ -14,6 +16,26 @@ namespace {
 
 std::int64_t UnfinishedOf(const v1::ServerInfo& info) {
   return static_cast<std::int64_t>(info.active() + info.committing() + info.aborting());
+}
+
+// So long whoever has ended and not come back is spoken of.
+constexpr std::int64_t kMissedMs = 3'600'000;
+
+void FillDeparted(const cluster::View& view, v1::ClusterView& out) {
+  const std::int64_t now = base::UnixNowMs();
+  for (const cluster::Departed& departed : view.departed) {
+    const std::int64_t silent_ms = std::max<std::int64_t>(0, now - departed.last_beat_unix_ms);
+    if (silent_ms > kMissedMs) continue;
+    v1::DepartedMember& shown = *out.add_departed();
+    shown.set_epoch(departed.epoch);
+    shown.set_node(departed.node);
+    shown.set_address(departed.address);
+    shown.set_version(departed.version);
+    shown.set_silent_ms(silent_ms);
+    shown.set_in_order(departed.in_order);
+    shown.set_ended_by(departed.ended_by);
+    shown.set_slots(static_cast<std::uint32_t>(view.SlotsOf(departed.epoch).size()));
+  }
 }
 
 Status Alone() {
@@ -43,6 +65,7 @@ void Service::FillView(v1::ClusterView& out) const {
     shown.set_unfinished(-1);
     place[member.epoch] = static_cast<std::size_t>(out.members_size());
   }
+  FillDeparted(*view, out);
   std::string& slots = *out.mutable_slots();
   slots.reserve(2 * view->slots.size());
   for (const cluster::SlotRow& slot : view->slots) {
@@ -66,13 +89,19 @@ void Service::Take(const Caller& caller, const v1::GetClusterRequest& request,
       [](const cluster::Member&) { return v1::GetServerInfoRequest().SerializeAsString(); },
       [this, asker](const std::vector<MemberAnswer<v1::ServerInfo>>& answers) {
         std::map<std::uint64_t, v1::ServerInfo> infos;
+        std::map<std::uint64_t, std::string> unreachable;
         for (const auto& answer : answers) {
-          if (answer.status.ok()) infos[answer.member.epoch] = answer.reply;
+          if (answer.status.ok()) {
+            infos[answer.member.epoch] = answer.reply;
+          } else {
+            unreachable[answer.member.epoch] = answer.status.message();
+          }
         }
         FillInfo(infos[router_.self()]);
         asker->Answer(OkStatus(), [&](v1::ClusterView& out) {
           FillView(out);
           for (v1::ClusterMember& member : *out.mutable_members()) {
+            member.set_unreachable(unreachable[member.epoch()]);
             const auto known = infos.find(member.epoch());
             if (known == infos.end()) continue;
             member.set_unfinished(UnfinishedOf(known->second));

@@ -218,6 +218,36 @@ TEST_P(MemberStores, AMemberMayEndItself) {
   EXPECT_THAT(Look(b).SlotsOf(b.epoch()), SizeIs(kSlots));
 }
 
+// Who pages for a coordinator that is missing has to see that there was one. It vanished at once.
+TEST_P(MemberStores, WhoHasEndedIsMissedUntilItIsBack) {
+  Member a = Join("a");
+  Member b = Join("b");
+  Member c = Join("c");
+  EXPECT_TRUE(b.store->Beat().ok());
+  EXPECT_THAT(Look(a).departed, IsEmpty());
+  EXPECT_EQ(Fence(a, b.epoch(), 1, {}), Fenced::kDone);
+  EXPECT_TRUE(c.store->Leave().ok());
+  const View view = Look(a);
+  ASSERT_THAT(view.departed, SizeIs(2));
+  EXPECT_EQ(view.departed[0].epoch, b.epoch());
+  EXPECT_EQ(view.departed[0].node, "b");
+  EXPECT_EQ(view.departed[0].address, "b:7400");
+  EXPECT_EQ(view.departed[0].version, "1");
+  EXPECT_FALSE(view.departed[0].in_order);
+  EXPECT_EQ(view.departed[0].ended_by, "a");
+  EXPECT_EQ(view.departed[1].node, "c");
+  EXPECT_TRUE(view.departed[1].in_order);
+  EXPECT_EQ(view.departed[1].ended_by, "");
+  Member again = Join("b");
+  EXPECT_THAT(Look(a).departed, SizeIs(1)) << "b is back";
+  const Member twice = Join("c");
+  EXPECT_THAT(Look(a).departed, IsEmpty());
+  EXPECT_EQ(Fence(a, twice.epoch(), 0, {}), Fenced::kDone);
+  const View later = Look(a);
+  ASSERT_THAT(later.departed, SizeIs(1)) << "each node once";
+  EXPECT_EQ(later.departed[0].epoch, twice.epoch());
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Kinds, MemberStores,
     testing::Values(Kind{"Memory", [] { return std::make_unique<InMemory>(); }},

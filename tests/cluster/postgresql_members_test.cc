@@ -9,6 +9,7 @@
 
 #include "coordinator/log/epoch.h"
 #include "coordinator/log/postgresql/member_store.h"
+#include "coordinator/log/postgresql/slot_table.h"
 #include "tests/support/postgresql.h"
 
 namespace assent::log {
@@ -70,6 +71,22 @@ class PostgresMembers : public testing::Test {
   bool lossless_ = false;
   std::vector<std::string> told_;
 };
+
+// Its last beat said how far its serials may go; so no clock but its own is needed.
+TEST_F(PostgresMembers, WhenWhoHasEndedWasLastSeenIsKnown) {
+  Member a = Join("a");
+  now_ms_ = 2'000'000;
+  Member b = Join("b");
+  EXPECT_TRUE(b.store->Beat().ok());
+  now_ms_ = 9'000'000;
+  ASSERT_TRUE(a.store->Fence(b.epoch(), 1, {}).ok());
+  const auto view = a.store->Look();
+  ASSERT_TRUE(view.ok());
+  ASSERT_THAT(view->departed, SizeIs(1));
+  EXPECT_EQ(view->departed[0].last_beat_unix_ms, UnixMs(2'000'000));
+  Sql("UPDATE member SET serial_limit_ms = 9223372036854775807");
+  EXPECT_TRUE(a.store->Look().ok()) << "whatever stands there";
+}
 
 TEST_F(PostgresMembers, AGroupThatDoesNotEndIsEnded) {
   Member a = Join("a");

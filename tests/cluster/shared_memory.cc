@@ -26,10 +26,18 @@ Status SharedMemoryStore::Reach() const {
   return cut || shared_.down ? Unavailable("the store does not answer") : OkStatus();
 }
 
-void SharedMemoryStore::End(std::uint64_t epoch) {
+void SharedMemoryStore::End(std::uint64_t epoch, std::uint64_t by) {
   ++shared_.changes;
+  const Member& member = shared_.members.at(epoch);
+  const auto other = shared_.members.find(by);
+  shared_.ended[epoch] = {
+      .epoch = epoch,
+      .node = member.node,
+      .address = member.address,
+      .version = member.version,
+      .in_order = by == epoch,
+      .ended_by = by == epoch || other == shared_.members.end() ? "" : other->second.node};
   shared_.members.erase(epoch);
-  shared_.ended.insert(epoch);
 }
 
 Result<Joined> SharedMemoryStore::Join(const MemberCard& card) {
@@ -40,7 +48,7 @@ Result<Joined> SharedMemoryStore::Join(const MemberCard& card) {
   joined.slots_count = static_cast<Slot>(shared_.slots.size());
   const auto members = shared_.members;
   for (const auto& [epoch, member] : members) {
-    if (member.node == card.node) End(epoch);
+    if (member.node == card.node) End(epoch, epoch_);
   }
   shared_.members[epoch_] = {
       .epoch = epoch_, .node = card.node, .address = card.address, .version = card.version};
@@ -50,7 +58,8 @@ Result<Joined> SharedMemoryStore::Join(const MemberCard& card) {
     shared_.Give(slot, epoch_);
     joined.slots.push_back({.slot = slot, .slot_epoch = shared_.slots[slot].slot_epoch});
   }
-  std::set<std::uint64_t> epochs = shared_.ended;
+  std::set<std::uint64_t> epochs;
+  for (const auto& [epoch, departed] : shared_.ended) epochs.insert(epoch);
   for (const auto& [epoch, member] : shared_.members) epochs.insert(epoch);
   joined.epochs.assign(epochs.begin(), epochs.end());
   return joined;
@@ -70,6 +79,13 @@ Result<View> SharedMemoryStore::Look() {
   view.version = shared_.starts + shared_.changes;
   for (const auto& [epoch, member] : shared_.members) view.members.push_back(member);
   view.slots = shared_.slots;
+  std::map<std::string, Departed> last;  // by node
+  for (const auto& [epoch, departed] : shared_.ended) last[departed.node] = departed;
+  for (const auto& [epoch, member] : shared_.members) last.erase(member.node);
+  for (const auto& [epoch, departed] : shared_.ended) {
+    const auto found = last.find(departed.node);
+    if (found != last.end() && found->second.epoch == epoch) view.departed.push_back(departed);
+  }
   return view;
 }
 
@@ -82,7 +98,7 @@ Result<MemberStore::Fenced> SharedMemoryStore::Fence(std::uint64_t victim, std::
     if (!shared_.held_for_good) shared_.held.erase(victim);
     return Fenced::kHeld;
   }
-  End(victim);
+  End(victim, epoch_);
   ++shared_.fences;
   for (const Heir& heir : heirs) {
     if (shared_.slots[heir.slot].owner == victim) shared_.Give(heir.slot, heir.epoch);
@@ -119,7 +135,7 @@ Status SharedMemoryStore::SetDraining(std::uint64_t epoch, bool draining) {
 Status SharedMemoryStore::Leave() {
   if (const Status status = Reach(); !status.ok()) return status;
   if (!shared_.SlotsOf(epoch_).empty()) return FailedPrecondition("it has slots");
-  End(epoch_);
+  End(epoch_, epoch_);
   return OkStatus();
 }
 

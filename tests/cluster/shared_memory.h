@@ -17,7 +17,7 @@ struct SharedMemory {
   explicit SharedMemory(Slot slots_count) : slots(slots_count) {}
 
   std::map<std::uint64_t, Member> members;  // that have not ended
-  std::set<std::uint64_t> ended;
+  std::map<std::uint64_t, Departed> ended;
   std::vector<SlotRow> slots;
   std::uint64_t starts = 0;
   std::uint64_t changes = 0;
@@ -54,7 +54,7 @@ class SharedMemoryStore : public MemberStore {
 
  private:
   Status Reach() const;
-  void End(std::uint64_t epoch);
+  void End(std::uint64_t epoch, std::uint64_t by);
 
   SharedMemory& shared_;
   std::uint64_t epoch_ = 0;

@@ -80,6 +80,86 @@ TEST_F(ClusterTest, TheSummarySaysInWordsWhatIsWrong) {
             ClusterSummary(Draining(View({2, 2, 1}), 3)));
 }
 
+// Stopped last, it has all slots back and waits for somebody to give them to.
+TEST_F(ClusterTest, ADrainedOneThatIsTheLastSaysWhatEndsThat) {
+  v1::ClusterView view = Draining(View({1, 1, 1}), 1);
+  view.mutable_members()->DeleteSubrange(1, 2);
+  EXPECT_EQ(
+      "1 coordinator, all slots have an owner; node a is draining: 3 slots to go, and nobody is "
+      "there to take them: start another coordinator, or assentctl cluster drain a --undo",
+      ClusterSummary(view));
+}
+
+TEST_F(ClusterTest, WhoIsMissedIsSpokenOf) {
+  v1::ClusterView view = View({1, 2, 3});
+  v1::DepartedMember& departed = *view.add_departed();
+  departed.set_node("aa");
+  departed.set_address("host:7409");
+  departed.set_epoch(9);
+  departed.set_silent_ms(40'000);
+  departed.set_ended_by("b");
+  EXPECT_EQ(
+      "3 coordinators, all slots have an owner; node aa, last seen 40.0 s ago, was fenced by b and "
+      "is not back: its slots have other owners",
+      ClusterSummary(view));
+  const std::string table = RenderCluster(view, session.MakeStyle());
+  EXPECT_NE(std::string::npos, table.find("40.0 s ago"));
+  EXPECT_NE(std::string::npos, table.find("fenced"));
+  EXPECT_LT(table.find("\na "), table.find("\naa ")) << "by name\n" << table;
+  EXPECT_LT(table.find("\naa "), table.find("\nb ")) << "by name\n" << table;
+  departed.clear_ended_by();
+  departed.set_slots(2);
+  EXPECT_EQ(
+      "3 coordinators, 1 slot has no owner at this moment; node aa, last seen 40.0 s ago, was "
+      "fenced and is not back: 2 slots of it to be taken over",
+      [&] {
+        v1::ClusterView some = view;
+        some.mutable_slots()->replace(0, 1, 1, '\0');
+        return ClusterSummary(some);
+      }());
+  departed.set_in_order(true);
+  EXPECT_EQ("3 coordinators, all slots have an owner", ClusterSummary(view));
+  EXPECT_NE(std::string::npos, RenderCluster(view, session.MakeStyle()).find("stopped"));
+}
+
+// It took a quarter of all transactions out of service, and the first line said that all was well.
+TEST_F(ClusterTest, WhoIsOutOfReachIsNamedWithItsAddress) {
+  v1::ClusterView view = View({1, 2, 2});
+  view.mutable_members(1)->set_unfinished(-1);
+  view.mutable_members(1)->set_unreachable("connection refused");
+  EXPECT_EQ(
+      "3 coordinators, all slots have an owner; node b does not answer at host:7401 (connection "
+      "refused): its 2 slots are out of reach; correct its --advertise, or assentctl cluster drain "
+      "b",
+      ClusterSummary(view));
+  view.mutable_members(1)->set_silent_ms(2'100);
+  EXPECT_EQ(std::string::npos, ClusterSummary(view).find("--advertise")) << "it is silent";
+}
+
+TEST_F(ClusterTest, StatusEndsWithOneWhenSomethingIsWrong) {
+  const auto exit = [this](const v1::ClusterView& view) {
+    service.cluster.push_back(view);
+    return RunClusterStatus({}, session);
+  };
+  v1::ClusterView view = View({1, 2, 3});
+  EXPECT_EQ(Exit::kDone, exit(view));
+  EXPECT_EQ(Exit::kDone, exit(Draining(view, 2)));
+  EXPECT_EQ(Exit::kOther, exit(View({1, 2, 0}))) << "a slot is nobody's";
+  v1::ClusterView silent = view;
+  silent.mutable_members(1)->set_silent_ms(2'100);
+  EXPECT_EQ(Exit::kOther, exit(silent));
+  v1::ClusterView cut_off = view;
+  cut_off.mutable_members(1)->set_unreachable("refused");
+  EXPECT_EQ(Exit::kOther, exit(cut_off));
+  v1::ClusterView set_aside = view;
+  set_aside.mutable_members(2)->add_slots_set_aside(2);
+  EXPECT_EQ(Exit::kOther, exit(set_aside));
+  view.add_departed()->set_in_order(true);
+  EXPECT_EQ(Exit::kDone, exit(view)) << "it was stopped in order";
+  view.mutable_departed(0)->set_in_order(false);
+  EXPECT_EQ(Exit::kOther, exit(view));
+}
+
 TEST_F(ClusterTest, StatusAsksForTheLoad) {
   service.cluster.push_back(View({1, 2, 3}));
   EXPECT_EQ(Exit::kDone, RunClusterStatus({}, session));

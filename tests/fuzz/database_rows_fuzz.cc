@@ -75,21 +75,24 @@ Rows DrawRows(Input& in, int columns) {
   return rows;
 }
 
+// Of kLookSql.
+constexpr int kViewColumnsCount = 10;
+
 // A view as a database gives it, with as many mistakes as the input wants.
 Rows DrawView(Input& in, int members) {
   PGresult* result = PQmakeEmptyPGresult(nullptr, PGRES_TUPLES_OK);
   ASSENT_CHECK(result != nullptr);
   Rows rows(result);
   std::string name = "c";
-  std::vector<PGresAttDesc> described(9);
+  std::vector<PGresAttDesc> described(kViewColumnsCount);
   for (PGresAttDesc& column : described) {
     column = {};
     column.name = name.data();
   }
-  ASSENT_CHECK(PQsetResultAttrs(result, 9, described.data()) != 0);
+  ASSENT_CHECK(PQsetResultAttrs(result, kViewColumnsCount, described.data()) != 0);
   int row = 0;
   const auto put = [&](const std::vector<std::uint64_t>& numbers) {
-    for (int column = 0; column < 9; ++column) {
+    for (int column = 0; column < kViewColumnsCount; ++column) {
       std::string value = column < static_cast<int>(numbers.size())
                               ? std::to_string(numbers[static_cast<std::size_t>(column)])
                               : "";
@@ -101,7 +104,10 @@ Rows DrawView(Input& in, int members) {
   put({0, 0, in.Below(8), 1, kSlotsCount, 0});
   for (int epoch = 1; epoch <= members; ++epoch) {
     const std::uint8_t what = in.Byte();
-    if ((what & 3) == 0) continue;  // has ended
+    if ((what & 3) == 0) {
+      put({3, static_cast<std::uint64_t>(epoch), in.Below(6), in.Number(2)});
+      continue;
+    }
     const std::uint64_t beat = what >> 4U;
     put({1, static_cast<std::uint64_t>(epoch), beat, 0, (what & 12) == 12 ? 1U : 0U, 0});
   }
@@ -154,7 +160,7 @@ void Look(Input& in) {
     const MonoTime asked = now += std::chrono::milliseconds(in.Number(2));
     const MonoTime answered = now += std::chrono::milliseconds((what & 16) == 0 ? 0 : in.Number(2));
     const Result<cluster::View> view =
-        log::ReadView((what & 32) == 0 ? DrawView(in, 5) : DrawRows(in, 9));
+        log::ReadView((what & 32) == 0 ? DrawView(in, 5) : DrawRows(in, kViewColumnsCount));
     if (!view.ok()) {
       ASSENT_CHECK(view.status().code() == Code::kDataLoss);
       continue;

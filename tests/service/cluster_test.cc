@@ -94,6 +94,37 @@ TEST_F(ClusterTest, LoadIsAskedOfEachAndWhoIsSilentIsSo) {
   EXPECT_EQ(members_[1]->asked, 0) << "it was asked for its own, and asked nobody";
 }
 
+TEST_F(ClusterTest, WhoDoesNotAnswerIsShownWithWhatCameOfAsking) {
+  Start(3);
+  silent_ = {3};
+  const v1::ClusterView view = Get(0, /*load=*/true);
+  EXPECT_EQ(view.members(0).unreachable(), "");
+  EXPECT_EQ(view.members(1).unreachable(), "");
+  EXPECT_EQ(view.members(2).unreachable(), "connection refused");
+  EXPECT_EQ(Get(0).members(2).unreachable(), "") << "nobody was asked";
+}
+
+TEST_F(ClusterTest, WhoHasEndedIsShownForAnHourWithItsSlots) {
+  Start(3);
+  const std::int64_t now = base::UnixNowMs();
+  view_.departed = {
+      {.epoch = 90, .node = "old", .ended_by = "a", .last_beat_unix_ms = now - 3'700'000},
+      {.epoch = 91, .node = "x", .address = "h:1", .ended_by = "a", .last_beat_unix_ms = now - 5'000},
+      {.epoch = 92, .node = "y", .in_order = true, .last_beat_unix_ms = now + 7'000}};
+  view_.slots[5].owner = 91;
+  Show();
+  const v1::ClusterView view = Get(1);
+  ASSERT_EQ(view.departed_size(), 2);
+  EXPECT_EQ(view.departed(0).node(), "x");
+  EXPECT_EQ(view.departed(0).address(), "h:1");
+  EXPECT_EQ(view.departed(0).ended_by(), "a");
+  EXPECT_EQ(view.departed(0).slots(), 1U);
+  EXPECT_GE(view.departed(0).silent_ms(), 5'000);
+  EXPECT_TRUE(view.departed(1).in_order());
+  EXPECT_EQ(view.departed(1).slots(), 0U);
+  EXPECT_EQ(view.departed(1).silent_ms(), 0) << "its clock is ahead";
+}
+
 TEST_F(ClusterTest, WhoMovesOnIsNotSilent) {
   Start(2);
   const auto silent = [&](int i) { return Get(0).members(i).silent_ms(); };

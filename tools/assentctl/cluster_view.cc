@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
+#include <utility>
+#include <vector>
 
 #include "tools/assentctl/duration.h"
 #include "tools/assentctl/json_out.h"
@@ -41,6 +44,20 @@ bool IsBlind(const v1::ClusterView& view) {
   });
 }
 
+// It shows itself in the store, and whoever answers does not get through to it.
+bool IsCutOff(const v1::ClusterMember& member, const v1::ClusterView& view) {
+  return !member.unreachable().empty() && !IsSilent(member, view);
+}
+
+std::string CutOff(const v1::ClusterMember& member) {
+  std::string text = "; node " + Visible(member.node()) + " does not answer at " +
+                     Visible(member.address()) + " (" + Visible(member.unreachable()) + ")";
+  if (member.slots() == 0) return text;
+  return text + ": its " + Count(member.slots(), "slot") +
+         (member.slots() == 1 ? " is" : " are") + " out of reach; correct its --advertise, or " +
+         "assentctl cluster drain " + Visible(member.node());
+}
+
 std::string Trouble(const v1::ClusterMember& member, const v1::ClusterView& view) {
   const std::string node = "; node " + Visible(member.node());
   if (IsSilent(member, view)) {
@@ -48,9 +65,15 @@ std::string Trouble(const v1::ClusterMember& member, const v1::ClusterView& view
     if (view.lease_ms() > 0) text += ": taken over at " + Ago(view.lease_ms());
     return text;
   }
+  if (IsCutOff(member, view)) return CutOff(member);
   if (!member.draining()) return "";
   if (member.slots() == 0) return node + " is drained: it can be stopped";
-  return node + " is draining: " + Count(member.slots(), "slot") + " to go";
+  const std::string to_go = node + " is draining: " + Count(member.slots(), "slot") + " to go";
+  if (!OtherTakers(view, member.node()).empty()) return to_go;
+  return to_go +
+         ", and nobody is there to take them: start another coordinator, or assentctl cluster "
+         "drain " +
+         Visible(member.node()) + " --undo";
 }
 
 Cell State(const v1::ClusterMember& member, const v1::ClusterView& view) {
@@ -64,6 +87,16 @@ Cell Unfinished(const v1::ClusterMember& member) {
   return Cell(std::to_string(member.unfinished()));
 }
 
+std::string Missed(const v1::DepartedMember& departed) {
+  if (departed.in_order()) return "";
+  return "; node " + Visible(departed.node()) + ", last seen " + Ago(departed.silent_ms()) +
+         " ago, was fenced" +
+         (departed.ended_by().empty() ? "" : " by " + Visible(departed.ended_by())) +
+         " and is not back: " +
+         (departed.slots() == 0 ? "its slots have other owners"
+                                : Count(departed.slots(), "slot") + " of it to be taken over");
+}
+
 // Nobody works on them, whoever has them.
 std::string SetAside(const v1::ClusterView& view) {
   std::string text;
@@ -74,18 +107,32 @@ std::string SetAside(const v1::ClusterView& view) {
   return text;
 }
 
+// Those that are there, and those that are missed.
 std::string MemberTable(const v1::ClusterView& view, const Style& style) {
   Table table({"NODE", "ADDRESS", "VERSION", "EPOCH", "LAST SEEN", "SLOTS", "UNFINISHED", "STATE"});
+  std::multimap<std::string, std::vector<Cell>> rows;  // by node
   for (const v1::ClusterMember& member : view.members()) {
-    table.Add({{member.node(), Tone::kStrong},
-               member.address(),
-               member.version(),
-               std::to_string(member.epoch()),
-               Ago(member.silent_ms()) + " ago",
-               std::to_string(member.slots()),
-               Unfinished(member),
-               State(member, view)});
+    rows.emplace(member.node(), std::vector<Cell>{{member.node(), Tone::kStrong},
+                                                  member.address(),
+                                                  member.version(),
+                                                  std::to_string(member.epoch()),
+                                                  Ago(member.silent_ms()) + " ago",
+                                                  std::to_string(member.slots()),
+                                                  Unfinished(member),
+                                                  State(member, view)});
   }
+  for (const v1::DepartedMember& gone : view.departed()) {
+    rows.emplace(gone.node(), std::vector<Cell>{{gone.node(), Tone::kStrong},
+                                                gone.address(),
+                                                gone.version(),
+                                                std::to_string(gone.epoch()),
+                                                Ago(gone.silent_ms()) + " ago",
+                                                std::to_string(gone.slots()),
+                                                "",
+                                                gone.in_order() ? Cell("stopped", Tone::kWarn)
+                                                                : Cell("fenced", Tone::kBad)});
+  }
+  for (auto& [node, row] : rows) table.Add(std::move(row));
   return table.Render(style);
 }
 
@@ -150,7 +197,19 @@ std::string ClusterSummary(const v1::ClusterView& view) {
            "While nobody does, nobody is taken over";
   }
   for (const v1::ClusterMember& member : view.members()) text += Trouble(member, view);
+  for (const v1::DepartedMember& departed : view.departed()) text += Missed(departed);
   return text;
+}
+
+bool IsWell(const v1::ClusterView& view) {
+  return OwnerlessCount(view) == 0 &&
+         std::none_of(view.members().begin(), view.members().end(),
+                      [&view](const auto& member) {
+                        return IsSilent(member, view) || IsCutOff(member, view) ||
+                               !member.slots_set_aside().empty();
+                      }) &&
+         std::all_of(view.departed().begin(), view.departed().end(),
+                     [](const auto& departed) { return departed.in_order(); });
 }
 
 std::string RenderCluster(const v1::ClusterView& view, const Style& style) {

@@ -32,6 +32,9 @@ std::string SlotsSetAside(const google::protobuf::RepeatedField<std::uint32_t>& 
 // The cluster in one sentence: "3 coordinators, all slots have an owner", and who is silent or
 // gives its slots away.
 std::string ClusterSummary(const v1::ClusterView& view);
+// Every slot is served by a member that shows itself and answers, and nobody is missed whom others
+// had to end.
+bool IsWell(const v1::ClusterView& view);
 // The summary and a line per member. `id`: their nodes.
 std::string RenderCluster(const v1::ClusterView& view, const Style& style);
 

@@ -1,18 +1,51 @@
 #include "coordinator/log/postgresql/member_rows.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
+
+#include "coordinator/log/postgresql/member_store.h"
+#include "coordinator/log/postgresql/slot_table.h"
 
 namespace assent::log {
 
 // One statement, for one snapshot.
 const char* const kLookSql =
     "SELECT 0 AS kind, 0::bigint AS a, starts AS b, generation AS c, slots::bigint AS d,"
-    " 0::bigint AS e, '' AS f, '' AS g, '' AS h FROM log WHERE one = 1"
+    " 0::bigint AS e, '' AS f, '' AS g, '' AS h, '' AS i FROM log WHERE one = 1"
     " UNION ALL SELECT 1, epoch, beat, 0, CASE WHEN draining THEN 1 ELSE 0 END, 0, node, address,"
-    " version FROM member WHERE NOT ended"
-    " UNION ALL SELECT 2, id, owner, slot_epoch, wanted, serial_floor_ms, '', '', '' FROM slot"
+    " version, '' FROM member WHERE NOT ended"
+    " UNION ALL SELECT 2, id, owner, slot_epoch, wanted, serial_floor_ms, '', '', '', '' FROM slot"
+    " UNION ALL SELECT 3, m.epoch, coalesce(m.ended_by, 0), m.serial_limit_ms, 0, 0, m.node,"
+    " m.address, m.version, coalesce((SELECT o.node FROM member o WHERE o.epoch = m.ended_by), '')"
+    " FROM member m WHERE m.ended AND m.epoch IN"
+    " (SELECT epoch FROM member ORDER BY epoch DESC LIMIT 64)"
     " ORDER BY kind, a";
+
+namespace {
+
+constexpr std::int64_t kMaxSerialMs = (std::int64_t{1} << 41) - 1;
+
+// Whoever is back under the name, or has been there since, is the one to speak of.
+void NoteDeparted(const Rows& rows, int row, cluster::View& view) {
+  const std::string node = rows.Text(row, 6);
+  const auto same = [&node](const auto& other) { return other.node == node; };
+  if (std::any_of(view.members.begin(), view.members.end(), same)) return;
+  std::erase_if(view.departed, same);
+  const std::uint64_t epoch = rows.Unsigned(row, 1);
+  const std::int64_t limit = rows.Int(row, 3);
+  const bool in_order = rows.Unsigned(row, 2) == epoch;
+  view.departed.push_back({.epoch = epoch,
+                           .node = node,
+                           .address = rows.Text(row, 7),
+                           .version = rows.Text(row, 8),
+                           .in_order = in_order,
+                           .ended_by = in_order ? "" : rows.Text(row, 9),
+                           .last_beat_unix_ms = UnixMs(std::clamp(limit, {}, kMaxSerialMs) -
+                                                       PostgresMemberStore::kSerialsAheadMs)});
+}
+
+}  // namespace
 
 Result<cluster::View> ReadView(const Rows& rows) {
   cluster::View view;
@@ -31,6 +64,8 @@ Result<cluster::View> ReadView(const Rows& rows) {
                               .version = rows.Text(row, 8),
                               .beat = rows.Unsigned(row, 2),
                               .draining = rows.Int(row, 4) != 0});
+    } else if (rows.Int(row, 0) == 3) {
+      NoteDeparted(rows, row, view);
     } else if (rows.Unsigned(row, 1) == view.slots.size()) {
       view.slots.push_back({.owner = rows.Unsigned(row, 2),
                             .slot_epoch = rows.Unsigned(row, 3),

@@ -29,6 +29,7 @@ inline constexpr int kSerialSlotShift = 12;
 
 // Milliseconds since 2020, of a time and of a serial.
 constexpr std::int64_t SerialMs(std::int64_t unix_ms) { return unix_ms - kSerialsBeginUnixMs; }
+constexpr std::int64_t UnixMs(std::int64_t serial_ms) { return serial_ms + kSerialsBeginUnixMs; }
 constexpr std::int64_t MsOfSerial(std::uint64_t serial) {
   return static_cast<std::int64_t>(serial >> kSerialMsShift);
 }

@@ -7,24 +7,30 @@
 namespace assent::ctl {
 namespace {
 
-Exit StatusOnce(Session& session) {
+// `looked`: how the cluster is, once it is known.
+Exit StatusOnce(Session& session, Exit& looked) {
   v1::GetClusterRequest request;
   request.set_load(true);
   const Result<v1::ClusterView> view =
       session.service.GetCluster(request, session.options.call_timeout);
   if (!view.ok()) return session.Fail(view.status());
   session.console.Out(RenderCluster(view.value(), session.MakeStyle()));
+  looked = IsAlone(view.value()) || IsWell(view.value()) ? Exit::kDone : Exit::kOther;
   return Exit::kDone;
 }
 
 }  // namespace
 
 Exit RunClusterStatus(const ClusterStatusCommand& command, Session& session) {
-  if (!command.watch) return StatusOnce(session);
+  Exit looked = Exit::kDone;
+  if (!command.watch) {
+    const Exit asked = StatusOnce(session, looked);
+    return asked == Exit::kDone ? looked : asked;
+  }
   // A document per look needs something between them: one line each.
   if (session.options.output == Output::kJson) session.options.output = Output::kJsonl;
   return Repeat(
-      command.interval, [&session] { return StatusOnce(session); }, session);
+      command.interval, [&] { return StatusOnce(session, looked); }, session);
 }
 
 Exit RunLocate(const LocateCommand& command, Session& session) {
