@@ -30,8 +30,8 @@ struct Departed {
   std::string node{};
   std::string address{};
   std::string version{};
-  bool in_order = false;   // it ended itself, when it wrote no more
-  std::string ended_by{};  // else whose name ended it; empty: it is not known any more
+  bool in_order = false;               // it ended itself, when it wrote no more
+  std::string ended_by{};              // else whose name ended it; empty: it is not known any more
   std::int64_t last_beat_unix_ms = 0;  // by its own clock
 };
 
@@ -54,9 +54,9 @@ struct Grant {
 struct View {
   // Rises with each change of members or owners; beats alone leave it as it is.
   std::uint64_t version = 0;
-  std::uint64_t generation = 0;  // of the store
-  std::vector<Member> members;   // rising by epoch, none that has ended
-  std::vector<SlotRow> slots;    // by slot
+  std::uint64_t generation = 0;      // of the store
+  std::vector<Member> members;       // rising by epoch, none that has ended
+  std::vector<SlotRow> slots;        // by slot
   std::vector<Departed> departed{};  // rising by epoch; of the newest ones, for people
 
   const Member* Find(std::uint64_t epoch) const {

@@ -37,7 +37,9 @@ std::string DescribeBranch(const Transaction& t, BranchIndex i, const Now& now) 
   } else if (t.suspended()) {
     text += "; held until resumed";
   } else if (branch.absent_since != kNever) {
-    text += " (for " + HumanDuration(now.mono - branch.absent_since) + "); goes on as soon as " +
+    // Whoever took it up has not seen what was before.
+    text += std::string(t.recoveries() > 0 ? " (for at least " : " (for ") +
+            HumanDuration(now.mono - branch.absent_since) + "); goes on as soon as " +
             spec.service + " appears";
   } else if (branch.next_attempt != kNever) {
     text += "; next try " + (branch.next_attempt <= now.mono

@@ -20,6 +20,7 @@
 
 #include "coordinator/base/clock.h"
 #include "coordinator/daemon/acceptor.h"
+#include "coordinator/daemon/cluster_log.h"
 #include "coordinator/daemon/http_port.h"
 #include "coordinator/daemon/listener.h"
 #include "coordinator/daemon/open_log.h"
@@ -194,6 +195,7 @@ struct Server::Parts {
   Config config;
   std::unique_ptr<HttpPort> http;  // nullptr: there is to be none
   std::string log_place;
+  ClusterLog cluster_log;
   ViewRelay views;
   std::unique_ptr<log::Log> log;
   log::PostgresLog* shared_log = nullptr;  // `log`, if others share it
@@ -218,6 +220,8 @@ struct Server::Parts {
   Listener* made_listener ASSENT_GUARDED_BY(removing) = nullptr;
 
   bool HasHeirs() const;
+  void Look(cluster::ViewPtr view);
+  void MakeEngine();
   void MakeService(const log::Recovered& recovered);
   Status TakeAddress();
   Status BuildServer();
@@ -234,11 +238,9 @@ Status Server::Start(int& exit_code) {
   Result<std::unique_ptr<HttpPort>> http = HttpPort::Open(p.config);
   if (!http.ok()) return http.status();
   p.http = std::move(http).value();
+  const auto look = [&p](cluster::ViewPtr view) { p.Look(std::move(view)); };
   Result<OpenedLog> opened =
-      OpenLog(p.config,
-              {DieOfLog, DieFenced, DieRegressed,
-               [&p](cluster::ViewPtr view) { p.views.Take(std::move(view)); }},
-              exit_code);
+      OpenLog(p.config, {DieOfLog, DieFenced, DieRegressed, look}, exit_code);
   if (!opened.ok()) return opened.status();
   p.log = std::move(opened->log);
   p.shared_log = opened->shared;
@@ -249,7 +251,7 @@ Status Server::Start(int& exit_code) {
   exit_code = kExitAddressInUse;
   if (const Status taken = p.TakeAddress(); !taken.ok()) return taken;
 
-  p.engine = std::make_unique<engine::Engine>(EngineOptions(p.config), *p.log, DieOfLog);
+  p.MakeEngine();
   if (p.http) p.http->Recovering(*p.engine);
   const auto began = base::MonoNow();
   const Result<log::Recovered> recovered = p.engine->Recover();
@@ -299,6 +301,21 @@ Status Server::Start(int& exit_code) {
   return OkStatus();
 }
 
+void Server::Parts::Look(cluster::ViewPtr view) {
+  cluster_log.SetView(view, shared_log->epoch());
+  views.Take(std::move(view));
+}
+
+void Server::Parts::MakeEngine() {
+  engine::EngineOptions options = EngineOptions(config);
+  if (shared_log != nullptr) {
+    options.on_taken_up = [this](const auto& slots, std::chrono::microseconds took) {
+      cluster_log.TakenUp(slots, took);
+    };
+  }
+  engine = std::make_unique<engine::Engine>(std::move(options), *log, DieOfLog);
+}
+
 void Server::Parts::MakeService(const log::Recovered& recovered) {
   service::ServiceOptions service_options;
   service_options.version = kVersion;
@@ -309,6 +326,9 @@ void Server::Parts::MakeService(const log::Recovered& recovered) {
   service_options.participants = [this](const std::string& prefix) { return board->List(prefix); };
   if (shared_log != nullptr) {
     service_options.control = &shared_log->control();
+    service_options.on_control = [this](const std::string& what, const core::Actor& by) {
+      cluster_log.Asked(what, by.who, by.reason);
+    };
     service_options.lease = std::chrono::seconds(config.lease_seconds);
     peers = std::make_unique<door::GrpcPeers>(door::PeersOptions{
         .on_broken = [this](std::uint64_t epoch) { shared_log->OnLine(epoch, /*broken=*/true); },

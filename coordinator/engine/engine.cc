@@ -239,7 +239,6 @@ void Engine::TakeUp(const std::vector<log::SlotGrant>& grants,
 }
 
 void Engine::Load(std::vector<log::SlotGrant> grants, std::function<void(const Status&)> done) {
-  using Rows = std::vector<std::unique_ptr<Adopted>>;  // by worker
   const auto rows = std::make_shared<std::map<Slot, Rows>>();
   std::vector<Slot> slots;
   for (const log::SlotGrant& grant : grants) {
@@ -255,7 +254,8 @@ void Engine::Load(std::vector<log::SlotGrant> grants, std::function<void(const S
   };
   log_.Load(
       std::move(slots), visit,
-      [this, rows, grants = std::move(grants), done = std::move(done)](const log::Loaded& loaded) {
+      [this, rows, grants = std::move(grants), done = std::move(done),
+       began = base::MonoNow()](const log::Loaded& loaded) {
         if (!loaded.status.ok()) return done(loaded.status);
         std::map<Slot, std::string> damaged;
         for (const log::DamagedSlot& slot : loaded.damaged) {
@@ -263,23 +263,25 @@ void Engine::Load(std::vector<log::SlotGrant> grants, std::function<void(const S
           damaged[slot.slot] = slot.why;
           if (options_.on_damaged_slot) options_.on_damaged_slot(slot);
         }
+        std::vector<TakenUp> taken;
         for (const log::SlotGrant& grant : grants)
-          TakeUpLoaded(grant, std::move((*rows)[grant.slot]), damaged[grant.slot]);
+          taken.push_back(TakeUpLoaded(grant, std::move((*rows)[grant.slot]), damaged[grant.slot]));
+        if (options_.on_taken_up) options_.on_taken_up(taken, base::MonoNow() - began);
         done(OkStatus());
       });
 }
 
-void Engine::TakeUpLoaded(const log::SlotGrant& grant, std::vector<std::unique_ptr<Adopted>> rows,
-                          const std::string& damage) {
+TakenUp Engine::TakeUpLoaded(const log::SlotGrant& grant, Rows rows, const std::string& damage) {
   const Slot slot = grant.slot;
-  const std::string said = damage.empty() ? ""
-                                          : "slot " + std::to_string(slot) +
-                                                " of the log is set aside: " + damage +
-                                                "; its rows stay as they are, and nobody works on "
-                                                "its transactions";
+  std::string said;
+  if (!damage.empty())
+    said = "slot " + std::to_string(slot) + " of the log is set aside: " + damage +
+           "; its rows stay as they are, and nobody works on its transactions";
+  TakenUp taken{.slot = slot};
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (rows[i] == nullptr) continue;
     if (!damage.empty()) rows[i] = std::make_unique<Adopted>();
+    taken.unfinished += rows[i]->left();
     loaded_rows_ += rows[i]->left();
     workers_[i]->Put(TakeUpRequest{slot, std::move(rows[i]), grant.slot_epoch, said});
   }
@@ -293,6 +295,7 @@ void Engine::TakeUpLoaded(const log::SlotGrant& grant, std::vector<std::unique_p
   }
   if (was.slot_epoch > grant.slot_epoch) Raise({.slot = slot, .slot_epoch = was.slot_epoch});
   if (was.hold == Hold::kWanted) GiveUp(slot);
+  return taken;
 }
 
 // Of one that is loading the shards hear when they have it.

@@ -25,6 +25,12 @@
 
 namespace assent::engine {
 
+// A slot that was loaded, and what is unfinished in it.
+struct TakenUp {
+  Slot slot = 0;
+  std::size_t unfinished = 0;
+};
+
 struct EngineOptions {
   std::size_t shards_count = 1;
   ShardOptions shard;
@@ -41,6 +47,8 @@ struct EngineOptions {
   // Of a log that several coordinators may own: a slot has a row that cannot be read. The slot is
   // not served; all others are. On the log's thread.
   std::function<void(const log::DamagedSlot&)> on_damaged_slot{};
+  // Of such a log: slots are served here from now on. On the log's thread.
+  std::function<void(const std::vector<TakenUp>&, std::chrono::microseconds took)> on_taken_up{};
   // Of such a log: nothing is sent while its database has not answered for so long. By then others
   // may have what is sent for, and participants may have forgotten what would refuse it.
   std::chrono::milliseconds max_silence{10'000};
@@ -141,8 +149,8 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
   // Loads slots and lets those serve them who are to; those of one worker together.
   void TakeUp(const std::vector<log::SlotGrant>& grants, std::function<void(const Status&)> done);
   void Load(std::vector<log::SlotGrant> grants, std::function<void(const Status&)> done);
-  void TakeUpLoaded(const log::SlotGrant& grant, std::vector<std::unique_ptr<Adopted>> rows,
-                    const std::string& damage);
+  using Rows = std::vector<std::unique_ptr<Adopted>>;  // of a slot, by worker
+  TakenUp TakeUpLoaded(const log::SlotGrant& grant, Rows rows, const std::string& damage);
   void Raise(const log::SlotGrant& grant);
   void GiveUp(Slot slot);
   bool Serves(std::string_view gid) const;

@@ -8,6 +8,13 @@ namespace {
 
 constexpr std::chrono::milliseconds kMinPause{10};
 constexpr std::chrono::milliseconds kMaxPause{160};
+// So long before its caller's deadline a call is given up.
+constexpr std::chrono::milliseconds kLastWords{100};
+
+// A server that is none of gRPC, or a proxy, answers with a page.
+bool IsOfCoordinator(const grpc::Status& status) {
+  return status.error_message().find("Received http2 header with status") == std::string::npos;
+}
 
 }  // namespace
 
@@ -58,7 +65,8 @@ void Journey::Go() {
   // Kept from its end: it may end before this returns.
   auto errand = ways_.peers->Call(
       route.epoch, trip_.method, trip_.request, trip_.deadline,
-      [self = shared_from_this()](Handed&& handed) { self->Arrive(std::move(handed)); });
+      [self = shared_from_this(), member = "the coordinator that has it, at " + route.address](
+          Handed&& handed) { self->Arrive(member, std::move(handed)); });
   {
     const MutexLock lock(mutex_);
     if (!over_) {
@@ -78,17 +86,22 @@ void Journey::Lose(const Status& why) {
   trip_.lost(why, maybe_done);
 }
 
-void Journey::Arrive(Handed&& handed) {
+void Journey::Arrive(const std::string& member, Handed&& handed) {
   {
     const MutexLock lock(mutex_);
     if (over_) return;
     maybe_done_ = true;
   }
-  const Status why = Unavailable(handed.status.error_message());
+  const Status why = Unavailable(member + ": " + handed.status.error_message());
   if (handed.moved) return Pause(why, Patience::Clock::duration::max());
   // Lost with its coordinator, perhaps: then somebody takes its slot over.
-  if (handed.status.error_code() == grpc::UNAVAILABLE && trip_.repeatable)
-    return Pause(why, kTravelPatience);
+  const bool unreached =
+      handed.status.error_code() == grpc::UNAVAILABLE || !IsOfCoordinator(handed.status);
+  if (unreached && trip_.repeatable) {
+    // Its caller shall hear why, rather than nothing.
+    const bool last = std::chrono::system_clock::now() + kMaxPause + kLastWords > trip_.deadline;
+    return last ? Lose(why) : Pause(why, kTravelPatience);
+  }
   trip_.arrived(std::move(handed));
 }
 

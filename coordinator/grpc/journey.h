@@ -82,7 +82,8 @@ class Journey final : public std::enable_shared_from_this<Journey> {
 
  private:
   void Pause(const Status& why, Patience::Clock::duration patience) ASSENT_EXCLUDES(mutex_);
-  void Arrive(Handed&& handed) ASSENT_EXCLUDES(mutex_);
+  // `member`: for people, whose answer it is, or would be.
+  void Arrive(const std::string& member, Handed&& handed) ASSENT_EXCLUDES(mutex_);
   void Lose(const Status& why) ASSENT_EXCLUDES(mutex_);
 
   const Ways ways_;

@@ -38,6 +38,29 @@ void FillDeparted(const cluster::View& view, v1::ClusterView& out) {
   }
 }
 
+// Of an operator's request, at another coordinator.
+const char* MethodOf(const v1::DrainMemberRequest&) { return "ClusterService/Drain"; }
+const char* MethodOf(const v1::MoveSlotsRequest&) { return "ClusterService/Move"; }
+const char* MethodOf(const v1::FenceMemberRequest&) { return "ClusterService/Fence"; }
+
+Result<std::vector<Slot>> SlotsOf(const v1::MoveSlotsRequest& request, std::size_t count) {
+  std::vector<Slot> slots;
+  for (const std::uint32_t slot : request.slots()) {
+    if (slot >= count) {
+      return InvalidArgument("slots has " + std::to_string(slot) + ": the last one is " +
+                             std::to_string(count - 1));
+    }
+    slots.push_back(static_cast<Slot>(slot));
+  }
+  if (!request.gid().empty()) {
+    const Status status = core::CheckGid(request.gid());
+    if (!status.ok()) return status;
+    slots.push_back(SlotOf(request.gid(), static_cast<Slot>(count)));
+  }
+  if (slots.empty()) return InvalidArgument("slots is empty: name some, or a gid of one");
+  return slots;
+}
+
 Status Alone() {
   return FailedPrecondition(
       "this coordinator is alone with its log: there is nobody to move anything to");
@@ -64,6 +87,12 @@ void Service::FillView(v1::ClusterView& out) const {
     shown.set_silent_ms(router_.SilentFor(member.epoch).count());
     shown.set_unfinished(-1);
     place[member.epoch] = static_cast<std::size_t>(out.members_size());
+    const MutexLock lock(asked_mutex_);
+    const auto asked = asked_.find(member.epoch);
+    if (!member.draining || asked == asked_.end()) continue;
+    shown.set_drained_by(asked->second.by.who);
+    shown.set_drain_reason(asked->second.by.reason);
+    shown.set_drained_unix_ms(asked->second.at_unix_ms);
   }
   FillDeparted(*view, out);
   std::string& slots = *out.mutable_slots();
@@ -77,6 +106,24 @@ void Service::FillView(v1::ClusterView& out) const {
     v1::ClusterMember& member = *out.mutable_members(static_cast<int>(at) - 1);
     member.set_slots(member.slots() + 1);
   }
+}
+
+// Whose log tells the rest of its story.
+void Service::FillHolder(v1::Transaction& out) const {
+  const cluster::ViewPtr view = router_.view();
+  if (view == nullptr || out.state() == v1::FINISHED) return;
+  const cluster::Member own = OwnMember();
+  out.mutable_holder()->set_node(own.node);
+  out.mutable_holder()->set_address(own.address);
+  const Slot slot = SlotOf(out.gid(), static_cast<Slot>(view->slots.size()));
+  out.mutable_holder()->set_since_unix_ms(router_.HeldSince(slot));
+}
+
+cluster::Member Service::OwnMember() const {
+  if (const cluster::ViewPtr view = router_.view()) {
+    if (const cluster::Member* member = view->Find(router_.self())) return *member;
+  }
+  return {.epoch = router_.self()};
 }
 
 void Service::Take(const Caller& caller, const v1::GetClusterRequest& request,
@@ -128,39 +175,83 @@ bool Service::MayControl(const Caller& caller, const v1::OperatorAction& action,
   return false;
 }
 
+// ---- What operators ask for ---------------------------------------------------------------------
+
+// The colleague who finds a node drained the next night looks into the log of that node, or of
+// those that have its slots, or asks any of them. So all are told; who does not hear it lacks a
+// line.
+template <typename Request>
+void Service::Control(const Caller& caller, Request request,
+                      const AskerPtr<v1::ClusterReply>& asker,
+                      const std::function<void(cluster::ClusterControl&, const core::Actor&,
+                                               cluster::ClusterControl::Done)>& act) {
+  if (!MayControl(caller, request.action(), asker)) return;
+  core::Actor by = *ActorOf(caller, request.action());
+  if (caller.forwarded) {
+    Note(request, by);
+    return AnswerWithView(asker)(OkStatus());
+  }
+  request.mutable_action()->set_who(by.who);
+  request.mutable_action()->set_reason(by.reason);
+  act(*options_.control, by, [this, asker, by, request](const Status& status) {
+    AnswerWithView(asker)(status);
+    if (!status.ok()) return;
+    Note(request, by);
+    if (options_.peers == nullptr) return;
+    for (const cluster::Member& member : router_.Others()) {
+      options_.peers->Ask(member, MethodOf(request), request.SerializeAsString(), kMemberPatience,
+                          [](const Status&, const std::string&) {});
+    }
+  });
+}
+
+void Service::Note(const v1::DrainMemberRequest& request, const core::Actor& by) {
+  if (const cluster::ViewPtr view = router_.view()) {
+    const MutexLock lock(asked_mutex_);
+    std::erase_if(asked_, [&view](const auto& one) { return view->Find(one.first) == nullptr; });
+    for (const cluster::Member& member : view->members) {
+      if (member.node != request.node()) continue;
+      if (request.undo()) asked_.erase(member.epoch);
+      if (!request.undo()) asked_[member.epoch] = {by, base::UnixNowMs()};
+    }
+  }
+  if (options_.on_control)
+    options_.on_control((request.undo() ? "undrain " : "drain ") + request.node(), by);
+}
+
+void Service::Note(const v1::MoveSlotsRequest& request, const core::Actor& by) {
+  if (!options_.on_control) return;
+  std::string slots = std::to_string(request.slots_size()) + " slots";
+  if (!request.gid().empty()) slots = "the slot of " + request.gid();
+  options_.on_control("move " + slots + " to " + request.node(), by);
+}
+
+void Service::Note(const v1::FenceMemberRequest& request, const core::Actor& by) {
+  if (options_.on_control) options_.on_control("fence " + request.node(), by);
+}
+
 void Service::Take(const Caller& caller, const v1::DrainMemberRequest& request,
                    const AskerPtr<v1::ClusterReply>& asker) {
-  if (!MayControl(caller, request.action(), asker)) return;
-  options_.control->SetDraining(request.node(), !request.undo(), AnswerWithView(asker));
+  Control(caller, request, asker, [&request](auto& control, const core::Actor&, auto done) {
+    control.SetDraining(request.node(), !request.undo(), std::move(done));
+  });
 }
 
 void Service::Take(const Caller& caller, const v1::MoveSlotsRequest& request,
                    const AskerPtr<v1::ClusterReply>& asker) {
-  if (!MayControl(caller, request.action(), asker)) return;
-  const std::size_t count = router_.view()->slots.size();
-  std::vector<Slot> slots;
-  for (const std::uint32_t slot : request.slots()) {
-    if (slot >= count) {
-      return asker->Fail(InvalidArgument("slots has " + std::to_string(slot) +
-                                         ": the last one is " + std::to_string(count - 1)));
-    }
-    slots.push_back(static_cast<Slot>(slot));
-  }
-  if (!request.gid().empty()) {
-    const Status status = core::CheckGid(request.gid());
-    if (!status.ok()) return asker->Fail(status);
-    slots.push_back(SlotOf(request.gid(), static_cast<Slot>(count)));
-  }
-  if (slots.empty())
-    return asker->Fail(InvalidArgument("slots is empty: name some, or a gid of one"));
-  options_.control->Move(slots, request.node(), AnswerWithView(asker));
+  Control(caller, request, asker,
+          [this, &request, &asker](auto& control, const core::Actor&, auto done) {
+            const auto slots = SlotsOf(request, router_.view()->slots.size());
+            if (!slots.ok()) return asker->Fail(slots.status());
+            control.Move(*slots, request.node(), std::move(done));
+          });
 }
 
 void Service::Take(const Caller& caller, const v1::FenceMemberRequest& request,
                    const AskerPtr<v1::ClusterReply>& asker) {
-  if (!MayControl(caller, request.action(), asker)) return;
-  const Result<core::Actor> actor = ActorOf(caller, request.action());
-  options_.control->Fence(request.node(), actor->who, actor->reason, AnswerWithView(asker));
+  Control(caller, request, asker, [&request](auto& control, const core::Actor& by, auto done) {
+    control.Fence(request.node(), by.who, by.reason, std::move(done));
+  });
 }
 
 // ---- Who is in whose way ------------------------------------------------------------------------

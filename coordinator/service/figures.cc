@@ -28,6 +28,10 @@ void Join(const Instance& from, Instance& to) {
   if (earlier) to.set_connected_unix_ms(from.connected_unix_ms());
 }
 
+std::string KeyOf(const Instance& instance) {
+  return instance.instance() + '\n' + instance.transport();
+}
+
 // An instance is known by its name; those that are dialled have their address for one.
 void Join(v1::ParticipantInfo&& from, v1::ParticipantInfo& to) {
   to.set_queued(to.queued() + from.queued());
@@ -38,10 +42,9 @@ void Join(v1::ParticipantInfo&& from, v1::ParticipantInfo& to) {
     if (!known.contains(action)) to.add_actions(action);
   }
   std::map<std::string, Instance*> by_name;
-  for (Instance& instance : *to.mutable_instances())
-    by_name.emplace(instance.instance() + '\n' + instance.transport(), &instance);
+  for (Instance& instance : *to.mutable_instances()) by_name.emplace(KeyOf(instance), &instance);
   for (Instance& instance : *from.mutable_instances()) {
-    const auto there = by_name.find(instance.instance() + '\n' + instance.transport());
+    const auto there = by_name.find(KeyOf(instance));
     if (there != by_name.end()) {
       Join(instance, *there->second);
       continue;
@@ -66,6 +69,8 @@ void Fit(v1::ParticipantInfo& service) {
 void MergeParticipants(std::vector<MemberAnswer<v1::ListParticipantsReply>> answers,
                        v1::ListParticipantsReply& out) {
   std::map<std::string, v1::ParticipantInfo> services;
+  // By service and instance: who has a way to it.
+  std::map<std::string, std::map<std::string, std::set<std::string>>> nodes;
   std::string last;  // "": to the end
   for (auto& answer : answers) {
     if (!answer.status.ok()) {
@@ -77,7 +82,21 @@ void MergeParticipants(std::vector<MemberAnswer<v1::ListParticipantsReply>> answ
     for (v1::ParticipantInfo& service : *answer.reply.mutable_participants()) {
       v1::ParticipantInfo& to = services[service.service()];
       to.set_service(service.service());
+      for (const Instance& instance : service.instances())
+        nodes[service.service()][KeyOf(instance)].insert(answer.member.node);
       Join(std::move(service), to);
+    }
+  }
+  // A page that ended before the service says nothing of it.
+  for (const auto& answer : answers) {
+    if (!answer.status.ok() || answer.member.node.empty()) continue;
+    const std::string& token = answer.reply.next_page_token();
+    for (auto& [name, service] : services) {
+      if (!token.empty() && name > token) break;
+      for (Instance& instance : *service.mutable_instances()) {
+        if (!nodes[name][KeyOf(instance)].contains(answer.member.node))
+          instance.add_not_at(answer.member.node);
+      }
     }
   }
   std::size_t bytes = 0;
@@ -159,6 +178,7 @@ void Service::Take(const Caller& caller, v1::ListParticipantsRequest request,
       [request](const cluster::Member&) { return request.SerializeAsString(); },
       [this, asker, request](std::vector<MemberAnswer<v1::ListParticipantsReply>> answers) {
         MemberAnswer<v1::ListParticipantsReply> own;
+        own.member = OwnMember();
         FillParticipants(request, own.reply);
         answers.push_back(std::move(own));
         asker->Answer(OkStatus(), [&](v1::ListParticipantsReply& out) {
@@ -199,11 +219,7 @@ void Service::Take(const Caller& caller, v1::GetServerInfoRequest,
       [](const cluster::Member&) { return v1::GetServerInfoRequest().SerializeAsString(); },
       [this, asker](std::vector<MemberAnswer<v1::ServerInfo>> answers) {
         MemberAnswer<v1::ServerInfo> own;
-        own.member.epoch = router_.self();
-        if (const cluster::ViewPtr view = router_.view()) {
-          const cluster::Member* member = view->Find(own.member.epoch);
-          if (member != nullptr) own.member = *member;
-        }
+        own.member = OwnMember();
         FillInfo(own.reply);
         answers.push_back(std::move(own));
         asker->Answer(OkStatus(), [&](v1::ServerInfo& out) { SumUp(std::move(answers), out); });

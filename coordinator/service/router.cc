@@ -4,6 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "coordinator/base/clock.h"
+
 namespace assent::service {
 
 void Router::SetView(cluster::ViewPtr view, std::uint64_t self) {
@@ -18,6 +20,12 @@ void Router::SetView(cluster::ViewPtr view, std::uint64_t self) {
       beats[member.epoch] = moved ? Beat{member.beat, now} : known->second;
     }
     beats_ = std::move(beats);
+    tenures_.resize(view->slots.size());
+    for (std::size_t slot = 0; slot < view->slots.size(); ++slot) {
+      Tenure& tenure = tenures_[slot];
+      const std::uint64_t owner = view->slots[slot].owner;
+      if (tenure.owner != owner || tenure.since_unix_ms == 0) tenure = {owner, base::UnixNowMs()};
+    }
     const cluster::ViewPtr before = std::atomic_load(&view_);
     if (before == nullptr || before->version != view->version) watchers = watchers_;
     self_.store(self, std::memory_order_relaxed);
@@ -55,6 +63,11 @@ std::chrono::milliseconds Router::SilentFor(std::uint64_t epoch) const {
   if (known == beats_.end()) return {};
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() -
                                                                known->second.moved_at);
+}
+
+std::int64_t Router::HeldSince(Slot slot) const {
+  const MutexLock lock(mutex_);
+  return slot < tenures_.size() ? tenures_[slot].since_unix_ms : 0;
 }
 
 void Router::Close() {

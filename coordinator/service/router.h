@@ -58,6 +58,9 @@ class Router {
   // Since it was last seen to move on.
   std::chrono::milliseconds SilentFor(std::uint64_t epoch) const ASSENT_EXCLUDES(mutex_);
 
+  // When its owner was first seen to have it, in Unix milliseconds. 0: there is no such slot.
+  std::int64_t HeldSince(Slot slot) const ASSENT_EXCLUDES(mutex_);
+
   // Told, as long as it is there, after each change of the version.
   void Tell(const std::weak_ptr<RouterWatcher>& watcher) ASSENT_EXCLUDES(mutex_);
   void Close() ASSENT_EXCLUDES(mutex_);
@@ -73,6 +76,11 @@ class Router {
   cluster::ViewPtr view_;  // atomically
   mutable Mutex mutex_;
   std::map<std::uint64_t, Beat> beats_ ASSENT_GUARDED_BY(mutex_);  // by epoch
+  struct Tenure {
+    std::uint64_t owner = 0;
+    std::int64_t since_unix_ms = 0;
+  };
+  std::vector<Tenure> tenures_ ASSENT_GUARDED_BY(mutex_);  // by slot
   std::vector<std::weak_ptr<RouterWatcher>> watchers_ ASSENT_GUARDED_BY(mutex_);
   bool closed_ ASSENT_GUARDED_BY(mutex_) = false;
   std::size_t prune_at_ ASSENT_GUARDED_BY(mutex_) = 64;  // so many of them

@@ -124,12 +124,14 @@ void Service::Take(const Caller&, v1::WaitRequest request, const AskerPtr<v1::Su
 void Service::Take(const Caller&, v1::GetRequest request, const AskerPtr<v1::Transaction>& asker) {
   const std::string gid = request.gid();
   engine::GetRequest get{
-      gid, [asker, request = std::move(request)](const Status& status, const core::Transaction* txn,
-                                                 const core::Now& now) {
+      gid, [this, asker, request = std::move(request)](
+               const Status& status, const core::Transaction* txn, const core::Now& now) {
         if (!status.ok()) return asker->Fail(status);
         const Result<Detail> detail = DetailOf(request, *txn);
-        asker->Answer(detail.status(),
-                      [&](v1::Transaction& out) { ToProto(*txn, now, *detail, true, out); });
+        asker->Answer(detail.status(), [&](v1::Transaction& out) {
+          ToProto(*txn, now, *detail, true, out);
+          FillHolder(out);
+        });
       }};
   Post(gid, std::move(get), *asker);
 }

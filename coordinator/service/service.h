@@ -7,9 +7,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <assent/thread_safety.h>
 
 #include "assent/v1/cluster.pb.h"
 #include "assent/v1/transaction.pb.h"
@@ -39,6 +42,9 @@ struct ServiceOptions {
   // them. Both outlive the service.
   Peers* peers = nullptr;
   cluster::ClusterControl* control = nullptr;
+  // An operator has asked for something of the cluster, here or at another coordinator: for the
+  // record.
+  std::function<void(const std::string& what, const core::Actor& by)> on_control{};
   // How long a member may be silent; for people. 0: not said.
   std::chrono::milliseconds lease{0};
 };
@@ -84,7 +90,9 @@ class Service {
     router_.SetView(view, self);
   }
   Router& router() { return router_; }
-  void FillView(v1::ClusterView& out) const;
+  void FillView(v1::ClusterView& out) const ASSENT_EXCLUDES(asked_mutex_);
+  // Who has it, unless there is one coordinator, or it is finished.
+  void FillHolder(v1::Transaction& out) const;
 
   engine::Engine& engine() { return engine_; }
   Holdings& holdings() { return holdings_; }
@@ -103,7 +111,17 @@ class Service {
                         v1::ListParticipantsReply& out) const;
   // Whoever has the transaction that is in an older one's way.
   void Tell(const engine::GiveWayRequest& request) const;
+  cluster::Member OwnMember() const;
   cluster::ClusterControl::Done AnswerWithView(const AskerPtr<v1::ClusterReply>& asker);
+  // Of what an operator asks for: carried out, and told to all.
+  template <typename Request>
+  void Control(const Caller& caller, Request request, const AskerPtr<v1::ClusterReply>& asker,
+               const std::function<void(cluster::ClusterControl&, const core::Actor&,
+                                        cluster::ClusterControl::Done)>& act);
+  void Note(const v1::DrainMemberRequest& request, const core::Actor& by)
+      ASSENT_EXCLUDES(asked_mutex_);
+  void Note(const v1::MoveSlotsRequest& request, const core::Actor& by);
+  void Note(const v1::FenceMemberRequest& request, const core::Actor& by);
   bool MayControl(const Caller& caller, const v1::OperatorAction& action,
                   const AskerPtr<v1::ClusterReply>& asker);
   template <typename Request, typename Reply>
@@ -113,6 +131,14 @@ class Service {
   engine::Engine& engine_;
   Holdings holdings_;
   Router router_;
+
+  struct Asked {
+    core::Actor by;
+    std::int64_t at_unix_ms = 0;
+  };
+  mutable Mutex asked_mutex_;
+  // Who is to drain, by epoch.
+  std::map<std::uint64_t, Asked> asked_ ASSENT_GUARDED_BY(asked_mutex_);
 };
 
 }  // namespace assent::service

@@ -50,6 +50,7 @@ void Watch::Show(const Status& status, const core::Transaction* txn, const core:
   if (!status.ok()) return End(status);
   v1::Transaction shown;
   ToProto(*txn, now, detail_, true, shown);
+  service_.FillHolder(shown);
   last_ = txn->finished();
   showing_ = true;
   const Status room = viewer_->Show(shown);

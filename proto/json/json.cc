@@ -84,7 +84,8 @@ Json MapJson(const Message& message, const FieldDescriptor* field, const Options
 bool IsOfSeveral(const std::string& name) {
   for (const char* field : {"ListReply.silent", "ListReply.slots_left_out", "ListReply.slice",
                             "ListParticipantsReply.silent", "ParticipantInfo.Instance.coordinators",
-                            "ServerInfo.members", "ServerInfo.slots_set_aside"}) {
+                            "ServerInfo.members", "ServerInfo.slots_set_aside",
+                            "Transaction.holder", "ParticipantInfo.Instance.not_at"}) {
     if (name == std::string("assent.v1.") + field) return true;
   }
   return false;

@@ -1,171 +1,20 @@
-// cluster status, locate, drain, move and fence against a scripted coordinator.
+// cluster locate, drain, move and fence against a scripted coordinator.
 
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
-#include "tests/ctl/fakes.h"
+#include "tests/ctl/cluster_rig.h"
 #include "tests/ctl/golden.h"
 #include "tools/assentctl/cluster_view.h"
 #include "tools/assentctl/command_line.h"
 #include "tools/assentctl/commands.h"
+#include "tools/assentctl/server_view.h"
+#include "tools/assentctl/show_view.h"
 
 namespace assent::ctl {
 namespace {
-
-using Owners = std::vector<int>;
-
-class ClusterTest : public CommandTest {
- protected:
-  // Members a, b and c with the epochs 1, 2 and 3; `owners` by slot, 0: nobody.
-  static v1::ClusterView View(const Owners& owners) {
-    v1::ClusterView view;
-    view.set_version(42);
-    view.set_lease_ms(3'000);
-    for (int at = 0; at < 3; ++at) {
-      v1::ClusterMember& member = *view.add_members();
-      member.set_epoch(static_cast<std::uint64_t>(at + 1));
-      member.set_node(std::string(1, static_cast<char>('a' + at)));
-      member.set_address("host:740" + std::to_string(at));
-      member.set_silent_ms(200);
-    }
-    for (const int owner : owners) {
-      view.mutable_slots()->push_back(static_cast<char>(owner));
-      view.mutable_slots()->push_back(0);
-      if (owner == 0) continue;
-      v1::ClusterMember& member = *view.mutable_members(owner - 1);
-      member.set_slots(member.slots() + 1);
-    }
-    return view;
-  }
-  static v1::ClusterView Draining(v1::ClusterView view, int place) {
-    view.mutable_members(place - 1)->set_draining(true);
-    return view;
-  }
-  static v1::ClusterReply Reply(const v1::ClusterView& view) {
-    v1::ClusterReply reply;
-    *reply.mutable_view() = view;
-    return reply;
-  }
-  static Intent Why(bool yes = false) { return {"why", "", false, yes}; }
-  static Intent DryRun() { return {"", "", true, false}; }
-};
-
-TEST_F(ClusterTest, TheSummarySaysInWordsWhatIsWrong) {
-  v1::ClusterView view = View({1, 2, 3, 1});
-  EXPECT_EQ("3 coordinators, all slots have an owner", ClusterSummary(view));
-  view.mutable_members(1)->set_silent_ms(2'100);
-  EXPECT_EQ(
-      "3 coordinators, all slots have an owner; node b is silent for 2.10 s: taken over at 3.00 s",
-      ClusterSummary(view));
-  // It does not even see itself: no word of others, and none that somebody takes them over.
-  v1::ClusterView blind = view;
-  blind.set_answered_by(2);
-  for (auto& member : *blind.mutable_members()) member.set_silent_ms(4'000);
-  EXPECT_EQ(
-      "3 coordinators, all slots have an owner as of the last look: this one does not reach the "
-      "log (assentctl health says why). While nobody does, nobody is taken over",
-      ClusterSummary(blind));
-  // A coordinator that does not say how long its members may be silent.
-  view.clear_lease_ms();
-  EXPECT_EQ("3 coordinators, all slots have an owner; node b is silent for 2.10 s",
-            ClusterSummary(view));
-  EXPECT_EQ("3 coordinators, 2 slots have no owner at this moment",
-            ClusterSummary(View({1, 0, 0, 3})));
-  EXPECT_EQ("3 coordinators, 1 slot has no owner at this moment", ClusterSummary(View({1, 0, 3})));
-  EXPECT_EQ("3 coordinators, all slots have an owner; node c is draining: 2 slots to go",
-            ClusterSummary(Draining(View({3, 3, 1}), 3)));
-  EXPECT_EQ("3 coordinators, all slots have an owner; node c is drained: it can be stopped",
-            ClusterSummary(Draining(View({2, 2, 1}), 3)));
-}
-
-// Stopped last, it has all slots back and waits for somebody to give them to.
-TEST_F(ClusterTest, ADrainedOneThatIsTheLastSaysWhatEndsThat) {
-  v1::ClusterView view = Draining(View({1, 1, 1}), 1);
-  view.mutable_members()->DeleteSubrange(1, 2);
-  EXPECT_EQ(
-      "1 coordinator, all slots have an owner; node a is draining: 3 slots to go, and nobody is "
-      "there to take them: start another coordinator, or assentctl cluster drain a --undo",
-      ClusterSummary(view));
-}
-
-TEST_F(ClusterTest, WhoIsMissedIsSpokenOf) {
-  v1::ClusterView view = View({1, 2, 3});
-  v1::DepartedMember& departed = *view.add_departed();
-  departed.set_node("aa");
-  departed.set_address("host:7409");
-  departed.set_epoch(9);
-  departed.set_silent_ms(40'000);
-  departed.set_ended_by("b");
-  EXPECT_EQ(
-      "3 coordinators, all slots have an owner; node aa, last seen 40.0 s ago, was fenced by b and "
-      "is not back: its slots have other owners",
-      ClusterSummary(view));
-  const std::string table = RenderCluster(view, session.MakeStyle());
-  EXPECT_NE(std::string::npos, table.find("40.0 s ago"));
-  EXPECT_NE(std::string::npos, table.find("fenced"));
-  EXPECT_LT(table.find("\na "), table.find("\naa ")) << "by name\n" << table;
-  EXPECT_LT(table.find("\naa "), table.find("\nb ")) << "by name\n" << table;
-  departed.clear_ended_by();
-  departed.set_slots(2);
-  EXPECT_EQ(
-      "3 coordinators, 1 slot has no owner at this moment; node aa, last seen 40.0 s ago, was "
-      "fenced and is not back: 2 slots of it to be taken over",
-      [&] {
-        v1::ClusterView some = view;
-        some.mutable_slots()->replace(0, 1, 1, '\0');
-        return ClusterSummary(some);
-      }());
-  departed.set_in_order(true);
-  EXPECT_EQ("3 coordinators, all slots have an owner", ClusterSummary(view));
-  EXPECT_NE(std::string::npos, RenderCluster(view, session.MakeStyle()).find("stopped"));
-}
-
-// It took a quarter of all transactions out of service, and the first line said that all was well.
-TEST_F(ClusterTest, WhoIsOutOfReachIsNamedWithItsAddress) {
-  v1::ClusterView view = View({1, 2, 2});
-  view.mutable_members(1)->set_unfinished(-1);
-  view.mutable_members(1)->set_unreachable("connection refused");
-  EXPECT_EQ(
-      "3 coordinators, all slots have an owner; node b does not answer at host:7401 (connection "
-      "refused): its 2 slots are out of reach; correct its --advertise, or assentctl cluster drain "
-      "b",
-      ClusterSummary(view));
-  view.mutable_members(1)->set_silent_ms(2'100);
-  EXPECT_EQ(std::string::npos, ClusterSummary(view).find("--advertise")) << "it is silent";
-}
-
-TEST_F(ClusterTest, StatusEndsWithOneWhenSomethingIsWrong) {
-  const auto exit = [this](const v1::ClusterView& view) {
-    service.cluster.push_back(view);
-    return RunClusterStatus({}, session);
-  };
-  v1::ClusterView view = View({1, 2, 3});
-  EXPECT_EQ(Exit::kDone, exit(view));
-  EXPECT_EQ(Exit::kDone, exit(Draining(view, 2)));
-  EXPECT_EQ(Exit::kOther, exit(View({1, 2, 0}))) << "a slot is nobody's";
-  v1::ClusterView silent = view;
-  silent.mutable_members(1)->set_silent_ms(2'100);
-  EXPECT_EQ(Exit::kOther, exit(silent));
-  v1::ClusterView cut_off = view;
-  cut_off.mutable_members(1)->set_unreachable("refused");
-  EXPECT_EQ(Exit::kOther, exit(cut_off));
-  v1::ClusterView set_aside = view;
-  set_aside.mutable_members(2)->add_slots_set_aside(2);
-  EXPECT_EQ(Exit::kOther, exit(set_aside));
-  view.add_departed()->set_in_order(true);
-  EXPECT_EQ(Exit::kDone, exit(view)) << "it was stopped in order";
-  view.mutable_departed(0)->set_in_order(false);
-  EXPECT_EQ(Exit::kOther, exit(view));
-}
-
-TEST_F(ClusterTest, StatusAsksForTheLoad) {
-  service.cluster.push_back(View({1, 2, 3}));
-  EXPECT_EQ(Exit::kDone, RunClusterStatus({}, session));
-  EXPECT_TRUE(service.cluster_asked[0].load());
-  EXPECT_EQ(0U, console.out.find("3 coordinators, all slots have an owner\nNODE"));
-}
 
 TEST_F(ClusterTest, ACoordinatorThatIsAloneSaysSo) {
   service.cluster.push_back(v1::ClusterView());
@@ -180,16 +29,6 @@ TEST_F(ClusterTest, ACoordinatorThatIsAloneSaysSo) {
   EXPECT_EQ(Exit::kWrongState, RunDrain({"a", false, false, {}}, session));
   EXPECT_EQ("assentctl: this coordinator is alone with its log: it is in no cluster\n",
             console.err);
-}
-
-TEST_F(ClusterTest, WatchingRidesOverAnOutage) {
-  console.sleeps_left = 2;
-  service.cluster.push_back(View({1}));
-  service.cluster.push_back(Unavailable("gone"));
-  service.cluster.push_back(View({2}));
-  session.options.output = Output::kJson;
-  EXPECT_EQ(Exit::kDone, RunClusterStatus({true, std::chrono::seconds(1)}, session));
-  EXPECT_EQ(2, std::count(console.out.begin(), console.out.end(), '\n')) << console.out;
 }
 
 TEST_F(ClusterTest, LocateSaysWhoHasIt) {
@@ -265,12 +104,26 @@ TEST_F(ClusterTest, ADryRunSendsNothing) {
   service.cluster.push_back(View({1, 2, 2}));
   service.cluster.push_back(View({1, 2, 2}));
   service.cluster.push_back(View({1, 2, 2}));
+  // Slot 1 of 3: FNV-1a of "a" modulo 3 is.
+  const auto slot_of_a = static_cast<std::uint32_t>(SlotOf("a", 3));
+  ASSERT_EQ(1U, slot_of_a);
+  v1::ListReply page;
+  *page.add_transactions() = Active("a");
+  page.set_next_page_token("2");
+  service.list.push_back(page);
+  page.clear_next_page_token();
+  service.list.push_back(page);
+  service.list.push_back(v1::ListReply());
   EXPECT_EQ(Exit::kDone, RunDrain({"b", false, true, DryRun()}, session));
+  EXPECT_EQ(v1::ACTIVE, service.listed.at(0).states(0));
+  EXPECT_EQ(v1::TWO_PHASE, service.listed.at(0).protocol());
+  EXPECT_EQ("2", service.listed.at(1).page_token());
   EXPECT_EQ(Exit::kDone, RunMove({{1, 2}, "", "a", DryRun()}, session));
   EXPECT_EQ(Exit::kDone, RunFence({"b", DryRun()}, session));
   EXPECT_EQ(
-      "b: (dry run) gives its 2 slots to a, c\n"
-      "a: (dry run) is given 2 slots by b\n"
+      "b: (dry run) gives its 2 slots to a, c; 2 undecided two-phase transactions are in them now: "
+      "what has not ended two seconds after its slot was asked for is aborted\n"
+      "a: (dry run) is given 2 slots by b; no undecided two-phase transaction is in them now\n"
       "b: (dry run) ended (epoch 2)\n",
       console.out);
   EXPECT_TRUE(service.changed.empty());
@@ -424,51 +277,6 @@ TEST_F(ClusterTest, ProgramsAreGivenTheClusterAsItIsNow) {
   EXPECT_EQ(Exit::kDone, RunDrain({"b", false, false, {}}, session));
   EXPECT_EQ(0U, console.out.find("{\"version\":42,")) << console.out;
   EXPECT_NE(std::string::npos, console.out.find("\"draining\":true"));
-}
-
-// A member that does not answer is named: what is missing is never passed over.
-TEST_F(ClusterTest, WhatIsMissingOnAListIsSaid) {
-  v1::ListReply page;
-  *page.add_transactions() = Active("order-17");
-  page.set_slots_left_out(3);
-  v1::SilentMember& silent = *page.add_silent();
-  silent.set_node("b");
-  silent.set_address("host:7401");
-  silent.set_why("no answer within 2 s");
-  page.set_next_page_token("2");
-  service.list.push_back(page);
-  page.clear_next_page_token();
-  service.list.push_back(page);
-  ListCommand command;
-  command.all_pages = true;
-  session.options.output = Output::kId;
-  EXPECT_EQ(Exit::kDone, RunList(command, session));
-  EXPECT_EQ(
-      "node b at host:7401 did not answer: its unfinished transactions are not on the list (no "
-      "answer within 2 s)\n"
-      "3 slots had no owner at that moment: what is unfinished there is not on the list; try "
-      "again\n",
-      console.err);
-  EXPECT_EQ("order-17\norder-17\n", console.out);
-  console.err.clear();
-
-  v1::ListParticipantsReply participants;
-  participants.add_participants()->set_service("mail");
-  *participants.add_silent() = silent;
-  service.participants.push_back(participants);
-  EXPECT_EQ(Exit::kDone, RunParticipants({}, session));
-  EXPECT_NE(std::string::npos, console.err.find("node b at host:7401 did not answer"))
-      << console.err;
-  console.err.clear();
-
-  v1::ServerInfo info;
-  info.add_members()->mutable_info();
-  v1::MemberInfo& member = *info.add_members();
-  member.set_node("b");
-  member.set_silent("cut off");
-  service.info.push_back(info);
-  EXPECT_EQ(Exit::kDone, RunStats(session));
-  EXPECT_EQ("node b at  did not answer: the figures are without its own (cut off)\n", console.err);
 }
 
 }  // namespace

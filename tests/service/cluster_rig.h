@@ -50,6 +50,7 @@ class ClusterRig : public testing::Test {
     engine::LockedLog log;
     engine::Outbox outbox;
     std::vector<transport::ServiceInfo> participants;
+    std::vector<std::string> controls;  // what operators asked for, as it heard of it
     std::unique_ptr<engine::Engine> engine;
     std::unique_ptr<Service> service;
   };
@@ -78,6 +79,9 @@ class ClusterRig : public testing::Test {
       service.participants = [&member](const std::string&) { return member.participants; };
       service.peers = &member;
       service.control = control_;
+      service.on_control = [&member](const std::string& what, const core::Actor& by) {
+        member.controls.push_back(what + " by " + by.who + ": " + by.reason);
+      };
       member.service = std::make_unique<Service>(std::move(service), *member.engine);
     }
     for (std::size_t i = 0; i < count; ++i) {
@@ -147,6 +151,12 @@ class ClusterRig : public testing::Test {
     if (method == "TransactionService/ListParticipants") {
       return Take<v1::ListParticipantsRequest, v1::ListParticipantsReply>(service, bytes, heard);
     }
+    if (method == "ClusterService/Drain")
+      return Take<v1::DrainMemberRequest, v1::ClusterReply>(service, bytes, heard);
+    if (method == "ClusterService/Move")
+      return Take<v1::MoveSlotsRequest, v1::ClusterReply>(service, bytes, heard);
+    if (method == "ClusterService/Fence")
+      return Take<v1::FenceMemberRequest, v1::ClusterReply>(service, bytes, heard);
     if (method == "ClusterService/GiveWay")
       return Take<v1::GiveWayRequest, v1::GiveWayReply>(service, bytes, heard);
     ASSERT_EQ(method, "TransactionService/GetServerInfo");

@@ -109,7 +109,11 @@ TEST_F(ClusterTest, WhoHasEndedIsShownForAnHourWithItsSlots) {
   const std::int64_t now = base::UnixNowMs();
   view_.departed = {
       {.epoch = 90, .node = "old", .ended_by = "a", .last_beat_unix_ms = now - 3'700'000},
-      {.epoch = 91, .node = "x", .address = "h:1", .ended_by = "a", .last_beat_unix_ms = now - 5'000},
+      {.epoch = 91,
+       .node = "x",
+       .address = "h:1",
+       .ended_by = "a",
+       .last_beat_unix_ms = now - 5'000},
       {.epoch = 92, .node = "y", .in_order = true, .last_beat_unix_ms = now + 7'000}};
   view_.slots[5].owner = 91;
   Show();
@@ -204,6 +208,56 @@ TEST_F(ClusterTest, OperatorsSayWhoTheyAreAndWhatTheyWant) {
   EXPECT_TRUE(Ask<v1::ClusterReply>(0, fence).first.ok());
   EXPECT_EQ(control.asked, (std::vector<std::string>{"drain a", "undrain a", "move 2 7 to b",
                                                      "fence b by ann: because"}));
+}
+
+// Nobody's log had a word of it, but for a fence in that of who did it.
+TEST_F(ClusterTest, WhatOperatorsAskForIsHeardByAll) {
+  Start(3);
+  auto drain = By<v1::DrainMemberRequest>("ann");
+  drain.set_node("b");
+  EXPECT_TRUE(Ask<v1::ClusterReply>(0, drain).first.ok());
+  view_.members[1].draining = true;
+  Show();
+  for (const auto& member : members_)
+    EXPECT_EQ(member->controls, std::vector<std::string>{"drain b by ann: because"});
+  EXPECT_EQ(control.asked, std::vector<std::string>{"drain b"}) << "done once";
+  const v1::ClusterView view = Get(2);
+  EXPECT_EQ(view.members(1).drained_by(), "ann");
+  EXPECT_EQ(view.members(1).drain_reason(), "because");
+  EXPECT_GT(view.members(1).drained_unix_ms(), 0);
+  EXPECT_EQ(view.members(0).drained_by(), "");
+  drain.set_undo(true);
+  EXPECT_TRUE(Ask<v1::ClusterReply>(1, drain).first.ok());
+  EXPECT_EQ(Get(0).members(1).drained_by(), "");
+  auto move = By<v1::MoveSlotsRequest>("ann");
+  move.set_node("c");
+  move.add_slots(2);
+  EXPECT_TRUE(Ask<v1::ClusterReply>(2, move).first.ok());
+  EXPECT_EQ(members_[0]->controls.back(), "move 1 slots to c by ann: because");
+  move.add_slots(kSlotsCount);
+  EXPECT_FALSE(Ask<v1::ClusterReply>(2, move).first.ok());
+  EXPECT_EQ(members_[0]->controls.size(), 3U) << "nothing came of it";
+}
+
+TEST_F(ClusterTest, ATransactionSaysWhoHasItAndSinceWhen) {
+  Start(2);
+  Begin(GidIn(1));
+  v1::GetRequest get;
+  get.set_gid(GidIn(1));
+  const std::int64_t before = base::UnixNowMs();
+  const v1::Transaction shown = Ask<v1::Transaction>(1, get).second;
+  EXPECT_EQ(shown.holder().node(), "b");
+  EXPECT_EQ(shown.holder().address(), "host-2:7400");
+  EXPECT_GT(shown.holder().since_unix_ms(), 0);
+  EXPECT_LE(shown.holder().since_unix_ms(), before);
+  const Router& router = members_[1]->service->router();
+  while (base::UnixNowMs() <= before) continue;
+  Show();
+  EXPECT_EQ(router.HeldSince(1), shown.holder().since_unix_ms()) << "nothing has moved";
+  view_.slots[1].owner = 1;
+  Show();
+  EXPECT_GT(router.HeldSince(1), before);
+  EXPECT_EQ(router.HeldSince(kSlotsCount), 0);
 }
 
 // Two-phase transactions of two coordinators, each of which has prepared what the other waits for:

@@ -189,7 +189,11 @@ TEST_F(SpanningTest, AnInstanceThatIsConnectedToAllIsOneLine) {
   EXPECT_EQ(by_name.at("i-1")->coordinators(), 3U);
   EXPECT_EQ(by_name.at("i-1")->in_flight(), 6U);
   EXPECT_EQ(by_name.at("i-1")->connected_unix_ms(), 1000);
+  EXPECT_EQ(by_name.at("i-1")->not_at_size(), 0);
   EXPECT_EQ(by_name.at("i-2")->coordinators(), 1U);
+  ASSERT_EQ(by_name.at("i-2")->not_at_size(), 2);
+  EXPECT_EQ(by_name.at("i-2")->not_at(0), "c");
+  EXPECT_EQ(by_name.at("i-2")->not_at(1), "a");
   EXPECT_EQ(s.queued(), 3U);
   EXPECT_EQ(s.actions_size(), 2);
   EXPECT_EQ(reply.participants(1).service(), "t");

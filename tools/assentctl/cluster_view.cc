@@ -53,9 +53,16 @@ std::string CutOff(const v1::ClusterMember& member) {
   std::string text = "; node " + Visible(member.node()) + " does not answer at " +
                      Visible(member.address()) + " (" + Visible(member.unreachable()) + ")";
   if (member.slots() == 0) return text;
-  return text + ": its " + Count(member.slots(), "slot") +
-         (member.slots() == 1 ? " is" : " are") + " out of reach; correct its --advertise, or " +
-         "assentctl cluster drain " + Visible(member.node());
+  return text + ": its " + Count(member.slots(), "slot") + (member.slots() == 1 ? " is" : " are") +
+         " out of reach; correct its --advertise, or " + "assentctl cluster drain " +
+         Visible(member.node());
+}
+
+// "by ann@desk (new version)"
+std::string AskedBy(const v1::ClusterMember& member) {
+  if (member.drained_by().empty()) return "";
+  return ", asked for by " + Visible(member.drained_by()) +
+         (member.drain_reason().empty() ? "" : " (" + Visible(member.drain_reason()) + ")");
 }
 
 std::string Trouble(const v1::ClusterMember& member, const v1::ClusterView& view) {
@@ -67,8 +74,9 @@ std::string Trouble(const v1::ClusterMember& member, const v1::ClusterView& view
   }
   if (IsCutOff(member, view)) return CutOff(member);
   if (!member.draining()) return "";
-  if (member.slots() == 0) return node + " is drained: it can be stopped";
-  const std::string to_go = node + " is draining: " + Count(member.slots(), "slot") + " to go";
+  if (member.slots() == 0) return node + " is drained" + AskedBy(member) + ": it can be stopped";
+  const std::string to_go =
+      node + " is draining" + AskedBy(member) + ": " + Count(member.slots(), "slot") + " to go";
   if (!OtherTakers(view, member.node()).empty()) return to_go;
   return to_go +
          ", and nobody is there to take them: start another coordinator, or assentctl cluster "

@@ -45,6 +45,12 @@ std::string RetryHint(const grpc::ClientContext& context) {
   return ms.ok() ? "; try again in " + FormatDuration(ms.value()) : "";
 }
 
+// The coordinator itself says it, of another that it could not ask.
+bool IsOfAnother(const grpc::ClientContext& context) {
+  const auto& trailers = context.GetServerTrailingMetadata();
+  return trailers.find("assent-cluster-version") != trailers.end();
+}
+
 Code CodeOf(grpc::StatusCode code) {
   switch (code) {
     case grpc::StatusCode::OK: return Code::kOk;
@@ -291,7 +297,7 @@ class GrpcService final : public Service {
       text = Endpoint() + " gave no answer within --timeout";
       if (timeout.has_value()) text += " (" + FormatDuration(timeout->count()) + ")";
     } else if (code == Code::kUnavailable) {
-      text = Endpoint() + " went away: " + text;
+      text = Endpoint() + (IsOfAnother(context) ? " says: " : " went away: ") + text;
     } else if (kind == Kind::kQuestion &&
                message.find("Received http2 header with status") != std::string::npos) {
       return CannotConnect(Endpoint() + ": what answers there is not a gRPC server (" + message +

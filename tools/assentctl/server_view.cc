@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
+#include <set>
+#include <utility>
 
 #include "tools/assentctl/cluster_view.h"
 #include "tools/assentctl/duration.h"
@@ -26,9 +29,25 @@ Cell Instances(const v1::ParticipantInfo& participant) {
       left_out +
       std::count_if(participant.instances().begin(), participant.instances().end(),
                     [](const auto& instance) { return instance.connected_unix_ms() != 0; });
-  if (connected == all && all > 0) return Cell(std::to_string(all));
   if (connected == 0) return Cell("none", Tone::kBad);
-  return Cell(std::to_string(connected) + " of " + std::to_string(all), Tone::kWarn);
+  // What a coordinator has that one of them has no way to waits, unless another instance serves it.
+  std::set<std::string> nodes;
+  for (const auto& instance : participant.instances())
+    nodes.insert(instance.not_at().begin(), instance.not_at().end());
+  std::string missing;
+  for (const std::string& node : nodes) missing += (missing.empty() ? "" : ", ") + node;
+  if (!missing.empty()) missing = (all == 1 ? "; not at " : "; not all at ") + missing;
+  const std::string text = std::to_string(all);
+  if (connected == all) return {text + missing, missing.empty() ? Tone::kPlain : Tone::kWarn};
+  return {std::to_string(connected) + " of " + text + missing, Tone::kWarn};
+}
+
+// When it connected, and to whom it is not.
+std::string Connected(const v1::ParticipantInfo::Instance& instance, const Style& style) {
+  std::string missing;
+  for (const std::string& node : instance.not_at())
+    missing += (missing.empty() ? " (not at " : ", ") + node;
+  return Moment(instance.connected_unix_ms(), style) + missing + (missing.empty() ? "" : ")");
 }
 
 Cell Queued(const v1::ParticipantInfo& participant) {
@@ -75,9 +94,8 @@ void AddInstances(const v1::ParticipantInfo& participant, const Style& style, Ta
                std::to_string(instance.in_flight()),
                Queued(participant),
                Waiting(participant),
-               instance.connected_unix_ms() == 0
-                   ? Cell("cannot be reached", Tone::kBad)
-                   : Cell(Moment(instance.connected_unix_ms(), style)),
+               instance.connected_unix_ms() == 0 ? Cell("cannot be reached", Tone::kBad)
+                                                 : Cell(Connected(instance, style)),
                instance.agent(),
                Joined(differ ? instance.actions() : participant.actions())});
   }
@@ -108,15 +126,62 @@ std::string GroupSize(const v1::ServerInfo& info) {
   return text;
 }
 
+std::string CoordinatorOf(const v1::ServerInfo& info) {
+  return std::to_string(info.coordinator_id()) + " (epoch " + std::to_string(info.epoch()) + ")";
+}
+
+// Who has what of the sums; by name.
+std::string MemberFigures(const v1::ServerInfo& info, const Style& style) {
+  Table table({"NODE", "STARTED", "ACTIVE", "COMMITTING", "ABORTING", "NEEDS A HUMAN", "BEGUN",
+               "NEW TRANSACTIONS"});
+  std::map<std::string, const v1::MemberInfo*> by_name;
+  for (const v1::MemberInfo& member : info.members()) by_name[member.node()] = &member;
+  for (const auto& [node, member] : by_name) {
+    if (!member->has_info()) {
+      table.Add({{node, Tone::kStrong}, "", "", "", "", "", "", {"no answer", Tone::kBad}});
+      continue;
+    }
+    const v1::ServerInfo& own = member->info();
+    table.Add({{node, Tone::kStrong},
+               Moment(own.started_unix_ms(), style),
+               std::to_string(own.active()),
+               std::to_string(own.committing()),
+               std::to_string(own.aborting()),
+               std::to_string(own.needs_operator()),
+               std::to_string(own.begun()),
+               own.refusing().empty() ? Cell("taken", Tone::kGood) : Cell("refused", Tone::kBad)});
+  }
+  return table.Render(style);
+}
+
+// What is of one coordinator alone; of several, whose it is.
+void AddWhose(const v1::ServerInfo& info, const Style& style, Table& table) {
+  if (info.members().empty()) {
+    table.Add({"coordinator", CoordinatorOf(info)});
+    table.Add({"started", Moment(info.started_unix_ms(), style)});
+    return;
+  }
+  std::size_t answered = 0;
+  std::string node;
+  for (const v1::MemberInfo& member : info.members()) {
+    answered += member.has_info() ? 1 : 0;
+    if (member.epoch() == info.epoch()) node = member.node();
+  }
+  const auto all = static_cast<std::size_t>(info.members_size());
+  table.Add(
+      {"coordinators",
+       {std::to_string(answered) + " of " + std::to_string(all) + ", of which these are the sums",
+        answered == all ? Tone::kPlain : Tone::kBad}});
+  table.Add({"answered by", node + ", of coordinator " + CoordinatorOf(info)});
+}
+
 std::string StatsTable(const v1::ServerInfo& info, const Style& style) {
   Table table;
   const auto number = [&table](const char* name, std::uint64_t value, Tone tone = Tone::kPlain) {
     table.Add({name, {std::to_string(value), tone}});
   };
   table.Add({"version", info.version()});
-  table.Add({"coordinator", std::to_string(info.coordinator_id()) + " (epoch " +
-                                std::to_string(info.epoch()) + ")"});
-  table.Add({"started", Moment(info.started_unix_ms(), style)});
+  AddWhose(info, style, table);
   table.Add({"data file", info.data_file()});
   table.Add({"new transactions", info.refusing().empty()
                                      ? Cell("taken", Tone::kGood)
@@ -136,7 +201,7 @@ std::string StatsTable(const v1::ServerInfo& info, const Style& style) {
   number("log records", info.log_records());
   number("log commits", info.log_commits());
   table.Add({"records per commit", GroupSize(info)});
-  return table.Render(style);
+  return table.Render(style) + (info.members().empty() ? "" : "\n" + MemberFigures(info, style));
 }
 
 // The forms of one message that is not a list. `id`: the coordinator's number.

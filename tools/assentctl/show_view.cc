@@ -37,6 +37,12 @@ std::string Decided(const v1::Transaction& transaction, const Style& style) {
          " after it began)";
 }
 
+// Whose log to read.
+std::string Holder(const v1::Holder& holder, const Style& style) {
+  return "node " + Visible(holder.node()) + " at " + Visible(holder.address()) + ", since " +
+         Moment(holder.since_unix_ms(), style);
+}
+
 std::string Header(const v1::Transaction& transaction, const Style& style) {
   Table table;
   table.Add({"transaction", {transaction.gid(), Tone::kStrong}});
@@ -50,6 +56,7 @@ std::string Header(const v1::Transaction& transaction, const Style& style) {
   if (!transaction.abort_reason().empty()) {
     table.Add({"aborted for", transaction.abort_reason()});
   }
+  if (transaction.has_holder()) table.Add({"held by", Holder(transaction.holder(), style)});
   table.Add({"began", Moment(transaction.began_unix_ms(), style)});
   if (transaction.decision() == v1::DECISION_UNSPECIFIED) {
     table.Add({"deadline", Moment(transaction.deadline_unix_ms(), style)});

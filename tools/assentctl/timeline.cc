@@ -97,6 +97,10 @@ std::vector<TimelineEntry> Timeline(const v1::Transaction& transaction) {
   for (const v1::Intervention& intervention : transaction.interventions()) {
     entries.push_back(PersonEntry(intervention));
   }
+  if (transaction.holder().since_unix_ms() > transaction.began_unix_ms()) {
+    entries.push_back(Milestone(transaction.holder().since_unix_ms(), Rank::kPerson, "taken up",
+                                Tone::kStrong, "by node " + Visible(transaction.holder().node())));
+  }
   if (transaction.finished_unix_ms() != 0) {
     entries.push_back(Milestone(transaction.finished_unix_ms(), Rank::kFinished,
                                 "finished " + Word(transaction.outcome()), Tone::kStrong));

@@ -2,6 +2,7 @@
 // nothing.
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <set>
 
@@ -65,6 +66,35 @@ Exit Change(const ClusterRequest& request, const std::string& node, const std::s
   if (!reply.ok()) return Fail(reply.status(), session);
   Report(node, effect, reply->view(), session);
   return Exit::kDone;
+}
+
+// Pages of a list that is looked through for a dry run.
+constexpr int kMaxPages = 20;
+constexpr std::uint32_t kPageSize = 1'000;
+
+// What would be aborted if it does not end while its slot is being given away: a clause.
+Result<std::string> Undecided(const v1::ClusterView& view,
+                              const std::function<bool(std::size_t slot)>& moves,
+                              Session& session) {
+  if (SlotsCount(view) == 0) return std::string();
+  v1::ListRequest request;
+  request.add_states(v1::ACTIVE);
+  request.set_protocol(v1::TWO_PHASE);
+  request.set_page_size(kPageSize);
+  std::uint64_t count = 0;
+  int pages = 0;
+  do {
+    const Result<v1::ListReply> page = session.service.List(request, session.options.call_timeout);
+    if (!page.ok()) return page.status();
+    for (const v1::Transaction& transaction : page->transactions())
+      count += moves(SlotOf(transaction.gid(), static_cast<Slot>(SlotsCount(view)))) ? 1 : 0;
+    request.set_page_token(page->next_page_token());
+  } while (!request.page_token().empty() && ++pages < kMaxPages);
+  const std::string least = request.page_token().empty() ? "" : "at least ";
+  if (count == 0) return std::string("; no undecided two-phase transaction is in them now");
+  return "; " + least + Count(count, "undecided two-phase transaction") +
+         (count == 1 ? " is" : " are") +
+         " in them now: what has not ended two seconds after its slot was asked for is aborted";
 }
 
 // How the wait for a member to have no slots ended.
@@ -223,9 +253,18 @@ Exit RunDrain(const DrainCommand& command, Session& session) {
   request.set_node(command.node);
   request.set_undo(command.undo);
   *request.mutable_action() = MakeAction("", command.intent, command.intent.dry_run, session);
-  const std::string effect =
-      command.undo ? "takes slots again"
-                   : "gives its " + Count(found->member.slots(), "slot") + " to " + others;
+  std::string effect = command.undo
+                           ? "takes slots again"
+                           : "gives its " + Count(found->member.slots(), "slot") + " to " + others;
+  if (command.intent.dry_run && !command.undo) {
+    const auto moves = [&found](std::size_t slot) {
+      const v1::ClusterMember* owner = OwnerOf(found->view, slot);
+      return owner != nullptr && owner->epoch() == found->member.epoch();
+    };
+    const Result<std::string> undecided = Undecided(found->view, moves, session);
+    if (!undecided.ok()) return Fail(undecided.status(), session);
+    effect += *undecided;
+  }
   const Exit exit = Change(request, command.node, effect, *found, command.intent.dry_run, session);
   if (exit != Exit::kDone || !command.wait || command.intent.dry_run) return exit;
   return WaitDrained(found->member, session);
@@ -244,8 +283,15 @@ Exit RunMove(const MoveCommand& command, Session& session) {
   request.set_node(command.node);
   *request.mutable_action() = MakeAction("", command.intent, command.intent.dry_run, session);
   const auto count = static_cast<std::uint64_t>(request.slots_size());
-  return Change(request, command.node, "is given " + Count(count, "slot") + " by " + *from, *found,
-                command.intent.dry_run, session);
+  std::string effect = "is given " + Count(count, "slot") + " by " + *from;
+  if (command.intent.dry_run) {
+    const std::set<std::size_t> moving(request.slots().begin(), request.slots().end());
+    const Result<std::string> undecided = Undecided(
+        found->view, [&moving](std::size_t slot) { return moving.contains(slot); }, session);
+    if (!undecided.ok()) return Fail(undecided.status(), session);
+    effect += *undecided;
+  }
+  return Change(request, command.node, effect, *found, command.intent.dry_run, session);
 }
 
 Exit RunFence(const FenceCommand& command, Session& session) {

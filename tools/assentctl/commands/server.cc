@@ -1,6 +1,7 @@
 #include "tools/assentctl/cluster_view.h"
 #include "tools/assentctl/commands.h"
 #include "tools/assentctl/server_view.h"
+#include "tools/assentctl/text.h"
 
 namespace assent::ctl {
 
@@ -39,10 +40,30 @@ Exit RunStats(Session& session) {
   return Exit::kDone;
 }
 
+namespace {
+
+// Whoever looks at one of several wants to know of the others.
+std::string ClusterLine(Session& session) {
+  v1::GetClusterRequest request;
+  request.set_load(true);
+  const Result<v1::ClusterView> view =
+      session.service.GetCluster(request, session.options.call_timeout);
+  if (!view.ok() || IsAlone(*view)) return "";
+  std::string node = "a member";
+  for (const v1::ClusterMember& member : view->members()) {
+    if (member.epoch() == view->answered_by()) node = "node " + Visible(member.node());
+  }
+  return "it is " + node + " of " + ClusterSummary(*view) + "\n";
+}
+
+}  // namespace
+
 Exit RunHealth(Session& session) {
   const Result<v1::ServerInfo> info = session.service.GetServerInfo(session.options.call_timeout);
   if (!info.ok()) return session.Fail(info.status());
-  session.console.Out(RenderHealth(info.value(), session.service.Endpoint(), session.MakeStyle()));
+  const Style style = session.MakeStyle();
+  session.console.Out(RenderHealth(info.value(), session.service.Endpoint(), style));
+  if (style.table() && !info->members().empty()) session.console.Out(ClusterLine(session));
   return info.value().refusing().empty() ? Exit::kDone : Exit::kOther;
 }
 
