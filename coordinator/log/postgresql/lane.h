@@ -70,6 +70,8 @@ class Lane {
 
   // Between groups: not ok when something is missing that the store had acknowledged to this lane.
   Status Confirm();
+  // Something is missing that it had acknowledged to others, for us. Nothing is written any more.
+  Status Lost(const std::string& what);
 
   // Others have our slots. Nothing is written any more.
   bool fenced() const { return fenced_; }
@@ -87,7 +89,6 @@ class Lane {
   Status Reopen();
   Result<bool> Settle();  // the group in flight is committed; else it never will be
   GroupResult Undone(std::vector<Answer> answers, std::size_t at);
-  Status Lost(const std::string& what);
   void NoteAway(const Status& why);
   void NoteBack();
   Status Failed(Status why);

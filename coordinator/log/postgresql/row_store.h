@@ -90,7 +90,6 @@ class PostgresRowStore final : public RowStore {
   Answer Ask(const char* statement, const std::function<Params()>& params, Status& lane);
   Status LoadRows(LoadState& state);
   Status LoadAgain(const std::vector<Slot>& slots, std::uint64_t fingerprint, bool& owned);
-  Status LostGrant();
   void NoteRead() { read_conn_ = read_conn_ == 0 ? lane_.conn() : read_conn_; }
   Status CheckLive(const Rows& row, LoadState& state);
   Status CountFinished();

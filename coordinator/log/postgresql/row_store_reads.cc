@@ -68,7 +68,12 @@ Status PostgresRowStore::Load(const std::vector<Slot>& slots, const Log::LiveVis
   Status stands = AfterReads();
   while (stands.code() == Code::kAborted) stands = LoadAgain(slots, state.fingerprint, owned);
   if (!stands.ok()) return stands;
-  if (!owned) return LostGrant();
+  // What gave us the slots was committed by others: our own groups do not show that it is lost.
+  if (!owned) {
+    return Failed(
+        lane_.Lost("a slot that was given to this coordinator is another's: the store has lost "
+                   "what it had acknowledged"));
+  }
   for (const Slot slot : slots) loaded_[slot] = true;
   for (const DamagedSlot& one : damaged) loaded_[one.slot] = false;
   return OkStatus();
@@ -92,7 +97,6 @@ Status PostgresRowStore::LoadAgain(const std::vector<Slot>& slots, std::uint64_t
   return OkStatus();
 }
 
-// What gave us the slots was committed by others: our own groups do not show that it is lost.
 Status PostgresRowStore::CheckOwned(const std::vector<Slot>& slots, bool& owned) {
   Column ids;
   for (const Slot slot : slots) ids.Add(std::int64_t{slot});
@@ -103,14 +107,6 @@ Status PostgresRowStore::CheckOwned(const std::vector<Slot>& slots, bool& owned)
   if (!answer.ok()) return answer.status("looking whose the slots are");
   owned = answer.rows.Unsigned(0, 0) == slots.size();
   return OkStatus();
-}
-
-Status PostgresRowStore::LostGrant() {
-  Status why = DataLoss(
-      "a slot that was given to this coordinator is another's: the store has lost what it had "
-      "acknowledged");
-  if (options_.on_regressed) options_.on_regressed(why);
-  return why;
 }
 
 // Goes on behind the last row when the connection is lost: nobody but us writes to these slots.
