@@ -396,6 +396,21 @@ bool Transaction::needs_operator() const {
                      [](const Branch& b) { return b.needs_operator; });
 }
 
+bool Transaction::Rests() const {
+  // An open one its initiator moves on; an undecided one that a start would abort may still commit.
+  const auto resumes = [](const BranchSpec& b) { return Rules(b.protocol).resume_undecided; };
+  if (phase_ == Phase::kActive &&
+      (!sealed_ || (GivingUpIsPossible() &&
+                    !std::all_of(spec_.branches.begin(), spec_.branches.end(), resumes))))
+    return false;
+  bool waits = false;
+  for (const Branch& branch : branches_) {
+    if (branch.in_flight || branch.next_attempt != kNever) return false;
+    waits = waits || branch.absent_since != kNever;
+  }
+  return waits;
+}
+
 std::size_t Transaction::FindBranch(std::string_view id) const {
   for (std::size_t i = 0; i < spec_.branches.size(); ++i) {
     if (spec_.branches[i].id == id) return i;

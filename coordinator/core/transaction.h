@@ -211,6 +211,9 @@ class Transaction {
   bool sealed() const { return sealed_; }
   bool suspended() const { return suspended_; }
   bool needs_operator() const;
+  // Nothing moves it on until a participant that is away is back, and a start goes on where it
+  // stands: nobody gains by waiting for it to end.
+  bool Rests() const;
   const std::string& abort_reason() const { return abort_reason_; }
   const std::vector<Branch>& branches() const { return branches_; }
   Operation Due(BranchIndex branch) const;

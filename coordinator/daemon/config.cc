@@ -139,7 +139,8 @@ constexpr Setting kSettings[] = {
     Number("reserve-mib", &Config::reserve_mib, 0, 65'536,
            "Disk space set aside for a full disk; 0 (none) or at least 8", CheckReserve),
     Number("drain-seconds", &Config::drain_seconds, 0, 3600,
-           "How long SIGTERM waits for transactions under way"),
+           "How long SIGTERM waits for transactions under way; never for one that can only wait "
+           "for a participant that is away"),
     Number("keepalive-seconds", &Config::keepalive_seconds, 1, 3600,
            "How often a silent connection is probed; given up when the probe has no answer for two "
            "thirds of it. Clients may probe three times as often"),

@@ -122,7 +122,7 @@ std::vector<http::Check> HttpPort::Look() const {
   http::Check drain{.name = "drain", .ok = !draining_, .said = "no"};
   if (!drain.ok) {
     const engine::ShardStats stats = engine->Stats();
-    drain.said = "stopping: " + std::to_string(stats.active + stats.committing + stats.aborting) +
+    drain.said = "stopping: " + std::to_string(stats.unfinished()) +
                  " unfinished transactions are left here";
   }
   return {std::move(started), std::move(work), std::move(drain)};

@@ -50,8 +50,14 @@ void Drain(Server& server, const Config& config) {
   server.BeginDrain();
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(config.drain_seconds);
   while (std::chrono::steady_clock::now() < until) {
-    if (server.Drained()) {
-      spdlog::info("event=drain phase=all_finished");
+    if (const auto rest = server.Drained()) {
+      if (*rest == 0) spdlog::info("event=drain phase=all_finished");
+      if (*rest > 0) {
+        spdlog::info(
+            "event=drain phase=rest_waits transactions={} hint=\"for participants that are away; "
+            "the next start goes on with them\"",
+            *rest);
+      }
       return;
     }
     if (assent::daemon::IsStop(assent::daemon::WaitForSignal(milliseconds(50)))) {

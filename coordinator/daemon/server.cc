@@ -72,8 +72,7 @@ namespace {
 [[noreturn]] void DieRegressed(const Status& status) {
   spdlog::critical(
       "event=log_regressed why=\"{}\" action=\"stopping at once\" hint=\"the database has lost "
-      "what "
-      "it had acknowledged: a person has to look; docs/cluster.md\"",
+      "what it had acknowledged: a person has to look; docs/cluster.md\"",
       status.message());
   spdlog::default_logger()->flush();
   _exit(kExitRegressed);
@@ -155,8 +154,7 @@ AcceptorOptions ConnectionLimits(const Config& config) {
   if (!FitToFileLimit(reserve, options)) {
     spdlog::warn(
         "event=few_files connections={} max_connections={} hint=\"the limit on open files leaves "
-        "so "
-        "many: raise it (ulimit -n, LimitNOFILE=), or lower --max-connections\"",
+        "so many: raise it (ulimit -n, LimitNOFILE=), or lower --max-connections\"",
         options.max_connections_count, config.max_connections);
   }
   return options;
@@ -448,11 +446,12 @@ void Server::BeginDrain() {
 // Others take its slots one by one, and whoever comes meanwhile is served or handed on.
 bool Server::Parts::HasHeirs() const { return shared_log != nullptr && views.members() > 1; }
 
-bool Server::Drained() {
+std::optional<std::uint64_t> Server::Drained() {
   if (parts_->HasHeirs() && parts_->engine->refusing().empty())
-    return parts_->engine->served_slots() == 0;
+    return parts_->engine->served_slots() == 0 ? std::optional<std::uint64_t>(0) : std::nullopt;
   const engine::ShardStats stats = parts_->engine->Stats();
-  return stats.silent_shards == 0 && stats.active + stats.committing + stats.aborting == 0;
+  if (stats.silent_shards > 0 || stats.unfinished() > stats.resting) return std::nullopt;
+  return stats.unfinished();
 }
 
 void Server::Stop() {

@@ -3,7 +3,9 @@
 // The only place where concrete classes meet: the log, the engine, the transports and the doors,
 // put together in the order in which they need one another, and taken apart in the reverse.
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <assent/status.h>
@@ -37,9 +39,10 @@ class Server {
   std::string Card() const;
   // Housekeeping; call about once a second.
   void Tick();
-  // Refuses new work, then true once nothing is under way.
+  // Refuses new work.
   void BeginDrain();
-  bool Drained();
+  // Once nothing is left but transactions that only wait for a participant that is away: so many.
+  std::optional<std::uint64_t> Drained();
   void Stop();
   // The file of a Unix socket, if there is one and it is ours. Any thread, also during Start and
   // Stop.

@@ -107,6 +107,10 @@ void Census::Count(Live& live) {
     if (Ages* is = AgesOf(phase)) is->Enter(live.txn.began_at());
     live.counted = phase;
   }
+  if (const bool rests = live.txn.Rests(); rests != live.counted_resting) {
+    rests ? ++figures.resting : --figures.resting;
+    live.counted_resting = rests;
+  }
   const bool stuck = live.txn.needs_operator();
   if (stuck == NeedsPerson(live)) return;
   stuck ? ++figures.needs_operator : --figures.needs_operator;
@@ -124,6 +128,7 @@ void Census::Remove(Live& live) {
     --figures.needs_operator;
     needs_operator_.Leave(live.txn.began_at());
   }
+  if (live.counted_resting) --figures.resting;
   if (live.rare && !live.rare->stuck_changes.empty()) stuck_.erase(live.serial);
   by_serial_.erase(live.serial);
 }

@@ -34,12 +34,14 @@ struct Figures {
     }
     return nullptr;
   }
+  std::uint64_t unfinished() const { return active + committing + aborting; }
   // Adds each to that of `other`.
   template <typename Other>
   void AddTo(Figures<Other>& other) const {
     other.active += active;
     other.committing += committing;
     other.aborting += aborting;
+    other.resting += resting;
     other.needs_operator += needs_operator;
     other.begun += begun;
     other.committed += committed;
@@ -63,6 +65,7 @@ struct Figures {
   Number active{};
   Number committing{};
   Number aborting{};
+  Number resting{};  // of those three: waits for a participant that is away (Transaction::Rests)
   Number needs_operator{};
   Number begun{};
   Number committed{};

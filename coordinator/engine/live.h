@@ -120,6 +120,7 @@ struct Live {
   WriteState write = WriteState::kClean;
   core::Phase counted =
       core::Phase::kFinished;  // where it stands in the figures; finished: nowhere
+  bool counted_resting = false;
   Audience audience;
   std::unique_ptr<Rare> rare;
 };

@@ -85,6 +85,15 @@ class Words(unittest.TestCase):
         self.assertNotIn("new_log_slots", self.member("a", "--new-log-slots", "16").words())
         self.assertIn("event=new_log_slots_ignored asked=32 has=16", self.member("b", "--new-log-slots", "32").words())
 
+    def test_a_stop_waits_for_nobody_who_is_away(self):
+        a = self.member("a", "--drain-seconds", "3600")
+        submitted = Ctl(a.endpoint)("submit", "--gid", "waits", "--for", "accepted", stdin=WAITS.replace("2pc", "tcc"))
+        self.assertEqual(0, submitted.code, submitted)
+        self.assertEqual(0, a.terminate(), a.words())
+        self.line(a, "event=drain phase=rest_waits transactions=1")
+        a.start()
+        self.assertIn("TRY", Ctl(a.endpoint)("show", "waits").out)
+
     def test_a_slot_set_aside(self):
         a = self.member("a")
         submitted = Ctl(a.endpoint)("submit", "--gid", "torn", "--for", "accepted", stdin=WAITS)

@@ -217,6 +217,8 @@ bool Script::Ask(const Line& line) {
   } else if (word == "wakeup") {
     const MonoTime wakeup = transaction().Wakeup();
     Print(wakeup == kNever ? "never" : "in " + ShowDuration(wakeup - rig_->now().mono));
+  } else if (word == "rests") {
+    Print(transaction().Rests() ? "yes" : "no");
   } else if (word == "results") {
     for (std::size_t i = 0; i < transaction().branches().size(); ++i) {
       const std::string& result = transaction().branches()[i].result;

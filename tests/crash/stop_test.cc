@@ -3,6 +3,7 @@
 #include <chrono>
 #include <string>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <assent/client.h>
@@ -43,6 +44,31 @@ TEST(Stop, UnderRetriesEndsWell) {
     ASSERT_TRUE(daemon.Start().ok());
     ASSERT_TRUE(daemon.WaitForOutput("listening", seconds(20))) << daemon.Output();
   }
+}
+
+// A stop took all of --drain-seconds while anything waited for a participant that was away, though
+// nobody gained by it.
+TEST(Stop, WaitsForNobodyWhoIsAway) {
+  const test::TempDir dir;
+  const std::string endpoint = "127.0.0.1:" + std::to_string(test::FreePort());
+  test::Process daemon(
+      {.argv = {test::BinDir() + "/assentd", "--http-listen", "none", "--listen", endpoint,
+                "--data", dir / "data", "--drain-seconds", "3600", "--reserve-mib", "0"}});
+  ASSERT_TRUE(daemon.Start().ok());
+  ASSERT_TRUE(daemon.WaitForOutput("listening", seconds(20))) << daemon.Output();
+  {
+    const Client client({.endpoint = endpoint});
+    Transaction transaction;
+    transaction.Gid("waits").Deadline(seconds(3600)).Tcc("nobody", "act");
+    ASSERT_TRUE(client.Submit(transaction, {.wait = WaitFor::kAccepted}).ok());
+  }
+  EXPECT_EQ(daemon.Stop(), 0) << daemon.Output();
+  EXPECT_THAT(daemon.Output(), testing::HasSubstr("phase=rest_waits transactions=1"));
+  ASSERT_TRUE(daemon.Start().ok());
+  ASSERT_TRUE(daemon.WaitForOutput("listening", seconds(20))) << daemon.Output();
+  const auto goes_on = Client({.endpoint = endpoint}).Get("waits");
+  ASSERT_TRUE(goes_on.ok()) << goes_on.status().ToString();
+  EXPECT_EQ(goes_on->outcome, Outcome::kUndecided);
 }
 
 }  // namespace
