@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """What is seen of members that die, drain or cannot be reached: in assentctl, and in the logs of the others."""
 
+import re
 import time
 import unittest
 
@@ -93,7 +94,9 @@ class Seen(unittest.TestCase):
         for member in (a, b):
             self.assertIn('asked="drain b" who="tester@', self.line(member, "event=operator"))
             self.assertIn("reason=\"its 'new' disk\"", self.line(member, "event=operator"))
-            self.assertRegex(Ctl(member.endpoint)("cluster").out, r'node b is drained, asked for by tester@\S+ \(its "new" disk\): it can be stopped')
+            # Each has what it saw last: one of them is not the first to see it.
+            drained = re.compile(r'node b is drained, asked for by tester@\S+ \(its "new" disk\): it can be stopped')
+            self.until(lambda: drained.search(Ctl(member.endpoint)("cluster").out))
             self.assertEqual(0, Ctl(member.endpoint)("cluster").code)
         self.assertIn('why="it is draining"', self.line(a, "event=slots_taken from=b"))
         self.assertIn('why="it is draining"', self.line(b, "event=slots_given to=a"))

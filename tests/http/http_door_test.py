@@ -365,11 +365,13 @@ class Life(unittest.TestCase):
         waiting = daemon.raw((f"POST /v1/transactions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                               f"Content-Length: {len(body)}\r\n\r\n{body}").encode())
         until(lambda: int(daemon.ask("GET", "/v1/server")[2]["active"]) == 1)
+        # One that waits for its initiator: who only waits for a service that is away is not waited for.
+        self.assertEqual(200, daemon.ask("POST", "/v1/transactions:begin", {"gid": "open", "deadlineMs": "600000"})[0])
         daemon.process.send_signal(signal.SIGTERM)
         until(lambda: daemon.ask("GET", "/readyz")[0] == 503)
         code, headers, text = daemon.ask("GET", "/readyz?verbose")
         self.assertIn("[-]work: refused: it is stopping", text)
-        self.assertIn("[-]drain: stopping: 1 unfinished transactions are left here", text)
+        self.assertIn("[-]drain: stopping: 2 unfinished transactions are left here", text)
         self.assertEqual("1", headers["Retry-After"])
         self.assertEqual(200, daemon.ask("GET", "/livez")[0])
         self.assertEqual(503, daemon.ask("POST", "/v1/transactions", order("late"))[0])

@@ -8,6 +8,7 @@
 // its place; ASSENT_CRASH_SEED draws another workload and other damage, ASSENT_CRASH_LONG=1 tries
 // more of it and every place of the recoveries too (tests/log/README.md).
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <string>
@@ -34,6 +35,15 @@ struct Recording {
   Told told;  // when it began
   Recovered recovered;
 };
+
+// Whether a start changes the WAL before it has synchronised what it found there.
+bool WritesWalUnsynced(const std::vector<DiskChange>& changes) {
+  const auto first = std::find_if(changes.begin(), changes.end(), [](const DiskChange& change) {
+    return change.kind != DiskChange::Kind::kCreate && change.path.ends_with("-wal");
+  });
+  return first != changes.end() && first->kind == DiskChange::Kind::kWrite && first->offset == 0 &&
+         first->bytes.size() > 32;  // not the header of a new one
+}
 
 class PowerTest {
  public:
@@ -159,6 +169,8 @@ void PowerTest::Try(const SimDisk& disk, const Told& told) {
   const std::vector<DiskChange> changes = vfs_.TakeTrace();
   const Result<std::size_t> batches = Judge(found, timeline_, told);
   ASSERT_TRUE(batches.ok()) << batches.status().ToString();
+  ASSERT_FALSE(WritesWalUnsynced(changes))
+      << "a sector that is torn now takes its neighbours with it, which are durable";
   changes_in_recovery_ += changes.size();
   for (std::size_t at = 0; at <= changes.size(); ++at) {
     // The short form: a third of the recoveries, each at one place that is drawn.

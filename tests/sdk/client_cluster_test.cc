@@ -375,7 +375,7 @@ TEST_F(ClientClusterTest, ACoordinatorThatIsAloneIsTheOnlyOneAsked) {
     lose = true;
     EXPECT_EQ(client.Submit(Order(Gid(0))).status().code(), Code::kUnknownOutcome);
     EXPECT_EQ(b.seen_count(), 0u);
-    EXPECT_EQ(alone.watchers(), 0);
+    EXPECT_TRUE(Eventually([&] { return alone.watchers() == 0; }));
   }
 }
 

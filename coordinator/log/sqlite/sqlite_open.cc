@@ -270,7 +270,8 @@ Status SqliteStore::SyncFolder() {
 //
 // After a failed fsync the kernel may keep pages as clean that never reached the disk; the next
 // process reads them, and its own fsync succeeds without writing them. So the WAL is written again,
-// byte for byte, before anything rests on it.
+// byte for byte, before anything rests on it. What the disk has not got yet goes there before that:
+// a sector that is torn while it changes would take durable frames beside the newest with it.
 Status SqliteStore::SecureWal() {
   std::int64_t ignored = 0;  // opens the WAL, and creates it if there is none
   if (const int code = db_.QueryInt("SELECT count(*) FROM sqlite_schema", ignored)) {
@@ -306,6 +307,8 @@ Status SqliteStore::SecureWal() {
   const Result<std::uint64_t> valid = CheckWal(file);
   if (!valid.ok()) return valid.status();
 
+  if (valid.value() > 0) code = wal->pMethods->xSync(wal, SQLITE_SYNC_FULL);
+  if (code != SQLITE_OK) return Failure("synchronise the WAL", code);
   // SQLite's own VFS takes at most 128 KiB at a time (it masks the size), and says "disk full" to
   // more.
   constexpr std::uint64_t kChunkBytes = 64 * 1024;
