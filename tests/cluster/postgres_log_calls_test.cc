@@ -48,7 +48,10 @@ class Member final : public SlotEvents {
     options.start_patience = patience;
     options.close_patience = 300ms;
     options.on_poisoned = [this](const Status&) { ++poisoned; };
-    options.on_fenced = [this](const Status&) { ++fenced; };
+    options.on_fenced = [this](const Status&) {
+      if (on_telling) on_telling();
+      ++fenced;
+    };
     options.on_regressed = [this](const Status&) { ++regressed; };
     options.on_view = [this](cluster::ViewPtr seen) {
       const MutexLock lock(mutex_);
@@ -85,11 +88,15 @@ class Member final : public SlotEvents {
         [&](Loaded loaded) { done.set_value(std::move(loaded)); });
     EXPECT_TRUE(done.get_future().get().status.ok());
   }
-  std::string Begin(Slot slot) {
+  Entry NewIn(Slot slot) {
     Entry entry = log::Begin(log->NextSerial(slot), "");
     for (int n = 0; n == 0 || SlotOf(entry.gid, kSlots) != slot; ++n)
       entry.gid = std::to_string(entry.serial) + "." + std::to_string(n);
     entry.slot = slot;
+    return entry;
+  }
+  std::string Begin(Slot slot) {
+    Entry entry = NewIn(slot);
     const std::string gid = entry.gid;
     std::promise<AppendResult> done;
     log->Append(Batch(std::move(entry)), [&](AppendResult result) { done.set_value(result); });
@@ -126,6 +133,7 @@ class Member final : public SlotEvents {
     return wanted_;
   }
 
+  std::function<void()> on_telling;  // that it is fenced
   std::unique_ptr<PostgresLog> log;
   Joined joined;
   std::vector<std::string> rows;  // that a Load has visited
@@ -178,6 +186,20 @@ TEST_F(PostgresLogCalls, AStartThatIsFencedOnItsWayIsFenced) {
   Member second(url_, "b");
   EXPECT_FALSE(second.Start().ok());
   EXPECT_EQ(second.fenced, 1);
+}
+
+// A second lane told the engine of its group while the first one still asked who had fenced it: the
+// process ended with 74, as of a disk that fails.
+TEST_F(PostgresLogCalls, NobodyIsAnsweredBeforeItIsSaidWhy) {
+  std::atomic<int> answered = 0;
+  Member a(url_, "a");
+  a.on_telling = [&] { EXPECT_FALSE(WaitUntil([&] { return answered > 0; }, 1s)); };
+  ASSERT_TRUE(a.Start().ok());
+  server_.Sql(database_, "UPDATE assent.lane SET fenced = true");
+  for (Slot slot = 0; slot < 3; ++slot)
+    a.log->Append(Batch(a.NewIn(slot)), [&](const AppendResult&) { ++answered; });
+  EXPECT_TRUE(WaitUntil([&] { return answered == 3; }, kPatience));
+  EXPECT_EQ(a.fenced, 1);
 }
 
 TEST_F(PostgresLogCalls, AStartWhoseLanesAreLostHasSeenALoss) {

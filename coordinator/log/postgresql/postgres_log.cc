@@ -157,11 +157,13 @@ bool PostgresLog::DrainWithin(milliseconds patience) {
 }
 
 void PostgresLog::End(const std::function<void(const Status&)>& tell, const Status& why) {
+  const MutexLock lock(ending_);
   if (!ended_.exchange(true) && tell) tell(why);
 }
 
 void PostgresLog::OnFenced(const Status& why) {
   if (why.code() == Code::kDataLoss) return End(options_.on_regressed, why);
+  const MutexLock lock(ending_);
   if (ended_.exchange(true)) return;
   ConnectionOptions connection = ConnectionOf("last words");
   connection.connect_timeout = kObserverConnects;

@@ -139,6 +139,9 @@ class PostgresLog final : public Log, private SlotEvents, private ObserverThread
   StopFlag stop_;
   SlotEvents* events_ = nullptr;
   std::atomic<bool> ended_ = false;
+  // Held while somebody says how it ended. Who finds that it has ended waits for it: what he would
+  // tell next, of what he had under way, would be taken for the reason.
+  Mutex ending_;
   std::atomic<int> away_count_ = 0;  // lanes and observer that do not reach the store
   std::shared_ptr<SlotTable> slots_;
   ObserverThread observer_;
