@@ -239,7 +239,6 @@ void Connection::Dispatch() {
 
 // Whether the caller leaves before it has the answer. What it says meanwhile is left for later.
 void Connection::WatchCaller() {
-  if (buffer_.size() > 0) return;
   stream_.socket().async_wait(
       Tcp::socket::wait_read, [self = shared_from_this(), number = number_](const Error& failed) {
         if (failed || !self->IsOf(number)) return;
@@ -278,7 +277,7 @@ void Connection::Show(const std::string& event) {
     return;
   }
   BeginStream();
-  out_ += event;
+  if (!head_only_) out_ += event;
   shown_ = true;
   Write(head_only_ ? Then::kLinger : Then::kEvent);
 }
@@ -290,7 +289,7 @@ void Connection::EndStream(const std::string& event) {
     return;
   }
   BeginStream();
-  out_ += event;
+  if (!head_only_) out_ += event;
   Write(Then::kLinger);
 }
 
@@ -298,8 +297,8 @@ void Connection::BeginStream() {
   if (std::exchange(streaming_, true)) return;
   ledger_.Answered(200);
   keep_ = false;
-  out_ = HeadOf({.type = "text/event-stream"}, /*keep=*/false, /*stream=*/true) +
-         "retry: " + std::to_string(kRetryAfterSeconds * 1000) + "\n\n";
+  out_ = HeadOf({.type = "text/event-stream"}, /*keep=*/false, /*stream=*/true);
+  if (!head_only_) out_ += "retry: " + std::to_string(kRetryAfterSeconds * 1000) + "\n\n";
 }
 
 void Connection::Beat() {

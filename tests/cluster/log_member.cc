@@ -23,6 +23,7 @@
 #include <assent/thread_safety.h>
 
 #include "coordinator/log/postgresql/postgres_log.h"
+#include "tests/support/process.h"
 
 namespace assent::log {
 namespace {
@@ -150,14 +151,18 @@ class Workload final : public SlotEvents {
       }
     }
     if (leaves) return GiveUp(slot);
+    // None is given until a beat of ours has overtaken the limit of whoever had the slot.
+    std::uint64_t serial = 0;
+    if (!test::WaitUntil([&] { return (serial = log_.NextSerial(slot)) != 0; },
+                         std::chrono::seconds(10)))
+      Die(9, Internal("no serial"));
     Entry entry{.kind = EntryKind::kBegin,
-                .serial = log_.NextSerial(slot),
+                .serial = serial,
                 .version = 1,
                 .slot = slot,
                 .gid = {},
                 .spec = Spec(),
                 .state = "begun"};
-    if (entry.serial == 0) Die(9, Internal("no serial"));
     for (int n = 0;; ++n) {
       entry.gid = std::to_string(entry.serial) + "-" + std::to_string(n);
       if (SlotOf(entry.gid, slots_count_) == slot) break;
