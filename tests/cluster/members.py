@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
+import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 for folder in ("support", "ctl"):
@@ -57,3 +59,34 @@ class Member:
         if self.process:
             self.process.stdout.close()
         self.folder.cleanup()
+
+
+class MembersTest(unittest.TestCase):
+    """A PostgreSQL for the class, and a log of its own for each test."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = postgresql.Server()
+        cls.addClassCleanup(cls.server.close)
+        cls.server.start()
+
+    def setUp(self):
+        self.database = self.server.new_database()
+
+    def member(self, name, *arguments):
+        member = Member(name, self.server.url(self.database), *arguments)
+        self.addCleanup(member.close)
+        return member.start()
+
+    def until(self, what, seconds=60):
+        """What it gives, once that is true."""
+        end = time.monotonic() + seconds
+        while not (result := what()):
+            self.assertLess(time.monotonic(), end, what)
+            time.sleep(0.05)  # until it is so
+        return result
+
+    def line(self, member, words):
+        """The line of its log with these words, once it is there."""
+        self.until(lambda: words in member.words())
+        return next(line for line in member.words().splitlines() if words in line)

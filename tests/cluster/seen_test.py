@@ -2,44 +2,17 @@
 """What is seen of members that die, drain or cannot be reached: in assentctl, and in the logs of the others."""
 
 import re
-import time
 import unittest
 
 import members
 import postgresql
-from members import Ctl, Member
+from members import Ctl
 
 LOOK = 1  # assentctl cluster: something is wrong
 WAITS = '{"branches": [{"protocol": "2pc", "service": "nobody", "action": "do"}], "deadline": "7d"}'
 
 
-class Seen(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = postgresql.Server()
-        cls.addClassCleanup(cls.server.close)
-        cls.server.start()
-
-    def setUp(self):
-        self.database = self.server.new_database()
-
-    def member(self, name, *arguments):
-        member = Member(name, self.server.url(self.database), *arguments)
-        self.addCleanup(member.close)
-        return member.start()
-
-    def until(self, what, seconds=60):
-        """What it gives, once that is true."""
-        end = time.monotonic() + seconds
-        while not (result := what()):
-            self.assertLess(time.monotonic(), end, what)
-            time.sleep(0.05)  # until it is so
-        return result
-
-    def line(self, member, words):
-        self.until(lambda: words in member.words())
-        return next(line for line in member.words().splitlines() if words in line)
-
+class Seen(members.MembersTest):
     def shared(self, member, count):
         """The cluster, once so many members have each its share."""
         def look():

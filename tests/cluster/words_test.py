@@ -1,45 +1,18 @@
 #!/usr/bin/python3
 """What coordinators and assentctl say when something is wrong with the log that they share, or with their settings."""
 
-import time
 import unittest
 
 import members
-import postgresql
-from members import Ctl, Member
+from members import Ctl
 
 FENCED, WRONG_STATE = 75, 5
 WAITS = '{"branches": [{"protocol": "2pc", "service": "nobody", "action": "do"}], "deadline": "7d"}'
 
 
-class Words(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = postgresql.Server()
-        cls.addClassCleanup(cls.server.close)
-        cls.server.start()
-
-    def setUp(self):
-        self.database = self.server.new_database()
-
-    def member(self, name, *arguments):
-        member = Member(name, self.server.url(self.database), *arguments)
-        self.addCleanup(member.close)
-        return member.start()
-
+class Words(members.MembersTest):
     def sql(self, text):
         return self.server.sql(self.database, text).strip()
-
-    def until(self, what, seconds=60):
-        end = time.monotonic() + seconds
-        while not what():
-            self.assertLess(time.monotonic(), end, what)
-            time.sleep(0.05)  # until it is so
-
-    def line(self, member, words):
-        """The line of its log with these words, once it is there."""
-        self.until(lambda: words in member.words())
-        return next(line for line in member.words().splitlines() if words in line)
 
     def test_without_its_tables(self):
         a = self.member("a")
