@@ -19,6 +19,8 @@ packages=(
   valgrind clang
   # The tests start servers of their own, on ports and folders of their own; what these bring up as services is not used.
   patroni etcd-server prometheus
+  # The console is looked at in a browser without a screen.
+  chromium chromium-driver python3-selenium fonts-dejavu-core
 )
 # The code is laid out by version 14: Debian 12 calls it clang-format, newer releases keep it under its number.
 if [[ "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" == bookworm ]]; then

@@ -406,8 +406,10 @@ std::string Server::Card() const {
   std::string card;
   card += "assentd " + std::string(kVersion) + "\n";
   card += "  listening    " + address() + " (gRPC; initiators, operators, participants)\n";
-  if (p.http)
+  if (p.http) {
     card += "  http         http://" + p.http->address() + "/v1, /livez, /readyz, /metrics\n";
+    card += "  console      http://" + p.http->address() + "/\n";
+  }
   card += "  log          " + p.log_place + "\n";
   card += "  coordinator  " + std::to_string(recovered.log_id) + ", start " +
           std::to_string(log::StartNumber(recovered.epoch)) + "\n";

@@ -23,13 +23,15 @@ std::string HeadOf(const Answer& answer, bool keep, bool stream) {
   std::string head = "HTTP/1.1 " + std::to_string(answer.code) + " ";
   const auto reason = beast::http::obsolete_reason(static_cast<beast::http::status>(answer.code));
   head.append(reason.data(), reason.size());
-  head += "\r\nServer: assentd\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
+  head +=
+      "\r\nServer: assentd\r\nX-Content-Type-Options: nosniff\r\nCache-Control: " + answer.cache +
+      "\r\n" + answer.header;
   if (!answer.type.empty()) head += "Content-Type: " + answer.type + "\r\n";
   if (!answer.allow.empty()) head += "Allow: " + answer.allow + "\r\n";
   if (answer.try_later) head += "Retry-After: " + std::to_string(kRetryAfterSeconds) + "\r\n";
   // A proxy that gathers events shows none.
   if (stream) head += "X-Accel-Buffering: no\r\n";
-  if (!stream && answer.code != 204)
+  if (!stream && answer.code != 204 && answer.code != 304)
     head += "Content-Length: " + std::to_string(answer.body.size()) + "\r\n";
   return head + (keep ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n");
 }
@@ -225,6 +227,7 @@ void Connection::Dispatch() {
   request.host = Text(message[field::host]);
   request.origin = Text(message[field::origin]);
   request.last_event_id = Text(message["Last-Event-ID"]);
+  request.if_none_match = Text(message[field::if_none_match]);
   request.body = std::move(message.body());
   request.caller = caller_;
   state_ = State::kWaiting;

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cctype>
+#include <optional>
 #include <string_view>
 #include <utility>
 
+#include "coordinator/http/console.h"
 #include "coordinator/http/json.h"
 #include "coordinator/http/limits.h"
 #include "coordinator/http/openapi.h"
@@ -75,6 +77,10 @@ std::shared_ptr<Pending> Desk::Take(Request request, const std::shared_ptr<Excha
   }
   // What a body of GET would be is not shown, and that is all.
   if (request.method == "HEAD") request.method = "GET";
+  if (std::optional<Answer> page = ConsoleAnswer(request)) {
+    Reply(exchange, *std::move(page));
+    return nullptr;
+  }
   bool taken = false;
   auto pending = TakeOther(request, exchange, &taken);
   return taken ? pending : TakeCall(std::move(request), exchange);

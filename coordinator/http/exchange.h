@@ -18,6 +18,7 @@ struct Request {
   std::string host{};
   std::string origin{};
   std::string last_event_id{};
+  std::string if_none_match{};
   std::string body{};
   service::Caller caller{};
 };
@@ -26,7 +27,9 @@ struct Answer {
   unsigned code = 200;
   std::string body{};
   std::string type = "application/json";
-  std::string allow{};     // of a 405
+  std::string allow{};  // of a 405
+  std::string cache = "no-store";
+  std::string header{};    // further lines of it, each with its end
   bool try_later = false;  // with Retry-After
   bool last_here = false;  // the connection ends with it
 };

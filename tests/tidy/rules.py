@@ -119,7 +119,7 @@ MAX_COLUMNS = 100  # clang-format holds code to it; this holds comments and prot
 WIDE = [r"--+(>|\+)|\+--|\S {3,}\S.* {3,}\S", r"https?://"]
 MAX_WIDE_COLUMNS = 132
 MAX_FUNCTION_LINES = 70
-LENGTH_CHECKED = (".h", ".cc", ".py", ".sh", ".cmake")
+LENGTH_CHECKED = (".h", ".cc", ".py", ".sh", ".cmake", ".js", ".css", ".html")
 
 # (rule name, pattern, file pattern, why). A line that ends with "tidy: allow(<rule>) <reason>" in a comment is let through.
 BANNED = [
