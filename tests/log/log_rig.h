@@ -3,6 +3,7 @@
 // What the tests of every log share: entries in one line, and calls that wait for their answer.
 
 #include <atomic>
+#include <csignal>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -12,6 +13,8 @@
 #include <unistd.h>
 #include <utility>
 #include <vector>
+
+#include <sys/wait.h>
 
 #include "coordinator/log/log.h"
 
@@ -150,5 +153,27 @@ class LogClient {
   Recovered recovered_;
   std::vector<LiveRow> replayed_;
 };
+
+// Leaves the files of a process that was killed: `live` has a log in a child, which dies by SIGKILL
+// once `live` has returned, so that nobody writes while they are looked at. Returns what it did.
+inline std::uint64_t LeaveKilled(const std::function<Result<std::unique_ptr<Log>>()>& open,
+                                 const std::function<std::uint64_t(LogClient&)>& live) {
+  int pipes[2];
+  ASSENT_CHECK(pipe(pipes) == 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    LogClient log(std::move(open()).value());
+    ASSENT_CHECK(log.Recover().ok());
+    const std::uint64_t said = live(log);
+    ASSENT_CHECK(write(pipes[1], &said, sizeof said) == sizeof said);
+    for (;;) pause();
+  }
+  close(pipes[1]);
+  std::uint64_t said = 0;
+  ASSENT_CHECK(read(pipes[0], &said, sizeof said) == sizeof said);
+  close(pipes[0]);
+  ASSENT_CHECK(kill(child, SIGKILL) == 0 && waitpid(child, nullptr, 0) == child);
+  return said;
+}
 
 }  // namespace assent::log

@@ -2,7 +2,7 @@
 // left; then a recovery with the production shard, until all of them have come to their end. Also
 // run under valgrind (log_recovery_valgrind).
 
-#include <filesystem>
+#include <memory>
 #include <set>
 #include <string>
 #include <utility>
@@ -93,32 +93,29 @@ SqliteOptions OptionsAt(const std::string& path) {
   return options;
 }
 
-// Leaves the files of a log that was killed; returns how many transactions have begun in it.
-std::uint64_t LeaveLog(const TempFolder& folder, const std::string& copy) {
-  const std::string path = folder.File("assent.db");
-  auto opened = SqliteLog::Open(OptionsAt(path));
-  EXPECT_TRUE(opened.ok()) << opened.status().ToString();
-  LogClient log(*std::move(opened));
-  EXPECT_TRUE(log.Recover().ok());
-  std::uint64_t serial = 0;
-  for (const auto protocol :
-       {core::Protocol::kTwoPhase, core::Protocol::kTcc, core::Protocol::kSaga}) {
-    for (const std::vector<AttemptResult>& story : kStories) {
-      for (int steps = 0; steps <= kSteps; ++steps) {
-        ++serial;
-        Tale tale(std::string(core::Name(protocol)) + "-" + std::to_string(serial), protocol);
-        for (int i = 0; i < steps; ++i) tale.Step(story, serial % 3 == 0);
-        for (Entry& entry : tale.Entries(serial)) {
-          const AppendResult result = log.Append({std::move(entry)});
-          EXPECT_TRUE(result.status.ok()) << result.status.ToString();
+// Leaves the file of a log that was killed; returns how many transactions have begun in it.
+std::uint64_t LeaveLog(const std::string& path) {
+  const auto open = [&]() -> Result<std::unique_ptr<Log>> {
+    auto opened = SqliteLog::Open(OptionsAt(path));
+    if (!opened.ok()) return opened.status();
+    return std::unique_ptr<Log>(*std::move(opened));
+  };
+  return LeaveKilled(open, [](LogClient& log) {
+    std::uint64_t serial = 0;
+    for (const auto protocol :
+         {core::Protocol::kTwoPhase, core::Protocol::kTcc, core::Protocol::kSaga}) {
+      for (const std::vector<AttemptResult>& story : kStories) {
+        for (int steps = 0; steps <= kSteps; ++steps) {
+          ++serial;
+          Tale tale(std::string(core::Name(protocol)) + "-" + std::to_string(serial), protocol);
+          for (int i = 0; i < steps; ++i) tale.Step(story, serial % 3 == 0);
+          for (Entry& entry : tale.Entries(serial))
+            ASSENT_CHECK(log.Append({std::move(entry)}).status.ok());
         }
       }
     }
-  }
-  std::filesystem::copy_file(path, copy);
-  for (const char* suffix : {"-wal", "-state"})
-    std::filesystem::copy_file(path + suffix, copy + suffix);
-  return serial;
+    return serial;
+  });
 }
 
 // Drives what was adopted until nothing is left. Every participant now says yes.
@@ -151,7 +148,7 @@ void Finish(engine::Shard& shard, ShardRig& ports, LogClient& log) {
 TEST(LogRecovery, EveryStateIsTakenUpAndComesToItsEnd) {
   TempFolder folder(/*in_memory=*/true);
   const std::string path = folder.File("left-behind.db");
-  const std::uint64_t begun = LeaveLog(folder, path);
+  const std::uint64_t begun = LeaveLog(path);
   std::uint64_t finished_before = 0;
   {
     auto opened = SqliteLog::Open(OptionsAt(path));

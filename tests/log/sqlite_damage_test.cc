@@ -57,6 +57,8 @@ class SqliteDamage : public testing::Test {
     options.path = path_;
     options.reserve_bytes = 0;
     options.retention_age = std::chrono::milliseconds(0);
+    // Nothing empties the WAL while it is read.
+    options.retention_interval = std::chrono::hours(1);
     options.vfs = vfs_.name();
     return options;
   }
