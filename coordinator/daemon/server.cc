@@ -1,11 +1,7 @@
 #include "coordinator/daemon/server.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <cstdlib>
-#include <cstring>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -22,6 +18,7 @@
 #include "coordinator/daemon/acceptor.h"
 #include "coordinator/daemon/cluster_log.h"
 #include "coordinator/daemon/http_port.h"
+#include "coordinator/daemon/last_words.h"
 #include "coordinator/daemon/listener.h"
 #include "coordinator/daemon/open_log.h"
 #include "coordinator/daemon/self_dial.h"
@@ -42,52 +39,6 @@
 
 namespace assent::daemon {
 namespace {
-
-// An append that may or may not have happened, or a row that makes no sense: nobody may be told
-// anything any more, not even goodbye. The next start learns what is true of the first; the second
-// stays as it is, and no supervisor shall try again.
-[[noreturn]] void DieOfLog(const Status& status) {
-  const bool damaged = status.code() == Code::kDataLoss;
-  // Another coordinator has the file.
-  const bool taken = status.code() == Code::kFailedPrecondition;
-  spdlog::critical("event=log_failed error=\"{}\" action=\"stopping at once; {}\"",
-                   status.ToString(),
-                   damaged ? "the log is damaged" : "the next start learns what is true");
-  spdlog::default_logger()->flush();
-  _exit(damaged ? kExitDamaged : taken ? kExitDataFolder : kExitLogFailed);
-}
-
-// Others have its slots, or what was acknowledged is gone: likewise.
-[[noreturn]] void DieFenced(const Status& status) {
-  spdlog::critical(
-      "event=fenced_out why=\"{}\" action=\"stopping at once; the others carry on what it had, "
-      "nothing is lost\" hint=\"{}\"",
-      status.message(),
-      status.code() == Code::kAlreadyExists ? "each coordinator needs a --node of its own"
-                                            : "start it again");
-  spdlog::default_logger()->flush();
-  _exit(kExitFenced);
-}
-
-[[noreturn]] void DieRegressed(const Status& status) {
-  spdlog::critical(
-      "event=log_regressed why=\"{}\" action=\"stopping at once\" hint=\"the database has lost "
-      "what it had acknowledged: a person has to look; docs/cluster.md\"",
-      status.message());
-  spdlog::default_logger()->flush();
-  _exit(kExitRegressed);
-}
-
-// Nobody can reach us, and we cannot change it. What we hold is in the log: another process does
-// better.
-[[noreturn]] void DieUnreachable(const std::string& address) {
-  spdlog::critical(
-      "event=unreachable address={} action=\"stopping at once; the next start goes on\" hint=\"it "
-      "dialled itself in vain; --self-dial-seconds\"",
-      address);
-  spdlog::default_logger()->flush();
-  _exit(kExitUnreachable);
-}
 
 // gRPC's reflection registers itself with every server of a program that it is linked to.
 class NoReflection final : public grpc::ServerBuilderOption {

@@ -1,0 +1,51 @@
+#include "coordinator/daemon/last_words.h"
+
+#include <unistd.h>
+
+#include <spdlog/spdlog.h>
+
+#include "coordinator/daemon/server.h"
+
+namespace assent::daemon {
+
+void DieOfLog(const Status& status) {
+  const bool damaged = status.code() == Code::kDataLoss;
+  // Another coordinator has the file.
+  const bool taken = status.code() == Code::kFailedPrecondition;
+  spdlog::critical("event=log_failed error=\"{}\" action=\"stopping at once; {}\"",
+                   status.ToString(),
+                   damaged ? "the log is damaged" : "the next start learns what is true");
+  spdlog::default_logger()->flush();
+  _exit(damaged ? kExitDamaged : taken ? kExitDataFolder : kExitLogFailed);
+}
+
+void DieFenced(const Status& status) {
+  spdlog::critical(
+      "event=fenced_out why=\"{}\" action=\"stopping at once; the others carry on what it had, "
+      "nothing is lost\" hint=\"{}\"",
+      status.message(),
+      status.code() == Code::kAlreadyExists ? "each coordinator needs a --node of its own"
+                                            : "start it again");
+  spdlog::default_logger()->flush();
+  _exit(kExitFenced);
+}
+
+void DieRegressed(const Status& status) {
+  spdlog::critical(
+      "event=log_regressed why=\"{}\" action=\"stopping at once\" hint=\"the database has lost "
+      "what it had acknowledged: a person has to look; docs/cluster.md\"",
+      status.message());
+  spdlog::default_logger()->flush();
+  _exit(kExitRegressed);
+}
+
+void DieUnreachable(const std::string& address) {
+  spdlog::critical(
+      "event=unreachable address={} action=\"stopping at once; the next start goes on\" hint=\"it "
+      "dialled itself in vain; --self-dial-seconds\"",
+      address);
+  spdlog::default_logger()->flush();
+  _exit(kExitUnreachable);
+}
+
+}  // namespace assent::daemon
