@@ -9,6 +9,7 @@
 
 #include "coordinator/http/json.h"
 #include "coordinator/http/limits.h"
+#include "coordinator/http/printer.h"
 #include "coordinator/service/watch.h"
 
 namespace assent::http {
@@ -37,6 +38,12 @@ template <typename Reply>
 constexpr bool kOnlyLooks =
     std::is_same_v<Reply, v1::Transaction> || std::is_same_v<Reply, v1::ListReply> ||
     std::is_same_v<Reply, v1::ListParticipantsReply> || std::is_same_v<Reply, v1::ServerInfo>;
+
+// Whoever only looks has lost nothing.
+Status TooLateToLook(std::chrono::milliseconds after) {
+  return Unavailable("there has been no answer for " + std::to_string(after.count()) +
+                     " ms, perhaps because the log does not answer: ask again");
+}
 
 // The room that a call or stream takes, until it is over. Any thread.
 class Room {
@@ -78,7 +85,7 @@ class Call final : public service::Asker<Reply>,
  public:
   explicit Call(Order&& order)
       : exchange_(std::move(order.exchange)),
-        timeout_(order.asked.timeout_ms),
+        timeout_(order.asked.timeout_ms > 0 ? order.asked.timeout_ms : order.route->patience_ms),
         gid_(order.asked.gid) {}
 
   void Start(const Rooms& rooms, const service::Caller& caller, Request&& request) {
@@ -87,6 +94,11 @@ class Call final : public service::Asker<Reply>,
     const Status room = room_->Enter(rooms.service.holdings(), kWhat, caller);
     if (!room.ok()) return this->Fail(room);
     const auto self = this->shared_from_this();
+    if constexpr (kTransaction<Request>) {
+      // From now on it has one, wherever it is asked, and whatever its caller is told.
+      if (gid_.empty()) gid_ = rooms.service.engine().IssueGid();
+      request.mutable_transaction()->set_gid(gid_);
+    }
     if constexpr (kTravels<Request>) {
       if (!rooms.service.router().alone() && rooms.way != nullptr)
         return Travel(rooms, caller, std::move(request));
@@ -110,13 +122,8 @@ class Call final : public service::Asker<Reply>,
 
   std::chrono::milliseconds patience() const override { return timeout_; }
   void TimedOut() override {
-    if (const auto exchange = Finish()) {
-      exchange->Reply([gid = gid_] {
-        return Failure(
-            {Code::kDeadlineExceeded, "the time that the call had is over; transaction " + gid +
-                                          " goes on, and may be asked for again"});
-      });
-    }
+    if (const auto exchange = Finish())
+      exchange->Reply([status = TooLate(gid_, timeout_)] { return Failure(status); });
   }
   void Close() override {
     (void)Finish();
@@ -146,19 +153,28 @@ class Call final : public service::Asker<Reply>,
     return travelling != nullptr && travelling->Again(status);
   }
   void Tell(const std::shared_ptr<Exchange>& exchange, const std::shared_ptr<Reply>& reply) {
-    exchange->Reply([room = room_, exchange, reply] {
+    auto made = [room = room_, exchange, reply] {
       http::Answer answer = Message(*reply);
       const Status held = room->Hold(answer.body.size(), exchange);
       if (held.ok()) return answer;
       return Failure(kOnlyLooks<Reply> ? held : UnknownOutcome(held.message()));
-    });
+    };
+    exchange->Reply(std::move(made), reply->ByteSizeLong() > kLargeBytes);
+  }
+  static Status TooLate(const std::string& gid, std::chrono::milliseconds after) {
+    if constexpr (kOnlyLooks<Reply>) {
+      return TooLateToLook(after);
+    } else {
+      return {
+          Code::kDeadlineExceeded,
+          "the time that the call had is over; " +
+              (kRepeatable<Request> ? "transaction " + gid + " goes on, and may be asked for again"
+                                    : "it may be done all the same: look at transaction " + gid +
+                                          " before you ask again")};
+    }
   }
 
   void Travel(const Rooms& rooms, const service::Caller& caller, Request&& request) {
-    if constexpr (kTransaction<Request>) {
-      if (gid_.empty()) gid_ = rooms.service.engine().IssueGid();
-      request.mutable_transaction()->set_gid(gid_);  // from now on it has one, wherever it is asked
-    }
     const bool is_here = rooms.service.router().Find(gid_).where == service::Route::Where::kHere;
     const auto self = this->shared_from_this();
     service::Errand errand{.gid = gid_,
@@ -244,7 +260,7 @@ class WatchCall final : public service::Viewer,
     const Status room = room_.Hold(shown.ByteSizeLong(), exchange);
     if (!room.ok()) return room;
     exchange->Show([state = std::make_shared<v1::Transaction>(shown)] {
-      return EventText("transaction", ToJson(*state));
+      return EventText("transaction", PrintJson(*state));
     });
     return OkStatus();
   }
@@ -259,6 +275,8 @@ class WatchCall final : public service::Viewer,
                          : EventText("error", StatusJson(status));
     });
   }
+  std::chrono::milliseconds patience() const override { return kPatience; }
+  void TimedOut() override { End(TooLateToLook(kPatience)); }
   void Taken() override {
     room_.Taken();
     std::function<void()> taken;
@@ -299,6 +317,9 @@ class WatchCall final : public service::Viewer,
     taken_ = std::move(taken);
     leave_ = std::move(leave);
   }
+
+  // For the first event.
+  static constexpr std::chrono::milliseconds kPatience{kMaxLookMs};
 
   Mutex mutex_;
   std::shared_ptr<Exchange> exchange_ ASSENT_GUARDED_BY(mutex_);  // nullptr: it has ended

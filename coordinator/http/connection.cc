@@ -4,6 +4,8 @@
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include "coordinator/http/json.h"
@@ -49,7 +51,8 @@ class Line final : public Exchange {
   Line(std::shared_ptr<Connection> connection, std::uint64_t number)
       : connection_(std::move(connection)), number_(number) {}
 
-  void Reply(Made made) override {
+  void Reply(Made made, bool large) override {
+    if (large) return ReplyAside(std::move(made));
     Post(&Connection::IsCurrent, [made = std::move(made)](Connection& to) { to.Reply(made()); });
   }
   void Show(Event made) override {
@@ -64,6 +67,16 @@ class Line final : public Exchange {
   }
 
  private:
+  void ReplyAside(Made made) {
+    Bench& bench = connection_->lane().bench;
+    net::post(bench.context, [connection = connection_, number = number_, made = std::move(made),
+                              &bench] {
+      if (connection->gone() || bench.closing) return;
+      Line(connection, number).Post(&Connection::IsCurrent, [answer = made()](Connection& to) {
+        to.Reply(answer);
+      });
+    });
+  }
   // If it is still so when its turn comes.
   template <typename Deed>
   void Post(bool (Connection::*still)(std::uint64_t) const, Deed deed) {
@@ -85,6 +98,7 @@ Connection::Connection(Lane& lane, Ledger& ledger, Desk& desk, Tcp::socket&& soc
       desk_(desk),
       stream_(std::move(socket)),
       timer_(lane.context),
+      look_(lane.context),
       caller_(std::move(caller)),
       entry_(entry) {}
 
@@ -157,6 +171,19 @@ void Connection::HeaderRead(const Error& failed) {
   if (IsAcceptable()) ReadBody();
 }
 
+// Small ones need no look at the path.
+std::size_t Connection::MaxBody() const {
+  const auto& request = parser_->get();
+  if (parser_->content_length().value_or(0) <= kMaxOtherBodyBytes) return kMaxOtherBodyBytes;
+  return Desk::MaxBody(Text(request.method_string()), Text(request.target()));
+}
+
+// HTTP/1.0 knows no such thing.
+beast::string_view Connection::Expected() const {
+  const auto& request = parser_->get();
+  return request.version() == 11 ? request[field::expect] : beast::string_view();
+}
+
 bool Connection::IsAcceptable() {
   const auto& request = parser_->get();
   if (entry_ == Ledger::Entry::kRefused) {
@@ -165,8 +192,15 @@ bool Connection::IsAcceptable() {
     Refuse(TooMany("the target", request.target().size(), kMaxTargetBytes), 414);
   } else if (parser_->chunked() || request.count(field::transfer_encoding) > 0) {
     Refuse(InvalidArgument("a body has to say its size: Content-Length"), 411);
-  } else if (parser_->content_length().value_or(0) > kMaxBodyBytes) {
-    Refuse(TooMany("the body", parser_->content_length().value_or(0), kMaxBodyBytes), 413);
+  } else if (const std::size_t most = MaxBody(); parser_->content_length().value_or(0) > most) {
+    Refuse(TooMany("the body", parser_->content_length().value_or(0), most), 413);
+  } else if (request.count(field::host) != 1 &&
+             (request.version() == 11 || request.count(field::host) > 1)) {
+    Refuse(InvalidArgument("a request has one Host, this one has " +
+                           std::to_string(request.count(field::host))),
+           400);
+  } else if (!Expected().empty() && !beast::iequals(Expected(), "100-continue")) {
+    Refuse(InvalidArgument("Expect takes 100-continue"), 417);
   } else {
     return true;
   }
@@ -188,7 +222,7 @@ void Connection::ReadBody() {
     beast::http::async_read(self->stream_, self->buffer_, *self->parser_,
                             [self](const Error& error, std::size_t) { self->BodyRead(error); });
   };
-  if (!beast::iequals(parser_->get()[field::expect], "100-continue")) return read({});
+  if (Expected().empty()) return read({});
   static constexpr char kContinue[] = "HTTP/1.1 100 Continue\r\n\r\n";
   net::async_write(stream_, net::buffer(kContinue, sizeof kContinue - 1),
                    [read](const Error& failed, std::size_t) { read(failed); });
@@ -233,11 +267,40 @@ void Connection::Dispatch() {
   state_ = State::kWaiting;
   ++number_;
   stream_.expires_never();
-  pending_ = desk_.Take(std::move(request), std::make_shared<Line>(shared_from_this(), number_));
+  if (request.body.size() > kLargeBytes) {
+    TakeAside(std::move(request));
+    return WatchCaller();
+  }
   ledger_.GiveBody(std::exchange(body_bytes_, 0));
+  pending_ = desk_.Take(std::move(request), std::make_shared<Line>(shared_from_this(), number_));
   if (pending_ == nullptr) return;
   if (pending_->patience().count() > 0) Arm(pending_->patience(), &Connection::TimedOut);
   WatchCaller();
+}
+
+// The body counts until it has been read, whether its caller is still there or not.
+void Connection::TakeAside(Request request) {
+  Bench& bench = lane_.bench;
+  net::post(bench.context, [self = shared_from_this(), number = number_, &bench,
+                            bytes = std::exchange(body_bytes_, 0), lives = Work(lane_.work),
+                            request = std::move(request)]() mutable {
+    std::shared_ptr<Pending> pending;
+    if (!self->gone() && !bench.closing)
+      pending = self->desk_.Take(std::move(request), std::make_shared<Line>(self, number));
+    request = {};
+    self->ledger_.GiveBody(bytes);
+    if (pending == nullptr) return;
+    net::post(self->lane_.context,
+              [self, number, pending] { self->Keep(std::move(pending), number); });
+  });
+}
+
+void Connection::Keep(std::shared_ptr<Pending> pending, std::uint64_t number) {
+  const bool is_open = IsOf(number) && (state_ == State::kWaiting || state_ == State::kWriting);
+  if (!is_open) return pending->Close();
+  pending_ = std::move(pending);
+  if (state_ == State::kWaiting && pending_->patience().count() > 0)
+    Arm(pending_->patience(), &Connection::TimedOut);
 }
 
 // Whether the caller leaves before it has the answer. What it says meanwhile is left for later.
@@ -248,8 +311,23 @@ void Connection::WatchCaller() {
         char byte = 0;
         const ssize_t there =
             ::recv(self->stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-        if (there == 0 || (there < 0 && errno != EAGAIN && errno != EINTR)) self->End();
+        if (there > 0) return self->LookForCaller();
+        if (there == 0 || (errno != EAGAIN && errno != EINTR)) self->End();
       });
+}
+
+// Behind what has not been read nobody hears it close.
+void Connection::LookForCaller() {
+  if (state_ != State::kWaiting && state_ != State::kWriting) return;
+  tcp_info known{};
+  socklen_t size = sizeof known;
+  if (::getsockopt(stream_.socket().native_handle(), IPPROTO_TCP, TCP_INFO, &known, &size) != 0 ||
+      known.tcpi_state != TCP_ESTABLISHED)
+    return End();
+  look_.expires_after(milliseconds(kLookForCallerMs));
+  look_.async_wait([self = shared_from_this(), number = number_](const Error& failed) {
+    if (!failed && self->IsOf(number)) self->LookForCaller();
+  });
 }
 
 void Connection::Arm(milliseconds after, void (Connection::*then)()) {
@@ -337,6 +415,7 @@ void Connection::Written() {
   if (then_ == Then::kEvent) return EventWritten();
   LetGo();
   stream_.socket().cancel();  // the look whether the caller leaves
+  look_.cancel();
   if (then_ == Then::kLinger || lane_.closing) return Linger();
   ReadFirst();
 }
@@ -381,8 +460,10 @@ void Connection::LetGo() {
 
 void Connection::End() {
   if (std::exchange(state_, State::kEnded) == State::kEnded) return;
+  gone_ = true;
   ++armed_;
   timer_.cancel();
+  look_.cancel();
   Error ignored;
   stream_.socket().close(ignored);
   LetGo();

@@ -2,6 +2,7 @@
 
 // One connection of HTTP/1.1, for door.cc alone: the only two that know Boost.
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -26,11 +27,23 @@ using Error = boost::system::error_code;
 
 class Connection;
 
+using Work = boost::asio::executor_work_guard<boost::asio::io_context::executor_type>;
+
+// A thread for what takes long, beside the connections.
+struct Bench {
+  boost::asio::io_context context{1};
+  Work work{context.get_executor()};
+  std::atomic<bool> closing{false};  // what waits for it is not done any more
+  std::thread thread{};
+};
+
 // A thread, and the connections that are its own: nobody else touches them.
 struct Lane {
+  explicit Lane(Bench& the_bench) : bench(the_bench) {}
+
+  Bench& bench;
   boost::asio::io_context context{1};
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{
-      context.get_executor()};
+  Work work{context.get_executor()};
   std::set<std::shared_ptr<Connection>> connections{};
   bool closing = false;
   std::thread thread{};
@@ -67,6 +80,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void End();
 
   Lane& lane() { return lane_; }
+  // From any thread: nobody is served here any more.
+  bool gone() const { return gone_; }
 
  private:
   enum class State : std::uint8_t { kIdle, kReading, kWaiting, kWriting, kLingering, kEnded };
@@ -79,11 +94,16 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void HeaderRead(const Error& failed);
   // Of what was read so far; nothing more is read.
   void Refuse(const Status& status, unsigned code);
+  std::size_t MaxBody() const;
+  boost::beast::string_view Expected() const;
   bool IsAcceptable();
   void ReadBody();
   void BodyRead(const Error& failed);
   void Dispatch();
+  void TakeAside(Request request);
+  void Keep(std::shared_ptr<Pending> pending, std::uint64_t number);
   void WatchCaller();
+  void LookForCaller();
   void Arm(std::chrono::milliseconds after, void (Connection::*then)());
   void TimedOut();
   void BeginStream();
@@ -100,10 +120,12 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   Desk& desk_;
   boost::beast::tcp_stream stream_;
   boost::asio::steady_timer timer_;
+  boost::asio::steady_timer look_;  // for a caller that has said more
   const service::Caller caller_;
   const Ledger::Entry entry_;
 
   State state_ = State::kIdle;
+  std::atomic<bool> gone_{false};
   boost::beast::flat_buffer buffer_;
   std::optional<boost::beast::http::request_parser<boost::beast::http::string_body>> parser_;
   std::size_t body_bytes_ = 0;  // of the ledger's

@@ -28,18 +28,44 @@ bool IsAddress(std::string_view host) {
   });
 }
 
+bool IsSame(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char c, unsigned char d) {
+    return std::tolower(c) == std::tolower(d);
+  });
+}
+
+// It ends with a dot or not: both are the name's whole form.
+bool IsLocalhost(std::string_view host) {
+  return IsSame(host, "localhost") || IsSame(host, "localhost.");
+}
+
+bool IsOrigin(std::string_view origin, const std::string& host) {
+  return IsSame(origin, "http://" + host) || IsSame(origin, "https://" + host);
+}
+
 bool IsJson(std::string_view type) {
   const std::string_view bare = type.substr(0, type.find(';'));
   constexpr std::string_view kJson = "application/json";
-  return bare.size() >= kJson.size() &&
-         std::equal(
-             kJson.begin(), kJson.end(), bare.begin(),
-             [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); }) &&
+  return IsSame(bare.substr(0, kJson.size()), kJson) &&
          bare.find_first_not_of(" \t", kJson.size()) == std::string_view::npos;
 }
 
 void Reply(const std::shared_ptr<Exchange>& exchange, Answer answer) {
   exchange->Reply([answer = std::move(answer)] { return answer; });
+}
+
+// Whoever looks now and then adds what it likes to the query; this alone is ours.
+Result<bool> IsVerbose(std::string_view target) {
+  const Result<Pairs> query = QueryOf(target);
+  if (!query.ok()) return query.status();
+  bool verbose = false;
+  for (const auto& [name, value] : *query) {
+    if (name != "verbose") continue;
+    verbose = value.empty() || value == "true" || value == "1";
+    if (!verbose && value != "false" && value != "0")
+      return InvalidArgument("verbose takes true or false, 1 or 0, or nothing");
+  }
+  return verbose;
 }
 
 Answer WrongMethod(const std::string& method, std::string allow) {
@@ -51,15 +77,31 @@ Answer WrongMethod(const std::string& method, std::string allow) {
 
 }  // namespace
 
+void TakeHost(Request& request) {
+  std::string_view rest = request.target;
+  constexpr std::string_view kHttp = "http://";
+  constexpr std::string_view kHttps = "https://";
+  if (IsSame(rest.substr(0, kHttp.size()), kHttp)) {
+    rest.remove_prefix(kHttp.size());
+  } else if (IsSame(rest.substr(0, kHttps.size()), kHttps)) {
+    rest.remove_prefix(kHttps.size());
+  } else {
+    return;
+  }
+  const std::size_t end = std::min(rest.find_first_of("/?"), rest.size());
+  request.host = rest.substr(0, end);
+  rest.remove_prefix(end);
+  request.target = (rest.starts_with('/') ? "" : "/") + std::string(rest);
+}
+
 Answer CheckSender(const Request& request, bool loopback) {
   const std::string_view host = HostOf(request.host);
-  if (loopback && !request.host.empty() && !IsAddress(host) && host != "localhost") {
+  if (loopback && !request.host.empty() && !IsAddress(host) && !IsLocalhost(host)) {
     return Failure({Code::kPermissionDenied,
                     "this port serves localhost and addresses, not the name that Host has"},
                    421);
   }
-  if (!request.origin.empty() && request.origin != "http://" + request.host &&
-      request.origin != "https://" + request.host) {
+  if (!request.origin.empty() && !IsOrigin(request.origin, request.host)) {
     return Failure({Code::kPermissionDenied, "this is not for pages of other origins"}, 403);
   }
   if (!request.body.empty() && !IsJson(request.content_type)) {
@@ -70,6 +112,7 @@ Answer CheckSender(const Request& request, bool loopback) {
 }
 
 std::shared_ptr<Pending> Desk::Take(Request request, const std::shared_ptr<Exchange>& exchange) {
+  TakeHost(request);
   Answer refused = CheckSender(request, options_.loopback);
   if (refused.code != 200) {
     Reply(exchange, std::move(refused));
@@ -95,12 +138,9 @@ std::shared_ptr<Pending> Desk::TakeOther(const Request& request,
   if (request.method != "GET") {
     Reply(exchange, WrongMethod(request.method, "GET"));
   } else if (path == kReadyPath) {
-    const auto query = QueryOf(request.target);
-    const bool verbose =
-        query.ok() && std::any_of(query->begin(), query->end(), [](const auto& pair) {
-          return pair.first == "verbose" && pair.second != "false";
-        });
-    return health_->Ready(verbose, exchange);
+    const Result<bool> verbose = IsVerbose(request.target);
+    if (verbose.ok()) return health_->Ready(*verbose, exchange);
+    Reply(exchange, Failure(verbose.status()));
   } else if (path == kLivePath) {
     Reply(exchange, {.body = "alive\n", .type = "text/plain; charset=utf-8"});
   } else if (path == kMetricsPath) {

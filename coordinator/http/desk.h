@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "coordinator/http/calls.h"
 #include "coordinator/http/exchange.h"
@@ -36,6 +37,11 @@ class Desk {
   }
   Health& health() { return *health_; }
 
+  // The most that a body for this target may have.
+  static std::size_t MaxBody(std::string_view method, std::string_view target) {
+    return MaxBodyBytes(method, target);
+  }
+
   // Answers, perhaps from within. nullptr: nothing is under way for it.
   std::shared_ptr<Pending> Take(Request request, const std::shared_ptr<Exchange>& exchange);
 
@@ -49,6 +55,9 @@ class Desk {
   const std::shared_ptr<Health> health_;
   std::shared_ptr<const Rooms> rooms_;  // atomically
 };
+
+// Of a target in absolute form the host is taken, instead of what Host says, and cut off.
+void TakeHost(Request& request);
 
 // Whether a page of somebody else's may have sent this: a browser says where it comes from, and
 // cannot say that it is JSON without asking first, which nobody answers. OK: no.

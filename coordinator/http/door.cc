@@ -44,7 +44,8 @@ struct Door::Parts {
   // Outlive the connections, which are in the lanes.
   Ledger ledger;
   Desk& desk;
-  std::array<Lane, kHttpThreadsCount> lanes;
+  std::array<Lane, kHttpThreadsCount> lanes{Lane(bench), Lane(bench)};
+  Bench bench;  // goes before the lanes: what waits there is of their connections
   std::vector<std::unique_ptr<Tcp::acceptor>> acceptors;  // the first lane's
   net::steady_timer pause{lanes[0].context};
   std::size_t next_lane = 0;
@@ -99,6 +100,10 @@ Door::Door(const DoorOptions& options, const std::vector<int>& listeners, Desk& 
       lane.context.run();
     });
   }
+  p.bench.thread = std::thread([&p] {
+    base::NameThisThread("http-large");
+    p.bench.context.run();
+  });
 }
 
 Door::~Door() { Close(); }
@@ -108,6 +113,7 @@ DoorFigures Door::Figures() const { return parts_->ledger.Figures(); }
 void Door::Close() {
   Parts& p = *parts_;
   if (!p.lanes[0].thread.joinable()) return;
+  p.bench.closing = true;
   net::post(p.lanes[0].context, [&p] {
     for (const auto& acceptor : p.acceptors) acceptor->close();
     p.pause.cancel();
@@ -130,6 +136,8 @@ void Door::Close() {
     });
   }
   for (Lane& lane : p.lanes) lane.thread.join();
+  p.bench.context.stop();
+  p.bench.thread.join();
 }
 
 }  // namespace assent::http

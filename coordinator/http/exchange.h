@@ -6,6 +6,7 @@
 #include <chrono>
 #include <functional>
 #include <string>
+#include <utility>
 
 #include "coordinator/service/asker.h"
 
@@ -42,8 +43,10 @@ class Exchange {
   using Event = std::function<std::string()>;
 
   virtual ~Exchange() = default;
-  // The answer, once. It is made on the door's thread, if somebody still waits for it.
-  virtual void Reply(Made made) = 0;
+  // The answer, once. It is made on a thread of the door's, if somebody still waits for it.
+  // `large`: that takes long.
+  virtual void Reply(Made made, bool large) = 0;
+  void Reply(Made made) { Reply(std::move(made), /*large=*/false); }
   // One more event of a stream; Pending::Taken says that it has been written, and not before that
   // the next one may be shown.
   virtual void Show(Event made) = 0;

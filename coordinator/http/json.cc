@@ -1,57 +1,18 @@
 #include "coordinator/http/json.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include <assent/limits.h>
-#include <assent/text.h>
 
-#include "proto/parse/parse.h"
+#include "coordinator/http/printer.h"
+#include "coordinator/http/reader.h"
 
 namespace assent::http {
-namespace {
-
-// What a parser of JSON makes of a text need not be one of protobuf: half of a surrogate pair.
-Status CheckTexts(const google::protobuf::Message& message) {
-  std::string bytes;
-  if (!message.SerializePartialToString(&bytes)) return Internal("the request cannot be read");
-  if (bytes.size() > limits::kMaxFrameBytes) {
-    return InvalidArgument("the request has " + std::to_string(bytes.size()) +
-                           " bytes, the limit is " + std::to_string(limits::kMaxFrameBytes));
-  }
-  const wire::BadText bad = wire::FindBadText(*message.GetDescriptor(), bytes);
-  if (bad.count == 0) return OkStatus();
-  return InvalidArgument((bad.fields.empty() ? "a text" : bad.fields.front()) + " is not UTF-8");
-}
-
-bool IsUtf8(std::string_view text) {
-  while (!text.empty()) {
-    const std::size_t length = Utf8Length(text);
-    if (length == 0) return false;
-    text.remove_prefix(length);
-  }
-  return true;
-}
-
-}  // namespace
-
-std::string ToJson(const google::protobuf::Message& message) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.always_print_primitive_fields = true;
-  std::string text;
-  const auto done = google::protobuf::util::MessageToJsonString(message, &text, options);
-  ASSENT_CHECK(done.ok());
-  return text;
-}
 
 Status FromJson(std::string_view text, google::protobuf::Message& message) {
-  if (!IsUtf8(text)) return InvalidArgument("the body is not UTF-8");
-  const auto read = google::protobuf::util::JsonStringToMessage(
-      google::protobuf::StringPiece(text.data(), text.size()), &message);
-  if (!read.ok()) {
-    return InvalidArgument("the body is no assent.v1." + message.GetDescriptor()->name() +
-                           " in JSON: " + std::string(CutReason(read.message().ToString())));
-  }
-  return CheckTexts(message);
+  if (Status read = ReadJson(text, message); !read.ok()) return read;
+  const std::size_t bytes = message.ByteSizeLong();
+  if (bytes <= limits::kMaxFrameBytes) return OkStatus();
+  return InvalidArgument("the request has " + std::to_string(bytes) + " bytes, the limit is " +
+                         std::to_string(limits::kMaxFrameBytes));
 }
 
 std::string Dump(const Json& json) {
@@ -102,6 +63,6 @@ Answer Failure(const Status& status, unsigned code) {
   return answer;
 }
 
-Answer Message(const google::protobuf::Message& message) { return {.body = ToJson(message)}; }
+Answer Message(const google::protobuf::Message& message) { return {.body = PrintJson(message)}; }
 
 }  // namespace assent::http

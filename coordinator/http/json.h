@@ -1,6 +1,6 @@
 #pragma once
 
-// Messages by protobuf's JSON mapping, and failures as google.rpc.Status.
+// Requests as JSON, answers, and failures as google.rpc.Status.
 
 #include <string>
 #include <string_view>
@@ -16,10 +16,7 @@ namespace assent::http {
 
 using Json = nlohmann::ordered_json;
 
-// Every field that is not a message is there, also one that has its default.
-std::string ToJson(const google::protobuf::Message& message);
-// INVALID_ARGUMENT names the field. What the mapping does not have is refused: an unknown field, a
-// text that is not UTF-8.
+// As ReadJson (reader.h), and it is no larger than a message of the wire.
 Status FromJson(std::string_view text, google::protobuf::Message& message);
 // One line.
 std::string Dump(const Json& json);

@@ -120,6 +120,7 @@ constexpr Refusal kRefusals[] = {
     {413, "The body is too large"},
     {414, "The target is too long"},
     {415, "The body is not application/json"},
+    {417, "Expect is something else than 100-continue"},
     {421, "Host is a name that this port does not serve"},
     {429, "RESOURCE_EXHAUSTED: try again after Retry-After"},
     {431, "The header is too large"},
@@ -130,9 +131,9 @@ constexpr Refusal kRefusals[] = {
     {504, "DEADLINE_EXCEEDED: `timeout_ms` is over; the transaction goes on"},
 };
 
-void AddRefusals(bool waits, Json& responses) {
+void AddRefusals(bool takes_timeout, Json& responses) {
   for (const Refusal& refusal : kRefusals) {
-    if (refusal.code == 504 && !waits) continue;
+    if (refusal.code == 504 && !takes_timeout) continue;
     Json response = {{"description", refusal.why},
                      {"content", Content("application/json", Ref("Status"))}};
     if (refusal.code == 429 || refusal.code == 503) {
@@ -150,6 +151,11 @@ std::vector<std::string> PathParameters(std::string_view path) {
        open = path.find('{', open + 1))
     names.emplace_back(path.substr(open + 1, path.find('}', open) - open - 1));
   return names;
+}
+
+std::string Description(const Route& route) {
+  return "How long the call may take; what it began goes on. Without it: " +
+         (route.patience_ms == 0 ? "as long as it takes" : std::to_string(route.patience_ms));
 }
 
 Json Parameters(const Route& route) {
@@ -172,11 +178,11 @@ Json Parameters(const Route& route) {
     if (field->is_map() || field->is_repeated()) parameter["explode"] = true;
     parameters.push_back(std::move(parameter));
   }
-  if (route.waits) {
+  if (route.takes_timeout()) {
     parameters.push_back(
         {{"name", kTimeout},
          {"in", "query"},
-         {"description", "How long the call may wait; what it began goes on"},
+         {"description", Description(route)},
          {"schema",
           {{"type", "integer"}, {"format", "int64"}, {"minimum", 1}, {"maximum", kMaxWaitMs}}}});
   }
@@ -208,7 +214,7 @@ Json OperationOf(const Route& route, Messages& used) {
     responses["200"] = {{"description", NameOf(method.output_type())},
                         {"content", Content("application/json", reply)}};
   }
-  AddRefusals(route.waits, responses);
+  AddRefusals(route.takes_timeout(), responses);
   operation["responses"] = std::move(responses);
   return operation;
 }

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdint>
 #include <optional>
+#include <set>
 
 #include <assent/text.h>
 
@@ -142,9 +143,16 @@ void SetLabel(google::protobuf::Message& message, const FieldDescriptor* field,
   entry->GetReflection()->SetString(entry, type->map_value(), value);
 }
 
+Status Twice(const std::string& name) {
+  return InvalidArgument("the query has \"" + std::string(CutReason(name, 100)) + "\" twice");
+}
+
+// `said`: which fields the query has had so far.
 Status SetFromQuery(const Route& route, const std::string& name, const std::string& value,
-                    Asked& asked) {
-  if (route.waits && (name == kTimeout || name == "timeoutMs")) {
+                    Asked& asked, std::set<std::string>& said) {
+  const auto twice = [&said](const std::string& field) { return !said.insert(field).second; };
+  if (route.takes_timeout() && (name == kTimeout || name == "timeoutMs")) {
+    if (twice(kTimeout)) return Twice(name);
     if (ReadNumber(value, asked.timeout_ms) && asked.timeout_ms >= 1 &&
         asked.timeout_ms <= kMaxWaitMs)
       return OkStatus();
@@ -155,15 +163,20 @@ Status SetFromQuery(const Route& route, const std::string& name, const std::stri
     const std::string_view bare = std::string_view(name).substr(0, bracket);
     if (field->name() != bare && field->json_name() != bare) continue;
     if (field->is_map() != (bracket != std::string::npos)) continue;
+    if (field->is_map() && !name.ends_with(']')) break;
+    // By either spelling; each key of a map is one.
+    const std::string key = bracket == std::string::npos ? "" : name.substr(bracket);
+    if (!field->is_repeated() || field->is_map()) {
+      if (twice(field->name() + key)) return Twice(name);
+    }
     if (!field->is_map()) return SetField(*asked.request, field, value);
-    if (!name.ends_with(']')) break;
     SetLabel(*asked.request, field, name.substr(bracket + 1, name.size() - bracket - 2), value);
     return OkStatus();
   }
   std::string takes;
   for (const FieldDescriptor* field : QueryFields(route))
     takes += (takes.empty() ? "" : ", ") + field->name() + (field->is_map() ? "[KEY]" : "");
-  if (route.waits) takes += (takes.empty() ? "" : ", ") + std::string(kTimeout);
+  if (route.takes_timeout()) takes += (takes.empty() ? "" : ", ") + std::string(kTimeout);
   return InvalidArgument("the query has \"" + std::string(CutReason(name, 100)) + "\": it takes " +
                          (takes.empty() ? "nothing" : takes));
 }
@@ -201,34 +214,35 @@ const google::protobuf::MethodDescriptor& Route::descriptor() const {
 const std::vector<Route>& Routes() {
   static const auto* const routes = new std::vector<Route>{
       {"POST", "/v1/transactions", "Submit", "transaction",
-       "Runs a whole transaction; the same gid with the same content joins it", true},
+       "Runs a whole transaction; the same gid with the same content joins it", 0, kMaxBodyBytes},
       {"GET", "/v1/transactions", "List", "",
-       "Transactions: unfinished ones, unless told otherwise"},
+       "Transactions: unfinished ones, unless told otherwise", kMaxLookMs},
       {"POST", "/v1/transactions:begin", "Begin", "transaction",
-       "Opens a transaction to which branches are added one by one"},
-      {"GET", "/v1/transactions/{gid}", "Get", "", "One transaction"},
+       "Opens a transaction to which branches are added one by one", kMaxDeedMs},
+      {"GET", "/v1/transactions/{gid}", "Get", "", "One transaction", kMaxLookMs},
       {"GET", "/v1/transactions/{gid}:watch", "Watch", "",
-       "One transaction as server-sent events: as it is, and after each change"},
+       "One transaction as server-sent events: as it is, and after each change", kMaxLookMs},
       {"POST", "/v1/transactions/{gid}:wait", "Wait", "*",
-       "Answers when the transaction gets there", true},
+       "Answers when the transaction gets there"},
       {"POST", "/v1/transactions/{gid}/branches", "ExecuteBranch", "branch",
-       "Adds a branch to an open transaction, and waits for its forward operation", true},
+       "Adds a branch to an open transaction, and waits for its forward operation", 0,
+       kMaxBranchBodyBytes},
       {"POST", "/v1/transactions/{gid}:commit", "Commit", "*",
-       "Closes an open transaction and asks for its commit", true},
-      {"POST", "/v1/transactions/{gid}:rollback", "Rollback", "*", "Aborts an open transaction",
-       true},
-      {"POST", "/v1/transactions/{gid}:abort", "Abort", "*", "An operator aborts it"},
+       "Closes an open transaction and asks for its commit"},
+      {"POST", "/v1/transactions/{gid}:rollback", "Rollback", "*", "Aborts an open transaction"},
+      {"POST", "/v1/transactions/{gid}:abort", "Abort", "*", "An operator aborts it", kMaxDeedMs},
       {"POST", "/v1/transactions/{gid}:retry", "RetryNow", "*",
-       "An operator has everything tried that waits"},
+       "An operator has everything tried that waits", kMaxDeedMs},
       {"POST", "/v1/transactions/{gid}:suspend", "Suspend", "*",
-       "An operator has nothing more sent for it"},
-      {"POST", "/v1/transactions/{gid}:resume", "Resume", "*", "An operator lets it go on"},
+       "An operator has nothing more sent for it", kMaxDeedMs},
+      {"POST", "/v1/transactions/{gid}:resume", "Resume", "*", "An operator lets it go on",
+       kMaxDeedMs},
       {"POST", "/v1/transactions/{gid}/branches/{branch_id}:resolve", "ResolveBranch", "*",
-       "An operator declares what happened to a branch"},
+       "An operator declares what happened to a branch", kMaxDeedMs},
       {"POST", "/v1/transactions/{gid}:forget", "Forget", "*",
-       "Removes a finished transaction from the history"},
-      {"GET", "/v1/participants", "ListParticipants", "", "Services that take part"},
-      {"GET", "/v1/server", "GetServerInfo", "", "This coordinator, and its figures"},
+       "Removes a finished transaction from the history", kMaxDeedMs},
+      {"GET", "/v1/participants", "ListParticipants", "", "Services that take part", kMaxLookMs},
+      {"GET", "/v1/server", "GetServerInfo", "", "This coordinator, and its figures", kMaxLookMs},
   };
   return *routes;
 }
@@ -297,6 +311,11 @@ Result<Target> Find(std::string_view method, std::string_view target) {
   return found;
 }
 
+std::size_t MaxBodyBytes(std::string_view method, std::string_view target) {
+  const Result<Target> found = Find(method, target);
+  return found.ok() && found->route != nullptr ? found->route->max_body_bytes : kMaxOtherBodyBytes;
+}
+
 Result<Asked> Read(const Target& target, std::string_view body) {
   const Route& route = *target.route;
   const auto* const type = route.descriptor().input_type();
@@ -312,8 +331,9 @@ Result<Asked> Read(const Target& target, std::string_view body) {
                            asked.request.get(), type->FindFieldByName(std::string(field)));
     if (Status read = FromJson(body, *into); !read.ok()) return read;
   }
+  std::set<std::string> said;
   for (const auto& [name, value] : target.query) {
-    if (Status set = SetFromQuery(route, name, value, asked); !set.ok()) return set;
+    if (Status set = SetFromQuery(route, name, value, asked, said); !set.ok()) return set;
   }
   for (const auto& [name, value] : target.path) {
     if (Status set = SetFromPath(*asked.request, name, value, asked.gid); !set.ok()) return set;

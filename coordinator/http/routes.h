@@ -3,6 +3,8 @@
 // What can be asked of /v1, in one table: of it requests are made, calls begun and the OpenAPI
 // document written. Paths are of Google's AIPs: a resource, and after a colon what is done to it.
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -14,6 +16,8 @@
 
 #include <assent/status.h>
 
+#include "coordinator/http/limits.h"
+
 namespace assent::http {
 
 struct Route {
@@ -23,11 +27,14 @@ struct Route {
   const char*
       body;  // the field that the body is; "*": all fields but the path's; "": there is none
   const char* summary;
-  // It may be asked to wait: takes `timeout_ms`.
-  bool waits = false;
+  // How long it takes without `timeout_ms`; 0: as long as it takes.
+  std::int64_t patience_ms = 0;
+  std::size_t max_body_bytes = kMaxOtherBodyBytes;
 
   const google::protobuf::MethodDescriptor& descriptor() const;
   bool streams() const { return descriptor().server_streaming(); }
+  // A stream takes as long as there is something to show.
+  bool takes_timeout() const { return !streams(); }
 };
 
 const std::vector<Route>& Routes();
@@ -53,6 +60,9 @@ Result<Target> Find(std::string_view method, std::string_view target);
 // Of any target: what is before the '?', and the pairs behind it.
 std::string_view PathOf(std::string_view target);
 Result<Pairs> QueryOf(std::string_view target);
+
+// The most that a body for this target may have.
+std::size_t MaxBodyBytes(std::string_view method, std::string_view target);
 
 struct Asked {
   std::unique_ptr<google::protobuf::Message> request;

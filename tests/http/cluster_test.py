@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """HTTP of three coordinators that share a real PostgreSQL: any port takes any transaction, also while one of them is killed."""
 
+import threading
 import unittest
 
 from rig import Daemon, Participant, order, postgresql
@@ -57,6 +58,40 @@ class Cluster(unittest.TestCase):
         self.assertIn("[-]work: refused: the database does not answer: ", text)
         self.assertIn("[-]log: a write has had no answer for ", text)
         self.assertEqual(200, daemon.ask("GET", "/livez")[0])
+
+    def test_without_its_database_whoever_looks_is_told(self):
+        """They waited until the database was back, or for ever."""
+        server = postgresql.Server()
+        self.addCleanup(server.close)
+        server.start()
+        participant = Participant()
+        self.addCleanup(participant.close)
+        daemon = Daemon("--log", server.url(server.new_database()), "--node", "a", "--unary", f"bank={participant.endpoint}",
+                        listen=f"127.0.0.1:{postgresql.free_port()}")
+        self.addCleanup(daemon.close)
+        self.assertEqual(200, daemon.ask("POST", "/v1/transactions?wait_for=WAIT_COMPLETED", order("done"))[0])
+        for gid in ("waits", "aborted"):
+            waiting = order(gid, service="nobody", deadlineMs="600000")
+            self.assertEqual(200, daemon.ask("POST", "/v1/transactions?wait_for=WAIT_ACCEPTED", waiting)[0])
+        postgresql.until(lambda: daemon.ask("GET", "/v1/transactions/done")[2]["state"] == "FINISHED", 60, "it did not finish")
+        server.stop()
+        told = {}
+        def ask(method, target, body=None):
+            told[target] = daemon.ask(method, target, body)
+        action = {"action": {"who": "ann", "reason": "r"}}
+        crowd = [threading.Thread(target=ask, args=one) for one in
+                 (("GET", "/v1/transactions/done"), ("GET", "/v1/transactions/nobody?timeout_ms=300"), ("GET", "/v1/transactions?all=true"),
+                  ("GET", "/v1/transactions/done:watch"), ("POST", "/v1/transactions/aborted:abort?timeout_ms=300", action))]
+        for one in crowd:
+            one.start()
+        for one in crowd:
+            one.join()
+        deed = told.pop("/v1/transactions/aborted:abort?timeout_ms=300")
+        self.assertEqual((504, 4), (deed[0], deed[2]["code"]))
+        for target, (code, headers, status) in told.items():
+            self.assertEqual((503, 14, "1"), (code, status["code"], headers["Retry-After"]), (target, status))
+        # What is in memory is still shown.
+        self.assertEqual(200, daemon.ask("GET", "/v1/transactions/waits")[0])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 // A coordinator without doors, and its desk.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -64,7 +65,13 @@ class DeskRig : public ::testing::Test {
   std::unique_ptr<log::SqliteLog> log_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<service::Service> service_;
-  Desk desk_{{.health = {.look = [] { return std::vector<Check>(); }}, .version = "1"}};
+  std::function<void()> on_look_ = [] {};  // whenever somebody asks whether it is ready
+  Desk desk_{{.health = {.look =
+                             [this] {
+                               on_look_();
+                               return std::vector<Check>();
+                             }},
+              .version = "1"}};
 };
 
 }  // namespace assent::http

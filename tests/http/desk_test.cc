@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "coordinator/http/json.h"
+#include "coordinator/http/limits.h"
 #include "coordinator/http/openapi.h"
 #include "coordinator/http/routes.h"
 #include "tests/http/desk_rig.h"
@@ -122,7 +123,8 @@ TEST_F(DeskTest, PagesOfOthersAreSentAway) {
   request.host = "rebound.example:7480";
   request.origin.clear();
   EXPECT_EQ(Ask(request).first, 421U);
-  for (const char* host : {"localhost", "localhost:7480", "[::1]:7480", "10.0.0.7", ""}) {
+  for (const char* host : {"localhost", "localhost:7480", "[::1]:7480", "10.0.0.7", "",
+                           "LocalHost:7480", "localhost.", "localhost.:7480"}) {
     request.host = host;
     EXPECT_EQ(Ask(request).first, 404U) << host;
   }
@@ -132,6 +134,61 @@ TEST_F(DeskTest, PagesOfOthersAreSentAway) {
     request.content_type = type;
     EXPECT_EQ(Ask(request).first, 415U) << type;
   }
+}
+
+TEST_F(DeskTest, AnAbsoluteTargetSaysTheHost) {
+  Request request = Of("GET", "http://localhost:7480/livez");
+  request.host = "rebound.example";
+  EXPECT_EQ(Begin(request)->answers.Take().body, "alive\n");
+  request = Of("GET", "HTTP://rebound.example/livez");
+  EXPECT_EQ(Begin(request)->answers.Take().code, 421U);
+  request = Of("GET", "https://127.0.0.1?x");
+  EXPECT_NE(Begin(request)->answers.Take().code, 421U);  // "/"
+  request = Of("GET", "http://127.0.0.1:7480/v1/transactions/nobody?results=true");
+  request.origin = "http://127.0.0.1:7480";
+  EXPECT_EQ(Begin(request)->answers.Take().code, 404U);
+  request.origin = "HTTP://127.0.0.1:7481";
+  EXPECT_EQ(Begin(request)->answers.Take().code, 403U);
+}
+
+TEST_F(DeskTest, VerboseIsYesOrNo) {
+  const auto words = [this](const std::string& query) {
+    return Begin(Of("GET", "/readyz" + query))->answers.Take().body;
+  };
+  for (const char* yes : {"?verbose", "?verbose=", "?verbose=1", "?x&verbose=true"})
+    EXPECT_NE(words(yes).find("log: "), std::string::npos) << yes;
+  desk_.health().SetWrite([](const std::function<void(const Status&)>& done) { done(OkStatus()); });
+  for (const char* no : {"", "?verbose=0", "?verbose=false", "?now=17"})
+    EXPECT_EQ(words(no), "ready\n") << no;
+  EXPECT_EQ(Begin(Of("GET", "/readyz?verbose=perhaps"))->answers.Take().code, 400U);
+}
+
+// With its database away a coordinator has no answer, and its callers waited for ever.
+TEST_F(DeskTest, WhoOnlyLooksHasAnAnswerInTime) {
+  const auto late = [this](const std::string& method, const std::string& target,
+                           const std::string& body, int patience_ms) {
+    const auto phone = Begin(Of(method, target, body));
+    EXPECT_EQ(pending_.back()->patience().count(), patience_ms) << target;
+    pending_.back()->TimedOut();
+    return phone->answers.Take();
+  };
+  engine_->Stop();  // nobody answers
+  for (const char* target :
+       {"/v1/transactions/g", "/v1/transactions", "/v1/transactions/g:watch"}) {
+    const Answer answer = late("GET", target, "", kMaxLookMs);
+    EXPECT_EQ(answer.code, 503U) << target;
+    EXPECT_TRUE(answer.try_later);
+    EXPECT_NE(answer.body.find("there has been no answer for 5000 ms"), std::string::npos);
+  }
+  EXPECT_EQ(late("GET", "/v1/transactions/g?timeout_ms=70", "", 70).code, 503U);
+  const Answer answer = late("POST", "/v1/transactions/g:abort",
+                             R"({"action": {"who": "ann", "reason": "r"}})", kMaxDeedMs);
+  EXPECT_EQ(answer.code, 504U);
+  EXPECT_NE(answer.body.find("it may be done all the same"), std::string::npos) << answer.body;
+  // Of one that was given no gid it is told as well.
+  const std::string none = R"({"branches": [{"protocol": "SAGA", "service": "s", "action": "a"}]})";
+  const Answer begun = late("POST", "/v1/transactions?timeout_ms=7", none, 7);
+  EXPECT_EQ(begun.body.find("transaction  "), std::string::npos) << begun.body;
 }
 
 TEST(Desk, BeforeTheServiceIsThereItIsUnavailable) {

@@ -18,6 +18,9 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <assent/thread_safety.h>
+
+#include "coordinator/http/limits.h"
 #include "tests/http/desk_rig.h"
 
 namespace assent::http {
@@ -31,6 +34,8 @@ class Socket {
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const timeval patience{.tv_sec = 60, .tv_usec = 0};
+    (void)::setsockopt(descriptor_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     connected_ =
         ::connect(descriptor_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
   }
@@ -133,6 +138,70 @@ TEST_F(DoorTest, ManyCallersSomeOfWhomLeave) {
   for (std::thread& caller : callers) caller.join();
   over = true;
   answering.join();
+}
+
+// A large body is read beside the connections: one that took long held up everybody's health check.
+TEST_F(DoorTest, ALargeBodyHoldsUpNobody) {
+  Mutex mutex;
+  CondVar changed;
+  bool looking = false;
+  bool released = false;
+  on_look_ = [&] {  // stands for a body that takes long
+    const MutexLock lock(mutex);
+    looking = true;
+    changed.NotifyAll();
+    while (!released) changed.Wait(mutex);
+  };
+  std::vector<std::unique_ptr<Socket>> large;
+  for (int i = 0; i < 4; ++i) {  // more than there are threads
+    large.push_back(std::make_unique<Socket>(port_));
+    large.back()->Ask("GET", "/readyz", std::string(kLargeBytes + 1, ' '));
+  }
+  large.erase(large.begin() + 1);  // leaves
+  {
+    const MutexLock lock(mutex);
+    while (!looking) changed.Wait(mutex);
+  }
+  for (int i = 0; i < 4; ++i) {
+    Socket caller(port_);
+    caller.Ask("GET", "/livez");
+    EXPECT_EQ(caller.Hear("alive\n").find("HTTP/1.1 200 OK\r\n"), 0U);
+  }
+  {
+    const MutexLock lock(mutex);
+    released = true;
+    changed.NotifyAll();
+  }
+  for (const auto& caller : large) EXPECT_EQ(caller->Hear("not ready\n").find("HTTP/1.1 503 "), 0U);
+}
+
+TEST_F(DoorTest, ALargeTransactionAndALargeAnswer) {
+  const std::string payload(200'000, 'A');
+  Socket caller(port_);
+  caller.Ask(
+      "POST", "/v1/transactions?wait_for=WAIT_ACCEPTED",
+      R"({"gid": "g", "branches": [{"protocol": "SAGA", "service": "s", "action": "a", "payload": ")" +
+          payload + "\"}]}");
+  EXPECT_NE(caller.Hear("\"errorMessage\"").find("200 OK"), std::string::npos);
+  caller.Ask("GET", "/v1/transactions/g?payloads=true");
+  EXPECT_NE(caller.Hear("\"deadlineUnixMs\"").find(payload), std::string::npos);
+}
+
+TEST_F(DoorTest, OneHostAndOneExpectation) {
+  const auto said = [this](const std::string& version, const std::string& fields) {
+    Socket caller(port_);
+    caller.Say("GET /livez HTTP/" + version + "\r\n" + fields + "\r\n");
+    return caller.Hear("\r\n").substr(9, 3);
+  };
+  const std::string host = "Host: localhost\r\n";
+  EXPECT_EQ(said("1.1", host), "200");
+  EXPECT_EQ(said("1.1", ""), "400");
+  EXPECT_EQ(said("1.1", host + host), "400");
+  EXPECT_EQ(said("1.0", ""), "200");
+  EXPECT_EQ(said("1.0", host + host), "400");
+  EXPECT_EQ(said("1.1", host + "Expect: 100-Continue\r\n"), "200");
+  EXPECT_EQ(said("1.1", host + "Expect: the-unexpected\r\n"), "417");
+  EXPECT_EQ(said("1.0", host + "Expect: the-unexpected\r\n"), "200");
 }
 
 TEST_F(DoorTest, WhoWaitsIsToldThatItCloses) {

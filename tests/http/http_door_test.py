@@ -103,6 +103,11 @@ class Calls(Served):
         self.assertEqual(200, code)
         self.assertRegex(text, r"\A\[\+\]start: done\n\[\+\]work: taken\n\[\+\]drain: no\n\[\+\]log: written in \d+ ms\nready\n\Z")
         self.assertEqual((200, "ready\n"), self.ask("GET", "/readyz")[::2])
+        self.assertEqual((200, "ready\n"), self.ask("GET", "/readyz?verbose=0")[::2])
+
+    def test_by_its_address_in_the_target(self):
+        said = self.daemon.say(b"GET http://localhost:%d/livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % self.daemon.port)
+        self.assertTrue(said.startswith(b"HTTP/1.1 200 ") and said.endswith(b"alive\n"), said)
 
     def test_a_head_has_no_body(self):
         connection = self.daemon.connect()
@@ -189,6 +194,11 @@ class Refused(Served):
         head = b"POST /v1/transactions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
         self.assertEqual(413, self.code(self.daemon.say(head % (6 * 1024 * 1024 + 1)))[0])
         self.assertEqual(413, self.code(self.daemon.say(head % (1 << 62)))[0])
+        # Of what can only be small less is taken.
+        self.assertEqual((413, "the body has 65537 bytes, the limit is 65536"), self.code(
+            self.daemon.say((head % 65537).replace(b"/v1/transactions", b"/v1/transactions/g:abort"))))
+        self.assertEqual(413, self.code(self.daemon.say((head % (2 * 1024 * 1024 + 1)).replace(
+            b"/v1/transactions", b"/v1/transactions/g/branches")))[0])
 
     def test_a_body_without_a_size(self):
         head = b"POST /v1/transactions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -211,10 +221,28 @@ class Refused(Served):
             connected.sendall(body)
             self.assertTrue(read_all(connected).startswith(b"HTTP/1.1 200 "))
 
+    def test_large_bodies_of_very_many_small_things(self):
+        """Eight of them took seven seconds and 1.8 GB, and /livez waited behind them."""
+        size = 6 * 1024 * 1024 - 100
+        for head, one, end in (('{"branches":[', "{},", "{}]}"), ('{"branches":[{"after":[', '"",', '""]}]}'), ("[", "[", "]"),
+                               ('{"gid":"', "\\n", '"}'), ("", " ", "{}")):
+            body = head + one * ((size - len(head)) // len(one)) + end
+            codes = []
+            crowd = [threading.Thread(target=lambda: codes.append(self.ask("POST", "/v1/transactions", body)[0])) for _ in range(8)]
+            for one in crowd:
+                one.start()
+            self.assertEqual(200, self.ask("GET", "/livez")[0])
+            for one in crowd:
+                one.join()
+            self.assertEqual([400] * 8, codes)
+        self.assertLess(self.daemon.resident_kib("VmHWM"), 400 * 1024)
+
     def test_bad_requests(self):
         for target, body in (("/v1/transactions", "{"), ("/v1/transactions", "[]"), ("/v1/transactions", '{"gid": 7, "x": 1}'),
                              ("/v1/transactions", "[" * 100_000), ("/v1/transactions", '{"gid": "\\ud800"}'),
-                             ("/v1/transactions", b'{"gid": "\xff"}'), ("/v1/transactions?wait_for=LONG", "{}"),
+                             ("/v1/transactions", b'{"gid": "\xff"}'), ("/v1/transactions", "{'gid': 'g'}"),
+                             ("/v1/transactions", '{"gid": "a", "gid": "b"}'), ("/v1/transactions", '{"branches": [null]}'),
+                             ("/v1/transactions", '{"branches": [],}'), ("/v1/transactions?timeout_ms=1&timeout_ms=2", "{}"), ("/v1/transactions?wait_for=LONG", "{}"),
                              ("/v1/transactions", '{"branches": [{"protocol": 99}]}'), ("/v1/transactions/a%20b:wait", "{}")):
             code, _, status = self.ask("POST", target, body)
             self.assertEqual((400, 3), (code, status["code"]), (target, body, status))
@@ -299,9 +327,25 @@ class Slow(unittest.TestCase):
         many += [daemon.raw((f"POST /v1/transactions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                              f"Content-Length: {len(body)}\r\n\r\n{body}GET /livez").encode()) for _ in range(50)]
         until(lambda: daemon.connections() == 100)
+        until(lambda: int(daemon.ask("GET", "/v1/server")[2]["active"]) == 1)
+        for one in many[:50]:  # and some say it only when they wait
+            one.sendall(b"GET /livez HTTP/1.1\r\n")
         for one in many:
             one.close()
         until(lambda: daemon.connections() == 0)
+
+    def test_who_says_more_while_he_waits_is_answered_in_turn(self):
+        daemon = Daemon()
+        self.addCleanup(daemon.close)
+        body = json.dumps(order("more", service="nobody", deadlineMs="600000"))
+        waiting = daemon.raw((f"POST /v1/transactions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                              f"Content-Length: {len(body)}\r\n\r\n{body}").encode())
+        until(lambda: int(daemon.ask("GET", "/v1/server")[2]["active"]) == 1)
+        waiting.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        self.assertEqual(200, daemon.ask("POST", "/v1/transactions/more:abort", {"action": {"who": "ann", "reason": "r"}})[0])
+        said = read_all(waiting)
+        waiting.close()
+        self.assertTrue(b"ABORTED" in said and said.endswith(b"alive\n"), said)
 
     def test_one_who_does_not_read_costs_nobody_else(self):
         daemon = Daemon()

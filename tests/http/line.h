@@ -15,7 +15,8 @@ namespace assent::http {
 // Of one thread.
 class Line final : public Exchange {
  public:
-  void Reply(Made made) override { answers.push_back(made()); }
+  using Exchange::Reply;
+  void Reply(Made made, bool /*large*/) override { answers.push_back(made()); }
   void Show(Event made) override { events.push_back(made()); }
   void End(Event made) override { events.push_back(made()); }
   void Abort() override { aborted = true; }
@@ -28,7 +29,8 @@ class Line final : public Exchange {
 // Of several: whoever waits for what is said gets it.
 class Phone final : public Exchange {
  public:
-  void Reply(Made made) override { answers.Put(made()); }
+  using Exchange::Reply;
+  void Reply(Made made, bool /*large*/) override { answers.Put(made()); }
   void Show(Event made) override { events.Put(made()); }
   void End(Event made) override { events.Put(made()); }
   void Abort() override {}

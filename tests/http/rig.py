@@ -72,9 +72,9 @@ class Daemon:
             lines = [line.split() for line in file.readlines()[1:]]
         return sum(int(line[1].split(":")[1], 16) == self.port and line[3] in ("01", "08") for line in lines)
 
-    def resident_kib(self):
+    def resident_kib(self, figure="VmRSS"):
         with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as file:
-            return int(re.search(r"VmRSS:\s+(\d+)", file.read())[1])
+            return int(re.search(figure + r":\s+(\d+)", file.read())[1])
 
     def close(self):
         if self.process.poll() is None:

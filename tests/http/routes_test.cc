@@ -137,7 +137,7 @@ TEST(HttpRoutes, WhatIsWrongIsNamed) {
             "INVALID_ARGUMENT: there is a body, and none is taken");
   v1::GetServerInfoRequest info;
   EXPECT_EQ(Asking("GET", "/v1/server?x=1", "", info),
-            "INVALID_ARGUMENT: the query has \"x\": it takes nothing");
+            "INVALID_ARGUMENT: the query has \"x\": it takes timeout_ms");
   v1::SubmitRequest submit;
   EXPECT_EQ(Asking("POST", "/v1/transactions?timeout_ms=0", "", submit),
             "INVALID_ARGUMENT: timeout_ms is \"0\": it takes 1 to 3600000");
@@ -145,12 +145,43 @@ TEST(HttpRoutes, WhatIsWrongIsNamed) {
             std::string::npos);
   EXPECT_NE(Asking("POST", "/v1/transactions", R"({"gid": )", submit).find("INVALID_ARGUMENT"),
             std::string::npos);
-  EXPECT_EQ(Asking("POST", "/v1/transactions", "{\"gid\": \"\xff\"}", submit),
-            "INVALID_ARGUMENT: the body is not UTF-8");
-  // Half of a pair is a text of JSON, and none of protobuf.
-  EXPECT_NE(
-      Asking("POST", "/v1/transactions", R"({"gid": "\ud800"})", submit).find("INVALID_ARGUMENT"),
-      std::string::npos);
+}
+
+// The last one won, and two that disagree were an answer to neither.
+TEST(HttpRoutes, AFieldOfTheQueryStandsOnce) {
+  v1::ListRequest list;
+  EXPECT_EQ(Asking("GET", "/v1/transactions?page_size=1&page_size=2", "", list),
+            "INVALID_ARGUMENT: the query has \"page_size\" twice");
+  EXPECT_EQ(Asking("GET", "/v1/transactions?page_size=1&pageSize=1", "", list),
+            "INVALID_ARGUMENT: the query has \"pageSize\" twice");
+  EXPECT_EQ(Asking("GET", "/v1/transactions?labels[a]=1&labels[a]=1", "", list),
+            "INVALID_ARGUMENT: the query has \"labels[a]\" twice");
+  EXPECT_EQ(Asking("GET", "/v1/transactions?labels[a]=1&labels[b]=1&states=ACTIVE&states=ABORTING",
+                   "", list),
+            "OK ");
+  v1::SubmitRequest submit;
+  EXPECT_EQ(Asking("POST", "/v1/transactions?timeout_ms=1&timeoutMs=2", "", submit),
+            "INVALID_ARGUMENT: the query has \"timeoutMs\" twice");
+}
+
+TEST(HttpRoutes, EachCallTakesATimeButTheStream) {
+  for (const Route& route : Routes()) EXPECT_EQ(route.takes_timeout(), !route.streams());
+  v1::GetRequest get;
+  EXPECT_EQ(Asking("GET", "/v1/transactions/g?timeout_ms=7", "", get), "OK g 7");
+  v1::AbortRequest abort;
+  EXPECT_EQ(Asking("POST", "/v1/transactions/g:abort?timeout_ms=7", "", abort), "OK g 7");
+  v1::WatchRequest watch;
+  EXPECT_NE(Asking("GET", "/v1/transactions/g:watch?timeout_ms=7", "", watch).find("it takes "),
+            std::string::npos);
+}
+
+TEST(HttpRoutes, ABodyIsNoLargerThanItsRequestCanBe) {
+  EXPECT_EQ(MaxBodyBytes("POST", "/v1/transactions?wait_for=WAIT_DECIDED"), kMaxBodyBytes);
+  EXPECT_EQ(MaxBodyBytes("POST", "/v1/transactions/g/branches"), kMaxBranchBodyBytes);
+  EXPECT_EQ(MaxBodyBytes("POST", "/v1/transactions:begin"), kMaxOtherBodyBytes);
+  EXPECT_EQ(MaxBodyBytes("POST", "/v1/transactions/g:abort"), kMaxOtherBodyBytes);
+  EXPECT_EQ(MaxBodyBytes("GET", "/v1/transactions"), kMaxOtherBodyBytes);
+  EXPECT_EQ(MaxBodyBytes("POST", "/nothing"), kMaxOtherBodyBytes);
 }
 
 }  // namespace

@@ -36,7 +36,7 @@ ARROWS = {
                          "coordinator/service", "coordinator/grpc"],
     "coordinator/metrics": ["std", "posix", "vocabulary", "prometheus", "coordinator/base", "coordinator/core", "coordinator/log",
                             "coordinator/transport", "coordinator/engine", "coordinator/metrics"],
-    "coordinator/http": ["std", "posix", "vocabulary", "wire", "grpc", "boost", "nlohmann", "proto/parse", "coordinator/base",
+    "coordinator/http": ["std", "posix", "vocabulary", "wire", "grpc", "boost", "nlohmann", "proto/json", "coordinator/base",
                          "coordinator/service", "coordinator/http"],
     "coordinator/daemon": ["std", "posix", "vocabulary", "grpc", "absl", "spdlog", "nlohmann", "CLI", "proto/toml",
                            "coordinator"],
