@@ -8,6 +8,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "coordinator/daemon/backup.h"
 #include "coordinator/daemon/server.h"
 #include "coordinator/daemon/version.h"
 #include "coordinator/engine/engine.h"
@@ -74,8 +75,12 @@ Result<OpenedLog> OpenSqlite(const Config& config, const std::string& folder,
     if (code == Code::kDataLoss || code == Code::kUnimplemented) exit_code = kExitDamaged;
     return opened.status();
   }
+  std::string place = std::filesystem::absolute(path).string();
+  RemoveUnfinishedBackups(place);
+  door::MakeBackup make_backup = BackupOf(**opened, place);
   return OpenedLog{.log = std::move(opened).value(),
-                   .place = std::filesystem::absolute(path).string()};
+                   .place = std::move(place),
+                   .make_backup = std::move(make_backup)};
 }
 
 log::PostgresLogOptions PostgresOptionsOf(const Config& config, const LogPlace& place,
@@ -139,6 +144,7 @@ Result<OpenedLog> OpenLog(const Config& config, LogEvents events, int& exit_code
   auto shared =
       std::make_unique<log::PostgresLog>(PostgresOptionsOf(config, place, std::move(events)));
   opened.shared = shared.get();
+  opened.make_backup = NoBackup();
   opened.log = std::move(shared);
   return opened;
 }

@@ -11,6 +11,7 @@
 
 #include "coordinator/cluster/view.h"
 #include "coordinator/daemon/config.h"
+#include "coordinator/grpc/backup_service.h"
 #include "coordinator/log/log.h"
 #include "coordinator/log/postgresql/postgres_log.h"
 
@@ -20,6 +21,7 @@ struct OpenedLog {
   std::unique_ptr<log::Log> log;
   std::string place;                   // for people
   log::PostgresLog* shared = nullptr;  // `log`, if several coordinators may share it
+  door::MakeBackup make_backup;        // of `log`
 };
 
 // The three ways in which a log ends for good; each ends the process. And what there is to see.

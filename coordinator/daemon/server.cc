@@ -159,6 +159,7 @@ struct Server::Parts {
   std::unique_ptr<service::Service> operations;
   std::unique_ptr<grpc::Service> service;
   std::unique_ptr<grpc::Service> cluster_service;
+  std::unique_ptr<grpc::Service> maintenance;
   std::unique_ptr<Listener> listener;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> door;
   std::unique_ptr<grpc::Service> sessions;
@@ -194,6 +195,7 @@ Status Server::Start(int& exit_code) {
   p.log = std::move(opened->log);
   p.shared_log = opened->shared;
   p.log_place = std::move(opened->place);
+  p.maintenance = door::MakeMaintenanceService(std::move(opened->make_backup));
 
   // Before anything of a shared log is taken, which would end a coordinator of our name that runs
   // at this address.
@@ -313,6 +315,7 @@ Status Server::Parts::BuildServer() {
   SetLimits(builder, config);
   builder.RegisterService(service.get());
   builder.RegisterService(cluster_service.get());
+  builder.RegisterService(maintenance.get());
   builder.RegisterService(sessions.get());
   door = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,

@@ -66,8 +66,12 @@ void QueuedLog::Release(Slot slot, std::function<void(Status)> done) {
 }
 
 void QueuedLog::Drain(std::function<void(Status)> done) {
+  Do([] { return OkStatus(); }, std::move(done));
+}
+
+void QueuedLog::Do(std::function<Status()> task, std::function<void(Status)> done) {
   Enqueue({.done = [done = std::move(done)](const AppendResult& result) { done(result.status); },
-           .task = [] { return OkStatus(); }});
+           .task = std::move(task)});
 }
 
 void QueuedLog::Enqueue(Pending pending) {

@@ -74,6 +74,8 @@ class QueuedLog : public Log {
   bool AnswerReads();
 
  protected:
+  // Does something at its place in the order, between two groups. A failure is only reported.
+  void Do(std::function<Status()> task, std::function<void(Status)> done);
   // Something has been queued. On the caller's thread, without a lock.
   virtual void OnQueued() {}
   // Waits for work. False: all is done that came before Stop, and from now on nothing is taken.

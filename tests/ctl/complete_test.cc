@@ -36,8 +36,8 @@ using Words = std::vector<std::string>;
 
 TEST_F(CompleteTest, Commands) {
   EXPECT_EQ((Words{"resume", "resolve"}), Values({"res"}));
-  EXPECT_EQ(18U, Values({""}).size());
-  EXPECT_EQ(18U, Values({"--endpoint", "x", ""}).size());
+  EXPECT_EQ(19U, Values({""}).size());
+  EXPECT_EQ(19U, Values({"--endpoint", "x", ""}).size());
 }
 
 TEST_F(CompleteTest, Flags) {

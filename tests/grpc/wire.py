@@ -25,6 +25,8 @@ with tempfile.TemporaryDirectory(prefix="assent-wire-") as _generated:
     tx_grpc = importlib.import_module("assent.v1.transaction_pb2_grpc")
     part = importlib.import_module("assent.v1.participant_pb2")
     part_grpc = importlib.import_module("assent.v1.participant_pb2_grpc")
+    keep = importlib.import_module("assent.v1.maintenance_pb2")
+    keep_grpc = importlib.import_module("assent.v1.maintenance_pb2_grpc")
     sys.path.remove(_generated)
 
 DONE = part.BranchReply.DONE

@@ -25,6 +25,8 @@ ARROWS = {
                                 "coordinator/log/sqlite", "coordinator/log/migrate"],
     "coordinator/log/postgresql": ["std", "posix", "vocabulary", "libpq-fe.h", "coordinator/base", "coordinator/cluster", "coordinator/log",
                                    "coordinator/log/postgresql"],
+    "coordinator/offline": ["std", "posix", "vocabulary", "nlohmann", "coordinator/log",
+                            "coordinator/log/sqlite", "coordinator/offline"],
     "coordinator/transport": ["std", "vocabulary", "wire", "grpc", "absl", "proto/parse", "proto/words",
                               "coordinator/base", "coordinator/core", "coordinator/transport"],
     "coordinator/engine": ["std", "posix", "vocabulary", "absl",
@@ -53,7 +55,7 @@ ARROWS = {
                                    "participant-sdk/cpp/src", "participant-sdk/cpp/barrier", "participant-sdk/cpp/sqlite"],
     # Clients.
     "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "proto/json", "proto/toml", "proto/words",
-                        "coordinator/log/migrate", "tools/assentctl"],
+                        "coordinator/log/migrate", "coordinator/offline", "tools/assentctl"],
     "tools/assent-bench": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "nlohmann", "CLI", "sdk",
                            "sqlite3.h", "libpq-fe.h", "coordinator/core", "coordinator/log", "tools/assent-bench"],
     "tools/assent-sim": ["std", "posix", "vocabulary", "wire", "sdk", "proto/words", "nlohmann", "CLI", "coordinator",

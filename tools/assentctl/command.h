@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "assent/v1/transaction.pb.h"
+#include "tools/assentctl/command_keep.h"
 #include "tools/assentctl/service.h"
 #include "tools/assentctl/style.h"
 
@@ -121,7 +122,7 @@ using Command =
     std::variant<ListCommand, ShowCommand, WatchCommand, WaitCommand, SubmitCommand, OperateCommand,
                  ResolveCommand, ParticipantsCommand, StatsCommand, HealthCommand, VersionCommand,
                  CompletionCommand, CompleteCommand, ClusterStatusCommand, LocateCommand,
-                 DrainCommand, MoveCommand, FenceCommand, MigrateCommand>;
+                 DrainCommand, MoveCommand, FenceCommand, MigrateCommand, BackupCommand>;
 
 // What holds for every command.
 struct GlobalOptions {

@@ -30,6 +30,7 @@ Exit RunMove(const MoveCommand& command, Session& session);
 Exit RunFence(const FenceCommand& command, Session& session);
 // Needs no coordinator, and that none runs.
 Exit RunMigrate(const MigrateCommand& command, Session& session);
+Exit RunBackup(const BackupCommand& command, Session& session);
 // Best effort: a coordinator that does not answer at once offers no gids.
 Exit RunComplete(const CompleteCommand& command, Session& session);
 

@@ -11,6 +11,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include "assent/v1/cluster.grpc.pb.h"
+#include "assent/v1/maintenance.grpc.pb.h"
 #include "assent/v1/transaction.grpc.pb.h"
 #include "tools/assentctl/duration.h"
 
@@ -77,12 +78,14 @@ Code CodeOf(grpc::StatusCode code) {
 
 using Transactions = v1::TransactionService::Stub;
 using Cluster = v1::ClusterService::Stub;
+using Maintenance = v1::MaintenanceService::Stub;
 
 // One of the coordinators that were named.
 struct Place {
   std::string endpoint;
   std::shared_ptr<grpc::Channel> channel;
-  std::tuple<std::unique_ptr<Transactions>, std::unique_ptr<Cluster>> stubs;
+  std::tuple<std::unique_ptr<Transactions>, std::unique_ptr<Cluster>, std::unique_ptr<Maintenance>>
+      stubs;
 };
 
 Place MakePlace(const std::string& endpoint) {
@@ -99,7 +102,10 @@ Place MakePlace(const std::string& endpoint) {
   auto channel = grpc::CreateCustomChannel(endpoint, grpc::InsecureChannelCredentials(), arguments);
   auto transactions = v1::TransactionService::NewStub(channel);
   auto cluster = v1::ClusterService::NewStub(channel);
-  return {endpoint, std::move(channel), {std::move(transactions), std::move(cluster)}};
+  auto maintenance = v1::MaintenanceService::NewStub(channel);
+  return {endpoint,
+          std::move(channel),
+          {std::move(transactions), std::move(cluster), std::move(maintenance)}};
 }
 
 class GrpcService final : public Service {
@@ -141,6 +147,9 @@ class GrpcService final : public Service {
   }
   Status WatchCluster(Timeout timeout, const OnCluster& each) override {
     return Stream(&Cluster::Watch, v1::WatchClusterRequest(), timeout, each);
+  }
+  Status Backup(Timeout timeout, const OnBackup& each) override {
+    return Stream(&Maintenance::Backup, v1::BackupRequest(), timeout, each);
   }
   std::string Endpoint() const override { return places_[current_].endpoint; }
 

@@ -122,6 +122,7 @@ Program::Program()
   AddInspectingCommands(*this);
   AddChangingCommands(*this);
   AddClusterCommands(*this);
+  AddKeepingCommands(*this);
   app.footer(
       "Examples:\n"
       "  assentctl list                              what is unfinished, what needs attention "

@@ -29,10 +29,11 @@ struct Program {
   std::optional<Command> command;
 };
 
-// Add subcommands; program_inspect.cc, program_change.cc and program_cluster.cc.
+// Add subcommands; program_inspect.cc, program_change.cc, program_cluster.cc and program_keep.cc.
 void AddInspectingCommands(Program& program);
 void AddChangingCommands(Program& program);
 void AddClusterCommands(Program& program);
+void AddKeepingCommands(Program& program);
 
 // What every mutation takes; `asks`: it wants consent.
 void AddIntent(CLI::App& command, Intent& intent, bool asks);

@@ -18,6 +18,7 @@
 #include <assent/status.h>
 
 #include "assent/v1/cluster.pb.h"
+#include "assent/v1/maintenance.pb.h"
 #include "assent/v1/transaction.pb.h"
 
 namespace assent::ctl {
@@ -36,6 +37,7 @@ using ClusterRequest =
 
 // Told each state of a watched transaction; returns whether to go on.
 using OnTransaction = std::function<bool(const v1::Transaction&)>;
+using OnBackup = std::function<bool(const v1::BackupPart&)>;
 using OnCluster = std::function<bool(const v1::ClusterView&)>;
 
 // Used from one thread.
@@ -58,6 +60,10 @@ class Service {
   virtual Status WatchCluster(Timeout timeout, const OnCluster& each) = 0;
   virtual Result<v1::ClusterReply> ChangeCluster(const ClusterRequest& request,
                                                  Timeout timeout) = 0;
+  // OK when all of it was given, or `each` said to stop. Of one coordinator, with a log of its own.
+  virtual Status Backup(Timeout, const OnBackup&) {
+    return {Code::kUnimplemented, "no backups here"};
+  }
   // Which of several coordinators the last call went to.
   virtual std::string Endpoint() const = 0;
 };

@@ -75,6 +75,15 @@ SqliteConnection::SqliteConnection(SqliteConnection&& other) noexcept
 int SqliteConnection::Open(const std::string& path, const std::string& vfs) {
   const int flags =
       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+  return Open(path, vfs, flags);
+}
+
+int SqliteConnection::OpenUnchanging(const std::string& uri) {
+  return Open(uri, "",
+              SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE);
+}
+
+int SqliteConnection::Open(const std::string& path, const std::string& vfs, int flags) {
   const int code = sqlite3_open_v2(path.c_str(), &db_, flags, vfs.empty() ? nullptr : vfs.c_str());
   if (code != SQLITE_OK) return code;
   return sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);

@@ -66,6 +66,8 @@ class SqliteConnection {
   // a failed fsync nothing may be written any more, and Close must be harmless whatever came
   // before.
   int Open(const std::string& path, const std::string& vfs);
+  // A file that nobody writes to, and that stays as it is: "file:PATH?immutable=1".
+  int OpenUnchanging(const std::string& uri);
   // Releases the lock; writes nothing. Statements must be gone.
   void Close();
 
@@ -89,6 +91,8 @@ class SqliteConnection {
   std::string ErrorText(int code) const;
 
  private:
+  int Open(const std::string& path, const std::string& vfs, int flags);
+
   sqlite3* db_ = nullptr;
 };
 

@@ -29,6 +29,30 @@ Result<std::unique_ptr<SqliteLog>> SqliteLog::Open(SqliteOptions options) {
       new SqliteLog(*std::move(store), std::move(queue), std::move(path)));
 }
 
+void SqliteLog::StepBackup(std::shared_ptr<SqliteBackup> backup,
+                           std::function<void(Result<BackupProgress>)> done) {
+  auto& rows = static_cast<SqliteRowStore&>(store());
+  auto progress = std::make_shared<BackupProgress>();
+  Do(
+      [&rows, progress, backup = std::move(backup)] {
+        Result<BackupProgress> stepped = rows.StepBackup(*backup);
+        if (stepped.ok()) *progress = *stepped;
+        return stepped.status();
+      },
+      [progress, done = std::move(done)](const Status& status) {
+        status.ok() ? done(*progress) : done(status);
+      });
+}
+
+void SqliteLog::AbandonBackup(std::shared_ptr<SqliteBackup> backup, std::function<void()> done) {
+  Do(
+      [backup = std::move(backup)] {
+        backup->Abandon();
+        return OkStatus();
+      },
+      [done = std::move(done)](const Status&) { done(); });
+}
+
 Stats SqliteLog::GetStats() const {
   Stats stats = QueuedLog::GetStats();
   stats.file_bytes = FileBytes(path_) + FileBytes(path_ + "-wal");

@@ -2,6 +2,7 @@
 
 // The log in one SQLite file: one thread, and nothing else that ever touches the file.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -9,6 +10,7 @@
 #include <assent/status.h>
 
 #include "coordinator/log/queued_log.h"
+#include "coordinator/log/sqlite/sqlite_backup.h"
 #include "coordinator/log/sqlite/sqlite_options.h"
 
 namespace assent::log {
@@ -23,6 +25,13 @@ class SqliteLog final : public ThreadedLog {
   //   kInvalidArgument     an option
   //   others               the disk
   static Result<std::unique_ptr<SqliteLog>> Open(SqliteOptions options);
+
+  // Some pages more of a copy (sqlite_backup.h), behind what is queued: `done` is told how far it
+  // is on the log's thread, or why it cannot be made; the log is as it was. One at a time.
+  void StepBackup(std::shared_ptr<SqliteBackup> backup,
+                  std::function<void(Result<BackupProgress>)> done);
+  // The copy is not wanted any more.
+  void AbandonBackup(std::shared_ptr<SqliteBackup> backup, std::function<void()> done);
 
   // With the bytes of the file and its WAL.
   Stats GetStats() const override;

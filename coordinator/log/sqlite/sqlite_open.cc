@@ -203,6 +203,11 @@ Status SqliteStore::TakeFile() {
   if (mode != "exclusive") return Internal(options_.path + ": locking_mode is " + mode);
   // A start that died between creating the file and filling it leaves an empty one.
   const bool is_new = application == 0 && format == 0 && tables == 0;
+  if (application == kBackupApplicationId) {
+    return FailedPrecondition(options_.path +
+                              ": this is a backup, which nobody starts with: assentctl restore "
+                              "makes a log of it");
+  }
   if (application != kApplicationId && !is_new) {
     return FailedPrecondition(options_.path + ": not a log of this coordinator (application_id " +
                               std::to_string(application) + "): it was left as it is");

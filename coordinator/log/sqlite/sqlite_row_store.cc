@@ -212,6 +212,14 @@ RowStore::Clock::time_point SqliteRowStore::NextDue() const {
   return full_ ? std::min(next_expiry_, next_probe_) : next_expiry_;
 }
 
+Result<BackupProgress> SqliteRowStore::StepBackup(SqliteBackup& backup) {
+  Status status = loaded_ ? store_->CheckInPlace() : Unavailable("the log is not open yet");
+  if (status.ok() && full_) status = ResourceExhausted("the log's disk is full");
+  if (status.ok()) return store_->StepBackup(backup);
+  backup.Abandon();
+  return status;
+}
+
 Status SqliteRowStore::Close() { return loaded_ ? store_->CloseCleanly() : OkStatus(); }
 
 void SqliteRowStore::Describe(Stats& stats) const {

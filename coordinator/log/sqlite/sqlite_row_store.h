@@ -50,6 +50,8 @@ class SqliteRowStore final : public RowStore {
     return next_serial_.fetch_add(1, std::memory_order_relaxed);
   }
   void Describe(Stats& stats) const override;
+  // Not while the disk is full: what has begun needs what room there is.
+  Result<BackupProgress> StepBackup(SqliteBackup& backup);
 
  private:
   explicit SqliteRowStore(SqliteOptions options)

@@ -26,6 +26,7 @@
 #include "coordinator/log/log.h"
 #include "coordinator/log/retention_clock.h"
 #include "coordinator/log/row_store.h"
+#include "coordinator/log/sqlite/sqlite_backup.h"
 #include "coordinator/log/sqlite/sqlite_connection.h"
 #include "coordinator/log/sqlite/sqlite_moved.h"
 #include "coordinator/log/sqlite/sqlite_options.h"
@@ -107,6 +108,9 @@ class SqliteStore {
                   const std::function<Status(const FinishedRow&, std::uint64_t ran_ms)>& visit);
   // How long the log has run.
   std::uint64_t RanMs() const { return age_->RanAt(UINT64_MAX, MonoNowMs()); }
+
+  // Some pages more of a copy, between two groups: see sqlite_backup.h.
+  Result<BackupProgress> StepBackup(SqliteBackup& backup) { return backup.Step(db_, meta_); }
 
   const Meta& meta() const { return meta_; }
   // Of the last Commit.

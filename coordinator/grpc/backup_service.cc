@@ -1,0 +1,126 @@
+#include "coordinator/grpc/backup_service.h"
+
+#include <atomic>
+#include <thread>
+#include <utility>
+
+#include <assent/thread_safety.h>
+
+#include "assent/v1/maintenance.grpc.pb.h"
+#include "coordinator/transport/grpc_status.h"
+
+namespace assent::door {
+namespace {
+
+// A stream that is fed by a thread which may wait: there is one of them at a time.
+class BackupStream final : public grpc::ServerWriteReactor<v1::BackupPart>, public BackupReader {
+ public:
+  BackupStream(const MakeBackup& make, std::function<void()> over) : over_(std::move(over)) {
+    thread_ = std::thread([this, make] { this->Finish(transport::ToGrpc(make(*this))); });
+  }
+
+  bool Progress(std::uint64_t copied_bytes, std::uint64_t of_bytes) override {
+    v1::BackupPart part;
+    part.set_copied_bytes(copied_bytes);
+    part.set_of_bytes(of_bytes);
+    return Write(std::move(part));
+  }
+  bool File(const std::string& name, std::uint64_t bytes) override {
+    v1::BackupPart part;
+    part.set_file(name);
+    part.set_file_bytes(bytes);
+    return Write(std::move(part));
+  }
+  bool Data(std::string_view bytes) override {
+    v1::BackupPart part;
+    part.set_data(bytes.data(), bytes.size());
+    return Write(std::move(part));
+  }
+  bool FileEnds(std::uint32_t crc32c) override {
+    v1::BackupPart part;
+    part.set_file_ends(true);
+    part.set_file_crc32c(crc32c);
+    return Write(std::move(part));
+  }
+  bool Facts(const BackupFacts& facts) override {
+    v1::BackupPart part;
+    v1::BackupFacts& out = *part.mutable_facts();
+    out.set_version(facts.version);
+    out.set_format(facts.format);
+    out.set_coordinator_id(facts.coordinator_id);
+    out.set_epoch(facts.epoch);
+    out.set_start(facts.start);
+    out.set_commit_seq(facts.commit_seq);
+    out.set_unix_ms(facts.unix_ms);
+    out.set_unfinished(facts.unfinished);
+    out.set_finished(facts.finished);
+    return Write(std::move(part));
+  }
+
+  void OnWriteDone(bool ok) override {
+    const MutexLock lock(mutex_);
+    writing_ = false;
+    gone_ = gone_ || !ok;
+    written_.NotifyOne();
+  }
+  void OnCancel() override {
+    const MutexLock lock(mutex_);
+    gone_ = true;
+    written_.NotifyOne();
+  }
+  void OnDone() override {
+    thread_.join();  // its last act was Finish
+    over_();
+    delete this;
+  }
+
+ private:
+  bool Write(v1::BackupPart part) {
+    const MutexLock lock(mutex_);
+    if (gone_) return false;
+    part_ = std::move(part);
+    writing_ = true;
+    this->StartWrite(&part_);
+    while (writing_) written_.Wait(mutex_);
+    return !gone_;
+  }
+
+  const std::function<void()> over_;
+  Mutex mutex_;
+  CondVar written_;
+  v1::BackupPart part_;
+  bool writing_ ASSENT_GUARDED_BY(mutex_) = false;
+  bool gone_ ASSENT_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+class Refused final : public grpc::ServerWriteReactor<v1::BackupPart> {
+ public:
+  explicit Refused(const Status& why) { this->Finish(transport::ToGrpc(why)); }
+  void OnDone() override { delete this; }
+};
+
+class MaintenanceService final : public v1::MaintenanceService::CallbackService {
+ public:
+  explicit MaintenanceService(MakeBackup make) : make_(std::move(make)) {}
+
+  grpc::ServerWriteReactor<v1::BackupPart>* Backup(grpc::CallbackServerContext*,
+                                                   const v1::BackupRequest*) override {
+    if (busy_.exchange(true)) {
+      return new Refused(ResourceExhausted("another backup is being made: wait until it is done"));
+    }
+    return new BackupStream(make_, [this] { busy_ = false; });
+  }
+
+ private:
+  const MakeBackup make_;
+  std::atomic<bool> busy_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeMaintenanceService(MakeBackup make) {
+  return std::make_unique<MaintenanceService>(std::move(make));
+}
+
+}  // namespace assent::door

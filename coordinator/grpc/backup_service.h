@@ -1,0 +1,48 @@
+#pragma once
+
+// The door for backups: a stream of files. What they are made of is the daemon's to know.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <grpcpp/grpcpp.h>
+
+#include <assent/status.h>
+
+namespace assent::door {
+
+// Of assent.v1.BackupFacts.
+struct BackupFacts {
+  std::string version;
+  std::uint32_t format = 0;
+  std::uint32_t coordinator_id = 0;
+  std::uint64_t epoch = 0;
+  std::uint64_t start = 0;
+  std::uint64_t commit_seq = 0;
+  std::int64_t unix_ms = 0;
+  std::uint64_t unfinished = 0;
+  std::uint64_t finished = 0;
+};
+
+// Takes what assent.v1.BackupPart describes, in its order, and waits for whoever reads. False:
+// nobody does any more.
+class BackupReader {
+ public:
+  virtual ~BackupReader() = default;
+  virtual bool Progress(std::uint64_t copied_bytes, std::uint64_t of_bytes) = 0;
+  virtual bool File(const std::string& name, std::uint64_t bytes) = 0;
+  virtual bool Data(std::string_view bytes) = 0;
+  virtual bool FileEnds(std::uint32_t crc32c) = 0;
+  virtual bool Facts(const BackupFacts& facts) = 0;
+};
+
+// Makes one copy of all that is durable and hands it over. On a thread of its own.
+using MakeBackup = std::function<Status(BackupReader& reader)>;
+
+// No call of it may last longer than what `make` needs.
+std::unique_ptr<grpc::Service> MakeMaintenanceService(MakeBackup make);
+
+}  // namespace assent::door
