@@ -1,4 +1,5 @@
-"""Generates Python code from the wire contract and imports it: participant_pb2, participant_pb2_grpc, types_pb2.
+"""Generates Python code from the wire contract and imports it: types_pb2, and of participants and
+transactions …_pb2 and …_pb2_grpc.
 
 A project of its own would generate once, at build time, with the command below. Here it is done at each start, into a
 directory that goes away, so that the example always speaks the contract of the sources beside it.
@@ -32,4 +33,6 @@ with tempfile.TemporaryDirectory(prefix="assent-python-") as _generated:
     types_pb2 = importlib.import_module("assent.v1.types_pb2")
     participant_pb2 = importlib.import_module("assent.v1.participant_pb2")
     participant_pb2_grpc = importlib.import_module("assent.v1.participant_pb2_grpc")
+    transaction_pb2 = importlib.import_module("assent.v1.transaction_pb2")
+    transaction_pb2_grpc = importlib.import_module("assent.v1.transaction_pb2_grpc")
     sys.path.remove(_generated)

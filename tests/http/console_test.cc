@@ -2,6 +2,9 @@
 
 #include "coordinator/http/console.h"
 
+#include <cstdlib>
+#include <filesystem>
+#include <set>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -50,6 +53,18 @@ TEST(Console, ServesEachFileByItsType) {
     EXPECT_THAT(answer.header, HasSubstr("frame-ancestors 'none'"));
     EXPECT_THAT(answer.header, Not(HasSubstr("unsafe")));
   }
+}
+
+TEST(Console, HasAllThatIsInItsFolder) {
+  const char* const root = std::getenv("ASSENT_SOURCE_DIR");
+  if (root == nullptr) GTEST_SKIP() << "ASSENT_SOURCE_DIR says where the sources are";
+  std::set<std::string> there;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::string(root) + "/coordinator/http/console"))
+    there.insert(entry.path().filename().string());
+  std::set<std::string> served;
+  for (const ConsoleFile& file : ConsoleFiles()) served.emplace(file.name);
+  EXPECT_EQ(served, there);
 }
 
 // A browser keeps the files, and asks each time whether they are still those.

@@ -39,6 +39,9 @@ class Participant:
 
 
 class Daemon:
+    # Whoever starts it anew where it was sets this.
+    http_listen = "127.0.0.1:0"
+
     def __init__(self, *arguments, listen="127.0.0.1:0"):
         self._folder = tempfile.TemporaryDirectory(prefix="assentd-http-")
         self.arguments, self._listen = arguments, listen
@@ -50,7 +53,7 @@ class Daemon:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("ASSENT_")}
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [os.path.join(BIN, "assentd"), "--listen", self._listen, "--http-listen", "127.0.0.1:0", "--data", self.data,
+                [os.path.join(BIN, "assentd"), "--listen", self._listen, "--http-listen", self.http_listen, "--data", self.data,
                  *self.arguments, *more], stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
         card = ""
         for line in self.process.stdout:
