@@ -301,8 +301,8 @@ export class AttentionPage {
   #placeList(flat) {
     const key = this.#query.get("cause");
     const place = flat ? this.all : this.causes.querySelector(".place");
-    const wanted = place ? asked(this.#query).join() : "";
-    if (this.#list && (wanted !== this.#listed || !place.contains(this.#list.element))) {
+    const wanted = asked(this.#query).join();
+    if (this.#list && (!place?.contains(this.#list.element) || wanted !== this.#listed)) {
       this.#list.close();
       this.#list.element.remove();
       this.#list = null;
