@@ -77,16 +77,169 @@ TEST(Text, ServicesAreLabelsAndTheRestIsOne) {
   EXPECT_TRUE(Has(text, R"(assent_participant_transactions_waiting{service="mail"} 2)"));
 }
 
-TEST(Text, EndsByProtocolAndOutcome) {
+// All different, so that none can stand under another's name.
+Served Figures() {
   Served served;
-  served.shards.finished[static_cast<std::size_t>(core::Protocol::kSaga)]
-                        [static_cast<std::size_t>(core::Outcome::kHazard)] = 5;
-  served.shards.finished[0][static_cast<std::size_t>(core::Outcome::kCommitted)] = 6;
+  engine::ShardStats& shards = served.shards;
+  std::uint64_t next = 0;
+  for (std::uint64_t* figure : {&shards.begun,
+                                &shards.refused,
+                                &shards.committed,
+                                &shards.aborted,
+                                &shards.active,
+                                &shards.committing,
+                                &shards.aborting,
+                                &shards.needs_operator,
+                                &shards.set_aside,
+                                &served.log.finished_rows,
+                                &shards.silent_shards,
+                                &served.sessions,
+                                &served.dispatched.expired,
+                                &served.dispatched.mismatched_replies,
+                                &served.dispatched.oversized_results,
+                                &served.log.records,
+                                &served.log.queued_entries,
+                                &served.log.file_bytes,
+                                &served.calls,
+                                &served.pages,
+                                &served.streams,
+                                &served.unread_bytes,
+                                &served.recovered,
+                                &served.members,
+                                &served.slots})
+    *figure = ++next;
+  shards.stale_replies = 100;
+  served.dispatched.stale_replies = 1000;
+  for (std::size_t aged = 0; aged < engine::kAgedCount; ++aged)
+    shards.oldest_unix_s[aged] = 9990 - 10 * aged;
+  shards.decided_after.Observe(std::chrono::seconds(1));
+  shards.finished_after.Observe(std::chrono::seconds(2));
+  shards.timers_late.Observe(std::chrono::seconds(3));
+  served.log.write_after.Observe(std::chrono::seconds(4));
+  served.log.commit_after.Observe(std::chrono::seconds(5));
+  served.log.group_entries.Observe(6);
+  served.log.full = true;
+  served.recovery_seconds = 1.5;
+  served.services = {
+      {.service = "bank", .instances = 31, .queued = 32, .in_flight = 33, .retries = 34}};
+  return served;
+}
+
+constexpr char kShown[] = R"(
+assent_build_info{version="v"} 1
+assent_serving 1
+assent_refusing 0
+assent_recovery_seconds 1.5
+assent_recovered_transactions 23
+assent_cluster_members 24
+assent_cluster_slots 25
+assent_transactions_begun_total 1
+assent_transactions_refused_total 2
+assent_transactions_decided_total{decision="commit"} 3
+assent_transactions_decided_total{decision="abort"} 4
+assent_transactions_in_flight{state="active"} 5
+assent_transactions_in_flight{state="committing"} 6
+assent_transactions_in_flight{state="aborting"} 7
+assent_transactions_needing_operator 8
+assent_transactions_oldest_age_seconds{state="active"} 10
+assent_transactions_oldest_age_seconds{state="committing"} 20
+assent_transactions_oldest_age_seconds{state="aborting"} 30
+assent_transactions_oldest_age_seconds{state="needs_operator"} 40
+assent_transactions_set_aside 9
+assent_transactions_retained 10
+assent_transaction_decision_seconds_count 1
+assent_transaction_decision_seconds_sum 1
+assent_transaction_duration_seconds_count 1
+assent_transaction_duration_seconds_sum 2
+assent_timer_lag_seconds_count 1
+assent_timer_lag_seconds_sum 3
+assent_silent_shards 11
+assent_participant_retries_total{service="bank"} 34
+assent_participant_instances{service="bank"} 31
+assent_participant_commands_in_flight{service="bank"} 33
+assent_participant_commands_queued{service="bank"} 32
+assent_sessions 12
+assent_commands_expired_total 13
+assent_replies_ignored_total{reason="stale"} 1100
+assent_replies_ignored_total{reason="mismatched"} 14
+assent_replies_ignored_total{reason="oversized"} 15
+assent_log_records_total 16
+assent_log_group_entries_count 1
+assent_log_group_entries_sum 6
+assent_log_write_seconds_count 1
+assent_log_write_seconds_sum 4
+assent_log_commit_seconds_count 1
+assent_log_commit_seconds_sum 5
+assent_log_queued_records 17
+assent_log_file_bytes 18
+assent_log_full 1
+assent_log_away 0
+assent_calls{kind="call"} 19
+assent_calls{kind="page"} 20
+assent_calls{kind="stream"} 21
+assent_unread_answer_bytes 22
+assent_http_connections 51
+assent_http_answers_total{code="200"} 52
+assent_http_answers_total{code="404"} 53
+process_cpu_seconds_total 41
+process_start_time_seconds 42
+process_resident_memory_bytes 43
+process_virtual_memory_bytes 44
+process_open_fds 45
+process_max_fds 46
+process_threads 47
+)";
+
+TEST(Text, EachFigureIsUnderItsName) {
+  Served served = Figures();
+  Snapshot snapshot{.version = "v",
+                    .now = core::WallTime(std::chrono::seconds(10'000)),
+                    .process = {.cpu_seconds = 41,
+                                .started_unix_seconds = 42,
+                                .resident_bytes = 43,
+                                .virtual_bytes = 44,
+                                .open_files = 45,
+                                .max_files = 46,
+                                .threads = 47},
+                    .http_connections = 51,
+                    .http_answers = {{200, 52}, {404, 53}},
+                    .served = &served};
+  std::istringstream page(Text(snapshot));
+  std::string shown = "\n";
+  for (std::string line; std::getline(page, line);) {
+    const bool other = line.starts_with('#') || line.find("_bucket{") != std::string::npos ||
+                       line.find("_finished_total{") != std::string::npos;
+    if (!other) shown += line + "\n";
+  }
+  EXPECT_EQ(shown, kShown);
+  served.refusing = served.log.away = true;
+  served.log.full = false;
+  const std::string text = Text(snapshot);
+  EXPECT_TRUE(Has(text, "assent_refusing 1"));
+  EXPECT_TRUE(Has(text, "assent_log_away 1"));
+  EXPECT_TRUE(Has(text, "assent_log_full 0"));
+}
+
+TEST(Text, EndsAndCallsHaveAllTheirNames) {
+  Served served;
+  std::uint64_t next = 0;
+  for (auto& by_outcome : served.shards.finished)
+    for (std::uint64_t& count : by_outcome) count = next++;
+  served.services.resize(1);
+  for (auto& by_result : served.services[0].calls)
+    for (std::uint64_t& count : by_result) count = next++;
   const std::string text = TextOf(served);
-  EXPECT_TRUE(
-      Has(text, R"(assent_transactions_finished_total{protocol="saga",outcome="hazard"} 5)"));
-  EXPECT_TRUE(
-      Has(text, R"(assent_transactions_finished_total{protocol="mixed",outcome="committed"} 6)"));
+  int lines = 0;
+  for (const std::string protocol : {"mixed", "2pc", "tcc", "saga"}) {
+    for (const std::string outcome : {"", "committed", "aborted", "mixed", "hazard"}) {
+      const std::string line = "assent_transactions_finished_total{protocol=\"" + protocol +
+                               "\",outcome=\"" + outcome + "\"} " + std::to_string(lines++);
+      EXPECT_EQ(Has(text, line), !outcome.empty()) << line;
+    }
+  }
+  const std::string calls = R"x(assent_participant_calls_total{service="(others)",operation=)x";
+  EXPECT_TRUE(Has(text, calls + R"("prepare",result="in_flight"} 29)")) << text;
+  EXPECT_TRUE(Has(text, calls + R"("compensate",result="not_sent"} 91)")) << text;
 }
 
 TEST(Text, AStartHasItsProcessAndNothingThatIsNotKnown) {

@@ -29,6 +29,12 @@ PARTS = {
     "cluster": Part(
         sources=("coordinator/cluster/*",),
         tests=(r"cluster_rules_test",)),
+    "http": Part(
+        sources=("coordinator/http/*",),
+        tests=(r"http_test",)),
+    "metrics": Part(
+        sources=("coordinator/metrics/*",),
+        tests=(r"metrics_test",)),
     "log": Part(
         sources=("coordinator/log/*",),
         tests=(r"log_(?!sqlite_(kill|power|trouble|flip)|postgresql_(lane|kill|promoted)|recovery_valgrind).*", r"engine_.*test"),
