@@ -17,6 +17,8 @@ packages=(
   # Tests.
   libgtest-dev libgmock-dev libbenchmark-dev python3 python3-grpcio python3-protobuf python3-yaml python3-hypothesis python3-jsonschema curl sqlite3 postgresql pgbouncer strace procps spin openssl
   valgrind clang
+  # Completion in real shells; manual pages.
+  zsh bash-completion man-db mandoc
   # The tests start servers of their own, on ports and folders of their own; what these bring up as services is not used.
   patroni etcd-server prometheus
   # The console is looked at in a browser without a screen.

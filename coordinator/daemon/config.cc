@@ -17,6 +17,8 @@
 
 #include "coordinator/daemon/config_checks.h"
 #include "coordinator/daemon/version.h"
+#include "proto/manual/man_page.h"
+#include "proto/manual/wrap.h"
 #include "proto/toml/read_toml.h"
 
 namespace assent::daemon {
@@ -269,6 +271,35 @@ ParsedConfig Refused(const std::string& why) {
   return {{}, true, 2};
 }
 
+// What a call that does not run the daemon wants printed.
+struct Asked {
+  bool check = false, show = false, file = false, man = false;
+
+  void AddTo(CLI::App& app) {
+    app.add_flag("--check-config", check, "Check the settings, say so, and exit");
+    app.add_flag("--show-config", show, "Print every setting and where it came from, and exit");
+    app.add_flag("--print-config", file,
+                 "Print a file for --config that explains every setting, those that are at their "
+                 "default as comments, and exit");
+    app.add_flag("--man", man, "Print the manual page, for man(1), and exit");
+  }
+  bool any() const { return check || show || file; }
+  std::string Answer(const Config& config) const {
+    if (file) return ConfigFile(config);
+    return show ? ShowConfig(config) : "settings are sound\n";
+  }
+};
+
+constexpr std::size_t kFileColumns = 100;
+
+// In TOML, as it stands.
+std::string FileValue(const Config& config, const Setting& setting) {
+  const std::string text = Text(config, setting);
+  if (std::holds_alternative<std::vector<std::string> Config::*>(setting.field))
+    return "[" + text + "]";
+  return std::holds_alternative<std::string Config::*>(setting.field) ? Quoted(text) : text;
+}
+
 constexpr const char* kTryHelp = "\nTry: assentd --help";
 
 }  // namespace
@@ -307,11 +338,9 @@ ParsedConfig ParseConfig(int argc, const char* const* argv) {
   std::array<CLI::Option*, std::size(kSettings)> options{};
   for (std::size_t i = 0; i < options.size(); ++i) options[i] = AddOption(app, kSettings[i]);
   std::string path;
-  bool check_only = false;
-  bool show = false;
   app.add_option("--config", path, "File with settings, in TOML")->envname("ASSENT_CONFIG");
-  app.add_flag("--check-config", check_only, "Check the settings, say so, and exit");
-  app.add_flag("--show-config", show, "Print every setting and where it came from, and exit");
+  Asked asked;
+  asked.AddTo(app);
   app.set_version_flag("--version", std::string("assentd ") + kVersion);
   app.footer(kFooter);
   try {
@@ -319,6 +348,10 @@ ParsedConfig ParseConfig(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return {{}, true, app.exit(error)};
     return Refused(error.what() + std::string(kTryHelp));
+  }
+  if (asked.man) {
+    std::cout << ManPage(app, {8, kVersion, ManDate(), "assentctl(1)"});
+    return {{}, true, 0};
   }
   const auto file = ReadFile(path);
   if (!file.ok()) return Refused(file.status().message() + kTryHelp);
@@ -351,8 +384,8 @@ ParsedConfig ParseConfig(int argc, const char* const* argv) {
     const Status sound = Check(setting, config);
     if (!sound.ok()) return Refused(places[setting.name] + sound.message());
   }
-  if (show || check_only) {
-    std::cout << (show ? ShowConfig(config) : std::string("settings are sound\n"));
+  if (asked.any()) {
+    std::cout << asked.Answer(config);
     parsed.exit = true;
   }
   return parsed;
@@ -366,6 +399,23 @@ std::string ShowConfig(const Config& config) {
     const bool list = std::holds_alternative<std::vector<std::string> Config::*>(setting.field);
     text += std::string(setting.name) + " = " + (list ? "[" + value + "]" : Quoted(value)) +
             "  # " + (source == config.sources.end() ? "default" : source->second) + "\n";
+  }
+  return text;
+}
+
+std::string ConfigFile(const Config& config) {
+  std::string text =
+      std::string("# Settings of assentd ") + kVersion +
+      ". The environment (ASSENT_LISTEN for listen) and flags go before them. What begins\n"
+      "# with #name is at its default. `assentd --config FILE --check-config` checks this file.\n";
+  for (const Setting& setting : kSettings) {
+    std::istringstream help(Wrap(setting.help, kFileColumns - 2));
+    text += "\n";
+    for (std::string line; std::getline(help, line);) text += "# " + line + "\n";
+    const auto source = config.sources.find(setting.name);
+    const bool given = source != config.sources.end() && source->second != "default";
+    text +=
+        (given ? "" : "#") + std::string(setting.name) + " = " + FileValue(config, setting) + "\n";
   }
   return text;
 }

@@ -77,5 +77,7 @@ struct ParsedConfig {
 };
 ParsedConfig ParseConfig(int argc, const char* const* argv);
 std::string ShowConfig(const Config& config);
+// A file for --config: what is left at its default stands there as a comment.
+std::string ConfigFile(const Config& config);
 
 }  // namespace assent::daemon

@@ -243,7 +243,7 @@ TEST_F(CommandLine, HelpOfNothingIsAMistake) {
 
 TEST_F(CommandLine, EveryHelpHasAnExampleThatParses) {
   const std::vector<std::string> names = CommandNames();
-  EXPECT_EQ(24U, names.size());
+  EXPECT_LE(24U, names.size());
   for (const std::string& name : names) {
     std::istringstream words(name + " --help");
     auto parsed = Parse({std::istream_iterator<std::string>(words), {}});

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/ctl/fakes.h"
+#include "tools/assentctl/command_line.h"
 #include "tools/assentctl/commands.h"
 
 namespace assent::ctl {
@@ -36,8 +37,12 @@ using Words = std::vector<std::string>;
 
 TEST_F(CompleteTest, Commands) {
   EXPECT_EQ((Words{"resume", "resolve"}), Values({"res"}));
-  EXPECT_EQ(19U, Values({""}).size());
-  EXPECT_EQ(19U, Values({"--endpoint", "x", ""}).size());
+  Words all = CommandNames();
+  all.erase(std::remove_if(all.begin(), all.end(),
+                           [](const std::string& name) { return name.find(' ') != name.npos; }),
+            all.end());
+  EXPECT_EQ(all, Values({""}));
+  EXPECT_EQ(all, Values({"--endpoint", "x", ""}));
 }
 
 TEST_F(CompleteTest, Flags) {

@@ -77,14 +77,6 @@ TEST(Text, CutsByColumnsNotBytes) {
   EXPECT_EQ("", Cut("abc", 0));
 }
 
-TEST(Text, WrapsAtBlanks) {
-  EXPECT_EQ("", Wrap("", 10));
-  EXPECT_EQ("one two", Wrap("one two", 7));
-  EXPECT_EQ("one\ntwo", Wrap("one two", 6));
-  EXPECT_EQ("a\nverylongword\nb", Wrap("a verylongword b", 5));
-  EXPECT_EQ("é é\né", Wrap("é é é", 4));
-}
-
 TEST(Text, Sizes) {
   EXPECT_EQ("0 B", FormatBytes(0));
   EXPECT_EQ("1023 B", FormatBytes(1023));

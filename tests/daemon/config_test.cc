@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <regex>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -183,6 +185,46 @@ TEST_F(ConfigTest, EveryFormOfAValue) {
   const ParsedConfig again = Parse({"--config", file_});
   ASSERT_FALSE(again.exit);
   EXPECT_EQ(again.config.data, parsed.config.data);
+}
+
+// The file that the package installs: all of it is a comment but what was given, and each comment
+// is what its setting takes.
+TEST_F(ConfigTest, TheFileOfAllSettingsIsOneInBothForms) {
+  const ParsedConfig given = Parse({"--data", "/var/lib/x", "--unary", "bank=h:1,mail=h:2"});
+  const std::string text = ConfigFile(given.config);
+  Write(text);
+  const ParsedConfig commented = Parse({"--config", file_});
+  ASSERT_FALSE(commented.exit);
+  EXPECT_EQ(ShowConfig(commented.config).find("# flag"), std::string::npos);
+  for (const auto& [name, source] : commented.config.sources)
+    EXPECT_EQ(source, name == "data" || name == "unary" ? "file" : "default") << name;
+  EXPECT_EQ(commented.config.data, "/var/lib/x");
+  EXPECT_EQ(commented.config.unary, given.config.unary);
+
+  Write(std::regex_replace(text, std::regex("(^|\n)#([a-z])"), "$1$2"));
+  const ParsedConfig open = Parse({"--config", file_});
+  ASSERT_FALSE(open.exit);
+  for (const auto& [name, source] : open.config.sources) EXPECT_EQ(source, "file") << name;
+  const auto values = [](const Config& config) {
+    return std::regex_replace(ShowConfig(config), std::regex("  # [a-z]+\n"), "\n");
+  };
+  EXPECT_EQ(values(open.config), values(given.config));
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 110U) << line;
+}
+
+TEST_F(ConfigTest, TheManualPageHasEverySetting) {
+  testing::internal::CaptureStdout();
+  const ParsedConfig parsed = Parse({"--man"});
+  const std::string page = testing::internal::GetCapturedStdout();
+  EXPECT_TRUE(parsed.exit);
+  EXPECT_EQ(parsed.exit_code, 0);
+  EXPECT_EQ(page.rfind(".TH ASSENTD 8 ", 0), 0U);
+  for (const auto& [name, source] : Parse({}).config.sources) {
+    const std::string escaped = std::regex_replace(name, std::regex("-"), "\\-");
+    EXPECT_NE(page.find("\\fB\\-\\-" + escaped + "\\fR"), std::string::npos) << name;
+  }
+  EXPECT_NE(page.find(".SH \"EXIT CODES\"\n"), std::string::npos);
 }
 
 TEST_F(ConfigTest, AMistakeOnTheCommandLineNamesIt) {

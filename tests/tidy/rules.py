@@ -11,6 +11,7 @@ below this folder may include these". A longer folder name wins over a shorter o
 ARROWS = {
     "proto/vocabulary": ["std", "vocabulary"],
     "proto/toml": ["std", "vocabulary", "toml++", "proto/toml"],
+    "proto/manual": ["std", "CLI", "proto/manual"],
     "proto/words": ["std", "vocabulary", "wire", "proto/words"],
     "proto/json": ["std", "vocabulary", "grpc", "nlohmann", "proto/json"],
     "proto/parse": ["std", "vocabulary", "grpc", "proto/parse"],
@@ -40,7 +41,7 @@ ARROWS = {
                             "coordinator/transport", "coordinator/engine", "coordinator/metrics"],
     "coordinator/http": ["std", "posix", "vocabulary", "wire", "grpc", "boost", "nlohmann", "proto/json", "coordinator/base",
                          "coordinator/service", "coordinator/http"],
-    "coordinator/daemon": ["std", "posix", "vocabulary", "grpc", "absl", "spdlog", "nlohmann", "CLI", "proto/toml",
+    "coordinator/daemon": ["std", "posix", "vocabulary", "grpc", "absl", "spdlog", "nlohmann", "CLI", "proto/manual", "proto/toml",
                            "coordinator"],
     # The SDK: its public headers show nothing but the standard library; an adapter may show its database.
     "participant-sdk/cpp/include": ["std", "vocabulary", "sdk"],
@@ -54,7 +55,7 @@ ARROWS = {
     "participant-sdk/cpp/sqlite": ["std", "posix", "vocabulary", "sdk",
                                    "participant-sdk/cpp/src", "participant-sdk/cpp/barrier", "participant-sdk/cpp/sqlite"],
     # Clients.
-    "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "proto/json", "proto/toml", "proto/words",
+    "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "proto/json", "proto/manual", "proto/toml", "proto/words",
                         "coordinator/log/migrate", "coordinator/offline", "tools/assentctl"],
     "tools/assent-bench": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "nlohmann", "CLI", "sdk",
                            "sqlite3.h", "libpq-fe.h", "coordinator/core", "coordinator/log", "tools/assent-bench"],

@@ -113,16 +113,17 @@ enum class Shell : std::uint8_t { kBash, kZsh, kFish };
 struct CompletionCommand {
   Shell shell = Shell::kBash;
 };
+struct ManCommand {};
 // Called by the completion scripts: the words after "assentctl", the last one being typed.
 struct CompleteCommand {
   std::vector<std::string> words;
 };
 
-using Command =
-    std::variant<ListCommand, ShowCommand, WatchCommand, WaitCommand, SubmitCommand, OperateCommand,
-                 ResolveCommand, ParticipantsCommand, StatsCommand, HealthCommand, VersionCommand,
-                 CompletionCommand, CompleteCommand, ClusterStatusCommand, LocateCommand,
-                 DrainCommand, MoveCommand, FenceCommand, MigrateCommand, BackupCommand>;
+using Command = std::variant<ListCommand, ShowCommand, WatchCommand, WaitCommand, SubmitCommand,
+                             OperateCommand, ResolveCommand, ParticipantsCommand, StatsCommand,
+                             HealthCommand, VersionCommand, CompletionCommand, ManCommand,
+                             CompleteCommand, ClusterStatusCommand, LocateCommand, DrainCommand,
+                             MoveCommand, FenceCommand, MigrateCommand, BackupCommand>;
 
 // What holds for every command.
 struct GlobalOptions {

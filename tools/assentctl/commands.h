@@ -37,6 +37,7 @@ Exit RunComplete(const CompleteCommand& command, Session& session);
 // The server needs no part in these.
 std::string VersionText();
 std::string CompletionScript(Shell shell);
+std::string ManualPage();
 
 // Dispatches.
 Exit Run(const Command& command, Session& session);

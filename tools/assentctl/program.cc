@@ -4,9 +4,9 @@
 #include <sstream>
 #include <utility>
 
+#include "proto/manual/wrap.h"
 #include "tools/assentctl/duration.h"
 #include "tools/assentctl/profile.h"
-#include "tools/assentctl/text.h"
 
 namespace assent::ctl {
 namespace {
@@ -43,6 +43,11 @@ class HelpFormatter final : public CLI::Formatter {
   std::string make_description(const CLI::App* command) const override {
     return Wrap(command->get_description(), kPageColumns) + "\n";
   }
+  std::string make_footer(const CLI::App* command) const override {
+    if (command->get_parent() == nullptr) return Formatter::make_footer(command);
+    return command->get_footer() +
+           "\nFlags for every command (--endpoint, --timeout, -o, ...): assentctl --help\n";
+  }
 };
 
 }  // namespace
@@ -50,7 +55,6 @@ class HelpFormatter final : public CLI::Formatter {
 void Examples(CLI::App& command, std::initializer_list<const char*> lines) {
   std::string text = "Examples:\n";
   for (const char* line : lines) text += std::string("  ") + line + "\n";
-  text += "\nFlags for every command (--endpoint, --timeout, -o, ...): assentctl --help";
   command.footer(text);
 }
 
@@ -131,10 +135,11 @@ Program::Program()
       "person's action\n"
       "  assentctl --endpoint assent.example:7400 stats\n"
       "\n"
-      "A flag wins over the environment, that over the profile file. Exit codes: 0 done, 1 other, "
-      "2 usage,\n"
-      "3 cannot connect, 4 not found, 5 wrong state, 6 not permitted, 7 some of a batch failed,\n"
-      "10 aborted, 11 still running, 12 needs a human.");
+      "A flag wins over the environment, that over the profile file.\n"
+      "\n"
+      "Exit codes:\n"
+      "  0 done, 1 other, 2 usage, 3 cannot connect, 4 not found, 5 wrong state, 6 not permitted,\n"
+      "  7 some of a batch failed, 10 aborted, 11 still running, 12 needs a human");
 }
 
 }  // namespace assent::ctl

@@ -114,6 +114,14 @@ void AddCompletion(Program& program) {
   completion.callback([command, &program] { program.command = *command; });
 }
 
+void AddMan(Program& program) {
+  CLI::App& man = *program.app.add_subcommand("man",
+                                              "The manual page, all that --help says of "
+                                              "every command, for man(1)");
+  Examples(man, {"assentctl man | man -l -", "assentctl man > assentctl.1"});
+  man.callback([&program] { program.command = ManCommand(); });
+}
+
 }  // namespace
 
 void AddIntent(CLI::App& command, Intent& intent, bool asks) {
@@ -142,6 +150,7 @@ void AddChangingCommands(Program& program) {
                     "Remove finished transactions from the history before their time; asks first",
                     "assentctl forget order-17 --yes"});
   AddCompletion(program);
+  AddMan(program);
 }
 
 }  // namespace assent::ctl

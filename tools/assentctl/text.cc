@@ -73,21 +73,6 @@ std::string Cut(std::string_view utf8, std::size_t columns) {
   return std::string(utf8.substr(0, at)) + "…";
 }
 
-std::string Wrap(std::string_view text, std::size_t columns) {
-  std::string wrapped;
-  std::size_t used = 0;
-  while (!text.empty()) {
-    const std::size_t blank = text.find(' ');
-    const std::string_view word = text.substr(0, blank);
-    const std::size_t width = Columns(word);
-    if (used > 0) wrapped += used + 1 + width > columns ? '\n' : ' ';
-    used = used > 0 && wrapped.back() == ' ' ? used + 1 + width : width;
-    wrapped += word;
-    text.remove_prefix(blank == std::string_view::npos ? text.size() : blank + 1);
-  }
-  return wrapped;
-}
-
 std::string ToHex(std::string_view bytes) {
   std::string text;
   text.reserve(bytes.size() * 2);

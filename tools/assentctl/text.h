@@ -18,9 +18,6 @@ std::size_t Columns(std::string_view utf8);
 // At most `columns` of it, ending in "…" when cut.
 std::string Cut(std::string_view utf8, std::size_t columns);
 
-// Breaks lines at blanks so that none is longer, where a blank allows it.
-std::string Wrap(std::string_view text, std::size_t columns);
-
 std::string ToHex(std::string_view bytes);
 
 // "0 B", "512 B", "3.4 KiB", "1.0 MiB".

@@ -44,6 +44,7 @@ struct Runner {
   Exit operator()(const CompletionCommand& command) const {
     return Say(CompletionScript(command.shell));
   }
+  Exit operator()(const ManCommand&) const { return Say(ManualPage()); }
   Exit Say(const std::string& text) const {
     session.console.Out(text);
     return Exit::kDone;
