@@ -17,6 +17,7 @@
 #include "coordinator/daemon/output.h"
 #include "coordinator/daemon/server.h"
 #include "coordinator/daemon/signals.h"
+#include "coordinator/daemon/supervisor.h"
 
 namespace {
 
@@ -42,11 +43,21 @@ __attribute__((no_sanitize_address)) void BlockSignals(int, char**, char**) {
 __attribute__((section(".preinit_array"), used)) void (*const kBlockSignals)(int, char**,
                                                                              char**) = BlockSignals;
 
+// A supervisor with less patience than the settings ask for would kill what is about to end.
+void TellOfStop(const Config& config) {
+  const std::chrono::microseconds most =
+      std::chrono::seconds(config.drain_seconds) + 2 * kPatienceOfStop;
+  assent::daemon::TellSupervisor("STOPPING=1\nEXTEND_TIMEOUT_USEC=" + std::to_string(most.count()) +
+                                 "\nSTATUS=stopping: transactions under way have " +
+                                 std::to_string(config.drain_seconds) + " s to end");
+}
+
 // Refuses new work, waits for what is under way, and gives up waiting on a second signal.
 void Drain(Server& server, const Config& config) {
   spdlog::info(
       "event=drain phase=refuse_new seconds_at_most={} hint=\"a second signal stops at once\"",
       config.drain_seconds);
+  TellOfStop(config);
   server.BeginDrain();
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(config.drain_seconds);
   while (std::chrono::steady_clock::now() < until) {
@@ -83,10 +94,12 @@ void EndNow(Server* server, const char* phase) {
 void Serve(Server& server, assent::daemon::Logging& logging, const Config& config, bool stop) {
   assent::daemon::Output card(STDOUT_FILENO, {}, [](std::uint64_t) { return std::string(); });
   card.Put(server.Card());
+  assent::daemon::TellSupervisor("READY=1\nSTATUS=serving " + server.address());
   while (!stop) {
     stop = assent::daemon::IsStop(assent::daemon::WaitForSignal(milliseconds(1'000)));
     server.Tick();
     logging.Tick();
+    assent::daemon::TellSupervisor("WATCHDOG=1");
   }
   Drain(server, config);
   const Impatience impatience(true, kPatienceOfStop, [&] { EndNow(&server, "stopping"); });
@@ -117,6 +130,7 @@ int main(int argc, char** argv) {
   Server server(parsed.config);
   made = &server;
   int exit_code = 0;
+  assent::daemon::TellSupervisor("STATUS=opening the log");
   const assent::Status started = server.Start(exit_code);
   const bool stop = starting->stop_asked();
   starting.reset();

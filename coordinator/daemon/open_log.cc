@@ -10,6 +10,7 @@
 
 #include "coordinator/daemon/backup.h"
 #include "coordinator/daemon/server.h"
+#include "coordinator/daemon/supervisor.h"
 #include "coordinator/daemon/version.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/log/sqlite/sqlite_log.h"
@@ -53,6 +54,8 @@ log::SqliteOptions SqliteOptionsOf(const Config& config, const std::string& path
   };
   options.on_replay = [](std::uint64_t rows, std::uint64_t of) {
     spdlog::info("event=recovering read={} of={} percent={}", rows, of, rows * 100 / of);
+    TellSupervisor("STATUS=recovering: " + std::to_string(rows) + " of " + std::to_string(of) +
+                   " unfinished transactions have been read");
   };
   return options;
 }
