@@ -91,8 +91,8 @@ std::string WhyNotFinished(const Transaction& t, const Now& now) {
   return prefix + WhatIsLeft(t, now);
 }
 
-std::string WhatIsLeft(const Transaction& t, const Now& now) {
-  BranchIndex named = 0;
+std::optional<HeldUp> WhatHoldsItUp(const Transaction& t) {
+  HeldUp held;
   int best = 0;
   std::size_t busy = 0;
   for (BranchIndex i = 0; i < t.branches().size(); ++i) {
@@ -100,15 +100,22 @@ std::string WhatIsLeft(const Transaction& t, const Now& now) {
     busy += interest > 0 ? 1 : 0;
     if (interest > best) {
       best = interest;
-      named = i;
+      held.by = i;
     }
   }
-  if (best == 0) {
+  if (busy == 0) return std::nullopt;
+  held.others = busy - 1;
+  return held;
+}
+
+std::string WhatIsLeft(const Transaction& t, const Now& now) {
+  const std::optional<HeldUp> held = WhatHoldsItUp(t);
+  if (!held) {
     if (!t.sealed()) return "its initiator has not said Commit yet";
     return "waiting for earlier branches";
   }
-  std::string text = DescribeBranch(t, named, now);
-  if (busy > 1) text += " (and " + std::to_string(busy - 1) + " more)";
+  std::string text = DescribeBranch(t, held->by, now);
+  if (held->others > 0) text += " (and " + std::to_string(held->others) + " more)";
   return text;
 }
 

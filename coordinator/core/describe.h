@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <optional>
 #include <string>
 
 #include "coordinator/core/transaction.h"
@@ -11,6 +13,14 @@ namespace assent::core {
 std::string WhyNotFinished(const Transaction& transaction, const Now& now);
 // The end of that sentence: the branch that holds it up most, and how many more.
 std::string WhatIsLeft(const Transaction& transaction, const Now& now);
+
+// That branch, and how many others hold it up as well. None does: it waits for its initiator, or
+// only for earlier branches.
+struct HeldUp {
+  BranchIndex by = 0;
+  std::size_t others = 0;
+};
+std::optional<HeldUp> WhatHoldsItUp(const Transaction& transaction);
 
 // What an undecided transaction that must now be given up was still waiting for: ": branch 2
 // inventory/reserve: no participant inventory is connected (14 attempts)". The branch that has said

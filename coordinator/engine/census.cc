@@ -138,6 +138,7 @@ void Census::Visit(const SliceRequest& request, const std::vector<Holding*>& rec
   look_ = std::max(look_, request.look);
   const bool back = request.part == Part::kNewestFirst;
   const bool stuck = request.part == Part::kStuck;
+  const bool all = back || request.part == Part::kOldestFirst;
   SliceEnd end{request.after, false};
   for (std::size_t left = request.max_rows;; --left) {
     const Live* live = Next(stuck ? stuck_ : by_serial_, end.serial, back);
@@ -146,7 +147,7 @@ void Census::Visit(const SliceRequest& request, const std::vector<Holding*>& rec
     if (end.more || (live == nullptr && row == nullptr)) break;
     if (row == nullptr || (live != nullptr && (live->serial < row->serial()) != back)) {
       end.serial = live->serial;
-      if (back || WasStuck(*live, request.look) == stuck) Show(request, *live, now);
+      if (all || WasStuck(*live, request.look) == stuck) Show(request, *live, now);
     } else {
       end.serial = row->serial();
       Show(request, *row, now);

@@ -397,21 +397,21 @@ Status Engine::Overloaded() const {
 }
 
 void Engine::Visit(const SliceRequest& like,
-                   std::function<void(const Status&, const std::vector<SliceEnd>&)> done) {
-  struct Ends {
-    Status status;
-    std::vector<SliceEnd> ends;
-  };
+                   std::function<void(const Status&, const SliceEnds&)> done,
+                   const SliceEnds& from) {
+  using Ends = std::pair<Status, SliceEnds>;
   const auto all = std::make_shared<base::Together<Ends>>(
-      workers_.size(), [done = std::move(done)](const Ends& ends) { done(ends.status, ends.ends); },
-      Ends{.status = {}, .ends = std::vector<SliceEnd>(workers_.size())});
+      workers_.size(),
+      [done = std::move(done)](const Ends& ends) { done(ends.first, ends.second); },
+      Ends{OkStatus(), SliceEnds(workers_.size())});
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     SliceRequest slice = like;
+    if (!from.empty()) slice.after = from.at(i).serial;
     slice.done = [all, i](const SliceEnd& end) {
-      all->Add([&end, i](Ends& ends) { ends.ends[i] = end; });
+      all->Add([&end, i](Ends& ends) { ends.second[i] = end; });
     };
     Request request = std::move(slice);
-    if (!workers_[i]->TryPut(request)) all->Add([this](Ends& ends) { ends.status = Overloaded(); });
+    if (!workers_[i]->TryPut(request)) all->Add([this](Ends& ends) { ends.first = Overloaded(); });
   }
 }
 

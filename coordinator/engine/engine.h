@@ -87,8 +87,11 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
   Status Post(const std::string& gid, Request request);
   // The next slice of every shard. `visit` is called from several threads, `done` once, from one of
   // them or from here: kResourceExhausted (some were not asked), or where each shard's slice ended.
-  void Visit(const SliceRequest& like,
-             std::function<void(const Status&, const std::vector<SliceEnd>&)> done);
+  // `from`: where those before did, if each is to go on from there, and not all from `like.after`.
+  using SliceEnds = std::vector<SliceEnd>;  // one of each shard
+  void Visit(const SliceRequest& like, std::function<void(const Status&, const SliceEnds&)> done,
+             const SliceEnds& from = {});
+  std::size_t shards_count() const { return workers_.size(); }
   // The number of a look (SliceRequest) that begins, and whether it is one that has been given in
   // this life.
   std::uint64_t NextLook() { return next_look_.fetch_add(1, std::memory_order_relaxed); }

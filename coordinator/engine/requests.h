@@ -99,6 +99,7 @@ enum class Part : std::uint8_t {
   kStuck,        // those that needed a person when the look began, oldest first
   kOthers,       // all but those, oldest first
   kNewestFirst,  // all
+  kOldestFirst,  // all
 };
 struct SliceEnd {
   std::uint64_t serial = 0;  // the last one that was considered: `after` of the next slice

@@ -65,6 +65,7 @@ class Canceller {
 template <typename Reply>
 inline constexpr bool kOnlyLooks =
     std::is_same_v<Reply, v1::Transaction> || std::is_same_v<Reply, v1::ListReply> ||
+    std::is_same_v<Reply, v1::ListCausesReply> ||
     std::is_same_v<Reply, v1::ListParticipantsReply> || std::is_same_v<Reply, v1::ServerInfo> ||
     std::is_same_v<Reply, v1::ClusterView>;
 

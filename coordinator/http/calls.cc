@@ -37,6 +37,7 @@ constexpr bool kTravels =
 template <typename Reply>
 constexpr bool kOnlyLooks =
     std::is_same_v<Reply, v1::Transaction> || std::is_same_v<Reply, v1::ListReply> ||
+    std::is_same_v<Reply, v1::ListCausesReply> ||
     std::is_same_v<Reply, v1::ListParticipantsReply> || std::is_same_v<Reply, v1::ServerInfo>;
 
 // Whoever only looks has lost nothing.
@@ -364,6 +365,7 @@ const std::map<const google::protobuf::Descriptor*, Beginner>& Beginners() {
       {v1::WaitRequest::descriptor(), BeginCall<v1::WaitRequest, v1::SubmitReply>},
       {v1::GetRequest::descriptor(), BeginCall<v1::GetRequest, v1::Transaction>},
       {v1::ListRequest::descriptor(), BeginCall<v1::ListRequest, v1::ListReply>},
+      {v1::ListCausesRequest::descriptor(), BeginCall<v1::ListCausesRequest, v1::ListCausesReply>},
       {v1::WatchRequest::descriptor(), BeginWatch},
       {v1::RetryNowRequest::descriptor(), BeginCall<v1::RetryNowRequest, v1::OperatorReply>},
       {v1::AbortRequest::descriptor(), BeginCall<v1::AbortRequest, v1::OperatorReply>},

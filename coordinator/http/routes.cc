@@ -241,6 +241,8 @@ const std::vector<Route>& Routes() {
        "An operator declares what happened to a branch", kMaxDeedMs},
       {"POST", "/v1/transactions/{gid}:forget", "Forget", "*",
        "Removes a finished transaction from the history", kMaxDeedMs},
+      {"GET", "/v1/causes", "ListCauses", "",
+       "Unfinished transactions, counted by the cause for which they are not finished", kMaxLookMs},
       {"GET", "/v1/participants", "ListParticipants", "", "Services that take part", kMaxLookMs},
       {"GET", "/v1/server", "GetServerInfo", "", "This coordinator, and its figures", kMaxLookMs},
   };

@@ -231,7 +231,7 @@ void ToProto(const core::Transaction& txn, const core::Now& now, const Detail& d
     out.set_abort_reason(txn.abort_reason());
     out.set_why_not_finished(core::WhyNotFinished(txn, now));
   } else {
-    out.set_why_not_finished("being decided");
+    out.set_why_not_finished(kBeingDecided);
   }
   std::vector<core::BranchIndex> shown;
   for (core::BranchIndex i = 0; i < txn.branches().size(); ++i) {

@@ -51,6 +51,7 @@ inline constexpr Detail Detail::kFull{true, true, true};
 Result<Detail> DetailOf(const v1::GetRequest& request, const core::Transaction& txn);
 
 // An invisible decision (not durable yet) is shown as none.
+inline constexpr char kBeingDecided[] = "being decided";
 void ToProto(const core::Transaction& txn, const core::Now& now, const Detail& detail,
              bool decision_visible, v1::Transaction& out);
 void FillReply(const core::Transaction& txn, v1::SubmitReply& out);

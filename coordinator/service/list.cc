@@ -23,6 +23,7 @@
 #include "coordinator/base/clock.h"
 #include "coordinator/core/codec.h"
 #include "coordinator/service/convert.h"
+#include "coordinator/service/filter.h"
 #include "proto/words/words.h"
 
 namespace assent::service {
@@ -103,46 +104,6 @@ bool Add(Listing& listing, std::uint64_t serial, v1::Transaction&& row) {
   return true;
 }
 
-bool Matches(const v1::ListRequest& r, const core::Transaction& txn, bool visible,
-             core::WallTime now) {
-  if (!r.gid_prefix().empty() && txn.gid().compare(0, r.gid_prefix().size(), r.gid_prefix()) != 0)
-    return false;
-  const auto state = visible ? wire::ToWire(txn.phase()) : v1::ACTIVE;
-  if (r.states_size() > 0 &&
-      std::find(r.states().begin(), r.states().end(), state) == r.states().end())
-    return false;
-  const core::Outcome outcome = visible ? txn.outcome() : core::Outcome::kUndecided;
-  if (r.outcome() != v1::OUTCOME_UNSPECIFIED && wire::ToWire(outcome) != r.outcome()) return false;
-  if (r.needs_operator() && !txn.needs_operator()) return false;
-  if (r.min_age_ms() > 0 && now - txn.began_at() < core::Millis(r.min_age_ms())) return false;
-  const auto& branches = txn.spec().branches;
-  if (r.protocol() != v1::PROTOCOL_UNSPECIFIED &&
-      std::none_of(branches.begin(), branches.end(), [&](const core::BranchSpec& b) {
-        return wire::ToWire(b.protocol) == r.protocol();
-      })) {
-    return false;
-  }
-  if (!r.service().empty() &&
-      std::none_of(branches.begin(), branches.end(),
-                   [&](const core::BranchSpec& b) { return b.service == r.service(); })) {
-    return false;
-  }
-  for (const auto& [key, value] : r.labels()) {
-    const auto& labels = txn.spec().labels;
-    if (std::find(labels.begin(), labels.end(), std::pair<std::string, std::string>(key, value)) ==
-        labels.end())
-      return false;
-  }
-  return true;
-}
-
-// Whether a row may be passed over.
-bool IsFiltered(const v1::ListRequest& r) {
-  return r.states_size() > 0 || r.protocol() != v1::PROTOCOL_UNSPECIFIED || !r.service().empty() ||
-         r.labels_size() > 0 || !r.gid_prefix().empty() || r.min_age_ms() > 0 ||
-         r.needs_operator() || r.outcome() != v1::OUTCOME_UNSPECIFIED;
-}
-
 Status BadToken() {
   return InvalidArgument("page_token is not one that a List of this coordinator gave");
 }
@@ -196,6 +157,10 @@ Status Plan(Listing& listing) {
   listing.kind = !want_finished                           ? Kind::kUnfinished
                  : finished_named && r.states_size() == 1 ? Kind::kFinished
                                                           : Kind::kBoth;
+  if (const Status cause = CheckCause(r); !cause.ok()) return cause;
+  if (!r.cause().empty() && want_finished)
+    return InvalidArgument(
+        "cause goes with unfinished ones alone: not with all, outcome or FINISHED");
   if (listing.kind == Kind::kBoth) listing.part = engine::Part::kNewestFirst;
   listing.is_slice = r.has_slice();
   if (listing.is_slice) return PlanSlice(listing);
@@ -392,26 +357,6 @@ v1::ListRequest SliceRequestFor(const Listing& listing, std::uint64_t epoch) {
   return request;
 }
 
-// Those whose answer is missing are named, and slots that nobody serves are counted.
-void NoteWhatIsMissing(Listing& listing, const Slices& slices) {
-  const cluster::ViewPtr view = listing.scope.router.view();
-  std::size_t known = 0;
-  for (const auto& slice : slices) {
-    if (slice.status.ok()) {
-      known += slice.reply.slice().slots();
-      continue;
-    }
-    known += view->SlotsOf(slice.member.epoch).size();
-    const auto& named = listing.reply.silent();
-    if (std::none_of(named.begin(), named.end(),
-                     [&](const auto& one) { return one.epoch() == slice.member.epoch; }))
-      FillSilent(slice.member, slice.status, *listing.reply.add_silent());
-  }
-  const std::size_t left = view->slots.size() - std::min(view->slots.size(), known);
-  listing.reply.set_slots_left_out(
-      std::max(listing.reply.slots_left_out(), static_cast<std::uint32_t>(left)));
-}
-
 // What each has found, as one slice. Who says that there is more, and is where it was, would be
 // asked for ever.
 void Merge(const ListingPtr& listing, Slices slices) {
@@ -421,7 +366,7 @@ void Merge(const ListingPtr& listing, Slices slices) {
     if (slice.reply.slice().more() && (at == 0 || RankOf(*listing, at) <= from))
       slice.status = Internal("it does not go on");
   }
-  NoteWhatIsMissing(*listing, slices);
+  NoteWhatIsMissing(listing->scope.router, slices, listing->reply);
   std::vector<engine::SliceEnd> ends;
   {
     const MutexLock lock(listing->mutex);

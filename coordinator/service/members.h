@@ -2,6 +2,7 @@
 
 // Asking the other members of a cluster for what they alone know.
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -49,6 +50,28 @@ inline void FillSilent(const cluster::Member& member, const Status& status, v1::
   out.set_node(member.node);
   out.set_address(member.address);
   out.set_why(status.message());
+}
+
+// Those whose answer is missing are named, and slots that nobody serves are counted. `Reply` is
+// that of a slice, and of all.
+template <typename Reply>
+void NoteWhatIsMissing(const Router& router, const std::vector<MemberAnswer<Reply>>& slices,
+                       Reply& reply) {
+  const cluster::ViewPtr view = router.view();
+  std::size_t known = 0;
+  for (const auto& slice : slices) {
+    if (slice.status.ok()) {
+      known += slice.reply.slice().slots();
+      continue;
+    }
+    known += view->SlotsOf(slice.member.epoch).size();
+    const auto& named = reply.silent();
+    if (std::none_of(named.begin(), named.end(),
+                     [&](const auto& one) { return one.epoch() == slice.member.epoch; }))
+      FillSilent(slice.member, slice.status, *reply.add_silent());
+  }
+  const std::size_t left = view->slots.size() - std::min(view->slots.size(), known);
+  reply.set_slots_left_out(std::max(reply.slots_left_out(), static_cast<std::uint32_t>(left)));
 }
 
 // `request` makes what each member is asked; `done` has all answers, in the order of epochs.

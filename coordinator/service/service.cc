@@ -143,6 +143,11 @@ void Service::Take(const Caller&, v1::ListRequest request, const AskerPtr<v1::Li
           });
 }
 
+void Service::Take(const Caller&, const v1::ListCausesRequest& request,
+                   const AskerPtr<v1::ListCausesReply>& asker) {
+  causes_.Ask({engine_, router_, options_.peers}, request, asker);
+}
+
 // ---- Operators ---------------------------------------------------------------------------------
 
 void Service::Operate(const Caller& caller, const v1::OperatorAction& action, Deed deed,

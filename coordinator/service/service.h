@@ -19,6 +19,7 @@
 #include "coordinator/cluster/control.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/service/asker.h"
+#include "coordinator/service/causes.h"
 #include "coordinator/service/effects.h"
 #include "coordinator/service/holdings.h"
 #include "coordinator/service/members.h"
@@ -67,6 +68,7 @@ class Service {
   // Looking. A Watch is in watch.h.
   void Take(const Caller&, v1::GetRequest, const AskerPtr<v1::Transaction>&);
   void Take(const Caller&, v1::ListRequest, const AskerPtr<v1::ListReply>&);
+  void Take(const Caller&, const v1::ListCausesRequest&, const AskerPtr<v1::ListCausesReply>&);
   void Take(const Caller&, v1::ListParticipantsRequest, const AskerPtr<v1::ListParticipantsReply>&);
   void Take(const Caller&, v1::GetServerInfoRequest, const AskerPtr<v1::ServerInfo>&);
   // Operators: RetryNow, Abort, Suspend, Resume, ResolveBranch; and Forget.
@@ -131,6 +133,7 @@ class Service {
   engine::Engine& engine_;
   Holdings holdings_;
   Router router_;
+  CauseWalks causes_;
 
   struct Asked {
     core::Actor by;

@@ -82,10 +82,11 @@ Json MapJson(const Message& message, const FieldDescriptor* field, const Options
 
 // What only several coordinators have to say: without it a document is that of one.
 bool IsOfSeveral(const std::string& name) {
-  for (const char* field : {"ListReply.silent", "ListReply.slots_left_out", "ListReply.slice",
-                            "ListParticipantsReply.silent", "ParticipantInfo.Instance.coordinators",
-                            "ServerInfo.members", "ServerInfo.slots_set_aside",
-                            "Transaction.holder", "ParticipantInfo.Instance.not_at"}) {
+  for (const char* field :
+       {"ListReply.silent", "ListReply.slots_left_out", "ListReply.slice", "ListCausesReply.silent",
+        "ListCausesReply.slots_left_out", "ListCausesReply.slice", "ListParticipantsReply.silent",
+        "ParticipantInfo.Instance.coordinators", "ServerInfo.members", "ServerInfo.slots_set_aside",
+        "Transaction.holder", "ParticipantInfo.Instance.not_at"}) {
     if (name == std::string("assent.v1.") + field) return true;
   }
   return false;

@@ -81,4 +81,13 @@ static_assert(ToWire(Verdict::kAbort) == v1::OutcomeAnswer::ABORT);
 static_assert(ToWire(Verdict::kCannotTell) == v1::OutcomeAnswer::CANNOT_TELL);
 static_assert(v1::OutcomeAnswer::Verdict_MAX == v1::OutcomeAnswer::CANNOT_TELL);
 
+static_assert(ToWire(CauseKind::kNotConnected) == v1::NOT_CONNECTED);
+static_assert(ToWire(CauseKind::kNotSentOn) == v1::NOT_SENT_ON);
+static_assert(ToWire(CauseKind::kFailing) == v1::FAILING);
+static_assert(ToWire(CauseKind::kContradicted) == v1::CONTRADICTED);
+static_assert(ToWire(CauseKind::kNotAnswered) == v1::NOT_ANSWERED);
+static_assert(ToWire(CauseKind::kHeld) == v1::HELD);
+static_assert(ToWire(CauseKind::kNotSealed) == v1::NOT_SEALED);
+static_assert(ToWire(CauseKind::kUnderWay) == v1::UNDER_WAY && v1::CauseKind_MAX == v1::UNDER_WAY);
+
 }  // namespace assent::wire

@@ -50,6 +50,9 @@ template <>
 struct TwinOf<Verdict> : Twin<v1::OutcomeAnswer::Verdict, v1::OutcomeAnswer::UNDECIDED,
                               v1::OutcomeAnswer::Verdict_MAX> {};
 
+template <>
+struct TwinOf<CauseKind> : Twin<v1::CauseKind, v1::NOT_CONNECTED, v1::CauseKind_MAX> {};
+
 template <typename Ours>
 constexpr typename TwinOf<Ours>::Type ToWire(Ours word) {
   return static_cast<typename TwinOf<Ours>::Type>(word);

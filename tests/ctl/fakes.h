@@ -73,6 +73,10 @@ class FakeService final : public Service {
     listed.push_back(request);
     return Take(list, "List");
   }
+  Result<v1::ListCausesReply> ListCauses(const v1::ListCausesRequest& request, Timeout) override {
+    counted.push_back(request);
+    return Take(causes, "ListCauses");
+  }
   Status Watch(const v1::WatchRequest& request, Timeout timeout,
                const OnTransaction& each) override {
     watched.emplace_back(request.gid(), timeout);
@@ -123,6 +127,7 @@ class FakeService final : public Service {
   std::deque<Result<v1::SubmitReply>> submit;
   std::deque<Result<v1::Transaction>> get;
   std::deque<Result<v1::ListReply>> list;
+  std::deque<Result<v1::ListCausesReply>> causes;
   std::deque<WatchScript> watch;
   std::deque<Result<v1::OperatorReply>> operate;
   std::deque<Result<v1::ListParticipantsReply>> participants;
@@ -137,6 +142,7 @@ class FakeService final : public Service {
   std::vector<std::string> got;
   std::vector<v1::GetRequest> asked;
   std::vector<v1::ListRequest> listed;
+  std::vector<v1::ListCausesRequest> counted;
   std::vector<std::pair<std::string, Timeout>> watched;
   std::vector<OperatorRequest> operated;
   std::vector<v1::GetClusterRequest> cluster_asked;
@@ -161,9 +167,9 @@ class CommandTest : public ::testing::Test {
  protected:
   void TearDown() override {
     EXPECT_TRUE(service.submit.empty() && service.get.empty() && service.list.empty() &&
-                service.watch.empty() && service.operate.empty() && service.participants.empty() &&
-                service.info.empty() && service.cluster.empty() && service.cluster_watch.empty() &&
-                service.change.empty())
+                service.causes.empty() && service.watch.empty() && service.operate.empty() &&
+                service.participants.empty() && service.info.empty() && service.cluster.empty() &&
+                service.cluster_watch.empty() && service.change.empty())
         << "some scripted answer was never asked for";
   }
 

@@ -96,6 +96,29 @@ TEST_F(ListTest, SaysWhyItIsEmptyOnStderr) {
       console.err);
 }
 
+TEST_F(ListTest, CausesAreCountedByTheCoordinator) {
+  ListCommand command;
+  command.group_by = GroupBy::kService;
+  command.request.set_service("payment");
+  v1::ListCausesReply reply;
+  v1::Cause& cause = *reply.add_causes();
+  cause.set_key("s0123456789");
+  cause.set_sentence("payment: not connected");
+  cause.set_count(1001);
+  cause.set_oldest_unix_ms(1'799'999'990'000);
+  reply.set_total(1001);
+  service.causes.push_back(reply);
+  EXPECT_EQ(Exit::kDone, RunList(command, session));
+  EXPECT_TRUE(service.counted[0].by_service());
+  EXPECT_EQ(service.counted[0].service(), "payment");
+  EXPECT_EQ("COUNT  OLDEST  KEY          WHY\n1,001  10 s    s0123456789  payment: not connected\n",
+            console.out);
+  EXPECT_EQ("1,001 unfinished, 1 row; a row opens with: assentctl list --cause KEY\n", console.err);
+  service.causes.push_back(v1::ListCausesReply());
+  EXPECT_EQ(Exit::kDone, RunList(command, session));
+  EXPECT_NE(std::string::npos, console.err.find("no transaction matches\n"));
+}
+
 TEST_F(ListTest, WatchRidesOverAnOutageAndEndsWhenTold) {
   session.options.output = Output::kId;
   ListCommand command;

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/ctl/golden.h"
+#include "tools/assentctl/cause_view.h"
 #include "tools/assentctl/cluster_view.h"
 #include "tools/assentctl/json_out.h"
 #include "tools/assentctl/list_view.h"
@@ -189,6 +190,67 @@ TEST(ListView, ATerminalCutsTheReasonOnly) {
   style.columns = 90;
   style.color = true;
   ExpectGolden("list.narrow", RenderList(page, style));
+}
+
+TEST(ListView, ATerminalOfEightyColumnsStillShowsTheCause) {
+  v1::ListReply page;
+  v1::Transaction* issued = page.add_transactions();
+  issued->set_gid("01986f2a3b4c-0a1b-0123456789abcdef");  // as long as the coordinator's own are
+  issued->set_state(v1::COMMITTING);
+  issued->set_needs_operator(true);
+  issued->set_began_unix_ms(1'799'999'820'000);
+  v1::BranchSpec& spec = *issued->add_branches()->mutable_spec();
+  spec.set_branch_id("2");
+  spec.set_service("inventory");
+  spec.set_action("reserve");
+  issued->set_why_not_finished(
+      "decided commit, carrying it out: branch 2 inventory/reserve: CONFIRM, 14 attempts, last: no "
+      "participant inventory is connected (for 5 min); goes on as soon as inventory appears");
+  Style style = Plain();
+  style.columns = 80;
+  EXPECT_EQ(RenderList(page, style),
+            "GID                                 STATE       ATTENTION      AGE\n"
+            "01986f2a3b4c-0a1b-0123456789abcdef  COMMITTING  needs a human  3 min\n"
+            "    no participant inventory is connected (for 5 min); goes on as soon as inven…\n");
+  issued->set_gid("order-17");
+  EXPECT_EQ(RenderList(page, style),
+            "GID       STATE       ATTENTION      AGE\n"
+            "order-17  COMMITTING  needs a human  3 min\n"
+            "    no participant inventory is connected (for 5 min); goes on as soon as inven…\n");
+  issued->set_needs_operator(false);
+  EXPECT_EQ(RenderList(page, style),
+            "GID       STATE       AGE    WHY\n"
+            "order-17  COMMITTING  3 min  no participant inventory is connected (for 5 min);…\n");
+  issued->set_suspended(true);
+  issued->set_why_not_finished("suspended by ann (recount); " + issued->why_not_finished());
+  EXPECT_NE(RenderList(page, style).find("suspended by ann (recount)"), std::string::npos);
+}
+
+TEST(CauseView, EveryForm) {
+  const auto causes = ReadMessage<v1::ListCausesReply>("causes.textproto");
+  for (const Form& form : AllForms()) {
+    SCOPED_TRACE(form.suffix);
+    ExpectGolden(std::string("causes.") + form.suffix, RenderCauses(causes, form.style));
+  }
+  EXPECT_EQ(CausesFooter(causes),
+            "1,052 unfinished, 4 rows; 7 are of further causes, which have no room; a row opens "
+            "with: assentctl list --cause KEY\n");
+}
+
+TEST(CauseView, FiltersAreTheSameUnderTheSameNumbers) {
+  v1::ListRequest list;
+  list.add_states(v1::COMMITTING);
+  list.set_protocol(v1::TCC);
+  list.set_service("s");
+  (*list.mutable_labels())["a"] = "b";
+  list.set_gid_prefix("g");
+  list.set_min_age_ms(5);
+  list.set_needs_operator(true);
+  list.set_cause("c0123456789");
+  list.set_page_size(3);
+  EXPECT_EQ(CausesRequestOf(list).ShortDebugString(),
+            "states: COMMITTING protocol: TCC service: \"s\" labels { key: \"a\" value: \"b\" } "
+            "gid_prefix: \"g\" min_age_ms: 5 needs_operator: true cause: \"c0123456789\"");
 }
 
 TEST(ListView, AnEmptyPage) {

@@ -148,6 +148,8 @@ class ClusterRig : public testing::Test {
              const Peers::Heard& heard) {
     if (method == "TransactionService/List")
       return Take<v1::ListRequest, v1::ListReply>(service, bytes, heard);
+    if (method == "TransactionService/ListCauses")
+      return Take<v1::ListCausesRequest, v1::ListCausesReply>(service, bytes, heard);
     if (method == "TransactionService/ListParticipants") {
       return Take<v1::ListParticipantsRequest, v1::ListParticipantsReply>(service, bytes, heard);
     }

@@ -16,8 +16,12 @@
 
 namespace assent::ctl {
 
+enum class GroupBy : std::uint8_t { kNothing, kWhy, kService };
+
 struct ListCommand {
   v1::ListRequest request;
+  // One row for each cause, or service, with a number.
+  GroupBy group_by = GroupBy::kNothing;
   bool all_pages = false;
   bool watch = false;
   std::chrono::milliseconds interval{2'000};

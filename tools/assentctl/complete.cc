@@ -56,6 +56,7 @@ std::vector<std::string> Choices(const std::string& kind) {
   if (kind == "TIME") return {"relative", "iso"};
   if (kind == "FOR") return {"decided", "completed"};
   if (kind == "DECISION") return {"commit", "abort"};
+  if (kind == "GROUP") return {"why", "service"};
   if (kind == "SHELL") return {"bash", "zsh", "fish"};
   return {};
 }
@@ -63,7 +64,7 @@ std::vector<std::string> Choices(const std::string& kind) {
 std::vector<Candidate> Values(const std::string& kind, const Place& place,
                               const std::string& prefix, const Lookup& lookup) {
   if (kind == "FILE") return {{kFilesPlease, ""}};
-  if (kind == "GID" || kind == "SERVICE" || kind == "BRANCH" || kind == "NODE") {
+  if (kind == "GID" || kind == "SERVICE" || kind == "BRANCH" || kind == "NODE" || kind == "CAUSE") {
     return lookup(kind, prefix, place.arguments.empty() ? "" : place.arguments.front());
   }
   std::vector<Candidate> values;

@@ -124,6 +124,10 @@ class GrpcService final : public Service {
   Result<v1::ListReply> List(const v1::ListRequest& request, Timeout timeout) override {
     return Call(&Transactions::List, request, timeout, Kind::kQuestion);
   }
+  Result<v1::ListCausesReply> ListCauses(const v1::ListCausesRequest& request,
+                                         Timeout timeout) override {
+    return Call(&Transactions::ListCauses, request, timeout, Kind::kQuestion);
+  }
   Result<v1::OperatorReply> Operate(const OperatorRequest& request, Timeout timeout) override {
     return std::visit([&](const auto& one) { return OperateOne(one, timeout); }, request);
   }

@@ -13,6 +13,9 @@
 namespace assent::ctl {
 namespace {
 
+// "no participant inventory is connected" can be read in so many.
+constexpr std::size_t kCauseColumns = 40;
+
 std::string Joined(const std::set<std::string>& words, const char* by) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : by) + word;
@@ -49,6 +52,7 @@ std::string Why(const v1::Transaction& transaction) {
 // and then the cause.
 std::string CauseFirst(const v1::Transaction& transaction) {
   const std::string why = Why(transaction);
+  if (transaction.suspended()) return why;  // that is the cause
   const bool at_deadline = why.rfind("deadline of ", 0) == 0;
   for (const v1::Branch& branch : transaction.branches()) {
     const std::string name = BranchName(branch);
@@ -74,21 +78,26 @@ std::string Age(const v1::Transaction& transaction, const Style& style) {
   return FormatDuration(style.now_unix_ms - transaction.began_unix_ms());
 }
 
-std::string ListTable(const v1::ListReply& page, const Style& style) {
-  const char* age = style.time == TimeStyle::kIso ? "BEGAN" : "AGE";
-  Table table(style.wide() ? std::vector<std::string>{"GID", "STATE", "ATTENTION", age, "PROTOCOL",
-                                                      "THROUGH", "SERVICES", "LABELS", "DEADLINE",
-                                                      "RECOVERIES", "WHY"}
-                           : std::vector<std::string>{"GID", "STATE", "ATTENTION", age, "PROTOCOL",
-                                                      "THROUGH", "WHY"});
+// Where WHY stands, by the terminal's width.
+enum class Shape : std::uint8_t { kFull, kFewColumns, kBelow };
+
+Table ListTable(const v1::ListReply& page, const Style& style, Shape shape) {
+  std::vector<std::string> header = {"GID", "STATE", "ATTENTION",
+                                     style.time == TimeStyle::kIso ? "BEGAN" : "AGE"};
+  if (shape == Shape::kFull) header.insert(header.end(), {"PROTOCOL", "THROUGH"});
+  if (style.wide()) header.insert(header.end(), {"SERVICES", "LABELS", "DEADLINE", "RECOVERIES"});
+  if (shape != Shape::kBelow) header.emplace_back("WHY");
+  Table table(header);
   for (const v1::Transaction& transaction : page.transactions()) {
     const Tone attention = transaction.needs_operator() ? Tone::kBad : Tone::kWarn;
     std::vector<Cell> row = {{transaction.gid(), Tone::kStrong},
                              StateCell(transaction),
                              {Attention(transaction, style.now_unix_ms), attention},
-                             Age(transaction, style),
-                             Protocols(transaction),
-                             Progress(transaction)};
+                             Age(transaction, style)};
+    if (shape == Shape::kFull) {
+      row.emplace_back(Protocols(transaction));
+      row.emplace_back(Progress(transaction));
+    }
     if (style.wide()) {
       row.emplace_back(Services(transaction));
       row.emplace_back(Labels(transaction));
@@ -96,11 +105,26 @@ std::string ListTable(const v1::ListReply& page, const Style& style) {
           transaction.state() != v1::ACTIVE ? "-" : Moment(transaction.deadline_unix_ms(), style));
       row.emplace_back(std::to_string(transaction.recoveries()));
     }
-    row.emplace_back(style.columns > 0 && !style.wide() ? CauseFirst(transaction)
-                                                        : Why(transaction));
+    const std::string why =
+        style.columns > 0 && !style.wide() ? CauseFirst(transaction) : Why(transaction);
+    if (shape != Shape::kBelow) row.emplace_back(why);
     table.Add(std::move(row));
+    if (shape == Shape::kBelow && !why.empty()) table.AddBelow(why);
   }
-  return table.empty() ? "" : table.Render(style);
+  return table;
+}
+
+// A terminal that has no room for the cause beside all columns shows fewer, and one that has none
+// beside those shows it below: it is the last thing to be cut.
+std::string ListTable(const v1::ListReply& page, const Style& style) {
+  if (page.transactions().empty()) return "";
+  for (const Shape shape : {Shape::kFull, Shape::kFewColumns}) {
+    const Table table = ListTable(page, style, shape);
+    if (style.columns == 0 || style.wide() ||
+        table.ColumnsBeforeLast() + kCauseColumns <= style.columns)
+      return table.Render(style);
+  }
+  return ListTable(page, style, Shape::kBelow).Render(style);
 }
 
 }  // namespace

@@ -46,6 +46,9 @@ void AddListFilters(CLI::App& list, ListCommand& command) {
       ->trigger_on_parse();
   list.add_option("--service", *request.mutable_service(), "Only with a branch of this service")
       ->type_name("SERVICE");
+  list.add_option("--cause", *request.mutable_cause(),
+                  "Only those that are not finished for this cause, as --group-by names it")
+      ->type_name("CAUSE");
   list.add_option("--prefix", *request.mutable_gid_prefix(), "Only gids that begin so")
       ->type_name("TEXT");
   AddDuration(list, "--min-age", "Only those begun at least so long ago",
@@ -79,12 +82,23 @@ void AddList(Program& program) {
                   "Where the page before this one ended")
       ->type_name("TOKEN");
   list.add_flag("--all-pages", command->all_pages, "Every page, not only one");
+  AddRead(list, "--group-by", "GROUP",
+          "Unfinished ones as one row with a number for each cause (why), or for each service that "
+          "they wait for",
+          [command = command.get()](const std::string& text) -> Status {
+            if (text != "why" && text != "service") return NotOneOf(text, {"why", "service"});
+            command->group_by = text == "why" ? GroupBy::kWhy : GroupBy::kService;
+            return OkStatus();
+          })
+      ->excludes("--all", "--outcome", "--page-size", "--page-token", "--all-pages");
   list.add_flag("--watch", command->watch, "Again and again");
   AddDuration(list, "--interval", "How often, with --watch (default 2s)",
               [command = command.get()](std::chrono::milliseconds time) {
                 command->interval = std::max(time, std::chrono::milliseconds(100));
               });
-  Examples(list, {"assentctl list", "assentctl list --needs-operator -o id | assentctl retry -",
+  Examples(list, {"assentctl list", "assentctl list --group-by why",
+                  "assentctl list --cause c2f7a9041be-03d5c8",
+                  "assentctl list --needs-operator -o id | assentctl retry -",
                   "assentctl list --state committing --service inventory --min-age 5m -o wide",
                   "assentctl list --all --label customer=7 --all-pages -o jsonl"});
   list.callback([command, &program] { program.command = *command; });

@@ -47,6 +47,8 @@ class Service {
   virtual Result<v1::SubmitReply> Submit(const v1::SubmitRequest& request, Timeout timeout) = 0;
   virtual Result<v1::Transaction> Get(const v1::GetRequest& request, Timeout timeout) = 0;
   virtual Result<v1::ListReply> List(const v1::ListRequest& request, Timeout timeout) = 0;
+  virtual Result<v1::ListCausesReply> ListCauses(const v1::ListCausesRequest& request,
+                                                 Timeout timeout) = 0;
   // OK when the coordinator ended the stream (the transaction is finished) or `each` said to stop.
   virtual Status Watch(const v1::WatchRequest& request, Timeout timeout,
                        const OnTransaction& each) = 0;

@@ -10,6 +10,7 @@ namespace {
 
 // A cut last column is still worth reading at this width; below it lines wrap instead.
 constexpr std::size_t kNarrowestColumns = 16;
+constexpr char kBelow[] = "    ";
 
 struct Layout {
   std::vector<std::size_t> columns;  // indices of those that are shown
@@ -67,6 +68,20 @@ void Table::Add(std::vector<Cell> row) {
   rows_.push_back(std::move(row));
 }
 
+void Table::AddBelow(Cell note) {
+  note.text = Visible(note.text);
+  below_.insert_or_assign(rows_.size() - 1, std::move(note));
+}
+
+std::size_t Table::ColumnsBeforeLast() const {
+  const Layout layout = LayOut(header_, rows_);
+  std::size_t columns = 0;
+  for (const std::size_t column : layout.columns) {
+    if (column != layout.columns.back()) columns += layout.widths[column] + 2;
+  }
+  return columns;
+}
+
 std::string Table::Render(const Style& style, std::string_view indent) const {
   const Layout layout = LayOut(header_, rows_);
   std::string text;
@@ -75,7 +90,16 @@ std::string Table::Render(const Style& style, std::string_view indent) const {
     for (const std::string& title : header_) titles.emplace_back(title, Tone::kDim);
     text += Line(titles, layout, style, indent);
   }
-  for (const auto& row : rows_) text += Line(row, layout, style, indent);
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    text += Line(rows_[i], layout, style, indent);
+    const auto note = below_.find(i);
+    if (note == below_.end()) continue;
+    const std::string margin = std::string(indent) + kBelow;
+    const std::string shown = style.columns > margin.size() + kNarrowestColumns
+                                  ? Cut(note->second.text, style.columns - margin.size())
+                                  : note->second.text;
+    text += margin + Paint(shown, note->second.tone, style) + "\n";
+  }
   return text;
 }
 

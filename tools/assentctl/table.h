@@ -2,6 +2,8 @@
 
 // Text in aligned columns. Pure: rows in, string out.
 
+#include <cstddef>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -23,6 +25,10 @@ class Table {
   // An empty header line is left out.
   explicit Table(std::vector<std::string> header = {});
   void Add(std::vector<Cell> row);
+  // A line below the last row, cut to the terminal's width: what has no room in a column.
+  void AddBelow(Cell note);
+  // What the last column has to leave to the others.
+  std::size_t ColumnsBeforeLast() const;
   bool empty() const { return rows_.empty(); }
   // Columns two spaces apart; the last one is not padded, and is cut to the terminal's width. A
   // column (never the first) that is empty in each row is left out.
@@ -31,6 +37,7 @@ class Table {
  private:
   std::vector<std::string> header_;
   std::vector<std::vector<Cell>> rows_;
+  std::map<std::size_t, Cell> below_;  // by row
 };
 
 }  // namespace assent::ctl

@@ -25,5 +25,7 @@ std::string FormatBytes(std::size_t bytes);
 
 // "1 attempt", "3 attempts".
 std::string Count(std::uint64_t count, std::string_view singular);
+// "1,001".
+std::string Grouped(std::uint64_t number);
 
 }  // namespace assent::ctl

@@ -102,6 +102,18 @@ enum class Verdict : std::uint8_t {
   kCannotTell = 4,  // keep holding and tell a person: the coordinator's log does not reach that far
 };
 
+// What keeps an unfinished transaction from ending.
+enum class CauseKind : std::uint8_t {
+  kNotConnected = 1,  // nobody of the service can be reached
+  kNotSentOn = 2,     // somebody of it is there, and it could not be sent all the same
+  kFailing = 3,       // the operation is tried again and again
+  kContradicted = 4,  // what the participant says contradicts the decision
+  kNotAnswered = 5,   // sent, not answered yet; nothing has gone wrong
+  kHeld = 6,          // suspended by a person
+  kNotSealed = 7,     // the initiator has not said Commit yet
+  kUnderWay = 8,      // nothing has gone wrong
+};
+
 namespace internal {
 
 inline constexpr std::array<std::string_view, 5> kTransactionStateNames{

@@ -48,6 +48,15 @@ std::vector<Candidate> Nodes(Service& service) {
   return found;
 }
 
+std::vector<Candidate> Causes(Service& service) {
+  std::vector<Candidate> found;
+  const Result<v1::ListCausesReply> causes = service.ListCauses({}, kPatience);
+  if (!causes.ok()) return found;
+  for (const v1::Cause& cause : causes->causes())
+    found.push_back({cause.key(), std::to_string(cause.count()) + " " + cause.sentence()});
+  return found;
+}
+
 std::vector<Candidate> Branches(Service& service, const std::string& gid) {
   v1::GetRequest request;
   request.set_gid(gid);
@@ -70,6 +79,7 @@ Exit RunComplete(const CompleteCommand& command, Session& session) {
     if (kind == "GID") return Gids(session.service, prefix);
     if (kind == "SERVICE") return Services(session.service, prefix);
     if (kind == "NODE") return Nodes(session.service);
+    if (kind == "CAUSE") return Causes(session.service);
     return Branches(session.service, gid);
   };
   session.console.Out(RenderCandidates(Complete(command.words, lookup)));

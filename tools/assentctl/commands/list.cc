@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "tools/assentctl/cause_view.h"
 #include "tools/assentctl/cluster_view.h"
 #include "tools/assentctl/commands.h"
 #include "tools/assentctl/follow.h"
@@ -28,10 +29,12 @@ bool IsFiltered(const v1::ListRequest& request) {
   return request.states_size() > 0 || request.protocol() != v1::PROTOCOL_UNSPECIFIED ||
          !request.service().empty() || request.labels_size() > 0 || !request.gid_prefix().empty() ||
          request.min_age_ms() > 0 || request.needs_operator() ||
-         request.outcome() != v1::OUTCOME_UNSPECIFIED;
+         request.outcome() != v1::OUTCOME_UNSPECIFIED || !request.cause().empty();
 }
 
-void Footer(const ListCommand& command, const v1::ListReply& shown, Session& session) {
+// Of several coordinators.
+template <typename Reply>
+void SayWhatIsMissing(const Reply& shown, Session& session) {
   session.console.Err(
       SilentText(shown.silent(), "its unfinished transactions are not on the list"));
   if (shown.slots_left_out() > 0) {
@@ -39,6 +42,10 @@ void Footer(const ListCommand& command, const v1::ListReply& shown, Session& ses
                         " had no owner at that moment: what is unfinished there is not on the "
                         "list; try again\n");
   }
+}
+
+void Footer(const ListCommand& command, const v1::ListReply& shown, Session& session) {
+  SayWhatIsMissing(shown, session);
   if (shown.transactions_size() == 0) {
     const bool everything = command.request.all() && !IsFiltered(command.request);
     session.console.Err(everything ? "no transactions\n"
@@ -81,12 +88,30 @@ Exit ListOnce(const ListCommand& command, Session& session) {
   return Exit::kDone;
 }
 
+Exit CountOnce(const ListCommand& command, Session& session) {
+  v1::ListCausesRequest request = CausesRequestOf(command.request);
+  request.set_by_service(command.group_by == GroupBy::kService);
+  const auto causes = session.service.ListCauses(request, session.options.call_timeout);
+  if (!causes.ok()) return session.Fail(causes.status());
+  session.console.Out(RenderCauses(*causes, session.MakeStyle()));
+  SayWhatIsMissing(*causes, session);
+  if (causes->total() == 0) {
+    session.console.Err(IsFiltered(command.request) ? "no transaction matches\n"
+                                                    : "nothing unfinished\n");
+  } else if (session.MakeStyle().table()) {
+    session.console.Err(CausesFooter(*causes));
+  }
+  return Exit::kDone;
+}
+
 }  // namespace
 
 Exit RunList(const ListCommand& command, Session& session) {
-  if (!command.watch) return ListOnce(command, session);
-  return Repeat(
-      command.interval, [&] { return ListOnce(command, session); }, session);
+  const auto once = [&] {
+    return command.group_by == GroupBy::kNothing ? ListOnce(command, session)
+                                                 : CountOnce(command, session);
+  };
+  return command.watch ? Repeat(command.interval, once, session) : once();
 }
 
 }  // namespace assent::ctl
