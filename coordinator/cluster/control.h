@@ -9,6 +9,8 @@
 #include <assent/slot.h>
 #include <assent/status.h>
 
+#include "coordinator/cluster/view.h"
+
 namespace assent::cluster {
 
 // Thread-safety: all of it, from any thread. Nothing waits: `done` is called once, from any thread,
@@ -19,12 +21,16 @@ class ClusterControl {
 
   virtual ~ClusterControl() = default;
   // The node gives its slots away and takes none, or does so no more.
-  virtual void SetDraining(const std::string& node, bool draining, Done done) = 0;
-  // The owners of the slots are asked to give them to the node; they move meanwhile.
-  virtual void Move(const std::vector<Slot>& slots, const std::string& node, Done done) = 0;
+  virtual void SetDraining(const std::string& node, bool draining, const Asked& asked,
+                           Done done) = 0;
+  // The slots are to be the node's (Pin): their owners are asked to give them, and they move
+  // meanwhile.
+  virtual void Move(const std::vector<Slot>& slots, const std::string& node, const Asked& asked,
+                    Done done) = 0;
+  // They may be anybody's again.
+  virtual void Unpin(const std::vector<Slot>& slots, Done done) = 0;
   // Ends the member of this node at once, and gives its slots to the others.
-  virtual void Fence(const std::string& node, const std::string& who, const std::string& reason,
-                     Done done) = 0;
+  virtual void Fence(const std::string& node, const Asked& asked, Done done) = 0;
 };
 
 }  // namespace assent::cluster

@@ -64,14 +64,19 @@ class MemberStore {
   };
   // Ends the epoch of `victim`, if its beat still is `seen_beat`, waits for its group in flight,
   // and gives those of its slots that are named to their heirs; all of it or nothing. A member that
-  // goes and has slots does it to itself, when it writes no more.
+  // goes and has slots does it to itself, when it writes no more. `asked`: if a person wants it.
   virtual Result<Fenced> Fence(std::uint64_t victim, std::uint64_t seen_beat,
-                               const std::vector<Heir>& heirs) = 0;
+                               const std::vector<Heir>& heirs, const Asked& asked) = 0;
   // Gives those slots to their heirs that no member has. Others stay.
   virtual Status Claim(const std::vector<Heir>& heirs) = 0;
   // Asks the owner to give these slots to `to`. Those for which a member asked already stay so.
   virtual Status Want(std::uint64_t owner, const std::vector<Slot>& slots, std::uint64_t to) = 0;
-  virtual Status SetDraining(std::uint64_t epoch, bool draining) = 0;
+  // `asked`: without a name what was said before stands, as long as it is draining.
+  virtual Status SetDraining(std::uint64_t epoch, bool draining, const Asked& asked) = 0;
+  // Writes down that the slots are to be this node's (Pin), whatever was said of them before. An
+  // empty name: nobody's.
+  virtual Status SetPin(const std::vector<Slot>& slots, const std::string& node,
+                        const Asked& asked) = 0;
   // The end of a member that has no slots any more.
   virtual Status Leave() = 0;
 };

@@ -72,6 +72,10 @@ void Observer::Beat() {
   next_beat_ = (took ? began : options_.now()) + membership_.BeatEvery();
 }
 
+void Observer::BeatNow() {
+  if (!out_) Beat();
+}
+
 void Observer::Look() {
   const MonoTime asked = options_.now();
   Result<View> view = store_.Look();
@@ -84,7 +88,7 @@ void Observer::Look() {
   events_.OnView(shared);
   if (!decision.assigned.empty()) events_.OnAssigned(decision.assigned);
   if (!decision.wanted.empty()) events_.OnWanted(decision.wanted);
-  Plan(std::move(decision));
+  if (!out_ && !away_) Plan(std::move(decision));
 }
 
 void Observer::Plan(Decision decision) {
@@ -92,7 +96,7 @@ void Observer::Plan(Decision decision) {
     // One, and then the world is another. It may also have waited for long.
     decided_.push_back([this, fencing = std::move(decision.fencings.front())] {
       const Result<MemberStore::Fenced> fenced =
-          store_.Fence(fencing.victim, fencing.seen_beat, fencing.heirs);
+          store_.Fence(fencing.victim, fencing.seen_beat, fencing.heirs, {});
       LookNow();
       if (Took(fenced.status()))
         events_.OnFence({.victim = fencing.victim, .result = fenced.value()});
@@ -133,7 +137,7 @@ Result<View> Observer::LookForPeople() {
       "): mend that, or ask a coordinator that reaches it (assentctl --endpoint)");
 }
 
-Status Observer::SetDraining(std::uint64_t epoch, bool draining) {
+Status Observer::SetDraining(std::uint64_t epoch, bool draining, const Asked& asked) {
   Result<View> view = LookForPeople();
   if (!view.ok()) return view.status();
   const std::vector<std::uint64_t> others = EpochsBut(*view, epoch);
@@ -143,10 +147,10 @@ Status Observer::SetDraining(std::uint64_t epoch, bool draining) {
   if (draining && !taker)
     return FailedPrecondition("nobody else is there to take its slots: it keeps them");
   LookNow();
-  return store_.SetDraining(epoch, draining);
+  return store_.SetDraining(epoch, draining, asked);
 }
 
-Status Observer::Move(const std::vector<Slot>& slots, std::uint64_t to) {
+Status Observer::Move(const std::vector<Slot>& slots, std::uint64_t to, const Asked& asked) {
   Result<View> view = LookForPeople();
   if (!view.ok()) return view.status();
   const Member* taker = view.value().Find(to);
@@ -160,13 +164,21 @@ Status Observer::Move(const std::vector<Slot>& slots, std::uint64_t to) {
     if (owner != to) by_owner[owner].push_back(slot);
   }
   LookNow();
+  // First: what another has asked for meanwhile comes here after all.
+  if (Status status = store_.SetPin(slots, taker->node, asked); !status.ok()) return status;
   for (const auto& [owner, theirs] : by_owner) {
     if (Status status = store_.Want(owner, theirs, to); !status.ok()) return status;
   }
   return OkStatus();
 }
 
-Status Observer::End(std::uint64_t victim) {
+Status Observer::Unpin(const std::vector<Slot>& slots) {
+  if (Result<View> view = LookForPeople(); !view.ok()) return view.status();
+  LookNow();
+  return store_.SetPin(slots, "", {});
+}
+
+Status Observer::End(std::uint64_t victim, const Asked& asked) {
   for (int attempt = 0; attempt < kMaxEndTries; ++attempt) {
     // It may take longer than others wait for us.
     if (next_beat_ <= options_.now()) Beat();
@@ -178,7 +190,7 @@ Status Observer::End(std::uint64_t victim) {
     const std::vector<Heir> heirs =
         Spread(*view, TakersOf(*view, EpochsBut(*view, victim)), view.value().SlotsOf(victim));
     LookNow();
-    const Result<MemberStore::Fenced> fenced = store_.Fence(victim, member->beat, heirs);
+    const Result<MemberStore::Fenced> fenced = store_.Fence(victim, member->beat, heirs, asked);
     if (!fenced.ok()) return fenced.status();
     events_.OnFence({.victim = victim, .result = fenced.value()});
     if (fenced.value() == MemberStore::Fenced::kDone) return OkStatus();

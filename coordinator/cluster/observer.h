@@ -62,12 +62,18 @@ class Observer {
   const Status& away_why() const { return away_why_; }
   bool out() const { return out_; }
 
-  // Not waiting for the next step: what people ask for. kFailedPrecondition and kNotFound say what
+  // Not waiting for the next step. Whoever hears OnAssigned may have to be able to do more than the
+  // last beat lets him.
+  void BeatNow();
+
+  // Likewise: what people ask for. kFailedPrecondition and kNotFound say what
   // is in the way.
-  Status SetDraining(std::uint64_t epoch, bool draining);
-  Status Move(const std::vector<Slot>& slots, std::uint64_t to);
-  // Ends a member, this one included, and gives what it has to the others.
-  Status End(std::uint64_t victim);
+  Status SetDraining(std::uint64_t epoch, bool draining, const Asked& asked);
+  Status Move(const std::vector<Slot>& slots, std::uint64_t to, const Asked& asked);
+  Status Unpin(const std::vector<Slot>& slots);
+  // Ends a member, this one included, and gives what it has to the others. Whoever has no more to
+  // write ends himself so, asked or not.
+  Status End(std::uint64_t victim, const Asked& asked);
 
   void OnLine(std::uint64_t epoch, bool broken);
   // See Membership. At once.

@@ -14,6 +14,16 @@
 
 namespace assent::cluster {
 
+// That a person has asked for something: who, why and when. Without a name: nobody has.
+struct Asked {
+  std::string who{};
+  std::string reason{};
+  std::int64_t unix_ms = 0;  // by the clock of the coordinator that was asked
+
+  explicit operator bool() const { return !who.empty(); }
+  friend bool operator==(const Asked&, const Asked&) = default;
+};
+
 // One start of one coordinator, from its joining until it has left or was fenced.
 struct Member {
   std::uint64_t epoch = 0;
@@ -22,6 +32,7 @@ struct Member {
   std::string version{};   // of its program
   std::uint64_t beat = 0;  // one more whenever it shows that it is there
   bool draining = false;   // gives its slots away, and takes none
+  Asked drain{};           // if it is, and a person has asked for it
 };
 
 // The last start of a coordinator that has ended, and has not come back under its name.
@@ -32,6 +43,7 @@ struct Departed {
   std::string version{};
   bool in_order = false;               // it ended itself, when it wrote no more
   std::string ended_by{};              // else whose name ended it; empty: it is not known any more
+  Asked fence{};                       // if a person has asked for that
   std::int64_t last_beat_unix_ms = 0;  // by its own clock
 };
 
@@ -51,6 +63,14 @@ struct Grant {
   friend bool operator==(const Grant&, const Grant&) = default;
 };
 
+// Slots that a person has moved at one time. They are the node's whenever it is there and takes
+// slots, whatever else would be even, until a person says otherwise.
+struct Pin {
+  std::string node{};
+  Asked by{};
+  std::vector<Slot> slots{};  // rising
+};
+
 struct View {
   // Rises with each change of members or owners; beats alone leave it as it is.
   std::uint64_t version = 0;
@@ -58,6 +78,7 @@ struct View {
   std::vector<Member> members;       // rising by epoch, none that has ended
   std::vector<SlotRow> slots;        // by slot
   std::vector<Departed> departed{};  // rising by epoch; of the newest ones, for people
+  std::vector<Pin> pins{};           // no slot is in two
 
   const Member* Find(std::uint64_t epoch) const {
     const auto at = std::lower_bound(

@@ -34,7 +34,8 @@ std::string WhyEnded(const cluster::View& now, std::int64_t now_ms, std::uint64_
   const cluster::Departed* departed = DepartedOf(now, epoch);
   if (departed == nullptr) return HasNode(now, node) ? "started again" : "ended";
   if (departed->in_order) return "stopped in order";
-  const std::string by = departed->ended_by.empty() ? "" : " by " + departed->ended_by;
+  std::string by = departed->ended_by.empty() ? "" : " by " + departed->ended_by;
+  if (departed->fence) by += " for " + departed->fence.who + " (" + departed->fence.reason + ")";
   const std::int64_t ms = now_ms - departed->last_beat_unix_ms;
   return "fenced" + by + ", last seen " + std::to_string(std::max<std::int64_t>(ms, 0)) + " ms ago";
 }

@@ -394,7 +394,7 @@ void Server::BeginDrain() {
   if (p.http) p.http->Draining();
   p.server->GetHealthCheckService()->SetServingStatus(false);
   if (!p.HasHeirs()) return p.engine->Refuse("it is stopping");
-  p.shared_log->control().SetDraining(p.config.NodeName(), true, [](const Status& status) {
+  p.shared_log->control().SetDraining(p.config.NodeName(), true, {}, [](const Status& status) {
     if (!status.ok()) spdlog::warn("event=drain_refused error=\"{}\"", status.message());
   });
 }

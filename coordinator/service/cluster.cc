@@ -34,7 +34,20 @@ void FillDeparted(const cluster::View& view, v1::ClusterView& out) {
     shown.set_silent_ms(silent_ms);
     shown.set_in_order(departed.in_order);
     shown.set_ended_by(departed.ended_by);
+    shown.set_fenced_by(departed.fence.who);
+    shown.set_fence_reason(departed.fence.reason);
     shown.set_slots(static_cast<std::uint32_t>(view.SlotsOf(departed.epoch).size()));
+  }
+}
+
+void FillPinned(const cluster::View& view, v1::ClusterView& out) {
+  for (const cluster::Pin& pin : view.pins) {
+    v1::PinnedSlots& shown = *out.add_pinned();
+    shown.set_node(pin.node);
+    shown.mutable_slots()->Add(pin.slots.begin(), pin.slots.end());
+    shown.set_who(pin.by.who);
+    shown.set_reason(pin.by.reason);
+    shown.set_unix_ms(pin.by.unix_ms);
   }
 }
 
@@ -44,6 +57,8 @@ const char* MethodOf(const v1::MoveSlotsRequest&) { return "ClusterService/Move"
 const char* MethodOf(const v1::FenceMemberRequest&) { return "ClusterService/Fence"; }
 
 Result<std::vector<Slot>> SlotsOf(const v1::MoveSlotsRequest& request, std::size_t count) {
+  if (request.unpin() && !request.node().empty())
+    return InvalidArgument("node is set: what is unpinned goes to nobody");
   std::vector<Slot> slots;
   for (const std::uint32_t slot : request.slots()) {
     if (slot >= count) {
@@ -87,14 +102,13 @@ void Service::FillView(v1::ClusterView& out) const {
     shown.set_silent_ms(router_.SilentFor(member.epoch).count());
     shown.set_unfinished(-1);
     place[member.epoch] = static_cast<std::size_t>(out.members_size());
-    const MutexLock lock(asked_mutex_);
-    const auto asked = asked_.find(member.epoch);
-    if (!member.draining || asked == asked_.end()) continue;
-    shown.set_drained_by(asked->second.by.who);
-    shown.set_drain_reason(asked->second.by.reason);
-    shown.set_drained_unix_ms(asked->second.at_unix_ms);
+    if (!member.draining || !member.drain) continue;
+    shown.set_drained_by(member.drain.who);
+    shown.set_drain_reason(member.drain.reason);
+    shown.set_drained_unix_ms(member.drain.unix_ms);
   }
   FillDeparted(*view, out);
+  FillPinned(*view, out);
   std::string& slots = *out.mutable_slots();
   slots.reserve(2 * view->slots.size());
   for (const cluster::SlotRow& slot : view->slots) {
@@ -183,7 +197,7 @@ bool Service::MayControl(const Caller& caller, const v1::OperatorAction& action,
 template <typename Request>
 void Service::Control(const Caller& caller, Request request,
                       const AskerPtr<v1::ClusterReply>& asker,
-                      const std::function<void(cluster::ClusterControl&, const core::Actor&,
+                      const std::function<void(cluster::ClusterControl&, const cluster::Asked&,
                                                cluster::ClusterControl::Done)>& act) {
   if (!MayControl(caller, request.action(), asker)) return;
   core::Actor by = *ActorOf(caller, request.action());
@@ -193,7 +207,8 @@ void Service::Control(const Caller& caller, Request request,
   }
   request.mutable_action()->set_who(by.who);
   request.mutable_action()->set_reason(by.reason);
-  act(*options_.control, by, [this, asker, by, request](const Status& status) {
+  const cluster::Asked asked{.who = by.who, .reason = by.reason, .unix_ms = base::UnixNowMs()};
+  act(*options_.control, asked, [this, asker, by, request](const Status& status) {
     AnswerWithView(asker)(status);
     if (!status.ok()) return;
     Note(request, by);
@@ -206,15 +221,6 @@ void Service::Control(const Caller& caller, Request request,
 }
 
 void Service::Note(const v1::DrainMemberRequest& request, const core::Actor& by) {
-  if (const cluster::ViewPtr view = router_.view()) {
-    const MutexLock lock(asked_mutex_);
-    std::erase_if(asked_, [&view](const auto& one) { return view->Find(one.first) == nullptr; });
-    for (const cluster::Member& member : view->members) {
-      if (member.node != request.node()) continue;
-      if (request.undo()) asked_.erase(member.epoch);
-      if (!request.undo()) asked_[member.epoch] = {by, base::UnixNowMs()};
-    }
-  }
   if (options_.on_control)
     options_.on_control((request.undo() ? "undrain " : "drain ") + request.node(), by);
 }
@@ -223,7 +229,8 @@ void Service::Note(const v1::MoveSlotsRequest& request, const core::Actor& by) {
   if (!options_.on_control) return;
   std::string slots = std::to_string(request.slots_size()) + " slots";
   if (!request.gid().empty()) slots = "the slot of " + request.gid();
-  options_.on_control("move " + slots + " to " + request.node(), by);
+  options_.on_control(
+      request.unpin() ? "unpin " + slots : "move " + slots + " to " + request.node(), by);
 }
 
 void Service::Note(const v1::FenceMemberRequest& request, const core::Actor& by) {
@@ -232,25 +239,26 @@ void Service::Note(const v1::FenceMemberRequest& request, const core::Actor& by)
 
 void Service::Take(const Caller& caller, const v1::DrainMemberRequest& request,
                    const AskerPtr<v1::ClusterReply>& asker) {
-  Control(caller, request, asker, [&request](auto& control, const core::Actor&, auto done) {
-    control.SetDraining(request.node(), !request.undo(), std::move(done));
+  Control(caller, request, asker, [&request](auto& control, const auto& asked, auto done) {
+    control.SetDraining(request.node(), !request.undo(), asked, std::move(done));
   });
 }
 
 void Service::Take(const Caller& caller, const v1::MoveSlotsRequest& request,
                    const AskerPtr<v1::ClusterReply>& asker) {
   Control(caller, request, asker,
-          [this, &request, &asker](auto& control, const core::Actor&, auto done) {
+          [this, &request, &asker](auto& control, const auto& asked, auto done) {
             const auto slots = SlotsOf(request, router_.view()->slots.size());
             if (!slots.ok()) return asker->Fail(slots.status());
-            control.Move(*slots, request.node(), std::move(done));
+            if (request.unpin()) return control.Unpin(*slots, std::move(done));
+            control.Move(*slots, request.node(), asked, std::move(done));
           });
 }
 
 void Service::Take(const Caller& caller, const v1::FenceMemberRequest& request,
                    const AskerPtr<v1::ClusterReply>& asker) {
-  Control(caller, request, asker, [&request](auto& control, const core::Actor& by, auto done) {
-    control.Fence(request.node(), by.who, by.reason, std::move(done));
+  Control(caller, request, asker, [&request](auto& control, const auto& asked, auto done) {
+    control.Fence(request.node(), asked, std::move(done));
   });
 }
 

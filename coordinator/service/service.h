@@ -92,7 +92,7 @@ class Service {
     router_.SetView(view, self);
   }
   Router& router() { return router_; }
-  void FillView(v1::ClusterView& out) const ASSENT_EXCLUDES(asked_mutex_);
+  void FillView(v1::ClusterView& out) const;
   // Who has it, unless there is one coordinator, or it is finished.
   void FillHolder(v1::Transaction& out) const;
 
@@ -118,10 +118,9 @@ class Service {
   // Of what an operator asks for: carried out, and told to all.
   template <typename Request>
   void Control(const Caller& caller, Request request, const AskerPtr<v1::ClusterReply>& asker,
-               const std::function<void(cluster::ClusterControl&, const core::Actor&,
+               const std::function<void(cluster::ClusterControl&, const cluster::Asked&,
                                         cluster::ClusterControl::Done)>& act);
-  void Note(const v1::DrainMemberRequest& request, const core::Actor& by)
-      ASSENT_EXCLUDES(asked_mutex_);
+  void Note(const v1::DrainMemberRequest& request, const core::Actor& by);
   void Note(const v1::MoveSlotsRequest& request, const core::Actor& by);
   void Note(const v1::FenceMemberRequest& request, const core::Actor& by);
   bool MayControl(const Caller& caller, const v1::OperatorAction& action,
@@ -134,14 +133,6 @@ class Service {
   Holdings holdings_;
   Router router_;
   CauseWalks causes_;
-
-  struct Asked {
-    core::Actor by;
-    std::int64_t at_unix_ms = 0;
-  };
-  mutable Mutex asked_mutex_;
-  // Who is to drain, by epoch.
-  std::map<std::uint64_t, Asked> asked_ ASSENT_GUARDED_BY(asked_mutex_);
 };
 
 }  // namespace assent::service

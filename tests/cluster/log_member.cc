@@ -52,7 +52,7 @@ class Workload final : public SlotEvents {
     log_.StartEvents();
   }
   void Drain(const std::string& node) {
-    log_.control().SetDraining(node, true,
+    log_.control().SetDraining(node, true, {},
                                [](const Status& status) { Say("DRAINING " + status.ToString()); });
   }
   // No more begins; what has begun ends, and has said so.

@@ -74,7 +74,7 @@ class MemberStores : public testing::TestWithParam<Kind> {
   }
   static Fenced Fence(Member& by, std::uint64_t victim, std::uint64_t beat,
                       const std::vector<Heir>& heirs) {
-    const Result<Fenced> fenced = by.store->Fence(victim, beat, heirs);
+    const Result<Fenced> fenced = by.store->Fence(victim, beat, heirs, {});
     EXPECT_TRUE(fenced.ok()) << fenced.status().ToString();
     return fenced.ok() ? fenced.value() : Fenced::kHeld;
   }
@@ -197,11 +197,16 @@ TEST_P(MemberStores, WhoAsksFirstIsGivenTheSlot) {
 TEST_P(MemberStores, DrainingIsSeenAndWhoHasNothingLeaves) {
   Member a = Join("a");
   Member b = Join("b");
-  EXPECT_TRUE(a.store->SetDraining(b.epoch(), true).ok());
+  const Asked ann{.who = "ann@desk", .reason = "its 'new' disk", .unix_ms = 7};
+  EXPECT_TRUE(a.store->SetDraining(b.epoch(), true, ann).ok());
   EXPECT_TRUE(Look(a).Find(b.epoch())->draining);
-  EXPECT_TRUE(a.store->SetDraining(b.epoch(), false).ok());
+  EXPECT_EQ(Look(a).Find(b.epoch())->drain, ann);
+  EXPECT_TRUE(a.store->SetDraining(b.epoch(), true, {}).ok());
+  EXPECT_EQ(Look(a).Find(b.epoch())->drain, ann) << "it stops, and was drained for her";
+  EXPECT_TRUE(a.store->SetDraining(b.epoch(), false, {}).ok());
   EXPECT_FALSE(Look(a).Find(b.epoch())->draining);
-  EXPECT_EQ(a.store->SetDraining(7, true).code(), Code::kNotFound);
+  EXPECT_FALSE(Look(a).Find(b.epoch())->drain);
+  EXPECT_EQ(a.store->SetDraining(7, true, ann).code(), Code::kNotFound);
   EXPECT_EQ(a.store->Leave().code(), Code::kFailedPrecondition);
   EXPECT_TRUE(b.store->Leave().ok());
   EXPECT_EQ(b.store->Beat().code(), Code::kFailedPrecondition);
@@ -216,6 +221,50 @@ TEST_P(MemberStores, AMemberMayEndItself) {
   for (Slot slot = 0; slot < kSlots; ++slot) heirs.push_back({.slot = slot, .epoch = b.epoch()});
   EXPECT_EQ(Fence(a, a.epoch(), 0, heirs), Fenced::kDone);
   EXPECT_THAT(Look(b).SlotsOf(b.epoch()), SizeIs(kSlots));
+}
+
+// It looked as if it had been stopped in order.
+TEST_P(MemberStores, WhoIsFencedByAPersonIsSoWhoeverDoesIt) {
+  Member a = Join("a");
+  Member b = Join("b");
+  const Asked ann{.who = "ann@desk", .reason = "it is on fire", .unix_ms = 7};
+  EXPECT_TRUE(a.store->Fence(a.epoch(), 0, {}, ann).ok());
+  View view = Look(b);
+  ASSERT_THAT(view.departed, SizeIs(1));
+  EXPECT_FALSE(view.departed[0].in_order);
+  EXPECT_EQ(view.departed[0].ended_by, "a");
+  EXPECT_EQ(view.departed[0].fence, ann);
+  Member again = Join("a");
+  EXPECT_EQ(Fence(b, again.epoch(), 0, {}), Fenced::kDone);
+  view = Look(b);
+  ASSERT_THAT(view.departed, SizeIs(1));
+  EXPECT_FALSE(view.departed[0].fence) << "it was silent";
+}
+
+TEST_P(MemberStores, WhatPeopleHaveMovedIsKeptUntilTheySayOtherwise) {
+  Member a = Join("a");
+  Member b = Join("b");
+  EXPECT_THAT(Look(a).pins, IsEmpty());
+  const Asked ann{.who = "ann@desk", .reason = "it's slow \\ hot", .unix_ms = 7};
+  const Asked bob{.who = "bob", .reason = "", .unix_ms = 9};
+  EXPECT_TRUE(a.store->SetPin({5, 1, 2}, "b", ann).ok());
+  EXPECT_TRUE(b.store->SetPin({2, 3}, "a", bob).ok());
+  const auto find = [&](const Asked& by) {
+    for (const Pin& pin : Look(a).pins) {
+      if (pin.by == by) return pin;
+    }
+    return Pin{};
+  };
+  EXPECT_THAT(Look(a).pins, SizeIs(2));
+  EXPECT_EQ(find(ann).node, "b");
+  EXPECT_THAT(find(ann).slots, ElementsAre(1, 5));
+  EXPECT_EQ(find(bob).node, "a");
+  EXPECT_THAT(find(bob).slots, ElementsAre(2, 3));
+  Member again = Join("b");
+  EXPECT_THAT(find(ann).slots, ElementsAre(1, 5)) << "b is another";
+  EXPECT_TRUE(again.store->SetPin({1, 2, 3, 7}, "", {}).ok());
+  EXPECT_THAT(Look(a).pins, SizeIs(1));
+  EXPECT_THAT(find(ann).slots, ElementsAre(5));
 }
 
 // Who pages for a coordinator that is missing has to see that there was one. It vanished at once.

@@ -79,7 +79,7 @@ TEST_F(PostgresMembers, WhenWhoHasEndedWasLastSeenIsKnown) {
   Member b = Join("b");
   EXPECT_TRUE(b.store->Beat().ok());
   now_ms_ = 9'000'000;
-  ASSERT_TRUE(a.store->Fence(b.epoch(), 1, {}).ok());
+  ASSERT_TRUE(a.store->Fence(b.epoch(), 1, {}, {}).ok());
   const auto view = a.store->Look();
   ASSERT_TRUE(view.ok());
   ASSERT_THAT(view->departed, SizeIs(1));
@@ -92,12 +92,13 @@ TEST_F(PostgresMembers, AGroupThatDoesNotEndIsEnded) {
   Member a = Join("a");
   Member b = Join("b");
   const auto zombie = HoldLaneOf(a);
-  Result<Fenced> fenced = b.store->Fence(a.epoch(), 0, {{.slot = 0, .epoch = b.epoch()}});
+  Result<Fenced> fenced = b.store->Fence(a.epoch(), 0, {{.slot = 0, .epoch = b.epoch()}}, {});
   ASSERT_TRUE(fenced.ok()) << fenced.status().ToString();
   EXPECT_EQ(fenced.value(), Fenced::kHeld);
   EXPECT_EQ(Sql("SELECT count(*) FROM member WHERE ended"), "0") << "all of it or nothing";
   EXPECT_FALSE(zombie->Run("COMMIT").ok());
-  EXPECT_EQ(b.store->Fence(a.epoch(), 0, {{.slot = 0, .epoch = b.epoch()}}).value(), Fenced::kDone);
+  EXPECT_EQ(b.store->Fence(a.epoch(), 0, {{.slot = 0, .epoch = b.epoch()}}, {}).value(),
+            Fenced::kDone);
   EXPECT_EQ(Sql("SELECT count(*) FROM lane WHERE fenced AND epoch = " + std::to_string(a.epoch())),
             "2");
   EXPECT_EQ(Sql("SELECT count(*) FROM lane WHERE NOT fenced"), "2");
@@ -115,8 +116,8 @@ TEST_F(PostgresMembers, AQuickRestartWaitsForTheGroupOfTheOneBefore) {
 TEST_F(PostgresMembers, AnEndedMemberFencesNobody) {
   Member a = Join("a");
   Member b = Join("b");
-  EXPECT_EQ(a.store->Fence(b.epoch(), 0, {}).value(), Fenced::kDone);
-  EXPECT_EQ(b.store->Fence(a.epoch(), 0, {}).value(), Fenced::kMoved);
+  EXPECT_EQ(a.store->Fence(b.epoch(), 0, {}, {}).value(), Fenced::kDone);
+  EXPECT_EQ(b.store->Fence(a.epoch(), 0, {}, {}).value(), Fenced::kMoved);
   EXPECT_TRUE(b.store->Want(a.epoch(), {0}, b.epoch()).ok());
   EXPECT_EQ(Sql("SELECT count(*) FROM slot WHERE wanted <> 0"), "0");
 }
@@ -132,9 +133,10 @@ TEST_F(PostgresMembers, WhoTakesASlotBeginsBehindTheLastOwnersSerials) {
   EXPECT_TRUE(a.store->Beat().ok());
   EXPECT_EQ(a.store->serial_limit_ms(), 1'560'000) << "what was given stays";
   Member b = Join("b");
-  EXPECT_EQ(a.store->Fence(b.epoch(), 0, {}).value(), Fenced::kDone);
+  EXPECT_EQ(a.store->Fence(b.epoch(), 0, {}, {}).value(), Fenced::kDone);
   Member c = Join("c");
-  EXPECT_EQ(c.store->Fence(a.epoch(), 2, {{.slot = 2, .epoch = c.epoch()}}).value(), Fenced::kDone);
+  EXPECT_EQ(c.store->Fence(a.epoch(), 2, {{.slot = 2, .epoch = c.epoch()}}, {}).value(),
+            Fenced::kDone);
   EXPECT_EQ(Sql("SELECT serial_floor_ms FROM slot WHERE id = 2"), "1560000");
   EXPECT_EQ(Sql("SELECT serial_floor_ms FROM slot WHERE id = 1"), "0");
   EXPECT_TRUE(c.store->Claim({{.slot = 1, .epoch = c.epoch()}}).ok());
@@ -159,7 +161,7 @@ TEST_F(PostgresMembers, AServerThatIsAwayIsTriedAgain) {
   const std::int64_t limit = a.store->serial_limit_ms();
   EXPECT_EQ(a.store->Beat().code(), Code::kUnavailable);
   EXPECT_EQ(a.store->Look().status().code(), Code::kUnavailable);
-  EXPECT_EQ(a.store->Fence(7, 0, {}).status().code(), Code::kUnavailable);
+  EXPECT_EQ(a.store->Fence(7, 0, {}, {}).status().code(), Code::kUnavailable);
   EXPECT_EQ(a.store->serial_limit_ms(), limit);
   ASSERT_TRUE(server_.Start().ok());
   EXPECT_TRUE(a.store->Beat().ok());

@@ -1,5 +1,7 @@
 #include "tests/cluster/shared_memory.h"
 
+#include <algorithm>
+
 namespace assent::cluster {
 
 std::vector<Slot> SharedMemory::SlotsOf(std::uint64_t owner) const {
@@ -26,17 +28,19 @@ Status SharedMemoryStore::Reach() const {
   return cut || shared_.down ? Unavailable("the store does not answer") : OkStatus();
 }
 
-void SharedMemoryStore::End(std::uint64_t epoch, std::uint64_t by) {
+void SharedMemoryStore::End(std::uint64_t epoch, std::uint64_t by, const Asked& asked) {
   ++shared_.changes;
   const Member& member = shared_.members.at(epoch);
   const auto other = shared_.members.find(by);
-  shared_.ended[epoch] = {
-      .epoch = epoch,
-      .node = member.node,
-      .address = member.address,
-      .version = member.version,
-      .in_order = by == epoch,
-      .ended_by = by == epoch || other == shared_.members.end() ? "" : other->second.node};
+  shared_.ended[epoch] = {.epoch = epoch,
+                          .node = member.node,
+                          .address = member.address,
+                          .version = member.version,
+                          .in_order = by == epoch && !asked,
+                          .ended_by = (by == epoch && !asked) || other == shared_.members.end()
+                                          ? ""
+                                          : other->second.node,
+                          .fence = asked};
   shared_.members.erase(epoch);
 }
 
@@ -79,6 +83,16 @@ Result<View> SharedMemoryStore::Look() {
   view.version = shared_.starts + shared_.changes;
   for (const auto& [epoch, member] : shared_.members) view.members.push_back(member);
   view.slots = shared_.slots;
+  for (const auto& [slot, pin] : shared_.pins) {
+    const auto same = std::find_if(
+        view.pins.begin(), view.pins.end(),
+        [&pin = pin](const Pin& other) { return other.node == pin.node && other.by == pin.by; });
+    if (same == view.pins.end()) {
+      view.pins.push_back(pin);
+    } else {
+      same->slots.push_back(slot);
+    }
+  }
   std::map<std::string, Departed> last;  // by node
   for (const auto& [epoch, departed] : shared_.ended) last[departed.node] = departed;
   for (const auto& [epoch, member] : shared_.members) last.erase(member.node);
@@ -90,7 +104,8 @@ Result<View> SharedMemoryStore::Look() {
 }
 
 Result<MemberStore::Fenced> SharedMemoryStore::Fence(std::uint64_t victim, std::uint64_t seen_beat,
-                                                     const std::vector<Heir>& heirs) {
+                                                     const std::vector<Heir>& heirs,
+                                                     const Asked& asked) {
   if (const Status status = Reach(); !status.ok()) return status;
   const auto found = shared_.members.find(victim);
   if (found == shared_.members.end() || found->second.beat != seen_beat) return Fenced::kMoved;
@@ -98,7 +113,7 @@ Result<MemberStore::Fenced> SharedMemoryStore::Fence(std::uint64_t victim, std::
     if (!shared_.held_for_good) shared_.held.erase(victim);
     return Fenced::kHeld;
   }
-  End(victim, epoch_);
+  End(victim, epoch_, asked);
   ++shared_.fences;
   for (const Heir& heir : heirs) {
     if (shared_.slots[heir.slot].owner == victim) shared_.Give(heir.slot, heir.epoch);
@@ -124,11 +139,22 @@ Status SharedMemoryStore::Want(std::uint64_t owner, const std::vector<Slot>& slo
   return OkStatus();
 }
 
-Status SharedMemoryStore::SetDraining(std::uint64_t epoch, bool draining) {
+Status SharedMemoryStore::SetDraining(std::uint64_t epoch, bool draining, const Asked& asked) {
   if (const Status status = Reach(); !status.ok()) return status;
   if (!shared_.Has(epoch)) return NotFound("no such member");
   ++shared_.changes;
   shared_.members[epoch].draining = draining;
+  if (!draining || asked) shared_.members[epoch].drain = draining ? asked : Asked{};
+  return OkStatus();
+}
+
+Status SharedMemoryStore::SetPin(const std::vector<Slot>& slots, const std::string& node,
+                                 const Asked& asked) {
+  if (const Status status = Reach(); !status.ok()) return status;
+  for (const Slot slot : slots) {
+    shared_.pins.erase(slot);
+    if (!node.empty()) shared_.pins[slot] = {.node = node, .by = asked, .slots = {slot}};
+  }
   return OkStatus();
 }
 

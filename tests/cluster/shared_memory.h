@@ -19,6 +19,7 @@ struct SharedMemory {
   std::map<std::uint64_t, Member> members;  // that have not ended
   std::map<std::uint64_t, Departed> ended;
   std::vector<SlotRow> slots;
+  std::map<Slot, Pin> pins;  // of one slot each
   std::uint64_t starts = 0;
   std::uint64_t changes = 0;
   std::uint64_t fences = 0;
@@ -42,10 +43,12 @@ class SharedMemoryStore : public MemberStore {
   Status Beat() override;
   Result<View> Look() override;
   Result<Fenced> Fence(std::uint64_t victim, std::uint64_t seen_beat,
-                       const std::vector<Heir>& heirs) override;
+                       const std::vector<Heir>& heirs, const Asked& asked) override;
   Status Claim(const std::vector<Heir>& heirs) override;
   Status Want(std::uint64_t owner, const std::vector<Slot>& slots, std::uint64_t to) override;
-  Status SetDraining(std::uint64_t epoch, bool draining) override;
+  Status SetDraining(std::uint64_t epoch, bool draining, const Asked& asked) override;
+  Status SetPin(const std::vector<Slot>& slots, const std::string& node,
+                const Asked& asked) override;
   Status Leave() override;
 
   bool cut = false;  // this member does not reach the store
@@ -54,7 +57,7 @@ class SharedMemoryStore : public MemberStore {
 
  private:
   Status Reach() const;
-  void End(std::uint64_t epoch, std::uint64_t by);
+  void End(std::uint64_t epoch, std::uint64_t by, const Asked& asked = {});
 
   SharedMemory& shared_;
   std::uint64_t epoch_ = 0;

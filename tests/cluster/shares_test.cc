@@ -2,6 +2,7 @@
 
 #include "coordinator/cluster/shares.h"
 
+#include <algorithm>
 #include <map>
 #include <vector>
 
@@ -71,7 +72,6 @@ TEST(Shares, WhatHasBeenAskedForCounts) {
   EXPECT_EQ(After(view, moves)[2], 2u);
 }
 
-// A person who moves a slot does not want to see it come back.
 TEST(Shares, SmallDifferencesStay) {
   std::vector<std::uint64_t> owners(32, 1);
   std::fill(owners.begin() + 20, owners.end(), 2);
@@ -111,6 +111,54 @@ TEST(Shares, NothingIsAskedOfWhoIsSilent) {
   for (const Move& move : Rebalance(view, {2, 3})) EXPECT_EQ(move.from, 2u);
   view.members[0].draining = true;
   for (const Move& move : Rebalance(view, {2, 3})) EXPECT_EQ(move.from, 2u);
+}
+
+// A move of many slots was undone within seconds.
+TEST(Shares, WhatAPersonHasMovedStays) {
+  std::vector<std::uint64_t> owners(32, 1);
+  std::fill(owners.begin() + 4, owners.end(), 2);
+  View view = Of(2, owners);
+  Pin pin{.node = "2"};
+  for (Slot slot = 4; slot < 28; ++slot) pin.slots.push_back(slot);
+  view.pins = {pin};
+  // What nobody has moved makes up for it.
+  EXPECT_THAT(After(view, Rebalance(view, {1, 2})),
+              ElementsAre(testing::Pair(1, 8), testing::Pair(2, 24)));
+  for (const Move& move : Rebalance(view, {1, 2})) EXPECT_GE(move.slot, 28);
+  for (Slot slot = 28; slot < 32; ++slot) view.slots[slot].owner = 1;
+  EXPECT_THAT(Rebalance(view, {1, 2}), IsEmpty()) << "there is nothing left to even out";
+}
+
+TEST(Shares, WhatWasMovedGoesHomeWhereverItIs) {
+  View view = Of(3, {1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3});
+  view.pins = {
+      {.node = "3", .slots = {0}}, {.node = "2", .slots = {5}}, {.node = "9", .slots = {8}}};
+  const Move home = {.slot = 0, .from = 1, .to = 3};
+  EXPECT_TRUE(Rebalance(view, {1, 2, 3}) == std::vector<Move>{home});
+  view.slots[0].wanted = 2;
+  EXPECT_THAT(Rebalance(view, {1, 2, 3}), IsEmpty()) << "who asked first has it first";
+  view.slots[0].wanted = 0;
+  // Whose node is away or draining is shared by the others, as all is.
+  EXPECT_THAT(Rebalance(view, {1, 2}), IsEmpty());
+  view.members[2].draining = true;
+  for (const Move& move : Rebalance(view, {1, 2, 3})) EXPECT_EQ(move.from, 3u);
+  // Who drains gives it home, and the rest is shared.
+  view.members[2].draining = false;
+  view.members[0].draining = true;
+  const std::vector<Move> moves = Rebalance(view, {1, 2, 3});
+  EXPECT_EQ(std::count(moves.begin(), moves.end(), home), 1);
+  EXPECT_THAT(After(view, moves), ElementsAre(testing::Pair(2, 6), testing::Pair(3, 6)));
+}
+
+TEST(Shares, ADeadOnesSlotsGoToWhomTheyWereMoved) {
+  View view = Of(3, {1, 1, 1, 1, 2, 3});
+  view.pins = {{.node = "3", .slots = {0, 1, 3}}, {.node = "1", .slots = {2}}};
+  const std::vector<Heir> heirs = Spread(view, {2, 3}, {0, 1, 2, 3});
+  ASSERT_THAT(heirs, SizeIs(4));
+  EXPECT_EQ(heirs[0].epoch, 3u);
+  EXPECT_EQ(heirs[1].epoch, 3u);
+  EXPECT_EQ(heirs[2].epoch, 2u) << "3 is going to have more";
+  EXPECT_EQ(heirs[3].epoch, 3u);
 }
 
 TEST(Shares, MoreMembersThanSlots) {

@@ -39,6 +39,12 @@ class ClusterTest : public CommandTest {
     view.mutable_members(place - 1)->set_draining(true);
     return view;
   }
+  static v1::PinnedSlots Pin(const std::string& node, const std::vector<std::uint32_t>& slots) {
+    v1::PinnedSlots pin;
+    pin.set_node(node);
+    pin.mutable_slots()->Add(slots.begin(), slots.end());
+    return pin;
+  }
   static v1::ClusterReply Reply(const v1::ClusterView& view) {
     v1::ClusterReply reply;
     *reply.mutable_view() = view;

@@ -55,6 +55,37 @@ TEST_F(ClusterTest, ADrainedOneThatIsTheLastSaysWhatEndsThat) {
       ClusterSummary(view));
 }
 
+// A page went out for each restart: "does not answer at its address".
+TEST_F(ClusterTest, WhoHasStoppedInOrderAMomentAgoIsEnding) {
+  v1::ClusterView view = Draining(View({2, 2, 1}), 3);
+  view.mutable_members(2)->set_unreachable("connection refused");
+  EXPECT_EQ(
+      "3 coordinators, all slots have an owner; node c has given its slots away and is ending",
+      ClusterSummary(view));
+  EXPECT_TRUE(IsWell(view));
+  EXPECT_NE(std::string::npos, RenderCluster(view, session.MakeStyle()).find(" ending\n"));
+  view.mutable_members(2)->set_draining(false);
+  EXPECT_FALSE(IsWell(view));
+  view = Draining(View({2, 2, 3}), 3);
+  view.mutable_members(2)->set_unreachable("connection refused");
+  EXPECT_FALSE(IsWell(view));
+}
+
+TEST_F(ClusterTest, WhoHadAMemberFencedAndWhyIsSaid) {
+  v1::ClusterView view = View({2, 2, 1});
+  v1::DepartedMember& gone = *view.add_departed();
+  gone.set_node("x");
+  gone.set_silent_ms(5'000);
+  gone.set_ended_by("x");
+  gone.set_fenced_by("ann@desk");
+  gone.set_fence_reason("it is on fire");
+  EXPECT_EQ(
+      "3 coordinators, all slots have an owner; node x, last seen 5.00 s ago, was fenced by "
+      "ann@desk (it is on fire) and is not back: its slots have other owners",
+      ClusterSummary(view));
+  EXPECT_FALSE(IsWell(view));
+}
+
 TEST_F(ClusterTest, WhoAskedForADrainAndWhyIsSaid) {
   v1::ClusterView view = Draining(View({2, 2, 1}), 3);
   view.mutable_members(2)->set_drained_by("ann@desk");

@@ -1,4 +1,4 @@
-// cluster locate, drain, move and fence against a scripted coordinator.
+// cluster locate, drain, move, unpin and fence against a scripted coordinator.
 
 #include <string>
 #include <vector>
@@ -42,13 +42,22 @@ TEST_F(ClusterTest, LocateSaysWhoHasIt) {
   EXPECT_EQ(Exit::kDone, RunLocate({"a"}, session));
   EXPECT_EQ(
       "{\"gid\":\"a\",\"slot\":4,\"node\":\"c\",\"address\":\"host:7402\",\"epoch\":3,"
-      "\"cluster_version\":42}\n",
+      "\"cluster_version\":42,\"pinned_to\":\"\"}\n",
       console.out);
   console.out.clear();
   session.options.output = Output::kId;
   service.cluster.push_back(View({2, 1}));
   EXPECT_EQ(Exit::kDone, RunLocate({"a"}, session));
   EXPECT_EQ("b\n", console.out);
+}
+
+TEST_F(ClusterTest, LocateSaysWhetherItStays) {
+  v1::ClusterView view = View({2, 1});
+  *view.add_pinned() = Pin("c", {0});
+  service.cluster.push_back(view);
+  EXPECT_EQ(Exit::kDone, RunLocate({"a"}, session));
+  EXPECT_EQ("a is in slot 0, which node b at host:7401 has (epoch 2); it stays with node c\n",
+            console.out);
 }
 
 TEST_F(ClusterTest, LocateOfWhatNobodyHasIsOne) {
@@ -123,7 +132,9 @@ TEST_F(ClusterTest, ADryRunSendsNothing) {
   EXPECT_EQ(
       "b: (dry run) gives its 2 slots to a, c; 2 undecided two-phase transactions are in them now: "
       "what has not ended two seconds after its slot was asked for is aborted\n"
-      "a: (dry run) is given 2 slots by b; no undecided two-phase transaction is in them now\n"
+      "a: (dry run) is given 2 slots by b; they stay there until moved again or assentctl cluster "
+      "unpin. While a is away or draining others have them; no undecided two-phase transaction is "
+      "in them now\n"
       "b: (dry run) ended (epoch 2)\n",
       console.out);
   EXPECT_TRUE(service.changed.empty());
@@ -192,27 +203,74 @@ TEST_F(ClusterTest, WaitingForADrainHasATimeLimit) {
       console.err);
 }
 
-TEST_F(ClusterTest, MoveLeavesOutWhatIsThereAlready) {
-  service.cluster.push_back(View({1, 2, 3, 3}));
+TEST_F(ClusterTest, WhatIsThereAlreadyIsKeptThere) {
+  v1::ClusterView view = View({1, 2, 3, 3});
+  *view.add_pinned() = Pin("c", {3});
+  service.cluster.push_back(view);
   service.change.push_back(Reply(View({3, 3, 3, 3})));
-  EXPECT_EQ(Exit::kDone, RunMove({{0, 1, 2}, "", "c", Why()}, session));
-  EXPECT_EQ("c: is given 2 slots by a, b\n", console.out);
+  EXPECT_EQ(Exit::kDone, RunMove({{0, 1, 2, 3}, "", "c", Why()}, session));
+  EXPECT_EQ(
+      "c: is given 2 slots by a, b and keeps 1 slot that it has; they stay there until moved again "
+      "or assentctl cluster unpin. While c is away or draining others have them\n",
+      console.out);
   const auto& request = std::get<v1::MoveSlotsRequest>(service.changed.at(0));
-  ASSERT_EQ(2, request.slots_size());
+  ASSERT_EQ(3, request.slots_size());
   EXPECT_EQ(0U, request.slots(0));
   EXPECT_EQ(1U, request.slots(1));
+  EXPECT_EQ(2U, request.slots(2));
+  EXPECT_FALSE(request.unpin());
   EXPECT_EQ("c", request.node());
   EXPECT_EQ("why", request.action().reason());
-  service.cluster.push_back(View({3, 3}));
+  view = View({3, 3});
+  *view.add_pinned() = Pin("c", {0});
+  service.cluster.push_back(view);
   EXPECT_EQ(Exit::kDone, RunMove({{}, "a", "c", {}}, session));
   EXPECT_EQ(1U, service.changed.size());
   EXPECT_NE(std::string::npos, console.out.find("c: has what is asked for already"));
+  // Of another's that it happens to have it is told.
+  view.mutable_pinned(0)->set_node("a");
+  service.cluster.push_back(view);
+  service.change.push_back(Reply(view));
+  console.out.clear();
+  EXPECT_EQ(Exit::kDone, RunMove({{}, "a", "c", {}}, session));
+  EXPECT_EQ(0U, console.out.find("c: keeps 1 slot that it has; it stays there until"))
+      << console.out;
+}
+
+TEST_F(ClusterTest, UnpinOfSomeOfOneNodeOrOfAll) {
+  v1::ClusterView view = View({1, 2, 3, 3});
+  *view.add_pinned() = Pin("c", {1, 3});
+  *view.add_pinned() = Pin("b", {2});
+  const auto unpin = [&](const UnpinCommand& command) {
+    std::vector<std::uint32_t> slots;
+    service.cluster.push_back(view);
+    service.change.push_back(Reply(view));
+    EXPECT_EQ(Exit::kDone, RunUnpin(command, session));
+    const auto& request = std::get<v1::MoveSlotsRequest>(service.changed.back());
+    EXPECT_TRUE(request.unpin());
+    EXPECT_EQ("", request.node());
+    EXPECT_EQ("ann@desk", request.action().who());
+    return std::vector<std::uint32_t>(request.slots().begin(), request.slots().end());
+  };
+  EXPECT_EQ((std::vector<std::uint32_t>{1, 2}), unpin({{0, 1, 2}, "", "", false, {}}));
+  EXPECT_EQ((std::vector<std::uint32_t>{1, 3}), unpin({{}, "", "c", false, {}}));
+  EXPECT_EQ((std::vector<std::uint32_t>{1, 3, 2}), unpin({{}, "", "", true, {}}));
+  EXPECT_EQ(0U, console.out.find("2 slots: may be balanced again")) << console.out;
+  service.changed.clear();
+  service.cluster.push_back(view);
+  EXPECT_EQ(Exit::kDone, RunUnpin({{0}, "", "", false, {}}, session));
+  service.cluster.push_back(view);
+  EXPECT_EQ(Exit::kUsage, RunUnpin({{4}, "", "", false, {}}, session));
+  service.cluster.push_back(view);
+  EXPECT_EQ(Exit::kDone, RunUnpin({{}, "", "", true, DryRun()}, session));
+  EXPECT_TRUE(service.changed.empty());
 }
 
 TEST_F(ClusterTest, MoveOfTheSlotOfAGid) {
   service.cluster.push_back(View({2, 1}));
   service.change.push_back(Reply(View({3, 1})));
   EXPECT_EQ(Exit::kDone, RunMove({{}, "a", "c", {}}, session));
+  EXPECT_EQ(0U, console.out.find("c: is given 1 slot by b; it stays there until")) << console.out;
   EXPECT_EQ(0U, std::get<v1::MoveSlotsRequest>(service.changed.at(0)).slots(0));
 }
 

@@ -212,6 +212,14 @@ TEST_F(CommandLine, ClusterChanges) {
   EXPECT_NE(std::string::npos, Bad({"cluster", "move", "b"}).find("name the slots, or --gid"));
   EXPECT_NE(std::string::npos,
             Bad({"cluster", "move", "1", "b", "--gid", "g"}).find("name the slots, or --gid"));
+  const auto unpin = As<UnpinCommand>({"cluster", "unpin", "17", "4-6", "--reason", "why"});
+  EXPECT_EQ((std::vector<std::uint32_t>{17, 4, 5, 6}), unpin.slots);
+  EXPECT_EQ("why", unpin.intent.reason);
+  EXPECT_EQ("b", As<UnpinCommand>({"cluster", "unpin", "--node", "b"}).node);
+  EXPECT_TRUE(As<UnpinCommand>({"cluster", "unpin", "--all"}).all);
+  EXPECT_NE(std::string::npos, Bad({"cluster", "unpin"}).find("name the slots, or one of --gid"));
+  (void)Bad({"cluster", "unpin", "--all", "--node", "b"});
+  (void)Bad({"cluster", "unpin", "b"});
   EXPECT_TRUE(As<FenceCommand>({"cluster", "fence", "b", "--yes"}).intent.yes);
 }
 

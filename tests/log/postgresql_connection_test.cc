@@ -319,7 +319,7 @@ TEST_F(PostgresConnection, TheFirstMakesTheTablesAndAllUseThem) {
     EXPECT_EQ(row.value().log_id, rows[0].value().log_id);
     EXPECT_NE(row.value().log_id, 0u);
     EXPECT_EQ(row.value().slots_count, 1024);
-    EXPECT_EQ(row.value().format, 1);
+    EXPECT_EQ(row.value().format, kPostgresFormat);
     EXPECT_EQ(row.value().starts, 0u);
     EXPECT_EQ(row.value().generation, 1u);
   }
@@ -349,10 +349,37 @@ TEST_F(PostgresConnection, OneLineOfWhatLibpqSays) {
 TEST_F(PostgresConnection, ANewerFormatIsNotTouched) {
   auto connection = Open();
   ASSERT_TRUE(OpenSchema(*connection, "assent").ok());
-  server_.Sql(database_, "UPDATE assent.log SET format = 2");
+  server_.Sql(database_, "UPDATE assent.log SET format = 3");
   const Status status = OpenSchema(*connection, "assent").status();
   EXPECT_EQ(status.code(), Code::kFailedPrecondition);
-  EXPECT_THAT(status.message(), HasSubstr("has format 2, this program knows up to 1"));
+  EXPECT_THAT(status.message(), HasSubstr("has format 3, this program knows up to 2"));
+}
+
+// Whoever comes first takes it along; who wrote it may go on meanwhile.
+TEST_F(PostgresConnection, AnOlderFormatBecomesOurs) {
+  auto connection = Open();
+  ASSERT_TRUE(OpenSchema(*connection, "assent", {.log_id = 77}).ok());
+  server_.Sql(database_,
+              "SET search_path = assent; DROP TABLE pin; DROP TABLE asked;"
+              " UPDATE log SET format = 1, starts = 5");
+  auto other = Open();
+  ASSERT_TRUE(other->Run("BEGIN; UPDATE slot SET wanted = 0; SELECT 1 FROM member").ok());
+  const Result<LogRow> row = OpenSchema(*connection, "assent");
+  ASSERT_TRUE(row.ok()) << row.status().ToString();
+  EXPECT_EQ(row.value().format, 2);
+  EXPECT_EQ(row.value().log_id, 77u);
+  EXPECT_EQ(row.value().starts, 5u);
+  EXPECT_TRUE(other->Run("COMMIT").ok());
+  EXPECT_EQ(server_.Sql(database_, "SELECT count(*) FROM assent.pin, assent.asked"), "0");
+  std::vector<std::thread> members;
+  server_.Sql(database_, "DROP TABLE assent.pin; UPDATE assent.log SET format = 1");
+  for (int i = 0; i < 6; ++i) {
+    members.emplace_back([this] {
+      const Result<LogRow> seen = OpenSchema(*Open(), "assent");
+      EXPECT_EQ(seen.ok() ? seen.value().format : 0, 2) << seen.status().ToString();
+    });
+  }
+  for (std::thread& member : members) member.join();
 }
 
 TEST_F(PostgresConnection, NoRights) {

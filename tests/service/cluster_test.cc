@@ -15,21 +15,28 @@ namespace {
 
 class Control final : public cluster::ClusterControl {
  public:
-  void SetDraining(const std::string& node, bool draining, Done done) override {
+  void SetDraining(const std::string& node, bool draining, const cluster::Asked&,
+                   Done done) override {
     Note((draining ? "drain " : "undrain ") + node, done);
   }
-  void Move(const std::vector<Slot>& slots, const std::string& node, Done done) override {
-    std::string text = "move";
-    for (const Slot slot : slots) text += " " + std::to_string(slot);
-    Note(text + " to " + node, done);
+  void Move(const std::vector<Slot>& slots, const std::string& node, const cluster::Asked& asked,
+            Done done) override {
+    Note("move" + Text(slots) + " to " + node + " by " + asked.who + ": " + asked.reason, done);
   }
-  void Fence(const std::string& node, const std::string& who, const std::string& reason,
-             Done done) override {
-    Note("fence " + node + " by " + who + ": " + reason, done);
+  void Unpin(const std::vector<Slot>& slots, Done done) override {
+    Note("unpin" + Text(slots), done);
+  }
+  void Fence(const std::string& node, const cluster::Asked& asked, Done done) override {
+    Note("fence " + node + " by " + asked.who + ": " + asked.reason, done);
   }
   std::vector<std::string> asked;
 
  private:
+  static std::string Text(const std::vector<Slot>& slots) {
+    std::string text;
+    for (const Slot slot : slots) text += " " + std::to_string(slot);
+    return text;
+  }
   void Note(std::string what, const Done& done) {
     asked.push_back(std::move(what));
     done(OkStatus());
@@ -199,6 +206,13 @@ TEST_F(ClusterTest, OperatorsSayWhoTheyAreAndWhatTheyWant) {
   move.add_slots(2);
   move.set_gid(GidIn(7));
   EXPECT_TRUE(Ask<v1::ClusterReply>(0, move).first.ok());
+  move.set_unpin(true);
+  EXPECT_EQ(Ask<v1::ClusterReply>(0, move).first.code(), Code::kInvalidArgument) << "to whom?";
+  move.clear_node();
+  EXPECT_TRUE(Ask<v1::ClusterReply>(0, move).first.ok());
+  EXPECT_EQ(members_[1]->controls.back(), "unpin the slot of " + GidIn(7) + " by ann: because");
+  move.set_node("b");
+  move.set_unpin(false);
   move.add_slots(kSlotsCount);
   EXPECT_EQ(Ask<v1::ClusterReply>(0, move).first.message(), "slots has 16: the last one is 15");
   auto fence = By<v1::FenceMemberRequest>("ann", /*dry_run=*/true);
@@ -206,8 +220,9 @@ TEST_F(ClusterTest, OperatorsSayWhoTheyAreAndWhatTheyWant) {
   EXPECT_TRUE(Ask<v1::ClusterReply>(0, fence).first.ok());
   fence.mutable_action()->set_dry_run(false);
   EXPECT_TRUE(Ask<v1::ClusterReply>(0, fence).first.ok());
-  EXPECT_EQ(control.asked, (std::vector<std::string>{"drain a", "undrain a", "move 2 7 to b",
-                                                     "fence b by ann: because"}));
+  EXPECT_EQ(control.asked,
+            (std::vector<std::string>{"drain a", "undrain a", "move 2 7 to b by ann: because",
+                                      "unpin 2 7", "fence b by ann: because"}));
 }
 
 // Nobody's log had a word of it, but for a fence in that of who did it.
@@ -217,6 +232,7 @@ TEST_F(ClusterTest, WhatOperatorsAskForIsHeardByAll) {
   drain.set_node("b");
   EXPECT_TRUE(Ask<v1::ClusterReply>(0, drain).first.ok());
   view_.members[1].draining = true;
+  view_.members[1].drain = {.who = "ann", .reason = "because", .unix_ms = 7};
   Show();
   for (const auto& member : members_)
     EXPECT_EQ(member->controls, std::vector<std::string>{"drain b by ann: because"});
@@ -224,10 +240,12 @@ TEST_F(ClusterTest, WhatOperatorsAskForIsHeardByAll) {
   const v1::ClusterView view = Get(2);
   EXPECT_EQ(view.members(1).drained_by(), "ann");
   EXPECT_EQ(view.members(1).drain_reason(), "because");
-  EXPECT_GT(view.members(1).drained_unix_ms(), 0);
+  EXPECT_EQ(view.members(1).drained_unix_ms(), 7);
   EXPECT_EQ(view.members(0).drained_by(), "");
   drain.set_undo(true);
   EXPECT_TRUE(Ask<v1::ClusterReply>(1, drain).first.ok());
+  view_.members[1].draining = false;
+  Show();
   EXPECT_EQ(Get(0).members(1).drained_by(), "");
   auto move = By<v1::MoveSlotsRequest>("ann");
   move.set_node("c");
@@ -237,6 +255,28 @@ TEST_F(ClusterTest, WhatOperatorsAskForIsHeardByAll) {
   move.add_slots(kSlotsCount);
   EXPECT_FALSE(Ask<v1::ClusterReply>(2, move).first.ok());
   EXPECT_EQ(members_[0]->controls.size(), 3U) << "nothing came of it";
+}
+
+TEST_F(ClusterTest, WhatPeopleHaveMovedIsShownWithWhoAndWhy) {
+  Start(2);
+  view_.pins = {
+      {.node = "b", .by = {.who = "ann", .reason = "hot", .unix_ms = 7}, .slots = {2, 5}}};
+  view_.departed = {{.epoch = 91,
+                     .node = "x",
+                     .ended_by = "a",
+                     .fence = {.who = "bob", .reason = "on fire"},
+                     .last_beat_unix_ms = base::UnixNowMs()}};
+  Show();
+  const v1::ClusterView view = Get(0);
+  ASSERT_EQ(view.pinned_size(), 1);
+  EXPECT_EQ(view.pinned(0).node(), "b");
+  EXPECT_EQ(view.pinned(0).who(), "ann");
+  EXPECT_EQ(view.pinned(0).reason(), "hot");
+  EXPECT_EQ(view.pinned(0).unix_ms(), 7);
+  ASSERT_EQ(view.pinned(0).slots_size(), 2);
+  EXPECT_EQ(view.pinned(0).slots(1), 5U);
+  EXPECT_EQ(view.departed(0).fenced_by(), "bob");
+  EXPECT_EQ(view.departed(0).fence_reason(), "on fire");
 }
 
 TEST_F(ClusterTest, ATransactionSaysWhoHasItAndSinceWhen) {

@@ -148,6 +148,10 @@ void Coordinator::Cluster::OnAssigned(const std::vector<cluster::Grant>& grants)
     }
   }
   TakeUp(gained);
+  const std::int64_t limit = members_.slots()->limit_ms();
+  if (std::any_of(gained.begin(), gained.end(),
+                  [limit](const cluster::Grant& grant) { return grant.serial_floor_ms >= limit; }))
+    observer_->BeatNow();
 }
 
 // It goes on in a store that is another than it was. Of one that is loading the shard hears when it

@@ -111,6 +111,8 @@ inline constexpr std::array kMutants = {
                "a member goes on where the store has lost what it acknowledged", nullptr, 3},
     MutantText{Planted::kUnfencedRetention, "unfenced-retention",
                "what is old is removed outside of the lane", nullptr, 3},
+    MutantText{Planted::kMovedIsForgotten, "moved-is-forgotten",
+               "a slot that a person has moved is balanced as if nobody had", nullptr, 3},
     MutantText{Planted::kSkipTombstone, "skip-tombstone",
                "an undo without its forward operation leaves no tombstone"},
     MutantText{Planted::kDropRefusedRow, "drop-refused-row",

@@ -72,6 +72,7 @@ enum class Planted : std::uint8_t {
   kSerialReusedAfterMove,
   kRegressedLogGoesOn,
   kUnfencedRetention,
+  kMovedIsForgotten,
   // participant
   kSkipTombstone,
   kDropRefusedRow,

@@ -166,6 +166,8 @@ Result<cluster::View> SharedMembers::Look() {
                                .draining = member.draining});
     }
     view->slots.assign(image.slots.begin(), image.slots.end());
+    for (const auto& [slot, node] : image.pins)
+      view->pins.push_back({.node = node, .slots = {slot}});
     return OkStatus();
   };
   const Status status = client_.Ask(std::move(request));
@@ -175,7 +177,8 @@ Result<cluster::View> SharedMembers::Look() {
 
 Result<cluster::MemberStore::Fenced> SharedMembers::Fence(std::uint64_t victim,
                                                           std::uint64_t seen_beat,
-                                                          const std::vector<cluster::Heir>& heirs) {
+                                                          const std::vector<cluster::Heir>& heirs,
+                                                          const cluster::Asked&) {
   if (Mutant(Planted::kLoadBeforeFenceCommits)) {
     (void)ChangeSlots("early", [victim, heirs](StoreImage& image) {
       for (const cluster::Heir& heir : heirs) {
@@ -240,12 +243,19 @@ Status SharedMembers::Want(std::uint64_t owner, const std::vector<Slot>& slots, 
   });
 }
 
-Status SharedMembers::SetDraining(std::uint64_t epoch, bool draining) {
+Status SharedMembers::SetDraining(std::uint64_t epoch, bool draining, const cluster::Asked&) {
   return ChangeSlots("drain", [epoch, draining](StoreImage& image) {
     const auto found = image.members.find(epoch);
     if (found == image.members.end()) return;
     found->second.draining = draining;
     ++image.version;
+  });
+}
+
+Status SharedMembers::SetPin(const std::vector<Slot>& slots, const std::string& node,
+                             const cluster::Asked&) {
+  return ChangeSlots("pin", [slots, node](StoreImage& image) {
+    for (const Slot slot : slots) image.pins[slot] = node;
   });
 }
 

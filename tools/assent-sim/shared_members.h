@@ -25,10 +25,13 @@ class SharedMembers final : public cluster::MemberStore {
   Status Beat() override;
   Result<cluster::View> Look() override;
   Result<Fenced> Fence(std::uint64_t victim, std::uint64_t seen_beat,
-                       const std::vector<cluster::Heir>& heirs) override;
+                       const std::vector<cluster::Heir>& heirs,
+                       const cluster::Asked& asked) override;
   Status Claim(const std::vector<cluster::Heir>& heirs) override;
   Status Want(std::uint64_t owner, const std::vector<Slot>& slots, std::uint64_t to) override;
-  Status SetDraining(std::uint64_t epoch, bool draining) override;
+  Status SetDraining(std::uint64_t epoch, bool draining, const cluster::Asked& asked) override;
+  Status SetPin(const std::vector<Slot>& slots, const std::string& node,
+                const cluster::Asked& asked) override;
   Status Leave() override;
   // Of this member, once it has joined; its lanes give serials from there.
   const std::shared_ptr<log::SlotTable>& slots() const { return slots_; }

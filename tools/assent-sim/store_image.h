@@ -49,6 +49,7 @@ struct StoreImage {
   std::map<std::uint64_t, MemberRow> members;  // by epoch, those that have ended as well
   std::map<LaneKey, LaneRow> lanes;
   std::vector<cluster::SlotRow> slots;
+  std::map<Slot, std::string> pins;          // to which node a person has moved a slot
   std::map<std::uint64_t, OldRow> old_rows;  // by serial
   std::set<Slot> damaged;                    // a row of it cannot be read
 

@@ -110,6 +110,7 @@ class World {
   void NoteLost(const StoreImage& before);
   void CheckFence(std::uint64_t victim);
   bool IsServed(Slot slot) const;
+  bool IsWhereItWasMoved(Slot slot) const;
   bool Settled() const;
   bool OldRowsGone() const;
   void CheckServed();
@@ -140,6 +141,7 @@ class World {
   std::map<std::pair<std::uint64_t, std::uint64_t>, Time> peers_blocked_;
   std::vector<Time> stood_until_;  // coordinators that were stopped
   std::map<Slot, int> unserved_;   // since the world has healed: so many looks
+  std::map<Slot, int> elsewhere_;  // than a person has moved it: likewise
   std::vector<std::unique_ptr<Participant>> participants_;
   std::unique_ptr<People> people_;
   std::vector<std::pair<Misfortune, std::uint64_t>> misfortunes_;

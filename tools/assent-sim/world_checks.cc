@@ -86,7 +86,7 @@ std::string World::WhyNotAtRest() const {
   }
   if (text.empty() && store_ && !OldRowsGone())
     text = "what has been kept for its time is still there";
-  if (text.empty() && !Settled()) text = "a slot is nobody's";
+  if (text.empty() && !Settled()) text = "a slot is nobody's, or not where it was moved to";
   for (const auto& participant : participants_) {
     if (text.empty() && !participant->idle()) text = participant->name() + " is not idle";
     if (text.empty() && participant->store().HoldsAny())

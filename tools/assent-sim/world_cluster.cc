@@ -142,9 +142,10 @@ void World::TellStore(Misfortune what, std::uint64_t epoch) {
   }
   store_->Tell("move", [epoch, slot = sim_.dice.Below(sim_.options.slots)](StoreImage& image) {
     cluster::SlotRow& row = image.slots[slot];
-    if (image.Ended(epoch) || row.owner == epoch || image.Ended(row.owner)) return;
-    row.wanted = epoch;
+    if (image.Ended(epoch)) return;
+    image.pins[slot] = image.members[epoch].node;
     ++image.version;
+    if (row.owner != epoch && !image.Ended(row.owner)) row.wanted = epoch;
   });
 }
 
@@ -226,16 +227,30 @@ bool World::OldRowsGone() const {
 
 bool World::Settled() const {
   for (std::uint32_t slot = 0; store_ && slot < sim_.options.slots; ++slot) {
-    if (!IsServed(static_cast<Slot>(slot))) return false;
+    if (!IsServed(static_cast<Slot>(slot)) || !IsWhereItWasMoved(static_cast<Slot>(slot)))
+      return false;
   }
   return !store_ || OldRowsGone();
 }
 
-// L6, looked at every second lease once the world has healed.
+// Whose a slot is that a person has moved: that node's, whenever it is there and takes slots.
+bool World::IsWhereItWasMoved(Slot slot) const {
+  const StoreImage& image = store_->seen();
+  const auto pin = image.pins.find(slot);
+  if (pin == image.pins.end()) return true;
+  return std::none_of(image.members.begin(), image.members.end(), [&](const auto& member) {
+    return !member.second.ended && !member.second.draining && member.second.node == pin->second &&
+           image.slots[slot].owner != member.first;
+  });
+}
+
+// L6 and L8, looked at every second lease once the world has healed.
 void World::CheckServed() {
   constexpr int kMaxLooks = 6;
   for (const auto& c : coordinators_) {
-    if (!c->up() || sim_.now < c->paused_until()) return unserved_.clear();
+    if (c->up() && sim_.now >= c->paused_until()) continue;
+    elsewhere_.clear();
+    return unserved_.clear();
   }
   for (std::uint32_t i = 0; i < sim_.options.slots; ++i) {
     const auto slot = static_cast<Slot>(i);
@@ -244,6 +259,11 @@ void World::CheckServed() {
     if (looks == kMaxLooks)
       return sim_.Violate("L6 broken: nobody serves slot " + std::to_string(i) +
                           ", long after the world healed");
+    int& elsewhere = elsewhere_[slot];
+    elsewhere = IsWhereItWasMoved(slot) ? 0 : elsewhere + 1;
+    if (elsewhere == kMaxLooks)
+      return sim_.Violate("L8 broken: slot " + std::to_string(i) + " was moved to " +
+                          store_->seen().pins.at(slot) + ", which is there and has it not");
   }
 }
 

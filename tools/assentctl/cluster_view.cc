@@ -44,9 +44,16 @@ bool IsBlind(const v1::ClusterView& view) {
   });
 }
 
+// It has given its slots away and lets nobody in any more: from a stop in order until the store,
+// and whoever answers, know of its end.
+bool IsEnding(const v1::ClusterMember& member, const v1::ClusterView& view) {
+  return member.draining() && member.slots() == 0 && !member.unreachable().empty() &&
+         !IsSilent(member, view);
+}
+
 // It shows itself in the store, and whoever answers does not get through to it.
 bool IsCutOff(const v1::ClusterMember& member, const v1::ClusterView& view) {
-  return !member.unreachable().empty() && !IsSilent(member, view);
+  return !member.unreachable().empty() && !IsSilent(member, view) && !IsEnding(member, view);
 }
 
 std::string CutOff(const v1::ClusterMember& member) {
@@ -74,6 +81,7 @@ std::string Trouble(const v1::ClusterMember& member, const v1::ClusterView& view
   }
   if (IsCutOff(member, view)) return CutOff(member);
   if (!member.draining()) return "";
+  if (IsEnding(member, view)) return node + " has given its slots away and is ending";
   if (member.slots() == 0) return node + " is drained" + AskedBy(member) + ": it can be stopped";
   const std::string to_go =
       node + " is draining" + AskedBy(member) + ": " + Count(member.slots(), "slot") + " to go";
@@ -87,20 +95,27 @@ std::string Trouble(const v1::ClusterMember& member, const v1::ClusterView& view
 Cell State(const v1::ClusterMember& member, const v1::ClusterView& view) {
   if (IsSilent(member, view)) return Cell("silent", Tone::kBad);
   if (!member.draining()) return Cell("serving", Tone::kGood);
+  if (IsEnding(member, view)) return Cell("ending", Tone::kWarn);
   return Cell(member.slots() > 0 ? "draining" : "drained", Tone::kWarn);
 }
 
-Cell Unfinished(const v1::ClusterMember& member) {
+Cell Unfinished(const v1::ClusterMember& member, const v1::ClusterView& view) {
+  if (IsEnding(member, view)) return Cell("");
   if (member.unfinished() < 0) return Cell("no answer", Tone::kBad);
   return Cell(std::to_string(member.unfinished()));
+}
+
+// "by ann@desk (it is on fire)", else by which member.
+std::string FencedBy(const v1::DepartedMember& departed) {
+  if (!departed.fenced_by().empty())
+    return " by " + Visible(departed.fenced_by()) + " (" + Visible(departed.fence_reason()) + ")";
+  return departed.ended_by().empty() ? "" : " by " + Visible(departed.ended_by());
 }
 
 std::string Missed(const v1::DepartedMember& departed) {
   if (departed.in_order()) return "";
   return "; node " + Visible(departed.node()) + ", last seen " + Ago(departed.silent_ms()) +
-         " ago, was fenced" +
-         (departed.ended_by().empty() ? "" : " by " + Visible(departed.ended_by())) +
-         " and is not back: " +
+         " ago, was fenced" + FencedBy(departed) + " and is not back: " +
          (departed.slots() == 0 ? "its slots have other owners"
                                 : Count(departed.slots(), "slot") + " of it to be taken over");
 }
@@ -115,6 +130,53 @@ std::string SetAside(const v1::ClusterView& view) {
   return text;
 }
 
+// "17, 100-199"
+std::string Ranges(const google::protobuf::RepeatedField<std::uint32_t>& slots) {
+  constexpr int kNamed = 8;
+  std::string text;
+  int named = 0;
+  for (int at = 0; at < slots.size();) {
+    int end = at + 1;
+    while (end < slots.size() && slots[end] == slots[end - 1] + 1) ++end;
+    text += text.empty() ? "" : ", ";
+    if (named++ == kNamed) return text + "…";
+    text += std::to_string(slots[at]);
+    if (end - at > 1) text += "-" + std::to_string(slots[end - 1]);
+    at = end;
+  }
+  return text;
+}
+
+// Where a person wants them, and whose they are as long as that cannot be.
+std::string Keeper(const v1::PinnedSlots& pinned, const v1::ClusterView& view) {
+  const std::string node = "node " + Visible(pinned.node());
+  const v1::ClusterMember* member = FindMember(view, pinned.node());
+  if (member == nullptr)
+    return node +
+           ", which is no member: others have them until it comes back, or assentctl "
+           "cluster unpin --node " +
+           Visible(pinned.node());
+  if (member->draining())
+    return node + ", which is draining: others have them until it takes slots again";
+  return node;
+}
+
+// What people have moved stays; a line for each time.
+std::string Pinned(const v1::ClusterView& view, const Style& style) {
+  constexpr int kShown = 10;
+  std::string text;
+  for (int at = 0; at < view.pinned_size() && at < kShown; ++at) {
+    const v1::PinnedSlots& pinned = view.pinned(at);
+    text += std::string(pinned.slots_size() == 1 ? "slot " : "slots ") + Ranges(pinned.slots()) +
+            (pinned.slots_size() == 1 ? " stays with " : " stay with ") + Keeper(pinned, view) +
+            " (moved by " + Visible(pinned.who()) + ", " + Moment(pinned.unix_ms(), style) +
+            (pinned.reason().empty() ? "" : ": " + Visible(pinned.reason())) + ")\n";
+  }
+  if (view.pinned_size() <= kShown) return text;
+  return text + "and " + std::to_string(view.pinned_size() - kShown) +
+         " more times that somebody has moved slots (-o json)\n";
+}
+
 // Those that are there, and those that are missed.
 std::string MemberTable(const v1::ClusterView& view, const Style& style) {
   Table table({"NODE", "ADDRESS", "VERSION", "EPOCH", "LAST SEEN", "SLOTS", "UNFINISHED", "STATE"});
@@ -126,7 +188,7 @@ std::string MemberTable(const v1::ClusterView& view, const Style& style) {
                                                   std::to_string(member.epoch()),
                                                   Ago(member.silent_ms()) + " ago",
                                                   std::to_string(member.slots()),
-                                                  Unfinished(member),
+                                                  Unfinished(member, view),
                                                   State(member, view)});
   }
   for (const v1::DepartedMember& gone : view.departed()) {
@@ -169,6 +231,13 @@ const v1::ClusterMember* OwnerOf(const v1::ClusterView& view, std::size_t slot) 
   const auto byte = [&view](std::size_t at) { return static_cast<std::uint8_t>(view.slots()[at]); };
   const int place = byte(2 * slot) | byte(2 * slot + 1) << 8;
   return place == 0 || place > view.members_size() ? nullptr : &view.members(place - 1);
+}
+
+const v1::PinnedSlots* PinOf(const v1::ClusterView& view, std::size_t slot) {
+  for (const v1::PinnedSlots& pinned : view.pinned()) {
+    if (std::binary_search(pinned.slots().begin(), pinned.slots().end(), slot)) return &pinned;
+  }
+  return nullptr;
 }
 
 const v1::ClusterMember* FindMember(const v1::ClusterView& view, std::string_view node) {
@@ -231,7 +300,7 @@ std::string RenderCluster(const v1::ClusterView& view, const Style& style) {
   }
   text = ClusterSummary(view) + "\n";
   if (IsAlone(view)) return text;
-  text += MemberTable(view, style) + SetAside(view);
+  text += MemberTable(view, style) + SetAside(view) + Pinned(view, style);
   return style.wide() ? text + Origin(view) : text;
 }
 
@@ -239,19 +308,25 @@ std::string RenderPlace(const std::string& gid, const v1::ClusterView& view, con
   const std::size_t slots = SlotsCount(view);
   const std::size_t slot = slots == 0 ? 0 : SlotOf(gid, static_cast<Slot>(slots));
   const v1::ClusterMember* owner = OwnerOf(view, slot);
+  const v1::PinnedSlots* pinned = PinOf(view, slot);
   if (style.table()) {
     if (IsAlone(view)) return Visible(gid) + " is here: " + kAlone + "\n";
     const std::string place = Visible(gid) + " is in slot " + std::to_string(slot) + ", ";
     if (owner == nullptr) return place + NoOwner(view) + "\n";
     return place + "which node " + Visible(owner->node()) + " at " + Visible(owner->address()) +
-           " has (epoch " + std::to_string(owner->epoch()) + ")\n";
+           " has (epoch " + std::to_string(owner->epoch()) + ")" +
+           (pinned == nullptr ? "" : "; it stays with " + Keeper(*pinned, view)) + "\n";
   }
   if (style.output == Output::kId) return owner == nullptr ? "" : Visible(owner->node()) + "\n";
   const v1::ClusterMember nobody;
   const v1::ClusterMember& at = owner == nullptr ? nobody : *owner;
-  const Json json = {{"gid", gid},          {"slot", slot},
-                     {"node", at.node()},   {"address", at.address()},
-                     {"epoch", at.epoch()}, {"cluster_version", view.version()}};
+  const Json json = {{"gid", gid},
+                     {"slot", slot},
+                     {"node", at.node()},
+                     {"address", at.address()},
+                     {"epoch", at.epoch()},
+                     {"cluster_version", view.version()},
+                     {"pinned_to", pinned == nullptr ? "" : pinned->node()}};
   if (style.output == Output::kYaml) return Yaml(json);
   return style.output == Output::kJsonl ? LineJson(json) : PrettyJson(json);
 }

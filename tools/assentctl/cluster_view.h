@@ -26,6 +26,9 @@ const v1::ClusterMember* OwnerOf(const v1::ClusterView& view, std::size_t slot);
 // nullptr: none is called so.
 const v1::ClusterMember* FindMember(const v1::ClusterView& view, std::string_view node);
 
+// To where a person has moved the slot, for good. nullptr: nobody has.
+const v1::PinnedSlots* PinOf(const v1::ClusterView& view, std::size_t slot);
+
 // A clause: which slots nobody works on, and why.
 std::string SlotsSetAside(const google::protobuf::RepeatedField<std::uint32_t>& slots);
 

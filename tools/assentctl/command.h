@@ -102,6 +102,14 @@ struct MoveCommand {
   std::string node;
   Intent intent;
 };
+// Slots, or that of a gid, or all that people have moved: to this node, or anywhere (`all`).
+struct UnpinCommand {
+  std::vector<std::uint32_t> slots;
+  std::string gid;
+  std::string node;
+  bool all = false;
+  Intent intent;
+};
 struct FenceCommand {
   std::string node;
   Intent intent;
@@ -127,7 +135,7 @@ using Command = std::variant<ListCommand, ShowCommand, WatchCommand, WaitCommand
                              OperateCommand, ResolveCommand, ParticipantsCommand, StatsCommand,
                              HealthCommand, VersionCommand, CompletionCommand, ManCommand,
                              CompleteCommand, ClusterStatusCommand, LocateCommand, DrainCommand,
-                             MoveCommand, FenceCommand, MigrateCommand, BackupCommand>;
+                             MoveCommand, UnpinCommand, FenceCommand, MigrateCommand, BackupCommand>;
 
 // What holds for every command.
 struct GlobalOptions {

@@ -27,6 +27,7 @@ Exit RunLocate(const LocateCommand& command, Session& session);
 // 4: no member is called so. --wait: 0 when it has no slots any more, 11 --timeout passed.
 Exit RunDrain(const DrainCommand& command, Session& session);
 Exit RunMove(const MoveCommand& command, Session& session);
+Exit RunUnpin(const UnpinCommand& command, Session& session);
 Exit RunFence(const FenceCommand& command, Session& session);
 // Needs no coordinator, and that none runs.
 Exit RunMigrate(const MigrateCommand& command, Session& session);

@@ -1,4 +1,4 @@
-// cluster and what is below it (status, locate, drain, move, fence), and migrate.
+// cluster and what is below it (status, locate, drain, move, unpin, fence), and migrate.
 
 #include <algorithm>
 #include <memory>
@@ -91,8 +91,9 @@ Status ReadSlots(const std::string& text, std::vector<std::uint32_t>& slots) {
 
 void AddMove(CLI::App& cluster, Program& program) {
   auto command = std::make_shared<MoveCommand>();
-  CLI::App& move = *cluster.add_subcommand(
-      "move", "Let single slots go to another member; their owner gives them when it can");
+  CLI::App& move = *cluster.add_subcommand("move",
+                                           "Let single slots go to another member, and stay with "
+                                           "it; their owner gives them when it can");
   // One argument: CLI11 gives all words to a list that is not the last.
   auto words = std::make_shared<std::vector<std::string>>();
   move.add_option("[SLOT...] NODE", *words,
@@ -111,6 +112,32 @@ void AddMove(CLI::App& cluster, Program& program) {
     }
     if (command->slots.empty() == command->gid.empty()) {
       throw CLI::ValidationError("SLOT", "name the slots, or --gid");
+    }
+    program.command = *command;
+  });
+}
+
+void AddUnpin(CLI::App& cluster, Program& program) {
+  auto command = std::make_shared<UnpinCommand>();
+  CLI::App& unpin = *cluster.add_subcommand(
+      "unpin", "What was moved need not stay there any more: slots are balanced as all others");
+  auto words = std::make_shared<std::vector<std::string>>();
+  unpin.add_option("SLOT", *words, "Slots, numbers or ranges such as 0-99")->type_name("SLOT");
+  unpin.add_option("--gid", command->gid, "The slot of this transaction")->type_name("GID");
+  unpin.add_option("--node", command->node, "All that was moved to this member")->type_name("NODE");
+  unpin.add_flag("--all", command->all, "All that was moved to anybody");
+  AddIntent(unpin, command->intent, false);
+  Examples(unpin, {"assentctl cluster unpin 17 100-199 --reason 'b is well again'",
+                   "assentctl cluster unpin --node c"});
+  unpin.callback([command, words, &program] {
+    for (const std::string& word : *words) {
+      const Status read = ReadSlots(word, command->slots);
+      if (!read.ok()) throw CLI::ValidationError("SLOT", read.message());
+    }
+    if (int{!command->slots.empty()} + int{!command->gid.empty()} + int{!command->node.empty()} +
+            int{command->all} !=
+        1) {
+      throw CLI::ValidationError("SLOT", "name the slots, or one of --gid, --node, --all");
     }
     program.command = *command;
   });
@@ -155,6 +182,7 @@ void AddClusterCommands(Program& program) {
   AddLocate(cluster, program);
   AddDrain(cluster, program);
   AddMove(cluster, program);
+  AddUnpin(cluster, program);
   AddFence(cluster, program);
   AddMigrate(program);
 }

@@ -232,11 +232,12 @@ Status ToPostgres::FillTarget() {
   if (!answer.ok()) return answer.status(postgres_->place() + ": writing the epochs");
   // The mark becomes the log, unless somebody has taken it away meanwhile.
   const std::string starts = std::to_string(StartNumber(joined_.epoch));
-  answer =
-      postgres_->Run("UPDATE log SET format = " + std::to_string(kPostgresFormat) +
-                     ", origin = '', starts = " + starts + ", age_ms = " + std::to_string(ran_ms_) +
-                     " WHERE one = 1 AND format > " + std::to_string(kIncomingFormat) +
-                     " AND log_id = " + std::to_string(joined_.log_id));
+  // It may have been set by a program that knew fewer tables.
+  answer = postgres_->Run(
+      MigrationSql(1) + "UPDATE log SET format = " + std::to_string(kPostgresFormat) +
+      ", origin = '', starts = " + starts + ", age_ms = " + std::to_string(ran_ms_) +
+      " WHERE one = 1 AND format > " + std::to_string(kIncomingFormat) +
+      " AND log_id = " + std::to_string(joined_.log_id));
   if (answer.ok() && answer.rows.changed() != 1)
     return FailedPrecondition(target_ + ": somebody else has begun a log there meanwhile");
   if (!answer.ok()) return answer.status(postgres_->place() + ": writing table log");

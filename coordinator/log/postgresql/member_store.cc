@@ -49,6 +49,16 @@ std::string GiveTo(const std::vector<Heir>& heirs, std::int64_t now_ms, const st
          ") AS heir(slot, epoch) WHERE slot.id = heir.slot AND " + where + ";";
 }
 
+// What a person has asked of a member: `fence` or `drain`. It is in the way of nothing but itself.
+std::string NoteAsked(std::uint64_t epoch, const char* what, const cluster::Asked& asked) {
+  const std::string of = " WHERE epoch = " + Text(epoch) + " AND what = '" + what + "';";
+  if (!asked) return "DELETE FROM asked" + of;
+  return "DELETE FROM asked" + of +
+         "INSERT INTO asked (epoch, what, who, reason, unix_ms) SELECT " + Text(epoch) + ", '" +
+         what + "', " + Quoted(asked.who) + ", " + Quoted(asked.reason) + ", " +
+         std::to_string(asked.unix_ms) + ";";
+}
+
 std::string LockTimeout() {
   return "SET lock_timeout = " + std::to_string(PostgresMemberStore::kLockPatience.count());
 }
@@ -106,20 +116,35 @@ Status PostgresMemberStore::NoAnswer(const Answer& answer) const {
                   "or stop all coordinators: without it nothing goes on");
 }
 
-// Another start of the same node is a mistake of people, more often than not.
+// Another start of the same node is a mistake of people, more often than not. What people have
+// asked for they have a reason for.
 Status PostgresMemberStore::WhyEnded(const ConnectionOptions& options, std::uint64_t epoch,
                                      std::chrono::milliseconds since, const Status& why) {
   const auto opened = Connection::Open(options);
   if (!opened.ok()) return why;
   const Answer answer = opened.value()->Run(
-      "SELECT o.epoch, o.node, o.address FROM member m JOIN member o ON o.epoch = m.ended_by AND"
-      " o.node = m.node AND o.epoch <> m.epoch WHERE m.epoch = " +
+      "SELECT o.epoch, o.node, o.address, CASE WHEN o.node = m.node THEN 1 ELSE 0 END,"
+      " coalesce(a.who, ''), coalesce(a.reason, '') FROM member m"
+      " JOIN member o ON o.epoch = m.ended_by"
+      " LEFT JOIN asked a ON a.epoch = m.epoch AND a.what = 'fence' WHERE m.epoch = " +
       Text(epoch));
   if (!answer.ok() || answer.rows.size() != 1) return why;
+  const Rows& rows = answer.rows;
+  const std::string who = rows.Text(0, 4);
+  if (!who.empty()) {
+    return FailedPrecondition(who + " has had this one fenced, by node " + rows.Text(0, 1) + ": " +
+                              rows.Text(0, 5) + "; others have its slots");
+  }
+  if (rows.Int(0, 3) == 0) {
+    return FailedPrecondition("node " + rows.Text(0, 1) +
+                              " has fenced this one, which it had not seen move on for a lease: "
+                              "stopped, or cut off from the database; others have its slots");
+  }
+  if (rows.Unsigned(0, 0) == epoch) return why;
   return {Code::kAlreadyExists,
-          "another coordinator with the name of this one (node " + answer.rows.Text(0, 1) +
-              ") has started at " + answer.rows.Text(0, 2) + ", within the last " +
-              std::to_string(since.count() / 1000 + 1) + " s (epoch " + answer.rows.Text(0, 0) +
+          "another coordinator with the name of this one (node " + rows.Text(0, 1) +
+              ") has started at " + rows.Text(0, 2) + ", within the last " +
+              std::to_string(since.count() / 1000 + 1) + " s (epoch " + rows.Text(0, 0) +
               "): it has ended this one, and has its slots"};
 }
 
@@ -222,7 +247,8 @@ void PostgresMemberStore::Tidy() {
       " LIMIT " +
       std::to_string(kMaxEpochsCount) +
       ") AND NOT EXISTS (SELECT 1 FROM slot WHERE slot.owner = member.epoch);"
-      "DELETE FROM lane WHERE NOT EXISTS (SELECT 1 FROM member m WHERE m.epoch = lane.epoch)");
+      "DELETE FROM lane WHERE NOT EXISTS (SELECT 1 FROM member m WHERE m.epoch = lane.epoch);"
+      "DELETE FROM asked WHERE NOT EXISTS (SELECT 1 FROM member m WHERE m.epoch = asked.epoch)");
 }
 
 Status PostgresMemberStore::Leave() {
@@ -286,7 +312,8 @@ Result<cluster::View> PostgresMemberStore::Look() {
 
 Result<cluster::MemberStore::Fenced> PostgresMemberStore::Fence(std::uint64_t victim,
                                                                 std::uint64_t seen_beat,
-                                                                const std::vector<Heir>& heirs) {
+                                                                const std::vector<Heir>& heirs,
+                                                                const cluster::Asked& asked) {
   if (Status status = Open(); !status.ok()) return status;
   const std::string of_victim = Text(victim);
   const Answer answer =
@@ -294,6 +321,7 @@ Result<cluster::MemberStore::Fenced> PostgresMemberStore::Fence(std::uint64_t vi
                   " WHERE epoch = " + of_victim + " AND NOT ended AND beat = " + Text(seen_beat) +
                   " AND " + Alive(Text(epoch_))) +
          "UPDATE lane SET fenced = true WHERE epoch = " + of_victim + ";" +
+         NoteAsked(victim, "fence", asked) +
          GiveTo(heirs, options_.serial_now_ms(), "slot.owner = " + of_victim));
   switch (answer.verdict) {
     case Verdict::kDone: return Fenced::kDone;
@@ -337,12 +365,32 @@ Status PostgresMemberStore::Want(std::uint64_t owner, const std::vector<Slot>& s
   return answer.ok() || answer.verdict == Verdict::kLocked ? OkStatus() : NoAnswer(answer);
 }
 
-Status PostgresMemberStore::SetDraining(std::uint64_t epoch, bool draining) {
+Status PostgresMemberStore::SetDraining(std::uint64_t epoch, bool draining,
+                                        const cluster::Asked& asked) {
   if (Status status = Open(); !status.ok()) return status;
-  const Answer answer =
-      Do(Exactly1(std::string("UPDATE member SET draining = ") + (draining ? "true" : "false") +
-                  " WHERE epoch = " + Text(epoch) + " AND NOT ended"));
+  const Answer answer = Do(
+      Exactly1(std::string("UPDATE member SET draining = ") + (draining ? "true" : "false") +
+               " WHERE epoch = " + Text(epoch) + " AND NOT ended") +
+      (draining && !asked ? "" : NoteAsked(epoch, "drain", draining ? asked : cluster::Asked{})));
   if (answer.verdict == Verdict::kCondition) return NotFound("no such member");
+  return answer.ok() ? OkStatus() : NoAnswer(answer);
+}
+
+// The log's row first: of two who pin at once the later one's word stands, whole.
+Status PostgresMemberStore::SetPin(const std::vector<Slot>& slots, const std::string& node,
+                                   const cluster::Asked& asked) {
+  if (Status status = Open(); !status.ok()) return status;
+  const std::string list = Array(slots, [](Slot slot) { return slot; });
+  std::string sql =
+      "UPDATE log SET age_ms = age_ms WHERE one = 1;"
+      "DELETE FROM pin WHERE slot = ANY(" +
+      list + ");";
+  if (!node.empty()) {
+    sql += "INSERT INTO pin (slot, node, who, reason, unix_ms) SELECT id, " + Quoted(node) + ", " +
+           Quoted(asked.who) + ", " + Quoted(asked.reason) + ", " + std::to_string(asked.unix_ms) +
+           " FROM slot WHERE id = ANY(" + list + ")";
+  }
+  const Answer answer = Do(sql);
   return answer.ok() ? OkStatus() : NoAnswer(answer);
 }
 

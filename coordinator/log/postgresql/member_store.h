@@ -48,14 +48,18 @@ class PostgresMemberStore final : public cluster::MemberStore {
   Status Beat() override;
   Result<cluster::View> Look() override;
   Result<Fenced> Fence(std::uint64_t victim, std::uint64_t seen_beat,
-                       const std::vector<cluster::Heir>& heirs) override;
+                       const std::vector<cluster::Heir>& heirs,
+                       const cluster::Asked& asked) override;
   Status Claim(const std::vector<cluster::Heir>& heirs) override;
   Status Want(std::uint64_t owner, const std::vector<Slot>& slots, std::uint64_t to) override;
-  Status SetDraining(std::uint64_t epoch, bool draining) override;
+  Status SetDraining(std::uint64_t epoch, bool draining, const cluster::Asked& asked) override;
+  Status SetPin(const std::vector<Slot>& slots, const std::string& node,
+                const cluster::Asked& asked) override;
   Status Leave() override;
 
-  // Who has ended this epoch, if it was another start of the same node: kAlreadyExists. Else `why`.
-  // `since`: how long ago it cannot have ended yet. Any thread; its own connection.
+  // Who has ended this epoch and for whom, if the store can still tell, else `why`. Another start
+  // of the same node: kAlreadyExists. `since`: how long ago it cannot have ended yet. Any thread;
+  // its own connection.
   static Status WhyEnded(const ConnectionOptions& options, std::uint64_t epoch,
                          std::chrono::milliseconds since, const Status& why);
 

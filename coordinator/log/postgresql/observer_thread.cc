@@ -1,5 +1,6 @@
 #include "coordinator/log/postgresql/observer_thread.h"
 
+#include <algorithm>
 #include <future>
 #include <utility>
 
@@ -54,9 +55,9 @@ void ObserverThread::Run() {
   for (;;) {
     std::vector<std::function<void()>> commands = WaitForWork();
     for (const std::function<void()>& command : commands) command();
-    Step();
+    if (!leaving_) Step();
     const MutexLock lock(mutex_);
-    due_ = observer_->NextDue();
+    due_ = leaving_ ? cluster::MonoTime::max() : observer_->NextDue();
     if (stopping_ && commands_.empty()) return;
   }
 }
@@ -139,7 +140,7 @@ Status ObserverThread::Leave() {
   std::promise<Status> done;
   Post([&] {
     leaving_ = true;
-    done.set_value(observer_->out() ? OkStatus() : observer_->End(epoch_));
+    done.set_value(observer_->out() ? OkStatus() : observer_->End(epoch_, {}));
   });
   return done.get_future().get();
 }
@@ -151,7 +152,17 @@ void ObserverThread::OnView(cluster::ViewPtr view) {
   listener_.OnView(view_);
 }
 
+// Serials of a slot begin behind those that its last owner may have given, which may be beyond what
+// our last beat lets us give: then nothing could begin in it until the next.
 void ObserverThread::OnAssigned(const std::vector<cluster::Grant>& grants) {
+  listener_.OnGranted(grants);
+  if (std::any_of(grants.begin(), grants.end(), [this](const cluster::Grant& grant) {
+        return grant.serial_floor_ms >= store_.serial_limit_ms();
+      })) {
+    observer_->BeatNow();
+    if (observer_->out()) return;
+    listener_.OnStep(store_.serial_limit_ms(), store_.RanMs());
+  }
   {
     const MutexLock lock(telling_);
     untold_assigned_.insert(untold_assigned_.end(), grants.begin(), grants.end());
@@ -200,23 +211,31 @@ void ObserverThread::PostForNode(const std::string& node, Done done,
   });
 }
 
-void ObserverThread::SetDraining(const std::string& node, bool draining, Done done) {
-  PostForNode(node, std::move(done), [this, draining](std::uint64_t epoch) {
-    return observer_->SetDraining(epoch, draining);
+void ObserverThread::SetDraining(const std::string& node, bool draining,
+                                 const cluster::Asked& asked, Done done) {
+  PostForNode(node, std::move(done), [this, draining, asked](std::uint64_t epoch) {
+    return observer_->SetDraining(epoch, draining, asked);
   });
 }
 
-void ObserverThread::Move(const std::vector<Slot>& slots, const std::string& node, Done done) {
-  PostForNode(node, std::move(done),
-              [this, slots](std::uint64_t epoch) { return observer_->Move(slots, epoch); });
+void ObserverThread::Move(const std::vector<Slot>& slots, const std::string& node,
+                          const cluster::Asked& asked, Done done) {
+  PostForNode(node, std::move(done), [this, slots, asked](std::uint64_t epoch) {
+    return observer_->Move(slots, epoch, asked);
+  });
 }
 
-void ObserverThread::Fence(const std::string& node, const std::string& who,
-                           const std::string& reason, Done done) {
-  const std::string asked_by = who + ": " + reason;
-  PostForNode(node, std::move(done), [this, asked_by](std::uint64_t epoch) {
-    asked_by_ = asked_by;
-    Status ended = observer_->End(epoch);
+void ObserverThread::Unpin(const std::vector<Slot>& slots, Done done) {
+  Post([this, slots, done = std::move(done)] {
+    done(observer_->out() ? Unavailable("this coordinator is out of the cluster")
+                          : observer_->Unpin(slots));
+  });
+}
+
+void ObserverThread::Fence(const std::string& node, const cluster::Asked& asked, Done done) {
+  PostForNode(node, std::move(done), [this, asked](std::uint64_t epoch) {
+    asked_by_ = asked.who + ": " + asked.reason;
+    Status ended = observer_->End(epoch, asked);
     asked_by_.clear();
     return ended;
   });

@@ -32,6 +32,8 @@ class ObserverThread final : public cluster::ClusterControl, private cluster::Ob
     // A call of the store was made. How far serials may go, and how long the cluster has run.
     virtual void OnStep(std::int64_t serial_limit_ms, std::int64_t ran_ms) = 0;
     virtual void OnView(cluster::ViewPtr view) = 0;
+    // At once: they are this member's.
+    virtual void OnGranted(const std::vector<cluster::Grant>& grants) = 0;
     // From Tell on.
     virtual void OnAssigned(const std::vector<cluster::Grant>& grants) = 0;
     virtual void OnWanted(const std::vector<Slot>& slots) = 0;
@@ -73,10 +75,12 @@ class ObserverThread final : public cluster::ClusterControl, private cluster::Ob
   std::int64_t answered_boot_ms() const { return answered_boot_ms_; }
   std::uint64_t epoch() const { return epoch_; }
 
-  void SetDraining(const std::string& node, bool draining, Done done) override;
-  void Move(const std::vector<Slot>& slots, const std::string& node, Done done) override;
-  void Fence(const std::string& node, const std::string& who, const std::string& reason,
-             Done done) override;
+  void SetDraining(const std::string& node, bool draining, const cluster::Asked& asked,
+                   Done done) override;
+  void Move(const std::vector<Slot>& slots, const std::string& node, const cluster::Asked& asked,
+            Done done) override;
+  void Unpin(const std::vector<Slot>& slots, Done done) override;
+  void Fence(const std::string& node, const cluster::Asked& asked, Done done) override;
 
  private:
   void Run();
@@ -102,7 +106,7 @@ class ObserverThread final : public cluster::ClusterControl, private cluster::Ob
   // The thread's.
   std::optional<cluster::Observer> observer_;
   cluster::ViewPtr view_;
-  bool leaving_ = false;
+  bool leaving_ = false;  // and does nothing else any more
   std::string asked_by_;  // while somebody's Fence runs
 
   // Held while the listener is told of slots.

@@ -18,6 +18,10 @@ constexpr std::chrono::seconds kObserverConnects{2};
 // Of one that is out: who has ended it.
 constexpr milliseconds kLastWords{500};
 
+SlotGrant OursOf(const cluster::Grant& grant) {
+  return {.slot = grant.slot, .slot_epoch = grant.slot_epoch};
+}
+
 }  // namespace
 
 PostgresLog::PostgresLog(PostgresLogOptions options)
@@ -84,11 +88,8 @@ Result<Joined> PostgresLog::Join(SlotEvents& events) {
       .epochs = std::make_shared<const std::vector<std::uint64_t>>(cluster.value().epochs)};
   slots_ = std::make_shared<SlotTable>(joined.slots_count);
   slots_->SetGeneration(cluster.value().generation);
-  for (const cluster::Grant& grant : cluster.value().slots) {
-    const SlotGrant ours{.slot = grant.slot, .slot_epoch = grant.slot_epoch};
-    slots_->Assign(ours, grant.serial_floor_ms);
-    joined.slots.push_back(ours);
-  }
+  OnGranted(cluster.value().slots);
+  for (const cluster::Grant& grant : cluster.value().slots) joined.slots.push_back(OursOf(grant));
   observer_.Start();
   for (std::uint32_t number = 0; number < options_.lanes_count; ++number) {
     if (Status status = OpenLane(number, joined); !status.ok()) return status;
@@ -270,12 +271,13 @@ void PostgresLog::OnView(cluster::ViewPtr view) {
   if (options_.on_view) options_.on_view(std::move(view));
 }
 
+void PostgresLog::OnGranted(const std::vector<cluster::Grant>& grants) {
+  for (const cluster::Grant& grant : grants) slots_->Assign(OursOf(grant), grant.serial_floor_ms);
+}
+
 void PostgresLog::OnAssigned(const std::vector<cluster::Grant>& grants) {
   std::vector<SlotGrant> ours;
-  for (const cluster::Grant& grant : grants) {
-    ours.push_back({.slot = grant.slot, .slot_epoch = grant.slot_epoch});
-    slots_->Assign(ours.back(), grant.serial_floor_ms);
-  }
+  for (const cluster::Grant& grant : grants) ours.push_back(OursOf(grant));
   events_->OnAssigned(ours);
 }
 

@@ -131,6 +131,7 @@ class PostgresLog final : public Log, private SlotEvents, private ObserverThread
   // Of the observer.
   void OnStep(std::int64_t serial_limit_ms, std::int64_t ran_ms) override;
   void OnView(cluster::ViewPtr view) override;
+  void OnGranted(const std::vector<cluster::Grant>& grants) override;
   void OnAssigned(const std::vector<cluster::Grant>& grants) override;
   void OnFence(const std::string& node, cluster::MemberStore::Fenced result,
                const std::string& asked_by) override;

@@ -10,7 +10,8 @@ namespace {
 
 // What takes a schema from the format before (0: nothing) to this one. All of it is in the set of
 // words that stores of PostgreSQL's kind have in common (DESIGN.md), but for what follows WITH and
-// SET, which tunes PostgreSQL.
+// SET, which tunes PostgreSQL. Members of the format before go on while others have taken it: a
+// step adds, and takes nothing away.
 constexpr std::array<const char*, kPostgresFormat> kMigrations = {R"sql(
 CREATE TABLE IF NOT EXISTS log (
   one int PRIMARY KEY CHECK (one = 1),
@@ -53,6 +54,15 @@ ALTER TABLE live ALTER COLUMN state SET STORAGE EXTERNAL;
 ALTER TABLE live ALTER COLUMN spec SET STORAGE EXTERNAL;
 ALTER TABLE finished ALTER COLUMN state SET STORAGE EXTERNAL;
 ALTER TABLE finished ALTER COLUMN spec SET STORAGE EXTERNAL;
+)sql",
+                                                                  R"sql(
+CREATE TABLE IF NOT EXISTS pin (
+  slot smallint PRIMARY KEY,
+  node text NOT NULL, who text NOT NULL, reason text NOT NULL, unix_ms bigint NOT NULL);
+CREATE TABLE IF NOT EXISTS asked (
+  epoch bigint NOT NULL, what text NOT NULL,
+  who text NOT NULL, reason text NOT NULL, unix_ms bigint NOT NULL,
+  PRIMARY KEY (epoch, what));
 )sql"};
 
 constexpr int kMaxTries = 100;
@@ -106,8 +116,7 @@ std::string IncomingFrom(const std::string& source) {
 }
 
 std::string CreationSql(const std::string& schema, const SchemaOptions& options) {
-  std::string sql = "CREATE SCHEMA IF NOT EXISTS \"" + schema + "\";";
-  for (const char* step : kMigrations) sql += step;
+  std::string sql = "CREATE SCHEMA IF NOT EXISTS \"" + schema + "\";" + MigrationSql(0);
   std::string slots;
   for (Slot slot = 0; slot < options.slots_count; ++slot)
     slots += (slot == 0 ? "" : ",") + std::to_string(slot);
@@ -123,18 +132,28 @@ std::string CreationSql(const std::string& schema, const SchemaOptions& options)
   return sql;
 }
 
+std::string MigrationSql(int format) {
+  std::string sql;
+  for (auto step = static_cast<std::size_t>(format); step < kMigrations.size(); ++step)
+    sql += kMigrations[step];
+  return sql;
+}
+
 Result<LogRow> OpenSchema(Connection& connection, const std::string& schema,
                           const SchemaOptions& options) {
   const std::string what = connection.place() + ": schema " + schema;
   for (int attempt = 0; attempt < kMaxTries; ++attempt) {
     Answer answer = connection.Run(
         "SELECT format, log_id, slots, starts, generation, origin, age_ms FROM log WHERE one = 1");
-    if (answer.ok() && answer.rows.size() == 1) {
+    const bool there = answer.ok() && answer.rows.size() == 1;
+    const int format = there ? static_cast<int>(answer.rows.Int(0, 0)) : 0;
+    const bool older = there && format > 0 && format < kPostgresFormat;
+    if (there && !older) {
       const Rows& rows = answer.rows;
       if (rows.Int(0, 2) < 1 || rows.Int(0, 2) > kMaxSlotsCount)
         return DataLoss(what + ": its log has " + rows.Text(0, 2) + " slots");
       return Checked(connection, schema,
-                     {.format = static_cast<int>(rows.Int(0, 0)),
+                     {.format = format,
                       .log_id = static_cast<std::uint32_t>(rows.Int(0, 1)),
                       .slots_count = static_cast<Slot>(rows.Int(0, 2)),
                       .starts = rows.Unsigned(0, 3),
@@ -146,7 +165,13 @@ Result<LogRow> OpenSchema(Connection& connection, const std::string& schema,
     if (answer.sqlstate == "42703") {
       return FailedPrecondition(what + " has a table log that is not ours: " + answer.message);
     }
-    if (missing) answer = connection.Run(CreationSql(schema, options));
+    if (older) {
+      answer = connection.Run(MigrationSql(format) +
+                              "UPDATE log SET format = " + std::to_string(kPostgresFormat) +
+                              " WHERE one = 1 AND format = " + std::to_string(format));
+    } else if (missing) {
+      answer = connection.Run(CreationSql(schema, options));
+    }
     if (answer.sqlstate == "42501") return NoRight(connection, schema, answer);
     if (!answer.ok() && !LostTheRace(answer)) return answer.status(what);
   }

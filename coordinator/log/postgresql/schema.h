@@ -8,6 +8,8 @@
 //   lane      one for each connection of a member through which it writes: the fence
 //   batch     one row for each group that was committed, until 1000 newer ones of its lane are
 //   slot      who has it
+//   pin       one for each slot that a person has moved: whose it is to be
+//   asked     what people have asked of members, and why
 //   live      a row for each unfinished transaction
 //   finished  a row for each finished one, until retention removes it
 //
@@ -23,7 +25,7 @@
 
 namespace assent::log {
 
-inline constexpr int kPostgresFormat = 1;
+inline constexpr int kPostgresFormat = 2;
 inline constexpr Slot kDefaultSlotsCount = 1024;
 
 struct SchemaOptions {
@@ -58,8 +60,11 @@ std::string IncomingFrom(const std::string& source);
 // was not faster.
 std::string CreationSql(const std::string& schema, const SchemaOptions& options);
 
-// Makes what is missing, in the schema of the connection (its search_path), and reads the log's
-// row.
+// What takes tables of this format to ours. Any number may run it, at any time.
+std::string MigrationSql(int format);
+
+// Makes what is missing, in the schema of the connection (its search_path), takes an older format
+// to ours, and reads the log's row.
 //   kFailedPrecondition  a newer format than this program knows; a log that has moved, or is
 //                        still to come; or half a schema, which nobody of us leaves behind
 //   kPermissionDenied    no right to make or use it: the message has the GRANT

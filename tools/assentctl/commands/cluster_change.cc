@@ -1,5 +1,5 @@
-// cluster drain, move and fence. What would happen is told from the cluster's view: a dry run sends
-// nothing.
+// cluster drain, move, unpin and fence. What would happen is told from the cluster's view: a dry
+// run sends nothing.
 
 #include <algorithm>
 #include <functional>
@@ -174,9 +174,16 @@ Exit WaitDrained(const v1::ClusterMember& member, Session& session) {
   }
 }
 
-// Puts the slots that are to move into the request, and answers from whom they go.
-Result<std::string> SelectSlots(const MoveCommand& command, const Found& found,
-                                v1::MoveSlotsRequest& request) {
+// What a move would do.
+struct Moving {
+  std::size_t come = 0;
+  std::size_t stay = 0;  // it has them, and is to keep them
+  std::string from{};
+};
+
+// Puts the slots that are to move, or to stay, into the request.
+Result<Moving> SelectSlots(const MoveCommand& command, const Found& found,
+                           v1::MoveSlotsRequest& request) {
   if (found.member.draining()) {
     return FailedPrecondition(command.node + " is draining: it takes no slots");
   }
@@ -186,6 +193,7 @@ Result<std::string> SelectSlots(const MoveCommand& command, const Found& found,
     moving.insert(SlotOf(command.gid, static_cast<Slot>(count)));
   }
   std::set<std::string> owners;
+  Moving result;
   for (const std::size_t slot : moving) {
     if (slot >= count) {
       return InvalidArgument("there is no slot " + std::to_string(slot) + "; they go from 0 to " +
@@ -196,13 +204,48 @@ Result<std::string> SelectSlots(const MoveCommand& command, const Found& found,
       return FailedPrecondition("slot " + std::to_string(slot) +
                                 " has no owner at this moment: nobody could give it away");
     }
-    if (owner->node() == command.node) continue;
+    const bool is_there = owner->node() == command.node;
+    const v1::PinnedSlots* pinned = PinOf(found.view, slot);
+    if (is_there && pinned != nullptr && pinned->node() == command.node) continue;
     request.add_slots(static_cast<std::uint32_t>(slot));
-    owners.insert(Visible(owner->node()));
+    ++(is_there ? result.stay : result.come);
+    if (!is_there) owners.insert(Visible(owner->node()));
   }
-  std::string from;
-  for (const std::string& owner : owners) from += (from.empty() ? "" : ", ") + owner;
-  return from;
+  for (const std::string& owner : owners) result.from += (result.from.empty() ? "" : ", ") + owner;
+  return result;
+}
+
+// Until when it is so belongs to it.
+std::string MoveMeaning(const std::string& node, const Moving& moving) {
+  std::string text;
+  if (moving.come > 0) text = "is given " + Count(moving.come, "slot") + " by " + moving.from;
+  if (moving.stay > 0)
+    text += std::string(text.empty() ? "" : " and ") + "keeps " + Count(moving.stay, "slot") +
+            " that it has";
+  const bool one = moving.come + moving.stay == 1;
+  return text + "; " + (one ? "it stays" : "they stay") +
+         " there until moved again or assentctl cluster unpin. While " + Visible(node) +
+         " is away or draining others have " + (one ? "it" : "them");
+}
+
+// Puts the slots that nobody is to be held to any more into the request.
+Status SelectPinned(const UnpinCommand& command, const v1::ClusterView& view,
+                    v1::MoveSlotsRequest& request) {
+  std::set<std::uint32_t> named(command.slots.begin(), command.slots.end());
+  const std::size_t count = SlotsCount(view);
+  if (!command.gid.empty() && count > 0)
+    named.insert(SlotOf(command.gid, static_cast<Slot>(count)));
+  if (!named.empty() && *named.rbegin() >= count) {
+    return InvalidArgument("there is no slot " + std::to_string(*named.rbegin()) +
+                           "; they go from 0 to " + std::to_string(count - 1));
+  }
+  for (const v1::PinnedSlots& pinned : view.pinned()) {
+    for (const std::uint32_t slot : pinned.slots()) {
+      if (command.all || pinned.node() == command.node || named.contains(slot))
+        request.add_slots(slot);
+    }
+  }
+  return OkStatus();
 }
 
 // Of a member that is to be ended, before anybody agrees to it.
@@ -274,24 +317,49 @@ Exit RunMove(const MoveCommand& command, Session& session) {
   const Result<Found> found = Find(command.node, session);
   if (!found.ok()) return Fail(found.status(), session);
   v1::MoveSlotsRequest request;
-  const Result<std::string> from = SelectSlots(command, *found, request);
-  if (!from.ok()) return session.Fail(from.status());
+  const Result<Moving> selected = SelectSlots(command, *found, request);
+  if (!selected.ok()) return session.Fail(selected.status());
   if (request.slots_size() == 0) {
-    Report(command.node, "has what is asked for already: nothing to move", found->view, session);
+    Report(command.node, "has what is asked for already, and keeps it: nothing to move",
+           found->view, session);
     return Exit::kDone;
   }
   request.set_node(command.node);
   *request.mutable_action() = MakeAction("", command.intent, command.intent.dry_run, session);
-  const auto count = static_cast<std::uint64_t>(request.slots_size());
-  std::string effect = "is given " + Count(count, "slot") + " by " + *from;
-  if (command.intent.dry_run) {
-    const std::set<std::size_t> moving(request.slots().begin(), request.slots().end());
+  std::string effect = MoveMeaning(command.node, *selected);
+  if (command.intent.dry_run && selected->come > 0) {
+    std::set<std::size_t> moving(request.slots().begin(), request.slots().end());
+    std::erase_if(moving, [&found](std::size_t slot) {
+      return OwnerOf(found->view, slot)->epoch() == found->member.epoch();
+    });
     const Result<std::string> undecided = Undecided(
         found->view, [&moving](std::size_t slot) { return moving.contains(slot); }, session);
     if (!undecided.ok()) return Fail(undecided.status(), session);
     effect += *undecided;
   }
   return Change(request, command.node, effect, *found, command.intent.dry_run, session);
+}
+
+Exit RunUnpin(const UnpinCommand& command, Session& session) {
+  const Result<v1::ClusterView> view = session.service.GetCluster({}, session.options.call_timeout);
+  if (!view.ok()) return Fail(view.status(), session);
+  if (IsAlone(*view)) return session.Fail(FailedPrecondition(kAlone));
+  v1::MoveSlotsRequest request;
+  request.set_unpin(true);
+  if (const Status status = SelectPinned(command, *view, request); !status.ok())
+    return session.Fail(status);
+  const Found found{*view, {}};
+  const auto count = static_cast<std::uint64_t>(request.slots_size());
+  if (count == 0) {
+    Report("none of these", "was moved by anybody: nothing to do", *view, session);
+    return Exit::kDone;
+  }
+  *request.mutable_action() = MakeAction("", command.intent, command.intent.dry_run, session);
+  return Change(
+      request, Count(count, "slot"),
+      "may be balanced again; nothing moves while everybody has three quarters of an even "
+      "share",
+      found, command.intent.dry_run, session);
 }
 
 Exit RunFence(const FenceCommand& command, Session& session) {

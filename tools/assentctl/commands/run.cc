@@ -26,6 +26,7 @@ struct Runner {
   Exit operator()(const LocateCommand& command) const { return RunLocate(command, session); }
   Exit operator()(const DrainCommand& command) const { return RunDrain(command, session); }
   Exit operator()(const MoveCommand& command) const { return RunMove(command, session); }
+  Exit operator()(const UnpinCommand& command) const { return RunUnpin(command, session); }
   Exit operator()(const FenceCommand& command) const { return RunFence(command, session); }
   Exit operator()(const MigrateCommand& command) const { return RunMigrate(command, session); }
   Exit operator()(const BackupCommand& command) const { return RunBackup(command, session); }
