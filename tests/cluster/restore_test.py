@@ -13,6 +13,7 @@ import postgresql
 
 WITHIN_S = 60
 REGRESSED = 76  # exit code
+USAGE, WRONG_STATE = 2, 5  # of assentctl
 
 
 class Restore(unittest.TestCase):
@@ -59,6 +60,9 @@ class Restore(unittest.TestCase):
                 break
         self.assertEqual(0, done.returncode, done.stderr)
 
+    def restored(self, *arguments):
+        return members.Ctl("")("cluster", "restored", self.server.url(self.database), *arguments)
+
     def kill(self):
         self.member.process.kill()
         self.member.process.wait()
@@ -93,11 +97,28 @@ class Restore(unittest.TestCase):
                      dump)
         self.assertLess(self.slot_epoch(), heard)
         # What docs/cluster.md says is to be done by hand.
-        self.sql("UPDATE assent.log SET origin = 'restored'")
+        restored = self.restored("--yes")
+        self.assertEqual(0, restored.code, restored)
+        self.assertRegex(restored.out, r"^log \d+: store generation 2, \d+ unfinished transactions; start the coordinators, then: assentctl list --needs-operator\n")
         self.member.start()
         self.goes_on()
         self.assertGreater(self.slot_epoch(), heard)
         self.assertEqual("2", self.sql("SELECT generation FROM assent.log"))
+
+    def test_it_is_said_of_a_log_that_nobody_works_on(self):
+        lives = self.restored("--yes")
+        self.assertEqual(WRONG_STATE, lives.code, lives)
+        self.assertIn(f"node node at {self.member.endpoint} lives: stop all coordinators first", lives.err)
+        self.kill()
+        dry = self.restored("--dry-run")
+        self.assertRegex(dry.out, r"^log \d+: \(dry run\) store generation is 1, ")
+        self.assertEqual(USAGE, self.restored().code, "there is nobody to ask")
+        self.assertEqual("1", self.sql("SELECT generation FROM assent.log"))
+        self.assertEqual(USAGE, members.Ctl("")("cluster", "restored", "sqlite:/tmp", "--yes").code)
+        self.sql("DROP SCHEMA assent CASCADE")
+        none = self.restored("--yes")
+        self.assertEqual(WRONG_STATE, none.code, none)
+        self.assertIn("has no log", none.err)
 
     def test_the_same_under_a_coordinator_that_runs(self):
         """It was told more than is there."""

@@ -223,6 +223,16 @@ TEST_F(CommandLine, ClusterChanges) {
   EXPECT_TRUE(As<FenceCommand>({"cluster", "fence", "b", "--yes"}).intent.yes);
 }
 
+TEST_F(CommandLine, RestoredNamesTheLog) {
+  const auto restored =
+      As<RestoredCommand>({"cluster", "restored", "postgresql://db/assent", "--yes"});
+  EXPECT_EQ("postgresql://db/assent", restored.log);
+  EXPECT_TRUE(restored.yes);
+  EXPECT_TRUE(
+      As<RestoredCommand>({"cluster", "restored", "postgresql://db/a", "--dry-run"}).dry_run);
+  EXPECT_NE(std::string::npos, Bad({"cluster", "restored"}).find("LOG"));
+}
+
 TEST_F(CommandLine, MigrateNamesBothPlaces) {
   const auto migrate =
       As<MigrateCommand>({"migrate", "--from", "sqlite:/data", "--to", "postgresql://db/assent"});

@@ -77,7 +77,7 @@ TEST_F(CompleteTest, Arguments) {
 }
 
 TEST_F(CompleteTest, BelowCluster) {
-  EXPECT_EQ((Words{"status", "locate", "drain", "move", "unpin", "fence"}),
+  EXPECT_EQ((Words{"status", "locate", "drain", "move", "unpin", "fence", "restored"}),
             Values({"cluster", ""}));
   EXPECT_EQ((Words{"--undo"}), Values({"cluster", "drain", "--u"}));
   EXPECT_EQ((Words{"other"}), Values({"cluster", "drain", "oth"}));

@@ -115,6 +115,13 @@ struct FenceCommand {
   Intent intent;
 };
 
+// A log in PostgreSQL, by its address, that was put back to an older state.
+struct RestoredCommand {
+  std::string log;
+  bool dry_run = false;
+  bool yes = false;
+};
+
 // The whole log, from one store to another: sqlite:FOLDER or postgresql://...
 struct MigrateCommand {
   std::string from;
@@ -135,7 +142,7 @@ using Command = std::variant<ListCommand, ShowCommand, WatchCommand, WaitCommand
                              OperateCommand, ResolveCommand, ParticipantsCommand, StatsCommand,
                              HealthCommand, VersionCommand, CompletionCommand, ManCommand,
                              CompleteCommand, ClusterStatusCommand, LocateCommand, DrainCommand,
-                             MoveCommand, UnpinCommand, FenceCommand, MigrateCommand, BackupCommand>;
+                             MoveCommand, UnpinCommand, FenceCommand, RestoredCommand, MigrateCommand, BackupCommand>;
 
 // What holds for every command.
 struct GlobalOptions {

@@ -29,7 +29,8 @@ Exit RunDrain(const DrainCommand& command, Session& session);
 Exit RunMove(const MoveCommand& command, Session& session);
 Exit RunUnpin(const UnpinCommand& command, Session& session);
 Exit RunFence(const FenceCommand& command, Session& session);
-// Needs no coordinator, and that none runs.
+// These need no coordinator, and that none runs.
+Exit RunRestored(const RestoredCommand& command, Session& session);
 Exit RunMigrate(const MigrateCommand& command, Session& session);
 Exit RunBackup(const BackupCommand& command, Session& session);
 // Best effort: a coordinator that does not answer at once offers no gids.

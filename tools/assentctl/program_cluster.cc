@@ -1,4 +1,4 @@
-// cluster and what is below it (status, locate, drain, move, unpin, fence), and migrate.
+// cluster and what is below it (status, locate, drain, move, unpin, fence, restored), and migrate.
 
 #include <algorithm>
 #include <memory>
@@ -156,6 +156,23 @@ void AddFence(CLI::App& cluster, Program& program) {
   fence.callback([command, &program] { program.command = *command; });
 }
 
+void AddRestored(CLI::App& cluster, Program& program) {
+  auto command = std::make_shared<RestoredCommand>();
+  CLI::App& restored = *cluster.add_subcommand(
+      "restored",
+      "Say that the log was put back to an older state (a snapshot of its disk), before the first "
+      "coordinator starts on it; asks first");
+  restored
+      .add_option("LOG", command->log, "postgresql://USER@HOST:PORT/DATABASE, as assentd's --log")
+      ->type_name("LOG")
+      ->required();
+  restored.add_flag("--dry-run", command->dry_run, "Look, and change nothing");
+  restored.add_flag("--yes", command->yes, "Do not ask");
+  Examples(restored, {"assentctl cluster restored postgresql://assent@db/assent --dry-run",
+                      "assentctl cluster restored postgresql://assent@db/assent --yes"});
+  restored.callback([command, &program] { program.command = *command; });
+}
+
 void AddMigrate(Program& program) {
   auto command = std::make_shared<MigrateCommand>();
   CLI::App& migrate = *program.app.add_subcommand(
@@ -184,6 +201,7 @@ void AddClusterCommands(Program& program) {
   AddMove(cluster, program);
   AddUnpin(cluster, program);
   AddFence(cluster, program);
+  AddRestored(cluster, program);
   AddMigrate(program);
 }
 

@@ -19,8 +19,6 @@
 namespace assent::log {
 namespace {
 
-// Between two looks at the beats of others.
-constexpr std::chrono::milliseconds kLook{100};
 // What makes a log, behind its path.
 constexpr std::array kBeside = {"", "-wal", "-state", "-reserve"};
 
@@ -39,8 +37,6 @@ class ToSqlite {
   // Whether the log is there already.
   Result<bool> CheckTarget();
   Result<bool> CheckFound();
-  Status CheckNobodyLives();
-  Result<std::map<std::uint64_t, std::string>> Living();
   Status MarkTarget();
   Status EndAll();
   Status NoteMoved();
@@ -70,7 +66,8 @@ Result<Migrated> ToSqlite::Run() {
   if (!is_there.ok()) return is_there.status();
   if (!*is_there) {
     if (mark_.empty()) {
-      if (Status status = CheckNobodyLives(); !status.ok()) return status;
+      Status status = CheckNobodyLives(*postgres_, options_.patience, options_.on_progress);
+      if (!status.ok()) return status;
     }
     if (Status status = MarkTarget(); !status.ok()) return status;
     if (mark_.empty()) {
@@ -162,43 +159,6 @@ Status ToSqlite::MarkTarget() {
   if (!is_there.ok()) return is_there.status();
   return *is_there ? FailedPrecondition(target_ + ": somebody has begun a log there meanwhile")
                    : OkStatus();
-}
-
-// By epoch: how far it has beaten, and who it is.
-Result<std::map<std::uint64_t, std::string>> ToSqlite::Living() {
-  const Answer answer =
-      postgres_->Run("SELECT epoch, beat, node, address FROM member WHERE NOT ended");
-  if (!answer.ok()) return answer.status(postgres_->place() + ": reading table member");
-  std::map<std::uint64_t, std::string> living;
-  for (int row = 0; row < answer.rows.size(); ++row) {
-    living[answer.rows.Unsigned(row, 0)] = "node " + answer.rows.Text(row, 2) + " at " +
-                                           answer.rows.Text(row, 3) + ", beat " +
-                                           answer.rows.Text(row, 1);
-  }
-  return living;
-}
-
-// Members that were killed have not left: they are told from those that live by their beats.
-Status ToSqlite::CheckNobodyLives() {
-  const auto before = Living();
-  if (!before.ok()) return before.status();
-  if (before->empty()) return OkStatus();
-  options_.on_progress("looking whether " + std::to_string(before->size()) +
-                       " members that have not left still live");
-  const auto until = std::chrono::steady_clock::now() + options_.patience;
-  for (bool last = false; !last;) {
-    last = std::chrono::steady_clock::now() >= until;
-    const auto now = Living();
-    if (!now.ok()) return now.status();
-    for (const auto& [epoch, who] : *now) {
-      const auto at = before->find(epoch);
-      if (at != before->end() && at->second == who) continue;
-      return FailedPrecondition(who.substr(0, who.rfind(',')) +
-                                " lives: stop all coordinators first");
-    }
-    if (!last) std::this_thread::sleep_for(kLook);  // tidy: allow(sleep) a beat makes no noise
-  }
-  return OkStatus();
 }
 
 // No member writes any more, none can join: who had read the log's row before reads it again,

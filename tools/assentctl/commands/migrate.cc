@@ -1,4 +1,5 @@
-// The whole log from one store to another. All that happens is in coordinator/log/migrate.
+// What is done to a log that nobody works on: the whole of it from one store to another, and saying
+// that it was restored. All that happens is in coordinator/log/migrate.
 
 #include "coordinator/log/migrate/migrate.h"
 
@@ -6,8 +7,10 @@
 #include <optional>
 #include <system_error>
 
+#include "coordinator/log/migrate/restored.h"
 #include "tools/assentctl/commands.h"
 #include "tools/assentctl/json_out.h"
+#include "tools/assentctl/perform.h"
 #include "tools/assentctl/text.h"
 
 namespace assent::ctl {
@@ -24,6 +27,13 @@ bool IsPostgres(const std::string& place) {
   return place.rfind("postgresql://", 0) == 0 || place.rfind("postgres://", 0) == 0;
 }
 
+Status CheckPassword(const std::string& address) {
+  if (!log::Connection::HasPassword(address)) return OkStatus();
+  return InvalidArgument(
+      "the address holds a password, which everybody on this machine can read in the list of "
+      "processes: put it into a file and name that in PGPASSFILE");
+}
+
 Status CheckPlaces(const MigrateCommand& command) {
   const bool sqlite_to_postgres = FolderOf(command.from) && IsPostgres(command.to);
   const bool postgres_to_sqlite = IsPostgres(command.from) && FolderOf(command.to);
@@ -31,12 +41,7 @@ Status CheckPlaces(const MigrateCommand& command) {
     return InvalidArgument(
         "one of --from and --to is sqlite:FOLDER, the other postgresql://USER@HOST:PORT/DATABASE");
   }
-  if (log::Connection::HasPassword(sqlite_to_postgres ? command.to : command.from)) {
-    return InvalidArgument(
-        "the address holds a password, which everybody on this machine can read in the list of "
-        "processes: put it into a file and name that in PGPASSFILE");
-  }
-  return OkStatus();
+  return CheckPassword(sqlite_to_postgres ? command.to : command.from);
 }
 
 // The usual hints are about transactions.
@@ -64,7 +69,66 @@ std::string Report(const MigrateCommand& command, const log::Migrated& migrated,
   return style.output == Output::kJsonl ? LineJson(json) : PrettyJson(json);
 }
 
+// Before anybody agrees to it.
+constexpr const char* kRestoredMeaning =
+    "What was begun and decided since the copy is missing in the log, and participants did what "
+    "they "
+    "were told.\n"
+    "  From now on nothing is presumed about what began before: what participants hold prepared "
+    "from "
+    "then is answered CANNOT_TELL, and undecided 2pc transactions of the log are left to people.\n"
+    "  It cannot be taken back. Said of a log that was not restored, it leaves its undecided 2pc "
+    "transactions to people, and harms nothing else.\n";
+
+std::string Report(const log::Restored& restored, bool dry_run, const Style& style) {
+  const std::string id = std::to_string(restored.log_id);
+  if (style.output == Output::kId) return id + "\n";
+  if (style.table()) {
+    return "log " + id + ": " + (dry_run ? "(dry run) store generation is " : "store generation ") +
+           std::to_string(restored.generation) + ", " + std::to_string(restored.unfinished) +
+           " unfinished transactions" +
+           (dry_run ? "\n" : "; start the coordinators, then: assentctl list --needs-operator\n");
+  }
+  const Json json = {{"log_id", restored.log_id},
+                     {"generation", restored.generation},
+                     {"unfinished", restored.unfinished}};
+  if (style.output == Output::kYaml) return Yaml(json);
+  return style.output == Output::kJsonl ? LineJson(json) : PrettyJson(json);
+}
+
 }  // namespace
+
+Exit RunRestored(const RestoredCommand& command, Session& session) {
+  Status status = IsPostgres(command.log)
+                      ? CheckPassword(command.log)
+                      : InvalidArgument(
+                            "LOG is postgresql://USER@HOST:PORT/DATABASE; a file of "
+                            "SQLite is seen to be a copy by itself");
+  if (!status.ok()) return Fail(status, session);
+  if (!command.dry_run && !command.yes) {
+    const Exit answer = AskConsent(
+        "cluster restored",
+        [&session] {
+          session.console.Err(kRestoredMeaning);
+          return OkStatus();
+        },
+        session.surroundings.in_is_terminal, session);
+    if (answer != Exit::kDone) return answer;
+  } else {
+    session.console.Err(kRestoredMeaning);
+  }
+  log::RestoredOptions options;
+  options.postgres.url = command.log;
+  options.postgres.application_name = "assentctl cluster restored";
+  options.dry_run = command.dry_run;
+  options.on_progress = [&session](const std::string& words) {
+    session.console.Err(Visible(words) + "\n");
+  };
+  const Result<log::Restored> restored = log::NoteRestored(options);
+  if (!restored.ok()) return Fail(restored.status(), session);
+  session.console.Out(Report(*restored, command.dry_run, session.MakeStyle()));
+  return Exit::kDone;
+}
 
 Exit RunMigrate(const MigrateCommand& command, Session& session) {
   if (const Status status = CheckPlaces(command); !status.ok()) return Fail(status, session);

@@ -28,6 +28,7 @@ struct Runner {
   Exit operator()(const MoveCommand& command) const { return RunMove(command, session); }
   Exit operator()(const UnpinCommand& command) const { return RunUnpin(command, session); }
   Exit operator()(const FenceCommand& command) const { return RunFence(command, session); }
+  Exit operator()(const RestoredCommand& command) const { return RunRestored(command, session); }
   Exit operator()(const MigrateCommand& command) const { return RunMigrate(command, session); }
   Exit operator()(const BackupCommand& command) const { return RunBackup(command, session); }
   Exit operator()(const VersionCommand&) const {
