@@ -83,6 +83,7 @@ engine::EngineOptions EngineOptions(const Config& config) {
 // Log, libraries, standard streams; and the connections of each dialled address.
 constexpr std::size_t kOwnFiles = 64;
 constexpr std::size_t kFilesPerDialledAddress = 2;
+constexpr std::chrono::seconds kLookForOurselves{10};
 // How long a connection may take from its first byte to being one of HTTP/2.
 constexpr int kHandshakeTimeoutMs = 10'000;
 
@@ -177,6 +178,7 @@ struct Server::Parts {
   Status BuildServer();
   void LetIn();
   void DialOurselves();
+  void LookForOurselves();
 };
 
 Server::Server(Config config) : parts_(std::make_unique<Parts>(std::move(config))) {}
@@ -248,6 +250,7 @@ Status Server::Start(int& exit_code) {
                   door::MakeWay(*p.operations, p.peers.get()));
   }
   p.DialOurselves();
+  if (p.peers) p.LookForOurselves();
   exit_code = kExitOk;
   return OkStatus();
 }
@@ -350,6 +353,24 @@ void Server::Parts::DialOurselves() {
                      spdlog::warn("event=listening_failed error=\"{}\"", again.message());
                    },
                    [this] { DieUnreachable(listener->address()); }});
+}
+
+// Where all others are told that this coordinator is. It is no reason not to serve: from here there
+// may be no way to what everybody else reaches.
+void Server::Parts::LookForOurselves() {
+  const auto warn = [address = config.AdvertisedAddress()](const std::string& why) {
+    spdlog::warn(
+        "event=advertised_elsewhere address={} why=\"{}\" hint=\"participants and the other "
+        "coordinators are told to reach this one there: correct --advertise, unless it is reached "
+        "from everywhere but here\"",
+        address, why);
+  };
+  peers->AskWhoIsAt(config.AdvertisedAddress(), kLookForOurselves,
+                    [warn, self = engine->recovered().epoch](const Result<std::uint64_t>& epoch) {
+                      if (!epoch.ok())
+                        return warn("nobody answers there: " + epoch.status().message());
+                      if (epoch.value() != self) warn("another one answers there");
+                    });
 }
 
 const std::string& Server::address() const { return parts_->listener->address(); }

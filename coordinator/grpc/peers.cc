@@ -26,6 +26,16 @@ std::shared_ptr<grpc::Channel> Dial(const cluster::Member& member) {
   return grpc::CreateCustomChannel(member.address, grpc::InsecureChannelCredentials(), arguments);
 }
 
+GrpcPeers::Done Told(service::Peers::Heard heard) {
+  return [heard = std::move(heard)](Handed&& handed) {
+    if (!handed.status.ok()) return heard(Unavailable(handed.status.error_message()), {});
+    grpc::Slice reply;
+    if (!handed.reply.DumpToSingleSlice(&reply).ok())
+      return heard(Internal("its answer cannot be read"), {});
+    heard(OkStatus(), std::string(reinterpret_cast<const char*>(reply.begin()), reply.size()));
+  };
+}
+
 }  // namespace
 
 bool SaysMoved(const grpc::Status& status, const grpc::ClientContext& context) {
@@ -100,6 +110,7 @@ void GrpcPeers::Close() {
     const MutexLock lock(mutex_);
     closed_ = true;
     for (const auto& [epoch, link] : links_) Leave(*link, ending);
+    ending.errands.assign(errands_.begin(), errands_.end());
   }
   Cancel(ending);
   const MutexLock lock(mutex_);
@@ -216,14 +227,19 @@ std::shared_ptr<grpc::Channel> GrpcPeers::ChannelTo(std::uint64_t epoch) {
 std::shared_ptr<GrpcPeers::Errand> GrpcPeers::Call(std::uint64_t epoch, const std::string& method,
                                                    const grpc::ByteBuffer& request,
                                                    Deadline deadline, Done done) {
-  const auto link = LinkTo(epoch);
+  if (auto link = LinkTo(epoch)) {
+    return Send(std::move(link), method, request, deadline, std::move(done));
+  }
+  done({grpc::Status(grpc::UNAVAILABLE, "there is no such member"), {}, false});
+  return std::make_shared<Errand>();
+}
+
+std::shared_ptr<GrpcPeers::Errand> GrpcPeers::Send(std::shared_ptr<Link> link,
+                                                   const std::string& method,
+                                                   const grpc::ByteBuffer& request,
+                                                   Deadline deadline, Done done) {
   auto errand = std::make_shared<Errand>();
   errand->done = std::move(done);
-  if (link == nullptr) {
-    std::exchange(errand->done,
-                  nullptr)({grpc::Status(grpc::UNAVAILABLE, "there is no such member"), {}, false});
-    return errand;
-  }
   errand->link = link;
   errand->request = request;
   errand->context.AddMetadata(kForwarded, "1");
@@ -260,15 +276,21 @@ void GrpcPeers::Ended(const std::shared_ptr<Errand>& errand, const grpc::Status&
 void GrpcPeers::Ask(const cluster::Member& member, const char* method, const std::string& request,
                     std::chrono::milliseconds patience, Heard heard) {
   const grpc::Slice slice(request);
-  (void)Call(
-      member.epoch, std::string(kPackage) + method, grpc::ByteBuffer(&slice, 1),
-      std::chrono::system_clock::now() + patience, [heard = std::move(heard)](Handed&& handed) {
-        if (!handed.status.ok()) return heard(Unavailable(handed.status.error_message()), {});
-        grpc::Slice reply;
-        if (!handed.reply.DumpToSingleSlice(&reply).ok())
-          return heard(Internal("its answer cannot be read"), {});
-        heard(OkStatus(), std::string(reinterpret_cast<const char*>(reply.begin()), reply.size()));
-      });
+  (void)Call(member.epoch, std::string(kPackage) + method, grpc::ByteBuffer(&slice, 1),
+             std::chrono::system_clock::now() + patience, Told(std::move(heard)));
+}
+
+void GrpcPeers::AskWhoIsAt(const std::string& address, std::chrono::milliseconds patience,
+                           std::function<void(const Result<std::uint64_t>& epoch)> heard) {
+  (void)Send(std::make_shared<Link>(cluster::Member{.address = address}),
+             std::string(kPackage) + "TransactionService/GetServerInfo",
+             Serialised(v1::GetServerInfoRequest()), std::chrono::system_clock::now() + patience,
+             Told([heard = std::move(heard)](const Status& status, const std::string& reply) {
+               v1::ServerInfo info;
+               if (!status.ok()) return heard(status);
+               if (!info.ParseFromString(reply)) return heard(Internal("it cannot be understood"));
+               heard(info.epoch());
+             }));
 }
 
 }  // namespace assent::door

@@ -61,6 +61,9 @@ class GrpcPeers final : public service::Peers {
 
   void Ask(const cluster::Member& member, const char* method, const std::string& request,
            std::chrono::milliseconds patience, Heard heard) override;
+  // The epoch of the coordinator that answers at this address, a member or not.
+  void AskWhoIsAt(const std::string& address, std::chrono::milliseconds patience,
+                  std::function<void(const Result<std::uint64_t>& epoch)> heard);
   // Members that have ended are forgotten, with what is under way to them: nobody else answers it.
   void SetView(const cluster::ViewPtr& view, std::uint64_t self) override;
 
@@ -87,6 +90,9 @@ class GrpcPeers final : public service::Peers {
   void NoMoreWaits() ASSENT_EXCLUDES(mutex_);
   void Leave(Link& link, Ending& ending) ASSENT_REQUIRES(mutex_);
   static void Cancel(const Ending& ending);
+  std::shared_ptr<Errand> Send(std::shared_ptr<Link> link, const std::string& method,
+                               const grpc::ByteBuffer& request, Deadline deadline, Done done)
+      ASSENT_EXCLUDES(mutex_);
   std::shared_ptr<Link> LinkTo(std::uint64_t epoch) ASSENT_EXCLUDES(mutex_);
   void Ended(const std::shared_ptr<Errand>& errand, const grpc::Status& status)
       ASSENT_EXCLUDES(mutex_);

@@ -77,7 +77,10 @@ class Seen(members.MembersTest):
     def test_nobody_reaches_it(self):
         nowhere = f"127.0.0.1:{postgresql.free_port()}"
         a, b = self.member("a"), self.member("b", "--advertise", nowhere)
+        # It says so itself, before anybody asks.
+        self.assertIn(f"address={nowhere} why=\"nobody answers there: ", self.line(b, "event=advertised_elsewhere"))
         self.until(lambda: "node b does not answer" in Ctl(a.endpoint)("cluster").out)
+        self.assertNotIn("event=advertised_elsewhere", a.words())
         self.until(lambda: Ctl(a.endpoint)("cluster", "-o", "json").json["members"][1]["slots"] > 0)
         seen = Ctl(a.endpoint)("cluster")
         self.assertEqual(LOOK, seen.code, seen)

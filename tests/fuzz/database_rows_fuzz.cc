@@ -76,7 +76,9 @@ Rows DrawRows(Input& in, int columns) {
 }
 
 // Of kLookSql.
-constexpr int kViewColumnsCount = 10;
+constexpr int kViewColumnsCount = 12;
+// Of a number: no text.
+constexpr std::uint64_t kEmpty = ~std::uint64_t{0};
 
 // A view as a database gives it, with as many mistakes as the input wants.
 Rows DrawView(Input& in, int members) {
@@ -93,9 +95,9 @@ Rows DrawView(Input& in, int members) {
   int row = 0;
   const auto put = [&](const std::vector<std::uint64_t>& numbers) {
     for (int column = 0; column < kViewColumnsCount; ++column) {
-      std::string value = column < static_cast<int>(numbers.size())
-                              ? std::to_string(numbers[static_cast<std::size_t>(column)])
-                              : "";
+      const bool given = column < static_cast<int>(numbers.size()) &&
+                         numbers[static_cast<std::size_t>(column)] != kEmpty;
+      std::string value = given ? std::to_string(numbers[static_cast<std::size_t>(column)]) : "";
       ASSENT_CHECK(PQsetvalue(result, row, column, value.data(), static_cast<int>(value.size())) !=
                    0);
     }
@@ -113,6 +115,9 @@ Rows DrawView(Input& in, int members) {
   }
   for (std::uint64_t slot = 0; slot < kSlotsCount; ++slot)
     put({2, slot, in.Below(6), in.Below(3), in.Below(6), 0});
+  // Moved to a member; all have one name, which is none.
+  for (std::uint64_t pins = in.Below(3); pins > 0; --pins)
+    put({4, 0, 0, 0, 0, 0, kEmpty, in.Below(2 * kSlotsCount)});
   return rows;
 }
 

@@ -2,15 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
-#include <map>
 #include <memory>
-#include <thread>
 #include <unistd.h>
 #include <utility>
 #include <vector>
 
 #include "coordinator/log/epoch.h"
+#include "coordinator/log/migrate/living.h"
 #include "coordinator/log/migrate/migrate.h"
 #include "coordinator/log/migrate/postgres_rows.h"
 #include "coordinator/log/sqlite/sqlite_import.h"
