@@ -19,15 +19,15 @@ class Control final : public cluster::ClusterControl {
                    Done done) override {
     Note((draining ? "drain " : "undrain ") + node, done);
   }
-  void Move(const std::vector<Slot>& slots, const std::string& node, const cluster::Asked& asked,
+  void Move(const std::vector<Slot>& slots, const std::string& node, const cluster::Asked& by,
             Done done) override {
-    Note("move" + Text(slots) + " to " + node + " by " + asked.who + ": " + asked.reason, done);
+    Note("move" + Text(slots) + " to " + node + " by " + by.who + ": " + by.reason, done);
   }
   void Unpin(const std::vector<Slot>& slots, Done done) override {
     Note("unpin" + Text(slots), done);
   }
-  void Fence(const std::string& node, const cluster::Asked& asked, Done done) override {
-    Note("fence " + node + " by " + asked.who + ": " + asked.reason, done);
+  void Fence(const std::string& node, const cluster::Asked& by, Done done) override {
+    Note("fence " + node + " by " + by.who + ": " + by.reason, done);
   }
   std::vector<std::string> asked;
 
