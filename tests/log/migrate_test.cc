@@ -143,7 +143,7 @@ TEST_F(MigrateTest, AnotherLogIsNotTouched) {
   EXPECT_NE(nullptr, Sqlite());  // not marked
   // And back into a folder that has one.
   EXPECT_EQ(Code::kFailedPrecondition, MigrateToSqlite(options_).status().code());
-  EXPECT_EQ("1", Sql("SELECT format FROM log"));
+  EXPECT_EQ(std::to_string(kPostgresFormat), Sql("SELECT format FROM log"));
 }
 
 TEST_F(MigrateTest, AMarkedLogGoesNowhereElse) {
