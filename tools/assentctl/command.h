@@ -138,11 +138,12 @@ struct CompleteCommand {
   std::vector<std::string> words;
 };
 
-using Command = std::variant<ListCommand, ShowCommand, WatchCommand, WaitCommand, SubmitCommand,
-                             OperateCommand, ResolveCommand, ParticipantsCommand, StatsCommand,
-                             HealthCommand, VersionCommand, CompletionCommand, ManCommand,
-                             CompleteCommand, ClusterStatusCommand, LocateCommand, DrainCommand,
-                             MoveCommand, UnpinCommand, FenceCommand, RestoredCommand, MigrateCommand, BackupCommand>;
+using Command =
+    std::variant<ListCommand, ShowCommand, WatchCommand, WaitCommand, SubmitCommand, OperateCommand,
+                 ResolveCommand, ParticipantsCommand, StatsCommand, HealthCommand, VersionCommand,
+                 CompletionCommand, ManCommand, CompleteCommand, ClusterStatusCommand,
+                 LocateCommand, DrainCommand, MoveCommand, UnpinCommand, FenceCommand,
+                 RestoredCommand, MigrateCommand, BackupCommand>;
 
 // What holds for every command.
 struct GlobalOptions {
