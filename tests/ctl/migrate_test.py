@@ -148,7 +148,7 @@ class Migrate(unittest.TestCase):
         words = self.start(["--data", back])
         self.assertIn("this folder is being filled by a migration from postgresql: 127.0.0.1", words)
         self.assertIn("run assentctl migrate again", words)
-        self.assertEqual("1", self.sql("SELECT format FROM assent.log"))  # served where it was
+        self.assertEqual("2", self.sql("SELECT format FROM assent.log"))  # served where it was
 
     def test_what_cannot_be(self):
         password = self.ctl("migrate", "--from", "sqlite:/nowhere", "--to", "postgresql://u:secret@db/x")
