@@ -27,9 +27,13 @@ bool IsWord(char c) {
 // Holds parts of one word together: an address, a gid, a file's name.
 bool IsJoint(char c) { return std::string_view("._:/-+@#%").find(c) != std::string_view::npos; }
 
+// As a word: a gid may be one letter.
 void ReplaceAll(std::string& text, std::string_view what) {
-  for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1))
-    text.replace(at, what.size(), "#");
+  for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) {
+    const std::size_t end = at + what.size();
+    if ((at == 0 || !IsWord(text[at - 1])) && (end == text.size() || !IsWord(text[end])))
+      text.replace(at, what.size(), "#");
+  }
 }
 
 // Behind these a number says what is wrong: "HTTP 503", "error 1205".

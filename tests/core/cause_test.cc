@@ -80,6 +80,11 @@ TEST(Causes, WordsWithoutWhatDiffers) {
   }
 }
 
+TEST(Causes, AGidThatIsALetterIsNoPartOfWords) {
+  EXPECT_EQ(After("e", AttemptResult::kRetryLater, "the shelf of e is there: e").words,
+            "the shelf of # is there: #");
+}
+
 TEST(Causes, LongWordsAreCutBetweenCharacters) {
   std::string reason;
   while (reason.size() < 1000) reason += "ä ";

@@ -14,7 +14,11 @@ namespace {
 class BatchTest : public CommandTest {
  protected:
   Exit Do(Verb verb, std::vector<std::string> gids, Intent intent = {}) {
-    return RunOperate({verb, std::move(gids), std::move(intent)}, session);
+    OperateCommand command;
+    command.verb = verb;
+    command.gids = std::move(gids);
+    command.intent = std::move(intent);
+    return RunOperate(command, session);
   }
   static Intent Yes() { return {"", "", false, true}; }
 };

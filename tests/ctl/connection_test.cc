@@ -413,5 +413,43 @@ TEST_F(SeveralTest, WhenNobodyAnswersEachIsNamed) {
   }
 }
 
+TEST_F(ConnectionTest, ManyAreOnTheirWayAtATimeAndEachIsAnsweredOnce) {
+  std::vector<int> answers(500);
+  service->OperateMany(
+      answers.size(),
+      [](std::size_t i) {
+        v1::RetryNowRequest request;
+        request.mutable_action()->set_gid(std::to_string(i));
+        return request;
+      },
+      seconds(10),
+      [&](std::size_t i, const Result<v1::OperatorReply>& reply) {
+        EXPECT_EQ(reply.ok() ? reply->effect() : "", "retry of " + std::to_string(i));
+        ++answers[i];
+        return true;
+      });
+  EXPECT_EQ(answers, std::vector<int>(500, 1));
+}
+
+TEST_F(ConnectionTest, WhoHasEnoughIsToldOfThoseOnTheirWayAndNoMoreAreSent) {
+  coordinator.answer = grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "no");
+  std::size_t made = 0;
+  std::size_t told = 0;
+  service->OperateMany(
+      10'000,
+      [&](std::size_t) {
+        ++made;
+        return v1::RetryNowRequest();
+      },
+      seconds(10),
+      [&](std::size_t, const Result<v1::OperatorReply>& reply) {
+        EXPECT_EQ(Code::kFailedPrecondition, reply.status().code());
+        ++told;
+        return false;
+      });
+  EXPECT_EQ(made, told);
+  EXPECT_LT(made, 100U);
+}
+
 }  // namespace
 }  // namespace assent::ctl

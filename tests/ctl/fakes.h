@@ -6,6 +6,8 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,8 +40,26 @@ class FakeConsole final : public Console {
     return sleeps_left-- > 0;
   }
 
+  std::unique_ptr<Page> TakePage() override {
+    struct Fake final : Page {
+      explicit Fake(FakeConsole& c) : console(c) { console.out += "(page)"; }
+      ~Fake() override { console.out += "(left)"; }
+      std::optional<char> ReadKey(std::chrono::milliseconds time) override {
+        console.uptime += time;
+        if (console.keys.empty()) return std::nullopt;
+        const std::optional<char> key = console.keys.front();
+        console.keys.pop_front();
+        return key;
+      }
+      std::size_t Rows() const override { return 24; }
+      FakeConsole& console;
+    };
+    return std::make_unique<Fake>(*this);
+  }
+
   std::string out;
   std::string err;
+  std::deque<std::optional<char>> keys;
   std::deque<std::string> lines;
   std::map<std::string, std::string> files;
   std::int64_t now_unix_ms = 1'800'000'000'000;
@@ -94,6 +114,12 @@ class FakeService final : public Service {
   Result<v1::OperatorReply> Operate(const OperatorRequest& request, Timeout) override {
     operated.push_back(request);
     return Take(operate, "Operate");
+  }
+  void OperateMany(std::size_t count, const std::function<OperatorRequest(std::size_t)>& make,
+                   Timeout timeout, const OnOperated& each) override {
+    for (std::size_t i = 0; i < count; ++i) {
+      if (!each(i, Operate(make(i), timeout))) return;
+    }
   }
   Result<v1::ListParticipantsReply> ListParticipants(const v1::ListParticipantsRequest&,
                                                      Timeout) override {

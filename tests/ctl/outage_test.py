@@ -85,6 +85,52 @@ class Outage(unittest.TestCase):
         opened = self.expect(0, "list", "--cause", causes[down]["key"], "--all-pages", "-o", "id").out.split()
         self.assertEqual({f"order-{i}" for i in range(ORDERS)}, set(opened))
         self.assertIn("is none of why, service", self.expect(2, "list", "--group-by", "y").err)
+        self.look_at_the_top()
+        self.repair(causes, misspelt)
+
+    def look_at_the_top(self):
+        top = self.expect(0, "top", "--once", "-o", "json").json
+        self.assertEqual(ORDERS + 2, top["causes"]["total"])
+        self.assertEqual("payment", max(top["participants"]["participants"], key=lambda one: one["waiting"])["service"])
+        for key in ("q", "\x03"):
+            written, code = at_a_terminal(self.ctl, ["top", "--interval", "100ms"], [("q leaves", key)], env={"NO_COLOR": "1"})
+            self.assertEqual(0, code, written)
+            self.assertIn("payment: not connected", written)
+            self.assertTrue(written.endswith("\x1b[?25h\x1b[?1049l"), "the terminal is as it was")
+
+    def repair(self, causes, misspelt):
+        # payment is back, and not ready: it says "not now", and will be asked again in an hour.
+        self.payment.answer("charge", "TRY", REPLY.RETRY_LATER, reason="warming up")
+        self.payment.up()
+        warming = "payment/charge: TRY fails: warming up"
+        self.until(lambda: self.causes().get(warming, {"count": 0})["count"] == ORDERS)
+        self.payment.answer("charge", "TRY")
+        self.hotel.answer("book", "COMPENSATE")
+
+        # What was misspelt never was sent.
+        aborted = self.expect(0, "abort", "--all", "--cause", causes[misspelt]["key"], "--reason", "misspelt", "--yes")
+        self.assertEqual("abort: 1 done, 0 failed\n", aborted.out)
+
+        # Without consent nothing happens; a dry run says how many.
+        self.expect(2, "retry", "--all", "--service", "payment")
+        dry = self.expect(0, "retry", "--all", "--service", "payment", "--dry-run")
+        self.assertEqual("retry: (dry run) 1,000 match\n", dry.out)
+        self.assertIn("... and 995 more\n", dry.err)
+        self.assertEqual(ORDERS, self.causes()[warming]["count"])
+
+        # One batch finishes everything.
+        begun = time.monotonic()
+        written, code = at_a_terminal(self.ctl, ["retry", "--all", "--reason", "all is well again"], [("Go on? [y/N]", "y\n")])
+        self.assertEqual(0, code, written)
+        self.assertIn("retry: 1,001 done, 0 failed\n", written)
+        print(f"1,001 were retried in {time.monotonic() - begun:.2f} s", file=sys.stderr)
+        self.until(lambda: self.expect(0, "list", "--group-by", "why", "-o", "json").json["total"] == 0)
+        shown = self.expect(0, "show", "order-7", "-o", "json").json
+        self.assertEqual("COMMITTED", shown["outcome"])
+        self.assertEqual([("retry", "all is well again")], [(one["verb"], one["reason"]) for one in shown["interventions"]])
+        self.assertEqual("ABORTED", self.expect(0, "show", "trip-1", "-o", "json").json["outcome"])
+        stats = self.expect(0, "stats", "-o", "json").json
+        self.assertEqual((ORDERS, 2), (int(stats["committed"]), int(stats["aborted"])))
 
 
 if __name__ == "__main__":

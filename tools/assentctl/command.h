@@ -65,6 +65,9 @@ enum class Verb : std::uint8_t { kRetry, kAbort, kSuspend, kResume, kForget };
 struct OperateCommand {
   Verb verb = Verb::kRetry;
   std::vector<std::string> gids;  // "-": read them from stdin
+  // All that match, in their place.
+  bool all = false;
+  v1::ListRequest which{};
   Intent intent;
 };
 
@@ -81,6 +84,10 @@ struct ParticipantsCommand {
 struct StatsCommand {};
 struct HealthCommand {};
 struct VersionCommand {};
+struct TopCommand {
+  bool once = false;
+  std::chrono::milliseconds interval{2'000};
+};
 
 struct ClusterStatusCommand {
   bool watch = false;
@@ -143,7 +150,7 @@ using Command =
                  ResolveCommand, ParticipantsCommand, StatsCommand, HealthCommand, VersionCommand,
                  CompletionCommand, ManCommand, CompleteCommand, ClusterStatusCommand,
                  LocateCommand, DrainCommand, MoveCommand, UnpinCommand, FenceCommand,
-                 RestoredCommand, MigrateCommand, BackupCommand>;
+                 RestoredCommand, MigrateCommand, BackupCommand, TopCommand>;
 
 // What holds for every command.
 struct GlobalOptions {

@@ -21,6 +21,8 @@ Exit RunParticipants(const ParticipantsCommand& command, Session& session);
 Exit RunStats(Session& session);
 // 0 when new transactions are taken, 1 when they are refused, 3 when nobody answers.
 Exit RunHealth(Session& session);
+// On a page of its own, until a key is pressed.
+Exit RunTop(const TopCommand& command, Session& session);
 Exit RunClusterStatus(const ClusterStatusCommand& command, Session& session);
 // 0 and who has it; 1 when nobody has at this moment.
 Exit RunLocate(const LocateCommand& command, Session& session);

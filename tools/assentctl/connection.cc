@@ -3,12 +3,16 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
+#include <deque>
+#include <memory>
 #include <sstream>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include <grpcpp/grpcpp.h>
+
+#include <assent/thread_safety.h>
 
 #include "assent/v1/cluster.grpc.pb.h"
 #include "assent/v1/maintenance.grpc.pb.h"
@@ -25,6 +29,8 @@ using Clock =
 constexpr std::chrono::milliseconds kConnectTimeout{5'000};
 // So long those that are named first go before others that have connected already.
 constexpr std::chrono::milliseconds kHeadStart{1'000};
+// Enough for the log to take them in groups, and few beside what a coordinator has to do.
+constexpr std::size_t kMostInFlight = 64;
 
 // The last part of "failed to connect to all addresses; last error: UNKNOWN: ...: Connection
 // refused".
@@ -108,6 +114,37 @@ Place MakePlace(const std::string& endpoint) {
           {std::move(transactions), std::move(cluster), std::move(maintenance)}};
 }
 
+// One of many calls that are on their way at a time.
+struct Flight {
+  std::size_t number = 0;
+  OperatorRequest request;
+  grpc::ClientContext context;
+  v1::OperatorReply reply;
+  grpc::Status status;
+};
+
+// Those that have an answer, until the caller's thread takes them.
+class Landed {
+ public:
+  void Put(std::unique_ptr<Flight> flight) {
+    const MutexLock lock(mutex_);
+    flights_.push_back(std::move(flight));
+    came_.NotifyAll();
+  }
+  std::unique_ptr<Flight> Take() {
+    const MutexLock lock(mutex_);
+    while (flights_.empty()) came_.Wait(mutex_);
+    std::unique_ptr<Flight> first = std::move(flights_.front());
+    flights_.pop_front();
+    return first;
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar came_;
+  std::deque<std::unique_ptr<Flight>> flights_ ASSENT_GUARDED_BY(mutex_);
+};
+
 class GrpcService final : public Service {
  public:
   explicit GrpcService(const std::string& endpoints) {
@@ -130,6 +167,33 @@ class GrpcService final : public Service {
   }
   Result<v1::OperatorReply> Operate(const OperatorRequest& request, Timeout timeout) override {
     return std::visit([&](const auto& one) { return OperateOne(one, timeout); }, request);
+  }
+  void OperateMany(std::size_t count, const std::function<OperatorRequest(std::size_t)>& make,
+                   Timeout timeout, const OnOperated& each) override {
+    if (const Status reached = Reach(DeadlineOf(timeout)); !reached.ok()) {
+      (void)each(0, reached);
+      return;
+    }
+    const auto landed = std::make_shared<Landed>();
+    std::size_t next = 0;
+    std::size_t in_flight = 0;
+    bool go_on = true;
+    while (true) {
+      for (; go_on && next < count && in_flight < kMostInFlight; ++next, ++in_flight)
+        Launch(next, make(next), timeout, landed);
+      if (in_flight == 0) return;
+      const std::unique_ptr<Flight> flight = landed->Take();
+      --in_flight;
+      const grpc::Status& status = flight->status;
+      if (status.ok()) {
+        go_on = each(flight->number, flight->reply) && go_on;
+      } else {
+        const Status failed = Translate(status, flight->context, timeout, Kind::kMutation);
+        go_on = each(flight->number, failed) && go_on;
+        // It may have been done, or not: what comes after would only meet the same.
+        if (status.error_code() == grpc::StatusCode::UNAVAILABLE) go_on = false;
+      }
+    }
   }
   Result<v1::ListParticipantsReply> ListParticipants(const v1::ListParticipantsRequest& request,
                                                      Timeout timeout) override {
@@ -260,6 +324,40 @@ class GrpcService final : public Service {
       }
       return stream->Finish();
     });
+  }
+
+  void Launch(std::size_t number, OperatorRequest request, Timeout timeout,
+              const std::shared_ptr<Landed>& landed) {
+    auto* const flight = new Flight;  // it is handed over with its answer
+    flight->number = number;
+    flight->request = std::move(request);
+    flight->context.set_deadline(DeadlineOf(timeout));
+    const auto land = [landed, flight](grpc::Status status) {
+      flight->status = std::move(status);
+      landed->Put(std::unique_ptr<Flight>(flight));
+    };
+    auto* const stub = std::get<0>(places_[current_].stubs)->async();
+    std::visit([&](const auto& one) { Begin(*stub, one, *flight, land); }, flight->request);
+  }
+  using Async = v1::TransactionService::StubInterface::async_interface;
+  using Land = std::function<void(grpc::Status)>;
+  static void Begin(Async& stub, const v1::RetryNowRequest& one, Flight& flight, Land land) {
+    stub.RetryNow(&flight.context, &one, &flight.reply, std::move(land));
+  }
+  static void Begin(Async& stub, const v1::AbortRequest& one, Flight& flight, Land land) {
+    stub.Abort(&flight.context, &one, &flight.reply, std::move(land));
+  }
+  static void Begin(Async& stub, const v1::SuspendRequest& one, Flight& flight, Land land) {
+    stub.Suspend(&flight.context, &one, &flight.reply, std::move(land));
+  }
+  static void Begin(Async& stub, const v1::ResumeRequest& one, Flight& flight, Land land) {
+    stub.Resume(&flight.context, &one, &flight.reply, std::move(land));
+  }
+  static void Begin(Async& stub, const v1::ResolveBranchRequest& one, Flight& flight, Land land) {
+    stub.ResolveBranch(&flight.context, &one, &flight.reply, std::move(land));
+  }
+  static void Begin(Async& stub, const v1::ForgetRequest& one, Flight& flight, Land land) {
+    stub.Forget(&flight.context, &one, &flight.reply, std::move(land));
   }
 
   Result<v1::OperatorReply> OperateOne(const v1::RetryNowRequest& request, Timeout timeout) {

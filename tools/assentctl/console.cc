@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <poll.h>
+#include <termios.h>
 #include <thread>
 #include <unistd.h>
 
@@ -30,7 +32,46 @@ std::string HostName() {
   return gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
 }
 
+// Keys come as they are pressed, also Ctrl-C, so that the terminal is left as it was.
+class TerminalPage final : public Page {
+ public:
+  TerminalPage() {
+    taken_ = tcgetattr(STDIN_FILENO, &before_) == 0;
+    termios raw = before_;
+    raw.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO | ISIG);
+    raw.c_cc[VMIN] = 1;
+    raw.c_cc[VTIME] = 0;
+    if (taken_) (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw);
+    Say("\x1b[?1049h\x1b[?25l");  // another screen, without a cursor
+  }
+  ~TerminalPage() override {
+    Say("\x1b[?25h\x1b[?1049l");
+    if (taken_) (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before_);
+  }
+  std::optional<char> ReadKey(std::chrono::milliseconds time) override {
+    pollfd in{STDIN_FILENO, POLLIN, 0};
+    if (poll(&in, 1, static_cast<int>(time.count())) <= 0) return std::nullopt;
+    char key = 0;
+    // The terminal is gone: whoever looked has left.
+    return read(STDIN_FILENO, &key, 1) == 1 ? key : 'q';
+  }
+  std::size_t Rows() const override {
+    winsize size{};
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_row : 0;
+  }
+
+ private:
+  static void Say(std::string_view text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+  }
+  termios before_{};
+  bool taken_ = false;
+};
+
 }  // namespace
+
+std::unique_ptr<Page> ProcessConsole::TakePage() { return std::make_unique<TerminalPage>(); }
 
 void ProcessConsole::Out(std::string_view text) {
   // Followed output (watch, --watch) is to be seen at once, also through a pipe.

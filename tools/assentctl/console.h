@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +13,16 @@
 #include <assent/status.h>
 
 namespace assent::ctl {
+
+// The terminal, taken for pages that are drawn again and again, until the end of its life.
+class Page {
+ public:
+  virtual ~Page() = default;
+  // A key that is pressed within the time; Ctrl-C is one.
+  virtual std::optional<char> ReadKey(std::chrono::milliseconds time) = 0;
+  // 0: unknown.
+  virtual std::size_t Rows() const = 0;
+};
 
 class Console {
  public:
@@ -29,6 +40,8 @@ class Console {
   virtual std::chrono::milliseconds Uptime() = 0;
   // False: stop instead of going on.
   virtual bool Sleep(std::chrono::milliseconds time) = 0;
+  // Of stdin and stdout, which must be a terminal.
+  virtual std::unique_ptr<Page> TakePage() = 0;
 };
 
 // What is known of the surroundings when the program starts.
@@ -50,6 +63,7 @@ class ProcessConsole final : public Console {
   std::int64_t NowUnixMs() override;
   std::chrono::milliseconds Uptime() override;
   bool Sleep(std::chrono::milliseconds time) override;
+  std::unique_ptr<Page> TakePage() override;
 
   // Whether everything written so far has left the process.
   bool FlushOut();

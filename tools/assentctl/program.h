@@ -35,6 +35,8 @@ void AddChangingCommands(Program& program);
 void AddClusterCommands(Program& program);
 void AddKeepingCommands(Program& program);
 
+// Which transactions.
+void AddFilters(CLI::App& command, v1::ListRequest& request);
 // What every mutation takes; `asks`: it wants consent.
 void AddIntent(CLI::App& command, Intent& intent, bool asks);
 

@@ -50,6 +50,7 @@ struct VerbText {
   const char* name;
   const char* description;
   const char* example;
+  const char* batch_example;
 };
 
 void AddVerb(Program& program, const VerbText& text) {
@@ -58,11 +59,22 @@ void AddVerb(Program& program, const VerbText& text) {
   CLI::App& sub = *program.app.add_subcommand(text.name, text.description);
   sub.add_option("GID", command->gids,
                  "The transactions; - reads them from standard input, one per line")
-      ->type_name("GID")
-      ->required();
-  AddIntent(sub, command->intent, text.verb == Verb::kAbort || text.verb == Verb::kForget);
-  Examples(sub, {text.example});
-  sub.callback([command, &program] { program.command = *command; });
+      ->type_name("GID");
+  sub.add_flag("--all", command->all,
+               "All that match the filters, in place of gids: they are counted and shown, then it "
+               "asks");
+  AddFilters(sub, command->which);
+  AddIntent(sub, command->intent, /*asks=*/true);
+  Examples(sub, {text.example, text.batch_example});
+  sub.callback([command, &program] {
+    if (!command->all && command->gids.empty())
+      throw CLI::ValidationError("GID", "is missing: name transactions, or --all and filters");
+    if (command->all && !command->gids.empty())
+      throw CLI::ValidationError("--all", "stands in place of gids, not beside them");
+    if (!command->all && command->which.ByteSizeLong() > 0)
+      throw CLI::ValidationError("--all", "is missing: filters choose among all, not among gids");
+    program.command = *command;
+  });
 }
 
 void AddResolve(Program& program) {
@@ -129,26 +141,30 @@ void AddIntent(CLI::App& command, Intent& intent, bool asks) {
   command.add_option("--reason", intent.reason, "Why, for the record")->type_name("TEXT");
   command.add_option("--who", intent.who, "Who, for the record (default $USER@host)")
       ->type_name("TEXT");
-  command.add_flag(
-      "-y,--yes", intent.yes,
-      asks ? "Do not ask; needed without a terminal" : "Accepted; this command never asks");
+  command.add_flag("-y,--yes", intent.yes,
+                   asks ? "Do not ask; without a terminal, what would ask needs it"
+                        : "Accepted; this command never asks");
 }
 
 void AddChangingCommands(Program& program) {
   AddSubmit(program);
   AddVerb(program, {Verb::kRetry, "retry", "Try at once what is waiting",
-                    "assentctl retry order-17 order-18 --reason 'inventory is back'"});
+                    "assentctl retry order-17 order-18 --reason 'inventory is back'",
+                    "assentctl retry --all --service payment --reason 'payment is back'"});
   AddVerb(program,
           {Verb::kAbort, "abort", "Abort transactions that are not decided yet; asks first",
-           "assentctl abort order-17 --reason 'customer called' --yes"});
+           "assentctl abort order-17 --reason 'customer called' --yes",
+           "assentctl abort --all --cause c01d8812f3b --reason 'misspelt service' --dry-run"});
   AddVerb(program, {Verb::kSuspend, "suspend", "Send nothing more for transactions until resume",
-                    "assentctl suspend order-17 --reason 'inventory is being repaired'"});
+                    "assentctl suspend order-17 --reason 'inventory is being repaired'",
+                    "assentctl suspend --all --service inventory --reason 'it is being repaired'"});
   AddVerb(program, {Verb::kResume, "resume", "Let suspended transactions go on",
-                    "assentctl resume order-17"});
+                    "assentctl resume order-17", "assentctl resume --all --service inventory"});
   AddResolve(program);
   AddVerb(program, {Verb::kForget, "forget",
                     "Remove finished transactions from the history before their time; asks first",
-                    "assentctl forget order-17 --yes"});
+                    "assentctl forget order-17 --yes",
+                    "assentctl forget --all --outcome aborted --label test=yes --yes"});
   AddCompletion(program);
   AddMan(program);
 }

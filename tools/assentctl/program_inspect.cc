@@ -10,61 +10,13 @@
 namespace assent::ctl {
 namespace {
 
-void AddListFilters(CLI::App& list, ListCommand& command) {
-  v1::ListRequest& request = command.request;
-  AddRead(list, "--state", "STATE", "Only these states; may be repeated",
-          [&request](const std::string& text) -> Status {
-            const auto state = ReadState(text);
-            if (!state.has_value()) return NotOneOf(text, StateChoices());
-            request.add_states(*state);
-            return OkStatus();
-          })
-      ->trigger_on_parse();
-  AddRead(list, "--protocol", "PROTOCOL", "Only with a branch of this protocol",
-          [&request](const std::string& text) -> Status {
-            const auto protocol = ReadProtocol(text);
-            if (!protocol.has_value()) return NotOneOf(text, ProtocolChoices());
-            request.set_protocol(*protocol);
-            return OkStatus();
-          });
-  AddRead(list, "--outcome", "OUTCOME", "Only with this outcome",
-          [&request](const std::string& text) -> Status {
-            const auto outcome = ReadOutcome(text);
-            if (!outcome.has_value()) return NotOneOf(text, OutcomeChoices());
-            request.set_outcome(*outcome);
-            return OkStatus();
-          });
-  AddRead(list, "--label", "KEY=VALUE", "Only with this label; may be repeated",
-          [&request](const std::string& text) -> Status {
-            const std::size_t equals = text.find('=');
-            if (equals == std::string::npos || equals == 0) {
-              return InvalidArgument("'" + text + "' is not key=value");
-            }
-            (*request.mutable_labels())[text.substr(0, equals)] = text.substr(equals + 1);
-            return OkStatus();
-          })
-      ->trigger_on_parse();
-  list.add_option("--service", *request.mutable_service(), "Only with a branch of this service")
-      ->type_name("SERVICE");
-  list.add_option("--cause", *request.mutable_cause(),
-                  "Only those that are not finished for this cause, as --group-by names it")
-      ->type_name("CAUSE");
-  list.add_option("--prefix", *request.mutable_gid_prefix(), "Only gids that begin so")
-      ->type_name("TEXT");
-  AddDuration(list, "--min-age", "Only those begun at least so long ago",
-              [&request](std::chrono::milliseconds age) { request.set_min_age_ms(age.count()); });
-}
-
 void AddList(Program& program) {
   auto command = std::make_shared<ListCommand>();
   v1::ListRequest& request = command->request;
   CLI::App& list = *program.app.add_subcommand(
       "list",
       "Unfinished transactions, those that need attention first; --all for finished ones too");
-  AddListFilters(list, *command);
-  list.add_flag_callback(
-      "--needs-operator", [&request] { request.set_needs_operator(true); },
-      "Only those that need a person");
+  AddFilters(list, request);
   list.add_flag_callback(
           "--all", [&request] { request.set_all(true); }, "Finished ones too")
       ->excludes("--state");
@@ -179,6 +131,17 @@ void AddServer(Program& program) {
   Examples(health, {"assentctl health", "assentctl health --timeout 2s || page-someone"});
   health.callback([&program] { program.command = HealthCommand(); });
 
+  auto top = std::make_shared<TopCommand>();
+  CLI::App& overview = *program.app.add_subcommand(
+      "top", "A live overview: rates, what is in flight, why it does not finish, participants");
+  overview.add_flag("--once", top->once, "Look once, for a second, and end; needs no terminal");
+  AddDuration(overview, "--interval", "How often (default 2s)",
+              [top = top.get()](std::chrono::milliseconds time) {
+                top->interval = std::max(time, std::chrono::milliseconds(100));
+              });
+  Examples(overview, {"assentctl top", "assentctl top --once -o json | jq .committed_per_second"});
+  overview.callback([top, &program] { program.command = *top; });
+
   CLI::App& version =
       *program.app.add_subcommand("version", "The version of assentctl (stats has assentd's)");
   Examples(version, {"assentctl version"});
@@ -186,6 +149,53 @@ void AddServer(Program& program) {
 }
 
 }  // namespace
+
+void AddFilters(CLI::App& list, v1::ListRequest& request) {
+  AddRead(list, "--state", "STATE", "Only these states; may be repeated",
+          [&request](const std::string& text) -> Status {
+            const auto state = ReadState(text);
+            if (!state.has_value()) return NotOneOf(text, StateChoices());
+            request.add_states(*state);
+            return OkStatus();
+          })
+      ->trigger_on_parse();
+  AddRead(list, "--protocol", "PROTOCOL", "Only with a branch of this protocol",
+          [&request](const std::string& text) -> Status {
+            const auto protocol = ReadProtocol(text);
+            if (!protocol.has_value()) return NotOneOf(text, ProtocolChoices());
+            request.set_protocol(*protocol);
+            return OkStatus();
+          });
+  AddRead(list, "--outcome", "OUTCOME", "Only with this outcome",
+          [&request](const std::string& text) -> Status {
+            const auto outcome = ReadOutcome(text);
+            if (!outcome.has_value()) return NotOneOf(text, OutcomeChoices());
+            request.set_outcome(*outcome);
+            return OkStatus();
+          });
+  AddRead(list, "--label", "KEY=VALUE", "Only with this label; may be repeated",
+          [&request](const std::string& text) -> Status {
+            const std::size_t equals = text.find('=');
+            if (equals == std::string::npos || equals == 0) {
+              return InvalidArgument("'" + text + "' is not key=value");
+            }
+            (*request.mutable_labels())[text.substr(0, equals)] = text.substr(equals + 1);
+            return OkStatus();
+          })
+      ->trigger_on_parse();
+  list.add_option("--service", *request.mutable_service(), "Only with a branch of this service")
+      ->type_name("SERVICE");
+  list.add_option("--cause", *request.mutable_cause(),
+                  "Only those that are not finished for this cause, as --group-by names it")
+      ->type_name("CAUSE");
+  list.add_option("--prefix", *request.mutable_gid_prefix(), "Only gids that begin so")
+      ->type_name("TEXT");
+  AddDuration(list, "--min-age", "Only those begun at least so long ago",
+              [&request](std::chrono::milliseconds age) { request.set_min_age_ms(age.count()); });
+  list.add_flag_callback(
+      "--needs-operator", [&request] { request.set_needs_operator(true); },
+      "Only those that need a person");
+}
 
 void AddInspectingCommands(Program& program) {
   AddList(program);

@@ -10,6 +10,7 @@
 // connection is taken for the first. Of questions: kDeadlineExceeded, `timeout` ended the wait.
 
 #include <chrono>
+#include <cstddef>
 #include <functional>
 #include <optional>
 #include <string>
@@ -40,6 +41,8 @@ using OnTransaction = std::function<bool(const v1::Transaction&)>;
 using OnBackup = std::function<bool(const v1::BackupPart&)>;
 using OnCluster = std::function<bool(const v1::ClusterView&)>;
 
+using OnOperated = std::function<bool(std::size_t number, const Result<v1::OperatorReply>&)>;
+
 // Used from one thread.
 class Service {
  public:
@@ -53,6 +56,12 @@ class Service {
   virtual Status Watch(const v1::WatchRequest& request, Timeout timeout,
                        const OnTransaction& each) = 0;
   virtual Result<v1::OperatorReply> Operate(const OperatorRequest& request, Timeout timeout) = 0;
+  // `count` of them, made by number as they go, many on their way at a time. `each` is told of
+  // every answer, in this thread, in any order; once it returns false no more are sent, and it is
+  // told of those that are on their way.
+  virtual void OperateMany(std::size_t count,
+                           const std::function<OperatorRequest(std::size_t)>& make, Timeout timeout,
+                           const OnOperated& each) = 0;
   virtual Result<v1::ListParticipantsReply> ListParticipants(
       const v1::ListParticipantsRequest& request, Timeout timeout) = 0;
   virtual Result<v1::ServerInfo> GetServerInfo(Timeout timeout) = 0;

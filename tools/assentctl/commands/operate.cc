@@ -2,7 +2,6 @@
 #include "tools/assentctl/perform.h"
 
 namespace assent::ctl {
-namespace {
 
 const char* Name(Verb verb) {
   switch (verb) {
@@ -15,6 +14,8 @@ const char* Name(Verb verb) {
   return "";
 }
 
+namespace {
+
 // Trying again, and holding and letting go, can be taken back.
 bool NeedsConsent(Verb verb) { return verb == Verb::kAbort || verb == Verb::kForget; }
 
@@ -24,6 +25,8 @@ OperatorRequest With(const v1::OperatorAction& action) {
   *request.mutable_action() = action;
   return request;
 }
+
+}  // namespace
 
 OperatorRequest MakeRequest(Verb verb, const v1::OperatorAction& action) {
   switch (verb) {
@@ -35,6 +38,8 @@ OperatorRequest MakeRequest(Verb verb, const v1::OperatorAction& action) {
   }
   return With<v1::RetryNowRequest>(action);
 }
+
+namespace {
 
 // "-" stands for the lines of stdin: `assentctl list --needs-operator -o id | assentctl retry -`.
 std::vector<std::string> Expand(const std::vector<std::string>& gids, Session& session,
@@ -56,6 +61,7 @@ std::vector<std::string> Expand(const std::vector<std::string>& gids, Session& s
 }  // namespace
 
 Exit RunOperate(const OperateCommand& command, Session& session) {
+  if (command.all) return RunBatch(command, session);
   Deeds deeds;
   deeds.verb = Name(command.verb);
   deeds.needs_consent = NeedsConsent(command.verb);
