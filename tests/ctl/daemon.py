@@ -36,6 +36,21 @@ class Daemon:
                 return
         sys.exit("assentd did not start: " + open(self._log.name).read())
 
+    def log(self):
+        with open(self._log.name, encoding="utf-8") as file:
+            return file.read()
+
+    def signal(self, number):
+        self._process.send_signal(number)
+
+    def stop(self):
+        """In order; its exit code."""
+        self._process.terminate()
+        code = self._process.wait()
+        self._process.stdout.close()
+        self._log.close()
+        return code
+
     def kill(self):
         self._process.kill()
         self._process.wait()
