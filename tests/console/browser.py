@@ -71,7 +71,7 @@ class Browser:
         return self.driver.execute_script(script, *arguments)
 
     def wait(self, condition, what):
-        return WebDriverWait(self.driver, PATIENCE_SECONDS, poll_frequency=0.05, ignored_exceptions=PASSING).until(lambda _: condition(), what)
+        return WebDriverWait(self.driver, PATIENCE_SECONDS, poll_frequency=0.1, ignored_exceptions=PASSING).until(lambda _: condition(), what)
 
     # ---- Seeing --------------------------------------------------------------------------------------
 

@@ -2,31 +2,35 @@
 """The console in a browser, against a real assentd on a bad day: causes are found, one transaction is understood and helped, and
 whatever is written into texts stays text."""
 
+import functools
 import signal
-import sys
 import unittest
 
 from browser import CONTRASTS, NAMELESS, Browser, Keys
-from outage import MARKUP, MISSPELT, Outage, branch, types_pb2, until
+from outage import MARKUP, MISSPELT, Outage, branch, types_pb2
+from staged import CAUSES, INFO, SILENT, Staged
 
 ORDERS = 1001
 PAGES = ["#/", "#/?view=list", "#/transactions/needs-1", "#/transactions/rude-1", "#/participants", "#/overview"]
 
 
+@functools.cache
+def browser_of_all():
+    browser = Browser()
+    unittest.addModuleCleanup(browser.close)
+    return browser
+
+
 class Console(unittest.TestCase):
     orders = ORDERS
-    by_cause = True
 
     @classmethod
     def setUpClass(cls):
         cls.outage = Outage(cls.orders)
         cls.addClassCleanup(cls.outage.close)
-        cls.browser = Browser()
-        cls.addClassCleanup(cls.browser.close)
+        cls.browser = browser_of_all()
 
     def setUp(self):
-        if self.by_cause and self.outage.daemon.ask("GET", "/v1/causes")[0] == 404:
-            self.skipTest("this daemon does not tell causes")
         self.browser.log()
         self.browser.look()
 
@@ -40,6 +44,14 @@ class Console(unittest.TestCase):
     def open(self, where="#/"):
         self.browser.open(f"http://127.0.0.1:{self.outage.daemon.port}/console/{where}")
         self.browser.wait(lambda: self.browser.text("main h1") and "Loading…" not in self.browser.text(), f"{where} is not there")
+
+    # Another page of the console that is open, if it is this daemon's.
+    def go(self, where):
+        if f":{self.outage.daemon.port}/console/" not in self.browser.driver.current_url:
+            return self.open(where)
+        self.browser.run("location.hash = arguments[0]", where)
+        self.browser.wait(lambda: self.browser.run("return document.querySelector('main').dataset.at") == where and "Loading…" not in self.browser.text(),
+                          f"{where} is not there")
 
     def causes(self):
         return self.browser.texts(".cause > h2")
@@ -64,7 +76,7 @@ class Console(unittest.TestCase):
 
 class Looking(Console):
     def test_each_cause_is_on_the_first_page(self):
-        self.open("")
+        self.go("#/")
         self.assertIn(f"{ORDERS:,}", self.cause("payment: not connected"))
         self.assertIn("1\n", self.cause(MISSPELT))
         self.assertIn("needs a person", self.cause("the shelf is sealed"))
@@ -74,7 +86,7 @@ class Looking(Console):
         self.assertIn("1 needs a person", self.browser.text("h1"))
 
     def test_a_row_opens(self):
-        self.open()
+        self.go("#/")
         self.browser.click(".cause > h2 > button", "payment: not connected")
         self.browser.see("order-0000", ".list")
         self.assertIn("cause=", self.browser.driver.current_url)
@@ -88,37 +100,37 @@ class Looking(Console):
         self.browser.driver.back()
 
     def test_filters_stand_in_the_address(self):
-        self.open()
+        self.go("#/")
         self.browser.click("select[name=state] option", "aborting")
         self.browser.see_no_more("payment: not connected")
         self.assertIn("state=aborting", self.browser.driver.current_url)
         self.assertEqual(1, len(self.causes()))
-        self.open(f"#/?service={MISSPELT}")
+        self.go(f"#/?service={MISSPELT}")
         self.assertEqual(1, len(self.causes()), self.causes())
         self.assertIn(f"--service {MISSPELT}", self.browser.text(".same"))
-        self.open("#/?state=all&label=customer%3D7")
+        self.go("#/?state=all&label=customer%3D7")
         self.browser.see("needs-1", ".list")
         self.assertEqual(1, self.browser.count(".row"))
-        self.open("#/?state=committed")
+        self.go("#/?state=committed")
         self.browser.see("done-1", ".list")
-        self.open("#/?prefix=nothing-")
+        self.go("#/?prefix=nothing-")
         self.browser.see("Nothing unfinished matches")
 
     def test_a_gid_is_found(self):
-        self.open()
+        self.go("#/")
         self.browser.key("/")
         self.browser.key("typo-1", Keys.ENTER)
         self.browser.see(f"no participant {MISSPELT} is connected")
         self.browser.key("/")
         self.browser.key("order-000", Keys.ENTER)
         self.browser.see("order-0009", ".list")
-        self.open("#/transactions/nobody")
+        self.go("#/transactions/nobody")
         self.browser.see("There is no such transaction")
         # The browser tells of each 404.
         self.assertTrue(all("404" in one for one in self.browser.log()))
 
     def test_one_transaction_in_four_answers(self):
-        self.open("#/transactions/needs-1")
+        self.go("#/transactions/needs-1")
         self.browser.see("Yes: a person has to look", ".answers")
         said = self.browser.text(".answers")
         for words in ("Saga of 2 branches at inventory, payment", "last: the shelf is sealed", "It aborts because: branch 2 payment/refuse refused: no money",
@@ -129,12 +141,12 @@ class Looking(Console):
         self.assertEqual(1, self.browser.count(".lanes .moment.abort"))
         self.assertGreater(self.browser.count(".lanes .tick.bad"), 2)
         self.assertIn("assentctl show needs-1 --watch", self.browser.text("main"))
-        self.open("#/transactions/order-0000")
+        self.go("#/transactions/order-0000")
         self.browser.see("Yes: it waits for payment", ".answers")
         self.browser.see("as soon as somebody of payment can be reached", ".answers")
 
     def test_who_is_gone_and_what_waits(self):
-        self.open("#/participants")
+        self.go("#/participants")
         rows = self.browser.texts("tbody tr")
         self.assertRegex(rows[0], rf"payment[\s\S]*cannot be reached[\s\S]*{ORDERS:,} transactions")
         self.assertTrue(any(MISSPELT in row and "nobody connected" in row for row in rows), rows)
@@ -142,14 +154,14 @@ class Looking(Console):
         self.cause("payment: not connected")
 
     def test_overview(self):
-        self.open("#/overview")
+        self.go("#/overview")
         self.browser.see(f"{ORDERS + 3:,}", ".tiles")
         self.browser.wait(lambda: "L" in (self.browser.run("return document.querySelector('.plot .line').getAttribute('d')") or ""), "there is no line")
         self.assertEqual(4, self.browser.count("svg.plot"))
 
     def test_what_others_wrote_stays_text(self):
-        for where in ("#/", "#/?view=list&service=inventory", "#/transactions/rude-1", "#/?state=all&label=" + "note%3D%3Cimg%20src%3Dx%3E"):
-            self.open(where)
+        for where in ("#/", "#/?view=list&prefix=rude", "#/transactions/rude-1", "#/?state=all&label=" + "note%3D%3Cimg%20src%3Dx%3E"):
+            self.go(where)
             if "label" not in where:
                 self.browser.wait(lambda: MARKUP in self.browser.run("return document.querySelector('main').textContent"), f"{where} does not show it")
             self.assertEqual(0, self.browser.count("img"), where)
@@ -170,7 +182,7 @@ class Reading(Console):
         for dark in (False, True):
             self.browser.look(dark=dark)
             for where in PAGES:
-                self.open(where)
+                self.go(where)
                 weak = [one for one in self.browser.run(CONTRASTS) if one[1] < 4.5]
                 self.assertEqual([], weak, f"{where}, {'dark' if dark else 'light'}")
             seen.add(self.browser.run("return getComputedStyle(document.body).backgroundColor"))
@@ -179,7 +191,7 @@ class Reading(Console):
     def test_a_small_screen(self):
         self.browser.look(360, 740)
         for where in PAGES:
-            self.open(where)
+            self.go(where)
             wide = self.browser.run("return [...document.querySelectorAll('body *')].filter((one) => one.checkVisibility() && !one.closest('.wide, svg, .away, .skip') && "
                                     "one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.outerHTML.slice(0, 200))")
             self.assertEqual([], wide, where)
@@ -187,7 +199,7 @@ class Reading(Console):
 
     def test_all_has_a_name(self):
         for where in PAGES:
-            self.open(where)
+            self.go(where)
             self.assertEqual([], self.browser.run(NAMELESS), where)
             self.assertEqual(1, self.browser.count("h1"), where)
             self.assertEqual([1, 1], [self.browser.count("main"), self.browser.count("header.top")])
@@ -196,7 +208,7 @@ class Reading(Console):
         self.browser.key(Keys.ESCAPE)
 
     def test_keys(self):
-        self.open()
+        self.go("#/")
         self.cause("payment: not connected")
         focus = "return document.activeElement.innerText"
         self.browser.key("j")
@@ -213,12 +225,13 @@ class Reading(Console):
         self.browser.see("Is it stuck?")
         self.assertIn("order-0000", self.browser.text("h1"))
         self.browser.key(Keys.ESCAPE)
-        self.browser.see("order-0001", ".list")
+        # Back where one was.
+        self.browser.wait(lambda: "order-0000" in self.browser.run(focus), "the list begins anew")
         self.browser.key(Keys.ESCAPE)
         self.browser.wait(lambda: self.browser.count(".list") == 0, "the row stays open")
         self.browser.key("?")
         self.browser.see("next, previous", "dialog")
-        self.browser.key(Keys.ESCAPE)
+        self.browser.click("dialog button", "Close")
         self.browser.wait(lambda: self.browser.count("dialog") == 0, "the keys stay")
         self.browser.key("2")
         self.browser.see("Participants", "h1")
@@ -227,10 +240,12 @@ class Reading(Console):
 class Helping(Console):
     """An outage from the first look to its end."""
 
+    orders = 30
+
     def test_an_outage_is_repaired(self):
         browser, outage = self.browser, self.outage
         # The one that needs a person: what resolving means is said before, and done when it has a reason.
-        self.open()
+        self.go("#/")
         browser.click(".cause > h2 > button", "the shelf is sealed")
         browser.click(".row a", "needs-1")
         self.do("Resolve branch 1", "abort", "the shelf was emptied by hand", choice="is undone")
@@ -238,7 +253,7 @@ class Helping(Console):
         browser.see("ann: resolve abort, branch 1: “the shelf was emptied by hand”")
         self.assertEqual("ABORTED", outage.get("needs-1")["outcome"])
         # The misspelt one: nobody will ever come. A dialog that is left does nothing.
-        self.open("#/transactions/typo-1")
+        self.go("#/transactions/typo-1")
         browser.click("main button", "Abort")
         browser.see("abort", "dialog .effect")
         browser.click("dialog button", "Cancel")
@@ -247,29 +262,49 @@ class Helping(Console):
         self.do("Abort", "abort", "misspelt")
         browser.see("aborted", ".heading")
         # One is held, and let go again.
-        self.open("#/transactions/order-0002")
+        self.go("#/transactions/order-0002")
         self.do("Suspend", "", "to look")
         browser.see("suspended", ".heading")
         self.do("Resume", "", "looked")
         browser.see("active", ".heading")
+        self.all_at_once()
         self.payment_comes_back()
+
+    def all_at_once(self):
+        """What is done to all of one cause: how many there are and which comes first, then how far it is, then what came of it."""
+        browser, outage = self.browser, self.outage
+        self.go("#/")
+        browser.click(".cause > h2 > button", "payment: not connected")
+        browser.click("main button", "Suspend all")
+        browser.see("30 transactions", "dialog h2")
+        browser.see("For example order-0000", "dialog .sample")
+        browser.click("dialog button", "Cancel")
+        self.assertFalse(outage.get("order-0000")["suspended"])
+        self.do("Suspend all", "Of order-0000: ", "payment is being repaired")
+        browser.see("Suspend: 30 transactions done", ".toast")
+        self.cause("held by a person")
+        self.assertEqual([], [one["gid"] for one in outage.unfinished(gid_prefix="order-") if not one["suspended"]])
+        self.assertEqual(("ann", "payment is being repaired"), tuple(outage.get("order-0029")["interventions"][0][name] for name in ("who", "reason")))
+        browser.click(".cause > h2 > button", "held by a person")
+        self.do("Resume all", "Of order-0000: ", "payment is repaired")
+        browser.see("Resume: 30 transactions done", ".toast")
+        self.cause("payment: not connected")
 
     def payment_comes_back(self):
         browser, outage = self.browser, self.outage
-        self.open("#/transactions/order-0001")
+        self.go("#/transactions/order-0001")
         browser.see("it waits for payment")
         outage.payment.up()
         # The page is told, and nobody loads it anew.
         browser.see("committed", ".heading")
         self.assertEqual(1, browser.count(".lanes .moment.commit"))
-        self.open("")
+        self.go("#/")
         browser.see("Nothing needs attention")
         self.assertEqual([], outage.unfinished())
 
 
 class Trouble(Console):
     orders = 3
-    by_cause = False
 
     # A browser tells of each connection that nobody takes.
     def complaints(self):
@@ -277,7 +312,7 @@ class Trouble(Console):
 
     def test_a_daemon_that_goes_and_comes(self):
         browser, daemon = self.browser, self.outage.daemon
-        self.open("#/transactions/order-0001")
+        self.go("#/transactions/order-0001")
         browser.see("it waits for payment")
         daemon.process.kill()
         daemon.process.wait()
@@ -294,7 +329,7 @@ class Trouble(Console):
     def test_a_daemon_that_stops_says_so(self):
         browser, daemon = self.browser, self.outage.daemon
         daemon.ask("POST", "/v1/transactions:begin", {"gid": "open-1", "deadlineMs": "3600000"})
-        self.open()
+        self.go("#/")
         # It waits for the one that is open.
         daemon.process.send_signal(signal.SIGTERM)
         browser.see("New transactions are refused", ".banner")
@@ -304,13 +339,72 @@ class Trouble(Console):
         browser.see("The daemon does not answer since", ".banner")
 
 
+class HardDays(unittest.TestCase):
+    """What a coordinator, or several of them, say when something is missing."""
+
+    def setUp(self):
+        self.browser = browser_of_all()
+        self.staged = Staged()
+        self.addCleanup(self.staged.close)
+
+    def open(self, where="#/"):
+        self.browser.open(f"http://127.0.0.1:{self.staged.port}/console/{where}")
+
+    def test_nothing_is_wrong(self):
+        self.open()
+        self.browser.see("Nothing needs attention")
+        self.open("#/participants")
+        self.browser.see("Nobody takes part yet")
+
+    def test_a_daemon_that_starts(self):
+        ready = dict(self.staged.answers)
+        for path in ("/v1/server", "/v1/causes"):
+            self.staged.answers[path] = (503, {"code": 14, "message": "this coordinator is starting; nothing was begun"})
+        self.staged.answers["/readyz"] = (503, "[-]start: 1,200 of 5,000 rows are read\n[+]work: taken\n")
+        self.open()
+        self.browser.see("The daemon does not serve yet", ".banner")
+        self.browser.see("1,200 of 5,000 rows are read", ".banner")
+        self.assertIn("no answer", self.browser.text(".pulse"))
+        self.staged.answers = ready
+        self.browser.see("Nothing needs attention")
+        self.browser.wait(lambda: self.browser.count(".banner") == 0, "the page does not see that it serves")
+
+    def test_one_of_several_is_silent(self):
+        answers = self.staged.answers
+        answers["/v1/server"] = {**INFO, "members": [{"epoch": "21", "node": "node-a", "address": "10.0.0.1:7400", "info": INFO, "silent": ""},
+                                                    {"epoch": "22", "node": "node-b", "address": "10.0.0.2:7400", "silent": SILENT["why"]}]}
+        answers["/v1/causes"] = {**CAUSES, "silent": [SILENT], "slotsLeftOut": 12}
+        answers["/v1/participants"]["silent"] = [SILENT]
+        answers["/v1/transactions"] = {"transactions": [], "nextPageToken": "", "silent": [SILENT], "slotsLeftOut": 12}
+        self.open()
+        self.browser.see("node-b does not answer", ".banner")
+        self.browser.see("node-b does not answer: its transactions are not counted here")
+        self.browser.see("12 slots in nobody's hands")
+        self.open("#/?view=list")
+        self.browser.see("node-b does not answer: its unfinished transactions are missing here", ".foot")
+        self.open("#/participants")
+        self.browser.see("node-b does not answer: what it alone knows is missing")
+        self.open("#/overview")
+        self.browser.see("2 coordinators")
+        self.assertTrue(any("node-b" in row and "does not answer" in row for row in self.browser.texts("tbody tr")))
+
+    def test_it_refuses(self):
+        self.staged.answers["/v1/server"] = {**INFO, "refusing": "disk full", "setAside": "2"}
+        self.staged.answers["/v1/causes"] = (500, {"code": 13, "message": "a row cannot be read"})
+        self.open()
+        self.browser.see("New transactions are refused: disk full", ".banner-place")
+        self.browser.see("Rows of the log cannot be read", ".banner-place")
+        self.browser.see("It is not known what needs attention", "h1")
+        self.browser.see("a row cannot be read")
+
+
 class Many(Console):
     orders = 0
 
     def test_a_hundred_thousand_rows(self):
         browser, count = self.browser, 100_000
         self.outage.submit_many([types_pb2.TransactionSpec(gid=f"many-{at:06}", deadline_ms=86_400_000, branches=[branch("nobody", "do")]) for at in range(count)])
-        self.open()
+        self.go("#/")
         self.assertIn(f"{count:,}", self.cause("nobody"))
         browser.click(".cause > h2 > button", "nobody")
         browser.see("many-000000", ".list")
@@ -326,5 +420,4 @@ class Many(Console):
 
 
 if __name__ == "__main__":
-    until  # of the module's users
-    unittest.main(verbosity=2, argv=sys.argv)
+    unittest.main(verbosity=2)

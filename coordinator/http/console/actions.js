@@ -1,6 +1,6 @@
 // What a person may do, and the dialog that says first what it will mean, and asks who and why.
 
-import { get, pathOf, post } from "./api.js";
+import { pathOf, post } from "./api.js";
 import { el, show } from "./dom.js";
 import { quoted } from "./format.js";
 
@@ -59,20 +59,24 @@ export function ask({ title, intro = [], choices = [], word, grave, look, act, c
   const dialog = el("dialog", { "aria-labelledby": "dialog-title" }, form);
   const chosen = () => form.elements.choice?.value || "";
 
+  const showLine = () => (line.textContent = commandOf(chosen(), who.value || "NAME", reason.value || "…"));
+  // Nothing is done of which it has not been said what it is.
   const preview = async () => {
-    line.textContent = commandOf(chosen(), who.value || "NAME", reason.value || "…");
-    if (choices.length && !chosen()) return show(effect, "Choose first.");
+    const choice = chosen();
+    confirm.disabled = true;
+    if (choices.length && !choice) return show(effect, "Choose first.");
     try {
-      show(effect, await look(chosen(), who.value || "console"));
+      const said = await look(choice, who.value || "console");
+      if (choice !== chosen()) return;
+      show(effect, said);
       confirm.disabled = false;
     } catch (failure) {
       show(effect, failure.message);
-      confirm.disabled = !failure.away;
     }
   };
   form.oninput = (event) => {
     if (event.target.name === "choice") preview();
-    line.textContent = commandOf(chosen(), who.value || "NAME", reason.value || "…");
+    showLine();
   };
   form.onsubmit = async (event) => {
     event.preventDefault();
@@ -96,6 +100,7 @@ export function ask({ title, intro = [], choices = [], word, grave, look, act, c
   document.body.append(dialog);
   dialog.showModal();
   (choices.length ? radios[0].querySelector("input") : who.value ? reason : who).focus();
+  showLine();
   preview();
 }
 
@@ -139,5 +144,3 @@ export function askToResolve(gid, branch, done) {
     done,
   );
 }
-
-export { get };

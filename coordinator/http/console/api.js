@@ -81,8 +81,8 @@ export async function getAll(path, query, field) {
   }
 }
 
-// Does `task` now, and again `ms` after it has ended, while somebody looks at the page. Answers how
-// to have it done at once, and how to end that.
+// Does `task` now, and again `ms` after it has ended, while somebody looks at the page; what takes the
+// daemon long is asked for less often. Answers how to have it done at once, and how to end that.
 export function repeat(ms, task) {
   let timer = 0;
   let busy = null;
@@ -90,9 +90,10 @@ export function repeat(ms, task) {
   const run = () => {
     clearTimeout(timer);
     if (ended || busy) return busy;
+    const began = performance.now();
     busy = task().finally(() => {
       busy = null;
-      if (!ended && !document.hidden) timer = setTimeout(run, ms);
+      if (!ended && !document.hidden) timer = setTimeout(run, Math.max(ms, 5 * (performance.now() - began)));
     });
     return busy;
   };

@@ -129,15 +129,18 @@ class App {
       this.page?.close();
       show(this.main);
       this.#at = place;
+      const first = !this.page;
       this.page = new PAGES[at.page](this.main, at, this);
       scrollTo(0, 0);
+      if (!first) this.main.focus({ preventScroll: true });
     }
-    document.title = `${this.page.title} · Assent`;
+    this.main.dataset.at = location.hash;
     this.#drawTabs(at.page);
   }
 
   #drawTabs(page) {
     const needs = Number(this.pulse.server?.needsOperator || 0);
+    document.title = `${needs ? `(${number(needs)}) ` : ""}${this.page.title} · Assent`;
     show(
       this.tabs,
       TABS.map(([name, word]) =>

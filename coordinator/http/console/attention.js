@@ -116,7 +116,7 @@ export class AttentionPage {
     const change = (query) => replace(link("attention", "", query));
     show(this.heading, this.#title(), this.#views());
     show(this.filters, filterForm(this.#query, services, change));
-    const flat = isFinished(this.#query) || this.#query.get("view") === "list" || this.#failure?.http === 404;
+    const flat = isFinished(this.#query) || this.#query.get("view") === "list";
     show(this.causes, flat ? null : this.#rows());
     this.#placeList(flat);
     const words = flags(this.#query);
@@ -238,7 +238,7 @@ export class AttentionPage {
           "button",
           { type: "button", "aria-expanded": String(open), onclick: () => this.#open(open ? "" : cause.key) },
           el("span", { class: "count" }, number(count)),
-          el("span", { class: "sentence" }, cause.sentence),
+          el("span", { class: "sentence" }, cause.sentence, this.#detail(cause, tone, open)),
           el(
             "span",
             { class: `badge ${tone}` },
@@ -252,15 +252,19 @@ export class AttentionPage {
             "div",
             { class: "inside" },
             el("p", { class: "example" }, el("span", { class: "gid" }, cause.gids[0]), `: ${cause.example}`),
-            cause.wordings
-              ? el("p", { class: "muted" }, `${number(cause.wordings)} different wordings are one row here.`)
-              : null,
+            cause.manyWordings ? el("p", { class: "muted" }, "They say it in many different words.") : null,
             el("p", { class: "muted" }, states),
             this.#batch(cause),
             el("div", { "data-island": `list ${cause.key}`, class: "place" }),
           )
         : null,
     );
+  }
+
+  // What one of them was told last, which the sentence leaves out where it differs.
+  #detail(cause, tone, open) {
+    const last = /last: (.*)/.exec(cause.example);
+    return last && !open && ["bad", "warn"].includes(tone) ? el("span", { class: "detail" }, last[1]) : null;
   }
 
   #batch(cause) {

@@ -3,10 +3,27 @@
 import { get, pathOf, post } from "./api.js";
 import { ask, verbOf } from "./actions.js";
 import { el } from "./dom.js";
-import { asked, flags, which } from "./filters.js";
+import { asked, flags } from "./filters.js";
 import { number, plural, quoted } from "./format.js";
 
 const SAMPLE = 5;
+// A browser has six connections, and the page goes on asking.
+const AT_ONCE = 4;
+
+// The gids of all that a filter names, and that had begun by then.
+async function named(filter, begunBy) {
+  const gids = [];
+  for (let token = ""; token !== null;) {
+    const page = await get("/v1/transactions", [
+      ...filter,
+      ["page_size", 1000],
+      ...(token ? [["page_token", token]] : []),
+    ]);
+    gids.push(...page.transactions.filter((one) => Number(one.beganUnixMs) <= Number(begunBy)).map((one) => one.gid));
+    token = page.nextPageToken || null;
+  }
+  return gids;
+}
 
 export async function askForMany(query, cause, name, done) {
   const verb = verbOf(name);
@@ -35,29 +52,34 @@ export async function askForMany(query, cause, name, done) {
       look: async (_, who) =>
         `Of ${sample[0]}: ${(await post(`${pathOf(sample[0])}:${name}`, { action: { who, dryRun: true } })).effect}`,
       act: async (_, action, progress) => {
-        let [acted, failed, failures] = [0, 0, []];
-        for (let token = ""; ;) {
-          const reply = await post("/v1/transactions:act", {
-            verb: `BATCH_${name.toUpperCase()}`,
-            which: which(filter),
-            action,
-            begunByUnixMs: begunBy,
-            pageToken: token,
-          });
-          acted += Number(reply.done);
-          failed += Number(reply.failed);
-          failures = [...failures, ...reply.failures].slice(0, 3);
-          progress([
-            `${number(acted + failed)} of ${number(total)}`,
-            el("progress", { value: acted + failed, max: Math.max(1, total), "aria-label": "Progress" }),
-          ]);
-          token = reply.nextPageToken;
-          if (!token) break;
+        const gids = await named(asked(filter), begunBy);
+        const failures = [];
+        let done = 0;
+        const acting = async () => {
+          for (let gid = gids.pop(); gid !== undefined; gid = gids.pop()) {
+            try {
+              await post(`${pathOf(gid)}:${name}`, { action });
+            } catch (failure) {
+              if (failure.away) throw failure;
+              failures.push(`${gid}: ${failure.message}`);
+            }
+            progress([
+              `${number(++done)} of ${number(all)}`,
+              el("progress", { value: done, max: all, "aria-label": "Progress" }),
+            ]);
+          }
+        };
+        const all = gids.length;
+        gids.reverse();
+        try {
+          await Promise.all(Array.from({ length: AT_ONCE }, acting));
+        } finally {
+          gids.length = 0;
         }
-        const trouble = failed
-          ? `; ${number(failed)} could not be: ${failures.map((one) => `${one.gid}: ${one.message}`).join("; ")}`
+        const trouble = failures.length
+          ? `; ${number(failures.length)} could not be: ${failures.slice(0, 3).join("; ")}`
           : "";
-        return `${verb.word}: ${plural(acted, "transaction")} done${trouble}`;
+        return `${verb.word}: ${plural(all - failures.length, "transaction")} done${trouble}`;
       },
       commandOf: (_, who, reason) =>
         `assentctl ${name} ${flags(filter)} --all --who ${quoted(who)} --reason ${quoted(reason)}`,

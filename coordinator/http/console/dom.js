@@ -88,14 +88,14 @@ export function command(text) {
 }
 
 async function copyText(text) {
-  // A page that came over plain HTTP from another machine has no clipboard but this one.
-  if (!navigator.clipboard) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // A page that came over plain HTTP from another machine has no clipboard but this one.
     const area = el("textarea", { value: text, class: "away" });
     document.body.append(area);
     area.select();
     document.execCommand("copy");
     area.remove();
-    return;
   }
-  await navigator.clipboard.writeText(text);
 }

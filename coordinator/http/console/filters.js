@@ -55,19 +55,6 @@ export function asked(query) {
   return pairs;
 }
 
-// The same as a ListRequest in JSON.
-export function which(query) {
-  const request = {};
-  for (const [name, value] of asked(query)) {
-    const label = /^labels\[(.*)\]$/.exec(name);
-    if (label) (request.labels ||= {})[label[1]] = value;
-    else if (name === "states") request.states = [value];
-    else if (name === "all" || name === "needs_operator") request[name === "all" ? "all" : "needsOperator"] = true;
-    else request[{ min_age_ms: "minAgeMs", gid_prefix: "gidPrefix" }[name] || name] = value;
-  }
-  return request;
-}
-
 // As flags of assentctl.
 export function flags(query) {
   const words = [];
@@ -124,7 +111,6 @@ export function filterForm(query, services, change) {
         ...more,
       }),
     );
-  const any = NAMES.some((name) => name !== "view" && query.get(name));
   const count = NAMES.filter((name) => !["view", "cause"].includes(name) && query.get(name)).length;
   const toggle = el(
     "button",
@@ -174,7 +160,7 @@ export function filterForm(query, services, change) {
         }),
         "needs a person",
       ),
-      any
+      count
         ? el("button", { type: "button", class: "quiet", onclick: () => change(new URLSearchParams()) }, "Clear")
         : null,
     ),

@@ -72,17 +72,22 @@ export function stateOf(transaction) {
     const tones = { COMMITTED: "good", ABORTED: "plain", MIXED: "bad", HAZARD: "bad" };
     return { word: transaction.outcome.toLowerCase(), tone: tones[transaction.outcome] || "plain" };
   }
-  if (transaction.needsOperator) return { word: `${transaction.state.toLowerCase()}, needs a person`, tone: "bad" };
+  if (transaction.needsOperator)
+    return { word: `${transaction.state.toLowerCase()}, needs a person`, short: "needs a person", tone: "bad" };
   if (transaction.suspended) return { word: "suspended", tone: "held" };
   const tones = { ACTIVE: "busy", COMMITTING: "good", ABORTING: "undo" };
   return { word: transaction.state.toLowerCase(), tone: tones[transaction.state] || "busy" };
 }
 
-export const badge = ({ word, tone }) => el("span", { class: `badge ${tone}` }, word);
+export const badge = ({ word, short, tone }, narrow = false) =>
+  el("span", { class: `badge ${tone}` }, (narrow && short) || word);
 
-// Of "not decided: branch 2 payment/charge: …" what does not stand in the badge already.
+// Of "not decided: branch 2 payment/charge: ACTION, 1 attempt, last: cannot connect…" what a short
+// line needs, the cause first: "payment/charge: cannot connect…".
 export const causeFirst = (why) =>
-  why.replace(/^(not decided|decided commit|decided abort, undoing|decided abort)[^:]{0,20}: /, "");
+  why
+    .replace(/^(not decided|decided commit|decided abort, undoing|decided abort)[^:]{0,20}: /, "")
+    .replace(/^branch \S+ (\S+): [A-Z]+, [\d,]+ attempts?, last: /, "$1: ");
 
 export const servicesOf = (transaction) => [...new Set(transaction.branches.map((branch) => branch.spec.service))];
 

@@ -33,6 +33,7 @@ export class TransactionList {
   #silent = [];
   #leftOut = 0;
   #failure = null;
+  static #left = new Map(); // by query: the row at which one has left a list, to come back to
 
   constructor(query, { label, expected = 0, onReply = () => {} }) {
     this.#query = query;
@@ -57,6 +58,7 @@ export class TransactionList {
   }
 
   close() {
+    if (this.#chosen >= 0) TransactionList.#left.set(String(this.#query), this.#chosen);
     this.again.end();
     this.sized.disconnect();
     this.#toEnd = false;
@@ -116,6 +118,8 @@ export class TransactionList {
       const { rows, next } = await this.#fetch(token, this.#pages.length ? PAGE : FIRST_PAGE);
       this.#pages.push({ token, rows });
       this.#next = next;
+      const left = TransactionList.#left.get(String(this.#query));
+      if (this.#pages.length === 1 && left < rows.length) requestAnimationFrame(() => this.choose(left));
     });
     return this.#loading;
   }
@@ -213,7 +217,7 @@ export class TransactionList {
           onclick: () => (this.#chosen = at),
         },
         el("span", { class: "gid" }, row.gid),
-        badge(row.state),
+        badge(row.state, true),
         el("span", { class: "why", title: row.why }, row.why || row.services),
         el(
           "span",

@@ -235,7 +235,7 @@ export class TransactionPage {
         : null,
       el(
         "div",
-        { class: "wide" },
+        { class: "wide tries" },
         el(
           "table",
           { class: "attempts" },
