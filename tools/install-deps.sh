@@ -19,6 +19,8 @@ packages=(
   valgrind clang
   # Completion in real shells; manual pages.
   zsh bash-completion man-db mandoc
+  # Packages, looked at.
+  dpkg-dev lintian systemd
   # The tests start servers of their own, on ports and folders of their own; what these bring up as services is not used.
   patroni etcd-server prometheus
   # The console is looked at in a browser without a screen.

@@ -28,6 +28,7 @@ MISTAKES = {
 MORE = [
     ("check_links", ("README.md", "(docs/limits.md)", "(docs/limit.md)", "there is no docs/limit.md")),
     ("check_exit_codes", ("docs/operating.md", "RestartPreventExitStatus=2 65 76", "RestartPreventExitStatus=2 65", "has to have")),
+    ("check_exit_codes", ("tools/packaging/assentd/assentd.service", "ExitStatus=2 65 76", "ExitStatus=2 65", "has to have")),
     ("check_commands", ("docs/operating.md", "$ assentctl stats", "$ assentctl statistics", "no statistics")),
     ("check_commands", ("docs/operating.md", "assentd --data", "assentd --min-age", "assentd has no --min-age")),
     ("check_commands", ("docs/operating.md", "resolve transfer-3 from commit --reason", "resolve transfer-3 from commit --prefix",

@@ -199,8 +199,9 @@ def check_exit_codes(pages):
     for code in sorted(codes ^ table):
         yield f"{page}: exit code {code} is only in {'the code' if code in codes else 'the page'}"
     final = re.findall(r"^\| (\d+) \|.*\| \*{0,2}no\b.*\|$", pages.text(page), re.M)
-    if f"RestartPreventExitStatus={' '.join(final)}\n" not in pages.text(page):
-        yield f"{page}: the unit has to have RestartPreventExitStatus={' '.join(final)}"
+    for place in (page, "tools/packaging/assentd/assentd.service"):
+        if not re.search(rf"RestartPreventExitStatus={' '.join(final)}(?=[`\n])", pages.text(place)):
+            yield f"{place}: the unit has to have RestartPreventExitStatus={' '.join(final)}"
 
 
 def value_of(text, name):

@@ -144,6 +144,6 @@ BANNED = [
 
 # ---------------------------------------------------------------------------------------------------- the top level
 TOP_LEVEL = {
-    "CMakeLists.txt", "CMakePresets.json", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md",
+    "CMakeLists.txt", "Dockerfile", "CMakePresets.json", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md",
     "coordinator", "participant-sdk", "proto", "examples", "tests", "tools", "docs",
 }  # and dotfiles

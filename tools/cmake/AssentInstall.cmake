@@ -1,5 +1,5 @@
-# Installation. Two components: `sdk` (libraries, headers, CMake package, pkg-config files, the protos) and `server`
-# (assentd, assentctl and what else runs).
+# Installation. The components: `sdk` (libraries, headers, CMake package, pkg-config files, the protos), `assentd`,
+# `assentctl`, and `tools` (what else runs). AssentPackage.cmake makes packages of the first three.
 #
 #   assent_install_sdk(TARGETS assent_sdk assent_sdk_core assent_sdk_sqlite... HEADERS participant-sdk/cpp/include...)
 #       those of the targets that exist in this build, in link order; assent_sdk_sqlite becomes assent::sdk_sqlite for
@@ -7,7 +7,7 @@
 #       each folder of HEADERS is installed.
 #
 #   assent_install_programs(assentd assentctl...)
-#       those of the list that exist in this build.
+#       those of the list that exist in this build; each that has a package is a component.
 
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
@@ -43,6 +43,7 @@ function(assent_install_sdk)
     INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
   install(EXPORT assent NAMESPACE assent:: FILE assent-targets.cmake DESTINATION ${package_dir} COMPONENT sdk)
 
+  set(ASSENT_SDK_INSTALLED ${targets} PARENT_SCOPE)
   list(TRANSFORM arg_HEADERS PREPEND ${PROJECT_SOURCE_DIR}/ OUTPUT_VARIABLE headers)
   list(TRANSFORM headers APPEND /)
   install(
@@ -84,11 +85,15 @@ endfunction()
 function(assent_install_programs)
   foreach(program IN LISTS ARGN)
     if(TARGET ${program})
-      install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT server)
+      set(component tools)
+      if(program MATCHES "^assent(d|ctl)$")
+        set(component ${program})
+      endif()
+      install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT ${component})
     endif()
   endforeach()
   install(
     FILES ${PROJECT_SOURCE_DIR}/LICENSE
     DESTINATION ${CMAKE_INSTALL_DOCDIR}
-    COMPONENT server)
+    COMPONENT tools)
 endfunction()
