@@ -53,7 +53,6 @@ class Member final : public SlotEvents {
       ++fenced;
     };
     options.on_regressed = [this](const Status&) { ++regressed; };
-    options.on_away = [this](const Status&) { ++aways; };
     options.on_view = [this](cluster::ViewPtr seen) {
       const MutexLock lock(mutex_);
       view_ = std::move(seen);
@@ -143,7 +142,6 @@ class Member final : public SlotEvents {
   std::atomic<int> fenced = 0;
   std::atomic<int> regressed = 0;
   std::atomic<int> told_fenced = 0;
-  std::atomic<int> aways = 0;
 
  private:
   void OnAssigned(const std::vector<SlotGrant>& grants) override {
@@ -359,16 +357,6 @@ TEST_F(PostgresLogCalls, WhatIsTakenHasSerialsAtOnce) {
               " FROM assent.member) WHERE wanted <> 0");
   EXPECT_TRUE(WaitUntil([&] { return taken > 0; }, kPatience));
   EXPECT_EQ(without, 0);
-}
-
-// Monitoring is told to look for it.
-TEST_F(PostgresLogCalls, WhoEndsInOrderSaysNothingOfTheDatabase) {
-  for (int i = 0; i < 5; ++i) {
-    Member a(url_, "a");
-    ASSERT_TRUE(a.Start().ok());
-    a.log.reset();
-    EXPECT_EQ(a.aways, 0);
-  }
 }
 
 // The line to it is broken, and it shows itself no more: that is noticed in less than the lease.
