@@ -16,6 +16,7 @@
 
 #include "coordinator/base/clock.h"
 #include "coordinator/daemon/acceptor.h"
+#include "coordinator/daemon/audit_log.h"
 #include "coordinator/daemon/cluster_log.h"
 #include "coordinator/daemon/http_port.h"
 #include "coordinator/daemon/last_words.h"
@@ -149,6 +150,7 @@ struct Server::Parts {
   ViewRelay views;
   std::unique_ptr<log::Log> log;
   log::PostgresLog* shared_log = nullptr;  // `log`, if others share it
+  std::unique_ptr<audit::Audit> audit;
   std::unique_ptr<engine::Engine> engine;
   SystemClock clock;
   VisitorLog visitors;
@@ -290,6 +292,8 @@ void Server::Parts::MakeService(const log::Recovered& recovered) {
             [this](std::uint64_t epoch) { shared_log->OnLine(epoch, /*broken=*/false); }});
     service_options.peers = peers.get();
   }
+  audit = OpenAudit(config, recovered.epoch);
+  service_options.audit = audit.get();
   operations = std::make_unique<service::Service>(std::move(service_options), *engine);
   views.SetListener([this, self = recovered.epoch](const cluster::ViewPtr& view) {
     operations->SetView(view, self);
@@ -445,6 +449,7 @@ void Server::Stop() {
   p.views.SetListener({});
   if (p.peers) p.peers->Close();
   if (p.engine) p.engine->Stop();  // before what its shards send through
+  if (p.audit) p.audit->Close();   // who waited for it has been told by the engine
   p.dialer.reset();                // its last callbacks go to the engine, which is still there
   p.log.reset();                   // likewise
   p.server.reset();

@@ -70,6 +70,8 @@ struct OperatorRequest {
   core::Decision resolution = core::Decision::kNone;  // kResolve
   bool dry_run = false;
   ViewCallback done;
+  // How it stands, before anything is done; not called if there is nothing unfinished of this gid.
+  std::function<void(const core::Transaction&, const core::Now&)> before = {};
 };
 
 struct GetRequest {

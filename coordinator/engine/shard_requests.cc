@@ -214,6 +214,7 @@ void Shard::On(OperatorRequest&& request) {
     live->audience.Defer(std::move(request));
     return writes_.Note(*live, true, mono_);
   }
+  if (request.before) request.before(live->txn, Now());
   std::size_t branch = 0;
   if (request.verb == OperatorVerb::kResolve) {
     branch = live->txn.FindBranch(request.branch_id);

@@ -48,6 +48,7 @@ class TransactionService final : public RawService<v1::TransactionService::Servi
     Travelling<v1::GetRequest, v1::Transaction>();
     Unary<v1::ListRequest, v1::ListReply>();
     Unary<v1::ListCausesRequest, v1::ListCausesReply>();
+    Unary<v1::ListAuditRequest, v1::ListAuditReply>();
     Unary<v1::ListParticipantsRequest, v1::ListParticipantsReply>();
     Unary<v1::GetServerInfoRequest, v1::ServerInfo>();
     Travelling<v1::RetryNowRequest, v1::OperatorReply>();

@@ -27,17 +27,17 @@ constexpr bool kTransaction = requires(const Request& request) {
 template <typename Request>
 constexpr bool kNewWork =
     kTransaction<Request> || std::is_same_v<Request, v1::ExecuteBranchRequest>;
-// It is about one transaction, which may be another coordinator's.
+// It is about one transaction, which may be another coordinator's. (The record is everybody's.)
 template <typename Request>
 constexpr bool kTravels =
-    kTransaction<Request> || !kRepeatable<Request> || requires(const Request& request) {
-  request.gid();
-};
+    kTransaction<Request> || !kRepeatable<Request> || (requires(const Request& request) {
+      request.gid();
+    } && !std::is_same_v<Request, v1::ListAuditRequest>);
 // One whose answer has no room has not done anything.
 template <typename Reply>
 constexpr bool kOnlyLooks =
     std::is_same_v<Reply, v1::Transaction> || std::is_same_v<Reply, v1::ListReply> ||
-    std::is_same_v<Reply, v1::ListCausesReply> ||
+    std::is_same_v<Reply, v1::ListCausesReply> || std::is_same_v<Reply, v1::ListAuditReply> ||
     std::is_same_v<Reply, v1::ListParticipantsReply> || std::is_same_v<Reply, v1::ServerInfo>;
 
 // Whoever only looks has lost nothing.
@@ -374,6 +374,7 @@ const std::map<const google::protobuf::Descriptor*, Beginner>& Beginners() {
       {v1::ResolveBranchRequest::descriptor(),
        BeginCall<v1::ResolveBranchRequest, v1::OperatorReply>},
       {v1::ForgetRequest::descriptor(), BeginCall<v1::ForgetRequest, v1::OperatorReply>},
+      {v1::ListAuditRequest::descriptor(), BeginCall<v1::ListAuditRequest, v1::ListAuditReply>},
       {v1::ListParticipantsRequest::descriptor(),
        BeginCall<v1::ListParticipantsRequest, v1::ListParticipantsReply>},
       {v1::GetServerInfoRequest::descriptor(), BeginCall<v1::GetServerInfoRequest, v1::ServerInfo>},

@@ -243,6 +243,8 @@ const std::vector<Route>& Routes() {
        "Removes a finished transaction from the history", kMaxDeedMs},
       {"GET", "/v1/causes", "ListCauses", "",
        "Unfinished transactions, counted by the cause for which they are not finished", kMaxLookMs},
+      {"GET", "/v1/audit", "ListAudit", "", "What operators did, or wanted to, newest first",
+       kMaxLookMs},
       {"GET", "/v1/participants", "ListParticipants", "", "Services that take part", kMaxLookMs},
       {"GET", "/v1/server", "GetServerInfo", "", "This coordinator, and its figures", kMaxLookMs},
   };

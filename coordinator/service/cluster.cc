@@ -10,6 +10,7 @@
 #include "coordinator/core/spec.h"
 #include "coordinator/service/convert.h"
 #include "coordinator/service/members.h"
+#include "coordinator/service/record.h"
 
 namespace assent::service {
 namespace {
@@ -79,6 +80,20 @@ Result<std::vector<Slot>> SlotsOf(const v1::MoveSlotsRequest& request, std::size
 Status Alone() {
   return FailedPrecondition(
       "this coordinator is alone with its log: there is nobody to move anything to");
+}
+
+// As it goes on record, and into the log.
+audit::Deed DeedOf(const v1::DrainMemberRequest& request) {
+  return {.verb = request.undo() ? "undrain" : "drain", .detail = request.node()};
+}
+audit::Deed DeedOf(const v1::FenceMemberRequest& request) {
+  return {.verb = "fence", .detail = request.node()};
+}
+audit::Deed DeedOf(const v1::MoveSlotsRequest& request) {
+  std::string detail;
+  if (request.gid().empty()) detail = std::to_string(request.slots_size()) + " slots";
+  if (!request.unpin()) detail += (detail.empty() ? "to " : " to ") + request.node();
+  return {.verb = request.unpin() ? "unpin" : "move", .gid = request.gid(), .detail = detail};
 }
 
 }  // namespace
@@ -197,7 +212,7 @@ bool Service::MayControl(const Caller& caller, const v1::OperatorAction& action,
 template <typename Request>
 void Service::Control(const Caller& caller, Request request,
                       const AskerPtr<v1::ClusterReply>& asker,
-                      const std::function<void(cluster::ClusterControl&, const cluster::Asked&,
+                      const std::function<void(const Request&, const cluster::Asked&,
                                                cluster::ClusterControl::Done)>& act) {
   if (!MayControl(caller, request.action(), asker)) return;
   core::Actor by = *ActorOf(caller, request.action());
@@ -207,59 +222,65 @@ void Service::Control(const Caller& caller, Request request,
   }
   request.mutable_action()->set_who(by.who);
   request.mutable_action()->set_reason(by.reason);
-  const cluster::Asked asked{.who = by.who, .reason = by.reason, .unix_ms = base::UnixNowMs()};
-  act(*options_.control, asked, [this, asker, by, request](const Status& status) {
-    AnswerWithView(asker)(status);
-    if (!status.ok()) return;
-    Note(request, by);
-    if (options_.peers == nullptr) return;
-    for (const cluster::Member& member : router_.Others()) {
-      options_.peers->Ask(member, MethodOf(request), request.SerializeAsString(), kMemberPatience,
-                          [](const Status&, const std::string&) {});
-    }
-  });
+  audit::Deed deed = DeedOf(request);
+  deed.who = by.who;
+  deed.reason = by.reason;
+  deed.address = caller.address;
+  OnRecord(options_.audit, std::move(deed), asker,
+           [this, by, request, act](const AskerPtr<v1::ClusterReply>& answered, const auto&) {
+             const cluster::Asked asked{
+                 .who = by.who, .reason = by.reason, .unix_ms = base::UnixNowMs()};
+             act(request, asked, [this, answered, by, request](const Status& status) {
+               AnswerWithView(answered)(status);
+               if (status.ok()) TellAll(request, by);
+             });
+           });
 }
 
-void Service::Note(const v1::DrainMemberRequest& request, const core::Actor& by) {
-  if (options_.on_control)
-    options_.on_control((request.undo() ? "undrain " : "drain ") + request.node(), by);
+template <typename Request>
+void Service::TellAll(const Request& request, const core::Actor& by) {
+  Note(request, by);
+  if (options_.peers == nullptr) return;
+  for (const cluster::Member& member : router_.Others()) {
+    options_.peers->Ask(member, MethodOf(request), request.SerializeAsString(), kMemberPatience,
+                        [](const Status&, const std::string&) {});
+  }
 }
 
-void Service::Note(const v1::MoveSlotsRequest& request, const core::Actor& by) {
+template <typename Request>
+void Service::Note(const Request& request, const core::Actor& by) {
   if (!options_.on_control) return;
-  std::string slots = std::to_string(request.slots_size()) + " slots";
-  if (!request.gid().empty()) slots = "the slot of " + request.gid();
-  options_.on_control(
-      request.unpin() ? "unpin " + slots : "move " + slots + " to " + request.node(), by);
-}
-
-void Service::Note(const v1::FenceMemberRequest& request, const core::Actor& by) {
-  if (options_.on_control) options_.on_control("fence " + request.node(), by);
+  const audit::Deed deed = DeedOf(request);
+  std::string what = deed.verb;
+  if (!deed.gid.empty()) what += " the slot of " + deed.gid;
+  options_.on_control(what + (deed.detail.empty() ? "" : " " + deed.detail), by);
 }
 
 void Service::Take(const Caller& caller, const v1::DrainMemberRequest& request,
                    const AskerPtr<v1::ClusterReply>& asker) {
-  Control(caller, request, asker, [&request](auto& control, const auto& asked, auto done) {
-    control.SetDraining(request.node(), !request.undo(), asked, std::move(done));
-  });
+  Control<v1::DrainMemberRequest>(
+      caller, request, asker, [this](const auto& drain, const auto& asked, auto done) {
+        options_.control->SetDraining(drain.node(), !drain.undo(), asked, std::move(done));
+      });
 }
 
 void Service::Take(const Caller& caller, const v1::MoveSlotsRequest& request,
                    const AskerPtr<v1::ClusterReply>& asker) {
-  Control(caller, request, asker,
-          [this, &request, &asker](auto& control, const auto& asked, auto done) {
-            const auto slots = SlotsOf(request, router_.view()->slots.size());
-            if (!slots.ok()) return asker->Fail(slots.status());
-            if (request.unpin()) return control.Unpin(*slots, std::move(done));
-            control.Move(*slots, request.node(), asked, std::move(done));
-          });
+  Control<v1::MoveSlotsRequest>(
+      caller, request, asker, [this](const auto& move, const auto& asked, auto done) {
+        const auto slots = SlotsOf(move, router_.view()->slots.size());
+        if (!slots.ok()) return done(slots.status());
+        if (move.unpin()) return options_.control->Unpin(*slots, std::move(done));
+        options_.control->Move(*slots, move.node(), asked, std::move(done));
+      });
 }
 
 void Service::Take(const Caller& caller, const v1::FenceMemberRequest& request,
                    const AskerPtr<v1::ClusterReply>& asker) {
-  Control(caller, request, asker, [&request](auto& control, const auto& asked, auto done) {
-    control.Fence(request.node(), asked, std::move(done));
-  });
+  Control<v1::FenceMemberRequest>(caller, request, asker,
+                                  [this](const auto& fence, const auto& asked, auto done) {
+                                    options_.control->Fence(fence.node(), asked, std::move(done));
+                                  });
 }
 
 // ---- Who is in whose way ------------------------------------------------------------------------

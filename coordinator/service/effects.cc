@@ -46,7 +46,31 @@ std::string RetryEffect(const core::Transaction& txn, bool dry_run) {
   return std::to_string(waiting) + (waiting == 1 ? " branch" : " branches") + " would be tried now";
 }
 
+// The words of Intervention.verb.
+std::string VerbOf(engine::OperatorVerb verb) {
+  switch (verb) {
+    case engine::OperatorVerb::kRetryNow: return "retry";
+    case engine::OperatorVerb::kAbort: return "abort";
+    case engine::OperatorVerb::kSuspend: return "suspend";
+    case engine::OperatorVerb::kResume: return "resume";
+    case engine::OperatorVerb::kResolve: return "resolve";
+  }
+  return {};
+}
+
 }  // namespace
+
+audit::Deed DeedOnRecord(const Caller& caller, const core::Actor& actor, const std::string& gid,
+                         const Deed& deed) {
+  const bool resolves = deed.verb == engine::OperatorVerb::kResolve;
+  return {.verb = VerbOf(deed.verb),
+          .gid = gid,
+          .branch_id = deed.branch_id,
+          .detail = resolves ? v1::Decision_Name(wire::ToWire(deed.resolution)) : std::string(),
+          .who = actor.who,
+          .reason = actor.reason,
+          .address = caller.address};
+}
 
 std::string EffectOf(const Deed& deed, const core::Transaction& txn, const core::Now& now) {
   const std::string would = deed.dry_run ? "would be " : "is ";

@@ -5,8 +5,10 @@
 #include <string>
 
 #include "assent/v1/transaction.pb.h"
+#include "coordinator/audit/entry.h"
 #include "coordinator/core/transaction.h"
 #include "coordinator/engine/requests.h"
+#include "coordinator/service/asker.h"
 #include "proto/words/words.h"
 
 namespace assent::service {
@@ -25,6 +27,10 @@ inline Deed DeedOf(const v1::ResolveBranchRequest& request) {
   const auto resolution = wire::FromWire<Decision>(request.resolution()).value_or(Decision::kNone);
   return {engine::OperatorVerb::kResolve, request.branch_id(), resolution};
 }
+
+// As it goes on record.
+audit::Deed DeedOnRecord(const Caller& caller, const core::Actor& actor, const std::string& gid,
+                         const Deed& deed);
 
 // `txn` is the transaction afterwards; before, with dry_run.
 std::string EffectOf(const Deed& deed, const core::Transaction& txn, const core::Now& now);

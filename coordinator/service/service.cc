@@ -7,6 +7,7 @@
 #include "coordinator/core/spec.h"
 #include "coordinator/service/convert.h"
 #include "coordinator/service/list.h"
+#include "coordinator/service/record.h"
 #include "proto/words/words.h"
 
 namespace assent::service {
@@ -153,33 +154,66 @@ void Service::Take(const Caller&, const v1::ListCausesRequest& request,
 void Service::Operate(const Caller& caller, const v1::OperatorAction& action, Deed deed,
                       const AskerPtr<v1::OperatorReply>& asker) {
   const Result<core::Actor> actor = ActorOf(caller, action);
-  if (!actor.ok()) return asker->Fail(actor.status());
+  Status status = actor.status();
+  if (status.ok()) status = core::CheckGid(action.gid());
+  if (!status.ok()) return asker->Fail(status);
   deed.dry_run = action.dry_run();
-  Post(action.gid(),
-       engine::OperatorRequest{.gid = action.gid(),
-                               .verb = deed.verb,
-                               .actor = *actor,
-                               .branch_id = deed.branch_id,
-                               .resolution = deed.resolution,
-                               .dry_run = deed.dry_run,
-                               .done =
-                                   [asker, deed](const Status& status, const core::Transaction* txn,
-                                                 const core::Now& now) {
-                                     asker->Answer(status, [&](v1::OperatorReply& out) {
-                                       ToProto(*txn, now, Detail{.attempts = true}, true,
-                                               *out.mutable_transaction());
-                                       out.set_effect(EffectOf(deed, *txn, now));
-                                     });
-                                   }},
-       *asker);
+  const auto act = [this, gid = action.gid(), actor = *actor, deed](
+                       const AskerPtr<v1::OperatorReply>& answered, const auto& before) {
+    const auto done = [answered, deed](const Status& status_of, const core::Transaction* txn,
+                                       const core::Now& now) {
+      answered->Answer(status_of, [&](v1::OperatorReply& out) {
+        ToProto(*txn, now, Detail{.attempts = true}, true, *out.mutable_transaction());
+        out.set_effect(EffectOf(deed, *txn, now));
+      });
+    };
+    Post(gid,
+         engine::OperatorRequest{
+             .gid = gid,
+             .verb = deed.verb,
+             .actor = actor,
+             .branch_id = deed.branch_id,
+             .resolution = deed.resolution,
+             .dry_run = deed.dry_run,
+             .done = done,
+             .before = [before](const core::Transaction& txn,
+                                const core::Now& now) { before(StandingOf(txn, now)); }},
+         *answered);
+  };
+  if (deed.dry_run) return act(asker, [](const std::string&) {});
+  OnRecord(options_.audit, DeedOnRecord(caller, *actor, action.gid(), deed), asker, act);
 }
 
 void Service::Take(const Caller& caller, const v1::ForgetRequest& request,
                    const AskerPtr<v1::OperatorReply>& asker) {
   const Result<core::Actor> actor = ActorOf(caller, request.action());
-  if (!actor.ok()) return asker->Fail(actor.status());
-  const bool dry_run = request.action().dry_run();
   const std::string& gid = request.action().gid();
+  Status status = actor.status();
+  if (status.ok()) status = core::CheckGid(gid);
+  if (!status.ok()) return asker->Fail(status);
+  if (request.action().dry_run()) return Forget(gid, true, asker);
+  // It will not be there to be asked how it ended.
+  const auto act = [this, gid](const AskerPtr<v1::OperatorReply>& answered, const auto& before) {
+    engine::GetRequest get{
+        gid, [this, gid, answered, before](const Status& found, const core::Transaction* txn,
+                                           const core::Now& now) {
+          if (!found.ok()) return answered->Fail(found);
+          before(StandingOf(*txn, now));
+          Forget(gid, false, answered);
+        }};
+    Post(gid, std::move(get), *answered);
+  };
+  OnRecord(options_.audit,
+           {.verb = "forget",
+            .gid = gid,
+            .who = actor->who,
+            .reason = actor->reason,
+            .address = caller.address},
+           asker, act);
+}
+
+void Service::Forget(const std::string& gid, bool dry_run,
+                     const AskerPtr<v1::OperatorReply>& asker) {
   engine::ForgetRequest forget{
       gid, dry_run,
       [asker, dry_run](const Status& status, const core::Transaction*, const core::Now&) {
@@ -189,6 +223,11 @@ void Service::Take(const Caller& caller, const v1::ForgetRequest& request,
         });
       }};
   Post(gid, std::move(forget), *asker);
+}
+
+void Service::Take(const Caller&, v1::ListAuditRequest request,
+                   const AskerPtr<v1::ListAuditReply>& asker) {
+  ReadRecord(options_.audit, request, asker);
 }
 
 }  // namespace assent::service

@@ -16,6 +16,7 @@
 
 #include "assent/v1/cluster.pb.h"
 #include "assent/v1/transaction.pb.h"
+#include "coordinator/audit/audit.h"
 #include "coordinator/cluster/control.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/service/asker.h"
@@ -46,6 +47,8 @@ struct ServiceOptions {
   // An operator has asked for something of the cluster, here or at another coordinator: for the
   // record.
   std::function<void(const std::string& what, const core::Actor& by)> on_control{};
+  // The record of what operators ask for. nullptr: none is kept. Outlives the engine's last answer.
+  audit::Audit* audit = nullptr;
   // How long a member may be silent; for people. 0: not said.
   std::chrono::milliseconds lease{0};
 };
@@ -78,6 +81,8 @@ class Service {
     Operate(caller, request.action(), DeedOf(request), asker);
   }
   void Take(const Caller&, const v1::ForgetRequest&, const AskerPtr<v1::OperatorReply>&);
+  // What they did, or wanted to.
+  void Take(const Caller&, v1::ListAuditRequest, const AskerPtr<v1::ListAuditReply>&);
   // The cluster (cluster.cc). A Watch of it is in cluster.h.
   void Take(const Caller&, const v1::GetClusterRequest&, const AskerPtr<v1::ClusterView>&);
   void Take(const Caller&, const v1::DrainMemberRequest&, const AskerPtr<v1::ClusterReply>&);
@@ -107,6 +112,7 @@ class Service {
              const AskerPtr<v1::SubmitReply>& asker);
   void Operate(const Caller& caller, const v1::OperatorAction& action, Deed deed,
                const AskerPtr<v1::OperatorReply>& asker);
+  void Forget(const std::string& gid, bool dry_run, const AskerPtr<v1::OperatorReply>& asker);
   // This coordinator's own.
   void FillInfo(v1::ServerInfo& out) const;
   void FillParticipants(const v1::ListParticipantsRequest& request,
@@ -118,11 +124,12 @@ class Service {
   // Of what an operator asks for: carried out, and told to all.
   template <typename Request>
   void Control(const Caller& caller, Request request, const AskerPtr<v1::ClusterReply>& asker,
-               const std::function<void(cluster::ClusterControl&, const cluster::Asked&,
+               const std::function<void(const Request&, const cluster::Asked&,
                                         cluster::ClusterControl::Done)>& act);
-  void Note(const v1::DrainMemberRequest& request, const core::Actor& by);
-  void Note(const v1::MoveSlotsRequest& request, const core::Actor& by);
-  void Note(const v1::FenceMemberRequest& request, const core::Actor& by);
+  template <typename Request>
+  void TellAll(const Request& request, const core::Actor& by);
+  template <typename Request>
+  void Note(const Request& request, const core::Actor& by);
   bool MayControl(const Caller& caller, const v1::OperatorAction& action,
                   const AskerPtr<v1::ClusterReply>& asker);
   template <typename Request, typename Reply>

@@ -193,6 +193,15 @@ class Trouble(WithDaemon):
         self.expect(5, "abort", "order-4", "--yes")
         self.expect(0, "forget", "order-4", "--yes")
         self.expect(4, "show", "order-4")
+        # Of what is gone the record tells, also after a death.
+        self.daemon.kill()
+        self.daemon.start()
+        on_record = [json.loads(line) for line in self.expect(0, "audit", "order-4", "-o", "jsonl").out.splitlines()]
+        self.assertEqual([("forget", "OK"), ("abort", "FAILED_PRECONDITION"), ("abort", "OK"), ("resume", "OK"), ("suspend", "OK"),
+                          ("forget", "FAILED_PRECONDITION")], [(entry["verb"], entry["result"]) for entry in on_record])
+        self.assertEqual(("looking", "FINISHED: ABORTED"), (on_record[4]["reason"], on_record[0]["before"]))
+        self.assertIn("ACTIVE: ", on_record[2]["before"])
+        self.assertEqual(2, len(self.expect(0, "audit", "order-4", "--refused", "-o", "id").out.splitlines()))
 
     def test_a_batch_with_failures_is_seven(self):
         held = self.orders.hold("create", "TRY")

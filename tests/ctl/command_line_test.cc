@@ -118,6 +118,11 @@ TEST_F(CommandLine, Inspecting) {
   EXPECT_EQ(v1::WAIT_DECIDED, wait.wait_for);
   EXPECT_TRUE(wait.patient);
   EXPECT_EQ(v1::WAIT_COMPLETED, As<WaitCommand>({"wait", "g"}).wait_for);
+  const auto audit = As<AuditCommand>(
+      {"audit", "g", "--who", "ann", "--verb", "abort", "--since", "2h", "--refused"});
+  EXPECT_EQ(audit.request.ShortDebugString(),
+            "gid: \"g\" who: \"ann\" verb: \"abort\" refused: true page_size: 50");
+  EXPECT_EQ(audit.since, std::chrono::hours(2));
   EXPECT_EQ("inv", As<ParticipantsCommand>({"participants", "inv"}).request.service_prefix());
   As<StatsCommand>({"stats"});
   As<HealthCommand>({"health"});

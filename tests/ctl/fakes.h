@@ -121,6 +121,10 @@ class FakeService final : public Service {
       if (!each(i, Operate(make(i), timeout))) return;
     }
   }
+  Result<v1::ListAuditReply> ListAudit(const v1::ListAuditRequest& request, Timeout) override {
+    audited.push_back(request);
+    return Take(audit, "ListAudit");
+  }
   Result<v1::ListParticipantsReply> ListParticipants(const v1::ListParticipantsRequest&,
                                                      Timeout) override {
     return Take(participants, "ListParticipants");
@@ -156,6 +160,7 @@ class FakeService final : public Service {
   std::deque<Result<v1::ListCausesReply>> causes;
   std::deque<WatchScript> watch;
   std::deque<Result<v1::OperatorReply>> operate;
+  std::deque<Result<v1::ListAuditReply>> audit;
   std::deque<Result<v1::ListParticipantsReply>> participants;
   std::deque<Result<v1::ServerInfo>> info;
   std::deque<Result<v1::ClusterView>> cluster;
@@ -169,6 +174,7 @@ class FakeService final : public Service {
   std::vector<v1::GetRequest> asked;
   std::vector<v1::ListRequest> listed;
   std::vector<v1::ListCausesRequest> counted;
+  std::vector<v1::ListAuditRequest> audited;
   std::vector<std::pair<std::string, Timeout>> watched;
   std::vector<OperatorRequest> operated;
   std::vector<v1::GetClusterRequest> cluster_asked;

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/ctl/golden.h"
+#include "tools/assentctl/audit_view.h"
 #include "tools/assentctl/cause_view.h"
 #include "tools/assentctl/cluster_view.h"
 #include "tools/assentctl/json_out.h"
@@ -251,6 +252,15 @@ TEST(CauseView, FiltersAreTheSameUnderTheSameNumbers) {
   EXPECT_EQ(CausesRequestOf(list).ShortDebugString(),
             "states: COMMITTING protocol: TCC service: \"s\" labels { key: \"a\" value: \"b\" } "
             "gid_prefix: \"g\" min_age_ms: 5 needs_operator: true cause: \"c0123456789\"");
+}
+
+TEST(AuditView, EveryForm) {
+  const auto page = ReadMessage<v1::ListAuditReply>("audit.textproto");
+  for (const Form& form : AllForms()) {
+    SCOPED_TRACE(form.suffix);
+    ExpectGolden(std::string("audit.") + form.suffix, RenderAudit(page, form.style));
+  }
+  EXPECT_EQ("", RenderAudit({}, Plain()));
 }
 
 TEST(ListView, AnEmptyPage) {

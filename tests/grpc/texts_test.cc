@@ -61,6 +61,8 @@ TEST_F(Texts, EveryMethodNamesTheFieldThatIsNotUtf8) {
       {"Resume", {field(1, field(2, kBad)), "action.who"}},
       {"ResolveBranch", {field(2, kBad), "branch_id"}},
       {"Forget", {field(1, field(2, kBad)), "action.who"}},
+      {"ListAudit", {field(2, kBad), "who"}},
+      {"ListCauses", {field(6, kBad), "gid_prefix"}},
       {"ListParticipants", {field(1, kBad), "service_prefix"}},
       {"Watch", {gid, "gid"}},
   };

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The SQL of coordinator/log/postgresql keeps to the words that stores of PostgreSQL's kind have in common.
 
-    check_postgresql_sql.py FOLDER      reads every string of its sources; names the file and what is out of place
+    check_postgresql_sql.py FOLDER LEAST  reads every string of its sources; names the file and what is out of place, and fails if
+                                          it finds fewer statements than that
     check_postgresql_sql.py --self-test
 
 Not among them, and why: advisory locks and LISTEN are lost with a session, and poolers change sessions; triggers and plpgsql, COPY, temporary
@@ -81,7 +82,7 @@ def main():
     found = [fault for path in sources for fault in faults(path.name, path.read_text(encoding="utf-8"))]
     print("\n".join(found))
     print(f"{statements} texts of SQL in {len(sources)} files, {len(found)} faults")
-    return 1 if found or statements < 40 else 0
+    return 1 if found or statements < int(sys.argv[2]) else 0
 
 
 if __name__ == "__main__":

@@ -79,6 +79,7 @@ class ClusterRig : public testing::Test {
       service.participants = [&member](const std::string&) { return member.participants; };
       service.peers = &member;
       service.control = control_;
+      service.audit = audit_;
       service.on_control = [&member](const std::string& what, const core::Actor& by) {
         member.controls.push_back(what + " by " + by.who + ": " + by.reason);
       };
@@ -170,6 +171,7 @@ class ClusterRig : public testing::Test {
   std::set<std::uint64_t> silent_;             // by epoch
   std::map<std::uint64_t, std::string> says_;  // whatever it is asked
   cluster::View view_;
+  audit::Audit* audit_ = nullptr;  // of all of them; set before Start
   cluster::ClusterControl* control_ = nullptr;
   std::vector<std::unique_ptr<Coordinator>> members_;
 };

@@ -9,6 +9,8 @@
 #include <variant>
 #include <vector>
 
+#include <assent/limits.h>
+
 #include "assent/v1/transaction.pb.h"
 #include "tools/assentctl/command_keep.h"
 #include "tools/assentctl/service.h"
@@ -78,6 +80,13 @@ struct ResolveCommand {
   Intent intent;
 };
 
+// What people did, or wanted to.
+struct AuditCommand {
+  AuditCommand() { request.set_page_size(limits::kDefaultPageSizeCount); }
+  v1::ListAuditRequest request;
+  std::chrono::milliseconds since{0};  // so long ago, or less; 0: ever
+  bool all_pages = false;
+};
 struct ParticipantsCommand {
   v1::ListParticipantsRequest request;
 };
@@ -147,10 +156,10 @@ struct CompleteCommand {
 
 using Command =
     std::variant<ListCommand, ShowCommand, WatchCommand, WaitCommand, SubmitCommand, OperateCommand,
-                 ResolveCommand, ParticipantsCommand, StatsCommand, HealthCommand, VersionCommand,
-                 CompletionCommand, ManCommand, CompleteCommand, ClusterStatusCommand,
-                 LocateCommand, DrainCommand, MoveCommand, UnpinCommand, FenceCommand,
-                 RestoredCommand, MigrateCommand, BackupCommand, TopCommand>;
+                 ResolveCommand, AuditCommand, ParticipantsCommand, StatsCommand, HealthCommand,
+                 VersionCommand, CompletionCommand, ManCommand, CompleteCommand,
+                 ClusterStatusCommand, LocateCommand, DrainCommand, MoveCommand, UnpinCommand,
+                 FenceCommand, RestoredCommand, MigrateCommand, BackupCommand, TopCommand>;
 
 // What holds for every command.
 struct GlobalOptions {

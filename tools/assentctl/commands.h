@@ -17,6 +17,7 @@ Exit RunWait(const WaitCommand& command, Session& session);
 Exit RunSubmit(const SubmitCommand& command, Session& session);
 Exit RunOperate(const OperateCommand& command, Session& session);
 Exit RunResolve(const ResolveCommand& command, Session& session);
+Exit RunAudit(const AuditCommand& command, Session& session);
 Exit RunParticipants(const ParticipantsCommand& command, Session& session);
 Exit RunStats(Session& session);
 // 0 when new transactions are taken, 1 when they are refused, 3 when nobody answers.

@@ -195,6 +195,10 @@ class GrpcService final : public Service {
       }
     }
   }
+  Result<v1::ListAuditReply> ListAudit(const v1::ListAuditRequest& request,
+                                       Timeout timeout) override {
+    return Call(&Transactions::ListAudit, request, timeout, Kind::kQuestion);
+  }
   Result<v1::ListParticipantsReply> ListParticipants(const v1::ListParticipantsRequest& request,
                                                      Timeout timeout) override {
     return Call(&Transactions::ListParticipants, request, timeout, Kind::kQuestion);

@@ -10,6 +10,17 @@
 namespace assent::ctl {
 namespace {
 
+void AddPageSize(CLI::App& command, const std::string& description,
+                 const std::function<void(std::uint32_t)>& set) {
+  AddRead(command, "--page-size", "COUNT", description, [set](const std::string& text) -> Status {
+    std::uint32_t size = 0;
+    if (!CLI::detail::lexical_cast(text, size) || size == 0 || size > limits::kMaxPageSizeCount)
+      return InvalidArgument("'" + text + "' is not a number from 1 to 1000");
+    set(size);
+    return OkStatus();
+  });
+}
+
 void AddList(Program& program) {
   auto command = std::make_shared<ListCommand>();
   v1::ListRequest& request = command->request;
@@ -20,16 +31,8 @@ void AddList(Program& program) {
   list.add_flag_callback(
           "--all", [&request] { request.set_all(true); }, "Finished ones too")
       ->excludes("--state");
-  AddRead(list, "--page-size", "COUNT", "Transactions per page (default 50, at most 1000)",
-          [&request](const std::string& text) -> Status {
-            std::uint32_t size = 0;
-            if (!CLI::detail::lexical_cast(text, size) || size == 0 ||
-                size > limits::kMaxPageSizeCount) {
-              return InvalidArgument("'" + text + "' is not a number from 1 to 1000");
-            }
-            request.set_page_size(size);
-            return OkStatus();
-          });
+  AddPageSize(list, "Transactions per page (default 50, at most 1000)",
+              [&request](std::uint32_t size) { request.set_page_size(size); });
   list.add_option("--page-token", *request.mutable_page_token(),
                   "Where the page before this one ended")
       ->type_name("TOKEN");
@@ -108,6 +111,35 @@ void AddWait(Program& program) {
   Examples(wait, {"assentctl wait order-17 --timeout 30s",
                   "assentctl wait order-17 --for decided && ship"});
   wait.callback([command, &program] { program.command = *command; });
+}
+
+void AddAudit(Program& program) {
+  auto command = std::make_shared<AuditCommand>();
+  v1::ListAuditRequest& request = command->request;
+  CLI::App& audit = *program.app.add_subcommand(
+      "audit", "What people did, or wanted to: who, why, how it stood before, what came of it");
+  audit.add_option("GID", *request.mutable_gid(), "Only what was done to this transaction")
+      ->type_name("GID");
+  audit.add_option("--who", *request.mutable_who(), "Only by who begins so")->type_name("TEXT");
+  audit
+      .add_option("--verb", *request.mutable_verb(),
+                  "Only retry, abort, suspend, resume, resolve, forget, drain, undrain, move, "
+                  "unpin, fence")
+      ->type_name("VERB");
+  AddDuration(audit, "--since", "Only what was asked for in that time",
+              [command = command.get()](std::chrono::milliseconds ago) { command->since = ago; });
+  audit.add_flag_callback(
+      "--refused", [&request] { request.set_refused(true); }, "Only what was refused, or failed");
+  AddPageSize(audit, "Entries per page (default 50, at most 1000)",
+              [&request](std::uint32_t size) { request.set_page_size(size); });
+  audit
+      .add_option("--page-token", *request.mutable_page_token(), "Where the page before this ended")
+      ->type_name("TOKEN");
+  audit.add_flag("--all-pages", command->all_pages, "Every page, not only one");
+  Examples(audit, {"assentctl audit", "assentctl audit order-17 -o wide",
+                   "assentctl audit --since 1d --who ann@ --all-pages -o jsonl",
+                   "assentctl audit --refused --verb abort"});
+  audit.callback([command, &program] { program.command = *command; });
 }
 
 void AddServer(Program& program) {
@@ -202,6 +234,7 @@ void AddInspectingCommands(Program& program) {
   AddShow(program);
   AddWatch(program);
   AddWait(program);
+  AddAudit(program);
   AddServer(program);
 }
 

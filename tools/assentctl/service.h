@@ -62,6 +62,8 @@ class Service {
   virtual void OperateMany(std::size_t count,
                            const std::function<OperatorRequest(std::size_t)>& make, Timeout timeout,
                            const OnOperated& each) = 0;
+  virtual Result<v1::ListAuditReply> ListAudit(const v1::ListAuditRequest& request,
+                                               Timeout timeout) = 0;
   virtual Result<v1::ListParticipantsReply> ListParticipants(
       const v1::ListParticipantsRequest& request, Timeout timeout) = 0;
   virtual Result<v1::ServerInfo> GetServerInfo(Timeout timeout) = 0;

@@ -1,0 +1,16 @@
+#pragma once
+
+// Where the record of what people do is: beside the log, whichever that is.
+
+#include <cstdint>
+#include <memory>
+
+#include "coordinator/audit/audit.h"
+#include "coordinator/daemon/config.h"
+
+namespace assent::daemon {
+
+// Of a coordinator of this epoch. Trouble with it goes to the log.
+std::unique_ptr<audit::Audit> OpenAudit(const Config& config, std::uint64_t epoch);
+
+}  // namespace assent::daemon
