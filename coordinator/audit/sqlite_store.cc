@@ -68,7 +68,7 @@ class SqliteStore final : public Store {
     int code = db_.Open(path_, {});
     std::int64_t format = 0;
     std::string mode;
-    if (code == SQLITE_OK) code = db_.Execute("PRAGMA locking_mode = EXCLUSIVE");
+    // Not held exclusively: a backup copies it beside us. The folder is ours by the log's lock.
     if (code == SQLITE_OK) code = db_.QueryText("PRAGMA journal_mode = WAL", mode);
     if (code == SQLITE_OK) code = db_.Execute("PRAGMA synchronous = FULL");
     if (code == SQLITE_OK) code = db_.QueryInt("PRAGMA user_version", format);

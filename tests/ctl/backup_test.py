@@ -107,11 +107,15 @@ class Backup(unittest.TestCase):
         self.assertFalse(os.path.exists(f"{self.daemon.data}/assent.db-backup"))
 
     def test_audit_goes_along(self):
+        """It was held exclusively, so that no backup could be made of a log with it."""
+        self.assertEqual(0, self.ctl("submit", "--gid", "waits", "--for", "accepted", stdin=WAITS).code)
+        self.assertEqual(0, self.ctl("suspend", "waits", "--reason", "planted-reason").code)
         with sqlite3.connect(f"{self.daemon.data}/audit.db") as db:
             db.executescript("PRAGMA journal_mode = WAL; CREATE TABLE IF NOT EXISTS planted(x); INSERT INTO planted VALUES (7)")
             self.assertEqual(0, self.ctl("backup", self.to).code)
         with sqlite3.connect(f"file:{self.to}/audit.db?immutable=1", uri=True) as db:
             self.assertEqual([(7,)], db.execute("SELECT x FROM planted").fetchall())
+            self.assertTrue(any("planted-reason" in line for line in db.iterdump()))
 
 
 class PostgreSql(unittest.TestCase):
