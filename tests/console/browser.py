@@ -67,6 +67,10 @@ class Browser:
         self.driver.get("about:blank")
         self.driver.get(address)
 
+    def leave(self):
+        """Before who serves the page goes: what it asks then would be the next test's complaint."""
+        self.driver.get("about:blank")
+
     def run(self, script, *arguments):
         return self.driver.execute_script(script, *arguments)
 

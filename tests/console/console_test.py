@@ -29,6 +29,7 @@ class Console(unittest.TestCase):
         cls.outage = Outage(cls.orders)
         cls.addClassCleanup(cls.outage.close)
         cls.browser = browser_of_all()
+        cls.addClassCleanup(cls.browser.leave)
 
     def setUp(self):
         self.browser.log()
@@ -346,6 +347,7 @@ class HardDays(unittest.TestCase):
         self.browser = browser_of_all()
         self.staged = Staged()
         self.addCleanup(self.staged.close)
+        self.addCleanup(self.browser.leave)
 
     def open(self, where="#/"):
         self.browser.open(f"http://127.0.0.1:{self.staged.port}/console/{where}")
