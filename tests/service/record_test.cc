@@ -216,8 +216,8 @@ class ClusterRecordTest : public ClusterRig {
   ~ClusterRecordTest() override { record_.Close(); }
   std::vector<std::string> Lines() {
     std::vector<std::string> lines;
-    for (const v1::AuditEntry& entry :
-         Ask<v1::ListAuditReply>(0, v1::ListAuditRequest()).second.entries())
+    const auto reply = Ask<v1::ListAuditReply>(0, v1::ListAuditRequest()).second;
+    for (const v1::AuditEntry& entry : reply.entries())
       lines.push_back(entry.verb() + "|" + entry.gid() + "|" + entry.detail() + "|" +
                       entry.result());
     return lines;
@@ -251,6 +251,7 @@ TEST_F(ClusterRecordTest, WhatIsAskedOfTheClusterIsOnRecordOnce) {
   move.set_gid("g");
   move.set_node("c");
   EXPECT_TRUE(Ask<v1::ClusterReply>(2, move).first.ok());
+  move.clear_node();
   move.set_unpin(true);
   EXPECT_TRUE(Ask<v1::ClusterReply>(2, move).first.ok());
   auto fence = Asked<v1::FenceMemberRequest>();
