@@ -40,10 +40,11 @@ constexpr bool kOnlyLooks =
     std::is_same_v<Reply, v1::ListCausesReply> || std::is_same_v<Reply, v1::ListAuditReply> ||
     std::is_same_v<Reply, v1::ListParticipantsReply> || std::is_same_v<Reply, v1::ServerInfo>;
 
-// Whoever only looks has lost nothing.
-Status TooLateToLook(std::chrono::milliseconds after) {
-  return Unavailable("there has been no answer for " + std::to_string(after.count()) +
-                     " ms, perhaps because the log does not answer: ask again");
+// Whoever only looks has lost nothing. `asked`: it was he who said how long.
+Status TooLateToLook(std::chrono::milliseconds after, bool asked) {
+  return {asked ? Code::kDeadlineExceeded : Code::kUnavailable,
+          "there has been no answer for " + std::to_string(after.count()) +
+              " ms, perhaps because the log does not answer: ask again"};
 }
 
 // The room that a call or stream takes, until it is over. Any thread.
@@ -87,6 +88,7 @@ class Call final : public service::Asker<Reply>,
   explicit Call(Order&& order)
       : exchange_(std::move(order.exchange)),
         timeout_(order.asked.timeout_ms > 0 ? order.asked.timeout_ms : order.route->patience_ms),
+        is_asked_(order.asked.timeout_ms > 0),
         gid_(order.asked.gid) {}
 
   void Start(const Rooms& rooms, const service::Caller& caller, Request&& request) {
@@ -124,7 +126,7 @@ class Call final : public service::Asker<Reply>,
   std::chrono::milliseconds patience() const override { return timeout_; }
   void TimedOut() override {
     if (const auto exchange = Finish())
-      exchange->Reply([status = TooLate(gid_, timeout_)] { return Failure(status); });
+      exchange->Reply([status = TooLate()] { return Failure(status); });
   }
   void Close() override {
     (void)Finish();
@@ -162,15 +164,15 @@ class Call final : public service::Asker<Reply>,
     };
     exchange->Reply(std::move(made), reply->ByteSizeLong() > kLargeBytes);
   }
-  static Status TooLate(const std::string& gid, std::chrono::milliseconds after) {
+  Status TooLate() const {
     if constexpr (kOnlyLooks<Reply>) {
-      return TooLateToLook(after);
+      return TooLateToLook(timeout_, is_asked_);
     } else {
       return {
           Code::kDeadlineExceeded,
           "the time that the call had is over; " +
-              (kRepeatable<Request> ? "transaction " + gid + " goes on, and may be asked for again"
-                                    : "it may be done all the same: look at transaction " + gid +
+              (kRepeatable<Request> ? "transaction " + gid_ + " goes on, and may be asked for again"
+                                    : "it may be done all the same: look at transaction " + gid_ +
                                           " before you ask again")};
     }
   }
@@ -226,6 +228,7 @@ class Call final : public service::Asker<Reply>,
   std::shared_ptr<service::Travelling> travelling_ ASSENT_GUARDED_BY(mutex_);
   const std::shared_ptr<Room> room_ = std::make_shared<Room>();
   const std::chrono::milliseconds timeout_;
+  const bool is_asked_;  // it was the caller who said so
   std::string gid_;
 };
 
@@ -277,7 +280,7 @@ class WatchCall final : public service::Viewer,
     });
   }
   std::chrono::milliseconds patience() const override { return kPatience; }
-  void TimedOut() override { End(TooLateToLook(kPatience)); }
+  void TimedOut() override { End(TooLateToLook(kPatience, /*asked=*/false)); }
   void Taken() override {
     room_.Taken();
     std::function<void()> taken;

@@ -180,7 +180,7 @@ TEST_F(DeskTest, WhoOnlyLooksHasAnAnswerInTime) {
     EXPECT_TRUE(answer.try_later);
     EXPECT_NE(answer.body.find("there has been no answer for 5000 ms"), std::string::npos);
   }
-  EXPECT_EQ(late("GET", "/v1/transactions/g?timeout_ms=70", "", 70).code, 503U);
+  EXPECT_EQ(late("GET", "/v1/transactions/g?timeout_ms=70", "", 70).code, 504U);
   const Answer answer = late("POST", "/v1/transactions/g:abort",
                              R"({"action": {"who": "ann", "reason": "r"}})", kMaxDeedMs);
   EXPECT_EQ(answer.code, 504U);
