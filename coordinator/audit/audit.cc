@@ -24,6 +24,11 @@ Status Crowded() {
                            std::to_string(kMaxWaitingCount) + "): try again");
 }
 
+Status CannotBeKept(const Status& why) {
+  return FailedPrecondition("the record of what people do cannot be kept: " + why.message() +
+                            "; nothing was done");
+}
+
 // What any store takes: of bounded length, UTF-8, and without zeros, which PostgreSQL has none of.
 std::string Stored(const std::string& text) {
   std::string stored = CleanText(text);
@@ -111,10 +116,9 @@ bool Audit::WaitForWork(Work& work) {
 }
 
 Status Audit::Do(Work& work) {
-  Status status = Open();
-  if (status.ok()) status = Write(work);
+  Status status = Write(work);
   for (std::size_t i = 0; i < work.told.size(); ++i)
-    work.told[i](status.ok() ? Result<EntryId>(work.begun[i].id) : status);
+    work.told[i](status.ok() ? Result<EntryId>(work.begun[i].id) : CannotBeKept(status));
   if (status.ok()) status = Retire();
   for (const auto& [query, found] : work.asked) {
     if (const Status read = Look(query, found); !read.ok()) status = read;
@@ -131,19 +135,31 @@ Status Audit::Open() {
   return OkStatus();
 }
 
+// A store that was good when it was used last may have been lost meanwhile, and be there again.
+Status Audit::Use(const std::function<Status(Store&)>& use) {
+  for (;;) {
+    const bool used = store_ != nullptr;
+    Status status = Open();
+    if (!status.ok()) return status;
+    status = use(*store_);
+    if (status.ok()) return status;
+    store_.reset();
+    if (!used) return status;
+  }
+}
+
 Status Audit::Write(Work& work) {
   std::move(work.ended.begin(), work.ended.end(), std::back_inserter(late_));
-  if (work.begun.empty() && late_.empty()) return OkStatus();
-  Status status = store_->Write(work.begun, late_);
+  const bool nothing = work.begun.empty() && late_.empty();
+  Status status =
+      Use([&](Store& store) { return nothing ? OkStatus() : store.Write(work.begun, late_); });
   if (status.ok()) {
     begun_ += work.begun.size();
     late_.clear();
-    return status;
-  }
-  store_.reset();
-  // Beyond the limit, what came of the oldest stays unknown.
-  if (late_.size() > kMaxWaitingCount)
+  } else if (late_.size() > kMaxWaitingCount) {
+    // What came of the oldest stays unknown.
     late_.erase(late_.begin(), late_.end() - static_cast<std::ptrdiff_t>(kMaxWaitingCount));
+  }
   return status;
 }
 
@@ -156,11 +172,18 @@ Status Audit::Retire() {
 }
 
 Status Audit::Look(const Query& query, const Found& found) {
-  const Status opened = Open();
-  const auto entries = opened.ok() ? store_->Read(query) : Result<std::vector<Entry>>(opened);
-  found(entries);
-  if (!entries.ok()) store_.reset();
-  return entries.status();
+  std::vector<Entry> entries;
+  Status status = Use([&](Store& store) {
+    auto read = store.Read(query);
+    if (read.ok()) entries = std::move(read).value();
+    return read.status();
+  });
+  if (status.ok()) {
+    found(std::move(entries));
+  } else {
+    found(Unavailable("the record of what people do cannot be read: " + status.message()));
+  }
+  return status;
 }
 
 }  // namespace assent::audit

@@ -44,8 +44,8 @@ class Audit {
   // Writes what is still to be written, unless the store was in trouble. Nothing begins after it.
   void Close() ASSENT_EXCLUDES(mutex_);
 
-  // OK: it is on record that this is asked for, and it may be done. kUnavailable: the record cannot
-  // be written, so it may not; kResourceExhausted: too many wait.
+  // OK: it is on record that this is asked for, and it may be done. kFailedPrecondition: the record
+  // cannot be written, so it may not; kResourceExhausted: too many wait; kUnavailable: Close.
   void Begin(Deed deed, Begun done) ASSENT_EXCLUDES(mutex_);
   void End(Ending ending) ASSENT_EXCLUDES(mutex_);
   void Read(Query query, Found done) ASSENT_EXCLUDES(mutex_);
@@ -63,6 +63,7 @@ class Audit {
   bool WaitForWork(Work& work) ASSENT_EXCLUDES(mutex_);
   Status Do(Work& work);
   Status Open();
+  Status Use(const std::function<Status(Store&)>& use);
   Status Write(Work& work);
   Status Retire();
   Status Look(const Query& query, const Found& found);

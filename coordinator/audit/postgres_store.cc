@@ -22,7 +22,9 @@ CREATE INDEX IF NOT EXISTS audit_by_gid ON audit (gid, at_ms, epoch, number)
 )sql";
 constexpr const char* kInsertSql =
     "INSERT INTO audit SELECT $1::bigint, $2::bigint, $3::bigint, $4::text, $5::text, $6::text,"
-    " $7::text, $8::text, $9::text, $10::text, $11::text, '', NULL, ''";
+    " $7::text, $8::text, $9::text, $10::text, $11::text, '', NULL, ''"
+    " WHERE NOT EXISTS (SELECT 1 FROM audit"
+    " WHERE at_ms = $1::bigint AND epoch = $2::bigint AND number = $3::bigint)";
 constexpr const char* kEndSql =
     "UPDATE audit SET was = $4::text, code = $5::bigint, said = $6::text"
     " WHERE at_ms = $1::bigint AND epoch = $2::bigint AND number = $3::bigint";
@@ -104,15 +106,12 @@ class PostgresStore final : public Store {
   }
 
  private:
-  static inline const std::string kWhat = "the record of what people do cannot be kept: ";
-
   Status Exchange() {
     for (const Answer& answer : connection_->Exchange()) {
       if (!answer.ok()) return Failure(answer);
     }
     std::string words;  // what comes with a warning may not be where it has to be
-    if (connection_->TakeWarning(words))
-      return Unavailable(kWhat + connection_->place() + ": " + words);
+    if (connection_->TakeWarning(words)) return Unavailable(connection_->place() + ": " + words);
     return OkStatus();
   }
   void AddInsert(const Entry& entry) {
@@ -135,7 +134,7 @@ class PostgresStore final : public Store {
                                       .Bytes(ending.said));
   }
   Status Failure(const Answer& answer) const {
-    return Unavailable(kWhat + answer.status(connection_->place()).message());
+    return Unavailable(answer.status(connection_->place()).message());
   }
 
   std::unique_ptr<Connection> connection_;
@@ -146,9 +145,7 @@ class PostgresStore final : public Store {
 OpenStore InPostgres(log::ConnectionOptions options) {
   return [options = std::move(options)]() -> Result<std::unique_ptr<Store>> {
     auto connection = Connection::Open(options);
-    if (!connection.ok())
-      return Unavailable("the record of what people do cannot be kept: " +
-                         connection.status().message());
+    if (!connection.ok()) return Unavailable(connection.status().message());
     auto store = std::make_unique<PostgresStore>(std::move(connection).value());
     if (const Status opened = store->Open(); !opened.ok()) return opened;
     return std::unique_ptr<Store>(std::move(store));

@@ -27,7 +27,8 @@ CREATE INDEX audit_by_gid ON audit (gid, at_ms, epoch, number);
 PRAGMA user_version = 1;
 )sql";
 constexpr const char* kInsertSql =
-    "INSERT INTO audit (at_ms, epoch, number, node, verb, gid, branch, detail, who, reason, "
+    "INSERT OR IGNORE INTO audit (at_ms, epoch, number, node, verb, gid, branch, detail, who, "
+    "reason, "
     "address)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 constexpr const char* kEndSql =
@@ -174,8 +175,7 @@ class SqliteStore final : public Store {
   }
 
   Status Failure(const char* what, int code) const {
-    return Unavailable("the record of what people do cannot be kept: " + std::string(what) + " " +
-                       path_ + ": " + db_.ErrorText(code) +
+    return Unavailable(std::string(what) + " " + path_ + ": " + db_.ErrorText(code) +
                        (log::IsCorrupt(code) ? "; move the file away, and a new one is made" : ""));
   }
 

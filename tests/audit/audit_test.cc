@@ -189,13 +189,18 @@ class Wilful final : public Store {
     Mutex mutex;
     bool opens ASSENT_GUARDED_BY(mutex) = true;
     bool writes ASSENT_GUARDED_BY(mutex) = true;
+    int generation ASSENT_GUARDED_BY(mutex) = 0;  // those opened in an earlier one are lost
     std::vector<Entry> begun ASSENT_GUARDED_BY(mutex);
     std::vector<Ending> ended ASSENT_GUARDED_BY(mutex);
   };
-  explicit Wilful(Will& will) : will_(will) {}
+  explicit Wilful(Will& will) : will_(will) {
+    const MutexLock lock(will_.mutex);
+    generation_ = will_.generation;
+  }
   Status Write(const std::vector<Entry>& begun, const std::vector<Ending>& ended) override {
     const MutexLock lock(will_.mutex);
     if (!will_.writes) return Unavailable("the disk is full");
+    if (generation_ != will_.generation) return Unavailable("the connection is lost");
     will_.begun.insert(will_.begun.end(), begun.begin(), begun.end());
     will_.ended.insert(will_.ended.end(), ended.begin(), ended.end());
     return OkStatus();
@@ -205,14 +210,16 @@ class Wilful final : public Store {
 
  private:
   Will& will_;
+  int generation_ = 0;
 };
 
 class AuditTrouble : public testing::Test {
  protected:
   AuditOptions Options() {
     return {.open = [this]() -> Result<std::unique_ptr<Store>> {
-              const MutexLock lock(will_.mutex);
+              MutexLock lock(will_.mutex);
               if (!will_.opens) return Unavailable("nobody there");
+              lock.Unlock();
               return std::unique_ptr<Store>(std::make_unique<Wilful>(will_));
             },
             .on_trouble = [this](const std::string& why) { trouble_.Put(why); }};
@@ -235,14 +242,32 @@ TEST_F(AuditTrouble, WhatCannotBeRecordedMayNotBeDoneAndTheTroubleIsToldOnce) {
   Set(false, true);
   Record record(Options());
   EXPECT_EQ(trouble_.Take(), "nobody there");
-  EXPECT_EQ(record.Begin("abort", "g").status(), Unavailable("nobody there"));
-  EXPECT_EQ(record.Begin("abort", "g").status(), Unavailable("nobody there"));
+  EXPECT_EQ(record.Begin("abort", "g").status(),
+            FailedPrecondition(
+                "the record of what people do cannot be kept: nobody there; nothing was done"));
+  EXPECT_EQ(record.Begin("abort", "g").status(),
+            FailedPrecondition(
+                "the record of what people do cannot be kept: nobody there; nothing was done"));
   Set(true, false);
-  EXPECT_EQ(record.Begin("abort", "g").status(), Unavailable("the disk is full"));
+  EXPECT_EQ(record.Begin("abort", "g").status().code(), Code::kFailedPrecondition);
   EXPECT_EQ(trouble_.size(), 0U);
   Set(true, true);
   EXPECT_EQ(trouble_.Take(), "");  // by itself
   EXPECT_TRUE(record.Begin("abort", "g").ok());
+}
+
+// A database that was restarted while nobody did anything: whoever is first is served.
+TEST_F(AuditTrouble, AStoreThatWasLostAndIsThereAgainIsUsedAtOnce) {
+  Record record(Options());
+  const EntryId id = record.Begin("abort", "g1").value();
+  {
+    const MutexLock lock(will_.mutex);
+    ++will_.generation;
+  }
+  record.audit().End({id, "", Code::kOk, "done"});
+  EXPECT_TRUE(record.Begin("abort", "g2").ok());
+  EXPECT_EQ(Ended(), 1U);
+  EXPECT_EQ(trouble_.size(), 0U);
 }
 
 TEST_F(AuditTrouble, WhatCameOfItIsAddedWhenTheStoreIsBack) {
@@ -281,6 +306,22 @@ TEST_F(AuditTrouble, ThereIsRoomForSoManyAtOnceAndForNoneAfterItsEnd) {
     begin(audit);
     EXPECT_EQ(answers.size(), kMaxWaitingCount + 1);
   }
+}
+
+TEST(AuditTable, AConnectionThatWasEndedIsOpenedAgain) {
+  const std::string database = InTable::server().NewDatabase();
+  InTable::server().Sql(database, "CREATE SCHEMA assent");
+  Record record({.epoch = 1,
+                 .open = InPostgres(
+                     {.url = InTable::server().Url(database), .application_name = "audited"})});
+  ASSERT_TRUE(record.Begin("abort", "g1").ok());
+  const std::string end =
+      "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE application_name = "
+      "'audited'";
+  EXPECT_EQ(InTable::server().Sql(database, end), "t");
+  EXPECT_TRUE(record.Begin("abort", "g2").ok());
+  EXPECT_EQ(InTable::server().Sql(database, end), "t");
+  EXPECT_THAT(record.Gids(), ElementsAre("g2", "g1"));
 }
 
 // Who copies the folder of a daemon that has stopped copies one file.

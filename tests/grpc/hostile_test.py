@@ -273,7 +273,8 @@ class Fuzz:
             return b"p" * self._dice.choice([0, 1, 5000])
         if field.type == field.TYPE_BOOL:
             return self._dice.random() < 0.5
-        name = {field.TYPE_INT32: "int32", field.TYPE_UINT32: "uint32", field.TYPE_UINT64: "uint64"}.get(field.type, "int64")
+        name = {field.TYPE_INT32: "int32", field.TYPE_UINT32: "uint32", field.TYPE_UINT64: "uint64",
+                field.TYPE_FIXED64: "uint64"}.get(field.type, "int64")
         return self._dice.choice(self.NUMBERS[name])
 
     def _fill(self, message, depth):

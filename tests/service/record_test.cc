@@ -171,7 +171,7 @@ TEST_F(RecordTest, WhatCannotBePutOnRecordIsNotDone) {
     return asker->answers.Take().first;
   };
   const Status refused = suspend();
-  EXPECT_EQ(refused.code(), Code::kUnavailable);
+  EXPECT_EQ(refused.code(), Code::kFailedPrecondition);
   EXPECT_THAT(refused.message(), HasSubstr("the record of what people do cannot be kept"));
   EXPECT_THAT(refused.message(), HasSubstr(path));
   EXPECT_FALSE(Get("g").suspended());
