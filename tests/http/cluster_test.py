@@ -88,7 +88,7 @@ class Cluster(unittest.TestCase):
             one.join()
         deed = told.pop("/v1/transactions/aborted:abort?timeout_ms=300")
         # What cannot be put on record is not done; if that does not fail at once, the time is over.
-        self.assertIn((deed[0], deed[2]["code"]), ((503, 14), (504, 4)), deed)
+        self.assertIn((deed[0], deed[2]["code"]), ((400, 9), (504, 4)), deed)
         # Who says how long is told that it is over.
         look = told.pop("/v1/transactions/nobody?timeout_ms=300")
         self.assertEqual((504, 4), (look[0], look[2]["code"]))
