@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cstddef>
 #include <optional>
 
@@ -20,9 +19,11 @@ constexpr std::size_t kMinLabelBytes = 3;
 constexpr std::size_t kMaxCodeBytes = 5;
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 // Letters of other alphabets are bytes of words as well.
 bool IsWord(char c) {
-  return std::isalnum(static_cast<unsigned char>(c)) != 0 || (static_cast<unsigned char>(c) & 0x80);
+  return IsDigit(c) || (Lower(c) >= 'a' && Lower(c) <= 'z') ||
+         (static_cast<unsigned char>(c) & 0x80);
 }
 // Holds parts of one word together: an address, a gid, a file's name.
 bool IsJoint(char c) { return std::string_view("._:/-+@#%").find(c) != std::string_view::npos; }
@@ -41,9 +42,8 @@ bool NamesACode(std::string_view word) {
   constexpr std::array<std::string_view, 6> kNames{"http",  "code",  "status",
                                                    "error", "errno", "sqlstate"};
   return std::any_of(kNames.begin(), kNames.end(), [&](std::string_view name) {
-    return std::equal(word.begin(), word.end(), name.begin(), name.end(), [](char a, char b) {
-      return std::tolower(static_cast<unsigned char>(a)) == b;
-    });
+    return std::equal(word.begin(), word.end(), name.begin(), name.end(),
+                      [](char a, char b) { return Lower(a) == b; });
   });
 }
 
