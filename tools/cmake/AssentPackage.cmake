@@ -68,7 +68,7 @@ install(
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME assent)
 set(CPACK_PACKAGE_VENDOR Assent)
-set(CPACK_PACKAGE_CONTACT "The Assent authors <assent@packages.debian.org>" CACHE STRING "Maintainer of the packages")
+set(CPACK_PACKAGE_CONTACT "The Assent authors <maintainers@assent.invalid>" CACHE STRING "Maintainer of the packages")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_COMPONENTS_ALL assentd assentctl sdk)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
