@@ -76,9 +76,9 @@ constexpr const char* kRestoredMeaning =
     "were told.\n"
     "  From now on nothing is presumed about what began before: what participants hold prepared "
     "from "
-    "then is answered CANNOT_TELL, and undecided 2pc transactions of the log are left to people.\n"
-    "  It cannot be taken back. Said of a log that was not restored, it leaves its undecided 2pc "
-    "transactions to people, and harms nothing else.\n";
+    "then is answered CANNOT_TELL. 2pc transactions that are undecided in the log are aborted at "
+    "the\n  first start, also those that were committed since: docs/cluster.md.\n"
+    "  It cannot be taken back. Stop every coordinator before, also those that hang.\n";
 
 std::string Report(const log::Restored& restored, bool dry_run, const Style& style) {
   const std::string id = std::to_string(restored.log_id);
