@@ -15,6 +15,7 @@
 #include "coordinator/daemon/config.h"
 #include "coordinator/daemon/listener.h"
 #include "coordinator/engine/engine.h"
+#include "coordinator/http/desk.h"
 #include "coordinator/http/door.h"
 #include "coordinator/log/log.h"
 #include "coordinator/service/service.h"

@@ -22,7 +22,9 @@ using std::chrono::milliseconds;
 constexpr std::size_t kReadBytes = 4096;
 
 std::string HeadOf(const Answer& answer, bool keep, bool stream) {
-  std::string head = "HTTP/1.1 " + std::to_string(answer.code) + " ";
+  std::string head;
+  head.reserve(256 + answer.body.size());
+  head += "HTTP/1.1 " + std::to_string(answer.code) + " ";
   const auto reason = beast::http::obsolete_reason(static_cast<beast::http::status>(answer.code));
   head.append(reason.data(), reason.size());
   head +=
@@ -91,21 +93,39 @@ class Line final : public Exchange {
 
 }  // namespace
 
-Connection::Connection(Lane& lane, Ledger& ledger, Desk& desk, Tcp::socket&& socket,
+Connection::Connection(Lane& lane, Ledger& ledger, Taker& taker, Socket&& socket,
                        service::Caller caller, Ledger::Entry entry)
     : lane_(lane),
       ledger_(ledger),
-      desk_(desk),
-      stream_(std::move(socket)),
+      taker_(taker),
+      socket_(std::move(socket)),
       timer_(lane.context),
-      look_(lane.context),
       caller_(std::move(caller)),
       entry_(entry) {}
 
 void Connection::Begin() {
   lane_.connections.insert(shared_from_this());
-  if (lane_.closing) return End();
+  Error failed;
+  socket_.non_blocking(true, failed);
+  if (failed || lane_.closing) return End();
   ReadFirst();
+}
+
+void Connection::See(Clock::time_point now) {
+  if (state_ == State::kWaiting && !watched_) WatchCaller();
+  if (said_more_ && HasLeft()) return End();
+  if (now < deadline_) return;
+  deadline_ = Clock::time_point::max();
+  switch (state_) {
+    case State::kReading:  // on which we have something to say
+      late_ = true;
+      return socket_.cancel();
+    case State::kIdle:
+    case State::kWriting:
+    case State::kLingering: return End();
+    case State::kWaiting:
+    case State::kEnded: return;
+  }
 }
 
 void Connection::Close() {
@@ -120,10 +140,10 @@ void Connection::Close() {
 
 void Connection::ReadFirst() {
   if (buffer_.size() > 0) return ReadHeader();
-  buffer_.shrink_to_fit();
+  if (buffer_.capacity() > 2 * kReadBytes) buffer_.shrink_to_fit();
   state_ = State::kIdle;
-  stream_.expires_after(milliseconds(kMaxIdleMs));
-  stream_.async_read_some(buffer_.prepare(kReadBytes),
+  Within(milliseconds(kMaxIdleMs));
+  socket_.async_read_some(buffer_.prepare(kReadBytes),
                           [self = shared_from_this()](const Error& failed, std::size_t bytes) {
                             if (failed || self->state_ == State::kEnded) return self->End();
                             self->buffer_.commit(bytes);
@@ -131,26 +151,26 @@ void Connection::ReadFirst() {
                           });
 }
 
+// Most requests have come in whole.
 void Connection::ReadHeader() {
   state_ = State::kReading;
   parser_.emplace();
   parser_->header_limit(kMaxHeaderBytes);
   parser_->body_limit(kMaxBodyBytes);
-  HurryUp(milliseconds(kMaxHeaderMs));
+  Error failed;
+  ReadBuffered(failed);
+  if (parser_->is_header_done() || failed) return HeaderRead(failed);
+  Within(milliseconds(kMaxHeaderMs));
   beast::http::async_read_header(
-      stream_, buffer_, *parser_,
-      [self = shared_from_this()](const Error& failed, std::size_t) { self->HeaderRead(failed); });
+      socket_, buffer_, *parser_,
+      [self = shared_from_this()](const Error& error, std::size_t) { self->HeaderRead(error); });
 }
 
-// Beast's own times close the socket, on which we have something to say.
-void Connection::HurryUp(milliseconds within) {
-  stream_.expires_never();
-  timer_.expires_after(within);
-  timer_.async_wait([self = shared_from_this(), armed = ++armed_](const Error& failed) {
-    if (failed || armed != self->armed_ || self->state_ != State::kReading) return;
-    self->late_ = true;
-    self->stream_.socket().cancel();
-  });
+// The header's end, or that of the body, is where the parser stops by itself.
+void Connection::ReadBuffered(Error& failed) {
+  if (buffer_.size() == 0) return;
+  buffer_.consume(parser_->put(buffer_.data(), failed));
+  if (failed == beast::http::error::need_more) failed = {};
 }
 
 void Connection::HeaderRead(const Error& failed) {
@@ -175,7 +195,7 @@ void Connection::HeaderRead(const Error& failed) {
 std::size_t Connection::MaxBody() const {
   const auto& request = parser_->get();
   if (parser_->content_length().value_or(0) <= kMaxOtherBodyBytes) return kMaxOtherBodyBytes;
-  return Desk::MaxBody(Text(request.method_string()), Text(request.target()));
+  return taker_.MaxBody(Text(request.method_string()), Text(request.target()));
 }
 
 // HTTP/1.0 knows no such thing.
@@ -215,16 +235,21 @@ void Connection::ReadBody() {
                                     "in; nothing was begun"),
                   429);
   }
+  if (!parser_->is_done() && Expected().empty()) {
+    Error failed;
+    ReadBuffered(failed);
+    if (failed) return BodyRead(failed);
+  }
   if (parser_->is_done()) return Dispatch();
-  HurryUp(milliseconds(kMaxBodyMs));
+  Within(milliseconds(kMaxBodyMs));
   const auto read = [self = shared_from_this()](const Error& failed) {
     if (failed) return self->BodyRead(failed);
-    beast::http::async_read(self->stream_, self->buffer_, *self->parser_,
+    beast::http::async_read(self->socket_, self->buffer_, *self->parser_,
                             [self](const Error& error, std::size_t) { self->BodyRead(error); });
   };
   if (Expected().empty()) return read({});
   static constexpr char kContinue[] = "HTTP/1.1 100 Continue\r\n\r\n";
-  net::async_write(stream_, net::buffer(kContinue, sizeof kContinue - 1),
+  net::async_write(socket_, net::buffer(kContinue, sizeof kContinue - 1),
                    [read](const Error& failed, std::size_t) { read(failed); });
 }
 
@@ -249,7 +274,7 @@ void Connection::Refuse(const Status& status, unsigned code) {
 // ---- Asking -------------------------------------------------------------------------------------
 
 void Connection::Dispatch() {
-  ++armed_;
+  deadline_ = Clock::time_point::max();
   auto message = parser_->release();
   parser_.reset();
   keep_ = message.keep_alive() && !lane_.closing;
@@ -266,16 +291,13 @@ void Connection::Dispatch() {
   request.caller = caller_;
   state_ = State::kWaiting;
   ++number_;
-  stream_.expires_never();
   if (request.body.size() > kLargeBytes) {
-    TakeAside(std::move(request));
-    return WatchCaller();
+    return TakeAside(std::move(request));
   }
   ledger_.GiveBody(std::exchange(body_bytes_, 0));
-  pending_ = desk_.Take(std::move(request), std::make_shared<Line>(shared_from_this(), number_));
-  if (pending_ == nullptr) return;
-  if (pending_->patience().count() > 0) Arm(pending_->patience(), &Connection::TimedOut);
-  WatchCaller();
+  pending_ = taker_.Take(std::move(request), std::make_shared<Line>(shared_from_this(), number_));
+  if (pending_ != nullptr && pending_->patience().count() > 0)
+    Arm(pending_->patience(), &Connection::TimedOut);
 }
 
 // The body counts until it has been read, whether its caller is still there or not.
@@ -286,7 +308,7 @@ void Connection::TakeAside(Request request) {
                             request = std::move(request)]() mutable {
     std::shared_ptr<Pending> pending;
     if (!self->gone() && !bench.closing)
-      pending = self->desk_.Take(std::move(request), std::make_shared<Line>(self, number));
+      pending = self->taker_.Take(std::move(request), std::make_shared<Line>(self, number));
     request = {};
     self->ledger_.GiveBody(bytes);
     if (pending == nullptr) return;
@@ -305,33 +327,33 @@ void Connection::Keep(std::shared_ptr<Pending> pending, std::uint64_t number) {
 
 // Whether the caller leaves before it has the answer. What it says meanwhile is left for later.
 void Connection::WatchCaller() {
-  stream_.socket().async_wait(
-      Tcp::socket::wait_read, [self = shared_from_this(), number = number_](const Error& failed) {
-        if (failed || !self->IsOf(number)) return;
-        char byte = 0;
-        const ssize_t there =
-            ::recv(self->stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-        if (there > 0) return self->LookForCaller();
-        if (there == 0 || (errno != EAGAIN && errno != EINTR)) self->End();
-      });
+  watched_ = true;
+  socket_.async_wait(Socket::wait_read, [self = shared_from_this(),
+                                         number = number_](const Error& failed) {
+    if (failed || !self->IsOf(number)) return;
+    char byte = 0;
+    const ssize_t there = ::recv(self->socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (there > 0) self->said_more_ = true;
+    if (there == 0 || (there < 0 && errno != EAGAIN && errno != EINTR)) self->End();
+  });
 }
 
-// Behind what has not been read nobody hears it close.
-void Connection::LookForCaller() {
-  if (state_ != State::kWaiting && state_ != State::kWriting) return;
+// By what TCP knows.
+bool Connection::HasLeft() {
   tcp_info known{};
   socklen_t size = sizeof known;
-  if (::getsockopt(stream_.socket().native_handle(), IPPROTO_TCP, TCP_INFO, &known, &size) != 0 ||
-      known.tcpi_state != TCP_ESTABLISHED)
-    return End();
-  look_.expires_after(milliseconds(kLookForCallerMs));
-  look_.async_wait([self = shared_from_this(), number = number_](const Error& failed) {
-    if (!failed && self->IsOf(number)) self->LookForCaller();
-  });
+  return ::getsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_INFO, &known, &size) != 0 ||
+         known.tcpi_state != TCP_ESTABLISHED;
+}
+
+void Connection::Disarm() {
+  ++armed_;
+  if (std::exchange(is_armed_, false)) timer_.cancel();
 }
 
 void Connection::Arm(milliseconds after, void (Connection::*then)()) {
   const std::uint64_t armed = ++armed_;
+  is_armed_ = true;
   timer_.expires_after(after);
   timer_.async_wait([self = shared_from_this(), armed, then](const Error& failed) {
     if (!failed && armed == self->armed_ && self->state_ == State::kWaiting) (self.get()->*then)();
@@ -389,8 +411,7 @@ void Connection::Beat() {
 
 void Connection::Write(Then then) {
   state_ = State::kWriting;
-  ++armed_;
-  timer_.cancel();
+  Disarm();
   written_ = 0;
   then_ = then;
   WriteOn();
@@ -398,24 +419,27 @@ void Connection::Write(Then then) {
 
 // Whoever takes a little now and then is slow; who takes nothing for long is gone.
 void Connection::WriteOn() {
-  stream_.expires_after(milliseconds(kMaxWriteMs));
-  stream_.async_write_some(net::buffer(out_.data() + written_, out_.size() - written_),
-                           [self = shared_from_this()](const Error& failed, std::size_t bytes) {
-                             if (self->state_ == State::kEnded) return;
-                             if (failed) return self->End();
-                             self->written_ += bytes;
-                             self->written_ < self->out_.size() ? self->WriteOn() : self->Written();
-                           });
+  Error failed;
+  while (written_ < out_.size() && !failed)
+    written_ +=
+        socket_.write_some(net::buffer(out_.data() + written_, out_.size() - written_), failed);
+  if (!failed) return Written();
+  if (failed != net::error::would_block) return End();
+  Within(milliseconds(kMaxWriteMs));
+  socket_.async_wait(Socket::wait_write, [self = shared_from_this()](const Error& error) {
+    if (self->state_ == State::kEnded) return;
+    error ? self->End() : self->WriteOn();
+  });
 }
 
 void Connection::Written() {
   if (out_.capacity() > kReadBytes) out_ = std::string();
   out_.clear();
-  stream_.expires_never();
+  deadline_ = Clock::time_point::max();
   if (then_ == Then::kEvent) return EventWritten();
   LetGo();
-  stream_.socket().cancel();  // the look whether the caller leaves
-  look_.cancel();
+  if (std::exchange(watched_, false)) socket_.cancel();
+  said_more_ = false;
   if (then_ == Then::kLinger || lane_.closing) return Linger();
   ReadFirst();
 }
@@ -436,11 +460,11 @@ void Connection::EventWritten() {
 void Connection::Linger() {
   state_ = State::kLingering;
   Error ignored;
-  stream_.socket().shutdown(Tcp::socket::shutdown_send, ignored);
-  stream_.expires_after(milliseconds(kMaxLingerMs));
+  socket_.shutdown(Socket::shutdown_send, ignored);
+  Within(milliseconds(kMaxLingerMs));
   const auto read = [self = shared_from_this()](const auto& again) -> void {
     self->buffer_.clear();
-    self->stream_.async_read_some(self->buffer_.prepare(kReadBytes),
+    self->socket_.async_read_some(self->buffer_.prepare(kReadBytes),
                                   [self, again](const Error& failed, std::size_t) {
                                     if (failed || self->state_ == State::kEnded) return self->End();
                                     again(again);
@@ -461,11 +485,9 @@ void Connection::LetGo() {
 void Connection::End() {
   if (std::exchange(state_, State::kEnded) == State::kEnded) return;
   gone_ = true;
-  ++armed_;
-  timer_.cancel();
-  look_.cancel();
+  Disarm();
   Error ignored;
-  stream_.socket().close(ignored);
+  socket_.close(ignored);
   LetGo();
   lane_.connections.erase(shared_from_this());
 }

@@ -11,18 +11,21 @@
 #include <string>
 #include <thread>
 
+#include <boost/asio/basic_stream_socket.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 
-#include "coordinator/http/desk.h"
+#include "coordinator/http/exchange.h"
 #include "coordinator/http/ledger.h"
 
 namespace assent::http {
 
 using Tcp = boost::asio::ip::tcp;
+using Socket = boost::asio::basic_stream_socket<Tcp, boost::asio::io_context::executor_type>;
 using Error = boost::system::error_code;
 
 class Connection;
@@ -44,8 +47,10 @@ struct Lane {
   Bench& bench;
   boost::asio::io_context context{1};
   Work work{context.get_executor()};
+  boost::asio::steady_timer clock{context};
   std::set<std::shared_ptr<Connection>> connections{};
   bool closing = false;
+  bool over = false;
   std::thread thread{};
 };
 
@@ -57,11 +62,15 @@ struct Lane {
 //                           ▼ the caller leaves, or an answer has no reader: Ended
 class Connection final : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(Lane& lane, Ledger& ledger, Desk& desk, Tcp::socket&& socket, service::Caller caller,
+  Connection(Lane& lane, Ledger& ledger, Taker& taker, Socket&& socket, service::Caller caller,
              Ledger::Entry entry);
   ~Connection() { ledger_.Leave(caller_.address, entry_); }
 
+  using Clock = std::chrono::steady_clock;
+
   void Begin();
+  // The time, now and then: what hardly ever takes too long needs no timer of its own.
+  void See(Clock::time_point now);
   // This coordinator stops: who waits is told so.
   void Close();
 
@@ -90,7 +99,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
 
   void ReadFirst();
   void ReadHeader();
-  void HurryUp(std::chrono::milliseconds within);
+  void ReadBuffered(Error& failed);
+  void Within(std::chrono::milliseconds time) { deadline_ = Clock::now() + time; }
   void HeaderRead(const Error& failed);
   // Of what was read so far; nothing more is read.
   void Refuse(const Status& status, unsigned code);
@@ -103,7 +113,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void TakeAside(Request request);
   void Keep(std::shared_ptr<Pending> pending, std::uint64_t number);
   void WatchCaller();
-  void LookForCaller();
+  bool HasLeft();
+  void Disarm();
   void Arm(std::chrono::milliseconds after, void (Connection::*then)());
   void TimedOut();
   void BeginStream();
@@ -117,15 +128,15 @@ class Connection final : public std::enable_shared_from_this<Connection> {
 
   Lane& lane_;
   Ledger& ledger_;
-  Desk& desk_;
-  boost::beast::tcp_stream stream_;
+  Taker& taker_;
+  Socket socket_;
   boost::asio::steady_timer timer_;
-  boost::asio::steady_timer look_;  // for a caller that has said more
   const service::Caller caller_;
   const Ledger::Entry entry_;
 
   State state_ = State::kIdle;
   std::atomic<bool> gone_{false};
+  Clock::time_point deadline_ = Clock::time_point::max();  // of what it is at
   boost::beast::flat_buffer buffer_;
   std::optional<boost::beast::http::request_parser<boost::beast::http::string_body>> parser_;
   std::size_t body_bytes_ = 0;  // of the ledger's
@@ -137,6 +148,9 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   std::shared_ptr<Pending> pending_;  // what is under way for it
   bool streaming_ = false;
   std::uint64_t armed_ = 0;  // the latest Arm
+  bool is_armed_ = false;
+  bool watched_ = false;    // whether the caller leaves
+  bool said_more_ = false;  // that has not been read, so that nobody hears it close
 
   bool shown_ = false;       // what is being written has an event that is waited for
   std::string next_;         // events that have come meanwhile

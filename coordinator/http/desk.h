@@ -25,8 +25,7 @@ struct DeskOptions {
   bool loopback = true;
 };
 
-// Thread-safety: all of it, from any thread.
-class Desk {
+class Desk final : public Taker {
  public:
   explicit Desk(DeskOptions options)
       : options_(std::move(options)), health_(std::make_shared<Health>(options_.health)) {}
@@ -37,13 +36,12 @@ class Desk {
   }
   Health& health() { return *health_; }
 
-  // The most that a body for this target may have.
-  static std::size_t MaxBody(std::string_view method, std::string_view target) {
+  std::size_t MaxBody(std::string_view method, std::string_view target) const override {
     return MaxBodyBytes(method, target);
   }
 
-  // Answers, perhaps from within. nullptr: nothing is under way for it.
-  std::shared_ptr<Pending> Take(Request request, const std::shared_ptr<Exchange>& exchange);
+  std::shared_ptr<Pending> Take(Request request,
+                                const std::shared_ptr<Exchange>& exchange) override;
 
  private:
   // Nothing: it is nobody's but the service's.

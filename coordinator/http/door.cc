@@ -34,16 +34,30 @@ service::Caller CallerOf(const Tcp::endpoint& peer) {
   return {.connection = host + ":" + std::to_string(peer.port()), .address = host};
 }
 
+// Until the lane is over.
+void RunClock(Lane& lane) {
+  lane.clock.expires_after(milliseconds(kClockMs));
+  lane.clock.async_wait([&lane](const Error& failed) {
+    if (failed || lane.over) return;
+    const auto now = Connection::Clock::now();
+    for (auto next = lane.connections.begin(); next != lane.connections.end();) {
+      const std::shared_ptr<Connection> connection = *next++;
+      connection->See(now);  // it may go, and no other one
+    }
+    RunClock(lane);
+  });
+}
+
 }  // namespace
 
 struct Door::Parts {
-  Parts(const DoorOptions& options, Desk& the_desk)
+  Parts(const DoorOptions& options, Taker& the_taker)
       : ledger(options.max_connections_count, options.max_connections_per_address_count),
-        desk(the_desk) {}
+        taker(the_taker) {}
 
   // Outlive the connections, which are in the lanes.
   Ledger ledger;
-  Desk& desk;
+  Taker& taker;
   std::array<Lane, kHttpThreadsCount> lanes{Lane(bench), Lane(bench)};
   Bench bench;  // goes before the lanes: what waits there is of their connections
   std::vector<std::unique_ptr<Tcp::acceptor>> acceptors;  // the first lane's
@@ -51,41 +65,40 @@ struct Door::Parts {
   std::size_t next_lane = 0;
 
   void Accept(Tcp::acceptor& acceptor);
-  void Arrived(Lane& lane, Tcp::socket&& socket, const Tcp::endpoint& peer);
+  void Arrived(Lane& lane, Socket&& socket, const Tcp::endpoint& peer);
 };
 
 void Door::Parts::Accept(Tcp::acceptor& acceptor) {
   Lane& lane = lanes[next_lane++ % lanes.size()];
-  acceptor.async_accept(lane.context,
-                        [this, &acceptor, &lane](const Error& failed, Tcp::socket socket) {
-                          if (!acceptor.is_open()) return;
-                          if (!failed) {
-                            Error gone;
-                            const Tcp::endpoint peer = socket.remote_endpoint(gone);
-                            if (!gone) Arrived(lane, std::move(socket), peer);
-                            return Accept(acceptor);
-                          }
-                          // There is no descriptor: whoever has come waits in the queue.
-                          pause.expires_after(kAcceptPause);
-                          pause.async_wait([this, &acceptor](const Error&) {
-                            if (acceptor.is_open()) Accept(acceptor);
-                          });
-                        });
+  acceptor.async_accept(lane.context, [this, &acceptor, &lane](const Error& failed, Socket socket) {
+    if (!acceptor.is_open()) return;
+    if (!failed) {
+      Error gone;
+      const Tcp::endpoint peer = socket.remote_endpoint(gone);
+      if (!gone) Arrived(lane, std::move(socket), peer);
+      return Accept(acceptor);
+    }
+    // There is no descriptor: whoever has come waits in the queue.
+    pause.expires_after(kAcceptPause);
+    pause.async_wait([this, &acceptor](const Error&) {
+      if (acceptor.is_open()) Accept(acceptor);
+    });
+  });
 }
 
-void Door::Parts::Arrived(Lane& lane, Tcp::socket&& socket, const Tcp::endpoint& peer) {
+void Door::Parts::Arrived(Lane& lane, Socket&& socket, const Tcp::endpoint& peer) {
   service::Caller caller = CallerOf(peer);
   const Ledger::Entry entry = ledger.Enter(caller.address);
   if (entry == Ledger::Entry::kClosed) return;
   Error ignored;
   socket.set_option(Tcp::no_delay(true), ignored);
-  const auto connection =
-      std::make_shared<Connection>(lane, ledger, desk, std::move(socket), std::move(caller), entry);
+  const auto connection = std::make_shared<Connection>(lane, ledger, taker, std::move(socket),
+                                                       std::move(caller), entry);
   net::post(lane.context, [connection] { connection->Begin(); });
 }
 
-Door::Door(const DoorOptions& options, const std::vector<int>& listeners, Desk& desk)
-    : parts_(std::make_unique<Parts>(options, desk)) {
+Door::Door(const DoorOptions& options, const std::vector<int>& listeners, Taker& taker)
+    : parts_(std::make_unique<Parts>(options, taker)) {
   Parts& p = *parts_;
   for (const int listener : listeners) {
     auto acceptor = std::make_unique<Tcp::acceptor>(p.lanes[0].context);
@@ -97,6 +110,7 @@ Door::Door(const DoorOptions& options, const std::vector<int>& listeners, Desk& 
   for (Lane& lane : p.lanes) {
     lane.thread = std::thread([&lane] {
       base::NameThisThread("http");
+      RunClock(lane);
       lane.context.run();
     });
   }
@@ -128,6 +142,8 @@ void Door::Close() {
       }
       for (const auto& connection : std::set(lane.connections)) connection->End();
       lane.work.reset();
+      lane.over = true;
+      lane.clock.cancel();
     };
     net::post(lane.context, [&lane, look] {
       lane.closing = true;

@@ -9,7 +9,7 @@
 #include <memory>
 #include <vector>
 
-#include "coordinator/http/desk.h"
+#include "coordinator/http/exchange.h"
 #include "coordinator/http/ledger.h"
 
 namespace assent::http {
@@ -22,8 +22,9 @@ struct DoorOptions {
 
 class Door {
  public:
-  // Listens on sockets of TCP, which stay their owner's, until it is closed. The desk outlives it.
-  Door(const DoorOptions& options, const std::vector<int>& listeners, Desk& desk);
+  // Listens on sockets of TCP, which stay their owner's, until it is closed. Whoever is asked
+  // outlives it.
+  Door(const DoorOptions& options, const std::vector<int>& listeners, Taker& taker);
   ~Door();
   Door(const Door&) = delete;
   Door& operator=(const Door&) = delete;

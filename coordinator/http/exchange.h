@@ -4,8 +4,11 @@
 // sockets know nothing of transactions, the rest nothing of sockets.
 
 #include <chrono>
+#include <cstddef>
 #include <functional>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "coordinator/service/asker.h"
@@ -68,6 +71,17 @@ class Pending {
   virtual void Taken() {}
   // The last call: everything has been written, or the caller has left.
   virtual void Close() = 0;
+};
+
+// Who is asked. Thread-safety: all of it, from any thread.
+class Taker {
+ public:
+  virtual ~Taker() = default;
+  // The most that a body for this target may have.
+  virtual std::size_t MaxBody(std::string_view method, std::string_view target) const = 0;
+  // Answers, perhaps from within. nullptr: nothing is under way for it.
+  virtual std::shared_ptr<Pending> Take(Request request,
+                                        const std::shared_ptr<Exchange>& exchange) = 0;
 };
 
 }  // namespace assent::http

@@ -62,15 +62,18 @@ class Ledger {
 
   // Room for a body that is to come in. What is small is not counted.
   bool TakeBody(std::size_t bytes) ASSENT_EXCLUDES(mutex_) {
-    const MutexLock lock(mutex_);
     const std::size_t counted = CountedOf(bytes);
+    if (counted == 0) return true;
+    const MutexLock lock(mutex_);
     if (body_bytes_ + counted > kMaxAllBodiesBytes) return false;
     body_bytes_ += counted;
     return true;
   }
   void GiveBody(std::size_t bytes) ASSENT_EXCLUDES(mutex_) {
+    const std::size_t counted = CountedOf(bytes);
+    if (counted == 0) return;
     const MutexLock lock(mutex_);
-    body_bytes_ -= CountedOf(bytes);
+    body_bytes_ -= counted;
   }
 
  private:

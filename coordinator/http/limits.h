@@ -45,7 +45,7 @@ inline constexpr std::int64_t kRetryAfterSeconds = 1;
 // Connections beyond the limit that are told so; more are closed without a word.
 inline constexpr std::size_t kMaxRefusedConnectionsCount = 64;
 inline constexpr std::size_t kHttpThreadsCount = 2;
-// Between two looks whether a caller that has said more is still there.
-inline constexpr std::int64_t kLookForCallerMs = 1'000;
+// Between two looks what is late, and who has left while it waits.
+inline constexpr std::int64_t kClockMs = 250;
 
 }  // namespace assent::http

@@ -63,25 +63,22 @@ std::string_view VerbOf(std::string_view segment) {
   return colon == std::string_view::npos ? std::string_view() : segment.substr(colon);
 }
 
-// The parameters, undecoded, if the path is one of the template's.
-std::optional<std::vector<std::pair<std::string, std::string_view>>> Match(std::string_view pattern,
-                                                                           std::string_view path) {
-  const std::string_view verb = VerbOf(pattern);
-  if (!path.ends_with(verb)) return std::nullopt;
-  pattern.remove_suffix(verb.size());
-  path.remove_suffix(verb.size());
-  const std::vector<std::string_view> wanted = Split(pattern, '/');
-  const std::vector<std::string_view> there = Split(path, '/');
-  if (wanted.size() != there.size()) return std::nullopt;
-  std::vector<std::pair<std::string, std::string_view>> parameters;
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
-    if (wanted[i].starts_with('{') && !there[i].empty()) {
-      parameters.emplace_back(wanted[i].substr(1, wanted[i].size() - 2), there[i]);
-    } else if (wanted[i] != there[i]) {
-      return std::nullopt;
+// The parameters, undecoded, if the path, which stands here in its segments, is one of the route's.
+bool Match(const Route& route, const std::vector<std::string_view>& there,
+           std::vector<std::pair<std::string_view, std::string_view>>& parameters) {
+  if (there.size() != route.segments.size() || !there.back().ends_with(route.verb)) return false;
+  parameters.clear();
+  for (std::size_t i = 0; i < there.size(); ++i) {
+    const std::string_view wanted = route.segments[i];
+    std::string_view segment = there[i];
+    if (i + 1 == there.size()) segment.remove_suffix(route.verb.size());
+    if (wanted.starts_with('{') && !segment.empty()) {
+      parameters.emplace_back(wanted.substr(1, wanted.size() - 2), segment);
+    } else if (wanted != segment) {
+      return false;
     }
   }
-  return parameters;
+  return true;
 }
 
 template <typename Number>
@@ -203,16 +200,10 @@ Status SetFromPath(google::protobuf::Message& request, const std::string& name,
 
 }  // namespace
 
-const google::protobuf::MethodDescriptor& Route::descriptor() const {
-  const auto* const service =
-      v1::SubmitRequest::descriptor()->file()->FindServiceByName("TransactionService");
-  const auto* const found = service->FindMethodByName(call);
-  ASSENT_CHECK(found != nullptr);
-  return *found;
-}
+namespace {
 
-const std::vector<Route>& Routes() {
-  static const auto* const routes = new std::vector<Route>{
+std::vector<Route> Table() {
+  return {
       {"POST", "/v1/transactions", "Submit", "transaction",
        "Runs a whole transaction; the same gid with the same content joins it", 0, kMaxBodyBytes},
       {"GET", "/v1/transactions", "List", "",
@@ -248,10 +239,9 @@ const std::vector<Route>& Routes() {
       {"GET", "/v1/participants", "ListParticipants", "", "Services that take part", kMaxLookMs},
       {"GET", "/v1/server", "GetServerInfo", "", "This coordinator, and its figures", kMaxLookMs},
   };
-  return *routes;
 }
 
-std::vector<const FieldDescriptor*> QueryFields(const Route& route) {
+std::vector<const FieldDescriptor*> FieldsOfQuery(const Route& route) {
   std::vector<const FieldDescriptor*> fields;
   const auto* const request = route.descriptor().input_type();
   if (std::string_view(route.body) == "*") return fields;
@@ -264,6 +254,30 @@ std::vector<const FieldDescriptor*> QueryFields(const Route& route) {
     if (!in_path && !message && field->name() != "request_id") fields.push_back(field);
   }
   return fields;
+}
+
+// What every request would have to look for.
+void Prepare(Route& route) {
+  const auto* const service =
+      v1::SubmitRequest::descriptor()->file()->FindServiceByName("TransactionService");
+  route.found = service->FindMethodByName(route.call);
+  ASSENT_CHECK(route.found != nullptr);
+  route.query_fields = FieldsOfQuery(route);
+  std::string_view path = route.path;
+  route.verb = VerbOf(path);
+  path.remove_suffix(route.verb.size());
+  route.segments = Split(path, '/');
+}
+
+}  // namespace
+
+const std::vector<Route>& Routes() {
+  static const auto* const routes = [] {
+    auto* const made = new std::vector<Route>(Table());
+    for (Route& route : *made) Prepare(route);
+    return made;
+  }();
+  return *routes;
 }
 
 std::string_view PathOf(std::string_view target) { return target.substr(0, target.find('?')); }
@@ -286,13 +300,13 @@ Result<Pairs> QueryOf(std::string_view target) {
 
 Result<Target> Find(std::string_view method, std::string_view target) {
   Target found;
-  const std::string_view path = PathOf(target);
+  const std::vector<std::string_view> segments = Split(PathOf(target), '/');
+  std::vector<std::pair<std::string_view, std::string_view>> parameters, best_parameters;
   std::size_t best = 0;
   for (const Route& route : Routes()) {
-    const auto parameters = Match(route.path, path);
-    if (!parameters) continue;
+    if (!Match(route, segments, parameters)) continue;
     // "{gid}" takes what "{gid}:watch" means, so that one comes first.
-    const std::size_t rank = 1 + VerbOf(route.path).size();
+    const std::size_t rank = 1 + route.verb.size();
     if (route.method != method) {
       if (found.allow.find(route.method) == std::string::npos)
         found.allow += (found.allow.empty() ? "" : ", ") + std::string(route.method);
@@ -301,12 +315,12 @@ Result<Target> Find(std::string_view method, std::string_view target) {
     if (rank <= best) continue;
     best = rank;
     found.route = &route;
-    found.path.clear();
-    for (const auto& [name, value] : *parameters) {
-      auto decoded = Decoded(value, /*form=*/false);
-      if (!decoded.ok()) return decoded.status();
-      found.path.emplace_back(name, *std::move(decoded));
-    }
+    best_parameters = parameters;
+  }
+  for (const auto& [name, value] : best_parameters) {
+    auto decoded = Decoded(value, /*form=*/false);
+    if (!decoded.ok()) return decoded.status();
+    found.path.emplace_back(name, *std::move(decoded));
   }
   if (found.route == nullptr) return found;
   auto query = QueryOf(target);

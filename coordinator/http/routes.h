@@ -31,7 +31,13 @@ struct Route {
   std::int64_t patience_ms = 0;
   std::size_t max_body_bytes = kMaxOtherBodyBytes;
 
-  const google::protobuf::MethodDescriptor& descriptor() const;
+  // Found once, by Routes().
+  const google::protobuf::MethodDescriptor* found = nullptr;
+  std::vector<const google::protobuf::FieldDescriptor*> query_fields{};
+  std::vector<std::string_view> segments{};  // of the path, without the verb
+  std::string_view verb{};
+
+  const google::protobuf::MethodDescriptor& descriptor() const { return *found; }
   bool streams() const { return descriptor().server_streaming(); }
   // A stream takes as long as there is something to show.
   bool takes_timeout() const { return !streams(); }
@@ -41,7 +47,10 @@ const std::vector<Route>& Routes();
 
 // The fields of the request that neither the path nor the body has: they are asked for in the
 // query. Labels are `labels[key]=value`; all others have their names, in either spelling.
-std::vector<const google::protobuf::FieldDescriptor*> QueryFields(const Route& route);
+inline const std::vector<const google::protobuf::FieldDescriptor*>& QueryFields(
+    const Route& route) {
+  return route.query_fields;
+}
 
 inline constexpr char kTimeout[] = "timeout_ms";
 

@@ -46,7 +46,7 @@ TEST_P(Workload, RunsAndNothingFails) {
 
 INSTANTIATE_TEST_SUITE_P(AssentBench, Workload,
                          ::testing::Values("tcc", "2pc", "saga", "order", "interactive", "unary",
-                                           "mixed-faults"),
+                                           "submit", "rest", "mixed-faults"),
                          [](const auto& param) {
                            std::string name = param.param;
                            for (char& c : name) c = c == '-' ? '_' : c;
@@ -90,6 +90,15 @@ TEST(AssentBench, TheFloorDoesWhatTheEngineDoesAndIsNotOutOfReach) {
     const auto [floor, engine] = many.at(bytes);
     EXPECT_NEAR(floor / engine, 1, 0.4) << bytes << ": " << result;
   }
+}
+
+TEST(AssentBench, RestHasPlainEchoForAFloor) {
+  const nlohmann::json result = Bench({"floor", "--workload", "rest", "--in-flight", "16",
+                                       "--seconds", "0.8", "--warmup", "0.3", "--json"});
+  ASSERT_TRUE(result.is_object());
+  EXPECT_EQ(result["failed"], 0) << result;
+  EXPECT_GT(result["committed"].get<int>(), 0) << result;
+  EXPECT_NEAR(result["messages_per_transaction"].get<double>(), 2, 0.01) << result;
 }
 
 TEST(AssentBench, AnIdleCoordinatorWithSessionsIsMeasured) {

@@ -81,7 +81,7 @@ class Call {
     caller_ = ends[0];
     service::Caller who{.connection = "ipv4:127.0.0.1:1", .address = "ipv4:127.0.0.1"};
     const http::Ledger::Entry entry = here.ledger.Enter(who.address);
-    http::Tcp::socket socket(lane_.context, http::Tcp::v4(), ends[1]);
+    http::Socket socket(lane_.context, http::Tcp::v4(), ends[1]);
     connection_ = std::make_shared<http::Connection>(lane_, here.ledger, here.desk,
                                                      std::move(socket), std::move(who), entry);
     connection_->Begin();
@@ -105,6 +105,7 @@ class Call {
     while (!lane_.connections.empty()) {
       ASSENT_CHECK(std::chrono::steady_clock::now() < until);
       if (!Go()) RunOne();
+      if (!lane_.connections.empty()) connection_->See(std::chrono::steady_clock::now());
     }
     Go();
     return std::move(heard_);

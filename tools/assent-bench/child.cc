@@ -146,4 +146,14 @@ Usage& operator+=(Usage& sum, const Usage& one) {
   return sum;
 }
 
+void SayAndStay(const nlohmann::json& seen) {
+  std::printf("%s\n", seen.dump().c_str());
+  std::fflush(stdout);
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  int signal = 0;
+  sigwait(&signals, &signal);
+}
+
 }  // namespace assent::bench

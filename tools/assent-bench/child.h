@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
 #include <sys/types.h>
 
 namespace assent::bench {
@@ -46,6 +47,10 @@ class Child {
   pid_t pid_ = -1;
   FILE* output_ = nullptr;
 };
+
+// Of a child, with SIGTERM blocked: says what it saw, then stays until it is told to go, since what
+// it used is read from outside.
+void SayAndStay(const nlohmann::json& seen);
 
 // What a process has used so far.
 struct Usage {

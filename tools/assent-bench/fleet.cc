@@ -83,23 +83,26 @@ void EndProgress() {
 }
 
 std::vector<std::string> DaemonCommand(const Load& load, const std::string& folder) {
-  std::vector<std::string> command{BinFolder() + "/assentd", "--log-level", "warn",
-                                   "--drain-seconds", "0"};
+  std::vector<std::string> command{BinFolder() + "/assentd",
+                                   "--log-level",
+                                   "warn",
+                                   "--drain-seconds",
+                                   "0",
+                                   "--http-listen",
+                                   load.workload == "rest" ? "127.0.0.1:0" : "none"};
   if (load.log.empty()) {
-    command.insert(command.end(), {"--http-listen", "none", "--listen", "127.0.0.1:0", "--data",
-                                   folder + "/data"});
+    command.insert(command.end(), {"--listen", "127.0.0.1:0", "--data", folder + "/data"});
   } else {
-    command.insert(command.end(),
-                   {"--http-listen", "none", "--listen", FreeAddress(), "--log", load.log});
+    command.insert(command.end(), {"--listen", FreeAddress(), "--log", load.log});
   }
   command.insert(command.end(), load.daemon_arguments.begin(), load.daemon_arguments.end());
   return command;
 }
 
-std::string WaitListening(Child& coordinator) {
-  const std::string card = coordinator.WaitLine("listening");
+std::string WaitListening(Child& coordinator, const char* line) {
+  const std::string card = coordinator.WaitLine(line);
   const std::size_t at = card.find("127.0.0.1:");
-  return card.substr(at, card.find_first_of(" \n", at) - at);
+  return card.substr(at, card.find_first_of(" /\n", at) - at);
 }
 
 namespace {
@@ -118,10 +121,11 @@ class Run {
     const bool unary = load_.workload == "unary";
     if (unary) StartUnaryParticipants();
     StartCoordinators();
-    if (!unary) StartParticipants();
+    if (!unary && !IsPlainEcho()) StartParticipants();
     StartInitiators();
     WaitWarm();
-    const Asker asker(endpoints_.front());
+    // Plain echo has nothing to say of itself.
+    const Asker asker(IsPlainEcho() ? "" : endpoints_.front());
     (void)asker.Ask();
     const Sample begin = TakeSample(asker);
     PassMeasuredTime();
@@ -140,6 +144,9 @@ class Run {
     Traffic traffic;
     std::uint32_t checkpoints = 0;
   };
+
+  // The floor of `rest`: without participants, and without gRPC.
+  bool IsPlainEcho() const { return kind_ == Kind::kFloor && load_.workload == "rest"; }
 
   std::unique_ptr<Child> Start(std::vector<std::string> argv, const Load* load) {
     if (load != nullptr) {
@@ -160,7 +167,10 @@ class Run {
   void StartCoordinators() {
     const int count = kind_ == Kind::kFloor ? 1 : load_.coordinators;
     for (int i = 0; i < count; ++i) StartCoordinator();
-    for (auto& coordinator : coordinators_) endpoints_.push_back(WaitListening(*coordinator));
+    for (auto& coordinator : coordinators_) {
+      if (!IsPlainEcho()) endpoints_.push_back(WaitListening(*coordinator));
+      if (load_.workload == "rest") http_ = WaitListening(*coordinator, "http ");
+    }
     if (count > 1) WaitShared(endpoints_.front(), count);
   }
 
@@ -170,7 +180,9 @@ class Run {
       command.push_back("--unary");
       command.push_back(ServiceName(load_, static_cast<int>(i)) + "=" + addresses_[i]);
     }
-    if (kind_ == Kind::kFloor && addresses_.empty()) {
+    if (IsPlainEcho()) {
+      command = {self_, "rest-floor"};
+    } else if (kind_ == Kind::kFloor && addresses_.empty()) {
       command = {self_,         "floor-coordinator", "--endpoint",
                  "127.0.0.1:0", "--folder",          folder_.path()};
       for (const std::string& word : LoadArguments(load_)) command.push_back(word);
@@ -204,8 +216,8 @@ class Run {
     share.in_flight = std::max(1, load_.in_flight / load_.initiators);
     share.rate = load_.rate / load_.initiators;
     for (int i = 0; i < load_.initiators; ++i) {
-      initiators_.push_back(
-          Start({self_, "initiator", "--endpoint", absl::StrJoin(endpoints_, ",")}, &share));
+      const std::string to = http_.empty() ? absl::StrJoin(endpoints_, ",") : http_;
+      initiators_.push_back(Start({self_, "initiator", "--endpoint", to}, &share));
     }
   }
 
@@ -245,6 +257,8 @@ class Run {
     }
     std::vector<std::uint16_t> dialled;
     for (const std::string& address : addresses_) dialled.push_back(PortOf(address));
+    if (!http_.empty()) dialled.push_back(PortOf(http_));
+    if (IsPlainEcho()) sample.traffic += TrafficOf(PortOf(http_), {});
     for (const std::string& endpoint : endpoints_)
       sample.traffic += TrafficOf(PortOf(endpoint), std::exchange(dialled, {}));
     sample.server = asker.Ask();
@@ -327,6 +341,7 @@ class Run {
   const std::string self_;
   std::vector<std::string> addresses_;  // of unary participants
   std::vector<std::string> endpoints_;
+  std::string http_;  // the coordinator's, for `rest`
   std::vector<std::unique_ptr<Child>> coordinators_;
   std::vector<std::unique_ptr<Child>> participants_;
   std::vector<std::unique_ptr<Child>> initiators_;

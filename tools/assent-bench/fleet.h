@@ -81,8 +81,8 @@ class Folder {
 
 // The command line of assentd over `folder`.
 std::vector<std::string> DaemonCommand(const Load& load, const std::string& folder);
-// Waits for its card, and gives the endpoint.
-std::string WaitListening(Child& coordinator);
+// Waits for its card, and gives the endpoint; or the address of its HTTP port, which stands below.
+std::string WaitListening(Child& coordinator, const char* line = "listening");
 
 // Until so many coordinators have their share of the log. Ends the program if they do not get it.
 void WaitShared(const std::string& endpoint, int coordinators);

@@ -17,6 +17,7 @@
 #include <assent/client.h>
 #include <assent/thread_safety.h>
 
+#include "tools/assent-bench/child.h"
 #include "tools/assent-bench/options.h"
 #include "tools/assent-bench/order_shop.h"
 #include "tools/assent-bench/tally.h"
@@ -152,17 +153,6 @@ Result<Report> RunInteractive(const Load& load, const Client& client) {
   return open->Commit(Calls(load));
 }
 
-// Says what it saw, then stays until it is told to go: what it used is read from outside.
-void SayEnd(const nlohmann::json& seen) {
-  std::printf("%s\n", seen.dump().c_str());
-  std::fflush(stdout);
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  int signal = 0;
-  sigwait(&signals, &signal);
-}
-
 // Begins `count` transactions whose participants never answer, and says so.
 int Hold(const Load& load, const Client& client) {
   Outstanding outstanding;
@@ -199,7 +189,7 @@ int Hold(const Load& load, const Client& client) {
   outstanding.Down();
   outstanding.WaitNone();
   const nlohmann::json seen{{"failed", failed.load()}, {"first_failure", first_failure}};
-  SayEnd(seen);
+  SayAndStay(seen);
   return 0;
 }
 
@@ -228,7 +218,7 @@ int RunInitiator(const Load& load, const std::vector<std::string>& endpoints) {
   if (load.workload == "interactive") {
     Threads(load, tally, load.branches + 2,
             [&](std::uint64_t) { return RunInteractive(load, client); });
-  } else if (load.workload == "unary") {
+  } else if (load.workload == "unary" || load.workload == "submit") {
     Threads(load, tally, 1, [&](std::uint64_t number) {
       return client.Submit(MakeTransaction(load, number), Calls(load));
     });
@@ -238,7 +228,7 @@ int RunInitiator(const Load& load, const std::vector<std::string>& endpoints) {
     ClosedLoop(load, client, tally);
   }
   herald.join();
-  SayEnd(tally.ToJson());
+  SayAndStay(tally.ToJson());
   return 0;
 }
 

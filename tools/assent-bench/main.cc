@@ -69,11 +69,13 @@ struct Words {
 
 void AddLoad(CLI::App& app, Words& words) {
   Load& load = words.load;
-  app.add_option("--workload", load.workload,
-                 "tcc, 2pc, saga (no-op handlers); order (the demo's shop on SQLite); interactive; "
-                 "unary (plain unary initiators and participants); mixed-faults (1 % refusals)")
-      ->check(CLI::IsMember({"tcc", "2pc", "saga", "order", "interactive", "unary", "mixed-faults",
-                             "hold", "absent"}))
+  app.add_option(
+         "--workload", load.workload,
+         "tcc, 2pc, saga (no-op handlers); order (the demo's shop on SQLite); interactive; "
+         "unary (plain unary initiators and participants); submit (plain unary initiators "
+         "alone); rest (initiators of HTTP, a connection each); mixed-faults (1 % refusals)")
+      ->check(CLI::IsMember({"tcc", "2pc", "saga", "order", "interactive", "unary", "submit",
+                             "rest", "mixed-faults", "hold", "absent"}))
       ->capture_default_str();
   app.add_option("--branches", load.branches, "Branches of a transaction")
       ->check(CLI::Range(1, 128))
@@ -136,12 +138,18 @@ void AddLoad(CLI::App& app, Words& words) {
                "The coordinator's writes and syncs, counted by strace");
 }
 
+bool IsThreaded(const Load& load) {
+  return load.workload == "interactive" || load.workload == "unary" || load.workload == "submit";
+}
+
 // What the words say that cannot be.
 std::string Wrong(const Load& load, bool floor) {
-  if (floor && load.workload != "tcc" && load.workload != "2pc" && load.workload != "unary")
-    return "there is a floor for tcc, 2pc and unary";
-  if (load.rate > 0 && (load.workload == "interactive" || load.workload == "unary"))
-    return "interactive and unary have no open loop";
+  if (floor && load.workload != "tcc" && load.workload != "2pc" && load.workload != "unary" &&
+      load.workload != "rest")
+    return "there is a floor for tcc, 2pc, unary and rest";
+  if (load.rate > 0 && (IsThreaded(load) || load.workload == "rest"))
+    return "interactive, unary, submit and rest have no open loop";
+  if (load.workload == "rest" && load.coordinators > 1) return "rest asks one coordinator";
   if (load.log.empty() && (load.coordinators > 1 || load.commit_delay_ms > 0))
     return "--coordinators and --commit-delay need the --log that is shared";
   if (load.coordinators > 1 && (load.count_syscalls || !load.under.empty()))
@@ -169,13 +177,17 @@ class Program {
     if (w.load.workload == "order") w.load.participants = w.load.branches = kShopServicesCount;
     if (participant_->parsed()) return RunParticipant(w.load, w.number, w.endpoints, w.folder);
     if (unary_->parsed()) return RunUnaryParticipant(w.endpoints.front());
-    if (initiator_->parsed()) return RunInitiator(w.load, w.endpoints);
+    if (initiator_->parsed()) {
+      return w.load.workload == "rest" ? RunRestInitiator(w.load, w.endpoints.front())
+                                       : RunInitiator(w.load, w.endpoints);
+    }
+    if (rest_->parsed()) return RunRestFloor();
     if (coordinator_->parsed()) return RunFloorCoordinator(w.load, w.endpoints.front(), w.folder);
     if (echo_->parsed()) return RunUnaryFloor(w.endpoints.front(), w.dial);
     if (silent_->parsed()) return RunSilentSessions(w.sessions, w.number, w.endpoints.front());
 
-    const bool threaded = w.load.workload == "interactive" || w.load.workload == "unary";
-    if (threaded) w.load.in_flight = std::min(w.load.in_flight, kMaxThreads * w.load.initiators);
+    if (IsThreaded(w.load))
+      w.load.in_flight = std::min(w.load.in_flight, kMaxThreads * w.load.initiators);
     if (const std::string wrong = Wrong(w.load, floor_->parsed() || compare_->parsed());
         !wrong.empty()) {
       std::fprintf(stderr, "assent-bench: %s\n", wrong.c_str());
@@ -272,6 +284,7 @@ class Program {
     initiator_ = AddRole("initiator");
     coordinator_ = AddRole("floor-coordinator");
     echo_ = AddRole("unary-floor");
+    rest_ = AddRole("rest-floor");
     silent_ = AddRole("silent-sessions");
   }
 
@@ -304,6 +317,7 @@ class Program {
   CLI::App* initiator_ = nullptr;
   CLI::App* coordinator_ = nullptr;
   CLI::App* echo_ = nullptr;
+  CLI::App* rest_ = nullptr;
   CLI::App* silent_ = nullptr;
 };
 

@@ -12,7 +12,8 @@ namespace assent::bench {
 // One measurement. Every process of the fleet gets it on its command line (LoadArguments), but for
 // what only the parent needs.
 struct Load {
-  std::string workload = "tcc";  // tcc, 2pc, saga, order, interactive, unary, mixed-faults
+  std::string workload =
+      "tcc";  // tcc, 2pc, saga, order, interactive, unary, submit, rest, mixed-faults
   int branches = 2;
   int participants = 2;  // processes; branch i goes to number i modulo this
   int initiators = 1;    // processes
@@ -61,6 +62,10 @@ int RunUnaryParticipant(const std::string& address);
 int RunInitiator(const Load& load, const std::vector<std::string>& endpoints);
 int RunFloorCoordinator(const Load& load, const std::string& listen, const std::string& folder);
 int RunUnaryFloor(const std::string& listen, const std::vector<std::string>& participants);
+// An initiator of HTTP: a connection for each transaction under way.
+int RunRestInitiator(const Load& load, const std::string& address);
+// The HTTP port of assentd, with nothing behind it: each body is its own answer.
+int RunRestFloor();
 // Holds `sessions` streams to the coordinator, each a connection of its own, and answers nothing.
 int RunSilentSessions(int sessions, int number, const std::string& endpoint);
 

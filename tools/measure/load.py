@@ -150,6 +150,33 @@ def unary(settings):
     return results, text + f"\n\nRatio {spread(ratios)}; the target is 0.60 or more."
 
 
+def rest(settings):
+    """Initiators of HTTP: at least 60 % of what the same server and client do as plain echo. gRPC's unary Submit and its stream beside it."""
+    words = ("--workload", "rest", "--in-flight", 512)
+    results = in_turn(settings.rounds, {
+        "plain echo": lambda: floor(settings, *words),
+        "REST": lambda: run(settings, *words),
+        "gRPC, unary (256 in flight)": lambda: run(settings, "--workload", "submit", "--in-flight", 256),
+        "gRPC, stream": lambda: run(settings, "--in-flight", 512),
+    })
+    rows = [[name, spread((r["throughput"] for r in taken), "%.0f"), "%.1f" % median(ms(r, "p50") for r in taken),
+             *("%.1f" % median(cpu(r, who) for r in taken) for who in ("coordinator", "participants", "initiators")),
+             "%.1f" % median(cpu(r) for r in taken)] for name, taken in results.items()]
+    text = table(["2 branches, 512 in flight", "transactions/s", "p50 ms", "coordinator CPU µs", "participants", "initiators", "all CPU µs"], rows)
+    echo, ours, unary_calls, stream = results.values()
+    to_echo = [e["throughput"] / f["throughput"] for f, e in zip(echo, ours)]
+    to_unary = [e["throughput"] / f["throughput"] for f, e in zip(unary_calls, ours)]
+    least = median(cpu(r) for r in echo) + median(cpu(r, "coordinator") + cpu(r, "participants") for r in stream)
+    text += (f"\n\nThroughput: {spread(to_echo)} of plain echo (the target is 0.60 or more), {spread(to_unary)} of gRPC's unary calls. By processor time "
+             f"{median(cpu(r) for r in echo) / median(cpu(r) for r in ours):.2f} of plain echo. With an HTTP that costs what plain echo does, beside an engine, a log and "
+             f"participants that cost what they do behind the stream, it would be {median(cpu(r) for r in echo) / least:.2f}.")
+    waiting = {factor: bench("run", "--seconds", factor * settings.seconds, "--workload", "rest", "--in-flight", 2000) for factor in (1, 4)}
+    text += "\n\n2,000 in flight, each a connection: " + ", ".join(
+        f"{r['processes']['coordinator']['resident_kib'] / 1024:.0f} MiB resident after {factor * settings.seconds:g} s ({r['ended_in_whole_run']} transactions)"
+        for factor, r in waiting.items()) + "."
+    return {"turns": results, "waiting": list(waiting.values())}, text
+
+
 def order(settings):
     """Real SQLite participants: group commit at least 5 times the rate of one commit per branch."""
     results = in_turn(3, {

@@ -26,6 +26,7 @@ SECTIONS = {
     "branches": load.branches,
     "steady": load.steady,
     "unary": load.unary,
+    "rest": load.rest,
     "order": load.order,
     "held": size.held,
     "history": size.history,

@@ -49,6 +49,11 @@ def _unary(r):
     yield "unary: 60 % of the same number of echo calls", "%.2f" % ratio, ratio >= 0.6
 
 
+def _rest(r):
+    ratio = median(e["throughput"] / f["throughput"] for f, e in zip(r["turns"]["plain echo"], r["turns"]["REST"]))
+    yield "REST: 60 % of plain echo over the same HTTP", "%.2f" % ratio, ratio >= 0.6
+
+
 def _order(r):
     ratio = median(g["throughput"] / o["throughput"] for g, o in zip(r["group commit"], r["a commit per branch"]))
     yield "order: group commit 5 times one commit per branch", "%.1f" % ratio, ratio >= 5
@@ -116,7 +121,7 @@ def _cluster_scale(r):
 
 
 TARGETS = {"compare": _compare, "one-in-flight": _one_in_flight, "workloads": _workloads, "branches": _branches, "steady": _steady,
-           "unary": _unary, "order": _order, "held": _held, "history": _history, "retention": _retention,
+           "unary": _unary, "rest": _rest, "order": _order, "held": _held, "history": _history, "retention": _retention,
            "cluster-compare": _cluster_compare, "cluster-append": _cluster_append, "cluster-scale": _cluster_scale,
            "checkpoints": _checkpoints, "idle": _idle, "overload": _overload}
 
