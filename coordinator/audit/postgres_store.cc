@@ -45,10 +45,6 @@ constexpr const char* kReadOfGidSql =
 
 constexpr const char* kUndefinedTable = "42P01";
 
-std::int64_t Signed(std::uint64_t number) {
-  return static_cast<std::int64_t>(number > INT64_MAX ? INT64_MAX : number);
-}
-
 Params ParamsOf(const EntryId& id) {
   return Params().Int(id.at_unix_ms).Int(Signed(id.epoch)).Int(Signed(id.number));
 }

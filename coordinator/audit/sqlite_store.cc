@@ -27,9 +27,8 @@ CREATE INDEX audit_by_gid ON audit (gid, at_ms, epoch, number);
 PRAGMA user_version = 1;
 )sql";
 constexpr const char* kInsertSql =
-    "INSERT OR IGNORE INTO audit (at_ms, epoch, number, node, verb, gid, branch, detail, who, "
-    "reason, "
-    "address)"
+    "INSERT OR IGNORE INTO audit"
+    " (at_ms, epoch, number, node, verb, gid, branch, detail, who, reason, address)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 constexpr const char* kEndSql =
     "UPDATE audit SET was = ?4, code = ?5, said = ?6"
@@ -47,11 +46,6 @@ constexpr const char* kReadOfGidSql =
     "SELECT at_ms, epoch, number, node, verb, gid, branch, detail, who, reason, address, was, code,"
     " said FROM audit WHERE (at_ms, epoch, number) < (?1, ?2, ?3) AND at_ms >= ?4 AND gid = ?6"
     " ORDER BY at_ms DESC, epoch DESC, number DESC LIMIT ?5";
-
-// Numbers of all 64 bits are stored as signed ones.
-std::int64_t Signed(std::uint64_t number) {
-  return static_cast<std::int64_t>(number > INT64_MAX ? INT64_MAX : number);
-}
 
 class SqliteStore final : public Store {
  public:

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -14,6 +15,12 @@ namespace assent::audit {
 // So many entries are kept, by their order; older ones go, some thousand at a time. Not by age: a
 // clock that is set wrong must not remove what is to stay.
 inline constexpr std::size_t kMaxEntriesCount = 1'000'000;
+
+// Epochs and numbers as a database has them, which knows no unsigned ones. Nobody has so many; the
+// highest there is asks for all.
+inline std::int64_t Signed(std::uint64_t number) {
+  return static_cast<std::int64_t>(number > INT64_MAX ? INT64_MAX : number);
+}
 
 // Where entries are. One thread. After an error it is given up, and another one opened.
 class Store {

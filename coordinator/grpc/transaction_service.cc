@@ -6,6 +6,7 @@
 #include "assent/v1/transaction.grpc.pb.h"
 #include "coordinator/grpc/raw_service.h"
 #include "coordinator/grpc/streams.h"
+#include "coordinator/service/kinds.h"
 
 namespace assent::door {
 namespace {
@@ -22,16 +23,7 @@ std::string GidOf(const Request& request) {
   }
 }
 
-// What an operator does goes on record, each time.
-template <typename Request>
-constexpr bool kRepeatable = !requires(const Request& request) {
-  request.action();
-};
-template <typename Request>
-constexpr bool kNewWork = requires(const Request& request) {
-  request.transaction();
-}
-|| std::is_same_v<Request, v1::ExecuteBranchRequest>;
+using service::kRepeatable;
 
 class TransactionService final : public RawService<v1::TransactionService::Service> {
  public:
@@ -74,6 +66,7 @@ class TransactionService final : public RawService<v1::TransactionService::Servi
   // A call about one transaction, which may be another coordinator's.
   template <typename Request, typename Reply>
   void Travelling() {
+    static_assert(service::kTravels<Request>);
     Unary<Request, Reply>([this](const service::Caller& caller, Request&& request,
                                  const std::shared_ptr<Call<Reply>>& call, Context* context,
                                  Bytes&& bytes) {
@@ -103,7 +96,7 @@ class TransactionService final : public RawService<v1::TransactionService::Servi
                  .request = is_here ? KeptOf(bytes) : std::move(bytes),
                  .deadline = context->deadline(),
                  .repeatable = kRepeatable<Request>,
-                 .new_work = kNewWork<Request>};
+                 .new_work = service::kNewWork<Request>};
     trip.here = [this, caller, call, kept = trip.request] {
       Request again;
       const Status parsed = ParseRequest(kept, again);

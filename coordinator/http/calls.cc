@@ -10,29 +10,16 @@
 #include "coordinator/http/json.h"
 #include "coordinator/http/limits.h"
 #include "coordinator/http/printer.h"
+#include "coordinator/service/kinds.h"
 #include "coordinator/service/watch.h"
 
 namespace assent::http {
 namespace {
 
-// What an operator does goes on record, each time.
-template <typename Request>
-constexpr bool kRepeatable = !requires(const Request& request) {
-  request.action();
-};
-template <typename Request>
-constexpr bool kTransaction = requires(const Request& request) {
-  request.transaction();
-};
-template <typename Request>
-constexpr bool kNewWork =
-    kTransaction<Request> || std::is_same_v<Request, v1::ExecuteBranchRequest>;
-// It is about one transaction, which may be another coordinator's. (The record is everybody's.)
-template <typename Request>
-constexpr bool kTravels =
-    kTransaction<Request> || !kRepeatable<Request> || (requires(const Request& request) {
-      request.gid();
-    } && !std::is_same_v<Request, v1::ListAuditRequest>);
+using service::kRepeatable;
+using service::kTransaction;
+using service::kTravels;
+
 // One whose answer has no room has not done anything.
 template <typename Reply>
 constexpr bool kOnlyLooks =
@@ -184,7 +171,7 @@ class Call final : public service::Asker<Reply>,
                            .method = MethodName(),
                            .request = request.SerializeAsString(),
                            .repeatable = kRepeatable<Request>,
-                           .new_work = kNewWork<Request>};
+                           .new_work = service::kNewWork<Request>};
     if (timeout_.count() > 0) errand.deadline = std::chrono::system_clock::now() + timeout_;
     errand.here = [&service = rooms.service, caller, self](const std::string& bytes) {
       Request again;

@@ -11,15 +11,14 @@
 
 #include <sys/stat.h>
 
+#include "coordinator/base/sync.h"
+
 namespace assent::offline {
 namespace {
 
 Status Sync(const std::string& path, int flags) {
-  const int fd = open(path.c_str(), flags | O_CLOEXEC);
-  const bool synced = fd >= 0 && fsync(fd) == 0;
-  const int error = errno;
-  if (fd >= 0) close(fd);
-  if (synced) return OkStatus();
+  const int error = base::SyncPath(path, flags);
+  if (error == 0) return OkStatus();
   return Unavailable(path + ": cannot be synchronised: " + std::strerror(error));
 }
 

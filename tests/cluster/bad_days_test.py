@@ -46,16 +46,7 @@ class OlderServer:
         sink.close()
 
 
-class BadDays(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = postgresql.Server()
-        cls.addClassCleanup(cls.server.close)
-        cls.server.start()
-
-    def setUp(self):
-        self.database = self.server.new_database()
-
+class BadDays(members.ServerTest):
     def member(self, name="a", *arguments, url=None):
         member = members.Member(name, url or self.server.url(self.database), "--new-log-slots", SLOTS, "--drain-seconds", "1",
                                 *arguments)

@@ -61,7 +61,7 @@ class Member:
         self.folder.cleanup()
 
 
-class MembersTest(unittest.TestCase):
+class ServerTest(unittest.TestCase):
     """A PostgreSQL for the class, and a log of its own for each test."""
 
     @classmethod
@@ -72,6 +72,10 @@ class MembersTest(unittest.TestCase):
 
     def setUp(self):
         self.database = self.server.new_database()
+
+
+class MembersTest(ServerTest):
+    """With members that are started at once."""
 
     def member(self, name, *arguments):
         member = Member(name, self.server.url(self.database), *arguments)

@@ -4,10 +4,9 @@
 import json
 import os
 import re
-import time
 import unittest
 
-from daemon import Ctl, Daemon, free_port
+from daemon import Ctl, CtlTest, Daemon, free_port
 from scripted_participant import REPLY, ScriptedParticipant
 from terminal import at_a_terminal
 
@@ -16,7 +15,7 @@ def branch(service, action, protocol="tcc", **more):
     return {"protocol": protocol, "service": service, "action": action, **more}
 
 
-class WithDaemon(unittest.TestCase):
+class WithDaemon(CtlTest):
     def setUp(self):
         self.stock = ScriptedParticipant()
         self.addCleanup(self.stock.down)
@@ -26,24 +25,11 @@ class WithDaemon(unittest.TestCase):
         self.addCleanup(self.daemon.close)
         self.ctl = Ctl(self.daemon.endpoint)
 
-    def expect(self, code, *arguments, **more):
-        result = self.ctl(*arguments, **more)
-        self.assertEqual(code, result.code, f"{arguments}: {result}")
-        return result
-
     def submit(self, code, gid, branches, *arguments, **more):
         return self.expect(code, "submit", "--gid", gid, *arguments, stdin=json.dumps({"branches": branches, **more}))
 
     def show(self, gid):
         return self.expect(0, "show", gid, "-o", "json").json
-
-    def until(self, what, seconds=20):
-        """Waits for a condition, which says what it saw."""
-        end = time.monotonic() + seconds
-        while not (seen := what()):
-            self.assertLess(time.monotonic(), end, "waited too long")
-            time.sleep(0.02)
-        return seen
 
     def stuck_after_decision(self, gid, backoff="1h"):
         """A TCC transaction that is decided while inventory is gone: its CONFIRM finds nobody."""

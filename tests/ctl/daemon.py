@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
+import unittest
 
 BIN = os.environ.get("ASSENT_BIN_DIR", os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../build/release/bin"))
 
@@ -89,3 +91,22 @@ class Ctl:
     def start(self, *arguments):
         return subprocess.Popen([self.program, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True, env=self.env)
+
+
+class CtlTest(unittest.TestCase):
+    """With `self.ctl`."""
+
+    PATIENCE_SECONDS = 20
+
+    def expect(self, code, *arguments, **more):
+        result = self.ctl(*arguments, **more)
+        self.assertEqual(code, result.code, f"{arguments}: {result}")
+        return result
+
+    def until(self, what):
+        """Waits for a condition, which says what it saw."""
+        end = time.monotonic() + self.PATIENCE_SECONDS
+        while not (seen := what()):
+            self.assertLess(time.monotonic(), end, "waited too long")
+            time.sleep(0.02)
+        return seen

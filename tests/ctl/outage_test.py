@@ -7,7 +7,7 @@ import sys
 import time
 import unittest
 
-from daemon import Ctl, Daemon
+from daemon import Ctl, CtlTest, Daemon
 from scripted_participant import REPLY, ScriptedParticipant
 from terminal import at_a_terminal
 
@@ -18,7 +18,9 @@ ORDERS = 1000
 NEVER = 3_600_000  # ms: nothing is tried again by itself
 
 
-class Outage(unittest.TestCase):
+class Outage(CtlTest):
+    PATIENCE_SECONDS = 60
+
     def setUp(self):
         self.payment = ScriptedParticipant()
         self.addCleanup(self.payment.down)
@@ -27,18 +29,6 @@ class Outage(unittest.TestCase):
         self.daemon = Daemon("--unary", f"payment={self.payment.address}", "--unary", f"hotel={self.hotel.address}")
         self.addCleanup(self.daemon.close)
         self.ctl = Ctl(self.daemon.endpoint)
-
-    def expect(self, code, *arguments, **more):
-        result = self.ctl(*arguments, **more)
-        self.assertEqual(code, result.code, f"{arguments}: {result}")
-        return result
-
-    def until(self, what, seconds=60):
-        end = time.monotonic() + seconds
-        while not (seen := what()):
-            self.assertLess(time.monotonic(), end, "waited too long")
-            time.sleep(0.02)
-        return seen
 
     def submit(self, stub, gid, *branches):
         spec = types.TransactionSpec(gid=gid, deadline_ms=NEVER, labels={"customer": f"c{gid}"})

@@ -26,7 +26,7 @@ ARROWS = {
                                 "coordinator/log/sqlite", "coordinator/log/migrate"],
     "coordinator/log/postgresql": ["std", "posix", "vocabulary", "libpq-fe.h", "coordinator/base", "coordinator/cluster", "coordinator/log",
                                    "coordinator/log/postgresql"],
-    "coordinator/offline": ["std", "posix", "vocabulary", "nlohmann", "coordinator/log",
+    "coordinator/offline": ["std", "posix", "vocabulary", "nlohmann", "coordinator/base", "coordinator/log",
                             "coordinator/log/sqlite", "coordinator/offline"],
     "coordinator/audit": ["std", "posix", "vocabulary", "sqlite3.h", "coordinator/base", "coordinator/log", "coordinator/log/postgresql",
                           "coordinator/log/sqlite", "coordinator/audit"],

@@ -9,6 +9,8 @@
 
 #include <sys/statvfs.h>
 
+#include "coordinator/base/sync.h"
+
 namespace assent::log {
 namespace {
 
@@ -103,11 +105,8 @@ Status SqliteBackup::CopyWhole(const std::string& from) {
 }
 
 Status SqliteBackup::Sync() const {
-  const int fd = open(path_.c_str(), O_RDWR | O_CLOEXEC);
-  const bool synced = fd >= 0 && fdatasync(fd) == 0;
-  const int error = errno;
-  if (fd >= 0) close(fd);
-  if (synced) return OkStatus();
+  const int error = base::SyncPath(path_, O_RDWR);
+  if (error == 0) return OkStatus();
   return Unavailable(path_ + ": cannot be synchronised: " + std::strerror(error));
 }
 

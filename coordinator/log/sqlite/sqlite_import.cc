@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "coordinator/base/clock.h"
+#include "coordinator/base/sync.h"
 #include "coordinator/log/sqlite/sqlite_schema.h"
 
 namespace assent::log {
@@ -22,18 +23,13 @@ namespace {
 constexpr std::uint64_t kBucketsCount = 256;
 
 Status SyncPath(const std::string& path, int flags) {
-  const int fd = open(path.c_str(), flags | O_CLOEXEC);
-  const bool synced = fd >= 0 && fsync(fd) == 0;
-  const int error = errno;
-  if (fd >= 0) close(fd);
-  if (synced) return OkStatus();
+  const int error = base::SyncPath(path, flags);
+  if (error == 0) return OkStatus();
   return UnknownOutcome(path + ": cannot be synchronised: " + std::strerror(error));
 }
 
 Status SyncFolderOf(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  return SyncPath(slash == std::string::npos ? "." : path.substr(0, slash + 1),
-                  O_RDONLY | O_DIRECTORY);
+  return SyncPath(base::FolderOf(path), O_RDONLY | O_DIRECTORY);
 }
 
 std::string MarkOf(const std::string& path) { return path + "-incoming-from"; }

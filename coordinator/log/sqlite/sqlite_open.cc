@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "coordinator/base/sync.h"
 #include "coordinator/log/sqlite/sqlite_import.h"
 #include "coordinator/log/sqlite/sqlite_store.h"
 #include "coordinator/log/sqlite/wal_check.h"
@@ -43,13 +44,9 @@ std::string Holder(const std::string& path) {
 }
 
 Status SyncFolderOf(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool synced = fd >= 0 && fsync(fd) == 0;
-  const int error = errno;
-  if (fd >= 0) close(fd);
-  if (synced) return OkStatus();
+  const std::string folder = base::FolderOf(path);
+  const int error = base::SyncPath(folder, O_RDONLY | O_DIRECTORY);
+  if (error == 0) return OkStatus();
   return Unavailable(folder + ": cannot synchronise the folder: " + std::strerror(error));
 }
 
