@@ -78,6 +78,8 @@ bool FitToFileLimit(std::size_t reserve, AcceptorOptions& options) {
 
 Acceptor::Acceptor(AcceptorOptions options, const std::vector<int>& listeners, HandOver hand_over)
     : options_(WithHalfPerAddress(options)),
+      max_count_(options_.max_connections_count),
+      max_per_address_count_(options_.max_connections_per_address_count),
       listeners_(listeners),
       hand_over_(std::move(hand_over)),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
@@ -87,6 +89,12 @@ Acceptor::Acceptor(AcceptorOptions options, const std::vector<int>& listeners, H
   ::epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &wake);
   Listen(true);
   thread_ = std::thread([this] { Run(); });
+}
+
+void Acceptor::SetLimits(const AcceptorOptions& options) {
+  const AcceptorOptions whole = WithHalfPerAddress(options);
+  max_count_ = whole.max_connections_count;
+  max_per_address_count_ = whole.max_connections_per_address_count;
 }
 
 Acceptor::~Acceptor() {
@@ -193,8 +201,8 @@ std::size_t Acceptor::CountOf(const std::string& address) const {
 }
 
 bool Acceptor::MakeRoom(const std::string& address) {
-  const std::size_t all = options_.max_connections_count;
-  const std::size_t own = options_.max_connections_per_address_count;
+  const std::size_t all = max_count_;
+  const std::size_t own = max_per_address_count_;
   const bool is_own_full = !address.empty() && CountOf(address) >= own;
   if (is_own_full || connections_.size() >= all) SweepAtALimit();
   if (is_own_full && CountOf(address) >= own && !EvictSilent(&address)) {
@@ -292,7 +300,7 @@ void Acceptor::Report(Clock::time_point now) {
         "connections={} limit={} limit_per_address={} hint=\"connected clients are served; see "
         "--max-connections, --max-connections-per-address and the limit on open files\"",
         away.in_all, away.by_address, away.for_descriptors, away.silent, connections_.size(),
-        options_.max_connections_count, options_.max_connections_per_address_count);
+        max_count_.load(), max_per_address_count_.load());
   } else if (std::exchange(said_, false)) {
     spdlog::info("event=connections_taken_again connections={}", connections_.size());
   }

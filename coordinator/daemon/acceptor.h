@@ -7,6 +7,7 @@
 // Invariant: the connections that there are never take the descriptors that the log needs, and
 // nobody is turned away for good: where there is room again, the next one gets in.
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -48,6 +49,9 @@ class Acceptor {
   Acceptor(const Acceptor&) = delete;
   Acceptor& operator=(const Acceptor&) = delete;
 
+  // Other limits from now on: who is connected stays. Any thread.
+  void SetLimits(const AcceptorOptions& options);
+
  private:
   using Clock = std::chrono::steady_clock;
   struct Connection {
@@ -88,6 +92,8 @@ class Acceptor {
   std::size_t CountOf(const std::string& address) const;
 
   const AcceptorOptions options_;
+  std::atomic<std::size_t> max_count_;
+  std::atomic<std::size_t> max_per_address_count_;
   const std::vector<int> listeners_;
   const HandOver hand_over_;
   int epoll_ = -1;

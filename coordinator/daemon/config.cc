@@ -56,8 +56,14 @@ struct Setting {
   Field field;
   std::int64_t least, most;  // of a number
   Status (*check)(const Config&);
-  const char* help;  // meaning, unit and consequence; docs/operating.md says the same
+  const char* help;      // meaning, unit and consequence; docs/operating.md says the same
+  bool at_once = false;  // SIGHUP changes it; any other wants a restart
 };
+
+constexpr Setting AtOnce(Setting setting) {
+  setting.at_once = true;
+  return setting;
+}
 
 constexpr Setting Of(const char* name, Field field, const char* help,
                      Status (*check)(const Config&) = nullptr) {
@@ -120,11 +126,12 @@ constexpr Setting kSettings[] = {
            CheckPayload),
     Number("max-sessions", &Config::max_sessions, 1, 100'000,
            "Connected participant instances; beyond it new ones are refused"),
-    Number("max-connections", &Config::max_connections, 1, 1'000'000,
-           "Connections; at most what the limit on open files leaves. Beyond it whoever comes is "
-           "turned away"),
-    Number("max-connections-per-address", &Config::max_connections_per_address, 0, 1'000'000,
-           "Connections from one address; 0: half of all"),
+    AtOnce(Number(
+        "max-connections", &Config::max_connections, 1, 1'000'000,
+        "Connections; at most what the limit on open files leaves. Beyond it whoever comes is "
+        "turned away. SIGHUP changes it")),
+    AtOnce(Number("max-connections-per-address", &Config::max_connections_per_address, 0, 1'000'000,
+                  "Connections from one address; 0: half of all. SIGHUP changes it")),
     Number("max-http-connections", &Config::max_http_connections, 1, 1'000'000,
            "Connections of HTTP, half of them from one address; at most a quarter of the limit on "
            "open files. Beyond it whoever comes is told so"),
@@ -140,16 +147,18 @@ constexpr Setting kSettings[] = {
            "Size of the log beyond which the oldest finished ones go; 0: no bound"),
     Number("reserve-mib", &Config::reserve_mib, 0, 65'536,
            "Disk space set aside for a full disk; 0 (none) or at least 8", CheckReserve),
-    Number("drain-seconds", &Config::drain_seconds, 0, 3600,
-           "How long SIGTERM waits for transactions under way; never for one that can only wait "
-           "for a participant that is away"),
+    AtOnce(Number(
+        "drain-seconds", &Config::drain_seconds, 0, 3600,
+        "How long SIGTERM waits for transactions under way; never for one that can only wait "
+        "for a participant that is away. SIGHUP changes it")),
     Number("keepalive-seconds", &Config::keepalive_seconds, 1, 3600,
            "How often a silent connection is probed; given up when the probe has no answer for two "
            "thirds of it. Clients may probe three times as often"),
     Number("self-dial-seconds", &Config::self_dial_seconds, 0, 3600,
            "How often the daemon dials itself; 0: never"),
     Of("reflection", &Config::reflection, "Answer gRPC reflection; --reflection=false: do not"),
-    Of("log-level", &Config::log_level, "debug, info, warn or error", CheckLogLevel),
+    AtOnce(Of("log-level", &Config::log_level, "debug, info, warn or error. SIGHUP changes it",
+              CheckLogLevel)),
     Of("log-format", &Config::log_format, "text or json, on stderr", CheckLogFormat),
 };
 
@@ -266,10 +275,7 @@ Result<std::map<std::string, TomlEntry>> ReadFile(const std::string& path) {
   return settings;
 }
 
-ParsedConfig Refused(const std::string& why) {
-  std::cerr << "assentd: " << why << "\n";
-  return {{}, true, 2};
-}
+ParsedConfig Refused(const std::string& why) { return {{}, true, 2, why}; }
 
 // What a call that does not run the daemon wants printed.
 struct Asked {
@@ -332,7 +338,10 @@ std::map<std::string, std::vector<std::string>> Config::UnaryServices() const {
   return services;
 }
 
-ParsedConfig ParseConfig(int argc, const char* const* argv) {
+namespace {
+
+// Says nothing.
+ParsedConfig Parse(int argc, const char* const* argv) {
   CLI::App app("assentd, the Assent transaction coordinator", "assentd");
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   std::array<CLI::Option*, std::size(kSettings)> options{};
@@ -389,6 +398,34 @@ ParsedConfig ParseConfig(int argc, const char* const* argv) {
     parsed.exit = true;
   }
   return parsed;
+}
+
+}  // namespace
+
+ParsedConfig ParseConfig(int argc, const char* const* argv) {
+  ParsedConfig parsed = Parse(argc, argv);
+  if (!parsed.refused.empty()) std::cerr << "assentd: " << parsed.refused << "\n";
+  return parsed;
+}
+
+Result<Config> ReadAgain(int argc, const char* const* argv) {
+  ParsedConfig parsed = Parse(argc, argv);
+  if (parsed.refused.empty()) return std::move(parsed.config);
+  return InvalidArgument(parsed.refused.substr(0, parsed.refused.find('\n')));
+}
+
+std::vector<ChangedSetting> TakeUp(Config& config, const Config& read) {
+  std::vector<ChangedSetting> changed;
+  for (const Setting& setting : kSettings) {
+    const std::string was = Text(config, setting);
+    const std::string is = Text(read, setting);
+    if (was == is) continue;
+    changed.push_back({setting.name, was, is, setting.at_once});
+    if (!setting.at_once) continue;
+    std::visit([&](auto field) { config.*field = read.*field; }, setting.field);
+    config.sources[setting.name] = read.sources.at(setting.name);
+  }
+  return changed;
 }
 
 std::string ShowConfig(const Config& config) {

@@ -74,8 +74,21 @@ struct ParsedConfig {
   Config config;
   bool exit = false;
   int exit_code = 0;
+  std::string refused = {};  // why; it was printed
 };
 ParsedConfig ParseConfig(int argc, const char* const* argv);
+
+// The same sources again, which may say something else now. kInvalidArgument: why not.
+Result<Config> ReadAgain(int argc, const char* const* argv);
+struct ChangedSetting {
+  std::string name;
+  std::string was;
+  std::string is;
+  bool taken_up = false;  // else it wants a restart
+};
+// Changes in `config` what may change while the daemon runs.
+std::vector<ChangedSetting> TakeUp(Config& config, const Config& read);
+
 std::string ShowConfig(const Config& config);
 // A file for --config: what is left at its default stands there as a comment.
 std::string ConfigFile(const Config& config);

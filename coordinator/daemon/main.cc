@@ -1,9 +1,12 @@
 // assentd: the coordinator as a process.
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <string>
 #include <unistd.h>
@@ -90,13 +93,43 @@ void EndNow(Server* server, const char* phase) {
   _exit(assent::daemon::kExitOk);
 }
 
+// What was read again and differs is taken up, or wants a restart; what is wrong changes nothing.
+void Reload(Server& server, const assent::Result<Config>& read, Config& config) {
+  const auto line = [](const std::string& text) {
+    constexpr std::size_t kMaxBytes = 400;
+    return assent::daemon::OneLine(text, kMaxBytes);
+  };
+  if (!read.ok()) {
+    spdlog::error("event=reload_refused error=\"{}\" hint=\"nothing was changed\"",
+                  line(read.status().message()));
+    return;
+  }
+  std::string taken;
+  for (const assent::daemon::ChangedSetting& one : assent::daemon::TakeUp(config, *read)) {
+    if (one.taken_up) {
+      taken += (taken.empty() ? "" : ",") + one.name;
+    } else {
+      spdlog::warn("event=reload_needs_restart setting={} runs_with=\"{}\" is_now=\"{}\"", one.name,
+                   line(one.was), line(one.is));
+    }
+  }
+  server.Reload(config);
+  const auto level = spdlog::level::from_str(config.log_level);
+  spdlog::set_level(std::min(level, spdlog::get_level()));
+  spdlog::info("event=reloaded changed=\"{}\"", taken);
+  spdlog::set_level(level);
+}
+
 // Until told to stop.
-void Serve(Server& server, assent::daemon::Logging& logging, const Config& config, bool stop) {
+void Serve(Server& server, assent::daemon::Logging& logging, const Config& config,
+           const std::function<void()>& reload, bool stop) {
   assent::daemon::Output card(STDOUT_FILENO, {}, [](std::uint64_t) { return std::string(); });
   card.Put(server.Card());
   assent::daemon::TellSupervisor("READY=1\nSTATUS=serving " + server.address());
   while (!stop) {
-    stop = assent::daemon::IsStop(assent::daemon::WaitForSignal(milliseconds(1'000)));
+    const int signal = assent::daemon::WaitForSignal(milliseconds(1'000));
+    stop = assent::daemon::IsStop(signal);
+    if (signal == SIGHUP) reload();
     server.Tick();
     logging.Tick();
     assent::daemon::TellSupervisor("WATCHDOG=1");
@@ -113,7 +146,7 @@ int main(int argc, char** argv) {
   std::atomic<Server*> made = nullptr;
   auto starting =
       std::make_unique<Impatience>(false, kPatienceOfStart, [&] { EndNow(made, "starting"); });
-  const assent::daemon::ParsedConfig parsed = assent::daemon::ParseConfig(argc, argv);
+  assent::daemon::ParsedConfig parsed = assent::daemon::ParseConfig(argc, argv);
   if (parsed.exit) return parsed.exit_code;
   assent::daemon::Logging logging(parsed.config.log_level, parsed.config.log_format == "json");
 
@@ -138,6 +171,7 @@ int main(int argc, char** argv) {
     logging.Say("assentd: " + started.message());
     return exit_code;
   }
-  Serve(server, logging, parsed.config, stop);
+  const auto reload = [&] { Reload(server, assent::daemon::ReadAgain(argc, argv), parsed.config); };
+  Serve(server, logging, parsed.config, reload, stop);
   return assent::daemon::kExitOk;
 }

@@ -414,6 +414,8 @@ void Server::Tick() {
   parts_->visitors.Tick();
 }
 
+void Server::Reload(const Config& config) { parts_->acceptor->SetLimits(ConnectionLimits(config)); }
+
 void Server::BeginDrain() {
   Parts& p = *parts_;
   if (p.http) p.http->Draining();

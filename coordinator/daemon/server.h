@@ -39,6 +39,8 @@ class Server {
   std::string Card() const;
   // Housekeeping; call about once a second.
   void Tick();
+  // Takes up what of the settings may change while it serves.
+  void Reload(const Config& config);
   // Refuses new work.
   void BeginDrain();
   // Once nothing is left but transactions that only wait for a participant that is away: so many.
