@@ -158,6 +158,10 @@ Status RunSurely(Connection& connection, const std::string& statements, const st
                           (warned ? words : answer.message) +
                           ": it may or may not have been done; run it again, which tells");
   }
+  if (answer.verdict == Verdict::kCondition) {
+    return FailedPrecondition(connection.place() + ": " + what +
+                              ": somebody else has changed the log meanwhile");
+  }
   return answer.status(connection.place() + ": " + what);
 }
 

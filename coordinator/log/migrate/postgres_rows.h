@@ -58,7 +58,7 @@ Status ReadPostgres(
     const std::function<Status(const FinishedRow&, std::uint64_t ran_ms)>& finished);
 
 // Runs it, and takes a warning for an answer that was lost: what was committed with one may not be
-// wherever it has to be.
+// wherever it has to be. A condition that does not hold (1/0) is kFailedPrecondition.
 Status RunSurely(Connection& connection, const std::string& statements, const std::string& what);
 
 // Tells from time to time how many rows there have been.

@@ -36,18 +36,21 @@ Result<Restored> NoteRestored(const RestoredOptions& options) {
   const std::string place = connection.place() + ": schema " + options.postgres.schema;
   Result<Restored> log = ReadLog(connection, place);
   if (!log.ok()) return log;
-  const Status alone = CheckNobodyLives(connection, options.patience, options.on_progress);
-  if (!alone.ok()) return alone;
-  if (options.dry_run) return log;
+  const auto alone = CheckNobodyLives(connection, options.patience, options.on_progress);
+  if (!alone.ok()) return alone.status();
+  if (options.dry_run) {
+    for (const std::string& member : *alone)
+      options.on_progress("would fence " + member + ", which has not left");
+    return log;
+  }
   // An unknown origin is taken for what the next start finds. One that differed from it would be
   // believed to have lost nothing where standbys are said to be synchronous.
-  const Status status =
-      RunSurely(connection,
-                "UPDATE log SET generation = generation + 1, origin = '' WHERE one = 1;"
-                "UPDATE slot SET slot_epoch = greatest(slot_epoch + 1, " +
-                    std::to_string(SerialMs(base::UnixNowMs())) + ")",
-                "writing down that it was restored");
+  const Status status = EndEverybody(connection, "generation = generation + 1, origin = ''",
+                                     "UPDATE slot SET slot_epoch = greatest(slot_epoch + 1, " +
+                                         std::to_string(SerialMs(base::UnixNowMs())) + ")",
+                                     "writing down that it was restored");
   if (!status.ok()) return status;
+  TellFenced(*alone, options.on_progress);
   return ReadLog(connection, place);
 }
 

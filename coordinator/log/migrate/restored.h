@@ -30,7 +30,8 @@ struct Restored {
 };
 
 // The store's generation rises, and all slot epochs: nothing from before is presumed about, and
-// participants hear epochs above what a lost history may have given. It may be said twice.
+// participants hear epochs above what a lost history may have given. Whoever has not left is
+// fenced, seen or not, so that nobody goes on in the generation before. It may be said twice.
 // kFailedPrecondition: a coordinator runs, or there is no log of ours. kUnknownOutcome: the answer
 // was lost, say it again.
 Result<Restored> NoteRestored(const RestoredOptions& options);

@@ -63,14 +63,17 @@ Result<Migrated> ToSqlite::Run() {
   const Result<bool> is_there = CheckTarget();
   if (!is_there.ok()) return is_there.status();
   if (!*is_there) {
+    std::vector<std::string> silent;
     if (mark_.empty()) {
-      Status status = CheckNobodyLives(*postgres_, options_.patience, options_.on_progress);
-      if (!status.ok()) return status;
+      auto alone = CheckNobodyLives(*postgres_, options_.patience, options_.on_progress);
+      if (!alone.ok()) return alone.status();
+      silent = *std::move(alone);
     }
     if (Status status = MarkTarget(); !status.ok()) return status;
     if (mark_.empty()) {
       if (Status status = EndAll(); !status.ok()) return status;
       options_.on_progress("ended all members, and marked the log as being moved");
+      TellFenced(silent, options_.on_progress);
     }
     if (Status status = Copy(); !status.ok()) return status;
     options_.on_progress("made " + options_.sqlite_path);
@@ -159,24 +162,12 @@ Status ToSqlite::MarkTarget() {
                    : OkStatus();
 }
 
-// No member writes any more, none can join: who had read the log's row before reads it again,
-// because `starts` has changed.
+// No member writes any more, and none can join.
 Status ToSqlite::EndAll() {
-  const std::string sql = "SET LOCAL lock_timeout = 2000; UPDATE log SET format = " +
-                          std::to_string(kMovedFormat + kPostgresFormat) +
-                          ", starts = starts + 1, origin = " + Quoted(Mark(false)) +
-                          " WHERE one = 1 AND format <= " + std::to_string(kPostgresFormat) +
-                          "; UPDATE member SET ended = true, ended_by = 0 WHERE NOT ended;"
-                          " UPDATE lane SET fenced = true WHERE NOT fenced";
-  const std::string what = "ending the members";
-  Status status = RunSurely(*postgres_, sql, what);
-  if (status.ok() || status.code() == Code::kUnknownOutcome) return status;
-  // A group of which the rest never arrives holds its locks for ever.
-  (void)postgres_->Run(
-      "SELECT pg_terminate_backend(pid) FROM (SELECT backend FROM lane WHERE NOT fenced UNION ALL"
-      " SELECT observer_pid FROM member WHERE NOT ended) AS session(pid)"
-      " WHERE pid IS NOT NULL AND pid <> pg_backend_pid()");
-  return RunSurely(*postgres_, sql, what);
+  return EndEverybody(*postgres_,
+                      "format = " + std::to_string(kMovedFormat + kPostgresFormat) +
+                          ", origin = " + Quoted(Mark(false)),
+                      "", "ending the members");
 }
 
 // Those that are presumed about, and nobody has a gap in them.

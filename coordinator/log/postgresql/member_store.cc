@@ -123,14 +123,24 @@ Status PostgresMemberStore::WhyEnded(const ConnectionOptions& options, std::uint
   const auto opened = Connection::Open(options);
   if (!opened.ok()) return why;
   const Answer answer = opened.value()->Run(
-      "SELECT o.epoch, o.node, o.address, CASE WHEN o.node = m.node THEN 1 ELSE 0 END,"
-      " coalesce(a.who, ''), coalesce(a.reason, '') FROM member m"
-      " JOIN member o ON o.epoch = m.ended_by"
-      " LEFT JOIN asked a ON a.epoch = m.epoch AND a.what = 'fence' WHERE m.epoch = " +
+      "SELECT m.ended_by, coalesce(o.node, ''), coalesce(o.address, ''),"
+      " CASE WHEN o.node = m.node THEN 1 ELSE 0 END, coalesce(a.who, ''), coalesce(a.reason, ''),"
+      " g.format, g.origin FROM member m JOIN log g ON g.one = 1"
+      " LEFT JOIN member o ON o.epoch = m.ended_by"
+      " LEFT JOIN asked a ON a.epoch = m.epoch AND a.what = 'fence' WHERE m.ended AND m.epoch = " +
       Text(epoch));
   if (!answer.ok() || answer.rows.size() != 1) return why;
   const Rows& rows = answer.rows;
+  const std::uint64_t by = rows.Unsigned(0, 0);
   const std::string who = rows.Text(0, 4);
+  if (by == kEndedByNoMember && rows.Int(0, 6) > kMovedFormat)
+    return FailedPrecondition("this log " + rows.Text(0, 7) + ": it goes on there");
+  if (by == kEndedByNoMember) {
+    return FailedPrecondition(
+        "somebody has said that this log was put back to an older state (assentctl cluster "
+        "restored), which ends all that were there before");
+  }
+  if (rows.Text(0, 1).empty()) return why;
   if (!who.empty()) {
     return FailedPrecondition(who + " has had this one fenced, by node " + rows.Text(0, 1) + ": " +
                               rows.Text(0, 5) + "; others have its slots");
@@ -140,12 +150,12 @@ Status PostgresMemberStore::WhyEnded(const ConnectionOptions& options, std::uint
                               " has fenced this one, which it had not seen move on for a lease: "
                               "stopped, or cut off from the database; others have its slots");
   }
-  if (rows.Unsigned(0, 0) == epoch) return why;
-  return {Code::kAlreadyExists,
-          "another coordinator with the name of this one (node " + rows.Text(0, 1) +
-              ") has started at " + rows.Text(0, 2) + ", within the last " +
-              std::to_string(since.count() / 1000 + 1) + " s (epoch " + rows.Text(0, 0) +
-              "): it has ended this one, and has its slots"};
+  if (by == epoch) return why;
+  return {Code::kAlreadyExists, "another coordinator with the name of this one (node " +
+                                    rows.Text(0, 1) + ") has started at " + rows.Text(0, 2) +
+                                    ", within the last " +
+                                    std::to_string(since.count() / 1000 + 1) + " s (epoch " +
+                                    Text(by) + "): it has ended this one, and has its slots"};
 }
 
 // ---- Coming and going ---------------------------------------------------------------------------

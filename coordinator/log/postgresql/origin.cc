@@ -1,6 +1,7 @@
 #include "coordinator/log/postgresql/origin.h"
 
 #include "coordinator/base/clock.h"
+#include "coordinator/log/postgresql/schema.h"
 #include "coordinator/log/postgresql/slot_table.h"
 
 namespace assent::log {
@@ -13,10 +14,11 @@ constexpr const char* kOriginSql =
     " || '/' || 'log'::regclass::oid::text, current_setting('synchronous_standby_names') <> ''"
     " FROM pg_control_system()";
 
-// One of several who notice at once does it.
+// One of several who notice at once does it, and nobody to a log that is being moved meanwhile.
 constexpr const char* kNoteSql =
     "WITH noted AS (UPDATE log SET origin = $1::text, generation = generation + $2::bigint"
-    " WHERE one = 1 AND origin = $3::text AND generation = $4::bigint RETURNING 1),"
+    " WHERE one = 1 AND origin = $3::text AND generation = $4::bigint AND format <= $6::bigint"
+    " RETURNING 1),"
     " risen AS (UPDATE slot SET slot_epoch = greatest(slot_epoch + 1, $5::bigint)"
     " WHERE $2::bigint > 0 AND EXISTS (SELECT 1 FROM noted) RETURNING 1)"
     " SELECT count(*) FROM noted";
@@ -28,12 +30,15 @@ Result<std::uint64_t> CheckOrigin(Connection& connection, const OriginOptions& o
   for (;;) {
     const Answer now = connection.Run(kOriginSql);
     if (!now.ok() && now.verdict != Verdict::kRefused) return now.status(connection.place());
-    const Answer before = connection.Run("SELECT origin, generation FROM log WHERE one = 1");
+    const Answer before =
+        connection.Run("SELECT origin, generation, format FROM log WHERE one = 1");
     if (!before.ok()) return before.status(connection.place());
     if (before.rows.size() != 1) return Unavailable(connection.place() + ": the log has no row");
     const std::string known = before.rows.Text(0, 0);
     const std::uint64_t generation = before.rows.Unsigned(0, 1);
     const std::string origin = now.ok() ? now.rows.Text(0, 0) : known;
+    // There `origin` is the mark of a migration, which is all that says where the log goes on.
+    if (before.rows.Int(0, 2) > kMovedFormat) return generation;
     const bool moved = origin != known && !known.empty() &&
                        !(options.lossless_failover && now.rows.Int(0, 1) != 0);
     const bool lost = moved || (lost_in && generation <= *lost_in);
@@ -45,7 +50,8 @@ Result<std::uint64_t> CheckOrigin(Connection& connection, const OriginOptions& o
                                                         .Int(std::int64_t{lost ? 1 : 0})
                                                         .Bytes(known)
                                                         .Int(generation)
-                                                        .Int(SerialMs(base::UnixNowMs())));
+                                                        .Int(SerialMs(base::UnixNowMs()))
+                                                        .Int(std::int64_t{kMovedFormat}));
     if (!noted.ok()) return noted.status(connection.place());
     // What comes with a warning may not be where it has to be.
     if (connection.TakeWarning(words)) return Unavailable(connection.place() + ": " + words);

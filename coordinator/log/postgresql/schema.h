@@ -56,6 +56,9 @@ inline constexpr int kIncomingFormat = 2'000'000;
 // What `origin` then says.
 std::string IncomingFrom(const std::string& source);
 
+// `ended_by` of those whom no member has ended: somebody had to be alone with the log.
+inline constexpr int kEndedByNoMember = 0;
+
 // What OpenSchema runs when there is no log: all tables, and last the log's row, if somebody else
 // was not faster.
 std::string CreationSql(const std::string& schema, const SchemaOptions& options);

@@ -78,7 +78,8 @@ constexpr const char* kRestoredMeaning =
     "from "
     "then is answered CANNOT_TELL. 2pc transactions that are undecided in the log are aborted at "
     "the\n  first start, also those that were committed since: docs/cluster.md.\n"
-    "  It cannot be taken back. Stop every coordinator before, also those that hang.\n";
+    "  It cannot be taken back. Stop every coordinator before: one that is not seen to live is "
+    "fenced.\n";
 
 std::string Report(const log::Restored& restored, bool dry_run, const Style& style) {
   const std::string id = std::to_string(restored.log_id);
