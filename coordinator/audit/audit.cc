@@ -94,11 +94,14 @@ void Audit::Read(Query query, Found done) {
 void Audit::Run() {
   Work work;
   do {
-    const Status done = Do(work);
-    if (done.ok() == troubled_ && options_.on_trouble)
-      options_.on_trouble(done.ok() ? "" : done.message());
-    troubled_ = !done.ok();
+    NoteTrouble(Do(work));
   } while (WaitForWork(work));
+}
+
+void Audit::NoteTrouble(const Status& done) {
+  if (done.ok() == troubled_ && options_.on_trouble)
+    options_.on_trouble(done.ok() ? "" : done.message());
+  troubled_ = !done.ok();
 }
 
 bool Audit::WaitForWork(Work& work) {
@@ -135,7 +138,8 @@ Status Audit::Open() {
   return OkStatus();
 }
 
-// A store that was good when it was used last may have been lost meanwhile, and be there again.
+// A store that was good when it was used last may have been lost meanwhile, and be there again. If
+// that was what somebody did to it, another one is begun, and people are told.
 Status Audit::Use(const std::function<Status(Store&)>& use) {
   for (;;) {
     const bool used = store_ != nullptr;
@@ -145,14 +149,17 @@ Status Audit::Use(const std::function<Status(Store&)>& use) {
     if (status.ok()) return status;
     store_.reset();
     if (!used) return status;
+    if (status.code() == Code::kDataLoss) NoteTrouble(status);
   }
 }
 
 Status Audit::Write(Work& work) {
   std::move(work.ended.begin(), work.ended.end(), std::back_inserter(late_));
   const bool nothing = work.begun.empty() && late_.empty();
-  Status status =
-      Use([&](Store& store) { return nothing ? OkStatus() : store.Write(work.begun, late_); });
+  Status status = Use([&](Store& store) {
+    if (!nothing) return store.Write(work.begun, late_);
+    return troubled_ ? TryToWrite(store) : OkStatus();
+  });
   if (status.ok()) {
     begun_ += work.begun.size();
     late_.clear();
@@ -161,6 +168,12 @@ Status Audit::Write(Work& work) {
     late_.erase(late_.begin(), late_.end() - static_cast<std::ptrdiff_t>(kMaxWaitingCount));
   }
   return status;
+}
+
+// A store that can be opened and read may still be full: an entry comes and goes at once.
+Status Audit::TryToWrite(Store& store) const {
+  const EntryId id{base::UnixNowMs(), options_.epoch, 0};
+  return store.Write({Entry{.id = id}}, {Ending{.id = id, .elsewhere = true}});
 }
 
 Status Audit::Retire() {

@@ -62,9 +62,11 @@ class Audit {
   void Run();
   bool WaitForWork(Work& work) ASSENT_EXCLUDES(mutex_);
   Status Do(Work& work);
+  void NoteTrouble(const Status& done);
   Status Open();
   Status Use(const std::function<Status(Store&)>& use);
   Status Write(Work& work);
+  Status TryToWrite(Store& store) const;
   Status Retire();
   Status Look(const Query& query, const Found& found);
 

@@ -130,6 +130,8 @@ class PostgresStore final : public Store {
                                       .Bytes(ending.said));
   }
   Status Failure(const Answer& answer) const {
+    if (answer.sqlstate == kUndefinedTable)
+      return DataLoss(connection_->place() + ": table audit was dropped, with what was in it");
     return Unavailable(answer.status(connection_->place()).message());
   }
 

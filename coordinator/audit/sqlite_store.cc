@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "coordinator/audit/store.h"
+#include "coordinator/log/sqlite/in_place.h"
 #include "coordinator/log/sqlite/sqlite_connection.h"
 
 namespace assent::audit {
@@ -67,6 +68,7 @@ class SqliteStore final : public Store {
     if (code == SQLITE_OK) code = db_.QueryText("PRAGMA journal_mode = WAL", mode);
     if (code == SQLITE_OK) code = db_.Execute("PRAGMA synchronous = FULL");
     if (code == SQLITE_OK) code = db_.QueryInt("PRAGMA user_version", format);
+    if (code == SQLITE_OK && sqlite3_db_readonly(db_.raw(), "main") != 0) code = SQLITE_READONLY;
     if (code == SQLITE_OK && format == 0) code = Create();
     if (code != SQLITE_OK) return Failure("open", code);
     if (format > kFormat) {
@@ -78,10 +80,12 @@ class SqliteStore final : public Store {
       code = db_.Prepare(sql, *statement);
       if (code != SQLITE_OK) return Failure("prepare", code);
     }
-    return OkStatus();
+    return InPlace();
   }
 
+  // What is written is where people will look for it.
   Status Write(const std::vector<Entry>& begun, const std::vector<Ending>& ended) override {
+    if (Status status = InPlace(); !status.ok()) return status;
     int code = db_.Execute("BEGIN IMMEDIATE");
     for (const Entry& entry : begun) {
       if (code == SQLITE_OK) code = Insert(entry);
@@ -90,10 +94,11 @@ class SqliteStore final : public Store {
       if (code == SQLITE_OK) code = End(ending);
     }
     if (code == SQLITE_OK) code = db_.Execute("COMMIT");
-    return code == SQLITE_OK ? OkStatus() : Failure("write", code);
+    return code == SQLITE_OK ? InPlace() : Failure("write", code);
   }
 
   Result<std::vector<Entry>> Read(const Query& query) override {
+    if (Status status = InPlace(); !status.ok()) return status;
     Statement& read = query.gid.empty() ? read_ : read_of_gid_;
     BindId(read, query.before)
         .BindInt(4, query.since_unix_ms)
@@ -168,12 +173,29 @@ class SqliteStore final : public Store {
             .said = text(13)};
   }
 
+  Status InPlace() {
+    Status status = log::CheckInPlace(path_, file_);
+    return status.ok() ? log::CheckInPlace(path_ + "-wal", wal_) : status;
+  }
+
   Status Failure(const char* what, int code) const {
-    return Unavailable(std::string(what) + " " + path_ + ": " + db_.ErrorText(code) +
-                       (log::IsCorrupt(code) ? "; move the file away, and a new one is made" : ""));
+    return Unavailable(std::string(what) + " " + path_ + ": " + db_.ErrorText(code) + Hint(code));
+  }
+  static const char* Hint(int code) {
+    switch (code & 0xFF) {
+      case SQLITE_CORRUPT:
+      case SQLITE_NOTADB: return "; move the file away, and a new one is made";
+      case SQLITE_READONLY:
+      case SQLITE_CANTOPEN:
+      case SQLITE_PERM:
+        return "; the user that assentd runs as has to be able to write it, its -wal and -shm, and "
+               "its folder";
+      default: return "";
+    }
   }
 
   const std::string path_;
+  log::Place file_, wal_;
   SqliteConnection db_;
   Statement insert_, end_, remove_, retire_, read_, read_of_gid_;
 };

@@ -27,7 +27,7 @@ class Store {
  public:
   virtual ~Store() = default;
   // All of it is durable when this returns OK; nothing of it may be, when it does not. All of
-  // it may be written again.
+  // it may be written again. kDataLoss, also of Read: somebody has taken the store away.
   virtual Status Write(const std::vector<Entry>& begun, const std::vector<Ending>& ended) = 0;
   virtual Result<std::vector<Entry>> Read(const Query& query) = 0;
   // Removes what is older than the newest `kept`.

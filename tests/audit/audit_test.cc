@@ -282,6 +282,20 @@ TEST_F(AuditTrouble, WhatCameOfItIsAddedWhenTheStoreIsBack) {
   EXPECT_EQ(Ended(), 1U);
 }
 
+// Each look at the record on a full disk was told as the end of the trouble.
+TEST_F(AuditTrouble, AStoreThatCanOnlyBeReadIsNotBack) {
+  Record record(Options());
+  Set(true, false);
+  EXPECT_EQ(record.Begin("abort", "g").status().code(), Code::kFailedPrecondition);
+  EXPECT_THAT(record.Read(), IsEmpty());
+  EXPECT_EQ(record.Begin("abort", "g").status().code(), Code::kFailedPrecondition);
+  EXPECT_EQ(trouble_.size(), 1U);
+  EXPECT_EQ(trouble_.Take(), "the disk is full");
+  Set(true, true);
+  EXPECT_EQ(trouble_.Take(), "");
+  EXPECT_TRUE(record.Begin("abort", "g").ok());
+}
+
 TEST_F(AuditTrouble, ThereIsRoomForSoManyAtOnceAndForNoneAfterItsEnd) {
   Inbox<Status> answers;
   Mutex held;  // the store, while the test looks
@@ -324,6 +338,73 @@ TEST(AuditTable, AConnectionThatWasEndedIsOpenedAgain) {
   EXPECT_THAT(record.Gids(), ElementsAre("g2", "g1"));
 }
 
+TEST(AuditTable, OneThatIsDroppedIsSaidAndMadeAnew) {
+  const std::string database = InTable::server().NewDatabase();
+  InTable::server().Sql(database, "CREATE SCHEMA assent");
+  Inbox<std::string> trouble;
+  Record record({.epoch = 1,
+                 .open = InPostgres({.url = InTable::server().Url(database)}),
+                 .on_trouble = [&](const std::string& why) { trouble.Put(why); }});
+  ASSERT_TRUE(record.Begin("abort", "g1").ok());
+  InTable::server().Sql(database, "DROP TABLE assent.audit");
+  EXPECT_TRUE(record.Begin("abort", "g2").ok());
+  EXPECT_THAT(trouble.Take(), HasSubstr("table audit was dropped"));
+  EXPECT_EQ(trouble.Take(), "");
+  EXPECT_THAT(record.Gids(), ElementsAre("g2"));
+}
+
+// A file, and what is done to it while it is in use.
+class AuditFileInUse : public testing::Test {
+ protected:
+  void SetUp() override { ASSERT_TRUE(record_.Begin("abort", "g1").ok()); }
+  void ExpectTold(const std::string& words) {
+    EXPECT_THAT(trouble_.Take(), HasSubstr(words));
+    EXPECT_EQ(trouble_.Take(), "");  // another one is begun at once
+    EXPECT_EQ(trouble_.size(), 0U);
+  }
+
+  const test::TempDir dir_;
+  const std::string path_ = dir_.path() + "/audit.db";
+  Inbox<std::string> trouble_;
+  Record record_{{.epoch = 1,
+                  .open = InSqlite(path_),
+                  .on_trouble = [this](const std::string& why) { trouble_.Put(why); }}};
+};
+
+// What was asked for went on being written into it, where nobody would ever find it.
+TEST_F(AuditFileInUse, IsDeleted) {
+  std::filesystem::remove(path_);
+  EXPECT_TRUE(record_.Begin("abort", "g2").ok());
+  ExpectTold("audit.db: deleted or replaced while in use");
+  EXPECT_THAT(record_.Gids(), ElementsAre("g2"));
+  EXPECT_TRUE(std::filesystem::exists(path_));
+}
+
+TEST_F(AuditFileInUse, IsDeletedWithAllThatIsBesideIt) {
+  for (const char* beside : {"", "-wal", "-shm"}) std::filesystem::remove(path_ + beside);
+  EXPECT_THAT(record_.Gids(), IsEmpty());  // also who only looks is told
+  ExpectTold("audit.db: deleted or replaced while in use");
+  EXPECT_TRUE(record_.Begin("abort", "g2").ok());
+  EXPECT_THAT(record_.Gids(), ElementsAre("g2"));
+}
+
+// Nothing of the one before gets into it.
+TEST_F(AuditFileInUse, IsReplaced) {
+  const std::string other = dir_.path() + "/other.db";
+  ASSERT_TRUE(Record({.epoch = 9, .open = InSqlite(other)}).Begin("abort", "before").ok());
+  std::filesystem::rename(other, path_);
+  EXPECT_TRUE(record_.Begin("abort", "g2").ok());
+  ExpectTold("audit.db: deleted or replaced while in use");
+  EXPECT_THAT(record_.Gids(), ElementsAre("g2", "before"));
+}
+
+TEST_F(AuditFileInUse, LosesItsWriteAheadLog) {
+  std::filesystem::remove(path_ + "-wal");
+  EXPECT_TRUE(record_.Begin("abort", "g2").ok());
+  ExpectTold("audit.db-wal: deleted or replaced while in use");
+  EXPECT_THAT(record_.Gids(), ElementsAre("g2", "g1"));  // it was open: nothing is lost
+}
+
 // Who copies the folder of a daemon that has stopped copies one file.
 TEST(AuditFile, IsItsOwnersAloneAndWholeAfterAnOrderlyEnd) {
   const test::TempDir dir;
@@ -335,7 +416,7 @@ TEST(AuditFile, IsItsOwnersAloneAndWholeAfterAnOrderlyEnd) {
   EXPECT_THAT(Record({.epoch = 2, .open = InSqlite(path)}).Gids(), ElementsAre("g"));
 }
 
-TEST(AuditFile, ANewerOneAndADamagedOneAreNamed) {
+TEST(AuditFile, ANewerOneOneForReadingAndADamagedOneAreNamed) {
   const test::TempDir dir;
   const std::string path = dir.path() + "/audit.db";
   {
@@ -344,6 +425,10 @@ TEST(AuditFile, ANewerOneAndADamagedOneAreNamed) {
     ASSERT_EQ(db.Execute("PRAGMA user_version = 2"), 0);
   }
   EXPECT_THAT(InSqlite(path)().status().message(), HasSubstr("a newer version made it"));
+  // A later format of SQLite's own: it can be read only, as a file of another user.
+  std::fstream(path).seekp(18) << '\3';
+  EXPECT_THAT(InSqlite(path)().status().message(),
+              HasSubstr("the user that assentd runs as has to be able to write it"));
   std::ofstream(path, std::ios::trunc) << std::string(8192, 'x');
   EXPECT_THAT(InSqlite(path)().status().message(),
               HasSubstr("move the file away, and a new one is made"));

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <sqlite3.h>
 
-#include <sys/stat.h>
-
 #include "coordinator/base/clock.h"
 
 namespace assent::log {
@@ -296,26 +294,9 @@ std::uint64_t SqliteStore::WalBytes() const {
 Status SqliteStore::CheckInPlace() {
   if (!options_.vfs.empty()) return OkStatus();  // not a file system's
   for (const bool wal : {false, true}) {
-    const std::string path = wal ? options_.path + "-wal" : options_.path;
-    Place& known = wal ? wal_ : file_;
-    struct stat info {};
-    const bool there = stat(path.c_str(), &info) == 0;
-    const auto bytes = static_cast<std::uint64_t>(info.st_size);
-    if (there && known.inode == 0) {
-      known.device = info.st_dev;
-      known.inode = info.st_ino;
-    }
-    if (!there || known.device != info.st_dev || known.inode != info.st_ino) {
-      return DataLoss(path +
-                      ": deleted or replaced while in use: what is committed now cannot be "
-                      "found again");
-    }
-    if (bytes < known.bytes) {
-      return DataLoss(path + ": shortened while in use, from at least " +
-                      std::to_string(known.bytes) + " to " + std::to_string(bytes) +
-                      " bytes: what was committed is gone from it");
-    }
-    known.bytes = bytes;
+    const Status status =
+        log::CheckInPlace(wal ? options_.path + "-wal" : options_.path, wal ? wal_ : file_);
+    if (!status.ok()) return status;
   }
   return KeepState();
 }

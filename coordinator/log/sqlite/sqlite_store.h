@@ -26,6 +26,7 @@
 #include "coordinator/log/log.h"
 #include "coordinator/log/retention_clock.h"
 #include "coordinator/log/row_store.h"
+#include "coordinator/log/sqlite/in_place.h"
 #include "coordinator/log/sqlite/sqlite_backup.h"
 #include "coordinator/log/sqlite/sqlite_connection.h"
 #include "coordinator/log/sqlite/sqlite_moved.h"
@@ -218,11 +219,6 @@ class SqliteStore {
   Epochs epochs_;
   bool small_ = false;  // enough to check all of it at a start
   std::uint64_t page_bytes_ = 4096;
-  struct Place {
-    std::uint64_t device = 0;
-    std::uint64_t inode = 0;  // 0: not looked at yet
-    std::uint64_t bytes = 0;  // at least, unless we shorten it ourselves
-  };
   Place file_;
   Place wal_;
   std::optional<RetentionClock> age_;  // from Join on, as the next
