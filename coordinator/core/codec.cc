@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::uint64_t kSpecVersion = 1;
 constexpr std::uint64_t kStateVersion = 1;
+constexpr std::uint64_t kOutOfServiceVersion = 0;
 constexpr std::size_t kMaxErrorBytes = limits::kMaxReasonBytes;
 
 void Write(ByteWriter& out, const StringPairs& pairs) {
@@ -243,8 +244,36 @@ std::string Codec::EncodeState(const Transaction& t) {
   return out.Take();
 }
 
+std::string Codec::EncodeState(const OutOfService& row) {
+  ByteWriter out;
+  out.U64(kOutOfServiceVersion);
+  out.Text(CutReason(row.actor.who));
+  out.Text(CutReason(row.actor.reason));
+  out.I64(row.at.time_since_epoch().count());
+  out.U64(row.sound ? 1 : 0);
+  out.Text(row.gid);
+  out.Text(row.state);
+  return out.Take();
+}
+
+std::optional<OutOfService> Codec::DecodeOutOfService(std::string_view state) {
+  ByteReader in(state);
+  if (in.U64() != kOutOfServiceVersion) return std::nullopt;
+  OutOfService row;
+  row.actor.who = in.Text(kMaxErrorBytes);
+  row.actor.reason = in.Text(kMaxErrorBytes);
+  row.at = WallTime(Millis(in.I64()));
+  row.sound = in.Bounded(1) == 1;
+  row.gid = in.Text(state.size());
+  row.state = in.Text(state.size());
+  if (!in.done()) return std::nullopt;
+  return row;
+}
+
 Result<Transaction> Codec::Decode(const std::string& gid, std::string_view spec_bytes,
                                   std::string_view state_bytes) {
+  if (const auto row = DecodeOutOfService(state_bytes))
+    return DataLoss(row->actor.who + " took it out of service: " + row->actor.reason);
   Result<TransactionSpec> spec = ReadSpec(gid, spec_bytes);
   if (!spec.ok()) return spec.status();
   Transaction t(std::move(spec).value());

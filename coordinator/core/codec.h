@@ -4,6 +4,7 @@
 // beside this file. Decoding takes nothing on trust: damaged or foreign bytes give kDataLoss, never
 // a wrong transaction.
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -12,6 +13,16 @@
 #include "coordinator/core/transaction.h"
 
 namespace assent::core {
+
+// What the state of a row says that a person has taken out of service, with the bytes that it had:
+// as a transaction nobody reads it any more.
+struct OutOfService {
+  Actor actor{};
+  WallTime at{};
+  bool sound = true;  // what follows was
+  std::string gid{};
+  std::string state{};
+};
 
 class Codec {
  public:
@@ -24,6 +35,10 @@ class Codec {
   // All that may change.
   static std::string EncodeState(const Transaction& transaction);
 
+  static std::string EncodeState(const OutOfService& row);
+  static std::optional<OutOfService> DecodeOutOfService(std::string_view state);
+
+  // kDataLoss also of a row that is out of service: by whom and why.
   static Result<Transaction> Decode(const std::string& gid, std::string_view spec,
                                     std::string_view state);
 };

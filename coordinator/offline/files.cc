@@ -34,6 +34,16 @@ Status SyncFolder(const std::string& folder) { return Sync(folder, O_RDONLY | O_
 
 bool MakePrivateFolder(const std::string& folder) { return mkdir(folder.c_str(), 0700) == 0; }
 
+Status MakeOwned(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  struct stat folder {};
+  bool made = fd >= 0 && stat(ParentOf(path).c_str(), &folder) == 0;
+  if (made && geteuid() == 0) made = fchown(fd, folder.st_uid, folder.st_gid) == 0;
+  const int error = errno;
+  if (fd >= 0) close(fd);
+  return made ? OkStatus() : Unavailable(path + ": cannot be created: " + std::strerror(error));
+}
+
 // Not every file system can promise not to write over what is there.
 Status PutInPlace(const std::string& from, const std::string& to) {
   int done = renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE);

@@ -125,6 +125,25 @@ TEST(Codec, TheFormatIsTheDocumentedOne) {
       "010100010080a0abfef962c0c9b2fef9620000010000020100010000000001040180a0abfef96200010000");
 }
 
+TEST(Codec, ARowOutOfService) {
+  const std::string state = Codec::EncodeState(OutOfService{.actor = {"ann", "ticket 812"},
+                                                            .at = At(7).wall,
+                                                            .sound = false,
+                                                            .gid = "g\xff",
+                                                            .state = Codec::EncodeState(Lived())});
+  const auto row = Codec::DecodeOutOfService(state);
+  ASSERT_TRUE(row);
+  EXPECT_EQ(row->actor.who + row->actor.reason, "annticket 812");
+  EXPECT_EQ(row->at, At(7).wall);
+  EXPECT_FALSE(row->sound);
+  EXPECT_EQ(row->gid, "g\xff");
+  EXPECT_EQ(row->state, Codec::EncodeState(Lived()));
+  EXPECT_EQ(Decode("whatever", state).status(), DataLoss("ann took it out of service: ticket 812"));
+  for (std::size_t n = 0; n < state.size(); ++n)
+    EXPECT_FALSE(Codec::DecodeOutOfService(state.substr(0, n))) << n;
+  EXPECT_FALSE(Codec::DecodeOutOfService(Codec::EncodeState(Lived())));
+}
+
 TEST(Codec, CutAnywhereItIsDataLoss) {
   const Transaction t = Lived();
   const std::string spec = Codec::EncodeSpec(t);

@@ -35,6 +35,8 @@ class Upgrade(unittest.TestCase):
             db.close()
         os.chmod(f"{daemon.data}/assent.db", 0o600)
         ctl = Ctl(daemon.endpoint)
+        looked = ctl("doctor", "--data", daemon.data)
+        self.assertEqual(0, looked.code, looked)
         daemon.start()
         session = wire.Session(daemon.endpoint, "shop", lambda command: wire.DONE, ACTIONS)
         self.addCleanup(session.close)
@@ -53,6 +55,10 @@ class Upgrade(unittest.TestCase):
         self.assertEqual(0, daemon.stop())
         with sqlite3.connect(f"{daemon.data}/assent.db") as after:
             self.assertEqual((NEWEST, 0, len(OUTCOMES)), after.execute("SELECT format, live_rows, finished_rows FROM meta").fetchone())
+        after.close()
+        after = ctl("doctor", "--data", daemon.data)
+        self.assertEqual(0, after.code, after)
+        self.assertIn(f"format {NEWEST}", after.out)
 
     def test_upgrades(self):
         for number in range(1, NEWEST + 1):

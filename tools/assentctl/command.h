@@ -13,6 +13,7 @@
 
 #include "assent/v1/transaction.pb.h"
 #include "tools/assentctl/command_keep.h"
+#include "tools/assentctl/intent.h"
 #include "tools/assentctl/service.h"
 #include "tools/assentctl/style.h"
 
@@ -52,14 +53,6 @@ struct SubmitCommand {
   std::string gid;  // overrides the file's
   WaitCommand wait;
   bool dry_run = false;
-};
-
-// What every mutation takes.
-struct Intent {
-  std::string reason;
-  std::string who;  // empty: user@host
-  bool dry_run = false;
-  bool yes = false;
 };
 
 enum class Verb : std::uint8_t { kRetry, kAbort, kSuspend, kResume, kForget };
@@ -154,12 +147,12 @@ struct CompleteCommand {
   std::vector<std::string> words;
 };
 
-using Command =
-    std::variant<ListCommand, ShowCommand, WatchCommand, WaitCommand, SubmitCommand, OperateCommand,
-                 ResolveCommand, AuditCommand, ParticipantsCommand, StatsCommand, HealthCommand,
-                 VersionCommand, CompletionCommand, ManCommand, CompleteCommand,
-                 ClusterStatusCommand, LocateCommand, DrainCommand, MoveCommand, UnpinCommand,
-                 FenceCommand, RestoredCommand, MigrateCommand, BackupCommand, TopCommand>;
+using Command = std::variant<ListCommand, ShowCommand, WatchCommand, WaitCommand, SubmitCommand,
+                             OperateCommand, ResolveCommand, AuditCommand, ParticipantsCommand,
+                             StatsCommand, HealthCommand, VersionCommand, CompletionCommand,
+                             ManCommand, CompleteCommand, ClusterStatusCommand, LocateCommand,
+                             DrainCommand, MoveCommand, UnpinCommand, FenceCommand, RestoredCommand,
+                             MigrateCommand, BackupCommand, DoctorCommand, TopCommand>;
 
 // What holds for every command.
 struct GlobalOptions {

@@ -3,12 +3,22 @@
 // What keeps a log alive, as values: part of command.h.
 
 #include <string>
-#include <vector>
+
+#include "tools/assentctl/intent.h"
 
 namespace assent::ctl {
 
 struct BackupCommand {
   std::string folder;
+};
+
+// A row by its gid, or as "#17".
+struct DoctorCommand {
+  std::string data;
+  std::string out;   // to go out of service
+  std::string back;  // to go back
+  Intent intent{};
+  bool bytes = false;
 };
 
 }  // namespace assent::ctl

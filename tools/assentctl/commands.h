@@ -36,6 +36,10 @@ Exit RunFence(const FenceCommand& command, Session& session);
 Exit RunRestored(const RestoredCommand& command, Session& session);
 Exit RunMigrate(const MigrateCommand& command, Session& session);
 Exit RunBackup(const BackupCommand& command, Session& session);
+// Needs no coordinator, and that none runs. 12: a person has something to look at; 1: damaged.
+Exit RunDoctor(const DoctorCommand& command, Session& session);
+// Without hints, which are about transactions.
+Exit FailOffline(const Status& status, Session& session);
 // Best effort: a coordinator that does not answer at once offers no gids.
 Exit RunComplete(const CompleteCommand& command, Session& session);
 

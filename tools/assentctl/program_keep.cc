@@ -21,8 +21,39 @@ void AddBackup(Program& program) {
   backup.callback([command, &program] { program.command = *command; });
 }
 
+void AddDoctor(Program& program) {
+  auto command = std::make_shared<DoctorCommand>();
+  CLI::App& doctor = *program.app.add_subcommand(
+      "doctor",
+      "Look over the folder of a log that no coordinator has, and say what is wrong with it; or "
+      "take a row out of service, when nothing else helps");
+  doctor.add_option("--data", command->data, "The folder of the log")->type_name("DIR")->required();
+  CLI::Option* out = doctor
+                         .add_option("--out-of-service", command->out,
+                                     "Take the row of this gid, or #NUMBER, out of service: nobody "
+                                     "works on it, no start refuses it; asks first")
+                         ->type_name("ROW");
+  doctor
+      .add_option("--put-back", command->back,
+                  "Put a row back that was taken out of service, and that is not damaged; asks "
+                  "first")
+      ->type_name("ROW")
+      ->excludes(out);
+  doctor.add_flag("--bytes", command->bytes,
+                  "With -o json: all that each row holds, payloads and results among it");
+  AddIntent(doctor, command->intent, true);
+  Examples(doctor, {"assentctl doctor --data /var/lib/assent",
+                    "assentctl doctor --data /var/lib/assent -o jsonl --bytes > rows.jsonl",
+                    "assentctl doctor --data /var/lib/assent --out-of-service order-17 --reason "
+                    "'damaged, ticket 812'"});
+  doctor.callback([command, &program] { program.command = *command; });
+}
+
 }  // namespace
 
-void AddKeepingCommands(Program& program) { AddBackup(program); }
+void AddKeepingCommands(Program& program) {
+  AddBackup(program);
+  AddDoctor(program);
+}
 
 }  // namespace assent::ctl

@@ -13,6 +13,7 @@
 
 #include "coordinator/base/sync.h"
 #include "coordinator/log/sqlite/sqlite_import.h"
+#include "coordinator/log/sqlite/sqlite_life.h"
 #include "coordinator/log/sqlite/sqlite_store.h"
 #include "coordinator/log/sqlite/wal_check.h"
 
@@ -159,7 +160,7 @@ Status SqliteStore::CheckNothingIsMissing(std::span<const Migration> migrations)
   if (!meta.ok()) return meta.status();
   constexpr std::int64_t kFirstFormatThatTells = 2;
   Result<bool> ended = true;
-  if (format >= kFirstFormatThatTells) ended = NewestLifeEnded(meta.value());
+  if (format >= kFirstFormatThatTells) ended = NewestLifeEnded(db_, options_.path, meta.value());
   if (!ended.ok()) return ended.status();
   return CheckStart({.path = options_.path,
                      .coordinator_id = meta.value().coordinator_id,

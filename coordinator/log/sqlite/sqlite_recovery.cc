@@ -7,6 +7,7 @@
 #include <sqlite3.h>
 #include <utility>
 
+#include "coordinator/log/sqlite/sqlite_life.h"
 #include "coordinator/log/sqlite/sqlite_store.h"
 
 namespace assent::log {
@@ -29,8 +30,9 @@ std::string RowName(const std::string& path, const char* table, std::uint64_t se
 
 Result<Joined> SqliteStore::Join() {
   if (Status status = CheckPages(); !status.ok()) return status;
-  std::vector<std::uint64_t> epochs;
-  if (Status status = ReadEpochs(epochs); !status.ok()) return status;
+  Result<std::vector<std::uint64_t>> read = ReadEpochs(db_, options_.path, meta_);
+  if (!read.ok()) return read.status();
+  std::vector<std::uint64_t> epochs = *std::move(read);
   if (Status status = ReadAge(); !status.ok()) return status;
   new_epoch_ = NextEpoch(meta_.epoch, std::random_device()());
   epochs.push_back(new_epoch_);

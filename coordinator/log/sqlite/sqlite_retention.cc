@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <sqlite3.h>
 
+#include "coordinator/log/sqlite/sqlite_life.h"
 #include "coordinator/log/sqlite/sqlite_store.h"
 
 namespace assent::log {
@@ -101,28 +102,10 @@ Status SqliteStore::Expire(std::size_t max_rows) {
 
 // Run time begins where the life before has left it.
 Status SqliteStore::ReadAge() {
-  Statement select;
-  int code =
-      db_.Prepare("SELECT ran_ms, commit_seq, unix_ms, crc FROM age ORDER BY ran_ms", select);
-  std::vector<AgeMark> marks;
-  while (code == SQLITE_OK || code == SQLITE_ROW) {
-    code = select.Step();
-    if (code != SQLITE_ROW) break;
-    const AgeMark mark = {select.Unsigned(0), select.Unsigned(1), select.Int(2)};
-    const std::string name =
-        options_.path + ": table age, row " + std::to_string(mark.ran_ms) + ": ";
-    if (select.Int(3) != std::int64_t{AgeChecksum(mark.ran_ms, mark.commit_seq, mark.unix_ms)}) {
-      return DataLoss(name + "checksum mismatch");
-    }
-    if (mark.commit_seq > meta_.commit_seq ||
-        (!marks.empty() && mark.commit_seq < marks.back().commit_seq)) {
-      return DataLoss(name + "is of a later commit than the row behind it, or table meta");
-    }
-    marks.push_back(mark);
-  }
-  if (code != SQLITE_DONE) return Failure("read table age", code);
-  if (!marks.empty()) last_unix_ms_ = marks.back().unix_ms;
-  age_.emplace(std::move(marks), options_.retention_age, MonoNowMs());
+  Result<std::vector<AgeMark>> marks = ReadAges(db_, options_.path, meta_);
+  if (!marks.ok()) return marks.status();
+  if (!marks->empty()) last_unix_ms_ = marks->back().unix_ms;
+  age_.emplace(*std::move(marks), options_.retention_age, MonoNowMs());
   pace_.emplace(MonoNowMs());
   return OkStatus();
 }

@@ -104,6 +104,9 @@ class SqliteStore {
   const std::optional<Moved>& moved() const { return moved_; }
   // Marks it, durably: from then on it opens with `open_moved` alone.
   Status NoteMoved(const Moved& moved);
+  // Of a log that is open and was not joined: rows are changed by hand, in one commit
+  // (sqlite_amend.h).
+  Status Amend(const std::function<Status(SqliteConnection& db, const Meta& meta)>& change);
   // As Scan, each row with how long the log had run when it ended.
   Status ScanAged(std::uint64_t before_serial, std::size_t max_rows,
                   const std::function<Status(const FinishedRow&, std::uint64_t ran_ms)>& visit);
@@ -150,9 +153,7 @@ class SqliteStore {
   Status CheckFinished();
 
   // sqlite_epochs.cc
-  Status ReadEpochs(std::vector<std::uint64_t>& epochs);
   Status CommitEpoch();
-  Result<bool> NewestLifeEnded(const Meta& meta);
   Status BeginEpoch();
   Status WriteAnchor(bool open, std::uint64_t wal_bytes);
 

@@ -80,6 +80,7 @@ class Walk {
         row.damage = name + "checksum mismatch";
     } else {
       row.version = number;
+      row.state_crc = static_cast<std::uint32_t>(select.Unsigned(4));
       const std::uint32_t crc = StateChecksum(row.serial, row.version, row.commit_seq, row.state);
       if (select.Int(4) != std::int64_t{crc})
         row.damage = name + "checksum mismatch in serial, version, commit_seq or state";

@@ -24,7 +24,8 @@ struct WalkedRow {
   std::string gid{};
   std::string spec{};
   std::string state{};
-  std::string damage{};  // a sentence that names it; empty: its checksums are right
+  std::uint32_t state_crc = 0;  // live, as it is stored
+  std::string damage{};         // a sentence that names it; empty: its checksums are right
 };
 
 struct Walked {

@@ -71,11 +71,6 @@ offline::Manifest ManifestOf(const v1::BackupFacts& facts) {
           .finished = facts.finished()};
 }
 
-Exit FailBackup(const Status& status, Session& session) {
-  session.console.Err("assentctl: " + Visible(status.message()) + "\n");
-  return ExitFor(status.code());
-}
-
 std::string Report(const std::string& folder, const v1::BackupFacts& facts, const Style& style) {
   if (style.output == Output::kId) return Visible(folder) + "\n";
   if (style.table()) {
@@ -94,7 +89,7 @@ std::string Report(const std::string& folder, const v1::BackupFacts& facts, cons
 
 Exit RunBackup(const BackupCommand& command, Session& session) {
   auto writer = offline::BackupWriter::Begin(command.folder);
-  if (!writer.ok()) return FailBackup(writer.status(), session);
+  if (!writer.ok()) return FailOffline(writer.status(), session);
   Receiver receiver(**writer, session.console);
   Status status =
       session.service.Backup(session.options.wait_timeout,
@@ -102,10 +97,10 @@ Exit RunBackup(const BackupCommand& command, Session& session) {
   if (!receiver.status().ok()) status = receiver.status();
   if (status.ok() && !receiver.facts())
     status = DataLoss("the backup ended before it was whole: nothing was kept");
-  if (!status.ok()) return FailBackup(status, session);
+  if (!status.ok()) return FailOffline(status, session);
   session.console.Err("reading it back\n");
   status = (*writer)->Finish(ManifestOf(*receiver.facts()));
-  if (!status.ok()) return FailBackup(status, session);
+  if (!status.ok()) return FailOffline(status, session);
   session.console.Out(Report(command.folder, *receiver.facts(), session.MakeStyle()));
   return Exit::kDone;
 }
