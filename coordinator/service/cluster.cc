@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include <assent/slot_ranges.h>
+
 #include "coordinator/base/clock.h"
 #include "coordinator/core/spec.h"
 #include "coordinator/service/convert.h"
@@ -71,7 +73,8 @@ Result<std::vector<Slot>> SlotsOf(const v1::MoveSlotsRequest& request, std::size
   if (!request.gid().empty()) {
     const Status status = core::CheckGid(request.gid());
     if (!status.ok()) return status;
-    slots.push_back(SlotOf(request.gid(), static_cast<Slot>(count)));
+    const Slot slot = SlotOf(request.gid(), static_cast<Slot>(count));
+    if (std::find(slots.begin(), slots.end(), slot) == slots.end()) slots.push_back(slot);
   }
   if (slots.empty()) return InvalidArgument("slots is empty: name some, or a gid of one");
   return slots;
@@ -89,10 +92,13 @@ audit::Deed DeedOf(const v1::DrainMemberRequest& request) {
 audit::Deed DeedOf(const v1::FenceMemberRequest& request) {
   return {.verb = "fence", .detail = request.node()};
 }
+// As many as there is room for; a person names ranges.
+constexpr std::size_t kMaxRangesCount = 64;
+
 audit::Deed DeedOf(const v1::MoveSlotsRequest& request) {
-  std::string detail;
-  if (request.gid().empty()) detail = std::to_string(request.slots_size()) + " slots";
-  if (!request.unpin()) detail += (detail.empty() ? "to " : " to ") + request.node();
+  std::string detail =
+      SlotRanges({request.slots().begin(), request.slots().end()}, kMaxRangesCount);
+  if (!request.unpin()) detail += " to " + request.node();
   return {.verb = request.unpin() ? "unpin" : "move", .gid = request.gid(), .detail = detail};
 }
 
@@ -251,9 +257,9 @@ template <typename Request>
 void Service::Note(const Request& request, const core::Actor& by) {
   if (!options_.on_control) return;
   const audit::Deed deed = DeedOf(request);
-  std::string what = deed.verb;
-  if (!deed.gid.empty()) what += " the slot of " + deed.gid;
-  options_.on_control(what + (deed.detail.empty() ? "" : " " + deed.detail), by);
+  std::string what = deed.verb + (deed.detail.empty() ? "" : " " + deed.detail);
+  if (!deed.gid.empty()) what += " (of " + deed.gid + ")";
+  options_.on_control(what, by);
 }
 
 void Service::Take(const Caller& caller, const v1::DrainMemberRequest& request,
@@ -264,14 +270,19 @@ void Service::Take(const Caller& caller, const v1::DrainMemberRequest& request,
       });
 }
 
-void Service::Take(const Caller& caller, const v1::MoveSlotsRequest& request,
+void Service::Take(const Caller& caller, const v1::MoveSlotsRequest& asked_for,
                    const AskerPtr<v1::ClusterReply>& asker) {
+  v1::MoveSlotsRequest request = asked_for;
+  if (const cluster::ViewPtr view = router_.view()) {
+    const auto slots = SlotsOf(asked_for, view->slots.size());
+    if (!slots.ok()) return AnswerWithView(asker)(slots.status());
+    request.mutable_slots()->Assign(slots->begin(), slots->end());
+  }
   Control<v1::MoveSlotsRequest>(
       caller, request, asker, [this](const auto& move, const auto& asked, auto done) {
-        const auto slots = SlotsOf(move, router_.view()->slots.size());
-        if (!slots.ok()) return done(slots.status());
-        if (move.unpin()) return options_.control->Unpin(*slots, std::move(done));
-        options_.control->Move(*slots, move.node(), asked, std::move(done));
+        const std::vector<Slot> slots(move.slots().begin(), move.slots().end());
+        if (move.unpin()) return options_.control->Unpin(slots, std::move(done));
+        options_.control->Move(slots, move.node(), asked, std::move(done));
       });
 }
 

@@ -7,6 +7,7 @@ import members
 from members import Ctl
 
 LOOK, FENCED = 1, 75
+USAGE, NOT_FOUND, WRONG_STATE = 2, 4, 5
 
 
 class People(members.MembersTest):
@@ -61,7 +62,7 @@ class People(members.MembersTest):
         self.assertEqual(0, ctl("cluster", "unpin", "--all", "--reason", "a is well").code)
         self.shared(a, 2)
         self.assertEqual([], self.cluster(a)["pinned"])
-        self.assertIn("none of these was moved", ctl("cluster", "unpin", "--all").out.replace(": ", " ", 1))
+        self.assertIn("nothing was moved by anybody", ctl("cluster", "unpin", "--all").err)
 
     # It looked like a stop in order, and its last words had neither name nor reason.
     def test_fence_asked_of_the_victim(self):
@@ -82,6 +83,29 @@ class People(members.MembersTest):
         self.assertEqual(0, Ctl(a.endpoint)("cluster", "fence", "b", "--yes", "--reason", "again").code)
         self.assertEqual(FENCED, b.process.wait(60))
         self.until(lambda: "has had this one fenced, by node a: again" in b.words())
+
+    # assentctl saw by itself that it cannot be, and nobody was asked.
+    def test_who_tried_is_on_record(self):
+        a, b = self.member("a"), self.member("b")
+        self.shared(a, 2)
+        ctl = Ctl(a.endpoint)
+        self.assertEqual(0, ctl("cluster", "move", "3", "17-19", "b", "--reason", "a is hot").code)
+        self.assertEqual(NOT_FOUND, ctl("cluster", "drain", "nobody", "--reason", "to see").code)
+        self.assertEqual(NOT_FOUND, ctl("cluster", "fence", "nobody", "--reason", "to see", "--yes").code)
+        self.assertEqual(NOT_FOUND, ctl("cluster", "drain", "nobody", "--dry-run").code)
+        self.assertEqual(0, b.terminate())
+        self.until(lambda: self.slots(a) == {"a": 1024})
+        last = ctl("cluster", "drain", "a", "--reason", "to see")
+        self.assertEqual(WRONG_STATE, last.code, last)
+        self.assertIn("nobody but a takes slots", last.err)
+        self.assertEqual(0, ctl("cluster", "unpin", "--all").code)
+        entries = [(one["verb"], one["detail"], one["result"]) for one in ctl("audit", "-o", "json").json["entries"]]
+        self.assertEqual(sorted([("unpin", "slots 3, 17-19", "OK"), ("drain", "a", "FAILED_PRECONDITION"), ("fence", "nobody", "NOT_FOUND"),
+                                 ("drain", "nobody", "NOT_FOUND")]), sorted(entries[:-1]))
+        self.assertRegex(entries[-1][1], r"^slots? .* to b$")
+        wrong = ctl("audit", "--verb", "zap")
+        self.assertEqual(USAGE, wrong.code, wrong)
+        self.assertIn("verb is none of abort, drain, fence,", wrong.err)
 
     # Monitoring looks for both of what was said of it.
     def test_a_stop_in_order_is_no_trouble(self):

@@ -90,22 +90,53 @@ TEST_F(ClusterTest, DrainCanBeUndone) {
   EXPECT_TRUE(std::get<v1::DrainMemberRequest>(service.changed.at(0)).undo());
 }
 
+// What is refused was wanted by somebody: it goes on record where it is refused.
 TEST_F(ClusterTest, TheLastOneThatTakesSlotsIsNotDrained) {
-  service.cluster.push_back(Draining(Draining(View({1, 2, 3}), 1), 3));
-  EXPECT_EQ(Exit::kWrongState, RunDrain({"b", false, true, {}}, session));
-  EXPECT_EQ(
+  const std::string refused =
       "assentctl: nobody but b takes slots: there is nobody to give them to; start another "
-      "coordinator, or stop this one as it is\n",
-      console.err);
-  EXPECT_TRUE(service.changed.empty());
+      "coordinator, or stop this one as it is\n";
+  service.cluster.push_back(Draining(Draining(View({1, 2, 3}), 1), 3));
+  service.change.push_back(FailedPrecondition("nobody else is there"));
+  EXPECT_EQ(Exit::kWrongState, RunDrain({"b", false, true, Why()}, session));
+  EXPECT_EQ(refused, console.err);
+  ASSERT_EQ(1U, service.changed.size());
+  EXPECT_EQ("why", std::get<v1::DrainMemberRequest>(service.changed[0]).action().reason());
+  console.err.clear();
+  service.cluster.push_back(Draining(Draining(View({1, 2, 3}), 1), 3));
+  EXPECT_EQ(Exit::kWrongState, RunDrain({"b", false, true, DryRun()}, session));
+  EXPECT_EQ(refused, console.err);
+  EXPECT_EQ(1U, service.changed.size());
 }
 
 TEST_F(ClusterTest, AnUnknownNodeIsNotFoundAndTheKnownAreNamed) {
-  for (int command = 0; command < 3; ++command) service.cluster.push_back(View({1, 2, 3}));
+  for (int command = 0; command < 3; ++command) {
+    service.cluster.push_back(View({1, 2, 3}));
+    service.change.push_back(NotFound("no member has the name x"));
+  }
   EXPECT_EQ(Exit::kNotFound, RunDrain({"x", false, false, {}}, session));
   EXPECT_EQ("assentctl: no member is called x; there are a, b, c\n", console.err);
   EXPECT_EQ(Exit::kNotFound, RunMove({{0}, "", "x", {}}, session));
   EXPECT_EQ(Exit::kNotFound, RunFence({"x", Why(true)}, session));
+  EXPECT_EQ(3U, service.changed.size());
+  EXPECT_EQ("", console.out);
+  // One that came meanwhile is what the coordinator says it is.
+  service.cluster.push_back(View({1, 2, 3}));
+  service.change.push_back(Reply(View({1, 2, 3})));
+  EXPECT_EQ(Exit::kDone, RunMove({{0}, "", "x", {}}, session));
+  service.cluster.push_back(View({1, 2, 3}));
+  service.change.push_back(Unavailable("it went away"));
+  console.err.clear();
+  EXPECT_EQ(Exit::kCannotConnect, RunMove({{0}, "", "x", {}}, session));
+  EXPECT_NE(std::string::npos, console.err.find("it went away")) << console.err;
+}
+
+// Who would still have been asked has not asked for anything.
+TEST_F(ClusterTest, AnUnknownNodeIsFencedByNobodyWhoHasNotAgreed) {
+  session.surroundings.in_is_terminal = true;
+  service.cluster.push_back(View({1, 2, 3}));
+  EXPECT_EQ(Exit::kNotFound, RunFence({"x", Why()}, session));
+  service.cluster.push_back(View({1, 2, 3}));
+  EXPECT_EQ(Exit::kNotFound, RunFence({"x", DryRun()}, session));
   EXPECT_TRUE(service.changed.empty());
 }
 
@@ -266,24 +297,66 @@ TEST_F(ClusterTest, UnpinOfSomeOfOneNodeOrOfAll) {
   EXPECT_TRUE(service.changed.empty());
 }
 
+// Nothing was said of those among others that were not moved.
+TEST_F(ClusterTest, UnpinOfWhatIsNotPinnedSaysSo) {
+  v1::ClusterView view = View({1, 2, 3, 3});
+  *view.add_pinned() = Pin("c", {1, 3});
+  const auto unpin = [&](const UnpinCommand& command) {
+    console.err.clear();
+    service.cluster.push_back(view);
+    EXPECT_EQ(Exit::kDone, RunUnpin(command, session));
+    return console.err;
+  };
+  service.change.push_back(Reply(view));
+  EXPECT_EQ("slots 0, 2 were not moved by anybody: there is nothing to unpin\n",
+            unpin({{0, 1, 2}, "", "", false, {}}));
+  EXPECT_EQ(1U, service.changed.size());
+  EXPECT_EQ("slot 2 was not moved by anybody: there is nothing to unpin\n",
+            unpin({{2}, "", "", false, {}}));
+  // FNV-1a of "a" is 0xaf63dc4c8601ec8c: slot 0 of 4.
+  EXPECT_EQ("slot 0, which a is in, was not moved by anybody: there is nothing to unpin\n",
+            unpin({{}, "a", "", false, {}}));
+  EXPECT_EQ("nothing was moved to b: there is nothing to unpin\n", unpin({{}, "", "b", false, {}}));
+  view.clear_pinned();
+  EXPECT_EQ("nothing was moved by anybody: there is nothing to unpin\n",
+            unpin({{}, "", "", true, {}}));
+  EXPECT_EQ(1U, service.changed.size());
+}
+
 TEST_F(ClusterTest, MoveOfTheSlotOfAGid) {
   service.cluster.push_back(View({2, 1}));
   service.change.push_back(Reply(View({3, 1})));
   EXPECT_EQ(Exit::kDone, RunMove({{}, "a", "c", {}}, session));
   EXPECT_EQ(0U, console.out.find("c: is given 1 slot by b; it stays there until")) << console.out;
-  EXPECT_EQ(0U, std::get<v1::MoveSlotsRequest>(service.changed.at(0)).slots(0));
+  // As it was asked for, so that it is on record of this transaction.
+  EXPECT_EQ("a", std::get<v1::MoveSlotsRequest>(service.changed.at(0)).gid());
+  EXPECT_EQ(0, std::get<v1::MoveSlotsRequest>(service.changed.at(0)).slots_size());
+  v1::ClusterView pinned = View({2, 1});
+  *pinned.add_pinned() = Pin("c", {0});
+  service.cluster.push_back(pinned);
+  service.change.push_back(Reply(pinned));
+  EXPECT_EQ(Exit::kDone, RunUnpin({{}, "a", "", false, {}}, session));
+  EXPECT_EQ("a", std::get<v1::MoveSlotsRequest>(service.changed.at(1)).gid());
+  EXPECT_EQ(0, std::get<v1::MoveSlotsRequest>(service.changed.at(1)).slots_size());
 }
 
-TEST_F(ClusterTest, WhatCannotBeMovedIsRefusedHere) {
+TEST_F(ClusterTest, WhatCannotBeMovedIsRefused) {
   service.cluster.push_back(View({1, 0, 3}));
-  service.cluster.push_back(View({1, 0, 3}));
-  service.cluster.push_back(Draining(View({1, 0, 3}), 2));
   EXPECT_EQ(Exit::kUsage, RunMove({{3}, "", "b", {}}, session));
   EXPECT_EQ("assentctl: there is no slot 3; they go from 0 to 2\n", console.err);
-  EXPECT_EQ(Exit::kWrongState, RunMove({{1}, "", "b", {}}, session));
+  EXPECT_TRUE(service.changed.empty());
+  service.cluster.push_back(Draining(View({1, 0, 3}), 2));
+  service.change.push_back(FailedPrecondition("b is draining, and takes no slots"));
   EXPECT_EQ(Exit::kWrongState, RunMove({{0}, "", "b", {}}, session));
   EXPECT_NE(std::string::npos, console.err.find("b is draining: it takes no slots"));
-  EXPECT_TRUE(service.changed.empty());
+}
+
+// Whoever takes it over gives it to whom it is to be with.
+TEST_F(ClusterTest, WhatNobodyHasCanBeMoved) {
+  service.cluster.push_back(View({1, 0, 3}));
+  service.change.push_back(Reply(View({1, 0, 3})));
+  EXPECT_EQ(Exit::kDone, RunMove({{1}, "", "b", {}}, session));
+  EXPECT_EQ(0U, console.out.find("b: is given 1 slot by nobody; it stays there until"));
 }
 
 TEST_F(ClusterTest, FenceExplainsAsksForAReasonAndAsks) {

@@ -228,6 +228,23 @@ TEST_F(CommandLine, ClusterChanges) {
   EXPECT_TRUE(As<FenceCommand>({"cluster", "fence", "b", "--yes"}).intent.yes);
 }
 
+TEST_F(CommandLine, NoNodeAndNoGidAreNamed) {
+  for (const char* command : {"drain", "fence"}) {
+    EXPECT_NE(std::string::npos,
+              Bad({"cluster", command, ""}).find("NODE: is empty: name a member"))
+        << command;
+  }
+  EXPECT_NE(std::string::npos, Bad({"cluster", "move", "1", ""}).find("NODE: is empty: name a"));
+  // It would have pinned the slot of a transaction that nobody can begin.
+  const std::vector<std::vector<std::string>> commands = {{"cluster", "move", "--gid", "a b", "c"},
+                                                          {"cluster", "unpin", "--gid", "a b"},
+                                                          {"cluster", "locate", "a b"}};
+  for (const auto& command : commands) {
+    EXPECT_NE(std::string::npos, Bad(command).find("'a b' is no gid: it takes 1 to 64 of [A-"))
+        << command[1];
+  }
+}
+
 TEST_F(CommandLine, RestoredNamesTheLog) {
   const auto restored =
       As<RestoredCommand>({"cluster", "restored", "postgresql://db/assent", "--yes"});
@@ -235,6 +252,8 @@ TEST_F(CommandLine, RestoredNamesTheLog) {
   EXPECT_TRUE(restored.yes);
   EXPECT_TRUE(
       As<RestoredCommand>({"cluster", "restored", "postgresql://db/a", "--dry-run"}).dry_run);
+  EXPECT_TRUE(As<RestoredCommand>({"cluster", "restored", "postgresql://db/a", "-n"}).dry_run);
+  EXPECT_TRUE(As<RestoredCommand>({"cluster", "restored", "postgresql://db/a", "-y"}).yes);
   EXPECT_NE(std::string::npos, Bad({"cluster", "restored"}).find("LOG"));
 }
 

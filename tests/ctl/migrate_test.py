@@ -90,7 +90,7 @@ class Migrate(unittest.TestCase):
 
         back = self.ctl("migrate", "--from", self.url, "--to", f"sqlite:{folder}-2")
         self.assertEqual(0, back.code, back)
-        self.assertIn("1 unfinished and 1 finished transactions", back.out)
+        self.assertIn("1 unfinished and 1 finished transaction\n", back.out)
         self.daemon.data = f"{folder}-2"
         self.daemon.start()
         listed = self.ctl("list", "--all", "-o", "id")

@@ -210,7 +210,7 @@ TEST_F(ClusterTest, OperatorsSayWhoTheyAreAndWhatTheyWant) {
   EXPECT_EQ(Ask<v1::ClusterReply>(0, move).first.code(), Code::kInvalidArgument) << "to whom?";
   move.clear_node();
   EXPECT_TRUE(Ask<v1::ClusterReply>(0, move).first.ok());
-  EXPECT_EQ(members_[1]->controls.back(), "unpin the slot of " + GidIn(7) + " by ann: because");
+  EXPECT_EQ(members_[1]->controls.back(), "unpin slots 2, 7 (of " + GidIn(7) + ") by ann: because");
   move.set_node("b");
   move.set_unpin(false);
   move.add_slots(kSlotsCount);
@@ -251,7 +251,7 @@ TEST_F(ClusterTest, WhatOperatorsAskForIsHeardByAll) {
   move.set_node("c");
   move.add_slots(2);
   EXPECT_TRUE(Ask<v1::ClusterReply>(2, move).first.ok());
-  EXPECT_EQ(members_[0]->controls.back(), "move 1 slots to c by ann: because");
+  EXPECT_EQ(members_[0]->controls.back(), "move slot 2 to c by ann: because");
   move.add_slots(kSlotsCount);
   EXPECT_FALSE(Ask<v1::ClusterReply>(2, move).first.ok());
   EXPECT_EQ(members_[0]->controls.size(), 3U) << "nothing came of it";

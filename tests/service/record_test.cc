@@ -260,9 +260,37 @@ TEST_F(ClusterRecordTest, WhatIsAskedOfTheClusterIsOnRecordOnce) {
   EXPECT_TRUE(Ask<v1::ClusterReply>(0, fence).first.ok());
   fence.mutable_action()->set_dry_run(false);
   EXPECT_TRUE(Ask<v1::ClusterReply>(0, fence).first.ok());
-  EXPECT_THAT(Lines(),
-              ElementsAre("fence||b|OK", "unpin|g||OK", "move|g|to c|OK", "move||2 slots to c|OK",
-                          "undrain||nobody|NOT_FOUND", "drain||b|OK"));
+  const std::string slot = std::to_string(SlotOf("g", kSlotsCount));
+  EXPECT_THAT(Lines(), ElementsAre("fence||b|OK", "unpin|g|slot " + slot + "|OK",
+                                   "move|g|slot " + slot + " to c|OK", "move||slots 1-2 to c|OK",
+                                   "undrain||nobody|NOT_FOUND", "drain||b|OK"));
+}
+
+TEST_F(ClusterRecordTest, WhichSlotsWereMovedIsOnRecordAndWhatMakesNoSenseIsNot) {
+  Start(3);
+  auto move = Asked<v1::MoveSlotsRequest>();
+  move.set_node("c");
+  EXPECT_EQ(Ask<v1::ClusterReply>(0, move).first.code(), Code::kInvalidArgument);
+  for (const std::uint32_t slot : {7, 3, 4, 5, 7}) move.add_slots(slot);
+  EXPECT_TRUE(Ask<v1::ClusterReply>(0, move).first.ok());
+  move.add_slots(kSlotsCount);
+  EXPECT_EQ(Ask<v1::ClusterReply>(0, move).first.code(), Code::kInvalidArgument);
+  EXPECT_THAT(Lines(), ElementsAre("move||slots 3-5, 7 to c|OK"));
+}
+
+TEST_F(ClusterRecordTest, EachVerbCanBeAskedForAndNoOther) {
+  Start(1);
+  for (const char* verb : {"abort", "drain", "fence", "forget", "move", "resolve", "resume",
+                           "retry", "suspend", "undrain", "unpin", ""}) {
+    v1::ListAuditRequest request;
+    request.set_verb(verb);
+    EXPECT_TRUE(Ask<v1::ListAuditReply>(0, request).first.ok()) << verb;
+  }
+  v1::ListAuditRequest request;
+  request.set_verb("zap");
+  EXPECT_EQ(Ask<v1::ListAuditReply>(0, request).first,
+            InvalidArgument("verb is none of abort, drain, fence, forget, move, resolve, resume, "
+                            "retry, suspend, undrain, unpin"));
 }
 
 // Whoever has the transaction writes it.

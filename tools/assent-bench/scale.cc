@@ -53,10 +53,11 @@ nlohmann::json ToJson(const Row& row, int coordinators) {
 
 void PrintRow(const Row& row, int coordinators) {
   std::printf(
-      "%d coordinators %8.0f/s   %.2f of one   p50 %6.2f ms  p99 %6.2f   %5.1f records a commit   "
+      "%d %-12s %8.0f/s   %.2f of one   p50 %6.2f ms  p99 %6.2f   %5.1f records a commit   "
       "%.2f cores\n",
-      coordinators, row.median("throughput"), row.median("of_one"), row.median("p50_ms"),
-      row.median("p99_ms"), row.median("records_per_commit"), row.median("cores"));
+      coordinators, coordinators == 1 ? "coordinator" : "coordinators", row.median("throughput"),
+      row.median("of_one"), row.median("p50_ms"), row.median("p99_ms"),
+      row.median("records_per_commit"), row.median("cores"));
   for (const auto& [name, values] : row.values) {
     if (name.starts_with("cpu_us "))
       std::printf("  %-16s %7.1f us CPU a transaction\n", name.c_str() + 7, Median(values));
@@ -75,7 +76,7 @@ int Scale(const Load& load, int rounds, bool json) {
       some.coordinators = count;
       some.in_flight = count * load.in_flight;
       some.title = "round " + std::to_string(round + 1) + " of " + std::to_string(rounds) + ", " +
-                   std::to_string(count) + " coordinators";
+                   std::to_string(count) + (count == 1 ? " coordinator" : " coordinators");
       const Measurement m = Measure(some, Kind::kEngine, "");
       if (m.failed > 0) std::fprintf(stderr, "assent-bench: %s\n", m.first_failure.c_str());
       failed = failed || m.failed > 0;

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include <assent/slot_ranges.h>
+
 #include "tools/assentctl/duration.h"
 #include "tools/assentctl/json_out.h"
 #include "tools/assentctl/table.h"
@@ -56,12 +58,19 @@ bool IsCutOff(const v1::ClusterMember& member, const v1::ClusterView& view) {
   return !member.unreachable().empty() && !IsSilent(member, view) && !IsEnding(member, view);
 }
 
-std::string CutOff(const v1::ClusterMember& member) {
+// Of one that has just died nobody can tell, for less than a beat.
+bool ShowsItself(const v1::ClusterMember& member, const v1::ClusterView& view) {
+  return member.silent_ms() * 4 <= LeaseMs(view);
+}
+
+std::string CutOff(const v1::ClusterMember& member, const v1::ClusterView& view) {
   std::string text = "; node " + Visible(member.node()) + " does not answer at " +
                      Visible(member.address()) + " (" + Visible(member.unreachable()) + ")";
   if (member.slots() == 0) return text;
-  return text + ": its " + Count(member.slots(), "slot") + (member.slots() == 1 ? " is" : " are") +
-         " out of reach; correct its --advertise, or " + "assentctl cluster drain " +
+  text += ": its " + Count(member.slots(), "slot") + (member.slots() == 1 ? " is" : " are") +
+          " out of reach";
+  if (!ShowsItself(member, view)) return text;
+  return text + "; if it lives, correct its --advertise, or assentctl cluster drain " +
          Visible(member.node());
 }
 
@@ -79,7 +88,7 @@ std::string Trouble(const v1::ClusterMember& member, const v1::ClusterView& view
     if (view.lease_ms() > 0) text += ": taken over at " + Ago(view.lease_ms());
     return text;
   }
-  if (IsCutOff(member, view)) return CutOff(member);
+  if (IsCutOff(member, view)) return CutOff(member, view);
   if (!member.draining()) return "";
   if (IsEnding(member, view)) return node + " has given its slots away and is ending";
   if (member.slots() == 0) return node + " is drained" + AskedBy(member) + ": it can be stopped";
@@ -130,23 +139,6 @@ std::string SetAside(const v1::ClusterView& view) {
   return text;
 }
 
-// "17, 100-199"
-std::string Ranges(const google::protobuf::RepeatedField<std::uint32_t>& slots) {
-  constexpr int kNamed = 8;
-  std::string text;
-  int named = 0;
-  for (int at = 0; at < slots.size();) {
-    int end = at + 1;
-    while (end < slots.size() && slots[end] == slots[end - 1] + 1) ++end;
-    text += text.empty() ? "" : ", ";
-    if (named++ == kNamed) return text + "…";
-    text += std::to_string(slots[at]);
-    if (end - at > 1) text += "-" + std::to_string(slots[end - 1]);
-    at = end;
-  }
-  return text;
-}
-
 // Where a person wants them, and whose they are as long as that cannot be.
 std::string Keeper(const v1::PinnedSlots& pinned, const v1::ClusterView& view) {
   const std::string node = "node " + Visible(pinned.node());
@@ -164,17 +156,19 @@ std::string Keeper(const v1::PinnedSlots& pinned, const v1::ClusterView& view) {
 // What people have moved stays; a line for each time.
 std::string Pinned(const v1::ClusterView& view, const Style& style) {
   constexpr int kShown = 10;
+  constexpr std::size_t kMaxRangesCount = 8;
   std::string text;
   for (int at = 0; at < view.pinned_size() && at < kShown; ++at) {
     const v1::PinnedSlots& pinned = view.pinned(at);
-    text += std::string(pinned.slots_size() == 1 ? "slot " : "slots ") + Ranges(pinned.slots()) +
+    text += SlotRanges({pinned.slots().begin(), pinned.slots().end()}, kMaxRangesCount) +
             (pinned.slots_size() == 1 ? " stays with " : " stay with ") + Keeper(pinned, view) +
             " (moved by " + Visible(pinned.who()) + ", " + Moment(pinned.unix_ms(), style) +
             (pinned.reason().empty() ? "" : ": " + Visible(pinned.reason())) + ")\n";
   }
   if (view.pinned_size() <= kShown) return text;
-  return text + "and " + std::to_string(view.pinned_size() - kShown) +
-         " more times that somebody has moved slots (-o json)\n";
+  return text + "and " +
+         Count(static_cast<std::uint64_t>(view.pinned_size() - kShown), "more time") +
+         " that somebody has moved slots (-o json)\n";
 }
 
 // Those that are there, and those that are missed.

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <memory>
 
+#include <assent/name.h>
+
 #include "tools/assentctl/program.h"
+#include "tools/assentctl/text.h"
 
 namespace assent::ctl {
 namespace {
@@ -41,21 +44,35 @@ CLI::App& AddCluster(Program& program) {
   return cluster;
 }
 
+// What no transaction is called is in no slot.
+std::string GidFault(const std::string& gid) {
+  if (gid.empty()) return "is empty";
+  if (FaultOf(gid, kGidRule) == NameFault::kNone) return "";
+  return "'" + Visible(gid) + "' is no gid: it takes 1 to " + std::to_string(kGidRule.max_bytes) +
+         " of " + std::string(kGidRule.allowed());
+}
+
+CLI::Option* AddGid(CLI::App& app, const char* name, std::string& gid, const char* description) {
+  return app.add_option(name, gid, description)->type_name("GID")->check(GidFault);
+}
+
 void AddLocate(CLI::App& cluster, Program& program) {
   auto command = std::make_shared<LocateCommand>();
   CLI::App& locate = *cluster.add_subcommand(
       "locate", "Which member has a transaction, or would have it if there were one");
-  locate.add_option("GID", command->gid, "The transaction")
-      ->type_name("GID")
-      ->required()
-      ->check([](const std::string& gid) { return gid.empty() ? "is empty" : ""; });
+  AddGid(locate, "GID", command->gid, "The transaction")->required();
   Examples(locate,
            {"assentctl cluster locate order-17", "assentctl cluster locate order-17 -o id"});
   locate.callback([command, &program] { program.command = *command; });
 }
 
+constexpr const char* kNoNode = "is empty: name a member, as assentctl cluster does";
+
 CLI::Option* AddNode(CLI::App& app, std::string& node, const char* description) {
-  return app.add_option("NODE", node, description)->type_name("NODE")->required();
+  return app.add_option("NODE", node, description)
+      ->type_name("NODE")
+      ->required()
+      ->check([](const std::string& name) { return name.empty() ? kNoNode : ""; });
 }
 
 void AddDrain(CLI::App& cluster, Program& program) {
@@ -100,12 +117,13 @@ void AddMove(CLI::App& cluster, Program& program) {
                   "Slots, numbers or ranges such as 0-99, and to whom they go")
       ->type_name("NODE")
       ->required();
-  move.add_option("--gid", command->gid, "The slot of this transaction")->type_name("GID");
+  AddGid(move, "--gid", command->gid, "The slot of this transaction");
   AddIntent(move, command->intent, false);
   Examples(move, {"assentctl cluster move 17 100-199 c --reason 'b has too much'",
                   "assentctl cluster move --gid order-17 c"});
   move.callback([command, words, &program] {
     command->node = words->back();
+    if (command->node.empty()) throw CLI::ValidationError("NODE", kNoNode);
     for (std::size_t i = 0; i + 1 < words->size(); ++i) {
       const Status read = ReadSlots((*words)[i], command->slots);
       if (!read.ok()) throw CLI::ValidationError("SLOT", read.message());
@@ -123,7 +141,7 @@ void AddUnpin(CLI::App& cluster, Program& program) {
       "unpin", "What was moved need not stay there any more: slots are balanced as all others");
   auto words = std::make_shared<std::vector<std::string>>();
   unpin.add_option("SLOT", *words, "Slots, numbers or ranges such as 0-99")->type_name("SLOT");
-  unpin.add_option("--gid", command->gid, "The slot of this transaction")->type_name("GID");
+  AddGid(unpin, "--gid", command->gid, "The slot of this transaction");
   unpin.add_option("--node", command->node, "All that was moved to this member")->type_name("NODE");
   unpin.add_flag("--all", command->all, "All that was moved to anybody");
   AddIntent(unpin, command->intent, false);
@@ -166,8 +184,8 @@ void AddRestored(CLI::App& cluster, Program& program) {
       .add_option("LOG", command->log, "postgresql://USER@HOST:PORT/DATABASE, as assentd's --log")
       ->type_name("LOG")
       ->required();
-  restored.add_flag("--dry-run", command->dry_run, "Look, and change nothing");
-  restored.add_flag("--yes", command->yes, "Do not ask");
+  restored.add_flag("-n,--dry-run", command->dry_run, "Look, and change nothing");
+  restored.add_flag("-y,--yes", command->yes, "Do not ask");
   Examples(restored, {"assentctl cluster restored postgresql://assent@db/assent --dry-run",
                       "assentctl cluster restored postgresql://assent@db/assent --yes"});
   restored.callback([command, &program] { program.command = *command; });

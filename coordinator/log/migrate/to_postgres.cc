@@ -131,9 +131,10 @@ Status ToPostgres::OpenSource() {
     return OkStatus();
   });
   if (status.ok()) {
-    options_.on_progress("read and checked " + options_.sqlite_path + ": log " +
-                         std::to_string(joined_.log_id) + ", " + std::to_string(live_.size()) +
-                         " unfinished transactions");
+    options_.on_progress(
+        "read and checked " + options_.sqlite_path + ": log " + std::to_string(joined_.log_id) +
+        ", " + std::to_string(live_.size()) +
+        (live_.size() == 1 ? " unfinished transaction" : " unfinished transactions"));
   }
   return status;
 }
@@ -209,7 +210,8 @@ Status ToPostgres::Copy() {
   if (Status status = FillTarget(); !status.ok()) return status;
   if (Status status = WriteRows(); !status.ok()) return status;
   options_.on_progress("copied " + std::to_string(digest_.live_rows) + " unfinished and " +
-                       std::to_string(digest_.finished_rows) + " finished transactions");
+                       std::to_string(digest_.finished_rows) + " finished transaction" +
+                       (digest_.finished_rows == 1 ? "" : "s"));
   if (Status status = CheckRows(); !status.ok()) return status;
   options_.on_progress("read them back: they are the same");
   return RunSurely(*postgres_, "COMMIT", "committing");

@@ -215,7 +215,8 @@ Status ToSqlite::Copy() {
   if (status.ok()) status = import.Commit();
   if (!status.ok()) return status;
   options_.on_progress("copied " + std::to_string(digest_.live_rows) + " unfinished and " +
-                       std::to_string(digest_.finished_rows) + " finished transactions");
+                       std::to_string(digest_.finished_rows) + " finished transaction" +
+                       (digest_.finished_rows == 1 ? "" : "s"));
   Digest there;
   status = import.ReadBack([&](const LiveRow& row) { there.Add(row); },
                            [&](const FinishedRow& row) { there.Add(row); });

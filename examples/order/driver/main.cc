@@ -147,9 +147,9 @@ class Demo {
       teller_.Print("To look at its databases and logs, run it again with --keep DIR.");
     }
     teller_.Print("");
-    teller_.Print("demo: " + std::to_string(count_) + " scenarios, " +
-                  std::to_string(as_expected_) + " as expected, books " +
-                  (faults.empty() ? "balanced" : "NOT balanced"));
+    teller_.Print("demo: " + std::to_string(count_) +
+                  (count_ == 1 ? " scenario, " : " scenarios, ") + std::to_string(as_expected_) +
+                  " as expected, books " + (faults.empty() ? "balanced" : "NOT balanced"));
     return good ? 0 : 1;
   }
 

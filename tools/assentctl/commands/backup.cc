@@ -77,7 +77,7 @@ std::string Report(const std::string& folder, const v1::BackupFacts& facts, cons
     return "backup " + Visible(folder) + " of coordinator " +
            std::to_string(facts.coordinator_id()) + ", start " + std::to_string(facts.start()) +
            ": " + std::to_string(facts.unfinished()) + " unfinished and " +
-           std::to_string(facts.finished()) + " finished transactions, read back and sound\n";
+           Count(facts.finished(), "finished transaction") + ", read back and sound\n";
   }
   Json json = ToJson(facts, {});
   json["folder"] = folder;

@@ -1,10 +1,13 @@
 // cluster drain, move, unpin and fence. What would happen is told from the cluster's view: a dry
-// run sends nothing.
+// run sends nothing. What is seen here to be impossible is asked for all the same, so that it is
+// refused where it goes on record; the words are ours, which know more.
 
 #include <algorithm>
 #include <functional>
 #include <optional>
 #include <set>
+
+#include <assent/slot_ranges.h>
 
 #include "tools/assentctl/cluster_view.h"
 #include "tools/assentctl/commands.h"
@@ -16,10 +19,14 @@
 namespace assent::ctl {
 namespace {
 
-// The view in which a member was found.
+// Of slots that are named to people.
+constexpr std::size_t kMaxRangesCount = 8;
+
+// The view in which a member was looked for, and why nothing can be done to it, if so.
 struct Found {
   v1::ClusterView view;
   v1::ClusterMember member;
+  Status impossible;
 };
 
 Result<Found> Find(const std::string& node, Session& session) {
@@ -27,13 +34,15 @@ Result<Found> Find(const std::string& node, Session& session) {
   if (!view.ok()) return view.status();
   if (IsAlone(*view)) return FailedPrecondition(kAlone);
   if (const v1::ClusterMember* member = FindMember(*view, node); member != nullptr) {
-    return Found{*view, *member};
+    return Found{*view, *member, OkStatus()};
   }
   std::string known;
   for (const v1::ClusterMember& member : view->members()) {
     known += (known.empty() ? "" : ", ") + member.node();
   }
-  return NotFound("no member is called " + node + "; there are " + known);
+  Found found{*view, {}, NotFound("no member is called " + node + "; there are " + known)};
+  found.member.set_node(node);
+  return found;
 }
 
 // Says what failed; the usual hints are about transactions.
@@ -57,13 +66,16 @@ void Report(const std::string& node, const std::string& effect, const v1::Cluste
 // Done, or only told.
 Exit Change(const ClusterRequest& request, const std::string& node, const std::string& effect,
             const Found& found, bool dry_run, Session& session) {
+  const Status& impossible = found.impossible;
+  if (dry_run && !impossible.ok()) return Fail(impossible, session);
   if (dry_run) {
     Report(node, "(dry run) " + effect, found.view, session);
     return Exit::kDone;
   }
   const Result<v1::ClusterReply> reply =
       session.service.ChangeCluster(request, session.options.call_timeout);
-  if (!reply.ok()) return Fail(reply.status(), session);
+  if (!reply.ok())
+    return Fail(reply.status().code() == impossible.code() ? impossible : reply.status(), session);
   Report(node, effect, reply->view(), session);
   return Exit::kDone;
 }
@@ -176,7 +188,7 @@ Exit WaitDrained(const v1::ClusterMember& member, Session& session) {
 
 // What a move would do.
 struct Moving {
-  std::size_t come = 0;
+  std::set<std::size_t> come{};
   std::size_t stay = 0;  // it has them, and is to keep them
   std::string from{};
 };
@@ -184,33 +196,31 @@ struct Moving {
 // Puts the slots that are to move, or to stay, into the request.
 Result<Moving> SelectSlots(const MoveCommand& command, const Found& found,
                            v1::MoveSlotsRequest& request) {
-  if (found.member.draining()) {
-    return FailedPrecondition(command.node + " is draining: it takes no slots");
-  }
   const std::size_t count = SlotsCount(found.view);
-  std::set<std::size_t> moving(command.slots.begin(), command.slots.end());
+  std::set<std::size_t> named(command.slots.begin(), command.slots.end());
   if (!command.gid.empty() && count > 0) {
-    moving.insert(SlotOf(command.gid, static_cast<Slot>(count)));
+    named.insert(SlotOf(command.gid, static_cast<Slot>(count)));
   }
   std::set<std::string> owners;
   Moving result;
-  for (const std::size_t slot : moving) {
+  for (const std::size_t slot : named) {
     if (slot >= count) {
       return InvalidArgument("there is no slot " + std::to_string(slot) + "; they go from 0 to " +
                              std::to_string(count - 1));
     }
     const v1::ClusterMember* owner = OwnerOf(found.view, slot);
-    if (owner == nullptr) {
-      return FailedPrecondition("slot " + std::to_string(slot) +
-                                " has no owner at this moment: nobody could give it away");
-    }
-    const bool is_there = owner->node() == command.node;
+    const bool is_there = owner != nullptr && owner->node() == command.node;
     const v1::PinnedSlots* pinned = PinOf(found.view, slot);
     if (is_there && pinned != nullptr && pinned->node() == command.node) continue;
-    request.add_slots(static_cast<std::uint32_t>(slot));
-    ++(is_there ? result.stay : result.come);
-    if (!is_there) owners.insert(Visible(owner->node()));
+    if (command.gid.empty()) request.add_slots(static_cast<std::uint32_t>(slot));
+    if (is_there) {
+      ++result.stay;
+      continue;
+    }
+    result.come.insert(slot);
+    owners.insert(owner == nullptr ? "nobody" : Visible(owner->node()));
   }
+  request.set_gid(command.gid);
   for (const std::string& owner : owners) result.from += (result.from.empty() ? "" : ", ") + owner;
   return result;
 }
@@ -218,19 +228,21 @@ Result<Moving> SelectSlots(const MoveCommand& command, const Found& found,
 // Until when it is so belongs to it.
 std::string MoveMeaning(const std::string& node, const Moving& moving) {
   std::string text;
-  if (moving.come > 0) text = "is given " + Count(moving.come, "slot") + " by " + moving.from;
+  const std::size_t come = moving.come.size();
+  if (come > 0) text = "is given " + Count(come, "slot") + " by " + moving.from;
   if (moving.stay > 0)
     text += std::string(text.empty() ? "" : " and ") + "keeps " + Count(moving.stay, "slot") +
             " that it has";
-  const bool one = moving.come + moving.stay == 1;
+  const bool one = come + moving.stay == 1;
   return text + "; " + (one ? "it stays" : "they stay") +
          " there until moved again or assentctl cluster unpin. While " + Visible(node) +
          " is away or draining others have " + (one ? "it" : "them");
 }
 
-// Puts the slots that nobody is to be held to any more into the request.
+// Puts the slots that nobody is to be held to any more into the request. Those that are named, and
+// that nobody has moved: `not_pinned`.
 Status SelectPinned(const UnpinCommand& command, const v1::ClusterView& view,
-                    v1::MoveSlotsRequest& request) {
+                    v1::MoveSlotsRequest& request, std::vector<std::uint32_t>& not_pinned) {
   std::set<std::uint32_t> named(command.slots.begin(), command.slots.end());
   const std::size_t count = SlotsCount(view);
   if (!command.gid.empty() && count > 0)
@@ -241,11 +253,22 @@ Status SelectPinned(const UnpinCommand& command, const v1::ClusterView& view,
   }
   for (const v1::PinnedSlots& pinned : view.pinned()) {
     for (const std::uint32_t slot : pinned.slots()) {
-      if (command.all || pinned.node() == command.node || named.contains(slot))
-        request.add_slots(slot);
+      const bool is_named = named.erase(slot) != 0;
+      if (is_named || command.all || pinned.node() == command.node) request.add_slots(slot);
     }
   }
+  not_pinned.assign(named.begin(), named.end());
   return OkStatus();
+}
+
+std::string NothingPinned(const UnpinCommand& command, const std::vector<std::uint32_t>& named) {
+  if (command.all) return "nothing was moved by anybody: there is nothing to unpin\n";
+  if (!command.node.empty()) {
+    return "nothing was moved to " + Visible(command.node) + ": there is nothing to unpin\n";
+  }
+  const std::string of = command.gid.empty() ? "" : ", which " + Visible(command.gid) + " is in,";
+  return SlotRanges(named, kMaxRangesCount) + of + (named.size() == 1 ? " was" : " were") +
+         " not moved by anybody: there is nothing to unpin\n";
 }
 
 // Of a member that is to be ended, before anybody agrees to it.
@@ -284,22 +307,23 @@ Status MissingOfFence(const Intent& intent, const Session& session) {
 }  // namespace
 
 Exit RunDrain(const DrainCommand& command, Session& session) {
-  const Result<Found> found = Find(command.node, session);
+  Result<Found> found = Find(command.node, session);
   if (!found.ok()) return Fail(found.status(), session);
   const std::string others = OtherTakers(found->view, command.node);
-  if (!command.undo && others.empty()) {
-    return session.Fail(FailedPrecondition("nobody but " + command.node +
-                                           " takes slots: there is nobody to give them to; start "
-                                           "another coordinator, or stop this one as it is"));
+  if (found->impossible.ok() && !command.undo && others.empty()) {
+    found->impossible =
+        FailedPrecondition("nobody but " + command.node +
+                           " takes slots: there is nobody to give them to; start another "
+                           "coordinator, or stop this one as it is");
   }
   v1::DrainMemberRequest request;
   request.set_node(command.node);
   request.set_undo(command.undo);
   *request.mutable_action() = MakeAction("", command.intent, command.intent.dry_run, session);
-  std::string effect = command.undo
-                           ? "takes slots again"
-                           : "gives its " + Count(found->member.slots(), "slot") + " to " + others;
-  if (command.intent.dry_run && !command.undo) {
+  std::string effect = command.undo ? "takes slots again"
+                                    : "gives its " + Count(found->member.slots(), "slot") + " to " +
+                                          (others.empty() ? "whoever takes them" : others);
+  if (command.intent.dry_run && !command.undo && found->impossible.ok()) {
     const auto moves = [&found](std::size_t slot) {
       const v1::ClusterMember* owner = OwnerOf(found->view, slot);
       return owner != nullptr && owner->epoch() == found->member.epoch();
@@ -314,12 +338,14 @@ Exit RunDrain(const DrainCommand& command, Session& session) {
 }
 
 Exit RunMove(const MoveCommand& command, Session& session) {
-  const Result<Found> found = Find(command.node, session);
+  Result<Found> found = Find(command.node, session);
   if (!found.ok()) return Fail(found.status(), session);
+  if (found->member.draining())
+    found->impossible = FailedPrecondition(command.node + " is draining: it takes no slots");
   v1::MoveSlotsRequest request;
   const Result<Moving> selected = SelectSlots(command, *found, request);
   if (!selected.ok()) return session.Fail(selected.status());
-  if (request.slots_size() == 0) {
+  if (selected->come.empty() && selected->stay == 0) {
     Report(command.node, "has what is asked for already, and keeps it: nothing to move",
            found->view, session);
     return Exit::kDone;
@@ -327,13 +353,10 @@ Exit RunMove(const MoveCommand& command, Session& session) {
   request.set_node(command.node);
   *request.mutable_action() = MakeAction("", command.intent, command.intent.dry_run, session);
   std::string effect = MoveMeaning(command.node, *selected);
-  if (command.intent.dry_run && selected->come > 0) {
-    std::set<std::size_t> moving(request.slots().begin(), request.slots().end());
-    std::erase_if(moving, [&found](std::size_t slot) {
-      return OwnerOf(found->view, slot)->epoch() == found->member.epoch();
-    });
+  if (command.intent.dry_run && !selected->come.empty() && found->impossible.ok()) {
     const Result<std::string> undecided = Undecided(
-        found->view, [&moving](std::size_t slot) { return moving.contains(slot); }, session);
+        found->view, [&selected](std::size_t slot) { return selected->come.contains(slot); },
+        session);
     if (!undecided.ok()) return Fail(undecided.status(), session);
     effect += *undecided;
   }
@@ -346,20 +369,22 @@ Exit RunUnpin(const UnpinCommand& command, Session& session) {
   if (IsAlone(*view)) return session.Fail(FailedPrecondition(kAlone));
   v1::MoveSlotsRequest request;
   request.set_unpin(true);
-  if (const Status status = SelectPinned(command, *view, request); !status.ok())
+  std::vector<std::uint32_t> not_pinned;
+  if (const Status status = SelectPinned(command, *view, request, not_pinned); !status.ok())
     return session.Fail(status);
-  const Found found{*view, {}};
   const auto count = static_cast<std::uint64_t>(request.slots_size());
-  if (count == 0) {
-    Report("none of these", "was moved by anybody: nothing to do", *view, session);
-    return Exit::kDone;
+  if (count == 0 || !not_pinned.empty()) session.console.Err(NothingPinned(command, not_pinned));
+  if (count == 0) return Exit::kDone;
+  if (!command.gid.empty()) {
+    request.clear_slots();
+    request.set_gid(command.gid);
   }
   *request.mutable_action() = MakeAction("", command.intent, command.intent.dry_run, session);
   return Change(
       request, Count(count, "slot"),
       "may be balanced again; nothing moves while everybody has three quarters of an even "
       "share",
-      found, command.intent.dry_run, session);
+      {*view, {}, OkStatus()}, command.intent.dry_run, session);
 }
 
 Exit RunFence(const FenceCommand& command, Session& session) {
@@ -367,7 +392,10 @@ Exit RunFence(const FenceCommand& command, Session& session) {
     return session.Fail(missing);
   const Result<Found> found = Find(command.node, session);
   if (!found.ok()) return Fail(found.status(), session);
-  const std::string meaning = FenceMeaning(*found);
+  // Whoever would still be asked has not asked for anything.
+  const bool possible = found->impossible.ok();
+  if (!possible && !command.intent.yes) return Fail(found->impossible, session);
+  const std::string meaning = possible ? FenceMeaning(*found) : "";
   Intent intent = command.intent;
   if (intent.dry_run || intent.yes) session.console.Err(meaning);
   const bool can_ask = session.surroundings.in_is_terminal;

@@ -59,7 +59,7 @@ std::string Report(const MigrateCommand& command, const log::Migrated& migrated,
   if (style.table()) {
     return "log " + id + " has moved to " + Visible(command.to) + ": " +
            std::to_string(migrated.live_rows) + " unfinished and " +
-           std::to_string(migrated.finished_rows) + " finished transactions\n";
+           Count(migrated.finished_rows, "finished transaction") + "\n";
   }
   const Json json = {{"log_id", migrated.log_id},
                      {"was_done", migrated.was_done},
@@ -86,8 +86,8 @@ std::string Report(const log::Restored& restored, bool dry_run, const Style& sty
   if (style.output == Output::kId) return id + "\n";
   if (style.table()) {
     return "log " + id + ": " + (dry_run ? "(dry run) store generation is " : "store generation ") +
-           std::to_string(restored.generation) + ", " + std::to_string(restored.unfinished) +
-           " unfinished transactions" +
+           std::to_string(restored.generation) + ", " +
+           Count(restored.unfinished, "unfinished transaction") +
            (dry_run ? "\n" : "; start the coordinators, then: assentctl list --needs-operator\n");
   }
   const Json json = {{"log_id", restored.log_id},
