@@ -154,6 +154,22 @@ TEST_F(BatchAllTest, WhatIsNoneOfItsBusinessIsLeftOut) {
   }
 }
 
+// A list of those with an outcome has them, and each of them was only told that it is over.
+TEST_F(BatchAllTest, WhatIsOverIsLeftOutButByForget) {
+  for (const Verb verb : {Verb::kRetry, Verb::kSuspend, Verb::kForget}) {
+    OperateCommand command = All(verb, Yes());
+    command.which.set_outcome(v1::COMMITTED);
+    v1::ListReply page = Page({"a", "b"});
+    page.mutable_transactions(1)->set_state(v1::FINISHED);
+    service.list.push_back(page);
+    const int wanted = verb == Verb::kForget ? 2 : 1;
+    for (int i = 0; i < wanted; ++i) service.operate.push_back(Effect("done"));
+    service.operated.clear();
+    EXPECT_EQ(Exit::kDone, RunOperate(command, session));
+    EXPECT_EQ(static_cast<std::size_t>(wanted), service.operated.size());
+  }
+}
+
 TEST_F(BatchAllTest, OfSeveralCoordinatorsTheSilentOnesAreNamed) {
   v1::ListReply page = Page({"a"});
   page.add_silent()->set_node("b");

@@ -88,10 +88,36 @@ TEST_F(ResolveTest, DryRunNeedsNeitherReasonNorTerminal) {
   EXPECT_TRUE(std::get<v1::ResolveBranchRequest>(service.operated[0]).action().dry_run());
 }
 
+// It is asked for all the same: what is refused goes on record where it is refused.
 TEST_F(ResolveTest, AnUnknownBranchIsNotFoundAndTheKnownAreNamed) {
+  const std::string refused = "assentctl: transaction order-17 has no branch 9; it has 2\n";
   service.get.push_back(Stuck());
+  service.operate.push_back(NotFound("transaction order-17 has no branch 9"));
   EXPECT_EQ(Exit::kNotFound, Resolve("9", v1::DECISION_COMMIT, {"why", "", false, true}));
-  EXPECT_EQ("assentctl: transaction order-17 has no branch 9; it has 2\n", console.err);
+  EXPECT_EQ(refused, console.err);
+  ASSERT_EQ(1U, service.operated.size());
+  EXPECT_EQ("9", std::get<v1::ResolveBranchRequest>(service.operated[0]).branch_id());
+  EXPECT_FALSE(std::get<v1::ResolveBranchRequest>(service.operated[0]).action().dry_run());
+  // Who only tries, or would still be asked, has not asked for it.
+  console.err.clear();
+  service.get.push_back(Stuck());
+  EXPECT_EQ(Exit::kNotFound, Resolve("9", v1::DECISION_COMMIT, {"", "", true, false}));
+  service.get.push_back(Stuck());
+  EXPECT_EQ(Exit::kNotFound, Resolve("9", v1::DECISION_COMMIT, {"why", "", false, false}));
+  EXPECT_EQ(refused + refused, console.err);
+  EXPECT_EQ(1U, service.operated.size());
+}
+
+TEST_F(ResolveTest, AnUnknownTransactionIsAskedForAllTheSame) {
+  service.get.push_back(NotFound("no transaction order-17"));
+  service.operate.push_back(NotFound("no transaction order-17"));
+  EXPECT_EQ(Exit::kNotFound, Resolve("2", v1::DECISION_COMMIT, {"why", "", false, true}));
+  EXPECT_EQ("assentctl: no transaction order-17 (`assentctl list --all` shows what is kept)\n",
+            console.err);
+  EXPECT_EQ(1U, service.operated.size());
+  service.get.push_back(Unavailable("it went away"));
+  EXPECT_EQ(Exit::kCannotConnect, Resolve("2", v1::DECISION_COMMIT, {"why", "", false, true}));
+  EXPECT_EQ(1U, service.operated.size());
 }
 
 TEST_F(ResolveTest, WrongStateIsFive) {

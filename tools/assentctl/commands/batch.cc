@@ -54,8 +54,11 @@ v1::ListRequest Wanted(const OperateCommand& command) {
   return request;
 }
 
-bool IsPassedOver(Verb verb, const v1::Transaction& transaction) {
-  return (verb == Verb::kRetry && transaction.suspended()) ||
+// A list with an outcome has finished ones too.
+bool IsPassedOver(const OperateCommand& command, const v1::Transaction& transaction) {
+  const Verb verb = command.verb;
+  const bool over = transaction.state() == v1::FINISHED && command.which.states_size() == 0;
+  return (verb != Verb::kForget && over) || (verb == Verb::kRetry && transaction.suspended()) ||
          (verb == Verb::kResume && !transaction.suspended()) ||
          (verb == Verb::kSuspend && transaction.suspended());
 }
@@ -67,8 +70,8 @@ Result<Counted> Find(const OperateCommand& command, Session& session) {
     Result<v1::ListReply> page = session.service.List(request, session.options.call_timeout);
     if (!page.ok()) return page.status();
     for (v1::Transaction& transaction : *page->mutable_transactions()) {
-      if (IsPassedOver(command.verb, transaction)) {
-        if (command.verb == Verb::kRetry) ++counted.suspended;
+      if (IsPassedOver(command, transaction)) {
+        if (command.verb == Verb::kRetry && transaction.suspended()) ++counted.suspended;
         continue;
       }
       counted.gids.push_back(transaction.gid());

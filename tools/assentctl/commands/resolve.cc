@@ -16,19 +16,43 @@ Result<v1::Branch> FindBranch(const v1::Transaction& transaction, const std::str
                          (known.empty() ? "none" : known));
 }
 
+// Who has agreed already has asked for it: it is refused where it goes on record. The words are
+// ours, which know the branches.
+Exit AskAllTheSame(const OperatorRequest& request, const Status& why, Session& session) {
+  const auto reply = session.service.Operate(request, session.options.call_timeout);
+  if (reply.ok()) {  // it has come meanwhile
+    session.console.Out(Visible(reply->effect()) + "\n");
+    return Exit::kDone;
+  }
+  if (reply.status().code() != Code::kNotFound) return session.Fail(reply.status());
+  session.console.Err(ErrorText(why));
+  return Exit::kNotFound;
+}
+
 }  // namespace
 
 Exit RunResolve(const ResolveCommand& command, Session& session) {
   v1::GetRequest get;
   get.set_gid(command.gid);
   const Result<v1::Transaction> found = session.service.Get(get, session.options.call_timeout);
-  if (!found.ok()) return session.Fail(found.status());
-  const Result<v1::Branch> branch = FindBranch(found.value(), command.branch_id);
-  if (!branch.ok()) {
-    session.console.Err(ErrorText(branch.status()));
-    return Exit::kNotFound;
-  }
+  const Result<v1::Branch> branch =
+      found.ok() ? FindBranch(found.value(), command.branch_id) : found.status();
   Intent intent = command.intent;
+  const auto ask = [&](bool dry_run) -> OperatorRequest {
+    v1::ResolveBranchRequest request;
+    *request.mutable_action() = MakeAction(command.gid, intent, dry_run, session);
+    request.set_branch_id(command.branch_id);
+    request.set_resolution(command.resolution);
+    return request;
+  };
+  if (!branch.ok()) {
+    const bool known = found.ok() || found.status().code() == Code::kNotFound;
+    if (!known || !intent.yes || intent.dry_run || intent.reason.empty()) {
+      session.console.Err(ErrorText(branch.status()));
+      return found.ok() ? Exit::kNotFound : ExitFor(found.status().code());
+    }
+    return AskAllTheSame(ask(false), branch.status(), session);
+  }
   const bool can_ask = session.surroundings.in_is_terminal;
   Deeds deeds;
   deeds.verb = "resolve";
@@ -39,14 +63,7 @@ Exit RunResolve(const ResolveCommand& command, Session& session) {
     const Status asked = AskReason("resolve", "what was seen at the participant", intent, session);
     if (!asked.ok()) return session.Fail(asked);
   }
-  deeds.deeds.push_back({command.gid, [&](bool dry_run) -> OperatorRequest {
-                           v1::ResolveBranchRequest request;
-                           *request.mutable_action() =
-                               MakeAction(command.gid, intent, dry_run, session);
-                           request.set_branch_id(command.branch_id);
-                           request.set_resolution(command.resolution);
-                           return request;
-                         }});
+  deeds.deeds.push_back({command.gid, ask});
   return Perform(deeds, intent, session);
 }
 
