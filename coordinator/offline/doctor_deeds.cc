@@ -90,10 +90,13 @@ Status Change(const std::string& folder, const std::string& verb, const Deed& de
   const auto record = audit::InSqlite(record_path)();
   if (!record.ok()) return record.status();
   const audit::EntryId id{base::UnixNowMs(), (*store)->meta().epoch, 0};
-  Status status = (*record)->Write(
-      {{.id = id,
-        .deed = {.verb = verb, .detail = deed.row, .who = deed.who, .reason = deed.reason}}},
-      {});
+  Status status = (*record)->Write({{.id = id,
+                                     .deed = {.verb = verb,
+                                              .gid = deed.row.rfind('#', 0) == 0 ? "" : deed.row,
+                                              .detail = deed.row,
+                                              .who = deed.who,
+                                              .reason = deed.reason}}},
+                                   {});
   if (!status.ok()) return status;
   status = (*store)->Amend(change);
   (void)(*record)->Write({}, {{.id = id, .code = status.code(), .said = status.message()}});

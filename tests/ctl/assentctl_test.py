@@ -286,7 +286,7 @@ class Surface(WithDaemon):
             ask {self.ctl.program} list --protocol ""
         """
         ended = subprocess.run(["bash", "--norc", "-c", script], capture_output=True, text=True, env=self.ctl.env)
-        self.assertEqual(["resume resolve", "order:1", "2pc tcc saga"], ended.stdout.splitlines(), ended.stderr)
+        self.assertEqual(["resume resolve restore", "order:1", "2pc tcc saga"], ended.stdout.splitlines(), ended.stderr)
 
 
     def test_completion_in_fish(self):
@@ -316,7 +316,7 @@ class Surface(WithDaemon):
             self.skipTest(command[0] + " is not installed")
         self.submit(0, "order:1", [branch("orders", "create")])
         ended = subprocess.run(command, capture_output=True, text=True, env=self.ctl.env, timeout=60)
-        self.assertEqual(["resolve resume", "order:1", "2pc saga tcc"], ended.stdout.splitlines(), ended.stderr)
+        self.assertEqual(["resolve restore resume", "order:1", "2pc saga tcc"], ended.stdout.splitlines(), ended.stderr)
 
 
 class NobodyThere(unittest.TestCase):

@@ -36,7 +36,7 @@ class CompleteTest : public ::testing::Test {
 using Words = std::vector<std::string>;
 
 TEST_F(CompleteTest, Commands) {
-  EXPECT_EQ((Words{"resume", "resolve"}), Values({"res"}));
+  EXPECT_EQ((Words{"resume", "resolve", "restore"}), Values({"res"}));
   Words all = CommandNames();
   all.erase(std::remove_if(all.begin(), all.end(),
                            [](const std::string& name) { return name.find(' ') != name.npos; }),

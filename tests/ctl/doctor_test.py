@@ -157,6 +157,7 @@ class Doctor(CtlTest):
         self.assertEqual([], back.operations("broken"))
         helper.close()
         # On the record, also what was not done; the newest first.
+        self.assertEqual(3, len(self.expect(0, "audit", "broken", "-o", "json").json["entries"]))
         entries = self.expect(0, "audit", "-o", "json").json["entries"]
         said = [(one["verb"], one["detail"], one["who"], one["reason"]) for one in entries if one["verb"] != "abort"]
         self.assertEqual([("out-of-service", "nobody", "ann", "ticket 812"), ("put-back", "broken", "tester", "x"),

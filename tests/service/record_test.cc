@@ -280,8 +280,9 @@ TEST_F(ClusterRecordTest, WhichSlotsWereMovedIsOnRecordAndWhatMakesNoSenseIsNot)
 
 TEST_F(ClusterRecordTest, EachVerbCanBeAskedForAndNoOther) {
   Start(1);
-  for (const char* verb : {"abort", "drain", "fence", "forget", "move", "resolve", "resume",
-                           "retry", "suspend", "undrain", "unpin", ""}) {
+  for (const char* verb :
+       {"abort", "drain", "fence", "forget", "move", "out-of-service", "put-back", "resolve",
+        "restore", "resume", "retry", "suspend", "undrain", "unpin", ""}) {
     v1::ListAuditRequest request;
     request.set_verb(verb);
     EXPECT_TRUE(Ask<v1::ListAuditReply>(0, request).first.ok()) << verb;
@@ -289,8 +290,8 @@ TEST_F(ClusterRecordTest, EachVerbCanBeAskedForAndNoOther) {
   v1::ListAuditRequest request;
   request.set_verb("zap");
   EXPECT_EQ(Ask<v1::ListAuditReply>(0, request).first,
-            InvalidArgument("verb is none of abort, drain, fence, forget, move, resolve, resume, "
-                            "retry, suspend, undrain, unpin"));
+            InvalidArgument("verb is none of abort, drain, fence, forget, move, out-of-service, "
+                            "put-back, resolve, restore, resume, retry, suspend, undrain, unpin"));
 }
 
 // Whoever has the transaction writes it.

@@ -147,12 +147,13 @@ struct CompleteCommand {
   std::vector<std::string> words;
 };
 
-using Command = std::variant<ListCommand, ShowCommand, WatchCommand, WaitCommand, SubmitCommand,
-                             OperateCommand, ResolveCommand, AuditCommand, ParticipantsCommand,
-                             StatsCommand, HealthCommand, VersionCommand, CompletionCommand,
-                             ManCommand, CompleteCommand, ClusterStatusCommand, LocateCommand,
-                             DrainCommand, MoveCommand, UnpinCommand, FenceCommand, RestoredCommand,
-                             MigrateCommand, BackupCommand, DoctorCommand, TopCommand>;
+using Command =
+    std::variant<ListCommand, ShowCommand, WatchCommand, WaitCommand, SubmitCommand, OperateCommand,
+                 ResolveCommand, AuditCommand, ParticipantsCommand, StatsCommand, HealthCommand,
+                 VersionCommand, CompletionCommand, ManCommand, CompleteCommand,
+                 ClusterStatusCommand, LocateCommand, DrainCommand, MoveCommand, UnpinCommand,
+                 FenceCommand, RestoredCommand, MigrateCommand, BackupCommand, RestoreCommand,
+                 DoctorCommand, TopCommand>;
 
 // What holds for every command.
 struct GlobalOptions {

@@ -12,6 +12,12 @@ struct BackupCommand {
   std::string folder;
 };
 
+struct RestoreCommand {
+  std::string backup;
+  std::string data;
+  Intent intent{};
+};
+
 // A row by its gid, or as "#17".
 struct DoctorCommand {
   std::string data;

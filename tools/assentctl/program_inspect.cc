@@ -124,7 +124,7 @@ void AddAudit(Program& program) {
   audit
       .add_option("--verb", *request.mutable_verb(),
                   "Only retry, abort, suspend, resume, resolve, forget, drain, undrain, move, "
-                  "unpin, fence")
+                  "unpin, fence, restore, out-of-service, put-back")
       ->type_name("VERB");
   AddDuration(audit, "--since", "Only what was asked for in that time",
               [command = command.get()](std::chrono::milliseconds ago) { command->since = ago; });

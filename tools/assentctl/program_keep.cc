@@ -21,6 +21,24 @@ void AddBackup(Program& program) {
   backup.callback([command, &program] { program.command = *command; });
 }
 
+void AddRestore(Program& program) {
+  auto command = std::make_shared<RestoreCommand>();
+  CLI::App& restore = *program.app.add_subcommand(
+      "restore",
+      "Make a log of a backup, of which nothing is presumed about what happened since; says what "
+      "was unfinished, and what becomes of it");
+  restore.add_option("BACKUP", command->backup, "A folder that backup has made")
+      ->type_name("BACKUP")
+      ->required();
+  restore.add_option("--data", command->data, "The folder of the log: empty, or none yet")
+      ->type_name("DIR")
+      ->required();
+  AddIntent(restore, command->intent, false);
+  Examples(restore, {"assentctl restore /backups/today --data /var/lib/assent --dry-run",
+                     "assentctl restore /backups/today --data /var/lib/assent"});
+  restore.callback([command, &program] { program.command = *command; });
+}
+
 void AddDoctor(Program& program) {
   auto command = std::make_shared<DoctorCommand>();
   CLI::App& doctor = *program.app.add_subcommand(
@@ -53,6 +71,7 @@ void AddDoctor(Program& program) {
 
 void AddKeepingCommands(Program& program) {
   AddBackup(program);
+  AddRestore(program);
   AddDoctor(program);
 }
 

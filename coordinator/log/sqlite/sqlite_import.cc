@@ -58,10 +58,12 @@ void RemoveIncomingMark(const std::string& path) { (void)unlink(MarkOf(path).c_s
 
 Status CheckNotIncoming(const std::string& path) {
   if (access(MarkOf(path).c_str(), F_OK) != 0) return OkStatus();
-  return FailedPrecondition(path + ": this folder is being filled by a migration from " +
-                            ReadIncomingMark(path) +
-                            ": run assentctl migrate again, which ends it (or, if that log goes on "
-                            "where it was, remove " +
+  const std::string source = ReadIncomingMark(path);
+  const bool backup = source.rfind(kBackupMark, 0) == 0;
+  return FailedPrecondition(path + ": this folder is being filled " +
+                            (backup ? "by a restore of " : "by a migration from ") + source +
+                            ": run assentctl " + (backup ? "restore" : "migrate") +
+                            " again, which ends it (or, if that log goes on where it was, remove " +
                             MarkOf(path) + ")");
 }
 

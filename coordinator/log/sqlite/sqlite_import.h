@@ -26,6 +26,8 @@ struct ImportedLog {
   std::uint64_t ran_ms = 0;           // how long it has run, in all
 };
 
+// With what the mark of a backup begins.
+inline constexpr char kBackupMark[] = "the backup ";
 // The mark. Empty: none comes.
 std::string ReadIncomingMark(const std::string& path);
 // Durable when it returns.

@@ -36,8 +36,7 @@ struct Walked {
   std::vector<std::string> damage{};
 };
 
-// The connection has no local transaction, and the file is of a format with these tables. `meta` as
-// read.
+// The file is of a format with these tables. `meta` as read.
 Walked WalkRows(SqliteConnection& db, const std::string& path, const Meta& meta,
                 const std::function<void(const WalkedRow&)>& visit);
 
