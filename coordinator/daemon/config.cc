@@ -367,6 +367,7 @@ ParsedConfig Parse(int argc, const char* const* argv) {
 
   ParsedConfig parsed;
   Config& config = parsed.config;
+  config.file = path;
   std::map<std::string, std::string> places;
   for (std::size_t i = 0; i < options.size(); ++i) {
     const Setting& setting = kSettings[i];
@@ -426,6 +427,16 @@ std::vector<ChangedSetting> TakeUp(Config& config, const Config& read) {
     config.sources[setting.name] = read.sources.at(setting.name);
   }
   return changed;
+}
+
+std::vector<SettingNow> SettingsNow(const Config& config) {
+  std::vector<SettingNow> all;
+  for (const Setting& setting : kSettings) {
+    const auto source = config.sources.find(setting.name);
+    all.push_back({setting.name, FileValue(config, setting),
+                   source == config.sources.end() ? "default" : source->second, setting.at_once});
+  }
+  return all;
 }
 
 std::string ShowConfig(const Config& config) {

@@ -55,6 +55,7 @@ struct Config {
   std::string log_level = "info";
   std::string log_format = "text";
 
+  std::string file;  // --config; empty: none
   // Setting to "flag", "environment", "file" or "default".
   std::map<std::string, std::string> sources;
 
@@ -89,6 +90,13 @@ struct ChangedSetting {
 // Changes in `config` what may change while the daemon runs.
 std::vector<ChangedSetting> TakeUp(Config& config, const Config& read);
 
+struct SettingNow {
+  std::string name;
+  std::string value;  // as it stands in a file
+  std::string source;
+  bool at_once = false;
+};
+std::vector<SettingNow> SettingsNow(const Config& config);
 std::string ShowConfig(const Config& config);
 // A file for --config: what is left at its default stands there as a comment.
 std::string ConfigFile(const Config& config);

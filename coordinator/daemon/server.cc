@@ -23,6 +23,7 @@
 #include "coordinator/daemon/listener.h"
 #include "coordinator/daemon/open_log.h"
 #include "coordinator/daemon/self_dial.h"
+#include "coordinator/daemon/shown_settings.h"
 #include "coordinator/daemon/version.h"
 #include "coordinator/daemon/view_relay.h"
 #include "coordinator/daemon/visitor_log.h"
@@ -142,8 +143,9 @@ void SetLimits(grpc::ServerBuilder& builder, const Config& config) {
 }  // namespace
 
 struct Server::Parts {
-  explicit Parts(Config c) : config(std::move(c)) {}
+  explicit Parts(Config c) : config(std::move(c)), settings(config) {}
   Config config;
+  ShownSettings settings;
   std::unique_ptr<HttpPort> http;  // nullptr: there is to be none
   std::string log_place;
   ClusterLog cluster_log;
@@ -199,7 +201,8 @@ Status Server::Start(int& exit_code) {
   p.log = std::move(opened->log);
   p.shared_log = opened->shared;
   p.log_place = std::move(opened->place);
-  p.maintenance = door::MakeMaintenanceService(std::move(opened->make_backup));
+  p.maintenance = door::MakeMaintenanceService(std::move(opened->make_backup),
+                                               [&p] { return p.settings.Get(); });
 
   // Before anything of a shared log is taken, which would end a coordinator of our name that runs
   // at this address.
@@ -414,7 +417,10 @@ void Server::Tick() {
   parts_->visitors.Tick();
 }
 
-void Server::Reload(const Config& config) { parts_->acceptor->SetLimits(ConnectionLimits(config)); }
+void Server::Reload(const Config& config) {
+  parts_->acceptor->SetLimits(ConnectionLimits(config));
+  parts_->settings.Set(config);
+}
 
 void Server::BeginDrain() {
   Parts& p = *parts_;

@@ -102,7 +102,8 @@ class Refused final : public grpc::ServerWriteReactor<v1::BackupPart> {
 
 class MaintenanceService final : public v1::MaintenanceService::CallbackService {
  public:
-  explicit MaintenanceService(MakeBackup make) : make_(std::move(make)) {}
+  MaintenanceService(MakeBackup make, door::GetSettings settings)
+      : make_(std::move(make)), settings_(std::move(settings)) {}
 
   grpc::ServerWriteReactor<v1::BackupPart>* Backup(grpc::CallbackServerContext*,
                                                    const v1::BackupRequest*) override {
@@ -112,15 +113,33 @@ class MaintenanceService final : public v1::MaintenanceService::CallbackService 
     return new BackupStream(make_, [this] { busy_ = false; });
   }
 
+  grpc::ServerUnaryReactor* GetSettings(grpc::CallbackServerContext* context,
+                                        const v1::GetSettingsRequest*,
+                                        v1::Settings* reply) override {
+    const Settings settings = settings_();
+    reply->set_file(settings.file);
+    for (const Setting& one : settings.settings) {
+      v1::Setting& out = *reply->add_settings();
+      out.set_name(one.name);
+      out.set_value(one.value);
+      out.set_source(one.source);
+      out.set_at_once(one.at_once);
+    }
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+
  private:
   const MakeBackup make_;
+  const door::GetSettings settings_;
   std::atomic<bool> busy_ = false;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeMaintenanceService(MakeBackup make) {
-  return std::make_unique<MaintenanceService>(std::move(make));
+std::unique_ptr<grpc::Service> MakeMaintenanceService(MakeBackup make, GetSettings settings) {
+  return std::make_unique<MaintenanceService>(std::move(make), std::move(settings));
 }
 
 }  // namespace assent::door

@@ -1,12 +1,14 @@
 #pragma once
 
-// The door for backups: a stream of files. What they are made of is the daemon's to know.
+// The door for backups, a stream of files, and for settings. What they are made of is the daemon's
+// to know.
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <grpcpp/grpcpp.h>
 
@@ -42,7 +44,20 @@ class BackupReader {
 // Makes one copy of all that is durable and hands it over. On a thread of its own.
 using MakeBackup = std::function<Status(BackupReader& reader)>;
 
+// Of assent.v1.Settings.
+struct Setting {
+  std::string name;
+  std::string value;
+  std::string source;
+  bool at_once = false;
+};
+struct Settings {
+  std::string file;
+  std::vector<Setting> settings;
+};
+using GetSettings = std::function<Settings()>;
+
 // No call of it may last longer than what `make` needs.
-std::unique_ptr<grpc::Service> MakeMaintenanceService(MakeBackup make);
+std::unique_ptr<grpc::Service> MakeMaintenanceService(MakeBackup make, GetSettings settings);
 
 }  // namespace assent::door

@@ -10,7 +10,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../ctl"))
 
 import grpc  # noqa: E402
-from daemon import CtlTest, Daemon  # noqa: E402
+from daemon import Ctl, CtlTest, Daemon  # noqa: E402
 from load import Load  # noqa: E402
 
 
@@ -59,6 +59,29 @@ class Reload(CtlTest):
     def daemon_log_after_stop(self):
         with open(os.path.join(os.path.dirname(self.daemon.data), "assentd.log"), encoding="utf-8") as file:
             return file.read()
+
+    def test_what_it_runs_with_is_shown(self):
+        """assentctl config show: the value of this moment, and where it comes from."""
+        self.ctl = Ctl(self.daemon.endpoint)
+
+        def shown(*flags):
+            settings = self.expect(0, "config", "show", "-o", "json", *flags).json
+            self.assertEqual(self.file, settings["file"])
+            return {one["name"]: (one["value"], one["source"], one["at_once"]) for one in settings["settings"]}
+
+        self.assertEqual(("7", "file", True), shown()["drain-seconds"])
+        self.assertEqual((f'"{self.daemon.endpoint}"', "flag", False), shown()["listen"])
+        self.assertEqual(("1024", "default", False), shown()["max-payload-mib"])
+        self.assertEqual({"listen", "http-listen", "data", "drain-seconds", "shards"}, set(shown("--changed")))
+        self.write("shards = 2\nmax-connections = 99\n")
+        self.reload("reloaded")
+        self.assertEqual(("99", "file", True), shown()["max-connections"])
+        self.assertEqual(("5", "default", True), shown()["drain-seconds"])
+        self.assertEqual(("1", "file", False), shown()["shards"])  # what it runs with, not what the file says now
+        table = self.expect(0, "config", "show")
+        self.assertRegex(table.out, r"(?m)^max-connections +file +at once +99$")
+        self.assertEqual(f"the file is {self.file}\n", table.err)
+        self.assertEqual(30, len(self.expect(0, "config", "show", "-o", "id").out.split()))
 
     def test_the_limit_on_connections(self):
         self.write("max-connections = 2\nmax-connections-per-address = 2\n")

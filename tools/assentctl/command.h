@@ -152,8 +152,8 @@ using Command =
                  ResolveCommand, AuditCommand, ParticipantsCommand, StatsCommand, HealthCommand,
                  VersionCommand, CompletionCommand, ManCommand, CompleteCommand,
                  ClusterStatusCommand, LocateCommand, DrainCommand, MoveCommand, UnpinCommand,
-                 FenceCommand, RestoredCommand, MigrateCommand, BackupCommand, RestoreCommand,
-                 DoctorCommand, TopCommand>;
+                 FenceCommand, RestoredCommand, MigrateCommand, BackupCommand, ConfigShowCommand,
+                 RestoreCommand, DoctorCommand, TopCommand>;
 
 // What holds for every command.
 struct GlobalOptions {

@@ -12,6 +12,10 @@ struct BackupCommand {
   std::string folder;
 };
 
+struct ConfigShowCommand {
+  bool changed = false;  // only what is not at its default
+};
+
 struct RestoreCommand {
   std::string backup;
   std::string data;

@@ -223,6 +223,9 @@ class GrpcService final : public Service {
   Status Backup(Timeout timeout, const OnBackup& each) override {
     return Stream(&Maintenance::Backup, v1::BackupRequest(), timeout, each);
   }
+  Result<v1::Settings> GetSettings(Timeout timeout) override {
+    return Call(&Maintenance::GetSettings, v1::GetSettingsRequest(), timeout, Kind::kQuestion);
+  }
   std::string Endpoint() const override { return places_[current_].endpoint; }
 
  private:

@@ -21,6 +21,19 @@ void AddBackup(Program& program) {
   backup.callback([command, &program] { program.command = *command; });
 }
 
+void AddConfig(Program& program) {
+  auto command = std::make_shared<ConfigShowCommand>();
+  CLI::App& config = *program.app.add_subcommand("config", "What a coordinator runs with");
+  config.require_subcommand(1);
+  Examples(config, {"assentctl config show"});
+  CLI::App& show = *config.add_subcommand(
+      "show", "Every setting of a coordinator that runs, and where it comes from");
+  show.add_flag("--changed", command->changed, "Only those that are not at their default");
+  Examples(show, {"assentctl config show", "assentctl config show --changed",
+                  "assentctl --endpoint assent.example:7400 config show -o json"});
+  show.callback([command, &program] { program.command = *command; });
+}
+
 void AddRestore(Program& program) {
   auto command = std::make_shared<RestoreCommand>();
   CLI::App& restore = *program.app.add_subcommand(
@@ -71,6 +84,7 @@ void AddDoctor(Program& program) {
 
 void AddKeepingCommands(Program& program) {
   AddBackup(program);
+  AddConfig(program);
   AddRestore(program);
   AddDoctor(program);
 }

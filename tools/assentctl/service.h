@@ -77,6 +77,9 @@ class Service {
   virtual Status Backup(Timeout, const OnBackup&) {
     return {Code::kUnimplemented, "no backups here"};
   }
+  virtual Result<v1::Settings> GetSettings(Timeout) {
+    return Status(Code::kUnimplemented, "no settings here");
+  }
   // Which of several coordinators the last call went to.
   virtual std::string Endpoint() const = 0;
 };

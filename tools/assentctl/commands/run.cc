@@ -32,6 +32,9 @@ struct Runner {
   Exit operator()(const RestoredCommand& command) const { return RunRestored(command, session); }
   Exit operator()(const MigrateCommand& command) const { return RunMigrate(command, session); }
   Exit operator()(const BackupCommand& command) const { return RunBackup(command, session); }
+  Exit operator()(const ConfigShowCommand& command) const {
+    return RunConfigShow(command, session);
+  }
   Exit operator()(const RestoreCommand& command) const { return RunRestore(command, session); }
   Exit operator()(const DoctorCommand& command) const { return RunDoctor(command, session); }
   Exit operator()(const TopCommand& command) const { return RunTop(command, session); }
