@@ -52,11 +52,12 @@ class HttpPort {
   // released when they are: after that it may be destroyed.
   void Close() { door_.Close(); }
 
+  // What /metrics says. Any thread.
+  std::string Metrics() const;
   const std::string& address() const { return listener_->address(); }
 
  private:
   std::vector<http::Check> Look() const;
-  std::string Metrics() const;
 
   const std::unique_ptr<Listener> listener_;
   std::atomic<const engine::Engine*> engine_ = nullptr;

@@ -175,6 +175,7 @@ struct Server::Parts {
   Listener* made_listener ASSENT_GUARDED_BY(removing) = nullptr;
 
   bool HasHeirs() const;
+  std::unique_ptr<grpc::Service> MakeMaintenance(door::MakeBackup backup);
   void Look(cluster::ViewPtr view);
   void MakeEngine();
   void MakeService(const log::Recovered& recovered);
@@ -201,8 +202,7 @@ Status Server::Start(int& exit_code) {
   p.log = std::move(opened->log);
   p.shared_log = opened->shared;
   p.log_place = std::move(opened->place);
-  p.maintenance = door::MakeMaintenanceService(std::move(opened->make_backup),
-                                               [&p] { return p.settings.Get(); });
+  p.maintenance = p.MakeMaintenance(std::move(opened->make_backup));
 
   // Before anything of a shared log is taken, which would end a coordinator of our name that runs
   // at this address.
@@ -332,6 +332,16 @@ Status Server::Parts::BuildServer() {
       grpc::InsecureServerCredentials());
   server = builder.BuildAndStart();
   return server ? OkStatus() : Internal("gRPC cannot start a server");
+}
+
+std::unique_ptr<grpc::Service> Server::Parts::MakeMaintenance(door::MakeBackup backup) {
+  return door::MakeMaintenanceService({.backup = std::move(backup),
+                                       .settings = [this] { return settings.Get(); },
+                                       .metrics = [this]() -> Result<std::string> {
+                                         if (http != nullptr) return http->Metrics();
+                                         return FailedPrecondition(
+                                             "there are no metrics without --http-listen");
+                                       }});
 }
 
 void Server::Parts::LetIn() {

@@ -102,21 +102,20 @@ class Refused final : public grpc::ServerWriteReactor<v1::BackupPart> {
 
 class MaintenanceService final : public v1::MaintenanceService::CallbackService {
  public:
-  MaintenanceService(MakeBackup make, door::GetSettings settings)
-      : make_(std::move(make)), settings_(std::move(settings)) {}
+  explicit MaintenanceService(Maintenance of) : of_(std::move(of)) {}
 
   grpc::ServerWriteReactor<v1::BackupPart>* Backup(grpc::CallbackServerContext*,
                                                    const v1::BackupRequest*) override {
     if (busy_.exchange(true)) {
       return new Refused(ResourceExhausted("another backup is being made: wait until it is done"));
     }
-    return new BackupStream(make_, [this] { busy_ = false; });
+    return new BackupStream(of_.backup, [this] { busy_ = false; });
   }
 
   grpc::ServerUnaryReactor* GetSettings(grpc::CallbackServerContext* context,
                                         const v1::GetSettingsRequest*,
                                         v1::Settings* reply) override {
-    const Settings settings = settings_();
+    const Settings settings = of_.settings();
     reply->set_file(settings.file);
     for (const Setting& one : settings.settings) {
       v1::Setting& out = *reply->add_settings();
@@ -130,16 +129,25 @@ class MaintenanceService final : public v1::MaintenanceService::CallbackService 
     return reactor;
   }
 
+  grpc::ServerUnaryReactor* GetMetrics(grpc::CallbackServerContext* context,
+                                       const v1::GetMetricsRequest*,
+                                       v1::MetricsPage* reply) override {
+    Result<std::string> page = of_.metrics();
+    if (page.ok()) reply->set_text(*std::move(page));
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(transport::ToGrpc(page.status()));
+    return reactor;
+  }
+
  private:
-  const MakeBackup make_;
-  const door::GetSettings settings_;
+  const Maintenance of_;
   std::atomic<bool> busy_ = false;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeMaintenanceService(MakeBackup make, GetSettings settings) {
-  return std::make_unique<MaintenanceService>(std::move(make), std::move(settings));
+std::unique_ptr<grpc::Service> MakeMaintenanceService(Maintenance of) {
+  return std::make_unique<MaintenanceService>(std::move(of));
 }
 
 }  // namespace assent::door

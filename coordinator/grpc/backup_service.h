@@ -57,7 +57,13 @@ struct Settings {
 };
 using GetSettings = std::function<Settings()>;
 
-// No call of it may last longer than what `make` needs.
-std::unique_ptr<grpc::Service> MakeMaintenanceService(MakeBackup make, GetSettings settings);
+// Whatever is asked for is asked on a thread of gRPC's, a backup apart.
+struct Maintenance {
+  MakeBackup backup;
+  GetSettings settings;
+  std::function<Result<std::string>()> metrics;  // a page for Prometheus
+};
+// No call of it may last longer than what `backup` needs.
+std::unique_ptr<grpc::Service> MakeMaintenanceService(Maintenance of);
 
 }  // namespace assent::door

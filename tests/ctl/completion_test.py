@@ -118,7 +118,7 @@ class ManualPages(unittest.TestCase):
         names = [line.split("\t")[0] for line in commands.splitlines()]
         self.assertGreater(len(names), 15)
         for name in names:
-            self.assertIn(f'.SS "\\fBassentctl {name}\\fR', page)
+            self.assertIn(f'.SS "\\fBassentctl {name}\\fR'.replace("-", "\\-"), page)
 
 
 if __name__ == "__main__":

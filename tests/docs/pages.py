@@ -57,7 +57,7 @@ class Pages:
 
     def subcommands(self, *command):
         after = self.help(*command).partition("Subcommands:")[2].split("\n\n")[0]
-        return set(re.findall(r"^  ([a-z]+) ", after, re.M))
+        return set(re.findall(r"^  ([a-z-]+) ", after, re.M))
 
     def flags_below(self, *command):
         """Those of a command, and of the commands below it."""

@@ -153,7 +153,7 @@ using Command =
                  VersionCommand, CompletionCommand, ManCommand, CompleteCommand,
                  ClusterStatusCommand, LocateCommand, DrainCommand, MoveCommand, UnpinCommand,
                  FenceCommand, RestoredCommand, MigrateCommand, BackupCommand, ConfigShowCommand,
-                 RestoreCommand, DoctorCommand, TopCommand>;
+                 DebugBundleCommand, RestoreCommand, DoctorCommand, TopCommand>;
 
 // What holds for every command.
 struct GlobalOptions {

@@ -16,6 +16,11 @@ struct ConfigShowCommand {
   bool changed = false;  // only what is not at its default
 };
 
+struct DebugBundleCommand {
+  std::string file;
+  std::string log;  // empty: without one
+};
+
 struct RestoreCommand {
   std::string backup;
   std::string data;

@@ -37,6 +37,8 @@ Exit RunRestored(const RestoredCommand& command, Session& session);
 Exit RunMigrate(const MigrateCommand& command, Session& session);
 Exit RunBackup(const BackupCommand& command, Session& session);
 Exit RunConfigShow(const ConfigShowCommand& command, Session& session);
+// 7: some of it could not be had.
+Exit RunDebugBundle(const DebugBundleCommand& command, Session& session);
 // These need no coordinator, and that none runs. 12: a person has something to look at; 1: damaged.
 Exit RunRestore(const RestoreCommand& command, Session& session);
 Exit RunDoctor(const DoctorCommand& command, Session& session);

@@ -226,6 +226,9 @@ class GrpcService final : public Service {
   Result<v1::Settings> GetSettings(Timeout timeout) override {
     return Call(&Maintenance::GetSettings, v1::GetSettingsRequest(), timeout, Kind::kQuestion);
   }
+  Result<v1::MetricsPage> GetMetrics(Timeout timeout) override {
+    return Call(&Maintenance::GetMetrics, v1::GetMetricsRequest(), timeout, Kind::kQuestion);
+  }
   std::string Endpoint() const override { return places_[current_].endpoint; }
 
  private:

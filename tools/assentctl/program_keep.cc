@@ -34,6 +34,25 @@ void AddConfig(Program& program) {
   show.callback([command, &program] { program.command = *command; });
 }
 
+void AddDebugBundle(Program& program) {
+  auto command = std::make_shared<DebugBundleCommand>();
+  CLI::App& bundle = *program.app.add_subcommand("debug-bundle",
+                                                 "What a coordinator says of itself, in one file "
+                                                 "to hand on; no payload, result, header, label "
+                                                 "or password is in it");
+  bundle.add_option("FILE", command->file, "The archive (tar); there must be none yet")
+      ->type_name("FILE")
+      ->required();
+  bundle
+      .add_option("--log-file", command->log,
+                  "With the last of these lines, if assentd's log is kept in a file here")
+      ->type_name("FILE");
+  Examples(bundle, {"assentctl debug-bundle assent-$(date +%F).tar",
+                    "journalctl -u assentd -n 5000 > assentd.log && "
+                    "assentctl debug-bundle assent.tar --log-file assentd.log"});
+  bundle.callback([command, &program] { program.command = *command; });
+}
+
 void AddRestore(Program& program) {
   auto command = std::make_shared<RestoreCommand>();
   CLI::App& restore = *program.app.add_subcommand(
@@ -85,6 +104,7 @@ void AddDoctor(Program& program) {
 void AddKeepingCommands(Program& program) {
   AddBackup(program);
   AddConfig(program);
+  AddDebugBundle(program);
   AddRestore(program);
   AddDoctor(program);
 }

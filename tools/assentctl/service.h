@@ -80,6 +80,9 @@ class Service {
   virtual Result<v1::Settings> GetSettings(Timeout) {
     return Status(Code::kUnimplemented, "no settings here");
   }
+  virtual Result<v1::MetricsPage> GetMetrics(Timeout) {
+    return Status(Code::kUnimplemented, "no metrics here");
+  }
   // Which of several coordinators the last call went to.
   virtual std::string Endpoint() const = 0;
 };

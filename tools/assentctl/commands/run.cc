@@ -35,6 +35,9 @@ struct Runner {
   Exit operator()(const ConfigShowCommand& command) const {
     return RunConfigShow(command, session);
   }
+  Exit operator()(const DebugBundleCommand& command) const {
+    return RunDebugBundle(command, session);
+  }
   Exit operator()(const RestoreCommand& command) const { return RunRestore(command, session); }
   Exit operator()(const DoctorCommand& command) const { return RunDoctor(command, session); }
   Exit operator()(const TopCommand& command) const { return RunTop(command, session); }
