@@ -126,6 +126,8 @@ TEST(Demo, KeepsItsFilesWhereTold) {
   const std::string kept = dir / "kept";
   const Finished demo = RunToEnd(Demo(dir, {"--only", "tcc-commits", "--keep", kept}), kWholeDemo);
   EXPECT_EQ(demo.exit_code, 0) << demo.output;
+  EXPECT_THAT(demo.output, HasSubstr("demo: 1 scenario, 1 as expected, books balanced"));
+  EXPECT_THAT(demo.output, HasSubstr("of this run are in " + kept));
   for (const char* name : {"order.db", "inventory.db", "payment.db", "coordinator.log"}) {
     EXPECT_TRUE(std::filesystem::exists(kept + "/" + name)) << name;
   }

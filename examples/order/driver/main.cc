@@ -231,7 +231,8 @@ int Main(int argc, char** argv) {
   }
   app.add_option("--break", flags.broken, meanings)->check(CLI::IsMember(rules))->type_name("RULE");
   app.add_option("--keep", flags.keep,
-                 "leave databases and logs in this directory (new, or empty)");
+                 "leave databases and logs in this directory (new, or empty)")
+      ->type_name("DIR");
   auto* log =
       app.add_option("--log", flags.cluster.log,
                      "run several coordinators on this log: postgresql://USER@HOST/DATABASE "
@@ -260,6 +261,8 @@ int Main(int argc, char** argv) {
   if (flags.keep.empty()) {
     std::error_code ignored;
     std::filesystem::remove_all(directory, ignored);
+  } else {
+    std::printf("demo: databases and logs of this run are in %s\n", directory.c_str());
   }
   return code;
 }
