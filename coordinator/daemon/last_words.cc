@@ -20,12 +20,14 @@ void DieOfLog(const Status& status) {
 }
 
 void DieFenced(const Status& status) {
-  spdlog::critical(
-      "event=fenced_out why=\"{}\" action=\"stopping at once; the others carry on what it had, "
-      "nothing is lost\" hint=\"{}\"",
-      status.message(),
-      status.code() == Code::kAlreadyExists ? "each coordinator needs a --node of its own"
-                                            : "start it again");
+  const Code code = status.code();
+  const bool alone = code == Code::kNotFound || code == Code::kAborted;  // WhyEnded
+  spdlog::critical("event=fenced_out why=\"{}\" action=\"stopping at once{}\" hint=\"{}\"",
+                   status.message(),
+                   alone ? "" : "; the others carry on what it had, nothing is lost",
+                   code == Code::kAlreadyExists ? "each coordinator needs a --node of its own"
+                   : code == Code::kNotFound    ? "start it with that --log"
+                                                : "start it again");
   spdlog::default_logger()->flush();
   _exit(kExitFenced);
 }

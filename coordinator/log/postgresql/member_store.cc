@@ -134,11 +134,11 @@ Status PostgresMemberStore::WhyEnded(const ConnectionOptions& options, std::uint
   const std::uint64_t by = rows.Unsigned(0, 0);
   const std::string who = rows.Text(0, 4);
   if (by == kEndedByNoMember && rows.Int(0, 6) > kMovedFormat)
-    return FailedPrecondition("this log " + rows.Text(0, 7) + ": it goes on there");
+    return NotFound("this log " + rows.Text(0, 7) + ": it goes on there");
   if (by == kEndedByNoMember) {
-    return FailedPrecondition(
-        "somebody has said that this log was put back to an older state (assentctl cluster "
-        "restored), which ends all that were there before");
+    return {Code::kAborted,
+            "somebody has said that this log was put back to an older state (assentctl cluster "
+            "restored), which ends all that were there before"};
   }
   if (rows.Text(0, 1).empty()) return why;
   if (!who.empty()) {

@@ -58,7 +58,8 @@ class PostgresMemberStore final : public cluster::MemberStore {
   Status Leave() override;
 
   // Who has ended this epoch and for whom, if the store can still tell, else `why`. Another start
-  // of the same node: kAlreadyExists. `since`: how long ago it cannot have ended yet. Any thread;
+  // of the same node: kAlreadyExists; the log has moved: kNotFound; somebody said that it was
+  // restored: kAborted. `since`: how long ago it cannot have ended yet. Any thread;
   // its own connection.
   static Status WhyEnded(const ConnectionOptions& options, std::uint64_t epoch,
                          std::chrono::milliseconds since, const Status& why);

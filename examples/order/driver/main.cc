@@ -230,8 +230,7 @@ int Main(int argc, char** argv) {
     meanings += "\n" + rule.rule + ": " + rule.meaning;
   }
   app.add_option("--break", flags.broken, meanings)->check(CLI::IsMember(rules))->type_name("RULE");
-  app.add_option("--keep", flags.keep,
-                 "leave databases and logs in this directory (new, or empty)")
+  app.add_option("--keep", flags.keep, "leave databases and logs in this directory (new, or empty)")
       ->type_name("DIR");
   auto* log =
       app.add_option("--log", flags.cluster.log,
