@@ -115,6 +115,7 @@ CauseKind KindOf(const Branch& branch) {
 }
 
 std::string HeldBy(const Transaction& t) {
+  if (t.held()) return "assentd (the log was put back to an older state)";
   const auto& done = t.interventions();
   const auto by = std::find_if(done.rbegin(), done.rend(),
                                [](const Intervention& one) { return one.verb == "suspend"; });

@@ -12,7 +12,9 @@ namespace assent::core {
 namespace {
 
 constexpr std::uint64_t kSpecVersion = 1;
-constexpr std::uint64_t kStateVersion = 1;
+constexpr std::uint64_t kStateVersion = 2;
+// Without the generation, as long as there is nothing to say of it: older programs read it.
+constexpr std::uint64_t kPlainStateVersion = 1;
 constexpr std::uint64_t kOutOfServiceVersion = 0;
 constexpr std::size_t kMaxErrorBytes = limits::kMaxReasonBytes;
 
@@ -224,10 +226,12 @@ std::string Codec::EncodeBranchSpec(const BranchSpec& spec) {
 std::string Codec::EncodeState(const Transaction& t) {
   ByteWriter out;
   out.Reserve(64 + 96 * t.branches_.size());
-  out.U64(kStateVersion);
+  const bool plain = !t.held_ && t.generation_ <= kFirstStoreGeneration;
+  out.U64(plain ? kPlainStateVersion : kStateVersion);
   out.U64(static_cast<std::uint64_t>(t.phase_));
   out.U64(static_cast<std::uint64_t>(t.decision_));
-  out.U64((t.sealed_ ? 1U : 0U) | (t.suspended_ ? 2U : 0U));
+  out.U64((t.sealed_ ? 1U : 0U) | (t.suspended_ ? 2U : 0U) | (t.held_ ? 4U : 0U));
+  if (!plain) out.U64(t.generation_);
   out.Text(CutReason(t.abort_reason_));
   out.I64(t.began_at_.time_since_epoch().count());
   out.I64(t.deadline_at_.time_since_epoch().count());
@@ -279,14 +283,17 @@ Result<Transaction> Codec::Decode(const std::string& gid, std::string_view spec_
   Transaction t(std::move(spec).value());
   ByteReader in(state_bytes);
   const std::uint64_t version = in.U64();
-  if (in.ok() && version != kStateVersion)
+  if (in.ok() && (version == 0 || version > kStateVersion))
     return UnknownVersion(gid, "state", version, kStateVersion);
   const std::uint64_t phase = in.From1To(static_cast<std::uint64_t>(Phase::kFinished));
   t.phase_ = static_cast<Phase>(phase);
   t.decision_ = static_cast<Decision>(in.Bounded(static_cast<std::uint64_t>(Decision::kAbort)));
-  const std::uint64_t flags = in.Bounded(3);
+  const bool plain = version == kPlainStateVersion;
+  const std::uint64_t flags = in.Bounded(plain ? 3 : 7);
   t.sealed_ = (flags & 1) != 0;
   t.suspended_ = (flags & 2) != 0;
+  t.held_ = (flags & 4) != 0;
+  t.generation_ = plain ? kFirstStoreGeneration : in.U64();
   t.abort_reason_ = in.Text(kMaxErrorBytes);
   t.began_at_ = WallTime(Millis(in.I64()));
   t.deadline_at_ = WallTime(Millis(in.I64()));
@@ -305,7 +312,9 @@ Result<Transaction> Codec::Decode(const std::string& gid, std::string_view spec_
   for (std::uint64_t i = 0; in.ok() && i < interventions; ++i)
     t.interventions_.push_back(ReadIntervention(in));
 
-  if (!in.done()) return DataLoss("transaction " + gid + ": its state cannot be decoded");
+  // The same state has one way to be written.
+  const bool padded = !plain && !t.held_ && t.generation_ <= kFirstStoreGeneration;
+  if (!in.done() || padded) return DataLoss("transaction " + gid + ": its state cannot be decoded");
   const std::string_view broken = BrokenRule(t);
   if (!broken.empty())
     return DataLoss("transaction " + gid + ": its state makes no sense: " + std::string(broken));

@@ -113,6 +113,8 @@ std::string_view BrokenByPhase(const Transaction& t) {
       if (t.suspended()) return "finished, and suspended";
       break;
   }
+  if (t.held() && (t.phase() != Phase::kActive || !t.suspended()))
+    return "held, and decided or at work";
   if (decision != Decision::kNone && all_final && !t.finished()) return "all is done, but the end";
   if (decision == Decision::kCommit && !t.sealed()) return "committed, and still open";
   if (!t.sealed() && !t.spec().open) return "open, and never was";

@@ -36,6 +36,10 @@ void Transaction::On(const Begin& event, const Now& now, Step& step) {
 }
 
 void Transaction::On(const AddBranch& event, const Now& now, Step& step) {
+  if (held_) {
+    step.status = HeldStatus();
+    return;
+  }
   if (sealed_ || phase_ != Phase::kActive) {
     step.status = FailedPrecondition(
         "transaction " + spec_.gid + " takes no more branches: it is " +
@@ -61,6 +65,10 @@ void Transaction::On(const Seal&, const Now& now, Step& step) {
     return;
   }
   if (sealed_) return;  // said before: same answer
+  if (held_) {          // branches may be missing
+    step.status = HeldStatus();
+    return;
+  }
   if (now.mono >= deadline_ && !suspended_) {
     On(Tick{}, now, step);
     step.status = FailedPrecondition("the deadline of transaction " + spec_.gid +
@@ -126,7 +134,7 @@ void Transaction::SendWhatIsDue(const Now& now, Step& step) {
 
 // ---- After a restart ----------------------------------------------------------------------------
 
-void Transaction::On(const Recover&, const Now& now, Step& step) {
+void Transaction::On(const Recover& event, const Now& now, Step& step) {
   ++recoveries_;
   step.Require(Record::kLazy, false);
   const Millis left = std::clamp(std::chrono::duration_cast<Millis>(deadline_at_ - now.wall),
@@ -146,12 +154,25 @@ void Transaction::On(const Recover&, const Now& now, Step& step) {
     branch.maybe_sent = branch.doubtful = true;  // sends leave no record of their own
     if (MayBeSent(i)) branch.next_attempt = now.mono;
   }
+  if (event.generation > generation_) Hold();
   // Presumed abort: an undecided two-phase transaction is never resumed.
-  if (phase_ == Phase::kActive && !resumable && GivingUpIsPossible()) {
+  if (!held_ && phase_ == Phase::kActive && !resumable && GivingUpIsPossible()) {
     GiveUp("its coordinator restarted, or another took over, before the decision", now, step);
   }
   // The deadline may have passed meanwhile: then nothing is sent forward again.
   On(Tick{}, now, step);
+}
+
+// What has been decided in it stands, whatever is missing, and a one-phase branch can be asked.
+void Transaction::Hold() {
+  if (phase_ != Phase::kActive || OnePhaseIsInDoubt() || OnePhaseIsAsked()) return;
+  held_ = suspended_ = true;
+  // Also what had not begun may have, since.
+  for (Branch& branch : branches_) branch.maybe_sent = branch.maybe_sent || !IsFinal(branch.state);
+}
+
+void Transaction::NoteGeneration(std::uint64_t generation) {
+  if (!held_) generation_ = generation;
 }
 
 // ---- Progress -----------------------------------------------------------------------------------
@@ -265,9 +286,16 @@ bool Transaction::GivingUpIsPossible() const {
 }
 
 bool Transaction::PivotIsInDoubt(BranchIndex i) const {
+  if (!spec_.branches[i].pivot || phase_ != Phase::kActive) return false;
   const Branch& branch = branches_[i];
-  return spec_.branches[i].pivot && phase_ == Phase::kActive &&
-         branch.state == BranchState::kExecuting && (branch.doubtful || branch.in_flight);
+  return (branch.state == BranchState::kExecuting && (branch.doubtful || branch.in_flight)) ||
+         (branch.state == BranchState::kWaiting && held_);
+}
+
+bool Transaction::OnePhaseIsInDoubt() const {
+  return phase_ == Phase::kActive && branches_.size() == 1 && branches_[0].one_phase &&
+         branches_[0].state == BranchState::kExecuting &&
+         (branches_[0].maybe_sent || branches_[0].in_flight);
 }
 
 bool Transaction::OnePhaseIsAsked() const {
@@ -278,10 +306,7 @@ bool Transaction::OnePhaseIsAsked() const {
 void Transaction::GiveUp(const std::string& reason, const Now& now, Step& step) {
   if (decision_ != Decision::kNone || !GivingUpIsPossible()) return;
   abort_reason_ = CutReason(reason);
-  const bool in_doubt = branches_.size() == 1 && branches_[0].one_phase &&
-                        branches_[0].state == BranchState::kExecuting &&
-                        (branches_[0].maybe_sent || branches_[0].in_flight);
-  if (!in_doubt) {
+  if (!OnePhaseIsInDoubt()) {
     Decide(Decision::kAbort, now, step);
     return;
   }
@@ -392,11 +417,12 @@ Outcome Transaction::outcome() const {
 }
 
 bool Transaction::needs_operator() const {
-  return std::any_of(branches_.begin(), branches_.end(),
-                     [](const Branch& b) { return b.needs_operator; });
+  return held_ || std::any_of(branches_.begin(), branches_.end(),
+                              [](const Branch& b) { return b.needs_operator; });
 }
 
 bool Transaction::Rests() const {
+  if (held_) return true;
   // An open one its initiator moves on; an undecided one that a start would abort may still commit.
   const auto resumes = [](const BranchSpec& b) { return Rules(b.protocol).resume_undecided; };
   if (phase_ == Phase::kActive &&

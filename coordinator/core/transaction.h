@@ -33,7 +33,11 @@ struct Begin {
   std::uint64_t epoch = 0;
 };
 // First event after a restart, on a transaction decoded from the log.
-struct Recover {};
+struct Recover {
+  // Of the store that it was read from (log.h). Above the transaction's own: what others did to it
+  // later may be missing, and undecided says nothing.
+  std::uint64_t generation = 0;
+};
 // One more branch, normalised (spec.h). Open transactions only.
 struct AddBranch {
   BranchSpec spec;
@@ -201,6 +205,9 @@ class Transaction {
   // The shell performs a Send now: what its record took to become durable is no part of the
   // attempt.
   void NoteSent(const Send& send, const Now& now);
+  // Before it is encoded: the store's generation, in which its owner knows that this is the newest
+  // state there is. Not of one that is held.
+  void NoteGeneration(std::uint64_t generation);
 
   const TransactionSpec& spec() const { return spec_; }
   const std::string& gid() const { return spec_.gid; }
@@ -210,6 +217,9 @@ class Transaction {
   bool finished() const { return phase_ == Phase::kFinished; }
   bool sealed() const { return sealed_; }
   bool suspended() const { return suspended_; }
+  // It may have been decided, unknown to this log. Suspended until a person says how it goes on:
+  // aborts it, resolves a branch (then that is how it was decided), or resumes it.
+  bool held() const { return held_; }
   bool needs_operator() const;
   // Nothing moves it on until a participant that is away is back, and a start goes on where it
   // stands: nobody gains by waiting for it to end.
@@ -222,6 +232,7 @@ class Transaction {
   WallTime decided_at() const { return decided_at_; }
   WallTime finished_at() const { return finished_at_; }
   std::uint64_t began_epoch() const { return began_epoch_; }
+  std::uint64_t generation() const { return generation_; }
   std::uint32_t recoveries() const { return recoveries_; }
   const std::vector<Intervention>& interventions() const { return interventions_; }
   // Branches that were part of the spec from the beginning; the rest were added one by one.
@@ -255,6 +266,13 @@ class Transaction {
   void FollowingDone(BranchIndex i, const Answered& event, const Now& now, Step& step);
   void FollowingRefused(BranchIndex i, const Answered& event, const Now& now, Step& step);
   void Failed(BranchIndex i, const Answered& event, const Now& now, Step& step);
+  // The log may lack what became of it.
+  void Hold();
+  // A person knows more than the log.
+  void Release() { held_ = suspended_ = false; }
+  Status HeldStatus() const;
+  // What a person says of one branch tells how the whole was decided.
+  void DecideAsRemembered(Decision decision, const Now& now, Step& step);
   // The fate of this one branch is the decision.
   void SettleUndecided(BranchIndex i, bool committed, const Now& now, Step& step);
 
@@ -273,6 +291,8 @@ class Transaction {
   bool WaitsForOthers(const Now& now) const;
   // The pivot may have happened and has not said so.
   bool PivotIsInDoubt(BranchIndex i) const;
+  // Undecided, and what the one-phase branch did would be the decision.
+  bool OnePhaseIsInDoubt() const;
   // Undecided, and the one-phase branch is being asked what it did.
   bool OnePhaseIsAsked() const;
 
@@ -303,6 +323,7 @@ class Transaction {
   Decision decision_ = Decision::kNone;
   bool sealed_ = false;
   bool suspended_ = false;
+  bool held_ = false;
   std::string abort_reason_;
 
   WallTime began_at_{};
@@ -311,6 +332,7 @@ class Transaction {
   WallTime finished_at_{};
   MonoTime deadline_ = kNever;
   std::uint64_t began_epoch_ = 0;
+  std::uint64_t generation_ = kFirstStoreGeneration;
   std::uint32_t recoveries_ = 0;
   std::vector<Intervention> interventions_;
 };

@@ -39,6 +39,7 @@ std::string Objection(const Answered& event, BranchState state, std::size_t othe
 }  // namespace
 
 void Transaction::On(const Answered& event, const Now& now, Step& step) {
+  if (held_) return;  // to a question that may be of long ago
   // Of another operation than the due one, or of a branch that has been settled: late, duplicate or
   // a lie. Nothing rests on it, whichever it is.
   if (event.branch >= branches_.size() || event.operation == kNoOperation ||

@@ -23,6 +23,13 @@ void Transaction::Intervene(std::string verb, std::string branch_id, const Actor
   step.effects.push_back(Announce{Milestone::kIntervened});
 }
 
+Status Transaction::HeldStatus() const {
+  return FailedPrecondition(
+      "transaction " + spec_.gid +
+      " is held: the log was put back to an older state and may lack what became of it. A person "
+      "has to look at its participants, and abort it, resume it, or resolve a branch");
+}
+
 void Transaction::On(const Abort& event, const Now& now, Step& step) {
   if (decision_ == Decision::kAbort) {  // wanted, and so it is; who else wanted it is on record
     if (!event.by_operator) return;
@@ -45,12 +52,17 @@ void Transaction::On(const Abort& event, const Now& now, Step& step) {
                                 "abort it now");
     return;
   }
+  if (held_ && !event.by_operator) {
+    step.status = HeldStatus();
+    return;
+  }
   std::string reason =
       event.by_operator
           ? "aborted by " + (event.actor.who.empty() ? "an operator" : event.actor.who)
           : std::string("rolled back by its initiator");
   if (!event.actor.reason.empty()) reason += ": " + event.actor.reason;
   if (event.by_operator) Intervene("abort", {}, event.actor, now, step);
+  if (held_) Release();
   GiveUp(reason, now, step);
   Advance(now, step);
 }
@@ -69,7 +81,21 @@ void Transaction::On(const Resume& event, const Now& now, Step& step) {
     step.status = FailedPrecondition("transaction " + spec_.gid + " is not suspended");
     return;
   }
-  suspended_ = false;
+  if (held_ && std::any_of(spec_.branches.begin(), spec_.branches.end(), [](const BranchSpec& b) {
+        return !Rules(b.protocol).resume_undecided;
+      })) {
+    step.status = FailedPrecondition(
+        "transaction " + spec_.gid +
+        " is held, and two-phase work that is undecided is never resumed: look at its "
+        "participants; if one has committed, resolve its branch as committed, and all are asked to "
+        "follow; otherwise abort it");
+    return;
+  }
+  if (held_) {  // the time that has passed was not its own
+    deadline_at_ = now.wall + spec_.deadline;
+    deadline_ = now.mono + spec_.deadline;
+  }
+  Release();
   Intervene("resume", {}, event.actor, now, step);
   On(Tick{}, now, step);
 }
@@ -81,7 +107,9 @@ void Transaction::On(const RetryNow& event, const Now& now, Step& step) {
     return;
   }
   if (suspended_) {
-    step.status = FailedPrecondition("transaction " + spec_.gid + " is suspended: resume it first");
+    step.status =
+        held_ ? HeldStatus()
+              : FailedPrecondition("transaction " + spec_.gid + " is suspended: resume it first");
     return;
   }
   Intervene("retry", {}, event.actor, now, step);
@@ -144,29 +172,52 @@ void Transaction::On(const Resolve& event, const Now& now, Step& step) {
   // At the pivot or after it, nothing but this branch's own success or a person can bring an end.
   const bool pivot_in_doubt = PivotIsInDoubt(event.branch);
   const bool after_pivot = branch.state == BranchState::kExecuting && phase_ == Phase::kCommitting;
+  // A step promises nothing: that it happened does not say how the whole was decided.
+  const bool tells = held_ && !IsFinal(branch.state) &&
+                     Rules(spec_.branches[event.branch].protocol).finish != kNoOperation;
   if (branch.state != BranchState::kFinishing && branch.state != BranchState::kUndoing &&
-      !after_pivot && !pivot_in_doubt) {
+      !after_pivot && !pivot_in_doubt && !tells) {
     step.status = FailedPrecondition(
         "branch " + id + " is " + std::string(Name(branch.state)) +
-        ": only a branch that is being committed or undone can be resolved by hand");
+        (held_ ? ": resume the transaction, and it is asked again"
+               : ": only a branch that is being committed or undone can be resolved by hand"));
     return;
   }
   Intervene("resolve " + std::string(Name(event.resolution)), id, event.actor, now, step);
+  const bool committed = event.resolution == Decision::kCommit;
+  if ((pivot_in_doubt || tells) && !committed)
+    abort_reason_ = CutReason(BranchLabel(event.branch) + " did not happen, says " +
+                              (event.actor.who.empty() ? "an operator" : event.actor.who) +
+                              (event.actor.reason.empty() ? "" : ": " + event.actor.reason));
+  if (held_) Release();
+  if (tells) {
+    DecideAsRemembered(event.resolution, now, step);
+    return Advance(now, step);
+  }
   CloseAttempt(event.branch, AttemptResult::kUnknown, "resolved by hand", now);
   branch.resolved = event.resolution;
   branch.needs_operator = false;
   branch.next_attempt = kNever;
-  const bool committed = event.resolution == Decision::kCommit;
-  if (pivot_in_doubt && !committed)
-    abort_reason_ = CutReason(BranchLabel(event.branch) + " did not happen, says " +
-                              (event.actor.who.empty() ? "an operator" : event.actor.who) +
-                              (event.actor.reason.empty() ? "" : ": " + event.actor.reason));
   if (phase_ == Phase::kActive) {  // one phase, or the pivot: the resolution is the decision
+    if (branch.state == BranchState::kWaiting) Move(event.branch, BranchState::kExecuting);
     SettleUndecided(event.branch, committed, now, step);
   } else {
     Move(event.branch, committed ? BranchState::kDone : BranchState::kUndone);
   }
   Advance(now, step);
+}
+
+// Of a commit all who promise something had executed, and an initiator had said Commit. Every
+// branch is asked to follow: who has done so answers the same again.
+void Transaction::DecideAsRemembered(Decision decision, const Now& now, Step& step) {
+  const bool commit = decision == Decision::kCommit;
+  sealed_ = sealed_ || commit;
+  for (BranchIndex i = 0; commit && i < branches_.size(); ++i) {
+    if (Rules(spec_.branches[i].protocol).finish == kNoOperation) continue;
+    if (branches_[i].state == BranchState::kWaiting) Move(i, BranchState::kExecuting);
+    if (branches_[i].state == BranchState::kExecuting) Move(i, BranchState::kExecuted);
+  }
+  Decide(decision, now, step);
 }
 
 }  // namespace assent::core

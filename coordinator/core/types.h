@@ -20,6 +20,8 @@ using MonoTime = std::chrono::time_point<std::chrono::steady_clock, Micros>;
 // For people and for persisted deadlines.
 using WallTime = std::chrono::time_point<std::chrono::system_clock, Millis>;
 inline constexpr MonoTime kNever = MonoTime::max();
+// Of a store (log.h): nothing that it acknowledged can be missing.
+inline constexpr std::uint64_t kFirstStoreGeneration = 1;
 
 // What core is told about the moment of an event: it has no clock and no randomness of its own.
 struct Now {

@@ -64,6 +64,7 @@ class Engine::Worker final : public ShardPorts {
   bool Quiet() const { return begun_ && answered_ == asked_; }
 
   std::uint64_t NextSerial(Slot slot) override { return engine_.log_.NextSerial(slot); }
+  std::uint64_t Generation() override { return engine_.log_.Generation(); }
   void Append(std::vector<log::Entry> entries, std::uint64_t batch) override {
     engine_.log_.Append(std::move(entries), [this, batch](log::AppendResult result) {
       Put(AppendedRequest{batch, std::move(result)});
@@ -252,26 +253,27 @@ void Engine::Load(std::vector<log::SlotGrant> grants, std::function<void(const S
     (*rows)[SlotOf(row.gid, recovered_.slots_count)][ShardOf(row.gid)]->Add(row);
     return OkStatus();
   };
-  log_.Load(
-      std::move(slots), visit,
-      [this, rows, grants = std::move(grants), done = std::move(done),
-       began = base::MonoNow()](const log::Loaded& loaded) {
-        if (!loaded.status.ok()) return done(loaded.status);
-        std::map<Slot, std::string> damaged;
-        for (const log::DamagedSlot& slot : loaded.damaged) {
-          if (!MayMove()) return done(DataLoss(slot.why));
-          damaged[slot.slot] = slot.why;
-          if (options_.on_damaged_slot) options_.on_damaged_slot(slot);
-        }
-        std::vector<TakenUp> taken;
-        for (const log::SlotGrant& grant : grants)
-          taken.push_back(TakeUpLoaded(grant, std::move((*rows)[grant.slot]), damaged[grant.slot]));
-        if (options_.on_taken_up) options_.on_taken_up(taken, base::MonoNow() - began);
-        done(OkStatus());
-      });
+  log_.Load(std::move(slots), visit,
+            [this, rows, grants = std::move(grants), done = std::move(done),
+             began = base::MonoNow()](const log::Loaded& loaded) {
+              if (!loaded.status.ok()) return done(loaded.status);
+              std::map<Slot, std::string> damaged;
+              for (const log::DamagedSlot& slot : loaded.damaged) {
+                if (!MayMove()) return done(DataLoss(slot.why));
+                damaged[slot.slot] = slot.why;
+                if (options_.on_damaged_slot) options_.on_damaged_slot(slot);
+              }
+              std::vector<TakenUp> taken;
+              for (const log::SlotGrant& grant : grants)
+                taken.push_back(TakeUpLoaded(grant, std::move((*rows)[grant.slot]),
+                                             damaged[grant.slot], loaded.generation));
+              if (options_.on_taken_up) options_.on_taken_up(taken, base::MonoNow() - began);
+              done(OkStatus());
+            });
 }
 
-TakenUp Engine::TakeUpLoaded(const log::SlotGrant& grant, Rows rows, const std::string& damage) {
+TakenUp Engine::TakeUpLoaded(const log::SlotGrant& grant, Rows rows, const std::string& damage,
+                             std::uint64_t generation) {
   const Slot slot = grant.slot;
   std::string said;
   if (!damage.empty())
@@ -283,7 +285,7 @@ TakenUp Engine::TakeUpLoaded(const log::SlotGrant& grant, Rows rows, const std::
     if (!damage.empty()) rows[i] = std::make_unique<Adopted>();
     taken.unfinished += rows[i]->left();
     loaded_rows_ += rows[i]->left();
-    workers_[i]->Put(TakeUpRequest{slot, std::move(rows[i]), grant.slot_epoch, said});
+    workers_[i]->Put(TakeUpRequest{slot, std::move(rows[i]), grant.slot_epoch, said, generation});
   }
   Held was;
   {
@@ -322,10 +324,6 @@ void Engine::OnAssigned(const std::vector<log::SlotGrant>& grants) {
   TakeUp(gained, [this](const Status& status) {
     if (!status.ok() && status.code() != Code::kUnavailable) fatal_(status);
   });
-}
-
-void Engine::OnWanted(const std::vector<Slot>& slots) {
-  for (const Slot slot : slots) GiveUp(slot);
 }
 
 void Engine::GiveUp(Slot slot) {

@@ -147,13 +147,16 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
   };
 
   void OnAssigned(const std::vector<log::SlotGrant>& grants) override;
-  void OnWanted(const std::vector<Slot>& slots) override;
+  void OnWanted(const std::vector<Slot>& slots) override {
+    for (const Slot slot : slots) GiveUp(slot);
+  }
   void OnFenced(const Status& why) override { fatal_(why); }
   // Loads slots and lets those serve them who are to; those of one worker together.
   void TakeUp(const std::vector<log::SlotGrant>& grants, std::function<void(const Status&)> done);
   void Load(std::vector<log::SlotGrant> grants, std::function<void(const Status&)> done);
   using Rows = std::vector<std::unique_ptr<Adopted>>;  // of a slot, by worker
-  TakenUp TakeUpLoaded(const log::SlotGrant& grant, Rows rows, const std::string& damage);
+  TakenUp TakeUpLoaded(const log::SlotGrant& grant, Rows rows, const std::string& damage,
+                       std::uint64_t generation);
   void Raise(const log::SlotGrant& grant);
   void GiveUp(Slot slot);
   bool Serves(std::string_view gid) const;

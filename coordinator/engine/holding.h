@@ -34,7 +34,8 @@ struct Holding {
 
   const Slot slot;
   std::uint64_t slot_epoch;
-  const std::string damage;  // not empty: nothing of it is served, and why
+  const std::string damage;      // not empty: nothing of it is served, and why
+  std::uint64_t generation = 0;  // of the store that it was loaded from
   State state = State::kServing;
   core::MonoTime until = core::kNever;  // kParting
   std::function<void()> left;           // told when it is gone

@@ -24,6 +24,8 @@ class ShardPorts {
   virtual ~ShardPorts() = default;
   // Above every serial that the slot has ever had, and no other slot's. 0: none can be given now.
   virtual std::uint64_t NextSerial(Slot slot) = 0;
+  // Of the store that is appended to (log.h).
+  virtual std::uint64_t Generation() { return 0; }
   // Answered by AppendedRequest with the same batch number, in order.
   virtual void Append(std::vector<log::Entry> entries, std::uint64_t batch) = 0;
   // Answered by FoundRequest with the same token.

@@ -148,6 +148,7 @@ struct TakeUpRequest {
   // Not empty: a row of it cannot be read, and this is said to whoever asks for any transaction of
   // the slot. There are no rows.
   std::string damage = {};
+  std::uint64_t generation = 0;  // of the store that they were read from
 };
 // The slot's commands go with this epoch from now on.
 struct RaiseRequest {

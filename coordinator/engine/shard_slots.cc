@@ -58,6 +58,7 @@ void Shard::On(TakeUpRequest&& request) {
   ASSENT_CHECK(holdings_[request.slot] == nullptr);
   holdings_[request.slot] =
       std::make_unique<Holding>(request.slot, request.slot_epoch, std::move(request.damage));
+  holdings_[request.slot]->generation = request.generation;
   Holding& holding = *holdings_[request.slot];
   holding.adopted = std::move(*request.rows);
   census_.figures.active += holding.adopted.left();  // or on its way to an end: nobody has looked
@@ -112,7 +113,7 @@ Live* Shard::TakeUp(Holding& holding, Adopted::Row& row) {
     writes_.Note(live, true, mono_);
     census_.Count(live);
   } else {
-    (void)Apply(live, core::Recover{});
+    (void)Apply(live, core::Recover{holding.generation});
   }
   return &live;
 }

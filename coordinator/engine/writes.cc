@@ -19,7 +19,8 @@ std::uint8_t OutcomeForLog(const core::Transaction& txn) {
                                    (by_hand ? kResolvedByHand : 0U));
 }
 
-log::Entry EntryOf(const Live& live) {
+log::Entry EntryOf(Live& live, std::uint64_t generation) {
+  live.txn.NoteGeneration(generation);
   log::Entry entry;
   entry.slot = live.holding.slot;
   entry.serial = live.serial;
@@ -104,6 +105,7 @@ void Writes::Append(std::vector<Live*> lives) {
   if (lives.empty()) return;
   std::vector<log::Entry> entries;
   entries.reserve(lives.size());
+  const std::uint64_t generation = ports_.Generation();
   Batch& batch = batches_.emplace_back();
   for (Live* live : lives) {
     batch.begins = batch.begins || live->version == 0;
@@ -111,7 +113,7 @@ void Writes::Append(std::vector<Live*> lives) {
     live->write = last ? WriteState::kEnding : WriteState::kWriting;
     live->after_this_write.swap(live->after_next_write);
     ++live->holding.unanswered;
-    entries.push_back(EntryOf(*live));
+    entries.push_back(EntryOf(*live, generation));
   }
   batch.written = std::move(lives);
   ports_.Append(std::move(entries), next_batch_++);

@@ -136,6 +136,7 @@ struct DamagedSlot {
 struct Loaded {
   Status status;
   std::vector<DamagedSlot> damaged{};  // of those asked for: some of their rows have been visited
+  std::uint64_t generation = 0;        // of the store, when they were read or later
 };
 
 struct Stats {
@@ -211,6 +212,11 @@ class Log {
   // For a kBegin in this slot: above every serial that the slot has ever had. Does not wait. 0:
   // there is none at this moment, for the store has not taken note how far this epoch's may go.
   virtual std::uint64_t NextSerial(Slot slot) = 0;
+
+  // Of the store: rises when it may have lost what it had acknowledged, because a standby took over
+  // or an older copy was put in its place. What is appended here is behind all that is ours in this
+  // generation, or it is not written. 0: of a log that has one owner, who would start anew.
+  virtual std::uint64_t Generation() const { return 0; }
 
   virtual Stats GetStats() const = 0;
 };

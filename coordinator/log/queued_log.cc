@@ -51,22 +51,22 @@ void QueuedLog::Append(std::vector<Entry> batch, std::function<void(AppendResult
 }
 
 void QueuedLog::Load(std::vector<Slot> slots, LiveVisitor visit, std::function<void(Loaded)> done) {
-  const auto damaged = std::make_shared<std::vector<DamagedSlot>>();
-  Enqueue({.done =
-               [damaged, done = std::move(done)](const AppendResult& result) {
-                 done({.status = result.status, .damaged = std::move(*damaged)});
-               },
-           .task = [this, slots = std::move(slots), visit = std::move(visit),
-                    damaged] { return store_->Load(slots, visit, *damaged); }});
+  const auto loaded = std::make_shared<Loaded>();
+  Do(
+      [this, slots = std::move(slots), visit = std::move(visit), loaded] {
+        Status status = store_->Load(slots, visit, loaded->damaged);
+        loaded->generation = store_->generation();
+        return status;
+      },
+      [loaded, done = std::move(done)](const Status& status) {
+        loaded->status = status;
+        done(std::move(*loaded));
+      });
 }
 
 void QueuedLog::Release(Slot slot, std::function<void(Status)> done) {
   Enqueue({.done = [done = std::move(done)](const AppendResult& result) { done(result.status); },
            .release = slot});
-}
-
-void QueuedLog::Drain(std::function<void(Status)> done) {
-  Do([] { return OkStatus(); }, std::move(done));
 }
 
 void QueuedLog::Do(std::function<Status()> task, std::function<void(Status)> done) {

@@ -57,7 +57,9 @@ class QueuedLog : public Log {
   void Load(std::vector<Slot> slots, LiveVisitor visit, std::function<void(Loaded)> done) override;
   void Append(std::vector<Entry> batch, std::function<void(AppendResult)> done) override;
   void Release(Slot slot, std::function<void(Status)> done) override;
-  void Drain(std::function<void(Status)> done) override;
+  void Drain(std::function<void(Status)> done) override {
+    Do([] { return OkStatus(); }, std::move(done));
+  }
   void Find(std::string gid, std::function<void(Result<Found>)> done) override;
   void Scan(std::uint64_t before_serial, std::size_t max_rows,
             std::function<void(Result<std::vector<FinishedRow>>)> done) override;

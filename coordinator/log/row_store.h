@@ -36,6 +36,8 @@ class RowStore {
   virtual Result<Joined> Join() = 0;
   virtual Status Load(const std::vector<Slot>& slots, const Log::LiveVisitor& visit,
                       std::vector<DamagedSlot>& damaged) = 0;
+  // Of what was loaded last: see Loaded.
+  virtual std::uint64_t generation() const { return 0; }
   // kFailedPrecondition: there is nobody to give them to. They have to be loaded again.
   virtual Status Release(const std::vector<Slot>& slots) = 0;
 

@@ -242,6 +242,7 @@ void ToProto(const core::Transaction& txn, const core::Now& now, const Detail& d
   for (const auto& [key, value] : txn.spec().labels) (*out.mutable_labels())[key] = value;
   out.set_open(!txn.sealed());
   out.set_suspended(txn.suspended());
+  out.set_held(txn.held());
   out.set_needs_operator(txn.needs_operator());
   out.set_began_unix_ms(UnixMs(txn.began_at()));
   out.set_deadline_unix_ms(UnixMs(txn.deadline_at()));

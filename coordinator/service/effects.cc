@@ -46,6 +46,14 @@ std::string RetryEffect(const core::Transaction& txn, bool dry_run) {
   return std::to_string(waiting) + (waiting == 1 ? " branch" : " branches") + " would be tried now";
 }
 
+// Of one that is, or was, held: the branch itself has not been resolved.
+bool DecidesAll(const Deed& deed, const core::Transaction& txn) {
+  const std::size_t i = txn.FindBranch(deed.branch_id);
+  if (i == txn.branches().size()) return false;
+  if (!deed.dry_run) return txn.branches()[i].resolved == core::Decision::kNone;
+  return txn.held() && core::Rules(txn.spec().branches[i].protocol).finish != kNoOperation;
+}
+
 // The words of Intervention.verb.
 std::string VerbOf(engine::OperatorVerb verb) {
   switch (verb) {
@@ -86,7 +94,10 @@ std::string EffectOf(const Deed& deed, const core::Transaction& txn, const core:
     case engine::OperatorVerb::kResolve:
       return "branch " + deed.branch_id + " " + would + "taken as " +
              (deed.resolution == core::Decision::kCommit ? "committed" : "aborted") +
-             " by declaration: its participant is asked no more" +
+             " by declaration: " +
+             (DecidesAll(deed, txn)
+                  ? "so the whole transaction is decided, and every branch is asked to follow"
+                  : "its participant is asked no more") +
              (deed.dry_run ? "" : AndThen(txn, now));
   }
   return {};

@@ -140,29 +140,48 @@ class Door:
             return error.code() != grpc.StatusCode.NOT_FOUND
         return any(one.spec.branch_id == branch for one in found.branches)
 
-    def unfinished(self):
-        """Why not, by gid; {"": ..} while it does not answer."""
-        found, token = {}, ""
+    def open_ones(self):
+        """All that are unfinished; a failure is raised."""
+        token = ""
         while True:
-            try:
-                page = self.stub.List(wire.tx.ListRequest(page_size=1000, page_token=token), timeout=10)
-            except grpc.RpcError as error:
-                return {"": f"{error.code().name}: {error.details()}"}
-            found.update({transaction.gid: transaction.why_not_finished for transaction in page.transactions})
+            page = self.stub.List(wire.tx.ListRequest(page_size=1000, page_token=token), timeout=10)
+            yield from page.transactions
             token = page.next_page_token
             if not token:
-                return found
+                return
+
+    def unfinished(self, lost):
+        """Why not, by gid; {"": ..} while it does not answer. But for those that are lost, with which people deal; one whose initiator
+        has been given up was begun again, and ends by itself at its deadline."""
+        try:
+            return {one.gid: one.why_not_finished for one in self.open_ones() if one.held or one.open or one.gid not in lost}
+        except grpc.RpcError as error:
+            return {"": f"{error.code().name}: {error.details()}"}
+
+    def end_held(self, gid, told, books):
+        """As the guide has people end what is held: `told` that it is committed, or not; and a branch that has committed says so. That
+        a step is done says nothing."""
+        action = wire.tx.OperatorAction(gid=gid, who="campaign", reason="what the log has lost")
+        specs = [one.spec for one in self.stub.Get(wire.tx.GetRequest(gid=gid), timeout=20).branches]
+        tells = [one for one in specs if one.protocol != wire.types.SAGA] or [one for one in specs if one.pivot]
+        committed = told or any(books[int(one.service[-1])].get((gid, one.branch_id), ("",))[0] == "done" for one in tells)
+        if committed and tells:
+            self.stub.ResolveBranch(wire.tx.ResolveBranchRequest(action=action, branch_id=tells[0].branch_id,
+                                                                 resolution=wire.types.DECISION_COMMIT))
+        elif committed or not any(one.protocol == wire.types.TWO_PHASE for one in specs):
+            self.stub.Resume(wire.tx.ResumeRequest(action=action))
+        else:
+            self.stub.Abort(wire.tx.AbortRequest(action=action))
 
 
 class Audit:
     def __init__(self, rig):
         self.rig, self.doors = rig, [Door(endpoint) for endpoint in rig.endpoints.split(",")]
         self.banks = [Bank(rig.bank_file(i), rig.lost) for i in range(rigs.BANKS)]
-        self.counts, self.undone = collections.Counter(), rig.undone
+        self.counts, self.undone, self.said = collections.Counter(), rig.undone, ""
 
     def _unfinished(self):
-        """But for those that are lost, with which people deal."""
-        return [{gid: why for gid, why in door.unfinished().items() if gid not in self.rig.lost} for door in self.doors]
+        return [door.unfinished(self.rig.lost) for door in self.doors]
 
     def deal_with_the_lost(self):
         """As people do: what participants hold of branches that no coordinator knows stands in the way of others. Here it is undone in
@@ -174,11 +193,25 @@ class Audit:
                 bank.undo(mine)
                 self.rig.banks[i].due = 0.0
 
-    def await_rest(self):
+    def end_held(self, journals):
+        """What a store may have lost the decision of."""
+        try:
+            for gid in [one.gid for one in self.doors[0].open_ones() if one.held]:
+                told = gid in journals.entries and "COMMITTED" in journals.entries[gid].told
+                self.doors[0].end_held(gid, told, [bank.branches() for bank in self.banks])
+                self.counts["held, and ended by people"] += 1
+        except grpc.RpcError as error:
+            self.said = f"{error.code().name}: {error.details()}"
+
+    def at_rest(self, journals):
+        self.end_held(journals)
+        return not any(self._unfinished())
+
+    def await_rest(self, journals):
         if self.rig.lost:
             self.deal_with_the_lost()
-        if not rigs.until(lambda: not any(self._unfinished()), REST_S, self.rig.tick):
-            self.rig.finding(f"unfinished {REST_S} s after the faults: {self._unfinished()}")
+        if not rigs.until(lambda: self.at_rest(journals), REST_S, self.rig.tick):
+            self.rig.finding(f"unfinished {REST_S} s after the faults: {self._unfinished()} {self.said}")
         for i, bank in enumerate(self.banks):
             if not rigs.until(lambda b=bank: not any(b.held().values()), REST_S, self.rig.tick):
                 self.rig.finding(f"bank{i} still holds {bank.held()}")
@@ -211,7 +244,11 @@ class Audit:
     def judge_lost(self, entry, gid, books, said):
         """Somebody may have been told what is not so any more. But nobody guesses: of what was said to be committed, and is absent now,
         each branch is in force, or is held until a person has looked."""
-        if set(said) != {None} or set(entry.told) != {"COMMITTED"}:
+        if set(entry.told) != {"COMMITTED"}:
+            return
+        if "ABORTED" in said:
+            yield "was said to be committed, has been lost, and a coordinator has aborted it"
+        if set(said) != {None}:
             return
         for branch in entry.branches:
             ledger = books[branch.bank].get((gid, branch.id), ("", 0, 0))[0]

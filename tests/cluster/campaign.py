@@ -305,7 +305,7 @@ def check(rig, probes=(), asked=()):
         if probe.served_s is not None:
             probe.announce(journals)
     whole = audit.Audit(rig)
-    whole.await_rest()
+    whole.await_rest(journals)
     whole.compare(journals)
     whole.store()
     return whole.counts

@@ -207,15 +207,50 @@ TEST(Codec, VersionsThatNobodyHasWritten) {
   const Transaction t = Lived();
   const std::string spec = Codec::EncodeSpec(t);
   const std::string state = Codec::EncodeState(t);
-  for (const char version : {'\0', '\2', '\x7f'}) {
+  for (const char version : {'\0', '\3', '\x7f'}) {
     const std::string number = std::to_string(static_cast<int>(version));
     EXPECT_EQ(
         Decode(version + spec.substr(1), state).status(),
         DataLoss("transaction g1: its spec has version " + number + ", this program knows 1 to 1"));
     EXPECT_EQ(Decode(spec, version + state.substr(1)).status(),
               DataLoss("transaction g1: its state has version " + number +
-                       ", this program knows 1 to 1"));
+                       ", this program knows 1 to 2"));
   }
+}
+
+// Older programs read what has nothing to say of a store's generation.
+TEST(Codec, OnlyWhatIsOfALaterGenerationOrHeldHasTheSecondVersion) {
+  TransactionSpec spec = Spec();
+  Transaction t(spec);
+  (void)t.Apply(Begin{1}, At(0));
+  t.NoteGeneration(1);
+  EXPECT_EQ(Codec::EncodeState(t)[0], 1);
+  t.NoteGeneration(7);
+  const std::string state = Codec::EncodeState(t);
+  EXPECT_EQ(state[0], 2);
+  auto same = Codec::Decode("g1", Codec::EncodeSpec(t), state);
+  ASSERT_EQ(same.status(), OkStatus());
+  EXPECT_EQ(same->generation(), 7U);
+  (void)same->Apply(Recover{7}, At(1));
+  EXPECT_FALSE(same->held());
+  auto decoded = Codec::Decode("g1", Codec::EncodeSpec(t), state);
+  (void)decoded->Apply(Recover{8}, At(1));
+  ASSERT_TRUE(decoded->held());
+  decoded->NoteGeneration(8);
+  EXPECT_EQ(decoded->generation(), 7U);
+  const auto held = Codec::Decode("g1", Codec::EncodeSpec(t), Codec::EncodeState(*decoded));
+  ASSERT_EQ(held.status(), OkStatus());
+  EXPECT_TRUE(held->held());
+  EXPECT_TRUE(held->needs_operator());
+}
+
+TEST(Codec, TheSecondVersionWithoutAReasonIsNone) {
+  const Transaction t = Lived();
+  std::string state = Codec::EncodeState(t);
+  state[0] = 2;
+  state.insert(4, 1, 1);  // behind the flags: generation 1
+  EXPECT_EQ(Decode(Codec::EncodeSpec(t), state).status(),
+            DataLoss("transaction g1: its state cannot be decoded"));
 }
 
 // A state that could be written down but never comes about.

@@ -18,6 +18,7 @@ Step Rig::Apply(const Event& event) {
   const Transaction before = transaction_;
   Step step = transaction_.Apply(event, now_);
   if (broken_.empty()) broken_ = BrokenByStep(before, event, step, transaction_, now_);
+  transaction_.NoteGeneration(generation_);
   if (step.record != Record::kNone)
     records_.push_back({step.record, step.gating, Codec::EncodeState(transaction_)});
   return step;
@@ -38,7 +39,7 @@ bool Rig::Crash(Loss loss, Millis down, Step& recovered) {
   }
   restored_ = records_.back().kind;
   transaction_ = std::move(restored).value();
-  if (!transaction_.finished()) recovered = Apply(Recover{});
+  if (!transaction_.finished()) recovered = Apply(Recover{generation_});
   return true;
 }
 

@@ -26,6 +26,8 @@ class Rig {
   // Restores the transaction from its records as decoded bytes, and recovers it. False: nothing of
   // it was durable.
   bool Crash(Loss loss, Millis down, Step& recovered);
+  // What comes back is an older state of the store: of a new generation.
+  void RaiseGeneration() { ++generation_; }
 
   // Moves both clocks.
   void PassTime(Micros time);
@@ -53,6 +55,7 @@ class Rig {
   MonoTime start_;
   std::vector<Durable> records_;
   Record restored_ = Record::kNone;
+  std::uint64_t generation_ = kFirstStoreGeneration;
   std::string broken_;
 };
 

@@ -198,6 +198,7 @@ void Script::CrashAndRecover(const Line& line) {
   if (loss == Loss::kNothing && !line.Has("keep-lazy"))
     throw std::runtime_error("crash keep-lazy, lose-lazy or lose-last?");
   const std::string down = line.Value("down");
+  if (line.Has("behind")) rig_->RaiseGeneration();
   Step recovered;
   if (!rig_->Crash(loss, down.empty() ? Millis(0) : ParseMillis(down), recovered)) {
     Print("nothing of it was durable");
@@ -353,7 +354,7 @@ void Script::ShowState() {
   std::string state = "state " + std::string(Name(t.phase()));
   if (t.finished()) state += " " + std::string(Name(t.outcome()));
   if (!t.sealed() && t.phase() == Phase::kActive) state += " open";
-  if (t.suspended()) state += " suspended";
+  if (t.suspended()) state += t.held() ? " held" : " suspended";
   if (t.outcome() == Outcome::kHazard || t.outcome() == Outcome::kMixed) {
     if (!t.finished()) state += " " + std::string(Name(t.outcome()));
   }

@@ -52,6 +52,26 @@ TEST_F(ResolveTest, AtATerminalItExplainsAsksForAReasonAndAsks) {
   EXPECT_FALSE(request.action().dry_run());
 }
 
+TEST_F(ResolveTest, OfWhatIsHeldItSaysThatTheWholeIsDecidedSo) {
+  v1::Transaction held = Stuck();
+  held.set_state(v1::ACTIVE);
+  held.set_decision(v1::DECISION_UNSPECIFIED);
+  held.mutable_branches(0)->set_state(v1::EXECUTING);
+  held.set_held(true);
+  service.get.push_back(held);
+  service.operate.push_back(Effect("would be taken as committed"));
+  session.surroundings.in_is_terminal = true;
+  console.lines = {"it is there", "no"};
+  (void)Resolve("2", v1::DECISION_COMMIT, {});
+  EXPECT_NE(
+      console.err.find("  you declare that inventory has confirmed (consumed) what it reserved.\n"
+                       "  The log may lack the decision: this says what it was. Every branch is "
+                       "asked to follow, also this one.\n"),
+      std::string::npos)
+      << console.err;
+  EXPECT_EQ(service.operated.size(), 1U) << "it was only asked what it would do";
+}
+
 TEST_F(ResolveTest, WithoutATerminalAndWithoutYesItRefuses) {
   service.get.push_back(Stuck());
   EXPECT_EQ(Exit::kUsage, Resolve("2", v1::DECISION_COMMIT, {"why", "", false, false}));

@@ -19,6 +19,7 @@ class ScriptedParticipant(participant_pb2_grpc.ParticipantServicer):
         self._answers = {}
         self._held = {}
         self.commands = []  # (service, operation name), in order of arrival
+        self.asked = []  # (action, operation name), likewise
         self._port = 0
         self.up()
 
@@ -54,6 +55,7 @@ class ScriptedParticipant(participant_pb2_grpc.ParticipantServicer):
         key = (command.action, types_pb2.Operation.Name(command.operation))
         with self._lock:
             self.commands.append((command.service, key[1]))
+            self.asked.append(key)
             held = self._held.get(key)
             kind, result, reason = self._answers.get(key, (REPLY.DONE, b"", ""))
         if held:

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "coordinator/core/codec.h"
 #include "tests/engine/shard_rig.h"
 
 namespace assent::engine {
@@ -67,6 +68,45 @@ TEST(Shard, RecoveryAbortsUndecidedTwoPhaseWorkAndResumesTcc) {
                  reborn.wall);
     shard.EndTurn(reborn.mono, reborn.wall);
     EXPECT_EQ(reborn.Sent(), "2:ROLLBACK 1:ROLLBACK");
+  }
+}
+
+// What a store of a later generation has of it may be old.
+TEST(Shard, WhatIsOfAnEarlierGenerationIsHeldForAPerson) {
+  for (const std::uint64_t written_in : {1U, 2U}) {
+    ShardRig before;
+    before.generation = written_in;
+    ShardRig::Told told;
+    before.Do(ShardRig::Begin(ShardRig::Spec("a", core::Protocol::kTcc), WaitFor::kAccepted, told));
+    ShardRig reborn;
+    reborn.generation = 2;
+    Shard shard({}, reborn);
+    std::vector<log::LiveRow> rows{ShardRig::RowOf(before.appends[0].entries[0])};
+    reborn.Start(shard, rows, ShardRig::Recovered(ShardRig::kEpochs));
+    EXPECT_EQ(reborn.Sent(), written_in == 2 ? "1:TRY 2:TRY" : "");
+    EXPECT_EQ(shard.Stats().needs_operator, written_in == 2 ? 0U : 1U);
+    if (written_in == 2) continue;
+    // Nothing more is known of it in this generation until somebody has spoken.
+    reborn.Pass(core::Millis(100));
+    shard.EndTurn(reborn.mono, reborn.wall);
+    ASSERT_EQ(reborn.appends.size(), 1U);
+    const auto generation_of = [](const log::Entry& entry) {
+      return core::Codec::Decode("a",
+                                 core::Codec::EncodeSpec(ShardRig::Spec("a", core::Protocol::kTcc)),
+                                 entry.state)
+          ->generation();
+    };
+    EXPECT_EQ(generation_of(reborn.appends[0].entries[0]), 1U);
+    shard.Handle(AppendedRequest{reborn.appends[0].batch, {{}, 1, 0, {}}}, reborn.mono,
+                 reborn.wall);
+    OperatorRequest request;
+    request.gid = "a";
+    request.verb = OperatorVerb::kResume;
+    request.done = told.Callback();
+    shard.Handle(std::move(request), reborn.mono, reborn.wall);
+    shard.EndTurn(reborn.mono, reborn.wall);
+    ASSERT_EQ(reborn.appends.size(), 2U);
+    EXPECT_EQ(generation_of(reborn.appends[1].entries[0]), 2U);
   }
 }
 

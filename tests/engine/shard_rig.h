@@ -33,7 +33,8 @@ class ShardRig : public ShardPorts {
     auto adopted = std::make_unique<Adopted>();
     for (const log::LiveRow& row : rows) adopted->Add(row);
     one.Start(joined);
-    one.Handle(TakeUpRequest{0, std::move(adopted)}, mono, wall);
+    one.Handle(TakeUpRequest{.slot = 0, .rows = std::move(adopted), .generation = generation}, mono,
+               wall);
     one.EndTurn(mono, wall);
   }
   static log::LiveRow RowOf(const log::Entry& entry) {
@@ -64,6 +65,7 @@ class ShardRig : public ShardPorts {
   };
 
   std::uint64_t NextSerial(Slot) override { return serials_ ? next_serial_++ : 0; }
+  std::uint64_t Generation() override { return generation; }
   void StopSerials() { serials_ = false; }
   void Append(std::vector<log::Entry> entries, std::uint64_t batch) override {
     appends.push_back({batch, std::move(entries)});
@@ -159,6 +161,7 @@ class ShardRig : public ShardPorts {
 
   core::MonoTime mono{std::chrono::seconds(1000)};
   core::WallTime wall{std::chrono::seconds(1'700'000'000)};
+  std::uint64_t generation = core::kFirstStoreGeneration;
   std::deque<PendingAppend> appends;
   std::vector<std::pair<std::string, std::uint64_t>> finds;
   std::vector<transport::Command> sent;

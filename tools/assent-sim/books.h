@@ -93,6 +93,9 @@ struct TransactionBooks {
   // there on is what the copy knew, and a person has to look. Only the rules marked in
   // invariants.cc still hold.
   bool restored = false;
+  // ... and somebody had been told that it is committed, of which the copy knows nothing yet: only
+  // a person may undo it.
+  bool told_and_missed = false;
   // A person intervened in a way that may break atomicity, and says so.
   bool by_hand = false;
   bool hazard_seen = false;

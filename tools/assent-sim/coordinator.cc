@@ -12,6 +12,7 @@ namespace assent::sim {
 // ---- What a shard needs of the world ------------------------------------------------------------
 
 std::uint64_t Coordinator::Ports::NextSerial(Slot slot) { return log().NextSerial(slot); }
+std::uint64_t Coordinator::Ports::Generation() { return log().Generation(); }
 
 log::Log& Coordinator::Ports::log() {
   Life& life = *owner_.life_;

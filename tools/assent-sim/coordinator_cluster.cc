@@ -201,14 +201,15 @@ void Coordinator::Cluster::TakeUp(const std::vector<cluster::Grant>& grants) {
           std::map<Slot, std::string> damaged;
           for (const log::DamagedSlot& slot : loaded.damaged) damaged[slot.slot] = slot.why;
           for (const cluster::Grant& grant : mine)
-            TakeUpLoaded(grant, std::move(rows->at(grant.slot)), damaged[grant.slot]);
+            TakeUpLoaded(grant, std::move(rows->at(grant.slot)), damaged[grant.slot],
+                         loaded.generation);
         });
   }
 }
 
 void Coordinator::Cluster::TakeUpLoaded(const cluster::Grant& grant,
                                         std::unique_ptr<engine::Adopted> rows,
-                                        const std::string& damage) {
+                                        const std::string& damage, std::uint64_t generation) {
   const std::size_t shard = ShardOf(grant.slot);
   owner_.place_.store->audit().OnServes(epoch_, grant.slot, grant.slot_epoch);
   if (!damage.empty()) {
@@ -222,7 +223,7 @@ void Coordinator::Cluster::TakeUpLoaded(const cluster::Grant& grant,
            (damage.empty() ? "" : ": " + damage);
   });
   owner_.life_->mailboxes[shard].push_back(
-      engine::TakeUpRequest{grant.slot, std::move(rows), grant.slot_epoch, damage});
+      engine::TakeUpRequest{grant.slot, std::move(rows), grant.slot_epoch, damage, generation});
   owner_.ArmTurn(shard);
   Held& held = slots_[grant.slot];
   const bool wanted = std::exchange(held.hold, Hold::kServing) == Hold::kWanted;

@@ -36,6 +36,7 @@ class LaneLog final : public log::QueuedLog {
   void Looked(std::uint64_t generation) {
     if (rows_.Looked(generation)) OnQueued();
   }
+  std::uint64_t Generation() const override { return rows_.seen_generation(); }
 
  private:
   void OnQueued() override;
@@ -91,7 +92,7 @@ class Coordinator::Cluster final : public cluster::ObserverEvents, public log::S
   void OpenLanes(const cluster::Joined& joined);
   void TakeUp(const std::vector<cluster::Grant>& grants);
   void TakeUpLoaded(const cluster::Grant& grant, std::unique_ptr<engine::Adopted> rows,
-                    const std::string& damage);
+                    const std::string& damage, std::uint64_t generation);
   void NoteOut();
   void Raise(const cluster::Grant& grant);
   void Assign(const cluster::Grant& grant);

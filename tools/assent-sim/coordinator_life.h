@@ -19,6 +19,7 @@ class Coordinator::Ports final : public engine::ShardPorts {
  public:
   Ports(Coordinator& owner, std::size_t shard) : owner_(owner), shard_(shard) {}
   std::uint64_t NextSerial(Slot) override;
+  std::uint64_t Generation() override;
   void Append(std::vector<log::Entry> entries, std::uint64_t batch) override;
   void Find(std::string gid, std::uint64_t token) override;
   void Send(std::vector<transport::Command> commands) override;

@@ -58,6 +58,8 @@ void Ledger::NoteListed(TransactionBooks& books, std::uint64_t epoch) {
 }
 
 void Ledger::NoteDurable(TransactionBooks& books, const core::Transaction& txn) {
+  CheckMissed(books, txn);
+  if (txn.held()) sim_.marks.Set(Mark::kHeldForPeople);
   books.begun = true;
   books.listed = std::max(books.listed, txn.branches().size());
   books.commit_durable = books.commit_durable || txn.decision() == core::Decision::kCommit;
@@ -70,6 +72,17 @@ void Ledger::NoteDurable(TransactionBooks& books, const core::Transaction& txn) 
     books.by_hand = books.by_hand || branch.resolved != core::Decision::kNone;
     if (branch.needs_operator) sim_.marks.Set(Mark::kNeedsOperator);
   }
+}
+
+// No coordinator may do that by itself.
+void Ledger::CheckMissed(const TransactionBooks& books, const core::Transaction& txn) {
+  if (!books.told_and_missed || txn.decision() != core::Decision::kAbort) return;
+  const auto& people = txn.interventions();
+  if (std::any_of(people.begin(), people.end(),
+                  [](const core::Intervention& one) { return one.verb != "suspend"; }))
+    return;
+  sim_.Violate("S17 broken by " + txn.gid() +
+               ": it was told to be committed, and a log that lacks it aborts it by itself");
 }
 
 void Ledger::ReadDurable(const log::MemoryImage& image, std::size_t t, bool put_back) {
@@ -128,12 +141,19 @@ bool Ledger::Restored(const log::MemoryImage& lost, const log::MemoryImage& copy
   books.durable.reset();
   books.durable_version = 0;
   books.serial = at.first;
+  books.told_and_missed = false;
   ReadDurable(copy, t, /*put_back=*/true);
   // Who listed a branch that is there is known; one that is not may be listed again, by anybody.
   for (std::size_t i = books.durable ? books.durable->branches().size() : 0;
        i < books.branches.size(); ++i)
     books.branches[i].listed_epochs.erase(at.first);
   return true;
+}
+
+void Ledger::NoteMissed(std::size_t t) {
+  TransactionBooks& books = Touch(t);
+  books.told_and_missed =
+      books.heard_commit && books.durable && books.durable->decision() == core::Decision::kNone;
 }
 
 void Ledger::CheckKept(const log::MemoryImage& image) {

@@ -38,6 +38,8 @@ class Ledger {
 
   // What is durable may have changed in the row of this transaction: look.
   void ReadDurable(const log::MemoryImage& image, std::size_t t, bool put_back = false);
+  // A store of a new generation has missed something of it, and has what is durable now.
+  void NoteMissed(std::size_t t);
   // The log, which held `lost` of it, is replaced by `copy`. True if they differ in this
   // transaction: its books go on from the copy.
   bool Restored(const log::MemoryImage& lost, const log::MemoryImage& copy, std::size_t t);
@@ -48,6 +50,7 @@ class Ledger {
 
  private:
   void NoteDurable(TransactionBooks& books, const core::Transaction& txn);
+  void CheckMissed(const TransactionBooks& books, const core::Transaction& txn);
   void NoteListed(TransactionBooks& books, std::uint64_t epoch);
 
   Sim& sim_;

@@ -118,6 +118,8 @@ namespace assent::sim {
   X(kStoreAway, "the store was away for longer than the lease")                                    \
   X(kStandbyGone, "the standby was away for longer than the lease, and every commit waited")       \
   X(kStoreRestored, "an older state of the store was put back, as a new generation")               \
+  X(kHeldForPeople, "a store lacked what became of a transaction, and it was held for people")     \
+  X(kHeldWasCommitted, "people found that what a store had lost the decision of was committed")    \
   X(kNoticedAtRest, "a lane at rest noticed that a fail-over had lost something of it")            \
   X(kGrantLost, "a slot was given to a member, and a fail-over lost that before it was loaded")    \
   X(kLostSender, "a member sends for what a fail-over has lost, and does not know yet")            \

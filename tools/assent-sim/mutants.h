@@ -109,6 +109,8 @@ inline constexpr std::array kMutants = {
                "a new owner counts serials from its clock alone", nullptr, 3},
     MutantText{Planted::kRegressedLogGoesOn, "regressed-log-goes-on",
                "a member goes on where the store has lost what it acknowledged", nullptr, 3},
+    MutantText{Planted::kMissingIsUndecided, "missing-is-undecided",
+               "what a store has lost the decision of is aborted as if it had none", nullptr, 3},
     MutantText{Planted::kUnfencedRetention, "unfenced-retention",
                "what is old is removed outside of the lane", nullptr, 3},
     MutantText{Planted::kMovedIsForgotten, "moved-is-forgotten",

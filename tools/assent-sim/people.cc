@@ -339,10 +339,43 @@ void People::Operate() {
   }
 }
 
+// As people should: they look at the participants. Whoever has finished shows that it was
+// committed; what nobody has finished may be taken back, or, where that is allowed, go on.
+void People::SettleHeld(std::size_t t) {
+  const TransactionBooks& books = ledger_.books(t);
+  const std::vector<core::Branch>& branches = books.durable->branches();
+  engine::OperatorRequest request{books.plan->gid,
+                                  engine::OperatorVerb::kAbort,
+                                  {"op", "what the log has lost"},
+                                  {},
+                                  core::Decision::kNone,
+                                  false,
+                                  Watcher(t, "the operator")};
+  for (std::size_t i = 0; i < branches.size(); ++i) {
+    if (books.branches[i].finish == 0 || core::IsFinal(branches[i].state)) continue;
+    request.verb = engine::OperatorVerb::kResolve;
+    request.branch_id = Ledger::BranchIdOf(i);
+    request.resolution = core::Decision::kCommit;
+    sim_.marks.Set(Mark::kHeldWasCommitted);
+  }
+  const auto& specs = books.durable->spec().branches;
+  const bool goes_on = std::all_of(specs.begin(), specs.end(), [](const core::BranchSpec& spec) {
+    return core::Rules(spec.protocol).resume_undecided;
+  });
+  if (request.verb == engine::OperatorVerb::kAbort && goes_on)
+    request.verb = engine::OperatorVerb::kResume;
+  ++ledger_.Touch(t).wakers;
+  Post(books.plan->gid, std::move(request));
+}
+
 void People::ReleaseHolds() {
   for (std::size_t t = 0; t < ledger_.size(); ++t) {
-    if (!held_[t]) continue;
     const auto& durable = ledger_.books(t).durable;
+    if (durable && durable->held()) {
+      SettleHeld(t);
+      continue;
+    }
+    if (!held_[t]) continue;
     if (durable && durable->suspended() && durable->phase() == core::Phase::kActive &&
         durable->deadline_at() < sim_.Wall())
       sim_.marks.Set(Mark::kDeadlineWhileSuspended);

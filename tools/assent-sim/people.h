@@ -57,6 +57,7 @@ class People {
   engine::ViewCallback Watcher(std::size_t txn, const char* who);
   void Act(std::size_t txn, engine::OperatorVerb verb);
   void ResolveSomething(std::size_t txn);
+  void SettleHeld(std::size_t txn);
   void AskForForgotten(std::size_t t, std::uint64_t serial);
   void Forget(std::size_t txn);
   void Watch(std::size_t txn);

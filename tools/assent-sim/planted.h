@@ -30,6 +30,7 @@ enum class Planted : std::uint8_t {
   kBranchAfterEnd,
   kTimeoutIsDone,
   kUnknownStepIsSkipped,
+  kMissingIsUndecided,
   // engine
   kSendBeforeDurable,
   kTellBeforeDurable,

@@ -336,6 +336,7 @@ Status SharedRows::Load(const std::vector<Slot>& slots, const log::Log::LiveVisi
   struct Read {
     std::vector<log::LiveRow> rows;
     std::set<Slot> damaged;
+    std::uint64_t generation = 0;
     bool owned = true;
   };
   for (;;) {
@@ -345,6 +346,7 @@ Status SharedRows::Load(const std::vector<Slot>& slots, const log::Log::LiveVisi
     request.name = "load";
     request.run = [read, slots, epoch = lane_.first](const StoreImage& image, Change&) {
       const std::set<Slot> wanted(slots.begin(), slots.end());
+      read->generation = image.generation;
       for (const auto& [serial, row] : image.rows.live) {
         if (!wanted.contains(row.slot)) continue;
         read->rows.push_back(row);
@@ -376,6 +378,7 @@ Status SharedRows::Load(const std::vector<Slot>& slots, const log::Log::LiveVisi
       slots_->NoteSerial(row.slot, row.serial);
       if (const Status status = visit(row); !status.ok()) return status;
     }
+    loaded_generation_ = read->generation;
     loaded_.insert(sound.begin(), sound.end());
     for (const Slot slot : read->damaged)
       damaged.push_back({slot, "a row of slot " + std::to_string(slot) + " cannot be read"});

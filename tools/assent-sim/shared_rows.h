@@ -55,6 +55,9 @@ class SharedRows final : public log::RowStore {
   Result<std::vector<log::FinishedRow>> Scan(std::uint64_t, std::size_t) override;
   std::uint64_t NextSerial(Slot slot) override { return slots_->Next(slot); }
   Result<bool> UpkeepIdle() override;
+  std::uint64_t generation() const override { return loaded_generation_; }
+  // Of the store, as the observer sees it.
+  std::uint64_t seen_generation() const { return generation_; }
   // The observer has looked: of the store's generation, and whether UpkeepIdle has to do something.
   bool Looked(std::uint64_t generation);
   void Describe(log::Stats& stats) const override { stats.commits = acknowledged_; }
@@ -94,7 +97,8 @@ class SharedRows final : public log::RowStore {
   std::set<Slot> loaded_;
   bool fenced_ = false;
   bool regressed_ = false;
-  std::uint64_t generation_ = 0;          // of the store, as the observer sees it
+  std::uint64_t generation_ = 0;  // of the store, as the observer sees it
+  std::uint64_t loaded_generation_ = 0;
   std::uint64_t checked_generation_ = 0;  // in which it is known to have what we were told
   Time next_expiry_ = 0;
 };

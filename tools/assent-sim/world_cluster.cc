@@ -73,8 +73,9 @@ void World::NoteDurable(const GroupName& group) {
 
 void World::NoteLost(const StoreImage& before) {
   for (std::size_t t = 0; t < ledger_.size(); ++t) {
-    if (ledger_.Restored(before.rows, store_->durable().rows, t))
-      sim_.marks.Set(Mark::kRestoredMissed);
+    if (!ledger_.Restored(before.rows, store_->durable().rows, t)) continue;
+    sim_.marks.Set(Mark::kRestoredMissed);
+    ledger_.NoteMissed(t);
   }
 }
 

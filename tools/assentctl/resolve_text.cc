@@ -36,6 +36,11 @@ Meaning MeaningOf(v1::Protocol protocol, bool commit) {
                 : Meaning{"has undone its part", "undo it there by hand"};
 }
 
+// Of one that is held, unless it is a step.
+bool DecidesAll(const v1::Transaction& transaction, const v1::Branch& branch) {
+  return transaction.held() && branch.spec().protocol() != v1::SAGA;
+}
+
 }  // namespace
 
 std::string ResolveMeaning(const v1::Transaction& transaction, const v1::Branch& branch,
@@ -46,6 +51,11 @@ std::string ResolveMeaning(const v1::Transaction& transaction, const v1::Branch&
                      Visible(BranchName(branch)) + " (" + Word(branch.spec().protocol()) + ", " +
                      Word(branch.state()) + "):\n";
   text += "  you declare that " + Visible(branch.spec().service()) + " " + meaning.happened + ".\n";
+  if (DecidesAll(transaction, branch)) {
+    return text +
+           "  The log may lack the decision: this says what it was. Every branch is asked to "
+           "follow, also this one.\n";
+  }
   text += "  Nothing more is sent to it for this branch. If it is not so: ";
   text += std::string(meaning.if_not) + ".\n";
   if (!branch.last_error().empty()) {

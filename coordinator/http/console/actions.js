@@ -14,7 +14,12 @@ const VERBS = {
 
 export const verbOf = (name) => VERBS[name];
 export const allowed = (transaction) => Object.keys(VERBS).filter((name) => VERBS[name].allowed(transaction));
-export const resolvable = (branch) => ["FINISHING", "UNDOING"].includes(branch.state);
+// Of one that is held: what one branch did is how it was decided, unless it is a step.
+export const resolvable = (transaction, branch) =>
+  ["FINISHING", "UNDOING"].includes(branch.state) ||
+  (transaction.held &&
+    ["WAITING", "EXECUTING", "EXECUTED"].includes(branch.state) &&
+    (branch.spec.protocol !== "SAGA" || branch.spec.pivot));
 
 export function nameOfPerson(name) {
   if (name !== undefined) localStorage.setItem("who", name);

@@ -194,7 +194,7 @@ export class TransactionPage {
           `${verbOf(name).word}…`,
         ),
       ),
-      transaction.branches.filter(resolvable).map((branch) =>
+      transaction.branches.filter((branch) => resolvable(transaction, branch)).map((branch) =>
         el(
           "button",
           {

@@ -56,6 +56,11 @@ export function next(transaction, now = Date.now()) {
   }
   const said = [];
   const undecided = Number(transaction.decidedUnixMs) === 0;
+  if (transaction.held)
+    return [
+      "Nothing, until a person says what became of it: its participants know.",
+      "If one of them has committed, or its initiator was told so, resolve a branch as committed, and all are asked to follow; otherwise abort it. TCC and steps may also be resumed: they are asked again.",
+    ];
   if (transaction.suspended) said.push("Nothing, until somebody resumes it.");
   if (transaction.open) said.push("Its initiator adds branches, and says commit or roll back.");
   for (const branch of transaction.branches.filter(waitsFor)) {

@@ -117,8 +117,10 @@ inline constexpr LaneStatement kLaneStatements[] = {
 
     // ---- Reading: each of these is one snapshot.
 
-    // How many of these are this member's.
-    {"owned", "SELECT count(*) FROM slot WHERE id = ANY($1::bigint[]) AND owner = $2::bigint"},
+    // How many of these are this member's, and the store's generation.
+    {"owned",
+     "SELECT count(*), (SELECT generation FROM log) FROM slot WHERE id = ANY($1::bigint[])"
+     " AND owner = $2::bigint"},
 
     {"count_finished", "SELECT count(*) FROM (SELECT 1 FROM finished LIMIT 1000000) AS f"},
 

@@ -197,6 +197,7 @@ void PostgresLog::Load(std::vector<Slot> slots, LiveVisitor visit,
       if (!loaded.status.ok() && rows->fenced()) OnFenced(loaded.status);
       all->Add([&loaded](Loaded& sum) {
         if (!loaded.status.ok()) sum.status = loaded.status;
+        sum.generation = std::max(sum.generation, loaded.generation);
         std::move(loaded.damaged.begin(), loaded.damaged.end(), std::back_inserter(sum.damaged));
       });
     });

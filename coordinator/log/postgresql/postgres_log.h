@@ -90,6 +90,7 @@ class PostgresLog final : public Log, private SlotEvents, private ObserverThread
   void StartEvents() { observer_.Tell(); }
 
   void Load(std::vector<Slot> slots, LiveVisitor visit, std::function<void(Loaded)> done) override;
+  std::uint64_t Generation() const override { return slots_->generation(); }
   void Append(std::vector<Entry> batch, std::function<void(AppendResult)> done) override;
   void Release(Slot slot, std::function<void(Status)> done) override;
   void Drain(std::function<void(Status)> done) override;

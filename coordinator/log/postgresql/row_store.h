@@ -54,6 +54,7 @@ class PostgresRowStore final : public RowStore {
   // A slot of which a row fails its checksum is damaged, and only that slot.
   Status Load(const std::vector<Slot>& slots, const Log::LiveVisitor& visit,
               std::vector<DamagedSlot>& damaged) override;
+  std::uint64_t generation() const override { return loaded_generation_; }
   // All of them or none.
   Status Release(const std::vector<Slot>& slots) override;
   // With a slice of retention, if it is time.
@@ -120,6 +121,7 @@ class PostgresRowStore final : public RowStore {
 
   // Of the store: our lane has what it was told in it.
   std::uint64_t generation_ = 0;
+  std::uint64_t loaded_generation_ = 0;
 
   // Up to this serial retention has looked.
   std::uint64_t expired_to_ = 0;

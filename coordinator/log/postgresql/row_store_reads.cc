@@ -106,6 +106,7 @@ Status PostgresRowStore::CheckOwned(const std::vector<Slot>& slots, bool& owned)
   if (!lane.ok()) return Failed(lane);
   if (!answer.ok()) return answer.status("looking whose the slots are");
   owned = answer.rows.Unsigned(0, 0) == slots.size();
+  loaded_generation_ = answer.rows.Unsigned(0, 1);
   return OkStatus();
 }
 

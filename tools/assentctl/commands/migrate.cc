@@ -76,8 +76,9 @@ constexpr const char* kRestoredMeaning =
     "were told.\n"
     "  From now on nothing is presumed about what began before: what participants hold prepared "
     "from "
-    "then is answered CANNOT_TELL. 2pc transactions that are undecided in the log are aborted at "
-    "the\n  first start, also those that were committed since: docs/cluster.md.\n"
+    "then is answered CANNOT_TELL. What is undecided in the log may have been committed since: it "
+    "is\n  held for a person (assentctl list --needs-operator), and nothing ends it by itself: "
+    "docs/cluster.md.\n"
     "  It cannot be taken back. Stop every coordinator before: one that is not seen to live is "
     "fenced.\n";
 
