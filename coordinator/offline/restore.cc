@@ -28,23 +28,21 @@ Kind KindOf(const core::Transaction& txn) {
       std::any_of(txn.branches().begin(), txn.branches().end(), [](const core::Branch& branch) {
         return branch.state == BranchState::kWaiting || branch.state == BranchState::kExecuting;
       });
-  if (txn.decision() == core::Decision::kNone) return Kind::kUndecided;
+  if (txn.decision() == core::Decision::kNone) return txn.held() ? Kind::kUndecided : Kind::kAsked;
   if (txn.suspended()) return Kind::kSuspended;
   if (txn.needs_operator()) return Kind::kNeedsHuman;
   if (commits) return steps_left ? Kind::kStepsLeft : Kind::kCommitting;
   return Kind::kAborting;
 }
 
-Unfinished Describe(const log::WalkedRow& row, const Result<core::Transaction>& txn) {
-  Unfinished one{.gid = row.gid};
-  if (!txn.ok()) return one;
-  one.kind = KindOf(*txn);
-  for (std::size_t i = 0; i < txn->branches().size(); ++i) {
-    const core::BranchSpec& branch = txn->spec().branches[i];
-    one.branches.push_back(branch.service + "/" + branch.action + " " +
-                           std::string(Name(txn->branches()[i].state)));
+std::vector<std::string> BranchesOf(const core::Transaction& txn) {
+  std::vector<std::string> branches;
+  for (std::size_t i = 0; i < txn.branches().size(); ++i) {
+    const core::BranchSpec& branch = txn.spec().branches[i];
+    branches.push_back(branch.service + "/" + branch.action + " " +
+                       std::string(Name(txn.branches()[i].state)));
   }
-  return one;
+  return branches;
 }
 
 class Restoration {
@@ -127,7 +125,7 @@ class Restoration {
     const std::uint64_t held = meta_.epoch;
     ++meta_.commit_seq;
     Status status = log::RenewEpochs(db_, incoming_, meta_);
-    for (const log::WalkedRow& row : to_suspend_) {
+    for (const log::WalkedRow& row : changed_) {
       if (status.ok()) status = log::AmendRow(db_, incoming_, meta_, row);
       ++meta_.live_versions;
     }
@@ -153,20 +151,35 @@ class Restoration {
     (void)log::WalkRows(db_, path, meta_, [this](const log::WalkedRow& row) {
       if (row.finished) return;
       Result<core::Transaction> txn = core::Codec::Decode(row.gid, row.spec, row.state);
-      restored_.unfinished.push_back(Describe(row, txn));
-      const Kind kind = restored_.unfinished.back().kind;
-      if (kind == Kind::kStepsLeft || kind == Kind::kNeedsHuman) Suspend(row, *txn);
+      Unfinished one{.gid = row.gid};
+      if (txn.ok()) {
+        one.branches = BranchesOf(*txn);
+        one.kind = TakeUp(row, *txn);
+      }
+      restored_.unfinished.push_back(std::move(one));
     });
     return OkStatus();
   }
 
-  void Suspend(log::WalkedRow row, core::Transaction& txn) {
-    const core::Actor actor{CleanText(options_.who),
-                            "restored from a backup: what was done since is not known"};
-    (void)txn.Apply(core::Suspend{actor}, {core::MonoTime(), base::WallNow(), 0});
-    row.state = core::Codec::EncodeState(txn);
-    ++row.version;
-    to_suspend_.push_back(std::move(row));
+  // As the core does it with a store that may have lost what became of it. Decided is decided, but
+  // what could be done twice, or a person may have settled, waits for one as well.
+  Kind TakeUp(const log::WalkedRow& row, core::Transaction& txn) {
+    const core::Now now{core::MonoTime(), base::WallNow(), 0};
+    if (txn.decision() == core::Decision::kNone)
+      (void)txn.Apply(core::Recover{.generation = txn.generation() + 1}, now);
+    const Kind kind = KindOf(txn);
+    const bool suspends = kind == Kind::kStepsLeft || kind == Kind::kNeedsHuman;
+    if (suspends) {
+      const core::Actor actor{CleanText(options_.who),
+                              "restored from a backup: what was done since is not known"};
+      (void)txn.Apply(core::Suspend{actor}, now);
+    }
+    if (suspends || kind == Kind::kUndecided) {
+      changed_.push_back(row);
+      changed_.back().state = core::Codec::EncodeState(txn);
+      ++changed_.back().version;
+    }
+    return kind;
   }
 
   // Who did what until then goes on here, with this.
@@ -198,7 +211,7 @@ class Restoration {
   const std::string mark_;
   log::SqliteConnection db_;
   log::Meta meta_;
-  std::vector<log::WalkedRow> to_suspend_;
+  std::vector<log::WalkedRow> changed_;
   Restored restored_;
 };
 
@@ -207,6 +220,7 @@ class Restoration {
 const char* Name(Unfinished::Kind kind) {
   switch (kind) {
     case Kind::kUndecided: return "undecided";
+    case Kind::kAsked: return "asked";
     case Kind::kStepsLeft: return "steps-left";
     case Kind::kNeedsHuman: return "needs-human";
     case Kind::kSuspended: return "suspended";

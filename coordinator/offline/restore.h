@@ -7,7 +7,7 @@
 //
 //   - whoever holds something that this log does not know, of whatever start, is told CANNOT_TELL;
 //     also of the start in which the backup was made, which went on behind it
-//   - what was not decided is named: a start does with it what it always does
+//   - what was not decided is held for a person, as behind a fail-over that may have lost something
 //   - what was decided is carried out, and told to who asks: a decision never changes. What could
 //     be done a second time, or a person may have settled, is suspended here
 
@@ -34,7 +34,8 @@ struct RestoreOptions {
 struct Unfinished {
   // What is so, and what becomes of it.
   enum class Kind : std::uint8_t {
-    kUndecided,   // may have been decided since
+    kUndecided,   // may have been decided since: held for a person
+    kAsked,       // so may this, and its only branch knows: it is asked again
     kStepsLeft,   // committed, with steps after the pivot that may have been done since: suspended
     kNeedsHuman,  // decided; a person may have settled it since: suspended
     kSuspended,   // decided, and stays so

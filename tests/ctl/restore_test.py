@@ -165,13 +165,75 @@ class Restore(CtlTest):
         verbs = {(one["verb"], one["gid"]) for one in self.expect(0, "audit", "-o", "json").json["entries"]}
         self.assertLessEqual({("suspend", "held-by-kim"), ("abort", "aborting"), ("restore", "")}, verbs)
 
+    def test_what_was_undecided_is_held(self):
+        """Of three that the backup has undecided one was committed in the lost time, and somebody was told so: it is not aborted."""
+        quiet = Holding(silent=True)
+        actions = (("act", TWO_PHASE), ("try", wire.types.TCC))
+        session = self.session("first", quiet, actions)
+        for gid in ("was-committed", "was-not"):
+            self.submit(gid, "first", "late")
+        self.submit("tcc", wire.branch("first", "try", wire.types.TCC), wire.branch("late", "try", wire.types.TCC))
+        self.until(lambda: {gid for gid, _ in quiet.held} >= {"was-committed", "was-not"} and session.operations("tcc"))
+        self.expect(0, "backup", self.backup)
+        self.expect(0, "abort", "was-not", "--yes", "--reason", "test")
+        late = self.session("late", Holding(silent=True), (("act", TWO_PHASE),))
+        self.expect(0, "wait", "was-committed", "--for", "decided", "--timeout", "30s")
+        self.daemon.kill()
+        for one in (session, late):
+            one.close()
+
+        restored = self.restore(12, "-o", "json").json
+        self.assertEqual({(gid, "undecided", True) for gid in ("was-committed", "was-not", "tcc")},
+                         {(one["gid"], one["kind"], one["for_a_person"]) for one in restored["unfinished"]})
+        self.start_restored()
+        first = self.session("first", Holding(), actions)
+        heard = {"first": first, "late": self.session("late", Holding(), actions)}
+        for gid in ("was-committed", "was-not"):
+            self.assertEqual(UNDECIDED, self.ask(first, quiet.held[gid, "1"]).verdict)
+        self.assertEqual({"was-committed", "was-not", "tcc"}, set(self.expect(0, "list", "--needs-operator", "-o", "id").out.split()))
+        self.assertIn("held: the log was put back to an older state", self.expect(0, "show", "was-committed").out)
+        self.assertIn("two-phase work that is undecided is never resumed", self.expect(5, "resume", "was-committed", "--reason", "x").err)
+        # Neither does a start more, nor is anything sent.
+        self.daemon.stop()
+        self.daemon.start()
+        known = heard
+        heard = {service: self.session(service, Holding(), actions) for service in ("first", "late")}
+        self.submit("new", "first", "late", wait_for=wire.types.WAIT_COMPLETED)
+        for gid in ("was-committed", "was-not", "tcc"):
+            self.assertEqual([], [operation for one in (*known.values(), *heard.values()) for operation in one.operations(gid)])
+        # A person has asked the participants.
+        self.expect(0, "resolve", "was-committed", "2", "commit", "--reason", "late has committed", "--yes")
+        self.expect(0, "abort", "was-not", "--reason", "nobody has", "--yes")
+        self.expect(0, "resume", "tcc", "--reason", "they remember")
+        self.expect(0, "wait", "was-committed", "--timeout", "30s")
+        self.expect(10, "wait", "was-not", "--timeout", "30s")
+        self.expect(0, "wait", "tcc", "--timeout", "30s")
+        self.assertEqual(["COMMIT"], heard["first"].operations("was-committed"))
+        self.assertEqual(["ROLLBACK"], heard["first"].operations("was-not"))
+        self.assertIn("COMMITTED", self.expect(0, "show", "was-committed").out)
+
+    def test_a_branch_that_knows_is_asked(self):
+        """One phase: the only branch of a 2pc transaction has committed or not, and says so."""
+        session = self.session("first", lambda command: None)
+        self.submit("alone", "first")
+        self.until(lambda: session.operations("alone"))
+        self.expect(0, "backup", self.backup)
+        self.daemon.kill()
+        session.close()
+        self.assertEqual([("alone", "asked", False)], [(one["gid"], one["kind"], one["for_a_person"])
+                                                       for one in self.restore(0, "-o", "json").json["unfinished"]])
+        self.start_restored()
+        refuses = self.session("first", lambda command: wire.part.BranchReply.REFUSED)  # to roll back: it has committed
+        self.expect(0, "wait", "alone", "--timeout", "30s")
+        self.assertEqual(["ROLLBACK"], refuses.operations("alone"))
+
     def test_what_is_said(self):
         for n in range(25):
-            self.submit(f"waits-{n}", "late")
+            self.submit(f"waits-{n}", "late", "first")
         self.expect(0, "backup", self.backup)
         self.daemon.kill()
         said = self.restore(12, "--dry-run").out
-        for words in ("(dry run)", "0 finished, 25 unfinished", "25 undecided: may have been decided since", "waits-3: late/act EXECUTING",
+        for words in ("(dry run)", "0 finished, 25 unfinished", "25 undecided: may have been decided since", "waits-3: late/act EXECUTING, first/act EXECUTING",
                       "and 5 more: -o json", "told CANNOT_TELL", "assentctl list --needs-operator"):
             self.assertIn(words, said)
         self.assertEqual({f"waits-{n}" for n in range(25)}, set(self.restore(12, "-o", "id").out.split()))
@@ -201,6 +263,15 @@ class Restore(CtlTest):
             os.chmod(f"{self.backup}/{name}", 0o400)
         self.restore(0)
         self.assertEqual(before, sorted((name, os.stat(f"{self.backup}/{name}").st_mtime_ns) for name in os.listdir(self.backup)))
+
+    @unittest.skipUnless(os.geteuid() == 0, "files of others are root's to make")
+    def test_the_files_are_those_of_the_folder(self):
+        self.expect(0, "backup", self.backup)
+        self.daemon.kill()
+        os.mkdir(self.data)
+        os.chown(self.data, 65534, 65534)
+        self.restore(0)
+        self.assertEqual({65534}, {os.stat(f"{self.data}/{name}").st_uid for name in os.listdir(self.data)})
 
     def test_a_restore_that_died(self):
         """Nobody begins a log of his own where one is to come; and it is run again."""

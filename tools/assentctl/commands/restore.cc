@@ -18,14 +18,16 @@ using Kind = offline::Unfinished::Kind;
 // So many of a kind are named; -o json has all.
 constexpr std::size_t kNamedCount = 20;
 
-bool IsForAPerson(Kind kind) { return kind != Kind::kCommitting && kind != Kind::kAborting; }
+bool IsForAPerson(Kind kind) {
+  return kind != Kind::kAsked && kind != Kind::kCommitting && kind != Kind::kAborting;
+}
 
 const char* Meaning(Kind kind) {
   switch (kind) {
     case Kind::kUndecided:
-      return "may have been decided since, either way: ask their participants before a start, "
-             "which "
-             "aborts what has a 2pc branch and goes on with the others";
+      return "may have been decided since, either way: held for a person, who asks their "
+             "participants";
+    case Kind::kAsked: return "their only branch decides, and is asked again";
     case Kind::kStepsLeft:
       return "committed; steps after the pivot may have been done since, and a participant that "
              "has forgotten would do them again: suspended until a person says resume";
@@ -82,7 +84,7 @@ std::string Words(const RestoreCommand& command, const offline::Restored& restor
          "holds something\nof that time is told CANNOT_TELL, and a person decides it there. An "
          "initiator that repeats a gid of that\ntime runs it again. Never start the old log beside "
          "this one. Once a coordinator runs:\n"
-         "  assentctl list --needs-operator    what participants refuse\n"
+         "  assentctl list --needs-operator    what is held\n"
          "  assentctl list --group-by why      what waits, and for what\n"
          "  assentctl show GID                 what is known of one, and who did what\n";
 }
