@@ -131,6 +131,25 @@ TEST_F(MigrateTest, AMemberThatDiedIsEnded) {
   EXPECT_EQ("0", Sql("SELECT count(*) FROM member WHERE NOT ended"));
 }
 
+// It has no epochs that anybody may presume about, and nothing of it is held yet: nothing is marked.
+TEST_F(MigrateTest, WhatWasRestoredIsStartedBeforeItGoesBack) {
+  (void)FilledSqlite();
+  ASSERT_TRUE(MigrateToPostgres(options_).ok());
+  Sql("UPDATE log SET generation = generation + 1, origin = ''");
+  options_.sqlite_path = folder_ + "/back.db";
+  const Status refused = MigrateToSqlite(options_).status();
+  EXPECT_EQ(Code::kFailedPrecondition, refused.code());
+  EXPECT_NE(std::string::npos, refused.message().find("start a coordinator on it"))
+      << refused.message();
+  EXPECT_NE(0, access((options_.sqlite_path + "-incoming-from").c_str(), F_OK));
+  {
+    PostgresLog log(Member("north"));
+    (void)Look(log, 40);
+  }
+  const auto back = MigrateToSqlite(options_);
+  EXPECT_TRUE(back.ok()) << back.status().ToString();
+}
+
 TEST_F(MigrateTest, AnotherLogIsNotTouched) {
   (void)FilledSqlite();
   {

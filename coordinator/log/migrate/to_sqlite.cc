@@ -65,6 +65,8 @@ Result<Migrated> ToSqlite::Run() {
   if (!*is_there) {
     std::vector<std::string> silent;
     if (mark_.empty()) {
+      // Before anything is marked: who has been told to go on could not.
+      if (Status status = ReadEpochs(); !status.ok()) return status;
       auto alone = CheckNobodyLives(*postgres_, options_.patience, options_.on_progress);
       if (!alone.ok()) return alone.status();
       silent = *std::move(alone);
@@ -172,6 +174,7 @@ Status ToSqlite::EndAll() {
 
 // Those that are presumed about, and nobody has a gap in them.
 Status ToSqlite::ReadEpochs() {
+  log_.epochs.clear();
   const Answer answer = postgres_->Run(
       "SELECT m.epoch FROM member m JOIN log g ON m.generation = g.generation"
       " ORDER BY m.epoch DESC LIMIT " +
@@ -185,8 +188,10 @@ Status ToSqlite::ReadEpochs() {
     log_.epochs.push_back(epoch);
   }
   std::reverse(log_.epochs.begin(), log_.epochs.end());
-  return log_.epochs.empty() ? DataLoss(postgres_->place() + ": table member is empty")
-                             : OkStatus();
+  if (!log_.epochs.empty()) return OkStatus();
+  return FailedPrecondition(postgres_->place() +
+                            ": nobody has started since the log was restored, or another server "
+                            "took over: start a coordinator on it, stop it, and run this again");
 }
 
 Status ToSqlite::Copy() {
