@@ -131,7 +131,7 @@ TEST_F(MigrateTest, AMemberThatDiedIsEnded) {
   EXPECT_EQ("0", Sql("SELECT count(*) FROM member WHERE NOT ended"));
 }
 
-// It has no epochs that anybody may presume about, and nothing of it is held yet: nothing is marked.
+// It has no epochs that anybody may presume about, and nothing of it is held yet.
 TEST_F(MigrateTest, WhatWasRestoredIsStartedBeforeItGoesBack) {
   (void)FilledSqlite();
   ASSERT_TRUE(MigrateToPostgres(options_).ok());
