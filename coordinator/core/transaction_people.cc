@@ -172,19 +172,21 @@ void Transaction::On(const Resolve& event, const Now& now, Step& step) {
   // At the pivot or after it, nothing but this branch's own success or a person can bring an end.
   const bool pivot_in_doubt = PivotIsInDoubt(event.branch);
   const bool after_pivot = branch.state == BranchState::kExecuting && phase_ == Phase::kCommitting;
-  // A step promises nothing: that it happened does not say how the whole was decided.
-  const bool tells = held_ && !IsFinal(branch.state) &&
-                     Rules(spec_.branches[event.branch].protocol).finish != kNoOperation;
+  const bool committed = event.resolution == Decision::kCommit;
+  const bool tells = held_ && !IsFinal(branch.state) && !pivot_in_doubt;
   if (branch.state != BranchState::kFinishing && branch.state != BranchState::kUndoing &&
       !after_pivot && !pivot_in_doubt && !tells) {
     step.status = FailedPrecondition(
         "branch " + id + " is " + std::string(Name(branch.state)) +
-        (held_ ? ": resume the transaction, and it is asked again"
-               : ": only a branch that is being committed or undone can be resolved by hand"));
+        ": only a branch that is being committed or undone can be resolved by hand");
+    return;
+  }
+  if (tells && !committed && !GivingUpIsPossible()) {
+    step.status = FailedPrecondition("the pivot of transaction " + spec_.gid +
+                                     " may have happened: resolve that one");
     return;
   }
   Intervene("resolve " + std::string(Name(event.resolution)), id, event.actor, now, step);
-  const bool committed = event.resolution == Decision::kCommit;
   if ((pivot_in_doubt || tells) && !committed)
     abort_reason_ = CutReason(BranchLabel(event.branch) + " did not happen, says " +
                               (event.actor.who.empty() ? "an operator" : event.actor.who) +
@@ -192,7 +194,8 @@ void Transaction::On(const Resolve& event, const Now& now, Step& step) {
   if (held_) Release();
   if (tells) {
     DecideAsRemembered(event.resolution, now, step);
-    return Advance(now, step);
+    Advance(now, step);
+    return SendWhatIsDue(now, step);
   }
   CloseAttempt(event.branch, AttemptResult::kUnknown, "resolved by hand", now);
   branch.resolved = event.resolution;
@@ -208,7 +211,7 @@ void Transaction::On(const Resolve& event, const Now& now, Step& step) {
 }
 
 // Of a commit all who promise something had executed, and an initiator had said Commit. Every
-// branch is asked to follow: who has done so answers the same again.
+// branch is asked to follow, steps to go forward: who has done so answers the same again.
 void Transaction::DecideAsRemembered(Decision decision, const Now& now, Step& step) {
   const bool commit = decision == Decision::kCommit;
   sealed_ = sealed_ || commit;

@@ -165,10 +165,10 @@ class Door:
         specs = [one.spec for one in self.stub.Get(wire.tx.GetRequest(gid=gid), timeout=20).branches]
         tells = [one for one in specs if one.protocol != wire.types.SAGA] or [one for one in specs if one.pivot]
         committed = told or any(books[int(one.service[-1])].get((gid, one.branch_id), ("",))[0] == "done" for one in tells)
-        if committed and tells:
-            self.stub.ResolveBranch(wire.tx.ResolveBranchRequest(action=action, branch_id=tells[0].branch_id,
+        if committed and specs:
+            self.stub.ResolveBranch(wire.tx.ResolveBranchRequest(action=action, branch_id=(tells or specs)[0].branch_id,
                                                                  resolution=wire.types.DECISION_COMMIT))
-        elif committed or not any(one.protocol == wire.types.TWO_PHASE for one in specs):
+        elif specs and not any(one.protocol == wire.types.TWO_PHASE for one in specs):
             self.stub.Resume(wire.tx.ResumeRequest(action=action))
         else:
             self.stub.Abort(wire.tx.AbortRequest(action=action))
@@ -247,7 +247,9 @@ class Audit:
         if set(entry.told) != {"COMMITTED"}:
             return
         if "ABORTED" in said:
-            yield "was said to be committed, has been lost, and a coordinator has aborted it"
+            for branch in entry.branches:
+                if books[branch.bank].get((gid, branch.id), ("",))[0] == "undone":
+                    yield f"was said to be committed, has been lost, and a coordinator has undone branch {branch.id}"
         if set(said) != {None}:
             return
         for branch in entry.branches:

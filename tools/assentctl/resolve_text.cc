@@ -36,9 +36,9 @@ Meaning MeaningOf(v1::Protocol protocol, bool commit) {
                 : Meaning{"has undone its part", "undo it there by hand"};
 }
 
-// Of one that is held, unless it is a step.
+// Of one that is held. A pivot is taken by its word, as ever.
 bool DecidesAll(const v1::Transaction& transaction, const v1::Branch& branch) {
-  return transaction.held() && branch.spec().protocol() != v1::SAGA;
+  return transaction.held() && !branch.spec().pivot();
 }
 
 }  // namespace

@@ -14,12 +14,10 @@ const VERBS = {
 
 export const verbOf = (name) => VERBS[name];
 export const allowed = (transaction) => Object.keys(VERBS).filter((name) => VERBS[name].allowed(transaction));
-// Of one that is held: what one branch did is how it was decided, unless it is a step.
+// Of one that is held: what is said of one branch is how it was decided.
 export const resolvable = (transaction, branch) =>
   ["FINISHING", "UNDOING"].includes(branch.state) ||
-  (transaction.held &&
-    ["WAITING", "EXECUTING", "EXECUTED"].includes(branch.state) &&
-    (branch.spec.protocol !== "SAGA" || branch.spec.pivot));
+  (transaction.held && ["WAITING", "EXECUTING", "EXECUTED"].includes(branch.state));
 
 export function nameOfPerson(name) {
   if (name !== undefined) localStorage.setItem("who", name);
