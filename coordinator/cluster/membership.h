@@ -23,6 +23,8 @@ namespace assent::cluster {
 
 // Of a clock that only runs forward; never another member's.
 using MonoTime = std::chrono::time_point<std::chrono::steady_clock, std::chrono::microseconds>;
+// Long past, and not so far that a finer unit cannot say it.
+inline constexpr MonoTime kAtOnce{};
 
 struct Fencing {
   std::uint64_t victim = 0;

@@ -31,7 +31,7 @@ Observer::Observer(MemberStore& store, const Joined& joined, Options options,
 
 MonoTime Observer::NextDue() const {
   if (out_) return MonoTime::max();
-  if (!decided_.empty()) return MonoTime::min();
+  if (!decided_.empty()) return kAtOnce;
   return away_ ? next_beat_ : std::min(next_beat_, next_look_);
 }
 

@@ -86,14 +86,14 @@ class Observer {
   void Beat();
   void Look();
   void Plan(Decision decision);
-  void LookNow() { next_look_ = MonoTime::min(); }
+  void LookNow() { next_look_ = kAtOnce; }
 
   MemberStore& store_;
   const Options options_;
   ObserverEvents& events_;
   Membership membership_;
-  MonoTime next_beat_ = MonoTime::min();
-  MonoTime next_look_ = MonoTime::min();
+  MonoTime next_beat_ = kAtOnce;
+  MonoTime next_look_ = kAtOnce;
   std::deque<std::function<void()>> decided_;  // calls of the store, since the last look
   bool away_ = false;
   Status away_why_;

@@ -123,7 +123,7 @@ TEST(Observers, ASlotThatComesWhileItLeavesIsGivenAway) {
   const std::uint64_t epoch = leaver.epoch();
   EXPECT_TRUE(cluster.node(0).observer().SetDraining(epoch, true, {}).ok());
   while (!cluster.shared.SlotsOf(epoch).empty()) cluster.Tick();
-  while (leaver.observer().NextDue() != MonoTime::min()) cluster.Tick();  // it is about to
+  while (leaver.observer().NextDue() != kAtOnce) cluster.Tick();  // it is about to
   ASSERT_TRUE(cluster.shared.Has(epoch));
   cluster.shared.slots[0].wanted = epoch;
   for (; cluster.shared.slots[0].owner != epoch; cluster.now += kTick)
