@@ -116,6 +116,13 @@ constexpr Setting kSettings[] = {
        CheckUnary),
     Number("unary-max-in-flight", &Config::unary_max_in_flight, 1, 65'536,
            "Calls under way to one dialled address"),
+    Of("webhook-url", &Config::webhook_url,
+       "http://HOST:PORT/PATH that is told of transactions that begin to need a person, or end "
+       "MIXED or HAZARD; none: nobody is",
+       CheckWebhookUrl),
+    Of("webhook-secret-file", &Config::webhook_secret_file,
+       "File with the secret, of 16 to 4096 bytes, with which what is told is signed; none: there "
+       "is no webhook"),
     Number("shards", &Config::shards, 1, 64,
            "Threads that drive transactions; more pays only with cores to spare"),
     Number("max-transactions", &Config::max_transactions, 1, 10'000'000,

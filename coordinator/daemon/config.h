@@ -36,6 +36,8 @@ struct Config {
   std::string store_failover = "detect";
   std::vector<std::string> unary;
   std::int64_t unary_max_in_flight = 256;
+  std::string webhook_url;  // empty: nobody is told
+  std::string webhook_secret_file;
   std::int64_t shards = 1;
   std::int64_t max_transactions = 1'000'000;
   std::int64_t max_payload_mib = 1024;

@@ -8,6 +8,7 @@
 
 #include "coordinator/core/spec.h"
 #include "coordinator/log/postgresql/connection.h"
+#include "coordinator/webhook/message.h"
 
 namespace assent::daemon {
 
@@ -131,6 +132,19 @@ Status CheckUnary(const Config& c) {
     if (!named.ok()) return named;
   }
   return OkStatus();
+}
+
+// The value is not repeated: it may be a secret that somebody has taken for part of an address.
+Status CheckWebhookUrl(const Config& c) {
+  if (c.webhook_url.empty() && c.webhook_secret_file.empty()) return OkStatus();
+  if (c.webhook_url.empty() || c.webhook_secret_file.empty()) {
+    return InvalidArgument(
+        "webhook-url and webhook-secret-file are of use together: what is told is always signed");
+  }
+  const auto target = webhook::ParseUrl(c.webhook_url);
+  return target.ok()
+             ? OkStatus()
+             : InvalidArgument("webhook-url is no such address: " + target.status().message());
 }
 
 // Each shard has its part: one transaction of the largest size has to fit.

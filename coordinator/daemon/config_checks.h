@@ -25,6 +25,7 @@ Status CheckAdvertise(const Config& c);
 Status CheckNode(const Config& c);
 Status CheckStoreFailover(const Config& c);
 Status CheckUnary(const Config& c);
+Status CheckWebhookUrl(const Config& c);
 Status CheckPayload(const Config& c);
 Status CheckReserve(const Config& c);
 Status CheckLogLevel(const Config& c);

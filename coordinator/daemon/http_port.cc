@@ -32,6 +32,16 @@ void Write(const engine::Engine& engine, log::Log& log, bool shared,
              [done = std::move(done)](const log::AppendResult& result) { done(result.status); });
 }
 
+metrics::Webhook FiguresOf(const webhook::Sender* sender) {
+  if (sender == nullptr) return {};
+  const webhook::SenderFigures figures = sender->Figures();
+  return {.delivered = figures.delivered,
+          .given_up = figures.given_up,
+          .dropped = figures.dropped,
+          .failed_tries = figures.failed_tries,
+          .queued = figures.queued};
+}
+
 }  // namespace
 
 std::size_t HttpConnections(const Config& config) {
@@ -97,6 +107,7 @@ std::string HttpPort::Metrics() const {
       .recovery_seconds = std::chrono::duration<double>(behind_->recovered_in).count(),
       .recovered = engine.recovered().live_rows,
       .refusing = !engine.refusing().empty() || engine.away(),
+      .webhook = FiguresOf(behind_->webhook),
   };
   snapshot.served = &served;
   return metrics::Text(snapshot);

@@ -21,6 +21,7 @@
 #include "coordinator/service/service.h"
 #include "coordinator/service/way.h"
 #include "coordinator/transport/switchboard.h"
+#include "coordinator/webhook/sender.h"
 
 namespace assent::daemon {
 
@@ -35,6 +36,7 @@ class HttpPort {
     log::Log& log;
     bool shared = false;  // others have a part of the log
     const transport::Switchboard& board;
+    const webhook::Sender* webhook = nullptr;  // there is none
     std::chrono::microseconds recovered_in{};
   };
 

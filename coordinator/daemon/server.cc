@@ -18,6 +18,7 @@
 #include "coordinator/daemon/acceptor.h"
 #include "coordinator/daemon/audit_log.h"
 #include "coordinator/daemon/cluster_log.h"
+#include "coordinator/daemon/engine_options.h"
 #include "coordinator/daemon/http_port.h"
 #include "coordinator/daemon/last_words.h"
 #include "coordinator/daemon/listener.h"
@@ -27,6 +28,7 @@
 #include "coordinator/daemon/version.h"
 #include "coordinator/daemon/view_relay.h"
 #include "coordinator/daemon/visitor_log.h"
+#include "coordinator/daemon/webhook.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/grpc/peers.h"
 #include "coordinator/grpc/transaction_service.h"
@@ -53,34 +55,6 @@ class NoReflection final : public grpc::ServerBuilderOption {
     plugins->erase(std::remove_if(plugins->begin(), plugins->end(), is_reflection), plugins->end());
   }
 };
-
-engine::EngineOptions EngineOptions(const Config& config) {
-  engine::EngineOptions options;
-  options.shards_count = config.shards;
-  options.shard.max_live_count = config.max_transactions / config.shards + 1;
-  options.shard.max_live_bytes = (config.max_payload_mib << 20) / config.shards;
-  options.shard.on_set_aside = [](const std::string& sentence) {
-    spdlog::error(
-        "event=set_aside what=\"{}\" hint=\"everything else goes on; keep the files, and "
-        "report it\"",
-        sentence);
-  };
-  options.on_damaged_slot = [](const log::DamagedSlot& damaged) {
-    spdlog::error(
-        "event=slot_set_aside slot={} what=\"{}\" hint=\"all others are served; keep the database, "
-        "and report it\"",
-        damaged.slot, damaged.why);
-  };
-  options.shard.seed = static_cast<std::uint64_t>(base::WallNow().time_since_epoch().count());
-  options.on_waiting = [](const std::string& service, bool waits) {
-    if (waits) {
-      spdlog::warn("event=waiting service={} hint=\"transactions wait until it appears\"", service);
-    } else {
-      spdlog::info("event=waiting_over service={}", service);
-    }
-  };
-  return options;
-}
 
 // Log, libraries, standard streams; and the connections of each dialled address.
 constexpr std::size_t kOwnFiles = 64;
@@ -153,6 +127,7 @@ struct Server::Parts {
   std::unique_ptr<log::Log> log;
   log::PostgresLog* shared_log = nullptr;  // `log`, if others share it
   std::unique_ptr<audit::Audit> audit;
+  std::unique_ptr<webhook::Sender> webhook;  // nullptr: there is to be none
   std::unique_ptr<engine::Engine> engine;
   SystemClock clock;
   VisitorLog visitors;
@@ -178,6 +153,7 @@ struct Server::Parts {
   std::unique_ptr<grpc::Service> MakeMaintenance(door::MakeBackup backup);
   void Look(cluster::ViewPtr view);
   void MakeEngine();
+  void MakeTransports(const log::Recovered& recovered);
   void MakeService(const log::Recovered& recovered);
   Status TakeAddress();
   Status BuildServer();
@@ -191,6 +167,10 @@ Server::~Server() { Stop(); }
 
 Status Server::Start(int& exit_code) {
   Parts& p = *parts_;
+  exit_code = kExitUsage;
+  auto webhook = OpenWebhook(p.config);
+  if (!webhook.ok()) return webhook.status();
+  p.webhook = std::move(webhook).value();
   exit_code = kExitAddressInUse;
   Result<std::unique_ptr<HttpPort>> http = HttpPort::Open(p.config);
   if (!http.ok()) return http.status();
@@ -224,23 +204,15 @@ Status Server::Start(int& exit_code) {
                recovered->epoch,
                std::chrono::duration_cast<std::chrono::milliseconds>(recovered_in).count());
 
-  transport::DispatcherLimits board_limits;
-  board_limits.max_sessions_count = p.config.max_sessions;
-  p.board = std::make_unique<transport::Switchboard>(board_limits, *p.engine, p.clock, &p.visitors);
-  p.hub = std::make_unique<transport::SessionHub>(transport::SessionHubOptions{}, *p.board);
-  p.sessions = transport::MakeSessionService(*p.hub);
-  transport::UnaryDialerOptions dialer_options;
-  dialer_options.services = p.config.UnaryServices();
-  dialer_options.max_in_flight_per_target_count = p.config.unary_max_in_flight;
-  p.dialer = std::make_unique<transport::UnaryDialer>(dialer_options, p.caller, *p.board);
-  p.dialer->Open(recovered->log_id);
-
+  p.MakeTransports(*recovered);
   p.MakeService(*recovered);
 
   exit_code = kExitAddressInUse;
   if (const Status listening = p.listener->Listen(); !listening.ok()) return listening;
   const Status built = p.BuildServer();
   if (!built.ok()) return built;
+  if (p.webhook)
+    p.webhook->Open(TellerOf(p.config, recovered->log_id, p.http ? p.http->address() : ""));
   p.engine->Start(*p.board);
   if (p.shared_log != nullptr) p.shared_log->StartEvents();
   p.hub->Open(recovered->log_id, recovered->epoch);
@@ -251,6 +223,7 @@ Status Server::Start(int& exit_code) {
                    .log = *p.log,
                    .shared = p.shared_log != nullptr,
                    .board = *p.board,
+                   .webhook = p.webhook.get(),
                    .recovered_in = recovered_in},
                   door::MakeWay(*p.operations, p.peers.get()));
   }
@@ -266,13 +239,26 @@ void Server::Parts::Look(cluster::ViewPtr view) {
 }
 
 void Server::Parts::MakeEngine() {
-  engine::EngineOptions options = EngineOptions(config);
+  engine::EngineOptions options = EngineOptions(config, webhook.get());
   if (shared_log != nullptr) {
     options.on_taken_up = [this](const auto& slots, std::chrono::microseconds took) {
       cluster_log.TakenUp(slots, took);
     };
   }
   engine = std::make_unique<engine::Engine>(std::move(options), *log, DieOfLog);
+}
+
+void Server::Parts::MakeTransports(const log::Recovered& recovered) {
+  transport::DispatcherLimits board_limits;
+  board_limits.max_sessions_count = config.max_sessions;
+  board = std::make_unique<transport::Switchboard>(board_limits, *engine, clock, &visitors);
+  hub = std::make_unique<transport::SessionHub>(transport::SessionHubOptions{}, *board);
+  sessions = transport::MakeSessionService(*hub);
+  transport::UnaryDialerOptions dialer_options;
+  dialer_options.services = config.UnaryServices();
+  dialer_options.max_in_flight_per_target_count = config.unary_max_in_flight;
+  dialer = std::make_unique<transport::UnaryDialer>(dialer_options, caller, *board);
+  dialer->Open(recovered.log_id);
 }
 
 void Server::Parts::MakeService(const log::Recovered& recovered) {
@@ -467,9 +453,10 @@ void Server::Stop() {
   p.views.SetListener({});
   if (p.peers) p.peers->Close();
   if (p.engine) p.engine->Stop();  // before what its shards send through
-  if (p.audit) p.audit->Close();   // who waited for it has been told by the engine
-  p.dialer.reset();                // its last callbacks go to the engine, which is still there
-  p.log.reset();                   // likewise
+  if (p.webhook) CloseWebhook(*p.webhook);
+  if (p.audit) p.audit->Close();  // who waited for it has been told by the engine
+  p.dialer.reset();               // its last callbacks go to the engine, which is still there
+  p.log.reset();                  // likewise
   p.server.reset();
   p.door.reset();
   RemoveSocket();

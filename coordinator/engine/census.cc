@@ -97,7 +97,7 @@ void Census::CountEnd(const core::Transaction& txn) {
   figures.finished_after.Observe(txn.finished_at() - txn.began_at());
 }
 
-void Census::Count(Live& live) {
+bool Census::Count(Live& live) {
   // Nobody is shown a decision that is not durable.
   const core::Phase phase = live.audience.decided() ? live.txn.phase() : core::Phase::kActive;
   if (phase != live.counted) {
@@ -112,13 +112,15 @@ void Census::Count(Live& live) {
     live.counted_resting = rests;
   }
   const bool stuck = live.txn.needs_operator();
-  if (stuck == NeedsPerson(live)) return;
+  if (stuck == NeedsPerson(live)) return stuck;
   stuck ? ++figures.needs_operator : --figures.needs_operator;
   stuck ? needs_operator_.Enter(live.txn.began_at()) : needs_operator_.Leave(live.txn.began_at());
   std::vector<std::uint64_t>& changes = live.AddRare().stuck_changes;
   if (changes.empty()) stuck_.emplace(live.serial, &live);
   if (changes.size() == kMaxStuckChangesCount) changes.erase(changes.begin(), changes.begin() + 2);
   changes.push_back(look_);
+  live.rare->told = Alarm::kNone;
+  return stuck;
 }
 
 void Census::Remove(Live& live) {

@@ -33,8 +33,8 @@ class Census {
   Figures<Figure> figures;
 
   void Add(Live& live) { by_serial_.emplace_hint(by_serial_.end(), live.serial, &live); }
-  // It has changed: where it stands now.
-  void Count(Live& live);
+  // It has changed: where it stands now. True: it needs a person.
+  bool Count(Live& live);
   void Remove(Live& live);
   // It has ended, for good.
   void CountEnd(const core::Transaction& txn);

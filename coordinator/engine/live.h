@@ -15,6 +15,7 @@
 #include <assent/status.h>
 
 #include "coordinator/core/transaction.h"
+#include "coordinator/engine/alarm.h"
 #include "coordinator/engine/audience.h"
 #include "coordinator/engine/timer_queue.h"
 
@@ -98,6 +99,7 @@ struct Live {
     // The latest look (0: none yet) when it began to need a person, when it ceased to, when it
     // began again …
     std::vector<std::uint64_t> stuck_changes;
+    Alarm told = Alarm::kNone;  // the latest, while it is so
   };
 
   Live(core::Transaction t, std::uint64_t s, Holding& h)

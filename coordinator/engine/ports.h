@@ -11,7 +11,9 @@
 #include <assent/slot.h>
 #include <assent/status.h>
 
+#include "coordinator/core/transaction.h"
 #include "coordinator/core/types.h"
+#include "coordinator/engine/alarm.h"
 #include "coordinator/engine/requests.h"
 #include "coordinator/log/log.h"
 #include "coordinator/transport/transport.h"
@@ -63,6 +65,9 @@ struct ShardOptions {
   // Told, in a sentence with its name, of each row of the log that cannot be carried on. On the
   // shard's thread.
   std::function<void(const std::string& sentence)> on_set_aside{};
+  // Told of each that begins to need a person (also once more after a start, or in another
+  // coordinator), and of each bad end. On the shard's thread, which it may not keep.
+  std::function<void(Alarm alarm, const core::Transaction& txn, const core::Now& now)> on_alarm{};
 };
 
 }  // namespace assent::engine

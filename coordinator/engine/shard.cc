@@ -96,7 +96,7 @@ Status Shard::Apply(Live& live, const core::Event& event) {
   MarkChanged(live);
   for (const core::Effect& effect : step.effects) live.audience.Expect(effect);
   writes_.Take(live, step, mono_);
-  step.effects.empty() ? census_.Count(live) : Release(live, step.effects);
+  step.effects.empty() ? Count(live) : Release(live, step.effects);
   timers_.Set(live.timer, live.txn.Wakeup());
   // Of an answer only its own branch's service is concerned, and looked after by whoever handed it
   // in.
@@ -109,7 +109,7 @@ void Shard::Release(Live& live, const std::vector<core::Effect>& effects) {
   for (const core::Effect& effect : effects) {
     std::visit([&](const auto& e) { Perform(live, e); }, effect);
   }
-  census_.Count(live);
+  Count(live);
   live.audience.Serve(live.txn, Now());
 }
 
@@ -156,6 +156,21 @@ void Shard::Perform(Live& live, const core::Announce& announce) {
   const bool commit = live.txn.decision() == core::Decision::kCommit;
   ++(commit ? census_.figures.committed : census_.figures.aborted);
   census_.figures.decided_after.Observe(wall_ - live.txn.began_at());
+}
+
+void Shard::Count(Live& live) {
+  const bool needs_person = census_.Count(live);
+  // Nobody is told of what is not durable.
+  if (needs_person && options_.on_alarm && !live.txn.finished() &&
+      (live.audience.decided() || live.txn.decision() == core::Decision::kNone))
+    Alert(live);
+}
+
+void Shard::Alert(Live& live) {
+  const Alarm alarm = AlarmOf(live.txn);
+  if (alarm == Alarm::kNone || live.AddRare().told == alarm) return;
+  live.rare->told = alarm;
+  options_.on_alarm(alarm, live.txn, Now());
 }
 
 void Shard::MarkChanged(Live& live) {
@@ -211,6 +226,7 @@ void Shard::On(AppendedRequest&& request) {
         [[fallthrough]];
       case Writes::Fate::kEnded:
         census_.CountEnd(live.txn);
+        if (options_.on_alarm) Alert(live);
         Release(live, std::exchange(live.after_this_write, {}));
         live.audience.Dismiss(OkStatus(), &live.txn, Now());
         Remove(live);

@@ -102,6 +102,8 @@ class Shard {
   void Perform(Live& live, const core::Send& send);
   void Perform(Live& live, const core::Announce& announce);
   void MarkChanged(Live& live);
+  void Count(Live& live);
+  void Alert(Live& live);
   void FireTimers();
   void WakeSome();
   void BeginRefused(Live& live, const Status& status);

@@ -29,6 +29,15 @@ struct Process {
 };
 Process ReadProcess();
 
+// Events for people; all of them 0 without a receiver.
+struct Webhook {
+  std::uint64_t delivered = 0;
+  std::uint64_t given_up = 0;
+  std::uint64_t dropped = 0;
+  std::uint64_t failed_tries = 0;
+  std::uint64_t queued = 0;
+};
+
 // Of what is there when a start is done.
 struct Served {
   engine::ShardStats shards{};
@@ -46,6 +55,7 @@ struct Served {
   double recovery_seconds = 0;
   std::uint64_t recovered = 0;  // unfinished transactions that the start has found
   bool refusing = false;
+  Webhook webhook{};
 };
 
 struct Snapshot {

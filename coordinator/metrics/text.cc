@@ -217,6 +217,19 @@ void TheLog(const Served& served, Page& page) {
   page.Gauge("assent_log_away", "1: the database does not answer").Add(log.away);
 }
 
+void TheWebhook(const Webhook& webhook, Page& page) {
+  page.Counter("assent_webhook_events_total",
+               "Events for people by what became of them (given_up: tried in vain; dropped: too "
+               "many waited)")
+      .Add(webhook.delivered, {{"result", "delivered"}})
+      .Add(webhook.given_up, {{"result", "given_up"}})
+      .Add(webhook.dropped, {{"result", "dropped"}});
+  page.Counter("assent_webhook_failed_tries_total", "Tries that the receiver has not taken")
+      .Add(webhook.failed_tries);
+  page.Gauge("assent_webhook_queued_events", "Events that wait for the receiver")
+      .Add(webhook.queued);
+}
+
 void Callers(const Snapshot& snapshot, Page& page) {
   if (const Served* served = snapshot.served) {
     page.Gauge("assent_calls", "Calls under way, those that gather a page, and streams")
@@ -267,6 +280,7 @@ std::string Text(const Snapshot& snapshot) {
     Transactions(*served, snapshot.now, page);
     Participants(*served, page);
     TheLog(*served, page);
+    TheWebhook(served->webhook, page);
   }
   Callers(snapshot, page);
   TheProcess(snapshot.process, page);

@@ -120,6 +120,8 @@ Served Figures() {
   served.log.group_entries.Observe(6);
   served.log.full = true;
   served.recovery_seconds = 1.5;
+  served.webhook = {
+      .delivered = 54, .given_up = 55, .dropped = 56, .failed_tries = 57, .queued = 58};
   served.services = {
       {.service = "bank", .instances = 31, .queued = 32, .in_flight = 33, .retries = 34}};
   return served;
@@ -174,6 +176,11 @@ assent_log_queued_records 17
 assent_log_file_bytes 18
 assent_log_full 1
 assent_log_away 0
+assent_webhook_events_total{result="delivered"} 54
+assent_webhook_events_total{result="given_up"} 55
+assent_webhook_events_total{result="dropped"} 56
+assent_webhook_failed_tries_total 57
+assent_webhook_queued_events 58
 assent_calls{kind="call"} 19
 assent_calls{kind="page"} 20
 assent_calls{kind="stream"} 21

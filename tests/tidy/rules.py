@@ -41,6 +41,7 @@ ARROWS = {
                          "coordinator/service", "coordinator/grpc"],
     "coordinator/metrics": ["std", "posix", "vocabulary", "prometheus", "coordinator/base", "coordinator/core", "coordinator/log",
                             "coordinator/transport", "coordinator/engine", "coordinator/metrics"],
+    "coordinator/webhook": ["std", "vocabulary", "boost", "nlohmann", "openssl", "coordinator/base", "coordinator/webhook"],
     "coordinator/http": ["std", "posix", "vocabulary", "wire", "grpc", "boost", "nlohmann", "proto/json", "coordinator/base",
                          "coordinator/service", "coordinator/http"],
     "coordinator/daemon": ["std", "posix", "vocabulary", "grpc", "absl", "spdlog", "nlohmann", "CLI", "proto/manual", "proto/toml",
@@ -83,7 +84,7 @@ SDK_HEADERS = "participant-sdk/cpp/include"
 # Words for others' targets.
 TARGET_WORDS = {"assent_proto": "wire of gRPC", "assent_proto_messages": "wire"}
 PACKAGES = {"grpc": "gRPC::", "absl": "absl::", "spdlog": "spdlog::spdlog$", "nlohmann": "nlohmann_json::nlohmann_json$",
-            "CLI": "CLI11::CLI11$", "boost": "Boost::headers$", "prometheus": "PkgConfig::prometheus$", "sqlite3.h": "SQLite::SQLite3$",
+            "CLI": "CLI11::CLI11$", "boost": "Boost::headers$", "openssl": "OpenSSL::Crypto$", "prometheus": "PkgConfig::prometheus$", "sqlite3.h": "SQLite::SQLite3$",
             "libpq-fe.h": "PkgConfig::libpq$"}
 # They bring no header, or come for the user's sake.
 LINKED_FOR_ITSELF = {"Threads::Threads", "assent_allocator", "assent_sdk_testkit"}

@@ -1,0 +1,128 @@
+#include "coordinator/webhook/message.h"
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <fstream>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include <assent/address.h>
+#include <assent/text.h>
+
+namespace assent::webhook {
+namespace {
+
+constexpr std::string_view kScheme = "http://";
+constexpr std::size_t kMaxPathBytes = 1024;
+constexpr std::size_t kIdBytes = 16;
+
+using Digest = std::array<unsigned char, EVP_MAX_MD_SIZE>;
+
+std::string Hex(const Digest& digest, std::size_t bytes) {
+  constexpr const char* kDigits = "0123456789abcdef";
+  std::string hex;
+  for (std::size_t i = 0; i < bytes; ++i) {
+    hex += kDigits[digest[i] >> 4];
+    hex += kDigits[digest[i] & 15];
+  }
+  return hex;
+}
+
+std::string Rfc3339(std::int64_t unix_ms) {
+  const std::time_t seconds = unix_ms / 1000;
+  std::tm utc{};
+  (void)::gmtime_r(&seconds, &utc);
+  std::array<char, 32> text{};
+  const std::size_t size = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &utc);
+  const std::string ms = std::to_string(1000 + unix_ms % 1000);
+  return std::string(text.data(), size) + "." + ms.substr(1) + "Z";
+}
+
+// A gid has no other character that an address would not take as it is.
+std::string InAddress(const std::string& gid) {
+  std::string text;
+  for (const char c : gid) text += c == ':' ? std::string("%3A") : std::string(1, c);
+  return text;
+}
+
+}  // namespace
+
+Result<Target> ParseUrl(std::string_view url) {
+  const auto wrong = InvalidArgument(
+      "it takes http://HOST:PORT/PATH, without a user name, a query or a fragment, which would be "
+      "shown with the settings");
+  if (url.substr(0, kScheme.size()) != kScheme) return wrong;
+  url.remove_prefix(kScheme.size());
+  const std::size_t slash = std::min(url.find('/'), url.size());
+  Target target;
+  target.authority = url.substr(0, slash);
+  target.path = url.substr(slash);
+  if (target.path.empty()) target.path = "/";
+  const bool plain = std::all_of(target.path.begin(), target.path.end(), [](char c) {
+    return c > ' ' && c < 127 && c != '?' && c != '#' && c != '"' && c != '\\';
+  });
+  if (!IsHostAndPort(target.authority) || !plain || target.path.size() > kMaxPathBytes)
+    return wrong;
+  const std::size_t colon = target.authority.rfind(':');
+  target.host = target.authority.substr(0, colon);
+  target.port = target.authority.substr(colon + 1);
+  if (target.host.front() == '[') target.host = target.host.substr(1, target.host.size() - 2);
+  return target;
+}
+
+Result<std::string> ReadSecret(const std::string& file) {
+  std::ifstream in(file, std::ios::binary);
+  if (!in) return NotFound("it cannot be read");
+  std::string secret(kMaxSecretBytes + 2, '\0');
+  in.read(secret.data(), static_cast<std::streamsize>(secret.size()));
+  secret.resize(static_cast<std::size_t>(in.gcount()));
+  while (!secret.empty() && (secret.back() == '\n' || secret.back() == '\r')) secret.pop_back();
+  if (secret.size() >= kMinSecretBytes && secret.size() <= kMaxSecretBytes) return secret;
+  return InvalidArgument("a secret has " + std::to_string(kMinSecretBytes) + " to " +
+                         std::to_string(kMaxSecretBytes) + " bytes");
+}
+
+std::string IdOf(const Event& event) {
+  std::string text = event.kind + '\n' + event.gid + '\n' + event.since;
+  for (const Branch& branch : event.branches) text += '\n' + branch.id;
+  Digest digest{};
+  ASSENT_CHECK(
+      EVP_Digest(text.data(), text.size(), digest.data(), nullptr, EVP_sha256(), nullptr) == 1);
+  return Hex(digest, kIdBytes);
+}
+
+std::string Body(const Event& event, const std::string& id, const Teller& teller) {
+  nlohmann::ordered_json body;
+  body["id"] = id;
+  body["kind"] = event.kind;
+  body["gid"] = event.gid;
+  body["branches"] = nlohmann::ordered_json::array();
+  for (const Branch& branch : event.branches) {
+    body["branches"].push_back(
+        {{"id", branch.id}, {"service", branch.service}, {"action", branch.action}});
+  }
+  body["why"] = CleanText(event.why);
+  body["time"] = Rfc3339(event.unix_ms);
+  body["coordinator"] = teller.coordinator;
+  if (!teller.node.empty()) body["node"] = teller.node;
+  if (!teller.console.empty())
+    body["console"] = teller.console + "/#/transactions/" + InAddress(event.gid);
+  return body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+std::string Sign(const std::string& secret, std::int64_t unix_s, const std::string& body) {
+  const std::string signed_text = std::to_string(unix_s) + "." + body;
+  Digest digest{};
+  unsigned size = 0;
+  const unsigned char* made = HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
+                                   reinterpret_cast<const unsigned char*>(signed_text.data()),
+                                   signed_text.size(), digest.data(), &size);
+  ASSENT_CHECK(made != nullptr);
+  return "t=" + std::to_string(unix_s) + ",v1=" + Hex(digest, size);
+}
+
+}  // namespace assent::webhook
