@@ -289,7 +289,7 @@ bool Transaction::PivotIsInDoubt(BranchIndex i) const {
   if (!spec_.branches[i].pivot || phase_ != Phase::kActive) return false;
   const Branch& branch = branches_[i];
   return (branch.state == BranchState::kExecuting && (branch.doubtful || branch.in_flight)) ||
-         (branch.state == BranchState::kWaiting && held_);
+         (branch.state == BranchState::kWaiting && branch.maybe_sent);  // Hold
 }
 
 bool Transaction::OnePhaseIsInDoubt() const {

@@ -271,6 +271,7 @@ class Transaction {
   // A person knows more than the log.
   void Release() { held_ = suspended_ = false; }
   Status HeldStatus() const;
+  Status PivotStatus() const;
   // What a person says of one branch tells how the whole was decided.
   void DecideAsRemembered(Decision decision, const Now& now, Step& step);
   // The fate of this one branch is the decision.

@@ -30,6 +30,11 @@ Status Transaction::HeldStatus() const {
       "has to look at its participants, and abort it, resume it, or resolve a branch");
 }
 
+Status Transaction::PivotStatus() const {
+  return FailedPrecondition("the pivot of transaction " + spec_.gid +
+                            " may have happened, which its participant knows: resolve that branch");
+}
+
 void Transaction::On(const Abort& event, const Now& now, Step& step) {
   if (decision_ == Decision::kAbort) {  // wanted, and so it is; who else wanted it is on record
     if (!event.by_operator) return;
@@ -44,12 +49,15 @@ void Transaction::On(const Abort& event, const Now& now, Step& step) {
     return;
   }
   if (!GivingUpIsPossible()) {
-    step.status = FailedPrecondition(
-        OnePhaseIsAsked() ? "the only branch of transaction " + spec_.gid +
-                                " is being asked whether it committed: its answer decides"
-                          : "the pivot of transaction " + spec_.gid +
-                                " is on its way: only its own answer, or resolving it by hand, can "
-                                "abort it now");
+    step.status =
+        held_ ? PivotStatus()
+              : FailedPrecondition(
+                    OnePhaseIsAsked()
+                        ? "the only branch of transaction " + spec_.gid +
+                              " is being asked whether it committed: its answer decides"
+                        : "the pivot of transaction " + spec_.gid +
+                              " is on its way: only its own answer, or resolving it by hand, can "
+                              "abort it now");
     return;
   }
   if (held_ && !event.by_operator) {
@@ -182,8 +190,7 @@ void Transaction::On(const Resolve& event, const Now& now, Step& step) {
     return;
   }
   if (tells && !committed && !GivingUpIsPossible()) {
-    step.status = FailedPrecondition("the pivot of transaction " + spec_.gid +
-                                     " may have happened: resolve that one");
+    step.status = PivotStatus();
     return;
   }
   Intervene("resolve " + std::string(Name(event.resolution)), id, event.actor, now, step);
@@ -191,6 +198,7 @@ void Transaction::On(const Resolve& event, const Now& now, Step& step) {
     abort_reason_ = CutReason(BranchLabel(event.branch) + " did not happen, says " +
                               (event.actor.who.empty() ? "an operator" : event.actor.who) +
                               (event.actor.reason.empty() ? "" : ": " + event.actor.reason));
+  const bool remembered = held_;
   if (held_) Release();
   if (tells) {
     DecideAsRemembered(event.resolution, now, step);
@@ -203,11 +211,17 @@ void Transaction::On(const Resolve& event, const Now& now, Step& step) {
   branch.next_attempt = kNever;
   if (phase_ == Phase::kActive) {  // one phase, or the pivot: the resolution is the decision
     if (branch.state == BranchState::kWaiting) Move(event.branch, BranchState::kExecuting);
-    SettleUndecided(event.branch, committed, now, step);
+    if (remembered && committed) {
+      Move(event.branch, BranchState::kDone);
+      DecideAsRemembered(event.resolution, now, step);
+    } else {
+      SettleUndecided(event.branch, committed, now, step);
+    }
   } else {
     Move(event.branch, committed ? BranchState::kDone : BranchState::kUndone);
   }
   Advance(now, step);
+  if (remembered) SendWhatIsDue(now, step);
 }
 
 // Of a commit all who promise something had executed, and an initiator had said Commit. Every

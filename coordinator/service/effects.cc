@@ -51,7 +51,7 @@ bool DecidesAll(const Deed& deed, const core::Transaction& txn) {
   const std::size_t i = txn.FindBranch(deed.branch_id);
   if (i == txn.branches().size()) return false;
   if (!deed.dry_run) return txn.branches()[i].resolved == core::Decision::kNone;
-  return txn.held() && !txn.spec().branches[i].pivot;
+  return txn.held();
 }
 
 // The words of Intervention.verb.

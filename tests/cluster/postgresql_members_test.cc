@@ -195,6 +195,13 @@ TEST_F(PostgresMembers, ALosslessFailOverHasToBeOne) {
   EXPECT_EQ(b.joined.generation, 2u) << "this server has no synchronous standby";
 }
 
+TEST(Origin, AFailOverIsTheSameTablesOnAnotherTimeline) {
+  EXPECT_TRUE(SameTables("77/00000001/16386", "77/00000002/16386"));
+  EXPECT_FALSE(SameTables("77/00000001/16386", "77/00000001/16480")) << "read in from a dump";
+  EXPECT_FALSE(SameTables("77/00000001/16386", "78/00000001/16386"));
+  EXPECT_FALSE(SameTables("elsewhere/1", "77/00000001/16386"));
+}
+
 // A member that runs while another server takes over hears of it as well.
 TEST_F(PostgresMembers, AFailOverWhileRunning) {
   Member a = Join("a");

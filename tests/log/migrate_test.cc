@@ -146,8 +146,15 @@ TEST_F(MigrateTest, WhatWasRestoredIsStartedBeforeItGoesBack) {
     PostgresLog log(Member("north"));
     (void)Look(log, 40);
   }
+  // As another server would say.
+  const std::string origin = Sql("SELECT origin FROM log");
+  Sql("UPDATE log SET origin = '1/00000001/1'");
+  const Status elsewhere = MigrateToSqlite(options_).status();
+  EXPECT_EQ(Code::kFailedPrecondition, elsewhere.code()) << elsewhere.ToString();
+  Sql("UPDATE log SET origin = '" + origin + "'");
   const auto back = MigrateToSqlite(options_);
-  EXPECT_TRUE(back.ok()) << back.status().ToString();
+  ASSERT_TRUE(back.ok()) << back.status().ToString();
+  EXPECT_NE(nullptr, Sqlite()) << "its starts have no gap, also those of before";
 }
 
 TEST_F(MigrateTest, AnotherLogIsNotTouched) {

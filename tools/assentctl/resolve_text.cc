@@ -36,10 +36,8 @@ Meaning MeaningOf(v1::Protocol protocol, bool commit) {
                 : Meaning{"has undone its part", "undo it there by hand"};
 }
 
-// Of one that is held. A pivot is taken by its word, as ever.
-bool DecidesAll(const v1::Transaction& transaction, const v1::Branch& branch) {
-  return transaction.held() && !branch.spec().pivot();
-}
+// Of one that is held.
+bool DecidesAll(const v1::Transaction& transaction) { return transaction.held(); }
 
 }  // namespace
 
@@ -51,10 +49,11 @@ std::string ResolveMeaning(const v1::Transaction& transaction, const v1::Branch&
                      Visible(BranchName(branch)) + " (" + Word(branch.spec().protocol()) + ", " +
                      Word(branch.state()) + "):\n";
   text += "  you declare that " + Visible(branch.spec().service()) + " " + meaning.happened + ".\n";
-  if (DecidesAll(transaction, branch)) {
+  if (DecidesAll(transaction)) {
     return text +
-           "  The log may lack the decision: this says what it was. Every branch is asked to "
-           "follow, also this one.\n";
+           "  The log may lack the decision: this says what it was. Every branch is asked to " +
+           (branch.spec().pivot() ? "follow; this one is taken at its word.\n"
+                                  : "follow, also this one.\n");
   }
   text += "  Nothing more is sent to it for this branch. If it is not so: ";
   text += std::string(meaning.if_not) + ".\n";

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <random>
 #include <unistd.h>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "coordinator/log/migrate/living.h"
 #include "coordinator/log/migrate/migrate.h"
 #include "coordinator/log/migrate/postgres_rows.h"
+#include "coordinator/log/postgresql/origin.h"
 #include "coordinator/log/sqlite/sqlite_import.h"
 #include "coordinator/log/sqlite/sqlite_store.h"
 
@@ -39,6 +41,7 @@ class ToSqlite {
   Status EndAll();
   Status NoteMoved();
   Status ReadEpochs();
+  Status NotStarted() const;
   Status Copy();
 
   std::string Mark(bool done) const {
@@ -66,6 +69,9 @@ Result<Migrated> ToSqlite::Run() {
     std::vector<std::string> silent;
     if (mark_.empty()) {
       // Before anything is marked: who has been told to go on could not.
+      const Result<bool> elsewhere = IsElsewhere(*postgres_);
+      if (!elsewhere.ok()) return elsewhere.status();
+      if (*elsewhere) return NotStarted();
       if (Status status = ReadEpochs(); !status.ok()) return status;
       auto alone = CheckNobodyLives(*postgres_, options_.patience, options_.on_progress);
       if (!alone.ok()) return alone.status();
@@ -187,8 +193,18 @@ Status ToSqlite::ReadEpochs() {
     if (!follows) break;
     log_.epochs.push_back(epoch);
   }
+  if (log_.epochs.empty()) return NotStarted();
+  // Starts of which nothing is presumed have epochs that nobody has heard.
+  std::random_device device;
+  for (std::uint64_t start = StartNumber(log_.epochs.back());
+       start > 1 && log_.epochs.size() < kMaxEpochsCount; --start)
+    log_.epochs.push_back(NextEpoch(FirstEpochOf(start - 2), device()));
   std::reverse(log_.epochs.begin(), log_.epochs.end());
-  if (!log_.epochs.empty()) return OkStatus();
+  return OkStatus();
+}
+
+// Its first start holds what is undecided, which here nobody would know to do.
+Status ToSqlite::NotStarted() const {
   return FailedPrecondition(postgres_->place() +
                             ": nobody has started since the log was restored, or another server "
                             "took over: start a coordinator on it, stop it, and run this again");

@@ -25,6 +25,26 @@ constexpr const char* kNoteSql =
 
 }  // namespace
 
+bool SameTables(const std::string& a, const std::string& b) {
+  const auto without_timeline = [](const std::string& origin) {
+    const std::size_t first = origin.find('/');
+    const std::size_t last = origin.rfind('/');
+    return first == last ? origin : origin.substr(0, first) + origin.substr(last);
+  };
+  return without_timeline(a) == without_timeline(b);
+}
+
+Result<bool> IsElsewhere(Connection& connection) {
+  const Answer now = connection.Run(kOriginSql);
+  if (!now.ok())
+    return now.verdict == Verdict::kRefused ? Result<bool>(false) : now.status(connection.place());
+  const Answer before = connection.Run("SELECT origin FROM log WHERE one = 1");
+  if (!before.ok()) return before.status(connection.place());
+  if (before.rows.size() != 1) return Unavailable(connection.place() + ": the log has no row");
+  const std::string known = before.rows.Text(0, 0);
+  return !known.empty() && known != now.rows.Text(0, 0);
+}
+
 Result<std::uint64_t> CheckOrigin(Connection& connection, const OriginOptions& options,
                                   std::optional<std::uint64_t> lost_in) {
   for (;;) {
@@ -39,8 +59,9 @@ Result<std::uint64_t> CheckOrigin(Connection& connection, const OriginOptions& o
     const std::string origin = now.ok() ? now.rows.Text(0, 0) : known;
     // There `origin` is the mark of a migration, which is all that says where the log goes on.
     if (before.rows.Int(0, 2) > kMovedFormat) return generation;
-    const bool moved = origin != known && !known.empty() &&
-                       !(options.lossless_failover && now.rows.Int(0, 1) != 0);
+    const bool moved =
+        origin != known && !known.empty() &&
+        !(options.lossless_failover && now.rows.Int(0, 1) != 0 && SameTables(origin, known));
     const bool lost = moved || (lost_in && generation <= *lost_in);
     if (origin == known && !lost) return generation;
     std::string words;

@@ -33,4 +33,11 @@ struct OriginOptions {
 Result<std::uint64_t> CheckOrigin(Connection& connection, const OriginOptions& options,
                                   std::optional<std::uint64_t> lost_in = std::nullopt);
 
+// Of two origins: a standby that takes over is the same cluster with the same tables, on another
+// timeline. What was dumped and read in again has other tables.
+bool SameTables(const std::string& a, const std::string& b);
+
+// Whether it is another than the one on which a coordinator worked last. Writes nothing.
+Result<bool> IsElsewhere(Connection& connection);
+
 }  // namespace assent::log
