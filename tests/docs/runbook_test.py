@@ -62,7 +62,7 @@ def normal(text):
 
 
 def outputs(page):
-    """What stands between plain fences."""
+    """What stands between plain fences; what a test of its own runs stands between others."""
     return [text for language, text in re.findall(r"^```(\w*)\n(.*?)^```$", page, re.S | re.M) if not language]
 
 
