@@ -149,6 +149,8 @@ TEST_F(ClusterTest, ADryRunSendsNothing) {
   ASSERT_EQ(1U, slot_of_a);
   v1::ListReply page;
   *page.add_transactions() = Active("a");
+  *page.add_transactions() = Active("a");
+  page.mutable_transactions(1)->set_held(true);  // nobody aborts that
   page.set_next_page_token("2");
   service.list.push_back(page);
   page.clear_next_page_token();

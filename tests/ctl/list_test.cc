@@ -29,6 +29,18 @@ TEST_F(ListTest, OnePageAndAHintAtMore) {
   EXPECT_EQ("there are more: add --page-token two or --all-pages\n", console.err);
 }
 
+// Its deadline sleeps.
+TEST(Attention, WhatIsHeldIsNotOverdue) {
+  v1::Transaction transaction;
+  transaction.set_state(v1::ACTIVE);
+  transaction.set_deadline_unix_ms(1);
+  EXPECT_EQ("overdue", Attention(transaction, 2));
+  transaction.set_suspended(true);
+  transaction.set_held(true);
+  transaction.set_needs_operator(true);
+  EXPECT_EQ("needs a human, held", Attention(transaction, 2));
+}
+
 TEST_F(ListTest, AnEmptyPageWithASuccessorIsNotTheEnd) {
   session.options.output = Output::kId;
   service.list.push_back(Page({}, "two"));

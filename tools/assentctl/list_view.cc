@@ -135,10 +135,11 @@ std::string Attention(const v1::Transaction& transaction, std::int64_t now_unix_
     text += (text.empty() ? "" : ", ") + std::string(word);
   };
   if (transaction.needs_operator()) add("needs a human");
-  if (transaction.suspended()) add("suspended");
-  // A decided transaction has met its deadline, however long carrying it out takes.
+  if (transaction.suspended()) add(transaction.held() ? "held" : "suspended");
+  // A decided transaction has met its deadline, however long carrying it out takes; that of one
+  // that is held sleeps.
   const bool overdue = transaction.state() == v1::ACTIVE && transaction.deadline_unix_ms() > 0 &&
-                       transaction.deadline_unix_ms() < now_unix_ms;
+                       transaction.deadline_unix_ms() < now_unix_ms && !transaction.held();
   if (overdue) add("overdue");
   return text;
 }

@@ -9,7 +9,8 @@
 
 namespace assent::ctl {
 
-// What of it wants a person's eye: "needs a human", "suspended", "overdue", several, or "".
+// What of it wants a person's eye: "needs a human", "suspended" or "held", "overdue", several, or
+// "".
 std::string Attention(const v1::Transaction& transaction, std::int64_t now_unix_ms);
 
 // "tcc", or "2pc+saga" when mixed.

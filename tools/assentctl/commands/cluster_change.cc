@@ -98,8 +98,10 @@ Result<std::string> Undecided(const v1::ClusterView& view,
   do {
     const Result<v1::ListReply> page = session.service.List(request, session.options.call_timeout);
     if (!page.ok()) return page.status();
-    for (const v1::Transaction& transaction : page->transactions())
+    for (const v1::Transaction& transaction : page->transactions()) {
+      if (transaction.held()) continue;  // for a person, wherever it goes
       count += moves(SlotOf(transaction.gid(), static_cast<Slot>(SlotsCount(view)))) ? 1 : 0;
+    }
     request.set_page_token(page->next_page_token());
   } while (!request.page_token().empty() && ++pages < kMaxPages);
   const std::string least = request.page_token().empty() ? "" : "at least ";
