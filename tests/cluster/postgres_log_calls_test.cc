@@ -340,13 +340,14 @@ TEST_F(PostgresLogCalls, WhatPeopleAskFor) {
 TEST_F(PostgresLogCalls, WhatIsTakenHasSerialsAtOnce) {
   Member a(url_, "a");
   ASSERT_TRUE(a.Start().ok());
-  Member b(url_, "b");
   std::atomic<int> without = 0;
   std::atomic<int> taken = 0;
-  b.on_assigned = [&](const std::vector<SlotGrant>& grants) {
+  Member b(url_, "b");
+  // Also while it is being destroyed.
+  b.on_assigned = [&without, &taken, log = b.log.get()](const std::vector<SlotGrant>& grants) {
     for (const SlotGrant& grant : grants) {
       ++taken;
-      if (b.log->NextSerial(grant.slot) == 0) ++without;
+      if (log->NextSerial(grant.slot) == 0) ++without;
     }
   };
   ASSERT_TRUE(b.Start().ok());
