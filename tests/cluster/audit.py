@@ -162,11 +162,13 @@ class Door:
         """As the guide has people end what is held: `told` that it is committed, or not; and a branch that has committed says so. That
         a step is done says nothing."""
         action = wire.tx.OperatorAction(gid=gid, who="campaign", reason="what the log has lost")
-        specs = [one.spec for one in self.stub.Get(wire.tx.GetRequest(gid=gid), timeout=20).branches]
-        tells = [one for one in specs if one.protocol != wire.types.SAGA] or [one for one in specs if one.pivot]
+        branches = self.stub.Get(wire.tx.GetRequest(gid=gid), timeout=20).branches
+        specs = [one.spec for one in branches]
+        tells = [one for one in specs if one.protocol != wire.types.SAGA or one.pivot]
         committed = told or any(books[int(one.service[-1])].get((gid, one.branch_id), ("",))[0] == "done" for one in tells)
-        if committed and specs:
-            self.stub.ResolveBranch(wire.tx.ResolveBranchRequest(action=action, branch_id=(tells or specs)[0].branch_id,
+        unfinished = [one.spec.branch_id for one in branches if one.state != wire.types.READ_ONLY]
+        if committed and unfinished:
+            self.stub.ResolveBranch(wire.tx.ResolveBranchRequest(action=action, branch_id=unfinished[0],
                                                                  resolution=wire.types.DECISION_COMMIT))
         elif specs and not any(one.protocol == wire.types.TWO_PHASE for one in specs):
             self.stub.Resume(wire.tx.ResumeRequest(action=action))
@@ -196,12 +198,16 @@ class Audit:
     def end_held(self, journals):
         """What a store may have lost the decision of."""
         try:
-            for gid in [one.gid for one in self.doors[0].open_ones() if one.held]:
-                told = gid in journals.entries and "COMMITTED" in journals.entries[gid].told
+            held = [one.gid for one in self.doors[0].open_ones() if one.held]
+        except grpc.RpcError:
+            return  # a later look
+        for gid in held:
+            told = gid in journals.entries and "COMMITTED" in journals.entries[gid].told
+            try:
                 self.doors[0].end_held(gid, told, [bank.branches() for bank in self.banks])
                 self.counts["held, and ended by people"] += 1
-        except grpc.RpcError as error:
-            self.said = f"{error.code().name}: {error.details()}"
+            except grpc.RpcError as error:
+                self.said = f"{error.code().name}: {error.details()}"
 
     def at_rest(self, journals):
         self.end_held(journals)

@@ -207,7 +207,7 @@ def check(rig):
         journals.take("test", ["plan", gid])
         journals.take("test", ["branch", gid, "1", "0", "1", "0", "book"])
     found = audit.Audit(rig)
-    found.await_rest()
+    found.await_rest(journals)
     found.compare(journals)
     found.store()
     print(dict(found.counts), dict(rig.tally), flush=True)
