@@ -352,11 +352,15 @@ void People::SettleHeld(std::size_t t) {
                                   false,
                                   Watcher(t, "the operator")};
   for (std::size_t i = 0; i < branches.size(); ++i) {
-    if (books.branches[i].finish == 0 || core::IsFinal(branches[i].state)) continue;
+    const bool pivot = books.durable->spec().branches[i].pivot;
+    const bool done = books.branches[i].finish > 0 || (pivot && books.branches[i].forward > 0);
+    if ((!done && !pivot) || core::IsFinal(branches[i].state)) continue;
     request.verb = engine::OperatorVerb::kResolve;
     request.branch_id = Ledger::BranchIdOf(i);
-    request.resolution = core::Decision::kCommit;
+    request.resolution = done ? core::Decision::kCommit : core::Decision::kAbort;
+    if (!done) continue;
     sim_.marks.Set(Mark::kHeldWasCommitted);
+    break;
   }
   const auto& specs = books.durable->spec().branches;
   const bool goes_on = std::all_of(specs.begin(), specs.end(), [](const core::BranchSpec& spec) {
