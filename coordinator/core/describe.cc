@@ -72,9 +72,7 @@ std::string WhyNotFinished(const Transaction& t, const Now& now) {
   if (t.finished()) return {};
   std::string prefix;
   if (t.held()) {
-    prefix =
-        "held: the log was put back to an older state and may lack what became of it; a person "
-        "has to look at its participants, and abort it, resume it, or resolve a branch; ";
+    prefix = "held: " + std::string(kWhyHeld) + "; a person " + std::string(kEndHeld) + "; ";
   } else if (t.suspended()) {
     prefix = "suspended by a person";
     for (auto it = t.interventions().rbegin(); it != t.interventions().rend(); ++it) {

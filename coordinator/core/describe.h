@@ -3,10 +3,17 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "coordinator/core/transaction.h"
 
 namespace assent::core {
+
+// Of one that is held: why, and what a person has to do.
+inline constexpr std::string_view kWhyHeld =
+    "the log was put back to an older state and may lack what became of it";
+inline constexpr std::string_view kEndHeld =
+    "has to look at its participants, and abort it, resume it, or resolve a branch";
 
 // One sentence for a person at three in the morning: what the transaction is waiting for. Empty
 // when finished.

@@ -7,6 +7,7 @@
 #include <assent/limits.h>
 #include <assent/text.h>
 
+#include "coordinator/core/describe.h"
 #include "coordinator/core/retry.h"
 #include "coordinator/core/transaction.h"
 
@@ -24,10 +25,8 @@ void Transaction::Intervene(std::string verb, std::string branch_id, const Actor
 }
 
 Status Transaction::HeldStatus() const {
-  return FailedPrecondition(
-      "transaction " + spec_.gid +
-      " is held: the log was put back to an older state and may lack what became of it. A person "
-      "has to look at its participants, and abort it, resume it, or resolve a branch");
+  return FailedPrecondition("transaction " + spec_.gid + " is held: " + std::string(kWhyHeld) +
+                            ". A person " + std::string(kEndHeld));
 }
 
 Status Transaction::PivotStatus() const {

@@ -65,7 +65,7 @@ struct Figures {
   Number active{};
   Number committing{};
   Number aborting{};
-  Number resting{};  // of those three: waits for a participant that is away (Transaction::Rests)
+  Number resting{};  // of those three: waits for a participant or a person (Transaction::Rests)
   Number needs_operator{};
   Number begun{};
   Number committed{};

@@ -23,6 +23,31 @@ constexpr const char* kNoteSql =
     " WHERE $2::bigint > 0 AND EXISTS (SELECT 1 FROM noted) RETURNING 1)"
     " SELECT count(*) FROM noted";
 
+// What answers, and what the log's row says of where it was.
+struct Seen {
+  std::string origin;  // `known`, of a store that cannot tell
+  bool synchronous = false;
+  std::string known;
+  std::uint64_t generation = 0;
+  std::int64_t format = 0;
+  // Nothing known has not been written down yet, and is taken for what answers.
+  bool elsewhere() const { return !known.empty() && origin != known; }
+};
+
+Result<Seen> Look(Connection& connection) {
+  const Answer now = connection.Run(kOriginSql);
+  if (!now.ok() && now.verdict != Verdict::kRefused) return now.status(connection.place());
+  const Answer log = connection.Run("SELECT origin, generation, format FROM log WHERE one = 1");
+  if (!log.ok()) return log.status(connection.place());
+  if (log.rows.size() != 1) return Unavailable(connection.place() + ": the log has no row");
+  const std::string known = log.rows.Text(0, 0);
+  return Seen{.origin = now.ok() ? now.rows.Text(0, 0) : known,
+              .synchronous = now.ok() && now.rows.Int(0, 1) != 0,
+              .known = known,
+              .generation = log.rows.Unsigned(0, 1),
+              .format = log.rows.Int(0, 2)};
+}
+
 }  // namespace
 
 bool SameTables(const std::string& a, const std::string& b) {
@@ -35,33 +60,20 @@ bool SameTables(const std::string& a, const std::string& b) {
 }
 
 Result<bool> IsElsewhere(Connection& connection) {
-  const Answer now = connection.Run(kOriginSql);
-  if (!now.ok())
-    return now.verdict == Verdict::kRefused ? Result<bool>(false) : now.status(connection.place());
-  const Answer before = connection.Run("SELECT origin FROM log WHERE one = 1");
-  if (!before.ok()) return before.status(connection.place());
-  if (before.rows.size() != 1) return Unavailable(connection.place() + ": the log has no row");
-  const std::string known = before.rows.Text(0, 0);
-  return !known.empty() && known != now.rows.Text(0, 0);
+  const Result<Seen> seen = Look(connection);
+  return seen.ok() ? Result<bool>(seen->elsewhere()) : seen.status();
 }
 
 Result<std::uint64_t> CheckOrigin(Connection& connection, const OriginOptions& options,
                                   std::optional<std::uint64_t> lost_in) {
   for (;;) {
-    const Answer now = connection.Run(kOriginSql);
-    if (!now.ok() && now.verdict != Verdict::kRefused) return now.status(connection.place());
-    const Answer before =
-        connection.Run("SELECT origin, generation, format FROM log WHERE one = 1");
-    if (!before.ok()) return before.status(connection.place());
-    if (before.rows.size() != 1) return Unavailable(connection.place() + ": the log has no row");
-    const std::string known = before.rows.Text(0, 0);
-    const std::uint64_t generation = before.rows.Unsigned(0, 1);
-    const std::string origin = now.ok() ? now.rows.Text(0, 0) : known;
+    const Result<Seen> seen = Look(connection);
+    if (!seen.ok()) return seen.status();
+    const auto& [origin, synchronous, known, generation, format] = *seen;
     // There `origin` is the mark of a migration, which is all that says where the log goes on.
-    if (before.rows.Int(0, 2) > kMovedFormat) return generation;
-    const bool moved =
-        origin != known && !known.empty() &&
-        !(options.lossless_failover && now.rows.Int(0, 1) != 0 && SameTables(origin, known));
+    if (format > kMovedFormat) return generation;
+    const bool moved = seen->elsewhere() &&
+                       !(options.lossless_failover && synchronous && SameTables(origin, known));
     const bool lost = moved || (lost_in && generation <= *lost_in);
     if (origin == known && !lost) return generation;
     std::string words;
