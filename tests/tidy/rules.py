@@ -30,6 +30,7 @@ ARROWS = {
                             "coordinator/log", "coordinator/log/sqlite", "coordinator/offline"],
     "coordinator/audit": ["std", "posix", "vocabulary", "sqlite3.h", "coordinator/base", "coordinator/log", "coordinator/log/postgresql",
                           "coordinator/log/sqlite", "coordinator/audit"],
+    "coordinator/tracing": ["std", "coordinator/tracing"],
     "coordinator/transport": ["std", "vocabulary", "wire", "grpc", "absl", "proto/parse", "proto/words",
                               "coordinator/base", "coordinator/core", "coordinator/transport"],
     "coordinator/engine": ["std", "posix", "vocabulary", "absl",
