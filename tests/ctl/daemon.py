@@ -88,6 +88,13 @@ class Ctl:
         return Result(subprocess.run([self.program, *arguments], input=stdin, capture_output=True, text=True,
                                      env={**self.env, **(env or {})}, timeout=60))
 
+    def until_kept(self, *gids):
+        """Until the log has their ends. `wait` is told of an end sooner, which a kill then takes back: it gates nothing."""
+        end = time.monotonic() + 20
+        while not set(gids) <= set(self("list", "--state", "finished", "-o", "id").out.split()):
+            assert time.monotonic() < end, f"{gids}: not all of them are in the history"
+            time.sleep(0.02)
+
     def start(self, *arguments):
         return subprocess.Popen([self.program, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True, env=self.env)

@@ -31,6 +31,7 @@ class Doctor(CtlTest):
             self.expect(0, "submit", "--gid", gid, "--for", "accepted", stdin=WAITS)
         self.expect(0, "abort", "three", "--yes", "--reason", "test")
         self.expect(10, "wait", "three")
+        self.ctl.until_kept("three")
         self.data = self.daemon.data
 
     def doctor(self, code, *arguments):

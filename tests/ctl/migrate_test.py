@@ -60,6 +60,7 @@ class Migrate(unittest.TestCase):
             self.assertEqual(0, submitted.code, submitted)
         self.assertEqual(0, self.ctl("abort", "two", "--yes", "--reason", "test").code)
         self.assertEqual(10, self.ctl("wait", "two").code)
+        self.ctl.until_kept("two")
 
     def sql(self, text):
         return self.server.sql(self.database, text).strip()
