@@ -1,5 +1,9 @@
 #include "coordinator/core/codec.h"
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <memory>
 #include <utility>
 
 #include <assent/limits.h>
@@ -12,9 +16,11 @@ namespace assent::core {
 namespace {
 
 constexpr std::uint64_t kSpecVersion = 1;
-constexpr std::uint64_t kStateVersion = 2;
-// Without the generation, as long as there is nothing to say of it: older programs read it.
+// Each says more than the one before it, and is written only of what has that to say: older
+// programs read the rest.
 constexpr std::uint64_t kPlainStateVersion = 1;
+constexpr std::uint64_t kGenerationStateVersion = 2;
+constexpr std::uint64_t kTraceStateVersion = 3;
 constexpr std::uint64_t kOutOfServiceVersion = 0;
 constexpr std::size_t kMaxErrorBytes = limits::kMaxReasonBytes;
 
@@ -182,6 +188,31 @@ Intervention ReadIntervention(ByteReader& in) {
   return intervention;
 }
 
+void Write(ByteWriter& out, const TraceContext& trace) {
+  out.Text({reinterpret_cast<const char*>(trace.trace_id.data()), trace.trace_id.size()});
+  out.Text({reinterpret_cast<const char*>(trace.span_id.data()), trace.span_id.size()});
+  out.U64(trace.sampled ? 1 : 0);
+  out.Text(trace.state);
+}
+
+template <std::size_t kBytes>
+bool ReadId(ByteReader& in, std::array<std::uint8_t, kBytes>& id) {
+  const std::string bytes = in.Text(kBytes);
+  if (bytes.size() != kBytes) return false;
+  std::copy(bytes.begin(), bytes.end(), id.begin());
+  return true;
+}
+
+// nullptr: it is damaged.
+std::shared_ptr<const TraceContext> ReadTrace(ByteReader& in) {
+  auto trace = std::make_shared<TraceContext>();
+  const bool ids = ReadId(in, trace->trace_id) && ReadId(in, trace->span_id);
+  trace->sampled = in.Bounded(1) == 1;
+  trace->state = in.Text(limits::kMaxTracestateBytes);
+  const bool sound = ids && !IsZero(trace->trace_id) && IsTracestate(trace->state);
+  return sound ? trace : nullptr;
+}
+
 Status UnknownVersion(const std::string& gid, const std::string& part, std::uint64_t version,
                       std::uint64_t known) {
   return DataLoss("transaction " + gid + ": its " + part + " has version " +
@@ -223,15 +254,23 @@ std::string Codec::EncodeBranchSpec(const BranchSpec& spec) {
   return out.Take();
 }
 
+// The same state has one way to be written.
+std::uint64_t Codec::StateVersionOf(const Transaction& t) {
+  if (t.spec_.trace != nullptr) return kTraceStateVersion;
+  const bool plain = !t.held_ && t.generation_ <= kFirstStoreGeneration;
+  return plain ? kPlainStateVersion : kGenerationStateVersion;
+}
+
 std::string Codec::EncodeState(const Transaction& t) {
   ByteWriter out;
   out.Reserve(64 + 96 * t.branches_.size());
-  const bool plain = !t.held_ && t.generation_ <= kFirstStoreGeneration;
-  out.U64(plain ? kPlainStateVersion : kStateVersion);
+  const std::uint64_t version = StateVersionOf(t);
+  out.U64(version);
   out.U64(static_cast<std::uint64_t>(t.phase_));
   out.U64(static_cast<std::uint64_t>(t.decision_));
   out.U64((t.sealed_ ? 1U : 0U) | (t.suspended_ ? 2U : 0U) | (t.held_ ? 4U : 0U));
-  if (!plain) out.U64(t.generation_);
+  if (version >= kGenerationStateVersion) out.U64(t.generation_);
+  if (version >= kTraceStateVersion) Write(out, *t.spec_.trace);
   out.Text(CutReason(t.abort_reason_));
   out.I64(t.began_at_.time_since_epoch().count());
   out.I64(t.deadline_at_.time_since_epoch().count());
@@ -283,8 +322,8 @@ Result<Transaction> Codec::Decode(const std::string& gid, std::string_view spec_
   Transaction t(std::move(spec).value());
   ByteReader in(state_bytes);
   const std::uint64_t version = in.U64();
-  if (in.ok() && (version == 0 || version > kStateVersion))
-    return UnknownVersion(gid, "state", version, kStateVersion);
+  if (in.ok() && (version == 0 || version > kTraceStateVersion))
+    return UnknownVersion(gid, "state", version, kTraceStateVersion);
   const std::uint64_t phase = in.From1To(static_cast<std::uint64_t>(Phase::kFinished));
   t.phase_ = static_cast<Phase>(phase);
   t.decision_ = static_cast<Decision>(in.Bounded(static_cast<std::uint64_t>(Decision::kAbort)));
@@ -294,6 +333,7 @@ Result<Transaction> Codec::Decode(const std::string& gid, std::string_view spec_
   t.suspended_ = (flags & 2) != 0;
   t.held_ = (flags & 4) != 0;
   t.generation_ = plain ? kFirstStoreGeneration : in.U64();
+  if (version == kTraceStateVersion) t.spec_.trace = ReadTrace(in);
   t.abort_reason_ = in.Text(kMaxErrorBytes);
   t.began_at_ = WallTime(Millis(in.I64()));
   t.deadline_at_ = WallTime(Millis(in.I64()));
@@ -312,9 +352,8 @@ Result<Transaction> Codec::Decode(const std::string& gid, std::string_view spec_
   for (std::uint64_t i = 0; in.ok() && i < interventions; ++i)
     t.interventions_.push_back(ReadIntervention(in));
 
-  // The same state has one way to be written.
-  const bool padded = !plain && !t.held_ && t.generation_ <= kFirstStoreGeneration;
-  if (!in.done() || padded) return DataLoss("transaction " + gid + ": its state cannot be decoded");
+  if (!in.done() || StateVersionOf(t) != version)
+    return DataLoss("transaction " + gid + ": its state cannot be decoded");
   const std::string_view broken = BrokenRule(t);
   if (!broken.empty())
     return DataLoss("transaction " + gid + ": its state makes no sense: " + std::string(broken));

@@ -41,6 +41,9 @@ class Codec {
   // kDataLoss also of a row that is out of service: by whom and why.
   static Result<Transaction> Decode(const std::string& gid, std::string_view spec,
                                     std::string_view state);
+
+ private:
+  static std::uint64_t StateVersionOf(const Transaction& transaction);
 };
 
 }  // namespace assent::core

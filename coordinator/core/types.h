@@ -4,12 +4,14 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <assent/operation.h>
 #include <assent/states.h>
+#include <assent/trace.h>
 
 namespace assent::core {
 
@@ -77,6 +79,9 @@ struct TransactionSpec {
   StringPairs labels;
   // Branches come one by one, until Seal.
   bool open = false;
+  // Of the request that began it, not of what was asked: who asks for the same again may come with
+  // another, or none. nullptr: none.
+  std::shared_ptr<const TraceContext> trace{};
 };
 
 struct Attempt {

@@ -16,6 +16,7 @@
 #include "coordinator/engine/alarm.h"
 #include "coordinator/engine/requests.h"
 #include "coordinator/log/log.h"
+#include "coordinator/tracing/span.h"
 #include "coordinator/transport/transport.h"
 
 namespace assent::engine {
@@ -68,6 +69,12 @@ struct ShardOptions {
   // Told of each that begins to need a person (also once more after a start, or in another
   // coordinator), and of each bad end. On the shard's thread, which it may not keep.
   std::function<void(Alarm alarm, const core::Transaction& txn, const core::Now& now)> on_alarm{};
+  // Told of each span that has ended (engine/spans.h), on the shard's thread, which it may not
+  // keep.
+  // Empty: there are none, and none is made.
+  std::function<void(tracing::Span&& span)> on_span{};
+  // Of the transactions that come without a trace, how many get one: 0 (none) to 1 (all).
+  double trace_sample_ratio = 1;
 };
 
 }  // namespace assent::engine

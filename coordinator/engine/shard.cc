@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "coordinator/core/codec.h"
+#include "coordinator/core/trace.h"
 
 namespace assent::engine {
 
@@ -17,7 +18,8 @@ Shard::Shard(ShardOptions options, ShardPorts& ports)
       random_(options_.seed),
       writes_(options_, ports),
       history_(ports),
-      waiting_(options_) {}
+      waiting_(options_),
+      spans_(options_) {}
 
 Shard::~Shard() {
   while (timers_.PopDue(core::kNever) != nullptr) {
@@ -92,7 +94,9 @@ void Shard::WakeSome() {
 
 Status Shard::Apply(Live& live, const core::Event& event) {
   const core::Phase phase = live.txn.phase();
+  const std::vector<Spans::OnItsWay> watched = spans_.Watch(live.txn);
   core::Step step = live.txn.Apply(event, {mono_, wall_, random_.Next()});
+  spans_.TellEnded(live.txn, watched);
   MarkChanged(live);
   for (const core::Effect& effect : step.effects) live.audience.Expect(effect);
   writes_.Take(live, step, mono_);
@@ -143,6 +147,11 @@ void Shard::Perform(Live& live, const core::Send& send) {
       .slot = live.holding.slot,
       .slot_epoch = live.holding.slot_epoch,
   });
+  if (live.txn.spec().trace != nullptr) {
+    core::CarriedTrace trace = core::TraceFor(live.txn, send, spans_.on());
+    command.traceparent = std::move(trace.traceparent);
+    command.tracestate = std::move(trace.tracestate);
+  }
   if (!spec.receive_results) return;
   for (const core::BranchIndex after : spec.after) {
     command.results.emplace_back(live.txn.spec().branches[after].id,
@@ -171,6 +180,16 @@ void Shard::Alert(Live& live) {
   if (alarm == Alarm::kNone || live.AddRare().told == alarm) return;
   live.rare->told = alarm;
   options_.on_alarm(alarm, live.txn, Now());
+}
+
+void Shard::TellWritten(const Live& live, core::MonoTime handed_over) const {
+  if (!spans_.Follows(live.txn)) return;
+  const bool decides = !live.audience.decided() && live.txn.decision() != core::Decision::kNone;
+  const std::string_view record = live.write == WriteState::kEnding ? "end"
+                                  : decides                         ? "decision"
+                                  : live.version == 1               ? "begin"
+                                                                    : "progress";
+  spans_.TellWritten(live.txn, record, live.version, mono_ - handed_over, Now());
 }
 
 void Shard::MarkChanged(Live& live) {
@@ -226,12 +245,15 @@ void Shard::On(AppendedRequest&& request) {
         [[fallthrough]];
       case Writes::Fate::kEnded:
         census_.CountEnd(live.txn);
+        TellWritten(live, batch.handed_over);
+        spans_.TellEnd(live.txn, Now());
         if (options_.on_alarm) Alert(live);
         Release(live, std::exchange(live.after_this_write, {}));
         live.audience.Dismiss(OkStatus(), &live.txn, Now());
         Remove(live);
         continue;
       case Writes::Fate::kDurable:
+        TellWritten(live, batch.handed_over);
         if (!live.audience.decided() && live.txn.decision() != core::Decision::kNone)
           live.txn.NoteDecisionDurable(
               core::WallTime(core::Millis(request.result.durable_unix_ms)));

@@ -26,6 +26,7 @@
 #include "coordinator/engine/holding.h"
 #include "coordinator/engine/ports.h"
 #include "coordinator/engine/requests.h"
+#include "coordinator/engine/spans.h"
 #include "coordinator/engine/waiting.h"
 #include "coordinator/engine/writes.h"
 
@@ -103,6 +104,7 @@ class Shard {
   void Perform(Live& live, const core::Announce& announce);
   void MarkChanged(Live& live);
   void Count(Live& live);
+  void TellWritten(const Live& live, core::MonoTime handed_over) const;
   void Alert(Live& live);
   void FireTimers();
   void WakeSome();
@@ -143,6 +145,7 @@ class Shard {
   History history_;
   Waiting waiting_;
   Census census_;
+  const Spans spans_;
   absl::btree_map<std::uint64_t, Live*> changed_;  // those who are watched, by serial
   std::vector<transport::Command> outgoing_;
   std::size_t sent_count_ = 0;  // in the last turn that sent

@@ -125,6 +125,8 @@ void Shard::On(BeginRequest&& request) {
           nullptr, Now());
     }
     ++census_.figures.begun;
+    if (request.spec.trace == nullptr && spans_.on())
+      spans_.BeginTrace(request.spec, epoch_, random_.Next());
     live = &AddLive(*holding, core::Transaction(std::move(request.spec)), serial);
   }
   AddWaiter(*live, {.milestone = MilestoneOf(request.wait_for),

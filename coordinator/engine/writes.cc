@@ -97,16 +97,17 @@ void Writes::HandOver(core::MonoTime now) {
                  : lives.end();
   std::vector<Live*> beginnings(begins, lives.end());
   lives.erase(begins, lives.end());
-  Append(std::move(lives));
-  Append(std::move(beginnings));
+  Append(std::move(lives), now);
+  Append(std::move(beginnings), now);
 }
 
-void Writes::Append(std::vector<Live*> lives) {
+void Writes::Append(std::vector<Live*> lives, core::MonoTime now) {
   if (lives.empty()) return;
   std::vector<log::Entry> entries;
   entries.reserve(lives.size());
   const std::uint64_t generation = ports_.Generation();
   Batch& batch = batches_.emplace_back();
+  batch.handed_over = now;
   for (Live* live : lives) {
     batch.begins = batch.begins || live->version == 0;
     const bool last = ++live->version > 1 && live->txn.finished();

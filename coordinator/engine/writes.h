@@ -23,7 +23,8 @@ class Writes {
  public:
   struct Batch {
     std::vector<Live*> written{};
-    bool begins = false;         // one of them is new
+    bool begins = false;  // one of them is new
+    core::MonoTime handed_over{};
     Holding* forgets = nullptr;  // instead: one kForget entry, of a gid in this slot
     ViewCallback forgotten{};
   };
@@ -61,7 +62,7 @@ class Writes {
  private:
   static constexpr std::size_t kMaxBatchesCount = 4;
 
-  void Append(std::vector<Live*> lives);
+  void Append(std::vector<Live*> lives, core::MonoTime now);
   void List(Live& live, bool again, core::MonoTime now);
 
   const ShardOptions& options_;

@@ -1,9 +1,12 @@
 #include "coordinator/grpc/call.h"
 
 #include <cstdint>
+#include <iterator>
+#include <string>
 
 #include <assent/limits.h>
 
+#include "coordinator/service/trace.h"
 #include "proto/parse/parse.h"
 
 namespace assent::door {
@@ -17,6 +20,19 @@ service::Caller CallerOf(const grpc::CallbackServerContext& context) {
   service::Caller caller = CallerOf(context.peer());
   caller.forwarded = context.client_metadata().count(kForwarded) > 0;
   return caller;
+}
+
+bool AdoptTrace(const grpc::CallbackServerContext& context, v1::TransactionSpec& spec) {
+  const auto& metadata = context.client_metadata();
+  const auto parents = metadata.equal_range("traceparent");
+  // The standard has no trace with several parents.
+  if (std::distance(parents.first, parents.second) != 1) return false;
+  std::string state;
+  const auto states = metadata.equal_range("tracestate");
+  for (auto at = states.first; at != states.second; ++at)
+    state.append(state.empty() ? "" : ",").append(at->second.data(), at->second.size());
+  const grpc::string_ref parent = parents.first->second;
+  return service::AdoptTrace({parent.data(), parent.size()}, state, spec);
 }
 
 Status ParseRequest(const grpc::ByteBuffer& bytes, google::protobuf::Message& message) {

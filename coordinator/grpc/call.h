@@ -38,6 +38,10 @@ service::Caller CallerOf(const std::string& peer);
 // Likewise; and whether it hands the call on for somebody (metadata `assent-forwarded`).
 service::Caller CallerOf(const grpc::CallbackServerContext& context);
 
+// The trace context of the call's metadata, for a transaction that it begins. True: it is in `spec`
+// now.
+bool AdoptTrace(const grpc::CallbackServerContext& context, v1::TransactionSpec& spec);
+
 // A message of at most kMaxFrameBytes, or INVALID_ARGUMENT with the field at fault.
 Status ParseRequest(const grpc::ByteBuffer& bytes, google::protobuf::Message& message);
 grpc::ByteBuffer Serialised(const google::protobuf::Message& message);

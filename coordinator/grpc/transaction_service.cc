@@ -70,6 +70,10 @@ class TransactionService final : public RawService<v1::TransactionService::Servi
     Unary<Request, Reply>([this](const service::Caller& caller, Request&& request,
                                  const std::shared_ptr<Call<Reply>>& call, Context* context,
                                  Bytes&& bytes) {
+      if constexpr (service::kTransaction<Request>) {
+        if (AdoptTrace(*context, *request.mutable_transaction()) && !service_.router().alone())
+          bytes = Serialised(request);
+      }
       if (service_.router().alone()) return service_.Take(caller, std::move(request), call);
       Travel<Request, Reply>(caller, std::move(request), call, context, std::move(bytes));
     });

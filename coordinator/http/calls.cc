@@ -11,6 +11,7 @@
 #include "coordinator/http/limits.h"
 #include "coordinator/http/printer.h"
 #include "coordinator/service/kinds.h"
+#include "coordinator/service/trace.h"
 #include "coordinator/service/watch.h"
 
 namespace assent::http {
@@ -76,7 +77,9 @@ class Call final : public service::Asker<Reply>,
       : exchange_(std::move(order.exchange)),
         timeout_(order.asked.timeout_ms > 0 ? order.asked.timeout_ms : order.route->patience_ms),
         is_asked_(order.asked.timeout_ms > 0),
-        gid_(order.asked.gid) {}
+        gid_(order.asked.gid),
+        traceparent_(std::move(order.traceparent)),
+        tracestate_(std::move(order.tracestate)) {}
 
   void Start(const Rooms& rooms, const service::Caller& caller, Request&& request) {
     constexpr auto kWhat =
@@ -88,6 +91,7 @@ class Call final : public service::Asker<Reply>,
       // From now on it has one, wherever it is asked, and whatever its caller is told.
       if (gid_.empty()) gid_ = rooms.service.engine().IssueGid();
       request.mutable_transaction()->set_gid(gid_);
+      (void)service::AdoptTrace(traceparent_, tracestate_, *request.mutable_transaction());
     }
     if constexpr (kTravels<Request>) {
       if (!rooms.service.router().alone() && rooms.way != nullptr)
@@ -217,6 +221,8 @@ class Call final : public service::Asker<Reply>,
   const std::chrono::milliseconds timeout_;
   const bool is_asked_;  // it was the caller who said so
   std::string gid_;
+  const std::string traceparent_;
+  const std::string tracestate_;
 };
 
 // A state of a watch, wherever it comes from, as an event.

@@ -25,6 +25,8 @@ struct Order {
   Asked asked{};
   // The last one that the caller of a watch has had.
   std::string last_event_id{};
+  std::string traceparent{};
+  std::string tracestate{};
   std::shared_ptr<Exchange> exchange{};
 };
 std::shared_ptr<Pending> Begin(const Rooms& rooms, Order order);

@@ -10,6 +10,7 @@
 
 #include "coordinator/http/json.h"
 #include "coordinator/http/limits.h"
+#include "coordinator/http/parsed.h"
 
 namespace assent::http {
 namespace {
@@ -39,8 +40,6 @@ std::string HeadOf(const Answer& answer, bool keep, bool stream) {
     head += "Content-Length: " + std::to_string(answer.body.size()) + "\r\n";
   return head + (keep ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n");
 }
-
-std::string Text(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
 Status TooMany(const std::string& what, std::size_t is, std::size_t limit) {
   return InvalidArgument(what + " has " + (is > 0 ? std::to_string(is) : "too many") +
@@ -279,15 +278,7 @@ void Connection::Dispatch() {
   parser_.reset();
   keep_ = message.keep_alive() && !lane_.closing;
   head_only_ = message.method() == beast::http::verb::head;
-  Request request;
-  request.method = Text(message.method_string());
-  request.target = Text(message.target());
-  request.content_type = Text(message[field::content_type]);
-  request.host = Text(message[field::host]);
-  request.origin = Text(message[field::origin]);
-  request.last_event_id = Text(message["Last-Event-ID"]);
-  request.if_none_match = Text(message[field::if_none_match]);
-  request.body = std::move(message.body());
+  Request request = RequestOf(std::move(message));
   request.caller = caller_;
   state_ = State::kWaiting;
   ++number_;

@@ -181,6 +181,8 @@ std::shared_ptr<Pending> Desk::TakeCall(Request request,
                         .caller = std::move(request.caller),
                         .asked = *std::move(asked),
                         .last_event_id = std::move(request.last_event_id),
+                        .traceparent = std::move(request.traceparent),
+                        .tracestate = std::move(request.tracestate),
                         .exchange = exchange});
 }
 

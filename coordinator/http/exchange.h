@@ -22,6 +22,8 @@ struct Request {
   std::string host{};
   std::string origin{};
   std::string last_event_id{};
+  std::string traceparent{};
+  std::string tracestate{};
   std::string if_none_match{};
   std::string body{};
   service::Caller caller{};

@@ -158,6 +158,9 @@ std::string Description(const Route& route) {
          (route.patience_ms == 0 ? "as long as it takes" : std::to_string(route.patience_ms));
 }
 
+const char kTraceHeader[] =
+    "W3C Trace Context of the caller; left out if it is ill-formed, or the body says another";
+
 Json Parameters(const Route& route) {
   Json parameters = Json::array();
   for (const std::string& name : PathParameters(route.path)) {
@@ -185,6 +188,14 @@ Json Parameters(const Route& route) {
          {"description", Description(route)},
          {"schema",
           {{"type", "integer"}, {"format", "int64"}, {"minimum", 1}, {"maximum", kMaxWaitMs}}}});
+  }
+  if (std::string_view(route.body) == "transaction") {
+    for (const char* name : {"traceparent", "tracestate"}) {
+      parameters.push_back({{"name", name},
+                            {"in", "header"},
+                            {"description", kTraceHeader},
+                            {"schema", {{"type", "string"}}}});
+    }
   }
   return parameters;
 }

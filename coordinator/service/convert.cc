@@ -11,6 +11,8 @@
 
 #include "coordinator/core/describe.h"
 #include "coordinator/core/spec.h"
+#include "coordinator/core/trace.h"
+#include "coordinator/service/trace.h"
 #include "proto/words/words.h"
 
 namespace assent::service {
@@ -199,10 +201,13 @@ Result<engine::BeginRequest> ToBegin(v1::TransactionSpec spec, v1::WaitFor wait_
                                      const std::function<std::string()>& issue_gid) {
   const Result<engine::WaitFor> wait = FromProto(wait_for);
   if (!wait.ok()) return wait.status();
+  auto trace = TraceOf(spec);
+  if (!trace.ok()) return trace.status();
   Result<core::TransactionSpec> converted = FromProto(std::move(spec));
   if (!converted.ok()) return converted.status();
   engine::BeginRequest request;
   request.spec = std::move(converted).value();
+  request.spec.trace = std::move(trace).value();
   request.spec.open = open;
   request.wait_for = *wait;
   if (request.spec.gid.empty()) request.spec.gid = issue_gid();
@@ -247,6 +252,7 @@ void ToProto(const core::Transaction& txn, const core::Now& now, const Detail& d
   out.set_began_unix_ms(UnixMs(txn.began_at()));
   out.set_deadline_unix_ms(UnixMs(txn.deadline_at()));
   out.set_recoveries(txn.recoveries());
+  out.set_traceparent(core::TraceparentOf(txn));
   for (const core::Intervention& done : txn.interventions()) {
     v1::Intervention& intervention = *out.add_interventions();
     intervention.set_at_unix_ms(UnixMs(done.at));

@@ -3,19 +3,15 @@
 // A span: one piece of work in a trace, with its beginning and its end. A plain value: who makes
 // it knows nothing of where it goes.
 
-#include <algorithm>
-#include <array>
-#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
-namespace assent::tracing {
+#include <assent/trace.h>
 
-using TraceId = std::array<std::uint8_t, 16>;
-using SpanId = std::array<std::uint8_t, 8>;
+namespace assent::tracing {
 
 struct Attribute {
   std::string_view key;  // of static storage
@@ -46,11 +42,6 @@ struct Span {
   std::string message{};                // of kError: a sentence
   std::vector<Attribute> attributes{};  // no key twice
 };
-
-template <std::size_t kBytes>
-constexpr bool IsZero(const std::array<std::uint8_t, kBytes>& id) {
-  return std::all_of(id.begin(), id.end(), [](std::uint8_t byte) { return byte == 0; });
-}
 
 // Whether a receiver could read it: it has ids and a name.
 inline bool IsSound(const Span& span) {

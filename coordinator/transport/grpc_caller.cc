@@ -149,6 +149,11 @@ struct GrpcCaller::Impl {
     }
     v1::BranchCommand message;
     ToWire(std::move(command), 0, coordinator_id, message);
+    // Where a participant's own tracing looks for it.
+    if (!message.traceparent().empty())
+      call->context.AddMetadata("traceparent", message.traceparent());
+    if (!message.tracestate().empty())
+      call->context.AddMetadata("tracestate", message.tracestate());
     grpc::ByteBuffer request;
     bool own = false;
     (void)grpc::SerializationTraits<v1::BranchCommand>::Serialize(message, &request, &own);

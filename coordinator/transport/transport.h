@@ -42,6 +42,9 @@ struct Command {
   // Under which of its owners the slot of the transaction is; 0: it has one owner for ever.
   Slot slot = 0;
   std::uint64_t slot_epoch = 0;
+  // W3C Trace Context of what is done for it; empty: none.
+  std::string traceparent = {};
+  std::string tracestate = {};
 };
 
 // Nothing can have happened yet: only of such a command may a transport say that it is refused, in

@@ -51,6 +51,8 @@ void ToWire(Command&& command, std::uint64_t command_id, std::uint32_t coordinat
   out.set_began_epoch(command.began_epoch);
   out.set_command_id(command_id);
   out.set_began_unix_ms(command.began_at.time_since_epoch().count());
+  if (!command.traceparent.empty()) out.set_traceparent(std::move(command.traceparent));
+  if (!command.tracestate.empty()) out.set_tracestate(std::move(command.tracestate));
   if (command.slot_epoch == 0) return;
   out.set_slot(command.slot);
   out.set_slot_epoch(command.slot_epoch);

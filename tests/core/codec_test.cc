@@ -207,14 +207,14 @@ TEST(Codec, VersionsThatNobodyHasWritten) {
   const Transaction t = Lived();
   const std::string spec = Codec::EncodeSpec(t);
   const std::string state = Codec::EncodeState(t);
-  for (const char version : {'\0', '\3', '\x7f'}) {
+  for (const char version : {'\0', '\4', '\x7f'}) {
     const std::string number = std::to_string(static_cast<int>(version));
     EXPECT_EQ(
         Decode(version + spec.substr(1), state).status(),
         DataLoss("transaction g1: its spec has version " + number + ", this program knows 1 to 1"));
     EXPECT_EQ(Decode(spec, version + state.substr(1)).status(),
               DataLoss("transaction g1: its state has version " + number +
-                       ", this program knows 1 to 2"));
+                       ", this program knows 1 to 3"));
   }
 }
 

@@ -68,6 +68,12 @@ TEST_F(CommandLine, FlagOverEnvironmentOverProfileOverDefault) {
   EXPECT_EQ(Output::kId, Good({"list", "-o", "id"}).options.output);
 }
 
+TEST_F(CommandLine, SubmitTakesTheTraceOfTheEnvironment) {
+  EXPECT_EQ("", std::get<SubmitCommand>(Good({"submit"}).command).traceparent);
+  env["TRACEPARENT"] = "00-a-b-01";
+  EXPECT_EQ("00-a-b-01", std::get<SubmitCommand>(Good({"submit"}).command).traceparent);
+}
+
 TEST_F(CommandLine, ANamedProfileMustBeThere) {
   EXPECT_NE(std::string::npos, Bad({"list", "--profile", "prod"}).find("no profile 'prod'"));
   EXPECT_NE(std::string::npos, Bad({"list", "--profile-file", "/nope"}).find("no /nope"));

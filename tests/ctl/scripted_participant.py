@@ -20,6 +20,7 @@ class ScriptedParticipant(participant_pb2_grpc.ParticipantServicer):
         self._held = {}
         self.commands = []  # (service, operation name), in order of arrival
         self.asked = []  # (action, operation name), likewise
+        self.traces = []  # (gid, traceparent, tracestate), likewise; of the command and its metadata, which must say the same
         self._port = 0
         self.up()
 
@@ -56,6 +57,9 @@ class ScriptedParticipant(participant_pb2_grpc.ParticipantServicer):
         with self._lock:
             self.commands.append((command.service, key[1]))
             self.asked.append(key)
+            said = dict(context.invocation_metadata())
+            assert (said.get("traceparent", ""), said.get("tracestate", "")) == (command.traceparent, command.tracestate), said
+            self.traces.append((command.gid, command.traceparent, command.tracestate))
             held = self._held.get(key)
             kind, result, reason = self._answers.get(key, (REPLY.DONE, b"", ""))
         if held:

@@ -54,6 +54,17 @@ TEST_F(SubmitTest, AcceptedIsEnoughWhenAskedFor) {
   EXPECT_EQ("g\n", console.out);
 }
 
+TEST_F(SubmitTest, TheEnvironmentsTraceGoesAlong) {
+  const std::string trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  for (const std::string& said : {trace, std::string("of no form")}) {
+    service.submit.push_back(Accepted("g"));
+    EXPECT_EQ(Exit::kDone,
+              RunSubmit({"-", "", {"", v1::WAIT_ACCEPTED, false}, false, said}, session));
+  }
+  EXPECT_EQ(trace, service.submitted[0].transaction().traceparent());
+  EXPECT_EQ("", service.submitted[1].transaction().traceparent());
+}
+
 TEST_F(SubmitTest, AMistakeInTheFileIsUsageAndNothingIsSent) {
   console.files["bad.json"] = R"({"branches":[{"protocol":"saga"}]})";
   EXPECT_EQ(Exit::kUsage, Submit("bad.json"));

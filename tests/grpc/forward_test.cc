@@ -81,6 +81,19 @@ TEST_F(ForwardTest, EveryOperationTravels) {
   EXPECT_EQ(members_[0]->engine->Stats().begun, 0U);
 }
 
+// It stands in the metadata of the call that came, and not of the one that is handed on.
+TEST_F(ForwardTest, TheTraceOfACallTravels) {
+  Start(2);
+  const std::string parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  for (const std::string& gid : {GidIn(0), GidIn(1), std::string()}) {
+    const auto context = Context();
+    context->AddMetadata("traceparent", parent);
+    v1::SubmitReply reply;
+    ASSERT_EQ(Text(members_[0]->stub->Submit(context.get(), Submit(gid), &reply)), "OK");
+    EXPECT_EQ(GetAt(0, reply.gid()).traceparent(), parent) << reply.gid();
+  }
+}
+
 TEST_F(ForwardTest, AGidThatIsIssuedIsOneOfOurOwn) {
   Start(3);
   for (int i = 0; i < 10; ++i) {

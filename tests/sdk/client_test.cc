@@ -53,6 +53,9 @@ TEST(ClientTest, SubmitsAndReports) {
     EXPECT_EQ(request.transaction().branches(0).payload(), "2 x 4711");
     EXPECT_EQ(request.transaction().deadline_ms(), 5000);
     EXPECT_EQ(request.transaction().labels().at("order"), "1");
+    EXPECT_EQ(request.transaction().traceparent(),
+              "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    EXPECT_EQ(request.transaction().tracestate(), "a=1");
     reply->set_gid(request.transaction().gid());
     reply->set_state(v1::ABORTING);
     reply->set_outcome(v1::ABORTED);
@@ -61,7 +64,8 @@ TEST(ClientTest, SubmitsAndReports) {
   };
   FakeCoordinator coordinator(script);
   Client client({.endpoint = coordinator.endpoint()});
-  const Transaction order = Order();
+  Transaction order = Order();
+  order.Trace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "a=1");
   const Result<Report> report = client.Submit(order);
   ASSERT_TRUE(report.ok()) << report.status().ToString();
   EXPECT_TRUE(report->aborted());

@@ -12,6 +12,7 @@
 
 #include <assent/limits.h>
 
+#include "participant-sdk/cpp/src/wire.h"
 #include "tests/sdk/session_fixture.h"
 
 namespace assent::internal {
@@ -27,6 +28,19 @@ TEST_F(SessionTest, GreetsFirst) {
   EXPECT_TRUE(session_.open());
   EXPECT_EQ(session_.coordinator_id(), 9u);
   EXPECT_EQ(asks_, 1);
+}
+
+TEST_F(SessionTest, ACallHasTheTraceOfItsCommand) {
+  v1::CoordinatorFrame frame;
+  AddCommand(&frame, 5, "g1");
+  v1::BranchCommand& command = *frame.mutable_commands(0);
+  command.set_service("inventory");
+  command.set_traceparent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+  command.set_tracestate("a=1");
+  const Result<Call> call = TakeCall(&command);
+  ASSERT_TRUE(call.ok()) << call.status().ToString();
+  EXPECT_EQ(call->traceparent, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+  EXPECT_EQ(call->tracestate, "a=1");
 }
 
 TEST_F(SessionTest, RepliesOnceWithTheCommandsIdentity) {

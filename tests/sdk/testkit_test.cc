@@ -58,6 +58,18 @@ TEST_F(TestKitTest, CommitsEachProtocol) {
   EXPECT_THAT(kit_.violations(), IsEmpty());
 }
 
+TEST_F(TestKitTest, TheHandlerHasItsInitiatorsTrace) {
+  const std::string trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  Transaction order;
+  order.Tcc("shelf", "take", "1").Trace(trace, "a=1");
+  ASSERT_TRUE(kit_.client().Submit(order)->committed());
+  ASSERT_THAT(OperationsIn(kit_), ElementsAre("1 TRY", "1 CONFIRM"));
+  for (const Event& event : kit_.history()) {
+    EXPECT_EQ(event.call.traceparent, trace);
+    EXPECT_EQ(event.call.tracestate, "a=1");
+  }
+}
+
 TEST_F(TestKitTest, ARefusalUndoesTheOthersInReverse) {
   Transaction order;
   order.Saga("shelf", "take", "1").Saga("shelf", "take", "1").Saga("other", "take", "99");

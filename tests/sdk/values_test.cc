@@ -106,6 +106,12 @@ INSTANTIATE_TEST_SUITE_P(
                   limits::kMaxLabelKeyBytes, "labels key"},
         LimitCase{"label_value", [](std::size_t n) { return Valid().Label("k", Letters(n)); },
                   limits::kMaxLabelValueBytes, "labels value of 'k'"},
+        LimitCase{"tracestate",
+                  [](std::size_t n) {
+                    return Valid().Trace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+                                         Letters(n));
+                  },
+                  limits::kMaxTracestateBytes, "tracestate has 513"},
         LimitCase{"header_value",
                   [](std::size_t n) {
                     return Transaction().Tcc("s", "a", {}, {.headers = {{"k", Letters(n)}}});
@@ -131,6 +137,9 @@ TEST(TransactionTest, RefusesWhatCanNeverWork) {
   EXPECT_THAT(message(Transaction()), HasSubstr("at least one"));
   EXPECT_THAT(message(Valid().Gid("a/b")), HasSubstr("not allowed"));
   EXPECT_THAT(message(Valid().Gid("")), HasSubstr("gid is empty"));
+  EXPECT_THAT(message(Valid().Trace("4bf92f3577b34da6a3ce929d0e0e4736")),
+              HasSubstr("traceparent is '4bf92f"));
+  EXPECT_THAT(message(Valid().Trace("", "a=1")), HasSubstr("traceparent is not"));
   EXPECT_THAT(message(Transaction().Tcc("s", "a").Tcc("s", "a", {}, {.id = "1"})),
               HasSubstr("'1' is taken"));
   EXPECT_THAT(message(Transaction().Tcc("s", "a", {}, {.id = "2"}).Tcc("s", "a")),

@@ -30,12 +30,12 @@ ARROWS = {
                             "coordinator/log", "coordinator/log/sqlite", "coordinator/offline"],
     "coordinator/audit": ["std", "posix", "vocabulary", "sqlite3.h", "coordinator/base", "coordinator/log", "coordinator/log/postgresql",
                           "coordinator/log/sqlite", "coordinator/audit"],
-    "coordinator/tracing": ["std", "coordinator/tracing"],
+    "coordinator/tracing": ["std", "vocabulary", "coordinator/tracing"],
     "coordinator/transport": ["std", "vocabulary", "wire", "grpc", "absl", "proto/parse", "proto/words",
                               "coordinator/base", "coordinator/core", "coordinator/transport"],
     "coordinator/engine": ["std", "posix", "vocabulary", "absl",
                            "coordinator/base", "coordinator/core", "coordinator/log",
-                           "coordinator/transport", "coordinator/engine"],
+                           "coordinator/tracing", "coordinator/transport", "coordinator/engine"],
     "coordinator/service": ["std", "vocabulary", "wire", "absl", "proto/words", "coordinator/base", "coordinator/audit", "coordinator/core",
                             "coordinator/cluster", "coordinator/transport", "coordinator/engine", "coordinator/service"],
     "coordinator/grpc": ["std", "vocabulary", "wire", "grpc", "proto/parse", "coordinator/transport",
@@ -110,6 +110,7 @@ CORE_ALLOWED_C_SYMBOLS = {
     "__cxa_guard_abort", "__cxa_guard_acquire", "__cxa_guard_release", "__cxa_pure_virtual", "__cxa_rethrow",
     "__cxa_throw", "__cxa_throw_bad_array_new_length", "__gxx_personality_v0", "__dso_handle", "_Unwind_Resume",
     "__stack_chk_fail", "_GLOBAL_OFFSET_TABLE_", "__fprintf_chk", "__memcpy_chk", "__snprintf_chk", "__tls_get_addr",
+    "__libc_single_threaded",  # std::shared_ptr's count, which is no lock
 }
 # And by demangled prefix.
 CORE_ALLOWED_PREFIXES = ["assent::", "operator new", "operator delete", "std::", "vtable for ", "typeinfo for ",

@@ -53,6 +53,7 @@ struct SubmitCommand {
   std::string gid;  // overrides the file's
   WaitCommand wait;
   bool dry_run = false;
+  std::string traceparent{};  // of the environment, unchecked
 };
 
 enum class Verb : std::uint8_t { kRetry, kAbort, kSuspend, kResume, kForget };

@@ -89,6 +89,8 @@ std::variant<ParsedLine, ParseEnd> ParseCommandLine(const std::vector<std::strin
   if (!program.command.has_value()) return ParseEnd{Exit::kUsage, "", program.app.help()};
   Result<GlobalOptions> options = Layer(program, inputs);
   if (!options.ok()) return UsageError(program, options.status().message());
+  if (auto* const submit = std::get_if<SubmitCommand>(&*program.command))
+    submit->traceparent = EnvOr(inputs.env, "TRACEPARENT", "");
   return ParsedLine{options.value(), *program.command};
 }
 

@@ -12,7 +12,9 @@ namespace {
 void AddSubmit(Program& program) {
   auto command = std::make_shared<SubmitCommand>();
   CLI::App& submit = *program.app.add_subcommand(
-      "submit", "Submit a transaction from a JSON file and wait for it; exit codes as for wait");
+      "submit",
+      "Submit a transaction from a JSON file and wait for it; exit codes as for wait. TRACEPARENT "
+      "in the environment (W3C Trace Context) puts it into that trace");
   submit.add_option("FILE", command->path, "The file; - or nothing: standard input")
       ->type_name("FILE");
   submit

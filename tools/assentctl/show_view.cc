@@ -1,5 +1,7 @@
 #include "tools/assentctl/show_view.h"
 
+#include <assent/trace.h>
+
 #include "tools/assentctl/branch_view.h"
 #include "tools/assentctl/duration.h"
 #include "tools/assentctl/json_out.h"
@@ -66,6 +68,8 @@ std::string Header(const v1::Transaction& transaction, const Style& style) {
     table.Add({"finished", Moment(transaction.finished_unix_ms(), style)});
   }
   if (transaction.labels_size() > 0) table.Add({"labels", JoinedPairs(transaction.labels())});
+  if (const auto trace = ParseTraceparent(transaction.traceparent()))
+    table.Add({"trace", Hex(trace->trace_id) + (trace->sampled ? "" : " (not recorded)")});
   if (transaction.recoveries() > 0) {
     table.Add({"recoveries", "taken up again " + Count(transaction.recoveries(), "time") +
                                  ", after a restart or by another coordinator"});

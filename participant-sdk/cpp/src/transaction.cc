@@ -11,6 +11,7 @@
 
 #include <assent/limits.h>
 #include <assent/status.h>
+#include <assent/trace.h>
 #include <assent/transaction.h>
 
 #include "participant-sdk/cpp/src/text.h"
@@ -64,6 +65,16 @@ class Checks {
     if (value.count() < 0 || value.count() > max_ms)
       Fail(std::string(field) + " is " + std::to_string(value.count()) + " ms; it must be 0 to " +
            std::to_string(max_ms));
+  }
+  void Trace(const std::string& traceparent, const std::string& tracestate) {
+    if (!traceparent.empty() && !ParseTraceparent(traceparent))
+      Fail("traceparent is '" + CleanText(traceparent, 100) +
+           "'; it takes what W3C Trace Context calls so");
+    if (traceparent.empty() && !tracestate.empty())
+      Fail("tracestate is set, and traceparent is not");
+    if (!IsTracestate(tracestate))
+      Fail("tracestate has " + std::to_string(tracestate.size()) + " bytes; at most " +
+           std::to_string(limits::kMaxTracestateBytes) + " of printable ASCII");
   }
   // Protobuf strings are UTF-8: anything else would be refused by the receiver as unreadable,
   // without a word about which field.
@@ -173,6 +184,12 @@ Transaction& Transaction::InOrder(assent::Ordering ordering) {
   return *this;
 }
 
+Transaction& Transaction::Trace(std::string traceparent, std::string tracestate) {
+  traceparent_ = std::move(traceparent);
+  tracestate_ = std::move(tracestate);
+  return *this;
+}
+
 Transaction& Transaction::Gid(std::string gid) {
   gid_ = std::move(gid);
   return *this;
@@ -194,6 +211,7 @@ Status Transaction::Validate(bool open) const {
   checks.Duration("deadline", deadline_, limits::kMaxDeadlineMs);
   checks.Map("labels", labels_,
              {limits::kMaxLabelsCount, limits::kMaxLabelKeyBytes, limits::kMaxLabelValueBytes});
+  checks.Trace(traceparent_, tracestate_);
   std::size_t bytes = 0;
   for (std::size_t i = 0; i < branches_.size() && checks.status().ok(); ++i) {
     checks.Branch(branches_[i], i);

@@ -94,6 +94,8 @@ Result<Call> TakeCall(v1::BranchCommand* command) {
   call.coordinator_id = command->coordinator_id();
   call.began_epoch = command->began_epoch();
   call.began_unix_ms = command->began_unix_ms();
+  call.traceparent = std::move(*command->mutable_traceparent());
+  call.tracestate = std::move(*command->mutable_tracestate());
   return call;
 }
 
@@ -146,6 +148,8 @@ void PutTransaction(const Transaction& transaction, v1::TransactionSpec* out) {
   out->set_ordering(wire::ToWire(transaction.ordering()));
   out->set_deadline_ms(transaction.deadline().count());
   PutMap(transaction.labels(), out->mutable_labels());
+  out->set_traceparent(transaction.traceparent());
+  out->set_tracestate(transaction.tracestate());
 }
 
 Code CodeOf(int wire_code) {

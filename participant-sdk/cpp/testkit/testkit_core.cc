@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -14,6 +15,7 @@
 #include "coordinator/core/codec.h"
 #include "coordinator/core/describe.h"
 #include "coordinator/core/spec.h"
+#include "coordinator/core/trace.h"
 #include "participant-sdk/cpp/testkit/ask.h"
 #include "participant-sdk/cpp/testkit/testkit_impl.h"
 
@@ -56,6 +58,10 @@ core::TransactionSpec SpecOf(const Transaction& transaction, bool open) {
   spec.deadline = transaction.deadline();
   spec.labels.assign(transaction.labels().begin(), transaction.labels().end());
   spec.open = open;
+  if (auto trace = ParseTraceparent(transaction.traceparent())) {
+    trace->state = transaction.tracestate();
+    spec.trace = std::make_shared<TraceContext>(*std::move(trace));
+  }
   return spec;
 }
 
@@ -462,6 +468,9 @@ Call Coordinator::Impl::CallFor(const Live& live, const core::Send& send) {
   call.coordinator_id = kCoordinatorId;
   call.began_epoch = live.txn.began_epoch();
   call.began_unix_ms = live.txn.began_at().time_since_epoch().count();
+  core::CarriedTrace trace = core::TraceFor(live.txn, send, /*own_spans=*/false);
+  call.traceparent = std::move(trace.traceparent);
+  call.tracestate = std::move(trace.tracestate);
   for (const core::BranchIndex after : spec.after) {
     if (spec.receive_results)
       call.results.emplace(all.branches[after].id, live.txn.branches()[after].result);

@@ -1,5 +1,7 @@
 #include <algorithm>
 
+#include <assent/trace.h>
+
 #include "tools/assentctl/commands.h"
 #include "tools/assentctl/follow.h"
 #include "tools/assentctl/json_out.h"
@@ -60,6 +62,9 @@ Exit RunSubmit(const SubmitCommand& command, Session& session) {
   }
   v1::SubmitRequest request;
   *request.mutable_transaction() = std::move(spec.value());
+  // What is ill-formed there is none, as everywhere but in a request itself.
+  if (ParseTraceparent(command.traceparent))
+    request.mutable_transaction()->set_traceparent(command.traceparent);
   request.set_wait_for(v1::WAIT_ACCEPTED);
   const Result<v1::SubmitReply> reply = Accept(request, session);
   if (!reply.ok()) return session.Fail(reply.status());

@@ -35,6 +35,10 @@ struct Call {
   std::uint32_t coordinator_id = 0;
   std::uint64_t began_epoch = 0;
   std::int64_t began_unix_ms = 0;  // the transaction's age, for comparing only; 0: not known
+  // W3C Trace Context: what the handler does belongs under this span. Hand both to a tracing
+  // library, to other services, and to a Transaction that the handler begins (Trace). Empty: none.
+  std::string traceparent = {};
+  std::string tracestate = {};
 };
 
 // The answer to a Call. kDone promises that the effect is durable.

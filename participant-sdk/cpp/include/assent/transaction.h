@@ -84,6 +84,10 @@ class Transaction {
   // Time from acceptance until the transaction aborts unless decided. Default 60 s, at most 7 days.
   Transaction& Deadline(std::chrono::milliseconds from_acceptance);
   Transaction& InOrder(Ordering ordering);
+  // W3C Trace Context of whoever begins it, as a tracing library writes it: the participants' work
+  // shows up in the same trace, and the coordinator's own spans if it sends any. An empty
+  // traceparent: none. Submitting it again with another changes nothing.
+  Transaction& Trace(std::string traceparent, std::string tracestate = {});
   // The initiator's own identity for it (an order number, say): 1 to 64 of [A-Za-z0-9._:-].
   Transaction& Gid(std::string gid);
 
@@ -92,6 +96,8 @@ class Transaction {
   const std::map<std::string, std::string>& labels() const { return labels_; }
   std::chrono::milliseconds deadline() const { return deadline_; }  // 0: the default
   Ordering ordering() const { return ordering_; }
+  const std::string& traceparent() const { return traceparent_; }
+  const std::string& tracestate() const { return tracestate_; }
 
   // The limits of the contract (assent/limits.h), checked before anything is sent: kInvalidArgument
   // names the field, the limit and the value. `open`: a transaction for Client::Begin, which has no
@@ -104,6 +110,8 @@ class Transaction {
   std::map<std::string, std::string> labels_;
   std::chrono::milliseconds deadline_{0};
   Ordering ordering_ = Ordering::kDefault;
+  std::string traceparent_;
+  std::string tracestate_;
 };
 
 // The part of Transaction::Validate that concerns one branch, for branches added to an open
