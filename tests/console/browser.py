@@ -1,6 +1,8 @@
 """Headless Chromium that looks at a console, and what a test asks of the page."""
 
+import functools
 import shutil
+import unittest
 
 from selenium import webdriver
 from selenium.common.exceptions import ElementClickInterceptedException, NoSuchElementException, StaleElementReferenceException
@@ -130,4 +132,12 @@ def lambda_text(browser, words, selector):
     return Late("late")
 
 
-__all__ = ["Browser", "CONTRASTS", "NAMELESS", "Keys"]
+@functools.cache
+def browser_of_all():
+    """One for all tests of a program."""
+    browser = Browser()
+    unittest.addModuleCleanup(browser.close)
+    return browser
+
+
+__all__ = ["Browser", "CONTRASTS", "NAMELESS", "Keys", "browser_of_all"]

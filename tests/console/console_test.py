@@ -2,23 +2,14 @@
 """The console in a browser, against a real assentd on a bad day: causes are found, one transaction is understood and helped, and
 whatever is written into texts stays text."""
 
-import functools
 import signal
 import unittest
 
-from browser import CONTRASTS, NAMELESS, Browser, Keys
+from browser import CONTRASTS, NAMELESS, Keys, browser_of_all
 from outage import MARKUP, MISSPELT, Outage, branch, types_pb2
-from staged import CAUSES, INFO, SILENT, Staged
 
 ORDERS = 1001
 PAGES = ["#/", "#/?view=list", "#/transactions/needs-1", "#/transactions/rude-1", "#/participants", "#/overview"]
-
-
-@functools.cache
-def browser_of_all():
-    browser = Browser()
-    unittest.addModuleCleanup(browser.close)
-    return browser
 
 
 class Console(unittest.TestCase):
@@ -283,10 +274,10 @@ class Helping(Console):
         self.assertFalse(outage.get("order-0000")["suspended"])
         self.do("Suspend all", "Of order-0000: ", "payment is being repaired")
         browser.see("Suspend: 30 transactions done", ".toast")
-        self.cause("held by a person")
+        self.cause("suspended by ann")
         self.assertEqual([], [one["gid"] for one in outage.unfinished(gid_prefix="order-") if not one["suspended"]])
         self.assertEqual(("ann", "payment is being repaired"), tuple(outage.get("order-0029")["interventions"][0][name] for name in ("who", "reason")))
-        browser.click(".cause > h2 > button", "held by a person")
+        browser.click(".cause > h2 > button", "suspended by ann")
         self.do("Resume all", "Of order-0000: ", "payment is repaired")
         browser.see("Resume: 30 transactions done", ".toast")
         self.cause("payment: not connected")
@@ -338,66 +329,6 @@ class Trouble(Console):
         daemon.process.send_signal(signal.SIGTERM)
         daemon.process.wait()
         browser.see("The daemon does not answer since", ".banner")
-
-
-class HardDays(unittest.TestCase):
-    """What a coordinator, or several of them, say when something is missing."""
-
-    def setUp(self):
-        self.browser = browser_of_all()
-        self.staged = Staged()
-        self.addCleanup(self.staged.close)
-        self.addCleanup(self.browser.leave)
-
-    def open(self, where="#/"):
-        self.browser.open(f"http://127.0.0.1:{self.staged.port}/console/{where}")
-
-    def test_nothing_is_wrong(self):
-        self.open()
-        self.browser.see("Nothing needs attention")
-        self.open("#/participants")
-        self.browser.see("Nobody takes part yet")
-
-    def test_a_daemon_that_starts(self):
-        ready = dict(self.staged.answers)
-        for path in ("/v1/server", "/v1/causes"):
-            self.staged.answers[path] = (503, {"code": 14, "message": "this coordinator is starting; nothing was begun"})
-        self.staged.answers["/readyz"] = (503, "[-]start: 1,200 of 5,000 rows are read\n[+]work: taken\n")
-        self.open()
-        self.browser.see("The daemon does not serve yet", ".banner")
-        self.browser.see("1,200 of 5,000 rows are read", ".banner")
-        self.assertIn("no answer", self.browser.text(".pulse"))
-        self.staged.answers = ready
-        self.browser.see("Nothing needs attention")
-        self.browser.wait(lambda: self.browser.count(".banner") == 0, "the page does not see that it serves")
-
-    def test_one_of_several_is_silent(self):
-        answers = self.staged.answers
-        answers["/v1/server"] = {**INFO, "members": [{"epoch": "21", "node": "node-a", "address": "10.0.0.1:7400", "info": INFO, "silent": ""},
-                                                    {"epoch": "22", "node": "node-b", "address": "10.0.0.2:7400", "silent": SILENT["why"]}]}
-        answers["/v1/causes"] = {**CAUSES, "silent": [SILENT], "slotsLeftOut": 12}
-        answers["/v1/participants"]["silent"] = [SILENT]
-        answers["/v1/transactions"] = {"transactions": [], "nextPageToken": "", "silent": [SILENT], "slotsLeftOut": 12}
-        self.open()
-        self.browser.see("node-b does not answer", ".banner")
-        self.browser.see("node-b does not answer: its transactions are not counted here")
-        self.browser.see("12 slots in nobody's hands")
-        self.open("#/?view=list")
-        self.browser.see("node-b does not answer: its unfinished transactions are missing here", ".foot")
-        self.open("#/participants")
-        self.browser.see("node-b does not answer: what it alone knows is missing")
-        self.open("#/overview")
-        self.browser.see("2 coordinators")
-        self.assertTrue(any("node-b" in row and "does not answer" in row for row in self.browser.texts("tbody tr")))
-
-    def test_it_refuses(self):
-        self.staged.answers["/v1/server"] = {**INFO, "refusing": "disk full", "setAside": "2"}
-        self.staged.answers["/v1/causes"] = (500, {"code": 13, "message": "a row cannot be read"})
-        self.open()
-        self.browser.see("New transactions are refused: disk full", ".banner-place")
-        self.browser.see("Rows of the log cannot be read", ".banner-place")
-        self.browser.see("It is not known what needs attention", "h1")
-        self.browser.see("a row cannot be read")
 
 
 class Many(Console):

@@ -15,6 +15,24 @@ SILENT = {"epoch": "22", "node": "node-b", "address": "10.0.0.2:7400", "why": "d
 CAUSES = {"causes": [], "others": "0", "total": "0", "asOfUnixMs": "1", "silent": [], "slotsLeftOut": 0}
 
 
+def staged_attempt(number, started, operation="ACTION", result="UNKNOWN", error="reset"):
+    return {"operation": operation, "number": number, "startedUnixMs": str(started), "latencyUs": "2000", "result": result, "error": error}
+
+
+def staged_branch(branch_id, protocol="SAGA", state="EXECUTING", pivot=False, attempts=(), dropped=0, left_out=0, **more):
+    spec = {"branchId": branch_id, "protocol": protocol, "service": "bank", "action": "debit", "after": [], "pivot": pivot, "payloadBytes": "0"}
+    return {"spec": spec, "state": state, "operation": "ACTION", "resultBytes": "0", "attempts": list(attempts), "droppedAttempts": dropped,
+            "attemptsLeftOut": left_out, "attemptCount": len(attempts), "lastError": "", "nextAttemptUnixMs": "0", "needsOperator": False,
+            "resolved": "DECISION_UNSPECIFIED", **more}
+
+
+def staged_transaction(gid, *branches, **more):
+    return {"gid": gid, "state": "ACTIVE", "decision": "DECISION_UNSPECIFIED", "outcome": "OUTCOME_UNSPECIFIED", "branches": list(branches), "labels": {},
+            "open": False, "suspended": False, "needsOperator": False, "beganUnixMs": "1000000000000", "deadlineUnixMs": "9000000000000",
+            "decidedUnixMs": "0", "finishedUnixMs": "0", "whyNotFinished": "not decided", "abortReason": "", "interventions": [], "recoveries": 0,
+            "holder": None, "held": False, **more}
+
+
 class Staged:
     """`answers`: by path, what is answered: a message, or (HTTP code, message or text)."""
 

@@ -4,11 +4,21 @@ import { pathOf, post } from "./api.js";
 import { el, show } from "./dom.js";
 import { quoted } from "./format.js";
 
+// What becomes of one that is held a person finds at its participants (docs/cluster.md).
+export const isTwoPhase = (transaction) => transaction.branches.some((branch) => branch.spec.protocol === "TWO_PHASE");
+// One that may have happened has to be resolved: it decides the whole.
+export const doubtfulPivot = (transaction) =>
+  transaction.held && transaction.state === "ACTIVE"
+    ? transaction.branches.find(
+        (branch) => branch.spec.pivot && ["WAITING", "EXECUTING"].includes(branch.state),
+      )
+    : undefined;
+
 const VERBS = {
   retry: { title: "Try again now", word: "Retry", allowed: (t) => t.state !== "FINISHED" && !t.suspended },
   suspend: { title: "Send nothing more", word: "Suspend", allowed: (t) => t.state !== "FINISHED" && !t.suspended },
-  resume: { title: "Let it go on", word: "Resume", allowed: (t) => t.suspended },
-  abort: { title: "Abort", word: "Abort", grave: true, allowed: (t) => t.state === "ACTIVE" },
+  resume: { title: "Let it go on", word: "Resume", allowed: (t) => t.suspended && !(t.held && isTwoPhase(t)) },
+  abort: { title: "Abort", word: "Abort", grave: true, allowed: (t) => t.state === "ACTIVE" && !doubtfulPivot(t) },
   forget: { title: "Remove from the history", word: "Forget", grave: true, allowed: (t) => t.state === "FINISHED" },
 };
 
@@ -126,7 +136,7 @@ export function askForOne(gid, name, done) {
   );
 }
 
-export function askToResolve(gid, branch, done) {
+export function askToResolve(gid, branch, held, done) {
   const { branchId, service, action } = branch.spec;
   const path = `${pathOf(gid)}/branches/${encodeURIComponent(branchId)}:resolve`;
   ask(
@@ -134,7 +144,15 @@ export function askToResolve(gid, branch, done) {
       title: `Resolve branch ${branchId} of ${gid} by hand`,
       word: "Declare it",
       grave: true,
-      intro: [el("p", {}, `Nothing more is sent to ${service} for this branch. Look there first.`)],
+      intro: [
+        el(
+          "p",
+          {},
+          held
+            ? `This says how the whole transaction was decided, and every branch is asked to follow, also this one. Look at ${service} first.`
+            : `Nothing more is sent to ${service} for this branch. Look there first.`,
+        ),
+      ],
       choices: [
         { value: "DECISION_COMMIT", text: `${service}/${action} took effect and stays` },
         { value: "DECISION_ABORT", text: `${service}/${action} did not take effect, or is undone` },

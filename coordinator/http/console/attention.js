@@ -14,11 +14,18 @@ const KINDS = {
   NOT_CONNECTED: { tone: "warn", word: "not connected" },
   NOT_SENT_ON: { tone: "warn", word: "not sent on" },
   FAILING: { tone: "warn", word: "failing" },
-  HELD: { tone: "held", word: "held by a person" },
+  HELD: { tone: "held", word: "suspended" },
   NOT_SEALED: { tone: "plain", word: "open" },
   NOT_ANSWERED: { tone: "good", word: "asked, no answer yet" },
   UNDER_WAY: { tone: "good", word: "under way" },
 };
+
+// A person has suspended them; or they are held for one, since the log may lack what became of them.
+const isHeld = (cause) => cause.kind === "HELD" && cause.sentence.startsWith("held:");
+const kindOf = (cause) =>
+  isHeld(cause)
+    ? { tone: "bad", word: "held" }
+    : KINDS[cause.kind] || { tone: "plain", word: cause.kind.toLowerCase() };
 
 export class AttentionPage {
   title = "Attention";
@@ -129,7 +136,7 @@ export class AttentionPage {
     if (isFinished(this.#query)) return el("h1", {}, "Transactions");
     if (!reply) return el("h1", {}, this.#failure ? "It is not known what needs attention" : "Attention");
     const needs = reply.causes.reduce((sum, cause) => sum + Number(cause.needsOperator), 0);
-    const held = reply.causes
+    const delayed = reply.causes
       .filter((cause) => ["bad", "warn"].includes(KINDS[cause.kind]?.tone))
       .reduce((sum, cause) => sum + Number(cause.count), 0);
     const words =
@@ -137,15 +144,15 @@ export class AttentionPage {
         ? "Nothing waits"
         : needs
           ? `${number(needs)} ${needs === 1 ? "needs" : "need"} a person`
-          : held
-            ? `${number(held)} held up`
+          : delayed
+            ? `${number(delayed)} delayed`
             : "All goes well";
     return [
       el("h1", {}, words),
       el(
         "p",
         { class: "muted" },
-        `${plural(reply.total, "unfinished transaction")}${held && needs ? `, ${number(held)} held up` : ""}`,
+        `${plural(reply.total, "unfinished transaction")}${delayed && needs ? `, ${number(delayed)} delayed` : ""}`,
       ),
     ];
   }
@@ -223,7 +230,7 @@ export class AttentionPage {
   }
 
   #cause(cause) {
-    const kind = KINDS[cause.kind] || { tone: "plain", word: cause.kind.toLowerCase() };
+    const kind = kindOf(cause);
     const tone = Number(cause.needsOperator) ? "bad" : kind.tone;
     const open = this.#query.get("cause") === cause.key;
     const count = Number(cause.count);
@@ -287,10 +294,16 @@ export class AttentionPage {
     return el(
       "div",
       { class: "actions", role: "group", "aria-label": "For all of them" },
+      isHeld(cause) &&
+        el(
+          "p",
+          { class: "muted" },
+          "Each of them may have been committed in the time that the log lacks: look at its participants, and end them one by one.",
+        ),
       cause.kind === "HELD"
-        ? button("resume", "Resume all…")
+        ? !isHeld(cause) && button("resume", "Resume all…")
         : [button("retry", "Retry all…"), button("suspend", "Suspend all…")],
-      undecided && button("abort", "Abort all…", true),
+      undecided && !isHeld(cause) && button("abort", "Abort all…", true),
     );
   }
 

@@ -77,14 +77,16 @@ function become(old, fresh) {
 }
 
 // A command to copy, as it is typed.
-export function command(text) {
-  const copy = el("button", { type: "button", class: "quiet", "aria-label": `Copy: ${text}` }, "Copy");
+export const command = (text) => el("div", { class: "command" }, el("code", {}, text), copyButton(text));
+
+export function copyButton(text, name = text) {
+  const copy = el("button", { type: "button", class: "quiet", "aria-label": `Copy: ${name}` }, "Copy");
   copy.onclick = async () => {
     await copyText(text);
     copy.textContent = "Copied";
     copy.onpointerleave = () => (copy.textContent = "Copy");
   };
-  return el("div", { class: "command" }, el("code", {}, text), copy);
+  return copy;
 }
 
 async function copyText(text) {

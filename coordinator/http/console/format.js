@@ -72,6 +72,7 @@ export function stateOf(transaction) {
     const tones = { COMMITTED: "good", ABORTED: "plain", MIXED: "bad", HAZARD: "bad" };
     return { word: transaction.outcome.toLowerCase(), tone: tones[transaction.outcome] || "plain" };
   }
+  if (transaction.held) return { word: "held for a person", short: "held", tone: "bad" };
   if (transaction.needsOperator)
     return { word: `${transaction.state.toLowerCase()}, needs a person`, short: "needs a person", tone: "bad" };
   if (transaction.suspended) return { word: "suspended", tone: "held" };
@@ -88,6 +89,9 @@ export const causeFirst = (why) =>
   why
     .replace(/^(not decided|decided commit|decided abort, undoing|decided abort)[^:]{0,20}: /, "")
     .replace(/^branch \S+ (\S+): [A-Z]+, [\d,]+ attempts?, last: /, "$1: ");
+
+// All that were made, also those that are not kept, or have no room.
+export const attemptsOf = (branch) => branch.attempts.length + branch.droppedAttempts + branch.attemptsLeftOut;
 
 export const servicesOf = (transaction) => [...new Set(transaction.branches.map((branch) => branch.spec.service))];
 

@@ -2,7 +2,7 @@
 // as ticks, and a line where the decision became durable. All of it stands in the tables below too.
 
 import { svg } from "./dom.js";
-import { clock, duration, operationWord, phaseOf, plural, protocolWord } from "./format.js";
+import { attemptsOf, clock, duration, operationWord, phaseOf, plural, protocolWord } from "./format.js";
 import { apart, scale } from "./scale.js";
 
 const LANE = 58;
@@ -10,12 +10,14 @@ const BAR_TOP = 27;
 const BAR = 16;
 const BOTTOM = 34;
 const SIDE = 14;
+// Of a branch that has many attempts so many of the oldest are kept.
+const FIRST_KEPT = 4;
 
 const endOf = (attempt, now) =>
   attempt.result === "IN_FLIGHT" ? now : Number(attempt.startedUnixMs) + Number(attempt.latencyUs) / 1000;
 
 // {phase, from, to, going}: attempts of one phase, from the first to the last, or to this moment.
-function phasesOf(branch, now) {
+function phasesOf(branch, rests, now) {
   const phases = [];
   for (const attempt of branch.attempts) {
     const phase = phaseOf(attempt.operation);
@@ -26,7 +28,7 @@ function phasesOf(branch, now) {
     last.attempts.push(attempt);
   }
   const last = phases[phases.length - 1];
-  if (last && ["EXECUTING", "FINISHING", "UNDOING"].includes(branch.state)) {
+  if (last && !rests && ["EXECUTING", "FINISHING", "UNDOING"].includes(branch.state)) {
     last.going = true;
     last.to = Math.max(last.to, now);
   }
@@ -61,12 +63,26 @@ function tick(attempt, x) {
   return svg("g", { class: `tick ${tone}` }, svg("title", {}, said), shapes[tone]());
 }
 
-function lane(branch, place, now, width) {
+// Those of which nothing is drawn: how many, where they were. The oldest have no room, or those
+// behind the first ones are no longer kept.
+function gap(branch, place, width) {
+  const missing = branch.droppedAttempts + branch.attemptsLeftOut;
+  if (missing === 0) return null;
+  const at = branch.attempts.map((attempt) => place(Number(attempt.startedUnixMs)));
+  const first = branch.attemptsLeftOut ? 0 : Math.min(FIRST_KEPT, at.length);
+  const middle = ((at[first - 1] ?? SIDE) + (at[first] ?? at[first - 1] ?? SIDE)) / 2;
+  const text = `+ ${plural(missing, "attempt")} not shown`;
+  const half = widthOf(text) / 2;
+  const x = Math.min(Math.max(middle, SIDE + half), width - SIDE - half);
+  return svg("text", { x, y: BAR_TOP + BAR + 12, class: "gap", "text-anchor": "middle" }, text);
+}
+
+function lane(branch, rests, place, now, width) {
   const { spec } = branch;
   const name = `${spec.branchId}  ${spec.service}/${spec.action}`;
   const state = `${protocolWord(spec.protocol)} · ${branch.state.toLowerCase().replaceAll("_", " ")}`;
   const room = Math.floor((width - 2 * SIDE - widthOf(state)) / 7.8);
-  const bars = phasesOf(branch, now).map((phase) => {
+  const bars = phasesOf(branch, rests, now).map((phase) => {
     const from = place(phase.from);
     const length = Math.max(4, place(phase.to) - from);
     return svg(
@@ -97,6 +113,7 @@ function lane(branch, place, now, width) {
     svg("line", { x1: SIDE, x2: width - SIDE, y1: BAR_TOP + BAR / 2, y2: BAR_TOP + BAR / 2, class: "rail" }),
     bars,
     branch.attempts.map((attempt) => tick(attempt, place(Number(attempt.startedUnixMs)))),
+    gap(branch, place, width),
   ];
 }
 
@@ -174,7 +191,7 @@ export function lanes(transaction, width, now = Date.now()) {
       line(place(people[at]), top, height, "person", `${personOf(one)}: ${one.reason}`),
     ),
     transaction.branches.map((branch, at) =>
-      svg("g", { transform: `translate(0 ${top + at * LANE})` }, lane(branch, place, now, width)),
+      svg("g", { transform: `translate(0 ${top + at * LANE})` }, lane(branch, transaction.suspended, place, now, width)),
     ),
     write(above, 20, "above"),
     write(below, height - 9, "below"),
@@ -184,7 +201,7 @@ export function lanes(transaction, width, now = Date.now()) {
 function inWords(transaction) {
   const branches = transaction.branches.map(
     (branch) =>
-      `branch ${branch.spec.branchId} ${branch.spec.service}/${branch.spec.action} is ${branch.state.toLowerCase()} after ${plural(branch.attempts.length, "attempt")}`,
+      `branch ${branch.spec.branchId} ${branch.spec.service}/${branch.spec.action} is ${branch.state.toLowerCase()} after ${plural(attemptsOf(branch), "attempt")}`,
   );
   const decided = Number(transaction.decidedUnixMs)
     ? `decided after ${duration(Math.max(1, transaction.decidedUnixMs - transaction.beganUnixMs))}`

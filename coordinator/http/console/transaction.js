@@ -1,11 +1,12 @@
 // One transaction: what it is, whether it is stuck, why, and what comes next; then how it came so.
 
-import { watch } from "./api.js";
+import { pathOf, watch } from "./api.js";
 import { allowed, askForOne, askToResolve, resolvable, verbOf } from "./actions.js";
 import { link } from "./address.js";
-import { command, el, show } from "./dom.js";
+import { command, copyButton, el, show } from "./dom.js";
 import {
   age,
+  attemptsOf,
   badge,
   clock,
   duration,
@@ -18,6 +19,7 @@ import {
   time,
 } from "./format.js";
 import { lanes } from "./lanes.js";
+import { traceIdOf, traceUrl } from "./trace.js";
 import * as verdict from "./verdict.js";
 
 const EVERY_MS = 1000;
@@ -201,7 +203,7 @@ export class TransactionPage {
             type: "button",
             "data-key": `resolve ${branch.spec.branchId}`,
             class: branch.needsOperator ? "main" : "",
-            onclick: () => askToResolve(this.#gid, branch, done),
+            onclick: () => askToResolve(this.#gid, branch, transaction.held, done),
           },
           `Resolve branch ${branch.spec.branchId}…`,
         ),
@@ -225,14 +227,30 @@ export class TransactionPage {
         el("td", {}, attempt.result.toLowerCase().replaceAll("_", " ")),
         el("td", { class: "error" }, attempt.error),
       );
-    const table = (branch) => [
-      branch.droppedAttempts || branch.attemptsLeftOut
+    const missing = (branch) => [
+      branch.droppedAttempts
         ? el(
             "p",
             { class: "muted" },
-            `${plural(branch.droppedAttempts + branch.attemptsLeftOut, "attempt")} between these are not shown.`,
+            `${plural(branch.droppedAttempts, "attempt")} after the first ones ${branch.droppedAttempts === 1 ? "is" : "are"} no longer kept.`,
           )
         : null,
+      branch.attemptsLeftOut
+        ? el(
+            "p",
+            { class: "muted" },
+            `${plural(branch.attemptsLeftOut, "older attempt")} ${branch.attemptsLeftOut === 1 ? "has" : "have"} no room here: `,
+            el(
+              "a",
+              { href: `${pathOf(this.#gid)}?branch_id=${encodeURIComponent(branch.spec.branchId)}` },
+              "all that are kept, as JSON",
+            ),
+            ".",
+          )
+        : null,
+    ];
+    const table = (branch) => [
+      missing(branch),
       el(
         "div",
         { class: "wide tries" },
@@ -274,7 +292,7 @@ export class TransactionPage {
             el(
               "span",
               { class: "muted" },
-              `${protocolWord(branch.spec.protocol)}, ${branch.state.toLowerCase().replaceAll("_", " ")}, ${plural(branch.attempts.length, "attempt")}`,
+              `${protocolWord(branch.spec.protocol)}, ${branch.state.toLowerCase().replaceAll("_", " ")}, ${plural(attemptsOf(branch), "attempt")}`,
             ),
             branch.resolved !== "DECISION_UNSPECIFIED"
               ? el(
@@ -284,7 +302,11 @@ export class TransactionPage {
                 )
               : null,
           ),
-          branch.attempts.length ? table(branch) : el("p", { class: "muted" }, "None so far."),
+          branch.attempts.length
+            ? table(branch)
+            : attemptsOf(branch)
+              ? missing(branch)
+              : el("p", { class: "muted" }, "None so far."),
         ),
       ),
     );
@@ -333,7 +355,8 @@ export class TransactionPage {
           "Lived through",
           transaction.recoveries ? plural(transaction.recoveries, "start") + " of its coordinator" : "",
         ),
-        fact("Held by", holder ? `${holder.node} (${holder.address}) since ${clock(holder.sinceUnixMs)}` : ""),
+        fact("Trace", this.#trace(transaction.traceparent)),
+        fact("Coordinator", holder ? `${holder.node} (${holder.address}) since ${clock(holder.sinceUnixMs)}` : ""),
         transaction.branches.flatMap((branch) =>
           fact(
             `Branch ${branch.spec.branchId}`,
@@ -344,10 +367,25 @@ export class TransactionPage {
     );
   }
 
+  // The id alone: of a span that began it nobody but the collector knows. Where it can be looked at,
+  // the coordinator is told (--trace-url).
+  #trace(traceparent) {
+    const id = traceIdOf(traceparent);
+    if (!id) return null;
+    const href = traceUrl(this.app.pulse.server?.traceUrl, id);
+    const shown = el("span", { class: "gid" }, id);
+    const there = href ? el("a", { href, rel: "noopener noreferrer", target: "_blank" }, shown) : shown;
+    return el("span", { class: "trace" }, there, " ", el("span", { "data-island": id }, copyButton(id, "trace id")));
+  }
+
   #commands(transaction) {
     const gid = quoted(this.#gid);
     const lines = [`assentctl show ${gid}${transaction.state === "FINISHED" ? "" : " --watch"}`];
-    if (transaction.state !== "FINISHED") lines.push(`assentctl retry ${gid} --reason '…'`);
+    for (const name of ["retry", "resume"])
+      if (allowed(transaction).includes(name)) lines.push(`assentctl ${name} ${gid} --reason '…'`);
+    if (transaction.held)
+      for (const branch of transaction.branches.filter((one) => resolvable(transaction, one)))
+        lines.push(`assentctl resolve ${gid} ${quoted(branch.spec.branchId)} commit --dry-run`);
     for (const branch of transaction.branches.filter((one) => one.needsOperator))
       lines.push(`assentctl resolve ${gid} ${quoted(branch.spec.branchId)} abort --dry-run`);
     return el(

@@ -1,5 +1,6 @@
 // One transaction in four answers: what is it, is it stuck, why, what next.
 
+import { doubtfulPivot, isTwoPhase } from "./actions.js";
 import { age, duration, plural, protocolWord, servicesOf } from "./format.js";
 
 const waitsFor = (branch) => ["EXECUTING", "FINISHING", "UNDOING"].includes(branch.state);
@@ -28,8 +29,9 @@ export function stuck(transaction) {
     };
   }
   const since = `It began ${age(transaction.beganUnixMs)} ago.`;
+  if (transaction.held) return { word: "Yes: it is held for a person", tone: "bad", more: since };
   if (transaction.needsOperator) return { word: "Yes: a person has to look", tone: "bad", more: since };
-  if (transaction.suspended) return { word: "Held by a person", tone: "held", more: since };
+  if (transaction.suspended) return { word: "Suspended by a person", tone: "held", more: since };
   if (transaction.open) return { word: "No: its initiator has it open", tone: "busy", more: since };
   const branches = transaction.branches.filter(waitsFor);
   const away = branches.find(
@@ -47,6 +49,21 @@ export function why(transaction) {
   return transaction.abortReason || "It has finished.";
 }
 
+// What a person finds at the participants, and what he says then: the table of docs/cluster.md.
+function nextOfHeld(transaction) {
+  const pivot = doubtfulPivot(transaction);
+  return [
+    "Nothing, until a person says what became of it: its participants know, and who began it.",
+    "If one has committed (confirmed; of a Saga, its pivot happened), or its initiator was told that it is committed: resolve that branch as taking effect. So the whole was decided, and every branch is asked to follow.",
+    pivot
+      ? `If nobody has committed, and nobody was told so: resolve the pivot, branch ${pivot.spec.branchId}, as undone. All is undone, also steps that the log does not know to have begun.`
+      : "If one has rolled back, or nobody has committed and nobody was told so: abort it. All is undone, also what the log does not know to have begun.",
+    isTwoPhase(transaction)
+      ? "It cannot be resumed: the participants of undecided two-phase work were told that it is aborted."
+      : "If nobody was told anything, and the participants remember what they did: resume it. Each is asked again, and answers as it did.",
+  ];
+}
+
 // Sentences, the first one first.
 export function next(transaction, now = Date.now()) {
   if (transaction.state === "FINISHED") {
@@ -56,23 +73,19 @@ export function next(transaction, now = Date.now()) {
   }
   const said = [];
   const undecided = Number(transaction.decidedUnixMs) === 0;
-  if (transaction.held)
-    return [
-      "Nothing, until a person says what became of it: its participants know.",
-      "If one of them has committed, or its initiator was told so, resolve a branch as committed, and all are asked to follow; otherwise abort it. TCC and steps may also be resumed: they are asked again.",
-    ];
+  if (transaction.held) return nextOfHeld(transaction);
   if (transaction.suspended) said.push("Nothing, until somebody resumes it.");
   if (transaction.open) said.push("Its initiator adds branches, and says commit or roll back.");
   for (const branch of transaction.branches.filter(waitsFor)) {
     if (branch.needsOperator) {
       said.push(
-        `Repair ${nameOf(branch)} and it goes on by itself; or see what is true there, and resolve branch ${branch.spec.branchId} by hand.`,
+        `Repair ${nameOf(branch)}${transaction.suspended ? "" : " and it goes on by itself"}; or see what is true there, and resolve branch ${branch.spec.branchId} by hand.`,
       );
     }
-    const due = Number(branch.nextAttemptUnixMs);
+    const due = transaction.suspended ? 0 : Number(branch.nextAttemptUnixMs);
     if (inFlight(branch)) said.push(`${nameOf(branch)} has been asked and may answer at any moment.`);
     else if (due) said.push(`${nameOf(branch)} is tried again ${due > now ? `in ${duration(due - now)}` : "now"}.`);
-    else if (branch.lastError)
+    else if (branch.lastError && !transaction.suspended)
       said.push(`It goes on by itself as soon as somebody of ${branch.spec.service} can be reached.`);
   }
   if (undecided && !transaction.suspended && Number(transaction.deadlineUnixMs) > now) {
