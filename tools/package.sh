@@ -3,6 +3,7 @@
 #
 #   tools/package.sh [FOLDER]     default: build/packages
 #
+# DEBFULLNAME and DEBEMAIL say who is named as their maintainer; without them it is an address that reaches nobody.
 # SOURCE_DATE_EPOCH is the last commit's time unless it is given: the same commit makes the same packages.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -5,6 +5,8 @@
 
 set(packaging ${PROJECT_SOURCE_DIR}/tools/packaging)
 
+include(${packaging}/contact.cmake)
+
 # The pages and scripts that a program prints of itself are made when it is installed.
 #   assent_install_said(COMPONENT PATH PROGRAM ARGUMENTS...)   .gz: compressed
 function(assent_install_said component path program)
@@ -68,7 +70,6 @@ install(
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME assent)
 set(CPACK_PACKAGE_VENDOR Assent)
-set(CPACK_PACKAGE_CONTACT "The Assent authors <maintainers@assent.invalid>" CACHE STRING "Maintainer of the packages")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_COMPONENTS_ALL assentd assentctl sdk)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
