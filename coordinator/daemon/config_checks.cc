@@ -8,7 +8,7 @@
 
 #include "coordinator/core/spec.h"
 #include "coordinator/log/postgresql/connection.h"
-#include "coordinator/webhook/message.h"
+#include "coordinator/post/target.h"
 
 namespace assent::daemon {
 
@@ -141,7 +141,7 @@ Status CheckWebhookUrl(const Config& c) {
     return InvalidArgument(
         "webhook-url and webhook-secret-file are of use together: what is told is always signed");
   }
-  const auto target = webhook::ParseUrl(c.webhook_url);
+  const auto target = post::ParseUrl(c.webhook_url);
   return target.ok()
              ? OkStatus()
              : InvalidArgument("webhook-url is no such address: " + target.status().message());

@@ -6,6 +6,7 @@
 
 #include "coordinator/core/describe.h"
 #include "coordinator/daemon/version.h"
+#include "coordinator/post/target.h"
 
 namespace assent::daemon {
 namespace {
@@ -80,7 +81,7 @@ void Log(webhook::Trouble trouble, const std::string& said) {
 
 Result<std::unique_ptr<webhook::Sender>> OpenWebhook(const Config& config) {
   if (config.webhook_url.empty()) return std::unique_ptr<webhook::Sender>();
-  auto target = webhook::ParseUrl(config.webhook_url);
+  auto target = post::ParseUrl(config.webhook_url);
   if (!target.ok()) return target.status();
   auto secret = webhook::ReadSecret(config.webhook_secret_file);
   if (!secret.ok()) {

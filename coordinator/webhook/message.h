@@ -11,17 +11,6 @@
 
 namespace assent::webhook {
 
-// Where events go.
-struct Target {
-  std::string host;  // a name or an address, without brackets
-  std::string port;
-  std::string path;       // from its slash on
-  std::string authority;  // host and port, as in the URL
-};
-// kInvalidArgument: it is not http://HOST:PORT/PATH. User names, queries and fragments are refused:
-// they would be shown with the settings.
-Result<Target> ParseUrl(std::string_view url);
-
 inline constexpr std::size_t kMinSecretBytes = 16;
 inline constexpr std::size_t kMaxSecretBytes = 4096;
 // The file's text without the line's end.

@@ -10,7 +10,8 @@ namespace assent::webhook {
 
 using std::chrono::milliseconds;
 
-Sender::Sender(SenderOptions options) : options_(std::move(options)), poster_(options_.target) {}
+Sender::Sender(SenderOptions options)
+    : options_(std::move(options)), poster_(options_.target, post::Connections::kOneEach) {}
 
 void Sender::Open(Teller teller) {
   teller_ = std::move(teller);
@@ -94,10 +95,13 @@ bool Sender::WaitForTurn(Queued& next) {
 std::string Sender::Try(const Event& event) {
   const std::string id = IdOf(event);
   const std::string body = Body(event, id, teller_);
-  return poster_.Post({{"User-Agent", options_.agent},
-                       {"Assent-Event", id},
-                       {"Assent-Signature", Sign(options_.secret, base::UnixNowMs() / 1000, body)}},
-                      body, milliseconds(kTryMs));
+  return poster_
+      .Post({{"Content-Type", "application/json"},
+             {"User-Agent", options_.agent},
+             {"Assent-Event", id},
+             {"Assent-Signature", Sign(options_.secret, base::UnixNowMs() / 1000, body)}},
+            body, milliseconds(kTryMs))
+      .failed;
 }
 
 void Sender::Settle(Queued tried, const std::string& failed) {

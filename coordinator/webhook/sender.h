@@ -12,8 +12,9 @@
 
 #include <assent/thread_safety.h>
 
+#include "coordinator/post/poster.h"
+#include "coordinator/post/target.h"
 #include "coordinator/webhook/message.h"
-#include "coordinator/webhook/post.h"
 
 namespace assent::webhook {
 
@@ -41,7 +42,7 @@ struct SenderFigures {
 enum class Trouble : std::uint8_t { kNone, kAway, kFull, kGivenUp };
 
 struct SenderOptions {
-  Target target;
+  post::Target target;
   std::string secret;
   std::string agent;
   std::size_t max_queued_count = kMaxQueuedCount;
@@ -79,7 +80,7 @@ class Sender {
   void Say(Trouble trouble, const std::string& said) const;
 
   const SenderOptions options_;
-  Poster poster_;
+  post::Poster poster_;
   Teller teller_;  // the thread's, once it runs
 
   mutable Mutex mutex_;

@@ -31,6 +31,7 @@ ARROWS = {
     "coordinator/audit": ["std", "posix", "vocabulary", "sqlite3.h", "coordinator/base", "coordinator/log", "coordinator/log/postgresql",
                           "coordinator/log/sqlite", "coordinator/audit"],
     "coordinator/tracing": ["std", "vocabulary", "coordinator/tracing"],
+    "coordinator/tracing/otlp": ["std", "vocabulary", "grpc", "coordinator/base", "coordinator/post", "coordinator/tracing", "coordinator/tracing/otlp"],
     "coordinator/transport": ["std", "vocabulary", "wire", "grpc", "absl", "proto/parse", "proto/words",
                               "coordinator/base", "coordinator/core", "coordinator/transport"],
     "coordinator/engine": ["std", "posix", "vocabulary", "absl",
@@ -42,7 +43,8 @@ ARROWS = {
                          "coordinator/service", "coordinator/grpc"],
     "coordinator/metrics": ["std", "posix", "vocabulary", "prometheus", "coordinator/base", "coordinator/core", "coordinator/log",
                             "coordinator/transport", "coordinator/engine", "coordinator/metrics"],
-    "coordinator/webhook": ["std", "vocabulary", "boost", "nlohmann", "openssl", "coordinator/base", "coordinator/webhook"],
+    "coordinator/post": ["std", "vocabulary", "boost", "coordinator/post"],
+    "coordinator/webhook": ["std", "vocabulary", "nlohmann", "openssl", "coordinator/base", "coordinator/post", "coordinator/webhook"],
     "coordinator/http": ["std", "posix", "vocabulary", "wire", "grpc", "boost", "nlohmann", "proto/json", "coordinator/base",
                          "coordinator/service", "coordinator/http"],
     "coordinator/daemon": ["std", "posix", "vocabulary", "grpc", "absl", "spdlog", "nlohmann", "CLI", "proto/manual", "proto/toml",
@@ -83,7 +85,7 @@ RAW_EXAMPLES = r"^examples/[^/]*raw[^/]*/"
 # A folder that includes another's header lists its target, and lists nothing else (cmake_arrows.py).
 SDK_HEADERS = "participant-sdk/cpp/include"
 # Words for others' targets.
-TARGET_WORDS = {"assent_proto": "wire of gRPC", "assent_proto_messages": "wire"}
+TARGET_WORDS = {"assent_proto": "wire of gRPC", "assent_proto_messages": "wire", "assent_otlp_messages": "wire"}
 PACKAGES = {"grpc": "gRPC::", "absl": "absl::", "spdlog": "spdlog::spdlog$", "nlohmann": "nlohmann_json::nlohmann_json$",
             "CLI": "CLI11::CLI11$", "boost": "Boost::headers$", "openssl": "OpenSSL::Crypto$", "prometheus": "PkgConfig::prometheus$", "sqlite3.h": "SQLite::SQLite3$",
             "libpq-fe.h": "PkgConfig::libpq$"}

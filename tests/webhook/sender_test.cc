@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <sys/socket.h>
 
+#include "coordinator/post/target.h"
 #include "coordinator/webhook/message.h"
 
 namespace assent::webhook {
@@ -42,7 +43,7 @@ class Silent {
 
 SenderOptions To(const Silent& receiver) {
   SenderOptions options;
-  options.target = ParseUrl(receiver.url()).value();
+  options.target = post::ParseUrl(receiver.url()).value();
   options.secret = "a secret of enough bytes";
   return options;
 }
@@ -162,18 +163,6 @@ TEST(Message, Body) {
   EXPECT_EQ(body["coordinator"], "45");
   EXPECT_EQ(body["node"], "north");
   EXPECT_EQ(body["console"], "http://h:1/#/transactions/a%3Ab");
-}
-
-TEST(Message, Url) {
-  const auto target = ParseUrl("http://[::1]:80/a/b").value();
-  EXPECT_EQ(target.host, "::1");
-  EXPECT_EQ(target.port, "80");
-  EXPECT_EQ(target.path, "/a/b");
-  EXPECT_EQ(target.authority, "[::1]:80");
-  EXPECT_EQ(ParseUrl("http://a:1").value().path, "/");
-  for (const char* url : {"", "http://", "https://a:1/", "http://a/", "http://u@a:1/",
-                          "http://a:1/?q", "http://a:1/#f", "http://a:1/\n", "http://a:0/"})
-    EXPECT_FALSE(ParseUrl(url).ok()) << url;
 }
 
 }  // namespace
