@@ -82,6 +82,8 @@ Reply TakeBackSold(Db& db, const Order& order) {
 
 Reply Forget(Db&, const Order&) { return Reply::Done(); }
 
+Reply RefuseToTakeBack(Db&, const Order&) { return Reply::Refused("the shelf is sealed"); }
+
 void Actions(Store& store, const std::string& fault) {
   const auto take = [oversell = fault == "oversell"](std::string_view status) {
     return OnOrder([status, oversell](Db& db, const Order& order) {
@@ -92,9 +94,10 @@ void Actions(Store& store, const std::string& fault) {
   store.Tcc("reserve", {.try_ = take("frozen"),
                         .confirm = OnOrder(Sell),
                         .cancel = OnOrder(fault == "skip-cancel" ? Forget : PutBackFrozen)});
-  store.Saga("reserve",
-             {.action = take("sold"),
-              .compensate = OnOrder(fault == "skip-compensate" ? Forget : TakeBackSold)});
+  store.Saga("reserve", {.action = take("sold"),
+                         .compensate = OnOrder(fault == "skip-compensate"     ? Forget
+                                               : fault == "refuse-compensate" ? RefuseToTakeBack
+                                                                              : TakeBackSold)});
 }
 
 }  // namespace
@@ -102,7 +105,7 @@ void Actions(Store& store, const std::string& fault) {
 int main(int argc, char** argv) {
   return shop::Serve(argc, argv,
                      {.name = "inventory",
-                      .faults = {"oversell", "skip-cancel", "skip-compensate"},
+                      .faults = {"oversell", "skip-cancel", "skip-compensate", "refuse-compensate"},
                       .tables = Tables,
                       .actions = Actions});
 }

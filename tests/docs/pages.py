@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 
 # Flags of other programs that pages name: cmake, ctest, test.sh, the demo, the benchmarks, the simulator, the example in Python.
-OTHER_FLAGS = {"--install", "--name", "--quick", "--asan", "--tsan", "--write", "--listen", "--database", "--stop", "--only", "--keep", "--plant", "--kills", "--minutes", "--seed", "--folder",
+OTHER_FLAGS = {"--install", "--name", "--quick", "--asan", "--tsan", "--write", "--listen", "--database", "--stop", "--only", "--keep", "--files", "--plant", "--kills", "--minutes", "--seed", "--folder",
                "--break", "--benchmark_counters_tabular", "--benchmark_filter", "--build", "--prefix", "--preset", "--target", "--workload", "--in-flight",
                "--schedules", "--full", "--trace", "--replay", "--json", "--rate", "--branches", "--syscalls", "--under", "--tool", "--fuzz", "--merge", "--without",
                "--headers", "--thorough", "--transactions", "--seconds", "--rounds", "--round-seconds", "--no-pairs", "--max-interleavings", "--threads",

@@ -124,14 +124,14 @@ TEST(Demo, ItsProcessesDieWithIt) {
 TEST(Demo, KeepsItsFilesWhereTold) {
   const TempDir dir;
   const std::string kept = dir / "kept";
-  const Finished demo = RunToEnd(Demo(dir, {"--only", "tcc-commits", "--keep", kept}), kWholeDemo);
+  const Finished demo = RunToEnd(Demo(dir, {"--only", "tcc-commits", "--files", kept}), kWholeDemo);
   EXPECT_EQ(demo.exit_code, 0) << demo.output;
   EXPECT_THAT(demo.output, HasSubstr("demo: 1 scenario, 1 as expected, books balanced"));
   EXPECT_THAT(demo.output, HasSubstr("of this run are in " + kept));
   for (const char* name : {"order.db", "inventory.db", "payment.db", "coordinator.log"}) {
     EXPECT_TRUE(std::filesystem::exists(kept + "/" + name)) << name;
   }
-  const Finished again = RunToEnd(Demo(dir, {"--keep", kept}), kWholeDemo);
+  const Finished again = RunToEnd(Demo(dir, {"--files", kept}), kWholeDemo);
   EXPECT_EQ(again.exit_code, 2) << again.output;
   EXPECT_THAT(again.output, HasSubstr("is not empty"));
 }

@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 
 #include "examples/order/driver/books.h"
+#include "examples/order/driver/outage.h"
 #include "examples/order/driver/shop.h"
 #include "examples/order/driver/story.h"
 #include "examples/order/driver/teller.h"
@@ -34,7 +35,8 @@ constexpr const char* kShown = "tcc-no-funds";
 struct Flags {
   std::string only;
   std::string broken;
-  std::string keep;
+  bool keep = false;
+  std::string files;
   Cluster cluster;
 };
 
@@ -59,6 +61,9 @@ class Demo {
                 ", and the services order, inventory and payment, each with a database of its own, "
                 "in " +
                 shop_.directory() + ".");
+    for (const std::string& console : shop_.consoles()) {
+      teller_.Print("In a browser, while this runs: " + console);
+    }
     for (const Style style : kStyles) {
       bool told = false;
       for (const Story& story : Stories()) {
@@ -73,7 +78,8 @@ class Demo {
       teller_.Bad("No scenario matches '" + flags_.only + "'.");
       return 2;
     }
-    return Close(*opening);
+    const int code = Close(*opening);
+    return flags_.keep ? Stay(code) : code;
   }
 
  private:
@@ -143,14 +149,35 @@ class Demo {
     if (!faults.empty()) teller_.Chapter("The books:");
     for (const std::string& fault : faults) teller_.Bad(fault);
     const bool good = faults.empty() && as_expected_ == count_;
-    if (!good && flags_.keep.empty()) {
-      teller_.Print("To look at its databases and logs, run it again with --keep DIR.");
+    if (!good && flags_.files.empty()) {
+      teller_.Print("To look at its databases and logs, run it again with --files DIR.");
     }
     teller_.Print("");
     teller_.Print("demo: " + std::to_string(count_) +
                   (count_ == 1 ? " scenario, " : " scenarios, ") + std::to_string(as_expected_) +
                   " as expected, books " + (faults.empty() ? "balanced" : "NOT balanced"));
     return good ? 0 : 1;
+  }
+
+  // Until somebody ends it. `code`: what the stories came to.
+  int Stay(int code) {
+    const assent::Result<Outage> outage = MakeOutage(shop_);
+    if (!outage.ok()) {
+      teller_.Bad("There is no outage to look at: " + outage.status().ToString());
+      return 1;
+    }
+    teller_.Chapter("The shop stays, with an outage:");
+    for (const std::string& line : ThingsToTry(shop_, *outage)) teller_.Print(line);
+    teller_.Print("");
+    teller_.Print("Ctrl-C ends all of it, and leaves nothing behind.");
+    for (;;) {
+      const assent::Result<int> mended = shop_.WaitAndMend();
+      if (!mended.ok()) {
+        teller_.Bad("The coordinator does not start again: " + mended.status().ToString());
+        return code == 0 ? 1 : code;
+      }
+      if (*mended > 0) teller_.Print("demo: a coordinator had ended; it runs again");
+    }
   }
 
   const Flags& flags_;
@@ -195,12 +222,12 @@ int RunGuarded(const Flags& flags, const std::string& directory, const std::stri
 }
 
 // Creates the directory to play in; empty when that is not possible.
-std::string MakeDirectory(const std::string& keep) {
+std::string MakeDirectory(const std::string& files) {
   std::error_code error;
-  if (!keep.empty()) {
-    std::filesystem::create_directories(keep, error);
-    if (error || !std::filesystem::is_empty(keep, error)) return {};
-    return std::filesystem::absolute(keep);
+  if (!files.empty()) {
+    std::filesystem::create_directories(files, error);
+    if (error || !std::filesystem::is_empty(files, error)) return {};
+    return std::filesystem::absolute(files);
   }
   std::string made = std::filesystem::temp_directory_path(error) / "assent-demo-XXXXXX";
   return mkdtemp(made.data()) == nullptr ? std::string() : made;
@@ -230,7 +257,10 @@ int Main(int argc, char** argv) {
     meanings += "\n" + rule.rule + ": " + rule.meaning;
   }
   app.add_option("--break", flags.broken, meanings)->check(CLI::IsMember(rules))->type_name("RULE");
-  app.add_option("--keep", flags.keep, "leave databases and logs in this directory (new, or empty)")
+  app.add_flag("--keep", flags.keep,
+               "when the stories are over, stay with an outage to look at, until Ctrl-C");
+  app.add_option("--files", flags.files,
+                 "leave databases and logs in this directory (new, or empty)")
       ->type_name("DIR");
   auto* log =
       app.add_option("--log", flags.cluster.log,
@@ -249,15 +279,15 @@ int Main(int argc, char** argv) {
   }
   if (flags.cluster.log.empty()) flags.cluster.size = 1;
 
-  const std::string directory = MakeDirectory(flags.keep);
+  const std::string directory = MakeDirectory(flags.files);
   if (directory.empty()) {
-    std::fprintf(stderr, "assent-demo: --keep %s: cannot be created, or is not empty\n",
-                 flags.keep.c_str());
+    std::fprintf(stderr, "assent-demo: --files %s: cannot be created, or is not empty\n",
+                 flags.files.c_str());
     return 2;
   }
   const std::string programs = std::filesystem::read_symlink("/proc/self/exe").parent_path();
   const int code = RunGuarded(flags, directory, programs);
-  if (flags.keep.empty()) {
+  if (flags.files.empty()) {
     std::error_code ignored;
     std::filesystem::remove_all(directory, ignored);
   } else {

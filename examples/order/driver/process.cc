@@ -110,6 +110,11 @@ void Pause() {
   std::this_thread::sleep_for(kLookAgain);  // tidy: allow(sleep) between two looks at a condition
 }
 
+void WaitForAnyToEnd() {
+  siginfo_t ignored{};
+  while (waitid(P_ALL, 0, &ignored, WEXITED | WNOWAIT) < 0 && errno == EINTR) continue;
+}
+
 Printed Run(std::vector<std::string> argv) {
   Printed printed;
   int ends[2];

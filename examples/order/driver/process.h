@@ -49,6 +49,9 @@ bool Until(std::chrono::milliseconds timeout, const Condition& condition);
 // Between two looks at a condition.
 void Pause();
 
+// Returns when a child has ended that its Process does not know of yet. There are children.
+void WaitForAnyToEnd();
+
 template <typename Condition>
 bool Until(std::chrono::milliseconds timeout, const Condition& condition) {
   const auto end = std::chrono::steady_clock::now() + timeout;

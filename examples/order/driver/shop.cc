@@ -25,12 +25,21 @@ Shop::Shop(std::string directory, std::string programs, std::string broken, cons
       broken_(std::move(broken)),
       log_(cluster.log),
       coordinators_(cluster.size) {
-  for (Coordinator& one : coordinators_) one.endpoint = "127.0.0.1:" + std::to_string(FreePort());
+  for (Coordinator& one : coordinators_) {
+    one.endpoint = "127.0.0.1:" + std::to_string(FreePort());
+    one.http = "127.0.0.1:" + std::to_string(FreePort());
+  }
 }
 
 std::string Shop::endpoints() const {
   std::string all;
   for (const Coordinator& one : coordinators_) all += (all.empty() ? "" : ",") + one.endpoint;
+  return all;
+}
+
+std::vector<std::string> Shop::consoles() const {
+  std::vector<std::string> all;
+  for (const Coordinator& one : coordinators_) all.push_back("http://" + one.http + "/");
   return all;
 }
 
@@ -49,15 +58,28 @@ Status Shop::Open() {
   return assent::OkStatus();
 }
 
-Status Shop::StartService(const std::string& name, const std::string& stop_at) {
-  Process& process = services_[name];
-  process.Stop();
-  std::vector<std::string> argv = {programs_ + "/assent-demo-" + name, "--database",
-                                   directory_ + "/" + name + ".db"};
+std::vector<std::string> Shop::CommandOf(const std::string& service) const {
+  std::vector<std::string> argv = {program("assent-demo-" + service), "--database",
+                                   directory_ + "/" + service + ".db"};
   for (const Coordinator& one : coordinators_)
     argv.insert(argv.end(), {"--coordinator", one.endpoint});
+  return argv;
+}
+
+std::string Shop::ServiceCommand(const std::string& name) const {
+  std::string command;
+  for (const std::string& word : CommandOf(name)) command += (command.empty() ? "" : " ") + word;
+  return command;
+}
+
+Status Shop::StartService(const std::string& name, const std::string& stop_at,
+                          const std::string& fault) {
+  Process& process = services_[name];
+  process.Stop();
+  std::vector<std::string> argv = CommandOf(name);
+  if (!fault.empty()) argv.insert(argv.end(), {"--fault", fault});
   for (const Break& rule : Breaks()) {
-    if (rule.rule == broken_ && rule.service == name) {
+    if (fault.empty() && rule.rule == broken_ && rule.service == name) {
       argv.insert(argv.end(), {"--fault", rule.rule});
     }
   }
@@ -85,7 +107,7 @@ Status Shop::StartCoordinator(Coordinator& coordinator) {
   }
   const std::string name = "coordinator" + (several() ? "-" + coordinator.endpoint.substr(10) : "");
   Status started = coordinator.process.Start(
-      {programs_ + "/assentd", "--http-listen", "none", "--listen", coordinator.endpoint,
+      {programs_ + "/assentd", "--http-listen", coordinator.http, "--listen", coordinator.endpoint,
        log_.empty() ? "--data" : "--log", log_.empty() ? data : log_},
       directory_ + "/" + name + ".log");
   if (!started.ok()) return started;
@@ -100,6 +122,15 @@ Status Shop::StartCoordinator(Coordinator& coordinator) {
     if (std::chrono::steady_clock::now() > end) return answer.status();
     Pause();
   }
+}
+
+Result<int> Shop::WaitAndMend() {
+  WaitForAnyToEnd();
+  for (auto& [name, process] : services_) process.Running();
+  int ended = 0;
+  for (Coordinator& one : coordinators_) ended += one.process.Running() ? 0 : 1;
+  if (Status started = StartCoordinators(); !started.ok()) return started;
+  return ended;
 }
 
 Result<std::string> Shop::KillCoordinatorOf(const std::string& gid) {

@@ -50,11 +50,18 @@ class Shop {
   assent::Status Repair();
 
   // `stop_at`: where the service's tripwire stops it ("after:TRY"); see examples/order/tripwire.h.
-  assent::Status StartService(const std::string& name, const std::string& stop_at = {});
+  // `fault`: a rule that it breaks from now on.
+  assent::Status StartService(const std::string& name, const std::string& stop_at = {},
+                              const std::string& fault = {});
+  // The same as a person would type it.
+  std::string ServiceCommand(const std::string& name) const;
   Process& service(const std::string& name) { return services_[name]; }
   // Starts those that do not run, or starts them again on the same port and the same data, and
   // waits until all answer.
   assent::Status StartCoordinators();
+  // Waits until a process of the shop ends, of itself or killed by somebody, and starts the
+  // coordinators again that do not run; how many that were.
+  assent::Result<int> WaitAndMend();
   // kill -9 of the one that has the transaction; its name.
   assent::Result<std::string> KillCoordinatorOf(const std::string& gid);
   // Others take over what one leaves behind.
@@ -64,6 +71,9 @@ class Shop {
   assent::Result<Books> ReadBooks() const { return demo::ReadBooks(directory_); }
   // "127.0.0.1:7400,127.0.0.1:7401".
   std::string endpoints() const;
+  // Where each coordinator shows itself in a browser.
+  std::vector<std::string> consoles() const;
+  std::string program(const std::string& name) const { return programs_ + "/" + name; }
   const std::string& directory() const { return directory_; }
   // What `assentctl show GID` prints.
   Printed Show(const std::string& gid) const;
@@ -71,9 +81,11 @@ class Shop {
  private:
   struct Coordinator {
     std::string endpoint;  // and its name
+    std::string http;      // "127.0.0.1:7480"
     Process process;
   };
   assent::Status StartCoordinator(Coordinator& coordinator);
+  std::vector<std::string> CommandOf(const std::string& service) const;
 
   const std::string directory_;
   const std::string programs_;
