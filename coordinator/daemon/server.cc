@@ -139,6 +139,7 @@ struct Server::Parts {
   std::unique_ptr<service::Service> operations;
   std::unique_ptr<grpc::Service> service;
   std::unique_ptr<grpc::Service> cluster_service;
+  std::unique_ptr<grpc::Service> batch_service;
   std::unique_ptr<grpc::Service> maintenance;
   std::unique_ptr<Listener> listener;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> door;
@@ -290,6 +291,7 @@ void Server::Parts::MakeService(const log::Recovered& recovered) {
   });
   service = door::MakeTransactionService(*operations, peers.get());
   cluster_service = door::MakeClusterService(*operations);
+  batch_service = door::MakeBatchService(*operations);
 }
 
 Status Server::Parts::TakeAddress() {
@@ -311,6 +313,7 @@ Status Server::Parts::BuildServer() {
   SetLimits(builder, config);
   builder.RegisterService(service.get());
   builder.RegisterService(cluster_service.get());
+  builder.RegisterService(batch_service.get());
   builder.RegisterService(maintenance.get());
   builder.RegisterService(sessions.get());
   door = builder.experimental().AddExternalConnectionAcceptor(
@@ -469,6 +472,7 @@ void Server::Stop() {
   p.hub.reset();
   p.board.reset();
   p.service.reset();
+  p.batch_service.reset();
   p.cluster_service.reset();
   p.operations.reset();
   p.peers.reset();

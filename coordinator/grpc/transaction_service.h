@@ -19,5 +19,6 @@ class GrpcPeers;
 std::unique_ptr<grpc::Service> MakeTransactionService(service::Service& service,
                                                       GrpcPeers* peers = nullptr);
 std::unique_ptr<grpc::Service> MakeClusterService(service::Service& service);
+std::unique_ptr<grpc::Service> MakeBatchService(service::Service& service);
 
 }  // namespace assent::door

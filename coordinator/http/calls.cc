@@ -158,6 +158,10 @@ class Call final : public service::Asker<Reply>,
   Status TooLate() const {
     if constexpr (kOnlyLooks<Reply>) {
       return TooLateToLook(timeout_, is_asked_);
+    } else if constexpr (service::kBatch<Request>) {
+      return {Code::kDeadlineExceeded,
+              "the time that the call had is over: no further transactions are begun with, and "
+              "what was done is on record (at_most_ms ends a batch with an answer)"};
     } else {
       return {
           Code::kDeadlineExceeded,
@@ -370,6 +374,7 @@ const std::map<const google::protobuf::Descriptor*, Beginner>& Beginners() {
       {v1::ResolveBranchRequest::descriptor(),
        BeginCall<v1::ResolveBranchRequest, v1::OperatorReply>},
       {v1::ForgetRequest::descriptor(), BeginCall<v1::ForgetRequest, v1::OperatorReply>},
+      {v1::BatchRequest::descriptor(), BeginCall<v1::BatchRequest, v1::BatchReply>},
       {v1::ListAuditRequest::descriptor(), BeginCall<v1::ListAuditRequest, v1::ListAuditReply>},
       {v1::ListParticipantsRequest::descriptor(),
        BeginCall<v1::ListParticipantsRequest, v1::ListParticipantsReply>},

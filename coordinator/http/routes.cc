@@ -9,6 +9,7 @@
 
 #include <assent/text.h>
 
+#include "assent/v1/batch.pb.h"
 #include "assent/v1/transaction.pb.h"
 #include "coordinator/http/json.h"
 #include "coordinator/http/limits.h"
@@ -232,6 +233,8 @@ std::vector<Route> Table() {
        "An operator declares what happened to a branch", kMaxDeedMs},
       {"POST", "/v1/transactions/{gid}:forget", "Forget", "*",
        "Removes a finished transaction from the history", kMaxDeedMs},
+      {"POST", "/v1/transactions:batch", "Batch", "*",
+       "An operator does one thing to all that match a filter, or has them counted"},
       {"GET", "/v1/causes", "ListCauses", "",
        "Unfinished transactions, counted by the cause for which they are not finished", kMaxLookMs},
       {"GET", "/v1/audit", "ListAudit", "", "What operators did, or wanted to, newest first",
@@ -258,9 +261,10 @@ std::vector<const FieldDescriptor*> FieldsOfQuery(const Route& route) {
 
 // What every request would have to look for.
 void Prepare(Route& route) {
-  const auto* const service =
-      v1::SubmitRequest::descriptor()->file()->FindServiceByName("TransactionService");
-  route.found = service->FindMethodByName(route.call);
+  for (const auto* file :
+       {v1::SubmitRequest::descriptor()->file(), v1::BatchRequest::descriptor()->file()}) {
+    if (route.found == nullptr) route.found = file->service(0)->FindMethodByName(route.call);
+  }
   ASSENT_CHECK(route.found != nullptr);
   route.query_fields = FieldsOfQuery(route);
   std::string_view path = route.path;

@@ -23,7 +23,7 @@ namespace assent::http {
 struct Route {
   const char* method;
   const char* path;  // {gid}: a field of the request, or of its `action`
-  const char* call;  // of assent.v1.TransactionService
+  const char* call;  // of assent.v1.TransactionService, or of BatchService
   const char*
       body;  // the field that the body is; "*": all fields but the path's; "": there is none
   const char* summary;

@@ -4,6 +4,7 @@
 
 #include <type_traits>
 
+#include "assent/v1/batch.pb.h"
 #include "assent/v1/transaction.pb.h"
 
 namespace assent::service {
@@ -18,6 +19,9 @@ template <typename Request>
 inline constexpr bool kRepeatable = !requires(const Request& request) {
   request.action();
 };
+// It does so for all that match, wherever they are.
+template <typename Request>
+inline constexpr bool kBatch = std::is_same_v<Request, v1::BatchRequest>;
 template <typename Request>
 inline constexpr bool kNewWork =
     kTransaction<Request> || std::is_same_v<Request, v1::ExecuteBranchRequest>;
@@ -28,8 +32,9 @@ inline constexpr bool kPaged = requires(const Request& request) {
 };
 // It is about one transaction, which may be another coordinator's.
 template <typename Request>
-inline constexpr bool kTravels =
-    kTransaction<Request> || !kRepeatable<Request> ||
-    (requires(const Request& request) { request.gid(); } && !kPaged<Request>);
+inline constexpr bool kTravels = kTransaction<Request> ||
+                                 (!kRepeatable<Request> && !kBatch<Request>) ||
+                                 (requires(const Request& request) { request.gid(); } &&
+                                  !kPaged<Request>);
 
 }  // namespace assent::service

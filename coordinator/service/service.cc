@@ -5,6 +5,7 @@
 #include <assent/text.h>
 
 #include "coordinator/core/spec.h"
+#include "coordinator/service/batch.h"
 #include "coordinator/service/convert.h"
 #include "coordinator/service/list.h"
 #include "coordinator/service/record.h"
@@ -210,6 +211,59 @@ void Service::Take(const Caller& caller, const v1::ForgetRequest& request,
             .reason = actor->reason,
             .address = caller.address},
            asker, act);
+}
+
+namespace {
+
+Deed DeedOf(v1::BatchRequest::Verb verb) {
+  switch (verb) {
+    case v1::BatchRequest::ABORT: return {engine::OperatorVerb::kAbort};
+    case v1::BatchRequest::SUSPEND: return {engine::OperatorVerb::kSuspend};
+    case v1::BatchRequest::RESUME: return {engine::OperatorVerb::kResume};
+    default: return {engine::OperatorVerb::kRetryNow};  // CheckBatch knows no others
+  }
+}
+
+// Of one transaction of a batch.
+class OneOfMany final : public Asker<v1::OperatorReply> {
+ public:
+  explicit OneOfMany(std::function<void(const Status&)> done) : done_(std::move(done)) {}
+  void Answer(const Status& status, absl::FunctionRef<void(v1::OperatorReply&)>) override {
+    done_(status);
+  }
+  bool Over() override { return false; }
+
+ private:
+  const std::function<void(const Status&)> done_;
+};
+
+}  // namespace
+
+void Service::Take(const Caller& caller, const v1::BatchRequest& request,
+                   const AskerPtr<v1::BatchReply>& asker) {
+  Status status = ActorOf(caller, request.action()).status();
+  if (status.ok()) status = CheckBatch(request);
+  if (!status.ok()) return asker->Fail(status);
+  // What another coordinator asks is counted there.
+  const bool counted = !request.has_slice();
+  if (counted && batches_.fetch_add(1) >= kMaxBatchesCount) {
+    batches_.fetch_sub(1);
+    return asker->Fail(ResourceExhausted(std::to_string(kMaxBatchesCount) +
+                                         " batches are under way, which is the limit: try again "
+                                         "later"));
+  }
+  const auto act = [this, caller, request](const std::string& gid,
+                                           std::function<void(const Status&)> done) {
+    v1::OperatorAction action = request.action();
+    action.set_gid(gid);
+    Operate(caller, action, DeedOf(request.verb()), std::make_shared<OneOfMany>(std::move(done)));
+  };
+  RunBatch(
+      {engine_, router_, options_.peers}, request, act, [asker] { return asker->Over(); },
+      [this, counted, asker](const Status& ended, v1::BatchReply reply) {
+        if (counted) batches_.fetch_sub(1);
+        asker->Answer(ended, [&](v1::BatchReply& out) { out.Swap(&reply); });
+      });
 }
 
 void Service::Forget(const std::string& gid, bool dry_run,

@@ -3,6 +3,7 @@
 // Every operation for initiators and operators, once, whatever door it comes through: a request of
 // assent.v1 is checked, posted to its transaction's shard, and answered. Nothing is decided here.
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -14,6 +15,7 @@
 
 #include <assent/thread_safety.h>
 
+#include "assent/v1/batch.pb.h"
 #include "assent/v1/cluster.pb.h"
 #include "assent/v1/transaction.pb.h"
 #include "coordinator/audit/audit.h"
@@ -81,6 +83,8 @@ class Service {
     Operate(caller, request.action(), DeedOf(request), asker);
   }
   void Take(const Caller&, const v1::ForgetRequest&, const AskerPtr<v1::OperatorReply>&);
+  // One of these for all that match.
+  void Take(const Caller&, const v1::BatchRequest&, const AskerPtr<v1::BatchReply>&);
   // What they did, or wanted to.
   void Take(const Caller&, v1::ListAuditRequest, const AskerPtr<v1::ListAuditReply>&);
   // The cluster (cluster.cc). A Watch of it is in cluster.h.
@@ -140,6 +144,7 @@ class Service {
   Holdings holdings_;
   Router router_;
   CauseWalks causes_;
+  std::atomic<std::size_t> batches_{0};  // that callers wait for
 };
 
 }  // namespace assent::service

@@ -38,10 +38,27 @@ class Cluster(unittest.TestCase):
             token = page["nextPageToken"]
         self.assertEqual(sorted(f"c-{number}" for number in range(COUNT)), sorted(listed))
 
+        self.one_batch_for_all_members(members)
         third.process.kill()
         for number in range(COUNT, 2 * COUNT):
             code, _, reply = members[number % 2].ask("POST", "/v1/transactions?wait_for=WAIT_COMPLETED", order(f"c-{number}"))
             self.assertEqual((200, "COMMITTED"), (code, reply.get("outcome")), reply)
+
+    def one_batch_for_all_members(self, members):
+        """Asked of one of them, it is done wherever transactions are."""
+        for number in range(COUNT):
+            waiting = order(f"w-{number}", service="nobody", deadlineMs="600000")
+            self.assertEqual(200, members[number % 3].ask("POST", "/v1/transactions?wait_for=WAIT_ACCEPTED", waiting)[0])
+        holders = {members[0].ask("GET", f"/v1/transactions/w-{number}")[2]["holder"]["node"] for number in range(COUNT)}
+        self.assertEqual({"a", "b", "c"}, holders)
+        action = {"who": "ann", "reason": "nobody will come"}
+        counted = members[1].ask("POST", "/v1/transactions:batch", {"verb": "ABORT", "service": "nobody", "action": {**action, "dryRun": True}})[2]
+        self.assertEqual((str(COUNT), "0", 0), (counted["matched"], counted["done"], counted["slotsLeftOut"]))
+        done = members[1].ask("POST", "/v1/transactions:batch", {"verb": "ABORT", "service": "nobody", "action": action, "asOfUnixMs": counted["asOfUnixMs"]})[2]
+        self.assertEqual((str(COUNT), "0", False, []), (done["done"], done["failed"], done["more"], done["silent"]))
+        self.assertEqual({"ABORTED"}, {members[2].ask("POST", f"/v1/transactions/w-{number}:wait")[2]["outcome"] for number in range(COUNT)})
+        shown = members[2].ask("GET", "/v1/transactions/w-7")[2]
+        self.assertEqual([("abort", "ann", "nobody will come")], [(one["verb"], one["who"], one["reason"]) for one in shown["interventions"]])
 
     def test_without_its_database_it_is_not_ready(self):
         server = postgresql.Server()

@@ -16,6 +16,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "assent/v1/batch.pb.h"
 #include "assent/v1/transaction.pb.h"
 #include "coordinator/http/printer.h"
 #include "coordinator/http/reader.h"
@@ -124,11 +125,13 @@ std::unique_ptr<Message> New(const Descriptor* type) {
 
 // Every message that the calls have, one way or the other.
 void ForEach(const std::function<void(const Descriptor*)>& look) {
-  const auto* const service =
-      v1::SubmitRequest::descriptor()->file()->FindServiceByName("TransactionService");
-  for (int i = 0; i < service->method_count(); ++i) {
-    look(service->method(i)->input_type());
-    look(service->method(i)->output_type());
+  for (const auto* file :
+       {v1::SubmitRequest::descriptor()->file(), v1::BatchRequest::descriptor()->file()}) {
+    const auto* const service = file->service(0);
+    for (int i = 0; i < service->method_count(); ++i) {
+      look(service->method(i)->input_type());
+      look(service->method(i)->output_type());
+    }
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "assent/v1/batch.pb.h"
 #include "assent/v1/transaction.pb.h"
 #include "coordinator/http/json.h"
 
@@ -72,6 +73,21 @@ TEST(HttpRoutes, EachCallButTheStreamsHasOne) {
     const bool stream = service->method(i)->client_streaming();
     EXPECT_EQ(routes[service->method(i)->name()], stream ? 0 : 1) << service->method(i)->name();
   }
+  EXPECT_EQ(routes["Batch"], 1);
+  EXPECT_EQ(routes.size(), Routes().size());
+}
+
+TEST(HttpRoutes, ABatchHasItsFiltersInTheBody) {
+  v1::BatchRequest batch;
+  EXPECT_EQ(Asking("POST", "/v1/transactions:batch?timeout_ms=9",
+                   R"({"verb": "SUSPEND", "service": "bank", "labels": {"a": "b"},
+                       "action": {"who": "ann", "dryRun": true}, "asOfUnixMs": "7"})",
+                   batch),
+            "OK  9");
+  EXPECT_EQ(batch.verb(), v1::BatchRequest::SUSPEND);
+  EXPECT_EQ(batch.labels().at("a"), "b");
+  EXPECT_TRUE(batch.action().dry_run());
+  EXPECT_EQ(batch.as_of_unix_ms(), 7);
 }
 
 TEST(HttpRoutes, ABodyIsTheTransactionAndTheQueryTheRest) {

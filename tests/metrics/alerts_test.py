@@ -19,8 +19,9 @@ import urllib.request
 import yaml
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "../http"))
+sys.path[:0] = [os.path.join(HERE, "../http"), os.path.join(HERE, "../console")]
 
+from outage import MISSPELT, Outage as WorstDay  # noqa: E402
 from rig import PATIENCE_SECONDS, Daemon, Participant, order, postgresql  # noqa: E402
 
 ROOT = sys.argv[1]
@@ -155,6 +156,13 @@ class Prometheus:
         except OSError:  # not up yet
             return {}
 
+    def summaries(self, alert):
+        """Of each that fires under this name."""
+        try:
+            return [one["annotations"]["summary"] for one in self.ask("alerts")["alerts"] if one["labels"]["alertname"] == alert and one["state"] == "firing"]
+        except OSError:
+            return []
+
     def close(self):
         self._process.kill()
         self._process.wait()
@@ -201,6 +209,32 @@ class Outage(unittest.TestCase):
             panels = json.load(file)["panels"]
         for target in [target for panel in panels for target in panel.get("targets", [])]:
             self.prometheus.ask("query", query=target["expr"].replace("$__rate_interval", "1m"), time=time.time())
+
+    def test_each_cause_is_named_and_a_batch_ends_it(self):
+        """Orders wait for a service that is down, one for a name that nobody has, and a compensation is refused: three alerts, each with its cause."""
+        day = WorstDay(50)
+        self.addCleanup(day.close)
+        self.prometheus = Prometheus(f"127.0.0.1:{day.daemon.port}")
+        self.addCleanup(self.prometheus.close)
+        self.until_firing("AssentParticipantAway", "AssentNeedsOperator")
+
+        def away():
+            said = self.prometheus.summaries("AssentParticipantAway")
+            return len(said) == 2 and sorted(said, key=lambda one: MISSPELT in one)
+        payment, misspelt = postgresql.until(away, PATIENCE_SECONDS, lambda: self.prometheus.firing())
+        self.assertRegex(payment, r"^50 transactions .* wait for payment, of which nobody can be reached$")
+        self.assertRegex(misspelt, rf"^1 transactions .* wait for {MISSPELT}, ")
+        self.assertRegex(self.prometheus.summaries("AssentNeedsOperator")[0], r"^1 transactions .* do not go on without a person$")
+
+        day.inventory.answer("reserve", "COMPENSATE")
+        day.inventory.answer("rude", "ACTION")
+        day.payment.up()
+        action = {"who": "ann", "reason": "mended"}
+        self.assertEqual("1", day.daemon.ask("POST", "/v1/transactions:batch", {"verb": "ABORT", "service": MISSPELT, "action": action})[2]["done"])
+        # Some of them may have ended by themselves meanwhile.
+        self.assertEqual(200, day.daemon.ask("POST", "/v1/transactions:batch", {"verb": "RETRY", "all": True, "action": action})[0])
+        self.until_over("AssentParticipantAway", "AssentNeedsOperator")
+        self.assertEqual([], day.unfinished())
 
     def scraped(self):
         try:

@@ -151,6 +151,8 @@ class ClusterRig : public testing::Test {
       return Take<v1::ListRequest, v1::ListReply>(service, bytes, heard);
     if (method == "TransactionService/ListCauses")
       return Take<v1::ListCausesRequest, v1::ListCausesReply>(service, bytes, heard);
+    if (method == "BatchService/Batch")
+      return Take<v1::BatchRequest, v1::BatchReply>(service, bytes, heard);
     if (method == "TransactionService/ListParticipants") {
       return Take<v1::ListParticipantsRequest, v1::ListParticipantsReply>(service, bytes, heard);
     }
