@@ -114,13 +114,13 @@ CauseKind KindOf(const Branch& branch) {
   return branch.in_flight ? CauseKind::kNotAnswered : CauseKind::kUnderWay;
 }
 
-std::string HeldBy(const Transaction& t) {
-  if (t.held()) return "assentd (the log was put back to an older state)";
+std::string WhySuspended(const Transaction& t) {
+  if (t.held()) return "held: the log was put back to an older state";
   const auto& done = t.interventions();
   const auto by = std::find_if(done.rbegin(), done.rend(),
                                [](const Intervention& one) { return one.verb == "suspend"; });
-  if (by == done.rend()) return "a person";
-  return (by->who.empty() ? "a person" : by->who) +
+  if (by == done.rend()) return "suspended by a person";
+  return "suspended by " + (by->who.empty() ? "a person" : by->who) +
          (by->reason.empty() ? "" : " (" + by->reason + ")");
 }
 
@@ -130,7 +130,7 @@ Cause CauseOf(const Transaction& t) {
   Cause cause;
   if (t.suspended()) {
     cause.kind = CauseKind::kHeld;
-    cause.words = Normalised(t, HeldBy(t), cause);
+    cause.words = Normalised(t, WhySuspended(t), cause);
     return cause;
   }
   const std::optional<HeldUp> held = WhatHoldsItUp(t);
@@ -192,7 +192,7 @@ std::string Sentence(const Cause& cause) {
     case CauseKind::kFailing: return where + " fails" + words;
     case CauseKind::kContradicted: return where + " is contradicted" + words;
     case CauseKind::kNotAnswered: return where + " is not answered yet";
-    case CauseKind::kHeld: return "suspended by " + cause.words;
+    case CauseKind::kHeld: return cause.words;
     case CauseKind::kNotSealed: return "the initiator has not said Commit yet";
     case CauseKind::kUnderWay: return "under way";
   }

@@ -87,7 +87,9 @@ std::string EffectOf(const Deed& deed, const core::Transaction& txn, const core:
     case engine::OperatorVerb::kAbort: return AbortEffect(txn, now, deed.dry_run);
     case engine::OperatorVerb::kSuspend:
       return "the transaction " +
-             (deed.dry_run && txn.suspended() ? std::string("is held already") : would + "held") +
+             (deed.dry_run && txn.held()        ? std::string("is held")
+              : deed.dry_run && txn.suspended() ? std::string("is suspended already")
+                                                : would + "suspended") +
              ": nothing more is sent for it until it is resumed";
     case engine::OperatorVerb::kResume:
       return "the transaction " + would + "resumed" + (deed.dry_run ? "" : AndThen(txn, now));

@@ -71,7 +71,7 @@ class Behind(unittest.TestCase):
         self.until(lambda: sorted(self.ctl("list", "--needs-operator", "-o", "id").out.split()) == ["paid", "seat", "unpaid"])
         why = self.show("paid")["why_not_finished"]
         self.assertIn("held: the log was put back to an older state and may lack what became of it", why)
-        self.assertIn("suspended by assentd (the log was put back to an older state)", self.ctl("list", "--group-by", "why").out)
+        self.assertIn("held: the log was put back to an older state", self.ctl("list", "--group-by", "why").out)
         self.assertEqual([], self.commands("paid"))
         # Nor can anybody end it by the way.
         for verb in ("retry", "resume"):

@@ -104,8 +104,9 @@ TEST_F(Effects, ASecondHoldIsSaidToBeOne) {
   const std::string held = "held: nothing more is sent for it until it is resumed";
   EXPECT_EQ(Tell(suspend, true), "the transaction would be " + held);
   EXPECT_EQ(Tell(suspend, false), "the transaction is " + held);
-  EXPECT_EQ(Tell(suspend, true),
-            "the transaction is held already: nothing more is sent for it until it is resumed");
+  EXPECT_EQ(
+      Tell(suspend, true),
+      "the transaction is suspended already: nothing more is sent for it until it is resumed");
   action_.set_who("bob");
   EXPECT_EQ(Tell(suspend, false), "the transaction is " + held);
   EXPECT_EQ(Get("g").interventions_size(), 2);

@@ -62,7 +62,7 @@ TEST_F(RecordTest, WhoDidWhatWhyHowItStoodAndWhatCameOfIt) {
   EXPECT_EQ(entry.address(), "10.0.0.1");
   EXPECT_THAT(entry.before(),
               HasSubstr("ACTIVE: not decided: branch 1 s/a: ACTION, 1 attempt; sent "));
-  EXPECT_THAT(entry.effect(), HasSubstr("the transaction is held"));
+  EXPECT_THAT(entry.effect(), HasSubstr("the transaction is suspended"));
 }
 
 TEST_F(RecordTest, WhatIsRefusedIsOnRecordAndWhatIsOnlyTriedOrMakesNoSenseIsNot) {
