@@ -34,6 +34,21 @@ bool IsSame(std::string_view a, std::string_view b) {
   });
 }
 
+// A target in absolute form: whose it is, and what is asked of him.
+struct Absolute {
+  std::string_view host;
+  std::string_view rest;  // from the path on; a path of nothing is "/"
+};
+std::optional<Absolute> ReadAbsolute(std::string_view target) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!IsSame(target.substr(0, scheme.size()), scheme)) continue;
+    target.remove_prefix(scheme.size());
+    const std::size_t end = std::min(target.find_first_of("/?"), target.size());
+    return Absolute{target.substr(0, end), target.substr(end)};
+  }
+  return {};
+}
+
 // It ends with a dot or not: both are the name's whole form.
 bool IsLocalhost(std::string_view host) {
   return IsSame(host, "localhost") || IsSame(host, "localhost.");
@@ -78,20 +93,16 @@ Answer WrongMethod(const std::string& method, std::string allow) {
 }  // namespace
 
 void TakeHost(Request& request) {
-  std::string_view rest = request.target;
-  constexpr std::string_view kHttp = "http://";
-  constexpr std::string_view kHttps = "https://";
-  if (IsSame(rest.substr(0, kHttp.size()), kHttp)) {
-    rest.remove_prefix(kHttp.size());
-  } else if (IsSame(rest.substr(0, kHttps.size()), kHttps)) {
-    rest.remove_prefix(kHttps.size());
-  } else {
-    return;
-  }
-  const std::size_t end = std::min(rest.find_first_of("/?"), rest.size());
-  request.host = rest.substr(0, end);
-  rest.remove_prefix(end);
-  request.target = (rest.starts_with('/') ? "" : "/") + std::string(rest);
+  const std::optional<Absolute> absolute = ReadAbsolute(request.target);
+  if (!absolute) return;
+  std::string origin_form(absolute->rest);
+  request.host = absolute->host;
+  request.target = (origin_form.starts_with('/') ? "" : "/") + origin_form;
+}
+
+std::size_t Desk::MaxBody(std::string_view method, std::string_view target) const {
+  const std::optional<Absolute> absolute = ReadAbsolute(target);
+  return MaxBodyBytes(method, absolute ? absolute->rest : target);
 }
 
 Answer CheckSender(const Request& request, bool loopback) {

@@ -36,9 +36,7 @@ class Desk final : public Taker {
   }
   Health& health() { return *health_; }
 
-  std::size_t MaxBody(std::string_view method, std::string_view target) const override {
-    return MaxBodyBytes(method, target);
-  }
+  std::size_t MaxBody(std::string_view method, std::string_view target) const override;
 
   std::shared_ptr<Pending> Take(Request request,
                                 const std::shared_ptr<Exchange>& exchange) override;

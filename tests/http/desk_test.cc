@@ -151,6 +151,16 @@ TEST_F(DeskTest, AnAbsoluteTargetSaysTheHost) {
   EXPECT_EQ(Begin(request)->answers.Take().code, 403U);
 }
 
+TEST_F(DeskTest, AnAbsoluteTargetHasTheLimitsOfItsPath) {
+  for (const char* host : {"", "http://localhost:7480", "HTTPS://127.0.0.1"}) {
+    const std::string at = host;
+    EXPECT_EQ(desk_.MaxBody("POST", at + "/v1/transactions?wait_for=WAIT_DECIDED"), kMaxBodyBytes);
+    EXPECT_EQ(desk_.MaxBody("POST", at + "/v1/transactions/g/branches"), kMaxBranchBodyBytes);
+    EXPECT_EQ(desk_.MaxBody("POST", at + "/v1/transactions/g:abort"), kMaxOtherBodyBytes);
+  }
+  EXPECT_EQ(desk_.MaxBody("POST", "http://localhost"), kMaxOtherBodyBytes);
+}
+
 TEST_F(DeskTest, VerboseIsYesOrNo) {
   const auto words = [this](const std::string& query) {
     return Begin(Of("GET", "/readyz" + query))->answers.Take().body;

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The HTTP port of a real assentd: what it answers, what it refuses and in which words, who waits and what that costs."""
 
+import base64
 import http.client
 import json
 import os
@@ -199,6 +200,18 @@ class Refused(Served):
             self.daemon.say((head % 65537).replace(b"/v1/transactions", b"/v1/transactions/g:abort"))))
         self.assertEqual(413, self.code(self.daemon.say((head % (2 * 1024 * 1024 + 1)).replace(
             b"/v1/transactions", b"/v1/transactions/g/branches")))[0])
+
+    def test_a_target_in_absolute_form_has_the_same_limits(self):
+        """It had the general one, since nobody found its path: a submit of more than 64 KiB was refused."""
+        head = b"POST http://localhost%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
+        payload = base64.b64encode(b"x" * 100_000).decode()
+        body = json.dumps(order("absolute", labels={"form": "absolute"})).replace('"action": "debit"', f'"action": "debit", "payload": "{payload}"').encode()
+        self.assertGreater(len(body), 2 * 65536)
+        said = self.daemon.say(head % (b"/v1/transactions?wait_for=WAIT_ACCEPTED", len(body), body))
+        self.assertTrue(said.startswith(b"HTTP/1.1 200 "), said)
+        self.assertEqual((413, "the body has 65537 bytes, the limit is 65536"), self.code(
+            self.daemon.say(head % (b"/v1/transactions/g:abort", 65537, b""))))
+        self.assertEqual(413, self.code(self.daemon.say(head % (b"/v1/transactions", 6 * 1024 * 1024 + 1, b"")))[0])
 
     def test_a_body_without_a_size(self):
         head = b"POST /v1/transactions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
