@@ -68,6 +68,11 @@ std::string HumanDuration(Micros duration) {
   return std::to_string(ms / 86'400'000) + " d";
 }
 
+Status HeldStatus(const std::string& gid) {
+  return FailedPrecondition("transaction " + gid + " is held: " + std::string(kWhyHeld) +
+                            ". A person " + std::string(kEndHeld));
+}
+
 std::string WhyNotFinished(const Transaction& t, const Now& now) {
   if (t.finished()) return {};
   std::string prefix;

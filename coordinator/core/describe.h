@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include <assent/status.h>
+
 #include "coordinator/core/transaction.h"
 
 namespace assent::core {
@@ -14,6 +16,9 @@ inline constexpr std::string_view kWhyHeld =
     "the log was put back to an older state and may lack what became of it";
 inline constexpr std::string_view kEndHeld =
     "has to look at its participants, and abort it, resume it, or resolve a branch";
+
+// What everybody but an operator is told of one that is held.
+Status HeldStatus(const std::string& gid);
 
 // One sentence for a person at three in the morning: what the transaction is waiting for. Empty
 // when finished.

@@ -24,10 +24,7 @@ void Transaction::Intervene(std::string verb, std::string branch_id, const Actor
   step.effects.push_back(Announce{Milestone::kIntervened});
 }
 
-Status Transaction::HeldStatus() const {
-  return FailedPrecondition("transaction " + spec_.gid + " is held: " + std::string(kWhyHeld) +
-                            ". A person " + std::string(kEndHeld));
-}
+Status Transaction::HeldStatus() const { return core::HeldStatus(spec_.gid); }
 
 Status Transaction::PivotStatus() const {
   return FailedPrecondition("the pivot of transaction " + spec_.gid +

@@ -5,6 +5,8 @@
 #include <utility>
 #include <variant>
 
+#include "coordinator/core/describe.h"
+
 namespace assent::engine {
 
 void Audience::Recover(const core::Transaction& txn) {
@@ -48,6 +50,8 @@ bool Audience::Reached(const Waiter& waiter) const {
 
 void Audience::Add(Waiter waiter, const core::Transaction& txn, const core::Now& now) {
   if (Visible(txn) && Reached(waiter)) return waiter.done(OkStatus(), &txn, now);
+  if (txn.held() && waiter.milestone != core::Milestone::kAccepted)
+    return waiter.done(core::HeldStatus(txn.gid()), nullptr, now);
   waiters_.push_back(std::move(waiter));
   // A caller that asks again and again, each time giving up, must not pile up for as long as the
   // transaction lives.

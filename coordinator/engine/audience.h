@@ -47,7 +47,7 @@ class Audience {
   bool decided() const { return known_ >= Known::kDecided; }
   bool Visible(const core::Transaction& txn) const;
 
-  // Told at once, or when it is so.
+  // Told at once, or when it is so. Who waits for one that is held is told that, and not kept.
   void Add(Waiter waiter, const core::Transaction& txn, const core::Now& now);
   void Watch(WatchCallback watcher) { rare().watchers.push_back(std::move(watcher)); }
   bool watched() const { return rare_ && !rare_->watchers.empty(); }

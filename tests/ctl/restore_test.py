@@ -193,6 +193,7 @@ class Restore(CtlTest):
         self.assertEqual({"was-committed", "was-not", "tcc"}, set(self.expect(0, "list", "--needs-operator", "-o", "id").out.split()))
         self.assertIn("held: the log was put back to an older state", self.expect(0, "show", "was-committed").out)
         self.assertIn("two-phase work that is undecided is never resumed", self.expect(5, "resume", "was-committed", "--reason", "x").err)
+        self.initiators_are_told()
         # Neither does a start more, nor is anything sent.
         self.daemon.stop()
         self.daemon.start()
@@ -211,6 +212,29 @@ class Restore(CtlTest):
         self.assertEqual(["COMMIT"], heard["first"].operations("was-committed"))
         self.assertEqual(["ROLLBACK"], heard["first"].operations("was-not"))
         self.assertIn("COMMITTED", self.expect(0, "show", "was-committed").out)
+
+    def initiators_are_told(self):
+        """Whoever asks again for one that is held is told so, at once, and not kept until his own deadline."""
+        stub = wire.tx_grpc.TransactionServiceStub(wire.connect(self.daemon.endpoint))
+        branches = [wire.branch("first", "try", wire.types.TCC), wire.branch("late", "try", wire.types.TCC)]
+        again = wire.tx.SubmitRequest(transaction=wire.spec("tcc", *branches, deadline_ms=86_400_000), wait_for=wire.types.WAIT_DECIDED)
+        last = wire.branch("late", "try", wire.types.TCC)
+        last.branch_id = "2"
+        for ask, request in ((stub.Submit, again), (stub.Wait, wire.tx.WaitRequest(gid="tcc", wait_for=wire.types.WAIT_COMPLETED)),
+                             (stub.Commit, wire.tx.CommitRequest(gid="tcc")),
+                             (stub.ExecuteBranch, wire.tx.ExecuteBranchRequest(gid="tcc", branch=last)),
+                             (stub.Rollback, wire.tx.RollbackRequest(gid="tcc"))):
+            with self.assertRaises(wire.grpc.RpcError) as refused:
+                ask(request, timeout=30)
+            self.assertEqual(wire.grpc.StatusCode.FAILED_PRECONDITION, refused.exception.code(), f"{ask}: {refused.exception}")
+            self.assertIn("transaction tcc is held: the log was put back to an older state and may lack what became of it. A person has to look",
+                          refused.exception.details())
+        streamed = wire.tx.SubmitRequestFrame(requests=[again])
+        reply = next(stub.SubmitStream(iter([streamed]), timeout=30)).replies[0]
+        self.assertEqual(9, reply.error_code)
+        # It was accepted, and is.
+        again.wait_for = wire.types.WAIT_ACCEPTED
+        self.assertEqual(wire.types.ACTIVE, stub.Submit(again, timeout=30).state)
 
     def test_a_branch_that_knows_is_asked(self):
         """One phase: the only branch of a 2pc transaction has committed or not, and says so."""

@@ -110,6 +110,60 @@ TEST(Shard, WhatIsOfAnEarlierGenerationIsHeldForAPerson) {
   }
 }
 
+// Nobody but a person ends it. Whoever asked again used to be kept until his own deadline, and was
+// told nothing.
+TEST(Shard, WhoAsksAgainForWhatIsHeldIsToldSoAtOnce) {
+  ShardRig before;
+  ShardRig::Told told;
+  const core::TransactionSpec spec = ShardRig::Spec("a", core::Protocol::kTcc);
+  before.Do(ShardRig::Begin(spec, WaitFor::kAccepted, told));
+  ShardRig reborn;
+  reborn.generation = 2;
+  Shard shard({}, reborn);
+  std::vector<log::LiveRow> rows{ShardRig::RowOf(before.appends[0].entries[0])};
+  reborn.Start(shard, rows, ShardRig::Recovered(ShardRig::kEpochs));
+  const auto ask = [&](Request request) {
+    shard.Handle(std::move(request), reborn.mono, reborn.wall);
+    shard.EndTurn(reborn.mono, reborn.wall);
+    const std::vector<std::string> words = std::exchange(told.words, {});
+    return words.size() == 1 ? words[0] : "waits";
+  };
+  EXPECT_EQ(ask(ShardRig::Begin(spec, WaitFor::kCompleted, told)), "FAILED_PRECONDITION");
+  EXPECT_EQ(ask(ShardRig::Begin(spec, WaitFor::kDecided, told)), "FAILED_PRECONDITION");
+  EXPECT_EQ(ask(WaitRequest{"a", WaitFor::kDecided, told.Callback()}), "FAILED_PRECONDITION");
+  EXPECT_EQ(ask(CloseRequest{.gid = "a", .commit = true, .done = told.Callback()}),
+            "FAILED_PRECONDITION")
+      << "it is closed already, and a repeated Commit would wait";
+  ExecuteRequest again{.gid = "a", .branch = spec.branches[0]};
+  again.done = [&told](const Status& status, const core::Transaction* txn, core::BranchIndex) {
+    told.words.push_back(std::string(CodeName(status.code())));
+    EXPECT_EQ(txn, nullptr);
+    EXPECT_NE(status.message().find("transaction a is held: "), std::string::npos);
+  };
+  EXPECT_EQ(ask(std::move(again)), "FAILED_PRECONDITION");
+  // It is there, and may be looked at; and who wants it accepted has what he wants.
+  EXPECT_EQ(ask(GetRequest{"a", told.Callback()}), "OK UNDECIDED");
+  EXPECT_EQ(ask(ShardRig::Begin(spec, WaitFor::kAccepted, told)), "OK UNDECIDED");
+
+  // A person has spoken: now there is something to wait for.
+  OperatorRequest abort;
+  abort.gid = "a";
+  abort.verb = OperatorVerb::kAbort;
+  abort.done = [](const Status& status, const core::Transaction*, const core::Now&) {
+    EXPECT_TRUE(status.ok()) << status.ToString();
+  };
+  shard.Handle(std::move(abort), reborn.mono, reborn.wall);
+  shard.EndTurn(reborn.mono, reborn.wall);
+  EXPECT_EQ(ask(WaitRequest{"a", WaitFor::kDecided, told.Callback()}), "waits");
+  while (!reborn.appends.empty()) {
+    const auto batch = reborn.appends.front().batch;
+    reborn.appends.pop_front();
+    shard.Handle(AppendedRequest{batch, {{}, batch, 0, {}}}, reborn.mono, reborn.wall);
+    shard.EndTurn(reborn.mono, reborn.wall);
+  }
+  EXPECT_EQ(told.words, std::vector<std::string>{"OK ABORTED"});
+}
+
 // A million at once would be one huge write, and nobody else would be served before it.
 TEST(Shard, RecoveryGoesOnSliceBySliceAndAWaitingOneIsServedAtOnce) {
   ShardRig before;
