@@ -63,6 +63,7 @@ class UnseenMember : public MigrateTest {
 TEST_F(UnseenMember, IsFencedWhenTheLogIsSaidToBeRestored) {
   const auto looked = SayRestored(true);
   ASSERT_TRUE(looked.ok()) << looked.status().ToString();
+  ASSERT_EQ(1U, looked->fenced.size()) << "whom it would fence";
   EXPECT_EQ(Code::kOk, AppendLate().code());
   rows_ = Sql(kRows);
   const std::string starts = Sql("SELECT starts FROM log");
@@ -70,6 +71,8 @@ TEST_F(UnseenMember, IsFencedWhenTheLogIsSaidToBeRestored) {
   ASSERT_TRUE(restored.ok()) << restored.status().ToString();
   EXPECT_EQ(2U, restored->generation);
   EXPECT_EQ(3U, restored->unfinished);
+  EXPECT_EQ(looked->fenced, restored->fenced);
+  EXPECT_EQ(0U, restored->fenced[0].find("node ")) << restored->fenced[0];
   EXPECT_NE(starts, Sql("SELECT starts FROM log"));  // who joins now reads the new generation
   ExpectFenced("was put back to an older state");
 }

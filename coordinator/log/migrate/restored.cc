@@ -36,11 +36,12 @@ Result<Restored> NoteRestored(const RestoredOptions& options) {
   const std::string place = connection.place() + ": schema " + options.postgres.schema;
   Result<Restored> log = ReadLog(connection, place);
   if (!log.ok()) return log;
-  const auto alone = CheckNobodyLives(connection, options.patience, options.on_progress);
+  auto alone = CheckNobodyLives(connection, options.patience, options.on_progress);
   if (!alone.ok()) return alone.status();
   if (options.dry_run) {
     for (const std::string& member : *alone)
       options.on_progress("would fence " + member + ", which has not left");
+    log->fenced = *std::move(alone);
     return log;
   }
   // An unknown origin is taken for what the next start finds. One that differed from it would be
@@ -51,7 +52,9 @@ Result<Restored> NoteRestored(const RestoredOptions& options) {
                                      "writing down that it was restored");
   if (!status.ok()) return status;
   TellFenced(*alone, options.on_progress);
-  return ReadLog(connection, place);
+  Result<Restored> restored = ReadLog(connection, place);
+  if (restored.ok()) restored->fenced = *std::move(alone);
+  return restored;
 }
 
 }  // namespace assent::log

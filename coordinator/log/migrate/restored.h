@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include <assent/status.h>
 
@@ -27,6 +28,8 @@ struct Restored {
   std::uint32_t log_id = 0;
   std::uint64_t generation = 0;  // the new one; of a dry run the old one
   std::uint64_t unfinished = 0;
+  // Those that had not left, and are fenced; of a dry run would be: "node a at host:7400".
+  std::vector<std::string> fenced{};
 };
 
 // The store's generation rises, and all slot epochs: nothing from before is presumed about, and

@@ -93,7 +93,8 @@ std::string Report(const log::Restored& restored, bool dry_run, const Style& sty
   }
   const Json json = {{"log_id", restored.log_id},
                      {"generation", restored.generation},
-                     {"unfinished", restored.unfinished}};
+                     {"unfinished", restored.unfinished},
+                     {"fenced", restored.fenced}};
   if (style.output == Output::kYaml) return Yaml(json);
   return style.output == Output::kJsonl ? LineJson(json) : PrettyJson(json);
 }
