@@ -286,6 +286,21 @@ class Doctor(CtlTest):
         if os.geteuid() == 0:
             self.assertIn("assent.db: is another user's than its folder", said)
 
+    @unittest.skipUnless(os.geteuid() == 0, "a small disk is root's to make")
+    def test_little_room(self):
+        """Said below 64 MiB, on a disk of the test's own; and not where there is room."""
+        self.daemon.stop()
+        self.assertNotIn("make room", self.doctor(0).out)
+        small = f"{os.path.dirname(self.data)}/small"
+        os.mkdir(small)
+        for mib, code in ((60, 12), (80, 0)):
+            # In a namespace that ends with it: so does the disk.
+            script = f'mount -t tmpfs -o size={mib}m none {small} && cp {self.data}/* {small} && chmod 700 {small} && exec "$@"'
+            looked = subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", self.ctl.program, "doctor", "--data", small],
+                                    capture_output=True, text=True, timeout=60, env=self.ctl.env)
+            self.assertEqual(code, looked.returncode, looked)
+            self.assertRegex(looked.stdout, r"\b\d\d MiB free: make room, or new transactions are soon refused" if code else r"\b\d\d MiB free")
+
     def test_it_says_what_a_start_does(self):
         """Bytes flipped anywhere: it finds damage when a start does, and a start takes what it has mended."""
         self.daemon.stop()

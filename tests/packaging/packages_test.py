@@ -5,6 +5,7 @@ packages_test.py BUILD_DIR SOURCE_DIR [FOLDER WITH PACKAGES]
 """
 
 import glob
+import gzip
 import os
 import re
 import subprocess
@@ -58,6 +59,19 @@ class Packages(unittest.TestCase):
             self.assertLess(0, int(self.fields[name]["Installed-Size"]))
         versions = {fields["Version"] for fields in self.fields.values()}
         self.assertEqual(1, len(versions), versions)
+
+    def test_the_maintainer_is_who_built_them(self):
+        """Named as to Debian's own tools, in the field and in the changelog; nobody's name is made up."""
+        with tempfile.NamedTemporaryFile("w", suffix=".cmake") as script:
+            script.write(f'include("{SOURCE}/tools/packaging/contact.cmake")\nmessage(STATUS "${{CPACK_PACKAGE_CONTACT}}")\n')
+            script.flush()
+            code, said = run("cmake", "-P", script.name, env={**os.environ, "DEBFULLNAME": "Ada Builder", "DEBEMAIL": "ada@example.org"})
+        self.assertEqual((0, "-- Ada Builder <ada@example.org>\n"), (code, said))
+        for name, fields in self.fields.items():
+            nobody = "Whoever built this package <no-published-address@assent.invalid>"
+            self.assertIn(fields["Maintainer"], (nobody, f"{os.environ.get('DEBFULLNAME')} <{os.environ.get('DEBEMAIL')}>"))
+            with gzip.open(os.path.join(self.root, f"usr/share/doc/{name}/changelog.Debian.gz"), "rt", encoding="utf-8") as file:
+                self.assertIn(f"\n -- {fields['Maintainer']}  ", file.read())
 
     def test_contents(self):
         for name, expected in {
