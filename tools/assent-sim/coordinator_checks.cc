@@ -34,6 +34,11 @@ void Coordinator::CheckSend(const transport::Command& command) {
     return sim_.marks.Set(Mark::kLostSender);
   }
   if (!broken.empty()) return sim_.Violate(broken);
+  const core::TransactionSpec& asked = ledger_.plan(t).spec;
+  const auto carried = ParseTraceparent(command.traceparent);
+  if (carried.has_value() != (asked.trace != nullptr) ||
+      (carried && carried->trace_id != asked.trace->trace_id))
+    return sim_.Violate("a command for " + command.gid + " is not of its initiator's trace");
 
   const std::size_t b = ledger_.FindBranch(t, command.branch_id);
   BranchBooks& branch = books.branches[b];

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "coordinator/core/spec.h"
+#include "coordinator/core/trace.h"
 #include "tools/assent-sim/ledger.h"
 
 namespace assent::sim {
@@ -118,6 +119,7 @@ TransactionPlan DrawPlan(Sim& sim, std::size_t t) {
   plan.other_content = plan.repeats && sim.dice.Chance(o.other_content);
   plan.starts_at = static_cast<Time>(sim.dice.Below(static_cast<std::uint64_t>(o.window) / 2 + 1));
   plan.spec.gid = plan.gid;
+  if (t % 3 == 0) plan.spec.trace = core::NewTrace(plan.gid, 1, t);
   plan.spec.deadline = ToMillis(o.deadline);
   plan.spec.open = plan.form == InitiatorForm::kInteractive;
   if (sim.dice.Chance(o.declared_order))
