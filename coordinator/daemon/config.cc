@@ -16,6 +16,7 @@
 #include <assent/overload.h>
 
 #include "coordinator/daemon/config_checks.h"
+#include "coordinator/daemon/settings.h"
 #include "coordinator/daemon/version.h"
 #include "proto/manual/man_page.h"
 #include "proto/manual/wrap.h"
@@ -46,129 +47,6 @@ Exit codes:
 Example:
   assentd --data /var/lib/assent --listen 127.0.0.1:7400 --unary billing=127.0.0.1:9000)";
 
-// ---- The table ----------------------------------------------------------------------------------
-
-using Field = std::variant<std::string Config::*, bool Config::*, std::int64_t Config::*,
-                           std::vector<std::string> Config::*>;
-
-struct Setting {
-  const char* name;  // --name, ASSENT_NAME, and `name = ` in the file
-  Field field;
-  std::int64_t least, most;  // of a number
-  Status (*check)(const Config&);
-  const char* help;      // meaning, unit and consequence; docs/operating.md says the same
-  bool at_once = false;  // SIGHUP changes it; any other wants a restart
-};
-
-constexpr Setting AtOnce(Setting setting) {
-  setting.at_once = true;
-  return setting;
-}
-
-constexpr Setting Of(const char* name, Field field, const char* help,
-                     Status (*check)(const Config&) = nullptr) {
-  return {name, field, 0, 0, check, help};
-}
-
-constexpr Setting Number(const char* name, std::int64_t Config::*field, std::int64_t least,
-                         std::int64_t most, const char* help,
-                         Status (*check)(const Config&) = nullptr) {
-  return {name, field, least, most, check, help};
-}
-
-constexpr std::int64_t kTebibyteMib = 1024 * 1024;
-
-constexpr Setting kSettings[] = {
-    Of("listen", &Config::listen,
-       "Address for everybody: HOST:PORT or unix:PATH; port 0 takes a free one, the card says "
-       "which",
-       CheckListen),
-    Of("http-listen", &Config::http_listen,
-       "Address for HTTP: HOST:PORT, port 0 takes a free one; empty or none: no HTTP",
-       CheckHttpListen),
-    Of("allow-insecure", &Config::allow_insecure, "Listen where others can reach it, without TLS"),
-    Of("data", &Config::data, "Folder of the log; created if missing; one daemon at a time",
-       CheckData),
-    Of("log", &Config::log,
-       "Where the log is: sqlite:FOLDER, or postgresql://USER@HOST:PORT/DATABASE, which several "
-       "coordinators share; none: the folder of --data",
-       CheckLog),
-    Of("advertise", &Config::advertise,
-       "HOST:PORT at which participants and other coordinators reach this one; none: what --listen "
-       "says. With PostgreSQL alone, like the next four",
-       CheckAdvertise),
-    Of("node", &Config::node,
-       "Name of this coordinator among those that share the log, the same at each start; none: "
-       "what --advertise says. A start under a name ends whoever else has it",
-       CheckNode),
-    Number("lease-seconds", &Config::lease_seconds, 1, 60,
-           "How long a coordinator may be silent before the others take its transactions over"),
-    Number("new-log-slots", &Config::new_log_slots, 1, 1024,
-           "Parts into which a new log is divided, for ever: each belongs to one coordinator"),
-    Of("store-failover", &Config::store_failover,
-       "detect: after another server has taken over for the shared database, nothing is presumed "
-       "about "
-       "what began before; lossless: it is, if the server has synchronous standbys",
-       CheckStoreFailover),
-    Of("unary", &Config::unary,
-       "NAME=HOST:PORT of a participant that is dialled; repeat it for more services or more "
-       "instances",
-       CheckUnary),
-    Number("unary-max-in-flight", &Config::unary_max_in_flight, 1, 65'536,
-           "Calls under way to one dialled address"),
-    Of("webhook-url", &Config::webhook_url,
-       "http://HOST:PORT/PATH that is told of transactions that begin to need a person, or end "
-       "MIXED or HAZARD; none: nobody is",
-       CheckWebhookUrl),
-    Of("webhook-secret-file", &Config::webhook_secret_file,
-       "File with the secret, of 16 to 4096 bytes, with which what is told is signed; none: there "
-       "is no webhook"),
-    Number("shards", &Config::shards, 1, 64,
-           "Threads that drive transactions; more pays only with cores to spare"),
-    Number("max-transactions", &Config::max_transactions, 1, 10'000'000,
-           "Unfinished transactions; beyond it new ones are refused"),
-    Number("max-payload-mib", &Config::max_payload_mib, 16, kTebibyteMib,
-           "Payloads and results of unfinished transactions in memory; beyond it new work is "
-           "refused. At least 16, and 3 for each shard",
-           CheckPayload),
-    Number("max-sessions", &Config::max_sessions, 1, 100'000,
-           "Connected participant instances; beyond it new ones are refused"),
-    AtOnce(Number(
-        "max-connections", &Config::max_connections, 1, 1'000'000,
-        "Connections; at most what the limit on open files leaves. Beyond it whoever comes is "
-        "turned away. SIGHUP changes it")),
-    AtOnce(Number("max-connections-per-address", &Config::max_connections_per_address, 0, 1'000'000,
-                  "Connections from one address; 0: half of all. SIGHUP changes it")),
-    Number("max-http-connections", &Config::max_http_connections, 1, 1'000'000,
-           "Connections of HTTP, half of them from one address; at most a quarter of the limit on "
-           "open files. Beyond it whoever comes is told so"),
-    Number("max-transport-mib", &Config::max_transport_mib, 64, kTebibyteMib,
-           "What gRPC holds for all connections, messages that have not come in whole among it; "
-           "beyond it calls are cancelled"),
-    Number("max-unread-mib", &Config::max_unread_mib, 16, kTebibyteMib,
-           "Answers that nobody has read yet; beyond it those who do not read are cancelled"),
-    Number("retention-hours", &Config::retention_hours, 0, 24 * 3650,
-           "How long finished transactions stay queryable, in hours that the daemon has run; 0: no "
-           "bound"),
-    Number("retention-mib", &Config::retention_mib, 0, kTebibyteMib,
-           "Size of the log beyond which the oldest finished ones go; 0: no bound"),
-    Number("reserve-mib", &Config::reserve_mib, 0, 65'536,
-           "Disk space set aside for a full disk; 0 (none) or at least 8", CheckReserve),
-    AtOnce(Number(
-        "drain-seconds", &Config::drain_seconds, 0, 3600,
-        "How long SIGTERM waits for transactions under way; never for one that can only wait "
-        "for a participant that is away. SIGHUP changes it")),
-    Number("keepalive-seconds", &Config::keepalive_seconds, 1, 3600,
-           "How often a silent connection is probed; given up when the probe has no answer for two "
-           "thirds of it. Clients may probe three times as often"),
-    Number("self-dial-seconds", &Config::self_dial_seconds, 0, 3600,
-           "How often the daemon dials itself; 0: never"),
-    Of("reflection", &Config::reflection, "Answer gRPC reflection; --reflection=false: do not"),
-    AtOnce(Of("log-level", &Config::log_level, "debug, info, warn or error. SIGHUP changes it",
-              CheckLogLevel)),
-    Of("log-format", &Config::log_format, "text or json, on stderr", CheckLogFormat),
-};
-
 // ---- A setting's value, to text and back --------------------------------------------------------
 
 std::string Text(const Config& config, const Setting& setting) {
@@ -176,6 +54,7 @@ std::string Text(const Config& config, const Setting& setting) {
       Overload{[&](std::string Config::*field) { return config.*field; },
                [&](bool Config::*field) { return std::string(config.*field ? "true" : "false"); },
                [&](std::int64_t Config::*field) { return std::to_string(config.*field); },
+               [&](double Config::*field) { return TomlNumber(config.*field); },
                [&](std::vector<std::string> Config::*field) {
                  std::string list;
                  for (const std::string& entry : config.*field)
@@ -212,6 +91,11 @@ Status Set(const Setting& setting, const std::vector<std::string>& values, Confi
                                           ? OkStatus()
                                           : wrong(Bounds(setting));
                              },
+                             [&](double Config::*field) {
+                               return CLI::detail::lexical_cast(last, config.*field)
+                                          ? OkStatus()
+                                          : wrong(Bounds(setting));
+                             },
                              [&](std::vector<std::string> Config::*field) {
                                for (const std::string& value : values) {
                                  for (std::string& entry : CLI::detail::split(value, ','))
@@ -228,10 +112,22 @@ Status Check(const Setting& setting, const Config& config) {
     if (value < setting.least || value > setting.most)
       return InvalidArgument(setting.name + (" is " + std::to_string(value)) + Bounds(setting));
   }
+  if (const auto* number = std::get_if<double Config::*>(&setting.field)) {
+    const double value = config.**number;
+    const bool within = value >= static_cast<double>(setting.least) &&
+                        value <= static_cast<double>(setting.most);  // and is a number
+    if (!within)
+      return InvalidArgument(setting.name + (" is " + TomlNumber(value)) + Bounds(setting));
+  }
   return setting.check == nullptr ? OkStatus() : setting.check(config);
 }
 
 // ---- Where values come from ---------------------------------------------------------------------
+
+const char* TypeName(const Setting& setting) {
+  if (std::holds_alternative<std::int64_t Config::*>(setting.field)) return "INT";
+  return std::holds_alternative<double Config::*>(setting.field) ? "FLOAT" : "TEXT";
+}
 
 CLI::Option* AddOption(CLI::App& app, const Setting& setting) {
   const std::string flag = std::string("--") + setting.name;
@@ -239,7 +135,7 @@ CLI::Option* AddOption(CLI::App& app, const Setting& setting) {
   if (std::holds_alternative<bool Config::*>(setting.field)) return app.add_flag(flag, help);
   CLI::Option* option = app.add_option(
       flag, [](const CLI::results_t&) { return true; }, help);
-  option->type_name(std::holds_alternative<std::int64_t Config::*>(setting.field) ? "INT" : "TEXT");
+  option->type_name(TypeName(setting));
   if (std::holds_alternative<std::vector<std::string> Config::*>(setting.field))
     return option->expected(-1);
   return option->default_str(Text(Config(), setting));
@@ -270,10 +166,9 @@ Result<std::map<std::string, TomlEntry>> ReadFile(const std::string& path) {
     if (entry.name.empty())
       return InvalidArgument(place + "[" + entry.section + "]: there are no sections");
     const auto* const setting =
-        std::find_if(std::begin(kSettings), std::end(kSettings),
+        std::find_if(Settings().begin(), Settings().end(),
                      [&](const Setting& one) { return one.name == entry.name; });
-    if (setting == std::end(kSettings))
-      return InvalidArgument(place + entry.name + " is no setting");
+    if (setting == Settings().end()) return InvalidArgument(place + entry.name + " is no setting");
     if (entry.kind == TomlKind::kList &&
         !std::holds_alternative<std::vector<std::string> Config::*>(setting->field))
       return InvalidArgument(place + entry.name + " takes one value, not a list");
@@ -318,7 +213,7 @@ constexpr const char* kTryHelp = "\nTry: assentd --help";
 }  // namespace
 
 Status Config::Validate() const {
-  for (const Setting& setting : kSettings) {
+  for (const Setting& setting : Settings()) {
     Status status = Check(setting, *this);
     if (!status.ok()) return status;
   }
@@ -351,8 +246,8 @@ namespace {
 ParsedConfig Parse(int argc, const char* const* argv) {
   CLI::App app("assentd, the Assent transaction coordinator", "assentd");
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-  std::array<CLI::Option*, std::size(kSettings)> options{};
-  for (std::size_t i = 0; i < options.size(); ++i) options[i] = AddOption(app, kSettings[i]);
+  std::vector<CLI::Option*> options;
+  for (const Setting& setting : Settings()) options.push_back(AddOption(app, setting));
   std::string path;
   app.add_option("--config", path, "File with settings, in TOML")->envname("ASSENT_CONFIG");
   Asked asked;
@@ -377,7 +272,7 @@ ParsedConfig Parse(int argc, const char* const* argv) {
   config.file = path;
   std::map<std::string, std::string> places;
   for (std::size_t i = 0; i < options.size(); ++i) {
-    const Setting& setting = kSettings[i];
+    const Setting& setting = Settings()[i];
     const auto in_file = file->find(setting.name);
     std::vector<std::string> values = options[i]->results();
     std::string& source = config.sources[setting.name];
@@ -397,7 +292,7 @@ ParsedConfig Parse(int argc, const char* const* argv) {
     const Status set = Set(setting, values, config);
     if (!set.ok()) return Refused(places[setting.name] + set.message());
   }
-  for (const Setting& setting : kSettings) {
+  for (const Setting& setting : Settings()) {
     const Status sound = Check(setting, config);
     if (!sound.ok()) return Refused(places[setting.name] + sound.message());
   }
@@ -424,7 +319,7 @@ Result<Config> ReadAgain(int argc, const char* const* argv) {
 
 std::vector<ChangedSetting> TakeUp(Config& config, const Config& read) {
   std::vector<ChangedSetting> changed;
-  for (const Setting& setting : kSettings) {
+  for (const Setting& setting : Settings()) {
     const std::string was = Text(config, setting);
     const std::string is = Text(read, setting);
     if (was == is) continue;
@@ -438,7 +333,7 @@ std::vector<ChangedSetting> TakeUp(Config& config, const Config& read) {
 
 std::vector<SettingNow> SettingsNow(const Config& config) {
   std::vector<SettingNow> all;
-  for (const Setting& setting : kSettings) {
+  for (const Setting& setting : Settings()) {
     const auto source = config.sources.find(setting.name);
     all.push_back({setting.name, FileValue(config, setting),
                    source == config.sources.end() ? "default" : source->second, setting.at_once});
@@ -448,7 +343,7 @@ std::vector<SettingNow> SettingsNow(const Config& config) {
 
 std::string ShowConfig(const Config& config) {
   std::string text;
-  for (const Setting& setting : kSettings) {
+  for (const Setting& setting : Settings()) {
     const std::string value = Text(config, setting);
     const auto source = config.sources.find(setting.name);
     const bool list = std::holds_alternative<std::vector<std::string> Config::*>(setting.field);
@@ -463,7 +358,7 @@ std::string ConfigFile(const Config& config) {
       std::string("# Settings of assentd ") + kVersion +
       ". The environment (ASSENT_LISTEN for listen) and flags go before them. What begins\n"
       "# with #name is at its default. `assentd --config FILE --check-config` checks this file.\n";
-  for (const Setting& setting : kSettings) {
+  for (const Setting& setting : Settings()) {
     std::istringstream help(Wrap(setting.help, kFileColumns - 2));
     text += "\n";
     for (std::string line; std::getline(help, line);) text += "# " + line + "\n";

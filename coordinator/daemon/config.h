@@ -1,8 +1,8 @@
 #pragma once
 
 // Everything that can be set. What each setting means, what it takes and how people are told is in
-// one table (config.cc), of which the flags, the environment, the file, the help and the checks are
-// made. Flag over environment (ASSENT_LISTEN for --listen, and so on) over file over default.
+// one table (settings.cc), of which the flags, the environment, the file, the help and the checks
+// are made. Flag over environment (ASSENT_LISTEN for --listen, and so on) over file over default.
 
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +22,8 @@ struct LogPlace {
 };
 
 inline constexpr std::size_t kMaxNodeBytes = 128;
+inline constexpr std::size_t kMaxTraceServiceNameBytes = 128;
+inline constexpr std::size_t kMaxTraceUrlBytes = 1024;
 
 struct Config {
   std::string listen = "127.0.0.1:7400";
@@ -38,6 +40,11 @@ struct Config {
   std::int64_t unary_max_in_flight = 256;
   std::string webhook_url;  // empty: nobody is told
   std::string webhook_secret_file;
+  std::string trace_endpoint;  // empty: nothing is traced
+  std::string trace_headers_file;
+  double trace_sample_ratio = 1;
+  std::string trace_service_name = "assentd";
+  std::string trace_url;
   std::int64_t shards = 1;
   std::int64_t max_transactions = 1'000'000;
   std::int64_t max_payload_mib = 1024;

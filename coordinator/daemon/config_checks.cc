@@ -147,6 +147,55 @@ Status CheckWebhookUrl(const Config& c) {
              : InvalidArgument("webhook-url is no such address: " + target.status().message());
 }
 
+// Likewise.
+Status CheckTraceEndpoint(const Config& c) {
+  if (c.trace_endpoint.empty()) {
+    return c.trace_headers_file.empty()
+               ? OkStatus()
+               : InvalidArgument("trace-headers-file is of use with trace-endpoint alone");
+  }
+  const auto target = post::ParseUrl(c.trace_endpoint);
+  return target.ok()
+             ? OkStatus()
+             : InvalidArgument("trace-endpoint is no such address: " + target.status().message());
+}
+
+Status CheckTraceServiceName(const Config& c) {
+  const std::string& name = c.trace_service_name;
+  const bool printable =
+      std::all_of(name.begin(), name.end(), [](char x) { return x > ' ' && x < 127; });
+  if (!name.empty() && name.size() <= kMaxTraceServiceNameBytes && printable) return OkStatus();
+  return InvalidArgument("trace-service-name is " + Quoted(name) + ": it takes 1 to " +
+                         std::to_string(kMaxTraceServiceNameBytes) +
+                         " printable characters without spaces");
+}
+
+// It becomes a link on a page: nothing may end the text that it is in.
+Status CheckTraceUrl(const Config& c) {
+  if (c.trace_url.empty()) return OkStatus();
+  constexpr std::string_view kPlace = "{trace_id}";
+  std::string_view url = c.trace_url;
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (url.rfind(scheme, 0) != 0) continue;
+    url.remove_prefix(scheme.size());
+    const std::string_view authority = url.substr(0, url.find_first_of("/?#"));
+    const std::size_t place = url.find(kPlace);
+    std::string rest(url.substr(0, place));
+    if (place != std::string_view::npos) rest += url.substr(place + kPlace.size());
+    const bool plain = std::all_of(rest.begin(), rest.end(), [](char x) {
+      return x > ' ' && x < 127 && std::string_view("\"'<>\\^`{|}").find(x) == std::string::npos;
+    });
+    const bool named = !authority.empty() && authority.find_first_of("@{") == std::string::npos;
+    if (place != std::string_view::npos && plain && named &&
+        c.trace_url.size() <= kMaxTraceUrlBytes)
+      return OkStatus();
+  }
+  return InvalidArgument("trace-url is " + Quoted(c.trace_url) +
+                         ": it takes http://HOST/… or https://HOST/…, with {trace_id} in it once, "
+                         "of at most " +
+                         std::to_string(kMaxTraceUrlBytes) + " characters");
+}
+
 // Each shard has its part: one transaction of the largest size has to fit.
 Status CheckPayload(const Config& c) {
   constexpr std::int64_t kShardMib = limits::kMaxTransactionBytes >> 20;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include <spdlog/spdlog.h>
 
@@ -11,7 +12,8 @@
 
 namespace assent::daemon {
 
-engine::EngineOptions EngineOptions(const Config& config, webhook::Sender* webhook) {
+engine::EngineOptions EngineOptions(const Config& config, webhook::Sender* webhook,
+                                    tracing::Exporter* tracing) {
   engine::EngineOptions options;
   options.shards_count = config.shards;
   options.shard.max_live_count = config.max_transactions / config.shards + 1;
@@ -37,6 +39,9 @@ engine::EngineOptions EngineOptions(const Config& config, webhook::Sender* webho
     }
   };
   options.shard.on_alarm = AlarmsTo(webhook);
+  options.shard.trace_sample_ratio = config.trace_sample_ratio;
+  if (tracing != nullptr)
+    options.shard.on_span = [tracing](tracing::Span&& span) { tracing->Offer(std::move(span)); };
   return options;
 }
 

@@ -42,6 +42,17 @@ metrics::Webhook FiguresOf(const webhook::Sender* sender) {
           .queued = figures.queued};
 }
 
+metrics::Tracing FiguresOf(const tracing::Exporter* exporter) {
+  if (exporter == nullptr) return {};
+  const tracing::ExporterFigures figures = exporter->Figures();
+  return {.exported = figures.exported,
+          .queue_full = figures.queue_full,
+          .rejected = figures.rejected,
+          .gave_up = figures.gave_up,
+          .failed_tries = figures.failed_tries,
+          .queued = figures.queued};
+}
+
 }  // namespace
 
 std::size_t HttpConnections(const Config& config) {
@@ -108,6 +119,7 @@ std::string HttpPort::Metrics() const {
       .recovered = engine.recovered().live_rows,
       .refusing = !engine.refusing().empty() || engine.away(),
       .webhook = FiguresOf(behind_->webhook),
+      .tracing = FiguresOf(behind_->tracing),
   };
   snapshot.served = &served;
   return metrics::Text(snapshot);

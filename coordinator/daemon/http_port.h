@@ -20,6 +20,7 @@
 #include "coordinator/log/log.h"
 #include "coordinator/service/service.h"
 #include "coordinator/service/way.h"
+#include "coordinator/tracing/otlp/exporter.h"
 #include "coordinator/transport/switchboard.h"
 #include "coordinator/webhook/sender.h"
 
@@ -36,7 +37,8 @@ class HttpPort {
     log::Log& log;
     bool shared = false;  // others have a part of the log
     const transport::Switchboard& board;
-    const webhook::Sender* webhook = nullptr;  // there is none
+    const webhook::Sender* webhook = nullptr;    // there is none
+    const tracing::Exporter* tracing = nullptr;  // likewise
     std::chrono::microseconds recovered_in{};
   };
 

@@ -25,6 +25,7 @@
 #include "coordinator/daemon/open_log.h"
 #include "coordinator/daemon/self_dial.h"
 #include "coordinator/daemon/shown_settings.h"
+#include "coordinator/daemon/tracing.h"
 #include "coordinator/daemon/version.h"
 #include "coordinator/daemon/view_relay.h"
 #include "coordinator/daemon/visitor_log.h"
@@ -127,7 +128,8 @@ struct Server::Parts {
   std::unique_ptr<log::Log> log;
   log::PostgresLog* shared_log = nullptr;  // `log`, if others share it
   std::unique_ptr<audit::Audit> audit;
-  std::unique_ptr<webhook::Sender> webhook;  // nullptr: there is to be none
+  std::unique_ptr<webhook::Sender> webhook;    // nullptr: there is to be none
+  std::unique_ptr<tracing::Exporter> tracing;  // likewise
   std::unique_ptr<engine::Engine> engine;
   SystemClock clock;
   VisitorLog visitors;
@@ -152,6 +154,7 @@ struct Server::Parts {
 
   bool HasHeirs() const;
   std::unique_ptr<grpc::Service> MakeMaintenance(door::MakeBackup backup);
+  Status OpenReceivers();
   void Look(cluster::ViewPtr view);
   void MakeEngine();
   void MakeTransports(const log::Recovered& recovered);
@@ -169,9 +172,7 @@ Server::~Server() { Stop(); }
 Status Server::Start(int& exit_code) {
   Parts& p = *parts_;
   exit_code = kExitUsage;
-  auto webhook = OpenWebhook(p.config);
-  if (!webhook.ok()) return webhook.status();
-  p.webhook = std::move(webhook).value();
+  if (const Status opened = p.OpenReceivers(); !opened.ok()) return opened;
   exit_code = kExitAddressInUse;
   Result<std::unique_ptr<HttpPort>> http = HttpPort::Open(p.config);
   if (!http.ok()) return http.status();
@@ -214,6 +215,7 @@ Status Server::Start(int& exit_code) {
   if (!built.ok()) return built;
   if (p.webhook)
     p.webhook->Open(TellerOf(p.config, recovered->log_id, p.http ? p.http->address() : ""));
+  if (p.tracing) p.tracing->Open(ResourceOf(p.config, recovered->log_id));
   p.engine->Start(*p.board);
   if (p.shared_log != nullptr) p.shared_log->StartEvents();
   p.hub->Open(recovered->log_id, recovered->epoch);
@@ -225,6 +227,7 @@ Status Server::Start(int& exit_code) {
                    .shared = p.shared_log != nullptr,
                    .board = *p.board,
                    .webhook = p.webhook.get(),
+                   .tracing = p.tracing.get(),
                    .recovered_in = recovered_in},
                   door::MakeWay(*p.operations, p.peers.get()));
   }
@@ -234,13 +237,23 @@ Status Server::Start(int& exit_code) {
   return OkStatus();
 }
 
+Status Server::Parts::OpenReceivers() {
+  auto opened_webhook = OpenWebhook(config);
+  if (!opened_webhook.ok()) return opened_webhook.status();
+  webhook = std::move(opened_webhook).value();
+  auto opened_tracing = OpenTracing(config);
+  if (!opened_tracing.ok()) return opened_tracing.status();
+  tracing = std::move(opened_tracing).value();
+  return OkStatus();
+}
+
 void Server::Parts::Look(cluster::ViewPtr view) {
   cluster_log.SetView(view, shared_log->epoch());
   views.Take(std::move(view));
 }
 
 void Server::Parts::MakeEngine() {
-  engine::EngineOptions options = EngineOptions(config, webhook.get());
+  engine::EngineOptions options = EngineOptions(config, webhook.get(), tracing.get());
   if (shared_log != nullptr) {
     options.on_taken_up = [this](const auto& slots, std::chrono::microseconds took) {
       cluster_log.TakenUp(slots, took);
@@ -266,6 +279,7 @@ void Server::Parts::MakeService(const log::Recovered& recovered) {
   service::ServiceOptions service_options;
   service_options.version = kVersion;
   service_options.data_file = log_place;
+  service_options.trace_url = config.trace_url;
   service_options.started_unix_ms = base::WallNow().time_since_epoch().count();
   const std::size_t unread_mib = config.max_unread_mib;
   service_options.holdings.unread_bytes = {unread_mib << 20, unread_mib << 19, unread_mib << 18};
@@ -457,6 +471,7 @@ void Server::Stop() {
   if (p.peers) p.peers->Close();
   if (p.engine) p.engine->Stop();  // before what its shards send through
   if (p.webhook) CloseWebhook(*p.webhook);
+  if (p.tracing) CloseTracing(*p.tracing);
   if (p.audit) p.audit->Close();  // who waited for it has been told by the engine
   p.dialer.reset();               // its last callbacks go to the engine, which is still there
   p.log.reset();                  // likewise

@@ -38,6 +38,16 @@ struct Webhook {
   std::uint64_t queued = 0;
 };
 
+// Spans; all of them 0 without a collector.
+struct Tracing {
+  std::uint64_t exported = 0;
+  std::uint64_t queue_full = 0;
+  std::uint64_t rejected = 0;
+  std::uint64_t gave_up = 0;
+  std::uint64_t failed_tries = 0;
+  std::uint64_t queued = 0;
+};
+
 // Of what is there when a start is done.
 struct Served {
   engine::ShardStats shards{};
@@ -56,6 +66,7 @@ struct Served {
   std::uint64_t recovered = 0;  // unfinished transactions that the start has found
   bool refusing = false;
   Webhook webhook{};
+  Tracing tracing{};
 };
 
 struct Snapshot {

@@ -230,6 +230,20 @@ void TheWebhook(const Webhook& webhook, Page& page) {
       .Add(webhook.queued);
 }
 
+void TheTracing(const Tracing& tracing, Page& page) {
+  page.Counter("assent_trace_spans_exported_total", "Spans that the collector has taken")
+      .Add(tracing.exported);
+  page.Counter("assent_trace_spans_dropped_total",
+               "Spans that it has not (queue_full: too many waited; rejected: it did not take "
+               "them; gave_up: tried in vain)")
+      .Add(tracing.queue_full, {{"reason", "queue_full"}})
+      .Add(tracing.rejected, {{"reason", "rejected"}})
+      .Add(tracing.gave_up, {{"reason", "gave_up"}});
+  page.Counter("assent_trace_failed_tries_total", "Requests to the collector that were in vain")
+      .Add(tracing.failed_tries);
+  page.Gauge("assent_trace_spans_queued", "Spans that wait for the collector").Add(tracing.queued);
+}
+
 void Callers(const Snapshot& snapshot, Page& page) {
   if (const Served* served = snapshot.served) {
     page.Gauge("assent_calls", "Calls under way, those that gather a page, and streams")
@@ -281,6 +295,7 @@ std::string Text(const Snapshot& snapshot) {
     Participants(*served, page);
     TheLog(*served, page);
     TheWebhook(served->webhook, page);
+    TheTracing(served->tracing, page);
   }
   Callers(snapshot, page);
   TheProcess(snapshot.process, page);

@@ -195,6 +195,7 @@ void Service::FillInfo(v1::ServerInfo& out) const {
   out.set_epoch(engine_.recovered().epoch);
   out.set_started_unix_ms(options_.started_unix_ms);
   out.set_data_file(options_.data_file);
+  out.set_trace_url(options_.trace_url);
   out.set_active(stats.active);
   out.set_committing(stats.committing);
   out.set_aborting(stats.aborting);

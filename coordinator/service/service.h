@@ -34,6 +34,7 @@ namespace assent::service {
 struct ServiceOptions {
   std::string version;
   std::string data_file;
+  std::string trace_url;  // with {trace_id} in it; empty: there is none
   std::int64_t started_unix_ms = 0;
   // What callers may make us hold, through all doors together.
   HoldingLimits holdings;

@@ -1,6 +1,8 @@
 #include "proto/toml/read_toml.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <sstream>
 #include <string_view>
 #include <utility>
@@ -119,7 +121,7 @@ class Reader {
  private:
   Status BadValue(const TomlEntry& entry) const {
     return Fail(entry.line, entry.name +
-                                " takes a text without control characters, a whole number, "
+                                " takes a text without control characters, a number, "
                                 "true or false, or a list of those");
   }
 
@@ -129,6 +131,8 @@ class Reader {
       value = text->get();
     } else if (const auto* number = node.as_integer()) {
       value = std::to_string(number->get());
+    } else if (const auto* fraction = node.as_floating_point()) {
+      value = TomlNumber(fraction->get());
     } else if (const auto* truth = node.as_boolean()) {
       value = truth->get() ? "true" : "false";
     } else {
@@ -143,6 +147,12 @@ class Reader {
 };
 
 }  // namespace
+
+std::string TomlNumber(double number) {
+  std::array<char, 32> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), number).ptr;
+  return {text.data(), end};
+}
 
 Result<std::vector<TomlEntry>> ReadToml(const std::string& text, const std::string& path) {
   Reader reader(path);

@@ -26,4 +26,7 @@ struct TomlEntry {
 // In the order of the file. kInvalidArgument: "PATH:LINE: what is wrong, and what to write".
 Result<std::vector<TomlEntry>> ReadToml(const std::string& text, const std::string& path);
 
+// The shortest text that is read as the same number.
+std::string TomlNumber(double number);
+
 }  // namespace assent

@@ -42,6 +42,15 @@ class Daemon:
         with open(self._log.name, encoding="utf-8") as file:
             return file.read()
 
+    def threads(self):
+        """Their names."""
+        folder = f"/proc/{self._process.pid}/task"
+        names = set()
+        for thread in os.listdir(folder):
+            with open(f"{folder}/{thread}/comm", encoding="utf-8") as file:
+                names.add(file.read().rstrip("\n"))
+        return names
+
     def signal(self, number):
         self._process.send_signal(number)
 

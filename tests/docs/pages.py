@@ -172,7 +172,8 @@ def check_settings(pages):
             yield f"{page}: of {flag} assentd --help says: {text[1].strip()}"
     variables = {c[1].strip("`"): n[2:] for n, c in table.items()}
     something = {"unary": "bank=127.0.0.1:1", "log": "postgresql://host/database", "advertise": "host:1", "node": "a",
-                 "webhook-url": "http://host:1/", "webhook-secret-file": "a"}
+                 "webhook-url": "http://host:1/", "webhook-secret-file": "a",
+                 "trace-endpoint": "http://host:1/", "trace-headers-file": "a", "trace-url": "http://host/{trace_id}"}
     values = {v: something.get(n, defaults.get(n, "")) for v, n in variables.items()}
     code, shown = pages.run("assentd", "--show-config", **values)
     for variable, name in sorted(variables.items()):

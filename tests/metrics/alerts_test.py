@@ -65,6 +65,11 @@ CASES = {
     "AssentShardSilent": (*one("assent_silent_shards", "", "1x80", "0x79 1"), {}),
     "AssentFewFiles": ({series("process_open_fds"): "81x80", series("process_max_fds"): "100x80"},
                        {series("process_open_fds"): "79x80", series("process_max_fds"): "100x80"}, {}),
+    "AssentWebhookLoses": ({series("assent_webhook_events_total", 'result="given_up"'): "0x70 1x10", series("assent_webhook_events_total", 'result="dropped"'): "0x70 0x10"},
+                           {series("assent_webhook_events_total", 'result="delivered"'): "0+1x80", series("assent_webhook_events_total", 'result="dropped"'): "7x80"},
+                           {"job": None}),
+    "AssentTracesLost": ({series("assent_trace_spans_dropped_total", 'reason="queue_full"'): "0x70 9x10", series("assent_trace_spans_dropped_total", 'reason="rejected"'): "3x80"},
+                         {series("assent_trace_spans_dropped_total", 'reason="queue_full"'): "9x80"}, {"job": None, "reason": "queue_full"}),
 }
 
 

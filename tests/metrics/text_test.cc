@@ -122,6 +122,12 @@ Served Figures() {
   served.recovery_seconds = 1.5;
   served.webhook = {
       .delivered = 54, .given_up = 55, .dropped = 56, .failed_tries = 57, .queued = 58};
+  served.tracing = {.exported = 59,
+                    .queue_full = 60,
+                    .rejected = 61,
+                    .gave_up = 62,
+                    .failed_tries = 63,
+                    .queued = 64};
   served.services = {
       {.service = "bank", .instances = 31, .queued = 32, .in_flight = 33, .retries = 34}};
   return served;
@@ -181,6 +187,12 @@ assent_webhook_events_total{result="given_up"} 55
 assent_webhook_events_total{result="dropped"} 56
 assent_webhook_failed_tries_total 57
 assent_webhook_queued_events 58
+assent_trace_spans_exported_total 59
+assent_trace_spans_dropped_total{reason="queue_full"} 60
+assent_trace_spans_dropped_total{reason="rejected"} 61
+assent_trace_spans_dropped_total{reason="gave_up"} 62
+assent_trace_failed_tries_total 63
+assent_trace_spans_queued 64
 assent_calls{kind="call"} 19
 assent_calls{kind="page"} 20
 assent_calls{kind="stream"} 21

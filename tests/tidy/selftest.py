@@ -74,6 +74,9 @@ BAD = [
     ("check_dead_rules", "nothing in coordinator/core includes vocabulary",
      {"coordinator/core/core.h": "#pragma once\n", "tests/tidy/rules.py": "\n"}),
     ("check_include_spelling", "not a path from the root", {"coordinator/core/core.cc": '#include "core.h"\n'}),
+    ("check_include_spelling", "not a path from the root", {"coordinator/engine/engine.h": '#pragma once\n#include "coordinator/engine/own.pb.h"\n'}),
+    ("check_arrows", "core may not include coordinator/engine/own.pb.h",
+     {"coordinator/core/core.h": '#pragma once\n#include "coordinator/engine/own.pb.h"\n', "coordinator/engine/own.proto": ""}),
     ("check_core_headers", "may not include <thread>", {"coordinator/core/core.cc": "#include <thread>\n"}),
     ("check_length", "501 lines", {"coordinator/core/core.h": "#pragma once\n" + "//\n" * 500}),
     ("check_whitespace", "trailing blanks", {"coordinator/core/core.h": "#pragma once \n"}),
@@ -113,6 +116,7 @@ FINE = [
                                  + "struct A {\n" + "  int x = f();\n" * 80 + "  int F() {\n  }\n};\n"},
     {"coordinator/base/wide.h": "#pragma once\n// https://" + "x" * 95 + "\n//   a --> b --" + "x" * 90 + "\n//   a   b   " + "c" * 95 + "\n"},
     {"coordinator/base/wide.h": '#pragma once\nauto s = R"sql(\n' + "x" * 140 + ')sql";\n'},
+    {"coordinator/engine/engine.h": '#pragma once\n#include "coordinator/engine/own.pb.h"\n', "coordinator/engine/own.proto": ""},
     {"examples/cpp-raw/main.cc": '#include "assent/v1/types.pb.h"\n', "examples/cpp-raw/CMakeLists.txt": "assent_executable(raw SOURCES main.cc DEPENDS assent_proto)\n"},
 ]
 

@@ -15,6 +15,8 @@ from collector import BYTES, VARINT, Collector, field, partial_success, refusal
 
 BIN = os.environ["ASSENT_BIN_DIR"]
 PATIENCE_SECONDS = 60
+FULL = 512  # spans that leave at once, as one request
+NEVER_MS = 3_600_000  # for others they do not wait
 
 
 def until(condition):
@@ -59,6 +61,13 @@ class Export(unittest.TestCase):
         exporter = Exporter(url, **options)
         self.addCleanup(lambda: self.assertEqual(0, exporter.end()))
         return exporter
+
+    def said(self, exporter, *words):
+        """Comes to say just this; each begins so. It is said behind what is counted."""
+        said = until(lambda: len(now := exporter.figures()["said"]) >= len(words) and now)
+        self.assertEqual(len(words), len(said), said)
+        for begin, whole in zip(words, said):
+            self.assertEqual(begin, whole[:len(begin)])
 
     def counted(self, exporter, **expected):
         """Comes to these figures, and to no others."""
@@ -108,7 +117,7 @@ class Export(unittest.TestCase):
 
     def test_waits_for_more_but_not_for_long(self):
         collector = self.collector()
-        exporter = self.exporter(collector.url, wait=3_600_000)
+        exporter = self.exporter(collector.url, wait=NEVER_MS)
         exporter("open")
         exporter("offer 511")
         self.assertEqual(511, exporter.figures()["queued"])
@@ -142,12 +151,12 @@ class Export(unittest.TestCase):
         collector = self.collector()
         collector.answers = [(429, {}, b""), (502, {}, b""), (504, {"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT"}, b""),
                              (503, {"Retry-After": "1"}, refusal("at capacity"))]
-        exporter = self.exporter(collector.url, wait=1, pause=1)
+        exporter = self.exporter(collector.url, wait=NEVER_MS, pause=1)
         exporter("open")
-        exporter("offer 3")
-        figures = self.counted(exporter, exported=3)
+        exporter(f"offer {FULL}")
+        figures = self.counted(exporter, exported=FULL)
         self.assertEqual(4, figures["failed_tries"])
-        self.assertEqual(["away: it answers 429", "back: "], figures["said"])
+        self.said(exporter, "away: it answers 429", "back: ")
         self.assertEqual(1, len({one["body"] for one in collector.requests}))
         self.assertGreaterEqual(collector.requests[4]["at"] - collector.requests[3]["at"], 0.99)
 
@@ -157,40 +166,41 @@ class Export(unittest.TestCase):
         exporter = self.exporter(collector.url, wait=1, pause=1)
         exporter("open")
         exporter("offer 1")
-        self.assertEqual(["away: it answers 503: at capacity", "back: "], self.counted(exporter, exported=1)["said"])
+        self.counted(exporter, exported=1)
+        self.said(exporter, "away: it answers 503: at capacity", "back: ")
 
     def test_refused(self):
         """For good: not sent again, counted, said once; the next request is another matter."""
         for code in (400, 401, 404, 413, 500, 302):
             collector = self.collector()
             collector.answers = [(code, {}, refusal("for a reason")), (code, {}, b"\xff")]
-            exporter = self.exporter(collector.url, wait=1)
+            exporter = self.exporter(collector.url, wait=NEVER_MS)
             exporter("open")
-            exporter("offer 2")
-            self.counted(exporter, rejected=2)
-            exporter("offer 3")
-            self.counted(exporter, rejected=5)
-            exporter("offer 4")
-            figures = self.counted(exporter, rejected=5, exported=4)
-            self.assertEqual([f"rejected: it answers {code}: for a reason", "back: "], figures["said"])
+            exporter(f"offer {FULL}")
+            self.counted(exporter, rejected=FULL)
+            exporter(f"offer {FULL}")
+            self.counted(exporter, rejected=2 * FULL)
+            exporter(f"offer {FULL}")
+            figures = self.counted(exporter, rejected=2 * FULL, exported=FULL)
+            self.said(exporter, f"rejected: it answers {code}: for a reason", "back: ")
             self.assertEqual((0, 3), (figures["failed_tries"], len(collector.requests)))
-            self.assertEqual([5, 6, 7, 8], self.numbers(collector))
+            self.assertEqual(list(range(2 * FULL, 3 * FULL)), self.numbers(collector))
 
     def test_taken_in_part(self):
         collector = self.collector()
-        collector.answers = [(200, {}, partial_success(2, "two were too old")), (200, {}, partial_success(99, "more than all")),
+        collector.answers = [(200, {}, partial_success(2, "two were too old")), (200, {}, partial_success(FULL + 1, "more than all")),
                              (200, {}, partial_success(0, "use another port")), (200, {"Content-Type": "text/html"}, partial_success(1, "no collector"))]
-        exporter = self.exporter(collector.url, wait=1)
+        exporter = self.exporter(collector.url, wait=NEVER_MS)
         exporter("open")
-        exporter("offer 5")
-        self.counted(exporter, exported=3, rejected=2)
-        exporter("offer 5")
-        self.counted(exporter, exported=3, rejected=7)
-        exporter("offer 5")
-        self.counted(exporter, exported=8, rejected=7)
-        exporter("offer 5")
-        figures = self.counted(exporter, exported=13, rejected=7)
-        self.assertEqual(["rejected: two were too old", "back: ", "remark: use another port"], figures["said"])
+        exporter(f"offer {FULL}")
+        self.counted(exporter, exported=FULL - 2, rejected=2)
+        exporter(f"offer {FULL}")
+        self.counted(exporter, exported=FULL - 2, rejected=FULL + 2)
+        exporter(f"offer {FULL}")
+        self.counted(exporter, exported=2 * FULL - 2, rejected=FULL + 2)
+        exporter(f"offer {FULL}")
+        self.counted(exporter, exported=3 * FULL - 2, rejected=FULL + 2)
+        self.said(exporter, "rejected: two were too old", "back: ", "remark: use another port")
         self.assertEqual(4, len(collector.requests))
 
     def test_away_and_back(self):
@@ -201,21 +211,20 @@ class Export(unittest.TestCase):
         exporter("offer 5")
         figures = until(lambda: (now := exporter.figures())["failed_tries"] >= 3 and now)
         self.assertEqual(5, figures["queued"])
-        self.assertEqual(1, len(figures["said"]))
-        self.assertIn("away: it cannot be reached", figures["said"][0])
+        self.said(exporter, "away: it cannot be reached")
         collector = self.collector(port)
-        self.assertEqual("back: ", self.counted(exporter, exported=5)["said"][-1])
+        self.counted(exporter, exported=5)
+        self.said(exporter, "away: ", "back: ")
         self.assertEqual([0, 1, 2, 3, 4], self.numbers(collector))
 
     def test_given_up(self):
         port = self.collector().port
         self.doCleanups()
-        exporter = self.exporter(f"http://127.0.0.1:{port}/v1/traces", wait=1, pause=1, age=30)
+        exporter = self.exporter(f"http://127.0.0.1:{port}/v1/traces", wait=NEVER_MS, pause=1, age=30)
         exporter("open")
-        exporter("offer 600")
-        figures = self.counted(exporter, gave_up=600)
-        self.assertEqual("gave up: 512", figures["said"][1])
-        self.assertEqual(2, len(figures["said"]))
+        exporter(f"offer {2 * FULL}")
+        self.counted(exporter, gave_up=2 * FULL)
+        self.said(exporter, "away: it cannot be reached", f"gave up: {FULL}")
 
     def test_connections_that_are_closed(self):
         """By the collector, behind each answer, without a word: nothing is lost, and nothing is a failure."""
@@ -230,13 +239,13 @@ class Export(unittest.TestCase):
 
     def test_a_stop_sends_what_waits(self):
         collector = self.collector()
-        exporter = self.exporter(collector.url, wait=3_600_000)
+        exporter = self.exporter(collector.url, wait=NEVER_MS)
         exporter("open")
-        exporter("offer 100")
+        exporter("offer 20")
         self.assertEqual("0", exporter("close"))
-        self.assertEqual(100, len(collector.spans()))
+        self.assertEqual(20, len(collector.spans()))
         exporter("offer 1")
-        self.counted(exporter, exported=100, gave_up=1)
+        self.counted(exporter, exported=20, gave_up=1)
 
     def test_a_stop_that_comes_in_a_pause(self):
         """What waits because the collector was away is tried once more, at once."""
@@ -246,9 +255,9 @@ class Export(unittest.TestCase):
         exporter("open")
         exporter("offer 1")
         until(lambda: exporter.figures()["failed_tries"] == 1)
-        exporter("offer 1000")
+        exporter("offer 20")
         self.assertEqual("0", exporter("close"))
-        self.assertEqual(list(range(1001)), self.numbers(collector))
+        self.assertEqual(list(range(21)), self.numbers(collector))
 
     def test_a_stop_waits_for_nobody_for_long(self):
         collector = self.collector()

@@ -1,0 +1,142 @@
+#include "coordinator/daemon/settings.h"
+
+#include "coordinator/daemon/config_checks.h"
+
+namespace assent::daemon {
+namespace {
+
+constexpr Setting AtOnce(Setting setting) {
+  setting.at_once = true;
+  return setting;
+}
+
+constexpr Setting Of(const char* name, Field field, const char* help,
+                     Status (*check)(const Config&) = nullptr) {
+  return {name, field, 0, 0, check, help};
+}
+
+constexpr Setting Number(const char* name, std::int64_t Config::*field, std::int64_t least,
+                         std::int64_t most, const char* help,
+                         Status (*check)(const Config&) = nullptr) {
+  return {name, field, least, most, check, help};
+}
+
+constexpr Setting Ratio(const char* name, double Config::*field, const char* help) {
+  return {name, field, 0, 1, nullptr, help};
+}
+
+constexpr std::int64_t kTebibyteMib = 1024 * 1024;
+
+constexpr Setting kSettings[] = {
+    Of("listen", &Config::listen,
+       "Address for everybody: HOST:PORT or unix:PATH; port 0 takes a free one, the card says "
+       "which",
+       CheckListen),
+    Of("http-listen", &Config::http_listen,
+       "Address for HTTP: HOST:PORT, port 0 takes a free one; empty or none: no HTTP",
+       CheckHttpListen),
+    Of("allow-insecure", &Config::allow_insecure, "Listen where others can reach it, without TLS"),
+    Of("data", &Config::data, "Folder of the log; created if missing; one daemon at a time",
+       CheckData),
+    Of("log", &Config::log,
+       "Where the log is: sqlite:FOLDER, or postgresql://USER@HOST:PORT/DATABASE, which several "
+       "coordinators share; none: the folder of --data",
+       CheckLog),
+    Of("advertise", &Config::advertise,
+       "HOST:PORT at which participants and other coordinators reach this one; none: what --listen "
+       "says. With PostgreSQL alone, like the next four",
+       CheckAdvertise),
+    Of("node", &Config::node,
+       "Name of this coordinator among those that share the log, the same at each start; none: "
+       "what --advertise says. A start under a name ends whoever else has it",
+       CheckNode),
+    Number("lease-seconds", &Config::lease_seconds, 1, 60,
+           "How long a coordinator may be silent before the others take its transactions over"),
+    Number("new-log-slots", &Config::new_log_slots, 1, 1024,
+           "Parts into which a new log is divided, for ever: each belongs to one coordinator"),
+    Of("store-failover", &Config::store_failover,
+       "detect: after another server has taken over for the shared database, nothing is presumed "
+       "about "
+       "what began before; lossless: it is, if the server has synchronous standbys",
+       CheckStoreFailover),
+    Of("unary", &Config::unary,
+       "NAME=HOST:PORT of a participant that is dialled; repeat it for more services or more "
+       "instances",
+       CheckUnary),
+    Number("unary-max-in-flight", &Config::unary_max_in_flight, 1, 65'536,
+           "Calls under way to one dialled address"),
+    Of("webhook-url", &Config::webhook_url,
+       "http://HOST:PORT/PATH that is told of transactions that begin to need a person, or end "
+       "MIXED or HAZARD; none: nobody is",
+       CheckWebhookUrl),
+    Of("webhook-secret-file", &Config::webhook_secret_file,
+       "File with the secret, of 16 to 4096 bytes, with which what is told is signed; none: there "
+       "is no webhook"),
+    Of("trace-endpoint", &Config::trace_endpoint,
+       "http://HOST:PORT/PATH of a collector of traces, which is told by OTLP over HTTP; without a "
+       "path it is /v1/traces; none: nobody is",
+       CheckTraceEndpoint),
+    Of("trace-headers-file", &Config::trace_headers_file,
+       "File with headers for the collector, such as a token, as Name: value on each line; none: "
+       "there are no more"),
+    Ratio("trace-sample-ratio", &Config::trace_sample_ratio,
+          "Part of the transactions that are traced, from 0 to 1, of those that come without a "
+          "trace of their own"),
+    Of("trace-service-name", &Config::trace_service_name,
+       "Name of this coordinator in traces: the same for all that share a log",
+       CheckTraceServiceName),
+    Of("trace-url", &Config::trace_url,
+       "http:// or https:// address where people look at a trace, with {trace_id} in it; none: "
+       "nobody is shown one",
+       CheckTraceUrl),
+    Number("shards", &Config::shards, 1, 64,
+           "Threads that drive transactions; more pays only with cores to spare"),
+    Number("max-transactions", &Config::max_transactions, 1, 10'000'000,
+           "Unfinished transactions; beyond it new ones are refused"),
+    Number("max-payload-mib", &Config::max_payload_mib, 16, kTebibyteMib,
+           "Payloads and results of unfinished transactions in memory; beyond it new work is "
+           "refused. At least 16, and 3 for each shard",
+           CheckPayload),
+    Number("max-sessions", &Config::max_sessions, 1, 100'000,
+           "Connected participant instances; beyond it new ones are refused"),
+    AtOnce(Number(
+        "max-connections", &Config::max_connections, 1, 1'000'000,
+        "Connections; at most what the limit on open files leaves. Beyond it whoever comes is "
+        "turned away. SIGHUP changes it")),
+    AtOnce(Number("max-connections-per-address", &Config::max_connections_per_address, 0, 1'000'000,
+                  "Connections from one address; 0: half of all. SIGHUP changes it")),
+    Number("max-http-connections", &Config::max_http_connections, 1, 1'000'000,
+           "Connections of HTTP, half of them from one address; at most a quarter of the limit on "
+           "open files. Beyond it whoever comes is told so"),
+    Number("max-transport-mib", &Config::max_transport_mib, 64, kTebibyteMib,
+           "What gRPC holds for all connections, messages that have not come in whole among it; "
+           "beyond it calls are cancelled"),
+    Number("max-unread-mib", &Config::max_unread_mib, 16, kTebibyteMib,
+           "Answers that nobody has read yet; beyond it those who do not read are cancelled"),
+    Number("retention-hours", &Config::retention_hours, 0, 24 * 3650,
+           "How long finished transactions stay queryable, in hours that the daemon has run; 0: no "
+           "bound"),
+    Number("retention-mib", &Config::retention_mib, 0, kTebibyteMib,
+           "Size of the log beyond which the oldest finished ones go; 0: no bound"),
+    Number("reserve-mib", &Config::reserve_mib, 0, 65'536,
+           "Disk space set aside for a full disk; 0 (none) or at least 8", CheckReserve),
+    AtOnce(Number(
+        "drain-seconds", &Config::drain_seconds, 0, 3600,
+        "How long SIGTERM waits for transactions under way; never for one that can only wait "
+        "for a participant that is away. SIGHUP changes it")),
+    Number("keepalive-seconds", &Config::keepalive_seconds, 1, 3600,
+           "How often a silent connection is probed; given up when the probe has no answer for two "
+           "thirds of it. Clients may probe three times as often"),
+    Number("self-dial-seconds", &Config::self_dial_seconds, 0, 3600,
+           "How often the daemon dials itself; 0: never"),
+    Of("reflection", &Config::reflection, "Answer gRPC reflection; --reflection=false: do not"),
+    AtOnce(Of("log-level", &Config::log_level, "debug, info, warn or error. SIGHUP changes it",
+              CheckLogLevel)),
+    Of("log-format", &Config::log_format, "text or json, on stderr", CheckLogFormat),
+};
+
+}  // namespace
+
+std::span<const Setting> Settings() { return kSettings; }
+
+}  // namespace assent::daemon

@@ -1,0 +1,21 @@
+#pragma once
+
+// Spans on their way to the collector of --trace-endpoint.
+
+#include <cstdint>
+#include <memory>
+
+#include <assent/status.h>
+
+#include "coordinator/daemon/config.h"
+#include "coordinator/tracing/otlp/exporter.h"
+
+namespace assent::daemon {
+
+// nullptr: there is to be none. kInvalidArgument: the file of headers has none.
+Result<std::unique_ptr<tracing::Exporter>> OpenTracing(const Config& config);
+tracing::Resource ResourceOf(const Config& config, std::uint64_t log_id);
+// Says so if spans are left.
+void CloseTracing(tracing::Exporter& exporter);
+
+}  // namespace assent::daemon
