@@ -1,10 +1,10 @@
 #include "coordinator/daemon/config.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <span>
 #include <sstream>
 #include <string_view>
 #include <utility>
@@ -165,10 +165,10 @@ Result<std::map<std::string, TomlEntry>> ReadFile(const std::string& path) {
     const std::string place = path + ":" + std::to_string(entry.line) + ": ";
     if (entry.name.empty())
       return InvalidArgument(place + "[" + entry.section + "]: there are no sections");
-    const auto* const setting =
-        std::find_if(Settings().begin(), Settings().end(),
-                     [&](const Setting& one) { return one.name == entry.name; });
-    if (setting == Settings().end()) return InvalidArgument(place + entry.name + " is no setting");
+    const std::span<const Setting> all = Settings();
+    const auto setting = std::find_if(all.begin(), all.end(),
+                                      [&](const Setting& one) { return one.name == entry.name; });
+    if (setting == all.end()) return InvalidArgument(place + entry.name + " is no setting");
     if (entry.kind == TomlKind::kList &&
         !std::holds_alternative<std::vector<std::string> Config::*>(setting->field))
       return InvalidArgument(place + entry.name + " takes one value, not a list");

@@ -22,6 +22,7 @@
 #include "coordinator/daemon/http_port.h"
 #include "coordinator/daemon/last_words.h"
 #include "coordinator/daemon/listener.h"
+#include "coordinator/daemon/no_reflection.h"
 #include "coordinator/daemon/open_log.h"
 #include "coordinator/daemon/self_dial.h"
 #include "coordinator/daemon/shown_settings.h"
@@ -44,18 +45,6 @@
 
 namespace assent::daemon {
 namespace {
-
-// gRPC's reflection registers itself with every server of a program that it is linked to.
-class NoReflection final : public grpc::ServerBuilderOption {
- public:
-  void UpdateArguments(grpc::ChannelArguments*) override {}
-  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
-    const auto is_reflection = [](const auto& plugin) {
-      return plugin->name() == "proto_server_reflection";
-    };
-    plugins->erase(std::remove_if(plugins->begin(), plugins->end(), is_reflection), plugins->end());
-  }
-};
 
 // Log, libraries, standard streams; and the connections of each dialled address.
 constexpr std::size_t kOwnFiles = 64;
@@ -464,6 +453,7 @@ void Server::Stop() {
   if (p.server) {
     p.hub->Close();
     p.operations->router().Close();
+    p.operations->event_hub().Close();
     p.server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
     p.server->Wait();
   }

@@ -46,6 +46,8 @@ class Audience {
   bool begun() const { return known_ != Known::kNothing; }
   bool decided() const { return known_ >= Known::kDecided; }
   bool Visible(const core::Transaction& txn) const;
+  // So many of the latest interventions are not durable yet.
+  std::size_t undisclosed() const { return undisclosed_; }
 
   // Told at once, or when it is so. Who waits for one that is held is told that, and not kept.
   void Add(Waiter waiter, const core::Transaction& txn, const core::Now& now);

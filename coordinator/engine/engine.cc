@@ -157,6 +157,7 @@ Engine::Engine(EngineOptions options, log::Log& log, std::function<void(const St
   for (std::size_t i = 0; i < options_.shards_count; ++i) {
     ShardOptions shard = options_.shard;
     shard.seed += i;
+    shard.events = &events_;
     workers_.push_back(std::make_unique<Worker>(*this, shard));
   }
 }
@@ -210,6 +211,7 @@ Result<log::Recovered> Engine::Recover() {
   Result<log::Joined> joined = log_.Join(*this);
   if (!joined.ok()) return joined.status();
   static_cast<log::Joined&>(recovered_) = *std::move(joined);
+  events_.Start(recovered_.epoch);
   std::promise<Status> promise;
   TakeUp(recovered_.slots, [&](const Status& status) { promise.set_value(status); });
   if (const Status status = promise.get_future().get(); !status.ok()) return status;
@@ -441,36 +443,6 @@ ShardStats Engine::Stats() const {
   }
   sum.refused += refused_.load(std::memory_order_relaxed);
   return sum;
-}
-
-std::vector<WaitingFor> Engine::Waiting(const std::string& prefix, std::size_t max_count) const {
-  const MutexLock lock(waiting_mutex_);
-  std::vector<WaitingFor> list;
-  for (auto it = waiting_.lower_bound(prefix);
-       it != waiting_.end() && it->first.compare(0, prefix.size(), prefix) == 0 &&
-       list.size() < max_count;
-       ++it)
-    list.push_back({it->first, it->second.transactions});
-  return list;
-}
-
-void Engine::AddWaiting(const std::string& service, std::int64_t more) {
-  // Held while telling: of one service, in the order in which it happened.
-  const MutexLock lock(waiting_mutex_);
-  WaitingCount& waiting = waiting_[service];
-  const bool first = waiting.transactions == 0;
-  waiting.transactions += static_cast<std::uint64_t>(more);
-  if (first && told_services_ < options_.max_told_services_count) {
-    waiting.told = true;
-    ++told_services_;
-    if (options_.on_waiting) options_.on_waiting(service, true);
-  }
-  if (waiting.transactions > 0) return;
-  if (waiting.told) {
-    --told_services_;
-    if (options_.on_waiting) options_.on_waiting(service, false);
-  }
-  waiting_.erase(service);
 }
 
 void Engine::OnReplies(std::vector<transport::Reply> replies) {

@@ -18,6 +18,7 @@
 #include <assent/status.h>
 #include <assent/thread_safety.h>
 
+#include "coordinator/engine/events.h"
 #include "coordinator/engine/requests.h"
 #include "coordinator/engine/shard.h"
 #include "coordinator/log/log.h"
@@ -117,6 +118,8 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
   // By name, those that begin so; at most so many.
   std::vector<WaitingFor> Waiting(const std::string& prefix, std::size_t max_count) const;
   std::string refusing() const;
+  // What happens, as it is told.
+  Events& events() { return events_; }
   // Of the log, so far: how far a start has come.
   std::size_t rows_read() const { return rows_read_.load(std::memory_order_relaxed); }
   // The log's database does not answer: what begins something is refused in these words.
@@ -169,12 +172,14 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
   Worker& Of(std::string_view gid) { return *workers_[ShardOf(gid)]; }
 
   void AddWaiting(const std::string& service, std::int64_t more);
+  void TellWaits(const std::string& service, bool waits) ASSENT_REQUIRES(waiting_mutex_);
   Status Overloaded() const;
 
   const EngineOptions options_;
   log::Log& log_;
   const std::function<void(const Status&)> fatal_;
   log::Recovered recovered_;
+  Events events_;
   std::atomic<std::uint64_t> next_look_ = 1;
 
   std::atomic<std::size_t> loaded_rows_ = 0;

@@ -100,6 +100,7 @@ struct Live {
     // began again …
     std::vector<std::uint64_t> stuck_changes;
     Alarm told = Alarm::kNone;  // the latest, while it is so
+    bool told_need = false;     // that it needs a person, among the events
   };
 
   Live(core::Transaction t, std::uint64_t s, Holding& h)

@@ -14,6 +14,7 @@
 #include "coordinator/core/transaction.h"
 #include "coordinator/core/types.h"
 #include "coordinator/engine/alarm.h"
+#include "coordinator/engine/events.h"
 #include "coordinator/engine/requests.h"
 #include "coordinator/log/log.h"
 #include "coordinator/tracing/span.h"
@@ -75,6 +76,8 @@ struct ShardOptions {
   std::function<void(tracing::Span&& span)> on_span{};
   // Of the transactions that come without a trace, how many get one: 0 (none) to 1 (all).
   double trace_sample_ratio = 1;
+  // Where what happens is told. nullptr: nowhere. Outlives the shard.
+  Events* events = nullptr;
 };
 
 }  // namespace assent::engine

@@ -19,7 +19,8 @@ Shard::Shard(ShardOptions options, ShardPorts& ports)
       writes_(options_, ports),
       history_(ports),
       waiting_(options_),
-      spans_(options_) {}
+      spans_(options_),
+      teller_(options_.events) {}
 
 Shard::~Shard() {
   while (timers_.PopDue(core::kNever) != nullptr) {
@@ -160,6 +161,7 @@ void Shard::Perform(Live& live, const core::Send& send) {
 }
 
 void Shard::Perform(Live& live, const core::Announce& announce) {
+  teller_.Announced(live, announce, wall_);
   live.audience.Announce(announce);
   if (announce.milestone != core::Milestone::kDecided) return;
   const bool commit = live.txn.decision() == core::Decision::kCommit;
@@ -169,6 +171,7 @@ void Shard::Perform(Live& live, const core::Announce& announce) {
 
 void Shard::Count(Live& live) {
   const bool needs_person = census_.Count(live);
+  teller_.Counted(live, needs_person, Now());
   // Nobody is told of what is not durable.
   if (needs_person && options_.on_alarm && !live.txn.finished() &&
       (live.audience.decided() || live.txn.decision() == core::Decision::kNone))
@@ -249,6 +252,7 @@ void Shard::On(AppendedRequest&& request) {
         spans_.TellEnd(live.txn, Now());
         if (options_.on_alarm) Alert(live);
         Release(live, std::exchange(live.after_this_write, {}));
+        teller_.Ended(live, wall_);
         live.audience.Dismiss(OkStatus(), &live.txn, Now());
         Remove(live);
         continue;

@@ -7,7 +7,7 @@
 //
 // The turn binds the parts, each of which can be read alone: Live (one transaction), Writes (what
 // the log has to take), Audience (who may be told), History (what only the log knows), Waiting
-// (whose participant is away), Census (figures and lists), Holding (a slot).
+// (whose participant is away), Census (figures and lists), Teller (events), Holding (a slot).
 //
 // Invariant: there are two ways for an effect out of a shard, and both are in Writes.
 
@@ -27,6 +27,7 @@
 #include "coordinator/engine/ports.h"
 #include "coordinator/engine/requests.h"
 #include "coordinator/engine/spans.h"
+#include "coordinator/engine/teller.h"
 #include "coordinator/engine/waiting.h"
 #include "coordinator/engine/writes.h"
 
@@ -146,6 +147,7 @@ class Shard {
   Waiting waiting_;
   Census census_;
   const Spans spans_;
+  const Teller teller_;
   absl::btree_map<std::uint64_t, Live*> changed_;  // those who are watched, by serial
   std::vector<transport::Command> outgoing_;
   std::size_t sent_count_ = 0;  // in the last turn that sent

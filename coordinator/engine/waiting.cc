@@ -43,7 +43,8 @@ void Waiting::Settle(Live& live, const std::string& service) {
     live.AddRare().parkings.push_back({room});
   }
   Live::Parking& parking = live.rare->parkings[at];
-  const bool absent = wait == Wait::kAbsent;
+  // What a person has suspended waits for him: nothing would be sent if the service were back.
+  const bool absent = wait == Wait::kAbsent && !live.txn.suspended();
   if (parking.absent == absent) return;
   parking.absent = absent;
   changes_[service] += absent ? 1 : -1;

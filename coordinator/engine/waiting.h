@@ -3,7 +3,8 @@
 // Who waits for a participant that is away, and how they go on when it is back.
 //
 // Invariant: whoever could not send to a service stands in its room, once, until the service
-// appears or something else happens to it; those who heard that nobody is there are counted.
+// appears or something else happens to it; those who heard that nobody is there are counted, unless
+// they are suspended.
 
 #include <cstddef>
 #include <cstdint>

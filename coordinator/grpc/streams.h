@@ -30,6 +30,10 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* RelayWatch(service::Service& service
                                                        const service::Caller& caller,
                                                        grpc::CallbackServerContext* context,
                                                        const grpc::ByteBuffer& request);
+grpc::ServerWriteReactor<grpc::ByteBuffer>* StartEvents(service::Service& service,
+                                                        const service::Caller& caller,
+                                                        grpc::CallbackServerContext* context,
+                                                        const grpc::ByteBuffer& request);
 grpc::ServerWriteReactor<grpc::ByteBuffer>* StartClusterWatch(service::Service& service,
                                                               const service::Caller& caller,
                                                               grpc::CallbackServerContext* context,

@@ -59,6 +59,12 @@ class TransactionService final : public RawService<v1::TransactionService::Servi
           Free(*request);
           return watch;
         }));
+    Serve<v1::EventsRequest>(new grpc::internal::CallbackServerStreamingHandler<Bytes, Bytes>(
+        [this](Context* context, const Bytes* request) {
+          auto* const events = StartEvents(service_, CallerOf(*context), context, *request);
+          Free(*request);
+          return events;
+        }));
     CheckAllAreServed();
   }
 

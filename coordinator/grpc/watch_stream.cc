@@ -5,6 +5,7 @@
 #include "coordinator/grpc/call.h"
 #include "coordinator/grpc/streams.h"
 #include "coordinator/service/cluster.h"
+#include "coordinator/service/event_stream.h"
 #include "coordinator/service/watch.h"
 
 namespace assent::door {
@@ -102,6 +103,14 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* StartClusterWatch(service::Service& 
                                                               const grpc::ByteBuffer& request) {
   return WatchStream<service::ClusterWatch, service::ClusterViewer, v1::WatchClusterRequest,
                      v1::ClusterView>::Start(service, caller, context, request, {});
+}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* StartEvents(service::Service& service,
+                                                        const service::Caller& caller,
+                                                        grpc::CallbackServerContext* context,
+                                                        const grpc::ByteBuffer& request) {
+  return WatchStream<service::EventStream, service::EventViewer, v1::EventsRequest,
+                     v1::EventsReply>::Start(service, caller, context, request, {});
 }
 
 }  // namespace assent::door

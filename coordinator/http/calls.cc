@@ -1,15 +1,16 @@
 #include "coordinator/http/calls.h"
 
-#include <algorithm>
 #include <map>
 #include <type_traits>
 #include <utility>
 
 #include <assent/thread_safety.h>
 
+#include "coordinator/http/events.h"
 #include "coordinator/http/json.h"
 #include "coordinator/http/limits.h"
 #include "coordinator/http/printer.h"
+#include "coordinator/http/room.h"
 #include "coordinator/service/kinds.h"
 #include "coordinator/service/trace.h"
 #include "coordinator/service/watch.h"
@@ -27,46 +28,6 @@ constexpr bool kOnlyLooks =
     std::is_same_v<Reply, v1::Transaction> || std::is_same_v<Reply, v1::ListReply> ||
     std::is_same_v<Reply, v1::ListCausesReply> || std::is_same_v<Reply, v1::ListAuditReply> ||
     std::is_same_v<Reply, v1::ListParticipantsReply> || std::is_same_v<Reply, v1::ServerInfo>;
-
-// Whoever only looks has lost nothing. `asked`: it was he who said how long.
-Status TooLateToLook(std::chrono::milliseconds after, bool asked) {
-  return {asked ? Code::kDeadlineExceeded : Code::kUnavailable,
-          "there has been no answer for " + std::to_string(after.count()) +
-              " ms, perhaps because the log does not answer: ask again"};
-}
-
-// The room that a call or stream takes, until it is over. Any thread.
-class Room {
- public:
-  Status Enter(service::Holdings& holdings, service::Held what, const service::Caller& caller) {
-    auto place = holdings.Enter(what, caller);
-    if (!place.ok()) return place.status();
-    const MutexLock lock(mutex_);
-    place_ = std::move(place).value();
-    return OkStatus();
-  }
-  Status Hold(std::size_t bytes, const std::shared_ptr<Exchange>& exchange) {
-    const MutexLock lock(mutex_);
-    if (place_ == nullptr) return OkStatus();
-    const std::weak_ptr<Exchange> weak = exchange;
-    return place_->HoldAnswer(bytes, [weak] {
-      if (const auto there = weak.lock()) there->Abort();
-    });
-  }
-  void Taken() {
-    const MutexLock lock(mutex_);
-    if (place_ != nullptr) place_->AnswerTaken();
-  }
-  void Leave() {
-    std::unique_ptr<service::Holdings::Place> last;
-    const MutexLock lock(mutex_);
-    last = std::move(place_);
-  }
-
- private:
-  Mutex mutex_;
-  std::unique_ptr<service::Holdings::Place> place_ ASSENT_GUARDED_BY(mutex_);
-};
 
 template <typename Request, typename Reply>
 class Call final : public service::Asker<Reply>,
@@ -367,6 +328,7 @@ const std::map<const google::protobuf::Descriptor*, Beginner>& Beginners() {
       {v1::ListRequest::descriptor(), BeginCall<v1::ListRequest, v1::ListReply>},
       {v1::ListCausesRequest::descriptor(), BeginCall<v1::ListCausesRequest, v1::ListCausesReply>},
       {v1::WatchRequest::descriptor(), BeginWatch},
+      {v1::EventsRequest::descriptor(), BeginEvents},
       {v1::RetryNowRequest::descriptor(), BeginCall<v1::RetryNowRequest, v1::OperatorReply>},
       {v1::AbortRequest::descriptor(), BeginCall<v1::AbortRequest, v1::OperatorReply>},
       {v1::SuspendRequest::descriptor(), BeginCall<v1::SuspendRequest, v1::OperatorReply>},
@@ -388,18 +350,6 @@ const std::map<const google::protobuf::Descriptor*, Beginner>& Beginners() {
 std::shared_ptr<Pending> Begin(const Rooms& rooms, Order order) {
   const Beginner begin = Beginners().at(order.route->descriptor().input_type());
   return begin(rooms, std::move(order));
-}
-
-std::string EventText(std::string_view name, std::string_view data, std::string_view id) {
-  std::string text = "event: " + std::string(name) + "\n";
-  if (!id.empty()) text += "id: " + std::string(id) + "\n";
-  // Data of several lines is several lines of data.
-  for (std::size_t from = 0; from <= data.size();) {
-    const std::size_t end = std::min(data.find('\n', from), data.size());
-    text += "data: " + std::string(data.substr(from, end - from)) + "\n";
-    from = end + 1;
-  }
-  return text + "\n";
 }
 
 }  // namespace assent::http

@@ -31,9 +31,4 @@ struct Order {
 };
 std::shared_ptr<Pending> Begin(const Rooms& rooms, Order order);
 
-// Events of a watch, in their order: any number of `transaction`, then `end` (it has finished, and
-// there is nothing more to come) or `error` (google.rpc.Status; who wants to see more asks again).
-inline constexpr char kEndEvent[] = "end";
-std::string EventText(std::string_view name, std::string_view data, std::string_view id = {});
-
 }  // namespace assent::http

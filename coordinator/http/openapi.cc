@@ -1,12 +1,15 @@
 #include "coordinator/http/openapi.h"
 
 #include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <google/protobuf/descriptor.h>
 
 #include <assent/limits.h>
 
+#include "assent/v1/transaction.pb.h"
 #include "coordinator/http/json.h"
 #include "coordinator/http/limits.h"
 #include "coordinator/http/routes.h"
@@ -200,6 +203,33 @@ Json Parameters(const Route& route) {
   return parameters;
 }
 
+std::string StreamDescription(const Route& route) {
+  const std::string rest = "; or `error`, with a Status: ask again";
+  if (route.descriptor().output_type() == v1::EventsReply::descriptor()) {
+    return "`event`, each with an Event and its position as id; `missed`, with MissedEvents; `end` "
+           "if `once` was asked for" +
+           rest;
+  }
+  return "Events `transaction`, each with a " + NameOf(route.descriptor().output_type()) +
+         "; then `end`: it has finished" + rest;
+}
+
+// What the data of each event is.
+Json StreamData(const Route& route, Messages& used) {
+  std::vector<std::pair<std::string, const Descriptor*>> events;
+  if (route.descriptor().output_type() == v1::EventsReply::descriptor()) {
+    events = {{"event", v1::Event::descriptor()}, {"missed", v1::MissedEvents::descriptor()}};
+  } else {
+    events = {{"transaction", route.descriptor().output_type()}};
+  }
+  Json data = Json::object();
+  for (const auto& [name, message] : events) {
+    used.insert(message);
+    data[name] = Ref(NameOf(message));
+  }
+  return data;
+}
+
 Json OperationOf(const Route& route, Messages& used) {
   const auto& method = route.descriptor();
   Json operation = {{"operationId", route.call}, {"summary", route.summary}};
@@ -213,15 +243,14 @@ Json OperationOf(const Route& route, Messages& used) {
                                 {"content", Content("application/json", Ref(NameOf(type)))}};
   }
   Json responses = Json::object();
-  used.insert(method.output_type());
   const Json reply = Ref(NameOf(method.output_type()));
   if (route.streams()) {
-    responses["200"] = {
-        {"description", "Events `transaction`, each with a " + NameOf(method.output_type()) +
-                            "; then `end`: it has finished; or `error`, with a Status: ask again"},
-        {"content", Content("text/event-stream", Json{{"type", "string"}})}};
+    Json content = Content("text/event-stream", Json{{"type", "string"}});
+    content["text/event-stream"]["x-data"] = StreamData(route, used);
+    responses["200"] = {{"description", StreamDescription(route)}, {"content", content}};
     responses["204"] = {{"description", "With `Last-Event-ID: end`: there is nothing more"}};
   } else {
+    used.insert(method.output_type());
     responses["200"] = {{"description", NameOf(method.output_type())},
                         {"content", Content("application/json", reply)}};
   }

@@ -161,7 +161,10 @@ void NextSlice(const WalkPtr& walk) {
   const core::WallTime as_of{core::Millis(request.as_of_unix_ms())};
   slice.visit = [walk, as_of](std::uint64_t, const core::Transaction& txn, bool visible,
                               const core::Now& now) {
-    if (txn.began_at() > as_of || !Matches(walk->asked->filter, txn, visible, now.wall)) return;
+    // One that has ended may still be there until its end is in the log.
+    if (txn.finished() || txn.began_at() > as_of ||
+        !Matches(walk->asked->filter, txn, visible, now.wall))
+      return;
     const MutexLock lock(walk->mutex);
     v1::BatchReply& reply = walk->reply;
     reply.set_matched(reply.matched() + 1);

@@ -24,6 +24,7 @@
 #include "coordinator/service/asker.h"
 #include "coordinator/service/causes.h"
 #include "coordinator/service/effects.h"
+#include "coordinator/service/event_stream.h"
 #include "coordinator/service/holdings.h"
 #include "coordinator/service/members.h"
 #include "coordinator/service/router.h"
@@ -60,7 +61,10 @@ struct ServiceOptions {
 class Service {
  public:
   Service(ServiceOptions options, engine::Engine& engine)
-      : options_(std::move(options)), engine_(engine), holdings_(options_.holdings) {
+      : options_(std::move(options)),
+        engine_(engine),
+        holdings_(options_.holdings),
+        event_hub_(engine.events()) {
     engine_.TellOfOthersInTheWay([this](const engine::GiveWayRequest& request) { Tell(request); });
   }
 
@@ -71,7 +75,7 @@ class Service {
   void Take(const Caller&, v1::CommitRequest, const AskerPtr<v1::SubmitReply>&);
   void Take(const Caller&, v1::RollbackRequest, const AskerPtr<v1::SubmitReply>&);
   void Take(const Caller&, v1::WaitRequest, const AskerPtr<v1::SubmitReply>&);
-  // Looking. A Watch is in watch.h.
+  // Looking. A Watch is in watch.h, what happens in event_stream.h.
   void Take(const Caller&, v1::GetRequest, const AskerPtr<v1::Transaction>&);
   void Take(const Caller&, v1::ListRequest, const AskerPtr<v1::ListReply>&);
   void Take(const Caller&, const v1::ListCausesRequest&, const AskerPtr<v1::ListCausesReply>&);
@@ -108,6 +112,7 @@ class Service {
 
   engine::Engine& engine() { return engine_; }
   Holdings& holdings() { return holdings_; }
+  EventHub& event_hub() { return event_hub_; }
 
  private:
   template <typename Reply>
@@ -145,6 +150,7 @@ class Service {
   Holdings holdings_;
   Router router_;
   CauseWalks causes_;
+  EventHub event_hub_;
   std::atomic<std::size_t> batches_{0};  // that callers wait for
 };
 

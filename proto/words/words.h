@@ -52,6 +52,8 @@ struct TwinOf<Verdict> : Twin<v1::OutcomeAnswer::Verdict, v1::OutcomeAnswer::UND
 
 template <>
 struct TwinOf<CauseKind> : Twin<v1::CauseKind, v1::NOT_CONNECTED, v1::CauseKind_MAX> {};
+template <>
+struct TwinOf<EventKind> : Twin<v1::EventKind, v1::BEGAN, v1::EventKind_MAX> {};
 
 template <typename Ours>
 constexpr typename TwinOf<Ours>::Type ToWire(Ours word) {

@@ -181,5 +181,50 @@ TEST_F(BatchAllTest, OfSeveralCoordinatorsTheSilentOnesAreNamed) {
   EXPECT_NE(std::string::npos, console.err.find("2 slots had no owner"));
 }
 
+// A restored log's people once aborted with all others what may have been committed.
+TEST_F(BatchAllTest, WhatIsHeldIsCountedApartAndTheVerbSaysWhatItMeans) {
+  const auto page = [] {
+    v1::ListReply held = Page({"a", "b", "c"});
+    for (const int i : {0, 2}) {
+      held.mutable_transactions(i)->set_suspended(true);
+      held.mutable_transactions(i)->set_held(true);
+    }
+    return held;
+  };
+  service.list.push_back(page());
+  EXPECT_EQ(Exit::kDone, RunOperate(All(Verb::kAbort, {"", "", true, false}), session));
+  const std::string said =
+      "2 of them are held: the log may lack what became of them; abort undoes every branch, also "
+      "of one that had been committed: look at the participants first (assentctl show GID)\n";
+  EXPECT_NE(std::string::npos, console.err.find(said)) << console.err;
+
+  // Before the question, behind the sample.
+  console.err.clear();
+  session.surroundings.in_is_terminal = true;
+  console.lines = {"n"};
+  service.list.push_back(page());
+  EXPECT_EQ(Exit::kOther, RunOperate(All(Verb::kAbort, {"why", "", false, false}), session));
+  EXPECT_NE(std::string::npos, console.err.find(said + "Go on? [y/N] ")) << console.err;
+
+  // Nobody is asked: it is said all the same.
+  console.err.clear();
+  v1::ListReply one = page();
+  one.mutable_transactions()->DeleteSubrange(1, 2);
+  service.list.push_back(one);
+  service.operate.push_back(Effect("goes on"));
+  EXPECT_EQ(Exit::kDone, RunOperate(All(Verb::kResume, Yes()), session));
+  EXPECT_EQ(
+      "1 of them is held: the log may lack what became of it; resume goes on as if nothing had "
+      "been decided, with a new deadline, and is refused where a branch is two-phase: look at the "
+      "participants first (assentctl show GID)\n",
+      console.err);
+
+  console.out.clear();
+  session.options.output = Output::kJson;
+  service.list.push_back(page());
+  EXPECT_EQ(Exit::kDone, RunOperate(All(Verb::kAbort, {"", "", true, false}), session));
+  EXPECT_EQ(nlohmann::json::parse(console.out)["held"], 2);
+}
+
 }  // namespace
 }  // namespace assent::ctl

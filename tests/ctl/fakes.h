@@ -78,6 +78,13 @@ struct ClusterScript {
   Status end;
 };
 
+// What is heard of all coordinators, one after the other; nothing: for a while nothing is.
+struct EventsScript {
+  std::deque<std::optional<EventStreams::Heard>> heard;
+  std::vector<std::pair<std::string, v1::EventsRequest>> opened;
+  std::vector<std::string> closed;
+};
+
 class FakeService final : public Service {
  public:
   Result<v1::SubmitReply> Submit(const v1::SubmitRequest& request, Timeout) override {
@@ -152,6 +159,27 @@ class FakeService final : public Service {
     changed.push_back(request);
     return Take(change, "ChangeCluster");
   }
+  std::unique_ptr<EventStreams> FollowEvents() override {
+    struct Fake final : EventStreams {
+      explicit Fake(FakeService& of) : service(of) {}
+      void Open(const std::string& endpoint, const v1::EventsRequest& request) override {
+        service.events.opened.emplace_back(endpoint, request);
+      }
+      void Close(const std::string& endpoint) override {
+        service.events.closed.push_back(endpoint);
+      }
+      std::optional<Heard> Next(std::chrono::milliseconds patience) override {
+        if (service.on_quiet && (service.events.heard.empty() || !service.events.heard.front()))
+          service.on_quiet(patience);
+        if (service.events.heard.empty()) return std::nullopt;
+        std::optional<Heard> heard = std::move(service.events.heard.front());
+        service.events.heard.pop_front();
+        return heard;
+      }
+      FakeService& service;
+    };
+    return std::make_unique<Fake>(*this);
+  }
   std::string Endpoint() const override { return "127.0.0.1:7400"; }
 
   std::deque<Result<v1::SubmitReply>> submit;
@@ -168,6 +196,9 @@ class FakeService final : public Service {
   // A watch that ended with its time has taken it.
   std::function<void(std::chrono::milliseconds)> on_watched;
   std::deque<Result<v1::ClusterReply>> change;
+  EventsScript events;
+  // A look for events that heard nothing has taken so long.
+  std::function<void(std::chrono::milliseconds)> on_quiet;
 
   std::vector<v1::SubmitRequest> submitted;
   std::vector<std::string> got;
@@ -201,7 +232,8 @@ class CommandTest : public ::testing::Test {
     EXPECT_TRUE(service.submit.empty() && service.get.empty() && service.list.empty() &&
                 service.causes.empty() && service.watch.empty() && service.operate.empty() &&
                 service.participants.empty() && service.info.empty() && service.cluster.empty() &&
-                service.cluster_watch.empty() && service.change.empty())
+                service.cluster_watch.empty() && service.change.empty() &&
+                service.events.heard.empty())
         << "some scripted answer was never asked for";
   }
 

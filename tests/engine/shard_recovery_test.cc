@@ -131,10 +131,10 @@ TEST(Shard, WhoAsksAgainForWhatIsHeldIsToldSoAtOnce) {
   EXPECT_EQ(ask(ShardRig::Begin(spec, WaitFor::kCompleted, told)), "FAILED_PRECONDITION");
   EXPECT_EQ(ask(ShardRig::Begin(spec, WaitFor::kDecided, told)), "FAILED_PRECONDITION");
   EXPECT_EQ(ask(WaitRequest{"a", WaitFor::kDecided, told.Callback()}), "FAILED_PRECONDITION");
-  EXPECT_EQ(ask(CloseRequest{.gid = "a", .commit = true, .done = told.Callback()}),
+  EXPECT_EQ(ask(CloseRequest{.gid = "a", .reason = {}, .done = told.Callback()}),
             "FAILED_PRECONDITION")
       << "it is closed already, and a repeated Commit would wait";
-  ExecuteRequest again{.gid = "a", .branch = spec.branches[0]};
+  ExecuteRequest again{.gid = "a", .branch = spec.branches[0], .done = {}};
   again.done = [&told](const Status& status, const core::Transaction* txn, core::BranchIndex) {
     told.words.push_back(std::string(CodeName(status.code())));
     EXPECT_EQ(txn, nullptr);

@@ -193,5 +193,32 @@ TEST(Waiting, WhileTheLogIsBehindDeadlinesStillPass) {
   EXPECT_GT(entries, 4U * 33U) << "time stands still";
 }
 
+// Once it was counted: `participants` and `top` showed people a backlog that nobody's return would
+// have lowered.
+TEST(Waiting, WhatIsSuspendedWaitsForAPersonAndForNoService) {
+  ShardRig rig;
+  ShardRig::Told told;
+  BeginMany(rig, 2, told);
+  rig.NobodyThere();
+  ASSERT_EQ(rig.waiting["s1"], 2);
+  rig.Do(OperatorRequest{.gid = "g0",
+                         .verb = OperatorVerb::kSuspend,
+                         .actor = {.who = "ann", .reason = "looks"},
+                         .branch_id = "",
+                         .done = told.Callback()});
+  rig.CompleteAll();
+  EXPECT_EQ(rig.waiting["s1"], 1);
+  rig.Do(OperatorRequest{.gid = "g0",
+                         .verb = OperatorVerb::kResume,
+                         .actor = {.who = "ann", .reason = "has looked"},
+                         .branch_id = "",
+                         .done = told.Callback()});
+  rig.CompleteAll();
+  EXPECT_EQ(rig.waiting["s1"], 2);
+  rig.Do(ServiceAppearedRequest{"s1"});
+  EXPECT_EQ(rig.sent.size(), 2U) << "it is still told of the service's return";
+  EXPECT_EQ(rig.waiting["s1"], 0);
+}
+
 }  // namespace
 }  // namespace assent::engine

@@ -96,19 +96,19 @@ TEST_F(Effects, RetryCountsWhoWaitsForAService) {
   EXPECT_EQ(Tell(retry, false), "what is waiting is tried now");
 }
 
-TEST_F(Effects, ASecondHoldIsSaidToBeOne) {
+TEST_F(Effects, ASecondSuspendIsSaidToBeOne) {
   v1::SubmitRequest request = Submit("g", "absent");
   request.set_wait_for(v1::WAIT_ACCEPTED);
   ASSERT_EQ(TrySubmit(request), "OK");
   const auto suspend = &v1::TransactionService::Stub::Suspend;
-  const std::string held = "held: nothing more is sent for it until it is resumed";
-  EXPECT_EQ(Tell(suspend, true), "the transaction would be " + held);
-  EXPECT_EQ(Tell(suspend, false), "the transaction is " + held);
+  const std::string suspended = "suspended: nothing more is sent for it until it is resumed";
+  EXPECT_EQ(Tell(suspend, true), "the transaction would be " + suspended);
+  EXPECT_EQ(Tell(suspend, false), "the transaction is " + suspended);
   EXPECT_EQ(
       Tell(suspend, true),
       "the transaction is suspended already: nothing more is sent for it until it is resumed");
   action_.set_who("bob");
-  EXPECT_EQ(Tell(suspend, false), "the transaction is " + held);
+  EXPECT_EQ(Tell(suspend, false), "the transaction is " + suspended);
   EXPECT_EQ(Get("g").interventions_size(), 2);
   const std::string resumed = Tell(&v1::TransactionService::Stub::Resume, false);
   EXPECT_TRUE(Begins(resumed, "the transaction is resumed; not finished: not decided: branch b1"))

@@ -65,6 +65,7 @@ TEST_F(Texts, EveryMethodNamesTheFieldThatIsNotUtf8) {
       {"ListCauses", {field(6, kBad), "gid_prefix"}},
       {"ListParticipants", {field(1, kBad), "service_prefix"}},
       {"Watch", {gid, "gid"}},
+      {"Events", {field(1, kBad), "after"}},
   };
   for (const auto& [method, one] : cases)
     EXPECT_EQ(Send(method, one.first), "INVALID_ARGUMENT: " + one.second + kSuffix) << method;

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "coordinator/http/events.h"
 #include "coordinator/http/json.h"
 #include "coordinator/http/limits.h"
 #include "coordinator/http/openapi.h"

@@ -161,7 +161,7 @@ class Document(unittest.TestCase):
                                                                        lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=5), x, max_size=3))))
         def check(operation, name, query, body):
             method, path, known = operation
-            if path.endswith(":watch"):
+            if "text/event-stream" in known["responses"]["200"]["content"]:
                 return
             target = re.sub(r"{\w+}", lambda _: urllib.parse.quote(name, safe=":%"), path) + query
             code, headers, answer = self.daemon.ask(method, target, body if body is None else json.dumps(body))

@@ -81,6 +81,11 @@ struct AuditCommand {
   std::chrono::milliseconds since{0};  // so long ago, or less; 0: ever
   bool all_pages = false;
 };
+// What happens, and what has.
+struct EventsCommand {
+  v1::EventsRequest request;
+  bool follow = false;
+};
 struct ParticipantsCommand {
   v1::ListParticipantsRequest request;
 };
@@ -154,7 +159,7 @@ using Command =
                  VersionCommand, CompletionCommand, ManCommand, CompleteCommand,
                  ClusterStatusCommand, LocateCommand, DrainCommand, MoveCommand, UnpinCommand,
                  FenceCommand, RestoredCommand, MigrateCommand, BackupCommand, ConfigShowCommand,
-                 DebugBundleCommand, RestoreCommand, DoctorCommand, TopCommand>;
+                 DebugBundleCommand, RestoreCommand, DoctorCommand, TopCommand, EventsCommand>;
 
 // What holds for every command.
 struct GlobalOptions {

@@ -56,6 +56,7 @@ std::vector<std::string> Choices(const std::string& kind) {
   if (kind == "TIME") return {"relative", "iso"};
   if (kind == "FOR") return {"decided", "completed"};
   if (kind == "DECISION") return {"commit", "abort"};
+  if (kind == "KIND") return EventKindChoices();
   if (kind == "GROUP") return {"why", "service"};
   if (kind == "SHELL") return {"bash", "zsh", "fish"};
   return {};

@@ -1,6 +1,7 @@
 #pragma once
 
-// The coordinators at the other end of gRPC channels. The only file here that knows gRPC.
+// The coordinators at the other end of gRPC channels. Behind it, channel and event_streams alone
+// know gRPC.
 
 #include <memory>
 #include <string>

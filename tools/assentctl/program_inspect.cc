@@ -1,9 +1,10 @@
-// The commands that look: list, show, watch, wait, participants, stats, health, version.
+// The commands that look: list, show, watch, wait, events, participants, stats, health, version.
 
 #include <memory>
 
 #include <assent/limits.h>
 
+#include "tools/assentctl/event_view.h"
 #include "tools/assentctl/program.h"
 #include "tools/assentctl/words.h"
 
@@ -111,6 +112,49 @@ void AddWait(Program& program) {
   Examples(wait, {"assentctl wait order-17 --timeout 30s",
                   "assentctl wait order-17 --for decided && ship"});
   wait.callback([command, &program] { program.command = *command; });
+}
+
+void AddEvents(Program& program) {
+  auto command = std::make_shared<EventsCommand>();
+  v1::EventsRequest& request = command->request;
+  CLI::App& events = *program.app.add_subcommand(
+      "events",
+      "What happens, a line for each thing, each with its sequence: what is kept; --follow: and on "
+      "from now, as it happens, of every coordinator of a cluster");
+  events.add_flag("--follow", command->follow,
+                  "Go on as it happens, also when the coordinator has been away");
+  AddRead(events, "--after", "SEQ", "Go on behind this one: the sequence of the latest line",
+          [&request](const std::string& text) -> Status {
+            request.set_after(text);
+            return ReadPositions(text).status();
+          });
+  events.add_flag_callback(
+      "--from-start", [&request] { request.set_from_start(true); },
+      "With --follow: what is kept first");
+  AddRead(events, "--kind", "KIND",
+          "Only began, decided, ended, needs-person, needs-nobody, intervened, service-away or "
+          "service-back; may be repeated",
+          [&request](const std::string& text) -> Status {
+            const auto kind = ReadEventKind(text);
+            if (!kind.has_value()) return NotOneOf(text, EventKindChoices());
+            request.add_kinds(*kind);
+            return OkStatus();
+          })
+      ->trigger_on_parse();
+  events
+      .add_option("--service", *request.mutable_service(),
+                  "Only what is about this service: it is away, a branch of it refused, needs a "
+                  "person, or was resolved")
+      ->type_name("SERVICE");
+  events.add_option("--gid-prefix", *request.mutable_gid_prefix(), "Only gids that begin so")
+      ->type_name("TEXT");
+  events.add_flag_callback(
+      "--needs-operator", [&request] { request.set_needs_operator(true); },
+      "Only who begins to need a person, does no more, or has ended MIXED or HAZARD");
+  Examples(events, {"assentctl events", "assentctl events --follow --needs-operator",
+                    "assentctl events --kind needs-person --kind intervened --service payment",
+                    "assentctl events --follow --after 50378241.1204 -o jsonl"});
+  events.callback([command, &program] { program.command = *command; });
 }
 
 void AddAudit(Program& program) {
@@ -234,6 +278,7 @@ void AddInspectingCommands(Program& program) {
   AddShow(program);
   AddWatch(program);
   AddWait(program);
+  AddEvents(program);
   AddAudit(program);
   AddServer(program);
 }

@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -40,6 +41,24 @@ using ClusterRequest =
 using OnTransaction = std::function<bool(const v1::Transaction&)>;
 using OnBackup = std::function<bool(const v1::BackupPart&)>;
 using OnCluster = std::function<bool(const v1::ClusterView&)>;
+
+// What happens, of any number of coordinators at a time. Used from one thread.
+class EventStreams {
+ public:
+  // A reply; or, without one, that the stream has ended, and why.
+  struct Heard {
+    std::string endpoint;
+    std::optional<v1::EventsReply> reply;
+    Status ended;
+  };
+  virtual ~EventStreams() = default;
+  // A stream of this coordinator, in the place of the one that there may be.
+  virtual void Open(const std::string& endpoint, const v1::EventsRequest& request) = 0;
+  // Nothing more is heard of it.
+  virtual void Close(const std::string& endpoint) = 0;
+  // What has come first; nothing: for so long nothing has.
+  virtual std::optional<Heard> Next(std::chrono::milliseconds patience) = 0;
+};
 
 using OnOperated = std::function<bool(std::size_t number, const Result<v1::OperatorReply>&)>;
 
@@ -83,6 +102,7 @@ class Service {
   virtual Result<v1::MetricsPage> GetMetrics(Timeout) {
     return Status(Code::kUnimplemented, "no metrics here");
   }
+  virtual std::unique_ptr<EventStreams> FollowEvents() = 0;
   // Which of several coordinators the last call went to.
   virtual std::string Endpoint() const = 0;
 };

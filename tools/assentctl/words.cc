@@ -1,5 +1,7 @@
 #include "tools/assentctl/words.h"
 
+#include <algorithm>
+
 #include "proto/words/words.h"
 
 namespace assent::ctl {
@@ -33,6 +35,12 @@ std::string Word(v1::Decision value) {
 std::string Word(v1::Protocol value) {
   const auto known = wire::FromWire<Protocol>(value);
   return known ? std::string(Name(*known)) : WireName(value, "");
+}
+
+std::string Word(v1::EventKind value) {
+  std::string word = Lower(WireName(value, v1::EventKind_Name(value)));
+  std::replace(word.begin(), word.end(), '_', '-');
+  return word;
 }
 
 Tone ToneOf(v1::TransactionState value) {
@@ -89,6 +97,22 @@ std::optional<v1::Protocol> ReadProtocol(std::string_view text) {
     if (lower == Word(protocol)) return protocol;
   }
   return std::nullopt;
+}
+
+std::optional<v1::EventKind> ReadEventKind(std::string_view text) {
+  std::string lower = Lower(text);
+  std::replace(lower.begin(), lower.end(), '_', '-');
+  for (int kind = v1::BEGAN; kind <= v1::EventKind_MAX; ++kind) {
+    if (lower == Word(static_cast<v1::EventKind>(kind))) return static_cast<v1::EventKind>(kind);
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string> EventKindChoices() {
+  std::vector<std::string> choices;
+  for (int kind = v1::BEGAN; kind <= v1::EventKind_MAX; ++kind)
+    choices.push_back(Word(static_cast<v1::EventKind>(kind)));
+  return choices;
 }
 
 std::vector<std::string> StateChoices() { return {"active", "committing", "aborting", "finished"}; }

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "assent/v1/events.pb.h"
 #include "assent/v1/types.pb.h"
 #include "tools/assentctl/style.h"
 
@@ -23,6 +24,8 @@ std::string Word(v1::Attempt::Result value);
 std::string Word(v1::Decision value);
 // "2pc", "tcc", "saga".
 std::string Word(v1::Protocol value);
+// "needs-person".
+std::string Word(v1::EventKind value);
 
 Tone ToneOf(v1::TransactionState value);
 Tone ToneOf(v1::BranchState value);
@@ -33,11 +36,13 @@ Tone ToneOf(v1::Attempt::Result value);
 std::optional<v1::TransactionState> ReadState(std::string_view text);
 std::optional<v1::Outcome> ReadOutcome(std::string_view text);
 std::optional<v1::Protocol> ReadProtocol(std::string_view text);
+std::optional<v1::EventKind> ReadEventKind(std::string_view text);
 
 // What those take, for messages and for completion.
 std::vector<std::string> StateChoices();
 std::vector<std::string> OutcomeChoices();
 std::vector<std::string> ProtocolChoices();
+std::vector<std::string> EventKindChoices();
 
 std::string Lower(std::string_view text);
 

@@ -32,6 +32,7 @@ struct Counted {
   std::vector<std::string> gids;
   std::map<std::string, std::uint64_t> states;
   std::uint64_t suspended = 0;  // passed over: retry
+  std::uint64_t held = 0;       // among gids
   v1::ListReply sample;         // the first ones, and what several coordinators have to say
   std::int64_t oldest_unix_ms = 0;
 };
@@ -75,6 +76,7 @@ Result<Counted> Find(const OperateCommand& command, Session& session) {
         continue;
       }
       counted.gids.push_back(transaction.gid());
+      counted.held += transaction.held() ? 1 : 0;
       ++counted.states[Word(transaction.state())];
       const std::int64_t began = transaction.began_unix_ms();
       if (counted.gids.size() == 1 || began < counted.oldest_unix_ms)
@@ -123,6 +125,30 @@ void SayWhatIsLeftOut(const Counted& counted, Session& session) {
     console.Err(Count(counted.sample.slots_left_out(), "slot") +
                 " had no owner at that moment: what is unfinished there is left out\n");
   }
+}
+
+// What is held is suspended as well, but not by a person: the verb means something else for it.
+void SayWhatIsHeld(const OperateCommand& command, const Counted& counted, Session& session) {
+  if (counted.held == 0) return;
+  std::string text = Grouped(counted.held) + " of them " + (counted.held == 1 ? "is" : "are") +
+                     " held: the log may lack what became of " +
+                     (counted.held == 1 ? "it" : "them") + "; ";
+  switch (command.verb) {
+    case Verb::kAbort:
+      text +=
+          "abort undoes every branch, also of one that had been committed: look at the "
+          "participants first (assentctl show GID)";
+      break;
+    case Verb::kResume:
+      text +=
+          "resume goes on as if nothing had been decided, with a new deadline, and is refused "
+          "where a branch is two-phase: look at the participants first (assentctl show GID)";
+      break;
+    case Verb::kRetry:
+    case Verb::kSuspend:
+    case Verb::kForget: text += "a person has to say how they go on (assentctl show GID)"; break;
+  }
+  session.console.Err(text + "\n");
 }
 
 // What was said of one, so that those of whom the same is said are one line.
@@ -184,14 +210,10 @@ void Report(const OperateCommand& command, const Counted& counted, const Tally& 
   const std::string verb = Name(command.verb);
   Json gids = Json::array();
   for (const auto& transaction : counted.sample.transactions()) gids.push_back(transaction.gid());
-  const Json json = {{"verb", verb},
-                     {"dry_run", dry_run},
-                     {"matched", counted.gids.size()},
-                     {"done", tally.done},
-                     {"failed", tally.failed},
-                     {"not_tried", not_tried},
-                     {"sample", std::move(gids)},
-                     {"failures", tally.told}};
+  const Json json = {
+      {"verb", verb},           {"dry_run", dry_run},        {"matched", counted.gids.size()},
+      {"held", counted.held},   {"done", tally.done},        {"failed", tally.failed},
+      {"not_tried", not_tried}, {"sample", std::move(gids)}, {"failures", tally.told}};
   Console& console = session.console;
   switch (session.options.output) {
     case Output::kJson: return console.Out(PrettyJson(json));
@@ -225,6 +247,7 @@ Exit RunBatch(const OperateCommand& command, Session& session) {
   }
   if (command.intent.dry_run) {
     SayWhatWasCounted(*counted, session);
+    SayWhatIsHeld(command, *counted, session);
     if (session.options.output == Output::kId) {
       for (const std::string& gid : counted->gids) session.console.Out(Visible(gid) + "\n");
     }
@@ -241,11 +264,13 @@ Exit RunBatch(const OperateCommand& command, Session& session) {
   if (!command.intent.yes) {
     const auto warning = [&] {
       SayWhatWasCounted(*counted, session);
+      SayWhatIsHeld(command, *counted, session);
       return OkStatus();
     };
     const Exit answer = AskConsent(verb, warning, /*can_ask=*/true, session);
     if (answer != Exit::kDone) return answer;
   }
+  if (command.intent.yes) SayWhatIsHeld(command, *counted, session);
   const Tally tally = Act(command, *counted, session);
   if (!tally.ended.ok()) {
     const Exit away = session.Fail(tally.ended);

@@ -14,6 +14,7 @@ struct Runner {
   Exit operator()(const SubmitCommand& command) const { return RunSubmit(command, session); }
   Exit operator()(const OperateCommand& command) const { return RunOperate(command, session); }
   Exit operator()(const ResolveCommand& command) const { return RunResolve(command, session); }
+  Exit operator()(const EventsCommand& command) const { return RunEvents(command, session); }
   Exit operator()(const AuditCommand& command) const { return RunAudit(command, session); }
   Exit operator()(const ParticipantsCommand& command) const {
     return RunParticipants(command, session);

@@ -1,0 +1,43 @@
+#include "tools/assentctl/channel.h"
+
+namespace assent::ctl {
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  // A watch may be silent for hours; a coordinator that is gone without a word is noticed all the
+  // same.
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  return grpc::CreateCustomChannel(endpoint, grpc::InsecureChannelCredentials(), arguments);
+}
+
+Code CodeOf(grpc::StatusCode code) {
+  switch (code) {
+    case grpc::StatusCode::OK: return Code::kOk;
+    case grpc::StatusCode::CANCELLED: return Code::kCancelled;
+    case grpc::StatusCode::UNKNOWN: return Code::kInternal;
+    case grpc::StatusCode::INVALID_ARGUMENT: return Code::kInvalidArgument;
+    case grpc::StatusCode::DEADLINE_EXCEEDED: return Code::kDeadlineExceeded;
+    case grpc::StatusCode::NOT_FOUND: return Code::kNotFound;
+    case grpc::StatusCode::ALREADY_EXISTS: return Code::kAlreadyExists;
+    case grpc::StatusCode::PERMISSION_DENIED:
+    case grpc::StatusCode::UNAUTHENTICATED: return Code::kPermissionDenied;
+    case grpc::StatusCode::RESOURCE_EXHAUSTED: return Code::kResourceExhausted;
+    case grpc::StatusCode::FAILED_PRECONDITION: return Code::kFailedPrecondition;
+    case grpc::StatusCode::ABORTED: return Code::kAborted;
+    case grpc::StatusCode::OUT_OF_RANGE: return Code::kOutOfRange;
+    case grpc::StatusCode::UNIMPLEMENTED: return Code::kUnimplemented;
+    case grpc::StatusCode::INTERNAL: return Code::kInternal;
+    case grpc::StatusCode::UNAVAILABLE: return Code::kUnavailable;
+    case grpc::StatusCode::DATA_LOSS: return Code::kDataLoss;
+    case grpc::StatusCode::DO_NOT_USE: break;
+  }
+  return Code::kInternal;
+}
+
+}  // namespace assent::ctl
