@@ -11,6 +11,7 @@ import time
 import unittest
 
 import grpc
+from google.protobuf import symbol_database
 
 from hostile import REPLY, Hostile
 from wire import DONE, branch, part, part_grpc, spec, tx, tx_grpc, types
@@ -217,7 +218,7 @@ class Initiators(Hostile):
         codes = collections.Counter()
         for _ in range(1500):
             method = dice.choice(methods)
-            request = fuzz.message(getattr(tx, method.input_type.name))
+            request = fuzz.message(symbol_database.Default().GetPrototype(method.input_type))
             call = getattr(self.api, method.name)
             try:
                 if method.client_streaming:
