@@ -17,7 +17,9 @@
 
 #include "coordinator/daemon/config_checks.h"
 #include "coordinator/daemon/settings.h"
+#include "coordinator/daemon/tracing.h"
 #include "coordinator/daemon/version.h"
+#include "coordinator/daemon/webhook.h"
 #include "proto/manual/man_page.h"
 #include "proto/manual/wrap.h"
 #include "proto/toml/read_toml.h"
@@ -295,6 +297,13 @@ ParsedConfig Parse(int argc, const char* const* argv) {
   for (const Setting& setting : Settings()) {
     const Status sound = Check(setting, config);
     if (!sound.ok()) return Refused(places[setting.name] + sound.message());
+  }
+  if (asked.check) {
+    // What the settings name is looked at as a start would: nothing is opened or sent by it.
+    if (const auto webhook = OpenWebhook(config); !webhook.ok())
+      return Refused(webhook.status().message());
+    if (const auto tracing = OpenTracing(config); !tracing.ok())
+      return Refused(tracing.status().message());
   }
   if (asked.any()) {
     std::cout << asked.Answer(config);

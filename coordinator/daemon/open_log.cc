@@ -69,6 +69,11 @@ Result<OpenedLog> OpenSqlite(const Config& config, const std::string& folder,
     return Unavailable("cannot create the data folder " + folder + ": " + error.message() +
                        "; choose another with --data");
   const std::string path = (std::filesystem::path(folder) / "assent.db").string();
+  // It would begin a log beside the copy, and write into its record of what people did.
+  if (std::filesystem::exists(std::filesystem::path(folder) / "manifest.json", error)) {
+    return FailedPrecondition(folder + " is a backup (it has manifest.json): nobody works in it; " +
+                              "`assentctl restore " + folder + " --data FOLDER` makes a log of it");
+  }
   log::SqliteOptions options = SqliteOptionsOf(config, path);
   options.on_poisoned = std::move(on_poisoned);
   auto opened = log::SqliteLog::Open(std::move(options));

@@ -16,6 +16,15 @@ using tracing::TracingTrouble;
 
 constexpr std::size_t kMaxSaidBytes = 400;
 
+// A collector may say again what was said to it: the values of its headers are secrets.
+std::string Masked(std::string said, const tracing::Headers& headers) {
+  for (const auto& [name, value] : headers) {
+    for (std::size_t at = 0; !value.empty() && (at = said.find(value, at)) != std::string::npos;)
+      said.replace(at, value.size(), "***");
+  }
+  return said;
+}
+
 // What a collector says is anything.
 void Log(TracingTrouble trouble, const std::string& said) {
   const std::string words = OneLine(said, kMaxSaidBytes);
@@ -57,7 +66,10 @@ Result<std::unique_ptr<tracing::Exporter>> OpenTracing(const Config& config) {
     options.headers = std::move(headers).value();
   }
   options.agent = std::string("assentd/") + kVersion;
-  options.on_trouble = Log;
+  options.on_trouble = [headers = options.headers](TracingTrouble trouble,
+                                                   const std::string& said) {
+    Log(trouble, Masked(said, headers));
+  };
   return std::make_unique<tracing::Exporter>(std::move(options));
 }
 

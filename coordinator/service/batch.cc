@@ -102,12 +102,13 @@ void Answer(Walk& walk, bool more) {
 }
 
 void GoOn(const WalkPtr& walk) {
-  const bool more = std::any_of(walk->ends.begin(), walk->ends.end(),
-                                [](const engine::SliceEnd& end) { return end.more; });
+  bool more = std::any_of(walk->ends.begin(), walk->ends.end(),
+                          [](const engine::SliceEnd& end) { return end.more; });
   bool acted = false;
   {
     const MutexLock lock(walk->mutex);
     acted = !walk->found.empty();
+    more = more || walk->begun < walk->found.size();  // time was up
     walk->found.clear();
     walk->begun = 0;
   }
@@ -119,9 +120,12 @@ void GoOn(const WalkPtr& walk) {
 
 // Begins as many as may be on their way; the last one that is done goes on.
 void BeginThem(const WalkPtr& walk) {
+  // A member's slice is small, and what it has counted it also does: its asker goes on behind it.
+  const auto is_over = [&] { return !walk->asked->request.has_slice() && walk->asked->Over(); };
+  bool over = is_over();
   MutexLock lock(walk->mutex);
   if (std::exchange(walk->beginning, true)) return;
-  while (walk->begun < walk->found.size() && walk->in_flight < kMaxBatchInFlightCount) {
+  while (!over && walk->begun < walk->found.size() && walk->in_flight < kMaxBatchInFlightCount) {
     const std::string gid = walk->found[walk->begun++];
     ++walk->in_flight;
     lock.Unlock();
@@ -144,10 +148,12 @@ void BeginThem(const WalkPtr& walk) {
       }
       BeginThem(walk);
     });
+    over = is_over();
     lock.Lock();
   }
   walk->beginning = false;
-  const bool all_done = walk->acting && walk->begun == walk->found.size() && walk->in_flight == 0;
+  const bool none_left = over || walk->begun == walk->found.size();
+  const bool all_done = walk->acting && none_left && walk->in_flight == 0;
   if (all_done) walk->acting = false;
   lock.Unlock();
   if (all_done) GoOn(walk);

@@ -42,6 +42,7 @@ CauseKey KeyOf(const core::Cause& cause) {
 }
 
 Status CheckCause(const v1::ListRequest& request) {
+  if (request.min_age_ms() < 0) return InvalidArgument("min_age_ms is negative");
   const std::string& key = request.cause();
   const auto is_hex = [](std::string_view text) {
     return text.find_first_not_of("0123456789abcdef") == std::string_view::npos;

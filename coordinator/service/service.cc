@@ -243,6 +243,8 @@ void Service::Take(const Caller& caller, const v1::BatchRequest& request,
                    const AskerPtr<v1::BatchReply>& asker) {
   Status status = ActorOf(caller, request.action()).status();
   if (status.ok()) status = CheckBatch(request);
+  if (status.ok() && request.has_slice() && !caller.forwarded)
+    status = InvalidArgument("slice is what coordinators ask of each other");
   if (!status.ok()) return asker->Fail(status);
   // What another coordinator asks is counted there.
   const bool counted = !request.has_slice();

@@ -79,6 +79,14 @@ class Backup(unittest.TestCase):
         started = subprocess.run(words, capture_output=True, text=True, timeout=60)
         self.assertEqual(73, started.returncode, started)
         self.assertIn("this is a backup, which nobody starts with: assentctl restore makes a log of it", started.stderr)
+        # Nor in its folder, where a log of its own would be begun beside it, and its audit.db written.
+        words[-1] = self.to
+        before = sorted(os.listdir(self.to))
+        started = subprocess.run(words, capture_output=True, text=True, timeout=60)
+        self.assertEqual(73, started.returncode, started)
+        self.assertIn("is a backup (it has manifest.json)", started.stderr)
+        self.assertEqual(before, sorted(os.listdir(self.to)))
+        self.assertEqual(0, self.ctl("restore", self.to, "--data", f"{self.folder}/restored", "--dry-run").code)
 
     def test_who_leaves_costs_nothing(self):
         """One at a time; who has left is in nobody's way, and his copy goes."""

@@ -49,6 +49,20 @@ TEST_F(BatchAllTest, ExactlyThoseThatWereCounted) {
   EXPECT_EQ("payment is back", action.reason());
 }
 
+// Its participant came back while the question stood.
+TEST_F(BatchAllTest, WhatHasEndedByItselfIsNoFailureButOfAnAbort) {
+  const Status over = FailedPrecondition("transaction a is finished: there is nothing left to do");
+  service.list.push_back(Page({"a"}));
+  service.operate.push_back(over);
+  EXPECT_EQ(Exit::kDone, RunOperate(All(Verb::kRetry, Yes()), session));
+  EXPECT_EQ("retry: 0 done, 0 failed, 1 had ended by themselves\n", console.out);
+  console.out.clear();
+  service.list.push_back(Page({"a"}));
+  service.operate.push_back(over);
+  EXPECT_EQ(Exit::kSomeFailed, RunOperate(All(Verb::kAbort, Yes()), session));
+  EXPECT_EQ(0U, console.out.find("abort: 0 done, 1 failed\n"));
+}
+
 TEST_F(BatchAllTest, ADryRunCountsShowsAndDoesNothing) {
   service.list.push_back(Page({"a", "b", "c", "d", "e", "f", "g"}));
   EXPECT_EQ(Exit::kDone, RunOperate(All(Verb::kAbort, {"", "", true, false}), session));

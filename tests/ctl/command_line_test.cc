@@ -68,6 +68,14 @@ TEST_F(CommandLine, FlagOverEnvironmentOverProfileOverDefault) {
   EXPECT_EQ(Output::kId, Good({"list", "-o", "id"}).options.output);
 }
 
+// `--service "$SERVICE"` of a variable that is not set is not all.
+TEST_F(CommandLine, AnEmptyFilterIsNone) {
+  for (const char* filter : {"--service", "--cause", "--prefix"}) {
+    const std::string said = Bad({"abort", "--all", filter, "", "--reason", "x", "--yes"});
+    EXPECT_NE(std::string::npos, said.find("is empty: leave it out")) << said;
+  }
+}
+
 TEST_F(CommandLine, SubmitTakesTheTraceOfTheEnvironment) {
   EXPECT_EQ("", std::get<SubmitCommand>(Good({"submit"}).command).traceparent);
   env["TRACEPARENT"] = "00-a-b-01";

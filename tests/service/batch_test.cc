@@ -3,9 +3,14 @@
 
 #include "coordinator/service/batch.h"
 
+#include <atomic>
+#include <functional>
+#include <future>
 #include <map>
 #include <set>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -172,8 +177,58 @@ TEST_F(BatchTest, WhatMakesNoSenseIsRefused) {
   request = Request(v1::BatchRequest::ABORT, "payment");
   request.mutable_slice()->add_after(1);
   request.mutable_slice()->add_after(1);
-  EXPECT_THAT(refused(request), HasSubstr("slice.after"));
+  EXPECT_THAT(Ask<v1::BatchReply>(0, request, {.forwarded = true}).first.message(),
+              HasSubstr("slice.after"));
   EXPECT_EQ(Get(gids_[0]).interventions_size(), 0);
+}
+
+TEST_F(BatchTest, AnAgeBelowNoneAndASliceOfNobodysAreRefused) {
+  Start(1);
+  BeginMany(1, "mail");
+  v1::BatchRequest request = Request(v1::BatchRequest::ABORT, "mail");
+  request.set_min_age_ms(-1);
+  EXPECT_EQ(Ask<v1::BatchReply>(0, request).first, InvalidArgument("min_age_ms is negative"));
+  request.set_min_age_ms(0);
+  request.mutable_slice();
+  EXPECT_EQ(Ask<v1::BatchReply>(0, request).first,
+            InvalidArgument("slice is what coordinators ask of each other"));
+  EXPECT_NE(Get(gids_[0]).state(), v1::ABORTING);
+}
+
+// What is under way is done, and nothing more is begun with, also in the middle of a slice.
+TEST_F(BatchTest, WhoLeavesStopsItInTheMiddleOfASlice) {
+  Start(1);
+  BeginMany(300, "mail");
+  std::atomic<int> begun = 0;
+  std::vector<std::function<void(const Status&)>> waiting;
+  std::promise<v1::BatchReply> told;
+  v1::BatchRequest request = Request(v1::BatchRequest::ABORT, "mail");
+  std::atomic<bool> gone = false;
+  Mutex mutex;
+  RunBatch(
+      {*members_[0]->engine, members_[0]->service->router(), nullptr}, request,
+      [&](const std::string&, std::function<void(const Status&)> done) {
+        const MutexLock lock(mutex);
+        waiting.push_back(std::move(done));
+        if (++begun == 64) gone = true;
+      },
+      [&] { return gone.load(); },
+      [&](const Status& status, v1::BatchReply reply) {
+        EXPECT_EQ(status, OkStatus());
+        told.set_value(std::move(reply));
+      });
+  while (begun < 64) std::this_thread::yield();
+  std::vector<std::function<void(const Status&)>> under_way;
+  {
+    const MutexLock lock(mutex);
+    under_way.swap(waiting);
+  }
+  for (const auto& done : under_way) done(OkStatus());
+  const v1::BatchReply reply = told.get_future().get();
+  EXPECT_EQ(begun, 64);
+  EXPECT_EQ(reply.done(), 64U);
+  EXPECT_EQ(reply.matched(), 300U);
+  EXPECT_TRUE(reply.more());
 }
 
 TEST_F(BatchTest, WithoutAFilterItHasToBeSaid) {

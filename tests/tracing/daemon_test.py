@@ -61,6 +61,13 @@ class Settings(CtlTest):
                       ["--trace-url", "http://a:16686/" + "x" * 999 + "{trace_id}"], ["--trace-service-name", "a" * 128], ["--trace-sample-ratio", "0"],
                       ["--config", self.file("whole.toml", "trace-sample-ratio = 1\n")]):
             self.assertEqual((0, "settings are sound\n"), ((ended := self.assentd(*flags, "--check-config")).returncode, ended.stdout), flags)
+        # What it names is looked at as a start would.
+        url = ["--webhook-url", "http://127.0.0.1:1/", "--webhook-secret-file"]
+        for flags, words in ((["--trace-endpoint", "http://127.0.0.1:4318", "--trace-headers-file", "/nope"], "trace-headers-file is /nope: "),
+                             ([*url, "/nope"], "webhook-secret-file is /nope: "), ([*url, self.file("short", "secret")], "16 to 4096 bytes")):
+            ended = self.assentd(*flags, "--check-config")
+            self.assertEqual((2, ""), (ended.returncode, ended.stdout), flags)
+            self.assertIn(words, ended.stderr)
         file = self.file("assentd.toml", "trace-sample-ratio = 0.25\n")
         self.assertIn("trace-sample-ratio = \"0.25\"  # file", self.assentd("--config", file, "--show-config").stdout)
         printed = self.assentd("--config", file, "--print-config").stdout

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 import threading
 import unittest
 import urllib.request
@@ -144,12 +145,17 @@ class Spans(CtlTest):
 
     def test_a_collector_that_says_no(self):
         collector = self.collector()
-        collector.answers = [(401, {}, refusal("who are you\nevent=forged"))] * 1000
-        self.start(collector.port)
+        # It says again what was said to it.
+        collector.answers = [(401, {}, refusal("who are you, Bearer planted-token\nevent=forged"))] * 1000
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8") as headers:
+            headers.write("Authorization: Bearer planted-token\n")
+            headers.flush()
+            self.start(collector.port, "--trace-headers-file", headers.name)
         self.submit("g")
         self.until(lambda: self.metric('assent_trace_spans_dropped_total{reason="rejected"}') > 0)
         said = self.daemon.log()
-        self.assertIn("event=tracing_rejected error=\"it answers 401: who are you", said)
+        self.assertIn("event=tracing_rejected error=\"it answers 401: who are you, ***", said)
+        self.assertNotIn("planted-token", said)
         self.assertNotIn("\nevent=forged", said)
 
     def test_a_stop(self):

@@ -259,13 +259,20 @@ void AddFilters(CLI::App& list, v1::ListRequest& request) {
             return OkStatus();
           })
       ->trigger_on_parse();
+  // An empty one, such as a variable that is not set, would mean all.
+  const auto not_empty = [](const std::string& text) {
+    return std::string(text.empty() ? "is empty: leave it out, if all are meant" : "");
+  };
   list.add_option("--service", *request.mutable_service(), "Only with a branch of this service")
-      ->type_name("SERVICE");
+      ->type_name("SERVICE")
+      ->check(not_empty);
   list.add_option("--cause", *request.mutable_cause(),
                   "Only those that are not finished for this cause, as --group-by names it")
-      ->type_name("CAUSE");
+      ->type_name("CAUSE")
+      ->check(not_empty);
   list.add_option("--prefix", *request.mutable_gid_prefix(), "Only gids that begin so")
-      ->type_name("TEXT");
+      ->type_name("TEXT")
+      ->check(not_empty);
   AddDuration(list, "--min-age", "Only those begun at least so long ago",
               [&request](std::chrono::milliseconds age) { request.set_min_age_ms(age.count()); });
   list.add_flag_callback(

@@ -127,7 +127,7 @@ export class AttentionPage {
     show(this.causes, flat ? null : this.#rows());
     this.#placeList(flat);
     const words = flags(this.#query);
-    const line = `assentctl list${words ? ` ${words}` : ""}`;
+    const line = `assentctl list${flat ? "" : " --group-by why"}${words ? ` ${words}` : ""}`;
     show(this.foot, el("div", { "data-key": line, "data-island": line }, command(line)));
   }
 

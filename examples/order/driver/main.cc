@@ -193,7 +193,7 @@ volatile std::sig_atomic_t interrupted = 0;
 
 void Interrupted(int signal_number) { interrupted = signal_number; }
 
-// Runs the demo in a child; the child's exit code. On SIGINT or SIGTERM the child dies, and
+// Runs the demo in a child; the child's exit code. On SIGINT, SIGTERM or SIGHUP the child dies, and
 // everything with it.
 int RunGuarded(const Flags& flags, const std::string& directory, const std::string& programs) {
   const pid_t outer = getpid();
@@ -211,6 +211,7 @@ int RunGuarded(const Flags& flags, const std::string& directory, const std::stri
   action.sa_handler = Interrupted;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGHUP, &action, nullptr);
   int status = 0;
   while (waitpid(inner, &status, 0) < 0) {
     if (interrupted != 0) kill(inner, SIGKILL);

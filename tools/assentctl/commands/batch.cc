@@ -41,9 +41,12 @@ struct Counted {
 struct Tally {
   std::uint64_t done = 0;
   std::uint64_t failed = 0;
+  std::uint64_t ended_before = 0;                 // by themselves, since they were counted
   std::map<std::string, std::uint64_t> failures;  // by what was said, without the gid
   Json told = Json::array();
   Status ended;  // not OK: the coordinator is away, and the rest was not tried
+
+  std::uint64_t tried() const { return done + failed + ended_before; }
 };
 
 // Those of which it would only be said that they are in the wrong state are none of its.
@@ -163,6 +166,14 @@ std::string WithoutGid(std::string said, const std::string& gid) {
   return said;
 }
 
+// Between the count and the deed it came to its end by itself, which is what was wanted. Of an
+// abort it may be the other end.
+bool HasEnded(Verb verb, const std::string& gid, const Status& status) {
+  return verb != Verb::kAbort && verb != Verb::kForget &&
+         status.code() == Code::kFailedPrecondition &&
+         status.message().starts_with("transaction " + gid + " is finished");
+}
+
 void Note(const std::string& gid, const Status& status, Tally& tally, Session& session) {
   if (status.ok()) {
     ++tally.done;
@@ -192,12 +203,15 @@ Tally Act(const OperateCommand& command, const Counted& counted, Session& sessio
           tally.ended = reply.status();
           return false;
         }
-        Note(counted.gids[i], reply.status(), tally, session);
+        if (HasEnded(command.verb, counted.gids[i], reply.status())) {
+          ++tally.ended_before;
+        } else {
+          Note(counted.gids[i], reply.status(), tally, session);
+        }
         if (session.console.Uptime() - told < kProgressPause) return true;
         told = session.console.Uptime();
-        session.console.Err(Grouped(tally.done + tally.failed) + " of " +
-                            Grouped(counted.gids.size()) + ", " + Grouped(tally.failed) +
-                            " failed\n");
+        session.console.Err(Grouped(tally.tried()) + " of " + Grouped(counted.gids.size()) + ", " +
+                            Grouped(tally.failed) + " failed\n");
         return true;
       });
   return tally;
@@ -205,15 +219,21 @@ Tally Act(const OperateCommand& command, const Counted& counted, Session& sessio
 
 void Report(const OperateCommand& command, const Counted& counted, const Tally& tally,
             Session& session) {
-  const std::size_t not_tried = counted.gids.size() - tally.done - tally.failed;
+  const std::size_t not_tried = counted.gids.size() - tally.tried();
   const bool dry_run = command.intent.dry_run;
   const std::string verb = Name(command.verb);
   Json gids = Json::array();
   for (const auto& transaction : counted.sample.transactions()) gids.push_back(transaction.gid());
-  const Json json = {
-      {"verb", verb},           {"dry_run", dry_run},        {"matched", counted.gids.size()},
-      {"held", counted.held},   {"done", tally.done},        {"failed", tally.failed},
-      {"not_tried", not_tried}, {"sample", std::move(gids)}, {"failures", tally.told}};
+  const Json json = {{"verb", verb},
+                     {"dry_run", dry_run},
+                     {"matched", counted.gids.size()},
+                     {"held", counted.held},
+                     {"done", tally.done},
+                     {"failed", tally.failed},
+                     {"ended_before", tally.ended_before},
+                     {"not_tried", not_tried},
+                     {"sample", std::move(gids)},
+                     {"failures", tally.told}};
   Console& console = session.console;
   switch (session.options.output) {
     case Output::kJson: return console.Out(PrettyJson(json));
@@ -227,6 +247,8 @@ void Report(const OperateCommand& command, const Counted& counted, const Tally& 
     return console.Out(verb + ": (dry run) " + Grouped(counted.gids.size()) + " match\n");
   std::string text =
       verb + ": " + Grouped(tally.done) + " done, " + Grouped(tally.failed) + " failed";
+  if (tally.ended_before > 0)
+    text += ", " + Grouped(tally.ended_before) + " had ended by themselves";
   if (not_tried > 0) text += ", " + Grouped(not_tried) + " not tried";
   console.Out(text + "\n");
   for (const auto& [said, count] : tally.failures)
@@ -274,10 +296,10 @@ Exit RunBatch(const OperateCommand& command, Session& session) {
   const Tally tally = Act(command, *counted, session);
   if (!tally.ended.ok()) {
     const Exit away = session.Fail(tally.ended);
-    if (tally.done + tally.failed == 0) return away;
+    if (tally.tried() == 0) return away;
   }
   Report(command, *counted, tally, session);
-  return tally.done == counted->gids.size() ? Exit::kDone : Exit::kSomeFailed;
+  return tally.done + tally.ended_before == counted->gids.size() ? Exit::kDone : Exit::kSomeFailed;
 }
 
 }  // namespace assent::ctl
