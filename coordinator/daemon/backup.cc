@@ -15,6 +15,7 @@
 #include "coordinator/daemon/version.h"
 #include "coordinator/log/crc32c.h"
 #include "coordinator/log/epoch.h"
+#include "coordinator/offline/backup_folder.h"
 
 namespace assent::daemon {
 namespace {
@@ -22,9 +23,8 @@ namespace {
 // So much is written before it is waited for.
 constexpr std::uint64_t kSyncEveryBytes = std::uint64_t{8} << 20;
 constexpr std::size_t kPartBytes = std::size_t{256} << 10;
-// The names in a backup.
-constexpr char kLogName[] = "log.db";
-constexpr char kAuditName[] = "audit.db";
+using offline::kAuditName;
+using offline::kLogName;
 // A copy beside what it is one of, until it is handed over.
 constexpr char kCopySuffix[] = "-backup";
 

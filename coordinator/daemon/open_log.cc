@@ -14,6 +14,7 @@
 #include "coordinator/daemon/version.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/log/sqlite/sqlite_log.h"
+#include "coordinator/offline/backup_folder.h"
 
 namespace assent::daemon {
 namespace {
@@ -70,9 +71,10 @@ Result<OpenedLog> OpenSqlite(const Config& config, const std::string& folder,
                        "; choose another with --data");
   const std::string path = (std::filesystem::path(folder) / "assent.db").string();
   // It would begin a log beside the copy, and write into its record of what people did.
-  if (std::filesystem::exists(std::filesystem::path(folder) / "manifest.json", error)) {
-    return FailedPrecondition(folder + " is a backup (it has manifest.json): nobody works in it; " +
-                              "`assentctl restore " + folder + " --data FOLDER` makes a log of it");
+  if (std::filesystem::exists(std::filesystem::path(folder) / offline::kManifestName, error)) {
+    return FailedPrecondition(folder + " is a backup (it has " + offline::kManifestName +
+                              "): nobody works in it; " + "`assentctl restore " + folder +
+                              " --data FOLDER` makes a log of it");
   }
   log::SqliteOptions options = SqliteOptionsOf(config, path);
   options.on_poisoned = std::move(on_poisoned);

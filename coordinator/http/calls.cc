@@ -11,6 +11,7 @@
 #include "coordinator/http/limits.h"
 #include "coordinator/http/printer.h"
 #include "coordinator/http/room.h"
+#include "coordinator/http/stream.h"
 #include "coordinator/service/kinds.h"
 #include "coordinator/service/trace.h"
 #include "coordinator/service/watch.h"
@@ -190,15 +191,15 @@ class Call final : public service::Asker<Reply>,
   const std::string tracestate_;
 };
 
-// A state of a watch, wherever it comes from, as an event.
+// A state of a watch, wherever it comes from, as an event `transaction`.
 class WatchCall final : public service::Viewer,
-                        public Pending,
+                        public StreamCall,
                         public std::enable_shared_from_this<WatchCall> {
  public:
-  explicit WatchCall(std::shared_ptr<Exchange> exchange) : exchange_(std::move(exchange)) {}
+  explicit WatchCall(std::shared_ptr<Exchange> exchange) : StreamCall(std::move(exchange)) {}
 
   void Start(const Rooms& rooms, const service::Caller& caller, const v1::WatchRequest& request) {
-    const Status room = room_.Enter(rooms.service.holdings(), service::Held::kStream, caller);
+    const Status room = Enter(rooms, caller);
     if (!room.ok()) return End(room);
     const service::Router& router = rooms.service.router();
     const bool is_here =
@@ -217,87 +218,15 @@ class WatchCall final : public service::Viewer,
   }
 
   Status Show(const v1::Transaction& shown) override {
-    const auto exchange = Here(/*begin=*/true);
-    if (exchange == nullptr) return {Code::kCancelled, "the caller has left"};
-    const Status room = room_.Hold(shown.ByteSizeLong(), exchange);
-    if (!room.ok()) return room;
-    exchange->Show([state = std::make_shared<v1::Transaction>(shown)] {
+    return ShowText(shown.ByteSizeLong(), [state = std::make_shared<v1::Transaction>(shown)] {
       return EventText("transaction", PrintJson(*state));
     });
-    return OkStatus();
   }
-  void End(const Status& status) override {
-    bool begun = false;
-    const auto exchange = Finish(&begun);
-    if (exchange == nullptr) return;
-    if (!begun && !status.ok()) return exchange->Reply([status] { return Failure(status); });
-    exchange->End([status] {
-      // Whoever reconnects by himself says that he has had the last one.
-      return status.ok() ? EventText(kEndEvent, "{}", kEndEvent)
-                         : EventText("error", StatusJson(status));
-    });
-  }
-  std::chrono::milliseconds patience() const override { return kPatience; }
-  void TimedOut() override { End(TooLateToLook(kPatience, /*asked=*/false)); }
-  void Taken() override {
-    room_.Taken();
-    std::function<void()> taken;
-    {
-      const MutexLock lock(mutex_);
-      taken = taken_;
-    }
-    if (taken) taken();
-  }
-  void Close() override {
-    bool begun = false;
-    (void)Finish(&begun);
-    room_.Leave();
-    std::function<void()> leave;
-    {
-      const MutexLock lock(mutex_);
-      taken_ = nullptr;
-      leave = std::move(leave_);
-      closed_ = true;
-    }
-    if (leave) leave();
-  }
-
- private:
-  std::shared_ptr<Exchange> Here(bool begin) {
-    const MutexLock lock(mutex_);
-    begun_ = begun_ || begin;
-    return exchange_;
-  }
-  std::shared_ptr<Exchange> Finish(bool* begun) {
-    const MutexLock lock(mutex_);
-    *begun = begun_;
-    return std::move(exchange_);
-  }
-  void Keep(std::function<void()> taken, std::function<void()> leave) {
-    const MutexLock lock(mutex_);
-    ASSENT_CHECK(!closed_);  // the door closes what Begin has returned
-    taken_ = std::move(taken);
-    leave_ = std::move(leave);
-  }
-
-  // For the first event.
-  static constexpr std::chrono::milliseconds kPatience{kMaxLookMs};
-
-  Mutex mutex_;
-  std::shared_ptr<Exchange> exchange_ ASSENT_GUARDED_BY(mutex_);  // nullptr: it has ended
-  bool begun_ ASSENT_GUARDED_BY(mutex_) = false;
-  bool closed_ ASSENT_GUARDED_BY(mutex_) = false;
-  std::function<void()> taken_ ASSENT_GUARDED_BY(mutex_);
-  std::function<void()> leave_ ASSENT_GUARDED_BY(mutex_);
-  Room room_;
+  void End(const Status& status) override { EndStream(status); }
 };
 
 std::shared_ptr<Pending> BeginWatch(const Rooms& rooms, Order&& order) {
-  // An EventSource that has had the end dials again all the same; this answer tells it not to.
-  if (order.last_event_id == kEndEvent) {
-    order.exchange->Reply([] { return http::Answer{.code = 204, .type = ""}; });
-    return nullptr;
-  }
+  if (HasHadTheEnd(order)) return nullptr;
   const auto call = std::make_shared<WatchCall>(order.exchange);
   call->Start(rooms, order.caller, static_cast<const v1::WatchRequest&>(*order.asked.request));
   return call;

@@ -1,14 +1,10 @@
 #include "coordinator/http/events.h"
 
-#include <algorithm>
+#include <string>
 #include <utility>
 
-#include <assent/thread_safety.h>
-
-#include "coordinator/http/json.h"
-#include "coordinator/http/limits.h"
 #include "coordinator/http/printer.h"
-#include "coordinator/http/room.h"
+#include "coordinator/http/stream.h"
 #include "coordinator/service/event_stream.h"
 
 namespace assent::http {
@@ -28,105 +24,33 @@ std::string TextOf(const v1::EventsReply& reply) {
 }
 
 class EventsCall final : public service::EventViewer,
-                         public Pending,
+                         public StreamCall,
                          public std::enable_shared_from_this<EventsCall> {
  public:
-  explicit EventsCall(std::shared_ptr<Exchange> exchange) : exchange_(std::move(exchange)) {}
+  explicit EventsCall(std::shared_ptr<Exchange> exchange) : StreamCall(std::move(exchange)) {}
 
   void Start(const Rooms& rooms, const service::Caller& caller, const v1::EventsRequest& request) {
-    const Status room = room_.Enter(rooms.service.holdings(), service::Held::kStream, caller);
+    const Status room = Enter(rooms, caller);
     if (!room.ok()) return End(room);
     const auto stream = std::make_shared<service::EventStream>(rooms.service, shared_from_this());
-    {
-      const MutexLock lock(mutex_);
-      stream_ = stream;
-    }
+    Keep([stream] { stream->Taken(); },
+         [stream] {
+           stream->Leave({Code::kCancelled, "the caller has left"});
+         });
     stream->Start(caller, request);
   }
 
   Status Show(const v1::EventsReply& shown) override {
-    std::shared_ptr<Exchange> exchange;
-    {
-      const MutexLock lock(mutex_);
-      begun_ = true;
-      exchange = exchange_;
-    }
-    if (exchange == nullptr) return {Code::kCancelled, "the caller has left"};
-    const Status room = room_.Hold(shown.ByteSizeLong(), exchange);
-    if (!room.ok()) return room;
-    exchange->Show([reply = std::make_shared<v1::EventsReply>(shown)] { return TextOf(*reply); });
-    return OkStatus();
+    return ShowText(shown.ByteSizeLong(),
+                    [reply = std::make_shared<v1::EventsReply>(shown)] { return TextOf(*reply); });
   }
-  void End(const Status& status) override {
-    bool begun = false;
-    const auto exchange = Finish(&begun);
-    if (exchange == nullptr) return;
-    if (!begun && !status.ok()) return exchange->Reply([status] { return Failure(status); });
-    exchange->End([status] {
-      return status.ok() ? EventText(kEndEvent, "{}", kEndEvent)
-                         : EventText("error", StatusJson(status));
-    });
-  }
-  std::chrono::milliseconds patience() const override { return kPatience; }
-  void TimedOut() override { End(TooLateToLook(kPatience, /*asked=*/false)); }
-  void Taken() override {
-    room_.Taken();
-    if (const auto stream = Stream(/*last=*/false)) stream->Taken();
-  }
-  void Close() override {
-    bool begun = false;
-    (void)Finish(&begun);
-    room_.Leave();
-    if (const auto stream = Stream(/*last=*/true))
-      stream->Leave({Code::kCancelled, "the caller has left"});
-  }
-
- private:
-  std::shared_ptr<Exchange> Finish(bool* begun) {
-    const MutexLock lock(mutex_);
-    *begun = begun_;
-    return std::move(exchange_);
-  }
-  std::shared_ptr<service::EventStream> Stream(bool last) {
-    const MutexLock lock(mutex_);
-    return last ? std::move(stream_) : stream_;
-  }
-
-  // For the first reply, which comes at once.
-  static constexpr std::chrono::milliseconds kPatience{kMaxLookMs};
-
-  Mutex mutex_;
-  std::shared_ptr<Exchange> exchange_ ASSENT_GUARDED_BY(mutex_);  // nullptr: it has ended
-  std::shared_ptr<service::EventStream> stream_ ASSENT_GUARDED_BY(mutex_);
-  bool begun_ ASSENT_GUARDED_BY(mutex_) = false;
-  Room room_;
+  void End(const Status& status) override { EndStream(status); }
 };
 
 }  // namespace
 
-Status TooLateToLook(std::chrono::milliseconds after, bool asked) {
-  return {asked ? Code::kDeadlineExceeded : Code::kUnavailable,
-          "there has been no answer for " + std::to_string(after.count()) +
-              " ms, perhaps because the log does not answer: ask again"};
-}
-
-std::string EventText(std::string_view name, std::string_view data, std::string_view id) {
-  std::string text = "event: " + std::string(name) + "\n";
-  if (!id.empty()) text += "id: " + std::string(id) + "\n";
-  // Data of several lines is several lines of data.
-  for (std::size_t from = 0; from <= data.size();) {
-    const std::size_t end = std::min(data.find('\n', from), data.size());
-    text += "data: " + std::string(data.substr(from, end - from)) + "\n";
-    from = end + 1;
-  }
-  return text + "\n";
-}
-
 std::shared_ptr<Pending> BeginEvents(const Rooms& rooms, Order&& order) {
-  if (order.last_event_id == kEndEvent) {
-    order.exchange->Reply([] { return http::Answer{.code = 204, .type = ""}; });
-    return nullptr;
-  }
+  if (HasHadTheEnd(order)) return nullptr;
   auto& request = static_cast<v1::EventsRequest&>(*order.asked.request);
   // He repeats what he asked for first; where he has got to is newer.
   if (!order.last_event_id.empty()) request.set_after(order.last_event_id);

@@ -1,6 +1,5 @@
 #include "coordinator/http/reader.h"
 
-#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -13,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include <assent/limits.h>
+#include <assent/number.h>
 #include <assent/text.h>
 
 #include "coordinator/http/limits.h"
@@ -72,11 +72,8 @@ using Scalar = std::variant<bool, std::int64_t, std::uint64_t, std::string*>;
 // The number, if it is one of this type: in figures, or in quotes.
 template <typename Number>
 bool ReadNumber(const Scalar& value, Number& number) {
-  if (const auto* const text = std::get_if<std::string*>(&value)) {
-    const char* const end = (*text)->data() + (*text)->size();
-    const auto [at, error] = std::from_chars((*text)->data(), end, number);
-    return error == std::errc() && at == end;
-  }
+  if (const auto* const text = std::get_if<std::string*>(&value))
+    return assent::ReadNumber(**text, number);
   const auto convert = [&number](auto given) {
     number = static_cast<Number>(given);
     return std::in_range<Number>(given);

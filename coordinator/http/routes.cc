@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
 #include <cstdint>
 #include <optional>
 #include <set>
 
+#include <assent/number.h>
 #include <assent/text.h>
 
 #include "assent/v1/batch.pb.h"
@@ -80,13 +80,6 @@ bool Match(const Route& route, const std::vector<std::string_view>& there,
     }
   }
   return true;
-}
-
-template <typename Number>
-bool ReadNumber(const std::string& text, Number& number) {
-  const char* const end = text.data() + text.size();
-  const auto [at, error] = std::from_chars(text.data(), end, number);
-  return error == std::errc() && at == end && !text.empty();
 }
 
 Status Wrong(const std::string& name, const std::string& value, const std::string& takes) {

@@ -11,8 +11,8 @@
 #include <assent/thread_safety.h>
 
 #include "coordinator/base/clock.h"
-#include "coordinator/base/together.h"
 #include "coordinator/service/filter.h"
+#include "coordinator/service/walk.h"
 
 namespace assent::service {
 namespace {
@@ -34,7 +34,7 @@ struct Asked {
   bool Over() const { return Clock::now() >= end || (abandoned && abandoned()); }
 };
 using AskedPtr = std::shared_ptr<const Asked>;
-using Done = std::function<void(const Status&, v1::BatchReply)>;
+using Done = Told<v1::BatchReply>;
 
 struct Walk {
   Walk(const ListScope& s, AskedPtr a) : scope(s), asked(std::move(a)) {}
@@ -55,15 +55,6 @@ struct Walk {
   bool acting ASSENT_GUARDED_BY(mutex) = false;     // until all that was found is done
 };
 using WalkPtr = std::shared_ptr<Walk>;
-
-v1::ListRequest FilterOf(const v1::BatchRequest& request) {
-  // The same numbers mean the same.
-  v1::ListRequest filter;
-  ASSENT_CHECK(filter.ParseFromString(request.SerializeAsString()));
-  filter.DiscardUnknownFields();
-  filter.clear_slice();
-  return filter;
-}
 
 void Add(const v1::BatchReply& more, v1::BatchReply& sum) {
   sum.set_matched(sum.matched() + more.matched());
@@ -91,10 +82,7 @@ void Answer(Walk& walk, bool more) {
     reply.Swap(&walk.reply);
   }
   if (walk.asked->request.has_slice()) {
-    v1::MemberBatchReply& slice = *reply.mutable_slice();
-    for (const engine::SliceEnd& end : walk.ends) slice.add_looked_at(end.serial);
-    slice.set_more(more);
-    slice.set_slots(static_cast<std::uint32_t>(walk.scope.engine.served_slots()));
+    FillSlice(walk.ends, more, walk.scope.engine, *reply.mutable_slice());
   } else {
     reply.set_more(more);
   }
@@ -198,20 +186,15 @@ void Begin(const ListScope& scope, const AskedPtr& asked, ActOnOne act, Done don
   const auto walk = std::make_shared<Walk>(scope, asked);
   walk->act = std::move(act);
   walk->done = std::move(done);
-  const auto& after = asked->request.slice().after();
-  if (after.empty()) {
-    walk->ends.resize(scope.engine.shards_count());
-  } else if (static_cast<std::size_t>(after.size()) != scope.engine.shards_count()) {
-    return walk->done(InvalidArgument("slice.after is not of this coordinator"), {});
-  }
-  for (const std::uint64_t serial : after) walk->ends.push_back({.serial = serial});
+  auto ends = EndsAfter(asked->request.slice().after(), scope.engine);
+  if (!ends.ok()) return walk->done(ends.status(), {});
+  walk->ends = *std::move(ends);
   NextSlice(walk);
 }
 
 // ---- Several coordinators ----------------------------------------------------------------------
 
 using Answered = MemberAnswer<v1::BatchReply>;
-using Gathering = base::Together<std::vector<Answered>>;
 
 // One other member, asked until it has no more.
 struct Asking {
@@ -253,40 +236,22 @@ void Ask(const std::shared_ptr<Asking>& asking) {
                     });
 }
 
-void Gather(const ListScope& scope, const AskedPtr& asked, ActOnOne act, Done done) {
-  const std::vector<cluster::Member> others = scope.router.Others();
-  const auto all = std::make_shared<Gathering>(
-      others.size() + 1, [scope, done = std::move(done)](const std::vector<Answered>& answered) {
-        v1::BatchReply sum;
-        for (const Answered& one : answered) Add(one.reply, sum);
-        NoteWhatIsMissing(scope.router, answered, sum);
-        done(OkStatus(), std::move(sum));
-      });
-  const auto add = [all](const cluster::Member& member) {
-    return [all, member](const Status& status, v1::BatchReply reply) {
-      all->Add([&](std::vector<Answered>& answered) {
-        answered.push_back({member, status, std::move(reply)});
-      });
-    };
-  };
-  for (const cluster::Member& member : others) {
-    if (scope.peers == nullptr) {
-      add(member)(Unavailable("there is no way to it"), {});
-      continue;
-    }
+void Gather(const ListScope& scope, const AskedPtr& asked, const ActOnOne& act, Done done) {
+  const auto other = [&](const cluster::Member& member, Done told) {
     const auto asking = std::make_shared<Asking>(*scope.peers, member, asked);
     asking->request.mutable_slice();
-    asking->done = add(member);
+    asking->done = std::move(told);
     Ask(asking);
-  }
-  cluster::Member self;
-  self.epoch = scope.router.self();
-  if (const cluster::Member* seen = scope.router.view()->Find(self.epoch)) self = *seen;
-  Begin(scope, asked, std::move(act),
-        [scope, add = add(self)](const Status& status, v1::BatchReply reply) {
-          reply.mutable_slice()->set_slots(static_cast<std::uint32_t>(scope.engine.served_slots()));
-          add(status, std::move(reply));
-        });
+  };
+  const auto own = [&](Done told) { Begin(scope, asked, act, std::move(told)); };
+  AskEach<v1::BatchReply>(
+      scope, other, own,
+      [&router = scope.router, done = std::move(done)](const std::vector<Answered>& answered) {
+        v1::BatchReply sum;
+        for (const Answered& one : answered) Add(one.reply, sum);
+        NoteWhatIsMissing(router, answered, sum);
+        done(OkStatus(), std::move(sum));
+      });
 }
 
 }  // namespace
@@ -306,7 +271,7 @@ Status CheckBatch(const v1::BatchRequest& request) {
       return InvalidArgument("states has FINISHED: a batch is for unfinished transactions");
   }
   const v1::ListRequest filter = FilterOf(request);
-  if (const Status cause = CheckCause(filter); !cause.ok()) return cause;
+  if (const Status cause = CheckFilter(filter); !cause.ok()) return cause;
   if (IsFiltered(filter) == request.all()) {
     return InvalidArgument(request.all() ? "all goes without filters"
                                          : "there is no filter: say all, if it is for all of them");
@@ -334,7 +299,7 @@ void RunBatch(const ListScope& scope, const v1::BatchRequest& request, ActOnOne 
   };
   if (request.has_slice() || scope.router.alone())
     return Begin(scope, asked, std::move(act), std::move(told));
-  Gather(scope, asked, std::move(act), std::move(told));
+  Gather(scope, asked, act, std::move(told));
 }
 
 }  // namespace assent::service

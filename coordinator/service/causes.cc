@@ -1,6 +1,5 @@
-// Each coordinator walks its own shards, each shard from where its last slice ended: rows that are
-// counted cannot be taken back, so none is looked at twice. Others are asked for theirs in parts,
-// each within what a member may take to answer.
+// Each coordinator walks its own shards; others are asked for theirs in parts, each within what a
+// member may take to answer.
 
 #include "coordinator/service/causes.h"
 
@@ -12,8 +11,8 @@
 #include <assent/thread_safety.h>
 
 #include "coordinator/base/clock.h"
-#include "coordinator/base/together.h"
 #include "coordinator/service/filter.h"
+#include "coordinator/service/walk.h"
 
 namespace assent::service {
 namespace {
@@ -37,24 +36,16 @@ struct Walk {
 using WalkPtr = std::shared_ptr<Walk>;
 
 Status Plan(Walk& walk) {
-  // The same numbers mean the same.
-  ASSENT_CHECK(walk.filter.ParseFromString(walk.request.SerializeAsString()));
-  walk.filter.DiscardUnknownFields();
-  walk.filter.clear_slice();
+  walk.filter = FilterOf(walk.request);
   for (const int state : walk.request.states()) {
     if (state == v1::FINISHED)
       return InvalidArgument("states has FINISHED: only unfinished transactions have a cause");
   }
-  if (const Status cause = CheckCause(walk.filter); !cause.ok()) return cause;
+  if (const Status cause = CheckFilter(walk.filter); !cause.ok()) return cause;
   walk.is_slice = walk.request.has_slice();
-  const auto& after = walk.request.slice().after();
-  if (after.empty()) {
-    walk.ends.resize(walk.scope.engine.shards_count());
-    return OkStatus();
-  }
-  if (static_cast<std::size_t>(after.size()) != walk.scope.engine.shards_count())
-    return InvalidArgument("slice.after is not of this coordinator");
-  for (const std::uint64_t serial : after) walk.ends.push_back({.serial = serial});
+  auto ends = EndsAfter(walk.request.slice().after(), walk.scope.engine);
+  if (!ends.ok()) return ends.status();
+  walk.ends = *std::move(ends);
   return OkStatus();
 }
 
@@ -64,12 +55,7 @@ void Answer(Walk& walk, bool more) {
     const MutexLock lock(walk.mutex);
     walk.table.Fill(reply);
   }
-  if (walk.is_slice) {
-    v1::MemberCausesReply& slice = *reply.mutable_slice();
-    for (const engine::SliceEnd& end : walk.ends) slice.add_looked_at(end.serial);
-    slice.set_more(more);
-    slice.set_slots(static_cast<std::uint32_t>(walk.scope.engine.served_slots()));
-  }
+  if (walk.is_slice) FillSlice(walk.ends, more, walk.scope.engine, *reply.mutable_slice());
   walk.done(OkStatus(), std::move(reply));
 }
 
@@ -105,7 +91,6 @@ void NextSlice(const WalkPtr& walk) {
 // ---- Several coordinators ----------------------------------------------------------------------
 
 using Counted = MemberAnswer<v1::ListCausesReply>;
-using Gathering = base::Together<std::vector<Counted>>;
 
 // One other member, asked until it has no more. What it has counted counts if it gets to its end.
 struct Asking {
@@ -148,50 +133,33 @@ void Ask(const std::shared_ptr<Asking>& asking) {
 }
 
 void Gather(const ListScope& scope, const v1::ListCausesRequest& request,
-            const std::function<bool()>& abandoned,
-            std::function<void(const Status&, v1::ListCausesReply)> done) {
-  const std::vector<cluster::Member> others = scope.router.Others();
-  const auto all = std::make_shared<Gathering>(
-      others.size() + 1, [scope, by_service = request.by_service(),
-                          done = std::move(done)](const std::vector<Counted>& counted) {
-        CauseTable table(by_service);
-        for (const Counted& one : counted) {
-          if (one.status.ok()) table.Add(one.reply);
-        }
-        v1::ListCausesReply reply;
-        table.Fill(reply);
-        NoteWhatIsMissing(scope.router, counted, reply);
-        done(OkStatus(), std::move(reply));
-      });
-  const auto add = [all](const cluster::Member& member) {
-    return [all, member](const Status& status, v1::ListCausesReply reply) {
-      all->Add([&](std::vector<Counted>& counted) {
-        counted.push_back({member, status, std::move(reply)});
-      });
-    };
-  };
-  for (const cluster::Member& member : others) {
-    if (scope.peers == nullptr) {
-      add(member)(Unavailable("there is no way to it"), {});
-      continue;
-    }
+            const std::function<bool()>& abandoned, Told<v1::ListCausesReply> done) {
+  const auto other = [&](const cluster::Member& member, Told<v1::ListCausesReply> told) {
     const auto asking = std::make_shared<Asking>(*scope.peers, member, request);
     asking->request.mutable_slice();
     asking->abandoned = abandoned;
-    asking->done = add(member);
+    asking->done = std::move(told);
     Ask(asking);
-  }
-  cluster::Member self;
-  self.epoch = scope.router.self();
-  if (const cluster::Member* seen = scope.router.view()->Find(self.epoch)) self = *seen;
-  const auto own = std::make_shared<Walk>(scope, request);
-  const Status planned = Plan(*own);
-  own->abandoned = abandoned;
-  own->done = [scope, add = add(self)](const Status& status, v1::ListCausesReply reply) {
-    reply.mutable_slice()->set_slots(static_cast<std::uint32_t>(scope.engine.served_slots()));
-    add(status, std::move(reply));
   };
-  planned.ok() ? NextSlice(own) : own->done(planned, {});
+  const auto own = [&](Told<v1::ListCausesReply> told) {
+    const auto walk = std::make_shared<Walk>(scope, request);
+    const Status planned = Plan(*walk);
+    walk->abandoned = abandoned;
+    walk->done = std::move(told);
+    planned.ok() ? NextSlice(walk) : walk->done(planned, {});
+  };
+  AskEach<v1::ListCausesReply>(scope, other, own,
+                               [&router = scope.router, by_service = request.by_service(),
+                                done = std::move(done)](const std::vector<Counted>& counted) {
+                                 CauseTable table(by_service);
+                                 for (const Counted& one : counted) {
+                                   if (one.status.ok()) table.Add(one.reply);
+                                 }
+                                 v1::ListCausesReply reply;
+                                 table.Fill(reply);
+                                 NoteWhatIsMissing(router, counted, reply);
+                                 done(OkStatus(), std::move(reply));
+                               });
 }
 
 }  // namespace

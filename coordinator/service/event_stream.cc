@@ -1,11 +1,11 @@
 #include "coordinator/service/event_stream.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <string_view>
 #include <utility>
 
+#include <assent/number.h>
 #include <assent/text.h>
 
 #include "coordinator/base/thread_name.h"
@@ -19,12 +19,6 @@ struct EventPosition {
   std::uint64_t epoch = 0;
   std::uint64_t number = 0;
 };
-
-bool ReadNumber(std::string_view text, std::uint64_t& number) {
-  const char* const end = text.data() + text.size();
-  const auto [at, error] = std::from_chars(text.data(), end, number);
-  return error == std::errc() && at == end && !text.empty();
-}
 
 // "7.120,9.44".
 Result<std::vector<EventPosition>> ReadPositions(std::string_view text) {

@@ -41,7 +41,7 @@ CauseKey KeyOf(const core::Cause& cause) {
   return key;
 }
 
-Status CheckCause(const v1::ListRequest& request) {
+Status CheckFilter(const v1::ListRequest& request) {
   if (request.min_age_ms() < 0) return InvalidArgument("min_age_ms is negative");
   const std::string& key = request.cause();
   const auto is_hex = [](std::string_view text) {

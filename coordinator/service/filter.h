@@ -23,8 +23,18 @@ struct CauseKey {
 // A decision that is not durable yet is nobody's cause.
 core::Cause CauseOf(const core::Transaction& txn, bool decision_visible);
 CauseKey KeyOf(const core::Cause& cause);
-// `request`'s cause, if it has one, may have been given by ListCauses.
-Status CheckCause(const v1::ListRequest& request);
+// What can be wrong with the fields that lists, counts and batches have in common. A cause, if
+// there is one, may have been given by ListCauses.
+Status CheckFilter(const v1::ListRequest& request);
+// The filter of a request that has List's fields under List's numbers.
+template <typename Request>
+v1::ListRequest FilterOf(const Request& request) {
+  v1::ListRequest filter;
+  ASSENT_CHECK(filter.ParseFromString(request.SerializeAsString()));
+  filter.DiscardUnknownFields();
+  filter.clear_slice();
+  return filter;
+}
 
 // Whether a row may be passed over.
 bool IsFiltered(const v1::ListRequest& request);

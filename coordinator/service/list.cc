@@ -157,7 +157,7 @@ Status Plan(Listing& listing) {
   listing.kind = !want_finished                           ? Kind::kUnfinished
                  : finished_named && r.states_size() == 1 ? Kind::kFinished
                                                           : Kind::kBoth;
-  if (const Status cause = CheckCause(r); !cause.ok()) return cause;
+  if (const Status cause = CheckFilter(r); !cause.ok()) return cause;
   if (!r.cause().empty() && want_finished)
     return InvalidArgument(
         "cause goes with unfinished ones alone: not with all, outcome or FINISHED");

@@ -27,22 +27,11 @@ struct Heard {
   }
 };
 
-// Decided to commit; its one branch says that it cannot. The spec, as it is in the log.
-std::string MakeHazard(ShardRig& rig, ShardRig::Told& told) {
-  rig.Do(ShardRig::Begin(ShardRig::Spec("a", core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
-  std::string spec = rig.appends.front().entries.front().spec;
-  rig.CompleteAll();
-  rig.AnswerAll(AttemptResult::kDone);
-  rig.CompleteAll();
-  rig.AnswerAll(AttemptResult::kRefused, "cannot confirm");
-  return spec;
-}
-
 TEST(Alarm, HazardIsToldOnceAndItsBadEndWhenItIsDurable) {
   Heard heard;
   ShardRig rig(heard.Options());
   ShardRig::Told told;
-  (void)MakeHazard(rig, told);
+  (void)rig.MakeHazard(told);
   EXPECT_EQ(heard.alarms, std::vector{Alarm::kHazard});
   for (int i = 0; i < 3; ++i) {  // tried again, refused again
     rig.Pass(Millis(120'000));
@@ -67,7 +56,7 @@ TEST(Alarm, WhatStillNeedsAPersonIsToldByEachStart) {
   Heard heard;
   ShardRig rig(heard.Options());
   ShardRig::Told told;
-  const std::string spec = MakeHazard(rig, told);
+  const std::string spec = rig.MakeHazard(told);
   rig.Pass(Millis(1000));
   log::LiveRow row = ShardRig::RowOf(rig.appends.back().entries.back());
   row.spec = spec;

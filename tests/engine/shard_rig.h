@@ -159,6 +159,17 @@ class ShardRig : public ShardPorts {
     return spec;
   }
 
+  // "a", decided to commit; its one branch says that it cannot. Its spec, as it is in the log.
+  std::string MakeHazard(Told& told) {
+    Do(Begin(Spec("a", core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
+    std::string spec = appends.front().entries.front().spec;
+    CompleteAll();
+    AnswerAll(core::AttemptResult::kDone);
+    CompleteAll();
+    AnswerAll(core::AttemptResult::kRefused, "cannot confirm");
+    return spec;
+  }
+
   core::MonoTime mono{std::chrono::seconds(1000)};
   core::WallTime wall{std::chrono::seconds(1'700'000'000)};
   std::uint64_t generation = core::kFirstStoreGeneration;

@@ -103,23 +103,12 @@ TEST(Teller, AnAbortSaysWhyAndWho) {
   EXPECT_NE(found.events[0].text.find("no money"), std::string_view::npos) << found.events[0].text;
 }
 
-// Decided to commit; its one branch says that it cannot.
-std::string MakeHazard(ShardRig& rig, ShardRig::Told& told) {
-  rig.Do(ShardRig::Begin(ShardRig::Spec("a", core::Protocol::kTcc, 1), WaitFor::kAccepted, told));
-  std::string spec = rig.appends.front().entries.front().spec;
-  rig.CompleteAll();
-  rig.AnswerAll(AttemptResult::kDone);
-  rig.CompleteAll();
-  rig.AnswerAll(AttemptResult::kRefused, "cannot confirm");
-  return spec;
-}
-
 TEST(Teller, WhoNeedsAPersonIsToldOnceAndWhenThatIsDurable) {
   Events events;
   Heard heard(events);
   ShardRig rig(To(events));
   ShardRig::Told told;
-  (void)MakeHazard(rig, told);
+  (void)rig.MakeHazard(told);
   EXPECT_EQ(heard.More(), "began decided:commit") << "the refusal is in no record yet";
   rig.Pass(Millis(1000));
   ASSERT_FALSE(rig.appends.empty());
@@ -153,7 +142,7 @@ TEST(Teller, WhatStillNeedsAPersonIsToldByEachStart) {
   Events events;
   ShardRig rig(To(events));
   ShardRig::Told told;
-  const std::string spec = MakeHazard(rig, told);
+  const std::string spec = rig.MakeHazard(told);
   rig.Pass(Millis(1000));
   log::LiveRow row = ShardRig::RowOf(rig.appends.back().entries.back());
   row.spec = spec;
@@ -198,7 +187,7 @@ TEST(Teller, WhatPeopleDidIsToldWhenItIsOnRecordInItsOrder) {
 TEST(Teller, ThereNeedBeNobodyToTell) {
   ShardRig rig;
   ShardRig::Told told;
-  (void)MakeHazard(rig, told);
+  (void)rig.MakeHazard(told);
   rig.CompleteAll();
   rig.Pass(Millis(1000));
   rig.CompleteAll();

@@ -10,11 +10,11 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "coordinator/http/events.h"
 #include "coordinator/http/json.h"
 #include "coordinator/http/limits.h"
 #include "coordinator/http/openapi.h"
 #include "coordinator/http/routes.h"
+#include "coordinator/http/stream.h"
 #include "tests/http/desk_rig.h"
 #include "tests/http/line.h"
 

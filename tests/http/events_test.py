@@ -5,23 +5,10 @@ import json
 import re
 import unittest
 
-from rig import Daemon, Participant, order
+from rig import Served, order
 
 
-class Events(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.participant = Participant()
-        cls.daemon = Daemon("--unary", f"bank={cls.participant.endpoint}")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.daemon.close()
-        cls.participant.close()
-
-    def ask(self, *arguments, **more):
-        return self.daemon.ask(*arguments, **more)
-
+class Events(Served):
     def lines_of(self, target, headers=None):
         """The lines of a stream as they come, and what ends it."""
         connection = self.daemon.connect()

@@ -14,28 +14,13 @@ import threading
 import time
 import unittest
 
-from rig import BIN, PATIENCE_SECONDS, Daemon, Participant, order, postgresql, read_all
+from rig import BIN, PATIENCE_SECONDS, Daemon, Served, order, postgresql, read_all
 
 WAITING = 2000
 
 
 def until(condition):
     return postgresql.until(condition, PATIENCE_SECONDS, "it did not come to that")
-
-
-class Served(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.participant = Participant()
-        cls.daemon = Daemon("--unary", f"bank={cls.participant.endpoint}")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.daemon.close()
-        cls.participant.close()
-
-    def ask(self, *arguments, **more):
-        return self.daemon.ask(*arguments, **more)
 
 
 class Calls(Served):

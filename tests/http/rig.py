@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BIN = os.environ.get("ASSENT_BIN_DIR", os.path.join(HERE, "../../build/release/bin"))
@@ -119,6 +120,23 @@ class Daemon:
         """All that is answered to these bytes, until the daemon closes."""
         with self.raw(data) as connected:
             return read_all(connected)
+
+
+class Served(unittest.TestCase):
+    """One daemon, which dials `bank`, for all tests of a class."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.participant = Participant()
+        cls.daemon = Daemon("--unary", f"bank={cls.participant.endpoint}")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.daemon.close()
+        cls.participant.close()
+
+    def ask(self, *arguments, **more):
+        return self.daemon.ask(*arguments, **more)
 
 
 def read_all(connected):

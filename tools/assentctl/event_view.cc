@@ -1,6 +1,6 @@
 #include "tools/assentctl/event_view.h"
 
-#include <charconv>
+#include <assent/number.h>
 
 #include "tools/assentctl/duration.h"
 #include "tools/assentctl/json_out.h"
@@ -10,12 +10,6 @@
 
 namespace assent::ctl {
 namespace {
-
-bool ReadNumber(std::string_view text, std::uint64_t& number) {
-  const char* const end = text.data() + text.size();
-  const auto [at, error] = std::from_chars(text.data(), end, number);
-  return error == std::errc() && at == end && !text.empty();
-}
 
 Tone ToneOfEvent(const v1::Event& event) {
   switch (event.kind()) {

@@ -1,7 +1,8 @@
 #include "coordinator/tracing/otlp/verdict.h"
 
 #include <algorithm>
-#include <charconv>
+
+#include <assent/number.h>
 
 #include "coordinator/tracing/otlp/encode.h"
 
@@ -11,9 +12,7 @@ namespace {
 // Of the two forms the one that OTLP has; of the other, a date, nothing is known.
 std::chrono::seconds PauseOf(const std::string& retry_after) {
   std::uint32_t seconds = 0;
-  const char* const end = retry_after.data() + retry_after.size();
-  const auto [stop, error] = std::from_chars(retry_after.data(), end, seconds);
-  return std::chrono::seconds(error == std::errc() && stop == end ? seconds : 0);
+  return std::chrono::seconds(ReadNumber(retry_after, seconds) ? seconds : 0);
 }
 
 bool IsPassing(unsigned code) {
