@@ -129,7 +129,7 @@ std::string WhySuspended(const Transaction& t) {
 Cause CauseOf(const Transaction& t) {
   Cause cause;
   if (t.suspended()) {
-    cause.kind = CauseKind::kHeld;
+    cause.kind = t.held() ? CauseKind::kHeld : CauseKind::kSuspended;
     cause.words = Normalised(t, WhySuspended(t), cause);
     return cause;
   }
@@ -151,6 +151,7 @@ Cause CauseOf(const Transaction& t) {
     case CauseKind::kNotConnected:
     case CauseKind::kNotSentOn: cause.service = spec.service; break;
     case CauseKind::kHeld:
+    case CauseKind::kSuspended:
     case CauseKind::kNotSealed:
     case CauseKind::kUnderWay: break;
   }
@@ -161,6 +162,7 @@ Cause CauseOf(const Transaction& t) {
     case CauseKind::kNotConnected:
     case CauseKind::kNotAnswered:
     case CauseKind::kHeld:
+    case CauseKind::kSuspended:
     case CauseKind::kNotSealed:
     case CauseKind::kUnderWay: break;
   }
@@ -174,7 +176,8 @@ std::string_view Name(CauseKind kind) {
     case CauseKind::kFailing: return "failing";
     case CauseKind::kContradicted: return "contradicted";
     case CauseKind::kNotAnswered: return "not answered yet";
-    case CauseKind::kHeld: return "suspended";
+    case CauseKind::kHeld: return "held";
+    case CauseKind::kSuspended: return "suspended";
     case CauseKind::kNotSealed: return "not closed yet";
     case CauseKind::kUnderWay: return "under way";
   }
@@ -192,7 +195,8 @@ std::string Sentence(const Cause& cause) {
     case CauseKind::kFailing: return where + " fails" + words;
     case CauseKind::kContradicted: return where + " is contradicted" + words;
     case CauseKind::kNotAnswered: return where + " is not answered yet";
-    case CauseKind::kHeld: return cause.words;
+    case CauseKind::kHeld:
+    case CauseKind::kSuspended: return cause.words;
     case CauseKind::kNotSealed: return "the initiator has not said Commit yet";
     case CauseKind::kUnderWay: return "under way";
   }

@@ -37,7 +37,7 @@ void Engine::AddWaiting(const std::string& service, std::int64_t more) {
 
 void Engine::TellWaits(const std::string& service, bool waits) {
   events_.Add({.at = base::WallNow(),
-               .kind = waits ? EventKind::kServiceAway : EventKind::kServiceBack,
+               .kind = waits ? EventKind::kServiceAway : EventKind::kNobodyWaits,
                .service = service});
   if (options_.on_waiting) options_.on_waiting(service, waits);
 }

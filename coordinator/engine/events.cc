@@ -72,7 +72,7 @@ bool Event::AsksForPerson() const {
 
 bool Event::IsNotable() const {
   return AsksForPerson() || kind == EventKind::kIntervened || kind == EventKind::kServiceAway ||
-         kind == EventKind::kServiceBack;
+         kind == EventKind::kNobodyWaits;
 }
 
 bool EventFilter::Matches(const Event& event) const {

@@ -22,7 +22,7 @@
 #include <string_view>
 #include <vector>
 
-#include <assent/states.h>
+#include <assent/event_kind.h>
 #include <assent/thread_safety.h>
 
 #include "coordinator/core/types.h"

@@ -40,7 +40,7 @@ void Refuse(const R& request, const Status& status, const core::Now& now) {
   }
 }
 
-// What is done to a finished transaction is refused in these words.
+// What is done to a finished transaction is refused in these words, and shown how it ended.
 ViewCallback FinishedIsFailure(ViewCallback done, bool with_outcome) {
   return [done = std::move(done), with_outcome](const Status& status, const core::Transaction* txn,
                                                 const core::Now& now) {
@@ -48,7 +48,7 @@ ViewCallback FinishedIsFailure(ViewCallback done, bool with_outcome) {
     done(FailedPrecondition("transaction " + txn->gid() + " is finished: " +
                             (with_outcome ? std::string(core::Name(txn->outcome()))
                                           : "there is nothing left to do")),
-         nullptr, now);
+         txn, now);
   };
 }
 

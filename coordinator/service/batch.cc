@@ -61,6 +61,7 @@ void Add(const v1::BatchReply& more, v1::BatchReply& sum) {
   sum.set_held(sum.held() + more.held());
   sum.set_done(sum.done() + more.done());
   sum.set_failed(sum.failed() + more.failed());
+  sum.set_had_ended(sum.had_ended() + more.had_ended());
   for (const std::string& gid : more.gids()) {
     if (static_cast<std::size_t>(sum.gids_size()) < kMaxBatchSampleCount) sum.add_gids(gid);
   }
@@ -117,12 +118,14 @@ void BeginThem(const WalkPtr& walk) {
     const std::string gid = walk->found[walk->begun++];
     ++walk->in_flight;
     lock.Unlock();
-    walk->act(gid, [walk, gid](const Status& status) {
+    walk->act(gid, [walk, gid](const Status& status, bool had_ended) {
       {
         const MutexLock done_lock(walk->mutex);
         --walk->in_flight;
         v1::BatchReply& reply = walk->reply;
-        if (status.ok()) {
+        if (had_ended) {
+          reply.set_had_ended(reply.had_ended() + 1);
+        } else if (status.ok()) {
           reply.set_done(reply.done() + 1);
         } else {
           reply.set_failed(reply.failed() + 1);

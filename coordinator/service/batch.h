@@ -24,8 +24,8 @@ inline constexpr std::chrono::milliseconds kDefaultBatchTime{20'000};
 inline constexpr std::chrono::milliseconds kMaxBatchTime{3'600'000};
 
 // Does it to one transaction; `done` is called once, from any thread, perhaps from here.
-using ActOnOne =
-    std::function<void(const std::string& gid, std::function<void(const Status&)> done)>;
+using OneDone = std::function<void(const Status&, bool had_ended)>;
+using ActOnOne = std::function<void(const std::string& gid, OneDone done)>;
 
 // What is asked makes sense, but for who asks.
 Status CheckBatch(const v1::BatchRequest& request);

@@ -18,6 +18,7 @@ struct Deed {
   std::string branch_id = {};                         // kResolve
   core::Decision resolution = core::Decision::kNone;  // kResolve
   bool dry_run = false;
+  bool brief = false;  // nobody wants to see the transaction afterwards
 };
 inline Deed DeedOf(const v1::RetryNowRequest&) { return {engine::OperatorVerb::kRetryNow}; }
 inline Deed DeedOf(const v1::AbortRequest&) { return {engine::OperatorVerb::kAbort}; }

@@ -77,7 +77,7 @@ std::string SentenceOf(const engine::Event& event) {
              text(event.who) + (event.text.empty() ? "" : ": " + text(event.text));
     case EventKind::kServiceAway:
       return "nobody of " + text(event.service) + " can be reached, and transactions wait for it";
-    case EventKind::kServiceBack:
+    case EventKind::kNobodyWaits:
       return "no transaction waits for " + text(event.service) + " any more";
   }
   return {};

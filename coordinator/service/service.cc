@@ -152,6 +152,16 @@ void Service::Take(const Caller&, const v1::ListCausesRequest& request,
 
 // ---- Operators ---------------------------------------------------------------------------------
 
+namespace {
+
+// It came to its end by itself, which is what was wanted.
+bool HadEnded(const Deed& deed, const Status& status, const core::Transaction* txn) {
+  return !status.ok() && txn != nullptr && txn->finished() &&
+         (deed.verb != engine::OperatorVerb::kAbort || txn->outcome() == core::Outcome::kAborted);
+}
+
+}  // namespace
+
 void Service::Operate(const Caller& caller, const v1::OperatorAction& action, Deed deed,
                       const AskerPtr<v1::OperatorReply>& asker) {
   const Result<core::Actor> actor = ActorOf(caller, action);
@@ -159,13 +169,20 @@ void Service::Operate(const Caller& caller, const v1::OperatorAction& action, De
   if (status.ok()) status = core::CheckGid(action.gid());
   if (!status.ok()) return asker->Fail(status);
   deed.dry_run = action.dry_run();
-  const auto act = [this, gid = action.gid(), actor = *actor, deed](
+  const auto act = [this, gid = action.gid(), actor = *actor, deed,
+                    may_have_ended = action.if_unfinished()](
                        const AskerPtr<v1::OperatorReply>& answered, const auto& before) {
-    const auto done = [answered, deed](const Status& status_of, const core::Transaction* txn,
-                                       const core::Now& now) {
-      answered->Answer(status_of, [&](v1::OperatorReply& out) {
-        ToProto(*txn, now, Detail{.attempts = true}, true, *out.mutable_transaction());
-        out.set_effect(EffectOf(deed, *txn, now));
+    const auto done = [answered, deed, may_have_ended](const Status& status_of,
+                                                       const core::Transaction* txn,
+                                                       const core::Now& now) {
+      const bool had_ended = may_have_ended && HadEnded(deed, status_of, txn);
+      answered->Answer(had_ended ? OkStatus() : status_of, [&](v1::OperatorReply& out) {
+        if (!deed.brief)
+          ToProto(*txn, now, Detail{.attempts = true}, true, *out.mutable_transaction());
+        out.set_had_ended(had_ended);
+        out.set_effect(had_ended
+                           ? "it has ended by itself: " + std::string(core::Name(txn->outcome()))
+                           : EffectOf(deed, *txn, now));
       });
     };
     Post(gid,
@@ -215,26 +232,28 @@ void Service::Take(const Caller& caller, const v1::ForgetRequest& request,
 
 namespace {
 
-Deed DeedOf(v1::BatchRequest::Verb verb) {
+engine::OperatorVerb VerbOf(v1::BatchRequest::Verb verb) {
   switch (verb) {
-    case v1::BatchRequest::ABORT: return {engine::OperatorVerb::kAbort};
-    case v1::BatchRequest::SUSPEND: return {engine::OperatorVerb::kSuspend};
-    case v1::BatchRequest::RESUME: return {engine::OperatorVerb::kResume};
-    default: return {engine::OperatorVerb::kRetryNow};  // CheckBatch knows no others
+    case v1::BatchRequest::ABORT: return engine::OperatorVerb::kAbort;
+    case v1::BatchRequest::SUSPEND: return engine::OperatorVerb::kSuspend;
+    case v1::BatchRequest::RESUME: return engine::OperatorVerb::kResume;
+    default: return engine::OperatorVerb::kRetryNow;  // CheckBatch knows no others
   }
 }
 
 // Of one transaction of a batch.
 class OneOfMany final : public Asker<v1::OperatorReply> {
  public:
-  explicit OneOfMany(std::function<void(const Status&)> done) : done_(std::move(done)) {}
-  void Answer(const Status& status, absl::FunctionRef<void(v1::OperatorReply&)>) override {
-    done_(status);
+  explicit OneOfMany(OneDone done) : done_(std::move(done)) {}
+  void Answer(const Status& status, absl::FunctionRef<void(v1::OperatorReply&)> fill) override {
+    v1::OperatorReply reply;
+    if (status.ok()) fill(reply);
+    done_(status, reply.had_ended());
   }
   bool Over() override { return false; }
 
  private:
-  const std::function<void(const Status&)> done_;
+  const OneDone done_;
 };
 
 }  // namespace
@@ -254,11 +273,12 @@ void Service::Take(const Caller& caller, const v1::BatchRequest& request,
                                          " batches are under way, which is the limit: try again "
                                          "later"));
   }
-  const auto act = [this, caller, request](const std::string& gid,
-                                           std::function<void(const Status&)> done) {
+  const auto act = [this, caller, request](const std::string& gid, OneDone done) {
     v1::OperatorAction action = request.action();
     action.set_gid(gid);
-    Operate(caller, action, DeedOf(request.verb()), std::make_shared<OneOfMany>(std::move(done)));
+    action.set_if_unfinished(true);
+    Operate(caller, action, {.verb = VerbOf(request.verb()), .brief = true},
+            std::make_shared<OneOfMany>(std::move(done)));
   };
   RunBatch(
       {engine_, router_, options_.peers}, request, act, [asker] { return asker->Over(); },

@@ -88,7 +88,8 @@ static_assert(ToWire(CauseKind::kContradicted) == v1::CONTRADICTED);
 static_assert(ToWire(CauseKind::kNotAnswered) == v1::NOT_ANSWERED);
 static_assert(ToWire(CauseKind::kHeld) == v1::HELD);
 static_assert(ToWire(CauseKind::kNotSealed) == v1::NOT_SEALED);
-static_assert(ToWire(CauseKind::kUnderWay) == v1::UNDER_WAY && v1::CauseKind_MAX == v1::UNDER_WAY);
+static_assert(ToWire(CauseKind::kUnderWay) == v1::UNDER_WAY);
+static_assert(ToWire(CauseKind::kSuspended) == v1::SUSPENDED && v1::CauseKind_MAX == v1::SUSPENDED);
 
 static_assert(ToWire(EventKind::kBegan) == v1::BEGAN);
 static_assert(ToWire(EventKind::kDecided) == v1::DECIDED);
@@ -97,8 +98,8 @@ static_assert(ToWire(EventKind::kNeedsPerson) == v1::NEEDS_PERSON);
 static_assert(ToWire(EventKind::kNeedsNobody) == v1::NEEDS_NOBODY);
 static_assert(ToWire(EventKind::kIntervened) == v1::INTERVENED);
 static_assert(ToWire(EventKind::kServiceAway) == v1::SERVICE_AWAY);
-static_assert(ToWire(EventKind::kServiceBack) == v1::SERVICE_BACK);
-static_assert(v1::EventKind_MAX == v1::SERVICE_BACK);
+static_assert(ToWire(EventKind::kNobodyWaits) == v1::NOBODY_WAITS);
+static_assert(v1::EventKind_MAX == v1::NOBODY_WAITS);
 static_assert(v1::EventKind_ARRAYSIZE == kEventKindsCount);
 
 }  // namespace assent::wire

@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include <assent/event_kind.h>
 #include <assent/operation.h>
 #include <assent/states.h>
 

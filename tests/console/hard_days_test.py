@@ -167,7 +167,7 @@ class OneOnAHardDay(unittest.TestCase):
         cause = {"key": "c0123456789", "kind": "HELD", "service": "", "operation": "OPERATION_UNSPECIFIED", "action": "", "count": "3", "needsOperator": "3",
                  "states": [{"state": "ACTIVE", "count": "3"}], "oldestUnixMs": "1000000000000", "gids": ["g"], "example": "held: …", "manyWordings": False,
                  "kinds": ["HELD"], "sentence": "held: the log was put back to an older state"}
-        suspended = {**cause, "key": "c1123456789", "needsOperator": "0", "sentence": "suspended by ann (recount)"}
+        suspended = {**cause, "key": "c1123456789", "kind": "SUSPENDED", "kinds": ["SUSPENDED"], "needsOperator": "0", "sentence": "suspended by ann (recount)"}
         self.staged.answers["/v1/causes"] = {**CAUSES, "causes": [cause, suspended], "total": "6"}
         self.staged.answers["/v1/transactions"] = {"transactions": [], "nextPageToken": "", "silent": [], "slotsLeftOut": 0}
         self.browser.open(f"http://127.0.0.1:{self.staged.port}/console/#/")

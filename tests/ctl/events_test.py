@@ -110,7 +110,7 @@ class Events(CtlTest):
         self.assertEqual(("payment", "nobody of payment can be reached, and transactions wait for it"),
                          (away["service"], away["sentence"]))
         self.payment.up()
-        follower.until("SERVICE_BACK")
+        follower.until("NOBODY_WAITS")
 
     def test_who_needs_a_person_and_no_more(self):
         self.payment.answer("charge", "CONFIRM", REPLY.REFUSED, reason="the account is closed")

@@ -45,7 +45,7 @@ class Heard {
         return std::string(event.verb) + ":" + std::string(event.who) + ":" +
                std::string(core::Name(event.decision));
       case EventKind::kServiceAway:
-      case EventKind::kServiceBack: break;
+      case EventKind::kNobodyWaits: break;
     }
     return "?";
   }

@@ -111,7 +111,7 @@ TEST_F(EventStreamTest, EachEventSaysWhatItIsInASentence) {
                 .who = "ann",
                 .text = "counted"});
   events().Add({.kind = EventKind::kServiceAway, .service = "stock"});
-  events().Add({.kind = EventKind::kServiceBack, .service = "stock"});
+  events().Add({.kind = EventKind::kNobodyWaits, .service = "stock"});
   events().Add({.kind = EventKind::kEnded, .outcome = Outcome::kMixed, .gid = "g"});
   v1::EventsRequest request;
   request.set_from_start(true);

@@ -15,7 +15,7 @@ Tone ToneOfEvent(const v1::Event& event) {
   switch (event.kind()) {
     case v1::NEEDS_PERSON: return Tone::kBad;
     case v1::SERVICE_AWAY: return Tone::kWarn;
-    case v1::SERVICE_BACK:
+    case v1::NOBODY_WAITS:
     case v1::NEEDS_NOBODY: return Tone::kGood;
     case v1::INTERVENED: return Tone::kStrong;
     case v1::ENDED: return ToneOf(event.outcome());

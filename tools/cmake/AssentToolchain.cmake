@@ -25,7 +25,8 @@ find_program(ASSENT_CCACHE ccache)
 mark_as_advanced(ASSENT_CCACHE)
 if(ASSENT_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER
-      env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${ASSENT_CCACHE})
+      env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
+      ${ASSENT_CCACHE})
 endif()
 
 # The fastest linker at hand; the default one when there is none.
@@ -42,6 +43,10 @@ add_link_options(-Wl,--as-needed)
 # The library's own assertions (an index out of bounds, an empty optional) stay on in every build, as ours do: a
 # coordinator that stops is recovered from, one that writes nonsense to its log is not.
 add_compile_definitions(_GLIBCXX_ASSERTIONS)
+
+# The same for every unit, executables too: precompiled headers (AssentPch.cmake) are only good for the flags they were
+# made with.
+add_compile_options(-pthread)
 
 if(ASSENT_SANITIZE)
   add_compile_options(-fsanitize=${ASSENT_SANITIZE} -fno-sanitize-recover=all)
@@ -78,7 +83,8 @@ if(ASSENT_WERROR)
 endif()
 
 function(assent_apply_own_flags target)
-  target_compile_options(${target} PRIVATE ${ASSENT_WARNINGS})
+  target_compile_options(${target} PRIVATE ${ASSENT_WARNINGS} $<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:-fPIC>)
+  set_property(GLOBAL APPEND PROPERTY ASSENT_OWN_TARGETS ${target})
   if(ASSENT_CLANG_TIDY)
     find_program(ASSENT_CLANG_TIDY_PROGRAM clang-tidy REQUIRED)
     set_target_properties(${target} PROPERTIES CXX_CLANG_TIDY "${ASSENT_CLANG_TIDY_PROGRAM};--quiet")

@@ -14,18 +14,15 @@ const KINDS = {
   NOT_CONNECTED: { tone: "warn", word: "not connected" },
   NOT_SENT_ON: { tone: "warn", word: "not sent on" },
   FAILING: { tone: "warn", word: "failing" },
-  HELD: { tone: "held", word: "suspended" },
+  HELD: { tone: "bad", word: "held" },
+  SUSPENDED: { tone: "held", word: "suspended" },
   NOT_SEALED: { tone: "plain", word: "open" },
   NOT_ANSWERED: { tone: "good", word: "asked, no answer yet" },
   UNDER_WAY: { tone: "good", word: "under way" },
 };
 
-// A person has suspended them; or they are held for one, since the log may lack what became of them.
-const isHeld = (cause) => cause.kind === "HELD" && cause.sentence.startsWith("held:");
 const kindOf = (cause) =>
-  isHeld(cause)
-    ? { tone: "bad", word: "held" }
-    : KINDS[cause.kind] || { tone: "plain", word: cause.kind.toLowerCase() };
+  KINDS[cause.kind] || { tone: "plain", word: cause.kind.toLowerCase() };
 
 export class AttentionPage {
   title = "Attention";
@@ -291,19 +288,19 @@ export class AttentionPage {
         word,
       );
     const undecided = cause.states.some((one) => one.state === "ACTIVE");
+    const held = cause.kind === "HELD";
     return el(
       "div",
       { class: "actions", role: "group", "aria-label": "For all of them" },
-      isHeld(cause) &&
+      held &&
         el(
           "p",
           { class: "muted" },
           "Each of them may have been committed in the time that the log lacks: look at its participants, and end them one by one.",
         ),
-      cause.kind === "HELD"
-        ? !isHeld(cause) && button("resume", "Resume all…")
-        : [button("retry", "Retry all…"), button("suspend", "Suspend all…")],
-      undecided && !isHeld(cause) && button("abort", "Abort all…", true),
+      cause.kind === "SUSPENDED" && button("resume", "Resume all…"),
+      !held && cause.kind !== "SUSPENDED" && [button("retry", "Retry all…"), button("suspend", "Suspend all…")],
+      undecided && !held && button("abort", "Abort all…", true),
     );
   }
 

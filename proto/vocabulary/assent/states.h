@@ -109,23 +109,11 @@ enum class CauseKind : std::uint8_t {
   kFailing = 3,       // the operation is tried again and again
   kContradicted = 4,  // what the participant says contradicts the decision
   kNotAnswered = 5,   // sent, not answered yet; nothing has gone wrong
-  kHeld = 6,          // suspended by a person
+  kHeld = 6,          // held for a person: the log may lack what became of it
   kNotSealed = 7,     // the initiator has not said Commit yet
   kUnderWay = 8,      // nothing has gone wrong
+  kSuspended = 9,     // by a person
 };
-
-// What happens to transactions, one event for each thing.
-enum class EventKind : std::uint8_t {
-  kBegan = 1,
-  kDecided = 2,
-  kEnded = 3,        // nothing is left to do, and that is in the log
-  kNeedsPerson = 4,  // it does not go on without one
-  kNeedsNobody = 5,  // not any more
-  kIntervened = 6,   // a person did something to it
-  kServiceAway = 7,  // transactions wait for a service of which nobody can be reached
-  kServiceBack = 8,  // no transaction waits for it any more
-};
-inline constexpr std::size_t kEventKindsCount = 9;  // with the number 0, which is none
 
 namespace internal {
 

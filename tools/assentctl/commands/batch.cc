@@ -41,12 +41,12 @@ struct Counted {
 struct Tally {
   std::uint64_t done = 0;
   std::uint64_t failed = 0;
-  std::uint64_t ended_before = 0;                 // by themselves, since they were counted
+  std::uint64_t had_ended = 0;                    // by themselves, since they were counted
   std::map<std::string, std::uint64_t> failures;  // by what was said, without the gid
   Json told = Json::array();
   Status ended;  // not OK: the coordinator is away, and the rest was not tried
 
-  std::uint64_t tried() const { return done + failed + ended_before; }
+  std::uint64_t tried() const { return done + failed + had_ended; }
 };
 
 // Those of which it would only be said that they are in the wrong state are none of its.
@@ -166,14 +166,6 @@ std::string WithoutGid(std::string said, const std::string& gid) {
   return said;
 }
 
-// Between the count and the deed it came to its end by itself, which is what was wanted. Of an
-// abort it may be the other end.
-bool HasEnded(Verb verb, const std::string& gid, const Status& status) {
-  return verb != Verb::kAbort && verb != Verb::kForget &&
-         status.code() == Code::kFailedPrecondition &&
-         status.message().starts_with("transaction " + gid + " is finished");
-}
-
 void Note(const std::string& gid, const Status& status, Tally& tally, Session& session) {
   if (status.ok()) {
     ++tally.done;
@@ -194,8 +186,9 @@ Tally Act(const OperateCommand& command, const Counted& counted, Session& sessio
   session.service.OperateMany(
       counted.gids.size(),
       [&](std::size_t i) {
-        return MakeRequest(command.verb,
-                           MakeAction(counted.gids[i], command.intent, false, session));
+        v1::OperatorAction action = MakeAction(counted.gids[i], command.intent, false, session);
+        action.set_if_unfinished(true);
+        return MakeRequest(command.verb, action);
       },
       session.options.call_timeout,
       [&](std::size_t i, const Result<v1::OperatorReply>& reply) {
@@ -203,8 +196,8 @@ Tally Act(const OperateCommand& command, const Counted& counted, Session& sessio
           tally.ended = reply.status();
           return false;
         }
-        if (HasEnded(command.verb, counted.gids[i], reply.status())) {
-          ++tally.ended_before;
+        if (reply.ok() && reply->had_ended()) {
+          ++tally.had_ended;
         } else {
           Note(counted.gids[i], reply.status(), tally, session);
         }
@@ -230,7 +223,7 @@ void Report(const OperateCommand& command, const Counted& counted, const Tally& 
                      {"held", counted.held},
                      {"done", tally.done},
                      {"failed", tally.failed},
-                     {"ended_before", tally.ended_before},
+                     {"had_ended", tally.had_ended},
                      {"not_tried", not_tried},
                      {"sample", std::move(gids)},
                      {"failures", tally.told}};
@@ -247,8 +240,7 @@ void Report(const OperateCommand& command, const Counted& counted, const Tally& 
     return console.Out(verb + ": (dry run) " + Grouped(counted.gids.size()) + " match\n");
   std::string text =
       verb + ": " + Grouped(tally.done) + " done, " + Grouped(tally.failed) + " failed";
-  if (tally.ended_before > 0)
-    text += ", " + Grouped(tally.ended_before) + " had ended by themselves";
+  if (tally.had_ended > 0) text += ", " + Grouped(tally.had_ended) + " had ended by themselves";
   if (not_tried > 0) text += ", " + Grouped(not_tried) + " not tried";
   console.Out(text + "\n");
   for (const auto& [said, count] : tally.failures)
@@ -299,7 +291,7 @@ Exit RunBatch(const OperateCommand& command, Session& session) {
     if (tally.tried() == 0) return away;
   }
   Report(command, *counted, tally, session);
-  return tally.done + tally.ended_before == counted->gids.size() ? Exit::kDone : Exit::kSomeFailed;
+  return tally.done + tally.had_ended == counted->gids.size() ? Exit::kDone : Exit::kSomeFailed;
 }
 
 }  // namespace assent::ctl

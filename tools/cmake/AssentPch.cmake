@@ -1,0 +1,88 @@
+# Headers that nearly every unit sees are compiled once. Half of what a small unit costs is the standard library, and of a
+# test's unit GoogleTest; there are some nine hundred units.
+#
+# assent_precompile_headers(), called once when every target is declared, gives each target of ours the largest set of
+# those below that it depends on anyway. A set never shows a target what its libraries do not: the include roots stay its
+# own. Builds with clang (tidy, fuzz) are without, so that a header missing from a file is still noticed.
+
+set(ASSENT_PCH_STANDARD
+    <algorithm> <array> <atomic> <charconv> <chrono> <condition_variable> <cstdint> <cstring> <deque> <filesystem> <fstream>
+    <functional> <iomanip> <map> <memory> <mutex> <optional> <random> <set> <span> <sstream> <string> <string_view> <thread>
+    <tuple> <unordered_map> <unordered_set> <utility> <variant> <vector>)
+set(ASSENT_PCH_TEST <gmock/gmock.h> <gtest/gtest.h>)
+set(ASSENT_PCH_RPC <grpcpp/grpcpp.h>)
+foreach(proto IN ITEMS batch cluster events maintenance participant transaction types)
+  list(APPEND ASSENT_PCH_MESSAGES <assent/v1/${proto}.pb.h>)
+  list(APPEND ASSENT_PCH_RPC <assent/v1/${proto}.grpc.pb.h>)
+endforeach()
+
+# The direct and indirect dependencies of a target, as far as they reach its compilation.
+function(assent_reached_targets result target)
+  set(seen)
+  get_target_property(queue ${target} LINK_LIBRARIES)
+  while(queue)
+    list(POP_FRONT queue next)
+    if(NOT TARGET "${next}")
+      continue()
+    endif()
+    get_target_property(aliased ${next} ALIASED_TARGET)
+    if(aliased)
+      set(next ${aliased})
+    endif()
+    if(next IN_LIST seen)
+      continue()
+    endif()
+    list(APPEND seen ${next})
+    get_target_property(further ${next} INTERFACE_LINK_LIBRARIES)
+    if(further)
+      list(APPEND queue ${further})
+    endif()
+  endwhile()
+  set(${result} "${seen}" PARENT_SCOPE)
+endfunction()
+
+# A set of headers: a target without sources of its own that others reuse.
+function(assent_pch_set name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "HEADERS;DEPENDS")
+  set(empty ${CMAKE_BINARY_DIR}/pch/empty.cc)
+  if(NOT EXISTS ${empty})
+    file(WRITE ${empty} "")
+  endif()
+  add_library(${name} OBJECT EXCLUDE_FROM_ALL ${empty})
+  assent_apply_own_flags(${name})
+  target_link_libraries(${name} PRIVATE ${arg_DEPENDS})
+  target_precompile_headers(${name} PRIVATE ${arg_HEADERS})
+endfunction()
+
+function(assent_precompile_headers)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    return()
+  endif()
+  get_property(targets GLOBAL PROPERTY ASSENT_OWN_TARGETS)
+  assent_pch_set(assent_pch HEADERS ${ASSENT_PCH_STANDARD})
+  assent_pch_set(assent_pch_messages HEADERS ${ASSENT_PCH_STANDARD} ${ASSENT_PCH_MESSAGES} DEPENDS assent_proto_messages)
+  if(ASSENT_TESTS)
+    set(test ${ASSENT_PCH_STANDARD} ${ASSENT_PCH_TEST})
+    set(gtest GTest::gmock GTest::gtest)
+    assent_pch_set(assent_pch_test HEADERS ${test} DEPENDS ${gtest})
+    assent_pch_set(assent_pch_test_messages HEADERS ${test} ${ASSENT_PCH_MESSAGES} DEPENDS assent_proto_messages ${gtest})
+    if(TARGET assent_proto)
+      assent_pch_set(assent_pch_test_rpc HEADERS ${test} ${ASSENT_PCH_MESSAGES} ${ASSENT_PCH_RPC} DEPENDS assent_proto ${gtest})
+    endif()
+  endif()
+  foreach(target IN LISTS targets)
+    # g++ 12 forgets of precompiled headers that they are the system's, whose false alarms it keeps to itself.
+    target_compile_options(${target} PRIVATE -Wno-array-bounds -Wno-stringop-overflow -Wno-stringop-overread -Wno-restrict)
+    assent_reached_targets(reached ${target})
+    set(set assent_pch)
+    if(GTest::gtest IN_LIST reached)
+      string(APPEND set _test)
+    endif()
+    if(assent_proto IN_LIST reached AND set STREQUAL "assent_pch_test")
+      string(APPEND set _rpc)
+    elseif(assent_proto_messages IN_LIST reached)
+      string(APPEND set _messages)
+    endif()
+    target_precompile_headers(${target} REUSE_FROM ${set})
+  endforeach()
+endfunction()
