@@ -21,6 +21,7 @@ constexpr std::uint64_t kSpecVersion = 1;
 constexpr std::uint64_t kPlainStateVersion = 1;
 constexpr std::uint64_t kGenerationStateVersion = 2;
 constexpr std::uint64_t kTraceStateVersion = 3;
+constexpr std::uint64_t kInitiatorStateVersion = 4;  // and a trace, or none
 constexpr std::uint64_t kOutOfServiceVersion = 0;
 constexpr std::size_t kMaxErrorBytes = limits::kMaxReasonBytes;
 
@@ -256,6 +257,7 @@ std::string Codec::EncodeBranchSpec(const BranchSpec& spec) {
 
 // The same state has one way to be written.
 std::uint64_t Codec::StateVersionOf(const Transaction& t) {
+  if (t.spec_.initiator != nullptr) return kInitiatorStateVersion;
   if (t.spec_.trace != nullptr) return kTraceStateVersion;
   const bool plain = !t.held_ && t.generation_ <= kFirstStoreGeneration;
   return plain ? kPlainStateVersion : kGenerationStateVersion;
@@ -270,7 +272,11 @@ std::string Codec::EncodeState(const Transaction& t) {
   out.U64(static_cast<std::uint64_t>(t.decision_));
   out.U64((t.sealed_ ? 1U : 0U) | (t.suspended_ ? 2U : 0U) | (t.held_ ? 4U : 0U));
   if (version >= kGenerationStateVersion) out.U64(t.generation_);
-  if (version >= kTraceStateVersion) Write(out, *t.spec_.trace);
+  if (version == kInitiatorStateVersion) {
+    out.Text(*t.spec_.initiator);
+    out.U64(t.spec_.trace != nullptr ? 1 : 0);
+  }
+  if (t.spec_.trace != nullptr) Write(out, *t.spec_.trace);
   out.Text(CutReason(t.abort_reason_));
   out.I64(t.began_at_.time_since_epoch().count());
   out.I64(t.deadline_at_.time_since_epoch().count());
@@ -322,8 +328,8 @@ Result<Transaction> Codec::Decode(const std::string& gid, std::string_view spec_
   Transaction t(std::move(spec).value());
   ByteReader in(state_bytes);
   const std::uint64_t version = in.U64();
-  if (in.ok() && (version == 0 || version > kTraceStateVersion))
-    return UnknownVersion(gid, "state", version, kTraceStateVersion);
+  if (in.ok() && (version == 0 || version > kInitiatorStateVersion))
+    return UnknownVersion(gid, "state", version, kInitiatorStateVersion);
   const std::uint64_t phase = in.From1To(static_cast<std::uint64_t>(Phase::kFinished));
   t.phase_ = static_cast<Phase>(phase);
   t.decision_ = static_cast<Decision>(in.Bounded(static_cast<std::uint64_t>(Decision::kAbort)));
@@ -333,7 +339,14 @@ Result<Transaction> Codec::Decode(const std::string& gid, std::string_view spec_
   t.suspended_ = (flags & 2) != 0;
   t.held_ = (flags & 4) != 0;
   t.generation_ = plain ? kFirstStoreGeneration : in.U64();
-  if (version == kTraceStateVersion) t.spec_.trace = ReadTrace(in);
+  bool traced = version == kTraceStateVersion;
+  if (version == kInitiatorStateVersion) {
+    std::string initiator = in.Text(limits::kMaxIdentityBytes);
+    if (!initiator.empty())
+      t.spec_.initiator = std::make_shared<const std::string>(std::move(initiator));
+    traced = in.Bounded(1) == 1;
+  }
+  if (traced) t.spec_.trace = ReadTrace(in);
   t.abort_reason_ = in.Text(kMaxErrorBytes);
   t.began_at_ = WallTime(Millis(in.I64()));
   t.deadline_at_ = WallTime(Millis(in.I64()));
@@ -352,7 +365,8 @@ Result<Transaction> Codec::Decode(const std::string& gid, std::string_view spec_
   for (std::uint64_t i = 0; in.ok() && i < interventions; ++i)
     t.interventions_.push_back(ReadIntervention(in));
 
-  if (!in.done() || StateVersionOf(t) != version)
+  const bool lost_trace = traced && t.spec_.trace == nullptr;
+  if (!in.done() || StateVersionOf(t) != version || lost_trace)
     return DataLoss("transaction " + gid + ": its state cannot be decoded");
   const std::string_view broken = BrokenRule(t);
   if (!broken.empty())

@@ -82,6 +82,8 @@ struct TransactionSpec {
   // Of the request that began it, not of what was asked: who asks for the same again may come with
   // another, or none. nullptr: none.
   std::shared_ptr<const TraceContext> trace{};
+  // Likewise: who is proven to have begun it. nullptr: nobody had to.
+  std::shared_ptr<const std::string> initiator{};
 };
 
 struct Attempt {

@@ -31,6 +31,7 @@ unsigned HttpCode(Code code) {
     case Code::kAlreadyExists:
     case Code::kAborted: return 409;
     case Code::kPermissionDenied: return 403;
+    case Code::kUnauthenticated: return 401;
     case Code::kResourceExhausted: return 429;
     case Code::kUnimplemented: return 501;
     case Code::kUnavailable:

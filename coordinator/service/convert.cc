@@ -188,7 +188,8 @@ Result<engine::WaitFor> FromProto(v1::WaitFor wait_for) {
 }
 
 Result<core::Actor> ActorOf(const Caller& caller, const v1::OperatorAction& action) {
-  const std::string& who = caller.name.empty() ? action.who() : caller.name;
+  std::string who = caller.name.empty() ? action.who() : caller.name;
+  if (!caller.name.empty() && !IsBlank(action.who())) who += " (as " + action.who() + ")";
   if (IsBlank(who)) return InvalidArgument("who is empty: say who does this, for the record");
   if (action.reason().size() > limits::kMaxReasonBytes) {
     return InvalidArgument("reason has " + std::to_string(action.reason().size()) +
@@ -253,6 +254,7 @@ void ToProto(const core::Transaction& txn, const core::Now& now, const Detail& d
   out.set_deadline_unix_ms(UnixMs(txn.deadline_at()));
   out.set_recoveries(txn.recoveries());
   out.set_traceparent(core::TraceparentOf(txn));
+  if (txn.spec().initiator != nullptr) out.set_initiator(*txn.spec().initiator);
   for (const core::Intervention& done : txn.interventions()) {
     v1::Intervention& intervention = *out.add_interventions();
     intervention.set_at_unix_ms(UnixMs(done.at));

@@ -33,6 +33,7 @@ constexpr Exit ExitFor(Code code) {
     case Code::kNotFound: return Exit::kNotFound;
     case Code::kFailedPrecondition:
     case Code::kAlreadyExists: return Exit::kWrongState;
+    case Code::kUnauthenticated:
     case Code::kPermissionDenied: return Exit::kNotPermitted;
     case Code::kAborted: return Exit::kAborted;
     case Code::kCancelled:

@@ -25,6 +25,7 @@ Meaning MeaningOf(const Attempt& attempt) {
     case Code::kDataLoss: return Meaning::kAnswer;
     case Code::kDeadlineExceeded: return Meaning::kOutOfTime;
     case Code::kPermissionDenied:
+    case Code::kUnauthenticated:
     case Code::kUnimplemented: return Meaning::kNotServed;
     case Code::kResourceExhausted:
     case Code::kUnavailable:

@@ -28,6 +28,7 @@ inline constexpr std::size_t kMaxHeadersCount = 16;
 inline constexpr std::size_t kMaxHeaderKeyBytes = 64;
 inline constexpr std::size_t kMaxHeaderValueBytes = 1024;
 inline constexpr std::size_t kMaxTracestateBytes = 512;
+inline constexpr std::size_t kMaxIdentityBytes = 256;  // of who is proven to ask
 
 inline constexpr std::int64_t kDefaultDeadlineMs = 60'000;
 inline constexpr std::int64_t kMaxDeadlineMs = 7LL * 24 * 3600 * 1000;

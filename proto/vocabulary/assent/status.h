@@ -35,8 +35,9 @@ enum class Code : std::uint8_t {
   kOutOfRange = 11,         // a page token or position that no longer exists
   kUnimplemented = 12,
   kInternal = 13,
-  kUnavailable = 14,  // certainly not done: safe to try again
-  kDataLoss = 15,     // stored bytes are damaged; nothing may be concluded from them
+  kUnavailable = 14,      // certainly not done: safe to try again
+  kUnauthenticated = 16,  // nobody knows who asks, and this is not for everybody
+  kDataLoss = 15,         // stored bytes are damaged; nothing may be concluded from them
   kUnknownOutcome =
       32,  // may or may not have been done: ask again with the same identity, never guess
   // Within the coordinator alone: the transaction is another coordinator's, or is about to be.
@@ -62,6 +63,7 @@ constexpr std::string_view CodeName(Code code) {
     case Code::kInternal: return "INTERNAL";
     case Code::kUnavailable: return "UNAVAILABLE";
     case Code::kDataLoss: return "DATA_LOSS";
+    case Code::kUnauthenticated: return "UNAUTHENTICATED";
     case Code::kUnknownOutcome: return "UNKNOWN_OUTCOME";
     case Code::kElsewhere: return "ELSEWHERE";
   }
@@ -108,6 +110,12 @@ inline Status FailedPrecondition(std::string message) {
 inline Status Unavailable(std::string message) { return {Code::kUnavailable, std::move(message)}; }
 inline Status UnknownOutcome(std::string message) {
   return {Code::kUnknownOutcome, std::move(message)};
+}
+inline Status Unauthenticated(std::string message) {
+  return {Code::kUnauthenticated, std::move(message)};
+}
+inline Status PermissionDenied(std::string message) {
+  return {Code::kPermissionDenied, std::move(message)};
 }
 inline Status DataLoss(std::string message) { return {Code::kDataLoss, std::move(message)}; }
 inline Status Internal(std::string message) { return {Code::kInternal, std::move(message)}; }

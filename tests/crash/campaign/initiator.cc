@@ -252,6 +252,7 @@ class Initiator {
       case Code::kInvalidArgument:
       case Code::kAlreadyExists:
       case Code::kPermissionDenied:
+      case Code::kUnauthenticated:
       case Code::kAborted:
       case Code::kOutOfRange:
       case Code::kUnimplemented:
