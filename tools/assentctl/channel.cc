@@ -25,8 +25,8 @@ Code CodeOf(grpc::StatusCode code) {
     case grpc::StatusCode::DEADLINE_EXCEEDED: return Code::kDeadlineExceeded;
     case grpc::StatusCode::NOT_FOUND: return Code::kNotFound;
     case grpc::StatusCode::ALREADY_EXISTS: return Code::kAlreadyExists;
-    case grpc::StatusCode::PERMISSION_DENIED:
-    case grpc::StatusCode::UNAUTHENTICATED: return Code::kPermissionDenied;
+    case grpc::StatusCode::PERMISSION_DENIED: return Code::kPermissionDenied;
+    case grpc::StatusCode::UNAUTHENTICATED: return Code::kUnauthenticated;
     case grpc::StatusCode::RESOURCE_EXHAUSTED: return Code::kResourceExhausted;
     case grpc::StatusCode::FAILED_PRECONDITION: return Code::kFailedPrecondition;
     case grpc::StatusCode::ABORTED: return Code::kAborted;

@@ -154,9 +154,8 @@ void PutTransaction(const Transaction& transaction, v1::TransactionSpec* out) {
 
 Code CodeOf(int wire_code) {
   constexpr int kUnknown = 2;
-  constexpr int kUnauthenticated = 16;
-  if (wire_code == kUnauthenticated) return Code::kPermissionDenied;
-  const bool ours = wire_code >= 0 && wire_code < kUnauthenticated && wire_code != kUnknown;
+  const bool ours = wire_code >= 0 && wire_code <= static_cast<int>(Code::kUnauthenticated) &&
+                    wire_code != kUnknown;
   return ours ? static_cast<Code>(wire_code) : Code::kInternal;
 }
 
