@@ -15,6 +15,7 @@
 #include <assent/limits.h>
 #include <assent/overload.h>
 
+#include "coordinator/daemon/auth.h"
 #include "coordinator/daemon/config_checks.h"
 #include "coordinator/daemon/settings.h"
 #include "coordinator/daemon/tracing.h"
@@ -300,6 +301,9 @@ ParsedConfig Parse(int argc, const char* const* argv) {
   }
   if (asked.check) {
     // What the settings name is looked at as a start would: nothing is opened or sent by it.
+    security::Guard unused;
+    if (const Status rules = EnforceRules(config, unused); !rules.ok())
+      return Refused(rules.message());
     if (const auto webhook = OpenWebhook(config); !webhook.ok())
       return Refused(webhook.status().message());
     if (const auto tracing = OpenTracing(config); !tracing.ok())

@@ -45,6 +45,8 @@ struct Config {
   double trace_sample_ratio = 1;
   std::string trace_service_name = "assentd";
   std::string trace_url;
+  std::string auth_rules;  // empty: everybody may everything
+  std::string auth_tokens;
   std::int64_t shards = 1;
   std::int64_t max_transactions = 1'000'000;
   std::int64_t max_payload_mib = 1024;

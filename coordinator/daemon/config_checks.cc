@@ -117,6 +117,12 @@ Status CheckStoreFailover(const Config& c) {
                          ": it takes detect or lossless");
 }
 
+Status CheckAuth(const Config& c) {
+  if (c.auth_tokens.empty() || !c.auth_rules.empty()) return OkStatus();
+  return InvalidArgument(
+      "auth-tokens without auth-rules: a token says who comes, and rules what he may");
+}
+
 Status CheckUnary(const Config& c) {
   for (const std::string& entry : c.unary) {
     const std::size_t equals = entry.find('=');

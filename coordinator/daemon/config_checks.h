@@ -24,6 +24,7 @@ Status CheckLog(const Config& c);
 Status CheckAdvertise(const Config& c);
 Status CheckNode(const Config& c);
 Status CheckStoreFailover(const Config& c);
+Status CheckAuth(const Config& c);
 Status CheckUnary(const Config& c);
 Status CheckWebhookUrl(const Config& c);
 Status CheckTraceEndpoint(const Config& c);

@@ -63,22 +63,23 @@ std::size_t HttpConnections(const Config& config) {
   return std::max<std::size_t>(1, std::min<std::size_t>(wanted, files.rlim_max / 4));
 }
 
-Result<std::unique_ptr<HttpPort>> HttpPort::Open(const Config& config) {
+Result<std::unique_ptr<HttpPort>> HttpPort::Open(const Config& config, security::Guard& guard) {
   if (config.HttpAddress().empty()) return std::unique_ptr<HttpPort>();
   auto listener =
       Listener::Open(config.HttpAddress(), {.setting = "--http-listen (none: no HTTP)"});
   if (!listener.ok()) return listener.status();
   if (const Status listening = (*listener)->Listen(); !listening.ok()) return listening;
-  return std::make_unique<HttpPort>(config, std::move(listener).value());
+  return std::make_unique<HttpPort>(config, std::move(listener).value(), guard);
 }
 
-HttpPort::HttpPort(const Config& config, std::unique_ptr<Listener> listener)
+HttpPort::HttpPort(const Config& config, std::unique_ptr<Listener> listener, security::Guard& guard)
     : listener_(std::move(listener)),
       desk_({.health = {.look = [this] { return Look(); }},
              .metrics = [this] { return Metrics(); },
              .metrics_type = metrics::kTextType,
              .version = kVersion,
-             .loopback = IsLoopback(config.HttpAddress())}),
+             .loopback = IsLoopback(config.HttpAddress()),
+             .guard = &guard}),
       door_({.max_connections_count = HttpConnections(config)}, listener_->descriptors(), desk_) {}
 
 void HttpPort::Serve(const Behind& behind, std::unique_ptr<service::Way> way) {

@@ -43,8 +43,8 @@ class HttpPort {
   };
 
   // nullptr: there is to be none.
-  static Result<std::unique_ptr<HttpPort>> Open(const Config& config);
-  explicit HttpPort(const Config& config, std::unique_ptr<Listener> listener);
+  static Result<std::unique_ptr<HttpPort>> Open(const Config& config, security::Guard& guard);
+  HttpPort(const Config& config, std::unique_ptr<Listener> listener, security::Guard& guard);
   HttpPort(const HttpPort&) = delete;
   HttpPort& operator=(const HttpPort&) = delete;
 

@@ -17,6 +17,7 @@
 #include "coordinator/base/clock.h"
 #include "coordinator/daemon/acceptor.h"
 #include "coordinator/daemon/audit_log.h"
+#include "coordinator/daemon/auth.h"
 #include "coordinator/daemon/cluster_log.h"
 #include "coordinator/daemon/engine_options.h"
 #include "coordinator/daemon/http_port.h"
@@ -32,6 +33,7 @@
 #include "coordinator/daemon/visitor_log.h"
 #include "coordinator/daemon/webhook.h"
 #include "coordinator/engine/engine.h"
+#include "coordinator/grpc/call.h"
 #include "coordinator/grpc/peers.h"
 #include "coordinator/grpc/transaction_service.h"
 #include "coordinator/grpc/way.h"
@@ -110,6 +112,7 @@ struct Server::Parts {
   explicit Parts(Config c) : config(std::move(c)), settings(config) {}
   Config config;
   ShownSettings settings;
+  security::Guard guard;
   std::unique_ptr<HttpPort> http;  // nullptr: there is to be none
   std::string log_place;
   ClusterLog cluster_log;
@@ -163,7 +166,7 @@ Status Server::Start(int& exit_code) {
   exit_code = kExitUsage;
   if (const Status opened = p.OpenReceivers(); !opened.ok()) return opened;
   exit_code = kExitAddressInUse;
-  Result<std::unique_ptr<HttpPort>> http = HttpPort::Open(p.config);
+  Result<std::unique_ptr<HttpPort>> http = HttpPort::Open(p.config, p.guard);
   if (!http.ok()) return http.status();
   p.http = std::move(http).value();
   const auto look = [&p](cluster::ViewPtr view) { p.Look(std::move(view)); };
@@ -227,6 +230,7 @@ Status Server::Start(int& exit_code) {
 }
 
 Status Server::Parts::OpenReceivers() {
+  if (const Status rules = EnforceRules(config, guard); !rules.ok()) return rules;
   auto opened_webhook = OpenWebhook(config);
   if (!opened_webhook.ok()) return opened_webhook.status();
   webhook = std::move(opened_webhook).value();
@@ -256,7 +260,7 @@ void Server::Parts::MakeTransports(const log::Recovered& recovered) {
   board_limits.max_sessions_count = config.max_sessions;
   board = std::make_unique<transport::Switchboard>(board_limits, *engine, clock, &visitors);
   hub = std::make_unique<transport::SessionHub>(transport::SessionHubOptions{}, *board);
-  sessions = transport::MakeSessionService(*hub);
+  sessions = transport::MakeSessionService(*hub, door::AdmitSessions(&guard));
   transport::UnaryDialerOptions dialer_options;
   dialer_options.services = config.UnaryServices();
   dialer_options.max_in_flight_per_target_count = config.unary_max_in_flight;
@@ -287,6 +291,7 @@ void Server::Parts::MakeService(const log::Recovered& recovered) {
   }
   audit = OpenAudit(config, recovered.epoch);
   service_options.audit = audit.get();
+  service_options.guard = &guard;
   operations = std::make_unique<service::Service>(std::move(service_options), *engine);
   views.SetListener([this, self = recovered.epoch](const cluster::ViewPtr& view) {
     operations->SetView(view, self);
@@ -312,7 +317,7 @@ Status Server::Parts::BuildServer() {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
-  if (!config.reflection) builder.SetOption(std::make_unique<NoReflection>());
+  if (!config.reflection || guard.enforces()) builder.SetOption(std::make_unique<NoReflection>());
   SetLimits(builder, config);
   builder.RegisterService(service.get());
   builder.RegisterService(cluster_service.get());
@@ -333,7 +338,8 @@ std::unique_ptr<grpc::Service> Server::Parts::MakeMaintenance(door::MakeBackup b
                                          if (http != nullptr) return http->Metrics();
                                          return FailedPrecondition(
                                              "there are no metrics without --http-listen");
-                                       }});
+                                       },
+                                       .guard = &guard});
 }
 
 void Server::Parts::LetIn() {
@@ -422,6 +428,7 @@ void Server::Tick() {
 void Server::Reload(const Config& config) {
   parts_->acceptor->SetLimits(ConnectionLimits(config));
   parts_->settings.Set(config);
+  ReloadRules(config, parts_->guard);
 }
 
 void Server::BeginDrain() {

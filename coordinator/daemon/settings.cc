@@ -89,6 +89,14 @@ constexpr Setting kSettings[] = {
        "http:// or https:// address where people look at a trace, with {trace_id} in it; none: "
        "nobody is shown one",
        CheckTraceUrl),
+    Of("auth-rules", &Config::auth_rules,
+       "File that says who may what, a sentence a line; what it does not allow is denied. SIGHUP "
+       "reads it again. None: nobody is asked who he is, and all may everything",
+       CheckAuth),
+    Of("auth-tokens", &Config::auth_tokens,
+       "File with the names and hashes of tokens, as assentctl auth token makes them. SIGHUP reads "
+       "it again",
+       CheckAuth),
     Number("shards", &Config::shards, 1, 64,
            "Threads that drive transactions; more pays only with cores to spare"),
     Number("max-transactions", &Config::max_transactions, 1, 10'000'000,

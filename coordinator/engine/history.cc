@@ -9,12 +9,12 @@ namespace assent::engine {
 namespace {
 
 Result<core::Transaction> Read(const Lookup& lookup, const log::Found& found) {
-  if (found.what != log::Found::What::kFinished)
-    return NotFound("no transaction " + lookup.gid +
-                    " among the unfinished and the retained finished ones");
+  if (found.what != log::Found::What::kFinished) return NoSuchTransaction(lookup.gid);
   if (!lookup.spec.empty() && lookup.spec != found.row.spec) return OtherContent(lookup.gid);
   Result<core::Transaction> txn =
       core::Codec::Decode(found.row.gid, found.row.spec, found.row.state);
+  if (txn.ok() && !Sees(lookup.only_of, *txn))
+    return lookup.spec.empty() ? NoSuchTransaction(lookup.gid) : OtherContent(lookup.gid);
   if (!txn.ok() || txn->decision() != lookup.too_late_for) return txn;
   if (lookup.too_late_for == core::Decision::kCommit)
     return FailedPrecondition("transaction " + lookup.gid + " is already committed");
@@ -24,6 +24,10 @@ Result<core::Transaction> Read(const Lookup& lookup, const log::Found& found) {
 }
 
 }  // namespace
+
+Status NoSuchTransaction(const std::string& gid) {
+  return NotFound("no transaction " + gid + " among the unfinished and the retained finished ones");
+}
 
 Status OtherContent(const std::string& gid) {
   return AlreadyExists(

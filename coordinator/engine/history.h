@@ -28,7 +28,10 @@ struct Lookup {
   std::vector<ViewCallback> views{};
   std::vector<WatchCallback> watchers{};
   std::optional<QuestionRequest> question{};
+  OnlyOf only_of{};
 };
+
+Status NoSuchTransaction(const std::string& gid);
 
 class History {
  public:

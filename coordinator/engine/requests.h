@@ -31,6 +31,14 @@ using WatchCallback =
 // Whether whoever asked has gone away meanwhile. Empty: cannot be known.
 using Abandoned = std::function<bool()>;
 
+// Whoever asks, and sees only what he began himself; nullptr: he sees all. What others began is not
+// there for him.
+using OnlyOf = std::shared_ptr<const std::string>;
+inline bool Sees(const OnlyOf& who, const core::Transaction& txn) {
+  const OnlyOf& initiator = txn.spec().initiator;
+  return who == nullptr || initiator == nullptr || *who == *initiator;
+}
+
 enum class WaitFor : std::uint8_t { kAccepted, kDecided, kCompleted };
 
 // Begins a transaction, closed (Submit) or open (Begin), or joins the one of the same gid and
@@ -48,6 +56,7 @@ struct ExecuteRequest {
   core::BranchSpec branch;  // not normalised: that depends on the transaction
   // OK also for a refusal: look at the branch.
   std::function<void(const Status&, const core::Transaction*, core::BranchIndex)> done;
+  OnlyOf only_of = {};
 };
 
 // Commit or roll back by the initiator.
@@ -58,6 +67,7 @@ struct CloseRequest {
   WaitFor wait_for = WaitFor::kDecided;
   ViewCallback done;
   Abandoned abandoned = {};
+  OnlyOf only_of = {};
 };
 
 // Looks (no event), or intervenes. Answered when what was done is durable.
@@ -77,16 +87,19 @@ struct OperatorRequest {
 struct GetRequest {
   std::string gid;
   ViewCallback done;
+  OnlyOf only_of = {};
 };
 struct WaitRequest {
   std::string gid;
   WaitFor wait_for = WaitFor::kDecided;
   ViewCallback done;
   Abandoned abandoned = {};
+  OnlyOf only_of = {};
 };
 struct WatchRequest {
   std::string gid;
   WatchCallback changed;
+  OnlyOf only_of = {};
 };
 
 // Removes a finished transaction from the history.

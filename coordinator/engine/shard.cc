@@ -277,7 +277,8 @@ void Shard::BeginRefused(Live& live, const Status& status) {
     Look({.gid = live.txn.gid(),
           .spec = core::Codec::EncodeSpec(live.txn),
           .views = live.audience.TakeWaiters(),
-          .watchers = live.audience.TakeWatchers()});
+          .watchers = live.audience.TakeWatchers(),
+          .only_of = live.txn.spec().initiator});
   }
   if (status.code() == Code::kResourceExhausted) ++census_.figures.refused;
   live.audience.Dismiss(status, nullptr, Now());

@@ -86,6 +86,12 @@ bool Shard::Admit(R& request, const std::string& gid, Live*& live) {
     return false;
   }
   live = FindLive(*holding, gid);
+  if constexpr (requires { request.only_of; }) {
+    if (live != nullptr && !Sees(request.only_of, live->txn)) {
+      engine::Refuse(request, NoSuchTransaction(gid), Now());
+      return false;
+    }
+  }
   if (live == nullptr || live->audience.begun()) return true;
   live->audience.Defer(std::move(request));
   return false;
@@ -107,7 +113,8 @@ void Shard::On(BeginRequest&& request) {
   Holding* holding = HoldingOf(request.spec.gid);
   Live* live = holding == nullptr ? nullptr : FindLive(*holding, request.spec.gid);
   if (live != nullptr &&
-      core::Codec::EncodeSpec(live->txn) != core::Codec::EncodeSpec(request.spec)) {
+      (core::Codec::EncodeSpec(live->txn) != core::Codec::EncodeSpec(request.spec) ||
+       !Sees(request.spec.initiator, live->txn))) {
     if (!live->audience.begun()) return live->audience.Defer(std::move(request));
     return request.done(OtherContent(request.spec.gid), nullptr, Now());
   }
@@ -155,7 +162,9 @@ void Shard::On(ExecuteRequest&& request) {
                             const Status& status, const core::Transaction* txn, const core::Now&) {
       done(status, txn, 0);
     };
-    return Look({.gid = request.gid, .views = {FinishedIsFailure(std::move(done), true)}});
+    return Look({.gid = request.gid,
+                 .views = {FinishedIsFailure(std::move(done), true)},
+                 .only_of = request.only_of});
   }
   const core::Transaction& txn = live->txn;
   core::BranchSpec branch = request.branch;
@@ -192,7 +201,8 @@ void Shard::On(CloseRequest&& request) {
   if (live == nullptr) {
     return Look({.gid = request.gid,
                  .too_late_for = request.commit ? core::Decision::kAbort : core::Decision::kCommit,
-                 .views = {std::move(request.done)}});
+                 .views = {std::move(request.done)},
+                 .only_of = request.only_of});
   }
   const Status status =
       request.commit ? Apply(*live, core::Seal{})
@@ -275,13 +285,19 @@ void Shard::On(ForgetRequest&& request) {
 // ---- Looking ------------------------------------------------------------------------------------
 
 void Shard::On(GetRequest&& request) {
-  On(WaitRequest{std::move(request.gid), WaitFor::kAccepted, std::move(request.done)});
+  On(WaitRequest{.gid = std::move(request.gid),
+                 .wait_for = WaitFor::kAccepted,
+                 .done = std::move(request.done),
+                 .only_of = std::move(request.only_of)});
 }
 
 void Shard::On(WaitRequest&& request) {
   Live* live = nullptr;
   if (!Admit(request, request.gid, live)) return;
-  if (live == nullptr) return Look({.gid = request.gid, .views = {std::move(request.done)}});
+  if (live == nullptr) {
+    return Look(
+        {.gid = request.gid, .views = {std::move(request.done)}, .only_of = request.only_of});
+  }
   AddWaiter(*live, {.milestone = MilestoneOf(request.wait_for),
                     .done = std::move(request.done),
                     .abandoned = std::move(request.abandoned)});
@@ -290,7 +306,10 @@ void Shard::On(WaitRequest&& request) {
 void Shard::On(WatchRequest&& request) {
   Live* live = nullptr;
   if (!Admit(request, request.gid, live)) return;
-  if (live == nullptr) return Look({.gid = request.gid, .watchers = {std::move(request.changed)}});
+  if (live == nullptr) {
+    return Look(
+        {.gid = request.gid, .watchers = {std::move(request.changed)}, .only_of = request.only_of});
+  }
   live->audience.Watch(std::move(request.changed));
   MarkChanged(*live);
 }

@@ -7,6 +7,9 @@
 #include <assent/thread_safety.h>
 
 #include "assent/v1/maintenance.grpc.pb.h"
+#include "coordinator/grpc/call.h"
+#include "coordinator/grpc/refused.h"
+#include "coordinator/security/permission.h"
 #include "coordinator/transport/grpc_status.h"
 
 namespace assent::door {
@@ -94,20 +97,17 @@ class BackupStream final : public grpc::ServerWriteReactor<v1::BackupPart>, publ
   std::thread thread_;
 };
 
-class Refused final : public grpc::ServerWriteReactor<v1::BackupPart> {
- public:
-  explicit Refused(const Status& why) { this->Finish(transport::ToGrpc(why)); }
-  void OnDone() override { delete this; }
-};
-
 class MaintenanceService final : public v1::MaintenanceService::CallbackService {
  public:
   explicit MaintenanceService(Maintenance of) : of_(std::move(of)) {}
 
-  grpc::ServerWriteReactor<v1::BackupPart>* Backup(grpc::CallbackServerContext*,
+  grpc::ServerWriteReactor<v1::BackupPart>* Backup(grpc::CallbackServerContext* context,
                                                    const v1::BackupRequest*) override {
+    if (const Status may = May(*context, "Backup"); !may.ok())
+      return new RefusedReader<v1::BackupPart>(may);
     if (busy_.exchange(true)) {
-      return new Refused(ResourceExhausted("another backup is being made: wait until it is done"));
+      return new RefusedReader<v1::BackupPart>(
+          ResourceExhausted("another backup is being made: wait until it is done"));
     }
     return new BackupStream(of_.backup, [this] { busy_ = false; });
   }
@@ -115,6 +115,7 @@ class MaintenanceService final : public v1::MaintenanceService::CallbackService 
   grpc::ServerUnaryReactor* GetSettings(grpc::CallbackServerContext* context,
                                         const v1::GetSettingsRequest*,
                                         v1::Settings* reply) override {
+    if (const Status may = May(*context, "GetSettings"); !may.ok()) return new RefusedUnary(may);
     const Settings settings = of_.settings();
     reply->set_file(settings.file);
     for (const Setting& one : settings.settings) {
@@ -132,6 +133,7 @@ class MaintenanceService final : public v1::MaintenanceService::CallbackService 
   grpc::ServerUnaryReactor* GetMetrics(grpc::CallbackServerContext* context,
                                        const v1::GetMetricsRequest*,
                                        v1::MetricsPage* reply) override {
+    if (const Status may = May(*context, "GetMetrics"); !may.ok()) return new RefusedUnary(may);
     Result<std::string> page = of_.metrics();
     if (page.ok()) reply->set_text(*std::move(page));
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
@@ -140,6 +142,12 @@ class MaintenanceService final : public v1::MaintenanceService::CallbackService 
   }
 
  private:
+  Status May(const grpc::CallbackServerContext& context, const char* method) const {
+    const auto needs = security::NeededFor(std::string("/assent.v1.MaintenanceService/") + method);
+    ASSENT_CHECK(needs.has_value());
+    return Admit(context, of_.guard, *needs).status();
+  }
+
   const Maintenance of_;
   std::atomic<bool> busy_ = false;
 };

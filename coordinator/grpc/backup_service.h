@@ -14,6 +14,8 @@
 
 #include <assent/status.h>
 
+#include "coordinator/security/guard.h"
+
 namespace assent::door {
 
 // Of assent.v1.BackupFacts.
@@ -62,6 +64,7 @@ struct Maintenance {
   MakeBackup backup;
   GetSettings settings;
   std::function<Result<std::string>()> metrics;  // a page for Prometheus
+  security::Guard* guard = nullptr;              // who may; nullptr: everybody
 };
 // No call of it may last longer than what `backup` needs.
 std::unique_ptr<grpc::Service> MakeMaintenanceService(Maintenance of);

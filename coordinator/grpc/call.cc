@@ -3,9 +3,14 @@
 #include <cstdint>
 #include <iterator>
 #include <string>
+#include <string_view>
+#include <utility>
+
+#include <grpc/grpc_security_constants.h>
 
 #include <assent/limits.h>
 
+#include "coordinator/base/clock.h"
 #include "coordinator/service/trace.h"
 #include "proto/parse/parse.h"
 
@@ -16,10 +21,74 @@ service::Caller CallerOf(const std::string& peer) {
   return {.connection = peer, .address = has_port ? peer.substr(0, peer.rfind(':')) : peer};
 }
 
-service::Caller CallerOf(const grpc::CallbackServerContext& context) {
+namespace {
+
+std::string_view OneOf(const grpc::CallbackServerContext& context, const char* key) {
+  const auto found = context.client_metadata().find(key);
+  if (found == context.client_metadata().end()) return {};
+  return {found->second.data(), found->second.size()};
+}
+
+security::Proof ProofOf(const grpc::CallbackServerContext& context, const std::string& peer) {
+  security::Proof proof;
+  proof.authorization = OneOf(context, "authorization");
+  proof.unix_socket = peer.starts_with("unix");
+  const auto auth = context.auth_context();
+  if (auth == nullptr || !auth->IsPeerAuthenticated()) return proof;
+  const auto add = [&](const char* property, const char* kind) {
+    for (const grpc::string_ref& value : auth->FindPropertyValues(property))
+      proof.certificate.push_back(kind + std::string(value.data(), value.size()));
+  };
+  add(GRPC_PEER_URI_PROPERTY_NAME, "");
+  add(GRPC_PEER_DNS_PROPERTY_NAME, "dns:");
+  add(GRPC_X509_CN_PROPERTY_NAME, "cn:");
+  return proof;
+}
+
+void Name(security::Visitor&& visitor, service::Caller& caller) {
+  if (visitor.name != nullptr) caller.name = *visitor.name;
+  caller.grants = std::move(visitor.grants);
+}
+
+}  // namespace
+
+Result<service::Caller> Admit(const grpc::CallbackServerContext& context, security::Guard* guard,
+                              security::Permission needs) {
   service::Caller caller = CallerOf(context.peer());
-  caller.forwarded = context.client_metadata().count(kForwarded) > 0;
+  const bool forwarded = context.client_metadata().count(kForwarded) > 0;
+  caller.forwarded = forwarded;
+  if (guard == nullptr || !guard->enforces()) return caller;
+  auto visitor = guard->Admit(ProofOf(context, caller.connection), base::UnixNowMs());
+  if (!visitor.ok()) return visitor.status();
+  Status may = CheckCall(*visitor, forwarded ? security::Permission::kHandOn : needs);
+  const std::string_view on_behalf_of = forwarded ? OneOf(context, kOnBehalfOf) : "";
+  if (may.ok() && !on_behalf_of.empty()) {
+    visitor = guard->Vouched(std::string(on_behalf_of));
+    may = CheckCall(*visitor, needs);
+  } else if (forwarded) {
+    visitor = security::Visitor{};
+  }
+  if (!may.ok()) {
+    guard->CountDenied();
+    return may;
+  }
+  Name(*std::move(visitor), caller);
   return caller;
+}
+
+transport::AdmitStream AdmitSessions(security::Guard* guard) {
+  return [guard](const grpc::CallbackServerContext& context) -> Result<transport::StreamPeer> {
+    auto caller = Admit(context, guard, security::Permission::kServe);
+    if (!caller.ok()) return caller.status();
+    if (caller->grants == nullptr) return transport::StreamPeer(caller->connection);
+    const auto may_serve = [guard, name = caller->name,
+                            grants = caller->grants](const std::string& service) {
+      if (grants->MayServe(service)) return OkStatus();
+      guard->CountDenied();
+      return PermissionDenied(name + " may not be a participant of " + service);
+    };
+    return transport::StreamPeer(caller->connection, may_serve);
+  };
 }
 
 bool AdoptTrace(const grpc::CallbackServerContext& context, v1::TransactionSpec& spec) {

@@ -20,10 +20,12 @@
 #include "assent/v1/cluster.pb.h"
 #include "assent/v1/transaction.pb.h"
 #include "coordinator/grpc/journey.h"
+#include "coordinator/security/guard.h"
 #include "coordinator/service/asker.h"
 #include "coordinator/service/holdings.h"
 #include "coordinator/service/router.h"
 #include "coordinator/transport/grpc_status.h"
+#include "coordinator/transport/grpc_streams.h"
 
 namespace assent::door {
 
@@ -31,12 +33,21 @@ namespace assent::door {
 inline constexpr int kRetryHintMs = 250;
 // Metadata of a call that another coordinator hands on.
 inline constexpr char kForwarded[] = "assent-forwarded";
+// And for whom: the name that it has proven there.
+inline constexpr char kOnBehalfOf[] = "assent-on-behalf-of";
 
 // Who is asking, by gRPC's name of the peer: "ipv4:127.0.0.1:53412", "ipv6:%5B::1%5D:53412", or
 // "unix:" for all clients of a Unix socket, who count as one host.
 service::Caller CallerOf(const std::string& peer);
-// Likewise; and whether it hands the call on for somebody (metadata `assent-forwarded`).
-service::Caller CallerOf(const grpc::CallbackServerContext& context);
+
+// Who calls, and that it may. With several coordinators also whether one of them hands the call on
+// (metadata `assent-forwarded`), and for whom; what it asks for itself it may. `guard` is nullptr
+// where nobody is asked who he is.
+Result<service::Caller> Admit(const grpc::CallbackServerContext& context, security::Guard* guard,
+                              security::Permission needs);
+
+// Who may open a session, and for which services. Likewise.
+transport::AdmitStream AdmitSessions(security::Guard* guard);
 
 // The trace context of the call's metadata, for a transaction that it begins. True: it is in `spec`
 // now.

@@ -64,7 +64,7 @@ void Journey::Go() {
     return Lose(Unavailable("transaction " + trip_.gid + " is another coordinator's"));
   // Kept from its end: it may end before this returns.
   auto errand = ways_.peers->Call(
-      route.epoch, trip_.method, trip_.request, trip_.deadline,
+      route.epoch, {trip_.method, trip_.on_behalf_of}, trip_.request, trip_.deadline,
       [self = shared_from_this(), member = "the coordinator that has it, at " + route.address](
           Handed&& handed) { self->Arrive(member, std::move(handed)); });
   {

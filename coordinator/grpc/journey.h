@@ -56,6 +56,8 @@ struct Ways {
 struct Trip {
   std::string gid;
   std::string method;  // as it is on the wire
+  // Who asks, if that is proven.
+  std::string on_behalf_of{};
   grpc::ByteBuffer request{};
   GrpcPeers::Deadline deadline = GrpcPeers::Deadline::max();
   // It may be said again without doing anything twice.

@@ -224,18 +224,17 @@ std::shared_ptr<grpc::Channel> GrpcPeers::ChannelTo(std::uint64_t epoch) {
   return link == nullptr ? nullptr : link->channel;
 }
 
-std::shared_ptr<GrpcPeers::Errand> GrpcPeers::Call(std::uint64_t epoch, const std::string& method,
+std::shared_ptr<GrpcPeers::Errand> GrpcPeers::Call(std::uint64_t epoch, const What& what,
                                                    const grpc::ByteBuffer& request,
                                                    Deadline deadline, Done done) {
   if (auto link = LinkTo(epoch)) {
-    return Send(std::move(link), method, request, deadline, std::move(done));
+    return Send(std::move(link), what, request, deadline, std::move(done));
   }
   done({grpc::Status(grpc::UNAVAILABLE, "there is no such member"), {}, false});
   return std::make_shared<Errand>();
 }
 
-std::shared_ptr<GrpcPeers::Errand> GrpcPeers::Send(std::shared_ptr<Link> link,
-                                                   const std::string& method,
+std::shared_ptr<GrpcPeers::Errand> GrpcPeers::Send(std::shared_ptr<Link> link, const What& what,
                                                    const grpc::ByteBuffer& request,
                                                    Deadline deadline, Done done) {
   auto errand = std::make_shared<Errand>();
@@ -243,6 +242,7 @@ std::shared_ptr<GrpcPeers::Errand> GrpcPeers::Send(std::shared_ptr<Link> link,
   errand->link = link;
   errand->request = request;
   errand->context.AddMetadata(kForwarded, "1");
+  if (!what.on_behalf_of.empty()) errand->context.AddMetadata(kOnBehalfOf, what.on_behalf_of);
   if (deadline != Deadline::max()) errand->context.set_deadline(deadline);
   bool gone = false;
   {
@@ -251,7 +251,7 @@ std::shared_ptr<GrpcPeers::Errand> GrpcPeers::Send(std::shared_ptr<Link> link,
     gone = closed_ || link->gone;
   }
   if (gone) errand->context.TryCancel();
-  link->stub.UnaryCall(&errand->context, method, {}, &errand->request, &errand->reply,
+  link->stub.UnaryCall(&errand->context, what.method, {}, &errand->request, &errand->reply,
                        [this, errand](const grpc::Status& status) { Ended(errand, status); });
   return errand;
 }
@@ -276,14 +276,14 @@ void GrpcPeers::Ended(const std::shared_ptr<Errand>& errand, const grpc::Status&
 void GrpcPeers::Ask(const cluster::Member& member, const char* method, const std::string& request,
                     std::chrono::milliseconds patience, Heard heard) {
   const grpc::Slice slice(request);
-  (void)Call(member.epoch, std::string(kPackage) + method, grpc::ByteBuffer(&slice, 1),
+  (void)Call(member.epoch, {std::string(kPackage) + method}, grpc::ByteBuffer(&slice, 1),
              std::chrono::system_clock::now() + patience, Told(std::move(heard)));
 }
 
 void GrpcPeers::AskWhoIsAt(const std::string& address, std::chrono::milliseconds patience,
                            std::function<void(const Result<std::uint64_t>& epoch)> heard) {
   (void)Send(std::make_shared<Link>(cluster::Member{.address = address}),
-             std::string(kPackage) + "TransactionService/GetServerInfo",
+             {std::string(kPackage) + "TransactionService/GetServerInfo"},
              Serialised(v1::GetServerInfoRequest()), std::chrono::system_clock::now() + patience,
              Told([heard = std::move(heard)](const Status& status, const std::string& reply) {
                v1::ServerInfo info;

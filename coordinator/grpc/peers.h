@@ -67,9 +67,14 @@ class GrpcPeers final : public service::Peers {
   // Members that have ended are forgotten, with what is under way to them: nobody else answers it.
   void SetView(const cluster::ViewPtr& view, std::uint64_t self) override;
 
-  // `method` as it is on the wire: "/assent.v1.TransactionService/Get". `done` is called once, from
-  // another thread or from here (then there is no such member).
-  std::shared_ptr<Errand> Call(std::uint64_t epoch, const std::string& method,
+  // What is called: as it is on the wire, "/assent.v1.TransactionService/Get"; and for whom, if for
+  // anybody.
+  struct What {
+    std::string method;
+    std::string on_behalf_of{};
+  };
+  // `done` is called once, from another thread or from here (then there is no such member).
+  std::shared_ptr<Errand> Call(std::uint64_t epoch, const What& what,
                                const grpc::ByteBuffer& request, Deadline deadline, Done done);
   static void Cancel(Errand& errand);
   // Calls back after a while. False: it will not, since all this has been closed.
@@ -90,7 +95,7 @@ class GrpcPeers final : public service::Peers {
   void NoMoreWaits() ASSENT_EXCLUDES(mutex_);
   void Leave(Link& link, Ending& ending) ASSENT_REQUIRES(mutex_);
   static void Cancel(const Ending& ending);
-  std::shared_ptr<Errand> Send(std::shared_ptr<Link> link, const std::string& method,
+  std::shared_ptr<Errand> Send(std::shared_ptr<Link> link, const What& what,
                                const grpc::ByteBuffer& request, Deadline deadline, Done done)
       ASSENT_EXCLUDES(mutex_);
   std::shared_ptr<Link> LinkTo(std::uint64_t epoch) ASSENT_EXCLUDES(mutex_);

@@ -3,12 +3,15 @@
 // Takes every method's request as bytes (call.h says why), which the generated code has a class for
 // each of; this is what those do.
 
+#include <functional>
 #include <memory>
 #include <utility>
 
 #include <grpcpp/grpcpp.h>
 
 #include "coordinator/grpc/call.h"
+#include "coordinator/grpc/refused.h"
+#include "coordinator/security/permission.h"
 #include "coordinator/service/service.h"
 
 namespace assent::door {
@@ -28,6 +31,18 @@ class RawService : public Base {
       : service_(service), descriptor_(descriptor) {}
 
   // Each method has a request of its own.
+  // What whoever calls it needs.
+  template <typename Request>
+  security::Permission Needed() const {
+    for (int i = 0; i < descriptor_.method_count(); ++i) {
+      if (descriptor_.method(i)->input_type() != Request::descriptor()) continue;
+      const auto needs =
+          security::NeededFor("/" + descriptor_.full_name() + "/" + descriptor_.method(i)->name());
+      ASSENT_CHECK(needs.has_value());
+      return *needs;
+    }
+    CheckFailed(__FILE__, __LINE__, "there is such a method");
+  }
   template <typename Request>
   void Serve(grpc::internal::MethodHandler* handler) {
     for (int i = 0; i < descriptor_.method_count(); ++i) {
@@ -40,8 +55,29 @@ class RawService : public Base {
   template <typename Request, typename Reply, typename Take>
   void Unary(Take take) {
     Serve<Request>(new grpc::internal::CallbackUnaryHandler<Bytes, Bytes>(
-        [this, take = std::move(take)](Context* context, const Bytes* bytes, Bytes* reply) {
-          return Begin<Request, Reply>(context, *bytes, reply, take);
+        [this, take = std::move(take), needs = Needed<Request>()](
+            Context* context, const Bytes* bytes, Bytes* reply) -> grpc::ServerUnaryReactor* {
+          const auto caller = Admit(*context, service_.guard(), needs);
+          if (!caller.ok()) {
+            Free(*bytes);
+            return new RefusedUnary(caller.status());
+          }
+          return Begin<Request, Reply>(context, *caller, *bytes, reply, take);
+        }));
+  }
+  // Reads a request, and shows one answer after the other.
+  template <typename Request>
+  void Stream(std::function<grpc::ServerWriteReactor<Bytes>*(const service::Caller&, Context*,
+                                                             const Bytes&)>
+                  start) {
+    Serve<Request>(new grpc::internal::CallbackServerStreamingHandler<Bytes, Bytes>(
+        [this, start = std::move(start), needs = Needed<Request>()](
+            Context* context, const Bytes* request) -> grpc::ServerWriteReactor<Bytes>* {
+          const auto caller = Admit(*context, service_.guard(), needs);
+          auto* const stream = caller.ok() ? start(*caller, context, *request)
+                                           : new RefusedReader<Bytes>(caller.status());
+          Free(*request);
+          return stream;
         }));
   }
   // To the service, as it is.
@@ -57,9 +93,8 @@ class RawService : public Base {
 
  private:
   template <typename Request, typename Reply, typename Take>
-  grpc::ServerUnaryReactor* Begin(Context* context, const Bytes& bytes, Bytes* reply,
-                                  const Take& take) {
-    const service::Caller caller = CallerOf(*context);
+  grpc::ServerUnaryReactor* Begin(Context* context, const service::Caller& caller,
+                                  const Bytes& bytes, Bytes* reply, const Take& take) {
     const auto call = Call<Reply>::Start(context, reply, service_.holdings(), caller);
     Request request;
     const Status parsed = ParseRequest(bytes, request);

@@ -49,22 +49,21 @@ class TransactionService final : public RawService<v1::TransactionService::Servi
     Travelling<v1::ResumeRequest, v1::OperatorReply>();
     Travelling<v1::ResolveBranchRequest, v1::OperatorReply>();
     Travelling<v1::ForgetRequest, v1::OperatorReply>();
-    Serve<v1::SubmitRequestFrame>(
-        new grpc::internal::CallbackBidiHandler<Bytes, Bytes>([this](Context* context) {
-          return StartSubmitStream(service_, ways_, CallerOf(*context), context);
+    Serve<v1::SubmitRequestFrame>(new grpc::internal::CallbackBidiHandler<Bytes, Bytes>(
+        [this, needs = Needed<v1::SubmitRequestFrame>()](
+            Context* context) -> grpc::ServerBidiReactor<Bytes, Bytes>* {
+          auto caller = Admit(*context, service_.guard(), needs);
+          if (!caller.ok()) return new RefusedStream<Bytes, Bytes>(caller.status());
+          return StartSubmitStream(service_, ways_, *std::move(caller), context);
         }));
-    Serve<v1::WatchRequest>(new grpc::internal::CallbackServerStreamingHandler<Bytes, Bytes>(
-        [this](Context* context, const Bytes* request) {
-          auto* const watch = StartWatch(service_, ways_, CallerOf(*context), context, *request);
-          Free(*request);
-          return watch;
-        }));
-    Serve<v1::EventsRequest>(new grpc::internal::CallbackServerStreamingHandler<Bytes, Bytes>(
-        [this](Context* context, const Bytes* request) {
-          auto* const events = StartEvents(service_, CallerOf(*context), context, *request);
-          Free(*request);
-          return events;
-        }));
+    Stream<v1::WatchRequest>(
+        [this](const service::Caller& caller, Context* context, const Bytes& request) {
+          return StartWatch(service_, ways_, caller, context, request);
+        });
+    Stream<v1::EventsRequest>(
+        [this](const service::Caller& caller, Context* context, const Bytes& request) {
+          return StartEvents(service_, caller, context, request);
+        });
     CheckAllAreServed();
   }
 
@@ -103,6 +102,7 @@ class TransactionService final : public RawService<v1::TransactionService::Servi
     const bool is_here = service_.router().Find(gid).where == service::Route::Where::kHere;
     Trip trip = {.gid = gid,
                  .method = MethodOf<Request>(),
+                 .on_behalf_of = caller.name,
                  .request = is_here ? KeptOf(bytes) : std::move(bytes),
                  .deadline = context->deadline(),
                  .repeatable = kRepeatable<Request>,

@@ -35,7 +35,7 @@ class Relay final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
                               "again"));
     }
     there_self_ = self;
-    there_.Begin(channel, request);
+    there_.Begin(channel, caller.name, request);
   }
 
   void OnWriteDone(bool ok) override {
@@ -55,8 +55,10 @@ class Relay final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   class There final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
    public:
     explicit There(Relay& here) : here_(here) {}
-    void Begin(const std::shared_ptr<grpc::Channel>& channel, const grpc::ByteBuffer& request) {
+    void Begin(const std::shared_ptr<grpc::Channel>& channel, const std::string& on_behalf_of,
+               const grpc::ByteBuffer& request) {
       context_.AddMetadata(kForwarded, "1");
+      if (!on_behalf_of.empty()) context_.AddMetadata(kOnBehalfOf, on_behalf_of);
       request_ = request;
       grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer> stub(channel);
       stub.PrepareBidiStreamingCall(&context_, "/assent.v1.TransactionService/Watch", {}, this);

@@ -25,7 +25,7 @@ std::string BytesOf(const grpc::ByteBuffer& buffer) {
 Status StatusOf(const grpc::Status& status) {
   const int number = status.error_code();
   if (number == grpc::UNKNOWN) return UnknownOutcome(status.error_message());
-  if (number > grpc::DATA_LOSS) return Internal(status.error_message());
+  if (number > grpc::UNAUTHENTICATED) return Internal(status.error_message());
   return {static_cast<Code>(number), status.error_message()};
 }
 
@@ -48,9 +48,10 @@ class Distant final : public service::DistantWatch,
   explicit Distant(std::shared_ptr<service::Viewer> viewer) : viewer_(std::move(viewer)) {}
 
   void Begin(const std::shared_ptr<Distant>& self, const std::shared_ptr<grpc::Channel>& channel,
-             const v1::WatchRequest& request) {
+             const std::string& on_behalf_of, const v1::WatchRequest& request) {
     self_ = self;
     context_.AddMetadata(kForwarded, "1");
+    if (!on_behalf_of.empty()) context_.AddMetadata(kOnBehalfOf, on_behalf_of);
     request_ = Serialised(request);
     grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer> stub(channel);
     stub.PrepareBidiStreamingCall(&context_, "/assent.v1.TransactionService/Watch", {}, this);
@@ -113,6 +114,7 @@ class GrpcWay final : public service::Way {
   std::shared_ptr<service::Travelling> Send(service::Errand errand, bool is_here) override {
     Trip trip{.gid = std::move(errand.gid),
               .method = "/assent.v1." + errand.method,
+              .on_behalf_of = std::move(errand.on_behalf_of),
               .deadline = errand.deadline,
               .repeatable = errand.repeatable,
               .new_work = errand.new_work};
@@ -128,7 +130,8 @@ class GrpcWay final : public service::Way {
     return std::make_shared<Traveller>(std::make_shared<Journey>(ways_, std::move(trip)));
   }
 
-  std::shared_ptr<service::DistantWatch> Watch(const v1::WatchRequest& request,
+  std::shared_ptr<service::DistantWatch> Watch(const service::Caller& caller,
+                                               const v1::WatchRequest& request,
                                                std::shared_ptr<service::Viewer> viewer) override {
     const service::Route route = ways_.service.router().Find(request.gid());
     const auto channel = ways_.peers == nullptr ? nullptr : ways_.peers->ChannelTo(route.epoch);
@@ -138,7 +141,7 @@ class GrpcWay final : public service::Way {
       return nullptr;
     }
     const auto distant = std::make_shared<Distant>(std::move(viewer));
-    distant->Begin(distant, channel, request);
+    distant->Begin(distant, channel, caller.name, request);
     return distant;
   }
 

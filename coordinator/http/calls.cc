@@ -139,6 +139,7 @@ class Call final : public service::Asker<Reply>,
     const auto self = this->shared_from_this();
     service::Errand errand{.gid = gid_,
                            .method = MethodName(),
+                           .on_behalf_of = caller.name,
                            .request = request.SerializeAsString(),
                            .repeatable = kRepeatable<Request>,
                            .new_work = service::kNewWork<Request>};
@@ -212,7 +213,7 @@ class WatchCall final : public service::Viewer,
            });
       return watch->Start(caller, request);
     }
-    const auto watch = rooms.way->Watch(request, shared_from_this());
+    const auto watch = rooms.way->Watch(caller, request, shared_from_this());
     if (watch == nullptr) return;
     Keep([watch] { watch->Taken(); }, [watch] { watch->Leave(); });
   }

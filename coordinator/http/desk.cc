@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "coordinator/base/clock.h"
 #include "coordinator/http/console.h"
 #include "coordinator/http/json.h"
 #include "coordinator/http/limits.h"
@@ -140,7 +141,21 @@ std::shared_ptr<Pending> Desk::Take(Request request, const std::shared_ptr<Excha
   return taken ? pending : TakeCall(std::move(request), exchange);
 }
 
-std::shared_ptr<Pending> Desk::TakeOther(const Request& request,
+Status Desk::Admit(Request& request, security::Permission needs) const {
+  security::Guard* const guard = options_.guard;
+  if (guard == nullptr || !guard->enforces()) return OkStatus();
+  auto visitor = guard->Admit(
+      {.certificate = request.caller.certificate, .authorization = request.authorization},
+      base::UnixNowMs());
+  if (!visitor.ok()) return visitor.status();
+  const Status may = CheckCall(*visitor, needs);
+  if (!may.ok()) guard->CountDenied();
+  if (visitor->name != nullptr) request.caller.name = *visitor->name;
+  request.caller.grants = visitor->grants;
+  return may;
+}
+
+std::shared_ptr<Pending> Desk::TakeOther(Request& request,
                                          const std::shared_ptr<Exchange>& exchange, bool* taken) {
   const std::string_view path = PathOf(request.target);
   *taken = std::any_of(OtherRoutes().begin(), OtherRoutes().end(),
@@ -154,6 +169,10 @@ std::shared_ptr<Pending> Desk::TakeOther(const Request& request,
     Reply(exchange, Failure(verbose.status()));
   } else if (path == kLivePath) {
     Reply(exchange, {.body = "alive\n", .type = "text/plain; charset=utf-8"});
+  } else if (const Status may =
+                 path == kMetricsPath ? Admit(request, security::Permission::kLook) : OkStatus();
+             !may.ok()) {
+    Reply(exchange, Failure(may));
   } else if (path == kMetricsPath) {
     exchange->Reply([&options = options_] {
       return Answer{.body = options.metrics(), .type = options.metrics_type};
@@ -176,6 +195,13 @@ std::shared_ptr<Pending> Desk::TakeCall(Request request,
                         ? Failure(NotFound("there is nothing at this path; " +
                                            std::string(kOpenApiPath) + " lists what there is"))
                         : WrongMethod(request.method, target->allow));
+    return nullptr;
+  }
+  const auto& method = target->route->descriptor();
+  const auto needs = security::NeededFor("/" + method.service()->full_name() + "/" + method.name());
+  ASSENT_CHECK(needs.has_value());
+  if (const Status may = Admit(request, *needs); !may.ok()) {
+    Reply(exchange, Failure(may));
     return nullptr;
   }
   const std::shared_ptr<const Rooms> rooms = std::atomic_load(&rooms_);

@@ -11,6 +11,7 @@
 #include "coordinator/http/calls.h"
 #include "coordinator/http/exchange.h"
 #include "coordinator/http/health.h"
+#include "coordinator/security/guard.h"
 
 namespace assent::http {
 
@@ -23,6 +24,8 @@ struct DeskOptions {
   // Only this machine can reach us. Then a browser that was led here by a name that somebody else
   // has pointed at us is turned away.
   bool loopback = true;
+  // Who may what. nullptr: everybody may everything. Outlives every call of Take.
+  security::Guard* guard = nullptr;
 };
 
 class Desk final : public Taker {
@@ -43,8 +46,10 @@ class Desk final : public Taker {
 
  private:
   // Nothing: it is nobody's but the service's.
-  std::shared_ptr<Pending> TakeOther(const Request& request,
-                                     const std::shared_ptr<Exchange>& exchange, bool* taken);
+  std::shared_ptr<Pending> TakeOther(Request& request, const std::shared_ptr<Exchange>& exchange,
+                                     bool* taken);
+  // Who asks, into its caller, and that it may.
+  Status Admit(Request& request, security::Permission needs) const;
   std::shared_ptr<Pending> TakeCall(Request request, const std::shared_ptr<Exchange>& exchange);
 
   const DeskOptions options_;

@@ -25,6 +25,7 @@ struct Request {
   std::string traceparent{};
   std::string tracestate{};
   std::string if_none_match{};
+  std::string authorization{};
   std::string body{};
   service::Caller caller{};
 };

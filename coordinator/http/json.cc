@@ -60,6 +60,7 @@ Answer Failure(const Status& status, unsigned code) {
   Answer answer;
   answer.code = code != 0 ? code : HttpCode(status.code());
   answer.body = StatusJson(status);
+  if (answer.code == 401) answer.header = "WWW-Authenticate: Bearer realm=\"assent\"\r\n";
   answer.try_later = answer.code == 429 || answer.code == 503;
   return answer;
 }

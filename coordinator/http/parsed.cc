@@ -22,6 +22,8 @@ Request RequestOf(boost::beast::http::request<boost::beast::http::string_body>&&
       request.tracestate += (request.tracestate.empty() ? "" : ",") + Text(at->value());
   }
   request.if_none_match = Text(message[field::if_none_match]);
+  if (message.count(field::authorization) == 1)
+    request.authorization = Text(message[field::authorization]);
   request.body = std::move(message.body());
   return request;
 }

@@ -8,6 +8,7 @@
 #include "coordinator/service/batch.h"
 #include "coordinator/service/convert.h"
 #include "coordinator/service/list.h"
+#include "coordinator/service/may.h"
 #include "coordinator/service/record.h"
 #include "proto/words/words.h"
 
@@ -39,11 +40,13 @@ void Service::Post(const std::string& gid, Request request, Asker<Reply>& asker)
 // ---- Initiators --------------------------------------------------------------------------------
 
 template <typename Reply>
-void Service::Begin(v1::TransactionSpec spec, v1::WaitFor wait_for, bool open,
+void Service::Begin(const Caller& caller, v1::TransactionSpec spec, v1::WaitFor wait_for, bool open,
                     const AskerPtr<Reply>& asker) {
   Result<engine::BeginRequest> begin =
       ToBegin(std::move(spec), wait_for, open, [&] { return engine_.IssueGid(); });
   if (!begin.ok()) return asker->Fail(begin.status());
+  if (const Status may = MayBegin(caller, begin->spec); !may.ok()) return asker->Fail(may);
+  begin->spec.initiator = OwnOf(caller);
   const std::string gid = begin->spec.gid;
   begin->done = AnswerWithReply(asker);
   begin->abandoned = IsOver(asker);
@@ -51,20 +54,25 @@ void Service::Begin(v1::TransactionSpec spec, v1::WaitFor wait_for, bool open,
   if (!posted.ok()) asker->Fail(posted);
 }
 
-void Service::Take(const Caller&, v1::SubmitRequest request,
+void Service::Take(const Caller& caller, v1::SubmitRequest request,
                    const AskerPtr<v1::SubmitReply>& asker) {
-  Begin(std::move(*request.mutable_transaction()), request.wait_for(), /*open=*/false, asker);
+  Begin(caller, std::move(*request.mutable_transaction()), request.wait_for(), /*open=*/false,
+        asker);
 }
 
-void Service::Take(const Caller&, v1::BeginRequest request, const AskerPtr<v1::BeginReply>& asker) {
-  Begin(std::move(*request.mutable_transaction()), v1::WAIT_ACCEPTED, /*open=*/true, asker);
+void Service::Take(const Caller& caller, v1::BeginRequest request,
+                   const AskerPtr<v1::BeginReply>& asker) {
+  Begin(caller, std::move(*request.mutable_transaction()), v1::WAIT_ACCEPTED, /*open=*/true, asker);
 }
 
-void Service::Take(const Caller&, v1::ExecuteBranchRequest request,
+void Service::Take(const Caller& caller, v1::ExecuteBranchRequest request,
                    const AskerPtr<v1::ExecuteBranchReply>& asker) {
   Result<core::BranchSpec> branch = FromProto(std::move(*request.mutable_branch()), "branch");
   if (!branch.ok()) return asker->Fail(branch.status());
+  const Status may = MayAdd(caller, request.gid(), *branch);
+  if (!may.ok()) return asker->Fail(may);
   engine::ExecuteRequest execute;
+  execute.only_of = OwnOf(caller);
   execute.gid = request.gid();
   execute.branch = std::move(branch).value();
   execute.done = [asker](const Status& status, const core::Transaction* txn,
@@ -85,8 +93,8 @@ void Service::Take(const Caller&, v1::ExecuteBranchRequest request,
   Post(request.gid(), std::move(execute), *asker);
 }
 
-void Service::Close(const std::string& gid, bool commit, std::string reason, v1::WaitFor wait_for,
-                    const AskerPtr<v1::SubmitReply>& asker) {
+void Service::Close(const Caller& caller, const std::string& gid, bool commit, std::string reason,
+                    v1::WaitFor wait_for, const AskerPtr<v1::SubmitReply>& asker) {
   const Result<engine::WaitFor> wait = FromProto(wait_for);
   if (!wait.ok()) return asker->Fail(wait.status());
   Post(gid,
@@ -95,46 +103,55 @@ void Service::Close(const std::string& gid, bool commit, std::string reason, v1:
                             .reason = std::move(reason),
                             .wait_for = *wait,
                             .done = AnswerWithReply(asker),
-                            .abandoned = IsOver(asker)},
+                            .abandoned = IsOver(asker),
+                            .only_of = OwnOf(caller)},
        *asker);
 }
 
-void Service::Take(const Caller&, v1::CommitRequest request,
+void Service::Take(const Caller& caller, v1::CommitRequest request,
                    const AskerPtr<v1::SubmitReply>& asker) {
-  Close(request.gid(), /*commit=*/true, {}, request.wait_for(), asker);
+  Close(caller, request.gid(), /*commit=*/true, {}, request.wait_for(), asker);
 }
 
-void Service::Take(const Caller&, v1::RollbackRequest request,
+void Service::Take(const Caller& caller, v1::RollbackRequest request,
                    const AskerPtr<v1::SubmitReply>& asker) {
-  Close(request.gid(), /*commit=*/false, std::string(CutReason(request.reason())),
+  Close(caller, request.gid(), /*commit=*/false, std::string(CutReason(request.reason())),
         request.wait_for(), asker);
 }
 
-void Service::Take(const Caller&, v1::WaitRequest request, const AskerPtr<v1::SubmitReply>& asker) {
+void Service::Take(const Caller& caller, v1::WaitRequest request,
+                   const AskerPtr<v1::SubmitReply>& asker) {
   const Result<engine::WaitFor> wait = FromProto(request.wait_for());
   if (!wait.ok()) return asker->Fail(wait.status());
   Post(request.gid(),
        engine::WaitRequest{.gid = request.gid(),
                            .wait_for = *wait,
                            .done = AnswerWithReply(asker),
-                           .abandoned = IsOver(asker)},
+                           .abandoned = IsOver(asker),
+                           .only_of = SeenBy(caller)},
        *asker);
 }
 
 // ---- Looking -----------------------------------------------------------------------------------
 
-void Service::Take(const Caller&, v1::GetRequest request, const AskerPtr<v1::Transaction>& asker) {
+void Service::Take(const Caller& caller, v1::GetRequest request,
+                   const AskerPtr<v1::Transaction>& asker) {
   const std::string gid = request.gid();
+  const bool asks = request.payloads() || request.results();
+  const Status may = asks ? MaySeePayloads(caller) : OkStatus();
+  if (!may.ok()) return asker->Fail(may);
   engine::GetRequest get{
-      gid, [this, asker, request = std::move(request)](
-               const Status& status, const core::Transaction* txn, const core::Now& now) {
+      gid,
+      [this, asker, request = std::move(request)](
+          const Status& status, const core::Transaction* txn, const core::Now& now) {
         if (!status.ok()) return asker->Fail(status);
         const Result<Detail> detail = DetailOf(request, *txn);
         asker->Answer(detail.status(), [&](v1::Transaction& out) {
           ToProto(*txn, now, *detail, true, out);
           FillHolder(out);
         });
-      }};
+      },
+      SeenBy(caller)};
   Post(gid, std::move(get), *asker);
 }
 
@@ -265,6 +282,9 @@ void Service::Take(const Caller& caller, const v1::BatchRequest& request,
   if (status.ok() && request.has_slice() && !caller.forwarded)
     status = InvalidArgument("slice is what coordinators ask of each other");
   if (!status.ok()) return asker->Fail(status);
+  // Another coordinator that is asked takes for who asked whom this one has found.
+  v1::BatchRequest asked = request;
+  asked.mutable_action()->set_who(ActorOf(caller, request.action())->who);
   // What another coordinator asks is counted there.
   const bool counted = !request.has_slice();
   if (counted && batches_.fetch_add(1) >= kMaxBatchesCount) {
@@ -281,7 +301,7 @@ void Service::Take(const Caller& caller, const v1::BatchRequest& request,
             std::make_shared<OneOfMany>(std::move(done)));
   };
   RunBatch(
-      {engine_, router_, options_.peers}, request, act, [asker] { return asker->Over(); },
+      {engine_, router_, options_.peers}, asked, act, [asker] { return asker->Over(); },
       [this, counted, asker](const Status& ended, v1::BatchReply reply) {
         if (counted) batches_.fetch_sub(1);
         asker->Answer(ended, [&](v1::BatchReply& out) { out.Swap(&reply); });

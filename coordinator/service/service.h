@@ -21,6 +21,7 @@
 #include "coordinator/audit/audit.h"
 #include "coordinator/cluster/control.h"
 #include "coordinator/engine/engine.h"
+#include "coordinator/security/guard.h"
 #include "coordinator/service/asker.h"
 #include "coordinator/service/causes.h"
 #include "coordinator/service/effects.h"
@@ -53,6 +54,8 @@ struct ServiceOptions {
   std::function<void(const std::string& what, const core::Actor& by)> on_control{};
   // The record of what operators ask for. nullptr: none is kept. Outlives the engine's last answer.
   audit::Audit* audit = nullptr;
+  // Who may what. nullptr: everybody may everything. Outlives the service.
+  security::Guard* guard = nullptr;
   // How long a member may be silent; for people. 0: not said.
   std::chrono::milliseconds lease{0};
 };
@@ -113,13 +116,15 @@ class Service {
   engine::Engine& engine() { return engine_; }
   Holdings& holdings() { return holdings_; }
   EventHub& event_hub() { return event_hub_; }
+  // nullptr: nobody is asked who he is.
+  security::Guard* guard() const { return options_.guard; }
 
  private:
   template <typename Reply>
-  void Begin(v1::TransactionSpec spec, v1::WaitFor wait_for, bool open,
+  void Begin(const Caller& caller, v1::TransactionSpec spec, v1::WaitFor wait_for, bool open,
              const AskerPtr<Reply>& asker);
-  void Close(const std::string& gid, bool commit, std::string reason, v1::WaitFor wait_for,
-             const AskerPtr<v1::SubmitReply>& asker);
+  void Close(const Caller& caller, const std::string& gid, bool commit, std::string reason,
+             v1::WaitFor wait_for, const AskerPtr<v1::SubmitReply>& asker);
   void Operate(const Caller& caller, const v1::OperatorAction& action, Deed deed,
                const AskerPtr<v1::OperatorReply>& asker);
   void Forget(const std::string& gid, bool dry_run, const AskerPtr<v1::OperatorReply>& asker);

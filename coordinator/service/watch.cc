@@ -3,12 +3,13 @@
 #include <utility>
 
 #include "coordinator/core/spec.h"
+#include "coordinator/service/may.h"
 
 namespace assent::service {
 
-void Watch::Start(const Caller&, const v1::WatchRequest& request) {
+void Watch::Start(const Caller& caller, const v1::WatchRequest& request) {
   const MutexLock lock(mutex_);
-  const Status entered = Enter(request);
+  const Status entered = Enter(caller, request);
   if (!entered.ok()) End(entered);
 }
 
@@ -24,26 +25,29 @@ void Watch::Leave(const Status& why) {
   End(why);
 }
 
-Status Watch::Enter(const v1::WatchRequest& request) {
+Status Watch::Enter(const Caller& caller, const v1::WatchRequest& request) {
   Status status = core::CheckGid(request.gid());
+  if (status.ok() && (request.payloads() || request.results())) status = MaySeePayloads(caller);
   if (status.ok()) status = service_.holdings().EnterWatch(request.gid());
   if (!status.ok()) return status;
   gid_ = request.gid();
   detail_ = {.attempts = true, .payloads = request.payloads(), .results = request.results()};
   return service_.engine().Post(
-      gid_, engine::WatchRequest{gid_, [self = shared_from_this()](const Status& changed,
-                                                                   const core::Transaction* txn,
-                                                                   const core::Now& now) {
-                                   const MutexLock lock(self->mutex_);
-                                   if (self->viewer_ == nullptr || self->last_) return false;
-                                   if (self->asking_) return true;
-                                   if (changed.ok() && self->showing_) {
-                                     self->stale_ = true;
-                                   } else {
-                                     self->Show(changed, txn, now);
-                                   }
-                                   return self->viewer_ != nullptr && !self->last_;
-                                 }});
+      gid_, engine::WatchRequest{
+                gid_,
+                [self = shared_from_this()](const Status& changed, const core::Transaction* txn,
+                                            const core::Now& now) {
+                  const MutexLock lock(self->mutex_);
+                  if (self->viewer_ == nullptr || self->last_) return false;
+                  if (self->asking_) return true;
+                  if (changed.ok() && self->showing_) {
+                    self->stale_ = true;
+                  } else {
+                    self->Show(changed, txn, now);
+                  }
+                  return self->viewer_ != nullptr && !self->last_;
+                },
+                SeenBy(caller)});
 }
 
 void Watch::Show(const Status& status, const core::Transaction* txn, const core::Now& now) {

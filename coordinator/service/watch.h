@@ -38,7 +38,7 @@ class Watch final : public std::enable_shared_from_this<Watch> {
   void Leave(const Status& why) ASSENT_EXCLUDES(mutex_);
 
  private:
-  Status Enter(const v1::WatchRequest& request) ASSENT_REQUIRES(mutex_);
+  Status Enter(const Caller& caller, const v1::WatchRequest& request) ASSENT_REQUIRES(mutex_);
   void Show(const Status& status, const core::Transaction* txn, const core::Now& now)
       ASSENT_REQUIRES(mutex_);
   void Ask() ASSENT_REQUIRES(mutex_);

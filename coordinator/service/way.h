@@ -18,8 +18,9 @@ namespace assent::service {
 // A call about one transaction.
 struct Errand {
   std::string gid{};
-  std::string method{};   // "TransactionService/Get"
-  std::string request{};  // in bytes of the wire
+  std::string method{};        // "TransactionService/Get"
+  std::string on_behalf_of{};  // who asks, if that is proven
+  std::string request{};       // in bytes of the wire
   std::chrono::system_clock::time_point deadline = std::chrono::system_clock::time_point::max();
   // It may be said again without doing anything twice.
   bool repeatable = true;
@@ -56,7 +57,7 @@ class Way {
   virtual ~Way() = default;
   // Nothing happens before Go. `is_here`: this coordinator will be asked first, by its door.
   virtual std::shared_ptr<Travelling> Send(Errand errand, bool is_here) = 0;
-  virtual std::shared_ptr<DistantWatch> Watch(const v1::WatchRequest& request,
+  virtual std::shared_ptr<DistantWatch> Watch(const Caller& caller, const v1::WatchRequest& request,
                                               std::shared_ptr<Viewer> viewer) = 0;
 };
 

@@ -5,6 +5,7 @@
 // daemon; the simulator and the tests have their own.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -43,13 +44,22 @@ class FrameSink {
   virtual void OnClosed() = 0;
 };
 
+// Who opened a stream: the address that it came from, "ipv4:10.0.0.1:5000", and for which services
+// it may speak; nothing: for all.
+struct StreamPeer {
+  StreamPeer(std::string from,  // NOLINT(google-explicit-constructor)
+             std::function<Status(const std::string& service)> allowed = {})
+      : address(std::move(from)), may_serve(std::move(allowed)) {}
+  std::string address;
+  std::function<Status(const std::string& service)> may_serve;
+};
+
 // Where streams arrive.
 class StreamDoor {
  public:
   virtual ~StreamDoor() = default;
-  // `stream` outlives its Finish. `peer` is the address that it came from, "ipv4:10.0.0.1:5000".
-  // Nothing is read before Read is called, which may happen in here.
-  virtual std::shared_ptr<FrameSink> OnStream(FrameStream& stream, const std::string& peer) = 0;
+  // `stream` outlives its Finish. Nothing is read before Read is called, which may happen in here.
+  virtual std::shared_ptr<FrameSink> OnStream(FrameStream& stream, StreamPeer peer) = 0;
 };
 
 // ---- Calls

@@ -16,7 +16,7 @@ namespace {
 class GrpcStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                          public FrameStream {
  public:
-  GrpcStream(StreamDoor& door, const std::string& peer) : sink_(door.OnStream(*this, peer)) {}
+  GrpcStream(StreamDoor& door, StreamPeer peer) : sink_(door.OnStream(*this, std::move(peer))) {}
 
   void Read() override { StartRead(&in_); }
   void Write(const v1::CoordinatorFrame& frame) override {
@@ -56,24 +56,34 @@ class GrpcStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   const std::shared_ptr<FrameSink> sink_;
 };
 
+class Refused final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+ public:
+  explicit Refused(const Status& why) { Finish(ToGrpc(why)); }
+  void OnDone() override { delete this; }
+};
+
 class SessionService final : public v1::ParticipantSession::WithRawCallbackMethod_Connect<
                                  v1::ParticipantSession::Service> {
  public:
-  explicit SessionService(StreamDoor& door) : door_(door) {}
+  SessionService(StreamDoor& door, AdmitStream admit) : door_(door), admit_(std::move(admit)) {}
 
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Connect(
       grpc::CallbackServerContext* context) override {
-    return new GrpcStream(door_, context->peer());
+    if (!admit_) return new GrpcStream(door_, context->peer());
+    Result<StreamPeer> peer = admit_(*context);
+    if (!peer.ok()) return new Refused(peer.status());
+    return new GrpcStream(door_, *std::move(peer));
   }
 
  private:
   StreamDoor& door_;
+  const AdmitStream admit_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeSessionService(StreamDoor& door) {
-  return std::make_unique<SessionService>(door);
+std::unique_ptr<grpc::Service> MakeSessionService(StreamDoor& door, AdmitStream admit) {
+  return std::make_unique<SessionService>(door, std::move(admit));
 }
 
 }  // namespace assent::transport

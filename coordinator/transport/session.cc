@@ -63,6 +63,9 @@ Status Session::OnHello(v1::ParticipantFrame& frame, std::size_t bytes) {
   const SessionHub::Identity identity = hub_.identity();
   if (!identity.open) return Unavailable("the coordinator is starting or stopping: dial again");
   const SessionHello hello = FromWire(frame.hello());
+  if (may_serve_) {
+    if (const Status may = may_serve_(hello.service); !may.ok()) return may;
+  }
   const Visitor visitor{hello.service, hello.instance, peer_, hello.agent, false};
   {
     const MutexLock lock(mutex_);

@@ -22,8 +22,12 @@ namespace assent::transport {
 // whoever took the pointer.
 class Session final : public FrameSink, public Line, public std::enable_shared_from_this<Session> {
  public:
-  Session(SessionHub& hub, FrameStream& stream, std::uint64_t number, std::string peer)
-      : hub_(hub), number_(number), peer_(std::move(peer)), stream_(&stream) {
+  Session(SessionHub& hub, FrameStream& stream, std::uint64_t number, StreamPeer peer)
+      : hub_(hub),
+        number_(number),
+        peer_(std::move(peer.address)),
+        may_serve_(std::move(peer.may_serve)),
+        stream_(&stream) {
     visitor_.address = peer_;
   }
 
@@ -50,6 +54,7 @@ class Session final : public FrameSink, public Line, public std::enable_shared_f
   SessionHub& hub_;
   const std::uint64_t number_;
   const std::string peer_;
+  const std::function<Status(const std::string& service)> may_serve_;
   // Set once, by the reading side, which reads them without the lock.
   InstanceId id_ = 0;  // 0: no Hello yet
   Visitor visitor_;

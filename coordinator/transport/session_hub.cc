@@ -21,17 +21,17 @@ SessionHub::SessionHub(SessionHubOptions options, Switchboard& board)
     : options_(options), board_(board) {}
 SessionHub::~SessionHub() = default;
 
-std::shared_ptr<FrameSink> SessionHub::OnStream(FrameStream& stream, const std::string& peer) {
+std::shared_ptr<FrameSink> SessionHub::OnStream(FrameStream& stream, StreamPeer peer) {
   std::shared_ptr<Session> session;
   std::shared_ptr<Session> gives_way;
   std::string why;
   {
     const MutexLock lock(mutex_);
-    const std::string address = HostOf(peer);
-    const Silent silent{board_.clock().Mono(), address, address == kUnix ? address : peer};
+    const std::string address = HostOf(peer.address);
+    const Silent silent{board_.clock().Mono(), address, address == kUnix ? address : peer.address};
     gives_way = MakeRoomFor(silent, why);
     const std::uint64_t number = next_stream_++;
-    session = std::make_shared<Session>(*this, stream, number, peer);
+    session = std::make_shared<Session>(*this, stream, number, std::move(peer));
     streams_.emplace(number, session);
     silent_.emplace(number, silent);
     silent_of_[silent.address].insert(number);

@@ -46,7 +46,7 @@ class SessionHub final : public StreamDoor {
   SessionHub(SessionHubOptions options, Switchboard& board);
   ~SessionHub() override;
 
-  std::shared_ptr<FrameSink> OnStream(FrameStream& stream, const std::string& peer) override;
+  std::shared_ptr<FrameSink> OnStream(FrameStream& stream, StreamPeer peer) override;
 
   // Recovery is done: who we are goes into every Welcome and command. Streams that come before are
   // told UNAVAILABLE.

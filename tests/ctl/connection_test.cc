@@ -162,7 +162,7 @@ TEST_F(ConnectionTest, CodesKeepTheirMeaningAndTheirWords) {
       {grpc::StatusCode::ALREADY_EXISTS, Code::kAlreadyExists},
       {grpc::StatusCode::FAILED_PRECONDITION, Code::kFailedPrecondition},
       {grpc::StatusCode::PERMISSION_DENIED, Code::kPermissionDenied},
-      {grpc::StatusCode::UNAUTHENTICATED, Code::kPermissionDenied},
+      {grpc::StatusCode::UNAUTHENTICATED, Code::kUnauthenticated},
       {grpc::StatusCode::RESOURCE_EXHAUSTED, Code::kResourceExhausted},
       {grpc::StatusCode::INTERNAL, Code::kInternal},
       {grpc::StatusCode::UNKNOWN, Code::kInternal}};

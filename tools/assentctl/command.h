@@ -12,6 +12,7 @@
 #include <assent/limits.h>
 
 #include "assent/v1/transaction.pb.h"
+#include "tools/assentctl/command_auth.h"
 #include "tools/assentctl/command_keep.h"
 #include "tools/assentctl/intent.h"
 #include "tools/assentctl/service.h"
@@ -159,7 +160,8 @@ using Command =
                  VersionCommand, CompletionCommand, ManCommand, CompleteCommand,
                  ClusterStatusCommand, LocateCommand, DrainCommand, MoveCommand, UnpinCommand,
                  FenceCommand, RestoredCommand, MigrateCommand, BackupCommand, ConfigShowCommand,
-                 DebugBundleCommand, RestoreCommand, DoctorCommand, TopCommand, EventsCommand>;
+                 DebugBundleCommand, RestoreCommand, DoctorCommand, TopCommand, EventsCommand,
+                 AuthTokenCommand, AuthExplainCommand>;
 
 // What holds for every command.
 struct GlobalOptions {

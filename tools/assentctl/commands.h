@@ -44,6 +44,9 @@ Exit RunDebugBundle(const DebugBundleCommand& command, Session& session);
 // These need no coordinator, and that none runs. 12: a person has something to look at; 1: damaged.
 Exit RunRestore(const RestoreCommand& command, Session& session);
 Exit RunDoctor(const DoctorCommand& command, Session& session);
+Exit RunAuthToken(const AuthTokenCommand& command, Session& session);
+// 6: they do not.
+Exit RunAuthExplain(const AuthExplainCommand& command, Session& session);
 // Without hints, which are about transactions.
 Exit FailOffline(const Status& status, Session& session);
 // Best effort: a coordinator that does not answer at once offers no gids.

@@ -127,6 +127,7 @@ Program::Program()
   AddChangingCommands(*this);
   AddClusterCommands(*this);
   AddKeepingCommands(*this);
+  AddAuthCommands(*this);
   app.footer(
       "Examples:\n"
       "  assentctl list                              what is unfinished, what needs attention "

@@ -34,6 +34,7 @@ void AddInspectingCommands(Program& program);
 void AddChangingCommands(Program& program);
 void AddClusterCommands(Program& program);
 void AddKeepingCommands(Program& program);
+void AddAuthCommands(Program& program);
 
 // Which transactions.
 void AddFilters(CLI::App& command, v1::ListRequest& request);

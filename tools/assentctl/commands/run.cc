@@ -41,6 +41,10 @@ struct Runner {
   }
   Exit operator()(const RestoreCommand& command) const { return RunRestore(command, session); }
   Exit operator()(const DoctorCommand& command) const { return RunDoctor(command, session); }
+  Exit operator()(const AuthTokenCommand& command) const { return RunAuthToken(command, session); }
+  Exit operator()(const AuthExplainCommand& command) const {
+    return RunAuthExplain(command, session);
+  }
   Exit operator()(const TopCommand& command) const { return RunTop(command, session); }
   Exit operator()(const VersionCommand&) const {
     const Json json{{"version", ASSENT_VERSION}};

@@ -1,0 +1,203 @@
+#include "coordinator/security/rules.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include <assent/limits.h>
+#include <assent/name.h>
+#include <assent/text.h>
+
+namespace assent::security {
+namespace {
+
+// A line's words: what blanks separate; ',', '(' and ')' are words of their own.
+std::vector<std::string_view> WordsOf(std::string_view line) {
+  std::vector<std::string_view> words;
+  std::size_t begin = 0;
+  const auto end_word = [&](std::size_t at) {
+    if (at > begin) words.push_back(line.substr(begin, at - begin));
+    begin = at + 1;
+  };
+  for (std::size_t i = 0; i <= line.size(); ++i) {
+    const char c = i < line.size() ? line[i] : ' ';
+    if (c == '#' && i == begin) break;
+    const bool mark = c == ',' || c == '(' || c == ')';
+    if (c != ' ' && c != '\t' && c != '\r' && !mark) continue;
+    end_word(i);
+    if (mark) words.push_back(line.substr(i, 1));
+  }
+  return words;
+}
+
+std::string Quoted(std::string_view word) { return "\"" + CleanText(word, 100) + "\""; }
+
+class LineReader {
+ public:
+  LineReader(std::vector<std::string_view> words, Rule& rule)
+      : words_(std::move(words)), rule_(rule) {}
+
+  Status Read() {
+    if (!Take("allow")) return Expected("allow IDENTITY as ROLE");
+    rule_.identity = std::string(Next());
+    if (const Status named = CheckIdentity(rule_.identity); !named.ok()) return named;
+    if (!Take("as")) return Expected("as ROLE");
+    const std::string_view role = Next();
+    const auto known = RoleOf(role);
+    if (!known) {
+      return InvalidArgument(Quoted(role) +
+                             " is no role: it takes initiator, participant, viewer, operator, "
+                             "admin or coordinator");
+    }
+    rule_.role = *known;
+    if (Take("for")) {
+      if (const Status scopes = ReadScopes(); !scopes.ok()) return scopes;
+    }
+    while (Take("with")) {
+      if (const Status more = ReadWith(); !more.ok()) return more;
+    }
+    if (at_ < words_.size()) return Expected("for …, with … or the line's end");
+    return Check();
+  }
+
+ private:
+  bool Take(std::string_view word) {
+    if (at_ == words_.size() || words_[at_] != word) return false;
+    ++at_;
+    return true;
+  }
+  std::string_view Next() { return at_ < words_.size() ? words_[at_++] : std::string_view(); }
+  Status Expected(const std::string& what) const {
+    return InvalidArgument((at_ < words_.size() ? Quoted(words_[at_]) : "the line's end") +
+                           " stands where there should be: " + what);
+  }
+
+  Status ReadName(std::string_view what, const NameRule& takes, std::string& name) {
+    name = std::string(Next());
+    if (name == "*" || FaultOf(name, takes) == NameFault::kNone) return OkStatus();
+    return InvalidArgument((name.empty() ? "the line's end" : Quoted(name)) + " is no name of " +
+                           std::string(what) + ": it takes 1 to " +
+                           std::to_string(takes.max_bytes) + " of " + std::string(takes.allowed()));
+  }
+  Status ReadScopes() {
+    do {
+      Scope scope;
+      if (const Status named = ReadName("a service", kServiceRule, scope.service); !named.ok())
+        return named;
+      if (Take("(")) {
+        do {
+          scope.actions.emplace_back();
+          const Status named = ReadName("an action", kActionRule, scope.actions.back());
+          if (!named.ok()) return named;
+        } while (Take(","));
+        if (!Take(")")) return Expected(", or )");
+        if (std::find(scope.actions.begin(), scope.actions.end(), "*") != scope.actions.end())
+          scope.actions.clear();
+      }
+      if (rule_.scopes.size() == kMaxScopesPerRuleCount)
+        return InvalidArgument("more than " + std::to_string(kMaxScopesPerRuleCount) +
+                               " services: make two rules of it");
+      rule_.scopes.push_back(std::move(scope));
+    } while (Take(","));
+    return OkStatus();
+  }
+  Status ReadWith() {
+    if (Take("payloads")) {
+      rule_.payloads = true;
+      return OkStatus();
+    }
+    if (!Take("gids")) return Expected("gids PREFIX or payloads");
+    rule_.gid_prefix = std::string(Next());
+    if (FaultOf(rule_.gid_prefix, kGidRule) == NameFault::kNone) return OkStatus();
+    return InvalidArgument(Quoted(rule_.gid_prefix) + " is no beginning of a gid");
+  }
+
+  // What makes no sense for a role is no rule: somebody meant something else.
+  Status Check() const {
+    const bool initiator = rule_.role == Role::kInitiator;
+    const bool scoped = initiator || rule_.role == Role::kParticipant;
+    const bool shown =
+        rule_.role == Role::kViewer || rule_.role == Role::kOperator || rule_.role == Role::kAdmin;
+    const std::string role(Name(rule_.role));
+    if (scoped && rule_.scopes.empty())
+      return InvalidArgument("for which services? \"as " + role + " for NAME, …\"; * is all");
+    if (!scoped && !rule_.scopes.empty())
+      return InvalidArgument("\"for\" is of initiators and participants, not of " + role);
+    if (!initiator && !rule_.gid_prefix.empty())
+      return InvalidArgument("\"with gids\" is of initiators, not of " + role);
+    if (!shown && rule_.payloads)
+      return InvalidArgument("\"with payloads\" is of viewers, operators and admins, not of " +
+                             role);
+    if (rule_.role == Role::kParticipant &&
+        std::any_of(rule_.scopes.begin(), rule_.scopes.end(),
+                    [](const Scope& scope) { return !scope.actions.empty(); }))
+      return InvalidArgument("a participant has a whole service: leave its actions out");
+    return OkStatus();
+  }
+
+  const std::vector<std::string_view> words_;
+  std::size_t at_ = 0;
+  Rule& rule_;
+};
+
+}  // namespace
+
+Status CheckIdentity(std::string_view identity) {
+  if (identity == "anyone" || identity == "unix") return OkStatus();
+  if (identity.size() > limits::kMaxIdentityBytes) {
+    return InvalidArgument("an identity has at most " + std::to_string(limits::kMaxIdentityBytes) +
+                           " bytes");
+  }
+  const auto kinds = {"dns:", "cn:", "token:", "jwt:"};
+  const bool of_kind = std::any_of(kinds.begin(), kinds.end(), [&](std::string_view kind) {
+    return identity.starts_with(kind) && identity.size() > kind.size();
+  });
+  const std::size_t scheme = identity.find("://");
+  const bool uri = scheme != std::string_view::npos && scheme > 0;
+  const bool plain =
+      std::all_of(identity.begin(), identity.end(), [](char c) { return c > ' ' && c < 0x7f; });
+  if ((!of_kind && !uri) || !plain) {
+    return InvalidArgument(Quoted(identity) +
+                           " is no identity: it takes a URI such as spiffe://shop/payment, "
+                           "dns:NAME, cn:NAME, token:NAME, jwt:SUBJECT, unix or anyone");
+  }
+  const std::size_t star = identity.find('*');
+  if (star != std::string_view::npos && star + 1 != identity.size())
+    return InvalidArgument("in " + Quoted(identity) + " the * is not at the end");
+  return OkStatus();
+}
+
+Result<Rules> Rules::Parse(std::string_view text) {
+  if (text.size() > kMaxRulesBytes) {
+    return InvalidArgument("it has " + std::to_string(text.size()) + " bytes, the limit is " +
+                           std::to_string(kMaxRulesBytes));
+  }
+  Rules rules;
+  int number = 0;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    ++number;
+    std::vector<std::string_view> words = WordsOf(line);
+    if (words.empty()) continue;
+    const auto at = "line " + std::to_string(number) + ": ";
+    if (rules.rules_.size() == kMaxRulesCount)
+      return InvalidArgument(at + "more than " + std::to_string(kMaxRulesCount) + " rules");
+    Rule rule{.line = number, .text = std::string(line)};
+    const Status read = LineReader(std::move(words), rule).Read();
+    if (!read.ok()) return InvalidArgument(at + read.message());
+    rules.rules_.push_back(std::move(rule));
+  }
+  return rules;
+}
+
+Grants Rules::For(std::string_view identity) const {
+  std::vector<const Rule*> found;
+  for (const Rule& rule : rules_) {
+    if (rule.SpeaksOf(identity)) found.push_back(&rule);
+  }
+  return Grants(std::move(found));
+}
+
+}  // namespace assent::security

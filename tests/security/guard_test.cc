@@ -1,0 +1,131 @@
+#include "coordinator/security/guard.h"
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace assent::security {
+namespace {
+
+const std::string kRandom(kTokenSecretBytes + kTokenSaltBytes, '7');
+
+Policy Read(const std::string& rules, const std::string& tokens = "") {
+  auto read = Rules::Parse(rules);
+  auto known = Tokens::Parse(tokens);
+  EXPECT_TRUE(read.ok() && known.ok());
+  return {*std::move(read), *std::move(known)};
+}
+
+std::string NameOf(Guard& guard, const Proof& proof) {
+  const auto visitor = guard.Admit(proof, 0);
+  EXPECT_TRUE(visitor.ok()) << visitor.status().message();
+  return visitor.ok() && visitor->name != nullptr ? *visitor->name : "";
+}
+
+TEST(Guard, WithoutRulesNobodyIsAsked) {
+  Guard guard;
+  const auto visitor = guard.Admit({.authorization = "Bearer nonsense"}, 0);
+  ASSERT_TRUE(visitor.ok());
+  EXPECT_EQ(visitor->grants, nullptr);
+  EXPECT_TRUE(CheckCall(*visitor, Permission::kAdminister).ok());
+}
+
+TEST(Guard, OfACertificateTheUriCountsThenTheDnsNameThenTheCommonName) {
+  Guard guard;
+  guard.Enforce(Read(""));
+  EXPECT_EQ(NameOf(guard, {.certificate = {"cn:a", "dns:b", "spiffe://c", "spiffe://d"}}),
+            "spiffe://c");
+  EXPECT_EQ(NameOf(guard, {.certificate = {"cn:a", "dns:b", "dns:c"}}), "dns:b");
+  EXPECT_EQ(NameOf(guard, {.certificate = {"cn:a"}}), "cn:a");
+  EXPECT_EQ(NameOf(guard, {.unix_socket = true}), "unix");
+  EXPECT_EQ(NameOf(guard, {}), "");
+}
+
+// A certificate that calls itself what only rules may say is nobody's.
+TEST(Guard, NobodyIsAnyoneOrAPattern) {
+  Guard guard;
+  guard.Enforce(Read("allow cn:* as viewer\nallow spiffe://x/* as admin"));
+  for (const char* name : {"anyone", "cn:*", "spiffe://x/*", "cn:a b", "cn:\xc3\xa4", "cn:"}) {
+    const auto visitor = guard.Admit({.certificate = {name}}, 0);
+    ASSERT_TRUE(visitor.ok());
+    EXPECT_EQ(visitor->name, nullptr) << name;
+    EXPECT_EQ(CheckCall(*visitor, Permission::kLook).code(), Code::kUnauthenticated) << name;
+  }
+}
+
+TEST(Guard, ATokenGoesBeforeTheCertificate) {
+  const auto made = MakeToken("support", "2027-01-31", kRandom);
+  Guard guard;
+  guard.Enforce(Read("allow token:support as operator\nallow cn:a as admin", made->line));
+  const std::string bearer = "Bearer " + made->token;
+  EXPECT_EQ(NameOf(guard, {.certificate = {"cn:a"}, .authorization = bearer}), "token:support");
+  // One that is none is not made up for.
+  const auto bad = guard.Admit({.certificate = {"cn:a"}, .authorization = "Bearer x"}, 0);
+  EXPECT_EQ(bad.status().code(), Code::kUnauthenticated);
+  const auto basic = guard.Admit({.authorization = "Basic " + made->token}, 0);
+  EXPECT_EQ(basic.status().code(), Code::kUnauthenticated);
+  const auto late = guard.Admit({.authorization = bearer}, 4'000'000'000'000);
+  EXPECT_EQ(late.status().code(), Code::kUnauthenticated);
+  EXPECT_NE(late.status().message().find("has expired"), std::string::npos);
+  EXPECT_EQ(guard.figures().bad_tokens, 2U);
+  EXPECT_EQ(guard.figures().expired_tokens, 1U);
+}
+
+TEST(Guard, SaysWhatIsMissing) {
+  Guard guard;
+  guard.Enforce(Read("allow cn:a as viewer"));
+  const auto known = guard.Admit({.certificate = {"cn:a"}}, 0);
+  EXPECT_TRUE(CheckCall(*known, Permission::kLook).ok());
+  EXPECT_EQ(CheckCall(*known, Permission::kOperate).ToString(),
+            "PERMISSION_DENIED: cn:a may not act on transactions: it has viewer");
+  const auto unknown = guard.Admit({}, 0);
+  EXPECT_EQ(CheckCall(*unknown, Permission::kOperate).ToString(),
+            "UNAUTHENTICATED: nobody is known to ask, and not everybody may act on transactions: "
+            "show a certificate or a token");
+}
+
+TEST(Guard, NewRulesAreInForceAtOnceAndOldGrantsStayValid) {
+  Guard guard;
+  guard.Enforce(Read("allow cn:a as admin"));
+  const auto before = guard.Admit({.certificate = {"cn:a"}}, 0);
+  guard.Enforce(Read("allow cn:b as viewer"));
+  const auto after = guard.Admit({.certificate = {"cn:a"}}, 0);
+  EXPECT_FALSE(CheckCall(*after, Permission::kLook).ok());
+  EXPECT_TRUE(before->grants->May(Permission::kAdminister));
+  EXPECT_EQ(before->grants->RuleFor(Permission::kAdminister)->text, "allow cn:a as admin");
+}
+
+TEST(Guard, RemembersNoMoreThanItMay) {
+  Guard guard;
+  guard.Enforce(Read("allow cn:* as viewer"));
+  for (std::size_t i = 0; i < 2 * kMaxRememberedVisitorsCount + 3; ++i) {
+    const auto visitor = guard.Admit({.certificate = {"cn:" + std::to_string(i)}}, 0);
+    ASSERT_TRUE(visitor->grants->May(Permission::kLook));
+    ASSERT_LE(guard.remembered_count(), kMaxRememberedVisitorsCount);
+  }
+}
+
+TEST(Guard, RulesChangeWhileTheyAreUsed) {
+  Guard guard;
+  guard.Enforce(Read("allow cn:a as viewer"));
+  std::atomic<bool> over{false};
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 2; ++i) {
+    callers.emplace_back([&] {
+      while (!over) {
+        const auto visitor = guard.Admit({.certificate = {"cn:a"}}, 0);
+        ASSERT_TRUE(visitor->grants->May(Permission::kLook));
+        ASSERT_EQ(visitor->grants->RuleFor(Permission::kLook)->identity, "cn:a");
+      }
+    });
+  }
+  for (int i = 0; i < 200; ++i) guard.Enforce(Read("allow cn:a as viewer\nallow cn:b as admin"));
+  over = true;
+  for (std::thread& caller : callers) caller.join();
+}
+
+}  // namespace
+}  // namespace assent::security
