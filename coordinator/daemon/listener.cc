@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "coordinator/daemon/port_owner.h"
+
 namespace assent::daemon {
 namespace {
 
@@ -34,10 +36,16 @@ std::pair<std::string, std::string> SplitHostPort(const std::string& address) {
   return {std::move(host), address.substr(colon + 1)};
 }
 
+// 0: it has none.
+std::uint16_t PortOf(const sockaddr* address) {
+  if (address->sa_family == AF_INET)
+    return ntohs(reinterpret_cast<const sockaddr_in*>(address)->sin_port);
+  if (address->sa_family == AF_INET6)
+    return ntohs(reinterpret_cast<const sockaddr_in6*>(address)->sin6_port);
+  return 0;
+}
 std::uint16_t PortOf(const sockaddr_storage& address) {
-  if (address.ss_family == AF_INET)
-    return ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
-  return ntohs(reinterpret_cast<const sockaddr_in6&>(address).sin6_port);
+  return PortOf(reinterpret_cast<const sockaddr*>(&address));
 }
 
 void SetPort(sockaddr* address, std::uint16_t port) {
@@ -117,7 +125,7 @@ Status Listener::Add(int descriptor, const sockaddr* address, socklen_t size) {
   if (::bind(descriptor, address, size) != 0) {
     const int error = errno;
     ::close(descriptor);
-    return NotOurs(error);
+    return NotOurs(error, address);
   }
   descriptors_.push_back(descriptor);
   if (descriptors_.size() > 1) return OkStatus();
@@ -128,18 +136,22 @@ Status Listener::Add(int descriptor, const sockaddr* address, socklen_t size) {
   return OkStatus();
 }
 
-Status Listener::NotOurs(int error) const {
-  const char* hint = error == EADDRINUSE      ? ": another assentd may be running"
-                     : error == EADDRNOTAVAIL ? ": this machine does not have it"
-                     : error == EACCES        ? ": not allowed to this user"
-                                              : "";
+Status Listener::NotOurs(int error, const sockaddr* address) const {
+  std::string hint = error == EADDRNOTAVAIL ? ": this machine does not have it"
+                     : error == EACCES      ? ": not allowed to this user"
+                                            : "";
+  if (error == EADDRINUSE) {
+    const std::string owner = OwnerOfPort(PortOf(address));
+    hint = owner.empty() ? ": another assentd may be running" : ": " + owner + " listens there";
+  }
   return {error == EADDRNOTAVAIL ? Code::kNotFound : Code::kUnavailable,
           CannotListen(Said(error) + hint).message()};
 }
 
 Status Listener::Listen() {
   for (const int descriptor : descriptors_) {
-    if (::listen(descriptor, SOMAXCONN) != 0) return NotOurs(errno);
+    if (::listen(descriptor, SOMAXCONN) != 0)
+      return NotOurs(errno, reinterpret_cast<const sockaddr*>(&dial_address_.address));
   }
   return OkStatus();
 }

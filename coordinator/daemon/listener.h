@@ -65,7 +65,7 @@ class Listener {
   bool FileIsOurs() const ASSENT_REQUIRES(file_mutex_);
   Status LockFile(const std::string& path);
   Status Add(int descriptor, const sockaddr* address, socklen_t size);
-  Status NotOurs(int error) const;
+  Status NotOurs(int error, const sockaddr* address) const;
 
   const ListenerOptions options_;
   std::string address_;

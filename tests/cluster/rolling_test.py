@@ -72,7 +72,7 @@ class Rolling(unittest.TestCase):
             second = subprocess.run([name if word == self.nodes[0].name else word for word in self.nodes[0].argv],
                                     capture_output=True, text=True, timeout=WITHIN_S, check=False)
             self.assertEqual(ADDRESS_IN_USE, second.returncode, second)
-            self.assertIn("another assentd may be running", second.stderr)
+            self.assertIn(f"process {self.nodes[0].process.pid} (assentd) listens there", second.stderr)
             self.assertEqual(before, members_ever())
         self.assertIsNone(self.nodes[0].process.poll(), self.nodes[0].words())
 
