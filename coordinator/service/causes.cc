@@ -65,7 +65,8 @@ void NextSlice(const WalkPtr& walk) {
   slice.max_rows = kSliceRowsCount;
   slice.visit = [walk](std::uint64_t, const core::Transaction& txn, bool visible,
                        const core::Now& now) {
-    if (!Matches(walk->filter, txn, visible, now.wall)) return;
+    // One that has ended may still be there until its end is in the log.
+    if (txn.finished() || !Matches(walk->filter, txn, visible, now.wall)) return;
     const MutexLock lock(walk->mutex);
     walk->table.Add(txn, visible, now);
   };

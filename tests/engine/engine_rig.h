@@ -46,6 +46,14 @@ class LockedLog final : public log::Log {
   std::atomic<bool> away_ = false;
   std::atomic<std::int64_t> answered_boot_ms_ = 0;
   std::function<void(Slot)> on_released_;
+  // What is appended waits until LetGo.
+  std::atomic<bool> holding_ = false;
+
+  void LetGo() {
+    const std::lock_guard lock(rows_->mutex);
+    holding_ = false;
+    for (const auto& append : std::exchange(held_, {})) append();
+  }
 
   Result<log::Joined> Join(log::SlotEvents& events) override {
     const std::lock_guard lock(rows_->mutex);
@@ -88,6 +96,10 @@ class LockedLog final : public log::Log {
   std::uint64_t NextSerial(Slot slot) override { return rows_->log.NextSerial(slot); }
   void Append(std::vector<log::Entry> batch, std::function<void(log::AppendResult)> done) override {
     const std::lock_guard lock(rows_->mutex);
+    if (holding_) {
+      return held_.push_back(
+          [this, batch, done = std::move(done)] { rows_->log.Append(batch, done); });
+    }
     rows_->log.Append(std::move(batch), std::move(done));
   }
   void Find(std::string gid, std::function<void(Result<log::Found>)> done) override {
@@ -109,6 +121,7 @@ class LockedLog final : public log::Log {
 
  private:
   const std::shared_ptr<SharedRows> rows_;
+  std::vector<std::function<void()>> held_;
 };
 
 // What a participant says that has done it.

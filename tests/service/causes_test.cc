@@ -96,6 +96,18 @@ TEST_F(CausesTest, ThoseWithOneCauseAreOneRowWhoeverHasThem) {
   }
 }
 
+// It showed as under way until its end was in the log.
+TEST_F(CausesTest, WhatHasEndedWaitsForNothing) {
+  Start(1);
+  BeginAbsent("payment");
+  ASSERT_TRUE(Ask<v1::SubmitReply>(0, Submit("ends")).first.ok());
+  const auto asked = members_[0]->outbox.Take(1);
+  members_[0]->log.holding_ = true;
+  members_[0]->engine->OnReplies({engine::DoneReply(asked.at(0))});
+  EXPECT_EQ(Counts(Causes()), (Sentences{{"payment: not connected", 1}}));
+  members_[0]->log.LetGo();
+}
+
 TEST_F(CausesTest, ARowOpensByItsKey) {
   Start(2);
   for (int i = 0; i < 5; ++i) BeginAbsent("payment");
