@@ -268,12 +268,16 @@ Dispatcher::Lane* Dispatcher::LaneOf(Service& service, const Command& command) {
   return found == service.lanes.end() ? nullptr : &found->second;
 }
 
-// Nobody of its service can be reached.
+// Nobody of its service can be reached. A name that nobody had since the start may be misspelt;
+// with more names than have figures it is not known.
 Reply Dispatcher::Absent(const Service* service, const Command& command) {
   const bool has_words = service != nullptr && !service->why_down.empty();
-  const std::string& name = service != nullptr ? service->name : command.service;
+  const bool never_here = service == nullptr && !figures_.contains(command.service) &&
+                          figures_.size() < limits_.max_counted_services_count;
   Reply reply =
-      NotSent(command, has_words ? service->why_down : "no participant " + name + " is connected");
+      NotSent(command, has_words ? service->why_down
+                                 : "no participant " + command.service + " is connected" +
+                                       (never_here ? ", nor was any since the start" : ""));
   reply.service_absent = true;
   return reply;
 }

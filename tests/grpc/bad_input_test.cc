@@ -173,12 +173,14 @@ TEST_F(BadInput, AnAbsentParticipantIsWaitedForAndNamed) {
     std::this_thread::yield();
   EXPECT_NE(txn.why_not_finished().find("branch b1 absent/act: TRY"), std::string::npos)
       << txn.why_not_finished();
-  EXPECT_NE(txn.why_not_finished().find("no participant absent is connected (for "),
+  EXPECT_NE(txn.why_not_finished().find("no participant absent is connected, nor was any since "
+                                        "the start (for "),
             std::string::npos);
   submitting.join();
   EXPECT_EQ(reply.outcome(), v1::ABORTED);
   EXPECT_EQ(reply.abort_reason().substr(0, reply.abort_reason().rfind(" (")),
-            "deadline of 600 ms passed: branch b1 absent/act: no participant absent is connected");
+            "deadline of 600 ms passed: branch b1 absent/act: no participant absent is connected, "
+            "nor was any since the start");
 }
 
 TEST_F(BadInput, AnUnknownActionIsRefusedWithWhatThereIs) {

@@ -17,8 +17,25 @@ TEST(Dispatcher, WithoutAParticipantNothingIsSent) {
   const auto back = rig.Send("g");
   ASSERT_EQ(back.size(), 1U);
   EXPECT_EQ(back[0].result, AttemptResult::kNotSent);
-  EXPECT_EQ(back[0].reason, "no participant s is connected");
+  EXPECT_EQ(back[0].reason, "no participant s is connected, nor was any since the start");
   EXPECT_TRUE(back[0].service_absent);
+}
+
+// Whoever is gone was there: his name is spelt right.
+TEST(Dispatcher, WhoWasHereSinceTheStartIsToldFromWhoNeverWas) {
+  Rig rig;
+  ASSERT_TRUE(rig.Attach(1, Rig::Hello("s")).ok());
+  rig.Detach(1);
+  EXPECT_EQ(rig.Send("g").at(0).reason, "no participant s is connected");
+}
+
+// Of more names than are kept nothing is claimed.
+TEST(Dispatcher, WithMoreNamesThanHaveFiguresNobodyIsSaidToBeNew) {
+  DispatcherLimits limits;
+  limits.max_counted_services_count = 1;
+  Rig rig(limits);
+  ASSERT_TRUE(rig.Attach(1, Rig::Hello("other")).ok());
+  EXPECT_EQ(rig.Send("g").at(0).reason, "no participant s is connected");
 }
 
 TEST(Dispatcher, ACommandGoesOutAndItsAnswerComesBackOnce) {
