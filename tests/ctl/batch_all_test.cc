@@ -52,8 +52,10 @@ TEST_F(BatchAllTest, ExactlyThoseThatWereCounted) {
 // Its participant came back while the question stood.
 TEST_F(BatchAllTest, WhatHasEndedByItselfIsNoFailureButOfAnAbort) {
   const Status over = FailedPrecondition("transaction a is finished: there is nothing left to do");
+  v1::OperatorReply ended = Effect("it has ended by itself: ABORTED");
+  ended.set_had_ended(true);
   service.list.push_back(Page({"a"}));
-  service.operate.push_back(over);
+  service.operate.push_back(ended);
   EXPECT_EQ(Exit::kDone, RunOperate(All(Verb::kRetry, Yes()), session));
   EXPECT_EQ("retry: 0 done, 0 failed, 1 had ended by themselves\n", console.out);
   console.out.clear();
@@ -61,6 +63,18 @@ TEST_F(BatchAllTest, WhatHasEndedByItselfIsNoFailureButOfAnAbort) {
   service.operate.push_back(over);
   EXPECT_EQ(Exit::kSomeFailed, RunOperate(All(Verb::kAbort, Yes()), session));
   EXPECT_EQ(0U, console.out.find("abort: 0 done, 1 failed\n"));
+}
+
+// "Done" was said of what went on waiting for a service that would never come.
+TEST_F(BatchAllTest, WhatIsNotUndoneYetIsSaid) {
+  v1::OperatorReply undoing = Effect("the transaction is aborted; not undone yet: branch 1");
+  undoing.mutable_transaction()->set_state(v1::ABORTING);
+  service.list.push_back(Page({"a", "b"}));
+  service.operate.push_back(undoing);
+  service.operate.push_back(Effect("the transaction is aborted"));
+  EXPECT_EQ(Exit::kDone, RunOperate(All(Verb::kAbort, Yes()), session));
+  EXPECT_EQ("abort: 2 done, 0 failed\n", console.out);
+  EXPECT_EQ("1 is not undone yet: assentctl list --state aborting --group-by why\n", console.err);
 }
 
 TEST_F(BatchAllTest, ADryRunCountsShowsAndDoesNothing) {

@@ -163,6 +163,10 @@ TEST_F(CommandLine, Changing) {
   EXPECT_EQ("g", resolve.gid);
   EXPECT_EQ("2", resolve.branch_id);
   EXPECT_EQ(v1::DECISION_ABORT, resolve.resolution);
+  const auto many = As<ResolveCommand>({"resolve", "--all", "--service", "paymnet", "abort"});
+  EXPECT_TRUE(many.all && many.gid.empty());
+  EXPECT_EQ("paymnet", many.which.service());
+  EXPECT_EQ(v1::DECISION_ABORT, many.resolution);
   // A script whose variable is not set would have begun another transaction with each repetition.
   EXPECT_NE(std::string::npos, Bad({"submit", "f.json", "--gid", ""}).find("--gid: is empty"));
   const auto submit = As<SubmitCommand>({"submit", "f.json", "--gid", "g", "--for", "accepted"});
@@ -188,6 +192,15 @@ TEST_F(CommandLine, MistakesAreNamedAndExitTwo) {
   EXPECT_NE(std::string::npos, Bad({"list", "--endpoint", "http://x"}).find("is not an address"));
   EXPECT_NE(std::string::npos,
             Bad({"resolve", "g", "1", "maybe"}).find("'maybe' is none of commit, abort"));
+  EXPECT_NE(std::string::npos, Bad({"resolve", "g", "1"}).find("DECISION: is missing"));
+  EXPECT_NE(std::string::npos, Bad({"resolve", "g"}).find("BRANCH: is missing"));
+  EXPECT_NE(std::string::npos, Bad({"resolve"}).find("GID: is missing"));
+  EXPECT_NE(std::string::npos,
+            Bad({"resolve", "--all", "abort"}).find("--all: wants --service or --cause"));
+  EXPECT_NE(std::string::npos,
+            Bad({"resolve", "g", "1", "abort", "--service", "s"}).find("--all: is missing"));
+  EXPECT_NE(std::string::npos, Bad({"resolve", "--all", "--service", "s", "g", "1", "abort"})
+                                   .find("--all: stands in place of GID"));
   EXPECT_NE(std::string::npos,
             Bad({"show", "g", "--payloads=rot13"}).find("'rot13' is none of base64, hex"));
   EXPECT_NE(std::string::npos,

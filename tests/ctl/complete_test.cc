@@ -72,6 +72,9 @@ TEST_F(CompleteTest, Arguments) {
   (void)Values({"resolve", "--reason", "why", "order-17", ""});
   EXPECT_EQ("BRANCH||order-17", asked);
   EXPECT_EQ((Words{"commit", "abort"}), Values({"resolve", "order-17", "2", ""}));
+  // Filters choose: no gid has a place.
+  EXPECT_EQ((Words{"commit", "abort"}), Values({"resolve", "--all", "--service", "s", ""}));
+  EXPECT_EQ((Words{}), Values({"retry", "--all", ""}));
   EXPECT_EQ((Words{"bash", "zsh", "fish"}), Values({"completion", ""}));
   EXPECT_EQ((Words{kFilesPlease}), Values({"submit", "or"}));
 }

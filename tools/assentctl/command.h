@@ -73,6 +73,9 @@ struct ResolveCommand {
   std::string branch_id;
   v1::Decision resolution = v1::DECISION_UNSPECIFIED;
   Intent intent;
+  // In place of one branch, those of a service (the filter's, or its cause's) in all that match.
+  bool all = false;
+  v1::ListRequest which{};
 };
 
 // What people did, or wanted to.

@@ -17,6 +17,7 @@ Exit RunWait(const WaitCommand& command, Session& session);
 Exit RunSubmit(const SubmitCommand& command, Session& session);
 Exit RunOperate(const OperateCommand& command, Session& session);
 Exit RunResolve(const ResolveCommand& command, Session& session);
+Exit RunResolveAll(const ResolveCommand& command, Session& session);
 // What is kept; --follow: and on as it happens, through whatever becomes of the connection.
 Exit RunEvents(const EventsCommand& command, Session& session);
 Exit RunAudit(const AuditCommand& command, Session& session);

@@ -14,6 +14,7 @@ struct Place {
   const CLI::App* command = nullptr;
   const CLI::Option* awaits_value = nullptr;  // the word before was this option
   std::vector<std::string> arguments;
+  bool all = false;  // filters choose: what names one transaction has no place
 };
 
 // Options fall through to the program's own.
@@ -31,12 +32,13 @@ const CLI::App* FindCommand(const CLI::App& above, const std::string& name) {
 }
 
 Place Walk(const CLI::App& root, const std::vector<std::string>& words) {
-  Place place{&root, nullptr, {}};
+  Place place{&root, nullptr, {}, false};
   for (std::size_t i = 0; i + 1 < words.size(); ++i) {
     const std::string& word = words[i];
     if (place.awaits_value != nullptr) {
       place.awaits_value = nullptr;
     } else if (word.size() > 1 && word.front() == '-') {
+      place.all = place.all || word == "--all";
       const CLI::Option* option = FindOption(root, *place.command, word);
       if (option != nullptr && option->get_items_expected_max() > 0) place.awaits_value = option;
     } else if (const CLI::App* sub = FindCommand(*place.command, word); sub != nullptr) {
@@ -86,7 +88,9 @@ void AddOptions(const CLI::App& command, std::vector<Candidate>& candidates) {
 const CLI::Option* NextArgument(const Place& place) {
   std::vector<const CLI::Option*> positional;
   for (const CLI::Option* option : place.command->get_options()) {
-    if (option->get_positional()) positional.push_back(option);
+    const std::string kind = option->get_type_name();
+    const bool names_one = kind == "GID" || kind == "BRANCH";
+    if (option->get_positional() && !(place.all && names_one)) positional.push_back(option);
   }
   if (place.arguments.size() < positional.size()) return positional[place.arguments.size()];
   const bool takes_more = !positional.empty() && positional.back()->get_items_expected_max() > 1;

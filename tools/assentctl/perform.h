@@ -44,8 +44,6 @@ Status AskReason(const std::string& verb, const std::string& wanted, Intent& int
 // "retry".
 const char* Name(Verb verb);
 OperatorRequest MakeRequest(Verb verb, const v1::OperatorAction& action);
-// Exactly those that match a filter, once they have been counted and shown.
-Exit RunBatch(const OperateCommand& command, Session& session);
 
 // The part of a request that says who and why.
 v1::OperatorAction MakeAction(const std::string& gid, const Intent& intent, bool dry_run,

@@ -79,30 +79,58 @@ void AddVerb(Program& program, const VerbText& text) {
   });
 }
 
+Status ReadDecision(const std::string& text, v1::Decision& decision) {
+  if (text == "commit") {
+    decision = v1::DECISION_COMMIT;
+  } else if (text == "abort") {
+    decision = v1::DECISION_ABORT;
+  } else {
+    return NotOneOf(text, {"commit", "abort"});
+  }
+  return OkStatus();
+}
+
+// GID BRANCH DECISION, or with --all DECISION alone.
+void ReadWhatToResolve(ResolveCommand& command, std::string decision) {
+  if (command.all) {
+    if (!command.branch_id.empty())
+      throw CLI::ValidationError("--all", "stands in place of GID and BRANCH, not beside them");
+    decision.swap(command.gid);
+    if (command.which.service().empty() && command.which.cause().empty())
+      throw CLI::ValidationError("--all", "wants --service or --cause: whose branches are meant");
+  } else if (command.which.ByteSizeLong() > 0) {
+    throw CLI::ValidationError("--all", "is missing: filters choose among all, not in one");
+  } else if (command.gid.empty() || command.branch_id.empty()) {
+    throw CLI::ValidationError(command.gid.empty() ? "GID" : "BRANCH",
+                               "is missing: name one branch, or --all and filters");
+  }
+  if (decision.empty()) throw CLI::ValidationError("DECISION", "is missing: commit or abort");
+  const Status read = ReadDecision(decision, command.resolution);
+  if (!read.ok()) throw CLI::ValidationError("DECISION", read.message());
+}
+
 void AddResolve(Program& program) {
   auto command = std::make_shared<ResolveCommand>();
   CLI::App& resolve = *program.app.add_subcommand(
       "resolve",
       "Declare by hand what happened to a branch; says what that means in its protocol, then asks");
-  resolve.add_option("GID", command->gid, "The transaction")->type_name("GID")->required();
-  resolve.add_option("BRANCH", command->branch_id, "The branch's id")
-      ->type_name("BRANCH")
-      ->required();
-  AddRead(resolve, "DECISION", "DECISION", "commit or abort",
-          [command = command.get()](const std::string& text) -> Status {
-            if (text == "commit")
-              command->resolution = v1::DECISION_COMMIT;
-            else if (text == "abort")
-              command->resolution = v1::DECISION_ABORT;
-            else
-              return NotOneOf(text, {"commit", "abort"});
-            return OkStatus();
-          })
-      ->required();
+  resolve.add_option("GID", command->gid, "The transaction")->type_name("GID");
+  resolve.add_option("BRANCH", command->branch_id, "The branch's id")->type_name("BRANCH");
+  auto decision = std::make_shared<std::string>();
+  resolve.add_option("DECISION", *decision, "commit or abort")->type_name("DECISION");
+  resolve.add_flag("--all", command->all,
+                   "Each branch of --service, or of the service that --cause is about, that waits "
+                   "for it in vain, in all that match; in place of GID and BRANCH");
+  AddFilters(resolve, command->which);
   AddIntent(resolve, command->intent, true);
-  Examples(resolve, {"assentctl resolve order-17 2 commit --reason 'seen in the bank statement'",
-                     "assentctl resolve order-17 2 abort --dry-run"});
-  resolve.callback([command, &program] { program.command = *command; });
+  Examples(resolve,
+           {"assentctl resolve order-17 2 commit --reason 'seen in the bank statement'",
+            "assentctl resolve order-17 2 abort --dry-run",
+            "assentctl resolve --all --service paymnet abort --reason 'there is no such service'"});
+  resolve.callback([command, decision, &program] {
+    ReadWhatToResolve(*command, *decision);
+    program.command = *command;
+  });
 }
 
 void AddCompletion(Program& program) {

@@ -72,4 +72,23 @@ std::string ResolveMeaning(const v1::Transaction& transaction, const v1::Branch&
   return text;
 }
 
+std::string ResolveMeaning(const ManyBranches& branches, v1::Decision resolution) {
+  const bool commit = resolution == v1::DECISION_COMMIT;
+  std::string text;
+  for (const auto& [protocol, count] : branches.counts) {
+    const Meaning meaning = MeaningOf(protocol, commit);
+    text += "Of " + Grouped(count) + " " + Word(protocol) + (count == 1 ? " branch" : " branches") +
+            " you declare that " + Visible(branches.service) + " " + meaning.happened +
+            ".\n  If it is not so: " + meaning.if_not + ".\n";
+  }
+  if (!text.empty()) text += "  Nothing more is sent to it for them.\n";
+  if (branches.contradicting > 0) {
+    text += "  " + Grouped(branches.contradicting) + " of them " +
+            (branches.contradicting == 1 ? "is" : "are") + " decided " +
+            (commit ? "ABORT" : "COMMIT") +
+            ": this contradicts it, and the outcome becomes MIXED.\n";
+  }
+  return text;
+}
+
 }  // namespace assent::ctl

@@ -1,5 +1,7 @@
+#include "tools/assentctl/batch.h"
 #include "tools/assentctl/commands.h"
 #include "tools/assentctl/perform.h"
+#include "tools/assentctl/text.h"
 
 namespace assent::ctl {
 
@@ -58,10 +60,78 @@ std::vector<std::string> Expand(const std::vector<std::string>& gids, Session& s
   return expanded;
 }
 
+// ---- --all --------------------------------------------------------------------------------------
+
+// Those of which it would only be said that they are in the wrong state are none of its.
+v1::ListRequest Wanted(const OperateCommand& command) {
+  v1::ListRequest request = command.which;
+  if (request.states_size() == 0 && command.verb == Verb::kAbort) request.add_states(v1::ACTIVE);
+  if (request.states_size() == 0 && command.verb == Verb::kForget) request.add_states(v1::FINISHED);
+  return request;
+}
+
+// A list with an outcome has finished ones too.
+bool IsPassedOver(const OperateCommand& command, const v1::Transaction& transaction) {
+  const Verb verb = command.verb;
+  const bool over = transaction.state() == v1::FINISHED && command.which.states_size() == 0;
+  return (verb != Verb::kForget && over) || (verb == Verb::kRetry && transaction.suspended()) ||
+         (verb == Verb::kResume && !transaction.suspended()) ||
+         (verb == Verb::kSuspend && transaction.suspended());
+}
+
+// What is held is suspended as well, but not by a person: the verb means something else for it.
+std::string HeldMeaning(Verb verb, std::uint64_t held) {
+  if (held == 0) return "";
+  const std::string text = Grouped(held) + " of them " + (held == 1 ? "is" : "are") +
+                           " held: the log may lack what became of " + (held == 1 ? "it" : "them") +
+                           "; ";
+  switch (verb) {
+    case Verb::kAbort:
+      return text +
+             "abort undoes every branch, also of one that had been committed: look at the "
+             "participants first (assentctl show GID)\n";
+    case Verb::kResume:
+      return text +
+             "resume goes on as if nothing had been decided, with a new deadline, and is refused "
+             "where a branch is two-phase: look at the participants first (assentctl show GID)\n";
+    case Verb::kRetry:
+    case Verb::kSuspend:
+    case Verb::kForget: break;
+  }
+  return text + "a person has to say how they go on (assentctl show GID)\n";
+}
+
+Exit RunAll(const OperateCommand& command, Session& session) {
+  std::uint64_t suspended = 0;  // passed over
+  std::uint64_t held = 0;
+  Batch batch;
+  batch.verb = Name(command.verb);
+  batch.which = Wanted(command);
+  batch.intent = command.intent;
+  batch.choose = [&](const v1::Transaction& transaction) -> std::vector<Target> {
+    if (IsPassedOver(command, transaction)) {
+      if (command.verb == Verb::kRetry && transaction.suspended()) ++suspended;
+      return {};
+    }
+    held += transaction.held() ? 1 : 0;
+    return {{transaction.gid()}};
+  };
+  batch.request = [&](const Target&, const v1::OperatorAction& action) {
+    return MakeRequest(command.verb, action);
+  };
+  batch.left_out = [&] {
+    return suspended == 0
+               ? std::string()
+               : Grouped(suspended) + " more are suspended, and left out: resume has them go on\n";
+  };
+  batch.meaning = [&] { return HeldMeaning(command.verb, held); };
+  return RunBatch(batch, session);
+}
+
 }  // namespace
 
 Exit RunOperate(const OperateCommand& command, Session& session) {
-  if (command.all) return RunBatch(command, session);
+  if (command.all) return RunAll(command, session);
   Deeds deeds;
   deeds.verb = Name(command.verb);
   deeds.needs_consent = NeedsConsent(command.verb);

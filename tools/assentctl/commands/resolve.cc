@@ -32,6 +32,7 @@ Exit AskAllTheSame(const OperatorRequest& request, const Status& why, Session& s
 }  // namespace
 
 Exit RunResolve(const ResolveCommand& command, Session& session) {
+  if (command.all) return RunResolveAll(command, session);
   v1::GetRequest get;
   get.set_gid(command.gid);
   const Result<v1::Transaction> found = session.service.Get(get, session.options.call_timeout);
@@ -60,7 +61,7 @@ Exit RunResolve(const ResolveCommand& command, Session& session) {
   deeds.warning = ResolveMeaning(found.value(), branch.value(), command.resolution);
   if (intent.dry_run || intent.yes) session.console.Err(deeds.warning);
   if (can_ask || intent.yes) {
-    const Status asked = AskReason("resolve", "what was seen at the participant", intent, session);
+    const Status asked = AskReason("resolve", kSeenThere, intent, session);
     if (!asked.ok()) return session.Fail(asked);
   }
   deeds.deeds.push_back({command.gid, ask});
