@@ -68,6 +68,19 @@ TEST_F(WaitTest, TroubleEndsTheWaitUnlessPatient) {
   EXPECT_EQ(Exit::kDone, Wait(v1::WAIT_COMPLETED, true));
 }
 
+// Its page promises 12 for what cannot end without a human; whoever waited was told 11.
+TEST_F(WaitTest, WhatIsSuspendedCannotEndWithoutAHuman) {
+  v1::Transaction suspended = Active("g");
+  suspended.set_suspended(true);
+  service.watch.push_back({{Active("g"), suspended}, {}});
+  EXPECT_EQ(Exit::kNeedsHuman, Wait());
+  EXPECT_NE(std::string::npos,
+            console.err.find("g is suspended by a human (assentctl show g; --patient waits on)"));
+  session.options.wait_timeout = seconds(3);
+  service.watch.push_back({{suspended}, Status(Code::kDeadlineExceeded, "late")});
+  EXPECT_EQ(Exit::kNeedsHuman, Wait(v1::WAIT_COMPLETED, true));
+}
+
 TEST_F(WaitTest, TheDecisionCountsEvenWhenItsExecutionIsStuck) {
   service.watch.push_back({{Stuck("g")}, {}});
   EXPECT_EQ(Exit::kDone, Wait(v1::WAIT_DECIDED));

@@ -13,6 +13,11 @@ bool IsThere(const v1::Transaction& seen, v1::WaitFor wait_for) {
   return wait_for == v1::WAIT_DECIDED && seen.decision() != v1::DECISION_UNSPECIFIED;
 }
 
+// It does not go on without a person: it needs one, or one has suspended it.
+bool NeedsHuman(const v1::Transaction& transaction) {
+  return transaction.needs_operator() || transaction.suspended();
+}
+
 // What a script is told of a transaction that got where it was waited for. Undecided: accepted is
 // all that was asked.
 Exit Verdict(const v1::Transaction& transaction) {
@@ -32,7 +37,7 @@ Exit RunWait(const WaitCommand& command, Session& session) {
   const Followed followed =
       Follow(command.gid, session.options.wait_timeout, session, [&](const v1::Transaction& seen) {
         there = IsThere(seen, command.wait_for);
-        const bool goes_on = !there && (command.patient || !seen.needs_operator());
+        const bool goes_on = !there && (command.patient || !NeedsHuman(seen));
         if (goes_on && !std::exchange(told, true)) {
           session.console.Err("waiting: " + Visible(seen.why_not_finished()) + "\n");
         }
@@ -48,11 +53,13 @@ Exit RunWait(const WaitCommand& command, Session& session) {
     session.console.Err("assentctl: " + gid +
                         " is still running after --timeout; it goes on (assentctl show " + gid +
                         ")\n");
-    const bool human = followed.last.has_value() && followed.last->needs_operator();
+    const bool human = followed.last.has_value() && NeedsHuman(*followed.last);
     return human ? Exit::kNeedsHuman : Exit::kStillRunning;
   }
-  session.console.Err("assentctl: " + gid + " needs a human (assentctl show " + gid +
-                      "; --patient waits on)\n");
+  session.console.Err(
+      "assentctl: " + gid +
+      (followed.last->needs_operator() ? " needs a human" : " is suspended by a human") +
+      " (assentctl show " + gid + "; --patient waits on)\n");
   return Exit::kNeedsHuman;
 }
 
