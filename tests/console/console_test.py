@@ -71,6 +71,8 @@ class Looking(Console):
         self.go("#/")
         self.assertIn(f"{ORDERS:,}", self.cause("payment: not connected"))
         self.assertIn("1\n", self.cause(MISSPELT))
+        # It may be misspelt: said once the page has had the figures.
+        self.browser.see("nobody of this name was here since the start; like: payment", ".causes")
         self.assertIn("needs a person", self.cause("the shelf is sealed"))
         # What needs a person comes first, and the frame says it on each page.
         self.assertIn("the shelf is sealed", self.causes()[0])
@@ -142,6 +144,7 @@ class Looking(Console):
         rows = self.browser.texts("tbody tr")
         self.assertRegex(rows[0], rf"payment[\s\S]*cannot be reached[\s\S]*{ORDERS:,} transactions")
         self.assertTrue(any(MISSPELT in row and "nobody connected" in row for row in rows), rows)
+        self.browser.see("like: payment", ".participants")
         self.browser.click("tbody td a", f"{ORDERS:,}")
         self.cause("payment: not connected")
 

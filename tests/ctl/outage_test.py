@@ -78,6 +78,39 @@ class Outage(CtlTest):
         self.look_at_the_top()
         self.repair(causes, misspelt)
 
+    def test_a_misspelt_service_behind_a_restart(self):
+        """What was begun before it may have been sent, as far as the next start knows: it has to be undone, by a service
+        that will never come."""
+        with connect(self.daemon.endpoint) as channel:
+            stub = tx_grpc.TransactionServiceStub(channel)
+            for i in range(3):
+                self.submit(stub, f"odd-{i}", (types.TCC, "paymnet", "charge"))
+        self.daemon.kill()
+        self.daemon.start()
+        misspelt = "paymnet: not connected"
+        causes = self.until(lambda: (c := self.causes()).get(misspelt, {"count": 0})["count"] == 3 and c)
+        key = causes[misspelt]["key"]
+        # Whom it is like, and that nobody of that name was here.
+        self.assertIn("paymnet: not connected (like: payment)\n", self.expect(0, "list", "--group-by", "why").out)
+        self.assertRegex(self.expect(0, "participants", "paymnet").out, "paymnet +none .* like: payment\n")
+        shown = self.expect(0, "show", "odd-1").out
+        self.assertIn("no participant paymnet is connected, nor was any since the start", shown)
+        self.assertIn("paymnet is not there, like: payment\n", shown)
+
+        early = self.expect(0, "resolve", "--all", "--cause", key, "abort", "--reason", "misspelt", "--yes")
+        self.assertIn("3 more are not decided, and left out: abort first", early.err)
+        aborted = self.expect(0, "abort", "--all", "--cause", key, "--reason", "misspelt", "--yes")
+        self.assertEqual("abort: 3 done, 0 failed\n", aborted.out)
+        self.assertIn("3 are not undone yet", aborted.err)
+        self.until(lambda: self.causes().get(misspelt, {"count": 0})["count"] == 3)
+        dry = self.expect(0, "resolve", "--all", "--cause", key, "abort", "--dry-run")
+        self.assertEqual("resolve: (dry run) 3 match\n", dry.out)
+        self.assertIn("Of 3 tcc branches you declare that paymnet has cancelled", dry.err)
+        ended = self.expect(0, "resolve", "--all", "--cause", key, "abort", "--reason", "misspelt", "--yes")
+        self.assertEqual("resolve: 3 done, 0 failed\n", ended.out)
+        for i in range(3):
+            self.assertEqual("ABORTED", self.expect(0, "show", f"odd-{i}", "-o", "json").json["outcome"])
+
     def look_at_the_top(self):
         top = self.expect(0, "top", "--once", "-o", "json").json
         self.assertEqual(ORDERS + 2, top["causes"]["total"])

@@ -1,5 +1,6 @@
 #include "tools/assentctl/cause_view.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -39,7 +40,18 @@ std::string Age(const v1::Cause& cause, const Style& style) {
   return FormatDuration(style.now_unix_ms - cause.oldest_unix_ms());
 }
 
-std::string CausesTable(const v1::ListCausesReply& causes, const Style& style) {
+bool IsAbsent(const v1::Cause& cause) {
+  return cause.kind() == v1::NOT_CONNECTED || std::find(cause.kinds().begin(), cause.kinds().end(),
+                                                        v1::NOT_CONNECTED) != cause.kinds().end();
+}
+
+std::string Why(const v1::Cause& cause, const Alikes& alikes) {
+  const std::string alike = IsAbsent(cause) ? AlikeTo(alikes, cause.service()) : "";
+  return cause.sentence() + (alike.empty() ? "" : " (" + alike + ")");
+}
+
+std::string CausesTable(const v1::ListCausesReply& causes, const Style& style,
+                        const Alikes& alikes) {
   std::vector<std::string> header = {"COUNT", "OLDEST", "NEEDS A HUMAN", "KEY"};
   if (style.wide()) header.insert(header.end(), {"STATES", "OLDEST GID"});
   header.emplace_back("WHY");
@@ -53,7 +65,7 @@ std::string CausesTable(const v1::ListCausesReply& causes, const Style& style) {
       row.emplace_back(States(cause));
       row.emplace_back(cause.gids().empty() ? "" : cause.gids(0));
     }
-    row.emplace_back(cause.sentence(), ToneOf(cause));
+    row.emplace_back(Why(cause, alikes), ToneOf(cause));
     table.Add(std::move(row));
   }
   return table.empty() ? "" : table.Render(style);
@@ -68,10 +80,15 @@ v1::ListCausesRequest CausesRequestOf(const v1::ListRequest& request) {
   return causes;
 }
 
-std::string RenderCauses(const v1::ListCausesReply& causes, const Style& style) {
+bool HasAbsent(const v1::ListCausesReply& causes) {
+  return std::any_of(causes.causes().begin(), causes.causes().end(), IsAbsent);
+}
+
+std::string RenderCauses(const v1::ListCausesReply& causes, const Style& style,
+                         const Alikes& alikes) {
   switch (style.output) {
     case Output::kTable:
-    case Output::kWide: return CausesTable(causes, style);
+    case Output::kWide: return CausesTable(causes, style, alikes);
     case Output::kJson: return PrettyJson(ToJson(causes, {}));
     case Output::kYaml: return Yaml(ToJson(causes, {}));
     case Output::kJsonl:

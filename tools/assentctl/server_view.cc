@@ -60,7 +60,13 @@ Cell Waiting(const v1::ParticipantInfo& participant) {
           participant.waiting() > 0 ? Tone::kBad : Tone::kPlain};
 }
 
-void AddService(const v1::ParticipantInfo& participant, Table& table) {
+// Of one that nobody serves, whom it may have been meant for.
+Cell Actions(const v1::ParticipantInfo& participant, const Alikes& alikes) {
+  const std::string alike = AlikeTo(alikes, participant.service());
+  return alike.empty() ? Cell(Joined(participant.actions())) : Cell(alike, Tone::kWarn);
+}
+
+void AddService(const v1::ParticipantInfo& participant, const Alikes& alikes, Table& table) {
   std::uint64_t in_flight = 0;
   for (const auto& instance : participant.instances()) in_flight += instance.in_flight();
   table.Add({{participant.service(), Tone::kStrong},
@@ -68,10 +74,11 @@ void AddService(const v1::ParticipantInfo& participant, Table& table) {
              std::to_string(in_flight),
              Queued(participant),
              Waiting(participant),
-             Joined(participant.actions())});
+             Actions(participant, alikes)});
 }
 
-void AddInstances(const v1::ParticipantInfo& participant, const Style& style, Table& table) {
+void AddInstances(const v1::ParticipantInfo& participant, const Style& style, const Alikes& alikes,
+                  Table& table) {
   if (participant.instances_size() == 0) {
     table.Add({{participant.service(), Tone::kStrong},
                {"none", Tone::kBad},
@@ -82,7 +89,7 @@ void AddInstances(const v1::ParticipantInfo& participant, const Style& style, Ta
                Waiting(participant),
                "",
                "",
-               Joined(participant.actions())});
+               Actions(participant, alikes)});
   }
   const bool differ = std::any_of(participant.instances().begin(), participant.instances().end(),
                                   [](const auto& instance) { return instance.actions_size() > 0; });
@@ -101,7 +108,8 @@ void AddInstances(const v1::ParticipantInfo& participant, const Style& style, Ta
   }
 }
 
-std::string ParticipantTable(const v1::ListParticipantsReply& reply, const Style& style) {
+std::string ParticipantTable(const v1::ListParticipantsReply& reply, const Style& style,
+                             const Alikes& alikes) {
   Table table(style.wide() ? std::vector<std::string>{"SERVICE", "INSTANCE", "TRANSPORT", "ADDRESS",
                                                       "IN FLIGHT", "QUEUED", "WAITING", "CONNECTED",
                                                       "AGENT", "ACTIONS"}
@@ -109,9 +117,9 @@ std::string ParticipantTable(const v1::ListParticipantsReply& reply, const Style
                                                       "WAITING", "ACTIONS"});
   for (const v1::ParticipantInfo& participant : reply.participants()) {
     if (style.wide()) {
-      AddInstances(participant, style, table);
+      AddInstances(participant, style, alikes, table);
     } else {
-      AddService(participant, table);
+      AddService(participant, alikes, table);
     }
   }
   return table.empty() ? "" : table.Render(style);
@@ -214,8 +222,9 @@ std::string Document(const v1::ServerInfo& info, const Style& style) {
 
 }  // namespace
 
-std::string RenderParticipants(const v1::ListParticipantsReply& reply, const Style& style) {
-  if (style.table()) return ParticipantTable(reply, style);
+std::string RenderParticipants(const v1::ListParticipantsReply& reply, const Style& style,
+                               const Alikes& alikes) {
+  if (style.table()) return ParticipantTable(reply, style, alikes);
   if (style.output == Output::kJson) return PrettyJson(ToJson(reply, {}));
   if (style.output == Output::kYaml) return Yaml(ToJson(reply, {}));
   std::string text;

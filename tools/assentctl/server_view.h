@@ -5,12 +5,14 @@
 #include <string>
 
 #include "assent/v1/transaction.pb.h"
+#include "tools/assentctl/alike.h"
 #include "tools/assentctl/style.h"
 
 namespace assent::ctl {
 
 // One line per service; wide: one per instance, with what is queued and waits for its service.
-std::string RenderParticipants(const v1::ListParticipantsReply& reply, const Style& style);
+std::string RenderParticipants(const v1::ListParticipantsReply& reply, const Style& style,
+                               const Alikes& alikes = {});
 
 std::string RenderStats(const v1::ServerInfo& info, const Style& style);
 

@@ -130,11 +130,13 @@ std::string RenderTop(const Sighting& before, const Sighting& now, const std::st
   const int left_out = causes.causes_size() - half;
   if (left_out > 0) causes.mutable_causes()->DeleteSubrange(half, left_out);
   std::string text = Head(before, now, endpoint, style);
-  text += "\n" + (causes.causes().empty() ? "nothing unfinished\n" : RenderCauses(causes, table));
+  const Alikes alikes = AlikesOf(now.participants);
+  text += "\n" +
+          (causes.causes().empty() ? "nothing unfinished\n" : RenderCauses(causes, table, alikes));
   if (left_out > 0) text += "... and " + Count(static_cast<std::uint64_t>(left_out), "row") + "\n";
   if (now.participants.participants().empty()) return text;
   const v1::ListParticipantsReply busiest = Busiest(now.participants, half);
-  text += "\n" + RenderParticipants(busiest, table);
+  text += "\n" + RenderParticipants(busiest, table, alikes);
   const int more = now.participants.participants_size() - busiest.participants_size();
   if (more > 0) text += "... and " + std::to_string(more) + " more\n";
   return text;

@@ -7,6 +7,7 @@ import { command, el, show } from "./dom.js";
 import { asked, filterForm, flags, isFinished } from "./filters.js";
 import { age, number, plural } from "./format.js";
 import { TransactionList } from "./list.js";
+import { nobodyOf } from "./spelling.js";
 
 const EVERY_MS = 2000;
 const KINDS = {
@@ -242,7 +243,7 @@ export class AttentionPage {
           "button",
           { type: "button", "aria-expanded": String(open), onclick: () => this.#open(open ? "" : cause.key) },
           el("span", { class: "count" }, number(count)),
-          el("span", { class: "sentence" }, cause.sentence, this.#detail(cause, tone, open)),
+          el("span", { class: "sentence" }, cause.sentence, this.#detail(cause, tone, open), this.#spelling(cause)),
           el(
             "span",
             { class: `badge ${tone}` },
@@ -269,6 +270,13 @@ export class AttentionPage {
   #detail(cause, tone, open) {
     const last = /last: (.*)/.exec(cause.example);
     return last && !open && ["bad", "warn"].includes(tone) ? el("span", { class: "detail" }, last[1]) : null;
+  }
+
+  // A name that may be misspelt.
+  #spelling(cause) {
+    if (cause.kind !== "NOT_CONNECTED") return null;
+    const said = nobodyOf(cause.service, this.app.pulse);
+    return said ? el("span", { class: "detail spelling" }, said) : null;
   }
 
   #batch(cause) {

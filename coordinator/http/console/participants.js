@@ -6,6 +6,7 @@ import { link } from "./address.js";
 import { el, show } from "./dom.js";
 import { callsOf } from "./figures.js";
 import { age, number, plural } from "./format.js";
+import { nobodyOf } from "./spelling.js";
 
 const EVERY_MS = 2000;
 const SPAN_MS = 300000; // error rates are of the last five minutes, or since the page is open
@@ -117,6 +118,7 @@ export class ParticipantsPage {
         {},
         there.length === 0 &&
           el("span", { class: "badge bad" }, one.instances.length ? "cannot be reached" : "nobody connected"),
+        there.length === 0 && this.#spelling(one),
         this.#instances(one, there),
       ),
       el("td", { class: "number", "data-label": "In flight" }, number(inFlight)),
@@ -135,6 +137,11 @@ export class ParticipantsPage {
         calls.all ? `${share < 10 ? share.toFixed(1) : Math.round(share)} %` : "–",
       ),
     );
+  }
+
+  #spelling(one) {
+    const said = nobodyOf(one.service, this.app.pulse);
+    return said ? el("span", { class: "muted spelling" }, ` ${said}`) : null;
   }
 
   #instances(one, there) {

@@ -5,6 +5,7 @@
 #include "tools/assentctl/commands.h"
 #include "tools/assentctl/follow.h"
 #include "tools/assentctl/list_view.h"
+#include "tools/assentctl/participants.h"
 #include "tools/assentctl/text.h"
 
 namespace assent::ctl {
@@ -93,12 +94,14 @@ Exit CountOnce(const ListCommand& command, Session& session) {
   request.set_by_service(command.group_by == GroupBy::kService);
   const auto causes = session.service.ListCauses(request, session.options.call_timeout);
   if (!causes.ok()) return session.Fail(causes.status());
-  session.console.Out(RenderCauses(*causes, session.MakeStyle()));
+  const Style style = session.MakeStyle();
+  const bool look = style.table() && HasAbsent(*causes);
+  session.console.Out(RenderCauses(*causes, style, look ? FetchAlikes(session) : Alikes()));
   SayWhatIsMissing(*causes, session);
   if (causes->total() == 0) {
     session.console.Err(IsFiltered(command.request) ? "no transaction matches\n"
                                                     : "nothing unfinished\n");
-  } else if (session.MakeStyle().table()) {
+  } else if (style.table()) {
     session.console.Err(CausesFooter(*causes));
   }
   return Exit::kDone;

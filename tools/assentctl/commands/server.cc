@@ -1,26 +1,56 @@
+#include <algorithm>
+
 #include "tools/assentctl/cluster_view.h"
 #include "tools/assentctl/commands.h"
+#include "tools/assentctl/participants.h"
 #include "tools/assentctl/server_view.h"
 #include "tools/assentctl/text.h"
 
 namespace assent::ctl {
 
-Exit RunParticipants(const ParticipantsCommand& command, Session& session) {
-  v1::ListParticipantsRequest request = command.request;
+Result<v1::ListParticipantsReply> FetchParticipants(const v1::ListParticipantsRequest& first,
+                                                    Timeout timeout, Session& session) {
+  v1::ListParticipantsRequest request = first;
   v1::ListParticipantsReply all;
   do {
     const Result<v1::ListParticipantsReply> page =
-        session.service.ListParticipants(request, session.options.call_timeout);
-    if (!page.ok()) return session.Fail(page.status());
+        session.service.ListParticipants(request, timeout);
+    if (!page.ok()) return page.status();
     if (!page->next_page_token().empty() && page->next_page_token() <= request.page_token())
-      return session.Fail(Internal("the coordinator answered with the same page token twice"));
+      return Internal("the coordinator answered with the same page token twice");
     all.MergeFrom(*page);
     request.set_page_token(page->next_page_token());
     all.clear_next_page_token();
   } while (!request.page_token().empty());
-  session.console.Out(RenderParticipants(all, session.MakeStyle()));
-  session.console.Err(SilentText(all.silent(), "who is connected to it alone is not on the list"));
-  if (all.participants_size() == 0) session.console.Err("no participant is known\n");
+  return all;
+}
+
+Alikes FetchAlikes(Session& session) {
+  const Timeout patience = std::min(session.options.call_timeout, kHintPatience);
+  const auto all = FetchParticipants({}, patience, session);
+  return all.ok() ? AlikesOf(*all) : Alikes();
+}
+
+namespace {
+
+bool HasAbsent(const v1::ListParticipantsReply& reply) {
+  return std::any_of(reply.participants().begin(), reply.participants().end(),
+                     [](const auto& one) { return one.instances().empty(); });
+}
+
+}  // namespace
+
+Exit RunParticipants(const ParticipantsCommand& command, Session& session) {
+  const auto all = FetchParticipants(command.request, session.options.call_timeout, session);
+  if (!all.ok()) return session.Fail(all.status());
+  const Style style = session.MakeStyle();
+  // Whoever is meant may be none that was asked for.
+  const bool in_part = !command.request.service_prefix().empty();
+  const bool look = in_part && style.table() && HasAbsent(*all);
+  session.console.Out(
+      RenderParticipants(*all, style, look ? FetchAlikes(session) : AlikesOf(*all)));
+  session.console.Err(SilentText(all->silent(), "who is connected to it alone is not on the list"));
+  if (all->participants_size() == 0) session.console.Err("no participant is known\n");
   return Exit::kDone;
 }
 

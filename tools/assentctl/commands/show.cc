@@ -1,5 +1,9 @@
+#include <algorithm>
+#include <utility>
+
 #include "tools/assentctl/commands.h"
 #include "tools/assentctl/follow.h"
+#include "tools/assentctl/participants.h"
 #include "tools/assentctl/show_view.h"
 #include "tools/assentctl/text.h"
 #include "tools/assentctl/watch_view.h"
@@ -26,9 +30,34 @@ Exit EndOfFollowing(const Followed& followed, const std::string& gid, Session& s
   return Exit::kOther;
 }
 
+// Best effort: without an answer the page is as it is. Asked once, for what the page can use.
+class Hints {
+ public:
+  explicit Hints(Session& session) : session_(session) {}
+
+  const PageHints& For(const v1::Transaction& seen) {
+    if (!session_.MakeStyle().table()) return hints_;
+    if (!seen.traceparent().empty() && !std::exchange(asked_trace_, true)) {
+      const auto info =
+          session_.service.GetServerInfo(std::min(session_.options.call_timeout, kHintPatience));
+      if (info.ok()) hints_.trace_url = info->trace_url();
+    }
+    if (WaitsForAbsent(seen) && !std::exchange(asked_alikes_, true))
+      hints_.alikes = FetchAlikes(session_);
+    return hints_;
+  }
+
+ private:
+  Session& session_;
+  PageHints hints_;
+  bool asked_trace_ = false;
+  bool asked_alikes_ = false;
+};
+
 Exit ShowFollowing(const ShowCommand& command, Session& session) {
   const bool redraw = session.surroundings.out_is_terminal && session.MakeStyle().table();
   bool first = true;
+  Hints hints(session);
   const Followed followed = Follow(
       command.gid, session.options.wait_timeout, session,
       [&](const v1::Transaction& seen) {
@@ -39,7 +68,7 @@ Exit ShowFollowing(const ShowCommand& command, Session& session) {
         std::string text = redraw ? "\x1b[H\x1b[2J" : "";
         if (!first && !redraw) text = style.output == Output::kYaml ? "---\n" : "";
         if (!first && !redraw && style.table()) text = "\n";
-        session.console.Out(text + RenderTransaction(seen, style));
+        session.console.Out(text + RenderTransaction(seen, style, hints.For(seen)));
         first = false;
         return true;
       },
@@ -79,7 +108,7 @@ Exit RunShow(const ShowCommand& command, Session& session) {
   Style style = session.MakeStyle();
   style.payloads = command.payloads;
   style.bytes = command.bytes;
-  session.console.Out(RenderTransaction(found.value(), style));
+  session.console.Out(RenderTransaction(found.value(), style, Hints(session).For(found.value())));
   return Exit::kDone;
 }
 
