@@ -48,7 +48,10 @@ SpanId SpanIdOf(const Mixer& mixer) {
 Mixer Begun(const Transaction& txn, std::uint64_t kind) {
   Mixer mixer(kind);
   for (const std::uint8_t byte : txn.spec().trace->trace_id) mixer.Add(byte);
-  return mixer.Add(txn.gid()).Add(txn.began_epoch());
+  // A gid that was forgotten may be begun anew, by the same trace.
+  return mixer.Add(txn.gid())
+      .Add(txn.began_epoch())
+      .Add(static_cast<std::uint64_t>(txn.began_at().time_since_epoch().count()));
 }
 
 constexpr std::uint64_t kTransactionSpan = 1, kBranchSpan = 2, kAttemptSpan = 3, kWriteSpan = 4,

@@ -17,7 +17,8 @@ namespace {
 // The standard's own example.
 const std::string kParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-Transaction Begun(const std::string& gid, std::shared_ptr<const TraceContext> trace) {
+Transaction Begun(const std::string& gid, std::shared_ptr<const TraceContext> trace,
+                  Millis at = Millis(1000)) {
   TransactionSpec spec;
   spec.gid = gid;
   for (int i = 0; i < 2; ++i) {
@@ -29,7 +30,7 @@ Transaction Begun(const std::string& gid, std::shared_ptr<const TraceContext> tr
   EXPECT_EQ(Normalise(spec), OkStatus());
   spec.trace = std::move(trace);
   Transaction txn(std::move(spec));
-  (void)txn.Apply(Begin{3}, Now{MonoTime(std::chrono::seconds(1)), WallTime(Millis(1000)), 0});
+  (void)txn.Apply(Begin{3}, Now{MonoTime(std::chrono::seconds(1)), WallTime(at), 0});
   return txn;
 }
 
@@ -123,6 +124,16 @@ TEST(Trace, AnAttemptOfAnotherLifeIsAnotherSpan) {
   (void)txn.Apply(Recover{kFirstStoreGeneration},
                   Now{MonoTime(std::chrono::seconds(1)), WallTime(Millis(2000)), 0});
   EXPECT_NE(SpanOf(txn, 0, Operation::kTry, 1), before);
+}
+
+// Its gid was forgotten, and the same trace begins it again: they were one tree with each id twice.
+TEST(Trace, AGidThatIsBegunAnewHasOtherSpans) {
+  const Transaction first = Begun("g1", Given());
+  const Transaction second = Begun("g1", Given(), Millis(1001));
+  EXPECT_NE(SpanOf(first), SpanOf(second));
+  EXPECT_NE(SpanOf(first, 1), SpanOf(second, 1));
+  EXPECT_NE(SpanOf(first, 1, Operation::kTry, 1), SpanOf(second, 1, Operation::kTry, 1));
+  EXPECT_NE(SpanOfWrite(first, 1), SpanOfWrite(second, 1));
 }
 
 TEST(Trace, ACommandTakesItAlong) {
