@@ -19,12 +19,17 @@ namespace http = boost::beast::http;
 using Tcp = net::ip::tcp;
 using Error = boost::system::error_code;
 
+namespace {
+
+// 101 is the last of its connection, and nobody has asked for it.
+bool IsInterim(unsigned code) { return code >= 100 && code < 200 && code != 101; }
+
+}  // namespace
+
 // A connection, and the request that is under way on it.
 struct Poster::Line {
   void Begin(const Target& target) {
     answer = {};
-    parser.emplace();
-    parser->body_limit(kMaxAnswerBytes);
     if (std::exchange(open, false)) return Write();
     resolver.async_resolve(target.host, target.port,
                            [this](Error failed, const Tcp::resolver::results_type& found) {
@@ -46,9 +51,13 @@ struct Poster::Line {
   }
   // By itself: Beast 1.74 forgets that a body is too large when it reads both at once.
   void ReadHeader() {
+    parser.emplace();
+    parser->body_limit(kMaxAnswerBytes);
     http::async_read_header(stream, buffer, *parser, [this](Error failed, std::size_t) {
       if (!parser->is_header_done()) return End("there is no answer: ", failed);
       const auto& message = parser->get();
+      // What comes before an answer (Early Hints) is none; any number of them may, in time.
+      if (!failed && IsInterim(message.result_int())) return ReadHeader();
       answer.code = message.result_int();
       const bool taken = answer.code >= 200 && answer.code < 300;
       answer.failed = taken ? "" : "it answers " + std::to_string(answer.code);

@@ -132,6 +132,24 @@ TEST(Poster, GivesUpWhereTheNewConnectionIsClosedAsWell) {
   EXPECT_EQ(poster.Post(kHeaders, "body", kLong).body, "b");
 }
 
+// It was taken for a refusal, and what came behind it for more than an answer.
+TEST(Poster, WhatComesBeforeAnAnswerIsNone) {
+  const std::string hints = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\nRetry-After: 9\r\n\r\n";
+  Receiver receiver({{"HTTP/1.1 100 Continue\r\n\r\n" + hints + hints + Ok("a"), hints + Ok("b")},
+                     {hints},
+                     {"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"}});
+  Poster poster(receiver.target(), Connections::kKept);
+  const Answer answer = poster.Post(kHeaders, "body", kLong);
+  EXPECT_EQ(answer.code, 200U);
+  EXPECT_EQ(answer.failed, "");
+  EXPECT_EQ(answer.retry_after, "");
+  EXPECT_EQ(answer.body, "a");
+  EXPECT_EQ(poster.Post(kHeaders, "body", kLong).body, "b");
+  Poster other(receiver.target(), Connections::kOneEach);
+  EXPECT_EQ(other.Post(kHeaders, "body", kLong).failed.rfind("there is no answer: ", 0), 0U);
+  EXPECT_EQ(other.Post(kHeaders, "body", kLong).failed, "it answers 101");
+}
+
 // What is more than an answer, or says that it is the last, ends the connection and is no failure.
 TEST(Poster, KeepsNoConnectionOfAnAnswerThatDoesNotEnd) {
   const std::string large(kMaxAnswerBytes + 1, 'x');
