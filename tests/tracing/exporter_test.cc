@@ -120,6 +120,48 @@ TEST(Exporter, GivesUpWhatWouldBeTooOld) {
   EXPECT_EQ(exporter.Figures().failed_tries, 1U);
 }
 
+// The first request that is given up says how many spans it had.
+TEST(Exporter, ARequestIsBoundedByMemory) {
+  const auto largest = [] {
+    Span span = Some(kMaxTextBytes);
+    for (std::size_t i = 0; i < kMaxAttributesCount; ++i)
+      span.attributes.push_back({"k", std::string(kMaxTextBytes, 'x')});
+    return span;
+  };
+  const std::size_t fit = kMaxBatchBytes / Fit(largest()).bytes;
+  ASSERT_LT(fit, kMaxBatchSpansCount);
+  ExporterOptions options = ToNobody();
+  options.first_pause = milliseconds(kFirstSpansPauseMs);
+  options.max_age = milliseconds(0);
+  std::atomic<std::size_t> in_the_first = 0;
+  options.on_trouble = [&](TracingTrouble trouble, const std::string& words) {
+    if (trouble == TracingTrouble::kGaveUp) in_the_first = std::stoul(words);
+  };
+  Exporter exporter(std::move(options));
+  for (std::size_t i = 0; i < fit + 1; ++i) exporter.Offer(largest());
+  EXPECT_EQ(exporter.Figures().queue_full, 0U);
+  exporter.Open({});
+  Until([&] { return in_the_first > 0; });
+  EXPECT_EQ(in_the_first, fit);
+}
+
+// However long it has been away: what may not live for so long is given up, what may waits.
+TEST(Exporter, APauseHasALimit) {
+  const auto after_one_try = [](std::int64_t max_age_ms) {
+    ExporterOptions options = ToNobody();
+    options.first_pause = milliseconds(100 * kMaxSpansPauseMs);
+    options.max_age = milliseconds(max_age_ms);
+    Exporter exporter(std::move(options));
+    exporter.Open({});
+    exporter.Offer(Some());
+    Until([&] { return exporter.Figures().failed_tries == 1; });
+    return exporter.Figures();
+  };
+  // Up to half of it less; and the try itself takes a moment.
+  EXPECT_EQ(after_one_try(kMaxSpansPauseMs / 2 - 1).gave_up, 1U);
+  EXPECT_EQ(after_one_try(kMaxSpansPauseMs + kSpansTryMs).gave_up, 0U);
+}
+
 // Whatever happens at once, each span is counted once.
 TEST(Exporter, LosesNoCount) {
   constexpr std::uint64_t kEach = 3'000;

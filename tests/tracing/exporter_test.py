@@ -17,6 +17,7 @@ BIN = os.environ["ASSENT_BIN_DIR"]
 PATIENCE_SECONDS = 60
 FULL = 512  # spans that leave at once, as one request
 NEVER_MS = 3_600_000  # for others they do not wait
+LONGEST_PAUSE_MS = 300_000
 
 
 def until(condition):
@@ -159,6 +160,17 @@ class Export(unittest.TestCase):
         self.said(exporter, "away: it answers 429", "back: ")
         self.assertEqual(1, len({one["body"] for one in collector.requests}))
         self.assertGreaterEqual(collector.requests[4]["at"] - collector.requests[3]["at"], 0.99)
+
+    def test_a_pause_that_is_asked_for_has_a_limit(self):
+        """Half a day is taken for five minutes: what may live for longer waits, what may not is given up."""
+        for age, gave_up in ((LONGEST_PAUSE_MS + 60_000, 0), (LONGEST_PAUSE_MS - 1, 1)):
+            collector = self.collector()
+            collector.answers = [(503, {"Retry-After": "43200"}, b"")]
+            exporter = self.exporter(collector.url, wait=1, age=age)
+            exporter("open")
+            exporter("offer 1")
+            figures = until(lambda: (now := exporter.figures())["failed_tries"] == 1 and now)
+            self.assertEqual((gave_up, 1 - gave_up), (figures["gave_up"], figures["queued"]))
 
     def test_words_of_who_is_not_ready(self):
         collector = self.collector()
