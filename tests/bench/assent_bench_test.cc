@@ -132,6 +132,24 @@ TEST(AssentBench, WhoWaitsForAnAbsentParticipantCostsNothingAndIsListedOnce) {
   EXPECT_GT(result["with_and_figures"]["p99_ms"].get<double>(), 0) << result;
 }
 
+// How long a page takes is for a quiet machine to say, as above.
+TEST(AssentBench, AMetricsPageIsMeasuredBesideALoad) {
+  const nlohmann::json result =
+      Bench({"scrape", "--transactions", "2000", "--rounds", "1", "--seconds", "0.5", "--warmup",
+             "0.2", "--rate", "100", "--json"});
+  ASSERT_TRUE(result.is_object());
+  EXPECT_EQ(result["in_flight"], 2000) << result;
+  const nlohmann::json& page = result["page"];
+  EXPECT_GE(page["count"].get<int>(), 3) << result;  // ten a second
+  EXPECT_GT(page["bytes"].get<int>(), 10'000) << result;
+  EXPECT_GT(page["median_ms"].get<double>(), 0) << result;
+  EXPECT_GE(page["highest_ms"].get<double>(), page["median_ms"].get<double>()) << result;
+  for (const char* name : {"not_scraped", "scraped"}) {
+    EXPECT_GT(result[name]["p50_ms"].get<double>(), 0) << result;
+    EXPECT_GE(result[name]["p99_ms"].get<double>(), result[name]["p50_ms"].get<double>()) << result;
+  }
+}
+
 TEST(AssentBench, AFilledLogIsOneThatTheDaemonTakes) {
   const std::string folder = ::testing::TempDir() + "assent-bench-fill";
   std::filesystem::remove_all(folder);

@@ -12,12 +12,11 @@
 #include <thread>
 #include <vector>
 
-#include <grpcpp/grpcpp.h>
 #include <nlohmann/json.hpp>
 
-#include "assent/v1/transaction.grpc.pb.h"
 #include "tools/assent-bench/fleet.h"
 #include "tools/assent-bench/report.h"
+#include "tools/assent-bench/side.h"
 #include "tools/assent-bench/trials.h"
 
 namespace assent::bench {
@@ -33,68 +32,6 @@ constexpr std::chrono::milliseconds kFiguresPeriod(10);
 double MillisSince(Clock::time_point began) {
   return std::chrono::duration<double, std::milli>(Clock::now() - began).count();
 }
-
-// A coordinator with its participants. What is absent is absent at one of the two only.
-class Side {
- public:
-  explicit Side(const Load& load) : load_(load), folder_("") {
-    coordinator_ = std::make_unique<Child>(DaemonCommand(load_, folder_.path()), errors());
-    endpoint_ = WaitListening(*coordinator_);
-    for (int i = 0; i < load_.participants; ++i) {
-      participants_.push_back(
-          Start({"participant", "--number", std::to_string(i), "--folder", folder_.path()}, load_));
-    }
-    for (auto& participant : participants_) participant->WaitLine("ready");
-    stub_ = v1::TransactionService::NewStub(
-        grpc::CreateChannel(endpoint_, grpc::InsecureChannelCredentials()));
-  }
-
-  // One run of an initiator: what it saw.
-  nlohmann::json Initiate(const Load& load) {
-    auto initiator = Start({"initiator"}, load);
-    nlohmann::json seen = nlohmann::json::parse(initiator->WaitLine("{"));
-    initiator->Stop();
-    if (seen.at("failed") != 0)
-      Die("a transaction failed: " + seen.at("first_failure").get<std::string>());
-    return seen;
-  }
-
-  v1::ListReply Page(v1::ListRequest& request) {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
-    v1::ListReply page;
-    const grpc::Status status = stub_->List(&context, request, &page);
-    if (!status.ok()) Die("List: " + status.error_message());
-    request.set_page_token(page.next_page_token());
-    return page;
-  }
-  // Transactions that wait for the service that is not there.
-  std::uint64_t Waiting() {
-    grpc::ClientContext context;
-    v1::ListParticipantsReply reply;
-    v1::ListParticipantsRequest request;
-    request.set_service_prefix("absent");
-    if (!stub_->ListParticipants(&context, request, &reply).ok()) Die("ListParticipants failed");
-    return reply.participants_size() == 0 ? 0 : reply.participants(0).waiting();
-  }
-  const std::string& endpoint() const { return endpoint_; }
-
- private:
-  std::string errors() const { return folder_.path() + "/errors"; }
-  std::unique_ptr<Child> Start(std::vector<std::string> words, const Load& load) {
-    words.insert(words.begin(), BinFolder() + "/assent-bench");
-    for (const char* word : {"--endpoint", endpoint_.c_str()}) words.emplace_back(word);
-    for (const std::string& word : LoadArguments(load)) words.push_back(word);
-    return std::make_unique<Child>(words, errors());
-  }
-
-  Load load_;
-  Folder folder_;
-  std::unique_ptr<Child> coordinator_;
-  std::string endpoint_;
-  std::vector<std::unique_ptr<Child>> participants_;
-  std::unique_ptr<v1::TransactionService::Stub> stub_;
-};
 
 enum class Looks { kNowhere, kAtFigures, kAtFiguresAndList };
 
@@ -124,18 +61,9 @@ class Looker {
   std::thread thread_;
 };
 
-// Begins them, and waits until each has heard that nobody is there.
-void BeginAbsent(Side& side, const Load& load, std::uint64_t transactions, nlohmann::json& out) {
-  Load absent = load;
-  absent.workload = "absent";
-  absent.branches = 1;
-  absent.count = transactions;
-  absent.in_flight = 1024;
+void BeginAbsent(Side& side, std::uint64_t transactions, nlohmann::json& out) {
   const auto began = Clock::now();
-  (void)side.Initiate(absent);
-  while (side.Waiting() < transactions && MillisSince(began) < 120'000)
-    Pass(std::chrono::milliseconds(20));
-  out["waiting"] = side.Waiting();
+  out["waiting"] = side.BeginAbsent(transactions);
   out["begin_seconds"] = MillisSince(began) / 1000;
   const Asker asker(side.endpoint());
   const std::uint64_t before = asker.Ask().records;
@@ -180,7 +108,7 @@ int BesideAbsent(const Load& wanted, std::uint64_t transactions, int rounds, boo
   nlohmann::json out{{"transactions", transactions}, {"rate", load.rate}, {"rounds", rounds}};
   Side without(load);
   Side with(load);
-  BeginAbsent(with, load, transactions, out);
+  BeginAbsent(with, transactions, out);
   List(with, out);
   struct Case {
     const char* name;

@@ -89,7 +89,7 @@ std::vector<std::string> DaemonCommand(const Load& load, const std::string& fold
                                    "--drain-seconds",
                                    "0",
                                    "--http-listen",
-                                   load.workload == "rest" ? "127.0.0.1:0" : "none"};
+                                   load.http || load.workload == "rest" ? "127.0.0.1:0" : "none"};
   if (load.log.empty()) {
     command.insert(command.end(), {"--listen", "127.0.0.1:0", "--data", folder + "/data"});
   } else {

@@ -203,6 +203,7 @@ class Program {
     if (idle_->parsed()) return Idle(w.load, w.sessions, w.json);
     if (hold_->parsed()) return HoldAndRestart(w.load, w.transactions, w.folder, w.json);
     if (absent_->parsed()) return BesideAbsent(w.load, w.waiting, w.rounds, w.json);
+    if (scrape_->parsed()) return Scrape(w.load, w.transactions, w.rounds, w.json);
     if (fill_->parsed()) return Fill(w.load, w.transactions, w.folder, w.json);
     if (w.load.title.empty()) w.load.title = run_->parsed() ? w.load.workload : "floor";
     const Measurement measured =
@@ -263,6 +264,13 @@ class Program {
         ->check(CLI::Range(100, 1'000'000))
         ->capture_default_str();
     AddRounds(*absent_);
+    scrape_ = Add("scrape",
+                  "A healthy load beside transactions in flight that wait for a participant who is "
+                  "not there, /metrics being asked for ten times a second or not, in turn");
+    scrape_->add_option("--transactions", words_.transactions, "How many are in flight")
+        ->check(CLI::Range(100, 9'000'000))
+        ->capture_default_str();
+    AddRounds(*scrape_);
     fill_ =
         Add("fill", "Writes finished transactions into the log of --folder, without running them");
     fill_->add_option("--transactions", words_.transactions, "How many")->capture_default_str();
@@ -299,7 +307,8 @@ class Program {
       "  assent-bench scale --coordinators 3 --log postgresql://assent@127.0.0.1:5432/postgres\n"
       "  assent-bench hold --transactions 1000000             memory, and restart\n"
       "  assent-bench absent --transactions 100000            who waits does not hold up who is "
-      "well\n";
+      "well\n"
+      "  assent-bench scrape --transactions 1000000           what a page of metrics costs\n";
 
   Words words_;
   CLI::App app_;
@@ -311,6 +320,7 @@ class Program {
   CLI::App* idle_ = nullptr;
   CLI::App* hold_ = nullptr;
   CLI::App* absent_ = nullptr;
+  CLI::App* scrape_ = nullptr;
   CLI::App* fill_ = nullptr;
   CLI::App* participant_ = nullptr;
   CLI::App* unary_ = nullptr;

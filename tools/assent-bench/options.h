@@ -34,6 +34,7 @@ struct Load {
   // The parent's.
   int coordinators = 1;                       // that share the log
   double commit_delay_ms = 0;                 // that each commit of the database takes longer
+  bool http = false;                          // that has its HTTP port; `rest` has
   std::vector<std::string> daemon_arguments;  // more flags for assentd
   std::vector<std::string> under;             // what runs the coordinator: valgrind and its words
   bool count_syscalls = false;                // the coordinator under strace

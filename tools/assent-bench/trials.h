@@ -24,6 +24,11 @@ int HoldAndRestart(const Load& load, std::uint64_t transactions, const std::stri
 // costs to list them.
 int BesideAbsent(const Load& load, std::uint64_t transactions, int rounds, bool json);
 
+// A healthy load beside `transactions` that wait for a participant that is not there, with /metrics
+// asked for ten times a second and without, in turn, `rounds` times: how long a page takes, and
+// what that does to the load.
+int Scrape(const Load& load, std::uint64_t transactions, int rounds, bool json);
+
 // Appends finished transactions to the log in `folder`/data through the log's own interface, in
 // large groups.
 int Fill(const Load& load, std::uint64_t transactions, const std::string& folder, bool json);

@@ -34,6 +34,7 @@ SECTIONS = {
     "checkpoints": size.checkpoints,
     "idle": size.idle,
     "absent": size.absent,
+    "metrics": size.metrics,
     "overload": size.overload,
     "cluster-compare": cluster.compare,
     "cluster-append": cluster.append,

@@ -1,4 +1,4 @@
-"""Sections about what grows and what must not: memory, restart, history, checkpoints, idleness, overload."""
+"""Sections about what grows and what must not: memory, restart, history, checkpoints, idleness, pages of metrics, overload."""
 
 import os
 import shutil
@@ -105,6 +105,18 @@ def absent(settings):
                    [[f"{r['waiting']:,}", r["records_while_nothing_happens"], "%.2f" % r["first_page_ms"],
                      "%.0f" % r["all_pages_ms"], r["pages"]]])
     return r, times + "\n\n" + counts
+
+
+def metrics(settings):
+    """With a million in flight a page of metrics within 50 ms, and others notice nothing of it."""
+    r = bench("scrape", "--transactions", int(1_000_000 * settings.scale), "--rounds", settings.rounds, "--seconds", settings.seconds)
+    page = r["page"]
+    text = table(["in flight", "pages", "bytes of a page", "median ms", "highest ms (50 or less)"],
+                 [[f"{r['in_flight']:,}", page["count"], f"{page['bytes']:,}", "%.1f" % page["median_ms"], "%.1f" % page["highest_ms"]]])
+    text += "\n\n" + table(["beside them, %d a second" % r["rate"], "p50 ms", "p99 ms"],
+                           [[words, "%.2f" % r[name]["p50_ms"], "%.2f" % r[name]["p99_ms"]]
+                            for name, words in (("not_scraped", "nobody asks"), ("scraped", "a page is asked for ten times a second"))])
+    return r, text
 
 
 def overload(settings):
