@@ -65,8 +65,11 @@ std::size_t HttpConnections(const Config& config) {
 
 Result<std::unique_ptr<HttpPort>> HttpPort::Open(const Config& config, security::Guard& guard) {
   if (config.HttpAddress().empty()) return std::unique_ptr<HttpPort>();
-  auto listener =
-      Listener::Open(config.HttpAddress(), {.setting = "--http-listen (none: no HTTP)"});
+  // The door sees to it what its answers' readers take, and of a slow one TCP says that it is gone.
+  auto listener = Listener::Open(config.HttpAddress(),
+                                 {.setting = "--http-listen (none: no HTTP)",
+                                  .user_timeout_ms = 0,
+                                  .keepalive_seconds = static_cast<int>(config.keepalive_seconds)});
   if (!listener.ok()) return listener.status();
   if (const Status listening = (*listener)->Listen(); !listening.ok()) return listening;
   return std::make_unique<HttpPort>(config, std::move(listener).value(), guard);

@@ -1,5 +1,6 @@
 #include "coordinator/daemon/listener.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
@@ -24,6 +25,8 @@ namespace {
 constexpr int kSocketFlags = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
 // The owner of a lock deletes its file: who has opened that one meanwhile tries again.
 constexpr int kLockTries = 100;
+// Of a connection that is silent: two thirds of keepalive_seconds, a third each.
+constexpr int kProbes = 2;
 
 std::string Said(int error) { return std::strerror(error); }
 
@@ -156,6 +159,22 @@ Status Listener::Listen() {
   return OkStatus();
 }
 
+// Connections have what their listener has.
+void Listener::SetOptions(int descriptor, int family) const {
+  const auto set = [descriptor](int level, int name, int value) {
+    ::setsockopt(descriptor, level, name, &value, sizeof value);
+  };
+  set(SOL_SOCKET, SO_REUSEADDR, 1);
+  if (family == AF_INET6) set(IPPROTO_IPV6, IPV6_V6ONLY, 0);
+  set(IPPROTO_TCP, TCP_NODELAY, 1);
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, options_.user_timeout_ms);
+  if (options_.keepalive_seconds == 0) return;
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, options_.keepalive_seconds);
+  set(IPPROTO_TCP, TCP_KEEPINTVL, std::max(1, options_.keepalive_seconds / 3));
+  set(IPPROTO_TCP, TCP_KEEPCNT, kProbes);
+}
+
 Status Listener::OpenTcp(const std::string& address) {
   const auto [host, port] = SplitHostPort(address);
   addrinfo hints{};
@@ -168,15 +187,7 @@ Status Listener::OpenTcp(const std::string& address) {
   for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
     const int descriptor = ::socket(one->ai_family, kSocketFlags, 0);
     if (descriptor < 0) continue;  // no IPv6 here
-    const int on = 1;
-    const int off = 0;
-    ::setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (one->ai_family == AF_INET6)
-      ::setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    // Connections have what their listener has.
-    ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    ::setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &options_.user_timeout_ms,
-                 sizeof options_.user_timeout_ms);
+    SetOptions(descriptor, one->ai_family);
     // Port 0: the first address draws one, the others follow.
     if (!descriptors_.empty()) SetPort(one->ai_addr, PortOf(dial_address_.address));
     status = Add(descriptor, one->ai_addr, one->ai_addrlen);

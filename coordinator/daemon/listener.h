@@ -18,8 +18,12 @@ namespace assent::daemon {
 struct ListenerOptions {
   // What to change when it cannot listen; for people.
   std::string setting = "--listen";
-  // TCP_USER_TIMEOUT of the connections: how long sent bytes may stay without an acknowledgement.
+  // TCP_USER_TIMEOUT of the connections: how long sent bytes may stay without an acknowledgement,
+  // or the peer without room for more. 0: who serves them sees to it.
   int user_timeout_ms = 10'000;
+  // After so long a silence the peer is asked whether it is there, and given up when there is no
+  // answer for two thirds of it. 0: who serves them sees to it.
+  int keepalive_seconds = 0;
 };
 
 // Where something listens, to dial it.
@@ -64,6 +68,7 @@ class Listener {
   Status BindUnix(const std::string& path);
   bool FileIsOurs() const ASSENT_REQUIRES(file_mutex_);
   Status LockFile(const std::string& path);
+  void SetOptions(int descriptor, int family) const;
   Status Add(int descriptor, const sockaddr* address, socklen_t size);
   Status NotOurs(int error, const sockaddr* address) const;
 

@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include "coordinator/http/head.h"
 #include "coordinator/http/json.h"
 #include "coordinator/http/limits.h"
 #include "coordinator/http/parsed.h"
@@ -21,25 +22,6 @@ using beast::http::field;
 using std::chrono::milliseconds;
 
 constexpr std::size_t kReadBytes = 4096;
-
-std::string HeadOf(const Answer& answer, bool keep, bool stream) {
-  std::string head;
-  head.reserve(256 + answer.body.size());
-  head += "HTTP/1.1 " + std::to_string(answer.code) + " ";
-  const auto reason = beast::http::obsolete_reason(static_cast<beast::http::status>(answer.code));
-  head.append(reason.data(), reason.size());
-  head +=
-      "\r\nServer: assentd\r\nX-Content-Type-Options: nosniff\r\nCache-Control: " + answer.cache +
-      "\r\n" + answer.header;
-  if (!answer.type.empty()) head += "Content-Type: " + answer.type + "\r\n";
-  if (!answer.allow.empty()) head += "Allow: " + answer.allow + "\r\n";
-  if (answer.try_later) head += "Retry-After: " + std::to_string(kRetryAfterSeconds) + "\r\n";
-  // A proxy that gathers events shows none.
-  if (stream) head += "X-Accel-Buffering: no\r\n";
-  if (!stream && answer.code != 204 && answer.code != 304)
-    head += "Content-Length: " + std::to_string(answer.body.size()) + "\r\n";
-  return head + (keep ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n");
-}
 
 Status TooMany(const std::string& what, std::size_t is, std::size_t limit) {
   return InvalidArgument(what + " has " + (is > 0 ? std::to_string(is) : "too many") +
@@ -113,6 +95,12 @@ void Connection::Begin() {
 void Connection::See(Clock::time_point now) {
   if (state_ == State::kWaiting && !watched_) WatchCaller();
   if (said_more_ && HasLeft()) return End();
+  if (!uptake_.IsWhole(socket_.native_handle(), now)) {
+    if (uptake_.StoodStill(now) >= milliseconds(kMaxWriteMs)) return CutOff();
+    // Whoever still reads the last answer is not idle.
+    if (state_ == State::kIdle) Within(milliseconds(kMaxIdleMs));
+    if (state_ == State::kLingering) Within(milliseconds(kMaxLingerMs));
+  }
   if (now < deadline_) return;
   deadline_ = Clock::time_point::max();
   switch (state_) {
@@ -120,9 +108,9 @@ void Connection::See(Clock::time_point now) {
       late_ = true;
       return socket_.cancel();
     case State::kIdle:
-    case State::kWriting:
     case State::kLingering: return End();
     case State::kWaiting:
+    case State::kWriting:
     case State::kEnded: return;
   }
 }
@@ -408,15 +396,16 @@ void Connection::Write(Then then) {
   WriteOn();
 }
 
-// Whoever takes a little now and then is slow; who takes nothing for long is gone.
 void Connection::WriteOn() {
   Error failed;
-  while (written_ < out_.size() && !failed)
-    written_ +=
+  while (written_ < out_.size() && !failed) {
+    const std::size_t bytes =
         socket_.write_some(net::buffer(out_.data() + written_, out_.size() - written_), failed);
+    written_ += bytes;
+    uptake_.Sent(bytes, Clock::now());
+  }
   if (!failed) return Written();
   if (failed != net::error::would_block) return End();
-  Within(milliseconds(kMaxWriteMs));
   socket_.async_wait(Socket::wait_write, [self = shared_from_this()](const Error& error) {
     if (self->state_ == State::kEnded) return;
     error ? self->End() : self->WriteOn();
@@ -462,6 +451,13 @@ void Connection::Linger() {
                                   });
   };
   read(read);
+}
+
+// What has not been taken is thrown away: the kernel would go on trying, and keep it, uncounted.
+void Connection::CutOff() {
+  Error ignored;
+  socket_.set_option(net::socket_base::linger(true, 0), ignored);
+  End();
 }
 
 void Connection::LetGo() {

@@ -21,6 +21,7 @@
 
 #include "coordinator/http/exchange.h"
 #include "coordinator/http/ledger.h"
+#include "coordinator/http/uptake.h"
 
 namespace assent::http {
 
@@ -124,6 +125,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void WriteOn();
   void Written();
   void Linger();
+  void CutOff();
   void LetGo();
 
   Lane& lane_;
@@ -160,6 +162,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   std::string out_;
   std::size_t written_ = 0;
   Then then_ = Then::kNext;
+  Uptake uptake_;  // of what was written
 };
 
 }  // namespace assent::http
