@@ -6,6 +6,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <iterator>
+#include <string_view>
 #include <unistd.h>
 #include <utility>
 
@@ -31,6 +32,12 @@ constexpr std::chrono::milliseconds kReportPause{10'000};
 // Who has come only just may still be about to speak.
 constexpr std::chrono::milliseconds kSilentGrace{100};
 constexpr int kAcceptsInOneTurn = 256;
+// The first byte of TLS: a handshake.
+constexpr char kTlsRecord = 0x16;
+// A client of gRPC, too, understands it as far as to give up this try, and shows it in part.
+constexpr std::string_view kSpeaksTls =
+    "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 55\r\n"
+    "Connection: close\r\n\r\nThis port speaks TLS alone: dial it with TLS, and a CA\n";
 
 // What counts as one peer. A machine has many IPv6 addresses, but seldom more than one network.
 std::string AddressOf(const sockaddr_storage& peer) {
@@ -245,10 +252,24 @@ bool Acceptor::Spoke(int descriptor) {
     Close(descriptor);
     return true;
   }
+  if (options_.tls && !found->second.address.empty() && byte != kTlsRecord) {
+    TellOfTls(descriptor);
+    return true;
+  }
   ::epoll_ctl(epoll_, EPOLL_CTL_DEL, descriptor, nullptr);
   silent_.erase(std::exchange(found->second.silent, 0));
   hand_over_(descriptor);
   return true;
+}
+
+// What has come is read first, or the end would be a reset, which overtakes what is said.
+void Acceptor::TellOfTls(int descriptor) {
+  std::array<char, 4096> read;
+  (void)!::recv(descriptor, read.data(), read.size(), MSG_DONTWAIT);
+  (void)!::send(descriptor, kSpeaksTls.data(), kSpeaksTls.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  ::shutdown(descriptor, SHUT_WR);
+  ++turned_away_.without_tls;
+  Close(descriptor);
 }
 
 void Acceptor::Forget(int descriptor) {
@@ -297,10 +318,11 @@ void Acceptor::Report(Clock::time_point now) {
     said_at_ = now;
     spdlog::warn(
         "event=connections_turned_away in_all={} by_address={} for_descriptors={} silent={} "
+        "without_tls={} "
         "connections={} limit={} limit_per_address={} hint=\"connected clients are served; see "
         "--max-connections, --max-connections-per-address and the limit on open files\"",
-        away.in_all, away.by_address, away.for_descriptors, away.silent, connections_.size(),
-        max_count_.load(), max_per_address_count_.load());
+        away.in_all, away.by_address, away.for_descriptors, away.silent, away.without_tls,
+        connections_.size(), max_count_.load(), max_per_address_count_.load());
   } else if (std::exchange(said_, false)) {
     spdlog::info("event=connections_taken_again connections={}", connections_.size());
   }

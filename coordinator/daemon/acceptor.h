@@ -29,6 +29,8 @@ struct AcceptorOptions {
   // silent longest, or is turned away.
   std::size_t max_connections_count = 12'000;
   std::size_t max_connections_per_address_count = 0;
+  // Whoever comes over TCP begins TLS with his first byte, or is told so and turned away.
+  bool tls = false;
   // Who says nothing for so long after connecting is turned away.
   std::chrono::milliseconds first_byte_timeout{10'000};
 };
@@ -68,7 +70,10 @@ class Acceptor {
     std::uint64_t by_address = 0;
     std::uint64_t for_descriptors = 0;
     std::uint64_t silent = 0;
-    std::uint64_t sum() const { return in_all + by_address + for_descriptors + silent; }
+    std::uint64_t without_tls = 0;
+    std::uint64_t sum() const {
+      return in_all + by_address + for_descriptors + silent + without_tls;
+    }
   };
 
   void Run();
@@ -80,6 +85,7 @@ class Acceptor {
   // Of this address, or of any.
   bool EvictSilent(const std::string* address);
   bool Spoke(int descriptor);
+  void TellOfTls(int descriptor);
   void Forget(int descriptor);
   void Close(int descriptor);
   void EndSilent(Clock::time_point now);

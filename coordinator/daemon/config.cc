@@ -16,6 +16,7 @@
 #include <assent/overload.h>
 
 #include "coordinator/daemon/auth.h"
+#include "coordinator/daemon/certificates.h"
 #include "coordinator/daemon/config_checks.h"
 #include "coordinator/daemon/settings.h"
 #include "coordinator/daemon/tracing.h"
@@ -232,6 +233,8 @@ LogPlace Config::Place() const {
 
 std::string Config::AdvertisedAddress() const { return advertise.empty() ? listen : advertise; }
 
+std::string Config::PeerCa() const { return tls_peer_ca.empty() ? tls_client_ca : tls_peer_ca; }
+
 std::string Config::NodeName() const { return node.empty() ? AdvertisedAddress() : node; }
 
 std::map<std::string, std::vector<std::string>> Config::UnaryServices() const {
@@ -244,6 +247,20 @@ std::map<std::string, std::vector<std::string>> Config::UnaryServices() const {
 }
 
 namespace {
+
+namespace {
+
+// What the settings name is looked at as a start would: nothing is opened or sent by it.
+Status CheckFiles(const Config& config) {
+  security::Guard unused;
+  Status status = EnforceRules(config, unused);
+  if (status.ok()) status = Certificates::Open(config).status();
+  if (status.ok()) status = OpenWebhook(config).status();
+  if (status.ok()) status = OpenTracing(config).status();
+  return status;
+}
+
+}  // namespace
 
 // Says nothing.
 ParsedConfig Parse(int argc, const char* const* argv) {
@@ -300,14 +317,7 @@ ParsedConfig Parse(int argc, const char* const* argv) {
     if (!sound.ok()) return Refused(places[setting.name] + sound.message());
   }
   if (asked.check) {
-    // What the settings name is looked at as a start would: nothing is opened or sent by it.
-    security::Guard unused;
-    if (const Status rules = EnforceRules(config, unused); !rules.ok())
-      return Refused(rules.message());
-    if (const auto webhook = OpenWebhook(config); !webhook.ok())
-      return Refused(webhook.status().message());
-    if (const auto tracing = OpenTracing(config); !tracing.ok())
-      return Refused(tracing.status().message());
+    if (const Status files = CheckFiles(config); !files.ok()) return Refused(files.message());
   }
   if (asked.any()) {
     std::cout << asked.Answer(config);

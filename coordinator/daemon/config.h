@@ -29,6 +29,13 @@ struct Config {
   std::string listen = "127.0.0.1:7400";
   std::string http_listen = "127.0.0.1:7480";
   bool allow_insecure = false;
+  std::string tls_cert;  // empty: no TLS
+  std::string tls_key;
+  std::string tls_client_ca;
+  bool http_tls = true;
+  std::string tls_client_cert = "required";
+  std::string tls_peer_ca;
+  std::string tls_participant_ca;
   std::string data = "assent-data";
   std::string log;  // empty: in `data`
   std::string advertise;
@@ -76,6 +83,8 @@ struct Config {
   std::string AdvertisedAddress() const;
   // Empty: there is no HTTP.
   std::string HttpAddress() const { return http_listen == "none" ? "" : http_listen; }
+  // The CA of other coordinators; empty: they are dialled without TLS.
+  std::string PeerCa() const;
   std::string NodeName() const;
   // By service, from `unary`.
   std::map<std::string, std::vector<std::string>> UnaryServices() const;

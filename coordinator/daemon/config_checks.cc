@@ -9,6 +9,7 @@
 #include "coordinator/core/spec.h"
 #include "coordinator/log/postgresql/connection.h"
 #include "coordinator/post/target.h"
+#include "coordinator/transport/grpc_caller.h"
 
 namespace assent::daemon {
 
@@ -29,8 +30,8 @@ constexpr const char* kSharedWithNobody =
     "--log=postgresql://... missing?";
 
 // What others cannot reach, unless they may.
-Status CheckHostPort(const std::string& value, const Config& c, const std::string& setting,
-                     const std::string& takes) {
+Status CheckHostPort(const std::string& value, const Config& c, bool has_tls,
+                     const std::string& setting, const std::string& takes) {
   const std::size_t colon = value.rfind(':');
   const std::string host = value.substr(0, colon);
   const std::string port = colon == std::string::npos ? "" : value.substr(colon + 1);
@@ -43,13 +44,24 @@ Status CheckHostPort(const std::string& value, const Config& c, const std::strin
   const bool drawn = !port.empty() && port.find_first_not_of('0') == std::string::npos;
   if (colon == 0 || is_path || !(drawn || IsPort(port)))
     return InvalidArgument(setting + " is " + Quoted(value) + ": it takes " + takes);
-  if (IsLoopback(value) || c.allow_insecure) return OkStatus();
+  if (IsLoopback(value) || c.allow_insecure || (has_tls && KnowsCallers(c))) return OkStatus();
+  if (has_tls) {
+    return InvalidArgument(setting + " is " + value +
+                           ", which others can reach, and nobody knows who they are: give "
+                           "--tls-client-ca, with --tls-client-cert=required, or --auth-rules, or "
+                           "say --allow-insecure if the network is trusted");
+  }
   return InvalidArgument(setting + " is " + value +
                          ", which others can reach, and there is no TLS: use a loopback address, "
                          "or say --allow-insecure if the network is trusted");
 }
 
 }  // namespace
+
+bool KnowsCallers(const Config& c) {
+  const bool all_show_one = !c.tls_client_ca.empty() && c.tls_client_cert == "required";
+  return !c.tls_cert.empty() && (all_show_one || !c.auth_rules.empty());
+}
 
 bool IsLoopback(const std::string& address) {
   return address.rfind("127.", 0) == 0 || address.rfind("localhost:", 0) == 0 ||
@@ -58,13 +70,36 @@ bool IsLoopback(const std::string& address) {
 
 Status CheckListen(const Config& c) {
   if (c.listen.rfind("unix:", 0) == 0) return OkStatus();
-  return CheckHostPort(c.listen, c, "listen", "HOST:PORT, such as 127.0.0.1:7400, or unix:PATH");
+  return CheckHostPort(c.listen, c, !c.tls_cert.empty(), "listen",
+                       "HOST:PORT, such as 127.0.0.1:7400, or unix:PATH");
 }
 
 Status CheckHttpListen(const Config& c) {
   if (c.HttpAddress().empty()) return OkStatus();
-  return CheckHostPort(c.HttpAddress(), c, "http-listen",
+  return CheckHostPort(c.HttpAddress(), c, !c.tls_cert.empty() && c.http_tls, "http-listen",
                        "HOST:PORT, such as 127.0.0.1:7480, or none");
+}
+
+Status CheckTls(const Config& c) {
+  if (c.tls_cert.empty() == c.tls_key.empty()) return OkStatus();
+  return InvalidArgument("tls-cert and tls-key are of use together, and " +
+                         std::string(c.tls_key.empty() ? "tls-key" : "tls-cert") + " is missing");
+}
+
+Status CheckTlsClientCa(const Config& c) {
+  if (c.tls_client_ca.empty() || !c.tls_cert.empty()) return OkStatus();
+  return InvalidArgument("tls-client-ca is of use with tls-cert alone");
+}
+
+Status CheckTlsClientCert(const Config& c) {
+  if (c.tls_client_cert == "required" || c.tls_client_cert == "optional") return OkStatus();
+  return InvalidArgument("tls-client-cert is " + Quoted(c.tls_client_cert) +
+                         ": it takes required or optional");
+}
+
+Status CheckTlsPeerCa(const Config& c) {
+  if (c.tls_peer_ca.empty() || c.Place().shared()) return OkStatus();
+  return InvalidArgument("tls-peer-ca is " + Quoted(c.tls_peer_ca) + kSharedWithNobody);
 }
 
 Status CheckData(const Config& c) {
@@ -126,13 +161,21 @@ Status CheckAuth(const Config& c) {
 Status CheckUnary(const Config& c) {
   for (const std::string& entry : c.unary) {
     const std::size_t equals = entry.find('=');
-    if (equals == std::string::npos || !IsHostAndPort(std::string_view(entry).substr(equals + 1))) {
+    std::string_view address = std::string_view(entry).substr(std::min(entry.size(), equals + 1));
+    const bool tls = address.rfind(transport::kTlsScheme, 0) == 0;
+    if (tls) address.remove_prefix(transport::kTlsScheme.size());
+    if (equals == std::string::npos || !IsHostAndPort(address)) {
       const bool as_in_a_file = entry.find_first_of("[\"") == 0;
       return InvalidArgument(
           "unary is " + Quoted(entry) + ": it takes NAME=HOST:PORT, with a port from 1 to 65535" +
           (as_in_a_file ? "; brackets and quotes stand in files alone, elsewhere "
                           "commas between several"
                         : ""));
+    }
+    if (tls && c.tls_participant_ca.empty()) {
+      return InvalidArgument("unary is " + Quoted(entry) +
+                             ", over TLS: that takes --tls-participant-ca, the file of the CA that "
+                             "signs the participant's certificate");
     }
     Status named = core::CheckServiceName(entry.substr(0, equals), "unary");
     if (!named.ok()) return named;

@@ -25,6 +25,12 @@ Status CheckAdvertise(const Config& c);
 Status CheckNode(const Config& c);
 Status CheckStoreFailover(const Config& c);
 Status CheckAuth(const Config& c);
+// TLS, and a way to know who calls: what others may reach without --allow-insecure.
+bool KnowsCallers(const Config& c);
+Status CheckTls(const Config& c);
+Status CheckTlsClientCa(const Config& c);
+Status CheckTlsClientCert(const Config& c);
+Status CheckTlsPeerCa(const Config& c);
 Status CheckUnary(const Config& c);
 Status CheckWebhookUrl(const Config& c);
 Status CheckTraceEndpoint(const Config& c);

@@ -8,6 +8,7 @@
 #include <assent/slot.h>
 
 #include "coordinator/base/clock.h"
+#include "coordinator/daemon/certificates.h"
 #include "coordinator/daemon/config_checks.h"
 #include "coordinator/daemon/version.h"
 #include "coordinator/metrics/text.h"
@@ -53,6 +54,16 @@ metrics::Tracing FiguresOf(const tracing::Exporter* exporter) {
           .queued = figures.queued};
 }
 
+metrics::Certificates FiguresOf(const Certificates& certificates) {
+  if (certificates.keeper() == nullptr) return {};
+  const tls::MaterialPtr now = certificates.keeper()->Current();
+  return {.server = now->expires, .client_ca = now->client_ca_expires};
+}
+
+std::function<std::shared_ptr<ssl_ctx_st>()> ContextOf(const Certificates& certificates) {
+  return [&keeper = *certificates.keeper()] { return keeper.Current()->context; };
+}
+
 }  // namespace
 
 std::size_t HttpConnections(const Config& config) {
@@ -63,7 +74,9 @@ std::size_t HttpConnections(const Config& config) {
   return std::max<std::size_t>(1, std::min<std::size_t>(wanted, files.rlim_max / 4));
 }
 
-Result<std::unique_ptr<HttpPort>> HttpPort::Open(const Config& config, security::Guard& guard) {
+Result<std::unique_ptr<HttpPort>> HttpPort::Open(const Config& config,
+                                                 const Certificates& certificates,
+                                                 security::Guard& guard) {
   if (config.HttpAddress().empty()) return std::unique_ptr<HttpPort>();
   // The door sees to it what its answers' readers take, and of a slow one TCP says that it is gone.
   auto listener = Listener::Open(config.HttpAddress(),
@@ -72,18 +85,23 @@ Result<std::unique_ptr<HttpPort>> HttpPort::Open(const Config& config, security:
                                   .keepalive_seconds = static_cast<int>(config.keepalive_seconds)});
   if (!listener.ok()) return listener.status();
   if (const Status listening = (*listener)->Listen(); !listening.ok()) return listening;
-  return std::make_unique<HttpPort>(config, std::move(listener).value(), guard);
+  return std::make_unique<HttpPort>(config, certificates, std::move(listener).value(), guard);
 }
 
-HttpPort::HttpPort(const Config& config, std::unique_ptr<Listener> listener, security::Guard& guard)
+HttpPort::HttpPort(const Config& config, const Certificates& certificates,
+                   std::unique_ptr<Listener> listener, security::Guard& guard)
     : listener_(std::move(listener)),
+      certificates_(certificates),
+      tls_(HttpHasTls(config)),
       desk_({.health = {.look = [this] { return Look(); }},
              .metrics = [this] { return Metrics(); },
              .metrics_type = metrics::kTextType,
              .version = kVersion,
              .loopback = IsLoopback(config.HttpAddress()),
              .guard = &guard}),
-      door_({.max_connections_count = HttpConnections(config)}, listener_->descriptors(), desk_) {}
+      door_({.max_connections_count = HttpConnections(config),
+             .tls = tls_ ? ContextOf(certificates) : nullptr},
+            listener_->descriptors(), desk_) {}
 
 void HttpPort::Serve(const Behind& behind, std::unique_ptr<service::Way> way) {
   way_ = std::move(way);
@@ -101,7 +119,8 @@ std::string HttpPort::Metrics() const {
                              .now = base::WallNow(),
                              .process = metrics::ReadProcess(),
                              .http_connections = door.connections,
-                             .http_answers = door.answers};
+                             .http_answers = door.answers,
+                             .certificates = FiguresOf(certificates_)};
   if (!serving_) return metrics::Text(snapshot);
   const engine::Engine& engine = behind_->service.engine();
   const service::Holdings& holdings = behind_->service.holdings();

@@ -26,6 +26,8 @@
 
 namespace assent::daemon {
 
+class Certificates;
+
 // So many of the files that this process may open.
 std::size_t HttpConnections(const Config& config);
 
@@ -42,9 +44,12 @@ class HttpPort {
     std::chrono::microseconds recovered_in{};
   };
 
-  // nullptr: there is to be none.
-  static Result<std::unique_ptr<HttpPort>> Open(const Config& config, security::Guard& guard);
-  HttpPort(const Config& config, std::unique_ptr<Listener> listener, security::Guard& guard);
+  // nullptr: there is to be none. The certificates and the guard outlive it.
+  static Result<std::unique_ptr<HttpPort>> Open(const Config& config,
+                                                const Certificates& certificates,
+                                                security::Guard& guard);
+  HttpPort(const Config& config, const Certificates& certificates,
+           std::unique_ptr<Listener> listener, security::Guard& guard);
   HttpPort(const HttpPort&) = delete;
   HttpPort& operator=(const HttpPort&) = delete;
 
@@ -59,11 +64,15 @@ class HttpPort {
   // What /metrics says. Any thread.
   std::string Metrics() const;
   const std::string& address() const { return listener_->address(); }
+  // Of its pages, without a path.
+  std::string url() const { return (tls_ ? "https://" : "http://") + address(); }
 
  private:
   std::vector<http::Check> Look() const;
 
   const std::unique_ptr<Listener> listener_;
+  const Certificates& certificates_;
+  const bool tls_;
   std::atomic<const engine::Engine*> engine_ = nullptr;
   std::atomic<bool> serving_ = false;
   std::optional<Behind> behind_;  // there when it is serving

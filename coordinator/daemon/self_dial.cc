@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <poll.h>
+#include <string>
 #include <string_view>
 #include <unistd.h>
 #include <utility>
@@ -14,6 +15,7 @@
 #include <sys/socket.h>
 
 #include "coordinator/base/thread_name.h"
+#include "coordinator/tls/material.h"
 
 namespace assent::daemon {
 namespace {
@@ -35,7 +37,8 @@ bool WaitFor(int descriptor, short events, Clock::time_point until, int stop) {
   }
 }
 
-DialVerdict Dial(int descriptor, const DialAddress& to, Clock::time_point until, int stop) {
+DialVerdict Dial(int descriptor, const DialAddress& to, std::string_view hello,
+                 Clock::time_point until, int stop) {
   if (::connect(descriptor, reinterpret_cast<const sockaddr*>(&to.address), to.size) != 0) {
     if (errno == EAGAIN) return DialVerdict::kSilent;  // the queue of a Unix socket is full
     if (errno != EINPROGRESS) return DialVerdict::kNobodyThere;
@@ -45,7 +48,7 @@ DialVerdict Dial(int descriptor, const DialAddress& to, Clock::time_point until,
     ::getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size);
     if (error != 0) return DialVerdict::kNobodyThere;
   }
-  (void)!::send(descriptor, kHello.data(), kHello.size(), MSG_NOSIGNAL);
+  (void)!::send(descriptor, hello.data(), hello.size(), MSG_NOSIGNAL);
   if (!WaitFor(descriptor, POLLIN, until, stop)) return DialVerdict::kSilent;
   char byte = 0;
   return ::recv(descriptor, &byte, 1, 0) > 0 ? DialVerdict::kAnswers : DialVerdict::kCannotTell;
@@ -53,11 +56,13 @@ DialVerdict Dial(int descriptor, const DialAddress& to, Clock::time_point until,
 
 }  // namespace
 
-DialVerdict DialOnce(const DialAddress& address, std::chrono::milliseconds patience, int stop) {
+DialVerdict DialOnce(const DialAddress& address, std::chrono::milliseconds patience, int stop,
+                     bool tls) {
+  const std::string hello = tls ? tls::ClientHello() : std::string(kHello);
   const int descriptor =
       ::socket(address.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (descriptor < 0) return DialVerdict::kCannotTell;
-  const DialVerdict verdict = Dial(descriptor, address, Clock::now() + patience, stop);
+  const DialVerdict verdict = Dial(descriptor, address, hello, Clock::now() + patience, stop);
   ::close(descriptor);
   return verdict;
 }

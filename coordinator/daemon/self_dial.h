@@ -20,9 +20,10 @@ enum class DialVerdict {
   kCannotTell,   // no descriptor to dial with, or turned away
 };
 
-// Connects, sends the beginning of HTTP/2, and waits for the first byte of an answer. `stop`, a
-// descriptor, ends the wait when it can be read.
-DialVerdict DialOnce(const DialAddress& address, std::chrono::milliseconds patience, int stop);
+// Connects, sends the beginning of HTTP/2, or of TLS, and waits for the first byte of an answer.
+// `stop`, a descriptor, ends the wait when it can be read.
+DialVerdict DialOnce(const DialAddress& address, std::chrono::milliseconds patience, int stop,
+                     bool tls = false);
 
 struct SelfDialOptions {
   std::chrono::milliseconds pause{5'000};

@@ -18,8 +18,10 @@
 #include "coordinator/daemon/acceptor.h"
 #include "coordinator/daemon/audit_log.h"
 #include "coordinator/daemon/auth.h"
+#include "coordinator/daemon/certificates.h"
 #include "coordinator/daemon/cluster_log.h"
 #include "coordinator/daemon/engine_options.h"
+#include "coordinator/daemon/grpc_limits.h"
 #include "coordinator/daemon/http_port.h"
 #include "coordinator/daemon/last_words.h"
 #include "coordinator/daemon/listener.h"
@@ -48,63 +50,12 @@
 namespace assent::daemon {
 namespace {
 
-// Log, libraries, standard streams; and the connections of each dialled address.
-constexpr std::size_t kOwnFiles = 64;
-constexpr std::size_t kFilesPerDialledAddress = 2;
 constexpr std::chrono::seconds kLookForOurselves{10};
-// How long a connection may take from its first byte to being one of HTTP/2.
-constexpr int kHandshakeTimeoutMs = 10'000;
-
-int KeepaliveTimeoutMs(std::int64_t keepalive_seconds) {
-  return static_cast<int>(keepalive_seconds) * 1000 / 3 * 2;
-}
-
-// Of HTTP/2. More than the calls and streams that a connection may have (service/holdings.h), so
-// that whoever has too many is told.
-constexpr int kMaxStreamsPerConnection = 8'192;
-// The only service that needs a thread for each stream.
-constexpr int kMaxReflectionThreads = 16;
-
-AcceptorOptions ConnectionLimits(const Config& config) {
-  AcceptorOptions options;
-  options.max_connections_count = config.max_connections;
-  options.max_connections_per_address_count = config.max_connections_per_address;
-  const std::size_t reserve =
-      kOwnFiles + kFilesPerDialledAddress * config.unary.size() + HttpConnections(config);
-  if (!FitToFileLimit(reserve, options)) {
-    spdlog::warn(
-        "event=few_files connections={} max_connections={} hint=\"the limit on open files leaves "
-        "so many: raise it (ulimit -n, LimitNOFILE=), or lower --max-connections\"",
-        options.max_connections_count, config.max_connections);
-  }
-  return options;
-}
-
 class SystemClock final : public transport::Clock {
  public:
   core::MonoTime Mono() const override { return base::MonoNow(); }
   core::WallTime Wall() const override { return base::WallNow(); }
 };
-
-void SetLimits(grpc::ServerBuilder& builder, const Config& config) {
-  builder.SetMaxReceiveMessageSize(static_cast<int>(limits::kMaxOversizedFrameBytes));
-  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreamsPerConnection);
-  grpc::ResourceQuota quota("assentd");
-  quota.Resize(config.max_transport_mib << 20);
-  quota.SetMaxThreads(kMaxReflectionThreads);
-  builder.SetResourceQuota(quota);
-  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
-  // A peer that vanished without a word is noticed (by default) within half a minute; participants
-  // may ping as often.
-  const auto keepalive_ms = static_cast<int>(config.keepalive_seconds) * 1000;
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive_ms);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
-                             KeepaliveTimeoutMs(config.keepalive_seconds));
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
-                             keepalive_ms / 3);
-}
 
 }  // namespace
 
@@ -113,6 +64,7 @@ struct Server::Parts {
   Config config;
   ShownSettings settings;
   security::Guard guard;
+  std::unique_ptr<Certificates> certificates;
   std::unique_ptr<HttpPort> http;  // nullptr: there is to be none
   std::string log_place;
   ClusterLog cluster_log;
@@ -127,7 +79,7 @@ struct Server::Parts {
   VisitorLog visitors;
   std::unique_ptr<transport::Switchboard> board;
   std::unique_ptr<transport::SessionHub> hub;
-  transport::GrpcCaller caller;
+  std::unique_ptr<transport::GrpcCaller> caller;
   std::unique_ptr<transport::UnaryDialer> dialer;
   std::unique_ptr<door::GrpcPeers> peers;  // with a shared log
   std::unique_ptr<service::Service> operations;
@@ -166,7 +118,7 @@ Status Server::Start(int& exit_code) {
   exit_code = kExitUsage;
   if (const Status opened = p.OpenReceivers(); !opened.ok()) return opened;
   exit_code = kExitAddressInUse;
-  Result<std::unique_ptr<HttpPort>> http = HttpPort::Open(p.config, p.guard);
+  Result<std::unique_ptr<HttpPort>> http = HttpPort::Open(p.config, *p.certificates, p.guard);
   if (!http.ok()) return http.status();
   p.http = std::move(http).value();
   const auto look = [&p](cluster::ViewPtr view) { p.Look(std::move(view)); };
@@ -206,7 +158,7 @@ Status Server::Start(int& exit_code) {
   const Status built = p.BuildServer();
   if (!built.ok()) return built;
   if (p.webhook)
-    p.webhook->Open(TellerOf(p.config, recovered->log_id, p.http ? p.http->address() : ""));
+    p.webhook->Open(TellerOf(p.config, recovered->log_id, p.http ? p.http->url() : ""));
   if (p.tracing) p.tracing->Open(ResourceOf(p.config, recovered->log_id));
   p.engine->Start(*p.board);
   if (p.shared_log != nullptr) p.shared_log->StartEvents();
@@ -231,6 +183,9 @@ Status Server::Start(int& exit_code) {
 
 Status Server::Parts::OpenReceivers() {
   if (const Status rules = EnforceRules(config, guard); !rules.ok()) return rules;
+  auto opened_certificates = Certificates::Open(config);
+  if (!opened_certificates.ok()) return opened_certificates.status();
+  certificates = std::move(opened_certificates).value();
   auto opened_webhook = OpenWebhook(config);
   if (!opened_webhook.ok()) return opened_webhook.status();
   webhook = std::move(opened_webhook).value();
@@ -264,7 +219,8 @@ void Server::Parts::MakeTransports(const log::Recovered& recovered) {
   transport::UnaryDialerOptions dialer_options;
   dialer_options.services = config.UnaryServices();
   dialer_options.max_in_flight_per_target_count = config.unary_max_in_flight;
-  dialer = std::make_unique<transport::UnaryDialer>(dialer_options, caller, *board);
+  caller = std::make_unique<transport::GrpcCaller>(certificates->OfParticipants());
+  dialer = std::make_unique<transport::UnaryDialer>(dialer_options, *caller, *board);
   dialer->Open(recovered.log_id);
 }
 
@@ -285,8 +241,8 @@ void Server::Parts::MakeService(const log::Recovered& recovered) {
     service_options.lease = std::chrono::seconds(config.lease_seconds);
     peers = std::make_unique<door::GrpcPeers>(door::PeersOptions{
         .on_broken = [this](std::uint64_t epoch) { shared_log->OnLine(epoch, /*broken=*/true); },
-        .on_standing =
-            [this](std::uint64_t epoch) { shared_log->OnLine(epoch, /*broken=*/false); }});
+        .on_standing = [this](std::uint64_t epoch) { shared_log->OnLine(epoch, /*broken=*/false); },
+        .credentials = certificates->OfPeers()});
     service_options.peers = peers.get();
   }
   audit = OpenAudit(config, recovered.epoch);
@@ -326,7 +282,7 @@ Status Server::Parts::BuildServer() {
   builder.RegisterService(sessions.get());
   door = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
-      grpc::InsecureServerCredentials());
+      HasTls(config) ? certificates->OfServer() : grpc::InsecureServerCredentials());
   server = builder.BuildAndStart();
   return server ? OkStatus() : Internal("gRPC cannot start a server");
 }
@@ -359,7 +315,7 @@ void Server::Parts::DialOurselves() {
       options, SelfDial::Actions{
                    [this](std::chrono::milliseconds patience, int stop) {
                      if (!listener->CanBeFound()) return DialVerdict::kNobodyThere;
-                     return DialOnce(listener->dial_address(), patience, stop);
+                     return DialOnce(listener->dial_address(), patience, stop, HasTls(config));
                    },
                    [this] {
                      const Status again = listener->ListenAgain();
@@ -395,10 +351,11 @@ std::string Server::Card() const {
   const log::Recovered& recovered = p.engine->recovered();
   std::string card;
   card += "assentd " + std::string(kVersion) + "\n";
-  card += "  listening    " + address() + " (gRPC; initiators, operators, participants)\n";
+  card += "  listening    " + address() + " (gRPC" + (HasTls(p.config) ? " over TLS" : "") +
+          "; initiators, operators, participants)\n";
   if (p.http) {
-    card += "  http         http://" + p.http->address() + "/v1, /livez, /readyz, /metrics\n";
-    card += "  console      http://" + p.http->address() + "/\n";
+    card += "  http         " + p.http->url() + "/v1, /livez, /readyz, /metrics\n";
+    card += "  console      " + p.http->url() + "/\n";
   }
   card += "  log          " + p.log_place + "\n";
   card += "  coordinator  " + std::to_string(recovered.log_id) + ", start " +
@@ -423,12 +380,14 @@ void Server::Tick() {
   parts_->board->Tick();
   parts_->hub->Tick();
   parts_->visitors.Tick();
+  parts_->certificates->Look();
 }
 
 void Server::Reload(const Config& config) {
   parts_->acceptor->SetLimits(ConnectionLimits(config));
   parts_->settings.Set(config);
   ReloadRules(config, parts_->guard);
+  parts_->certificates->Reload();
 }
 
 void Server::BeginDrain() {

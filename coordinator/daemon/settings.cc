@@ -36,6 +36,31 @@ constexpr Setting kSettings[] = {
        "Address for HTTP: HOST:PORT, port 0 takes a free one; empty or none: no HTTP",
        CheckHttpListen),
     Of("allow-insecure", &Config::allow_insecure, "Listen where others can reach it, without TLS"),
+    Of("tls-cert", &Config::tls_cert,
+       "File with the certificate of this coordinator and the chain above it, in PEM: --listen "
+       "speaks TLS alone then, but for a Unix socket. Read again on SIGHUP, and when it changes; "
+       "none: no TLS",
+       CheckTls),
+    Of("tls-key", &Config::tls_key,
+       "File with the key of --tls-cert, in PEM, which its owner alone may read. Read again with "
+       "it"),
+    Of("tls-client-ca", &Config::tls_client_ca,
+       "File with the CAs, in PEM, that sign the certificates of those who come; none: nobody is "
+       "asked for one. Read again with the certificate",
+       CheckTlsClientCa),
+    Of("tls-client-cert", &Config::tls_client_cert,
+       "required: nobody is served without a certificate of --tls-client-ca; optional: who shows "
+       "one needs a good one",
+       CheckTlsClientCert),
+    Of("http-tls", &Config::http_tls,
+       "With --tls-cert, --http-listen speaks TLS as well; --http-tls=false: it does not"),
+    Of("tls-peer-ca", &Config::tls_peer_ca,
+       "File with the CAs of other coordinators that share the log, which are dialled over TLS "
+       "with --tls-cert; none: --tls-client-ca",
+       CheckTlsPeerCa),
+    Of("tls-participant-ca", &Config::tls_participant_ca,
+       "File with the CAs of participants that --unary names as tls:HOST:PORT, which are dialled "
+       "over TLS with --tls-cert, if there is one"),
     Of("data", &Config::data, "Folder of the log; created if missing; one daemon at a time",
        CheckData),
     Of("log", &Config::log,
@@ -60,8 +85,9 @@ constexpr Setting kSettings[] = {
        "what began before; lossless: it is, if the server has synchronous standbys",
        CheckStoreFailover),
     Of("unary", &Config::unary,
-       "NAME=HOST:PORT of a participant that is dialled; repeat it for more services or more "
-       "instances",
+       "NAME=HOST:PORT of a participant that is dialled, NAME=tls:HOST:PORT over TLS; repeat it "
+       "for "
+       "more services or more instances",
        CheckUnary),
     Number("unary-max-in-flight", &Config::unary_max_in_flight, 1, 65'536,
            "Calls under way to one dialled address"),

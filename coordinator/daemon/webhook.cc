@@ -99,7 +99,7 @@ Result<std::unique_ptr<webhook::Sender>> OpenWebhook(const Config& config) {
 webhook::Teller TellerOf(const Config& config, std::uint64_t log_id, const std::string& http) {
   return {.coordinator = std::to_string(log_id),
           .node = config.Place().shared() ? config.NodeName() : "",
-          .console = http.empty() ? "" : "http://" + http};
+          .console = http};
 }
 
 decltype(engine::ShardOptions::on_alarm) AlarmsTo(webhook::Sender* sender) {

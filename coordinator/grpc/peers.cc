@@ -13,7 +13,7 @@ namespace {
 constexpr char kPackage[] = "/assent.v1.";
 constexpr char kWatchCluster[] = "/assent.v1.ClusterService/Watch";
 
-std::shared_ptr<grpc::Channel> Dial(const cluster::Member& member) {
+std::shared_ptr<grpc::Channel> Dial(const cluster::Member& member, const PeersOptions& options) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(static_cast<int>(limits::kMaxOversizedFrameBytes));
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
@@ -23,7 +23,9 @@ std::shared_ptr<grpc::Channel> Dial(const cluster::Member& member) {
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   // A member that has the address of one that has ended is another one.
   arguments.SetString("assent.epoch", std::to_string(member.epoch));
-  return grpc::CreateCustomChannel(member.address, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(
+      member.address,
+      options.credentials ? options.credentials : grpc::InsecureChannelCredentials(), arguments);
 }
 
 GrpcPeers::Done Told(service::Peers::Heard heard) {
@@ -44,8 +46,8 @@ bool SaysMoved(const grpc::Status& status, const grpc::ClientContext& context) {
 }
 
 struct GrpcPeers::Link {
-  explicit Link(const cluster::Member& member)
-      : epoch(member.epoch), channel(Dial(member)), stub(channel) {}
+  Link(const cluster::Member& member, const PeersOptions& options)
+      : epoch(member.epoch), channel(Dial(member, options)), stub(channel) {}
   const std::uint64_t epoch;
   const std::shared_ptr<grpc::Channel> channel;
   grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer> stub;
@@ -147,7 +149,7 @@ void GrpcPeers::SetView(const cluster::ViewPtr& view, std::uint64_t self) {
     }
     for (const cluster::Member& member : view->members) {
       if (member.epoch == self || links_.contains(member.epoch)) continue;
-      const auto link = std::make_shared<Link>(member);
+      const auto link = std::make_shared<Link>(member, options_);
       links_.emplace(member.epoch, link);
       fresh.push_back(link);
     }
@@ -282,7 +284,7 @@ void GrpcPeers::Ask(const cluster::Member& member, const char* method, const std
 
 void GrpcPeers::AskWhoIsAt(const std::string& address, std::chrono::milliseconds patience,
                            std::function<void(const Result<std::uint64_t>& epoch)> heard) {
-  (void)Send(std::make_shared<Link>(cluster::Member{.address = address}),
+  (void)Send(std::make_shared<Link>(cluster::Member{.address = address}, options_),
              {std::string(kPackage) + "TransactionService/GetServerInfo"},
              Serialised(v1::GetServerInfoRequest()), std::chrono::system_clock::now() + patience,
              Told([heard = std::move(heard)](const Status& status, const std::string& reply) {

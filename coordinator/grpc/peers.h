@@ -41,6 +41,8 @@ struct PeersOptions {
   std::function<void(std::uint64_t epoch)> on_broken{};
   // It stands, for the first time or again. Likewise.
   std::function<void(std::uint64_t epoch)> on_standing{};
+  // With which they are dialled; none: without TLS.
+  std::shared_ptr<grpc::ChannelCredentials> credentials = {};
   // Before a lost member is dialled again.
   std::chrono::milliseconds redial_pause{250};
 };

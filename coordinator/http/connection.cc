@@ -75,11 +75,12 @@ class Line final : public Exchange {
 }  // namespace
 
 Connection::Connection(Lane& lane, Ledger& ledger, Taker& taker, Socket&& socket,
-                       service::Caller caller, Ledger::Entry entry)
+                       service::Caller caller, Ledger::Entry entry, std::shared_ptr<ssl_ctx_st> tls)
     : lane_(lane),
       ledger_(ledger),
       taker_(taker),
       socket_(std::move(socket)),
+      tls_(std::move(tls)),
       timer_(lane.context),
       caller_(std::move(caller)),
       entry_(entry) {}
@@ -89,7 +90,7 @@ void Connection::Begin() {
   Error failed;
   socket_.non_blocking(true, failed);
   if (failed || lane_.closing) return End();
-  ReadFirst();
+  tls_ ? Shake() : ReadFirst();
 }
 
 void Connection::See(Clock::time_point now) {
@@ -130,12 +131,14 @@ void Connection::ReadFirst() {
   if (buffer_.capacity() > 2 * kReadBytes) buffer_.shrink_to_fit();
   state_ = State::kIdle;
   Within(milliseconds(kMaxIdleMs));
-  socket_.async_read_some(buffer_.prepare(kReadBytes),
-                          [self = shared_from_this()](const Error& failed, std::size_t bytes) {
-                            if (failed || self->state_ == State::kEnded) return self->End();
-                            self->buffer_.commit(bytes);
-                            self->ReadHeader();
-                          });
+  With([this](auto& stream) {
+    stream.async_read_some(buffer_.prepare(kReadBytes),
+                           [self = shared_from_this()](const Error& failed, std::size_t bytes) {
+                             if (failed || self->state_ == State::kEnded) return self->End();
+                             self->buffer_.commit(bytes);
+                             self->ReadHeader();
+                           });
+  });
 }
 
 // Most requests have come in whole.
@@ -148,9 +151,11 @@ void Connection::ReadHeader() {
   ReadBuffered(failed);
   if (parser_->is_header_done() || failed) return HeaderRead(failed);
   Within(milliseconds(kMaxHeaderMs));
-  beast::http::async_read_header(
-      socket_, buffer_, *parser_,
-      [self = shared_from_this()](const Error& error, std::size_t) { self->HeaderRead(error); });
+  With([this](auto& stream) {
+    beast::http::async_read_header(
+        stream, buffer_, *parser_,
+        [self = shared_from_this()](const Error& error, std::size_t) { self->HeaderRead(error); });
+  });
 }
 
 // The header's end, or that of the body, is where the parser stops by itself.
@@ -193,7 +198,9 @@ beast::string_view Connection::Expected() const {
 
 bool Connection::IsAcceptable() {
   const auto& request = parser_->get();
-  if (entry_ == Ledger::Entry::kRefused) {
+  if (wants_tls_) {
+    Refuse(InvalidArgument("this port speaks TLS alone: https"), 400);
+  } else if (entry_ == Ledger::Entry::kRefused) {
     Refuse(ResourceExhausted("there are too many connections, in all or from this address"), 429);
   } else if (request.target().size() > kMaxTargetBytes) {
     Refuse(TooMany("the target", request.target().size(), kMaxTargetBytes), 414);
@@ -231,13 +238,17 @@ void Connection::ReadBody() {
   Within(milliseconds(kMaxBodyMs));
   const auto read = [self = shared_from_this()](const Error& failed) {
     if (failed) return self->BodyRead(failed);
-    beast::http::async_read(self->socket_, self->buffer_, *self->parser_,
-                            [self](const Error& error, std::size_t) { self->BodyRead(error); });
+    self->With([&self](auto& stream) {
+      beast::http::async_read(stream, self->buffer_, *self->parser_,
+                              [self](const Error& error, std::size_t) { self->BodyRead(error); });
+    });
   };
   if (Expected().empty()) return read({});
   static constexpr char kContinue[] = "HTTP/1.1 100 Continue\r\n\r\n";
-  net::async_write(socket_, net::buffer(kContinue, sizeof kContinue - 1),
-                   [read](const Error& failed, std::size_t) { read(failed); });
+  With([&read](auto& stream) {
+    net::async_write(stream, net::buffer(kContinue, sizeof kContinue - 1),
+                     [read](const Error& failed, std::size_t) { read(failed); });
+  });
 }
 
 void Connection::BodyRead(const Error& failed) {
@@ -268,6 +279,7 @@ void Connection::Dispatch() {
   head_only_ = message.method() == beast::http::verb::head;
   Request request = RequestOf(std::move(message));
   request.caller = caller_;
+  request.caller.certificate = names_;
   state_ = State::kWaiting;
   ++number_;
   if (request.body.size() > kLargeBytes) {
@@ -397,6 +409,7 @@ void Connection::Write(Then then) {
 }
 
 void Connection::WriteOn() {
+  if (secure_) return WriteSecurely();
   Error failed;
   while (written_ < out_.size() && !failed) {
     const std::size_t bytes =
@@ -435,13 +448,10 @@ void Connection::EventWritten() {
   Write(next_is_last_ ? Then::kLinger : Then::kEvent);
 }
 
-// A socket that is closed with something unread loses what was written: until the caller has closed
-// it, or a moment has passed, what comes is thrown away.
-void Connection::Linger() {
-  state_ = State::kLingering;
+// Until the caller has closed.
+void Connection::ThrowAway() {
   Error ignored;
   socket_.shutdown(Socket::shutdown_send, ignored);
-  Within(milliseconds(kMaxLingerMs));
   const auto read = [self = shared_from_this()](const auto& again) -> void {
     self->buffer_.clear();
     self->socket_.async_read_some(self->buffer_.prepare(kReadBytes),

@@ -10,11 +10,13 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
@@ -27,6 +29,7 @@ namespace assent::http {
 
 using Tcp = boost::asio::ip::tcp;
 using Socket = boost::asio::basic_stream_socket<Tcp, boost::asio::io_context::executor_type>;
+using Secure = boost::asio::ssl::stream<Socket&>;
 using Error = boost::system::error_code;
 
 class Connection;
@@ -57,6 +60,8 @@ struct Lane {
 
 // One request after the other is read, handed to the desk, answered.
 //
+// Over TLS, Idle begins with the handshake.
+//
 //   Idle ──► Reading ──► Waiting ──► Writing ──► Idle, or Lingering until the caller has closed
 //                           │ ▲          │
 //                           │ └── event ─┘
@@ -64,7 +69,7 @@ struct Lane {
 class Connection final : public std::enable_shared_from_this<Connection> {
  public:
   Connection(Lane& lane, Ledger& ledger, Taker& taker, Socket&& socket, service::Caller caller,
-             Ledger::Entry entry);
+             Ledger::Entry entry, std::shared_ptr<ssl_ctx_st> tls);
   ~Connection() { ledger_.Leave(caller_.address, entry_); }
 
   using Clock = std::chrono::steady_clock;
@@ -98,6 +103,13 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   // What comes after the bytes that are being written.
   enum class Then : std::uint8_t { kNext, kLinger, kEvent };
 
+  void Shake();
+  void Shaken(const Error& failed);
+  // Does something with what is read from and written to.
+  template <typename Use>
+  void With(const Use& use) {
+    secure_ ? use(*secure_) : use(socket_);
+  }
   void ReadFirst();
   void ReadHeader();
   void ReadBuffered(Error& failed);
@@ -123,15 +135,21 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void Beat();
   void Write(Then then);
   void WriteOn();
+  void WriteSecurely();
   void Written();
   void Linger();
   void CutOff();
+  void ThrowAway();
   void LetGo();
 
   Lane& lane_;
   Ledger& ledger_;
   Taker& taker_;
   Socket socket_;
+  std::shared_ptr<ssl_ctx_st> tls_;  // of the handshake; nullptr: there is none to be
+  std::optional<Secure> secure_;     // over the socket, from the handshake on
+  std::vector<std::string> names_;   // of the caller's certificate, which was verified
+  bool wants_tls_ = false;           // and the caller does not speak it: it is told so
   boost::asio::steady_timer timer_;
   const service::Caller caller_;
   const Ledger::Entry entry_;

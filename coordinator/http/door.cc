@@ -53,11 +53,13 @@ void RunClock(Lane& lane) {
 struct Door::Parts {
   Parts(const DoorOptions& options, Taker& the_taker)
       : ledger(options.max_connections_count, options.max_connections_per_address_count),
-        taker(the_taker) {}
+        taker(the_taker),
+        tls(options.tls) {}
 
   // Outlive the connections, which are in the lanes.
   Ledger ledger;
   Taker& taker;
+  const std::function<std::shared_ptr<ssl_ctx_st>()> tls;
   std::array<Lane, kHttpThreadsCount> lanes{Lane(bench), Lane(bench)};
   Bench bench;  // goes before the lanes: what waits there is of their connections
   std::vector<std::unique_ptr<Tcp::acceptor>> acceptors;  // the first lane's
@@ -92,8 +94,8 @@ void Door::Parts::Arrived(Lane& lane, Socket&& socket, const Tcp::endpoint& peer
   if (entry == Ledger::Entry::kClosed) return;
   Error ignored;
   socket.set_option(Tcp::no_delay(true), ignored);
-  const auto connection = std::make_shared<Connection>(lane, ledger, taker, std::move(socket),
-                                                       std::move(caller), entry);
+  const auto connection = std::make_shared<Connection>(
+      lane, ledger, taker, std::move(socket), std::move(caller), entry, tls ? tls() : nullptr);
   net::post(lane.context, [connection] { connection->Begin(); });
 }
 

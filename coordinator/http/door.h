@@ -6,11 +6,14 @@
 // counts; and whoever is turned away is told why, as long as there is room for telling.
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "coordinator/http/exchange.h"
 #include "coordinator/http/ledger.h"
+
+struct ssl_ctx_st;
 
 namespace assent::http {
 
@@ -18,6 +21,8 @@ struct DoorOptions {
   // In all, and from one address; 0: half of all.
   std::size_t max_connections_count = 8192;
   std::size_t max_connections_per_address_count = 0;
+  // With what the next connection speaks TLS; empty: without.
+  std::function<std::shared_ptr<ssl_ctx_st>()> tls = {};
 };
 
 class Door {

@@ -25,8 +25,9 @@ inline constexpr std::size_t kUncountedBodyBytes = 16 * 1024;
 // What is larger is read, or made into JSON, where it holds up nobody's health check.
 inline constexpr std::size_t kLargeBytes = 32 * 1024;
 
-inline constexpr std::int64_t kMaxIdleMs = 75'000;    // between two requests of a connection
-inline constexpr std::int64_t kMaxHeaderMs = 10'000;  // from the first byte of a request
+inline constexpr std::int64_t kMaxHandshakeMs = 10'000;  // of TLS, from the connection on
+inline constexpr std::int64_t kMaxIdleMs = 75'000;       // between two requests of a connection
+inline constexpr std::int64_t kMaxHeaderMs = 10'000;     // from the first byte of a request
 inline constexpr std::int64_t kMaxBodyMs = 60'000;
 inline constexpr std::int64_t kMaxWriteMs = 30'000;  // without any byte of an answer being taken
 inline constexpr std::int64_t kMaxLingerMs = 1'000;  // after the last answer of a connection

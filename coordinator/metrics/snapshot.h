@@ -2,8 +2,10 @@
 
 // What the rooms know at one moment. Plain values.
 
+#include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -69,13 +71,20 @@ struct Served {
   Tracing tracing{};
 };
 
+// Of the certificates that are served: when the first of each expires.
+struct Certificates {
+  std::optional<std::chrono::system_clock::time_point> server{};     // none: there is no TLS
+  std::optional<std::chrono::system_clock::time_point> client_ca{};  // none: nobody is asked
+};
+
 struct Snapshot {
   std::string version{};
   core::WallTime now{};
   Process process{};
   std::uint64_t http_connections = 0;
   std::map<unsigned, std::uint64_t> http_answers{};  // by code
-  const Served* served = nullptr;                    // nullptr: it is starting
+  Certificates certificates{};
+  const Served* served = nullptr;  // nullptr: it is starting
 };
 
 }  // namespace assent::metrics

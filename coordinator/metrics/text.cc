@@ -217,6 +217,19 @@ void TheLog(const Served& served, Page& page) {
   page.Gauge("assent_log_away", "1: the database does not answer").Add(log.away);
 }
 
+void TheCertificates(const Certificates& certificates, Page& page) {
+  Family expiry = page.Gauge("assent_tls_certificate_expiry_timestamp_seconds",
+                             "When the first certificate expires of those that are served, or "
+                             "that clients are held to");
+  const auto add = [&expiry](const auto& expires, const char* which) {
+    if (!expires.has_value()) return;
+    expiry.Add(std::chrono::duration<double>(expires->time_since_epoch()).count(),
+               {{"certificate", which}});
+  };
+  add(certificates.server, "server");
+  add(certificates.client_ca, "client_ca");
+}
+
 void TheWebhook(const Webhook& webhook, Page& page) {
   page.Counter("assent_webhook_events_total",
                "Events for people by what became of them (given_up: tried in vain; dropped: too "
@@ -298,6 +311,7 @@ std::string Text(const Snapshot& snapshot) {
     TheTracing(served->tracing, page);
   }
   Callers(snapshot, page);
+  TheCertificates(snapshot.certificates, page);
   TheProcess(snapshot.process, page);
   return page.Text();
 }

@@ -209,6 +209,7 @@ struct GrpcCaller::Impl {
     if (calls.empty()) idle.NotifyAll();
   }
 
+  std::shared_ptr<grpc::ChannelCredentials> credentials;
   std::uint32_t coordinator_id = 0;
   CallSink* sink = nullptr;
   std::vector<std::unique_ptr<Target>> targets;  // fixed once it has started
@@ -222,7 +223,10 @@ struct GrpcCaller::Impl {
   std::thread thread;
 };
 
-GrpcCaller::GrpcCaller() : impl_(std::make_unique<Impl>()) {}
+GrpcCaller::GrpcCaller(std::shared_ptr<grpc::ChannelCredentials> credentials)
+    : impl_(std::make_unique<Impl>()) {
+  impl_->credentials = std::move(credentials);
+}
 GrpcCaller::~GrpcCaller() { Stop(); }
 
 void GrpcCaller::Start(std::vector<std::string> addresses, std::uint32_t coordinator_id,
@@ -236,8 +240,11 @@ void GrpcCaller::Start(std::vector<std::string> addresses, std::uint32_t coordin
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
     // Who asks again, and when, is the transaction's business.
     arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-    auto channel =
-        grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+    const bool secure = address.rfind(kTlsScheme, 0) == 0;
+    ASSENT_CHECK(!secure || impl_->credentials != nullptr);  // the settings' check
+    auto channel = grpc::CreateCustomChannel(
+        secure ? address.substr(kTlsScheme.size()) : address,
+        secure ? impl_->credentials : grpc::InsecureChannelCredentials(), arguments);
     impl_->targets.push_back(
         std::make_unique<Impl::Target>(impl_->targets.size(), std::move(address), channel));
   }

@@ -7,15 +7,24 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "coordinator/transport/carrier.h"
 
+namespace grpc {
+class ChannelCredentials;
+}
+
 namespace assent::transport {
+
+// "tls:HOST:PORT" is dialled over TLS.
+inline constexpr std::string_view kTlsScheme = "tls:";
 
 class GrpcCaller final : public Caller {
  public:
-  GrpcCaller();
+  // `credentials`: with which addresses that begin with "tls:" are dialled.
+  explicit GrpcCaller(std::shared_ptr<grpc::ChannelCredentials> credentials = nullptr);
   ~GrpcCaller() override;
   void Start(std::vector<std::string> addresses, std::uint32_t coordinator_id,
              CallSink& sink) override;

@@ -33,7 +33,9 @@ class Daemon:
             [os.path.join(BIN, "assentd"), "--http-listen", "none", "--listen", self.endpoint, "--data",
              self.data, *self._arguments],
             stdout=subprocess.PIPE, stderr=self._log, text=True)
+        self.card = ""
         for line in self._process.stdout:
+            self.card += line
             if re.match(r"\s+see\s", line):  # the last line of the start-up card
                 return
         sys.exit("assentd did not start: " + open(self._log.name).read())

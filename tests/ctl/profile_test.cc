@@ -42,8 +42,10 @@ TEST(Profile, MistakesAreErrors) {
     return ApplyProfile(text, "p.toml", profile, options).message();
   };
   EXPECT_EQ("p.toml has no profile [live]", message(kFile, "live"));
-  EXPECT_EQ("p.toml:1: 'endpiont' is not a setting; known are endpoint, timeout, output, time",
-            message("endpiont = \"x\"", ""));
+  EXPECT_EQ(
+      "p.toml:1: 'endpiont' is not a setting; known are endpoint, timeout, output, time, "
+      "tls-ca, tls-cert, tls-key, tls-server-name",
+      message("endpiont = \"x\"", ""));
   EXPECT_EQ("p.toml:2: output cannot be 'xml'", message("[other]\noutput = \"xml\"", ""));
   EXPECT_NE(std::string::npos, message("timeout = \"5\"", "").find("is not a duration"));
   for (const char* no_text : {"true", "[\"one:1\"]", "7400", "[]"})

@@ -2,7 +2,9 @@
 #include "coordinator/daemon/self_dial.h"
 
 #include <deque>
+#include <poll.h>
 #include <string>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 
@@ -28,6 +30,30 @@ TEST(DialOnceTest, SomebodyWhoNeverAnswersIsSilent) {
   EXPECT_EQ(DialOnce(address, milliseconds(20), -1), DialVerdict::kSilent);
   listener->reset();
   EXPECT_EQ(DialOnce(address, milliseconds(20'000), -1), DialVerdict::kNobodyThere);
+}
+
+// Where TLS is spoken, the beginning of HTTP/2 is turned away before gRPC sees it, which would look
+// like an answer.
+TEST(DialOnceTest, BeginsTlsWhereTlsIsSpoken) {
+  auto listener = Listener::Open("127.0.0.1:0", {});
+  ASSERT_TRUE(listener.ok());
+  ASSERT_TRUE((*listener)->Listen().ok());
+  const int listening = (*listener)->descriptors().front();
+  for (const bool tls : {false, true}) {
+    char first = 0;
+    std::thread answers([&] {
+      pollfd ready{listening, POLLIN, 0};
+      ASSERT_EQ(::poll(&ready, 1, 20'000), 1);
+      const int accepted = ::accept(listening, nullptr, nullptr);
+      EXPECT_EQ(::recv(accepted, &first, 1, 0), 1);
+      EXPECT_EQ(::send(accepted, "x", 1, 0), 1);
+      ::close(accepted);
+    });
+    EXPECT_EQ(DialOnce((*listener)->dial_address(), milliseconds(20'000), -1, tls),
+              DialVerdict::kAnswers);
+    answers.join();
+    EXPECT_EQ(first, tls ? 0x16 : 'P');
+  }
 }
 
 // A dialler with a list of verdicts; when it is at its end, the test goes on.

@@ -65,6 +65,9 @@ CASES = {
     "AssentShardSilent": (*one("assent_silent_shards", "", "1x80", "0x79 1"), {}),
     "AssentFewFiles": ({series("process_open_fds"): "81x80", series("process_max_fds"): "100x80"},
                        {series("process_open_fds"): "79x80", series("process_max_fds"): "100x80"}, {}),
+    # Prometheus tests rules from 1970 on.
+    "AssentCertificateExpires": (*one("assent_tls_certificate_expiry_timestamp_seconds", 'certificate="server"', f"{13 * 86400}x80", f"{15 * 86400}x80"),
+                                 {"certificate": "server"}),
     "AssentWebhookLoses": ({series("assent_webhook_events_total", 'result="given_up"'): "0x70 1x10", series("assent_webhook_events_total", 'result="dropped"'): "0x70 0x10"},
                            {series("assent_webhook_events_total", 'result="delivered"'): "0+1x80", series("assent_webhook_events_total", 'result="dropped"'): "7x80"},
                            {"job": None}),

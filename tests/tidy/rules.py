@@ -12,6 +12,7 @@ ARROWS = {
     "proto/vocabulary": ["std", "vocabulary"],
     "proto/toml": ["std", "vocabulary", "toml++", "proto/toml"],
     "proto/manual": ["std", "CLI", "proto/manual"],
+    "proto/tls": ["std", "vocabulary", "grpc", "proto/tls"],
     "proto/words": ["std", "vocabulary", "wire", "proto/words"],
     "proto/json": ["std", "vocabulary", "grpc", "nlohmann", "proto/json"],
     "proto/parse": ["std", "vocabulary", "grpc", "proto/parse"],
@@ -41,18 +42,19 @@ ARROWS = {
     "coordinator/service": ["std", "vocabulary", "wire", "absl", "proto/words", "coordinator/base", "coordinator/audit", "coordinator/core",
                             "coordinator/cluster", "coordinator/security", "coordinator/transport", "coordinator/engine", "coordinator/service"],
     "coordinator/grpc": ["std", "vocabulary", "wire", "grpc", "proto/parse", "coordinator/base", "coordinator/security",
-                         "coordinator/transport", "coordinator/service", "coordinator/grpc"],
+                         "coordinator/transport", "coordinator/service", "coordinator/tls", "coordinator/grpc"],
     "coordinator/metrics": ["std", "posix", "vocabulary", "prometheus", "coordinator/base", "coordinator/core", "coordinator/log",
                             "coordinator/transport", "coordinator/engine", "coordinator/metrics"],
+    "coordinator/tls": ["std", "posix", "vocabulary", "openssl", "coordinator/tls"],
     "coordinator/post": ["std", "vocabulary", "boost", "coordinator/post"],
     "coordinator/webhook": ["std", "vocabulary", "nlohmann", "openssl", "coordinator/base", "coordinator/post", "coordinator/webhook"],
-    "coordinator/http": ["std", "posix", "vocabulary", "wire", "grpc", "boost", "nlohmann", "proto/json", "coordinator/base",
-                         "coordinator/security", "coordinator/service", "coordinator/http"],
-    "coordinator/daemon": ["std", "posix", "vocabulary", "grpc", "absl", "spdlog", "nlohmann", "CLI", "proto/manual", "proto/toml",
+    "coordinator/http": ["std", "posix", "vocabulary", "wire", "grpc", "boost", "nlohmann", "openssl", "proto/json", "coordinator/base",
+                         "coordinator/security", "coordinator/service", "coordinator/tls", "coordinator/http"],
+    "coordinator/daemon": ["std", "posix", "vocabulary", "grpc", "absl", "spdlog", "nlohmann", "CLI", "proto/manual", "proto/tls", "proto/toml",
                            "coordinator"],
     # The SDK: its public headers show nothing but the standard library; an adapter may show its database.
     "participant-sdk/cpp/include": ["std", "vocabulary", "sdk"],
-    "participant-sdk/cpp/src": ["std", "posix", "vocabulary", "sdk", "wire", "grpc", "proto/words",
+    "participant-sdk/cpp/src": ["std", "posix", "vocabulary", "sdk", "wire", "grpc", "proto/tls", "proto/words",
                                 "participant-sdk/cpp/src"],
     # The test kit alone runs the coordinator's own state machine.
     "participant-sdk/cpp/testkit": ["std", "vocabulary", "sdk", "coordinator/core",
@@ -62,7 +64,7 @@ ARROWS = {
     "participant-sdk/cpp/sqlite": ["std", "posix", "vocabulary", "sdk",
                                    "participant-sdk/cpp/src", "participant-sdk/cpp/barrier", "participant-sdk/cpp/sqlite"],
     # Clients.
-    "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "CLI", "proto/json", "proto/manual", "proto/toml", "proto/words",
+    "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "openssl", "CLI", "proto/json", "proto/manual", "proto/tls", "proto/toml", "proto/words",
                         "coordinator/log/migrate", "coordinator/offline", "coordinator/security", "tools/assentctl"],
     "tools/assent-bench": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "nlohmann", "CLI", "sdk",
                            "sqlite3.h", "libpq-fe.h", "boost", "coordinator/core", "coordinator/http", "coordinator/log",
@@ -88,7 +90,7 @@ SDK_HEADERS = "participant-sdk/cpp/include"
 # Words for others' targets.
 TARGET_WORDS = {"assent_proto": "wire of gRPC", "assent_proto_messages": "wire", "assent_otlp_messages": "wire"}
 PACKAGES = {"grpc": "gRPC::", "absl": "absl::", "spdlog": "spdlog::spdlog$", "nlohmann": "nlohmann_json::nlohmann_json$",
-            "CLI": "CLI11::CLI11$", "boost": "Boost::headers$", "openssl": "OpenSSL::Crypto$", "prometheus": "PkgConfig::prometheus$", "sqlite3.h": "SQLite::SQLite3$",
+            "CLI": "CLI11::CLI11$", "boost": "Boost::headers$", "openssl": "OpenSSL::(Crypto|SSL)$", "prometheus": "PkgConfig::prometheus$", "sqlite3.h": "SQLite::SQLite3$",
             "libpq-fe.h": "PkgConfig::libpq$"}
 # They bring no header, or come for the user's sake.
 LINKED_FOR_ITSELF = {"Threads::Threads", "assent_allocator", "assent_sdk_testkit"}

@@ -1,8 +1,20 @@
 #include "tools/assentctl/channel.h"
 
+#include <utility>
+
+#include "proto/tls/channel_credentials.h"
+
 namespace assent::ctl {
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint) {
+Result<Dialling> MakeDialling(const TlsFlags& flags) {
+  if (flags.empty()) return Dialling();
+  auto credentials = tls::MakeChannelCredentials(
+      {.ca_file = flags.ca, .cert_file = flags.cert, .key_file = flags.key});
+  if (!credentials.ok()) return credentials.status();
+  return Dialling{std::move(credentials).value(), flags.server_name};
+}
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint, const Dialling& dialling) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
@@ -13,7 +25,11 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint) {
   // A watch may be silent for hours; a coordinator that is gone without a word is noticed all the
   // same.
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  return grpc::CreateCustomChannel(endpoint, grpc::InsecureChannelCredentials(), arguments);
+  const bool secure = dialling.credentials != nullptr && endpoint.rfind("unix:", 0) != 0;
+  if (secure && !dialling.server_name.empty())
+    arguments.SetString(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, dialling.server_name);
+  return grpc::CreateCustomChannel(
+      endpoint, secure ? dialling.credentials : grpc::InsecureChannelCredentials(), arguments);
 }
 
 Code CodeOf(grpc::StatusCode code) {

@@ -164,12 +164,22 @@ using Command =
                  ClusterStatusCommand, LocateCommand, DrainCommand, MoveCommand, UnpinCommand,
                  FenceCommand, RestoredCommand, MigrateCommand, BackupCommand, ConfigShowCommand,
                  DebugBundleCommand, RestoreCommand, DoctorCommand, TopCommand, EventsCommand,
-                 AuthTokenCommand, AuthExplainCommand>;
+                 AuthTokenCommand, AuthExplainCommand, CertsInitCommand>;
+
+// Files in PEM, and the name that has to be in the coordinator's certificate (empty: its host).
+struct TlsFlags {
+  std::string ca = {};
+  std::string cert = {};
+  std::string key = {};
+  std::string server_name = {};
+  bool empty() const { return ca.empty() && cert.empty() && key.empty() && server_name.empty(); }
+};
 
 // What holds for every command.
 struct GlobalOptions {
   // Of one coordinator, or of several of a cluster, with commas between.
   std::string endpoint = "127.0.0.1:7400";
+  TlsFlags tls;
   // Of one call.
   std::chrono::milliseconds call_timeout{10'000};
   // Of the whole of wait, submit, watch, show --watch and cluster drain --wait; only --timeout sets

@@ -2,7 +2,9 @@
 
 // What keeps a log alive, as values: part of command.h.
 
+#include <cstddef>
 #include <string>
+#include <vector>
 
 #include "tools/assentctl/intent.h"
 
@@ -25,6 +27,19 @@ struct RestoreCommand {
   std::string backup;
   std::string data;
   Intent intent{};
+};
+
+// Of `certs init`: of one name, of one host, and services at once.
+inline constexpr std::size_t kMaxCertsNameBytes = 64;
+inline constexpr std::size_t kMaxCertsHostBytes = 253;
+inline constexpr std::size_t kMaxCertsCount = 64;
+
+struct CertsInitCommand {
+  std::string folder;
+  std::string domain = "assent";
+  std::vector<std::string> hosts;  // none: this machine's own names for itself
+  std::vector<std::string> services;
+  int days = 365;
 };
 
 // A row by its gid, or as "#17".

@@ -31,6 +31,16 @@ Status ReadProfile(const Program& program, const ParseInputs& inputs, GlobalOpti
   return OkStatus();
 }
 
+void LayerTls(const Program& program, const GetEnv& env, TlsFlags& tls) {
+  const auto layer = [&env](const std::string& flag, const char* name, std::string& value) {
+    value = flag.empty() ? EnvOr(env, name, value) : flag;
+  };
+  layer(program.tls.ca, "ASSENT_TLS_CA", tls.ca);
+  layer(program.tls.cert, "ASSENT_TLS_CERT", tls.cert);
+  layer(program.tls.key, "ASSENT_TLS_KEY", tls.key);
+  layer(program.tls.server_name, "ASSENT_TLS_SERVER_NAME", tls.server_name);
+}
+
 // Profile file, then environment, then flags: each over the one before.
 Result<GlobalOptions> Layer(const Program& program, const ParseInputs& inputs) {
   GlobalOptions options;
@@ -42,6 +52,7 @@ Result<GlobalOptions> Layer(const Program& program, const ParseInputs& inputs) {
     if (!normal.ok()) return normal.status();
     options.endpoint = normal.value();
   }
+  LayerTls(program, inputs.env, options.tls);
   if (program.timeout.has_value()) {
     options.call_timeout = *program.timeout;
     options.wait_timeout = program.timeout;

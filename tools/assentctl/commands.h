@@ -48,6 +48,8 @@ Exit RunDoctor(const DoctorCommand& command, Session& session);
 Exit RunAuthToken(const AuthTokenCommand& command, Session& session);
 // 6: they do not.
 Exit RunAuthExplain(const AuthExplainCommand& command, Session& session);
+// Needs no coordinator. 5: the folder has something in it.
+Exit RunCertsInit(const CertsInitCommand& command, Session& session);
 // Without hints, which are about transactions.
 Exit FailOffline(const Status& status, Session& session);
 // Best effort: a coordinator that does not answer at once offers no gids.

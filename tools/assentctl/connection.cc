@@ -17,6 +17,7 @@
 #include "assent/v1/cluster.grpc.pb.h"
 #include "assent/v1/maintenance.grpc.pb.h"
 #include "assent/v1/transaction.grpc.pb.h"
+#include "proto/tls/channel_credentials.h"
 #include "tools/assentctl/channel.h"
 #include "tools/assentctl/duration.h"
 #include "tools/assentctl/event_streams.h"
@@ -37,6 +38,10 @@ constexpr std::size_t kMostInFlight = 64;
 // The last part of "failed to connect to all addresses; last error: UNKNOWN: ...: Connection
 // refused".
 std::string Cause(const std::string& message) {
+  if (std::string explained = tls::Explained(message); explained != message) {
+    const std::size_t at = explained.rfind(" (");
+    return explained.substr(at + 2, explained.size() - at - 3);
+  }
   const std::size_t at = message.rfind(": ");
   std::string cause = at == std::string::npos ? message : message.substr(at + 2);
   if (!cause.empty()) {
@@ -72,8 +77,8 @@ struct Place {
       stubs;
 };
 
-Place MakePlace(const std::string& endpoint) {
-  auto channel = MakeChannel(endpoint);
+Place MakePlace(const std::string& endpoint, const Dialling& dialling) {
+  auto channel = MakeChannel(endpoint, dialling);
   auto transactions = v1::TransactionService::NewStub(channel);
   auto cluster = v1::ClusterService::NewStub(channel);
   auto maintenance = v1::MaintenanceService::NewStub(channel);
@@ -115,9 +120,10 @@ class Landed {
 
 class GrpcService final : public Service {
  public:
-  explicit GrpcService(const std::string& endpoints) {
+  GrpcService(const std::string& endpoints, Dialling dialling) : dialling_(std::move(dialling)) {
     std::istringstream words(endpoints);
-    for (std::string one; std::getline(words, one, ',');) places_.push_back(MakePlace(one));
+    for (std::string one; std::getline(words, one, ',');)
+      places_.push_back(MakePlace(one, dialling_));
   }
 
   Result<v1::SubmitReply> Submit(const v1::SubmitRequest& request, Timeout timeout) override {
@@ -197,7 +203,7 @@ class GrpcService final : public Service {
   Result<v1::MetricsPage> GetMetrics(Timeout timeout) override {
     return Call(&Maintenance::GetMetrics, v1::GetMetricsRequest(), timeout, Kind::kQuestion);
   }
-  std::unique_ptr<EventStreams> FollowEvents() override { return MakeEventStreams(); }
+  std::unique_ptr<EventStreams> FollowEvents() override { return MakeEventStreams(dialling_); }
   std::string Endpoint() const override { return places_[current_].endpoint; }
 
  private:
@@ -397,17 +403,28 @@ class GrpcService final : public Service {
     return UnknownOutcome(text + "; it may or may not have been done");
   }
 
+  const Dialling dialling_;
   std::vector<Place> places_;
   std::size_t current_ = 0;
 };
 
-}  // namespace
-
-std::unique_ptr<Service> Connect(const std::string& endpoints) {
+std::unique_ptr<Service> ConnectWith(const std::string& endpoints, Dialling dialling) {
   // Between two calls nobody drives a connection that is being made, but for gRPC every so often:
   // by its default of five seconds the other side has long given it up.
   (void)setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "100", /*overwrite=*/0);
-  return std::make_unique<GrpcService>(endpoints);
+  return std::make_unique<GrpcService>(endpoints, std::move(dialling));
+}
+
+}  // namespace
+
+std::unique_ptr<Service> Connect(const std::string& endpoints) {
+  return ConnectWith(endpoints, {});
+}
+
+Result<std::unique_ptr<Service>> Connect(const std::string& endpoints, const TlsFlags& tls) {
+  Result<Dialling> dialling = MakeDialling(tls);
+  if (!dialling.ok()) return dialling.status();
+  return ConnectWith(endpoints, std::move(dialling).value());
 }
 
 }  // namespace assent::ctl

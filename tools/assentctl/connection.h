@@ -6,6 +6,9 @@
 #include <memory>
 #include <string>
 
+#include <assent/status.h>
+
+#include "tools/assentctl/command.h"
 #include "tools/assentctl/service.h"
 
 namespace assent::ctl {
@@ -14,5 +17,7 @@ namespace assent::ctl {
 // NormalEndpoints; the first that answers is used, and another when it has gone. What changes
 // something is sent to one of them, once.
 std::unique_ptr<Service> Connect(const std::string& endpoints);
+// Over TLS, if there is anything in `tls`. kInvalidArgument: a file of it cannot be used.
+Result<std::unique_ptr<Service>> Connect(const std::string& endpoints, const TlsFlags& tls);
 
 }  // namespace assent::ctl

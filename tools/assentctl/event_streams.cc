@@ -115,6 +115,7 @@ class Line final : public grpc::ClientReadReactor<v1::EventsReply> {
 
 class GrpcEventStreams final : public EventStreams {
  public:
+  explicit GrpcEventStreams(Dialling dialling) : dialling_(std::move(dialling)) {}
   ~GrpcEventStreams() override {
     while (!lines_.empty()) Close(lines_.begin()->first);
     while (!heap_.AllEnded()) {
@@ -128,7 +129,7 @@ class GrpcEventStreams final : public EventStreams {
   void Open(const std::string& endpoint, const v1::EventsRequest& request) override {
     Close(endpoint);
     std::shared_ptr<grpc::Channel>& channel = channels_[endpoint];
-    if (channel == nullptr) channel = MakeChannel(endpoint);
+    if (channel == nullptr) channel = MakeChannel(endpoint, dialling_);
     lines_[endpoint] = Line::Start(heap_, endpoint, channel, request);
   }
   void Close(const std::string& endpoint) override {
@@ -165,6 +166,7 @@ class GrpcEventStreams final : public EventStreams {
  private:
   static constexpr std::chrono::milliseconds kPatience{100};
 
+  const Dialling dialling_;
   Heap heap_;
   std::map<std::string, std::shared_ptr<grpc::Channel>> channels_;
   std::map<std::string, std::shared_ptr<Line>> lines_;
@@ -173,6 +175,8 @@ class GrpcEventStreams final : public EventStreams {
 
 }  // namespace
 
-std::unique_ptr<EventStreams> MakeEventStreams() { return std::make_unique<GrpcEventStreams>(); }
+std::unique_ptr<EventStreams> MakeEventStreams(Dialling dialling) {
+  return std::make_unique<GrpcEventStreams>(std::move(dialling));
+}
 
 }  // namespace assent::ctl

@@ -39,8 +39,13 @@ int main(int argc, char** argv) {
     return Number(end->exit);
   }
   const auto& line = std::get<assent::ctl::ParsedLine>(parsed);
-  const auto service = assent::ctl::Connect(line.options.endpoint);
-  assent::ctl::Session session{*service, console, line.options, assent::ctl::ProcessSurroundings()};
+  const auto service = assent::ctl::Connect(line.options.endpoint, line.options.tls);
+  if (!service.ok()) {
+    console.Err("assentctl: " + service.status().message() + "\n");
+    return Number(Exit::kUsage);
+  }
+  assent::ctl::Session session{**service, console, line.options,
+                               assent::ctl::ProcessSurroundings()};
   const Exit exit = assent::ctl::Run(line.command, session);
   if (!console.FlushOut()) {
     console.Err("assentctl: cannot write the output: " + std::string(std::strerror(errno)) + "\n");

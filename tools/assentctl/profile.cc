@@ -10,13 +10,27 @@
 namespace assent::ctl {
 namespace {
 
+// nullptr: it is none of those.
+std::string* TlsOf(const std::string& key, TlsFlags& tls) {
+  if (key == "tls-ca") return &tls.ca;
+  if (key == "tls-cert") return &tls.cert;
+  if (key == "tls-key") return &tls.key;
+  return key == "tls-server-name" ? &tls.server_name : nullptr;
+}
+
 Status Apply(const TomlEntry& entry, GlobalOptions& options) {
   const std::string& key = entry.name;
-  if (key != "endpoint" && key != "timeout" && key != "output" && key != "time")
+  std::string* const tls = TlsOf(key, options.tls);
+  if (tls == nullptr && key != "endpoint" && key != "timeout" && key != "output" && key != "time")
     return InvalidArgument("'" + key +
-                           "' is not a setting; known are endpoint, timeout, output, time");
+                           "' is not a setting; known are endpoint, timeout, output, time, tls-ca, "
+                           "tls-cert, tls-key, tls-server-name");
   if (entry.kind != TomlKind::kText) return InvalidArgument(key + " takes a text in quotes");
   const std::string& value = entry.values.front();
+  if (tls != nullptr) {
+    *tls = value;
+    return OkStatus();
+  }
   if (key == "endpoint") {
     const Result<std::string> endpoint = NormalEndpoints(value);
     if (!endpoint.ok()) return endpoint.status();

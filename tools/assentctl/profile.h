@@ -8,7 +8,8 @@
 //   endpoint = "assent.example:7400"
 //   timeout  = "30s"
 //
-// Keys: endpoint, timeout (of one call), output, time. Anything else is an error.
+// Keys: endpoint, timeout (of one call), output, time, tls-ca, tls-cert, tls-key, tls-server-name.
+// Anything else is an error.
 
 #include <functional>
 #include <string>

@@ -98,6 +98,16 @@ Program::Program()
          "The coordinator: host:port or unix:/path; of several, with commas between, the first "
          "that answers (ASSENT_ENDPOINT; default 127.0.0.1:7400)")
       ->type_name("ADDRESS");
+  app.add_option("--tls-ca", tls.ca,
+                 "Dial over TLS: the CAs of the coordinator's certificate, in PEM (ASSENT_TLS_CA)")
+      ->type_name("FILE");
+  app.add_option("--tls-cert", tls.cert, "What to show of oneself, in PEM (ASSENT_TLS_CERT)")
+      ->type_name("FILE");
+  app.add_option("--tls-key", tls.key, "The key of --tls-cert (ASSENT_TLS_KEY)")->type_name("FILE");
+  app.add_option("--tls-server-name", tls.server_name,
+                 "The name in the coordinator's certificate, if it is not the host of --endpoint "
+                 "(ASSENT_TLS_SERVER_NAME)")
+      ->type_name("NAME");
   AddDuration(app, "--timeout",
               "How long a call may take (default 10s); for wait, submit, watch, show --watch and "
               "cluster drain --wait: the whole of it",

@@ -18,6 +18,7 @@ struct Program {
   CLI::App app;
   // What the flags said; empty: nothing.
   std::string endpoint;
+  TlsFlags tls;
   std::string profile;
   std::string profile_path;
   std::string output;

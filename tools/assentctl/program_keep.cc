@@ -99,10 +99,42 @@ void AddDoctor(Program& program) {
   doctor.callback([command, &program] { program.command = *command; });
 }
 
+void AddCerts(Program& program) {
+  auto command = std::make_shared<CertsInitCommand>();
+  CLI::App& certs = *program.app.add_subcommand("certs", "Certificates for a first try of TLS");
+  certs.require_subcommand(1);
+  Examples(certs, {"assentctl certs init ./certs --service payment"});
+  CLI::App& init = *certs.add_subcommand(
+      "init",
+      "Make a CA, and certificates of it for a coordinator, an operator and services; says what "
+      "each is for, and overwrites nothing");
+  init.add_option("DIR", command->folder, "The folder: empty, or none yet")
+      ->type_name("DIR")
+      ->required();
+  init.add_option("--service", command->services, "A service that gets one; repeat it")
+      ->allow_extra_args(false)
+      ->type_name("NAME");
+  init.add_option("--host", command->hosts,
+                  "A name or address under which coordinator and services are dialled; repeat it "
+                  "(default localhost, 127.0.0.1 and ::1)")
+      ->allow_extra_args(false)
+      ->type_name("HOST");
+  init.add_option("--domain", command->domain,
+                  "Of the names, spiffe://DOMAIN/payment (default assent)")
+      ->type_name("DOMAIN");
+  init.add_option("--days", command->days, "How long they are valid (default 365)")
+      ->type_name("DAYS")
+      ->check(CLI::Range(1, 3650));
+  Examples(init, {"assentctl certs init ./certs --service payment --service inventory",
+                  "assentctl certs init ./certs --host assent.example --domain shop"});
+  init.callback([command, &program] { program.command = *command; });
+}
+
 }  // namespace
 
 void AddKeepingCommands(Program& program) {
   AddBackup(program);
+  AddCerts(program);
   AddConfig(program);
   AddDebugBundle(program);
   AddRestore(program);

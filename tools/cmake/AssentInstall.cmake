@@ -20,7 +20,7 @@ function(assent_install_sdk)
 
   set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/assent)
   set(targets)
-  foreach(target IN LISTS arg_TARGETS ITEMS assent_sdk_headers assent_proto assent_proto_words
+  foreach(target IN LISTS arg_TARGETS ITEMS assent_sdk_headers assent_proto assent_proto_words assent_proto_tls
           assent_proto_messages assent_vocabulary)
     if(TARGET ${target})
       string(REGEX REPLACE "^assent_" "" name ${target})

@@ -8,8 +8,8 @@ find_package(CLI11 CONFIG REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)
 # Headers alone: Asio and Beast.
 find_package(Boost 1.74 REQUIRED)
-# Signatures. gRPC brings the same.
-find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+# Signatures and TLS. gRPC brings the same.
+find_package(OpenSSL REQUIRED COMPONENTS Crypto SSL)
 find_package(absl CONFIG REQUIRED)
 find_package(Protobuf 3.21 MODULE REQUIRED)
 if(ASSENT_GRPC)

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <grpc/grpc.h>
@@ -20,6 +21,7 @@
 
 #include "participant-sdk/cpp/src/version.h"
 #include "participant-sdk/cpp/src/wire.h"
+#include "proto/tls/channel_credentials.h"
 
 namespace assent::internal {
 namespace {
@@ -44,6 +46,18 @@ void KeepGrpc() {
   static_cast<void>(kept);
 }
 
+std::string Environment(const char* name) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+TlsOptions TlsOfEnvironment() {
+  return {.ca_file = Environment("ASSENT_TLS_CA"),
+          .cert_file = Environment("ASSENT_TLS_CERT"),
+          .key_file = Environment("ASSENT_TLS_KEY"),
+          .server_name = Environment("ASSENT_TLS_SERVER_NAME")};
+}
+
 }  // namespace
 
 std::vector<std::string> DefaultEndpoints() {
@@ -60,9 +74,26 @@ std::vector<std::string> DefaultEndpoints() {
   return endpoints;
 }
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint,
-                                           std::chrono::milliseconds keepalive) {
+Result<Dialling> MakeDialling(const TlsOptions& options, std::chrono::milliseconds keepalive) {
   KeepGrpc();
+  const auto is_empty = [](const TlsOptions& one) {
+    return one.ca_file.empty() && one.cert_file.empty() && one.key_file.empty() &&
+           one.server_name.empty();
+  };
+  const TlsOptions tls = is_empty(options) ? TlsOfEnvironment() : options;
+  Dialling dialling{keepalive};
+  if (is_empty(tls)) return dialling;
+  auto credentials = tls::MakeChannelCredentials(
+      {.ca_file = tls.ca_file, .cert_file = tls.cert_file, .key_file = tls.key_file});
+  if (!credentials.ok()) return credentials.status();
+  dialling.credentials = std::move(credentials).value();
+  dialling.server_name = tls.server_name;
+  return dialling;
+}
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint, const Dialling& dialling) {
+  KeepGrpc();
+  const std::chrono::milliseconds keepalive = dialling.keepalive;
   grpc::ChannelArguments arguments;
   arguments.SetUserAgentPrefix(AgentName());
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -83,7 +114,11 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint,
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, std::min(every_ms, kMaxKeepaliveTimeoutMs));
     arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   }
-  return grpc::CreateCustomChannel(endpoint, grpc::InsecureChannelCredentials(), arguments);
+  const bool secure = dialling.credentials != nullptr && endpoint.rfind("unix:", 0) != 0;
+  if (secure && !dialling.server_name.empty())
+    arguments.SetString(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, dialling.server_name);
+  return grpc::CreateCustomChannel(
+      endpoint, secure ? dialling.credentials : grpc::InsecureChannelCredentials(), arguments);
 }
 
 bool AwaitConnection(grpc::Channel& channel, std::chrono::system_clock::time_point deadline) {
@@ -102,6 +137,8 @@ bool AwaitConnection(grpc::Channel& channel, std::chrono::system_clock::time_poi
 
 Status StatusOf(const grpc::Status& status) {
   if (status.ok()) return OkStatus();
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE)
+    return {CodeOf(status.error_code()), tls::Explained(status.error_message())};
   return {CodeOf(status.error_code()), status.error_message()};
 }
 

@@ -8,9 +8,11 @@
 #include <vector>
 
 #include <assent/status.h>
+#include <assent/tls.h>
 
 namespace grpc {
 class Channel;
+class ChannelCredentials;
 class Status;
 }  // namespace grpc
 
@@ -18,9 +20,17 @@ namespace assent::internal {
 
 // $ASSENT_ENDPOINT, split at commas, or the daemon's default address.
 std::vector<std::string> DefaultEndpoints();
+
+// What all channels of one client or participant have in common.
+struct Dialling {
+  std::chrono::milliseconds keepalive{0};
+  std::shared_ptr<grpc::ChannelCredentials> credentials = {};  // none: no TLS
+  std::string server_name = {};
+};
+// By the options, or the environment. kInvalidArgument: a file cannot be used.
+Result<Dialling> MakeDialling(const TlsOptions& options, std::chrono::milliseconds keepalive);
 // Dials nothing yet.
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint,
-                                           std::chrono::milliseconds keepalive);
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint, const Dialling& dialling);
 // Until the channel has a connection; false when an attempt to get one has failed, or the deadline
 // has come. A call that is not made until this says yes cannot have been seen by anybody: the one
 // way to be certain with gRPC, whose "unavailable" is said of both, and which names the peer of a

@@ -129,13 +129,16 @@ Status CheckEndpoints(const std::vector<std::string>& endpoints) {
   return OkStatus();
 }
 
+Status Both(const Status& first, const Status& second) { return first.ok() ? second : first; }
+
 class GrpcConnection final : public Connection,
                              public std::enable_shared_from_this<GrpcConnection> {
  public:
   explicit GrpcConnection(const ClientOptions& options)
       : options_(options),
         seeds_(EndpointsOf(options)),
-        usable_(CheckEndpoints(seeds_)),
+        dialling_(MakeDialling(options.tls, options.keepalive)),
+        usable_(Both(CheckEndpoints(seeds_), dialling_.status())),
         loop_(MakeStreamLoop()),
         routes_(std::make_shared<const Routes>(seeds_)) {}
 
@@ -288,7 +291,7 @@ class GrpcConnection final : public Connection,
 
   const std::shared_ptr<GrpcLink>& LinkTo(const std::string& endpoint) ASSENT_REQUIRES(mutex_) {
     std::shared_ptr<GrpcLink>& link = links_[endpoint];
-    if (!link) link = std::make_shared<GrpcLink>(endpoint, options_.keepalive);
+    if (!link) link = std::make_shared<GrpcLink>(endpoint, *dialling_);
     return link;
   }
 
@@ -369,10 +372,10 @@ class GrpcConnection final : public Connection,
   DialerFactory DialerOf(const char* method, std::shared_ptr<StreamLoop> loop,
                          bool shared_channel) {
     return [weak = weak_from_this(), method, loop = std::move(loop), shared_channel,
-            keepalive = options_.keepalive](const std::string& endpoint) {
+            dialling = *dialling_](const std::string& endpoint) {
       const auto self = shared_channel ? weak.lock() : nullptr;
       return MakeGrpcDialer(
-          loop, self ? self->ChannelTo(endpoint) : MakeChannel(endpoint, keepalive), method);
+          loop, self ? self->ChannelTo(endpoint) : MakeChannel(endpoint, dialling), method);
     };
   }
 
@@ -414,6 +417,7 @@ class GrpcConnection final : public Connection,
 
   const ClientOptions options_;
   const std::vector<std::string> seeds_;
+  const Result<Dialling> dialling_;
   const Status usable_;  // what every call answers if it is not OK
   const std::shared_ptr<StreamLoop> loop_;
   std::once_flag watcher_once_;

@@ -1,18 +1,14 @@
 #include "participant-sdk/cpp/src/grpc_link.h"
 
-#include <chrono>
 #include <string>
 
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 
-#include "participant-sdk/cpp/src/grpc_channel.h"
-
 namespace assent::internal {
 
-GrpcLink::GrpcLink(const std::string& endpoint, std::chrono::milliseconds keepalive)
-    : channel_(MakeChannel(endpoint, keepalive)),
-      stub_(v1::TransactionService::NewStub(channel_)) {}
+GrpcLink::GrpcLink(const std::string& endpoint, const Dialling& dialling)
+    : channel_(MakeChannel(endpoint, dialling)), stub_(v1::TransactionService::NewStub(channel_)) {}
 
 void GrpcLink::Leave() {
   const MutexLock lock(mutex_);

@@ -2,7 +2,6 @@
 
 // One coordinator, as a client calls it: its channel, and the calls that are under way on it.
 
-#include <chrono>
 #include <memory>
 #include <set>
 #include <string>
@@ -10,6 +9,7 @@
 #include <assent/thread_safety.h>
 
 #include "assent/v1/transaction.grpc.pb.h"
+#include "participant-sdk/cpp/src/grpc_channel.h"
 
 namespace assent::internal {
 
@@ -17,7 +17,7 @@ namespace assent::internal {
 class GrpcLink {
  public:
   // Dials nothing yet.
-  GrpcLink(const std::string& endpoint, std::chrono::milliseconds keepalive);
+  GrpcLink(const std::string& endpoint, const Dialling& dialling);
 
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
   v1::TransactionService::Stub& stub() { return *stub_; }

@@ -35,21 +35,21 @@ constexpr const char* kWatchMethod = "/assent.v1.ClusterService/Watch";
 // One to each coordinator, for as long as somebody uses it.
 class Channels {
  public:
-  explicit Channels(std::chrono::milliseconds keepalive) : keepalive_(keepalive) {}
+  explicit Channels(internal::Dialling dialling) : dialling_(std::move(dialling)) {}
 
   std::shared_ptr<grpc::Channel> To(const std::string& endpoint) {
     const MutexLock lock(mutex_);
     std::erase_if(channels_, [](const auto& channel) { return channel.second.expired(); });
     std::shared_ptr<grpc::Channel> channel = channels_[endpoint].lock();
     if (!channel) {
-      channel = internal::MakeChannel(endpoint, keepalive_);
+      channel = internal::MakeChannel(endpoint, dialling_);
       channels_[endpoint] = channel;
     }
     return channel;
   }
 
  private:
-  const std::chrono::milliseconds keepalive_;
+  const internal::Dialling dialling_;
   Mutex mutex_;
   std::map<std::string, std::weak_ptr<grpc::Channel>> channels_ ASSENT_GUARDED_BY(mutex_);
 };
@@ -98,8 +98,10 @@ class Participant::Impl {
     if (actions.Actions().empty())
       return InvalidArgument("no action is registered, so nothing could ever be asked");
     if (Status s = Complete(options); !s.ok()) return s;
+    auto dialling = internal::MakeDialling(options.tls, options.keepalive);
+    if (!dialling.ok()) return dialling.status();
     started = true;
-    const auto channels = std::make_shared<Channels>(options.keepalive);
+    const auto channels = std::make_shared<Channels>(std::move(dialling).value());
     const auto dialer_of = [channels, loop = internal::MakeStreamLoop()](const char* method) {
       return [=](const std::string& endpoint) {
         return internal::MakeGrpcDialer(loop, channels->To(endpoint), method);

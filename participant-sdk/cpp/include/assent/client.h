@@ -46,6 +46,7 @@
 
 #include <assent/connection.h>
 #include <assent/status.h>
+#include <assent/tls.h>
 #include <assent/transaction.h>
 
 namespace assent {
@@ -83,6 +84,8 @@ struct ClientOptions {
   std::size_t streams = 1;
   // A silent connection is probed this often and given up soon after. 0: never.
   std::chrono::milliseconds keepalive{20'000};
+  // A file that cannot be used is the answer to every call.
+  TlsOptions tls = {};
   // Waits between repeats. Replaced in tests; empty: really sleeps.
   std::function<void(std::chrono::milliseconds)> sleep = {};
 };

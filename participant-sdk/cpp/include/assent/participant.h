@@ -32,6 +32,7 @@
 #include <assent/call.h>
 #include <assent/resource.h>
 #include <assent/status.h>
+#include <assent/tls.h>
 
 namespace assent {
 
@@ -64,6 +65,8 @@ struct ParticipantOptions {
   std::chrono::milliseconds reconnect_max_backoff{2000};
   // A silent connection is probed this often and given up soon after. 0: never.
   std::chrono::milliseconds keepalive{20'000};
+  // A file that cannot be used is a failure of Start.
+  TlsOptions tls = {};
   // How often attached resources are asked for branches whose outcome they want to know (and on
   // each connection).
   std::chrono::milliseconds question_interval{5000};

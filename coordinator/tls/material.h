@@ -1,0 +1,60 @@
+#pragma once
+
+// What a server needs to speak TLS, read from files and checked: a value, never changed once made.
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <assent/status.h>
+
+struct ssl_ctx_st;
+struct x509_st;
+
+namespace assent::tls {
+
+inline constexpr std::size_t kMaxMaterialFileBytes = 1024 * 1024;
+// Of what a client shows of itself.
+inline constexpr long kMaxClientChainBytes = 32 * 1024;
+// Of one certificate; more are not looked at.
+inline constexpr std::size_t kMaxNamesCount = 64;
+
+using Time = std::chrono::system_clock::time_point;
+
+// Files in PEM.
+struct ServerFiles {
+  std::string cert = {};       // the certificate, the chain above it behind it
+  std::string key = {};        // read by its owner alone
+  std::string client_ca = {};  // empty: nobody is asked for a certificate
+  bool client_cert_required = true;
+};
+
+struct Material {
+  std::string chain_pem = {};
+  std::string key_pem = {};
+  std::string client_ca_pem = {};
+  bool client_cert_required = true;
+  std::vector<std::string> names = {};  // see NamesOf
+  Time expires{};                       // the first of the chain that does
+  std::optional<Time> client_ca_expires = {};
+  std::shared_ptr<ssl_ctx_st> context = {};  // for whoever speaks TLS by OpenSSL
+};
+using MaterialPtr = std::shared_ptr<const Material>;
+
+// kInvalidArgument names the file, and what is wrong with it.
+Result<MaterialPtr> ReadMaterial(const ServerFiles& files, Time now);
+
+// Who may be meant by a certificate: "spiffe://…" (a URI as it is), then "dns:NAME", then
+// "cn:NAME". What has characters that do not belong into a name is left out.
+std::vector<std::string> NamesOf(const x509_st& certificate);
+// Of the first certificate in a text of PEM; none if there is none.
+std::vector<std::string> NamesInPem(std::string_view pem);
+
+// What a client of TLS says first, with HTTP/2 for its protocol: to see whether somebody answers.
+std::string ClientHello();
+
+}  // namespace assent::tls

@@ -1,0 +1,159 @@
+#!/usr/bin/python3
+"""HTTPS of a real assentd, and the certificates that `assentctl certs init` makes."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import stat
+import sys
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "../ctl")]
+
+from certificates import DAY, Authority  # noqa: E402
+from daemon import Ctl, CtlTest, Daemon, free_port  # noqa: E402
+from door_test import TlsTest  # noqa: E402
+
+ORDER = {"gid": "over-https", "branches": [{"protocol": "TCC", "service": "nobody", "action": "reserve"}], "deadlineMs": "600000"}
+
+
+class Http(TlsTest):
+    def serve(self, *arguments):
+        self.http = f"127.0.0.1:{free_port()}"
+        super().serve("--http-listen", self.http, *arguments)
+
+    def context(self, pair=None):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(self.ca.ca)
+        if pair is not None:
+            context.load_cert_chain(pair.cert, pair.key)
+        return context
+
+    def connection(self, pair=None):
+        connection = http.client.HTTPSConnection(self.http, timeout=20, context=self.context(pair))
+        self.addCleanup(connection.close)
+        return connection
+
+    def ask(self, method, path, body=None, connection=None):
+        connection = connection or self.connection(self.operator)
+        connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"} if body is not None else {})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+    def test_over_one_connection_and_in_large(self):
+        self.serve()
+        self.assertIn(f"https://{self.http}/", self.daemon.card)
+        connection = self.connection(self.operator)
+        self.assertEqual(200, self.ask("GET", "/livez", connection=connection)[0])
+        self.assertEqual(200, self.ask("POST", "/v1/transactions?wait_for=WAIT_ACCEPTED", {**ORDER, "labels": {"k": "v"}}, connection)[0])
+        payload = "A" * (1 << 20)
+        large = {**ORDER, "gid": "large", "branches": [{**ORDER["branches"][0], "payload": payload}]}
+        code, said = self.ask("POST", "/v1/transactions?wait_for=WAIT_ACCEPTED", large, connection)
+        self.assertEqual(200, code, said)
+        code, said = self.ask("GET", "/v1/transactions/large?include_payloads=true", connection=connection)
+        self.assertEqual((200, payload), (code, json.loads(said)["branches"][0]["spec"]["payload"]))
+
+    def test_events_end_as_they_should(self):
+        self.serve()
+        self.ask("POST", "/v1/transactions?wait_for=WAIT_ACCEPTED", ORDER)
+        watching = self.connection(self.operator)
+        watching.request("GET", "/v1/transactions/over-https:watch")
+        stream = watching.getresponse()
+        self.assertIn(b"event:", stream.readline() + stream.readline() + stream.readline())
+        self.assertEqual(200, self.ask("POST", "/v1/transactions/over-https:abort", {"action": {"who": "ann", "reason": "nobody will come"}})[0])
+        self.assertIn(b"event: end", stream.read())  # to the end, which is told before the connection is closed
+
+    def test_who_is_not_served(self):
+        self.serve()
+        with self.assertRaises((ssl.SSLError, ConnectionError, http.client.RemoteDisconnected)):
+            self.ask("GET", "/livez", connection=self.connection())
+        other = Authority("another-ca")
+        self.addCleanup(other.close)
+        for pair in (other.make("stranger"), self.ca.make("late", begins=-2 * DAY, ends=-DAY)):
+            with self.assertRaises((ssl.SSLError, ConnectionError, http.client.RemoteDisconnected)):
+                self.ask("GET", "/livez", connection=self.connection(pair))
+        self.assertEqual(200, self.ask("GET", "/livez")[0])
+
+    def test_plain_text_is_told(self):
+        self.serve()
+        plain = http.client.HTTPConnection(self.http, timeout=20)
+        self.addCleanup(plain.close)
+        code, said = self.ask("GET", "/livez", connection=plain)
+        self.assertEqual(400, code)
+        self.assertIn("this port speaks TLS alone", said)
+
+    def test_whoever_begins_and_does_not_go_on_is_closed(self):
+        self.serve()
+        host, port = self.http.rsplit(":", 1)
+        with socket.create_connection((host, int(port)), timeout=20) as half:
+            half.sendall(b"\x16\x03\x01\x02\x00\x01")
+            self.assertEqual(b"", half.recv(1))  # within kMaxHandshakeMs
+
+    def test_it_can_be_left_plain(self):
+        self.serve("--http-tls=false")
+        plain = http.client.HTTPConnection(self.http, timeout=20)
+        self.addCleanup(plain.close)
+        self.assertEqual(200, self.ask("GET", "/livez", connection=plain)[0])
+
+    def test_when_it_expires_is_told(self):
+        self.serve()
+
+        def expiry():
+            text = self.ask("GET", "/metrics")[1]
+            return {which: float(value) for which, value in
+                    re.findall(r'^assent_tls_certificate_expiry_timestamp_seconds\{certificate="(\w+)"\} (\S+)$', text, re.M)}
+
+        def of(path):
+            return ssl.cert_time_to_seconds(ssl._ssl._test_decode_cert(path)["notAfter"])  # pylint: disable=protected-access
+
+        self.assertEqual({"server": of(self.server.cert), "client_ca": of(self.ca.ca)}, expiry())
+        self.server.become(self.ca.make("renewed", ends=9 * DAY))
+        self.daemon.signal(signal.SIGHUP)
+        self.until(lambda: expiry()["server"] == of(self.server.cert))
+
+
+class Certs(CtlTest):
+    def test_what_is_made_is_enough(self):
+        place = Authority()
+        self.addCleanup(place.close)
+        folder = place.path("certs")
+        self.ctl = Ctl("127.0.0.1:1")
+        said = self.expect(0, "certs", "init", folder, "--service", "payment", "--domain", "shop").out
+        self.assertIn("spiffe://shop/payment", said)
+        self.assertIn("--tls-client-ca", said)
+        names = {"ca", "coordinator", "operator", "payment"}
+        self.assertEqual({name + end for name in names for end in (".pem", ".key")}, set(os.listdir(folder)))
+        for name in names:
+            self.assertEqual(0o600, stat.S_IMODE(os.stat(f"{folder}/{name}.key").st_mode))
+        before = open(f"{folder}/ca.pem", encoding="utf-8").read()
+        self.assertIn("nothing in it is overwritten", self.expect(5, "certs", "init", folder).err)
+        self.assertEqual(before, open(f"{folder}/ca.pem", encoding="utf-8").read())
+
+        daemon = Daemon("--tls-cert", f"{folder}/coordinator.pem", "--tls-key", f"{folder}/coordinator.key", "--tls-client-ca", f"{folder}/ca.pem")
+        self.addCleanup(daemon.close)
+        self.ctl = Ctl(daemon.endpoint)
+        for who in ("operator", "payment"):
+            self.expect(0, "--tls-ca", f"{folder}/ca.pem", "--tls-cert", f"{folder}/{who}.pem", "--tls-key", f"{folder}/{who}.key", "stats")
+
+    def test_wrong_words(self):
+        self.ctl = Ctl("127.0.0.1:1")
+        place = Authority()
+        self.addCleanup(place.close)
+        folder = place.path("certs")
+        for says, arguments in (("is no name for a file", ("--service", "a/b")), ("is no name for a file", ("--service", "x" * 65)),
+                                ("there twice, or taken", ("--service", "ca")), ("there twice, or taken", ("--service", "a", "--service", "a")),
+                                ("is no host", ("--host", "a b")), ("is no host", ("--host", "h" * 254)), ("is no domain", ("--domain", "a/b")),
+                                ("at most 64 services", [word for number in range(65) for word in ("--service", f"s{number}")]),
+                                ("--days", ("--days", "0")), ("--days", ("--days", "3651"))):
+            with self.subTest(arguments):
+                self.assertIn(says, self.expect(2, "certs", "init", folder, *arguments).err)
+                self.assertFalse(os.path.exists(folder))
+
+
+if __name__ == "__main__":
+    unittest.main()

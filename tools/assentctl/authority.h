@@ -1,0 +1,46 @@
+#pragma once
+
+// A CA of one's own, to begin with: made, used for some certificates, and kept in files.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <assent/status.h>
+
+namespace assent::ctl {
+
+// In PEM.
+struct Issued {
+  std::string certificate;
+  std::string key;
+};
+
+// Whom a certificate is for.
+struct Subject {
+  std::string common_name;
+  std::string uri;                 // "spiffe://shop/payment"
+  std::vector<std::string> hosts;  // names, or addresses of IP
+};
+
+// ECDSA on P-256, SHA-256.
+class Authority {
+ public:
+  static Result<std::unique_ptr<Authority>> Make(const std::string& common_name, int days);
+  ~Authority();
+  Authority(const Authority&) = delete;
+  Authority& operator=(const Authority&) = delete;
+
+  const Issued& own() const { return own_; }
+  // For both sides of a connection.
+  Result<Issued> Issue(const Subject& subject, int days);
+
+ private:
+  struct Keys;
+  explicit Authority(std::unique_ptr<Keys> keys);
+
+  std::unique_ptr<Keys> keys_;
+  Issued own_;
+};
+
+}  // namespace assent::ctl
