@@ -248,8 +248,6 @@ std::map<std::string, std::vector<std::string>> Config::UnaryServices() const {
 
 namespace {
 
-namespace {
-
 // What the settings name is looked at as a start would: nothing is opened or sent by it.
 Status CheckFiles(const Config& config) {
   security::Guard unused;
@@ -259,8 +257,6 @@ Status CheckFiles(const Config& config) {
   if (status.ok()) status = OpenTracing(config).status();
   return status;
 }
-
-}  // namespace
 
 // Says nothing.
 ParsedConfig Parse(int argc, const char* const* argv) {

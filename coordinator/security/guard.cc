@@ -1,6 +1,7 @@
 #include "coordinator/security/guard.h"
 
-#include <algorithm>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include <assent/limits.h>
@@ -10,16 +11,31 @@ namespace {
 
 constexpr std::string_view kBearer = "Bearer ";
 
-// The one name that rules know a certificate by.
+// What of a certificate goes first. A URI in it that is written like a token's name, or like another
+// kind of a certificate's, is no name at all: whoever signs certificates would give out tokens.
+std::optional<int> RankOf(std::string_view name) {
+  constexpr int kUri = 0;
+  constexpr int kDns = 1;
+  constexpr int kCommonName = 2;
+  const std::string_view scheme = name.substr(0, name.find(':'));
+  const bool uri = name.substr(scheme.size()).starts_with("://");
+  if (scheme == "token" || scheme == "jwt") return {};
+  if (scheme == "dns") return uri ? std::optional<int>() : kDns;
+  if (scheme == "cn") return uri ? std::optional<int>() : kCommonName;
+  return uri ? kUri : std::optional<int>();
+}
+
+// The one name that rules know it by.
 std::string NameOf(const std::vector<std::string>& certificate) {
-  const auto rank = [](const std::string& name) {
-    if (name.find("://") != std::string::npos) return 0;
-    return name.starts_with("dns:") ? 1 : 2;
-  };
-  const auto best = std::min_element(
-      certificate.begin(), certificate.end(),
-      [&](const std::string& a, const std::string& b) { return rank(a) < rank(b); });
-  return best == certificate.end() ? std::string() : *best;
+  std::string best;
+  std::optional<int> rank;
+  for (const std::string& name : certificate) {
+    const auto own = RankOf(name);
+    if (!own || (rank && *rank <= *own)) continue;
+    rank = own;
+    best = name;
+  }
+  return best;
 }
 
 }  // namespace

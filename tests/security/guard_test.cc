@@ -56,6 +56,19 @@ TEST(Guard, NobodyIsAnyoneOrAPattern) {
   }
 }
 
+// Whoever signs certificates does not give out tokens, nor one kind of name as another.
+TEST(Guard, ACertificateIsNoToken) {
+  Guard guard;
+  guard.Enforce(
+      Read("allow token:* as admin\nallow unix as admin\nallow jwt:* as admin\n"
+           "allow dns:* as viewer"));
+  for (const char* uri : {"token:support", "token://support", "unix", "jwt:ann", "jwt://ann",
+                          "dns://a", "cn://a", "anyone", "urn:a"}) {
+    EXPECT_EQ(NameOf(guard, {.certificate = {uri}}), "") << uri;
+    EXPECT_EQ(NameOf(guard, {.certificate = {"cn:a", uri}}), "cn:a") << uri;
+  }
+}
+
 TEST(Guard, ATokenGoesBeforeTheCertificate) {
   const auto made = MakeToken("support", "2027-01-31", kRandom);
   Guard guard;
