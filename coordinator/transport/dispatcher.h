@@ -216,7 +216,7 @@ class Dispatcher {
   // elsewhere.
   void Withdraw(Instance& instance, bool lost, Effects& effects);
   static Lane* LaneOf(Service& service, const Command& command);
-  static Reply Absent(const Service* service, const Command& command);
+  Reply Absent(const Service* service, const Command& command) const;
   static Reply NoSuchAction(const Service& service, bool known, const Command& command);
 
   const DispatcherLimits limits_;

@@ -270,7 +270,7 @@ Dispatcher::Lane* Dispatcher::LaneOf(Service& service, const Command& command) {
 
 // Nobody of its service can be reached. A name that nobody had since the start may be misspelt;
 // with more names than have figures it is not known.
-Reply Dispatcher::Absent(const Service* service, const Command& command) {
+Reply Dispatcher::Absent(const Service* service, const Command& command) const {
   const bool has_words = service != nullptr && !service->why_down.empty();
   const bool never_here = service == nullptr && !figures_.contains(command.service) &&
                           figures_.size() < limits_.max_counted_services_count;
