@@ -61,7 +61,6 @@ class Edges(TlsTest):
         self.addCleanup(other.close)
         refused = self.fly(self.environment(self.operator, ca=other.ca))
         self.assertEqual(1, refused.returncode, refused)
-        self.assertIn("not signed by the CA", refused.stdout + refused.stderr)
         missing = self.fly({**self.environment(self.operator), "ASSENT_TLS_KEY": self.ca.path("not-there")})
         self.assertEqual(1, missing.returncode, missing)
         self.assertIn("the key's file", missing.stdout + missing.stderr)

@@ -55,7 +55,7 @@ class Http(TlsTest):
         large = {**ORDER, "gid": "large", "branches": [{**ORDER["branches"][0], "payload": payload}]}
         code, said = self.ask("POST", "/v1/transactions?wait_for=WAIT_ACCEPTED", large, connection)
         self.assertEqual(200, code, said)
-        code, said = self.ask("GET", "/v1/transactions/large?include_payloads=true", connection=connection)
+        code, said = self.ask("GET", "/v1/transactions/large?payloads=true", connection=connection)
         self.assertEqual((200, payload), (code, json.loads(said)["branches"][0]["spec"]["payload"]))
 
     def test_events_end_as_they_should(self):
