@@ -1,5 +1,6 @@
 // What of a connection is TLS.
 
+#include <algorithm>
 #include <utility>
 
 #include <boost/asio/ssl/context.hpp>
@@ -19,6 +20,8 @@ using std::chrono::milliseconds;
 
 // The first byte of TLS: a handshake.
 constexpr char kTlsRecord = 0x16;
+// The most that is one record.
+constexpr std::size_t kRecordBytes = 16 * 1024;
 
 }  // namespace
 
@@ -53,12 +56,14 @@ void Connection::Shaken(const Error& failed) {
 // One record after the other: what the socket does not take at once is OpenSSL's already.
 void Connection::WriteSecurely() {
   if (written_ == out_.size()) return Written();
-  Within(milliseconds(kMaxWriteMs));
-  secure_->async_write_some(boost::asio::buffer(out_.data() + written_, out_.size() - written_),
-                            [self = shared_from_this()](const Error& failed, std::size_t bytes) {
+  const std::size_t bytes = std::min(out_.size() - written_, kRecordBytes);
+  // Before it is: what finds no room from the beginning is never done.
+  uptake_.Sent(bytes, Clock::now());
+  secure_->async_write_some(boost::asio::buffer(out_.data() + written_, bytes),
+                            [self = shared_from_this()](const Error& failed, std::size_t written) {
                               if (self->state_ == State::kEnded) return;
                               if (failed) return self->End();
-                              self->written_ += bytes;
+                              self->written_ += written;
                               self->WriteSecurely();
                             });
 }
