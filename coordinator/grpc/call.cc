@@ -35,9 +35,13 @@ security::Proof ProofOf(const grpc::CallbackServerContext& context, const std::s
   proof.unix_socket = peer.starts_with("unix");
   const auto auth = context.auth_context();
   if (auth == nullptr || !auth->IsPeerAuthenticated()) return proof;
-  const auto add = [&](const char* property, const char* kind) {
-    for (const grpc::string_ref& value : auth->FindPropertyValues(property))
-      proof.certificate.push_back(kind + std::string(value.data(), value.size()));
+  const auto add = [&](const char* property, std::string_view kind) {
+    for (const grpc::string_ref& value : auth->FindPropertyValues(property)) {
+      const std::string_view name(value.data(), value.size());
+      // "token:support" is a URI too, and would pass for a name of another kind.
+      if (kind.empty() && name.find("://") == std::string_view::npos) continue;
+      proof.certificate.push_back(std::string(kind) + std::string(name));
+    }
   };
   add(GRPC_PEER_URI_PROPERTY_NAME, "");
   add(GRPC_PEER_DNS_PROPERTY_NAME, "dns:");

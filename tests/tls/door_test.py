@@ -127,6 +127,28 @@ class Door(TlsTest):
         self.expect(0, *self.flags(), "stats")
 
 
+class Names(TlsTest):
+    """Who somebody is, by his certificate alone."""
+
+    def serve_with(self, rule):
+        rules = self.ca.path("rules")
+        write(rules, rule + "\n")
+        self.serve("--auth-rules", rules)
+
+    def test_the_uri_of_a_certificate_is_a_name(self):
+        self.serve_with("allow spiffe://shop/operator as viewer")
+        self.expect(0, *self.flags(), "stats")
+        self.expect(6, *self.flags(pair=self.ca.make("another", "URI:spiffe://shop/operators")), "stats")
+
+    def test_a_name_of_one_kind_does_not_pass_for_another(self):
+        """A CA that signs any URI would else make tokens, and DNS names."""
+        for name in ("token:support", "dns:operator.shop", "cn:ann"):
+            with self.subTest(name):
+                self.serve_with(f"allow {name} as viewer")
+                self.expect(6, *self.flags(pair=self.ca.make("disguised", f"URI:{name}")), "stats")
+                self.daemon.close()
+
+
 class Files(TlsTest):
     def test_what_is_wrong_with_files_is_said_before_the_start(self):
         good = ("--tls-cert", self.server.cert, "--tls-key", self.server.key)
