@@ -11,8 +11,8 @@ namespace {
 
 constexpr std::string_view kBearer = "Bearer ";
 
-// What of a certificate goes first. A URI in it that is written like a token's name, or like another
-// kind of a certificate's, is no name at all: whoever signs certificates would give out tokens.
+// What of a certificate goes first. A URI in it that is written like a token's name, or like
+// another kind of a certificate's, is none: whoever signs certificates would give out tokens.
 std::optional<int> RankOf(std::string_view name) {
   constexpr int kUri = 0;
   constexpr int kDns = 1;

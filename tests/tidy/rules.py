@@ -155,6 +155,6 @@ BANNED = [
 
 # ---------------------------------------------------------------------------------------------------- the top level
 TOP_LEVEL = {
-    "CMakeLists.txt", "Dockerfile", "CMakePresets.json", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md",
+    "CMakeLists.txt", "Dockerfile", "CMakePresets.json", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "SECURITY.md", "README.md",
     "coordinator", "participant-sdk", "proto", "examples", "tests", "tools", "docs",
 }  # and dotfiles
