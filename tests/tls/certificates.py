@@ -32,6 +32,11 @@ def stamp(seconds):
     return time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + seconds))
 
 
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
 def write(path, text, mode=0o600):
     """As whoever renews certificates should: the new file takes the old one's place."""
     with open(path + ".new", "w", encoding="utf-8") as file:
@@ -47,7 +52,7 @@ class Pair:
         self.cert, self.key = stem + ".pem", stem + ".key"
 
     def texts(self):
-        return tuple(open(path, encoding="utf-8").read() for path in (self.cert, self.key))
+        return read(self.cert), read(self.key)
 
     def become(self, other):
         cert, key = other.texts()

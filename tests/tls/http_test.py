@@ -15,7 +15,7 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "../ctl")]
 
-from certificates import DAY, Authority  # noqa: E402
+from certificates import DAY, Authority, read  # noqa: E402
 from daemon import Ctl, CtlTest, Daemon, free_port  # noqa: E402
 from door_test import TlsTest  # noqa: E402
 
@@ -130,9 +130,9 @@ class Certs(CtlTest):
         self.assertEqual({name + end for name in names for end in (".pem", ".key")}, set(os.listdir(folder)))
         for name in names:
             self.assertEqual(0o600, stat.S_IMODE(os.stat(f"{folder}/{name}.key").st_mode))
-        before = open(f"{folder}/ca.pem", encoding="utf-8").read()
+        before = read(f"{folder}/ca.pem")
         self.assertIn("nothing in it is overwritten", self.expect(5, "certs", "init", folder).err)
-        self.assertEqual(before, open(f"{folder}/ca.pem", encoding="utf-8").read())
+        self.assertEqual(before, read(f"{folder}/ca.pem"))
 
         daemon = Daemon("--tls-cert", f"{folder}/coordinator.pem", "--tls-key", f"{folder}/coordinator.key", "--tls-client-ca", f"{folder}/ca.pem")
         self.addCleanup(daemon.close)
