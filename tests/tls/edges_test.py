@@ -81,7 +81,7 @@ class Edges(TlsTest):
         channel, stub = self.stub()
         self.addCleanup(channel.close)
         self.assertEqual(wire.types.COMMITTED, self.submit(stub, "dialled").outcome)
-        self.assertIn(f"tls:{shop.address}", self.expect(0, *self.flags(), "participants").out)
+        self.assertIn(f"tls:{shop.address}", self.expect(0, *self.flags(), "participants", "-o", "json").out)
 
     def test_a_participant_with_another_name_is_not_called(self):
         shop = SecureParticipant(self.ca.ca, self.ca.make("elsewhere", "DNS:elsewhere.shop"))
