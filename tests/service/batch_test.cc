@@ -200,14 +200,14 @@ TEST_F(BatchTest, WhoLeavesStopsItInTheMiddleOfASlice) {
   Start(1);
   BeginMany(300, "mail");
   std::atomic<int> begun = 0;
-  std::vector<std::function<void(const Status&)>> waiting;
+  std::vector<OneDone> waiting;
   std::promise<v1::BatchReply> told;
   v1::BatchRequest request = Request(v1::BatchRequest::ABORT, "mail");
   std::atomic<bool> gone = false;
   Mutex mutex;
   RunBatch(
       {*members_[0]->engine, members_[0]->service->router(), nullptr}, request,
-      [&](const std::string&, std::function<void(const Status&)> done) {
+      [&](const std::string&, OneDone done) {
         const MutexLock lock(mutex);
         waiting.push_back(std::move(done));
         if (++begun == 64) gone = true;
@@ -218,12 +218,12 @@ TEST_F(BatchTest, WhoLeavesStopsItInTheMiddleOfASlice) {
         told.set_value(std::move(reply));
       });
   while (begun < 64) std::this_thread::yield();
-  std::vector<std::function<void(const Status&)>> under_way;
+  std::vector<OneDone> under_way;
   {
     const MutexLock lock(mutex);
     under_way.swap(waiting);
   }
-  for (const auto& done : under_way) done(OkStatus());
+  for (const auto& done : under_way) done(OkStatus(), /*had_ended=*/false);
   const v1::BatchReply reply = told.get_future().get();
   EXPECT_EQ(begun, 64);
   EXPECT_EQ(reply.done(), 64U);

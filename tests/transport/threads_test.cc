@@ -20,7 +20,7 @@ constexpr int kDials = 40;
 void Participate(Exchange& exchange, std::vector<std::shared_ptr<FakeStream>>& streams) {
   for (int dial = 0; dial < kDials; ++dial) {
     auto stream = std::make_shared<FakeStream>();
-    stream->sink = exchange.hub.OnStream(*stream, "ipv4:10.0.0.1:5000");
+    stream->sink = exchange.hub.OnStream(*stream, {"ipv4:10.0.0.1:5000"});
     streams.push_back(stream);
     if (!stream->Say(HelloFrame("s", 16))) continue;
     std::thread cancels([&] { stream->sink->OnClosed(); });
@@ -110,7 +110,7 @@ TEST(Threads, AbsenceIsToldBeforeItsEnd) {
     SessionHub hub({}, board);
     hub.Open(7, 1);
     FakeStream stream;
-    stream.sink = hub.OnStream(stream, "ipv4:10.0.0.1:5000");
+    stream.sink = hub.OnStream(stream, {"ipv4:10.0.0.1:5000"});
     std::thread joins([&] { stream.Say(HelloFrame("s")); });
     for (int i = 0; i < 20; ++i) {
       std::vector<Command> commands;
