@@ -3,6 +3,7 @@
 
 #include "coordinator/core/codec.h"
 
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -14,6 +15,7 @@
 #include "coordinator/core/bytes.h"
 #include "coordinator/core/soundness.h"
 #include "coordinator/core/spec.h"
+#include "coordinator/core/trace.h"
 
 namespace assent::core {
 namespace {
@@ -207,14 +209,14 @@ TEST(Codec, VersionsThatNobodyHasWritten) {
   const Transaction t = Lived();
   const std::string spec = Codec::EncodeSpec(t);
   const std::string state = Codec::EncodeState(t);
-  for (const char version : {'\0', '\4', '\x7f'}) {
+  for (const char version : {'\0', '\5', '\x7f'}) {
     const std::string number = std::to_string(static_cast<int>(version));
     EXPECT_EQ(
         Decode(version + spec.substr(1), state).status(),
         DataLoss("transaction g1: its spec has version " + number + ", this program knows 1 to 1"));
     EXPECT_EQ(Decode(spec, version + state.substr(1)).status(),
               DataLoss("transaction g1: its state has version " + number +
-                       ", this program knows 1 to 3"));
+                       ", this program knows 1 to 4"));
   }
 }
 
@@ -251,6 +253,43 @@ TEST(Codec, TheSecondVersionWithoutAReasonIsNone) {
   state.insert(4, 1, 1);  // behind the flags: generation 1
   EXPECT_EQ(Decode(Codec::EncodeSpec(t), state).status(),
             DataLoss("transaction g1: its state cannot be decoded"));
+}
+
+// With a trace and without; of each a byte less, or more, or another, is noticed.
+TEST(Codec, WhoBeganItIsKeptWithIt) {
+  for (const bool traced : {false, true}) {
+    TransactionSpec spec = Spec();
+    spec.initiator = std::make_shared<const std::string>("spiffe://shop/checkout");
+    if (traced) spec.trace = NewTrace("g1", 1, 7);
+    Transaction t(spec);
+    (void)t.Apply(Begin{1}, At(0));
+    const std::string bytes = Codec::EncodeSpec(t);
+    const std::string state = Codec::EncodeState(t);
+    EXPECT_EQ(state[0], 4);
+    const auto same = Codec::Decode("g1", bytes, state);
+    ASSERT_EQ(same.status(), OkStatus());
+    ASSERT_NE(same->spec().initiator, nullptr);
+    EXPECT_EQ(*same->spec().initiator, "spiffe://shop/checkout");
+    EXPECT_EQ(same->spec().trace != nullptr, traced);
+    EXPECT_EQ(Codec::EncodeState(*same), state);
+    // An empty one is none, and then this is no state of this version.
+    std::string empty = state;
+    const std::size_t at = empty.find("spiffe://");
+    empty[at - 1] = 0;
+    empty.erase(at, std::string("spiffe://shop/checkout").size());
+    EXPECT_EQ(Codec::Decode("g1", bytes, empty).status().code(), Code::kDataLoss);
+    // Nor is one that says it has a trace, and has none that can be read.
+    std::string other = state;
+    const std::size_t flag = at + std::string("spiffe://shop/checkout").size();
+    ASSERT_EQ(other[flag], traced ? 1 : 0);
+    other[flag] = traced ? 0 : 1;
+    EXPECT_EQ(Codec::Decode("g1", bytes, other).status().code(), Code::kDataLoss);
+    // The same request, whoever makes it.
+    Transaction nobodys(Spec());
+    (void)nobodys.Apply(Begin{1}, At(0));
+    EXPECT_EQ(Codec::EncodeSpec(nobodys), bytes);
+    EXPECT_EQ(Codec::EncodeState(nobodys)[0], 1);
+  }
 }
 
 // A state that could be written down but never comes about.

@@ -84,7 +84,6 @@ class Outage(unittest.TestCase):
         self.payment.up()
         self.until(lambda: self.causes().get(WARMING, {"count": "0"})["count"] == str(ORDERS), self.causes)
         self.payment.answer("charge", "TRY")
-        self.hotel.answer("book", "COMPENSATE")
 
         # What was misspelt never was sent.
         aborted = self.batch("ABORT", cause=causes[MISSPELT]["key"])
@@ -98,10 +97,14 @@ class Outage(unittest.TestCase):
 
         # One batch finishes everything that was counted, and nothing that came later.
         self.submit("later", branch("TCC", "paymnet", "charge"))
+        # From now on the trip may also end by itself, before its turn or before anybody counts it.
+        self.hotel.answer("book", "COMPENSATE")
         begun = time.monotonic()
         done = self.batch("RETRY", all=True, asOfUnixMs=counted["asOfUnixMs"])
         print(f"{done['done']} were retried in {time.monotonic() - begun:.2f} s", file=sys.stderr)
-        self.assertEqual((str(ORDERS + 1), str(ORDERS + 1), "0", [], False), tuple(done[key] for key in ("matched", "done", "failed", "failures", "more")))
+        self.assertIn(int(done["matched"]), (ORDERS, ORDERS + 1))
+        self.assertEqual(int(done["matched"]), int(done["done"]) + int(done["hadEnded"]))
+        self.assertEqual(("0", [], False), tuple(done[key] for key in ("failed", "failures", "more")))
         self.until(lambda: self.ask("GET", "/v1/causes")["total"] == "1", self.causes)
         self.assertEqual([], self.ask("GET", "/v1/transactions/later")["interventions"])
         shown = self.ask("GET", "/v1/transactions/order-7")

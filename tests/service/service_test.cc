@@ -84,7 +84,7 @@ TEST_F(ServiceTest, TheActorOnRecordIsWhoeverHasProvenToBeOne) {
   const v1::Transaction txn = Get("g");
   ASSERT_EQ(txn.interventions_size(), 2);
   EXPECT_EQ(txn.interventions(0).who(), "ann");
-  EXPECT_EQ(txn.interventions(1).who(), "bob");
+  EXPECT_EQ(txn.interventions(1).who(), "bob (as ann)");
 }
 
 // Who does not take what is shown is shown the latest when he does, and nothing between.

@@ -31,13 +31,14 @@ def refusal(arguments, folder="."):
 
 
 def arguments_of(entry):
-    """Of one compilation: without the compiler and what is before it, without the output, and with none of g++'s warnings."""
+    """Of one compilation: without the compiler and what is before it, without the output and what is precompiled, and with none of g++'s
+    warnings."""
     words = shlex.split(entry["command"])
     words = words[1 + next(i for i, word in enumerate(words) if re.search(r"(\+\+|clang)(-\d+)?$", word)):]
     kept = []
     while words:
         word = words.pop(0)
-        if word == "-o":
+        if word == "-o" or (word == "-include" and "cmake_pch" in words[0]):
             words.pop(0)
         elif word != "-c" and not word.startswith("-W"):
             kept.append(word)
