@@ -133,7 +133,7 @@ void AddEvents(Program& program) {
       "With --follow: what is kept first");
   AddRead(events, "--kind", "KIND",
           "Only began, decided, ended, needs-person, needs-nobody, intervened, service-away or "
-          "service-back; may be repeated",
+          "nobody-waits; may be repeated",
           [&request](const std::string& text) -> Status {
             const auto kind = ReadEventKind(text);
             if (!kind.has_value()) return NotOneOf(text, EventKindChoices());
