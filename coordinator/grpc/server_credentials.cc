@@ -42,8 +42,9 @@ class KeptCredentials final : public grpc::ServerCredentials {
     const tls::MaterialPtr now = mine.keeper_.Current();
     if (now == mine.served_) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
     const grpc_ssl_pem_key_cert_pair pair{now->key_pem.c_str(), now->chain_pem.c_str()};
-    const char* const ca = now->client_ca_pem.empty() ? nullptr : now->client_ca_pem.c_str();
-    *config = grpc_ssl_server_certificate_config_create(ca, &pair, 1);
+    // gRPC 1.51 ends the process without one, also where it is to ask nobody for a certificate.
+    const std::string& ca = now->client_ca_pem.empty() ? now->chain_pem : now->client_ca_pem;
+    *config = grpc_ssl_server_certificate_config_create(ca.c_str(), &pair, 1);
     mine.served_ = now;
     return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
   }

@@ -12,8 +12,9 @@ import sys
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "../http"))
+sys.path[:0] = [os.path.join(HERE, "../http"), os.path.join(HERE, "../tls")]
 
+import certificates  # noqa: E402
 from rig import PATIENCE_SECONDS, Daemon, Participant, order, postgresql  # noqa: E402
 
 ROOT = sys.argv[1]
@@ -61,7 +62,12 @@ def page_of(daemon):
 
 def busy():
     participant = Participant()
-    daemon = Daemon("--unary", f"bank={participant.endpoint}")
+    authority = certificates.Authority()
+    try:
+        pair = authority.make("coordinator")
+        daemon = Daemon("--unary", f"bank={participant.endpoint}", "--tls-cert", pair.cert, "--tls-key", pair.key, "--http-tls=false")
+    finally:
+        authority.close()  # what is served was read
     for number in range(20):
         daemon.ask("POST", "/v1/transactions?wait_for=WAIT_COMPLETED", order(f"gid-{number}"))
     return participant, daemon

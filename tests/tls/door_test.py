@@ -90,6 +90,16 @@ class Door(TlsTest):
         self.addCleanup(other.close)
         self.refused(*self.flags(pair=other.make("stranger")))
 
+    def test_without_a_ca_of_clients_nobody_is_asked_for_a_certificate(self):
+        """gRPC ended the process at the first start."""
+        self.daemon = Daemon("--tls-cert", self.server.cert, "--tls-key", self.server.key)
+        self.addCleanup(self.daemon.close)
+        self.ctl = Ctl(self.daemon.endpoint)
+        self.expect(0, "--tls-ca", self.ca.ca, "stats")
+        other = Authority("other")
+        self.addCleanup(other.close)
+        self.refused("--tls-ca", other.ca)
+
     def test_old_versions_are_refused(self):
         self.serve()
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
