@@ -153,6 +153,11 @@ Status CheckStoreFailover(const Config& c) {
 }
 
 Status CheckAuth(const Config& c) {
+  if (!c.auth_rules.empty() && c.Place().shared() && c.tls_cert.empty()) {
+    return InvalidArgument(
+        "auth-rules with a log that several coordinators share and without tls-cert: the others "
+        "would not know who this one is, and refuse what it hands on");
+  }
   if (c.auth_tokens.empty() || !c.auth_rules.empty()) return OkStatus();
   return InvalidArgument(
       "auth-tokens without auth-rules: a token says who comes, and rules what he may");

@@ -320,7 +320,9 @@ class Doors(unittest.TestCase):
 
     def test_what_is_wrong_keeps_it_from_starting(self):
         for lines, flags, words in ((["allow cn:a as king"], [], "line 1: \"king\" is no role"), ([], ["--auth-rules", "/nowhere"], "cannot be read"),
-                                    ([], ["--auth-tokens", "/dev/null"], "auth-tokens without auth-rules")):
+                                    ([], ["--auth-tokens", "/dev/null"], "auth-tokens without auth-rules"),
+                                    ([], ["--auth-rules", "/dev/null", "--log", "postgresql://host/database", "--advertise", "host:1"],
+                                     "without tls-cert")):
             with tempfile.TemporaryDirectory() as folder:
                 rules = os.path.join(folder, "rules")
                 with open(rules, "w", encoding="utf-8") as file:
