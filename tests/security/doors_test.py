@@ -333,6 +333,21 @@ class Doors(unittest.TestCase):
                     self.assertNotEqual(0, done.returncode)
                     self.assertIn(words, (done.stdout + done.stderr).replace('\\"', '"'))
 
+    def test_a_file_of_tokens_keeps_its_mode_and_what_cannot_be_read_is_not_written_over(self):
+        """It became its last writer's alone, which assentd may not be; and one that could not be read was taken for none."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = os.path.join(folder, "tokens")
+            assentctl("auth", "token", "first", "--append", file)
+            self.assertEqual(0o600, os.stat(file).st_mode & 0o777)
+            os.chmod(file, 0o640)
+            assentctl("auth", "token", "second", "--append", file)
+            self.assertEqual(0o640, os.stat(file).st_mode & 0o777)
+            with open(file, encoding="utf-8") as lines:
+                self.assertEqual(["first", "second"], [line.split()[0] for line in lines])
+            os.mkdir(os.path.join(folder, "other"))
+            assentctl("auth", "token", "third", "--append", os.path.join(folder, "other"), code=2)
+            self.assertEqual(["other", "tokens"], sorted(os.listdir(folder)), "nothing is left")
+
     def test_rules_can_be_asked(self):
         def explained(*arguments, code=0):
             return assentctl("auth", "explain", "--rules", self.rules, *arguments, code=code)

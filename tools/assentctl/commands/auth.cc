@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fcntl.h>
-#include <fstream>
+#include <filesystem>
 #include <iterator>
 #include <optional>
 #include <string>
@@ -12,12 +11,14 @@
 #include <utility>
 
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include "coordinator/security/guard.h"
 #include "coordinator/security/rules.h"
 #include "coordinator/security/tokens.h"
 #include "tools/assentctl/commands.h"
 #include "tools/assentctl/json_out.h"
+#include "tools/assentctl/new_file.h"
 #include "tools/assentctl/text.h"
 
 namespace assent::ctl {
@@ -36,32 +37,31 @@ void Show(const Json& json, const std::string& text, Session& session) {
   }
 }
 
-Result<std::string> ReadText(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in) return NotFound(file + " cannot be read: " + std::strerror(errno));
-  std::string text(security::kMaxRulesBytes + 1, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  return text;
+// One that is there keeps its owner and its mode, or assentd could not read it any more.
+bool TakeOver(const std::string& from, const std::string& to) {
+  struct stat there {};
+  if (::stat(from.c_str(), &there) != 0) return errno == ENOENT;
+  return ::chown(to.c_str(), there.st_uid, there.st_gid) == 0 &&
+         ::chmod(to.c_str(), there.st_mode & ALLPERMS) == 0;
 }
 
 // To a file that only its owner reads, if it is new. Nothing of a line is written where the tokens
-// would not be understood any more.
-Status Append(const std::string& file, const std::string& line) {
+// would not be understood any more, or are not known.
+Status Append(const std::string& file, const std::string& line, Console& console) {
   std::string before;
-  if (Result<std::string> there = ReadText(file); there.ok()) before = *std::move(there);
+  std::error_code error;
+  if (std::filesystem::exists(file, error) || error) {
+    Result<std::string> there = console.ReadFile(file);
+    if (!there.ok()) return there.status();
+    before = *std::move(there);
+  }
   if (!before.empty() && before.back() != '\n') before += '\n';
   if (const auto whole = security::Tokens::Parse(before + line); !whole.ok())
     return FailedPrecondition(file + ": with this token, " + whole.status().message());
   const std::string fresh = file + ".new";
-  const int descriptor = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (descriptor < 0) return FailedPrecondition(fresh + " cannot be made: " + std::strerror(errno));
-  const std::string text = before + line + "\n";
-  const bool written =
-      ::write(descriptor, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
-      ::fsync(descriptor) == 0;
-  ::close(descriptor);
-  if (written && ::rename(fresh.c_str(), file.c_str()) == 0) return OkStatus();
+  if (const int failed = WriteNewFile(fresh, before + line + "\n", 0600); failed != 0)
+    return FailedPrecondition(fresh + " cannot be made: " + std::strerror(failed));
+  if (TakeOver(file, fresh) && ::rename(fresh.c_str(), file.c_str()) == 0) return OkStatus();
   const Status failed = Internal(file + " cannot be written: " + std::strerror(errno));
   ::unlink(fresh.c_str());
   return failed;
@@ -129,7 +129,7 @@ Exit RunAuthToken(const AuthTokenCommand& command, Session& session) {
   const auto made = security::MakeToken(command.name, command.until, random);
   if (!made.ok()) return FailOffline(made.status(), session);
   if (!command.append.empty()) {
-    if (const Status added = Append(command.append, made->line); !added.ok())
+    if (const Status added = Append(command.append, made->line, session.console); !added.ok())
       return FailOffline(added, session);
     Show({{"token", made->token}, {"file", command.append}}, made->token + "\n", session);
     return Exit::kDone;
@@ -151,7 +151,7 @@ Exit RunAuthExplain(const AuthExplainCommand& command, Session& session) {
   }
   if (const Status named = security::CheckIdentity(command.identity); !named.ok())
     return FailOffline(named, session);
-  const Result<std::string> text = ReadText(command.rules);
+  const Result<std::string> text = session.console.ReadFile(command.rules);
   if (!text.ok()) return FailOffline(text.status(), session);
   const auto rules = security::Rules::Parse(*text);
   if (!rules.ok())

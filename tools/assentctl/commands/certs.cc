@@ -3,11 +3,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fcntl.h>
 #include <filesystem>
 #include <set>
 #include <system_error>
-#include <unistd.h>
 #include <utility>
 
 #include <sys/stat.h>
@@ -15,6 +13,7 @@
 #include "tools/assentctl/authority.h"
 #include "tools/assentctl/commands.h"
 #include "tools/assentctl/json_out.h"
+#include "tools/assentctl/new_file.h"
 #include "tools/assentctl/text.h"
 
 namespace assent::ctl {
@@ -80,20 +79,10 @@ std::vector<Part> PartsOf(const CertsInitCommand& command) {
 }
 
 Status WriteNew(const std::string& path, const std::string& text, mode_t mode) {
-  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-  if (file < 0) {
-    return {errno == EEXIST ? Code::kAlreadyExists : Code::kInternal,
-            "cannot make " + path + ": " + std::strerror(errno)};
-  }
-  std::size_t written = 0;
-  ssize_t done = 0;
-  while (written < text.size() &&
-         (done = ::write(file, text.data() + written, text.size() - written)) > 0)
-    written += static_cast<std::size_t>(done);
-  const int error = errno;
-  const bool closed = ::close(file) == 0;
-  if (written == text.size() && closed) return OkStatus();
-  return Internal("cannot write " + path + ": " + std::strerror(error));
+  const int error = WriteNewFile(path, text, mode);
+  if (error == 0) return OkStatus();
+  return {error == EEXIST ? Code::kAlreadyExists : Code::kInternal,
+          "cannot make " + path + ": " + std::strerror(error)};
 }
 
 Status Write(const std::string& stem, const Issued& issued) {

@@ -4,13 +4,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fcntl.h>
 #include <fstream>
 #include <iterator>
-#include <unistd.h>
 
 #include "tools/assentctl/commands.h"
 #include "tools/assentctl/json_out.h"
+#include "tools/assentctl/new_file.h"
 #include "tools/assentctl/tar.h"
 #include "tools/assentctl/text.h"
 
@@ -61,19 +60,11 @@ Result<std::string> EndOf(const std::string& path) {
 
 // For its owner's eyes, over nobody's.
 Status WriteFile(const std::string& path, std::string_view bytes) {
-  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd < 0 && errno == EEXIST)
+  const int error = WriteNewFile(path, bytes, 0600);
+  if (error == 0) return OkStatus();
+  if (error == EEXIST)
     return AlreadyExists(path + ": is there already, and is left as it is: name another file");
-  if (fd < 0) return Unavailable(path + ": cannot be created: " + std::strerror(errno));
-  ssize_t some = 1;
-  while (!bytes.empty() && some > 0) {
-    some = write(fd, bytes.data(), bytes.size());
-    if (some > 0) bytes.remove_prefix(static_cast<std::size_t>(some));
-  }
-  if (close(fd) == 0 && bytes.empty()) return OkStatus();
-  const std::string why = std::strerror(errno);
-  (void)unlink(path.c_str());
-  return Unavailable(path + ": cannot be written: " + why);
+  return Unavailable(path + ": cannot be written: " + std::strerror(error));
 }
 
 void Ask(const DebugBundleCommand& command, const Result<v1::ServerInfo>& info, Bundle& bundle,
