@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 
 #include "coordinator/base/thread_name.h"
+#include "coordinator/tls/material.h"
 
 namespace assent::daemon {
 namespace {
@@ -32,8 +33,6 @@ constexpr std::chrono::milliseconds kReportPause{10'000};
 // Who has come only just may still be about to speak.
 constexpr std::chrono::milliseconds kSilentGrace{100};
 constexpr int kAcceptsInOneTurn = 256;
-// The first byte of TLS: a handshake.
-constexpr char kTlsRecord = 0x16;
 // A client of gRPC, too, understands it as far as to give up this try, and shows it in part.
 constexpr std::string_view kSpeaksTls =
     "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 55\r\n"
@@ -252,7 +251,7 @@ bool Acceptor::Spoke(int descriptor) {
     Close(descriptor);
     return true;
   }
-  if (options_.tls && !found->second.address.empty() && byte != kTlsRecord) {
+  if (options_.tls && !found->second.address.empty() && !tls::IsHandshake(byte)) {
     TellOfTls(descriptor);
     return true;
   }

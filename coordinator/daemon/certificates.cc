@@ -62,8 +62,7 @@ Result<std::unique_ptr<Certificates>> Certificates::Open(const Config& config) {
 }
 
 std::shared_ptr<grpc::ServerCredentials> Certificates::OfServer() const {
-  return keeper_ == nullptr ? grpc::InsecureServerCredentials()
-                            : door::MakeServerCredentials(*keeper_);
+  return door::MakeServerCredentials(*keeper_);
 }
 
 void Certificates::Look() {

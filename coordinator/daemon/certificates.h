@@ -26,7 +26,7 @@ class Certificates {
 
   // nullptr: there is no TLS here.
   const tls::Keeper* keeper() const { return keeper_.get(); }
-  // Of the gRPC listener; of gRPC's own, without TLS, if there is none. This outlives the server.
+  // Of the gRPC listener, if there is TLS here. This outlives the server.
   std::shared_ptr<grpc::ServerCredentials> OfServer() const;
   // nullptr: they are dialled without TLS.
   const std::shared_ptr<grpc::ChannelCredentials>& OfPeers() const { return peers_; }

@@ -8,9 +8,9 @@
 
 #include "assent/v1/maintenance.grpc.pb.h"
 #include "coordinator/grpc/call.h"
-#include "coordinator/grpc/refused.h"
 #include "coordinator/security/permission.h"
 #include "coordinator/transport/grpc_status.h"
+#include "coordinator/transport/refused.h"
 
 namespace assent::door {
 namespace {
@@ -104,9 +104,9 @@ class MaintenanceService final : public v1::MaintenanceService::CallbackService 
   grpc::ServerWriteReactor<v1::BackupPart>* Backup(grpc::CallbackServerContext* context,
                                                    const v1::BackupRequest*) override {
     if (const Status may = May(*context, "Backup"); !may.ok())
-      return new RefusedReader<v1::BackupPart>(may);
+      return new transport::RefusedReader<v1::BackupPart>(may);
     if (busy_.exchange(true)) {
-      return new RefusedReader<v1::BackupPart>(
+      return new transport::RefusedReader<v1::BackupPart>(
           ResourceExhausted("another backup is being made: wait until it is done"));
     }
     return new BackupStream(of_.backup, [this] { busy_ = false; });
@@ -115,7 +115,8 @@ class MaintenanceService final : public v1::MaintenanceService::CallbackService 
   grpc::ServerUnaryReactor* GetSettings(grpc::CallbackServerContext* context,
                                         const v1::GetSettingsRequest*,
                                         v1::Settings* reply) override {
-    if (const Status may = May(*context, "GetSettings"); !may.ok()) return new RefusedUnary(may);
+    if (const Status may = May(*context, "GetSettings"); !may.ok())
+      return new transport::RefusedUnary(may);
     const Settings settings = of_.settings();
     reply->set_file(settings.file);
     for (const Setting& one : settings.settings) {
@@ -133,7 +134,8 @@ class MaintenanceService final : public v1::MaintenanceService::CallbackService 
   grpc::ServerUnaryReactor* GetMetrics(grpc::CallbackServerContext* context,
                                        const v1::GetMetricsRequest*,
                                        v1::MetricsPage* reply) override {
-    if (const Status may = May(*context, "GetMetrics"); !may.ok()) return new RefusedUnary(may);
+    if (const Status may = May(*context, "GetMetrics"); !may.ok())
+      return new transport::RefusedUnary(may);
     Result<std::string> page = of_.metrics();
     if (page.ok()) reply->set_text(*std::move(page));
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
@@ -143,9 +145,8 @@ class MaintenanceService final : public v1::MaintenanceService::CallbackService 
 
  private:
   Status May(const grpc::CallbackServerContext& context, const char* method) const {
-    const auto needs = security::NeededFor(std::string("/assent.v1.MaintenanceService/") + method);
-    ASSENT_CHECK(needs.has_value());
-    return Admit(context, of_.guard, *needs).status();
+    const auto needs = security::NeededBy("assent.v1.MaintenanceService", method);
+    return Admit(context, of_.guard, needs).status();
   }
 
   const Maintenance of_;

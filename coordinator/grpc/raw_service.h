@@ -10,9 +10,9 @@
 #include <grpcpp/grpcpp.h>
 
 #include "coordinator/grpc/call.h"
-#include "coordinator/grpc/refused.h"
 #include "coordinator/security/permission.h"
 #include "coordinator/service/service.h"
+#include "coordinator/transport/refused.h"
 
 namespace assent::door {
 
@@ -36,10 +36,7 @@ class RawService : public Base {
   security::Permission Needed() const {
     for (int i = 0; i < descriptor_.method_count(); ++i) {
       if (descriptor_.method(i)->input_type() != Request::descriptor()) continue;
-      const auto needs =
-          security::NeededFor("/" + descriptor_.full_name() + "/" + descriptor_.method(i)->name());
-      ASSENT_CHECK(needs.has_value());
-      return *needs;
+      return security::NeededBy(descriptor_.full_name(), descriptor_.method(i)->name());
     }
     CheckFailed(__FILE__, __LINE__, "there is such a method");
   }
@@ -60,7 +57,7 @@ class RawService : public Base {
           const auto caller = Admit(*context, service_.guard(), needs);
           if (!caller.ok()) {
             Free(*bytes);
-            return new RefusedUnary(caller.status());
+            return new transport::RefusedUnary(caller.status());
           }
           return Begin<Request, Reply>(context, *caller, *bytes, reply, take);
         }));
@@ -75,7 +72,7 @@ class RawService : public Base {
             Context* context, const Bytes* request) -> grpc::ServerWriteReactor<Bytes>* {
           const auto caller = Admit(*context, service_.guard(), needs);
           auto* const stream = caller.ok() ? start(*caller, context, *request)
-                                           : new RefusedReader<Bytes>(caller.status());
+                                           : new transport::RefusedReader<Bytes>(caller.status());
           Free(*request);
           return stream;
         }));

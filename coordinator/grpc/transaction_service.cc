@@ -53,7 +53,7 @@ class TransactionService final : public RawService<v1::TransactionService::Servi
         [this, needs = Needed<v1::SubmitRequestFrame>()](
             Context* context) -> grpc::ServerBidiReactor<Bytes, Bytes>* {
           auto caller = Admit(*context, service_.guard(), needs);
-          if (!caller.ok()) return new RefusedStream<Bytes, Bytes>(caller.status());
+          if (!caller.ok()) return new transport::RefusedStream<Bytes, Bytes>(caller.status());
           return StartSubmitStream(service_, ways_, *std::move(caller), context);
         }));
     Stream<v1::WatchRequest>(

@@ -18,8 +18,6 @@ namespace {
 namespace ssl = boost::asio::ssl;
 using std::chrono::milliseconds;
 
-// The first byte of TLS: a handshake.
-constexpr char kTlsRecord = 0x16;
 // The most that is one record.
 constexpr std::size_t kRecordBytes = 16 * 1024;
 
@@ -33,7 +31,7 @@ void Connection::Shake() {
     char first = 0;
     if (::recv(self->socket_.native_handle(), &first, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
       return self->End();
-    if (first != kTlsRecord) {
+    if (!tls::IsHandshake(first)) {
       self->wants_tls_ = true;
       return self->ReadFirst();
     }

@@ -197,10 +197,7 @@ std::shared_ptr<Pending> Desk::TakeCall(Request request,
                         : WrongMethod(request.method, target->allow));
     return nullptr;
   }
-  const auto& method = target->route->descriptor();
-  const auto needs = security::NeededFor("/" + method.service()->full_name() + "/" + method.name());
-  ASSENT_CHECK(needs.has_value());
-  if (const Status may = Admit(request, *needs); !may.ok()) {
+  if (const Status may = Admit(request, target->route->needs); !may.ok()) {
     Reply(exchange, Failure(may));
     return nullptr;
   }

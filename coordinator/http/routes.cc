@@ -262,6 +262,7 @@ void Prepare(Route& route) {
     if (route.found == nullptr) route.found = file->service(0)->FindMethodByName(route.call);
   }
   ASSENT_CHECK(route.found != nullptr);
+  route.needs = security::NeededBy(route.found->service()->full_name(), route.found->name());
   route.query_fields = FieldsOfQuery(route);
   std::string_view path = route.path;
   route.verb = VerbOf(path);

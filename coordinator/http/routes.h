@@ -17,6 +17,7 @@
 #include <assent/status.h>
 
 #include "coordinator/http/limits.h"
+#include "coordinator/security/permission.h"
 
 namespace assent::http {
 
@@ -33,6 +34,7 @@ struct Route {
 
   // Found once, by Routes().
   const google::protobuf::MethodDescriptor* found = nullptr;
+  security::Permission needs = security::Permission::kAdminister;  // of whoever asks
   std::vector<const google::protobuf::FieldDescriptor*> query_fields{};
   std::vector<std::string_view> segments{};  // of the path, without the verb
   std::string_view verb{};

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <assent/status.h>
+
 namespace assent::security {
 namespace {
 
@@ -93,6 +95,12 @@ std::optional<Permission> NeededFor(std::string_view method) {
       [](const CallRule& rule, std::string_view name) { return rule.method < name; });
   if (found == kCalls.end() || found->method != method) return {};
   return found->needs;
+}
+
+Permission NeededBy(const std::string& service, const std::string& call) {
+  const auto needs = NeededFor("/" + service + "/" + call);
+  ASSENT_CHECK(needs.has_value());
+  return *needs;
 }
 
 }  // namespace assent::security

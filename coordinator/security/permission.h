@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace assent::security {
@@ -50,5 +51,8 @@ struct CallRule {
 std::span<const CallRule> CallRules();
 // Nothing: there is no such call, and nobody may.
 std::optional<Permission> NeededFor(std::string_view method);
+// Of a call that is ours: "assent.v1.TransactionService", "Get". Without a line for it, the process
+// ends.
+Permission NeededBy(const std::string& service, const std::string& call);
 
 }  // namespace assent::security

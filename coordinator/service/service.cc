@@ -277,14 +277,15 @@ class OneOfMany final : public Asker<v1::OperatorReply> {
 
 void Service::Take(const Caller& caller, const v1::BatchRequest& request,
                    const AskerPtr<v1::BatchReply>& asker) {
-  Status status = ActorOf(caller, request.action()).status();
+  const Result<core::Actor> actor = ActorOf(caller, request.action());
+  Status status = actor.status();
   if (status.ok()) status = CheckBatch(request);
   if (status.ok() && request.has_slice() && !caller.forwarded)
     status = InvalidArgument("slice is what coordinators ask of each other");
   if (!status.ok()) return asker->Fail(status);
   // Another coordinator that is asked takes for who asked whom this one has found.
   v1::BatchRequest asked = request;
-  asked.mutable_action()->set_who(ActorOf(caller, request.action())->who);
+  asked.mutable_action()->set_who(actor->who);
   // What another coordinator asks is counted there.
   const bool counted = !request.has_slice();
   if (counted && batches_.fetch_add(1) >= kMaxBatchesCount) {

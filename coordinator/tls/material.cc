@@ -124,6 +124,22 @@ Result<Time> CheckTimes(const char* setting, const std::string& path, const Cert
   return first;
 }
 
+// Certificates of a file, all valid now.
+struct Read {
+  std::string pem;
+  Certificates certificates;
+  Time expires{};  // the first of them
+};
+Result<Read> ReadCertificates(const char* setting, const std::string& path, Time now) {
+  auto pem = ReadAll(setting, path, /*is_secret=*/false);
+  if (!pem.ok()) return pem.status();
+  Certificates all = ParseCertificates(*pem);
+  if (all.empty()) return Wrong(setting, path, "there is no certificate in it: it takes PEM");
+  const auto expires = CheckTimes(setting, path, all, now);
+  if (!expires.ok()) return expires.status();
+  return Read{std::move(*pem), std::move(all), *expires};
+}
+
 int NoPassphrase(char*, int, int, void*) { return 0; }
 
 // What makes a name ambiguous, or a line of a log two.
@@ -187,16 +203,11 @@ std::shared_ptr<SSL_CTX> MakeContext() {
 
 Status ReadClientCa(const ServerFiles& files, Time now, Material& material) {
   if (files.client_ca.empty()) return OkStatus();
-  auto text = ReadAll("tls-client-ca", files.client_ca, /*is_secret=*/false);
-  if (!text.ok()) return text.status();
-  const Certificates cas = ParseCertificates(*text);
-  if (cas.empty())
-    return Wrong("tls-client-ca", files.client_ca, "there is no certificate in it: it takes PEM");
-  const auto expires = CheckTimes("tls-client-ca", files.client_ca, cas, now);
-  if (!expires.ok()) return expires.status();
-  material.client_ca_expires = *expires;
-  material.client_ca_pem = std::move(*text);
-  UseClientCa(material.context.get(), files, cas);
+  auto cas = ReadCertificates("tls-client-ca", files.client_ca, now);
+  if (!cas.ok()) return cas.status();
+  material.client_ca_expires = cas->expires;
+  material.client_ca_pem = std::move(cas->pem);
+  UseClientCa(material.context.get(), files, cas->certificates);
   return OkStatus();
 }
 
@@ -207,13 +218,9 @@ Result<MaterialPtr> ReadMaterial(const ServerFiles& files, Time now) {
   auto material = std::make_shared<Material>();
   material->client_cert_required = files.client_cert_required;
   material->context = MakeContext();
-  auto chain_pem = ReadAll("tls-cert", files.cert, /*is_secret=*/false);
-  if (!chain_pem.ok()) return chain_pem.status();
-  const Certificates chain = ParseCertificates(*chain_pem);
-  if (chain.empty())
-    return Wrong("tls-cert", files.cert, "there is no certificate in it: it takes PEM");
-  const auto expires = CheckTimes("tls-cert", files.cert, chain, now);
-  if (!expires.ok()) return expires.status();
+  auto own = ReadCertificates("tls-cert", files.cert, now);
+  if (!own.ok()) return own.status();
+  const Certificates& chain = own->certificates;
   auto key_pem = ReadAll("tls-key", files.key, /*is_secret=*/true);
   if (!key_pem.ok()) return key_pem.status();
   const Owned<BIO> bio(BIO_new_mem_buf(key_pem->data(), static_cast<int>(key_pem->size())));
@@ -225,9 +232,9 @@ Result<MaterialPtr> ReadMaterial(const ServerFiles& files, Time now) {
   }
   if (const Status used = UseAll(material->context.get(), files, chain, key.get()); !used.ok())
     return used;
-  material->expires = *expires;
+  material->expires = own->expires;
   material->names = NamesOf(*chain.front());
-  material->chain_pem = std::move(*chain_pem);
+  material->chain_pem = std::move(own->pem);
   material->key_pem = std::move(*key_pem);
   if (const Status read = ReadClientCa(files, now, *material); !read.ok()) return read;
   return MaterialPtr(std::move(material));
@@ -255,11 +262,6 @@ std::vector<std::string> NamesOf(const X509& certificate) {
   if (IsPlain(common)) others.push_back("cn:" + common);
   uris.insert(uris.end(), others.begin(), others.end());
   return uris;
-}
-
-std::vector<std::string> NamesInPem(std::string_view pem) {
-  const Certificates all = ParseCertificates(pem);
-  return all.empty() ? std::vector<std::string>() : NamesOf(*all.front());
 }
 
 std::string ClientHello() {

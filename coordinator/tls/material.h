@@ -7,7 +7,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include <assent/status.h>
@@ -51,9 +50,9 @@ Result<MaterialPtr> ReadMaterial(const ServerFiles& files, Time now);
 // Who may be meant by a certificate: "spiffe://…" (a URI as it is), then "dns:NAME", then
 // "cn:NAME". What has characters that do not belong into a name is left out.
 std::vector<std::string> NamesOf(const x509_st& certificate);
-// Of the first certificate in a text of PEM; none if there is none.
-std::vector<std::string> NamesInPem(std::string_view pem);
 
+// Whether what begins with this byte is TLS: the record of a handshake.
+constexpr bool IsHandshake(char first_byte) { return first_byte == 0x16; }
 // What a client of TLS says first, with HTTP/2 for its protocol: to see whether somebody answers.
 std::string ClientHello();
 

@@ -8,6 +8,7 @@
 
 #include "assent/v1/participant.grpc.pb.h"
 #include "coordinator/transport/grpc_status.h"
+#include "coordinator/transport/refused.h"
 
 namespace assent::transport {
 namespace {
@@ -56,12 +57,6 @@ class GrpcStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   const std::shared_ptr<FrameSink> sink_;
 };
 
-class Refused final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
- public:
-  explicit Refused(const Status& why) { Finish(ToGrpc(why)); }
-  void OnDone() override { delete this; }
-};
-
 class SessionService final : public v1::ParticipantSession::WithRawCallbackMethod_Connect<
                                  v1::ParticipantSession::Service> {
  public:
@@ -71,7 +66,7 @@ class SessionService final : public v1::ParticipantSession::WithRawCallbackMetho
       grpc::CallbackServerContext* context) override {
     if (!admit_) return new GrpcStream(door_, context->peer());
     Result<StreamPeer> peer = admit_(*context);
-    if (!peer.ok()) return new Refused(peer.status());
+    if (!peer.ok()) return new RefusedStream<grpc::ByteBuffer, grpc::ByteBuffer>(peer.status());
     return new GrpcStream(door_, *std::move(peer));
   }
 

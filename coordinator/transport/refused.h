@@ -8,12 +8,12 @@
 
 #include "coordinator/transport/grpc_status.h"
 
-namespace assent::door {
+namespace assent::transport {
 
 template <typename Reactor>
 class Refused final : public Reactor {
  public:
-  explicit Refused(const Status& why) { this->Finish(transport::ToGrpc(why)); }
+  explicit Refused(const Status& why) { this->Finish(ToGrpc(why)); }
   void OnDone() override { delete this; }
 };
 using RefusedUnary = Refused<grpc::ServerUnaryReactor>;
@@ -22,4 +22,4 @@ using RefusedReader = Refused<grpc::ServerWriteReactor<Part>>;
 template <typename In, typename Out>
 using RefusedStream = Refused<grpc::ServerBidiReactor<In, Out>>;
 
-}  // namespace assent::door
+}  // namespace assent::transport
