@@ -1,28 +1,19 @@
 #include "coordinator/daemon/auth.h"
 
-#include <fstream>
 #include <string>
 #include <utility>
 
 #include <spdlog/spdlog.h>
 
+#include "coordinator/base/read_file.h"
 #include "coordinator/daemon/logging.h"
 
 namespace assent::daemon {
 namespace {
 
-Result<std::string> ReadText(const std::string& file, std::size_t max_bytes) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in) return NotFound("it cannot be read");
-  std::string text(max_bytes + 1, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  return text;
-}
-
 template <typename Parsed>
 Result<Parsed> ReadFile(const char* setting, const std::string& file, std::size_t max_bytes) {
-  const auto text = ReadText(file, max_bytes);
+  const auto text = base::ReadAtMost(file, max_bytes);
   auto parsed = text.ok() ? Parsed::Parse(*text) : Result<Parsed>(text.status());
   if (parsed.ok()) return parsed;
   return InvalidArgument(std::string(setting) + " is " + file + ": " + parsed.status().message());

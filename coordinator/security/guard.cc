@@ -42,6 +42,7 @@ std::string NameOf(const std::vector<std::string>& certificate) {
 
 void Guard::Enforce(Policy policy) {
   std::atomic_store(&policy_, std::make_shared<const Policy>(std::move(policy)));
+  enforces_.store(true, std::memory_order_release);
 }
 
 Result<Visitor> Guard::Admit(const Proof& proof, std::int64_t now_unix_ms) {

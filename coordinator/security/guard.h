@@ -51,7 +51,7 @@ class Guard {
  public:
   // Until then nobody is asked.
   void Enforce(Policy policy);
-  bool enforces() const { return std::atomic_load(&policy_) != nullptr; }
+  bool enforces() const { return enforces_.load(std::memory_order_acquire); }
 
   // UNAUTHENTICATED: there is a token, and it is none. Of a certificate the first URI counts, if
   // there is none the first DNS name, then the common name; a token goes before all of them.
@@ -76,6 +76,7 @@ class Guard {
   GrantsPtr GrantsFor(const std::shared_ptr<const Policy>& policy, const std::string& name);
 
   std::shared_ptr<const Policy> policy_;  // atomically
+  std::atomic<bool> enforces_{false};     // what each call asks first; set behind the policy
   std::atomic<std::uint64_t> bad_tokens_{0};
   std::atomic<std::uint64_t> expired_tokens_{0};
   std::atomic<std::uint64_t> denied_{0};

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
-#include <fstream>
+#include <string>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -11,6 +11,8 @@
 #include <openssl/hmac.h>
 
 #include <assent/text.h>
+
+#include "coordinator/base/read_file.h"
 
 namespace assent::webhook {
 namespace {
@@ -49,11 +51,9 @@ std::string InAddress(const std::string& gid) {
 }  // namespace
 
 Result<std::string> ReadSecret(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in) return NotFound("it cannot be read");
-  std::string secret(kMaxSecretBytes + 2, '\0');
-  in.read(secret.data(), static_cast<std::streamsize>(secret.size()));
-  secret.resize(static_cast<std::size_t>(in.gcount()));
+  Result<std::string> read = base::ReadAtMost(file, kMaxSecretBytes + 1);  // and its line's end
+  if (!read.ok()) return read.status();
+  std::string secret = *std::move(read);
   while (!secret.empty() && (secret.back() == '\n' || secret.back() == '\r')) secret.pop_back();
   if (secret.size() >= kMinSecretBytes && secret.size() <= kMaxSecretBytes) return secret;
   return InvalidArgument("a secret has " + std::to_string(kMinSecretBytes) + " to " +

@@ -320,6 +320,7 @@ class Doors(unittest.TestCase):
 
     def test_what_is_wrong_keeps_it_from_starting(self):
         for lines, flags, words in ((["allow cn:a as king"], [], "line 1: \"king\" is no role"), ([], ["--auth-rules", "/nowhere"], "cannot be read"),
+                                    ([], ["--auth-rules", "/tmp"], "auth-rules is /tmp: it cannot be read"),
                                     ([], ["--auth-tokens", "/dev/null"], "auth-tokens without auth-rules"),
                                     ([], ["--auth-rules", "/dev/null", "--log", "postgresql://host/database", "--advertise", "host:1"],
                                      "without tls-cert")):

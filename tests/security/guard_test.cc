@@ -30,6 +30,7 @@ TEST(Guard, WithoutRulesNobodyIsAsked) {
   const auto visitor = guard.Admit({.authorization = "Bearer nonsense"}, 0);
   ASSERT_TRUE(visitor.ok());
   EXPECT_EQ(visitor->grants, nullptr);
+  EXPECT_FALSE(guard.enforces());
   EXPECT_TRUE(CheckCall(*visitor, Permission::kAdminister).ok());
 }
 
@@ -109,6 +110,14 @@ TEST(Guard, NewRulesAreInForceAtOnceAndOldGrantsStayValid) {
   EXPECT_FALSE(CheckCall(*after, Permission::kLook).ok());
   EXPECT_TRUE(before->grants->May(Permission::kAdminister));
   EXPECT_EQ(before->grants->RuleFor(Permission::kAdminister)->text, "allow cn:a as admin");
+}
+
+TEST(Guard, EnforcesAlsoWhatIsEmpty) {
+  Guard guard;
+  guard.Enforce(Read(""));
+  EXPECT_TRUE(guard.enforces());
+  const auto visitor = guard.Admit({.unix_socket = true}, 0);
+  EXPECT_EQ(CheckCall(*visitor, Permission::kLook).code(), Code::kPermissionDenied);
 }
 
 TEST(Guard, RemembersNoMoreThanItMay) {

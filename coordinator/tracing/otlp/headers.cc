@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <fstream>
+#include <string>
+
+#include "coordinator/base/read_file.h"
 
 namespace assent::tracing {
 namespace {
@@ -65,14 +67,9 @@ Result<Headers> ParseHeaders(std::string_view text) {
 }
 
 Result<Headers> ReadHeaders(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  in.peek();  // which a folder cannot do
-  if (!in.is_open() || in.bad()) return NotFound("it cannot be read");
-  in.clear();  // also of an empty file
-  std::string text(kMaxHeadersFileBytes + 1, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  if (text.size() <= kMaxHeadersFileBytes) return ParseHeaders(text);
+  const Result<std::string> text = base::ReadAtMost(file, kMaxHeadersFileBytes);
+  if (!text.ok()) return text.status();
+  if (text->size() <= kMaxHeadersFileBytes) return ParseHeaders(*text);
   return InvalidArgument("it has more than " + std::to_string(kMaxHeadersFileBytes) + " bytes");
 }
 
