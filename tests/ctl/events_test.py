@@ -2,13 +2,14 @@
 """What happens, as a person follows it and a script goes on from it: through the coordinator's death, and not a line twice."""
 
 import json
+import os
 import queue
 import subprocess
 import sys
 import threading
 import unittest
 
-from daemon import Ctl, CtlTest, Daemon
+from daemon import BIN, Ctl, CtlTest, Daemon
 from scripted_participant import REPLY, ScriptedParticipant
 
 ORDER = {"deadline": "7d", "branches": [{"protocol": "tcc", "service": "payment", "action": "charge"}]}
@@ -161,6 +162,13 @@ class Events(CtlTest):
         self.daemon.start()
         result = self.expect(0, "events", "--after", last)
         self.assertIn(f"was started again: what happened after {last} and was not told is missed", result.err)
+
+    def test_it_ends_while_grpc_is_still_busy(self):
+        slow = os.path.join(BIN, "slow_unlock.so")
+        if not os.path.exists(slow):
+            self.skipTest("a build with sanitizers has no room before them")
+        for _ in range(60):
+            self.expect(0, "events", env={"LD_PRELOAD": slow})
 
     def test_what_makes_no_sense(self):
         for wrong in ("x", "7", "7.x"):

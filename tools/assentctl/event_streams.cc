@@ -92,8 +92,9 @@ class Line final : public grpc::ClientReadReactor<v1::EventsReply> {
     Status ended(CodeOf(status.error_code()), status.error_message());
     if (status.error_code() == grpc::StatusCode::UNAVAILABLE)
       ended = Unavailable(endpoint_ + " went away: " + status.error_message());
-    const std::shared_ptr<Line> last = std::move(self_);
-    heap_.Ended(last, {endpoint_, std::nullopt, std::move(ended)});
+    // The last of it is let go of by the command's thread: with it may go the last channel, and
+    // whoever lets go of that joins gRPC's threads, of which this is one.
+    heap_.Ended(std::move(self_), {endpoint_, std::nullopt, std::move(ended)});
   }
 
  private:
