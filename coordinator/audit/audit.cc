@@ -36,6 +36,12 @@ std::string Stored(const std::string& text) {
   return stored;
 }
 
+void MakeFit(Deed& deed) {
+  for (std::string* text : {&deed.verb, &deed.gid, &deed.branch_id, &deed.detail, &deed.who,
+                            &deed.reason, &deed.address})
+    *text = Stored(*text);
+}
+
 }  // namespace
 
 Audit::Audit(AuditOptions options) : options_(std::move(options)) {
@@ -55,9 +61,7 @@ void Audit::Close() {
 }
 
 void Audit::Begin(Deed deed, Begun done) {
-  for (std::string* text : {&deed.verb, &deed.gid, &deed.branch_id, &deed.detail, &deed.who,
-                            &deed.reason, &deed.address})
-    *text = Stored(*text);
+  MakeFit(deed);
   MutexLock lock(mutex_);
   const bool crowded = next_.begun.size() >= kMaxWaitingCount;
   if (crowded || stopping_) {
@@ -76,6 +80,17 @@ void Audit::End(Ending ending) {
   ending.said = Stored(ending.said);
   const MutexLock lock(mutex_);
   next_.ended.push_back(std::move(ending));
+  work_ready_.NotifyOne();
+}
+
+void Audit::Note(Deed deed, Code code, std::string said) {
+  MakeFit(deed);
+  const MutexLock lock(mutex_);
+  if (next_.begun.size() >= kMaxWaitingCount || stopping_) return;
+  const EntryId id{base::UnixNowMs(), options_.epoch, ++number_};
+  next_.begun.push_back({.id = id, .node = options_.node, .deed = std::move(deed)});
+  next_.told.emplace_back([](const Result<EntryId>&) {});
+  next_.ended.push_back({.id = id, .code = code, .said = Stored(said)});
   work_ready_.NotifyOne();
 }
 

@@ -48,6 +48,9 @@ class Audit {
   // cannot be written, so it may not; kResourceExhausted: too many wait; kUnavailable: Close.
   void Begin(Deed deed, Begun done) ASSENT_EXCLUDES(mutex_);
   void End(Ending ending) ASSENT_EXCLUDES(mutex_);
+  // What needs nobody's leave, and nobody waits for: a login, a reload. What there is no room for
+  // is left out.
+  void Note(Deed deed, Code code, std::string said) ASSENT_EXCLUDES(mutex_);
   void Read(Query query, Found done) ASSENT_EXCLUDES(mutex_);
 
  private:

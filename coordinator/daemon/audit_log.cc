@@ -40,4 +40,14 @@ std::unique_ptr<audit::Audit> OpenAudit(const Config& config, std::uint64_t epoc
   return std::make_unique<audit::Audit>(std::move(options));
 }
 
+void DoorWitness::Note(security::Sighting sighting) {
+  using Kind = security::Sighting::Kind;
+  if (sighting.kind == Kind::kRefused) return;
+  audit_.Note({.verb = sighting.kind == Kind::kLogin ? "login" : "logout",
+               .detail = std::move(sighting.call),
+               .who = std::move(sighting.identity),
+               .address = std::move(sighting.address)},
+              sighting.status.code(), sighting.status.message());
+}
+
 }  // namespace assent::daemon

@@ -72,6 +72,7 @@ struct Server::Parts {
   std::unique_ptr<log::Log> log;
   log::PostgresLog* shared_log = nullptr;  // `log`, if others share it
   std::unique_ptr<audit::Audit> audit;
+  std::unique_ptr<DoorWitness> witness;
   std::unique_ptr<webhook::Sender> webhook;    // nullptr: there is to be none
   std::unique_ptr<tracing::Exporter> tracing;  // likewise
   std::unique_ptr<engine::Engine> engine;
@@ -247,6 +248,8 @@ void Server::Parts::MakeService(const log::Recovered& recovered) {
   }
   audit = OpenAudit(config, recovered.epoch);
   service_options.audit = audit.get();
+  witness = std::make_unique<DoorWitness>(*audit);
+  guard.SetWitness(witness.get());
   service_options.guard = &guard;
   operations = std::make_unique<service::Service>(std::move(service_options), *engine);
   views.SetListener([this, self = recovered.epoch](const cluster::ViewPtr& view) {

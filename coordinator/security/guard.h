@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <assent/status.h>
@@ -19,6 +20,7 @@
 
 #include "coordinator/security/rules.h"
 #include "coordinator/security/tokens.h"
+#include "coordinator/security/witness.h"
 
 namespace assent::security {
 
@@ -70,6 +72,13 @@ class Guard {
     const MutexLock lock(mutex_);
     return remembered_.size();
   }
+  // Who is told of what the doors see, from now on; nullptr: nobody. Outlives the doors.
+  void SetWitness(Witness* witness) { witness_.store(witness, std::memory_order_release); }
+  // For the record. Nobody waits for it.
+  void Note(Sighting sighting) {
+    Witness* const witness = witness_.load(std::memory_order_acquire);
+    if (witness != nullptr) witness->Note(std::move(sighting));
+  }
   void CountDenied() { denied_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
@@ -77,6 +86,7 @@ class Guard {
 
   std::shared_ptr<const Policy> policy_;  // atomically
   std::atomic<bool> enforces_{false};     // what each call asks first; set behind the policy
+  std::atomic<Witness*> witness_{nullptr};
   std::atomic<std::uint64_t> bad_tokens_{0};
   std::atomic<std::uint64_t> expired_tokens_{0};
   std::atomic<std::uint64_t> denied_{0};

@@ -20,9 +20,9 @@ constexpr std::size_t kMaxExaminedEntriesCount = 2000;
 
 // All that is ever on record; a test holds them to what is asked for.
 // Three are of tools that work on a log which no coordinator has.
-constexpr std::array<std::string_view, 14> kVerbs = {
-    "abort",   "drain",   "fence",  "forget", "move",    "out-of-service", "put-back",
-    "resolve", "restore", "resume", "retry",  "suspend", "undrain",        "unpin"};
+constexpr std::array<std::string_view, 16> kVerbs = {
+    "abort",    "drain",   "fence",   "forget", "login", "logout",  "move",    "out-of-service",
+    "put-back", "resolve", "restore", "resume", "retry", "suspend", "undrain", "unpin"};
 
 // A page without entries would be taken for what nobody did.
 Status CheckVerb(const std::string& verb) {

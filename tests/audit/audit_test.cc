@@ -123,6 +123,17 @@ TEST_P(AuditStores, WhatWasAskedForIsThereBeforeItIsDoneAndWhatCameOfItBehind) {
   EXPECT_EQ(entries[0].said, "no");
 }
 
+TEST_P(AuditStores, ALoginIsOnRecordAndNobodyWaitsForIt) {
+  Record record(Options());
+  record.audit().Note({.verb = "login", .who = "ann"}, Code::kPermissionDenied, "no");
+  const std::vector<Entry> entries = record.Read();
+  ASSERT_EQ(entries.size(), 1U);
+  EXPECT_EQ(entries[0].deed.verb, "login");
+  EXPECT_EQ(entries[0].deed.who, "ann");
+  EXPECT_EQ(entries[0].code, Code::kPermissionDenied);
+  EXPECT_EQ(entries[0].said, "no");
+}
+
 TEST_P(AuditStores, WhatNoStoreTakesIsMadeFitForIt) {
   Record record(Options());
   const EntryId id = record.Begin(std::string("a\0b\xff", 4), std::string(5000, 'g')).value();

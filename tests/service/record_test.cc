@@ -281,17 +281,19 @@ TEST_F(ClusterRecordTest, WhichSlotsWereMovedIsOnRecordAndWhatMakesNoSenseIsNot)
 TEST_F(ClusterRecordTest, EachVerbCanBeAskedForAndNoOther) {
   Start(1);
   for (const char* verb :
-       {"abort", "drain", "fence", "forget", "move", "out-of-service", "put-back", "resolve",
-        "restore", "resume", "retry", "suspend", "undrain", "unpin", ""}) {
+       {"abort", "drain", "fence", "forget", "login", "logout", "move", "out-of-service",
+        "put-back", "resolve", "restore", "resume", "retry", "suspend", "undrain", "unpin", ""}) {
     v1::ListAuditRequest request;
     request.set_verb(verb);
     EXPECT_TRUE(Ask<v1::ListAuditReply>(0, request).first.ok()) << verb;
   }
   v1::ListAuditRequest request;
   request.set_verb("zap");
-  EXPECT_EQ(Ask<v1::ListAuditReply>(0, request).first,
-            InvalidArgument("verb is none of abort, drain, fence, forget, move, out-of-service, "
-                            "put-back, resolve, restore, resume, retry, suspend, undrain, unpin"));
+  EXPECT_EQ(
+      Ask<v1::ListAuditReply>(0, request).first,
+      InvalidArgument(
+          "verb is none of abort, drain, fence, forget, login, logout, move, "
+          "out-of-service, put-back, resolve, restore, resume, retry, suspend, undrain, unpin"));
 }
 
 // Whoever has the transaction writes it.
