@@ -28,7 +28,10 @@ Result<std::shared_ptr<grpc::ChannelCredentials>> Dialling(const char* setting,
 
 std::string NamesOf(const tls::Material& material) {
   std::string all;
-  for (const std::string& name : material.names) all += (all.empty() ? "" : ",") + name;
+  const auto add = [&all](const std::string& name) { all += (all.empty() ? "" : ",") + name; };
+  for (const std::string& uri : material.names.uris) add(uri);
+  for (const std::string& name : material.names.dns_names) add("dns:" + name);
+  if (!material.names.common_name.empty()) add("cn:" + material.names.common_name);
   return all;
 }
 

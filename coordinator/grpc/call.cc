@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <grpc/grpc_security_constants.h>
 
@@ -29,23 +30,23 @@ std::string_view OneOf(const grpc::CallbackServerContext& context, const char* k
   return {found->second.data(), found->second.size()};
 }
 
-security::Proof ProofOf(const grpc::CallbackServerContext& context, const std::string& peer) {
+security::Proof ProofOf(const grpc::CallbackServerContext& context, const service::Caller& caller) {
   security::Proof proof;
+  proof.address = caller.address;
   proof.authorization = OneOf(context, "authorization");
-  proof.unix_socket = peer.starts_with("unix");
+  proof.unix_socket = caller.connection.starts_with("unix");
   const auto auth = context.auth_context();
   if (auth == nullptr || !auth->IsPeerAuthenticated()) return proof;
-  const auto add = [&](const char* property, std::string_view kind) {
-    for (const grpc::string_ref& value : auth->FindPropertyValues(property)) {
-      const std::string_view name(value.data(), value.size());
-      // "token:support" is a URI too, and would pass for a name of another kind.
-      if (kind.empty() && name.find("://") == std::string_view::npos) continue;
-      proof.certificate.push_back(std::string(kind) + std::string(name));
-    }
+  const auto names = [&](const char* property) {
+    std::vector<std::string> all;
+    for (const grpc::string_ref& value : auth->FindPropertyValues(property))
+      all.emplace_back(value.data(), value.size());
+    return all;
   };
-  add(GRPC_PEER_URI_PROPERTY_NAME, "");
-  add(GRPC_PEER_DNS_PROPERTY_NAME, "dns:");
-  add(GRPC_X509_CN_PROPERTY_NAME, "cn:");
+  proof.uris = names(GRPC_PEER_URI_PROPERTY_NAME);
+  proof.dns_names = names(GRPC_PEER_DNS_PROPERTY_NAME);
+  const auto common_names = names(GRPC_X509_CN_PROPERTY_NAME);
+  if (common_names.size() == 1) proof.common_name = common_names.front();
   return proof;
 }
 
@@ -62,7 +63,7 @@ Result<service::Caller> Admit(const grpc::CallbackServerContext& context, securi
   const bool forwarded = context.client_metadata().count(kForwarded) > 0;
   caller.forwarded = forwarded;
   if (guard == nullptr || !guard->enforces()) return caller;
-  auto visitor = guard->Admit(ProofOf(context, caller.connection), base::UnixNowMs());
+  auto visitor = guard->Admit(ProofOf(context, caller), base::UnixNowMs());
   if (!visitor.ok()) return visitor.status();
   Status may = CheckCall(*visitor, forwarded ? security::Permission::kHandOn : needs);
   const std::string_view on_behalf_of = forwarded ? OneOf(context, kOnBehalfOf) : "";

@@ -279,7 +279,7 @@ void Connection::Dispatch() {
   head_only_ = message.method() == beast::http::verb::head;
   Request request = RequestOf(std::move(message));
   request.caller = caller_;
-  request.caller.certificate = names_;
+  request.certificate = names_;
   state_ = State::kWaiting;
   ++number_;
   if (request.body.size() > kLargeBytes) {

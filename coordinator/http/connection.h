@@ -146,10 +146,10 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   Ledger& ledger_;
   Taker& taker_;
   Socket socket_;
-  std::shared_ptr<ssl_ctx_st> tls_;  // of the handshake; nullptr: there is none to be
-  std::optional<Secure> secure_;     // over the socket, from the handshake on
-  std::vector<std::string> names_;   // of the caller's certificate, which was verified
-  bool wants_tls_ = false;           // and the caller does not speak it: it is told so
+  std::shared_ptr<ssl_ctx_st> tls_;          // of the handshake; nullptr: there is none to be
+  std::optional<Secure> secure_;             // over the socket, from the handshake on
+  std::shared_ptr<const tls::Names> names_;  // of the caller's certificate, which was verified
+  bool wants_tls_ = false;                   // and the caller does not speak it: it is told so
   boost::asio::steady_timer timer_;
   const service::Caller caller_;
   const Ledger::Entry entry_;

@@ -46,7 +46,7 @@ void Connection::Shake() {
 void Connection::Shaken(const Error& failed) {
   if (failed || state_ == State::kEnded || lane_.closing) return End();
   if (const X509* const shown = SSL_get0_peer_certificate(secure_->native_handle()))
-    names_ = tls::NamesOf(*shown);
+    names_ = std::make_shared<const tls::Names>(tls::NamesOf(*shown));
   tls_.reset();
   ReadFirst();
 }

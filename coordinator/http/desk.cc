@@ -12,6 +12,7 @@
 #include "coordinator/http/limits.h"
 #include "coordinator/http/openapi.h"
 #include "coordinator/http/routes.h"
+#include "coordinator/tls/material.h"
 
 namespace assent::http {
 namespace {
@@ -144,9 +145,13 @@ std::shared_ptr<Pending> Desk::Take(Request request, const std::shared_ptr<Excha
 Status Desk::Admit(Request& request, security::Permission needs) const {
   security::Guard* const guard = options_.guard;
   if (guard == nullptr || !guard->enforces()) return OkStatus();
-  auto visitor = guard->Admit(
-      {.certificate = request.caller.certificate, .authorization = request.authorization},
-      base::UnixNowMs());
+  security::Proof proof{.authorization = request.authorization, .address = request.caller.address};
+  if (const auto& certificate = request.certificate) {
+    proof.uris = certificate->uris;
+    proof.dns_names = certificate->dns_names;
+    proof.common_name = certificate->common_name;
+  }
+  auto visitor = guard->Admit(proof, base::UnixNowMs());
   if (!visitor.ok()) return visitor.status();
   const Status may = CheckCall(*visitor, needs);
   if (!may.ok()) guard->CountDenied();

@@ -13,6 +13,10 @@
 
 #include "coordinator/service/asker.h"
 
+namespace assent::tls {
+struct Names;
+}
+
 namespace assent::http {
 
 struct Request {
@@ -28,6 +32,7 @@ struct Request {
   std::string authorization{};
   std::string body{};
   service::Caller caller{};
+  std::shared_ptr<const tls::Names> certificate{};  // of the caller's; nullptr: it has shown none
 };
 
 struct Answer {

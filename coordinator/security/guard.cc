@@ -1,6 +1,6 @@
 #include "coordinator/security/guard.h"
 
-#include <optional>
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -11,31 +11,21 @@ namespace {
 
 constexpr std::string_view kBearer = "Bearer ";
 
-// What of a certificate goes first. A URI in it that is written like a token's name, or like
-// another kind of a certificate's, is none: whoever signs certificates would give out tokens.
-std::optional<int> RankOf(std::string_view name) {
-  constexpr int kUri = 0;
-  constexpr int kDns = 1;
-  constexpr int kCommonName = 2;
-  const std::string_view scheme = name.substr(0, name.find(':'));
-  const bool uri = name.substr(scheme.size()).starts_with("://");
-  if (scheme == "token" || scheme == "jwt") return {};
-  if (scheme == "dns") return uri ? std::optional<int>() : kDns;
-  if (scheme == "cn") return uri ? std::optional<int>() : kCommonName;
-  return uri ? kUri : std::optional<int>();
+// A URI that is written like a name of another kind is none: whoever signs certificates would give
+// out tokens.
+bool IsName(std::string_view uri) {
+  const std::size_t end = uri.find("://");
+  if (end == std::string_view::npos || end == 0) return false;
+  const std::string_view scheme = uri.substr(0, end);
+  return scheme != "token" && scheme != "jwt" && scheme != "dns" && scheme != "cn";
 }
 
-// The one name that rules know it by.
-std::string NameOf(const std::vector<std::string>& certificate) {
-  std::string best;
-  std::optional<int> rank;
-  for (const std::string& name : certificate) {
-    const auto own = RankOf(name);
-    if (!own || (rank && *rank <= *own)) continue;
-    rank = own;
-    best = name;
-  }
-  return best;
+// The one name that rules know a certificate by.
+std::string NameOf(const Proof& proof) {
+  const auto uri = std::find_if(proof.uris.begin(), proof.uris.end(), IsName);
+  if (uri != proof.uris.end()) return *uri;
+  if (!proof.dns_names.empty()) return "dns:" + proof.dns_names.front();
+  return proof.common_name.empty() ? "" : "cn:" + proof.common_name;
 }
 
 }  // namespace
@@ -48,7 +38,7 @@ void Guard::Enforce(Policy policy) {
 Result<Visitor> Guard::Admit(const Proof& proof, std::int64_t now_unix_ms) {
   const std::shared_ptr<const Policy> policy = std::atomic_load(&policy_);
   if (policy == nullptr) return Visitor{};
-  std::string name = NameOf(proof.certificate);
+  std::string name = NameOf(proof);
   if (name.empty() && proof.unix_socket) name = "unix";
   if (!proof.authorization.empty()) {
     if (!proof.authorization.starts_with(kBearer)) {

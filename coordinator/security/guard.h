@@ -32,14 +32,19 @@ struct Policy {
   Tokens tokens;
 };
 
-// What a connection and its call prove.
+// What a connection and its call prove. Each kind is a field of its own and stands there as it
+// came: which of it is a name, and which goes first, the guard alone says.
 struct Proof {
-  // Of its certificate, verified: URIs as they are, "dns:…", "cn:…".
-  std::vector<std::string> certificate{};
+  // Of its certificate, verified.
+  std::vector<std::string> uris{};
+  std::vector<std::string> dns_names{};
+  std::string common_name{};
   // "Bearer …", or nothing.
   std::string_view authorization{};
   // It came by a Unix socket, whose mode says who gets that far.
   bool unix_socket = false;
+  // The host that it comes from, as its door names it.
+  std::string_view address{};
 };
 
 struct Visitor {

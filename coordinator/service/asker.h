@@ -4,7 +4,6 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include <absl/functional/function_ref.h>
 
@@ -22,8 +21,6 @@ struct Caller {
   std::string address = {};
   // Who it has proven to be. Empty: nobody, and what it says of itself is taken as it stands.
   std::string name = {};
-  // What the connection's certificate has proven, as rules name it.
-  std::vector<std::string> certificate = {};
   // What it may. nullptr: everything.
   security::GrantsPtr grants = {};
   // Another coordinator hands this on, or asks for what is here alone: it goes no further.

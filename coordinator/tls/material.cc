@@ -240,9 +240,8 @@ Result<MaterialPtr> ReadMaterial(const ServerFiles& files, Time now) {
   return MaterialPtr(std::move(material));
 }
 
-std::vector<std::string> NamesOf(const X509& certificate) {
-  std::vector<std::string> uris;
-  std::vector<std::string> others;
+Names NamesOf(const X509& certificate) {
+  Names names;
   const Owned<GENERAL_NAMES> alternatives(static_cast<GENERAL_NAMES*>(
       X509_get_ext_d2i(&certificate, NID_subject_alt_name, nullptr, nullptr)));
   const int count = alternatives ? sk_GENERAL_NAME_num(alternatives.get()) : 0;
@@ -251,17 +250,14 @@ std::vector<std::string> NamesOf(const X509& certificate) {
     if (one->type != GEN_URI && one->type != GEN_DNS) continue;
     const ASN1_IA5STRING* const text =
         one->type == GEN_URI ? one->d.uniformResourceIdentifier : one->d.dNSName;
-    const std::string name(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
-                           static_cast<std::size_t>(ASN1_STRING_length(text)));
-    if (!IsPlain(name) || uris.size() + others.size() >= kMaxNamesCount) continue;
-    // Else it could pass for a name of another kind.
-    if (one->type == GEN_URI && name.find("://") != std::string::npos) uris.push_back(name);
-    if (one->type == GEN_DNS) others.push_back("dns:" + name);
+    std::string name(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+                     static_cast<std::size_t>(ASN1_STRING_length(text)));
+    if (!IsPlain(name) || names.uris.size() + names.dns_names.size() >= kMaxNamesCount) continue;
+    (one->type == GEN_URI ? names.uris : names.dns_names).push_back(std::move(name));
   }
-  const std::string common = CommonName(certificate);
-  if (IsPlain(common)) others.push_back("cn:" + common);
-  uris.insert(uris.end(), others.begin(), others.end());
-  return uris;
+  if (std::string common = CommonName(certificate); IsPlain(common))
+    names.common_name = std::move(common);
+  return names;
 }
 
 std::string ClientHello() {

@@ -32,13 +32,20 @@ struct ServerFiles {
   bool client_cert_required = true;
 };
 
+// Who may be meant by a certificate, in its own order.
+struct Names {
+  std::vector<std::string> uris = {};
+  std::vector<std::string> dns_names = {};
+  std::string common_name = {};
+};
+
 struct Material {
   std::string chain_pem = {};
   std::string key_pem = {};
   std::string client_ca_pem = {};
   bool client_cert_required = true;
-  std::vector<std::string> names = {};  // see NamesOf
-  Time expires{};                       // the first of the chain that does
+  Names names = {};  // see NamesOf
+  Time expires{};    // the first of the chain that does
   std::optional<Time> client_ca_expires = {};
   std::shared_ptr<ssl_ctx_st> context = {};  // for whoever speaks TLS by OpenSSL
 };
@@ -47,9 +54,9 @@ using MaterialPtr = std::shared_ptr<const Material>;
 // kInvalidArgument names the file, and what is wrong with it.
 Result<MaterialPtr> ReadMaterial(const ServerFiles& files, Time now);
 
-// Who may be meant by a certificate: "spiffe://…" (a URI as it is), then "dns:NAME", then
-// "cn:NAME". What has characters that do not belong into a name is left out.
-std::vector<std::string> NamesOf(const x509_st& certificate);
+// What has characters that do not belong into a name is left out; with two common names it is not
+// known which is meant.
+Names NamesOf(const x509_st& certificate);
 
 // Whether what begins with this byte is TLS: the record of a handshake.
 constexpr bool IsHandshake(char first_byte) { return first_byte == 0x16; }

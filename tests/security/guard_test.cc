@@ -37,10 +37,11 @@ TEST(Guard, WithoutRulesNobodyIsAsked) {
 TEST(Guard, OfACertificateTheUriCountsThenTheDnsNameThenTheCommonName) {
   Guard guard;
   guard.Enforce(Read(""));
-  EXPECT_EQ(NameOf(guard, {.certificate = {"cn:a", "dns:b", "spiffe://c", "spiffe://d"}}),
-            "spiffe://c");
-  EXPECT_EQ(NameOf(guard, {.certificate = {"cn:a", "dns:b", "dns:c"}}), "dns:b");
-  EXPECT_EQ(NameOf(guard, {.certificate = {"cn:a"}}), "cn:a");
+  EXPECT_EQ(
+      NameOf(guard, {.uris = {"spiffe://c", "spiffe://d"}, .dns_names = {"b"}, .common_name = "a"}),
+      "spiffe://c");
+  EXPECT_EQ(NameOf(guard, {.dns_names = {"b", "c"}, .common_name = "a"}), "dns:b");
+  EXPECT_EQ(NameOf(guard, {.common_name = "a"}), "cn:a");
   EXPECT_EQ(NameOf(guard, {.unix_socket = true}), "unix");
   EXPECT_EQ(NameOf(guard, {}), "");
 }
@@ -49,11 +50,20 @@ TEST(Guard, OfACertificateTheUriCountsThenTheDnsNameThenTheCommonName) {
 TEST(Guard, NobodyIsAnyoneOrAPattern) {
   Guard guard;
   guard.Enforce(Read("allow cn:* as viewer\nallow spiffe://x/* as admin"));
-  for (const char* name : {"anyone", "cn:*", "spiffe://x/*", "cn:a b", "cn:\xc3\xa4", "cn:"}) {
-    const auto visitor = guard.Admit({.certificate = {name}}, 0);
+  const Proof nobodies[] = {{.uris = {"anyone"}},
+                            {.uris = {"spiffe://x/*"}},
+                            {.dns_names = {""}},
+                            {.dns_names = {"*"}},
+                            {.dns_names = {"b\n"}, .common_name = "a"},
+                            {.common_name = "*"},
+                            {.common_name = "a b"},
+                            {.common_name = "\xc3\xa4"},
+                            {.common_name = "\t"}};
+  for (const Proof& proof : nobodies) {
+    const auto visitor = guard.Admit(proof, 0);
     ASSERT_TRUE(visitor.ok());
-    EXPECT_EQ(visitor->name, nullptr) << name;
-    EXPECT_EQ(CheckCall(*visitor, Permission::kLook).code(), Code::kUnauthenticated) << name;
+    EXPECT_EQ(visitor->name, nullptr);
+    EXPECT_EQ(CheckCall(*visitor, Permission::kLook).code(), Code::kUnauthenticated);
   }
 }
 
@@ -64,9 +74,13 @@ TEST(Guard, ACertificateIsNoToken) {
       Read("allow token:* as admin\nallow unix as admin\nallow jwt:* as admin\n"
            "allow dns:* as viewer"));
   for (const char* uri : {"token:support", "token://support", "unix", "jwt:ann", "jwt://ann",
-                          "dns://a", "cn://a", "anyone", "urn:a"}) {
-    EXPECT_EQ(NameOf(guard, {.certificate = {uri}}), "") << uri;
-    EXPECT_EQ(NameOf(guard, {.certificate = {"cn:a", uri}}), "cn:a") << uri;
+                          "dns://a", "cn://a", "anyone", "urn:a", "://a"}) {
+    EXPECT_EQ(NameOf(guard, {.uris = {uri}}), "") << uri;
+    EXPECT_EQ(NameOf(guard, {.uris = {uri}, .common_name = "a"}), "cn:a") << uri;
+    EXPECT_EQ(NameOf(guard, {.uris = {uri, "spiffe://b"}}), "spiffe://b") << uri;
+    // As another kind of name it has that kind before it, whatever it looks like.
+    EXPECT_EQ(NameOf(guard, {.dns_names = {uri}}), std::string("dns:") + uri);
+    EXPECT_EQ(NameOf(guard, {.common_name = uri}), std::string("cn:") + uri);
   }
 }
 
@@ -75,9 +89,9 @@ TEST(Guard, ATokenGoesBeforeTheCertificate) {
   Guard guard;
   guard.Enforce(Read("allow token:support as operator\nallow cn:a as admin", made->line));
   const std::string bearer = "Bearer " + made->token;
-  EXPECT_EQ(NameOf(guard, {.certificate = {"cn:a"}, .authorization = bearer}), "token:support");
+  EXPECT_EQ(NameOf(guard, {.common_name = "a", .authorization = bearer}), "token:support");
   // One that is none is not made up for.
-  const auto bad = guard.Admit({.certificate = {"cn:a"}, .authorization = "Bearer x"}, 0);
+  const auto bad = guard.Admit({.common_name = "a", .authorization = "Bearer x"}, 0);
   EXPECT_EQ(bad.status().code(), Code::kUnauthenticated);
   const auto basic = guard.Admit({.authorization = "Basic " + made->token}, 0);
   EXPECT_EQ(basic.status().code(), Code::kUnauthenticated);
@@ -91,7 +105,7 @@ TEST(Guard, ATokenGoesBeforeTheCertificate) {
 TEST(Guard, SaysWhatIsMissing) {
   Guard guard;
   guard.Enforce(Read("allow cn:a as viewer"));
-  const auto known = guard.Admit({.certificate = {"cn:a"}}, 0);
+  const auto known = guard.Admit({.common_name = "a"}, 0);
   EXPECT_TRUE(CheckCall(*known, Permission::kLook).ok());
   EXPECT_EQ(CheckCall(*known, Permission::kOperate).ToString(),
             "PERMISSION_DENIED: cn:a may not act on transactions: it has viewer");
@@ -104,9 +118,9 @@ TEST(Guard, SaysWhatIsMissing) {
 TEST(Guard, NewRulesAreInForceAtOnceAndOldGrantsStayValid) {
   Guard guard;
   guard.Enforce(Read("allow cn:a as admin"));
-  const auto before = guard.Admit({.certificate = {"cn:a"}}, 0);
+  const auto before = guard.Admit({.common_name = "a"}, 0);
   guard.Enforce(Read("allow cn:b as viewer"));
-  const auto after = guard.Admit({.certificate = {"cn:a"}}, 0);
+  const auto after = guard.Admit({.common_name = "a"}, 0);
   EXPECT_FALSE(CheckCall(*after, Permission::kLook).ok());
   EXPECT_TRUE(before->grants->May(Permission::kAdminister));
   EXPECT_EQ(before->grants->RuleFor(Permission::kAdminister)->text, "allow cn:a as admin");
@@ -124,7 +138,7 @@ TEST(Guard, RemembersNoMoreThanItMay) {
   Guard guard;
   guard.Enforce(Read("allow cn:* as viewer"));
   for (std::size_t i = 0; i < 2 * kMaxRememberedVisitorsCount + 3; ++i) {
-    const auto visitor = guard.Admit({.certificate = {"cn:" + std::to_string(i)}}, 0);
+    const auto visitor = guard.Admit({.common_name = std::to_string(i)}, 0);
     ASSERT_TRUE(visitor->grants->May(Permission::kLook));
     ASSERT_LE(guard.remembered_count(), kMaxRememberedVisitorsCount);
   }
@@ -138,7 +152,7 @@ TEST(Guard, RulesChangeWhileTheyAreUsed) {
   for (int i = 0; i < 2; ++i) {
     callers.emplace_back([&] {
       while (!over) {
-        const auto visitor = guard.Admit({.certificate = {"cn:a"}}, 0);
+        const auto visitor = guard.Admit({.common_name = "a"}, 0);
         ASSERT_TRUE(visitor->grants->May(Permission::kLook));
         ASSERT_EQ(visitor->grants->RuleFor(Permission::kLook)->identity, "cn:a");
       }
