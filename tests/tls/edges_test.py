@@ -13,14 +13,14 @@ import grpc
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, *(os.path.join(HERE, "..", folder) for folder in ("ctl", "grpc", "support"))]
 
-from certificates import Authority  # noqa: E402
+from certificates import Authority, write  # noqa: E402
 from daemon import BIN  # noqa: E402
 from door_test import TlsTest  # noqa: E402
 from load import wire  # noqa: E402
 from scripted_participant import ScriptedParticipant, participant_pb2_grpc  # noqa: E402
 import postgresql  # noqa: E402
 
-SUBMITTERS, EACH, RENEWALS = 8, 150, 6
+SUBMITTERS, EACH, AT_ONCE, RENEWALS = 4, 2500, 25, 6
 
 
 def read(path):
@@ -65,12 +65,12 @@ class Edges(TlsTest):
         self.assertEqual(1, missing.returncode, missing)
         self.assertIn("the key's file", missing.stdout + missing.stderr)
 
-    def submit(self, stub, gid):
+    def submit(self, call, gid):
         request = wire.tx.SubmitRequest(transaction=wire.spec(gid, wire.branch("shop", "reserve")), wait_for=wire.types.WAIT_COMPLETED)
-        return stub.Submit(request, timeout=60)
+        return call(request, timeout=60)
 
-    def stub(self, endpoint=None):
-        credentials = grpc.ssl_channel_credentials(read(self.ca.ca), read(self.operator.key), read(self.operator.cert))
+    def stub(self, endpoint=None, ca=None):
+        credentials = grpc.ssl_channel_credentials(read(ca or self.ca.ca), read(self.operator.key), read(self.operator.cert))
         channel = grpc.secure_channel(endpoint or self.daemon.endpoint, credentials, options=[("grpc.use_local_subchannel_pool", 1)])
         return channel, wire.tx_grpc.TransactionServiceStub(channel)
 
@@ -80,7 +80,7 @@ class Edges(TlsTest):
         self.serve("--unary", f"shop=tls:{shop.address}", "--tls-participant-ca", self.ca.ca)
         channel, stub = self.stub()
         self.addCleanup(channel.close)
-        self.assertEqual(wire.types.COMMITTED, self.submit(stub, "dialled").outcome)
+        self.assertEqual(wire.types.COMMITTED, self.submit(stub.Submit, "dialled").outcome)
         self.assertIn(f"tls:{shop.address}", self.expect(0, *self.flags(), "participants", "-o", "json").out)
 
     def test_a_participant_with_another_name_is_not_called(self):
@@ -109,33 +109,44 @@ class Edges(TlsTest):
             stubs.append(stub)
         # Each is asked of both members: one of the two calls is handed on.
         for number in range(40):
-            self.assertEqual(wire.types.COMMITTED, self.submit(stubs[number % 2], f"pair-{number}").outcome)
+            self.assertEqual(wire.types.COMMITTED, self.submit(stubs[number % 2].Submit, f"pair-{number}").outcome)
         for number in range(40):
             self.assertEqual(f"pair-{number}", stubs[(number + 1) % 2].Get(wire.tx.GetRequest(gid=f"pair-{number}"), timeout=60).gid)
 
     def test_new_certificates_under_load_lose_nothing(self):
+        """Ten thousand transactions, while the certificate and the CA of clients are others all the time: the books of both sides agree."""
         shop = ScriptedParticipant()
         self.addCleanup(shop.down)
         self.serve("--unary", f"shop={shop.address}")
+        other = Authority("another-ca")
+        self.addCleanup(other.close)
         renewed = [self.ca.make(f"renewed-{number}") for number in range(RENEWALS)]
-        lost, done = [], threading.Event()
+        of_clients = [self.ca.ca + ".alone", self.ca.ca + ".both"]
+        write(of_clients[0], read(self.ca.ca).decode())
+        write(of_clients[1], (read(other.ca) + read(self.ca.ca)).decode())
+        trusted = self.ca.ca + ".kept"
+        write(trusted, read(self.ca.ca).decode())
+        told, lost, done = set(), [], threading.Event()
+
+        def settle(gid, call):
+            try:
+                (told.add if call.result().outcome == wire.types.COMMITTED else lost.append)(gid)
+            except grpc.RpcError as error:
+                lost.append((gid, error.code(), error.details()))
 
         def work(worker):
-            for number in range(EACH):
-                if number % 10 == 0:  # so that many shake hands while the files change
-                    channel, stub = self.stub()
-                try:
-                    if self.submit(stub, f"load-{worker}-{number}").outcome != wire.types.COMMITTED:
-                        lost.append((worker, number))
-                except grpc.RpcError as error:
-                    lost.append((worker, number, error.code(), error.details()))
-                if number % 10 == 9:
-                    channel.close()
+            for begin in range(0, EACH, AT_ONCE):
+                channel, stub = self.stub(ca=trusted)  # anew: many shake hands while the files change
+                gids = [f"load-{worker}-{number}" for number in range(begin, begin + AT_ONCE)]
+                for gid, call in [(gid, self.submit(stub.Submit.future, gid)) for gid in gids]:
+                    settle(gid, call)
+                channel.close()
 
         def renew():
             number = 0
             while not done.is_set():
                 self.server.become(renewed[number % RENEWALS])
+                write(self.ca.ca, read(of_clients[number % 2]).decode(), 0o644)
                 number += 1
                 self.daemon.signal(1)
                 if done.wait(0.1):
@@ -150,7 +161,9 @@ class Edges(TlsTest):
         done.set()
         renewer.join()
         self.assertEqual([], lost[:5])
-        self.assertGreater(self.daemon.log().count("event=tls_reloaded"), 1)
+        self.assertEqual(SUBMITTERS * EACH, len(told))
+        self.assertEqual(told, {gid for gid, _, _ in shop.traces})
+        self.assertGreater(self.daemon.log().count("event=tls_reloaded"), RENEWALS)
 
 
 if __name__ == "__main__":
