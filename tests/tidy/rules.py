@@ -38,7 +38,7 @@ ARROWS = {
     "coordinator/engine": ["std", "posix", "vocabulary", "absl",
                            "coordinator/base", "coordinator/core", "coordinator/log",
                            "coordinator/tracing", "coordinator/transport", "coordinator/engine"],
-    "coordinator/security": ["std", "vocabulary", "openssl", "coordinator/security"],
+    "coordinator/security": ["std", "vocabulary", "nlohmann", "openssl", "coordinator/security"],
     "coordinator/service": ["std", "vocabulary", "wire", "absl", "proto/words", "coordinator/base", "coordinator/audit", "coordinator/core",
                             "coordinator/cluster", "coordinator/security", "coordinator/transport", "coordinator/engine", "coordinator/service"],
     "coordinator/grpc": ["std", "vocabulary", "wire", "grpc", "proto/parse", "coordinator/base", "coordinator/security",
