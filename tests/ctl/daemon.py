@@ -40,6 +40,10 @@ class Daemon:
                 return
         sys.exit("assentd did not start: " + open(self._log.name).read())
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def log(self):
         with open(self._log.name, encoding="utf-8") as file:
             return file.read()

@@ -79,12 +79,12 @@ class Authority:
     def path(self, name):
         return os.path.join(self.folder, name)
 
-    def make(self, name, sans="IP:127.0.0.1,DNS:localhost", begins=-DAY, ends=30 * DAY):
+    def make(self, name, sans="IP:127.0.0.1,DNS:localhost", begins=-DAY, ends=30 * DAY, key="ec"):
         """A certificate of this CA, for both sides of a connection; `begins` and `ends` are seconds from now."""
         pair = Pair(self.path(name))
         request = self.path(name + ".csr")
-        run("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", pair.key, "-out", request,
-            "-subj", f"/CN={name}")
+        kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256") if key == "ec" else ("-newkey", "rsa:2048")
+        run("req", "-new", *kind, "-nodes", "-keyout", pair.key, "-out", request, "-subj", f"/CN={name}")
         os.chmod(pair.key, 0o600)
         extensions = "extendedKeyUsage=serverAuth,clientAuth\n" + (f"subjectAltName={sans}\n" if sans else "")
         write(self.path(name + ".ext"), extensions)
