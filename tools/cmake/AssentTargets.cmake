@@ -21,7 +21,7 @@
 # With ASSENT_GRPC=OFF a target that depends on gRPC, directly or through another target, is left out: after declaring one
 # of those, say if(TARGET name) before touching it by hand.
 
-# Test labels, from fast to slow: unit, model (Promela), integration (real processes), crash, tidy (the repository's checks on
+# Test labels, from fast to slow: unit, model (Promela), contract (any participant), integration (real processes), crash, tidy (the repository's checks on
 # itself).
 
 define_property(GLOBAL PROPERTY ASSENT_LEFT_OUT BRIEF_DOCS "Targets left out" FULL_DOCS "Targets left out")

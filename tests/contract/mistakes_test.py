@@ -1,0 +1,117 @@
+#!/usr/bin/python3
+"""Right participants keep every rule; each deliberate mistake of the raw one is named by exactly the rules that it breaks.
+
+    mistakes_test.py BIN right|mistakes [NAME]...
+"""
+
+import concurrent.futures
+import json
+import os
+import subprocess
+import sys
+
+BIN = sys.argv[1]
+# A right one is never waited for so long; a mistake that is waited for costs it each time.
+PATIENCE_MS = {"right": "20000", "mistakes": "4000"}
+AT_ONCE = 8
+SESSION_ALONE = {"hello", "outcome-question", "reconnect", "goodbye", "coordinator-goodbye", "stale-slot"}
+
+# The rules that each mistake breaks, and over which transport it is looked at.
+MISTAKES = {
+    "no-barrier": ("unary", ["once", "same-bytes", "two-at-once", "undo", "undo-during-forward", "never-both", "one-phase",
+                             "refusal-final", "durable", "prepared-survives", "lost-answer", "trace"]),
+    "answer-made-anew": ("unary", ["same-bytes", "two-at-once", "undo-during-forward", "durable"]),
+    "looks-before-it-locks": ("unary", ["two-at-once", "lost-answer"]),
+    "gid-alone": ("unary", ["branches-apart"]),
+    "empty-undo-refused": ("unary", ["empty-undo", "late-forward", "one-phase", "failed-handler", "remembers"]),
+    "empty-undo-forgotten": ("unary", ["late-forward", "one-phase", "failed-handler", "remembers"]),
+    "commits-blindly": ("unary", ["finish-without-forward"]),
+    "refusal-forgotten": ("unary", ["refusal-final"]),
+    "refusal-keeps-what-it-wrote": ("unary", ["finish-without-forward", "refusal-final", "refusal-leaves-nothing", "remembers"]),
+    "failure-is-a-no": ("unary", ["failed-handler"]),
+    "unknown-is-done": ("unary", ["unknown-action"]),
+    "answers-before-commit": ("unary", ["durable", "remembers", "prepared-survives"]),
+    "prepared-in-memory": ("session", ["prepared-survives", "outcome-question"]),
+    "payload-is-text": ("session", ["any-bytes"]),
+    "drops-trace": ("unary", ["trace"]),
+    "never-reconnects": ("session", ["lost-answer", "reconnect", "coordinator-goodbye", "hostile", "oversized"]),
+    "asks-nothing": ("session", ["outcome-question"]),
+    "drops-when-busy": ("session", ["back-pressure"]),
+    "leaves-at-once": ("session", ["goodbye"]),
+    "hears-former-owners": ("session", ["stale-slot"]),
+    "echoes-no-branch": ("session", ["well-formed"]),
+    "dies-of-a-large-frame": ("session", ["oversized"]),
+}
+
+
+def run(transport, command, *words):
+    """What is said of each rule, by name."""
+    argv = [os.path.join(BIN, "assent-contract"), "participant", f"--{transport}", "127.0.0.1:0",
+            "--start", command, "--patience-ms", PATIENCE_MS[sys.argv[2]], "--json", *words]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, check=False)
+    if done.returncode not in (0, 1):
+        sys.exit(f"{command}: assent-contract ended with {done.returncode}")
+    rules = {rule["rule"]: rule for rule in json.loads(done.stdout)["rules"]}
+    broken = {name for name, rule in rules.items() if rule["verdict"] == "broken"}
+    if bool(broken) != (done.returncode == 1):
+        sys.exit(f"{command}: exit code {done.returncode} with {len(broken)} broken rules")
+    return rules
+
+
+def named(rules, verdict):
+    return {name for name, rule in rules.items() if rule["verdict"] == verdict}
+
+
+def said(rules):
+    """Each fault, for people."""
+    return [f"    {name}: expected {fault['expected']}; seen {fault['seen']}"
+            for name, rule in rules.items() for fault in rule["faults"]]
+
+
+def listed():
+    argv = [os.path.join(BIN, "assent-contract"), "participant", "--list", "--json"]
+    return {rule["rule"] for rule in json.loads(subprocess.run(argv, stdout=subprocess.PIPE, check=True).stdout)}
+
+
+def right():
+    """Over sessions each rule holds; unary, each but those of sessions."""
+    faults = []
+    every = listed()
+    for program in ("contract-sdk-participant", "contract-raw-participant"):
+        for transport in ("session", "unary"):
+            rules = run(transport, os.path.join(BIN, program))
+            without = SESSION_ALONE if transport == "unary" else set()
+            if named(rules, "holds") != every - without or named(rules, "does not apply") != without:
+                faults += [f"{program} {transport}: not as it should be:", *said(rules),
+                           f"    does not apply: {sorted(named(rules, 'does not apply'))}"]
+    return faults
+
+
+def mistake(name):
+    transport, expected = MISTAKES[name]
+    rules = run(transport, f"{os.path.join(BIN, 'contract-raw-participant')} --mistake {name}")
+    broken = named(rules, "broken")
+    if broken == set(expected):
+        return []
+    return [f"{name} ({transport}): broken {sorted(broken)}", f"    and should be {sorted(expected)}", *said(rules)]
+
+
+def mistakes(names):
+    program = os.path.join(BIN, "contract-raw-participant")
+    known = subprocess.run([program, "--mistakes"], stdout=subprocess.PIPE, check=True, text=True).stdout
+    there = {line.split("\t")[0] for line in known.splitlines()}
+    faults = [] if there == set(MISTAKES) else [f"in one list alone: {sorted(there ^ set(MISTAKES))}"]
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        for found in pool.map(mistake, names or MISTAKES):
+            faults += found
+    return faults
+
+
+def main():
+    faults = right() if sys.argv[2] == "right" else mistakes(sys.argv[3:])
+    print("\n".join(faults) or "as it should be")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
