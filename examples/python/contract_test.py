@@ -38,6 +38,13 @@ class Contract(unittest.TestCase):
         self._server.stop(grace=None).wait()
         self._barrier.close()
 
+    def test_a_command_without_gid_is_not_executed(self):
+        # It was, and its row then answered every other one without a gid. assent-contract found it (rule `hostile`).
+        self._gid = ""
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.ask(t.TRY)
+        self.assertEqual((caught.exception.code(), self.member()), (grpc.StatusCode.INVALID_ARGUMENT, (0, 0)))
+
     def ask(self, operation, customer="Ada", action="award", payload=None):
         if payload is None:
             payload = json.dumps({"customer": customer, "coins": 60}).encode()

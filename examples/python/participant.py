@@ -49,11 +49,14 @@ HANDLERS = {
 
 
 class Participant(participant_pb2_grpc.ParticipantServicer):
-    def __init__(self, barrier):
+    def __init__(self, barrier, handlers):
         self._barrier = barrier
+        self._handlers = handlers
 
     def Execute(self, request, context):
-        handler = HANDLERS.get((request.action, request.operation))
+        if not request.gid or not request.branch_id:  # no coordinator's: the barrier would know all of these as one branch
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a command names its gid and its branch")
+        handler = self._handlers.get((request.action, request.operation))
         if handler is None:
             why = f"no {types_pb2.Operation.Name(request.operation)} of action '{request.action}' here"
             if request.operation in (types_pb2.PREPARE, types_pb2.TRY, types_pb2.ACTION):
@@ -68,7 +71,7 @@ def serve(listen, database):
     """Starts; the server, the port and the barrier."""
     barrier = Barrier(database, TABLES)
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(max_workers=8), options=[("grpc.so_reuseport", 0)])
-    participant_pb2_grpc.add_ParticipantServicer_to_server(Participant(barrier), server)
+    participant_pb2_grpc.add_ParticipantServicer_to_server(Participant(barrier, HANDLERS), server)
     port = server.add_insecure_port(listen)
     server.start()
     return server, port, barrier
