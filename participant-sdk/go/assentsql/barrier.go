@@ -1,0 +1,347 @@
+// Package assentsql keeps the contract of participants in your own database: the handler's rows and a row of the barrier
+// are written in one local transaction. SQLite, PostgreSQL, and MariaDB or MySQL, through database/sql and whatever driver
+// you use.
+//
+//	keeper, err := assentsql.Open(ctx, db, assentsql.PostgreSQL)
+//	keeper.TCC(payment, "charge", assentsql.TCC{Try: reserve, Confirm: capture, Cancel: release})
+//
+// A handler gets the open transaction and neither commits nor rolls back. It is called at most once with effect, an undo
+// comes only after its forward operation has taken effect, and what it wrote is undone with every answer but Done. An
+// error says that nothing has happened (all of it is rolled back), and it is asked again. Only a commit whose fate is not
+// known is answered with neither yes nor no: the next question finds the row, or does not.
+//
+// TCC and Saga. Prepared work (two-phase commit) is not among what this package does.
+package assentsql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	assent "assent.example/sdk"
+	"assent.example/sdk/barrier"
+)
+
+// Dialect of SQL.
+type Dialect int
+
+// The dialects. MariaDB and MySQL need InnoDB.
+const (
+	SQLite Dialect = iota
+	PostgreSQL
+	MariaDB
+)
+
+// Handler runs one operation within tx.
+type Handler func(ctx context.Context, tx *sql.Tx, call *assent.Call) (assent.Reply, error)
+
+// TCC has the handlers of an action that is tried, then confirmed or cancelled. All three are needed.
+type TCC struct{ Try, Confirm, Cancel Handler }
+
+// Saga has the handlers of a step. Without Compensate there is nothing to undo.
+type Saga struct{ Action, Compensate Handler }
+
+// Keeper of a barrier. Its methods may be called from any goroutine.
+type Keeper struct {
+	db      *sql.DB
+	dialect Dialect
+	// Rows are kept so long after they were last touched, so that no old message can still be on its way: an hour.
+	Retention time.Duration
+	now       func() time.Time
+}
+
+var schema = map[Dialect]string{
+	SQLite: `CREATE TABLE IF NOT EXISTS assent_barrier(
+  gid TEXT NOT NULL, branch_id TEXT NOT NULL, protocol INTEGER NOT NULL, action TEXT NOT NULL, state INTEGER NOT NULL,
+  kind INTEGER NOT NULL, result BLOB NOT NULL, reason TEXT NOT NULL, second_result BLOB NOT NULL,
+  coordinator_id INTEGER NOT NULL, began_epoch INTEGER NOT NULL, touched_ms INTEGER NOT NULL,
+  PRIMARY KEY(gid, branch_id)) WITHOUT ROWID`,
+	PostgreSQL: `CREATE TABLE IF NOT EXISTS assent_barrier(
+  gid TEXT COLLATE "C" NOT NULL, branch_id TEXT COLLATE "C" NOT NULL, protocol SMALLINT NOT NULL, action TEXT NOT NULL,
+  state SMALLINT NOT NULL, kind SMALLINT NOT NULL, result BYTEA NOT NULL, reason TEXT NOT NULL,
+  second_result BYTEA NOT NULL, coordinator_id BIGINT NOT NULL, began_epoch BIGINT NOT NULL, touched_ms BIGINT NOT NULL,
+  PRIMARY KEY(gid, branch_id))`,
+	MariaDB: `CREATE TABLE IF NOT EXISTS assent_barrier(
+  gid VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  branch_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, protocol TINYINT NOT NULL,
+  action VARCHAR(128) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, state TINYINT NOT NULL, kind TINYINT NOT NULL,
+  result MEDIUMBLOB NOT NULL, reason TEXT CHARACTER SET utf8mb4 NOT NULL, second_result MEDIUMBLOB NOT NULL,
+  coordinator_id BIGINT NOT NULL, began_epoch BIGINT NOT NULL, touched_ms BIGINT NOT NULL,
+  PRIMARY KEY(gid, branch_id)) ENGINE=InnoDB`,
+}
+
+// Open makes the table assent_barrier if it is not there.
+func Open(ctx context.Context, db *sql.DB, dialect Dialect) (*Keeper, error) {
+	if _, err := db.ExecContext(ctx, schema[dialect]); err != nil {
+		return nil, fmt.Errorf("assentsql: table assent_barrier: %w", err)
+	}
+	return &Keeper{db: db, dialect: dialect, Retention: time.Hour, now: time.Now}, nil
+}
+
+// TCC registers an action with the participant.
+func (k *Keeper) TCC(p *assent.Participant, action string, h TCC) {
+	p.TCC(action, assent.TCC{Try: k.Handler(h.Try), Confirm: k.Handler(h.Confirm), Cancel: k.Handler(h.Cancel)})
+}
+
+// Saga registers a step.
+func (k *Keeper) Saga(p *assent.Participant, action string, h Saga) {
+	if h.Compensate == nil {
+		h.Compensate = func(context.Context, *sql.Tx, *assent.Call) (assent.Reply, error) { return assent.Done(nil), nil }
+	}
+	p.Saga(action, assent.Saga{Action: k.Handler(h.Action), Compensate: k.Handler(h.Compensate)})
+}
+
+// Handler is what runs h behind the barrier; nil for nil.
+func (k *Keeper) Handler(h Handler) assent.Handler {
+	if h == nil {
+		return nil
+	}
+	return func(ctx context.Context, call *assent.Call) (assent.Reply, error) { return k.execute(ctx, h, call) }
+}
+
+// Tries of a local transaction that a serialisation failure or a deadlock has ended.
+const maxLocalTriesCount = 5
+
+func (k *Keeper) execute(ctx context.Context, h Handler, call *assent.Call) (reply assent.Reply, err error) {
+	if call.Protocol == assent.ProtocolTwoPhase {
+		return assent.Refused("this participant does not prepare"), nil
+	}
+	for try := 1; ; try++ {
+		reply, err = k.once(ctx, h, call)
+		if try == maxLocalTriesCount || !isTransient(err) {
+			return reply, err
+		}
+	}
+}
+
+// once returns an error only of a commit whose fate is not known; of all others nothing is left, and it is asked again.
+func (k *Keeper) once(ctx context.Context, h Handler, call *assent.Call) (assent.Reply, error) {
+	tx, err := k.db.BeginTx(ctx, nil)
+	if err != nil {
+		return assent.RetryLater("no transaction can be begun: "+err.Error(), 0), nil
+	}
+	// Also when the handler panics. The rollback's own failure ends the connection, and with it the transaction.
+	defer func() { _ = tx.Rollback() }()
+	reply, kept, err := k.within(ctx, tx, h, call)
+	if err != nil || !kept {
+		if isTransient(err) {
+			return assent.RetryLater(err.Error(), 0), err
+		}
+		if err != nil {
+			return assent.RetryLater(err.Error(), 0), nil
+		}
+		return reply, nil
+	}
+	if err := tx.Commit(); err != nil {
+		if isTransient(err) {
+			return assent.RetryLater(err.Error(), 0), err
+		}
+		return assent.Reply{}, fmt.Errorf("it is not known whether the commit took effect: %w", err)
+	}
+	return reply, nil
+}
+
+// within runs a call in tx. kept: tx is to be committed.
+func (k *Keeper) within(ctx context.Context, tx *sql.Tx, h Handler, call *assent.Call) (assent.Reply, bool, error) {
+	row, err := k.claim(ctx, tx, call)
+	if err != nil {
+		return assent.Reply{}, false, err
+	}
+	move, reply := barrier.Open(call, row)
+	switch move {
+	case barrier.Bury:
+		return reply, true, k.put(ctx, tx, call, barrier.Tombstone, reply)
+	case barrier.Run:
+	default:
+		return reply, false, nil
+	}
+	if _, err := tx.ExecContext(ctx, "SAVEPOINT assent_handler"); err != nil {
+		return assent.Reply{}, false, err
+	}
+	if reply, err = h(ctx, tx, call); err != nil {
+		return assent.Reply{}, false, err
+	}
+	reply = normalized(reply, call)
+	state := barrier.After(call, reply, true)
+	if state == barrier.None {
+		return reply, false, nil
+	}
+	if reply.Kind == assent.KindRefused {
+		if _, err := tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT assent_handler"); err != nil {
+			return assent.Reply{}, false, err
+		}
+	}
+	if barrier.RoleOf(call.Operation) == barrier.Forward {
+		return reply, true, k.put(ctx, tx, call, state, reply)
+	}
+	_, err = tx.ExecContext(ctx, k.sql(`UPDATE assent_barrier SET state = ?, second_result = ?, touched_ms = ?
+WHERE gid = ? AND branch_id = ?`), state, bytesOf(reply.Result), k.now().UnixMilli(), call.GID, call.BranchID)
+	return reply, true, err
+}
+
+// normalized is the form in which a reply is kept and given, so that the first and every later one are equal.
+func normalized(reply assent.Reply, call *assent.Call) assent.Reply {
+	switch reply.Kind {
+	case assent.KindDone, assent.KindDoneReadOnly:
+		if len(reply.Result) > assent.MaxResultBytes {
+			if barrier.RoleOf(call.Operation) == barrier.Forward {
+				return assent.Refused(fmt.Sprintf("the handler's result has %d bytes; the limit is %d", len(reply.Result), assent.MaxResultBytes))
+			}
+			reply.Result = nil
+		}
+		return assent.Reply{Kind: assent.KindDone, Result: reply.Result}
+	case assent.KindRefused:
+		return assent.Refused(cut(reply.Reason))
+	case assent.KindRetryLater:
+		return assent.RetryLater(reply.Reason, reply.RetryAfter)
+	}
+	return assent.RetryLater("the handler gave no kind of reply", 0)
+}
+
+func cut(reason string) string {
+	reason = strings.ReplaceAll(strings.ToValidUTF8(reason, "?"), "\x00", "?")
+	if len(reason) > assent.MaxReasonBytes {
+		reason = strings.ToValidUTF8(reason[:assent.MaxReasonBytes], "")
+	}
+	return reason
+}
+
+// ---- The row ------------------------------------------------------------------------------------
+
+// claim makes the branch ours until tx ends, also of one that has no row yet: two that come at once, in whatever
+// processes, come one after the other.
+func (k *Keeper) claim(ctx context.Context, tx *sql.Tx, call *assent.Call) (barrier.Row, error) {
+	insert := `INSERT INTO assent_barrier(gid, branch_id, protocol, action, state, kind, result, reason, second_result,
+coordinator_id, began_epoch, touched_ms) VALUES(?, ?, ?, ?, 0, 0, ?, '', ?, ?, ?, ?)`
+	if k.dialect == MariaDB {
+		insert += " ON DUPLICATE KEY UPDATE gid = gid"
+	} else {
+		insert += " ON CONFLICT(gid, branch_id) DO NOTHING"
+	}
+	if _, err := tx.ExecContext(ctx, k.sql(insert), call.GID, call.BranchID, int(call.Protocol), call.Action, []byte{}, []byte{},
+		int64(call.CoordinatorID), int64(call.BeganEpoch), k.now().UnixMilli()); err != nil {
+		return barrier.Row{}, err
+	}
+	query := `SELECT state, protocol, action, kind, result, reason, second_result FROM assent_barrier WHERE gid = ? AND branch_id = ?`
+	if k.dialect != SQLite {
+		query += " FOR UPDATE"
+	}
+	var row barrier.Row
+	var protocol, kind int
+	err := tx.QueryRowContext(ctx, k.sql(query), call.GID, call.BranchID).Scan(
+		&row.State, &protocol, &row.Action, &kind, &row.First.Result, &row.First.Reason, &row.SecondResult)
+	if err != nil {
+		return barrier.Row{}, err
+	}
+	if row.State < barrier.None || row.State > barrier.Tombstone {
+		return barrier.Row{}, fmt.Errorf("the row (%s, %s) of assent_barrier is damaged: state %d", call.GID, call.BranchID, row.State)
+	}
+	row.Protocol, row.First.Kind = assent.Protocol(protocol), assent.ReplyKind(kind)
+	return row, nil
+}
+
+func (k *Keeper) put(ctx context.Context, tx *sql.Tx, call *assent.Call, state barrier.State, first assent.Reply) error {
+	_, err := tx.ExecContext(ctx, k.sql(`UPDATE assent_barrier SET state = ?, kind = ?, result = ?, reason = ?, touched_ms = ?
+WHERE gid = ? AND branch_id = ?`), state, int(first.Kind), bytesOf(first.Result), first.Reason, k.now().UnixMilli(), call.GID, call.BranchID)
+	return err
+}
+
+func bytesOf(value []byte) []byte {
+	if value == nil {
+		return []byte{}
+	}
+	return value
+}
+
+// sql has the dialect's marks in place of "?".
+func (k *Keeper) sql(text string) string {
+	if k.dialect != PostgreSQL {
+		return text
+	}
+	var out strings.Builder
+	number := 0
+	for _, r := range text {
+		if r == '?' {
+			number++
+			fmt.Fprintf(&out, "$%d", number)
+			continue
+		}
+		out.WriteRune(r)
+	}
+	return out.String()
+}
+
+// isTransient: the database has rolled back, and to do it again may work. Drivers are not imported for it: those of
+// PostgreSQL have SQLState, those of MariaDB begin their text with the number.
+func isTransient(err error) bool {
+	if err == nil {
+		return false
+	}
+	var state interface{ SQLState() string }
+	if errors.As(err, &state) {
+		return state.SQLState() == "40001" || state.SQLState() == "40P01"
+	}
+	text := err.Error()
+	return strings.HasPrefix(text, "Error 1213") || strings.HasPrefix(text, "Error 1205")
+}
+
+// ---- Old rows -----------------------------------------------------------------------------------
+
+// Held has the rows that are old enough to go. A Keeper is an assent.Asker: participant.Ask(keeper) has them removed when
+// their transactions are over.
+func (k *Keeper) Held(ctx context.Context, max int) ([]assent.HeldBranch, error) {
+	rows, err := k.db.QueryContext(ctx, k.sql(`SELECT gid, branch_id, coordinator_id, began_epoch FROM assent_barrier
+WHERE touched_ms < ? ORDER BY touched_ms LIMIT ?`), k.now().Add(-k.Retention).UnixMilli(), max)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var held []assent.HeldBranch
+	for rows.Next() {
+		var one assent.HeldBranch
+		var coordinator, epoch int64
+		if err := rows.Scan(&one.GID, &one.BranchID, &coordinator, &epoch); err != nil {
+			return nil, err
+		}
+		one.CoordinatorID, one.BeganEpoch = uint32(coordinator), uint64(epoch)
+		held = append(held, one)
+	}
+	return held, rows.Err()
+}
+
+// Outcome removes a row whose transaction is over. A try that nobody will ever confirm or cancel stays, for a person:
+// SELECT * FROM assent_barrier WHERE state = 2 AND protocol = 2.
+func (k *Keeper) Outcome(ctx context.Context, branch assent.HeldBranch, verdict assent.Verdict, finished bool) error {
+	tx, err := k.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	var row barrier.Row
+	var protocol int
+	query := "SELECT state, protocol FROM assent_barrier WHERE gid = ? AND branch_id = ? AND touched_ms < ?"
+	if k.dialect != SQLite {
+		query += " FOR UPDATE"
+	}
+	err = tx.QueryRowContext(ctx, k.sql(query), branch.GID, branch.BranchID, k.now().Add(-k.Retention).UnixMilli()).Scan(&row.State, &protocol)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	row.Protocol = assent.Protocol(protocol)
+	if barrier.UpkeepFor(row, verdict, finished) == barrier.Forget {
+		_, err = tx.ExecContext(ctx, k.sql("DELETE FROM assent_barrier WHERE gid = ? AND branch_id = ?"), branch.GID, branch.BranchID)
+	} else {
+		// Asked about again when others have had their turn.
+		_, err = tx.ExecContext(ctx, k.sql("UPDATE assent_barrier SET touched_ms = ? WHERE gid = ? AND branch_id = ?"), k.now().UnixMilli(), branch.GID, branch.BranchID)
+	}
+	if err != nil {
+		return err
+	}
+	return tx.Commit()
+}

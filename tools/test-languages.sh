@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Tests the SDKs of other languages than C++ against the built coordinator, each with its own runner, and says at the end
+# what was left out, and why.
+#
+#   tools/test-languages.sh             all that this machine has a toolchain for
+#   tools/test-languages.sh go          these
+#
+# Needs tools/build.sh first. Packages of a language come by its ordinary client, in the versions of its lock file.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export ASSENT_BIN_DIR=${ASSENT_BIN_DIR:-$PWD/build/release/bin}
+[[ -x $ASSENT_BIN_DIR/assentd ]] || { echo "test-languages: there is no assentd in $ASSENT_BIN_DIR: tools/build.sh first" >&2; exit 1; }
+
+tested=()
+skipped=()
+failed=()
+
+# Of the version that go.mod names, or a later one.
+newest_go() {
+  local wanted go
+  wanted=$(sed -n 's/^go //p' participant-sdk/go/go.mod)
+  for go in "$(command -v go || true)" /usr/local/go/bin/go; do
+    [[ -x $go ]] || continue
+    if printf '%s\n%s\n' "$wanted" "$(GOTOOLCHAIN=local "$go" env GOVERSION | sed 's/^go//')" | sort -C -V; then
+      echo "$go"
+      return
+    fi
+  done
+}
+
+test_go() {
+  local go
+  go=$(newest_go)
+  if [[ -z $go ]]; then
+    skipped+=("go: no Go $(sed -n 's/^go //p' participant-sdk/go/go.mod) or later is here (Debian 12 has 1.19)")
+    return
+  fi
+  if ! (cd participant-sdk/go && "$go" mod download); then
+    skipped+=("go: its modules cannot be fetched here")
+    return
+  fi
+  if (cd participant-sdk/go && export PATH="$(dirname "$go"):$PATH" && ./generate.sh && go vet ./... && go test -count=1 ./...); then
+    tested+=("go")
+  else
+    failed+=("go")
+  fi
+}
+
+languages=("$@")
+((${#languages[@]})) || languages=(go)
+for language in "${languages[@]}"; do
+  declare -F "test_$language" >/dev/null || { echo "test-languages: no SDK for $language" >&2; exit 2; }
+  "test_$language"
+done
+
+echo "languages tested: ${tested[*]:-none}"
+for line in "${skipped[@]}"; do echo "skipped: $line"; done
+((${#failed[@]} == 0)) || { echo "languages that failed: ${failed[*]}" >&2; exit 1; }
