@@ -72,7 +72,7 @@ export function ask({ title, intro = [], choices = [], word, grave, look, act, c
   const dialog = el("dialog", { "aria-labelledby": "dialog-title" }, form);
   const chosen = () => form.elements.choice?.value || "";
 
-  const showLine = () => (line.textContent = commandOf(chosen(), who.value || "NAME", reason.value || "…"));
+  const showLine = () => show(line, commandOf(chosen(), who.value || "NAME", reason.value || "…"));
   // Nothing is done of which it has not been said what it is.
   const preview = async () => {
     const choice = chosen();

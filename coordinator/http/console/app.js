@@ -10,6 +10,7 @@ import { OverviewPage } from "./overview.js";
 import { ParticipantsPage } from "./participants.js";
 import { Pulse } from "./pulse.js";
 import { TransactionPage } from "./transaction.js";
+import { shown } from "./unseen.js";
 
 const PAGES = {
   attention: AttentionPage,
@@ -88,7 +89,7 @@ class App {
   }
 
   announce(text) {
-    this.said.textContent = text;
+    this.said.textContent = shown(text);
   }
 
   // What was done, for as long as it takes to read.
@@ -140,7 +141,7 @@ class App {
 
   #drawTabs(page) {
     const needs = Number(this.pulse.server?.needsOperator || 0);
-    document.title = `${needs ? `(${number(needs)}) ` : ""}${this.page.title} · Assent`;
+    document.title = shown(`${needs ? `(${number(needs)}) ` : ""}${this.page.title} · Assent`);
     show(
       this.tabs,
       TABS.map(([name, word]) =>

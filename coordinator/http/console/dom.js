@@ -1,5 +1,7 @@
 // Elements are made of texts, and no text is made an element: what participants and labels contain
-// is shown as it is.
+// is shown as it is, and what of it nobody would see, by its number.
+
+import { shown } from "./unseen.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const HANDLERS = [
@@ -17,9 +19,12 @@ function make(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on") || name === "value" || name === "checked") node[name] = value;
-    else node.setAttribute(name, value === true ? "" : value);
+    else node.setAttribute(name, value === true ? "" : shown(value));
   }
-  node.append(...children.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false));
+  for (const one of children.flat(Infinity)) {
+    if (one === null || one === undefined || one === false) continue;
+    node.append(one instanceof Node ? one : shown(one));
+  }
   return node;
 }
 

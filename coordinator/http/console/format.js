@@ -1,6 +1,7 @@
 // Numbers, times and the protocol's words, as people read them.
 
 import { el } from "./dom.js";
+import { escaped, isSeen } from "./unseen.js";
 
 export const number = (value) => Number(value).toLocaleString("en");
 export const plural = (count, one, many = `${one}s`) => `${number(count)} ${Number(count) === 1 ? one : many}`;
@@ -95,5 +96,9 @@ export const attemptsOf = (branch) => branch.attempts.length + branch.droppedAtt
 
 export const servicesOf = (transaction) => [...new Set(transaction.branches.map((branch) => branch.spec.service))];
 
-// A word of a shell, quoted if it has to be.
-export const quoted = (word) => (/^[A-Za-z0-9._:/=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+// A word of a shell, quoted if it has to be. What nobody sees is no part of what is copied: bash and
+// zsh read its number.
+export function quoted(word) {
+  if (/^[A-Za-z0-9._:/=@%+,-]+$/.test(word)) return word;
+  return isSeen(word) ? `'${word.replaceAll("'", "'\\''")}'` : `$'${escaped(word)}'`;
+}
