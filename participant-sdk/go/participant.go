@@ -79,7 +79,6 @@ type Asker interface {
 type Participant struct {
 	options ParticipantOptions
 	actions map[actionKey]map[Operation]Handler
-	names   map[string]Protocol
 	wrong   error
 	askers  []Asker
 	calls   *callTable
@@ -115,7 +114,7 @@ func NewParticipant(options ParticipantOptions) *Participant {
 	setDefault(&options.QuestionInterval, 5*time.Second)
 	setDefault(&options.StopGrace, 10*time.Second)
 	return &Participant{
-		options: options, actions: map[actionKey]map[Operation]Handler{}, names: map[string]Protocol{}, calls: newCallTable(),
+		options: options, actions: map[actionKey]map[Operation]Handler{}, calls: newCallTable(),
 		workers: make(chan struct{}, options.Workers), connected: map[string]bool{}, changed: make(chan struct{}),
 	}
 }
@@ -154,6 +153,8 @@ func (p *Participant) Ask(asker Asker) *Participant {
 	return p
 }
 
+var idForm = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
+
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9._:/-]{1,128}$`)
 
 func (p *Participant) register(action string, protocol Protocol, handlers map[Operation]Handler) *Participant {
@@ -161,15 +162,15 @@ func (p *Participant) register(action string, protocol Protocol, handlers map[Op
 	if !nameForm.MatchString(action) {
 		p.wrong = errors.Join(p.wrong, fmt.Errorf("action %q: 1 to 128 of [A-Za-z0-9._:/-]", action))
 	}
-	if _, taken := p.names[action]; taken {
-		p.wrong = errors.Join(p.wrong, fmt.Errorf("action %q is registered twice", action))
+	if _, taken := p.actions[key]; taken {
+		p.wrong = errors.Join(p.wrong, fmt.Errorf("%v action %q is registered twice", protocol, action))
 	}
 	for operation, handler := range handlers {
 		if handler == nil {
 			p.wrong = errors.Join(p.wrong, fmt.Errorf("action %q has no handler for %v", action, operation))
 		}
 	}
-	p.actions[key], p.names[action] = handlers, protocol
+	p.actions[key] = handlers
 	return p
 }
 
@@ -251,13 +252,21 @@ func (p *Participant) hello() *assentv1.Hello {
 	for key := range p.actions {
 		hello.Actions = append(hello.Actions, &assentv1.ActionInfo{Name: key.name, Protocol: key.protocol})
 	}
-	sort.Slice(hello.Actions, func(a, b int) bool { return hello.Actions[a].Name < hello.Actions[b].Name })
+	sort.Slice(hello.Actions, func(a, b int) bool {
+		if hello.Actions[a].Name != hello.Actions[b].Name {
+			return hello.Actions[a].Name < hello.Actions[b].Name
+		}
+		return hello.Actions[a].Protocol < hello.Actions[b].Protocol
+	})
 	return hello
 }
 
 // Execute runs one command as the coordinator would have it run: what a unary server and tests call. The same command
 // while it runs waits for the one answer.
 func (p *Participant) Execute(ctx context.Context, command *assentv1.BranchCommand) *assentv1.BranchReply {
+	if !idForm.MatchString(command.Gid) || !idForm.MatchString(command.BranchId) {
+		return replyMessage(command, RetryLater("ill-formed command: gid and branch are 1 to 64 of [A-Za-z0-9._:-]", 0))
+	}
 	return replyMessage(command, p.calls.run(ctx, command, func() Reply { return p.handle(ctx, command) }))
 }
 

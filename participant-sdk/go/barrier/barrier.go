@@ -138,6 +138,9 @@ func Open(call *assent.Call, row Row) (Move, assent.Reply) {
 	if protocolOf(call.Operation) != call.Protocol {
 		return Refuse, assent.Refused("not an operation of a " + nameOf(call.Protocol) + " branch")
 	}
+	if call.GID == "" || call.BranchID == "" {
+		return Refuse, assent.Refused("gid or branch id is empty")
+	}
 	if row.State != None && (row.Protocol != call.Protocol || row.Action != call.Action) {
 		return Refuse, assent.Refused(fmt.Sprintf("HAZARD: this branch was seen as %s %s, not %s %s",
 			nameOf(row.Protocol), row.Action, nameOf(call.Protocol), call.Action))

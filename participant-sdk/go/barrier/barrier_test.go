@@ -128,12 +128,16 @@ func TestUpkeepIsThatOfThePage(t *testing.T) {
 
 func TestAnotherActionIsAHazard(t *testing.T) {
 	row := Row{State: Done, Protocol: assent.ProtocolTCC, Action: "reserve"}
-	call := &assent.Call{Operation: assent.OperationConfirm, Protocol: assent.ProtocolTCC, Action: "charge"}
+	call := &assent.Call{GID: "g", BranchID: "1", Operation: assent.OperationConfirm, Protocol: assent.ProtocolTCC, Action: "charge"}
 	if move, reply := Open(call, row); move != Refuse || reply.Reason != "HAZARD: this branch was seen as tcc reserve, not tcc charge" {
 		t.Errorf("%v %q", move, reply.Reason)
 	}
-	call = &assent.Call{Operation: assent.OperationCommit, Protocol: assent.ProtocolTCC, Action: "reserve"}
+	call = &assent.Call{GID: "g", BranchID: "1", Operation: assent.OperationCommit, Protocol: assent.ProtocolTCC, Action: "reserve"}
 	if move, reply := Open(call, row); move != Refuse || reply.Reason != "not an operation of a tcc branch" {
 		t.Errorf("%v %q", move, reply.Reason)
+	}
+	call = &assent.Call{Operation: assent.OperationTry, Protocol: assent.ProtocolTCC, Action: "reserve"}
+	if move, _ := Open(call, Row{}); move != Refuse {
+		t.Errorf("a call without a gid: %v", move)
 	}
 }

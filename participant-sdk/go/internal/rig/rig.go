@@ -120,18 +120,17 @@ func (d *Daemon) Kill() {
 
 // Database of one kind, opened.
 type Database struct {
-	DB   *sql.DB
-	Mark func(int) string // of a parameter
+	DB     *sql.DB
+	Source string // of its driver
 }
 
 // OpenSQLite opens a new file.
 func OpenSQLite(t testing.TB) *Database {
 	t.Helper()
-	return opened(t, "sqlite", filepath.Join(t.TempDir(), "books.db")+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate",
-		func(int) string { return "?" })
+	return opened(t, "sqlite", filepath.Join(t.TempDir(), "books.db")+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate")
 }
 
-func opened(t testing.TB, driver, source string, mark func(int) string) *Database {
+func opened(t testing.TB, driver, source string) *Database {
 	t.Helper()
 	db, err := sql.Open(driver, source)
 	if err != nil {
@@ -141,7 +140,7 @@ func opened(t testing.TB, driver, source string, mark func(int) string) *Databas
 	t.Cleanup(func() { db.Close() })
 	for end := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		if err = db.Ping(); err == nil {
-			return &Database{DB: db, Mark: mark}
+			return &Database{DB: db, Source: source}
 		}
 		if time.Now().After(end) {
 			t.Fatalf("%s does not answer: %v", driver, err)
@@ -180,7 +179,7 @@ with Server() as server:
 		t.Fatalf("PostgreSQL did not start: %v", err)
 	}
 	t.Cleanup(func() { stdin.Close(); _ = command.Wait() })
-	return opened(t, "pgx", strings.TrimSpace(line), func(n int) string { return fmt.Sprintf("$%d", n) })
+	return opened(t, "pgx", strings.TrimSpace(line))
 }
 
 // OpenMariaDB starts a server of its own; the test is skipped where there is none installed.
@@ -215,7 +214,7 @@ func OpenMariaDB(t testing.TB) *Database {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = command.Process.Kill(); _ = command.Wait() })
-	return opened(t, "mysql", fmt.Sprintf("root@tcp(127.0.0.1:%d)/mysql", port), func(int) string { return "?" })
+	return opened(t, "mysql", fmt.Sprintf("root@tcp(127.0.0.1:%d)/mysql", port))
 }
 
 func exists(path string) bool {
