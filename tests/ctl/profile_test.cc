@@ -21,7 +21,7 @@ time = "iso"
 )";
 
 TEST(Profile, TheNamedSectionWinsOverTheGeneralPart) {
-  GlobalOptions options;
+  Settings options;
   ASSERT_TRUE(ApplyProfile(kFile, "p.toml", "prod", options).ok());
   EXPECT_EQ("two:7400", options.endpoint);
   EXPECT_EQ(Output::kWide, options.output);
@@ -30,7 +30,7 @@ TEST(Profile, TheNamedSectionWinsOverTheGeneralPart) {
 }
 
 TEST(Profile, WithoutANameOnlyTheGeneralPart) {
-  GlobalOptions options;
+  Settings options;
   ASSERT_TRUE(ApplyProfile(kFile, "p.toml", "", options).ok());
   EXPECT_EQ("one:1", options.endpoint);
   EXPECT_EQ(std::chrono::seconds(10), options.call_timeout);
@@ -38,13 +38,13 @@ TEST(Profile, WithoutANameOnlyTheGeneralPart) {
 
 TEST(Profile, MistakesAreErrors) {
   const auto message = [](const std::string& text, const std::string& profile) {
-    GlobalOptions options;
+    Settings options;
     return ApplyProfile(text, "p.toml", profile, options).message();
   };
   EXPECT_EQ("p.toml has no profile [live]", message(kFile, "live"));
   EXPECT_EQ(
       "p.toml:1: 'endpiont' is not a setting; known are endpoint, timeout, output, time, "
-      "tls-ca, tls-cert, tls-key, tls-server-name",
+      "tls-ca, tls-cert, tls-key, tls-server-name, token-file",
       message("endpiont = \"x\"", ""));
   EXPECT_EQ("p.toml:2: output cannot be 'xml'", message("[other]\noutput = \"xml\"", ""));
   EXPECT_NE(std::string::npos, message("timeout = \"5\"", "").find("is not a duration"));

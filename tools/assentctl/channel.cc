@@ -1,17 +1,31 @@
 #include "tools/assentctl/channel.h"
 
+#include <sstream>
 #include <utility>
 
 #include "proto/tls/channel_credentials.h"
 
 namespace assent::ctl {
 
-Result<Dialling> MakeDialling(const TlsFlags& flags) {
-  if (flags.empty()) return Dialling();
-  auto credentials = tls::MakeChannelCredentials(
-      {.ca_file = flags.ca, .cert_file = flags.cert, .key_file = flags.key});
-  if (!credentials.ok()) return credentials.status();
-  return Dialling{std::move(credentials).value(), flags.server_name};
+Result<Dialling> MakeDialling(const std::string& endpoints, const TlsFlags& flags,
+                              const TokenSource& token) {
+  Dialling dialling;
+  if (!flags.empty()) {
+    auto credentials = tls::MakeChannelCredentials(
+        {.ca_file = flags.ca, .cert_file = flags.cert, .key_file = flags.key});
+    if (!credentials.ok()) return credentials.status();
+    dialling = {std::move(credentials).value(), flags.server_name};
+  }
+  auto bearer = tls::Bearer::Open({token.token, token.file, token.over_plain});
+  if (!bearer.ok()) return bearer.status();
+  dialling.bearer = std::move(bearer).value();
+  if (dialling.bearer == nullptr) return dialling;
+  std::istringstream each(endpoints);
+  for (std::string endpoint; std::getline(each, endpoint, ',');) {
+    const Status shown = dialling.bearer->Check(endpoint, dialling.credentials != nullptr);
+    if (!shown.ok()) return InvalidArgument(shown.message() + " (--token-over-plain)");
+  }
+  return dialling;
 }
 
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint, const Dialling& dialling) {
@@ -25,11 +39,9 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint, const Di
   // A watch may be silent for hours; a coordinator that is gone without a word is noticed all the
   // same.
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  const bool secure = dialling.credentials != nullptr && endpoint.rfind("unix:", 0) != 0;
-  if (secure && !dialling.server_name.empty())
+  if (!dialling.server_name.empty())
     arguments.SetString(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, dialling.server_name);
-  return grpc::CreateCustomChannel(
-      endpoint, secure ? dialling.credentials : grpc::InsecureChannelCredentials(), arguments);
+  return tls::CreateChannel(endpoint, dialling.credentials, arguments, dialling.bearer);
 }
 
 Code CodeOf(grpc::StatusCode code) {

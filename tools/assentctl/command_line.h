@@ -17,7 +17,7 @@
 namespace assent::ctl {
 
 struct ParsedLine {
-  GlobalOptions options;
+  Settings options;
   Command command;
 };
 

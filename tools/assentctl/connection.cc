@@ -421,8 +421,9 @@ std::unique_ptr<Service> Connect(const std::string& endpoints) {
   return ConnectWith(endpoints, {});
 }
 
-Result<std::unique_ptr<Service>> Connect(const std::string& endpoints, const TlsFlags& tls) {
-  Result<Dialling> dialling = MakeDialling(tls);
+Result<std::unique_ptr<Service>> Connect(const std::string& endpoints, const TlsFlags& tls,
+                                         const TokenSource& token) {
+  Result<Dialling> dialling = MakeDialling(endpoints, tls, token);
   if (!dialling.ok()) return dialling.status();
   return ConnectWith(endpoints, std::move(dialling).value());
 }

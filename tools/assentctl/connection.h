@@ -10,6 +10,7 @@
 
 #include "tools/assentctl/command.h"
 #include "tools/assentctl/service.h"
+#include "tools/assentctl/token_source.h"
 
 namespace assent::ctl {
 
@@ -17,7 +18,9 @@ namespace assent::ctl {
 // NormalEndpoints; the first that answers is used, and another when it has gone. What changes
 // something is sent to one of them, once.
 std::unique_ptr<Service> Connect(const std::string& endpoints);
-// Over TLS, if there is anything in `tls`. kInvalidArgument: a file of it cannot be used.
-Result<std::unique_ptr<Service>> Connect(const std::string& endpoints, const TlsFlags& tls);
+// Over TLS, if there is anything in `tls`, and with the token, if there is one. kInvalidArgument: a
+// file cannot be used, or the token may not be shown there.
+Result<std::unique_ptr<Service>> Connect(const std::string& endpoints, const TlsFlags& tls,
+                                         const TokenSource& token);
 
 }  // namespace assent::ctl

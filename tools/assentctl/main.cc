@@ -39,7 +39,8 @@ int main(int argc, char** argv) {
     return Number(end->exit);
   }
   const auto& line = std::get<assent::ctl::ParsedLine>(parsed);
-  const auto service = assent::ctl::Connect(line.options.endpoint, line.options.tls);
+  const auto service =
+      assent::ctl::Connect(line.options.endpoint, line.options.tls, line.options.token);
   if (!service.ok()) {
     console.Err("assentctl: " + service.status().message() + "\n");
     return Number(Exit::kUsage);

@@ -10,25 +10,27 @@
 namespace assent::ctl {
 namespace {
 
-// nullptr: it is none of those.
-std::string* TlsOf(const std::string& key, TlsFlags& tls) {
+// What is taken as it stands; nullptr: it is none of those.
+std::string* TextOf(const std::string& key, Settings& options) {
+  TlsFlags& tls = options.tls;
+  if (key == "token-file") return &options.token.file;
   if (key == "tls-ca") return &tls.ca;
   if (key == "tls-cert") return &tls.cert;
   if (key == "tls-key") return &tls.key;
   return key == "tls-server-name" ? &tls.server_name : nullptr;
 }
 
-Status Apply(const TomlEntry& entry, GlobalOptions& options) {
+Status Apply(const TomlEntry& entry, Settings& options) {
   const std::string& key = entry.name;
-  std::string* const tls = TlsOf(key, options.tls);
-  if (tls == nullptr && key != "endpoint" && key != "timeout" && key != "output" && key != "time")
+  std::string* const text = TextOf(key, options);
+  if (text == nullptr && key != "endpoint" && key != "timeout" && key != "output" && key != "time")
     return InvalidArgument("'" + key +
                            "' is not a setting; known are endpoint, timeout, output, time, tls-ca, "
-                           "tls-cert, tls-key, tls-server-name");
+                           "tls-cert, tls-key, tls-server-name, token-file");
   if (entry.kind != TomlKind::kText) return InvalidArgument(key + " takes a text in quotes");
   const std::string& value = entry.values.front();
-  if (tls != nullptr) {
-    *tls = value;
+  if (text != nullptr) {
+    *text = value;
     return OkStatus();
   }
   if (key == "endpoint") {
@@ -59,7 +61,7 @@ std::string DefaultProfilePath(const GetEnv& env) {
 }
 
 Status ApplyProfile(const std::string& text, const std::string& path, const std::string& profile,
-                    GlobalOptions& options) {
+                    Settings& options) {
   const auto entries = ReadToml(text, path);
   if (!entries.ok()) return entries.status();
   bool found = profile.empty();
@@ -71,7 +73,7 @@ Status ApplyProfile(const std::string& text, const std::string& path, const std:
       const bool chosen = general || entry.section == profile;
       found = found || (!general && chosen);
       if (entry.name.empty()) continue;
-      GlobalOptions ignored;
+      Settings ignored;
       const Status applied = Apply(entry, chosen ? options : ignored);
       if (!applied.ok())
         return InvalidArgument(path + ":" + std::to_string(entry.line) + ": " + applied.message());

@@ -8,7 +8,8 @@
 //   endpoint = "assent.example:7400"
 //   timeout  = "30s"
 //
-// Keys: endpoint, timeout (of one call), output, time, tls-ca, tls-cert, tls-key, tls-server-name.
+// Keys: endpoint, timeout (of one call), output, time, tls-ca, tls-cert, tls-key, tls-server-name,
+// token-file.
 // Anything else is an error.
 
 #include <functional>
@@ -17,8 +18,14 @@
 #include <assent/status.h>
 
 #include "tools/assentctl/command.h"
+#include "tools/assentctl/token_source.h"
 
 namespace assent::ctl {
+
+// What flags, environment and profile say together.
+struct Settings : GlobalOptions {
+  TokenSource token;
+};
 
 using GetEnv = std::function<const char*(const char*)>;
 
@@ -29,7 +36,7 @@ std::string DefaultProfilePath(const GetEnv& env);
 // Applies the file's settings to `options`. `text` is the file; `path` is for messages. A named
 // profile that is not there is an error.
 Status ApplyProfile(const std::string& text, const std::string& path, const std::string& profile,
-                    GlobalOptions& options);
+                    Settings& options);
 
 bool ReadOutput(const std::string& text, Output& output);
 bool ReadTimeStyle(const std::string& text, TimeStyle& time);

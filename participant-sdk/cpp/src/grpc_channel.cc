@@ -12,7 +12,6 @@
 
 #include <grpc/grpc.h>
 #include <grpcpp/channel.h>
-#include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 #include <grpcpp/support/status.h>
@@ -21,6 +20,7 @@
 
 #include "participant-sdk/cpp/src/version.h"
 #include "participant-sdk/cpp/src/wire.h"
+#include "proto/tls/bearer.h"
 #include "proto/tls/channel_credentials.h"
 
 namespace assent::internal {
@@ -58,6 +58,20 @@ TlsOptions TlsOfEnvironment() {
           .server_name = Environment("ASSENT_TLS_SERVER_NAME")};
 }
 
+Result<std::shared_ptr<tls::Bearer>> MakeBearer(const TokenOptions& options) {
+  if (!options.token.empty() || !options.file.empty())
+    return tls::Bearer::Open({options.token, options.file, options.over_plain});
+  return tls::Bearer::Open(
+      {.token = Environment("ASSENT_TOKEN"),
+       .file = Environment("ASSENT_TOKEN_FILE"),
+       .over_plain = options.over_plain || Environment("ASSENT_TOKEN_OVER_PLAIN") == "1"});
+}
+
+bool IsEmpty(const TlsOptions& one) {
+  return one.ca_file.empty() && one.cert_file.empty() && one.key_file.empty() &&
+         one.server_name.empty();
+}
+
 }  // namespace
 
 std::vector<std::string> DefaultEndpoints() {
@@ -74,20 +88,26 @@ std::vector<std::string> DefaultEndpoints() {
   return endpoints;
 }
 
-Result<Dialling> MakeDialling(const TlsOptions& options, std::chrono::milliseconds keepalive) {
+Result<Dialling> MakeDialling(const TlsOptions& options, const TokenOptions& token,
+                              const std::vector<std::string>& endpoints,
+                              std::chrono::milliseconds keepalive) {
   KeepGrpc();
-  const auto is_empty = [](const TlsOptions& one) {
-    return one.ca_file.empty() && one.cert_file.empty() && one.key_file.empty() &&
-           one.server_name.empty();
-  };
-  const TlsOptions tls = is_empty(options) ? TlsOfEnvironment() : options;
   Dialling dialling{keepalive};
-  if (is_empty(tls)) return dialling;
-  auto credentials = tls::MakeChannelCredentials(
-      {.ca_file = tls.ca_file, .cert_file = tls.cert_file, .key_file = tls.key_file});
-  if (!credentials.ok()) return credentials.status();
-  dialling.credentials = std::move(credentials).value();
-  dialling.server_name = tls.server_name;
+  if (const TlsOptions tls = IsEmpty(options) ? TlsOfEnvironment() : options; !IsEmpty(tls)) {
+    auto credentials = tls::MakeChannelCredentials(
+        {.ca_file = tls.ca_file, .cert_file = tls.cert_file, .key_file = tls.key_file});
+    if (!credentials.ok()) return credentials.status();
+    dialling.credentials = std::move(credentials).value();
+    dialling.server_name = tls.server_name;
+  }
+  auto bearer = MakeBearer(token);
+  if (!bearer.ok()) return bearer.status();
+  dialling.bearer = std::move(bearer).value();
+  if (dialling.bearer == nullptr) return dialling;
+  for (const std::string& endpoint : endpoints) {
+    const Status shown = dialling.bearer->Check(endpoint, dialling.credentials != nullptr);
+    if (!shown.ok()) return shown;
+  }
   return dialling;
 }
 
@@ -114,11 +134,9 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint, const Di
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, std::min(every_ms, kMaxKeepaliveTimeoutMs));
     arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   }
-  const bool secure = dialling.credentials != nullptr && endpoint.rfind("unix:", 0) != 0;
-  if (secure && !dialling.server_name.empty())
+  if (!dialling.server_name.empty())
     arguments.SetString(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, dialling.server_name);
-  return grpc::CreateCustomChannel(
-      endpoint, secure ? dialling.credentials : grpc::InsecureChannelCredentials(), arguments);
+  return tls::CreateChannel(endpoint, dialling.credentials, arguments, dialling.bearer);
 }
 
 bool AwaitConnection(grpc::Channel& channel, std::chrono::system_clock::time_point deadline) {

@@ -9,6 +9,11 @@
 
 #include <assent/status.h>
 #include <assent/tls.h>
+#include <assent/token.h>
+
+namespace assent::tls {
+class Bearer;
+}
 
 namespace grpc {
 class Channel;
@@ -26,9 +31,13 @@ struct Dialling {
   std::chrono::milliseconds keepalive{0};
   std::shared_ptr<grpc::ChannelCredentials> credentials = {};  // none: no TLS
   std::string server_name = {};
+  std::shared_ptr<tls::Bearer> bearer = {};  // none: no token
 };
-// By the options, or the environment. kInvalidArgument: a file cannot be used.
-Result<Dialling> MakeDialling(const TlsOptions& options, std::chrono::milliseconds keepalive);
+// By the options, or the environment. kInvalidArgument: a file cannot be used, or a token may not
+// be shown to one of these endpoints.
+Result<Dialling> MakeDialling(const TlsOptions& options, const TokenOptions& token,
+                              const std::vector<std::string>& endpoints,
+                              std::chrono::milliseconds keepalive);
 // Dials nothing yet.
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint, const Dialling& dialling);
 // Until the channel has a connection; false when an attempt to get one has failed, or the deadline

@@ -137,7 +137,7 @@ class GrpcConnection final : public Connection,
   explicit GrpcConnection(const ClientOptions& options)
       : options_(options),
         seeds_(EndpointsOf(options)),
-        dialling_(MakeDialling(options.tls, options.keepalive)),
+        dialling_(MakeDialling(options.tls, options.token, seeds_, options.keepalive)),
         usable_(Both(CheckEndpoints(seeds_), dialling_.status())),
         loop_(MakeStreamLoop()),
         routes_(std::make_shared<const Routes>(seeds_)) {}

@@ -98,7 +98,8 @@ class Participant::Impl {
     if (actions.Actions().empty())
       return InvalidArgument("no action is registered, so nothing could ever be asked");
     if (Status s = Complete(options); !s.ok()) return s;
-    auto dialling = internal::MakeDialling(options.tls, options.keepalive);
+    auto dialling =
+        internal::MakeDialling(options.tls, options.token, options.endpoints, options.keepalive);
     if (!dialling.ok()) return dialling.status();
     started = true;
     const auto channels = std::make_shared<Channels>(std::move(dialling).value());

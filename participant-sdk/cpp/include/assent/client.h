@@ -47,6 +47,7 @@
 #include <assent/connection.h>
 #include <assent/status.h>
 #include <assent/tls.h>
+#include <assent/token.h>
 #include <assent/transaction.h>
 
 namespace assent {
@@ -86,6 +87,8 @@ struct ClientOptions {
   std::chrono::milliseconds keepalive{20'000};
   // A file that cannot be used is the answer to every call.
   TlsOptions tls = {};
+  // What is no token, or may not be shown to an endpoint, likewise.
+  TokenOptions token = {};
   // Waits between repeats. Replaced in tests; empty: really sleeps.
   std::function<void(std::chrono::milliseconds)> sleep = {};
 };

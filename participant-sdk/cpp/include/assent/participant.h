@@ -33,6 +33,7 @@
 #include <assent/resource.h>
 #include <assent/status.h>
 #include <assent/tls.h>
+#include <assent/token.h>
 
 namespace assent {
 
@@ -67,6 +68,8 @@ struct ParticipantOptions {
   std::chrono::milliseconds keepalive{20'000};
   // A file that cannot be used is a failure of Start.
   TlsOptions tls = {};
+  // What is no token, or may not be shown to an endpoint, likewise.
+  TokenOptions token = {};
   // How often attached resources are asked for branches whose outcome they want to know (and on
   // each connection).
   std::chrono::milliseconds question_interval{5000};
