@@ -22,12 +22,22 @@ Result<Parsed> ReadFile(const char* setting, const std::string& file, std::size_
 Result<security::Policy> ReadPolicy(const Config& config) {
   auto rules = ReadFile<security::Rules>("auth-rules", config.auth_rules, security::kMaxRulesBytes);
   if (!rules.ok()) return rules.status();
-  security::Policy policy{*std::move(rules), {}};
-  if (config.auth_tokens.empty()) return policy;
-  auto tokens =
-      ReadFile<security::Tokens>("auth-tokens", config.auth_tokens, security::kMaxTokensBytes);
-  if (!tokens.ok()) return tokens.status();
-  policy.tokens = *std::move(tokens);
+  security::Policy policy{
+      .rules = *std::move(rules),
+      .max_failures_count = static_cast<std::size_t>(config.max_auth_failures_per_address)};
+  if (!config.auth_tokens.empty()) {
+    auto tokens =
+        ReadFile<security::Tokens>("auth-tokens", config.auth_tokens, security::kMaxTokensBytes);
+    if (!tokens.ok()) return tokens.status();
+    policy.tokens = *std::move(tokens);
+  }
+  if (config.auth_jwks.empty()) return policy;
+  auto keys = ReadFile<security::Jwks>("auth-jwks", config.auth_jwks, security::kMaxJwksBytes);
+  if (!keys.ok()) return keys.status();
+  auto algorithms = security::ReadAlgorithms(config.auth_jwt_algorithms);
+  if (!algorithms.ok()) return algorithms.status();
+  policy.jwts = {*std::move(keys),
+                 {config.auth_jwt_issuer, config.auth_jwt_audience, *std::move(algorithms)}};
   return policy;
 }
 
@@ -49,9 +59,17 @@ void ReloadRules(const Config& config, security::Guard& guard) {
   } else {
     constexpr std::size_t kMaxBytes = 400;
     spdlog::error(
-        "event=auth_reload_failed error=\"{}\" hint=\"the rules and tokens of before stay\"",
+        "event=auth_reload_failed error=\"{}\" hint=\"the rules, tokens and keys of before stay\"",
         OneLine(enforced.message(), kMaxBytes));
   }
+}
+
+void TellFailures(security::Guard& guard) {
+  const auto failed = guard.TakeFailed();
+  if (!failed) return;
+  constexpr std::size_t kMaxBytes = 200;
+  spdlog::warn("event=auth_failed count={} address={} why=\"{}\"", failed->count,
+               OneLine(failed->address, kMaxBytes), OneLine(failed->why, kMaxBytes));
 }
 
 }  // namespace assent::daemon

@@ -54,6 +54,11 @@ struct Config {
   std::string trace_url;
   std::string auth_rules;  // empty: everybody may everything
   std::string auth_tokens;
+  std::string auth_jwks;  // empty: no JWT is taken
+  std::string auth_jwt_issuer;
+  std::string auth_jwt_audience;
+  std::string auth_jwt_algorithms = "RS256,ES256";
+  std::int64_t max_auth_failures_per_address = 20;
   std::int64_t shards = 1;
   std::int64_t max_transactions = 1'000'000;
   std::int64_t max_payload_mib = 1024;

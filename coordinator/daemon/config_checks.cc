@@ -9,6 +9,7 @@
 #include "coordinator/core/spec.h"
 #include "coordinator/log/postgresql/connection.h"
 #include "coordinator/post/target.h"
+#include "coordinator/security/jwt.h"
 #include "coordinator/transport/grpc_caller.h"
 
 namespace assent::daemon {
@@ -161,6 +162,26 @@ Status CheckAuth(const Config& c) {
   if (c.auth_tokens.empty() || !c.auth_rules.empty()) return OkStatus();
   return InvalidArgument(
       "auth-tokens without auth-rules: a token says who comes, and rules what he may");
+}
+
+Status CheckJwt(const Config& c) {
+  const auto algorithms = security::ReadAlgorithms(c.auth_jwt_algorithms);
+  if (!algorithms.ok())
+    return InvalidArgument("auth-jwt-algorithms: " + algorithms.status().message());
+  if (c.auth_jwt_issuer.size() > security::kMaxJwtIssuerBytes ||
+      c.auth_jwt_audience.size() > security::kMaxJwtAudienceBytes)
+    return InvalidArgument("auth-jwt-issuer or auth-jwt-audience is too long: it takes " +
+                           std::to_string(security::kMaxJwtIssuerBytes) + " bytes");
+  const bool all = !c.auth_jwt_issuer.empty() && !c.auth_jwt_audience.empty();
+  const bool any = !c.auth_jwt_issuer.empty() || !c.auth_jwt_audience.empty();
+  if (c.auth_jwks.empty() ? any : !all) {
+    return InvalidArgument(
+        "auth-jwks, auth-jwt-issuer and auth-jwt-audience are of use together: a JWT that is "
+        "another's, or for another, says nothing here");
+  }
+  if (c.auth_jwks.empty() || !c.auth_rules.empty()) return OkStatus();
+  return InvalidArgument(
+      "auth-jwks without auth-rules: a JWT says who comes, and rules what he may");
 }
 
 Status CheckUnary(const Config& c) {

@@ -25,6 +25,7 @@ Status CheckAdvertise(const Config& c);
 Status CheckNode(const Config& c);
 Status CheckStoreFailover(const Config& c);
 Status CheckAuth(const Config& c);
+Status CheckJwt(const Config& c);
 // TLS, and a way to know who calls: what others may reach without --allow-insecure.
 bool KnowsCallers(const Config& c);
 Status CheckTls(const Config& c);

@@ -60,6 +60,16 @@ metrics::Certificates FiguresOf(const Certificates& certificates) {
   return {.server = now->expires, .client_ca = now->client_ca_expires};
 }
 
+metrics::Refused FiguresOf(const security::Guard& guard) {
+  const security::Guard::Figures figures = guard.figures();
+  return {.bad_tokens = figures.bad_tokens,
+          .bad_jwts = figures.bad_jwts,
+          .expired = figures.expired,
+          .denied = figures.denied,
+          .barred = figures.barred,
+          .barred_addresses = guard.BarredCount(base::UnixNowMs())};
+}
+
 std::function<std::shared_ptr<ssl_ctx_st>()> ContextOf(const Certificates& certificates) {
   return [&keeper = *certificates.keeper()] { return keeper.Current()->context; };
 }
@@ -92,6 +102,7 @@ HttpPort::HttpPort(const Config& config, const Certificates& certificates,
                    std::unique_ptr<Listener> listener, security::Guard& guard)
     : listener_(std::move(listener)),
       certificates_(certificates),
+      guard_(guard),
       tls_(HttpHasTls(config)),
       desk_({.health = {.look = [this] { return Look(); }},
              .metrics = [this] { return Metrics(); },
@@ -120,7 +131,8 @@ std::string HttpPort::Metrics() const {
                              .process = metrics::ReadProcess(),
                              .http_connections = door.connections,
                              .http_answers = door.answers,
-                             .certificates = FiguresOf(certificates_)};
+                             .certificates = FiguresOf(certificates_),
+                             .refused = FiguresOf(guard_)};
   if (!serving_) return metrics::Text(snapshot);
   const engine::Engine& engine = behind_->service.engine();
   const service::Holdings& holdings = behind_->service.holdings();

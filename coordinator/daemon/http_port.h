@@ -72,6 +72,7 @@ class HttpPort {
 
   const std::unique_ptr<Listener> listener_;
   const Certificates& certificates_;
+  security::Guard& guard_;
   const bool tls_;
   std::atomic<const engine::Engine*> engine_ = nullptr;
   std::atomic<bool> serving_ = false;

@@ -384,6 +384,7 @@ void Server::Tick() {
   parts_->hub->Tick();
   parts_->visitors.Tick();
   parts_->certificates->Look();
+  TellFailures(parts_->guard);
 }
 
 void Server::Reload(const Config& config) {

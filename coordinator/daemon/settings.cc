@@ -123,6 +123,23 @@ constexpr Setting kSettings[] = {
        "File with the names and hashes of tokens, as assentctl auth token makes them. SIGHUP reads "
        "it again",
        CheckAuth),
+    Of("auth-jwks", &Config::auth_jwks,
+       "File with the public keys of whoever issues JWTs, as a JWKS. SIGHUP reads it again. None: "
+       "no JWT is taken",
+       CheckJwt),
+    Of("auth-jwt-issuer", &Config::auth_jwt_issuer,
+       "Issuer whose JWTs are taken: their iss, letter by letter. There is one, so that a subject "
+       "is one person",
+       CheckJwt),
+    Of("auth-jwt-audience", &Config::auth_jwt_audience,
+       "What the aud of a JWT has to have: the name of this service with its issuer", CheckJwt),
+    Of("auth-jwt-algorithms", &Config::auth_jwt_algorithms,
+       "Algorithms of signatures that are taken, with commas between them, of RS256, RS384, RS512, "
+       "PS256, PS384, PS512, ES256, ES384 and EdDSA",
+       CheckJwt),
+    Number("max-auth-failures-per-address", &Config::max_auth_failures_per_address, 0, 1'000'000,
+           "Tokens and JWTs of an address within a minute that may be none; beyond it, new ones of "
+           "that address are not looked at until the minute is over. 0: any number"),
     Number("shards", &Config::shards, 1, 64,
            "Threads that drive transactions; more pays only with cores to spare"),
     Number("max-transactions", &Config::max_transactions, 1, 10'000'000,

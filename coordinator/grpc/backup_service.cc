@@ -144,7 +144,7 @@ class MaintenanceService final : public v1::MaintenanceService::CallbackService 
   }
 
  private:
-  Status May(const grpc::CallbackServerContext& context, const char* method) const {
+  Status May(grpc::CallbackServerContext& context, const char* method) const {
     const auto needs = security::NeededBy("assent.v1.MaintenanceService", method);
     return Admit(context, of_.guard, needs).status();
   }

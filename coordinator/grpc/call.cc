@@ -57,13 +57,18 @@ void Name(security::Visitor&& visitor, service::Caller& caller) {
 
 }  // namespace
 
-Result<service::Caller> Admit(const grpc::CallbackServerContext& context, security::Guard* guard,
+Result<service::Caller> Admit(grpc::CallbackServerContext& context, security::Guard* guard,
                               security::Permission needs) {
   service::Caller caller = CallerOf(context.peer());
   const bool forwarded = context.client_metadata().count(kForwarded) > 0;
   caller.forwarded = forwarded;
   if (guard == nullptr || !guard->enforces()) return caller;
-  auto visitor = guard->Admit(ProofOf(context, caller), base::UnixNowMs());
+  const std::int64_t now_unix_ms = base::UnixNowMs();
+  auto visitor = guard->Admit(ProofOf(context, caller), now_unix_ms);
+  if (visitor.status().code() == Code::kResourceExhausted) {
+    context.AddTrailingMetadata("assent-retry-after-ms",
+                                std::to_string(guard->BarredForMs(caller.address, now_unix_ms)));
+  }
   if (!visitor.ok()) return visitor.status();
   Status may = CheckCall(*visitor, forwarded ? security::Permission::kHandOn : needs);
   const std::string_view on_behalf_of = forwarded ? OneOf(context, kOnBehalfOf) : "";
@@ -82,7 +87,7 @@ Result<service::Caller> Admit(const grpc::CallbackServerContext& context, securi
 }
 
 transport::AdmitStream AdmitSessions(security::Guard* guard) {
-  return [guard](const grpc::CallbackServerContext& context) -> Result<transport::StreamPeer> {
+  return [guard](grpc::CallbackServerContext& context) -> Result<transport::StreamPeer> {
     auto caller = Admit(context, guard, security::Permission::kServe);
     if (!caller.ok()) return caller.status();
     if (caller->grants == nullptr) return transport::StreamPeer(caller->connection);

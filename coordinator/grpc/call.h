@@ -42,8 +42,9 @@ service::Caller CallerOf(const std::string& peer);
 
 // Who calls, and that it may. With several coordinators also whether one of them hands the call on
 // (metadata `assent-forwarded`), and for whom; what it asks for itself it may. `guard` is nullptr
-// where nobody is asked who he is.
-Result<service::Caller> Admit(const grpc::CallbackServerContext& context, security::Guard* guard,
+// where nobody is asked who he is. With RESOURCE_EXHAUSTED the call has the trailer that says when
+// to come back.
+Result<service::Caller> Admit(grpc::CallbackServerContext& context, security::Guard* guard,
                               security::Permission needs);
 
 // Who may open a session, and for which services. Likewise.

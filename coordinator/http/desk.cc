@@ -160,6 +160,17 @@ Status Desk::Admit(Request& request, security::Permission needs) const {
   return may;
 }
 
+Answer Desk::Refusal(const Request& request, const Status& why) const {
+  Answer answer = Failure(why);
+  if (why.code() != Code::kResourceExhausted || options_.guard == nullptr) return answer;
+  const std::int64_t left_ms =
+      options_.guard->BarredForMs(request.caller.address, base::UnixNowMs());
+  answer.try_later = false;  // it is said here
+  answer.header =
+      "Retry-After: " + std::to_string(std::max<std::int64_t>(1, (left_ms + 999) / 1000)) + "\r\n";
+  return answer;
+}
+
 std::shared_ptr<Pending> Desk::TakeOther(Request& request,
                                          const std::shared_ptr<Exchange>& exchange, bool* taken) {
   const std::string_view path = PathOf(request.target);
@@ -177,7 +188,7 @@ std::shared_ptr<Pending> Desk::TakeOther(Request& request,
   } else if (const Status may =
                  path == kMetricsPath ? Admit(request, security::Permission::kLook) : OkStatus();
              !may.ok()) {
-    Reply(exchange, Failure(may));
+    Reply(exchange, Refusal(request, may));
   } else if (path == kMetricsPath) {
     exchange->Reply([&options = options_] {
       return Answer{.body = options.metrics(), .type = options.metrics_type};
@@ -203,7 +214,7 @@ std::shared_ptr<Pending> Desk::TakeCall(Request request,
     return nullptr;
   }
   if (const Status may = Admit(request, target->route->needs); !may.ok()) {
-    Reply(exchange, Failure(may));
+    Reply(exchange, Refusal(request, may));
     return nullptr;
   }
   const std::shared_ptr<const Rooms> rooms = std::atomic_load(&rooms_);

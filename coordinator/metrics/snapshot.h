@@ -77,6 +77,16 @@ struct Certificates {
   std::optional<std::chrono::system_clock::time_point> client_ca{};  // none: nobody is asked
 };
 
+// Who has shown what is none, or asked for what it may not.
+struct Refused {
+  std::uint64_t bad_tokens = 0;
+  std::uint64_t bad_jwts = 0;
+  std::uint64_t expired = 0;
+  std::uint64_t denied = 0;
+  std::uint64_t barred = 0;
+  std::uint64_t barred_addresses = 0;  // now
+};
+
 struct Snapshot {
   std::string version{};
   core::WallTime now{};
@@ -84,6 +94,7 @@ struct Snapshot {
   std::uint64_t http_connections = 0;
   std::map<unsigned, std::uint64_t> http_answers{};  // by code
   Certificates certificates{};
+  Refused refused{};
   const Served* served = nullptr;  // nullptr: it is starting
 };
 

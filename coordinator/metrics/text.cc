@@ -230,6 +230,20 @@ void TheCertificates(const Certificates& certificates, Page& page) {
   add(certificates.client_ca, "client_ca");
 }
 
+void TheRefused(const Refused& refused, Page& page) {
+  page.Counter("assent_auth_failures_total",
+               "Calls refused for who made them (bad_token, bad_jwt: it is none; expired: it was "
+               "one; barred: too many of its address were none, and it was not looked at; denied: "
+               "no rule allows it)")
+      .Add(refused.bad_tokens, {{"reason", "bad_token"}})
+      .Add(refused.bad_jwts, {{"reason", "bad_jwt"}})
+      .Add(refused.expired, {{"reason", "expired"}})
+      .Add(refused.barred, {{"reason", "barred"}})
+      .Add(refused.denied, {{"reason", "denied"}});
+  page.Gauge("assent_auth_barred_addresses", "Addresses whose new credentials are not looked at")
+      .Add(refused.barred_addresses);
+}
+
 void TheWebhook(const Webhook& webhook, Page& page) {
   page.Counter("assent_webhook_events_total",
                "Events for people by what became of them (given_up: tried in vain; dropped: too "
@@ -312,6 +326,7 @@ std::string Text(const Snapshot& snapshot) {
   }
   Callers(snapshot, page);
   TheCertificates(snapshot.certificates, page);
+  TheRefused(snapshot.refused, page);
   TheProcess(snapshot.process, page);
   return page.Text();
 }

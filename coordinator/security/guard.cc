@@ -41,21 +41,9 @@ Result<Visitor> Guard::Admit(const Proof& proof, std::int64_t now_unix_ms) {
   std::string name = NameOf(proof);
   if (name.empty() && proof.unix_socket) name = "unix";
   if (!proof.authorization.empty()) {
-    if (!proof.authorization.starts_with(kBearer)) {
-      bad_tokens_.fetch_add(1, std::memory_order_relaxed);
-      return Unauthenticated("authorization takes \"Bearer TOKEN\"");
-    }
-    const Tokens::Found found =
-        policy->tokens.Find(proof.authorization.substr(kBearer.size()), now_unix_ms);
-    switch (found.fault) {
-      case TokenFault::kUnknown:
-        bad_tokens_.fetch_add(1, std::memory_order_relaxed);
-        return Unauthenticated("the token is not one of this coordinator's");
-      case TokenFault::kExpired:
-        expired_tokens_.fetch_add(1, std::memory_order_relaxed);
-        return Unauthenticated("the token " + found.name + " has expired");
-      case TokenFault::kNone: name = "token:" + found.name; break;
-    }
+    auto shown = NameOfShown(policy, proof, now_unix_ms);
+    if (!shown.ok()) return shown.status();
+    name = *std::move(shown);
   }
   // What no rule could name is nobody.
   if (!name.empty() && (name == "anyone" || name.ends_with('*') || !CheckIdentity(name).ok()))
@@ -64,6 +52,82 @@ Result<Visitor> Guard::Admit(const Proof& proof, std::int64_t now_unix_ms) {
   visitor.grants = GrantsFor(policy, name);
   if (!name.empty()) visitor.name = std::make_shared<const std::string>(std::move(name));
   return visitor;
+}
+
+std::int64_t Guard::BarredForMs(std::string_view address, std::int64_t now_unix_ms) const {
+  const std::shared_ptr<const Policy> policy = std::atomic_load(&policy_);
+  if (policy == nullptr) return 0;
+  return failures_.BarredForMs(address, now_unix_ms, policy->max_failures_count);
+}
+
+std::size_t Guard::BarredCount(std::int64_t now_unix_ms) const {
+  const std::shared_ptr<const Policy> policy = std::atomic_load(&policy_);
+  return policy == nullptr ? 0 : failures_.BarredCount(now_unix_ms, policy->max_failures_count);
+}
+
+Result<std::string> Guard::NameOfShown(const std::shared_ptr<const Policy>& policy,
+                                       const Proof& proof, std::int64_t now_unix_ms) {
+  // Right ones go on where others fail: many may come from one address.
+  if (auto known = verified_.Find(policy, proof.authorization, now_unix_ms))
+    return *std::move(known);
+  if (const std::int64_t left = BarredForMs(proof.address, now_unix_ms); left > 0) {
+    barred_.fetch_add(1, std::memory_order_relaxed);
+    return ResourceExhausted(
+        "too many credentials from this address were wrong, so that this one was not looked at: "
+        "come back in " +
+        std::to_string((left + 999) / 1000) + " s");
+  }
+  auto checked = Check(*policy, proof.authorization, now_unix_ms);
+  if (checked.ok()) {
+    verified_.Keep(policy, proof.authorization, *checked);
+    return checked->name;
+  }
+  failures_.Count(proof.address, now_unix_ms);
+  const MutexLock lock(mutex_);
+  ++failed_.count;
+  failed_.address = proof.address;
+  failed_.why = checked.status().message();
+  return checked.status();
+}
+
+Result<Verified::Credential> Guard::Check(const Policy& policy, std::string_view authorization,
+                                          std::int64_t now_unix_ms) {
+  if (!authorization.starts_with(kBearer)) {
+    bad_tokens_.fetch_add(1, std::memory_order_relaxed);
+    return Unauthenticated("authorization takes \"Bearer TOKEN\"");
+  }
+  const std::string_view shown = authorization.substr(kBearer.size());
+  if (policy.jwts.empty() || shown.starts_with(Tokens::kPrefix))
+    return CheckToken(policy, shown, now_unix_ms);
+  JwtFound found = policy.jwts.Verify(shown, now_unix_ms);
+  if (found.fault != JwtFault::kNone) {
+    auto& figure = found.fault == JwtFault::kExpired ? expired_ : bad_jwts_;
+    figure.fetch_add(1, std::memory_order_relaxed);
+    return Unauthenticated("the JWT is not taken: " + std::string(Name(found.fault)));
+  }
+  return Verified::Credential{"jwt:" + found.subject, found.from_unix_ms, found.until_unix_ms};
+}
+
+Result<Verified::Credential> Guard::CheckToken(const Policy& policy, std::string_view token,
+                                               std::int64_t now_unix_ms) {
+  const Tokens::Found found = policy.tokens.Find(token, now_unix_ms);
+  switch (found.fault) {
+    case TokenFault::kUnknown:
+      bad_tokens_.fetch_add(1, std::memory_order_relaxed);
+      return Unauthenticated("the token is not one of this coordinator's");
+    case TokenFault::kExpired:
+      expired_.fetch_add(1, std::memory_order_relaxed);
+      return Unauthenticated("the token " + found.name + " has expired");
+    case TokenFault::kNone: break;
+  }
+  return Verified::Credential{"token:" + found.name, std::numeric_limits<std::int64_t>::min(),
+                              found.until_unix_ms};
+}
+
+std::optional<Guard::Failed> Guard::TakeFailed() {
+  const MutexLock lock(mutex_);
+  if (failed_.count == 0) return {};
+  return std::exchange(failed_, Failed{});
 }
 
 Visitor Guard::Vouched(std::string name) {
@@ -96,8 +160,11 @@ GrantsPtr Guard::GrantsFor(const std::shared_ptr<const Policy>& policy, const st
 }
 
 Guard::Figures Guard::figures() const {
-  return {bad_tokens_.load(std::memory_order_relaxed),
-          expired_tokens_.load(std::memory_order_relaxed), denied_.load(std::memory_order_relaxed)};
+  return {.bad_tokens = bad_tokens_.load(std::memory_order_relaxed),
+          .bad_jwts = bad_jwts_.load(std::memory_order_relaxed),
+          .expired = expired_.load(std::memory_order_relaxed),
+          .denied = denied_.load(std::memory_order_relaxed),
+          .barred = barred_.load(std::memory_order_relaxed)};
 }
 
 Status CheckCall(const Visitor& visitor, Permission needs) {

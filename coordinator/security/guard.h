@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,8 +19,11 @@
 #include <assent/status.h>
 #include <assent/thread_safety.h>
 
+#include "coordinator/security/failures.h"
+#include "coordinator/security/jwt.h"
 #include "coordinator/security/rules.h"
 #include "coordinator/security/tokens.h"
+#include "coordinator/security/verified.h"
 #include "coordinator/security/witness.h"
 
 namespace assent::security {
@@ -28,8 +32,11 @@ namespace assent::security {
 inline constexpr std::size_t kMaxRememberedVisitorsCount = 4096;
 
 struct Policy {
-  Rules rules;
-  Tokens tokens;
+  Rules rules{};
+  Tokens tokens{};
+  JwtVerifier jwts{};
+  // Wrong credentials of an address in a window of time, before it is barred; 0: it never is.
+  std::size_t max_failures_count = kMaxFailuresPerWindowCount;
 };
 
 // What a connection and its call prove. Each kind is a field of its own and stands there as it
@@ -62,17 +69,32 @@ class Guard {
 
   // UNAUTHENTICATED: there is a token, and it is none. Of a certificate the first URI counts, if
   // there is none the first DNS name, then the common name; a token goes before all of them.
+  // RESOURCE_EXHAUSTED: too many that were none came from this address, and this one was not looked
+  // at; one that was found right before is let in nevertheless.
   Result<Visitor> Admit(const Proof& proof, std::int64_t now_unix_ms);
+  // How long yet; 0: it is not so.
+  std::int64_t BarredForMs(std::string_view address, std::int64_t now_unix_ms) const;
 
   // One whom another coordinator, which is allowed to, has admitted.
   Visitor Vouched(std::string name);
 
   struct Figures {
     std::uint64_t bad_tokens = 0;
-    std::uint64_t expired_tokens = 0;
+    std::uint64_t bad_jwts = 0;
+    std::uint64_t expired = 0;  // of both
     std::uint64_t denied = 0;
+    std::uint64_t barred = 0;  // not looked at
   };
   Figures figures() const;
+  std::size_t BarredCount(std::int64_t now_unix_ms) const;
+  // Credentials that were none since this was asked last: how many, and of the last of them where
+  // it came from and what was wrong, without a word of what was shown. Nothing: there were none.
+  struct Failed {
+    std::uint64_t count = 0;
+    std::string address{};
+    std::string why{};
+  };
+  std::optional<Failed> TakeFailed();
   std::size_t remembered_count() const {
     const MutexLock lock(mutex_);
     return remembered_.size();
@@ -87,17 +109,30 @@ class Guard {
   void CountDenied() { denied_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
+  // Whose the credential is.
+  Result<std::string> NameOfShown(const std::shared_ptr<const Policy>& policy, const Proof& proof,
+                                  std::int64_t now_unix_ms);
+  // Counts it, and says what is wrong.
+  Result<Verified::Credential> Check(const Policy& policy, std::string_view authorization,
+                                     std::int64_t now_unix_ms);
+  Result<Verified::Credential> CheckToken(const Policy& policy, std::string_view token,
+                                          std::int64_t now_unix_ms);
   GrantsPtr GrantsFor(const std::shared_ptr<const Policy>& policy, const std::string& name);
 
   std::shared_ptr<const Policy> policy_;  // atomically
   std::atomic<bool> enforces_{false};     // what each call asks first; set behind the policy
   std::atomic<Witness*> witness_{nullptr};
+  Verified verified_;
+  Failures failures_;
   std::atomic<std::uint64_t> bad_tokens_{0};
-  std::atomic<std::uint64_t> expired_tokens_{0};
+  std::atomic<std::uint64_t> bad_jwts_{0};
+  std::atomic<std::uint64_t> expired_{0};
   std::atomic<std::uint64_t> denied_{0};
+  std::atomic<std::uint64_t> barred_{0};
   mutable Mutex mutex_;
   std::shared_ptr<const Policy> remembered_of_ ASSENT_GUARDED_BY(mutex_);
   std::map<std::string, GrantsPtr, std::less<>> remembered_ ASSENT_GUARDED_BY(mutex_);
+  Failed failed_ ASSENT_GUARDED_BY(mutex_);
 };
 
 // Whether he may call this at all. UNAUTHENTICATED: nobody is known, and somebody would have to be.

@@ -14,7 +14,6 @@
 namespace assent::security {
 namespace {
 
-constexpr std::string_view kPrefix = "assent_";
 constexpr std::size_t kHashBytes = 32;
 constexpr std::string_view kHexDigits = "0123456789abcdef";
 
@@ -135,8 +134,10 @@ Tokens::Found Tokens::Find(std::string_view token, std::int64_t now_unix_ms) con
   const std::string hash = HashOf(there.salt, token.substr(0, kMaxTokenBytes + 1));
   const bool same = CRYPTO_memcmp(hash.data(), there.hash.data(), kHashBytes) == 0;
   if (!same || found == tokens_.end()) return {};
-  const bool expired = there.until_unix_ms && now_unix_ms >= *there.until_unix_ms;
-  return {expired ? TokenFault::kExpired : TokenFault::kNone, std::string(name)};
+  Found shown{TokenFault::kNone, std::string(name)};
+  if (there.until_unix_ms) shown.until_unix_ms = *there.until_unix_ms;
+  if (now_unix_ms >= shown.until_unix_ms) shown.fault = TokenFault::kExpired;
+  return shown;
 }
 
 Result<MadeToken> MakeToken(std::string_view name, std::string_view until,
@@ -146,8 +147,10 @@ Result<MadeToken> MakeToken(std::string_view name, std::string_view until,
     return InvalidArgument("\"" + CleanText(until, 100) + "\" is no day: it takes YYYY-MM-DD");
   ASSENT_CHECK(random.size() == kTokenSecretBytes + kTokenSaltBytes);
   MadeToken made;
-  made.token.append(kPrefix).append(name).append("_").append(
-      Hex(random.substr(0, kTokenSecretBytes)));
+  made.token.append(Tokens::kPrefix)
+      .append(name)
+      .append("_")
+      .append(Hex(random.substr(0, kTokenSecretBytes)));
   const std::string_view salt = random.substr(kTokenSecretBytes);
   made.line = std::string(name) + " " + Hex(salt) + ":" + Hex(HashOf(salt, made.token));
   if (!until.empty()) made.line.append(" until ").append(until);

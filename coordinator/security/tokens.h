@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -29,12 +30,16 @@ enum class TokenFault : std::uint8_t { kNone, kUnknown, kExpired };
 // Immutable.
 class Tokens {
  public:
+  // What a token begins with, and no JWT does.
+  static constexpr std::string_view kPrefix = "assent_";
+
   // INVALID_ARGUMENT: "line 3: …".
   static Result<Tokens> Parse(std::string_view text);
 
   struct Found {
     TokenFault fault = TokenFault::kUnknown;
     std::string name{};  // of an expired one too
+    std::int64_t until_unix_ms = std::numeric_limits<std::int64_t>::max();
   };
   // In the same time, whatever of it is wrong.
   Found Find(std::string_view token, std::int64_t now_unix_ms) const;

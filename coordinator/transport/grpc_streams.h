@@ -15,8 +15,9 @@ class Service;
 
 namespace assent::transport {
 
-// Who may open a stream, and for which services; nothing: everybody, for all.
-using AdmitStream = std::function<Result<StreamPeer>(const grpc::CallbackServerContext&)>;
+// Who may open a stream, and for which services; nothing: everybody, for all. Who is refused may be
+// told more in the call's trailers.
+using AdmitStream = std::function<Result<StreamPeer>(grpc::CallbackServerContext&)>;
 
 // `door` outlives the server that this is registered with.
 std::unique_ptr<grpc::Service> MakeSessionService(StreamDoor& door, AdmitStream admit = {});

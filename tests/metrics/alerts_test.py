@@ -68,6 +68,9 @@ CASES = {
     # Prometheus tests rules from 1970 on.
     "AssentCertificateExpires": (*one("assent_tls_certificate_expiry_timestamp_seconds", 'certificate="server"', f"{13 * 86400}x80", f"{15 * 86400}x80"),
                                  {"certificate": "server"}),
+    "AssentStrangers": ({series("assent_auth_failures_total", 'reason="bad_jwt"'): "0x70 60x10", series("assent_auth_failures_total", 'reason="barred"'): "0x70 60x10"},
+                        {series("assent_auth_failures_total", 'reason="denied"'): "0+60x80", series("assent_auth_failures_total", 'reason="bad_jwt"'): "0x70 50x10"},
+                        {"job": None}),
     "AssentWebhookLoses": ({series("assent_webhook_events_total", 'result="given_up"'): "0x70 1x10", series("assent_webhook_events_total", 'result="dropped"'): "0x70 0x10"},
                            {series("assent_webhook_events_total", 'result="delivered"'): "0+1x80", series("assent_webhook_events_total", 'result="dropped"'): "7x80"},
                            {"job": None}),

@@ -53,7 +53,8 @@ class Doors(unittest.TestCase):
                   "allow token:admin as admin", "allow token:coordinator as coordinator", "allow token:auditor as viewer with payloads",
                   "allow token:late as admin")
         cls.participant = Participant()
-        cls.daemon = Daemon("--unary", f"bank={cls.participant.endpoint}", "--auth-rules", cls.rules, "--auth-tokens", tokens)
+        cls.daemon = Daemon("--unary", f"bank={cls.participant.endpoint}", "--auth-rules", cls.rules, "--auth-tokens", tokens,
+                            "--max-auth-failures-per-address", "0")
         cls.channel = grpc.insecure_channel(cls.daemon.endpoint)
 
     @classmethod

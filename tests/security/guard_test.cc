@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/security/signer.h"
+
 namespace assent::security {
 namespace {
 
@@ -16,7 +18,7 @@ Policy Read(const std::string& rules, const std::string& tokens = "") {
   auto read = Rules::Parse(rules);
   auto known = Tokens::Parse(tokens);
   EXPECT_TRUE(read.ok() && known.ok());
-  return {*std::move(read), *std::move(known)};
+  return {.rules = *std::move(read), .tokens = *std::move(known)};
 }
 
 std::string NameOf(Guard& guard, const Proof& proof) {
@@ -99,7 +101,76 @@ TEST(Guard, ATokenGoesBeforeTheCertificate) {
   EXPECT_EQ(late.status().code(), Code::kUnauthenticated);
   EXPECT_NE(late.status().message().find("has expired"), std::string::npos);
   EXPECT_EQ(guard.figures().bad_tokens, 2U);
-  EXPECT_EQ(guard.figures().expired_tokens, 1U);
+  EXPECT_EQ(guard.figures().expired, 1U);
+}
+
+TEST(Guard, AJwtIsItsSubject) {
+  const Signer signer(Algorithm::kEs256);
+  const auto of = [&](const char* subject, std::int64_t exp) {
+    return "Bearer " +
+           signer.Jwt(nlohmann::json{{"iss", "i"}, {"aud", "a"}, {"sub", subject}, {"exp", exp}});
+  };
+  Guard guard;
+  Policy policy = Read("allow jwt:ann as viewer");
+  policy.jwts = {*Jwks::Parse(JwksOf({signer.Jwk()})), {"i", "a", {Algorithm::kEs256}}};
+  guard.Enforce(policy);
+  const std::string good = of("ann", 1000);
+  EXPECT_EQ(NameOf(guard, {.common_name = "a", .authorization = good}), "jwt:ann");
+  EXPECT_EQ(NameOf(guard, {.authorization = good}), "jwt:ann") << "it is known now";
+  // Known or not, it ends.
+  const std::int64_t end = 1'000'000 + kMaxJwtClockSkewMs;
+  EXPECT_TRUE(guard.Admit({.authorization = good}, end - 1).ok());
+  EXPECT_EQ(guard.Admit({.authorization = good}, end).status().ToString(),
+            "UNAUTHENTICATED: the JWT is not taken: it has expired");
+  EXPECT_EQ(guard.Admit({.authorization = good + "A"}, 0).status().code(), Code::kUnauthenticated);
+  EXPECT_EQ(guard.figures().expired, 1U);
+  EXPECT_EQ(guard.figures().bad_jwts, 1U);
+  // Nobody is a token or an operator because he says so in a JWT.
+  EXPECT_EQ(NameOf(guard, {.authorization = of("token:support", 1000)}), "jwt:token:support");
+  // Another key, and those of before are none at once, though they were known.
+  policy.jwts = {*Jwks::Parse(JwksOf({Signer(Algorithm::kEs256).Jwk()})),
+                 {"i", "a", {Algorithm::kEs256}}};
+  guard.Enforce(policy);
+  EXPECT_FALSE(guard.Admit({.authorization = good}, 0).ok());
+  guard.Enforce(Read("allow jwt:ann as viewer"));
+  EXPECT_EQ(guard.Admit({.authorization = good}, 0).status().message(),
+            "the token is not one of this coordinator's");
+}
+
+TEST(Guard, AnAddressWithTooManyFailuresIsBarredAndWhoIsKnownGoesOn) {
+  const auto known = MakeToken("known", "", kRandom);
+  const auto fresh = MakeToken("fresh", "", std::string(kRandom.size(), '8'));
+  Guard guard;
+  guard.Enforce(Read("allow token:* as viewer", known->line + "\n" + fresh->line));
+  const std::string good = "Bearer " + known->token;
+  const std::string better = "Bearer " + fresh->token;
+  ASSERT_TRUE(guard.Admit({.authorization = good, .address = "b"}, 1000).ok());
+  EXPECT_EQ(guard.TakeFailed().has_value(), false);
+  for (std::size_t i = 0; i < kMaxFailuresPerWindowCount; ++i) {
+    const auto bad = guard.Admit({.authorization = "Bearer x", .address = "a"}, 1000);
+    EXPECT_EQ(bad.status().code(), Code::kUnauthenticated) << i;
+  }
+  for (const std::string& shown : {std::string("Bearer x"), better}) {
+    const auto barred = guard.Admit({.authorization = shown, .address = "a"}, 2000);
+    EXPECT_EQ(barred.status().ToString(),
+              "RESOURCE_EXHAUSTED: too many credentials from this address were wrong, so that this "
+              "one was not looked at: come back in 59 s");
+  }
+  EXPECT_EQ(guard.BarredForMs("a", 2000), 59'000);
+  // From there: whose credential is known, or who shows none. From elsewhere: everybody.
+  EXPECT_TRUE(guard.Admit({.authorization = good, .address = "a"}, 2000).ok());
+  EXPECT_EQ(NameOf(guard, {.common_name = "ann", .address = "a"}), "cn:ann");
+  EXPECT_TRUE(guard.Admit({.authorization = better, .address = "b"}, 2000).ok());
+  EXPECT_TRUE(guard.Admit({.authorization = better, .address = "a"}, 2000).ok()) << "known now";
+  EXPECT_TRUE(guard.Admit({.authorization = good, .address = "a"}, 1000 + kFailureWindowMs).ok());
+  EXPECT_EQ(guard.figures().bad_tokens, kMaxFailuresPerWindowCount) << "none was looked at";
+  EXPECT_EQ(guard.figures().barred, 2U);
+  const auto failed = guard.TakeFailed();
+  ASSERT_TRUE(failed.has_value());
+  EXPECT_EQ(failed->count, kMaxFailuresPerWindowCount);
+  EXPECT_EQ(failed->address, "a");
+  EXPECT_EQ(failed->why, "the token is not one of this coordinator's");
+  EXPECT_EQ(guard.TakeFailed().has_value(), false);
 }
 
 TEST(Guard, SaysWhatIsMissing) {
