@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "coordinator/http/head.h"
+#include "coordinator/http/host.h"
 #include "coordinator/http/json.h"
 #include "coordinator/http/limits.h"
 #include "coordinator/http/parsed.h"
@@ -280,6 +281,8 @@ void Connection::Dispatch() {
   Request request = RequestOf(std::move(message));
   request.caller = caller_;
   request.certificate = names_;
+  request.secure = secure_.has_value();
+  always_tls_ = secure_ && !IsLocal(request.host);
   state_ = State::kWaiting;
   ++number_;
   if (request.body.size() > kLargeBytes) {
@@ -359,7 +362,7 @@ void Connection::TimedOut() {
 
 void Connection::Reply(const Answer& answer) {
   ledger_.Answered(answer.code);
-  out_ = HeadOf(answer, keep_, /*stream=*/false);
+  out_ = HeadOf(answer, {.keep = keep_, .always_tls = always_tls_});
   if (!head_only_) out_ += answer.body;
   Write(keep_ ? Then::kNext : Then::kLinger);
 }
@@ -391,7 +394,7 @@ void Connection::BeginStream() {
   if (std::exchange(streaming_, true)) return;
   ledger_.Answered(200);
   keep_ = false;
-  out_ = HeadOf({.type = "text/event-stream"}, /*keep=*/false, /*stream=*/true);
+  out_ = HeadOf({.type = "text/event-stream"}, {.stream = true, .always_tls = always_tls_});
   if (!head_only_) out_ += "retry: " + std::to_string(kRetryAfterSeconds * 1000) + "\n\n";
 }
 

@@ -162,7 +162,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   std::size_t body_bytes_ = 0;  // of the ledger's
   bool keep_ = true;            // for the next request
   bool head_only_ = false;
-  bool late_ = false;  // what was being read did not come in whole in time
+  bool always_tls_ = false;  // the caller has a name for this host, and it is not everybody's
+  bool late_ = false;        // what was being read did not come in whole in time
 
   std::uint64_t number_ = 0;          // of the request
   std::shared_ptr<Pending> pending_;  // what is under way for it

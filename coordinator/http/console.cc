@@ -12,11 +12,9 @@ namespace {
 // A page runs what comes from here and nothing else, makes no element of a text, talks to nobody
 // but us, and is in nobody's frame.
 constexpr char kPolicy[] =
-    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'\r\n"
-    "X-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n"
-    "Cross-Origin-Opener-Policy: same-origin\r\nCross-Origin-Resource-Policy: same-origin\r\n";
+    "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
 std::string TypeOf(std::string_view name) {
   if (name.ends_with(".html")) return "text/html; charset=utf-8";
@@ -30,7 +28,8 @@ Answer FileAnswer(const ConsoleFile& file, const Request& request) {
   Answer answer;
   // It is asked each time whether it is still so: a new version of us has new files.
   answer.cache = "no-cache";
-  answer.header = "ETag: " + tag + "\r\n" + kPolicy;
+  answer.header = "ETag: " + tag + "\r\nCross-Origin-Opener-Policy: same-origin\r\n";
+  answer.policy = kPolicy;
   if (request.if_none_match.find(tag) != std::string::npos) {
     answer.code = 304;
     answer.type.clear();

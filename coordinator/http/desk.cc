@@ -6,29 +6,15 @@
 #include <string_view>
 #include <utility>
 
-#include "coordinator/base/clock.h"
 #include "coordinator/http/console.h"
+#include "coordinator/http/host.h"
 #include "coordinator/http/json.h"
 #include "coordinator/http/limits.h"
 #include "coordinator/http/openapi.h"
 #include "coordinator/http/routes.h"
-#include "coordinator/tls/material.h"
 
 namespace assent::http {
 namespace {
-
-// Without its port.
-std::string_view HostOf(std::string_view host) {
-  if (host.starts_with('[')) return host.substr(0, host.find(']') + 1);
-  return host.substr(0, host.find(':'));
-}
-
-bool IsAddress(std::string_view host) {
-  if (host.starts_with('[')) return true;
-  return !host.empty() && std::all_of(host.begin(), host.end(), [](char c) {
-    return c == '.' || std::isdigit(static_cast<unsigned char>(c)) != 0;
-  });
-}
 
 bool IsSame(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char c, unsigned char d) {
@@ -51,13 +37,17 @@ std::optional<Absolute> ReadAbsolute(std::string_view target) {
   return {};
 }
 
-// It ends with a dot or not: both are the name's whole form.
-bool IsLocalhost(std::string_view host) {
-  return IsSame(host, "localhost") || IsSame(host, "localhost.");
-}
-
 bool IsOrigin(std::string_view origin, const std::string& host) {
   return IsSame(origin, "http://" + host) || IsSame(origin, "https://" + host);
+}
+
+// What a browser says by itself, and no page can change. Of another site comes a link that somebody
+// follows, and nothing else.
+bool IsOfOtherPage(const Request& request) {
+  const std::string& site = request.fetch_site;
+  if (site.empty() || site == "same-origin" || site == "none") return false;
+  return request.method != "GET" || request.fetch_mode != "navigate" ||
+         request.fetch_dest != "document";
 }
 
 bool IsJson(std::string_view type) {
@@ -108,14 +98,18 @@ std::size_t Desk::MaxBody(std::string_view method, std::string_view target) cons
 }
 
 Answer CheckSender(const Request& request, bool loopback) {
-  const std::string_view host = HostOf(request.host);
-  if (loopback && !request.host.empty() && !IsAddress(host) && !IsLocalhost(host)) {
+  if (loopback && !request.host.empty() && !IsLocal(request.host)) {
     return Failure({Code::kPermissionDenied,
                     "this port serves localhost and addresses, not the name that Host has"},
                    421);
   }
   if (!request.origin.empty() && !IsOrigin(request.origin, request.host)) {
     return Failure({Code::kPermissionDenied, "this is not for pages of other origins"}, 403);
+  }
+  if (IsOfOtherPage(request)) {
+    return Failure(
+        {Code::kPermissionDenied, "this is not for pages of other sites: a link may lead here"},
+        403);
   }
   if (!request.body.empty() && !IsJson(request.content_type)) {
     return Failure(InvalidArgument("a body is JSON, and says so: Content-Type: application/json"),
@@ -137,21 +131,19 @@ std::shared_ptr<Pending> Desk::Take(Request request, const std::shared_ptr<Excha
     Reply(exchange, *std::move(page));
     return nullptr;
   }
+  if (std::optional<Answer> said = login_.Take(request)) {
+    Reply(exchange, *std::move(said));
+    return nullptr;
+  }
   bool taken = false;
   auto pending = TakeOther(request, exchange, &taken);
   return taken ? pending : TakeCall(std::move(request), exchange);
 }
 
-Status Desk::Admit(Request& request, security::Permission needs) const {
+Status Desk::Admit(Request& request, security::Permission needs) {
   security::Guard* const guard = options_.guard;
-  if (guard == nullptr || !guard->enforces()) return OkStatus();
-  security::Proof proof{.authorization = request.authorization, .address = request.caller.address};
-  if (const auto& certificate = request.certificate) {
-    proof.uris = certificate->uris;
-    proof.dns_names = certificate->dns_names;
-    proof.common_name = certificate->common_name;
-  }
-  auto visitor = guard->Admit(proof, base::UnixNowMs());
+  if (!login_.asks()) return OkStatus();
+  auto visitor = login_.Admit(request);
   if (!visitor.ok()) return visitor.status();
   const Status may = CheckCall(*visitor, needs);
   if (!may.ok()) guard->CountDenied();

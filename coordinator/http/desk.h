@@ -11,6 +11,7 @@
 #include "coordinator/http/calls.h"
 #include "coordinator/http/exchange.h"
 #include "coordinator/http/health.h"
+#include "coordinator/http/login.h"
 #include "coordinator/security/guard.h"
 
 namespace assent::http {
@@ -31,7 +32,9 @@ struct DeskOptions {
 class Desk final : public Taker {
  public:
   explicit Desk(DeskOptions options)
-      : options_(std::move(options)), health_(std::make_shared<Health>(options_.health)) {}
+      : options_(std::move(options)),
+        health_(std::make_shared<Health>(options_.health)),
+        login_(options_.guard) {}
 
   // Before it, all of /v1 is UNAVAILABLE. The rooms outlive every call of Take.
   void Open(Rooms rooms) {
@@ -49,13 +52,14 @@ class Desk final : public Taker {
   std::shared_ptr<Pending> TakeOther(Request& request, const std::shared_ptr<Exchange>& exchange,
                                      bool* taken);
   // Who asks, into its caller, and that it may.
-  Status Admit(Request& request, security::Permission needs) const;
+  Status Admit(Request& request, security::Permission needs);
   // Why not, and, of one who is to come back, when.
   Answer Refusal(const Request& request, const Status& why) const;
   std::shared_ptr<Pending> TakeCall(Request request, const std::shared_ptr<Exchange>& exchange);
 
   const DeskOptions options_;
   const std::shared_ptr<Health> health_;
+  Login login_;
   std::shared_ptr<const Rooms> rooms_;  // atomically
 };
 
@@ -63,7 +67,8 @@ class Desk final : public Taker {
 void TakeHost(Request& request);
 
 // Whether a page of somebody else's may have sent this: a browser says where it comes from, and
-// cannot say that it is JSON without asking first, which nobody answers. OK: no.
+// cannot say that it is JSON without asking first, which nobody answers. A link may lead here. OK:
+// no.
 Answer CheckSender(const Request& request, bool loopback);
 
 }  // namespace assent::http

@@ -30,7 +30,13 @@ struct Request {
   std::string tracestate{};
   std::string if_none_match{};
   std::string authorization{};
+  std::string cookie{};
+  std::string csrf{};        // of a page of ours (login.h)
+  std::string fetch_site{};  // what a browser says of the page that sends it (Sec-Fetch-…)
+  std::string fetch_mode{};
+  std::string fetch_dest{};
   std::string body{};
+  bool secure = false;  // it came over TLS
   service::Caller caller{};
   std::shared_ptr<const tls::Names> certificate{};  // of the caller's; nullptr: it has shown none
 };
@@ -41,6 +47,8 @@ struct Answer {
   std::string type = "application/json";
   std::string allow{};  // of a 405
   std::string cache = "no-store";
+  // What a browser that shows it may do for it: nothing, but for a page of ours.
+  const char* policy = "default-src 'none'; frame-ancestors 'none'";
   std::string header{};    // further lines of it, each with its end
   bool try_later = false;  // with Retry-After
   bool last_here = false;  // the connection ends with it

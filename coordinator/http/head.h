@@ -8,7 +8,11 @@
 
 namespace assent::http {
 
-// `keep`: the connection goes on after it. `stream`: its end is the connection's.
-std::string HeadOf(const Answer& answer, bool keep, bool stream);
+struct HeadOptions {
+  bool keep = false;        // the connection goes on after it
+  bool stream = false;      // its end is the connection's
+  bool always_tls = false;  // a browser comes to this host by TLS alone from now on
+};
+std::string HeadOf(const Answer& answer, const HeadOptions& options);
 
 }  // namespace assent::http

@@ -37,6 +37,9 @@ inline constexpr std::int64_t kMaxLookMs = 5'000;
 inline constexpr std::int64_t kMaxDeedMs = 30'000;
 inline constexpr std::int64_t kHeartbeatMs = 15'000;  // of an event stream on which nothing happens
 
+// How long a browser that came by TLS comes so alone.
+inline constexpr std::int64_t kAlwaysTlsSeconds = 30 * 86'400;
+
 // A write to the log that /readyz asks for; a younger answer is told to others as well.
 inline constexpr std::int64_t kMaxLogWriteMs = 2'000;
 inline constexpr std::int64_t kLogWriteAgeMs = 1'000;

@@ -12,6 +12,7 @@
 #include "assent/v1/transaction.pb.h"
 #include "coordinator/http/json.h"
 #include "coordinator/http/limits.h"
+#include "coordinator/http/login.h"
 #include "coordinator/http/routes.h"
 
 namespace assent::http {
@@ -114,7 +115,8 @@ struct Refusal {
 // Those of any request; each has a test (tests/http).
 constexpr Refusal kRefusals[] = {
     {400, "INVALID_ARGUMENT, FAILED_PRECONDITION or OUT_OF_RANGE; or it is no HTTP"},
-    {403, "It comes from a page of another origin"},
+    {401, "UNAUTHENTICATED: there are rules, and it is not known who asks"},
+    {403, "PERMISSION_DENIED, or it comes from a page of another origin"},
     {404, "NOT_FOUND: no such transaction or branch, or no such path"},
     {405, "The path takes another method"},
     {408, "The request did not come in whole in time"},
@@ -283,6 +285,47 @@ std::string Lower(std::string text) {
   return text;
 }
 
+// Of the login's paths, which are no calls of the wire's.
+Json LoginOperation(const char* id, const char* summary, const char* reply, bool takes_token) {
+  Json operation = {{"operationId", id}, {"summary", summary}, {"parameters", Json::array()}};
+  if (takes_token) {
+    operation["requestBody"] = {{"required", true},
+                                {"content", Content("application/json", Ref("LoginRequest"))}};
+  }
+  Json responses = {{"200", Json{{"description", summary},
+                                 {"content", Content("application/json", Ref(reply))}}}};
+  AddRefusals(/*waits=*/false, responses);
+  operation["responses"] = std::move(responses);
+  return operation;
+}
+
+Json ObjectSchema(Json properties) {
+  return {
+      {"type", "object"}, {"properties", std::move(properties)}, {"additionalProperties", false}};
+}
+
+void AddLogin(Json& paths, Json& schemas) {
+  const Json text = {{"type", "string"}};
+  const Json flag = {{"type", "boolean"}};
+  const Json token = {{"type", "string"}, {"minLength", 1}, {"maxLength", kMaxCredentialBytes}};
+  schemas["LoginRequest"] = ObjectSchema({{"token", token}});
+  schemas["LoginRequest"]["required"] = Json::array({"token"});
+  schemas["Identity"] = ObjectSchema({{"rules", flag},
+                                      {"identity", text},
+                                      {"by", text},
+                                      {"roles", text},
+                                      {"may", Json{{"type", "array"}, {"items", text}}},
+                                      {"payloads", flag},
+                                      {"login", text},
+                                      {"csrf", text}});
+  schemas["Nothing"] = ObjectSchema(Json::object());
+  paths[std::string(kLoginPath)] = {
+      {"get", LoginOperation("WhoAmI", "Who one is here, and may what", "Identity", false)},
+      {"post", LoginOperation("Login", "A session of the console, by a token", "Identity", true)}};
+  paths[std::string(kLogoutPath)] = {
+      {"post", LoginOperation("Logout", "Ends the session", "Nothing", false)}};
+}
+
 Json Document(const std::string& version) {
   Messages used;
   Json paths = Json::object();
@@ -300,6 +343,7 @@ Json Document(const std::string& version) {
       more = true;
     }
   }
+  AddLogin(paths, schemas);
   return {{"openapi", "3.0.3"},
           {"info",
            {{"title", "Assent"},

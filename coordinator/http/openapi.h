@@ -14,7 +14,7 @@ inline constexpr std::string_view kReadyPath = "/readyz";
 inline constexpr std::string_view kMetricsPath = "/metrics";
 inline constexpr std::string_view kOpenApiPath = "/v1/openapi.json";
 
-// What is served beside the calls of routes.h, all by GET.
+// What is served beside the calls of routes.h, all by GET; and the login (login.h).
 struct OtherRoute {
   std::string_view path;
   const char* id;

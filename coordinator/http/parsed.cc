@@ -24,6 +24,11 @@ Request RequestOf(boost::beast::http::request<boost::beast::http::string_body>&&
   request.if_none_match = Text(message[field::if_none_match]);
   if (message.count(field::authorization) == 1)
     request.authorization = Text(message[field::authorization]);
+  request.cookie = Text(message[field::cookie]);
+  request.csrf = Text(message["X-Assent-Csrf"]);
+  request.fetch_site = Text(message["Sec-Fetch-Site"]);
+  request.fetch_mode = Text(message["Sec-Fetch-Mode"]);
+  request.fetch_dest = Text(message["Sec-Fetch-Dest"]);
   request.body = std::move(message.body());
   return request;
 }

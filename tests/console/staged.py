@@ -12,6 +12,8 @@ TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/j
 INFO = {"version": "0.1.0", "coordinatorId": 7, "epoch": "21", "startedUnixMs": "1", "dataFile": "postgresql://db/assent", "active": "0", "committing": "0", "aborting": "0",
         "needsOperator": "0", "retained": "0", "refusing": "", "logRecords": "0", "logCommits": "0", "setAside": "0", "members": [], "slotsSetAside": []}
 SILENT = {"epoch": "22", "node": "node-b", "address": "10.0.0.2:7400", "why": "deadline of 1000 ms passed"}
+NOBODY_ASKED = {"rules": False, "identity": "", "by": "NOBODY_IS_ASKED", "roles": "",
+                "may": ["BEGIN", "FOLLOW", "LOOK", "OPERATE", "READ_RECORD", "ADMINISTER", "SERVE", "HAND_ON"], "payloads": True, "login": "", "csrf": ""}
 CAUSES = {"causes": [], "others": "0", "total": "0", "asOfUnixMs": "1", "silent": [], "slotsLeftOut": 0}
 
 
@@ -37,7 +39,7 @@ class Staged:
     """`answers`: by path, what is answered: a message, or (HTTP code, message or text)."""
 
     def __init__(self):
-        self.answers = {"/v1/server": INFO, "/metrics": "", "/v1/causes": CAUSES, "/v1/participants": {"participants": [], "nextPageToken": "", "silent": []}}
+        self.answers = {"/v1/login": NOBODY_ASKED, "/v1/server": INFO, "/metrics": "", "/v1/causes": CAUSES, "/v1/participants": {"participants": [], "nextPageToken": "", "silent": []}}
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.port = self._server.server_port

@@ -49,9 +49,9 @@ TEST(Console, ServesEachFileByItsType) {
     EXPECT_EQ(answer.body, file.text);
     const bool script = file.name.ends_with(".js");
     EXPECT_EQ(script, answer.type == "text/javascript; charset=utf-8") << file.name;
-    EXPECT_THAT(answer.header, HasSubstr("script-src 'self'"));
-    EXPECT_THAT(answer.header, HasSubstr("frame-ancestors 'none'"));
-    EXPECT_THAT(answer.header, Not(HasSubstr("unsafe")));
+    EXPECT_THAT(answer.policy, HasSubstr("script-src 'self'"));
+    EXPECT_THAT(answer.policy, HasSubstr("frame-ancestors 'none'"));
+    EXPECT_THAT(answer.policy, Not(HasSubstr("unsafe")));
   }
 }
 

@@ -3,6 +3,7 @@
 import { pathOf, post } from "./api.js";
 import { el, show } from "./dom.js";
 import { quoted } from "./format.js";
+import { session } from "./session.js";
 
 // What becomes of one that is held a person finds at its participants (docs/cluster.md).
 export const isTwoPhase = (transaction) => transaction.branches.some((branch) => branch.spec.protocol === "TWO_PHASE");
@@ -23,11 +24,21 @@ const VERBS = {
 };
 
 export const verbOf = (name) => VERBS[name];
-export const allowed = (transaction) => Object.keys(VERBS).filter((name) => VERBS[name].allowed(transaction));
+const permissionOf = (name) => (name === "forget" ? "ADMINISTER" : "OPERATE");
+// What its state allows, and then whoever looks.
+const possible = (transaction) => Object.keys(VERBS).filter((name) => VERBS[name].allowed(transaction));
+export const mayDo = (name) => session.may(permissionOf(name));
+export const allowed = (transaction) => possible(transaction).filter(mayDo);
+// Why something of it is not offered, in a sentence; empty: nothing is missing.
+export function whyNotAllowed(transaction) {
+  const missing = possible(transaction).find((name) => !mayDo(name));
+  return missing ? session.whyNot(permissionOf(missing)) : "";
+}
 // Of one that is held: what is said of one branch is how it was decided.
 export const resolvable = (transaction, branch) =>
-  ["FINISHING", "UNDOING"].includes(branch.state) ||
-  (transaction.held && ["WAITING", "EXECUTING", "EXECUTED"].includes(branch.state));
+  session.may("OPERATE") &&
+  (["FINISHING", "UNDOING"].includes(branch.state) ||
+    (transaction.held && ["WAITING", "EXECUTING", "EXECUTED"].includes(branch.state)));
 
 export function nameOfPerson(name) {
   if (name !== undefined) localStorage.setItem("who", name);
@@ -40,7 +51,15 @@ export function ask({ title, intro = [], choices = [], word, grave, look, act, c
   const effect = el("p", { class: "effect", "aria-live": "polite" }, "…");
   const trouble = el("p", { class: "trouble", role: "alert" });
   const line = el("code", {});
-  const who = el("input", { name: "who", required: true, maxlength: 200, autocomplete: "name", value: nameOfPerson() });
+  // Who has proven who he is need not say so; what he says all the same stands beside it.
+  const known = session.identity;
+  const who = el("input", {
+    name: "who",
+    required: true,
+    maxlength: 200,
+    autocomplete: "name",
+    value: nameOfPerson() || known,
+  });
   const reason = el("input", { name: "reason", required: true, maxlength: 500, autocomplete: "off" });
   const confirm = el("button", { type: "submit", class: grave ? "grave" : "main" }, word);
   const radios = choices.map(({ value, text }, at) =>
@@ -59,6 +78,7 @@ export function ask({ title, intro = [], choices = [], word, grave, look, act, c
     radios.length ? el("fieldset", {}, el("legend", {}, "What is true at the participant?"), radios) : null,
     el("div", { class: "effect-box" }, el("h3", {}, "What it will do"), effect),
     el("label", {}, "Who are you?", who),
+    known ? el("p", { class: "muted" }, `On record as ${known}, and with what you say here.`) : null,
     el("label", {}, "Why?", reason),
     el("div", { class: "command" }, line),
     trouble,

@@ -2,6 +2,13 @@
 
 const PATIENCE_MS = 10000;
 
+// What a page of ours shows beside the cookie of its session, wherever it changes something.
+let csrf = "";
+export const showWith = (token) => (csrf = token);
+
+// Told when the coordinator does not know who asks, or does not any more.
+export const unknown = new EventTarget();
+
 // `away`: nobody answered, or who answers is only starting or stopping. Else it is an answer: no.
 export class Failure extends Error {
   constructor(message, { http = 0, code = 0 } = {}) {
@@ -28,6 +35,7 @@ async function ask(path, options = {}) {
   } catch {
     // Not the daemon's own answer: a proxy's.
   }
+  if (response.status === 401 && path !== "/v1/login") unknown.dispatchEvent(new Event("unknown"));
   throw new Failure(status.message || `HTTP ${response.status}`, { http: response.status, code: status.code });
 }
 
@@ -47,7 +55,11 @@ async function read(path, options) {
 
 export const get = (path, query = {}) => read(withQuery(path, query));
 export const post = (path, body) =>
-  read(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  read(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", ...(csrf ? { "X-Assent-Csrf": csrf } : {}) },
+    body: JSON.stringify(body),
+  });
 export async function text(path) {
   try {
     return await (await ask(path)).text();

@@ -1,14 +1,16 @@
 // The frame around the pages: where one is, whether the daemon is there, keys, and what is said aloud.
 
-import { get, pathOf } from "./api.js";
+import { get, pathOf, unknown } from "./api.js";
 import { here, link, replace, toTransaction } from "./address.js";
 import { AttentionPage } from "./attention.js";
 import { el, show } from "./dom.js";
 import { clock, duration, number } from "./format.js";
 import { showKeys, takeKeys } from "./keys.js";
+import { DeniedPage, LoginPage } from "./login.js";
 import { OverviewPage } from "./overview.js";
 import { ParticipantsPage } from "./participants.js";
 import { Pulse } from "./pulse.js";
+import { session } from "./session.js";
 import { TransactionPage } from "./transaction.js";
 import { shown } from "./unseen.js";
 
@@ -28,11 +30,13 @@ class App {
   pulse = new Pulse();
   page = null;
   #at = "";
+  #asking = null;
 
   constructor() {
     this.banner = el("div", { class: "banner-place", role: "status" });
     this.tabs = el("nav", { class: "tabs", "aria-label": "Pages" });
     this.state = el("p", { class: "pulse" });
+    this.who = el("p", { class: "who" });
     this.search = el("input", {
       type: "search",
       name: "gid",
@@ -70,6 +74,7 @@ class App {
         this.tabs,
         find,
         this.state,
+        this.who,
         el("button", { type: "button", class: "quiet help", "aria-label": "Keys", onclick: showKeys }, "?"),
       ),
       this.banner,
@@ -78,14 +83,50 @@ class App {
       this.said,
     );
     addEventListener("hashchange", () => this.#go());
+    unknown.addEventListener("unknown", () => this.#askWho());
     this.pulse.addEventListener("beat", () => this.#beat());
     this.pulse.addEventListener("back", () => {
       this.announce("The daemon answers again.");
       this.page.refresh();
+      this.#askWho();
     });
     takeKeys(this);
-    this.pulse.start();
+    this.#askWho();
+  }
+
+  // Who looks at this, and so what there is for him to see.
+  #askWho() {
+    this.#asking ??= session.ask().finally(() => {
+      this.#asking = null;
+      this.#enter();
+    });
+  }
+
+  #enter() {
+    if (session.may("LOOK")) this.pulse.start();
+    else {
+      this.pulse.stop();
+      show(this.banner);
+      show(this.state);
+    }
+    show(
+      this.who,
+      session.identity ? el("span", { title: session.roles }, session.identity) : null,
+      session.hasLogin
+        ? el("button", { type: "button", class: "quiet", onclick: () => this.#logOut() }, "Log out")
+        : null,
+    );
+    this.search.hidden = !session.may("FOLLOW");
     this.#go();
+  }
+
+  async #logOut() {
+    try {
+      await session.logOut();
+    } catch (failure) {
+      this.tell(`It is not known whether you are logged out: ${failure.message}`);
+    }
+    this.#enter();
   }
 
   announce(text) {
@@ -113,7 +154,8 @@ class App {
       await get(pathOf(gid));
       location.hash = toTransaction(gid);
     } catch {
-      location.hash = link("attention", "", { prefix: gid, state: "all" });
+      if (!session.may("LOOK")) location.hash = toTransaction(gid);
+      else location.hash = link("attention", "", { prefix: gid, state: "all" });
     }
     this.search.value = "";
     this.main.focus();
@@ -123,17 +165,19 @@ class App {
     const at = here();
     const known = PAGES[at.page] && (at.page === "transactions") === (at.id !== "");
     if (!known) return replace(link("attention"));
-    const place = `${at.page}/${at.id}`;
-    if (place === this.#at && this.page.update) {
-      this.page.update(at);
+    const denied = session.isStranger || !session.may(at.page === "transactions" ? "FOLLOW" : "LOOK");
+    const place = denied ? `denied ${session.isStranger}` : `${at.page}/${at.id}`;
+    if (place === this.#at && (denied || this.page.update)) {
+      this.page.update?.(at);
     } else {
       this.page?.close();
       show(this.main);
       this.#at = place;
       const first = !this.page;
-      this.page = new PAGES[at.page](this.main, at, this);
+      if (session.isStranger) this.page = new LoginPage(this.main, () => this.#enter());
+      else this.page = denied ? new DeniedPage(this.main) : new PAGES[at.page](this.main, at, this);
       scrollTo(0, 0);
-      if (!first) this.main.focus({ preventScroll: true });
+      if (!first && !session.isStranger) this.main.focus({ preventScroll: true });
     }
     this.main.dataset.at = location.hash;
     this.#drawTabs(at.page);
@@ -144,7 +188,7 @@ class App {
     document.title = shown(`${needs ? `(${number(needs)}) ` : ""}${this.page.title} · Assent`);
     show(
       this.tabs,
-      TABS.map(([name, word]) =>
+      (session.may("LOOK") ? TABS : []).map(([name, word]) =>
         el(
           "a",
           { href: link(name), "aria-current": name === page ? "page" : null },
@@ -158,6 +202,7 @@ class App {
   }
 
   #beat() {
+    if (!session.may("LOOK")) return;
     const { failure, server, since, checks } = this.pulse;
     this.#drawTabs(here().page);
     document.body.classList.toggle("stale", Boolean(failure));

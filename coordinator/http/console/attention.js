@@ -2,11 +2,13 @@
 
 import { get, repeat } from "./api.js";
 import { link, replace } from "./address.js";
+import { mayDo } from "./actions.js";
 import { askForMany } from "./batch.js";
 import { command, el, show } from "./dom.js";
 import { asked, filterForm, flags, isFinished } from "./filters.js";
 import { age, number, plural } from "./format.js";
 import { TransactionList } from "./list.js";
+import { session } from "./session.js";
 import { nobodyOf } from "./spelling.js";
 
 const EVERY_MS = 2000;
@@ -295,6 +297,7 @@ export class AttentionPage {
         },
         word,
       );
+    if (!mayDo("retry")) return el("p", { class: "muted" }, session.whyNot("OPERATE"));
     const undecided = cause.states.some((one) => one.state === "ACTIVE");
     const held = cause.kind === "HELD";
     return el(

@@ -15,7 +15,12 @@ export class Pulse extends EventTarget {
   checks = []; // of /readyz, while it is there and does not serve
 
   start() {
-    this.again = repeat(EVERY_MS, () => this.#beat());
+    this.again ??= repeat(EVERY_MS, () => this.#beat());
+  }
+
+  stop() {
+    this.again?.end();
+    this.again = null;
   }
 
   get now() {

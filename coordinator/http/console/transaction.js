@@ -1,7 +1,7 @@
 // One transaction: what it is, whether it is stuck, why, and what comes next; then how it came so.
 
 import { pathOf, watch } from "./api.js";
-import { allowed, askForOne, askToResolve, resolvable, verbOf } from "./actions.js";
+import { allowed, askForOne, askToResolve, resolvable, verbOf, whyNotAllowed } from "./actions.js";
 import { link } from "./address.js";
 import { command, copyButton, el, show } from "./dom.js";
 import {
@@ -208,6 +208,7 @@ export class TransactionPage {
           `Resolve branch ${branch.spec.branchId}…`,
         ),
       ),
+      whyNotAllowed(transaction) ? el("p", { class: "muted", "data-key": "why not" }, whyNotAllowed(transaction)) : null,
     );
   }
 
