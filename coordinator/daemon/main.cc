@@ -16,6 +16,7 @@
 #include <spdlog/spdlog.h>
 
 #include "coordinator/daemon/config.h"
+#include "coordinator/daemon/file_modes.h"
 #include "coordinator/daemon/logging.h"
 #include "coordinator/daemon/output.h"
 #include "coordinator/daemon/server.h"
@@ -165,6 +166,7 @@ int main(int argc, char** argv) {
   int exit_code = 0;
   assent::daemon::TellSupervisor("STATUS=opening the log");
   const assent::Status started = server.Start(exit_code);
+  assent::daemon::WarnOfOpenFiles(parsed.config);
   const bool stop = starting->stop_asked();
   starting.reset();
   if (!started.ok()) {

@@ -65,7 +65,9 @@ Result<OpenedLog> OpenSqlite(const Config& config, const std::string& folder,
                              std::function<void(const Status&)> on_poisoned, int& exit_code) {
   exit_code = kExitDataFolder;
   std::error_code error;
-  std::filesystem::create_directories(folder, error);
+  const bool made = std::filesystem::create_directories(folder, error);
+  // What is in it is nobody else's; one that is there has the mode that somebody gave it.
+  if (made) std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
   if (error)
     return Unavailable("cannot create the data folder " + folder + ": " + error.message() +
                        "; choose another with --data");

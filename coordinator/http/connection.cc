@@ -76,7 +76,7 @@ class Line final : public Exchange {
 }  // namespace
 
 Connection::Connection(Lane& lane, Ledger& ledger, Taker& taker, Socket&& socket,
-                       service::Caller caller, Ledger::Entry entry, std::shared_ptr<ssl_ctx_st> tls)
+                       service::Caller caller, Counted counted, std::shared_ptr<ssl_ctx_st> tls)
     : lane_(lane),
       ledger_(ledger),
       taker_(taker),
@@ -84,7 +84,7 @@ Connection::Connection(Lane& lane, Ledger& ledger, Taker& taker, Socket&& socket
       tls_(std::move(tls)),
       timer_(lane.context),
       caller_(std::move(caller)),
-      entry_(entry) {}
+      counted_(std::move(counted)) {}
 
 void Connection::Begin() {
   lane_.connections.insert(shared_from_this());
@@ -201,7 +201,7 @@ bool Connection::IsAcceptable() {
   const auto& request = parser_->get();
   if (wants_tls_) {
     Refuse(InvalidArgument("this port speaks TLS alone: https"), 400);
-  } else if (entry_ == Ledger::Entry::kRefused) {
+  } else if (counted_.entry == Ledger::Entry::kRefused) {
     Refuse(ResourceExhausted("there are too many connections, in all or from this address"), 429);
   } else if (request.target().size() > kMaxTargetBytes) {
     Refuse(TooMany("the target", request.target().size(), kMaxTargetBytes), 414);

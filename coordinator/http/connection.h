@@ -58,6 +58,12 @@ struct Lane {
   std::thread thread{};
 };
 
+// As what the ledger knows a connection.
+struct Counted {
+  std::string network;
+  Ledger::Entry entry;
+};
+
 // One request after the other is read, handed to the desk, answered.
 //
 // Over TLS, Idle begins with the handshake.
@@ -69,8 +75,8 @@ struct Lane {
 class Connection final : public std::enable_shared_from_this<Connection> {
  public:
   Connection(Lane& lane, Ledger& ledger, Taker& taker, Socket&& socket, service::Caller caller,
-             Ledger::Entry entry, std::shared_ptr<ssl_ctx_st> tls);
-  ~Connection() { ledger_.Leave(caller_.address, entry_); }
+             Counted counted, std::shared_ptr<ssl_ctx_st> tls);
+  ~Connection() { ledger_.Leave(counted_.network, counted_.entry); }
 
   using Clock = std::chrono::steady_clock;
 
@@ -152,7 +158,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   bool wants_tls_ = false;                   // and the caller does not speak it: it is told so
   boost::asio::steady_timer timer_;
   const service::Caller caller_;
-  const Ledger::Entry entry_;
+  const Counted counted_;
 
   State state_ = State::kIdle;
   std::atomic<bool> gone_{false};

@@ -34,6 +34,17 @@ service::Caller CallerOf(const Tcp::endpoint& peer) {
   return {.connection = host + ":" + std::to_string(peer.port()), .address = host};
 }
 
+// What counts as one peer for the number of connections, as for the other door: a machine has many
+// addresses of IPv6, and seldom more than one network.
+std::string NetworkOf(const Tcp::endpoint& peer, const std::string& host) {
+  if (!peer.address().is_v6()) return host;
+  const auto v6 = peer.address().to_v6();
+  if (v6.is_v4_mapped() || v6.is_loopback()) return host;
+  constexpr std::size_t kNetworkBytes = 8;
+  const auto bytes = v6.to_bytes();
+  return "ipv6:" + std::string(bytes.begin(), bytes.begin() + kNetworkBytes);
+}
+
 // Until the lane is over.
 void RunClock(Lane& lane) {
   lane.clock.expires_after(milliseconds(kClockMs));
@@ -90,12 +101,14 @@ void Door::Parts::Accept(Tcp::acceptor& acceptor) {
 
 void Door::Parts::Arrived(Lane& lane, Socket&& socket, const Tcp::endpoint& peer) {
   service::Caller caller = CallerOf(peer);
-  const Ledger::Entry entry = ledger.Enter(caller.address);
+  std::string network = NetworkOf(peer, caller.address);
+  const Ledger::Entry entry = ledger.Enter(network);
   if (entry == Ledger::Entry::kClosed) return;
   Error ignored;
   socket.set_option(Tcp::no_delay(true), ignored);
-  const auto connection = std::make_shared<Connection>(
-      lane, ledger, taker, std::move(socket), std::move(caller), entry, tls ? tls() : nullptr);
+  const auto connection =
+      std::make_shared<Connection>(lane, ledger, taker, std::move(socket), std::move(caller),
+                                   Counted{std::move(network), entry}, tls ? tls() : nullptr);
   net::post(lane.context, [connection] { connection->Begin(); });
 }
 

@@ -24,7 +24,8 @@ namespace {
 constexpr const char* kCiphers =
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256:"
     "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
-constexpr std::string_view kSessionContext = "assentd";
+// Those that clients have, of 128 bits and more, and no others.
+constexpr const char* kGroups = "X25519:P-256:P-384";
 
 struct Free {
   void operator()(BIO* p) const { BIO_free(p); }
@@ -187,17 +188,33 @@ void UseClientCa(SSL_CTX* context, const ServerFiles& files, const Certificates&
       nullptr);
 }
 
+// Of what the client would speak over it; who would none of it is none of ours: what is meant for
+// another protocol is not taken for this one.
+int ChooseProtocol(SSL*, const unsigned char** chosen, unsigned char* chosen_size,
+                   const unsigned char* offered, unsigned offered_size, void*) {
+  for (unsigned at = 0; at < offered_size; at += 1U + offered[at]) {
+    const std::string_view one(reinterpret_cast<const char*>(offered + at + 1), offered[at]);
+    if (one != "http/1.1" && one != "http/1.0") continue;
+    *chosen = offered + at + 1;
+    *chosen_size = offered[at];
+    return SSL_TLSEXT_ERR_OK;
+  }
+  return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
 std::shared_ptr<SSL_CTX> MakeContext() {
   std::shared_ptr<SSL_CTX> context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
   SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
   SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                         SSL_OP_CIPHER_SERVER_PREFERENCE);
+                                         SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_cipher_list(context.get(), kCiphers);
+  SSL_CTX_set1_groups_list(context.get(), kGroups);
+  SSL_CTX_set_alpn_select_cb(context.get(), ChooseProtocol, nullptr);
+  // Who comes again shows its certificate again: by the CA and the clock of then.
+  SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_num_tickets(context.get(), 0);
   SSL_CTX_set_max_cert_list(context.get(), kMaxClientChainBytes);
   SSL_CTX_set_mode(context.get(), SSL_MODE_RELEASE_BUFFERS);
-  SSL_CTX_set_session_id_context(context.get(),
-                                 reinterpret_cast<const unsigned char*>(kSessionContext.data()),
-                                 static_cast<unsigned>(kSessionContext.size()));
   return context;
 }
 

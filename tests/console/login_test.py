@@ -16,7 +16,6 @@ from browser import browser_of_all  # noqa: E402
 from sessions_rig import Asked, order, read  # noqa: E402
 
 
-
 class Page(http.server.BaseHTTPRequestHandler):
     """Of another origin."""
 
