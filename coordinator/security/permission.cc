@@ -30,7 +30,7 @@ constexpr auto kCalls = std::to_array<CallRule>({
     {"/assent.v1.TransactionService/Forget", P::kAdminister},
     {"/assent.v1.TransactionService/Get", P::kFollow},
     {"/assent.v1.TransactionService/GetServerInfo", P::kLook},
-    {"/assent.v1.TransactionService/List", P::kLook},
+    {"/assent.v1.TransactionService/List", P::kFollow},
     {"/assent.v1.TransactionService/ListAudit", P::kReadRecord},
     {"/assent.v1.TransactionService/ListCauses", P::kLook},
     {"/assent.v1.TransactionService/ListParticipants", P::kLook},

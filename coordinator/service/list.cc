@@ -24,6 +24,7 @@
 #include "coordinator/core/codec.h"
 #include "coordinator/service/convert.h"
 #include "coordinator/service/filter.h"
+#include "coordinator/service/own_list.h"
 #include "proto/words/words.h"
 
 namespace assent::service {
@@ -48,6 +49,7 @@ struct Listing {
   explicit Listing(const ListScope& s) : scope(s), engine(s.engine) {}
   const ListScope scope;
   engine::Engine& engine;
+  engine::OnlyOf own;     // what it began alone; nullptr: everybody's
   bool spans = false;     // all coordinators are asked
   bool is_slice = false;  // another one gathers the list
   v1::ListRequest request;
@@ -239,13 +241,21 @@ bool Take(Listing& listing, std::uint64_t last) {
   return true;
 }
 
+// What it began itself: one that nobody in particular began may be asked for by its gid, and is on
+// nobody's list.
+bool IsListed(const Listing& listing, const core::Transaction& txn) {
+  const engine::OnlyOf& initiator = txn.spec().initiator;
+  return listing.own == nullptr || (initiator != nullptr && *listing.own == *initiator);
+}
+
 // A row of the history. One that makes no sense is shown as what it is, and the others are shown as
-// well.
+// well; but not to one who sees only his own: nobody can say whose it is.
 void AddFinished(Listing& listing, const log::FinishedRow& row) {
   const Result<core::Transaction> txn = core::Codec::Decode(row.gid, row.spec, row.state);
   v1::Transaction shown;
+  if (!txn.ok() && listing.own != nullptr) return;
   if (txn.ok()) {
-    if (!Matches(listing.request, *txn, true, base::WallNow())) return;
+    if (!IsListed(listing, *txn) || !Matches(listing.request, *txn, true, base::WallNow())) return;
     ToProto(*txn, core::Now{}, Detail::kSummary, true, shown);
   } else {
     shown.set_gid(row.gid);
@@ -262,7 +272,7 @@ void AddFinished(Listing& listing, const log::FinishedRow& row) {
 // slice has found before: what ended between the two is in both, and shown once.
 void ScanFinished(const ListingPtr& listing, std::uint64_t live) {
   const std::size_t rows =
-      IsFiltered(listing->request)
+      IsFiltered(listing->request) || listing->own != nullptr
           ? std::clamp<std::size_t>(listing->page_size * 4, 64, kMaxScannedRowsCount)
           : listing->page_size + 1;
   listing->engine.ScanFinished(
@@ -328,7 +338,7 @@ void VisitRow(const Listing& listing, Found& found, std::uint64_t rank,
     found.cut = std::min(found.cut, rank - 1);
     return;
   }
-  if (!Matches(listing.request, txn, visible, now.wall)) return;
+  if (!IsListed(listing, txn) || !Matches(listing.request, txn, visible, now.wall)) return;
   v1::Transaction& shown = rows[rank];
   ToProto(txn, now, Detail::kSummary, visible, shown);
   found.bytes += BytesOf(shown);
@@ -354,6 +364,8 @@ v1::ListRequest SliceRequestFor(const Listing& listing, std::uint64_t epoch) {
   slice.set_part(static_cast<std::uint32_t>(listing.part));
   slice.set_look(look == listing.looks.end() ? 0 : look->second);
   slice.set_after(listing.slice_after);
+  // Most of what comes is left out: a small page would be asked for row by row.
+  if (listing.own != nullptr) request.set_page_size(limits::kMaxPageSizeCount);
   return request;
 }
 
@@ -368,6 +380,7 @@ void Merge(const ListingPtr& listing, Slices slices) {
   }
   NoteWhatIsMissing(listing->scope.router, slices, listing->reply);
   std::vector<engine::SliceEnd> ends;
+  const engine::OnlyOf& own = listing->own;
   {
     const MutexLock lock(listing->mutex);
     Found& found = listing->shared;
@@ -378,8 +391,10 @@ void Merge(const ListingPtr& listing, Slices slices) {
       found.visited_rows += end.rows();
       if (end.more()) ends.push_back({.serial = end.looked_at(), .more = true});
       const int rows = std::min(end.serials_size(), slice.reply.transactions_size());
-      for (int i = 0; i < rows; ++i)
+      for (int i = 0; i < rows; ++i) {
+        if (own != nullptr && slice.reply.transactions(i).initiator() != *own) continue;
         found.rows[RankOf(*listing, end.serials(i))].Swap(slice.reply.mutable_transactions(i));
+      }
     }
   }
   OnSlice(listing, OkStatus(), ends);
@@ -393,13 +408,13 @@ void AskMembers(const ListingPtr& listing) {
       },
       [listing](Slices slices) {
         const std::uint64_t self = listing->scope.router.self();
-        RunList(listing->scope, SliceRequestFor(*listing, self),
-                [listing, self, slices = std::move(slices)](const Status& status,
-                                                            v1::ListReply own) mutable {
-                  if (!status.ok()) return listing->done(status, {});
-                  slices.push_back({{.epoch = self}, status, std::move(own)});
-                  Merge(listing, std::move(slices));
-                });
+        RunListOf(listing->own, listing->scope, SliceRequestFor(*listing, self),
+                  [listing, self, slices = std::move(slices)](const Status& status,
+                                                              v1::ListReply here) mutable {
+                    if (!status.ok()) return listing->done(status, {});
+                    slices.push_back({{.epoch = self}, status, std::move(here)});
+                    Merge(listing, std::move(slices));
+                  });
       });
 }
 
@@ -431,7 +446,13 @@ void NextSlice(const ListingPtr& listing) {
 
 void RunList(const ListScope& scope, v1::ListRequest request,
              std::function<void(const Status&, v1::ListReply)> done) {
+  RunListOf(nullptr, scope, std::move(request), std::move(done));
+}
+
+void RunListOf(const engine::OnlyOf& own, const ListScope& scope, v1::ListRequest request,
+               std::function<void(const Status&, v1::ListReply)> done) {
   auto listing = std::make_shared<Listing>(scope);
+  listing->own = own;
   listing->request = std::move(request);
   listing->done = std::move(done);
   const Status planned = Plan(*listing);

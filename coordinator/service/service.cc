@@ -9,6 +9,7 @@
 #include "coordinator/service/convert.h"
 #include "coordinator/service/list.h"
 #include "coordinator/service/may.h"
+#include "coordinator/service/own_list.h"
 #include "coordinator/service/record.h"
 #include "proto/words/words.h"
 
@@ -155,11 +156,19 @@ void Service::Take(const Caller& caller, v1::GetRequest request,
   Post(gid, std::move(get), *asker);
 }
 
-void Service::Take(const Caller&, v1::ListRequest request, const AskerPtr<v1::ListReply>& asker) {
-  RunList({engine_, router_, options_.peers}, std::move(request),
-          [asker](const Status& status, v1::ListReply list) {
-            asker->Answer(status, [&](v1::ListReply& out) { out.Swap(&list); });
-          });
+void Service::Take(const Caller& caller, v1::ListRequest request,
+                   const AskerPtr<v1::ListReply>& asker) {
+  const engine::OnlyOf own = SeenBy(caller);
+  if (own != nullptr && own->empty()) {
+    return asker->Fail(Unauthenticated(
+        "who is not known has no list of what he began: show a certificate or a token"));
+  }
+  // A slice says how many rows there are of others.
+  if (own != nullptr) request.clear_slice();
+  RunListOf(own, {engine_, router_, options_.peers}, std::move(request),
+            [asker](const Status& status, v1::ListReply list) {
+              asker->Answer(status, [&](v1::ListReply& out) { out.Swap(&list); });
+            });
 }
 
 void Service::Take(const Caller&, const v1::ListCausesRequest& request,

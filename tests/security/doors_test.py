@@ -210,6 +210,43 @@ class Doors(unittest.TestCase):
         rollback = tx.RollbackRequest(gid="order-open").SerializeToString()
         self.assertEqual(grpc.StatusCode.OK, self.call("TransactionService/Rollback", "initiator", rollback)[0])
 
+    def list_all(self, who, **filters):
+        gids, token = set(), ""
+        while True:
+            request = tx.ListRequest(page_token=token, page_size=2, gid_prefix="order-list-", **filters)
+            code, words, answer = self.call("TransactionService/List", who, request.SerializeToString())
+            self.assertEqual(grpc.StatusCode.OK, code, words)
+            reply = tx.ListReply.FromString(answer)
+            gids |= {one.gid for one in reply.transactions}
+            token = reply.next_page_token
+            if not token:
+                return gids
+
+    def test_an_initiator_lists_what_it_began(self):
+        for i in range(4):
+            self.assertEqual(grpc.StatusCode.OK, self.submit(f"order-list-mine-{i}", "initiator")[0])
+            self.assertEqual(grpc.StatusCode.OK, self.submit(f"order-list-other-{i}", "rival")[0])
+        for gid, who in (("order-list-mine", "initiator"), ("order-list-other", "rival")):
+            begin = tx.BeginRequest(transaction=types.TransactionSpec(gid=gid)).SerializeToString()
+            self.assertEqual(grpc.StatusCode.OK, self.call("TransactionService/Begin", who, begin)[0])
+        mine = {"order-list-mine", *(f"order-list-mine-{i}" for i in range(4))}
+        theirs = {"order-list-other", *(f"order-list-other-{i}" for i in range(4))}
+        self.assertEqual({"order-list-mine"}, self.list_all("initiator"))
+        self.assertEqual(mine, self.list_all("initiator", all=True))
+        self.assertEqual(mine - {"order-list-mine"}, self.list_all("initiator", states=[types.FINISHED]))
+        self.assertEqual(theirs, self.list_all("rival", all=True))
+        self.assertEqual(mine | theirs, self.list_all("viewer", all=True))
+        # A slice, which only coordinators ask for, says how many rows were looked at, of others as well.
+        answer = self.call("TransactionService/List", "initiator", tx.ListRequest(slice=tx.MemberSliceRequest(part=2)).SerializeToString())[2]
+        self.assertFalse(tx.ListReply.FromString(answer).HasField("slice"))
+        # The console asks in the same way.
+        code, _, page = self.daemon.ask("GET", "/v1/transactions?all=true&gid_prefix=order-list-",
+                                        headers={"Authorization": "Bearer " + self.tokens["initiator"]})
+        self.assertEqual((200, mine), (code, {one["gid"] for one in page["transactions"]}))
+        for gid, who in (("order-list-mine", "initiator"), ("order-list-other", "rival")):
+            rollback = tx.RollbackRequest(gid=gid).SerializeToString()
+            self.assertEqual(grpc.StatusCode.OK, self.call("TransactionService/Rollback", who, rollback)[0])
+
     def test_whose_it_is_outlives_a_kill(self):
         begin = tx.BeginRequest(transaction=types.TransactionSpec(gid="order-kept", deadline_ms=3_600_000)).SerializeToString()
         self.assertEqual(grpc.StatusCode.OK, self.call("TransactionService/Begin", "initiator", begin)[0])

@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include "coordinator/security/rules.h"
 #include "coordinator/service/watch.h"
 #include "tests/service/service_rig.h"
 
@@ -43,6 +44,30 @@ TEST_F(ServiceTest, WhatIsWrongIsSaidByWhoeverIsAsked) {
   v1::WaitRequest wait;
   wait.set_gid("nobody");
   EXPECT_EQ(Ask<v1::SubmitReply>(wait).first.code(), Code::kNotFound);
+}
+
+// Who is not known has nothing that could be told apart from what others like him began.
+TEST_F(ServiceTest, AnInitiatorListsWhatItBegan) {
+  const auto rules = security::Rules::Parse("allow anyone as initiator for *");
+  ASSERT_TRUE(rules.ok());
+  const auto grants = std::make_shared<const security::Grants>(rules->For("cn:a"));
+  const Caller one{.name = "cn:a", .grants = grants};
+  const Caller other{.name = "cn:b", .grants = grants};
+  for (const auto& [gid, caller] : {std::pair{"g1", one}, {"g2", other}, {"g3", Caller{}}}) {
+    v1::SubmitRequest request = Submit(gid);
+    request.set_wait_for(v1::WAIT_ACCEPTED);
+    EXPECT_TRUE(Ask<v1::SubmitReply>(request, caller).first.ok());
+  }
+  v1::ListRequest list;
+  const v1::ListReply page = Ask<v1::ListReply>(list, one).second;
+  ASSERT_EQ(page.transactions_size(), 1);
+  EXPECT_EQ(page.transactions(0).gid(), "g1");
+  EXPECT_EQ(Ask<v1::ListReply>(list).second.transactions_size(), 3);
+  const Caller stranger{.grants = grants};
+  EXPECT_EQ(Ask<v1::ListReply>(list, stranger).first.code(), Code::kUnauthenticated);
+  // A slice says how many rows were looked at: of others as well.
+  list.mutable_slice()->set_part(2);
+  EXPECT_FALSE(Ask<v1::ListReply>(list, one).second.has_slice());
 }
 
 TEST_F(ServiceTest, ASubmitIsDrivenListedAndCounted) {

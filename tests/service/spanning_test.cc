@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/security/rules.h"
 #include "tests/service/cluster_rig.h"
 
 namespace assent::service {
@@ -91,6 +92,44 @@ TEST_F(SpanningTest, ThoseThatNeedAPersonComeFirstWhoeverHasThem) {
     return first;
   }();
   EXPECT_EQ(listed, in_parts);
+}
+
+// What others began is nobody else's, whoever has it and whatever that one tells a coordinator.
+TEST_F(SpanningTest, AnInitiatorSeesItsOwnWhoeverHasThem) {
+  const auto rules = security::Rules::Parse("allow token:* as initiator for *");
+  ASSERT_TRUE(rules.ok());
+  const auto grants = std::make_shared<const security::Grants>(rules->For("token:shop"));
+  Start(3);
+  const Caller shop{.name = "token:shop", .grants = grants};
+  const Caller rival{.name = "token:rival", .grants = grants};
+  std::vector<std::string> own;
+  for (int i = 0; i < 60; ++i) {
+    const std::string gid = GidIn(static_cast<Slot>((7 * i) % kSlotsCount), i);
+    const std::size_t owner = SlotOf(gid, kSlotsCount) % members_.size();
+    const Caller caller = i % 5 == 0 ? shop : i % 5 == 1 ? Caller{} : rival;
+    ASSERT_TRUE(Ask<v1::SubmitReply>(owner, Submit(gid), caller).first.ok());
+    if (i % 5 == 0) own.push_back(gid);
+  }
+  for (const bool all : {false, true}) {
+    std::vector<std::string> listed;
+    v1::ListRequest request;
+    request.set_page_size(5);
+    request.set_all(all);
+    for (std::size_t page = 0; page < 60; ++page) {
+      const auto [status, reply] = Ask<v1::ListReply>(page % 3, request, shop);
+      ASSERT_TRUE(status.ok()) << status.ToString();
+      for (const v1::Transaction& txn : reply.transactions()) listed.push_back(txn.gid());
+      if (reply.next_page_token().empty()) break;
+      request.set_page_token(reply.next_page_token());
+    }
+    if (all) std::reverse(listed.begin(), listed.end());
+    EXPECT_EQ(listed, own) << all;
+  }
+  v1::ListRequest request;
+  request.set_page_size(1000);
+  EXPECT_EQ(Ask<v1::ListReply>(0, request, shop).second.transactions_size(),
+            static_cast<int>(own.size()));
+  EXPECT_EQ(Ask<v1::ListReply>(0, request).second.transactions_size(), 60);
 }
 
 TEST_F(SpanningTest, FinishedOnesComeFromTheStoreOnce) {

@@ -77,7 +77,7 @@ constexpr NamedVerb kVerbs[] = {
     {"backup", Permission::kAdminister}, {"begin", Permission::kBegin},
     {"drain", Permission::kAdminister},  {"events", Permission::kLook},
     {"fence", Permission::kAdminister},  {"forget", Permission::kAdminister},
-    {"hand-on", Permission::kHandOn},    {"list", Permission::kLook},
+    {"hand-on", Permission::kHandOn},    {"list", Permission::kFollow},
     {"metrics", Permission::kLook},      {"move", Permission::kAdminister},
     {"participants", Permission::kLook}, {"resolve", Permission::kOperate},
     {"resume", Permission::kOperate},    {"retry", Permission::kOperate},
