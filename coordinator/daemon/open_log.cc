@@ -13,6 +13,7 @@
 #include "coordinator/daemon/supervisor.h"
 #include "coordinator/daemon/version.h"
 #include "coordinator/engine/engine.h"
+#include "coordinator/log/postgresql/exposure.h"
 #include "coordinator/log/sqlite/sqlite_log.h"
 #include "coordinator/offline/backup_folder.h"
 
@@ -145,12 +146,22 @@ log::PostgresLogOptions PostgresOptionsOf(const Config& config, const LogPlace& 
   return options;
 }
 
+void WarnOfExposure(const std::string& url) {
+  const auto exposure = log::ExposureOf(url);
+  if (!exposure) return;
+  spdlog::warn(
+      "event=log_exposed host={} sslmode={} hint=\"others on the way could read what is logged, or "
+      "pose as the database: sslmode=verify-full and sslrootcert=FILE in --log\"",
+      exposure->host, exposure->sslmode);
+}
+
 }  // namespace
 
 Result<OpenedLog> OpenLog(const Config& config, LogEvents events, int& exit_code) {
   LogPlace place = config.Place();
   if (!place.shared())
     return OpenSqlite(config, place.sqlite_folder, std::move(events.on_poisoned), exit_code);
+  WarnOfExposure(place.postgresql);
   OpenedLog opened;
   opened.place = "postgresql " + log::Connection::Place(place.postgresql);
   auto shared =

@@ -102,6 +102,13 @@ Status NotLetIn(const std::string& place, const ServerWords& words) {
                               " -- look at sslmode and sslrootcert in the address or the service "
                               "file, and at the server's ssl settings");
   }
+  // The other side's, of what we have shown.
+  if (says("SSL error:") && says(" alert ")) {
+    return {Code::kPermissionDenied,
+            begin + words.text +
+                " -- the server does not take the certificate that it was shown: look at sslcert "
+                "and sslkey in the address or the service file"};
+  }
   return Unavailable(begin + words.text);
 }
 
