@@ -10,6 +10,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -25,6 +27,17 @@ struct GroupOutcome {
   std::vector<std::vector<RefusedEntry>> refused;  // by batch
   std::vector<std::uint64_t> never_begun;          // serials of the refused kBegins
 };
+
+// How far a walk over the rows of a store has got: the unfinished ones first, in order.
+struct WalkPlace {
+  enum class Among : std::uint8_t { kLive, kFinished, kEnd };
+  Among among = Among::kLive;
+  Slot slot = 0;             // kLive
+  std::uint64_t serial = 0;  // of the last that was seen
+};
+// Sees the bytes of a row; true: it has put others in their place, which mean the same.
+using RowEditor =
+    std::function<bool(const std::string& gid, std::string& spec, std::string& state)>;
 
 class RowStore {
  public:
@@ -69,6 +82,12 @@ class RowStore {
   // kAborted: what was read was read elsewhere, and may be not so.
   virtual Status AfterReads() { return OkStatus(); }
 
+  // The next rows of a walk, at most `max_rows` and about 8 MiB, of slots that are loaded. What the
+  // editor changes is durable when this returns; versions, order and age stay what they are.
+  // Between groups. kResourceExhausted: no space, and nothing was changed; others as of Commit.
+  virtual Result<WalkPlace> Walk(const WalkPlace& from, std::size_t max_rows,
+                                 const RowEditor& edit) = 0;
+
   // Between groups, behind their answers. Cheap when there is nothing to do.
   virtual Status Upkeep() { return OkStatus(); }
   // With nothing queued; at NextDue at the latest. True: there is more to do at once.
@@ -81,5 +100,8 @@ class RowStore {
   // Sets commits, finished_rows and full.
   virtual void Describe(Stats& stats) const = 0;
 };
+
+// What is put around the store of a log when it is opened; empty: nothing.
+using StoreWrap = std::function<std::unique_ptr<RowStore>(std::unique_ptr<RowStore>)>;
 
 }  // namespace assent::log

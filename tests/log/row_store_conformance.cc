@@ -9,6 +9,7 @@
 
 #include "coordinator/log/memory/memory_store.h"
 #include "coordinator/log/row_store.h"
+#include "coordinator/log/sealed/sealed_store.h"
 #include "coordinator/log/sqlite/sqlite_row_store.h"
 #include "tests/log/log_rig.h"
 #include "tests/log/postgresql_member.h"
@@ -21,10 +22,25 @@ using testing::ElementsAre;
 class RowStoreConformance : public testing::TestWithParam<const char*> {
  protected:
   // Several may own parts of it: a start is one when it has joined.
-  bool shared() const { return GetParam() == std::string("Postgresql"); }
+  bool shared() const { return Inner() == "Postgresql"; }
+  // Of what is sealed, what is below.
+  std::string Inner() const {
+    const std::string name = GetParam();
+    return name.substr(sealed() ? kSealed.size() : 0);
+  }
+  bool sealed() const { return std::string(GetParam()).rfind(kSealed, 0) == 0; }
   std::unique_ptr<RowStore> Open() {
+    if (!sealed()) return OpenInner();
+    SealedOptions options{.keyring = keyring_, .report = std::make_shared<SealReport>()};
+    options.set_aside = [](const std::string& gid, const std::string& why, const std::string&) {
+      ADD_FAILURE() << gid << ": " << why;
+      return std::string();
+    };
+    return std::make_unique<SealedStore>(OpenInner(), std::move(options));
+  }
+  std::unique_ptr<RowStore> OpenInner() {
     if (shared()) return postgresql_->Open();
-    if (GetParam() == std::string("Memory")) {
+    if (Inner() == "Memory") {
       return std::make_unique<MemoryStore>(disk_, MemoryStoreOptions());
     }
     auto store =
@@ -58,6 +74,9 @@ class RowStoreConformance : public testing::TestWithParam<const char*> {
   }
   Found::What What(const std::string& gid) { return store_->Find(gid).value().what; }
 
+  static inline const std::string kSealed = "Sealed";
+  const std::shared_ptr<crypt::Keyring> keyring_ = std::make_shared<crypt::Keyring>(
+      *crypt::Keys::Parse(*crypt::MakeKeyLine("k1", std::string(crypt::kKeyBytes, 'a'))));
   TempFolder folder_{/*in_memory=*/true};
   std::unique_ptr<PostgresTestLog> postgresql_ =
       shared() ? std::make_unique<PostgresTestLog>(test::PostgresServer::OfThisBinary()) : nullptr;
@@ -170,7 +189,8 @@ TEST_P(RowStoreConformance, GidsOfUnfinishedRowsAreFoundAfterAnyWayOut) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Stores, RowStoreConformance,
-                         testing::Values("Memory", "Postgresql", "Sqlite"),
+                         testing::Values("Memory", "Postgresql", "Sqlite", "SealedMemory",
+                                         "SealedPostgresql", "SealedSqlite"),
                          [](const auto& store) { return std::string(store.param); });
 
 }  // namespace

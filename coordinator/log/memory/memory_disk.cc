@@ -6,6 +6,7 @@
 namespace assent::log {
 
 void MemoryImage::Apply(const MemoryDelta& delta) {
+  for (const auto& [serial, row] : delta.rewritten) finished[serial] = row;
   next_serial = delta.next_serial;
   commit_seq = delta.commit_seq;
   marks = delta.marks;

@@ -28,6 +28,7 @@ struct MemoryDelta {
   std::vector<AgeMark> marks;
   std::map<std::uint64_t, std::optional<LiveRow>> live;
   std::map<std::uint64_t, std::optional<FinishedRow>> finished;
+  std::map<std::uint64_t, FinishedRow> rewritten;  // finished ones, as old as they were
 };
 
 // What a log file holds. A value: copy it to look at a crash image.

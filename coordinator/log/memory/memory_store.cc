@@ -191,6 +191,44 @@ Result<std::vector<FinishedRow>> MemoryStore::Scan(std::uint64_t before_serial,
   return rows;
 }
 
+// A group of its own, durable when this returns.
+Result<WalkPlace> MemoryStore::Walk(const WalkPlace& from, std::size_t max_rows,
+                                    const RowEditor& edit) {
+  using Among = WalkPlace::Among;
+  ASSENT_CHECK(!uncommitted_);
+  if (from.among == Among::kEnd) return from;
+  MemoryImage& image = disk_->seen_;
+  MemoryDelta delta;
+  WalkPlace place = from;
+  std::size_t seen = 0;
+  if (from.among == Among::kLive) {
+    auto at = image.live.upper_bound(from.serial);
+    for (; at != image.live.end() && seen < max_rows; ++at, ++seen) {
+      place.serial = at->first;
+      LiveRow row = at->second;
+      if (edit(row.gid, row.spec, row.state)) delta.live[at->first] = std::move(row);
+    }
+  } else {
+    auto at = image.finished.upper_bound(from.serial);
+    for (; at != image.finished.end() && seen < max_rows; ++at, ++seen) {
+      place.serial = at->first;
+      FinishedRow row = at->second;
+      if (edit(row.gid, row.spec, row.state)) delta.rewritten[at->first] = std::move(row);
+    }
+  }
+  if (seen == 0)
+    return WalkPlace{.among = from.among == Among::kLive ? Among::kFinished : Among::kEnd};
+  if (delta.live.empty() && delta.rewritten.empty()) return place;
+  if (full_ == Full::kEverything) return ResourceExhausted("the log's disk is full");
+  delta.next_serial = image.next_serial;
+  delta.commit_seq = image.commit_seq + 1;
+  delta.marks = image.marks;
+  image.Apply(delta);
+  disk_->written_.push_back(std::move(delta));
+  if (Status status = Commit(); !status.ok()) return status;
+  return place;
+}
+
 void MemoryStore::Describe(Stats& stats) const {
   stats.commits = commits_;
   stats.finished_rows = disk_->seen().finished.size();

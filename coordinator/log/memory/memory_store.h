@@ -52,6 +52,8 @@ class MemoryStore final : public RowStore {
   bool fenced() const override { return fenced_; }
   Result<Found> Find(const std::string& gid) override;
   Result<std::vector<FinishedRow>> Scan(std::uint64_t before_serial, std::size_t max_rows) override;
+  Result<WalkPlace> Walk(const WalkPlace& from, std::size_t max_rows,
+                         const RowEditor& edit) override;
   std::uint64_t NextSerial(Slot) override { return next_serial_++; }
   void Describe(Stats& stats) const override;
 

@@ -115,6 +115,19 @@ inline constexpr LaneStatement kLaneStatements[] = {
      " (SELECT min(serial) FROM look WHERE age_ms >= $3::bigint), (SELECT max(serial) FROM look),"
      " (SELECT max(serial) FROM old)"},
 
+    // Other bytes in the place of a row's own, which mean the same: of those that are as they were
+    // when they were read.
+    {"rewrite_live",
+     "UPDATE live l SET state_crc = u.state_crc, spec_crc = u.spec_crc, state = u.state,"
+     " spec = u.spec FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[],"
+     " $5::bigint[], $6::bytea[], $7::bytea[])"
+     " AS u(slot, serial, version, state_crc, spec_crc, state, spec)"
+     " WHERE l.slot = u.slot AND l.serial = u.serial AND l.version = u.version"},
+    {"rewrite_finished",
+     "UPDATE finished f SET crc = u.crc, spec_crc = u.spec_crc, state = u.state, spec = u.spec"
+     " FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[])"
+     " AS u(serial, crc, spec_crc, state, spec) WHERE f.serial = u.serial"},
+
     // ---- Reading: each of these is one snapshot.
 
     // How many of these are this member's, and the store's generation.
@@ -147,6 +160,16 @@ inline constexpr LaneStatement kLaneStatements[] = {
     {"scan",
      "SELECT serial, slot::bigint, outcome::bigint, finished_unix_ms, crc, spec_crc, gid, state,"
      " spec FROM finished WHERE serial < $1::bigint ORDER BY serial DESC LIMIT $2::bigint"},
+
+    // Some rows, for a walk over those of these slots.
+    {"walk_live",
+     "SELECT slot::bigint, serial, version, state_crc, spec_crc, gid, state, spec FROM live"
+     " WHERE slot = ANY($1::bigint[]) AND (slot > $2::bigint OR (slot = $2::bigint AND"
+     " serial > $3::bigint)) ORDER BY slot, serial LIMIT $4::bigint"},
+    {"walk_finished",
+     "SELECT serial, slot::bigint, outcome::bigint, finished_unix_ms, crc, spec_crc, gid, state,"
+     " spec FROM finished WHERE serial > $2::bigint AND slot = ANY($1::bigint[])"
+     " ORDER BY serial LIMIT $3::bigint"},
 
     // Whether what a message without an answer began is there.
     {"which_began",

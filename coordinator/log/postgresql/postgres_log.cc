@@ -115,7 +115,9 @@ Status PostgresLog::OpenLane(std::uint32_t number, const Joined& joined) {
   QueuedLogOptions queue = options_.queue;
   queue.on_poisoned = [this](const Status& why) { End(options_.on_poisoned, why); };
   Lane lane{.rows = rows.get()};
-  lane.log = std::make_unique<ThreadedLog>(std::move(rows), std::move(queue));
+  std::unique_ptr<RowStore> store = std::move(rows);
+  if (options_.wrap) store = options_.wrap(std::move(store));
+  lane.log = std::make_unique<ThreadedLog>(std::move(store), std::move(queue));
   if (const Result<Joined> opened = lane.log->Join(*this); !opened.ok()) {
     if (lane.rows->fenced()) OnFenced(opened.status());  // since we joined
     return opened.status();

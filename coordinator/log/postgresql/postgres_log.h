@@ -55,6 +55,8 @@ struct PostgresLogOptions {
   // See PostgresStoreOptions.
   std::chrono::milliseconds retention_age = std::chrono::hours(7 * 24);
   std::vector<std::uint8_t> pinned_outcomes{};
+  // Around the store of each lane.
+  StoreWrap wrap{};
   // Of each lane. Without callbacks.
   QueuedLogOptions queue{};
 

@@ -211,15 +211,20 @@ bool PostgresRowStore::ExpiryDue() const {
          options_.slots->age_ms() > options_.retention_age.count();
 }
 
+Column PostgresRowStore::LoadedSlots() const {
+  Column slots;
+  for (Slot slot = 0; slot < loaded_.size(); ++slot) {
+    if (loaded_[slot]) slots.Add(std::int64_t{slot});
+  }
+  return slots;
+}
+
 Params PostgresRowStore::ExpiryParams(std::size_t rows) {
   if (Clock::now() >= next_sweep_) {
     next_sweep_ = Clock::now() + kSweepEvery;
     expired_to_ = 0;
   }
-  Column slots;
-  for (Slot slot = 0; slot < loaded_.size(); ++slot) {
-    if (loaded_[slot]) slots.Add(std::int64_t{slot});
-  }
+  const Column slots = LoadedSlots();
   Column pinned;
   for (const std::uint8_t outcome : options_.pinned_outcomes) pinned.Add(std::int64_t{outcome});
   const std::uint64_t allowed = pace_.Allowed(

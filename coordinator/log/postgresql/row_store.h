@@ -72,6 +72,8 @@ class PostgresRowStore final : public RowStore {
     return OkStatus();
   }
   Status AfterReads() override;
+  Result<WalkPlace> Walk(const WalkPlace& from, std::size_t max_rows,
+                         const RowEditor& edit) override;
   Result<bool> UpkeepIdle() override;
   Clock::time_point NextDue() const override;
   std::uint64_t NextSerial(Slot slot) override { return options_.slots->Next(slot); }
@@ -93,6 +95,9 @@ class PostgresRowStore final : public RowStore {
   Status LoadAgain(const std::vector<Slot>& slots, std::uint64_t fingerprint, bool& owned);
   void NoteRead() { read_conn_ = read_conn_ == 0 ? lane_.conn() : read_conn_; }
   Status CheckLive(const Rows& row, LoadState& state);
+  struct Rewritten;
+  Status WriteRewritten(const Rewritten& changed);
+  Column LoadedSlots() const;
   Status CountFinished();
   Result<Found> FoundIn(const Rows& rows, const std::string& gid, bool with_epochs, bool& stale);
   Result<FinishedRow> Finished(const Rows& rows, int row, int from_column) const;

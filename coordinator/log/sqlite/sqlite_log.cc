@@ -14,7 +14,7 @@ std::uint64_t FileBytes(const std::string& path) {
 
 }  // namespace
 
-Result<std::unique_ptr<SqliteLog>> SqliteLog::Open(SqliteOptions options) {
+Result<std::unique_ptr<SqliteLog>> SqliteLog::Open(SqliteOptions options, const StoreWrap& wrap) {
   QueuedLogOptions queue = {.max_queued_entries = options.max_queued_entries,
                             .max_queued_bytes = options.max_queued_bytes,
                             .max_queued_reads = options.max_queued_reads,
@@ -25,17 +25,18 @@ Result<std::unique_ptr<SqliteLog>> SqliteLog::Open(SqliteOptions options) {
   std::string path = options.path;
   Result<std::unique_ptr<RowStore>> store = SqliteRowStore::Open(std::move(options));
   if (!store.ok()) return store.status();
+  auto& rows = static_cast<SqliteRowStore&>(**store);
+  std::unique_ptr<RowStore> whole = wrap ? wrap(*std::move(store)) : *std::move(store);
   return std::unique_ptr<SqliteLog>(
-      new SqliteLog(*std::move(store), std::move(queue), std::move(path)));
+      new SqliteLog(std::move(whole), rows, std::move(queue), std::move(path)));
 }
 
 void SqliteLog::StepBackup(std::shared_ptr<SqliteBackup> backup,
                            std::function<void(Result<BackupProgress>)> done) {
-  auto& rows = static_cast<SqliteRowStore&>(store());
   auto progress = std::make_shared<BackupProgress>();
   Do(
-      [&rows, progress, backup = std::move(backup)] {
-        Result<BackupProgress> stepped = rows.StepBackup(*backup);
+      [this, progress, backup = std::move(backup)] {
+        Result<BackupProgress> stepped = rows_.StepBackup(*backup);
         if (stepped.ok()) *progress = *stepped;
         return stepped.status();
       },

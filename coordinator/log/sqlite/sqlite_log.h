@@ -15,6 +15,8 @@
 
 namespace assent::log {
 
+class SqliteRowStore;
+
 class SqliteLog final : public ThreadedLog {
  public:
   // Opens or creates the file, and takes its lock for as long as the log lives.
@@ -24,7 +26,7 @@ class SqliteLog final : public ThreadedLog {
   //   kDataLoss            damaged; names the table and row, or the frame of the WAL
   //   kInvalidArgument     an option
   //   others               the disk
-  static Result<std::unique_ptr<SqliteLog>> Open(SqliteOptions options);
+  static Result<std::unique_ptr<SqliteLog>> Open(SqliteOptions options, const StoreWrap& wrap = {});
 
   // Some pages more of a copy (sqlite_backup.h), behind what is queued: `done` is told how far it
   // is on the log's thread, or why it cannot be made; the log is as it was. One at a time.
@@ -37,9 +39,11 @@ class SqliteLog final : public ThreadedLog {
   Stats GetStats() const override;
 
  private:
-  SqliteLog(std::unique_ptr<RowStore> store, QueuedLogOptions options, std::string path)
-      : ThreadedLog(std::move(store), std::move(options)), path_(std::move(path)) {}
+  SqliteLog(std::unique_ptr<RowStore> store, SqliteRowStore& rows, QueuedLogOptions options,
+            std::string path)
+      : ThreadedLog(std::move(store), std::move(options)), rows_(rows), path_(std::move(path)) {}
 
+  SqliteRowStore& rows_;  // of the store, whatever is around it
   const std::string path_;
 };
 

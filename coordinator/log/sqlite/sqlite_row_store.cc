@@ -127,6 +127,13 @@ Result<std::vector<FinishedRow>> SqliteRowStore::Scan(std::uint64_t before_seria
   return store_->Scan(before_serial, std::min(max_rows, kMaxScanRows));
 }
 
+Result<WalkPlace> SqliteRowStore::Walk(const WalkPlace& from, std::size_t max_rows,
+                                       const RowEditor& edit) {
+  Result<WalkPlace> walked = store_->Walk(from, max_rows, edit);
+  if (walked.ok()) return walked;
+  return IsFull(walked.status()) ? EnterFull(walked.status()) : walked.status();
+}
+
 Status SqliteRowStore::Upkeep() {
   if (!loaded_) return OkStatus();
   if (const CommitReport report = std::exchange(report_, {});

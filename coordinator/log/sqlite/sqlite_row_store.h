@@ -40,6 +40,8 @@ class SqliteRowStore final : public RowStore {
   Result<Found> Find(const std::string& gid) override { return store_->Find(gid); }
   // At most 1000 rows and about 8 MiB.
   Result<std::vector<FinishedRow>> Scan(std::uint64_t before_serial, std::size_t max_rows) override;
+  Result<WalkPlace> Walk(const WalkPlace& from, std::size_t max_rows,
+                         const RowEditor& edit) override;
   // Reports the commit, checkpoints, looks for space.
   Status Upkeep() override;
   // One slice of retention, or the rest of the WAL.

@@ -113,6 +113,9 @@ class SqliteStore {
   // How long the log has run.
   std::uint64_t RanMs() const { return age_->RanAt(UINT64_MAX, MonoNowMs()); }
 
+  // Of RowStore: sqlite_rewrite.cc.
+  Result<WalkPlace> Walk(const WalkPlace& from, std::size_t max_rows, const RowEditor& edit);
+
   // Some pages more of a copy, between two groups: see sqlite_backup.h.
   Result<BackupProgress> StepBackup(SqliteBackup& backup) { return backup.Step(db_, meta_); }
 
@@ -191,6 +194,14 @@ class SqliteStore {
   Status Expire(std::size_t max_rows);
   Result<std::uint64_t> BytesOver();
   bool IsPinned(std::uint64_t outcome) const;
+
+  // sqlite_rewrite.cc
+  struct Rewrite;
+  Result<WalkPlace> ReadLive(const WalkPlace& from, std::size_t max_rows, const RowEditor& edit,
+                             std::vector<Rewrite>& changed);
+  Result<WalkPlace> ReadFinished(const WalkPlace& from, std::size_t max_rows, const RowEditor& edit,
+                                 std::vector<Rewrite>& changed);
+  Status WriteRewritten(const std::vector<Rewrite>& changed);
 
   // The row under the statement (all columns of table finished), or kDataLoss naming it.
   Result<FinishedRow> CheckedFinishedRow(const Statement& row) const;
