@@ -71,6 +71,7 @@ bool Examination::Reachable() {
     seen += ", and wrote: " +
             Printable(output.substr(output.size() - std::min<std::size_t>(output.size(), 150)));
   }
+  if (subject_.ours()) Kill();  // what comes next begins anew
   return Expect(false, "it can be reached within " + std::to_string(patience_.count()) + " ms",
                 seen);
 }

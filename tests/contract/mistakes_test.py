@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Right participants keep every rule; each deliberate mistake of the raw one is named by exactly the rules that it breaks.
 
-    mistakes_test.py BIN right|mistakes [NAME]...
+    mistakes_test.py BIN right|mistakes|initiator-mistakes [NAME]...
 """
 
 import concurrent.futures
@@ -12,7 +12,7 @@ import sys
 
 BIN = sys.argv[1]
 # A right one is never waited for so long; a mistake that is waited for costs it each time.
-PATIENCE_MS = {"right": "20000", "mistakes": "4000"}
+PATIENCE_MS = {"right": "20000", "mistakes": "4000", "initiator-mistakes": "6000"}
 AT_ONCE = 8
 SESSION_ALONE = {"hello", "outcome-question", "reconnect", "goodbye", "coordinator-goodbye", "stale-slot"}
 
@@ -42,12 +42,26 @@ MISTAKES = {
     "echoes-no-branch": ("session", ["well-formed"]),
     "dies-of-a-large-frame": ("session", ["oversized"]),
 }
+# The same of initiators. "": none.
+INITIATOR_MISTAKES = {
+    "": [],
+    "orders-anew": ["lost-answer", "codes-of-nobody", "not-found", "full", "restart", "redirect", "moves", "many"],
+    "changes-the-content": ["lost-answer", "codes-of-nobody", "restart", "moves", "many"],
+    "believes-unavailable": ["lost-answer", "codes-of-nobody", "not-found", "restart", "gone", "redirect", "moves", "many"],
+    "believes-not-found": ["not-found", "many"],
+    "believes-any-code": ["lost-answer", "codes-of-nobody", "own-codes", "not-found", "full", "restart", "gone", "never-there",
+                          "redirect", "moves", "many"],
+    "asks-for-ever": ["own-codes"],
+    "knows-one-endpoint": ["redirect", "moves"],
+}
+NOT_OF_SUBMIT = {"stream-answers", "stream-lost", "stream-handed-on", "interactive", "interactive-aborted"}
 
 
-def run(transport, command, *words):
-    """What is said of each rule, by name."""
-    argv = [os.path.join(BIN, "assent-contract"), "participant", f"--{transport}", "127.0.0.1:0",
-            "--start", command, "--patience-ms", PATIENCE_MS[sys.argv[2]], "--json", *words]
+def run(transport, command):
+    """What is said of each rule, by name. Without a transport: of an initiator."""
+    who = ["participant", f"--{transport}", "127.0.0.1:0"] if transport else ["initiator"]
+    argv = [os.path.join(BIN, "assent-contract"), *who, "--start", command,
+            "--patience-ms", PATIENCE_MS[sys.argv[2]], "--json"]
     done = subprocess.run(argv, stdout=subprocess.PIPE, check=False)
     if done.returncode not in (0, 1):
         sys.exit(f"{command}: assent-contract ended with {done.returncode}")
@@ -96,19 +110,36 @@ def mistake(name):
     return [f"{name} ({transport}): broken {sorted(broken)}", f"    and should be {sorted(expected)}", *said(rules)]
 
 
-def mistakes(names):
-    program = os.path.join(BIN, "contract-raw-participant")
-    known = subprocess.run([program, "--mistakes"], stdout=subprocess.PIPE, check=True, text=True).stdout
+def initiator_mistake(name):
+    program = os.path.join(BIN, "contract-raw-initiator")
+    rules = run("", f"{program} --mistake {name}" if name else program)
+    broken = named(rules, "broken")
+    if broken == set(INITIATOR_MISTAKES[name]) and named(rules, "does not apply") == NOT_OF_SUBMIT:
+        return []
+    return [f"{name or 'no mistake'}: broken {sorted(broken)}", f"    and should be {sorted(INITIATOR_MISTAKES[name])}",
+            *said(rules)]
+
+
+def mistakes(program, table, look, names):
+    argv = [os.path.join(BIN, program), "--mistakes"]
+    known = subprocess.run(argv, stdout=subprocess.PIPE, check=True, text=True).stdout
     there = {line.split("\t")[0] for line in known.splitlines()}
-    faults = [] if there == set(MISTAKES) else [f"in one list alone: {sorted(there ^ set(MISTAKES))}"]
+    listed_here = set(table) - {""}
+    faults = [] if there == listed_here else [f"in one list alone: {sorted(there ^ listed_here)}"]
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        for found in pool.map(mistake, names or MISTAKES):
+        for found in pool.map(look, names or table):
             faults += found
     return faults
 
 
 def main():
-    faults = right() if sys.argv[2] == "right" else mistakes(sys.argv[3:])
+    what, names = sys.argv[2], sys.argv[3:]
+    if what == "right":
+        faults = right()
+    elif what == "mistakes":
+        faults = mistakes("contract-raw-participant", MISTAKES, mistake, names)
+    else:
+        faults = mistakes("contract-raw-initiator", INITIATOR_MISTAKES, initiator_mistake, names)
     print("\n".join(faults) or "as it should be")
     return 1 if faults else 0
 

@@ -135,7 +135,7 @@ void OutcomeQuestion(Examination& e) {
     const std::vector<v1::OutcomeQuery> queries = server.QueriesAbout(c.work.gid);
     if (!e.Expect(!queries.empty(), "an OutcomeQuery about work prepared before the restart",
                   "none"))
-      continue;
+      return;
     const v1::BranchCommand told = Command(c.work, v1::PREPARE);
     const v1::OutcomeQuery& query = queries.front();
     e.Expect(query.branch_id() == told.branch_id() &&
@@ -179,8 +179,7 @@ void LostAnswer(Examination& e) {
       std::future<Answer> lost = e.Send(work, operation);
       e.Take(lost, std::chrono::milliseconds(20));  // it is under way, or answered
       e.peer().LoseAnswers();
-      if (!e.peer().WaitReachable(e.patience()))
-        e.Expect(false, "it can be reached again after its connection was lost", "it cannot");
+      if (!e.Reachable()) return;
       const Answer answer = e.Done(work, operation);
       e.SameAgain(work, operation, answer);
     };

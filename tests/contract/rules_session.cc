@@ -58,8 +58,8 @@ void HelloIsSound(Examination& e) {
 void Reconnect(Examination& e) {
   SessionServer& server = *e.peer().sessions();
   const auto again = [&](const std::string& after) {
-    return e.Expect(server.WaitCurrent(e.patience()) != nullptr, "it dials again after " + after,
-                    "no session within " + std::to_string(e.patience().count()) + " ms");
+    e.findings().About("after " + after);
+    return e.Reachable();
   };
   if (const auto session = server.Current())
     session->End(grpc::Status(grpc::StatusCode::UNAVAILABLE, "stopping: dial again"));
@@ -119,7 +119,7 @@ void CoordinatorGoodbye(Examination& e) {
   e.Expect(answer.reply.has_value(), "what it had is answered after the coordinator's goodbye",
            Shown(answer));
   session->End(grpc::Status(grpc::StatusCode::UNAVAILABLE, "stopping: dial again"));
-  e.Expect(server.WaitCurrent(e.patience()) != nullptr, "it dials again", "no session");
+  if (!e.Reachable()) return;
   if (IsDone(answer)) e.SameAgain(work, Forward(protocol), answer);
   e.Done(work, Undo(protocol));
 }

@@ -52,13 +52,12 @@ Verdict VerdictOf(std::string rule, std::string sentence, const Findings& findin
   verdict.seconds = seconds;
   if (!findings.ok()) {
     verdict.kind = Verdict::Kind::kBroken;
-  } else if (findings.checks() == 0) {
+  } else if (!findings.why_not().empty()) {
     verdict.kind = Verdict::Kind::kDoesNotApply;
     verdict.why_not = findings.why_not();
-    if (verdict.why_not.empty()) {
-      verdict.kind = Verdict::Kind::kBroken;
-      verdict.faults.push_back({"this rule looks at something", "it looked at nothing"});
-    }
+  } else if (findings.checks() == 0) {
+    verdict.kind = Verdict::Kind::kBroken;
+    verdict.faults.push_back({"this rule looks at something", "it looked at nothing"});
   }
   return verdict;
 }

@@ -200,6 +200,7 @@ void Interactive(Trial& t) {
   t.script = [](const Visit& visit) { return visit.number == 1 ? Lost() : Reaction{}; };
   if (!t.Listen()) return;
   t.Run();
+  if (!t.findings().why_not().empty()) return;
   for (const Asked asked : {Asked::kBegin, Asked::kExecute, Asked::kCommit}) {
     t.findings().Expect(t.book().VisitsOf(asked, gid) >= 2,
                         "Begin, ExecuteBranch and Commit are said again after a lost answer",

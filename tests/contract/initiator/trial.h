@@ -8,6 +8,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/contract/initiator/script.h"
@@ -26,12 +27,13 @@ struct InitiatorOptions {
 class Trial {
  public:
   Trial(const InitiatorOptions& options, std::string rule, Findings& findings)
-      : options_(options), rule_(std::move(rule)), findings_(findings) {}
+      : give_up(options.patience), options_(options), rule_(std::move(rule)), findings_(findings) {}
   ~Trial();
 
   // Before Run.
   std::string call = "submit";  // ASSENT_CONTRACT_CALL: "submit", "stream", "interactive"
-  std::chrono::milliseconds give_up{10'000};
+  // ASSENT_CONTRACT_GIVE_UP_MS.
+  std::chrono::milliseconds give_up;
   Script script = [](const Visit&) { return Reaction{}; };
   // A transaction to be asked for, and what may be concluded of it: some of "committed", "aborted",
   // "failed", "unknown", "not-begun".
