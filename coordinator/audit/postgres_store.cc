@@ -1,6 +1,12 @@
 #include "coordinator/audit/postgres_store.h"
 
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <optional>
 #include <utility>
+
+#include "coordinator/audit/postgres_rows.h"
 
 namespace assent::audit {
 namespace {
@@ -8,100 +14,224 @@ namespace {
 using log::Answer;
 using log::Connection;
 using log::Params;
-using log::Rows;
-
-// `code` is null while it is not known what came of it.
-constexpr const char* kCreateSql = R"sql(
-CREATE TABLE IF NOT EXISTS audit (
-  at_ms bigint NOT NULL, epoch bigint NOT NULL, number bigint NOT NULL,
-  node text NOT NULL, verb text NOT NULL, gid text COLLATE "C" NOT NULL, branch text NOT NULL,
-  detail text NOT NULL, who text NOT NULL, reason text NOT NULL, address text NOT NULL,
-  was text NOT NULL, code bigint, said text NOT NULL,
-  PRIMARY KEY (at_ms, epoch, number));
-CREATE INDEX IF NOT EXISTS audit_by_gid ON audit (gid, at_ms, epoch, number)
-)sql";
-constexpr const char* kInsertSql =
-    "INSERT INTO audit SELECT $1::bigint, $2::bigint, $3::bigint, $4::text, $5::text, $6::text,"
-    " $7::text, $8::text, $9::text, $10::text, $11::text, '', NULL, ''"
-    " WHERE NOT EXISTS (SELECT 1 FROM audit"
-    " WHERE at_ms = $1::bigint AND epoch = $2::bigint AND number = $3::bigint)";
-constexpr const char* kEndSql =
-    "UPDATE audit SET was = $4::text, code = $5::bigint, said = $6::text"
-    " WHERE at_ms = $1::bigint AND epoch = $2::bigint AND number = $3::bigint";
-constexpr const char* kRemoveSql =
-    "DELETE FROM audit WHERE at_ms = $1::bigint AND epoch = $2::bigint AND number = $3::bigint";
-constexpr const char* kRetireSql =
-    "DELETE FROM audit WHERE (at_ms, epoch, number) <= (SELECT at_ms, epoch, number FROM audit"
-    " ORDER BY at_ms DESC, epoch DESC, number DESC LIMIT 1 OFFSET $1::bigint)";
-constexpr const char* kReadSql =
-    "SELECT at_ms, epoch, number, node, verb, gid, branch, detail, who, reason, address, was, code,"
-    " said FROM audit WHERE (at_ms, epoch, number) < ($1::bigint, $2::bigint, $3::bigint)"
-    " AND at_ms >= $4::bigint ORDER BY at_ms DESC, epoch DESC, number DESC LIMIT $5::bigint";
-constexpr const char* kReadOfGidSql =
-    "SELECT at_ms, epoch, number, node, verb, gid, branch, detail, who, reason, address, was, code,"
-    " said FROM audit WHERE (at_ms, epoch, number) < ($1::bigint, $2::bigint, $3::bigint)"
-    " AND at_ms >= $4::bigint AND gid = $6::text"
-    " ORDER BY at_ms DESC, epoch DESC, number DESC LIMIT $5::bigint";
-
-constexpr const char* kUndefinedTable = "42P01";
-
-Params ParamsOf(const EntryId& id) {
-  return Params().Int(id.at_unix_ms).Int(Signed(id.epoch)).Int(Signed(id.number));
-}
-
-Entry EntryOf(const Rows& rows, int row) {
-  const auto text = [&](int column) { return rows.Text(row, column); };
-  return {.id = {rows.Int(row, 0), rows.Unsigned(row, 1), rows.Unsigned(row, 2)},
-          .node = text(3),
-          .deed = {text(4), text(5), text(6), text(7), text(8), text(9), text(10)},
-          .ended = !rows.IsNull(row, 12),
-          .before = text(11),
-          .code = static_cast<Code>(rows.Int(row, 12)),
-          .said = text(13)};
-}
 
 class PostgresStore final : public Store {
  public:
-  explicit PostgresStore(std::unique_ptr<Connection> connection)
-      : connection_(std::move(connection)) {}
+  PostgresStore(std::unique_ptr<Connection> connection, std::uint64_t epoch)
+      : connection_(std::move(connection)), epoch_(epoch) {}
 
   // Made by whoever comes first, also in a schema that is older than the record.
   Status Open() {
-    Answer there = connection_->Run("SELECT 1 FROM audit LIMIT 0");
+    Answer there = connection_->Run("SELECT 1 FROM audit_rows LIMIT 0");
     if (there.sqlstate == kUndefinedTable) there = connection_->Run(kCreateSql);
     // Somebody else was making it.
     if (!there.ok() && there.verdict == log::Verdict::kRefused)
-      there = connection_->Run("SELECT 1 FROM audit LIMIT 0");
+      there = connection_->Run("SELECT 1 FROM audit_rows LIMIT 0");
     if (!there.ok()) return Failure(there);
     connection_->AddPrepare("audit_insert", kInsertSql);
-    connection_->AddPrepare("audit_end", kEndSql);
-    connection_->AddPrepare("audit_remove", kRemoveSql);
-    return Exchange();
+    connection_->AddPrepare("audit_retire", kRetireSql);
+    if (Status status = Exchange(); !status.ok()) return status;
+    return TakeOverFormat1();
   }
 
-  Status Write(const std::vector<Entry>& begun, const std::vector<Ending>& ended) override {
-    for (const Entry& entry : begun) AddInsert(entry);
-    for (const Ending& ending : ended) AddEnding(ending);
-    return Exchange();
+  Status Append(std::vector<Row>& rows) override {
+    std::map<std::string, Head> heads = heads_;
+    for (Row& row : rows) {
+      // What was sent before the connection was lost may be there.
+      if (!begun_) {
+        const Result<bool> there = IsThere(row);
+        if (!there.ok()) return there.status();
+        if (*there) continue;
+      }
+      if (Status status = Add(row, heads); !status.ok()) return status;
+    }
+    if (Status status = Exchange(); !status.ok()) return status;
+    heads_ = std::move(heads);
+    begun_ = true;
+    return OkStatus();
   }
 
   Result<std::vector<Entry>> Read(const Query& query) override {
-    Params params = ParamsOf(query.before);
-    params.Int(query.since_unix_ms).Int(std::uint64_t{query.max_rows});
+    Params params;
+    params.Int(query.before.at_unix_ms)
+        .Int(Signed(query.before.epoch))
+        .Int(Signed(query.before.number))
+        .Int(query.since_unix_ms)
+        .Int(std::uint64_t{query.max_rows});
     if (!query.gid.empty()) params.Bytes(query.gid);
-    const Answer answer = connection_->Query(query.gid.empty() ? kReadSql : kReadOfGidSql, params);
+    const Answer answer = connection_->Query(EntriesSql(query), params);
     if (!answer.ok()) return Failure(answer);
     std::vector<Entry> entries;
     for (int row = 0; row < answer.rows.size(); ++row) entries.push_back(EntryOf(answer.rows, row));
     return entries;
   }
 
-  Status Retire(std::size_t kept) override {
-    const Answer answer = connection_->Query(kRetireSql, Params().Int(std::uint64_t{kept}));
+  Result<std::vector<Span>> Chains(const std::string& after, std::size_t max) override {
+    const Answer answer =
+        connection_->Query(kChainsSql, Params().Bytes(after).Int(std::uint64_t{max}));
+    if (!answer.ok()) return Failure(answer);
+    std::vector<Span> spans;
+    for (int row = 0; row < answer.rows.size(); ++row) {
+      spans.push_back({.chain = answer.rows.Text(row, 0),
+                       .first = answer.rows.Unsigned(row, 1),
+                       .last = answer.rows.Unsigned(row, 2),
+                       .last_hash = answer.rows.Text(row, 3)});
+    }
+    return spans;
+  }
+
+  Result<std::vector<Row>> Rows(const std::string& chain, std::uint64_t after,
+                                std::size_t max) override {
+    const Answer answer = connection_->Query(
+        kRowsSql, Params().Bytes(chain).Int(Signed(after)).Int(std::uint64_t{max}));
+    if (!answer.ok()) return Failure(answer);
+    std::vector<Row> rows;
+    for (int i = 0; i < answer.rows.size(); ++i) {
+      auto row = RowOf(answer.rows, i);
+      if (!row.ok()) return row.status();
+      rows.push_back(*std::move(row));
+    }
+    return rows;
+  }
+
+  // The chains whose oldest is the oldest come first; the last row of each stays, which the next
+  // one of its coordinator goes behind.
+  Status Retire(std::string_view kind, std::size_t kept, std::int64_t now_unix_ms) override {
+    const std::string prefix = std::string(kind) + "-";
+    const Answer answer =
+        connection_->Query(kAgesSql, Params().Bytes(prefix).Int(std::uint64_t{prefix.size()}));
+    if (!answer.ok()) return Failure(answer);
+    std::uint64_t rows = 0;
+    for (int i = 0; i < answer.rows.size(); ++i)
+      rows += answer.rows.Unsigned(i, 2) - answer.rows.Unsigned(i, 1) + 1;
+    for (int i = 0; i < answer.rows.size() && rows > kept; ++i) {
+      const std::uint64_t first = answer.rows.Unsigned(i, 1);
+      const std::uint64_t removed =
+          std::min<std::uint64_t>(rows - kept, answer.rows.Unsigned(i, 2) - first);
+      if (removed == 0) continue;
+      rows -= removed;
+      const Status status =
+          RetireOf(kind, answer.rows.Text(i, 0), first + removed - 1, now_unix_ms);
+      if (!status.ok()) return status;
+    }
+    return OkStatus();
+  }
+
+  Status TryToWrite() override {
+    const Answer answer = connection_->Query(kTrySql, Params().Int(++tries_));
     return answer.ok() ? OkStatus() : Failure(answer);
   }
 
  private:
+  std::string OwnChain(std::string_view kind) const {
+    return std::string(kind) + "-" + std::to_string(epoch_);
+  }
+
+  Result<bool> IsThere(const Row& row) {
+    const Answer answer = connection_->Query(kIsThereSql, Params()
+                                                              .Int(row.about.at_unix_ms)
+                                                              .Int(Signed(row.about.epoch))
+                                                              .Int(Signed(row.about.number))
+                                                              .Bytes(NameOf(row.kind)));
+    if (!answer.ok()) return Failure(answer);
+    return answer.rows.size() > 0;
+  }
+
+  // Into the next message.
+  Status Add(Row& row, std::map<std::string, Head>& heads) {
+    const std::string kind = row.chain;
+    if (heads.count(kind) == 0) {
+      if (Status status = ReadHead(kind, row.at_unix_ms, heads[kind]); !status.ok()) {
+        heads.erase(kind);
+        return status;
+      }
+    }
+    Seal(OwnChain(kind), row, heads[kind]);
+    connection_->Add("audit_insert", ParamsOf(row));
+    return OkStatus();
+  }
+
+  // A chain that is begun names the one before it, so that none is removed whole unseen.
+  Status ReadHead(const std::string& kind, std::int64_t now_unix_ms, Head& head) {
+    const std::string prefix = kind + "-";
+    const Answer own = connection_->Query(kHeadSql, Params().Bytes(OwnChain(kind)));
+    if (!own.ok()) return Failure(own);
+    if (own.rows.size() > 0) {
+      head = {own.rows.Unsigned(0, 0), own.rows.Text(0, 1)};
+      return OkStatus();
+    }
+    const Answer all =
+        connection_->Query(kAgesSql, Params().Bytes(prefix).Int(std::uint64_t{prefix.size()}));
+    if (!all.ok()) return Failure(all);
+    std::uint64_t newest = 0;
+    for (int i = 0; i < all.rows.size(); ++i) {
+      const std::string chain = all.rows.Text(i, 0);
+      std::uint64_t epoch = 0;
+      (void)std::from_chars(chain.data() + prefix.size(), chain.data() + chain.size(), epoch);
+      if (epoch < epoch_) newest = std::max(newest, epoch);
+    }
+    if (newest == 0) return OkStatus();
+    const std::string before = prefix + std::to_string(newest);
+    const Answer last = connection_->Query(kHeadSql, Params().Bytes(before));
+    if (!last.ok()) return Failure(last);
+    if (last.rows.size() == 0) return OkStatus();
+    AddBookkeeping(Kind::kLink, kind, before, last.rows.Unsigned(0, 0), last.rows.Text(0, 1),
+                   now_unix_ms, head);
+    return OkStatus();
+  }
+
+  void AddBookkeeping(Kind what, std::string_view kind, const std::string& chain,
+                      std::uint64_t number, const std::string& hash, std::int64_t now_unix_ms,
+                      Head& head) {
+    Row row{.kind = what,
+            .at_unix_ms = now_unix_ms,
+            .about = {now_unix_ms, epoch_, OwnNumber(kind, head.number + 1)},
+            .deed = {.verb = std::string(NameOf(what)), .detail = chain},
+            .said = Hex(hash),
+            .times = number};
+    Seal(OwnChain(kind), row, head);
+    connection_->Add("audit_insert", ParamsOf(row));
+  }
+
+  // Another coordinator may be doing the same.
+  Status RetireOf(std::string_view kind, const std::string& chain, std::uint64_t through,
+                  std::int64_t now_unix_ms) {
+    const Answer last = connection_->Query(kHashSql, Params().Bytes(chain).Int(Signed(through)));
+    if (!last.ok()) return Failure(last);
+    if (last.rows.size() == 0) return OkStatus();
+    std::map<std::string, Head> heads = heads_;
+    const std::string own(kind);
+    if (heads.count(own) == 0) {
+      if (Status status = ReadHead(own, now_unix_ms, heads[own]); !status.ok()) return status;
+    }
+    AddBookkeeping(Kind::kRetired, kind, chain, through, last.rows.Text(0, 0), now_unix_ms,
+                   heads[own]);
+    connection_->Add("audit_retire", Params().Bytes(chain).Int(Signed(through)));
+    if (Status status = Exchange(); !status.ok()) return status;
+    heads_ = std::move(heads);
+    return OkStatus();
+  }
+
+  // A coordinator of an older version may still write there, while versions change: its table
+  // stays, and the next start takes over what has come meanwhile.
+  Status TakeOverFormat1() {
+    for (bool prepared = false;; prepared = true) {
+      const Answer old = connection_->Query(kReadFormat1Sql, Params());
+      if (old.sqlstate == kUndefinedTable) return OkStatus();
+      if (!old.ok()) return Failure(old);
+      if (old.rows.size() == 0) return OkStatus();
+      if (!prepared) connection_->AddPrepare("audit_take", kTakeFormat1Sql);
+      std::map<std::string, Head> heads = heads_;
+      for (int i = 0; i < old.rows.size(); ++i) {
+        Row row = OldRow(old.rows, i);
+        if (Status status = Add(row, heads); !status.ok()) return status;
+        connection_->Add("audit_take", ParamsOf(row.about));
+      }
+      if (Status status = Exchange(); !status.ok()) return status;
+      heads_ = std::move(heads);
+    }
+  }
+
   Status Exchange() {
     for (const Answer& answer : connection_->Exchange()) {
       if (!answer.ok()) return Failure(answer);
@@ -110,41 +240,26 @@ class PostgresStore final : public Store {
     if (connection_->TakeWarning(words)) return Unavailable(connection_->place() + ": " + words);
     return OkStatus();
   }
-  void AddInsert(const Entry& entry) {
-    const Deed& deed = entry.deed;
-    connection_->Add("audit_insert", ParamsOf(entry.id)
-                                         .Bytes(entry.node)
-                                         .Bytes(deed.verb)
-                                         .Bytes(deed.gid)
-                                         .Bytes(deed.branch_id)
-                                         .Bytes(deed.detail)
-                                         .Bytes(deed.who)
-                                         .Bytes(deed.reason)
-                                         .Bytes(deed.address));
-  }
-  void AddEnding(const Ending& ending) {
-    if (ending.elsewhere) return connection_->Add("audit_remove", ParamsOf(ending.id));
-    connection_->Add("audit_end", ParamsOf(ending.id)
-                                      .Bytes(ending.before)
-                                      .Int(std::int64_t{static_cast<std::uint8_t>(ending.code)})
-                                      .Bytes(ending.said));
-  }
   Status Failure(const Answer& answer) const {
     if (answer.sqlstate == kUndefinedTable)
-      return DataLoss(connection_->place() + ": table audit was dropped, with what was in it");
+      return DataLoss(connection_->place() + ": table audit_rows was dropped, with what was in it");
     return Unavailable(answer.status(connection_->place()).message());
   }
 
   std::unique_ptr<Connection> connection_;
+  const std::uint64_t epoch_;
+  std::map<std::string, Head> heads_;  // of our chains, by their kind
+  bool begun_ = false;                 // something was appended on this connection
+  std::int64_t tries_ = 0;
 };
 
 }  // namespace
 
-OpenStore InPostgres(log::ConnectionOptions options) {
-  return [options = std::move(options)]() -> Result<std::unique_ptr<Store>> {
+OpenStore InPostgres(log::ConnectionOptions options, std::uint64_t epoch) {
+  return [options = std::move(options), epoch]() -> Result<std::unique_ptr<Store>> {
     auto connection = Connection::Open(options);
     if (!connection.ok()) return Unavailable(connection.status().message());
-    auto store = std::make_unique<PostgresStore>(std::move(connection).value());
+    auto store = std::make_unique<PostgresStore>(std::move(connection).value(), epoch);
     if (const Status opened = store->Open(); !opened.ok()) return opened;
     return std::unique_ptr<Store>(std::move(store));
   };

@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 
 #include "coordinator/audit/postgres_store.h"
+#include "coordinator/daemon/version.h"
 
 namespace assent::daemon {
 namespace {
@@ -25,7 +26,8 @@ std::unique_ptr<audit::Audit> OpenAudit(const Config& config, std::uint64_t epoc
     options.open = audit::InPostgres({.url = place.postgresql,
                                       .application_name = "assentd audit",
                                       .connect_timeout = kPatience,
-                                      .answer_within = kPatience});
+                                      .answer_within = kPatience},
+                                     epoch);
   } else {
     options.open =
         audit::InSqlite((std::filesystem::path(place.sqlite_folder) / "audit.db").string());
@@ -37,15 +39,36 @@ std::unique_ptr<audit::Audit> OpenAudit(const Config& config, std::uint64_t epoc
         "put on record; transactions go on\"",
         why);
   };
-  return std::make_unique<audit::Audit>(std::move(options));
+  options.on_head = [](const std::string& chain, std::uint64_t number, const std::string& hash) {
+    spdlog::info("event=audit_head head={}:{}:{}", chain, number, hash);
+  };
+  auto audit = std::make_unique<audit::Audit>(std::move(options));
+  audit->Note(audit::Kind::kStart, {.verb = "start", .detail = "version " + std::string(kVersion)},
+              Code::kOk, {});
+  return audit;
+}
+
+void NoteReload(audit::Audit& audit, const std::string& what, const Status& done) {
+  audit.Note(audit::Kind::kReload, {.verb = "reload", .detail = what}, done.code(), done.message());
+}
+
+void CloseAudit(audit::Audit& audit) {
+  audit.Note(audit::Kind::kStop, {.verb = "stop"}, Code::kOk, {});
+  audit.Close();
 }
 
 void DoorWitness::Note(security::Sighting sighting) {
-  using Kind = security::Sighting::Kind;
-  if (sighting.kind == Kind::kRefused) return;
-  audit_.Note({.verb = sighting.kind == Kind::kLogin ? "login" : "logout",
+  audit::Kind kind = audit::Kind::kRefused;
+  switch (sighting.kind) {
+    case security::Sighting::Kind::kRefused: break;
+    case security::Sighting::Kind::kLogin: kind = audit::Kind::kLogin; break;
+    case security::Sighting::Kind::kLogout: kind = audit::Kind::kLogout; break;
+  }
+  audit_.Note(kind,
+              {.verb = std::string(audit::NameOf(kind)),
                .detail = std::move(sighting.call),
                .who = std::move(sighting.identity),
+               .claims = std::move(sighting.claims),
                .address = std::move(sighting.address)},
               sighting.status.code(), sighting.status.message());
 }

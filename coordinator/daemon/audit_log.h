@@ -4,6 +4,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
+
+#include <assent/status.h>
 
 #include "coordinator/audit/audit.h"
 #include "coordinator/daemon/config.h"
@@ -11,8 +14,15 @@
 
 namespace assent::daemon {
 
-// Of a coordinator of this epoch. Trouble with it goes to the log.
+// Of a coordinator of this epoch, with its start on record. Trouble with it goes to the log, and
+// where its chains have got to.
 std::unique_ptr<audit::Audit> OpenAudit(const Config& config, std::uint64_t epoch);
+
+// That settings, rules, tokens or certificates were read again, and what came of it.
+void NoteReload(audit::Audit& audit, const std::string& what, const Status& done);
+
+// Puts on record that it stops in order, and closes it.
+void CloseAudit(audit::Audit& audit);
 
 // What the doors see, put on record. Both outlive it.
 class DoorWitness final : public security::Witness {

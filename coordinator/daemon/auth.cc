@@ -51,9 +51,9 @@ Status EnforceRules(const Config& config, security::Guard& guard) {
   return OkStatus();
 }
 
-void ReloadRules(const Config& config, security::Guard& guard) {
-  if (config.auth_rules.empty()) return;
-  const Status enforced = EnforceRules(config, guard);
+Status ReloadRules(const Config& config, security::Guard& guard) {
+  if (config.auth_rules.empty()) return OkStatus();
+  Status enforced = EnforceRules(config, guard);
   if (enforced.ok()) {
     spdlog::info("event=auth_reloaded rules={}", config.auth_rules);
   } else {
@@ -62,6 +62,7 @@ void ReloadRules(const Config& config, security::Guard& guard) {
         "event=auth_reload_failed error=\"{}\" hint=\"the rules, tokens and keys of before stay\"",
         OneLine(enforced.message(), kMaxBytes));
   }
+  return enforced;
 }
 
 void TellFailures(security::Guard& guard) {

@@ -13,7 +13,7 @@ namespace assent::daemon {
 // file and the line.
 Status EnforceRules(const Config& config, security::Guard& guard);
 // Again, for a daemon that runs: what cannot be read leaves what is in force, and the log says so.
-void ReloadRules(const Config& config, security::Guard& guard);
+Status ReloadRules(const Config& config, security::Guard& guard);
 // Says that somebody has shown credentials that are none, since this was called last: in one line,
 // however many. Call about once a second.
 void TellFailures(security::Guard& guard);

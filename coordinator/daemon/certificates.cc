@@ -80,6 +80,7 @@ void Certificates::Reload() {
         "event=tls_reload_failed error=\"{}\" hint=\"the certificate that was read before is "
         "served on\"",
         OneLine(read.message(), kMaxWhyBytes));
+    if (listener_) listener_(read);
     return;
   }
   const tls::MaterialPtr now = keeper_->Current();
@@ -89,6 +90,7 @@ void Certificates::Reload() {
   const auto left = now->expires - std::chrono::system_clock::now();
   spdlog::info("event=tls_reloaded names={} expires_in_hours={}", NamesOf(*now),
                std::chrono::duration_cast<std::chrono::hours>(left).count());
+  if (listener_) listener_(OkStatus());
 }
 
 }  // namespace assent::daemon

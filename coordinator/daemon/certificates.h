@@ -3,8 +3,10 @@
 // The daemon's certificates, by its settings: what its listeners show, and what it dials others
 // with.
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include <assent/status.h>
 
@@ -36,11 +38,16 @@ class Certificates {
   // in the log, and the old ones stay. From one thread.
   void Look();
   void Reload();
+  // Told when others are served from now on, or could not be read. On the thread of Look.
+  void SetListener(std::function<void(const Status& read)> listener) {
+    listener_ = std::move(listener);
+  }
 
  private:
   Certificates() = default;
 
   std::unique_ptr<tls::Keeper> keeper_;
+  std::function<void(const Status& read)> listener_;
   std::shared_ptr<grpc::ChannelCredentials> peers_;
   std::shared_ptr<grpc::ChannelCredentials> participants_;
 };

@@ -40,6 +40,7 @@
 #include "coordinator/grpc/transaction_service.h"
 #include "coordinator/grpc/way.h"
 #include "coordinator/log/epoch.h"
+#include "coordinator/service/record.h"
 #include "coordinator/service/service.h"
 #include "coordinator/transport/grpc_caller.h"
 #include "coordinator/transport/grpc_streams.h"
@@ -250,6 +251,8 @@ void Server::Parts::MakeService(const log::Recovered& recovered) {
   service_options.audit = audit.get();
   witness = std::make_unique<DoorWitness>(*audit);
   guard.SetWitness(witness.get());
+  certificates->SetListener(
+      [this](const Status& read) { NoteReload(*audit, "certificates", read); });
   service_options.guard = &guard;
   operations = std::make_unique<service::Service>(std::move(service_options), *engine);
   views.SetListener([this, self = recovered.epoch](const cluster::ViewPtr& view) {
@@ -291,14 +294,16 @@ Status Server::Parts::BuildServer() {
 }
 
 std::unique_ptr<grpc::Service> Server::Parts::MakeMaintenance(door::MakeBackup backup) {
-  return door::MakeMaintenanceService({.backup = std::move(backup),
-                                       .settings = [this] { return settings.Get(); },
-                                       .metrics = [this]() -> Result<std::string> {
-                                         if (http != nullptr) return http->Metrics();
-                                         return FailedPrecondition(
-                                             "there are no metrics without --http-listen");
-                                       },
-                                       .guard = &guard});
+  return door::MakeMaintenanceService(
+      {.backup = std::move(backup),
+       .settings = [this] { return settings.Get(); },
+       .metrics = [this]() -> Result<std::string> {
+         if (http != nullptr) return http->Metrics();
+         return FailedPrecondition("there are no metrics without --http-listen");
+       },
+       .audit = [this](const v1::ReadAuditRequest& request,
+                       auto done) { service::ReadChain(*audit, request, done); },
+       .guard = &guard});
 }
 
 void Server::Parts::LetIn() {
@@ -390,7 +395,9 @@ void Server::Tick() {
 void Server::Reload(const Config& config) {
   parts_->acceptor->SetLimits(ConnectionLimits(config));
   parts_->settings.Set(config);
-  ReloadRules(config, parts_->guard);
+  NoteReload(*parts_->audit, "settings", OkStatus());
+  const Status rules = ReloadRules(config, parts_->guard);
+  if (!config.auth_rules.empty()) NoteReload(*parts_->audit, "rules and tokens", rules);
   parts_->certificates->Reload();
 }
 
@@ -432,9 +439,9 @@ void Server::Stop() {
   if (p.engine) p.engine->Stop();  // before what its shards send through
   if (p.webhook) CloseWebhook(*p.webhook);
   if (p.tracing) CloseTracing(*p.tracing);
-  if (p.audit) p.audit->Close();  // who waited for it has been told by the engine
-  p.dialer.reset();               // its last callbacks go to the engine, which is still there
-  p.log.reset();                  // likewise
+  if (p.audit) CloseAudit(*p.audit);  // who waited for it has been told by the engine
+  p.dialer.reset();                   // its last callbacks go to the engine, which is still there
+  p.log.reset();                      // likewise
   p.server.reset();
   p.door.reset();
   RemoveSocket();

@@ -143,10 +143,24 @@ class MaintenanceService final : public v1::MaintenanceService::CallbackService 
     return reactor;
   }
 
+  grpc::ServerUnaryReactor* ReadAudit(grpc::CallbackServerContext* context,
+                                      const v1::ReadAuditRequest* request,
+                                      v1::ReadAuditReply* reply) override {
+    if (const Status may = May(*context, "ReadAudit"); !may.ok())
+      return new transport::RefusedUnary(may);
+    // Stays until it is finished, also if its caller leaves.
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    of_.audit(*request, [reactor, reply](const Status& status, const v1::ReadAuditReply& found) {
+      *reply = found;
+      reactor->Finish(transport::ToGrpc(status));
+    });
+    return reactor;
+  }
+
  private:
   Status May(grpc::CallbackServerContext& context, const char* method) const {
     const auto needs = security::NeededBy("assent.v1.MaintenanceService", method);
-    return Admit(context, of_.guard, needs).status();
+    return Admit(context, of_.guard, needs, std::string("MaintenanceService/") + method).status();
   }
 
   const Maintenance of_;

@@ -1,7 +1,7 @@
 #pragma once
 
-// The door for backups, a stream of files, and for settings. What they are made of is the daemon's
-// to know.
+// The door for backups, a stream of files, for settings, and for the record as it is kept. What
+// they are made of is the daemon's to know.
 
 #include <cstdint>
 #include <functional>
@@ -14,6 +14,7 @@
 
 #include <assent/status.h>
 
+#include "assent/v1/maintenance.pb.h"
 #include "coordinator/security/guard.h"
 
 namespace assent::door {
@@ -64,7 +65,11 @@ struct Maintenance {
   MakeBackup backup;
   GetSettings settings;
   std::function<Result<std::string>()> metrics;  // a page for Prometheus
-  security::Guard* guard = nullptr;              // who may; nullptr: everybody
+  // Answers once, from any thread.
+  std::function<void(const v1::ReadAuditRequest& request,
+                     std::function<void(const Status&, const v1::ReadAuditReply&)> done)>
+      audit;
+  security::Guard* guard = nullptr;  // who may; nullptr: everybody
 };
 // No call of it may last longer than what `backup` needs.
 std::unique_ptr<grpc::Service> MakeMaintenanceService(Maintenance of);

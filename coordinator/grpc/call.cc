@@ -55,10 +55,19 @@ void Name(security::Visitor&& visitor, service::Caller& caller) {
   caller.grants = std::move(visitor.grants);
 }
 
+Status Refused(security::Guard& guard, const security::Visitor& visitor,
+               const service::Caller& caller, std::string_view call, const Status& why) {
+  guard.Note({.identity = visitor.name == nullptr ? std::string() : *visitor.name,
+              .address = caller.address,
+              .call = std::string(call),
+              .status = why});
+  return why;
+}
+
 }  // namespace
 
 Result<service::Caller> Admit(grpc::CallbackServerContext& context, security::Guard* guard,
-                              security::Permission needs) {
+                              security::Permission needs, std::string_view call) {
   service::Caller caller = CallerOf(context.peer());
   const bool forwarded = context.client_metadata().count(kForwarded) > 0;
   caller.forwarded = forwarded;
@@ -69,18 +78,18 @@ Result<service::Caller> Admit(grpc::CallbackServerContext& context, security::Gu
     context.AddTrailingMetadata("assent-retry-after-ms",
                                 std::to_string(guard->BarredForMs(caller.address, now_unix_ms)));
   }
-  if (!visitor.ok()) return visitor.status();
+  if (!visitor.ok()) return Refused(*guard, {}, caller, call, visitor.status());
   Status may = CheckCall(*visitor, forwarded ? security::Permission::kHandOn : needs);
   const std::string_view on_behalf_of = forwarded ? OneOf(context, kOnBehalfOf) : "";
   if (may.ok() && !on_behalf_of.empty()) {
     visitor = guard->Vouched(std::string(on_behalf_of));
     may = CheckCall(*visitor, needs);
-  } else if (forwarded) {
+  } else if (forwarded && may.ok()) {
     visitor = security::Visitor{};
   }
   if (!may.ok()) {
     guard->CountDenied();
-    return may;
+    return Refused(*guard, *visitor, caller, call, may);
   }
   Name(*std::move(visitor), caller);
   return caller;
@@ -88,14 +97,18 @@ Result<service::Caller> Admit(grpc::CallbackServerContext& context, security::Gu
 
 transport::AdmitStream AdmitSessions(security::Guard* guard) {
   return [guard](grpc::CallbackServerContext& context) -> Result<transport::StreamPeer> {
-    auto caller = Admit(context, guard, security::Permission::kServe);
+    auto caller = Admit(context, guard, security::Permission::kServe, "ParticipantSession/Connect");
     if (!caller.ok()) return caller.status();
     if (caller->grants == nullptr) return transport::StreamPeer(caller->connection);
-    const auto may_serve = [guard, name = caller->name,
-                            grants = caller->grants](const std::string& service) {
-      if (grants->MayServe(service)) return OkStatus();
+    const auto may_serve = [guard, caller = *caller](const std::string& service) {
+      if (caller.grants->MayServe(service)) return OkStatus();
       guard->CountDenied();
-      return PermissionDenied(name + " may not be a participant of " + service);
+      Status why = PermissionDenied(caller.name + " may not be a participant of " + service);
+      guard->Note({.identity = caller.name,
+                   .address = caller.address,
+                   .call = "ParticipantSession/Connect",
+                   .status = why});
+      return why;
     };
     return transport::StreamPeer(caller->connection, may_serve);
   };

@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -44,8 +45,10 @@ service::Caller CallerOf(const std::string& peer);
 // (metadata `assent-forwarded`), and for whom; what it asks for itself it may. `guard` is nullptr
 // where nobody is asked who he is. With RESOURCE_EXHAUSTED the call has the trailer that says when
 // to come back.
+//
+// `call` is what the record says of one that is refused: "TransactionService/Abort".
 Result<service::Caller> Admit(grpc::CallbackServerContext& context, security::Guard* guard,
-                              security::Permission needs);
+                              security::Permission needs, std::string_view call);
 
 // Who may open a session, and for which services. Likewise.
 transport::AdmitStream AdmitSessions(security::Guard* guard);

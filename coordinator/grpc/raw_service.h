@@ -32,11 +32,17 @@ class RawService : public Base {
 
   // Each method has a request of its own.
   // What whoever calls it needs.
+  struct Need {
+    security::Permission permission;
+    std::string call;  // "TransactionService/Abort"
+  };
   template <typename Request>
-  security::Permission Needed() const {
+  Need Needed() const {
     for (int i = 0; i < descriptor_.method_count(); ++i) {
-      if (descriptor_.method(i)->input_type() != Request::descriptor()) continue;
-      return security::NeededBy(descriptor_.full_name(), descriptor_.method(i)->name());
+      const auto* const method = descriptor_.method(i);
+      if (method->input_type() != Request::descriptor()) continue;
+      return {security::NeededBy(descriptor_.full_name(), method->name()),
+              descriptor_.name() + "/" + method->name()};
     }
     CheckFailed(__FILE__, __LINE__, "there is such a method");
   }
@@ -54,7 +60,7 @@ class RawService : public Base {
     Serve<Request>(new grpc::internal::CallbackUnaryHandler<Bytes, Bytes>(
         [this, take = std::move(take), needs = Needed<Request>()](
             Context* context, const Bytes* bytes, Bytes* reply) -> grpc::ServerUnaryReactor* {
-          const auto caller = Admit(*context, service_.guard(), needs);
+          const auto caller = Admit(*context, service_.guard(), needs.permission, needs.call);
           if (!caller.ok()) {
             Free(*bytes);
             return new transport::RefusedUnary(caller.status());
@@ -70,7 +76,7 @@ class RawService : public Base {
     Serve<Request>(new grpc::internal::CallbackServerStreamingHandler<Bytes, Bytes>(
         [this, start = std::move(start), needs = Needed<Request>()](
             Context* context, const Bytes* request) -> grpc::ServerWriteReactor<Bytes>* {
-          const auto caller = Admit(*context, service_.guard(), needs);
+          const auto caller = Admit(*context, service_.guard(), needs.permission, needs.call);
           auto* const stream = caller.ok() ? start(*caller, context, *request)
                                            : new transport::RefusedReader<Bytes>(caller.status());
           Free(*request);

@@ -52,7 +52,7 @@ class TransactionService final : public RawService<v1::TransactionService::Servi
     Serve<v1::SubmitRequestFrame>(new grpc::internal::CallbackBidiHandler<Bytes, Bytes>(
         [this, needs = Needed<v1::SubmitRequestFrame>()](
             Context* context) -> grpc::ServerBidiReactor<Bytes, Bytes>* {
-          auto caller = Admit(*context, service_.guard(), needs);
+          auto caller = Admit(*context, service_.guard(), needs.permission, needs.call);
           if (!caller.ok()) return new transport::RefusedStream<Bytes, Bytes>(caller.status());
           return StartSubmitStream(service_, ways_, *std::move(caller), context);
         }));

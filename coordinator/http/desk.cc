@@ -144,12 +144,21 @@ Status Desk::Admit(Request& request, security::Permission needs) {
   security::Guard* const guard = options_.guard;
   if (!login_.asks()) return OkStatus();
   auto visitor = login_.Admit(request);
-  if (!visitor.ok()) return visitor.status();
+  if (!visitor.ok()) return NoteRefused(request, visitor.status());
   const Status may = CheckCall(*visitor, needs);
   if (!may.ok()) guard->CountDenied();
   if (visitor->name != nullptr) request.caller.name = *visitor->name;
   request.caller.grants = visitor->grants;
-  return may;
+  return may.ok() ? may : NoteRefused(request, may);
+}
+
+Status Desk::NoteRefused(const Request& request, const Status& why) const {
+  options_.guard->Note(
+      {.identity = request.caller.name,
+       .address = request.caller.address,
+       .call = std::string(request.method) + " " + std::string(PathOf(request.target)),
+       .status = why});
+  return why;
 }
 
 Answer Desk::Refusal(const Request& request, const Status& why) const {

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include "coordinator/audit/store.h"
 #include "coordinator/log/epoch.h"
 #include "coordinator/log/sqlite/sqlite_import.h"
 #include "coordinator/log/sqlite/sqlite_life.h"
@@ -19,6 +20,7 @@
 #include "coordinator/log/sqlite/state_file.h"
 #include "coordinator/log/sqlite/wal_check.h"
 #include "coordinator/log/start_check.h"
+#include "coordinator/offline/backup_folder.h"
 
 namespace assent::offline {
 namespace {
@@ -65,6 +67,7 @@ class Examination {
     Room();
     Wal();
     Database();
+    Record();
     return std::move(examined_);
   }
 
@@ -133,6 +136,26 @@ class Examination {
                               ": the database is missing, and other files of the log are there: "
                               "put it back beside them");
     }
+  }
+
+  // What people did: a start does not look at it.
+  void Record() {
+    const std::string path = folder_ + "/" + kAuditName;
+    audit::Verifier verifier;
+    const Status walked =
+        audit::WalkSqlite(path, [&](const audit::Row& row) { verifier.Take(row); });
+    if (walked.code() == Code::kNotFound) return;
+    if (!walked.ok()) return Say(Grade::kNotice, "record", walked.message());
+    verifier.Finish();
+    for (const std::string& fault : verifier.faults())
+      Say(Grade::kNotice, "record", path + ": " + fault);
+    if (!verifier.faults().empty()) return;
+    std::string heads;
+    for (const audit::Span& span : verifier.spans()) {
+      heads +=
+          ", " + span.chain + ":" + std::to_string(span.last) + ":" + audit::Hex(span.last_hash);
+    }
+    SaySound("record", std::to_string(verifier.rows()) + " rows in their chains" + heads);
   }
 
   void Room() {

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <utility>
+#include <vector>
 
 #include <assent/text.h>
 
@@ -90,16 +91,19 @@ Status Change(const std::string& folder, const std::string& verb, const Deed& de
   const auto record = audit::InSqlite(record_path)();
   if (!record.ok()) return record.status();
   const audit::EntryId id{base::UnixNowMs(), (*store)->meta().epoch, 0};
-  Status status = (*record)->Write({{.id = id,
-                                     .deed = {.verb = verb,
-                                              .gid = deed.row.rfind('#', 0) == 0 ? "" : deed.row,
-                                              .detail = deed.row,
-                                              .who = deed.who,
-                                              .reason = deed.reason}}},
-                                   {});
+  std::vector<audit::Row> rows = {
+      audit::AskedRow({.id = id,
+                       .deed = {.verb = verb,
+                                .gid = deed.row.rfind('#', 0) == 0 ? "" : deed.row,
+                                .detail = deed.row,
+                                .who = deed.who,
+                                .reason = deed.reason}})};
+  Status status = (*record)->Append(rows);
   if (!status.ok()) return status;
   status = (*store)->Amend(change);
-  (void)(*record)->Write({}, {{.id = id, .code = status.code(), .said = status.message()}});
+  rows = {audit::EndingRow({.id = id, .code = status.code(), .said = status.message()},
+                           base::UnixNowMs())};
+  (void)(*record)->Append(rows);
   return status;
 }
 

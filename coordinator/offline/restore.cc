@@ -192,12 +192,13 @@ class Restoration {
     const auto record = audit::InSqlite(path)();
     if (!record.ok()) return record.status();
     const audit::EntryId id{base::UnixNowMs(), meta_.epoch, 0};
-    return (*record)->Write({{.id = id,
-                              .deed = {.verb = "restore",
-                                       .detail = options_.backup,
-                                       .who = options_.who,
-                                       .reason = options_.reason}}},
-                            {{.id = id}});
+    std::vector<audit::Row> rows = {audit::AskedRow({.id = id,
+                                                     .deed = {.verb = "restore",
+                                                              .detail = options_.backup,
+                                                              .who = options_.who,
+                                                              .reason = options_.reason}}),
+                                    audit::EndingRow({.id = id}, id.at_unix_ms)};
+    return (*record)->Append(rows);
   }
 
   Status Failure(const std::string& what, int code) {

@@ -21,6 +21,7 @@ constexpr auto kCalls = std::to_array<CallRule>({
     {"/assent.v1.MaintenanceService/Backup", P::kAdminister},
     {"/assent.v1.MaintenanceService/GetMetrics", P::kLook},
     {"/assent.v1.MaintenanceService/GetSettings", P::kLook},
+    {"/assent.v1.MaintenanceService/ReadAudit", P::kReadRecord},
     {"/assent.v1.ParticipantSession/Connect", P::kServe},
     {"/assent.v1.TransactionService/Abort", P::kOperate},
     {"/assent.v1.TransactionService/Begin", P::kBegin},

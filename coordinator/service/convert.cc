@@ -187,9 +187,25 @@ Result<engine::WaitFor> FromProto(v1::WaitFor wait_for) {
   }
 }
 
+// Where rules let in who is not known, what he says of himself is no name. Another coordinator that
+// hands on a part of a batch has put both into one text.
+Doer DoerOf(const Caller& caller, const v1::OperatorAction& action) {
+  constexpr std::string_view kAs = " (as ";
+  const std::string& both = action.who();
+  const std::size_t at = caller.forwarded && caller.name.empty() && both.ends_with(')')
+                             ? both.find(kAs)
+                             : std::string::npos;
+  if (at != std::string::npos) {
+    const std::size_t claims = at + kAs.size();
+    return {.who = both.substr(0, at), .claims = both.substr(claims, both.size() - claims - 1)};
+  }
+  if (caller.name.empty() && caller.grants == nullptr) return {.who = action.who()};
+  return {.who = caller.name.empty() ? "anyone" : caller.name, .claims = action.who()};
+}
+
 Result<core::Actor> ActorOf(const Caller& caller, const v1::OperatorAction& action) {
-  std::string who = caller.name.empty() ? action.who() : caller.name;
-  if (!caller.name.empty() && !IsBlank(action.who())) who += " (as " + action.who() + ")";
+  const Doer doer = DoerOf(caller, action);
+  const std::string who = IsBlank(doer.claims) ? doer.who : doer.who + " (as " + doer.claims + ")";
   if (IsBlank(who)) return InvalidArgument("who is empty: say who does this, for the record");
   if (action.reason().size() > limits::kMaxReasonBytes) {
     return InvalidArgument("reason has " + std::to_string(action.reason().size()) +

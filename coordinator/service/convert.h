@@ -28,6 +28,13 @@ Result<engine::WaitFor> FromProto(v1::WaitFor wait_for);
 // Whoever has proven a name acts under that one.
 Result<core::Actor> ActorOf(const Caller& caller, const v1::OperatorAction& action);
 
+// The same in two texts, for the record: who is proven, and what is only said.
+struct Doer {
+  std::string who{};
+  std::string claims{};
+};
+Doer DoerOf(const Caller& caller, const v1::OperatorAction& action);
+
 // A Submit, or a Begin (`open`), normalised and ready for the engine but for its callbacks.
 // `issue_gid` is asked when the initiator gave none.
 Result<engine::BeginRequest> ToBegin(v1::TransactionSpec spec, v1::WaitFor wait_for, bool open,

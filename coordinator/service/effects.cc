@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "coordinator/core/describe.h"
+#include "coordinator/service/convert.h"
 
 namespace assent::service {
 namespace {
@@ -68,15 +69,16 @@ std::string VerbOf(engine::OperatorVerb verb) {
 
 }  // namespace
 
-audit::Deed DeedOnRecord(const Caller& caller, const core::Actor& actor, const std::string& gid,
-                         const Deed& deed) {
+audit::Deed DeedOnRecord(const Caller& caller, const v1::OperatorAction& action, const Deed& deed) {
+  const Doer doer = DoerOf(caller, action);
   const bool resolves = deed.verb == engine::OperatorVerb::kResolve;
   return {.verb = VerbOf(deed.verb),
-          .gid = gid,
+          .gid = action.gid(),
           .branch_id = deed.branch_id,
           .detail = resolves ? v1::Decision_Name(wire::ToWire(deed.resolution)) : std::string(),
-          .who = actor.who,
-          .reason = actor.reason,
+          .who = doer.who,
+          .claims = doer.claims,
+          .reason = action.reason(),
           .address = caller.address};
 }
 

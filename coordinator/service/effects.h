@@ -30,8 +30,7 @@ inline Deed DeedOf(const v1::ResolveBranchRequest& request) {
 }
 
 // As it goes on record.
-audit::Deed DeedOnRecord(const Caller& caller, const core::Actor& actor, const std::string& gid,
-                         const Deed& deed);
+audit::Deed DeedOnRecord(const Caller& caller, const v1::OperatorAction& action, const Deed& deed);
 
 // `txn` is the transaction afterwards; before, with dry_run.
 std::string EffectOf(const Deed& deed, const core::Transaction& txn, const core::Now& now);

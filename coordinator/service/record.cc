@@ -20,9 +20,10 @@ constexpr std::size_t kMaxExaminedEntriesCount = 2000;
 
 // All that is ever on record; a test holds them to what is asked for.
 // Three are of tools that work on a log which no coordinator has.
-constexpr std::array<std::string_view, 16> kVerbs = {
-    "abort",    "drain",   "fence",   "forget", "login", "logout",  "move",    "out-of-service",
-    "put-back", "resolve", "restore", "resume", "retry", "suspend", "undrain", "unpin"};
+constexpr std::array<std::string_view, 17> kVerbs = {
+    "abort",  "drain",          "fence",    "forget",  "login",   "logout",
+    "move",   "out-of-service", "put-back", "reload",  "resolve", "restore",
+    "resume", "retry",          "suspend",  "undrain", "unpin"};
 
 // A page without entries would be taken for what nobody did.
 Status CheckVerb(const std::string& verb) {
@@ -31,6 +32,34 @@ Status CheckVerb(const std::string& verb) {
   std::string all;
   for (const std::string_view one : kVerbs) all.append(all.empty() ? "" : ", ").append(one);
   return InvalidArgument("verb is none of " + all);
+}
+
+// What may be asked for by its kind: what the chain needs for itself is in exports.
+constexpr std::array<audit::Kind, 7> kShownKinds = {
+    audit::Kind::kDeed,   audit::Kind::kLogin, audit::Kind::kLogout, audit::Kind::kRefused,
+    audit::Kind::kReload, audit::Kind::kStart, audit::Kind::kStop};
+
+// What is older than the chain is a deed for whoever looks.
+std::string_view ShownName(audit::Kind kind) {
+  return audit::NameOf(kind == audit::Kind::kOld ? audit::Kind::kDeed : kind);
+}
+
+Result<std::uint32_t> KindsOf(const v1::ListAuditRequest& request) {
+  std::uint32_t kinds = 0;
+  for (const std::string& name : request.kinds()) {
+    const auto kind = audit::KindOf(name);
+    if (!kind || std::find(kShownKinds.begin(), kShownKinds.end(), *kind) == kShownKinds.end()) {
+      std::string all;
+      for (const audit::Kind one : kShownKinds)
+        all.append(all.empty() ? "" : ", ").append(audit::NameOf(one));
+      return InvalidArgument("kinds are " + all);
+    }
+    kinds |= audit::Only(*kind);
+    if (*kind == audit::Kind::kDeed) kinds |= audit::Only(audit::Kind::kOld);
+  }
+  if (kinds != 0) return kinds;
+  return request.refused() ? audit::kOfPeople | audit::Only(audit::Kind::kRefused)
+                           : audit::kOfPeople;
 }
 
 // The entry that was looked at last: "1700000000000-7-42".
@@ -54,6 +83,8 @@ std::optional<audit::EntryId> ReadToken(std::string_view token) {
 }
 
 bool Matches(const v1::ListAuditRequest& request, const audit::Entry& entry) {
+  // One that was another coordinator's to do, which has its own entry of it.
+  if (entry.ended && entry.code == Code::kElsewhere) return false;
   return entry.deed.who.starts_with(request.who()) &&
          (request.verb().empty() || entry.deed.verb == request.verb()) &&
          (!request.refused() || (entry.ended && entry.code != Code::kOk));
@@ -69,6 +100,9 @@ void FillEntry(const audit::Entry& entry, v1::AuditEntry& out) {
   out.set_who(entry.deed.who);
   out.set_reason(entry.deed.reason);
   out.set_address(entry.deed.address);
+  out.set_claims(entry.deed.claims);
+  out.set_kind(std::string(ShownName(entry.kind)));
+  out.set_times(entry.times);
   if (!entry.ended) return;
   out.set_before(entry.before);
   out.set_result(std::string(CodeName(entry.code)));
@@ -110,7 +144,10 @@ void ReadRecord(audit::Audit* audit, const v1::ListAuditRequest& request,
                                        std::to_string(limits::kMaxPageSizeCount)));
   }
   if (const Status verb = CheckVerb(request.verb()); !verb.ok()) return asker->Fail(verb);
+  const Result<std::uint32_t> kinds = KindsOf(request);
+  if (!kinds.ok()) return asker->Fail(kinds.status());
   audit::Query query{.gid = request.gid(),
+                     .kinds = *kinds,
                      .since_unix_ms = request.since_unix_ms(),
                      .max_rows = kMaxExaminedEntriesCount};
   if (!request.page_token().empty()) {
@@ -127,6 +164,72 @@ void ReadRecord(audit::Audit* audit, const v1::ListAuditRequest& request,
                   FillPage(request, page_size, *found, out);
                 });
               });
+}
+
+namespace {
+
+void FillRow(const audit::Row& row, v1::AuditRow& out) {
+  out.set_chain(row.chain);
+  out.set_number(row.number);
+  out.set_kind(std::string(audit::NameOf(row.kind)));
+  out.set_at_unix_ms(row.at_unix_ms);
+  out.set_about_unix_ms(row.about.at_unix_ms);
+  out.set_about_epoch(row.about.epoch);
+  out.set_about_number(row.about.number);
+  out.set_node(row.node);
+  out.set_verb(row.deed.verb);
+  out.set_gid(row.deed.gid);
+  out.set_branch_id(row.deed.branch_id);
+  out.set_detail(row.deed.detail);
+  out.set_who(row.deed.who);
+  out.set_claims(row.deed.claims);
+  out.set_reason(row.deed.reason);
+  out.set_address(row.deed.address);
+  out.set_before(row.before);
+  if (row.code) out.set_code(*row.code);
+  out.set_said(row.said);
+  out.set_times(row.times);
+  out.set_hash(row.hash);
+}
+
+}  // namespace
+
+void ReadChain(audit::Audit& audit, const v1::ReadAuditRequest& request,
+               const std::function<void(const Status&, const v1::ReadAuditReply&)>& done) {
+  if (request.page_size() > limits::kMaxPageSizeCount) {
+    return done(InvalidArgument("page_size is " + std::to_string(request.page_size()) +
+                                ", the limit is " + std::to_string(limits::kMaxPageSizeCount)),
+                {});
+  }
+  const std::size_t max =
+      request.page_size() == 0 ? limits::kMaxPageSizeCount : request.page_size();
+  if (request.chain().empty()) {
+    return audit.ReadChains(request.after_chain(), max,
+                            [done](const Result<std::vector<audit::Span>>& found) {
+                              v1::ReadAuditReply reply;
+                              if (!found.ok()) return done(found.status(), reply);
+                              for (const audit::Span& span : *found) {
+                                v1::AuditChain& out = *reply.add_chains();
+                                out.set_chain(span.chain);
+                                out.set_first(span.first);
+                                out.set_last(span.last);
+                                out.set_hash(span.last_hash);
+                              }
+                              done(OkStatus(), reply);
+                            });
+  }
+  audit.ReadRows(request.chain(), request.after(), max,
+                 [done](const Result<std::vector<audit::Row>>& found) {
+                   v1::ReadAuditReply reply;
+                   if (!found.ok()) return done(found.status(), reply);
+                   std::size_t bytes = 0;
+                   for (const audit::Row& row : *found) {
+                     if (bytes >= limits::kMaxShownBytes / 2) break;
+                     FillRow(row, *reply.add_rows());
+                     bytes += reply.rows().rbegin()->ByteSizeLong();
+                   }
+                   done(OkStatus(), reply);
+                 });
 }
 
 }  // namespace assent::service

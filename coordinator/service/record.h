@@ -3,10 +3,12 @@
 // What an operator asks for is on record before it is done, and what came of it behind: the answer
 // goes through here.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 
+#include "assent/v1/maintenance.pb.h"
 #include "assent/v1/transaction.pb.h"
 #include "coordinator/audit/audit.h"
 #include "coordinator/core/transaction.h"
@@ -33,7 +35,6 @@ class RecordedAsker final : public Asker<Reply> {
     if (status.ok()) fill(reply);
     ending_.code = status.code();
     ending_.said = status.message();
-    ending_.elsewhere = status.code() == Code::kElsewhere;
     if constexpr (requires { reply.effect(); }) {
       if (status.ok()) ending_.said = reply.effect();
     }
@@ -67,5 +68,9 @@ void OnRecord(audit::Audit* audit, audit::Deed deed, const AskerPtr<Reply>& aske
 // any thread.
 void ReadRecord(audit::Audit* audit, const v1::ListAuditRequest& request,
                 const AskerPtr<v1::ListAuditReply>& asker);
+
+// The record as it is kept, for who checks it. `done` is called once, from any thread.
+void ReadChain(audit::Audit& audit, const v1::ReadAuditRequest& request,
+               const std::function<void(const Status&, const v1::ReadAuditReply&)>& done);
 
 }  // namespace assent::service

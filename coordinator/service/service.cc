@@ -38,6 +38,12 @@ void Service::Post(const std::string& gid, Request request, Asker<Reply>& asker)
   if (!status.ok()) asker.Fail(status);
 }
 
+void Service::NoteRefused(const Caller& caller, std::string what, const Status& why) const {
+  if (options_.guard == nullptr) return;
+  options_.guard->Note(
+      {.identity = caller.name, .address = caller.address, .call = std::move(what), .status = why});
+}
+
 // ---- Initiators --------------------------------------------------------------------------------
 
 template <typename Reply>
@@ -46,7 +52,10 @@ void Service::Begin(const Caller& caller, v1::TransactionSpec spec, v1::WaitFor 
   Result<engine::BeginRequest> begin =
       ToBegin(std::move(spec), wait_for, open, [&] { return engine_.IssueGid(); });
   if (!begin.ok()) return asker->Fail(begin.status());
-  if (const Status may = MayBegin(caller, begin->spec); !may.ok()) return asker->Fail(may);
+  if (const Status may = MayBegin(caller, begin->spec); !may.ok()) {
+    NoteRefused(caller, "begin " + begin->spec.gid, may);
+    return asker->Fail(may);
+  }
   begin->spec.initiator = OwnOf(caller);
   const std::string gid = begin->spec.gid;
   begin->done = AnswerWithReply(asker);
@@ -71,7 +80,10 @@ void Service::Take(const Caller& caller, v1::ExecuteBranchRequest request,
   Result<core::BranchSpec> branch = FromProto(std::move(*request.mutable_branch()), "branch");
   if (!branch.ok()) return asker->Fail(branch.status());
   const Status may = MayAdd(caller, request.gid(), *branch);
-  if (!may.ok()) return asker->Fail(may);
+  if (!may.ok()) {
+    NoteRefused(caller, "begin a branch of " + request.gid(), may);
+    return asker->Fail(may);
+  }
   engine::ExecuteRequest execute;
   execute.only_of = OwnOf(caller);
   execute.gid = request.gid();
@@ -140,7 +152,10 @@ void Service::Take(const Caller& caller, v1::GetRequest request,
   const std::string gid = request.gid();
   const bool asks = request.payloads() || request.results();
   const Status may = asks ? MaySeePayloads(caller) : OkStatus();
-  if (!may.ok()) return asker->Fail(may);
+  if (!may.ok()) {
+    NoteRefused(caller, "payloads of " + gid, may);
+    return asker->Fail(may);
+  }
   engine::GetRequest get{
       gid,
       [this, asker, request = std::move(request)](
@@ -225,7 +240,7 @@ void Service::Operate(const Caller& caller, const v1::OperatorAction& action, De
          *answered);
   };
   if (deed.dry_run) return act(asker, [](const std::string&) {});
-  OnRecord(options_.audit, DeedOnRecord(caller, *actor, action.gid(), deed), asker, act);
+  OnRecord(options_.audit, DeedOnRecord(caller, action, deed), asker, act);
 }
 
 void Service::Take(const Caller& caller, const v1::ForgetRequest& request,
@@ -247,10 +262,12 @@ void Service::Take(const Caller& caller, const v1::ForgetRequest& request,
         }};
     Post(gid, std::move(get), *answered);
   };
+  const Doer doer = DoerOf(caller, request.action());
   OnRecord(options_.audit,
            {.verb = "forget",
             .gid = gid,
-            .who = actor->who,
+            .who = doer.who,
+            .claims = doer.claims,
             .reason = actor->reason,
             .address = caller.address},
            asker, act);

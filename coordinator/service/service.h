@@ -118,6 +118,8 @@ class Service {
   EventHub& event_hub() { return event_hub_; }
   // nullptr: nobody is asked who he is.
   security::Guard* guard() const { return options_.guard; }
+  // What a caller was let in for, and may not: for the record.
+  void NoteRefused(const Caller& caller, std::string what, const Status& why) const;
 
  private:
   template <typename Reply>

@@ -27,7 +27,10 @@ void Watch::Leave(const Status& why) {
 
 Status Watch::Enter(const Caller& caller, const v1::WatchRequest& request) {
   Status status = core::CheckGid(request.gid());
-  if (status.ok() && (request.payloads() || request.results())) status = MaySeePayloads(caller);
+  if (status.ok() && (request.payloads() || request.results())) {
+    status = MaySeePayloads(caller);
+    if (!status.ok()) service_.NoteRefused(caller, "payloads of " + request.gid(), status);
+  }
   if (status.ok()) status = service_.holdings().EnterWatch(request.gid());
   if (!status.ok()) return status;
   gid_ = request.gid();

@@ -2,6 +2,7 @@
 
 #include "coordinator/audit/audit.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -42,7 +43,7 @@ class InFile final : public Place {
 class InTable final : public Place {
  public:
   InTable() : database_(server().NewDatabase()) { server().Sql(database_, "CREATE SCHEMA assent"); }
-  OpenStore Opener() override { return InPostgres({.url = server().Url(database_)}); }
+  OpenStore Opener() override { return InPostgres({.url = server().Url(database_)}, 7); }
   static test::PostgresServer& server() { return test::PostgresServer::OfThisBinary(); }
 
  private:
@@ -125,13 +126,14 @@ TEST_P(AuditStores, WhatWasAskedForIsThereBeforeItIsDoneAndWhatCameOfItBehind) {
 
 TEST_P(AuditStores, ALoginIsOnRecordAndNobodyWaitsForIt) {
   Record record(Options());
-  record.audit().Note({.verb = "login", .who = "ann"}, Code::kPermissionDenied, "no");
+  record.audit().Note(Kind::kLogin, {.verb = "login", .who = "ann", .claims = "the boss"},
+                      Code::kOk, "");
   const std::vector<Entry> entries = record.Read();
   ASSERT_EQ(entries.size(), 1U);
   EXPECT_EQ(entries[0].deed.verb, "login");
   EXPECT_EQ(entries[0].deed.who, "ann");
-  EXPECT_EQ(entries[0].code, Code::kPermissionDenied);
-  EXPECT_EQ(entries[0].said, "no");
+  EXPECT_EQ(entries[0].deed.claims, "the boss");
+  EXPECT_TRUE(entries[0].ended);
 }
 
 TEST_P(AuditStores, WhatNoStoreTakesIsMadeFitForIt) {
@@ -160,11 +162,11 @@ TEST_P(AuditStores, ItIsThereAfterARestart) {
   EXPECT_TRUE(entries[1].ended);   // written when it was closed, at the latest
 }
 
-TEST_P(AuditStores, WhatIsAnothersLeavesNothing) {
+TEST_P(AuditStores, WhatIsAnothersSaysSo) {
   Record record(Options());
   const EntryId id = record.Begin("abort", "g").value();
-  record.audit().End({.id = id, .elsewhere = true});
-  EXPECT_THAT(record.Read(), IsEmpty());
+  record.audit().End({.id = id, .code = Code::kElsewhere});
+  EXPECT_EQ(record.Read().front().code, Code::kElsewhere);
 }
 
 TEST_P(AuditStores, PagesAreNewestFirstAndOfOneTransactionOrSinceAMoment) {
@@ -188,7 +190,7 @@ TEST_P(AuditStores, TheOldestGoWhenThereAreTooMany) {
   }
   AuditOptions options = Options();
   options.epoch = 8;  // of the next start
-  options.max_entries_count = 3;
+  options.max_rows_count = 3;
   Record record(options);  // it looks when it begins
   EXPECT_THAT(record.Gids(), ElementsAre("4", "3", "2"));
 }
@@ -201,23 +203,31 @@ class Wilful final : public Store {
     bool opens ASSENT_GUARDED_BY(mutex) = true;
     bool writes ASSENT_GUARDED_BY(mutex) = true;
     int generation ASSENT_GUARDED_BY(mutex) = 0;  // those opened in an earlier one are lost
-    std::vector<Entry> begun ASSENT_GUARDED_BY(mutex);
-    std::vector<Ending> ended ASSENT_GUARDED_BY(mutex);
+    std::vector<Row> rows ASSENT_GUARDED_BY(mutex);
   };
   explicit Wilful(Will& will) : will_(will) {
     const MutexLock lock(will_.mutex);
     generation_ = will_.generation;
   }
-  Status Write(const std::vector<Entry>& begun, const std::vector<Ending>& ended) override {
+  Status Append(std::vector<Row>& rows) override {
     const MutexLock lock(will_.mutex);
     if (!will_.writes) return Unavailable("the disk is full");
     if (generation_ != will_.generation) return Unavailable("the connection is lost");
-    will_.begun.insert(will_.begun.end(), begun.begin(), begun.end());
-    will_.ended.insert(will_.ended.end(), ended.begin(), ended.end());
+    will_.rows.insert(will_.rows.end(), rows.begin(), rows.end());
     return OkStatus();
   }
+  Status TryToWrite() override {
+    const MutexLock lock(will_.mutex);
+    return will_.writes ? OkStatus() : Unavailable("the disk is full");
+  }
+  Result<std::vector<Span>> Chains(const std::string&, std::size_t) override {
+    return std::vector<Span>();
+  }
+  Result<std::vector<Row>> Rows(const std::string&, std::uint64_t, std::size_t) override {
+    return std::vector<Row>();
+  }
   Result<std::vector<Entry>> Read(const Query&) override { return std::vector<Entry>(); }
-  Status Retire(std::size_t) override { return OkStatus(); }
+  Status Retire(std::string_view, std::size_t, std::int64_t) override { return OkStatus(); }
 
  private:
   Will& will_;
@@ -242,7 +252,9 @@ class AuditTrouble : public testing::Test {
   }
   std::size_t Ended() {
     const MutexLock lock(will_.mutex);
-    return will_.ended.size();
+    return static_cast<std::size_t>(
+        std::count_if(will_.rows.begin(), will_.rows.end(),
+                      [](const Row& row) { return row.kind == Kind::kEnding; }));
   }
 
   Wilful::Will will_;
@@ -338,7 +350,7 @@ TEST(AuditTable, AConnectionThatWasEndedIsOpenedAgain) {
   InTable::server().Sql(database, "CREATE SCHEMA assent");
   Record record({.epoch = 1,
                  .open = InPostgres(
-                     {.url = InTable::server().Url(database), .application_name = "audited"})});
+                     {.url = InTable::server().Url(database), .application_name = "audited"}, 1)});
   ASSERT_TRUE(record.Begin("abort", "g1").ok());
   const std::string end =
       "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE application_name = "
@@ -354,12 +366,12 @@ TEST(AuditTable, OneThatIsDroppedIsSaidAndMadeAnew) {
   InTable::server().Sql(database, "CREATE SCHEMA assent");
   Inbox<std::string> trouble;
   Record record({.epoch = 1,
-                 .open = InPostgres({.url = InTable::server().Url(database)}),
+                 .open = InPostgres({.url = InTable::server().Url(database)}, 1),
                  .on_trouble = [&](const std::string& why) { trouble.Put(why); }});
   ASSERT_TRUE(record.Begin("abort", "g1").ok());
-  InTable::server().Sql(database, "DROP TABLE assent.audit");
+  InTable::server().Sql(database, "DROP TABLE assent.audit_rows");
   EXPECT_TRUE(record.Begin("abort", "g2").ok());
-  EXPECT_THAT(trouble.Take(), HasSubstr("table audit was dropped"));
+  EXPECT_THAT(trouble.Take(), HasSubstr("table audit_rows was dropped"));
   EXPECT_EQ(trouble.Take(), "");
   EXPECT_THAT(record.Gids(), ElementsAre("g2"));
 }
@@ -433,7 +445,7 @@ TEST(AuditFile, ANewerOneOneForReadingAndADamagedOneAreNamed) {
   {
     log::SqliteConnection db;
     ASSERT_EQ(db.Open(path, {}), 0);
-    ASSERT_EQ(db.Execute("PRAGMA user_version = 2"), 0);
+    ASSERT_EQ(db.Execute("PRAGMA user_version = 3"), 0);
   }
   EXPECT_THAT(InSqlite(path)().status().message(), HasSubstr("a newer version made it"));
   // A later format of SQLite's own: it can be read only, as a file of another user.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The SQL of coordinator/log/postgresql keeps to the words that stores of PostgreSQL's kind have in common.
 
-    check_postgresql_sql.py FOLDER LEAST  reads every string of its sources; names the file and what is out of place, and fails if
+    check_postgresql_sql.py FOLDER LEAST  reads every string of its sources but for those of SQLite; names the file and what is out of place, and fails if
                                           it finds fewer statements than that
     check_postgresql_sql.py --self-test
 
@@ -77,7 +77,7 @@ def main():
     if sys.argv[1:] == ["--self-test"]:
         return self_test()
     folder = pathlib.Path(sys.argv[1])
-    sources = [path for path in sorted(folder.iterdir()) if path.suffix in (".h", ".cc")]
+    sources = [path for path in sorted(folder.iterdir()) if path.suffix in (".h", ".cc") and not path.name.startswith("sqlite_")]
     statements = sum(1 for path in sources for text in strings(path.read_text(encoding="utf-8")) if IS_SQL.search(text))
     found = [fault for path in sources for fault in faults(path.name, path.read_text(encoding="utf-8"))]
     print("\n".join(found))

@@ -315,7 +315,7 @@ class Doors(unittest.TestCase):
         self.assertEqual(["token:operator (as the chairman)"], [one.who for one in shown.interventions])
         audit = tx.ListAuditReply.FromString(self.call("TransactionService/ListAudit", "admin", tx.ListAuditRequest(
             gid="order-act", who="token:operator").SerializeToString())[2])
-        self.assertEqual(["token:operator (as the chairman)"], [one.who for one in audit.entries])
+        self.assertEqual([("token:operator", "the chairman")], [(one.who, one.claims) for one in audit.entries])
         code, _, _ = self.daemon.ask("POST", "/v1/transactions/order-act:resume", {"action": {"reason": "enough"}},
                                      {"Authorization": "Bearer " + self.tokens["operator"]})
         self.assertEqual(200, code, "who is known need not say who he is")

@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "coordinator/security/rules.h"
 #include "tests/service/cluster_rig.h"
 #include "tests/service/service_rig.h"
 
@@ -63,6 +64,67 @@ TEST_F(RecordTest, WhoDidWhatWhyHowItStoodAndWhatCameOfIt) {
   EXPECT_THAT(entry.before(),
               HasSubstr("ACTIVE: not decided: branch 1 s/a: ACTION, 1 attempt; sent "));
   EXPECT_THAT(entry.effect(), HasSubstr("the transaction is suspended"));
+}
+
+// What he says of himself is kept beside it, also if that is somebody else's name.
+TEST_F(RecordTest, WhoIsProvenAndWhatIsClaimedAreTwo) {
+  (void)Begun("g");
+  ASSERT_TRUE(Ask<v1::OperatorReply>(By<v1::SuspendRequest>("g", "ann"), {.name = "token:support"})
+                  .first.ok());
+  EXPECT_EQ(List().entries(0).who(), "token:support");
+  EXPECT_EQ(List().entries(0).claims(), "ann");
+  EXPECT_EQ(Get("g").interventions(0).who(), "token:support (as ann)");
+}
+
+// He was on record as whoever he said he was.
+TEST_F(RecordTest, WhoIsNotKnownIsAnyoneWhateverHeSays) {
+  (void)Begun("g");
+  const auto rules = security::Rules::Parse("allow anyone as operator");
+  const Caller stranger{.grants = std::make_shared<const security::Grants>(rules->For(""))};
+  ASSERT_TRUE(
+      Ask<v1::OperatorReply>(By<v1::SuspendRequest>("g", "token:support"), stranger).first.ok());
+  EXPECT_EQ(List().entries(0).who(), "anyone");
+  EXPECT_EQ(List().entries(0).claims(), "token:support");
+}
+
+TEST_F(RecordTest, WhatComesAtTheDoorsIsThereForWhoAsksForIt) {
+  audit_.Note(audit::Kind::kRefused, {.verb = "refused", .address = "10.0.0.9"},
+              Code::kUnauthenticated, "no such token");
+  audit_.Note(audit::Kind::kReload, {.verb = "reload", .detail = "settings"}, Code::kOk, "");
+  audit_.Note(audit::Kind::kStart, {.verb = "start"}, Code::kOk, "");
+  EXPECT_THAT(Lines(List()), ElementsAre("reload   OK"));
+  v1::ListAuditRequest request;
+  request.set_refused(true);
+  EXPECT_THAT(Lines(List(request)), ElementsAre("refused   UNAUTHENTICATED"));
+  request = {};
+  request.add_kinds("start");
+  EXPECT_THAT(Lines(List(request)), ElementsAre("start   OK"));
+  request.add_kinds("link");
+  EXPECT_EQ(Ask<v1::ListAuditReply>(request).first.message(),
+            "kinds are deed, login, logout, refused, reload, start, stop");
+}
+
+TEST_F(RecordTest, TheChainIsReadAChainAtATime) {
+  (void)Begun("g");
+  for (int i = 0; i < 3; ++i) (void)Ask<v1::OperatorReply>(By<v1::RetryNowRequest>("g", "ann"));
+  Inbox<v1::ReadAuditReply> replies;
+  const auto read = [&](const v1::ReadAuditRequest& request) {
+    ReadChain(audit_, request, [&](const Status& status, const v1::ReadAuditReply& reply) {
+      EXPECT_TRUE(status.ok());
+      replies.Put(reply);
+    });
+    return replies.Take();
+  };
+  v1::ReadAuditRequest request;
+  const v1::ReadAuditReply chains = read(request);
+  ASSERT_EQ(chains.chains_size(), 1);
+  EXPECT_EQ(chains.chains(0).last(), 6U);
+  request.set_chain("deeds");
+  request.set_after(4);
+  request.set_page_size(1);
+  EXPECT_EQ(read(request).rows(0).number(), 5U);
+  request.set_after(6);
+  EXPECT_EQ(read(request).rows_size(), 0);
 }
 
 TEST_F(RecordTest, WhatIsRefusedIsOnRecordAndWhatIsOnlyTriedOrMakesNoSenseIsNot) {
@@ -289,11 +351,10 @@ TEST_F(ClusterRecordTest, EachVerbCanBeAskedForAndNoOther) {
   }
   v1::ListAuditRequest request;
   request.set_verb("zap");
-  EXPECT_EQ(
-      Ask<v1::ListAuditReply>(0, request).first,
-      InvalidArgument(
-          "verb is none of abort, drain, fence, forget, login, logout, move, "
-          "out-of-service, put-back, resolve, restore, resume, retry, suspend, undrain, unpin"));
+  EXPECT_EQ(Ask<v1::ListAuditReply>(0, request).first,
+            InvalidArgument("verb is none of abort, drain, fence, forget, login, logout, move, "
+                            "out-of-service, put-back, reload, resolve, restore, resume, retry, "
+                            "suspend, undrain, unpin"));
 }
 
 // Whoever has the transaction writes it.

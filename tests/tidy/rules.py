@@ -31,7 +31,7 @@ ARROWS = {
                                    "coordinator/log/postgresql"],
     "coordinator/offline": ["std", "posix", "vocabulary", "nlohmann", "coordinator/audit", "coordinator/base", "coordinator/core",
                             "coordinator/log", "coordinator/log/sqlite", "coordinator/offline"],
-    "coordinator/audit": ["std", "posix", "vocabulary", "sqlite3.h", "coordinator/base", "coordinator/log", "coordinator/log/postgresql",
+    "coordinator/audit": ["std", "posix", "vocabulary", "sqlite3.h", "openssl", "coordinator/base", "coordinator/log", "coordinator/log/postgresql",
                           "coordinator/log/sqlite", "coordinator/audit"],
     "coordinator/tracing": ["std", "vocabulary", "coordinator/tracing"],
     "coordinator/tracing/otlp": ["std", "vocabulary", "grpc", "coordinator/base", "coordinator/post", "coordinator/tracing", "coordinator/tracing/otlp"],
@@ -67,7 +67,7 @@ ARROWS = {
                                    "participant-sdk/cpp/src", "participant-sdk/cpp/barrier", "participant-sdk/cpp/sqlite"],
     # Clients.
     "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "openssl", "CLI", "proto/json", "proto/manual", "proto/tls", "proto/toml", "proto/words",
-                        "coordinator/log/migrate", "coordinator/offline", "coordinator/security", "tools/assentctl"],
+                        "coordinator/audit", "coordinator/log/migrate", "coordinator/offline", "coordinator/security", "tools/assentctl"],
     "tools/assent-bench": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "nlohmann", "CLI", "sdk",
                            "sqlite3.h", "libpq-fe.h", "boost", "coordinator/core", "coordinator/http", "coordinator/log",
                            "tools/assent-bench"],

@@ -15,12 +15,19 @@ std::string What(const v1::AuditEntry& entry) {
   if (!entry.gid().empty()) text += " " + entry.gid();
   if (!entry.branch_id().empty()) text += "/" + entry.branch_id();
   if (!entry.detail().empty()) text += " " + entry.detail();
+  if (entry.times() > 1) text += " (" + std::to_string(entry.times()) + " times)";
   return text;
 }
 
 Cell ResultCell(const v1::AuditEntry& entry) {
   if (entry.result().empty()) return {"not known", Tone::kWarn};
   return {entry.result(), entry.result() == "OK" ? Tone::kGood : Tone::kBad};
+}
+
+// "token:support (as ann)".
+std::string Who(const v1::AuditEntry& entry) {
+  const std::string who = entry.who().empty() ? "nobody known" : entry.who();
+  return entry.claims().empty() ? who : who + " (as " + entry.claims() + ")";
 }
 
 // Why it was done; why it was not.
@@ -35,7 +42,7 @@ std::string AuditTable(const v1::ListAuditReply& page, const Style& style) {
                            : std::vector<std::string>{"WHEN", "WHO", "WHAT", "RESULT", "REASON"});
   for (const v1::AuditEntry& entry : page.entries()) {
     std::vector<Cell> row = {Moment(entry.at_unix_ms(), style),
-                             {entry.who(), Tone::kStrong},
+                             {Who(entry), Tone::kStrong},
                              What(entry),
                              ResultCell(entry)};
     if (style.wide()) {

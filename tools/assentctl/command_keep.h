@@ -23,6 +23,16 @@ struct DebugBundleCommand {
   std::string log;  // empty: without one
 };
 
+// The record as it is kept. Files: those of former exports, which are gone on behind.
+struct AuditExportCommand {
+  std::vector<std::string> after;
+};
+// Files: exports, in their order, or the coordinator's own audit.db; none: it is asked.
+struct AuditVerifyCommand {
+  std::vector<std::string> files;
+  std::vector<std::string> expected;
+};
+
 struct RestoreCommand {
   std::string backup;
   std::string data;

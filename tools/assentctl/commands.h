@@ -21,6 +21,9 @@ Exit RunResolveAll(const ResolveCommand& command, Session& session);
 // What is kept; --follow: and on as it happens, through whatever becomes of the connection.
 Exit RunEvents(const EventsCommand& command, Session& session);
 Exit RunAudit(const AuditCommand& command, Session& session);
+Exit RunAuditExport(const AuditExportCommand& command, Session& session);
+// 1: something of it was changed, or is missing. With files no coordinator is needed.
+Exit RunAuditVerify(const AuditVerifyCommand& command, Session& session);
 Exit RunParticipants(const ParticipantsCommand& command, Session& session);
 Exit RunStats(Session& session);
 // 0 when new transactions are taken, 1 when they are refused, 3 when nobody answers.

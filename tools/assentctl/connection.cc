@@ -203,6 +203,10 @@ class GrpcService final : public Service {
   Result<v1::MetricsPage> GetMetrics(Timeout timeout) override {
     return Call(&Maintenance::GetMetrics, v1::GetMetricsRequest(), timeout, Kind::kQuestion);
   }
+  Result<v1::ReadAuditReply> ReadAudit(const v1::ReadAuditRequest& request,
+                                       Timeout timeout) override {
+    return Call(&Maintenance::ReadAudit, request, timeout, Kind::kQuestion);
+  }
   std::unique_ptr<EventStreams> FollowEvents() override { return MakeEventStreams(dialling_); }
   std::string Endpoint() const override { return places_[current_].endpoint; }
 

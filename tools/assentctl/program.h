@@ -3,8 +3,12 @@
 // The tree of commands and flags. The placeholder of an option or argument ("GID", "STATE") is also
 // the kind of its values: complete.cc offers values by it.
 
+#include <chrono>
+#include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -30,8 +34,9 @@ struct Program {
   std::optional<Command> command;
 };
 
-// Add subcommands; program_inspect.cc, program_change.cc, program_cluster.cc and program_keep.cc.
+// Add subcommands; each is in program_NAME.cc.
 void AddInspectingCommands(Program& program);
+void AddAuditCommands(Program& program);
 void AddChangingCommands(Program& program);
 void AddClusterCommands(Program& program);
 void AddKeepingCommands(Program& program);
@@ -44,6 +49,10 @@ void AddIntent(CLI::App& command, Intent& intent, bool asks);
 
 // Help texts end with examples: one command line each.
 void Examples(CLI::App& command, std::initializer_list<const char*> lines);
+
+// At most as many as a coordinator gives.
+void AddPageSize(CLI::App& command, const std::string& description,
+                 const std::function<void(std::uint32_t)>& set);
 
 // An option (or, without dashes, an argument) whose value `read` takes; false from `read`, or a
 // message, refuses it.

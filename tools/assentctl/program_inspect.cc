@@ -9,8 +9,6 @@
 #include "tools/assentctl/words.h"
 
 namespace assent::ctl {
-namespace {
-
 void AddPageSize(CLI::App& command, const std::string& description,
                  const std::function<void(std::uint32_t)>& set) {
   AddRead(command, "--page-size", "COUNT", description, [set](const std::string& text) -> Status {
@@ -21,6 +19,8 @@ void AddPageSize(CLI::App& command, const std::string& description,
     return OkStatus();
   });
 }
+
+namespace {
 
 void AddList(Program& program) {
   auto command = std::make_shared<ListCommand>();
@@ -157,35 +157,6 @@ void AddEvents(Program& program) {
   events.callback([command, &program] { program.command = *command; });
 }
 
-void AddAudit(Program& program) {
-  auto command = std::make_shared<AuditCommand>();
-  v1::ListAuditRequest& request = command->request;
-  CLI::App& audit = *program.app.add_subcommand(
-      "audit", "What people did, or wanted to: who, why, how it stood before, what came of it");
-  audit.add_option("GID", *request.mutable_gid(), "Only what was done to this transaction")
-      ->type_name("GID");
-  audit.add_option("--who", *request.mutable_who(), "Only by who begins so")->type_name("TEXT");
-  audit
-      .add_option("--verb", *request.mutable_verb(),
-                  "Only retry, abort, suspend, resume, resolve, forget, drain, undrain, move, "
-                  "unpin, fence, restore, out-of-service, put-back")
-      ->type_name("VERB");
-  AddDuration(audit, "--since", "Only what was asked for in that time",
-              [command = command.get()](std::chrono::milliseconds ago) { command->since = ago; });
-  audit.add_flag_callback(
-      "--refused", [&request] { request.set_refused(true); }, "Only what was refused, or failed");
-  AddPageSize(audit, "Entries per page (default 50, at most 1000)",
-              [&request](std::uint32_t size) { request.set_page_size(size); });
-  audit
-      .add_option("--page-token", *request.mutable_page_token(), "Where the page before this ended")
-      ->type_name("TOKEN");
-  audit.add_flag("--all-pages", command->all_pages, "Every page, not only one");
-  Examples(audit, {"assentctl audit", "assentctl audit order-17 -o wide",
-                   "assentctl audit --since 1d --who ann@ --all-pages -o jsonl",
-                   "assentctl audit --refused --verb abort"});
-  audit.callback([command, &program] { program.command = *command; });
-}
-
 void AddServer(Program& program) {
   auto command = std::make_shared<ParticipantsCommand>();
   CLI::App& participants = *program.app.add_subcommand(
@@ -286,7 +257,7 @@ void AddInspectingCommands(Program& program) {
   AddWatch(program);
   AddWait(program);
   AddEvents(program);
-  AddAudit(program);
+  AddAuditCommands(program);
   AddServer(program);
 }
 

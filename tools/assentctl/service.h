@@ -102,6 +102,9 @@ class Service {
   virtual Result<v1::MetricsPage> GetMetrics(Timeout) {
     return Status(Code::kUnimplemented, "no metrics here");
   }
+  virtual Result<v1::ReadAuditReply> ReadAudit(const v1::ReadAuditRequest&, Timeout) {
+    return Status(Code::kUnimplemented, "no record here");
+  }
   virtual std::unique_ptr<EventStreams> FollowEvents() = 0;
   // Which of several coordinators the last call went to.
   virtual std::string Endpoint() const = 0;

@@ -16,6 +16,12 @@ struct Runner {
   Exit operator()(const ResolveCommand& command) const { return RunResolve(command, session); }
   Exit operator()(const EventsCommand& command) const { return RunEvents(command, session); }
   Exit operator()(const AuditCommand& command) const { return RunAudit(command, session); }
+  Exit operator()(const AuditExportCommand& command) const {
+    return RunAuditExport(command, session);
+  }
+  Exit operator()(const AuditVerifyCommand& command) const {
+    return RunAuditVerify(command, session);
+  }
   Exit operator()(const ParticipantsCommand& command) const {
     return RunParticipants(command, session);
   }

@@ -1,0 +1,60 @@
+#pragma once
+
+// What comes at the doors as often as somebody likes, in few rows: the first of its kind at once,
+// those that follow as a count for each window. Bounded, whoever comes from wherever. Not
+// thread-safe; the time is told.
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include <assent/status.h>
+
+#include "coordinator/audit/entry.h"
+
+namespace assent::audit {
+
+// Told apart by who, from where, and whether they were let in; the others are counted together.
+inline constexpr std::size_t kMaxVisitorsCount = 256;
+// Refused ones that are written at once, in a window.
+inline constexpr std::size_t kMaxFirstRefusalsCount = 100;
+
+struct Visit {
+  Kind kind = Kind::kRefused;
+  Deed deed{};
+  Code code = Code::kOk;
+  std::string said{};
+  std::uint64_t times = 1;
+};
+
+class Tally {
+ public:
+  explicit Tally(std::int64_t window_ms) : window_ms_(window_ms) {}
+
+  // To be written now; nothing: it is counted.
+  std::optional<Visit> Take(Visit visit, std::int64_t now_ms);
+  // What was counted in windows that have ended; `all`: in every one. The last of each, with how
+  // often it was.
+  std::vector<Visit> TakeEnded(std::int64_t now_ms, bool all);
+  // When the next one ends.
+  std::optional<std::int64_t> next_ms() const;
+
+ private:
+  using Key = std::tuple<Kind, std::string, std::string, bool>;
+  struct Count {
+    std::int64_t ends_ms = 0;
+    std::uint64_t times = 0;
+    Visit last{};
+  };
+
+  const std::int64_t window_ms_;
+  std::map<Key, Count> counts_;
+  std::int64_t firsts_end_ms_ = 0;
+  std::size_t firsts_ = 0;
+};
+
+}  // namespace assent::audit
