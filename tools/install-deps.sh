@@ -23,6 +23,8 @@ packages=(
   dpkg-dev lintian systemd
   # The tests start servers of their own, on ports and folders of their own; what these bring up as services is not used.
   patroni etcd-server prometheus
+  # The Python SDK, with the databases that it has adapters for.
+  python3-psycopg python3-psycopg2 python3-pymysql mariadb-server-core mariadb-client-core python3-pip python3-setuptools python3-wheel
   # The console is looked at in a browser without a screen.
   chromium chromium-driver python3-selenium fonts-dejavu-core
 )

@@ -1,0 +1,27 @@
+"""The Python SDK of Assent: take part in distributed transactions, and run them. README.md begins with a whole program."""
+
+from .call import Call, Refused, Reply, RetryLater, Unknown, read_only
+from .client import Client, OpenTransaction
+from .dial import Tls, Token
+from .errors import (Aborted, AlreadyExists, ConfigError, DataLoss, DeadlineExceeded, Error, FailedPrecondition, InvalidArgument, NotAllowed,
+                     NotFound, Unavailable, UnknownOutcome)
+from .mysql import MySQL
+from .participant import Participant
+from .plan import Retry
+from .postgresql import PostgreSQL
+from .roster import Options
+from .service import Action, Resource, Service
+from .sql import Tx
+from .sqlite import SQLite
+from .transaction import Branch, BranchInfo, BranchResult, Report, Transaction, TransactionInfo, new_gid
+from .unary import ServerTls, UnaryServer
+from .version import VERSION as __version__
+from .words import BranchState, Kind, Operation, Ordering, Outcome, Protocol, State, Verdict, WaitFor
+
+__all__ = [
+    "Aborted", "Action", "AlreadyExists", "Branch", "BranchInfo", "BranchResult", "BranchState", "Call", "Client", "ConfigError", "DataLoss",
+    "DeadlineExceeded", "Error", "FailedPrecondition", "InvalidArgument", "Kind", "MySQL", "NotAllowed", "NotFound", "OpenTransaction",
+    "Operation", "Options", "Ordering", "Outcome", "Participant", "PostgreSQL", "Protocol", "Refused", "Reply", "Report", "Resource", "Retry",
+    "RetryLater", "SQLite", "ServerTls", "Service", "State", "Tls", "Token", "Transaction", "TransactionInfo", "Tx", "UnaryServer",
+    "Unavailable", "Unknown", "UnknownOutcome", "Verdict", "WaitFor", "__version__", "new_gid", "read_only",
+]

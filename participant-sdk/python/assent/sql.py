@@ -1,0 +1,190 @@
+"""What the adapters of all databases share: the row of a branch, what a handler may do, and how one operation is run in a local
+transaction. The rules are in barrier.py."""
+
+import re
+import time
+from typing import Any, Callable, Iterable, Optional, Sequence
+
+from .barrier import Held, Kept, Move, Row, Upkeep, after, open_call, upkeep_for
+from .call import Call, Refused, Reply, RetryLater, reply_of, reply_to
+from .errors import ConfigError
+from .service import Action, Actions, Resource
+from .words import Kind, Operation, Protocol, Role, Verdict
+
+_ENDS_A_TRANSACTION = re.compile(r"\s*(BEGIN|START\s+TRANSACTION|COMMIT|END|ABORT|ROLLBACK(?!\s+(WORK\s+|TRANSACTION\s+)?TO\b)|PREPARE\s+TRANSACTION|XA)\b",
+                                 re.IGNORECASE)
+
+
+class Tx:
+    """What a handler gets: the local transaction that its writes, and the barrier's row, are committed in. It is ended for it."""
+
+    def __init__(self, connection: Any):
+        self._connection = connection
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """A cursor. Placeholders are the driver's: "?" of sqlite3, "%s" of psycopg and PyMySQL."""
+        refuse_ending(sql)
+        cursor = self._connection.cursor()
+        cursor.execute(sql, tuple(parameters)) if parameters else cursor.execute(sql)
+        return cursor
+
+    def one(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """The first row, or None."""
+        cursor = self.execute(sql, parameters)
+        try:
+            return cursor.fetchone()
+        finally:
+            cursor.close()
+
+    def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        cursor = self.execute(sql, parameters)
+        try:
+            return list(cursor.fetchall())
+        finally:
+            cursor.close()
+
+    def cursor(self) -> Any:
+        return self._connection.cursor()
+
+
+def refuse_ending(sql: str) -> None:
+    if _ENDS_A_TRANSACTION.match(sql):
+        raise RuntimeError(f"{sql.split()[0].upper()} is not for a handler: its transaction is ended for it, together with the barrier's row")
+
+
+def signed(value: int) -> int:
+    """An unsigned number of 64 bits, as databases keep it."""
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def unsigned(value: int) -> int:
+    return int(value) & 0xFFFFFFFFFFFFFFFF
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Rows:
+    """The table assent_barrier, through a cursor that `execute(sql, parameters)` gives. `mark`: the driver's placeholder."""
+
+    def __init__(self, execute: Callable[[str, Sequence[Any]], Any], mark: str):
+        self._run, self._mark = execute, mark
+
+    def _sql(self, text: str) -> str:
+        return text.replace("?", self._mark)
+
+    def find(self, gid: str, branch_id: str) -> Row:
+        cursor = self._run(self._sql("SELECT state, protocol, action, kind, result, reason, second_result FROM assent_barrier "
+                                     "WHERE gid = ? AND branch_id = ?"), (gid, branch_id))
+        found = cursor.fetchone()
+        cursor.close()
+        if found is None:
+            return Row()
+        state, protocol, action, kind, result, reason, second = found
+        try:
+            return Row(Kept(state), Protocol(protocol), action, Reply(Kind(kind), bytes(result or b""), reason or ""), bytes(second or b""))
+        except ValueError:
+            raise RuntimeError(f"assent_barrier: the row ({gid}, {branch_id}) is damaged") from None
+
+    def put(self, call: Call, state: Kept, first: Reply) -> None:
+        self._run(self._sql("INSERT INTO assent_barrier(gid, branch_id, protocol, action, state, kind, result, reason, second_result, "
+                            "coordinator_id, began_epoch, touched_ms) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+                  (call.gid, call.branch_id, int(call.protocol), call.action, int(state), int(first.kind), first.result, first.reason, b"",
+                   call.coordinator_id, signed(call.began_epoch), now_ms())).close()
+
+    def advance(self, gid: str, branch_id: str, state: Kept, second_result: bytes = b"") -> None:
+        self._run(self._sql("UPDATE assent_barrier SET state = ?, second_result = ?, touched_ms = ? WHERE gid = ? AND branch_id = ?"),
+                  (int(state), second_result, now_ms(), gid, branch_id)).close()
+
+    def held(self, older_than_ms: int, limit: int) -> list[Held]:
+        """What is prepared, then what is old enough to go; the oldest first."""
+        cursor = self._run(self._sql("SELECT gid, branch_id, coordinator_id, began_epoch FROM assent_barrier "
+                                     "WHERE orphan = 0 AND (state = ? OR touched_ms < ?) ORDER BY CASE WHEN state = ? THEN 0 ELSE 1 END, "
+                                     "touched_ms LIMIT ?"),
+                           (int(Kept.PREPARED), now_ms() - older_than_ms, int(Kept.PREPARED), limit))
+        found = [Held(gid, branch, int(coordinator), unsigned(epoch)) for gid, branch, coordinator, epoch in cursor.fetchall()]
+        cursor.close()
+        return found
+
+    def forget(self, held: Held, upkeep: Upkeep, older_than_ms: int) -> None:
+        head = "UPDATE assent_barrier SET orphan = 1" if upkeep == Upkeep.ORPHAN else "DELETE FROM assent_barrier"
+        self._run(self._sql(head + " WHERE gid = ? AND branch_id = ? AND touched_ms < ?"),
+                  (held.gid, held.branch_id, now_ms() - older_than_ms)).close()
+
+
+class SqlActions(Actions, Resource):
+    """An adapter's actions: handlers take (tx, call)."""
+
+    keeps_prepared = True
+
+    def __init__(self, retention: float):
+        super().__init__()
+        self._retention_ms = int(retention * 1000)
+
+    def actions(self) -> Iterable[tuple[Protocol, str]]:
+        self.check()
+        return list(self.table)
+
+    def check(self) -> None:
+        for action in self.table.values():
+            if action.protocol == Protocol.TWO_PHASE:
+                if not self.keeps_prepared:
+                    raise ConfigError(f"action {action}: Python's sqlite3 cannot keep prepared work durable and unseen; make it tcc, or use "
+                                      "PostgreSQL, MariaDB or MySQL, which can")
+                if len(action.handlers) > 1:
+                    raise ConfigError(f"action {action}: prepare is its only handler; the database itself commits or rolls back what it wrote")
+        plain = Actions()
+        plain.table = {key: action for key, action in self.table.items() if key[0] != Protocol.TWO_PHASE}
+        plain.check()
+
+
+def run_handler(action: Action, tx: Tx, call: Call) -> Reply:
+    """What the handler says. Its exceptions are of two kinds: Refused and RetryLater are answers; every other one is raised, since the
+    adapter may know better (a lost connection, a deadlock)."""
+    handler = action.handlers.get(call.operation)
+    if handler is None:
+        return Reply(Kind.DONE)  # a Saga step that has nothing to undo
+    try:
+        return reply_of(handler(tx, call), call)
+    except (Refused, RetryLater) as answer:
+        reply = reply_to(answer)
+        assert reply is not None
+        return reply.normalized(call.operation.role)
+
+
+def run_local(rows: Rows, action: Optional[Action], tx: Tx, call: Call, savepoint: Callable[[str], None]) -> Reply:
+    """One operation within the local transaction that `tx` and `rows` are in; `savepoint(verb)` runs a statement about the savepoint.
+    What the handler wrote is undone with every answer but done. What is raised: roll the whole back."""
+    row = rows.find(call.gid, call.branch_id)
+    opening = open_call(call, row)
+    if opening.move == Move.BURY:
+        rows.put(call, Kept.TOMBSTONE, opening.reply)
+    if opening.move != Move.RUN:
+        return opening.reply
+    if action is None:
+        raise RuntimeError(f"no handler of {call.action} here")
+    savepoint("SAVEPOINT assent_handler")
+    reply = run_handler(action, tx, call)
+    if not reply.is_done:
+        savepoint("ROLLBACK TO SAVEPOINT assent_handler")
+    savepoint("RELEASE SAVEPOINT assent_handler")
+    state = after(call, reply, wrote=reply.kind != Kind.DONE_READ_ONLY)
+    if state != Kept.NONE:
+        if call.operation.role == Role.FORWARD:
+            rows.put(call, state, reply)
+        else:
+            rows.advance(call.gid, call.branch_id, state, reply.result)
+    return reply
+
+
+def upkeep_of(rows: Rows, held: Held, verdict: Verdict, finished: bool) -> tuple[Upkeep, Row]:
+    row = rows.find(held.gid, held.branch_id)
+    return upkeep_for(row.state, row.protocol, verdict, finished), row
+
+
+def second_call(held: Held, row: Row, verdict: Verdict) -> Call:
+    """A verdict about prepared work, as the call that says the same."""
+    operation = Operation.COMMIT if verdict == Verdict.COMMIT else Operation.ROLLBACK
+    return Call(held.gid, held.branch_id, operation, Protocol.TWO_PHASE, action=row.action, coordinator_id=held.coordinator_id,
+                began_epoch=held.began_epoch)
