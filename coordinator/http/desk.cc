@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "coordinator/base/clock.h"
 #include "coordinator/http/console.h"
 #include "coordinator/http/host.h"
 #include "coordinator/http/json.h"
