@@ -41,7 +41,11 @@ Result<audit::Row> FromJson(const Json& json) {
                  .before = text("before"),
                  .said = text("said"),
                  .times = number("times")};
-  if (const Json& code = json.at("code"); !code.is_null()) row.code = code.get<std::uint8_t>();
+  if (const Json& code = json.at("code"); !code.is_null()) {
+    const auto value = code.get<std::uint64_t>();
+    if (value > std::numeric_limits<std::uint8_t>::max()) return InvalidArgument("code is none");
+    row.code = static_cast<std::uint8_t>(value);
+  }
   const auto hash = audit::FromHex(text("hash"));
   if (!hash) return InvalidArgument("hash is not in hex");
   row.hash = *hash;
@@ -79,7 +83,7 @@ std::string AuditLine(const audit::Row& row) {
   const audit::Deed& deed = row.deed;
   return LineJson({{"chain", row.chain},
                    {"number", row.number},
-                   {"kind", audit::NameOf(row.kind)},
+                   {"kind", std::string(audit::NameOf(row.kind))},
                    {"at_unix_ms", row.at_unix_ms},
                    {"about_unix_ms", row.about.at_unix_ms},
                    {"about_epoch", row.about.epoch},

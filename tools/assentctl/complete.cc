@@ -59,6 +59,7 @@ std::vector<std::string> Choices(const std::string& kind) {
   if (kind == "FOR") return {"decided", "completed"};
   if (kind == "DECISION") return {"commit", "abort"};
   if (kind == "KIND") return EventKindChoices();
+  if (kind == "ENTRY") return {"deed", "login", "logout", "reload", "refused", "start", "stop"};
   if (kind == "GROUP") return {"why", "service"};
   if (kind == "SHELL") return {"bash", "zsh", "fish"};
   return {};

@@ -53,7 +53,7 @@ void AddChoice(CLI::App& audit, v1::ListAuditRequest& request) {
                   "Only retry, abort, suspend, resume, resolve, forget, drain, undrain, move, "
                   "unpin, fence, restore, out-of-service, put-back, login, logout, reload")
       ->type_name("VERB");
-  AddRead(audit, "--kind", "KIND",
+  AddRead(audit, "--kind", "ENTRY",
           "Only deed, login, logout, reload, refused, start or stop (default the first four); may "
           "be repeated",
           [&request](const std::string& text) -> Status {
