@@ -53,6 +53,11 @@ class SharedRows final : public log::RowStore {
   // What was read counts when a group of ours behind it is committed.
   Result<log::Found> Find(const std::string& gid) override;
   Result<std::vector<log::FinishedRow>> Scan(std::uint64_t, std::size_t) override;
+  // Nothing seals the rows of the simulated store, so nobody walks over them to seal them anew.
+  Result<log::WalkPlace> Walk(const log::WalkPlace& /*from*/, std::size_t /*max_rows*/,
+                              const log::RowEditor& /*edit*/) override {
+    return log::WalkPlace{.among = log::WalkPlace::Among::kEnd};
+  }
   std::uint64_t NextSerial(Slot slot) override { return slots_->Next(slot); }
   Result<bool> UpkeepIdle() override;
   std::uint64_t generation() const override { return loaded_generation_; }
