@@ -46,8 +46,24 @@ test_go() {
   fi
 }
 
+# By the distribution's grpcio and protobuf: its tests are among those of tools/test.sh, and say what they skip.
+test_python() {
+  if ! /usr/bin/python3 -c "import grpc, google.protobuf" 2>/dev/null; then
+    skipped+=("python: grpcio and protobuf are not here (tools/install-deps.sh)")
+    return
+  fi
+  local test
+  for test in tests/sdk_python/*_test.py; do
+    if ! /usr/bin/python3 -B "$test"; then
+      failed+=("python: $test")
+      return
+    fi
+  done
+  tested+=("python")
+}
+
 languages=("$@")
-((${#languages[@]})) || languages=(go)
+((${#languages[@]})) || languages=(go python)
 for language in "${languages[@]}"; do
   declare -F "test_$language" >/dev/null || { echo "test-languages: no SDK for $language" >&2; exit 2; }
   "test_$language"

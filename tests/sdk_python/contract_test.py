@@ -10,16 +10,14 @@ import unittest
 import support
 from daemon import BIN
 
-import databases_test
 from databases_test import MISSING
 
 if not MISSING:
     import mariadb
     import postgresql
 
-# bank.py offers no two-phase commit with SQLite, and has no way to ask where it is dialled.
+# With SQLite there is none, and where it is dialled bank.py could not ask.
 WITHOUT_TWO_PHASE = ("--protocols", "tcc,saga")
-del databases_test
 
 
 class ContractTest(unittest.TestCase):
