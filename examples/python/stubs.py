@@ -33,6 +33,7 @@ with tempfile.TemporaryDirectory(prefix="assent-python-") as _generated:
     types_pb2 = importlib.import_module("assent.v1.types_pb2")
     participant_pb2 = importlib.import_module("assent.v1.participant_pb2")
     participant_pb2_grpc = importlib.import_module("assent.v1.participant_pb2_grpc")
+    maintenance_pb2 = importlib.import_module("assent.v1.maintenance_pb2")
     transaction_pb2 = importlib.import_module("assent.v1.transaction_pb2")
     transaction_pb2_grpc = importlib.import_module("assent.v1.transaction_pb2_grpc")
     sys.path.remove(_generated)
