@@ -80,10 +80,11 @@ class Call {
     ASSENT_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends.data()) == 0);
     caller_ = ends[0];
     service::Caller who{.connection = "ipv4:127.0.0.1:1", .address = "ipv4:127.0.0.1"};
-    const http::Ledger::Entry entry = here.ledger.Enter(who.address);
+    http::Counted counted{.network = who.address, .entry = here.ledger.Enter(who.address)};
     http::Socket socket(lane_.context, http::Tcp::v4(), ends[1]);
-    connection_ = std::make_shared<http::Connection>(
-        lane_, here.ledger, here.desk, std::move(socket), std::move(who), entry, nullptr);
+    connection_ =
+        std::make_shared<http::Connection>(lane_, here.ledger, here.desk, std::move(socket),
+                                           std::move(who), std::move(counted), nullptr);
     connection_->Begin();
   }
   ~Call() { close(caller_); }
