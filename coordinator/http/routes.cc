@@ -93,7 +93,10 @@ Status SetField(google::protobuf::Message& message, const FieldDescriptor* field
   const Reflection& to = *message.GetReflection();
   const std::string& name = field->name();
   switch (field->cpp_type()) {
-    case FieldDescriptor::CPPTYPE_STRING: to.SetString(&message, field, value); return OkStatus();
+    case FieldDescriptor::CPPTYPE_STRING:
+      field->is_repeated() ? to.AddString(&message, field, value)
+                           : to.SetString(&message, field, value);
+      return OkStatus();
     case FieldDescriptor::CPPTYPE_BOOL:
       if (value != "true" && value != "false" && !value.empty())
         return Wrong(name, value, "true or false");

@@ -200,6 +200,12 @@ assent_unread_answer_bytes 22
 assent_http_connections 51
 assent_http_answers_total{code="200"} 52
 assent_http_answers_total{code="404"} 53
+assent_auth_failures_total{reason="bad_token"} 65
+assent_auth_failures_total{reason="bad_jwt"} 66
+assent_auth_failures_total{reason="expired"} 67
+assent_auth_failures_total{reason="barred"} 68
+assent_auth_failures_total{reason="denied"} 69
+assent_auth_barred_addresses 70
 process_cpu_seconds_total 41
 process_start_time_seconds 42
 process_resident_memory_bytes 43
@@ -222,6 +228,12 @@ TEST(Text, EachFigureIsUnderItsName) {
                                 .threads = 47},
                     .http_connections = 51,
                     .http_answers = {{200, 52}, {404, 53}},
+                    .refused = {.bad_tokens = 65,
+                                .bad_jwts = 66,
+                                .expired = 67,
+                                .denied = 69,
+                                .barred = 68,
+                                .barred_addresses = 70},
                     .served = &served};
   std::istringstream page(Text(snapshot));
   std::string shown = "\n";

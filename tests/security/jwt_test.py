@@ -101,7 +101,7 @@ class Jwts(Bench):
         for issuer in (self.rsa, self.ec):
             self.both(issuer.jwt("ann"), OK)
             self.both(issuer.jwt("ann", aud=["other", "assent"]), OK)
-            self.both(issuer.jwt("bob"), DENIED, "jwt:bob may not look")
+            self.both(issuer.jwt("bob"), DENIED, "jwt:bob may not see transactions")
         self.both(self.token["known"], OK)
 
     def test_who_is_not(self):
