@@ -21,7 +21,7 @@ time = "iso"
 )";
 
 TEST(Profile, TheNamedSectionWinsOverTheGeneralPart) {
-  Settings options;
+  GlobalOptions options;
   ASSERT_TRUE(ApplyProfile(kFile, "p.toml", "prod", options).ok());
   EXPECT_EQ("two:7400", options.endpoint);
   EXPECT_EQ(Output::kWide, options.output);
@@ -30,7 +30,7 @@ TEST(Profile, TheNamedSectionWinsOverTheGeneralPart) {
 }
 
 TEST(Profile, WithoutANameOnlyTheGeneralPart) {
-  Settings options;
+  GlobalOptions options;
   ASSERT_TRUE(ApplyProfile(kFile, "p.toml", "", options).ok());
   EXPECT_EQ("one:1", options.endpoint);
   EXPECT_EQ(std::chrono::seconds(10), options.call_timeout);
@@ -38,7 +38,7 @@ TEST(Profile, WithoutANameOnlyTheGeneralPart) {
 
 TEST(Profile, MistakesAreErrors) {
   const auto message = [](const std::string& text, const std::string& profile) {
-    Settings options;
+    GlobalOptions options;
     return ApplyProfile(text, "p.toml", profile, options).message();
   };
   EXPECT_EQ("p.toml has no profile [live]", message(kFile, "live"));

@@ -84,7 +84,7 @@ void SubmitFile(Input& in) {
 
 void Profile(Input& in) {
   const std::string profile = in.Flip() ? "prod" : "";
-  Settings options;
+  GlobalOptions options;
   const Status applied = ApplyProfile(std::string(in.Rest()), "path", profile, options);
   if (!applied.ok()) return CheckMessage(applied.message());
   ASSENT_CHECK(NormalEndpoints(options.endpoint).ok());

@@ -11,7 +11,6 @@
 
 #include "proto/tls/bearer.h"
 #include "tools/assentctl/command.h"
-#include "tools/assentctl/token_source.h"
 
 namespace assent::ctl {
 

@@ -176,11 +176,20 @@ struct TlsFlags {
   bool empty() const { return ca.empty() && cert.empty() && key.empty() && server_name.empty(); }
 };
 
+// Where the token comes from that is shown to coordinators. A token on the command line would be
+// seen by whoever lists processes: there is no flag for it.
+struct TokenSource {
+  std::string file = {};
+  std::string token = {};  // of the environment
+  bool over_plain = false;
+};
+
 // What holds for every command.
 struct GlobalOptions {
   // Of one coordinator, or of several of a cluster, with commas between.
   std::string endpoint = "127.0.0.1:7400";
   TlsFlags tls;
+  TokenSource token;
   // Of one call.
   std::chrono::milliseconds call_timeout{10'000};
   // Of the whole of wait, submit, watch, show --watch and cluster drain --wait; only --timeout sets

@@ -14,7 +14,7 @@ std::string EnvOr(const GetEnv& env, const char* name, const std::string& otherw
 }
 
 // The lowest layer but the defaults. A file that was named must be there, the usual one need not.
-Status ReadProfile(const Program& program, const ParseInputs& inputs, Settings& options) {
+Status ReadProfile(const Program& program, const ParseInputs& inputs, GlobalOptions& options) {
   const std::string named = program.profile_path.empty()
                                 ? EnvOr(inputs.env, "ASSENT_PROFILE_FILE", "")
                                 : program.profile_path;
@@ -43,11 +43,9 @@ void LayerTls(const Program& program, const GetEnv& env, TlsFlags& tls) {
 
 // A file that a flag names goes before the environment, that before the file of the profile.
 void LayerToken(const Program& program, const GetEnv& env, TokenSource& token) {
-  const auto file = program.app.get_option("--token-file")->as<std::string>();
-  const bool over_plain = program.app.get_option("--token-over-plain")->count() > 0;
-  token.over_plain = over_plain || EnvOr(env, "ASSENT_TOKEN_OVER_PLAIN", "") == "1";
-  if (!file.empty()) {
-    token.file = file;
+  token.over_plain = program.token.over_plain || EnvOr(env, "ASSENT_TOKEN_OVER_PLAIN", "") == "1";
+  if (!program.token.file.empty()) {
+    token.file = program.token.file;
     return;
   }
   token.token = EnvOr(env, "ASSENT_TOKEN", "");
@@ -56,8 +54,8 @@ void LayerToken(const Program& program, const GetEnv& env, TokenSource& token) {
 }
 
 // Profile file, then environment, then flags: each over the one before.
-Result<Settings> Layer(const Program& program, const ParseInputs& inputs) {
-  Settings options;
+Result<GlobalOptions> Layer(const Program& program, const ParseInputs& inputs) {
+  GlobalOptions options;
   if (const Status read = ReadProfile(program, inputs, options); !read.ok()) return read;
   const std::string endpoint =
       program.endpoint.empty() ? EnvOr(inputs.env, "ASSENT_ENDPOINT", "") : program.endpoint;
@@ -113,7 +111,7 @@ std::variant<ParsedLine, ParseEnd> ParseCommandLine(const std::vector<std::strin
   }
   if (program.version) program.command = VersionCommand();
   if (!program.command.has_value()) return ParseEnd{Exit::kUsage, "", program.app.help()};
-  Result<Settings> options = Layer(program, inputs);
+  Result<GlobalOptions> options = Layer(program, inputs);
   if (!options.ok()) return UsageError(program, options.status().message());
   if (auto* const submit = std::get_if<SubmitCommand>(&*program.command))
     submit->traceparent = EnvOr(inputs.env, "TRACEPARENT", "");

@@ -17,7 +17,7 @@
 namespace assent::ctl {
 
 struct ParsedLine {
-  Settings options;
+  GlobalOptions options;
   Command command;
 };
 

@@ -10,7 +10,6 @@
 
 #include "tools/assentctl/command.h"
 #include "tools/assentctl/service.h"
-#include "tools/assentctl/token_source.h"
 
 namespace assent::ctl {
 

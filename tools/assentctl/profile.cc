@@ -11,7 +11,7 @@ namespace assent::ctl {
 namespace {
 
 // What is taken as it stands; nullptr: it is none of those.
-std::string* TextOf(const std::string& key, Settings& options) {
+std::string* TextOf(const std::string& key, GlobalOptions& options) {
   TlsFlags& tls = options.tls;
   if (key == "token-file") return &options.token.file;
   if (key == "tls-ca") return &tls.ca;
@@ -20,7 +20,7 @@ std::string* TextOf(const std::string& key, Settings& options) {
   return key == "tls-server-name" ? &tls.server_name : nullptr;
 }
 
-Status Apply(const TomlEntry& entry, Settings& options) {
+Status Apply(const TomlEntry& entry, GlobalOptions& options) {
   const std::string& key = entry.name;
   std::string* const text = TextOf(key, options);
   if (text == nullptr && key != "endpoint" && key != "timeout" && key != "output" && key != "time")
@@ -61,7 +61,7 @@ std::string DefaultProfilePath(const GetEnv& env) {
 }
 
 Status ApplyProfile(const std::string& text, const std::string& path, const std::string& profile,
-                    Settings& options) {
+                    GlobalOptions& options) {
   const auto entries = ReadToml(text, path);
   if (!entries.ok()) return entries.status();
   bool found = profile.empty();
@@ -73,7 +73,7 @@ Status ApplyProfile(const std::string& text, const std::string& path, const std:
       const bool chosen = general || entry.section == profile;
       found = found || (!general && chosen);
       if (entry.name.empty()) continue;
-      Settings ignored;
+      GlobalOptions ignored;
       const Status applied = Apply(entry, chosen ? options : ignored);
       if (!applied.ok())
         return InvalidArgument(path + ":" + std::to_string(entry.line) + ": " + applied.message());

@@ -18,14 +18,8 @@
 #include <assent/status.h>
 
 #include "tools/assentctl/command.h"
-#include "tools/assentctl/token_source.h"
 
 namespace assent::ctl {
-
-// What flags, environment and profile say together.
-struct Settings : GlobalOptions {
-  TokenSource token;
-};
 
 using GetEnv = std::function<const char*(const char*)>;
 
@@ -36,7 +30,7 @@ std::string DefaultProfilePath(const GetEnv& env);
 // Applies the file's settings to `options`. `text` is the file; `path` is for messages. A named
 // profile that is not there is an error.
 Status ApplyProfile(const std::string& text, const std::string& path, const std::string& profile,
-                    Settings& options);
+                    GlobalOptions& options);
 
 bool ReadOutput(const std::string& text, Output& output);
 bool ReadTimeStyle(const std::string& text, TimeStyle& time);

@@ -50,15 +50,13 @@ class HelpFormatter final : public CLI::Formatter {
   }
 };
 
-// Asked for by their names.
-void AddTokenFlags(CLI::App& app) {
-  app.add_option_function<std::string>(
-         "--token-file", [](const std::string&) {},
-         "Show the token in this file (ASSENT_TOKEN_FILE, or ASSENT_TOKEN for a token)")
+void AddTokenFlags(CLI::App& app, TokenSource& token) {
+  app.add_option("--token-file", token.file,
+                 "Show the token in this file (ASSENT_TOKEN_FILE, or ASSENT_TOKEN for a token)")
       ->type_name("FILE");
-  app.add_flag("--token-over-plain")
-      ->description(
-          "Show it without TLS as well, to whoever listens on the way (ASSENT_TOKEN_OVER_PLAIN=1)");
+  app.add_flag(
+      "--token-over-plain", token.over_plain,
+      "Show it without TLS as well, to whoever listens on the way (ASSENT_TOKEN_OVER_PLAIN=1)");
 }
 
 }  // namespace
@@ -119,7 +117,7 @@ Program::Program()
                  "The name in the coordinator's certificate, if it is not the host of --endpoint "
                  "(ASSENT_TLS_SERVER_NAME)")
       ->type_name("NAME");
-  AddTokenFlags(app);
+  AddTokenFlags(app, token);
   AddDuration(app, "--timeout",
               "How long a call may take (default 10s); for wait, submit, watch, show --watch and "
               "cluster drain --wait: the whole of it",

@@ -23,6 +23,7 @@ struct Program {
   // What the flags said; empty: nothing.
   std::string endpoint;
   TlsFlags tls;
+  TokenSource token;
   std::string profile;
   std::string profile_path;
   std::string output;
