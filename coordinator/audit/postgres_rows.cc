@@ -1,11 +1,33 @@
 #include "coordinator/audit/postgres_rows.h"
 
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "coordinator/audit/cells.h"
 #include "coordinator/audit/store.h"
 
 namespace assent::audit {
 
 using log::Params;
 using log::Rows;
+
+namespace {
+
+struct Cells {
+  const Rows& rows;
+  int at;
+
+  std::string Text(int column) const { return rows.Text(at, column); }
+  std::int64_t Int(int column) const { return rows.Int(at, column); }
+  std::uint64_t Unsigned(int column) const { return rows.Unsigned(at, column); }
+  std::optional<std::uint8_t> Code(int column) const {
+    if (rows.IsNull(at, column) || Int(column) < 0) return {};
+    return static_cast<std::uint8_t>(Int(column));
+  }
+};
+
+}  // namespace
 
 std::string EntriesSql(const Query& query) {
   return "SELECT a.about_ms, a.about_epoch, a.about_number, a.kind, a.node, a.verb, a.gid,"
@@ -52,34 +74,7 @@ Params ParamsOf(const Row& row) {
       .Bytes(row.hash);
 }
 
-Result<Row> RowOf(const Rows& rows, int at) {
-  const auto text = [&](int column) { return rows.Text(at, column); };
-  Row row{.chain = text(0),
-          .number = rows.Unsigned(at, 1),
-          .at_unix_ms = rows.Int(at, 3),
-          .about = {rows.Int(at, 4), rows.Unsigned(at, 5), rows.Unsigned(at, 6)},
-          .node = text(7),
-          .deed = {.verb = text(8),
-                   .gid = text(9),
-                   .branch_id = text(10),
-                   .detail = text(11),
-                   .who = text(12),
-                   .claims = text(13),
-                   .reason = text(14),
-                   .address = text(15)},
-          .before = text(16),
-          .said = text(18),
-          .times = rows.Unsigned(at, 19),
-          .hash = text(20)};
-  if (rows.Int(at, 17) >= 0) row.code = static_cast<std::uint8_t>(rows.Int(at, 17));
-  const auto kind = KindOf(text(2));
-  if (!kind) {
-    return Internal(row.chain + " " + std::to_string(row.number) + ": no kind of rows is called " +
-                    text(2));
-  }
-  row.kind = *kind;
-  return row;
-}
+Result<Row> RowOf(const Rows& rows, int at) { return RowFrom(Cells{rows, at}); }
 
 Entry EntryOf(const Rows& rows, int row) {
   const auto text = [&](int column) { return rows.Text(row, column); };
@@ -95,25 +90,6 @@ Entry EntryOf(const Rows& rows, int row) {
           .times = rows.Unsigned(row, 16)};
 }
 
-Row OldRow(const Rows& rows, int at) {
-  const auto text = [&](int column) { return rows.Text(at, column); };
-  const EntryId id{rows.Int(at, 0), rows.Unsigned(at, 1), rows.Unsigned(at, 2)};
-  Row row{.chain = std::string(kDeeds),
-          .kind = Kind::kOld,
-          .at_unix_ms = id.at_unix_ms,
-          .about = id,
-          .node = text(3),
-          .deed = {.verb = text(4),
-                   .gid = text(5),
-                   .branch_id = text(6),
-                   .detail = text(7),
-                   .who = text(8),
-                   .reason = text(9),
-                   .address = text(10)},
-          .before = text(11),
-          .said = text(13)};
-  if (!rows.IsNull(at, 12)) row.code = static_cast<std::uint8_t>(rows.Int(at, 12));
-  return row;
-}
+Row OldRow(const Rows& rows, int at) { return OldRowFrom(Cells{rows, at}); }
 
 }  // namespace assent::audit

@@ -1,8 +1,11 @@
 #include "coordinator/audit/sqlite_rows.h"
 
+#include <cstdint>
+#include <optional>
 #include <sqlite3.h>
 #include <string>
 
+#include "coordinator/audit/cells.h"
 #include "coordinator/audit/store.h"
 
 namespace assent::audit {
@@ -15,56 +18,21 @@ constexpr const char* kReadFormat1Sql =
     "SELECT at_ms, epoch, number, node, verb, gid, branch, detail, who, reason, address, was, code,"
     " said FROM audit ORDER BY at_ms, epoch, number";
 
-Row OldRow(const Statement& row) {
-  const auto text = [&row](int column) { return std::string(row.Bytes(column)); };
-  const EntryId id{row.Int(0), row.Unsigned(1), row.Unsigned(2)};
-  Row out{.chain = std::string(kDeeds),
-          .kind = Kind::kOld,
-          .at_unix_ms = id.at_unix_ms,
-          .about = id,
-          .node = text(3),
-          .deed = {.verb = text(4),
-                   .gid = text(5),
-                   .branch_id = text(6),
-                   .detail = text(7),
-                   .who = text(8),
-                   .reason = text(9),
-                   .address = text(10)},
-          .before = text(11),
-          .said = text(13)};
-  if (row.Type(12) != SQLITE_NULL) out.code = static_cast<std::uint8_t>(row.Int(12));
-  return out;
-}
+struct Cells {
+  const Statement& row;
+
+  std::string Text(int column) const { return std::string(row.Bytes(column)); }
+  std::int64_t Int(int column) const { return row.Int(column); }
+  std::uint64_t Unsigned(int column) const { return row.Unsigned(column); }
+  std::optional<std::uint8_t> Code(int column) const {
+    if (row.Type(column) == SQLITE_NULL) return {};
+    return static_cast<std::uint8_t>(Int(column));
+  }
+};
 
 }  // namespace
 
-Result<Row> RowOf(const Statement& s) {
-  const auto text = [&s](int column) { return std::string(s.Bytes(column)); };
-  Row row{.chain = text(0),
-          .number = s.Unsigned(1),
-          .at_unix_ms = s.Int(3),
-          .about = {s.Int(4), s.Unsigned(5), s.Unsigned(6)},
-          .node = text(7),
-          .deed = {.verb = text(8),
-                   .gid = text(9),
-                   .branch_id = text(10),
-                   .detail = text(11),
-                   .who = text(12),
-                   .claims = text(13),
-                   .reason = text(14),
-                   .address = text(15)},
-          .before = text(16),
-          .said = text(18),
-          .times = s.Unsigned(19),
-          .hash = text(20)};
-  if (s.Type(17) != SQLITE_NULL) row.code = static_cast<std::uint8_t>(s.Int(17));
-  const auto kind = KindOf(s.Bytes(2));
-  if (!kind)
-    return Internal(row.chain + " " + std::to_string(row.number) + ": no kind of rows is called " +
-                    text(2));
-  row.kind = *kind;
-  return row;
-}
+Result<Row> RowOf(const Statement& row) { return RowFrom(Cells{row}); }
 
 Statement& BindRow(Statement& insert, const Row& row) {
   const Deed& deed = row.deed;
@@ -103,7 +71,7 @@ int TakeOverFormat1(SqliteConnection& db) {
       code = step == SQLITE_DONE ? SQLITE_OK : step;
       break;
     }
-    Row row = OldRow(read);
+    Row row = OldRowFrom(Cells{read});
     Seal(row.chain, row, head);
     code = BindRow(insert, row).Run();
   }
