@@ -31,6 +31,9 @@ class ClusterControl {
   virtual void Unpin(const std::vector<Slot>& slots, Done done) = 0;
   // Ends the member of this node at once, and gives its slots to the others.
   virtual void Fence(const std::string& node, const Asked& asked, Done done) = 0;
+  // The view that others are shown is as new as this call, when `done` hears OK; kUnavailable: the
+  // store does not answer, and the view is the last that was seen.
+  virtual void Look(Done done) = 0;
 };
 
 }  // namespace assent::cluster

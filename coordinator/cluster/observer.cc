@@ -76,6 +76,12 @@ void Observer::BeatNow() {
   if (!out_) Beat();
 }
 
+Status Observer::LookAtOnce() {
+  if (!out_) Look();
+  if (out_) return Unavailable("this coordinator is out of the cluster");
+  return away_ ? Unavailable(away_why_.message()) : OkStatus();
+}
+
 void Observer::Look() {
   const MonoTime asked = options_.now();
   Result<View> view = store_.Look();

@@ -65,6 +65,9 @@ class Observer {
   // Not waiting for the next step. Whoever hears OnAssigned may have to be able to do more than the
   // last beat lets him.
   void BeatNow();
+  // Likewise: what has become of the others, for one who asks and cannot wait for the next look.
+  // kUnavailable: the store does not answer.
+  Status LookAtOnce();
 
   // Likewise: what people ask for. kFailedPrecondition and kNotFound say what
   // is in the way.

@@ -102,6 +102,28 @@ audit::Deed DeedOf(const v1::MoveSlotsRequest& request) {
   return {.verb = request.unpin() ? "unpin" : "move", .gid = request.gid(), .detail = detail};
 }
 
+using Infos = std::map<std::uint64_t, v1::ServerInfo>;     // by epoch
+using Unreachable = std::map<std::uint64_t, std::string>;  // by epoch; why
+
+void FillLoad(const Infos& infos, const Unreachable& unreachable, v1::ClusterView& out) {
+  for (v1::ClusterMember& member : *out.mutable_members()) {
+    if (const auto why = unreachable.find(member.epoch()); why != unreachable.end())
+      member.set_unreachable(why->second);
+    const auto known = infos.find(member.epoch());
+    if (known == infos.end()) continue;
+    member.set_unfinished(UnfinishedOf(known->second));
+    *member.mutable_slots_set_aside() = known->second.slots_set_aside();
+  }
+}
+
+// Whoever drains and does not answer may have given its slots away and ended since the last look.
+bool LeavesUnseen(const cluster::ViewPtr& view, const Unreachable& unreachable) {
+  return view != nullptr &&
+         std::any_of(view->members.begin(), view->members.end(), [&](const auto& member) {
+           return member.draining && unreachable.count(member.epoch) > 0;
+         });
+}
+
 }  // namespace
 
 void Service::FillView(v1::ClusterView& out) const {
@@ -170,8 +192,8 @@ void Service::Take(const Caller& caller, const v1::GetClusterRequest& request,
       router_, options_.peers, "TransactionService/GetServerInfo",
       [](const cluster::Member&) { return v1::GetServerInfoRequest().SerializeAsString(); },
       [this, asker](const std::vector<MemberAnswer<v1::ServerInfo>>& answers) {
-        std::map<std::uint64_t, v1::ServerInfo> infos;
-        std::map<std::uint64_t, std::string> unreachable;
+        Infos infos;
+        Unreachable unreachable;
         for (const auto& answer : answers) {
           if (answer.status.ok()) {
             infos[answer.member.epoch] = answer.reply;
@@ -180,16 +202,16 @@ void Service::Take(const Caller& caller, const v1::GetClusterRequest& request,
           }
         }
         FillInfo(infos[router_.self()]);
-        asker->Answer(OkStatus(), [&](v1::ClusterView& out) {
-          FillView(out);
-          for (v1::ClusterMember& member : *out.mutable_members()) {
-            member.set_unreachable(unreachable[member.epoch()]);
-            const auto known = infos.find(member.epoch());
-            if (known == infos.end()) continue;
-            member.set_unfinished(UnfinishedOf(known->second));
-            *member.mutable_slots_set_aside() = known->second.slots_set_aside();
-          }
-        });
+        const auto answer_all = [this, asker, infos = std::move(infos),
+                                 unreachable](const Status& /*looked*/) {
+          asker->Answer(OkStatus(), [&](v1::ClusterView& out) {
+            FillView(out);
+            FillLoad(infos, unreachable, out);
+          });
+        };
+        const bool looks = options_.control != nullptr && LeavesUnseen(router_.view(), unreachable);
+        if (!looks) return answer_all(OkStatus());
+        options_.control->Look(answer_all);
       });
 }
 

@@ -2,6 +2,7 @@
 
 #include "coordinator/service/cluster.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -29,7 +30,12 @@ class Control final : public cluster::ClusterControl {
   void Fence(const std::string& node, const cluster::Asked& by, Done done) override {
     Note("fence " + node + " by " + by.who + ": " + by.reason, done);
   }
+  void Look(Done done) override {
+    if (on_look) on_look();
+    Note("look", done);
+  }
   std::vector<std::string> asked;
+  std::function<void()> on_look;
 
  private:
   static std::string Text(const std::vector<Slot>& slots) {
@@ -109,6 +115,23 @@ TEST_F(ClusterTest, WhoDoesNotAnswerIsShownWithWhatCameOfAsking) {
   EXPECT_EQ(view.members(1).unreachable(), "");
   EXPECT_EQ(view.members(2).unreachable(), "connection refused");
   EXPECT_EQ(Get(0).members(2).unreachable(), "") << "nobody was asked";
+  EXPECT_TRUE(control.asked.empty()) << "of one that serves, the store knows nothing newer";
+}
+
+// Monitoring was told of slots out of reach, between a stop in order and the next look.
+TEST_F(ClusterTest, OfOneThatDrainsAndDoesNotAnswerTheStoreIsAskedFirst) {
+  Start(2);
+  view_.members[1].draining = true;
+  Show();
+  silent_ = {2};
+  control.on_look = [this] {
+    for (cluster::SlotRow& slot : view_.slots) slot.owner = 1;
+    Show();
+  };
+  const v1::ClusterView view = Get(0, /*load=*/true);
+  EXPECT_EQ(control.asked, std::vector<std::string>{"look"});
+  EXPECT_EQ(view.members(1).slots(), 0U);
+  EXPECT_EQ(view.members(1).unreachable(), "connection refused");
 }
 
 TEST_F(ClusterTest, WhoHasEndedIsShownForAnHourWithItsSlots) {

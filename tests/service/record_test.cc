@@ -267,6 +267,7 @@ class Willing final : public cluster::ClusterControl {
   }
   void Unpin(const std::vector<Slot>&, Done done) override { done(OkStatus()); }
   void Fence(const std::string&, const cluster::Asked&, Done done) override { done(OkStatus()); }
+  void Look(Done done) override { done(OkStatus()); }
 };
 
 class ClusterRecordTest : public ClusterRig {

@@ -101,7 +101,7 @@ class Stranger(TlsTest):
             write(path, others * int(2 * most / one_kib + 1))
             said = subprocess.run(["openssl", "s_client", "-tls1_2", "-connect", self.doors[door], "-alpn", "h2,http/1.1", "-CAfile", self.ca.ca,
                                    "-cert", self.operator.cert, "-key", self.operator.key, "-cert_chain", path], input=b"", capture_output=True, timeout=PATIENCE_SECONDS)
-            self.assertRegex((said.stdout + said.stderr).decode(), "alert|Cipher is \\(NONE\\)|errno", door)
+            self.assertRegex((said.stdout + said.stderr).decode(), "alert|unexpected eof|Cipher is \\(NONE\\)|errno", door)
             self.assertNotEqual(0, said.returncode, door)
         self.is_served()
 

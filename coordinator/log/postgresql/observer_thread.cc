@@ -241,4 +241,10 @@ void ObserverThread::Fence(const std::string& node, const cluster::Asked& asked,
   });
 }
 
+void ObserverThread::Look(Done done) {
+  Post([this, done = std::move(done)] {
+    done(leaving_ ? Unavailable("this coordinator is ending") : observer_->LookAtOnce());
+  });
+}
+
 }  // namespace assent::log

@@ -81,6 +81,7 @@ class ObserverThread final : public cluster::ClusterControl, private cluster::Ob
             Done done) override;
   void Unpin(const std::vector<Slot>& slots, Done done) override;
   void Fence(const std::string& node, const cluster::Asked& asked, Done done) override;
+  void Look(Done done) override;
 
  private:
   void Run();
