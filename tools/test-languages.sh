@@ -3,7 +3,7 @@
 # what was left out, and why.
 #
 #   tools/test-languages.sh             all that this machine has a toolchain for
-#   tools/test-languages.sh go          these
+#   tools/test-languages.sh go node     these
 #
 # Needs tools/build.sh first. Packages of a language come by its ordinary client, in the versions of its lock file.
 set -euo pipefail
@@ -62,9 +62,29 @@ test_python() {
   tested+=("python")
 }
 
+# node_modules is kept until the lock file changes: better-sqlite3 may have to be compiled for it, which takes minutes.
+test_node() {
+  local wanted
+  wanted=$(sed -n 's/.*"node": ">=\([0-9]*\)".*/\1/p' participant-sdk/node/package.json)
+  if ! command -v npm >/dev/null || (($(node -p 'process.versions.node.split(".")[0]') < wanted)); then
+    skipped+=("node: no Node $wanted or later with npm is here (Debian 12 has 18)")
+    return
+  fi
+  if ! (cd participant-sdk/node && { cmp -s package-lock.json node_modules/.installed-lock.json ||
+      { npm ci --no-audit --no-fund && cp package-lock.json node_modules/.installed-lock.json; }; }); then
+    skipped+=("node: its packages cannot be fetched, or better-sqlite3 not compiled, here")
+    return
+  fi
+  if (cd participant-sdk/node && npm run build && npm test); then
+    tested+=("node")
+  else
+    failed+=("node")
+  fi
+}
+
 languages=("$@")
 # Those of Python are among what tools/test.sh runs.
-((${#languages[@]})) || languages=(go)
+((${#languages[@]})) || languages=(go node)
 for language in "${languages[@]}"; do
   declare -F "test_$language" >/dev/null || { echo "test-languages: no SDK for $language" >&2; exit 2; }
   "test_$language"

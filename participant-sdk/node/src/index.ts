@@ -1,0 +1,20 @@
+// The Node SDK of Assent: take part in distributed transactions, and run them. README.md begins with a whole program.
+
+export { Call, type CallFields, done, readOnly, Refused, refused, Reply, type Returned, RetryLater, retryLater, type Trace, Unknown } from "./call.js";
+export { Client, type CallOptions, type ClientOptions, OpenTransaction } from "./client.js";
+export type { DialOptions, Tls, Token } from "./dial.js";
+export {
+  Aborted, AlreadyExists, AssentError, ConfigError, DataLoss, DeadlineExceeded, FailedPrecondition, InvalidArgument, NotAllowed, NotFound,
+  Unavailable, UnknownOutcome,
+} from "./errors.js";
+export { Participant } from "./participant.js";
+export type { Retry } from "./plan.js";
+export type { ParticipantOptions } from "./roster.js";
+export { type Handler, type Resource, type SagaHandlers, Service, type TccHandlers, type TwoPhaseHandlers } from "./service.js";
+export { SQLite, type SQLiteOptions, SQLiteTx } from "./sqlite.js";
+export {
+  Branch, type BranchInfo, type BranchOptions, type BranchResult, newGid, Report, Transaction, type TransactionInfo, type TransactionOptions,
+} from "./transaction.js";
+export { type ServerTls, type UnaryOptions, UnaryServer } from "./unary.js";
+export { VERSION } from "./version.js";
+export { BranchState, Kind, Operation, Ordering, Outcome, Protocol, State, Verdict, WaitFor } from "./words.js";
