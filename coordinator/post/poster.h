@@ -4,6 +4,8 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -12,11 +14,16 @@
 #include <assent/thread_safety.h>
 
 #include "coordinator/post/target.h"
+#include "coordinator/tls/dial.h"
 
 namespace assent::post {
 
 // Of an answer no more is read.
 inline constexpr std::size_t kMaxAnswerBytes = 65'536;
+// Of a handshake of TLS, within the time of a request.
+inline constexpr std::int64_t kMaxHandshakeMs = 5'000;
+inline constexpr const char* kHandshakeLate =
+    "there is no secure connection: the handshake does not come to its end; is it a port for TLS?";
 
 struct Answer {
   // Why it was not taken (2xx), in words; empty: it was.
@@ -32,16 +39,21 @@ enum class Connections : std::uint8_t {
   kKept      // as long as the receiver keeps it: for who says much
 };
 
+// What a secure target is dialled with, asked for each request: a connection that is kept is not
+// used on once that is another.
+using Dialling = std::function<tls::DialMaterialPtr()>;
+
 // Thread-safety: one thread posts, any may stop it.
 class Poster {
  public:
-  Poster(Target target, Connections connections);
+  // `dialling` is there if the target is secure, and only then: nothing is posted otherwise.
+  Poster(Target target, Connections connections, Dialling dialling = {});
   ~Poster();
 
   using Headers = std::vector<std::pair<std::string, std::string>>;
   // Returns within `patience`, or when Stop is called; the system's resolver of names may take
   // longer. Where a kept connection turns out to have been closed, the request is sent once more,
-  // by another: it may arrive twice.
+  // by another: it may arrive twice. An answer that sends elsewhere (3xx) is one like any other.
   Answer Post(const Headers& headers, const std::string& body, std::chrono::milliseconds patience)
       ASSENT_EXCLUDES(mutex_);
   // From any thread: ends the Post that is under way, and all others at once.
@@ -55,6 +67,7 @@ class Poster {
 
   const Target target_;
   const Connections connections_;
+  const Dialling dialling_;
   std::unique_ptr<Line> kept_;  // the posting thread's; open, and nothing under way
   Mutex mutex_;
   Line* under_way_ ASSENT_GUARDED_BY(mutex_) = nullptr;

@@ -1,28 +1,31 @@
 #pragma once
 
-// The certificates that are served now, and their files, which may change.
+// What was made of files, and the files, which may change.
 
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <assent/status.h>
 #include <assent/thread_safety.h>
 
+#include "coordinator/tls/dial.h"
 #include "coordinator/tls/material.h"
 
 namespace assent::tls {
 
-class Keeper {
+template <typename Files, typename Made>
+class FileKeeper {
  public:
   // Reads the files; what is wrong with them is the failure.
-  static Result<std::unique_ptr<Keeper>> Open(ServerFiles files);
-  Keeper(const Keeper&) = delete;
-  Keeper& operator=(const Keeper&) = delete;
+  static Result<std::unique_ptr<FileKeeper>> Open(Files files);
+  FileKeeper(const FileKeeper&) = delete;
+  FileKeeper& operator=(const FileKeeper&) = delete;
 
   // Any thread; for each connection anew.
-  MaterialPtr Current() const ASSENT_EXCLUDES(mutex_);
+  std::shared_ptr<const Made> Current() const ASSENT_EXCLUDES(mutex_);
 
   // From one thread:
   // Whether the files are others than those that were read last, whatever came of that.
@@ -40,14 +43,21 @@ class Keeper {
     bool operator==(const Mark&) const = default;
   };
 
-  explicit Keeper(ServerFiles files) : files_(std::move(files)) {}
+  explicit FileKeeper(Files files) : files_(std::move(files)) {}
   static Mark MarkOf(const std::string& path);
   std::vector<Mark> Marks() const;
 
-  const ServerFiles files_;
+  const Files files_;
   std::vector<Mark> read_;
   mutable Mutex mutex_;
-  MaterialPtr current_ ASSENT_GUARDED_BY(mutex_);
+  std::shared_ptr<const Made> current_ ASSENT_GUARDED_BY(mutex_);
 };
+
+// The certificates that are served now.
+using Keeper = FileKeeper<ServerFiles, Material>;
+// What receivers are dialled with now.
+using DialKeeper = FileKeeper<DialFiles, DialMaterial>;
+extern template class FileKeeper<ServerFiles, Material>;
+extern template class FileKeeper<DialFiles, DialMaterial>;
 
 }  // namespace assent::tls

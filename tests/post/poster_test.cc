@@ -57,7 +57,8 @@ class Receiver {
         const MutexLock lock(mutex_);
         requests_.push_back(head.substr(0, end));
       }
-      boost::asio::write(socket, boost::asio::buffer(answer));
+      boost::system::error_code gone;  // who has read enough does not wait for the rest
+      boost::asio::write(socket, boost::asio::buffer(answer), gone);
     }
   }
 
@@ -203,11 +204,37 @@ TEST(Target, Url) {
   EXPECT_EQ(target.path, "/a/b");
   EXPECT_EQ(target.authority, "[::1]:80");
   EXPECT_EQ(ParseUrl("http://a:1").value().path, "/");
-  for (const char* url : {"", "http://", "https://a:1/", "http://a/", "http://u@a:1/",
-                          "http://a:1/?q", "http://a:1/#f", "http://a:1/\n", "http://a:0/"})
+  EXPECT_FALSE(target.secure);
+  for (const char* url : {"", "http://", "https://", "ftp://a:1/", "http://a/", "http://u@a:1/",
+                          "https://u@a/", "https://a:/", "https://[::1/", "http://a:1/?q",
+                          "http://a:1/#f", "http://a:1/\n", "http://a:0/", "HTTPS://a:1/"})
     EXPECT_FALSE(ParseUrl(url).ok()) << url;
   EXPECT_TRUE(ParseUrl("http://a:1/" + std::string(kMaxPathBytes - 1, 'x')).ok());
   EXPECT_FALSE(ParseUrl("http://a:1/" + std::string(kMaxPathBytes, 'x')).ok());
+}
+
+TEST(Target, SecureUrl) {
+  const auto target = ParseUrl("https://a.b:8443/c").value();
+  EXPECT_TRUE(target.secure);
+  EXPECT_EQ(target.host, "a.b");
+  EXPECT_EQ(target.port, "8443");
+  EXPECT_EQ(target.path, "/c");
+  const auto by_default = ParseUrl("https://[::1]").value();
+  EXPECT_EQ(by_default.host, "::1");
+  EXPECT_EQ(by_default.port, "443");
+  EXPECT_EQ(by_default.authority, "[::1]");
+  EXPECT_EQ(by_default.path, "/");
+}
+
+// Never in the clear, where nobody has said whom to trust; and the other way round.
+TEST(Poster, PostsNothingIfWhomToTrustIsNotKnown) {
+  Poster secure(ParseUrl("https://127.0.0.1:1/").value(), Connections::kKept);
+  EXPECT_EQ(secure.Post(kHeaders, "body", kLong).failed,
+            "it is not known whom to trust for 127.0.0.1:1");
+  Poster plain(ParseUrl("http://127.0.0.1:1/").value(), Connections::kKept,
+               [] { return tls::DialMaterialPtr(); });
+  EXPECT_EQ(plain.Post(kHeaders, "body", kLong).failed,
+            "it is not known whom to trust for 127.0.0.1:1");
 }
 
 }  // namespace

@@ -48,7 +48,7 @@ ARROWS = {
     "coordinator/metrics": ["std", "posix", "vocabulary", "prometheus", "coordinator/base", "coordinator/core", "coordinator/log",
                             "coordinator/transport", "coordinator/engine", "coordinator/metrics"],
     "coordinator/tls": ["std", "posix", "vocabulary", "openssl", "coordinator/tls"],
-    "coordinator/post": ["std", "vocabulary", "boost", "coordinator/post"],
+    "coordinator/post": ["std", "vocabulary", "boost", "openssl", "coordinator/tls", "coordinator/post"],
     "coordinator/webhook": ["std", "vocabulary", "nlohmann", "openssl", "coordinator/base", "coordinator/post", "coordinator/webhook"],
     "coordinator/http": ["std", "posix", "vocabulary", "wire", "grpc", "boost", "nlohmann", "openssl", "proto/json", "coordinator/base",
                          "coordinator/security", "coordinator/service", "coordinator/tls", "coordinator/http"],
