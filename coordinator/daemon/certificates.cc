@@ -26,6 +26,17 @@ Result<std::shared_ptr<grpc::ChannelCredentials>> Dialling(const char* setting,
   return InvalidArgument(std::string(setting) + ": " + credentials.status().message());
 }
 
+// To those that this system trusts, who may be anybody, nothing is shown of this coordinator.
+Result<std::unique_ptr<tls::DialKeeper>> Receiver(const char* setting, const std::string& ca,
+                                                  const std::string& url, const Config& config) {
+  const auto target = post::ParseUrl(url);
+  if (!target.ok() || !target->secure) return std::unique_ptr<tls::DialKeeper>();
+  return tls::DialKeeper::Open({.setting = setting,
+                                .ca = ca,
+                                .cert = ca.empty() ? "" : config.tls_cert,
+                                .key = ca.empty() ? "" : config.tls_key});
+}
+
 std::string NamesOf(const tls::Material& material) {
   std::string all;
   const auto add = [&all](const std::string& name) { all += (all.empty() ? "" : ",") + name; };
@@ -61,6 +72,12 @@ Result<std::unique_ptr<Certificates>> Certificates::Open(const Config& config) {
   auto participants = Dialling("tls-participant-ca", config.tls_participant_ca, config);
   if (!participants.ok()) return participants.status();
   all->participants_ = std::move(participants).value();
+  auto webhook = Receiver("tls-webhook-ca", config.tls_webhook_ca, config.webhook_url, config);
+  if (!webhook.ok()) return webhook.status();
+  all->webhook_ = std::move(webhook).value();
+  auto tracing = Receiver("tls-trace-ca", config.tls_trace_ca, config.trace_endpoint, config);
+  if (!tracing.ok()) return tracing.status();
+  all->tracing_ = std::move(tracing).value();
   return all;
 }
 
@@ -68,29 +85,68 @@ std::shared_ptr<grpc::ServerCredentials> Certificates::OfServer() const {
   return door::MakeServerCredentials(*keeper_);
 }
 
+namespace {
+
+post::Dialling DiallingOf(const tls::DialKeeper* keeper) {
+  if (keeper == nullptr) return {};
+  return [keeper] { return keeper->Current(); };
+}
+
+Certificates::Expiry ExpiryOf(const tls::DialKeeper* keeper) {
+  return keeper == nullptr ? std::nullopt : keeper->Current()->ca_expires;
+}
+
+std::int64_t HoursUntil(std::chrono::system_clock::time_point expires) {
+  return std::chrono::duration_cast<std::chrono::hours>(expires - std::chrono::system_clock::now())
+      .count();
+}
+
+}  // namespace
+
+post::Dialling Certificates::OfWebhook() const { return DiallingOf(webhook_.get()); }
+post::Dialling Certificates::OfTracing() const { return DiallingOf(tracing_.get()); }
+Certificates::Expiry Certificates::WebhookCaExpires() const { return ExpiryOf(webhook_.get()); }
+Certificates::Expiry Certificates::TraceCaExpires() const { return ExpiryOf(tracing_.get()); }
+
 void Certificates::Look() {
-  if (keeper_ != nullptr && keeper_->HaveFilesChanged()) Reload();
+  if (keeper_ != nullptr && keeper_->HaveFilesChanged()) ReloadServer();
+  for (tls::DialKeeper* const one : {webhook_.get(), tracing_.get()})
+    if (one != nullptr && one->HaveFilesChanged()) ReloadDial(*one);
 }
 
 void Certificates::Reload() {
-  if (keeper_ == nullptr) return;
+  if (keeper_ != nullptr) ReloadServer();
+  for (tls::DialKeeper* const one : {webhook_.get(), tracing_.get()})
+    if (one != nullptr) ReloadDial(*one);
+}
+
+void Certificates::ReloadServer() {
   const tls::MaterialPtr before = keeper_->Current();
-  if (const Status read = keeper_->Reload(); !read.ok()) {
-    spdlog::error(
-        "event=tls_reload_failed error=\"{}\" hint=\"the certificate that was read before is "
-        "served on\"",
-        OneLine(read.message(), kMaxWhyBytes));
-    if (listener_) listener_(read);
-    return;
-  }
+  if (const Status read = keeper_->Reload(); !read.ok()) return TellOfFailure(read);
   const tls::MaterialPtr now = keeper_->Current();
   if (now->chain_pem == before->chain_pem && now->client_ca_pem == before->client_ca_pem &&
       now->key_pem == before->key_pem)
     return;
-  const auto left = now->expires - std::chrono::system_clock::now();
   spdlog::info("event=tls_reloaded names={} expires_in_hours={}", NamesOf(*now),
-               std::chrono::duration_cast<std::chrono::hours>(left).count());
+               HoursUntil(now->expires));
   if (listener_) listener_(OkStatus());
+}
+
+// Of those whom this system trusts the folder is all that is known.
+void Certificates::ReloadDial(tls::DialKeeper& keeper) {
+  const tls::DialMaterialPtr before = keeper.Current();
+  if (const Status read = keeper.Reload(); !read.ok()) return TellOfFailure(read);
+  const tls::DialMaterialPtr now = keeper.Current();
+  if (now->pem == before->pem) return;
+  spdlog::info("event=tls_reloaded setting={} expires_in_hours={}", now->files.setting,
+               now->ca_expires ? std::to_string(HoursUntil(*now->ca_expires)) : "none");
+  if (listener_) listener_(OkStatus());
+}
+
+void Certificates::TellOfFailure(const Status& failed) const {
+  spdlog::error("event=tls_reload_failed error=\"{}\" hint=\"what was read before counts on\"",
+                OneLine(failed.message(), kMaxWhyBytes));
+  if (listener_) listener_(failed);
 }
 
 }  // namespace assent::daemon

@@ -3,14 +3,17 @@
 // The daemon's certificates, by its settings: what its listeners show, and what it dials others
 // with.
 
+#include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include <assent/status.h>
 
 #include "coordinator/daemon/config.h"
+#include "coordinator/post/poster.h"
 #include "coordinator/tls/keeper.h"
 
 namespace grpc {
@@ -34,8 +37,17 @@ class Certificates {
   const std::shared_ptr<grpc::ChannelCredentials>& OfPeers() const { return peers_; }
   const std::shared_ptr<grpc::ChannelCredentials>& OfParticipants() const { return participants_; }
 
-  // Reads the files of the listeners again: when they have changed, or now. What is wrong is said
-  // in the log, and the old ones stay. From one thread.
+  // Of a receiver that is to be dialled over TLS; empty: there is none. What they return is the
+  // newest, for as long as this lives.
+  post::Dialling OfWebhook() const;
+  post::Dialling OfTracing() const;
+  // When the first CA of its file expires; none: it has no file.
+  using Expiry = std::optional<std::chrono::system_clock::time_point>;
+  Expiry WebhookCaExpires() const;
+  Expiry TraceCaExpires() const;
+
+  // Reads the files of the listeners and the receivers again: those that have changed, or all.
+  // What is wrong is said in the log, and the old ones stay. From one thread.
   void Look();
   void Reload();
   // Told when others are served from now on, or could not be read. On the thread of Look.
@@ -45,8 +57,13 @@ class Certificates {
 
  private:
   Certificates() = default;
+  void ReloadServer();
+  void ReloadDial(tls::DialKeeper& keeper);
+  void TellOfFailure(const Status& failed) const;
 
   std::unique_ptr<tls::Keeper> keeper_;
+  std::unique_ptr<tls::DialKeeper> webhook_;  // nullptr: it is not dialled over TLS
+  std::unique_ptr<tls::DialKeeper> tracing_;  // likewise
   std::function<void(const Status& read)> listener_;
   std::shared_ptr<grpc::ChannelCredentials> peers_;
   std::shared_ptr<grpc::ChannelCredentials> participants_;

@@ -252,9 +252,11 @@ namespace {
 Status CheckFiles(const Config& config) {
   security::Guard unused;
   Status status = EnforceRules(config, unused);
-  if (status.ok()) status = Certificates::Open(config).status();
-  if (status.ok()) status = OpenWebhook(config).status();
-  if (status.ok()) status = OpenTracing(config).status();
+  if (!status.ok()) return status;
+  const auto certificates = Certificates::Open(config);
+  if (!certificates.ok()) return certificates.status();
+  status = OpenWebhook(config, **certificates).status();
+  if (status.ok()) status = OpenTracing(config, **certificates).status();
   return status;
 }
 

@@ -36,6 +36,8 @@ struct Config {
   std::string tls_client_cert = "required";
   std::string tls_peer_ca;
   std::string tls_participant_ca;
+  std::string tls_webhook_ca;  // empty: those whom this system trusts
+  std::string tls_trace_ca;    // likewise
   std::string data = "assent-data";
   std::string log;  // empty: in `data`
   std::string advertise;

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstdint>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include <assent/address.h>
 #include <assent/limits.h>
 
@@ -69,6 +72,17 @@ bool IsLoopback(const std::string& address) {
          address.rfind("[::1]:", 0) == 0 || address.rfind("unix:", 0) == 0;
 }
 
+bool IsInTheClear(const std::string& url) {
+  const auto target = post::ParseUrl(url);
+  if (!target.ok() || target->secure || target->host == "localhost") return false;
+  in_addr v4{};
+  in6_addr v6{};
+  constexpr unsigned kLoopbackNet = 127;
+  if (::inet_pton(AF_INET, target->host.c_str(), &v4) == 1)
+    return ntohl(v4.s_addr) >> 24 != kLoopbackNet;
+  return ::inet_pton(AF_INET6, target->host.c_str(), &v6) != 1 || !IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
 Status CheckListen(const Config& c) {
   if (c.listen.rfind("unix:", 0) == 0) return OkStatus();
   return CheckHostPort(c.listen, c, !c.tls_cert.empty(), "listen",
@@ -101,6 +115,25 @@ Status CheckTlsClientCert(const Config& c) {
 Status CheckTlsPeerCa(const Config& c) {
   if (c.tls_peer_ca.empty() || c.Place().shared()) return OkStatus();
   return InvalidArgument("tls-peer-ca is " + Quoted(c.tls_peer_ca) + kSharedWithNobody);
+}
+
+namespace {
+
+Status CheckReceiverCa(const std::string& setting, const std::string& ca,
+                       const std::string& url_setting, const std::string& url) {
+  if (ca.empty() || url.rfind("https://", 0) == 0) return OkStatus();
+  return InvalidArgument(setting + " is of use with an https:// address in " + url_setting +
+                         " alone");
+}
+
+}  // namespace
+
+Status CheckTlsWebhookCa(const Config& c) {
+  return CheckReceiverCa("tls-webhook-ca", c.tls_webhook_ca, "webhook-url", c.webhook_url);
+}
+
+Status CheckTlsTraceCa(const Config& c) {
+  return CheckReceiverCa("tls-trace-ca", c.tls_trace_ca, "trace-endpoint", c.trace_endpoint);
 }
 
 Status CheckData(const Config& c) {

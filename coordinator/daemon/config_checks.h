@@ -16,6 +16,8 @@ std::string Quoted(std::string_view value);
 
 // Nobody but this machine reaches it.
 bool IsLoopback(const std::string& address);
+// What is posted to this URL can be read by others on the way.
+bool IsInTheClear(const std::string& url);
 
 Status CheckListen(const Config& c);
 Status CheckHttpListen(const Config& c);
@@ -32,6 +34,8 @@ Status CheckTls(const Config& c);
 Status CheckTlsClientCa(const Config& c);
 Status CheckTlsClientCert(const Config& c);
 Status CheckTlsPeerCa(const Config& c);
+Status CheckTlsWebhookCa(const Config& c);
+Status CheckTlsTraceCa(const Config& c);
 Status CheckUnary(const Config& c);
 Status CheckWebhookUrl(const Config& c);
 Status CheckTraceEndpoint(const Config& c);

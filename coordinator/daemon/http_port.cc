@@ -55,9 +55,13 @@ metrics::Tracing FiguresOf(const tracing::Exporter* exporter) {
 }
 
 metrics::Certificates FiguresOf(const Certificates& certificates) {
-  if (certificates.keeper() == nullptr) return {};
+  metrics::Certificates all{.webhook_ca = certificates.WebhookCaExpires(),
+                            .trace_ca = certificates.TraceCaExpires()};
+  if (certificates.keeper() == nullptr) return all;
   const tls::MaterialPtr now = certificates.keeper()->Current();
-  return {.server = now->expires, .client_ca = now->client_ca_expires};
+  all.server = now->expires;
+  all.client_ca = now->client_ca_expires;
+  return all;
 }
 
 metrics::Refused FiguresOf(const security::Guard& guard) {

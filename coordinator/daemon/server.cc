@@ -188,12 +188,14 @@ Status Server::Parts::OpenReceivers() {
   auto opened_certificates = Certificates::Open(config);
   if (!opened_certificates.ok()) return opened_certificates.status();
   certificates = std::move(opened_certificates).value();
-  auto opened_webhook = OpenWebhook(config);
+  auto opened_webhook = OpenWebhook(config, *certificates);
   if (!opened_webhook.ok()) return opened_webhook.status();
   webhook = std::move(opened_webhook).value();
-  auto opened_tracing = OpenTracing(config);
+  auto opened_tracing = OpenTracing(config, *certificates);
   if (!opened_tracing.ok()) return opened_tracing.status();
   tracing = std::move(opened_tracing).value();
+  WarnOfWebhook(config);
+  WarnOfTracing(config);
   return OkStatus();
 }
 

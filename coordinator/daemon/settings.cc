@@ -61,6 +61,14 @@ constexpr Setting kSettings[] = {
     Of("tls-participant-ca", &Config::tls_participant_ca,
        "File with the CAs of participants that --unary names as tls:HOST:PORT, which are dialled "
        "over TLS with --tls-cert, if there is one"),
+    Of("tls-webhook-ca", &Config::tls_webhook_ca,
+       "File with the CAs of an https:// receiver of --webhook-url, which is shown --tls-cert "
+       "then, "
+       "if it asks; none: those whom this system trusts, and nothing is shown. Read again on "
+       "SIGHUP, and when it changes",
+       CheckTlsWebhookCa),
+    Of("tls-trace-ca", &Config::tls_trace_ca,
+       "Likewise, of an https:// collector of --trace-endpoint", CheckTlsTraceCa),
     Of("data", &Config::data, "Folder of the log; created if missing; one daemon at a time",
        CheckData),
     Of("log", &Config::log,
@@ -92,15 +100,15 @@ constexpr Setting kSettings[] = {
     Number("unary-max-in-flight", &Config::unary_max_in_flight, 1, 65'536,
            "Calls under way to one dialled address"),
     Of("webhook-url", &Config::webhook_url,
-       "http://HOST:PORT/PATH that is told of transactions that begin to need a person, or end "
-       "MIXED or HAZARD; none: nobody is",
+       "http://HOST:PORT/PATH, or https://, that is told of transactions that begin to need a "
+       "person, or end MIXED or HAZARD; none: nobody is",
        CheckWebhookUrl),
     Of("webhook-secret-file", &Config::webhook_secret_file,
        "File with the secret, of 16 to 4096 bytes, with which what is told is signed; none: there "
        "is no webhook"),
     Of("trace-endpoint", &Config::trace_endpoint,
-       "http://HOST:PORT/PATH of a collector of traces, which is told by OTLP over HTTP; without a "
-       "path it is /v1/traces; none: nobody is",
+       "http://HOST:PORT/PATH, or https://, of a collector of traces, which is told by OTLP over "
+       "HTTP; without a path it is /v1/traces; none: nobody is",
        CheckTraceEndpoint),
     Of("trace-headers-file", &Config::trace_headers_file,
        "File with headers for the collector, such as a token, as Name: value on each line; none: "

@@ -5,6 +5,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "coordinator/daemon/config_checks.h"
 #include "coordinator/daemon/logging.h"
 #include "coordinator/daemon/version.h"
 #include "coordinator/post/target.h"
@@ -14,7 +15,7 @@ namespace {
 
 using tracing::TracingTrouble;
 
-constexpr std::size_t kMaxSaidBytes = 400;
+constexpr std::size_t kMaxSaidBytes = 600;
 
 // A collector may say again what was said to it: the values of its headers are secrets.
 std::string Masked(std::string said, const tracing::Headers& headers) {
@@ -50,12 +51,14 @@ void Log(TracingTrouble trouble, const std::string& said) {
 
 }  // namespace
 
-Result<std::unique_ptr<tracing::Exporter>> OpenTracing(const Config& config) {
+Result<std::unique_ptr<tracing::Exporter>> OpenTracing(const Config& config,
+                                                       const Certificates& certificates) {
   if (config.trace_endpoint.empty()) return std::unique_ptr<tracing::Exporter>();
   auto target = post::ParseUrl(config.trace_endpoint);
   if (!target.ok()) return target.status();
   tracing::ExporterOptions options;
   options.target = std::move(target).value();
+  options.dialling = certificates.OfTracing();
   if (options.target.path == "/") options.target.path = "/v1/traces";
   if (!config.trace_headers_file.empty()) {
     auto headers = tracing::ReadHeaders(config.trace_headers_file);
@@ -71,6 +74,15 @@ Result<std::unique_ptr<tracing::Exporter>> OpenTracing(const Config& config) {
     Log(trouble, Masked(said, headers));
   };
   return std::make_unique<tracing::Exporter>(std::move(options));
+}
+
+void WarnOfTracing(const Config& config) {
+  if (!IsInTheClear(config.trace_endpoint)) return;
+  const bool headers = !config.trace_headers_file.empty();
+  spdlog::warn(
+      "event=tracing_exposed url={} hint=\"whoever is on the way can read the spans{}: an https:// "
+      "address\"",
+      config.trace_endpoint, headers ? ", and the headers of --trace-headers-file" : "");
 }
 
 // Of several that share a log each is another.

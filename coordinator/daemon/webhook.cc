@@ -5,6 +5,8 @@
 #include <spdlog/spdlog.h>
 
 #include "coordinator/core/describe.h"
+#include "coordinator/daemon/config_checks.h"
+#include "coordinator/daemon/logging.h"
 #include "coordinator/daemon/version.h"
 #include "coordinator/post/target.h"
 
@@ -56,7 +58,11 @@ webhook::Event EventOf(Alarm alarm, const core::Transaction& txn, const core::No
   return event;
 }
 
-void Log(webhook::Trouble trouble, const std::string& said) {
+constexpr std::size_t kMaxSaidBytes = 600;
+
+// What a receiver shows of itself is anything.
+void Log(webhook::Trouble trouble, const std::string& words) {
+  const std::string said = OneLine(words, kMaxSaidBytes);
   switch (trouble) {
     case webhook::Trouble::kNone: return spdlog::info("event=webhook_back");
     case webhook::Trouble::kAway:
@@ -79,7 +85,8 @@ void Log(webhook::Trouble trouble, const std::string& said) {
 
 }  // namespace
 
-Result<std::unique_ptr<webhook::Sender>> OpenWebhook(const Config& config) {
+Result<std::unique_ptr<webhook::Sender>> OpenWebhook(const Config& config,
+                                                     const Certificates& certificates) {
   if (config.webhook_url.empty()) return std::unique_ptr<webhook::Sender>();
   auto target = post::ParseUrl(config.webhook_url);
   if (!target.ok()) return target.status();
@@ -90,10 +97,19 @@ Result<std::unique_ptr<webhook::Sender>> OpenWebhook(const Config& config) {
   }
   webhook::SenderOptions options;
   options.target = std::move(target).value();
+  options.dialling = certificates.OfWebhook();
   options.secret = std::move(secret).value();
   options.agent = std::string("assentd/") + kVersion;
   options.on_trouble = Log;
   return std::make_unique<webhook::Sender>(std::move(options));
+}
+
+void WarnOfWebhook(const Config& config) {
+  if (!IsInTheClear(config.webhook_url)) return;
+  spdlog::warn(
+      "event=webhook_exposed url={} hint=\"what is told is signed, and whoever is on the way can "
+      "read it: gids, services, and why; an https:// address\"",
+      config.webhook_url);
 }
 
 webhook::Teller TellerOf(const Config& config, std::uint64_t log_id, const std::string& http) {

@@ -71,10 +71,12 @@ struct Served {
   Tracing tracing{};
 };
 
-// Of the certificates that are served: when the first of each expires.
+// When the first certificate expires of those that are served, or that others are held to.
 struct Certificates {
-  std::optional<std::chrono::system_clock::time_point> server{};     // none: there is no TLS
-  std::optional<std::chrono::system_clock::time_point> client_ca{};  // none: nobody is asked
+  std::optional<std::chrono::system_clock::time_point> server{};      // none: there is no TLS
+  std::optional<std::chrono::system_clock::time_point> client_ca{};   // none: nobody is asked
+  std::optional<std::chrono::system_clock::time_point> webhook_ca{};  // none: there is no such file
+  std::optional<std::chrono::system_clock::time_point> trace_ca{};    // likewise
 };
 
 // Who has shown what is none, or asked for what it may not.

@@ -220,7 +220,7 @@ void TheLog(const Served& served, Page& page) {
 void TheCertificates(const Certificates& certificates, Page& page) {
   Family expiry = page.Gauge("assent_tls_certificate_expiry_timestamp_seconds",
                              "When the first certificate expires of those that are served, or "
-                             "that clients are held to");
+                             "that clients and receivers are held to");
   const auto add = [&expiry](const auto& expires, const char* which) {
     if (!expires.has_value()) return;
     expiry.Add(std::chrono::duration<double>(expires->time_since_epoch()).count(),
@@ -228,6 +228,8 @@ void TheCertificates(const Certificates& certificates, Page& page) {
   };
   add(certificates.server, "server");
   add(certificates.client_ca, "client_ca");
+  add(certificates.webhook_ca, "webhook_ca");
+  add(certificates.trace_ca, "trace_ca");
 }
 
 void TheRefused(const Refused& refused, Page& page) {

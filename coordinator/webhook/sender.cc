@@ -11,7 +11,8 @@ namespace assent::webhook {
 using std::chrono::milliseconds;
 
 Sender::Sender(SenderOptions options)
-    : options_(std::move(options)), poster_(options_.target, post::Connections::kOneEach) {}
+    : options_(std::move(options)),
+      poster_(options_.target, post::Connections::kOneEach, options_.dialling) {}
 
 void Sender::Open(Teller teller) {
   teller_ = std::move(teller);

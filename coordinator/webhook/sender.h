@@ -43,6 +43,7 @@ enum class Trouble : std::uint8_t { kNone, kAway, kFull, kGivenUp };
 
 struct SenderOptions {
   post::Target target;
+  post::Dialling dialling = {};  // of a secure target
   std::string secret;
   std::string agent;
   std::size_t max_queued_count = kMaxQueuedCount;

@@ -46,7 +46,7 @@ class Settings(CtlTest):
                 ([*good, "--trace-service-name", "a" * 129], "it takes 1 to 128"),
                 *(([*good, "--trace-sample-ratio", ratio], "it takes 0 to 1") for ratio in ("-0.1", "1.1", "nan", "half", "inf", "")),
                 *((["--trace-endpoint", url], "it takes http://HOST:PORT/PATH")
-                  for url in ("https://a:1/", "http://a/", "http://u:hush@a:1/", "http://a:1/?token=hush", "4318")),
+                  for url in ("ftp://a:1/", "http://a/", "http://u:hush@a:1/", "http://a:1/?token=hush", "4318")),
                 *((["--trace-url", url], "with {trace_id} in it once")
                   for url in ("http://a/", "ftp://a/{trace_id}", "http://{trace_id}", "http://u@a/{trace_id}", "http://a/{trace_id}{trace_id}", "http://a/{gid}/{trace_id}",
                               "http://a/\"{trace_id}", "http://a/<{trace_id}", "http://a/ {trace_id}", "/{trace_id}", "https:///{trace_id}",

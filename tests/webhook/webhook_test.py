@@ -219,7 +219,7 @@ class Webhook(CtlTest):
                 (["--webhook-url", good, "--webhook-secret-file", short], "a secret has 16 to 4096 bytes"),
                 (["--webhook-url", good, "--webhook-secret-file", short + "er"], "it cannot be read"),
                 *((["--webhook-url", url, "--webhook-secret-file", self.secret_file], "it takes http://HOST:PORT/PATH")
-                  for url in ("https://a:1/", "http://a/", "http://u:hush@a:1/", "http://a:1/?token=hush", "http://a:1/x y"))):
+                  for url in ("ftp://a:1/", "http://a/", "http://u:hush@a:1/", "http://a:1/?token=hush", "http://a:1/x y"))):
             ended = subprocess.run([os.path.join(BIN, "assentd"), "--listen", "127.0.0.1:0", "--http-listen", "none", "--data",
                                     f"{self.folder}/data", *flags], capture_output=True, text=True, timeout=60)
             self.assertEqual(2, ended.returncode, f"{flags}: {ended}")

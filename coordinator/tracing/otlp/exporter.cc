@@ -19,7 +19,7 @@ static_assert(sizeof(FittedSpan) + 2 * kMaxTextBytes + kMaxTracestateBytes +
 
 Exporter::Exporter(ExporterOptions options)
     : options_(std::move(options)),
-      poster_(options_.target, post::Connections::kKept),
+      poster_(options_.target, post::Connections::kKept, options_.dialling),
       random_(static_cast<std::uint64_t>(base::MonoNow().time_since_epoch().count())) {}
 
 void Exporter::Open(Resource resource) {

@@ -58,6 +58,7 @@ enum class TracingTrouble : std::uint8_t { kNone, kAway, kFull, kGaveUp, kReject
 
 struct ExporterOptions {
   post::Target target;
+  post::Dialling dialling = {};  // of a secure target
   Headers headers{};
   std::string agent;
   std::size_t max_queued_spans_count = kMaxQueuedSpansCount;
