@@ -19,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "examples/order/driver/attempts.h"
 #include "examples/order/driver/books.h"
 #include "examples/order/driver/outage.h"
 #include "examples/order/driver/shop.h"
@@ -36,6 +37,7 @@ struct Flags {
   std::string only;
   std::string broken;
   bool keep = false;
+  bool secure = false;
   std::string files;
   Cluster cluster;
 };
@@ -43,7 +45,9 @@ struct Flags {
 class Demo {
  public:
   Demo(const Flags& flags, const std::string& directory, const std::string& programs)
-      : flags_(flags), shop_(directory, programs, flags.broken, flags.cluster) {}
+      : flags_(flags),
+        shop_(directory, programs, flags.broken, flags.cluster,
+              {.on = flags.secure, .browsers = flags.keep}) {}
 
   // The exit code.
   int Run() {
@@ -62,8 +66,11 @@ class Demo {
                 "in " +
                 shop_.directory() + ".");
     for (const std::string& console : shop_.consoles()) {
+      // Where browsers have no certificate and may not come without, there is nothing to look at.
+      if (shop_.keys().on() && shop_.keys().token_file().empty()) break;
       teller_.Print("In a browser, while this runs: " + console);
     }
+    if (shop_.keys().on()) TellLocks();
     for (const Style style : kStyles) {
       bool told = false;
       for (const Story& story : Stories()) {
@@ -74,6 +81,7 @@ class Demo {
         Tell(style, story, name);
       }
     }
+    if (shop_.keys().on()) TryWhatIsRefused();
     if (count_ == 0) {
       teller_.Bad("No scenario matches '" + flags_.only + "'.");
       return 2;
@@ -136,6 +144,52 @@ class Demo {
     return faults;
   }
 
+  void TellLocks() {
+    const std::string& folder = shop_.keys().folder();
+    teller_.Chapter("Each program has a certificate of its own (" + folder + "):");
+    teller_.Say(
+        "assentctl certs init has made them, and the CA that signs them. Whoever connects shows "
+        "his own and looks at the other's: mutual TLS, on every connection. What a program may do "
+        "is in the rules that the coordinator has, a sentence a line; nobody else may anything:");
+    teller_.Print("");
+    teller_.Print(shop_.keys().rules());
+  }
+
+  void TryWhatIsRefused() {
+    bool told = false;
+    for (const Attempt& one : Attempts()) {
+      if (!Wanted(one.name)) continue;
+      if (!told) teller_.Chapter("What is refused, and what whoever tries is told:");
+      told = true;
+      ++count_;
+      ++attempts_;
+      teller_.Begin(one.name, one.title);
+      const Told answer = one.attempt(shop_);
+      teller_.Say("Told: " + answer.words);
+      if (answer.refused) {
+        ++as_expected_;
+        ++refused_;
+        teller_.Good(std::string("Refused, by ") + one.holds + ".");
+      } else {
+        teller_.Bad("NOT as expected: NOT refused, by " + std::string(one.holds) + ".");
+      }
+    }
+  }
+
+  void CloseLocks() {
+    teller_.Chapter("What was secured:");
+    teller_.Say(
+        "Every connection between the programs was mutual TLS, each with a key of its own. A "
+        "stolen "
+        "key is worth what its rule says, and nothing more.");
+    if (attempts_ == 0) return;
+    teller_.Say(std::to_string(attempts_) + " attempts to do more, " + std::to_string(refused_) +
+                " refused. Those that came as far as the rules are on record under the name of "
+                "the key that was used (assentctl audit --refused):");
+    teller_.Print("");
+    teller_.Print(shop_.Ctl({"audit", "--refused"}).text);
+  }
+
   int Close(const Books& opening) {
     if (!shown_.text.empty()) {
       teller_.Chapter(
@@ -146,6 +200,7 @@ class Demo {
     const assent::Result<Books> closing = shop_.ReadBooks();
     std::vector<std::string> faults = {closing.status().ToString()};
     if (closing.ok()) faults = CheckAll(opening, *closing, committed_);
+    if (shop_.keys().on()) CloseLocks();
     if (!faults.empty()) teller_.Chapter("The books:");
     for (const std::string& fault : faults) teller_.Bad(fault);
     const bool good = faults.empty() && as_expected_ == count_;
@@ -187,6 +242,8 @@ class Demo {
   std::vector<shop::Order> committed_;
   int count_ = 0;
   int as_expected_ = 0;
+  int attempts_ = 0;
+  int refused_ = 0;
 };
 
 volatile std::sig_atomic_t interrupted = 0;
@@ -234,13 +291,7 @@ std::string MakeDirectory(const std::string& files) {
   return mkdtemp(made.data()) == nullptr ? std::string() : made;
 }
 
-}  // namespace
-
-int Main(int argc, char** argv) {
-  CLI::App app(
-      "Places orders with a shop of three services, through refusals and crashes, in every "
-      "protocol, and checks the books.");
-  Flags flags;
+void AddOptions(CLI::App& app, Flags& flags) {
   app.add_option("--only", flags.only,
                  "only scenarios whose name matches this: tcc, 'saga|mixed', killed")
       ->check([](const std::string& pattern) {
@@ -258,6 +309,9 @@ int Main(int argc, char** argv) {
     meanings += "\n" + rule.rule + ": " + rule.meaning;
   }
   app.add_option("--break", flags.broken, meanings)->check(CLI::IsMember(rules))->type_name("RULE");
+  app.add_flag("--secure", flags.secure,
+               "with mutual TLS, a certificate for each program, and rules that say what each may; "
+               "and what is refused is tried");
   app.add_flag("--keep", flags.keep,
                "when the stories are over, stay with an outage to look at, until Ctrl-C");
   app.add_option("--files", flags.files,
@@ -273,12 +327,26 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(2, 9))
       ->needs(log)
       ->capture_default_str();
+}
+
+}  // namespace
+
+int Main(int argc, char** argv) {
+  CLI::App app(
+      "Places orders with a shop of three services, through refusals and crashes, in every "
+      "protocol, and checks the books.");
+  Flags flags;
+  AddOptions(app, flags);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   if (flags.cluster.log.empty()) flags.cluster.size = 1;
+  if (flags.broken == "lax-rules" && !flags.secure) {
+    std::fprintf(stderr, "assent-demo: --break lax-rules: there are no rules without --secure\n");
+    return 2;
+  }
 
   const std::string directory = MakeDirectory(flags.files);
   if (directory.empty()) {

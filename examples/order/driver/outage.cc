@@ -72,6 +72,20 @@ Status WaitForCause(const Shop& shop, const std::string& gid, bool needs_operato
   return assent::FailedPrecondition("nothing keeps " + gid + " from ending");
 }
 
+// How one gets into the console of a shop with locks.
+std::vector<std::string> LoginLines(const Shop& shop) {
+  const Keys& keys = shop.keys();
+  if (keys.token_file().empty()) return {};
+  const std::string ca = keys.folder() + "/ca.pem";
+  return {
+      "            The browser warns, for it does not know the shop's CA: let it go on, or have it",
+      "            trust " + ca + ". The page asks for a token; this prints it:",
+      "  token     cat " + keys.token_file(),
+      "  curl      curl --cacert " + ca + " --cert " + keys.folder() + "/operator.pem --key " +
+          keys.folder() + "/operator.key " + shop.consoles().front() + "v1/causes",
+  };
+}
+
 }  // namespace
 
 Result<Outage> MakeOutage(Shop& shop) {
@@ -89,34 +103,40 @@ Result<Outage> MakeOutage(Shop& shop) {
       return sent;
     }
   }
-  if (Status sent = Submit(shop, Tcc(OneLamp(kMisspelt, "Ada"), "paymnet")); !sent.ok()) {
-    return sent;
-  }
-  wait.emplace_back(kMisspelt);
+  const Status misspelt = Submit(shop, Tcc(OneLamp(kMisspelt, "Ada"), "paymnet"));
+  const bool refused =
+      shop.keys().on() && misspelt.message().find("may not begin paymnet/") != std::string::npos;
+  if (!misspelt.ok() && !refused) return misspelt;
+  if (!refused) wait.emplace_back(kMisspelt);
   for (const std::string& gid : wait) {
     if (Status waits = WaitForCause(shop, gid, false); !waits.ok()) return waits;
   }
-  return Outage{.waiting = kWaiting, .uncompensated = kUncompensated, .misspelt = kMisspelt};
+  return Outage{
+      .waiting = kWaiting, .uncompensated = kUncompensated, .misspelt = refused ? "" : kMisspelt};
 }
 
 std::vector<std::string> ThingsToTry(const Shop& shop, const Outage& outage) {
-  const std::string assentctl = shop.program("assentctl") + " --endpoint " + shop.endpoints();
+  const std::string assentctl = shop.CtlCommand();
   std::string consoles;
   for (const std::string& console : shop.consoles())
     consoles += (consoles.empty() ? "" : " ") + console;
-  return {
+  std::vector<std::string> lines{
       std::to_string(outage.waiting) + " orders wait for the payment service, which is stopped; " +
-          outage.uncompensated + " is not taken back by the inventory; " + outage.misspelt +
-          " wants a service that nobody is.",
-      "",
-      "Look at it:",
-      "  console   " + consoles,
-      "  list      " + assentctl + " list --group-by why",
-      "  show      " + assentctl + " show " + outage.uncompensated,
-      "",
-      "Mend it: the payment service comes back, and what waited for it finishes by itself:",
-      "  payment   " + shop.ServiceCommand("payment"),
-  };
+          outage.uncompensated + " is not taken back by the inventory; " +
+          (outage.misspelt.empty()
+               ? "one for a service that nobody is was refused at once: no rule has that service."
+               : outage.misspelt + " wants a service that nobody is."),
+      "", "Look at it:", "  console   " + consoles};
+  const std::vector<std::string> login = LoginLines(shop);
+  lines.insert(lines.end(), login.begin(), login.end());
+  for (const std::string& line :
+       {"  list      " + assentctl + " list --group-by why",
+        "  show      " + assentctl + " show " + outage.uncompensated, std::string(),
+        std::string("Mend it: the payment service comes back, and what waited for it finishes by "
+                    "itself:"),
+        "  payment   " + shop.ServiceCommand("payment")})
+    lines.push_back(line);
+  return lines;
 }
 
 }  // namespace demo

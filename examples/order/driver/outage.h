@@ -15,7 +15,8 @@ namespace demo {
 struct Outage {
   int waiting = 0;            // orders that wait for the payment service, which has been stopped
   std::string uncompensated;  // the order whose goods are not taken back
-  std::string misspelt;       // the order whose payment goes to a service that nobody is
+  // The order whose payment goes to a service that nobody is; empty: the rules have refused it.
+  std::string misspelt;
 };
 
 // Places the orders and takes the payment service down. On return each of them says why it is not

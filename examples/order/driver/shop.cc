@@ -15,16 +15,21 @@ const std::vector<Break>& Breaks() {
       {"skip-cancel", "inventory", "the inventory does not put back what a CANCEL releases"},
       {"skip-compensate", "inventory", "the inventory does not take back what a COMPENSATE undoes"},
       {"lose-log", "", "the coordinator's data is deleted when it is killed"},
+      {"lax-rules", "", "with --secure: the rules allow everybody everything"},
   };
   return breaks;
 }
 
-Shop::Shop(std::string directory, std::string programs, std::string broken, const Cluster& cluster)
+Shop::Shop(std::string directory, std::string programs, std::string broken, const Cluster& cluster,
+           const Locks& locks)
     : directory_(std::move(directory)),
       programs_(std::move(programs)),
       broken_(std::move(broken)),
       log_(cluster.log),
+      locks_(locks),
       coordinators_(cluster.size) {
+  locks_.lax = broken_ == "lax-rules";
+  locks_.several = several();
   for (Coordinator& one : coordinators_) {
     one.endpoint = "127.0.0.1:" + std::to_string(FreePort());
     one.http = "127.0.0.1:" + std::to_string(FreePort());
@@ -39,11 +44,15 @@ std::string Shop::endpoints() const {
 
 std::vector<std::string> Shop::consoles() const {
   std::vector<std::string> all;
-  for (const Coordinator& one : coordinators_) all.push_back("http://" + one.http + "/");
+  for (const Coordinator& one : coordinators_)
+    all.push_back((keys_.on() ? "https://" : "http://") + one.http + "/");
   return all;
 }
 
 Status Shop::Open() {
+  Result<Keys> keys = Keys::Make(programs_, directory_, locks_);
+  if (!keys.ok()) return keys.status();
+  keys_ = std::move(keys).value();
   if (Status started = StartCoordinators(); !started.ok()) return started;
   opened_ = true;
   for (const char* name : kServices) {
@@ -59,8 +68,13 @@ Status Shop::Open() {
 }
 
 std::vector<std::string> Shop::CommandOf(const std::string& service) const {
-  std::vector<std::string> argv = {program("assent-demo-" + service), "--database",
-                                   directory_ + "/" + service + ".db"};
+  std::vector<std::string> argv;
+  if (keys_.on()) {
+    argv = keys_.EnvironmentOf(service);
+    argv.insert(argv.begin(), "/usr/bin/env");
+  }
+  argv.insert(argv.end(), {program("assent-demo-" + service), "--database",
+                           directory_ + "/" + service + ".db"});
   for (const Coordinator& one : coordinators_)
     argv.insert(argv.end(), {"--coordinator", one.endpoint});
   return argv;
@@ -94,6 +108,7 @@ Status Shop::StartCoordinators() {
     if (Status started = StartCoordinator(one); !started.ok()) return started;
   }
   assent::ClientOptions options;
+  options.tls = keys_.Of("checkout");
   for (const Coordinator& one : coordinators_) options.endpoints.push_back(one.endpoint);
   client_ = std::make_unique<assent::Client>(std::move(options));
   return assent::OkStatus();
@@ -106,15 +121,18 @@ Status Shop::StartCoordinator(Coordinator& coordinator) {
     std::filesystem::remove_all(data, ignored);
   }
   const std::string name = "coordinator" + (several() ? "-" + coordinator.endpoint.substr(10) : "");
-  Status started = coordinator.process.Start(
-      {programs_ + "/assentd", "--http-listen", coordinator.http, "--listen", coordinator.endpoint,
-       log_.empty() ? "--data" : "--log", log_.empty() ? data : log_},
-      directory_ + "/" + name + ".log");
+  std::vector<std::string> argv{program("assentd"),        "--http-listen",
+                                coordinator.http,          "--listen",
+                                coordinator.endpoint,      log_.empty() ? "--data" : "--log",
+                                log_.empty() ? data : log_};
+  for (const std::string& flag : keys_.DaemonFlags()) argv.push_back(flag);
+  Status started = coordinator.process.Start(std::move(argv), directory_ + "/" + name + ".log");
   if (!started.ok()) return started;
   // It is up when it knows that it does not know.
   const auto end = std::chrono::steady_clock::now() + kPatience;
   for (;;) {
-    const assent::Client client(assent::ClientOptions{.endpoint = coordinator.endpoint});
+    const assent::Client client(
+        assent::ClientOptions{.endpoint = coordinator.endpoint, .tls = keys_.Of("checkout")});
     const auto answer = client.Get("nobody", {.timeout = std::chrono::seconds(1)});
     if (answer.status().code() == assent::Code::kNotFound) return assent::OkStatus();
     if (!coordinator.process.Running())
@@ -136,8 +154,7 @@ Result<int> Shop::WaitAndMend() {
 Result<std::string> Shop::KillCoordinatorOf(const std::string& gid) {
   std::string owner = coordinators_.front().endpoint;
   if (several()) {
-    const Printed located = Run({programs_ + "/assentctl", "--endpoint", endpoints(), "cluster",
-                                 "locate", gid, "-o", "id"});
+    const Printed located = Ctl({"cluster", "locate", gid, "-o", "id"});
     owner = located.text.substr(0, located.text.find('\n'));
   }
   for (Coordinator& one : coordinators_) {
@@ -158,8 +175,22 @@ Status Shop::Repair() {
   return assent::OkStatus();
 }
 
-Printed Shop::Show(const std::string& gid) const {
-  return Run({programs_ + "/assentctl", "--endpoint", endpoints(), "show", gid});
+std::vector<std::string> Shop::CtlWords() const {
+  std::vector<std::string> argv{program("assentctl"), "--endpoint", endpoints()};
+  for (const std::string& flag : keys_.CtlFlagsOf("operator")) argv.push_back(flag);
+  return argv;
+}
+
+Printed Shop::Ctl(const std::vector<std::string>& words) const {
+  std::vector<std::string> argv = CtlWords();
+  argv.insert(argv.end(), words.begin(), words.end());
+  return Run(std::move(argv));
+}
+
+std::string Shop::CtlCommand() const {
+  std::string command;
+  for (const std::string& word : CtlWords()) command += (command.empty() ? "" : " ") + word;
+  return command;
 }
 
 }  // namespace demo

@@ -15,6 +15,7 @@
 #include <assent/status.h>
 
 #include "examples/order/driver/books.h"
+#include "examples/order/driver/keys.h"
 #include "examples/order/driver/process.h"
 
 namespace demo {
@@ -41,8 +42,9 @@ struct Cluster {
 class Shop {
  public:
   // `directory` exists and is empty; `programs` is where assentd and the services are. `broken`: a
-  // rule, or empty.
-  Shop(std::string directory, std::string programs, std::string broken, const Cluster& cluster);
+  // rule, or empty. `locks.several` and `locks.lax` follow from the other two.
+  Shop(std::string directory, std::string programs, std::string broken, const Cluster& cluster,
+       const Locks& locks);
 
   // Opens: everything runs, and the opening books can be read.
   assent::Status Open();
@@ -71,12 +73,17 @@ class Shop {
   assent::Result<Books> ReadBooks() const { return demo::ReadBooks(directory_); }
   // "127.0.0.1:7400,127.0.0.1:7401".
   std::string endpoints() const;
+  const std::string& endpoint() const { return coordinators_.front().endpoint; }
+  const Keys& keys() const { return keys_; }
   // Where each coordinator shows itself in a browser.
   std::vector<std::string> consoles() const;
   std::string program(const std::string& name) const { return programs_ + "/" + name; }
   const std::string& directory() const { return directory_; }
-  // What `assentctl show GID` prints.
-  Printed Show(const std::string& gid) const;
+  // What `assentctl show GID` prints, and other commands of the operator.
+  Printed Show(const std::string& gid) const { return Ctl({"show", gid}); }
+  Printed Ctl(const std::vector<std::string>& words) const;
+  // The same as a person would type it, but for the words.
+  std::string CtlCommand() const;
 
  private:
   struct Coordinator {
@@ -86,11 +93,14 @@ class Shop {
   };
   assent::Status StartCoordinator(Coordinator& coordinator);
   std::vector<std::string> CommandOf(const std::string& service) const;
+  std::vector<std::string> CtlWords() const;
 
   const std::string directory_;
   const std::string programs_;
   const std::string broken_;
   const std::string log_;
+  Locks locks_;
+  Keys keys_;
   bool opened_ = false;
   std::vector<Coordinator> coordinators_;
   std::map<std::string, Process> services_;
