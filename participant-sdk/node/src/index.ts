@@ -7,9 +7,12 @@ export {
   Aborted, AlreadyExists, AssentError, ConfigError, DataLoss, DeadlineExceeded, FailedPrecondition, InvalidArgument, NotAllowed, NotFound,
   Unavailable, UnknownOutcome,
 } from "./errors.js";
+export { type MySqlPool, MySQL } from "./mysql.js";
 export { Participant } from "./participant.js";
 export type { Retry } from "./plan.js";
+export { type PgPool, PostgreSQL, type PostgreSQLOptions } from "./postgresql.js";
 export type { ParticipantOptions } from "./roster.js";
+export { type ServerOptions, ServerTx } from "./server-sql.js";
 export { type Handler, type Resource, type SagaHandlers, Service, type TccHandlers, type TwoPhaseHandlers } from "./service.js";
 export { SQLite, type SQLiteOptions, SQLiteTx } from "./sqlite.js";
 export {

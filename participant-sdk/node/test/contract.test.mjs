@@ -18,3 +18,19 @@ const UNARY = ["participant", "--unary", "127.0.0.1:0", "--protocols", "tcc,saga
 test("sessions, SQLite", () => holds([...SESSION, "--protocols", "tcc,saga"]));
 test("unary, SQLite", () => holds(UNARY));
 test("initiators", () => holds(["initiator"], { script: "initiator.mjs" }));
+
+test("sessions and unary, PostgreSQL", async (t) => {
+  const server = await startPostgres(t);
+  if (!server) return t.skip("no PostgreSQL is installed");
+  const environment = { CONTRACT_POSTGRES: await server.say("new") };
+  assert.match(await holds(SESSION, { environment }), / 0 do not apply/); // two-phase commit and questions among it
+  await holds(UNARY, { environment });
+});
+
+test("sessions and unary, MariaDB", async (t) => {
+  const server = await startMariaDB(t);
+  if (!server) return t.skip("no MariaDB, or no PyMySQL, is installed");
+  const environment = { CONTRACT_MARIADB: await server.say("new") };
+  assert.match(await holds(SESSION, { environment }), / 0 do not apply/);
+  await holds(UNARY, { environment });
+});

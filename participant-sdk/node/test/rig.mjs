@@ -93,42 +93,52 @@ export class Daemon {
   }
 }
 
-/** A server that a Python script of the project starts, and that ends with its standard input: the line it prints first. */
-async function served(t, script, folders) {
-  const head = `import sys\nsys.path[:0] = ${JSON.stringify(folders.map((one) => join(ROOT, "tests", one)))}\n`;
-  const running = new Process("/usr/bin/python3", ["-B", "-c", head + script]);
-  t.after(async () => {
-    running.child.stdin.end();
-    await running.ended;
-  });
-  const line = await new Promise((resolve) => {
-    createInterface(running.child.stdout).once("line", resolve);
-    void running.ended.then(() => resolve(undefined));
-  });
-  if (line !== undefined) return JSON.parse(line);
-  if ((await running.ended) === 3) return undefined;
-  throw new Error(`the database did not start: ${running.output}`);
+/** A database server that a Python script of the project starts, and that ends with its standard input. */
+export class Database {
+  /** `start`: what the script imports, and makes of it. Undefined where there is none installed. */
+  static async start(t, folders, start) {
+    const script = `
+import json, sys
+sys.path[:0] = ${JSON.stringify(folders.map((one) => join(ROOT, "tests", one)))}
+${start}
+    for line in sys.stdin:
+        if line.strip() == "kill": server.kill()
+        if line.strip() == "start": server.start()
+        print(json.dumps(new_url() if line.strip() == "new" else "done"), flush=True)`;
+    const database = new Database();
+    database.process = new Process("/usr/bin/python3", ["-B", "-c", script]);
+    database.process.child.stdin.on("error", () => undefined); // its end is seen by what it does not answer
+    database.lines = createInterface(database.process.child.stdout)[Symbol.asyncIterator]();
+    t.after(async () => {
+      database.process.child.stdin.end();
+      await database.process.ended;
+    });
+    return (await database.say("ready?")) === undefined ? undefined : database;
+  }
+
+  /** "new": the URL of a new, empty database. "kill": kill -9. "start": the same again. */
+  async say(word) {
+    this.process.child.stdin.write(`${word}\n`);
+    const { value, done } = await this.lines.next();
+    if (!done) return JSON.parse(value);
+    if ((await this.process.ended) === 3) return undefined;
+    throw new Error(`the database server has ended: ${this.process.output}`);
+  }
 }
 
-/** The URL of a new database; undefined where there is no PostgreSQL. */
 export function startPostgres(t, settings = { max_prepared_transactions: "100" }) {
-  return served(t, `
-import json
+  return Database.start(t, ["support"], `
 from postgresql import Server, bin_folder
 if bin_folder() is None: sys.exit(3)
 with Server(${JSON.stringify(settings)}) as server:
-    print(json.dumps(server.url(server.new_database())), flush=True)
-    sys.stdin.read()`, ["support"]);
+    new_url = lambda: server.url(server.new_database())`);
 }
 
-/** The same of MariaDB. */
 export function startMariaDB(t) {
-  return served(t, `
-import json
+  return Database.start(t, ["sdk_python"], `
 try: import mariadb
 except ImportError: sys.exit(3)
 if mariadb.program("mariadbd") is None: sys.exit(3)
 with mariadb.Server() as server:
-    print(json.dumps(f"mysql://root@127.0.0.1:{server.port}/{server.new_database()}"), flush=True)
-    sys.stdin.read()`, ["sdk_python"]);
+    new_url = lambda: f"mysql://root@127.0.0.1:{server.port}/{server.new_database()}"`);
 }
