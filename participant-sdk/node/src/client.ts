@@ -54,8 +54,9 @@ export class Client {
 
   /** `endpoints`: coordinators that share one log (some suffice, the client learns of the others). Others must never be named together. */
   constructor(options: ClientOptions = {}) {
-    this.#routes = new Routes(endpointsOf(options.endpoints));
-    this.#dialling = new Dialling(options);
+    const endpoints = endpointsOf(options.endpoints);
+    this.#routes = new Routes(endpoints);
+    this.#dialling = new Dialling(options, endpoints);
     this.#retry = { initialBackoffMs: 20, maxBackoffMs: 1000, giveUpAfterMs: 10_000, ...options.retry };
     this.#wait = options.wait ?? WaitFor.DECIDED;
     this.#timeoutMs = options.timeoutMs ?? 0;
@@ -117,8 +118,15 @@ export class Client {
 
   async #ask(ask: Ask, signal?: AbortSignal): Promise<Attempt> {
     const { endpoint, timeoutMs } = ask;
-    const metadata = this.#dialling.metadata(endpoint);
-    const link = this.#link(endpoint);
+    let metadata: grpc.Metadata;
+    let link: Link;
+    try {
+      metadata = this.#dialling.metadata(endpoint);
+      link = this.#link(endpoint);
+    } catch (error) {
+      // Files that cannot be used now, or a member that the token must not be shown: what was sent before may have been done all the same.
+      return { code: "UNAVAILABLE", message: sentenceOf(error), contacted: false };
+    }
     if (!(await isConnected(link.client, ask.patienceMs, signal))) {
       // The next attempt begins with a new connection, at once, and not when gRPC thinks it may.
       if (this.#links.get(endpoint) === link) this.#links.delete(endpoint);

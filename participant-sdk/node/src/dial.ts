@@ -29,13 +29,14 @@ export interface Tls {
 
 /**
  * Who asks, where the coordinator has rules: the secret itself, or a file with it, read again for each call (so that it can be
- * renewed). Neither: the environment variables ASSENT_TOKEN and ASSENT_TOKEN_FILE; without those no token is shown.
+ * renewed). No option: the environment variables ASSENT_TOKEN, ASSENT_TOKEN_FILE and ASSENT_TOKEN_OVER_PLAIN (1: yes); without those no
+ * token is shown.
  */
 export interface Token {
   readonly secret?: string;
   readonly file?: string;
   /** A token is not sent over a network without TLS, where anybody may read it; `true` sends it all the same. */
-  readonly withoutTls?: boolean;
+  readonly overPlain?: boolean;
 }
 
 export interface DialOptions {
@@ -97,20 +98,23 @@ export class Dialling {
   readonly tls: Tls;
   readonly #token: Token;
   readonly #keepaliveMs: number;
+  #lastSecret = "";
 
-  constructor(options: DialOptions) {
+  /** `endpoints`: those that are to be dialled for certain. */
+  constructor(options: DialOptions, endpoints: readonly string[] = []) {
     const { env } = process;
     this.tls = isWanted(options.tls)
       ? options.tls!
       : { caFile: env.ASSENT_TLS_CA, certFile: env.ASSENT_TLS_CERT, keyFile: env.ASSENT_TLS_KEY, serverName: env.ASSENT_TLS_SERVER_NAME };
-    this.#token = options.token ?? { secret: env.ASSENT_TOKEN, file: env.ASSENT_TOKEN_FILE };
+    this.#token = options.token ?? { secret: env.ASSENT_TOKEN, file: env.ASSENT_TOKEN_FILE, overPlain: env.ASSENT_TOKEN_OVER_PLAIN === "1" };
     this.#keepaliveMs = options.keepaliveMs ?? 20_000;
     if (isWanted(this.tls) && !this.tls.caFile) throw new ConfigError("TLS needs the CAs that are believed: tls.caFile, or ASSENT_TLS_CA");
     if (Boolean(this.tls.certFile) !== Boolean(this.tls.keyFile)) {
       throw new ConfigError("a certificate needs its key, and a key its certificate: certFile and keyFile (ASSENT_TLS_CERT, ASSENT_TLS_KEY)");
     }
     if (isWanted(this.tls)) this.#credentials();
-    this.#secret();
+    this.#lastSecret = this.#secret();
+    for (const endpoint of endpoints) this.metadata(endpoint);
   }
 
   #credentials(): grpc.ChannelCredentials {
@@ -135,6 +139,16 @@ export class Dialling {
     return secret;
   }
 
+  /** While a file cannot be read the last token counts. */
+  #secretNow(): string {
+    try {
+      this.#lastSecret = this.#secret();
+    } catch (error) {
+      if (!this.#lastSecret) throw error;
+    }
+    return this.#lastSecret;
+  }
+
   #isSecure(endpoint: string): boolean {
     return isWanted(this.tls) && !endpoint.startsWith("unix:");
   }
@@ -150,11 +164,11 @@ export class Dialling {
   /** Goes along with each call. */
   metadata(endpoint: string): grpc.Metadata {
     const metadata = new grpc.Metadata();
-    const secret = this.#secret();
+    const secret = this.#secretNow();
     if (!secret) return metadata;
-    if (!this.#isSecure(endpoint) && !isNear(endpoint) && !this.#token.withoutTls) {
+    if (!this.#isSecure(endpoint) && !isNear(endpoint) && !this.#token.overPlain) {
       throw new ConfigError(`a token is not sent to ${endpoint} without TLS, where anybody on the way may read it: set ASSENT_TLS_CA (or tls), ` +
-        "or withoutTls of the token if the network is yours alone");
+        "or overPlain of the token (ASSENT_TOKEN_OVER_PLAIN=1) if the network is yours alone");
     }
     metadata.set("authorization", `Bearer ${secret}`);
     return metadata;

@@ -100,7 +100,7 @@ export class MySQL extends ServerAdapter {
 
   /** Nobody else is at this branch. The lock ends with the connection, whatever is thrown. */
   async #withBranch<T>(connection: ServerConnection, call: Call, work: () => Promise<T>): Promise<T> {
-    const name = `assent/${createHash("sha256").update(`${call.gid}/${call.branchId}`).digest("hex").slice(0, 40)}`;
+    const name = lockOfBranch(call);
     const { rows } = await connection.query("SELECT GET_LOCK(?, ?) AS got", [name, BRANCH_PATIENCE_S]);
     if (Number(rows[0]!.got) !== 1) throw new Error("somebody else is at this branch");
     const value = await work();
@@ -198,6 +198,11 @@ export class MySQL extends ServerAdapter {
     await this.commit(connection);
     return done();
   }
+}
+
+/** That of the Python SDK, which may be at the same branch. */
+export function lockOfBranch(call: Call): string {
+  return `assent/${createHash("sha256").update(`${call.gid}/${call.branchId}`).digest("hex").slice(0, 40)}`;
 }
 
 /** Neither part can have a quote, and both are at most 64 bytes, as XA wants them. */

@@ -263,9 +263,12 @@ function nameOf(call: Call): string {
   return `assent/${call.gid}/${call.branchId}`;
 }
 
-/** Of the advisory lock: 64 bits. Two branches that share one wait for each other, and nothing else comes of it. */
-function keyOfBranch(call: Call): bigint {
-  return createHash("sha256").update(JSON.stringify([call.gid, call.branchId])).digest().readBigInt64BE();
+/**
+ * Of the advisory lock: 64 bits, and those of the Python SDK, which may be at the same branch. Two branches that share one wait for each
+ * other, and nothing else comes of it.
+ */
+export function keyOfBranch(call: Call): bigint {
+  return createHash("sha256").update(`["${call.gid}", "${call.branchId}"]`).digest().readBigInt64BE();
 }
 
 function sqlstate(error: unknown): string {

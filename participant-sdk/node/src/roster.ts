@@ -67,7 +67,7 @@ export class Roster {
     if (Buffer.byteLength(this.options.instance) > MAX_NAME_BYTES) throw new ConfigError(`instance is too long; at most ${MAX_NAME_BYTES} bytes`);
     this.dispatcher = new Dispatcher(service, this.options.workers);
     this.#seeds = endpointsOf(options.endpoints);
-    this.dialling = new Dialling(options);
+    this.dialling = new Dialling(options, this.#seeds);
     this.desk = new Desk((job) => this.dispatcher.execute(job), this.options.maxQueuedCalls);
   }
 

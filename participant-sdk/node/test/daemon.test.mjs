@@ -1,9 +1,10 @@
 // Against a real assentd: orders, rollbacks, open transactions, deaths of the coordinator, services that stop and come back.
 
 import assert from "node:assert/strict";
+import { connect, createServer } from "node:net";
 import { test } from "node:test";
 import * as assent from "assent-sdk";
-import { Daemon, freePort, until } from "./rig.mjs";
+import { Daemon, freePort, startPostgres, until } from "./rig.mjs";
 import { clientOf, Ledger, openShop, order } from "./shop.mjs";
 
 const COMPLETED = assent.WaitFor.COMPLETED;
@@ -153,4 +154,59 @@ test("a coordinator dials a server", async (t) => {
   assert.match((await client.submit(new assent.Transaction().tcc("stock", "other"))).abortReason, /no TRY of action other here/);
   await stock.want(7);
   await assert.rejects(new assent.UnaryServer(new assent.Service("x").saga("a", () => {}), `127.0.0.1:${server.port}`).start(), assent.ConfigError);
+});
+
+/** Hands bytes on to `endpoint`, until it is told to be silent: then connections stand, and nothing comes. */
+async function proxyTo(t, endpoint) {
+  const [host, port] = endpoint.split(":");
+  const proxy = { silent: false };
+  const sockets = [];
+  const server = createServer((near) => {
+    const far = connect(Number(port), host);
+    sockets.push(near, far);
+    for (const [from, to] of [[near, far], [far, near]]) from.on("data", (data) => proxy.silent || to.write(data)).on("error", () => to.destroy());
+    proxy.count = (proxy.count ?? 0) + 1;
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  proxy.endpoint = `127.0.0.1:${server.address().port}`;
+  return proxy;
+}
+
+test("a connection that goes silent is found dead, and made anew", async (t) => {
+  const { endpoint } = await Daemon.start(t);
+  const proxy = await proxyTo(t, endpoint);
+  const stock = new Ledger(t, "stock", 10, { keepaliveMs: 300, maxBackoffMs: 100 });
+  await stock.join(proxy.endpoint);
+  const client = clientOf(t, { endpoints: proxy.endpoint, keepaliveMs: 300, wait: COMPLETED });
+  const take = () => client.submit(new assent.Transaction().tcc("stock", "take", "1"));
+  assert.ok((await take()).committed);
+  proxy.silent = true;
+  const waiting = take();
+  await until("the participant has noticed", () => stock.participant.connected === 0);
+  proxy.silent = false;
+  assert.ok((await waiting).committed);
+  await stock.want(8);
+});
+
+test("several coordinators: each is dialled, and one that dies is not missed", async (t) => {
+  const server = await startPostgres(t);
+  if (!server) return t.skip("no PostgreSQL is installed");
+  const log = await server.say("new");
+  const a = await Daemon.start(t, "--log", log, "--node", "a");
+  const b = await Daemon.start(t, "--log", log, "--node", "b");
+  const stock = new Ledger(t, "stock", 1000);
+  await stock.join(a.endpoint);
+  await until("it has learned of the other one", () => stock.participant.connected === 2);
+  const client = clientOf(t, { endpoints: a.endpoint, wait: COMPLETED, retry: { giveUpAfterMs: 60_000 } });
+  const take = () => client.submit(new assent.Transaction({ deadlineMs: 60_000 }).tcc("stock", "take", "1"));
+  for (const report of await Promise.all(Array.from({ length: 20 }, take))) assert.ok(report.committed, report.abortReason);
+  const waiting = Array.from({ length: 20 }, take);
+  await a.kill();
+  for (const report of await Promise.all(waiting)) assert.ok(report.committed, report.abortReason);
+  await stock.want(960);
+  await until("it is not counted any more", () => stock.participant.connected === 1);
 });

@@ -73,7 +73,7 @@ export class Daemon {
   static async start(t, ...words) {
     const daemon = new Daemon();
     daemon.endpoint = `127.0.0.1:${await freePort()}`;
-    daemon.words = ["--listen", daemon.endpoint, "--http-listen", "none", "--data", join(folder(t), "data"), ...words];
+    daemon.words = ["--listen", daemon.endpoint, "--http-listen", "none", ...(words.includes("--log") ? [] : ["--data", join(folder(t), "data")]), ...words];
     t.after(() => daemon.kill());
     await daemon.again();
     return daemon;

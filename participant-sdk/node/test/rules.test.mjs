@@ -9,6 +9,8 @@ import { Kept, MOVES, NO_ROW, openCall, REFUSALS, stateAfter, upkeepFor } from "
 import { Call, done, refused, replyOf, replyTo, retryLater } from "../dist/call.js";
 import { Desk } from "../dist/desk.js";
 import { Dialling, endpointsOf, isNear } from "../dist/dial.js";
+import { lockOfBranch } from "../dist/mysql.js";
+import { keyOfBranch } from "../dist/postgresql.js";
 import { carryOut, Routes, slotOf } from "../dist/plan.js";
 import { runPlain } from "../dist/service.js";
 import { Session } from "../dist/session.js";
@@ -139,7 +141,7 @@ test("endpoints and tokens that cannot be used", async (t) => {
   const token = new Dialling({ token: { secret: "word" } });
   assert.deepEqual(token.metadata("127.0.0.1:1").get("authorization"), ["Bearer word"]);
   assert.throws(() => token.metadata("192.0.2.1:1"), /without TLS/);
-  assert.equal(new Dialling({ token: { secret: "word", withoutTls: true } }).metadata("192.0.2.1:1").get("authorization").length, 1);
+  assert.equal(new Dialling({ token: { secret: "word", overPlain: true } }).metadata("192.0.2.1:1").get("authorization").length, 1);
   const empty = join(folder(t), "empty");
   writeFileSync(empty, "\n");
   const wrong = [
@@ -318,4 +320,11 @@ test("a signal gives the waiting up, and says what may have been done", async ()
 test("the slot of a gid is that of every other SDK", () => {
   assert.equal(slotOf("", 1 << 16), 0x2325);
   assert.equal(slotOf("a", 1 << 16), 0xec8c); // the published value of "a"
+});
+
+// Instances in both languages may share a database: no two of them are at one branch.
+test("a branch's lock is that of the Python SDK", () => {
+  const one = call(Operation.TRY, { gid: "g1", branchId: "b:2" });
+  assert.equal(keyOfBranch(one), -1713887523504371845n);
+  assert.equal(lockOfBranch(one), "assent/b5967554032e2f69ab0f3732aaaf798376d48b29");
 });
