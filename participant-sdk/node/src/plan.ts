@@ -10,7 +10,7 @@ const CONNECT_PATIENCE_MS = 1000; // for a connection, where another coordinator
 const MAP_PATIENCE_MS = 2000;
 const MAP_AGE_MS = 5000; // so old a map is asked for again, with the next call
 const LOOK_AGAIN_MS = 500; // after a failure, if the map is older
-const MAX_MEMBERS = 1024;
+const MAX_MAP_MEMBERS = 1024;
 
 /** How what failed without an answer is repeated. */
 export interface Retry {
@@ -84,7 +84,7 @@ export class Routes {
     const [generation, number] = this.#version;
     const isOlder = version[0] < generation || (version[0] === generation && version[1] < number);
     const { slots, members: all, departed } = view;
-    if (isOlder || slots.length === 0 || slots.length % 2 !== 0 || all.length === 0 || all.length > MAX_MEMBERS) return;
+    if (isOlder || slots.length === 0 || slots.length % 2 !== 0 || all.length === 0 || all.length > MAX_MAP_MEMBERS) return;
     const members: string[] = all.map((member: Message) => member.address);
     const left = new Set<string>(departed.map((member: Message) => member.address).filter((address: string) => !members.includes(address)));
     this.#version = version;

@@ -1,7 +1,7 @@
 // Values, tables and plans: what needs neither a coordinator nor a database.
 
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import * as assent from "assent-sdk";
@@ -12,11 +12,12 @@ import { Dialling, endpointsOf, isNear } from "../dist/dial.js";
 import { lockOfBranch } from "../dist/mysql.js";
 import { keyOfBranch } from "../dist/postgresql.js";
 import { carryOut, Routes, slotOf } from "../dist/plan.js";
+import { Roster } from "../dist/roster.js";
 import { runPlain } from "../dist/service.js";
 import { Session } from "../dist/session.js";
 import { longOf, METHODS, numberOf, unsignedOf } from "../dist/wire.js";
 import { cut, oneLine, protocolOf } from "../dist/words.js";
-import { folder, ROOT } from "./rig.mjs";
+import { folder, HERE, ROOT } from "./rig.mjs";
 
 const { Kind, Operation, Protocol, Verdict } = assent;
 const page = readFileSync(join(ROOT, "participant-sdk/cpp/barrier/DESIGN.md"), "utf8");
@@ -129,6 +130,7 @@ test("a service that cannot work says what is missing", () => {
     [() => new assent.Service("s").saga("a", () => {}).saga("a", () => {}), /registered twice/],
     [() => new assent.Service("s").saga("a", () => {}).attach(new assent.SQLite("x").saga("a", () => {})).owners(), /registered twice/],
     [() => new assent.Service("s").owners(), /has no action/],
+    [() => Array.from({ length: 1025 }, (_, at) => at).reduce((service, at) => service.saga(`a${at}`, () => {}), new assent.Service("s")).owners(), /has 1025 actions; at most 1024/],
   ];
   for (const [make, sentence] of wrong) assert.throws(make, (error) => error instanceof assent.ConfigError && sentence.test(error.message));
 });
@@ -192,7 +194,8 @@ test("the former owner of a slot is not heard", () => {
 
 // ---- a session
 
-function session(desk = new Desk((job) => job.answer(done("x".repeat(200 * 1024))), 4096)) {
+function session(resultBytes = 200 * 1024, execute = (job) => job.answer(done("x".repeat(resultBytes)))) {
+  const desk = new Desk(execute, 4096);
   const delivered = [];
   const one = new Session({
     endpoint: "e", hello: { maxInFlight: 600 }, desk, counters: { commands: 0, replies: 0, droppedReplies: 0, connections: 0, staleCommands: 0 },
@@ -203,20 +206,61 @@ function session(desk = new Desk((job) => job.answer(done("x".repeat(200 * 1024)
 }
 
 test("a session's frames keep their limits, and it leaves when all is answered", () => {
-  const { one, welcome, command } = session();
-  assert.ok(one.nextFrame().hello);
-  assert.equal(one.nextFrame(), undefined);
-  one.onFrame(welcome);
-  one.onFrame({ commands: Array.from({ length: 300 }, (_, at) => command(at + 1)), answers: [] });
-  one.stop();
-  let replies = 0;
-  for (let frame; (frame = one.nextFrame()); ) {
-    assert.ok(METHODS.Connect.requestSerialize(frame).length < 4 * 1024 * 1024 && frame.replies.length <= 256);
-    assert.equal(Boolean(frame.goodbye), replies === 0);
-    replies += frame.replies.length;
+  for (const resultBytes of [200 * 1024, 1]) {
+    const { one, welcome, command } = session(resultBytes);
+    assert.ok(one.nextFrame().hello);
+    assert.equal(one.nextFrame(), undefined);
+    one.onFrame(welcome);
+    one.onFrame({ commands: Array.from({ length: 300 }, (_, at) => command(at + 1)), answers: [] });
+    one.stop();
+    let replies = 0;
+    for (let frame; (frame = one.nextFrame()); ) {
+      assert.ok(METHODS.Connect.requestSerialize(frame).length < 4 * 1024 * 1024 && frame.replies.length <= 256);
+      assert.equal(Boolean(frame.goodbye), replies === 0);
+      replies += frame.replies.length;
+    }
+    assert.equal(replies, 300);
+    assert.ok(one.finished);
   }
-  assert.equal(replies, 300);
-  assert.ok(one.finished);
+});
+
+test("what is beyond a session's limits waits, or is told so", () => {
+  const { one, welcome, command } = session(1, () => undefined);
+  one.nextFrame();
+  one.onFrame(welcome);
+  one.onFrame({ commands: Array.from({ length: 601 }, (_, at) => command(at + 1)), answers: [] });
+  const [reply, ...others] = one.nextFrame().replies;
+  assert.deepEqual([reply.gid, reply.kind, others.length], ["g601", Kind.RETRY_LATER, 0]);
+  assert.match(reply.reason, /more than maxInFlight \(600\)/);
+  for (let at = 0; at < 1100; at += 1) one.question({ gid: `q${at}`, branchId: "1", coordinatorId: 1, beganEpoch: 1n });
+  let asked = 0;
+  for (let frame; (frame = one.nextFrame()); ) asked += frame.queries.length;
+  assert.equal(asked, 1024);
+});
+
+test("who shares the log is dialled, and not more than there may be", () => {
+  const roster = new Roster(new assent.Service("s").saga("a", () => {}), { endpoints: "seed:1", maxInFlight: 100 });
+  assert.equal(roster.hello("seed:1").maxInFlight, 100);
+  roster.learn(1, { members: [{ address: "http://a" }, { address: "seed:1" }, { address: "b:1" }] });
+  assert.deepEqual(roster.wanted(), ["seed:1", "b:1"]);
+  assert.equal(roster.hello("b:1").maxInFlight, 50);
+  roster.learn(1, { members: Array.from({ length: 40 }, (_, at) => ({ address: `m${at}:1` })) });
+  assert.equal(roster.wanted().length, 33);
+  assert.equal(roster.hello("m0:1").maxInFlight, 32);
+  for (const [name, value] of [["workers", 0], ["maxInFlight", NaN], ["stopGraceMs", -1]]) {
+    assert.throws(() => new Roster(new assent.Service("s").saga("a", () => {}), { [name]: value }), new RegExp(`${name} is ${value}; it must be at least`));
+  }
+});
+
+test("the limits are those of the guide", () => {
+  const sources = readdirSync(join(HERE, "src")).map((name) => readFileSync(join(HERE, "src", name), "utf8")).join("\n");
+  const guide = readFileSync(join(ROOT, "docs/sdk-node.md"), "utf8").split("## Limits")[1].split("## Testing")[0];
+  const rows = [...guide.matchAll(/^\| `(\w+)` \| (\d+) \|/gm)];
+  assert.ok(rows.length > 8);
+  for (const [, name, value] of rows) {
+    const [, said] = new RegExp(`\\b(?:const ${name} =|${name}:) ([\\d_* ]+)[;,]`).exec(sources) ?? assert.fail(name);
+    assert.equal(said.replaceAll("_", "").split("*").reduce((product, factor) => product * Number(factor), 1), Number(value), name);
+  }
 });
 
 test("a coordinator that does not keep to the protocol is given up", () => {
@@ -305,6 +349,18 @@ test("in a cluster the owner is asked, then others, and who is named", async () 
   const without = world(({ endpoint }) => (endpoint === "c:1" ? { code: "OK", reply: "report" } : { code: "UNAVAILABLE" }), map);
   await submit(without);
   assert.deepEqual(without.asked, ["b:1", "a:1", "c:1"]);
+});
+
+test("whoever is alone with its log is asked alone, unless others are known to share one", () => {
+  const routes = new Routes(["a:1", "b:1"]);
+  routes.learn("b:1", ALONE);
+  assert.deepEqual(routes.endpoints, ["b:1"]);
+  const shared = new Routes(["a:1", "b:1"]);
+  shared.learn("a:1", { version: 2, generation: 1, slots: Buffer.alloc(2), members: [{ address: "a:1" }], departed: [{ address: "b:1" }] });
+  assert.deepEqual(shared.endpoints, ["a:1"], "one that has left is not asked, though it was given");
+  shared.learn("a:1", { version: 1, generation: 1, slots: Buffer.alloc(2), members: [{ address: "c:1" }], departed: [] });
+  shared.learn("c:1", ALONE);
+  assert.deepEqual(shared.endpoints, ["a:1"]);
 });
 
 test("a signal gives the waiting up, and says what may have been done", async () => {

@@ -1,11 +1,11 @@
 // The service that assent-contract examines (docs/contract.md): a ledger behind the barrier, in SQLite or, with CONTRACT_POSTGRES=URL or
-// CONTRACT_MARIADB=URL, in a database server.
+// CONTRACT_MARIADB=URL, in a database server. (CONTRACT_SERVICE: under another name, for tests of several.)
 
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import * as assent from "assent-sdk";
 
-const { CONTRACT_POSTGRES, CONTRACT_MARIADB, ASSENT_CONTRACT_FOLDER, ASSENT_CONTRACT_LISTEN, ASSENT_CONTRACT_START } = process.env;
+const { CONTRACT_POSTGRES, CONTRACT_MARIADB, CONTRACT_SERVICE = "contract", ASSENT_CONTRACT_FOLDER, ASSENT_CONTRACT_LISTEN, ASSENT_CONTRACT_START } = process.env;
 const TABLE = "CREATE TABLE IF NOT EXISTS ledger(account VARCHAR(128) PRIMARY KEY, balance BIGINT NOT NULL, held BIGINT NOT NULL)";
 const ON_CONFLICT = "ON CONFLICT(account) DO UPDATE SET balance = ledger.balance + excluded.balance, held = ledger.held + excluded.held";
 const ON_DUPLICATE = "ON DUPLICATE KEY UPDATE balance = balance + VALUES(balance), held = held + VALUES(held)";
@@ -62,7 +62,7 @@ db.saga("echo", (tx, call) => JSON.stringify({
   results: Object.fromEntries([...call.results].map(([branch, result]) => [branch, Buffer.from(result).toString()])),
 }));
 
-const service = new assent.Service("contract", db);
+const service = new assent.Service(CONTRACT_SERVICE, db);
 if (ASSENT_CONTRACT_LISTEN) await new assent.UnaryServer(service, ASSENT_CONTRACT_LISTEN).run();
 else await new assent.Participant(service, { questionIntervalMs: 500, log: (line) => console.log(line) }).run();
 await pool?.end();
