@@ -108,6 +108,7 @@ class Verifier {
     std::uint64_t number = 0;
     std::string hash{};
   };
+  static bool IsWhatWasThere(const Chain& chain, const Row& row);
   void Fault(Chain& chain, const std::string& what);
   void CheckBeginning(const std::string& name, Chain& chain);
   void CheckClaim(const Claim& claim, bool is_expected);

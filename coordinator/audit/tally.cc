@@ -1,6 +1,7 @@
 #include "coordinator/audit/tally.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 namespace assent::audit {
@@ -11,9 +12,28 @@ constexpr char kOthers[] = "others";
 
 }  // namespace
 
+// What is behind the last one that is told apart is one call: "".
+Tally::Key Tally::KeyOf(const Visit& visit) const {
+  Key key{visit.kind, visit.deed.who, visit.deed.address, visit.code == Code::kOk, ""};
+  if (visit.deed.who.empty()) return key;
+  const auto first = counts_.lower_bound(key);
+  std::get<4>(key) = visit.deed.detail;
+  std::size_t calls_count = 0;
+  for (auto at = first; at != counts_.end() && calls_count < kMaxCallsToldApartCount; ++at) {
+    const Key& other = at->first;
+    if (std::tie(std::get<0>(other), std::get<1>(other), std::get<2>(other), std::get<3>(other)) !=
+        std::tie(std::get<0>(key), std::get<1>(key), std::get<2>(key), std::get<3>(key)))
+      break;
+    if (std::get<4>(other) == std::get<4>(key)) return key;
+    ++calls_count;
+  }
+  if (calls_count == kMaxCallsToldApartCount && counts_.count(key) == 0) std::get<4>(key).clear();
+  return key;
+}
+
 std::optional<Visit> Tally::Take(Visit visit, std::int64_t now_ms) {
   const bool let_in = visit.code == Code::kOk;
-  Key key{visit.kind, visit.deed.who, visit.deed.address, let_in};
+  Key key = KeyOf(visit);
   auto found = counts_.find(key);
   if (found != counts_.end() && now_ms < found->second.ends_ms) {
     ++found->second.times;
@@ -22,10 +42,11 @@ std::optional<Visit> Tally::Take(Visit visit, std::int64_t now_ms) {
   }
   if (now_ms >= firsts_end_ms_) {
     firsts_end_ms_ = now_ms + window_ms_;
-    firsts_ = 0;
+    firsts_ = {};
   }
   const bool room = found != counts_.end() || counts_.size() < kMaxVisitorsCount;
-  if (room && (let_in || ++firsts_ <= kMaxFirstRefusalsCount)) {
+  std::size_t& firsts = firsts_[visit.deed.who.empty() ? 0 : 1];
+  if (room && (let_in || ++firsts <= kMaxFirstRefusalsCount)) {
     Count& count = counts_[std::move(key)];
     count.ends_ms = now_ms + window_ms_;
     return visit;
@@ -33,7 +54,7 @@ std::optional<Visit> Tally::Take(Visit visit, std::int64_t now_ms) {
   visit.deed.who.clear();
   visit.deed.claims.clear();
   visit.deed.address = kOthers;
-  Count& others = counts_[Key{visit.kind, "", kOthers, let_in}];
+  Count& others = counts_[Key{visit.kind, "", kOthers, let_in, ""}];
   if (others.ends_ms == 0) others.ends_ms = now_ms + window_ms_;
   ++others.times;
   others.last = std::move(visit);

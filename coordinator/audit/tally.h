@@ -4,6 +4,7 @@
 // those that follow as a count for each window. Bounded, whoever comes from wherever. Not
 // thread-safe; the time is told.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -20,7 +21,9 @@ namespace assent::audit {
 
 // Told apart by who, from where, and whether they were let in; the others are counted together.
 inline constexpr std::size_t kMaxVisitorsCount = 256;
-// Refused ones that are written at once, in a window.
+// And by what was asked, of those who are known; of strangers it is not.
+inline constexpr std::size_t kMaxCallsToldApartCount = 16;
+// Refused ones that are written at once, in a window; as many again of those who are known.
 inline constexpr std::size_t kMaxFirstRefusalsCount = 100;
 
 struct Visit {
@@ -44,7 +47,8 @@ class Tally {
   std::optional<std::int64_t> next_ms() const;
 
  private:
-  using Key = std::tuple<Kind, std::string, std::string, bool>;
+  using Key = std::tuple<Kind, std::string, std::string, bool, std::string>;
+  Key KeyOf(const Visit& visit) const;
   struct Count {
     std::int64_t ends_ms = 0;
     std::uint64_t times = 0;
@@ -54,7 +58,7 @@ class Tally {
   const std::int64_t window_ms_;
   std::map<Key, Count> counts_;
   std::int64_t firsts_end_ms_ = 0;
-  std::size_t firsts_ = 0;
+  std::array<std::size_t, 2> firsts_{};  // of strangers, and of others
 };
 
 }  // namespace assent::audit

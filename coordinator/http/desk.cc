@@ -162,17 +162,6 @@ Status Desk::NoteRefused(const Request& request, const Status& why) const {
   return why;
 }
 
-Answer Desk::Refusal(const Request& request, const Status& why) const {
-  Answer answer = Failure(why);
-  if (why.code() != Code::kResourceExhausted || options_.guard == nullptr) return answer;
-  const std::int64_t left_ms =
-      options_.guard->BarredForMs(request.caller.address, base::UnixNowMs());
-  answer.try_later = false;  // it is said here
-  answer.header =
-      "Retry-After: " + std::to_string(std::max<std::int64_t>(1, (left_ms + 999) / 1000)) + "\r\n";
-  return answer;
-}
-
 std::shared_ptr<Pending> Desk::TakeOther(Request& request,
                                          const std::shared_ptr<Exchange>& exchange, bool* taken) {
   const std::string_view path = PathOf(request.target);
@@ -190,7 +179,7 @@ std::shared_ptr<Pending> Desk::TakeOther(Request& request,
   } else if (const Status may =
                  path == kMetricsPath ? Admit(request, security::Permission::kLook) : OkStatus();
              !may.ok()) {
-    Reply(exchange, Refusal(request, may));
+    Reply(exchange, login_.Refusal(request, may));
   } else if (path == kMetricsPath) {
     exchange->Reply([&options = options_] {
       return Answer{.body = options.metrics(), .type = options.metrics_type};
@@ -216,7 +205,7 @@ std::shared_ptr<Pending> Desk::TakeCall(Request request,
     return nullptr;
   }
   if (const Status may = Admit(request, target->route->needs); !may.ok()) {
-    Reply(exchange, Refusal(request, may));
+    Reply(exchange, login_.Refusal(request, may));
     return nullptr;
   }
   const std::shared_ptr<const Rooms> rooms = std::atomic_load(&rooms_);

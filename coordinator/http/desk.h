@@ -56,7 +56,6 @@ class Desk final : public Taker {
   // What it may not is on record.
   Status NoteRefused(const Request& request, const Status& why) const;
   // Why not, and, of one who is to come back, when.
-  Answer Refusal(const Request& request, const Status& why) const;
   std::shared_ptr<Pending> TakeCall(Request request, const std::shared_ptr<Exchange>& exchange);
 
   const DeskOptions options_;

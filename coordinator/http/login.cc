@@ -160,6 +160,16 @@ Result<security::Visitor> Login::Admit(Request& request) {
   return visitor;
 }
 
+Answer Login::Refusal(const Request& request, const Status& why) const {
+  Answer answer = Failure(why);
+  if (why.code() != Code::kResourceExhausted || guard_ == nullptr) return answer;
+  const std::int64_t left_ms = guard_->BarredForMs(request.caller.address, base::UnixNowMs());
+  answer.try_later = false;  // it is said here
+  answer.header =
+      "Retry-After: " + std::to_string(std::max<std::int64_t>(1, (left_ms + 999) / 1000)) + "\r\n";
+  return answer;
+}
+
 Answer Login::LogIn(Request& request) {
   if (!asks()) {
     return Failure(FailedPrecondition(
@@ -172,11 +182,14 @@ Answer Login::LogIn(Request& request) {
   auto visitor = guard_->Admit(ProofOf(request), base::UnixNowMs());
   if (visitor.ok() && visitor->name == nullptr)
     visitor = Unauthenticated("the token is nobody's whom a rule could name");
+  // Each session takes room from others'.
+  if (visitor.ok() && visitor->grants->empty())
+    visitor = PermissionDenied("no rule gives " + *visitor->name + " a role");
   auto secret = visitor.ok() ? sessions_.Begin(*visitor->name, request.authorization, Clock::now())
                              : Result<std::string>(visitor.status());
   Note(security::Sighting::Kind::kLogin, request, visitor.ok() ? *visitor->name : "",
        secret.ok() ? OkStatus() : secret.status());
-  if (!secret.ok()) return Failure(secret.status());
+  if (!secret.ok()) return Refusal(request, secret.status());
   // Whoever was logged in here before is not any more.
   (void)sessions_.End(SessionOf(request));
   Json shown = Shown(*visitor, "SESSION");
@@ -214,7 +227,10 @@ Answer Login::Tell(Request& request) {
     request.cookie.clear();
     visitor = Admit(request);
   }
-  if (!visitor.ok()) return Failure(visitor.status());
+  if (!visitor.ok()) {
+    Note(security::Sighting::Kind::kRefused, request, "", visitor.status());
+    return Refusal(request, visitor.status());
+  }
   const bool has_session = !secret.empty() && answer.header.empty();
   if (!has_session && request.authorization.empty())
     by = visitor->name != nullptr ? "CERTIFICATE" : "NOTHING";
@@ -226,12 +242,11 @@ Answer Login::Tell(Request& request) {
 }
 
 void Login::Note(security::Sighting::Kind kind, const Request& request, std::string identity,
-                 const Status& status) {
-  const bool in = kind == security::Sighting::Kind::kLogin;
+                 const Status& status) const {
   guard_->Note({.kind = kind,
                 .identity = std::move(identity),
                 .address = request.caller.address,
-                .call = "POST " + std::string(in ? kLoginPath : kLogoutPath),
+                .call = request.method + " " + std::string(PathOf(request.target)),
                 .status = status});
 }
 

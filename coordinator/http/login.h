@@ -36,6 +36,8 @@ class Login {
   // UNAUTHENTICATED: there is something, and it is nothing, or no more. PERMISSION_DENIED: it may
   // have been a page of somebody else's that made the browser send it.
   Result<security::Visitor> Admit(Request& request);
+  // Of one that was not let in: also when to come back.
+  Answer Refusal(const Request& request, const Status& why) const;
   std::size_t sessions_count() const { return sessions_.count(); }
 
  private:
@@ -43,7 +45,7 @@ class Login {
   Answer LogOut(const Request& request);
   Answer Tell(Request& request);
   void Note(security::Sighting::Kind kind, const Request& request, std::string identity,
-            const Status& status);
+            const Status& status) const;
 
   security::Guard* const guard_;
   Sessions sessions_;

@@ -1,5 +1,6 @@
 #include "coordinator/http/sessions.h"
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <utility>
@@ -96,29 +97,38 @@ Result<std::string> Sessions::Begin(std::string identity, std::string_view shown
   std::string secret = Hex(random);
   Session session{std::move(identity), Seal(secret, shown), now, now};
   const MutexLock lock(mutex_);
-  MakeRoom(session.identity, now);
-  if (sessions_.size() >= kMaxSessionsCount) {
-    return ResourceExhausted("there are " + std::to_string(kMaxSessionsCount) +
-                             " sessions of the console, and no room for another");
-  }
+  DropThoseThatAreOver(now);
+  MakeRoom(session.identity);
   sessions_.emplace(HashOf(kForFinding, secret), std::move(session));
   return secret;
 }
 
-void Sessions::MakeRoom(const std::string& identity, TimePoint now) {
-  std::size_t own_count = 0;
-  auto longest_idle = sessions_.end();
+void Sessions::DropThoseThatAreOver(TimePoint now) {
   for (auto next = sessions_.begin(); next != sessions_.end();) {
     const auto one = next++;
-    if (one->second.IsOver(now)) {
-      sessions_.erase(one);
-    } else if (one->second.identity == identity) {
-      ++own_count;
-      if (longest_idle == sessions_.end() || one->second.used < longest_idle->second.used)
-        longest_idle = one;
-    }
+    if (one->second.IsOver(now)) sessions_.erase(one);
   }
-  if (own_count >= kMaxSessionsPerIdentityCount) sessions_.erase(longest_idle);
+}
+
+// Whoever has many names and logs in with all of them moves out his own.
+void Sessions::MakeRoom(const std::string& identity) {
+  std::map<std::string_view, std::size_t> counts;
+  for (const auto& [hash, session] : sessions_) ++counts[session.identity];
+  if (counts[identity] >= kMaxSessionsPerIdentityCount) return DropIdlestOf(identity);
+  if (sessions_.size() < kMaxSessionsCount) return;
+  const auto most = std::max_element(
+      counts.begin(), counts.end(),
+      [](const auto& one, const auto& other) { return one.second < other.second; });
+  DropIdlestOf(std::string(most->first));
+}
+
+void Sessions::DropIdlestOf(const std::string& identity) {
+  auto idlest = sessions_.end();
+  for (auto one = sessions_.begin(); one != sessions_.end(); ++one) {
+    if (one->second.identity != identity) continue;
+    if (idlest == sessions_.end() || one->second.used < idlest->second.used) idlest = one;
+  }
+  if (idlest != sessions_.end()) sessions_.erase(idlest);
 }
 
 std::optional<std::string> Sessions::Find(std::string_view secret, TimePoint now) {

@@ -22,6 +22,7 @@ namespace assent::http {
 // Since the login, and since anything was asked.
 inline constexpr std::int64_t kMaxSessionMs = 8 * 3'600'000;
 inline constexpr std::int64_t kMaxSessionIdleMs = 30 * 60'000;
+// Beyond it the idlest one ends of whoever has the most.
 inline constexpr std::size_t kMaxSessionsCount = 1024;
 // Beyond it the one that has asked nothing for the longest ends.
 inline constexpr std::size_t kMaxSessionsPerIdentityCount = 16;
@@ -34,8 +35,7 @@ class Sessions {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  // Its secret, in hexadecimal digits. `shown`: what is asked for again. RESOURCE_EXHAUSTED: there
-  // are too many.
+  // Its secret, in hexadecimal digits. `shown`: what is asked for again.
   Result<std::string> Begin(std::string identity, std::string_view shown, TimePoint now)
       ASSENT_EXCLUDES(mutex_);
   // What was shown. Nothing: there is no such session, or none any more.
@@ -56,7 +56,9 @@ class Sessions {
 
     bool IsOver(TimePoint now) const;
   };
-  void MakeRoom(const std::string& identity, TimePoint now) ASSENT_REQUIRES(mutex_);
+  void DropThoseThatAreOver(TimePoint now) ASSENT_REQUIRES(mutex_);
+  void MakeRoom(const std::string& identity) ASSENT_REQUIRES(mutex_);
+  void DropIdlestOf(const std::string& identity) ASSENT_REQUIRES(mutex_);
 
   mutable Mutex mutex_;
   std::map<std::string, Session, std::less<>> sessions_ ASSENT_GUARDED_BY(mutex_);  // by hash

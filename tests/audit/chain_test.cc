@@ -112,6 +112,17 @@ TEST(AuditChain, WhatIsMissingMovedOrTwiceIsNamed) {
   EXPECT_THAT(FaultsOf(rows), ElementsAre(HasSubstr("deeds 4: is there twice, and they differ")));
 }
 
+// The hash of the true row was believed.
+TEST(AuditChain, AForgedCopyThatHasTheTrueHashIsFound) {
+  for (const std::size_t of : {std::size_t{0}, std::size_t{3}}) {
+    std::vector<Row> rows = Chain(5);
+    rows.push_back(rows[of]);
+    rows.back().deed.who = "mallory";
+    EXPECT_THAT(FaultsOf(rows), ElementsAre(HasSubstr(" " + std::to_string(of + 1) +
+                                                      ": is there twice, and they differ")));
+  }
+}
+
 TEST(AuditChain, ACutEndAndAnotherChainAreFoundByAHashThatWasKept) {
   std::vector<Row> rows = Chain(5);
   const std::string hash = Hex(rows[4].hash);
@@ -179,6 +190,36 @@ TEST(AuditTally, HoweverManyComeFromWhereverFewRowsComeOfIt) {
   ASSERT_EQ(ended.size(), 1U);
   EXPECT_EQ(ended[0].deed.address, "others");
   EXPECT_EQ(ended[0].times, 100'000 - kMaxFirstRefusalsCount);
+}
+
+// Of six calls that were refused the first and the last were on record.
+TEST(AuditTally, OfSomebodyKnownEachCallIsToldApartAndOfStrangersNot) {
+  Tally tally(1000);
+  const auto of = [](const std::string& who, int call) {
+    Visit visit = From("a", Code::kPermissionDenied);
+    visit.deed.who = who;
+    visit.deed.detail = "call " + std::to_string(call);
+    return visit;
+  };
+  const int calls = static_cast<int>(kMaxCallsToldApartCount);
+  for (int call = 0; call < calls; ++call) {
+    EXPECT_TRUE(tally.Take(of("ann", call), 0).has_value()) << call;
+    EXPECT_FALSE(tally.Take(of("ann", call), 1).has_value()) << call;
+    EXPECT_EQ(tally.Take(of("", call), 0).has_value(), call == 0) << call;
+  }
+  EXPECT_TRUE(tally.Take(of("ann", calls), 2).has_value());
+  for (int call = calls; call < 1000; ++call)
+    EXPECT_FALSE(tally.Take(of("ann", call), 3).has_value()) << call;
+  EXPECT_EQ(tally.TakeEnded(1002, false).size(), kMaxCallsToldApartCount + 2);
+}
+
+TEST(AuditTally, StrangersDoNotTakeTheRoomOfThoseWhoAreKnown) {
+  Tally tally(1000);
+  for (std::size_t i = 0; i <= kMaxFirstRefusalsCount; ++i)
+    (void)tally.Take(From(std::to_string(i)), 0);
+  Visit known = From("x", Code::kPermissionDenied);
+  known.deed.who = "ann";
+  EXPECT_TRUE(tally.Take(known, 0).has_value());
 }
 
 TEST(AuditTally, WhoIsLetInIsToldApartFromWhoIsNot) {
