@@ -159,8 +159,14 @@ export class Participant {
   /** Begins to dial: an unreachable coordinator is no failure, it is dialled until it is reached. */
   async start(): Promise<this> {
     if (this.#roster) throw new FailedPrecondition("the participant was started before; make another one");
-    this.#roster = new Roster(this.service, this.options);
-    await this.#roster.dispatcher.start();
+    const roster = (this.#roster = new Roster(this.service, this.options));
+    try {
+      await roster.dispatcher.start();
+    } catch (error) {
+      this.#roster = undefined; // it may be tried again
+      throw error;
+    }
+    if (this.stopping) return this;
     this.dialWanted();
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
     return this;
@@ -187,13 +193,11 @@ export class Participant {
 
   /** Says goodbye, answers what it has, leaves. Done when that is done, or the grace is over. Not from a handler. */
   stop(): Promise<void> {
-    this.#stopped ??= this.#leave();
-    return this.#stopped;
+    if (this.#roster) this.#stopped ??= this.#leave(this.#roster);
+    return this.#stopped ?? Promise.resolve();
   }
 
-  async #leave(): Promise<void> {
-    const roster = this.#roster;
-    if (!roster) return;
+  async #leave(roster: Roster): Promise<void> {
     this.stopping = true;
     for (const end of this.#pauses) end();
     const links = [...this.#links.values()];

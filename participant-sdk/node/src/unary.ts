@@ -46,6 +46,16 @@ export class UnaryServer {
   async start(): Promise<this> {
     if (this.#dispatcher) throw new FailedPrecondition("the server was started before; make another one");
     const dispatcher = (this.#dispatcher = new Dispatcher(this.service, this.options.workers ?? 16));
+    try {
+      await this.#serve(dispatcher);
+    } catch (error) {
+      this.#dispatcher = this.#server = undefined; // it may be tried again
+      throw error;
+    }
+    return this;
+  }
+
+  async #serve(dispatcher: Dispatcher): Promise<void> {
     const credentials = this.#credentials();
     await dispatcher.start();
     const desk = new Desk((job) => dispatcher.execute(job), this.options.maxQueuedCalls ?? 1024);
@@ -59,7 +69,6 @@ export class UnaryServer {
         else resolve(port);
       });
     });
-    return this;
   }
 
   #credentials(): grpc.ServerCredentials {
@@ -101,18 +110,18 @@ export class UnaryServer {
 
   /** Takes no new calls, answers those that run, and ends. */
   stop(): Promise<void> {
-    this.#stopped ??= this.#leave();
-    return this.#stopped;
+    if (this.#dispatcher) this.#stopped ??= this.#leave(this.#dispatcher);
+    return this.#stopped ?? Promise.resolve();
   }
 
-  async #leave(): Promise<void> {
+  async #leave(dispatcher: Dispatcher): Promise<void> {
     const server = this.#server;
     if (server) {
       const grace = setTimeout(() => server.forceShutdown(), this.options.stopGraceMs ?? 10_000);
       await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
       clearTimeout(grace);
     }
-    await this.#dispatcher?.close(() => undefined);
+    await dispatcher.close(() => undefined);
   }
 
   /** Serves until SIGTERM or SIGINT comes, or the signal is aborted. */

@@ -1,10 +1,12 @@
 // Against a real assentd: orders, rollbacks, open transactions, deaths of the coordinator, services that stop and come back.
 
 import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
 import { connect, createServer } from "node:net";
+import { join } from "node:path";
 import { test } from "node:test";
 import * as assent from "assent-sdk";
-import { Daemon, freePort, startPostgres, until } from "./rig.mjs";
+import { Daemon, folder, freePort, startPostgres, until } from "./rig.mjs";
 import { clientOf, Ledger, openShop, order } from "./shop.mjs";
 
 const COMPLETED = assent.WaitFor.COMPLETED;
@@ -209,4 +211,27 @@ test("several coordinators: each is dialled, and one that dies is not missed", a
   for (const report of await Promise.all(waiting)) assert.ok(report.committed, report.abortReason);
   await stock.want(960);
   await until("it is not counted any more", () => stock.participant.connected === 1);
+});
+
+test("a start that failed may be tried again, and a stop before or during a start is one", async (t) => {
+  const { endpoint } = await Daemon.start(t);
+  const place = join(folder(t), "later");
+  const service = new assent.Service("late", new assent.SQLite(join(place, "books.db")).saga("work", () => "done"));
+  for (const what of [new assent.Participant(service, { endpoints: endpoint }), new assent.UnaryServer(service, "127.0.0.1:0")]) {
+    await what.stop();
+    await assert.rejects(what.start(), assent.ConfigError);
+  }
+  mkdirSync(place);
+  const participant = new assent.Participant(service, { endpoints: endpoint });
+  await assert.rejects(new assent.Participant(service, { endpoints: "a" }).start(), assent.ConfigError);
+  await participant.stop();
+  await participant.start();
+  await participant.waitConnected();
+  assert.ok((await clientOf(t, { endpoints: endpoint }).submit(new assent.Transaction().saga("late", "work"))).committed);
+  await participant.stop();
+  const hasty = new assent.Participant(service, { endpoints: endpoint });
+  const starting = hasty.start();
+  await hasty.stop();
+  await starting;
+  assert.equal(hasty.connected, 0); // and nothing of it keeps this process from ending
 });
