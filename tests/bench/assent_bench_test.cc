@@ -62,11 +62,13 @@ TEST(AssentBench, TheOpenLoopKeepsItsRate) {
   EXPECT_LT(result["throughput"].get<double>(), 400) << "faster than it was told to go";
 }
 
-// What both did per transaction, by name: [floor, engine].
-std::map<std::string, std::pair<double, double>> Work(const nlohmann::json& table) {
+// What both did per transaction, by name: [left, right].
+std::map<std::string, std::pair<double, double>> Work(const nlohmann::json& table,
+                                                      const char* left = "floor",
+                                                      const char* right = "engine") {
   std::map<std::string, std::pair<double, double>> work;
   for (const auto& row : table)
-    work[row.at("what")] = {row.at("floor").get<double>(), row.at("engine").get<double>()};
+    work[row.at("what")] = {row.at(left).get<double>(), row.at(right).get<double>()};
   return work;
 }
 
@@ -90,6 +92,42 @@ TEST(AssentBench, TheFloorDoesWhatTheEngineDoesAndIsNotOutOfReach) {
     const auto [floor, engine] = many.at(bytes);
     EXPECT_NEAR(floor / engine, 1, 0.4) << bytes << ": " << result;
   }
+}
+
+// That there is TLS on one side and none on the other shows on the wire: a record of TLS has 22
+// bytes of its own, and one transaction alone takes a dozen of them, or some on a busy machine.
+TEST(AssentBench, WithMutualTlsTheSameIsDoneInMoreBytes) {
+  const nlohmann::json result = Bench({"compare", "--tls", "--in-flight", "16", "--rounds", "2",
+                                       "--seconds", "1.5", "--warmup", "0.3", "--json"});
+  ASSERT_TRUE(result.is_object());
+  ASSERT_EQ(result["rounds"].size(), 2U) << result;
+  EXPECT_GT(result["ratio_throughput"].get<double>(), 0.1) << result;
+  EXPECT_GT(result["ratio_latency"].get<double>(), 0) << result;
+  EXPECT_GT(result["ratio_cpu"].get<double>(), 0) << result;
+  EXPECT_NEAR(result["ratio_throughput"].get<double>(),
+              result["tls_throughput"].get<double>() / result["plain_throughput"].get<double>(),
+              0.001)
+      << result;
+  const auto one = Work(result["work_one_in_flight"], "plain", "tls");
+  EXPECT_NEAR(one.at("messages").first, 10, 0.5) << result;
+  EXPECT_NEAR(one.at("messages").second, 10, 0.5) << result;
+  EXPECT_GT(one.at("TCP bytes").second, one.at("TCP bytes").first + 2 * 22) << result;
+}
+
+TEST(AssentBench, ParticipantsThatAreDialledHaveMutualTlsToo) {
+  const nlohmann::json result = Bench({"run", "--tls", "--workload", "unary", "--in-flight", "16",
+                                       "--seconds", "0.5", "--warmup", "0.2", "--json"});
+  ASSERT_TRUE(result.is_object());
+  EXPECT_EQ(result["failed"], 0) << result;
+  EXPECT_GT(result["committed"].get<int>(), 10) << result;
+}
+
+TEST(AssentBench, RestIsNotMeasuredWithTls) {
+  const Finished run =
+      RunToEnd({.argv = {BinDir() + "/assent-bench", "compare", "--tls", "--workload", "rest"}},
+               std::chrono::seconds(20));
+  EXPECT_EQ(run.exit_code, 2) << run.output;
+  EXPECT_NE(run.output.find("rest is measured without TLS"), std::string::npos) << run.output;
 }
 
 TEST(AssentBench, RestHasPlainEchoForAFloor) {

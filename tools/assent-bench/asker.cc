@@ -4,6 +4,7 @@
 
 #include "assent/v1/cluster.grpc.pb.h"
 #include "assent/v1/transaction.grpc.pb.h"
+#include "tools/assent-bench/certificates.h"
 #include "tools/assent-bench/fleet.h"
 
 namespace assent::bench {
@@ -12,10 +13,11 @@ struct Asker::Impl {
   std::unique_ptr<v1::TransactionService::Stub> stub;
 };
 
-Asker::Asker(const std::string& endpoint) : impl_(std::make_unique<Impl>()) {
+Asker::Asker(const std::string& endpoint, const std::string& tls_folder)
+    : impl_(std::make_unique<Impl>()) {
   if (endpoint.empty()) return;
   impl_->stub = v1::TransactionService::NewStub(
-      grpc::CreateChannel(endpoint, grpc::InsecureChannelCredentials()));
+      grpc::CreateChannel(endpoint, ChannelCredentialsOf(tls_folder, "initiator")));
 }
 Asker::~Asker() = default;
 
@@ -45,9 +47,9 @@ bool IsShared(const v1::ClusterView& view, int coordinators) {
 
 }  // namespace
 
-void WaitShared(const std::string& endpoint, int coordinators) {
+void WaitShared(const std::string& endpoint, int coordinators, const std::string& tls_folder) {
   const auto stub = v1::ClusterService::NewStub(
-      grpc::CreateChannel(endpoint, grpc::InsecureChannelCredentials()));
+      grpc::CreateChannel(endpoint, ChannelCredentialsOf(tls_folder, "initiator")));
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
   const auto reader = stub->Watch(&context, {});

@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "tools/assent-bench/report.h"
+#include "tools/assent-bench/work.h"
 
 namespace assent::bench {
 namespace {
@@ -16,61 +17,6 @@ struct Ratio {
   double low() const { return *std::min_element(values.begin(), values.end()); }
   double high() const { return *std::max_element(values.begin(), values.end()); }
 };
-
-// Medians over the rounds of what a transaction took.
-struct Work {
-  std::string name;
-  std::vector<double> floor;
-  std::vector<double> engine;
-};
-
-void AddWork(std::vector<Work>& table, const Measurement& floor, const Measurement& engine) {
-  if (table.empty()) {
-    for (const char* name :
-         {"messages", "TCP bytes", "TCP segments", "log records", "log commits", "bytes to the log",
-          "coordinator CPU us", "participants CPU us", "initiators CPU us"})
-      table.push_back({.name = name, .floor = {}, .engine = {}});
-    if (floor.usage.count("postgresql") > 0)
-      table.push_back({.name = "postgresql CPU us", .floor = {}, .engine = {}});
-  }
-  const auto values = [](const Measurement& m) {
-    const double count = std::max<double>(1, static_cast<double>(m.committed + m.aborted));
-    const Usage coordinators = m.coordinators();
-    const auto cpu = [&](const char* name) { return m.usage.at(name).cpu_seconds * 1e6 / count; };
-    std::vector<double> all{m.messages,
-                            m.tcp_bytes,
-                            m.tcp_segments,
-                            m.log_records,
-                            m.log_commits,
-                            static_cast<double>(coordinators.written_bytes) / count,
-                            coordinators.cpu_seconds * 1e6 / count,
-                            cpu("participants"),
-                            cpu("initiators")};
-    if (m.usage.count("postgresql") > 0) all.push_back(cpu("postgresql"));
-    return all;
-  };
-  const std::vector<double> f = values(floor);
-  const std::vector<double> e = values(engine);
-  for (std::size_t i = 0; i < table.size(); ++i) {
-    table[i].floor.push_back(f[i]);
-    table[i].engine.push_back(e[i]);
-  }
-}
-
-nlohmann::json WorkJson(const std::vector<Work>& table) {
-  nlohmann::json json = nlohmann::json::array();
-  for (const Work& work : table)
-    json.push_back(
-        {{"what", work.name}, {"floor", Median(work.floor)}, {"engine", Median(work.engine)}});
-  return json;
-}
-
-void PrintWork(const char* title, const std::vector<Work>& table) {
-  std::printf("\nper transaction, %-18s %10s %10s\n", title, "floor", "assentd");
-  for (const Work& work : table)
-    std::printf("  %-32s %10.2f %10.2f\n", work.name.c_str(), Median(work.floor),
-                Median(work.engine));
-}
 
 double P50(const Measurement& m) {
   return static_cast<double>(std::max<std::uint64_t>(1, m.latency.Percentile(0.5)));
@@ -94,8 +40,8 @@ int Compare(const Load& load, int rounds, bool json) {
   Ratio throughput;
   Ratio latency;
   std::vector<double> floor_rates, engine_rates, floor_p50, engine_p50;
-  std::vector<Work> many;
-  std::vector<Work> one;
+  WorkTable many;
+  WorkTable one;
   bool failed = false;
   const auto take = [&](const Load& what, Kind kind, int round, const char* name) {
     Load titled = what;
@@ -113,8 +59,8 @@ int Compare(const Load& load, int rounds, bool json) {
     const Measurement engine = take(load, Kind::kEngine, round, "assentd");
     const Measurement floor_single = take(single, Kind::kFloor, round, "floor");
     const Measurement engine_single = take(single, Kind::kEngine, round, "assentd");
-    AddWork(many, floor, engine);
-    AddWork(one, floor_single, engine_single);
+    many.Add(floor, engine);
+    one.Add(floor_single, engine_single);
     throughput.values.push_back(engine.throughput() / std::max(1.0, floor.throughput()));
     latency.values.push_back(P50(engine_single) / P50(floor_single));
     floor_rates.push_back(floor.throughput());
@@ -143,14 +89,14 @@ int Compare(const Load& load, int rounds, bool json) {
   out["branches"] = load.branches;
   out["payload"] = load.payload_bytes;
   out["in_flight"] = load.in_flight;
-  out["work"] = WorkJson(many);
-  out["work_one_in_flight"] = WorkJson(one);
+  out["work"] = many.ToJson("floor", "engine");
+  out["work_one_in_flight"] = one.ToJson("floor", "engine");
   if (json) {
     std::cout << out.dump() << "\n";
     return failed ? 1 : 0;
   }
-  PrintWork(("with " + std::to_string(load.in_flight)).c_str(), many);
-  PrintWork("with 1", one);
+  many.Print("with " + std::to_string(load.in_flight), "floor", "assentd");
+  one.Print("with 1", "floor", "assentd");
   std::printf(
       "\nthroughput ratio %.2f (%.2f to %.2f), latency ratio %.2f (%.2f to %.2f); medians of %d "
       "rounds\n",

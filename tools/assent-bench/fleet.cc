@@ -13,6 +13,7 @@
 #include <absl/strings/str_join.h>
 #include <nlohmann/json.hpp>
 
+#include "tools/assent-bench/certificates.h"
 #include "tools/assent-bench/database.h"
 
 namespace assent::bench {
@@ -95,6 +96,10 @@ std::vector<std::string> DaemonCommand(const Load& load, const std::string& fold
   } else {
     command.insert(command.end(), {"--listen", FreeAddress(), "--log", load.log});
   }
+  if (!load.tls_folder.empty()) {
+    const std::vector<std::string> tls = DaemonTlsArguments(load.tls_folder);
+    command.insert(command.end(), tls.begin(), tls.end());
+  }
   command.insert(command.end(), load.daemon_arguments.begin(), load.daemon_arguments.end());
   return command;
 }
@@ -112,6 +117,10 @@ class Run {
  public:
   Run(const Load& load, Kind kind, const std::string& wanted_folder)
       : load_(load), kind_(kind), folder_(wanted_folder), self_(BinFolder() + "/assent-bench") {
+    if (load_.tls) {
+      load_.tls_folder = folder_.path() + "/tls";
+      MakeCertificates(load_.tls_folder);
+    }
     if (load_.log.empty()) return;
     database_ = std::make_unique<Database>(load_.log, load_.commit_delay_ms);
     load_.log = database_->url();
@@ -125,7 +134,7 @@ class Run {
     StartInitiators();
     WaitWarm();
     // Plain echo has nothing to say of itself.
-    const Asker asker(IsPlainEcho() ? "" : endpoints_.front());
+    const Asker asker(IsPlainEcho() ? "" : endpoints_.front(), load_.tls_folder);
     (void)asker.Ask();
     const Sample begin = TakeSample(asker);
     PassMeasuredTime();
@@ -159,7 +168,7 @@ class Run {
     for (int i = 0; i < load_.participants; ++i) {
       addresses_.push_back(FreeAddress());
       participants_.push_back(
-          Start({self_, "unary-participant", "--endpoint", addresses_.back()}, nullptr));
+          Start({self_, "unary-participant", "--endpoint", addresses_.back()}, &load_));
       participants_.back()->WaitLine("ready");
     }
   }
@@ -171,14 +180,15 @@ class Run {
       if (!IsPlainEcho()) endpoints_.push_back(WaitListening(*coordinator));
       if (load_.workload == "rest") http_ = WaitListening(*coordinator, "http ");
     }
-    if (count > 1) WaitShared(endpoints_.front(), count);
+    if (count > 1) WaitShared(endpoints_.front(), count, load_.tls_folder);
   }
 
   void StartCoordinator() {
     std::vector<std::string> command = DaemonCommand(load_, folder_.path());
     for (std::size_t i = 0; i < addresses_.size(); ++i) {
       command.push_back("--unary");
-      command.push_back(ServiceName(load_, static_cast<int>(i)) + "=" + addresses_[i]);
+      command.push_back(ServiceName(load_, static_cast<int>(i)) + "=" + (load_.tls ? "tls:" : "") +
+                        addresses_[i]);
     }
     if (IsPlainEcho()) {
       command = {self_, "rest-floor"};

@@ -85,7 +85,7 @@ std::vector<std::string> DaemonCommand(const Load& load, const std::string& fold
 std::string WaitListening(Child& coordinator, const char* line = "listening");
 
 // Until so many coordinators have their share of the log. Ends the program if they do not get it.
-void WaitShared(const std::string& endpoint, int coordinators);
+void WaitShared(const std::string& endpoint, int coordinators, const std::string& tls_folder);
 
 // What the coordinator says of itself, and of those with which it shares the log; keeps its
 // connection.
@@ -98,7 +98,7 @@ struct ServerInfo {
 };
 class Asker {
  public:
-  explicit Asker(const std::string& endpoint);
+  explicit Asker(const std::string& endpoint, const std::string& tls_folder = "");
   ~Asker();
   ServerInfo Ask() const;
 

@@ -17,6 +17,7 @@
 #include <assent/client.h>
 #include <assent/thread_safety.h>
 
+#include "tools/assent-bench/certificates.h"
 #include "tools/assent-bench/child.h"
 #include "tools/assent-bench/options.h"
 #include "tools/assent-bench/order_shop.h"
@@ -202,7 +203,8 @@ int RunInitiator(const Load& load, const std::vector<std::string>& endpoints) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before the first thread is made
   ClientOptions options{.endpoints = endpoints,
                         .max_pending_count = load.max_pending,
-                        .max_pending_bytes = std::size_t{4} << 30};
+                        .max_pending_bytes = std::size_t{4} << 30,
+                        .tls = TlsOf(load.tls_folder, "initiator")};
   if (!load.retry) options.retry.give_up_after = std::chrono::milliseconds(0);
   const Client client(options);
   if (load.workload == "hold" || load.workload == "absent") return Hold(load, client);

@@ -42,6 +42,8 @@ std::vector<std::string> LoadArguments(const Load& load) {
                                      "--count",        std::to_string(load.count)};
   if (!load.retry) arguments.push_back("--no-retry");
   if (!load.log.empty()) arguments.insert(arguments.end(), {"--log", load.log});
+  if (!load.tls_folder.empty())
+    arguments.insert(arguments.end(), {"--tls-folder", load.tls_folder});
   return arguments;
 }
 
@@ -144,6 +146,7 @@ bool IsThreaded(const Load& load) {
 
 // What the words say that cannot be.
 std::string Wrong(const Load& load, bool floor) {
+  if (load.tls && load.workload == "rest") return "rest is measured without TLS";
   if (floor && load.workload != "tcc" && load.workload != "2pc" && load.workload != "unary" &&
       load.workload != "rest")
     return "there is a floor for tcc, 2pc, unary and rest";
@@ -176,7 +179,7 @@ class Program {
     w.load.retry = !w.no_retry;
     if (w.load.workload == "order") w.load.participants = w.load.branches = kShopServicesCount;
     if (participant_->parsed()) return RunParticipant(w.load, w.number, w.endpoints, w.folder);
-    if (unary_->parsed()) return RunUnaryParticipant(w.endpoints.front());
+    if (unary_->parsed()) return RunUnaryParticipant(w.load, w.endpoints.front());
     if (initiator_->parsed()) {
       return w.load.workload == "rest" ? RunRestInitiator(w.load, w.endpoints.front())
                                        : RunInitiator(w.load, w.endpoints);
@@ -188,7 +191,8 @@ class Program {
 
     if (IsThreaded(w.load))
       w.load.in_flight = std::min(w.load.in_flight, kMaxThreads * w.load.initiators);
-    if (const std::string wrong = Wrong(w.load, floor_->parsed() || compare_->parsed());
+    if (const std::string wrong =
+            Wrong(w.load, floor_->parsed() || (compare_->parsed() && !w.load.tls));
         !wrong.empty()) {
       std::fprintf(stderr, "assent-bench: %s\n", wrong.c_str());
       return 2;
@@ -199,6 +203,7 @@ class Program {
       if (scale_->count("--commit-delay") == 0) w.load.commit_delay_ms = kScaleCommitDelayMs;
       return Scale(w.load, w.rounds, w.json);
     }
+    if (compare_->parsed() && w.load.tls) return CompareTls(w.load, w.rounds, w.json);
     if (compare_->parsed()) return Compare(w.load, w.rounds, w.json);
     if (idle_->parsed()) return Idle(w.load, w.sessions, w.json);
     if (hold_->parsed()) return HoldAndRestart(w.load, w.transactions, w.folder, w.json);
@@ -234,10 +239,13 @@ class Program {
 
   void AddMeasurements() {
     run_ = Add("run", "Measure assentd");
+    run_->add_flag("--tls", words_.load.tls, "With mutual TLS on each connection");
     floor_ =
         Add("floor", "Measure the floor: the same processes, messages, frames and rows, no engine");
     compare_ = Add("compare", "Floor and assentd in turn, and their ratios");
     AddRounds(*compare_);
+    compare_->add_flag("--tls", words_.load.tls,
+                       "assentd alone, without TLS and with mutual TLS on each connection");
     scale_ = Add("scale",
                  "1, 2 … --coordinators in turn, each with --in-flight under way at it (64), on a "
                  "database whose commits take longer (--commit-delay, 10)");
@@ -283,6 +291,7 @@ class Program {
     sub->add_option("--endpoint", words_.endpoints)->delimiter(',');
     sub->add_option("--dial", words_.dial);
     sub->add_option("--sessions", words_.sessions);
+    sub->add_option("--tls-folder", words_.load.tls_folder);
     return sub;
   }
 
@@ -304,6 +313,7 @@ class Program {
       "  assent-bench run --workload tcc --in-flight 1024 --seconds 10\n"
       "  assent-bench run --rate 10000                        open loop\n"
       "  assent-bench compare --rounds 5 --json\n"
+      "  assent-bench compare --tls                           what mutual TLS costs\n"
       "  assent-bench scale --coordinators 3 --log postgresql://assent@127.0.0.1:5432/postgres\n"
       "  assent-bench hold --transactions 1000000             memory, and restart\n"
       "  assent-bench absent --transactions 100000            who waits does not hold up who is "

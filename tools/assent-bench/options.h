@@ -27,11 +27,13 @@ struct Load {
   std::size_t max_pending = 500'000;  // unanswered ones of an initiator; more are refused there
   bool retry = true;                  // whether an initiator repeats what was refused
   std::uint64_t count = 0;            // hold: how many transactions to begin
+  std::string tls_folder;             // with the certificates of this measurement; empty: no TLS
   // postgresql://…, a role that may create databases: each measurement has one of its own. Empty:
   // SQLite in the folder.
   std::string log;
 
   // The parent's.
+  bool tls = false;                           // mutual TLS on each connection
   int coordinators = 1;                       // that share the log
   double commit_delay_ms = 0;                 // that each commit of the database takes longer
   bool http = false;                          // that has its HTTP port; `rest` has
@@ -59,7 +61,7 @@ std::string ProtocolOf(const Load& load);
 // Roles of one process; each runs until told to stop (SIGTERM), or until its time is over.
 int RunParticipant(const Load& load, int number, const std::vector<std::string>& endpoints,
                    const std::string& folder);
-int RunUnaryParticipant(const std::string& address);
+int RunUnaryParticipant(const Load& load, const std::string& address);
 int RunInitiator(const Load& load, const std::vector<std::string>& endpoints);
 int RunFloorCoordinator(const Load& load, const std::string& listen, const std::string& folder);
 int RunUnaryFloor(const std::string& listen, const std::vector<std::string>& participants);

@@ -14,6 +14,7 @@
 #include <assent/sqlite.h>
 
 #include "assent/v1/participant.grpc.pb.h"
+#include "tools/assent-bench/certificates.h"
 #include "tools/assent-bench/options.h"
 #include "tools/assent-bench/order_shop.h"
 
@@ -76,6 +77,7 @@ int RunParticipant(const Load& load, int number, const std::vector<std::string>&
   ParticipantOptions options;
   options.service = ServiceName(load, number);
   options.endpoints = endpoints;
+  options.tls = TlsOf(load.tls_folder, "participant");
   options.max_in_flight = 16'384;
   options.max_queued_calls = 65'536;
   options.worker_threads = 1;
@@ -114,11 +116,11 @@ int RunParticipant(const Load& load, int number, const std::vector<std::string>&
   return 0;
 }
 
-int RunUnaryParticipant(const std::string& address) {
+int RunUnaryParticipant(const Load& load, const std::string& address) {
   BlockStop();
   UnaryService service;
   grpc::ServerBuilder builder;
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials());
+  builder.AddListeningPort(address, ServerCredentialsOf(load.tls_folder, "participant"));
   builder.RegisterService(&service);
   const auto server = builder.BuildAndStart();
   if (!server) return 1;

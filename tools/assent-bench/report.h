@@ -21,6 +21,9 @@ double Median(std::vector<double> values);
 // medians. The exit code.
 int Compare(const Load& load, int rounds, bool json);
 
+// assentd without TLS and with mutual TLS on each connection, as above.
+int CompareTls(const Load& load, int rounds, bool json);
+
 // 1, 2, ... load.coordinators in turn, each with load.in_flight under way at it, `rounds` times.
 int Scale(const Load& load, int rounds, bool json);
 

@@ -23,6 +23,25 @@ def compare(settings):
     return result, text
 
 
+def tls(settings):
+    """At least 0.8 of the throughput without. Ratios are of medians."""
+    result = bench("compare", "--tls", "--seconds", settings.seconds, "--rounds", settings.rounds)
+    rounds = result["rounds"]
+    column = lambda key, form="%.0f": spread((r[key] for r in rounds), form)
+    of = lambda name: f'{result["ratio_" + name]:.2f} ({result[f"ratio_{name}_spread"][0]:.2f} to {result[f"ratio_{name}_spread"][1]:.2f})'
+    rows = [
+        ["tcc, 2 branches, 1,024 in flight, transactions/s", column("plain_throughput"), column("tls_throughput"), of("throughput"), "0.80 or more"],
+        ["the same, processor time of all processes, µs", figure(result["plain_cpu_us"]), figure(result["tls_cpu_us"]), of("cpu"), ""],
+        ["one in flight, p50 to the decision, µs", column("plain_p50_us"), column("tls_p50_us"), of("latency"), ""],
+    ]
+    text = table(["", "plain", "mutual TLS", "ratio", "target"], rows)
+    text += "\n\nWhat both did for a transaction (medians):\n\n"
+    one = {w["what"]: w for w in result["work_one_in_flight"]}
+    text += table(["", "plain, 1,024", "TLS, 1,024", "plain, 1", "TLS, 1"],
+                  [[w["what"], *(figure(v) for v in (w["plain"], w["tls"], one[w["what"]]["plain"], one[w["what"]]["tls"]))] for w in result["work"]])
+    return result, text
+
+
 def one_in_flight(settings):
     """Latency with nothing else going on, and its far end: cliffs would show there."""
     results = in_turn(3, {

@@ -21,6 +21,7 @@ from bench import BIN, ROOT, Settings
 
 SECTIONS = {
     "compare": load.compare,
+    "tls": load.tls,
     "one-in-flight": load.one_in_flight,
     "workloads": load.workloads,
     "branches": load.branches,

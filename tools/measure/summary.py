@@ -23,6 +23,10 @@ def _compare(r):
     yield "one in flight: p50 at most 1.5 times the floor", "%.2f" % r["ratio_latency"], r["ratio_latency"] <= 1.5
 
 
+def _tls(r):
+    yield "mutual TLS: 0.8 of the throughput without", "%.2f" % r["ratio_throughput"], r["ratio_throughput"] >= 0.8
+
+
 def _one_in_flight(r):
     far = max(median(ms(one, "p99") for one in taken) for name, taken in r.items() if name != "floor")
     yield "no cliffs of 40 or 100 ms: p99 of one in flight", "%.1f ms" % far, far < 40
@@ -120,7 +124,7 @@ def _cluster_scale(r):
            all(share >= least for share, least in zip(shares, (1, 1.8, 2.5))))
 
 
-TARGETS = {"compare": _compare, "one-in-flight": _one_in_flight, "workloads": _workloads, "branches": _branches, "steady": _steady,
+TARGETS = {"compare": _compare, "tls": _tls, "one-in-flight": _one_in_flight, "workloads": _workloads, "branches": _branches, "steady": _steady,
            "unary": _unary, "rest": _rest, "order": _order, "held": _held, "history": _history, "retention": _retention,
            "cluster-compare": _cluster_compare, "cluster-append": _cluster_append, "cluster-scale": _cluster_scale,
            "checkpoints": _checkpoints, "idle": _idle, "overload": _overload}
