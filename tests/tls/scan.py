@@ -133,6 +133,12 @@ class Scan:
         assert "RENEGOTIATING" in said, said
         return "refused" if re.search(r"no renegotiation|alert|unexpected", said) else "taken"
 
+    def binding(self):
+        """What keeps one handshake from being passed off as part of another, in TLS 1.2: RFC 5746, and RFC 7627."""
+        said = self.client("-tls1_2")
+        return ", ".join(name for name, found in (("secure renegotiation", "Secure Renegotiation IS supported"),
+                                                  ("extended master secret", "Extended master secret: yes")) if found in said) or "none"
+
     def resumption(self):
         taken = []
         if "Reused, " in self.client("-tls1_2", "-reconnect"):
@@ -172,6 +178,7 @@ class Scan:
             "a downgrade that the client did not want": self.fallback(),
             "compression": self.compression(),
             "renegotiation": self.renegotiation(),
+            "handshakes of TLS 1.2 are bound by": self.binding(),
             "resumption, tickets": self.resumption(),
             "early data": self.early_data(),
             "protocols (ALPN)": self.protocols(),
