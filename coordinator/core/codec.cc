@@ -341,9 +341,8 @@ Result<Transaction> Codec::Decode(const std::string& gid, std::string_view spec_
   t.generation_ = plain ? kFirstStoreGeneration : in.U64();
   bool traced = version == kTraceStateVersion;
   if (version == kInitiatorStateVersion) {
-    std::string initiator = in.Text(limits::kMaxIdentityBytes);
-    if (!initiator.empty())
-      t.spec_.initiator = std::make_shared<const std::string>(std::move(initiator));
+    // Empty: of those who are not known, which is not the same as of nobody in particular.
+    t.spec_.initiator = std::make_shared<const std::string>(in.Text(limits::kMaxIdentityBytes));
     traced = in.Bounded(1) == 1;
   }
   if (traced) t.spec_.trace = ReadTrace(in);
