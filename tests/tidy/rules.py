@@ -65,6 +65,8 @@ ARROWS = {
     "participant-sdk/cpp/barrier": ["std", "vocabulary", "sdk", "participant-sdk/cpp/barrier"],
     "participant-sdk/cpp/sqlite": ["std", "posix", "vocabulary", "sdk",
                                    "participant-sdk/cpp/src", "participant-sdk/cpp/barrier", "participant-sdk/cpp/sqlite"],
+    "participant-sdk/cpp/postgresql": ["std", "posix", "vocabulary", "sdk", "libpq-fe.h",
+                                       "participant-sdk/cpp/src", "participant-sdk/cpp/barrier", "participant-sdk/cpp/postgresql"],
     # Clients.
     "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "openssl", "CLI", "proto/json", "proto/manual", "proto/tls", "proto/toml", "proto/words",
                         "coordinator/audit", "coordinator/log/migrate", "coordinator/offline", "coordinator/security", "tools/assentctl"],
