@@ -145,6 +145,9 @@ Result<std::string> ReadKeysFile(const std::string& file) {
         "others than its owner may read or change it: it takes chmod 600 (or 640, if it is "
         "root's)");
   }
+  // Cut behind a key, it would be a file with another active one.
+  if (!text.empty() && text.back() != '\n')
+    return wrong("its last line has no end: it is cut, or was written by hand and lacks a newline");
   return text;
 }
 

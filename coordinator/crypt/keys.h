@@ -63,7 +63,7 @@ class Keys {
 };
 
 // The file, as text or read. INVALID_ARGUMENT: it cannot be read, or others than its owner may
-// (640 is let pass if it is root's), or Parse refuses it.
+// (640 is let pass if it is root's), or its last line has no end, or Parse refuses it.
 Result<std::string> ReadKeysFile(const std::string& file);
 Result<Keys> ReadKeys(const std::string& file);
 

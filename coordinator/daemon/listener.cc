@@ -22,6 +22,8 @@
 namespace assent::daemon {
 namespace {
 
+// Less what the umask takes away: others are never let in, its group is by a umask of 007.
+constexpr mode_t kSocketMode = S_IRWXU | S_IRWXG;
 constexpr int kSocketFlags = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
 // The owner of a lock deletes its file: who has opened that one meanwhile tries again.
 constexpr int kLockTries = 100;
@@ -249,8 +251,14 @@ Status Listener::BindUnix(const std::string& path) {
     case Occupant::kNoSocket:
       return CannotListen("there is a file that is no socket, which is left alone");
   }
-  const Status status = Add(::socket(AF_UNIX, kSocketFlags, 0),
-                            reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  const int made_here = ::socket(AF_UNIX, kSocketFlags, 0);
+  // Of the socket before it has a file: the file never has another mode.
+  if (made_here >= 0 && ::fchmod(made_here, kSocketMode) != 0) {
+    const int error = errno;
+    ::close(made_here);
+    return CannotListen("the mode of the socket cannot be set: " + Said(error));
+  }
+  const Status status = Add(made_here, reinterpret_cast<const sockaddr*>(&address), sizeof address);
   if (!status.ok()) return status;
   struct stat made {};
   if (::lstat(path.c_str(), &made) != 0)

@@ -36,8 +36,9 @@ class Listener {
  public:
   // Takes the address, and lets nobody in yet. `address` is HOST:PORT or unix:PATH. A host with
   // several addresses is listened on at each that this machine has. The file of a Unix socket that
-  // nobody answers on is taken over; one that somebody answers on is not. The message of a failure
-  // says who is there, and which setting to change.
+  // nobody answers on is taken over; one that somebody answers on is not. Who may write to the file
+  // may connect: its owner and its group, less what the umask takes away, and never others. The
+  // message of a failure says who is there, and which setting to change.
   static Result<std::unique_ptr<Listener>> Open(const std::string& address,
                                                 ListenerOptions options);
   // Until then who dials is refused by the kernel. Fails if another was faster.

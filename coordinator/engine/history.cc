@@ -10,9 +10,11 @@ namespace {
 
 Result<core::Transaction> Read(const Lookup& lookup, const log::Found& found) {
   if (found.what != log::Found::What::kFinished) return NoSuchTransaction(lookup.gid);
-  if (!lookup.spec.empty() && lookup.spec != found.row.spec) return OtherContent(lookup.gid);
   Result<core::Transaction> txn =
       core::Codec::Decode(found.row.gid, found.row.spec, found.row.state);
+  // What cannot be read may have this content, or another.
+  if (txn.ok() && !lookup.spec.empty() && lookup.spec != found.row.spec)
+    return OtherContent(lookup.gid);
   if (txn.ok() && !Sees(lookup.only_of, *txn))
     return lookup.spec.empty() ? NoSuchTransaction(lookup.gid) : OtherContent(lookup.gid);
   if (!txn.ok() || txn->decision() != lookup.too_late_for) return txn;

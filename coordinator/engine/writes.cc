@@ -25,10 +25,10 @@ log::Entry EntryOf(Live& live, std::uint64_t generation) {
   entry.slot = live.holding.slot;
   entry.serial = live.serial;
   entry.version = live.version;
+  entry.gid = live.txn.gid();  // of a change as well: what is sealed is sealed for its gid
   entry.state = core::Codec::EncodeState(live.txn);
   if (live.write != WriteState::kEnding && live.version != 1) return entry;
   entry.kind = log::EntryKind::kBegin;
-  entry.gid = live.txn.gid();
   entry.spec = core::Codec::EncodeSpec(live.txn);
   if (live.write == WriteState::kEnding) {
     entry.kind = log::EntryKind::kEnd;

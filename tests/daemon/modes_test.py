@@ -3,8 +3,11 @@
 
 import os
 import re
+import shutil
 import stat
 import sys
+import tempfile
+import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -32,6 +35,29 @@ class Modes(unittest.TestCase):
                 path = os.path.join(folder, name)
                 self.assertEqual(0, stat.S_IMODE(os.stat(path).st_mode) & 0o077, path)
         self.assertNotIn("event=open_file", daemon.log())
+
+    def test_a_socket_is_never_everybodys(self):
+        """Who may write to it may connect: its owner, and its group if the umask lets it."""
+        folder = tempfile.mkdtemp(prefix="assent-modes-")
+        self.addCleanup(shutil.rmtree, folder)
+        before = os.umask(0)
+        try:
+            for umask, mode in ((0o000, 0o770), (0o007, 0o770), (0o022, 0o750), (0o077, 0o700)):
+                os.umask(umask)
+                path = f"{folder}/{umask:o}.sock"
+                daemon = self.start("--listen", f"unix:{path}", "--self-dial-seconds", "1")
+                self.assertEqual(mode, stat.S_IMODE(os.stat(path).st_mode), path)
+                self.assertEqual(0, stat.S_IMODE(os.stat(path + ".lock").st_mode) & 0o077)
+                if umask == 0:  # also of one that it has made again
+                    os.unlink(path)
+                    end = time.monotonic() + 30
+                    while not os.path.exists(path):
+                        self.assertLess(time.monotonic(), end)
+                        time.sleep(0.02)
+                    self.assertEqual(mode, stat.S_IMODE(os.stat(path).st_mode), path)
+                daemon.kill()
+        finally:
+            os.umask(before)
 
     def test_what_others_can_do_is_said(self):
         daemon = self.start()

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "coordinator/core/codec.h"
 #include "tests/engine/shard_rig.h"
 
 namespace assent::engine {
@@ -171,6 +172,38 @@ TEST_F(LookingTest, FiguresAreThoseOfACount) {
   rig_.CompleteAll();
   check(0, 0, 0, 0);
   EXPECT_EQ(rig_.shard.live_count(), 0U);
+}
+
+// What is sealed is sealed for its gid. Changes of a row had none, so that behind a key no row that
+// had changed opened again after a kill.
+TEST_F(LookingTest, EveryEntryOfTheLogHasItsGid) {
+  Begin("a");
+  const auto& sent = rig_.sent.front();
+  rig_.Do(RepliesRequest{{{sent.gid,
+                           sent.branch,
+                           sent.operation,
+                           sent.attempt,
+                           AttemptResult::kDone,
+                           {},
+                           {},
+                           core::Millis(0)}}});
+  ASSERT_EQ(rig_.appends.size(), 1U);
+  ASSERT_EQ(rig_.appends.front().entries.size(), 1U);
+  EXPECT_EQ(rig_.appends.front().entries.front().kind, log::EntryKind::kUpdate);
+  EXPECT_EQ(rig_.appends.front().entries.front().gid, "a");
+}
+
+// A finished row whose key is missing has a spec that nobody can compare. It was said to be of
+// other content, and whoever repeated his request was told to use a new gid, and did it all again.
+TEST_F(LookingTest, WhatCannotBeReadIsNotOfOtherContent) {
+  ShardRig::Told again;
+  rig_.Do(ShardRig::Begin(ShardRig::Spec("a"), WaitFor::kCompleted, again));
+  rig_.Complete({}, {{0, AlreadyExists("a")}});
+  ASSERT_EQ(rig_.finds.size(), 1U);
+  const core::OutOfService aside{.actor = {"encryption", "a key is missing"}, .gid = "a"};
+  log::FinishedRow row{1, "a", "bytes under a key", core::Codec::EncodeState(aside), 2, 0};
+  rig_.Do(FoundRequest{rig_.finds[0].second, Finished(std::move(row))});
+  EXPECT_EQ(again.words, std::vector<std::string>{"DATA_LOSS"});
 }
 
 }  // namespace

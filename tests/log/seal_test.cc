@@ -94,6 +94,20 @@ TEST(KeysFile, OthersMayNotReadIt) {
   EXPECT_FALSE(ReadKeys(fs::path(file).parent_path()).ok());
 }
 
+// Cut behind its second key, the file would be whole, and its first key the one that writes.
+TEST(KeysFile, OneThatIsCutIsNone) {
+  const log::TempFolder folder;
+  const std::string file = folder.File("keys");
+  const std::string whole = "# of ours\n" + Line("k1", 'a') + "\n" + Line("k2", 'b') + " active\n";
+  const std::string lines = whole.substr(0, whole.find("k2"));
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    std::ofstream(file, std::ios::trunc) << whole.substr(0, size);
+    std::filesystem::permissions(file, std::filesystem::perms::owner_all);
+    // Between two lines nobody can tell; the coordinator misses the key that its rows are under.
+    EXPECT_EQ(ReadKeys(file).ok(), size == lines.size()) << size;
+  }
+}
+
 class Sealing : public testing::Test {
  protected:
   const Keys keys_ = *Keys::Parse(Line("k1", 'a') + "\n" + Line("k2", 'b') + "\n");

@@ -203,6 +203,27 @@ TEST_P(Sealed, ARotationComesToItsEndWhileOthersWrite) {
   EXPECT_EQ(FinishedState("m42"), "spec of m42|end of m42");
 }
 
+// Rows of a log that was empty when they were last counted: nobody may say that no row is under
+// the key that has just ceased to write.
+TEST_P(Sealed, RowsAreCountedAnewForEachKeyring) {
+  Start(kFirst);
+  EXPECT_FALSE(report_->Counted(keyring_->Get()));
+  WalkAll();
+  EXPECT_TRUE(report_->Counted(keyring_->Get()));
+  EXPECT_EQ(report_->Get().rows, KeyCounts());
+  MakeRows();
+  SetKeys(kFirst + Line("k2", 'b').substr(0, kSecond.size() - 1) + " active\n");
+  EXPECT_FALSE(report_->Counted(keyring_->Get()));
+  // An idle log looks by itself, and in time.
+  EXPECT_LE(store_->NextDue(), RowStore::Clock::now() + SealedOptions::kLookEvery);
+  WalkAll();
+  EXPECT_TRUE(report_->Counted(keyring_->Get()));
+  EXPECT_EQ(report_->Get().rows, (KeyCounts{{"k2", 3}}));
+  // And after each Load.
+  Start(kSecond);
+  EXPECT_FALSE(report_->Counted(keyring_->Get()));
+}
+
 TEST_P(Sealed, AKeyThatIsMissingIsNoLoss) {
   Start(kFirst);
   MakeRows();

@@ -33,14 +33,29 @@ std::size_t SealReport::Add() {
   return lanes_.size() - 1;
 }
 
+void SealReport::Expect(std::size_t lane) {
+  const MutexLock lock(mutex_);
+  lanes_[lane].has_rows = true;
+  lanes_[lane].counted_under.reset();
+}
+
 void SealReport::Begin(std::size_t lane) {
   const MutexLock lock(mutex_);
   lanes_[lane].walking = true;
 }
 
-void SealReport::End(std::size_t lane, KeyCounts rows) {
+void SealReport::End(std::size_t lane, std::shared_ptr<const crypt::Keys> keys, KeyCounts rows) {
   const MutexLock lock(mutex_);
-  lanes_[lane] = {.walking = false, .rows = std::move(rows)};
+  lanes_[lane].walking = false;
+  lanes_[lane].counted_under = std::move(keys);
+  lanes_[lane].rows = std::move(rows);
+}
+
+bool SealReport::Counted(const std::shared_ptr<const crypt::Keys>& keys) const {
+  const MutexLock lock(mutex_);
+  return std::all_of(lanes_.begin(), lanes_.end(), [&](const Lane& lane) {
+    return !lane.has_rows || lane.counted_under == keys;
+  });
 }
 
 void SealReport::NoteSealedAnew(std::uint64_t rows) {
@@ -122,6 +137,7 @@ Status SealedStore::Load(const std::vector<Slot>& slots, const Log::LiveVisitor&
   if (Status status = inner_->Load(slots, open, damaged); !status.ok()) return status;
   loaded_ = true;
   // Rows have come that no walk has seen.
+  options_.report->Expect(lane_);
   walk_keys_.reset();
   next_step_ = Clock::now();
   return OkStatus();
@@ -190,6 +206,7 @@ Status SealedStore::Write(const std::vector<const std::vector<Entry>*>& batches,
       sealed.outcome = entry.outcome;
       sealed.finished_unix_ms = entry.finished_unix_ms;
       if (entry.kind == EntryKind::kForget) continue;
+      ASSENT_CHECK(!entry.gid.empty());  // what is sealed for no gid opens nowhere
       sealed.state = sealer_.Seal(*key, PlaceOf(Field::kState, entry.gid), entry.state);
       if (entry.kind == EntryKind::kUpdate) continue;
       sealed.spec = sealer_.Seal(*key, PlaceOf(Field::kSpec, entry.gid), entry.spec);
@@ -254,6 +271,7 @@ Status SealedStore::StepWalk() {
     if (Status status = BeginWalk(); !status.ok()) return status;
   }
   const auto now = Clock::now();
+  next_look_ = now + SealedOptions::kLookEvery;
   if (!walk_ || now < next_step_) return OkStatus();
   next_step_ = now + SealedOptions::kWalkEvery;
   const KeyCounts rows_before = walk_rows_;
@@ -277,7 +295,7 @@ Status SealedStore::StepWalk() {
   options_.report->NoteSealedAnew(walk_sealed_ - sealed_before);
   if (walk_->among != WalkPlace::Among::kEnd) return OkStatus();
   walk_.reset();
-  options_.report->End(lane_, walk_rows_);
+  options_.report->End(lane_, walk_keys_, walk_rows_);
   if (options_.on_walked) options_.on_walked(walk_rows_, walk_sealed_);
   return OkStatus();
 }
@@ -293,8 +311,10 @@ Result<bool> SealedStore::UpkeepIdle() {
 }
 
 RowStore::Clock::time_point SealedStore::NextDue() const {
-  const bool walks = walk_ || (loaded_ && walk_keys_ == nullptr);
-  return walks ? std::min(inner_->NextDue(), next_step_) : inner_->NextDue();
+  if (!loaded_) return inner_->NextDue();
+  if (walk_ || walk_keys_ == nullptr) return std::min(inner_->NextDue(), next_step_);
+  // A log without keys stays so until the next start.
+  return walk_keys_->empty() ? inner_->NextDue() : std::min(inner_->NextDue(), next_look_);
 }
 
 }  // namespace assent::log

@@ -5,7 +5,7 @@
 // the outcome, serials and times stay readable.
 //
 //   QueuedLog ──► SealedStore ──► SqliteRowStore, PostgresRowStore, MemoryStore
-//                    │ Keyring: which key writes
+//                    │ Keyring: which key writes; SIGHUP changes it
 //                    └ behind each change a walk over all rows, which seals anew what is not
 //                      under the key that writes
 //
@@ -48,14 +48,21 @@ class SealReport {
   };
   Now Get() const;
   std::size_t Add();  // a lane
+  // It has rows that it has not counted.
+  void Expect(std::size_t lane);
   void Begin(std::size_t lane);
-  void End(std::size_t lane, KeyCounts rows);
+  void End(std::size_t lane, std::shared_ptr<const crypt::Keys> keys, KeyCounts rows);
+  // Whether every lane has counted its rows since just these keys are in force. Until then nobody
+  // knows which others are needed.
+  bool Counted(const std::shared_ptr<const crypt::Keys>& keys) const;
   void NoteSealedAnew(std::uint64_t rows);
   void NoteUnopened();
 
  private:
   struct Lane {
     bool walking = false;
+    bool has_rows = false;
+    std::shared_ptr<const crypt::Keys> counted_under{};
     KeyCounts rows{};
   };
   mutable Mutex mutex_;
@@ -68,6 +75,8 @@ struct SealedOptions {
   // So many rows at once, so often: what a rotation takes of the disk while others work.
   static constexpr std::size_t kWalkRows = 50;
   static constexpr std::chrono::milliseconds kWalkEvery{50};
+  // How often a log with nothing to do looks whether the keys have changed.
+  static constexpr std::chrono::milliseconds kLookEvery{1'000};
   // Behind a full disk.
   static constexpr std::chrono::milliseconds kFullPause{10'000};
   // The newest finished rows that a start looks at: whether their keys are there.
@@ -94,6 +103,7 @@ class SealedStore final : public RowStore {
               std::vector<DamagedSlot>& damaged) override;
   std::uint64_t generation() const override { return inner_->generation(); }
   Status Release(const std::vector<Slot>& slots) override { return inner_->Release(slots); }
+  // Each entry has its gid, which no other store wants of a kUpdate: the value is sealed for it.
   Status Write(const std::vector<const std::vector<Entry>*>& batches, const Unwritten& unwritten,
                GroupOutcome& outcome) override;
   Status Commit() override { return inner_->Commit(); }
@@ -149,6 +159,7 @@ class SealedStore final : public RowStore {
   KeyCounts walk_rows_;
   std::uint64_t walk_sealed_ = 0;
   Clock::time_point next_step_{};
+  Clock::time_point next_look_{};
 };
 
 }  // namespace assent::log
