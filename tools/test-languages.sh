@@ -82,9 +82,35 @@ test_node() {
   fi
 }
 
+# Maven keeps what it has fetched in the user's local repository; every version is in pom.xml.
+test_java() {
+  local wanted
+  wanted=$(sed -n 's/.*<maven.compiler.release>\([0-9]*\)<.*/\1/p' participant-sdk/java/pom.xml)
+  if ! command -v mvn >/dev/null || ! command -v javac >/dev/null ||
+    (($(javac -version 2>&1 | sed -n 's/^javac \([0-9]*\).*/\1/p') < wanted)); then
+    skipped+=("java: no JDK $wanted or later with Maven is here (openjdk-17-jdk-headless and maven)")
+    return
+  fi
+  local mvn=(mvn -B -q -f participant-sdk/java/pom.xml) log
+  log=$(mktemp)
+  # All that it takes is fetched by this: the runner of tests comes with the first that is run.
+  if ! "${mvn[@]}" test-compile surefire:test -Dtest=RulesTest 2>&1 | tee "$log"; then
+    if grep -qE 'Could not (resolve|transfer|find)' "$log"; then
+      skipped+=("java: its packages cannot be fetched here")
+    else
+      failed+=("java")
+    fi
+  elif "${mvn[@]}" test; then
+    tested+=("java")
+  else
+    failed+=("java")
+  fi
+  rm -f "$log"
+}
+
 languages=("$@")
 # Those of Python are among what tools/test.sh runs.
-((${#languages[@]})) || languages=(go node)
+((${#languages[@]})) || languages=(go node java)
 for language in "${languages[@]}"; do
   declare -F "test_$language" >/dev/null || { echo "test-languages: no SDK for $language" >&2; exit 2; }
   "test_$language"

@@ -1,0 +1,144 @@
+package assent.jdbc;
+
+import assent.AssentException.ConfigError;
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.util.Locale;
+
+/** What databases do not have in common. Their tables are those of the SDKs in other languages. */
+enum Dialect {
+  SQLITE("""
+      CREATE TABLE IF NOT EXISTS assent_barrier(
+        gid TEXT NOT NULL, branch_id TEXT NOT NULL,
+        protocol INTEGER NOT NULL, action TEXT NOT NULL, state INTEGER NOT NULL,
+        kind INTEGER NOT NULL, result BLOB, reason TEXT, second_result BLOB,
+        coordinator_id INTEGER NOT NULL, began_epoch INTEGER NOT NULL,
+        touched_ms INTEGER NOT NULL, orphan INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY(gid, branch_id)) WITHOUT ROWID"""),
+  POSTGRESQL("""
+      CREATE TABLE IF NOT EXISTS assent_barrier(
+        gid text NOT NULL, branch_id text NOT NULL,
+        protocol integer NOT NULL, action text NOT NULL, state integer NOT NULL,
+        kind integer NOT NULL, result bytea, reason text, second_result bytea,
+        coordinator_id bigint NOT NULL, began_epoch bigint NOT NULL,
+        touched_ms bigint NOT NULL, orphan integer NOT NULL DEFAULT 0,
+        PRIMARY KEY(gid, branch_id))""",
+      "CREATE INDEX IF NOT EXISTS assent_barrier_age ON assent_barrier(touched_ms)"),
+  MYSQL("""
+      CREATE TABLE IF NOT EXISTS assent_barrier(
+        gid VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+        branch_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+        protocol INT NOT NULL, action VARCHAR(128) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, state INT NOT NULL,
+        kind INT NOT NULL, result MEDIUMBLOB, reason TEXT CHARACTER SET utf8mb4, second_result MEDIUMBLOB,
+        coordinator_id BIGINT NOT NULL, began_epoch BIGINT NOT NULL,
+        touched_ms BIGINT NOT NULL, orphan INT NOT NULL DEFAULT 0,
+        PRIMARY KEY(gid, branch_id), KEY assent_barrier_age(touched_ms)) ENGINE=InnoDB""");
+
+  private static final int SQLITE_BUSY = 5;
+  private static final int SQLITE_CONSTRAINT = 19;
+
+  private final String[] tables;
+
+  Dialect(String... tables) {
+    this.tables = tables;
+  }
+
+  static Dialect of(Connection connection) throws SQLException {
+    String product = connection.getMetaData().getDatabaseProductName();
+    return switch (product.toLowerCase(Locale.ROOT)) {
+      case "sqlite" -> SQLITE;
+      case "postgresql" -> POSTGRESQL;
+      case "mariadb", "mysql" -> MYSQL;
+      default -> throw new ConfigError(
+          "the barrier is kept in SQLite, PostgreSQL, MariaDB or MySQL; this DataSource leads to " + product);
+    };
+  }
+
+  /** What the barrier needs. */
+  void prepare(Connection connection) throws SQLException {
+    for (String table : tables) execute(connection, table);
+    if (this == SQLITE && hasTable(connection, "assent_meta")) {
+      throw new ConfigError("this file is kept by the C++ adapter, whose prepared work is not known here:"
+          + " give this service a file of its own");
+    }
+  }
+
+  private static boolean hasTable(Connection connection, String name) throws SQLException {
+    try (var tables = connection.getMetaData().getTables(null, null, name, null)) {
+      return tables.next();
+    }
+  }
+
+  /** A connection that was just taken from the DataSource. */
+  void open(Connection connection) throws SQLException {
+    if (this != SQLITE) {
+      connection.setAutoCommit(false);
+      return;
+    }
+    // Its transactions are begun by statements, so that they can be begun as writers.
+    connection.setAutoCommit(true);
+    execute(connection, "PRAGMA busy_timeout = 5000");
+    execute(connection, "PRAGMA journal_mode = WAL");
+    execute(connection, "PRAGMA synchronous = FULL"); // done means durable
+    execute(connection, "PRAGMA foreign_keys = ON");
+  }
+
+  void begin(Connection connection) throws SQLException {
+    if (this == SQLITE) execute(connection, "BEGIN IMMEDIATE");
+  }
+
+  void commit(Connection connection) throws SQLException {
+    if (this == SQLITE) execute(connection, "COMMIT");
+    else connection.commit();
+  }
+
+  void rollback(Connection connection) throws SQLException {
+    if (this == SQLITE) execute(connection, "ROLLBACK");
+    else connection.rollback();
+  }
+
+  /** Statements that make the row of a branch ours until the transaction ends, also if it is not there yet. */
+  String claim() {
+    String insert = "INSERT INTO assent_barrier(gid, branch_id, protocol, action, state, kind, result, reason,"
+        + " second_result, coordinator_id, began_epoch, touched_ms) VALUES(?, ?, ?, ?, 0, 0, ?, '', ?, ?, ?, ?)";
+    return insert + (this == MYSQL ? " ON DUPLICATE KEY UPDATE gid = gid" : " ON CONFLICT(gid, branch_id) DO NOTHING");
+  }
+
+  String forUpdate() {
+    return this == SQLITE ? "" : " FOR UPDATE";
+  }
+
+  /** Operations in one commit. Those of servers would keep rows from one another. */
+  int maxBatch() {
+    return this == SQLITE ? 64 : 1;
+  }
+
+  /** The local transaction is over without effect, and to do it again may work. */
+  boolean isTransient(SQLException failed) {
+    String state = failed.getSQLState() == null ? "" : failed.getSQLState();
+    int code = failed.getErrorCode();
+    return switch (this) {
+      case SQLITE -> false;
+      case POSTGRESQL -> state.equals("40001") || state.equals("40P01");
+      case MYSQL -> code == 1213 || code == 1020; // a deadlock, a row that has changed
+    };
+  }
+
+  /** Of a COMMIT that failed: it has certainly not happened. */
+  boolean isNotCommitted(SQLException failed) {
+    String state = failed.getSQLState() == null ? "" : failed.getSQLState();
+    int code = failed.getErrorCode();
+    return switch (this) {
+      case SQLITE -> code == SQLITE_BUSY || code == SQLITE_CONSTRAINT;
+      case POSTGRESQL -> state.startsWith("40") && !state.equals("40003") || state.startsWith("23");
+      case MYSQL -> code == 1213 || code == 1205 || code == 1020;
+    };
+  }
+
+  static void execute(Connection connection, String sql) throws SQLException {
+    try (Statement statement = connection.createStatement()) {
+      statement.execute(sql);
+    }
+  }
+}

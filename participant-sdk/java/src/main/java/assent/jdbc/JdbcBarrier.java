@@ -1,0 +1,242 @@
+package assent.jdbc;
+
+import assent.Action;
+import assent.Actions;
+import assent.AssentException.ConfigError;
+import assent.Held;
+import assent.Job;
+import assent.Reply;
+import assent.Resource;
+import assent.Verdict;
+import assent.jdbc.Barrier.BranchRow;
+import assent.jdbc.Barrier.Upkeep;
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import javax.sql.DataSource;
+
+/**
+ * Keeps the contract of participants in the service's own database: the handler's rows and a row of the barrier are
+ * written in one local transaction. SQLite, PostgreSQL, and MariaDB or MySQL, by whatever driver the DataSource has.
+ *
+ * <pre>{@code
+ * var db = new JdbcBarrier(dataSource, "CREATE TABLE IF NOT EXISTS seat(name TEXT PRIMARY KEY, state TEXT)");
+ * db.tcc("seat").onTry((tx, call) -> { tx.run("INSERT …", call.text()); return Reply.done(); }).onConfirm(…).onCancel(…);
+ * new Participant(new Service("cinema", db)).run();
+ * }</pre>
+ *
+ * <p>A handler gets the open transaction and neither commits nor rolls back. It is called at most once with effect, an
+ * undo comes only after its forward operation has taken effect, and what it wrote is undone with every answer but done.
+ * An exception says that nothing has happened, and it is asked again. Only a commit whose fate is not known is answered
+ * with neither yes nor no: the next question finds the row, or does not.
+ *
+ * <p>For TCC and Saga. Each worker has one connection of the DataSource for as long as there is work, so the DataSource's
+ * pool, if it is one, should have some more than there are workers. SQLite has one worker, and operations that wait for it
+ * share one commit.
+ */
+public final class JdbcBarrier extends Actions<TxHandler, TxSecondHandler> implements Resource {
+  private static final long IDLE_MS = 1000; // so long a connection is kept without work
+
+  /** What the service itself does in a local transaction. */
+  @FunctionalInterface
+  public interface Work<T> {
+    T run(Tx tx) throws SQLException;
+  }
+
+  private final DataSource source;
+  private final String[] tables;
+  private final BlockingQueue<Job> queue = new LinkedBlockingQueue<>(); // bounded by who asks
+  private final List<Thread> threads = new ArrayList<>();
+  private int workers = 8;
+  private Duration retention = Duration.ofHours(1);
+  private volatile boolean isClosing;
+  private volatile Dialect dialect;
+  private volatile BarrierTable table;
+
+  /** {@code tables}: statements that create the service's own tables, run when it starts. */
+  public JdbcBarrier(DataSource source, String... tables) {
+    this.source = source;
+    this.tables = tables.clone();
+  }
+
+  /** Operations that run at once, in a database server. 8. */
+  public JdbcBarrier workers(int count) {
+    if (count < 1) throw new ConfigError("workers is " + count + "; it must be at least 1");
+    workers = count;
+    return this;
+  }
+
+  /** How long rows of ended transactions are kept, so that no old message can still be on its way. An hour. */
+  public JdbcBarrier retention(Duration time) {
+    retention = time;
+    return this;
+  }
+
+  // ---- for the service
+
+  /** Runs {@code work} in a local transaction of its own: what the service itself reads and writes. Not in a handler. */
+  public <T> T transaction(Work<T> work) throws SQLException {
+    if (Batch.isInHandler()) throw new IllegalStateException("a handler has its own tx: use that one");
+    start();
+    return inOwn((connection, tx) -> work.run(tx));
+  }
+
+  // ---- for what runs it
+
+  @Override
+  public synchronized void start() {
+    if (isClosing) throw new ConfigError("the adapter is closed; make another one");
+    if (!threads.isEmpty()) return;
+    try (Connection connection = source.getConnection()) {
+      Dialect found = Dialect.of(connection);
+      found.open(connection);
+      found.prepare(connection);
+      for (String sql : tables) Dialect.execute(connection, sql);
+      if (found != Dialect.SQLITE) connection.commit();
+      table = new BarrierTable(found);
+      dialect = found;
+    } catch (SQLException wrong) {
+      throw new ConfigError("the database cannot be used: " + wrong.getMessage(), wrong);
+    }
+    int count = dialect == Dialect.SQLITE ? 1 : workers;
+    for (int number = 1; number <= count; number++) {
+      Thread thread = new Thread(new Worker(), "assent-jdbc-" + number);
+      thread.setDaemon(true);
+      threads.add(thread);
+    }
+    threads.forEach(Thread::start);
+  }
+
+  @Override
+  public void execute(Job job) {
+    queue.add(job);
+  }
+
+  @Override
+  public List<Held> questions(int limit) throws SQLException {
+    return inOwn((connection, tx) -> table.held(connection, touchedBeforeMs(), limit));
+  }
+
+  /** A try that nobody will ever confirm or cancel stays, for a person: state = 2 and protocol = 2 in assent_barrier. */
+  @Override
+  public void answer(Held held, Verdict verdict, boolean finished) throws SQLException {
+    inOwn((connection, tx) -> {
+      BranchRow row = table.find(connection, held.gid(), held.branchId());
+      if (row == null) return null;
+      if (Barrier.upkeep(row.state(), row.protocol(), verdict, finished) == Upkeep.FORGET) {
+        table.forget(connection, held, touchedBeforeMs());
+      } else {
+        table.touch(connection, held);
+      }
+      return null;
+    });
+  }
+
+  private long touchedBeforeMs() {
+    return System.currentTimeMillis() - retention.toMillis();
+  }
+
+  private interface OwnWork<T> {
+    T run(Connection connection, Tx tx) throws SQLException;
+  }
+
+  private <T> T inOwn(OwnWork<T> work) throws SQLException {
+    try (Connection connection = source.getConnection()) {
+      dialect.open(connection);
+      dialect.begin(connection);
+      Tx tx = new Tx(connection);
+      try {
+        T value = work.run(connection, tx);
+        tx.end();
+        dialect.commit(connection);
+        return value;
+      } catch (SQLException | RuntimeException | Error failed) {
+        tx.end();
+        try {
+          dialect.rollback(connection);
+        } catch (SQLException gone) {
+          failed.addSuppressed(gone); // and the transaction with it
+        }
+        throw failed;
+      }
+    }
+  }
+
+  @Override
+  public synchronized void close() {
+    isClosing = true;
+    for (Thread thread : threads) {
+      try {
+        thread.join();
+      } catch (InterruptedException interrupted) {
+        Thread.currentThread().interrupt();
+        return;
+      }
+    }
+  }
+
+  /** Carries jobs out, on one connection for as long as there are some. */
+  private final class Worker implements Runnable {
+    private Connection connection;
+
+    @Override
+    public void run() {
+      try {
+        while (!isClosing || !queue.isEmpty()) {
+          Job first = queue.poll(connection == null ? 100 : IDLE_MS, TimeUnit.MILLISECONDS);
+          if (first == null) {
+            release();
+            continue;
+          }
+          List<Job> jobs = new ArrayList<>(List.of(first));
+          queue.drainTo(jobs, dialect.maxBatch() - 1);
+          carryOut(jobs);
+        }
+      } catch (InterruptedException nobodys) {
+        Thread.currentThread().interrupt();
+      } finally {
+        release();
+      }
+    }
+
+    private void carryOut(List<Job> jobs) {
+      jobs.removeIf(job -> !job.begin());
+      if (jobs.isEmpty()) return;
+      try {
+        if (connection == null) {
+          Connection taken = source.getConnection();
+          connection = taken;
+          dialect.open(taken);
+        }
+      } catch (SQLException | RuntimeException absent) {
+        release();
+        Reply later = Reply.retryLater("the database is not there: " + absent.getMessage());
+        jobs.forEach(job -> job.answer(later));
+        return;
+      }
+      Batch batch = new Batch(connection, dialect, table, JdbcBarrier.this::find);
+      if (!batch.carryOut(jobs)) release();
+    }
+
+    private void release() {
+      if (connection == null) return;
+      try (Connection done = connection) {
+        connection = null;
+        if (!done.getAutoCommit()) done.rollback();
+      } catch (SQLException gone) {
+        // It is closed all the same.
+      }
+    }
+  }
+
+  /** What a {@link Batch} looks up. */
+  @FunctionalInterface
+  interface Finder {
+    Action<TxHandler, TxSecondHandler> find(assent.Call call);
+  }
+}

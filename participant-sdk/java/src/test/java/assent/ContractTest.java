@@ -1,0 +1,49 @@
+package assent;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import assent.contract.ContractInitiator;
+import assent.contract.ContractParticipant;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+
+/** assent-contract holds a participant and an initiator to the contract (docs/contract.md). */
+class ContractTest {
+  private static final Duration PATIENCE = Duration.ofMinutes(9);
+
+  private static void holds(Class<?> program, Map<String, String> environment, String... words) throws Exception {
+    // A virtual machine that starts quickly; one of many.
+    String start = "exec " + Rig.javaProgram() + " -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -cp '"
+        + System.getProperty("java.class.path") + "' " + program.getName();
+    List<String> command = new ArrayList<>(List.of(Rig.binary("assent-contract")));
+    Collections.addAll(command, words);
+    Collections.addAll(command, "--start", start, "--patience-ms", "30000");
+    try (Rig.Running running = new Rig.Running(command, environment, null)) {
+      assertEquals(0, running.end(PATIENCE), running.output());
+    }
+  }
+
+  @Test
+  void sessionsAndSqlite() throws Exception {
+    holds(ContractParticipant.class, Map.of(), "participant", "--session", "127.0.0.1:0", "--protocols", "tcc,saga");
+  }
+
+  @Test
+  void unaryAndPostgresql() throws Exception {
+    try (Rig.Server server = Rig.Server.postgresql()) {
+      assumeTrue(server.url != null, "there is no PostgreSQL on this machine");
+      holds(ContractParticipant.class, Map.of("CONTRACT_POSTGRES", server.url), "participant", "--unary", "127.0.0.1:0",
+          "--protocols", "tcc,saga");
+    }
+  }
+
+  @Test
+  void initiators() throws Exception {
+    holds(ContractInitiator.class, Map.of(), "initiator");
+  }
+}

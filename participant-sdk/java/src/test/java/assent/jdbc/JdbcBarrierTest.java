@@ -1,0 +1,229 @@
+package assent.jdbc;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import assent.AssentException.ConfigError;
+import assent.Call;
+import assent.Held;
+import assent.Job;
+import assent.Kind;
+import assent.Operation;
+import assent.Reply;
+import assent.RetryLater;
+import assent.Rig;
+import assent.Verdict;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Proxy;
+import java.nio.file.Path;
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import javax.sql.DataSource;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.mariadb.jdbc.MariaDbDataSource;
+import org.postgresql.ds.PGSimpleDataSource;
+import org.sqlite.SQLiteDataSource;
+
+/** What the adapter does with real databases: the same of each. */
+class JdbcBarrierTest {
+  private static final String TABLE = "CREATE TABLE IF NOT EXISTS notes(word VARCHAR(100) PRIMARY KEY)";
+
+  /** Of what handlers write here. */
+  private static JdbcBarrier notes(DataSource source, AtomicInteger runs) {
+    JdbcBarrier db = new JdbcBarrier(source, TABLE);
+    db.tcc("note").onTry((tx, call) -> {
+      runs.incrementAndGet();
+      tx.run("INSERT INTO notes VALUES(?)", call.text());
+      return switch (call.text()) {
+        case "no" -> Reply.refused("not that\0one");
+        case "later" -> throw new RetryLater("not now");
+        case "fault" -> throw new IllegalStateException("a fault");
+        default -> Reply.done("noted " + call.text());
+      };
+    }).onConfirm((tx, call) -> runs.incrementAndGet())
+        .onCancel((tx, call) -> tx.run("DELETE FROM notes WHERE word = ?", call.text()));
+    db.saga("commits").onAction((tx, call) -> {
+      assertThrows(SQLException.class, () -> tx.connection().commit());
+      assertThrows(SQLException.class, () -> tx.connection().rollback());
+      assertThrows(SQLException.class, () -> tx.run("COMMIT"));
+      try (var statement = tx.connection().createStatement()) {
+        assertThrows(SQLException.class, () -> statement.execute("  rollback"));
+        statement.executeUpdate("INSERT INTO notes VALUES('by hand')");
+      }
+      assertThrows(IllegalStateException.class, () -> db.transaction(own -> 1));
+      return Reply.done();
+    });
+    db.start();
+    return db;
+  }
+
+  private static Call call(String gid, Operation operation, String word) {
+    return Call.of(gid, "1", operation, "note", word.getBytes());
+  }
+
+  private static CompletableFuture<Reply> ask(JdbcBarrier db, Call call) {
+    CompletableFuture<Reply> answer = new CompletableFuture<>();
+    db.execute(new Job(call, answer::complete, () -> true));
+    return answer;
+  }
+
+  private static Reply asked(JdbcBarrier db, Call call) throws Exception {
+    return ask(db, call).get(30, TimeUnit.SECONDS);
+  }
+
+  private static List<String> words(JdbcBarrier db) throws SQLException {
+    return db.transaction(tx -> tx.all("SELECT word FROM notes ORDER BY word").stream().map(row -> row.text("word")).toList());
+  }
+
+  private static void keepsTheContract(DataSource source) throws Exception {
+    AtomicInteger runs = new AtomicInteger();
+    JdbcBarrier db = notes(source, runs);
+    Reply first = asked(db, call("g1", Operation.TRY, "a"));
+    assertEquals("noted a", new String(first.result()));
+    assertArrayEquals(first.result(), asked(db, call("g1", Operation.TRY, "a")).result());
+    assertEquals(1, runs.get(), "once");
+    assertEquals(Kind.DONE, asked(db, call("g1", Operation.CONFIRM, "a")).kind());
+    assertEquals("already confirmed", asked(db, call("g1", Operation.CANCEL, "a")).reason());
+    assertEquals(Kind.DONE, asked(db, call("g2", Operation.CANCEL, "b")).kind());
+    assertEquals("cancelled before it was tried", asked(db, call("g2", Operation.TRY, "b")).reason());
+    assertEquals("not that?one", asked(db, call("g3", Operation.TRY, "no")).reason());
+    assertEquals("not that?one", asked(db, call("g3", Operation.TRY, "no")).reason());
+    assertEquals(Kind.RETRY_LATER, asked(db, call("g4", Operation.TRY, "later")).kind());
+    assertEquals("IllegalStateException: a fault", asked(db, call("g5", Operation.TRY, "fault")).reason());
+    assertEquals("nothing tried", asked(db, call("g4", Operation.CONFIRM, "later")).reason());
+    assertEquals(Kind.RETRY_LATER, asked(db, call("g6", Operation.TRY, "a")).kind(), "a key that is taken");
+    assertEquals(List.of("a"), words(db));
+    assertEquals(Kind.DONE, asked(db, Call.of("g7", "1", Operation.ACTION, "commits", new byte[0])).kind());
+    assertEquals(Kind.DONE, asked(db, Call.of("g7", "1", Operation.COMPENSATE, "commits", new byte[0])).kind());
+    assertEquals(List.of("a", "by hand"), words(db));
+    many(db);
+    old(db);
+    db.close();
+  }
+
+  private static void many(JdbcBarrier db) throws Exception {
+    List<CompletableFuture<Reply>> answers = new ArrayList<>();
+    for (int at = 0; at < 100; at++) {
+      Operation operation = at % 2 == 0 ? Operation.TRY : Operation.CANCEL;
+      answers.add(ask(db, call("m" + at / 2, operation, at % 10 == 0 ? "fault" : "many" + at / 2)));
+    }
+    for (CompletableFuture<Reply> answer : answers) answer.get(60, TimeUnit.SECONDS);
+    for (int at = 0; at < 50; at++) asked(db, call("m" + at, Operation.CANCEL, at % 5 == 0 ? "fault" : "many" + at));
+    assertEquals(List.of("a", "by hand"), words(db));
+  }
+
+  /** Rows of what is over go, those of a try that nobody ended stay. */
+  private static void old(JdbcBarrier db) throws Exception {
+    assertTrue(db.questions(100).isEmpty(), "none is old enough");
+    asked(db, call("o1", Operation.TRY, "left"));
+    db.retention(Duration.ofSeconds(-1));
+    List<Held> held = db.questions(1000);
+    Held over = held.stream().filter(one -> one.gid().equals("g1")).findFirst().orElseThrow();
+    Held open = held.stream().filter(one -> one.gid().equals("o1")).findFirst().orElseThrow();
+    assertEquals(1, open.beganEpoch());
+    db.answer(over, Verdict.COMMIT, false);
+    assertEquals(1, rows(db, "g1"), "a command for it may still be sent");
+    db.answer(over, Verdict.COMMIT, true);
+    db.answer(open, Verdict.COMMIT, true);
+    assertEquals(0, rows(db, "g1"));
+    assertEquals(1, rows(db, "o1"));
+  }
+
+  private static long rows(JdbcBarrier db, String gid) throws SQLException {
+    return db.transaction(tx -> tx.one("SELECT COUNT(*) AS n FROM assent_barrier WHERE gid = ?", gid).orElseThrow().number("n"));
+  }
+
+  /** A COMMIT whose answer is lost is answered with neither yes nor no, and found by the next question. */
+  private static void losesACommit(DataSource source) throws Exception {
+    AtomicInteger runs = new AtomicInteger();
+    JdbcBarrier db = notes(losing(source), runs);
+    assertEquals(Kind.UNKNOWN, asked(db, call("lost", Operation.TRY, "lost")).kind());
+    assertEquals("noted lost", new String(asked(db, call("lost", Operation.TRY, "lost")).result()));
+    assertEquals(1, runs.get());
+    db.close();
+  }
+
+  /** The first commit of a worker is carried out, and its answer lost. */
+  private static DataSource losing(DataSource source) {
+    AtomicInteger commits = new AtomicInteger();
+    return proxy(DataSource.class, source, (method, value) -> method.equals("getConnection")
+        ? proxy(Connection.class, (Connection) value, (name, result) -> {
+          // The first one is that of the tables.
+          if (name.equals("commit") && commits.incrementAndGet() == 2) throw new SQLException("lost", "08006");
+          return result;
+        }) : value);
+  }
+
+  private interface After {
+    Object apply(String method, Object value) throws Throwable;
+  }
+
+  private static <T> T proxy(Class<T> type, T target, After after) {
+    return type.cast(Proxy.newProxyInstance(type.getClassLoader(), new Class<?>[] {type}, (self, method, arguments) -> {
+      Object value;
+      try {
+        value = method.invoke(target, arguments);
+      } catch (InvocationTargetException thrown) {
+        throw thrown.getCause();
+      }
+      return after.apply(method.getName(), value);
+    }));
+  }
+
+  private static DataSource fileOf(Path file) {
+    SQLiteDataSource source = new SQLiteDataSource();
+    source.setUrl("jdbc:sqlite:" + file);
+    return source;
+  }
+
+  @Test
+  void sqlite(@TempDir Path folder) throws Exception {
+    keepsTheContract(fileOf(folder.resolve("notes.db")));
+  }
+
+  @Test
+  void aFileOfTheCppAdapterIsNotTaken(@TempDir Path folder) throws Exception {
+    DataSource source = fileOf(folder.resolve("cpp.db"));
+    try (Connection connection = source.getConnection()) {
+      Dialect.execute(connection, "CREATE TABLE assent_meta(x)");
+    }
+    assertThrows(ConfigError.class, () -> notes(source, new AtomicInteger()));
+  }
+
+  @Test
+  void postgresql() throws Exception {
+    try (Rig.Server server = Rig.Server.postgresql()) {
+      assumeTrue(server.url != null, "there is no PostgreSQL on this machine");
+      PGSimpleDataSource source = new PGSimpleDataSource();
+      source.setURL(server.url);
+      losesACommit(source);
+      try (Connection connection = source.getConnection()) {
+        Dialect.execute(connection, "DELETE FROM notes");
+      }
+      keepsTheContract(source);
+    }
+  }
+
+  @Test
+  void mariadb() throws Exception {
+    try (Rig.Server server = Rig.Server.mariadb()) {
+      assumeTrue(server.url != null, "there is no MariaDB on this machine");
+      DataSource source = new MariaDbDataSource(server.url);
+      losesACommit(source);
+      try (Connection connection = source.getConnection()) {
+        Dialect.execute(connection, "DELETE FROM notes");
+      }
+      keepsTheContract(source);
+    }
+  }
+}
