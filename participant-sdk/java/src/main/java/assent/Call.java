@@ -31,6 +31,11 @@ public record Call(
         Duration.ZERO, 1, 1, Instant.EPOCH, Trace.NONE);
   }
 
+  public Call withHeaders(Map<String, String> headers) {
+    return new Call(gid, branchId, operation, protocol, service, action, payload, results, headers, attempt, onePhase,
+        timeout, coordinatorId, beganEpoch, began, trace);
+  }
+
   /** The payload as UTF-8 text. IllegalArgumentException if it is none. */
   public String text() {
     try {

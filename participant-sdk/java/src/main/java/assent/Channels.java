@@ -133,7 +133,7 @@ final class Channels implements Transport, AutoCloseable {
 
   private static <R> Attempt<R> attempt(Status status, Metadata trailers, R reply) {
     if (status.isOk() && reply != null) return Attempt.ok(reply);
-    if (status.isOk()) return new Attempt<>(Status.Code.INTERNAL, "there was no reply in the answer", null, true, "", 0);
+    if (status.isOk()) return new Attempt<>(Status.Code.INTERNAL, "there was no reply", null, true, "", 0);
     String owner = trailers.get(OWNER);
     String hint = trailers.get(RETRY_AFTER);
     long retryAfterMs = hint != null && NUMBER.matcher(hint).matches() ? Long.parseLong(hint) : 0;

@@ -12,8 +12,8 @@ import java.util.function.Consumer;
 /**
  * The calls that a participant holds: who waits for each, and which may run.
  *
- * <p>For one branch (gid, branchId) at most one call runs at any moment, and one operation of it is held at most once: a
- * command for an operation that is held joins it and gets its answer. Nobody is called while the desk is locked.
+ * <p>For one branch (gid, branchId) at most one call runs at any moment, and one operation of it is held at most once:
+ * a command for an operation that is held joins it and gets its answer. Nobody is called while the desk is locked.
  */
 final class Desk {
   private static final int MAX_SLOTS = 32768; // of one cluster

@@ -47,8 +47,10 @@ public abstract class DialBuilder<B extends DialBuilder<B>> {
   }
 
   Dialling dialling() {
-    return new Dialling(tls == null ? Tls.ofEnvironment() : tls, token == null ? Token.ofEnvironment() : token,
-        keepalive);
+    Dialling dialling = new Dialling(tls == null ? Tls.ofEnvironment() : tls,
+        token == null ? Token.ofEnvironment() : token, keepalive);
+    for (String endpoint : endpointList()) dialling.metadata(endpoint); // says what is wrong before anything is dialled
+    return dialling;
   }
 
   List<String> endpointList() {

@@ -33,6 +33,7 @@ final class Dialling {
   private final Tls tls;
   private final Token token;
   private final Duration keepalive;
+  private volatile String lastSecret;
 
   Dialling(Tls tls, Token token, Duration keepalive) {
     this.tls = tls;
@@ -98,7 +99,17 @@ final class Dialling {
     }
   }
 
+  /** While the file cannot be used, as when it is just being renewed, what it said last counts. */
   private String secret() {
+    try {
+      lastSecret = readSecret();
+    } catch (ConfigError wrong) {
+      if (lastSecret == null) throw wrong;
+    }
+    return lastSecret;
+  }
+
+  private String readSecret() {
     String secret = token.secret();
     if (!token.file().isEmpty()) {
       byte[] data = read("the token", token.file(), MAX_TOKEN_BYTES);
@@ -136,9 +147,9 @@ final class Dialling {
     Metadata metadata = new Metadata();
     String secret = secret();
     if (secret.isEmpty()) return metadata;
-    if (!isSecure(endpoint) && !Endpoint.isNear(endpoint) && !token.withoutTls()) {
+    if (!isSecure(endpoint) && !Endpoint.isNear(endpoint) && !token.overPlain()) {
       throw new ConfigError("a token is not sent to " + endpoint + " without TLS, where anybody on the way may read it:"
-          + " set ASSENT_TLS_CA (or tls), or withoutTls of the token if the network is yours alone");
+          + " set ASSENT_TLS_CA (or tls), or overPlain of the token (ASSENT_TOKEN_OVER_PLAIN=1) if the network is yours alone");
     }
     metadata.put(AUTHORIZATION, "Bearer " + secret);
     return metadata;

@@ -22,8 +22,8 @@ import java.util.function.Consumer;
  * {@link AssentException} has.
  *
  * <p>Everything that is sent is idempotent by gid, so it may always be sent again. What must never happen is that
- * something which may have been done is called not done, or done a second time at a coordinator of another log. Its steps
- * follow one another; each begins when the future of the one before it is complete.
+ * something which may have been done is called not done, or done a second time at a coordinator of another log. Its
+ * steps follow one another; each begins when the future of the one before it is complete.
  */
 final class Errand<Q extends Message, R extends Message> {
   private static final long CONNECT_PATIENCE_MS = 1000; // for a connection, where another one could be tried instead
@@ -158,7 +158,8 @@ final class Errand<Q extends Message, R extends Message> {
     if (failingSinceMs == null) failingSinceMs = now;
     if (now >= deadlineMs) {
       throw order.isReadOnly()
-          ? new DeadlineExceeded(order.what() + " had no answer within " + order.timeoutMs() + " ms; last error: " + last)
+          ? new DeadlineExceeded(
+              order.what() + " had no answer within " + order.timeoutMs() + " ms; last error: " + last)
           : failure(maybeDone);
     }
     if (attempt.code() != Status.Code.RESOURCE_EXHAUSTED && tour.hasMore()) {

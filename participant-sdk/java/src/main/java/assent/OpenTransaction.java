@@ -18,7 +18,8 @@ import java.util.concurrent.CompletableFuture;
  * }</pre>
  */
 public final class OpenTransaction implements AutoCloseable {
-  private static final Duration ROLLBACK_OF_ABANDONED = Duration.ofSeconds(2); // the coordinator's deadline does the rest
+  /** The coordinator's deadline does the rest. */
+  private static final Duration ROLLBACK_OF_ABANDONED = Duration.ofSeconds(2);
 
   private final Client client;
   private final Transaction transaction;
@@ -43,8 +44,8 @@ public final class OpenTransaction implements AutoCloseable {
   }
 
   /**
-   * Adds a branch and waits for its forward operation. On UnknownOutcome the branch may have executed: say the same again
-   * (same id), or roll back; the commit will not succeed without it.
+   * Adds a branch and waits for its forward operation. On UnknownOutcome the branch may have executed: say the same
+   * again (same id), or roll back; the commit will not succeed without it.
    */
   public BranchResult execute(Branch branch) {
     BranchResult result = Client.join(step(branch));

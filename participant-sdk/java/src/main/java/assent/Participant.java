@@ -19,9 +19,9 @@ import java.util.stream.Collectors;
  *
  * <pre>{@code new Participant(service).run();  // until SIGTERM or SIGINT}</pre>
  *
- * <p>It dials the coordinator (several, if there are several), keeps the connection, and needs no port. An exception of a
- * handler is a failed attempt, never the end of the process; two operations of one branch never run at the same time in
- * one process; a command that comes again while the first is running gets the first one's answer. State changes are
+ * <p>It dials the coordinator (several, if there are several), keeps the connection, and needs no port. An exception of
+ * a handler is a failed attempt, never the end of the process; two operations of one branch never run at the same time
+ * in one process; a command that comes again while the first is running gets the first one's answer. State changes are
  * logged to the {@link System.Logger} "assent", never a payload.
  */
 public final class Participant implements AutoCloseable {
@@ -271,7 +271,9 @@ public final class Participant implements AutoCloseable {
     links.entrySet().removeIf(one -> one.getKey().isRetired && !one.getValue().isAlive());
     for (Link link : links.keySet()) link.isRetired = !wanted.contains(link.endpoint);
     for (String endpoint : wanted) {
-      if (links.keySet().stream().anyMatch(link -> link.endpoint.equals(endpoint) && links.get(link).isAlive())) continue;
+      boolean isDialled = links.entrySet().stream()
+          .anyMatch(one -> one.getKey().endpoint.equals(endpoint) && one.getValue().isAlive());
+      if (isDialled) continue;
       Link link = new Link(this, roster, options, endpoint);
       Thread thread = Dispatcher.daemon("assent-link-" + endpoint, link);
       links.put(link, thread);

@@ -3,6 +3,7 @@ package assent;
 import assent.Operation.Role;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.util.Arrays;
 
 /**
  * The answer to a {@link Call}.
@@ -54,6 +55,16 @@ public record Reply(Kind kind, byte[] result, String reason, Duration retryAfter
 
   public boolean isDone() {
     return kind == Kind.DONE || kind == Kind.DONE_READ_ONLY;
+  }
+
+  /** The result as UTF-8. */
+  public String text() {
+    return new String(result, StandardCharsets.UTF_8);
+  }
+
+  /** Byte for byte, as the one who asked sees it. */
+  public boolean saysTheSameAs(Reply other) {
+    return kind == other.kind && Arrays.equals(result, other.result) && reason.equals(other.reason);
   }
 
   /** The form in which it is kept and given, so that the first and every later one are equal byte for byte. */

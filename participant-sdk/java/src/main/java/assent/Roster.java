@@ -101,8 +101,8 @@ final class Roster {
   }
 
   /**
-   * Asks one of the coordinators of the log in which each transaction began, and another one next round; if none of that
-   * log is connected, all that are.
+   * Asks one of the coordinators of the log in which each transaction began, and another one next round; if none of
+   * that log is connected, all that are.
    */
   void askRound(List<Session> all) {
     List<Session> sessions = all.stream().filter(Session::isOpen).toList();

@@ -104,7 +104,9 @@ final class Session {
     if (!desk.heardFromOwner(coordinatorId(), command.getSlot(), command.getSlotEpoch())) {
       // Without an answer: whoever sent it has lost the slot and must not conclude anything.
       counters.staleCommands.incrementAndGet();
-      if (!toldStale) owner.log("command dropped, another coordinator has slot " + command.getSlot() + " since endpoint=" + endpoint);
+      if (!toldStale) {
+        owner.log("command dropped, another coordinator has slot " + command.getSlot() + " since endpoint=" + endpoint);
+      }
       toldStale = true;
       return;
     }
@@ -119,7 +121,8 @@ final class Session {
       inFlight++;
     }
     if (inFlight() > hello.getMaxInFlight()) {
-      answer(command, Reply.retryLater("more than maxInFlight (" + hello.getMaxInFlight() + ") commands are unanswered"));
+      answer(command,
+          Reply.retryLater("more than maxInFlight (" + hello.getMaxInFlight() + ") commands are unanswered here"));
     } else if (!desk.ask(call, new Asker(command))) {
       answer(command, Reply.retryLater("the participant's queue is full (maxQueuedCalls)"));
     }
@@ -199,7 +202,7 @@ final class Session {
     owner.wake();
   }
 
-  /** Beyond MAX_QUESTIONS unanswered ones, and while it is not open, they are dropped: they come with the next round. */
+  /** Beyond MAX_QUESTIONS unanswered ones, and while it is not open, they are dropped, and come again. */
   void question(Held held) {
     synchronized (this) {
       Key key = new Key(held.gid(), held.branchId());

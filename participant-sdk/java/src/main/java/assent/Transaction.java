@@ -13,7 +13,8 @@ import java.util.Map;
  * A whole transaction, written as the sentence that describes it:
  *
  * <pre>{@code
- * var order = new Transaction().label("order", "4711").tcc("inventory", "reserve", items).tcc("payment", "charge", sum);
+ * var order = new Transaction().label("order", "4711")
+ *     .tcc("inventory", "reserve", items).tcc("payment", "charge", amount);
  * }</pre>
  *
  * It has its gid from birth. Submitting the same object again is therefore the same transaction, and gives the same

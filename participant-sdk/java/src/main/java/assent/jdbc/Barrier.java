@@ -13,8 +13,8 @@ import java.util.EnumMap;
 import java.util.Map;
 
 /**
- * The barrier: what a branch has done, so that each operation happens once, a cancel may come before its try, and a try
- * that comes after its cancel is refused for good. Values in, values out.
+ * The barrier: what a branch has done, so that each operation happens once, a cancel may come before its try, and a
+ * try that comes after its cancel is refused for good. Values in, values out.
  *
  * <p>The rules are those of participant-sdk/cpp/barrier/DESIGN.md, which has them as tables; a test holds both together.
  * An adapter keeps one row per branch, in the same local transaction as the business rows, and does this:
@@ -161,8 +161,8 @@ final class Barrier {
   /**
    * The state in which an operation that ran leaves its branch; NONE: nothing of it is kept, and it will run again.
    *
-   * <p>A refused forward operation is kept, since the coordinator may abort on it. One of the second phase is not: there
-   * is no way but forward after a decision, and asking again may find it mended.
+   * <p>A refused forward operation is kept, since the coordinator may abort on it. One of the second phase is not:
+   * there is no way but forward after a decision, and asking again may find it mended.
    */
   static Kept stateAfter(Call call, Reply reply, boolean wrote) {
     Role role = call.operation().role();

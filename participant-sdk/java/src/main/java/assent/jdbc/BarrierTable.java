@@ -25,8 +25,8 @@ final class BarrierTable {
   }
 
   /**
-   * What is kept of the branch of a call, whose row is ours until the transaction ends, also if there was none: two that
-   * come at once, in whatever processes, come one after the other.
+   * What is kept of the branch of a call, whose row is ours until the transaction ends, also if there was none: two
+   * that come at once, in whatever processes, come one after the other.
    */
   BranchRow claim(Connection connection, Call call) throws SQLException {
     update(connection, dialect.claim(), call.gid(), call.branchId(), call.protocol().number(), call.action(), NOTHING,
@@ -40,7 +40,8 @@ final class BarrierTable {
   BranchRow find(Connection connection, String gid, String branchId) throws SQLException {
     String sql = "SELECT state, protocol, action, kind, result, reason, second_result FROM assent_barrier"
         + " WHERE gid = ? AND branch_id = ?" + dialect.forUpdate();
-    try (PreparedStatement statement = prepare(connection, sql, gid, branchId); ResultSet found = statement.executeQuery()) {
+    try (PreparedStatement statement = prepare(connection, sql, gid, branchId);
+        ResultSet found = statement.executeQuery()) {
       if (!found.next()) return null;
       int state = found.getInt(1);
       Protocol protocol = Protocol.of(found.getInt(2));

@@ -45,7 +45,8 @@ final class Batch {
   /** Each is answered. False: the connection is of no more use. */
   boolean carryOut(List<Job> jobs) {
     if (jobs.size() > 1 && together(jobs)) return isUsable;
-    for (Job job : jobs) job.answer(isUsable ? alone(job.call()) : Reply.retryLater("the database's connection is lost"));
+    Reply lost = Reply.retryLater("the database's connection is lost");
+    for (Job job : jobs) job.answer(isUsable ? alone(job.call()) : lost);
     return isUsable;
   }
 

@@ -26,7 +26,10 @@ import javax.sql.DataSource;
  *
  * <pre>{@code
  * var db = new JdbcBarrier(dataSource, "CREATE TABLE IF NOT EXISTS seat(name TEXT PRIMARY KEY, state TEXT)");
- * db.tcc("seat").onTry((tx, call) -> { tx.run("INSERT …", call.text()); return Reply.done(); }).onConfirm(…).onCancel(…);
+ * db.tcc("seat").onTry((tx, call) -> {
+ *   tx.run("INSERT INTO seat VALUES (?, 'held')", call.text());
+ *   return Reply.done();
+ * }).onConfirm(…).onCancel(…);
  * new Participant(new Service("cinema", db)).run();
  * }</pre>
  *
@@ -35,9 +38,9 @@ import javax.sql.DataSource;
  * An exception says that nothing has happened, and it is asked again. Only a commit whose fate is not known is answered
  * with neither yes nor no: the next question finds the row, or does not.
  *
- * <p>For TCC and Saga. Each worker has one connection of the DataSource for as long as there is work, so the DataSource's
- * pool, if it is one, should have some more than there are workers. SQLite has one worker, and operations that wait for it
- * share one commit.
+ * <p>For TCC and Saga. Each worker has one connection of the DataSource for as long as there is work, so the
+ * DataSource's pool, if it is one, should have some more than there are workers. SQLite has one worker, and operations
+ * that wait for it share one commit.
  */
 public final class JdbcBarrier extends Actions<TxHandler, TxSecondHandler> implements Resource {
   private static final long IDLE_MS = 1000; // so long a connection is kept without work
@@ -79,7 +82,7 @@ public final class JdbcBarrier extends Actions<TxHandler, TxSecondHandler> imple
 
   // ---- for the service
 
-  /** Runs {@code work} in a local transaction of its own: what the service itself reads and writes. Not in a handler. */
+  /** Runs {@code work} in a local transaction of its own, for what the service itself does. Not in a handler. */
   public <T> T transaction(Work<T> work) throws SQLException {
     if (Batch.isInHandler()) throw new IllegalStateException("a handler has its own tx: use that one");
     start();
@@ -122,7 +125,7 @@ public final class JdbcBarrier extends Actions<TxHandler, TxSecondHandler> imple
     return inOwn((connection, tx) -> table.held(connection, touchedBeforeMs(), limit));
   }
 
-  /** A try that nobody will ever confirm or cancel stays, for a person: state = 2 and protocol = 2 in assent_barrier. */
+  /** A try that nobody will ever end stays, for a person: state = 2 and protocol = 2 in assent_barrier. */
   @Override
   public void answer(Held held, Verdict verdict, boolean finished) throws SQLException {
     inOwn((connection, tx) -> {

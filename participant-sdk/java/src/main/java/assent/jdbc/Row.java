@@ -23,7 +23,8 @@ public final class Row {
 
   public String text(String column) {
     Object value = get(column);
-    return value instanceof byte[] data ? new String(data, StandardCharsets.UTF_8) : value == null ? null : value.toString();
+    if (value instanceof byte[] data) return new String(data, StandardCharsets.UTF_8);
+    return value == null ? null : value.toString();
   }
 
   /** Of a column with a whole number. */

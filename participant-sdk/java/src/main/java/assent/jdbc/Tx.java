@@ -13,8 +13,8 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * What a handler gets: the local transaction that its writes, and the barrier's row, are committed in. It is ended for the
- * handler, and of no use after it. Placeholders are "?".
+ * What a handler gets: the local transaction that its writes, and the barrier's row, are committed in. It is ended for
+ * the handler, and of no use after it. Placeholders are "?".
  */
 public final class Tx {
   private final Guard guard;
