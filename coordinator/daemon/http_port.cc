@@ -54,6 +54,20 @@ metrics::Tracing FiguresOf(const tracing::Exporter* exporter) {
           .queued = figures.queued};
 }
 
+metrics::Limited FiguresOf(const security::Guard& guard, const engine::Engine& engine) {
+  const security::Guard::Figures figures = guard.figures();
+  const engine::Initiators::Refused held = engine.initiators().refused();
+  const auto seats = [&](security::Seated what) {
+    return figures.refused_seats.at(static_cast<std::size_t>(what));
+  };
+  return {.requests = figures.refused_requests,
+          .calls = seats(security::Seated::kCall),
+          .streams = seats(security::Seated::kStream),
+          .sessions = seats(security::Seated::kSession),
+          .transactions = held.transactions,
+          .bytes = held.bytes};
+}
+
 metrics::Certificates FiguresOf(const Certificates& certificates) {
   metrics::Certificates all{.webhook_ca = certificates.WebhookCaExpires(),
                             .trace_ca = certificates.TraceCaExpires()};
@@ -139,6 +153,8 @@ std::string HttpPort::Metrics() const {
                              .refused = FiguresOf(guard_)};
   if (!serving_) return metrics::Text(snapshot);
   const engine::Engine& engine = behind_->service.engine();
+  if (const security::Guard* guard = behind_->service.guard())
+    snapshot.limited = FiguresOf(*guard, engine);
   const service::Holdings& holdings = behind_->service.holdings();
   const cluster::ViewPtr view = behind_->service.router().view();
   const metrics::Served served{

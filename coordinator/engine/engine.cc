@@ -158,6 +158,7 @@ Engine::Engine(EngineOptions options, log::Log& log, std::function<void(const St
     ShardOptions shard = options_.shard;
     shard.seed += i;
     shard.events = &events_;
+    shard.initiators = &initiators_;
     workers_.push_back(std::make_unique<Worker>(*this, shard));
   }
 }

@@ -120,6 +120,8 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
   std::string refusing() const;
   // What happens, as it is told.
   Events& events() { return events_; }
+  // What each initiator has under way.
+  const Initiators& initiators() const { return initiators_; }
   // Of the log, so far: how far a start has come.
   std::size_t rows_read() const { return rows_read_.load(std::memory_order_relaxed); }
   // The log's database does not answer: what begins something is refused in these words.
@@ -180,6 +182,7 @@ class Engine final : public transport::Receiver, private log::SlotEvents {
   const std::function<void(const Status&)> fatal_;
   log::Recovered recovered_;
   Events events_;
+  Initiators initiators_;
   std::atomic<std::uint64_t> next_look_ = 1;
 
   std::atomic<std::size_t> loaded_rows_ = 0;

@@ -100,9 +100,17 @@ std::optional<transport::OutcomeAnswer> History::Judge(const transport::OutcomeQ
   const std::size_t branch = txn.FindBranch(question.branch_id);
   const bool other_instance =
       question.began_epoch != 0 && question.began_epoch != txn.began_epoch();
+  const bool is_part = branch < txn.branches().size();
+  if (!other_instance && question.may_know &&
+      !(is_part && question.may_know(txn.spec().branches[branch].service).ok())) {
+    // Nobody's business but its service's. Not abort: what is asked about may be held prepared by
+    // somebody who has come by a wrong name.
+    answer.verdict = transport::Verdict::kCannotTell;
+    return answer;
+  }
   // It holds something of an earlier transaction of that name, or of a branch that was never part
   // of this one (the list is durable before the first send): neither was ever committed.
-  if (other_instance || branch == txn.branches().size()) return std::nullopt;
+  if (other_instance || !is_part) return std::nullopt;
   if (!visible) return answer;
   core::Decision decision = txn.decision();
   // What a person declared of this branch is what it is told.

@@ -78,6 +78,9 @@ struct ShardOptions {
   double trace_sample_ratio = 1;
   // Where what happens is told. nullptr: nowhere. Outlives the shard.
   Events* events = nullptr;
+  // Where what each initiator has under way is counted, with other shards' transactions. nullptr:
+  // nowhere, and nobody has a limit. Outlives the shard.
+  Initiators* initiators = nullptr;
 };
 
 }  // namespace assent::engine

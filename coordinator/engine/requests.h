@@ -16,6 +16,7 @@
 
 #include "coordinator/core/transaction.h"
 #include "coordinator/engine/adopted.h"
+#include "coordinator/engine/initiators.h"
 #include "coordinator/log/log.h"
 #include "coordinator/transport/transport.h"
 
@@ -48,6 +49,7 @@ struct BeginRequest {
   WaitFor wait_for = WaitFor::kDecided;
   ViewCallback done;
   Abandoned abandoned = {};
+  Allowance allowance = {};  // the initiator's, if it begins
 };
 
 // Adds a branch to an open transaction and answers when its forward operation is answered.
@@ -57,6 +59,7 @@ struct ExecuteRequest {
   // OK also for a refusal: look at the branch.
   std::function<void(const Status&, const core::Transaction*, core::BranchIndex)> done;
   OnlyOf only_of = {};
+  Allowance allowance = {};  // the initiator's
 };
 
 // Commit or roll back by the initiator.

@@ -202,6 +202,13 @@ void Shard::MarkChanged(Live& live) {
 void Shard::Attach(Live& live, std::size_t bytes) {
   live.attached_bytes += bytes;
   live_bytes_ += bytes;
+  if (options_.initiators != nullptr) options_.initiators->Add(live.txn.spec().initiator, 0, bytes);
+}
+
+Status Shard::CheckAllowance(const Initiators::Name& initiator, const Allowance& allowance,
+                             std::size_t transactions, std::size_t bytes) const {
+  if (options_.initiators == nullptr) return OkStatus();
+  return options_.initiators->Check(initiator, allowance, transactions, bytes);
 }
 
 Status Shard::CheckRoom(std::size_t bytes) const {

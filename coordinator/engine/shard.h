@@ -112,13 +112,16 @@ class Shard {
   void BeginRefused(Live& live, const Status& status);
   void Attach(Live& live, std::size_t bytes);
   Status CheckRoom(std::size_t bytes) const;
+  // Whether the initiator may have so much more.
+  Status CheckAllowance(const Initiators::Name& initiator, const Allowance& allowance,
+                        std::size_t transactions, std::size_t bytes) const;
 
   // ---- Requests (shard_requests.cc).
   // False: `request` has been answered, or waits until it is known whose its gid is. `live` is
   // nullptr for what only the log knows.
   template <typename R>
   bool Admit(R& request, const std::string& gid, Live*& live);
-  Status MayBegin(const Holding* holding, const core::TransactionSpec& spec) const;
+  Status MayBegin(const Holding* holding, const BeginRequest& request) const;
   void AddWaiter(Live& live, Waiter waiter) {
     live.audience.Add(std::move(waiter), live.txn, Now());
   }

@@ -119,7 +119,7 @@ void Shard::On(BeginRequest&& request) {
     return request.done(OtherContent(request.spec.gid), nullptr, Now());
   }
   if (live == nullptr) {
-    const Status may = MayBegin(holding, request.spec);
+    const Status may = MayBegin(holding, request);
     if (may.code() == Code::kResourceExhausted) ++census_.figures.refused;
     if (!may.ok()) return request.done(may, nullptr, Now());
   }
@@ -142,7 +142,8 @@ void Shard::On(BeginRequest&& request) {
   if (begins) (void)Apply(*live, core::Begin{epoch_});
 }
 
-Status Shard::MayBegin(const Holding* holding, const core::TransactionSpec& spec) const {
+Status Shard::MayBegin(const Holding* holding, const BeginRequest& request) const {
+  const core::TransactionSpec& spec = request.spec;
   if (holding == nullptr || holding->state != Holding::State::kServing) return Elsewhere(spec.gid);
   if (!holding->damage.empty()) return DataLoss(holding->damage);
   if (const auto aside = holding->aside.find(spec.gid); aside != holding->aside.end())
@@ -151,7 +152,9 @@ Status Shard::MayBegin(const Holding* holding, const core::TransactionSpec& spec
     return ResourceExhausted("this coordinator drives " + std::to_string(live_count()) +
                              " transactions, the limit is --max-transactions: try again later");
   }
-  return CheckRoom(AttachedBytes(spec));
+  const std::size_t bytes = AttachedBytes(spec);
+  const Status room = CheckRoom(bytes);
+  return room.ok() ? CheckAllowance(spec.initiator, request.allowance, 1, bytes) : room;
 }
 
 void Shard::On(ExecuteRequest&& request) {
@@ -183,6 +186,7 @@ void Shard::On(ExecuteRequest&& request) {
   } else {
     const std::size_t bytes = AttachedBytes(branch);
     Status status = CheckRoom(bytes);
+    if (status.ok()) status = CheckAllowance(txn.spec().initiator, request.allowance, 0, bytes);
     if (status.ok()) status = Apply(*live, core::AddBranch{std::move(branch)});
     if (!status.ok()) return request.done(status, nullptr, 0);
     Attach(*live, bytes);

@@ -30,6 +30,7 @@ Live* Shard::FindLive(Holding& holding, std::string_view gid) {
 Live& Shard::AddLive(Holding& holding, core::Transaction txn, std::uint64_t serial) {
   auto owned = std::make_unique<Live>(std::move(txn), serial, holding);
   Live& live = *owned;
+  if (options_.initiators != nullptr) options_.initiators->Add(live.txn.spec().initiator, 1, 0);
   Attach(live, AttachedBytes(live.txn.spec()));
   holding.live.emplace(live.txn.gid(), std::move(owned));
   census_.Add(live);
@@ -42,6 +43,8 @@ void Shard::Remove(Live& live) {
   census_.Remove(live);
   changed_.erase(live.serial);
   live_bytes_ -= live.attached_bytes;
+  if (options_.initiators != nullptr)
+    options_.initiators->Remove(live.txn.spec().initiator, 1, live.attached_bytes);
   auto& among = live.holding.live;
   among.erase(among.find(live.txn.gid()));
 }

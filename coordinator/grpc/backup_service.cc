@@ -9,6 +9,7 @@
 #include "assent/v1/maintenance.grpc.pb.h"
 #include "coordinator/grpc/call.h"
 #include "coordinator/security/permission.h"
+#include "coordinator/service/holdings.h"
 #include "coordinator/transport/grpc_status.h"
 #include "coordinator/transport/refused.h"
 
@@ -160,7 +161,12 @@ class MaintenanceService final : public v1::MaintenanceService::CallbackService 
  private:
   Status May(grpc::CallbackServerContext& context, const char* method) const {
     const auto needs = security::NeededBy("assent.v1.MaintenanceService", method);
-    return Admit(context, of_.guard, needs, std::string("MaintenanceService/") + method).status();
+    const auto caller =
+        Admit(context, of_.guard, needs, std::string("MaintenanceService/") + method);
+    if (!caller.ok()) return caller.status();
+    const Status may = service::Spend(*caller);
+    if (!may.ok()) (void)Told(may, context);
+    return may;
   }
 
   const Maintenance of_;

@@ -1,5 +1,6 @@
 #include "coordinator/grpc/call.h"
 
+#include <chrono>
 #include <cstdint>
 #include <iterator>
 #include <string>
@@ -95,12 +96,36 @@ Result<service::Caller> Admit(grpc::CallbackServerContext& context, security::Gu
   return caller;
 }
 
+grpc::Status Told(const Status& status, grpc::CallbackServerContext& context) {
+  if (status.code() == Code::kResourceExhausted)
+    context.AddTrailingMetadata("assent-retry-after-ms", std::to_string(kRetryHintMs));
+  return transport::ToGrpc(status);
+}
+
+namespace {
+
+// The place of a session; nullptr: nobody counts.
+Result<security::Account::SeatPtr> EnterSession(const security::Grants& grants) {
+  const Status may = grants.Spend(std::chrono::steady_clock::now());
+  if (!may.ok()) return may;
+  return grants.Enter(security::Seated::kSession);
+}
+
+}  // namespace
+
 transport::AdmitStream AdmitSessions(security::Guard* guard) {
   return [guard](grpc::CallbackServerContext& context) -> Result<transport::StreamPeer> {
     auto caller = Admit(context, guard, security::Permission::kServe, "ParticipantSession/Connect");
     if (!caller.ok()) return caller.status();
     if (caller->grants == nullptr) return transport::StreamPeer(caller->connection);
-    const auto may_serve = [guard, caller = *caller](const std::string& service) {
+    auto seat = EnterSession(*caller->grants);
+    if (!seat.ok()) {
+      (void)Told(seat.status(), context);
+      return seat.status();
+    }
+    // The stream keeps this, and with it the place, until it ends.
+    const auto may_serve = [guard, caller = *caller,
+                            seat = *std::move(seat)](const std::string& service) {
       if (caller.grants->MayServe(service)) return OkStatus();
       guard->CountDenied();
       Status why = PermissionDenied(caller.name + " may not be a participant of " + service);

@@ -53,6 +53,9 @@ Result<service::Caller> Admit(grpc::CallbackServerContext& context, security::Gu
 // Who may open a session, and for which services. Likewise.
 transport::AdmitStream AdmitSessions(security::Guard* guard);
 
+// How a call ends; RESOURCE_EXHAUSTED with the trailer that says when to come back.
+grpc::Status Told(const Status& status, grpc::CallbackServerContext& context);
+
 // The trace context of the call's metadata, for a transaction that it begins. True: it is in `spec`
 // now.
 bool AdoptTrace(const grpc::CallbackServerContext& context, v1::TransactionSpec& spec);
@@ -125,14 +128,11 @@ class Call final : public grpc::ServerUnaryReactor, public service::Asker<Reply>
       told = Hold(reply.ByteSizeLong());
       if (told.ok()) *reply_ = Serialised(reply);
     }
-    if (told.code() == Code::kResourceExhausted) {
-      context_->AddTrailingMetadata("assent-retry-after-ms", std::to_string(kRetryHintMs));
-    }
     if (router_ != nullptr && IsElsewhere(status)) {
       told = {Code::kElsewhere, status.message()};
       AddTrailers(router_->Find(gid_), *context_);
     }
-    Finish(transport::ToGrpc(told));
+    Finish(Told(told, *context_));
   }
 
   // Of several coordinators: the transaction may be elsewhere, or come to be. Before the service

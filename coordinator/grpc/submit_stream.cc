@@ -77,11 +77,11 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
         caller_(std::move(caller)),
         canceller_(std::make_shared<Canceller>(context)) {}
 
-  void Begin(std::shared_ptr<SubmitStream> self) {
+  void Begin(std::shared_ptr<SubmitStream> self, grpc::CallbackServerContext& context) {
     self_ = std::move(self);
     auto place = holdings_.Enter(service::Held::kStream, caller_);
     const MutexLock lock(mutex_);
-    if (!place.ok()) return End(transport::ToGrpc(place.status()));
+    if (!place.ok()) return End(Told(place.status(), context));
     place_ = std::move(place).value();
     StartRead(&in_);
   }
@@ -103,7 +103,7 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
     }
     for (StreamedSubmit& submit : *submits) {
       v1::SubmitRequest& request = submit.request;
-      const Status room = holdings_.EnterSubmit();
+      const Status room = holdings_.EnterSubmit(caller_);
       if (submit.fault.ok()) submit.fault = room;
       if (!submit.fault.ok()) {
         if (room.ok()) holdings_.LeaveSubmit();
@@ -309,7 +309,7 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartSubmitStream(
     service::Service& service, const Ways& ways, service::Caller caller,
     grpc::CallbackServerContext* context) {
   const auto stream = std::make_shared<SubmitStream>(service, ways, std::move(caller), context);
-  stream->Begin(stream);
+  stream->Begin(stream, *context);
   return stream.get();
 }
 

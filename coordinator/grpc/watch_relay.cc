@@ -27,7 +27,7 @@ class Relay final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
              const service::Caller& caller, const grpc::ByteBuffer& request) {
     self_ = self;
     auto place = service_.holdings().Enter(service::Held::kStream, caller);
-    if (!place.ok()) return Finish(transport::ToGrpc(place.status()));
+    if (!place.ok()) return Finish(Told(place.status(), *context_));
     place_ = std::move(place).value();
     if (channel == nullptr) {
       return End(grpc::Status(grpc::UNAVAILABLE,

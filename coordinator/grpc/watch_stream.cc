@@ -45,7 +45,7 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
   }
   void End(const Status& status) override {
     const bool moved = status.code() == Code::kElsewhere || status.code() == Code::kUnknownOutcome;
-    if (gid_.empty() || !moved) return this->Finish(transport::ToGrpc(status));
+    if (gid_.empty() || !moved) return this->Finish(Told(status, *context_));
     AddTrailers(service_.router().Find(gid_), *context_);
     this->Finish(transport::ToGrpc(Unavailable(status.message())));
   }

@@ -89,6 +89,16 @@ struct Refused {
   std::uint64_t barred_addresses = 0;  // now
 };
 
+// What was refused because one identity had as much as its rules allow: all identities together.
+struct Limited {
+  std::uint64_t requests = 0;
+  std::uint64_t calls = 0;
+  std::uint64_t streams = 0;
+  std::uint64_t sessions = 0;
+  std::uint64_t transactions = 0;
+  std::uint64_t bytes = 0;  // of transactions
+};
+
 struct Snapshot {
   std::string version{};
   core::WallTime now{};
@@ -97,6 +107,7 @@ struct Snapshot {
   std::map<unsigned, std::uint64_t> http_answers{};  // by code
   Certificates certificates{};
   Refused refused{};
+  Limited limited{};
   const Served* served = nullptr;  // nullptr: it is starting
 };
 

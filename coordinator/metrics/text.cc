@@ -274,6 +274,17 @@ void TheTracing(const Tracing& tracing, Page& page) {
 }
 
 void Callers(const Snapshot& snapshot, Page& page) {
+  const Limited& limited = snapshot.limited;
+  page.Counter("assent_limited_total",
+               "What was refused because one identity had as much as its rules allow (requests in "
+               "a second; calls, streams and sessions at once; unfinished transactions, and their "
+               "bytes)")
+      .Add(limited.requests, {{"limit", "requests"}})
+      .Add(limited.calls, {{"limit", "calls"}})
+      .Add(limited.streams, {{"limit", "streams"}})
+      .Add(limited.sessions, {{"limit", "sessions"}})
+      .Add(limited.transactions, {{"limit", "transactions"}})
+      .Add(limited.bytes, {{"limit", "bytes"}});
   if (const Served* served = snapshot.served) {
     page.Gauge("assent_calls", "Calls under way, those that gather a page, and streams")
         .Add(served->calls, {{"kind", "call"}})

@@ -9,11 +9,13 @@ bool Scope::Covers(std::string_view of_service, std::string_view action) const {
   return actions.empty() || std::find(actions.begin(), actions.end(), action) != actions.end();
 }
 
-bool Rule::SpeaksOf(std::string_view name) const {
+bool Rule::SpeaksOf(std::string_view name) const { return security::SpeaksOf(identity, name); }
+
+bool SpeaksOf(std::string_view identity, std::string_view name) {
   if (identity == "anyone") return true;
   if (name.empty()) return false;
   if (!identity.ends_with('*')) return identity == name;
-  return name.starts_with(std::string_view(identity).substr(0, identity.size() - 1));
+  return name.starts_with(identity.substr(0, identity.size() - 1));
 }
 
 const Rule* Grants::RuleFor(Permission permission) const {

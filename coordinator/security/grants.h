@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "coordinator/security/permission.h"
+#include "coordinator/security/quota.h"
 
 namespace assent::security {
 
@@ -32,11 +33,15 @@ struct Rule {
 
   bool SpeaksOf(std::string_view name) const;
 };
+// Whether an identity of the rules is, among others, this one; empty: who is not known.
+bool SpeaksOf(std::string_view identity, std::string_view name);
 
 // Immutable.
 class Grants {
  public:
-  explicit Grants(std::vector<const Rule*> rules) : rules_(std::move(rules)) {}
+  // Without an account nothing is counted.
+  explicit Grants(std::vector<const Rule*> rules, const Quota& quota = {}, AccountPtr account = {})
+      : rules_(std::move(rules)), quota_(quota), account_(std::move(account)) {}
 
   bool May(Permission permission) const { return RuleFor(permission) != nullptr; }
   // A branch of this service and action, in a transaction of this name.
@@ -51,8 +56,20 @@ class Grants {
   // "viewer, operator", or "no role".
   std::string Roles() const;
 
+  const Quota& quota() const { return quota_; }
+  // One request. RESOURCE_EXHAUSTED: it is one too many.
+  Status Spend(MonoTime now) const {
+    return account_ == nullptr ? OkStatus() : account_->Spend(quota_, now);
+  }
+  // The place of one that is under way, while the pointer is there; nullptr: nobody counts.
+  Result<Account::SeatPtr> Enter(Seated what) const {
+    return account_ == nullptr ? Account::SeatPtr() : account_->Enter(quota_, what);
+  }
+
  private:
   const std::vector<const Rule*> rules_;
+  const Quota quota_;
+  const AccountPtr account_;
 };
 using GrantsPtr = std::shared_ptr<const Grants>;
 

@@ -1,6 +1,7 @@
 #include "coordinator/security/guard.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string_view>
 #include <utility>
 
@@ -153,18 +154,26 @@ GrantsPtr Guard::GrantsFor(const std::shared_ptr<const Policy>& policy, const st
       std::shared_ptr<const Policy> policy;
       Grants grants;
     };
-    auto kept = std::make_shared<const Kept>(Kept{policy, policy->rules.For(name)});
+    // Also of who has no limits yet: what it holds is counted when a reload gives it some.
+    AccountPtr account = accounts_.Of(name, std::chrono::steady_clock::now());
+    auto kept =
+        std::make_shared<const Kept>(Kept{policy, policy->rules.For(name, std::move(account))});
     grants = GrantsPtr(kept, &kept->grants);
   }
   return grants;
 }
 
 Guard::Figures Guard::figures() const {
-  return {.bad_tokens = bad_tokens_.load(std::memory_order_relaxed),
-          .bad_jwts = bad_jwts_.load(std::memory_order_relaxed),
-          .expired = expired_.load(std::memory_order_relaxed),
-          .denied = denied_.load(std::memory_order_relaxed),
-          .barred = barred_.load(std::memory_order_relaxed)};
+  Figures figures{
+      .bad_tokens = bad_tokens_.load(std::memory_order_relaxed),
+      .bad_jwts = bad_jwts_.load(std::memory_order_relaxed),
+      .expired = expired_.load(std::memory_order_relaxed),
+      .denied = denied_.load(std::memory_order_relaxed),
+      .barred = barred_.load(std::memory_order_relaxed),
+      .refused_requests = accounts_.refusals().requests.load(std::memory_order_relaxed)};
+  for (std::size_t i = 0; i < Refusals::kSeatedCount; ++i)
+    figures.refused_seats.at(i) = accounts_.refusals().seats.at(i).load(std::memory_order_relaxed);
+  return figures;
 }
 
 Status CheckCall(const Visitor& visitor, Permission needs) {

@@ -5,6 +5,7 @@
 //
 // Thread-safety: all of it, from any thread; nothing waits.
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -84,6 +85,9 @@ class Guard {
     std::uint64_t expired = 0;  // of both
     std::uint64_t denied = 0;
     std::uint64_t barred = 0;  // not looked at
+    // Beyond an identity's limits: requests in a second, and by Seated.
+    std::uint64_t refused_requests = 0;
+    std::array<std::uint64_t, Refusals::kSeatedCount> refused_seats{};
   };
   Figures figures() const;
   std::size_t BarredCount(std::int64_t now_unix_ms) const;
@@ -124,6 +128,7 @@ class Guard {
   std::atomic<Witness*> witness_{nullptr};
   Verified verified_;
   Failures failures_;
+  Accounts accounts_;  // outlive what is remembered, and a reload
   std::atomic<std::uint64_t> bad_tokens_{0};
   std::atomic<std::uint64_t> bad_jwts_{0};
   std::atomic<std::uint64_t> expired_{0};

@@ -1,6 +1,7 @@
 #include "coordinator/security/rules.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -38,7 +39,7 @@ class LineReader {
       : words_(std::move(words)), rule_(rule) {}
 
   Status Read() {
-    if (!Take("allow")) return Expected("allow IDENTITY as ROLE");
+    if (!Take("allow")) return Expected("allow IDENTITY as ROLE, or limit IDENTITY to …");
     rule_.identity = std::string(Next());
     if (const Status named = CheckIdentity(rule_.identity); !named.ok()) return named;
     if (!Take("as")) return Expected("as ROLE");
@@ -140,6 +141,22 @@ class LineReader {
   Rule& rule_;
 };
 
+// A name goes before all patterns, of these the longest first, "anyone" comes last.
+std::size_t ExactnessOf(std::string_view identity) {
+  if (identity == "anyone") return 0;
+  return identity.ends_with('*') ? identity.size() : SIZE_MAX;
+}
+
+// Two for one would depend on their order.
+Status CheckIsNew(const std::deque<Limit>& limits, const Limit& limit) {
+  const auto same = std::find_if(limits.begin(), limits.end(), [&](const Limit& other) {
+    return other.identity == limit.identity;
+  });
+  if (same == limits.end()) return OkStatus();
+  return InvalidArgument(limit.identity + " has its limits in line " + std::to_string(same->line) +
+                         ": make one line of both");
+}
+
 }  // namespace
 
 Status CheckIdentity(std::string_view identity) {
@@ -182,22 +199,50 @@ Result<Rules> Rules::Parse(std::string_view text) {
     std::vector<std::string_view> words = WordsOf(line);
     if (words.empty()) continue;
     const auto at = "line " + std::to_string(number) + ": ";
-    if (rules.rules_.size() == kMaxRulesCount)
+    if (rules.rules_.size() + rules.limits_.size() == kMaxRulesCount)
       return InvalidArgument(at + "more than " + std::to_string(kMaxRulesCount) + " rules");
+    if (words.front() == "limit") {
+      Limit limit{.line = number, .text = std::string(line)};
+      Status read = ReadLimit(words, limit);
+      if (read.ok()) read = CheckIsNew(rules.limits_, limit);
+      if (!read.ok()) return InvalidArgument(at + read.message());
+      rules.limits_.push_back(std::move(limit));
+      continue;
+    }
     Rule rule{.line = number, .text = std::string(line)};
     const Status read = LineReader(std::move(words), rule).Read();
     if (!read.ok()) return InvalidArgument(at + read.message());
     rules.rules_.push_back(std::move(rule));
   }
+  std::stable_sort(rules.limits_.begin(), rules.limits_.end(), [](const Limit& a, const Limit& b) {
+    return ExactnessOf(a.identity) > ExactnessOf(b.identity);
+  });
   return rules;
 }
 
-Grants Rules::For(std::string_view identity) const {
+Quota Rules::QuotaOf(std::string_view identity) const {
+  Quota quota;
+  const auto take = [](std::uint64_t& figure, std::uint64_t more) {
+    if (figure == 0) figure = more;
+  };
+  for (const Limit& limit : limits_) {
+    if (!SpeaksOf(limit.identity, identity)) continue;
+    take(quota.requests, limit.quota.requests);
+    take(quota.calls, limit.quota.calls);
+    take(quota.streams, limit.quota.streams);
+    take(quota.sessions, limit.quota.sessions);
+    take(quota.transactions, limit.quota.transactions);
+    take(quota.bytes, limit.quota.bytes);
+  }
+  return quota;
+}
+
+Grants Rules::For(std::string_view identity, AccountPtr account) const {
   std::vector<const Rule*> found;
   for (const Rule& rule : rules_) {
     if (rule.SpeaksOf(identity)) found.push_back(&rule);
   }
-  return Grants(std::move(found));
+  return Grants(std::move(found), QuotaOf(identity), std::move(account));
 }
 
 }  // namespace assent::security

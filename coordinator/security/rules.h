@@ -9,6 +9,8 @@
 //   allow cn:ann as admin
 //   allow spiffe://shop/assent/* as coordinator
 //
+//   limit spiffe://shop/* to 200 requests per second, 1000 transactions, 64 MiB, 10 sessions
+//
 // What no line allows is denied. An identity that ends with '*' is all that begin so; "anyone" is
 // also who is not known. A '#' begins a comment. docs/security.md has the whole.
 
@@ -20,6 +22,7 @@
 #include <assent/status.h>
 
 #include "coordinator/security/grants.h"
+#include "coordinator/security/limit_line.h"
 
 namespace assent::security {
 
@@ -33,12 +36,17 @@ class Rules {
   // INVALID_ARGUMENT: "line 3: …", what is wrong and what it takes.
   static Result<Rules> Parse(std::string_view text);
 
-  // What is given to this identity; empty: who is not known. The rules outlive it.
-  Grants For(std::string_view identity) const;
+  // What is given to this identity; empty: who is not known. The rules outlive it. What it takes is
+  // counted in its account.
+  Grants For(std::string_view identity, AccountPtr account = {}) const;
+  // How much it may: of each figure what the line has that names it most exactly.
+  Quota QuotaOf(std::string_view identity) const;
   const std::deque<Rule>& all() const { return rules_; }
+  const std::deque<Limit>& limits() const { return limits_; }
 
  private:
   std::deque<Rule> rules_;
+  std::deque<Limit> limits_;  // those that name one most exactly first
 };
 
 // Who an identity can be: "spiffe://…" and other URIs of a certificate, "dns:NAME", "cn:NAME",

@@ -13,7 +13,20 @@ Status TooMany(std::size_t limit, const char* what, const char* whose) {
                            ", the limit: nothing was begun; wait for some to end, and try again");
 }
 
+// Of the caller's own limits, which are asked first: what is refused by them takes nobody's room.
+Result<security::Account::SeatPtr> EnterOwn(Held what, const Caller& caller) {
+  if (caller.grants == nullptr || caller.forwarded) return security::Account::SeatPtr();
+  if (const Status may = Spend(caller); !may.ok()) return may;
+  return caller.grants->Enter(what == Held::kStream ? security::Seated::kStream
+                                                    : security::Seated::kCall);
+}
+
 }  // namespace
+
+Status Spend(const Caller& caller) {
+  if (caller.grants == nullptr || caller.forwarded) return OkStatus();
+  return caller.grants->Spend(std::chrono::steady_clock::now());
+}
 
 const Share& Holdings::LimitOf(Held what) const {
   switch (what) {
@@ -49,13 +62,15 @@ void Holdings::Tidy(const Account& account) {
 Result<std::unique_ptr<Holdings::Place>> Holdings::Enter(Held what, const Caller& caller) {
   constexpr std::array kNames{"calls are under way", "lists are under way", "streams are open"};
   const char* const name = kNames.at(static_cast<std::size_t>(what));
+  Result<security::Account::SeatPtr> seat = EnterOwn(what, caller);
+  if (!seat.ok()) return seat.status();
   const MutexLock lock(mutex_);
   const Account account{connections_.try_emplace(caller.connection).first,
                         addresses_.try_emplace(caller.address).first};
   const Full full = WhereFull(what, account, 1);
   if (full == Full::kNo) {
     Add(what, account, 1);
-    return std::unique_ptr<Place>(new Place(*this, what, account));
+    return std::unique_ptr<Place>(new Place(*this, what, account, *std::move(seat)));
   }
   Tidy(account);
   const Share& limit = LimitOf(what);
@@ -84,7 +99,9 @@ void Holdings::LeaveWatch(const std::string& gid) {
   if (--found->second == 0) watches_.erase(found);
 }
 
-Status Holdings::EnterSubmit() {
+Status Holdings::EnterSubmit(const Caller& caller) {
+  const Status may = Spend(caller);
+  if (!may.ok()) return may;
   const MutexLock lock(mutex_);
   if (submits_ < limits_.max_streamed_submits_count) return ++submits_, OkStatus();
   return TooMany(submits_, "submits are unanswered", "on all streams");

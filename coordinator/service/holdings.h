@@ -46,6 +46,10 @@ struct HoldingLimits {
   std::chrono::milliseconds unread_patience{2'000};
 };
 
+// One request of its caller's, who may have limits of his own. What another coordinator hands on is
+// none: it was one there.
+Status Spend(const Caller& caller);
+
 enum class Held : std::uint8_t { kCall, kPage, kStream, kUnreadBytes };
 
 class Holdings {
@@ -56,13 +60,14 @@ class Holdings {
   Holdings(const Holdings&) = delete;
   Holdings& operator=(const Holdings&) = delete;
 
-  // A call or stream begins. kResourceExhausted: nothing has begun. The holdings outlive the place.
+  // A call or stream begins, and a request and a place of its caller's with it, if it is not handed
+  // on. kResourceExhausted: nothing has begun. The holdings outlive the place.
   Result<std::unique_ptr<Place>> Enter(Held what, const Caller& caller) ASSENT_EXCLUDES(mutex_);
   // A further watch of a transaction, until it is given back.
   Status EnterWatch(const std::string& gid) ASSENT_EXCLUDES(mutex_);
   void LeaveWatch(const std::string& gid) ASSENT_EXCLUDES(mutex_);
-  // A submit on a stream.
-  Status EnterSubmit() ASSENT_EXCLUDES(mutex_);
+  // A submit on a stream: a request of its caller's.
+  Status EnterSubmit(const Caller& caller) ASSENT_EXCLUDES(mutex_);
   void LeaveSubmit() ASSENT_EXCLUDES(mutex_);
 
   const HoldingLimits& limits() const { return limits_; }
@@ -121,12 +126,13 @@ class Holdings::Place {
 
  private:
   friend class Holdings;
-  Place(Holdings& holdings, Held what, const Account& account)
-      : holdings_(holdings), what_(what), account_(account) {}
+  Place(Holdings& holdings, Held what, const Account& account, security::Account::SeatPtr seat)
+      : holdings_(holdings), what_(what), account_(account), seat_(std::move(seat)) {}
 
   Holdings& holdings_;
   const Held what_;
   const Account account_;
+  const security::Account::SeatPtr seat_;  // of its caller's limits; nullptr: it has none
   // With the holdings' lock; clang does not see that it is the same one:
   std::size_t bytes_ = 0;
   std::chrono::steady_clock::time_point since_{};

@@ -28,6 +28,15 @@ Status MayBegin(const Caller& caller, const core::TransactionSpec& spec) {
   return OkStatus();
 }
 
+engine::Allowance AllowanceOf(const Caller& caller) {
+  if (caller.grants == nullptr) return {};
+  const security::Quota& quota = caller.grants->quota();
+  engine::Allowance allowance;
+  if (quota.transactions > 0) allowance.max_transactions_count = quota.transactions;
+  if (quota.bytes > 0) allowance.max_bytes = quota.bytes;
+  return allowance;
+}
+
 Status MaySeePayloads(const Caller& caller) {
   if (SeenBy(caller) != nullptr || caller.grants == nullptr || caller.grants->sees_payloads())
     return OkStatus();

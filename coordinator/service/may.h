@@ -20,6 +20,8 @@ engine::OnlyOf SeenBy(const Caller& caller);
 // Each branch of it.
 Status MayBegin(const Caller& caller, const core::TransactionSpec& spec);
 Status MayAdd(const Caller& caller, const std::string& gid, const core::BranchSpec& branch);
+// How much of what it begins may be under way.
+engine::Allowance AllowanceOf(const Caller& caller);
 // Payloads and results of what others began.
 Status MaySeePayloads(const Caller& caller);
 

@@ -57,6 +57,7 @@ void Service::Begin(const Caller& caller, v1::TransactionSpec spec, v1::WaitFor 
     return asker->Fail(may);
   }
   begin->spec.initiator = OwnOf(caller);
+  begin->allowance = AllowanceOf(caller);
   const std::string gid = begin->spec.gid;
   begin->done = AnswerWithReply(asker);
   begin->abandoned = IsOver(asker);
@@ -86,6 +87,7 @@ void Service::Take(const Caller& caller, v1::ExecuteBranchRequest request,
   }
   engine::ExecuteRequest execute;
   execute.only_of = OwnOf(caller);
+  execute.allowance = AllowanceOf(caller);
   execute.gid = request.gid();
   execute.branch = std::move(branch).value();
   execute.done = [asker](const Status& status, const core::Transaction* txn,

@@ -127,7 +127,9 @@ void Session::Ask(const v1::ParticipantFrame& frame) {
     (void)hub_.CountQuestions(frame.queries_size());
   }
   for (const v1::OutcomeQuery& query : frame.queries()) {
-    hub_.board_.receiver().OnQuestion(FromWire(query),
+    OutcomeQuestion question = FromWire(query);
+    question.may_know = may_serve_;
+    hub_.board_.receiver().OnQuestion(std::move(question),
                                       [weak = weak_from_this()](OutcomeAnswer answer) {
                                         if (auto self = weak.lock())
                                           self->Answer(std::move(answer));

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <assent/slot.h>
+#include <assent/status.h>
 
 #include "coordinator/core/types.h"
 
@@ -80,6 +81,9 @@ struct OutcomeQuestion {
   std::string branch_id;
   std::uint32_t coordinator_id = 0;
   std::uint64_t began_epoch = 0;
+  // Whether whoever asks may speak for the branch's service; nothing: he may for all. On any
+  // thread; must be quick.
+  std::function<Status(const std::string& service)> may_know = {};
 };
 
 using assent::Verdict;

@@ -57,6 +57,14 @@ void CheckGrants(const Rules& rules, const std::string& text) {
     }
     ASSENT_CHECK(grants.sees_payloads() == other.sees_payloads());
   }
+  for (const Limit& limit : rules.limits()) {
+    ASSENT_CHECK(CheckIdentity(limit.identity).ok() && !limit.quota.empty());
+    const Quota quota = rules.QuotaOf(limit.identity);
+    ASSENT_CHECK(quota.Text() == turned.QuotaOf(limit.identity).Text());
+    // Nothing names it more exactly than its own line.
+    if (limit.quota.requests != 0) ASSENT_CHECK(quota.requests == limit.quota.requests);
+    if (limit.quota.bytes != 0) ASSENT_CHECK(quota.bytes == limit.quota.bytes);
+  }
   // Nobody has this name but by a pattern, or because a rule is for everybody.
   const std::string stranger = "urn0://nobody/that/a/rule/names";
   const Grants none = rules.For(stranger);

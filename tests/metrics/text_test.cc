@@ -193,6 +193,12 @@ assent_trace_spans_dropped_total{reason="rejected"} 61
 assent_trace_spans_dropped_total{reason="gave_up"} 62
 assent_trace_failed_tries_total 63
 assent_trace_spans_queued 64
+assent_limited_total{limit="requests"} 71
+assent_limited_total{limit="calls"} 72
+assent_limited_total{limit="streams"} 73
+assent_limited_total{limit="sessions"} 74
+assent_limited_total{limit="transactions"} 75
+assent_limited_total{limit="bytes"} 76
 assent_calls{kind="call"} 19
 assent_calls{kind="page"} 20
 assent_calls{kind="stream"} 21
@@ -234,6 +240,7 @@ TEST(Text, EachFigureIsUnderItsName) {
                                 .denied = 69,
                                 .barred = 68,
                                 .barred_addresses = 70},
+                    .limited = {71, 72, 73, 74, 75, 76},
                     .served = &served};
   std::istringstream page(Text(snapshot));
   std::string shown = "\n";

@@ -60,10 +60,10 @@ TEST(HoldingsTest, WatchesOfOneTransactionAndSubmitsOfAllStreams) {
   EXPECT_TRUE(holdings.EnterWatch("b").ok());
   holdings.LeaveWatch("a");
   EXPECT_TRUE(holdings.EnterWatch("a").ok());
-  EXPECT_TRUE(holdings.EnterSubmit().ok());
-  EXPECT_FALSE(holdings.EnterSubmit().ok());
+  EXPECT_TRUE(holdings.EnterSubmit({}).ok());
+  EXPECT_FALSE(holdings.EnterSubmit({}).ok());
   holdings.LeaveSubmit();
-  EXPECT_TRUE(holdings.EnterSubmit().ok());
+  EXPECT_TRUE(holdings.EnterSubmit({}).ok());
 }
 
 class UnreadTest : public testing::Test {

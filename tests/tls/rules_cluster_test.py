@@ -133,6 +133,35 @@ class RulesOfTwo(TlsTest):
         self.new_rules("b")
         self.assertEqual(Code.OK, self.submit("rival", "b", "again")[0])
 
+    def test_what_is_handed_on_counts_once(self):
+        """Calls where they come in, transactions where they are, both for whom it is."""
+        self.pairs["operator"] = self.operator
+        for node in "ab":
+            self.new_rules(node, *RULES, "limit spiffe://shop/checkout to 3 transactions, 4 calls")
+        begun, words = [], []
+        for number in range(COUNT):
+            code, said = self.begin("a", f"few-{number}")
+            self.assertIn(code, (Code.OK, Code.RESOURCE_EXHAUSTED))
+            begun.append(f"few-{number}") if code == Code.OK else words.append(said)
+        self.assertEqual(6, len(begun), "three at each of them")
+        self.assertIn("spiffe://shop/checkout has 3 transactions under way, the limit is 3", words[0])
+        for number in range(COUNT):
+            self.assertEqual(Code.OK, self.submit("rival", "a", f"beside-{number}")[0])
+        waits = []
+        for node in "ab":  # of which each has some with the other
+            stub = self.stub("checkout", node)
+            five = [stub.Wait.future(wire.tx.WaitRequest(gid=gid, wait_for=wire.types.WAIT_COMPLETED), timeout=60) for gid in begun[:5]]
+            self.until(lambda five=five: any(one.done() for one in five))
+            waits += five
+        for gid in begun:
+            action = wire.tx.OperatorAction(gid=gid, who="ann", reason="enough")
+            self.assertEqual(Code.OK, self.ask("operator", "a", "Abort", wire.tx.AbortRequest(action=action))[0])
+        self.until(lambda: all(one.done() for one in waits))
+        codes = [one.code() for one in waits]
+        self.assertEqual([1, 1], [codes[at:at + 5].count(Code.RESOURCE_EXHAUSTED) for at in (0, 5)], codes)
+        self.assertEqual(8, codes.count(Code.OK), codes)
+        self.assertEqual(Code.OK, self.begin("a", begun[0] + "-again")[0], "there is room again")
+
     def test_what_one_leaves_behind_stays_whose_it_was(self):
         held = self.shop.hold("reserve", "CONFIRM")
         self.addCleanup(held.set)

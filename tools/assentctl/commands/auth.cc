@@ -163,6 +163,7 @@ Exit RunAuthExplain(const AuthExplainCommand& command, Session& session) {
             {"verb", command.verb},
             {"may", explained.may},
             {"roles", grants.Roles()},
+            {"limits", grants.quota().Text()},
             {"why", explained.why}};
   std::string said = explained.may ? "yes" : "no";
   if (!explained.why.empty()) said += ": " + explained.why;
@@ -172,6 +173,7 @@ Exit RunAuthExplain(const AuthExplainCommand& command, Session& session) {
     said +=
         "\n  line " + std::to_string(explained.rule->line) + ": " + Visible(explained.rule->text);
   }
+  if (!grants.quota().empty()) said += "\n  limits: " + grants.quota().Text();
   Show(json, said + "\n", session);
   return explained.may ? Exit::kDone : Exit::kNotPermitted;
 }
