@@ -184,7 +184,7 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
     const grpc::ByteBuffer bytes = Serialised(request);
     Trip trip = {.gid = gid,
                  .method = "/assent.v1.TransactionService/Submit",
-                 .on_behalf_of = caller_.name,
+                 .on_behalf_of = caller_.on_behalf_of(),
                  .request = is_here ? KeptOf(bytes) : bytes,
                  .new_work = true};
     trip.here = [this, asker, kept = trip.request] {

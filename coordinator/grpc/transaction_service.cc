@@ -102,7 +102,7 @@ class TransactionService final : public RawService<v1::TransactionService::Servi
     const bool is_here = service_.router().Find(gid).where == service::Route::Where::kHere;
     Trip trip = {.gid = gid,
                  .method = MethodOf<Request>(),
-                 .on_behalf_of = caller.name,
+                 .on_behalf_of = caller.on_behalf_of(),
                  .request = is_here ? KeptOf(bytes) : std::move(bytes),
                  .deadline = context->deadline(),
                  .repeatable = kRepeatable<Request>,

@@ -35,7 +35,7 @@ class Relay final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
                               "again"));
     }
     there_self_ = self;
-    there_.Begin(channel, caller.name, request);
+    there_.Begin(channel, caller.on_behalf_of(), request);
   }
 
   void OnWriteDone(bool ok) override {

@@ -141,7 +141,7 @@ class GrpcWay final : public service::Way {
       return nullptr;
     }
     const auto distant = std::make_shared<Distant>(std::move(viewer));
-    distant->Begin(distant, channel, caller.name, request);
+    distant->Begin(distant, channel, caller.on_behalf_of(), request);
     return distant;
   }
 

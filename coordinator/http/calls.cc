@@ -139,7 +139,7 @@ class Call final : public service::Asker<Reply>,
     const auto self = this->shared_from_this();
     service::Errand errand{.gid = gid_,
                            .method = MethodName(),
-                           .on_behalf_of = caller.name,
+                           .on_behalf_of = caller.on_behalf_of(),
                            .request = request.SerializeAsString(),
                            .repeatable = kRepeatable<Request>,
                            .new_work = service::kNewWork<Request>};

@@ -29,6 +29,11 @@ std::string NameOf(const Proof& proof) {
   return proof.common_name.empty() ? "" : "cn:" + proof.common_name;
 }
 
+// What no rule could name, or all of them together, is nobody in particular.
+bool IsSomebody(const std::string& name) {
+  return name != "anyone" && !name.ends_with('*') && CheckIdentity(name).ok();
+}
+
 }  // namespace
 
 void Guard::Enforce(Policy policy) {
@@ -46,9 +51,7 @@ Result<Visitor> Guard::Admit(const Proof& proof, std::int64_t now_unix_ms) {
     if (!shown.ok()) return shown.status();
     name = *std::move(shown);
   }
-  // What no rule could name is nobody.
-  if (!name.empty() && (name == "anyone" || name.ends_with('*') || !CheckIdentity(name).ok()))
-    name.clear();
+  if (!IsSomebody(name)) name.clear();
   Visitor visitor;
   visitor.grants = GrantsFor(policy, name);
   if (!name.empty()) visitor.name = std::make_shared<const std::string>(std::move(name));
@@ -134,7 +137,7 @@ std::optional<Guard::Failed> Guard::TakeFailed() {
 Visitor Guard::Vouched(std::string name) {
   const std::shared_ptr<const Policy> policy = std::atomic_load(&policy_);
   if (policy == nullptr) return {};
-  if (!CheckIdentity(name).ok()) name.clear();
+  if (!IsSomebody(name)) name.clear();
   Visitor visitor;
   visitor.grants = GrantsFor(policy, name);
   if (!name.empty()) visitor.name = std::make_shared<const std::string>(std::move(name));

@@ -76,7 +76,7 @@ class Guard {
   // How long yet; 0: it is not so.
   std::int64_t BarredForMs(std::string_view address, std::int64_t now_unix_ms) const;
 
-  // One whom another coordinator, which is allowed to, has admitted.
+  // One whom another coordinator, which is allowed to, has admitted; "anyone": without knowing him.
   Visitor Vouched(std::string name);
 
   struct Figures {

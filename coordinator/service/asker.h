@@ -25,6 +25,10 @@ struct Caller {
   security::GrantsPtr grants = {};
   // Another coordinator hands this on, or asks for what is here alone: it goes no further.
   bool forwarded = false;
+
+  // Whom another coordinator is asked for. Who is not known here is nobody there either: without a
+  // word of him it would be the coordinator itself that asks.
+  std::string on_behalf_of() const { return grants != nullptr && name.empty() ? "anyone" : name; }
 };
 
 // One request's answer, to be given once, from any thread.

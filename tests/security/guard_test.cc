@@ -69,6 +69,19 @@ TEST(Guard, NobodyIsAnyoneOrAPattern) {
   }
 }
 
+// What another coordinator hands on is not its own wish, also if it does not know whose it is.
+TEST(Guard, WhomAnotherDoesNotKnowIsNobody) {
+  Guard guard;
+  guard.Enforce(Read("allow anyone as initiator for shop\nallow spiffe://* as admin"));
+  for (const char* name : {"anyone", "spiffe://*", "", "a b"}) {
+    const Visitor visitor = guard.Vouched(name);
+    EXPECT_EQ(visitor.name, nullptr) << name;
+    EXPECT_TRUE(CheckCall(visitor, Permission::kBegin).ok()) << name;
+    EXPECT_EQ(CheckCall(visitor, Permission::kLook).code(), Code::kUnauthenticated) << name;
+  }
+  EXPECT_TRUE(CheckCall(guard.Vouched("spiffe://x"), Permission::kAdminister).ok());
+}
+
 // Whoever signs certificates does not give out tokens, nor one kind of name as another.
 TEST(Guard, ACertificateIsNoToken) {
   Guard guard;

@@ -133,6 +133,21 @@ class RulesOfTwo(TlsTest):
         self.new_rules("b")
         self.assertEqual(Code.OK, self.submit("rival", "b", "again")[0])
 
+    def test_who_is_not_known_is_nobody_there_too(self):
+        """He is not the coordinator that hands his call on, which may everything."""
+        self.pairs["no one"] = self.ca.make("no one", "IP:127.0.0.1")  # a name with a blank is nobody's
+        for node in "ab":
+            self.new_rules(node, *RULES, "allow anyone as initiator for shop")
+        for number in range(COUNT):
+            self.assertEqual(Code.OK, self.begin("a", f"known-{number}")[0])
+            gid = f"unknown-{number}"
+            self.assertEqual(Code.PERMISSION_DENIED, self.submit("no one", "a", gid, "elsewhere")[0])
+            self.assertEqual(Code.OK, self.submit("no one", "a", gid)[0])
+            for node in "ab":
+                self.assertEqual(Code.NOT_FOUND, self.get("no one", node, f"known-{number}")[0])
+                self.assertEqual(Code.OK, self.get("no one", node, gid)[0])
+                self.assertEqual(Code.NOT_FOUND, self.get("rival", node, gid)[0])
+
     def test_what_is_handed_on_counts_once(self):
         """Calls where they come in, transactions where they are, both for whom it is."""
         self.pairs["operator"] = self.operator
