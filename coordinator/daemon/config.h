@@ -68,6 +68,7 @@ struct Config {
   std::int64_t max_connections = 12'000;
   std::int64_t max_connections_per_address = 0;
   std::int64_t max_http_connections = 8192;
+  std::int64_t max_http_connections_per_address = 0;
   std::int64_t max_transport_mib = 512;
   std::int64_t max_unread_mib = 256;
   std::int64_t retention_hours = 7 * 24;

@@ -129,6 +129,8 @@ HttpPort::HttpPort(const Config& config, const Certificates& certificates,
              .loopback = IsLoopback(config.HttpAddress()),
              .guard = &guard}),
       door_({.max_connections_count = HttpConnections(config),
+             .max_connections_per_address_count =
+                 static_cast<std::size_t>(config.max_http_connections_per_address),
              .tls = tls_ ? ContextOf(certificates) : nullptr},
             listener_->descriptors(), desk_) {}
 

@@ -165,8 +165,10 @@ constexpr Setting kSettings[] = {
     AtOnce(Number("max-connections-per-address", &Config::max_connections_per_address, 0, 1'000'000,
                   "Connections from one address; 0: half of all. SIGHUP changes it")),
     Number("max-http-connections", &Config::max_http_connections, 1, 1'000'000,
-           "Connections of HTTP, half of them from one address; at most a quarter of the limit on "
-           "open files. Beyond it whoever comes is told so"),
+           "Connections of HTTP; at most a quarter of the limit on open files. Beyond it whoever "
+           "comes is told so"),
+    Number("max-http-connections-per-address", &Config::max_http_connections_per_address, 0,
+           1'000'000, "Connections of HTTP from one address; 0: half of all"),
     Number("max-transport-mib", &Config::max_transport_mib, 64, kTebibyteMib,
            "What gRPC holds for all connections, messages that have not come in whole among it; "
            "beyond it calls are cancelled"),
