@@ -24,6 +24,12 @@ const Rule* Grants::RuleFor(Permission permission) const {
   return found == rules_.end() ? nullptr : *found;
 }
 
+bool Grants::MayBegin(std::string_view gid) const {
+  return std::any_of(rules_.begin(), rules_.end(), [&](const Rule* rule) {
+    return rule->role == Role::kInitiator && gid.starts_with(rule->gid_prefix);
+  });
+}
+
 // One rule has to give all of it: prefixes and services of two are not mixed.
 bool Grants::MayBegin(std::string_view gid, std::string_view service,
                       std::string_view action) const {

@@ -44,6 +44,8 @@ class Grants {
       : rules_(std::move(rules)), quota_(quota), account_(std::move(account)) {}
 
   bool May(Permission permission) const { return RuleFor(permission) != nullptr; }
+  // A transaction of this name, of whose branches nothing is known yet.
+  bool MayBegin(std::string_view gid) const;
   // A branch of this service and action, in a transaction of this name.
   bool MayBegin(std::string_view gid, std::string_view service, std::string_view action) const;
   bool MayServe(std::string_view service) const;

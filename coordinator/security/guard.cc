@@ -15,8 +15,9 @@ constexpr std::string_view kBearer = "Bearer ";
 // A URI that is written like a name of another kind is none: whoever signs certificates would give
 // out tokens.
 bool IsName(std::string_view uri) {
-  const std::size_t end = uri.find("://");
-  if (end == std::string_view::npos || end == 0) return false;
+  const std::size_t end = uri.find(':');
+  if (end == std::string_view::npos || end == 0 || !uri.substr(end).starts_with("://"))
+    return false;
   const std::string_view scheme = uri.substr(0, end);
   return scheme != "token" && scheme != "jwt" && scheme != "dns" && scheme != "cn";
 }
@@ -74,7 +75,8 @@ Result<std::string> Guard::NameOfShown(const std::shared_ptr<const Policy>& poli
   // Right ones go on where others fail: many may come from one address.
   if (auto known = verified_.Find(policy, proof.authorization, now_unix_ms))
     return *std::move(known);
-  if (const std::int64_t left = BarredForMs(proof.address, now_unix_ms); left > 0) {
+  const std::int64_t left = BarredForMs(proof.address, now_unix_ms);
+  if (left > 0 && !verified_.TakeKnownBefore(policy, proof.authorization)) {
     barred_.fetch_add(1, std::memory_order_relaxed);
     return ResourceExhausted(
         "too many credentials from this address were wrong, so that this one was not looked at: "

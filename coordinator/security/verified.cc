@@ -41,14 +41,29 @@ std::optional<std::string> Verified::Find(const std::shared_ptr<const void>& pol
   return found->second.name;
 }
 
+bool Verified::TakeKnownBefore(const std::shared_ptr<const void>& policy,
+                               std::string_view credential) {
+  const Mark mark = MarkOf(credential);
+  const MutexLock lock(mutex_);
+  MoveTo(policy);
+  return before_.erase(mark) > 0;
+}
+
+void Verified::MoveTo(const std::shared_ptr<const void>& policy) {
+  if (policy_ == policy) return;
+  policy_ = policy;
+  // A call that has the one of before still is no change.
+  if (before_.size() + all_.size() > kMaxVerifiedCredentialsCount) before_.clear();
+  for (const auto& [mark, credential] : all_) before_.insert(mark);
+  all_.clear();
+}
+
 void Verified::Keep(const std::shared_ptr<const void>& policy, std::string_view credential,
                     Credential found) {
   const Mark mark = MarkOf(credential);
   const MutexLock lock(mutex_);
-  if (policy_ != policy || all_.size() >= kMaxVerifiedCredentialsCount) {
-    all_.clear();
-    policy_ = policy;
-  }
+  MoveTo(policy);
+  if (all_.size() >= kMaxVerifiedCredentialsCount) all_.clear();
   all_.insert_or_assign(mark, std::move(found));
 }
 

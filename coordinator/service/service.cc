@@ -23,6 +23,16 @@ engine::ViewCallback AnswerWithReply(const AskerPtr<Reply>& asker) {
   };
 }
 
+// Also to whoever sees transactions of others without what is in them.
+engine::ViewCallback AnswerWithOutcome(const AskerPtr<v1::SubmitReply>& asker) {
+  return [asker](const Status& status, const core::Transaction* txn, const core::Now&) {
+    asker->Answer(status, [&](v1::SubmitReply& out) {
+      FillReply(*txn, out);
+      out.clear_results();
+    });
+  };
+}
+
 // Kept beside the answer's callback, which holds the asker.
 template <typename Reply>
 engine::Abandoned IsOver(const AskerPtr<Reply>& asker) {
@@ -139,11 +149,12 @@ void Service::Take(const Caller& caller, v1::WaitRequest request,
   const Result<engine::WaitFor> wait = FromProto(request.wait_for());
   if (!wait.ok()) return asker->Fail(wait.status());
   Post(request.gid(),
-       engine::WaitRequest{.gid = request.gid(),
-                           .wait_for = *wait,
-                           .done = AnswerWithReply(asker),
-                           .abandoned = IsOver(asker),
-                           .only_of = SeenBy(caller)},
+       engine::WaitRequest{
+           .gid = request.gid(),
+           .wait_for = *wait,
+           .done = MaySeePayloads(caller).ok() ? AnswerWithReply(asker) : AnswerWithOutcome(asker),
+           .abandoned = IsOver(asker),
+           .only_of = SeenBy(caller)},
        *asker);
 }
 

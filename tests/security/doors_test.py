@@ -210,6 +210,16 @@ class Doors(unittest.TestCase):
             gid="order-1", branch=types.BranchSpec(branch_id="2", service="stock", action="reserve", protocol=types.TCC)).SerializeToString())
         self.assertEqual(grpc.StatusCode.PERMISSION_DENIED, code, words)
 
+    def test_a_name_is_taken_by_whose_it_is_before_there_are_branches(self):
+        begin = {gid: tx.BeginRequest(transaction=types.TransactionSpec(gid=gid)).SerializeToString() for gid in ("order-open", "other-open")}
+        self.assertEqual(grpc.StatusCode.OK, self.call("TransactionService/Begin", "initiator", begin["order-open"])[0])
+        code, words, _ = self.call("TransactionService/Begin", "initiator", begin["other-open"])
+        self.assertEqual(grpc.StatusCode.PERMISSION_DENIED, code)
+        self.assertIn("token:initiator may not begin a transaction named other-open", words)
+        self.assertEqual(grpc.StatusCode.OK, self.call("TransactionService/Begin", "rival", begin["other-open"])[0])
+        for gid, who in (("order-open", "initiator"), ("other-open", "rival")):
+            self.call("TransactionService/Rollback", who, tx.RollbackRequest(gid=gid).SerializeToString())
+
     def test_what_others_began_is_not_there(self):
         self.assertEqual(grpc.StatusCode.OK, self.submit("order-mine", "initiator")[0])
         begin = tx.BeginRequest(transaction=types.TransactionSpec(gid="order-open")).SerializeToString()
@@ -296,6 +306,11 @@ class Doors(unittest.TestCase):
             self.assertEqual(grpc.StatusCode.OK, self.get("order-secret", who)[0], who)
             watch = tx.WatchRequest(gid="order-secret", payloads=True).SerializeToString()
             self.assertEqual(sees, self.call("TransactionService/Watch", who, watch)[0] == grpc.StatusCode.OK, who)
+            code, words, answer = self.call("TransactionService/Wait", who, tx.WaitRequest(
+                gid="order-secret", wait_for=types.WAIT_COMPLETED).SerializeToString())
+            self.assertEqual(grpc.StatusCode.OK, code, (who, words))
+            waited = tx.SubmitReply.FromString(answer)
+            self.assertEqual((types.COMMITTED, {"1": b"kept"} if sees else {}), (waited.outcome, dict(waited.results)), who)
         code, _, _ = self.daemon.ask("GET", "/v1/transactions/order-secret?payloads=true",
                                      headers={"Authorization": "Bearer " + self.tokens["viewer"]})
         self.assertEqual(403, code)

@@ -83,6 +83,18 @@ TEST(Verified, WhatWasFoundRightIsSoUntilItEnds) {
   EXPECT_EQ(verified.count(), 0U);
 }
 
+TEST(Verified, WhatWasRightBeforeAChangeIsKnownOnce) {
+  Verified verified;
+  const auto one = std::make_shared<int>(1);
+  const auto two = std::make_shared<int>(2);
+  verified.Keep(one, "secret", {.name = "a", .until_unix_ms = 1});
+  EXPECT_FALSE(verified.TakeKnownBefore(one, "secret"));
+  EXPECT_FALSE(verified.TakeKnownBefore(two, "other"));
+  EXPECT_TRUE(verified.TakeKnownBefore(two, "secret"));
+  EXPECT_FALSE(verified.TakeKnownBefore(two, "secret"));
+  EXPECT_EQ(verified.Find(two, "secret", 0), std::nullopt) << "and has to be looked at";
+}
+
 TEST(Verified, KeepsNoMoreThanItMay) {
   Verified verified;
   const auto policy = std::make_shared<int>(1);

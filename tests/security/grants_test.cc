@@ -26,6 +26,8 @@ TEST(Grants, AnInitiatorHasItsServicesActionsAndGids) {
   EXPECT_FALSE(x.MayBegin("order-1", "stock", "steal"));
   EXPECT_FALSE(x.MayBegin("order-1", "mail", "send"));
   EXPECT_FALSE(x.MayBegin("other-1", "payment", "charge"));
+  EXPECT_TRUE(x.MayBegin("order-1"));
+  EXPECT_FALSE(x.MayBegin("other-1"));
   EXPECT_FALSE(x.sees_all());
   EXPECT_FALSE(x.MayServe("payment"));
 }

@@ -88,8 +88,9 @@ TEST(Guard, ACertificateIsNoToken) {
   guard.Enforce(
       Read("allow token:* as admin\nallow unix as admin\nallow jwt:* as admin\n"
            "allow dns:* as viewer"));
-  for (const char* uri : {"token:support", "token://support", "unix", "jwt:ann", "jwt://ann",
-                          "dns://a", "cn://a", "anyone", "urn:a", "://a"}) {
+  for (const char* uri :
+       {"token:support", "token://support", "unix", "jwt:ann", "jwt://ann", "dns://a", "cn://a",
+        "jwt:https://a", "token:b://a", "anyone", "urn:a", "://a"}) {
     EXPECT_EQ(NameOf(guard, {.uris = {uri}}), "") << uri;
     EXPECT_EQ(NameOf(guard, {.uris = {uri}, .common_name = "a"}), "cn:a") << uri;
     EXPECT_EQ(NameOf(guard, {.uris = {uri, "spiffe://b"}}), "spiffe://b") << uri;
@@ -184,6 +185,25 @@ TEST(Guard, AnAddressWithTooManyFailuresIsBarredAndWhoIsKnownGoesOn) {
   EXPECT_EQ(failed->address, "a");
   EXPECT_EQ(failed->why, "the token is not one of this coordinator's");
   EXPECT_EQ(guard.TakeFailed().has_value(), false);
+}
+
+// A reload locked out whoever shares an address with one who fails, until the minute was over.
+TEST(Guard, WhoWasKnownBeforeAReloadIsLookedAtThoughTheAddressIsBarred) {
+  const auto known = MakeToken("known", "", kRandom);
+  const std::string good = "Bearer " + known->token;
+  Guard guard;
+  guard.Enforce(Read("allow token:* as viewer", known->line));
+  ASSERT_TRUE(guard.Admit({.authorization = good, .address = "a"}, 1000).ok());
+  for (std::size_t i = 0; i < kMaxFailuresPerWindowCount; ++i)
+    (void)guard.Admit({.authorization = "Bearer x", .address = "a"}, 1000);
+  guard.Enforce(Read("allow token:* as operator", known->line));
+  EXPECT_TRUE(guard.Admit({.authorization = good, .address = "a"}, 2000).ok());
+  // What is no token any more is looked at once, and no more.
+  guard.Enforce(Read("allow token:* as operator", ""));
+  EXPECT_EQ(guard.Admit({.authorization = good, .address = "a"}, 2000).status().code(),
+            Code::kUnauthenticated);
+  EXPECT_EQ(guard.Admit({.authorization = good, .address = "a"}, 2000).status().code(),
+            Code::kResourceExhausted);
 }
 
 TEST(Guard, SaysWhatIsMissing) {
