@@ -31,6 +31,7 @@ constexpr std::array<Word, security::kPermissionsCount> kWords = {{
     {Permission::kAdminister, "ADMINISTER"},
     {Permission::kServe, "SERVE"},
     {Permission::kHandOn, "HAND_ON"},
+    {Permission::kFindWay, "FIND_WAY"},
 }};
 
 // On one host several of us may be logged in to, at ports of their own: a browser tells cookies

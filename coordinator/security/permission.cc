@@ -17,7 +17,7 @@ constexpr auto kCalls = std::to_array<CallRule>({
     {"/assent.v1.ClusterService/Get", P::kLook},
     {"/assent.v1.ClusterService/GiveWay", P::kHandOn},
     {"/assent.v1.ClusterService/Move", P::kAdminister},
-    {"/assent.v1.ClusterService/Watch", P::kLook},
+    {"/assent.v1.ClusterService/Watch", P::kFindWay},
     {"/assent.v1.MaintenanceService/Backup", P::kAdminister},
     {"/assent.v1.MaintenanceService/GetMetrics", P::kLook},
     {"/assent.v1.MaintenanceService/GetSettings", P::kLook},
@@ -52,12 +52,12 @@ constexpr std::array<std::string_view, 6> kRoleNames = {"initiator", "participan
 constexpr unsigned Bits(auto... permissions) { return (0U | ... | (1U << unsigned(permissions))); }
 // Of an initiator's permission to follow, see Grants::sees_all.
 constexpr std::array<unsigned, 6> kMay = {
-    Bits(P::kBegin, P::kFollow),
-    Bits(P::kServe),
-    Bits(P::kFollow, P::kLook),
-    Bits(P::kFollow, P::kLook, P::kOperate, P::kReadRecord),
-    Bits(P::kFollow, P::kLook, P::kOperate, P::kReadRecord, P::kAdminister),
-    Bits(P::kFollow, P::kLook, P::kHandOn),
+    Bits(P::kFindWay, P::kBegin, P::kFollow),
+    Bits(P::kFindWay, P::kServe),
+    Bits(P::kFindWay, P::kFollow, P::kLook),
+    Bits(P::kFindWay, P::kFollow, P::kLook, P::kOperate, P::kReadRecord),
+    Bits(P::kFindWay, P::kFollow, P::kLook, P::kOperate, P::kReadRecord, P::kAdminister),
+    Bits(P::kFindWay, P::kFollow, P::kLook, P::kHandOn),
 };
 
 }  // namespace
@@ -72,6 +72,7 @@ std::string_view Name(Permission permission) {
     case P::kAdminister: return "administer the coordinator";
     case P::kServe: return "be a participant";
     case P::kHandOn: return "be a coordinator";
+    case P::kFindWay: return "ask which coordinator has what";
   }
   return "do this";
 }

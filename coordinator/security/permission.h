@@ -22,8 +22,9 @@ enum class Permission : std::uint8_t {
   kAdminister = 5,  // forget, drain, move, fence, back up
   kServe = 6,       // be a participant
   kHandOn = 7,      // be a coordinator
+  kFindWay = 8,     // which coordinator has what
 };
-inline constexpr std::size_t kPermissionsCount = 8;
+inline constexpr std::size_t kPermissionsCount = 9;
 
 // "begin transactions", for people: what somebody may not.
 std::string_view Name(Permission permission);

@@ -124,6 +124,16 @@ bool LeavesUnseen(const cluster::ViewPtr& view, const Unreachable& unreachable) 
          });
 }
 
+void LeaveTheWay(v1::ClusterView& view) {
+  view.clear_departed();
+  view.clear_pinned();
+  for (v1::ClusterMember& member : *view.mutable_members()) {
+    member.clear_drained_by();
+    member.clear_drain_reason();
+    member.clear_drained_unix_ms();
+  }
+}
+
 }  // namespace
 
 void Service::FillView(v1::ClusterView& out) const {
@@ -353,9 +363,10 @@ void Service::Take(const Caller&, const v1::GiveWayRequest& request,
 
 // ---- Watching ----------------------------------------------------------------------------------
 
-void ClusterWatch::Start(const Caller&, const v1::WatchClusterRequest&) {
+void ClusterWatch::Start(const Caller& caller, const v1::WatchClusterRequest&) {
   service_.router().Tell(weak_from_this());
   const MutexLock lock(mutex_);
+  looks_ = caller.grants == nullptr || caller.grants->May(security::Permission::kLook);
   if (!showing_) Show();
 }
 
@@ -383,6 +394,7 @@ void ClusterWatch::Show() {
   if (viewer_ == nullptr) return;
   v1::ClusterView shown;
   service_.FillView(shown);
+  if (!looks_) LeaveTheWay(shown);
   showing_ = true;
   const Status room = viewer_->Show(shown);
   if (!room.ok()) End(room);

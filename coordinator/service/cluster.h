@@ -28,7 +28,8 @@ class ClusterWatch final : public RouterWatcher, public std::enable_shared_from_
   ClusterWatch(Service& service, std::shared_ptr<ClusterViewer> viewer)
       : service_(service), viewer_(std::move(viewer)) {}
 
-  void Start(const Caller&, const v1::WatchClusterRequest&) ASSENT_EXCLUDES(mutex_);
+  // Who may not look at the coordinator sees of the others what leads to them, and no people.
+  void Start(const Caller& caller, const v1::WatchClusterRequest&) ASSENT_EXCLUDES(mutex_);
   void Taken() ASSENT_EXCLUDES(mutex_);
   // Ends it, unless it has ended.
   void Leave(const Status& why) ASSENT_EXCLUDES(mutex_);
@@ -42,6 +43,7 @@ class ClusterWatch final : public RouterWatcher, public std::enable_shared_from_
   Service& service_;
   Mutex mutex_;
   std::shared_ptr<ClusterViewer> viewer_ ASSENT_GUARDED_BY(mutex_);  // nobody: it has ended
+  bool looks_ ASSENT_GUARDED_BY(mutex_) = true;
   bool showing_ ASSENT_GUARDED_BY(mutex_) = false;
   bool stale_ ASSENT_GUARDED_BY(mutex_) = false;  // it has changed since
 };

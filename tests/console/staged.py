@@ -13,7 +13,7 @@ INFO = {"version": "0.1.0", "coordinatorId": 7, "epoch": "21", "startedUnixMs": 
         "needsOperator": "0", "retained": "0", "refusing": "", "logRecords": "0", "logCommits": "0", "setAside": "0", "members": [], "slotsSetAside": []}
 SILENT = {"epoch": "22", "node": "node-b", "address": "10.0.0.2:7400", "why": "deadline of 1000 ms passed"}
 NOBODY_ASKED = {"rules": False, "identity": "", "by": "NOBODY_IS_ASKED", "roles": "",
-                "may": ["BEGIN", "FOLLOW", "LOOK", "OPERATE", "READ_RECORD", "ADMINISTER", "SERVE", "HAND_ON"], "payloads": True, "login": "", "csrf": ""}
+                "may": ["BEGIN", "FOLLOW", "LOOK", "OPERATE", "READ_RECORD", "ADMINISTER", "SERVE", "HAND_ON", "FIND_WAY"], "payloads": True, "login": "", "csrf": ""}
 CAUSES = {"causes": [], "others": "0", "total": "0", "asOfUnixMs": "1", "silent": [], "slotsLeftOut": 0}
 
 

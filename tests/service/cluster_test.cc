@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "coordinator/base/clock.h"
+#include "coordinator/security/rules.h"
 #include "tests/service/cluster_rig.h"
 
 namespace assent::service {
@@ -210,6 +211,45 @@ TEST_F(ClusterTest, AWatchShowsTheLatestVersionWheneverTheOneBeforeIsTaken) {
   const auto late = std::make_shared<Viewer>();
   std::make_shared<ClusterWatch>(*members_[0]->service, late)->Start({}, {});
   EXPECT_EQ(late->ended.Take().code(), Code::kUnavailable);
+}
+
+class WholeViewer final : public ClusterViewer {
+ public:
+  Status Show(const v1::ClusterView& view) override {
+    shown.Put(view);
+    return OkStatus();
+  }
+  void End(const Status&) override {}
+  Inbox<v1::ClusterView> shown;
+};
+
+// With rules nobody but those who look at the coordinator was told where the others are: the SDK
+// knew the one that it was given.
+TEST_F(ClusterTest, WhoIsLedToTheOthersSeesNobodysNames) {
+  Start(2);
+  view_.members[1].draining = true;
+  view_.members[1].drain = {.who = "ann", .reason = "new version", .unix_ms = 1};
+  view_.pins = {{.node = "a", .slots = {1}, .by = {.who = "ann", .reason = "hot"}}};
+  Show();
+  const auto rules = security::Rules::Parse(
+      "allow cn:a as initiator for *\nallow cn:b as participant for stock\nallow cn:c as viewer\n");
+  ASSERT_TRUE(rules.ok());
+  for (const std::string who : {"cn:a", "cn:b", "cn:c"}) {
+    const auto grants = std::make_shared<const security::Grants>(rules->For(who));
+    EXPECT_TRUE(grants->May(*security::NeededFor("/assent.v1.ClusterService/Watch"))) << who;
+    const auto viewer = std::make_shared<WholeViewer>();
+    const auto watch = std::make_shared<ClusterWatch>(*members_[0]->service, viewer);
+    watch->Start({.name = who, .grants = grants}, {});
+    const v1::ClusterView view = viewer->shown.Take();
+    ASSERT_EQ(view.members_size(), 2);
+    EXPECT_EQ(view.members(1).address(), "host-2:7400");
+    EXPECT_TRUE(view.members(1).draining());
+    EXPECT_EQ(view.slots().size(), 2U * kSlotsCount);
+    const bool sees = who == "cn:c";
+    EXPECT_EQ(view.members(1).drained_by(), sees ? "ann" : "");
+    EXPECT_EQ(view.members(1).drain_reason(), sees ? "new version" : "");
+    EXPECT_EQ(view.pinned_size(), sees ? 1 : 0);
+  }
 }
 
 TEST_F(ClusterTest, OperatorsSayWhoTheyAreAndWhatTheyWant) {

@@ -111,6 +111,9 @@ Explained Explain(const AuthExplainCommand& command, const security::Grants& gra
     explained.may = grants.MayBegin(command.gid, command.service, command.action);
     if (!explained.may)
       explained.why = "no rule of an initiator has this service, action and gid together";
+  } else if (needs == Permission::kBegin && !command.gid.empty()) {
+    explained.may = grants.MayBegin(command.gid);
+    if (!explained.may) explained.why = "no rule of an initiator has this gid";
   } else if (needs == Permission::kServe && !command.service.empty()) {
     explained.may = grants.MayServe(command.service);
     if (!explained.may) explained.why = "no rule of a participant has this service";
