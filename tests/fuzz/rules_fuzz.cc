@@ -17,8 +17,9 @@ namespace assent::security {
 namespace {
 
 constexpr Permission kPermissions[] = {
-    Permission::kBegin,      Permission::kFollow,     Permission::kLook,  Permission::kOperate,
-    Permission::kReadRecord, Permission::kAdminister, Permission::kServe, Permission::kHandOn, Permission::kFindWay};
+    Permission::kBegin,   Permission::kFollow,     Permission::kLook,
+    Permission::kOperate, Permission::kReadRecord, Permission::kAdminister,
+    Permission::kServe,   Permission::kHandOn,     Permission::kFindWay};
 
 void CheckWords(const Status& status) {
   ASSENT_CHECK(status.code() == Code::kInvalidArgument && !status.message().empty());
