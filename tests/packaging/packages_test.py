@@ -124,6 +124,12 @@ class Packages(unittest.TestCase):
         print("exposure", exposure[1], file=sys.stderr)
         self.assertEqual(0, code, said)
 
+    def test_unit_bounds_the_memory_and_comes_again(self):
+        with open(os.path.join(SOURCE, "tools/packaging/assentd/assentd.service"), encoding="utf-8") as file:
+            unit = file.read()
+        self.assertRegex(unit, r"(?m)^MemoryMax=\d+%$")
+        self.assertRegex(unit, r"(?m)^Restart=on-failure$")  # which being killed for want of memory is
+
     def test_unit_gives_a_stop_the_time_that_it_may_take(self):
         with open(os.path.join(SOURCE, "tools/packaging/assentd/assentd.service"), encoding="utf-8") as file:
             seconds = int(re.search(r"^TimeoutStopSec=(\d+)$", file.read(), re.M)[1])
