@@ -53,7 +53,7 @@ class Packages(unittest.TestCase):
     def test_three_packages_with_what_they_need(self):
         self.assertEqual(["assentctl", "assentd", "libassent-dev"], sorted(self.fields))
         for name, needs in (("assentd", ["libc6", "libgrpc++1", "libpq5", "libsqlite3-0", "libjemalloc2", "systemd"]),
-                            ("assentctl", ["libc6", "libgrpc++1"]), ("libassent-dev", ["libgrpc++-dev", "libsqlite3-dev"])):
+                            ("assentctl", ["libc6", "libgrpc++1"]), ("libassent-dev", ["libgrpc++-dev", "libpq-dev", "libsqlite3-dev"])):
             for need in needs:
                 self.assertIn(need, self.fields[name]["Depends"])
             self.assertLess(0, int(self.fields[name]["Installed-Size"]))

@@ -246,6 +246,19 @@ TEST_F(StoreTest, HandlersCannotWaitForTheStore) {
             Reply::Done("FAILED_PRECONDITION"));
 }
 
+// ... and what comes later is still executed.
+TEST_F(StoreTest, SoManyStatementsAreKeptPreparedAndNoMore) {
+  OpenAccounts();
+  ASSERT_EQ(store().Local([](Db& db) {
+    for (int i = 0; i < 300; ++i)
+      EXPECT_EQ(db.Get<int>("SELECT $1::int + " + std::to_string(i), 1), i + 1);
+    const auto kept = db.Get<std::size_t>("SELECT count(*) FROM pg_prepared_statements");
+    EXPECT_EQ(kept, limits::kMaxCachedStatementsCount);
+    return OkStatus();
+  }),
+            OkStatus());
+}
+
 // The SDK of Python makes its tables otherwise; of Go too.
 TEST_F(StoreTest, TablesOfOtherLanguagesAreTakenAsTheyAre) {
   Sql("CREATE TABLE assent_barrier(gid TEXT COLLATE \"C\" NOT NULL, branch_id TEXT COLLATE \"C\" "

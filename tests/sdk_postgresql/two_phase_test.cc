@@ -162,13 +162,7 @@ class CutTest : public TwoPhaseTest {
  protected:
   void OpenThroughGate(std::string at) {
     Options options = MakeOptions();
-    options.connection = "postgresql://tester@127.0.0.1:" + std::to_string(gate_.port()) + "/" +
-                         database() + "?sslmode=disable";
-    const std::string url = server().Url(database());
-    options.connection = url;
-    const std::string port = std::to_string(server().port());
-    options.connection.replace(options.connection.find(port), port.size(),
-                               std::to_string(gate_.port()));
+    options.connection = ThroughGate();
     options.at_point = [this, at = std::move(at)](std::string_view point) {
       if (point == at && !std::exchange(cut_, true)) {
         gate_.HoldRequestsAfter(0);
@@ -176,6 +170,10 @@ class CutTest : public TwoPhaseTest {
       }
     };
     OpenAccounts(std::move(options));
+  }
+  std::string ThroughGate() {
+    return "host=127.0.0.1 dbname=" + database() + " user=" + Server::kUser +
+           " port=" + std::to_string(gate_.port());
   }
   assent::test::TcpGate gate_{server().port()};
   bool cut_ = false;
@@ -261,6 +259,22 @@ TEST_F(CutTest, ACommitWhoseAnswerIsLostIsFoundByTheNext) {
   (void)asked.get();
   gate_.Deliver();
   EXPECT_EQ(Ask(store(), branch.To(Operation::kTry)).kind, Kind::kDone);
+  EXPECT_EQ(Balance(1), "60/40");
+}
+
+// A server that has gone silent without a word.
+TEST_F(CutTest, ASilentServerCountsAsGone) {
+  Options options = MakeOptions();
+  options.connection = ThroughGate();
+  options.lock_timeout = options.statement_timeout = std::chrono::milliseconds(50);
+  options.answer_within = std::chrono::milliseconds(200);
+  options.at_point = [this](std::string_view point) {
+    if (point == "group:before-commit" && !std::exchange(cut_, true)) gate_.HoldAnswers();
+  };
+  OpenAccounts(std::move(options));
+  const Branch branch{.payload = "1 -40"};
+  EXPECT_EQ(TryAsk(store(), branch.To(Operation::kTry)), std::nullopt) << "nobody knows";
+  EXPECT_EQ(Ask(store(), branch.To(Operation::kTry)).kind, Kind::kDone) << "on a new connection";
   EXPECT_EQ(Balance(1), "60/40");
 }
 

@@ -106,7 +106,7 @@ TEST_F(WaitingTest, ACrowdThatWaitsDoesNotHoldUpWhatItWaitsFor) {
 
 TEST_F(StoreTest, WhoWaitsTooLongIsAskedAgain) {
   Options options = MakeOptions();
-  options.lock_timeout = std::chrono::milliseconds(100);
+  options.lock_timeout = std::chrono::milliseconds(1000);  // the watch has looked by then
   OpenAccounts(std::move(options));
   const Branch holder{.gid = "holder", .protocol = Protocol::kTwoPhase, .payload = "1 -1"};
   EXPECT_EQ(Ask(store(), holder.To(Operation::kPrepare)).kind, Kind::kDone);

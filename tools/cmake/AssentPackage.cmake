@@ -107,14 +107,14 @@ aborts, suspends and resolves them; and tells how the coordinators are.")
 set(CPACK_DEBIAN_SDK_PACKAGE_NAME libassent-dev)
 set(CPACK_DEBIAN_SDK_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_SDK_PACKAGE_SHLIBDEPS OFF)
-set(CPACK_DEBIAN_SDK_PACKAGE_DEPENDS "libgrpc++-dev, libprotobuf-dev, libsqlite3-dev, protobuf-compiler-grpc")
-set(CPACK_DEBIAN_SDK_PACKAGE_SUGGESTS "cmake, pkg-config")
+set(CPACK_DEBIAN_SDK_PACKAGE_DEPENDS "libgrpc++-dev, libpq-dev, libprotobuf-dev, libsqlite3-dev, pkg-config, protobuf-compiler-grpc")
+set(CPACK_DEBIAN_SDK_PACKAGE_SUGGESTS cmake)
 set(CPACK_COMPONENT_SDK_DESCRIPTION
     "Assent transaction coordinator, C++ development files
 Headers and libraries for services that take part in distributed transactions
-or begin them, with an adapter that keeps what is prepared in the service's
-own SQLite database, and a test kit. The protocol is here as well, for other
-languages.")
+or begin them, with adapters that keep what is prepared in the service's own
+SQLite or PostgreSQL database, and a test kit. The protocol is here as well,
+for other languages.")
 
 assent_install_papers(assentd assentd)
 assent_install_papers(assentctl assentctl)
