@@ -22,7 +22,7 @@ Status MayAdd(const Caller& caller, const std::string& gid, const core::BranchSp
 
 Status MayBegin(const Caller& caller, const core::TransactionSpec& spec) {
   if (caller.grants == nullptr) return OkStatus();
-  if (!caller.grants->MayBegin(spec.gid))
+  if (spec.branches.empty() && !caller.grants->MayBegin(spec.gid))
     return PermissionDenied(caller.name + " may not begin a transaction named " + spec.gid);
   for (const core::BranchSpec& branch : spec.branches) {
     if (const Status may = MayAdd(caller, spec.gid, branch); !may.ok()) return may;

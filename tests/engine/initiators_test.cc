@@ -48,11 +48,12 @@ class InitiatorsTest : public testing::Test {
                                     const std::string& payload = "") {
     core::TransactionSpec spec;
     spec.gid = gid;
-    spec.branches.push_back({.id = "1",
-                             .protocol = core::Protocol::kTcc,
-                             .service = "bank",
-                             .action = "pay",
-                             .payload = payload});
+    core::BranchSpec& branch = spec.branches.emplace_back();
+    branch.id = "1";
+    branch.protocol = core::Protocol::kTcc;
+    branch.service = "bank";
+    branch.action = "pay";
+    branch.payload = payload;
     EXPECT_TRUE(core::Normalise(spec).ok());
     spec.initiator = Named(initiator);
     return spec;
@@ -122,7 +123,7 @@ TEST_F(InitiatorsTest, WhatAStartHasFoundCounts) {
   EXPECT_EQ(Begin("1", "a", {}), "OK UNDECIDED");
   const log::Entry entry = [&] {
     ShardRig other;
-    other.Do(BeginRequest{.spec = Spec("2", "a")});
+    other.Do(BeginRequest{.spec = Spec("2", "a"), .done = [](const auto&...) {}});
     return other.appends.front().entries.front();
   }();
   Initiators after;

@@ -229,7 +229,7 @@ TEST_F(ClusterTest, WhoIsLedToTheOthersSeesNobodysNames) {
   Start(2);
   view_.members[1].draining = true;
   view_.members[1].drain = {.who = "ann", .reason = "new version", .unix_ms = 1};
-  view_.pins = {{.node = "a", .slots = {1}, .by = {.who = "ann", .reason = "hot"}}};
+  view_.pins = {{.node = "a", .by = {.who = "ann", .reason = "hot"}, .slots = {1}}};
   Show();
   const auto rules = security::Rules::Parse(
       "allow cn:a as initiator for *\nallow cn:b as participant for stock\nallow cn:c as viewer\n");
