@@ -41,6 +41,9 @@ std::optional<std::string> FromBase64Url(std::string_view text) {
 }
 
 std::optional<nlohmann::json> ReadObject(std::string_view text) {
+  // The library takes a NUL for the end, and passes over a mark of byte order.
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  if (text.find('\0') != std::string_view::npos || text.starts_with(kByteOrderMark)) return {};
   using Event = nlohmann::json::parse_event_t;
   std::vector<std::set<std::string, std::less<>>> names;
   bool sound = true;

@@ -18,7 +18,8 @@ inline constexpr int kMaxJoseDepth = 8;
 std::optional<std::string> FromBase64Url(std::string_view text);
 
 // One object in UTF-8, nested at most kMaxJoseDepth deep. Nothing: it is something else, or a name
-// stands twice in it, at any depth.
+// stands twice in it, at any depth; or there is more than the object: a NUL and what stands behind
+// it, a mark of byte order before it.
 std::optional<nlohmann::json> ReadObject(std::string_view text);
 
 // The text of that name; nothing: there is none, or it is no text.

@@ -190,6 +190,7 @@ Result<Rules> Rules::Parse(std::string_view text) {
                            std::to_string(kMaxRulesBytes));
   }
   Rules rules;
+  const bool is_cut = !text.empty() && text.back() != '\n';
   int number = 0;
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size());
@@ -213,6 +214,11 @@ Result<Rules> Rules::Parse(std::string_view text) {
     const Status read = LineReader(std::move(words), rule).Read();
     if (!read.ok()) return InvalidArgument(at + read.message());
     rules.rules_.push_back(std::move(rule));
+  }
+  if (is_cut) {
+    return InvalidArgument("line " + std::to_string(number) +
+                           ": the last line does not end, so that it may have been cut, and allow "
+                           "more than was written: end it with a newline");
   }
   std::stable_sort(rules.limits_.begin(), rules.limits_.end(), [](const Limit& a, const Limit& b) {
     return ExactnessOf(a.identity) > ExactnessOf(b.identity);

@@ -12,7 +12,8 @@
 //   limit spiffe://shop/* to 200 requests per second, 1000 transactions, 64 MiB, 10 sessions
 //
 // What no line allows is denied. An identity that ends with '*' is all that begin so; "anyone" is
-// also who is not known. A '#' begins a comment. docs/security.md has the whole.
+// also who is not known. A '#' begins a comment. Each line ends with a newline, the last one too: a
+// file that was cut is known by it, or allows less. docs/security.md has the whole.
 
 #include <cstddef>
 #include <deque>

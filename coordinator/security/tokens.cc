@@ -91,6 +91,7 @@ Result<Tokens> Tokens::Parse(std::string_view text) {
                            std::to_string(kMaxTokensBytes));
   }
   Tokens tokens;
+  const bool is_cut = !text.empty() && text.back() != '\n';
   for (int number = 1; !text.empty(); ++number) {
     std::string_view line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(line.size() + 1, text.size()));
@@ -117,6 +118,11 @@ Result<Tokens> Tokens::Parse(std::string_view text) {
     if (!NextWord(line).empty()) return wrong("there is something behind the date");
     if (!tokens.tokens_.emplace(name, std::move(token)).second)
       return wrong("there are two tokens named " + std::string(name));
+    if (is_cut && text.empty()) {
+      return wrong(
+          "it does not end, so that it may have been cut, and have lost its date: end it with a "
+          "newline");
+    }
   }
   return tokens;
 }

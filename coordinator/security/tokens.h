@@ -5,6 +5,7 @@
 //
 //   support  8f0c…:51b7…  until 2027-01-31
 //
+// The last line ends with a newline as well: one that was cut could have lost its date.
 // A secret is 32 random bytes, so that one round of a fast hash is enough: nobody guesses those.
 
 #include <cstddef>

@@ -30,7 +30,7 @@ void Try(std::string_view file, std::string_view shown) {
     if (shown != Made().token)
       ASSENT_CHECK(found.fault == TokenFault::kUnknown && found.name.empty());
   }
-  const auto with = Tokens::Parse(std::string(file).append("\n").append(Made().line));
+  const auto with = Tokens::Parse(std::string(file).append("\n").append(Made().line).append("\n"));
   if (!with.ok()) {
     // Refused for a line of its own, or because it has the name already.
     ASSENT_CHECK(!read.ok() || with.status().message().ends_with("two tokens named own") ||

@@ -11,7 +11,7 @@ namespace {
 
 class Granted {
  public:
-  explicit Granted(const std::string& text) : rules_(Rules::Parse(text)) {}
+  explicit Granted(const std::string& text) : rules_(Rules::Parse(text + "\n")) {}
   Grants of() const { return rules_->For("cn:x"); }
 
  private:

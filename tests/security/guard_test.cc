@@ -15,8 +15,8 @@ namespace {
 const std::string kRandom(kTokenSecretBytes + kTokenSaltBytes, '7');
 
 Policy Read(const std::string& rules, const std::string& tokens = "") {
-  auto read = Rules::Parse(rules);
-  auto known = Tokens::Parse(tokens);
+  auto read = Rules::Parse(rules + "\n");
+  auto known = Tokens::Parse(tokens + "\n");
   EXPECT_TRUE(read.ok() && known.ok());
   return {.rules = *std::move(read), .tokens = *std::move(known)};
 }

@@ -29,6 +29,17 @@ TEST(Jwks, KeysOfEachKind) {
   }
 }
 
+// The library takes a NUL for the end, and passes over a mark of byte order.
+TEST(Jose, AnObjectIsAllOfItsText) {
+  const std::string whole = R"({"a": 1})";
+  EXPECT_TRUE(ReadObject(whole));
+  EXPECT_TRUE(ReadObject(" " + whole + "\n"));
+  using namespace std::string_literals;
+  for (const std::string& text : {whole + "\0"s, whole + "\0more"s, "\0"s + whole,
+                                  "\xEF\xBB\xBF" + whole, whole + "x", whole + whole})
+    EXPECT_FALSE(ReadObject(text)) << text;
+}
+
 // What an issuer publishes beside them.
 TEST(Jwks, WhatIsNotForSignaturesIsLeftOut) {
   const Signer signer(Algorithm::kEs256);

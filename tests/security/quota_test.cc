@@ -16,13 +16,13 @@ namespace {
 using std::chrono::milliseconds;
 
 Rules Read(const std::string& text) {
-  auto rules = Rules::Parse(text);
+  auto rules = Rules::Parse(text + "\n");
   EXPECT_TRUE(rules.ok()) << rules.status().message();
   return std::move(rules).value();
 }
 
 std::string Fault(const std::string& text) {
-  const auto rules = Rules::Parse(text);
+  const auto rules = Rules::Parse(text + "\n");
   EXPECT_FALSE(rules.ok()) << text;
   return rules.ok() ? "" : rules.status().message();
 }

@@ -10,7 +10,7 @@ namespace assent::security {
 namespace {
 
 Rule One(const std::string& line) {
-  const auto rules = Rules::Parse(line);
+  const auto rules = Rules::Parse(line + "\n");
   EXPECT_TRUE(rules.ok()) << line << ": " << rules.status().message();
   EXPECT_EQ(rules->all().size(), 1U);
   return rules.ok() ? rules->all().front() : Rule{};
@@ -79,6 +79,25 @@ TEST(Rules, WhatIsWrongIsSaidWithItsLine) {
   }
 }
 
+// A file that is being written, or was cut by a full disk, and is read again then.
+TEST(Rules, WhatIsCutIsRefusedOrAllowsLess) {
+  const std::string whole =
+      "# the shop\n"
+      "allow cn:x as initiator for pay (charge, refund) with gids order-\n"
+      "allow cn:y as viewer\n";
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    const auto cut = Rules::Parse(whole.substr(0, size));
+    const bool ends = size == 0 || whole[size - 1] == '\n';
+    EXPECT_EQ(cut.ok(), ends) << whole.substr(0, size);
+    if (!cut.ok()) continue;
+    EXPECT_FALSE(cut->For("cn:x").MayBegin("other-1", "pay", "charge"));
+    EXPECT_FALSE(cut->For("cn:x").MayBegin("order-1", "pay", "steal"));
+  }
+  EXPECT_EQ(Fault("allow unix as admin\nallow cn:x as initiator for pay"),
+            "line 2: the last line does not end, so that it may have been cut, and allow more than "
+            "was written: end it with a newline");
+}
+
 TEST(Rules, HaveLimits) {
   EXPECT_NE(Fault(std::string(kMaxRulesBytes + 1, '#')).find("the limit is"), std::string::npos);
   std::string many;
@@ -86,7 +105,7 @@ TEST(Rules, HaveLimits) {
   EXPECT_NE(Fault(many).find("more than 10000 rules"), std::string::npos);
   std::string wide = "allow unix as initiator for s0";
   for (std::size_t i = 1; i < kMaxScopesPerRuleCount; ++i) wide += ",s" + std::to_string(i);
-  EXPECT_TRUE(Rules::Parse(wide).ok());
+  EXPECT_TRUE(Rules::Parse(wide + "\n").ok());
   EXPECT_NE(Fault(wide + ",more").find("more than 256 services"), std::string::npos);
   const std::string longest = "cn:" + std::string(limits::kMaxIdentityBytes - 3, 'a');
   EXPECT_TRUE(CheckIdentity(longest).ok());
@@ -104,7 +123,7 @@ TEST(Rules, AreOfWhomTheyName) {
   EXPECT_EQ(rules->For("cn:ann").Roles(), "viewer, admin");
   EXPECT_EQ(rules->For("cn:anne").Roles(), "viewer");
   EXPECT_EQ(rules->For("").Roles(), "viewer");
-  const auto strict = Rules::Parse("allow cn:ann as admin");
+  const auto strict = Rules::Parse("allow cn:ann as admin\n");
   EXPECT_TRUE(strict->For("").empty());
   EXPECT_TRUE(strict->For("cn:bob").empty());
 }

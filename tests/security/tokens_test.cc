@@ -26,7 +26,8 @@ MadeToken Made(const std::string& name, const std::string& until = "", char seed
 TEST(Tokens, WhatWasMadeIsFound) {
   const MadeToken made = Made("support");
   EXPECT_TRUE(made.token.starts_with("assent_support_"));
-  const auto tokens = Tokens::Parse("# ours\n" + made.line + "\n" + Made("other", "", 'q').line);
+  const auto tokens =
+      Tokens::Parse("# ours\n" + made.line + "\n" + Made("other", "", 'q').line + "\n");
   ASSERT_TRUE(tokens.ok()) << tokens.status().message();
   const auto found = tokens->Find(made.token, 0);
   EXPECT_EQ(found.fault, TokenFault::kNone);
@@ -44,7 +45,7 @@ TEST(Tokens, TheFileHasNoToken) {
 
 TEST(Tokens, AnythingElseIsNone) {
   const MadeToken made = Made("support");
-  const auto tokens = Tokens::Parse(made.line);
+  const auto tokens = Tokens::Parse(made.line + "\n");
   std::string changed = made.token;
   changed.back() = changed.back() == '0' ? '1' : '0';
   const std::string bad[] = {
@@ -70,7 +71,7 @@ TEST(Tokens, AnythingElseIsNone) {
 
 TEST(Tokens, EndWithTheirDay) {
   const MadeToken made = Made("support", "2027-01-31");
-  const auto tokens = Tokens::Parse(made.line);
+  const auto tokens = Tokens::Parse(made.line + "\n");
   ASSERT_TRUE(tokens.ok()) << tokens.status().message();
   EXPECT_EQ(tokens->Find(made.token, kFebruary - 1).fault, TokenFault::kNone);
   EXPECT_EQ(tokens->Find(made.token, kFebruary).fault, TokenFault::kExpired);
@@ -91,6 +92,7 @@ TEST(Tokens, WhatIsWrongIsSaidWithItsLineAndWithoutTheSecret) {
       {line + " for 2027-02-01", "or until YYYY-MM-DD"},
       {line + " until 2027-02-01 or so", "something behind the date"},
       {line + "\n" + line, "two tokens named support"},
+      {line, "it does not end, so that it may have been cut"},
   };
   for (const auto& [text, words] : faults) {
     const auto tokens = Tokens::Parse(text);

@@ -79,7 +79,7 @@ TEST_F(RecordTest, WhoIsProvenAndWhatIsClaimedAreTwo) {
 // He was on record as whoever he said he was.
 TEST_F(RecordTest, WhoIsNotKnownIsAnyoneWhateverHeSays) {
   (void)Begun("g");
-  const auto rules = security::Rules::Parse("allow anyone as operator");
+  const auto rules = security::Rules::Parse("allow anyone as operator\n");
   const Caller stranger{.grants = std::make_shared<const security::Grants>(rules->For(""))};
   ASSERT_TRUE(
       Ask<v1::OperatorReply>(By<v1::SuspendRequest>("g", "token:support"), stranger).first.ok());

@@ -48,7 +48,7 @@ TEST_F(ServiceTest, WhatIsWrongIsSaidByWhoeverIsAsked) {
 
 // Who is not known has nothing that could be told apart from what others like him began.
 TEST_F(ServiceTest, AnInitiatorListsWhatItBegan) {
-  const auto rules = security::Rules::Parse("allow anyone as initiator for *");
+  const auto rules = security::Rules::Parse("allow anyone as initiator for *\n");
   ASSERT_TRUE(rules.ok());
   const auto grants = std::make_shared<const security::Grants>(rules->For("cn:a"));
   const Caller one{.name = "cn:a", .grants = grants};

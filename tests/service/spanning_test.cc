@@ -96,7 +96,7 @@ TEST_F(SpanningTest, ThoseThatNeedAPersonComeFirstWhoeverHasThem) {
 
 // What others began is nobody else's, whoever has it and whatever that one tells a coordinator.
 TEST_F(SpanningTest, AnInitiatorSeesItsOwnWhoeverHasThem) {
-  const auto rules = security::Rules::Parse("allow token:* as initiator for *");
+  const auto rules = security::Rules::Parse("allow token:* as initiator for *\n");
   ASSERT_TRUE(rules.ok());
   const auto grants = std::make_shared<const security::Grants>(rules->For("token:shop"));
   Start(3);

@@ -56,7 +56,7 @@ Status Append(const std::string& file, const std::string& line, Console& console
     before = *std::move(there);
   }
   if (!before.empty() && before.back() != '\n') before += '\n';
-  if (const auto whole = security::Tokens::Parse(before + line); !whole.ok())
+  if (const auto whole = security::Tokens::Parse(before + line + "\n"); !whole.ok())
     return FailedPrecondition(file + ": with this token, " + whole.status().message());
   const std::string fresh = file + ".new";
   if (const int failed = WriteNewFile(fresh, before + line + "\n", 0600); failed != 0)
