@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """HTTPS of a real assentd, and the certificates that `assentctl certs init` makes."""
 
+import concurrent.futures
 import http.client
 import json
 import os
@@ -9,13 +10,16 @@ import signal
 import socket
 import ssl
 import stat
+import subprocess
 import sys
 import unittest
+
+import grpc
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "../ctl")]
 
-from certificates import DAY, Authority, read  # noqa: E402
+from certificates import DAY, Authority, read, write  # noqa: E402
 from daemon import Ctl, CtlTest, Daemon, free_port  # noqa: E402
 from door_test import TlsTest  # noqa: E402
 
@@ -117,6 +121,17 @@ class Http(TlsTest):
         self.until(lambda: expiry()["server"] == of(self.server.cert))
 
 
+class Noting(grpc.GenericRpcHandler):
+    """Keeps the tokens that it is shown."""
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    def service(self, details):
+        self.seen.append(dict(details.invocation_metadata).get("authorization"))
+        return grpc.unary_unary_rpc_method_handler(lambda request, context: b"")
+
+
 class Certs(CtlTest):
     def test_what_is_made_is_enough(self):
         place = Authority()
@@ -140,6 +155,50 @@ class Certs(CtlTest):
         for who in ("operator", "payment"):
             self.expect(0, "--tls-ca", f"{folder}/ca.pem", "--tls-cert", f"{folder}/{who}.pem", "--tls-key", f"{folder}/{who}.key", "stats")
 
+    def usages(self, path):
+        text = subprocess.run(["openssl", "x509", "-noout", "-text", "-in", path], check=True, capture_output=True, text=True).stdout
+        names = re.search(r"Subject Alternative Name:.*\n\s*(.*)", text)[1].split(", ")
+        return "TLS Web Server" in text, "TLS Web Client" in text, {name for name in names if not name.startswith("URI:")}
+
+    def test_a_service_is_no_server_of_the_coordinators_hosts(self):
+        """Its key was good for the coordinator's address: who dialled that would have shown it a token."""
+        place = Authority()
+        self.addCleanup(place.close)
+        folder = place.path("certs")
+        self.ctl = Ctl("127.0.0.1:1")
+        own = {"IP Address:127.0.0.1", "DNS:coordinator.shop"}
+        said = self.expect(0, "certs", "init", folder, "--host", "127.0.0.1", "--domain", "shop", "--service", "payment", "--service", "stock",
+                           "--unary", "stock=10.0.0.7", "--unary", "bank=bank.shop", "--unary", "bank=127.0.0.1").out
+        self.assertIn("stock, which is dialled at 10.0.0.7;", said)
+        self.assertIn("127.0.0.1 is the coordinator's as well: whoever has bank.key can pose", said)
+        self.assertEqual((True, True, own), self.usages(f"{folder}/coordinator.pem"))
+        for name in ("operator", "payment"):
+            self.assertEqual((False, True, set()), self.usages(f"{folder}/{name}.pem"))
+        self.assertEqual((True, True, {"IP Address:10.0.0.7"}), self.usages(f"{folder}/stock.pem"))
+        self.assertEqual((True, True, {"DNS:bank.shop", "IP Address:127.0.0.1"}), self.usages(f"{folder}/bank.pem"))
+
+        # Who poses as the coordinator with such a key, and who falls for it.
+        token = place.path("token")
+        write(token, "assent_admin_" + "a" * 64)
+        flags = ("--timeout", "5s", "--tls-ca", f"{folder}/ca.pem", "--tls-cert", f"{folder}/operator.pem", "--tls-key", f"{folder}/operator.key",
+                 "--token-file", token)
+        for who, more, fooled in (("payment", (), False), ("stock", (), False), ("bank", (), True), ("bank", ("--tls-server-name", "coordinator.shop"), False)):
+            with self.subTest(who=who, more=more):
+                seen, server = [], grpc.server(concurrent.futures.ThreadPoolExecutor(4))
+                server.add_generic_rpc_handlers((Noting(seen),))
+                credentials = grpc.ssl_server_credentials([(read(f"{folder}/{who}.key").encode(), read(f"{folder}/{who}.pem").encode())])
+                port = server.add_secure_port("127.0.0.1:0", credentials)
+                server.start()
+                self.ctl = Ctl(f"127.0.0.1:{port}")
+                self.ctl(*flags, *more, "stats")
+                server.stop(0).wait()
+                self.assertEqual(fooled, any(seen), seen)
+        daemon = Daemon("--tls-cert", f"{folder}/coordinator.pem", "--tls-key", f"{folder}/coordinator.key", "--tls-client-ca", f"{folder}/ca.pem")
+        self.addCleanup(daemon.close)
+        self.ctl = Ctl(daemon.endpoint)
+        for more in ((), ("--tls-server-name", "coordinator.shop")):
+            self.expect(0, *flags, *more, "stats")
+
     def test_wrong_words(self):
         self.ctl = Ctl("127.0.0.1:1")
         place = Authority()
@@ -147,6 +206,9 @@ class Certs(CtlTest):
         folder = place.path("certs")
         for says, arguments in (("is no name for a file", ("--service", "a/b")), ("is no name for a file", ("--service", "x" * 65)),
                                 ("there twice, or taken", ("--service", "ca")), ("there twice, or taken", ("--service", "a", "--service", "a")),
+                                ("is no host", ("--unary", "a")), ("is no host", ("--unary", "a=")), ("is no name for a file", ("--unary", "a/b=h")),
+                                ("taken", ("--unary", "operator=h")), ("the coordinator's own name", ("--domain", "shop", "--unary", "a=coordinator.shop")),
+                                ("at most 64 hosts", [word for number in range(65) for word in ("--host", f"h{number}")]),
                                 ("is no host", ("--host", "a b")), ("is no host", ("--host", "h" * 254)), ("is no domain", ("--domain", "a/b")),
                                 ("at most 64 services", [word for number in range(65) for word in ("--service", f"s{number}")]),
                                 ("--days", ("--days", "0")), ("--days", ("--days", "3651"))):

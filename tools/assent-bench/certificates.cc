@@ -21,7 +21,7 @@ std::string Read(const std::string& path) {
 
 void MakeCertificates(const std::string& folder) {
   Child made({BinFolder() + "/assentctl", "certs", "init", folder, "--service", "initiator",
-              "--service", "participant"},
+              "--unary", "participant=127.0.0.1"},
              folder + ".errors");
   made.WaitLine("To use them");
   made.WaitEnd();

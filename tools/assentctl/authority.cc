@@ -133,7 +133,8 @@ Result<Issued> Authority::Issue(const Subject& subject, int days) {
   const bool done = made && X509_set_issuer_name(made.get(), X509_get_subject_name(ca)) == 1 &&
                     AddExtension(made.get(), ca, NID_basic_constraints, "critical,CA:FALSE") &&
                     AddExtension(made.get(), ca, NID_key_usage, "critical,digitalSignature") &&
-                    AddExtension(made.get(), ca, NID_ext_key_usage, "serverAuth,clientAuth") &&
+                    AddExtension(made.get(), ca, NID_ext_key_usage,
+                                 subject.is_dialled ? "serverAuth,clientAuth" : "clientAuth") &&
                     AddExtension(made.get(), ca, NID_subject_key_identifier, "hash") &&
                     AddExtension(made.get(), ca, NID_authority_key_identifier, "keyid") &&
                     AddExtension(made.get(), ca, NID_subject_alt_name, NamesOf(subject)) &&

@@ -21,6 +21,7 @@ struct Subject {
   std::string common_name;
   std::string uri;                 // "spiffe://shop/payment"
   std::vector<std::string> hosts;  // names, or addresses of IP
+  bool is_dialled = false;         // also as a server
 };
 
 // ECDSA on P-256, SHA-256.
@@ -32,7 +33,7 @@ class Authority {
   Authority& operator=(const Authority&) = delete;
 
   const Issued& own() const { return own_; }
-  // For both sides of a connection.
+  // For who dials, and also for who is dialled, if it is.
   Result<Issued> Issue(const Subject& subject, int days);
 
  private:

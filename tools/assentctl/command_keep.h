@@ -47,8 +47,9 @@ inline constexpr std::size_t kMaxCertsCount = 64;
 struct CertsInitCommand {
   std::string folder;
   std::string domain = "assent";
-  std::vector<std::string> hosts;  // none: this machine's own names for itself
+  std::vector<std::string> hosts;  // the coordinator's; none: this machine's own names for itself
   std::vector<std::string> services;
+  std::vector<std::string> unary;  // services that are dialled: "payment=10.0.0.7"
   int days = 365;
 };
 

@@ -115,10 +115,15 @@ void AddCerts(Program& program) {
       ->allow_extra_args(false)
       ->type_name("NAME");
   init.add_option("--host", command->hosts,
-                  "A name or address under which coordinator and services are dialled; repeat it "
+                  "A name or address under which the coordinator is dialled; repeat it "
                   "(default localhost, 127.0.0.1 and ::1)")
       ->allow_extra_args(false)
       ->type_name("HOST");
+  init.add_option("--unary", command->unary,
+                  "A service that is dialled (assentd --unary NAME=tls:HOST:PORT), and under which "
+                  "name or address: its certificate is a server's too; repeat it")
+      ->allow_extra_args(false)
+      ->type_name("NAME=HOST");
   init.add_option("--domain", command->domain,
                   "Of the names, spiffe://DOMAIN/payment (default assent)")
       ->type_name("DOMAIN");

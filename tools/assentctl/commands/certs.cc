@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -28,6 +29,41 @@ struct Part {
   Subject subject;
 };
 
+// A service, and under which hosts it is dialled, if it is.
+struct Service {
+  std::string name;
+  std::vector<std::string> hosts;
+};
+
+// In the order in which they are named.
+std::vector<Service> ServicesOf(const CertsInitCommand& command) {
+  std::vector<Service> services;
+  for (const std::string& name : command.services) services.push_back({name, {}});
+  for (const std::string& entry : command.unary) {
+    const std::string name = entry.substr(0, entry.find('='));
+    auto service = std::find_if(services.begin(), services.end(),
+                                [&](const Service& one) { return one.name == name; });
+    if (service == services.end()) {
+      services.push_back({name, {}});
+      service = std::prev(services.end());
+    }
+    service->hosts.push_back(entry.substr(std::min(entry.size(), name.size() + 1)));
+  }
+  return services;
+}
+
+// In the coordinator's certificate alone: what clients verify who share hosts with services.
+std::string OwnNameOfCoordinator(const CertsInitCommand& command) {
+  return "coordinator." + command.domain;
+}
+
+std::vector<std::string> HostsOfCoordinator(const CertsInitCommand& command) {
+  std::vector<std::string> hosts = command.hosts;
+  if (hosts.empty()) hosts = {"localhost", "127.0.0.1", "::1"};
+  hosts.push_back(OwnNameOfCoordinator(command));
+  return hosts;
+}
+
 bool IsName(const std::string& name) {
   return !name.empty() && name.size() <= kMaxCertsNameBytes && name.front() != '.' &&
          name.front() != '-' && std::all_of(name.begin(), name.end(), [](char c) {
@@ -44,38 +80,69 @@ bool IsHost(const std::string& host) {
          });
 }
 
-Status Check(const CertsInitCommand& command) {
-  std::set<std::string> taken{"ca", "coordinator", "operator"};
-  if (command.services.size() > kMaxCertsCount)
-    return InvalidArgument("at most " + std::to_string(kMaxCertsCount) + " services at once");
-  for (const std::string& service : command.services) {
-    if (!IsName(service)) {
-      return InvalidArgument("'" + Visible(service) + "' is no name for a file: it takes 1 to " +
-                             std::to_string(kMaxCertsNameBytes) + " of [A-Za-z0-9._-]");
-    }
-    if (!taken.insert(service).second)
-      return InvalidArgument("'" + service + "' is there twice, or taken");
-  }
-  if (!IsName(command.domain))
-    return InvalidArgument("'" + Visible(command.domain) + "' is no domain: [A-Za-z0-9._-]");
-  for (const std::string& host : command.hosts) {
+Status CheckHosts(const std::vector<std::string>& hosts) {
+  if (hosts.size() > kMaxCertsCount)
+    return InvalidArgument("at most " + std::to_string(kMaxCertsCount) + " hosts of one");
+  for (const std::string& host : hosts) {
     if (!IsHost(host)) return InvalidArgument("'" + Visible(host) + "' is no host");
   }
   return OkStatus();
 }
 
+Status Check(const CertsInitCommand& command) {
+  std::set<std::string> taken{"ca", "coordinator", "operator"};
+  const std::vector<Service> services = ServicesOf(command);
+  if (services.size() > kMaxCertsCount)
+    return InvalidArgument("at most " + std::to_string(kMaxCertsCount) + " services at once");
+  for (const Service& service : services) {
+    if (!IsName(service.name)) {
+      return InvalidArgument("'" + Visible(service.name) +
+                             "' is no name for a file: it takes 1 to " +
+                             std::to_string(kMaxCertsNameBytes) + " of [A-Za-z0-9._-]");
+    }
+    if (!taken.insert(service.name).second)
+      return InvalidArgument("'" + service.name + "' is there twice, or taken");
+    if (Status s = CheckHosts(service.hosts); !s.ok()) return s;
+    const auto& own = OwnNameOfCoordinator(command);
+    if (std::find(service.hosts.begin(), service.hosts.end(), own) != service.hosts.end())
+      return InvalidArgument("'" + own + "' is the coordinator's own name");
+  }
+  if (!IsName(command.domain))
+    return InvalidArgument("'" + Visible(command.domain) + "' is no domain: [A-Za-z0-9._-]");
+  return CheckHosts(command.hosts);
+}
+
 std::vector<Part> PartsOf(const CertsInitCommand& command) {
-  std::vector<std::string> hosts = command.hosts;
-  if (hosts.empty()) hosts = {"localhost", "127.0.0.1", "::1"};
   const std::string domain = "spiffe://" + command.domain + "/";
   std::vector<Part> parts{
       {"coordinator",
        "assentd, which also dials others with it",
-       {"coordinator", domain + "coordinator", hosts}},
+       {"coordinator", domain + "coordinator", HostsOfCoordinator(command), true}},
       {"operator", "you, with assentctl", {"operator", domain + "operator", {}}}};
-  for (const std::string& service : command.services)
-    parts.push_back({service, "the service " + service, {service, domain + service, hosts}});
+  for (const Service& service : ServicesOf(command)) {
+    std::string what = "the service " + service.name;
+    for (const std::string& host : service.hosts)
+      what += (&host == &service.hosts.front() ? ", which is dialled at " : ", ") + host;
+    parts.push_back({service.name,
+                     what,
+                     {service.name, domain + service.name, service.hosts, !service.hosts.empty()}});
+  }
   return parts;
+}
+
+// Of services whose key could serve as the coordinator's: what that means.
+std::string SharedHosts(const CertsInitCommand& command) {
+  const std::vector<std::string> own = HostsOfCoordinator(command);
+  std::string text;
+  for (const Service& service : ServicesOf(command)) {
+    for (const std::string& host : service.hosts) {
+      if (std::find(own.begin(), own.end(), host) == own.end()) continue;
+      text += "\n" + host + " is the coordinator's as well: whoever has " + service.name +
+              ".key can pose as the coordinator there, but to who says --tls-server-name " +
+              OwnNameOfCoordinator(command) + " (ASSENT_TLS_SERVER_NAME)\n";
+    }
+  }
+  return text;
 }
 
 Status WriteNew(const std::string& path, const std::string& text, mode_t mode) {
@@ -130,7 +197,8 @@ std::string Words(const CertsInitCommand& command, const std::vector<Part>& part
          folder + "coordinator.key --tls-client-ca " + folder + "ca.pem\n  assentctl --tls-ca " +
          folder + "ca.pem --tls-cert " + folder + "operator.pem --tls-key " + folder +
          "operator.key list\n  ASSENT_TLS_CA, ASSENT_TLS_CERT and ASSENT_TLS_KEY say the same to a "
-         "service\n";
+         "service\n" +
+         SharedHosts(command);
 }
 
 Json Document(const CertsInitCommand& command, const std::vector<Part>& parts) {
@@ -139,6 +207,7 @@ Json Document(const CertsInitCommand& command, const std::vector<Part>& parts) {
     all.push_back({{"name", part.name},
                    {"for", part.what},
                    {"uri", part.subject.uri},
+                   {"hosts", part.subject.hosts},
                    {"certificate", command.folder + "/" + part.name + ".pem"},
                    {"key", command.folder + "/" + part.name + ".key"}});
   }
