@@ -13,7 +13,9 @@
 #include <assent/limits.h>
 
 #include "coordinator/base/clock.h"
+#include "coordinator/security/shown.h"
 #include "coordinator/service/trace.h"
+#include "coordinator/tls/material.h"
 #include "proto/parse/parse.h"
 
 namespace assent::door {
@@ -31,23 +33,34 @@ std::string_view OneOf(const grpc::CallbackServerContext& context, const char* k
   return {found->second.data(), found->second.size()};
 }
 
-security::Proof ProofOf(const grpc::CallbackServerContext& context, const service::Caller& caller) {
-  security::Proof proof;
-  proof.address = caller.address;
-  proof.authorization = OneOf(context, "authorization");
-  proof.unix_socket = caller.connection.starts_with("unix");
-  const auto auth = context.auth_context();
-  if (auth == nullptr || !auth->IsPeerAuthenticated()) return proof;
+tls::Names NamesOf(const grpc::AuthContext& auth) {
   const auto names = [&](const char* property) {
     std::vector<std::string> all;
-    for (const grpc::string_ref& value : auth->FindPropertyValues(property))
+    for (const grpc::string_ref& value : auth.FindPropertyValues(property))
       all.emplace_back(value.data(), value.size());
     return all;
   };
-  proof.uris = names(GRPC_PEER_URI_PROPERTY_NAME);
-  proof.dns_names = names(GRPC_PEER_DNS_PROPERTY_NAME);
-  const auto common_names = names(GRPC_X509_CN_PROPERTY_NAME);
-  if (common_names.size() == 1) proof.common_name = common_names.front();
+  auto uris = names(GRPC_PEER_URI_PROPERTY_NAME);
+  auto dns_names = names(GRPC_PEER_DNS_PROPERTY_NAME);
+  if (!uris.empty() || !dns_names.empty())
+    return tls::NamesOf(std::move(uris), std::move(dns_names));
+  // Of several common names gRPC tells the first alone.
+  const auto certificates = names(GRPC_X509_PEM_CERT_PROPERTY_NAME);
+  return certificates.size() == 1 ? tls::NamesOf(certificates.front()) : tls::Names{};
+}
+
+security::Proof ProofOf(const grpc::CallbackServerContext& context, const service::Caller& caller) {
+  security::Proof proof;
+  proof.address = caller.address;
+  proof.authorization = security::ShownBy(context.client_metadata().count("authorization"),
+                                          OneOf(context, "authorization"));
+  proof.unix_socket = caller.connection.starts_with("unix");
+  const auto auth = context.auth_context();
+  if (auth == nullptr || !auth->IsPeerAuthenticated()) return proof;
+  tls::Names names = NamesOf(*auth);
+  proof.uris = std::move(names.uris);
+  proof.dns_names = std::move(names.dns_names);
+  proof.common_name = std::move(names.common_name);
   return proof;
 }
 

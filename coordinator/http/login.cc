@@ -8,6 +8,7 @@
 #include "coordinator/base/clock.h"
 #include "coordinator/http/json.h"
 #include "coordinator/http/routes.h"
+#include "coordinator/security/jose.h"
 #include "coordinator/tls/material.h"
 
 namespace assent::http {
@@ -70,11 +71,10 @@ bool IsSecret(std::string_view value) {
 }
 
 Result<std::string> TokenOf(const std::string& body) {
-  const Json said = Json::parse(body, nullptr, /*allow_exceptions=*/false);
-  if (!said.is_object() || said.size() != 1 || !said.contains("token") ||
-      !said["token"].is_string())
-    return InvalidArgument("a login takes {\"token\": \"…\"}");
-  auto token = said["token"].get<std::string>();
+  const auto said = security::ReadObject(body);
+  const auto shown = said && said->size() == 1 ? security::TextOf(*said, "token") : std::nullopt;
+  if (!shown) return InvalidArgument("a login takes {\"token\": \"…\"}");
+  const std::string& token = *shown;
   const bool is_plain = !token.empty() && std::all_of(token.begin(), token.end(),
                                                       [](char c) { return c > ' ' && c < 127; });
   if (!is_plain || token.size() > kMaxCredentialBytes) {

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "coordinator/security/shown.h"
+
 namespace assent::http {
 
 using boost::beast::http::field;
@@ -22,8 +24,8 @@ Request RequestOf(boost::beast::http::request<boost::beast::http::string_body>&&
       request.tracestate += (request.tracestate.empty() ? "" : ",") + Text(at->value());
   }
   request.if_none_match = Text(message[field::if_none_match]);
-  if (message.count(field::authorization) == 1)
-    request.authorization = Text(message[field::authorization]);
+  request.authorization =
+      security::ShownBy(message.count(field::authorization), Text(message[field::authorization]));
   request.cookie = Text(message[field::cookie]);
   request.csrf = Text(message["X-Assent-Csrf"]);
   request.fetch_site = Text(message["Sec-Fetch-Site"]);

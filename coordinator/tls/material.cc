@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 
 #include "coordinator/tls/pem.h"
 
@@ -96,24 +97,46 @@ Result<MaterialPtr> ReadMaterial(const ServerFiles& files, Time now) {
   return MaterialPtr(std::move(material));
 }
 
+Names NamesOf(std::vector<std::string> uris, std::vector<std::string> dns_names) {
+  const auto plain = [](const std::vector<std::string>& names) {
+    return std::all_of(names.begin(), names.end(), IsPlain);
+  };
+  if (uris.size() + dns_names.size() > kMaxNamesCount || !plain(uris) || !plain(dns_names))
+    return {};
+  return {std::move(uris), std::move(dns_names)};
+}
+
 Names NamesOf(const X509& certificate) {
-  Names names;
+  constexpr int kThereIsNone = -1;
+  int found = 0;
   const Owned<GENERAL_NAMES> alternatives(static_cast<GENERAL_NAMES*>(
-      X509_get_ext_d2i(&certificate, NID_subject_alt_name, nullptr, nullptr)));
+      X509_get_ext_d2i(&certificate, NID_subject_alt_name, &found, nullptr)));
+  // Twice, or not to be read.
+  if (!alternatives && found != kThereIsNone) return {};
+  std::vector<std::string> uris;
+  std::vector<std::string> dns_names;
   const int count = alternatives ? sk_GENERAL_NAME_num(alternatives.get()) : 0;
   for (int i = 0; i < count; ++i) {
     const GENERAL_NAME* const one = sk_GENERAL_NAME_value(alternatives.get(), i);
     if (one->type != GEN_URI && one->type != GEN_DNS) continue;
     const ASN1_IA5STRING* const text =
         one->type == GEN_URI ? one->d.uniformResourceIdentifier : one->d.dNSName;
-    std::string name(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
-                     static_cast<std::size_t>(ASN1_STRING_length(text)));
-    if (!IsPlain(name) || names.uris.size() + names.dns_names.size() >= kMaxNamesCount) continue;
-    (one->type == GEN_URI ? names.uris : names.dns_names).push_back(std::move(name));
+    (one->type == GEN_URI ? uris : dns_names)
+        .emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+                      static_cast<std::size_t>(ASN1_STRING_length(text)));
   }
+  if (!uris.empty() || !dns_names.empty()) return NamesOf(std::move(uris), std::move(dns_names));
+  Names names;
   if (std::string common = CommonName(certificate); IsPlain(common))
     names.common_name = std::move(common);
   return names;
+}
+
+Names NamesOf(std::string_view pem) {
+  const Owned<BIO> in(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  const Owned<X509> certificate(PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr));
+  ERR_clear_error();
+  return certificate ? NamesOf(*certificate) : Names{};
 }
 
 std::string ClientHello() {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <assent/status.h>
@@ -19,7 +20,7 @@ namespace assent::tls {
 inline constexpr std::size_t kMaxMaterialFileBytes = 1024 * 1024;
 // Of what a client shows of itself.
 inline constexpr long kMaxClientChainBytes = 32 * 1024;
-// Of one certificate; more are not looked at.
+// Of one certificate; one with more is nobody's.
 inline constexpr std::size_t kMaxNamesCount = 64;
 
 using Time = std::chrono::system_clock::time_point;
@@ -32,11 +33,11 @@ struct ServerFiles {
   bool client_cert_required = true;
 };
 
-// Who may be meant by a certificate, in its own order.
+// Who may be meant by a certificate, in its own order. None of these: it is nobody's.
 struct Names {
   std::vector<std::string> uris = {};
   std::vector<std::string> dns_names = {};
-  std::string common_name = {};
+  std::string common_name = {};  // of one without a URI and a DNS name
 };
 
 struct Material {
@@ -54,9 +55,15 @@ using MaterialPtr = std::shared_ptr<const Material>;
 // kInvalidArgument names the file, and what is wrong with it.
 Result<MaterialPtr> ReadMaterial(const ServerFiles& files, Time now);
 
-// What has characters that do not belong into a name is left out; with two common names it is not
-// known which is meant.
+// The one rule, for every door, of the alternative names of a certificate as they stand in it. One
+// that is empty, or has anything but printable ASCII without blanks, makes the whole certificate
+// nobody's: of two readers one could take such a name for another, or pass over it.
+Names NamesOf(std::vector<std::string> uris, std::vector<std::string> dns_names);
+// Likewise, with the common name of one that has neither; of two of those it is not known which is
+// meant. A certificate whose names cannot be read is nobody's.
 Names NamesOf(const x509_st& certificate);
+// Of the first certificate in this PEM.
+Names NamesOf(std::string_view pem);
 
 // Whether what begins with this byte is TLS: the record of a handshake.
 constexpr bool IsHandshake(char first_byte) { return first_byte == 0x16; }

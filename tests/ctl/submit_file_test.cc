@@ -93,6 +93,7 @@ std::vector<Wrong> WrongFiles() {
       {WithTop(R"("labels":{"a":1})"), "labels.a must be a string"},
       {WithTop(R"("labels":{"":"x"})"), "labels has an empty key"},
       {WithTop(R"("gid":"a","gid":"b")"), "key \"gid\" is there twice"},
+      {WithTop(R"("gid":"a")") + std::string(1, '\0') + "more", "not JSON: there is a NUL in it"},
       {WithBranch(R"("payload":{"base64":"!"})"), "branches[0].payload.base64 is wrong"},
       {WithBranch(R"("after":"x")"), "branches[0].after must be an array"},
       {WithBranch(R"("after":[1])"), "branches[0].after[0] must be a string"},

@@ -22,6 +22,9 @@ Result<nlohmann::ordered_json> ParseJson(std::string_view text) {
     }
     return true;
   };
+  // For which the library takes what stands before it alone.
+  if (text.find('\0') != std::string_view::npos)
+    return InvalidArgument("not JSON: there is a NUL in it");
   try {
     json parsed = json::parse(text.begin(), text.end(), notice);
     if (!repeated.empty()) return InvalidArgument("key \"" + repeated + "\" is there twice");
