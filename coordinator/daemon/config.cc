@@ -151,7 +151,7 @@ const char* Environment(const Setting& setting) {
     return c == '-' ? '_' : static_cast<char>(std::toupper(c));
   });
   const char* value = std::getenv(name.c_str());
-  return value == nullptr || *value == 0 ? nullptr : value;
+  return value == nullptr || (*value == 0 && !setting.file) ? nullptr : value;
 }
 
 // By name.
@@ -306,6 +306,11 @@ ParsedConfig Parse(int argc, const char* const* argv) {
     if (values.empty()) {
       source = "default";
       continue;
+    }
+    // A variable of a script that is not set. In the file it is what --show-config writes for none.
+    if (setting.file && values.back().empty() && source != "file") {
+      return Refused(std::string(setting.name) + " is \"\", from the " + source +
+                     ": it takes the name of a file; for none leave it out");
     }
     const Status set = Set(setting, values, config);
     if (!set.ok()) return Refused(places[setting.name] + set.message());

@@ -67,20 +67,30 @@ bool KnowsCallers(const Config& c) {
   return !c.tls_cert.empty() && (all_show_one || !c.auth_rules.empty());
 }
 
+namespace {
+
+// A name may begin with "127." too, and be anybody's. An IPv6 address is without its brackets.
+bool IsOwnHost(const std::string& host) {
+  in_addr v4{};
+  in6_addr v6{};
+  constexpr unsigned kLoopbackNet = 127;
+  if (host == "localhost") return true;
+  if (::inet_pton(AF_INET, host.c_str(), &v4) == 1) return ntohl(v4.s_addr) >> 24 == kLoopbackNet;
+  return ::inet_pton(AF_INET6, host.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+}  // namespace
+
 bool IsLoopback(const std::string& address) {
-  return address.rfind("127.", 0) == 0 || address.rfind("localhost:", 0) == 0 ||
-         address.rfind("[::1]:", 0) == 0 || address.rfind("unix:", 0) == 0;
+  if (address.rfind("unix:", 0) == 0) return true;
+  const std::string host = address.substr(0, address.rfind(':'));
+  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  return IsOwnHost(bracketed ? host.substr(1, host.size() - 2) : host);
 }
 
 bool IsInTheClear(const std::string& url) {
   const auto target = post::ParseUrl(url);
-  if (!target.ok() || target->secure || target->host == "localhost") return false;
-  in_addr v4{};
-  in6_addr v6{};
-  constexpr unsigned kLoopbackNet = 127;
-  if (::inet_pton(AF_INET, target->host.c_str(), &v4) == 1)
-    return ntohl(v4.s_addr) >> 24 != kLoopbackNet;
-  return ::inet_pton(AF_INET6, target->host.c_str(), &v6) != 1 || !IN6_IS_ADDR_LOOPBACK(&v6);
+  return target.ok() && !target->secure && !IsOwnHost(target->host);
 }
 
 Status CheckListen(const Config& c) {
@@ -191,6 +201,12 @@ Status CheckAuth(const Config& c) {
     return InvalidArgument(
         "auth-rules with a log that several coordinators share and without tls-cert: the others "
         "would not know who this one is, and refuse what it hands on");
+  }
+  if (!c.auth_rules.empty() && c.Place().shared() && c.PeerCa().empty()) {
+    return InvalidArgument(
+        "auth-rules with a log that several coordinators share and without tls-peer-ca or "
+        "tls-client-ca: this one would not know who answers at another's address, and hands calls "
+        "on there");
   }
   if (c.auth_tokens.empty() || !c.auth_rules.empty()) return OkStatus();
   return InvalidArgument(

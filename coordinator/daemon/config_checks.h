@@ -14,7 +14,7 @@ namespace assent::daemon {
 // `value` as a file has to write it.
 std::string Quoted(std::string_view value);
 
-// Nobody but this machine reaches it.
+// Nobody but this machine reaches it: a loopback address in digits, localhost, or a Unix socket.
 bool IsLoopback(const std::string& address);
 // What is posted to this URL can be read by others on the way.
 bool IsInTheClear(const std::string& url);

@@ -10,6 +10,11 @@ constexpr Setting AtOnce(Setting setting) {
   return setting;
 }
 
+constexpr Setting FileOf(const char* name, std::string Config::*field, const char* help,
+                         Status (*check)(const Config&) = nullptr) {
+  return {name, field, 0, 0, check, help, /*at_once=*/false, /*file=*/true};
+}
+
 constexpr Setting Of(const char* name, Field field, const char* help,
                      Status (*check)(const Config&) = nullptr) {
   return {name, field, 0, 0, check, help};
@@ -36,39 +41,43 @@ constexpr Setting kSettings[] = {
        "Address for HTTP: HOST:PORT, port 0 takes a free one; empty or none: no HTTP",
        CheckHttpListen),
     Of("allow-insecure", &Config::allow_insecure, "Listen where others can reach it, without TLS"),
-    Of("tls-cert", &Config::tls_cert,
-       "File with the certificate of this coordinator and the chain above it, in PEM: --listen "
-       "speaks TLS alone then, but for a Unix socket. Read again on SIGHUP, and when it changes; "
-       "none: no TLS",
-       CheckTls),
-    Of("tls-key", &Config::tls_key,
-       "File with the key of --tls-cert, in PEM, which its owner alone may read. Read again with "
-       "it"),
-    Of("tls-client-ca", &Config::tls_client_ca,
-       "File with the CAs, in PEM, that sign the certificates of those who come; none: nobody is "
-       "asked for one. Read again with the certificate",
-       CheckTlsClientCa),
+    FileOf(
+        "tls-cert", &Config::tls_cert,
+        "File with the certificate of this coordinator and the chain above it, in PEM: --listen "
+        "speaks TLS alone then, but for a Unix socket. Read again on SIGHUP, and when it changes; "
+        "none: no TLS",
+        CheckTls),
+    FileOf(
+        "tls-key", &Config::tls_key,
+        "File with the key of --tls-cert, in PEM, which its owner alone may read. Read again with "
+        "it"),
+    FileOf(
+        "tls-client-ca", &Config::tls_client_ca,
+        "File with the CAs, in PEM, that sign the certificates of those who come; none: nobody is "
+        "asked for one. Read again with the certificate",
+        CheckTlsClientCa),
     Of("tls-client-cert", &Config::tls_client_cert,
        "required: nobody is served without a certificate of --tls-client-ca; optional: who shows "
        "one needs a good one",
        CheckTlsClientCert),
     Of("http-tls", &Config::http_tls,
        "With --tls-cert, --http-listen speaks TLS as well; --http-tls=false: it does not"),
-    Of("tls-peer-ca", &Config::tls_peer_ca,
-       "File with the CAs of other coordinators that share the log, which are dialled over TLS "
-       "with --tls-cert; none: --tls-client-ca",
-       CheckTlsPeerCa),
-    Of("tls-participant-ca", &Config::tls_participant_ca,
-       "File with the CAs of participants that --unary names as tls:HOST:PORT, which are dialled "
-       "over TLS with --tls-cert, if there is one"),
-    Of("tls-webhook-ca", &Config::tls_webhook_ca,
-       "File with the CAs of an https:// receiver of --webhook-url, which is shown --tls-cert "
-       "then, "
-       "if it asks; none: those whom this system trusts, and nothing is shown. Read again on "
-       "SIGHUP, and when it changes",
-       CheckTlsWebhookCa),
-    Of("tls-trace-ca", &Config::tls_trace_ca,
-       "Likewise, of an https:// collector of --trace-endpoint", CheckTlsTraceCa),
+    FileOf("tls-peer-ca", &Config::tls_peer_ca,
+           "File with the CAs of other coordinators that share the log, which are dialled over TLS "
+           "with --tls-cert; none: --tls-client-ca",
+           CheckTlsPeerCa),
+    FileOf(
+        "tls-participant-ca", &Config::tls_participant_ca,
+        "File with the CAs of participants that --unary names as tls:HOST:PORT, which are dialled "
+        "over TLS with --tls-cert, if there is one"),
+    FileOf("tls-webhook-ca", &Config::tls_webhook_ca,
+           "File with the CAs of an https:// receiver of --webhook-url, which is shown --tls-cert "
+           "then, "
+           "if it asks; none: those whom this system trusts, and nothing is shown. Read again on "
+           "SIGHUP, and when it changes",
+           CheckTlsWebhookCa),
+    FileOf("tls-trace-ca", &Config::tls_trace_ca,
+           "Likewise, of an https:// collector of --trace-endpoint", CheckTlsTraceCa),
     Of("data", &Config::data, "Folder of the log; created if missing; one daemon at a time",
        CheckData),
     Of("log", &Config::log,
@@ -103,16 +112,18 @@ constexpr Setting kSettings[] = {
        "http://HOST:PORT/PATH, or https://, that is told of transactions that begin to need a "
        "person, or end MIXED or HAZARD; none: nobody is",
        CheckWebhookUrl),
-    Of("webhook-secret-file", &Config::webhook_secret_file,
-       "File with the secret, of 16 to 4096 bytes, with which what is told is signed; none: there "
-       "is no webhook"),
+    FileOf(
+        "webhook-secret-file", &Config::webhook_secret_file,
+        "File with the secret, of 16 to 4096 bytes, with which what is told is signed; none: there "
+        "is no webhook"),
     Of("trace-endpoint", &Config::trace_endpoint,
        "http://HOST:PORT/PATH, or https://, of a collector of traces, which is told by OTLP over "
        "HTTP; without a path it is /v1/traces; none: nobody is",
        CheckTraceEndpoint),
-    Of("trace-headers-file", &Config::trace_headers_file,
-       "File with headers for the collector, such as a token, as Name: value on each line; none: "
-       "there are no more"),
+    FileOf(
+        "trace-headers-file", &Config::trace_headers_file,
+        "File with headers for the collector, such as a token, as Name: value on each line; none: "
+        "there are no more"),
     Ratio("trace-sample-ratio", &Config::trace_sample_ratio,
           "Part of the transactions that are traced, from 0 to 1, of those that come without a "
           "trace of their own"),
@@ -123,18 +134,21 @@ constexpr Setting kSettings[] = {
        "http:// or https:// address where people look at a trace, with {trace_id} in it; none: "
        "nobody is shown one",
        CheckTraceUrl),
-    Of("auth-rules", &Config::auth_rules,
-       "File that says who may what, a sentence a line; what it does not allow is denied. SIGHUP "
-       "reads it again. None: nobody is asked who he is, and all may everything",
-       CheckAuth),
-    Of("auth-tokens", &Config::auth_tokens,
-       "File with the names and hashes of tokens, as assentctl auth token makes them. SIGHUP reads "
-       "it again",
-       CheckAuth),
-    Of("auth-jwks", &Config::auth_jwks,
-       "File with the public keys of whoever issues JWTs, as a JWKS. SIGHUP reads it again. None: "
-       "no JWT is taken",
-       CheckJwt),
+    FileOf(
+        "auth-rules", &Config::auth_rules,
+        "File that says who may what, a sentence a line; what it does not allow is denied. SIGHUP "
+        "reads it again. None: nobody is asked who he is, and all may everything",
+        CheckAuth),
+    FileOf("auth-tokens", &Config::auth_tokens,
+           "File with the names and hashes of tokens, as assentctl auth token makes them. SIGHUP "
+           "reads "
+           "it again",
+           CheckAuth),
+    FileOf(
+        "auth-jwks", &Config::auth_jwks,
+        "File with the public keys of whoever issues JWTs, as a JWKS. SIGHUP reads it again. None: "
+        "no JWT is taken",
+        CheckJwt),
     Of("auth-jwt-issuer", &Config::auth_jwt_issuer,
        "Issuer whose JWTs are taken: their iss, letter by letter. There is one, so that a subject "
        "is one person",

@@ -25,6 +25,7 @@ struct Setting {
   Status (*check)(const Config&);
   const char* help;      // meaning, unit and consequence; docs/operating.md says the same
   bool at_once = false;  // SIGHUP changes it; any other wants a restart
+  bool file = false;     // the name of one: given and empty it is a mistake, and not none
 };
 
 // In the order in which people see them.

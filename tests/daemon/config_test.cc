@@ -1,6 +1,7 @@
 // Settings: who wins, and what a mistake is told. The mistakes are those people make.
 #include "coordinator/daemon/config.h"
 
+#include <cctype>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -234,6 +235,53 @@ TEST_F(ConfigTest, AMistakeOnTheCommandLineNamesIt) {
   EXPECT_NE(Refusal({"--frob"}).find("--frob"), std::string::npos);
   EXPECT_NE(Refusal({"--listen", "7400"}).find("it takes HOST:PORT"), std::string::npos);
   EXPECT_NE(Refusal({"--listen", "0.0.0.0:7400"}).find("--allow-insecure"), std::string::npos);
+}
+
+// `--auth-rules "$RULES"`, and the variable was empty: it ran without rules.
+TEST_F(ConfigTest, AnEmptyNameOfAFileIsNotNone) {
+  for (const char* name :
+       {"tls-cert", "tls-key", "tls-client-ca", "tls-peer-ca", "tls-participant-ca",
+        "tls-webhook-ca", "tls-trace-ca", "webhook-secret-file", "trace-headers-file", "auth-rules",
+        "auth-tokens", "auth-jwks"}) {
+    const std::string words = std::string("assentd: ") + name + " is \"\", from the ";
+    EXPECT_EQ(Refusal({"--" + std::string(name), ""}),
+              words + "flag: it takes the name of a file; for none leave it out\n");
+    EXPECT_EQ(Refusal({"--" + std::string(name) + "="}),
+              words + "flag: it takes the name of a file; for none leave it out\n");
+    std::string variable = "ASSENT_" + std::string(name);
+    for (char& c : variable) c = c == '-' ? '_' : static_cast<char>(std::toupper(c));
+    ASSERT_EQ(::setenv(variable.c_str(), "", 1), 0);
+    EXPECT_EQ(Refusal({}),
+              words + "environment: it takes the name of a file; for none leave it out\n");
+    ASSERT_EQ(::unsetenv(variable.c_str()), 0);
+    Write(std::string(name) + " = \"\"\n");
+    EXPECT_FALSE(Parse({"--config", file_}).exit) << name;
+  }
+}
+
+// Names that begin with "127." are anybody's, and resolve to any address.
+TEST_F(ConfigTest, OthersCannotReachALoopbackAddressAlone) {
+  for (const char* own : {"127.0.0.1:1", "127.255.0.9:1", "localhost:1", "[::1]:1", "unix:/tmp/a"})
+    EXPECT_FALSE(Parse({"--listen", own}).exit) << own;
+  for (const char* other :
+       {"127.0.0.1.nip.io:1", "127.evil.example:1", "127.0.0.256:1", "localhost.example:1",
+        "localhost.:1", "[::1%eth0]:1", "[::ffff:10.0.0.1]:1", "[::]:1", "10.127.0.1:1"}) {
+    EXPECT_NE(Refusal({"--listen", other}).find("which others can reach"), std::string::npos)
+        << other;
+  }
+}
+
+// Whoever answered at another's address would be handed calls without being asked who he is.
+TEST_F(ConfigTest, RulesOfSeveralWantACaOfTheOthers) {
+  const std::vector<std::string> base{
+      "--log", "postgresql://h/d", "--advertise", "h:1",          "--tls-cert",
+      "a",     "--tls-key",        "a",           "--auth-rules", "a"};
+  EXPECT_NE(Refusal(base).find("without tls-peer-ca or tls-client-ca"), std::string::npos);
+  for (const char* ca : {"--tls-peer-ca", "--tls-client-ca"}) {
+    std::vector<std::string> with = base;
+    with.insert(with.end(), {ca, "a"});
+    EXPECT_FALSE(Parse(with).exit) << ca;
+  }
 }
 
 TEST_F(ConfigTest, HttpHasAnAddressOrIsNotThere) {
