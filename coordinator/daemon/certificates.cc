@@ -16,12 +16,16 @@ namespace {
 
 constexpr std::size_t kMaxWhyBytes = 400;
 
+using Verifier = std::shared_ptr<grpc::experimental::CertificateVerifier>;
+
 Result<std::shared_ptr<grpc::ChannelCredentials>> Dialling(const char* setting,
                                                            const std::string& ca,
-                                                           const Config& config) {
+                                                           const Config& config,
+                                                           Verifier verifier) {
   if (ca.empty()) return std::shared_ptr<grpc::ChannelCredentials>();
   auto credentials = tls::MakeChannelCredentials(
-      {.ca_file = ca, .cert_file = config.tls_cert, .key_file = config.tls_key});
+      {.ca_file = ca, .cert_file = config.tls_cert, .key_file = config.tls_key},
+      std::move(verifier));
   if (credentials.ok()) return credentials;
   return InvalidArgument(std::string(setting) + ": " + credentials.status().message());
 }
@@ -54,7 +58,7 @@ bool HasTls(const Config& config) {
 
 bool HttpHasTls(const Config& config) { return !config.tls_cert.empty() && config.http_tls; }
 
-Result<std::unique_ptr<Certificates>> Certificates::Open(const Config& config) {
+Result<std::unique_ptr<Certificates>> Certificates::Open(const Config& config, Verifier of_peers) {
   std::unique_ptr<Certificates> all(new Certificates);
   if (!config.tls_cert.empty()) {
     auto keeper = tls::Keeper::Open({.cert = config.tls_cert,
@@ -65,11 +69,11 @@ Result<std::unique_ptr<Certificates>> Certificates::Open(const Config& config) {
     all->keeper_ = std::move(keeper).value();
   }
   if (config.Place().shared()) {
-    auto peers = Dialling("tls-peer-ca", config.PeerCa(), config);
+    auto peers = Dialling("tls-peer-ca", config.PeerCa(), config, std::move(of_peers));
     if (!peers.ok()) return peers.status();
     all->peers_ = std::move(peers).value();
   }
-  auto participants = Dialling("tls-participant-ca", config.tls_participant_ca, config);
+  auto participants = Dialling("tls-participant-ca", config.tls_participant_ca, config, nullptr);
   if (!participants.ok()) return participants.status();
   all->participants_ = std::move(participants).value();
   auto webhook = Receiver("tls-webhook-ca", config.tls_webhook_ca, config.webhook_url, config);

@@ -19,6 +19,9 @@
 namespace grpc {
 class ChannelCredentials;
 class ServerCredentials;
+namespace experimental {
+class CertificateVerifier;
+}
 }  // namespace grpc
 
 namespace assent::daemon {
@@ -26,8 +29,11 @@ namespace assent::daemon {
 class Certificates {
  public:
   // Reads every file that the settings name. A failure names the setting, the file, and what is
-  // wrong with it.
-  static Result<std::unique_ptr<Certificates>> Open(const Config& config);
+  // wrong with it. `of_peers` looks at the certificates of other coordinators; nullptr: the name
+  // that was dialled is enough.
+  static Result<std::unique_ptr<Certificates>> Open(
+      const Config& config,
+      std::shared_ptr<grpc::experimental::CertificateVerifier> of_peers = nullptr);
 
   // nullptr: there is no TLS here.
   const tls::Keeper* keeper() const { return keeper_.get(); }

@@ -21,6 +21,7 @@
 #include "coordinator/daemon/certificates.h"
 #include "coordinator/daemon/cluster_log.h"
 #include "coordinator/daemon/engine_options.h"
+#include "coordinator/daemon/exposure.h"
 #include "coordinator/daemon/grpc_limits.h"
 #include "coordinator/daemon/http_port.h"
 #include "coordinator/daemon/last_words.h"
@@ -36,6 +37,7 @@
 #include "coordinator/daemon/webhook.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/grpc/call.h"
+#include "coordinator/grpc/peer_check.h"
 #include "coordinator/grpc/peers.h"
 #include "coordinator/grpc/transaction_service.h"
 #include "coordinator/grpc/way.h"
@@ -65,6 +67,7 @@ struct Server::Parts {
   Config config;
   ShownSettings settings;
   security::Guard guard;
+  door::PeerCheck peer_check{guard, TellStranger};
   std::unique_ptr<Certificates> certificates;
   std::unique_ptr<HttpPort> http;  // nullptr: there is to be none
   std::string log_place;
@@ -185,7 +188,7 @@ Status Server::Start(int& exit_code) {
 
 Status Server::Parts::OpenReceivers() {
   if (const Status rules = EnforceRules(config, guard); !rules.ok()) return rules;
-  auto opened_certificates = Certificates::Open(config);
+  auto opened_certificates = Certificates::Open(config, peer_check.Verifier());
   if (!opened_certificates.ok()) return opened_certificates.status();
   certificates = std::move(opened_certificates).value();
   auto opened_webhook = OpenWebhook(config, *certificates);
@@ -196,6 +199,7 @@ Status Server::Parts::OpenReceivers() {
   tracing = std::move(opened_tracing).value();
   WarnOfWebhook(config);
   WarnOfTracing(config);
+  WarnOfPlainParticipants(config);
   return OkStatus();
 }
 

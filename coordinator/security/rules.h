@@ -13,7 +13,7 @@
 //
 // What no line allows is denied. An identity that ends with '*' is all that begin so; "anyone" is
 // also who is not known. A '#' begins a comment. Each line ends with a newline, the last one too: a
-// file that was cut is known by it, or allows less. docs/security.md has the whole.
+// file that was cut in a line is known by it. docs/security.md has the whole.
 
 #include <cstddef>
 #include <deque>

@@ -11,6 +11,7 @@
 
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_certificate_verifier.h>
 #include <grpcpp/security/tls_credentials_options.h>
 
 namespace assent::tls {
@@ -50,7 +51,8 @@ Status CheckClientFiles(const ClientFiles& files) {
   return CheckFile("the key's file", files.key_file, "PRIVATE KEY");
 }
 
-Result<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials(const ClientFiles& files) {
+Result<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials(
+    const ClientFiles& files, std::shared_ptr<grpc::experimental::CertificateVerifier> verifier) {
   namespace lib = grpc::experimental;
   if (Status s = CheckClientFiles(files); !s.ok()) return s;
   lib::TlsChannelCredentialsOptions options;
@@ -59,7 +61,8 @@ Result<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials(const C
   options.watch_root_certs();
   if (!files.cert_file.empty()) options.watch_identity_key_cert_pairs();
   options.set_verify_server_certs(true);
-  options.set_certificate_verifier(std::make_shared<lib::HostNameCertificateVerifier>());
+  if (verifier == nullptr) verifier = std::make_shared<lib::HostNameCertificateVerifier>();
+  options.set_certificate_verifier(std::move(verifier));
   auto credentials = lib::TlsCredentials(options);
   if (credentials == nullptr) return Internal("gRPC cannot make credentials of these files");
   return credentials;

@@ -11,7 +11,10 @@
 
 namespace grpc {
 class ChannelCredentials;
+namespace experimental {
+class CertificateVerifier;
 }
+}  // namespace grpc
 
 namespace assent::tls {
 
@@ -33,8 +36,10 @@ struct ClientFiles {
 // to try.
 Status CheckClientFiles(const ClientFiles& files);
 // Never less than TLS 1.2; the name that was dialled has to be in the certificate. The files are
-// checked first.
-Result<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials(const ClientFiles& files);
+// checked first. A verifier takes the place of the one for that name, and looks at it itself.
+Result<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials(
+    const ClientFiles& files,
+    std::shared_ptr<grpc::experimental::CertificateVerifier> verifier = nullptr);
 
 // What gRPC says of a connection that failed, with what it means when it is about TLS: its own
 // words of it are those of OpenSSL, or are about something else.

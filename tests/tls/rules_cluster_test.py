@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Two coordinators on one real PostgreSQL, with mutual TLS and rules: whoever asks is told the same by both, whichever has the transaction."""
 
+import concurrent.futures
 import os
 import signal
 import sys
@@ -25,6 +26,26 @@ DECIDED = 8
 RULES = ("allow spiffe://shop/assent/* as coordinator", "allow spiffe://shop/checkout as initiator for shop",
          "allow spiffe://shop/rival as initiator for shop", "allow spiffe://shop/dashboard as viewer", "allow spiffe://shop/operator as admin")
 WHO = ("checkout", "rival", "dashboard", "nobody")
+
+
+class Impostor(grpc.GenericRpcHandler):
+    """Somebody of the same CA at a coordinator's address: notes all that it is sent, and says yes."""
+
+    def __init__(self, pair, ca, endpoint):
+        self.seen = []
+        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(8))
+        self.server.add_generic_rpc_handlers((self,))
+        credentials = grpc.ssl_server_credentials([(read(pair.key), read(pair.cert))], read(ca), require_client_auth=True)
+        assert self.server.add_secure_port(endpoint, credentials), f"{endpoint} is taken"
+        self.server.start()
+
+    def service(self, details):
+        self.seen.append((details.method, dict(details.invocation_metadata).get("assent-on-behalf-of")))
+        answer = wire.tx.SubmitReply(gid="forged", outcome=wire.types.COMMITTED).SerializeToString()
+        return grpc.unary_unary_rpc_method_handler(lambda request, context: answer)
+
+    def close(self):
+        self.server.stop(0).wait()
 
 
 class RulesOfTwo(TlsTest):
@@ -176,6 +197,29 @@ class RulesOfTwo(TlsTest):
         self.assertEqual([1, 1], [codes[at:at + 5].count(Code.RESOURCE_EXHAUSTED) for at in (0, 5)], codes)
         self.assertEqual(8, codes.count(Code.OK), codes)
         self.assertEqual(Code.OK, self.begin("a", begun[0] + "-again")[0], "there is room again")
+
+    def test_who_answers_for_a_coordinator_has_to_be_one(self):
+        """A service of the same CA and host took the address of one that had died, was handed submits, and was believed."""
+        where = self.members["a"].endpoint
+        service = self.ca.make("payment", "IP:127.0.0.1,URI:spiffe://shop/payment")
+        self.members["a"].kill()
+        impostor = Impostor(service, self.ca.ca, where)
+        self.addCleanup(impostor.close)
+        # As long as b takes a for alive it hands on what is a's.
+        for number in range(COUNT):
+            code, answer = self.ask("checkout", "b", "Submit", wire.tx.SubmitRequest(
+                transaction=wire.spec(f"asked-{number}", wire.branch("shop", "reserve")), wait_for=wire.types.WAIT_COMPLETED))
+            self.assertIn(code, (Code.OK, Code.UNAVAILABLE), answer)
+            if code == Code.OK:
+                self.assertEqual(f"asked-{number}", answer.gid)
+        self.until(lambda: "event=not_a_coordinator host=127.0.0.1 identity=spiffe://shop/payment " in self.members["b"].log())
+        self.assertEqual([], impostor.seen)
+        impostor.close()
+        # With the role in its certificate the next one is a coordinator.
+        self.server = self.ca.make("member-a-again", "IP:127.0.0.1,URI:spiffe://shop/assent/a")
+        self.serve("--log", self.url, "--node", "a", "--unary", f"shop={self.shop.address}", "--auth-rules", self.ca.path("rules-a"))
+        self.members["a"], self.stubs = self.daemon, {}
+        self.assertEqual({Code.OK}, {self.submit("checkout", node, f"after-{node}-{number}")[0] for number in range(COUNT) for node in "ab"})
 
     def test_what_one_leaves_behind_stays_whose_it_was(self):
         held = self.shop.hold("reserve", "CONFIRM")

@@ -1,0 +1,38 @@
+#include "coordinator/daemon/exposure.h"
+
+#include <spdlog/spdlog.h>
+
+#include "coordinator/daemon/config_checks.h"
+#include "coordinator/daemon/logging.h"
+#include "coordinator/transport/grpc_caller.h"
+
+namespace assent::daemon {
+namespace {
+
+constexpr std::size_t kMaxBytes = 400;
+
+}  // namespace
+
+void WarnOfPlainParticipants(const Config& config) {
+  if (config.tls_cert.empty()) return;
+  std::string plain;
+  for (const std::string& entry : config.unary) {
+    const std::string address = entry.substr(entry.find('=') + 1);
+    if (address.rfind(transport::kTlsScheme, 0) == 0 || IsLoopback(address)) continue;
+    plain += (plain.empty() ? "" : ",") + entry;
+  }
+  if (plain.empty()) return;
+  spdlog::warn(
+      "event=unary_exposed participants={} hint=\"they are dialled without TLS: others on the way "
+      "can read payloads, or pose as them; NAME=tls:HOST:PORT\"",
+      OneLine(plain, kMaxBytes));
+}
+
+void TellStranger(const std::string& host, const std::string& name) {
+  spdlog::error(
+      "event=not_a_coordinator host={} identity={} hint=\"somebody else answers where another "
+      "coordinator should, or the rules here lack it: nothing is sent there\"",
+      OneLine(host, kMaxBytes), name.empty() ? "none" : OneLine(name, kMaxBytes));
+}
+
+}  // namespace assent::daemon
