@@ -27,8 +27,8 @@ import java.util.function.Function;
  * }</pre>
  *
  * <p>An abort is a Report. What is thrown says what to do next: see {@link AssentException}. Each call has a twin that
- * gives a CompletableFuture, which fails with the same; to cancel that gives the waiting up, and what was begun goes on.
- * A thread that is interrupted gives up in the same way: UnknownOutcome if it may have been done, else Unavailable.
+ * gives a CompletableFuture, which fails with the same; to cancel that gives the waiting up, and what was begun goes
+ * on. A thread that is interrupted gives up in the same way: UnknownOutcome if it may have been done, else Unavailable.
  */
 public final class Client implements AutoCloseable {
   static final String AGENT = "assent-java/0.1.0";

@@ -149,7 +149,8 @@ final class Dialling {
     if (secret.isEmpty()) return metadata;
     if (!isSecure(endpoint) && !Endpoint.isNear(endpoint) && !token.overPlain()) {
       throw new ConfigError("a token is not sent to " + endpoint + " without TLS, where anybody on the way may read it:"
-          + " set ASSENT_TLS_CA (or tls), or overPlain of the token (ASSENT_TOKEN_OVER_PLAIN=1) if the network is yours alone");
+          + " set ASSENT_TLS_CA (or tls),"
+          + " or overPlain of the token (ASSENT_TOKEN_OVER_PLAIN=1) if the network is yours alone");
     }
     metadata.put(AUTHORIZATION, "Bearer " + secret);
     return metadata;

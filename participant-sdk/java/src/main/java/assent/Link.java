@@ -76,7 +76,7 @@ final class Link implements Runnable {
       synchronized (this) {
         return ended;
       }
-    } catch (RuntimeException wrong) {
+    } catch (RuntimeException | Error wrong) { // it is dialled again, whatever it was
       return Text.sentenceOf(wrong);
     } finally {
       talk.close();
@@ -171,7 +171,7 @@ final class Link implements Runnable {
         talk.onFrame(frame);
         if (isFirst) onWelcome(talk, channel);
         call.request(1);
-      } catch (RuntimeException wrong) {
+      } catch (RuntimeException | Error wrong) {
         end("the coordinator at " + endpoint + " does not keep to the protocol: " + Text.sentenceOf(wrong));
       }
     }

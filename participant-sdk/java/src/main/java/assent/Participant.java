@@ -135,7 +135,14 @@ public final class Participant implements AutoCloseable {
       if (isStarted) throw new FailedPrecondition("the participant was started before; make another one");
       isStarted = true;
     }
-    roster.dispatcher.start();
+    try {
+      roster.dispatcher.start();
+    } catch (RuntimeException failed) {
+      synchronized (this) {
+        isStarted = false; // it may be tried again
+      }
+      throw failed;
+    }
     // Also for what it takes to make the first log line, which would else hold up the first command.
     roster.log("starting service=" + options.service.name() + " endpoints=" + String.join(",", roster.wanted()));
     dialWanted();
@@ -227,7 +234,11 @@ public final class Participant implements AutoCloseable {
   private void tick() {
     if (isStopping || System.nanoTime() - nextQuestionsNanos < 0) return;
     nextQuestionsNanos = System.nanoTime() + options.questionInterval.toNanos();
-    roster.askRound(sessions());
+    try {
+      roster.askRound(sessions());
+    } catch (RuntimeException | Error failed) { // the next round is asked all the same
+      roster.log("no questions asked: " + Text.oneLine(Text.sentenceOf(failed)));
+    }
   }
 
   // ---- for the links

@@ -19,6 +19,6 @@ public interface Resource {
   /** What it said about one of them. {@code finished}: no command for its gid will ever be sent again. */
   void answer(Held held, Verdict verdict, boolean finished) throws Exception;
 
-  /** Waits for what runs. */
+  /** Waits for what runs, though not for ever. */
   void close();
 }

@@ -76,7 +76,7 @@ public final class Service extends Actions<Handler, SecondHandler> {
       boolean commits = call.operation() == Operation.PREPARE && call.onePhase() && reply.kind() == Kind.DONE;
       if (commits) action.second(Operation.COMMIT).handle(call);
       return reply;
-    } catch (Exception | LinkageError | AssertionError | StackOverflowError failed) {
+    } catch (Throwable failed) { // whatever it is, the next operation of this branch waits for the answer
       return Reply.ofException(failed);
     }
   }

@@ -5,7 +5,8 @@ package assent;
  * can be renewed. Without a Token of its own a client or participant takes the environment variables ASSENT_TOKEN,
  * ASSENT_TOKEN_FILE and ASSENT_TOKEN_OVER_PLAIN (1: yes); without those no token is shown.
  *
- * @param overPlain a token is not sent over a network without TLS, where anybody may read it; true sends it all the same
+ * @param overPlain a token is not sent over a network without TLS, where anybody may read it; true sends it all the
+ *     same
  */
 public record Token(String secret, String file, boolean overPlain) {
   public static Token of(String secret) {

@@ -78,7 +78,7 @@ class DaemonTest {
     }
   }
 
-  /** Kill -9 of the coordinator, again and again, under load: every gid has one outcome, and the books have the same. */
+  /** Kill -9 of the coordinator, again and again, under load: every gid has one outcome, as the books have. */
   @Test
   void theBooksBalanceThroughTheCoordinatorsDeaths() throws Exception {
     try (var daemon = new Rig.Daemon(); var shop = new Shop(daemon.endpoint);

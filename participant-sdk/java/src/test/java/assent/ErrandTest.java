@@ -71,7 +71,8 @@ class ErrandTest {
     return Transport.Attempt.ok(SubmitReply.newBuilder().setGid("g").build());
   }
 
-  private static Errand<SubmitRequest, SubmitReply> errand(World world, boolean isReadOnly, long timeoutMs, String... seeds) {
+  private static Errand<SubmitRequest, SubmitReply> errand(
+      World world, boolean isReadOnly, long timeoutMs, String... seeds) {
     return new Errand<>(new Errand.Order<>(Wire.SUBMIT, SubmitRequest.getDefaultInstance(), "g", "Submit", timeoutMs,
         isReadOnly), new Routes(List.of(seeds.length == 0 ? new String[] {"a:1"} : seeds)), RETRY, world);
   }
@@ -135,7 +136,8 @@ class ErrandTest {
   void inAClusterTheOwnerIsAskedThenOthersAndWhoIsNamed() {
     byte[] slots = new byte[16];
     slots[2 * Routes.slotOf("g", 8)] = 2;
-    ClusterView.Builder view = ClusterView.newBuilder().setVersion(3).setGeneration(1).setSlots(ByteString.copyFrom(slots));
+    ClusterView.Builder view =
+        ClusterView.newBuilder().setVersion(3).setGeneration(1).setSlots(ByteString.copyFrom(slots));
     for (String address : List.of("a:1", "b:1", "c:1")) view.addMembers(ClusterMember.newBuilder().setAddress(address));
     World moved = new World((endpoint, count) -> endpoint.equals("d:1") ? report()
         : new Transport.Attempt<>(Code.UNAVAILABLE, "", null, true, endpoint.equals("b:1") ? "d:1" : "", 0));

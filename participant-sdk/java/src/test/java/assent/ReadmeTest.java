@@ -18,8 +18,8 @@ import org.junit.jupiter.api.io.TempDir;
 class ReadmeTest {
   private static String run(String endpoint, Path folder) throws Exception {
     String path = folder + System.getProperty("path.separator") + System.getProperty("java.class.path");
-    try (var running = new Rig.Running(List.of(Rig.javaProgram(), "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", path, "Cinema"),
-        Map.of("ASSENT_ENDPOINT", endpoint), folder)) {
+    List<String> command = List.of(Rig.javaProgram(), "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", path, "Cinema");
+    try (var running = new Rig.Running(command, Map.of("ASSENT_ENDPOINT", endpoint), folder)) {
       assertEquals(0, running.end(Duration.ofMinutes(2)), running.output());
       List<String> sold = running.output().lines().filter(line -> line.contains("sold")).toList();
       assertEquals(1, sold.size(), running.output());

@@ -18,7 +18,7 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
 
-/** What tests share: a real assentd, database servers on a private port and folder, processes that end with the test. */
+/** What tests share: a real assentd, database servers on a port and in a folder of their own, other processes. */
 public final class Rig {
   private static final Duration PATIENCE = Duration.ofSeconds(60);
   public static final Path HERE = Paths.get("").toAbsolutePath();
@@ -140,7 +140,8 @@ public final class Rig {
 
     private Server(String folder, String script) throws Exception {
       String head = "import json, sys\nsys.path[:0] = ['" + ROOT.resolve("tests").resolve(folder) + "']\n";
-      process = new ProcessBuilder("setpriv", "--pdeathsig", "KILL", "--", "/usr/bin/python3", "-B", "-c", head + script)
+      process = new ProcessBuilder(
+          "setpriv", "--pdeathsig", "KILL", "--", "/usr/bin/python3", "-B", "-c", head + script)
           .redirectError(ProcessBuilder.Redirect.INHERIT).start();
       BufferedReader said = process.inputReader(StandardCharsets.UTF_8);
       String line = said.readLine();
@@ -153,7 +154,8 @@ public final class Rig {
           from postgresql import Server, USER, bin_folder
           if bin_folder() is None: sys.exit(3)
           with Server() as server:
-              print(json.dumps(f"jdbc:postgresql://127.0.0.1:{server.port}/{server.new_database()}?user={USER}"), flush=True)
+              url = f"jdbc:postgresql://127.0.0.1:{server.port}/{server.new_database()}?user={USER}"
+              print(json.dumps(url), flush=True)
               sys.stdin.read()
           """);
     }

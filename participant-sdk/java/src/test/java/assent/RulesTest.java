@@ -46,7 +46,9 @@ class RulesTest {
 
   @Test
   void theNumbersAreThoseOfTheWire() {
-    for (Operation one : Operation.values()) assertEquals(one.name(), assent.v1.Operation.forNumber(one.number()).name());
+    for (Operation one : Operation.values()) {
+      assertEquals(one.name(), assent.v1.Operation.forNumber(one.number()).name());
+    }
     for (Protocol one : Protocol.values()) assertEquals(one.name(), assent.v1.Protocol.forNumber(one.number()).name());
     for (State one : State.values()) {
       if (one != State.UNKNOWN) assertEquals(one.name(), assent.v1.TransactionState.forNumber(one.ordinal()).name());
@@ -88,10 +90,21 @@ class RulesTest {
       return Reply.done("kept");
     }).onCommit(one -> ran.add("commit")).onRollback(one -> ran.add("rollback"));
     Call plain = call(Operation.PREPARE, "1");
-    Call onePhase = new Call("g", "1", Operation.PREPARE, Protocol.TWO_PHASE, "", "a", new byte[0], Map.of(), Map.of(), 1,
-        true, Duration.ZERO, 1, 1, plain.began(), Trace.NONE);
+    Call onePhase = new Call("g", "1", Operation.PREPARE, Protocol.TWO_PHASE, "", "a", new byte[0], Map.of(), Map.of(),
+        1, true, Duration.ZERO, 1, 1, plain.began(), Trace.NONE);
     assertArrayEquals("kept".getBytes(), service.run(onePhase).result());
     assertEquals(List.of("prepare", "commit"), ran);
+  }
+
+  /** An answer that never comes would hold up its branch for ever. */
+  @Test
+  void whateverAPlainHandlerThrowsItIsAnswered() {
+    Service service = new Service("s");
+    service.saga("a").onAction(one -> {
+      throw new OutOfMemoryError("pretended");
+    });
+    Call asked = Call.of("g", "1", Operation.ACTION, "a", new byte[0]);
+    assertEquals("OutOfMemoryError: pretended", service.run(asked).reason());
   }
 
   @Test
@@ -137,11 +150,13 @@ class RulesTest {
     Dialling anyway = new Dialling(none, new Token("word", "", true), Duration.ZERO);
     assertEquals("Bearer word", anyway.metadata("192.0.2.1:1").get(Dialling.AUTHORIZATION));
     String empty = Files.writeString(folder.resolve("empty"), "\n").toString();
-    says(ConfigError.class, "/nowhere, cannot be read", () -> new Dialling(none, Token.ofFile("/nowhere"), Duration.ZERO));
+    says(ConfigError.class, "/nowhere, cannot be read",
+        () -> new Dialling(none, Token.ofFile("/nowhere"), Duration.ZERO));
     says(ConfigError.class, "is empty", () -> new Dialling(none, Token.ofFile(empty), Duration.ZERO));
     says(ConfigError.class, "one word", () -> new Dialling(none, Token.of("a b"), Duration.ZERO));
     Token nobody = new Token("", "", false);
-    says(ConfigError.class, "CAs that are believed", () -> new Dialling(new Tls("", "c", "k", ""), nobody, Duration.ZERO));
+    says(ConfigError.class, "CAs that are believed",
+        () -> new Dialling(new Tls("", "c", "k", ""), nobody, Duration.ZERO));
     says(ConfigError.class, "needs its key", () -> new Dialling(new Tls(empty, "", "k", ""), nobody, Duration.ZERO));
     says(ConfigError.class, "nothing in PEM", () -> new Dialling(new Tls(empty), nobody, Duration.ZERO));
     String old = Files.writeString(folder.resolve("old"), "-----BEGIN RSA PRIVATE KEY-----\n").toString();

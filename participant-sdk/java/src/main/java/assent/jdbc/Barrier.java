@@ -16,8 +16,8 @@ import java.util.Map;
  * The barrier: what a branch has done, so that each operation happens once, a cancel may come before its try, and a
  * try that comes after its cancel is refused for good. Values in, values out.
  *
- * <p>The rules are those of participant-sdk/cpp/barrier/DESIGN.md, which has them as tables; a test holds both together.
- * An adapter keeps one row per branch, in the same local transaction as the business rows, and does this:
+ * <p>The rules are those of participant-sdk/cpp/barrier/DESIGN.md, which has them as tables; a test holds both
+ * together. An adapter keeps one row per branch, in the same local transaction as the business rows, and does this:
  *
  * <pre>
  * row     = what is kept of (gid, branchId), or NO_ROW

@@ -61,7 +61,7 @@ final class Batch {
           dialect.rollback(connection);
           return done.reply();
         }
-      } catch (Exception | LinkageError | AssertionError | StackOverflowError failed) {
+      } catch (Throwable failed) {
         rollback();
         if (isUsable && attempt < MAX_TRIES && failed instanceof SQLException sql && dialect.isTransient(sql)) continue;
         return answerTo(failed);
@@ -74,7 +74,7 @@ final class Batch {
         rollback();
         if (isUsable && isNotCommitted && attempt < MAX_TRIES && dialect.isTransient(failed)) continue;
         if (isNotCommitted) return answerTo(failed);
-        isUsable = false;
+        isUsable = false; // a new connection finds what there is
         return Reply.unknown("it is not known whether the commit took effect: " + failed.getMessage());
       }
     }
@@ -115,7 +115,7 @@ final class Batch {
       Done done = within(call);
       if (done.isKept()) return done.reply();
       reply = done.reply();
-    } catch (Exception | LinkageError | AssertionError | StackOverflowError failed) {
+    } catch (Throwable failed) {
       reply = answerTo(failed);
     }
     Dialect.execute(connection, "ROLLBACK TO SAVEPOINT assent_one");

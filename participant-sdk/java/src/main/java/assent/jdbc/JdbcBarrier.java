@@ -44,6 +44,7 @@ import javax.sql.DataSource;
  */
 public final class JdbcBarrier extends Actions<TxHandler, TxSecondHandler> implements Resource {
   private static final long IDLE_MS = 1000; // so long a connection is kept without work
+  private static final Duration CLOSE_PATIENCE = Duration.ofSeconds(10);
 
   /** What the service itself does in a local transaction. */
   @FunctionalInterface
@@ -170,16 +171,17 @@ public final class JdbcBarrier extends Actions<TxHandler, TxSecondHandler> imple
     }
   }
 
+  /** What runs for longer than ten seconds more is left: it ends with the process, and without effect. */
   @Override
   public synchronized void close() {
     isClosing = true;
-    for (Thread thread : threads) {
-      try {
-        thread.join();
-      } catch (InterruptedException interrupted) {
-        Thread.currentThread().interrupt();
-        return;
+    long end = System.nanoTime() + CLOSE_PATIENCE.toNanos();
+    try {
+      for (Thread thread : threads) {
+        thread.join(Math.max(TimeUnit.NANOSECONDS.toMillis(end - System.nanoTime()), 1));
       }
+    } catch (InterruptedException interrupted) {
+      Thread.currentThread().interrupt();
     }
   }
 
@@ -222,8 +224,14 @@ public final class JdbcBarrier extends Actions<TxHandler, TxSecondHandler> imple
         jobs.forEach(job -> job.answer(later));
         return;
       }
-      Batch batch = new Batch(connection, dialect, table, JdbcBarrier.this::find);
-      if (!batch.carryOut(jobs)) release();
+      boolean isUsable = false;
+      try {
+        isUsable = new Batch(connection, dialect, table, JdbcBarrier.this::find).carryOut(jobs);
+      } catch (Throwable failed) { // of the driver, or for want of memory: the next jobs need this worker
+        Reply unknown = Reply.unknown("it is not known what has happened: " + failed);
+        jobs.forEach(job -> job.answer(unknown)); // those that have no answer yet
+      }
+      if (!isUsable) release();
     }
 
     private void release() {

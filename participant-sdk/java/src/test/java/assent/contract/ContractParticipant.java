@@ -86,7 +86,8 @@ public final class ContractParticipant {
       boolean isToCrash = asked.has("crash_at_start")
           && asked.get("crash_at_start").getAsString().equals(System.getenv("ASSENT_CONTRACT_START"));
       if (isToCrash) Runtime.getRuntime().halt(137);
-      if (asked.has("fail") && asked.get("fail").getAsBoolean()) throw new IllegalStateException("failed as it was told");
+      boolean isToFail = asked.has("fail") && asked.get("fail").getAsBoolean();
+      if (isToFail) throw new IllegalStateException("failed as it was told");
       if (asked.has("refuse_hex")) {
         byte[] reason = HexFormat.of().parseHex(asked.get("refuse_hex").getAsString());
         throw new Refused(new String(reason, StandardCharsets.UTF_8));

@@ -21,11 +21,13 @@ import java.lang.reflect.Proxy;
 import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.SQLException;
+import java.sql.Statement;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import javax.sql.DataSource;
 import org.junit.jupiter.api.Test;
@@ -48,6 +50,7 @@ class JdbcBarrierTest {
         case "no" -> Reply.refused("not that\0one");
         case "later" -> throw new RetryLater("not now");
         case "fault" -> throw new IllegalStateException("a fault");
+        case "error" -> throw new OutOfMemoryError("pretended");
         default -> Reply.done("noted " + call.text());
       };
     }).onConfirm((tx, call) -> runs.incrementAndGet())
@@ -82,7 +85,8 @@ class JdbcBarrierTest {
   }
 
   private static List<String> words(JdbcBarrier db) throws SQLException {
-    return db.transaction(tx -> tx.all("SELECT word FROM notes ORDER BY word").stream().map(row -> row.text("word")).toList());
+    List<Row> rows = db.transaction(tx -> tx.all("SELECT word FROM notes ORDER BY word"));
+    return rows.stream().map(row -> row.text("word")).toList();
   }
 
   private static void keepsTheContract(DataSource source) throws Exception {
@@ -100,6 +104,10 @@ class JdbcBarrierTest {
     assertEquals("not that?one", asked(db, call("g3", Operation.TRY, "no")).reason());
     assertEquals(Kind.RETRY_LATER, asked(db, call("g4", Operation.TRY, "later")).kind());
     assertEquals("IllegalStateException: a fault", asked(db, call("g5", Operation.TRY, "fault")).reason());
+    // More of them than there are workers: none is lost by it.
+    for (int at = 0; at < 10; at++) {
+      assertEquals("OutOfMemoryError: pretended", asked(db, call("e" + at, Operation.TRY, "error")).reason());
+    }
     assertEquals("nothing tried", asked(db, call("g4", Operation.CONFIRM, "later")).reason());
     assertEquals(Kind.RETRY_LATER, asked(db, call("g6", Operation.TRY, "a")).kind(), "a key that is taken");
     assertEquals(List.of("a"), words(db));
@@ -140,32 +148,42 @@ class JdbcBarrierTest {
   }
 
   private static long rows(JdbcBarrier db, String gid) throws SQLException {
-    return db.transaction(tx -> tx.one("SELECT COUNT(*) AS n FROM assent_barrier WHERE gid = ?", gid).orElseThrow().number("n"));
+    String sql = "SELECT COUNT(*) AS n FROM assent_barrier WHERE gid = ?";
+    return db.transaction(tx -> tx.one(sql, gid).orElseThrow()).number("n");
   }
 
   /** A COMMIT whose answer is lost is answered with neither yes nor no, and found by the next question. */
   private static void losesACommit(DataSource source) throws Exception {
     AtomicInteger runs = new AtomicInteger();
-    JdbcBarrier db = notes(losing(source), runs);
+    AtomicBoolean isLosing = new AtomicBoolean();
+    JdbcBarrier db = notes(losing(source, isLosing), runs);
+    isLosing.set(true);
     assertEquals(Kind.UNKNOWN, asked(db, call("lost", Operation.TRY, "lost")).kind());
-    assertEquals("noted lost", new String(asked(db, call("lost", Operation.TRY, "lost")).result()));
+    assertEquals("noted lost", asked(db, call("lost", Operation.TRY, "lost")).text());
     assertEquals(1, runs.get());
+    assertEquals(List.of("lost"), words(db));
     db.close();
+    try (Connection connection = source.getConnection()) {
+      Dialect.execute(connection, "DELETE FROM notes");
+    }
   }
 
-  /** The first commit of a worker is carried out, and its answer lost. */
-  private static DataSource losing(DataSource source) {
-    AtomicInteger commits = new AtomicInteger();
-    return proxy(DataSource.class, source, (method, value) -> method.equals("getConnection")
-        ? proxy(Connection.class, (Connection) value, (name, result) -> {
-          // The first one is that of the tables.
-          if (name.equals("commit") && commits.incrementAndGet() == 2) throw new SQLException("lost", "08006");
-          return result;
-        }) : value);
+  /** The next commit is carried out, and its answer lost, by whatever method it is asked for. */
+  private static DataSource losing(DataSource source, AtomicBoolean isLosing) {
+    After after = new After() {
+      @Override
+      public Object apply(String method, Object[] arguments, Object value) throws SQLException {
+        boolean isCommit = method.equals("commit") || method.equals("execute") && "COMMIT".equals(arguments[0]);
+        if (isCommit && isLosing.compareAndSet(true, false)) throw new SQLException("lost", "08006");
+        if (method.equals("getConnection")) return proxy(Connection.class, (Connection) value, this);
+        return method.equals("createStatement") ? proxy(Statement.class, (Statement) value, this) : value;
+      }
+    };
+    return proxy(DataSource.class, source, after);
   }
 
   private interface After {
-    Object apply(String method, Object value) throws Throwable;
+    Object apply(String method, Object[] arguments, Object value) throws SQLException;
   }
 
   private static <T> T proxy(Class<T> type, T target, After after) {
@@ -176,7 +194,7 @@ class JdbcBarrierTest {
       } catch (InvocationTargetException thrown) {
         throw thrown.getCause();
       }
-      return after.apply(method.getName(), value);
+      return after.apply(method.getName(), arguments, value);
     }));
   }
 
@@ -188,6 +206,7 @@ class JdbcBarrierTest {
 
   @Test
   void sqlite(@TempDir Path folder) throws Exception {
+    losesACommit(fileOf(folder.resolve("notes.db")));
     keepsTheContract(fileOf(folder.resolve("notes.db")));
   }
 
@@ -207,9 +226,6 @@ class JdbcBarrierTest {
       PGSimpleDataSource source = new PGSimpleDataSource();
       source.setURL(server.url);
       losesACommit(source);
-      try (Connection connection = source.getConnection()) {
-        Dialect.execute(connection, "DELETE FROM notes");
-      }
       keepsTheContract(source);
     }
   }
@@ -220,9 +236,6 @@ class JdbcBarrierTest {
       assumeTrue(server.url != null, "there is no MariaDB on this machine");
       DataSource source = new MariaDbDataSource(server.url);
       losesACommit(source);
-      try (Connection connection = source.getConnection()) {
-        Dialect.execute(connection, "DELETE FROM notes");
-      }
       keepsTheContract(source);
     }
   }
