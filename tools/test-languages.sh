@@ -4,12 +4,19 @@
 #
 #   tools/test-languages.sh             all that this machine has a toolchain for
 #   tools/test-languages.sh go node     these
+#   tools/test-languages.sh --short     of Node and Java without the suites that kill servers and services for minutes
 #
 # Needs tools/build.sh first. Packages of a language come by its ordinary client, in the versions of its lock file.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export ASSENT_BIN_DIR=${ASSENT_BIN_DIR:-$PWD/build/release/bin}
 [[ -x $ASSENT_BIN_DIR/assentd ]] || { echo "test-languages: there is no assentd in $ASSENT_BIN_DIR: tools/build.sh first" >&2; exit 1; }
+
+short=
+if [[ ${1:-} == --short ]]; then
+  short=1
+  shift
+fi
 
 tested=()
 skipped=()
@@ -75,8 +82,10 @@ test_node() {
     skipped+=("node: its packages cannot be fetched, or better-sqlite3 not compiled, here")
     return
   fi
-  if (cd participant-sdk/node && npm run build && npm test); then
-    tested+=("node")
+  local suite=(npm test)
+  [[ -z $short ]] || suite=(node --test test/{rules,types,testkit,readme,tls,contract}.test.mjs)
+  if (cd participant-sdk/node && npm run build && "${suite[@]}"); then
+    tested+=("node${short:+ (short)}")
   else
     failed+=("node")
   fi
@@ -100,8 +109,8 @@ test_java() {
     else
       failed+=("java")
     fi
-  elif "${mvn[@]}" test; then
-    tested+=("java")
+  elif "${mvn[@]}" test ${short:+-Dtest='RulesTest,BarrierRulesTest,TestKitTest,ReadmeTest,SecurityTest,ContractTest'}; then
+    tested+=("java${short:+ (short)}")
   else
     failed+=("java")
   fi

@@ -111,7 +111,7 @@ class Odd(TlsTest):
                     self.assertEqual(grpc.StatusCode.UNAUTHENTICATED, code, said)
 
     def failures(self, pair):
-        return sum(int(count) for count in re.findall(r'^assent_auth_failures_total\{reason="token"\} (\d+)', self.ask_http(pair, path="/metrics")[1], re.M))
+        return sum(int(count) for count in re.findall(r'^assent_auth_failures_total\{reason="bad_token"\} (\d+)', self.ask_http(pair, path="/metrics")[1], re.M))
 
     def test_several_credentials_or_an_empty_one_are_wrong_ones(self):
         """A proxy and a door could each read another one; they counted as none, so that the certificate did."""
