@@ -224,7 +224,7 @@ class WithoutRules(unittest.TestCase):
         self.addCleanup(daemon.close)
         code, _, said = daemon.ask("GET", "/v1/login")
         self.assertEqual((200, False, "", "NOBODY_IS_ASKED"), (code, said["rules"], said["identity"], said["by"]))
-        self.assertEqual(8, len(said["may"]))
+        self.assertEqual(9, len(said["may"]))
         code, _, said = daemon.ask("POST", "/v1/login", {"token": "x"})
         self.assertEqual(400, code)
         self.assertIn("there are no rules", said["message"])

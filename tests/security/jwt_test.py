@@ -173,10 +173,11 @@ class Jwts(Bench):
         self.write(secret, '{"keys": [{"kty": "oct", "k": "AAAA"}]}')
         for changed, words in (({"--auth-jwks": "/nowhere"}, "auth-jwks is /nowhere: it cannot be read"), ({"--auth-jwks": secret}, "key 1: it is secret"),
                                ({"--auth-jwks": self.rules}, "it is no JWKS"), ({"--auth-jwt-issuer": ""}, "are of use together"),
-                               ({"--auth-jwt-audience": ""}, "are of use together"), ({"--auth-jwks": ""}, "are of use together"),
-                               ({"--auth-rules": ""}, "auth-jwks without auth-rules"), ({"--auth-jwt-algorithms": "RS256,none"}, "is no algorithm that is taken"),
+                               ({"--auth-jwt-audience": ""}, "are of use together"), ({"--auth-jwks": ""}, "it takes the name of a file"),
+                               ({"--auth-rules": ""}, "it takes the name of a file"),
+                               ({"--auth-rules": None}, "auth-jwks without auth-rules"), ({"--auth-jwt-algorithms": "RS256,none"}, "is no algorithm that is taken"),
                                ({"--auth-jwt-algorithms": "HS256"}, "is no algorithm that is taken")):
-            flags = [word for flag in {**good, **changed}.items() for word in flag]
+            flags = [word for flag in {**good, **changed}.items() if flag[1] is not None for word in flag]
             for more in ([], ["--check-config"]):
                 done = subprocess.run([os.path.join(BIN, "assentd"), "--data", os.path.join(self.folder, "data"), *flags, *more],
                                       capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
