@@ -62,23 +62,43 @@ Reply Watch::Guard::InVain(const std::string& words) {
 }
 
 void Watch::Loop() {
-  MutexLock lock(mutex_);
-  while (!stop_) {
-    if (waiters_.empty()) {
-      changed_.Wait(mutex_);
-      continue;
+  for (;;) {
+    std::vector<int> pids;
+    {
+      const MutexLock lock(mutex_);
+      if (!WaitForDue()) return;
+      pids = TakeDue();
     }
-    auto next = Clock::time_point::max();
-    for (const Waiter& waiter : waiters_) next = std::min(next, waiter.look_at);
-    if (Clock::now() < next) {
-      changed_.WaitUntil(mutex_, next);
-    } else {
-      Look(lock);
+    const Table found = Find(pids);
+    std::vector<std::int64_t> to_end;
+    {
+      const MutexLock lock(mutex_);
+      to_end = NoteObstacles(found);
     }
+    for (const std::int64_t pid : to_end)
+      (void)connection_->Query("SELECT pg_cancel_backend($1::int)", {Param::Int(pid)});
+    const MutexLock lock(mutex_);
+    for (Waiter& waiter : waiters_) waiter.is_being_ended = false;
+    changed_.NotifyAll();
   }
 }
 
-void Watch::Look(MutexLock& lock) {
+bool Watch::WaitForDue() {
+  while (!stop_) {
+    auto next = Clock::time_point::max();
+    for (const Waiter& waiter : waiters_) next = std::min(next, waiter.look_at);
+    if (waiters_.empty()) {
+      changed_.Wait(mutex_);
+    } else if (Clock::now() < next) {
+      changed_.WaitUntil(mutex_, next);
+    } else {
+      return true;
+    }
+  }
+  return false;
+}
+
+std::vector<int> Watch::TakeDue() {
   std::vector<int> pids;
   const Clock::time_point now = Clock::now();
   for (Waiter& waiter : waiters_) {
@@ -88,9 +108,10 @@ void Watch::Look(MutexLock& lock) {
     // Until we have looked: or we would speak of, and end, what the same session does next.
     waiter.is_being_ended = true;
   }
-  lock.Unlock();
-  const Table found = Find(pids);
-  lock.Lock();
+  return pids;
+}
+
+std::vector<std::int64_t> Watch::NoteObstacles(const Table& found) {
   std::vector<std::int64_t> to_end;
   for (int i = 0; i < found.rows(); ++i) {
     const auto waiter = std::find_if(waiters_.begin(), waiters_.end(), [&](const Waiter& one) {
@@ -103,12 +124,7 @@ void Watch::Look(MutexLock& lock) {
                         found.Int(i, 2), static_cast<std::uint32_t>(found.Int(i, 3))});
     if (!waiter->obstacle->waits || waiter->obstacle->tells) to_end.push_back(waiter->backend_pid);
   }
-  lock.Unlock();
-  for (const std::int64_t pid : to_end)
-    (void)connection_->Query("SELECT pg_cancel_backend($1::int)", {Param::Int(pid)});
-  lock.Lock();
-  for (Waiter& waiter : waiters_) waiter.is_being_ended = false;
-  changed_.NotifyAll();
+  return to_end;
 }
 
 // Nothing when there is no connection: then who waits is told so by lock_timeout alone.

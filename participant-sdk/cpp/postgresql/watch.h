@@ -55,7 +55,12 @@ class Watch {
 
  private:
   void Loop();
-  void Look(MutexLock& lock) ASSENT_REQUIRES(mutex_);
+  // Until somebody has waited so long that he is to be looked at; false: it is over.
+  bool WaitForDue() ASSENT_REQUIRES(mutex_);
+  // Their sessions.
+  std::vector<int> TakeDue() ASSENT_REQUIRES(mutex_);
+  // Whose statements are to be ended.
+  std::vector<std::int64_t> NoteObstacles(const Table& found) ASSENT_REQUIRES(mutex_);
   Table Find(const std::vector<int>& pids);
 
   const ConnectionSettings settings_;
