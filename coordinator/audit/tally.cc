@@ -1,7 +1,6 @@
 #include "coordinator/audit/tally.h"
 
 #include <algorithm>
-#include <tuple>
 #include <utility>
 
 namespace assent::audit {
@@ -12,23 +11,16 @@ constexpr char kOthers[] = "others";
 
 }  // namespace
 
-// What is behind the last one that is told apart is one call: "".
 Tally::Key Tally::KeyOf(const Visit& visit) const {
-  Key key{visit.kind, visit.deed.who, visit.deed.address, visit.code == Code::kOk, ""};
-  if (visit.deed.who.empty()) return key;
-  const auto first = counts_.lower_bound(key);
-  std::get<4>(key) = visit.deed.detail;
+  const Key any{{visit.kind, visit.deed.who, visit.deed.address, visit.code == Code::kOk}, ""};
+  if (visit.deed.who.empty()) return any;
+  Key key{any.first, visit.deed.detail};
+  if (counts_.count(key) > 0) return key;
   std::size_t calls_count = 0;
-  for (auto at = first; at != counts_.end() && calls_count < kMaxCallsToldApartCount; ++at) {
-    const Key& other = at->first;
-    if (std::tie(std::get<0>(other), std::get<1>(other), std::get<2>(other), std::get<3>(other)) !=
-        std::tie(std::get<0>(key), std::get<1>(key), std::get<2>(key), std::get<3>(key)))
-      break;
-    if (std::get<4>(other) == std::get<4>(key)) return key;
+  for (auto at = counts_.lower_bound(any); at != counts_.end() && at->first.first == any.first;
+       ++at)
     ++calls_count;
-  }
-  if (calls_count == kMaxCallsToldApartCount && counts_.count(key) == 0) std::get<4>(key).clear();
-  return key;
+  return calls_count < kMaxCallsToldApartCount ? key : any;
 }
 
 std::optional<Visit> Tally::Take(Visit visit, std::int64_t now_ms) {
@@ -54,7 +46,7 @@ std::optional<Visit> Tally::Take(Visit visit, std::int64_t now_ms) {
   visit.deed.who.clear();
   visit.deed.claims.clear();
   visit.deed.address = kOthers;
-  Count& others = counts_[Key{visit.kind, "", kOthers, let_in, ""}];
+  Count& others = counts_[Key{{visit.kind, "", kOthers, let_in}, ""}];
   if (others.ends_ms == 0) others.ends_ms = now_ms + window_ms_;
   ++others.times;
   others.last = std::move(visit);

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include <assent/status.h>
@@ -47,7 +48,8 @@ class Tally {
   std::optional<std::int64_t> next_ms() const;
 
  private:
-  using Key = std::tuple<Kind, std::string, std::string, bool, std::string>;
+  using Visitor = std::tuple<Kind, std::string, std::string, bool>;
+  using Key = std::pair<Visitor, std::string>;  // and the call; "": whichever
   Key KeyOf(const Visit& visit) const;
   struct Count {
     std::int64_t ends_ms = 0;

@@ -199,10 +199,11 @@ void Shard::MarkChanged(Live& live) {
   if (live.audience.watched()) changed_.emplace(live.serial, &live);
 }
 
-void Shard::Attach(Live& live, std::size_t bytes) {
+void Shard::Attach(Live& live, std::size_t bytes, std::size_t transactions) {
   live.attached_bytes += bytes;
   live_bytes_ += bytes;
-  if (options_.initiators != nullptr) options_.initiators->Add(live.txn.spec().initiator, 0, bytes);
+  if (options_.initiators != nullptr)
+    options_.initiators->Add(live.txn.spec().initiator, transactions, bytes);
 }
 
 Status Shard::CheckAllowance(const Initiators::Name& initiator, const Allowance& allowance,

@@ -110,7 +110,8 @@ class Shard {
   void FireTimers();
   void WakeSome();
   void BeginRefused(Live& live, const Status& status);
-  void Attach(Live& live, std::size_t bytes);
+  // `transactions` is 1 of one that comes to be here.
+  void Attach(Live& live, std::size_t bytes, std::size_t transactions = 0);
   Status CheckRoom(std::size_t bytes) const;
   // Whether the initiator may have so much more.
   Status CheckAllowance(const Initiators::Name& initiator, const Allowance& allowance,

@@ -30,8 +30,7 @@ Live* Shard::FindLive(Holding& holding, std::string_view gid) {
 Live& Shard::AddLive(Holding& holding, core::Transaction txn, std::uint64_t serial) {
   auto owned = std::make_unique<Live>(std::move(txn), serial, holding);
   Live& live = *owned;
-  if (options_.initiators != nullptr) options_.initiators->Add(live.txn.spec().initiator, 1, 0);
-  Attach(live, AttachedBytes(live.txn.spec()));
+  Attach(live, AttachedBytes(live.txn.spec()), /*transactions=*/1);
   holding.live.emplace(live.txn.gid(), std::move(owned));
   census_.Add(live);
   return live;

@@ -1,6 +1,5 @@
 #include "coordinator/grpc/call.h"
 
-#include <chrono>
 #include <cstdint>
 #include <iterator>
 #include <string>
@@ -115,23 +114,12 @@ grpc::Status Told(const Status& status, grpc::CallbackServerContext& context) {
   return transport::ToGrpc(status);
 }
 
-namespace {
-
-// The place of a session; nullptr: nobody counts.
-Result<security::Account::SeatPtr> EnterSession(const security::Grants& grants) {
-  const Status may = grants.Spend(std::chrono::steady_clock::now());
-  if (!may.ok()) return may;
-  return grants.Enter(security::Seated::kSession);
-}
-
-}  // namespace
-
 transport::AdmitStream AdmitSessions(security::Guard* guard) {
   return [guard](grpc::CallbackServerContext& context) -> Result<transport::StreamPeer> {
     auto caller = Admit(context, guard, security::Permission::kServe, "ParticipantSession/Connect");
     if (!caller.ok()) return caller.status();
     if (caller->grants == nullptr) return transport::StreamPeer(caller->connection);
-    auto seat = EnterSession(*caller->grants);
+    auto seat = service::SpendAndSit(security::Seated::kSession, *caller);
     if (!seat.ok()) {
       (void)Told(seat.status(), context);
       return seat.status();

@@ -97,17 +97,10 @@ Result<std::string> Sessions::Begin(std::string identity, std::string_view shown
   std::string secret = Hex(random);
   Session session{std::move(identity), Seal(secret, shown), now, now};
   const MutexLock lock(mutex_);
-  DropThoseThatAreOver(now);
+  std::erase_if(sessions_, [now](const auto& one) { return one.second.IsOver(now); });
   MakeRoom(session.identity);
   sessions_.emplace(HashOf(kForFinding, secret), std::move(session));
   return secret;
-}
-
-void Sessions::DropThoseThatAreOver(TimePoint now) {
-  for (auto next = sessions_.begin(); next != sessions_.end();) {
-    const auto one = next++;
-    if (one->second.IsOver(now)) sessions_.erase(one);
-  }
 }
 
 // Whoever has many names and logs in with all of them moves out his own.

@@ -56,7 +56,6 @@ class Sessions {
 
     bool IsOver(TimePoint now) const;
   };
-  void DropThoseThatAreOver(TimePoint now) ASSENT_REQUIRES(mutex_);
   void MakeRoom(const std::string& identity) ASSENT_REQUIRES(mutex_);
   void DropIdlestOf(const std::string& identity) ASSENT_REQUIRES(mutex_);
 

@@ -9,8 +9,6 @@ bool Scope::Covers(std::string_view of_service, std::string_view action) const {
   return actions.empty() || std::find(actions.begin(), actions.end(), action) != actions.end();
 }
 
-bool Rule::SpeaksOf(std::string_view name) const { return security::SpeaksOf(identity, name); }
-
 bool SpeaksOf(std::string_view identity, std::string_view name) {
   if (identity == "anyone") return true;
   if (name.empty()) return false;

@@ -30,8 +30,6 @@ struct Rule {
   std::vector<Scope> scopes{};  // of initiators and participants
   std::string gid_prefix{};     // of initiators
   bool payloads = false;        // of viewers, operators and admins
-
-  bool SpeaksOf(std::string_view name) const;
 };
 // Whether an identity of the rules is, among others, this one; empty: who is not known.
 bool SpeaksOf(std::string_view identity, std::string_view name);

@@ -52,11 +52,7 @@ Result<Visitor> Guard::Admit(const Proof& proof, std::int64_t now_unix_ms) {
     if (!shown.ok()) return shown.status();
     name = *std::move(shown);
   }
-  if (!IsSomebody(name)) name.clear();
-  Visitor visitor;
-  visitor.grants = GrantsFor(policy, name);
-  if (!name.empty()) visitor.name = std::make_shared<const std::string>(std::move(name));
-  return visitor;
+  return VisitorOf(policy, std::move(name));
 }
 
 std::int64_t Guard::BarredForMs(std::string_view address, std::int64_t now_unix_ms) const {
@@ -139,6 +135,10 @@ std::optional<Guard::Failed> Guard::TakeFailed() {
 Visitor Guard::Vouched(std::string name) {
   const std::shared_ptr<const Policy> policy = std::atomic_load(&policy_);
   if (policy == nullptr) return {};
+  return VisitorOf(policy, std::move(name));
+}
+
+Visitor Guard::VisitorOf(const std::shared_ptr<const Policy>& policy, std::string name) {
   if (!IsSomebody(name)) name.clear();
   Visitor visitor;
   visitor.grants = GrantsFor(policy, name);

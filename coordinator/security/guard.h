@@ -121,6 +121,7 @@ class Guard {
                                      std::int64_t now_unix_ms);
   Result<Verified::Credential> CheckToken(const Policy& policy, std::string_view token,
                                           std::int64_t now_unix_ms);
+  Visitor VisitorOf(const std::shared_ptr<const Policy>& policy, std::string name);
   GrantsPtr GrantsFor(const std::shared_ptr<const Policy>& policy, const std::string& name);
 
   std::shared_ptr<const Policy> policy_;  // atomically

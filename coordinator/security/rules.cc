@@ -246,7 +246,7 @@ Quota Rules::QuotaOf(std::string_view identity) const {
 Grants Rules::For(std::string_view identity, AccountPtr account) const {
   std::vector<const Rule*> found;
   for (const Rule& rule : rules_) {
-    if (rule.SpeaksOf(identity)) found.push_back(&rule);
+    if (SpeaksOf(rule.identity, identity)) found.push_back(&rule);
   }
   return Grants(std::move(found), QuotaOf(identity), std::move(account));
 }

@@ -13,19 +13,17 @@ Status TooMany(std::size_t limit, const char* what, const char* whose) {
                            ", the limit: nothing was begun; wait for some to end, and try again");
 }
 
-// Of the caller's own limits, which are asked first: what is refused by them takes nobody's room.
-Result<security::Account::SeatPtr> EnterOwn(Held what, const Caller& caller) {
-  if (caller.grants == nullptr || caller.forwarded) return security::Account::SeatPtr();
-  if (const Status may = Spend(caller); !may.ok()) return may;
-  return caller.grants->Enter(what == Held::kStream ? security::Seated::kStream
-                                                    : security::Seated::kCall);
-}
-
 }  // namespace
 
 Status Spend(const Caller& caller) {
   if (caller.grants == nullptr || caller.forwarded) return OkStatus();
   return caller.grants->Spend(std::chrono::steady_clock::now());
+}
+
+Result<security::Account::SeatPtr> SpendAndSit(security::Seated what, const Caller& caller) {
+  if (caller.grants == nullptr || caller.forwarded) return security::Account::SeatPtr();
+  if (const Status may = Spend(caller); !may.ok()) return may;
+  return caller.grants->Enter(what);
 }
 
 const Share& Holdings::LimitOf(Held what) const {
@@ -62,7 +60,9 @@ void Holdings::Tidy(const Account& account) {
 Result<std::unique_ptr<Holdings::Place>> Holdings::Enter(Held what, const Caller& caller) {
   constexpr std::array kNames{"calls are under way", "lists are under way", "streams are open"};
   const char* const name = kNames.at(static_cast<std::size_t>(what));
-  Result<security::Account::SeatPtr> seat = EnterOwn(what, caller);
+  // First: what is refused by the caller's own limits takes nobody's room.
+  Result<security::Account::SeatPtr> seat = SpendAndSit(
+      what == Held::kStream ? security::Seated::kStream : security::Seated::kCall, caller);
   if (!seat.ok()) return seat.status();
   const MutexLock lock(mutex_);
   const Account account{connections_.try_emplace(caller.connection).first,

@@ -49,6 +49,8 @@ struct HoldingLimits {
 // One request of its caller's, who may have limits of his own. What another coordinator hands on is
 // none: it was one there.
 Status Spend(const Caller& caller);
+// And one that has a place of his while the pointer is there; nullptr: nobody counts.
+Result<security::Account::SeatPtr> SpendAndSit(security::Seated what, const Caller& caller);
 
 enum class Held : std::uint8_t { kCall, kPage, kStream, kUnreadBytes };
 

@@ -21,7 +21,7 @@ REST_S = 60
 class Entry:
     def __init__(self, journal):
         self.journal, self.branches, self.asked, self.none = journal, [], 0, 0
-        self.told, self.complaints = {}, []  # outcome: by what
+        self.told, self.complaints, self.held = {}, [], []  # outcome: by what
 
     def never_begun(self):
         return self.asked > 0 and self.asked == self.none
@@ -49,6 +49,8 @@ class Journals:
             entry.asked += 1
         elif verb == "none":
             entry.none += 1
+        elif verb == "held":
+            entry.held.append("nothing was lost, and it is said to be held: " + " ".join(rest))
         elif verb == "odd":
             entry.complaints.append("the answer can never be right: " + " ".join(rest))
         elif verb == "told":
@@ -269,6 +271,8 @@ class Audit:
             yield from self.judge_lost(entry, gid, books, said)
             return
         yield from entry.complaints
+        if not self.rig.losses:
+            yield from entry.held
         done, not_done = [], []
         for branch in entry.branches:
             ledger, tokens, barrier = books[branch.bank].get((gid, branch.id), ("", 0, 0))

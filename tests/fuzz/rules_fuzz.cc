@@ -70,7 +70,7 @@ void CheckGrants(const Rules& rules, const std::string& text) {
   const std::string stranger = "urn0://nobody/that/a/rule/names";
   const Grants none = rules.For(stranger);
   bool meant = false;
-  for (const Rule& rule : rules.all()) meant = meant || rule.SpeaksOf(stranger);
+  for (const Rule& rule : rules.all()) meant = meant || SpeaksOf(rule.identity, stranger);
   ASSENT_CHECK(meant != none.empty());
 }
 

@@ -232,8 +232,14 @@ class Initiator {
     const bool none = code == Code::kUnavailable || code == Code::kResourceExhausted;
     Write(none                            ? "none"
           : code == Code::kUnknownOutcome ? "unknown"
+          : IsHeld(status)                ? "held"
                                           : "odd",
           gid, how, none ? std::string(CodeName(code)) : status.ToString());
+  }
+  // For a person, behind a log that lacks what became of it.
+  static bool IsHeld(const Status& status) {
+    return status.code() == Code::kFailedPrecondition &&
+           status.message().find(" is held: ") != std::string::npos;
   }
   // What came after it gave none. `known`: it was told how this transaction ended before it asked.
   // What is told meanwhile, by an answer to somebody else, may be younger than a NOT_FOUND that is

@@ -79,7 +79,7 @@ void AnswerBook::Take(const std::string& journal, const std::string& line) {
     ++entry.asked;
   } else if (verb == "none") {
     ++entry.none;
-  } else if (verb == "odd") {
+  } else if (verb == "odd" || verb == "held") {
     entry.complaints.push_back("the answer to " + how + " can never be right: " + rest);
   } else if (verb == "told") {
     ++answers_;

@@ -11,6 +11,8 @@
 //   none GID HOW CODE                          was told that this asking certainly began nothing
 //   unknown GID HOW CODE                       was told nothing
 //   told GID HOW OUTCOME                       was told the outcome
+//   held GID HOW TEXT                          was told that it is held for a person: only behind a
+//                                              log that has been put back
 //   odd GID HOW TEXT                           was told something that can never be right
 
 #include <cstdint>
