@@ -79,6 +79,11 @@ void RegisterAccounts(Store& store) {
   static constexpr char kTakeBack[] = "UPDATE account SET free = free - $2 WHERE id = $1";
   store.Saga("act", {.action = Running(kAdd), .compensate = Running(kTakeBack)});
   store.TwoPhase("act", Running(kAdd));
+  store.TwoPhase("two_rows", [](Db& db, const Call& /*call*/) {
+    db.Exec(kAdd, 2, -1);
+    db.Exec(kAdd, 1, -1);
+    return Reply::Done();
+  });
   // Taking sets aside at try; giving shows at confirm.
   store.Tcc(
       "act",

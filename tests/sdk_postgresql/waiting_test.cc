@@ -67,6 +67,23 @@ TEST_F(WaitingTest, AnOlderOneNamesTheYoungerAfterAMoment) {
   EXPECT_EQ(Balance(1), "99/0");
 }
 
+TEST_F(WaitingTest, AnOlderOneNamesItBehindOneThatHasWhatItWantsAndWaits) {
+  // The row of account 2, and then the holder's.
+  Branch between = Other(3000);
+  between.gid = "between";
+  between.action = "two_rows";
+  auto waits = std::async([&] { return Ask(store(), between.To(Operation::kPrepare)); });
+  ASSERT_TRUE(SomebodyWaits());
+  Branch older = Other(1000);
+  older.payload = "2 -1";
+  const Reply reply = Ask(store(), older.To(Operation::kPrepare));
+  EXPECT_EQ(reply.kind, Kind::kRetryLater);
+  EXPECT_EQ(reply.blocked_by, "holder") << reply.reason;
+  EXPECT_EQ(Ask(store(), Holder().To(Operation::kRollback)).kind, Kind::kDone);
+  EXPECT_EQ(waits.get().kind, Kind::kDone);
+  EXPECT_EQ(Ask(store(), between.To(Operation::kRollback)).kind, Kind::kDone);
+}
+
 TEST_F(WaitingTest, AnOlderOneOfAnotherCoordinatorIsRefusedForGood) {
   const Reply reply = Ask(store(), Other(1000, 8).To(Operation::kPrepare));
   EXPECT_EQ(reply.kind, Kind::kRefused) << reply.reason;

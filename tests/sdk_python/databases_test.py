@@ -2,13 +2,14 @@
 """The adapters of PostgreSQL and MariaDB against real servers: the contract, two-phase commit, kill -9 of the server and of the service,
 deadlocks, and what a COMMIT that failed is."""
 
+import contextlib
 import json
 import threading
 import time
 import unittest
 
 import support
-from support import Daemon, Process, until
+from support import PATIENCE_S, Daemon, Process, until
 
 import assent
 import assent.testkit
@@ -247,7 +248,7 @@ class Shared:
             fill.saga("west", "add", json.dumps({"account": f"a{n}", "amount": 1000}))
         settle("fill", fill)
         self.assertEqual(outcomes.pop("fill"), assent.Outcome.COMMITTED)
-        threads = [threading.Thread(target=lambda k=k: [transfer(n) for n in range(k, 60, 4)]) for k in range(4)]
+        threads = [threading.Thread(target=lambda k=k: [transfer(n) for n in range(k, 60, 4)], daemon=True) for k in range(4)]
         for thread in threads:
             thread.start()
         for kill, victim in enumerate((processes[0], self.server, daemon, processes[1], self.server)):
@@ -303,23 +304,44 @@ class InPostgreSQL(Shared, unittest.TestCase):
         self.assertEqual(self.sql("SELECT 1 FROM account WHERE name = 'swallowed'"), [])
 
     def test_older_ones_are_not_kept_waiting_by_younger_ones_that_are_prepared(self):
+        self.db.close()
+        self.db = self.adapter(lock_timeout=PATIENCE_S)  # nobody is told by it
         self.ask(Operation.PREPARE, gid="younger", began_unix_ms=2000, coordinator_id=7)
-        begun = time.monotonic()
-        reply = self.ask(Operation.PREPARE, gid="older", began_unix_ms=1000, coordinator_id=7)
-        self.assertEqual((reply.kind, reply.blocked_by), (Kind.RETRY_LATER, "younger"), reply)
-        self.assertLess(time.monotonic() - begun, 1.5)  # lock_timeout is 2 s
+        self.is_told_of_the_younger()
         reply = self.ask(Operation.PREPARE, gid="of-another", began_unix_ms=1000, coordinator_id=8)
         self.assertEqual(reply.kind, Kind.REFUSED)
         self.assertIn("younger, and of coordinator 7", reply.reason)
         reply = self.ask(Operation.PREPARE, gid="younger", branch="2", began_unix_ms=2000, coordinator_id=7)
         self.assertIn("of this same transaction", reply.reason)
-        waits = []
-        thread = threading.Thread(target=lambda: waits.append(self.ask(Operation.PREPARE, gid="youngest", began_unix_ms=3000, coordinator_id=7)))
+        with self.waits("youngest", b"ann"):
+            self.is_told_of_the_younger()  # who comes second for the row waits for the first, who waits
+            self.ask(Operation.ROLLBACK, gid="younger", began_unix_ms=2000, coordinator_id=7)
+
+    def test_neither_by_one_that_has_what_they_want_and_waits_for_a_younger_one(self):
+        self.db.close()
+        self.db = self.adapter(lock_timeout=PATIENCE_S)
+        self.ask(Operation.PREPARE, gid="younger", began_unix_ms=2000, coordinator_id=7)
+        with self.waits("youngest", json.dumps(["bob", "ann"]).encode(), "both"):
+            self.is_told_of_the_younger(payload=b"bob")
+            self.ask(Operation.ROLLBACK, gid="younger", began_unix_ms=2000, coordinator_id=7)
+
+    def is_told_of_the_younger(self, payload=b"ann"):
+        begun = time.monotonic()
+        reply = self.ask(Operation.PREPARE, gid="older", payload=payload, began_unix_ms=1000, coordinator_id=7)
+        self.assertEqual((reply.kind, reply.blocked_by), (Kind.RETRY_LATER, "younger"), reply)
+        self.assertLess(time.monotonic() - begun, PATIENCE_S / 2)
+
+    @contextlib.contextmanager
+    def waits(self, gid, payload, action="take"):
+        """In a thread, until the end, by when it has what it wanted."""
+        replies = []
+        thread = threading.Thread(target=lambda: replies.append(
+            self.ask(Operation.PREPARE, action, gid=gid, payload=payload, began_unix_ms=3000, coordinator_id=7)))
         thread.start()
         until(lambda: self.sql("SELECT 1 FROM pg_locks WHERE NOT granted"))
-        self.ask(Operation.ROLLBACK, gid="younger", began_unix_ms=2000, coordinator_id=7)
+        yield
         thread.join()
-        self.assertEqual(waits[0].kind, Kind.DONE)
+        self.assertEqual(replies[0].kind, Kind.DONE, replies)
 
     def test_what_would_stand_still_for_ever_does_not(self):
         """Two transactions that each hold, prepared, what the other wants."""

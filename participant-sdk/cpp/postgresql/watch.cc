@@ -8,19 +8,18 @@
 namespace assent::postgresql::internal {
 namespace {
 
-// Who waits for a row waits for the transaction that has it; who comes second waits for a lock on
-// the row, which the first one has.
+// Who waits for a row waits for the transaction that has it, which may itself wait for one that is
+// prepared; who comes second waits for a lock on the row, which the first one has. The youngest
+// comes last.
 constexpr char kFindHolders[] =
-    "WITH waits AS (SELECT pid AS who, pid FROM pg_locks WHERE NOT granted AND pid = "
-    "ANY($1::int[]) "
-    "UNION SELECT w.pid, h.pid FROM pg_locks w JOIN pg_locks h ON h.granted AND h.locktype = "
-    "'tuple' "
-    "AND h.database = w.database AND h.relation = w.relation AND h.page = w.page AND h.tuple = "
-    "w.tuple WHERE NOT w.granted AND w.locktype = 'tuple' AND w.pid = ANY($1::int[])) "
-    "SELECT waits.who, p.gid, a.began_unix_ms, a.coordinator_id FROM waits JOIN pg_locks l ON "
-    "l.pid = "
-    "waits.pid AND NOT l.granted AND l.locktype = 'transactionid' JOIN pg_prepared_xacts p ON "
-    "p.transaction = l.transactionid LEFT JOIN assent_age a ON a.gid = split_part(p.gid, '/', 2)";
+    "WITH RECURSIVE waits(who, pid) AS (SELECT who, who FROM unnest($1::int[]) who UNION "
+    "SELECT waits.who, other FROM waits, unnest(pg_blocking_pids(waits.pid)) other "
+    "WHERE other <> 0) "
+    "SELECT waits.who, p.gid, a.began_unix_ms, a.coordinator_id, waits.pid = waits.who FROM waits "
+    "JOIN pg_locks l ON l.pid = waits.pid AND NOT l.granted AND l.locktype = 'transactionid' "
+    "JOIN pg_prepared_xacts p ON p.transaction = l.transactionid "
+    "LEFT JOIN assent_age a ON a.gid = split_part(p.gid, '/', 2) "
+    "ORDER BY a.began_unix_ms NULLS FIRST";
 
 }  // namespace
 
@@ -119,6 +118,9 @@ std::vector<std::int64_t> Watch::NoteObstacles(const Table& found) {
     });
     const std::optional<BranchKey> holder = BranchOf(found.Text(i, 1));
     if (waiter == waiters_.end() || !holder) continue;
+    // What stands between will give way.
+    const bool is_direct = found.Int(i, 4) != 0;
+    if (holder->gid == waiter->call->gid && !is_direct) continue;
     waiter->obstacle = barrier::InTheWay(
         *waiter->call, {std::string(holder->gid), std::string(holder->branch_id), "a row",
                         found.Int(i, 2), static_cast<std::uint32_t>(found.Int(i, 3))});

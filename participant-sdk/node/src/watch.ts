@@ -7,6 +7,14 @@ import { roleOf } from "./words.js";
 
 const LOOK_EVERY_MS = 50;
 const ASK_AGAIN_MS = 5; // where the coordinator's doubling of the wait starts for who was told that a row is taken
+// Who waits for a row waits for the transaction that has it, which may itself wait for one that is prepared; who comes second waits for
+// a lock on the row, which the first one has. The youngest one that is prepared.
+const FIND = `WITH RECURSIVE waits(pid) AS (SELECT $1::int UNION
+    SELECT other FROM waits, unnest(pg_blocking_pids(waits.pid)) other WHERE other <> 0)
+  SELECT p.gid, a.began_unix_ms, a.coordinator_id, waits.pid = $1 AS direct FROM waits
+    JOIN pg_locks l ON l.pid = waits.pid AND NOT l.granted AND l.locktype = 'transactionid'
+    JOIN pg_prepared_xacts p ON p.transaction = l.transactionid
+    LEFT JOIN assent_age a ON a.gid = split_part(p.gid, '/', 2) ORDER BY a.began_unix_ms DESC NULLS LAST LIMIT 1`;
 
 interface Holder {
   readonly gid: string;
@@ -46,12 +54,11 @@ export class Watch {
 
   async #look(connection: ServerConnection): Promise<void> {
     if (this.#ended) return;
-    const { rows } = await connection.query("SELECT p.gid, a.began_unix_ms, a.coordinator_id FROM pg_locks l JOIN pg_prepared_xacts p ON " +
-      "p.transaction = l.transactionid LEFT JOIN assent_age a ON a.gid = split_part(p.gid, '/', 2) " +
-      "WHERE l.pid = $1 AND NOT l.granted AND l.locktype = 'transactionid'", [this.pid]);
+    const { rows } = await connection.query(FIND, [this.pid]);
     if (this.#ended) return;
     const [prefix, gid, branchId] = String(rows[0]?.gid ?? "").split("/");
-    this.#holder = prefix === "assent" && gid && branchId
+    const givesWay = gid === this.call.gid && !rows[0]?.direct; // what stands between
+    this.#holder = prefix === "assent" && gid && branchId && !givesWay
       ? { gid, branchId, beganUnixMs: Number(rows[0]!.began_unix_ms ?? 0), coordinatorId: Number(rows[0]!.coordinator_id ?? 0) }
       : undefined;
     if (this.#holder && (this.#isYounger(this.#holder) || this.#holder.gid === this.call.gid)) {

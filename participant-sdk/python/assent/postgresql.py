@@ -221,6 +221,14 @@ class _Watch:
     LOOK_EVERY = 0.05
     # Where the coordinator's doubling of the wait starts for who was told that a row is taken.
     ASK_AGAIN = 0.005
+    # Who waits for a row waits for the transaction that has it, which may itself wait for one that is prepared; who comes second waits
+    # for a lock on the row, which the first one has. The youngest one that is prepared.
+    FIND = """WITH RECURSIVE waits(pid) AS (SELECT %s::int UNION
+                SELECT other FROM waits, unnest(pg_blocking_pids(waits.pid)) other WHERE other <> 0)
+              SELECT p.gid, a.began_unix_ms, a.coordinator_id, waits.pid = %s FROM waits
+                JOIN pg_locks l ON l.pid = waits.pid AND NOT l.granted AND l.locktype = 'transactionid'
+                JOIN pg_prepared_xacts p ON p.transaction = l.transactionid
+                LEFT JOIN assent_age a ON a.gid = split_part(p.gid, '/', 2) ORDER BY a.began_unix_ms DESC NULLS LAST LIMIT 1"""
 
     def __init__(self, owner: PostgreSQL, pid: int, call: Call):
         self._owner, self._pid, self._call = owner, pid, call
@@ -255,13 +263,13 @@ class _Watch:
                 self._arm()
 
     def _find(self, connection: Any) -> Optional[tuple[str, str, int, int]]:
-        cursor = run(connection, "SELECT p.gid, a.began_unix_ms, a.coordinator_id FROM pg_locks l JOIN pg_prepared_xacts p ON "
-                                 "p.transaction = l.transactionid LEFT JOIN assent_age a ON a.gid = split_part(p.gid, '/', 2) "
-                                 "WHERE l.pid = %s AND NOT l.granted AND l.locktype = 'transactionid'", (self._pid,))
+        cursor = run(connection, self.FIND, (self._pid, self._pid))
         found = cursor.fetchone()
         cursor.close()
         if found is None or not found[0].startswith("assent/"):
             return None
+        if found[0].split("/")[1] == self._call.gid and not found[3]:
+            return None  # what stands between will give way
         _, gid, branch_id = found[0].split("/")
         return gid, branch_id, int(found[1] or 0), int(found[2] or 0)
 
