@@ -9,6 +9,7 @@
 
 #include "coordinator/daemon/certificates.h"
 #include "coordinator/daemon/http_port.h"
+#include "proto/tls/uncompressed.h"
 
 namespace assent::daemon {
 namespace {
@@ -49,6 +50,10 @@ AcceptorOptions ConnectionLimits(const Config& config) {
 
 void SetLimits(grpc::ServerBuilder& builder, const Config& config) {
   builder.SetMaxReceiveMessageSize(static_cast<int>(limits::kMaxOversizedFrameBytes));
+  // Who sends it is not known yet when gRPC would inflate it.
+  builder.AddChannelArgument(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET,
+                             tls::kUncompressedAlone);
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreamsPerConnection);
   grpc::ResourceQuota quota("assentd");

@@ -6,6 +6,7 @@
 #include <assent/limits.h>
 
 #include "coordinator/grpc/call.h"
+#include "proto/tls/uncompressed.h"
 
 namespace assent::door {
 namespace {
@@ -15,6 +16,7 @@ constexpr char kWatchCluster[] = "/assent.v1.ClusterService/Watch";
 
 std::shared_ptr<grpc::Channel> Dial(const cluster::Member& member, const PeersOptions& options) {
   grpc::ChannelArguments arguments;
+  tls::TakeNothingCompressed(arguments);
   arguments.SetMaxReceiveMessageSize(static_cast<int>(limits::kMaxOversizedFrameBytes));
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);

@@ -17,6 +17,7 @@
 #include "assent/v1/participant.grpc.pb.h"
 #include "coordinator/base/thread_name.h"
 #include "coordinator/transport/wire.h"
+#include "proto/tls/uncompressed.h"
 
 namespace assent::transport {
 namespace {
@@ -235,6 +236,7 @@ void GrpcCaller::Start(std::vector<std::string> addresses, std::uint32_t coordin
   impl_->sink = &sink;
   for (std::string& address : addresses) {
     grpc::ChannelArguments arguments;
+    tls::TakeNothingCompressed(arguments);
     arguments.SetMaxReceiveMessageSize(static_cast<int>(limits::kMaxFrameBytes));
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);

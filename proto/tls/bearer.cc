@@ -14,6 +14,8 @@
 #include <grpcpp/support/client_interceptor.h>
 #include <sys/stat.h>
 
+#include "proto/tls/uncompressed.h"
+
 namespace assent::tls {
 namespace {
 
@@ -141,7 +143,9 @@ Bearer::Mark Bearer::MarkOf(const std::string& path) {
 
 std::shared_ptr<grpc::Channel> CreateChannel(
     const std::string& endpoint, const std::shared_ptr<grpc::ChannelCredentials>& credentials,
-    const grpc::ChannelArguments& arguments, const std::shared_ptr<Bearer>& bearer) {
+    const grpc::ChannelArguments& given, const std::shared_ptr<Bearer>& bearer) {
+  grpc::ChannelArguments arguments = given;
+  TakeNothingCompressed(arguments);
   const bool secure = credentials != nullptr && !IsUnix(endpoint);
   const auto chosen = secure ? credentials : grpc::InsecureChannelCredentials();
   if (bearer == nullptr || !bearer->Check(endpoint, secure).ok())
