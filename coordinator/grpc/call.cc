@@ -12,6 +12,7 @@
 #include <assent/limits.h>
 
 #include "coordinator/base/clock.h"
+#include "coordinator/grpc/stay.h"
 #include "coordinator/security/shown.h"
 #include "coordinator/service/trace.h"
 #include "coordinator/tls/material.h"
@@ -48,6 +49,8 @@ tls::Names NamesOf(const grpc::AuthContext& auth) {
   return certificates.size() == 1 ? tls::NamesOf(certificates.front()) : tls::Names{};
 }
 
+}  // namespace
+
 security::Proof ProofOf(const grpc::CallbackServerContext& context, const service::Caller& caller) {
   security::Proof proof;
   proof.address = caller.address;
@@ -62,6 +65,20 @@ security::Proof ProofOf(const grpc::CallbackServerContext& context, const servic
   proof.common_name = std::move(names.common_name);
   return proof;
 }
+
+std::string_view OnBehalfOf(const grpc::CallbackServerContext& context) {
+  return context.client_metadata().count(kForwarded) > 0 ? OneOf(context, kOnBehalfOf) : "";
+}
+
+Status Settle(security::Guard& guard, security::Permission needs, bool forwarded,
+              std::string_view on_behalf_of, security::Visitor& visitor) {
+  const Status may = CheckCall(visitor, forwarded ? security::Permission::kHandOn : needs);
+  if (!forwarded || !may.ok()) return may;
+  visitor = on_behalf_of.empty() ? security::Visitor{} : guard.Vouched(std::string(on_behalf_of));
+  return on_behalf_of.empty() ? may : CheckCall(visitor, needs);
+}
+
+namespace {
 
 void Name(security::Visitor&& visitor, service::Caller& caller) {
   if (visitor.name != nullptr) caller.name = *visitor.name;
@@ -92,14 +109,7 @@ Result<service::Caller> Admit(grpc::CallbackServerContext& context, security::Gu
                                 std::to_string(guard->BarredForMs(caller.address, now_unix_ms)));
   }
   if (!visitor.ok()) return Refused(*guard, {}, caller, call, visitor.status());
-  Status may = CheckCall(*visitor, forwarded ? security::Permission::kHandOn : needs);
-  const std::string_view on_behalf_of = forwarded ? OneOf(context, kOnBehalfOf) : "";
-  if (may.ok() && !on_behalf_of.empty()) {
-    visitor = guard->Vouched(std::string(on_behalf_of));
-    may = CheckCall(*visitor, needs);
-  } else if (forwarded && may.ok()) {
-    visitor = security::Visitor{};
-  }
+  const Status may = Settle(*guard, needs, forwarded, OnBehalfOf(context), *visitor);
   if (!may.ok()) {
     guard->CountDenied();
     return Refused(*guard, *visitor, caller, call, may);
@@ -114,6 +124,15 @@ grpc::Status Told(const Status& status, grpc::CallbackServerContext& context) {
   return transport::ToGrpc(status);
 }
 
+namespace {
+
+Status MayServe(const service::Caller& caller, const std::string& service) {
+  if (caller.grants == nullptr || caller.grants->MayServe(service)) return OkStatus();
+  return PermissionDenied(caller.name + " may not be a participant of " + service);
+}
+
+}  // namespace
+
 transport::AdmitStream AdmitSessions(security::Guard* guard) {
   return [guard](grpc::CallbackServerContext& context) -> Result<transport::StreamPeer> {
     auto caller = Admit(context, guard, security::Permission::kServe, "ParticipantSession/Connect");
@@ -127,16 +146,22 @@ transport::AdmitStream AdmitSessions(security::Guard* guard) {
     // The stream keeps this, and with it the place, until it ends.
     const auto may_serve = [guard, caller = *caller,
                             seat = *std::move(seat)](const std::string& service) {
-      if (caller.grants->MayServe(service)) return OkStatus();
+      Status may = MayServe(caller, service);
+      if (may.ok()) return may;
       guard->CountDenied();
-      Status why = PermissionDenied(caller.name + " may not be a participant of " + service);
       guard->Note({.identity = caller.name,
                    .address = caller.address,
                    .call = "ParticipantSession/Connect",
-                   .status = why});
-      return why;
+                   .status = may});
+      return may;
     };
-    return transport::StreamPeer(caller->connection, may_serve);
+    transport::StreamPeer peer(caller->connection, may_serve);
+    peer.stays = [stay = StayOf(context, guard, security::Permission::kServe, *caller)](
+                     const std::string& service, transport::StreamPeer::Told told) {
+      stay->Keep(std::move(told),
+                 [service](const service::Caller& now) { return MayServe(now, service); });
+    };
+    return peer;
   };
 }
 

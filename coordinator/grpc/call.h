@@ -50,6 +50,14 @@ service::Caller CallerOf(const std::string& peer);
 Result<service::Caller> Admit(grpc::CallbackServerContext& context, security::Guard* guard,
                               security::Permission needs, std::string_view call);
 
+// What the connection of a call and its metadata show. The views are of the context and the caller.
+security::Proof ProofOf(const grpc::CallbackServerContext& context, const service::Caller& caller);
+// For whom another coordinator hands it on; empty: for nobody.
+std::string_view OnBehalfOf(const grpc::CallbackServerContext& context);
+// Whether this visitor may, who came by himself or for somebody: then it is that one from now on.
+Status Settle(security::Guard& guard, security::Permission needs, bool forwarded,
+              std::string_view on_behalf_of, security::Visitor& visitor);
+
 // Who may open a session, and for which services. Likewise.
 transport::AdmitStream AdmitSessions(security::Guard* guard);
 

@@ -16,10 +16,10 @@ class ClusterService final : public RawService<v1::ClusterService::Service> {
     Unary<v1::MoveSlotsRequest, v1::ClusterReply>();
     Unary<v1::FenceMemberRequest, v1::ClusterReply>();
     Unary<v1::GiveWayRequest, v1::GiveWayReply>();
-    Stream<v1::WatchClusterRequest>(
-        [this](const service::Caller& caller, Context* context, const Bytes& request) {
-          return StartClusterWatch(service_, caller, context, request);
-        });
+    Stream<v1::WatchClusterRequest>([this](const service::Caller& caller, const StayPtr& stay,
+                                           Context* context, const Bytes& request) {
+      return StartClusterWatch(service_, caller, stay, context, request);
+    });
     CheckAllAreServed();
   }
 };

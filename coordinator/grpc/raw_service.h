@@ -10,6 +10,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include "coordinator/grpc/call.h"
+#include "coordinator/grpc/stay.h"
 #include "coordinator/security/permission.h"
 #include "coordinator/service/service.h"
 #include "coordinator/transport/refused.h"
@@ -77,8 +78,12 @@ class RawService : public Base {
         [this, start = std::move(start), needs = Needed<Request>()](
             Context* context, const Bytes* request) -> grpc::ServerWriteReactor<Bytes>* {
           const auto caller = Admit(*context, service_.guard(), needs.permission, needs.call);
-          auto* const stream = caller.ok() ? start(*caller, context, *request)
-                                           : new transport::RefusedReader<Bytes>(caller.status());
+          if (!caller.ok()) {
+            Free(*request);
+            return new transport::RefusedReader<Bytes>(caller.status());
+          }
+          const StayPtr stay = StayOf(*context, service_.guard(), needs.permission, *caller);
+          auto* const stream = start(*caller, stay, context, *request);
           Free(*request);
           return stream;
         }));

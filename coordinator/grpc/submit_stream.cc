@@ -69,20 +69,28 @@ using Fill = absl::FunctionRef<void(v1::SubmitReply&)>;
 // Many submits on one stream. Replies gather while a write is under way.
 class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  SubmitStream(service::Service& service, const Ways& ways, service::Caller caller,
+  SubmitStream(service::Service& service, const Ways& ways, service::Caller caller, StayPtr stay,
                grpc::CallbackServerContext* context)
       : service_(service),
         ways_(ways),
         holdings_(service.holdings()),
-        caller_(std::move(caller)),
+        caller_(std::make_shared<const service::Caller>(std::move(caller))),
+        stay_(std::move(stay)),
         canceller_(std::make_shared<Canceller>(context)) {}
 
   void Begin(std::shared_ptr<SubmitStream> self, grpc::CallbackServerContext& context) {
     self_ = std::move(self);
-    auto place = holdings_.Enter(service::Held::kStream, caller_);
+    auto place = holdings_.Enter(service::Held::kStream, *caller_);
     const MutexLock lock(mutex_);
     if (!place.ok()) return End(Told(place.status(), context));
     place_ = std::move(place).value();
+    if (stay_ != nullptr) {
+      stay_->Keep([weak = std::weak_ptr<SubmitStream>(self_)](const Status& still) {
+        const auto stream = weak.lock();
+        if (stream != nullptr && !still.ok()) stream->Leave(still);
+        return stream != nullptr && still.ok();
+      });
+    }
     StartRead(&in_);
   }
 
@@ -92,6 +100,7 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
       read_ended_ = true;
       return FinishIfOver();
     }
+    if (const Status still = AskAgain(); !still.ok()) return Leave(still);
     Result<std::vector<StreamedSubmit>> submits = ReadSubmits(in_);
     if (!submits.ok()) {
       const MutexLock lock(mutex_);
@@ -140,6 +149,21 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
   }
 
  private:
+  // Each frame is asked for by whoever it is by now.
+  Status AskAgain() {
+    if (stay_ == nullptr) return OkStatus();
+    auto now = stay_->Again();
+    if (!now.ok()) return now.status();
+    if (now->grants != caller_->grants)
+      caller_ = std::make_shared<const service::Caller>(*std::move(now));
+    return OkStatus();
+  }
+  // What it has submitted goes on, and can be asked for.
+  void Leave(const Status& why) ASSENT_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    End(transport::ToGrpc(why));
+  }
+
   // One of its submits.
   class Asker final : public service::Asker<v1::SubmitReply> {
    public:
@@ -176,21 +200,21 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
 
   void Hand(v1::SubmitRequest request) {
     const auto asker = std::make_shared<Asker>(self_, request.request_id());
-    if (service_.router().alone() || caller_.forwarded)
-      return service_.Take(caller_, std::move(request), asker);
+    if (service_.router().alone() || caller_->forwarded)
+      return service_.Take(*caller_, std::move(request), asker);
     std::string& gid = *request.mutable_transaction()->mutable_gid();
     if (gid.empty()) gid = service_.engine().IssueGid();  // wherever it is asked
     const bool is_here = service_.router().Find(gid).where == service::Route::Where::kHere;
     const grpc::ByteBuffer bytes = Serialised(request);
     Trip trip = {.gid = gid,
                  .method = "/assent.v1.TransactionService/Submit",
-                 .on_behalf_of = caller_.on_behalf_of(),
+                 .on_behalf_of = caller_->on_behalf_of(),
                  .request = is_here ? KeptOf(bytes) : bytes,
                  .new_work = true};
-    trip.here = [this, asker, kept = trip.request] {
+    trip.here = [this, asker, caller = caller_, kept = trip.request] {
       v1::SubmitRequest again;
       const Status parsed = ParseRequest(kept, again);
-      parsed.ok() ? service_.Take(caller_, std::move(again), asker) : asker->Fail(parsed);
+      parsed.ok() ? service_.Take(*caller, std::move(again), asker) : asker->Fail(parsed);
     };
     trip.arrived = [asker](Handed&& handed) { asker->Pass(handed); };
     trip.lost = [asker](const Status& why, bool maybe_done) {
@@ -199,7 +223,7 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
     };
     const auto journey = std::make_shared<Journey>(ways_, std::move(trip));
     asker->Travel(journey);
-    is_here ? service_.Take(caller_, std::move(request), asker) : journey->Go();
+    is_here ? service_.Take(*caller_, std::move(request), asker) : journey->Go();
   }
 
   void Reply(std::uint64_t id, const Status& status, Fill fill) ASSENT_EXCLUDES(mutex_) {
@@ -285,7 +309,8 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
   service::Service& service_;
   const Ways ways_;
   service::Holdings& holdings_;
-  const service::Caller caller_;
+  std::shared_ptr<const service::Caller> caller_;  // the reading side's
+  const StayPtr stay_;
   const std::shared_ptr<Canceller> canceller_;
   std::shared_ptr<SubmitStream> self_;               // until OnDone
   std::unique_ptr<service::Holdings::Place> place_;  // until OnDone
@@ -306,9 +331,10 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
 }  // namespace
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartSubmitStream(
-    service::Service& service, const Ways& ways, service::Caller caller,
+    service::Service& service, const Ways& ways, service::Caller caller, StayPtr stay,
     grpc::CallbackServerContext* context) {
-  const auto stream = std::make_shared<SubmitStream>(service, ways, std::move(caller), context);
+  const auto stream =
+      std::make_shared<SubmitStream>(service, ways, std::move(caller), std::move(stay), context);
   stream->Begin(stream, *context);
   return stream.get();
 }

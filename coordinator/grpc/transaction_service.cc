@@ -54,16 +54,17 @@ class TransactionService final : public RawService<v1::TransactionService::Servi
             Context* context) -> grpc::ServerBidiReactor<Bytes, Bytes>* {
           auto caller = Admit(*context, service_.guard(), needs.permission, needs.call);
           if (!caller.ok()) return new transport::RefusedStream<Bytes, Bytes>(caller.status());
-          return StartSubmitStream(service_, ways_, *std::move(caller), context);
+          auto stay = StayOf(*context, service_.guard(), needs.permission, *caller);
+          return StartSubmitStream(service_, ways_, *std::move(caller), std::move(stay), context);
         }));
-    Stream<v1::WatchRequest>(
-        [this](const service::Caller& caller, Context* context, const Bytes& request) {
-          return StartWatch(service_, ways_, caller, context, request);
-        });
-    Stream<v1::EventsRequest>(
-        [this](const service::Caller& caller, Context* context, const Bytes& request) {
-          return StartEvents(service_, caller, context, request);
-        });
+    Stream<v1::WatchRequest>([this](const service::Caller& caller, const StayPtr& stay,
+                                    Context* context, const Bytes& request) {
+      return StartWatch(service_, ways_, caller, stay, context, request);
+    });
+    Stream<v1::EventsRequest>([this](const service::Caller& caller, const StayPtr& stay,
+                                     Context* context, const Bytes& request) {
+      return StartEvents(service_, caller, stay, context, request);
+    });
     CheckAllAreServed();
   }
 

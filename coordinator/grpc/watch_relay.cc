@@ -24,7 +24,7 @@ class Relay final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
         there_(*this) {}
 
   void Begin(const std::shared_ptr<Relay>& self, const std::shared_ptr<grpc::Channel>& channel,
-             const service::Caller& caller, const grpc::ByteBuffer& request) {
+             const service::Caller& caller, const StayPtr& stay, const grpc::ByteBuffer& request) {
     self_ = self;
     auto place = service_.holdings().Enter(service::Held::kStream, caller);
     if (!place.ok()) return Finish(Told(place.status(), *context_));
@@ -33,6 +33,13 @@ class Relay final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
       return End(grpc::Status(grpc::UNAVAILABLE,
                               "the transaction is in a slot of which nobody can be reached: ask "
                               "again"));
+    }
+    if (stay != nullptr) {
+      stay->Keep([weak = std::weak_ptr<Relay>(self)](const Status& still) {
+        const auto relay = weak.lock();
+        if (relay != nullptr && !still.ok()) relay->canceller_->Cancel();
+        return relay != nullptr && still.ok();
+      });
     }
     there_self_ = self;
     there_.Begin(channel, caller.on_behalf_of(), request);
@@ -118,12 +125,13 @@ class Relay final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
 grpc::ServerWriteReactor<grpc::ByteBuffer>* RelayWatch(service::Service& service, const Ways& ways,
                                                        const std::string& gid,
                                                        const service::Caller& caller,
+                                                       const StayPtr& stay,
                                                        grpc::CallbackServerContext* context,
                                                        const grpc::ByteBuffer& request) {
   const service::Route route = service.router().Find(gid);
   const auto relay = std::make_shared<Relay>(service, gid, context);
   relay->Begin(relay, ways.peers == nullptr ? nullptr : ways.peers->ChannelTo(route.epoch), caller,
-               request);
+               stay, request);
   return relay.get();
 }
 

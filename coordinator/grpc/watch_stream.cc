@@ -18,8 +18,8 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
  public:
   // `gid`: of a transaction that may be elsewhere, or come to be; "" if there is nobody else.
   static WatchStream* Start(service::Service& service, const service::Caller& caller,
-                            grpc::CallbackServerContext* context, const grpc::ByteBuffer& bytes,
-                            std::string gid) {
+                            const StayPtr& stay, grpc::CallbackServerContext* context,
+                            const grpc::ByteBuffer& bytes, std::string gid) {
     std::shared_ptr<WatchStream> stream(new WatchStream(service, context, std::move(gid)));
     stream->self_ = stream;
     stream->watch_ = std::make_shared<Watch>(service, stream);
@@ -29,6 +29,13 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
     if (status.ok()) {
       stream->place_ = std::move(place).value();
       stream->watch_->Start(caller, request);
+      if (stay != nullptr) {
+        stay->Keep([weak = std::weak_ptr<WatchStream>(stream)](const Status& still) {
+          const auto self = weak.lock();
+          if (self != nullptr && !still.ok()) self->watch_->Leave(still);
+          return self != nullptr && still.ok();
+        });
+      }
     } else {
       stream->watch_->Leave(status);
     }
@@ -83,6 +90,7 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* StartWatch(service::Service& service, const Ways& ways,
                                                        const service::Caller& caller,
+                                                       const StayPtr& stay,
                                                        grpc::CallbackServerContext* context,
                                                        const grpc::ByteBuffer& request) {
   std::string gid;
@@ -91,26 +99,28 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* StartWatch(service::Service& service
     if (ParseRequest(request, watched).ok()) gid = watched.gid();
     const bool is_here = service.router().Find(gid).where == service::Route::Where::kHere;
     if (!gid.empty() && !caller.forwarded && !is_here)
-      return RelayWatch(service, ways, gid, caller, context, request);
+      return RelayWatch(service, ways, gid, caller, stay, context, request);
   }
   return WatchStream<service::Watch, service::Viewer, v1::WatchRequest, v1::Transaction>::Start(
-      service, caller, context, request, std::move(gid));
+      service, caller, stay, context, request, std::move(gid));
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* StartClusterWatch(service::Service& service,
                                                               const service::Caller& caller,
+                                                              const StayPtr& stay,
                                                               grpc::CallbackServerContext* context,
                                                               const grpc::ByteBuffer& request) {
   return WatchStream<service::ClusterWatch, service::ClusterViewer, v1::WatchClusterRequest,
-                     v1::ClusterView>::Start(service, caller, context, request, {});
+                     v1::ClusterView>::Start(service, caller, stay, context, request, {});
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* StartEvents(service::Service& service,
                                                         const service::Caller& caller,
+                                                        const StayPtr& stay,
                                                         grpc::CallbackServerContext* context,
                                                         const grpc::ByteBuffer& request) {
   return WatchStream<service::EventStream, service::EventViewer, v1::EventsRequest,
-                     v1::EventsReply>::Start(service, caller, context, request, {});
+                     v1::EventsReply>::Start(service, caller, stay, context, request, {});
 }
 
 }  // namespace assent::door

@@ -13,6 +13,7 @@
 #include "coordinator/http/limits.h"
 #include "coordinator/http/openapi.h"
 #include "coordinator/http/routes.h"
+#include "coordinator/http/stream.h"
 
 namespace assent::http {
 namespace {
@@ -218,13 +219,30 @@ std::shared_ptr<Pending> Desk::TakeCall(Request request,
     Reply(exchange, Failure(asked.status()));
     return nullptr;
   }
-  return Begin(*rooms, {.route = target->route,
-                        .caller = std::move(request.caller),
-                        .asked = *std::move(asked),
-                        .last_event_id = std::move(request.last_event_id),
-                        .traceparent = std::move(request.traceparent),
-                        .tracestate = std::move(request.tracestate),
-                        .exchange = exchange});
+  const bool stays = login_.asks() && target->route->descriptor().server_streaming();
+  const auto staying = stays ? login_.Staying(request) : std::function<Status()>();
+  const auto pending = Begin(*rooms, {.route = target->route,
+                                      .caller = std::move(request.caller),
+                                      .asked = *std::move(asked),
+                                      .last_event_id = std::move(request.last_event_id),
+                                      .traceparent = std::move(request.traceparent),
+                                      .tracestate = std::move(request.tracestate),
+                                      .exchange = exchange});
+  if (stays) Keep(pending, staying);
+  return pending;
+}
+
+void Desk::Keep(const std::shared_ptr<Pending>& pending,
+                const std::function<Status()>& staying) const {
+  const auto stream = std::dynamic_pointer_cast<StreamCall>(pending);
+  if (stream == nullptr) return;
+  options_.guard->standing().Join([weak = std::weak_ptr<StreamCall>(stream), staying] {
+    const auto stands = weak.lock();
+    if (stands == nullptr) return false;
+    const Status still = staying();
+    if (!still.ok()) stands->EndStream(still);
+    return still.ok();
+  });
 }
 
 }  // namespace assent::http

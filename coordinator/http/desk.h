@@ -58,6 +58,9 @@ class Desk final : public Taker {
   // Why not, and, of one who is to come back, when.
   std::shared_ptr<Pending> TakeCall(Request request, const std::shared_ptr<Exchange>& exchange);
 
+  // Ends the stream as soon as it may not stay.
+  void Keep(const std::shared_ptr<Pending>& pending, const std::function<Status()>& staying) const;
+
   const DeskOptions options_;
   const std::shared_ptr<Health> health_;
   Login login_;

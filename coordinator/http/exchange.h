@@ -29,7 +29,8 @@ struct Request {
   std::string traceparent{};
   std::string tracestate{};
   std::string if_none_match{};
-  std::string authorization{};
+  std::string authorization{};  // of a session too, once it is found
+  bool by_session = false;
   std::string cookie{};
   std::string csrf{};        // of a page of ours (login.h)
   std::string fetch_site{};  // what a browser says of the page that sends it (Sec-Fetch-…)

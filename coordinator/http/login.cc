@@ -144,7 +144,7 @@ std::optional<Answer> Login::Take(Request& request) {
 Result<security::Visitor> Login::Admit(Request& request) {
   const std::string secret = request.authorization.empty() ? SessionOf(request) : "";
   if (secret.empty()) return guard_->Admit(ProofOf(request), base::UnixNowMs());
-  auto shown = IsPrivate(request) && IsSecret(secret) ? sessions_.Find(secret, Clock::now())
+  auto shown = IsPrivate(request) && IsSecret(secret) ? sessions_->Find(secret, Clock::now())
                                                       : std::optional<std::string>();
   if (!shown) return Unauthenticated("the session is over: log in again");
   if (request.method != "GET" && !IsSameSecret(request.csrf, Sessions::CsrfOf(secret))) {
@@ -153,12 +153,38 @@ Result<security::Visitor> Login::Admit(Request& request) {
         "has it");
   }
   request.authorization = *std::move(shown);
+  request.by_session = true;
   auto visitor = guard_->Admit(ProofOf(request), base::UnixNowMs());
   if (!visitor.ok() && visitor.status().code() == Code::kUnauthenticated) {
-    (void)sessions_.End(secret);
+    (void)sessions_->End(secret);
     return Unauthenticated("the session is over: " + visitor.status().message());
   }
   return visitor;
+}
+
+std::function<Status()> Login::Staying(const Request& request) const {
+  struct Shown {
+    std::string authorization;
+    std::string address;
+    std::string session;  // what it is found by; empty: there is none
+    security::Proof proof;
+  };
+  const auto shown = std::make_shared<Shown>();
+  shown->authorization = request.authorization;
+  shown->address = request.caller.address;
+  const std::string secret = request.by_session ? SessionOf(request) : "";
+  if (!secret.empty()) shown->session = Sessions::KeyOf(secret);
+  shown->proof = ProofOf(request);
+  shown->proof.authorization = shown->authorization;
+  shown->proof.address = shown->address;
+  return [shown, guard = guard_, sessions = sessions_, then = request.caller.grants]() -> Status {
+    if (!shown->session.empty() && !sessions->Stands(shown->session, Clock::now()))
+      return Unauthenticated("the session is over: log in again");
+    const auto now = guard->AdmitAgain(shown->proof, base::UnixNowMs());
+    if (!now.ok()) return now.status();
+    if (now->grants == then || now->grants == nullptr || then == nullptr) return OkStatus();
+    return CheckStay(now->name == nullptr ? "" : *now->name, *now->grants, *then);
+  };
 }
 
 Answer Login::Refusal(const Request& request, const Status& why) const {
@@ -186,13 +212,13 @@ Answer Login::LogIn(Request& request) {
   // Each session takes room from others'.
   if (visitor.ok() && visitor->grants->empty())
     visitor = PermissionDenied("no rule gives " + *visitor->name + " a role");
-  auto secret = visitor.ok() ? sessions_.Begin(*visitor->name, request.authorization, Clock::now())
+  auto secret = visitor.ok() ? sessions_->Begin(*visitor->name, request.authorization, Clock::now())
                              : Result<std::string>(visitor.status());
   Note(security::Sighting::Kind::kLogin, request, visitor.ok() ? *visitor->name : "",
        secret.ok() ? OkStatus() : secret.status());
   if (!secret.ok()) return Refusal(request, secret.status());
   // Whoever was logged in here before is not any more.
-  (void)sessions_.End(SessionOf(request));
+  (void)sessions_->End(SessionOf(request));
   Json shown = Shown(*visitor, "SESSION");
   shown["login"] = "";
   shown["csrf"] = Sessions::CsrfOf(*secret);
@@ -201,11 +227,11 @@ Answer Login::LogIn(Request& request) {
 
 Answer Login::LogOut(const Request& request) {
   const std::string secret = SessionOf(request);
-  if (!secret.empty() && sessions_.Find(secret, Clock::now())) {
+  if (!secret.empty() && sessions_->Find(secret, Clock::now())) {
     if (!IsSameSecret(request.csrf, Sessions::CsrfOf(secret))) {
       return Failure(PermissionDenied("a logout says x-assent-csrf as GET /v1/login has it"));
     }
-    Note(security::Sighting::Kind::kLogout, request, sessions_.End(secret), OkStatus());
+    Note(security::Sighting::Kind::kLogout, request, sessions_->End(secret), OkStatus());
   }
   return {.body = "{}", .header = ClearCookie(request)};
 }

@@ -9,6 +9,8 @@
 // Invariant: a cookie alone changes nothing. What changes something and is asked with it shows
 // besides what a page of ours has been told (`x-assent-csrf`).
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,9 +38,12 @@ class Login {
   // UNAUTHENTICATED: there is something, and it is nothing, or no more. PERMISSION_DENIED: it may
   // have been a page of somebody else's that made the browser send it.
   Result<security::Visitor> Admit(Request& request);
+  // Of a stream that this request, which was admitted, begins: whether it may go on. Asked again
+  // and again, from any thread, also when the login is gone; the guard is there.
+  std::function<Status()> Staying(const Request& request) const;
   // Of one that was not let in: also when to come back.
   Answer Refusal(const Request& request, const Status& why) const;
-  std::size_t sessions_count() const { return sessions_.count(); }
+  std::size_t sessions_count() const { return sessions_->count(); }
 
  private:
   Answer LogIn(Request& request);
@@ -48,7 +53,7 @@ class Login {
             const Status& status) const;
 
   security::Guard* const guard_;
-  Sessions sessions_;
+  const std::shared_ptr<Sessions> sessions_ = std::make_shared<Sessions>();
 };
 
 // The secret of the session that its cookie has; empty: there is none. With two it is not known

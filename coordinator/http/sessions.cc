@@ -141,6 +141,14 @@ std::optional<std::string> Sessions::Find(std::string_view secret, TimePoint now
   return Unseal(secret, std::move(sealed));
 }
 
+std::string Sessions::KeyOf(std::string_view secret) { return HashOf(kForFinding, secret); }
+
+bool Sessions::Stands(const std::string& key, TimePoint now) const {
+  const MutexLock lock(mutex_);
+  const auto found = sessions_.find(key);
+  return found != sessions_.end() && !found->second.IsOver(now);
+}
+
 std::string Sessions::End(std::string_view secret) {
   const std::string hash = HashOf(kForFinding, secret);
   const MutexLock lock(mutex_);

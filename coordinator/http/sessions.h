@@ -40,6 +40,10 @@ class Sessions {
       ASSENT_EXCLUDES(mutex_);
   // What was shown. Nothing: there is no such session, or none any more.
   std::optional<std::string> Find(std::string_view secret, TimePoint now) ASSENT_EXCLUDES(mutex_);
+  // What one is found by. Is not its secret.
+  static std::string KeyOf(std::string_view secret);
+  // Whether it is there yet; to ask this is no use of it.
+  bool Stands(const std::string& key, TimePoint now) const ASSENT_EXCLUDES(mutex_);
   // Whose it was; empty: nobody's.
   std::string End(std::string_view secret) ASSENT_EXCLUDES(mutex_);
   std::size_t count() const ASSENT_EXCLUDES(mutex_);

@@ -38,6 +38,8 @@ class StreamCall : public Pending {
   void TimedOut() override { EndStream(TooLateToLook(kPatience, /*asked=*/false)); }
   void Taken() override;
   void Close() override;
+  // The last event, if it has not been. From any thread.
+  void EndStream(const Status& status);
 
  protected:
   explicit StreamCall(std::shared_ptr<Exchange> exchange) : exchange_(std::move(exchange)) {}
@@ -50,7 +52,6 @@ class StreamCall : public Pending {
   void Keep(std::function<void()> taken, std::function<void()> leave);
   // Of so many bytes on the wire; not OK: the caller has left, or there is no room.
   Status ShowText(std::size_t bytes, std::function<std::string()> text);
-  void EndStream(const Status& status);
 
  private:
   std::shared_ptr<Exchange> Finish(bool* begun);

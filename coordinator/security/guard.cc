@@ -40,15 +40,24 @@ bool IsSomebody(const std::string& name) {
 void Guard::Enforce(Policy policy) {
   std::atomic_store(&policy_, std::make_shared<const Policy>(std::move(policy)));
   enforces_.store(true, std::memory_order_release);
+  standing_.Changed();
 }
 
 Result<Visitor> Guard::Admit(const Proof& proof, std::int64_t now_unix_ms) {
+  return Admit(proof, now_unix_ms, /*again=*/false);
+}
+
+Result<Visitor> Guard::AdmitAgain(const Proof& proof, std::int64_t now_unix_ms) {
+  return Admit(proof, now_unix_ms, /*again=*/true);
+}
+
+Result<Visitor> Guard::Admit(const Proof& proof, std::int64_t now_unix_ms, bool again) {
   const std::shared_ptr<const Policy> policy = std::atomic_load(&policy_);
   if (policy == nullptr) return Visitor{};
   std::string name = NameOf(proof);
   if (name.empty() && proof.unix_socket) name = "unix";
   if (!proof.authorization.empty()) {
-    auto shown = NameOfShown(policy, proof, now_unix_ms);
+    auto shown = NameOfShown(policy, proof, now_unix_ms, again);
     if (!shown.ok()) return shown.status();
     name = *std::move(shown);
   }
@@ -67,12 +76,12 @@ std::size_t Guard::BarredCount(std::int64_t now_unix_ms) const {
 }
 
 Result<std::string> Guard::NameOfShown(const std::shared_ptr<const Policy>& policy,
-                                       const Proof& proof, std::int64_t now_unix_ms) {
+                                       const Proof& proof, std::int64_t now_unix_ms, bool again) {
   // Right ones go on where others fail: many may come from one address.
   if (auto known = verified_.Find(policy, proof.authorization, now_unix_ms))
     return *std::move(known);
   const std::int64_t left = BarredForMs(proof.address, now_unix_ms);
-  if (left > 0 && !verified_.TakeKnownBefore(policy, proof.authorization)) {
+  if (left > 0 && !again && !verified_.TakeKnownBefore(policy, proof.authorization)) {
     barred_.fetch_add(1, std::memory_order_relaxed);
     return ResourceExhausted(
         "too many credentials from this address were wrong, so that this one was not looked at: "
@@ -84,6 +93,7 @@ Result<std::string> Guard::NameOfShown(const std::shared_ptr<const Policy>& poli
     verified_.Keep(policy, proof.authorization, *checked);
     return checked->name;
   }
+  if (again) return checked.status();
   failures_.Count(proof.address, now_unix_ms);
   const MutexLock lock(mutex_);
   ++failed_.count;
@@ -179,6 +189,20 @@ Guard::Figures Guard::figures() const {
   for (std::size_t i = 0; i < Refusals::kSeatedCount; ++i)
     figures.refused_seats.at(i) = accounts_.refusals().seats.at(i).load(std::memory_order_relaxed);
   return figures;
+}
+
+Status CheckStay(const std::string& name, const Grants& now, const Grants& then) {
+  const std::string who = name.empty() ? "who is not known" : name;
+  for (std::size_t i = 0; i < kPermissionsCount; ++i) {
+    const auto permission = static_cast<Permission>(i);
+    if (!then.May(permission) || now.May(permission)) continue;
+    return PermissionDenied("the rules have changed: " + who + " may not " +
+                            std::string(Name(permission)) + " any more");
+  }
+  const bool sees_less =
+      (then.sees_all() && !now.sees_all()) || (then.sees_payloads() && !now.sees_payloads());
+  if (!sees_less) return OkStatus();
+  return PermissionDenied("the rules have changed: " + who + " may see less than when this began");
 }
 
 Status CheckCall(const Visitor& visitor, Permission needs) {

@@ -23,6 +23,7 @@
 #include "coordinator/security/failures.h"
 #include "coordinator/security/jwt.h"
 #include "coordinator/security/rules.h"
+#include "coordinator/security/standing.h"
 #include "coordinator/security/tokens.h"
 #include "coordinator/security/verified.h"
 #include "coordinator/security/witness.h"
@@ -73,6 +74,11 @@ class Guard {
   // RESOURCE_EXHAUSTED: too many that were none came from this address, and this one was not looked
   // at; one that was found right before is let in nevertheless.
   Result<Visitor> Admit(const Proof& proof, std::int64_t now_unix_ms);
+  // Of one who was let in with it, and stays: what is in force now counts, and the time. It is
+  // looked at wherever it comes from, and is nobody's failure.
+  Result<Visitor> AdmitAgain(const Proof& proof, std::int64_t now_unix_ms);
+  // Those who stay.
+  Standing& standing() { return standing_; }
   // How long yet; 0: it is not so.
   std::int64_t BarredForMs(std::string_view address, std::int64_t now_unix_ms) const;
 
@@ -113,9 +119,10 @@ class Guard {
   void CountDenied() { denied_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
+  Result<Visitor> Admit(const Proof& proof, std::int64_t now_unix_ms, bool again);
   // Whose the credential is.
   Result<std::string> NameOfShown(const std::shared_ptr<const Policy>& policy, const Proof& proof,
-                                  std::int64_t now_unix_ms);
+                                  std::int64_t now_unix_ms, bool again);
   // Counts it, and says what is wrong.
   Result<Verified::Credential> Check(const Policy& policy, std::string_view authorization,
                                      std::int64_t now_unix_ms);
@@ -139,7 +146,13 @@ class Guard {
   std::shared_ptr<const Policy> remembered_of_ ASSENT_GUARDED_BY(mutex_);
   std::map<std::string, GrantsPtr, std::less<>> remembered_ ASSENT_GUARDED_BY(mutex_);
   Failed failed_ ASSENT_GUARDED_BY(mutex_);
+  Standing standing_;  // last: what it asks, asks the rest
 };
+
+// One who stays, and began with `then`: OK as long as `now` gives all that `then` gave, but for the
+// services and gids of an initiator and a participant, which are asked where they matter. What is
+// less ends what stays: who comes again is looked at as he is now.
+Status CheckStay(const std::string& name, const Grants& now, const Grants& then);
 
 // Whether he may call this at all. UNAUTHENTICATED: nobody is known, and somebody would have to be.
 Status CheckCall(const Visitor& visitor, Permission needs);

@@ -52,6 +52,10 @@ struct StreamPeer {
       : address(std::move(from)), may_serve(std::move(allowed)) {}
   std::string address;
   std::function<Status(const std::string& service)> may_serve;
+  // Once it serves: `told` hears again and again whether it still may, until it says false (it has
+  // ended). Nothing: it may as long as it likes.
+  using Told = std::function<bool(const Status& still)>;
+  std::function<void(const std::string& service, Told told)> stays{};
 };
 
 // Where streams arrive.

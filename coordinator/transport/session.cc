@@ -91,6 +91,13 @@ Status Session::OnHello(v1::ParticipantFrame& frame, std::size_t bytes) {
     hub_.board_.Leave(id, visitor, "cancelled at its hello");
     return Unavailable("the stream has ended");
   }
+  if (stays_) {
+    stays_(hello.service, [weak = weak_from_this()](const Status& still) {
+      const std::shared_ptr<Session> self = weak.lock();
+      if (self != nullptr && !still.ok()) self->Leave(still);
+      return self != nullptr && still.ok();
+    });
+  }
   Kick();
   return frame.replies_size() + frame.queries_size() > 0 ? OnMessages(frame) : OkStatus();
 }

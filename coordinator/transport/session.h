@@ -27,6 +27,7 @@ class Session final : public FrameSink, public Line, public std::enable_shared_f
         number_(number),
         peer_(std::move(peer.address)),
         may_serve_(std::move(peer.may_serve)),
+        stays_(std::move(peer.stays)),
         stream_(&stream) {
     visitor_.address = peer_;
   }
@@ -55,6 +56,7 @@ class Session final : public FrameSink, public Line, public std::enable_shared_f
   const std::uint64_t number_;
   const std::string peer_;
   const std::function<Status(const std::string& service)> may_serve_;
+  const std::function<void(const std::string& service, StreamPeer::Told told)> stays_;
   // Set once, by the reading side, which reads them without the lock.
   InstanceId id_ = 0;  // 0: no Hello yet
   Visitor visitor_;

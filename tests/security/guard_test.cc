@@ -268,4 +268,38 @@ TEST(Guard, RulesChangeWhileTheyAreUsed) {
 }
 
 }  // namespace
+// One who stays is asked about wherever he is, and is nobody's failure.
+TEST(Guard, WhoStaysIsLookedAtThoughHisAddressIsBarred) {
+  Guard guard;
+  Policy policy = Read("allow token:ann as viewer");
+  policy.max_failures_count = 1;
+  guard.Enforce(policy);
+  const std::string token = "Bearer " + MakeToken("ann", "", kRandom)->token;
+  for (int i = 0; i < 3; ++i) {
+    const auto again = guard.AdmitAgain({.authorization = token, .address = "a"}, 0);
+    EXPECT_EQ(again.status().code(), Code::kUnauthenticated);
+  }
+  EXPECT_EQ(guard.BarredForMs("a", 0), 0);
+  EXPECT_FALSE(guard.TakeFailed().has_value());
+  EXPECT_FALSE(guard.Admit({.authorization = token, .address = "a"}, 0).ok());
+  EXPECT_GT(guard.BarredForMs("a", 0), 0);
+  EXPECT_EQ(guard.AdmitAgain({.authorization = token, .address = "a"}, 0).status().code(),
+            Code::kUnauthenticated);
+}
+
+TEST(Guard, WhatStaysHasNoLessThanWhenItBegan) {
+  const Rules rules = *Rules::Parse(
+      "allow cn:a as viewer with payloads\nallow cn:b as viewer\nallow cn:c as initiator for *\n"
+      "allow cn:d as operator with payloads\n");
+  const auto stays = [&](const char* now, const char* then) {
+    return CheckStay("x", rules.For(now), rules.For(then)).ok();
+  };
+  EXPECT_TRUE(stays("cn:a", "cn:a"));
+  EXPECT_TRUE(stays("cn:a", "cn:b"));
+  EXPECT_TRUE(stays("cn:d", "cn:a"));
+  EXPECT_FALSE(stays("cn:b", "cn:a"));
+  EXPECT_FALSE(stays("cn:c", "cn:b"));
+  EXPECT_FALSE(stays("cn:e", "cn:c"));
+}
+
 }  // namespace assent::security

@@ -1,0 +1,56 @@
+#pragma once
+
+// What a call has shown, kept for as long as its stream stands, so that it can be asked again
+// whether it still may.
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <grpcpp/grpcpp.h>
+
+#include <assent/status.h>
+
+#include "coordinator/security/guard.h"
+#include "coordinator/service/asker.h"
+
+namespace assent::door {
+
+// Thread-safety: all of it, from any thread; nothing waits.
+class Stay : public std::enable_shared_from_this<Stay> {
+ public:
+  // `caller`: as it was admitted, with this permission.
+  Stay(const grpc::CallbackServerContext& context, security::Guard& guard,
+       security::Permission needs, service::Caller caller);
+  Stay(const Stay&) = delete;
+  Stay& operator=(const Stay&) = delete;
+
+  // Who it is by now, with what it may now. UNAUTHENTICATED, PERMISSION_DENIED: what it has shown
+  // has expired or is none any more, or the rules do not let it.
+  Result<service::Caller> Again() const;
+  // The same, and OK only while it may all that it could when it began.
+  Status Check() const;
+
+  // Tells it, about once a second and at each change of the rules, what `more` and Check say, until
+  // it returns false: it has ended.
+  using Told = std::function<bool(const Status&)>;
+  using More = std::function<Status(const service::Caller&)>;
+  void Keep(Told told, More more = {}) const;
+
+ private:
+  Status Check(const More& more) const;
+
+  security::Guard& guard_;
+  const security::Permission needs_;
+  const service::Caller caller_;
+  const std::string authorization_;
+  const std::string on_behalf_of_;
+  const security::Proof proof_;  // of what is above
+};
+// nullptr: nobody is asked.
+using StayPtr = std::shared_ptr<const Stay>;
+
+StayPtr StayOf(const grpc::CallbackServerContext& context, security::Guard* guard,
+               security::Permission needs, const service::Caller& caller);
+
+}  // namespace assent::door
