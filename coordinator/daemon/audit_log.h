@@ -18,7 +18,7 @@ namespace assent::daemon {
 // where its chains have got to.
 std::unique_ptr<audit::Audit> OpenAudit(const Config& config, std::uint64_t epoch);
 
-// That settings, rules, tokens or certificates were read again, and what came of it.
+// That settings, rules, tokens, keys or certificates were read again, and what came of it.
 void NoteReload(audit::Audit& audit, const std::string& what, const Status& done);
 
 // Puts on record that it stops in order, and closes it.

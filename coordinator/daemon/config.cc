@@ -18,6 +18,7 @@
 #include "coordinator/daemon/auth.h"
 #include "coordinator/daemon/certificates.h"
 #include "coordinator/daemon/config_checks.h"
+#include "coordinator/daemon/sealing.h"
 #include "coordinator/daemon/settings.h"
 #include "coordinator/daemon/tracing.h"
 #include "coordinator/daemon/version.h"
@@ -252,6 +253,7 @@ namespace {
 Status CheckFiles(const Config& config) {
   security::Guard unused;
   Status status = EnforceRules(config, unused);
+  if (status.ok()) status = ReadEncryptionKeys(config).status();
   if (!status.ok()) return status;
   const auto certificates = Certificates::Open(config);
   if (!certificates.ok()) return certificates.status();

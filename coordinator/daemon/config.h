@@ -61,6 +61,7 @@ struct Config {
   std::string auth_jwt_audience;
   std::string auth_jwt_algorithms = "RS256,ES256";
   std::int64_t max_auth_failures_per_address = 20;
+  std::string encryption_keys;  // empty: the log is in the clear
   std::int64_t shards = 1;
   std::int64_t max_transactions = 1'000'000;
   std::int64_t max_payload_mib = 1024;

@@ -68,6 +68,15 @@ metrics::Limited FiguresOf(const security::Guard& guard, const engine::Engine& e
           .bytes = held.bytes};
 }
 
+metrics::Sealed FiguresOf(const log::SealReport* report) {
+  if (report == nullptr) return {};
+  log::SealReport::Now now = report->Get();
+  return {.rows = std::move(now.rows),
+          .walking = now.walking,
+          .sealed_anew = now.sealed_anew,
+          .unopened = now.unopened};
+}
+
 metrics::Certificates FiguresOf(const Certificates& certificates) {
   metrics::Certificates all{.webhook_ca = certificates.WebhookCaExpires(),
                             .trace_ca = certificates.TraceCaExpires()};
@@ -177,6 +186,7 @@ std::string HttpPort::Metrics() const {
       .refusing = !engine.refusing().empty() || engine.away(),
       .webhook = FiguresOf(behind_->webhook),
       .tracing = FiguresOf(behind_->tracing),
+      .sealed = FiguresOf(behind_->sealed),
   };
   snapshot.served = &served;
   return metrics::Text(snapshot);

@@ -18,6 +18,7 @@
 #include "coordinator/http/desk.h"
 #include "coordinator/http/door.h"
 #include "coordinator/log/log.h"
+#include "coordinator/log/sealed/sealed_store.h"
 #include "coordinator/service/service.h"
 #include "coordinator/service/way.h"
 #include "coordinator/tracing/otlp/exporter.h"
@@ -41,6 +42,7 @@ class HttpPort {
     const transport::Switchboard& board;
     const webhook::Sender* webhook = nullptr;    // there is none
     const tracing::Exporter* tracing = nullptr;  // likewise
+    const log::SealReport* sealed = nullptr;     // likewise
     std::chrono::microseconds recovered_in{};
   };
 

@@ -63,7 +63,8 @@ log::SqliteOptions SqliteOptionsOf(const Config& config, const std::string& path
 }
 
 Result<OpenedLog> OpenSqlite(const Config& config, const std::string& folder,
-                             std::function<void(const Status&)> on_poisoned, int& exit_code) {
+                             std::function<void(const Status&)> on_poisoned,
+                             const log::StoreWrap& wrap, int& exit_code) {
   exit_code = kExitDataFolder;
   std::error_code error;
   const bool made = std::filesystem::create_directories(folder, error);
@@ -81,7 +82,7 @@ Result<OpenedLog> OpenSqlite(const Config& config, const std::string& folder,
   }
   log::SqliteOptions options = SqliteOptionsOf(config, path);
   options.on_poisoned = std::move(on_poisoned);
-  auto opened = log::SqliteLog::Open(std::move(options));
+  auto opened = log::SqliteLog::Open(std::move(options), wrap);
   if (!opened.ok()) {
     const Code code = opened.status().code();
     // Neither gets better by trying again.
@@ -157,15 +158,17 @@ void WarnOfExposure(const std::string& url) {
 
 }  // namespace
 
-Result<OpenedLog> OpenLog(const Config& config, LogEvents events, int& exit_code) {
+Result<OpenedLog> OpenLog(const Config& config, LogEvents events, const log::StoreWrap& wrap,
+                          int& exit_code) {
   LogPlace place = config.Place();
   if (!place.shared())
-    return OpenSqlite(config, place.sqlite_folder, std::move(events.on_poisoned), exit_code);
+    return OpenSqlite(config, place.sqlite_folder, std::move(events.on_poisoned), wrap, exit_code);
   WarnOfExposure(place.postgresql);
   OpenedLog opened;
   opened.place = "postgresql " + log::Connection::Place(place.postgresql);
-  auto shared =
-      std::make_unique<log::PostgresLog>(PostgresOptionsOf(config, place, std::move(events)));
+  log::PostgresLogOptions options = PostgresOptionsOf(config, place, std::move(events));
+  options.wrap = wrap;
+  auto shared = std::make_unique<log::PostgresLog>(std::move(options));
   opened.shared = shared.get();
   opened.make_backup = NoBackup();
   opened.log = std::move(shared);
@@ -178,9 +181,8 @@ int ExitOfJoin(const Config& config, const Status& why) {
     case Code::kUnimplemented: return kExitDamaged;  // of a newer format
     case Code::kInvalidArgument:
     case Code::kPermissionDenied:
-    case Code::kNotFound:
-    case Code::kFailedPrecondition:
-      return config.Place().shared() ? kExitDataFolder : kExitLogFailed;
+    case Code::kNotFound: return config.Place().shared() ? kExitDataFolder : kExitLogFailed;
+    case Code::kFailedPrecondition: return kExitDataFolder;  // also of a key that is missing
     default: return kExitLogFailed;
   }
 }

@@ -33,7 +33,9 @@ struct LogEvents {
 };
 
 // A failure says what to do; `exit_code` is set with it.
-Result<OpenedLog> OpenLog(const Config& config, LogEvents events, int& exit_code);
+// `wrap` is put around its stores.
+Result<OpenedLog> OpenLog(const Config& config, LogEvents events, const log::StoreWrap& wrap,
+                          int& exit_code);
 // Of a log that cannot be joined.
 int ExitOfJoin(const Config& config, const Status& why);
 // Of a log that was there, a setting for new ones says nothing; one that contradicts it is a

@@ -28,6 +28,7 @@
 #include "coordinator/daemon/listener.h"
 #include "coordinator/daemon/no_reflection.h"
 #include "coordinator/daemon/open_log.h"
+#include "coordinator/daemon/sealing.h"
 #include "coordinator/daemon/self_dial.h"
 #include "coordinator/daemon/shown_settings.h"
 #include "coordinator/daemon/tracing.h"
@@ -70,6 +71,7 @@ struct Server::Parts {
   door::PeerCheck peer_check{guard, TellStranger};
   std::unique_ptr<Certificates> certificates;
   std::unique_ptr<HttpPort> http;  // nullptr: there is to be none
+  Sealing sealing;
   std::string log_place;
   ClusterLog cluster_log;
   ViewRelay views;
@@ -122,13 +124,14 @@ Status Server::Start(int& exit_code) {
   Parts& p = *parts_;
   exit_code = kExitUsage;
   if (const Status opened = p.OpenReceivers(); !opened.ok()) return opened;
+  if (const Status read = p.sealing.Start(p.config); !read.ok()) return read;
   exit_code = kExitAddressInUse;
   Result<std::unique_ptr<HttpPort>> http = HttpPort::Open(p.config, *p.certificates, p.guard);
   if (!http.ok()) return http.status();
   p.http = std::move(http).value();
   const auto look = [&p](cluster::ViewPtr view) { p.Look(std::move(view)); };
   Result<OpenedLog> opened =
-      OpenLog(p.config, {DieOfLog, DieFenced, DieRegressed, look}, exit_code);
+      OpenLog(p.config, {DieOfLog, DieFenced, DieRegressed, look}, p.sealing.Wrap(), exit_code);
   if (!opened.ok()) return opened.status();
   p.log = std::move(opened->log);
   p.shared_log = opened->shared;
@@ -177,6 +180,7 @@ Status Server::Start(int& exit_code) {
                    .board = *p.board,
                    .webhook = p.webhook.get(),
                    .tracing = p.tracing.get(),
+                   .sealed = &p.sealing.report(),
                    .recovered_in = recovered_in},
                   door::MakeWay(*p.operations, p.peers.get()));
   }
@@ -404,6 +408,8 @@ void Server::Reload(const Config& config) {
   NoteReload(*parts_->audit, "settings", OkStatus());
   const Status rules = ReloadRules(config, parts_->guard);
   if (!config.auth_rules.empty()) NoteReload(*parts_->audit, "rules and tokens", rules);
+  const Status keys = parts_->sealing.Reload(config);
+  if (!config.encryption_keys.empty()) NoteReload(*parts_->audit, "encryption keys", keys);
   parts_->certificates->Reload();
 }
 

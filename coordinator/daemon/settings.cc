@@ -162,6 +162,9 @@ constexpr Setting kSettings[] = {
     Number("max-auth-failures-per-address", &Config::max_auth_failures_per_address, 0, 1'000'000,
            "Tokens and JWTs of an address within a minute that may be none; beyond it, new ones of "
            "that address are not looked at until the minute is over. 0: any number"),
+    Of("encryption-keys", &Config::encryption_keys,
+       "File with the keys under which the log is sealed, as assentctl keys makes them, which its "
+       "owner alone may read. SIGHUP reads it again; none: the log is in the clear"),
     Number("shards", &Config::shards, 1, 64,
            "Threads that drive transactions; more pays only with cores to spare"),
     Number("max-transactions", &Config::max_transactions, 1, 10'000'000,

@@ -71,8 +71,8 @@ class RawService : public Base {
   }
   // Reads a request, and shows one answer after the other.
   template <typename Request>
-  void Stream(std::function<grpc::ServerWriteReactor<Bytes>*(const service::Caller&, Context*,
-                                                             const Bytes&)>
+  void Stream(std::function<grpc::ServerWriteReactor<Bytes>*(const service::Caller&, const StayPtr&,
+                                                             Context*, const Bytes&)>
                   start) {
     Serve<Request>(new grpc::internal::CallbackServerStreamingHandler<Bytes, Bytes>(
         [this, start = std::move(start), needs = Needed<Request>()](

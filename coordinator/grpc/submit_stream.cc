@@ -112,7 +112,7 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
     }
     for (StreamedSubmit& submit : *submits) {
       v1::SubmitRequest& request = submit.request;
-      const Status room = holdings_.EnterSubmit(caller_);
+      const Status room = holdings_.EnterSubmit(*caller_);
       if (submit.fault.ok()) submit.fault = room;
       if (!submit.fault.ok()) {
         if (room.ok()) holdings_.LeaveSubmit();

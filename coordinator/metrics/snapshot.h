@@ -50,6 +50,14 @@ struct Tracing {
   std::uint64_t queued = 0;
 };
 
+// Of rows of the log, as of the last whole walk over them.
+struct Sealed {
+  std::map<std::string, std::uint64_t> rows{};  // by key
+  bool walking = false;
+  std::uint64_t sealed_anew = 0;
+  std::uint64_t unopened = 0;
+};
+
 // Of what is there when a start is done.
 struct Served {
   engine::ShardStats shards{};
@@ -69,6 +77,7 @@ struct Served {
   bool refusing = false;
   Webhook webhook{};
   Tracing tracing{};
+  Sealed sealed{};
 };
 
 // When the first certificate expires of those that are served, or that others are held to.

@@ -217,6 +217,21 @@ void TheLog(const Served& served, Page& page) {
   page.Gauge("assent_log_away", "1: the database does not answer").Add(log.away);
 }
 
+void TheSeals(const Sealed& sealed, Page& page) {
+  Family rows = page.Gauge("assent_log_rows",
+                           "Rows of the log by the key that they are under, as of the last walk "
+                           "over all of them");
+  for (const auto& [key, count] : sealed.rows) rows.Add(count, {{"key", key}});
+  page.Gauge("assent_log_walking",
+             "1: a walk is under way that seals anew what is under other keys")
+      .Add(sealed.walking);
+  page.Counter("assent_log_rows_sealed_anew_total", "Rows that a walk has sealed anew")
+      .Add(sealed.sealed_anew);
+  page.Counter("assent_log_rows_unopened_total",
+               "Rows that did not open: a key is missing, or they were changed")
+      .Add(sealed.unopened);
+}
+
 void TheCertificates(const Certificates& certificates, Page& page) {
   Family expiry = page.Gauge("assent_tls_certificate_expiry_timestamp_seconds",
                              "When the first certificate expires of those that are served, or "
@@ -336,6 +351,7 @@ std::string Text(const Snapshot& snapshot) {
     TheLog(*served, page);
     TheWebhook(served->webhook, page);
     TheTracing(served->tracing, page);
+    TheSeals(served->sealed, page);
   }
   Callers(snapshot, page);
   TheCertificates(snapshot.certificates, page);

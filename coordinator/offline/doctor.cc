@@ -57,8 +57,8 @@ class Bytes {
 
 class Examination {
  public:
-  Examination(const std::string& folder, const std::function<void(const Row&)>& visit)
-      : folder_(folder), path_(folder + "/assent.db"), visit_(visit) {}
+  Examination(const std::string& folder, KeysPtr keys, const std::function<void(const Row&)>& visit)
+      : folder_(folder), path_(folder + "/assent.db"), keys_(std::move(keys)), visit_(visit) {}
 
   Result<Examined> Run() {
     if (Status status = IsThere(); !status.ok()) return status;
@@ -192,14 +192,20 @@ class Examination {
   void State(bool ended);
   void Tables();
   void Rows();
+  void Unreadable(const Row& row, const RowOpener::Opened& opened);
+  void Encryption(const RowOpener& opener);
 
   const std::string& folder_;
   const std::string path_;
+  const KeysPtr keys_;
   const std::function<void(const Row&)>& visit_;
   Examined examined_;
   log::Meta meta_;
   std::uint64_t wal_bytes_ = 0;
   log::SqliteConnection db_;
+  std::uint64_t out_ = 0;
+  std::uint64_t unreadable_ = 0;
+  std::uint64_t lack_keys_ = 0;
 };
 
 // Takes the lock, and writes nothing: a heap of its own for the index of the WAL, no checkpoint.
@@ -285,26 +291,50 @@ void Examination::State(bool ended) {
                             "had committed is here");
 }
 
+void Examination::Unreadable(const Row& row, const RowOpener::Opened& opened) {
+  const std::string name =
+      "transaction " + row.bytes.gid + ", row " + std::to_string(row.bytes.serial);
+  if (row.out) {
+    if (++out_ <= kSentencesCount)
+      Say(Grade::kNotice, "rows", name + ", is out of service: " + row.unreadable);
+  } else if (opened.lacks_key) {
+    ++lack_keys_;  // said of all of them at once
+  } else if (row.bytes.damage.empty() && ++unreadable_ <= kSentencesCount) {
+    Say(Grade::kNotice, "rows",
+        name + ", is whole and cannot be read: " + row.unreadable +
+            (row.bytes.finished ? "" : ": a start sets it aside by itself"));
+  }
+}
+
+void Examination::Encryption(const RowOpener& opener) {
+  std::string says;
+  for (const auto& [key, rows] : opener.counts()) {
+    says += says.empty() ? "" : ", ";
+    says +=
+        std::to_string(rows) + (key == crypt::kPlaintext ? " in the clear" : " under key " + key);
+  }
+  if (!says.empty()) SaySound("encryption", "rows: " + says);
+  if (lack_keys_ == 0) return;
+  const std::string many = std::to_string(lack_keys_) + " rows are sealed";
+  if (keys_ == nullptr)
+    return SaySound("encryption", many + ", and were not looked into: no keys were given");
+  Say(Grade::kNotice, "encryption",
+      many + " under keys that are not in the file: a coordinator with these keys does not start");
+}
+
 void Examination::Rows() {
   std::uint64_t people = 0;
-  std::uint64_t out = 0;
-  std::uint64_t unreadable = 0;
+  RowOpener opener(keys_, meta_.coordinator_id);
   const log::Walked walked = log::WalkRows(db_, path_, meta_, [&](const log::WalkedRow& bytes) {
     Row row{.bytes = bytes, .out = core::Codec::DecodeOutOfService(bytes.state)};
-    auto txn = core::Codec::Decode(bytes.gid, bytes.spec, bytes.state);
-    const std::string name = "transaction " + bytes.gid + ", row " + std::to_string(bytes.serial);
+    const RowOpener::Opened opened = opener.Open(bytes);
+    auto txn = core::Codec::Decode(bytes.gid, opened.spec, opened.state);
     if (txn.ok()) {
       people += !bytes.finished && txn->needs_operator() ? 1 : 0;
       row.txn = *std::move(txn);
     } else {
-      row.unreadable = txn.status().message();
-      if (row.out && ++out <= kSentencesCount) {
-        Say(Grade::kNotice, "rows", name + ", is out of service: " + row.unreadable);
-      } else if (!row.out && bytes.damage.empty() && ++unreadable <= kSentencesCount) {
-        Say(Grade::kNotice, "rows",
-            name + ", is whole and cannot be read: " + row.unreadable +
-                (bytes.finished ? "" : ": a start sets it aside by itself"));
-      }
+      row.unreadable = row.out || opened.why_not.empty() ? txn.status().message() : opened.why_not;
+      Unreadable(row, opened);
     }
     visit_(row);
   });
@@ -315,13 +345,15 @@ void Examination::Rows() {
   }
   SaySound("rows", std::to_string(walked.live_rows) + " unfinished (" + std::to_string(people) +
                        " need a person), " + std::to_string(walked.finished_rows) +
-                       " finished; of all, " + std::to_string(out) + " out of service");
+                       " finished; of all, " + std::to_string(out_) + " out of service");
+  Encryption(opener);
 }
 
 }  // namespace
 
-Result<Examined> Examine(const std::string& folder, const std::function<void(const Row&)>& visit) {
-  return Examination(folder, visit).Run();
+Result<Examined> Examine(const std::string& folder, const KeysPtr& keys,
+                         const std::function<void(const Row&)>& visit) {
+  return Examination(folder, keys, visit).Run();
 }
 
 }  // namespace assent::offline

@@ -13,6 +13,7 @@
 
 #include "coordinator/core/codec.h"
 #include "coordinator/log/sqlite/sqlite_walk.h"
+#include "coordinator/offline/opener.h"
 
 namespace assent::offline {
 
@@ -43,7 +44,9 @@ struct Examined {
 // Changes nothing. Each row that can be read is visited, also of a damaged file.
 //   kNotFound            there is no log
 //   kFailedPrecondition  somebody has it
-Result<Examined> Examine(const std::string& folder, const std::function<void(const Row&)>& visit);
+// `keys` open what is sealed; without them it is counted by key, and said to be sealed.
+Result<Examined> Examine(const std::string& folder, const KeysPtr& keys,
+                         const std::function<void(const Row&)>& visit);
 
 // One row, by its gid, or by its number ("#17"), which a damaged gid needs.
 struct Deed {

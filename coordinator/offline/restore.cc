@@ -148,22 +148,30 @@ class Restoration {
                   ", this program knows up to " + std::to_string(log::Migrations().size())};
     }
     meta_ = *meta;
-    (void)log::WalkRows(db_, path, meta_, [this](const log::WalkedRow& row) {
+    RowOpener opener(options_.keys, meta_.coordinator_id);
+    std::string lacks;
+    (void)log::WalkRows(db_, path, meta_, [&](const log::WalkedRow& row) {
+      const RowOpener::Opened opened = opener.Open(row);
+      if (opened.lacks_key && !core::Codec::DecodeOutOfService(row.state) && lacks.empty())
+        lacks = "transaction " + row.gid + ": " + opened.why_not;
       if (row.finished) return;
-      Result<core::Transaction> txn = core::Codec::Decode(row.gid, row.spec, row.state);
+      Result<core::Transaction> txn = core::Codec::Decode(row.gid, opened.spec, opened.state);
       Unfinished one{.gid = row.gid};
       if (txn.ok()) {
         one.branches = BranchesOf(*txn);
-        one.kind = TakeUp(row, *txn);
+        one.kind = TakeUp(row, *txn, opener);
       }
       restored_.unfinished.push_back(std::move(one));
     });
-    return OkStatus();
+    if (lacks.empty()) return OkStatus();
+    return FailedPrecondition(options_.backup + ": " + lacks +
+                              ". A backup is of no use without its keys: name their file with "
+                              "--encryption-keys");
   }
 
   // As the core does it with a store that may have lost what became of it. Decided is decided, but
   // what could be done twice, or a person may have settled, waits for one as well.
-  Kind TakeUp(const log::WalkedRow& row, core::Transaction& txn) {
+  Kind TakeUp(const log::WalkedRow& row, core::Transaction& txn, RowOpener& opener) {
     const core::Now now{core::MonoTime(), base::WallNow(), 0};
     if (txn.decision() == core::Decision::kNone)
       (void)txn.Apply(core::Recover{.generation = txn.generation() + 1}, now);
@@ -176,7 +184,7 @@ class Restoration {
     }
     if (suspends || kind == Kind::kUndecided) {
       changed_.push_back(row);
-      changed_.back().state = core::Codec::EncodeState(txn);
+      changed_.back().state = opener.SealState(row.gid, core::Codec::EncodeState(txn));
       ++changed_.back().version;
     }
     return kind;

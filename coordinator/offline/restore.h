@@ -19,6 +19,7 @@
 #include <assent/status.h>
 
 #include "coordinator/offline/backup_folder.h"
+#include "coordinator/offline/opener.h"
 
 namespace assent::offline {
 
@@ -27,6 +28,7 @@ struct RestoreOptions {
   std::string data;
   std::string who;
   std::string reason;
+  KeysPtr keys{};        // of the backup, if it is sealed
   bool dry_run = false;  // looks at both, and changes nothing
   std::function<void(const std::string& words)> on_progress = [](const std::string&) {};
 };
@@ -55,7 +57,7 @@ struct Restored {
 };
 
 // Run again after a death, with the same folders, it begins anew; the log is there or not.
-//   kFailedPrecondition  the folder is not empty
+//   kFailedPrecondition  the folder is not empty; or a row needs a key that is not there
 //   others               of CheckBackup, and of the disk
 Result<Restored> Restore(const RestoreOptions& options);
 

@@ -174,7 +174,7 @@ def check_settings(pages):
     something = {"unary": "bank=127.0.0.1:1", "log": "postgresql://host/database", "advertise": "host:1", "node": "a",
                  "webhook-url": "https://host:1/", "webhook-secret-file": "a",
                  "trace-endpoint": "https://host:1/", "trace-headers-file": "a", "trace-url": "http://host/{trace_id}",
-                 "auth-rules": "a", "auth-tokens": "a", "auth-jwks": "a", "auth-jwt-issuer": "a", "auth-jwt-audience": "a", "tls-cert": "a", "tls-key": "a", "tls-client-ca": "a", "tls-peer-ca": "a",
+                 "auth-rules": "a", "auth-tokens": "a", "auth-jwks": "a", "auth-jwt-issuer": "a", "auth-jwt-audience": "a", "encryption-keys": "a", "tls-cert": "a", "tls-key": "a", "tls-client-ca": "a", "tls-peer-ca": "a",
                  "tls-participant-ca": "a",
                  "tls-webhook-ca": "a", "tls-trace-ca": "a"}
     values = {v: something.get(n, defaults.get(n, "")) for v, n in variables.items()}

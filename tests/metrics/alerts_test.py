@@ -57,6 +57,7 @@ CASES = {
     "AssentParticipantBacklog": (*one("assent_participant_commands_queued", 'service="bank"', "1001x80", "1000x80"), {"service": "bank"}),
     "AssentRefusing": (*one("assent_refusing", "", "1x80", "0x80"), {}),
     "AssentOverloaded": (*one("assent_transactions_refused_total", "", "0+3x80", "3x80"), {}),
+    "AssentRowsUnopened": (*one("assent_log_rows_unopened_total", "", "0x70 2x10", "2x80"), {}),
     "AssentLogFull": (*one("assent_log_full", "", "0x78 1x2", "0x80"), {}),
     "AssentLogAway": (*one("assent_log_away", "", "1x80", "0x78 1"), {}),
     "AssentLogSlow": ({series(BUCKET, 'le="0.5"'): "0+90x80", series(BUCKET, 'le="1"'): "0+100x80", series(BUCKET, 'le="+Inf"'): "0+100x80"},

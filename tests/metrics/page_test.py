@@ -21,7 +21,7 @@ ROOT = sys.argv[1]
 SAMPLE = re.compile(r'^([a-z_]+)(?:\{(.*)\})? (\S+)$')
 LABEL = re.compile(r'([a-z]+)="((?:[^"\\]|\\.)*)"')
 # Labels of metrics that have no sample before something has happened.
-LATER = {"assent_participant_transactions_waiting": "`service`"}
+LATER = {"assent_log_rows": "`key`", "assent_participant_transactions_waiting": "`service`"}
 
 
 class Page:

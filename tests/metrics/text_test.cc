@@ -128,6 +128,8 @@ Served Figures() {
                     .gave_up = 62,
                     .failed_tries = 63,
                     .queued = 64};
+  served.sealed = {
+      .rows = {{"k1", 81}, {"plaintext", 82}}, .walking = true, .sealed_anew = 83, .unopened = 84};
   served.services = {
       {.service = "bank", .instances = 31, .queued = 32, .in_flight = 33, .retries = 34}};
   return served;
@@ -193,6 +195,11 @@ assent_trace_spans_dropped_total{reason="rejected"} 61
 assent_trace_spans_dropped_total{reason="gave_up"} 62
 assent_trace_failed_tries_total 63
 assent_trace_spans_queued 64
+assent_log_rows{key="k1"} 81
+assent_log_rows{key="plaintext"} 82
+assent_log_walking 1
+assent_log_rows_sealed_anew_total 83
+assent_log_rows_unopened_total 84
 assent_limited_total{limit="requests"} 71
 assent_limited_total{limit="calls"} 72
 assent_limited_total{limit="streams"} 73

@@ -143,7 +143,7 @@ class Staying(unittest.TestCase):
         return types.TransactionSpec(gid=gid, branches=[types.BranchSpec(branch_id="1", service=service, action="take", protocol=types.TCC)], **more)
 
     def put(self, stream, gid, service="bank"):
-        request = tx.SubmitRequest(transaction=self.spec(gid, service), request_id=1)
+        request = tx.SubmitRequest(transaction=self.spec(gid, service), request_id=1, wait_for=types.WAIT_ACCEPTED)
         stream.sent.put(tx.SubmitRequestFrame(requests=[request]).SerializeToString())
 
     def submit(self, stream, gid, service="bank"):

@@ -30,7 +30,7 @@ ARROWS = {
     "coordinator/log/postgresql": ["std", "posix", "vocabulary", "libpq-fe.h", "coordinator/base", "coordinator/cluster", "coordinator/log",
                                    "coordinator/log/postgresql"],
     "coordinator/offline": ["std", "posix", "vocabulary", "nlohmann", "coordinator/audit", "coordinator/base", "coordinator/core",
-                            "coordinator/log", "coordinator/log/sqlite", "coordinator/offline"],
+                            "coordinator/crypt", "coordinator/log", "coordinator/log/sqlite", "coordinator/offline"],
     "coordinator/audit": ["std", "posix", "vocabulary", "sqlite3.h", "openssl", "coordinator/base", "coordinator/log", "coordinator/log/postgresql",
                           "coordinator/log/sqlite", "coordinator/audit"],
     "coordinator/tracing": ["std", "vocabulary", "coordinator/tracing"],
@@ -69,7 +69,7 @@ ARROWS = {
                                        "participant-sdk/cpp/src", "participant-sdk/cpp/barrier", "participant-sdk/cpp/postgresql"],
     # Clients.
     "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "openssl", "CLI", "proto/json", "proto/manual", "proto/tls", "proto/toml", "proto/words",
-                        "coordinator/audit", "coordinator/log/migrate", "coordinator/offline", "coordinator/security", "tools/assentctl"],
+                        "coordinator/audit", "coordinator/crypt", "coordinator/log/migrate", "coordinator/offline", "coordinator/security", "tools/assentctl"],
     "tools/assent-bench": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "nlohmann", "CLI", "sdk",
                            "sqlite3.h", "libpq-fe.h", "boost", "coordinator/core", "coordinator/http", "coordinator/log",
                            "tools/assent-bench"],

@@ -165,7 +165,7 @@ using Command =
                  FenceCommand, RestoredCommand, MigrateCommand, BackupCommand, ConfigShowCommand,
                  DebugBundleCommand, RestoreCommand, DoctorCommand, TopCommand, EventsCommand,
                  AuthTokenCommand, AuthExplainCommand, CertsInitCommand, AuditExportCommand,
-                 AuditVerifyCommand>;
+                 AuditVerifyCommand, KeysCommand>;
 
 // Files in PEM, and the name that has to be in the coordinator's certificate (empty: its host).
 struct TlsFlags {

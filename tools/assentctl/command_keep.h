@@ -3,6 +3,7 @@
 // What keeps a log alive, as values: part of command.h.
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,7 @@ struct AuditVerifyCommand {
 struct RestoreCommand {
   std::string backup;
   std::string data;
+  std::string keys;  // the file; empty: the backup is in the clear
   Intent intent{};
 };
 
@@ -58,8 +60,17 @@ struct DoctorCommand {
   std::string data;
   std::string out;   // to go out of service
   std::string back;  // to go back
+  std::string keys;  // the file; empty: what is sealed is not looked into
   Intent intent{};
   bool bytes = false;
+};
+
+// Of `keys`.
+struct KeysCommand {
+  enum class Do : std::uint8_t { kInit, kAdd, kUse };
+  Do what = Do::kInit;
+  std::string file;
+  std::string id;
 };
 
 }  // namespace assent::ctl

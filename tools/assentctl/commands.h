@@ -53,6 +53,8 @@ Exit RunAuthToken(const AuthTokenCommand& command, Session& session);
 Exit RunAuthExplain(const AuthExplainCommand& command, Session& session);
 // Needs no coordinator. 5: the folder has something in it.
 Exit RunCertsInit(const CertsInitCommand& command, Session& session);
+// Needs no coordinator.
+Exit RunKeys(const KeysCommand& command, Session& session);
 // Without hints, which are about transactions.
 Exit FailOffline(const Status& status, Session& session);
 // Best effort: a coordinator that does not answer at once offers no gids.

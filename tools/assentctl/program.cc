@@ -148,6 +148,7 @@ Program::Program()
   AddClusterCommands(*this);
   AddKeepingCommands(*this);
   AddAuthCommands(*this);
+  AddKeysCommands(*this);
   app.footer(
       "Examples:\n"
       "  assentctl list                              what is unfinished, what needs attention "

@@ -42,6 +42,7 @@ void AddChangingCommands(Program& program);
 void AddClusterCommands(Program& program);
 void AddKeepingCommands(Program& program);
 void AddAuthCommands(Program& program);
+void AddKeysCommands(Program& program);
 
 // Which transactions.
 void AddFilters(CLI::App& command, v1::ListRequest& request);

@@ -65,6 +65,10 @@ void AddRestore(Program& program) {
   restore.add_option("--data", command->data, "The folder of the log: empty, or none yet")
       ->type_name("DIR")
       ->required();
+  restore
+      .add_option("--encryption-keys", command->keys,
+                  "The file of keys of a backup that is sealed, as assentd has it")
+      ->type_name("FILE");
   AddIntent(restore, command->intent, false);
   Examples(restore, {"assentctl restore /backups/today --data /var/lib/assent --dry-run",
                      "assentctl restore /backups/today --data /var/lib/assent"});
@@ -91,6 +95,11 @@ void AddDoctor(Program& program) {
       ->excludes(out);
   doctor.add_flag("--bytes", command->bytes,
                   "With -o json: all that each row holds, payloads and results among it");
+  doctor
+      .add_option("--encryption-keys", command->keys,
+                  "Look into what is sealed with this file of keys; without it rows are counted by "
+                  "key")
+      ->type_name("FILE");
   AddIntent(doctor, command->intent, true);
   Examples(doctor, {"assentctl doctor --data /var/lib/assent",
                     "assentctl doctor --data /var/lib/assent -o jsonl --bytes > rows.jsonl",

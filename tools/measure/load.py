@@ -1,6 +1,10 @@
 """Sections that put load on assentd: throughput, latency, and how both grow."""
 
-from bench import bench, cpu, figure, floor, in_turn, median, ms, run, spread, table
+import os
+import subprocess
+import tempfile
+
+from bench import BIN, bench, cpu, figure, floor, in_turn, median, ms, run, spread, table
 
 
 def compare(settings):
@@ -194,6 +198,29 @@ def rest(settings):
         f"{r['processes']['coordinator']['resident_kib'] / 1024:.0f} MiB resident after {factor * settings.seconds:g} s ({r['ended_in_whole_run']} transactions)"
         for factor, r in waiting.items()) + "."
     return {"turns": results, "waiting": list(waiting.values())}, text
+
+
+def sealed(settings):
+    """A log under a key beside one in the clear."""
+    with tempfile.TemporaryDirectory(prefix="assent-measure-") as folder:
+        keys = os.path.join(folder, "keys")
+        subprocess.run([os.path.join(BIN, "assentctl"), "keys", "init", keys, "k1"], check=True, capture_output=True)
+        under = f"--daemon-argument=--encryption-keys={keys}"
+        jobs = {}
+        for size, count in ((64, 1024), (4096, 256), (64, 1)):
+            words = ("--payload", size, "--in-flight", count)
+            jobs[(size, count, "in the clear")] = lambda words=words: run(settings, *words)
+            jobs[(size, count, "sealed")] = lambda words=words: run(settings, *words, under)
+        results = in_turn(settings.rounds, jobs)
+    rows = []
+    for (size, count, name), taken in results.items():
+        pairs = zip(taken, results[(size, count, "in the clear")])
+        rows.append([f"{size} bytes, {count:,} in flight, {name}", spread((r["throughput"] for r in taken), "%.0f"),
+                     spread(r["throughput"] / c["throughput"] for r, c in pairs), "%.2f" % median(ms(r, "p50") for r in taken),
+                     "%.2f" % median(ms(r, "p99") for r in taken), "%.1f" % median(cpu(r, "coordinator") for r in taken),
+                     "%.0f" % median(r["processes"]["coordinator"]["bytes_written_per_transaction"] for r in taken)])
+    return {f"{s} {c} {n}": t for (s, c, n), t in results.items()}, table(
+        ["tcc, 2 branches", "transactions/s", "of in the clear", "p50 ms", "p99 ms", "coordinator CPU µs", "bytes to the log"], rows)
 
 
 def order(settings):

@@ -28,6 +28,7 @@ SECTIONS = {
     "steady": load.steady,
     "unary": load.unary,
     "rest": load.rest,
+    "sealed": load.sealed,
     "order": load.order,
     "held": size.held,
     "history": size.history,

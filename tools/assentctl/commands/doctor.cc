@@ -139,12 +139,22 @@ std::string Words(const offline::Examined& examined) {
   return text + Verdict(examined.worst) + "\n";
 }
 
+// None without the setting.
+Result<offline::KeysPtr> KeysOf(const DoctorCommand& command) {
+  if (command.keys.empty()) return offline::KeysPtr();
+  Result<crypt::Keys> keys = crypt::ReadKeys(command.keys);
+  if (!keys.ok()) return keys.status();
+  return offline::KeysPtr(std::make_shared<const crypt::Keys>(*std::move(keys)));
+}
+
 // Rows leave line by line, if that is asked for; else all is one document.
 Exit Look(const DoctorCommand& command, Session& session) {
   const Style style = session.MakeStyle();
   const bool lines = style.output == Output::kJsonl;
   Json rows = Json::array();
-  const auto examined = offline::Examine(command.data, [&](const offline::Row& row) {
+  const Result<offline::KeysPtr> keys = KeysOf(command);
+  if (!keys.ok()) return FailOffline(keys.status(), session);
+  const auto examined = offline::Examine(command.data, *keys, [&](const offline::Row& row) {
     if (style.output == Output::kId && (row.out || !row.bytes.damage.empty())) {
       session.console.Out("#" + std::to_string(row.bytes.serial) + "\n");
     } else if (lines) {
@@ -178,7 +188,9 @@ constexpr char kMaybeOfGid[] =
 Status Tell(const DoctorCommand& command, Session& session) {
   const std::string& name = command.out.empty() ? command.back : command.out;
   bool found = false;
-  const auto examined = offline::Examine(command.data, [&](const offline::Row& row) {
+  const Result<offline::KeysPtr> keys = KeysOf(command);
+  if (!keys.ok()) return keys.status();
+  const auto examined = offline::Examine(command.data, *keys, [&](const offline::Row& row) {
     if (name != row.bytes.gid && name != "#" + std::to_string(row.bytes.serial)) return;
     found = true;
     session.console.Err(std::string(row.bytes.finished ? "finished" : "unfinished") +

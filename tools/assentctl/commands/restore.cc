@@ -107,6 +107,11 @@ Exit RunRestore(const RestoreCommand& command, Session& session) {
   options.on_progress = [&session](const std::string& words) {
     session.console.Err(Visible(words) + "\n");
   };
+  if (!command.keys.empty()) {
+    Result<crypt::Keys> keys = crypt::ReadKeys(command.keys);
+    if (!keys.ok()) return FailOffline(keys.status(), session);
+    options.keys = std::make_shared<const crypt::Keys>(*std::move(keys));
+  }
   const Result<offline::Restored> restored = offline::Restore(options);
   if (!restored.ok()) return FailOffline(restored.status(), session);
   const Style style = session.MakeStyle();

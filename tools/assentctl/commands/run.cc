@@ -47,6 +47,7 @@ struct Runner {
   }
   Exit operator()(const RestoreCommand& command) const { return RunRestore(command, session); }
   Exit operator()(const DoctorCommand& command) const { return RunDoctor(command, session); }
+  Exit operator()(const KeysCommand& command) const { return RunKeys(command, session); }
   Exit operator()(const AuthTokenCommand& command) const { return RunAuthToken(command, session); }
   Exit operator()(const AuthExplainCommand& command) const {
     return RunAuthExplain(command, session);
