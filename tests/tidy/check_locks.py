@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """What is said with <assent/thread_safety.h> is true: clang looks at each source that has a lock.
 
-    check_locks.py BUILD [--rest]     the sources of BUILD/compile_commands.json: those without gRPC outside tests/, which
-                                      take a second each, or the rest. Exits 1 when clang complains, 77 without clang
+    check_locks.py BUILD              the sources of BUILD/compile_commands.json. Exits 1 when clang complains, 77 without clang
+
+What many of them include is read once: the largest set of headers that g++ has precompiled, precompiled by clang.
 
 The preset `tidy` compiles everything with the same warnings; this is for every day.
 """
@@ -15,6 +16,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import check_sources
 
@@ -23,11 +25,35 @@ WARNINGS = ["-Wthread-safety", "-Wthread-safety-beta", "-Werror=thread-safety", 
 SAYS = re.compile(r"\bMutexLock\b|\bASSENT_(GUARDED_BY|REQUIRES)\b")
 
 
-def refusal(arguments, folder="."):
-    """What clang says against a compilation with these arguments; empty when it takes it."""
-    run = subprocess.run([CLANG, "-fsyntax-only", *WARNINGS, *arguments], cwd=folder,
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def clang(arguments, folder):
+    """What it says against a compilation; empty when it takes it."""
+    run = subprocess.run([CLANG, *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return run.stdout.decode() if run.returncode else ""
+
+
+def refusal(arguments, folder="."):
+    """The same, of the locks in a compilation with these arguments."""
+    return clang(["-fsyntax-only", *WARNINGS, *arguments], folder)
+
+
+def headers_of(entry):
+    """What this compilation has precompiled; empty: nothing."""
+    found = re.search(r"-include (\S*cmake_pch\.hxx)", entry["command"])
+    return found[1] if found else ""
+
+
+def precompile(entries, folder):
+    """The largest set of headers among those of these compilations, by clang; empty: there is none."""
+    sets = {headers_of(entry): entry for entry in entries}
+    sets.pop("", None)
+    if not sets:
+        return ""
+    largest = max(sets, key=os.path.getsize)
+    made = os.path.join(folder, "headers.pch")
+    words = ["-fpch-instantiate-templates", *arguments_of(sets[largest])[:-1]]  # the last is the source
+    if said := clang([*words, "-x", "c++-header", largest, "-o", made], sets[largest]["directory"]):
+        sys.exit(f"tidy: clang does not precompile {largest}: {said}")
+    return made
 
 
 def arguments_of(entry):
@@ -40,7 +66,7 @@ def arguments_of(entry):
         word = words.pop(0)
         if word == "-o" or (word == "-include" and "cmake_pch" in words[0]):
             words.pop(0)
-        elif word != "-c" and not word.startswith("-W"):
+        elif word not in ("-c", "-fPIC") and not word.startswith("-W"):
             kept.append(word)
     return kept
 
@@ -67,7 +93,7 @@ class Sources:
                     left.append(name)
         return False
 
-    def to_look_at(self, rest):
+    def to_look_at(self):
         """The sources that say something about locks; for a header its own source, or one that includes it."""
         chosen = set()
         for path in self.tree.of(*check_sources.SOURCE):
@@ -79,7 +105,7 @@ class Sources:
                 continue
             users = [p for p in self.compiled if f'"{path}"' in self.includes.get(p, [])]
             chosen.update(sorted(users, key=lambda p: (self.speaks_grpc(p), p))[:1])
-        return sorted(path for path in chosen if (path.startswith("tests/") or self.speaks_grpc(path)) == rest)
+        return sorted(chosen)
 
 
 def main():
@@ -90,10 +116,12 @@ def main():
     root = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
     with open(os.path.join(build, "compile_commands.json")) as file:
         compiled = {os.path.relpath(entry["file"], root): entry for entry in json.load(file)}
-    sources = Sources(root, compiled).to_look_at("--rest" in sys.argv)
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    sources = Sources(root, compiled).to_look_at()
+    with tempfile.TemporaryDirectory(prefix="assent-tidy-") as folder, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        headers = precompile([compiled[path] for path in sources], folder)
+        given = ["-include-pch", headers] if headers else []
         faults = [fault for fault in pool.map(
-            lambda path: refusal(arguments_of(compiled[path]), compiled[path]["directory"]), sources) if fault]
+            lambda path: refusal([*given, *arguments_of(compiled[path])], compiled[path]["directory"]), sources) if fault]
     for fault in faults:
         print(fault)
     print(f"tidy: {len(sources)} sources with locks, {len(faults)} faults")
