@@ -75,6 +75,7 @@ type Reply struct {
 	Result     []byte        // KindDone of a forward operation; at most 256 KiB
 	Reason     string        // why not, for people; cut at 1024 bytes
 	RetryAfter time.Duration // KindRetryLater: not before; 0: the branch's own backoff
+	BlockedBy  string        // KindRetryLater, of adapters: the transaction whose prepared work is in the way
 }
 
 // Done says that it has happened, durably. The result reaches the initiator, and the branches after this one.
@@ -135,6 +136,7 @@ func replyMessage(command *assentv1.BranchCommand, reply Reply) *assentv1.Branch
 		}
 	case KindRetryLater:
 		message.RetryAfterMs = reply.RetryAfter.Milliseconds()
+		message.BlockedByGid = reply.BlockedBy
 	}
 	return message
 }

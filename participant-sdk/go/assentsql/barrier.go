@@ -10,7 +10,7 @@
 // error says that nothing has happened (all of it is rolled back), and it is asked again. Only a commit whose fate is not
 // known is answered with neither yes nor no: the next question finds the row, or does not.
 //
-// TCC and Saga. Prepared work (two-phase commit) is not among what this package does.
+// TCC and Saga; and two-phase commit, for which PostgreSQL and MariaDB or MySQL keep the prepared work (TwoPhase).
 package assentsql
 
 import (
@@ -50,7 +50,13 @@ type Keeper struct {
 	dialect Dialect
 	// Rows are kept so long after they were last touched, so that no old message can still be on its way: an hour.
 	Retention time.Duration
-	now       func() time.Time
+	// How long a handler waits for a row that another transaction holds before it is asked again, where there are two-phase
+	// actions: 2 s. To be set before anything is asked. (MariaDB: whole seconds, of PREPARE alone.)
+	LockTimeout time.Duration
+	now         func() time.Time
+
+	prepares bool          // there are two-phase actions
+	room     chan struct{} // of MariaDB: who is at a branch has put his mark in; nil: there is no bound
 }
 
 var schema = map[Dialect]string{
@@ -75,10 +81,29 @@ var schema = map[Dialect]string{
 
 // Open makes the table assent_barrier if it is not there.
 func Open(ctx context.Context, db *sql.DB, dialect Dialect) (*Keeper, error) {
-	if _, err := db.ExecContext(ctx, schema[dialect]); err != nil {
+	k := &Keeper{db: db, dialect: dialect, Retention: time.Hour, LockTimeout: 2 * time.Second, now: time.Now}
+	if err := k.create(ctx, schema[dialect]); err != nil {
 		return nil, fmt.Errorf("assentsql: table assent_barrier: %w", err)
 	}
-	return &Keeper{db: db, dialect: dialect, Retention: time.Hour, now: time.Now}, nil
+	return k, nil
+}
+
+// create makes tables. Two that make the same ones at once get in each other's way in PostgreSQL.
+func (k *Keeper) create(ctx context.Context, tables ...string) error {
+	tx, err := k.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if k.dialect == PostgreSQL {
+		tables = append([]string{"SELECT pg_advisory_xact_lock(7400)"}, tables...)
+	}
+	for _, text := range tables {
+		if _, err := tx.ExecContext(ctx, text); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
 }
 
 // TCC registers an action with the participant.
@@ -105,12 +130,17 @@ func (k *Keeper) Handler(h Handler) assent.Handler {
 // Tries of a local transaction that a serialisation failure or a deadlock has ended.
 const maxLocalTriesCount = 5
 
-func (k *Keeper) execute(ctx context.Context, h Handler, call *assent.Call) (reply assent.Reply, err error) {
+func (k *Keeper) execute(ctx context.Context, h Handler, call *assent.Call) (assent.Reply, error) {
 	if call.Protocol == assent.ProtocolTwoPhase {
 		return assent.Refused("this participant does not prepare"), nil
 	}
+	return again(func() (assent.Reply, error) { return k.once(ctx, h, call) })
+}
+
+// again runs a local transaction, more than once when the database has rolled it back for others.
+func again(once func() (assent.Reply, error)) (assent.Reply, error) {
 	for try := 1; ; try++ {
-		reply, err = k.once(ctx, h, call)
+		reply, err := once()
 		if try == maxLocalTriesCount || !isTransient(err) {
 			return reply, err
 		}
@@ -158,18 +188,14 @@ func (k *Keeper) within(ctx context.Context, tx *sql.Tx, h Handler, call *assent
 	default:
 		return reply, false, nil
 	}
-	if _, err := tx.ExecContext(ctx, "SAVEPOINT assent_handler"); err != nil {
+	if reply, err = k.handle(ctx, tx, h, call); err != nil {
 		return assent.Reply{}, false, err
 	}
-	if reply, err = h(ctx, tx, call); err != nil {
-		return assent.Reply{}, false, err
-	}
-	reply = normalized(reply, call)
-	state := barrier.After(call, reply, true)
+	state := barrier.After(call, reply, reply.Kind != assent.KindDoneReadOnly)
 	if state == barrier.None {
 		return reply, false, nil
 	}
-	if reply.Kind == assent.KindRefused {
+	if state == barrier.Refused || state == barrier.ReadOnly {
 		if _, err := tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT assent_handler"); err != nil {
 			return assent.Reply{}, false, err
 		}
@@ -182,6 +208,28 @@ WHERE gid = ? AND branch_id = ?`), state, bytesOf(reply.Result), k.now().UnixMil
 	return reply, true, err
 }
 
+// handle runs the handler behind the savepoint assent_handler. What keeps it waiting for long is an answer, too.
+func (k *Keeper) handle(ctx context.Context, tx *sql.Tx, h Handler, call *assent.Call) (assent.Reply, error) {
+	if _, err := tx.ExecContext(ctx, "SAVEPOINT assent_handler"); err != nil {
+		return assent.Reply{}, err
+	}
+	if k.dialect != PostgreSQL || !k.prepares {
+		reply, err := h(ctx, tx, call)
+		return normalized(reply, call), err
+	}
+	w, err := k.beginWatch(ctx, tx, call)
+	if err != nil {
+		return assent.Reply{}, err
+	}
+	defer w.end()
+	reply, err := h(ctx, tx, call)
+	w.end()
+	if isLocked(err) {
+		return normalized(w.reply(err), call), nil
+	}
+	return normalized(reply, call), err
+}
+
 // normalized is the form in which a reply is kept and given, so that the first and every later one are equal.
 func normalized(reply assent.Reply, call *assent.Call) assent.Reply {
 	switch reply.Kind {
@@ -192,11 +240,14 @@ func normalized(reply assent.Reply, call *assent.Call) assent.Reply {
 			}
 			reply.Result = nil
 		}
-		return assent.Reply{Kind: assent.KindDone, Result: reply.Result}
+		if call.Operation != assent.OperationPrepare {
+			reply.Kind = assent.KindDone
+		}
+		return assent.Reply{Kind: reply.Kind, Result: reply.Result}
 	case assent.KindRefused:
 		return assent.Refused(cut(reply.Reason))
 	case assent.KindRetryLater:
-		return assent.RetryLater(reply.Reason, reply.RetryAfter)
+		return assent.Reply{Kind: assent.KindRetryLater, Reason: reply.Reason, RetryAfter: reply.RetryAfter, BlockedBy: reply.BlockedBy}
 	}
 	return assent.RetryLater("the handler gave no kind of reply", 0)
 }
@@ -225,19 +276,35 @@ coordinator_id, began_epoch, touched_ms) VALUES(?, ?, ?, ?, 0, 0, ?, '', ?, ?, ?
 		int64(call.CoordinatorID), int64(call.BeganEpoch), k.now().UnixMilli()); err != nil {
 		return barrier.Row{}, err
 	}
-	query := `SELECT state, protocol, action, kind, result, reason, second_result FROM assent_barrier WHERE gid = ? AND branch_id = ?`
-	if k.dialect != SQLite {
-		query += " FOR UPDATE"
+	lock := " FOR UPDATE"
+	if k.dialect == SQLite {
+		lock = ""
 	}
+	return k.find(ctx, tx, call.GID, call.BranchID, lock)
+}
+
+// querier is a transaction, or a connection outside of one.
+type querier interface {
+	ExecContext(ctx context.Context, query string, arguments ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, arguments ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, arguments ...any) *sql.Row
+}
+
+// find reads a row; none has the state None.
+func (k *Keeper) find(ctx context.Context, q querier, gid, branchID, lock string) (barrier.Row, error) {
 	var row barrier.Row
 	var protocol, kind int
-	err := tx.QueryRowContext(ctx, k.sql(query), call.GID, call.BranchID).Scan(
+	query := "SELECT state, protocol, action, kind, result, reason, second_result FROM assent_barrier WHERE gid = ? AND branch_id = ?"
+	err := q.QueryRowContext(ctx, k.sql(query+lock), gid, branchID).Scan(
 		&row.State, &protocol, &row.Action, &kind, &row.First.Result, &row.First.Reason, &row.SecondResult)
+	if errors.Is(err, sql.ErrNoRows) {
+		return barrier.Row{}, nil
+	}
 	if err != nil {
 		return barrier.Row{}, err
 	}
 	if row.State < barrier.None || row.State > barrier.Tombstone {
-		return barrier.Row{}, fmt.Errorf("the row (%s, %s) of assent_barrier is damaged: state %d", call.GID, call.BranchID, row.State)
+		return barrier.Row{}, fmt.Errorf("the row (%s, %s) of assent_barrier is damaged: state %d", gid, branchID, row.State)
 	}
 	row.Protocol, row.First.Kind = assent.Protocol(protocol), assent.ReplyKind(kind)
 	return row, nil
@@ -272,76 +339,4 @@ func (k *Keeper) sql(text string) string {
 		out.WriteRune(r)
 	}
 	return out.String()
-}
-
-// isTransient: the database has rolled back, and to do it again may work. Drivers are not imported for it: those of
-// PostgreSQL have SQLState, those of MariaDB begin their text with the number.
-func isTransient(err error) bool {
-	if err == nil {
-		return false
-	}
-	var state interface{ SQLState() string }
-	if errors.As(err, &state) {
-		return state.SQLState() == "40001" || state.SQLState() == "40P01"
-	}
-	text := err.Error()
-	return strings.HasPrefix(text, "Error 1213") || strings.HasPrefix(text, "Error 1205")
-}
-
-// ---- Old rows -----------------------------------------------------------------------------------
-
-// Held has the rows that are old enough to go. A Keeper is an assent.Asker: participant.Ask(keeper) has them removed when
-// their transactions are over.
-func (k *Keeper) Held(ctx context.Context, max int) ([]assent.HeldBranch, error) {
-	rows, err := k.db.QueryContext(ctx, k.sql(`SELECT gid, branch_id, coordinator_id, began_epoch FROM assent_barrier
-WHERE touched_ms < ? ORDER BY touched_ms LIMIT ?`), k.now().Add(-k.Retention).UnixMilli(), max)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var held []assent.HeldBranch
-	for rows.Next() {
-		var one assent.HeldBranch
-		var coordinator, epoch int64
-		if err := rows.Scan(&one.GID, &one.BranchID, &coordinator, &epoch); err != nil {
-			return nil, err
-		}
-		one.CoordinatorID, one.BeganEpoch = uint32(coordinator), uint64(epoch)
-		held = append(held, one)
-	}
-	return held, rows.Err()
-}
-
-// Outcome removes a row whose transaction is over. A try that nobody will ever confirm or cancel stays, for a person:
-// SELECT * FROM assent_barrier WHERE state = 2 AND protocol = 2.
-func (k *Keeper) Outcome(ctx context.Context, branch assent.HeldBranch, verdict assent.Verdict, finished bool) error {
-	tx, err := k.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }()
-	var row barrier.Row
-	var protocol int
-	query := "SELECT state, protocol FROM assent_barrier WHERE gid = ? AND branch_id = ? AND touched_ms < ?"
-	if k.dialect != SQLite {
-		query += " FOR UPDATE"
-	}
-	err = tx.QueryRowContext(ctx, k.sql(query), branch.GID, branch.BranchID, k.now().Add(-k.Retention).UnixMilli()).Scan(&row.State, &protocol)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	row.Protocol = assent.Protocol(protocol)
-	if barrier.UpkeepFor(row, verdict, finished) == barrier.Forget {
-		_, err = tx.ExecContext(ctx, k.sql("DELETE FROM assent_barrier WHERE gid = ? AND branch_id = ?"), branch.GID, branch.BranchID)
-	} else {
-		// Asked about again when others have had their turn.
-		_, err = tx.ExecContext(ctx, k.sql("UPDATE assent_barrier SET touched_ms = ? WHERE gid = ? AND branch_id = ?"), k.now().UnixMilli(), branch.GID, branch.BranchID)
-	}
-	if err != nil {
-		return err
-	}
-	return tx.Commit()
 }

@@ -21,7 +21,7 @@ func built(t *testing.T, name string) string {
 }
 
 // examine runs assent-contract, which ends with 0 when every rule that applies holds.
-func examine(t *testing.T, environment []string, words ...string) {
+func examine(t *testing.T, environment []string, words ...string) string {
 	t.Helper()
 	command := exec.Command(rig.Binary(t, "assent-contract"), words...)
 	command.Env = append(os.Environ(), environment...)
@@ -29,15 +29,28 @@ func examine(t *testing.T, environment []string, words ...string) {
 	if err != nil || !strings.Contains(string(text), " 0 broken") {
 		t.Errorf("%v:\n%s", err, text)
 	}
+	return string(text)
+}
+
+func examineAll(t *testing.T, environment []string, words ...string) {
+	t.Helper()
+	if text := examine(t, environment, words...); !strings.Contains(text, " 0 do not apply") {
+		t.Errorf("rules do not apply:\n%s", text)
+	}
 }
 
 func TestTheParticipantIsHeldToTheContract(t *testing.T) {
 	start := "exec " + built(t, "participant")
 	t.Run("session", func(t *testing.T) { examine(t, nil, "participant", "--session", "127.0.0.1:0", "--start", start) })
 	t.Run("unary", func(t *testing.T) { examine(t, nil, "participant", "--unary", "127.0.0.1:0", "--start", start) })
+	// All of it: no rule may be one that does not apply.
 	t.Run("session, PostgreSQL", func(t *testing.T) {
 		url := rig.OpenPostgres(t).Source
-		examine(t, []string{"CONTRACT_POSTGRES=" + url}, "participant", "--session", "127.0.0.1:0", "--start", start)
+		examineAll(t, []string{"CONTRACT_POSTGRES=" + url}, "participant", "--session", "127.0.0.1:0", "--start", start)
+	})
+	t.Run("session, MariaDB", func(t *testing.T) {
+		url := rig.OpenMariaDB(t).NewDatabase()
+		examineAll(t, []string{"CONTRACT_MARIADB=" + url}, "participant", "--session", "127.0.0.1:0", "--start", start)
 	})
 }
 

@@ -55,7 +55,7 @@ func freePort(t testing.TB) int {
 // Until a condition holds; a test that waits too long fails with what.
 func Until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !holds(); {
+	for end := time.Now().Add(60 * time.Second); !holds(); {
 		if time.Now().After(end) {
 			t.Fatalf("waited too long: %s", what)
 		}
@@ -122,6 +122,16 @@ func (d *Daemon) Kill() {
 type Database struct {
 	DB     *sql.DB
 	Source string // of its driver
+	// Kill is kill -9 of its server, Restart starts it again; with the same folder and port.
+	Kill, Restart func()
+	// NewDatabase makes another one in the same server, and gives its source.
+	NewDatabase func() string
+}
+
+// forgetConnections that went with the server: each would say so once.
+func (d *Database) forgetConnections() {
+	d.DB.SetMaxIdleConns(-1)
+	d.DB.SetMaxIdleConns(2)
 }
 
 // OpenSQLite opens a new file.
@@ -151,14 +161,22 @@ func opened(t testing.TB, driver, source string) *Database {
 // OpenPostgres starts a server of its own; the test is skipped where there is none installed.
 func OpenPostgres(t testing.TB) *Database {
 	t.Helper()
+	return OpenPostgresWith(t, "{}")
+}
+
+// OpenPostgresWith settings, a dictionary of Python.
+func OpenPostgresWith(t testing.TB, settings string) *Database {
+	t.Helper()
 	script := `import sys
 sys.path.insert(0, sys.argv[1])
 from postgresql import Server, bin_folder
 if bin_folder() is None: sys.exit(3)
-with Server() as server:
+with Server(eval(sys.argv[2])) as server:
     print(server.url(server.new_database()), flush=True)
-    sys.stdin.read()`
-	command := exec.Command("/usr/bin/python3", "-B", "-c", script, filepath.Join(Root(), "tests/support"))
+    for line in sys.stdin:
+        said = getattr(server, line.strip())()
+        print(server.url(said) if said else "", flush=True)`
+	command := exec.Command("/usr/bin/python3", "-B", "-c", script, filepath.Join(Root(), "tests/support"), settings)
 	stdin, err := command.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +189,8 @@ with Server() as server:
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
+	lines := bufio.NewReader(out)
+	line, err := lines.ReadString('\n')
 	if err != nil {
 		if command.Wait(); command.ProcessState.ExitCode() == 3 {
 			t.Skip("no PostgreSQL is installed")
@@ -179,7 +198,20 @@ with Server() as server:
 		t.Fatalf("PostgreSQL did not start: %v", err)
 	}
 	t.Cleanup(func() { stdin.Close(); _ = command.Wait() })
-	return opened(t, "pgx", strings.TrimSpace(line))
+	tell := func(what string) string {
+		t.Helper()
+		fmt.Fprintln(stdin, what)
+		said, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatalf("PostgreSQL, %s: %v", what, err)
+		}
+		return strings.TrimSpace(said)
+	}
+	base := opened(t, "pgx", strings.TrimSpace(line))
+	base.Kill = func() { tell("kill") }
+	base.Restart = func() { tell("start"); base.forgetConnections() }
+	base.NewDatabase = func() string { return tell("new_database") }
+	return base
 }
 
 // OpenMariaDB starts a server of its own; the test is skipped where there is none installed.
@@ -207,14 +239,34 @@ func OpenMariaDB(t testing.TB) *Database {
 		t.Fatalf("mariadb-install-db: %v: %s", err, text)
 	}
 	port := freePort(t)
-	command := exec.Command(server, "--no-defaults", as, "--datadir="+data, "--socket="+folder+"/socket",
-		fmt.Sprintf("--port=%d", port), "--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=1", "--skip-name-resolve")
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
+	var command *exec.Cmd
+	start := func() {
+		command = exec.Command(server, "--no-defaults", as, "--datadir="+data, "--socket="+folder+"/socket",
+			fmt.Sprintf("--port=%d", port), "--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=1", "--skip-name-resolve")
+		command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		if err := command.Start(); err != nil {
+			t.Error(err)
+		}
 	}
-	t.Cleanup(func() { _ = command.Process.Kill(); _ = command.Wait() })
-	return opened(t, "mysql", fmt.Sprintf("root@tcp(127.0.0.1:%d)/mysql", port))
+	kill := func() { _ = command.Process.Kill(); _ = command.Wait() }
+	start()
+	t.Cleanup(func() { kill() })
+	base := opened(t, "mysql", fmt.Sprintf("root@tcp(127.0.0.1:%d)/mysql", port))
+	base.Kill = kill
+	base.Restart = func() {
+		start()
+		base.forgetConnections()
+		Until(t, "MariaDB answers again", func() bool { return base.DB.Ping() == nil })
+	}
+	count := 0
+	base.NewDatabase = func() string {
+		count++
+		if _, err := base.DB.Exec(fmt.Sprintf("CREATE DATABASE test_%d", count)); err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSuffix(base.Source, "mysql") + fmt.Sprintf("test_%d", count)
+	}
+	return base
 }
 
 func exists(path string) bool {

@@ -1,5 +1,5 @@
 // The service that assent-contract examines (docs/contract.md): a ledger behind the barrier, on SQLite or, with
-// CONTRACT_POSTGRES=URL, on PostgreSQL.
+// CONTRACT_POSTGRES=URL or CONTRACT_MARIADB=SOURCE, in a server, which keeps prepared work too. CONTRACT_SERVICE is another name.
 package main
 
 import (
@@ -20,6 +20,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	_ "github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
 
@@ -37,8 +38,8 @@ type request struct {
 }
 
 type ledger struct {
-	postgres bool
-	start    int
+	dialect assentsql.Dialect
+	start   int
 }
 
 func main() {
@@ -47,19 +48,25 @@ func main() {
 	start, err := strconv.Atoi(os.Getenv("ASSENT_CONTRACT_START"))
 	must(err)
 	l := ledger{start: start}
-	driver, source, dialect := "sqlite", filepath.Join(os.Getenv("ASSENT_CONTRACT_FOLDER"), "ledger.db")+
-		"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(10000)&_txlock=immediate", assentsql.SQLite
+	driver, source, account := "sqlite", filepath.Join(os.Getenv("ASSENT_CONTRACT_FOLDER"), "ledger.db")+
+		"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(10000)&_txlock=immediate", "TEXT"
 	if url := os.Getenv("CONTRACT_POSTGRES"); url != "" {
-		driver, source, dialect, l.postgres = "pgx", url, assentsql.PostgreSQL, true
+		driver, source, l.dialect = "pgx", url, assentsql.PostgreSQL
+	} else if url := os.Getenv("CONTRACT_MARIADB"); url != "" {
+		driver, source, account, l.dialect = "mysql", url, "VARBINARY(128)", assentsql.MariaDB
 	}
 	db, err := sql.Open(driver, source)
 	must(err)
-	_, err = db.Exec("CREATE TABLE IF NOT EXISTS ledger(account TEXT PRIMARY KEY, balance BIGINT NOT NULL, held BIGINT NOT NULL)")
+	_, err = db.Exec("CREATE TABLE IF NOT EXISTS ledger(account " + account + " PRIMARY KEY, balance BIGINT NOT NULL, held BIGINT NOT NULL)")
 	must(err)
-	keeper, err := assentsql.Open(ctx, db, dialect)
+	keeper, err := assentsql.Open(ctx, db, l.dialect)
 	must(err)
 
-	p := assent.NewParticipant(assent.ParticipantOptions{Service: "contract"})
+	service := os.Getenv("CONTRACT_SERVICE")
+	if service == "" {
+		service = "contract"
+	}
+	p := assent.NewParticipant(assent.ParticipantOptions{Service: service, QuestionInterval: 500 * time.Millisecond})
 	keeper.Saga(p, "read", assentsql.Saga{Action: l.read})
 	keeper.Saga(p, "echo", assentsql.Saga{Action: echo})
 	keeper.Saga(p, "bytes", assentsql.Saga{Action: func(_ context.Context, _ *sql.Tx, call *assent.Call) (assent.Reply, error) {
@@ -67,6 +74,9 @@ func main() {
 	}})
 	keeper.TCC(p, "add", assentsql.TCC{Try: l.forward(0, 1), Confirm: l.finish(1, -1), Cancel: l.finish(0, -1)})
 	keeper.Saga(p, "add", assentsql.Saga{Action: l.forward(1, 0), Compensate: l.finish(-1, 0)})
+	if l.dialect != assentsql.SQLite {
+		must(keeper.TwoPhase(ctx, p, "add", l.forward(1, 0)))
+	}
 	p.Ask(keeper)
 
 	address := os.Getenv("ASSENT_CONTRACT_LISTEN")
@@ -83,15 +93,20 @@ func main() {
 }
 
 func (l ledger) sql(text string) string {
-	for n := 1; l.postgres && strings.Contains(text, "?"); n++ {
+	for n := 1; l.dialect == assentsql.PostgreSQL && strings.Contains(text, "?"); n++ {
 		text = strings.Replace(text, "?", "$"+strconv.Itoa(n), 1)
 	}
 	return text
 }
 
 func (l ledger) change(ctx context.Context, tx *sql.Tx, account string, balance, held int64) error {
-	_, err := tx.ExecContext(ctx, l.sql(`INSERT INTO ledger(account, balance, held) VALUES(?, ?, ?)
-ON CONFLICT(account) DO UPDATE SET balance = ledger.balance + excluded.balance, held = ledger.held + excluded.held`), account, balance, held)
+	insert := "INSERT INTO ledger(account, balance, held) VALUES(?, ?, ?) "
+	if l.dialect == assentsql.MariaDB {
+		insert += "ON DUPLICATE KEY UPDATE balance = balance + VALUES(balance), held = held + VALUES(held)"
+	} else {
+		insert += "ON CONFLICT(account) DO UPDATE SET balance = ledger.balance + excluded.balance, held = ledger.held + excluded.held"
+	}
+	_, err := tx.ExecContext(ctx, l.sql(insert), account, balance, held)
 	return err
 }
 

@@ -1,0 +1,104 @@
+package assentsql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	assent "assent.example/sdk"
+	"assent.example/sdk/barrier"
+)
+
+// postgresql keeps prepared work by PREPARE TRANSACTION 'assent/GID/BRANCH'.
+type postgresql struct{ k *Keeper }
+
+func (p postgresql) ready(ctx context.Context) error {
+	var room int
+	if err := p.k.db.QueryRowContext(ctx, "SELECT current_setting('max_prepared_transactions')::int").Scan(&room); err != nil {
+		return err
+	}
+	if room == 0 {
+		return errors.New("PostgreSQL keeps no prepared work, which two-phase actions need: set max_prepared_transactions in postgresql.conf " +
+			"(as many as there may be undecided branches; at least max_connections) and restart the server")
+	}
+	return p.k.create(ctx,
+		`CREATE TABLE IF NOT EXISTS assent_marker(gid TEXT COLLATE "C" NOT NULL, branch_id TEXT COLLATE "C" NOT NULL, PRIMARY KEY(gid, branch_id))`,
+		`CREATE TABLE IF NOT EXISTS assent_age(gid TEXT COLLATE "C" PRIMARY KEY, began_unix_ms BIGINT NOT NULL, coordinator_id BIGINT NOT NULL)`)
+}
+
+// A lock of the session: one of the transaction would stay with what is prepared.
+func (p postgresql) lock(ctx context.Context, conn *sql.Conn, call *assent.Call) error {
+	_, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", keyOf(call))
+	return err
+}
+
+func (p postgresql) unlock(ctx context.Context, conn *sql.Conn, call *assent.Call) error {
+	_, err := conn.ExecContext(ctx, "SELECT pg_advisory_unlock($1)", keyOf(call))
+	return err
+}
+
+func (p postgresql) work(ctx context.Context, conn *sql.Conn, h Handler, call *assent.Call) (assent.Reply, barrier.State, error) {
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return assent.Reply{}, barrier.None, err
+	}
+	// What is prepared is no part of this transaction any more.
+	defer func() { _ = tx.Rollback() }()
+	reply, err := p.k.handle(ctx, tx, h, call)
+	if err != nil {
+		return assent.Reply{}, barrier.None, err
+	}
+	if reply.Kind != assent.KindDone {
+		return reply, barrier.After(call, reply, false), tx.Rollback()
+	}
+	// PREPARE TRANSACTION of a transaction that has failed, or is over, is answered like a success.
+	if _, err := tx.ExecContext(ctx, "RELEASE SAVEPOINT assent_handler"); err != nil {
+		return assent.Reply{}, barrier.None, fmt.Errorf("the handler has ended its transaction, or gone on after an error in it: %w", err)
+	}
+	var wrote bool
+	if err := tx.QueryRowContext(ctx, "SELECT txid_current_if_assigned() IS NOT NULL").Scan(&wrote); err != nil {
+		return assent.Reply{}, barrier.None, err
+	}
+	if !wrote {
+		reply.Kind = assent.KindDoneReadOnly
+		return reply, barrier.ReadOnly, tx.Rollback()
+	}
+	if _, err := tx.ExecContext(ctx, "INSERT INTO assent_marker VALUES ($1, $2)", call.GID, call.BranchID); err != nil {
+		return assent.Reply{}, barrier.None, err
+	}
+	if _, err := tx.ExecContext(ctx, "PREPARE TRANSACTION "+preparedName(call)); err != nil {
+		if isNotDone(err) {
+			return assent.Reply{}, barrier.None, err
+		}
+		return assent.Reply{}, barrier.None, lostWith("PREPARE TRANSACTION had no answer", err)
+	}
+	return reply, barrier.Prepared, nil
+}
+
+func (p postgresql) isPrepared(ctx context.Context, conn *sql.Conn, call *assent.Call) (bool, error) {
+	var count int
+	err := conn.QueryRowContext(ctx, "SELECT count(*) FROM pg_prepared_xacts WHERE gid = $1 AND database = current_database()",
+		"assent/"+call.GID+"/"+call.BranchID).Scan(&count)
+	return count != 0, err
+}
+
+const noSuchPrepared = "42704"
+
+func (p postgresql) end(ctx context.Context, conn *sql.Conn, call *assent.Call, commits bool) error {
+	verb := "ROLLBACK"
+	if commits {
+		verb = "COMMIT"
+	}
+	_, err := conn.ExecContext(ctx, verb+" PREPARED "+preparedName(call))
+	if err == nil {
+		return nil
+	}
+	if stateOf(err) == noSuchPrepared {
+		return errors.New("its prepared work was settled by somebody else at this moment")
+	}
+	return lostWith(verb+" PREPARED had no answer", err)
+}
+
+// preparedName is a literal. Neither part can have a slash, or a quote: Participant.Execute sees to it.
+func preparedName(call *assent.Call) string { return "'assent/" + call.GID + "/" + call.BranchID + "'" }
