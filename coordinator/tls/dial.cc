@@ -138,6 +138,21 @@ bool IsAddress(const std::string& host) {
   return address != nullptr;
 }
 
+std::string WithoutDot(const std::string& host) {
+  return host.back() == '.' ? host.substr(0, host.size() - 1) : host;
+}
+
+void ExpectName(X509_VERIFY_PARAM* wanted, const std::string& host) {
+  X509_VERIFY_PARAM_set_hostflags(
+      wanted, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+  if (IsAddress(host)) {
+    X509_VERIFY_PARAM_set1_ip_asc(wanted, host.c_str());
+    return;
+  }
+  const std::string name = WithoutDot(host);
+  X509_VERIFY_PARAM_set1_host(wanted, name.c_str(), name.size());
+}
+
 }  // namespace
 
 Result<DialMaterialPtr> ReadDialMaterial(const DialFiles& files, Time now) {
@@ -163,17 +178,29 @@ std::vector<std::string> PathsOf(const DialFiles& files) {
 }
 
 void Expect(SSL* connection, const std::string& host) {
-  X509_VERIFY_PARAM* const wanted = SSL_get0_param(connection);
-  X509_VERIFY_PARAM_set_hostflags(
-      wanted, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-  if (IsAddress(host)) {
-    X509_VERIFY_PARAM_set1_ip_asc(wanted, host.c_str());
-    return;
-  }
-  std::string name = host.back() == '.' ? host.substr(0, host.size() - 1) : host;
-  X509_VERIFY_PARAM_set1_host(wanted, name.c_str(), name.size());
+  ExpectName(SSL_get0_param(connection), host);
+  if (IsAddress(host)) return;
+  std::string name = WithoutDot(host);
   // The macro for it has a cast that hides what it does.
   SSL_ctrl(connection, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name.data());
+}
+
+Status Dress(SSL_CTX* bare, const DialMaterial& material, const std::string& host) {
+  SSL_CTX* const own = material.context.get();
+  Harden(bare);
+  SSL_CTX_set_max_cert_list(bare, kMaxReceiverChainBytes);
+  SSL_CTX_set1_cert_store(bare, SSL_CTX_get_cert_store(own));
+  SSL_CTX_set_verify(bare, SSL_VERIFY_PEER, nullptr);
+  ExpectName(SSL_CTX_get0_param(bare), host);
+  X509* const certificate = SSL_CTX_get0_certificate(own);
+  if (certificate == nullptr) return OkStatus();
+  STACK_OF(X509)* chain = nullptr;
+  SSL_CTX_get0_chain_certs(own, &chain);
+  const bool shown = SSL_CTX_use_certificate(bare, certificate) == 1 &&
+                     SSL_CTX_use_PrivateKey(bare, SSL_CTX_get0_privatekey(own)) == 1 &&
+                     (chain == nullptr || SSL_CTX_set1_chain(bare, chain) == 1);
+  ERR_clear_error();
+  return shown ? OkStatus() : Internal("the certificate of this coordinator cannot be shown");
 }
 
 std::string WhyNotBelieved(X509_STORE_CTX* verified, const DialFiles& files,

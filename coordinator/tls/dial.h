@@ -52,6 +52,10 @@ std::vector<std::string> PathsOf(const DialFiles& files);
 // certificate has to be for it, as a DNS or an IP name.
 void Expect(ssl_st* connection, const std::string& host);
 
+// For a library that makes contexts of its own: this one then trusts, shows and speaks what that of
+// `material` does, and the receiver's certificate has to be for `host`.
+Status Dress(ssl_ctx_st* bare, const DialMaterial& material, const std::string& host);
+
 // Why a receiver's certificate is not believed, in words, and what to do.
 std::string WhyNotBelieved(x509_store_ctx_st* verified, const DialFiles& files,
                            const std::string& host);

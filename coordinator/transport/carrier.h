@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -76,6 +77,9 @@ struct CallEnd {
   v1::BranchReply reply;  // if replied
   std::string malformed;  // if not: what came in its place, and does not parse
   std::string words;      // if neither: what was said, by whomever. For people, never evidence
+  core::Millis retry_after{0};  // with words: not before
+  // In place of all that: by what this side alone knows, nothing of it left. It is given back.
+  std::optional<Command> not_sent = {};
 };
 
 class CallSink {

@@ -289,7 +289,7 @@ void Dispatcher::OnReplies(InstanceId id, std::vector<SessionReply> replies, Eff
 // Whatever was said of it, by whomever: only a reply about the command is evidence (OnReplies), and
 // there was none.
 void Dispatcher::End(InstanceId id, std::uint64_t command_id, const std::string& why,
-                     Effects& effects) {
+                     Effects& effects, core::Millis retry_after) {
   const auto found = entries_.find(command_id);
   if (found == entries_.end() || found->second->state != Entry::State::kOut ||
       found->second->instance->id != id)
@@ -298,6 +298,7 @@ void Dispatcher::End(InstanceId id, std::uint64_t command_id, const std::string&
   Count(*found->second, core::AttemptResult::kUnknown);
   effects.replies.push_back(ReplyAbout(found->second->command, core::AttemptResult::kUnknown,
                                        std::string(CutReason(why))));
+  effects.replies.back().retry_after = retry_after;
   Erase(found->second);
   Fill(instance, effects);
 }

@@ -127,8 +127,10 @@ class Dispatcher {
   void Return(InstanceId id, Outgoing outgoing, core::MonoTime now, Effects& effects);
   // Checked against what is out.
   void OnReplies(InstanceId id, std::vector<SessionReply> replies, Effects& effects);
-  // The call of a command is over. Without an answer before, what became of it is unknown.
-  void End(InstanceId id, std::uint64_t command_id, const std::string& why, Effects& effects);
+  // The call of a command is over. Without an answer before, what became of it is unknown, and it
+  // is not asked again before `retry_after`.
+  void End(InstanceId id, std::uint64_t command_id, const std::string& why, Effects& effects,
+           core::Millis retry_after = core::Millis(0));
   // Settles at most `max_count` of what has expired. True: there is more.
   bool Expire(core::MonoTime now, std::size_t max_count, Effects& effects);
 

@@ -147,7 +147,7 @@ void Switchboard::OnEnded(std::vector<Ended> ended) {
   Do([&](Dispatcher& dispatcher, auto& effects) {
     for (Ended& one : ended) {
       if (!one.reply.empty()) dispatcher.OnReplies(one.id, std::move(one.reply), effects);
-      dispatcher.End(one.id, one.command_id, one.words, effects);
+      dispatcher.End(one.id, one.command_id, one.words, effects, one.retry_after);
     }
   });
 }

@@ -64,6 +64,7 @@ class Switchboard final : public Transport {
     std::uint64_t command_id = 0;
     std::vector<SessionReply> reply;  // one or none
     std::string words;
+    core::Millis retry_after{0};
   };
   void OnEnded(std::vector<Ended> ended);
   void Return(InstanceId id, Dispatcher::Outgoing outgoing);

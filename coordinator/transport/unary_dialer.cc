@@ -81,11 +81,16 @@ void UnaryDialer::OnEnded(std::vector<CallEnd> ended) {
   std::vector<Switchboard::Ended> all;
   all.reserve(ended.size());
   for (CallEnd& end : ended) {
+    if (end.not_sent) {
+      board_.Return(targets_[end.target]->id, {end.call, *std::move(end.not_sent)});
+      continue;
+    }
     Switchboard::Ended& one = all.emplace_back();
     one.id = targets_[end.target]->id;
     one.command_id = end.call;
     if (!end.malformed.empty()) end.replied = ParseMended(std::move(end.malformed), end.reply);
     if (!end.replied) {
+      one.retry_after = end.retry_after;
       one.words = end.words.empty() ? "answered with bytes that are no BranchReply" : end.words;
       continue;
     }

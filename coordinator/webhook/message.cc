@@ -8,7 +8,6 @@
 
 #include <nlohmann/json.hpp>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 
 #include <assent/text.h>
 
@@ -86,17 +85,6 @@ std::string Body(const Event& event, const std::string& id, const Teller& teller
   if (!teller.console.empty())
     body["console"] = teller.console + "/#/transactions/" + InAddress(event.gid);
   return body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-}
-
-std::string Sign(const std::string& secret, std::int64_t unix_s, const std::string& body) {
-  const std::string signed_text = std::to_string(unix_s) + "." + body;
-  Digest digest{};
-  unsigned size = 0;
-  const unsigned char* made = HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
-                                   reinterpret_cast<const unsigned char*>(signed_text.data()),
-                                   signed_text.size(), digest.data(), &size);
-  ASSENT_CHECK(made != nullptr);
-  return "t=" + std::to_string(unix_s) + ",v1=" + Hex(digest, size);
 }
 
 }  // namespace assent::webhook

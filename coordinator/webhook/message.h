@@ -42,7 +42,4 @@ struct Teller {
 std::string IdOf(const Event& event);
 std::string Body(const Event& event, const std::string& id, const Teller& teller);
 
-// The value of Assent-Signature: "t=SECONDS,v1=HEX", an HMAC-SHA256 of "SECONDS.BODY".
-std::string Sign(const std::string& secret, std::int64_t unix_s, const std::string& body);
-
 }  // namespace assent::webhook

@@ -5,6 +5,7 @@
 
 #include "coordinator/base/clock.h"
 #include "coordinator/base/thread_name.h"
+#include "coordinator/post/signature.h"
 
 namespace assent::webhook {
 
@@ -100,7 +101,7 @@ std::string Sender::Try(const Event& event) {
       .Post({{"Content-Type", "application/json"},
              {"User-Agent", options_.agent},
              {"Assent-Event", id},
-             {"Assent-Signature", Sign(options_.secret, base::UnixNowMs() / 1000, body)}},
+             {"Assent-Signature", post::Sign(options_.secret, base::UnixNowMs() / 1000, body)}},
             body, milliseconds(kTryMs))
       .failed;
 }

@@ -37,6 +37,8 @@ ARROWS = {
     "coordinator/tracing/otlp": ["std", "vocabulary", "grpc", "coordinator/base", "coordinator/post", "coordinator/tracing", "coordinator/tracing/otlp"],
     "coordinator/transport": ["std", "vocabulary", "wire", "grpc", "absl", "proto/parse", "proto/tls", "proto/words",
                               "coordinator/base", "coordinator/core", "coordinator/transport"],
+    "coordinator/transport/http": ["std", "vocabulary", "wire", "grpc", "curl", "nlohmann", "proto/json", "coordinator/base",
+                                   "coordinator/post", "coordinator/tls", "coordinator/transport", "coordinator/transport/http"],
     "coordinator/engine": ["std", "posix", "vocabulary", "absl",
                            "coordinator/base", "coordinator/core", "coordinator/log",
                            "coordinator/tracing", "coordinator/transport", "coordinator/engine"],
@@ -94,7 +96,7 @@ SDK_HEADERS = "participant-sdk/cpp/include"
 # Words for others' targets.
 TARGET_WORDS = {"assent_proto": "wire of gRPC", "assent_proto_messages": "wire", "assent_otlp_messages": "wire"}
 PACKAGES = {"grpc": "gRPC::", "absl": "absl::", "spdlog": "spdlog::spdlog$", "nlohmann": "nlohmann_json::nlohmann_json$",
-            "CLI": "CLI11::CLI11$", "boost": "Boost::headers$", "openssl": "OpenSSL::(Crypto|SSL)$", "prometheus": "PkgConfig::prometheus$", "sqlite3.h": "SQLite::SQLite3$",
+            "CLI": "CLI11::CLI11$", "boost": "Boost::headers$", "curl": "CURL::libcurl$", "openssl": "OpenSSL::(Crypto|SSL)$", "prometheus": "PkgConfig::prometheus$", "sqlite3.h": "SQLite::SQLite3$",
             "libpq-fe.h": "PkgConfig::libpq$"}
 # They bring no header, or come for the user's sake.
 LINKED_FOR_ITSELF = {"Threads::Threads", "assent_allocator", "assent_sdk_testkit"}

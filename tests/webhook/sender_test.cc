@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <sys/socket.h>
 
+#include "coordinator/post/signature.h"
 #include "coordinator/post/target.h"
 #include "coordinator/webhook/message.h"
 
@@ -132,7 +133,7 @@ TEST(Sender, IsClosedAlsoIfItNeverOpened) {
 // RFC 4231 has no case of this form: made with `printf '%s' '1700000000.{"a":1}' | openssl dgst
 // -sha256 -hmac 'a secret of enough bytes'`.
 TEST(Message, Signature) {
-  EXPECT_EQ(Sign("a secret of enough bytes", 1'700'000'000, R"({"a":1})"),
+  EXPECT_EQ(post::Sign("a secret of enough bytes", 1'700'000'000, R"({"a":1})"),
             "t=1700000000,v1=8d2d377de07a9ad78ddc6fb9d8e41c860479759a043508bcc5b56bb3f174fcf5");
 }
 

@@ -8,6 +8,7 @@ find_package(CLI11 CONFIG REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)
 # Headers alone: Asio and Beast.
 find_package(Boost 1.74 REQUIRED)
+find_package(CURL 7.87 REQUIRED)
 # Signatures and TLS. gRPC brings the same.
 find_package(OpenSSL REQUIRED COMPONENTS Crypto SSL)
 find_package(absl CONFIG REQUIRED)
