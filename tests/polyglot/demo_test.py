@@ -17,7 +17,7 @@ ABORTED = {"refused", "killed-java", "killed-node"}
 
 def demo(*arguments, **environment):
     return subprocess.run([os.path.join(ROOT, "tools/demo.sh"), "--polyglot", *arguments], stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=900, check=False, env={**os.environ, **environment})
+                          text=True, timeout=1500, check=False, env={**os.environ, **environment})
 
 
 class PolyglotDemoTest(unittest.TestCase):

@@ -2,6 +2,7 @@ package assentsql_test
 
 import (
 	"strings"
+	"sync"
 	"testing"
 
 	assent "assent.example/sdk"
@@ -35,6 +36,33 @@ func TestWhatCannotPrepareSaysSo(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// Services that start at the same moment all find their tables: in PostgreSQL two that make the same one at once get in
+// each other's way, and one of them did not start.
+func TestManyStartAtOnce(t *testing.T) {
+	base := rig.OpenPostgres(t)
+	for range 5 {
+		if _, err := base.DB.Exec("DROP TABLE IF EXISTS assent_barrier, assent_marker, assent_age"); err != nil {
+			t.Fatal(err)
+		}
+		var group sync.WaitGroup
+		begin := make(chan struct{})
+		for range 12 {
+			group.Go(func() {
+				<-begin
+				keeper, err := assentsql.Open(t.Context(), base.DB, assentsql.PostgreSQL)
+				if err == nil {
+					err = keeper.TwoPhase(t.Context(), assent.NewParticipant(assent.ParticipantOptions{Service: "shop"}), "take", nil)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		close(begin)
+		group.Wait()
 	}
 }
 
