@@ -131,4 +131,21 @@ public abstract class Action<F, S> {
       need(undo, "rollback");
     }
   }
+
+  /** The adapter keeps what its one handler writes prepared, and commits it or rolls it back. */
+  public static final class Prepared<F, S> extends Action<F, S> {
+    Prepared(String name) {
+      super(Protocol.TWO_PHASE, name);
+    }
+
+    public Prepared<F, S> onPrepare(F handler) {
+      forward = handler;
+      return this;
+    }
+
+    @Override
+    void check() {
+      need(forward, "prepare");
+    }
+  }
 }

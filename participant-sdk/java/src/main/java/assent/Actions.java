@@ -27,6 +27,11 @@ public abstract class Actions<F, S> {
     return put(new Action.Saga<>(name));
   }
 
+  /** For adapters that keep prepared work. */
+  protected final Action.Prepared<F, S> prepared(String name) {
+    return put(new Action.Prepared<>(name));
+  }
+
   final <A extends Action<F, S>> A put(A action) {
     checkName("action", action.name());
     if (table.putIfAbsent(action.key(), action) != null) {

@@ -4,6 +4,7 @@ import com.google.gson.JsonParser;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.io.PrintWriter;
 import java.io.UncheckedIOException;
 import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
@@ -138,26 +139,61 @@ public final class Rig {
     /** Of a new database, as JDBC wants it. Null: there is no such server on this machine. */
     public final String url;
 
+    private final BufferedReader said;
+    private final PrintWriter told;
+
     private Server(String folder, String script) throws Exception {
       String head = "import json, sys\nsys.path[:0] = ['" + ROOT.resolve("tests").resolve(folder) + "']\n";
       process = new ProcessBuilder(
           "setpriv", "--pdeathsig", "KILL", "--", "/usr/bin/python3", "-B", "-c", head + script)
           .redirectError(ProcessBuilder.Redirect.INHERIT).start();
-      BufferedReader said = process.inputReader(StandardCharsets.UTF_8);
+      said = process.inputReader(StandardCharsets.UTF_8);
+      told = new PrintWriter(process.getOutputStream(), true, StandardCharsets.UTF_8);
       String line = said.readLine();
       if (line == null && process.waitFor() != 3) throw new AssertionError("the database server did not start");
       url = line == null ? null : JsonParser.parseString(line).getAsString();
     }
 
     public static Server postgresql() throws Exception {
+      return postgresql("{}");
+    }
+
+    /** With settings, a dictionary of Python. */
+    public static Server postgresql(String settings) throws Exception {
       return new Server("support", """
           from postgresql import Server, USER, bin_folder
           if bin_folder() is None: sys.exit(3)
-          with Server() as server:
-              url = f"jdbc:postgresql://127.0.0.1:{server.port}/{server.new_database()}?user={USER}"
-              print(json.dumps(url), flush=True)
-              sys.stdin.read()
-          """);
+          with Server(%s) as server:
+              url = lambda: f"jdbc:postgresql://127.0.0.1:{server.port}/{server.new_database()}?user={USER}"
+          """.formatted(settings) + OBEYS);
+    }
+
+    private static final String OBEYS = """
+              print(json.dumps(url()), flush=True)
+              for line in sys.stdin:
+                  print(json.dumps(url() if line == "new\\n" else getattr(server, line.strip())() and None), flush=True)
+          """;
+
+    private String tell(String what) throws IOException {
+      told.println(what);
+      String line = said.readLine();
+      if (line == null) throw new IOException("the database server's script has ended at " + what);
+      return line;
+    }
+
+    /** As kill -9 does. */
+    public void kill() throws IOException {
+      tell("kill");
+    }
+
+    /** Again, with the same folder and port. */
+    public void again() throws IOException {
+      tell("start");
+    }
+
+    /** The url of another database in it. */
+    public String newDatabase() throws IOException {
+      return JsonParser.parseString(tell("new")).getAsString();
     }
 
     public static Server mariadb() throws Exception {
@@ -166,9 +202,8 @@ public final class Rig {
           except ImportError: sys.exit(3)
           if mariadb.program("mariadbd") is None: sys.exit(3)
           with mariadb.Server() as server:
-              print(json.dumps(f"jdbc:mariadb://127.0.0.1:{server.port}/{server.new_database()}?user=root"), flush=True)
-              sys.stdin.read()
-          """);
+              url = lambda: f"jdbc:mariadb://127.0.0.1:{server.port}/{server.new_database()}?user=root"
+          """ + OBEYS);
     }
 
     @Override

@@ -11,6 +11,7 @@ import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -50,7 +51,8 @@ final class BarrierTable {
         throw new SQLException("assent_barrier: the row (" + gid + ", " + branchId + ") is damaged");
       }
       String reason = found.getString(6);
-      Reply first = kind == Kind.REFUSED ? Reply.refused(reason == null ? "" : reason) : Reply.done(bytes(found, 5));
+      Reply first = kind == Kind.REFUSED ? Reply.refused(reason == null ? "" : reason)
+          : new Reply(kind, bytes(found, 5), "", Duration.ZERO, "");
       return new BranchRow(Kept.values()[state], protocol, found.getString(3), first, bytes(found, 7));
     }
   }
@@ -67,18 +69,28 @@ final class BarrierTable {
         System.currentTimeMillis(), call.gid(), call.branchId());
   }
 
+  /** Of a branch that has none, and that nobody else is at. */
+  void insert(Connection connection, Call call, Kept state, Reply first) throws SQLException {
+    update(connection, "INSERT INTO assent_barrier(gid, branch_id, protocol, action, state, kind, result, reason,"
+        + " second_result, coordinator_id, began_epoch, touched_ms) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        call.gid(), call.branchId(), call.protocol().number(), call.action(), state.ordinal(), first.kind().number(),
+        first.result(), first.reason(), NOTHING, Integer.toUnsignedLong(call.coordinatorId()), call.beganEpoch(),
+        System.currentTimeMillis());
+  }
+
   void advance(Connection connection, Call call, Kept state, byte[] secondResult) throws SQLException {
     update(connection, "UPDATE assent_barrier SET state = ?, second_result = ?, touched_ms = ?"
         + " WHERE gid = ? AND branch_id = ?", state.ordinal(), secondResult, System.currentTimeMillis(), call.gid(),
         call.branchId());
   }
 
-  /** What is old enough to go; the oldest first. */
+  /** What is prepared, then what is old enough to go; the oldest first. */
   List<Held> held(Connection connection, long touchedBeforeMs, int limit) throws SQLException {
     List<Held> held = new ArrayList<>();
-    String sql = "SELECT gid, branch_id, coordinator_id, began_epoch FROM assent_barrier WHERE touched_ms < ?"
-        + " ORDER BY touched_ms LIMIT ?";
-    try (PreparedStatement statement = prepare(connection, sql, touchedBeforeMs, limit);
+    String sql = "SELECT gid, branch_id, coordinator_id, began_epoch FROM assent_barrier WHERE state = ? OR touched_ms < ?"
+        + " ORDER BY CASE WHEN state = ? THEN 0 ELSE 1 END, touched_ms LIMIT ?";
+    int prepared = Kept.PREPARED.ordinal();
+    try (PreparedStatement statement = prepare(connection, sql, prepared, touchedBeforeMs, prepared, limit);
         ResultSet found = statement.executeQuery()) {
       while (found.next()) {
         held.add(new Held(found.getString(1), found.getString(2), (int) found.getLong(3), found.getLong(4)));
@@ -98,7 +110,7 @@ final class BarrierTable {
         System.currentTimeMillis(), held.gid(), held.branchId());
   }
 
-  private static void update(Connection connection, String sql, Object... parameters) throws SQLException {
+  static void update(Connection connection, String sql, Object... parameters) throws SQLException {
     try (PreparedStatement statement = prepare(connection, sql, parameters)) {
       statement.executeUpdate();
     }

@@ -50,8 +50,14 @@ final class Batch {
     return isUsable;
   }
 
+  /** One call, of whatever protocol. */
+  Reply perform(Call call) {
+    return alone(call);
+  }
+
   /** One operation, a local transaction. */
   private Reply alone(Call call) {
+    if (TwoPhase.isFor(call)) return inTwoPhases(call);
     for (int attempt = 1; ; attempt++) {
       Done done;
       try {
@@ -77,6 +83,17 @@ final class Batch {
         isUsable = false; // a new connection finds what there is
         return Reply.unknown("it is not known whether the commit took effect: " + failed.getMessage());
       }
+    }
+  }
+
+  /** Work that is kept prepared, or ended. Whatever goes wrong ends the connection, and with it what was not durable. */
+  private Reply inTwoPhases(Call call) {
+    try {
+      return new TwoPhase(connection, dialect, table, actions).carryOut(call);
+    } catch (Throwable failed) {
+      isUsable = false;
+      TwoPhase.end(connection);
+      return failed instanceof TwoPhase.Lost ? Reply.unknown(failed.getMessage()) : answerTo(failed);
     }
   }
 
@@ -131,7 +148,7 @@ final class Batch {
     }
   }
 
-  private static Reply answerTo(Throwable failed) {
+  static Reply answerTo(Throwable failed) {
     return Reply.ofException(failed instanceof Unknown ? new RetryLater(failed.getMessage()) : failed);
   }
 
@@ -143,10 +160,10 @@ final class Batch {
     if (opening.move() == Move.BURY) table.put(connection, call, Kept.TOMBSTONE, opening.reply());
     if (opening.move() != Move.RUN) return new Done(opening.reply(), opening.move() == Move.BURY);
     Dialect.execute(connection, "SAVEPOINT assent_handler");
-    Reply reply = handle(action, call);
-    Kept state = Barrier.stateAfter(call, reply, true);
+    Reply reply = Watch.over(connection, dialect, actions, call, () -> handle(action, call));
+    Kept state = Barrier.stateAfter(call, reply, reply.kind() != Kind.DONE_READ_ONLY);
     if (state == Kept.NONE) return new Done(reply, false);
-    if (reply.kind() == Kind.REFUSED) Dialect.execute(connection, "ROLLBACK TO SAVEPOINT assent_handler");
+    if (state == Kept.REFUSED || state == Kept.READ_ONLY) Dialect.execute(connection, "ROLLBACK TO SAVEPOINT assent_handler");
     Dialect.execute(connection, "RELEASE SAVEPOINT assent_handler");
     if (call.operation().role() == Role.FORWARD) table.put(connection, call, state, reply);
     else table.advance(connection, call, state, reply.result());
@@ -154,7 +171,7 @@ final class Batch {
   }
 
   /** What the handler says. Refusals and the like are answers; every other exception is thrown on. */
-  private Reply handle(Action<TxHandler, TxSecondHandler> action, Call call) throws Exception {
+  Reply handle(Action<TxHandler, TxSecondHandler> action, Call call) throws Exception {
     Tx tx = new Tx(connection);
     IN_HANDLER.set(true);
     try {

@@ -57,6 +57,8 @@ enum Dialect {
 
   /** What the barrier needs. */
   void prepare(Connection connection) throws SQLException {
+    // Two that create a table at once get in each other's way.
+    if (this == POSTGRESQL) execute(connection, "SELECT pg_advisory_xact_lock(7400)");
     for (String table : tables) execute(connection, table);
     if (this == SQLITE && hasTable(connection, "assent_meta")) {
       throw new ConfigError("this file is kept by the C++ adapter, whose prepared work is not known here:"
@@ -134,6 +136,22 @@ enum Dialect {
       case POSTGRESQL -> state.startsWith("40") && !state.equals("40003") || state.startsWith("23");
       case MYSQL -> code == 1213 || code == 1205 || code == 1020;
     };
+  }
+
+  /** It cannot keep work durable and unseen (SQLite), or does so by its own statements. Null: it cannot. */
+  Preparer preparer() {
+    return switch (this) {
+      case SQLITE -> null;
+      case POSTGRESQL -> new PreparedTransactions();
+      case MYSQL -> new XaWork();
+    };
+  }
+
+  /** Of a statement that makes work durable and unseen: it has certainly not happened. */
+  boolean isNotPrepared(SQLException failed) {
+    String state = failed.getSQLState() == null ? "" : failed.getSQLState();
+    boolean hasNoRoom = this == POSTGRESQL && (state.startsWith("53") || state.startsWith("55"));
+    return hasNoRoom || isNotCommitted(failed);
   }
 
   static void execute(Connection connection, String sql) throws SQLException {

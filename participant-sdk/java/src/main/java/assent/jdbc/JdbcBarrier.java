@@ -3,8 +3,12 @@ package assent.jdbc;
 import assent.Action;
 import assent.Actions;
 import assent.AssentException.ConfigError;
+import assent.Call;
 import assent.Held;
 import assent.Job;
+import assent.Kind;
+import assent.Operation;
+import assent.Protocol;
 import assent.Reply;
 import assent.Resource;
 import assent.Verdict;
@@ -38,7 +42,7 @@ import javax.sql.DataSource;
  * An exception says that nothing has happened, and it is asked again. Only a commit whose fate is not known is answered
  * with neither yes nor no: the next question finds the row, or does not.
  *
- * <p>For TCC and Saga. Each worker has one connection of the DataSource for as long as there is work, so the
+ * <p>For TCC and Saga; and two-phase commit, for which PostgreSQL, MariaDB and MySQL keep the prepared work. Each worker has one connection of the DataSource for as long as there is work, so the
  * DataSource's pool, if it is one, should have some more than there are workers. SQLite has one worker, and operations
  * that wait for it share one commit.
  */
@@ -58,6 +62,7 @@ public final class JdbcBarrier extends Actions<TxHandler, TxSecondHandler> imple
   private final List<Thread> threads = new ArrayList<>();
   private int workers = 8;
   private Duration retention = Duration.ofHours(1);
+  private Duration lockTimeout = Duration.ofSeconds(2);
   private volatile boolean isClosing;
   private volatile Dialect dialect;
   private volatile BarrierTable table;
@@ -81,7 +86,25 @@ public final class JdbcBarrier extends Actions<TxHandler, TxSecondHandler> imple
     return this;
   }
 
+  /**
+   * How long a handler waits for a row that another transaction holds before it is asked again, where there are two-phase
+   * actions. 2 s. (MariaDB: whole seconds, of PREPARE alone.)
+   */
+  public JdbcBarrier lockTimeout(Duration time) {
+    lockTimeout = time;
+    return this;
+  }
+
   // ---- for the service
+
+  /**
+   * An action whose work the database keeps prepared, durable and unseen, until the decision: PostgreSQL by PREPARE
+   * TRANSACTION, MariaDB and MySQL by XA. Its one handler is that of PREPARE; the database itself commits or rolls back
+   * what it wrote.
+   */
+  public Action.Prepared<TxHandler, TxSecondHandler> twoPhase(String name) {
+    return prepared(name);
+  }
 
   /** Runs {@code work} in a local transaction of its own, for what the service itself does. Not in a handler. */
   public <T> T transaction(Work<T> work) throws SQLException {
@@ -100,6 +123,7 @@ public final class JdbcBarrier extends Actions<TxHandler, TxSecondHandler> imple
       Dialect found = Dialect.of(connection);
       found.open(connection);
       found.prepare(connection);
+      if (keepsPrepared()) TwoPhase.prepare(connection, found);
       for (String sql : tables) Dialect.execute(connection, sql);
       if (found != Dialect.SQLITE) connection.commit();
       table = new BarrierTable(found);
@@ -129,16 +153,50 @@ public final class JdbcBarrier extends Actions<TxHandler, TxSecondHandler> imple
   /** A try that nobody will ever end stays, for a person: state = 2 and protocol = 2 in assent_barrier. */
   @Override
   public void answer(Held held, Verdict verdict, boolean finished) throws SQLException {
-    inOwn((connection, tx) -> {
+    Call second = inOwn((connection, tx) -> {
       BranchRow row = table.find(connection, held.gid(), held.branchId());
       if (row == null) return null;
-      if (Barrier.upkeep(row.state(), row.protocol(), verdict, finished) == Upkeep.FORGET) {
-        table.forget(connection, held, touchedBeforeMs());
-      } else {
-        table.touch(connection, held);
-      }
+      Upkeep upkeep = Barrier.upkeep(row.state(), row.protocol(), verdict, finished);
+      if (upkeep == Upkeep.COMMIT) return TwoPhase.second(held, row, Operation.COMMIT);
+      if (upkeep == Upkeep.ROLL_BACK) return TwoPhase.second(held, row, Operation.ROLLBACK);
+      if (upkeep == Upkeep.FORGET) table.forget(connection, held, touchedBeforeMs());
+      else table.touch(connection, held);
       return null;
     });
+    if (second == null) return;
+    try (Connection connection = source.getConnection()) {
+      dialect.open(connection);
+      Reply reply = new Batch(connection, dialect, table, finder()).perform(second);
+      if (reply.kind() != Kind.DONE) throw new SQLException(second + " was answered " + reply.kind() + ": " + reply.reason());
+    }
+  }
+
+  boolean keepsPrepared() {
+    return actions().stream().anyMatch(action -> action.protocol() == Protocol.TWO_PHASE);
+  }
+
+  private Finder finder() {
+    return new Finder() {
+      @Override
+      public Action<TxHandler, TxSecondHandler> find(Call call) {
+        return JdbcBarrier.this.find(call);
+      }
+
+      @Override
+      public Connection another() throws SQLException {
+        return source.getConnection();
+      }
+
+      @Override
+      public boolean keepsPrepared() {
+        return JdbcBarrier.this.keepsPrepared();
+      }
+
+      @Override
+      public Duration lockTimeout() {
+        return lockTimeout;
+      }
+    };
   }
 
   private long touchedBeforeMs() {
@@ -226,7 +284,7 @@ public final class JdbcBarrier extends Actions<TxHandler, TxSecondHandler> imple
       }
       boolean isUsable = false;
       try {
-        isUsable = new Batch(connection, dialect, table, JdbcBarrier.this::find).carryOut(jobs);
+        isUsable = new Batch(connection, dialect, table, finder()).carryOut(jobs);
       } catch (Throwable failed) { // of the driver, or for want of memory: the next jobs need this worker
         Reply unknown = Reply.unknown("it is not known what has happened: " + failed);
         jobs.forEach(job -> job.answer(unknown)); // those that have no answer yet
@@ -246,8 +304,15 @@ public final class JdbcBarrier extends Actions<TxHandler, TxSecondHandler> imple
   }
 
   /** What a {@link Batch} looks up. */
-  @FunctionalInterface
   interface Finder {
-    Action<TxHandler, TxSecondHandler> find(assent.Call call);
+    Action<TxHandler, TxSecondHandler> find(Call call);
+
+    /** A connection that is nobody's. */
+    Connection another() throws SQLException;
+
+    /** There are two-phase actions. */
+    boolean keepsPrepared();
+
+    Duration lockTimeout();
   }
 }

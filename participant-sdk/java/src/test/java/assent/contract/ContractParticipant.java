@@ -29,7 +29,8 @@ import org.sqlite.SQLiteDataSource;
 
 /**
  * The service that assent-contract examines (docs/contract.md): a ledger behind the barrier, in SQLite or, with
- * CONTRACT_POSTGRES=URL or CONTRACT_MARIADB=URL, in a database server.
+ * CONTRACT_POSTGRES=URL or CONTRACT_MARIADB=URL, in a database server, which keeps prepared work too. CONTRACT_SERVICE is
+ * another name.
  */
 public final class ContractParticipant {
   private static final String TABLE = "CREATE TABLE IF NOT EXISTS ledger("
@@ -118,7 +119,9 @@ public final class ContractParticipant {
     db.saga("read").onAction((tx, call) -> Reply.done(read(tx, asked(call).get("account").getAsString()).toString()));
     db.saga("bytes").onAction((tx, call) -> Reply.done(call.payload()));
     db.saga("echo").onAction(ContractParticipant::echo);
-    Service service = new Service("contract", db);
+    boolean isServer = System.getenv("CONTRACT_POSTGRES") != null || System.getenv("CONTRACT_MARIADB") != null;
+    if (isServer) db.twoPhase("add").onPrepare(forward(1, 0));
+    Service service = new Service(System.getenv().getOrDefault("CONTRACT_SERVICE", "contract"), db);
     String listen = System.getenv("ASSENT_CONTRACT_LISTEN");
     if (listen != null) new UnaryServer(service, listen).run();
     else Participant.builder(service).questionInterval(Duration.ofMillis(500)).build().run();
