@@ -90,6 +90,8 @@ Result<Keys> Keys::Parse(std::string_view text) {
       return InvalidArgument("line " + std::to_string(number) + ": " + what);
     };
     const bool plain = id == kPlaintext;
+    if (plain && std::exchange(keys.takes_plaintext_, true))
+      return wrong("there are two lines of plaintext");
     if (!plain) {
       if (const Status named = CheckKeyId(id); !named.ok()) return wrong(named.message());
       const auto secret = FromBase64(NextWord(line));
@@ -100,8 +102,8 @@ Result<Keys> Keys::Parse(std::string_view text) {
         return wrong("more than " + std::to_string(kMaxKeysCount) + " keys");
     }
     const std::string_view mark = NextWord(line);
-    if ((!mark.empty() && mark != kActive) || (plain && mark.empty()) || !NextWord(line).empty())
-      return wrong(plain ? "plaintext takes the word active" : "behind the key it takes active");
+    if ((!mark.empty() && mark != kActive) || !NextWord(line).empty())
+      return wrong("behind " + std::string(plain ? kPlaintext : "the key") + " it takes active");
     if (mark.empty()) continue;
     if (std::exchange(marked, true)) return wrong("another line is active already");
     keys.active_ = plain ? kNone : keys.keys_.size() - 1;
@@ -120,6 +122,7 @@ const Key* Keys::Find(std::string_view id) const {
 std::string Keys::Names() const {
   std::string names;
   for (const Key& key : keys_) names += (names.empty() ? "" : ", ") + key.id();
+  if (takes_plaintext_) names += std::string(names.empty() ? "" : ", ") + kPlaintext;
   return names.empty() ? "none" : names;
 }
 
@@ -146,6 +149,8 @@ Result<std::string> ReadKeysFile(const std::string& file) {
         "root's)");
   }
   // Cut behind a key, it would be a file with another active one.
+  if (text.size() > kMaxKeysFileBytes)
+    return wrong("it has more than " + std::to_string(kMaxKeysFileBytes) + " bytes");
   if (!text.empty() && text.back() != '\n')
     return wrong("its last line has no end: it is cut, or was written by hand and lacks a newline");
   return text;
@@ -176,18 +181,21 @@ Result<std::string> WithActive(std::string_view text, std::string_view id) {
     return NotFound("it has no key of this ID: it has " + keys->Names());
   }
   std::string result;
+  bool has_plaintext = false;
   while (!text.empty()) {
     const std::string_view whole = NextLine(text);
     std::string_view line = whole;
     const std::string_view name = NextWord(line);
     if (name.empty() || name.front() == '#') {
       result.append(whole).append("\n");
-    } else if (name != kPlaintext) {
-      result.append(name).append(" ").append(NextWord(line));
+    } else {
+      result.append(name);
+      has_plaintext |= name == kPlaintext;
+      if (name != kPlaintext) result.append(" ").append(NextWord(line));
       result.append(name == id ? " active\n" : "\n");
     }
   }
-  if (id == kPlaintext) result.append(kPlaintext).append(" active\n");
+  if (id == kPlaintext && !has_plaintext) result.append(kPlaintext).append(" active\n");
   return result;
 }
 

@@ -5,8 +5,10 @@
 //   k2026-11  hV3l...=  active
 //   k2026-05  0aPx...=
 //
-// One of them writes: the one that is marked `active`, or else the first. All of them read. In
-// place of a key the word `plaintext` may be active: what is written from then on is not sealed.
+// One of them writes: the one that is marked `active`, or else the first. All of them read. A line
+// `plaintext` lets through what is in the clear; without it that counts as sealed under a key that
+// is not there, so that nobody puts a row of his own among them. Where it is active, what is
+// written from then on is not sealed.
 
 #include <array>
 #include <cstddef>
@@ -54,12 +56,15 @@ class Keys {
   const Key* active() const { return active_ == kNone ? nullptr : &keys_[active_]; }
   const std::vector<Key>& all() const { return keys_; }
   bool empty() const { return keys_.empty(); }
-  std::string Names() const;  // "k1, k2", for people
+  // Whether what is in the clear is taken: also without any keys.
+  bool takes_plaintext() const { return takes_plaintext_ || keys_.empty(); }
+  std::string Names() const;  // "k1, k2, plaintext", for people
 
  private:
   static constexpr std::size_t kNone = ~std::size_t{0};
   std::vector<Key> keys_;
   std::size_t active_ = kNone;
+  bool takes_plaintext_ = false;
 };
 
 // The file, as text or read. INVALID_ARGUMENT: it cannot be read, or others than its owner may

@@ -108,6 +108,8 @@ std::string Describe(SealFault fault, std::string_view key_id) {
       return under + ", and the key of that ID is another than the one it was sealed with";
     case SealFault::kForged:
       return "sealed, and was changed since, or is another row's: it does not open under its key";
+    case SealFault::kClear:
+      return "in the clear, which keys let through only with a line plaintext in their file";
   }
   return "";
 }
@@ -135,7 +137,7 @@ std::string Sealer::Seal(const Key& key, const Place& place, std::string_view va
 
 SealFault Sealer::Open(const Keys& keys, const Place& place, std::string& value) {
   const Cover cover = CoverOf(value);
-  if (!cover.sealed) return SealFault::kNone;
+  if (!cover.sealed) return keys.takes_plaintext() ? SealFault::kNone : SealFault::kClear;
   if (!cover.whole) return SealFault::kForged;
   const Key* key = keys.Find(cover.key_id);
   if (key == nullptr) return SealFault::kNoKey;

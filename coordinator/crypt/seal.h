@@ -41,6 +41,7 @@ enum class SealFault : std::uint8_t {
   kNoKey,     // none of this ID
   kOtherKey,  // one of this ID, and another than it was sealed with
   kForged,    // it, or its place, is not what it was
+  kClear,     // it is in the clear, which these keys do not let through
 };
 // For people: "its state is sealed under key k1, which is not among the keys".
 std::string Describe(SealFault fault, std::string_view key_id);
@@ -54,7 +55,7 @@ class Sealer {
   Sealer& operator=(const Sealer&) = delete;
 
   std::string Seal(const Key& key, const Place& place, std::string_view value);
-  // What is in the clear stays so. A fault leaves the value as it is.
+  // What is in the clear stays so, if the keys let it through. A fault leaves the value as it is.
   SealFault Open(const Keys& keys, const Place& place, std::string& value);
 
  private:

@@ -106,15 +106,18 @@ Status SendAudit(const std::string& log_path, door::BackupReader& reader) {
   return Send(kAuditName, copy.path(), reader);
 }
 
-Status Make(log::SqliteLog& log, const std::string& path, door::BackupReader& reader,
-            door::BackupFacts& facts) {
+Status Make(log::SqliteLog& log, const std::string& path, bool leaves_no_remains,
+            door::BackupReader& reader, door::BackupFacts& facts) {
   const auto copy = std::make_shared<log::SqliteBackup>(path + kCopySuffix);
   const Result<log::BackupProgress> made = Copy(log, copy, reader);
   if (!made.ok()) return made.status();
   facts = FactsOf(made->meta);
-  if (Status status = copy->Seal(); !status.ok()) return status;
-  if (Status status = Send(kLogName, copy->path(), reader); !status.ok()) return status;
-  if (Status status = SendAudit(path, reader); !status.ok()) return status;
+  Status status = leaves_no_remains ? copy->Compact() : OkStatus();
+  if (status.ok()) status = copy->Seal();
+  if (!status.ok()) return status;
+  status = Send(kLogName, copy->path(), reader);
+  if (status.ok()) status = SendAudit(path, reader);
+  if (!status.ok()) return status;
   return reader.Facts(facts) ? OkStatus() : NobodyReads();
 }
 
@@ -126,11 +129,11 @@ void RemoveUnfinishedBackups(const std::string& path) {
   std::filesystem::remove(AuditOf(path) + kCopySuffix, error);
 }
 
-door::MakeBackup BackupOf(log::SqliteLog& log, std::string path) {
-  return [&log, path = std::move(path)](door::BackupReader& reader) {
+door::MakeBackup BackupOf(log::SqliteLog& log, std::string path, bool leaves_no_remains) {
+  return [&log, path = std::move(path), leaves_no_remains](door::BackupReader& reader) {
     const auto began = base::MonoNow();
     door::BackupFacts facts;
-    Status status = Make(log, path, reader, facts);
+    Status status = Make(log, path, leaves_no_remains, reader, facts);
     const auto took =
         std::chrono::duration_cast<std::chrono::milliseconds>(base::MonoNow() - began);
     if (status.ok()) {

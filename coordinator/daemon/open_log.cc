@@ -27,6 +27,7 @@ log::SqliteOptions SqliteOptionsOf(const Config& config, const std::string& path
   options.retention_bytes = static_cast<std::uint64_t>(config.retention_mib) << 20;
   options.reserve_bytes = static_cast<std::uint64_t>(config.reserve_mib) << 20;
   options.pinned_outcomes = engine::PinnedOutcomes();
+  options.leaves_no_remains = !config.encryption_keys.empty();
   options.on_retention = [](const log::RetentionReport& report) {
     spdlog::info("event=retention removed_by_age={} removed_by_size={} kept={}{}", report.by_age,
                  report.by_size, report.kept,
@@ -91,7 +92,7 @@ Result<OpenedLog> OpenSqlite(const Config& config, const std::string& folder,
   }
   std::string place = std::filesystem::absolute(path).string();
   RemoveUnfinishedBackups(place);
-  door::MakeBackup make_backup = BackupOf(**opened, place);
+  door::MakeBackup make_backup = BackupOf(**opened, place, options.leaves_no_remains);
   return OpenedLog{.log = std::move(opened).value(),
                    .place = std::move(place),
                    .make_backup = std::move(make_backup)};

@@ -1,6 +1,7 @@
 #include "coordinator/daemon/sealing.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -31,11 +32,42 @@ std::string SetAside(const std::string& gid, const std::string& why, const std::
       .actor = {"the encryption of the log", why}, .at = base::WallNow(), .gid = gid});
 }
 
+// Rows whose key is not there: who asks for one is told, and others may be asked for never.
+void TellMissing(const crypt::Keys& keys, const log::KeyCounts& rows) {
+  for (const auto& [key, count] : rows) {
+    const bool there =
+        key == crypt::kPlaintext ? keys.takes_plaintext() : keys.Find(key) != nullptr;
+    if (there || count == 0) continue;
+    spdlog::error(
+        "event=encryption_key_missing key={} rows={} hint=\"nobody can read them: start with a "
+        "file of keys that has it\"",
+        key, count);
+  }
+}
+
+// So many lines a minute: who lists a thousand rows tells of each.
+class Few {
+ public:
+  bool Take() {
+    constexpr int kMostCount = 20;
+    const auto now = std::chrono::steady_clock::now();
+    if (now >= until_) {
+      until_ = now + std::chrono::minutes(1);
+      count_ = 0;
+    }
+    return ++count_ <= kMostCount;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point until_{};
+  int count_ = 0;
+};
+
 bool SameKeys(const crypt::Keys& a, const crypt::Keys& b) {
   const auto same = [](const crypt::Key& one, const crypt::Key& other) {
     return one.id() == other.id() && one.print() == other.print();
   };
-  return ActiveOf(a) == ActiveOf(b) &&
+  return ActiveOf(a) == ActiveOf(b) && a.takes_plaintext() == b.takes_plaintext() &&
          std::equal(a.all().begin(), a.all().end(), b.all().begin(), b.all().end(), same);
 }
 
@@ -60,8 +92,16 @@ Status Sealing::Start(const Config& config) {
 log::StoreWrap Sealing::Wrap() const {
   return [keyring = keyring_, report = report_](std::unique_ptr<log::RowStore> store) {
     log::SealedOptions options{.keyring = keyring, .report = report, .set_aside = SetAside};
-    options.on_walked = [](const log::KeyCounts& rows, std::uint64_t sealed_anew) {
+    options.on_walked = [keyring](const log::KeyCounts& rows, std::uint64_t sealed_anew) {
       spdlog::info("event=encryption_walk rows=\"{}\" sealed_anew={}", Words(rows), sealed_anew);
+      TellMissing(*keyring->Get(), rows);
+    };
+    options.on_set_aside = [told = Few()](const std::string& gid, const std::string& why) mutable {
+      if (!told.Take()) return;
+      spdlog::error(
+          "event=set_aside what=\"transaction {} (table finished) is set aside: {}\" "
+          "hint=\"everything else goes on; keep the files, and start with its key\"",
+          gid, why);
     };
     return std::make_unique<log::SealedStore>(std::move(store), std::move(options));
   };
@@ -76,6 +116,13 @@ Status Sealing::CheckNothingIsLost(const crypt::Keys& next) const {
     const auto rows = counts.find(key.id());
     return rows != counts.end() && rows->second > 0;
   };
+  const auto clear = counts.find(crypt::kPlaintext);
+  const bool none_is_clear = counted && (clear == counts.end() || clear->second == 0);
+  if (now->takes_plaintext() && !next.takes_plaintext() && !none_is_clear) {
+    return InvalidArgument(
+        "it lacks the line plaintext, and rows may be in the clear: it can go when "
+        "event=encryption_walk has said that none is");
+  }
   for (const crypt::Key& key : now->all()) {
     const crypt::Key* there = next.Find(key.id());
     if (there != nullptr && there->print() == key.print()) continue;

@@ -7,7 +7,6 @@
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/service_type.h>
 #include <spdlog/spdlog.h>
 
@@ -38,6 +37,7 @@
 #include "coordinator/daemon/webhook.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/grpc/call.h"
+#include "coordinator/grpc/health.h"
 #include "coordinator/grpc/peer_check.h"
 #include "coordinator/grpc/peers.h"
 #include "coordinator/grpc/transaction_service.h"
@@ -97,6 +97,7 @@ struct Server::Parts {
   std::unique_ptr<Listener> listener;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> door;
   std::unique_ptr<grpc::Service> sessions;
+  door::HealthService health;
   std::unique_ptr<grpc::Server> server;
   std::unique_ptr<Acceptor> acceptor;
   std::unique_ptr<SelfDial> self_dial;
@@ -171,7 +172,7 @@ Status Server::Start(int& exit_code) {
   p.engine->Start(*p.board);
   if (p.shared_log != nullptr) p.shared_log->StartEvents();
   p.hub->Open(recovered->log_id, recovered->epoch);
-  p.server->GetHealthCheckService()->SetServingStatus(true);
+  p.health.SetServing(true);
   p.LetIn();
   if (p.http) {
     p.http->Serve({.service = *p.operations,
@@ -286,7 +287,6 @@ Status Server::Parts::TakeAddress() {
 }
 
 Status Server::Parts::BuildServer() {
-  grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   if (!config.reflection || guard.enforces()) builder.SetOption(std::make_unique<NoReflection>());
@@ -296,6 +296,7 @@ Status Server::Parts::BuildServer() {
   builder.RegisterService(batch_service.get());
   builder.RegisterService(maintenance.get());
   builder.RegisterService(sessions.get());
+  builder.RegisterService(&health);
   door = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
       HasTls(config) ? certificates->OfServer() : grpc::InsecureServerCredentials());
@@ -416,7 +417,7 @@ void Server::Reload(const Config& config) {
 void Server::BeginDrain() {
   Parts& p = *parts_;
   if (p.http) p.http->Draining();
-  p.server->GetHealthCheckService()->SetServingStatus(false);
+  p.health.SetServing(false);
   if (!p.HasHeirs()) return p.engine->Refuse("it is stopping");
   p.shared_log->control().SetDraining(p.config.NodeName(), true, {}, [](const Status& status) {
     if (!status.ok()) spdlog::warn("event=drain_refused error=\"{}\"", status.message());

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include <grpcpp/grpcpp.h>
 
@@ -47,6 +48,23 @@ class Stay : public std::enable_shared_from_this<Stay> {
   const std::string on_behalf_of_;
   const security::Proof proof_;  // of what is above
 };
+// Lets a stream leave once it may not stay; one that has not gone by the next time, because nobody
+// reads what it was to be told, is cancelled, or it would keep its place as long as its connection.
+template <typename Stream>
+Stay::Told UntilGone(std::weak_ptr<Stream> weak) {
+  return [weak = std::move(weak), leaves = false](const Status& still) mutable {
+    const auto stream = weak.lock();
+    if (stream == nullptr) return false;
+    if (leaves) {
+      stream->Cancel();
+    } else if (!still.ok()) {
+      leaves = true;
+      stream->Leave(still);
+    }
+    return true;
+  };
+}
+
 // nullptr: nobody is asked.
 using StayPtr = std::shared_ptr<const Stay>;
 

@@ -85,11 +85,7 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
     if (!place.ok()) return End(Told(place.status(), context));
     place_ = std::move(place).value();
     if (stay_ != nullptr) {
-      stay_->Keep([weak = std::weak_ptr<SubmitStream>(self_)](const Status& still) {
-        const auto stream = weak.lock();
-        if (stream != nullptr && !still.ok()) stream->Leave(still);
-        return stream != nullptr && still.ok();
-      });
+      stay_->Keep(UntilGone(std::weak_ptr<SubmitStream>(self_)));
     }
     StartRead(&in_);
   }
@@ -148,6 +144,13 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
     const std::shared_ptr<SubmitStream> last = std::move(self_);
   }
 
+  // UntilGone. What it has submitted goes on, and can be asked for.
+  void Leave(const Status& why) ASSENT_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    End(transport::ToGrpc(why));
+  }
+  void Cancel() { canceller_->Cancel(); }
+
  private:
   // Each frame is asked for by whoever it is by now.
   Status AskAgain() {
@@ -157,11 +160,6 @@ class SubmitStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
     if (now->grants != caller_->grants)
       caller_ = std::make_shared<const service::Caller>(*std::move(now));
     return OkStatus();
-  }
-  // What it has submitted goes on, and can be asked for.
-  void Leave(const Status& why) ASSENT_EXCLUDES(mutex_) {
-    const MutexLock lock(mutex_);
-    End(transport::ToGrpc(why));
   }
 
   // One of its submits.

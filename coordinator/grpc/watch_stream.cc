@@ -30,11 +30,7 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
       stream->place_ = std::move(place).value();
       stream->watch_->Start(caller, request);
       if (stay != nullptr) {
-        stay->Keep([weak = std::weak_ptr<WatchStream>(stream)](const Status& still) {
-          const auto self = weak.lock();
-          if (self != nullptr && !still.ok()) self->watch_->Leave(still);
-          return self != nullptr && still.ok();
-        });
+        stay->Keep(UntilGone(std::weak_ptr<WatchStream>(stream)));
       }
     } else {
       stream->watch_->Leave(status);
@@ -56,6 +52,10 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, pub
     AddTrailers(service_.router().Find(gid_), *context_);
     this->Finish(transport::ToGrpc(Unavailable(status.message())));
   }
+
+  // UntilGone.
+  void Leave(const Status& why) { watch_->Leave(why); }
+  void Cancel() { canceller_->Cancel(); }
 
   void OnWriteDone(bool ok) override {
     out_.Clear();

@@ -318,8 +318,10 @@ void Examination::Encryption(const RowOpener& opener) {
   const std::string many = std::to_string(lack_keys_) + " rows are sealed";
   if (keys_ == nullptr)
     return SaySound("encryption", many + ", and were not looked into: no keys were given");
-  Say(Grade::kNotice, "encryption",
-      many + " under keys that are not in the file: a coordinator with these keys does not start");
+  Say(Grade::kDamaged, "encryption",
+      std::to_string(lack_keys_) +
+          " rows do not open with these keys: a coordinator with them refuses to start (73), or "
+          "sets them aside: give it the right file, or put them out of service");
 }
 
 void Examination::Rows() {

@@ -23,7 +23,7 @@ RowOpener::Opened RowOpener::Open(const log::WalkedRow& row) {
     const auto fault = sealer_.Open(*keys_, PlaceOf(value.field, row.gid), value.opened);
     if (fault == crypt::SealFault::kNone || !opened.why_not.empty()) continue;
     opened.why_not = value.name + crypt::Describe(fault, cover.key_id);
-    opened.lacks_key = fault == crypt::SealFault::kNoKey || fault == crypt::SealFault::kOtherKey;
+    opened.lacks_key = fault != crypt::SealFault::kForged;
   }
   for (const std::string& key : under) ++counts_[key];
   return opened;

@@ -1,5 +1,6 @@
 #include "coordinator/transport/grpc_streams.h"
 
+#include <atomic>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,16 +18,24 @@ namespace {
 class GrpcStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                          public FrameStream {
  public:
-  GrpcStream(StreamDoor& door, StreamPeer peer) : sink_(door.OnStream(*this, std::move(peer))) {}
+  GrpcStream(StreamDoor& door, StreamPeer peer, grpc::CallbackServerContext* context)
+      : context_(context), sink_(door.OnStream(*this, std::move(peer))) {}
 
   void Read() override { StartRead(&in_); }
   void Write(const v1::CoordinatorFrame& frame) override {
     bool own = false;
     out_.Clear();
     (void)grpc::SerializationTraits<v1::CoordinatorFrame>::Serialize(frame, &out_, &own);
+    is_writing_ = true;
     StartWrite(&out_);
   }
-  void Finish(const Status& status) override { ServerBidiReactor::Finish(ToGrpc(status)); }
+  void Finish(const Status& status) override {
+    // Who may not stay and reads nothing would keep his place as long as his connection.
+    const bool must_go =
+        status.code() == Code::kPermissionDenied || status.code() == Code::kUnauthenticated;
+    if (must_go && is_writing_) context_->TryCancel();
+    ServerBidiReactor::Finish(ToGrpc(status));
+  }
 
   void OnReadDone(bool ok) override {
     if (!ok) return sink_->OnClosed();
@@ -36,6 +45,7 @@ class GrpcStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
     sink_->OnMalformed(Bytes());
   }
   void OnWriteDone(bool ok) override {
+    is_writing_ = false;
     if (ok) sink_->OnWritten();  // if not, the read ends too
   }
   void OnCancel() override { sink_->OnClosed(); }
@@ -51,6 +61,8 @@ class GrpcStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
     return bytes;
   }
 
+  grpc::CallbackServerContext* const context_;
+  std::atomic<bool> is_writing_ = false;
   grpc::ByteBuffer in_;
   grpc::ByteBuffer out_;
   v1::ParticipantFrame frame_;
@@ -64,10 +76,10 @@ class SessionService final : public v1::ParticipantSession::WithRawCallbackMetho
 
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Connect(
       grpc::CallbackServerContext* context) override {
-    if (!admit_) return new GrpcStream(door_, context->peer());
+    if (!admit_) return new GrpcStream(door_, context->peer(), context);
     Result<StreamPeer> peer = admit_(*context);
     if (!peer.ok()) return new RefusedStream<grpc::ByteBuffer, grpc::ByteBuffer>(peer.status());
-    return new GrpcStream(door_, *std::move(peer));
+    return new GrpcStream(door_, *std::move(peer), context);
   }
 
  private:

@@ -3,7 +3,6 @@
 
 import base64
 import glob
-import http.server
 import os
 import re
 import shlex
@@ -13,7 +12,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import threading
 import urllib.error
 import urllib.request
 
@@ -21,6 +19,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "../support"), os.path.join(HERE, "../webhook")]
 
 import postgresql  # noqa: E402
+from collected import Collector  # noqa: E402
 from daemon import BIN, Ctl, CtlTest, Daemon, free_port, unittest  # noqa: E402
 from load import Load, wire  # noqa: E402
 from receiver import SECRET as WEBHOOK_SECRET, Receiver  # noqa: E402
@@ -37,30 +36,6 @@ def written(secret):
     for skip in range(3):
         whole = base64.b64encode(b"\0" * skip + secret.encode())
         yield whole[-(-skip * 8 // 6) + (skip > 0):len(whole) // 4 * 4 - 4]
-
-
-class Collector:
-    """Of traces: keeps what it is told."""
-
-    def __init__(self):
-        told = self.told = []
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                told.append(self.rfile.read(int(self.headers["Content-Length"])))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1/traces"
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
 
 
 class Sealed(CtlTest):
@@ -229,8 +204,17 @@ class Sealed(CtlTest):
         self.make_transactions()
         self.assertEqual(0, self.daemon.stop())
         self.assertEqual(set(SECRETS), {secret for _, secret in self.found(self.files(self.daemon.data))})
+        code, said = self.try_start("--encryption-keys", self.keys)
+        self.assertEqual(73, code, said)
+        self.assertIn("in the clear, which keys let through only with a line plaintext in their file", said)
+        self.assertIn("k1, plaintext", self.expect(0, "keys", "add", self.keys, "plaintext").out)
         self.run_daemon_again("--encryption-keys", self.keys)
         self.until(lambda: "k1:3" in self.walked())
+        backup = f"{self.folder}/backup"
+        self.expect(0, "backup", backup)
+        self.assertEqual(set(), self.found(self.files(backup)), "nothing of what rows once were")
+        self.keys_text(self.keys_text().replace("plaintext\n", ""))
+        self.reload("encryption_reloaded")
         self.assertEqual(0, self.daemon.stop())
         self.assertIn("rows: 3 under key k1\n", self.expect(0, "doctor", "--data", self.daemon.data).out)
         with sqlite3.connect(f"{self.daemon.data}/assent.db") as database:
@@ -396,6 +380,17 @@ class Sealed(CtlTest):
         self.daemon.start()
         self.assertEqual({"one", "two"}, set(self.expect(0, "list", "-o", "id").out.split()))
 
+    def test_the_file_of_keys_changes_under_a_lock(self):
+        """Each that says OK has added its key; a link leads where it led."""
+        link = f"{self.folder}/link"
+        os.symlink(self.keys, link)
+        for n in range(10):
+            adds = [subprocess.Popen([os.path.join(BIN, "assentctl"), "keys", "add", link, f"n{n}-{k}"], stdout=subprocess.DEVNULL) for k in range(3)]
+            self.assertEqual([0, 0, 0], [add.wait(60) for add in adds])
+        self.assertTrue(os.path.islink(link))
+        self.assertEqual({"k1"} | {f"n{n}-{k}" for n in range(10) for k in range(3)}, set(re.findall(r"(?m)^([a-z0-9-]+) \S{44}", self.keys_text())))
+        self.assertEqual({"keys", "link"}, set(os.listdir(self.folder)))
+
     def test_members_with_and_without_a_key(self):
         """One that has no key starts while nothing is sealed; what it takes over sealed it sets aside, and it is back with the key."""
         server = postgresql.Server()
@@ -403,6 +398,7 @@ class Sealed(CtlTest):
         self.addCleanup(server.close)
         url = server.url(server.new_database())
         flags = ("--log", url, "--lease-seconds", "1")
+        self.expect(0, "keys", "add", self.keys, "plaintext")  # for what the other one writes
         self.run_daemon(*flags, "--node", "without")
         without = self.daemon
         self.run_daemon(*flags, "--node", "with", "--encryption-keys", self.keys)

@@ -372,6 +372,18 @@ class Reflection(Test):
         with connect(self.assentd().ready().endpoint) as channel:
             check = channel.unary_unary("/grpc.health.v1.Health/Check")
             self.assertEqual(b"\x08\x01", check(b"", timeout=20))
+            self.assertEqual(b"\x08\x01", check(b"\x0a\x00", timeout=20))
+            with self.assertRaises(grpc.RpcError) as other:
+                check(b"\x0a\x01x", timeout=20)
+            self.assertEqual(grpc.StatusCode.NOT_FOUND, other.exception.code())
+
+    def test_health_is_not_watched(self):
+        """By strangers without number, whom nobody would count."""
+        with connect(self.assentd().ready().endpoint) as channel:
+            watch = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=20)
+            with self.assertRaises(grpc.RpcError) as refused:
+                next(watch)
+            self.assertEqual(grpc.StatusCode.UNIMPLEMENTED, refused.exception.code())
 
 
 if __name__ == "__main__":

@@ -34,6 +34,13 @@ TEST(KeysFile, TheFirstKeyWritesUnlessAnotherIsActive) {
   ASSERT_TRUE(none.ok());
   EXPECT_EQ(none->active(), nullptr);
   EXPECT_NE(none->Find("k1"), nullptr);
+  EXPECT_TRUE(none->takes_plaintext());
+  EXPECT_FALSE(first->takes_plaintext());
+  const auto both = Keys::Parse("plaintext\n" + Line("k1", 'a') + "\n");
+  ASSERT_TRUE(both.ok());
+  EXPECT_TRUE(both->takes_plaintext());
+  EXPECT_EQ(both->active()->id(), "k1");
+  EXPECT_EQ(both->Names(), "k1, plaintext");
 }
 
 TEST(KeysFile, WhatIsWrongIsNamedByItsLineAndNotShown) {
@@ -52,7 +59,7 @@ TEST(KeysFile, WhatIsWrongIsNamedByItsLineAndNotShown) {
       good + " active\n" + Line("k2", 'b') + " active\n",
       good + " passive\n",
       good + " active now\n",
-      "plaintext\n" + good + "\n",
+      "plaintext\n" + good + "\nplaintext active\n",
       "plaintext active\n",
       std::string(kMaxKeysFileBytes, '#') + "\n" + good,
   };
@@ -75,7 +82,7 @@ TEST(KeysFile, AnotherKeyIsUsedAndNothingElseChanges) {
   EXPECT_EQ(*used, "# mine\n\n" + Line("k1", 'a') + "\n" + Line("k2", 'b') + " active\n");
   const auto plain = WithActive(*used, "plaintext");
   EXPECT_EQ(Keys::Parse(*plain)->active(), nullptr);
-  EXPECT_EQ(*WithActive(*plain, "k2"), *used);
+  EXPECT_EQ(*WithActive(*plain, "k2"), *used + "plaintext\n") << "rows may be in the clear";
   EXPECT_EQ(WithActive(text, "k3").status().code(), Code::kNotFound);
 }
 
@@ -128,11 +135,14 @@ TEST_F(Sealing, WhatIsSealedOpensWhereItBelongs) {
   }
 }
 
-TEST_F(Sealing, WhatIsInTheClearStaysSo) {
+TEST_F(Sealing, WhatIsInTheClearStaysSoIfItIsLetThrough) {
+  const Keys letting = *Keys::Parse("plaintext\n" + Line("k1", 'a') + "\n");
   for (std::string value : {"", "\x01\x02", "plain", "\xFF"}) {
     const std::string before = value;
     EXPECT_FALSE(CoverOf(value).sealed);
-    EXPECT_EQ(sealer_.Open(keys_, place_, value), SealFault::kNone);
+    EXPECT_EQ(sealer_.Open(keys_, place_, value), SealFault::kClear);
+    EXPECT_EQ(sealer_.Open(letting, place_, value), SealFault::kNone);
+    EXPECT_EQ(sealer_.Open(Keys(), place_, value), SealFault::kNone);
     EXPECT_EQ(value, before);
   }
 }

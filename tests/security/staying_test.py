@@ -5,6 +5,8 @@ import http.client
 import os
 import queue
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -31,6 +33,17 @@ ENDED = object()
 
 class Bytes:
     FromString = bytes
+
+
+def frame(kind, flags, stream, data):
+    """Of HTTP/2."""
+    return struct.pack(">I", len(data))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + data
+
+
+def literal(name, value):
+    """A field of a header, of less than 254 bytes, without compression."""
+    length = bytes([len(value)]) if len(value) < 127 else b"\x7f" + bytes([len(value) - 127])
+    return b"\x00" + bytes([len(name)]) + name.encode() + length + value.encode()
 
 
 
@@ -202,6 +215,29 @@ class Staying(unittest.TestCase):
         self.write(RULES[1:])
         self.reload()
         self.assertEqual(grpc.StatusCode.PERMISSION_DENIED, submits.end())
+
+    def test_who_reads_nothing_is_cut_off(self):
+        """What he is to be told waits behind what he does not take; he is not to have his places for ever."""
+        host, port = self.daemon.endpoint.rsplit(":", 1)
+        with socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS) as peer:
+            peer.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, struct.pack(">HI", 4, 0)))  # he takes no byte of any stream
+            header = b"".join(literal(*pair) for pair in (
+                (":method", "POST"), (":scheme", "http"), (":path", "/assent.v1.TransactionService/Events"), (":authority", "x"),
+                ("te", "trailers"), ("content-type", "application/grpc"), ("authorization", "Bearer " + self.tokens["viewer"])))
+            for number in range(8):
+                peer.sendall(frame(1, 4, 2 * number + 1, header) + frame(0, 1, 2 * number + 1, bytes(5)))
+            self.until_streams(8)
+            submits = self.submits("initiator")
+            self.assertEqual(0, self.submit(submits, "an-event"))
+            self.remove_tokens("viewer")
+            self.reload()
+            self.until_streams(1)  # of whoever has submitted
+
+    def until_streams(self, count):
+        line = f'assent_calls{{kind="stream"}} {count}\n'
+        until = time.monotonic() + PATIENCE_SECONDS
+        while line not in (page := self.daemon.ask("GET", "/metrics", None, {"Authorization": "Bearer " + self.tokens["admin"]})[2]):
+            self.assertLess(time.monotonic(), until, page)
 
     def test_a_command_that_was_out_goes_to_somebody_else(self):
         first, submits = self.session("stock"), self.submits("initiator")

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -9,9 +10,20 @@
 
 namespace assent::ctl {
 
-int WriteNewFile(const std::string& path, std::string_view bytes, mode_t mode) {
-  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-  if (file < 0) return errno;
+namespace {
+
+// That the folder of it has it, and not what it had before.
+int SyncFolderOf(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return errno;
+  const int error = ::fsync(fd) == 0 ? 0 : errno;
+  (void)::close(fd);
+  return error;
+}
+
+int WriteFile(const std::string& path, std::string_view bytes, int file) {
   ssize_t some = 1;
   while (!bytes.empty() && some > 0) {
     some = ::write(file, bytes.data(), bytes.size());
@@ -23,15 +35,26 @@ int WriteNewFile(const std::string& path, std::string_view bytes, mode_t mode) {
   return error;
 }
 
+}  // namespace
+
+int WriteNewFile(const std::string& path, std::string_view bytes, mode_t mode) {
+  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+  if (file < 0) return errno;
+  const int error = WriteFile(path, bytes, file);
+  return error != 0 ? error : SyncFolderOf(path);
+}
+
 int ReplaceFile(const std::string& path, std::string_view bytes) {
   struct stat there {};
   if (::stat(path.c_str(), &there) != 0) return errno;
-  const std::string fresh = path + ".new";
-  if (const int failed = WriteNewFile(fresh, bytes, 0600); failed != 0) return failed;
+  std::string fresh = path + ".XXXXXX";  // what a death leaves is in nobody's way
+  const int file = ::mkostemp(fresh.data(), O_CLOEXEC);
+  if (file < 0) return errno;
+  if (const int failed = WriteFile(fresh, bytes, file); failed != 0) return failed;
   if (::chown(fresh.c_str(), there.st_uid, there.st_gid) == 0 &&
       ::chmod(fresh.c_str(), there.st_mode & ALLPERMS) == 0 &&
       ::rename(fresh.c_str(), path.c_str()) == 0)
-    return 0;
+    return SyncFolderOf(path);
   const int error = errno;
   (void)::unlink(fresh.c_str());
   return error;

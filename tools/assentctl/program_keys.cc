@@ -39,8 +39,12 @@ void AddKeysCommands(Program& program) {
                   "assentctl keys use /etc/assent/keys k2027-05"});
   AddOne(keys, program, "init", "Make the file, with a new key that writes; overwrites nothing",
          KeysCommand::Do::kInit, {"assentctl keys init /etc/assent/keys k2026-11"});
-  AddOne(keys, program, "add", "Add a new key, which reads alone until it is used",
-         KeysCommand::Do::kAdd, {"assentctl keys add /etc/assent/keys k2027-05"});
+  AddOne(keys, program, "add",
+         "Add a new key, which reads alone until it is used; plaintext: let through what is in the "
+         "clear, of a log that was not sealed until now",
+         KeysCommand::Do::kAdd,
+         {"assentctl keys add /etc/assent/keys k2027-05",
+          "assentctl keys add /etc/assent/keys plaintext"});
   AddOne(keys, program, "use", "Say which key writes; the others read", KeysCommand::Do::kUse,
          {"assentctl keys use /etc/assent/keys k2027-05",
           "assentctl keys use /etc/assent/keys plaintext"});

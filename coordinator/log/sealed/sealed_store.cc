@@ -7,6 +7,11 @@
 namespace assent::log {
 namespace {
 
+constexpr char kWhatToStartWith[] =
+    ". Nothing is lost: start with a file of --encryption-keys that has the key, or that lets "
+    "through what is in the clear; a row that nobody will ever open is put out of service by "
+    "assentctl doctor";
+
 std::string KeyOf(std::string_view value) {
   const crypt::Cover cover = crypt::CoverOf(value);
   if (!cover.sealed) return std::string(crypt::kPlaintext);
@@ -84,12 +89,12 @@ std::optional<std::string> SealedStore::Open(const std::string& gid, std::string
                                              std::string& state, bool& lacks_key) {
   const auto keys = options_.keyring->Get();
   const bool any = crypt::CoverOf(spec).sealed || crypt::CoverOf(state).sealed;
-  if (!any) return {};
+  if (!any && keys->takes_plaintext()) return {};
   std::string opened_spec = spec;
   std::string opened_state = state;
   const std::string* at = &spec;
   auto fault = sealer_.Open(*keys, PlaceOf(Field::kSpec, gid), opened_spec);
-  if (fault == crypt::SealFault::kNone) {
+  if (fault == crypt::SealFault::kNone && !IsOutOfService(gid, state)) {
     at = &state;
     fault = sealer_.Open(*keys, PlaceOf(Field::kState, gid), opened_state);
   }
@@ -98,9 +103,13 @@ std::optional<std::string> SealedStore::Open(const std::string& gid, std::string
     state = std::move(opened_state);
     return {};
   }
-  lacks_key = fault == crypt::SealFault::kNoKey || fault == crypt::SealFault::kOtherKey;
+  lacks_key = fault != crypt::SealFault::kForged;
   return std::string(at == &spec ? "its spec is " : "its state is ") +
          crypt::Describe(fault, crypt::CoverOf(*at).key_id) + " (there are: " + keys->Names() + ")";
+}
+
+bool SealedStore::IsOutOfService(const std::string& gid, const std::string& state) const {
+  return !crypt::CoverOf(state).sealed && options_.set_aside(gid, "", state) == state;
 }
 
 void SealedStore::OpenOrSetAside(const std::string& gid, std::string& spec, std::string& state) {
@@ -108,6 +117,7 @@ void SealedStore::OpenOrSetAside(const std::string& gid, std::string& spec, std:
   const auto why = Open(gid, spec, state, lacks_key);
   if (!why) return;
   options_.report->NoteUnopened();
+  if (options_.on_set_aside && !IsOutOfService(gid, state)) options_.on_set_aside(gid, *why);
   state = options_.set_aside(gid, *why, state);
 }
 
@@ -119,7 +129,8 @@ Status SealedStore::Load(const std::vector<Slot>& slots, const Log::LiveVisitor&
   LiveRow opened;
   const auto open = [&](const LiveRow& row) {
     last_serial_ = std::max(last_serial_, row.serial);
-    if (!crypt::CoverOf(row.spec).sealed && !crypt::CoverOf(row.state).sealed) return visit(row);
+    const bool any = crypt::CoverOf(row.spec).sealed || crypt::CoverOf(row.state).sealed;
+    if (!any && options_.keyring->Get()->takes_plaintext()) return visit(row);
     opened = row;
     bool lacks_key = false;
     const auto why = Open(opened.gid, opened.spec, opened.state, lacks_key);
@@ -128,9 +139,7 @@ Status SealedStore::Load(const std::vector<Slot>& slots, const Log::LiveVisitor&
     opened.state = options_.set_aside(row.gid, *why, row.state);
     const bool set_aside_before = opened.state == row.state;
     if (lacks_key && !loaded_ && !set_aside_before) {
-      return FailedPrecondition("transaction " + row.gid + ": " + *why +
-                                ". Nothing is lost: start with a file of --encryption-keys that "
-                                "has the key");
+      return FailedPrecondition("transaction " + row.gid + ": " + *why + kWhatToStartWith);
     }
     return visit(opened);
   };
@@ -150,19 +159,12 @@ Status SealedStore::CheckFinishedKeys() {
   Result<std::vector<FinishedRow>> found = inner_->Scan(0, SealedOptions::kStartRows);
   if (!found.ok()) return found.status();
   const auto keys = options_.keyring->Get();
-  for (const FinishedRow& row : *found) {
-    for (const std::string* value : {&row.spec, &row.state}) {
-      const crypt::Cover cover = crypt::CoverOf(*value);
-      if (!cover.whole) continue;
-      const crypt::Key* key = keys->Find(cover.key_id);
-      if (key != nullptr && key->print() == cover.key_print) continue;
-      const auto fault = key == nullptr ? crypt::SealFault::kNoKey : crypt::SealFault::kOtherKey;
-      return FailedPrecondition("finished transaction " + row.gid + " is " +
-                                crypt::Describe(fault, cover.key_id) +
-                                " (there are: " + keys->Names() +
-                                "). Nothing is lost: start with a file of --encryption-keys that "
-                                "has the key");
-    }
+  for (FinishedRow& row : *found) {
+    if (IsOutOfService(row.gid, row.state)) continue;  // a person has looked
+    bool lacks_key = false;
+    const auto why = Open(row.gid, row.spec, row.state, lacks_key);
+    if (why && lacks_key)
+      return FailedPrecondition("finished transaction " + row.gid + ": " + *why + kWhatToStartWith);
   }
   return OkStatus();
 }
@@ -223,12 +225,13 @@ Status SealedStore::Write(const std::vector<const std::vector<Entry>*>& batches,
 bool SealedStore::SealAnew(const std::string& gid, std::string& spec, std::string& state) {
   const crypt::Key* key = walk_keys_->active();
   const std::string wanted(key == nullptr ? crypt::kPlaintext : std::string_view(key->id()));
-  const std::set<std::string> under{KeyOf(spec), KeyOf(state)};
+  const bool is_out = IsOutOfService(gid, state);
+  std::set<std::string> under{KeyOf(spec)};
+  if (!is_out) under.insert(KeyOf(state));
   bool lacks_key = false;
   std::string new_spec = spec;
   std::string new_state = state;
-  const bool stays = under == std::set<std::string>{wanted} ||
-                     (!crypt::CoverOf(state).sealed && options_.set_aside(gid, "", state) == state);
+  const bool stays = under == std::set<std::string>{wanted} || is_out;
   if (stays || Open(gid, new_spec, new_state, lacks_key)) {
     for (const std::string& one : under) ++walk_rows_[one];
     return false;

@@ -89,6 +89,8 @@ struct SealedOptions {
   std::function<std::string(const std::string& gid, const std::string& why,
                             const std::string& state)>
       set_aside{};
+  // A finished row did not open, and somebody has asked for it. On the log's thread.
+  std::function<void(const std::string& gid, const std::string& why)> on_set_aside{};
   // A walk has been over all rows. On the log's thread.
   std::function<void(const KeyCounts& rows, std::uint64_t sealed_anew)> on_walked{};
 };
@@ -136,6 +138,8 @@ class SealedStore final : public RowStore {
                                   bool& lacks_key);
   // The same; what does not open is set aside.
   void OpenOrSetAside(const std::string& gid, std::string& spec, std::string& state);
+  // Its state says so, in the clear.
+  bool IsOutOfService(const std::string& gid, const std::string& state) const;
   Status CheckFinishedKeys();
   bool SealAnew(const std::string& gid, std::string& spec, std::string& state);
   Status StepWalk();

@@ -1,6 +1,7 @@
 #include "coordinator/log/sqlite/sqlite_backup.h"
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -16,6 +17,7 @@ namespace {
 
 // What the log waits for at most: a quarter of a MiB, from memory as a rule.
 constexpr int kPagesOfAStep = 64;
+constexpr char kCompactSuffix[] = "-compact";
 // Room that is left to the log while a copy is made beside it.
 constexpr std::uint64_t kRoomLeftBytes = std::uint64_t{64} << 20;
 
@@ -25,11 +27,26 @@ SqliteBackup::~SqliteBackup() {
   copy_.Close();  // of a log that ended meanwhile: SQLite keeps it for what is still under way
   (void)unlink(path_.c_str());
   (void)unlink((path_ + "-journal").c_str());
+  (void)unlink((path_ + kCompactSuffix).c_str());
 }
 
 Status SqliteBackup::Failure(const std::string& what, int code) const {
   const std::string text = path_ + ": " + what + ": " + copy_.ErrorText(code);
   return IsFull(code) ? ResourceExhausted(text) : Unavailable(text);
+}
+
+Status SqliteBackup::MakeFile(const std::string& path, std::uint64_t bytes) const {
+  (void)unlink(path.c_str());
+  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0) return Unavailable(path + ": cannot be created: " + std::strerror(errno));
+  struct statvfs disk {};
+  const bool known = fstatvfs(fd, &disk) == 0;
+  close(fd);
+  const std::uint64_t needed = bytes + kRoomLeftBytes;
+  if (!known || disk.f_bavail * disk.f_frsize >= needed) return OkStatus();
+  return ResourceExhausted(path + ": the disk has not the room for a copy beside the log: " +
+                           std::to_string(needed >> 20) + " MiB are needed, " +
+                           std::to_string(disk.f_bavail * disk.f_frsize >> 20) + " are free");
 }
 
 Status SqliteBackup::Begin(SqliteConnection& log) {
@@ -38,18 +55,8 @@ Status SqliteBackup::Begin(SqliteConnection& log) {
   int code = log.QueryInt("PRAGMA page_count", pages);
   if (code == SQLITE_OK) code = log.QueryInt("PRAGMA page_size", page_bytes);
   if (code != SQLITE_OK) return Unavailable(path_ + ": measure the log: " + log.ErrorText(code));
-  (void)unlink(path_.c_str());
-  const int fd = open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd < 0) return Unavailable(path_ + ": cannot be created: " + std::strerror(errno));
-  struct statvfs disk {};
-  const bool known = fstatvfs(fd, &disk) == 0;
-  close(fd);
-  const std::uint64_t needed = static_cast<std::uint64_t>(pages * page_bytes) + kRoomLeftBytes;
-  if (known && disk.f_bavail * disk.f_frsize < needed) {
-    return ResourceExhausted(path_ + ": the disk has not the room for a copy beside the log: " +
-                             std::to_string(needed >> 20) + " MiB are needed, " +
-                             std::to_string(disk.f_bavail * disk.f_frsize >> 20) + " are free");
-  }
+  Status made = MakeFile(path_, static_cast<std::uint64_t>(pages * page_bytes));
+  if (!made.ok()) return made;
   code = copy_.Open(path_, "");
   // A death leaves a file of no meaning.
   if (code == SQLITE_OK)
@@ -108,6 +115,26 @@ Status SqliteBackup::Sync() const {
   const int error = base::SyncPath(path_, O_RDWR);
   if (error == 0) return OkStatus();
   return Unavailable(path_ + ": cannot be synchronised: " + std::strerror(error));
+}
+
+Status SqliteBackup::Compact() {
+  std::int64_t pages = 0;
+  std::int64_t page_bytes = 0;
+  int code = copy_.QueryInt("PRAGMA page_count", pages);
+  if (code == SQLITE_OK) code = copy_.QueryInt("PRAGMA page_size", page_bytes);
+  if (code != SQLITE_OK) return Failure("measure the copy", code);
+  const std::string compact = path_ + kCompactSuffix;
+  Status made = MakeFile(compact, static_cast<std::uint64_t>(pages * page_bytes));
+  if (!made.ok()) return made;
+  std::string quoted;
+  for (const char c : compact) quoted += c == '\'' ? std::string("''") : std::string(1, c);
+  code = copy_.Execute("VACUUM INTO '" + quoted + "'");
+  if (code != SQLITE_OK) return Failure("compact", code);
+  copy_.Close();
+  if (rename(compact.c_str(), path_.c_str()) != 0)
+    return Unavailable(path_ + ": cannot be replaced: " + std::strerror(errno));
+  code = copy_.Open(path_, "");
+  return code == SQLITE_OK ? OkStatus() : Failure("open the copy", code);
 }
 
 Status SqliteBackup::Seal() {

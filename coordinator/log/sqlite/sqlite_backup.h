@@ -54,6 +54,8 @@ class SqliteBackup {
   // On the thread of who makes the copy, between steps: waits until what was written is on the
   // disk.
   Status Sync() const;
+  // Once it is done, before Seal: leaves out what rows once were, which free pages keep.
+  Status Compact();
   // Once it is done: one file, which no coordinator starts with, on the disk.
   Status Seal();
 
@@ -61,6 +63,8 @@ class SqliteBackup {
 
  private:
   Status Begin(SqliteConnection& log);
+  // An empty one, its owner's alone, where there is room for so much.
+  Status MakeFile(const std::string& path, std::uint64_t bytes) const;
   Status Failure(const std::string& what, int code) const;
 
   const std::string path_;

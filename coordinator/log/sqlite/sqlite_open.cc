@@ -232,10 +232,11 @@ Status SqliteStore::Configure() {
     code = db_.SetCacheBytes(options_.cache_bytes);
   }
   if (code == SQLITE_OK) {
-    code = db_.Execute(
-        "PRAGMA secure_delete = OFF; PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF;"
-        "PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = -1;"
-        "PRAGMA foreign_keys = OFF; PRAGMA recursive_triggers = OFF");
+    code = db_.Execute(std::string("PRAGMA secure_delete = ") +
+                       (options_.leaves_no_remains ? "ON" : "OFF") +
+                       "; PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF;"
+                       "PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = -1;"
+                       "PRAGMA foreign_keys = OFF; PRAGMA recursive_triggers = OFF");
   }
   if (code != SQLITE_OK) return Failure("configure the connection", code);
   if (journal != "wal") {

@@ -53,6 +53,9 @@ struct SqliteOptions {
   // Finished rows with one of these outcomes are removed by kForget only, and count against no
   // limit: what a person decided stays until a person has seen it.
   std::vector<std::uint8_t> pinned_outcomes{};
+  // What a row was is overwritten when it changes, and a backup has nothing of it either: of a log
+  // that is sealed.
+  bool leaves_no_remains = false;
   // How often an idle log looks for rows to remove. A busy one looks with each commit.
   std::chrono::milliseconds retention_interval = std::chrono::seconds(1);
 

@@ -29,7 +29,8 @@ const char* Verdict(Grade grade) {
     case Grade::kSound: return "sound: a coordinator can start with it";
     case Grade::kNotice: return "a coordinator can start with it; a person should look";
     case Grade::kDamaged:
-      return "damaged: a coordinator refuses to start with it (65). Copy all files first. A row "
+      return "damaged: a coordinator refuses to start with it (65, 73). Copy all files first. A "
+             "row "
              "that is\nnamed above can be taken out of service, with --out-of-service ROW; "
              "anything "
              "else wants the\nfiles back, or a backup";
