@@ -72,6 +72,16 @@ test_node() {
   local words="npm test"
   [[ -z $short ]] || words="node --test test/{rules,types,testkit,readme,tls,contract}.test.mjs"
   suite "node${short:+, short}" bash -c "cd participant-sdk/node && $words"
+  test_express
+}
+
+# A participant over HTTP, on the SDK as it stands beside it.
+test_express() {
+  if ! (cd examples/http/express && npm ci --no-audit --no-fund); then
+    skipped+=("express: its packages cannot be fetched here")
+    return 0
+  fi
+  suite "express" bash -c "cd examples/http/express && node --test --test-timeout=600000 test.mjs"
 }
 
 test_java() {

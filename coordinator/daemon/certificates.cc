@@ -76,6 +76,13 @@ Result<std::unique_ptr<Certificates>> Certificates::Open(const Config& config, V
   auto participants = Dialling("tls-participant-ca", config.tls_participant_ca, config, nullptr);
   if (!participants.ok()) return participants.status();
   all->participants_ = std::move(participants).value();
+  for (const std::string& entry : config.unary) {
+    if (all->http_participants_ != nullptr) break;
+    auto opened = Receiver("tls-participant-ca", config.tls_participant_ca,
+                           entry.substr(entry.find('=') + 1), config);
+    if (!opened.ok()) return opened.status();
+    all->http_participants_ = std::move(opened).value();
+  }
   auto webhook = Receiver("tls-webhook-ca", config.tls_webhook_ca, config.webhook_url, config);
   if (!webhook.ok()) return webhook.status();
   all->webhook_ = std::move(webhook).value();
@@ -109,18 +116,21 @@ std::int64_t HoursUntil(std::chrono::system_clock::time_point expires) {
 
 post::Dialling Certificates::OfWebhook() const { return DiallingOf(webhook_.get()); }
 post::Dialling Certificates::OfTracing() const { return DiallingOf(tracing_.get()); }
+post::Dialling Certificates::OfHttpParticipants() const {
+  return DiallingOf(http_participants_.get());
+}
 Certificates::Expiry Certificates::WebhookCaExpires() const { return ExpiryOf(webhook_.get()); }
 Certificates::Expiry Certificates::TraceCaExpires() const { return ExpiryOf(tracing_.get()); }
 
 void Certificates::Look() {
   if (keeper_ != nullptr && keeper_->HaveFilesChanged()) ReloadServer();
-  for (tls::DialKeeper* const one : {webhook_.get(), tracing_.get()})
+  for (tls::DialKeeper* const one : {webhook_.get(), tracing_.get(), http_participants_.get()})
     if (one != nullptr && one->HaveFilesChanged()) ReloadDial(*one);
 }
 
 void Certificates::Reload() {
   if (keeper_ != nullptr) ReloadServer();
-  for (tls::DialKeeper* const one : {webhook_.get(), tracing_.get()})
+  for (tls::DialKeeper* const one : {webhook_.get(), tracing_.get(), http_participants_.get()})
     if (one != nullptr) ReloadDial(*one);
 }
 

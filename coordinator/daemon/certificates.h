@@ -47,6 +47,8 @@ class Certificates {
   // newest, for as long as this lives.
   post::Dialling OfWebhook() const;
   post::Dialling OfTracing() const;
+  // Likewise, of participants that --unary names as https://.
+  post::Dialling OfHttpParticipants() const;
   // When the first CA of its file expires; none: it has no file.
   using Expiry = std::optional<std::chrono::system_clock::time_point>;
   Expiry WebhookCaExpires() const;
@@ -68,8 +70,9 @@ class Certificates {
   void TellOfFailure(const Status& failed) const;
 
   std::unique_ptr<tls::Keeper> keeper_;
-  std::unique_ptr<tls::DialKeeper> webhook_;  // nullptr: it is not dialled over TLS
-  std::unique_ptr<tls::DialKeeper> tracing_;  // likewise
+  std::unique_ptr<tls::DialKeeper> webhook_;            // nullptr: it is not dialled over TLS
+  std::unique_ptr<tls::DialKeeper> tracing_;            // likewise
+  std::unique_ptr<tls::DialKeeper> http_participants_;  // likewise
   std::function<void(const Status& read)> listener_;
   std::shared_ptr<grpc::ChannelCredentials> peers_;
   std::shared_ptr<grpc::ChannelCredentials> participants_;

@@ -18,6 +18,7 @@
 #include "coordinator/daemon/auth.h"
 #include "coordinator/daemon/certificates.h"
 #include "coordinator/daemon/config_checks.h"
+#include "coordinator/daemon/participants.h"
 #include "coordinator/daemon/sealing.h"
 #include "coordinator/daemon/settings.h"
 #include "coordinator/daemon/tracing.h"
@@ -259,6 +260,7 @@ Status CheckFiles(const Config& config) {
   if (!certificates.ok()) return certificates.status();
   status = OpenWebhook(config, **certificates).status();
   if (status.ok()) status = OpenTracing(config, **certificates).status();
+  if (status.ok()) status = ReadUnarySecrets(config).status();
   return status;
 }
 

@@ -14,6 +14,7 @@
 #include "coordinator/post/target.h"
 #include "coordinator/security/jwt.h"
 #include "coordinator/transport/grpc_caller.h"
+#include "coordinator/transport/http/http_caller.h"
 
 namespace assent::daemon {
 
@@ -233,10 +234,34 @@ Status CheckJwt(const Config& c) {
       "auth-jwks without auth-rules: a JWT says who comes, and rules what he may");
 }
 
+namespace {
+
+// The URL is not repeated: it may have a password in it.
+Status CheckUnaryUrl(const std::string& name, std::string_view url, const Config& c) {
+  Status named = core::CheckServiceName(name, "unary");
+  if (!named.ok()) return named;
+  const auto target = post::ParseUrl(url);
+  if (!target.ok()) {
+    return InvalidArgument("unary of " + name +
+                           " is no such address: " + target.status().message());
+  }
+  if (!target->secure || !c.tls_participant_ca.empty()) return OkStatus();
+  return InvalidArgument("unary of " + name +
+                         " is an https:// address: that takes --tls-participant-ca, the file of "
+                         "the CA that signs the participant's certificate");
+}
+
+}  // namespace
+
 Status CheckUnary(const Config& c) {
   for (const std::string& entry : c.unary) {
     const std::size_t equals = entry.find('=');
     std::string_view address = std::string_view(entry).substr(std::min(entry.size(), equals + 1));
+    if (equals != std::string::npos && transport::IsHttp(address)) {
+      Status checked = CheckUnaryUrl(entry.substr(0, equals), address, c);
+      if (!checked.ok()) return checked;
+      continue;
+    }
     const bool tls = address.rfind(transport::kTlsScheme, 0) == 0;
     if (tls) address.remove_prefix(transport::kTlsScheme.size());
     if (equals == std::string::npos || !IsHostAndPort(address)) {

@@ -5,6 +5,7 @@
 #include "coordinator/daemon/config_checks.h"
 #include "coordinator/daemon/logging.h"
 #include "coordinator/transport/grpc_caller.h"
+#include "coordinator/transport/http/http_caller.h"
 
 namespace assent::daemon {
 namespace {
@@ -18,13 +19,16 @@ void WarnOfPlainParticipants(const Config& config) {
   std::string plain;
   for (const std::string& entry : config.unary) {
     const std::string address = entry.substr(entry.find('=') + 1);
-    if (address.rfind(transport::kTlsScheme, 0) == 0 || IsLoopback(address)) continue;
+    const bool safe = transport::IsHttp(address)
+                          ? !IsInTheClear(address)
+                          : address.rfind(transport::kTlsScheme, 0) == 0 || IsLoopback(address);
+    if (safe) continue;
     plain += (plain.empty() ? "" : ",") + entry;
   }
   if (plain.empty()) return;
   spdlog::warn(
       "event=unary_exposed participants={} hint=\"they are dialled without TLS: others on the way "
-      "can read payloads, or pose as them; NAME=tls:HOST:PORT\"",
+      "can read payloads, or pose as them; NAME=tls:HOST:PORT, or https://\"",
       OneLine(plain, kMaxBytes));
 }
 

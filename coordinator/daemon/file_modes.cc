@@ -22,7 +22,8 @@ void Look(const std::string& path, mode_t bad, const char* why, std::vector<Open
 std::vector<OpenFile> OpenFiles(const Config& config) {
   std::vector<OpenFile> found;
   Look(config.data, kAnyUseByOthers, "others can enter the data folder: chmod 700", found);
-  for (const std::string& secret : {config.webhook_secret_file, config.trace_headers_file})
+  for (const std::string& secret :
+       {config.webhook_secret_file, config.trace_headers_file, config.unary_secrets_file})
     Look(secret, kAnyUseByOthers, "others can read or change this secret: chmod 600", found);
   for (const std::string& rules : {config.auth_rules, config.auth_tokens})
     Look(rules, kWriteByOthers, "others can say by it who may what: chmod 644, or 600", found);

@@ -9,6 +9,7 @@
 
 #include "coordinator/daemon/certificates.h"
 #include "coordinator/daemon/http_port.h"
+#include "coordinator/daemon/participants.h"
 #include "proto/tls/uncompressed.h"
 
 namespace assent::daemon {
@@ -38,7 +39,9 @@ AcceptorOptions ConnectionLimits(const Config& config) {
   options.max_connections_count = config.max_connections;
   options.max_connections_per_address_count = config.max_connections_per_address;
   const std::size_t reserve =
-      kOwnFiles + kFilesPerDialledAddress * config.unary.size() + HttpConnections(config);
+      kOwnFiles + kFilesPerDialledAddress * config.unary.size() +
+      CountHttpParticipants(config) * static_cast<std::size_t>(config.unary_max_in_flight) +
+      HttpConnections(config);
   if (!FitToFileLimit(reserve, options)) {
     spdlog::warn(
         "event=few_files connections={} max_connections={} hint=\"the limit on open files leaves "

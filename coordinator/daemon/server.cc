@@ -27,6 +27,7 @@
 #include "coordinator/daemon/listener.h"
 #include "coordinator/daemon/no_reflection.h"
 #include "coordinator/daemon/open_log.h"
+#include "coordinator/daemon/participants.h"
 #include "coordinator/daemon/sealing.h"
 #include "coordinator/daemon/self_dial.h"
 #include "coordinator/daemon/shown_settings.h"
@@ -45,11 +46,9 @@
 #include "coordinator/log/epoch.h"
 #include "coordinator/service/record.h"
 #include "coordinator/service/service.h"
-#include "coordinator/transport/grpc_caller.h"
 #include "coordinator/transport/grpc_streams.h"
 #include "coordinator/transport/session_hub.h"
 #include "coordinator/transport/switchboard.h"
-#include "coordinator/transport/unary_dialer.h"
 
 namespace assent::daemon {
 namespace {
@@ -86,8 +85,8 @@ struct Server::Parts {
   VisitorLog visitors;
   std::unique_ptr<transport::Switchboard> board;
   std::unique_ptr<transport::SessionHub> hub;
-  std::unique_ptr<transport::GrpcCaller> caller;
-  std::unique_ptr<transport::UnaryDialer> dialer;
+  UnarySecrets unary_secrets;
+  std::unique_ptr<Participants> dialled;
   std::unique_ptr<door::GrpcPeers> peers;  // with a shared log
   std::unique_ptr<service::Service> operations;
   std::unique_ptr<grpc::Service> service;
@@ -202,6 +201,9 @@ Status Server::Parts::OpenReceivers() {
   auto opened_tracing = OpenTracing(config, *certificates);
   if (!opened_tracing.ok()) return opened_tracing.status();
   tracing = std::move(opened_tracing).value();
+  auto secrets = ReadUnarySecrets(config);
+  if (!secrets.ok()) return secrets.status();
+  unary_secrets = std::move(secrets).value();
   WarnOfWebhook(config);
   WarnOfTracing(config);
   WarnOfPlainParticipants(config);
@@ -229,12 +231,8 @@ void Server::Parts::MakeTransports(const log::Recovered& recovered) {
   board = std::make_unique<transport::Switchboard>(board_limits, *engine, clock, &visitors);
   hub = std::make_unique<transport::SessionHub>(transport::SessionHubOptions{}, *board);
   sessions = transport::MakeSessionService(*hub, door::AdmitSessions(&guard));
-  transport::UnaryDialerOptions dialer_options;
-  dialer_options.services = config.UnaryServices();
-  dialer_options.max_in_flight_per_target_count = config.unary_max_in_flight;
-  caller = std::make_unique<transport::GrpcCaller>(certificates->OfParticipants());
-  dialer = std::make_unique<transport::UnaryDialer>(dialer_options, *caller, *board);
-  dialer->Open(recovered.log_id);
+  dialled = std::make_unique<Participants>(config, *certificates, std::move(unary_secrets), *board);
+  dialled->Open(recovered.log_id);
 }
 
 void Server::Parts::MakeService(const log::Recovered& recovered) {
@@ -453,7 +451,7 @@ void Server::Stop() {
   if (p.webhook) CloseWebhook(*p.webhook);
   if (p.tracing) CloseTracing(*p.tracing);
   if (p.audit) CloseAudit(*p.audit);  // who waited for it has been told by the engine
-  p.dialer.reset();                   // its last callbacks go to the engine, which is still there
+  p.dialled.reset();                  // its last callbacks go to the engine, which is still there
   p.log.reset();                      // likewise
   p.server.reset();
   p.door.reset();

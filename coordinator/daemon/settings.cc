@@ -68,8 +68,8 @@ constexpr Setting kSettings[] = {
            CheckTlsPeerCa),
     FileOf(
         "tls-participant-ca", &Config::tls_participant_ca,
-        "File with the CAs of participants that --unary names as tls:HOST:PORT, which are dialled "
-        "over TLS with --tls-cert, if there is one"),
+        "File with the CAs of participants that --unary names as tls:HOST:PORT or https://, which "
+        "are dialled over TLS with --tls-cert, if there is one"),
     FileOf("tls-webhook-ca", &Config::tls_webhook_ca,
            "File with the CAs of an https:// receiver of --webhook-url, which is shown --tls-cert "
            "then, "
@@ -102,12 +102,15 @@ constexpr Setting kSettings[] = {
        "what began before; lossless: it is, if the server has synchronous standbys",
        CheckStoreFailover),
     Of("unary", &Config::unary,
-       "NAME=HOST:PORT of a participant that is dialled, NAME=tls:HOST:PORT over TLS; repeat it "
-       "for "
-       "more services or more instances",
+       "NAME=HOST:PORT of a participant that is dialled, NAME=tls:HOST:PORT over TLS, "
+       "NAME=http://HOST:PORT/PATH or https:// of one that serves HTTP; repeat it for more "
+       "services or more instances",
        CheckUnary),
     Number("unary-max-in-flight", &Config::unary_max_in_flight, 1, 65'536,
            "Calls under way to one dialled address"),
+    FileOf("unary-secrets-file", &Config::unary_secrets_file,
+           "File with the secrets, of 16 to 4096 bytes, with which calls to http:// and https:// "
+           "participants are signed, as NAME: SECRET on each line; none: they are not signed"),
     Of("webhook-url", &Config::webhook_url,
        "http://HOST:PORT/PATH, or https://, that is told of transactions that begin to need a "
        "person, or end MIXED or HAZARD; none: nobody is",

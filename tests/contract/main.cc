@@ -131,8 +131,10 @@ int Participant(const Shared& shared, ParticipantOptions options) {
   const std::vector<Row> rows = ParticipantRows();
   if (shared.list) return List(rows, shared.json);
   std::string wrong = UnknownRule(shared.rules, rows);
-  if (options.session.empty() == options.unary.empty())
-    wrong = "one of --session HOST:PORT and --unary HOST:PORT is needed";
+  const int ways = !options.session.empty() + !options.unary.empty() + !options.http.empty();
+  if (ways != 1) wrong = "one of --session HOST:PORT, --unary HOST:PORT and --http URL is needed";
+  if (!options.secret_file.empty() && options.http.empty())
+    wrong = "--secret-file is of use with --http alone";
   if (!wrong.empty()) return Report("", {{}, wrong}, shared.json);
   options.start = shared.start;
   options.rules = shared.rules;
@@ -162,6 +164,11 @@ int main(int argc, char** argv) {
                          "HOST:PORT to listen at, for a participant that dials");
   participant.add_option("--unary", options.unary,
                          "HOST:PORT of a participant that is dialled; port 0: one is picked");
+  participant.add_option(
+      "--http", options.http,
+      "http://HOST:PORT/PATH of a participant that serves HTTP; port 0: likewise");
+  participant.add_option("--secret-file", options.secret_file,
+                         "With --http: file with the secret that commands are signed with");
   participant
       .add_option("--protocols", options.protocols,
                   "Those of 2pc, tcc, saga that add is there for; default: what is offered")

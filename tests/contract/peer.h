@@ -1,7 +1,7 @@
 #pragma once
 
-// A participant as the rules see it, whichever way it is reached. Two forms: SessionPeer, which it
-// dials, and UnaryPeer, which dials it.
+// A participant as the rules see it, whichever way it is reached. Three forms: SessionPeer, which
+// it dials, UnaryPeer and HttpPeer, which dial it.
 
 #include <chrono>
 #include <cstdint>
@@ -40,6 +40,14 @@ class Peer {
   virtual std::future<Answer> Send(v1::BranchCommand command) = 0;
   // Sends these bytes in place of a command's (unary) or a frame's (session).
   virtual void SendBytes(std::string bytes) = 0;
+  // The bytes that `command` would be sent as.
+  virtual std::string OnTheWire(const v1::BranchCommand& command) = 0;
+  // Sends `command` as somebody would who is no coordinator, in each way that there is here.
+  struct Forged {
+    std::string how;
+    std::future<Answer> answer;
+  };
+  virtual std::vector<Forged> SendForged(const v1::BranchCommand&) { return {}; }
   // Loses the answers that are on their way: the calls are cancelled, the stream is cut.
   virtual void LoseAnswers() = 0;
   // What it has announced; empty: this transport announces nothing.

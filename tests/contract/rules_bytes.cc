@@ -15,14 +15,6 @@ std::string AllBytes() {
   return bytes + std::string("\xff\xfe\0\xc3(", 5);
 }
 
-// The bytes that `command` is sent as: by itself (unary), in a frame (session).
-std::string OnTheWire(Examination& e, const v1::BranchCommand& command) {
-  if (e.peer().sessions() == nullptr) return command.SerializeAsString();
-  v1::CoordinatorFrame frame;
-  *frame.add_commands() = command;
-  return frame.SerializeAsString();
-}
-
 void GoesOn(Examination& e, const std::string& what) {
   if (e.subject().ours())
     e.Expect(e.subject().Running(), "the process runs after " + what, "it has ended");
@@ -118,14 +110,21 @@ void Hostile(Examination& e) {
     c.clear_branch_id();
   });
 
+  const Work forged = e.NewAdd(protocol, 5);
+  for (Peer::Forged& one : e.peer().SendForged(Command(forged, Forward(protocol)))) {
+    const Answer answer = e.Take(one.answer);
+    e.Expect(!answer.reply, "a command " + one.how + " has no reply", Shown(answer));
+  }
+  e.LedgerIs(forged.account, {0, 0}, "of commands that no coordinator has sent");
+
   e.peer().SendBytes(std::string("\xff\xff\xff\xff\xff\x07garbage", 13));
   GoesOn(e, "bytes that are no message");
-  std::string bytes = OnTheWire(e, Command(e.NewAdd(protocol, 5), Forward(protocol)));
+  std::string bytes = e.peer().OnTheWire(Command(e.NewAdd(protocol, 5), Forward(protocol)));
   e.peer().SendBytes(bytes.substr(0, bytes.size() / 2));
   GoesOn(e, "half a message");
   v1::BranchCommand command = Command(e.NewAdd(protocol, 5), Forward(protocol));
   command.set_action("no-\x7f\x7f-text");
-  bytes = OnTheWire(e, command);
+  bytes = e.peer().OnTheWire(command);
   for (char& c : bytes) c = c == '\x7f' ? '\xff' : c;
   e.peer().SendBytes(bytes);
   GoesOn(e, "an action that is not UTF-8");

@@ -1,11 +1,14 @@
 #include "tests/contract/run.h"
 
 #include <algorithm>
+#include <fstream>
 #include <map>
 #include <memory>
+#include <string_view>
 #include <utility>
 
 #include "tests/contract/examination.h"
+#include "tests/contract/http_peer.h"
 #include "tests/contract/rules.h"
 #include "tests/contract/session_peer.h"
 #include "tests/contract/unary_peer.h"
@@ -67,6 +70,35 @@ Verdict Look(const Rule& rule, Examination& e) {
   return VerdictOf(rule.name, rule.sentence, findings, seconds.count());
 }
 
+// A port for 0.
+std::string Picked(std::string target) {
+  const std::size_t colon = target.rfind(':');
+  if (colon != std::string::npos && target.substr(colon) == ":0")
+    target = target.substr(0, colon + 1) + std::to_string(test::FreePort());
+  return target;
+}
+
+Status DialHttp(const ParticipantOptions& options, std::map<std::string, std::string>& env,
+                std::unique_ptr<Peer>& peer) {
+  constexpr std::string_view kScheme = "http://";
+  const std::string& url = options.http;
+  if (url.rfind(kScheme, 0) != 0) return InvalidArgument("--http takes http://HOST:PORT/PATH");
+  const std::size_t slash = std::min(url.find('/', kScheme.size()), url.size());
+  const std::string target = Picked(url.substr(kScheme.size(), slash - kScheme.size()));
+  const std::string path = slash == url.size() ? "/" : url.substr(slash);
+  std::string secret;
+  if (!options.secret_file.empty()) {
+    std::ifstream file(options.secret_file);
+    std::getline(file, secret);
+    if (secret.empty()) return InvalidArgument("there is no secret in " + options.secret_file);
+    env["ASSENT_CONTRACT_SECRET_FILE"] = options.secret_file;
+  }
+  env["ASSENT_CONTRACT_LISTEN"] = target;
+  env["ASSENT_CONTRACT_PATH"] = path;
+  peer = std::make_unique<HttpPeer>(std::string(kScheme) + target + path, secret, options.patience);
+  return OkStatus();
+}
+
 }  // namespace
 
 Outcome RunParticipant(const ParticipantOptions& options,
@@ -81,11 +113,11 @@ Outcome RunParticipant(const ParticipantOptions& options,
     if (!listening.ok()) return {{}, listening.message()};
     env["ASSENT_ENDPOINT"] = dialled->sessions()->address();
     peer = std::move(dialled);
+  } else if (!options.http.empty()) {
+    const Status made = DialHttp(options, env, peer);
+    if (!made.ok()) return {{}, made.message()};
   } else {
-    std::string target = options.unary;
-    const std::size_t colon = target.rfind(':');
-    if (colon != std::string::npos && target.substr(colon) == ":0")
-      target = target.substr(0, colon + 1) + std::to_string(test::FreePort());
+    const std::string target = Picked(options.unary);
     env["ASSENT_CONTRACT_LISTEN"] = target;
     peer = std::make_unique<UnaryPeer>(target, options.patience);
   }

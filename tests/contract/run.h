@@ -13,9 +13,11 @@
 namespace assent::contract {
 
 struct ParticipantOptions {
-  std::string session;  // where to listen, or
-  std::string unary;    // where to dial (with a command, port 0: one is picked)
-  std::string start;    // the command; empty: somebody else runs it
+  std::string session;      // where to listen, or
+  std::string unary;        // where to dial (with a command, port 0: one is picked), or
+  std::string http;         // the same, a URL
+  std::string secret_file;  // with `http`: what is signed with; empty: nothing is
+  std::string start;        // the command; empty: somebody else runs it
   // "2pc", "tcc", "saga". Empty: what its Hello says; unary: what is not refused.
   std::vector<std::string> protocols;
   std::vector<std::string> rules;  // empty: all

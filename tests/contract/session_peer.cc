@@ -26,6 +26,12 @@ void SessionPeer::SendBytes(std::string bytes) {
   if (const auto session = server_.Current()) session->WriteBytes(bytes);
 }
 
+std::string SessionPeer::OnTheWire(const v1::BranchCommand& command) {
+  v1::CoordinatorFrame frame;
+  *frame.add_commands() = command;
+  return frame.SerializeAsString();
+}
+
 void SessionPeer::LoseAnswers() {
   if (const auto session = server_.Current()) session->Cut();
 }

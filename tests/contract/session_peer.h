@@ -20,6 +20,7 @@ class SessionPeer final : public Peer {
   void Forget() override;
   std::future<Answer> Send(v1::BranchCommand command) override;
   void SendBytes(std::string bytes) override;
+  std::string OnTheWire(const v1::BranchCommand& command) override;
   void LoseAnswers() override;
   std::set<std::pair<std::string, v1::Protocol>> Offered() override;
   std::size_t MaxAtOnce() override;

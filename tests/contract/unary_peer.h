@@ -27,6 +27,9 @@ class UnaryPeer final : public Peer {
   void Forget() override;
   std::future<Answer> Send(v1::BranchCommand command) override;
   void SendBytes(std::string bytes) override;
+  std::string OnTheWire(const v1::BranchCommand& command) override {
+    return command.SerializeAsString();
+  }
   void LoseAnswers() override;
   std::set<std::pair<std::string, v1::Protocol>> Offered() override { return {}; }
   std::size_t MaxAtOnce() override;

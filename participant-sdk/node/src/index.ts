@@ -7,6 +7,7 @@ export {
   Aborted, AlreadyExists, AssentError, ConfigError, DataLoss, DeadlineExceeded, FailedPrecondition, InvalidArgument, NotAllowed, NotFound,
   Unavailable, UnknownOutcome,
 } from "./errors.js";
+export { type HttpAnswer, HttpEndpoint, type HttpOptions, MAX_BODY_BYTES, verifySignature } from "./http.js";
 export { type MySqlPool, MySQL } from "./mysql.js";
 export { Participant } from "./participant.js";
 export type { Retry } from "./plan.js";
