@@ -91,7 +91,8 @@ Answer AnswerOf(CURL* easy, CURLcode code, std::string body, const v1::BranchCom
   if (command != nullptr && status < 300 && !nlohmann::json::accept(body))
     faults.push_back({"the body of a reply is JSON in UTF-8", "it is not"});
   transport::CallEnd end;
-  Read({.code = status, .content_type = type == nullptr ? "" : type, .body = std::move(body)}, end);
+  http::Read({.code = status, .content_type = type == nullptr ? "" : type, .body = std::move(body)},
+             end);
   if (!end.replied) return {std::nullopt, end.words};
   if (command != nullptr) {
     end.reply.set_command_id(command->command_id());  // there is none on this transport
