@@ -100,7 +100,7 @@ class HttpParticipants(CtlTest):
             "more than 1048576 bytes": Said(200, b"x" * (2 << 20)),
             "another gid": Said(200, reply({"gid": "other", "branchId": "1", "operation": "TRY"})),
             "the limit is 262144": lambda command: reply(command, result=b"x" * (256 * 1024 + 1)),
-            "connection was lost": None,
+            "finished": None,  # it hangs up: on a kept connection it is asked again at once, within the same try
         }
         order = list(answers.values())
         turns = iter(order)
@@ -116,7 +116,7 @@ class HttpParticipants(CtlTest):
         branch = tcc("bank", "debit", id="1")
         self.assertEqual(10, self.submit("odd", branch))
         self.assertEqual(len(order) + 1, bank.asked.count(("debit", "TRY")))
-        self.assertEqual(1, bank.asked.count(("debit", "CANCEL")))
+        self.assertEqual(0, bank.asked.count(("debit", "CANCEL")))  # who refuses holds nothing
         said = self.errors("odd")
         for words in answers:
             self.assertIn(words, said)
@@ -186,7 +186,7 @@ class HttpParticipants(CtlTest):
         self.accept("slow-1", tcc("bank", "slow", attempt_timeout="500ms"))
         self.assertEqual(0, self.submit("fast-1", tcc("bank", "debit")))
         self.expect(0, "wait", "slow-1", "--timeout", "20s")
-        self.assertIn("no answer in its time", self.errors("slow-1"))
+        self.assertEqual(2, bank.asked.count(("slow", "TRY")))
         self.assertLessEqual(int(bank.commands[0]["timeoutMs"]), 500)
 
     def test_signed(self):

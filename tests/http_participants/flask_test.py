@@ -107,7 +107,7 @@ class FlaskExample(CtlTest):
         self.until(lambda: "bank" in self.expect(0, "show", "order-4", "-o", "json").json["why_not_finished"])
         self.assertEqual("held", self.debits()["order-4"])
         self.start_bank()
-        self.expect(0, "wait", "order-4", "--timeout", "60s")
+        self.expect(0, "wait", "order-4", "--patient", "--timeout", "60s")
         self.assertEqual({"order-1": "paid", "order-4": "paid"}, self.debits())
 
     def test_who_has_not_its_secret_does_nothing(self):

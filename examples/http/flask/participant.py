@@ -13,8 +13,16 @@ def hold(tx, call):
     tx.execute("INSERT INTO debit VALUES (?, ?, 'held')", [call.gid, call.json()["cents"]])
 
 
-hold.confirm(lambda tx, call: tx.execute("UPDATE debit SET state = 'paid' WHERE gid = ?", [call.gid]))
-hold.cancel(lambda tx, call: tx.execute("DELETE FROM debit WHERE gid = ?", [call.gid]))
+@hold.confirm
+def pay(tx, call):
+    tx.execute("UPDATE debit SET state = 'paid' WHERE gid = ?", [call.gid])
+
+
+@hold.cancel
+def release(tx, call):
+    tx.execute("DELETE FROM debit WHERE gid = ?", [call.gid])
+
+
 endpoint = assent.http.Endpoint(assent.Service("bank", db))
 app = Flask(__name__)
 app.config["MAX_CONTENT_LENGTH"] = assent.http.MAX_BODY_BYTES
