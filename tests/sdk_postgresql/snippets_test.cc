@@ -70,6 +70,11 @@ void OfferPayments(Store& store) {
             "A");
     return Reply::Done(std::to_string(*balance - std::stoll(call.payload)));
   });
+  // Visible at once; undone by the inverse of what it wrote. Options::undo_tables names shipment.
+  store.AutoSaga("ship", [](Db& db, const Call& call) {
+    db.Exec("INSERT INTO shipment(gid, goods) VALUES($1, $2)", call.gid, call.payload);
+    return Reply::Done();
+  });
   // Visible at once; undone by your own rule.
   store.Saga("charge", {.action =
                             [](Db& db, const Call& call) {
@@ -125,19 +130,26 @@ TEST(Snippets, TheStoreOfThePageSellsAndRefuses) {
 TEST(Snippets, TheFormsOfThePagePayAndRefund) {
   auto& server = assent::test::PostgresServer::OfThisBinary();
   auto opened = Store::Open(
-      {.connection = server.Url(server.NewDatabase()), .setup = [](Db& db) {
-         db.Exec("CREATE TABLE account(id text PRIMARY KEY, balance bigint)");
-         db.Exec("INSERT INTO account VALUES('A', 100)");
-         db.Exec("CREATE TABLE charge(gid text, amount bigint, refunded boolean DEFAULT false)");
-       }});
+      {.connection = server.Url(server.NewDatabase()),
+       .setup =
+           [](Db& db) {
+             db.Exec("CREATE TABLE account(id text PRIMARY KEY, balance bigint)");
+             db.Exec("INSERT INTO account VALUES('A', 100)");
+             db.Exec(
+                 "CREATE TABLE charge(gid text, amount bigint, refunded boolean DEFAULT false)");
+             db.Exec("CREATE TABLE shipment(gid text PRIMARY KEY, goods text)");
+           },
+       .undo_tables = {"shipment"}});
   ASSERT_TRUE(opened.ok()) << opened.status().ToString();
   Store& store = **opened;
   OfferPayments(store);
   assent::testkit::Coordinator kit;
   kit.Serve("bank", store);
   const auto pay = [&](const std::string& amount) {
-    return kit.client().Submit(
-        assent::Transaction().Saga("bank", "charge", amount).TwoPhase("bank", "debit", amount));
+    return kit.client().Submit(assent::Transaction()
+                                   .Saga("bank", "charge", amount)
+                                   .Saga("bank", "ship", "a lamp")
+                                   .TwoPhase("bank", "debit", amount));
   };
   EXPECT_TRUE(pay("60")->committed());
   EXPECT_TRUE(pay("60")->aborted());
@@ -145,6 +157,7 @@ TEST(Snippets, TheFormsOfThePagePayAndRefund) {
     EXPECT_EQ(db.Get<int>("SELECT balance FROM account"), 40);
     EXPECT_EQ(db.Get<int>("SELECT count(*) FROM charge WHERE refunded"), 1);
     EXPECT_EQ(db.Get<int>("SELECT count(*) FROM charge"), 2);
+    EXPECT_EQ(db.Get<int>("SELECT count(*) FROM shipment"), 1) << "the other was taken back";
     return assent::OkStatus();
   }),
             assent::OkStatus());

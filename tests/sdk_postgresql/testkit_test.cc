@@ -17,7 +17,19 @@ std::vector<Operation> AllOf(const Operations& all) {
   return {all.forward, all.finish, all.undo};
 }
 
-class TestkitTest : public ::testing::TestWithParam<Protocol> {
+enum class Form { kTwoPhase, kTcc, kSaga, kAutoSaga };
+
+Protocol ProtocolOf(Form form) {
+  switch (form) {
+    case Form::kTwoPhase: return Protocol::kTwoPhase;
+    case Form::kTcc: return Protocol::kTcc;
+    case Form::kSaga:
+    case Form::kAutoSaga: break;
+  }
+  return Protocol::kSaga;
+}
+
+class TestkitTest : public ::testing::TestWithParam<Form> {
  protected:
   using Server = assent::test::PostgresServer;
   TestkitTest() : left_(OpenAccounts()), right_(OpenAccounts()) {
@@ -29,18 +41,27 @@ class TestkitTest : public ::testing::TestWithParam<Protocol> {
     options.connection = Server::OfThisBinary().Url(Server::OfThisBinary().NewDatabase());
     options.connections = 2;
     options.setup = [](Db& db) { db.ExecScript(kMakeAccounts); };
+    options.undo_tables = {"account"};
     Result<std::unique_ptr<Store>> store = Store::Open(std::move(options));
     EXPECT_TRUE(store.ok()) << store.status().ToString();
     RegisterAccounts(**store);
+    (*store)->AutoSaga("act-auto", [](Db& db, const Call& call) {
+      const std::string amount = call.payload.substr(call.payload.find(' ') + 1);
+      const bool moved =
+          db.Exec("UPDATE account SET free = free + $1 WHERE id = 1 AND free + $1 >= 0", amount) ==
+          1;
+      return moved ? Reply::Done("moved " + call.payload) : Reply::Refused("not enough");
+    });
     return std::move(*store);
   }
+  static std::string Action() { return GetParam() == Form::kAutoSaga ? "act-auto" : "act"; }
   static Transaction Transfer(int amount) {
     Transaction transaction;
     for (const auto& [service, change] : {std::pair("left", -amount), std::pair("right", amount)}) {
       assent::Branch branch;
-      branch.protocol = GetParam();
+      branch.protocol = ProtocolOf(GetParam());
       branch.service = service;
-      branch.action = "act";
+      branch.action = Action();
       branch.payload = "1 " + std::to_string(change);
       transaction.Add(branch);
     }
@@ -94,7 +115,7 @@ bool Comes(Operation operation, int amount) {
 }
 
 TEST_P(TestkitTest, EveryMessageOfEveryOperationLostDoubledAndLate) {
-  for (const Operation operation : AllOf(OperationsOf(GetParam()))) {
+  for (const Operation operation : AllOf(OperationsOf(ProtocolOf(GetParam())))) {
     for (const Loss loss : {Loss::kCommand, Loss::kReply, Loss::kDuplicate, Loss::kLate}) {
       for (const int amount : {1, -1000}) {  // one that commits, one whose second branch refuses
         if (!Comes(operation, amount)) continue;
@@ -117,7 +138,8 @@ TEST_P(TestkitTest, TheCoordinatorDiesAtEachPoint) {
   for (const CrashPoint point : {CrashPoint::kAfterFirstForward, CrashPoint::kBeforeDecision,
                                  CrashPoint::kAfterDecision, CrashPoint::kAfterFirstFinish}) {
     SCOPED_TRACE(static_cast<int>(point));
-    if (point == CrashPoint::kAfterFirstFinish && GetParam() == Protocol::kSaga) continue;
+    if (point == CrashPoint::kAfterFirstFinish && ProtocolOf(GetParam()) == Protocol::kSaga)
+      continue;
     kit_.CrashAt(point);
     (void)kit_.client().Submit(Transfer(7));
     Settle();
@@ -129,20 +151,25 @@ TEST_P(TestkitTest, TheCoordinatorDiesAtEachPoint) {
 }
 
 TEST_P(TestkitTest, TheContractIsKept) {
-  const testkit::ContractReport report =
-      testkit::CheckContract(*right_, {.action = "act", .protocol = GetParam(), .payload = "1 1"});
+  const testkit::ContractReport report = testkit::CheckContract(
+      *right_, {.action = Action(), .protocol = ProtocolOf(GetParam()), .payload = "1 1"});
   EXPECT_TRUE(report.ok()) << report.ToString();
   EXPECT_GT(report.committed, 0U);
   EXPECT_GT(report.undone, 0U);
   EXPECT_EQ(Books(), "100/" + std::to_string(100 + report.committed));
 }
 
-INSTANTIATE_TEST_SUITE_P(Protocols, TestkitTest,
-                         ::testing::Values(Protocol::kTwoPhase, Protocol::kTcc, Protocol::kSaga),
-                         [](const ::testing::TestParamInfo<Protocol>& protocol) {
-                           return protocol.param == Protocol::kTwoPhase ? "TwoPhase"
-                                  : protocol.param == Protocol::kTcc    ? "Tcc"
-                                                                        : "Saga";
+INSTANTIATE_TEST_SUITE_P(Forms, TestkitTest,
+                         ::testing::Values(Form::kTwoPhase, Form::kTcc, Form::kSaga,
+                                           Form::kAutoSaga),
+                         [](const ::testing::TestParamInfo<Form>& form) -> std::string {
+                           switch (form.param) {
+                             case Form::kTwoPhase: return "TwoPhase";
+                             case Form::kTcc: return "Tcc";
+                             case Form::kSaga: return "Saga";
+                             case Form::kAutoSaga: break;
+                           }
+                           return "AutoSaga";
                          });
 
 }  // namespace

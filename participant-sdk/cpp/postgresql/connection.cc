@@ -2,6 +2,7 @@
 
 #include "participant-sdk/cpp/postgresql/connection.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -214,15 +215,24 @@ std::vector<Answer> Connection::Exchange() {
 
 Answer Connection::Query(std::string_view sql, Params params) {
   Add(sql, std::move(params));
+  return std::move(QueryLast(1).front());
+}
+
+std::vector<Answer> Connection::QueryLast(std::size_t count) {
+  ASSENT_CHECK(count <= added_.size());
   std::vector<Answer> answers = Exchange();
-  for (std::size_t i = 0; i + 1 < answers.size(); ++i) {
-    Answer& answer = answers[i];
-    if (answer.ok()) continue;
-    if (answer.failure != Failure::kLost) answer.failure = Failure::kAgain;
+  const auto first = answers.end() - static_cast<std::ptrdiff_t>(count);
+  const auto failed =
+      std::find_if(answers.begin(), first, [](const Answer& answer) { return !answer.ok(); });
+  if (failed != first) {
+    if (failed->failure != Failure::kLost) failed->failure = Failure::kAgain;
     earlier_failed_ = true;
-    return std::move(answer);
+    // The others were not looked at either.
+    for (auto answer = first + 1; answer < answers.end(); ++answer) *answer = Answer();
+    *first = std::move(*failed);
   }
-  return std::move(answers.back());
+  answers.erase(answers.begin(), first);
+  return answers;
 }
 
 Answer Connection::Run(const std::string& script) {

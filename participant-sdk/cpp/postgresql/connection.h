@@ -82,6 +82,8 @@ class Connection {
   // Sends this behind what was added. The answer; where something that was added has failed, that,
   // as kAgain or kLost: this statement was not looked at, and is not to blame.
   Answer Query(std::string_view sql, Params params = {});
+  // Sends what was added. The answers of the last `count`, as Query gives one.
+  std::vector<Answer> QueryLast(std::size_t count);
   // One or more statements without parameters, in the simple protocol. Nothing may be added.
   Answer Run(const std::string& script);
 

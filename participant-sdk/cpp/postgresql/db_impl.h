@@ -17,6 +17,8 @@ struct Db::Impl {
   enum class Use : std::uint8_t { kOperation, kSetup };
   explicit Impl(internal::Connection& the_connection, Use the_use = Use::kOperation)
       : connection(the_connection), use(the_use), db(this) {}
+  static Impl& Of(Db& db) { return *db.impl_; }
+  bool ok() const { return status.ok(); }
   // Keeps the first failure.
   void Fail(internal::Failure what, Status why) {
     if (!status.ok()) return;

@@ -5,9 +5,11 @@
 #include <assent/postgresql.h>
 #include <assent/thread_safety.h>
 
+#include "participant-sdk/cpp/postgresql/auto_saga.h"
 #include "participant-sdk/cpp/postgresql/db_impl.h"
 #include "participant-sdk/cpp/postgresql/executor.h"
 #include "participant-sdk/cpp/postgresql/questions.h"
+#include "participant-sdk/cpp/postgresql/undo_tables.h"
 
 namespace assent::postgresql {
 namespace {
@@ -76,6 +78,7 @@ class Store::Impl {
 
   Status Open();
   void Register(std::string action, Protocol protocol, Handlers handlers);
+  void RegisterAutomatic(std::string action, DbHandler handler);
   Status Read(const std::function<Status(Db&)>& read);
   Result<Stats> Inspect();
   Status QueueIsFull() const {
@@ -135,6 +138,8 @@ Status Store::Impl::Open() {
   can_prepare_ = connection.max_prepared_transactions() > 0;
   status = internal::MakeTables(connection);
   if (status.ok()) status = RunSetup(connection);
+  if (status.ok() && !options_.undo_tables.empty())
+    status = internal::MakeUndoTables(connection, options_.undo_tables);
   if (!status.ok()) return status;
   executor_ =
       std::make_unique<Executor>(options_, registry_, SettingsOf(options_), std::move(*opened));
@@ -162,6 +167,15 @@ void Store::Impl::Register(std::string action, Protocol protocol, Handlers handl
   }
   if (!registry_.emplace(std::pair(std::move(action), protocol), std::move(handlers)).second)
     mistake(Code::kInvalidArgument, "action " + shown + " is registered twice");
+}
+
+void Store::Impl::RegisterAutomatic(std::string action, DbHandler handler) {
+  if (options_.undo_tables.empty() && registration_.ok()) {
+    registration_ = FailedPrecondition("store " + place_ + ": action saga:" + action +
+                                       " cannot be undone: Options::undo_tables names no table");
+  }
+  if (handler) handler = internal::Recorded(std::move(handler));
+  Register(std::move(action), Protocol::kSaga, {std::move(handler), nullptr, internal::Inverse()});
 }
 
 Status Store::Impl::Read(const std::function<Status(Db&)>& read) {
@@ -225,6 +239,10 @@ void Store::Tcc(std::string action, TccHandlers handlers) {
 void Store::Saga(std::string action, SagaHandlers handlers) {
   impl_->Register(std::move(action), Protocol::kSaga,
                   {std::move(handlers.action), nullptr, std::move(handlers.compensate)});
+}
+
+void Store::AutoSaga(std::string action, DbHandler handler) {
+  impl_->RegisterAutomatic(std::move(action), std::move(handler));
 }
 
 void Store::TwoPhase(std::string action, DbHandler prepare) {

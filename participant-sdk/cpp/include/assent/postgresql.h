@@ -1,7 +1,7 @@
 #pragma once
 
-// Branches in a PostgreSQL database of the service's own: the barrier for TCC and Saga, and
-// two-phase commit by PREPARE TRANSACTION.
+// Branches in a PostgreSQL database of the service's own: the barrier for TCC and Saga, Saga steps
+// that undo themselves, and two-phase commit by PREPARE TRANSACTION.
 //
 //   auto store = assent::postgresql::Store::Open({.connection = "dbname=inventory",
 //       .setup = [](Db& db) { db.Exec("CREATE TABLE IF NOT EXISTS stock(...)"); }});
@@ -61,6 +61,10 @@ inline constexpr std::size_t kMaxCachedStatementsCount = 256;
 // Times that an operation is executed when a deadlock, a serialisation failure or a lost connection
 // has undone it; then it is answered "retry later".
 inline constexpr int kMaxLocalTriesCount = 5;
+// Images of rows that one automatic Saga step writes: two for each row that is updated. Their
+// text, and how many times a row is written.
+inline constexpr std::size_t kMaxUndoBytes = 16 * 1024 * 1024;
+inline constexpr std::size_t kMaxUndoRowsCount = 10'000;
 }  // namespace limits
 
 // Bytes that are given as bytea, where a plain string would be given as text.
@@ -268,6 +272,10 @@ struct Options {
   // Runs once in Open, in one local transaction: create tables here. A failed statement fails Open.
   std::function<void(Db&)> setup = {};
 
+  // Tables that automatic Saga steps write, as SQL names them. Open gives each a trigger
+  // (assent_undo) that does nothing but while such a step runs. None is taken away again.
+  std::vector<std::string> undo_tables = {};
+
   Isolation isolation = Isolation::kReadCommitted;
   // More waiting operations than this are answered "retry later".
   std::size_t max_queued = limits::kMaxQueuedCount;
@@ -324,10 +332,12 @@ struct Stats {
 // next time it is asked the answer is found in the database.
 class Store final : public Resource {
  public:
-  // Connects, and creates its tables (assent_barrier, assent_marker, assent_age) where they are
-  // missing. Fails when nobody answers (kUnavailable), when the server does not let us in
-  // (kPermissionDenied), when it is too old, a standby or not durable, or a pooler stands between
-  // (kFailedPrecondition), or when setup fails. No password is ever in a message.
+  // Connects, and creates its tables (assent_barrier, assent_marker, assent_age; with
+  // Options::undo_tables also assent_undo and its triggers) where they are missing. Fails when
+  // nobody answers (kUnavailable), when the server does not let us in (kPermissionDenied), when it
+  // is too old, a standby or not durable, or a pooler stands between, or when Options::undo_tables
+  // names what is no table (kFailedPrecondition), or when setup fails. No password is ever in a
+  // message.
   static Result<std::unique_ptr<Store>> Open(Options options);
   // Finishes what is queued, answers it, and closes.
   ~Store() override;
@@ -335,13 +345,18 @@ class Store final : public Resource {
   Store& operator=(const Store&) = delete;
 
   // Registration. A mistake (a name taken, empty or too long, a handler missing, two-phase where
-  // the server has max_prepared_transactions = 0) is said by Participant::Start, and by
-  // Registration(); nothing is executed then.
+  // the server has max_prepared_transactions = 0, AutoSaga without Options::undo_tables) is said by
+  // Participant::Start, and by Registration(); nothing is executed then.
   void Tcc(std::string action, TccHandlers handlers);
   void Saga(std::string action, SagaHandlers handlers);
   // Only the forward handler: PREPARE TRANSACTION keeps what it wrote, and its locks, invisible to
   // everybody, until COMMIT or ROLLBACK. No temporary tables, no NOTIFY.
   void TwoPhase(std::string action, DbHandler prepare);
+  // A Saga step whose compensation is the inverse of what it wrote. For rows that nobody else
+  // changes before the transaction ends (an order, a booking), not for counters: a row changed
+  // since is a HAZARD, never overwritten. It may write Options::undo_tables only, which need a
+  // PRIMARY KEY; what could not be undone is refused, and says why.
+  void AutoSaga(std::string action, DbHandler handler);
 
   // The service's own writes, outside any global transaction: durable on return, undone when
   // `write` returns a failure or a statement failed. `write` may run more than once, in vain but

@@ -1,0 +1,283 @@
+#include "participant-sdk/cpp/postgresql/undo.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace assent::postgresql::internal {
+namespace {
+
+// Statements that go in one message.
+constexpr std::size_t kMaxBatchCount = 256;
+
+Param ParamOf(const std::optional<std::string>& value) {
+  return value ? Param::Text(*value) : Param::Null();
+}
+
+// " WHERE id = $1 AND …", its parameters behind those that are there.
+std::string WhereKey(const Shape& shape, const std::vector<std::string>& key, Params& params) {
+  std::string sql;
+  for (std::size_t i = 0; i < shape.key.size(); ++i) {
+    params.push_back(Param::Text(key[i]));
+    sql += (i == 0 ? " WHERE assent_row." : " AND assent_row.") + shape.columns[shape.key[i]].name +
+           " = $" + std::to_string(params.size());
+  }
+  return sql;
+}
+
+Fields Pick(const Fields& row, const std::vector<std::size_t>& columns) {
+  Fields values;
+  for (const std::size_t column : columns)
+    values.push_back(column < row.size() ? row[column] : std::nullopt);
+  return values;
+}
+
+bool SameIn(const Fields& one, const Fields& other, std::size_t column) {
+  return column < one.size() && column < other.size() && one[column] == other[column];
+}
+
+}  // namespace
+
+Undo::Undo(Db::Impl& db, const std::vector<Record>& records, const Shapes& shapes)
+    : db_(db), connection_(db.connection), records_(records), shapes_(shapes) {
+  for (const Record& record : records_) Follow(record);
+}
+
+bool Undo::Run() {
+  std::vector<Answer> answers;
+  connection_.Add("SELECT set_config('assent.undoing', 'on', true)");
+  AddCountWritten(connection_);
+  AddFindLinks(connection_, shapes_);
+  if (!Send(2, answers)) return false;
+  const WrittenByTable before = ReadWritten(answers[0].table);
+  links_ = ReadLinks(answers[1].table, shapes_);
+  FindDeleted();
+  if (!CheckRows(Moment::kBefore) || !WriteAll() || !CheckRows(Moment::kAfter)) return false;
+  if (!CheckNothingElse(before)) return false;
+  connection_.Add("SELECT set_config('assent.undoing', '', true)");
+  return true;
+}
+
+bool Undo::Send(std::size_t count, std::vector<Answer>& answers) {
+  answers = connection_.QueryLast(count);
+  for (const Answer& answer : answers) {
+    if (answer.ok()) continue;
+    db_.Fail(answer.failure, answer.status());
+    return false;
+  }
+  return true;
+}
+
+Undo::Row& Undo::RowAt(const Record& record, const Fields& image, bool was_there) {
+  const Shape& shape = shapes_.at(record.table);
+  const auto [at, is_new] = rows_.try_emplace(Place(record.table, shape.KeyOf(image)));
+  Row& row = at->second;
+  if (!is_new) return row;
+  row.shape = &shape;
+  row.was_there = was_there;
+  if (was_there) row.before = image;
+  return row;
+}
+
+void Undo::Follow(const Record& record) {
+  const Shape& shape = shapes_.at(record.table);
+  const bool moves = record.kind == Record::Kind::kUpdate &&
+                     shape.KeyOf(record.before) != shape.KeyOf(record.after);
+  if (record.kind == Record::Kind::kDelete || moves) {
+    Row& row = RowAt(record, record.before, true);
+    row.is_there = false;
+    row.whole = true;
+  }
+  if (record.kind == Record::Kind::kInsert || moves) {
+    Row& row = RowAt(record, record.after, false);
+    row.is_there = true;
+    row.whole = true;
+    row.after = record.after;
+  }
+  if (record.kind != Record::Kind::kUpdate || moves) return;
+  Row& row = RowAt(record, record.before, true);
+  row.is_there = true;
+  row.after = record.after;
+  for (std::size_t i = 0; i < record.after.size(); ++i) {
+    if (!SameIn(record.before, record.after, i)) row.changed.insert(i);
+  }
+}
+
+bool Undo::CheckRows(Moment moment) {
+  for (auto first = rows_.begin(); first != rows_.end();) {
+    auto last = first;
+    std::size_t count = 0;
+    for (; last != rows_.end() && count < kMaxBatchCount; ++last, ++count) {
+      const Shape& shape = *last->second.shape;
+      Params params;
+      const std::string where = WhereKey(shape, last->first.second, params);
+      connection_.Add("SELECT assent_undo_row(assent_row) FROM ONLY " + shape.shown +
+                          " AS assent_row" + where + " FOR UPDATE",
+                      std::move(params));
+    }
+    std::vector<Answer> answers;
+    if (!Send(count, answers)) return false;
+    for (std::size_t i = 0; first != last; ++first, ++i) {
+      const Key& key = first->first.second;
+      if (!CheckRow(key, first->second, answers[i].table, moment)) return false;
+    }
+  }
+  return true;
+}
+
+bool Undo::CheckRow(const Key& key, const Row& row, const Table& found, Moment moment) {
+  const Shape& shape = *row.shape;
+  const bool before = moment == Moment::kBefore;
+  const bool should_be_there = before ? row.is_there : row.was_there;
+  const Fields& image = before ? row.after : row.before;
+  const std::string who = "row " + shape.Describe(key);
+  Fields now;
+  if (found.rows() > 0) {
+    Result<Fields> parsed = ParseRow(found.Text(0, 0));
+    if (!parsed.ok()) return Conflict(who + ": " + parsed.status().message());
+    now = std::move(*parsed);
+  }
+  // A key may be equal to another one for the table, and not the same.
+  const bool is_there = !now.empty() && shape.KeyOf(now) == key;
+  if (!before && is_there != should_be_there)
+    return Conflict(who + " is not as it was: a trigger or rule acts when it is written back");
+  if (is_there != should_be_there)
+    return Conflict(who + (is_there ? " was inserted since" : " was deleted since"));
+  if (!is_there) return true;
+  for (const std::size_t column : shape.Writable(image.size())) {
+    if (!row.whole && row.changed.count(column) == 0) continue;
+    if (SameIn(now, image, column)) continue;
+    if (before) return Conflict(who + " was changed since");
+    return Conflict(who + " is not as it was in column " + shape.columns[column].name +
+                    ": a trigger or rule acts when it is written back");
+  }
+  return true;
+}
+
+void Undo::AddWrites(const Record& record, std::vector<Write>& writes) {
+  const Shape& shape = shapes_.at(record.table);
+  const std::vector<std::size_t> columns =
+      shape.Writable(std::max(record.before.size(), record.after.size()));
+  const bool inserted = record.kind == Record::Kind::kInsert;
+  const Key key = shape.KeyOf(inserted ? record.after : record.before);
+  Written& own = own_[shape.oid];
+  Write write{.row = "row " + shape.Describe(key), .sql = {}, .params = {}};
+  if (inserted) {
+    ++own.deleted;
+    write.sql = "DELETE FROM ONLY " + shape.shown + " AS assent_row";
+    write.sql += WhereKey(shape, key, write.params);
+  } else if (record.kind == Record::Kind::kDelete) {
+    ++own.inserted;
+    std::string names;
+    std::string values;
+    for (const std::size_t column : columns) {
+      write.params.push_back(ParamOf(record.before[column]));
+      names += (names.empty() ? "" : ", ") + shape.columns[column].name;
+      values += (values.empty() ? "$" : ", $") + std::to_string(write.params.size());
+    }
+    write.sql = "INSERT INTO " + shape.shown + "(" + names + ") OVERRIDING SYSTEM VALUE VALUES(" +
+                values + ")";
+  } else {
+    std::string changes;
+    for (const std::size_t column : columns) {
+      if (SameIn(record.before, record.after, column)) continue;
+      write.params.push_back(ParamOf(record.before[column]));
+      changes += (changes.empty() ? "" : ", ") + shape.columns[column].name + " = $" +
+                 std::to_string(write.params.size());
+    }
+    if (changes.empty()) return;
+    ++own.updated;
+    write.sql = "UPDATE ONLY " + shape.shown + " AS assent_row SET " + changes;
+    write.sql += WhereKey(shape, shape.KeyOf(record.after), write.params);
+  }
+  writes.push_back(std::move(write));
+}
+
+void Undo::FindDeleted() {
+  is_added_.assign(records_.size(), false);
+  deleted_.resize(links_.size());
+  for (std::size_t i = 0; i < records_.size(); ++i) {
+    if (records_[i].kind != Record::Kind::kDelete) continue;
+    for (std::size_t link = 0; link < links_.size(); ++link) {
+      if (links_[link].parent != records_[i].table) continue;
+      deleted_[link][Pick(records_[i].before, links_[link].parent_columns)].push_back(i);
+    }
+  }
+}
+
+void Undo::AddInOrder(std::size_t number, std::vector<Write>& writes) {
+  if (is_added_[number]) return;
+  is_added_[number] = true;
+  const Record& record = records_[number];
+  for (std::size_t link = 0; link < links_.size(); ++link) {
+    if (links_[link].child != record.table || record.kind == Record::Kind::kInsert) continue;
+    const auto parents = deleted_[link].find(Pick(record.before, links_[link].child_columns));
+    if (parents == deleted_[link].end()) continue;
+    // The last time that it was deleted before.
+    const auto& numbers = parents->second;
+    const auto after = std::lower_bound(numbers.begin(), numbers.end(), number);
+    if (after != numbers.begin()) AddInOrder(*std::prev(after), writes);
+  }
+  AddWrites(record, writes);
+}
+
+bool Undo::WriteAll() {
+  std::vector<Write> batch;
+  for (std::size_t number = records_.size(); number-- > 0;) {
+    AddInOrder(number, batch);
+    if (batch.size() < kMaxBatchCount) continue;
+    if (!WriteBatch(batch)) return false;
+    batch.clear();
+  }
+  return WriteBatch(batch);
+}
+
+bool Undo::WriteBatch(const std::vector<Write>& batch) {
+  if (batch.empty()) return true;
+  for (const Write& write : batch) connection_.Add(write.sql, write.params);
+  const std::vector<Answer> answers = connection_.QueryLast(batch.size());
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    const Answer& answer = answers[i];
+    if (answer.ok() && answer.table.changed() == 1) continue;
+    if (answer.ok())
+      return Conflict(batch[i].row + " cannot be written back: a trigger or rule is in the way");
+    if (answer.failure == Failure::kConstraint)
+      return Conflict(batch[i].row + " would violate a constraint: " + answer.message);
+    db_.Fail(answer.failure, answer.status());
+    return false;
+  }
+  return true;
+}
+
+bool Undo::CheckNothingElse(const WrittenByTable& before) {
+  std::vector<Answer> answers;
+  AddCountWritten(connection_);
+  if (!Send(1, answers)) return false;
+  for (const auto& [oid, now] : ReadWritten(answers.front().table)) {
+    Written expected = own_.count(oid) > 0 ? own_.at(oid) : Written();
+    const auto was = before.find(oid);
+    if (was != before.end()) {
+      expected.inserted += was->second.inserted;
+      expected.updated += was->second.updated;
+      expected.deleted += was->second.deleted;
+    }
+    if (!now.SameCounts(expected)) return Conflict(WhyAlso(oid, now.shown));
+  }
+  return true;
+}
+
+// Why more was written than was asked for.
+std::string Undo::WhyAlso(std::int64_t oid, const std::string& shown) {
+  std::vector<std::string_view> written;
+  std::vector<std::string> numbers;
+  for (const auto& [name, shape] : shapes_) numbers.push_back(std::to_string(shape.oid));
+  std::copy(numbers.begin(), numbers.end(), std::back_inserter(written));
+  const Answer parent = connection_.Query(
+      "SELECT confrelid::regclass::text FROM pg_constraint WHERE contype = 'f' AND conrelid = "
+      "$1::bigint::oid AND confrelid = ANY($2::text[]::oid[]) LIMIT 1",
+      {Param::Int(oid), Param::Words(written)});
+  if (parent.ok() && parent.table.rows() > 0)
+    return "rows of " + shown + " still refer to a row of " + std::string(parent.table.Text(0, 0));
+  return "a trigger or rule would write table " + shown + " once more";
+}
+
+}  // namespace assent::postgresql::internal
