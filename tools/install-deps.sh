@@ -13,7 +13,7 @@ packages=(
   cmake ninja-build g++ ccache lld pkg-config git
   # Libraries. gRPC's development package brings what its CMake package looks for (absl, c-ares, re2, OpenSSL).
   libgrpc++-dev libgrpc-dev libabsl-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
-  libsqlite3-dev libpq-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libjemalloc-dev libboost-dev libssl-dev libcurl4-openssl-dev prometheus-cpp-dev
+  libsqlite3-dev libpq-dev libmariadb-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libjemalloc-dev libboost-dev libssl-dev libcurl4-openssl-dev prometheus-cpp-dev
   # Tests.
   libgtest-dev libgmock-dev libbenchmark-dev python3 python3-grpcio python3-protobuf python3-yaml python3-hypothesis python3-jsonschema curl sqlite3 postgresql pgbouncer strace procps spin openssl
   valgrind clang

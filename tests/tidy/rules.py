@@ -69,6 +69,8 @@ ARROWS = {
                                    "participant-sdk/cpp/src", "participant-sdk/cpp/barrier", "participant-sdk/cpp/sqlite"],
     "participant-sdk/cpp/postgresql": ["std", "posix", "vocabulary", "sdk", "libpq-fe.h",
                                        "participant-sdk/cpp/src", "participant-sdk/cpp/barrier", "participant-sdk/cpp/postgresql"],
+    "participant-sdk/cpp/mariadb": ["std", "vocabulary", "sdk", "mysql.h",
+                                    "participant-sdk/cpp/src", "participant-sdk/cpp/barrier", "participant-sdk/cpp/mariadb"],
     # Clients.
     "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "openssl", "CLI", "proto/json", "proto/manual", "proto/tls", "proto/toml", "proto/words",
                         "coordinator/audit", "coordinator/crypt", "coordinator/log/migrate", "coordinator/offline", "coordinator/security", "tools/assentctl"],
@@ -97,7 +99,7 @@ SDK_HEADERS = "participant-sdk/cpp/include"
 TARGET_WORDS = {"assent_proto": "wire of gRPC", "assent_proto_messages": "wire", "assent_otlp_messages": "wire"}
 PACKAGES = {"grpc": "gRPC::", "absl": "absl::", "spdlog": "spdlog::spdlog$", "nlohmann": "nlohmann_json::nlohmann_json$",
             "CLI": "CLI11::CLI11$", "boost": "Boost::headers$", "curl": "CURL::libcurl$", "openssl": "OpenSSL::(Crypto|SSL)$", "prometheus": "PkgConfig::prometheus$", "sqlite3.h": "SQLite::SQLite3$",
-            "libpq-fe.h": "PkgConfig::libpq$"}
+            "libpq-fe.h": "PkgConfig::libpq$", "mysql.h": "PkgConfig::libmariadb$"}
 # They bring no header, or come for the user's sake.
 LINKED_FOR_ITSELF = {"Threads::Threads", "assent_allocator", "assent_sdk_testkit"}
 # Targets of sources that other targets have too.

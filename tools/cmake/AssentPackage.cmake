@@ -107,7 +107,7 @@ aborts, suspends and resolves them; and tells how the coordinators are.")
 set(CPACK_DEBIAN_SDK_PACKAGE_NAME libassent-dev)
 set(CPACK_DEBIAN_SDK_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_SDK_PACKAGE_SHLIBDEPS OFF)
-set(CPACK_DEBIAN_SDK_PACKAGE_DEPENDS "libgrpc++-dev, libpq-dev, libprotobuf-dev, libsqlite3-dev, pkg-config, protobuf-compiler-grpc")
+set(CPACK_DEBIAN_SDK_PACKAGE_DEPENDS "libgrpc++-dev, libmariadb-dev, libpq-dev, libprotobuf-dev, libsqlite3-dev, pkg-config, protobuf-compiler-grpc")
 set(CPACK_DEBIAN_SDK_PACKAGE_SUGGESTS cmake)
 set(CPACK_COMPONENT_SDK_DESCRIPTION
     "Assent transaction coordinator, C++ development files

@@ -1,0 +1,61 @@
+#pragma once
+
+// The rows of the barrier (barrier.h) in the user's own database: statements for the next message.
+// The tables are those that the SDKs of other languages make, so that services in several languages
+// may share one database. Gid, branch id and action are plain (IsPlain); everything else goes in
+// hexadecimal.
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "participant-sdk/cpp/barrier/barrier.h"
+#include "participant-sdk/cpp/mariadb/connection.h"
+
+namespace assent::mariadb::internal {
+
+// Creates or completes the tables.
+Status MakeTables(Connection& connection);
+
+struct BranchKey {
+  std::string_view gid;
+  std::string_view branch_id;
+};
+// Letters, digits and . _ : - as on the wire (and / in actions): such words may stand in quotes.
+bool IsPlain(std::string_view word);
+
+// gid = '…' AND branch_id = '…'
+std::string IsBranch(BranchKey branch);
+
+// A branch has one owner at a time, in whatever process and language: a named lock of the session,
+// which ends with it. The answer has a column for each: 1, it is ours.
+void AddLock(Connection& connection, const std::vector<BranchKey>& branches,
+             std::chrono::seconds wait);
+// That of the session which works on what is to be prepared: who has it knows that no such session
+// is left, whatever became of its client.
+std::string WorkLockOf(BranchKey branch);
+std::string GetLock(const std::string& lock, std::chrono::seconds wait);
+inline constexpr char kUnlockAll[] = "DO RELEASE_ALL_LOCKS()";
+
+// The answer has a row for each that is kept, beginning with gid and branch_id.
+void AddFind(Connection& connection, const std::vector<BranchKey>& branches);
+Result<barrier::Row> ReadRow(const Table& table, int row);
+
+// `now_ms`: none, the server's.
+using Now = std::optional<std::int64_t>;
+std::string TimeOf(Now now_ms);
+// Of a branch that has none.
+void AddInsert(Connection& connection, const Call& call, barrier::State state, const Reply& first,
+               Now now_ms);
+// Moves it on. Fails if it is no longer in the state in which it was read. Two statements.
+void AddAdvance(Connection& connection, BranchKey branch, barrier::State was, barrier::State state,
+                std::string_view second_result, Now now_ms);
+// Drops it, or marks it as one for a person, if it was last touched `retain_ms` ago.
+void AddForget(Connection& connection, BranchKey branch, barrier::State was, Now now_ms,
+               std::int64_t retain_ms);
+void AddOrphan(Connection& connection, BranchKey branch, Now now_ms, std::int64_t retain_ms);
+
+}  // namespace assent::mariadb::internal
