@@ -315,13 +315,15 @@ void Examination::Encryption(const RowOpener& opener) {
   }
   if (!says.empty()) SaySound("encryption", "rows: " + says);
   if (lack_keys_ == 0) return;
-  const std::string many = std::to_string(lack_keys_) + " rows are sealed";
-  if (keys_ == nullptr)
-    return SaySound("encryption", many + ", and were not looked into: no keys were given");
-  Say(Grade::kDamaged, "encryption",
-      std::to_string(lack_keys_) +
-          " rows do not open with these keys: a coordinator with them refuses to start (73), or "
-          "sets them aside: give it the right file, or put them out of service");
+  examined_.lacks_keys = true;
+  if (keys_ == nullptr) {
+    return SaySound("encryption", std::to_string(lack_keys_) +
+                                      " rows are sealed, and were not looked into: no keys were "
+                                      "given");
+  }
+  Say(Grade::kNotice, "encryption",
+      std::to_string(lack_keys_) + " rows are not for these keys (there are: " + keys_->Names() +
+          ")");
 }
 
 void Examination::Rows() {
@@ -331,6 +333,7 @@ void Examination::Rows() {
     Row row{.bytes = bytes, .out = core::Codec::DecodeOutOfService(bytes.state)};
     const RowOpener::Opened opened = opener.Open(bytes);
     auto txn = core::Codec::Decode(bytes.gid, opened.spec, opened.state);
+    if (opened.lacks_key && !row.out && txn.ok()) ++lack_keys_;  // in the clear
     if (txn.ok()) {
       people += !bytes.finished && txn->needs_operator() ? 1 : 0;
       row.txn = *std::move(txn);

@@ -39,6 +39,7 @@ struct Row {
 struct Examined {
   std::vector<Finding> findings{};
   Finding::Grade worst = Finding::Grade::kSound;
+  bool lacks_keys = false;  // rows want keys that were not given, or are in the clear beside them
 };
 
 // Changes nothing. Each row that can be read is visited, also of a damaged file.

@@ -207,6 +207,9 @@ class Sealed(CtlTest):
         code, said = self.try_start("--encryption-keys", self.keys)
         self.assertEqual(73, code, said)
         self.assertIn("in the clear, which keys let through only with a line plaintext in their file", said)
+        looked = self.expect(12, "doctor", "--data", self.daemon.data, "--encryption-keys", self.keys).out
+        self.assertIn("3 rows are not for these keys (there are: k1)", looked)
+        self.assertIn("starts with the keys of these rows, and with no others (73)", looked)
         self.assertIn("k1, plaintext", self.expect(0, "keys", "add", self.keys, "plaintext").out)
         self.run_daemon_again("--encryption-keys", self.keys)
         self.until(lambda: "k1:3" in self.walked())

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Tokens of the SDK and of assentctl, shown to a real assentd that has rules: over TLS, over loopback, and nowhere else."""
 
+import json
 import os
 import signal
 import subprocess
@@ -120,6 +121,16 @@ class Tokens(TlsTest):
         self.assertIn("token", self.expect(6, "stats").err)
         # There is no flag that would show it to whoever lists processes.
         self.expect(2, "--token", self.said["dashboard"], "stats")
+
+    def test_who_sees_no_payloads_is_shown_the_rest(self):
+        """show and wait ask for results, which a rule without payloads does not have."""
+        self.plain()
+        self.expect(0, "--token-file", self.held("airline"), "submit", "--gid", "one", "--for", "accepted", stdin=json.dumps(
+            {"branches": [{"protocol": "tcc", "service": "north-air", "action": "book", "payload": {"secret": 1}}], "deadline": "1s"}))
+        seen = self.held("dashboard")
+        self.assertIn("one", self.expect(0, "--token-file", seen, "show", "one").out)
+        self.expect(6, "--token-file", seen, "show", "one", "--payloads")
+        self.expect(10, "--token-file", seen, "wait", "one", "--patient", "--timeout", "30s")
 
     def until_opened(self, seen, count):
         self.until(lambda: read(seen).count("connected session=") >= count)

@@ -52,6 +52,10 @@ Followed Follow(const std::string& gid, Timeout timeout, Session& session,
       stopped = !each(seen);
       return !stopped;
     });
+    if (status.code() == Code::kPermissionDenied && request.results() && !payloads) {
+      request.set_results(false);  // whose rule is without payloads has no results either
+      continue;
+    }
     if (stopped || (followed.last.has_value() && followed.last->state() == v1::FINISHED)) {
       followed.end = stopped ? Followed::End::kStopped : Followed::End::kFinished;
       return followed;

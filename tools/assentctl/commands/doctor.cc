@@ -24,13 +24,16 @@ const char* Word(Grade grade) {
   return "";
 }
 
-const char* Verdict(Grade grade) {
-  switch (grade) {
+const char* Verdict(const offline::Examined& examined) {
+  if (examined.lacks_keys && examined.worst != Grade::kDamaged) {
+    return "a coordinator starts with the keys of these rows, and with no others (73): nothing is "
+           "lost";
+  }
+  switch (examined.worst) {
     case Grade::kSound: return "sound: a coordinator can start with it";
     case Grade::kNotice: return "a coordinator can start with it; a person should look";
     case Grade::kDamaged:
-      return "damaged: a coordinator refuses to start with it (65, 73). Copy all files first. A "
-             "row "
+      return "damaged: a coordinator refuses to start with it (65). Copy all files first. A row "
              "that is\nnamed above can be taken out of service, with --out-of-service ROW; "
              "anything "
              "else wants the\nfiles back, or a backup";
@@ -137,7 +140,7 @@ std::string Words(const offline::Examined& examined) {
     line.resize(22, ' ');
     text += line + Visible(one.says) + "\n";
   }
-  return text + Verdict(examined.worst) + "\n";
+  return text + Verdict(examined) + "\n";
 }
 
 // None without the setting.

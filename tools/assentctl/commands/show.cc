@@ -88,6 +88,11 @@ Result<v1::Transaction> GetWhole(const ShowCommand& command, Session& session) {
   request.set_results(true);
   request.set_payloads(command.payloads);
   Result<v1::Transaction> found = session.service.Get(request, session.options.call_timeout);
+  if (found.status().code() == Code::kPermissionDenied && !command.payloads) {
+    // Whose rule is without payloads has no results either, and sees all the rest.
+    request.set_results(false);
+    return session.service.Get(request, session.options.call_timeout);
+  }
   if (!found.ok()) return found;
   for (v1::Branch& branch : *found->mutable_branches()) {
     if (IsWhole(branch, command.payloads)) continue;
