@@ -62,7 +62,7 @@ class Bundle(CtlTest):
             for secret in SECRETS:
                 self.assertNotIn(secret.encode(), members[name], name)
         with open(self.file, "rb") as file:
-            self.assertNotIn(b"secret", file.read().replace(b"webhook-secret-file", b""))
+            self.assertNotIn(b"secret", file.read().replace(b"webhook-secret-file", b"").replace(b"unary-secrets-file", b""))
         # It says what is going on.
         self.assertEqual(1, json.loads(members["server.json"])["active"])
         self.assertIn(b"nobody: not connected", members["causes.json"])
