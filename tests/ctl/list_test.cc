@@ -167,6 +167,8 @@ TEST_F(CommandTest, ExitCodesOfFailures) {
       {Code::kInternal, Exit::kOther},           {Code::kUnimplemented, Exit::kOther}};
   for (const auto& [code, exit] : all) {
     service.get.push_back(Status(code, "what happened"));
+    // Asked again, without results.
+    if (code == Code::kPermissionDenied) service.get.push_back(Status(code, "what happened"));
     EXPECT_EQ(exit, RunShow({"g", false, false, {}}, session)) << CodeName(code);
     EXPECT_EQ(0U, console.err.find("assentctl: what happened")) << console.err;
     console.err.clear();

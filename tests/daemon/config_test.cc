@@ -304,9 +304,8 @@ TEST_F(ConfigTest, WhatIsForSeveralCoordinatorsIsRefusedByOneThatIsAlone) {
 
 // Port 99999 had been "sound", and port 34463 was dialled.
 TEST_F(ConfigTest, WhatIsDialledIsAHostAndAPort) {
-  for (const char* wrong :
-       {"bank=127.0.0.1:99999", "bank=127.0.0.1:0", "bank=http://127.0.0.1:9", "bank=h:90x",
-        "bank=:9000", "bank=unix:/x", "bank=h", "bank=", "bank"}) {
+  for (const char* wrong : {"bank=127.0.0.1:99999", "bank=127.0.0.1:0", "bank=h:90x", "bank=:9000",
+                            "bank=unix:/x", "bank=h", "bank=", "bank"}) {
     EXPECT_NE(Refusal({"--unary", wrong}).find("it takes NAME=HOST:PORT"), std::string::npos)
         << wrong;
   }
