@@ -65,15 +65,18 @@ ARROWS = {
                                     "participant-sdk/cpp/testkit"],
     # The barrier's rules are pure; each adapter runs them over its own database.
     "participant-sdk/cpp/barrier": ["std", "vocabulary", "sdk", "participant-sdk/cpp/barrier"],
+    # What the adapters of databases that are servers share.
+    "participant-sdk/cpp/server": ["std", "vocabulary", "sdk", "participant-sdk/cpp/src", "participant-sdk/cpp/server"],
     "participant-sdk/cpp/sqlite": ["std", "posix", "vocabulary", "sdk",
                                    "participant-sdk/cpp/src", "participant-sdk/cpp/barrier", "participant-sdk/cpp/sqlite"],
     "participant-sdk/cpp/postgresql": ["std", "posix", "vocabulary", "sdk", "libpq-fe.h",
-                                       "participant-sdk/cpp/src", "participant-sdk/cpp/barrier", "participant-sdk/cpp/postgresql"],
+                                       "participant-sdk/cpp/barrier", "participant-sdk/cpp/server", "participant-sdk/cpp/postgresql"],
     "participant-sdk/cpp/mariadb": ["std", "vocabulary", "sdk", "mysql.h",
-                                    "participant-sdk/cpp/src", "participant-sdk/cpp/barrier", "participant-sdk/cpp/mariadb"],
+                                    "participant-sdk/cpp/barrier", "participant-sdk/cpp/server", "participant-sdk/cpp/mariadb"],
     # Clients.
     "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "openssl", "CLI", "proto/json", "proto/manual", "proto/tls", "proto/toml", "proto/words",
-                        "coordinator/audit", "coordinator/crypt", "coordinator/log/migrate", "coordinator/offline", "coordinator/security", "tools/assentctl"],
+                        "coordinator/audit", "coordinator/base", "coordinator/crypt", "coordinator/log/migrate", "coordinator/offline", "coordinator/security",
+                        "tools/assentctl"],
     "tools/assent-bench": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "nlohmann", "CLI", "sdk",
                            "sqlite3.h", "libpq-fe.h", "boost", "coordinator/core", "coordinator/http", "coordinator/log",
                            "tools/assent-bench"],

@@ -14,18 +14,15 @@
 
 #include "participant-sdk/cpp/barrier/barrier.h"
 #include "participant-sdk/cpp/mariadb/connection.h"
+#include "participant-sdk/cpp/server/branch.h"
 
 namespace assent::mariadb::internal {
 
 // Creates or completes the tables.
 Status MakeTables(Connection& connection);
 
-struct BranchKey {
-  std::string_view gid;
-  std::string_view branch_id;
-};
-// Letters, digits and . _ : - as on the wire (and / in actions): such words may stand in quotes.
-bool IsPlain(std::string_view word);
+using server::BranchKey;
+using server::IsPlain;
 
 // gid = '…' AND branch_id = '…'
 std::string IsBranch(BranchKey branch);

@@ -45,23 +45,13 @@ class Step {
  private:
   static Reply Failed() { return Reply::RetryLater("a statement of the adapter's has failed"); }
 
-  bool Send(std::size_t count, std::vector<Answer>& answers) {
-    answers = connection_.QueryLast(count);
-    for (const Answer& answer : answers) {
-      if (answer.ok()) continue;
-      db_.Fail(answer.failure, answer.status());
-      return false;
-    }
-    return true;
-  }
-
   bool Begin() {
     // What an earlier one of this name has left, whose row was dropped by hand.
     AddForgetUndo(connection_, call_);
     connection_.Add("SELECT set_config('assent.step', $1, true)", {Param::Text(StepOf(call_))});
     AddCountWritten(connection_);
     std::vector<Answer> answers;
-    if (!Send(1, answers)) return false;
+    if (!db_.Send(1, answers)) return false;
     before_ = ReadWritten(answers.front().table);
     return true;
   }
@@ -72,7 +62,7 @@ class Step {
                               Param::Text(StepOf(call_))});
     AddFindShapes(connection_, call_);
     std::vector<Answer> answers;
-    if (!Send(3, answers)) return false;
+    if (!db_.Send(3, answers)) return false;
     shapes = ReadShapes(answers[2].table);
     why_not_ = WhyNot(ReadWritten(answers[0].table), answers[1].table, shapes);
     return true;
@@ -124,7 +114,7 @@ class Step {
   bool TryOut(const Shapes& shapes) {
     AddFindRecords(connection_, call_);
     std::vector<Answer> answers;
-    if (!Send(1, answers)) return false;
+    if (!db_.Send(1, answers)) return false;
     const Result<std::vector<Record>> records = ReadRecords(answers.front().table);
     if (!records.ok()) {
       db_.Fail(Failure::kMistake, records.status());

@@ -1,7 +1,6 @@
 #include "participant-sdk/cpp/postgresql/barrier_rows.h"
 
-#include <algorithm>
-#include <cctype>
+#include "participant-sdk/cpp/barrier/read_row.h"
 
 namespace assent::postgresql::internal {
 namespace {
@@ -94,12 +93,6 @@ Status MakeTables(Connection& connection) {
   return {answer.status().code(), why};
 }
 
-bool IsPlain(std::string_view word) {
-  return std::all_of(word.begin(), word.end(), [](unsigned char c) {
-    return std::isalnum(c) != 0 || c == '.' || c == '_' || c == ':' || c == '-';
-  });
-}
-
 void AddLock(Connection& connection, Lock lock, const std::vector<BranchKey>& branches) {
   const char* const sql = lock == Lock::kTry ? kTry : lock == Lock::kWait ? kWait : kSession;
   connection.Add(sql, KeysOf(branches));
@@ -110,22 +103,7 @@ void AddFind(Connection& connection, const std::vector<BranchKey>& branches) {
 }
 
 Result<barrier::Row> ReadRow(const Table& table, int row) {
-  const auto at = [](int column) { return kFirstRowColumn + column; };
-  const std::int64_t state = table.Int(row, at(0));
-  const std::int64_t protocol = table.Int(row, at(1));
-  const std::int64_t kind = table.Int(row, at(3));
-  constexpr auto kLast = static_cast<std::int64_t>(State::kTombstone);
-  if (state <= 0 || state > kLast || kind < 1 || kind > 4 || protocol < 1 || protocol > 3)
-    return DataLoss("a row of assent_barrier is damaged: state " + std::to_string(state));
-  barrier::Row kept;
-  kept.state = static_cast<State>(state);
-  kept.protocol = static_cast<Protocol>(protocol);
-  kept.action = table.Text(row, at(2));
-  kept.first.kind = static_cast<Reply::Kind>(kind);
-  kept.first.result = table.Text(row, at(4));
-  kept.first.reason = table.Text(row, at(5));
-  kept.second_result = table.Text(row, at(6));
-  return kept;
+  return barrier::ReadRow(table, row, kFirstRowColumn);
 }
 
 void AddInsert(Connection& connection, const Call& call, State state, const Reply& first,

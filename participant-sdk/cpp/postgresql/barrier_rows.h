@@ -12,18 +12,15 @@
 
 #include "participant-sdk/cpp/barrier/barrier.h"
 #include "participant-sdk/cpp/postgresql/connection.h"
+#include "participant-sdk/cpp/server/branch.h"
 
 namespace assent::postgresql::internal {
 
 // Creates or completes the tables; in a transaction of its own.
 Status MakeTables(Connection& connection);
 
-struct BranchKey {
-  std::string_view gid;
-  std::string_view branch_id;
-};
-// Letters, digits and . _ : - as on the wire (and / in actions): such words need no quotes.
-bool IsPlain(std::string_view word);
+using server::BranchKey;
+using server::IsPlain;
 
 // A branch has one owner at a time, in whatever process and language: an advisory lock, whose key
 // is the beginning of SHA-256 over ["gid", "branch_id"].

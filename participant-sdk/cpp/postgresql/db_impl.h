@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 #include <assent/postgresql.h>
 
@@ -24,6 +25,17 @@ struct Db::Impl {
     if (!status.ok()) return;
     failure = what;
     status = std::move(why);
+  }
+  // What was added to the connection, with so many answers at its end that are wanted. False: it
+  // has failed.
+  bool Send(std::size_t count, std::vector<internal::Answer>& answers) {
+    answers = connection.QueryLast(count);
+    for (const internal::Answer& answer : answers) {
+      if (answer.ok()) continue;
+      Fail(answer.failure, answer.status());
+      return false;
+    }
+    return true;
   }
 
   internal::Connection& connection;

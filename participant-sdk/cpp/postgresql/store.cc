@@ -88,7 +88,7 @@ class Store::Impl {
 
   const Registry& registry() const { return registry_; }
   const Status& registration() const { return registration_; }
-  Executor& executor() { return *executor_; }
+  Executor::Threads& threads() { return executor_->threads(); }
   std::vector<HeldBranch> Ask(std::size_t limit) {
     const MutexLock lock(questions_mutex_);
     return questions_.Next(limit);
@@ -212,7 +212,7 @@ Result<Stats> Store::Impl::Inspect() {
     return OkStatus();
   });
   if (!status.ok()) return status;
-  const Executor::Counts counts = executor_->counts();
+  const Executor::Threads::Counts counts = executor_->threads().counts();
   stats.operations = counts.operations;
   stats.groups = counts.groups;
   stats.undone = counts.undone;
@@ -250,7 +250,7 @@ void Store::TwoPhase(std::string action, DbHandler prepare) {
 }
 
 Status Store::Local(const std::function<Status(Db&)>& write) {
-  if (Executor::OnOwnThread()) {
+  if (Executor::Threads::OnOwnThread()) {
     return FailedPrecondition(
         "Store::Local was called from a handler, which runs on a thread that Local may wait for: "
         "write through the handler's own Db");
@@ -258,12 +258,12 @@ Status Store::Local(const std::function<Status(Db&)>& write) {
   TaskPtr task = std::make_unique<Task>(Task::Kind::kLocal);
   task->write = &write;
   std::future<Status> ended = task->promise.get_future();
-  if (!impl_->executor().Submit(task)) return impl_->QueueIsFull();
+  if (!impl_->threads().Submit(task)) return impl_->QueueIsFull();
   return ended.get();
 }
 
 Status Store::Read(const std::function<Status(Db&)>& read) { return impl_->Read(read); }
-Status Store::Health() const { return impl_->executor().Health(); }
+Status Store::Health() const { return impl_->threads().Health(); }
 Result<Stats> Store::Inspect() { return impl_->Inspect(); }
 Status Store::Registration() const { return impl_->registration(); }
 
@@ -283,7 +283,7 @@ void Store::Execute(Call call, Responder respond) {
   TaskPtr task = std::make_unique<Task>(Task::Kind::kCall);
   task->call = std::move(call);
   task->respond = std::move(respond);
-  if (!impl_->executor().Submit(task)) task->NotDone(impl_->QueueIsFull());
+  if (!impl_->threads().Submit(task)) task->NotDone(impl_->QueueIsFull());
 }
 
 std::vector<HeldBranch> Store::Questions(std::size_t limit) { return impl_->Ask(limit); }
@@ -297,7 +297,7 @@ void Store::Answer(const HeldBranch& branch, Verdict verdict, bool finished) {
   task->verdict = verdict;
   task->finished = finished;
   // A full queue: the question comes again.
-  (void)impl_->executor().Submit(task);
+  (void)impl_->threads().Submit(task);
 }
 
 }  // namespace assent::postgresql

@@ -2,17 +2,6 @@
 
 namespace assent::postgresql::internal {
 
-void PutAgain(TaskPtr task, const Status& why, RunEnd& end) {
-  ++end.undone;
-  if (++task->tries < limits::kMaxLocalTriesCount) {
-    end.again.push_back(std::move(task));
-    return;
-  }
-  task->NotDone(Unavailable(std::to_string(limits::kMaxLocalTriesCount) +
-                            " times in vain: " + why.message()));
-  end.done.push_back(std::move(task));
-}
-
 const char* Context::begin() const {
   switch (options.isolation) {
     case Isolation::kReadCommitted: break;
@@ -20,21 +9,6 @@ const char* Context::begin() const {
     case Isolation::kSerializable: return "BEGIN ISOLATION LEVEL SERIALIZABLE";
   }
   return "BEGIN ISOLATION LEVEL READ COMMITTED";
-}
-
-const DbHandler* Context::HandlerOf(const Call& call, std::string& why) const {
-  const auto found = registry.find({call.action, call.protocol});
-  if (found == registry.end()) {
-    why =
-        "no " + std::string(Name(call.protocol)) + " action " + call.action + " is registered here";
-    return nullptr;
-  }
-  switch (RoleOf(call.operation)) {
-    case Role::kForward: return &found->second.forward;
-    case Role::kFinish: return &found->second.finish;
-    case Role::kUndo: break;
-  }
-  return &found->second.undo;
 }
 
 }  // namespace assent::postgresql::internal

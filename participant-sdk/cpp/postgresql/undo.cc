@@ -47,23 +47,13 @@ bool Undo::Run() {
   connection_.Add("SELECT set_config('assent.undoing', 'on', true)");
   AddCountWritten(connection_);
   AddFindLinks(connection_, shapes_);
-  if (!Send(2, answers)) return false;
+  if (!db_.Send(2, answers)) return false;
   const WrittenByTable before = ReadWritten(answers[0].table);
   links_ = ReadLinks(answers[1].table, shapes_);
   FindDeleted();
   if (!CheckRows(Moment::kBefore) || !WriteAll() || !CheckRows(Moment::kAfter)) return false;
   if (!CheckNothingElse(before)) return false;
   connection_.Add("SELECT set_config('assent.undoing', '', true)");
-  return true;
-}
-
-bool Undo::Send(std::size_t count, std::vector<Answer>& answers) {
-  answers = connection_.QueryLast(count);
-  for (const Answer& answer : answers) {
-    if (answer.ok()) continue;
-    db_.Fail(answer.failure, answer.status());
-    return false;
-  }
   return true;
 }
 
@@ -115,7 +105,7 @@ bool Undo::CheckRows(Moment moment) {
                       std::move(params));
     }
     std::vector<Answer> answers;
-    if (!Send(count, answers)) return false;
+    if (!db_.Send(count, answers)) return false;
     for (std::size_t i = 0; first != last; ++first, ++i) {
       const Key& key = first->first.second;
       if (!CheckRow(key, first->second, answers[i].table, moment)) return false;
@@ -251,7 +241,7 @@ bool Undo::WriteBatch(const std::vector<Write>& batch) {
 bool Undo::CheckNothingElse(const WrittenByTable& before) {
   std::vector<Answer> answers;
   AddCountWritten(connection_);
-  if (!Send(1, answers)) return false;
+  if (!db_.Send(1, answers)) return false;
   for (const auto& [oid, now] : ReadWritten(answers.front().table)) {
     Written expected = own_.count(oid) > 0 ? own_.at(oid) : Written();
     const auto was = before.find(oid);

@@ -66,7 +66,6 @@ class Undo {
   bool CheckNothingElse(const WrittenByTable& before);
   std::string WhyAlso(std::int64_t oid, const std::string& shown);
   // Sends what was added; false when one has failed, and the Db is told.
-  bool Send(std::size_t count, std::vector<Answer>& answers);
   bool Conflict(std::string what) {
     conflict_ = std::move(what);
     return false;
