@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "coordinator/base/pair_lines.h"
 #include "coordinator/base/read_file.h"
 #include "coordinator/core/spec.h"
 #include "coordinator/daemon/version.h"
@@ -12,12 +13,6 @@
 
 namespace assent::daemon {
 namespace {
-
-std::string_view Trimmed(std::string_view text) {
-  const std::size_t first = text.find_first_not_of(" \t\r");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
-}
 
 std::map<std::string, std::vector<std::string>> ServicesOf(const Config& config, bool http) {
   std::map<std::string, std::vector<std::string>> services;
@@ -39,27 +34,19 @@ transport::UnaryDialerOptions OptionsOf(const Config& config, bool http) {
 }  // namespace
 
 Result<UnarySecrets> ParseUnarySecrets(std::string_view text) {
+  constexpr std::string_view kForm = "\"NAME: SECRET\"";
   UnarySecrets secrets;
-  for (int number = 1; !text.empty(); ++number) {
-    const auto wrong = [number](const std::string& what) {
-      return InvalidArgument("line " + std::to_string(number) + " " + what);
-    };
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = Trimmed(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (line.empty() || line.front() == '#') continue;
-    const std::size_t colon = line.find(':');
-    const std::string name(Trimmed(line.substr(0, std::min(colon, line.size()))));
-    if (colon == std::string_view::npos || !core::CheckServiceName(name, "").ok())
-      return wrong("is no \"NAME: SECRET\"");
-    const std::string_view secret = Trimmed(line.substr(colon + 1));
+  const auto take = [&](std::string_view before, std::string_view secret) -> std::string {
+    const std::string name(base::Trimmed(before));
+    if (!core::CheckServiceName(name, "").ok()) return "is no " + std::string(kForm);
     if (secret.size() < kMinUnarySecretBytes || secret.size() > kMaxUnarySecretBytes) {
-      return wrong("has a secret of " + std::to_string(secret.size()) + " bytes: it takes " +
-                   std::to_string(kMinUnarySecretBytes) + " to " +
-                   std::to_string(kMaxUnarySecretBytes));
+      return "has a secret of " + std::to_string(secret.size()) + " bytes: it takes " +
+             std::to_string(kMinUnarySecretBytes) + " to " + std::to_string(kMaxUnarySecretBytes);
     }
-    if (!secrets.emplace(name, secret).second) return wrong("has the name " + name + " again");
-  }
+    return secrets.emplace(name, secret).second ? "" : "has the name " + name + " again";
+  };
+  const Status parsed = base::ForPairLines(text, kForm, take);
+  if (!parsed.ok()) return parsed;
   return secrets;
 }
 

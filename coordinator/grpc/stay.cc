@@ -18,14 +18,14 @@ security::Proof Lasting(security::Proof proof, const std::string& authorization,
 
 }  // namespace
 
-Stay::Stay(const grpc::CallbackServerContext& context, security::Guard& guard,
+Stay::Stay(const security::Proof& shown, std::string_view on_behalf_of, security::Guard& guard,
            security::Permission needs, service::Caller caller)
     : guard_(guard),
       needs_(needs),
       caller_(std::move(caller)),
-      authorization_(ProofOf(context, caller_).authorization),
-      on_behalf_of_(OnBehalfOf(context)),
-      proof_(Lasting(ProofOf(context, caller_), authorization_, caller_.address)) {}
+      authorization_(shown.authorization),
+      on_behalf_of_(on_behalf_of),
+      proof_(Lasting(shown, authorization_, caller_.address)) {}
 
 Result<service::Caller> Stay::Again() const {
   auto visitor = guard_.AdmitAgain(proof_, base::UnixNowMs());
@@ -57,7 +57,8 @@ void Stay::Keep(Told told, More more) const {
 StayPtr StayOf(const grpc::CallbackServerContext& context, security::Guard* guard,
                security::Permission needs, const service::Caller& caller) {
   if (guard == nullptr || !guard->enforces()) return nullptr;
-  return std::make_shared<const Stay>(context, *guard, needs, caller);
+  return std::make_shared<const Stay>(ProofOf(context, caller), OnBehalfOf(context), *guard, needs,
+                                      caller);
 }
 
 }  // namespace assent::door

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <grpcpp/grpcpp.h>
@@ -20,8 +21,9 @@ namespace assent::door {
 // Thread-safety: all of it, from any thread; nothing waits.
 class Stay : public std::enable_shared_from_this<Stay> {
  public:
-  // `caller`: as it was admitted, with this permission.
-  Stay(const grpc::CallbackServerContext& context, security::Guard& guard,
+  // `shown` and `on_behalf_of`, whose texts are kept: as of call.h. `caller`: as it was admitted,
+  // with this permission.
+  Stay(const security::Proof& shown, std::string_view on_behalf_of, security::Guard& guard,
        security::Permission needs, service::Caller caller);
   Stay(const Stay&) = delete;
   Stay& operator=(const Stay&) = delete;

@@ -15,10 +15,11 @@ import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.join(HERE, "../http"), os.path.join(HERE, "../../examples/python")]
+sys.path[:0] = [os.path.join(HERE, "../http"), os.path.join(HERE, "../grpc"), os.path.join(HERE, "../../examples/python")]
 
 import grpc  # noqa: E402
 from issuer import Issuer, jwks  # noqa: E402
+from raw_http2 import DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame, literal  # noqa: E402
 from rig import BIN, PATIENCE_SECONDS, Daemon, Participant  # noqa: E402
 from stubs import participant_pb2 as part, transaction_pb2 as tx, types_pb2 as types  # noqa: E402
 
@@ -33,18 +34,6 @@ ENDED = object()
 
 class Bytes:
     FromString = bytes
-
-
-def frame(kind, flags, stream, data):
-    """Of HTTP/2."""
-    return struct.pack(">I", len(data))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + data
-
-
-def literal(name, value):
-    """A field of a header, of less than 254 bytes, without compression."""
-    length = bytes([len(value)]) if len(value) < 127 else b"\x7f" + bytes([len(value) - 127])
-    return b"\x00" + bytes([len(name)]) + name.encode() + length + value.encode()
-
 
 
 class Stream:
@@ -220,12 +209,12 @@ class Staying(unittest.TestCase):
         """What he is to be told waits behind what he does not take; he is not to have his places for ever."""
         host, port = self.daemon.endpoint.rsplit(":", 1)
         with socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS) as peer:
-            peer.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, struct.pack(">HI", 4, 0)))  # he takes no byte of any stream
-            header = b"".join(literal(*pair) for pair in (
+            peer.sendall(PREFACE + frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 0)))  # he takes no byte of any stream
+            header = b"".join(literal(name.encode(), value.encode()) for name, value in (
                 (":method", "POST"), (":scheme", "http"), (":path", "/assent.v1.TransactionService/Events"), (":authority", "x"),
                 ("te", "trailers"), ("content-type", "application/grpc"), ("authorization", "Bearer " + self.tokens["viewer"])))
-            for number in range(8):
-                peer.sendall(frame(1, 4, 2 * number + 1, header) + frame(0, 1, 2 * number + 1, bytes(5)))
+            for number in range(1, 16, 2):
+                peer.sendall(frame(HEADERS, END_HEADERS, number, header) + frame(DATA, END_STREAM, number, bytes(5)))
             self.until_streams(8)
             submits = self.submits("initiator")
             self.assertEqual(0, self.submit(submits, "an-event"))

@@ -8,19 +8,15 @@
 
 #include <sys/stat.h>
 
+#include "coordinator/base/sync.h"
+
 namespace assent::ctl {
 
 namespace {
 
 // That the folder of it has it, and not what it had before.
 int SyncFolderOf(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return errno;
-  const int error = ::fsync(fd) == 0 ? 0 : errno;
-  (void)::close(fd);
-  return error;
+  return base::SyncPath(base::FolderOf(path), O_RDONLY | O_DIRECTORY);
 }
 
 int WriteFile(const std::string& path, std::string_view bytes, int file) {

@@ -126,11 +126,12 @@ Status SealedStore::Load(const std::vector<Slot>& slots, const Log::LiveVisitor&
   if (!loaded_) {
     if (Status status = CheckFinishedKeys(); !status.ok()) return status;
   }
+  const bool takes_plaintext = options_.keyring->Get()->takes_plaintext();
   LiveRow opened;
   const auto open = [&](const LiveRow& row) {
     last_serial_ = std::max(last_serial_, row.serial);
     const bool any = crypt::CoverOf(row.spec).sealed || crypt::CoverOf(row.state).sealed;
-    if (!any && options_.keyring->Get()->takes_plaintext()) return visit(row);
+    if (!any && takes_plaintext) return visit(row);
     opened = row;
     bool lacks_key = false;
     const auto why = Open(opened.gid, opened.spec, opened.state, lacks_key);

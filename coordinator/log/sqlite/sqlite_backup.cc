@@ -21,6 +21,15 @@ constexpr char kCompactSuffix[] = "-compact";
 // Room that is left to the log while a copy is made beside it.
 constexpr std::uint64_t kRoomLeftBytes = std::uint64_t{64} << 20;
 
+int Measure(SqliteConnection& database, std::uint64_t& bytes) {
+  std::int64_t pages = 0;
+  std::int64_t page_bytes = 0;
+  int code = database.QueryInt("PRAGMA page_count", pages);
+  if (code == SQLITE_OK) code = database.QueryInt("PRAGMA page_size", page_bytes);
+  bytes = static_cast<std::uint64_t>(pages * page_bytes);
+  return code;
+}
+
 }  // namespace
 
 SqliteBackup::~SqliteBackup() {
@@ -50,12 +59,10 @@ Status SqliteBackup::MakeFile(const std::string& path, std::uint64_t bytes) cons
 }
 
 Status SqliteBackup::Begin(SqliteConnection& log) {
-  std::int64_t pages = 0;
-  std::int64_t page_bytes = 0;
-  int code = log.QueryInt("PRAGMA page_count", pages);
-  if (code == SQLITE_OK) code = log.QueryInt("PRAGMA page_size", page_bytes);
+  std::uint64_t bytes = 0;
+  int code = Measure(log, bytes);
   if (code != SQLITE_OK) return Unavailable(path_ + ": measure the log: " + log.ErrorText(code));
-  Status made = MakeFile(path_, static_cast<std::uint64_t>(pages * page_bytes));
+  Status made = MakeFile(path_, bytes);
   if (!made.ok()) return made;
   code = copy_.Open(path_, "");
   // A death leaves a file of no meaning.
@@ -118,13 +125,11 @@ Status SqliteBackup::Sync() const {
 }
 
 Status SqliteBackup::Compact() {
-  std::int64_t pages = 0;
-  std::int64_t page_bytes = 0;
-  int code = copy_.QueryInt("PRAGMA page_count", pages);
-  if (code == SQLITE_OK) code = copy_.QueryInt("PRAGMA page_size", page_bytes);
+  std::uint64_t bytes = 0;
+  int code = Measure(copy_, bytes);
   if (code != SQLITE_OK) return Failure("measure the copy", code);
   const std::string compact = path_ + kCompactSuffix;
-  Status made = MakeFile(compact, static_cast<std::uint64_t>(pages * page_bytes));
+  Status made = MakeFile(compact, bytes);
   if (!made.ok()) return made;
   std::string quoted;
   for (const char c : compact) quoted += c == '\'' ? std::string("''") : std::string(1, c);

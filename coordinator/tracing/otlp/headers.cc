@@ -5,6 +5,7 @@
 #include <cctype>
 #include <string>
 
+#include "coordinator/base/pair_lines.h"
 #include "coordinator/base/read_file.h"
 
 namespace assent::tracing {
@@ -35,34 +36,22 @@ bool IsValue(std::string_view value) {
                      [](char c) { return c == '\t' || (c >= ' ' && c < 127); });
 }
 
-std::string_view Trimmed(std::string_view text) {
-  const std::size_t first = text.find_first_not_of(" \t\r");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
-}
-
 }  // namespace
 
 Result<Headers> ParseHeaders(std::string_view text) {
+  constexpr std::string_view kForm = "\"Name: value\"";
   Headers headers;
-  for (int number = 1; !text.empty(); ++number) {
-    const auto wrong = [number](const std::string& what) {
-      return InvalidArgument("line " + std::to_string(number) + " " + what);
-    };
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = Trimmed(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (line.empty() || line.front() == '#') continue;
-    const std::size_t colon = line.find(':');
-    if (colon == std::string_view::npos || !IsName(line.substr(0, colon)))
-      return wrong("is no \"Name: value\"");
-    if (IsOwn(line.substr(0, colon))) return wrong("has a name that is the request's own");
-    const std::string_view value = Trimmed(line.substr(colon + 1));
-    if (!IsValue(value)) return wrong("has a value with other than printable ASCII");
+  const auto take = [&](std::string_view name, std::string_view value) -> std::string {
+    if (!IsName(name)) return "is no " + std::string(kForm);
+    if (IsOwn(name)) return "has a name that is the request's own";
+    if (!IsValue(value)) return "has a value with other than printable ASCII";
     if (headers.size() == kMaxHeadersCount)
-      return wrong("is one too many: there may be " + std::to_string(kMaxHeadersCount));
-    headers.emplace_back(line.substr(0, colon), value);
-  }
+      return "is one too many: there may be " + std::to_string(kMaxHeadersCount);
+    headers.emplace_back(name, value);
+    return "";
+  };
+  const Status parsed = base::ForPairLines(text, kForm, take);
+  if (!parsed.ok()) return parsed;
   return headers;
 }
 
