@@ -1,163 +1,82 @@
-// What a participant over PostgreSQL can take: TCC branches per second (two operations each), one
-// commit per operation beside groups, in turns and in one run. Every reply waits for a commit, so
-// the numbers are the disk's, divided by what shares a commit.
+// What a participant over PostgreSQL can take (tests/support/store_bench.h).
 //
-//   build/release/bin/sdk-postgresql-bench 'postgresql://…'    a server whose data is on a disk
-//   build/release/bin/sdk-postgresql-bench                     one in memory: COMMIT costs nothing
+//   sdk-postgresql-bench [--json] ['postgresql://…']    a server of yours; none: one that it starts
+//
+// The one that it starts has its data below ASSENT_SERVER_FOLDER, or TMPDIR: that should be a disk,
+// since in memory a commit costs nothing.
 
-#include <algorithm>
-#include <atomic>
-#include <chrono>
-#include <condition_variable>
-#include <cstdio>
-#include <mutex>
+#include <cstdlib>
+#include <cstring>
 #include <string>
-#include <unistd.h>
-#include <vector>
+#include <utility>
 
 #include <assent/postgresql.h>
 
 #include "tests/support/postgresql.h"
+#include "tests/support/store_bench.h"
 
 namespace assent::postgresql {
 namespace {
 
-constexpr int kAccountsCount = 100'000;
-constexpr int kInFlight = 128;
-constexpr int kRounds = 3;
-
-struct Way {
-  const char* name;
-  std::size_t group;
-  std::size_t connections;
-  Protocol protocol;
-  int branches;  // of a round
-  std::vector<double> rates = {};
-  double per_commit = 0;
-};
-
-std::unique_ptr<Store> OpenStore(const std::string& connection, const Way& way) {
-  Options options;
-  options.connection = connection;
-  options.connections = way.connections;
-  options.max_group = way.group;
-  options.setup = [](Db& db) {
-    db.Exec("CREATE TABLE IF NOT EXISTS bench_account(id int PRIMARY KEY, free int, held int)");
+void Setup(Db& db) {
+  db.Exec("CREATE TABLE IF NOT EXISTS bench_account(id int PRIMARY KEY, free int, held int)");
+  if (db.Get<std::int64_t>("SELECT count(*) FROM bench_account") == test::kBenchAccountsCount)
+    return;
+  for (int from = 0; from < test::kBenchAccountsCount; from += test::kBenchRowsAtOnceCount) {
     db.Exec(
-        "INSERT INTO bench_account SELECT i, 1000000, 0 FROM generate_series(0, $1::int - 1) i "
+        "INSERT INTO bench_account SELECT i, 1000000, 0 FROM generate_series($1::int, $2::int) i "
         "ON CONFLICT DO NOTHING",
-        kAccountsCount);
-  };
-  Result<std::unique_ptr<Store>> store = Store::Open(std::move(options));
-  if (!store.ok()) CheckFailed(__FILE__, __LINE__, store.status().ToString().c_str());
-  const auto run = [](const char* sql) {
-    return [sql](Db& db, const Call& call) {
-      return db.Exec(sql, std::stoi(call.payload)) == 1 ? Reply::Done() : Reply::Refused("no row");
-    };
-  };
-  (*store)->Tcc(
-      "move",
-      {.try_ = run("UPDATE bench_account SET free = free - 1, held = held + 1 WHERE id = $1"),
-       .confirm = run("UPDATE bench_account SET held = held - 1 WHERE id = $1"),
-       .cancel = run("UPDATE bench_account SET free = free + 1, held = held - 1 WHERE id = $1")});
-  (*store)->TwoPhase("move", run("UPDATE bench_account SET free = free - 1 WHERE id = $1"));
-  return std::move(*store);
+        from, from + test::kBenchRowsAtOnceCount - 1);
+  }
 }
 
-// Keeps branches in flight: the next operation of a lane starts when the one before has been
-// answered.
-class Lanes {
- public:
-  Lanes(Store& store, const Way& way, std::string prefix)
-      : store_(store), way_(way), prefix_(std::move(prefix)) {}
+DbHandler Run(const char* sql) {
+  return [sql](Db& db, const Call& call) {
+    return db.Exec(sql, std::stoi(call.payload)) == 1 ? Reply::Done() : Reply::Refused("no row");
+  };
+}
 
-  double Run(int in_flight) {
-    const auto begin = std::chrono::steady_clock::now();
-    running_ = in_flight;
-    for (int i = 0; i < in_flight; ++i) Start();
-    std::unique_lock lock(mutex_);
-    idle_.wait(lock, [this] { return running_ == 0; });
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-    if (failed_ > 0) std::printf("%d operations were not done\n", failed_.load());
-    return way_.branches / took.count();
+class Measured final : public test::BenchStore {
+ public:
+  Measured(const std::string& connection, const test::BenchWay& way) {
+    Options options;
+    options.connection = connection;
+    options.connections = way.connections;
+    options.max_group = way.group;
+    options.setup = Setup;
+    Result<std::unique_ptr<Store>> store = Store::Open(std::move(options));
+    if (!store.ok()) CheckFailed(__FILE__, __LINE__, store.status().ToString().c_str());
+    store_ = std::move(*store);
+    store_->Tcc(
+        "move",
+        {.try_ = Run("UPDATE bench_account SET free = free - 1, held = held + 1 WHERE id = $1"),
+         .confirm = Run("UPDATE bench_account SET held = held - 1 WHERE id = $1"),
+         .cancel = Run("UPDATE bench_account SET free = free + 1, held = held - 1 WHERE id = $1")});
+    store_->TwoPhase("move", Run("UPDATE bench_account SET free = free - 1 WHERE id = $1"));
+  }
+  Resource& resource() override { return *store_; }
+  Work Done() override {
+    const Stats stats = *store_->Inspect();
+    return {.operations = stats.operations, .groups = stats.groups};
   }
 
  private:
-  void Start() {
-    const int number = next_.fetch_add(1);
-    if (number >= way_.branches) {
-      const std::lock_guard lock(mutex_);
-      if (--running_ == 0) idle_.notify_one();
-      return;
-    }
-    Call call;
-    call.gid = prefix_ + std::to_string(number);
-    call.branch_id = "1";
-    call.action = "move";
-    call.protocol = way_.protocol;
-    call.operation = OperationsOf(way_.protocol).forward;
-    // Spread, so that branches do not meet on one row.
-    call.payload = std::to_string(static_cast<std::int64_t>(number) * 7919 % kAccountsCount);
-    Send(std::move(call));
-  }
-  void Send(Call call) {
-    Call next = call;
-    store_.Execute(std::move(call), [this, next = std::move(next)](const Reply& reply) mutable {
-      if (reply.kind != Reply::Kind::kDone) ++failed_;
-      const Operations& operations = OperationsOf(way_.protocol);
-      if (next.operation != operations.forward) return Start();
-      next.operation = operations.finish;
-      Send(std::move(next));
-    });
-  }
-
-  Store& store_;
-  const Way& way_;
-  const std::string prefix_;
-  std::atomic<int> next_{0};
-  std::atomic<int> failed_{0};
-  std::mutex mutex_;
-  std::condition_variable idle_;
-  int running_ = 0;
+  std::unique_ptr<Store> store_;
 };
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-int Run(const std::string& connection) {
-  std::vector<Way> ways = {
-      {"tcc, one commit each, 2 connections", 1, 2, Protocol::kTcc, 200},
-      {"tcc, one commit each, 4 connections", 1, 4, Protocol::kTcc, 200},
-      {"tcc, groups, 2 connections", 60, 2, Protocol::kTcc, 4000},
-      {"tcc, groups, 4 connections", 60, 4, Protocol::kTcc, 4000},
-      {"two-phase, 4 connections", 60, 4, Protocol::kTwoPhase, 100},
-      {"two-phase, 16 connections", 60, 16, Protocol::kTwoPhase, 100},
-  };
-  for (int round = 0; round < kRounds; ++round) {
-    for (Way& way : ways) {
-      const std::unique_ptr<Store> store = OpenStore(connection, way);
-      const std::string prefix = std::to_string(getpid()) + "-" + std::to_string(round) + "-" +
-                                 std::to_string(&way - ways.data()) + "-";
-      way.rates.push_back(Lanes(*store, way, prefix).Run(kInFlight));
-      const Stats stats = *store->Inspect();
-      way.per_commit = static_cast<double>(stats.operations) / static_cast<double>(stats.groups);
-    }
-  }
-  std::printf("%d in flight, medians of %d rounds in turns\n", kInFlight, kRounds);
-  for (const Way& way : ways) {
-    std::printf("%-40s %8.0f branches/s  %5.1f operations to a commit\n", way.name,
-                Median(way.rates), way.per_commit);
-  }
-  return 0;
-}
 
 }  // namespace
 }  // namespace assent::postgresql
 
 int main(int argc, char** argv) {
-  if (argc > 1) return assent::postgresql::Run(argv[1]);
-  auto& server = assent::test::PostgresServer::OfThisBinary();
-  return assent::postgresql::Run(server.Url(server.NewDatabase()));
+  const bool json = argc > 1 && std::strcmp(argv[1], "--json") == 0;
+  std::string connection = argc > (json ? 2 : 1) ? argv[argc - 1] : "";
+  if (connection.empty()) {
+    const char* folder = std::getenv("TMPDIR");
+    setenv("ASSENT_SERVER_FOLDER", folder != nullptr ? folder : "/tmp", 0);
+    auto& server = assent::test::PostgresServer::OfThisBinary();
+    connection = server.Url(server.NewDatabase());
+  }
+  return assent::test::StoreBench(json, [&](const assent::test::BenchWay& way) {
+    return std::make_unique<assent::postgresql::Measured>(connection, way);
+  });
 }

@@ -77,7 +77,7 @@ void AddLoad(CLI::App& app, Words& words) {
          "unary (plain unary initiators and participants); submit (plain unary initiators "
          "alone); rest (initiators of HTTP, a connection each); mixed-faults (1 % refusals)")
       ->check(CLI::IsMember({"tcc", "2pc", "saga", "order", "interactive", "unary", "submit",
-                             "rest", "mixed-faults", "hold", "absent"}))
+                             "rest", "mixed-faults", "hold", "absent", "stream"}))
       ->capture_default_str();
   app.add_option("--branches", load.branches, "Branches of a transaction")
       ->check(CLI::Range(1, 128))
@@ -185,6 +185,8 @@ class Program {
                                        : RunInitiator(w.load, w.endpoints);
     }
     if (rest_->parsed()) return RunRestFloor();
+    if (echo_server_->parsed()) return RunEchoServer(w.endpoints.front());
+    if (echo_caller_->parsed()) return RunEchoCaller(w.load, w.endpoints.front());
     if (coordinator_->parsed()) return RunFloorCoordinator(w.load, w.endpoints.front(), w.folder);
     if (echo_->parsed()) return RunUnaryFloor(w.endpoints.front(), w.dial);
     if (silent_->parsed()) return RunSilentSessions(w.sessions, w.number, w.endpoints.front());
@@ -303,6 +305,8 @@ class Program {
     echo_ = AddRole("unary-floor");
     rest_ = AddRole("rest-floor");
     silent_ = AddRole("silent-sessions");
+    echo_server_ = AddRole("echo-server");
+    echo_caller_ = AddRole("echo-caller");
   }
 
   static constexpr const char* kAbout =
@@ -339,6 +343,8 @@ class Program {
   CLI::App* echo_ = nullptr;
   CLI::App* rest_ = nullptr;
   CLI::App* silent_ = nullptr;
+  CLI::App* echo_server_ = nullptr;
+  CLI::App* echo_caller_ = nullptr;
 };
 
 }  // namespace

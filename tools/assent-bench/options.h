@@ -69,6 +69,10 @@ int RunUnaryFloor(const std::string& listen, const std::vector<std::string>& par
 int RunRestInitiator(const Load& load, const std::string& address);
 // The HTTP port of assentd, with nothing behind it: each body is its own answer.
 int RunRestFloor();
+// Plain echo by gRPC, unary and over a stream; and who calls it, with `in_flight` under way
+// (workload "unary" or "stream").
+int RunEchoServer(const std::string& listen);
+int RunEchoCaller(const Load& load, const std::string& endpoint);
 // Holds `sessions` streams to the coordinator, each a connection of its own, and answers nothing.
 int RunSilentSessions(int sessions, int number, const std::string& endpoint);
 

@@ -58,6 +58,7 @@ class Tally {
             {"requests", requests_},
             {"gap_ms", std::chrono::duration<double, std::milli>(longest_gap_).count()},
             {"seconds", std::chrono::duration<double>(to_ - from_).count()},
+            {"p50_us", latency_.Percentile(0.5)},
             {"latency", latency_.ToJson()},
             {"refusal", refusal_.ToJson()}};
   }

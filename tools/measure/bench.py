@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BIN = os.path.join(ROOT, "build", "release", "bin")
+BIN = os.environ.get("ASSENT_BIN_DIR") or os.path.join(ROOT, "build", "release", "bin")
 
 
 class Settings:

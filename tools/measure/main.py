@@ -12,10 +12,12 @@ import time
 
 import instructions
 import cluster
+import languages
 import load
 import micro
 import profile_daemon
 import size
+import stores
 import summary
 from bench import BIN, ROOT, Settings
 
@@ -30,6 +32,9 @@ SECTIONS = {
     "rest": load.rest,
     "sealed": load.sealed,
     "order": load.order,
+    "languages": languages.languages,
+    "sdk-postgresql": stores.postgresql,
+    "sdk-mariadb": stores.mariadb,
     "held": size.held,
     "history": size.history,
     "retention": size.retention,

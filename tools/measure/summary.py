@@ -3,6 +3,8 @@
 import json
 import os
 
+import languages
+import stores
 from bench import ROOT, cpu, median, ms, table
 
 RESULTS = os.path.join(ROOT, "build", "measured")
@@ -61,6 +63,21 @@ def _rest(r):
 def _order(r):
     ratio = median(g["throughput"] / o["throughput"] for g, o in zip(r["group commit"], r["a commit per branch"]))
     yield "order: group commit 5 times one commit per branch", "%.1f" % ratio, ratio >= 5
+
+
+def _languages(r):
+    ratios = {name: median(s["messages"] / e["messages"] for s, e in zip(taken["sdk"], taken["echo"]))
+              for name, taken in r["rows"].items() if "session" in name}
+    lowest = min(ratios, key=ratios.get)
+    yield "sessions of each language: 0.6 of its library's echo", "%.2f (%s)" % (ratios[lowest], lowest), ratios[lowest] >= languages.TARGET
+
+
+def _store(name):
+    def targets(r):
+        ratios = [median(stores.ratios(r["ways"], count)) for count in (2, 4)]
+        yield (f"{name}: groups 5 times one commit per branch, 2 and 4 connections", ", ".join("%.1f" % ratio for ratio in ratios),
+               min(ratios) >= stores.TARGET)
+    return targets
 
 
 def _held(r):
@@ -125,7 +142,8 @@ def _cluster_scale(r):
 
 
 TARGETS = {"compare": _compare, "tls": _tls, "one-in-flight": _one_in_flight, "workloads": _workloads, "branches": _branches, "steady": _steady,
-           "unary": _unary, "rest": _rest, "order": _order, "held": _held, "history": _history, "retention": _retention,
+           "unary": _unary, "rest": _rest, "order": _order,
+           "languages": _languages, "sdk-postgresql": _store("PostgreSQL"), "sdk-mariadb": _store("MariaDB"), "held": _held, "history": _history, "retention": _retention,
            "cluster-compare": _cluster_compare, "cluster-append": _cluster_append, "cluster-scale": _cluster_scale,
            "checkpoints": _checkpoints, "idle": _idle, "overload": _overload}
 
