@@ -5,23 +5,27 @@
     @db.two_phase("debit")
     def debit(tx, call): tx.execute("UPDATE account SET coins = coins - 1 WHERE name = %s", [call.text])
 
-What is prepared: first the handler's work is made durable and unseen (XA PREPARE, which holds a row of assent_marker) on a connection
-that then ends, then the barrier's row says so, and only then is PREPARE answered. So work that is prepared without a row was promised to
-nobody, and a row without prepared work has been settled: the marker, which is seen if it was committed, says how. Statements that commit
-by themselves (CREATE TABLE, …) are not for handlers.
+What is prepared: first the handler's work is made durable and unseen (XA PREPARE, which holds a row of assent_marker) on a session of its
+own, then the barrier's row says so, and only then is PREPARE answered. So work that is prepared without a row was promised to nobody, and a
+row without prepared work has been settled. Which of it is true the marker says, and no word of XA's is believed, for MariaDB says OK to an
+XA COMMIT that does nothing (xa_sessions.py): its row is locked as long as something is prepared, and then there if that was committed, or
+not there. Statements that commit by themselves (CREATE TABLE, …) are not for handlers.
+
+The working session has a named lock. Whoever has the lock of the branch ends the session that has this one: nothing comes late.
 """
 
 import contextlib
+import enum
 import hashlib
-import time
-from typing import Any, Iterator
+from typing import Any, Iterator, Optional
 
 from .barrier import Kept, Move, after, open_call
-from .call import Call, Reply, Unknown, refused
-from .server_sql import CommitFailed, ServerAdapter, in_two_phases, run, value
+from .call import Call, Reply, RetryLater, Unknown, refused
+from .server_sql import CommitFailed, Connect, ServerAdapter, in_two_phases, run, value
 from .service import Action
 from .sql import Tx, run_handler, run_local
 from .words import Kind, Operation
+from .xa_sessions import Sessions, end
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS assent_barrier(
@@ -37,20 +41,40 @@ _TABLES = (
 )
 _AGAIN = (1213, 1020)  # a deadlock, a row that has changed
 _NOT_DONE = (1213, 1205, 1062, 1451, 1452)  # of a COMMIT: it has certainly not happened
-_NOT_ATTACHED = (1397, 1440)  # XAER_NOTA, XAER_DUPID: its first connection has not let go of it yet, or it is settled
+_NOT_ENDED = (1397, 1440)  # XAER_NOTA, XAER_DUPID: there is no such work, or it is another session's
+_IS_LOCKED = (1205, 3572)  # to who does not wait: MariaDB's, MySQL's
+_NO_SUCH_SESSION = (1094, 1095)  # it has ended, or is another user's
 _FORMAT = 0x4153  # of an XA id: "AS"
-_DETACHES_WITHIN = 5.0
 _IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
+BRANCH_PATIENCE = 5  # seconds that one waits for who is at the same branch
+LOCK_PATIENCE = 2  # seconds that a statement waits for a row
+
+
+class Mark(enum.Enum):
+    """Of a branch's row of assent_marker."""
+
+    ABSENT = "absent"  # nothing is prepared, or it was rolled back
+    HELD = "held"  # something is prepared
+    COMMITTED = "committed"
 
 
 class MySQL(ServerAdapter):
-    """`connect` makes a connection, whose own settings count (but for autocommit). A branch has one owner at a time: a named lock."""
+    """`connect` makes a connection, whose own settings count (but for autocommit). A branch has one owner at a time: a named lock. Each
+    branch that is prepared has a connection until it is decided (up to MAX_KEPT_SESSIONS)."""
 
     kind = "MariaDB or MySQL"
 
+    def __init__(self, connect: Connect, *, tables: str = "", connections: int = 8, retention: float = 3600.0):
+        super().__init__(connect, tables=tables, connections=connections, retention=retention)
+        self._sessions = Sessions()
+
+    def close(self) -> None:
+        super().close()
+        self._sessions.close()
+
     def _prepare_session(self, connection: Any) -> None:
         connection.autocommit(True)
-        run(connection, "SET SESSION innodb_lock_wait_timeout = 2").close()
+        run(connection, f"SET SESSION innodb_lock_wait_timeout = {LOCK_PATIENCE}").close()
 
     def _set_up(self, connection: Any) -> None:
         for part in (*_TABLES, *self._tables.split(";")):
@@ -84,11 +108,13 @@ class MySQL(ServerAdapter):
     @contextlib.contextmanager
     def _branch(self, connection: Any, call: Call) -> Iterator[None]:
         """Nobody else is at this branch. The lock ends with the connection, whatever is raised."""
-        name = "assent/" + hashlib.sha256(f"{call.gid}/{call.branch_id}".encode()).hexdigest()[:40]
-        if value(connection, "SELECT GET_LOCK(%s, 5)", (name,)) != 1:
+        name = lock_of(call)
+        if value(connection, "SELECT GET_LOCK(%s, %s)", (name, BRANCH_PATIENCE)) != 1:
             raise RuntimeError("somebody else is at this branch")
         yield
         run(connection, "SELECT RELEASE_LOCK(%s)", (name,)).close()
+
+    # ---- prepared work
 
     def _prepare(self, connection: Any, action: Action, call: Call) -> Reply:
         rows = self.rows(connection)
@@ -96,13 +122,19 @@ class MySQL(ServerAdapter):
         if opening.move != Move.RUN:
             return opening.reply
         self._drop_unpromised(connection, call)
-        work = self._connect()  # what has prepared something can do nothing else until it is settled: it ends
+        work = self._connect()
+        kept = False
         try:
             self._prepare_session(work)
+            if value(work, "SELECT GET_LOCK(%s, %s)", (work_lock_of(call), BRANCH_PATIENCE)) != 1:
+                raise RuntimeError("another session works on this branch")
+            if value(connection, "SELECT IS_USED_LOCK(%s)", (work_lock_of(call),)) is None:
+                # One address, and behind it two servers: a promise would be in one, its row in the other.
+                raise RuntimeError("two connections have found two servers; connect to the server itself")
             reply, state = self._prepare_on(work, action, call)
+            kept = state == Kept.PREPARED
         finally:
-            with contextlib.suppress(Exception):
-                work.close()
+            self._sessions.keep(branch_of(call), work) if kept else end(work)
         if state != Kept.NONE:
             try:
                 rows.put(call, state, reply)
@@ -127,33 +159,63 @@ class MySQL(ServerAdapter):
             raise Unknown(f"XA PREPARE had no answer: {error}") from error
         return reply, state
 
-    def _is_prepared(self, connection: Any, call: Call) -> bool:
-        cursor = run(connection, "XA RECOVER")
-        wanted = (_FORMAT, len(call.gid), len(call.branch_id), call.gid + call.branch_id)
-        found = any((row[0], row[1], row[2], text(row[3])) == wanted for row in cursor.fetchall())
-        cursor.close()
-        return found
+    def _mark(self, connection: Any, call: Call) -> Mark:
+        try:
+            found = value(connection, "SELECT 1 FROM assent_marker FORCE INDEX(PRIMARY) WHERE gid = %s AND branch_id = %s FOR UPDATE NOWAIT",
+                          branch_of(call))
+        except Exception as error:
+            if number(error) in _IS_LOCKED:
+                return Mark.HELD
+            raise
+        return Mark.ABSENT if found is None else Mark.COMMITTED
 
-    def _end(self, connection: Any, verb: str, call: Call) -> None:
-        """Settles what is prepared. Its first connection may not have let go of it yet."""
-        end = time.monotonic() + _DETACHES_WITHIN
-        while True:
-            try:
-                run(connection, f"XA {verb} {xid_of(call)}").close()
-                return
-            except Exception as error:
-                if number(error) not in _NOT_ATTACHED:
-                    raise Unknown(f"XA {verb} had no answer: {error}") from error
-                if not self._is_prepared(connection, call):
-                    return  # settled meanwhile: the marker says how
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.01)  # tidy: allow(sleep) the server tells nobody when a connection is gone
+    def _look(self, connection: Any, call: Call) -> tuple[Mark, Optional[Any]]:
+        """What the marker says, and the session that has prepared it, if that is here. No other works on the branch any more."""
+        worker = value(connection, "SELECT IS_USED_LOCK(%s)", (work_lock_of(call),))
+        work = self._sessions.take(branch_of(call))
+        if work is not None and worker is not None:
+            return Mark.HELD, work  # it can do nothing else
+        end(work)
+        if worker is not None:
+            self._end_session(connection, int(worker), call)
+        return self._mark(connection, call), None
+
+    def _end_session(self, connection: Any, worker: int, call: Call) -> None:
+        """Its client has gone, or is another process."""
+        try:
+            run(connection, f"KILL CONNECTION {worker}").close()
+        except Exception as error:
+            if number(error) not in _NO_SUCH_SESSION:
+                raise
+        if value(connection, "SELECT GET_LOCK(%s, %s)", (work_lock_of(call), LOCK_PATIENCE)) != 1:
+            raise RetryLater("the session that worked on this branch has not ended yet")
+        run(connection, "SELECT RELEASE_LOCK(%s)", (work_lock_of(call),)).close()
+
+    def _end(self, connection: Any, work: Optional[Any], verb: str, call: Call) -> None:
+        """Settles what is prepared, in the session that has prepared it if there is one. Returns when the marker says so."""
+        if work is None:
+            self._sessions.wait_detached(branch_of(call))
+        said = "OK"
+        try:
+            run(connection if work is None else work, f"XA {verb} {xid_of(call)}").close()
+        except Exception as error:
+            if number(error) not in _NOT_ENDED:
+                raise Unknown(f"XA {verb} had no answer: {error}") from error
+            said = str(error)
+        finally:
+            end(work)
+        mark = self._mark(connection, call)
+        if mark == Mark.HELD:
+            raise RetryLater(f"it is still prepared, but MariaDB said to XA {verb}: {said} -- if this lasts, restart MariaDB, which finds it again")
+        if mark != (Mark.COMMITTED if verb == "COMMIT" else Mark.ABSENT):
+            raise RetryLater("it was ended by somebody else at this moment")
+        self._sessions.forget_detached(branch_of(call))
 
     def _drop_unpromised(self, connection: Any, call: Call) -> None:
         """Prepared work without a row: whoever prepared it died before it could answer."""
-        if self._is_prepared(connection, call):
-            self._end(connection, "ROLLBACK", call)
+        mark, work = self._look(connection, call)
+        if mark == Mark.HELD:
+            self._end(connection, work, "ROLLBACK", call)
 
     def _settle_on(self, connection: Any, call: Call) -> Reply:
         with self._branch(connection, call):
@@ -169,17 +231,31 @@ class MySQL(ServerAdapter):
         if opening.move != Move.RUN:
             return opening.reply
         commits = call.operation == Operation.COMMIT
-        if self._is_prepared(connection, call):
-            self._end(connection, "COMMIT" if commits else "ROLLBACK", call)
-        marked = value(connection, "SELECT 1 FROM assent_marker WHERE gid = %s AND branch_id = %s", (call.gid, call.branch_id)) is not None
-        if marked != commits:
+        mark, work = self._look(connection, call)
+        if mark == Mark.HELD:
+            self._end(connection, work, "COMMIT" if commits else "ROLLBACK", call)
+        elif (mark == Mark.COMMITTED) != commits:
             return refused("HAZARD: its prepared work is gone from XA RECOVER: it was "
-                           f"{'committed' if marked else 'rolled back'} by somebody else")
+                           f"{'rolled back' if commits else 'committed'} by somebody else")
         run(connection, "START TRANSACTION").close()
         rows.advance(call.gid, call.branch_id, Kept.FINISHED if commits else Kept.UNDONE)
-        run(connection, "DELETE FROM assent_marker WHERE gid = %s AND branch_id = %s", (call.gid, call.branch_id)).close()
+        run(connection, "DELETE FROM assent_marker WHERE gid = %s AND branch_id = %s", branch_of(call)).close()
         self._commit(connection)
         return Reply(Kind.DONE)
+
+
+def branch_of(call: Call) -> tuple[str, str]:
+    return call.gid, call.branch_id
+
+
+def lock_of(call: Call) -> str:
+    """As the SDKs of other languages call it."""
+    return "assent/" + hashlib.sha256(f"{call.gid}/{call.branch_id}".encode()).hexdigest()[:40]
+
+
+def work_lock_of(call: Call) -> str:
+    """Of the session that works on what is to be prepared."""
+    return lock_of(call) + "/work"
 
 
 def xid_of(call: Call) -> str:
@@ -190,7 +266,3 @@ def xid_of(call: Call) -> str:
 def number(error: BaseException) -> int:
     first = error.args[0] if error.args else 0
     return first if isinstance(first, int) else 0
-
-
-def text(data: Any) -> str:
-    return data.decode("latin-1") if isinstance(data, (bytes, bytearray)) else str(data)
