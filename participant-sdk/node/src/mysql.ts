@@ -3,19 +3,23 @@
 //     const db = new MySQL(mysql.createPool({ database: "shop" }));               // of mysql2/promise
 //     db.twoPhase("debit", { async prepare(tx, call) { await tx.run("UPDATE account SET coins = coins - 1 WHERE name = ?", [call.text]); } });
 //
-// What is prepared: first the handler's work is made durable and unseen (XA PREPARE, which holds a row of assent_marker) on a connection
-// that then ends, then the barrier's row says so, and only then is PREPARE answered. So work that is prepared without a row was promised
-// to nobody, and a row without prepared work has been settled: the marker, which is seen if it was committed, says how. Statements that
-// commit by themselves (CREATE TABLE, …) are not for handlers.
+// What is prepared: first the handler's work is made durable and unseen (XA PREPARE, which holds a row of assent_marker) on a session of
+// its own, then the barrier's row says so, and only then is PREPARE answered. So work that is prepared without a row was promised to nobody,
+// and a row without prepared work has been settled. Which of it is true the marker says, and no word of XA's is believed, for MariaDB says OK
+// to an XA COMMIT that does nothing (xa-sessions.ts): its row is locked as long as something is prepared, and then there if that was
+// committed, or not there. Statements that commit by themselves (CREATE TABLE, …) are not for handlers.
+//
+// The working session has a named lock. Whoever has the lock of the branch ends the session that has this one: nothing comes late.
 
 import { createHash } from "node:crypto";
 import { Kept, openCall, stateAfter } from "./barrier.js";
-import { type Call, done, refused, type Reply, Unknown } from "./call.js";
+import { type Call, done, refused, type Reply, RetryLater, Unknown } from "./call.js";
 import { sentenceOf } from "./errors.js";
 import { CommitFailed, executeOn, inTwoPhases, ServerAdapter, type ServerConnection, type ServerOptions, ServerTx } from "./server-sql.js";
 import type { Action } from "./service.js";
 import { runHandler, runLocal } from "./sql.js";
 import { Kind, Operation } from "./words.js";
+import { XaSessions } from "./xa-sessions.js";
 
 const ID = "VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL";
 const TABLES = [
@@ -30,12 +34,27 @@ const TABLES = [
 ];
 const AGAIN = [1213, 1020]; // a deadlock, a row that has changed
 const NOT_DONE = [1213, 1205, 1062, 1451, 1452]; // of a COMMIT: it has certainly not happened
-const NOT_ATTACHED = [1397, 1440]; // XAER_NOTA, XAER_DUPID: its first connection has not let go of it yet, or it is settled
+const NOT_ENDED = [1397, 1440]; // XAER_NOTA, XAER_DUPID: there is no such work, or it is another session's
+const IS_LOCKED = [1205, 3572]; // to who does not wait: MariaDB's, MySQL's
+const NO_SUCH_SESSION = [1094, 1095]; // it has ended, or is another user's
 const FORMAT = 0x4153; // of an XA id: "AS"
-const DETACHES_WITHIN_MS = 5000;
-const DETACH_PAUSE_MS = 10;
+/** How long one waits for who is at the same branch. */
 const BRANCH_PATIENCE_S = 5;
+/** How long a statement waits for a row. */
 const LOCK_PATIENCE_S = 2;
+const CONNECTIONS = 10; // of a pool that does not say how many it has, as of mysql2
+
+/** Of a branch's row of assent_marker. */
+type Mark =
+  | "absent" // nothing is prepared, or it was rolled back
+  | "held" // something is prepared
+  | "committed";
+
+/** What the marker says, and the session that has prepared it, if that is here. */
+interface Known {
+  readonly mark: Mark;
+  readonly work?: ServerConnection;
+}
 
 /** What is used of a pool of mysql2/promise. */
 export interface MySqlPool {
@@ -48,10 +67,22 @@ export interface MySqlConnection {
   destroy(): void;
 }
 
-/** The pool's own settings count. A branch has one owner at a time: a named lock. */
+/**
+ * The pool's own settings count. A branch has one owner at a time: a named lock. Each branch that is prepared has a connection of the pool
+ * until it is decided, of that half of the pool in which operations find their second one.
+ */
 export class MySQL extends ServerAdapter {
+  readonly #sessions: XaSessions;
+
   constructor(private readonly pool: MySqlPool, private readonly options: ServerOptions = {}) {
-    super("MariaDB or MySQL", { mark: () => "?", text: "CHAR" }, pool.pool?.config?.connectionLimit ?? 10, options);
+    const connections = pool.pool?.config?.connectionLimit ?? CONNECTIONS;
+    super("MariaDB or MySQL", { mark: () => "?", text: "CHAR" }, connections, options);
+    this.#sessions = new XaSessions(Math.ceil(connections / 2) - 1); // and one that is left for the service itself
+  }
+
+  override async close(): Promise<void> {
+    await super.close();
+    this.#sessions.close();
   }
 
   protected override async connect(): Promise<ServerConnection> {
@@ -113,14 +144,7 @@ export class MySQL extends ServerAdapter {
     const opening = openCall(call, await table.find(call.gid, call.branchId));
     if (opening.move !== "run") return opening.reply;
     await this.#dropUnpromised(connection, call);
-    const work = await this.connect(); // what has prepared something can do nothing else until it is settled: it ends
-    let reply: Reply;
-    let state: Kept;
-    try {
-      [reply, state] = await this.#prepareOn(work, action, call);
-    } finally {
-      work.release(true);
-    }
+    const [reply, state] = await this.#prepareInSession(connection, action, call);
     if (state === Kept.NONE) return reply;
     try {
       await table.put(call, state, reply);
@@ -128,6 +152,28 @@ export class MySQL extends ServerAdapter {
       throw new Unknown(`the row of prepared work was not written: ${sentenceOf(error)}`, { cause: error });
     }
     return reply;
+  }
+
+  async #prepareInSession(main: ServerConnection, action: Action<[tx: ServerTx, call: Call]>, call: Call): Promise<[Reply, Kept]> {
+    this.#sessions.beginPreparing();
+    let work: ServerConnection | undefined;
+    let kept = false;
+    try {
+      work = await this.connect();
+      const { rows } = await work.query("SELECT GET_LOCK(?, ?) AS got", [workLockOfBranch(call), BRANCH_PATIENCE_S]);
+      if (Number(rows[0]!.got) !== 1) throw new Error("another session works on this branch");
+      // One address, and behind it two servers: a promise would be in one, its row in the other.
+      if ((await this.#worker(main, call)) === null) throw new Error("two connections have found two servers; connect to the server itself");
+      const [reply, state] = await this.#prepareOn(work, action, call);
+      kept = state === Kept.PREPARED;
+      if (kept) this.#sessions.keep(call, work);
+      return [reply, state];
+    } finally {
+      if (!kept) {
+        work?.release(true);
+        this.#sessions.endPreparing();
+      }
+    }
   }
 
   async #prepareOn(work: ServerConnection, action: Action<[tx: ServerTx, call: Call]>, call: Call): Promise<[Reply, Kept]> {
@@ -146,30 +192,69 @@ export class MySQL extends ServerAdapter {
     return [reply, state];
   }
 
-  async #isPrepared(connection: ServerConnection, call: Call): Promise<boolean> {
-    const { rows } = await connection.query("XA RECOVER");
-    return rows.some((row) => row.formatID === FORMAT && row.gtrid_length === call.gid.length && row.bqual_length === call.branchId.length &&
-      String(row.data) === call.gid + call.branchId);
+  async #mark(connection: ServerConnection, call: Call): Promise<Mark> {
+    try {
+      const { rows } = await connection.query("SELECT 1 FROM assent_marker FORCE INDEX(PRIMARY) WHERE gid = ? AND branch_id = ? FOR UPDATE NOWAIT",
+        [call.gid, call.branchId]);
+      return rows.length === 0 ? "absent" : "committed";
+    } catch (error) {
+      if (IS_LOCKED.includes(numberOfError(error))) return "held";
+      throw error;
+    }
   }
 
-  /** Settles what is prepared. Its first connection may not have let go of it yet. */
-  async #end(connection: ServerConnection, verb: "COMMIT" | "ROLLBACK", call: Call): Promise<void> {
-    for (const end = performance.now() + DETACHES_WITHIN_MS; ; ) {
-      try {
-        await connection.query(`XA ${verb} ${xidOf(call)}`);
-        return;
-      } catch (error) {
-        if (!NOT_ATTACHED.includes(numberOfError(error))) throw new Unknown(`XA ${verb} had no answer: ${sentenceOf(error)}`, { cause: error });
-        if (!(await this.#isPrepared(connection, call))) return; // settled meanwhile: the marker says how
-        if (performance.now() > end) throw error;
-        await new Promise((resolve) => setTimeout(resolve, DETACH_PAUSE_MS)); // the server tells nobody when a connection is gone
-      }
+  /** Who has the lock of the working session. */
+  async #worker(connection: ServerConnection, call: Call): Promise<number | null> {
+    const { rows } = await connection.query("SELECT IS_USED_LOCK(?) AS worker", [workLockOfBranch(call)]);
+    return rows[0]!.worker === null ? null : Number(rows[0]!.worker);
+  }
+
+  /** Afterwards no other session works on the branch any more. */
+  async #look(connection: ServerConnection, call: Call): Promise<Known> {
+    const worker = await this.#worker(connection, call);
+    const work = this.#sessions.take(call);
+    if (work && worker !== null) return { mark: "held", work }; // it can do nothing else
+    work?.release(true);
+    if (worker !== null) await this.#endSession(connection, worker, call);
+    return { mark: await this.#mark(connection, call) };
+  }
+
+  /** Its client has gone, or is another process. */
+  async #endSession(connection: ServerConnection, worker: number, call: Call): Promise<void> {
+    try {
+      await connection.query(`KILL CONNECTION ${worker}`);
+    } catch (error) {
+      if (!NO_SUCH_SESSION.includes(numberOfError(error))) throw error;
     }
+    const { rows } = await connection.query("SELECT GET_LOCK(?, ?) AS got", [workLockOfBranch(call), LOCK_PATIENCE_S]);
+    if (Number(rows[0]!.got) !== 1) throw new RetryLater("the session that worked on this branch has not ended yet");
+    await connection.query("SELECT RELEASE_LOCK(?)", [workLockOfBranch(call)]);
+  }
+
+  /** Settles what is prepared, in the session that has prepared it if there is one. Returns when the marker says so. */
+  async #end(connection: ServerConnection, { work }: Known, verb: "COMMIT" | "ROLLBACK", call: Call): Promise<void> {
+    if (!work) await this.#sessions.waitDetached(call);
+    let said = "OK";
+    try {
+      await (work ?? connection).query(`XA ${verb} ${xidOf(call)}`);
+    } catch (error) {
+      if (!NOT_ENDED.includes(numberOfError(error))) throw new Unknown(`XA ${verb} had no answer: ${sentenceOf(error)}`, { cause: error });
+      said = sentenceOf(error);
+    } finally {
+      work?.release(true);
+    }
+    const mark = await this.#mark(connection, call);
+    if (mark === "held") {
+      throw new RetryLater(`it is still prepared, but MariaDB said to XA ${verb}: ${said} -- if this lasts, restart MariaDB, which finds it again`);
+    }
+    if (mark !== (verb === "COMMIT" ? "committed" : "absent")) throw new RetryLater("it was ended by somebody else at this moment");
+    this.#sessions.forgetDetached(call);
   }
 
   /** Prepared work without a row: whoever prepared it died before it could answer. */
   async #dropUnpromised(connection: ServerConnection, call: Call): Promise<void> {
-    if (await this.#isPrepared(connection, call)) await this.#end(connection, "ROLLBACK", call);
+    const known = await this.#look(connection, call);
+    if (known.mark === "held") await this.#end(connection, known, "ROLLBACK", call);
   }
 
   protected override settleOn(connection: ServerConnection, call: Call): Promise<Reply> {
@@ -186,11 +271,11 @@ export class MySQL extends ServerAdapter {
     }
     if (opening.move !== "run") return opening.reply;
     const commits = call.operation === Operation.COMMIT;
-    if (await this.#isPrepared(connection, call)) await this.#end(connection, commits ? "COMMIT" : "ROLLBACK", call);
-    const { rows } = await connection.query("SELECT 1 FROM assent_marker WHERE gid = ? AND branch_id = ?", [call.gid, call.branchId]);
-    const marked = rows.length > 0;
-    if (marked !== commits) {
-      return refused(`HAZARD: its prepared work is gone from XA RECOVER: it was ${marked ? "committed" : "rolled back"} by somebody else`);
+    const known = await this.#look(connection, call);
+    if (known.mark === "held") {
+      await this.#end(connection, known, commits ? "COMMIT" : "ROLLBACK", call);
+    } else if ((known.mark === "committed") !== commits) {
+      return refused(`HAZARD: its prepared work is gone from XA RECOVER: it was ${commits ? "rolled back" : "committed"} by somebody else`);
     }
     await connection.query("START TRANSACTION");
     await table.advance(call.gid, call.branchId, commits ? Kept.FINISHED : Kept.UNDONE);
@@ -203,6 +288,11 @@ export class MySQL extends ServerAdapter {
 /** That of the Python SDK, which may be at the same branch. */
 export function lockOfBranch(call: Call): string {
   return `assent/${createHash("sha256").update(`${call.gid}/${call.branchId}`).digest("hex").slice(0, 40)}`;
+}
+
+/** Of the session that works on what is to be prepared. */
+export function workLockOfBranch(call: Call): string {
+  return `${lockOfBranch(call)}/work`;
 }
 
 /** Neither part can have a quote, and both are at most 64 bytes, as XA wants them. */

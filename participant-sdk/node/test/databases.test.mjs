@@ -11,7 +11,9 @@ import pg from "pg";
 import * as assent from "assent-sdk";
 import { ask, checkContract } from "assent-sdk/testkit";
 import { Kept } from "../dist/barrier.js";
+import { workLockOfBranch } from "../dist/mysql.js";
 import { protocolOf } from "../dist/words.js";
+import { DETACH_TIME_MS } from "../dist/xa-sessions.js";
 import { folder, freePort, startMariaDB, startPostgres, until } from "./rig.mjs";
 
 const { Kind, Operation, Protocol, Verdict } = assent;
@@ -71,7 +73,12 @@ class InMariaDB extends Server {
   makePool = (uri) => createPool({ uri });
   sql = async (text) => (await this.pool.query(text))[0];
   prepared = async () => (await this.sql("XA RECOVER")).length;
-  takeAway = (gid, branch) => until("it is let go of", () => this.sql(`XA ROLLBACK '${gid}','${branch}',${FORMAT}`).then(() => true, () => false));
+  takeAway = async (gid, branch) => {
+    const [{ worker }] = await this.sql(`SELECT IS_USED_LOCK('${workLockOfBranch({ gid, branchId: branch })}') AS worker`);
+    if (worker !== null) await this.sql(`KILL CONNECTION ${worker}`).catch(() => undefined);
+    await sleep(2 * DETACH_TIME_MS); // the server tells nobody when InnoDB has let go of it
+    await until("it is let go of", () => this.sql(`XA ROLLBACK '${gid}','${branch}',${FORMAT}`).then(() => true, () => false));
+  };
   forgetPrepared = async () => {
     for (const { gtrid_length: length, data } of await this.sql("XA RECOVER")) await this.takeAway(String(data).slice(0, length), String(data).slice(length));
   };
