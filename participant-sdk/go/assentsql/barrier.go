@@ -57,6 +57,7 @@ type Keeper struct {
 
 	prepares bool          // there are two-phase actions
 	room     chan struct{} // of MariaDB: who is at a branch has put his mark in; nil: there is no bound
+	sessions *xaSessions   // of MariaDB
 }
 
 var schema = map[Dialect]string{
@@ -86,6 +87,15 @@ func Open(ctx context.Context, db *sql.DB, dialect Dialect) (*Keeper, error) {
 		return nil, fmt.Errorf("assentsql: table assent_barrier: %w", err)
 	}
 	return k, nil
+}
+
+// Close ends what the Keeper has of db: over MariaDB each branch that is prepared has a connection until it is decided. It stays
+// prepared. Before db is closed, and after the participant.
+func (k *Keeper) Close() error {
+	if k.sessions != nil {
+		k.sessions.close()
+	}
+	return nil
 }
 
 // create makes tables. Two that make the same ones at once get in each other's way in PostgreSQL.

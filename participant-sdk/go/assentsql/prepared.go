@@ -16,7 +16,16 @@ import (
 // Two-phase commit. First the handler's work is made durable and unseen (PREPARE TRANSACTION, XA PREPARE), with a row of
 // assent_marker in it; then the barrier's row says so; and only then PREPARE is answered. So work that is prepared
 // without a row was promised to nobody, and goes; and a row without prepared work has been settled: the marker, which is
-// seen if it was committed, says how. A branch has one owner at a time, by a lock of the server, whatever processes ask.
+// there if it was committed, says how. A branch has one owner at a time, by a lock of the server, whatever processes ask.
+
+// mark is what a branch's row of assent_marker says.
+type mark int
+
+const (
+	absent    mark = iota // nothing is prepared, or it was rolled back
+	held                  // something is prepared
+	committed             // it was
+)
 
 // preparer is what the databases do not have in common.
 type preparer interface {
@@ -27,9 +36,10 @@ type preparer interface {
 	unlock(ctx context.Context, conn *sql.Conn, call *assent.Call) error
 	// work runs the handler, and prepares what it wrote if the state is Prepared; else nothing of it is left.
 	work(ctx context.Context, conn *sql.Conn, h Handler, call *assent.Call) (assent.Reply, barrier.State, error)
-	isPrepared(ctx context.Context, conn *sql.Conn, call *assent.Call) (bool, error)
-	// end commits or rolls back what is prepared.
-	end(ctx context.Context, conn *sql.Conn, call *assent.Call, commits bool) error
+	// look is to be asked with the branch locked.
+	look(ctx context.Context, conn *sql.Conn, call *assent.Call) (mark, error)
+	// end commits or rolls back what is prepared, after a look, and says what it has come to.
+	end(ctx context.Context, conn *sql.Conn, call *assent.Call, commits bool) (mark, error)
 }
 
 func (k *Keeper) preparer() preparer {
@@ -156,9 +166,9 @@ coordinator_id, began_epoch, touched_ms) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
 
 // dropUnpromised: prepared work without a row. Whoever prepared it died before it could answer.
 func (k *Keeper) dropUnpromised(ctx context.Context, conn *sql.Conn, call *assent.Call) error {
-	is, err := k.preparer().isPrepared(ctx, conn, call)
-	if err == nil && is {
-		err = k.preparer().end(ctx, conn, call, false)
+	found, err := k.preparer().look(ctx, conn, call)
+	if err == nil && found == held {
+		_, err = k.preparer().end(ctx, conn, call, false)
 	}
 	return err
 }
@@ -188,22 +198,16 @@ func (k *Keeper) settleOn(ctx context.Context, conn *sql.Conn, call *assent.Call
 		return reply, nil
 	}
 	commits := call.Operation == assent.OperationCommit
-	is, err := k.preparer().isPrepared(ctx, conn, call)
+	found, err := k.preparer().look(ctx, conn, call)
+	if err == nil && found == held {
+		found, err = k.preparer().end(ctx, conn, call, commits)
+	}
 	if err != nil {
 		return assent.Reply{}, err
 	}
-	if is {
-		if err := k.preparer().end(ctx, conn, call, commits); err != nil {
-			return assent.Reply{}, err
-		}
-	}
-	var marked int
-	if err := conn.QueryRowContext(ctx, k.sql("SELECT count(*) FROM assent_marker WHERE gid = ? AND branch_id = ?"), call.GID, call.BranchID).Scan(&marked); err != nil {
-		return assent.Reply{}, lostWith("its marker cannot be read", err)
-	}
-	if (marked != 0) != commits {
+	if (found == committed) != commits {
 		how := "rolled back"
-		if marked != 0 {
+		if found == committed {
 			how = "committed"
 		}
 		return assent.Refused("HAZARD: its prepared work is gone from the database: it was " + how + " by somebody else"), nil

@@ -2,10 +2,11 @@ package assentsql
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
+	"strings"
 
 	assent "assent.example/sdk"
 	"assent.example/sdk/barrier"
@@ -16,30 +17,46 @@ type mariadb struct{ k *Keeper }
 
 const (
 	xaFormat = 0x4153 // of an XA id: "AS"
-	// The server tells nobody when the connection that prepared is gone, before which nobody else can end the work.
-	detachesWithin = 5 * time.Second
-	lockSeconds    = 5
+	// Seconds that one waits for who is at the same branch, and for the lock of a session that is ending.
+	lockSeconds = 5
+	endSeconds  = 2
 )
 
 func (m mariadb) ready(ctx context.Context) error {
+	kept := MaxKeptSessions
 	if most := m.k.db.Stats().MaxOpenConnections; most == 1 {
 		return errors.New("XA needs two connections at once: SetMaxOpenConns(2) or more")
 	} else if most > 0 {
 		// Who prepares holds one connection and wants another, and who is to end that work holds one while it waits: so many
 		// at once that there is always another.
 		m.k.room = make(chan struct{}, most/2)
+		kept = most - most/2 - 1 // and one that is left for the service itself
 	}
+	m.k.sessions = newXaSessions(kept)
 	return m.k.create(ctx, `CREATE TABLE IF NOT EXISTS assent_marker(
   gid VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   branch_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, PRIMARY KEY(gid, branch_id)) ENGINE=InnoDB`)
 }
 
-func lockName(call *assent.Call) string { return fmt.Sprintf("assent/%x", uint64(keyOf(call))) }
+// lockName is that of the SDKs of other languages.
+func lockName(call *assent.Call) string {
+	sum := sha256.Sum256([]byte(call.GID + "/" + call.BranchID))
+	return fmt.Sprintf("assent/%x", sum[:20])
+}
+
+// workLockName is of the session that works on what is to be prepared. Whoever has the lock of the branch ends the session that
+// has this one: nothing of a client that has gone comes late.
+func workLockName(call *assent.Call) string { return lockName(call) + "/work" }
+
+func getLock(ctx context.Context, conn *sql.Conn, name string, seconds int) (bool, error) {
+	var got sql.NullInt64
+	err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?)", name, seconds).Scan(&got)
+	return got.Int64 == 1, err
+}
 
 func (m mariadb) lock(ctx context.Context, conn *sql.Conn, call *assent.Call) error {
-	var got sql.NullInt64
-	err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?)", lockName(call), lockSeconds).Scan(&got)
-	if err == nil && got.Int64 != 1 {
+	got, err := getLock(ctx, conn, lockName(call), lockSeconds)
+	if err == nil && !got {
 		err = errors.New("somebody else is at it")
 	}
 	return err
@@ -50,13 +67,43 @@ func (m mariadb) unlock(ctx context.Context, conn *sql.Conn, call *assent.Call) 
 	return conn.QueryRowContext(ctx, "SELECT RELEASE_LOCK(?)", lockName(call)).Scan(&released)
 }
 
-// work has a connection of its own: one that has prepared something can do nothing else until that is settled. It ends.
-func (m mariadb) work(ctx context.Context, _ *sql.Conn, h Handler, call *assent.Call) (assent.Reply, barrier.State, error) {
-	conn, err := m.k.db.Conn(ctx)
+// work has a session of its own, which is kept if it has prepared something.
+func (m mariadb) work(ctx context.Context, main *sql.Conn, h Handler, call *assent.Call) (reply assent.Reply, state barrier.State, err error) {
+	m.k.sessions.beginPreparing()
+	var conn *sql.Conn
+	isKept := false
+	defer func() {
+		if !isKept {
+			endSession(conn)
+			m.k.sessions.endPreparing()
+		}
+	}()
+	if conn, err = m.k.db.Conn(ctx); err != nil {
+		return assent.Reply{}, barrier.None, err
+	}
+	got, err := getLock(ctx, conn, workLockName(call), lockSeconds)
+	if err == nil && !got {
+		err = errors.New("another session works on this branch")
+	}
+	if err == nil {
+		var worker sql.NullInt64
+		if worker, err = m.workerOf(ctx, main, call); err == nil && !worker.Valid {
+			// One address, and behind it two servers: a promise would be in one, its row in the other.
+			err = errors.New("two connections have found two servers; connect to the server itself")
+		}
+	}
 	if err != nil {
 		return assent.Reply{}, barrier.None, err
 	}
-	defer func() { drop(conn); _ = conn.Close() }()
+	reply, state, err = m.workIn(ctx, conn, h, call)
+	if err == nil && state == barrier.Prepared {
+		isKept = true
+		m.k.sessions.keep(branchOf(call), conn)
+	}
+	return reply, state, err
+}
+
+func (m mariadb) workIn(ctx context.Context, conn *sql.Conn, h Handler, call *assent.Call) (assent.Reply, barrier.State, error) {
 	tx, err := conn.BeginTx(ctx, nil)
 	if err != nil {
 		return assent.Reply{}, barrier.None, err
@@ -97,49 +144,98 @@ func (m mariadb) prepare(ctx context.Context, tx *sql.Tx, call *assent.Call) err
 	return nil
 }
 
-func (m mariadb) isPrepared(ctx context.Context, conn *sql.Conn, call *assent.Call) (bool, error) {
-	rows, err := conn.QueryContext(ctx, "XA RECOVER")
-	if err != nil {
-		return false, err
+// markOf the branch, of which no word of XA's is believed: its row is locked as long as something is prepared, and then there
+// if that was committed, or not there.
+func (m mariadb) markOf(ctx context.Context, conn *sql.Conn, call *assent.Call) (mark, error) {
+	var found int
+	err := conn.QueryRowContext(ctx, "SELECT 1 FROM assent_marker FORCE INDEX(PRIMARY) WHERE gid = ? AND branch_id = ? FOR UPDATE NOWAIT",
+		call.GID, call.BranchID).Scan(&found)
+	switch number := numberOf(err); {
+	case err == nil:
+		return committed, nil
+	case errors.Is(err, sql.ErrNoRows):
+		return absent, nil
+	case number == 1205 || number == 3572: // it is locked: MariaDB's, MySQL's
+		return held, nil
 	}
-	defer rows.Close()
-	found := false
-	for rows.Next() {
-		var format, gidBytes, branchBytes int
-		var data string
-		if err := rows.Scan(&format, &gidBytes, &branchBytes, &data); err != nil {
-			return false, err
-		}
-		found = found || format == xaFormat && gidBytes == len(call.GID) && branchBytes == len(call.BranchID) && data == call.GID+call.BranchID
-	}
-	return found, rows.Err()
+	return absent, err
 }
 
-func (m mariadb) end(ctx context.Context, conn *sql.Conn, call *assent.Call, commits bool) error {
-	verb := "XA ROLLBACK "
+// workerOf is who has the lock of the working session.
+func (m mariadb) workerOf(ctx context.Context, conn *sql.Conn, call *assent.Call) (worker sql.NullInt64, err error) {
+	err = conn.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?)", workLockName(call)).Scan(&worker)
+	return worker, err
+}
+
+// look: afterwards no session works on the branch any more but one that is kept here, and has prepared it.
+func (m mariadb) look(ctx context.Context, conn *sql.Conn, call *assent.Call) (mark, error) {
+	worker, err := m.workerOf(ctx, conn, call)
+	if err != nil {
+		return absent, err
+	}
+	if worker.Valid && m.k.sessions.has(branchOf(call)) {
+		return held, nil // it can do nothing else
+	}
+	endSession(m.k.sessions.take(branchOf(call)))
+	if worker.Valid {
+		if err := m.endWorker(ctx, conn, worker.Int64, call); err != nil {
+			return absent, err
+		}
+	}
+	return m.markOf(ctx, conn, call)
+}
+
+// endWorker ends a session whose client has gone, or is another process.
+func (m mariadb) endWorker(ctx context.Context, conn *sql.Conn, worker int64, call *assent.Call) error {
+	_, err := conn.ExecContext(ctx, fmt.Sprintf("KILL CONNECTION %d", worker))
+	if number := numberOf(err); err != nil && number != 1094 && number != 1095 { // it has ended, or is another user's
+		return err
+	}
+	got, err := getLock(ctx, conn, workLockName(call), endSeconds)
+	if err == nil && !got {
+		err = errors.New("the session that worked on this branch has not ended yet")
+	}
+	if err != nil {
+		return err
+	}
+	var released sql.NullInt64
+	return conn.QueryRowContext(ctx, "SELECT RELEASE_LOCK(?)", workLockName(call)).Scan(&released)
+}
+
+// end settles what is prepared, in the session that has prepared it if there is one.
+func (m mariadb) end(ctx context.Context, conn *sql.Conn, call *assent.Call, commits bool) (mark, error) {
+	verb, wanted := "XA ROLLBACK ", absent
 	if commits {
-		verb = "XA COMMIT "
+		verb, wanted = "XA COMMIT ", committed
 	}
-	for end := time.Now().Add(detachesWithin); ; {
-		_, err := conn.ExecContext(ctx, verb+xaName(call))
-		if err == nil {
-			return nil
-		}
-		if number := numberOf(err); number != 1397 && number != 1440 { // XAER_NOTA, XAER_DUPID
-			return lostWith(verb+"had no answer", err)
-		}
-		if is, wrong := m.isPrepared(ctx, conn, call); wrong != nil || !is {
-			return wrong // settled meanwhile: the marker says how
-		}
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if time.Now().After(end) {
-			return err
+	session := m.k.sessions.take(branchOf(call))
+	defer func() { endSession(session) }()
+	in := session
+	if session == nil {
+		in = conn
+		if err := m.k.sessions.waitDetached(ctx, branchOf(call)); err != nil {
+			return held, err
 		}
 	}
+	said := "OK"
+	if _, err := in.ExecContext(ctx, verb+xaName(call)); err != nil {
+		if number := numberOf(err); number != 1397 && number != 1440 { // XAER_NOTA, XAER_DUPID: none, or another session's
+			return held, lostWith(verb+"had no answer", err)
+		}
+		said = err.Error()
+	}
+	found, err := m.markOf(ctx, conn, call)
+	switch {
+	case err != nil:
+		return held, lostWith("its marker cannot be read", err)
+	case found == held:
+		return held, fmt.Errorf("it is still prepared, but MariaDB said to %s: %s -- if this lasts, restart MariaDB, which finds it again",
+			strings.TrimSpace(verb), said)
+	case found != wanted:
+		return held, errors.New("it was ended by somebody else at this moment")
+	}
+	m.k.sessions.forgetDetached(branchOf(call))
+	return found, nil
 }
 
 // xaName has two literals. Neither can have a quote, and both are at most 64 bytes, as XA wants them.

@@ -76,28 +76,40 @@ func (p postgresql) work(ctx context.Context, conn *sql.Conn, h Handler, call *a
 	return reply, barrier.Prepared, nil
 }
 
-func (p postgresql) isPrepared(ctx context.Context, conn *sql.Conn, call *assent.Call) (bool, error) {
-	var count int
+func (p postgresql) look(ctx context.Context, conn *sql.Conn, call *assent.Call) (mark, error) {
+	var prepared, marked int
 	err := conn.QueryRowContext(ctx, "SELECT count(*) FROM pg_prepared_xacts WHERE gid = $1 AND database = current_database()",
-		"assent/"+call.GID+"/"+call.BranchID).Scan(&count)
-	return count != 0, err
+		"assent/"+call.GID+"/"+call.BranchID).Scan(&prepared)
+	if err != nil || prepared != 0 {
+		return held, err
+	}
+	// Afterwards, so that it is seen how somebody else has settled it.
+	err = conn.QueryRowContext(ctx, "SELECT count(*) FROM assent_marker WHERE gid = $1 AND branch_id = $2", call.GID, call.BranchID).Scan(&marked)
+	if err == nil && marked != 0 {
+		return committed, nil
+	}
+	return absent, err
 }
 
 const noSuchPrepared = "42704"
 
-func (p postgresql) end(ctx context.Context, conn *sql.Conn, call *assent.Call, commits bool) error {
+func (p postgresql) end(ctx context.Context, conn *sql.Conn, call *assent.Call, commits bool) (mark, error) {
 	verb := "ROLLBACK"
 	if commits {
 		verb = "COMMIT"
 	}
 	_, err := conn.ExecContext(ctx, verb+" PREPARED "+preparedName(call))
-	if err == nil {
-		return nil
-	}
 	if stateOf(err) == noSuchPrepared {
-		return errors.New("its prepared work was settled by somebody else at this moment")
+		return held, errors.New("its prepared work was settled by somebody else at this moment")
 	}
-	return lostWith(verb+" PREPARED had no answer", err)
+	if err != nil {
+		return held, lostWith(verb+" PREPARED had no answer", err)
+	}
+	found, err := p.look(ctx, conn, call)
+	if err != nil {
+		return held, lostWith("its marker cannot be read", err)
+	}
+	return found, nil
 }
 
 // preparedName is a literal. Neither part can have a slash, or a quote: Participant.Execute sees to it.

@@ -2,6 +2,7 @@ package assentsql_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"fmt"
 	"strings"
@@ -31,6 +32,7 @@ func openVault(t *testing.T, base *rig.Database, dialect assentsql.Dialect) *vau
 	v := &vault{books: open(t, base, dialect), kind: dialect}
 	v.register(v.p, v.keeper)
 	t.Cleanup(v.forget)
+	t.Cleanup(func() { _ = v.keeper.Close() })
 	return v
 }
 
@@ -119,9 +121,27 @@ func (v *vault) takeAway(one [2]string) {
 	text := fmt.Sprintf("ROLLBACK PREPARED 'assent/%s/%s'", one[0], one[1])
 	if v.kind == assentsql.MariaDB {
 		text = fmt.Sprintf("XA ROLLBACK '%s','%s',%d", one[0], one[1], 0x4153)
+		v.endSession(one[0], one[1])
 	}
-	// MariaDB: the connection that prepared it may not have let go of it.
 	rig.Until(v.t, text, func() bool { _, err := v.base.DB.Exec(text); return err == nil })
+}
+
+// endSession that has prepared the branch, and wait until InnoDB has let go of its work: nothing tells.
+func (v *vault) endSession(gid, branch string) {
+	v.t.Helper()
+	if worker := v.worker(gid, branch); worker.Valid {
+		_, _ = v.base.DB.Exec(fmt.Sprintf("KILL CONNECTION %d", worker.Int64))
+	}
+	time.Sleep(2 * assentsql.DetachTime)
+}
+
+func (v *vault) worker(gid, branch string) (worker sql.NullInt64) {
+	v.t.Helper()
+	sum := sha256.Sum256([]byte(gid + "/" + branch))
+	if err := v.base.DB.QueryRow(fmt.Sprintf("SELECT IS_USED_LOCK('assent/%x/work')", sum[:20])).Scan(&worker); err != nil {
+		v.t.Fatal(err)
+	}
+	return worker
 }
 
 // forget: of this test, so that the next one counts its own.
