@@ -139,11 +139,11 @@ enum Dialect {
   }
 
   /** It cannot keep work durable and unseen (SQLite), or does so by its own statements. Null: it cannot. */
-  Preparer preparer() {
+  Preparer preparer(XaSessions sessions) {
     return switch (this) {
       case SQLITE -> null;
       case POSTGRESQL -> new PreparedTransactions();
-      case MYSQL -> new XaWork();
+      case MYSQL -> new XaWork(sessions);
     };
   }
 

@@ -96,19 +96,23 @@ final class PreparedTransactions implements Preparer {
   }
 
   @Override
-  public boolean isPrepared(Connection connection, Call call) throws SQLException {
+  public Mark look(Connection connection, Call call) throws SQLException {
     String sql = "SELECT count(*) FROM pg_prepared_xacts WHERE gid = ? AND database = current_database()";
-    return number(connection, sql, "assent/" + call.gid() + "/" + call.branchId()) != 0;
+    if (number(connection, sql, "assent/" + call.gid() + "/" + call.branchId()) != 0) return Mark.HELD;
+    // Afterwards, so that it is seen how somebody else has settled it.
+    String marked = "SELECT count(*) FROM assent_marker WHERE gid = ? AND branch_id = ?";
+    return number(connection, marked, call.gid(), call.branchId()) != 0 ? Mark.COMMITTED : Mark.ABSENT;
   }
 
   @Override
-  public void end(Connection connection, Call call, boolean commits) throws Exception {
+  public Mark end(Connection connection, Call call, boolean commits) throws Exception {
     String verb = commits ? "COMMIT PREPARED " : "ROLLBACK PREPARED ";
     try {
       Dialect.execute(connection, verb + nameOf(call));
     } catch (SQLException failed) {
       throw TwoPhase.failed(verb + "of its work", failed, NO_SUCH_PREPARED.equals(failed.getSQLState()));
     }
+    return TwoPhase.after(() -> look(connection, call));
   }
 
   @Override

@@ -27,10 +27,20 @@ interface Preparer {
   /** Runs the handler, and prepares what it wrote if the state is PREPARED; else nothing of it is left. */
   Work work(Connection connection, JdbcBarrier.Finder actions, Call call, Handling handling) throws Exception;
 
-  boolean isPrepared(Connection connection, Call call) throws SQLException;
+  /** What a branch's row of assent_marker says. */
+  enum Mark {
+    /** Nothing is prepared, or it was rolled back. */
+    ABSENT,
+    /** Something is prepared. */
+    HELD,
+    COMMITTED
+  }
 
-  /** Commits or rolls back what is prepared. */
-  void end(Connection connection, Call call, boolean commits) throws Exception;
+  /** To be asked with the branch locked. */
+  Mark look(Connection connection, Call call) throws Exception;
+
+  /** Commits or rolls back what is prepared, after a look, and says what it has come to. */
+  Mark end(Connection connection, Call call, boolean commits) throws Exception;
 
   /** What is kept beside prepared work, in the transaction that writes its row. */
   void noteAge(Connection connection, Call call) throws SQLException;

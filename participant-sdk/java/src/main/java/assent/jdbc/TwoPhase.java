@@ -12,16 +12,17 @@ import assent.jdbc.Barrier.BranchRow;
 import assent.jdbc.Barrier.Kept;
 import assent.jdbc.Barrier.Move;
 import assent.jdbc.Barrier.Opening;
+import assent.jdbc.Preparer.Mark;
 import java.sql.Connection;
-import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.util.concurrent.Callable;
 
 /**
  * Two-phase commit on one connection. First the handler's work is made durable and unseen (PREPARE TRANSACTION, XA
  * PREPARE), with a row of assent_marker in it; then the barrier's row says so; and only then PREPARE is answered. So
  * work that is prepared without a row was promised to nobody, and goes; and a row without prepared work has been
- * settled: the marker, which is seen if it was committed, says how. A branch has one owner at a time, by a lock of the
+ * settled: the marker, which is there if it was committed, says how. A branch has one owner at a time, by a lock of the
  * server, whatever processes ask.
  *
  * <p>Whatever is thrown: the connection is to be ended, and with it the lock.
@@ -47,7 +48,7 @@ final class TwoPhase {
   TwoPhase(Connection connection, Dialect dialect, BarrierTable table, JdbcBarrier.Finder actions) {
     this.connection = connection;
     this.dialect = dialect;
-    this.preparer = dialect.preparer();
+    this.preparer = dialect.preparer(actions.sessions());
     this.table = table;
     this.actions = actions;
   }
@@ -60,7 +61,7 @@ final class TwoPhase {
 
   /** Before anything is asked. */
   static void prepare(Connection connection, Dialect dialect) throws SQLException {
-    Preparer preparer = dialect.preparer();
+    Preparer preparer = dialect.preparer(null);
     if (preparer == null) {
       throw new ConfigError("SQLite cannot keep prepared work durable and unseen: make the action tcc, or use"
           + " PostgreSQL, MariaDB or MySQL, which can");
@@ -139,7 +140,7 @@ final class TwoPhase {
 
   /** Prepared work without a row: whoever prepared it died before it could answer. */
   private void dropUnpromised(Call call) throws Exception {
-    if (preparer.isPrepared(connection, call)) preparer.end(connection, call, false);
+    if (preparer.look(connection, call) == Mark.HELD) preparer.end(connection, call, false);
   }
 
   /** COMMIT or ROLLBACK. */
@@ -155,13 +156,13 @@ final class TwoPhase {
     }
     if (opening.move() != Move.RUN) return opening.reply();
     boolean isCommit = call.operation() == Operation.COMMIT;
-    if (preparer.isPrepared(connection, call)) preparer.end(connection, call, isCommit);
+    Mark mark = preparer.look(connection, call);
+    if (mark == Mark.HELD) mark = preparer.end(connection, call, isCommit);
+    if ((mark == Mark.COMMITTED) != isCommit) {
+      return Reply.refused("HAZARD: its prepared work is gone from the database: it was "
+          + (mark == Mark.COMMITTED ? "committed" : "rolled back") + " by somebody else");
+    }
     try {
-      boolean isMarked = isMarked(call);
-      if (isMarked != isCommit) {
-        return Reply.refused("HAZARD: its prepared work is gone from the database: it was "
-            + (isMarked ? "committed" : "rolled back") + " by somebody else");
-      }
       Dialect.execute(connection, "START TRANSACTION");
       table.advance(connection, call, isCommit ? Kept.FINISHED : Kept.UNDONE, new byte[0]);
       BarrierTable.update(connection, "DELETE FROM assent_marker WHERE gid = ? AND branch_id = ?", call.gid(),
@@ -174,11 +175,12 @@ final class TwoPhase {
     return Reply.done();
   }
 
-  private boolean isMarked(Call call) throws SQLException {
-    String sql = "SELECT 1 FROM assent_marker WHERE gid = ? AND branch_id = ?";
-    try (var statement = BarrierTable.prepare(connection, sql, call.gid(), call.branchId());
-        ResultSet found = statement.executeQuery()) {
-      return found.next();
+  /** What is looked at after prepared work was ended: a failure says nothing about that. */
+  static Mark after(Callable<Mark> look) throws Exception {
+    try {
+      return look.call();
+    } catch (SQLException failed) {
+      throw new Lost("its marker cannot be read", failed);
     }
   }
 
