@@ -67,6 +67,37 @@ TEST_F(GroupTest, ManyShareOneCommit) {
   EXPECT_GE(stats.groups, 2U) << "at most " << limits::kMaxOperationsPerGroupCount << " together";
 }
 
+// In the middle of a group the count of rows is looked at here, in its last message by the server.
+TEST_F(GroupTest, ARowThatIsNotAsItWasEndsItForThatOneAlone) {
+  Open(Gated(), [](Store& store) {
+    store.Tcc("act", {.try_ = Nothing,
+                      .confirm =
+                          [](Db& db, const Call& call) {
+                            db.Exec("UPDATE account SET held = 1 WHERE id = ?", call.payload);
+                            if (std::stoi(call.payload) % 2 == 1) {
+                              db.Exec("UPDATE assent_barrier SET state = 9 WHERE gid = ?",
+                                      call.gid);
+                            }
+                            return Reply::Done();
+                          },
+                      .cancel = Nothing});
+  });
+  std::vector<Call> calls = Calls(20, Operation::kTry, Protocol::kTcc);
+  for (const Reply& reply : AskTogether(calls)) EXPECT_EQ(reply.kind, Kind::kDone);
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    calls[i].operation = Operation::kConfirm;
+    calls[i].payload = std::to_string(i + 1);
+  }
+  const std::vector<Reply> replies = AskAll(store(), calls);
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    const bool is_odd = i % 2 == 0;
+    EXPECT_EQ(replies[i].kind, is_odd ? Kind::kRetryLater : Kind::kDone) << calls[i].gid;
+    EXPECT_EQ(replies[i].reason.find("in another state") != std::string::npos, is_odd);
+  }
+  EXPECT_EQ(Sql("SELECT count(*) FROM assent_barrier WHERE state = 9"), "0");
+  EXPECT_EQ(Sql("SELECT sum(held) FROM account"), "10");
+}
+
 TEST_F(GroupTest, ABadNeighbourIsNotNoticed) {
   Open(Gated(), [](Store& store) {
     store.Saga("act", {.action = [](Db& db, const Call& call) -> Reply {

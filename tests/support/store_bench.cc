@@ -14,7 +14,7 @@
 namespace assent::test {
 namespace {
 
-constexpr int kInFlight = 128;
+constexpr int kInFlight = 256;
 constexpr int kRounds = 3;
 
 constexpr BenchWay kWays[] = {

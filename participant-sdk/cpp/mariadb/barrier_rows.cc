@@ -125,9 +125,7 @@ void AddAdvance(Connection& connection, BranchKey branch, State was, State state
   connection.Add("UPDATE assent_barrier SET state = " + Number(state) +
                  ", second_result = " + HexOf(second_result) + ", touched_ms = " + TimeOf(now_ms) +
                  " WHERE " + IsBranch(branch) + " AND state = " + Number(was));
-  connection.Add(
-      "IF ROW_COUNT() <> 1 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the row of the branch "
-      "is in another state by now'; END IF");
+  connection.AddOneRowChanged();
 }
 
 void AddForget(Connection& connection, BranchKey branch, State was, Now now_ms,

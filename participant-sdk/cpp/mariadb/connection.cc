@@ -3,6 +3,7 @@
 #include "participant-sdk/cpp/mariadb/connection.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "participant-sdk/cpp/mariadb/prepared.h"
@@ -11,6 +12,9 @@ namespace assent::mariadb::internal {
 namespace {
 
 constexpr unsigned kTooManyPrepared = 1461;
+constexpr std::string_view kOneRowChanged =
+    "IF ROW_COUNT() <> 1 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the row of the branch is "
+    "in another state by now'; END IF";
 // What session_track_transaction_info says, a letter for each: the fourth one is of writes that
 // cannot be undone.
 constexpr std::size_t kUnsafeWrite = 3;
@@ -117,26 +121,91 @@ std::vector<Answer> Connection::Exchange() {
   return answers;
 }
 
+void Connection::AddOneRowChanged() { added_.emplace_back(kOneRowChanged); }
+
+std::vector<Answer> Connection::ExchangeBefore() {
+  std::vector<std::string> statements;
+  std::vector<std::size_t> watched;
+  for (std::string& statement : added_) {
+    if (statement == kOneRowChanged) {
+      watched.push_back(statements.size() - 1);
+    } else {
+      statements.push_back(std::move(statement));
+    }
+  }
+  added_ = std::move(statements);
+  std::vector<Answer> answers = Exchange();
+  for (const std::size_t i : watched) {
+    if (!answers[i].ok() || answers[i].table.changed() == 1) continue;
+    answers[i] = {.failure = Failure::kAgain,
+                  .message = "the row of the branch is in another state by now"};
+  }
+  return answers;
+}
+
+Answer Connection::EarlierFailed(Answer failed) {
+  earlier_failed_ = true;
+  if (failed.failure != Failure::kLost) failed.failure = Failure::kAgain;
+  return failed;
+}
+
 Answer Connection::Query(std::string_view sql, const Arg* args, std::size_t count, bool writes) {
   if (!added_.empty()) {
-    std::vector<Answer> answers = Exchange();
+    const auto kept = prepared_.find(std::string(sql));
+    if (kept != prepared_.end() && !kept->second->returns_rows() &&
+        kept->second->parameters() == count) {
+      if (const std::optional<std::string> with = UsingOf(args, count)) {
+        Answer answer = ExecuteInText(kept, *with);
+        if (answer.number != kTooManyPrepared) return answer;
+      }
+    }
+  }
+  if (!added_.empty()) {
+    std::vector<Answer> answers = ExchangeBefore();
     const auto failed = std::find_if(answers.begin(), answers.end(),
                                      [](const Answer& answer) { return !answer.ok(); });
-    if (failed != answers.end()) {
-      earlier_failed_ = true;
-      if (failed->failure != Failure::kLost) failed->failure = Failure::kAgain;
-      return std::move(*failed);
-    }
+    if (failed != answers.end()) return EarlierFailed(std::move(*failed));
   }
   ++exchanges_;
   used_at_ = Clock::now();
   if (broken_) return Lost();
   Answer answer = ExecutePrepared(sql, args, count, writes);
   if (answer.number == kTooManyPrepared && !prepared_.empty()) {
-    prepared_.clear();  // others want some too
+    ForgetAll();  // others want some too
     answer = ExecutePrepared(sql, args, count, writes);
   }
   return answer;
+}
+
+void Connection::ForgetAll() {
+  while (!prepared_.empty()) Forget(prepared_.begin());
+  for (const std::string& name : std::exchange(free_names_, {}))
+    (void)Run("DEALLOCATE PREPARE " + name);
+}
+
+void Connection::Forget(PreparedStatements::iterator statement) {
+  if (!statement->second->name().empty()) free_names_.push_back(statement->second->name());
+  prepared_.erase(statement);
+}
+
+Answer Connection::ExecuteInText(PreparedStatements::iterator statement, const std::string& with) {
+  Prepared& prepared = *statement->second;
+  const std::size_t own = prepared.name().empty() ? 2 : 1;
+  if (prepared.name().empty()) {
+    prepared.SetName(free_names_.empty() ? "assent_" + std::to_string(++names_)
+                                         : free_names_.back());
+    if (!free_names_.empty()) free_names_.pop_back();
+    Add("PREPARE " + prepared.name() + " FROM " + HexTextOf(statement->first));
+  }
+  Add("EXECUTE " + prepared.name() + with);
+  std::vector<Answer> answers = ExchangeBefore();
+  const auto failed = std::find_if(answers.begin(), answers.end(),
+                                   [](const Answer& answer) { return !answer.ok(); });
+  if (failed == answers.end()) return std::move(answers.back());
+  const bool is_own = answers.end() - failed <= static_cast<std::ptrdiff_t>(own);
+  // Whether the server has the name by now is not known where it was to get it.
+  if (own == 2 || failed->failure != Failure::kConstraint) Forget(statement);
+  return is_own ? std::move(*failed) : EarlierFailed(std::move(*failed));
 }
 
 Answer Connection::ExecutePrepared(std::string_view sql, const Arg* args, std::size_t count,
@@ -166,7 +235,7 @@ Answer Connection::ExecutePrepared(std::string_view sql, const Arg* args, std::s
   if (!statement.Execute(args, count, writes, answer.table)) {
     answer = failed(statement);
     // What it was prepared for may not be there any more.
-    if (kept != prepared_.end() && answer.failure != Failure::kConstraint) prepared_.erase(kept);
+    if (kept != prepared_.end() && answer.failure != Failure::kConstraint) Forget(kept);
     return answer;
   }
   NoteTransactionState();

@@ -6,7 +6,9 @@
 //                                  costs no way to the server and back. Of plain words, numbers and
 //                                  hexadecimal alone
 //   the users' statements          prepared by the server, with their parameters as values. The
-//                                  server takes one statement there: none hides behind a semicolon
+//                                  server takes one statement there: none hides behind a semicolon.
+//                                  One that is known and returns no rows goes in the same packet as
+//                                  what was added: as EXECUTE, with its parameters in hexadecimal
 //
 //   connection.Add("SAVEPOINT one");
 //   Answer answer = connection.Query("UPDATE … WHERE id = ?", args, 1);
@@ -68,6 +70,8 @@ class Connection {
 
   // Puts one statement of the adapter's into the next message.
   void Add(std::string sql) { added_.push_back(std::move(sql)); }
+  // The statement before has to change one row, or the rest of the message is not executed.
+  void AddOneRowChanged();
   // Takes the last one out again.
   void TakeBack() { added_.pop_back(); }
   void DropAdded() {
@@ -121,6 +125,15 @@ class Connection {
   Answer Failed();
   Answer Lost();
   Answer ExecutePrepared(std::string_view sql, const Arg* args, std::size_t count, bool writes);
+  // As Exchange, of what comes before a statement of the user's and so not before a COMMIT: how
+  // many rows were changed is looked at here, which costs the server less.
+  std::vector<Answer> ExchangeBefore();
+  Answer EarlierFailed(Answer failed);
+  using PreparedStatements = std::unordered_map<std::string, std::unique_ptr<Prepared>>;
+  // Behind what was added, in the same packet; `with`: its parameters.
+  Answer ExecuteInText(PreparedStatements::iterator statement, const std::string& with);
+  void Forget(PreparedStatements::iterator statement);
+  void ForgetAll();
   void NoteTransactionState();
 
   const ConnectionSettings settings_;
@@ -135,7 +148,10 @@ class Connection {
   bool timeout_ends_transaction_ = false;
   Clock::time_point used_at_ = Clock::now();
   std::vector<std::string> added_;
-  std::unordered_map<std::string, std::unique_ptr<Prepared>> prepared_;
+  PreparedStatements prepared_;
+  // Of statements that were forgotten: the server's are replaced by the next of that name.
+  std::vector<std::string> free_names_;
+  int names_ = 0;
 };
 
 }  // namespace assent::mariadb::internal

@@ -140,6 +140,7 @@ Group::Trace Group::RunCall(Task& task, const barrier::Row& row) {
   return Trace::kKept;
 }
 
+// The savepoint of the next operation takes the place of this one's, and COMMIT that of the last.
 Group::Trace Group::RunHandlerOf(Task& task, const DbHandler& handler, const barrier::Row& row) {
   const std::uint64_t before = connection_.exchanges();
   connection_.Add("SAVEPOINT assent_op");
@@ -156,7 +157,6 @@ Group::Trace Group::RunHandlerOf(Task& task, const DbHandler& handler, const bar
     task.reply.kind = Reply::Kind::kDone;
     if (!was_sent) connection_.TakeBack();
     KeepRow(task.call, row, task.reply);
-    if (was_sent) connection_.Add("RELEASE SAVEPOINT assent_op");
   } else {
     Undo(was_sent);
     KeepRow(task.call, row, task.reply);
@@ -192,7 +192,6 @@ void Group::KeepRow(const Call& call, const barrier::Row& row, const Reply& repl
 void Group::Undo(bool was_sent) {
   if (!was_sent) return connection_.TakeBack();
   connection_.Add("ROLLBACK TO SAVEPOINT assent_op");
-  connection_.Add("RELEASE SAVEPOINT assent_op");
 }
 
 Group::Trace Group::RunLocal(Task& task) {
@@ -204,9 +203,7 @@ Group::Trace Group::RunLocal(Task& task) {
   if (const std::optional<Trace> trace = TraceOfFailure(task, db, was_sent)) return *trace;
   if (!task.status.ok()) {
     Undo(was_sent);
-  } else if (was_sent) {
-    connection_.Add("RELEASE SAVEPOINT assent_op");
-  } else {
+  } else if (!was_sent) {
     connection_.TakeBack();
   }
   return Trace::kKept;

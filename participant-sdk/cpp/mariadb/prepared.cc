@@ -7,6 +7,10 @@
 #include <utility>
 #include <vector>
 
+#include <assent/text.h>
+
+#include "participant-sdk/cpp/mariadb/connection.h"
+
 namespace assent::mariadb::internal {
 namespace {
 
@@ -102,6 +106,15 @@ struct Parameters {
   std::vector<double> reals;
 };
 
+bool IsUtf8(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t length = Utf8Length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
 Cell CellOf(const Slot& slot) {
   if (slot.is_null != 0) return std::nullopt;
   switch (slot.form) {
@@ -121,6 +134,32 @@ Cell CellOf(const Slot& slot) {
 }
 
 }  // namespace
+
+std::optional<std::string> UsingOf(const Arg* args, std::size_t count) {
+  std::string text;
+  for (std::size_t i = 0; i < count; ++i) {
+    text += i == 0 ? " USING " : ", ";
+    switch (args[i].type()) {
+      case Arg::Type::kNull: text += "NULL"; break;
+      case Arg::Type::kInteger:
+        text += args[i].is_unsigned() ? TextOf(static_cast<std::uint64_t>(args[i].integer()))
+                                      : TextOf(args[i].integer());
+        break;
+      case Arg::Type::kReal: return std::nullopt;
+      case Arg::Type::kText:
+        if (!IsUtf8(args[i].bytes()) || args[i].bytes().size() > kMaxTextArgsBytes)
+          return std::nullopt;
+        text += HexTextOf(args[i].bytes());
+        break;
+      case Arg::Type::kBlob:
+        if (args[i].bytes().size() > kMaxTextArgsBytes) return std::nullopt;
+        text += "_binary " + HexOf(args[i].bytes());  // else it might be a number
+        break;
+    }
+    if (text.size() > 2 * kMaxTextArgsBytes) return std::nullopt;
+  }
+  return text;
+}
 
 bool Prepared::Prepare(std::string_view sql) {
   if (statement_ == nullptr) return false;
