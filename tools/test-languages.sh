@@ -92,10 +92,26 @@ test_java() {
   if timeout "$language_patience" "${maven[@]}" test-compile surefire:test -Dtest=RulesTest </dev/null 2>&1 | tee "$log"; then
     suite "java${short:+, short}" "${maven[@]}" test \
       ${short:+-Dtest='RulesTest,BarrierRulesTest,TestKitTest,ReadmeTest,SecurityTest,ContractTest'}
+    test_spring
   elif grep -qE 'Could not (resolve|transfer|find)' "$log"; then
     skipped+=("java: its packages cannot be fetched here")
   else
     failed+=("java: it cannot be built")
+  fi
+  rm -f "$log"
+}
+
+# The starter of Spring Boot, on the SDK as it stands beside it.
+test_spring() {
+  local log spring=(mvn -B -q -f participant-sdk/java/spring-boot/pom.xml)
+  log=$(mktemp)
+  if timeout "$language_patience" "${maven[@]}" install -DskipTests </dev/null >&2 &&
+    timeout "$language_patience" "${spring[@]}" test -Dtest='AssentAutoConfigurationTest#withoutActions*' </dev/null 2>&1 | tee "$log"; then
+    suite "spring boot" "${spring[@]}" test
+  elif grep -qE 'Could not (resolve|transfer|find)' "$log"; then
+    skipped+=("spring boot: its packages cannot be fetched here")
+  else
+    failed+=("spring boot: it cannot be built")
   fi
   rm -f "$log"
 }
