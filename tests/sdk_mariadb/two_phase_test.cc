@@ -214,6 +214,27 @@ TEST_F(TwoPhaseTest, MoreMayBePreparedThanSessionsAreKept) {
   EXPECT_EQ(Prepared(), "");
 }
 
+// What another process has settled took the places of those that were kept, for ever: from then on
+// each branch's session was closed, and settled late.
+TEST_F(TwoPhaseTest, SessionsThatOthersHaveEndedMakeRoom) {
+  OpenAccounts();
+  const auto other = Store::Open(MakeOptions());
+  ASSERT_TRUE(other.ok());
+  RegisterAccounts(**other);
+  const int count = static_cast<int>(limits::kMaxKeptSessionsCount);
+  for (int id = 1; id <= count; ++id) {
+    const Branch one = Debit("g" + std::to_string(id), id);
+    ASSERT_EQ(Ask(store(), one.To(Operation::kPrepare)).kind, Kind::kDone);
+    EXPECT_EQ(Insist(**other, one.To(Operation::kRollback)), Reply::Done());
+  }
+  EXPECT_EQ(Ask(store(), Debit("one-more").To(Operation::kPrepare)).kind, Kind::kDone);
+  const std::string worker =
+      "IS_USED_LOCK(CONCAT('assent/', LEFT(SHA2('one-more/b1', 256), 40), '/work'))";
+  const auto has_ended = [&] { return Sql("SELECT " + worker + " IS NULL") == "1"; };
+  EXPECT_FALSE(assent::test::WaitUntil(has_ended, std::chrono::milliseconds(300)));
+  EXPECT_EQ(Insist(store(), Debit("one-more").To(Operation::kCommit)), Reply::Done());
+}
+
 TEST_F(TwoPhaseTest, OthersPreparedWorkIsLeftAlone) {
   Options options = MakeOptions();
   options.ask_after = std::chrono::milliseconds(1);

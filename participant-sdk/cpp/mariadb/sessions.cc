@@ -1,5 +1,6 @@
 #include "participant-sdk/cpp/mariadb/sessions.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace assent::mariadb::internal {
@@ -32,17 +33,23 @@ void Sessions::PutIdle(std::unique_ptr<Connection> session) {
 
 void Sessions::Keep(const std::string& branch, std::unique_ptr<Connection> session) {
   if (session == nullptr || session->broken()) return;
+  Kept oldest;  // closed without the lock
   const MutexLock lock(mutex_);
-  if (kept_.size() < limits::kMaxKeptSessionsCount) kept_[branch] = std::move(session);
+  if (kept_.size() >= limits::kMaxKeptSessionsCount) {
+    oldest = std::move(kept_.front());
+    kept_.erase(kept_.begin());
+  }
+  kept_.push_back({branch, std::move(session)});
 }
 
 std::unique_ptr<Connection> Sessions::Take(const std::string& branch) {
   std::unique_ptr<Connection> session;
   {
     const MutexLock lock(mutex_);
-    const auto found = kept_.find(branch);
+    const auto found = std::find_if(kept_.begin(), kept_.end(),
+                                    [&branch](const Kept& one) { return one.branch == branch; });
     if (found == kept_.end()) return nullptr;
-    session = std::move(found->second);
+    session = std::move(found->session);
     kept_.erase(found);
   }
   if (session->broken() || session->IsStale()) return nullptr;

@@ -38,8 +38,8 @@ class Sessions {
   // It has nothing to do. One that is broken, or too many, is closed.
   void PutIdle(std::unique_ptr<Connection> session);
 
-  // It has prepared the work of this branch. One too many is closed: who settles the branch takes
-  // longer then.
+  // It has prepared the work of this branch. Beyond kMaxKeptSessionsCount the oldest is closed,
+  // which most likely another process has ended already: who settles that branch takes longer then.
   void Keep(const std::string& branch, std::unique_ptr<Connection> session);
   // Null: it is not here, or has not been heard of for so long that the server may have closed it.
   std::unique_ptr<Connection> Take(const std::string& branch);
@@ -53,7 +53,11 @@ class Sessions {
   Mutex mutex_;
   CondVar never_;  // to wait for a time
   std::vector<std::unique_ptr<Connection>> idle_ ASSENT_GUARDED_BY(mutex_);
-  std::map<std::string, std::unique_ptr<Connection>> kept_ ASSENT_GUARDED_BY(mutex_);
+  struct Kept {
+    std::string branch;
+    std::unique_ptr<Connection> session;
+  };
+  std::vector<Kept> kept_ ASSENT_GUARDED_BY(mutex_);  // the oldest first
   // Since when they were seen to have no session. Those that nobody asks about any more go.
   std::map<std::string, Clock::time_point> detached_ ASSENT_GUARDED_BY(mutex_);
 };
