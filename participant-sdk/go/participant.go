@@ -153,7 +153,19 @@ func (p *Participant) Ask(asker Asker) *Participant {
 	return p
 }
 
-var idForm = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
+// isID is what the wire takes for a gid or a branch, without the time that a regular expression takes for each command.
+func isID(text string) bool {
+	if len(text) == 0 || len(text) > 64 {
+		return false
+	}
+	for _, c := range []byte(text) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && c != '.' && c != '_' && c != ':' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9._:/-]{1,128}$`)
 
@@ -264,7 +276,7 @@ func (p *Participant) hello() *assentv1.Hello {
 // Execute runs one command as the coordinator would have it run: what a unary server and tests call. The same command
 // while it runs waits for the one answer.
 func (p *Participant) Execute(ctx context.Context, command *assentv1.BranchCommand) *assentv1.BranchReply {
-	if !idForm.MatchString(command.Gid) || !idForm.MatchString(command.BranchId) {
+	if !isID(command.Gid) || !isID(command.BranchId) {
 		return replyMessage(command, RetryLater("ill-formed command: gid and branch are 1 to 64 of [A-Za-z0-9._:-]", 0))
 	}
 	return replyMessage(command, p.calls.run(ctx, command, func() Reply { return p.handle(ctx, command) }))

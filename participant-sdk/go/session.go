@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -210,6 +211,7 @@ func (o *openSession) write() {
 			return
 		}
 		for {
+			runtime.Gosched() // handlers that are about to end share the frame
 			frame, over := o.nextFrame()
 			if over {
 				_ = o.stream.CloseSend()

@@ -74,7 +74,8 @@ int main(int argc, char** argv) {
   const int first = json ? 2 : 1;
   assent::mariadb::Server address;
   if (argc > first + 1) {
-    address = {.database = argv[first + 1], .option_file = argv[first]};
+    // Where it is, and as whom, is in the file.
+    address = {.host = "", .port = 0, .database = argv[first + 1], .option_file = argv[first]};
   } else {
     const char* folder = std::getenv("TMPDIR");
     setenv("ASSENT_SERVER_FOLDER", folder != nullptr ? folder : "/tmp", 0);
