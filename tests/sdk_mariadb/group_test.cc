@@ -7,6 +7,7 @@
 #include <latch>
 #include <thread>
 
+#include "participant-sdk/cpp/barrier/barrier.h"
 #include "tests/sdk_mariadb/store_fixture.h"
 
 namespace assent::mariadb::test {
@@ -67,7 +68,7 @@ TEST_F(GroupTest, ManyShareOneCommit) {
   EXPECT_GE(stats.groups, 2U) << "at most " << limits::kMaxOperationsPerGroupCount << " together";
 }
 
-// In the middle of a group the count of rows is looked at here, in its last message by the server.
+// The rows of a group are written together: which of them it was is not said, so each runs alone.
 TEST_F(GroupTest, ARowThatIsNotAsItWasEndsItForThatOneAlone) {
   Open(Gated(), [](Store& store) {
     store.Tcc("act", {.try_ = Nothing,
@@ -96,6 +97,50 @@ TEST_F(GroupTest, ARowThatIsNotAsItWasEndsItForThatOneAlone) {
   }
   EXPECT_EQ(Sql("SELECT count(*) FROM assent_barrier WHERE state = 9"), "0");
   EXPECT_EQ(Sql("SELECT sum(held) FROM account"), "10");
+}
+
+// More than one packet takes, and each result is that of its own branch.
+TEST_F(GroupTest, GreatResultsAreKeptTogether) {
+  constexpr std::size_t kBytes = limits::kMaxBatchBytes / 8;
+  Open(Gated(), [](Store& store) {
+    store.Saga("act", {.action =
+                           [](Db& db, const Call& call) {
+                             db.Exec("UPDATE account SET held = 1 WHERE id = ?",
+                                     std::stoi(call.gid.substr(1)));
+                             return Reply::Done(call.gid + std::string(kBytes, 'r'));
+                           },
+                       .compensate = Nothing});
+  });
+  const std::vector<Reply> replies = AskTogether(Calls(20, Operation::kAction, Protocol::kSaga));
+  for (std::size_t i = 0; i < replies.size(); ++i)
+    EXPECT_EQ(replies[i].result.substr(0, replies[i].result.find('r')),
+              "g" + std::to_string(i + 1));
+  EXPECT_EQ(Sql("SELECT count(*) FROM assent_barrier WHERE result = CONCAT(gid, REPEAT('r', " +
+                std::to_string(kBytes) + "))"),
+            "20");
+}
+
+// Each branch becomes what was asked of it, whatever its neighbours became.
+TEST_F(GroupTest, NeighboursEndInSeveralWays) {
+  OpenAccounts(Gated());
+  std::vector<Call> calls = Calls(40, Operation::kTry, Protocol::kTcc);
+  for (const Reply& reply : AskTogether(calls)) EXPECT_EQ(reply.kind, Kind::kDone);
+  for (std::size_t i = 0; i < calls.size(); ++i)
+    calls[i].operation = i % 2 == 0 ? Operation::kConfirm : Operation::kCancel;
+  // Of branches that nobody has tried: an undo is done, and buries what may still come.
+  for (int i = 41; i <= 50; ++i) {
+    calls.push_back(Branch{.gid = "g" + std::to_string(i), .payload = std::to_string(i) + " -1"}.To(
+        Operation::kCancel));
+  }
+  for (const Reply& reply : AskAll(store(), calls)) EXPECT_EQ(reply.kind, Kind::kDone);
+  EXPECT_EQ(Sql("SELECT CONCAT(sum(free), '/', sum(held)) FROM account"), "19980/0");
+  const auto count = [&](barrier::State state) {
+    return Sql("SELECT count(*) FROM assent_barrier WHERE state = " +
+               std::to_string(static_cast<int>(state)));
+  };
+  EXPECT_EQ(count(barrier::State::kFinished), "20");
+  EXPECT_EQ(count(barrier::State::kUndone), "20");
+  EXPECT_EQ(count(barrier::State::kTombstone), "10");
 }
 
 TEST_F(GroupTest, ABadNeighbourIsNotNoticed) {

@@ -1,5 +1,7 @@
 #include "participant-sdk/cpp/mariadb/barrier_rows.h"
 
+#include <utility>
+
 #include "participant-sdk/cpp/barrier/read_row.h"
 
 namespace assent::mariadb::internal {
@@ -108,24 +110,59 @@ Result<barrier::Row> ReadRow(const Table& table, int row) {
   return barrier::ReadRow(table, row, kFirstRowColumn);
 }
 
-void AddInsert(Connection& connection, const Call& call, State state, const Reply& first,
-               Now now_ms) {
-  connection.Add(
-      "INSERT INTO assent_barrier(gid, branch_id, protocol, action, state, kind, result, reason, "
-      "second_result, coordinator_id, began_epoch, touched_ms) VALUES(" +
-      Quoted(call.gid) + ", " + Quoted(call.branch_id) + ", " +
+void KeptRows::Insert(const Call& call, State state, const Reply& first, Now now_ms) {
+  inserted_.push_back(
+      "(" + Quoted(call.gid) + ", " + Quoted(call.branch_id) + ", " +
       Number(static_cast<int>(call.protocol)) + ", " + Quoted(call.action) + ", " + Number(state) +
       ", " + Number(static_cast<int>(first.kind)) + ", " + HexOf(first.result) + ", " +
       HexTextOf(first.reason) + ", '', " + Number(call.coordinator_id) + ", " +
       Number(static_cast<std::int64_t>(call.began_epoch)) + ", " + TimeOf(now_ms) + ")");
 }
 
+void KeptRows::Advance(BranchKey branch, State was, State state, std::string_view second_result,
+                       Now now_ms) {
+  const std::string set = "state = " + Number(state) + ", second_result = " + HexOf(second_result) +
+                          ", touched_ms = " + TimeOf(now_ms);
+  Advanced& same = advanced_[{set, was}];
+  same.where += (same.count == 0 ? "(" : " OR (") + IsBranch(branch) + ")";
+  ++same.count;
+}
+
+void KeptRows::AddTo(Connection& connection) {
+  constexpr char kInsert[] =
+      "INSERT INTO assent_barrier(gid, branch_id, protocol, action, state, kind, result, reason, "
+      "second_result, coordinator_id, began_epoch, touched_ms) VALUES";
+  std::string sql;
+  for (const std::string& row : inserted_) {
+    if (!sql.empty() && sql.size() + row.size() > limits::kMaxBatchBytes)
+      connection.Add(std::exchange(sql, {}));
+    sql += (sql.empty() ? kInsert : ", ") + row;
+  }
+  if (!sql.empty()) connection.Add(std::move(sql));
+  for (const auto& [what, which] : advanced_) {
+    const auto& [set, was] = what;
+    connection.Add("UPDATE assent_barrier FORCE INDEX(PRIMARY) SET " + set + " WHERE (" +
+                   which.where + ") AND state = " + Number(was));
+    connection.Add("IF ROW_COUNT() <> " + Number(which.count) +
+                   " THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the row of a branch is in "
+                   "another state by now'; END IF");
+  }
+  inserted_.clear();
+  advanced_.clear();
+}
+
+void AddInsert(Connection& connection, const Call& call, State state, const Reply& first,
+               Now now_ms) {
+  KeptRows rows;
+  rows.Insert(call, state, first, now_ms);
+  rows.AddTo(connection);
+}
+
 void AddAdvance(Connection& connection, BranchKey branch, State was, State state,
                 std::string_view second_result, Now now_ms) {
-  connection.Add("UPDATE assent_barrier SET state = " + Number(state) +
-                 ", second_result = " + HexOf(second_result) + ", touched_ms = " + TimeOf(now_ms) +
-                 " WHERE " + IsBranch(branch) + " AND state = " + Number(was));
-  connection.AddOneRowChanged();
+  KeptRows rows;
+  rows.Advance(branch, was, state, second_result, now_ms);
+  rows.AddTo(connection);
 }
 
 void AddForget(Connection& connection, BranchKey branch, State was, Now now_ms,

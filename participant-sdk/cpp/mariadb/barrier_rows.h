@@ -7,9 +7,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "participant-sdk/cpp/barrier/barrier.h"
@@ -44,10 +46,32 @@ Result<barrier::Row> ReadRow(const Table& table, int row);
 // `now_ms`: none, the server's.
 using Now = std::optional<std::int64_t>;
 std::string TimeOf(Now now_ms);
-// Of a branch that has none.
+
+// What is to become of the rows of several branches: many to a statement, since a statement costs
+// the server more than a row.
+class KeptRows {
+ public:
+  // Of a branch that has none.
+  void Insert(const Call& call, barrier::State state, const Reply& first, Now now_ms);
+  // Moves it on.
+  void Advance(BranchKey branch, barrier::State was, barrier::State state,
+               std::string_view second_result, Now now_ms);
+  // Forgets them. The message fails there if one is no longer in the state in which it was read.
+  void AddTo(Connection& connection);
+
+ private:
+  struct Advanced {
+    std::string where;
+    int count = 0;
+  };
+  std::vector<std::string> inserted_;
+  // By what is set, and the state before.
+  std::map<std::pair<std::string, barrier::State>, Advanced> advanced_;
+};
+
+// The same of one.
 void AddInsert(Connection& connection, const Call& call, barrier::State state, const Reply& first,
                Now now_ms);
-// Moves it on. Fails if it is no longer in the state in which it was read. Two statements.
 void AddAdvance(Connection& connection, BranchKey branch, barrier::State was, barrier::State state,
                 std::string_view second_result, Now now_ms);
 // Drops it, or marks it as one for a person, if it was last touched `retain_ms` ago.

@@ -12,9 +12,6 @@ namespace assent::mariadb::internal {
 namespace {
 
 constexpr unsigned kTooManyPrepared = 1461;
-constexpr std::string_view kOneRowChanged =
-    "IF ROW_COUNT() <> 1 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the row of the branch is "
-    "in another state by now'; END IF";
 // What session_track_transaction_info says, a letter for each: the fourth one is of writes that
 // cannot be undone.
 constexpr std::size_t kUnsafeWrite = 3;
@@ -121,28 +118,6 @@ std::vector<Answer> Connection::Exchange() {
   return answers;
 }
 
-void Connection::AddOneRowChanged() { added_.emplace_back(kOneRowChanged); }
-
-std::vector<Answer> Connection::ExchangeBefore() {
-  std::vector<std::string> statements;
-  std::vector<std::size_t> watched;
-  for (std::string& statement : added_) {
-    if (statement == kOneRowChanged) {
-      watched.push_back(statements.size() - 1);
-    } else {
-      statements.push_back(std::move(statement));
-    }
-  }
-  added_ = std::move(statements);
-  std::vector<Answer> answers = Exchange();
-  for (const std::size_t i : watched) {
-    if (!answers[i].ok() || answers[i].table.changed() == 1) continue;
-    answers[i] = {.failure = Failure::kAgain,
-                  .message = "the row of the branch is in another state by now"};
-  }
-  return answers;
-}
-
 Answer Connection::EarlierFailed(Answer failed) {
   earlier_failed_ = true;
   if (failed.failure != Failure::kLost) failed.failure = Failure::kAgain;
@@ -161,7 +136,7 @@ Answer Connection::Query(std::string_view sql, const Arg* args, std::size_t coun
     }
   }
   if (!added_.empty()) {
-    std::vector<Answer> answers = ExchangeBefore();
+    std::vector<Answer> answers = Exchange();
     const auto failed = std::find_if(answers.begin(), answers.end(),
                                      [](const Answer& answer) { return !answer.ok(); });
     if (failed != answers.end()) return EarlierFailed(std::move(*failed));
@@ -198,7 +173,7 @@ Answer Connection::ExecuteInText(PreparedStatements::iterator statement, const s
     Add("PREPARE " + prepared.name() + " FROM " + HexTextOf(statement->first));
   }
   Add("EXECUTE " + prepared.name() + with);
-  std::vector<Answer> answers = ExchangeBefore();
+  std::vector<Answer> answers = Exchange();
   const auto failed = std::find_if(answers.begin(), answers.end(),
                                    [](const Answer& answer) { return !answer.ok(); });
   if (failed == answers.end()) return std::move(answers.back());

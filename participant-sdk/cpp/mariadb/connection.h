@@ -70,8 +70,6 @@ class Connection {
 
   // Puts one statement of the adapter's into the next message.
   void Add(std::string sql) { added_.push_back(std::move(sql)); }
-  // The statement before has to change one row, or the rest of the message is not executed.
-  void AddOneRowChanged();
   // Takes the last one out again.
   void TakeBack() { added_.pop_back(); }
   void DropAdded() {
@@ -125,9 +123,6 @@ class Connection {
   Answer Failed();
   Answer Lost();
   Answer ExecutePrepared(std::string_view sql, const Arg* args, std::size_t count, bool writes);
-  // As Exchange, of what comes before a statement of the user's and so not before a COMMIT: how
-  // many rows were changed is looked at here, which costs the server less.
-  std::vector<Answer> ExchangeBefore();
   Answer EarlierFailed(Answer failed);
   using PreparedStatements = std::unordered_map<std::string, std::unique_ptr<Prepared>>;
   // Behind what was added, in the same packet; `with`: its parameters.

@@ -128,7 +128,7 @@ Group::Trace Group::RunOne(std::size_t number) {
 Group::Trace Group::RunCall(Task& task, const barrier::Row& row) {
   barrier::Opening opening = barrier::Open(task.call, row);
   if (opening.move == Move::kBury)
-    AddInsert(connection_, task.call, State::kTombstone, opening.reply, context_.now());
+    kept_.Insert(task.call, State::kTombstone, opening.reply, context_.now());
   if (opening.move != Move::kRun) {
     task.reply = std::move(opening.reply);
     return Trace::kKept;
@@ -182,10 +182,9 @@ void Group::KeepRow(const Call& call, const barrier::Row& row, const Reply& repl
   const State state = barrier::After(call, reply);
   if (state == State::kNone) return;
   if (RoleOf(call.operation) == Role::kForward) {
-    AddInsert(connection_, call, state, reply, context_.now());
+    kept_.Insert(call, state, reply, context_.now());
   } else {
-    AddAdvance(connection_, {call.gid, call.branch_id}, row.state, state, reply.result,
-               context_.now());
+    kept_.Advance({call.gid, call.branch_id}, row.state, state, reply.result, context_.now());
   }
 }
 
@@ -232,6 +231,7 @@ void Group::RunAnswer(Task& task, const barrier::Row& row) {
 // The first `count` tasks have run, but for those that were taken out.
 void Group::Commit(std::size_t count) {
   context_.Reach("group:before-commit");
+  kept_.AddTo(connection_);
   connection_.Add("COMMIT");
   connection_.Add(kUnlockAll);
   const std::vector<Answer> answers = connection_.Exchange();

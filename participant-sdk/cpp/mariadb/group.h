@@ -2,9 +2,9 @@
 
 // Several operations in one local transaction, each in a savepoint of its own: what one may not
 // keep is rolled back to its savepoint without touching its neighbours, and one COMMIT is waited
-// for by all. What needs no answer of its own (savepoints, barrier rows) goes in one packet.
+// for by all. What needs no answer of its own goes with what does; the barrier's rows with COMMIT.
 //
-//   [START, locks, rows]  [SAVEPOINT] [UPDATE]  [row, SAVEPOINT] [UPDATE] …  [row, COMMIT, unlock]
+//   [START, locks, rows]  [SAVEPOINT, UPDATE]  [SAVEPOINT, UPDATE] …  [rows, COMMIT, unlock]
 //
 //   a statement fails            its operation is undone, the others go on
 //   a lock is not free           the same; the group is closed, and that operation runs again alone
@@ -20,6 +20,7 @@
 #include <optional>
 #include <vector>
 
+#include "participant-sdk/cpp/mariadb/barrier_rows.h"
 #include "participant-sdk/cpp/mariadb/db_impl.h"
 #include "participant-sdk/cpp/mariadb/task.h"
 
@@ -68,6 +69,7 @@ class Group {
   std::vector<barrier::Row> rows_;
   std::vector<Status> damaged_;  // rows that cannot be read
   std::vector<bool> locked_;
+  KeptRows kept_;  // written with COMMIT
   std::chrono::steady_clock::time_point close_at_;
   Status why_;  // the transaction was lost
   RunEnd end_;
