@@ -11,6 +11,8 @@
 namespace assent::postgresql::internal {
 namespace {
 
+using server::Hazard;
+
 // How much was recorded; whether the trigger was on all the while; a foreign table that was locked
 // for writing, which no trigger and no count sees.
 constexpr char kTotals[] =
@@ -71,8 +73,7 @@ class Step {
   // Empty: all that was written is seen, and may be undone.
   std::string WhyNot(const WrittenByTable& after, const Table& totals, const Shapes& shapes) {
     count_ = totals.Int(0, 0);
-    if (totals.Int(0, 2) != 1)
-      return "the handler has changed a setting by which its changes are recorded";
+    if (totals.Int(0, 2) != 1) return server::kSettingChanged;
     if (!totals.IsNull(0, 3)) {
       return "table " + std::string(totals.Text(0, 3)) +
              " is a foreign one, whose changes cannot be recorded";
@@ -87,19 +88,11 @@ class Step {
       return "table " + now.shown +
              " is not in Options::undo_tables, so its changes are not recorded";
     }
-    if (totals.Int(0, 1) > static_cast<std::int64_t>(limits::kMaxUndoBytes)) {
-      return "the changes have " + std::to_string(totals.Int(0, 1)) + " bytes; the limit is " +
-             std::to_string(limits::kMaxUndoBytes);
-    }
-    if (count_ > static_cast<std::int64_t>(limits::kMaxUndoRowsCount)) {
-      return "the changes have " + std::to_string(count_) + " rows; the limit is " +
-             std::to_string(limits::kMaxUndoRowsCount);
-    }
+    std::string too_much = server::WhyTooMuch(totals.Int(0, 1), limits::kMaxUndoBytes, count_,
+                                              limits::kMaxUndoRowsCount);
+    if (!too_much.empty()) return too_much;
     for (const auto& [name, shape] : shapes) {
-      if (shape.key.empty()) {
-        return "table " + shape.shown +
-               " has no PRIMARY KEY, so its changes cannot be undone: declare one";
-      }
+      if (shape.key.empty()) return server::HasNoKey(shape.shown);
     }
     return {};
   }
@@ -138,9 +131,6 @@ class Step {
   std::int64_t count_ = 0;
   std::string why_not_;
 };
-
-// What was promised cannot be kept.
-Reply Hazard(const std::string& what) { return Reply::Refused("HAZARD: " + what); }
 
 // Empty: the tables are as they were, and may have more columns.
 std::string FindMisfit(const std::map<std::string, std::string>& sealed, const Shapes& shapes) {

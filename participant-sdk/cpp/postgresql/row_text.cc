@@ -1,5 +1,7 @@
 #include "participant-sdk/cpp/postgresql/row_text.h"
 
+#include <optional>
+#include <string>
 #include <utility>
 
 namespace assent::postgresql::internal {

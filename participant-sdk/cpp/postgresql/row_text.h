@@ -6,17 +6,15 @@
 // therefore kept as this text, and not as JSON, which knows no bounds of arrays and no blanks in a
 // json.
 
-#include <optional>
-#include <string>
 #include <string_view>
-#include <vector>
 
 #include <assent/status.h>
 
+#include "participant-sdk/cpp/server/undo_rows.h"
+
 namespace assent::postgresql::internal {
 
-// Without a value: NULL.
-using Fields = std::vector<std::optional<std::string>>;
+using server::Fields;
 
 // kDataLoss when it is no row.
 Result<Fields> ParseRow(std::string_view text);

@@ -31,15 +31,11 @@ Fields Pick(const Fields& row, const std::vector<std::size_t>& columns) {
   return values;
 }
 
-bool SameIn(const Fields& one, const Fields& other, std::size_t column) {
-  return column < one.size() && column < other.size() && one[column] == other[column];
-}
-
 }  // namespace
 
 Undo::Undo(Db::Impl& db, const std::vector<Record>& records, const Shapes& shapes)
     : db_(db), connection_(db.connection), records_(records), shapes_(shapes) {
-  for (const Record& record : records_) Follow(record);
+  for (const Record& record : records_) rows_.Follow(record, shapes_.at(record.table));
 }
 
 bool Undo::Run() {
@@ -57,46 +53,11 @@ bool Undo::Run() {
   return true;
 }
 
-Undo::Row& Undo::RowAt(const Record& record, const Fields& image, bool was_there) {
-  const Shape& shape = shapes_.at(record.table);
-  const auto [at, is_new] = rows_.try_emplace(Place(record.table, shape.KeyOf(image)));
-  Row& row = at->second;
-  if (!is_new) return row;
-  row.shape = &shape;
-  row.was_there = was_there;
-  if (was_there) row.before = image;
-  return row;
-}
-
-void Undo::Follow(const Record& record) {
-  const Shape& shape = shapes_.at(record.table);
-  const bool moves = record.kind == Record::Kind::kUpdate &&
-                     shape.KeyOf(record.before) != shape.KeyOf(record.after);
-  if (record.kind == Record::Kind::kDelete || moves) {
-    Row& row = RowAt(record, record.before, true);
-    row.is_there = false;
-    row.whole = true;
-  }
-  if (record.kind == Record::Kind::kInsert || moves) {
-    Row& row = RowAt(record, record.after, false);
-    row.is_there = true;
-    row.whole = true;
-    row.after = record.after;
-  }
-  if (record.kind != Record::Kind::kUpdate || moves) return;
-  Row& row = RowAt(record, record.before, true);
-  row.is_there = true;
-  row.after = record.after;
-  for (std::size_t i = 0; i < record.after.size(); ++i) {
-    if (!SameIn(record.before, record.after, i)) row.changed.insert(i);
-  }
-}
-
 bool Undo::CheckRows(Moment moment) {
-  for (auto first = rows_.begin(); first != rows_.end();) {
+  for (auto first = rows_.rows().begin(); first != rows_.rows().end();) {
     auto last = first;
     std::size_t count = 0;
-    for (; last != rows_.end() && count < kMaxBatchCount; ++last, ++count) {
+    for (; last != rows_.rows().end() && count < kMaxBatchCount; ++last, ++count) {
       const Shape& shape = *last->second.shape;
       Params params;
       const std::string where = WhereKey(shape, last->first.second, params);
@@ -114,33 +75,16 @@ bool Undo::CheckRows(Moment moment) {
   return true;
 }
 
-bool Undo::CheckRow(const Key& key, const Row& row, const Table& found, Moment moment) {
-  const Shape& shape = *row.shape;
-  const bool before = moment == Moment::kBefore;
-  const bool should_be_there = before ? row.is_there : row.was_there;
-  const Fields& image = before ? row.after : row.before;
-  const std::string who = "row " + shape.Describe(key);
+bool Undo::CheckRow(const Key& key, const Rows::Row& row, const Table& found, Moment moment) {
   Fields now;
   if (found.rows() > 0) {
     Result<Fields> parsed = ParseRow(found.Text(0, 0));
-    if (!parsed.ok()) return Conflict(who + ": " + parsed.status().message());
+    if (!parsed.ok())
+      return Conflict("row " + row.shape->Describe(key) + ": " + parsed.status().message());
     now = std::move(*parsed);
   }
-  // A key may be equal to another one for the table, and not the same.
-  const bool is_there = !now.empty() && shape.KeyOf(now) == key;
-  if (!before && is_there != should_be_there)
-    return Conflict(who + " is not as it was: a trigger or rule acts when it is written back");
-  if (is_there != should_be_there)
-    return Conflict(who + (is_there ? " was inserted since" : " was deleted since"));
-  if (!is_there) return true;
-  for (const std::size_t column : shape.Writable(image.size())) {
-    if (!row.whole && row.changed.count(column) == 0) continue;
-    if (SameIn(now, image, column)) continue;
-    if (before) return Conflict(who + " was changed since");
-    return Conflict(who + " is not as it was in column " + shape.columns[column].name +
-                    ": a trigger or rule acts when it is written back");
-  }
-  return true;
+  conflict_ = Rows::FindConflict(key, row, now, moment);
+  return conflict_.empty();
 }
 
 void Undo::AddWrites(const Record& record, std::vector<Write>& writes) {
@@ -169,7 +113,7 @@ void Undo::AddWrites(const Record& record, std::vector<Write>& writes) {
   } else {
     std::string changes;
     for (const std::size_t column : columns) {
-      if (SameIn(record.before, record.after, column)) continue;
+      if (server::SameIn(record.before, record.after, column)) continue;
       write.params.push_back(ParamOf(record.before[column]));
       changes += (changes.empty() ? "" : ", ") + shape.columns[column].name + " = $" +
                  std::to_string(write.params.size());
@@ -228,10 +172,9 @@ bool Undo::WriteBatch(const std::vector<Write>& batch) {
   for (std::size_t i = 0; i < answers.size(); ++i) {
     const Answer& answer = answers[i];
     if (answer.ok() && answer.table.changed() == 1) continue;
-    if (answer.ok())
-      return Conflict(batch[i].row + " cannot be written back: a trigger or rule is in the way");
+    if (answer.ok()) return Conflict(server::CannotBeWritten(batch[i].row));
     if (answer.failure == Failure::kConstraint)
-      return Conflict(batch[i].row + " would violate a constraint: " + answer.message);
+      return Conflict(server::WouldViolate(batch[i].row, answer.message));
     db_.Fail(answer.failure, answer.status());
     return false;
   }

@@ -6,9 +6,7 @@
 //
 // A foreign key's CASCADE and SET NULL have written the children after their parent was deleted, so
 // such a parent comes back before them.
-//
-// A row that was updated counts in the columns that the step changed; what others have written into
-// further columns stays. One that was inserted counts as a whole.
+// What a row has to look like: participant-sdk/cpp/server/undo_rows.h.
 
 #include <cstddef>
 #include <cstdint>
@@ -33,31 +31,19 @@ class Undo {
   const std::string& conflict() const { return conflict_; }
 
  private:
-  using Key = std::vector<std::string>;
-  using Place = std::pair<std::string, Key>;  // a row: its table, and its key there
-  // What became of it between the first record and the last.
-  struct Row {
-    const Shape* shape = nullptr;
-    bool was_there = false;
-    bool is_there = false;
-    Fields before;
-    Fields after;
-    bool whole = false;             // all columns count, or ...
-    std::set<std::size_t> changed;  // ... these
-  };
+  using Rows = server::UndoRows<Shape>;
+  using Key = Rows::Key;
+  using Moment = Rows::Moment;
   struct Write {
     std::string row;  // for people
     std::string sql;
     Params params;
   };
-  enum class Moment : std::uint8_t { kBefore, kAfter };
 
-  void Follow(const Record& record);
   void FindDeleted();
-  Row& RowAt(const Record& record, const Fields& image, bool was_there);
   // Locks all rows, and looks whether they are as the step left them, or as they were before it.
   bool CheckRows(Moment moment);
-  bool CheckRow(const Key& key, const Row& row, const Table& found, Moment moment);
+  bool CheckRow(const Key& key, const Rows::Row& row, const Table& found, Moment moment);
   bool WriteAll();
   bool WriteBatch(const std::vector<Write>& batch);
   // The parent first that its foreign keys want, if it was deleted before it.
@@ -75,7 +61,7 @@ class Undo {
   Connection& connection_;
   const std::vector<Record>& records_;
   const Shapes& shapes_;
-  std::map<Place, Row> rows_;
+  Rows rows_;
   std::vector<Link> links_;
   // By link: rows that were deleted, by what children have referred to; their records.
   std::vector<std::map<Fields, std::vector<std::size_t>>> deleted_;

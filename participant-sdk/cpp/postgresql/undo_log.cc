@@ -1,7 +1,6 @@
 #include "participant-sdk/cpp/postgresql/undo_log.h"
 
 #include <algorithm>
-#include <cctype>
 #include <utility>
 
 namespace assent::postgresql::internal {
@@ -78,12 +77,6 @@ std::string LineOf(const Column& column) {
          (column.key > 0 ? " key " + std::to_string(column.key) : "") + "\n";
 }
 
-bool IsNumber(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return std::isdigit(c) != 0 || c == '-' || c == '.';
-  });
-}
-
 }  // namespace
 
 std::string Shape::Text() const {
@@ -100,32 +93,7 @@ std::string Shape::FindMisfit(std::string_view text) const {
     text.remove_prefix(line.size());
   }
   if (text.empty()) return {};
-  return "column " + std::string(text.substr(0, text.find(' '))) + " of table " + shown +
-         " is gone or has changed";
-}
-
-std::vector<std::size_t> Shape::Writable(std::size_t count) const {
-  std::vector<std::size_t> numbers;
-  for (std::size_t i = 0; i < count && i < columns.size(); ++i) {
-    if (!columns[i].generated) numbers.push_back(i);
-  }
-  return numbers;
-}
-
-std::vector<std::string> Shape::KeyOf(const Fields& row) const {
-  std::vector<std::string> values;
-  for (const std::size_t column : key)
-    values.push_back(column < row.size() ? row[column].value_or("") : "");
-  return values;
-}
-
-std::string Shape::Describe(const std::vector<std::string>& key_of_row) const {
-  std::string text = shown + "(";
-  for (std::size_t i = 0; i < key_of_row.size(); ++i) {
-    const std::string& value = key_of_row[i];
-    text += (i == 0 ? "" : ", ") + (IsNumber(value) ? value : "'" + value + "'");
-  }
-  return text + ")";
+  return server::ColumnIsGone(std::string(text.substr(0, text.find(' '))), shown);
 }
 
 void AddCountWritten(Connection& connection) { connection.Add(kWritten); }
@@ -150,13 +118,8 @@ Shapes ReadShapes(const Table& table) {
     Shape& shape = shapes[std::string(table.Text(i, 0))];
     shape.shown = table.Text(i, 1);
     shape.oid = table.Int(i, 2);
-    const auto place = static_cast<int>(table.Int(i, 6));
-    shape.columns.push_back({std::string(table.Text(i, 3)), std::string(table.Text(i, 4)),
-                             table.Int(i, 5) == 1, place});
-    if (place > 0) {
-      shape.key.resize(std::max(shape.key.size(), static_cast<std::size_t>(place)));
-      shape.key[static_cast<std::size_t>(place) - 1] = shape.columns.size() - 1;
-    }
+    shape.AddColumn({std::string(table.Text(i, 3)), std::string(table.Text(i, 4)),
+                     table.Int(i, 5) == 1, static_cast<int>(table.Int(i, 6))});
     shape.has_triggers = table.Int(i, 7) == 1;
     shape.has_more_keys = table.Int(i, 8) == 1;
   }
@@ -239,9 +202,9 @@ void AddCheckSeal(Connection& connection, const Call& call) {
 }
 
 Status ReadSealChecked(const Table& table) {
-  if (table.rows() != 1 || table.Int(0, 0) != 1) return NotFound("what the action changed is lost");
+  if (table.rows() != 1 || table.Int(0, 0) != 1) return NotFound(server::kUndoLost);
   if (table.Int(0, 1) == 1) return OkStatus();
-  return DataLoss("what the action changed is damaged: its checksum is wrong");
+  return DataLoss(server::kUndoDamaged);
 }
 
 void AddForgetUndo(Connection& connection, const Call& call) {

@@ -17,19 +17,12 @@
 
 namespace assent::postgresql::internal {
 
-struct Column {
-  std::string name;  // as SQL takes it
-  std::string type;
-  bool generated = false;
-  int key = 0;  // its place in the primary key, from 1; 0: none
-};
+using server::Column;
+using server::Record;
 
-// A table as it is.
-struct Shape {
-  std::string shown;  // as SQL takes it, and people
+// A table as it is. Its name and those of its columns are as SQL takes them.
+struct Shape : server::RowShape {
   std::int64_t oid = 0;
-  std::vector<Column> columns;
-  std::vector<std::size_t> key;  // the primary key's columns, in its order
   // Has triggers or rules of somebody else's, which act on what is undone as well.
   bool has_triggers = false;
   // Has keys beside the primary one: rows that can be written in one order may not be in another.
@@ -38,21 +31,9 @@ struct Shape {
   std::string Text() const;
   // Empty: the columns are as they were in `text`, and there may be more.
   std::string FindMisfit(std::string_view text) const;
-  // Of the first `count` columns, those that can be written.
-  std::vector<std::size_t> Writable(std::size_t count) const;
-  std::vector<std::string> KeyOf(const Fields& row) const;
-  std::string Describe(const std::vector<std::string>& key_of_row) const;  // account(7, 'x')
 };
 // By their full names, which are those in assent_undo.
 using Shapes = std::map<std::string, Shape>;
-
-struct Record {
-  enum class Kind : char { kInsert = 'I', kUpdate = 'U', kDelete = 'D' };
-  std::string table;
-  Kind kind = Kind::kInsert;
-  Fields before;
-  Fields after;
-};
 
 // Rows written since the local transaction began, by table, as the server counts them.
 struct Written {
