@@ -69,6 +69,11 @@ void OfferPayments(Store& store) {
     db.Exec("UPDATE account SET balance = balance - ? WHERE id = ?", std::stoll(call.payload), "A");
     return Reply::Done(std::to_string(*balance - std::stoll(call.payload)));
   });
+  // Visible at once; undone by the inverse of what it wrote. Options::undo_tables names shipment.
+  store.AutoSaga("ship", [](Db& db, const Call& call) {
+    db.Exec("INSERT INTO shipment(gid, goods) VALUES(?, ?)", call.gid, call.payload);
+    return Reply::Done();
+  });
   // Visible at once; undone by your own rule.
   store.Saga("charge", {.action =
                             [](Db& db, const Call& call) {
@@ -124,19 +129,26 @@ TEST(Snippets, TheStoreOfThePageSellsAndRefuses) {
 TEST(Snippets, TheFormsOfThePagePayAndRefund) {
   auto& server = assent::mariadb::test::MariaServer::OfThisBinary();
   auto opened = Store::Open(
-      {.server = server.Address(server.NewDatabase()), .setup = [](Db& db) {
-         db.Exec("CREATE TABLE account(id varchar(40) PRIMARY KEY, balance bigint)");
-         db.Exec("INSERT INTO account VALUES('A', 100)");
-         db.Exec("CREATE TABLE charge(gid text, amount bigint, refunded boolean DEFAULT false)");
-       }});
+      {.server = server.Address(server.NewDatabase()),
+       .setup =
+           [](Db& db) {
+             db.Exec("CREATE TABLE account(id varchar(40) PRIMARY KEY, balance bigint)");
+             db.Exec("INSERT INTO account VALUES('A', 100)");
+             db.Exec(
+                 "CREATE TABLE charge(gid text, amount bigint, refunded boolean DEFAULT false)");
+             db.Exec("CREATE TABLE shipment(gid varchar(64) PRIMARY KEY, goods text)");
+           },
+       .undo_tables = {"shipment"}});
   ASSERT_TRUE(opened.ok()) << opened.status().ToString();
   Store& store = **opened;
   OfferPayments(store);
   assent::testkit::Coordinator kit;
   kit.Serve("bank", store);
   const auto pay = [&](const std::string& amount) {
-    return kit.client().Submit(
-        assent::Transaction().Saga("bank", "charge", amount).TwoPhase("bank", "debit", amount));
+    return kit.client().Submit(assent::Transaction()
+                                   .Saga("bank", "charge", amount)
+                                   .Saga("bank", "ship", "a lamp")
+                                   .TwoPhase("bank", "debit", amount));
   };
   EXPECT_TRUE(pay("60")->committed());
   EXPECT_TRUE(pay("60")->aborted());
@@ -144,6 +156,7 @@ TEST(Snippets, TheFormsOfThePagePayAndRefund) {
     EXPECT_EQ(db.Get<int>("SELECT balance FROM account"), 40);
     EXPECT_EQ(db.Get<int>("SELECT count(*) FROM charge WHERE refunded"), 1);
     EXPECT_EQ(db.Get<int>("SELECT count(*) FROM charge"), 2);
+    EXPECT_EQ(db.Get<int>("SELECT count(*) FROM shipment"), 1) << "the other was taken back";
     return assent::OkStatus();
   }),
             assent::OkStatus());

@@ -124,6 +124,17 @@ Answer Connection::EarlierFailed(Answer failed) {
   return failed;
 }
 
+std::vector<Answer> Connection::ExchangeLast(std::size_t count) {
+  ASSENT_CHECK(count > 0 && count <= added_.size());
+  std::vector<Answer> answers = ExchangeBefore();
+  const auto first = answers.end() - static_cast<std::ptrdiff_t>(count);
+  const auto failed =
+      std::find_if(answers.begin(), first, [](const Answer& answer) { return !answer.ok(); });
+  if (failed != first) *first = EarlierFailed(std::move(*failed));
+  answers.erase(answers.begin(), first);
+  return answers;
+}
+
 Answer Connection::Query(std::string_view sql, const Arg* args, std::size_t count, bool writes) {
   if (!added_.empty()) {
     const auto kept = prepared_.find(std::string(sql));

@@ -79,6 +79,9 @@ class Connection {
   // Sends all that was added; the answers, one for each. After the first that failed come kSkipped:
   // the server has not looked at them.
   std::vector<Answer> Exchange();
+  // The same; the answers of the last `count` alone. Where one before them has failed, these were
+  // not looked at and are not to blame: its answer is the first of them, as kAgain or kLost.
+  std::vector<Answer> ExchangeLast(std::size_t count);
   // The user's, behind what was added. The answer; where something that was added has failed: that,
   // as kAgain or kLost: this statement was not looked at, and is not to blame. `writes`: rows that
   // it returns are rows that it has written.

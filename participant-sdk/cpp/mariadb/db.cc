@@ -6,6 +6,7 @@
 #include "participant-sdk/cpp/barrier/barrier.h"
 #include "participant-sdk/cpp/mariadb/db_impl.h"
 #include "participant-sdk/cpp/mariadb/table.h"
+#include "participant-sdk/cpp/mariadb/undo_log.h"
 
 namespace assent::mariadb {
 
@@ -60,6 +61,14 @@ internal::Answer Db::Impl::Run(std::string_view sql, const Arg* args, std::size_
   return answer;
 }
 
+bool Db::Impl::Send(std::size_t count, std::vector<internal::Answer>& answers) {
+  answers = connection.ExchangeLast(count);
+  for (const Answer& answer : answers) {
+    if (!answer.ok()) Fail(answer.failure, answer.status());
+  }
+  return ok();
+}
+
 Rows Db::QueryArgs(std::string_view sql, const Arg* args, std::size_t count) {
   if (!ok()) return Rows(nullptr);
   Answer answer = impl_->Run(sql, args, count);
@@ -74,6 +83,7 @@ Result<std::int64_t> Db::TryExecArgs(std::string_view sql, const Arg* args, std:
   if (!allowed.ok()) return allowed;
   internal::Connection& connection = impl_->connection;
   connection.Add("SAVEPOINT assent_try");
+  if (impl_->recording) internal::AddRememberCounts(connection);
   Answer answer = impl_->Run(sql, args, count);
   if (answer.ok()) {
     connection.Add("RELEASE SAVEPOINT assent_try");
@@ -85,6 +95,7 @@ Result<std::int64_t> Db::TryExecArgs(std::string_view sql, const Arg* args, std:
   } else {
     connection.Add("ROLLBACK TO SAVEPOINT assent_try");
     connection.Add("RELEASE SAVEPOINT assent_try");
+    if (impl_->recording) internal::AddForgiveCounts(connection);
   }
   return answer.status();
 }

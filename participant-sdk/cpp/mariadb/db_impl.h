@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 #include <assent/mariadb.h>
 
@@ -17,12 +18,16 @@ struct Db::Impl {
   enum class Use : std::uint8_t { kOperation, kSetup };
   explicit Impl(internal::Connection& the_connection, Use the_use = Use::kOperation)
       : connection(the_connection), use(the_use), db(this) {}
+  static Impl& Of(Db& db) { return *db.impl_; }
+  bool ok() const { return status.ok(); }
   // Keeps the first failure.
   void Fail(internal::Failure what, Status why) {
     if (!status.ok()) return;
     failure = what;
     status = std::move(why);
   }
+  // Sends what was added; the answers of its last `count`. False when one has failed: it is kept.
+  bool Send(std::size_t count, std::vector<internal::Answer>& answers);
   // Runs one statement that may be run here.
   internal::Answer Run(std::string_view sql, const Arg* args, std::size_t count);
 
@@ -31,6 +36,7 @@ struct Db::Impl {
   Status status;
   internal::Failure failure = internal::Failure::kNone;
   std::int64_t changes = 0;
+  bool recording = false;         // an automatic step runs
   bool may_have_written = false;  // a statement other than SELECT and the like was run
   Db db;
 };

@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "participant-sdk/cpp/mariadb/undo_log.h"
+
 namespace assent::mariadb::internal {
 
 using barrier::IsDone;
@@ -62,6 +64,8 @@ bool Group::Begin() {
   const std::chrono::seconds wait = alone_ ? context_.options.lock_timeout : 0s;
   connection_.AddLockWait(wait);
   connection_.Add("START TRANSACTION");
+  // One that was lost may have left it.
+  if (!context_.options.undo_tables.empty()) connection_.Add(kStepOff);
   AddLock(connection_, branches, wait);
   AddFind(connection_, branches);
   return ReadBegun(connection_.Exchange());

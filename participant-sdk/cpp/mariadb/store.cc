@@ -6,9 +6,11 @@
 #include <assent/thread_safety.h>
 
 #include "participant-sdk/cpp/barrier/barrier.h"
+#include "participant-sdk/cpp/mariadb/auto_saga.h"
 #include "participant-sdk/cpp/mariadb/db_impl.h"
 #include "participant-sdk/cpp/mariadb/executor.h"
 #include "participant-sdk/cpp/mariadb/questions.h"
+#include "participant-sdk/cpp/mariadb/undo_tables.h"
 
 namespace assent::mariadb {
 namespace {
@@ -91,6 +93,7 @@ class Store::Impl {
 
   Status Open();
   void Register(std::string action, Protocol protocol, Handlers handlers);
+  void RegisterAutomatic(std::string action, DbHandler handler);
   Status Read(const std::function<Status(Db&)>& read);
   Result<Stats> Inspect();
   Status QueueIsFull() const {
@@ -150,6 +153,8 @@ Status Store::Impl::Open() {
   place_ = (*opened)->place();
   status = internal::MakeTables(**opened);
   if (status.ok()) status = RunSetup();
+  if (status.ok() && !options_.undo_tables.empty())
+    status = internal::MakeUndoTables(**opened, options_.undo_tables);
   if (!status.ok()) return status;
   executor_ =
       std::make_unique<Executor>(options_, registry_, SettingsOf(options_), std::move(*opened));
@@ -170,6 +175,15 @@ void Store::Impl::Register(std::string action, Protocol protocol, Handlers handl
     return mistake(Code::kInvalidArgument, "action " + shown + " needs all of its handlers");
   if (!registry_.emplace(std::pair(std::move(action), protocol), std::move(handlers)).second)
     mistake(Code::kInvalidArgument, "action " + shown + " is registered twice");
+}
+
+void Store::Impl::RegisterAutomatic(std::string action, DbHandler handler) {
+  if (options_.undo_tables.empty() && registration_.ok()) {
+    registration_ = FailedPrecondition("store " + place_ + ": action saga:" + action +
+                                       " cannot be undone: Options::undo_tables names no table");
+  }
+  if (handler) handler = internal::Recorded(std::move(handler));
+  Register(std::move(action), Protocol::kSaga, {std::move(handler), nullptr, internal::Inverse()});
 }
 
 Status Store::Impl::Read(const std::function<Status(Db&)>& read) {
@@ -235,6 +249,10 @@ void Store::Tcc(std::string action, TccHandlers handlers) {
 void Store::Saga(std::string action, SagaHandlers handlers) {
   impl_->Register(std::move(action), Protocol::kSaga,
                   {std::move(handlers.action), nullptr, std::move(handlers.compensate)});
+}
+
+void Store::AutoSaga(std::string action, DbHandler handler) {
+  impl_->RegisterAutomatic(std::move(action), std::move(handler));
 }
 
 void Store::TwoPhase(std::string action, DbHandler prepare) {

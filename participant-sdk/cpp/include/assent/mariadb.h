@@ -1,7 +1,7 @@
 #pragma once
 
-// Branches in a MariaDB database of the service's own: the barrier for TCC and Saga, and two-phase
-// commit by XA.
+// Branches in a MariaDB database of the service's own: the barrier for TCC and Saga, Saga steps
+// that undo themselves, and two-phase commit by XA.
 //
 //   auto store = assent::mariadb::Store::Open({
 //       .server = {.host = "db1", .user = "inventory", .database = "inventory"},
@@ -300,6 +300,10 @@ struct Options {
   // CREATE TABLE anyway: write what may run again. A failed statement fails Open.
   std::function<void(Db&)> setup = {};
 
+  // Tables that automatic Saga steps write: "table" or "database.table". Open gives each three
+  // triggers (assent_undo_…) that do nothing but while such a step runs. None is taken away again.
+  std::vector<std::string> undo_tables = {};
+
   Isolation isolation = Isolation::kReadCommitted;
   // More waiting operations than this are answered "retry later".
   std::size_t max_queued = limits::kMaxQueuedCount;
@@ -350,21 +354,28 @@ struct Stats {
 // next time it is asked the answer is found in the database.
 class Store final : public Resource {
  public:
-  // Connects, and creates its tables (assent_barrier, assent_marker) where they are missing. Fails
-  // when nobody answers (kUnavailable), when the server does not let us in (kPermissionDenied),
-  // when it is too old, no MariaDB, a replica, not durable or part of a Galera cluster
-  // (kFailedPrecondition; the words say what to set), or when setup fails. No password is ever in a
-  // message.
+  // Connects, and creates its tables (assent_barrier, assent_marker; with Options::undo_tables also
+  // assent_undo and its triggers) where they are missing. Fails when nobody answers (kUnavailable),
+  // when the server does not let us in or make triggers (kPermissionDenied), when it is too old, no
+  // MariaDB, a replica, not durable or part of a Galera cluster, when Options::undo_tables names
+  // what cannot be undone (kFailedPrecondition; the words say what to set), or when setup fails. No
+  // password is ever in a message.
   static Result<std::unique_ptr<Store>> Open(Options options);
   // Finishes what is queued, answers it, and closes.
   ~Store() override;
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
-  // Registration. A mistake (a name taken, empty or too long, a handler missing) is said by
-  // Participant::Start, and by Registration(); nothing is executed then.
+  // Registration. A mistake (a name taken, empty or too long, a handler missing, AutoSaga without
+  // Options::undo_tables) is said by Participant::Start, and by Registration(); nothing is executed
+  // then.
   void Tcc(std::string action, TccHandlers handlers);
   void Saga(std::string action, SagaHandlers handlers);
+  // A Saga step whose compensation is the inverse of what it wrote. For rows that nobody else
+  // changes before the transaction ends (an order, a booking), not for counters: a row changed
+  // since is a HAZARD, never overwritten. It may write Options::undo_tables only, which need a
+  // PRIMARY KEY; what could not be undone is refused, and says why.
+  void AutoSaga(std::string action, DbHandler handler);
   // Only the forward handler: XA PREPARE keeps what it wrote, and its locks, invisible to
   // everybody, until COMMIT or ROLLBACK. A handler that has written nothing may say
   // Reply::DoneReadOnly: then nothing is prepared.
