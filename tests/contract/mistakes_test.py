@@ -14,7 +14,8 @@ BIN = sys.argv[1]
 # A right one is never waited for so long; a mistake that is waited for costs it each time.
 PATIENCE_MS = {"right": "20000", "mistakes": "4000", "initiator-mistakes": "6000"}
 AT_ONCE = 8
-SESSION_ALONE = {"hello", "outcome-question", "reconnect", "goodbye", "coordinator-goodbye", "stale-slot"}
+SESSION_ALONE = {"hello", "outcome-question", "reconnect", "goodbye", "coordinator-goodbye", "stale-slot",
+                 "several-coordinators"}
 
 # The rules that each mistake breaks, and over which transport it is looked at.
 MISTAKES = {
@@ -34,11 +35,12 @@ MISTAKES = {
     "prepared-in-memory": ("session", ["prepared-survives", "outcome-question"]),
     "payload-is-text": ("session", ["any-bytes"]),
     "drops-trace": ("unary", ["trace"]),
-    "never-reconnects": ("session", ["lost-answer", "reconnect", "coordinator-goodbye", "hostile", "oversized"]),
+    "never-reconnects": ("session", ["lost-answer", "reconnect", "coordinator-goodbye", "hostile", "oversized", "several-coordinators"]),
     "asks-nothing": ("session", ["outcome-question"]),
     "drops-when-busy": ("session", ["back-pressure"]),
     "leaves-at-once": ("session", ["goodbye"]),
-    "hears-former-owners": ("session", ["stale-slot"]),
+    "hears-former-owners": ("session", ["stale-slot", "several-coordinators"]),
+    "knows-one-coordinator": ("session", ["several-coordinators"]),
     "echoes-no-branch": ("session", ["well-formed"]),
     "dies-of-a-large-frame": ("session", ["oversized"]),
 }

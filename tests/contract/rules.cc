@@ -67,6 +67,10 @@ constexpr Rule kRules[] = {
     {"oversized", "A message over 4 MiB costs at most its stream or call.", kAlways, Oversized},
     {"headers", "Headers and the results of earlier branches are handed on.", kAlways, Headers},
     {"trace", "traceparent and tracestate are handed on, and change nothing.", kAlways, Trace},
+    // Last: a process remembers who has been a member.
+    {"several-coordinators",
+     "Each coordinator of a cluster is dialled; who takes over gets the first one's answers.",
+     kSession, SeveralCoordinators},
 };
 
 }  // namespace

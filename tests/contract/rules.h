@@ -63,6 +63,7 @@ void Goodbye(Examination& e);
 void CoordinatorGoodbye(Examination& e);
 void StaleSlot(Examination& e);
 void BackPressure(Examination& e);
+void SeveralCoordinators(Examination& e);
 
 void AnyBytes(Examination& e);
 void ReasonBytes(Examination& e);

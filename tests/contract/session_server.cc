@@ -27,8 +27,11 @@ class SessionServer::Service final : public v1::ParticipantSession::WithRawCallb
   SessionServer* const server_;
 };
 
-SessionServer::SessionServer(std::string listen)
-    : address_(std::move(listen)), service_(std::make_unique<Service>(this)) {}
+SessionServer::SessionServer(std::string listen, std::shared_ptr<ClusterMap> map)
+    : address_(std::move(listen)),
+      map_(std::move(map)),
+      service_(std::make_unique<Service>(this)),
+      cluster_service_(NewClusterService(*map_)) {}
 
 SessionServer::~SessionServer() { Stop(); }
 
@@ -37,13 +40,15 @@ Status SessionServer::Start() {
   int port = 0;
   builder.AddListeningPort(address_, grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(service_.get());
+  builder.RegisterService(cluster_service_.get());
   builder.SetMaxReceiveMessageSize(static_cast<int>(limits::kMaxOversizedFrameBytes));
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || port == 0) return Unavailable("cannot listen at " + address_);
   address_ = address_.substr(0, address_.rfind(':') + 1) + std::to_string(port);
+  const std::uint64_t epoch = map_->NewEpoch();
   const MutexLock lock(mutex_);
-  ++epoch_;
+  epoch_ = epoch;
   return OkStatus();
 }
 
@@ -117,12 +122,19 @@ bool SessionServer::MayWelcome() {
 }
 
 v1::Welcome SessionServer::NewWelcome() {
+  const std::uint64_t cluster_version = map_->view().version();
   const MutexLock lock(mutex_);
   v1::Welcome welcome;
   welcome.set_session_id("session-" + std::to_string(++welcomes_));
   welcome.set_coordinator_id(kCoordinatorId);
   welcome.set_epoch(epoch_);
+  welcome.set_cluster_version(cluster_version);
   return welcome;
+}
+
+ClusterMap::Member SessionServer::member() const {
+  const MutexLock lock(mutex_);
+  return {address_, epoch_};
 }
 
 v1::OutcomeAnswer SessionServer::AnswerTo(const v1::OutcomeQuery& query) {

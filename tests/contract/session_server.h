@@ -19,6 +19,7 @@
 #include <assent/thread_safety.h>
 
 #include "assent/v1/participant.pb.h"
+#include "tests/contract/cluster_map.h"
 #include "tests/contract/peer.h"
 
 namespace assent::contract {
@@ -87,14 +88,19 @@ class SessionServer {
   // The coordinator that it says it is.
   static constexpr std::uint32_t kCoordinatorId = 4711;
 
-  // "HOST:PORT"; port 0: one is picked at the first Start, and kept.
-  explicit SessionServer(std::string listen);
+  // "HOST:PORT"; port 0: one is picked at the first Start, and kept. `map`: of the coordinators
+  // that it shares its log with.
+  explicit SessionServer(std::string listen,
+                         std::shared_ptr<ClusterMap> map = std::make_shared<ClusterMap>());
   ~SessionServer();
 
   Status Start();
   // As a coordinator that dies: streams are lost, the port is closed.
   void Stop();
   const std::string& address() const { return address_; }
+  const std::shared_ptr<ClusterMap>& map() const { return map_; }
+  // As of its last Start.
+  ClusterMap::Member member() const;
 
   // The latest stream that has been welcomed, and has neither ended nor said goodbye; null: none.
   std::shared_ptr<Session> Current() const;
@@ -121,12 +127,14 @@ class SessionServer {
   void AddFault(std::string expected, std::string seen);
 
   std::string address_;
+  const std::shared_ptr<ClusterMap> map_;
   std::unique_ptr<Service> service_;
+  std::unique_ptr<grpc::Service> cluster_service_;
   std::unique_ptr<grpc::Server> server_;
   mutable Mutex mutex_;
   std::vector<std::shared_ptr<Session>> sessions_ ASSENT_GUARDED_BY(mutex_);
   int refuse_ ASSENT_GUARDED_BY(mutex_) = 0;
-  std::uint64_t epoch_ ASSENT_GUARDED_BY(mutex_) = 1000;
+  std::uint64_t epoch_ ASSENT_GUARDED_BY(mutex_) = 0;
   std::uint64_t welcomes_ ASSENT_GUARDED_BY(mutex_) = 0;
   std::map<std::string, std::pair<v1::OutcomeAnswer::Verdict, bool>> decided_
       ASSENT_GUARDED_BY(mutex_);

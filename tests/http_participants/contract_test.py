@@ -14,7 +14,8 @@ sys.path[:0] = [os.path.join(HERE, "../sdk_python")]
 import support  # noqa: E402
 from daemon import BIN  # noqa: E402
 
-SESSION_ALONE = {"hello", "outcome-question", "reconnect", "goodbye", "coordinator-goodbye", "stale-slot"}
+SESSION_ALONE = {"hello", "outcome-question", "reconnect", "goodbye", "coordinator-goodbye", "stale-slot",
+                 "several-coordinators"}
 TWO_PHASE_ALONE = {"one-phase", "prepared-survives"}
 
 

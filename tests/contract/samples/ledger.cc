@@ -90,6 +90,7 @@ const std::vector<Mistake>& Mistakes() {
       {"drops-when-busy", "It drops what it has no thread for. Session."},
       {"leaves-at-once", "On SIGTERM it ends without a goodbye. Session."},
       {"hears-former-owners", "It does what a slot's former owner asks. Session."},
+      {"knows-one-coordinator", "It does not dial the others of a cluster. Session."},
       {"echoes-no-branch", "It leaves branch_id out of its replies. Session."},
       {"dies-of-a-large-frame", "It ends with a stream that brought a frame too large. Session."},
   };

@@ -11,20 +11,18 @@ constexpr std::size_t kThreadCount = 4;
 constexpr std::uint32_t kMaxInFlight = 300;
 constexpr std::chrono::milliseconds kBackoff{20};
 
-grpc::ChannelArguments QuickToReconnect() {
+std::shared_ptr<grpc::Channel> ChannelTo(const std::string& endpoint) {
   grpc::ChannelArguments arguments;
   for (const char* name : {GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
                            GRPC_ARG_MAX_RECONNECT_BACKOFF_MS})
     arguments.SetInt(name, static_cast<int>(kBackoff.count()));
-  return arguments;
+  return grpc::CreateCustomChannel(endpoint, grpc::InsecureChannelCredentials(), arguments);
 }
 
 }  // namespace
 
 RawSession::RawSession(LedgerParticipant& ledger, std::string endpoint)
-    : ledger_(ledger),
-      stub_(v1::ParticipantSession::NewStub(grpc::CreateCustomChannel(
-          endpoint, grpc::InsecureChannelCredentials(), QuickToReconnect()))) {
+    : ledger_(ledger), endpoint_(std::move(endpoint)) {
   for (std::size_t i = 0; i < kThreadCount; ++i) workers_.emplace_back([this] { Work(); });
 }
 
@@ -38,24 +36,37 @@ RawSession::~RawSession() {
 }
 
 void RawSession::Run() {
-  while (Converse()) {
+  {
+    const std::scoped_lock lock(mutex_);
+    dialled_.insert(endpoint_);
+  }
+  DialForEver(endpoint_);
+  // Nobody adds to them once it is stopping.
+  for (std::vector<std::thread>* const threads : {&dialers_, &watchers_})
+    for (std::thread& thread : *threads) thread.join();
+}
+
+void RawSession::DialForEver(const std::string& endpoint) {
+  while (Converse(endpoint)) {
     std::unique_lock lock(mutex_);
     if (ledger_.Makes("never-reconnects")) changed_.wait(lock, [this] { return stopping_; });
     if (changed_.wait_for(lock, kBackoff, [this] { return stopping_; })) return;
   }
 }
 
-bool RawSession::Converse() {
+bool RawSession::Converse(const std::string& endpoint) {
+  const auto stub = v1::ParticipantSession::NewStub(ChannelTo(endpoint));
   const auto link = std::make_shared<Link>();
+  link->endpoint = endpoint;
   // gRPC gets on with connecting only while a call waits for it.
   link->context.set_wait_for_ready(true);
-  link->stream = stub_->Connect(&link->context);
+  link->stream = stub->Connect(&link->context);
   {
     const std::scoped_lock lock(mutex_);
     if (stopping_) {
       link->context.TryCancel();
     } else {
-      link_ = link;
+      links_.insert(link);
     }
   }
   Write(*link, Hello());
@@ -63,7 +74,7 @@ bool RawSession::Converse() {
   while (link->stream->Read(&frame)) Take(link, frame);
   {
     const std::scoped_lock lock(mutex_);
-    link_.reset();
+    links_.erase(link);
   }
   const std::scoped_lock lock(link->mutex);
   link->open = false;
@@ -75,6 +86,31 @@ bool RawSession::Converse() {
     std::_Exit(1);
   const std::scoped_lock all(mutex_);
   return !stopping_;
+}
+
+void RawSession::Watch(const std::string& endpoint) {
+  const auto stub = v1::ClusterService::NewStub(ChannelTo(endpoint));
+  grpc::ClientContext context;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (stopping_) return;
+    watched_[endpoint] = &context;
+  }
+  const auto stream = stub->Watch(&context, v1::WatchClusterRequest());
+  v1::ClusterView view;
+  while (stream->Read(&view)) DialOthers(view);
+  (void)stream->Finish();
+  const std::scoped_lock lock(mutex_);
+  watched_.erase(endpoint);
+}
+
+void RawSession::DialOthers(const v1::ClusterView& view) {
+  const std::scoped_lock lock(mutex_);
+  if (stopping_) return;
+  for (const v1::ClusterMember& member : view.members()) {
+    if (!dialled_.insert(member.address()).second) continue;
+    dialers_.emplace_back([this, address = member.address()] { DialForEver(address); });
+  }
 }
 
 v1::ParticipantFrame RawSession::Hello() const {
@@ -111,6 +147,11 @@ bool RawSession::IsStale(const v1::BranchCommand& command) {
 void RawSession::Take(const std::shared_ptr<Link>& link, const v1::CoordinatorFrame& frame) {
   v1::ParticipantFrame questions;
   if (frame.has_welcome()) link->welcomed = true;
+  if (frame.welcome().cluster_version() != 0 && !ledger_.Makes("knows-one-coordinator")) {
+    const std::scoped_lock lock(mutex_);
+    if (!stopping_ && watched_.emplace(link->endpoint, nullptr).second)
+      watchers_.emplace_back([this, endpoint = link->endpoint] { Watch(endpoint); });
+  }
   if (frame.has_welcome() && !ledger_.Makes("asks-nothing")) {
     for (const Prepared& prepared : ledger_.Questions()) {
       v1::OutcomeQuery* const query = questions.add_queries();
@@ -162,18 +203,23 @@ void RawSession::Stop() {
   std::unique_lock lock(mutex_);
   stopping_ = true;
   changed_.notify_all();
-  const std::shared_ptr<Link> link = link_;
-  if (link == nullptr) return;
+  const std::set<std::shared_ptr<Link>> links = links_;
+  for (const auto& [endpoint, context] : watched_)
+    if (context != nullptr) context->TryCancel();
   lock.unlock();
-  if (!link->welcomed) return link->context.TryCancel();
   v1::ParticipantFrame goodbye;
   goodbye.set_goodbye(true);
-  Write(*link, goodbye);
+  for (const std::shared_ptr<Link>& link : links) {
+    if (!link->welcomed) link->context.TryCancel();
+    if (link->welcomed) Write(*link, goodbye);
+  }
   lock.lock();
   changed_.wait(lock, [this] { return running_ == 0 && queue_.empty(); });
   lock.unlock();
-  const std::scoped_lock writing(link->mutex);
-  if (link->open) link->stream->WritesDone();
+  for (const std::shared_ptr<Link>& link : links) {
+    const std::scoped_lock writing(link->mutex);
+    if (link->welcomed && link->open) link->stream->WritesDone();
+  }
 }
 
 }  // namespace assent::contract::samples
