@@ -4,8 +4,8 @@
 //   two-phase   the row is written by PREPARE and appears, confirmed, at COMMIT; after a ROLLBACK
 //               it never was
 //   TCC         pending at TRY, confirmed at CONFIRM, cancelled at CANCEL
-//   Saga        pending at ACTION of `create`, confirmed at ACTION of `confirm`, cancelled at
-//               COMPENSATE
+//   Saga        pending at ACTION of `create`, confirmed at ACTION of `confirm`; gone at COMPENSATE,
+//               which nobody wrote: an order is its transaction's own, so the step undoes itself
 
 #include <string>
 #include <string_view>
@@ -54,7 +54,7 @@ void Actions(Store& store, const std::string& /*fault*/) {
   store.Tcc(
       "create",
       {.try_ = insert("pending"), .confirm = become("confirmed"), .cancel = become("cancelled")});
-  store.Saga("create", {.action = insert("pending"), .compensate = become("cancelled")});
+  store.AutoSaga("create", insert("pending"));
   store.Saga("confirm", {.action = become("confirmed"), .compensate = become("pending")});
 }
 

@@ -114,6 +114,8 @@ class SessionServer {
   std::vector<v1::OutcomeQuery> QueriesAbout(const std::string& gid) const;
 
   std::vector<Fault> TakeFaults();
+  // Something that no participant may say.
+  void AddFault(std::string expected, std::string seen);
 
  private:
   friend class Session;
@@ -124,7 +126,6 @@ class SessionServer {
   bool MayWelcome();
   v1::Welcome NewWelcome();
   v1::OutcomeAnswer AnswerTo(const v1::OutcomeQuery& query);
-  void AddFault(std::string expected, std::string seen);
 
   std::string address_;
   const std::shared_ptr<ClusterMap> map_;

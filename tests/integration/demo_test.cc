@@ -56,6 +56,10 @@ TEST(Demo, EveryScenarioEndsAsExpectedAndTheBooksBalance) {
   EXPECT_GE(std::stoi(last[1]), 18);
   EXPECT_LT(demo.seconds, 60) << "too long for a newcomer";
   EXPECT_THAT(demo.output, Not(HasSubstr("\033["))) << "colour is for terminals";
+  // Of the two Sagas that are refused, in each.
+  const std::string undone = "its step is an AutoSaga, which undoes itself";
+  const std::size_t first = demo.output.find(undone);
+  EXPECT_NE(demo.output.find(undone, first + 1), std::string::npos) << demo.output;
   // The operator's view of one that was rolled back.
   EXPECT_THAT(demo.output, HasSubstr("assentctl show tcc-no-funds"));
   EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
