@@ -126,7 +126,7 @@ Answer Connection::EarlierFailed(Answer failed) {
 
 std::vector<Answer> Connection::ExchangeLast(std::size_t count) {
   ASSENT_CHECK(count > 0 && count <= added_.size());
-  std::vector<Answer> answers = ExchangeBefore();
+  std::vector<Answer> answers = Exchange();
   const auto first = answers.end() - static_cast<std::ptrdiff_t>(count);
   const auto failed =
       std::find_if(answers.begin(), first, [](const Answer& answer) { return !answer.ok(); });
