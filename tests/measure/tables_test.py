@@ -45,6 +45,8 @@ class Figures(unittest.TestCase):
         taken = [{"sdk": [side(59)], "echo": [side(100)]}, {"sdk": [side(1)], "echo": [side(100)]},
                  {"sdk": [side(60)], "echo": [side(100)]}]
         self.assertEqual(list(languages.missed(ways, taken)), ["Go, session: 0.59"])
+        streams = [{"sdk": [side(100)], "stream": [side(200)]}, {}, {"sdk": [side(100)], "stream": [side(100)]}]
+        self.assertEqual(list(languages.missed(ways, streams, "stream")), ["Go, session: 0.50"])
         result = {"rows": {"go session": taken[0], "node session": taken[2]}}
         self.assertEqual([(value, reached) for _, value, reached in summary.TARGETS["languages"](result)], [("0.59 (go session)", False)])
 
