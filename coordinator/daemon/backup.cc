@@ -124,9 +124,8 @@ Status Make(log::SqliteLog& log, const std::string& path, bool leaves_no_remains
 }  // namespace
 
 void RemoveUnfinishedBackups(const std::string& path) {
-  std::error_code error;
-  std::filesystem::remove(path + kCopySuffix, error);
-  std::filesystem::remove(AuditOf(path) + kCopySuffix, error);
+  log::SqliteBackup::Remove(path + kCopySuffix);
+  log::SqliteBackup::Remove(AuditOf(path) + kCopySuffix);
 }
 
 door::MakeBackup BackupOf(log::SqliteLog& log, std::string path, bool leaves_no_remains) {

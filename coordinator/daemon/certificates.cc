@@ -128,39 +128,43 @@ void Certificates::Look() {
     if (one != nullptr && one->HaveFilesChanged()) ReloadDial(*one);
 }
 
-void Certificates::Reload() {
-  if (keeper_ != nullptr) ReloadServer();
+bool Certificates::Reload() {
+  bool read = keeper_ == nullptr || ReloadServer();
   for (tls::DialKeeper* const one : {webhook_.get(), tracing_.get(), http_participants_.get()})
-    if (one != nullptr) ReloadDial(*one);
+    if (one != nullptr && !ReloadDial(*one)) read = false;
+  return read;
 }
 
-void Certificates::ReloadServer() {
+bool Certificates::ReloadServer() {
   const tls::MaterialPtr before = keeper_->Current();
   if (const Status read = keeper_->Reload(); !read.ok()) return TellOfFailure(read);
   const tls::MaterialPtr now = keeper_->Current();
   if (now->chain_pem == before->chain_pem && now->client_ca_pem == before->client_ca_pem &&
       now->key_pem == before->key_pem)
-    return;
+    return true;
   spdlog::info("event=tls_reloaded names={} expires_in_hours={}", NamesOf(*now),
                HoursUntil(now->expires));
   if (listener_) listener_(OkStatus());
+  return true;
 }
 
 // Of those whom this system trusts the folder is all that is known.
-void Certificates::ReloadDial(tls::DialKeeper& keeper) {
+bool Certificates::ReloadDial(tls::DialKeeper& keeper) {
   const tls::DialMaterialPtr before = keeper.Current();
   if (const Status read = keeper.Reload(); !read.ok()) return TellOfFailure(read);
   const tls::DialMaterialPtr now = keeper.Current();
-  if (now->pem == before->pem) return;
+  if (now->pem == before->pem) return true;
   spdlog::info("event=tls_reloaded setting={} expires_in_hours={}", now->files.setting,
                now->ca_expires ? std::to_string(HoursUntil(*now->ca_expires)) : "none");
   if (listener_) listener_(OkStatus());
+  return true;
 }
 
-void Certificates::TellOfFailure(const Status& failed) const {
+bool Certificates::TellOfFailure(const Status& failed) const {
   spdlog::error("event=tls_reload_failed error=\"{}\" hint=\"what was read before counts on\"",
                 OneLine(failed.message(), kMaxWhyBytes));
   if (listener_) listener_(failed);
+  return false;
 }
 
 }  // namespace assent::daemon

@@ -55,9 +55,9 @@ class Certificates {
   Expiry TraceCaExpires() const;
 
   // Reads the files of the listeners and the receivers again: those that have changed, or all.
-  // What is wrong is said in the log, and the old ones stay. From one thread.
+  // What is wrong is said in the log, and the old ones stay (false). From one thread.
   void Look();
-  void Reload();
+  bool Reload();
   // Told when others are served from now on, or could not be read. On the thread of Look.
   void SetListener(std::function<void(const Status& read)> listener) {
     listener_ = std::move(listener);
@@ -65,9 +65,9 @@ class Certificates {
 
  private:
   Certificates() = default;
-  void ReloadServer();
-  void ReloadDial(tls::DialKeeper& keeper);
-  void TellOfFailure(const Status& failed) const;
+  bool ReloadServer();
+  bool ReloadDial(tls::DialKeeper& keeper);
+  bool TellOfFailure(const Status& failed) const;
 
   std::unique_ptr<tls::Keeper> keeper_;
   std::unique_ptr<tls::DialKeeper> webhook_;            // nullptr: it is not dialled over TLS

@@ -22,6 +22,7 @@
 #include "coordinator/daemon/server.h"
 #include "coordinator/daemon/signals.h"
 #include "coordinator/daemon/supervisor.h"
+#include "proto/tls/channel_credentials.h"
 
 namespace {
 
@@ -114,10 +115,14 @@ void Reload(Server& server, const assent::Result<Config>& read, Config& config) 
                    line(one.was), line(one.is));
     }
   }
-  server.Reload(config);
+  const std::string failed = server.Reload(config);
   const auto level = spdlog::level::from_str(config.log_level);
   spdlog::set_level(std::min(level, spdlog::get_level()));
-  spdlog::info("event=reloaded changed=\"{}\"", taken);
+  if (failed.empty()) {
+    spdlog::info("event=reloaded changed=\"{}\"", taken);
+  } else {
+    spdlog::error("event=reloaded_in_part changed=\"{}\" not_read=\"{}\"", taken, failed);
+  }
   spdlog::set_level(level);
 }
 
@@ -156,6 +161,7 @@ int main(int argc, char** argv) {
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   // Stays until the process ends: its own end joins a thread that may sleep for ten seconds after
   // an unfinished write.
+  assent::tls::KeepOpenSslToTheEnd();
   grpc_init();
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ,

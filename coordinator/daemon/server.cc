@@ -401,15 +401,22 @@ void Server::Tick() {
   TellFailures(parts_->guard);
 }
 
-void Server::Reload(const Config& config) {
+std::string Server::Reload(const Config& config) {
+  std::string failed;
+  const auto note = [&](const char* what) {
+    failed.append(failed.empty() ? "" : ",").append(what);
+  };
   parts_->acceptor->SetLimits(ConnectionLimits(config));
   parts_->settings.Set(config);
   NoteReload(*parts_->audit, "settings", OkStatus());
   const Status rules = ReloadRules(config, parts_->guard);
   if (!config.auth_rules.empty()) NoteReload(*parts_->audit, "rules and tokens", rules);
+  if (!rules.ok()) note("rules");
   const Status keys = parts_->sealing.Reload(config);
   if (!config.encryption_keys.empty()) NoteReload(*parts_->audit, "encryption keys", keys);
-  parts_->certificates->Reload();
+  if (!keys.ok()) note("encryption-keys");
+  if (!parts_->certificates->Reload()) note("certificates");
+  return failed;
 }
 
 void Server::BeginDrain() {

@@ -39,8 +39,9 @@ class Server {
   std::string Card() const;
   // Housekeeping; call about once a second.
   void Tick();
-  // Takes up what of the settings may change while it serves.
-  void Reload(const Config& config);
+  // Takes up what of the settings may change while it serves, and reads files again. Returns what
+  // could not be read, "rules,certificates": the log says why, and what was read before counts on.
+  std::string Reload(const Config& config);
   // Refuses new work.
   void BeginDrain();
   // Once nothing is left but transactions that only wait for a participant that is away: so many.

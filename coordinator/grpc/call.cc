@@ -56,7 +56,8 @@ security::Proof ProofOf(const grpc::CallbackServerContext& context, const servic
   proof.address = caller.address;
   proof.authorization = security::ShownBy(context.client_metadata().count("authorization"),
                                           OneOf(context, "authorization"));
-  proof.unix_socket = caller.connection.starts_with("unix");
+  if (caller.connection.starts_with(security::kUnixUser))
+    proof.unix_uid = std::string_view(caller.connection).substr(security::kUnixUser.size());
   const auto auth = context.auth_context();
   if (auth == nullptr || !auth->IsPeerAuthenticated()) return proof;
   tls::Names names = NamesOf(*auth);

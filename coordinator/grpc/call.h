@@ -38,7 +38,7 @@ inline constexpr char kForwarded[] = "assent-forwarded";
 inline constexpr char kOnBehalfOf[] = "assent-on-behalf-of";
 
 // Who is asking, by gRPC's name of the peer: "ipv4:127.0.0.1:53412", "ipv6:%5B::1%5D:53412", or
-// "unix:" for all clients of a Unix socket, who count as one host.
+// "unix:UID" of a Unix socket: each user counts as one host.
 service::Caller CallerOf(const std::string& peer);
 
 // Who calls, and that it may. With several coordinators also whether one of them hands the call on

@@ -31,6 +31,9 @@ struct Rule {
   std::string gid_prefix{};     // of initiators
   bool payloads = false;        // of viewers, operators and admins
 };
+// Before the uid, in the name of who comes by a Unix socket.
+constexpr std::string_view kUnixUser = "unix:";
+
 // Whether an identity of the rules is, among others, this one; empty: who is not known.
 bool SpeaksOf(std::string_view identity, std::string_view name);
 

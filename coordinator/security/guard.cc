@@ -19,7 +19,8 @@ bool IsName(std::string_view uri) {
   if (end == std::string_view::npos || end == 0 || !uri.substr(end).starts_with("://"))
     return false;
   const std::string_view scheme = uri.substr(0, end);
-  return scheme != "token" && scheme != "jwt" && scheme != "dns" && scheme != "cn";
+  return scheme != "token" && scheme != "jwt" && scheme != "dns" && scheme != "cn" &&
+         scheme != "unix";
 }
 
 // The one name that rules know a certificate by.
@@ -55,7 +56,7 @@ Result<Visitor> Guard::Admit(const Proof& proof, std::int64_t now_unix_ms, bool 
   const std::shared_ptr<const Policy> policy = std::atomic_load(&policy_);
   if (policy == nullptr) return Visitor{};
   std::string name = NameOf(proof);
-  if (name.empty() && proof.unix_socket) name = "unix";
+  if (name.empty() && !proof.unix_uid.empty()) name.assign(kUnixUser).append(proof.unix_uid);
   if (!proof.authorization.empty()) {
     auto shown = NameOfShown(policy, proof, now_unix_ms, again);
     if (!shown.ok()) return shown.status();

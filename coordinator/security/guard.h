@@ -50,8 +50,8 @@ struct Proof {
   std::string common_name{};
   // "Bearer …", or nothing.
   std::string_view authorization{};
-  // It came by a Unix socket, whose mode says who gets that far.
-  bool unix_socket = false;
+  // The uid, in decimal, of who came by a Unix socket, as the kernel tells it.
+  std::string_view unix_uid{};
   // The host that it comes from, as its door names it.
   std::string_view address{};
 };

@@ -50,8 +50,9 @@ Status Account::Spend(const Quota& quota, MonoTime now) {
     return OkStatus();
   }
   refusals_.requests.fetch_add(1, std::memory_order_relaxed);
-  return ResourceExhausted(who_ + " makes more than " + std::to_string(quota.requests) +
-                           " requests per second, the limit: nothing was begun; try again later");
+  return ResourceExhausted(
+      who_ + " makes more than " + std::to_string(quota.requests) +
+      " requests per second, the limit: this one was turned away; try again later");
 }
 
 Result<Account::SeatPtr> Account::Enter(const Quota& quota, Seated what) {

@@ -165,6 +165,14 @@ Status CheckIdentity(std::string_view identity) {
     return InvalidArgument("an identity has at most " + std::to_string(limits::kMaxIdentityBytes) +
                            " bytes");
   }
+  if (identity.starts_with(kUnixUser) && !identity.starts_with("unix://")) {
+    const std::string_view uid = identity.substr(kUnixUser.size());
+    const bool number = !uid.empty() && uid.find_first_not_of("0123456789") == uid.npos;
+    if (number && (uid == "0" || uid.front() != '0')) return OkStatus();
+    return InvalidArgument(Quoted(identity) +
+                           " is no identity: unix:UID takes the number that `id -u` says, and unix "
+                           "alone is everybody who gets to the socket");
+  }
   const auto kinds = {"dns:", "cn:", "token:", "jwt:"};
   const bool of_kind = std::any_of(kinds.begin(), kinds.end(), [&](std::string_view kind) {
     return identity.starts_with(kind) && identity.size() > kind.size();
@@ -176,7 +184,7 @@ Status CheckIdentity(std::string_view identity) {
   if ((!of_kind && !uri) || !plain) {
     return InvalidArgument(Quoted(identity) +
                            " is no identity: it takes a URI such as spiffe://shop/payment, "
-                           "dns:NAME, cn:NAME, token:NAME, jwt:SUBJECT, unix or anyone");
+                           "dns:NAME, cn:NAME, token:NAME, jwt:SUBJECT, unix:UID, unix or anyone");
   }
   const std::size_t star = identity.find('*');
   if (star != std::string_view::npos && star + 1 != identity.size())

@@ -51,7 +51,8 @@ class Rules {
 };
 
 // Who an identity can be: "spiffe://…" and other URIs of a certificate, "dns:NAME", "cn:NAME",
-// "token:NAME", "jwt:SUBJECT", "unix"; a rule's may be "anyone" or end with '*'.
+// "token:NAME", "jwt:SUBJECT", "unix:UID"; a rule's may be "anyone", "unix" (any user of this
+// machine who gets to the socket) or end with '*'.
 Status CheckIdentity(std::string_view identity);
 
 }  // namespace assent::security

@@ -7,12 +7,9 @@
 namespace assent::transport {
 namespace {
 
-constexpr const char* kUnix = "unix";
-
-// The host of "ipv4:10.0.0.1:5000"; all of a Unix socket are one.
+// The host of "ipv4:10.0.0.1:5000"; of a Unix socket each user is one.
 std::string HostOf(const std::string& peer) {
-  if (peer.rfind(kUnix, 0) == 0) return kUnix;
-  return peer.substr(0, peer.rfind(':'));
+  return peer.starts_with("unix") ? peer : peer.substr(0, peer.rfind(':'));
 }
 
 }  // namespace
@@ -28,7 +25,7 @@ std::shared_ptr<FrameSink> SessionHub::OnStream(FrameStream& stream, StreamPeer 
   {
     const MutexLock lock(mutex_);
     const std::string address = HostOf(peer.address);
-    const Silent silent{board_.clock().Mono(), address, address == kUnix ? address : peer.address};
+    const Silent silent{board_.clock().Mono(), address, peer.address};
     gives_way = MakeRoomFor(silent, why);
     const std::uint64_t number = next_stream_++;
     session = std::make_shared<Session>(*this, stream, number, std::move(peer));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -13,6 +14,7 @@
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_certificate_verifier.h>
 #include <grpcpp/security/tls_credentials_options.h>
+#include <openssl/crypto.h>
 
 namespace assent::tls {
 namespace {
@@ -51,10 +53,13 @@ Status CheckClientFiles(const ClientFiles& files) {
   return CheckFile("the key's file", files.key_file, "PRIVATE KEY");
 }
 
+void KeepOpenSslToTheEnd() { OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr); }
+
 Result<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials(
     const ClientFiles& files, std::shared_ptr<grpc::experimental::CertificateVerifier> verifier) {
   namespace lib = grpc::experimental;
   if (Status s = CheckClientFiles(files); !s.ok()) return s;
+  KeepOpenSslToTheEnd();
   lib::TlsChannelCredentialsOptions options;
   options.set_certificate_provider(std::make_shared<lib::FileWatcherCertificateProvider>(
       files.key_file, files.cert_file, files.ca_file, kRefreshSeconds));
@@ -88,6 +93,25 @@ std::string Explained(const std::string& message) {
       kMeanings.begin(), kMeanings.end(),
       [&](const Meaning& meaning) { return message.find(meaning.said) != std::string::npos; });
   return found == kMeanings.end() ? message : message + " (" + std::string(found->means) + ")";
+}
+
+std::string WhyUnconnected(const std::string& message) {
+  if (std::string explained = Explained(message); explained != message) {
+    const std::size_t at = explained.rfind(" (");
+    return explained.substr(at + 2, explained.size() - at - 3);
+  }
+  // "failed to connect to all addresses; last error: UNKNOWN: ...: Connection refused".
+  const std::size_t at = message.rfind(": ");
+  std::string cause = at == std::string::npos ? message : message.substr(at + 2);
+  if (!cause.empty())
+    cause[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(cause[0])));
+  // TLS 1.3 tells of a certificate that is wanted, or not taken, when the client has done its part.
+  const auto hangs_up = {"socket closed", "connection reset by peer", "broken pipe"};
+  if (std::find(hangs_up.begin(), hangs_up.end(), cause) != hangs_up.end())
+    return cause +
+           " as soon as it is dialled; does it want a certificate, and not the one, if any, that "
+           "this side shows?";
+  return cause + "; is assentd running?";
 }
 
 }  // namespace assent::tls

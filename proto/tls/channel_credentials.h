@@ -35,6 +35,10 @@ struct ClientFiles {
 // kInvalidArgument: a file is not there, or has not what it is for; the message names it, and what
 // to try.
 Status CheckClientFiles(const ClientFiles& files);
+// OpenSSL takes itself down when a program ends, beside threads of gRPC's that are still in a
+// handshake: the program died of it, with all said and done. It stays instead. Counts if it is
+// called before anything else that has to do with OpenSSL.
+void KeepOpenSslToTheEnd();
 // Never less than TLS 1.2; the name that was dialled has to be in the certificate. The files are
 // checked first. A verifier takes the place of the one for that name, and looks at it itself.
 Result<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials(
@@ -44,5 +48,9 @@ Result<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials(
 // What gRPC says of a connection that failed, with what it means when it is about TLS: its own
 // words of it are those of OpenSSL, or are about something else.
 std::string Explained(const std::string& message);
+
+// Why there is no connection, of what gRPC says of a call that found none: its last part, or what
+// it means. "connection refused; is assentd running?"
+std::string WhyUnconnected(const std::string& message);
 
 }  // namespace assent::tls

@@ -329,8 +329,8 @@ class NobodyThere(unittest.TestCase):
             result = ctl(*command, stdin=spec)
             self.assertEqual(3, result.code, f"{command} {result}")
             self.assertEqual("", result.out)
-            self.assertIn(f"cannot connect to {address}: connection refused; is assentd running? Use --endpoint or "
-                          "ASSENT_ENDPOINT", result.err)
+            self.assertIn(f"cannot connect to {address}: connection refused; is assentd running? "
+                          "(--endpoint or ASSENT_ENDPOINT names another address)", result.err)
 
     def test_what_needs_no_coordinator(self):
         ctl = Ctl(f"127.0.0.1:{free_port()}")
@@ -366,7 +366,7 @@ class Cluster(WithDaemon):
         self.daemon.kill()
         self.assertIn("trying again", watching.stderr.readline())
         self.daemon.start()
-        self.assertIn("connected again", watching.stderr.readline())
+        self.assertIn("it answers again", watching.stderr.readline())
         self.stock.up()
         out, err = watching.communicate(timeout=60)
         self.assertEqual(0, watching.returncode, out + err)

@@ -108,11 +108,13 @@ class Backup(unittest.TestCase):
         self.assertEqual([], [name for name in os.listdir(self.daemon.data) if "backup" in name])
 
     def test_what_a_death_leaves(self):
-        with open(f"{self.daemon.data}/assent.db-backup", "w", encoding="utf-8") as file:
-            file.write("half")
+        names = [f"{of}.db-backup{more}" for of in ("assent", "audit") for more in ("", "-journal", "-wal", "-shm", "-compact", "-compact-wal")]
+        for name in names:
+            with open(f"{self.daemon.data}/{name}", "w", encoding="utf-8") as file:
+                file.write("half")
         self.daemon.kill()
         self.daemon.start()
-        self.assertFalse(os.path.exists(f"{self.daemon.data}/assent.db-backup"))
+        self.assertEqual([], [name for name in os.listdir(self.daemon.data) if "backup" in name])
 
     def test_audit_goes_along(self):
         """It was held exclusively, so that no backup could be made of a log with it."""

@@ -124,7 +124,7 @@ TEST_F(WaitTest, RidesOverACoordinatorsDeath) {
   EXPECT_EQ(Exit::kDone, Wait());
   EXPECT_EQ(
       "waiting: branch 1 is on its way\nassentctl: the connection was lost; trying "
-      "again\nassentctl: connected again\n",
+      "again\nassentctl: it answers again\n",
       console.err);
   // What is left of --timeout after three pauses.
   EXPECT_EQ(seconds(10) - 3 * kReconnectPause, service.watched[3].second);

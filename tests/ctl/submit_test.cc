@@ -38,6 +38,17 @@ TEST_F(SubmitTest, SaysTheGidAtOnceThenWaits) {
   EXPECT_EQ("issued-1", service.watched[0].first);
 }
 
+// Whoever may ask once a second was told of what had committed that nothing was begun.
+TEST_F(SubmitTest, AWatchBeyondALimitIsAskedForAgain) {
+  service.submit.push_back(Accepted("g"));
+  service.watch.push_back({{}, Status(Code::kResourceExhausted, "too many")});
+  service.watch.push_back({{Committed("g")}, {}});
+  EXPECT_EQ(Exit::kDone, Submit("-"));
+  EXPECT_EQ("g\n", console.out);
+  EXPECT_EQ("submitted g\nassentctl: too many; trying again\nassentctl: it answers again\n",
+            console.err);
+}
+
 TEST_F(SubmitTest, ExitCodesAreThoseOfWait) {
   service.submit.push_back(Accepted("g"));
   service.watch.push_back({{Aborted("g")}, {}});

@@ -121,10 +121,10 @@ TEST_F(SessionTest, NoConnectionInTimeIsCalledThat) {
   session_.Start(now_, &out);
   now_ = session_.Due();
   session_.OnTick(now_, &out);
-  session_.OnClosed(1, Status(Code::kCancelled, "CANCELLED"), now_, &out);
+  session_.OnClosed(1, Unavailable("refused; is assentd running?"), now_, &out);
   EXPECT_EQ(session_.state(), Session::State::kWaiting);
   EXPECT_THAT(session_.last_failure().message(),
-              HasSubstr("no connection to here:1 within 10000 ms; is assentd running there?"));
+              HasSubstr("no connection to here:1 within 10000 ms: refused; is assentd running?"));
 }
 
 TEST_F(SessionTest, WaitsGrowToACeilingAndShrinkAfterAGoodConnection) {

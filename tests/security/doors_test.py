@@ -380,7 +380,9 @@ class Doors(unittest.TestCase):
             self.reload("event=auth_reload_failed")
             self.assertEqual(grpc.StatusCode.OK, self.call("TransactionService/List", "nobody")[0], "what was in force stays")
             with open(self.daemon.log, encoding="utf-8") as log:
-                self.assertRegex(log.read(), r'event=auth_reload_failed error="auth-rules is \S+: line 11: .*king.* is no role')
+                said = log.read()
+            self.assertRegex(said, r'event=auth_reload_failed error="auth-rules is \S+: line 11: .*king.* is no role')
+            self.reload('event=reloaded_in_part changed="" not_read="rules"')
         finally:
             self.write(before)
             self.reload("event=auth_reloaded")

@@ -44,7 +44,7 @@ TEST(Guard, OfACertificateTheUriCountsThenTheDnsNameThenTheCommonName) {
       "spiffe://c");
   EXPECT_EQ(NameOf(guard, {.dns_names = {"b", "c"}, .common_name = "a"}), "dns:b");
   EXPECT_EQ(NameOf(guard, {.common_name = "a"}), "cn:a");
-  EXPECT_EQ(NameOf(guard, {.unix_socket = true}), "unix");
+  EXPECT_EQ(NameOf(guard, {.unix_uid = "1000"}), "unix:1000");
   EXPECT_EQ(NameOf(guard, {}), "");
 }
 
@@ -89,8 +89,8 @@ TEST(Guard, ACertificateIsNoToken) {
       Read("allow token:* as admin\nallow unix as admin\nallow jwt:* as admin\n"
            "allow dns:* as viewer"));
   for (const char* uri :
-       {"token:support", "token://support", "unix", "jwt:ann", "jwt://ann", "dns://a", "cn://a",
-        "jwt:https://a", "token:b://a", "anyone", "urn:a", "://a"}) {
+       {"token:support", "token://support", "unix", "unix:0", "unix://0", "jwt:ann", "jwt://ann",
+        "dns://a", "cn://a", "jwt:https://a", "token:b://a", "anyone", "urn:a", "://a"}) {
     EXPECT_EQ(NameOf(guard, {.uris = {uri}}), "") << uri;
     EXPECT_EQ(NameOf(guard, {.uris = {uri}, .common_name = "a"}), "cn:a") << uri;
     EXPECT_EQ(NameOf(guard, {.uris = {uri, "spiffe://b"}}), "spiffe://b") << uri;
@@ -230,11 +230,26 @@ TEST(Guard, NewRulesAreInForceAtOnceAndOldGrantsStayValid) {
   EXPECT_EQ(before->grants->RuleFor(Permission::kAdminister)->text, "allow cn:a as admin");
 }
 
+TEST(Guard, OfAUnixSocketEachUserIsSomebodyAndUnixIsAllOfThem) {
+  Guard guard;
+  guard.Enforce(Read("allow unix as viewer\nallow unix:0 as admin\nallow unix:100 as operator\n"));
+  const auto may = [&](std::string_view uid, Permission permission) {
+    return CheckCall(*guard.Admit({.unix_uid = uid}, 0), permission).ok();
+  };
+  EXPECT_TRUE(may("0", Permission::kAdminister));
+  EXPECT_TRUE(may("100", Permission::kOperate));
+  EXPECT_TRUE(may("1000", Permission::kLook));
+  EXPECT_FALSE(may("1000", Permission::kOperate));
+  EXPECT_FALSE(may("1000", Permission::kAdminister));
+  EXPECT_FALSE(CheckCall(*guard.Admit({.common_name = "unix"}, 0), Permission::kLook).ok());
+  EXPECT_FALSE(CheckCall(*guard.Admit({}, 0), Permission::kLook).ok());
+}
+
 TEST(Guard, EnforcesAlsoWhatIsEmpty) {
   Guard guard;
   guard.Enforce(Read(""));
   EXPECT_TRUE(guard.enforces());
-  const auto visitor = guard.Admit({.unix_socket = true}, 0);
+  const auto visitor = guard.Admit({.unix_uid = "0"}, 0);
   EXPECT_EQ(CheckCall(*visitor, Permission::kLook).code(), Code::kPermissionDenied);
 }
 

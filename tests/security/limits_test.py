@@ -205,7 +205,7 @@ class Limits(unittest.TestCase):
             for thread in threads:
                 thread.join()
         self.assertEqual([], others)
-        self.assertIn("token:flood makes more than 5 requests per second, the limit: nothing was begun", refused[0].details())
+        self.assertIn("token:flood makes more than 5 requests per second, the limit: this one was turned away", refused[0].details())
         self.assertEqual("250", dict(refused[0].trailing_metadata())["assent-retry-after-ms"])
         self.assertGreater(len(refused), 10 * len(passed))
 

@@ -48,8 +48,8 @@ TEST(Quota, ASecondsWorthAtOnceAndThenAtItsRate) {
   const Status refused = account->Spend(quota, now + std::chrono::hours(5));
   EXPECT_EQ(refused.code(), Code::kResourceExhausted);
   EXPECT_EQ(refused.message(),
-            "cn:a makes more than 10 requests per second, the limit: nothing was begun; try again "
-            "later");
+            "cn:a makes more than 10 requests per second, the limit: this one was turned away; try "
+            "again later");
 }
 
 TEST(Quota, OfALargeLimitAndOfNone) {

@@ -12,7 +12,7 @@ ARROWS = {
     "proto/vocabulary": ["std", "vocabulary"],
     "proto/toml": ["std", "vocabulary", "toml++", "proto/toml"],
     "proto/manual": ["std", "CLI", "proto/manual"],
-    "proto/tls": ["std", "posix", "vocabulary", "grpc", "proto/tls"],
+    "proto/tls": ["std", "posix", "vocabulary", "grpc", "openssl", "proto/tls"],
     "proto/words": ["std", "vocabulary", "wire", "proto/words"],
     "proto/json": ["std", "vocabulary", "grpc", "nlohmann", "proto/json"],
     "proto/parse": ["std", "vocabulary", "grpc", "proto/parse"],

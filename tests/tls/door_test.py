@@ -73,7 +73,7 @@ class Door(TlsTest):
                             ("expired", self.flags(pair=self.ca.make("late", begins=-2 * DAY, ends=-DAY))),
                             ("not yet valid", self.flags(pair=self.ca.make("early", begins=DAY)))):
             with self.subTest(what):
-                self.refused(*flags)
+                self.assertRegex(self.refused(*flags), "as soon as it is dialled; does it want a certificate")
         self.expect(0, *self.flags(), "stats")
 
     def test_the_name_that_was_dialled_has_to_be_in_the_certificate(self):
@@ -231,6 +231,7 @@ class Reload(TlsTest):
             write(self.server.cert, cert)
             self.daemon.signal(signal.SIGHUP)
             self.until(lambda: self.daemon.log().count("event=tls_reload_failed") > number and says in self.daemon.log())
+            self.until(lambda: self.daemon.log().count('event=reloaded_in_part changed="" not_read="certificates"') > number)
             self.assertEqual(first, self.seen(), says)
         self.server.become(self.ca.make("renewed"))
         self.daemon.signal(signal.SIGHUP)

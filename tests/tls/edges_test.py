@@ -3,6 +3,7 @@
 
 import concurrent.futures
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, *(os.path.join(HERE, "..", folder) for folder in ("ctl", "grpc", "support"))]
 
 from certificates import Authority, write  # noqa: E402
-from daemon import BIN  # noqa: E402
+from daemon import BIN, free_port  # noqa: E402
 from door_test import TlsTest  # noqa: E402
 from load import wire  # noqa: E402
 from scripted_participant import ScriptedParticipant, participant_pb2_grpc  # noqa: E402
@@ -64,6 +65,21 @@ class Edges(TlsTest):
         missing = self.fly({**self.environment(self.operator), "ASSENT_TLS_KEY": self.ca.path("not-there")})
         self.assertEqual(1, missing.returncode, missing)
         self.assertIn("the key's file", missing.stdout + missing.stderr)
+
+    def test_a_service_is_told_why_it_gets_no_connection(self):
+        """It said that there was none within ten seconds, and asked whether assentd was running."""
+        self.serve()
+        without = {key: value for key, value in self.environment(self.operator).items() if key in ("PATH", "ASSENT_ENDPOINT")}
+        for environment, why in ((without, "TLS is spoken at that address, and no CA was given to this side"),
+                                 ({**without, "ASSENT_TLS_CA": self.ca.ca}, "does it want a certificate, and not the one, if any, that this side shows?"),
+                                 ({**without, "ASSENT_ENDPOINT": f"127.0.0.1:{free_port()}"}, "connection refused; is assentd running?")):
+            with self.subTest(why), subprocess.Popen([os.path.join(BIN, "assent-demo-payment")], env=environment, stdout=subprocess.PIPE,
+                                                     stderr=subprocess.STDOUT, text=True) as service:
+                try:
+                    said = next(line for line in service.stdout if "reason=" in line)
+                finally:
+                    service.kill()
+                self.assertRegex(said, f"no connection to \\S+ within 10000 ms: .*{re.escape(why)}")
 
     def submit(self, call, gid):
         request = wire.tx.SubmitRequest(transaction=wire.spec(gid, wire.branch("shop", "reserve")), wait_for=wire.types.WAIT_COMPLETED)

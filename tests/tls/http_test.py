@@ -199,6 +199,60 @@ class Certs(CtlTest):
         for more in ((), ("--tls-server-name", "coordinator.shop")):
             self.expect(0, *flags, *more, "stats")
 
+    def test_more_of_the_same_ca(self):
+        """There was no command for it: whoever had forgotten a service made all of them anew."""
+        place = Authority()
+        self.addCleanup(place.close)
+        folder = place.path("certs")
+        self.ctl = Ctl("127.0.0.1:1")
+        self.expect(0, "certs", "init", folder, "--domain", "shop")
+        said = self.expect(0, "certs", "add", folder, "--service", "stock", "--unary", "bank=bank.shop", "--operator", "ann", "--coordinator", "second",
+                           "--host", "10.0.0.2").out
+        self.assertIn("the service stock; spiffe://shop/stock", said)
+        self.assertNotIn("ca.key", said)
+        for name, usages in (("stock", (False, True, set())), ("ann", (False, True, set())), ("bank", (True, True, {"DNS:bank.shop"})),
+                             ("second", (True, True, {"IP Address:10.0.0.2", "DNS:coordinator.shop"}))):
+            self.assertEqual(usages, self.usages(f"{folder}/{name}.pem"), name)
+            self.assertEqual(0o600, stat.S_IMODE(os.stat(f"{folder}/{name}.key").st_mode))
+
+        daemon = Daemon("--tls-cert", f"{folder}/coordinator.pem", "--tls-key", f"{folder}/coordinator.key", "--tls-client-ca", f"{folder}/ca.pem")
+        self.addCleanup(daemon.close)
+        self.ctl = Ctl(daemon.endpoint)
+        ann = ("--tls-ca", f"{folder}/ca.pem", "--tls-cert", f"{folder}/ann.pem", "--tls-key", f"{folder}/ann.key", "stats")
+        self.expect(0, *ann)
+
+        before = {name: read(f"{folder}/{name}") for name in ("ann.pem", "ann.key", "stock.pem", "ca.pem", "ca.key")}
+        said = self.expect(5, "certs", "add", folder, "--service", "new", "--operator", "ann").err
+        self.assertIn("--renew puts a new one in its place; nothing was made", said)
+        self.assertFalse(os.path.exists(f"{folder}/new.pem"))
+        self.expect(0, "certs", "add", folder, "--operator", "ann", "--renew")
+        changed = {name for name, text in before.items() if read(f"{folder}/{name}") != text}
+        self.assertEqual({"ann.pem", "ann.key"}, changed)
+        self.expect(0, *ann)
+
+        other = place.path("other")
+        os.mkdir(other)
+        write(f"{other}/ca.pem", read(f"{folder}/ca.pem"))
+        write(f"{other}/ca.key", read(f"{folder}/ann.key"))
+        write(place.path("no-ca.pem"), "x")
+        for code, says, where, arguments in (
+                (2, "for whom?", folder, ()), (2, "--host is a coordinator's", folder, ("--service", "x", "--host", "h")),
+                (2, "there twice, or taken", folder, ("--service", "ca")), (2, "not that of its certificate", other, ("--service", "x")),
+                (2, "at most 64 certificates", folder, [word for number in range(65) for word in ("--operator", f"s{number}")]),
+                (2, "no such file", place.path("nowhere"), ("--service", "x"))):
+            with self.subTest(says):
+                self.assertIn(says, self.expect(code, "certs", "add", where, *arguments).err.replace("No such", "no such"))
+        write(f"{other}/ca.pem", read(f"{folder}/ann.pem"))
+        self.assertIn("its certificate is no CA's", self.expect(2, "certs", "add", other, "--service", "x").err)
+        write(f"{other}/ca.pem", "nothing")
+        self.assertIn("no certificate in PEM", self.expect(2, "certs", "add", other, "--service", "x").err)
+
+        # One's own CA, whose name says no domain.
+        write(f"{other}/ca.pem", read(place.path("ca.pem")))
+        write(f"{other}/ca.key", read(place.path("ca.key")))
+        self.assertIn("--domain says which", self.expect(2, "certs", "add", other, "--service", "x").err)
+        self.assertIn("spiffe://mine/x", self.expect(0, "certs", "add", other, "--service", "x", "--domain", "mine").out)
+
     def test_wrong_words(self):
         self.ctl = Ctl("127.0.0.1:1")
         place = Authority()
@@ -210,7 +264,7 @@ class Certs(CtlTest):
                                 ("taken", ("--unary", "operator=h")), ("the coordinator's own name", ("--domain", "shop", "--unary", "a=coordinator.shop")),
                                 ("at most 64 hosts", [word for number in range(65) for word in ("--host", f"h{number}")]),
                                 ("is no host", ("--host", "a b")), ("is no host", ("--host", "h" * 254)), ("is no domain", ("--domain", "a/b")),
-                                ("at most 64 services", [word for number in range(65) for word in ("--service", f"s{number}")]),
+                                ("at most 64 certificates", [word for number in range(63) for word in ("--service", f"s{number}")]),
                                 ("--days", ("--days", "0")), ("--days", ("--days", "3651"))):
             with self.subTest(arguments):
                 self.assertIn(says, self.expect(2, "certs", "init", folder, *arguments).err)

@@ -76,6 +76,18 @@ std::string NamesOf(const Subject& subject) {
   return names;
 }
 
+// Whoever keeps the CA's key with a password is not asked for it on some terminal.
+int RefusePassword(char*, int, int, void*) { return -1; }
+
+std::string CommonNameOf(X509* certificate) {
+  X509_NAME* const name = X509_get_subject_name(certificate);
+  const int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
+  if (at < 0) return {};
+  const ASN1_STRING* const text = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at));
+  return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+          static_cast<std::size_t>(ASN1_STRING_length(text))};
+}
+
 // What a CA's and every other certificate have in common; not signed yet. nullptr: it failed.
 Owned<X509> Begin(const std::string& common_name, EVP_PKEY* key, int days) {
   Owned<X509> made(X509_new());
@@ -122,6 +134,30 @@ Result<std::unique_ptr<Authority>> Authority::Make(const std::string& common_nam
   auto written = Written(own, authority->keys_->key.get());
   if (!written.ok()) return written.status();
   authority->own_ = std::move(written).value();
+  authority->common_name_ = common_name;
+  return authority;
+}
+
+Result<std::unique_ptr<Authority>> Authority::Load(const Issued& own) {
+  const Owned<BIO> cert_in(
+      BIO_new_mem_buf(own.certificate.data(), static_cast<int>(own.certificate.size())));
+  const Owned<BIO> key_in(BIO_new_mem_buf(own.key.data(), static_cast<int>(own.key.size())));
+  auto keys = std::make_unique<Keys>();
+  keys->certificate.reset(PEM_read_bio_X509(cert_in.get(), nullptr, nullptr, nullptr));
+  keys->key.reset(PEM_read_bio_PrivateKey(key_in.get(), nullptr, RefusePassword, nullptr));
+  ERR_clear_error();
+  X509* const certificate = keys->certificate.get();
+  if (certificate == nullptr) return InvalidArgument("the CA's file has no certificate in PEM");
+  if (!keys->key) return InvalidArgument("the file of the CA's key has no key in PEM");
+  const bool is_pair = X509_check_private_key(certificate, keys->key.get()) == 1;
+  ERR_clear_error();
+  if (!is_pair) return InvalidArgument("the CA's key is not that of its certificate");
+  if (X509_check_ca(certificate) != 1) return InvalidArgument("its certificate is no CA's");
+  if (X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0)
+    return InvalidArgument("the CA has expired: make a new one");
+  std::unique_ptr<Authority> authority(new Authority(std::move(keys)));
+  authority->own_ = own;
+  authority->common_name_ = CommonNameOf(certificate);
   return authority;
 }
 

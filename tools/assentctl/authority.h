@@ -28,11 +28,14 @@ struct Subject {
 class Authority {
  public:
   static Result<std::unique_ptr<Authority>> Make(const std::string& common_name, int days);
+  // One that was made before. kInvalidArgument: it cannot sign, and why.
+  static Result<std::unique_ptr<Authority>> Load(const Issued& own);
   ~Authority();
   Authority(const Authority&) = delete;
   Authority& operator=(const Authority&) = delete;
 
   const Issued& own() const { return own_; }
+  const std::string& common_name() const { return common_name_; }
   // For who dials, and also for who is dialled, if it is.
   Result<Issued> Issue(const Subject& subject, int days);
 
@@ -42,6 +45,7 @@ class Authority {
 
   std::unique_ptr<Keys> keys_;
   Issued own_;
+  std::string common_name_;
 };
 
 }  // namespace assent::ctl

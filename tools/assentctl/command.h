@@ -164,7 +164,7 @@ using Command =
                  ClusterStatusCommand, LocateCommand, DrainCommand, MoveCommand, UnpinCommand,
                  FenceCommand, RestoredCommand, MigrateCommand, BackupCommand, ConfigShowCommand,
                  DebugBundleCommand, RestoreCommand, DoctorCommand, TopCommand, EventsCommand,
-                 AuthTokenCommand, AuthExplainCommand, CertsInitCommand, AuditExportCommand,
+                 AuthTokenCommand, AuthExplainCommand, CertsCommand, AuditExportCommand,
                  AuditVerifyCommand, KeysCommand>;
 
 // Files in PEM, and the name that has to be in the coordinator's certificate (empty: its host).

@@ -41,15 +41,19 @@ struct RestoreCommand {
   Intent intent{};
 };
 
-// Of `certs init`: of one name, of one host, and services at once.
+// Of `certs`: of one name, of one host, and services at once.
 inline constexpr std::size_t kMaxCertsNameBytes = 64;
 inline constexpr std::size_t kMaxCertsHostBytes = 253;
 inline constexpr std::size_t kMaxCertsCount = 64;
 
-struct CertsInitCommand {
+struct CertsCommand {
+  bool is_new = true;  // with a CA of their own, in an empty folder; else of the CA that is in it
+  bool renew = false;  // also in the place of those that are there
   std::string folder;
-  std::string domain = "assent";
-  std::vector<std::string> hosts;  // the coordinator's; none: this machine's own names for itself
+  std::string domain;              // empty: the CA's, of a new one "assent"
+  std::vector<std::string> hosts;  // the coordinators'; none: this machine's own names for itself
+  std::vector<std::string> coordinators;
+  std::vector<std::string> people;
   std::vector<std::string> services;
   std::vector<std::string> unary;  // services that are dialled: "payment=10.0.0.7"
   int days = 365;
@@ -67,7 +71,7 @@ struct DoctorCommand {
 
 // Of `keys`.
 struct KeysCommand {
-  enum class Do : std::uint8_t { kInit, kAdd, kUse };
+  enum class Do : std::uint8_t { kInit, kAdd, kUse, kList };
   Do what = Do::kInit;
   std::string file;
   std::string id;

@@ -52,7 +52,7 @@ Exit RunAuthToken(const AuthTokenCommand& command, Session& session);
 // 6: they do not.
 Exit RunAuthExplain(const AuthExplainCommand& command, Session& session);
 // Needs no coordinator. 5: the folder has something in it.
-Exit RunCertsInit(const CertsInitCommand& command, Session& session);
+Exit RunCerts(const CertsCommand& command, Session& session);
 // Needs no coordinator.
 Exit RunKeys(const KeysCommand& command, Session& session);
 // Without hints, which are about transactions.

@@ -35,21 +35,6 @@ constexpr std::chrono::milliseconds kHeadStart{1'000};
 // Enough for the log to take them in groups, and few beside what a coordinator has to do.
 constexpr std::size_t kMostInFlight = 64;
 
-// The last part of "failed to connect to all addresses; last error: UNKNOWN: ...: Connection
-// refused".
-std::string Cause(const std::string& message) {
-  if (std::string explained = tls::Explained(message); explained != message) {
-    const std::size_t at = explained.rfind(" (");
-    return explained.substr(at + 2, explained.size() - at - 3);
-  }
-  const std::size_t at = message.rfind(": ");
-  std::string cause = at == std::string::npos ? message : message.substr(at + 2);
-  if (!cause.empty()) {
-    cause[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(cause[0])));
-  }
-  return cause;
-}
-
 std::string RetryHint(const grpc::ClientContext& context) {
   const auto& trailers = context.GetServerTrailingMetadata();
   const auto found = trailers.find("assent-retry-after-ms");
@@ -245,7 +230,8 @@ class GrpcService final : public Service {
   static std::string WhyUnreached(const Place& place, Clock::time_point limit) {
     grpc_connectivity_state state = place.channel->GetState(true);
     while (state == GRPC_CHANNEL_IDLE || state == GRPC_CHANNEL_CONNECTING) {
-      if (!place.channel->WaitForStateChange(state, limit)) return "no answer in time";
+      if (!place.channel->WaitForStateChange(state, limit))
+        return "no answer in time; is assentd running?";
       state = place.channel->GetState(true);
     }
     if (state == GRPC_CHANNEL_READY) return "";
@@ -254,15 +240,15 @@ class GrpcService final : public Service {
     v1::ServerInfo info;
     const grpc::Status asked =
         std::get<0>(place.stubs)->GetServerInfo(&context, v1::GetServerInfoRequest(), &info);
-    if (asked.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) return "no answer in time";
+    if (asked.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED)
+      return "no answer in time; is assentd running?";
     if (asked.error_code() != grpc::StatusCode::UNAVAILABLE) return "";
-    return Cause(asked.error_message());
+    return tls::WhyUnconnected(asked.error_message());
   }
 
   static Status CannotConnect(const std::string& where_and_why) {
     return Unavailable("cannot connect to " + where_and_why +
-                       "; is assentd running? Use --endpoint or ASSENT_ENDPOINT for another "
-                       "address");
+                       " (--endpoint or ASSENT_ENDPOINT names another address)");
   }
 
   // A question that finds the coordinator gone is put to the next one.

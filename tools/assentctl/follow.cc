@@ -46,7 +46,7 @@ Followed Follow(const std::string& gid, Timeout timeout, Session& session,
     }
     bool stopped = false;
     Status status = session.service.Watch(request, remaining, [&](const v1::Transaction& seen) {
-      if (outage_since.has_value()) console.Err("assentctl: connected again\n");
+      if (outage_since.has_value()) console.Err("assentctl: it answers again\n");
       outage_since.reset();
       followed.last = seen;
       stopped = !each(seen);
@@ -65,7 +65,9 @@ Followed Follow(const std::string& gid, Timeout timeout, Session& session,
     // A stream that ends well before the transaction does has lost its coordinator too.
     if (status.ok()) status = Unavailable("the coordinator ended the watch");
     followed.failure = status;
-    if (!followed.last.has_value() || !IsOutage(status)) return followed;
+    // Beyond a limit there is room again in a moment, and what was begun goes on.
+    const bool full = status.code() == Code::kResourceExhausted;
+    if (!full && (!followed.last.has_value() || !IsOutage(status))) return followed;
     if (!outage_since.has_value()) {
       outage_since = console.Uptime();
       console.Err("assentctl: " + Visible(status.message()) + "; trying again\n");

@@ -33,7 +33,7 @@ struct Followed {
 
 // Tells each sighting to `each` until it returns false, the transaction is finished, or time is up.
 // A coordinator that goes away after the first sighting is waited for; before it, the failure is
-// final.
+// final. One that turns the watch away, because of a limit, is asked again, before it as well.
 Followed Follow(const std::string& gid, Timeout timeout, Session& session,
                 const OnTransaction& each, bool payloads = false);
 

@@ -108,40 +108,72 @@ void AddDoctor(Program& program) {
   doctor.callback([command, &program] { program.command = *command; });
 }
 
+// What both have.
+void AddCertsOptions(CLI::App& app, CertsCommand& command) {
+  app.add_option("--service", command.services, "A service that gets one; repeat it")
+      ->allow_extra_args(false)
+      ->type_name("NAME");
+  app.add_option("--unary", command.unary,
+                 "A service that is dialled (assentd --unary NAME=tls:HOST:PORT), and under which "
+                 "name or address: its certificate is a server's too; repeat it")
+      ->allow_extra_args(false)
+      ->type_name("NAME=HOST");
+  app.add_option("--host", command.hosts,
+                 "A name or address under which the coordinator is dialled; repeat it "
+                 "(default localhost, 127.0.0.1 and ::1)")
+      ->allow_extra_args(false)
+      ->type_name("HOST");
+  app.add_option("--days", command.days, "How long they are valid (default 365)")
+      ->type_name("DAYS")
+      ->check(CLI::Range(1, 3650));
+}
+
 void AddCerts(Program& program) {
-  auto command = std::make_shared<CertsInitCommand>();
   CLI::App& certs = *program.app.add_subcommand("certs", "Certificates for a first try of TLS");
   certs.require_subcommand(1);
-  Examples(certs, {"assentctl certs init ./certs --service payment"});
+  Examples(certs, {"assentctl certs init ./certs --service payment",
+                   "assentctl certs add ./certs --service stock"});
+
+  auto first = std::make_shared<CertsCommand>();
   CLI::App& init = *certs.add_subcommand(
       "init",
       "Make a CA, and certificates of it for a coordinator, an operator and services; says what "
       "each is for, and overwrites nothing");
-  init.add_option("DIR", command->folder, "The folder: empty, or none yet")
+  init.add_option("DIR", first->folder, "The folder: empty, or none yet")
       ->type_name("DIR")
       ->required();
-  init.add_option("--service", command->services, "A service that gets one; repeat it")
-      ->allow_extra_args(false)
-      ->type_name("NAME");
-  init.add_option("--host", command->hosts,
-                  "A name or address under which the coordinator is dialled; repeat it "
-                  "(default localhost, 127.0.0.1 and ::1)")
-      ->allow_extra_args(false)
-      ->type_name("HOST");
-  init.add_option("--unary", command->unary,
-                  "A service that is dialled (assentd --unary NAME=tls:HOST:PORT), and under which "
-                  "name or address: its certificate is a server's too; repeat it")
-      ->allow_extra_args(false)
-      ->type_name("NAME=HOST");
-  init.add_option("--domain", command->domain,
+  AddCertsOptions(init, *first);
+  init.add_option("--domain", first->domain,
                   "Of the names, spiffe://DOMAIN/payment (default assent)")
       ->type_name("DOMAIN");
-  init.add_option("--days", command->days, "How long they are valid (default 365)")
-      ->type_name("DAYS")
-      ->check(CLI::Range(1, 3650));
   Examples(init, {"assentctl certs init ./certs --service payment --service inventory",
                   "assentctl certs init ./certs --host assent.example --domain shop"});
-  init.callback([command, &program] { program.command = *command; });
+  init.callback([first, &program] { program.command = *first; });
+
+  auto more = std::make_shared<CertsCommand>();
+  more->is_new = false;
+  CLI::App& add = *certs.add_subcommand(
+      "add",
+      "More certificates of the CA in DIR (ca.pem, ca.key), which `certs init` made, or a new one "
+      "in place of one that ends");
+  add.add_option("DIR", more->folder, "The folder with ca.pem and ca.key")
+      ->type_name("DIR")
+      ->required();
+  AddCertsOptions(add, *more);
+  add.add_option("--operator", more->people, "A person who gets one; repeat it")
+      ->allow_extra_args(false)
+      ->type_name("NAME");
+  add.add_option("--coordinator", more->coordinators, "A coordinator that gets one; repeat it")
+      ->allow_extra_args(false)
+      ->type_name("NAME");
+  add.add_option("--domain", more->domain, "Of the names (default that in the name of the CA)")
+      ->type_name("DOMAIN");
+  add.add_flag("--renew", more->renew,
+               "Put a new one, with a new key, in the place of one that is there");
+  Examples(add, {"assentctl certs add ./certs --service stock --operator ann",
+                 "assentctl certs add ./certs --coordinator second --host 10.0.0.2",
+                 "assentctl certs add ./certs --service payment --renew"});
+  add.callback([more, &program] { program.command = *more; });
 }
 
 }  // namespace

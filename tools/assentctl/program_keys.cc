@@ -16,12 +16,14 @@ void AddOne(CLI::App& keys, Program& program, const char* name, const char* help
   one.add_option("FILE", command->file, "The file of --encryption-keys")
       ->type_name("FILE")
       ->required();
-  one.add_option("ID", command->id,
-                 what == KeysCommand::Do::kUse
-                     ? "The key that writes from then on; plaintext: none"
-                     : "What the key is called, in the log and in what doctor says: [a-z0-9-]")
-      ->type_name("ID")
-      ->required();
+  if (what != KeysCommand::Do::kList) {
+    one.add_option("ID", command->id,
+                   what == KeysCommand::Do::kUse
+                       ? "The key that writes from then on; plaintext: none"
+                       : "What the key is called, in the log and in what doctor says: [a-z0-9-]")
+        ->type_name("ID")
+        ->required();
+  }
   Examples(one, examples);
   one.callback([command, &program] { program.command = *command; });
 }
@@ -48,6 +50,10 @@ void AddKeysCommands(Program& program) {
   AddOne(keys, program, "use", "Say which key writes; the others read", KeysCommand::Do::kUse,
          {"assentctl keys use /etc/assent/keys k2027-05",
           "assentctl keys use /etc/assent/keys plaintext"});
+  AddOne(keys, program, "list",
+         "Say which keys the file has, and which of them writes; no key is shown. Which of them a "
+         "log or a backup needs is said by doctor",
+         KeysCommand::Do::kList, {"assentctl keys list /etc/assent/keys"});
 }
 
 }  // namespace assent::ctl

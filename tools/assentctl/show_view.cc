@@ -105,6 +105,7 @@ std::string Header(const v1::Transaction& transaction, const Style& style, const
   }
   if (transaction.has_holder()) table.Add({"coordinator", Holder(transaction.holder(), style)});
   table.Add({"began", Moment(transaction.began_unix_ms(), style)});
+  if (!transaction.initiator().empty()) table.Add({"begun by", transaction.initiator()});
   if (transaction.decision() == v1::DECISION_UNSPECIFIED) {
     table.Add({"deadline", Moment(transaction.deadline_unix_ms(), style)});
   }

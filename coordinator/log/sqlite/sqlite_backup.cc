@@ -34,9 +34,14 @@ int Measure(SqliteConnection& database, std::uint64_t& bytes) {
 
 SqliteBackup::~SqliteBackup() {
   copy_.Close();  // of a log that ended meanwhile: SQLite keeps it for what is still under way
-  (void)unlink(path_.c_str());
-  (void)unlink((path_ + "-journal").c_str());
-  (void)unlink((path_ + kCompactSuffix).c_str());
+  Remove(path_);
+}
+
+void SqliteBackup::Remove(const std::string& path) {
+  for (const char* const suffix : {"", "-journal", "-wal", "-shm"}) {
+    (void)unlink((path + suffix).c_str());
+    (void)unlink((path + kCompactSuffix + suffix).c_str());
+  }
 }
 
 Status SqliteBackup::Failure(const std::string& what, int code) const {

@@ -40,6 +40,8 @@ class SqliteBackup {
   // Removes the file. Not before the log let go of it (Abandon, or done), unless
   // it has ended.
   ~SqliteBackup();
+  // All files of a copy that a death has left unfinished.
+  static void Remove(const std::string& path);
   SqliteBackup(const SqliteBackup&) = delete;
   SqliteBackup& operator=(const SqliteBackup&) = delete;
 

@@ -45,6 +45,8 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint, const Di
 // way to be certain with gRPC, whose "unavailable" is said of both, and which names the peer of a
 // call only after the first answer.
 bool AwaitConnection(grpc::Channel& channel, std::chrono::system_clock::time_point deadline);
+// How long a call may take that is to be told why there is no connection; as a rule it is at once.
+inline constexpr std::chrono::milliseconds kWhyPatience{1'000};
 // The same code and message in our words; codes that we do not have become kInternal.
 Status StatusOf(const grpc::Status& status);
 

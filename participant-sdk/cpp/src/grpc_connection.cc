@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -33,6 +34,7 @@
 #include "participant-sdk/cpp/src/submitter.h"
 #include "participant-sdk/cpp/src/text.h"
 #include "participant-sdk/cpp/src/wire.h"
+#include "proto/tls/channel_credentials.h"
 #include "proto/words/words.h"
 
 namespace assent::internal {
@@ -261,7 +263,7 @@ class GrpcConnection final : public Connection,
     const auto [link, endpoint, others] = Pick(tour);
     const auto patience = std::chrono::system_clock::now() + kConnectPatience;
     if (!AwaitConnection(*link->channel(), others ? std::min(deadline, patience) : deadline)) {
-      return {.status = Unavailable("no connection to " + endpoint + "; is assentd running there?"),
+      return {.status = Unavailable("no connection to " + endpoint + ": " + WhyNot(*link)),
               .contacted = false};
     }
     grpc::ClientContext context;
@@ -273,6 +275,21 @@ class GrpcConnection final : public Connection,
     const grpc::Status status = rpc(link->stub(), &context);
     if (std::string owner = OwnerIn(context); !owner.empty()) tour->Moved(std::move(owner));
     return {.status = StatusOf(status), .contacted = true, .retry_after = RetryAfterOf(context)};
+  }
+
+  // The cause is known to a call alone; one that finds no connection is not sent.
+  static std::string WhyNot(GrpcLink& link) {
+    constexpr std::string_view kNoAnswer = "no answer in time; is assentd running?";
+    if (link.channel()->GetState(/*try_to_connect=*/false) != GRPC_CHANNEL_TRANSIENT_FAILURE)
+      return std::string(kNoAnswer);
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kWhyPatience);
+    v1::ServerInfo info;
+    const grpc::Status asked =
+        link.stub().GetServerInfo(&context, v1::GetServerInfoRequest(), &info);
+    return asked.error_code() == grpc::StatusCode::UNAVAILABLE
+               ? tls::WhyUnconnected(asked.error_message())
+               : std::string(kNoAnswer);
   }
 
   struct Picked {

@@ -1,6 +1,7 @@
 #include "participant-sdk/cpp/src/grpc_dialer.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <set>
@@ -21,9 +22,13 @@
 
 #include "participant-sdk/cpp/src/grpc_channel.h"
 #include "participant-sdk/cpp/src/own_thread.h"
+#include "proto/tls/channel_credentials.h"
 
 namespace assent::internal {
 namespace {
+
+// Answered by every server of gRPC that has it, without a right to anything.
+constexpr char kHealthCheck[] = "/grpc.health.v1.Health/Check";
 
 // What a completion queue hands back: one per kind of operation of a stream, since at most one of
 // each is under way.
@@ -102,6 +107,9 @@ class GrpcStream final : public Stream, public std::enable_shared_from_this<Grpc
   void OnWritten(bool ok);
   void OnHalfClosed(bool) {}
   void OnFinished(bool ok);
+  void AskWhy();
+  void OnWhy(bool);
+  void Closed(const Status& why);
   void Finish() ASSENT_REQUIRES(mutex_);
 
   const std::shared_ptr<Line> line_;
@@ -123,6 +131,11 @@ class GrpcStream final : public Stream, public std::enable_shared_from_this<Grpc
   Operation write_{this, &GrpcStream::OnWritten};
   Operation half_close_{this, &GrpcStream::OnHalfClosed};
   Operation finish_{this, &GrpcStream::OnFinished};
+
+  // Of a stream that found no connection: a call that does not wait for one is told why.
+  grpc::ClientContext why_context_;
+  std::unique_ptr<grpc::GenericClientAsyncResponseReader> why_call_;
+  Operation why_{this, &GrpcStream::OnWhy};
 };
 
 void GrpcStream::Start() {
@@ -195,8 +208,38 @@ void GrpcStream::Finish() {
 }
 
 void GrpcStream::OnFinished(bool) {
+  bool was_started = false;
+  {
+    const MutexLock lock(mutex_);
+    was_started = started_;
+  }
+  bool stopping = false;
+  {
+    const MutexLock lock(line_->mutex);
+    stopping = line_->stopping;
+  }
+  if (!was_started && !stopping && status_.error_code() == grpc::StatusCode::CANCELLED)
+    return AskWhy();
+  Closed(StatusOf(status_));
+}
+
+void GrpcStream::AskWhy() {
+  why_context_.set_deadline(std::chrono::system_clock::now() + kWhyPatience);
+  why_call_ = line_->stub.PrepareUnaryCall(&why_context_, kHealthCheck, grpc::ByteBuffer(),
+                                           &line_->loop->queue);
+  why_call_->StartCall();
+  why_call_->Finish(&incoming_, &status_, why_.Begin());
+}
+
+void GrpcStream::OnWhy(bool) {
+  Closed(status_.error_code() == grpc::StatusCode::UNAVAILABLE
+             ? Unavailable(tls::WhyUnconnected(status_.error_message()))
+             : Status(Code::kCancelled, "no answer in time; is assentd running?"));
+}
+
+void GrpcStream::Closed(const Status& why) {
   const std::shared_ptr<StreamListener> listener = std::move(listener_);
-  listener->OnClosed(StatusOf(status_));
+  listener->OnClosed(why);
   {
     const MutexLock lock(line_->mutex);
     line_->open.erase(this);

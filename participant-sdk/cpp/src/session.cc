@@ -198,7 +198,9 @@ void Session::OnClosed(std::uint64_t connection, const Status& why, SteadyTime n
   if (connection != connection_ || state_ == State::kWaiting || state_ == State::kStopped) return;
   const bool was_open = state_ != State::kDialing;
   if (was_open && now - opened_at_ >= kGoodConnection) backoff_.Reset();
-  if (!cancelled_) {
+  if (cancelled_ && !stands_) {
+    last_failure_ = Unavailable(last_failure_.message() + ": " + why.message());
+  } else if (!cancelled_) {
     last_failure_ =
         why.ok() ? Unavailable("the coordinator at " + options_.endpoint + " ended the session")
                  : why;
@@ -237,8 +239,7 @@ void Session::OnTick(SteadyTime now, Actions* out) {
       stands_
           ? Unavailable("the coordinator at " + options_.endpoint + " did not " +
                         (state_ == State::kDialing ? "say Welcome" : "end the session") + within)
-          : Unavailable("no connection to " + options_.endpoint + within +
-                        "; is assentd running there?");
+          : Unavailable("no connection to " + options_.endpoint + within);
   cancelled_ = true;
   out->push_back(act::Cancel{});
 }

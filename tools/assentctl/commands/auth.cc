@@ -17,6 +17,7 @@
 #include "coordinator/security/rules.h"
 #include "coordinator/security/tokens.h"
 #include "tools/assentctl/commands.h"
+#include "tools/assentctl/duration.h"
 #include "tools/assentctl/json_out.h"
 #include "tools/assentctl/new_file.h"
 #include "tools/assentctl/text.h"
@@ -131,6 +132,10 @@ Exit RunAuthToken(const AuthTokenCommand& command, Session& session) {
     return FailOffline(Internal("there are no random bytes to be had"), session);
   const auto made = security::MakeToken(command.name, command.until, random);
   if (!made.ok()) return FailOffline(made.status(), session);
+  // Of the same form, days are in order.
+  const std::string today = FormatIso(session.console.NowUnixMs()).substr(0, 10);
+  if (!command.until.empty() && command.until < today)
+    session.console.Err("this token has ended already: its last day is " + command.until + "\n");
   if (!command.append.empty()) {
     if (const Status added = Append(command.append, made->line, session.console); !added.ok())
       return FailOffline(added, session);
@@ -160,7 +165,11 @@ Exit RunAuthExplain(const AuthExplainCommand& command, Session& session) {
   if (!rules.ok())
     return FailOffline(InvalidArgument(command.rules + ": " + rules.status().message()), session);
   const bool unknown = command.identity == "anyone";
-  const security::Grants grants = rules->For(unknown ? "" : command.identity);
+  // Of "unix" it is what every user of the machine may.
+  const bool any_user = command.identity == "unix";
+  const security::Grants grants = rules->For(unknown    ? ""
+                                             : any_user ? security::kUnixUser
+                                                        : command.identity);
   const Explained explained = Explain(command, grants, *needs);
   Json json{{"identity", command.identity},
             {"verb", command.verb},

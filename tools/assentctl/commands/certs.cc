@@ -1,4 +1,5 @@
-// A CA and certificates for a first try. Nothing that is there is overwritten.
+// A CA and certificates for a first try, and more of them. Nothing that is there is overwritten but
+// by who says so.
 
 #include <algorithm>
 #include <cerrno>
@@ -22,6 +23,8 @@ namespace {
 
 // The CA's own; it signs until then.
 constexpr int kCaDays = 3650;
+// Before the domain, in the name of a CA that was made here.
+constexpr std::string_view kCaName = "assent CA of ";
 
 struct Part {
   std::string name;  // of its files
@@ -36,7 +39,7 @@ struct Service {
 };
 
 // In the order in which they are named.
-std::vector<Service> ServicesOf(const CertsInitCommand& command) {
+std::vector<Service> ServicesOf(const CertsCommand& command) {
   std::vector<Service> services;
   for (const std::string& name : command.services) services.push_back({name, {}});
   for (const std::string& entry : command.unary) {
@@ -53,11 +56,11 @@ std::vector<Service> ServicesOf(const CertsInitCommand& command) {
 }
 
 // In the coordinator's certificate alone: what clients verify who share hosts with services.
-std::string OwnNameOfCoordinator(const CertsInitCommand& command) {
+std::string OwnNameOfCoordinator(const CertsCommand& command) {
   return "coordinator." + command.domain;
 }
 
-std::vector<std::string> HostsOfCoordinator(const CertsInitCommand& command) {
+std::vector<std::string> HostsOfCoordinator(const CertsCommand& command) {
   std::vector<std::string> hosts = command.hosts;
   if (hosts.empty()) hosts = {"localhost", "127.0.0.1", "::1"};
   hosts.push_back(OwnNameOfCoordinator(command));
@@ -89,36 +92,51 @@ Status CheckHosts(const std::vector<std::string>& hosts) {
   return OkStatus();
 }
 
-Status Check(const CertsInitCommand& command) {
-  std::set<std::string> taken{"ca", "coordinator", "operator"};
+Status CheckName(const std::string& name, std::set<std::string>& taken) {
+  if (!IsName(name)) {
+    return InvalidArgument("'" + Visible(name) + "' is no name for a file: it takes 1 to " +
+                           std::to_string(kMaxCertsNameBytes) + " of [A-Za-z0-9._-]");
+  }
+  if (!taken.insert(name).second) return InvalidArgument("'" + name + "' is there twice, or taken");
+  return OkStatus();
+}
+
+Status Check(const CertsCommand& command) {
   const std::vector<Service> services = ServicesOf(command);
-  if (services.size() > kMaxCertsCount)
-    return InvalidArgument("at most " + std::to_string(kMaxCertsCount) + " services at once");
+  if (services.size() + command.people.size() + command.coordinators.size() > kMaxCertsCount)
+    return InvalidArgument("at most " + std::to_string(kMaxCertsCount) + " certificates at once");
+  if (services.empty() && command.people.empty() && command.coordinators.empty())
+    return InvalidArgument("for whom? --service, --unary, --operator or --coordinator says it");
+  if (!command.hosts.empty() && command.coordinators.empty())
+    return InvalidArgument("--host is a coordinator's: say --coordinator as well");
+  std::set<std::string> taken{"ca"};
+  for (const std::string& name : command.coordinators)
+    if (Status s = CheckName(name, taken); !s.ok()) return s;
+  for (const std::string& name : command.people)
+    if (Status s = CheckName(name, taken); !s.ok()) return s;
+  const std::string own = OwnNameOfCoordinator(command);
   for (const Service& service : services) {
-    if (!IsName(service.name)) {
-      return InvalidArgument("'" + Visible(service.name) +
-                             "' is no name for a file: it takes 1 to " +
-                             std::to_string(kMaxCertsNameBytes) + " of [A-Za-z0-9._-]");
-    }
-    if (!taken.insert(service.name).second)
-      return InvalidArgument("'" + service.name + "' is there twice, or taken");
+    if (Status s = CheckName(service.name, taken); !s.ok()) return s;
     if (Status s = CheckHosts(service.hosts); !s.ok()) return s;
-    const auto& own = OwnNameOfCoordinator(command);
     if (std::find(service.hosts.begin(), service.hosts.end(), own) != service.hosts.end())
       return InvalidArgument("'" + own + "' is the coordinator's own name");
   }
+  if (command.domain.empty())
+    return InvalidArgument("the name of this CA has no domain in it: --domain says which");
   if (!IsName(command.domain))
     return InvalidArgument("'" + Visible(command.domain) + "' is no domain: [A-Za-z0-9._-]");
   return CheckHosts(command.hosts);
 }
 
-std::vector<Part> PartsOf(const CertsInitCommand& command) {
+std::vector<Part> PartsOf(const CertsCommand& command) {
   const std::string domain = "spiffe://" + command.domain + "/";
-  std::vector<Part> parts{
-      {"coordinator",
-       "assentd, which also dials others with it",
-       {"coordinator", domain + "coordinator", HostsOfCoordinator(command), true}},
-      {"operator", "you, with assentctl", {"operator", domain + "operator", {}}}};
+  std::vector<Part> parts;
+  for (const std::string& name : command.coordinators)
+    parts.push_back({name,
+                     "assentd, which also dials others with it",
+                     {name, domain + name, HostsOfCoordinator(command), true}});
+  for (const std::string& name : command.people)
+    parts.push_back({name, "you, with assentctl", {name, domain + name, {}}});
   for (const Service& service : ServicesOf(command)) {
     std::string what = "the service " + service.name;
     for (const std::string& host : service.hosts)
@@ -131,7 +149,7 @@ std::vector<Part> PartsOf(const CertsInitCommand& command) {
 }
 
 // Of services whose key could serve as the coordinator's: what that means.
-std::string SharedHosts(const CertsInitCommand& command) {
+std::string SharedHosts(const CertsCommand& command) {
   const std::vector<std::string> own = HostsOfCoordinator(command);
   std::string text;
   for (const Service& service : ServicesOf(command)) {
@@ -145,18 +163,21 @@ std::string SharedHosts(const CertsInitCommand& command) {
   return text;
 }
 
-Status WriteNew(const std::string& path, const std::string& text, mode_t mode) {
-  const int error = WriteNewFile(path, text, mode);
+Status Write(const std::string& path, const std::string& text, mode_t mode, bool replace) {
+  int error = WriteNewFile(path, text, mode);
+  if (error == EEXIST && replace) error = ReplaceFile(path, text);
   if (error == 0) return OkStatus();
   return {error == EEXIST ? Code::kAlreadyExists : Code::kInternal,
-          "cannot make " + path + ": " + std::strerror(error)};
+          "cannot make " + path + ": " + std::strerror(error) +
+              (error == EEXIST ? "; --renew puts a new one in its place" : "")};
 }
 
-Status Write(const std::string& stem, const Issued& issued) {
+// The key first: whoever has the files open takes the pair when it has become one.
+Status Write(const std::string& stem, const Issued& issued, bool replace = false) {
   constexpr mode_t kForOwner = 0600;
   constexpr mode_t kForAll = 0644;
-  if (Status s = WriteNew(stem + ".key", issued.key, kForOwner); !s.ok()) return s;
-  return WriteNew(stem + ".pem", issued.certificate, kForAll);
+  if (Status s = Write(stem + ".key", issued.key, kForOwner, replace); !s.ok()) return s;
+  return Write(stem + ".pem", issued.certificate, kForAll, replace);
 }
 
 Status MakeFolder(const std::string& folder) {
@@ -171,27 +192,60 @@ Status MakeFolder(const std::string& folder) {
   return InvalidArgument("cannot make the folder " + folder + ": " + std::strerror(errno));
 }
 
-Status MakeAll(const CertsInitCommand& command, const std::vector<Part>& parts) {
+Result<std::unique_ptr<Authority>> MakeAuthority(const CertsCommand& command) {
   if (Status s = MakeFolder(command.folder); !s.ok()) return s;
-  auto authority = Authority::Make("assent CA of " + command.domain, kCaDays);
+  auto authority = Authority::Make(std::string(kCaName) + command.domain, kCaDays);
   if (!authority.ok()) return authority.status();
+  if (Status s = Write(command.folder + "/ca", (*authority)->own()); !s.ok()) return s;
+  return authority;
+}
+
+Result<std::unique_ptr<Authority>> LoadAuthority(const CertsCommand& command, Console& console) {
+  const auto certificate = console.ReadFile(command.folder + "/ca.pem");
+  if (!certificate.ok()) return certificate.status();
+  const auto key = console.ReadFile(command.folder + "/ca.key");
+  if (!key.ok()) return key.status();
+  auto authority = Authority::Load({.certificate = *certificate, .key = *key});
+  if (!authority.ok())
+    return InvalidArgument(command.folder + "/ca.pem: " + authority.status().message());
+  return authority;
+}
+
+// That of the CA, unless another is said.
+std::string DomainOf(const Authority& authority) {
+  const std::string& name = authority.common_name();
+  return name.starts_with(kCaName) ? name.substr(kCaName.size()) : "";
+}
+
+Status IssueAll(const CertsCommand& command, Authority& authority, const std::vector<Part>& parts) {
   const std::string folder = command.folder + "/";
-  if (Status s = Write(folder + "ca", (*authority)->own()); !s.ok()) return s;
   for (const Part& part : parts) {
-    const auto issued = (*authority)->Issue(part.subject, command.days);
+    std::error_code error;
+    if (!command.renew && std::filesystem::exists(folder + part.name + ".pem", error)) {
+      return {Code::kAlreadyExists, folder + part.name +
+                                        ".pem is there: --renew puts a new one in its place; "
+                                        "nothing was made"};
+    }
+  }
+  for (const Part& part : parts) {
+    const auto issued = authority.Issue(part.subject, command.days);
     if (!issued.ok()) return issued.status();
-    if (Status s = Write(folder + part.name, *issued); !s.ok()) return s;
+    if (Status s = Write(folder + part.name, *issued, command.renew); !s.ok()) return s;
   }
   return OkStatus();
 }
 
-std::string Words(const CertsInitCommand& command, const std::vector<Part>& parts) {
+std::string Words(const CertsCommand& command, const std::vector<Part>& parts) {
   const std::string folder = Visible(command.folder) + "/";
-  std::string text = folder + "ca.pem    whom all others believe: every program gets it\n" +
-                     folder + "ca.key    signs certificates: keep it where no program runs\n";
+  std::string text;
+  if (command.is_new) {
+    text = folder + "ca.pem    whom all others believe: every program gets it\n" + folder +
+           "ca.key    signs certificates: keep it where no program runs\n";
+  }
   for (const Part& part : parts) {
     text += folder + part.name + ".pem, .key    " + part.what + "; " + part.subject.uri + "\n";
   }
+  if (!command.is_new) return text + SharedHosts(command);
   return text + "\nEach is valid for " + std::to_string(command.days) +
          " days. To use them:\n  assentd --tls-cert " + folder + "coordinator.pem --tls-key " +
          folder + "coordinator.key --tls-client-ca " + folder + "ca.pem\n  assentctl --tls-ca " +
@@ -201,7 +255,7 @@ std::string Words(const CertsInitCommand& command, const std::vector<Part>& part
          SharedHosts(command);
 }
 
-Json Document(const CertsInitCommand& command, const std::vector<Part>& parts) {
+Json Document(const CertsCommand& command, const std::vector<Part>& parts) {
   Json all = Json::array();
   for (const Part& part : parts) {
     all.push_back({{"name", part.name},
@@ -219,10 +273,28 @@ Json Document(const CertsInitCommand& command, const std::vector<Part>& parts) {
 
 }  // namespace
 
-Exit RunCertsInit(const CertsInitCommand& command, Session& session) {
+Exit RunCerts(const CertsCommand& asked, Session& session) {
+  CertsCommand command = asked;
+  std::unique_ptr<Authority> authority;
+  if (command.is_new) {
+    if (command.domain.empty()) command.domain = "assent";
+    command.coordinators = {"coordinator"};
+    command.people = {"operator"};
+  } else {
+    auto loaded = LoadAuthority(command, session.console);
+    if (!loaded.ok()) return FailOffline(loaded.status(), session);
+    authority = *std::move(loaded);
+    if (command.domain.empty()) command.domain = DomainOf(*authority);
+  }
   if (const Status s = Check(command); !s.ok()) return FailOffline(s, session);
+  if (command.is_new) {
+    auto made = MakeAuthority(command);
+    if (!made.ok()) return FailOffline(made.status(), session);
+    authority = *std::move(made);
+  }
   const std::vector<Part> parts = PartsOf(command);
-  if (const Status s = MakeAll(command, parts); !s.ok()) return FailOffline(s, session);
+  if (const Status s = IssueAll(command, *authority, parts); !s.ok())
+    return FailOffline(s, session);
   const Json json = Document(command, parts);
   switch (session.options.output) {
     case Output::kJson: session.console.Out(PrettyJson(json)); break;

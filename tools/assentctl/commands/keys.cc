@@ -94,6 +94,7 @@ Status Change(const KeysCommand& command, const std::string& path) {
 }
 
 Status Make(const KeysCommand& command) {
+  if (command.what == KeysCommand::Do::kList) return OkStatus();
   if (command.what == KeysCommand::Do::kInit) {
     const Result<std::string> line = NewLine(command.id);
     if (!line.ok()) return line.status();

@@ -52,7 +52,7 @@ struct Runner {
   Exit operator()(const AuthExplainCommand& command) const {
     return RunAuthExplain(command, session);
   }
-  Exit operator()(const CertsInitCommand& command) const { return RunCertsInit(command, session); }
+  Exit operator()(const CertsCommand& command) const { return RunCerts(command, session); }
   Exit operator()(const TopCommand& command) const { return RunTop(command, session); }
   Exit operator()(const VersionCommand&) const {
     const Json json{{"version", ASSENT_VERSION}};

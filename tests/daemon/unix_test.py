@@ -1,0 +1,93 @@
+#!/usr/bin/python3
+"""Who comes by the Unix socket is the user that the kernel says, whatever his own socket is called."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from door_test import BIN, Assentd  # noqa: E402
+
+NOBODY = 65534
+RELAY = """
+import os, socket, sys, threading
+os.chdir(sys.argv[1])
+inside = socket.socket(socket.AF_UNIX); inside.bind("relay"); inside.listen()
+print("ready", flush=True)
+def copy(a, b):
+    while data := a.recv(65536):
+        b.sendall(data)
+    b.shutdown(socket.SHUT_WR)
+for name in range(1000):
+    one = inside.accept()[0]
+    other = socket.socket(socket.AF_UNIX)
+    if name == 0:
+        other.bind(sys.argv[3])  # what getpeername would tell of it
+    other.connect(sys.argv[2])
+    for pair in ((one, other), (other, one)):
+        threading.Thread(target=copy, args=pair, daemon=True).start()
+"""
+
+
+class Users(unittest.TestCase):
+    def setUp(self):
+        self.folder = self.enterContext(tempfile.TemporaryDirectory())
+        os.chmod(self.folder, 0o755)
+        self.path = os.path.join(self.folder, "socket")
+        self.rules = os.path.join(self.folder, "rules")
+
+    def serve(self, *lines):
+        with open(self.rules, "w", encoding="utf-8") as rules:
+            rules.write("".join(line + "\n" for line in lines))
+        daemon = self.enterContext(Assentd("--auth-rules", self.rules, listen="unix:" + self.path)).ready()
+        os.chmod(self.path, 0o777)
+        return daemon
+
+    def ctl(self, *arguments, user=None, path=None, code=0):
+        done = subprocess.run([os.path.join(BIN, "assentctl"), "--endpoint", "unix:" + (path or self.path), *arguments], capture_output=True,
+                              text=True, timeout=60, check=False, user=user, cwd="/", env={**os.environ, "HOME": "/"})
+        self.assertEqual(code, done.returncode, (arguments, done))
+        return done.stdout + done.stderr
+
+    def test_a_user_has_a_name_of_his_own(self):
+        self.serve(f"allow unix:{os.getuid()} as admin")
+        self.ctl("stats")
+        # Also in the record.
+        self.ctl("abort", "nothing-of-this-name", "--yes", code=4)
+        seen = [json.loads(line)["who"] for line in self.ctl("audit", "--output", "jsonl").splitlines()]
+        self.assertIn(f"unix:{os.getuid()}", seen)
+
+    @unittest.skipIf(os.getuid(), "needs root, to be somebody else")
+    def test_another_user_is_somebody_else(self):
+        self.serve("allow unix:0 as admin", f"allow unix:{NOBODY} as operator")
+        self.ctl("backup", os.path.join(self.folder, "copy"))
+        self.ctl("stats", user=NOBODY)
+        self.ctl("backup", "/tmp/nowhere", user=NOBODY, code=6)
+        self.ctl("stats", user=NOBODY - 1, code=6)
+
+    @unittest.skipIf(os.getuid(), "needs root, to be somebody else")
+    def test_the_name_of_a_clients_socket_is_not_believed(self):
+        self.serve("allow unix:0 as admin")
+        theirs = os.path.join(self.folder, "theirs")
+        os.mkdir(theirs)
+        os.chown(theirs, NOBODY, NOBODY)
+        relay = subprocess.Popen([sys.executable, "-B", "-c", RELAY, theirs, self.path, "0"], user=NOBODY, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(relay.wait)
+        self.addCleanup(relay.kill)
+        self.addCleanup(relay.stdout.close)
+        self.assertEqual("ready\n", relay.stdout.readline())
+        said = self.ctl("stats", path=os.path.join(theirs, "relay"), code=6)
+        self.assertIn(f"unix:{NOBODY}", said)
+        self.assertTrue(os.path.exists(os.path.join(theirs, "0")), "it was bound to the name")
+
+    def test_unix_alone_is_whoever_gets_in(self):
+        self.serve("allow unix as viewer")
+        self.ctl("stats")
+        self.ctl("retry", "nothing-of-this-name", code=6)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
