@@ -108,15 +108,6 @@ func callOf(command *assentv1.BranchCommand) *Call {
 	}
 }
 
-// The limits of the contract that this side keeps (docs/limits.md).
-const (
-	MaxResultBytes        = 256 << 10
-	MaxReasonBytes        = 1024
-	maxFrameMessagesCount = 256
-	maxFrameBytes         = 1 << 20
-	maxMessageBytes       = 8 << 20
-)
-
 func replyMessage(command *assentv1.BranchCommand, reply Reply) *assentv1.BranchReply {
 	message := &assentv1.BranchReply{
 		Gid: command.Gid, BranchId: command.BranchId, Operation: command.Operation, CommandId: command.CommandId,

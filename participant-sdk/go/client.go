@@ -45,7 +45,7 @@ func NewClient(options ClientOptions) (*Client, error) {
 		options.Wait = WaitDecided
 	}
 	if options.GiveUpAfter == 0 {
-		options.GiveUpAfter = 10 * time.Second
+		options.GiveUpAfter = giveUpAfter
 	}
 	for _, endpoint := range options.Endpoints {
 		if _, err := options.optionsFor(endpoint); err != nil {
@@ -83,7 +83,7 @@ func (c *Client) Submit(ctx context.Context, transaction *Transaction) (*Report,
 
 // Wait answers when the transaction gets there.
 func (c *Client) Wait(ctx context.Context, gid string) (*Report, error) {
-	ctx, cancel := c.within(ctx, 20*time.Second)
+	ctx, cancel := c.within(ctx, withoutDeadline)
 	defer cancel()
 	request := &assentv1.WaitRequest{Gid: gid, WaitFor: c.options.Wait}
 	reply, err := ask(ctx, c, call[*assentv1.SubmitReply]{
@@ -97,7 +97,7 @@ func (c *Client) Wait(ctx context.Context, gid string) (*Report, error) {
 
 // Get shows a transaction in full, with results, without payloads.
 func (c *Client) Get(ctx context.Context, gid string) (*assentv1.Transaction, error) {
-	ctx, cancel := c.within(ctx, 20*time.Second)
+	ctx, cancel := c.within(ctx, withoutDeadline)
 	defer cancel()
 	request := &assentv1.GetRequest{Gid: gid, Results: true}
 	return ask(ctx, c, call[*assentv1.Transaction]{
@@ -122,7 +122,7 @@ func (c *Client) within(ctx context.Context, deadline time.Duration) (context.Co
 	}
 	timeout := c.options.CallTimeout
 	if timeout == 0 {
-		timeout = deadline + 10*time.Second
+		timeout = deadline + beyondDeadline
 	}
 	return context.WithTimeout(ctx, timeout)
 }
@@ -140,7 +140,7 @@ type call[Reply any] struct {
 // GiveUpAfter. All that it sends may be repeated: it is known by its gid.
 func ask[Reply any](ctx context.Context, c *Client, what call[Reply]) (Reply, error) {
 	var none Reply
-	waits := backoff{initial: 20 * time.Millisecond, max: time.Second}
+	waits := backoff{initial: backoffInitial, max: backoffMax}
 	maybe := false
 	tried := 0 // coordinators since the last wait
 	var failingSince time.Time
@@ -204,7 +204,7 @@ func gaveUp(what, gid string, maybe bool, last error) error {
 func retryAfter(trailer metadata.MD) time.Duration {
 	for _, text := range trailer.Get("assent-retry-after-ms") {
 		if ms, err := strconv.ParseInt(text, 10, 64); err == nil && ms > 0 {
-			return min(time.Duration(ms)*time.Millisecond, 30*time.Second)
+			return min(time.Duration(ms)*time.Millisecond, maxRetryAfter)
 		}
 	}
 	return 0
@@ -237,9 +237,8 @@ func (c *Client) goElsewhere(trailer metadata.MD) bool {
 		c.current = c.options.Endpoints[c.next]
 	}
 	// Those that were named and are not among the given ones do not pile up.
-	const maxLinks = 64
 	for endpoint, link := range c.links {
-		if len(c.links) > maxLinks && endpoint != c.current {
+		if len(c.links) > maxLinksCount && endpoint != c.current {
 			_ = link.Close()
 			delete(c.links, endpoint)
 		}

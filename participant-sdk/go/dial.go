@@ -55,7 +55,7 @@ func (d Dialling) withEnvironment() Dialling {
 		d.Token, d.TokenFile = os.Getenv("ASSENT_TOKEN"), os.Getenv("ASSENT_TOKEN_FILE")
 	}
 	if d.Keepalive == 0 {
-		d.Keepalive = 20 * time.Second
+		d.Keepalive = keepalivePeriod
 	}
 	return d
 }

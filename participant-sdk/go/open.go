@@ -35,7 +35,7 @@ func (c *Client) Begin(ctx context.Context, transaction *Transaction) (*OpenTran
 	if len(transaction.spec.Branches) > 0 {
 		return nil, &Error{Kind: ErrInvalid, GID: transaction.GID(), Message: "Begin takes a transaction without branches: Submit takes one with them"}
 	}
-	ctx, cancel := c.within(ctx, 20*time.Second)
+	ctx, cancel := c.within(ctx, withoutDeadline)
 	defer cancel()
 	request := &assentv1.BeginRequest{Transaction: transaction.spec}
 	reply, err := ask(ctx, c, call[*assentv1.BeginReply]{
@@ -117,7 +117,7 @@ func (t *OpenTransaction) Abandon() {
 		return
 	}
 	t.finishing = true
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), rollbackOfAbandoned)
 	defer cancel()
 	if service, err := t.client.service(); err == nil {
 		_, _ = service.Rollback(ctx, &assentv1.RollbackRequest{Gid: t.gid, Reason: "left without a commit", WaitFor: WaitDecided})

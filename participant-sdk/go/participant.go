@@ -101,18 +101,18 @@ func NewParticipant(options ParticipantOptions) *Participant {
 	options.Dialling = options.withEnvironment()
 	if options.Instance == "" {
 		host, _ := os.Hostname()
-		options.Instance = cleanText(fmt.Sprintf("%s-%d", host, os.Getpid()), 128)
+		options.Instance = cleanText(fmt.Sprintf("%s-%d", host, os.Getpid()), maxNameBytes)
 	}
 	if options.Workers == 0 {
 		options.Workers = 4 * runtime.GOMAXPROCS(0)
 	}
 	if options.MaxInFlight == 0 {
-		options.MaxInFlight = 1024
+		options.MaxInFlight = defaultMaxInFlight
 	}
-	setDefault(&options.ReconnectInitial, 50*time.Millisecond)
-	setDefault(&options.ReconnectMax, 2*time.Second)
-	setDefault(&options.QuestionInterval, 5*time.Second)
-	setDefault(&options.StopGrace, 10*time.Second)
+	setDefault(&options.ReconnectInitial, reconnectInitial)
+	setDefault(&options.ReconnectMax, reconnectMax)
+	setDefault(&options.QuestionInterval, questionInterval)
+	setDefault(&options.StopGrace, stopGrace)
 	return &Participant{
 		options: options, actions: map[actionKey]map[Operation]Handler{}, calls: newCallTable(),
 		workers: make(chan struct{}, options.Workers), connected: map[string]bool{}, changed: make(chan struct{}),

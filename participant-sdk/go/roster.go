@@ -10,9 +10,6 @@ import (
 	"assent.example/sdk/assentv1"
 )
 
-// Sessions that are kept at once; coordinators beyond it are not dialled.
-const maxCoordinatorsCount = 32
-
 // roster has a session for each coordinator: those that were given, and those that share a log with one of them, as they
 // come and go.
 type roster struct {

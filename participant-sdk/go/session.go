@@ -13,14 +13,6 @@ import (
 	"assent.example/sdk/assentv1"
 )
 
-// A connection that lasted so long was a good one: the next dial does not inherit the waits of the failures before it.
-const goodConnection = 5 * time.Second
-
-// How long a coordinator may take to say Welcome, and to end a session that we have left.
-const patience = 10 * time.Second
-
-const maxQuestionsCount = 1024
-
 // session keeps a connection to one coordinator.
 type session struct {
 	p        *Participant

@@ -150,7 +150,7 @@ func (t *Transaction) deadline() time.Duration {
 	if t.spec.DeadlineMs > 0 {
 		return time.Duration(t.spec.DeadlineMs) * time.Millisecond
 	}
-	return 60 * time.Second
+	return defaultDeadline
 }
 
 func branchOf(protocol Protocol, service, action string, payload []byte, options []BranchOption) *assentv1.BranchSpec {

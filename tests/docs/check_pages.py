@@ -22,6 +22,7 @@ MISTAKES = {
     "check_settings": ("docs/operating.md", "| 168 |", "| 169 |", "--retention-hours"),
     "check_config_file": ("docs/operating.md", "retention-hours = 24\n", "retenton-hours = 24\n", "configuration file"),
     "check_exit_codes": ("coordinator/daemon/server.h", "= 73;", "= 72;", "exit code 72"),
+    "check_sdk_limits": ("participant-sdk/go/limits.go", "MaxReasonBytes        = 1024", "MaxReasonBytes        = 2048", "the code says 2048"),
     "check_limits": ("proto/vocabulary/assent/limits.h", "kMaxBranchesCount = 128", "kMaxBranchesCount = 129", "says 129"),
 }
 # More ways to be wrong, each of its check.
@@ -35,6 +36,10 @@ MORE = [
                         "resolve has no --min-size")),
     ("check_settings", ("docs/operating.md", "Calls under way to one", "Calls to one", "of --unary-max-in-flight assentd --help says")),
     ("check_settings", ("docs/operating.md", "`ASSENT_SHARDS`", "`ASSENT_SHARD`", "does not read ASSENT_SHARD")),
+    ("check_sdk_limits", ("docs/limits-of-sdks.md", "| `xa_sessions.DETACH_TIME` |", "| |", "xa_sessions.DETACH_TIME of python is missing")),
+    ("check_sdk_limits", ("docs/limits-of-sdks.md", "`barrier.maxLocalTriesCount` (5)", "`barrier.maxLocalTriesCount` (4)", "is 4, the code says 5")),
+    ("check_sdk_limits", ("participant-sdk/java/src/main/java/assent/jdbc/XaSessions.java", "ofMillis(250)", "ofMillis(25)", "the code says 25")),
+    ("check_sdk_limits", ("participant-sdk/node/src/roster.ts", "maxInFlight: 1024", "maxInFlight: 512", "the code says 512")),
     ("check_limits", ("docs/limits.md", "| `kMaxGidBytes` |", "| kMaxGidBytes |", "kMaxGidBytes")),
     ("check_limits", ("coordinator/transport/dispatcher.h", "max_queued_count = 65'536", "max_queued_count = 1'024", "says 1024")),
 ]

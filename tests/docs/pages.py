@@ -5,6 +5,8 @@ import re
 import subprocess
 import tempfile
 
+import sdk_limits
+
 # Flags of other programs that pages name: cmake, ctest, test.sh, the demo, the benchmarks, the simulator, the example in Python.
 OTHER_FLAGS = {"--install", "--name", "--quick", "--asan", "--tsan", "--write", "--listen", "--database", "--stop", "--only", "--keep", "--files", "--plant", "--kills", "--minutes", "--seed", "--folder",
                "--break", "--benchmark_counters_tabular", "--benchmark_filter", "--build", "--prefix", "--preset", "--target", "--workload", "--in-flight",
@@ -241,5 +243,5 @@ def check_limits(pages):
                 yield f"{page}: {name} of {header} is missing"
 
 
-CHECKS = [check_minimal, check_links, check_paths, check_scenarios, check_commands, check_settings, check_config_file,
+CHECKS = [sdk_limits.check_sdk_limits, check_minimal, check_links, check_paths, check_scenarios, check_commands, check_settings, check_config_file,
           check_exit_codes, check_limits]
