@@ -4,7 +4,7 @@
 #
 #   tools/test-languages.sh             all that this machine has a toolchain for
 #   tools/test-languages.sh go node     these: go, java, python, node, polyglot
-#   tools/test-languages.sh --short     without the suites that kill servers and services for minutes
+#   tools/test-languages.sh --short     without the suites that kill servers and services for minutes, and without Spring Boot
 #
 # Needs tools/build.sh first. Where toolchains are looked for, and how packages come: tools/languages.sh.
 set -euo pipefail
@@ -92,7 +92,7 @@ test_java() {
   if timeout "$language_patience" "${maven[@]}" test-compile surefire:test -Dtest=RulesTest </dev/null 2>&1 | tee "$log"; then
     suite "java${short:+, short}" "${maven[@]}" test \
       ${short:+-Dtest='RulesTest,BarrierRulesTest,TestKitTest,ReadmeTest,SecurityTest,ContractTest'}
-    test_spring
+    [[ -n $short ]] || test_spring
   elif grep -qE 'Could not (resolve|transfer|find)' "$log"; then
     skipped+=("java: its packages cannot be fetched here")
   else
