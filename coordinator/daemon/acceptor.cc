@@ -10,6 +10,8 @@
 #include <unistd.h>
 #include <utility>
 
+#include <arpa/inet.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
@@ -26,7 +28,8 @@ namespace {
 constexpr std::chrono::milliseconds kTick{1'000};
 // At a limit, how often connections are looked at that may have closed.
 constexpr std::chrono::milliseconds kSweepPause{50};
-// Without any descriptor, how long the queue of the listener is left alone.
+// Without any descriptor, how long the queue of the listener is left alone; and how often strangers
+// are looked at.
 constexpr std::chrono::milliseconds kPause{100};
 // Between two lines about those who were turned away.
 constexpr std::chrono::milliseconds kReportPause{10'000};
@@ -51,6 +54,35 @@ std::string AddressOf(const sockaddr_storage& peer) {
   if (IN6_IS_ADDR_V4MAPPED(&v6)) return {bytes + 12, 4};
   if (IN6_IS_ADDR_LOOPBACK(&v6)) return {bytes, sizeof v6};
   return {bytes, kNetworkBytes};
+}
+
+// As gRPC names it. Empty of a Unix socket, and of an address with a scope, whose name is not ours
+// to know: the machine's own, and its network's.
+std::string NameOf(const sockaddr_storage& peer) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  const auto port_of = [](in_port_t port) { return ":" + std::to_string(ntohs(port)); };
+  if (peer.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(peer);
+    ::inet_ntop(AF_INET, &v4.sin_addr, text.data(), text.size());
+    return std::string("ipv4:") + text.data() + port_of(v4.sin_port);
+  }
+  if (peer.ss_family != AF_INET6) return {};
+  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(peer);
+  if (v6.sin6_scope_id != 0) return {};
+  if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) {
+    ::inet_ntop(AF_INET, v6.sin6_addr.s6_addr + 12, text.data(), text.size());
+    return std::string("ipv4:") + text.data() + port_of(v6.sin6_port);
+  }
+  ::inet_ntop(AF_INET6, &v6.sin6_addr, text.data(), text.size());
+  return std::string("ipv6:%5B") + text.data() + "%5D" + port_of(v6.sin6_port);
+}
+
+std::uint64_t BytesReceived(int descriptor) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  return ::getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size) == 0
+             ? info.tcpi_bytes_received
+             : 0;
 }
 
 ino_t InodeOf(int descriptor) {
@@ -124,7 +156,7 @@ void Acceptor::Run() {
   std::array<epoll_event, 128> events;
   auto tick_at = Clock::now() + kTick;
   for (;;) {
-    const auto patience = listen_at_ == Clock::time_point{} ? kTick : kPause;
+    const auto patience = listen_at_ == Clock::time_point{} && strangers_.empty() ? kTick : kPause;
     const int count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()),
                                    static_cast<int>(patience.count()));
     for (int i = 0; i < count; ++i) {
@@ -138,6 +170,10 @@ void Acceptor::Run() {
     }
     const auto now = Clock::now();
     EndSilent(now);
+    if (!strangers_.empty() && now >= strangers_at_) {
+      strangers_at_ = now + kPause;
+      LookAtStrangers();
+    }
     const bool paused = listen_at_ != Clock::time_point{};
     if (paused && now >= listen_at_) Listen(true);
     if (now < tick_at) continue;
@@ -206,16 +242,67 @@ std::size_t Acceptor::CountOf(const std::string& address) const {
   return found == by_address_.end() ? 0 : found->second;
 }
 
+bool Acceptor::EvictStranger(const std::string* address) {
+  const auto now = Clock::now();
+  for (auto next = strangers_.begin(); next != strangers_.end();) {
+    const auto [descriptor, since] = (next++)->second;
+    if (now - since < kStrangerGrace) return false;  // and so are the others
+    const auto found = connections_.find(descriptor);
+    if (address != nullptr && found->second.address != *address) continue;
+    if (options_.guard->admitted().Has(found->second.peer)) continue;
+    EndStranger(descriptor);
+    return true;
+  }
+  return false;
+}
+
+// gRPC sees that it has ended, and closes it. To connect to nobody resets a connection, with all
+// that it has sent; what is shut down is read for as long as its peer sends.
+void Acceptor::EndStranger(int descriptor) {
+  ++turned_away_.strangers;
+  const sockaddr nobody{AF_UNSPEC, {}};
+  if (InodeOf(descriptor) == connections_[descriptor].inode)
+    (void)::connect(descriptor, &nobody, sizeof nobody);
+  Forget(descriptor);
+}
+
+void Acceptor::LookAtStrangers() {
+  std::uint64_t together = 0;
+  std::uint64_t most = 0;
+  int largest = -1;
+  for (auto next = strangers_.begin(); next != strangers_.end();) {
+    const auto at = next++;
+    const int descriptor = at->second.descriptor;
+    Connection& connection = connections_[descriptor];
+    if (options_.guard->admitted().Has(connection.peer)) {
+      connection.stranger = 0;
+      strangers_.erase(at);
+      continue;
+    }
+    const std::uint64_t bytes = BytesReceived(descriptor);
+    if (bytes > kMaxStrangerBytes) {
+      EndStranger(descriptor);
+      continue;
+    }
+    together += bytes;
+    if (bytes < most) continue;
+    most = bytes;
+    largest = descriptor;
+  }
+  if (together > kMaxStrangersBytes) EndStranger(largest);
+}
+
 bool Acceptor::MakeRoom(const std::string& address) {
   const std::size_t all = max_count_;
   const std::size_t own = max_per_address_count_;
   const bool is_own_full = !address.empty() && CountOf(address) >= own;
   if (is_own_full || connections_.size() >= all) SweepAtALimit();
-  if (is_own_full && CountOf(address) >= own && !EvictSilent(&address)) {
+  if (is_own_full && CountOf(address) >= own && !EvictSilent(&address) &&
+      !EvictStranger(&address)) {
     ++turned_away_.by_address;
     return false;
   }
-  if (connections_.size() >= all && !EvictSilent(nullptr)) {
+  if (connections_.size() >= all && !EvictSilent(nullptr) && !EvictStranger(nullptr)) {
     ++turned_away_.in_all;
     return false;
   }
@@ -235,7 +322,8 @@ void Acceptor::Arrived(int descriptor, const sockaddr_storage& peer) {
   if (!address.empty()) ++by_address_[address];
   const std::uint64_t key = next_silent_++;
   silent_[key] = {descriptor, Clock::now()};
-  connections_[descriptor] = {std::move(address), InodeOf(descriptor), key};
+  connections_[descriptor] = {std::move(address), InodeOf(descriptor), key, 0,
+                              options_.guard == nullptr ? "" : NameOf(peer)};
   epoll_event event{EPOLLIN | EPOLLRDHUP, {.fd = descriptor}};
   ::epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event);
 }
@@ -257,6 +345,10 @@ bool Acceptor::Spoke(int descriptor) {
   }
   ::epoll_ctl(epoll_, EPOLL_CTL_DEL, descriptor, nullptr);
   silent_.erase(std::exchange(found->second.silent, 0));
+  if (!found->second.peer.empty() && options_.guard->enforces()) {
+    found->second.stranger = next_silent_++;
+    strangers_[found->second.stranger] = {descriptor, Clock::now()};
+  }
   hand_over_(descriptor);
   return true;
 }
@@ -276,6 +368,8 @@ void Acceptor::Forget(int descriptor) {
   if (found == connections_.end()) return;
   const Connection& connection = found->second;
   if (connection.silent != 0) silent_.erase(connection.silent);
+  if (connection.stranger != 0) strangers_.erase(connection.stranger);
+  if (!connection.peer.empty()) options_.guard->admitted().Forget(connection.peer);
   const auto count = by_address_.find(connection.address);
   if (count != by_address_.end() && --count->second == 0) by_address_.erase(count);
   connections_.erase(found);
@@ -317,11 +411,11 @@ void Acceptor::Report(Clock::time_point now) {
     said_at_ = now;
     spdlog::warn(
         "event=connections_turned_away in_all={} by_address={} for_descriptors={} silent={} "
-        "without_tls={} "
+        "without_tls={} strangers={} "
         "connections={} limit={} limit_per_address={} hint=\"connected clients are served; see "
         "--max-connections, --max-connections-per-address and the limit on open files\"",
         away.in_all, away.by_address, away.for_descriptors, away.silent, away.without_tls,
-        connections_.size(), max_count_.load(), max_per_address_count_.load());
+        away.strangers, connections_.size(), max_count_.load(), max_per_address_count_.load());
   } else if (std::exchange(said_, false)) {
     spdlog::info("event=connections_taken_again connections={}", connections_.size());
   }

@@ -21,6 +21,8 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include "coordinator/security/guard.h"
+
 namespace assent::daemon {
 
 struct AcceptorOptions {
@@ -33,7 +35,18 @@ struct AcceptorOptions {
   bool tls = false;
   // Who says nothing for so long after connecting is turned away.
   std::chrono::milliseconds first_byte_timeout{10'000};
+  // nullptr: nobody is a stranger. Is told of connections when they have ended.
+  security::Guard* guard = nullptr;
 };
+
+// Of strangers: connections by TCP, where somebody is asked who he is, that have had no call
+// admitted. gRPC keeps what they send until it knows what it is, some of it without counting. So
+// one that has sent more than its share is ended, as is the one that has sent most when all
+// together have sent more than theirs; and at a limit on connections the oldest of them makes room.
+inline constexpr std::uint64_t kMaxStrangerBytes = std::uint64_t{64} << 20;
+inline constexpr std::uint64_t kMaxStrangersBytes = std::uint64_t{256} << 20;
+// So long a connection may take until its first call is admitted before it makes room for others.
+inline constexpr std::chrono::milliseconds kStrangerGrace{10'000};
 
 // So that peers cannot take the descriptors that the log, libraries and dialled participants need.
 // Raises the limit on open files as far as this process may, and lowers the options to what it
@@ -57,9 +70,11 @@ class Acceptor {
  private:
   using Clock = std::chrono::steady_clock;
   struct Connection {
-    std::string address;       // empty: has none
-    ino_t inode = 0;           // a descriptor with another one is another socket
-    std::uint64_t silent = 0;  // its key in silent_; 0: handed over
+    std::string address;         // empty: has none
+    ino_t inode = 0;             // a descriptor with another one is another socket
+    std::uint64_t silent = 0;    // its key in silent_; 0: handed over
+    std::uint64_t stranger = 0;  // its key in strangers_; 0: none, or not handed over yet
+    std::string peer;            // as gRPC names it; empty: is never a stranger
   };
   struct Silent {
     int descriptor = -1;
@@ -71,8 +86,9 @@ class Acceptor {
     std::uint64_t for_descriptors = 0;
     std::uint64_t silent = 0;
     std::uint64_t without_tls = 0;
+    std::uint64_t strangers = 0;
     std::uint64_t sum() const {
-      return in_all + by_address + for_descriptors + silent + without_tls;
+      return in_all + by_address + for_descriptors + silent + without_tls + strangers;
     }
   };
 
@@ -84,6 +100,10 @@ class Acceptor {
   bool MakeRoom(const std::string& address);
   // Of this address, or of any.
   bool EvictSilent(const std::string* address);
+  // The oldest stranger, of this address or of any.
+  bool EvictStranger(const std::string* address);
+  void LookAtStrangers();
+  void EndStranger(int descriptor);
   bool Spoke(int descriptor);
   void TellOfTls(int descriptor);
   void Forget(int descriptor);
@@ -109,12 +129,14 @@ class Acceptor {
   // The thread's.
   std::unordered_map<int, Connection> connections_;
   std::unordered_map<std::string, std::size_t> by_address_;
-  std::map<std::uint64_t, Silent> silent_;  // the oldest first
+  std::map<std::uint64_t, Silent> silent_;     // the oldest first
+  std::map<std::uint64_t, Silent> strangers_;  // the same; since when they were handed over
   std::uint64_t next_silent_ = 1;
   Clock::time_point swept_at_{};
-  Clock::time_point listen_at_{};  // not listening until then; 0: listening
-  TurnedAway turned_away_;         // since it was last said
-  bool said_ = false;              // that some are turned away
+  Clock::time_point strangers_at_{};  // when they are looked at next
+  Clock::time_point listen_at_{};     // not listening until then; 0: listening
+  TurnedAway turned_away_;            // since it was last said
+  bool said_ = false;                 // that some are turned away
   Clock::time_point said_at_{};
   std::thread thread_;
 };

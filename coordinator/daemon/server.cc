@@ -316,12 +316,13 @@ std::unique_ptr<grpc::Service> Server::Parts::MakeMaintenance(door::MakeBackup b
 }
 
 void Server::Parts::LetIn() {
-  acceptor = std::make_unique<Acceptor>(
-      ConnectionLimits(config), listener->descriptors(), [this](int descriptor) {
-        grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
-        connection.fd = descriptor;
-        door->HandleNewConnection(&connection);
-      });
+  AcceptorOptions limits = ConnectionLimits(config);
+  limits.guard = &guard;
+  acceptor = std::make_unique<Acceptor>(limits, listener->descriptors(), [this](int descriptor) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.fd = descriptor;
+    door->HandleNewConnection(&connection);
+  });
 }
 
 void Server::Parts::DialOurselves() {

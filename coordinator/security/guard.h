@@ -20,6 +20,7 @@
 #include <assent/status.h>
 #include <assent/thread_safety.h>
 
+#include "coordinator/security/admitted.h"
 #include "coordinator/security/failures.h"
 #include "coordinator/security/jwt.h"
 #include "coordinator/security/rules.h"
@@ -116,6 +117,8 @@ class Guard {
     Witness* const witness = witness_.load(std::memory_order_acquire);
     if (witness != nullptr) witness->Note(std::move(sighting));
   }
+  // Told by the door of gRPC, asked by whoever ends strangers' connections.
+  Admitted& admitted() { return admitted_; }
   void CountDenied() { denied_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
@@ -134,6 +137,7 @@ class Guard {
   std::shared_ptr<const Policy> policy_;  // atomically
   std::atomic<bool> enforces_{false};     // what each call asks first; set behind the policy
   std::atomic<Witness*> witness_{nullptr};
+  Admitted admitted_;
   Verified verified_;
   Failures failures_;
   Accounts accounts_;  // outlive what is remembered, and a reload
