@@ -93,7 +93,7 @@ class Strangers(unittest.TestCase):
             with self.assertRaises(grpc.RpcError) as refused:  # for its gid, when it has come in whole
                 stub.Submit(tx.SubmitRequest(transaction=spec("x" * 65, big)), timeout=60, metadata=(("authorization", "Bearer " + self.token),))
             self.assertEqual(grpc.StatusCode.INVALID_ARGUMENT, refused.exception.code(), number)
-        self.assertEqual(1, self.daemon.log().count("event=connections_turned_away"))
+        until(lambda: re.search(r"event=connections_turned_away .* strangers=1 ", self.daemon.log()))
 
 
 if __name__ == "__main__":
