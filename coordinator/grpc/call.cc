@@ -25,6 +25,11 @@ service::Caller CallerOf(const std::string& peer) {
   return {.connection = peer, .address = has_port ? peer.substr(0, peer.rfind(':')) : peer};
 }
 
+std::string_view UnixUidOf(const service::Caller& caller) {
+  const std::string_view name = caller.connection;
+  return name.starts_with(security::kUnixUser) ? name.substr(security::kUnixUser.size()) : "";
+}
+
 namespace {
 
 std::string_view OneOf(const grpc::CallbackServerContext& context, const char* key) {
@@ -56,8 +61,7 @@ security::Proof ProofOf(const grpc::CallbackServerContext& context, const servic
   proof.address = caller.address;
   proof.authorization = security::ShownBy(context.client_metadata().count("authorization"),
                                           OneOf(context, "authorization"));
-  if (caller.connection.starts_with(security::kUnixUser))
-    proof.unix_uid = std::string_view(caller.connection).substr(security::kUnixUser.size());
+  proof.unix_uid = UnixUidOf(caller);
   const auto auth = context.auth_context();
   if (auth == nullptr || !auth->IsPeerAuthenticated()) return proof;
   tls::Names names = NamesOf(*auth);

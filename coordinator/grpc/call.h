@@ -40,6 +40,8 @@ inline constexpr char kOnBehalfOf[] = "assent-on-behalf-of";
 // Who is asking, by gRPC's name of the peer: "ipv4:127.0.0.1:53412", "ipv6:%5B::1%5D:53412", or
 // "unix:UID" of a Unix socket: each user counts as one host.
 service::Caller CallerOf(const std::string& peer);
+// Of the user who comes by a Unix socket, or empty. Lives as long as the caller.
+std::string_view UnixUidOf(const service::Caller& caller);
 
 // Who calls, and that it may. With several coordinators also whether one of them hands the call on
 // (metadata `assent-forwarded`), and for whom; what it asks for itself it may. `guard` is nullptr

@@ -10,9 +10,10 @@ namespace {
 
 // The same, of texts that last.
 security::Proof Lasting(security::Proof proof, const std::string& authorization,
-                        const std::string& address) {
+                        const service::Caller& caller) {
   proof.authorization = authorization;
-  proof.address = address;
+  proof.address = caller.address;
+  proof.unix_uid = UnixUidOf(caller);
   return proof;
 }
 
@@ -25,7 +26,7 @@ Stay::Stay(const security::Proof& shown, std::string_view on_behalf_of, security
       caller_(std::move(caller)),
       authorization_(shown.authorization),
       on_behalf_of_(on_behalf_of),
-      proof_(Lasting(shown, authorization_, caller_.address)) {}
+      proof_(Lasting(shown, authorization_, caller_)) {}
 
 Result<service::Caller> Stay::Again() const {
   auto visitor = guard_.AdmitAgain(proof_, base::UnixNowMs());

@@ -75,8 +75,12 @@ class Distant final : public service::DistantWatch,
     }
     state_.Clear();
     if (ok && room.ok()) room = viewer_->Show(shown);
-    if (!room.ok()) why_ = room;
-    if (!ok || !room.ok()) Leave();
+    if (!room.ok()) {
+      why_ = room;
+      Leave();
+    } else if (!ok) {
+      Next(/*read=*/false);  // to cancel now could overtake what it ended with
+    }
   }
   void OnDone(const grpc::Status& status) override {
     const std::shared_ptr<Distant> last = std::move(self_);

@@ -12,7 +12,7 @@ bool Scope::Covers(std::string_view of_service, std::string_view action) const {
 bool SpeaksOf(std::string_view identity, std::string_view name) {
   if (identity == "anyone") return true;
   if (name.empty()) return false;
-  if (identity == "unix") return name.starts_with(kUnixUser);
+  if (identity == "unix") return name == identity || name.starts_with(kUnixUser);
   if (!identity.ends_with('*')) return identity == name;
   return name.starts_with(identity.substr(0, identity.size() - 1));
 }

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -59,6 +60,22 @@ class Users(unittest.TestCase):
         self.ctl("abort", "nothing-of-this-name", "--yes", code=4)
         seen = [json.loads(line)["who"] for line in self.ctl("audit", "--output", "jsonl").splitlines()]
         self.assertIn(f"unix:{os.getuid()}", seen)
+
+    def test_what_stands_is_his_for_as_long_as_it_stands(self):
+        """It is asked again each second who he is: once a second all of it was ended."""
+        daemon = self.serve(f"allow unix:{os.getuid()} as participant for payment", f"allow unix:{os.getuid()} as admin")
+        with subprocess.Popen([os.path.join(BIN, "assent-demo-payment"), "--coordinator", "unix:" + self.path], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True) as service:
+            self.addCleanup(service.kill)
+            with subprocess.Popen([os.path.join(BIN, "assentctl"), "--endpoint", "unix:" + self.path, "events", "--follow"],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as following:
+                self.addCleanup(following.kill)
+                time.sleep(4)  # that nothing happens is seen by waiting alone
+                self.assertIsNone(following.poll())
+                following.kill()
+            self.assertNotIn("event=participant_left", daemon.log())
+            self.assertIn("payment", self.ctl("participants"))
+            service.kill()
 
     @unittest.skipIf(os.getuid(), "needs root, to be somebody else")
     def test_another_user_is_somebody_else(self):
