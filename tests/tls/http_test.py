@@ -236,6 +236,8 @@ class Certs(CtlTest):
         write(f"{other}/ca.key", read(f"{folder}/ann.key"))
         write(place.path("no-ca.pem"), "x")
         for code, says, where, arguments in (
+                (2, "say its --host again", folder, ("--coordinator", "second", "--renew")),
+                (2, "not there to be renewed; nothing was made", folder, ("--service", "ghost", "--renew")),
                 (2, "for whom?", folder, ()), (2, "--host is a coordinator's", folder, ("--service", "x", "--host", "h")),
                 (2, "there twice, or taken", folder, ("--service", "ca")), (2, "not that of its certificate", other, ("--service", "x")),
                 (2, "at most 64 certificates", folder, [word for number in range(65) for word in ("--operator", f"s{number}")]),

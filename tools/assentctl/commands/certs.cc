@@ -107,6 +107,8 @@ Status Check(const CertsCommand& command) {
     return InvalidArgument("at most " + std::to_string(kMaxCertsCount) + " certificates at once");
   if (services.empty() && command.people.empty() && command.coordinators.empty())
     return InvalidArgument("for whom? --service, --unary, --operator or --coordinator says it");
+  if (command.renew && !command.coordinators.empty() && command.hosts.empty())
+    return InvalidArgument("--renew of a coordinator makes it anew: say its --host again");
   if (!command.hosts.empty() && command.coordinators.empty())
     return InvalidArgument("--host is a coordinator's: say --coordinator as well");
   std::set<std::string> taken{"ca"};
@@ -221,7 +223,11 @@ Status IssueAll(const CertsCommand& command, Authority& authority, const std::ve
   const std::string folder = command.folder + "/";
   for (const Part& part : parts) {
     std::error_code error;
-    if (!command.renew && std::filesystem::exists(folder + part.name + ".pem", error)) {
+    const bool is_there = std::filesystem::exists(folder + part.name + ".pem", error);
+    if (command.renew && !is_there)
+      return InvalidArgument(folder + part.name +
+                             ".pem is not there to be renewed; nothing was made");
+    if (!command.renew && is_there) {
       return {Code::kAlreadyExists, folder + part.name +
                                         ".pem is there: --renew puts a new one in its place; "
                                         "nothing was made"};
