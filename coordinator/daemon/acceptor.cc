@@ -249,7 +249,7 @@ bool Acceptor::EvictStranger(const std::string* address) {
     if (now - since < kStrangerGrace) return false;  // and so are the others
     const auto found = connections_.find(descriptor);
     if (address != nullptr && found->second.address != *address) continue;
-    if (options_.guard->admitted().Has(found->second.peer)) continue;
+    if (!options_.guard->strangers().Has(found->second.peer)) continue;
     EndStranger(descriptor);
     return true;
   }
@@ -274,7 +274,7 @@ void Acceptor::LookAtStrangers() {
     const auto at = next++;
     const int descriptor = at->second.descriptor;
     Connection& connection = connections_[descriptor];
-    if (options_.guard->admitted().Has(connection.peer)) {
+    if (!options_.guard->strangers().Has(connection.peer)) {
       connection.stranger = 0;
       strangers_.erase(at);
       continue;
@@ -348,6 +348,7 @@ bool Acceptor::Spoke(int descriptor) {
   if (!found->second.peer.empty() && options_.guard->enforces()) {
     found->second.stranger = next_silent_++;
     strangers_[found->second.stranger] = {descriptor, Clock::now()};
+    options_.guard->strangers().Add(found->second.peer);
   }
   hand_over_(descriptor);
   return true;
@@ -368,8 +369,10 @@ void Acceptor::Forget(int descriptor) {
   if (found == connections_.end()) return;
   const Connection& connection = found->second;
   if (connection.silent != 0) silent_.erase(connection.silent);
-  if (connection.stranger != 0) strangers_.erase(connection.stranger);
-  if (!connection.peer.empty()) options_.guard->admitted().Forget(connection.peer);
+  if (connection.stranger != 0) {
+    strangers_.erase(connection.stranger);
+    options_.guard->strangers().Remove(connection.peer);
+  }
   const auto count = by_address_.find(connection.address);
   if (count != by_address_.end() && --count->second == 0) by_address_.erase(count);
   connections_.erase(found);

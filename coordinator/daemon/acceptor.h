@@ -35,7 +35,7 @@ struct AcceptorOptions {
   bool tls = false;
   // Who says nothing for so long after connecting is turned away.
   std::chrono::milliseconds first_byte_timeout{10'000};
-  // nullptr: nobody is a stranger. Is told of connections when they have ended.
+  // nullptr: nobody is a stranger.
   security::Guard* guard = nullptr;
 };
 

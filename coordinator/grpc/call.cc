@@ -120,7 +120,7 @@ Result<service::Caller> Admit(grpc::CallbackServerContext& context, security::Gu
     return Refused(*guard, *visitor, caller, call, may);
   }
   Name(*std::move(visitor), caller);
-  guard->admitted().Note(caller.connection);
+  guard->strangers().Remove(caller.connection);
   return caller;
 }
 

@@ -20,11 +20,11 @@
 #include <assent/status.h>
 #include <assent/thread_safety.h>
 
-#include "coordinator/security/admitted.h"
 #include "coordinator/security/failures.h"
 #include "coordinator/security/jwt.h"
 #include "coordinator/security/rules.h"
 #include "coordinator/security/standing.h"
+#include "coordinator/security/strangers.h"
 #include "coordinator/security/tokens.h"
 #include "coordinator/security/verified.h"
 #include "coordinator/security/witness.h"
@@ -117,8 +117,8 @@ class Guard {
     Witness* const witness = witness_.load(std::memory_order_acquire);
     if (witness != nullptr) witness->Note(std::move(sighting));
   }
-  // Told by the door of gRPC, asked by whoever ends strangers' connections.
-  Admitted& admitted() { return admitted_; }
+  // Of whoever accepts connections; the door of gRPC removes those that it admits.
+  Strangers& strangers() { return strangers_; }
   void CountDenied() { denied_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
@@ -137,7 +137,7 @@ class Guard {
   std::shared_ptr<const Policy> policy_;  // atomically
   std::atomic<bool> enforces_{false};     // what each call asks first; set behind the policy
   std::atomic<Witness*> witness_{nullptr};
-  Admitted admitted_;
+  Strangers strangers_;
   Verified verified_;
   Failures failures_;
   Accounts accounts_;  // outlive what is remembered, and a reload

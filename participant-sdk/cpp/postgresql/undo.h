@@ -51,7 +51,6 @@ class Undo {
   void AddWrites(const Record& record, std::vector<Write>& writes);
   bool CheckNothingElse(const WrittenByTable& before);
   std::string WhyAlso(std::int64_t oid, const std::string& shown);
-  // Sends what was added; false when one has failed, and the Db is told.
   bool Conflict(std::string what) {
     conflict_ = std::move(what);
     return false;
