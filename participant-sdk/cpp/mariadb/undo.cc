@@ -1,12 +1,9 @@
 #include "participant-sdk/cpp/mariadb/undo.h"
 
-#include <algorithm>
+#include <utility>
 
 namespace assent::mariadb::internal {
 namespace {
-
-// Statements that go in one message.
-constexpr std::size_t kMaxBatchCount = 256;
 
 // " WHERE assent_row.`id` = 1 AND …"; `row` names the table, where it has a name here.
 std::string WhereKey(const Shape& shape, const server::RowShape::Key& key, const char* row) {
@@ -21,7 +18,7 @@ std::string WhereKey(const Shape& shape, const server::RowShape::Key& key, const
 }  // namespace
 
 Undo::Undo(Db::Impl& db, const std::vector<Record>& records, const Shapes& shapes)
-    : db_(db), connection_(db.connection), records_(records), shapes_(shapes) {
+    : UndoPass(db), connection_(db.connection), records_(records), shapes_(shapes) {
   for (const Record& record : records_) rows_.Follow(record, shapes_.at(record.table));
 }
 
@@ -45,42 +42,24 @@ bool Undo::Count(Written& written) {
   return true;
 }
 
-bool Undo::CheckRows(Moment moment) {
-  for (auto first = rows_.rows().begin(); first != rows_.rows().end();) {
-    auto last = first;
-    std::size_t count = 0;
-    for (; last != rows_.rows().end() && count < kMaxBatchCount; ++last, ++count) {
-      const Shape& shape = *last->second.shape;
-      connection_.Add(kExact + ("SELECT " + shape.Image("assent_row")) + " FROM " + shape.sql +
-                      " AS assent_row" + WhereKey(shape, last->first.second, "assent_row.") +
-                      " FOR UPDATE");
-    }
-    std::vector<Answer> answers;
-    if (!db_.Send(count, answers)) return false;
-    for (std::size_t i = 0; first != last; ++first, ++i) {
-      if (!CheckRow(first->first.second, first->second, answers[i].table, moment)) return false;
-    }
-  }
-  return true;
+void Undo::AddLook(const Shape& shape, const Key& key) {
+  connection_.Add(kExact + ("SELECT " + shape.Image("assent_row")) + " FROM " + shape.sql +
+                  " AS assent_row" + WhereKey(shape, key, "assent_row.") + " FOR UPDATE");
 }
 
-bool Undo::CheckRow(const Rows::Key& key, const Rows::Row& row, const Table& found, Moment moment) {
-  Fields now;
-  if (found.rows() > 0) {
-    Result<Fields> parsed = row.shape->Parse(found.Text(0, 0));
-    if (!parsed.ok())
-      return Conflict("row " + row.shape->Describe(key) + ": " + parsed.status().message());
-    now = std::move(*parsed);
-  }
-  conflict_ = Rows::FindConflict(key, row, now, moment);
-  return conflict_.empty();
+Result<server::Fields> Undo::Parse(const Shape& shape, std::string_view image) const {
+  return shape.Parse(image);
 }
 
-void Undo::AddWrite(const Record& record, std::vector<Write>& writes) {
+void Undo::AddWrite(const UndoWrite& write) { connection_.Add(kExact + write.sql); }
+
+std::vector<Answer> Undo::SendWrites(std::size_t count) { return connection_.ExchangeLast(count); }
+
+void Undo::TakeBack(const Record& record) {
   const Shape& shape = shapes_.at(record.table);
   const bool inserted = record.kind == Record::Kind::kInsert;
   const server::RowShape::Key key = shape.KeyOf(inserted ? record.after : record.before);
-  Write write{.row = "row " + shape.Describe(key), .sql = {}};
+  UndoWrite write{.row = "row " + shape.Describe(key), .sql = {}};
   std::string names;
   std::string values;
   std::string changes;
@@ -111,33 +90,15 @@ void Undo::AddWrite(const Record& record, std::vector<Write>& writes) {
                   WhereKey(shape, shape.KeyOf(record.after), "");
       break;
   }
-  writes.push_back(std::move(write));
+  batch_.push_back(std::move(write));
 }
 
 bool Undo::WriteAll() {
-  std::vector<Write> batch;
   for (std::size_t number = records_.size(); number-- > 0;) {
-    AddWrite(records_[number], batch);
-    if (batch.size() < kMaxBatchCount) continue;
-    if (!WriteBatch(batch)) return false;
-    batch.clear();
+    TakeBack(records_[number]);
+    if (!WriteFullBatch()) return false;
   }
-  return batch.empty() || WriteBatch(batch);
-}
-
-bool Undo::WriteBatch(const std::vector<Write>& batch) {
-  for (const Write& write : batch) connection_.Add(kExact + write.sql);
-  const std::vector<Answer> answers = connection_.ExchangeLast(batch.size());
-  for (std::size_t i = 0; i < answers.size(); ++i) {
-    const Answer& answer = answers[i];
-    if (answer.ok() && answer.table.changed() == 1) continue;
-    if (answer.ok()) return Conflict(server::CannotBeWritten(batch[i].row));
-    if (answer.failure == Failure::kConstraint)
-      return Conflict(server::WouldViolate(batch[i].row, answer.message));
-    db_.Fail(answer.failure, answer.status());
-    return false;
-  }
-  return true;
+  return WriteBatch();
 }
 
 }  // namespace assent::mariadb::internal

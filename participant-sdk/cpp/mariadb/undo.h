@@ -9,15 +9,21 @@
 
 #include <cstddef>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
 
 #include "participant-sdk/cpp/mariadb/db_impl.h"
 #include "participant-sdk/cpp/mariadb/undo_log.h"
+#include "participant-sdk/cpp/server/undo_pass.h"
 
 namespace assent::mariadb::internal {
 
-class Undo {
+struct UndoWrite {
+  std::string row;  // for people
+  std::string sql;
+};
+
+class Undo final : private server::UndoPass<Db::Impl, Answer, Shape, UndoWrite> {
  public:
   // Borrows all of them. `shapes` has one for each table of the records.
   Undo(Db::Impl& db, const std::vector<Record>& records, const Shapes& shapes);
@@ -28,35 +34,21 @@ class Undo {
 
   // False: `conflict` says what is in the way, or, where that is empty, the Db what has failed.
   bool Run();
-  const std::string& conflict() const { return conflict_; }
+  using UndoPass::conflict;
 
  private:
-  using Rows = server::UndoRows<Shape>;
-  using Moment = Rows::Moment;
-  struct Write {
-    std::string row;  // for people
-    std::string sql;
-  };
-
-  // Locks all rows, and looks whether they are as the step left them, or as they were before it.
-  bool CheckRows(Moment moment);
-  bool CheckRow(const Rows::Key& key, const Rows::Row& row, const Table& found, Moment moment);
+  void AddLook(const Shape& shape, const Key& key) override;
+  Result<server::Fields> Parse(const Shape& shape, std::string_view image) const override;
+  void AddWrite(const UndoWrite& write) override;
+  std::vector<Answer> SendWrites(std::size_t count) override;
   bool WriteAll();
-  bool WriteBatch(const std::vector<Write>& batch);
-  void AddWrite(const Record& record, std::vector<Write>& writes);
+  void TakeBack(const Record& record);
   bool Count(Written& written);
-  bool Conflict(std::string what) {
-    conflict_ = std::move(what);
-    return false;
-  }
 
-  Db::Impl& db_;
   Connection& connection_;
   const std::vector<Record>& records_;
   const Shapes& shapes_;
-  Rows rows_;
   Written own_;  // what the writes here come to
-  std::string conflict_;
 };
 
 }  // namespace assent::mariadb::internal

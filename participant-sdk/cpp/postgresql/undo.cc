@@ -6,9 +6,6 @@
 namespace assent::postgresql::internal {
 namespace {
 
-// Statements that go in one message.
-constexpr std::size_t kMaxBatchCount = 256;
-
 Param ParamOf(const std::optional<std::string>& value) {
   return value ? Param::Text(*value) : Param::Null();
 }
@@ -34,7 +31,7 @@ Fields Pick(const Fields& row, const std::vector<std::size_t>& columns) {
 }  // namespace
 
 Undo::Undo(Db::Impl& db, const std::vector<Record>& records, const Shapes& shapes)
-    : db_(db), connection_(db.connection), records_(records), shapes_(shapes) {
+    : UndoPass(db), connection_(db.connection), records_(records), shapes_(shapes) {
   for (const Record& record : records_) rows_.Follow(record, shapes_.at(record.table));
 }
 
@@ -53,48 +50,30 @@ bool Undo::Run() {
   return true;
 }
 
-bool Undo::CheckRows(Moment moment) {
-  for (auto first = rows_.rows().begin(); first != rows_.rows().end();) {
-    auto last = first;
-    std::size_t count = 0;
-    for (; last != rows_.rows().end() && count < kMaxBatchCount; ++last, ++count) {
-      const Shape& shape = *last->second.shape;
-      Params params;
-      const std::string where = WhereKey(shape, last->first.second, params);
-      connection_.Add("SELECT assent_undo_row(assent_row) FROM ONLY " + shape.shown +
-                          " AS assent_row" + where + " FOR UPDATE",
-                      std::move(params));
-    }
-    std::vector<Answer> answers;
-    if (!db_.Send(count, answers)) return false;
-    for (std::size_t i = 0; first != last; ++first, ++i) {
-      const Key& key = first->first.second;
-      if (!CheckRow(key, first->second, answers[i].table, moment)) return false;
-    }
-  }
-  return true;
+void Undo::AddLook(const Shape& shape, const Key& key) {
+  Params params;
+  const std::string where = WhereKey(shape, key, params);
+  connection_.Add("SELECT assent_undo_row(assent_row) FROM ONLY " + shape.shown + " AS assent_row" +
+                      where + " FOR UPDATE",
+                  std::move(params));
 }
 
-bool Undo::CheckRow(const Key& key, const Rows::Row& row, const Table& found, Moment moment) {
-  Fields now;
-  if (found.rows() > 0) {
-    Result<Fields> parsed = ParseRow(found.Text(0, 0));
-    if (!parsed.ok())
-      return Conflict("row " + row.shape->Describe(key) + ": " + parsed.status().message());
-    now = std::move(*parsed);
-  }
-  conflict_ = Rows::FindConflict(key, row, now, moment);
-  return conflict_.empty();
+Result<server::Fields> Undo::Parse(const Shape&, std::string_view image) const {
+  return ParseRow(image);
 }
 
-void Undo::AddWrites(const Record& record, std::vector<Write>& writes) {
+void Undo::AddWrite(const UndoWrite& write) { connection_.Add(write.sql, write.params); }
+
+std::vector<Answer> Undo::SendWrites(std::size_t count) { return connection_.QueryLast(count); }
+
+void Undo::TakeBack(const Record& record) {
   const Shape& shape = shapes_.at(record.table);
   const std::vector<std::size_t> columns =
       shape.Writable(std::max(record.before.size(), record.after.size()));
   const bool inserted = record.kind == Record::Kind::kInsert;
   const Key key = shape.KeyOf(inserted ? record.after : record.before);
   Written& own = own_[shape.oid];
-  Write write{.row = "row " + shape.Describe(key), .sql = {}, .params = {}};
+  UndoWrite write{.row = "row " + shape.Describe(key), .sql = {}, .params = {}};
   if (inserted) {
     ++own.deleted;
     write.sql = "DELETE FROM ONLY " + shape.shown + " AS assent_row";
@@ -123,7 +102,7 @@ void Undo::AddWrites(const Record& record, std::vector<Write>& writes) {
     write.sql = "UPDATE ONLY " + shape.shown + " AS assent_row SET " + changes;
     write.sql += WhereKey(shape, shape.KeyOf(record.after), write.params);
   }
-  writes.push_back(std::move(write));
+  batch_.push_back(std::move(write));
 }
 
 void Undo::FindDeleted() {
@@ -138,7 +117,7 @@ void Undo::FindDeleted() {
   }
 }
 
-void Undo::AddInOrder(std::size_t number, std::vector<Write>& writes) {
+void Undo::TakeBackInOrder(std::size_t number) {
   if (is_added_[number]) return;
   is_added_[number] = true;
   const Record& record = records_[number];
@@ -149,36 +128,17 @@ void Undo::AddInOrder(std::size_t number, std::vector<Write>& writes) {
     // The last time that it was deleted before.
     const auto& numbers = parents->second;
     const auto after = std::lower_bound(numbers.begin(), numbers.end(), number);
-    if (after != numbers.begin()) AddInOrder(*std::prev(after), writes);
+    if (after != numbers.begin()) TakeBackInOrder(*std::prev(after));
   }
-  AddWrites(record, writes);
+  TakeBack(record);
 }
 
 bool Undo::WriteAll() {
-  std::vector<Write> batch;
   for (std::size_t number = records_.size(); number-- > 0;) {
-    AddInOrder(number, batch);
-    if (batch.size() < kMaxBatchCount) continue;
-    if (!WriteBatch(batch)) return false;
-    batch.clear();
+    TakeBackInOrder(number);
+    if (!WriteFullBatch()) return false;
   }
-  return WriteBatch(batch);
-}
-
-bool Undo::WriteBatch(const std::vector<Write>& batch) {
-  if (batch.empty()) return true;
-  for (const Write& write : batch) connection_.Add(write.sql, write.params);
-  const std::vector<Answer> answers = connection_.QueryLast(batch.size());
-  for (std::size_t i = 0; i < answers.size(); ++i) {
-    const Answer& answer = answers[i];
-    if (answer.ok() && answer.table.changed() == 1) continue;
-    if (answer.ok()) return Conflict(server::CannotBeWritten(batch[i].row));
-    if (answer.failure == Failure::kConstraint)
-      return Conflict(server::WouldViolate(batch[i].row, answer.message));
-    db_.Fail(answer.failure, answer.status());
-    return false;
-  }
-  return true;
+  return WriteBatch();
 }
 
 bool Undo::CheckNothingElse(const WrittenByTable& before) {
