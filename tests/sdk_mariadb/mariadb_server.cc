@@ -82,7 +82,9 @@ Status MariaServer::Create() {
   const assent::test::Finished made = assent::test::RunToEnd(
       {.argv = Command("mariadb-install-db",
                        {"--no-defaults", "--auth-root-authentication-method=normal",
-                        "--skip-test-db", "--datadir=" + folder_ + "/data"}),
+                        "--skip-test-db", "--datadir=" + folder_ + "/data",
+                        // A server that starts deletes the temporary tables that it finds.
+                        "--tmpdir=" + folder_}),
        .directory = folder_},
       120s);
   if (made.exit_code != 0)

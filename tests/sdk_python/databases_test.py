@@ -77,6 +77,16 @@ def bank(db):
         except Exception:  # noqa: BLE001
             pass
 
+    @db.saga("stubborn")
+    def stubborn(tx, call):
+        """Takes both rows, and goes on whatever that gives."""
+        tx.execute("UPDATE account SET coins = coins - 1 WHERE name = 'ann'")
+        with contextlib.suppress(Exception):
+            tx.execute("UPDATE account SET coins = coins - 1 WHERE name = 'bob'")
+        tx.execute("INSERT INTO log VALUES ('went on')")
+        if call.text == "refuse":
+            raise assent.Refused("no coins")
+
     return db
 
 
@@ -455,7 +465,29 @@ class InMariaDB(OverMariaDB, Shared, unittest.TestCase):
     def test_a_statement_that_commits_by_itself_is_noticed(self):
         reply = self.ask(Operation.ACTION, "run", payload=b"CREATE TABLE more(x INT)")
         self.assertEqual(reply.kind, Kind.RETRY_LATER)
-        self.assertRegex(reply.reason, "has ended its transaction|SAVEPOINT assent_handler does not exist")
+        self.assertRegex(reply.reason, "the handler's transaction is gone")
+
+    def test_who_goes_on_after_a_deadlock_has_written_nothing(self):
+        """The server rolls back all of a transaction then, and what follows would be committed statement by statement, without a row."""
+        for text in (b"", b"refuse"):
+            with self.subTest(text), contextlib.closing(self.connect(self.name)) as heavier:
+                cursor = heavier.cursor()
+                for number in range(100):  # the lighter one is the server's victim
+                    cursor.execute("INSERT INTO log VALUES (%s)", (f"{number}",))
+                cursor.execute("SELECT * FROM account WHERE name = 'bob' FOR UPDATE")
+                said = []
+                asked = threading.Thread(target=lambda: said.append(self.ask(Operation.ACTION, "stubborn", payload=text)))
+                asked.start()
+                until(lambda: self.sql("SELECT 1 FROM information_schema.processlist WHERE info LIKE 'UPDATE%bob%'"))
+                cursor.execute("SELECT * FROM account WHERE name = 'ann' FOR UPDATE")
+                heavier.rollback()
+                asked.join()
+                (reply,) = said
+                self.assertEqual(reply.kind, Kind.RETRY_LATER, reply)
+                self.assertRegex(reply.reason, "the handler's transaction is gone: an error has rolled it back")
+                self.assertEqual((self.coins("ann"), self.coins("bob"), self.sql("SELECT note FROM log")), (100, 100, []))
+        self.assertEqual(self.ask(Operation.COMPENSATE, "stubborn").kind, Kind.DONE)
+        self.assertEqual(self.coins("ann"), 100)
 
 
 if __name__ == "__main__":

@@ -42,8 +42,9 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
+        # A server that starts deletes the temporary tables that it finds: those of others, where the folder is shared.
         done = subprocess.run(self._as_user(program("mariadb-install-db"), "--no-defaults", "--auth-root-authentication-method=normal",
-                                            "--skip-test-db", f"--datadir={self.folder}/data"),
+                                            "--skip-test-db", f"--datadir={self.folder}/data", f"--tmpdir={self.folder}"),
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError("mariadb-install-db: " + done.stdout + done.stderr)

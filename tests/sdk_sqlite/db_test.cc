@@ -203,6 +203,18 @@ TEST_F(DbTest, TryExecOnlyReturnsTheFailure) {
   EXPECT_EQ(Sql("SELECT count(*) FROM t"), "2");
 }
 
+// What it wrote after it would be committed by itself, without the branch's row.
+TEST_F(DbTest, WhoGoesOnAfterARollbackHasWrittenNothing) {
+  const Status status = Local([](Db& db) {
+    db.Exec("INSERT INTO t(id) VALUES(1)");
+    EXPECT_FALSE(db.TryExec("INSERT OR ROLLBACK INTO t(id) VALUES(1)").ok());
+    EXPECT_FALSE(db.TryExec("INSERT INTO t(id) VALUES(2)").ok());
+    db.Exec("INSERT INTO t(id) VALUES(3)");
+  });
+  EXPECT_EQ(status.code(), Code::kUnavailable) << status.message();
+  EXPECT_EQ(Sql("SELECT count(*) FROM t"), "0");
+}
+
 TEST_F(DbTest, OneStatementAtATimeButAsManyAsWantedInAScript) {
   EXPECT_EQ(Local([](Db& db) { db.Exec("INSERT INTO t(id) VALUES(1);  \n "); }), OkStatus());
   // The second one would have been ignored in silence.

@@ -89,6 +89,8 @@ Result<std::int64_t> Db::TryExecArgs(std::string_view sql, const Arg* args, std:
   const bool changed = sqlite3_total_changes64(connection.handle()) != before;
   const std::int64_t changes = changed ? sqlite3_changes64(connection.handle()) : 0;
   connection.Release(statement);
+  // It has rolled the local transaction back: what followed would be committed by itself.
+  if (!status.ok() && connection.idle()) impl_->Fail(status);
   if (!status.ok()) return status;
   impl_->changes = changes;
   return changes;

@@ -5,7 +5,9 @@
 //	keeper, err := assentsql.Open(ctx, db, assentsql.PostgreSQL)
 //	keeper.TCC(payment, "charge", assentsql.TCC{Try: reserve, Confirm: capture, Cancel: release})
 //
-// A handler gets the open transaction and neither commits nor rolls back. It is called at most once with effect, an undo
+// A handler gets the open transaction and neither commits nor rolls back, and returns its errors: one that goes on after an error
+// that has rolled back (a deadlock) is asked again, with nothing written. (Over SQLite what it writes then stays: an INSERT OR
+// ROLLBACK is not for handlers.) It is called at most once with effect, an undo
 // comes only after its forward operation has taken effect, and what it wrote is undone with every answer but Done. An
 // error says that nothing has happened (all of it is rolled back), and it is asked again. Only a commit whose fate is not
 // known is answered with neither yes nor no: the next question finds the row, or does not.
@@ -140,6 +142,9 @@ func (k *Keeper) Handler(h Handler) assent.Handler {
 // Tries of a local transaction that a serialisation failure or a deadlock has ended.
 const maxLocalTriesCount = 5
 
+// So long a server is waited for until the connection is closed instead.
+const giveBackTimeout = 5 * time.Second
+
 func (k *Keeper) execute(ctx context.Context, h Handler, call *assent.Call) (assent.Reply, error) {
 	if call.Protocol == assent.ProtocolTwoPhase {
 		return assent.Refused("this participant does not prepare"), nil
@@ -159,12 +164,12 @@ func again(once func() (assent.Reply, error)) (assent.Reply, error) {
 
 // once returns an error only of a commit whose fate is not known; of all others nothing is left, and it is asked again.
 func (k *Keeper) once(ctx context.Context, h Handler, call *assent.Call) (assent.Reply, error) {
-	tx, err := k.db.BeginTx(ctx, nil)
+	tx, end, err := k.begin(ctx)
 	if err != nil {
 		return assent.RetryLater("no transaction can be begun: "+err.Error(), 0), nil
 	}
-	// Also when the handler panics. The rollback's own failure ends the connection, and with it the transaction.
-	defer func() { _ = tx.Rollback() }()
+	committed := false
+	defer func() { end(committed) }() // also when the handler panics
 	reply, kept, err := k.within(ctx, tx, h, call)
 	if err != nil || !kept {
 		if isTransient(err) {
@@ -181,7 +186,49 @@ func (k *Keeper) once(ctx context.Context, h Handler, call *assent.Call) (assent
 		}
 		return assent.Reply{}, fmt.Errorf("it is not known whether the commit took effect: %w", err)
 	}
+	committed = true
 	return reply, nil
+}
+
+// begin is a local transaction, and what is to be done when it is over. A rollback's own failure ends the connection, and with it
+// the transaction.
+func (k *Keeper) begin(ctx context.Context) (*sql.Tx, func(committed bool), error) {
+	if k.dialect != MariaDB {
+		tx, err := k.db.BeginTx(ctx, nil)
+		return tx, func(bool) { _ = tx.Rollback() }, err
+	}
+	conn, err := k.db.Conn(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	// A deadlock rolls all of a transaction back, and a handler that goes on after it would commit each of its statements.
+	var tx *sql.Tx
+	if _, err = conn.ExecContext(ctx, "SET autocommit = 0"); err == nil {
+		tx, err = conn.BeginTx(ctx, nil)
+	}
+	if err != nil {
+		giveBack(conn, false)
+		return nil, nil, err
+	}
+	return tx, func(committed bool) { _ = tx.Rollback(); giveBack(conn, committed) }, nil
+}
+
+// giveBack leaves a connection as it was found. Once ctx has ended, another goroutine is at the rollback, which may not have
+// happened yet: and SET autocommit = 1 commits.
+func giveBack(conn *sql.Conn, committed bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), giveBackTimeout)
+	defer cancel()
+	var err error
+	if !committed {
+		_, err = conn.ExecContext(ctx, "ROLLBACK")
+	}
+	if err == nil {
+		_, err = conn.ExecContext(ctx, "SET autocommit = 1")
+	}
+	if err != nil {
+		drop(conn)
+	}
+	_ = conn.Close()
 }
 
 // within runs a call in tx. kept: tx is to be committed.
@@ -205,10 +252,14 @@ func (k *Keeper) within(ctx context.Context, tx *sql.Tx, h Handler, call *assent
 	if state == barrier.None {
 		return reply, false, nil
 	}
+	after := "RELEASE SAVEPOINT assent_handler"
 	if state == barrier.Refused || state == barrier.ReadOnly {
-		if _, err := tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT assent_handler"); err != nil {
-			return assent.Reply{}, false, err
-		}
+		after = "ROLLBACK TO SAVEPOINT assent_handler"
+	}
+	// Of a transaction that is gone there is no savepoint either.
+	if _, err := tx.ExecContext(ctx, after); err != nil {
+		return assent.Reply{}, false, fmt.Errorf(
+			"the handler has ended its transaction, or gone on after an error that did (a deadlock): %w", err)
 	}
 	if barrier.RoleOf(call.Operation) == barrier.Forward {
 		return reply, true, k.put(ctx, tx, call, state, reply)

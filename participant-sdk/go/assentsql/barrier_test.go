@@ -85,15 +85,21 @@ func (b *books) add(amount int) assentsql.Handler {
 	}
 }
 
+// commandOf a Saga.
+func commandOf(gid string, operation assent.Operation, action string) *assentv1.BranchCommand {
+	return &assentv1.BranchCommand{Gid: gid, BranchId: "1", Operation: operation, Protocol: assent.ProtocolSaga, Service: "shop", Action: action,
+		CoordinatorId: 7, BeganEpoch: 9}
+}
+
 // ask is one command, as it comes from a coordinator.
 func (b *books) ask(branch string, operation assent.Operation) *assentv1.BranchReply {
 	protocol, action := assent.ProtocolTCC, "reserve"
 	if operation == assent.OperationAction || operation == assent.OperationCompensate {
 		protocol, action = assent.ProtocolSaga, "pay"
 	}
-	return b.p.Execute(context.Background(), &assentv1.BranchCommand{
-		Gid: "order-1", BranchId: branch, Operation: operation, Protocol: protocol, Service: "shop", Action: action, CoordinatorId: 7, BeganEpoch: 9,
-	})
+	command := commandOf("order-1", operation, action)
+	command.BranchId, command.Protocol = branch, protocol
+	return b.p.Execute(context.Background(), command)
 }
 
 func (b *books) want(branch string, operation assent.Operation, kind assent.ReplyKind, free int) *assentv1.BranchReply {

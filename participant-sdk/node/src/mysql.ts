@@ -17,7 +17,7 @@ import { type Call, done, refused, type Reply, RetryLater, Unknown } from "./cal
 import { sentenceOf } from "./errors.js";
 import { CommitFailed, executeOn, inTwoPhases, ServerAdapter, type ServerConnection, type ServerOptions, ServerTx } from "./server-sql.js";
 import type { Action } from "./service.js";
-import { runHandler, runLocal } from "./sql.js";
+import { GONE, runHandler, runLocal } from "./sql.js";
 import { Kind, Operation } from "./words.js";
 import { XaSessions } from "./xa-sessions.js";
 
@@ -36,6 +36,7 @@ const AGAIN = [1213, 1020]; // a deadlock, a row that has changed
 const NOT_DONE = [1213, 1205, 1062, 1451, 1452]; // of a COMMIT: it has certainly not happened
 const NOT_ENDED = [1397, 1440]; // XAER_NOTA, XAER_DUPID: there is no such work, or it is another session's
 const IS_LOCKED = [1205, 3572]; // to who does not wait: MariaDB's, MySQL's
+const NO_SUCH_SAVEPOINT = [1305];
 const NO_SUCH_SESSION = [1094, 1095]; // it has ended, or is another user's
 const FORMAT = 0x4153; // of an XA id: "AS"
 /** How long one waits for who is at the same branch. */
@@ -111,10 +112,16 @@ export class MySQL extends ServerAdapter {
       if (inTwoPhases(call)) {
         return call.operation === Operation.PREPARE ? await this.#prepare(connection, action, call) : await this.#settle(connection, call);
       }
-      await connection.query(`SET SESSION innodb_lock_wait_timeout = ${LOCK_PATIENCE_S}`);
-      await connection.query("START TRANSACTION");
-      const reply = await runLocal(this.barrier(connection), action, new ServerTx(connection), call, executeOn(connection));
+      // Not START TRANSACTION: after an error that rolls back, a handler that goes on would commit each of its statements.
+      await connection.query(`SET SESSION innodb_lock_wait_timeout = ${LOCK_PATIENCE_S}, autocommit = 0`);
+      let reply: Reply;
+      try {
+        reply = await runLocal(this.barrier(connection), action, new ServerTx(connection), call, executeOn(connection));
+      } catch (error) {
+        throw NO_SUCH_SAVEPOINT.includes(numberOfError(error)) ? new Error(GONE, { cause: error }) : error;
+      }
       await this.commit(connection);
+      await connection.query("SET SESSION autocommit = 1");
       return reply;
     });
   }

@@ -13,6 +13,9 @@ export type DatabaseRow = Record<string, any>;
 /** Runs a statement, and gives its rows. */
 export type Execute = (sql: string, parameters?: readonly unknown[]) => Promise<DatabaseRow[]>;
 
+export const GONE = "the handler's transaction is gone: an error has rolled it back (a deadlock does), and the handler has gone on; or it was " +
+  "ended by a statement of the handler's (CREATE TABLE does)";
+
 /** What a handler gets: the local transaction that its writes, and the barrier's row, are committed in. It is ended for it. */
 export abstract class LocalTransaction {
   #over = false;

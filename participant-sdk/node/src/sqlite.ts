@@ -12,7 +12,7 @@ import type { Held } from "./barrier.js";
 import { type Call, Reply, replyTo } from "./call.js";
 import { ConfigError, sentenceOf } from "./errors.js";
 import { type Job, keyOf, type Resource, unknownAction } from "./service.js";
-import { BarrierTable, type DatabaseRow, type Dialect, type Execute, LocalTransaction, runLocal, SqlActions } from "./sql.js";
+import { BarrierTable, type DatabaseRow, type Dialect, type Execute, GONE, LocalTransaction, runLocal, SqlActions } from "./sql.js";
 import { Kind, type Verdict } from "./words.js";
 
 const MAX_BATCH = 64; // operations in one commit
@@ -298,7 +298,7 @@ export class SQLite extends SqlActions<SQLiteTx> implements Resource {
   }
 
   async #ownWork(own: Own): Promise<unknown> {
-    const tx = new SQLiteTx((sql) => this.#prepare(sql));
+    const tx = this.#tx();
     try {
       return await own.work(tx);
     } finally {
@@ -309,6 +309,13 @@ export class SQLite extends SqlActions<SQLiteTx> implements Resource {
   async #perform(call: Call): Promise<Reply> {
     const action = this.table.get(keyOf(call.protocol, call.action));
     if (!action) return unknownAction(call);
-    return await runLocal(this.#table, action, new SQLiteTx((sql) => this.#prepare(sql)), call, this.#execute);
+    return await runLocal(this.#table, action, this.#tx(), call, this.#execute);
+  }
+
+  #tx(): SQLiteTx {
+    return new SQLiteTx((sql) => {
+      if (!this.#db!.inTransaction) throw new Error(GONE); // what follows would be committed by itself
+      return this.#prepare(sql);
+    });
   }
 }

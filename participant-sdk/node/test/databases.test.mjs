@@ -108,6 +108,10 @@ function bank(db, mark = "?") {
     await tx.run("INSERT INTO account VALUES ('swallowed', 1)");
     await Promise.resolve().then(() => tx.all("SELECT * FROM no_such_table")).catch(() => undefined);
   });
+  db.saga("stubborn", async (tx, call) => { // goes on whatever is said to it
+    for (const sql of call.json()) await Promise.resolve().then(() => tx.run(sql)).catch(() => undefined);
+    if (call.gid.startsWith("no")) throw new assent.Refused("no coins");
+  });
   db.tcc("refuse", { try: async (tx) => {
     await tx.run("UPDATE account SET coins = 0");
     throw new assent.Refused("no coins");
@@ -325,6 +329,39 @@ function everyDatabase(kind, check, say, coins) {
   });
 }
 
+describe("MariaDB alone", () => {
+  const kind = new InMariaDB();
+  const say = asker(kind);
+  const cleanUp = [];
+  after(async () => {
+    for (const what of cleanUp) await what();
+  });
+  test("who goes on after a deadlock has written nothing", async (t) => {
+    kind.server = await startMariaDB({ after: (what) => cleanUp.push(what) });
+    if (!kind.server) return t.skip("no MariaDB is installed");
+    await kind.open();
+    const payload = JSON.stringify(["UPDATE account SET coins = coins - 1 WHERE name = 'ann'", "UPDATE account SET coins = coins - 1 WHERE name = 'bob'",
+      "INSERT INTO account VALUES ('went on', 1)"]);
+    for (const gid of ["g1", "no1"]) {
+      const heavier = await kind.pool.getConnection();
+      await heavier.query("START TRANSACTION");
+      for (let at = 0; at < 100; at += 1) await heavier.query(`INSERT INTO account VALUES ('${at}', 1)`); // the lighter one is the victim
+      await heavier.query("SELECT * FROM account WHERE name = 'bob' FOR UPDATE");
+      const asked = say(Operation.ACTION, { action: "stubborn", gid, payload });
+      await until("it waits", async () => (await kind.sql("SELECT 1 FROM information_schema.processlist WHERE info LIKE 'UPDATE%bob%'")).length > 0);
+      await heavier.query("SELECT * FROM account WHERE name = 'ann' FOR UPDATE");
+      await heavier.query("ROLLBACK");
+      heavier.release();
+      const reply = await asked;
+      assert.equal(reply.kind, Kind.RETRY_LATER, reply.reason);
+      assert.match(reply.reason, /the handler's transaction is gone: an error has rolled it back/);
+      assert.equal((await say(Operation.COMPENSATE, { action: "stubborn", gid })).kind, Kind.DONE);
+      assert.deepEqual((await kind.sql("SELECT name, coins FROM account")).map((row) => ({ ...row })), [{ name: "ann", coins: 100 }, { name: "bob", coins: 100 }]);
+    }
+    await kind.close();
+  });
+});
+
 describe("PostgreSQL alone", () => {
   const kind = new InPostgreSQL();
   const say = asker(kind);
@@ -464,6 +501,15 @@ describe("SQLite", () => {
     const next = kind.adapter();
     assert.equal(text(await say(Operation.TRY, { db: next })), "TRY ann");
     assert.equal(await coins(), 99);
+  });
+
+  check("who goes on after an error that rolls back has written nothing", async () => {
+    const payload = JSON.stringify(["UPDATE account SET coins = 1", "INSERT OR ROLLBACK INTO account VALUES ('ann', 2)", "UPDATE account SET coins = 3"]);
+    for (const gid of ["g1", "no1"]) {
+      const reply = await say(Operation.ACTION, { action: "stubborn", gid, payload });
+      assert.deepEqual([reply.kind, await coins()], [Kind.RETRY_LATER, 100], reply.reason);
+      assert.deepEqual([(await say(Operation.COMPENSATE, { action: "stubborn", gid })).kind, await coins()], [Kind.DONE, 100]);
+    }
   });
 
   check("another process that writes is waited for, and nothing else stands still meanwhile", async () => {

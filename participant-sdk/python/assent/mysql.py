@@ -23,7 +23,7 @@ from .barrier import Kept, Move, after, open_call
 from .call import Call, Reply, RetryLater, Unknown, refused
 from .server_sql import CommitFailed, Connect, ServerAdapter, in_two_phases, run, value
 from .service import Action
-from .sql import Tx, run_handler, run_local
+from .sql import GONE, Tx, run_handler, run_local
 from .words import Kind, Operation
 from .xa_sessions import Sessions, end
 
@@ -43,6 +43,7 @@ _AGAIN = (1213, 1020)  # a deadlock, a row that has changed
 _NOT_DONE = (1213, 1205, 1062, 1451, 1452)  # of a COMMIT: it has certainly not happened
 _NOT_ENDED = (1397, 1440)  # XAER_NOTA, XAER_DUPID: there is no such work, or it is another session's
 _IS_LOCKED = (1205, 3572)  # to who does not wait: MariaDB's, MySQL's
+_NO_SUCH_SAVEPOINT = (1305,)
 _NO_SUCH_SESSION = (1094, 1095)  # it has ended, or is another user's
 _FORMAT = 0x4153  # of an XA id: "AS"
 _IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
@@ -90,11 +91,14 @@ class MySQL(ServerAdapter):
         with self._branch(connection, call):
             if in_two_phases(call):
                 return self._prepare(connection, action, call) if call.operation == Operation.PREPARE else self._settle(connection, call)
-            run(connection, "START TRANSACTION").close()
-            reply = run_local(self.rows(connection), action, Tx(connection), call, lambda verb: run(connection, verb).close())
-            if not connection.server_status & _IN_TRANSACTION:
-                raise RuntimeError("the handler has ended its transaction (a statement such as CREATE TABLE does, too)")
+            # Not START TRANSACTION: after an error that rolls back, a handler that goes on would commit each of its statements.
+            run(connection, "SET autocommit = 0").close()
+            try:
+                reply = run_local(self.rows(connection), action, Tx(connection), call, lambda verb: run(connection, verb).close())
+            except Exception as error:
+                raise RuntimeError(GONE) if number(error) in _NO_SUCH_SAVEPOINT else error
             self._commit(connection)
+            run(connection, "SET autocommit = 1").close()
             return reply
 
     def _commit(self, connection: Any) -> None:
@@ -146,7 +150,7 @@ class MySQL(ServerAdapter):
         run(work, f"XA START {xid_of(call)}").close()
         reply = run_handler(action, Tx(work), call)
         if not work.server_status & _IN_TRANSACTION:
-            raise RuntimeError("the handler has ended its transaction (a statement such as CREATE TABLE does, too)")
+            raise RuntimeError(GONE)
         state = after(call, reply, wrote=reply.kind != Kind.DONE_READ_ONLY)
         if state == Kept.PREPARED:
             run(work, "INSERT INTO assent_marker VALUES (%s, %s)", (call.gid, call.branch_id)).close()

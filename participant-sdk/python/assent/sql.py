@@ -14,16 +14,22 @@ from .words import Kind, Operation, Protocol, Role, Verdict
 _ENDS_A_TRANSACTION = re.compile(r"\s*(BEGIN|START\s+TRANSACTION|COMMIT|END|ABORT|ROLLBACK(?!\s+(WORK\s+|TRANSACTION\s+)?TO\b)|PREPARE\s+TRANSACTION|XA)\b",
                                  re.IGNORECASE)
 
+GONE = ("the handler's transaction is gone: an error has rolled it back (a deadlock does), and the handler has gone on; or it was ended by a "
+        "statement of the handler's (CREATE TABLE does)")
+
 
 class Tx:
     """What a handler gets: the local transaction that its writes, and the barrier's row, are committed in. It is ended for it."""
 
-    def __init__(self, connection: Any):
-        self._connection = connection
+    def __init__(self, connection: Any, stands: Callable[[], bool] = lambda: True):
+        """`stands`: the transaction is still open. Of a database whose statements would commit by themselves after it."""
+        self._connection, self._stands = connection, stands
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         """A cursor. Placeholders are the driver's: "?" of sqlite3, "%s" of psycopg and PyMySQL."""
         refuse_ending(sql)
+        if not self._stands():
+            raise RuntimeError(GONE)
         cursor = self._connection.cursor()
         cursor.execute(sql, tuple(parameters)) if parameters else cursor.execute(sql)
         return cursor

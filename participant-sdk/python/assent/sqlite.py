@@ -190,7 +190,7 @@ class SQLite(SqlActions):
     def _one(self, one: Any) -> tuple[Any, Optional[Exception]]:
         self._db.execute("SAVEPOINT assent_one")
         try:
-            value = one.work(Tx(self._db)) if isinstance(one, _Own) else self._perform(one.call)
+            value = one.work(self._tx()) if isinstance(one, _Own) else self._perform(one.call)
         except Exception as error:  # noqa: BLE001 (a failed attempt)
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK TO SAVEPOINT assent_one")
@@ -205,4 +205,7 @@ class SQLite(SqlActions):
         action = self.table.get((call.protocol, call.action))
         if action is None:
             return retry_later(f"no action {call.protocol.short}:{call.action} is registered here")
-        return run_local(rows, action, Tx(self._db), call, self._db.execute)
+        return run_local(rows, action, self._tx(), call, self._db.execute)
+
+    def _tx(self) -> Tx:
+        return Tx(self._db, stands=lambda: self._db.in_transaction)

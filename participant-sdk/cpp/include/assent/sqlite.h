@@ -177,7 +177,8 @@ class Db {
     return ExecArgs(sql, list + 1, sizeof...(args));
   }
   // As Exec, but a failure is only returned, for code that has another idea: a constraint that said
-  // no (kFailedPrecondition), anything else (kUnavailable, kInternal).
+  // no (kFailedPrecondition), anything else (kUnavailable, kInternal). One that has rolled the
+  // local transaction back (INSERT OR ROLLBACK, a full disk) ends the handler's work all the same.
   template <typename... Args>
   Result<std::int64_t> TryExec(std::string_view sql, const Args&... args) {
     const Arg list[] = {Arg(nullptr), Arg(args)...};

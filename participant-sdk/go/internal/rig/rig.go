@@ -234,14 +234,16 @@ func OpenMariaDB(t testing.TB) *Database {
 	}
 	as := "--user=" + who.Username
 	data := filepath.Join(folder, "data")
-	install := []string{"--no-defaults", "--datadir=" + data, "--auth-root-authentication-method=normal", "--skip-test-db", as}
+	// A server that starts deletes the temporary tables that it finds: those of others, where the folder is shared.
+	temporary := "--tmpdir=" + folder
+	install := []string{"--no-defaults", "--datadir=" + data, temporary, "--auth-root-authentication-method=normal", "--skip-test-db", as}
 	if text, err := exec.Command("mariadb-install-db", install...).CombinedOutput(); err != nil {
 		t.Fatalf("mariadb-install-db: %v: %s", err, text)
 	}
 	port := freePort(t)
 	var command *exec.Cmd
 	start := func() {
-		command = exec.Command(server, "--no-defaults", as, "--datadir="+data, "--socket="+folder+"/socket",
+		command = exec.Command(server, "--no-defaults", as, "--datadir="+data, temporary, "--socket="+folder+"/socket",
 			fmt.Sprintf("--port=%d", port), "--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=1", "--skip-name-resolve")
 		command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		if err := command.Start(); err != nil {

@@ -163,8 +163,13 @@ final class Batch {
     Reply reply = Watch.over(connection, dialect, actions, call, () -> handle(action, call));
     Kept state = Barrier.stateAfter(call, reply, reply.kind() != Kind.DONE_READ_ONLY);
     if (state == Kept.NONE) return new Done(reply, false);
-    if (state == Kept.REFUSED || state == Kept.READ_ONLY) Dialect.execute(connection, "ROLLBACK TO SAVEPOINT assent_handler");
-    Dialect.execute(connection, "RELEASE SAVEPOINT assent_handler");
+    try {
+      if (state == Kept.REFUSED || state == Kept.READ_ONLY) Dialect.execute(connection, "ROLLBACK TO SAVEPOINT assent_handler");
+      Dialect.execute(connection, "RELEASE SAVEPOINT assent_handler");
+    } catch (SQLException gone) { // the savepoint, with its transaction
+      throw new SQLException("the handler has ended its transaction, or gone on after an error that did (a deadlock): "
+          + gone.getMessage(), gone.getSQLState(), gone.getErrorCode(), gone);
+    }
     if (call.operation().role() == Role.FORWARD) table.put(connection, call, state, reply);
     else table.advance(connection, call, state, reply.result());
     return new Done(reply, true);
@@ -172,7 +177,7 @@ final class Batch {
 
   /** What the handler says. Refusals and the like are answers; every other exception is thrown on. */
   Reply handle(Action<TxHandler, TxSecondHandler> action, Call call) throws Exception {
-    Tx tx = new Tx(connection);
+    Tx tx = new Tx(connection, dialect);
     IN_HANDLER.set(true);
     try {
       if (call.operation().role() == Role.FORWARD) return Reply.ofHandler(action.forward().handle(tx, call), call);

@@ -100,6 +100,20 @@ enum Dialect {
     else connection.rollback();
   }
 
+  /**
+   * After a statement of a handler that failed. Some errors of SQLite roll the transaction back, and what the handler went on
+   * to write would be committed by itself: another transaction takes it, which has no savepoint and is rolled back. The others
+   * begin one by themselves, as autocommit is off.
+   */
+  void standInForLost(Connection connection) {
+    if (this != SQLITE) return;
+    try {
+      execute(connection, "BEGIN");
+    } catch (SQLException stillThere) {
+      // There is none within another.
+    }
+  }
+
   /** Statements that make the row of a branch ours until the transaction ends, also if it is not there yet. */
   String claim() {
     String insert = "INSERT INTO assent_barrier(gid, branch_id, protocol, action, state, kind, result, reason,"

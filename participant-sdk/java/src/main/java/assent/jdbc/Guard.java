@@ -22,11 +22,13 @@ final class Guard {
   private static final Set<String> REFUSED = Set.of("commit", "abort", "setAutoCommit", "setTransactionIsolation");
 
   private final Connection raw;
+  private final Dialect dialect;
   private final Connection guarded;
   private volatile boolean isOver;
 
-  Guard(Connection raw) {
+  Guard(Connection raw, Dialect dialect) {
     this.raw = raw;
+    this.dialect = dialect;
     guarded = proxy(Connection.class, this::onConnection);
   }
 
@@ -63,10 +65,11 @@ final class Guard {
     });
   }
 
-  private static Object invoke(Object target, Method method, Object[] arguments) throws Throwable {
+  private Object invoke(Object target, Method method, Object[] arguments) throws Throwable {
     try {
       return method.invoke(target, arguments);
     } catch (InvocationTargetException thrown) {
+      if (thrown.getCause() instanceof SQLException) dialect.standInForLost(raw);
       throw thrown.getCause();
     }
   }

@@ -232,7 +232,7 @@ public final class JdbcBarrier extends Actions<TxHandler, TxSecondHandler> imple
     try (Connection connection = source.getConnection()) {
       dialect.open(connection);
       dialect.begin(connection);
-      Tx tx = new Tx(connection);
+      Tx tx = new Tx(connection, dialect);
       try {
         T value = work.run(connection, tx);
         tx.end();

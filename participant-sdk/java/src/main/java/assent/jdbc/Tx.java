@@ -19,8 +19,8 @@ import java.util.Optional;
 public final class Tx {
   private final Guard guard;
 
-  Tx(Connection connection) {
-    guard = new Guard(connection);
+  Tx(Connection connection, Dialect dialect) {
+    guard = new Guard(connection, dialect);
   }
 
   /** How many rows it has changed. */

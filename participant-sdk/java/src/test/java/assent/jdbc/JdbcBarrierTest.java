@@ -66,6 +66,12 @@ class JdbcBarrierTest {
       assertThrows(IllegalStateException.class, () -> db.transaction(own -> 1));
       return Reply.done();
     });
+    db.saga("stubborn").onAction((tx, call) -> { // goes on after an error
+      tx.run("INSERT INTO notes VALUES('before')");
+      assertThrows(SQLException.class, () -> tx.run(call.text()));
+      tx.run("INSERT INTO notes VALUES('went on')");
+      return call.gid().startsWith("no") ? Reply.refused("no") : Reply.done();
+    });
     db.start();
     return db;
   }
@@ -168,6 +174,17 @@ class JdbcBarrierTest {
     }
   }
 
+  /** Nothing of a handler that goes on after an error that has rolled all of it back, whatever it answers. */
+  private static void leavesNothing(JdbcBarrier db, String gid, String payload) throws Exception {
+    List<String> before = words(db);
+    Reply reply = asked(db, Call.of(gid, "1", Operation.ACTION, "stubborn", payload.getBytes()));
+    assertEquals(Kind.RETRY_LATER, reply.kind(), reply.reason());
+    assertTrue(reply.reason().contains("gone on after an error that did"), reply.reason());
+    assertEquals(before, words(db));
+    assertEquals(Kind.DONE, asked(db, Call.of(gid, "1", Operation.COMPENSATE, "stubborn", new byte[0])).kind());
+    assertEquals(before, words(db));
+  }
+
   /** The next commit is carried out, and its answer lost, by whatever method it is asked for. */
   private static DataSource losing(DataSource source, AtomicBoolean isLosing) {
     After after = new After() {
@@ -208,6 +225,51 @@ class JdbcBarrierTest {
   void sqlite(@TempDir Path folder) throws Exception {
     losesACommit(fileOf(folder.resolve("notes.db")));
     keepsTheContract(fileOf(folder.resolve("notes.db")));
+  }
+
+  @Test
+  void sqliteRollsBackByItself(@TempDir Path folder) throws Exception {
+    JdbcBarrier db = notes(fileOf(folder.resolve("notes.db")), new AtomicInteger());
+    for (String gid : List.of("g1", "no1")) leavesNothing(db, gid, "INSERT OR ROLLBACK INTO notes VALUES('before')");
+    // Among others that share the commit.
+    List<CompletableFuture<Reply>> answers = new ArrayList<>();
+    for (int at = 0; at < 20; at++) answers.add(ask(db, call("o" + at, Operation.TRY, "other" + at)));
+    leavesNothing(db, "g2", "INSERT OR ROLLBACK INTO notes VALUES('before')");
+    for (CompletableFuture<Reply> answer : answers) assertEquals(Kind.DONE, answer.get(30, TimeUnit.SECONDS).kind());
+    assertEquals(20, words(db).size());
+    db.close();
+  }
+
+  @Test
+  void aDeadlockRollsBackAll() throws Exception {
+    try (Rig.Server server = Rig.Server.mariadb()) {
+      assumeTrue(server.url != null, "there is no MariaDB on this machine");
+      DataSource source = new MariaDbDataSource(server.url);
+      JdbcBarrier db = notes(source, new AtomicInteger());
+      for (String gid : List.of("g1", "no1")) {
+        try (Connection heavier = source.getConnection(); Connection look = source.getConnection()) {
+          heavier.setAutoCommit(false);
+          for (int at = 0; at < 100; at++) Dialect.execute(heavier, "INSERT INTO notes VALUES('" + at + "')"); // the lighter is the victim
+          CompletableFuture<Void> meets = CompletableFuture.runAsync(() -> meet(heavier, look));
+          leavesNothing(db, gid, "INSERT INTO notes VALUES('7')");
+          meets.get(30, TimeUnit.SECONDS);
+        }
+      }
+      db.close();
+    }
+  }
+
+  /** Once the handler waits for this one's row, this one wants the handler's. */
+  private static void meet(Connection heavier, Connection look) {
+    String waits = "SELECT 1 FROM information_schema.processlist WHERE info LIKE 'INSERT%7%' AND id <> CONNECTION_ID()";
+    try (Statement statement = look.createStatement()) {
+      long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
+      while (!statement.executeQuery(waits).next()) assertTrue(System.nanoTime() < end, "the handler does not wait");
+      Dialect.execute(heavier, "INSERT INTO notes VALUES('before')");
+      heavier.rollback();
+    } catch (SQLException failed) {
+      throw new IllegalStateException(failed);
+    }
   }
 
   @Test
