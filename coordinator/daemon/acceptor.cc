@@ -41,8 +41,15 @@ constexpr std::string_view kSpeaksTls =
     "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 55\r\n"
     "Connection: close\r\n\r\nThis port speaks TLS alone: dial it with TLS, and a CA\n";
 
+uid_t UserOf(int descriptor) {
+  ucred who{};
+  socklen_t size = sizeof who;
+  return ::getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 ? who.uid : uid_t(-1);
+}
+
 // What counts as one peer. A machine has many IPv6 addresses, but seldom more than one network.
-std::string AddressOf(const sockaddr_storage& peer) {
+std::string AddressOf(int descriptor, const sockaddr_storage& peer) {
+  if (peer.ss_family == AF_UNIX) return "unix:" + std::to_string(UserOf(descriptor));
   if (peer.ss_family == AF_INET) {
     const auto& v4 = reinterpret_cast<const sockaddr_in&>(peer).sin_addr;
     return {reinterpret_cast<const char*>(&v4), sizeof v4};
@@ -56,9 +63,10 @@ std::string AddressOf(const sockaddr_storage& peer) {
   return {bytes, kNetworkBytes};
 }
 
-// As gRPC names it. Empty of a Unix socket, and of an address with a scope, whose name is not ours
-// to know: the machine's own, and its network's.
-std::string NameOf(const sockaddr_storage& peer) {
+// As gRPC names it: of a Unix socket its user alone (unix_peer.cc). Empty of an address with a
+// scope, whose name is not ours to know: the machine's own, and its network's.
+std::string NameOf(int descriptor, const sockaddr_storage& peer) {
+  if (peer.ss_family == AF_UNIX) return AddressOf(descriptor, peer);
   std::array<char, INET6_ADDRSTRLEN> text{};
   const auto port_of = [](in_port_t port) { return ":" + std::to_string(ntohs(port)); };
   if (peer.ss_family == AF_INET) {
@@ -243,12 +251,26 @@ std::size_t Acceptor::CountOf(const std::string& address) const {
 }
 
 bool Acceptor::EvictStranger(const std::string* address) {
+  return EvictStranger(kStrangerGrace, strangers_.size(), [&](const Connection& stranger) {
+    return address == nullptr || stranger.address == *address;
+  });
+}
+
+bool Acceptor::EvictOneOfMany(const std::string& newcomer) {
+  const std::size_t enough = CountOf(newcomer) + 1;
+  return EvictStranger(kCrowdGrace, kCrowdLookedAtCount, [&](const Connection& stranger) {
+    return CountOf(stranger.address) > enough;
+  });
+}
+
+bool Acceptor::EvictStranger(std::chrono::milliseconds grace, std::size_t looked_at,
+                             const std::function<bool(const Connection&)>& is_one) {
   const auto now = Clock::now();
-  for (auto next = strangers_.begin(); next != strangers_.end();) {
+  for (auto next = strangers_.begin(); next != strangers_.end() && looked_at > 0; --looked_at) {
     const auto [descriptor, since] = (next++)->second;
-    if (now - since < kStrangerGrace) return false;  // and so are the others
+    if (now - since < grace) return false;  // and so are the others
     const auto found = connections_.find(descriptor);
-    if (address != nullptr && found->second.address != *address) continue;
+    if (!is_one(found->second)) continue;
     if (!options_.guard->strangers().Has(found->second.peer)) continue;
     EndStranger(descriptor);
     return true;
@@ -256,13 +278,19 @@ bool Acceptor::EvictStranger(const std::string* address) {
   return false;
 }
 
-// gRPC sees that it has ended, and closes it. To connect to nobody resets a connection, with all
-// that it has sent; what is shut down is read for as long as its peer sends.
+// gRPC sees that it has ended, and closes it. To connect to nobody resets a connection of TCP, with
+// all that it has sent; what is shut down is read for as long as its peer sends.
 void Acceptor::EndStranger(int descriptor) {
   ++turned_away_.strangers;
+  const Connection& stranger = connections_[descriptor];
   const sockaddr nobody{AF_UNSPEC, {}};
-  if (InodeOf(descriptor) == connections_[descriptor].inode)
+  if (InodeOf(descriptor) != stranger.inode) {
+    // It has ended by itself.
+  } else if (stranger.is_tcp) {
     (void)::connect(descriptor, &nobody, sizeof nobody);
+  } else {
+    (void)::shutdown(descriptor, SHUT_RDWR);
+  }
   Forget(descriptor);
 }
 
@@ -295,14 +323,15 @@ void Acceptor::LookAtStrangers() {
 bool Acceptor::MakeRoom(const std::string& address) {
   const std::size_t all = max_count_;
   const std::size_t own = max_per_address_count_;
-  const bool is_own_full = !address.empty() && CountOf(address) >= own;
+  const bool is_own_full = CountOf(address) >= own;
   if (is_own_full || connections_.size() >= all) SweepAtALimit();
   if (is_own_full && CountOf(address) >= own && !EvictSilent(&address) &&
       !EvictStranger(&address)) {
     ++turned_away_.by_address;
     return false;
   }
-  if (connections_.size() >= all && !EvictSilent(nullptr) && !EvictStranger(nullptr)) {
+  if (connections_.size() >= all && !EvictSilent(nullptr) && !EvictStranger(nullptr) &&
+      !EvictOneOfMany(address)) {
     ++turned_away_.in_all;
     return false;
   }
@@ -314,16 +343,19 @@ bool Acceptor::MakeRoom(const std::string& address) {
 // not speak HTTP/2. The log tells.
 void Acceptor::Arrived(int descriptor, const sockaddr_storage& peer) {
   Forget(descriptor);  // whoever had this number has closed
-  std::string address = AddressOf(peer);
+  std::string address = AddressOf(descriptor, peer);
   if (!MakeRoom(address)) {
     ::close(descriptor);
     return;
   }
-  if (!address.empty()) ++by_address_[address];
+  ++by_address_[address];
   const std::uint64_t key = next_silent_++;
   silent_[key] = {descriptor, Clock::now()};
-  connections_[descriptor] = {std::move(address), InodeOf(descriptor), key, 0,
-                              options_.guard == nullptr ? "" : NameOf(peer)};
+  connections_[descriptor] = {.address = std::move(address),
+                              .is_tcp = peer.ss_family != AF_UNIX,
+                              .inode = InodeOf(descriptor),
+                              .silent = key,
+                              .peer = options_.guard == nullptr ? "" : NameOf(descriptor, peer)};
   epoll_event event{EPOLLIN | EPOLLRDHUP, {.fd = descriptor}};
   ::epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event);
 }
@@ -339,7 +371,7 @@ bool Acceptor::Spoke(int descriptor) {
     Close(descriptor);
     return true;
   }
-  if (options_.tls && !found->second.address.empty() && !tls::IsHandshake(byte)) {
+  if (options_.tls && found->second.is_tcp && !tls::IsHandshake(byte)) {
     TellOfTls(descriptor);
     return true;
   }
@@ -371,7 +403,7 @@ void Acceptor::Forget(int descriptor) {
   if (connection.silent != 0) silent_.erase(connection.silent);
   if (connection.stranger != 0) {
     strangers_.erase(connection.stranger);
-    options_.guard->strangers().Remove(connection.peer);
+    options_.guard->strangers().Ended(connection.peer);
   }
   const auto count = by_address_.find(connection.address);
   if (count != by_address_.end() && --count->second == 0) by_address_.erase(count);

@@ -26,9 +26,9 @@
 namespace assent::daemon {
 
 struct AcceptorOptions {
-  // Connections in all, and from one address (an IPv6 network of 64 bits counts as one; Unix
-  // sockets have none; 0: half of all). Who comes then takes the place of the one that has been
-  // silent longest, or is turned away.
+  // Connections in all, and from one address (an IPv6 network of 64 bits counts as one, and so does
+  // each user of a Unix socket; 0: half of all). Who comes then takes the place of the one that has
+  // been silent longest, or is turned away.
   std::size_t max_connections_count = 12'000;
   std::size_t max_connections_per_address_count = 0;
   // Whoever comes over TCP begins TLS with his first byte, or is told so and turned away.
@@ -39,14 +39,19 @@ struct AcceptorOptions {
   security::Guard* guard = nullptr;
 };
 
-// Of strangers: connections by TCP, where somebody is asked who he is, that have had no call
-// admitted. gRPC keeps what they send until it knows what it is, some of it without counting. So
-// one that has sent more than its share is ended, as is the one that has sent most when all
-// together have sent more than theirs; and at a limit on connections the oldest of them makes room.
+// Of strangers: connections, where somebody is asked who he is, that have had no call admitted (of
+// a Unix socket those of a user who has had none). gRPC keeps what they send until it knows what it
+// is, some of it without counting. So one by TCP that has sent more than its share is ended, as is
+// the one that has sent most when all together have sent more than theirs; and at a limit on
+// connections the oldest of them makes room.
 inline constexpr std::uint64_t kMaxStrangerBytes = std::uint64_t{64} << 20;
 inline constexpr std::uint64_t kMaxStrangersBytes = std::uint64_t{256} << 20;
-// So long a connection may take until its first call is admitted before it makes room for others.
+// So long a connection may take until its first call is admitted before it makes room for others;
+// and where its address has more of them than the one that comes. So many, the oldest, are looked
+// at for that.
 inline constexpr std::chrono::milliseconds kStrangerGrace{10'000};
+inline constexpr std::chrono::milliseconds kCrowdGrace{1'000};
+inline constexpr std::size_t kCrowdLookedAtCount = 256;
 
 // So that peers cannot take the descriptors that the log, libraries and dialled participants need.
 // Raises the limit on open files as far as this process may, and lowers the options to what it
@@ -70,7 +75,8 @@ class Acceptor {
  private:
   using Clock = std::chrono::steady_clock;
   struct Connection {
-    std::string address;         // empty: has none
+    std::string address;
+    bool is_tcp = false;         // else by a Unix socket
     ino_t inode = 0;             // a descriptor with another one is another socket
     std::uint64_t silent = 0;    // its key in silent_; 0: handed over
     std::uint64_t stranger = 0;  // its key in strangers_; 0: none, or not handed over yet
@@ -102,6 +108,10 @@ class Acceptor {
   bool EvictSilent(const std::string* address);
   // The oldest stranger, of this address or of any.
   bool EvictStranger(const std::string* address);
+  // One of an address that has more connections than this one would have with one more.
+  bool EvictOneOfMany(const std::string& newcomer);
+  bool EvictStranger(std::chrono::milliseconds grace, std::size_t looked_at,
+                     const std::function<bool(const Connection&)>& is_one);
   void LookAtStrangers();
   void EndStranger(int descriptor);
   bool Spoke(int descriptor);

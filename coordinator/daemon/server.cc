@@ -412,7 +412,7 @@ std::string Server::Reload(const Config& config) {
   NoteReload(*parts_->audit, "settings", OkStatus());
   const Status rules = ReloadRules(config, parts_->guard);
   if (!config.auth_rules.empty()) NoteReload(*parts_->audit, "rules and tokens", rules);
-  if (!rules.ok()) note("rules");
+  if (!rules.ok()) note("rules or tokens");
   const Status keys = parts_->sealing.Reload(config);
   if (!config.encryption_keys.empty()) NoteReload(*parts_->audit, "encryption keys", keys);
   if (!keys.ok()) note("encryption-keys");

@@ -120,7 +120,7 @@ Result<service::Caller> Admit(grpc::CallbackServerContext& context, security::Gu
     return Refused(*guard, *visitor, caller, call, may);
   }
   Name(*std::move(visitor), caller);
-  guard->strangers().Remove(caller.connection);
+  guard->strangers().Admitted(caller.connection);
   return caller;
 }
 

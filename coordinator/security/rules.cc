@@ -1,7 +1,10 @@
 #include "coordinator/security/rules.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
+#include <limits>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -157,6 +160,14 @@ Status CheckIsNew(const std::deque<Limit>& limits, const Limit& limit) {
                          ": make one line of both");
 }
 
+// As the system writes it. Its highest number is nobody's.
+bool IsUserId(std::string_view text) {
+  std::uint32_t uid = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), uid);
+  return error == std::errc() && end == text.data() + text.size() &&
+         (text == "0" || text.front() != '0') && uid != std::numeric_limits<std::uint32_t>::max();
+}
+
 }  // namespace
 
 Status CheckIdentity(std::string_view identity) {
@@ -165,10 +176,8 @@ Status CheckIdentity(std::string_view identity) {
     return InvalidArgument("an identity has at most " + std::to_string(limits::kMaxIdentityBytes) +
                            " bytes");
   }
-  if (identity.starts_with(kUnixUser) && !identity.starts_with("unix://")) {
-    const std::string_view uid = identity.substr(kUnixUser.size());
-    const bool number = !uid.empty() && uid.find_first_not_of("0123456789") == uid.npos;
-    if (number && (uid == "0" || uid.front() != '0')) return OkStatus();
+  if (identity.starts_with(kUnixUser)) {
+    if (IsUserId(identity.substr(kUnixUser.size()))) return OkStatus();
     return InvalidArgument(Quoted(identity) +
                            " is no identity: unix:UID takes the number that `id -u` says, and unix "
                            "alone is everybody who gets to the socket");

@@ -214,6 +214,11 @@ TEST_F(ConnectionTest, TheRetryHintIsSaid) {
   EXPECT_EQ("queue is full; try again in 250 ms", GetStatus().message());
   coordinator.retry_after_ms = "soon";
   EXPECT_EQ("queue is full", GetStatus().message());
+  coordinator.answer =
+      grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "queue is full: try again later");
+  EXPECT_EQ("queue is full: try again later", GetStatus().message());
+  coordinator.retry_after_ms = "250";
+  EXPECT_EQ("queue is full; try again in 250 ms", GetStatus().message()) << "once";
 }
 
 TEST_F(ConnectionTest, TimeoutOfAQuestionAndOfADeed) {

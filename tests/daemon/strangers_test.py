@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 """Connections on which nobody has shown who he is, with rules: they make room, and what they send is bounded, and no others' is."""
 
+import contextlib
 import os
 import re
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -25,6 +27,13 @@ GO_ON = b"\0\x3f\xf0\x09\0\0\0\0\1" + (b"\0\3x-a\x7f\xa1\x1e" + b"b" * 4000) * 4
 GO_ON = (len(GO_ON) - 9).to_bytes(3, "big") + GO_ON[3:]
 
 
+def established(daemon):
+    """Its connections."""
+    port = int(daemon.endpoint.rsplit(":", 1)[1])
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        return [line for line in table if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "01"]
+
+
 class Strangers(unittest.TestCase):
     def serve(self, *flags):
         folder = self.enterContext(tempfile.TemporaryDirectory())
@@ -35,9 +44,9 @@ class Strangers(unittest.TestCase):
                                     text=True, timeout=60).stdout.strip()
         self.daemon = self.enterContext(Assentd("--auth-rules", rules, "--auth-tokens", tokens, *flags)).ready()
 
-    def stranger(self):
+    def stranger(self, address="127.0.0.1"):
         host, port = self.daemon.endpoint.rsplit(":", 1)
-        connected = socket.create_connection((host, int(port)), timeout=60)
+        connected = socket.create_connection((host, int(port)), timeout=60, source_address=(address, 0))
         self.addCleanup(connected.close)
         connected.sendall(PREFACE)
         return connected
@@ -74,6 +83,32 @@ class Strangers(unittest.TestCase):
         self.assertEqual(1, sum(map(self.is_ended, strangers)))
         self.ask(known, timeout=5)
         until(lambda: re.search(r"event=connections_turned_away .* strangers=1 ", self.daemon.log()))
+
+    def test_who_has_many_and_comes_again_at_once_keeps_nobody_out(self):
+        """From two addresses they had all of the places, and whoever was ended had one again before anybody else."""
+        self.serve("--max-connections", "12", "--max-connections-per-address", "6")
+        stop = threading.Event()
+
+        def crowd(address):
+            while not stop.is_set():
+                with contextlib.suppress(OSError), contextlib.closing(self.stranger(address)) as connected:
+                    connected.settimeout(0.2)
+                    while not stop.is_set():
+                        with contextlib.suppress(TimeoutError):
+                            if not connected.recv(65536):
+                                break
+                time.sleep(0.01)  # tidy: allow(sleep) it is turned away most of the time
+
+        crowds = [threading.Thread(target=crowd, args=(f"127.0.0.{2 + number % 2}",)) for number in range(12)]
+        self.addCleanup(lambda: [one.join() for one in crowds])
+        self.addCleanup(stop.set)
+        for one in crowds:
+            one.start()
+        until(lambda: len(established(self.daemon)) >= 12)
+        for _ in range(4):  # and who is in stays in
+            came = time.monotonic()
+            self.ask(self.client())
+            self.assertLess(time.monotonic() - came, GRACE_SECONDS / 2)
 
     def test_what_one_sends_is_bounded(self):
         self.serve()

@@ -31,6 +31,21 @@ for name in range(1000):
     for pair in ((one, other), (other, one)):
         threading.Thread(target=copy, args=pair, daemon=True).start()
 """
+# Says how many of twenty connections stay, and keeps them until it is told to end.
+CROWD = """
+import select, socket, sys
+crowd = [socket.socket(socket.AF_UNIX) for _ in range(20)]
+for one in crowd:
+    one.connect(sys.argv[1])
+    try: one.sendall(b"PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n" + b"\\0\\0\\0\\4\\0\\0\\0\\0\\0")
+    except OSError: pass
+stay = 0
+for one in crowd:
+    try: stay += bool(one.recv(1))  # its SETTINGS; or the end
+    except OSError: pass
+print(stay, "of 20", flush=True)
+sys.stdin.read()
+"""
 
 
 class Users(unittest.TestCase):
@@ -40,10 +55,10 @@ class Users(unittest.TestCase):
         self.path = os.path.join(self.folder, "socket")
         self.rules = os.path.join(self.folder, "rules")
 
-    def serve(self, *lines):
+    def serve(self, *lines, flags=()):
         with open(self.rules, "w", encoding="utf-8") as rules:
             rules.write("".join(line + "\n" for line in lines))
-        daemon = self.enterContext(Assentd("--auth-rules", self.rules, listen="unix:" + self.path)).ready()
+        daemon = self.enterContext(Assentd("--auth-rules", self.rules, *flags, listen="unix:" + self.path)).ready()
         os.chmod(self.path, 0o777)
         return daemon
 
@@ -84,6 +99,30 @@ class Users(unittest.TestCase):
         self.ctl("stats", user=NOBODY)
         self.ctl("backup", "/tmp/nowhere", user=NOBODY, code=6)
         self.ctl("stats", user=NOBODY - 1, code=6)
+
+    @unittest.skipIf(os.getuid(), "needs root, to be somebody else")
+    def test_one_user_does_not_take_all_connections(self):
+        """Half of them, as any address."""
+        daemon = self.serve("allow unix:0 as admin", flags=("--max-connections", "8"))
+        crowd = subprocess.Popen([sys.executable, "-B", "-c", CROWD, self.path], user=NOBODY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(crowd.wait)
+        self.addCleanup(crowd.kill)
+        self.addCleanup(crowd.stdin.close)
+        self.addCleanup(crowd.stdout.close)
+        self.assertEqual("4 of 20\n", crowd.stdout.readline())
+        self.ctl("stats")
+        self.assertRegex(daemon.log(), "event=connections_turned_away in_all=0 by_address=1")
+
+    @unittest.skipIf(os.getuid(), "needs root, to be somebody else")
+    def test_a_user_without_a_role_makes_room(self):
+        self.serve("allow unix:0 as admin", flags=("--max-connections", "8", "--max-connections-per-address", "8"))
+        crowd = subprocess.Popen([sys.executable, "-B", "-c", CROWD, self.path], user=NOBODY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(crowd.wait)
+        self.addCleanup(crowd.kill)
+        self.addCleanup(crowd.stdin.close)
+        self.addCleanup(crowd.stdout.close)
+        self.assertEqual("8 of 20\n", crowd.stdout.readline())
+        self.ctl("--timeout", "30s", "stats")
 
     @unittest.skipIf(os.getuid(), "needs root, to be somebody else")
     def test_the_name_of_a_clients_socket_is_not_believed(self):

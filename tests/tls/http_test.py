@@ -226,6 +226,7 @@ class Certs(CtlTest):
         self.assertIn("--renew puts a new one in its place; nothing was made", said)
         self.assertFalse(os.path.exists(f"{folder}/new.pem"))
         self.expect(0, "certs", "add", folder, "--operator", "ann", "--renew")
+        self.expect(0, "certs", "add", folder, "--unary", "bank=bank.shop", "--coordinator", "second", "--host", "10.0.0.2", "--renew")
         changed = {name for name, text in before.items() if read(f"{folder}/{name}") != text}
         self.assertEqual({"ann.pem", "ann.key"}, changed)
         self.expect(0, *ann)
@@ -236,7 +237,10 @@ class Certs(CtlTest):
         write(f"{other}/ca.key", read(f"{folder}/ann.key"))
         write(place.path("no-ca.pem"), "x")
         for code, says, where, arguments in (
-                (2, "say its --host again", folder, ("--coordinator", "second", "--renew")),
+                (2, "second.pem is for DNS:coordinator.shop, IP:10.0.0.2, URI:spiffe://shop/second; ", folder, ("--coordinator", "second", "--renew")),
+                (2, "bank.pem is for DNS:bank.shop, URI:spiffe://shop/bank; ", folder, ("--service", "bank", "--operator", "ann", "--renew")),
+                (2, "would make one for DNS:h, URI:spiffe://shop/bank: ", folder, ("--unary", "bank=h", "--renew")),
+                (2, "would make one for URI:spiffe://else/ann: ", folder, ("--operator", "ann", "--domain", "else", "--renew")),
                 (2, "not there to be renewed; nothing was made", folder, ("--service", "ghost", "--renew")),
                 (2, "for whom?", folder, ()), (2, "--host is a coordinator's", folder, ("--service", "x", "--host", "h")),
                 (2, "there twice, or taken", folder, ("--service", "ca")), (2, "not that of its certificate", other, ("--service", "x")),

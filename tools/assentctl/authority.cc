@@ -1,5 +1,7 @@
 #include "tools/assentctl/authority.h"
 
+#include <algorithm>
+#include <array>
 #include <utility>
 
 #include <arpa/inet.h>
@@ -25,6 +27,7 @@ struct Free {
   void operator()(EVP_PKEY* p) const { EVP_PKEY_free(p); }
   void operator()(X509* p) const { X509_free(p); }
   void operator()(X509_EXTENSION* p) const { X509_EXTENSION_free(p); }
+  void operator()(GENERAL_NAMES* p) const { GENERAL_NAMES_free(p); }
 };
 template <typename T>
 using Owned = std::unique_ptr<T, Free>;
@@ -69,11 +72,23 @@ bool IsAddress(const std::string& host) {
          ::inet_pton(AF_INET6, host.c_str(), &ignored) == 1;
 }
 
-std::string NamesOf(const Subject& subject) {
-  std::string names = "URI:" + subject.uri;
-  for (const std::string& host : subject.hosts)
-    names += (IsAddress(host) ? ",IP:" : ",DNS:") + host;
-  return names;
+std::string Joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ",") + name;
+  return text;
+}
+
+std::string TextOf(const ASN1_STRING* text) {
+  return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+          static_cast<std::size_t>(ASN1_STRING_length(text))};
+}
+
+std::string AddressIn(const ASN1_STRING* bytes) {
+  constexpr int kV4Bytes = 4;
+  const int family = ASN1_STRING_length(bytes) == kV4Bytes ? AF_INET : AF_INET6;
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  ::inet_ntop(family, ASN1_STRING_get0_data(bytes), text.data(), text.size());
+  return text.data();
 }
 
 // Whoever keeps the CA's key with a password is not asked for it on some terminal.
@@ -84,8 +99,7 @@ std::string CommonNameOf(X509* certificate) {
   const int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
   if (at < 0) return {};
   const ASN1_STRING* const text = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at));
-  return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
-          static_cast<std::size_t>(ASN1_STRING_length(text))};
+  return TextOf(text);
 }
 
 // What a CA's and every other certificate have in common; not signed yet. nullptr: it failed.
@@ -109,6 +123,32 @@ Result<Issued> Written(X509* certificate, EVP_PKEY* key) {
 }
 
 }  // namespace
+
+std::vector<std::string> NamesOf(const Subject& subject) {
+  std::vector<std::string> names{"URI:" + subject.uri};
+  for (const std::string& host : subject.hosts)
+    names.push_back((IsAddress(host) ? "IP:" : "DNS:") + host);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::vector<std::string> NamesIn(const std::string& certificate) {
+  const Owned<BIO> in(BIO_new_mem_buf(certificate.data(), static_cast<int>(certificate.size())));
+  const Owned<X509> read(PEM_read_bio_X509(in.get(), nullptr, RefusePassword, nullptr));
+  ERR_clear_error();
+  if (!read) return {};
+  const Owned<GENERAL_NAMES> found(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(read.get(), NID_subject_alt_name, nullptr, nullptr)));
+  std::vector<std::string> names;
+  for (int at = 0; at < sk_GENERAL_NAME_num(found.get()); ++at) {
+    const GENERAL_NAME* const name = sk_GENERAL_NAME_value(found.get(), at);
+    if (name->type == GEN_URI) names.push_back("URI:" + TextOf(name->d.ia5));
+    if (name->type == GEN_DNS) names.push_back("DNS:" + TextOf(name->d.ia5));
+    if (name->type == GEN_IPADD) names.push_back("IP:" + AddressIn(name->d.ip));
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
 
 struct Authority::Keys {
   Owned<EVP_PKEY> key;
@@ -173,7 +213,7 @@ Result<Issued> Authority::Issue(const Subject& subject, int days) {
                                  subject.is_dialled ? "serverAuth,clientAuth" : "clientAuth") &&
                     AddExtension(made.get(), ca, NID_subject_key_identifier, "hash") &&
                     AddExtension(made.get(), ca, NID_authority_key_identifier, "keyid") &&
-                    AddExtension(made.get(), ca, NID_subject_alt_name, NamesOf(subject)) &&
+                    AddExtension(made.get(), ca, NID_subject_alt_name, Joined(NamesOf(subject))) &&
                     X509_sign(made.get(), keys_->key.get(), EVP_sha256()) > 0;
   return done ? Written(made.get(), key.get()) : Failed();
 }

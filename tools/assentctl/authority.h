@@ -24,6 +24,11 @@ struct Subject {
   bool is_dialled = false;         // also as a server
 };
 
+// "URI:spiffe://shop/payment", "DNS:localhost", "IP:127.0.0.1", in order: whom it is for, and whom
+// one in PEM is for. None if that cannot be read.
+std::vector<std::string> NamesOf(const Subject& subject);
+std::vector<std::string> NamesIn(const std::string& certificate);
+
 // ECDSA on P-256, SHA-256.
 class Authority {
  public:

@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 #include <sstream>
+#include <string_view>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -42,6 +43,15 @@ std::string RetryHint(const grpc::ClientContext& context) {
   const Result<std::int64_t> ms =
       ParseDuration(std::string(found->second.data(), found->second.size()) + "ms");
   return ms.ok() ? "; try again in " + FormatDuration(ms.value()) : "";
+}
+
+// When, instead of "later".
+std::string WithRetryHint(std::string text, const grpc::ClientContext& context) {
+  constexpr std::string_view kLater = "try again later";
+  const std::string hint = RetryHint(context);
+  if (!hint.empty() && text.ends_with(kLater) && text.size() > kLater.size() + 2)
+    text.resize(text.size() - kLater.size() - 2);  // and "; " or ": " before it
+  return text + hint;
 }
 
 // The coordinator itself says it, of another that it could not ask.
@@ -377,7 +387,7 @@ class GrpcService final : public Service {
     const std::string& message = status.error_message();
     const Code code = CodeOf(status.error_code());
     std::string text =
-        (message.empty() ? std::string(CodeName(code)) : message) + RetryHint(context);
+        WithRetryHint(message.empty() ? std::string(CodeName(code)) : message, context);
     if (IsAnswer(code)) return Status(code, text);
     if (code == Code::kDeadlineExceeded) {
       text = Endpoint() + " gave no answer within --timeout";

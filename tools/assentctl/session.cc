@@ -11,9 +11,9 @@ const char* Hint(Code code) {
     case Code::kNotFound: return "`assentctl list --all` shows what is kept";
     case Code::kPermissionDenied: return "ask for the role that this needs";
     case Code::kUnauthenticated: return "show who you are: with a certificate or a token";
-    case Code::kResourceExhausted: return "try again later";
     case Code::kUnimplemented: return "is this assentd older than this assentctl?";
     case Code::kOk:
+    case Code::kResourceExhausted:
     case Code::kCancelled:
     case Code::kInvalidArgument:
     case Code::kDeadlineExceeded:

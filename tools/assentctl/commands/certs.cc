@@ -107,8 +107,6 @@ Status Check(const CertsCommand& command) {
     return InvalidArgument("at most " + std::to_string(kMaxCertsCount) + " certificates at once");
   if (services.empty() && command.people.empty() && command.coordinators.empty())
     return InvalidArgument("for whom? --service, --unary, --operator or --coordinator says it");
-  if (command.renew && !command.coordinators.empty() && command.hosts.empty())
-    return InvalidArgument("--renew of a coordinator makes it anew: say its --host again");
   if (!command.hosts.empty() && command.coordinators.empty())
     return InvalidArgument("--host is a coordinator's: say --coordinator as well");
   std::set<std::string> taken{"ca"};
@@ -219,7 +217,27 @@ std::string DomainOf(const Authority& authority) {
   return name.starts_with(kCaName) ? name.substr(kCaName.size()) : "";
 }
 
-Status IssueAll(const CertsCommand& command, Authority& authority, const std::vector<Part>& parts) {
+std::string Joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + Visible(name);
+  return text.empty() ? "nobody" : text;
+}
+
+// One for fewer or others would be found out by whoever dials it.
+Status CheckRenewal(const std::string& path, const Subject& subject, Console& console) {
+  const auto old = console.ReadFile(path);
+  if (!old.ok()) return old.status();
+  const std::vector<std::string> was = NamesIn(*old);
+  const std::vector<std::string> would = NamesOf(subject);
+  if (was == would) return OkStatus();
+  return InvalidArgument(path + " is for " + Joined(was) + "; --renew as said would make one for " +
+                         Joined(would) +
+                         ": say the same with --host and --domain (a coordinator), or --unary "
+                         "NAME=HOST (a service that is dialled); nothing was made");
+}
+
+Status IssueAll(const CertsCommand& command, Authority& authority, const std::vector<Part>& parts,
+                Console& console) {
   const std::string folder = command.folder + "/";
   for (const Part& part : parts) {
     std::error_code error;
@@ -232,6 +250,9 @@ Status IssueAll(const CertsCommand& command, Authority& authority, const std::ve
                                         ".pem is there: --renew puts a new one in its place; "
                                         "nothing was made"};
     }
+    if (!command.renew) continue;
+    if (Status s = CheckRenewal(folder + part.name + ".pem", part.subject, console); !s.ok())
+      return s;
   }
   for (const Part& part : parts) {
     const auto issued = authority.Issue(part.subject, command.days);
@@ -299,7 +320,7 @@ Exit RunCerts(const CertsCommand& asked, Session& session) {
     authority = *std::move(made);
   }
   const std::vector<Part> parts = PartsOf(command);
-  if (const Status s = IssueAll(command, *authority, parts); !s.ok())
+  if (const Status s = IssueAll(command, *authority, parts, session.console); !s.ok())
     return FailOffline(s, session);
   const Json json = Document(command, parts);
   switch (session.options.output) {
