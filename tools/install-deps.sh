@@ -25,8 +25,8 @@ packages=(
   patroni etcd-server prometheus
   # The Python SDK, with the databases that it has adapters for.
   python3-psycopg python3-psycopg2 python3-pymysql mariadb-server-core mariadb-client-core python3-pip python3-setuptools python3-wheel
-  # A participant over HTTP in Flask.
-  python3-flask
+  # A participant over HTTP in Flask; Apache before one, for HTTP/2 (without the service).
+  python3-flask apache2-bin
   # The console is looked at in a browser without a screen.
   chromium chromium-driver python3-selenium fonts-dejavu-core
 )
