@@ -107,11 +107,15 @@ std::string WhyUnconnected(const std::string& message) {
     cause[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(cause[0])));
   // TLS 1.3 tells of a certificate that is wanted, or not taken, when the client has done its part.
   const auto hangs_up = {"socket closed", "connection reset by peer", "broken pipe"};
-  if (std::find(hangs_up.begin(), hangs_up.end(), cause) != hangs_up.end())
+  if (std::find(hangs_up.begin(), hangs_up.end(), cause) == hangs_up.end())
+    return cause + "; is assentd running?";
+  if (message.find("unix:") != std::string::npos)  // no certificate is spoken of there
     return cause +
-           " as soon as it is dialled; does it want a certificate, and not the one, if any, that "
-           "this side shows?";
-  return cause + "; is assentd running?";
+           " as soon as it is dialled; are there too many connections? Its log says so "
+           "(event=connections_turned_away)";
+  return cause +
+         " as soon as it is dialled; does it want a certificate, and not the one, if any, that "
+         "this side shows?";
 }
 
 }  // namespace assent::tls

@@ -31,6 +31,8 @@ TEST(TlsTest, WhyThereIsNoConnection) {
            {failed + "Connection refused", "connection refused; is assentd running?"},
            {failed + "Socket closed", "socket closed as soon as it is dialled; does it want"},
            {failed + "Connection reset by peer", "connection reset by peer as soon as"},
+           {"last error: UNKNOWN: unix:/run/assent: Broken pipe",
+            "broken pipe as soon as it is dialled; are there too many connections?"},
            {failed + "wrong version number", "there is no TLS at that address"},
            {"nothing known", "nothing known; is assentd running?"},
            {"", "; is assentd running?"}}) {
