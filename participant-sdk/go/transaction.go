@@ -161,7 +161,9 @@ func branchOf(protocol Protocol, service, action string, payload []byte, options
 	return branch
 }
 
-// Report is what the coordinator says of a transaction.
+// Report is what the coordinator says of a transaction. Outcome is the decision, and final. State may still be COMMITTING
+// beside Committed, or ABORTING beside Aborted: participants are being told, which goes on by itself. WaitCompleted waits
+// for that, too.
 type Report struct {
 	GID         string
 	State       assentv1.TransactionState

@@ -173,7 +173,10 @@ export class Transaction {
   }
 }
 
-/** The coordinator's answer about a transaction. */
+/**
+ * The coordinator's answer about a transaction. `outcome` is the decision, and final. `state` may still be COMMITTING beside COMMITTED, or
+ * ABORTING beside ABORTED: participants are being told, which goes on by itself. `WaitFor.COMPLETED` waits for that, too.
+ */
 export class Report {
   constructor(
     readonly gid: string,
@@ -206,7 +209,8 @@ export interface BranchResult {
 
 export interface BranchInfo {
   readonly id: string;
-  readonly protocol: number;
+  /** "2pc", "tcc", "saga". */
+  readonly protocol: string;
   readonly service: string;
   readonly action: string;
   readonly state: BranchState;

@@ -6,7 +6,7 @@ import type { MethodDefinition } from "@grpc/grpc-js";
 import protobuf from "protobufjs";
 import { Call, type Reply } from "./call.js";
 import { type Branch, type BranchResult, Report, type Transaction, type TransactionInfo } from "./transaction.js";
-import { BranchState, cut, known, Operation, Outcome, Protocol, State } from "./words.js";
+import { BranchState, cut, known, Operation, Outcome, Protocol, shortOf, State } from "./words.js";
 
 /** A message, as protobufjs shows it: fields in camelCase, 64 bits as a Long. */
 export type Message = Record<string, any>;
@@ -41,6 +41,7 @@ export const METHODS = {
   Rollback: method("TransactionService", "Rollback", "RollbackRequest", "SubmitReply"),
   Wait: method("TransactionService", "Wait", "WaitRequest", "SubmitReply"),
   Get: method("TransactionService", "Get", "GetRequest", "Transaction"),
+  GetServerInfo: method("TransactionService", "GetServerInfo", "GetServerInfoRequest", "ServerInfo"),
   Cluster: method("ClusterService", "Get", "GetClusterRequest", "ClusterView"),
   WatchCluster: method("ClusterService", "Watch", "WatchClusterRequest", "ClusterView", false, true),
   Connect: method("ParticipantSession", "Connect", "ParticipantFrame", "CoordinatorFrame", true, true),
@@ -89,8 +90,9 @@ export function reportOf(reply: Message): Report {
 }
 
 export function branchResultOf(reply: Message): BranchResult {
+  const state = known(BranchState, reply.state, BranchState.UNKNOWN);
   return {
-    branchId: reply.branchId, refused: reply.state === BranchState.REFUSED, readOnly: reply.state === BranchState.READ_ONLY,
+    branchId: reply.branchId, refused: state === BranchState.REFUSED, readOnly: state === BranchState.READ_ONLY,
     result: bytes(reply.result), reason: reply.reason,
   };
 }
@@ -103,7 +105,7 @@ export function infoOf(message: Message): TransactionInfo {
     whyNotFinished: message.whyNotFinished, began: at(message.beganUnixMs), deadline: at(message.deadlineUnixMs),
     decided: at(message.decidedUnixMs), finished: at(message.finishedUnixMs),
     branches: message.branches.map((one: Message) => ({
-      id: one.spec?.branchId ?? "", protocol: one.spec?.protocol ?? 0, service: one.spec?.service ?? "", action: one.spec?.action ?? "",
+      id: one.spec?.branchId ?? "", protocol: shortOf(one.spec?.protocol ?? 0), service: one.spec?.service ?? "", action: one.spec?.action ?? "",
       state: known(BranchState, one.state, BranchState.UNKNOWN), result: bytes(one.result), attempts: one.attemptCount, lastError: one.lastError,
       needsOperator: one.needsOperator,
     })),

@@ -1,4 +1,4 @@
-// The words that every part shares: protocols, operations, outcomes, limits. The numbers are those of the wire.
+// The words that every part shares: protocols, operations, outcomes, limits. The numbers, and the order of names, are those of the wire.
 
 /** How one branch is driven. */
 export enum Protocol {
@@ -53,36 +53,36 @@ export enum WaitFor {
   COMPLETED = 3,
 }
 
-/** Where a transaction stands. */
+/** Where a transaction stands. With the outcome COMMITTED, COMMITTING: it is decided, and participants are still being told. */
 export enum State {
-  UNKNOWN = 0,
-  ACTIVE = 1,
-  COMMITTING = 2,
-  ABORTING = 3,
-  FINISHED = 4,
+  UNKNOWN = "UNKNOWN",
+  ACTIVE = "ACTIVE",
+  COMMITTING = "COMMITTING",
+  ABORTING = "ABORTING",
+  FINISHED = "FINISHED",
 }
 
-/** What became of it. */
+/** What became of it. It does not change any more, but to MIXED or HAZARD. */
 export enum Outcome {
-  UNDECIDED = 0,
-  COMMITTED = 1,
-  ABORTED = 2,
-  MIXED = 3, // a person resolved branches against the decision
-  HAZARD = 4, // it is not known what happened in some branch
+  UNDECIDED = "UNDECIDED",
+  COMMITTED = "COMMITTED",
+  ABORTED = "ABORTED",
+  MIXED = "MIXED", // a person resolved branches against the decision
+  HAZARD = "HAZARD", // it is not known what happened in some branch
 }
 
 export enum BranchState {
-  UNKNOWN = 0,
-  WAITING = 1,
-  EXECUTING = 2,
-  EXECUTED = 3,
-  READ_ONLY = 4,
-  REFUSED = 5,
-  FINISHING = 6,
-  DONE = 7,
-  UNDOING = 8,
-  UNDONE = 9,
-  SKIPPED = 10,
+  UNKNOWN = "UNKNOWN",
+  WAITING = "WAITING",
+  EXECUTING = "EXECUTING",
+  EXECUTED = "EXECUTED",
+  READ_ONLY = "READ_ONLY",
+  REFUSED = "REFUSED",
+  FINISHING = "FINISHING",
+  DONE = "DONE",
+  UNDOING = "UNDOING",
+  UNDONE = "UNDONE",
+  SKIPPED = "SKIPPED",
 }
 
 export function protocolOf(operation: Operation): Protocol {
@@ -111,9 +111,9 @@ export function shortOf(protocol: Protocol): string {
   return ["", "2pc", "tcc", "saga"][protocol] ?? `protocol ${protocol}`;
 }
 
-/** A value of a newer coordinator is none of ours. */
-export function known<T extends number>(values: Record<string, string | number>, value: number, otherwise: T): T {
-  return values[value] === undefined ? otherwise : (value as T);
+/** What is only read is a name, for whoever prints it: by its place in the order of the wire. A value of a newer coordinator is none of ours. */
+export function known<T extends string>(names: Record<string, T>, value: number, otherwise: T): T {
+  return Object.values(names)[value] ?? otherwise;
 }
 
 // Limits of the contract (docs/limits.md has all of them).

@@ -123,7 +123,8 @@ class Transaction:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """The coordinator's answer about a transaction."""
+    """The coordinator's answer about a transaction. `outcome` is the decision, and final. `state` may still be COMMITTING beside
+    COMMITTED, or ABORTING beside ABORTED: participants are being told, which goes on by itself. WaitFor.COMPLETED waits for that, too."""
 
     gid: str
     state: State

@@ -88,7 +88,16 @@ class WaitFor(enum.IntEnum):
     COMPLETED = 3
 
 
-class State(enum.IntEnum):
+class _Named:
+    """In print and f-strings its name."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class State(_Named, enum.IntEnum):
     """Where a transaction stands."""
 
     UNKNOWN = 0
@@ -98,7 +107,7 @@ class State(enum.IntEnum):
     FINISHED = 4
 
 
-class Outcome(enum.IntEnum):
+class Outcome(_Named, enum.IntEnum):
     """What became of it."""
 
     UNDECIDED = 0
@@ -108,7 +117,7 @@ class Outcome(enum.IntEnum):
     HAZARD = 4  # it is not known what happened in some branch
 
 
-class BranchState(enum.IntEnum):
+class BranchState(_Named, enum.IntEnum):
     UNKNOWN = 0
     WAITING = 1
     EXECUTING = 2

@@ -4,7 +4,9 @@ import java.nio.charset.StandardCharsets;
 import java.util.Map;
 
 /**
- * The coordinator's answer about a transaction.
+ * The coordinator's answer about a transaction. {@code outcome} is the decision, and final. {@code state} may still be
+ * COMMITTING beside COMMITTED, or ABORTING beside ABORTED: participants are being told, which goes on by itself.
+ * {@link WaitFor#COMPLETED} waits for that, too.
  *
  * @param abortReason "branch 2 inventory/reserve refused: out of stock", …
  * @param results by branch id; empty ones are left out
