@@ -93,8 +93,10 @@ class AssentAutoConfigurationTest {
 
   private static void awaitReady(Process daemon) throws Exception {
     BufferedReader output = daemon.inputReader();
-    for (String line = output.readLine(); !line.strip().startsWith("see "); line = output.readLine()) {
-      assertThat(daemon.isAlive()).isTrue();
+    StringBuilder said = new StringBuilder();
+    for (String line = output.readLine(); line == null || !line.strip().startsWith("see "); line = output.readLine()) {
+      assertThat(line).as("assentd has ended, and said: %s", said).isNotNull();
+      said.append(line).append('\n');
     }
   }
 }
