@@ -70,7 +70,7 @@ test_node() {
   ready node || return 0
   node_sdk || { failed+=("node: it cannot be built"); return 0; }
   local words="npm test"
-  [[ -z $short ]] || words="node --test test/{rules,types,testkit,readme,tls,contract}.test.mjs"
+  [[ -z $short ]] || words="node --test test/{rules,types,testkit,readme,why,tls,contract}.test.mjs"
   suite "node${short:+, short}" bash -c "cd participant-sdk/node && $words"
   test_express
 }
@@ -91,7 +91,7 @@ test_java() {
   # All that it takes is fetched by this: the runner of tests comes with the first that is run.
   if timeout "$language_patience" "${maven[@]}" test-compile surefire:test -Dtest=RulesTest </dev/null 2>&1 | tee "$log"; then
     suite "java${short:+, short}" "${maven[@]}" test \
-      ${short:+-Dtest='RulesTest,BarrierRulesTest,TestKitTest,ReadmeTest,SecurityTest,ContractTest'}
+      ${short:+-Dtest='RulesTest,BarrierRulesTest,TestKitTest,ReadmeTest,WhyTest,SecurityTest,ContractTest'}
     [[ -n $short ]] || test_spring
   elif grep -qE 'Could not (resolve|transfer|find)' "$log"; then
     skipped+=("java: its packages cannot be fetched here")

@@ -145,7 +145,7 @@ func ask[Reply any](ctx context.Context, c *Client, what call[Reply]) (Reply, er
 	tried := 0 // coordinators since the last wait
 	var failingSince time.Time
 	for {
-		service, err := c.service()
+		service, endpoint, err := c.service()
 		if err != nil {
 			return none, &Error{Kind: ErrInvalid, GID: what.gid, Message: err.Error(), Cause: err}
 		}
@@ -163,7 +163,7 @@ func ask[Reply any](ctx context.Context, c *Client, what call[Reply]) (Reply, er
 			if what.readOnly {
 				return none, &Error{Kind: ErrDenied, GID: what.gid, Message: status.Convert(err).Message(), Cause: err}
 			}
-			return none, gaveUp(what.what, what.gid, true, err)
+			return none, gaveUp(what.what, what.gid, true, err, whyEnded(err))
 		case meansMaybeDone:
 			maybe = true
 		case meansOutOfTime:
@@ -174,10 +174,14 @@ func ask[Reply any](ctx context.Context, c *Client, what call[Reply]) (Reply, er
 			failingSince = time.Now()
 		}
 		if ended == meansOutOfTime || time.Since(failingSince) >= c.options.GiveUpAfter {
-			if what.readOnly && (maybe || ended == meansOutOfTime) {
-				return none, &Error{Kind: ErrTimeout, GID: what.gid, Message: what.what + " got no answer: " + err.Error(), Cause: err}
+			why := whyEnded(err)
+			if !mark.sent.Load() {
+				why = "no connection to " + endpoint + ": " + whyUnconnected(err, c.options.isSecure(endpoint))
 			}
-			return none, gaveUp(what.what, what.gid, maybe, err)
+			if what.readOnly && (maybe || ended == meansOutOfTime) {
+				return none, &Error{Kind: ErrTimeout, GID: what.gid, Message: what.what + " got no answer: " + why, Cause: err}
+			}
+			return none, gaveUp(what.what, what.gid, maybe, err, why)
 		}
 		moved := c.goElsewhere(trailer)
 		tried++
@@ -193,12 +197,12 @@ func ask[Reply any](ctx context.Context, c *Client, what call[Reply]) (Reply, er
 	}
 }
 
-func gaveUp(what, gid string, maybe bool, last error) error {
+func gaveUp(what, gid string, maybe bool, last error, why string) error {
 	if maybe {
 		return &Error{Kind: ErrUnknownOutcome, GID: gid, Cause: last,
-			Message: what + " may or may not have been done; ask again with the same gid. Last error: " + last.Error()}
+			Message: what + " may or may not have been done; ask again with the same gid. Last error: " + why}
 	}
-	return &Error{Kind: ErrUnavailable, GID: gid, Message: what + " was not done: " + last.Error(), Cause: last}
+	return &Error{Kind: ErrUnavailable, GID: gid, Message: what + " was not done: " + why, Cause: last}
 }
 
 func retryAfter(trailer metadata.MD) time.Duration {
@@ -210,18 +214,17 @@ func retryAfter(trailer metadata.MD) time.Duration {
 	return 0
 }
 
-func (c *Client) service() (assentv1.TransactionServiceClient, error) {
+func (c *Client) service() (service assentv1.TransactionServiceClient, endpoint string, err error) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	link := c.links[c.current]
 	if link == nil {
-		var err error
 		if link, err = dial(c.options.Dialling, c.current, grpc.WithStatsHandler(sentWatch{})); err != nil {
-			return nil, fmt.Errorf("%s: %w", c.current, err)
+			return nil, "", fmt.Errorf("%s: %w", c.current, err)
 		}
 		c.links[c.current] = link
 	}
-	return assentv1.NewTransactionServiceClient(link), nil
+	return assentv1.NewTransactionServiceClient(link), c.current, nil
 }
 
 // goElsewhere chooses where the next attempt goes: to the one that was named, or to the next of those that were given.

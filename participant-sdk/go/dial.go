@@ -86,6 +86,10 @@ func (d Dialling) optionsFor(endpoint string) ([]grpc.DialOption, error) {
 	return append(options, d.Options...), nil
 }
 
+func (d Dialling) isSecure(endpoint string) bool {
+	return d.CAFile != "" && !strings.HasPrefix(endpoint, "unix:")
+}
+
 func (d Dialling) tls() (*tls.Config, error) {
 	if (d.CertFile == "") != (d.KeyFile == "") {
 		return nil, errors.New("a certificate and its key belong together: one of the two is missing")

@@ -119,7 +119,7 @@ func (t *OpenTransaction) Abandon() {
 	t.finishing = true
 	ctx, cancel := context.WithTimeout(context.Background(), rollbackOfAbandoned)
 	defer cancel()
-	if service, err := t.client.service(); err == nil {
+	if service, _, err := t.client.service(); err == nil {
 		_, _ = service.Rollback(ctx, &assentv1.RollbackRequest{Gid: t.gid, Reason: "left without a commit", WaitFor: WaitDecided})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"os"
 	"regexp"
 	"runtime"
@@ -35,7 +36,7 @@ type ParticipantOptions struct {
 	QuestionInterval time.Duration
 	// How long running handlers are waited for at the end. 0: 10 s. What is not answered then is asked again.
 	StopGrace time.Duration
-	// State changes, a line each: "connected endpoint=… session=…". Never a payload. nil: none.
+	// State changes, a line each: "connected session=… endpoint=…". Never a payload. nil: to the standard logger.
 	Log func(line string)
 }
 
@@ -108,6 +109,9 @@ func NewParticipant(options ParticipantOptions) *Participant {
 	}
 	if options.MaxInFlight == 0 {
 		options.MaxInFlight = defaultMaxInFlight
+	}
+	if options.Log == nil {
+		options.Log = func(line string) { log.Print("assent: ", line) }
 	}
 	setDefault(&options.ReconnectInitial, reconnectInitial)
 	setDefault(&options.ReconnectMax, reconnectMax)
@@ -251,9 +255,7 @@ func (p *Participant) noteConnection(endpoint string, open bool, why error) {
 }
 
 func (p *Participant) log(format string, arguments ...any) {
-	if p.options.Log != nil {
-		p.options.Log(cleanText(fmt.Sprintf(format, arguments...), 4096))
-	}
+	p.options.Log(oneLine(fmt.Sprintf(format, arguments...), 4096))
 }
 
 func (p *Participant) hello() *assentv1.Hello {

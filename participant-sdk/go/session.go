@@ -19,6 +19,8 @@ type session struct {
 	endpoint string
 	// Called with what its Welcome says; the link may be used as long as the session has it.
 	welcomed func(endpoint string, link *grpc.ClientConn, welcome *assentv1.Welcome)
+	wasOpen  bool   // the connection that has just ended
+	told     string // the last failure that was logged
 }
 
 // run dials until stop ends. What it has begun is answered before it returns, or after the grace never. `ended` ends
@@ -27,21 +29,35 @@ func (s *session) run(stop, ended context.Context) {
 	waits := backoff{initial: s.p.options.ReconnectInitial, max: s.p.options.ReconnectMax}
 	for stop.Err() == nil {
 		began := time.Now()
+		s.wasOpen = false
 		err := s.once(stop, ended)
-		s.p.noteConnection(s.endpoint, false, err)
 		if stop.Err() != nil {
+			s.p.noteConnection(s.endpoint, false, nil)
 			return
 		}
+		s.failed(err)
 		if time.Since(began) >= goodConnection {
 			waits.failures = 0
 		}
-		wait := waits.next()
-		s.p.log("not connected endpoint=%s retry_ms=%d reason=%q", s.endpoint, wait.Milliseconds(), fmt.Sprint(err))
 		select {
 		case <-stop.Done():
-		case <-time.After(wait):
+		case <-time.After(waits.next()):
 		}
 	}
+}
+
+// failed logs one line for each change, not for each attempt.
+func (s *session) failed(err error) {
+	what, why := "not connected", whyUnconnected(err, s.p.options.isSecure(s.endpoint))
+	if s.wasOpen {
+		what, why = "disconnected", whyEnded(err)
+	}
+	line := fmt.Sprintf("%s endpoint=%s reason=%q", what, s.endpoint, why)
+	if s.wasOpen || line != s.told {
+		s.p.log("%s", line)
+	}
+	s.told = line
+	s.p.noteConnection(s.endpoint, false, fmt.Errorf("%s: %s", s.endpoint, why))
 }
 
 func (s *session) once(stop, ended context.Context) error {
@@ -52,36 +68,44 @@ func (s *session) once(stop, ended context.Context) error {
 	defer link.Close()
 	ctx, cancel := context.WithCancel(ended)
 	defer cancel()
-	stream, err := assentv1.NewParticipantSessionClient(link).Connect(ctx)
-	if err != nil {
-		return err
-	}
-	if err := stream.Send(&assentv1.ParticipantFrame{Hello: s.p.hello()}); err != nil {
-		return receiveError(stream, err)
-	}
 	late := time.AfterFunc(patience, cancel)
+	defer late.Stop()
 	leave := context.AfterFunc(stop, cancel) // nothing was asked of us yet
-	first, err := stream.Recv()
+	first, stream, err := s.greet(ctx, link)
 	inTime := late.Stop()
 	if !leave() && err == nil {
 		return nil
 	}
 	if err != nil {
 		if !inTime {
-			return fmt.Errorf("no Welcome within %v; is assentd running there? %w", patience, err)
+			return fmt.Errorf("no Welcome within %v; is assentd running there?", patience)
 		}
 		return err
 	}
 	if first.Welcome == nil {
 		return errors.New("the coordinator does not keep to the protocol: its first frame has no Welcome")
 	}
-	s.p.log("connected endpoint=%s session=%q coordinator=%d epoch=%d", s.endpoint, first.Welcome.SessionId,
-		first.Welcome.CoordinatorId, first.Welcome.Epoch)
+	s.wasOpen = true
+	s.p.log("connected session=%s coordinator=%d epoch=%d endpoint=%s", first.Welcome.SessionId, first.Welcome.CoordinatorId,
+		first.Welcome.Epoch, s.endpoint)
 	open := &openSession{s: s, stream: stream, welcome: first.Welcome, asked: map[branchKey]HeldBranch{}, ctx: ctx, work: ended,
 		cancel: cancel, more: make(chan struct{}, 1)}
 	s.welcomed(s.endpoint, link, first.Welcome)
 	s.p.noteConnection(s.endpoint, true, nil)
 	return open.run(stop, first)
+}
+
+// greet says Hello, and waits for the first frame.
+func (s *session) greet(ctx context.Context, link *grpc.ClientConn) (*assentv1.CoordinatorFrame, coordinatorStream, error) {
+	stream, err := assentv1.NewParticipantSessionClient(link).Connect(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := stream.Send(&assentv1.ParticipantFrame{Hello: s.p.hello()}); err != nil {
+		return nil, nil, receiveError(stream, err)
+	}
+	first, err := stream.Recv()
+	return first, stream, err
 }
 
 func receiveError(stream grpc.ClientStream, err error) error {

@@ -2,6 +2,7 @@ package assent
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -16,4 +17,14 @@ func cleanText(text string, max int) string {
 		end--
 	}
 	return text[:end]
+}
+
+// oneLine: what others say of themselves must not end a line and begin another.
+func oneLine(text string, max int) string {
+	return cleanText(strings.Map(func(c rune) rune {
+		if unicode.IsPrint(c) {
+			return c
+		}
+		return '?'
+	}, text), max)
 }

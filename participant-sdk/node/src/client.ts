@@ -11,6 +11,7 @@ import { Dialling, type DialOptions, endpointsOf } from "./dial.js";
 import { AssentError, sentenceOf } from "./errors.js";
 import { type Ask, type Attempt, carryOut, type Prepared, type Retry, Routes, type Transport } from "./plan.js";
 import { Branch, type BranchOptions, type BranchResult, checkId, type Report, Transaction, type TransactionInfo } from "./transaction.js";
+import { NO_ANSWER, WHY_PATIENCE_MS, whyUnavailable } from "./why.js";
 import { branchResultOf, branchSpec, infoOf, type Message, METHODS, reportOf, transactionSpec } from "./wire.js";
 import { cut, MAX_BRANCH_ID_BYTES, Protocol, WaitFor } from "./words.js";
 
@@ -128,10 +129,11 @@ export class Client {
       return { code: "UNAVAILABLE", message: sentenceOf(error), contacted: false };
     }
     if (!(await isConnected(link.client, ask.patienceMs, signal))) {
+      const why = await whyUnconnected(link.client, this.#dialling.isSecure(endpoint));
       // The next attempt begins with a new connection, at once, and not when gRPC thinks it may.
       if (this.#links.get(endpoint) === link) this.#links.delete(endpoint);
       link.client.close();
-      return { code: "UNAVAILABLE", message: `no connection to ${endpoint}; is assentd running there?`, contacted: false };
+      return { code: "UNAVAILABLE", message: `no connection to ${endpoint}: ${why}`, contacted: false };
     }
     const { path, requestSerialize, responseDeserialize } = METHODS[ask.method];
     return await new Promise((resolve) => {
@@ -192,6 +194,21 @@ function isConnected(client: grpc.Client, patienceMs: number, signal?: AbortSign
       channel.watchConnectivityState(state, end, (late) => (late ? finish(false) : look()));
     };
     look();
+  });
+}
+
+/** gRPC tells the cause to a call alone. */
+function whyUnconnected(client: grpc.Client, secure: boolean): Promise<string> {
+  return new Promise((resolve) => {
+    try {
+      if (client.getChannel().getConnectivityState(false) !== grpc.connectivityState.TRANSIENT_FAILURE) return resolve(NO_ANSWER);
+      const { path, requestSerialize, responseDeserialize } = METHODS.GetServerInfo;
+      const deadline = Date.now() + WHY_PATIENCE_MS;
+      client.makeUnaryRequest(path, requestSerialize, responseDeserialize, {}, new grpc.Metadata(), { deadline }, (error) =>
+        resolve(error?.code === grpc.status.UNAVAILABLE ? whyUnavailable(error.details, secure) : NO_ANSWER));
+    } catch {
+      resolve(NO_ANSWER); // closed meanwhile
+    }
   });
 }
 

@@ -149,7 +149,7 @@ export class Dialling {
     return this.#lastSecret;
   }
 
-  #isSecure(endpoint: string): boolean {
+  isSecure(endpoint: string): boolean {
     return isWanted(this.tls) && !endpoint.startsWith("unix:");
   }
 
@@ -166,7 +166,7 @@ export class Dialling {
     const metadata = new grpc.Metadata();
     const secret = this.#secretNow();
     if (!secret) return metadata;
-    if (!this.#isSecure(endpoint) && !isNear(endpoint) && !this.#token.overPlain) {
+    if (!this.isSecure(endpoint) && !isNear(endpoint) && !this.#token.overPlain) {
       throw new ConfigError(`a token is not sent to ${endpoint} without TLS, where anybody on the way may read it: set ASSENT_TLS_CA (or tls), ` +
         "or overPlain of the token (ASSENT_TOKEN_OVER_PLAIN=1) if the network is yours alone");
     }
@@ -176,7 +176,7 @@ export class Dialling {
 
   /** A connection of its own. It is dialled with its first call. */
   connect(endpoint: string): grpc.Client {
-    const secure = this.#isSecure(endpoint);
+    const secure = this.isSecure(endpoint);
     const options: grpc.ChannelOptions = {
       "grpc.use_local_subchannel_pool": 1,
       "grpc.enable_http_proxy": 0, // never through a web proxy that happens to be in the environment

@@ -11,6 +11,7 @@ import { DeadlineExceeded, FailedPrecondition, sentenceOf } from "./errors.js";
 import { Backoff, type ParticipantOptions, Roster } from "./roster.js";
 import type { Service } from "./service.js";
 import { type Counters, Session } from "./session.js";
+import { whyFailed } from "./why.js";
 import { type Message, METHODS } from "./wire.js";
 
 const TICK_MS = 200;
@@ -46,8 +47,7 @@ class Link {
       if (session.wasGood) backoff.reset();
       const wait = backoff.next();
       if (this.owner.stopping || this.retired) break;
-      this.roster.log(`${session.openedAt === undefined ? "not connected" : "disconnected"} endpoint=${this.endpoint} retry_ms=${Math.round(wait)} ` +
-        `reason=${JSON.stringify(this.failure)}`);
+      this.roster.logFailure(this.endpoint, session.openedAt !== undefined, this.failure);
       await this.owner.pause(wait);
     }
   }
@@ -107,7 +107,8 @@ class Link {
       });
       call.on("error", () => undefined); // its status comes, too
       call.on("status", ({ code, details }: grpc.StatusObject) => {
-        finish(session.complaint() ?? (code === grpc.status.OK ? "the coordinator ended the session" : `${grpc.status[code]}: ${details}`));
+        const why = (): string => whyFailed(grpc.status[code], details, this.roster.dialling.isSecure(this.endpoint));
+        finish(session.complaint() ?? (code === grpc.status.OK ? "the coordinator ended the session" : why()));
       });
       wake();
     });

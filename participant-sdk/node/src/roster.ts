@@ -32,13 +32,13 @@ export interface ParticipantOptions extends DialOptions {
   readonly questionIntervalMs?: number;
   /** How long running handlers may take before it leaves without their answers. 10 s. */
   readonly stopGraceMs?: number;
-  /** State changes, one line each, "key=value"; never a payload. */
+  /** State changes, one line each, "key=value"; never a payload. Not given: console.error. Silent: `() => {}`. */
   readonly log?: (line: string) => void;
 }
 
 const DEFAULTS = {
   instance: "", workers: 16, maxInFlight: 1024, maxQueuedCalls: 8192, initialBackoffMs: 50, maxBackoffMs: 2000, questionIntervalMs: 5000,
-  stopGraceMs: 10_000, log: (_line: string): void => undefined,
+  stopGraceMs: 10_000, log: (line: string): void => console.error(`assent: ${line}`),
 };
 const LEAST = {
   workers: 1, maxInFlight: 1, maxQueuedCalls: 1, initialBackoffMs: 0, maxBackoffMs: 0, questionIntervalMs: 10, stopGraceMs: 0,
@@ -55,6 +55,8 @@ export class Roster {
   readonly #maps = new Map<number, string[]>();
   #holders = new Map<string, Resource>();
   #turn = 0;
+  /** By endpoint: the last failure that was logged. */
+  readonly #told = new Map<string, string>();
 
   /** ConfigError for what is wrong. */
   constructor(readonly service: Service, options: ParticipantOptions) {
@@ -73,6 +75,13 @@ export class Roster {
 
   log(line: string): void {
     this.options.log(line);
+  }
+
+  /** One line for each change, not for each attempt. */
+  logFailure(endpoint: string, wasOpen: boolean, failure: string): void {
+    const line = `${wasOpen ? "disconnected" : "not connected"} endpoint=${endpoint} reason=${JSON.stringify(failure)}`;
+    if (wasOpen || this.#told.get(endpoint) !== line) this.log(line);
+    this.#told.set(endpoint, line);
   }
 
   hello(endpoint: string): Message {

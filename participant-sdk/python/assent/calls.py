@@ -9,6 +9,7 @@ from .v1 import cluster_pb2, transaction_pb2
 from .words import MAX_BRANCH_ID_BYTES, WaitFor, cut
 
 MAP_REQUEST = cluster_pb2.GetClusterRequest()
+SERVER_INFO_REQUEST = transaction_pb2.GetServerInfoRequest()
 _DEFAULT_DEADLINE = 60.0
 _BEYOND_DEADLINE = 10.0
 _WITHOUT_DEADLINE = 30.0

@@ -19,9 +19,10 @@ from .errors import Aborted, Error, FailedPrecondition
 from .plan import Ask, Attempt, Pause, Retry, Routes, call
 from .transaction import Branch, BranchResult, Report, Transaction, TransactionInfo, _bytes
 from .v1 import cluster_pb2_grpc, transaction_pb2_grpc
+from .why import NO_ANSWER, WHY_PATIENCE, why_unavailable
 from .words import Protocol, WaitFor
 
-_READY = grpc.ChannelConnectivity.READY
+_READY, _FAILED = grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE
 _STATE_THREAD_ENDS_WITHIN = 1.0  # it looks five times in a second
 
 
@@ -30,7 +31,7 @@ class _Link:
 
     def __init__(self, dialling: Dialling, endpoint: str):
         self.stamp = dialling.stamp()
-        self._channel = dialling.channel(endpoint)
+        self._channel, self._is_secure = dialling.channel(endpoint), dialling.is_secure(endpoint)
         self.transactions = transaction_pb2_grpc.TransactionServiceStub(self._channel)
         self.cluster = cluster_pb2_grpc.ClusterServiceStub(self._channel)
         self._changed = threading.Condition()
@@ -52,12 +53,21 @@ class _Link:
         try:
             with self._changed:
                 while self._state != _READY:
-                    failed = self._state in (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
+                    failed = self._state in (_FAILED, grpc.ChannelConnectivity.SHUTDOWN)
                     if failed or not self._changed.wait(end - time.monotonic()):
                         return self._state == _READY
                 return True
         finally:
             self._channel.unsubscribe(nudge)
+
+    def why_unconnected(self) -> str:
+        """gRPC tells the cause to a call alone."""
+        if self._state == _FAILED:
+            try:
+                self.transactions.GetServerInfo(calls.SERVER_INFO_REQUEST, timeout=WHY_PATIENCE)
+            except grpc.RpcError as error:
+                return why_not_connected(error, self._is_secure)
+        return NO_ANSWER
 
     def close(self) -> None:
         # gRPC's thread that follows the state says loudly that it stumbles over a channel that is closed under it: it is given the time
@@ -130,7 +140,7 @@ class Client:
         metadata = self._dialling.metadata(ask.endpoint)
         link = self._link(ask.endpoint)
         if not link.await_connection(ask.patience):
-            return Attempt("UNAVAILABLE", f"no connection to {ask.endpoint}; is assentd running there?", contacted=False)
+            return Attempt("UNAVAILABLE", f"no connection to {ask.endpoint}: {link.why_unconnected()}", contacted=False)
         method = link.cluster.Get if ask.method == "Cluster" else getattr(link.transactions, ask.method)
         try:
             return Attempt("OK", reply=method(ask.request, timeout=ask.timeout, metadata=metadata))
@@ -152,6 +162,11 @@ def attempt_of(error: Any) -> Attempt:
     hint = trailer(trailers, "assent-retry-after-ms")
     return Attempt(error.code().name, error.details() or "", owner=trailer(trailers, "assent-owner"),
                    retry_after=int(hint) / 1000 if hint.isascii() and hint.isdigit() and len(hint) < 9 else 0.0)
+
+
+def why_not_connected(error: Any, secure: bool) -> str:
+    """Of an RpcError of GetServerInfo, of either package."""
+    return why_unavailable(error.details() or "", secure) if error.code() == grpc.StatusCode.UNAVAILABLE else NO_ANSWER
 
 
 class OpenTransaction:

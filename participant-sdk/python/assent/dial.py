@@ -148,12 +148,12 @@ class Dialling:
         secret = self.token.read()
         if not secret:
             return []
-        if not self._is_secure(endpoint) and not is_near(endpoint) and not self.token.without_tls:
+        if not self.is_secure(endpoint) and not is_near(endpoint) and not self.token.without_tls:
             raise ConfigError(f"a token is not sent to {endpoint} without TLS, where anybody on the way may read it: set ASSENT_TLS_CA "
                               "(or tls=), or without_tls=True of the token if the network is yours alone")
         return [("authorization", f"Bearer {secret}")]
 
-    def _is_secure(self, endpoint: str) -> bool:
+    def is_secure(self, endpoint: str) -> bool:
         return self.tls.wanted and not endpoint.startswith("unix:")
 
     def options(self, endpoint: str) -> list[tuple[str, Any]]:
@@ -172,13 +172,13 @@ class Dialling:
             every_ms = int(self._keepalive * 1000)
             options += [("grpc.keepalive_time_ms", every_ms), ("grpc.keepalive_timeout_ms", min(every_ms, 10_000)),
                         ("grpc.http2.max_pings_without_data", 0)]
-        if self._is_secure(endpoint) and self.tls.server_name:
+        if self.is_secure(endpoint) and self.tls.server_name:
             options.append(("grpc.ssl_target_name_override", self.tls.server_name))
         return options
 
     def channel(self, endpoint: str, package: Any = grpc) -> Any:
         """Of `grpc`, or of `grpc.aio`."""
-        if self._is_secure(endpoint):
+        if self.is_secure(endpoint):
             return package.secure_channel(endpoint, self._credentials(), self.options(endpoint))
         return package.insecure_channel(endpoint, self.options(endpoint))
 

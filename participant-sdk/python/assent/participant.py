@@ -20,6 +20,7 @@ from .roster import Backoff, Options, Shared, Workers
 from .service import Service
 from .session import Counters, Session
 from .v1 import cluster_pb2, cluster_pb2_grpc, participant_pb2_grpc
+from .why import why_failed
 
 _TICK = 0.2
 
@@ -55,8 +56,7 @@ class _Link(threading.Thread):
                 backoff.reset()
             wait = backoff.next()
             if not self._owner._stopping.is_set() and not self.retired:
-                self._shared.log(f"{'disconnected' if session.opened_at else 'not connected'} endpoint={self.endpoint} "
-                                 f"retry_ms={int(wait * 1000)} reason=\"{self.failure}\"")
+                self._shared.log_failure(self.endpoint, session.opened_at is not None, self.failure)
                 self._owner._stopping.wait(wait)
         self._owner._on_change()
 
@@ -74,7 +74,7 @@ class _Link(threading.Thread):
                     self._on_welcome(session, channel)
             return "the coordinator ended the session"
         except grpc.RpcError as error:
-            return session.complaint() or f"{error.code().name}: {error.details()}"
+            return session.complaint() or why_failed(error.code().name, error.details() or "", self._shared.dialling.is_secure(self.endpoint))
         except ConfigError as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 (bytes that are no frame, whatever a library makes of them: it is dialled again)

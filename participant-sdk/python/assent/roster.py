@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import logging
 import os
 import random
 import socket
@@ -16,11 +17,13 @@ from .service import Job, Resource, Service, run_plain, unknown_action
 from .session import Counters, Session
 from .v1 import participant_pb2
 from .version import AGENT
-from .words import MAX_NAME_BYTES, Verdict, cut
+from .words import MAX_NAME_BYTES, Verdict, cut, one_line
 
 MAX_MEMBERS = 32  # of one cluster: more are not dialled
 MIN_SHARE = 32  # commands in flight for each of several coordinators, at the least
 QUESTIONS_AT_ONCE = 256
+
+_LOGGER = logging.getLogger("assent")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +43,8 @@ class Options:
     stop_grace: float = 10.0  # how long running handlers may take before it leaves without their answers
     tls: Optional[Tls] = None
     token: Optional[Token] = None
-    log: Optional[Callable[[str], None]] = None  # state changes, one line each, "key=value"; never a payload
+    # State changes, one line each, "key=value"; never a payload. None: the logger "assent", where trouble is a warning.
+    log: Optional[Callable[[str], None]] = None
 
     def check(self) -> None:
         for name, least in (("workers", 1), ("max_in_flight", 1), ("max_queued_calls", 1), ("initial_backoff", 0), ("max_backoff", 0),
@@ -80,10 +84,20 @@ class Shared:
         self._run = run
         self._holders: dict[tuple[str, str], Resource] = {}
         self._turn = 0
+        self._told: dict[str, str] = {}  # by endpoint: the last failure that was logged
 
-    def log(self, line: str) -> None:
+    def log(self, line: str, level: int = logging.INFO) -> None:
         if self.options.log is not None:
             self.options.log(line)
+        else:
+            _LOGGER.log(level, "%s", line)
+
+    def log_failure(self, endpoint: str, was_open: bool, failure: str) -> None:
+        """One line for each change, not for each attempt."""
+        line = one_line(f"{'disconnected' if was_open else 'not connected'} endpoint={endpoint} reason=\"{failure}\"")
+        if was_open or self._told.get(endpoint) != line:
+            self.log(line, logging.WARNING)
+        self._told[endpoint] = line
 
     def _execute(self, job: Job) -> None:
         key = (job.call.protocol, job.call.action)
@@ -110,7 +124,8 @@ class Shared:
             try:
                 resource.answer(held, verdict, finished)
             except Exception as error:  # noqa: BLE001 (asked again in the next round)
-                self.log(f"the answer about branch {held.branch_id} of transaction {held.gid} was not carried out: {error}")
+                self.log(f"the answer about branch {held.branch_id} of transaction {held.gid} was not carried out: {error}",
+                         logging.WARNING)
 
     def ask_round(self, sessions: list[Session]) -> None:
         """Asks one of the coordinators of the log in which each transaction began, and another one next round; if none of that log is
@@ -124,7 +139,7 @@ class Shared:
             try:
                 questions = resource.questions(QUESTIONS_AT_ONCE)
             except Exception as error:  # noqa: BLE001
-                self.log(f"no questions asked: {type(error).__name__}: {error}")
+                self.log(f"no questions asked: {type(error).__name__}: {error}", logging.WARNING)
                 continue
             for held in questions:
                 self._holders[(held.gid, held.branch_id)] = resource

@@ -8,19 +8,20 @@ import grpc
 import grpc.aio
 
 from .. import calls
-from ..client import attempt_of, numbered, reason_of
+from ..client import attempt_of, numbered, reason_of, why_not_connected
 from ..dial import Dialling, Tls, Token, endpoints_of
 from ..errors import Aborted, Error, FailedPrecondition
 from ..plan import Ask, Attempt, Pause, Retry, Routes, call
 from ..transaction import Branch, BranchResult, Report, Transaction, TransactionInfo, _bytes
 from ..v1 import cluster_pb2_grpc, transaction_pb2_grpc
+from ..why import NO_ANSWER, WHY_PATIENCE
 from ..words import Protocol, WaitFor
 
 
 class _Link:
     def __init__(self, dialling: Dialling, endpoint: str):
         self.stamp = dialling.stamp()
-        self.channel = dialling.channel(endpoint, grpc.aio)
+        self.channel, self._is_secure = dialling.channel(endpoint, grpc.aio), dialling.is_secure(endpoint)
         self.transactions = transaction_pb2_grpc.TransactionServiceStub(self.channel)
         self.cluster = cluster_pb2_grpc.ClusterServiceStub(self.channel)
 
@@ -36,6 +37,15 @@ class _Link:
                 await asyncio.wait_for(self.channel.wait_for_state_change(state), max(end - time.monotonic(), 0.0))
             except asyncio.TimeoutError:
                 return False
+
+
+    async def why_unconnected(self) -> str:
+        if self.channel.get_state() == grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            try:
+                await self.transactions.GetServerInfo(calls.SERVER_INFO_REQUEST, timeout=WHY_PATIENCE)
+            except grpc.aio.AioRpcError as error:
+                return why_not_connected(error, self._is_secure)
+        return NO_ANSWER
 
 
 class Client:
@@ -92,7 +102,7 @@ class Client:
         metadata = self._dialling.metadata(ask.endpoint)
         link = self._link(ask.endpoint)
         if not await link.await_connection(ask.patience):
-            return Attempt("UNAVAILABLE", f"no connection to {ask.endpoint}; is assentd running there?", contacted=False)
+            return Attempt("UNAVAILABLE", f"no connection to {ask.endpoint}: {await link.why_unconnected()}", contacted=False)
         method = link.cluster.Get if ask.method == "Cluster" else getattr(link.transactions, ask.method)
         try:
             return Attempt("OK", reply=await method(ask.request, timeout=ask.timeout, metadata=metadata))

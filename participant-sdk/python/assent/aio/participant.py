@@ -19,6 +19,7 @@ from ..roster import Backoff, Options, Shared, Workers
 from ..service import Action, Job, Service, is_async, run_async
 from ..session import Counters, Session
 from ..v1 import cluster_pb2, cluster_pb2_grpc, participant_pb2_grpc
+from ..why import why_failed
 
 _TICK = 0.2
 
@@ -95,8 +96,7 @@ class _Link:
                 backoff.reset()
             wait = backoff.next()
             if not stopping.is_set() and not self.retired:
-                self._shared.log(f"{'disconnected' if session.opened_at else 'not connected'} endpoint={self.endpoint} "
-                                 f"retry_ms={int(wait * 1000)} reason=\"{self.failure}\"")
+                self._shared.log_failure(self.endpoint, session.opened_at is not None, self.failure)
                 await _until(stopping, wait)
         self._owner._changed.set()
 
@@ -114,9 +114,9 @@ class _Link:
                 if not was_open:
                     watcher = self._on_welcome(session, channel)
             code, details = await self._call.code(), await self._call.details()
-            return "the coordinator ended the session" if code == grpc.StatusCode.OK else f"{code.name}: {details}"
+            return "the coordinator ended the session" if code == grpc.StatusCode.OK else self._why(code, details)
         except grpc.aio.AioRpcError as error:
-            return f"{error.code().name}: {error.details()}"
+            return self._why(error.code(), error.details())
         except ConfigError as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 (bytes that are no frame, whatever a library makes of them: it is dialled again)
@@ -134,6 +134,9 @@ class _Link:
                 self._call.cancel()
             if channel is not None:
                 await channel.close()
+
+    def _why(self, code: grpc.StatusCode, details: Optional[str]) -> str:
+        return why_failed(code.name, details or "", self._shared.dialling.is_secure(self.endpoint))
 
     async def _write(self, session: Session, call: Any) -> None:
         try:

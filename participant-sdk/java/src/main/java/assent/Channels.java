@@ -22,6 +22,7 @@ final class Channels implements Transport, AutoCloseable {
       Metadata.Key.of("assent-owner", Metadata.ASCII_STRING_MARSHALLER);
   private static final Metadata.Key<String> RETRY_AFTER =
       Metadata.Key.of("assent-retry-after-ms", Metadata.ASCII_STRING_MARSHALLER);
+  private static final long WHY_PATIENCE_MS = 1000; // of a call that is made to be told the cause
   private static final Pattern NUMBER = Pattern.compile("[0-9]{1,8}");
 
   /** One coordinator's connection. */
@@ -60,10 +61,12 @@ final class Channels implements Transport, AutoCloseable {
         call(link.channel(), ask, metadata, answer);
         return;
       }
-      // The next attempt begins with a new connection, at once, and not when gRPC thinks it may.
-      drop(ask.endpoint(), link);
-      String why = "no connection to " + ask.endpoint() + "; is assentd running there?";
-      answer.complete(new Attempt<>(Status.Code.UNAVAILABLE, why, null, false, "", 0));
+      whyUnconnected(link.channel(), dialling.isSecure(ask.endpoint())).thenAccept(cause -> {
+        // The next attempt begins with a new connection, at once, and not when gRPC thinks it may.
+        drop(ask.endpoint(), link);
+        String why = "no connection to " + ask.endpoint() + ": " + cause;
+        answer.complete(new Attempt<>(Status.Code.UNAVAILABLE, why, null, false, "", 0));
+      });
     });
     return answer;
   }
@@ -92,6 +95,22 @@ final class Channels implements Transport, AutoCloseable {
       ScheduledFuture<?> end = clock.schedule(() -> answer.complete(false), patienceMs, TimeUnit.MILLISECONDS);
       answer.whenComplete((isConnected, impossible) -> end.cancel(false));
     }
+    return answer;
+  }
+
+  /** gRPC tells the cause to a call alone. */
+  private static CompletableFuture<String> whyUnconnected(ManagedChannel channel, boolean isSecure) {
+    if (channel.getState(false) != ConnectivityState.TRANSIENT_FAILURE) {
+      return CompletableFuture.completedFuture(Why.NO_ANSWER);
+    }
+    CompletableFuture<String> answer = new CompletableFuture<>();
+    CallOptions options = CallOptions.DEFAULT.withDeadlineAfter(WHY_PATIENCE_MS, TimeUnit.MILLISECONDS);
+    channel.newCall(Wire.SERVER_INFO, options).start(new ClientCall.Listener<>() {
+      @Override
+      public void onClose(Status status, Metadata trailers) {
+        answer.complete(Why.isUnconnected(status) ? Why.unavailable(status, isSecure) : Why.NO_ANSWER);
+      }
+    }, new Metadata());
     return answer;
   }
 

@@ -122,7 +122,7 @@ final class Dialling {
     return secret;
   }
 
-  private boolean isSecure(String endpoint) {
+  boolean isSecure(String endpoint) {
     return tls.isWanted() && !Endpoint.isUnix(endpoint);
   }
 

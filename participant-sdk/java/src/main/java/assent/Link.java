@@ -30,6 +30,8 @@ final class Link implements Runnable {
   private boolean isWoken;
   private String ended; // why the stream ended
 
+  private String told; // the last failure that was logged; of this link's thread
+
   Link(Participant owner, Roster roster, Participant.Builder options, String endpoint) {
     this.owner = owner;
     this.roster = roster;
@@ -49,11 +51,18 @@ final class Link implements Runnable {
       if (session.wasGood()) backoff.reset();
       long waitMs = backoff.nextMs();
       if (owner.isStopping() || isRetired) break;
-      roster.log((session.wasOpened() ? "disconnected" : "not connected") + " endpoint=" + endpoint + " retry_ms="
-          + waitMs + " reason=" + Text.shown(failure));
+      logFailure(session.wasOpened());
       owner.pause(waitMs);
     }
     owner.changed();
+  }
+
+  /** One line for each change, not for each attempt. */
+  private void logFailure(boolean wasOpen) {
+    String line = Text.oneLine(
+        (wasOpen ? "disconnected" : "not connected") + " endpoint=" + endpoint + " reason=\"" + failure + "\"");
+    if (wasOpen || !line.equals(told)) roster.warn(line);
+    told = line;
   }
 
   /** What it ended with. */
@@ -178,7 +187,9 @@ final class Link implements Runnable {
 
     @Override
     public void onClose(Status status, Metadata trailers) {
-      end(status.isOk() ? "the coordinator ended the session" : status.getCode() + ": " + status.getDescription());
+      if (status.isOk()) end("the coordinator ended the session");
+      else if (talk.wasOpened()) end(Why.ended(status));
+      else end(Why.unconnected(status, roster.dialling.isSecure(endpoint)));
     }
   }
 

@@ -237,7 +237,7 @@ public final class Participant implements AutoCloseable {
     try {
       roster.askRound(sessions());
     } catch (RuntimeException | Error failed) { // the next round is asked all the same
-      roster.log("no questions asked: " + Text.oneLine(Text.sentenceOf(failed)));
+      roster.warn("no questions asked: " + Text.oneLine(Text.sentenceOf(failed)));
     }
   }
 

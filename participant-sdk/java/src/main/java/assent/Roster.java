@@ -70,6 +70,10 @@ final class Roster {
     LOG.log(System.Logger.Level.INFO, line);
   }
 
+  void warn(String line) {
+    LOG.log(System.Logger.Level.WARNING, line);
+  }
+
   synchronized Hello hello(String endpoint) {
     int sharers = 1;
     for (List<String> map : members.values()) {
@@ -95,7 +99,7 @@ final class Roster {
       resource.answer(held, verdict, finished);
     } catch (Exception failed) {
       // Asked again in the next round.
-      log("the answer about branch " + held.branchId() + " of transaction " + held.gid() + " was not carried out: "
+      warn("the answer about branch " + held.branchId() + " of transaction " + held.gid() + " was not carried out: "
           + Text.oneLine(Text.sentenceOf(failed)));
     }
   }
@@ -116,7 +120,7 @@ final class Roster {
       try {
         for (Held held : resource.questions(QUESTIONS_AT_ONCE)) ask(held, resource, sessions, round);
       } catch (Exception failed) {
-        log("no questions asked: " + Text.oneLine(Text.sentenceOf(failed)));
+        warn("no questions asked: " + Text.oneLine(Text.sentenceOf(failed)));
       }
     }
   }

@@ -35,6 +35,9 @@ final class Wire {
       assent.v1.WaitRequest.getDefaultInstance(), SubmitReply.getDefaultInstance());
   static final MethodDescriptor<assent.v1.GetRequest, assent.v1.Transaction> GET = unary("TransactionService/Get",
       assent.v1.GetRequest.getDefaultInstance(), assent.v1.Transaction.getDefaultInstance());
+  static final MethodDescriptor<assent.v1.GetServerInfoRequest, assent.v1.ServerInfo> SERVER_INFO =
+      unary("TransactionService/GetServerInfo",
+          assent.v1.GetServerInfoRequest.getDefaultInstance(), assent.v1.ServerInfo.getDefaultInstance());
   static final MethodDescriptor<assent.v1.GetClusterRequest, assent.v1.ClusterView> CLUSTER =
       unary("ClusterService/Get",
           assent.v1.GetClusterRequest.getDefaultInstance(), assent.v1.ClusterView.getDefaultInstance());
