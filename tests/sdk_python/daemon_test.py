@@ -342,19 +342,29 @@ class DaemonTest(unittest.TestCase):
 
     # ---- the page
 
-    def test_the_program_of_the_page(self):
+    def test_the_programs_of_the_page(self):
         with open(os.path.join(support.SDK, "README.md"), encoding="utf-8") as page:
             text = page.read()
-        program = re.search(r"<!-- program -->\n```python\n(.*?)```", text, re.S)[1]
-        said = re.findall(r"^python3 cinema\.py +# (.*)$", text, re.M)
-        path = os.path.join(self.folder, "cinema.py")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(program)
+        for name, program in re.findall(r"<!-- program: (\w+\.py) -->\n```python\n(.*?)```", text, re.S):
+            with open(os.path.join(self.folder, name), "w", encoding="utf-8") as file:
+                file.write(program)
+        said = re.findall(r"^python3 buy\.py +# (.*)$", text, re.M)
         self.assertEqual(len(said), 2)
-        for line in said:
-            done = subprocess.run([sys.executable, "-B", path], cwd=self.folder, capture_output=True, text=True, timeout=60,
-                                  env={"PATH": os.environ["PATH"], "PYTHONPATH": support.PACKAGE, "ASSENT_ENDPOINT": self.daemon.endpoint})
-            self.assertEqual((done.stdout, done.stderr), (line + "\n", ""))
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": support.PACKAGE, "ASSENT_ENDPOINT": self.daemon.endpoint}
+        with open(os.path.join(self.folder, "output"), "w+", encoding="utf-8") as output:
+            cinema = subprocess.Popen([sys.executable, "-B", "cinema.py"], cwd=self.folder, stdout=output, stderr=output, env=environment)
+            try:
+                for line in said:
+                    done = subprocess.run([sys.executable, "-B", "buy.py"], cwd=self.folder, capture_output=True, text=True, timeout=60, env=environment,
+                                          check=False)
+                    self.assertEqual((done.stdout, done.stderr), (line + "\n", ""))
+                cinema.terminate()
+                self.assertEqual(cinema.wait(20), 0)
+            finally:
+                cinema.kill()
+                cinema.wait()
+            output.seek(0)
+            self.assertRegex(output.read(), "^INFO:assent:connected session=.*\n$")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 package example
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,17 +13,21 @@ import (
 	"assent.example/sdk/internal/rig"
 )
 
-func TestTheReadmeHasTheProgram(t *testing.T) {
+var programs = []string{"payment", "order"}
+
+func TestTheReadmeHasThePrograms(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	program, err := os.ReadFile("payment/main.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(readme), "```go\n"+string(program)+"```\n") {
-		t.Error("README.md has another program than example/payment/main.go")
+	for _, name := range programs {
+		program, err := os.ReadFile(filepath.Join(name, "main.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(readme), "```go\n"+string(program)+"```\n") {
+			t.Errorf("README.md has another program than example/%s/main.go", name)
+		}
 	}
 }
 
@@ -33,14 +38,13 @@ func TestAProjectFromTheReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program, err := os.ReadFile("payment/main.go")
-	if err != nil {
-		t.Fatal(err)
+	for _, name := range programs {
+		if err := os.CopyFS(filepath.Join(folder, name), os.DirFS(name)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := os.WriteFile(filepath.Join(folder, "main.go"), program, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, words := range []string{"go mod init shop", "go mod edit -require assent.example/sdk@v0.0.0 -replace assent.example/sdk=" + sdk, "go mod tidy", "go build -o payment ."} {
+	for _, words := range []string{"go mod init shop", "go mod edit -require assent.example/sdk@v0.0.0 -replace assent.example/sdk=" + sdk, "go mod tidy",
+		"go build -o bin/ ./..."} {
 		command := exec.Command("sh", "-c", words)
 		command.Dir = folder
 		if text, err := command.CombinedOutput(); err != nil {
@@ -48,19 +52,20 @@ func TestAProjectFromTheReadme(t *testing.T) {
 		}
 	}
 	daemon := rig.StartDaemon(t)
-	payment := exec.Command("./payment")
+	payment := exec.Command("bin/payment")
 	payment.Dir = folder
 	payment.Env = append(os.Environ(), "ASSENT_ENDPOINT="+daemon.Endpoint)
+	var said bytes.Buffer
+	payment.Stderr = &said
 	payment.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := payment.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for coins, outcome := range map[string]string{"60": "COMMITTED", "500": "not enough coins"} {
-		ctl := exec.Command(rig.Binary(t, "assentctl"), "--endpoint", daemon.Endpoint, "submit")
-		ctl.Stdin = strings.NewReader(`{"branches": [{"protocol": "tcc", "service": "payment", "action": "charge", "payload": ` + coins + `}]}`)
-		text, _ := ctl.CombinedOutput()
-		if !strings.Contains(string(text), outcome) {
-			t.Errorf("%s coins: %s", coins, text)
+	for _, outcome := range []string{"paid\n", "not paid: branch 1 payment/charge refused: not enough coins\n"} {
+		order := exec.Command("bin/order")
+		order.Dir, order.Env = folder, payment.Env
+		if text, err := order.CombinedOutput(); err != nil || string(text) != outcome {
+			t.Errorf("%v: %s", err, text)
 		}
 	}
 	if err := payment.Process.Signal(syscall.SIGTERM); err != nil {
@@ -68,5 +73,8 @@ func TestAProjectFromTheReadme(t *testing.T) {
 	}
 	if err := payment.Wait(); err != nil {
 		t.Errorf("it does not end in order: %v", err)
+	}
+	if !strings.Contains(said.String(), "assent: connected session=") {
+		t.Errorf("it does not say that it is connected: %s", said.String())
 	}
 }

@@ -1,22 +1,35 @@
-// The README's program, in a project of its own, in a clean folder, as the README says.
+// The README's programs, in a project of their own, in a clean folder, with the package that the README has one make.
 
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { binary, Daemon, folder, HERE, Process, run, until } from "./rig.mjs";
 
 test("a project from the README", async (t) => {
-  const [, program] = /<!-- program -->\n```js\n(.*?)```/s.exec(readFileSync(join(HERE, "README.md"), "utf8"));
   const cwd = folder(t);
-  writeFileSync(join(cwd, "package.json"), "{}");
-  writeFileSync(join(cwd, "cinema.mjs"), program);
-  const installed = await run("npm", ["install", "--offline", "--ignore-scripts", "--no-audit", "--no-fund", HERE], {}, { cwd });
-  assert.equal(installed.code, 0, installed.output);
+  const readme = readFileSync(join(HERE, "README.md"), "utf8");
+  const programs = [...readme.matchAll(/<!-- program: (\w+\.mjs) -->\n```js\n(.*?)```/gs)];
+  assert.deepEqual(programs.map(([, name]) => name), ["cinema.mjs", "buy.mjs"]);
+  for (const [, name, text] of programs) writeFileSync(join(cwd, name), text);
+  // What npm would fetch, and compile, is taken from here.
+  const packed = await run("npm", ["pack", "--ignore-scripts", "--pack-destination", cwd], {}, { cwd: HERE });
+  assert.equal(packed.code, 0, packed.output);
+  assert.ok(readme.includes("npm install CLONE/participant-sdk/node/assent-sdk-0.1.0.tgz "));
+  const modules = join(cwd, "node_modules");
+  mkdirSync(join(modules, "assent-sdk"), { recursive: true });
+  const unpacked = await run("tar", ["-xzf", "assent-sdk-0.1.0.tgz", "-C", join(modules, "assent-sdk"), "--strip-components=1"], {}, { cwd });
+  assert.equal(unpacked.code, 0, unpacked.output);
+  for (const name of ["@grpc", "protobufjs", "better-sqlite3"]) symlinkSync(join(HERE, "node_modules", name), join(modules, name));
   const { endpoint } = await Daemon.start(t);
-  const cinema = () => run(process.execPath, ["cinema.mjs"], { ASSENT_ENDPOINT: endpoint }, { cwd });
-  assert.deepEqual(await cinema(), { code: 0, output: "sold\n" });
-  assert.deepEqual(await cinema(), { code: 0, output: "not sold: branch 1 cinema/seat refused: seat A1 is taken\n" });
+  const environment = { ASSENT_ENDPOINT: endpoint };
+  const cinema = new Process(process.execPath, ["cinema.mjs"], environment, { cwd });
+  t.after(() => cinema.kill());
+  const buy = () => run(process.execPath, ["buy.mjs"], environment, { cwd });
+  assert.deepEqual(await buy(), { code: 0, output: "sold\n" });
+  assert.deepEqual(await buy(), { code: 0, output: "not sold: branch 1 cinema/seat refused: seat A1 is taken\n" });
+  assert.equal(await cinema.kill("SIGTERM"), 0, "it ends in order");
+  assert.match(cinema.output, /^assent: connected session=.*\n$/);
 });
 
 test("the payment service, driven from outside", async (t) => {

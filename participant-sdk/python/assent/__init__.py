@@ -1,4 +1,4 @@
-"""The Python SDK of Assent: take part in distributed transactions, and run them. README.md begins with a whole program."""
+"""The Python SDK of Assent: take part in distributed transactions, and run them. README.md begins with whole programs."""
 
 from .call import Call, Refused, Reply, RetryLater, Unknown, read_only
 from .client import Client, OpenTransaction

@@ -24,7 +24,7 @@ func main() {
 		INSERT INTO account SELECT 100, 0 WHERE NOT EXISTS (SELECT 1 FROM account)`)
 	must(err)
 
-	payment := assent.NewParticipant(assent.ParticipantOptions{Service: "payment", Log: func(line string) { log.Print(line) }})
+	payment := assent.NewParticipant(assent.ParticipantOptions{Service: "payment"})
 	keeper, err := assentsql.Open(ctx, db, assentsql.SQLite)
 	must(err)
 	keeper.TCC(payment, "charge", assentsql.TCC{Try: move(-1, 1), Confirm: move(0, -1), Cancel: move(1, -1)})

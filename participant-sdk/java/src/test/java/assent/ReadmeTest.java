@@ -14,12 +14,16 @@ import javax.tools.ToolProvider;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The README's program, compiled and run in a clean folder. */
+/** The README's programs, compiled and run in a clean folder. */
 class ReadmeTest {
-  private static String run(String endpoint, Path folder) throws Exception {
+  private static Rig.Running program(String name, String endpoint, Path folder) throws Exception {
     String path = folder + System.getProperty("path.separator") + System.getProperty("java.class.path");
-    List<String> command = List.of(Rig.javaProgram(), "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", path, "Cinema");
-    try (var running = new Rig.Running(command, Map.of("ASSENT_ENDPOINT", endpoint), folder)) {
+    List<String> command = List.of(Rig.javaProgram(), "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", path, name);
+    return new Rig.Running(command, Map.of("ASSENT_ENDPOINT", endpoint), folder);
+  }
+
+  private static String buy(String endpoint, Path folder) throws Exception {
+    try (var running = program("Buy", endpoint, folder)) {
       assertEquals(0, running.end(Duration.ofMinutes(2)), running.output());
       List<String> sold = running.output().lines().filter(line -> line.contains("sold")).toList();
       assertEquals(1, sold.size(), running.output());
@@ -28,17 +32,20 @@ class ReadmeTest {
   }
 
   @Test
-  void theProgramOfTheReadme(@TempDir Path folder) throws Exception {
+  void theProgramsOfTheReadme(@TempDir Path folder) throws Exception {
     String readme = Files.readString(Rig.HERE.resolve("README.md"));
-    Matcher program = Pattern.compile("<!-- program -->\n```java\n(.*?)```", Pattern.DOTALL).matcher(readme);
-    assertTrue(program.find());
-    Path source = Files.writeString(folder.resolve("Cinema.java"), program.group(1));
-    int compiled = ToolProvider.getSystemJavaCompiler().run(null, null, null, "-cp",
-        System.getProperty("java.class.path"), source.toString());
-    assertEquals(0, compiled);
-    try (var daemon = new Rig.Daemon()) {
-      assertEquals("sold", run(daemon.endpoint, folder));
-      assertEquals("not sold: branch 1 cinema/seat refused: seat A1 is taken", run(daemon.endpoint, folder));
+    Matcher program = Pattern.compile("<!-- program: (\\w+.java) -->\n```java\n(.*?)```", Pattern.DOTALL).matcher(readme);
+    for (int count = 0; count < 2; count++) {
+      assertTrue(program.find());
+      Path source = Files.writeString(folder.resolve(program.group(1)), program.group(2));
+      int compiled = ToolProvider.getSystemJavaCompiler().run(null, null, null, "-cp",
+          System.getProperty("java.class.path"), source.toString());
+      assertEquals(0, compiled);
+    }
+    try (var daemon = new Rig.Daemon(); var cinema = program("Cinema", daemon.endpoint, folder)) {
+      assertEquals("sold", buy(daemon.endpoint, folder));
+      assertEquals("not sold: branch 1 cinema/seat refused: seat A1 is taken", buy(daemon.endpoint, folder));
+      assertTrue(cinema.output().contains("INFO: connected session="), cinema.output());
     }
   }
 
