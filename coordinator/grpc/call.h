@@ -25,6 +25,7 @@
 #include "coordinator/service/asker.h"
 #include "coordinator/service/holdings.h"
 #include "coordinator/service/router.h"
+#include "coordinator/transport/canceller.h"
 #include "coordinator/transport/grpc_status.h"
 #include "coordinator/transport/grpc_streams.h"
 
@@ -74,24 +75,7 @@ bool AdoptTrace(const grpc::CallbackServerContext& context, v1::TransactionSpec&
 Status ParseRequest(const grpc::ByteBuffer& bytes, google::protobuf::Message& message);
 grpc::ByteBuffer Serialised(const google::protobuf::Message& message);
 
-// Ends a call without waiting for its reader, as long as it is there. May outlive it.
-class Canceller {
- public:
-  explicit Canceller(grpc::CallbackServerContext* context) : context_(context) {}
-  void Cancel() {
-    const MutexLock lock(mutex_);
-    if (context_ != nullptr) context_->TryCancel();
-  }
-  // The call is over: its OnDone.
-  void Forget() {
-    const MutexLock lock(mutex_);
-    context_ = nullptr;
-  }
-
- private:
-  Mutex mutex_;
-  grpc::CallbackServerContext* context_ ASSENT_GUARDED_BY(mutex_);
-};
+using transport::Canceller;
 
 // Calls that only look: one whose answer has no room has not done anything.
 template <typename Reply>

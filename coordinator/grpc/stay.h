@@ -15,6 +15,7 @@
 
 #include "coordinator/security/guard.h"
 #include "coordinator/service/asker.h"
+#include "coordinator/transport/canceller.h"
 
 namespace assent::door {
 
@@ -50,17 +51,17 @@ class Stay : public std::enable_shared_from_this<Stay> {
   const std::string on_behalf_of_;
   const security::Proof proof_;  // of what is above
 };
-// Lets a stream leave once it may not stay; one that has not gone by the next time, because nobody
-// reads what it was to be told, is cancelled, or it would keep its place as long as its connection.
+// Lets a stream leave once it may not stay; one that does not go, because nobody reads what it was
+// to be told, is cancelled, or it would keep its place as long as its connection.
 template <typename Stream>
 Stay::Told UntilGone(std::weak_ptr<Stream> weak) {
-  return [weak = std::move(weak), leaves = false](const Status& still) mutable {
+  return [weak = std::move(weak), looks = 0](const Status& still) mutable {
     const auto stream = weak.lock();
     if (stream == nullptr) return false;
-    if (leaves) {
-      stream->Cancel();
+    if (looks > 0) {
+      if (++looks > transport::kLooksUntilCancelledCount) stream->Cancel();
     } else if (!still.ok()) {
-      leaves = true;
+      looks = 1;
       stream->Leave(still);
     }
     return true;

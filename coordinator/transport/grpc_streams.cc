@@ -1,6 +1,6 @@
 #include "coordinator/transport/grpc_streams.h"
 
-#include <atomic>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -8,6 +8,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include "assent/v1/participant.grpc.pb.h"
+#include "coordinator/transport/canceller.h"
 #include "coordinator/transport/grpc_status.h"
 #include "coordinator/transport/refused.h"
 
@@ -19,23 +20,17 @@ class GrpcStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
                          public FrameStream {
  public:
   GrpcStream(StreamDoor& door, StreamPeer peer, grpc::CallbackServerContext* context)
-      : context_(context), sink_(door.OnStream(*this, std::move(peer))) {}
+      : canceller_(std::make_shared<Canceller>(context)),
+        sink_(door.OnStream(*this, Leaving(std::move(peer), canceller_))) {}
 
   void Read() override { StartRead(&in_); }
   void Write(const v1::CoordinatorFrame& frame) override {
     bool own = false;
     out_.Clear();
     (void)grpc::SerializationTraits<v1::CoordinatorFrame>::Serialize(frame, &out_, &own);
-    is_writing_ = true;
     StartWrite(&out_);
   }
-  void Finish(const Status& status) override {
-    // Who may not stay and reads nothing would keep his place as long as his connection.
-    const bool must_go =
-        status.code() == Code::kPermissionDenied || status.code() == Code::kUnauthenticated;
-    if (must_go && is_writing_) context_->TryCancel();
-    ServerBidiReactor::Finish(ToGrpc(status));
-  }
+  void Finish(const Status& status) override { ServerBidiReactor::Finish(ToGrpc(status)); }
 
   void OnReadDone(bool ok) override {
     if (!ok) return sink_->OnClosed();
@@ -45,13 +40,30 @@ class GrpcStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
     sink_->OnMalformed(Bytes());
   }
   void OnWriteDone(bool ok) override {
-    is_writing_ = false;
     if (ok) sink_->OnWritten();  // if not, the read ends too
   }
   void OnCancel() override { sink_->OnClosed(); }
-  void OnDone() override { delete this; }
+  void OnDone() override {
+    canceller_->Forget();
+    delete this;
+  }
 
  private:
+  // Who may not stay and does not go, because he reads nothing, is cancelled: he would keep his
+  // place as long as his connection.
+  static StreamPeer Leaving(StreamPeer peer, const std::shared_ptr<Canceller>& canceller) {
+    if (!peer.stays) return peer;
+    peer.stays = [stays = std::move(peer.stays), canceller](const std::string& service,
+                                                            StreamPeer::Told told) {
+      stays(service, [told = std::move(told), canceller, looks = 0](const Status& still) mutable {
+        if (looks > 0) return ++looks <= kLooksUntilCancelledCount || canceller->Cancel();
+        if (told(still)) return true;
+        looks = still.ok() ? 0 : 1;
+        return !still.ok();
+      });
+    };
+    return peer;
+  }
   std::string Bytes() const {
     std::vector<grpc::Slice> slices;
     std::string bytes;
@@ -61,8 +73,7 @@ class GrpcStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
     return bytes;
   }
 
-  grpc::CallbackServerContext* const context_;
-  std::atomic<bool> is_writing_ = false;
+  const std::shared_ptr<Canceller> canceller_;
   grpc::ByteBuffer in_;
   grpc::ByteBuffer out_;
   v1::ParticipantFrame frame_;

@@ -39,14 +39,17 @@ class Bytes:
 class Stream:
     """Both sides of a stream: what is sent, and what came of it up to its end."""
 
-    def __init__(self, call, reply, requests=None):
-        self.call, self.sent, self.come, self.code = call, requests, queue.Queue(), None
+    def __init__(self, call, reply, requests=None, reads=None):
+        """`reads`: he reads one message, and no more before it is set."""
+        self.call, self.sent, self.come, self.code, self.reads = call, requests, queue.Queue(), None, reads
         threading.Thread(target=self._read, args=(reply,), daemon=True).start()
 
     def _read(self, reply):
         try:
             for data in self.call:
                 self.come.put(reply.FromString(data))
+                if self.reads is not None:
+                    self.reads.wait()
             self.code = grpc.StatusCode.OK
         except grpc.RpcError as error:
             self.code, self.words = error.code(), error.details()
@@ -110,11 +113,11 @@ class Staying(unittest.TestCase):
     def bearer(self, who):
         return (("authorization", "Bearer " + self.tokens.get(who, who)),)
 
-    def open_both(self, method, who, reply, first=()):
+    def open_both(self, method, who, reply, first=(), reads=None):
         requests = queue.Queue()
         for one in first:
             requests.put(one)
-        return Stream(self.channel.stream_stream("/assent.v1." + method)(iter(requests.get, None), metadata=self.bearer(who)), reply, requests)
+        return Stream(self.channel.stream_stream("/assent.v1." + method)(iter(requests.get, None), metadata=self.bearer(who)), reply, requests, reads)
 
     def submits(self, who):
         return self.open_both("TransactionService/SubmitStream", who, tx.SubmitReplyFrame)
@@ -125,9 +128,9 @@ class Staying(unittest.TestCase):
     def events(self, who):
         return self.shown("TransactionService/Events", who, b"", Bytes)
 
-    def session(self, who):
+    def session(self, who, reads=None):
         hello = part.Hello(version=1, service="stock", instance=who, actions=[part.ActionInfo(name="take", protocol=types.TCC)])
-        stream = self.open_both("ParticipantSession/Connect", who, part.CoordinatorFrame, [part.ParticipantFrame(hello=hello).SerializeToString()])
+        stream = self.open_both("ParticipantSession/Connect", who, part.CoordinatorFrame, [part.ParticipantFrame(hello=hello).SerializeToString()], reads)
         self.assertTrue(stream.next().HasField("welcome"))
         return stream
 
@@ -141,11 +144,12 @@ class Staying(unittest.TestCase):
         return answer
 
     @staticmethod
-    def spec(gid, service="bank", **more):
-        return types.TransactionSpec(gid=gid, branches=[types.BranchSpec(branch_id="1", service=service, action="take", protocol=types.TCC)], **more)
+    def spec(gid, service="bank", payload=b"", **more):
+        branch = types.BranchSpec(branch_id="1", service=service, action="take", protocol=types.TCC, payload=payload)
+        return types.TransactionSpec(gid=gid, branches=[branch], **more)
 
-    def put(self, stream, gid, service="bank"):
-        request = tx.SubmitRequest(transaction=self.spec(gid, service), request_id=1, wait_for=types.WAIT_ACCEPTED)
+    def put(self, stream, gid, service="bank", payload=b""):
+        request = tx.SubmitRequest(transaction=self.spec(gid, service, payload), request_id=1, wait_for=types.WAIT_ACCEPTED)
         stream.sent.put(tx.SubmitRequestFrame(requests=[request]).SerializeToString())
 
     def submit(self, stream, gid, service="bank"):
@@ -204,6 +208,20 @@ class Staying(unittest.TestCase):
         self.write(RULES[1:])
         self.reload()
         self.assertEqual(grpc.StatusCode.PERMISSION_DENIED, submits.end())
+
+    def test_who_is_being_written_to_is_told_why(self):
+        """He was cancelled, and told nothing, if a frame was just on its way to him."""
+        reads = threading.Event()
+        self.addCleanup(reads.set)
+        submits, session = self.submits("initiator"), self.session("stock", reads)
+        payload = b"x" * 100_000
+        for number in range(10):  # more than he is sent without reading
+            self.put(submits, f"order-{number}", "stock", payload)
+            self.assertEqual(0, submits.next().replies[0].error_code)
+        self.write(["allow token:initiator as initiator for stock", "allow token:stock as participant for tea", *RULES[3:]])
+        self.reload()
+        reads.set()
+        self.assertEqual(grpc.StatusCode.PERMISSION_DENIED, session.end())
 
     def test_who_reads_nothing_is_cut_off(self):
         """What he is to be told waits behind what he does not take; he is not to have his places for ever."""
