@@ -271,7 +271,7 @@ bool Acceptor::EvictStranger(std::chrono::milliseconds grace, std::size_t looked
     if (now - since < grace) return false;  // and so are the others
     const auto found = connections_.find(descriptor);
     if (!is_one(found->second)) continue;
-    if (!options_.guard->strangers().Has(found->second.peer)) continue;
+    if (!options_.guard->strangers().Has(found->second.peer, found->second.since)) continue;
     EndStranger(descriptor);
     return true;
   }
@@ -302,7 +302,7 @@ void Acceptor::LookAtStrangers() {
     const auto at = next++;
     const int descriptor = at->second.descriptor;
     Connection& connection = connections_[descriptor];
-    if (!options_.guard->strangers().Has(connection.peer)) {
+    if (!options_.guard->strangers().Has(connection.peer, connection.since)) {
       connection.stranger = 0;
       strangers_.erase(at);
       continue;
@@ -380,7 +380,7 @@ bool Acceptor::Spoke(int descriptor) {
   if (!found->second.peer.empty() && options_.guard->enforces()) {
     found->second.stranger = next_silent_++;
     strangers_[found->second.stranger] = {descriptor, Clock::now()};
-    options_.guard->strangers().Add(found->second.peer);
+    found->second.since = options_.guard->strangers().Add(found->second.peer);
   }
   hand_over_(descriptor);
   return true;
@@ -403,7 +403,7 @@ void Acceptor::Forget(int descriptor) {
   if (connection.silent != 0) silent_.erase(connection.silent);
   if (connection.stranger != 0) {
     strangers_.erase(connection.stranger);
-    options_.guard->strangers().Ended(connection.peer);
+    options_.guard->strangers().Ended(connection.peer, connection.since);
   }
   const auto count = by_address_.find(connection.address);
   if (count != by_address_.end() && --count->second == 0) by_address_.erase(count);

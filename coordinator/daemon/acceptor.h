@@ -81,6 +81,7 @@ class Acceptor {
     std::uint64_t silent = 0;    // its key in silent_; 0: handed over
     std::uint64_t stranger = 0;  // its key in strangers_; 0: none, or not handed over yet
     std::string peer;            // as gRPC names it; empty: is never a stranger
+    std::uint64_t since = 0;     // of a stranger: what Strangers said of it
   };
   struct Silent {
     int descriptor = -1;

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
 #include <iostream>
 #include <span>
-#include <sstream>
 #include <string_view>
 #include <utility>
 #include <variant>
@@ -15,6 +13,7 @@
 #include <assent/limits.h>
 #include <assent/overload.h>
 
+#include "coordinator/base/read_file.h"
 #include "coordinator/daemon/auth.h"
 #include "coordinator/daemon/certificates.h"
 #include "coordinator/daemon/config_checks.h"
@@ -160,12 +159,12 @@ const char* Environment(const Setting& setting) {
 Result<std::map<std::string, TomlEntry>> ReadFile(const std::string& path) {
   std::map<std::string, TomlEntry> settings;
   if (path.empty()) return settings;
-  std::ifstream file(path);
-  file.peek();  // which a folder cannot do
-  if (!file.is_open() || file.bad()) return InvalidArgument("cannot read the file " + path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  auto read = ReadToml(text.str(), path);
+  const Result<std::string> text = base::ReadAtMost(path, kMaxConfigFileBytes);
+  if (!text.ok()) return InvalidArgument("cannot read the file " + path);
+  if (text->size() > kMaxConfigFileBytes)
+    return InvalidArgument(path + " has more than " + std::to_string(kMaxConfigFileBytes) +
+                           " bytes");
+  auto read = ReadToml(*text, path);
   if (!read.ok()) return read.status();
   for (TomlEntry& entry : *read) {
     const std::string place = path + ":" + std::to_string(entry.line) + ": ";

@@ -18,6 +18,8 @@
 
 namespace assent::daemon {
 
+// Of --config.
+inline constexpr std::size_t kMaxConfigFileBytes = std::size_t{1} << 20;
 // Of --unary-secrets-file.
 inline constexpr std::size_t kMaxUnarySecretsFileBytes = std::size_t{1} << 20;
 inline constexpr std::size_t kMinUnarySecretBytes = 16;

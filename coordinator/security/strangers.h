@@ -8,6 +8,7 @@
 // Thread-safety: from any thread.
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <unordered_map>
 
@@ -17,10 +18,14 @@ namespace assent::security {
 
 class Strangers {
  public:
-  // Before its first call.
-  void Add(const std::string& peer) {
+  // Before its first call. What is to be said of it later: of one name there may be some that are
+  // known, and one that has come since.
+  std::uint64_t Add(const std::string& peer) {
     const MutexLock lock(mutex_);
-    ++peers_[peer];
+    const auto [at, is_new] = peers_.try_emplace(peer);
+    if (is_new) at->second.since = ++last_;
+    ++at->second.count;
+    return at->second.since;
   }
   // A call of such a name. One that is not there stays away: a call may outlive its connection.
   void Admitted(const std::string& peer) {
@@ -28,19 +33,26 @@ class Strangers {
     peers_.erase(peer);
   }
   // One that was added.
-  void Ended(const std::string& peer) {
+  void Ended(const std::string& peer, std::uint64_t since) {
     const MutexLock lock(mutex_);
     const auto found = peers_.find(peer);
-    if (found != peers_.end() && --found->second == 0) peers_.erase(found);
+    if (found == peers_.end() || found->second.since != since) return;
+    if (--found->second.count == 0) peers_.erase(found);
   }
-  bool Has(const std::string& peer) const {
+  bool Has(const std::string& peer, std::uint64_t since) const {
     const MutexLock lock(mutex_);
-    return peers_.contains(peer);
+    const auto found = peers_.find(peer);
+    return found != peers_.end() && found->second.since == since;
   }
 
  private:
+  struct Peer {
+    std::uint64_t since = 0;
+    std::size_t count = 0;
+  };
   mutable Mutex mutex_;
-  std::unordered_map<std::string, std::size_t> peers_ ASSENT_GUARDED_BY(mutex_);
+  std::unordered_map<std::string, Peer> peers_ ASSENT_GUARDED_BY(mutex_);
+  std::uint64_t last_ ASSENT_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace assent::security

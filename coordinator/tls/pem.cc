@@ -33,12 +33,17 @@ std::string Reason() {
 }
 
 Result<std::string> ReadAll(std::string_view setting, const std::string& path, bool is_secret) {
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // A pipe without a writer is nothing to wait for.
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   struct stat what {};
   if (file < 0 || ::fstat(file, &what) != 0) {
     const Status failed = Wrong(setting, path, std::string("cannot be read: ") + strerror(errno));
     if (file >= 0) ::close(file);
     return failed;
+  }
+  if (!S_ISREG(what.st_mode)) {
+    ::close(file);
+    return Wrong(setting, path, "cannot be read: it is no file");
   }
   std::string text(kMaxMaterialFileBytes + 1, '\0');
   std::size_t size = 0;

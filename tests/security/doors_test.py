@@ -383,7 +383,14 @@ class Doors(unittest.TestCase):
                 said = log.read()
             self.assertRegex(said, r'event=auth_reload_failed error="auth-rules is \S+: line 11: .*king.* is no role')
             self.reload('event=reloaded_in_part changed="" not_read="rules or tokens"')
+            # Nobody ever writes into it: whoever waited for that took no reload any more, and no SIGTERM.
+            os.remove(self.rules)
+            os.mkfifo(self.rules)
+            self.reload("it is no file")
+            self.assertEqual(grpc.StatusCode.OK, self.call("TransactionService/List", "nobody")[0])
         finally:
+            if os.path.exists(self.rules) and not os.path.isfile(self.rules):
+                os.remove(self.rules)
             self.write(before)
             self.reload("event=auth_reloaded")
 

@@ -233,6 +233,10 @@ class Reload(TlsTest):
             self.until(lambda: self.daemon.log().count("event=tls_reload_failed") > number and says in self.daemon.log())
             self.until(lambda: self.daemon.log().count('event=reloaded_in_part changed="" not_read="certificates"') > number)
             self.assertEqual(first, self.seen(), says)
+        os.remove(self.server.cert)
+        os.mkfifo(self.server.cert)  # into which nobody ever writes
+        self.until(lambda: "cannot be read: it is no file" in self.daemon.log())
+        self.assertEqual(first, self.seen())
         self.server.become(self.ca.make("renewed"))
         self.daemon.signal(signal.SIGHUP)
         self.until(lambda: self.seen() != first)
