@@ -10,6 +10,7 @@ import support
 import assent
 import assent.testkit
 from assent import barrier, plan
+from assent import dialect as dialects
 from assent.barrier import Kept, Move
 from assent.call import Call, Reply, done
 from assent.desk import Desk, Waiter
@@ -67,12 +68,43 @@ class Barrier(unittest.TestCase):
             for verdict in (Verdict.UNDECIDED, Verdict.CANNOT_TELL):
                 self.assertEqual(barrier.upkeep_for(state, protocol, verdict, True), barrier.Upkeep.KEEP)
 
+    def test_a_row_without_a_state(self):
+        """Whatever is asked: the handler is not run again, and a no is said where a person is asked then."""
+        for operation in Operation:
+            reply = barrier.open_call(Call("g", "1", operation, operation.protocol), barrier.Row(left=True)).reply
+            self.assertEqual((reply.kind, reply.reason),
+                             (Kind.RETRY_LATER if operation.role == Role.FORWARD else Kind.REFUSED, barrier.COMMITTED_ITSELF))
+
     def test_another_protocol_or_action_is_a_hazard(self):
         row = barrier.Row(Kept.DONE, Protocol.TCC, "reserve")
         for call in (Call("g", "1", Operation.ACTION, Protocol.SAGA, action="reserve"), Call("g", "1", Operation.TRY, Protocol.TCC, action="x")):
             self.assertIn("HAZARD", barrier.open_call(call, row).reply.reason)
         mixed = Call("g", "1", Operation.ACTION, Protocol.TCC, action="reserve")
         self.assertEqual(barrier.open_call(mixed, barrier.Row()).reply.kind, Kind.REFUSED)
+
+
+class Ends(unittest.TestCase):
+    def test_words_that_end_a_transaction(self):
+        everywhere = ("COMMIT", " commit;", "BEGIN", "START  TRANSACTION", "END", "ROLLBACK", "ROLLBACK WORK", "/* a */ COMMIT",
+                      "/* a\n */-- b\n;COMMIT", "PREPARE TRANSACTION 'x'", "XA START 'x'")
+        several = ("SELECT 1; COMMIT", "UPDATE a SET b = ';' ; COMMIT", "SELECT ''';'; COMMIT")
+        mysql = ("# a\nCOMMIT", "/*! COMMIT */", "/*!50000 COMMIT */", "/*M!100100 COMMIT */", "SET autocommit = 1", "SET @@autocommit=1",
+                 "SET SESSION autocommit = 0", "SET x = 1, @@session.autocommit = 1", "LOCK TABLES a WRITE", "UNLOCK TABLES",
+                 r"SELECT '\'; COMMIT'; COMMIT", "SELECT 1--1; COMMIT")
+        postgresql = (r"SELECT '\'; COMMIT", r"SELECT E'\''; COMMIT", "SELECT $a$ $b$ ; $a$; COMMIT", "SELECT $1; COMMIT")
+        harmless = ("SELECT 1", "", "ROLLBACK TO SAVEPOINT a", "ROLLBACK TO a", "ROLLBACK WORK TO a", "SAVEPOINT a", "SELECT 'a; COMMIT'",
+                    "-- COMMIT", "/* ; COMMIT */ SELECT 1", 'SELECT "a; COMMIT"', "UPDATE commits SET a = 1", "SELECT 1 -- ; COMMIT\n",
+                    "COMMITTED")
+        for dialect, ends, fine in (
+                (dialects.SQLITE, everywhere, (*harmless, "CREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT 1; END")),
+                (dialects.POSTGRESQL, (*everywhere, *several, *postgresql),
+                 (*harmless, "SELECT $$; COMMIT $$", "LOCK TABLE a", r"SELECT E'\'; COMMIT'")),
+                (dialects.MYSQL, (*everywhere, *several, *mysql),
+                 (*harmless, "CALL pay()", "SELECT `a; COMMIT`", "# ; COMMIT", r"SELECT '\'; COMMIT'", "SET x = 1"))):
+            for sql in ends:
+                self.assertNotEqual(dialect.ending(sql), "", sql)
+            for sql in fine:
+                self.assertEqual(dialect.ending(sql), "", sql)
 
 
 class View:

@@ -4,6 +4,7 @@
 import contextlib
 import os
 import sqlite3
+import sys
 import tempfile
 import threading
 import unittest
@@ -12,13 +13,15 @@ import support
 
 import assent
 import assent.testkit
+from assent.barrier import COMMITTED_ITSELF
 from assent.call import Call
 from assent.service import Job
 from assent.words import Kind, Operation, Protocol, Verdict
 
 
 def bank(path):
-    db = assent.SQLite(path, tables="CREATE TABLE IF NOT EXISTS account(name TEXT PRIMARY KEY, coins INTEGER CHECK (coins >= 0))")
+    db = assent.SQLite(path, tables="CREATE TABLE IF NOT EXISTS account(name TEXT PRIMARY KEY, coins INTEGER CHECK (coins >= 0));"
+                       "CREATE TABLE IF NOT EXISTS own(x INTEGER)")
 
     @db.tcc("take")
     def take(tx, call):
@@ -45,6 +48,26 @@ def bank(path):
     @db.saga("end")
     def end(tx, call):
         tx.execute(call.text)
+
+    @db.saga("exit")
+    def leave(tx, call):
+        tx.execute("UPDATE account SET coins = 0")
+        sys.exit(3)
+
+    @db.saga("driver")
+    def driver(tx, call):
+        cursor = tx.execute("UPDATE account SET coins = 0")
+        if call.text == "script":
+            cursor.executescript("SELECT 1")
+        elif call.text == "commit":
+            cursor.connection.commit()
+        elif call.text == "close":
+            cursor.connection.close()
+        elif call.text == "same text":
+            cursor.execute("COMMIT")
+        else:
+            with cursor.connection:
+                pass
 
     @db.saga("stubborn")
     def stubborn(tx, call):
@@ -118,11 +141,82 @@ class InSQLite(unittest.TestCase):
         self.assertEqual(self.db.run(lambda tx: tx.one("SELECT count(*) FROM child"))[0], 2)
 
     def test_a_handler_does_not_end_its_transaction(self):
-        for text in (b"COMMIT", b"  rollback", b"BEGIN IMMEDIATE", b"END"):
+        for text in (b"COMMIT", b"  rollback", b"BEGIN IMMEDIATE", b"END", b"/* done */ COMMIT", b"-- done\nCOMMIT"):
             reply = self.ask(Operation.ACTION, "end", text)
             self.assertEqual(reply.kind, Kind.RETRY_LATER)
             self.assertIn("is not for a handler", reply.reason)
         self.assertEqual(self.ask(Operation.ACTION, "end", b"SELECT 1").kind, Kind.DONE)
+
+    def test_nor_by_the_driver(self):
+        """It would commit what others have done in the same transaction, and who would be done again."""
+        for action in ("script", "commit", "with", "same text"):
+            gate, said = threading.Event(), []
+            threads = [threading.Thread(target=lambda gate=gate: self.db.run(lambda tx: gate.wait())),
+                       threading.Thread(target=lambda: self.db.run(lambda tx: tx.execute("INSERT INTO own VALUES (1)"))),
+                       threading.Thread(target=lambda action=action, said=said: said.append(self.ask(Operation.ACTION, "driver", action.encode())))]
+            for number, thread in enumerate(threads):
+                thread.start()
+                support.until(lambda number=number: self.db._work.qsize() == number)
+            gate.set()
+            for thread in threads:
+                thread.join()
+            self.assertEqual((said[0].kind, self.coins()), (Kind.RETRY_LATER, 100), said)
+        self.assertEqual(self.db.run(lambda tx: tx.one("SELECT count(*) FROM own"))[0], 4)
+
+    def test_a_row_without_a_state_is_a_hazard(self):
+        self.ask(Operation.ACTION, "give")
+        self.db.run(lambda tx: tx.execute("UPDATE assent_barrier SET state = 0"))
+        for operation, kind in ((Operation.ACTION, Kind.RETRY_LATER), (Operation.COMPENSATE, Kind.REFUSED)):
+            reply = self.ask(operation, "give")
+            self.assertEqual((reply.kind, reply.reason, self.coins()), (kind, COMMITTED_ITSELF, 101))
+        self.db._retention_ms = -1000
+        self.assertEqual(self.db.questions(10), [])
+
+    def test_what_keeps_nothing_leaves_no_row(self):
+        self.assertEqual(self.ask(Operation.CONFIRM, "take").kind, Kind.REFUSED)
+        self.assertEqual(self.ask(Operation.ACTION, "end", b"SELECT * FROM nothing").kind, Kind.RETRY_LATER)
+        self.assertEqual(self.db.run(lambda tx: tx.one("SELECT count(*) FROM assent_barrier"))[0], 0)
+
+    def test_a_handler_that_exits_ends_no_thread(self):
+        for _ in range(2):
+            reply = self.ask(Operation.ACTION, "exit")
+            self.assertEqual((reply.kind, reply.reason), (Kind.RETRY_LATER, "RuntimeError: the handler has raised SystemExit"))
+        with self.assertRaises(SystemExit):
+            self.db.run(lambda tx: sys.exit(3))
+        self.assertEqual(self.ask(Operation.ACTION, "give").kind, Kind.DONE)
+        self.assertEqual(self.coins(), 101)
+
+    def test_a_closed_connection_is_said(self):
+        self.assertEqual(self.ask(Operation.ACTION, "driver", b"close").kind, Kind.UNKNOWN)
+        with self.assertRaisesRegex(RuntimeError, "restart this process"):
+            self.coins()
+
+    def test_a_process_that_forks(self):
+        """start() may come before it; an open file may not."""
+        for used, kind in ((False, Kind.DONE), (True, Kind.RETRY_LATER)):
+            self.db.close()
+            self.open()
+            if used:
+                self.coins()
+            read, write = os.pipe()
+            child = os.fork()
+            if child == 0:
+                reply = self.ask(Operation.ACTION, "give", gid=str(used))
+                os.write(write, f"{int(reply.kind)} {reply.reason}".encode())
+                os._exit(0)
+            os.close(write)
+            with os.fdopen(read) as said:
+                text = said.read()
+            os.waitpid(child, 0)
+            self.assertEqual(text[0], str(int(kind)), text)
+        self.assertIn("was forked after", text)
+        self.assertEqual(self.coins(), 101)
+
+    def test_a_table_that_another_language_has_made(self):
+        self.db.run(lambda tx: tx.execute("ALTER TABLE assent_barrier DROP COLUMN orphan"))
+        self.db.close()
+        self.open()
+        self.assertEqual(self.db.questions(10), [])
 
     def test_who_goes_on_after_an_error_that_rolls_back_has_written_nothing(self):
         for text in (b"", b"refuse"):

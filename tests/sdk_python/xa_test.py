@@ -128,9 +128,9 @@ class Xa(databases_test.OverMariaDB, databases_test.Bank, unittest.TestCase):
     def test_one_address_and_behind_it_two_servers_is_noticed(self):
         with databases_test.mariadb.Server() as second:
             turns = itertools.cycle((self.connect(self.name), second.connect(second.new_database())))
-            for connection in self.db._idle:
+            for connection in self.db._mine().idle:
                 connection.close()
-            self.db._idle.clear()
+            self.db._mine().idle.clear()
             self.db._connect = lambda: next(turns)
             reply = self.ask(Operation.PREPARE)
         self.assertEqual(reply.kind, Kind.RETRY_LATER)

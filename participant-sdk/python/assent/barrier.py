@@ -4,7 +4,7 @@ after its cancel is refused for good. The rules of every database here: values i
 They are those of participant-sdk/cpp/barrier/DESIGN.md, which has them as tables; a test holds both together. An adapter keeps one row
 per branch, in the same local transaction as the business rows, and does this:
 
-    row     = what is kept of (gid, branch_id), or Row()
+    row     = what is kept of (gid, branch_id), or Row(); locked, also if there was none
     opening = open_call(call, row)
     opening.move is RUN?   run the handler; keep what after() says; answer what it answered
                     BURY?  keep a TOMBSTONE; answer opening.reply
@@ -14,7 +14,7 @@ per branch, in the same local transaction as the business rows, and does this:
 import dataclasses
 import enum
 
-from .call import Call, Reply, done, refused
+from .call import Call, Reply, done, refused, retry_later
 from .words import MAX_BRANCH_ID_BYTES, MAX_GID_BYTES, Kind, Operation, Protocol, Role, Verdict
 
 
@@ -72,6 +72,10 @@ REFUSALS = {
 }
 
 
+COMMITTED_ITSELF = ("HAZARD: the handler of this branch has committed its transaction by itself, and what it wrote stays: look at it, then set "
+                    "the state of its row in assent_barrier, or delete the row")
+
+
 @dataclasses.dataclass(frozen=True)
 class Row:
     """What is kept of a branch."""
@@ -81,6 +85,7 @@ class Row:
     action: str = ""
     first: Reply = Reply(Kind.DONE)  # of the forward operation
     second_result: bytes = b""  # of the finishing or undoing one
+    left: bool = False  # there is a row, which says NONE: the handler has committed it before anything was known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,11 +94,21 @@ class Opening:
     reply: Reply = Reply(Kind.DONE)  # unless RUN
 
 
-def open_call(call: Call, row: Row) -> Opening:
+def fault_of(call: Call) -> str:
+    """Why no barrier takes it; "": it does."""
     if call.operation.protocol != call.protocol:
-        return _refuse(f"not an operation of a {call.protocol.short} branch")
+        return f"not an operation of a {call.protocol.short} branch"
     if not call.gid or len(call.gid.encode()) > MAX_GID_BYTES or len(call.branch_id.encode()) > MAX_BRANCH_ID_BYTES:
-        return _refuse("gid or branch id is empty or too long")
+        return "gid or branch id is empty or too long"
+    return ""
+
+
+def open_call(call: Call, row: Row) -> Opening:
+    if fault := fault_of(call):
+        return _refuse(fault)
+    if row.left:
+        # Not a no: it has happened. Of the second phase it is one, so that a person is asked.
+        return Opening(Move.REFUSE, retry_later(COMMITTED_ITSELF)) if call.operation.role == Role.FORWARD else _refuse(COMMITTED_ITSELF)
     if row.state != Kept.NONE and (row.protocol != call.protocol or row.action != call.action):
         return _refuse(f"HAZARD: this branch was seen as {row.protocol.short} {row.action}, not {call.protocol.short} {call.action}")
     move = MOVES[row.state][call.operation.role]

@@ -21,9 +21,11 @@ from typing import Any, Iterator, Optional
 
 from .barrier import Kept, Move, after, open_call
 from .call import Call, Reply, RetryLater, Unknown, refused
-from .server_sql import CommitFailed, Connect, ServerAdapter, in_two_phases, run, value
+from .dialect import MYSQL
+from .errors import ConfigError
+from .server_sql import CommitFailed, Own, ServerAdapter, in_two_phases, run, value
 from .service import Action
-from .sql import GONE, Tx, run_handler, run_local
+from .sql import ELSEWHERE, GONE, Tx, run_handler, run_local
 from .words import Kind, Operation
 from .xa_sessions import Sessions, end
 
@@ -44,9 +46,11 @@ _NOT_DONE = (1213, 1205, 1062, 1451, 1452)  # of a COMMIT: it has certainly not 
 _NOT_ENDED = (1397, 1440)  # XAER_NOTA, XAER_DUPID: there is no such work, or it is another session's
 _IS_LOCKED = (1205, 3572)  # to who does not wait: MariaDB's, MySQL's
 _NO_SUCH_SAVEPOINT = (1305,)
+_COLUMN_EXISTS = (1060,)
 _NO_SUCH_SESSION = (1094, 1095)  # it has ended, or is another user's
 _FORMAT = 0x4153  # of an XA id: "AS"
 _IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
+_END = "AND NO CHAIN NO RELEASE"  # whatever completion_type says
 BRANCH_PATIENCE = 5  # seconds that one waits for who is at the same branch
 LOCK_PATIENCE = 2  # seconds that a statement waits for a row
 
@@ -59,28 +63,52 @@ class Mark(enum.Enum):
     COMMITTED = "committed"
 
 
-class MySQL(ServerAdapter):
-    """`connect` makes a connection, whose own settings count (but for autocommit). A branch has one owner at a time: a named lock. Each
-    branch that is prepared has a connection until it is decided (up to MAX_KEPT_SESSIONS)."""
-
-    kind = "MariaDB or MySQL"
-
-    def __init__(self, connect: Connect, *, tables: str = "", connections: int = 8, retention: float = 3600.0):
-        super().__init__(connect, tables=tables, connections=connections, retention=retention)
-        self._sessions = Sessions()
+class _Own(Own):
+    def __init__(self, threads: int):
+        super().__init__(threads)
+        self.sessions = Sessions()
 
     def close(self) -> None:
         super().close()
-        self._sessions.close()
+        self.sessions.close()
+
+
+class MySQL(ServerAdapter):
+    """`connect` makes a connection, whose own settings count (but for autocommit and completion_type). A branch has one owner at a time: a
+    named lock. Each branch that is prepared has a connection until it is decided (up to MAX_KEPT_SESSIONS)."""
+
+    kind = "MariaDB or MySQL"
+    dialect = MYSQL
+
+    def _new_own(self) -> "_Own":
+        return _Own(self._count)
+
+    @property
+    def _sessions(self) -> Sessions:
+        own = self._mine()
+        assert isinstance(own, _Own)
+        return own.sessions
 
     def _prepare_session(self, connection: Any) -> None:
+        run(connection, f"ROLLBACK {_END}").close()  # what is open there is none of ours, and nothing of ours goes into it
         connection.autocommit(True)
-        run(connection, f"SET SESSION innodb_lock_wait_timeout = {LOCK_PATIENCE}").close()
+        run(connection, f"SET SESSION autocommit = 1, SESSION completion_type = 0, SESSION innodb_lock_wait_timeout = {LOCK_PATIENCE}").close()
 
     def _set_up(self, connection: Any) -> None:
+        if int(value(connection, "SELECT @@global.innodb_flush_log_at_trx_commit")) == 0:
+            raise ConfigError("the server has innodb_flush_log_at_trx_commit = 0: what it calls committed would not survive a power cut; "
+                              "set it to 1")
         for part in (*_TABLES, *self._tables.split(";")):
             if part.strip():
                 run(connection, part).close()
+        if not value(connection, "SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = DATABASE() AND "
+                                 "table_name = 'assent_barrier' AND column_name = 'orphan'"):
+            try:
+                run(connection, "ALTER TABLE assent_barrier ADD COLUMN orphan INT NOT NULL DEFAULT 0").close()
+            except Exception as error:
+                if number(error) not in _COLUMN_EXISTS:  # by another instance, at this moment
+                    raise
+        self._schema = "`" + str(value(connection, "SELECT DATABASE()")).replace("`", "``").replace("%", "%%") + "`."
 
     def _is_again(self, error: Exception) -> bool:
         return number(error) in _AGAIN
@@ -92,18 +120,22 @@ class MySQL(ServerAdapter):
             if in_two_phases(call):
                 return self._prepare(connection, action, call) if call.operation == Operation.PREPARE else self._settle(connection, call)
             # Not START TRANSACTION: after an error that rolls back, a handler that goes on would commit each of its statements.
-            run(connection, "SET autocommit = 0").close()
+            run(connection, "SET autocommit = 0, completion_type = 0").close()
             try:
-                reply = run_local(self.rows(connection), action, Tx(connection), call, lambda verb: run(connection, verb).close())
+                tx = Tx(connection, MYSQL)
+                reply, keep = run_local(self.rows(connection), action, tx, call, lambda verb: run(connection, verb).close())
             except Exception as error:
                 raise RuntimeError(GONE) if number(error) in _NO_SUCH_SAVEPOINT else error
-            self._commit(connection)
-            run(connection, "SET autocommit = 1").close()
+            if keep:
+                self._commit(connection)
+            else:
+                run(connection, f"ROLLBACK {_END}").close()
+            run(connection, "SET autocommit = 1, completion_type = 0").close()
             return reply
 
     def _commit(self, connection: Any) -> None:
         try:
-            run(connection, "COMMIT").close()
+            run(connection, f"COMMIT {_END}").close()
         except Exception as error:
             if number(error) in _NOT_DONE:
                 raise
@@ -114,7 +146,7 @@ class MySQL(ServerAdapter):
         """Nobody else is at this branch. The lock ends with the connection, whatever is raised."""
         name = lock_of(call)
         if value(connection, "SELECT GET_LOCK(%s, %s)", (name, BRANCH_PATIENCE)) != 1:
-            raise RuntimeError("somebody else is at this branch")
+            raise RetryLater(ELSEWHERE)
         yield
         run(connection, "SELECT RELEASE_LOCK(%s)", (name,)).close()
 
@@ -148,12 +180,12 @@ class MySQL(ServerAdapter):
 
     def _prepare_on(self, work: Any, action: Action, call: Call) -> tuple[Reply, Kept]:
         run(work, f"XA START {xid_of(call)}").close()
-        reply = run_handler(action, Tx(work), call)
+        reply = run_handler(action, Tx(work, MYSQL), call)
         if not work.server_status & _IN_TRANSACTION:
             raise RuntimeError(GONE)
         state = after(call, reply, wrote=reply.kind != Kind.DONE_READ_ONLY)
         if state == Kept.PREPARED:
-            run(work, "INSERT INTO assent_marker VALUES (%s, %s)", (call.gid, call.branch_id)).close()
+            run(work, f"INSERT INTO {self._schema}assent_marker VALUES (%s, %s)", (call.gid, call.branch_id)).close()
         run(work, f"XA END {xid_of(call)}").close()
         try:
             run(work, f"XA {'PREPARE' if state == Kept.PREPARED else 'ROLLBACK'} {xid_of(call)}").close()
@@ -165,8 +197,8 @@ class MySQL(ServerAdapter):
 
     def _mark(self, connection: Any, call: Call) -> Mark:
         try:
-            found = value(connection, "SELECT 1 FROM assent_marker FORCE INDEX(PRIMARY) WHERE gid = %s AND branch_id = %s FOR UPDATE NOWAIT",
-                          branch_of(call))
+            found = value(connection, f"SELECT 1 FROM {self._schema}assent_marker FORCE INDEX(PRIMARY) WHERE gid = %s AND branch_id = %s "
+                                      "FOR UPDATE NOWAIT", branch_of(call))
         except Exception as error:
             if number(error) in _IS_LOCKED:
                 return Mark.HELD
@@ -242,8 +274,8 @@ class MySQL(ServerAdapter):
             return refused("HAZARD: its prepared work is gone from XA RECOVER: it was "
                            f"{'rolled back' if commits else 'committed'} by somebody else")
         run(connection, "START TRANSACTION").close()
-        rows.advance(call.gid, call.branch_id, Kept.FINISHED if commits else Kept.UNDONE)
-        run(connection, "DELETE FROM assent_marker WHERE gid = %s AND branch_id = %s", branch_of(call)).close()
+        rows.advance(call, Kept.PREPARED, Kept.FINISHED if commits else Kept.UNDONE)
+        run(connection, f"DELETE FROM {self._schema}assent_marker WHERE gid = %s AND branch_id = %s", branch_of(call)).close()
         self._commit(connection)
         return Reply(Kind.DONE)
 

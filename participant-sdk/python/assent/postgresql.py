@@ -18,6 +18,7 @@ from typing import Any, Iterator, Optional
 
 from .barrier import Kept, Move, after, open_call
 from .call import Call, Reply, Unknown, refused, retry_later
+from .dialect import POSTGRESQL
 from .errors import ConfigError
 from .server_sql import CommitFailed, Connect, ServerAdapter, in_two_phases, run, value
 from .service import Action
@@ -39,6 +40,7 @@ CREATE TABLE IF NOT EXISTS assent_age(gid text PRIMARY KEY, began_unix_ms bigint
 _NOT_DONE = ("40", "23", "55")  # classes of errors after which a COMMIT has certainly not happened
 _AGAIN = ("40001", "40P01")  # a serialisation failure, a deadlock
 _LOCKED = ("55P03", "57014")  # lock_timeout has passed, or _Watch has ended the wait
+_NOT_PREPARED = (*_NOT_DONE, "53", "0A000")  # no room for one more; what was done cannot be prepared
 _NO_SUCH_PREPARED = "42704"
 _IN_TRANSACTION = 2  # of libpq
 
@@ -47,6 +49,7 @@ class PostgreSQL(ServerAdapter):
     """`connect` makes a connection; its own settings count (but for autocommit). A branch has one owner at a time: an advisory lock."""
 
     kind = "PostgreSQL"
+    dialect = POSTGRESQL
 
     def __init__(self, connect: Connect, *, tables: str = "", connections: int = 8, retention: float = 3600.0,
                  isolation: str = "READ COMMITTED", lock_timeout: float = 2.0):
@@ -60,13 +63,21 @@ class PostgreSQL(ServerAdapter):
     def _prepare_session(self, connection: Any) -> None:
         connection.autocommit = True
         run(connection, f"SET lock_timeout = {self._lock_timeout_ms}").close()
+        # Done is durable, also where roles or databases are set otherwise; nothing stronger is weakened.
+        run(connection, "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'").close()
 
     def _set_up(self, connection: Any) -> None:
         run(connection, "SELECT pg_advisory_lock(7400)").close()  # two that create the tables at once get in each other's way
         for part in (_TABLES, self._tables):
             if part.strip():
                 run(connection, part).close()
+        if value(connection, "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('assent_barrier') AND attname = 'orphan' "
+                             "AND NOT attisdropped") is None:
+            run(connection, "ALTER TABLE assent_barrier ADD COLUMN orphan integer NOT NULL DEFAULT 0").close()
         run(connection, "SELECT pg_advisory_unlock(7400)").close()
+        schema = value(connection, "SELECT quote_ident(nspname) FROM pg_namespace WHERE oid = "
+                                   "(SELECT relnamespace FROM pg_class WHERE oid = to_regclass('assent_barrier'))")
+        self._schema = schema.replace("%", "%%") + "."
         wants_two_phase = any(protocol == Protocol.TWO_PHASE for protocol, _ in self.table)
         if wants_two_phase and int(value(connection, "SHOW max_prepared_transactions")) == 0:
             raise ConfigError("PostgreSQL keeps no prepared work, which two_phase actions need: set max_prepared_transactions in "
@@ -84,13 +95,17 @@ class PostgreSQL(ServerAdapter):
         run(connection, f"BEGIN ISOLATION LEVEL {self._isolation}; SELECT pg_advisory_xact_lock({key_of(call)})").close()
         with self._who_is_waited_for(connection, call) as waited:
             try:
-                reply = run_local(self.rows(connection), action, Tx(connection), call, lambda verb: run(connection, verb).close())
+                tx = Tx(connection, POSTGRESQL)
+                reply, keep = run_local(self.rows(connection), action, tx, call, lambda verb: run(connection, verb).close())
             except Exception as error:
                 if sqlstate(error) not in _LOCKED:
                     raise
                 run(connection, "ROLLBACK").close()
                 return waited.reply(error)
-        self._commit(connection)
+        if keep:
+            self._commit(connection)
+        else:
+            run(connection, "ROLLBACK").close()
         return reply
 
     def _commit(self, connection: Any) -> None:
@@ -122,7 +137,7 @@ class PostgreSQL(ServerAdapter):
         run(connection, f"BEGIN ISOLATION LEVEL {self._isolation}").close()
         with self._who_is_waited_for(connection, call) as waited:
             try:
-                reply = run_handler(action, Tx(connection), call)
+                reply = run_handler(action, Tx(connection, POSTGRESQL), call)
             except Exception as error:
                 if sqlstate(error) not in _LOCKED:
                     raise
@@ -138,12 +153,12 @@ class PostgreSQL(ServerAdapter):
             reply = Reply(Kind.DONE_READ_ONLY, reply.result)
             run(connection, "ROLLBACK").close()
         if state == Kept.PREPARED:
-            run(connection, "INSERT INTO assent_marker VALUES (%s, %s)", (call.gid, call.branch_id)).close()
+            run(connection, f"INSERT INTO {self._schema}assent_marker VALUES (%s, %s)", (call.gid, call.branch_id)).close()
             self._make_durable(connection, name)
         if state != Kept.NONE:
             try:
                 if state == Kept.PREPARED:
-                    run(connection, "INSERT INTO assent_age VALUES (%s, %s, %s) ON CONFLICT (gid) DO NOTHING",
+                    run(connection, f"INSERT INTO {self._schema}assent_age VALUES (%s, %s, %s) ON CONFLICT (gid) DO NOTHING",
                         (call.gid, call.began_unix_ms, call.coordinator_id)).close()
                 rows.put(call, state, reply)
             except Exception as error:
@@ -155,7 +170,7 @@ class PostgreSQL(ServerAdapter):
         try:
             run(connection, f"PREPARE TRANSACTION '{name}'").close()
         except Exception as error:
-            if sqlstate(error).startswith((*_NOT_DONE, "53")):  # 53: there is no room for one more
+            if sqlstate(error).startswith(_NOT_PREPARED):
                 raise
             # "Nothing happened" would leave it prepared for ever, if it is.
             raise Unknown(f"PREPARE TRANSACTION had no answer: {error}") from error
@@ -191,15 +206,16 @@ class PostgreSQL(ServerAdapter):
                     raise RuntimeError("its prepared work was settled by somebody else at this moment") from error
                 raise Unknown(f"{call.operation.name} PREPARED had no answer: {error}") from error
         else:
-            marked = value(connection, "SELECT 1 FROM assent_marker WHERE gid = %s AND branch_id = %s", (call.gid, call.branch_id)) is not None
+            marked = value(connection, f"SELECT 1 FROM {self._schema}assent_marker WHERE gid = %s AND branch_id = %s",
+                           (call.gid, call.branch_id)) is not None
             if marked != commits:
                 return refused("HAZARD: its prepared work is gone from pg_prepared_xacts: it was "
                                f"{'committed' if marked else 'rolled back'} by somebody else")
         run(connection, "BEGIN").close()
-        rows.advance(call.gid, call.branch_id, Kept.FINISHED if commits else Kept.UNDONE)
-        run(connection, "DELETE FROM assent_marker WHERE gid = %s AND branch_id = %s", (call.gid, call.branch_id)).close()
-        run(connection, "DELETE FROM assent_age a WHERE gid = %s AND NOT EXISTS (SELECT 1 FROM assent_barrier b WHERE b.gid = a.gid AND "
-                        f"b.state = {int(Kept.PREPARED)})", (call.gid,)).close()
+        rows.advance(call, Kept.PREPARED, Kept.FINISHED if commits else Kept.UNDONE)
+        run(connection, f"DELETE FROM {self._schema}assent_marker WHERE gid = %s AND branch_id = %s", (call.gid, call.branch_id)).close()
+        run(connection, f"DELETE FROM {self._schema}assent_age a WHERE gid = %s AND NOT EXISTS (SELECT 1 FROM "
+                        f"{self._schema}assent_barrier b WHERE b.gid = a.gid AND b.state = {int(Kept.PREPARED)})", (call.gid,)).close()
         self._commit(connection)
         return Reply(Kind.DONE)
 
@@ -228,7 +244,7 @@ class _Watch:
               SELECT p.gid, a.began_unix_ms, a.coordinator_id, waits.pid = %s FROM waits
                 JOIN pg_locks l ON l.pid = waits.pid AND NOT l.granted AND l.locktype = 'transactionid'
                 JOIN pg_prepared_xacts p ON p.transaction = l.transactionid
-                LEFT JOIN assent_age a ON a.gid = split_part(p.gid, '/', 2) ORDER BY a.began_unix_ms DESC NULLS LAST LIMIT 1"""
+                LEFT JOIN {s}assent_age a ON a.gid = split_part(p.gid, '/', 2) ORDER BY a.began_unix_ms DESC NULLS LAST LIMIT 1"""
 
     def __init__(self, owner: PostgreSQL, pid: int, call: Call):
         self._owner, self._pid, self._call = owner, pid, call
@@ -263,7 +279,7 @@ class _Watch:
                 self._arm()
 
     def _find(self, connection: Any) -> Optional[tuple[str, str, int, int]]:
-        cursor = run(connection, self.FIND, (self._pid, self._pid))
+        cursor = run(connection, self.FIND.replace("{s}", self._owner._schema), (self._pid, self._pid))
         found = cursor.fetchone()
         cursor.close()
         if found is None or not found[0].startswith("assent/"):

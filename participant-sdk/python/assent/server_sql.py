@@ -2,11 +2,13 @@
 
 import concurrent.futures
 import contextlib
+import os
 import threading
 from typing import Any, Callable, Iterator, Optional
 
 from .barrier import Held, Upkeep
 from .call import Call, Reply, Unknown, reply_to, retry_later
+from .dialect import Dialect
 from .errors import ConfigError
 from .service import Action, Job
 from .sql import Rows, SqlActions, second_call, upkeep_of
@@ -20,19 +22,38 @@ class CommitFailed(Unknown):
     """The answer to a COMMIT was lost: it may have happened."""
 
 
+class Own:
+    """What belongs to one process: after a fork the child has its own, and leaves its parent's as it is."""
+
+    def __init__(self, threads: int):
+        self.pid = os.getpid()
+        self.lock = threading.Lock()
+        self.idle: list[Any] = []
+        self.threads = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="assent-sql")
+
+    def close(self) -> None:
+        self.threads.shutdown(wait=True)
+        with self.lock:
+            idle, self.idle = self.idle, []
+        for connection in idle:
+            connection.close()
+
+
 class ServerAdapter(SqlActions):
     """Operations run in threads, each with a connection of its own."""
 
     kind = "the database"
+    dialect: Dialect
 
     def __init__(self, connect: Connect, *, tables: str = "", connections: int = 8, retention: float = 3600.0):
         super().__init__(retention)
         if connections < 1:
             raise ConfigError(f"connections is {connections}; it must be at least 1")
         self._connect, self._tables, self._count = connect, tables, connections
-        self._idle: list[Any] = []
-        self._lock = threading.Lock()
-        self._threads: Optional[concurrent.futures.ThreadPoolExecutor] = None
+        self._started = False
+        self._parents: list[Own] = []  # kept, so that no connection in there is closed: the parent works on it
+        self._own = self._new_own()
+        self._schema = ""  # of our tables: quoted, as part of a statement with parameters, with the dot
 
     # ---- of each database
 
@@ -57,8 +78,18 @@ class ServerAdapter(SqlActions):
 
     # ---- for what runs it
 
+    def _new_own(self) -> Own:
+        return Own(self._count)
+
+    def _mine(self) -> Own:
+        own = self._own
+        if own.pid != os.getpid():
+            self._parents.append(own)
+            own = self._own = self._new_own()
+        return own
+
     def start(self) -> None:
-        if self._threads is not None:
+        if self._started:
             return
         self.check()
         try:
@@ -68,13 +99,13 @@ class ServerAdapter(SqlActions):
             raise
         except Exception as error:
             raise ConfigError(f"{self.kind} cannot be used: {type(error).__name__}: {error}") from error
-        self._threads = concurrent.futures.ThreadPoolExecutor(self._count, thread_name_prefix="assent-sql")
+        self._started = True
 
     def execute(self, job: Job) -> None:
-        if self._threads is None:
+        if not self._started:
             job.answer(retry_later(f"{self.kind} is not started"))
             return
-        self._threads.submit(self._work, job)
+        self._mine().threads.submit(self._work, job)
 
     def _work(self, job: Job) -> None:
         if job.begin():
@@ -111,24 +142,21 @@ class ServerAdapter(SqlActions):
             if upkeep in (Upkeep.COMMIT, Upkeep.ROLLBACK):
                 self._settle_on(connection, second_call(held, row, verdict))
             elif upkeep in (Upkeep.FORGET, Upkeep.ORPHAN):
-                rows.forget(held, upkeep, self._retention_ms)
+                rows.forget(held, row.state, upkeep, self._retention_ms)
 
     def close(self) -> None:
-        threads, self._threads = self._threads, None
-        if threads is not None:
-            threads.shutdown(wait=True)
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        self._started = False
+        self._mine().close()
+        self._own = self._new_own()
 
     # ---- connections
 
     @contextlib.contextmanager
     def connection(self) -> Iterator[Any]:
         """One that is idle, or a new one. What is raised within ends it, and with it whatever was not committed."""
-        with self._lock:
-            connection = self._idle.pop() if self._idle else None
+        own = self._mine()
+        with own.lock:
+            connection = own.idle.pop() if own.idle else None
         if connection is None:
             connection = self._connect()
             self._prepare_session(connection)
@@ -138,14 +166,14 @@ class ServerAdapter(SqlActions):
             with contextlib.suppress(Exception):
                 connection.close()
             raise
-        with self._lock:
-            if len(self._idle) < self._count:
-                self._idle.append(connection)
+        with own.lock:
+            if len(own.idle) < self._count:
+                own.idle.append(connection)
                 return
         connection.close()
 
     def rows(self, connection: Any) -> Rows:
-        return Rows(lambda sql, parameters: run(connection, sql, parameters), "%s")
+        return Rows(lambda sql, parameters: run(connection, sql, parameters), self.dialect, self._schema + "assent_barrier")
 
 
 def run(connection: Any, sql: str, parameters: Any = None) -> Any:

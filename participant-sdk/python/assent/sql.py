@@ -1,36 +1,39 @@
 """What the adapters of all databases share: the row of a branch, what a handler may do, and how one operation is run in a local
 transaction. The rules are in barrier.py."""
 
-import re
+import contextlib
+import secrets
 import time
+import weakref
 from typing import Any, Callable, Iterable, Optional, Sequence
 
-from .barrier import Held, Kept, Move, Row, Upkeep, after, open_call, upkeep_for
-from .call import Call, Refused, Reply, RetryLater, reply_of, reply_to
+from .barrier import Held, Kept, Move, Row, Upkeep, after, fault_of, open_call, upkeep_for
+from .call import Call, Refused, Reply, RetryLater, refused, reply_of, reply_to
+from .dialect import Dialect
 from .errors import ConfigError
 from .service import Action, Actions, Resource
 from .words import Kind, Operation, Protocol, Role, Verdict
 
-_ENDS_A_TRANSACTION = re.compile(r"\s*(BEGIN|START\s+TRANSACTION|COMMIT|END|ABORT|ROLLBACK(?!\s+(WORK\s+|TRANSACTION\s+)?TO\b)|PREPARE\s+TRANSACTION|XA)\b",
-                                 re.IGNORECASE)
-
 GONE = ("the handler's transaction is gone: an error has rolled it back (a deadlock does), and the handler has gone on; or it was ended by a "
         "statement of the handler's (CREATE TABLE does)")
+ELSEWHERE = "somebody else was at this branch"
+SAVEPOINT = f"assent_{secrets.token_hex(8)}"  # no handler has one of that name
 
 
 class Tx:
     """What a handler gets: the local transaction that its writes, and the barrier's row, are committed in. It is ended for it."""
 
-    def __init__(self, connection: Any, stands: Callable[[], bool] = lambda: True):
+    def __init__(self, connection: Any, dialect: Dialect, stands: Callable[[], bool] = lambda: True):
         """`stands`: the transaction is still open. Of a database whose statements would commit by themselves after it."""
-        self._connection, self._stands = connection, stands
+        self._connection, self._dialect, self._stands = connection, dialect, stands
+        self._ended = False
+        self._cursors: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
-    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+    def execute(self, sql: Any, parameters: Sequence[Any] = ()) -> Any:
         """A cursor. Placeholders are the driver's: "?" of sqlite3, "%s" of psycopg and PyMySQL."""
-        refuse_ending(sql)
-        if not self._stands():
-            raise RuntimeError(GONE)
-        cursor = self._connection.cursor()
+        text = sql if isinstance(sql, str) else sql.decode() if isinstance(sql, bytes) else sql.as_string(self._connection)
+        refuse_ending(self._dialect, text)
+        cursor = self.cursor()
         cursor.execute(sql, tuple(parameters)) if parameters else cursor.execute(sql)
         return cursor
 
@@ -50,12 +53,25 @@ class Tx:
             cursor.close()
 
     def cursor(self) -> Any:
-        return self._connection.cursor()
+        if self._ended:
+            raise RuntimeError("the handler of this tx has returned: its transaction is over")
+        if not self._stands():
+            raise RuntimeError(GONE)
+        cursor = self._connection.cursor()
+        self._cursors.add(cursor)
+        return cursor
+
+    def end(self) -> None:
+        """The handler has returned: the connection is another one's soon."""
+        self._ended = True
+        for cursor in list(self._cursors):
+            with contextlib.suppress(Exception):
+                cursor.close()
 
 
-def refuse_ending(sql: str) -> None:
-    if _ENDS_A_TRANSACTION.match(sql):
-        raise RuntimeError(f"{sql.split()[0].upper()} is not for a handler: its transaction is ended for it, together with the barrier's row")
+def refuse_ending(dialect: Dialect, sql: str) -> None:
+    if words := dialect.ending(sql):
+        raise RuntimeError(f"{words} is not for a handler: its transaction is ended for it, together with the barrier's row")
 
 
 def signed(value: int) -> int:
@@ -72,51 +88,78 @@ def now_ms() -> int:
 
 
 class Rows:
-    """The table assent_barrier, through a cursor that `execute(sql, parameters)` gives. `mark`: the driver's placeholder."""
+    """The table assent_barrier, through a cursor that `execute(sql, parameters)` gives. `table`: its name with the schema's, quoted, so that
+    no setting of the session leads elsewhere."""
 
-    def __init__(self, execute: Callable[[str, Sequence[Any]], Any], mark: str):
-        self._run, self._mark = execute, mark
+    def __init__(self, execute: Callable[[str, Sequence[Any]], Any], dialect: Dialect, table: str):
+        self._run, self._dialect, self._table = execute, dialect, table
 
     def _sql(self, text: str) -> str:
-        return text.replace("?", self._mark)
+        return text.replace("?", self._dialect.mark).replace("{t}", self._table)
 
-    def find(self, gid: str, branch_id: str) -> Row:
-        cursor = self._run(self._sql("SELECT state, protocol, action, kind, result, reason, second_result FROM assent_barrier "
-                                     "WHERE gid = ? AND branch_id = ?"), (gid, branch_id))
+    def find(self, gid: str, branch_id: str, lock: str = "") -> Row:
+        cursor = self._run(self._sql("SELECT state, protocol, action, kind, result, reason, second_result FROM {t} "
+                                     "WHERE gid = ? AND branch_id = ?" + lock), (gid, branch_id))
         found = cursor.fetchone()
         cursor.close()
         if found is None:
             return Row()
         state, protocol, action, kind, result, reason, second = found
         try:
-            return Row(Kept(state), Protocol(protocol), action, Reply(Kind(kind), bytes(result or b""), reason or ""), bytes(second or b""))
+            return Row(Kept(state), Protocol(protocol), action, Reply(Kind(kind), bytes(result or b""), reason or ""), bytes(second or b""),
+                       state == Kept.NONE)
         except ValueError:
             raise RuntimeError(f"assent_barrier: the row ({gid}, {branch_id}) is damaged") from None
 
-    def put(self, call: Call, state: Kept, first: Reply) -> None:
-        self._run(self._sql("INSERT INTO assent_barrier(gid, branch_id, protocol, action, state, kind, result, reason, second_result, "
-                            "coordinator_id, began_epoch, touched_ms) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
-                  (call.gid, call.branch_id, int(call.protocol), call.action, int(state), int(first.kind), first.result, first.reason, b"",
-                   call.coordinator_id, signed(call.began_epoch), now_ms())).close()
+    def claim(self, call: Call) -> Row:
+        """What is kept of the branch. Its row is ours until the transaction ends, also if there was none: who comes at the same time, from
+        whatever process and in whatever language, comes after us."""
+        if self._insert(call, Kept.NONE, Reply(Kind.UNKNOWN), self._dialect.on_conflict) == 1:
+            return Row()
+        return self.find(call.gid, call.branch_id, self._dialect.for_update)
 
-    def advance(self, gid: str, branch_id: str, state: Kept, second_result: bytes = b"") -> None:
-        self._run(self._sql("UPDATE assent_barrier SET state = ?, second_result = ?, touched_ms = ? WHERE gid = ? AND branch_id = ?"),
-                  (int(state), second_result, now_ms(), gid, branch_id)).close()
+    def put(self, call: Call, state: Kept, first: Reply) -> None:
+        """Of a branch that has no row."""
+        self._insert(call, state, first, "")
+
+    def _insert(self, call: Call, state: Kept, first: Reply, otherwise: str) -> int:
+        cursor = self._run(self._sql("INSERT INTO {t}(gid, branch_id, protocol, action, state, kind, result, reason, second_result, "
+                                     "coordinator_id, began_epoch, touched_ms) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" + otherwise),
+                           (call.gid, call.branch_id, int(call.protocol), call.action, int(state), int(first.kind), first.result, first.reason,
+                            b"", call.coordinator_id, signed(call.began_epoch), now_ms()))
+        count = int(cursor.rowcount)
+        cursor.close()
+        return count
+
+    def decide(self, call: Call, state: Kept, first: Reply) -> None:
+        """Of a branch whose row was claimed, and new."""
+        self._update("state = ?, kind = ?, result = ?, reason = ?", (int(state), int(first.kind), first.result, first.reason), call, Kept.NONE)
+
+    def advance(self, call: Call, was: Kept, state: Kept, second_result: bytes = b"") -> None:
+        self._update("state = ?, second_result = ?, touched_ms = ?", (int(state), second_result, now_ms()), call, was)
+
+    def _update(self, what: str, values: tuple[Any, ...], call: Call, was: Kept) -> None:
+        cursor = self._run(self._sql("UPDATE {t} SET " + what + " WHERE gid = ? AND branch_id = ? AND state = ?"),
+                           (*values, call.gid, call.branch_id, int(was)))
+        count = cursor.rowcount
+        cursor.close()
+        if count != 1:
+            raise RetryLater(ELSEWHERE)
 
     def held(self, older_than_ms: int, limit: int) -> list[Held]:
         """What is prepared, then what is old enough to go; the oldest first."""
-        cursor = self._run(self._sql("SELECT gid, branch_id, coordinator_id, began_epoch FROM assent_barrier "
-                                     "WHERE orphan = 0 AND (state = ? OR touched_ms < ?) ORDER BY CASE WHEN state = ? THEN 0 ELSE 1 END, "
+        cursor = self._run(self._sql("SELECT gid, branch_id, coordinator_id, began_epoch FROM {t} "
+                                     "WHERE orphan = 0 AND state <> 0 AND (state = ? OR touched_ms < ?) ORDER BY CASE WHEN state = ? THEN 0 ELSE 1 END, "
                                      "touched_ms LIMIT ?"),
                            (int(Kept.PREPARED), now_ms() - older_than_ms, int(Kept.PREPARED), limit))
         found = [Held(gid, branch, int(coordinator), unsigned(epoch)) for gid, branch, coordinator, epoch in cursor.fetchall()]
         cursor.close()
         return found
 
-    def forget(self, held: Held, upkeep: Upkeep, older_than_ms: int) -> None:
-        head = "UPDATE assent_barrier SET orphan = 1" if upkeep == Upkeep.ORPHAN else "DELETE FROM assent_barrier"
-        self._run(self._sql(head + " WHERE gid = ? AND branch_id = ? AND touched_ms < ?"),
-                  (held.gid, held.branch_id, now_ms() - older_than_ms)).close()
+    def forget(self, held: Held, state: Kept, upkeep: Upkeep, older_than_ms: int) -> None:
+        head = "UPDATE {t} SET orphan = 1" if upkeep == Upkeep.ORPHAN else "DELETE FROM {t}"
+        self._run(self._sql(head + " WHERE gid = ? AND branch_id = ? AND state = ? AND touched_ms < ?"),
+                  (held.gid, held.branch_id, int(state), now_ms() - older_than_ms)).close()
 
 
 class SqlActions(Actions, Resource):
@@ -157,31 +200,41 @@ def run_handler(action: Action, tx: Tx, call: Call) -> Reply:
         reply = reply_to(answer)
         assert reply is not None
         return reply.normalized(call.operation.role)
+    except Exception:
+        raise
+    except BaseException as ending:  # of the handler's thread, which is ours (sys.exit, a cancelled task)
+        raise RuntimeError(f"the handler has raised {type(ending).__name__}") from ending
+    finally:
+        tx.end()
 
 
-def run_local(rows: Rows, action: Optional[Action], tx: Tx, call: Call, savepoint: Callable[[str], None]) -> Reply:
+def run_local(rows: Rows, action: Optional[Action], tx: Tx, call: Call, savepoint: Callable[[str], None]) -> tuple[Reply, bool]:
     """One operation within the local transaction that `tx` and `rows` are in; `savepoint(verb)` runs a statement about the savepoint.
-    What the handler wrote is undone with every answer but done. What is raised: roll the whole back."""
-    row = rows.find(call.gid, call.branch_id)
+    The answer, and whether to commit: else roll the whole back, as with what is raised. What the handler wrote is undone with every
+    answer but done."""
+    if fault := fault_of(call):
+        return refused(fault), False
+    row = rows.claim(call)
     opening = open_call(call, row)
     if opening.move == Move.BURY:
-        rows.put(call, Kept.TOMBSTONE, opening.reply)
+        rows.decide(call, Kept.TOMBSTONE, opening.reply)
+        return opening.reply, True
     if opening.move != Move.RUN:
-        return opening.reply
+        return opening.reply, False
     if action is None:
         raise RuntimeError(f"no handler of {call.action} here")
-    savepoint("SAVEPOINT assent_handler")
+    savepoint(f"SAVEPOINT {SAVEPOINT}")
     reply = run_handler(action, tx, call)
     if not reply.is_done:
-        savepoint("ROLLBACK TO SAVEPOINT assent_handler")
-    savepoint("RELEASE SAVEPOINT assent_handler")
+        savepoint(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
+    savepoint(f"RELEASE SAVEPOINT {SAVEPOINT}")
     state = after(call, reply, wrote=reply.kind != Kind.DONE_READ_ONLY)
     if state != Kept.NONE:
         if call.operation.role == Role.FORWARD:
-            rows.put(call, state, reply)
+            rows.decide(call, state, reply)
         else:
-            rows.advance(call.gid, call.branch_id, state, reply.result)
-    return reply
+            rows.advance(call, row.state, state, reply.result)
+    return reply, state != Kept.NONE
 
 
 def upkeep_of(rows: Rows, held: Held, verdict: Verdict, finished: bool) -> tuple[Upkeep, Row]:

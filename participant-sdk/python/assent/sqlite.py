@@ -5,11 +5,13 @@
     @db.tcc("reserve")
     def reserve(tx, call): tx.execute("UPDATE stock SET free = free - 1, held = held + 1 WHERE item = ?", [call.text])
 
-One thread has the file; operations that wait for it share one commit. Two-phase commit is not offered: Python's sqlite3 cannot keep
+One thread has the file, from the first operation on; operations that wait for it share one commit. A process that forks after that has
+it alone: what SQLite knows of its locks does not survive a fork. Two-phase commit is not offered: Python's sqlite3 cannot keep
 prepared work durable and unseen.
 """
 
 import concurrent.futures
+import os
 import queue
 import sqlite3
 import threading
@@ -17,13 +19,19 @@ from typing import Any, Callable, Optional, TypeVar
 
 from .barrier import Held, Upkeep
 from .call import Call, Reply, reply_to, retry_later
+from .dialect import SQLITE
 from .errors import ConfigError
 from .service import Job
-from .sql import Rows, SqlActions, Tx, run_local, upkeep_of
+from .sql import SAVEPOINT, Rows, SqlActions, Tx, run_local, upkeep_of
 from .words import Verdict
 
 T = TypeVar("T")
 MAX_BATCH = 64  # operations in one commit
+_FORKED = ("this process was forked after its parent had opened the file, and SQLite's locks do not survive that: begin to work after the fork "
+           "(start() may come before it)")
+# A handler that uses the same text as we do has the same prepared statement, which nobody looks at again: these are ours alone.
+_BEGIN, _COMMIT, _ROLLBACK = (f"{verb} /* {SAVEPOINT} */" for verb in ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"))
+_SAVEPOINT = f"SAVEPOINT {SAVEPOINT}_one"
 # Of a COMMIT: it has certainly not happened, and the transaction still stands.
 _NOT_COMMITTED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CONSTRAINT)
 
@@ -57,6 +65,10 @@ class SQLite(SqlActions):
         self._path, self._tables, self._busy_timeout = path, tables, busy_timeout
         self._work: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._thread: Optional[threading.Thread] = None
+        self._thread_lock = threading.Lock()
+        self._pid = 0  # of the process that the thread is in
+        self._started = False
+        self._in_handler = False
         self._broken: Optional[str] = None
 
     # ---- for the service
@@ -66,6 +78,7 @@ class SQLite(SqlActions):
         if threading.current_thread() is self._thread:
             raise RuntimeError("a handler has its own tx: use that one")
         self.start()
+        self._open_here()
         own = _Own(work)
         self._work.put(own)
         return own.future.result()
@@ -73,35 +86,49 @@ class SQLite(SqlActions):
     # ---- for what runs it
 
     def start(self) -> None:
-        if self._thread is not None:
+        """The file is made, looked at, and closed again: a process that forks after it has nothing open."""
+        if self._started:
             return
         self.check()
-        ready: concurrent.futures.Future[None] = concurrent.futures.Future()
-        self._thread = threading.Thread(target=self._serve, args=(ready,), name="assent-sqlite", daemon=True)
-        self._thread.start()
-        try:
+        self._open().close()
+        self._started = True
+
+    def _open_here(self) -> None:
+        if self._thread is not None and self._pid == os.getpid():
+            return
+        with self._thread_lock:
+            if self._thread is not None and self._pid == os.getpid():
+                return
+            if self._thread is not None:
+                raise RuntimeError(_FORKED)
+            ready: concurrent.futures.Future[None] = concurrent.futures.Future()
+            thread = threading.Thread(target=self._serve, args=(ready,), name="assent-sqlite", daemon=True)
+            thread.start()
             ready.result()
-        except BaseException:
-            self._thread = None
-            raise
+            self._thread, self._pid = thread, os.getpid()
 
     def execute(self, job: Job) -> None:
+        try:
+            self._open_here()
+        except Exception as error:  # noqa: BLE001 (nothing has begun)
+            job.answer(reply_to(error))
+            return
         self._work.put(job)
 
     def questions(self, limit: int) -> list[Held]:
-        return self.run(lambda tx: Rows(tx.execute, "?").held(self._retention_ms, limit))
+        return self.run(lambda tx: self._rows().held(self._retention_ms, limit))
 
     def answer(self, held: Held, verdict: Verdict, finished: bool) -> None:
         def carry_out(tx: Tx) -> None:
-            rows = Rows(tx.execute, "?")
-            upkeep, _ = upkeep_of(rows, held, verdict, finished)
+            rows = self._rows()
+            upkeep, row = upkeep_of(rows, held, verdict, finished)
             if upkeep in (Upkeep.FORGET, Upkeep.ORPHAN):
-                rows.forget(held, upkeep, self._retention_ms)
+                rows.forget(held, row.state, upkeep, self._retention_ms)
 
         self.run(carry_out)
 
     def close(self) -> None:
-        if self._thread is not None and self._thread.is_alive():
+        if self._thread is not None and self._pid == os.getpid() and self._thread.is_alive():
             self._work.put(None)
             self._thread.join()
 
@@ -117,6 +144,8 @@ class SQLite(SqlActions):
                 raise ConfigError(f"{self._path} is kept by the C++ adapter, whose prepared work is not known here: give this service a file "
                                   "of its own")
             connection.execute(_TABLE)
+            if not any(name == "orphan" for _, name, *_ in connection.execute("PRAGMA table_info(assent_barrier)")):
+                connection.execute("ALTER TABLE assent_barrier ADD COLUMN orphan INTEGER NOT NULL DEFAULT 0")
             if self._tables:
                 connection.executescript(self._tables)
         except sqlite3.Error as error:
@@ -125,7 +154,12 @@ class SQLite(SqlActions):
         except ConfigError:
             connection.close()
             raise
+        connection.set_authorizer(self._authorize)
         return connection
+
+    def _authorize(self, action: int, *_: Any) -> int:
+        """A handler ends no transaction, by whatever call of the driver's: what others did in it would be committed by that, too."""
+        return sqlite3.SQLITE_DENY if self._in_handler and action == sqlite3.SQLITE_TRANSACTION else sqlite3.SQLITE_OK
 
     def _serve(self, ready: "concurrent.futures.Future[None]") -> None:
         try:
@@ -142,7 +176,12 @@ class SQLite(SqlActions):
                     self._work.put(None)
                     break
                 batch.append(following)
-            self._carry_out(batch)
+            try:
+                self._carry_out(batch)
+            except BaseException as error:  # noqa: BLE001 (the thread is everybody's)
+                self._broken = f"the connection to {self._path} is lost ({type(error).__name__}: {error}): restart this process"
+                for one in batch:
+                    self._say(one, None, None if isinstance(one, Job) else RuntimeError(self._broken))
         self._db.close()
 
     def _carry_out(self, batch: list[Any]) -> None:
@@ -153,17 +192,21 @@ class SQLite(SqlActions):
                 self._carry_out([one])
             return
         for one, (value, failure) in zip(batch, answers or []):
-            if isinstance(one, _Own):
-                one.future.set_exception(failure) if failure else one.future.set_result(value)
-            else:
-                one.answer(reply_to(failure) if failure else value)
+            self._say(one, value, failure)
 
-    def _together(self, batch: list[Any]) -> Optional[list[tuple[Any, Optional[Exception]]]]:
+    @staticmethod
+    def _say(one: Any, value: Any, failure: Optional[BaseException]) -> None:
+        if isinstance(one, Job):
+            one.answer(reply_to(failure) if failure else value)
+        elif not one.future.done():
+            one.future.set_exception(failure) if failure else one.future.set_result(value)
+
+    def _together(self, batch: list[Any]) -> Optional[list[tuple[Any, Optional[BaseException]]]]:
         """Of each what it gives, or why not. None: nothing of it has happened, and it may be done one by one."""
         if self._broken is not None:
             return [(None, None) if isinstance(one, Job) else (None, RuntimeError(self._broken)) for one in batch]
         try:
-            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(_BEGIN)
         except sqlite3.Error as error:
             return [(None, error)] * len(batch)
         answers = []
@@ -176,7 +219,7 @@ class SQLite(SqlActions):
             self._commit()
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NOT_COMMITTED and self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+                self._db.execute(_ROLLBACK)
                 return None if len(batch) > 1 else [(None, error)]
             # Perhaps it is on disk, and this connection would not show it. No answer is the true one: it is asked again, and the next
             # process finds what there is.
@@ -185,27 +228,40 @@ class SQLite(SqlActions):
         return answers
 
     def _commit(self) -> None:
-        self._db.execute("COMMIT")
+        self._db.execute(_COMMIT)
 
-    def _one(self, one: Any) -> tuple[Any, Optional[Exception]]:
-        self._db.execute("SAVEPOINT assent_one")
+    def _one(self, one: Any) -> tuple[Any, Optional[BaseException]]:
+        self._db.execute(_SAVEPOINT)
+        failure: Optional[BaseException] = None
+        value, keep = None, False
+        self._in_handler = True
         try:
-            value = one.work(self._tx()) if isinstance(one, _Own) else self._perform(one.call)
-        except Exception as error:  # noqa: BLE001 (a failed attempt)
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK TO SAVEPOINT assent_one")
-                self._db.execute("RELEASE SAVEPOINT assent_one")
-            return None, error
+            value, keep = (self._run_own(one.work), True) if isinstance(one, _Own) else self._perform(one.call)
+        except BaseException as error:  # noqa: BLE001 (a failed attempt; sys.exit ends no thread of ours)
+            failure = error
+        finally:
+            self._in_handler = False
         if self._db.in_transaction:
-            self._db.execute("RELEASE SAVEPOINT assent_one")
-        return value, None
+            if not keep:
+                self._db.execute(f"ROLLBACK TO {_SAVEPOINT}")
+            self._db.execute(f"RELEASE {_SAVEPOINT}")
+        return value, failure
 
-    def _perform(self, call: Call) -> Reply:
-        rows = Rows(lambda sql, parameters: self._db.execute(sql, parameters), "?")
+    def _run_own(self, work: Callable[[Tx], Any]) -> Any:
+        tx = self._tx()
+        try:
+            return work(tx)
+        finally:
+            tx.end()
+
+    def _perform(self, call: Call) -> tuple[Reply, bool]:
         action = self.table.get((call.protocol, call.action))
         if action is None:
-            return retry_later(f"no action {call.protocol.short}:{call.action} is registered here")
-        return run_local(rows, action, self._tx(), call, self._db.execute)
+            return retry_later(f"no action {call.protocol.short}:{call.action} is registered here"), False
+        return run_local(self._rows(), action, self._tx(), call, self._db.execute)
+
+    def _rows(self) -> Rows:
+        return Rows(lambda sql, parameters: self._db.execute(sql, parameters), SQLITE, "main.assent_barrier")
 
     def _tx(self) -> Tx:
-        return Tx(self._db, stands=lambda: self._db.in_transaction)
+        return Tx(self._db, SQLITE, stands=lambda: self._db.in_transaction)
