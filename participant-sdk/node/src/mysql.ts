@@ -12,12 +12,12 @@
 // The working session has a named lock. Whoever has the lock of the branch ends the session that has this one: nothing comes late.
 
 import { createHash } from "node:crypto";
-import { Kept, openCall, stateAfter } from "./barrier.js";
+import { Kept, stateAfter } from "./barrier.js";
 import { type Call, done, refused, type Reply, RetryLater, Unknown } from "./call.js";
-import { sentenceOf } from "./errors.js";
-import { CommitFailed, executeOn, inTwoPhases, ServerAdapter, type ServerConnection, type ServerOptions, ServerTx } from "./server-sql.js";
+import { ConfigError, sentenceOf } from "./errors.js";
+import { CommitFailed, executeOn, inTwoPhases, ServerAdapter, type ServerConnection, type ServerOptions, type ServerTx } from "./server-sql.js";
 import type { Action } from "./service.js";
-import { GONE, runHandler, runLocal } from "./sql.js";
+import { type Dialect, GONE, openFound, type Outcome, runHandler, runLocal } from "./sql.js";
 import { Kind, Operation } from "./words.js";
 import { XaSessions } from "./xa-sessions.js";
 
@@ -32,17 +32,26 @@ const TABLES = [
   PRIMARY KEY(gid, branch_id), KEY assent_barrier_age(touched_ms)) ENGINE=InnoDB`,
   `CREATE TABLE IF NOT EXISTS assent_marker(gid ${ID}, branch_id ${ID}, PRIMARY KEY(gid, branch_id)) ENGINE=InnoDB`,
 ];
+const DIALECT: Dialect = {
+  mark: () => "?", text: "CHAR", orKeep: " ON DUPLICATE KEY UPDATE gid = gid", forUpdate: " FOR UPDATE", lexicon: { hash: true, backslash: true } };
 const AGAIN = [1213, 1020]; // a deadlock, a row that has changed
 const NOT_DONE = [1213, 1205, 1062, 1451, 1452]; // of a COMMIT: it has certainly not happened
 const NOT_ENDED = [1397, 1440]; // XAER_NOTA, XAER_DUPID: there is no such work, or it is another session's
 const IS_LOCKED = [1205, 3572]; // to who does not wait: MariaDB's, MySQL's
 const NO_SUCH_SAVEPOINT = [1305];
 const NO_SUCH_SESSION = [1094, 1095]; // it has ended, or is another user's
+const HAS_COLUMN = [1060];
 const FORMAT = 0x4153; // of an XA id: "AS"
 /** How long one waits for who is at the same branch. */
 const BRANCH_PATIENCE_S = 5;
 /** How long a statement waits for a row. */
 const LOCK_PATIENCE_S = 2;
+/** Whatever the pool's sessions have: what is ours is committed by us. They get back what they had. */
+const OURS = `SESSION autocommit = 1, SESSION completion_type = 0, SESSION innodb_lock_wait_timeout = ${LOCK_PATIENCE_S}`;
+const TAKE = "SET @assent_autocommit = @@autocommit, @assent_completion = @@completion_type, @assent_patience = @@innodb_lock_wait_timeout, " + OURS;
+const GIVE_BACK = "SET SESSION autocommit = @assent_autocommit, SESSION completion_type = @assent_completion, " +
+  "SESSION innodb_lock_wait_timeout = @assent_patience";
+const ALONE = "AND NO CHAIN NO RELEASE"; // whatever completion_type a handler has left
 const CONNECTIONS = 10; // of a pool that does not say how many it has, as of mysql2
 
 /** Of a branch's row of assent_marker. */
@@ -77,7 +86,7 @@ export class MySQL extends ServerAdapter {
 
   constructor(private readonly pool: MySqlPool, private readonly options: ServerOptions = {}) {
     const connections = pool.pool?.config?.connectionLimit ?? CONNECTIONS;
-    super("MariaDB or MySQL", { mark: () => "?", text: "CHAR" }, connections, options);
+    super("MariaDB or MySQL", DIALECT, connections, options);
     this.#sessions = new XaSessions(Math.ceil(connections / 2) - 1); // and one that is left for the service itself
   }
 
@@ -98,7 +107,29 @@ export class MySQL extends ServerAdapter {
   }
 
   protected override async setUp(connection: ServerConnection): Promise<void> {
-    for (const part of [...TABLES, ...(this.options.tables ?? "").split(";")]) if (part.trim()) await connection.query(part);
+    const { rows: [server] } = await connection.query("SELECT @@global.innodb_flush_log_at_trx_commit AS flushes");
+    if (Number(server!.flushes) === 0) {
+      throw new ConfigError("the server has innodb_flush_log_at_trx_commit = 0: what it calls committed would not survive a power cut; set it to 1");
+    }
+    for (const table of TABLES) await connection.query(table);
+    const { rows: [table] } = await connection.query("SELECT CONCAT('`', REPLACE(DATABASE(), '`', '``'), '`.') AS place, (SELECT count(*) FROM " +
+      "information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'assent_barrier' AND column_name = 'orphan') AS complete");
+    this.schema = table!.place;
+    if (Number(table!.complete) === 0) {
+      await connection.query(`ALTER TABLE ${this.schema}assent_barrier ADD COLUMN orphan INT NOT NULL DEFAULT 0`).catch((error) => {
+        if (!HAS_COLUMN.includes(numberOfError(error))) throw error; // somebody else was just there
+      });
+    }
+    for (const part of (this.options.tables ?? "").split(";")) if (part.trim()) await connection.query(part);
+  }
+
+  protected override withConnection<T>(work: (connection: ServerConnection) => Promise<T>): Promise<T> {
+    return super.withConnection(async (connection) => {
+      await connection.query(TAKE);
+      const value = await work(connection);
+      await connection.query(GIVE_BACK);
+      return value;
+    });
   }
 
   protected override isAgain(error: unknown): boolean {
@@ -113,27 +144,34 @@ export class MySQL extends ServerAdapter {
         return call.operation === Operation.PREPARE ? await this.#prepare(connection, action, call) : await this.#settle(connection, call);
       }
       // Not START TRANSACTION: after an error that rolls back, a handler that goes on would commit each of its statements.
-      await connection.query(`SET SESSION innodb_lock_wait_timeout = ${LOCK_PATIENCE_S}, autocommit = 0`);
-      let reply: Reply;
+      await connection.query("SET SESSION autocommit = 0");
+      let outcome: Outcome;
       try {
-        reply = await runLocal(this.barrier(connection), action, new ServerTx(connection), call, executeOn(connection));
+        outcome = await runLocal(this.barrier(connection), action, this.tx(connection), call, executeOn(connection));
       } catch (error) {
         throw NO_SUCH_SAVEPOINT.includes(numberOfError(error)) ? new Error(GONE, { cause: error }) : error;
       }
-      await this.commit(connection);
-      await connection.query("SET SESSION autocommit = 1");
-      return reply;
+      if (outcome.keeps) await this.commit(connection);
+      else await connection.query(`ROLLBACK ${ALONE}`);
+      return outcome.reply;
     });
   }
 
   /** @internal */
   async commit(connection: ServerConnection): Promise<void> {
     try {
-      await connection.query("COMMIT");
+      await connection.query(`COMMIT ${ALONE}`);
     } catch (error) {
       if (NOT_DONE.includes(numberOfError(error))) throw error;
       throw new CommitFailed(`the answer to a COMMIT was lost: ${sentenceOf(error)}`, { cause: error });
     }
+  }
+
+  /** Also where the session comes with a transaction that somebody has left open. */
+  async #inTransaction(connection: ServerConnection, work: () => Promise<void>): Promise<void> {
+    await connection.query("START TRANSACTION");
+    await work();
+    await this.commit(connection);
   }
 
   /** Nobody else is at this branch. The lock ends with the connection, whatever is thrown. */
@@ -148,13 +186,13 @@ export class MySQL extends ServerAdapter {
 
   async #prepare(connection: ServerConnection, action: Action<[tx: ServerTx, call: Call]>, call: Call): Promise<Reply> {
     const table = this.barrier(connection);
-    const opening = openCall(call, await table.find(call.gid, call.branchId));
+    const opening = openFound(call, await table.find(call.gid, call.branchId, DIALECT.forUpdate));
     if (opening.move !== "run") return opening.reply;
     await this.#dropUnpromised(connection, call);
     const [reply, state] = await this.#prepareInSession(connection, action, call);
     if (state === Kept.NONE) return reply;
     try {
-      await table.put(call, state, reply);
+      await this.#inTransaction(connection, () => table.insert(call, state, reply));
     } catch (error) {
       throw new Unknown(`the row of prepared work was not written: ${sentenceOf(error)}`, { cause: error });
     }
@@ -167,6 +205,7 @@ export class MySQL extends ServerAdapter {
     let kept = false;
     try {
       work = await this.connect();
+      await work.query(`SET ${OURS}`);
       const { rows } = await work.query("SELECT GET_LOCK(?, ?) AS got", [workLockOfBranch(call), BRANCH_PATIENCE_S]);
       if (Number(rows[0]!.got) !== 1) throw new Error("another session works on this branch");
       // One address, and behind it two servers: a promise would be in one, its row in the other.
@@ -184,11 +223,10 @@ export class MySQL extends ServerAdapter {
   }
 
   async #prepareOn(work: ServerConnection, action: Action<[tx: ServerTx, call: Call]>, call: Call): Promise<[Reply, Kept]> {
-    await work.query(`SET SESSION innodb_lock_wait_timeout = ${LOCK_PATIENCE_S}`);
     await work.query(`XA START ${xidOf(call)}`);
-    const reply = await runHandler(action, new ServerTx(work), call);
+    const reply = await runHandler(action, this.tx(work), call);
     const state = stateAfter(call, reply, reply.kind !== Kind.DONE_READ_ONLY);
-    if (state === Kept.PREPARED) await work.query("INSERT INTO assent_marker VALUES (?, ?)", [call.gid, call.branchId]);
+    if (state === Kept.PREPARED) await work.query(`INSERT INTO ${this.schema}assent_marker VALUES (?, ?)`, [call.gid, call.branchId]);
     await work.query(`XA END ${xidOf(call)}`);
     try {
       await work.query(`XA ${state === Kept.PREPARED ? "PREPARE" : "ROLLBACK"} ${xidOf(call)}`);
@@ -201,8 +239,8 @@ export class MySQL extends ServerAdapter {
 
   async #mark(connection: ServerConnection, call: Call): Promise<Mark> {
     try {
-      const { rows } = await connection.query("SELECT 1 FROM assent_marker FORCE INDEX(PRIMARY) WHERE gid = ? AND branch_id = ? FOR UPDATE NOWAIT",
-        [call.gid, call.branchId]);
+      const { rows } = await connection.query(`SELECT 1 FROM ${this.schema}assent_marker FORCE INDEX(PRIMARY) ` +
+        "WHERE gid = ? AND branch_id = ? FOR UPDATE NOWAIT", [call.gid, call.branchId]);
       return rows.length === 0 ? "absent" : "committed";
     } catch (error) {
       if (IS_LOCKED.includes(numberOfError(error))) return "held";
@@ -271,10 +309,11 @@ export class MySQL extends ServerAdapter {
   /** COMMIT or ROLLBACK. */
   async #settle(connection: ServerConnection, call: Call): Promise<Reply> {
     const table = this.barrier(connection);
-    const opening = openCall(call, await table.find(call.gid, call.branchId));
+    const found = await table.find(call.gid, call.branchId, DIALECT.forUpdate);
+    const opening = openFound(call, found);
     if (opening.move === "bury") {
       await this.#dropUnpromised(connection, call);
-      await table.put(call, Kept.TOMBSTONE, opening.reply);
+      await this.#inTransaction(connection, () => table.insert(call, Kept.TOMBSTONE, opening.reply));
     }
     if (opening.move !== "run") return opening.reply;
     const commits = call.operation === Operation.COMMIT;
@@ -284,10 +323,10 @@ export class MySQL extends ServerAdapter {
     } else if ((known.mark === "committed") !== commits) {
       return refused(`HAZARD: its prepared work is gone from XA RECOVER: it was ${commits ? "rolled back" : "committed"} by somebody else`);
     }
-    await connection.query("START TRANSACTION");
-    await table.advance(call.gid, call.branchId, commits ? Kept.FINISHED : Kept.UNDONE);
-    await connection.query("DELETE FROM assent_marker WHERE gid = ? AND branch_id = ?", [call.gid, call.branchId]);
-    await this.commit(connection);
+    await this.#inTransaction(connection, async () => {
+      await table.advance(call, found.row.state, commits ? Kept.FINISHED : Kept.UNDONE);
+      await connection.query(`DELETE FROM ${this.schema}assent_marker WHERE gid = ? AND branch_id = ?`, [call.gid, call.branchId]);
+    });
     return done();
   }
 }

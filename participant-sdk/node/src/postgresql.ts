@@ -8,12 +8,12 @@
 // without prepared work has been settled: the marker, which is seen if it was committed, says how.
 
 import { createHash } from "node:crypto";
-import { Kept, openCall, stateAfter } from "./barrier.js";
+import { Kept, stateAfter } from "./barrier.js";
 import { type Call, done, readOnly, refused, type Reply, Unknown } from "./call.js";
 import { ConfigError, sentenceOf } from "./errors.js";
-import { CommitFailed, executeOn, inTwoPhases, ServerAdapter, type ServerConnection, type ServerOptions, ServerTx } from "./server-sql.js";
+import { CommitFailed, executeOn, inTwoPhases, ServerAdapter, type ServerConnection, type ServerOptions, type ServerTx } from "./server-sql.js";
 import type { Action } from "./service.js";
-import { runHandler, runLocal } from "./sql.js";
+import { type Dialect, openFound, runHandler, runLocal } from "./sql.js";
 import { Watch } from "./watch.js";
 import { Kind, Operation, Protocol } from "./words.js";
 
@@ -29,12 +29,20 @@ CREATE INDEX IF NOT EXISTS assent_barrier_age ON assent_barrier(touched_ms);
 CREATE TABLE IF NOT EXISTS assent_marker(gid text NOT NULL, branch_id text NOT NULL, PRIMARY KEY(gid, branch_id));
 CREATE TABLE IF NOT EXISTS assent_age(gid text PRIMARY KEY, began_unix_ms bigint NOT NULL, coordinator_id bigint NOT NULL)`;
 
+const DIALECT: Dialect = {
+  mark: (n) => `$${n}`, text: "text", orKeep: " ON CONFLICT (gid, branch_id) DO NOTHING", forUpdate: " FOR UPDATE", lexicon: { dollar: true } };
 const NOT_DONE = /^(40|23|55)...$/; // classes of errors after which a COMMIT has certainly not happened
 const NO_ROOM = /^53...$/; // for one more that is prepared
 const AGAIN = ["40001", "40P01"]; // a serialisation failure, a deadlock
 const LOCKED = ["55P03", "57014"]; // lock_timeout has passed, or the Watch has ended the wait
 const NO_SUCH_PREPARED = "42704";
 const ISOLATIONS = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"] as const;
+
+/** What is answered is on disk; nothing stronger is weakened. */
+const DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+const SCHEMA = `SELECT quote_ident(n.nspname) || '.' AS schema,
+  EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = c.oid AND attname = 'orphan' AND NOT attisdropped) AS complete
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass('assent_barrier')`;
 
 /** What is used of a pg.Pool. */
 export interface PgPool {
@@ -62,11 +70,11 @@ export class PostgreSQL extends ServerAdapter {
   readonly #lockTimeout: string;
 
   constructor(private readonly pool: PgPool, private readonly options: PostgreSQLOptions = {}) {
-    super("PostgreSQL", { mark: (n) => `$${n}`, text: "text" }, pool.options?.max ?? 10, options);
+    super("PostgreSQL", DIALECT, pool.options?.max ?? 10, options);
     const isolation = options.isolation ?? "READ COMMITTED";
     if (!ISOLATIONS.includes(isolation)) throw new ConfigError(`isolation is ${isolation}; it is ${ISOLATIONS.join(", ")}`);
     this.#lockTimeout = `SET LOCAL lock_timeout = ${Math.round(options.lockTimeoutMs ?? 2000)}`;
-    this.#begin = `BEGIN ISOLATION LEVEL ${isolation}; ${this.#lockTimeout}`;
+    this.#begin = `BEGIN ISOLATION LEVEL ${isolation}; ${this.#lockTimeout}; ${DURABLE}`;
     // Of a connection that nobody uses: the next that is wanted is made anew. Without a listener it would end the process.
     pool.on("error", ignore);
   }
@@ -90,7 +98,11 @@ export class PostgreSQL extends ServerAdapter {
 
   protected override async setUp(connection: ServerConnection): Promise<void> {
     await connection.query("SELECT pg_advisory_lock(7400)"); // two that create the tables at once get in each other's way
-    for (const part of [TABLES, this.options.tables]) if (part?.trim()) await connection.query(part);
+    await connection.query(TABLES);
+    const { rows: [table] } = await connection.query(SCHEMA);
+    this.schema = table!.schema;
+    if (!table!.complete) await connection.query(`ALTER TABLE ${this.schema}assent_barrier ADD COLUMN orphan integer NOT NULL DEFAULT 0`);
+    if (this.options.tables?.trim()) await connection.query(this.options.tables);
     await connection.query("SELECT pg_advisory_unlock(7400)");
     const wantsTwoPhase = this.actions().some(({ protocol }) => protocol === Protocol.TWO_PHASE);
     const { rows } = await connection.query("SHOW max_prepared_transactions");
@@ -111,12 +123,16 @@ export class PostgreSQL extends ServerAdapter {
       return await this.#withBranch(connection, call, () =>
         call.operation === Operation.PREPARE ? this.#prepare(connection, action, call) : this.#settle(connection, call));
     }
+    let keeps = false;
     const waited = await this.#watched(connection, call, async () => {
       await connection.query(`${this.#begin}; SELECT pg_advisory_xact_lock(${keyOfBranch(call)})`);
-      return await runLocal(this.barrier(connection), action, new ServerTx(connection), call, executeOn(connection));
+      const outcome = await runLocal(this.barrier(connection), action, this.tx(connection), call, executeOn(connection));
+      keeps = outcome.keeps;
+      return outcome.reply;
     });
     if (waited.inVain) return waited.reply;
-    await this.commit(connection);
+    if (keeps) await this.commit(connection);
+    else await connection.query("ROLLBACK");
     return waited.reply;
   }
 
@@ -136,7 +152,7 @@ export class PostgreSQL extends ServerAdapter {
   /** Nobody else is at this branch. (A lock of the session: one of the transaction would stay with what is prepared.) */
   async #withBranch<T>(connection: ServerConnection, call: Call, work: () => Promise<T>): Promise<T> {
     const key = keyOfBranch(call);
-    await connection.query(`BEGIN; ${this.#lockTimeout}; SELECT pg_advisory_lock(${key}); COMMIT`);
+    await connection.query(`BEGIN; ${this.#lockTimeout}; SELECT pg_advisory_lock(${key}); ${DURABLE}; COMMIT`);
     const value = await work();
     await connection.query(`SELECT pg_advisory_unlock(${key})`); // whatever is thrown ends the session, and the lock with it
     return value;
@@ -144,7 +160,7 @@ export class PostgreSQL extends ServerAdapter {
 
   /** Sees whose prepared work a handler waits for. `inVain`: it was rolled back, and this is the answer. */
   async #watched(connection: ServerConnection, call: Call, work: () => Promise<Reply>): Promise<{ reply: Reply; inVain: boolean }> {
-    const watch = new Watch(connection.pid, call, (look) => this.withConnection(look));
+    const watch = new Watch(connection.pid, this.schema, call, (look) => this.withConnection(look));
     try {
       return { reply: await work(), inVain: false };
     } catch (error) {
@@ -159,14 +175,14 @@ export class PostgreSQL extends ServerAdapter {
 
   async #prepare(connection: ServerConnection, action: Action<[tx: ServerTx, call: Call]>, call: Call): Promise<Reply> {
     const table = this.barrier(connection);
-    const opening = openCall(call, await table.find(call.gid, call.branchId));
+    const opening = openFound(call, await table.find(call.gid, call.branchId));
     if (opening.move !== "run") return opening.reply;
     const name = nameOf(call);
     await this.#dropUnpromised(connection, name);
     let wrote = false;
     const waited = await this.#watched(connection, call, async () => {
       await connection.query(this.#begin);
-      const reply = await runHandler(action, new ServerTx(connection), call);
+      const reply = await runHandler(action, this.tx(connection), call);
       if (!reply.isDone) await connection.query("ROLLBACK");
       // (It fails if the handler has gone on after an error.)
       else wrote = reply.kind === Kind.DONE && (await connection.query("SELECT pg_current_xact_id_if_assigned() IS NOT NULL AS wrote")).rows[0]!.wrote;
@@ -180,15 +196,16 @@ export class PostgreSQL extends ServerAdapter {
       await connection.query("ROLLBACK");
     }
     if (state === Kept.PREPARED) {
-      await connection.query("INSERT INTO assent_marker VALUES ($1, $2)", [call.gid, call.branchId]);
+      await connection.query(`INSERT INTO ${this.schema}assent_marker VALUES ($1, $2)`, [call.gid, call.branchId]);
       await this.#makeDurable(connection, name);
     }
     if (state === Kept.NONE) return reply;
     try {
       if (state === Kept.PREPARED) {
-        await connection.query("INSERT INTO assent_age VALUES ($1, $2, $3) ON CONFLICT (gid) DO NOTHING", [call.gid, call.beganUnixMs, call.coordinatorId]);
+        await connection.query(`INSERT INTO ${this.schema}assent_age VALUES ($1, $2, $3) ON CONFLICT (gid) DO NOTHING`,
+          [call.gid, call.beganUnixMs, call.coordinatorId]);
       }
-      await table.put(call, state, reply);
+      await table.insert(call, state, reply);
     } catch (error) {
       throw new Unknown(`the row of prepared work was not written: ${sentenceOf(error)}`, { cause: error });
     }
@@ -224,11 +241,12 @@ export class PostgreSQL extends ServerAdapter {
   /** COMMIT or ROLLBACK. */
   async #settle(connection: ServerConnection, call: Call): Promise<Reply> {
     const table = this.barrier(connection);
-    const opening = openCall(call, await table.find(call.gid, call.branchId));
+    const found = await table.find(call.gid, call.branchId);
+    const opening = openFound(call, found);
     const name = nameOf(call);
     if (opening.move === "bury") {
       await this.#dropUnpromised(connection, name);
-      await table.put(call, Kept.TOMBSTONE, opening.reply);
+      await table.insert(call, Kept.TOMBSTONE, opening.reply);
     }
     if (opening.move !== "run") return opening.reply;
     const commits = call.operation === Operation.COMMIT;
@@ -240,17 +258,18 @@ export class PostgreSQL extends ServerAdapter {
         throw new Unknown(`${Operation[call.operation]} PREPARED had no answer: ${sentenceOf(error)}`, { cause: error });
       }
     } else {
-      const { rows } = await connection.query("SELECT 1 FROM assent_marker WHERE gid = $1 AND branch_id = $2", [call.gid, call.branchId]);
+      const { rows } = await connection.query(`SELECT 1 FROM ${this.schema}assent_marker WHERE gid = $1 AND branch_id = $2`,
+        [call.gid, call.branchId]);
       const marked = rows.length > 0;
       if (marked !== commits) {
         return refused(`HAZARD: its prepared work is gone from pg_prepared_xacts: it was ${marked ? "committed" : "rolled back"} by somebody else`);
       }
     }
     await connection.query("BEGIN");
-    await table.advance(call.gid, call.branchId, commits ? Kept.FINISHED : Kept.UNDONE);
-    await connection.query("DELETE FROM assent_marker WHERE gid = $1 AND branch_id = $2", [call.gid, call.branchId]);
-    await connection.query("DELETE FROM assent_age a WHERE gid = $1 AND NOT EXISTS (SELECT 1 FROM assent_barrier b WHERE b.gid = a.gid AND " +
-      `b.state = ${Kept.PREPARED})`, [call.gid]);
+    await table.advance(call, found.row.state, commits ? Kept.FINISHED : Kept.UNDONE);
+    await connection.query(`DELETE FROM ${this.schema}assent_marker WHERE gid = $1 AND branch_id = $2`, [call.gid, call.branchId]);
+    await connection.query(`DELETE FROM ${this.schema}assent_age a WHERE gid = $1 AND NOT EXISTS ` +
+      `(SELECT 1 FROM ${this.schema}assent_barrier b WHERE b.gid = a.gid AND b.state = ${Kept.PREPARED})`, [call.gid]);
     await this.commit(connection);
     return done();
   }

@@ -5,7 +5,8 @@ import type { Held } from "./barrier.js";
 import { type Call, Reply, replyTo, retryLater, Unknown } from "./call.js";
 import { ConfigError, sentenceOf } from "./errors.js";
 import { type Action, type Handler, type Job, keyOf, type Resource, unknownAction, Workers } from "./service.js";
-import { BarrierTable, type DatabaseRow, type Dialect, type Execute, LocalTransaction, secondCall, SqlActions } from "./sql.js";
+import { type Answer, BarrierTable, type DatabaseRow, type Dialect, type Execute, LocalTransaction, secondCall, SqlActions } from "./sql.js";
+import type { Lexicon } from "./statements.js";
 import { cut, Operation, Protocol, type Verdict } from "./words.js";
 
 const ATTEMPTS = 3; // of one operation that a deadlock, or a serialisation failure, has undone
@@ -14,13 +15,6 @@ const RETENTION_MS = 3_600_000;
 /** The answer to a COMMIT was lost: it may have happened. */
 export class CommitFailed extends Unknown {
   override readonly name = "CommitFailed";
-}
-
-export interface Answer {
-  readonly rows: DatabaseRow[];
-  readonly changed: number;
-  /** The server's first word about it, where it has one. */
-  readonly command?: string;
 }
 
 /** One of a pool. */
@@ -44,8 +38,8 @@ export class ServerTx extends LocalTransaction {
   readonly #pending = new Set<Promise<Answer>>();
 
   /** @internal */
-  constructor(private readonly connection: ServerConnection) {
-    super();
+  constructor(private readonly connection: ServerConnection, lexicon: Lexicon) {
+    super(lexicon);
   }
 
   /** How many rows it has changed. Placeholders are the driver's: "$1" of pg, "?" of mysql2. */
@@ -84,6 +78,8 @@ export abstract class ServerAdapter extends SqlActions<ServerTx> implements Reso
   readonly #retentionMs: number;
   readonly #workers: Workers;
   readonly #running = new Set<Promise<void>>();
+  /** Of our tables, with a dot behind it, so that no handler's SET search_path or USE puts a row elsewhere. Known when it has started. */
+  protected schema = "";
   #starting: Promise<void> | undefined;
 
   protected constructor(protected readonly kind: string, private readonly dialect: Dialect, connections: number, options: ServerOptions) {
@@ -155,7 +151,7 @@ export abstract class ServerAdapter extends SqlActions<ServerTx> implements Reso
       const table = this.barrier(connection);
       const { upkeep, row } = await table.upkeep(held, verdict, finished);
       if (upkeep === "commit" || upkeep === "roll back") await this.settleOn(connection, secondCall(held, row, verdict));
-      else if (upkeep === "forget" || upkeep === "orphan") await table.forget(held, upkeep, this.#retentionMs);
+      else if (upkeep === "forget" || upkeep === "orphan") await table.forget(held, row, upkeep, this.#retentionMs);
     });
   }
 
@@ -180,12 +176,16 @@ export abstract class ServerAdapter extends SqlActions<ServerTx> implements Reso
   }
 
   protected barrier(connection: ServerConnection): BarrierTable {
-    return new BarrierTable(executeOn(connection), this.dialect);
+    return new BarrierTable(executeOn(connection), this.dialect, this.schema);
+  }
+
+  protected tx(connection: ServerConnection): ServerTx {
+    return new ServerTx(connection, this.dialect.lexicon);
   }
 }
 
 export function executeOn(connection: ServerConnection): Execute {
-  return async (sql, parameters) => (await connection.query(sql, parameters)).rows;
+  return (sql, parameters) => connection.query(sql, parameters);
 }
 
 /** Work that is to be kept prepared. (A sole branch prepares and commits in one local transaction.) */

@@ -8,18 +8,20 @@
 // commit is not offered: SQLite cannot keep prepared work durable and unseen.
 
 import { AsyncLocalStorage } from "node:async_hooks";
+import { randomBytes } from "node:crypto";
 import type { Held } from "./barrier.js";
 import { type Call, Reply, replyTo } from "./call.js";
 import { ConfigError, sentenceOf } from "./errors.js";
 import { type Job, keyOf, type Resource, unknownAction } from "./service.js";
-import { BarrierTable, type DatabaseRow, type Dialect, type Execute, GONE, LocalTransaction, runLocal, SqlActions } from "./sql.js";
+import { BarrierTable, type DatabaseRow, type Dialect, type Execute, GONE, LocalTransaction, type Outcome, runLocal, SqlActions } from "./sql.js";
 import { Kind, type Verdict } from "./words.js";
 
 const MAX_BATCH = 64; // operations in one commit
 const MAX_STATEMENTS = 256; // kept prepared
 const BUSY_PAUSE_MS = 5;
 const RETENTION_MS = 3_600_000;
-const DIALECT: Dialect = { mark: () => "?", text: "TEXT" };
+const DIALECT: Dialect = { mark: () => "?", text: "TEXT", orKeep: " ON CONFLICT(gid, branch_id) DO NOTHING", forUpdate: "", lexicon: { single: true } };
+const OPERATION = `assent_one_${randomBytes(8).toString("hex")}`; // a savepoint
 // Of a COMMIT: it has certainly not happened, and the transaction still stands.
 const NOT_COMMITTED = /^SQLITE_(BUSY|CONSTRAINT)/;
 
@@ -59,7 +61,7 @@ export interface SQLiteOptions {
 export class SQLiteTx extends LocalTransaction {
   /** @internal */
   constructor(private readonly prepare: (sql: string) => Statement) {
-    super();
+    super(DIALECT.lexicon);
   }
 
   /** How many rows it has changed. */
@@ -96,7 +98,7 @@ export class SQLite extends SqlActions<SQLiteTx> implements Resource {
   readonly #busyTimeoutMs: number;
   readonly #inHandler = new AsyncLocalStorage<boolean>();
   readonly #statements = new Map<string, Statement>();
-  readonly #table = new BarrierTable((sql, parameters) => this.#execute(sql, parameters), DIALECT);
+  readonly #table = new BarrierTable((sql, parameters) => this.#execute(sql, parameters), DIALECT, "main.");
   #queue: Work[] = [];
   #db: Connection | undefined;
   #starting: Promise<void> | undefined;
@@ -138,8 +140,8 @@ export class SQLite extends SqlActions<SQLiteTx> implements Resource {
 
   answer(held: Held, verdict: Verdict, finished: boolean): Promise<void> {
     return this.transaction(async () => {
-      const { upkeep } = await this.#table.upkeep(held, verdict, finished);
-      if (upkeep === "forget" || upkeep === "orphan") await this.#table.forget(held, upkeep, this.#retentionMs);
+      const { upkeep, row } = await this.#table.upkeep(held, verdict, finished);
+      if (upkeep === "forget" || upkeep === "orphan") await this.#table.forget(held, row, upkeep, this.#retentionMs);
     });
   }
 
@@ -170,6 +172,9 @@ export class SQLite extends SqlActions<SQLiteTx> implements Resource {
         throw new ConfigError(`${this.path} is kept by the C++ adapter, whose prepared work is not known here: give this service a file of its own`);
       }
       db.exec(TABLE);
+      if (!db.prepare("SELECT 1 FROM pragma_table_info('assent_barrier') WHERE name = 'orphan'").all([]).length) {
+        db.exec("ALTER TABLE assent_barrier ADD COLUMN orphan INTEGER NOT NULL DEFAULT 0");
+      }
       if (this.options.tables) db.exec(this.options.tables);
       db.exec("PRAGMA busy_timeout = 0"); // from here on it waits without holding up everything else in this process
     } catch (error) {
@@ -192,9 +197,9 @@ export class SQLite extends SqlActions<SQLiteTx> implements Resource {
   /** Synchronous under the promise, as better-sqlite3 is. */
   readonly #execute: Execute = async (sql, parameters = []) => {
     const statement = this.#prepare(sql);
-    if (statement.reader) return statement.all(parameters);
-    statement.run(parameters);
-    return [];
+    if (!statement.reader) return { rows: [], changed: statement.run(parameters).changes };
+    const rows = statement.all(parameters);
+    return { rows, changed: rows.length };
   };
 
   #add(work: Work): void {
@@ -283,18 +288,27 @@ export class SQLite extends SqlActions<SQLiteTx> implements Resource {
 
   async #one(work: Work): Promise<Answer> {
     const db = this.#db!;
-    db.exec("SAVEPOINT assent_one");
+    db.exec(`SAVEPOINT ${OPERATION}`);
     try {
-      const value = await this.#inHandler.run(true, () => ("own" in work ? this.#ownWork(work.own) : this.#perform(work.job.call)));
-      if (db.inTransaction) db.exec("RELEASE SAVEPOINT assent_one");
-      return { value };
-    } catch (error) {
-      if (db.inTransaction) {
-        db.exec("ROLLBACK TO SAVEPOINT assent_one");
-        db.exec("RELEASE SAVEPOINT assent_one");
+      if ("own" in work) {
+        const value = await this.#inHandler.run(true, () => this.#ownWork(work.own));
+        this.#leave(true);
+        return { value };
       }
+      const { reply, keeps } = await this.#inHandler.run(true, () => this.#perform(work.job.call));
+      this.#leave(keeps);
+      return { value: reply };
+    } catch (error) {
+      this.#leave(false);
       return { failure: error ?? new Error("undefined was thrown") };
     }
+  }
+
+  #leave(keeps: boolean): void {
+    const db = this.#db!;
+    if (!db.inTransaction) return;
+    if (!keeps) db.exec(`ROLLBACK TO ${OPERATION}`);
+    db.exec(`RELEASE ${OPERATION}`);
   }
 
   async #ownWork(own: Own): Promise<unknown> {
@@ -306,9 +320,9 @@ export class SQLite extends SqlActions<SQLiteTx> implements Resource {
     }
   }
 
-  async #perform(call: Call): Promise<Reply> {
+  async #perform(call: Call): Promise<Outcome> {
     const action = this.table.get(keyOf(call.protocol, call.action));
-    if (!action) return unknownAction(call);
+    if (!action) return { reply: unknownAction(call), keeps: false };
     return await runLocal(this.#table, action, this.#tx(), call, this.#execute);
   }
 

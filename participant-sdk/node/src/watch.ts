@@ -9,12 +9,12 @@ const LOOK_EVERY_MS = 50;
 const ASK_AGAIN_MS = 5; // where the coordinator's doubling of the wait starts for who was told that a row is taken
 // Who waits for a row waits for the transaction that has it, which may itself wait for one that is prepared; who comes second waits for
 // a lock on the row, which the first one has. The youngest one that is prepared.
-const FIND = `WITH RECURSIVE waits(pid) AS (SELECT $1::int UNION
+const find = (schema: string): string => `WITH RECURSIVE waits(pid) AS (SELECT $1::int UNION
     SELECT other FROM waits, unnest(pg_blocking_pids(waits.pid)) other WHERE other <> 0)
   SELECT p.gid, a.began_unix_ms, a.coordinator_id, waits.pid = $1 AS direct FROM waits
     JOIN pg_locks l ON l.pid = waits.pid AND NOT l.granted AND l.locktype = 'transactionid'
     JOIN pg_prepared_xacts p ON p.transaction = l.transactionid
-    LEFT JOIN assent_age a ON a.gid = split_part(p.gid, '/', 2) ORDER BY a.began_unix_ms DESC NULLS LAST LIMIT 1`;
+    LEFT JOIN ${schema}assent_age a ON a.gid = split_part(p.gid, '/', 2) ORDER BY a.began_unix_ms DESC NULLS LAST LIMIT 1`;
 
 interface Holder {
   readonly gid: string;
@@ -31,6 +31,7 @@ export class Watch {
 
   constructor(
     private readonly pid: number | undefined,
+    private readonly schema: string,
     private readonly call: Call,
     private readonly withConnection: (look: (connection: ServerConnection) => Promise<void>) => Promise<void>,
   ) {
@@ -54,7 +55,7 @@ export class Watch {
 
   async #look(connection: ServerConnection): Promise<void> {
     if (this.#ended) return;
-    const { rows } = await connection.query(FIND, [this.pid]);
+    const { rows } = await connection.query(find(this.schema), [this.pid]);
     if (this.#ended) return;
     const [prefix, gid, branchId] = String(rows[0]?.gid ?? "").split("/");
     const givesWay = gid === this.call.gid && !rows[0]?.direct; // what stands between
