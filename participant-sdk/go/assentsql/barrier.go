@@ -10,15 +10,17 @@
 // ROLLBACK is not for handlers.) It is called at most once with effect, an undo
 // comes only after its forward operation has taken effect, and what it wrote is undone with every answer but Done. An
 // error says that nothing has happened (all of it is rolled back), and it is asked again. Only a commit whose fate is not
-// known is answered with neither yes nor no: the next question finds the row, or does not.
+// known is answered with neither yes nor no: the next question finds the row, or does not. A handler that commits all the same
+// runs once: what it wrote stays, and is a HAZARD, for a person.
 //
 // TCC and Saga; and two-phase commit, for which PostgreSQL and MariaDB or MySQL keep the prepared work (TwoPhase).
 package assentsql
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
-	"errors"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -57,34 +59,18 @@ type Keeper struct {
 	LockTimeout time.Duration
 	now         func() time.Time
 
-	prepares bool          // there are two-phase actions
-	room     chan struct{} // of MariaDB: who is at a branch has put his mark in; nil: there is no bound
-	sessions *xaSessions   // of MariaDB
-}
-
-var schema = map[Dialect]string{
-	SQLite: `CREATE TABLE IF NOT EXISTS assent_barrier(
-  gid TEXT NOT NULL, branch_id TEXT NOT NULL, protocol INTEGER NOT NULL, action TEXT NOT NULL, state INTEGER NOT NULL,
-  kind INTEGER NOT NULL, result BLOB NOT NULL, reason TEXT NOT NULL, second_result BLOB NOT NULL,
-  coordinator_id INTEGER NOT NULL, began_epoch INTEGER NOT NULL, touched_ms INTEGER NOT NULL,
-  PRIMARY KEY(gid, branch_id)) WITHOUT ROWID`,
-	PostgreSQL: `CREATE TABLE IF NOT EXISTS assent_barrier(
-  gid TEXT COLLATE "C" NOT NULL, branch_id TEXT COLLATE "C" NOT NULL, protocol SMALLINT NOT NULL, action TEXT NOT NULL,
-  state SMALLINT NOT NULL, kind SMALLINT NOT NULL, result BYTEA NOT NULL, reason TEXT NOT NULL,
-  second_result BYTEA NOT NULL, coordinator_id BIGINT NOT NULL, began_epoch BIGINT NOT NULL, touched_ms BIGINT NOT NULL,
-  PRIMARY KEY(gid, branch_id))`,
-	MariaDB: `CREATE TABLE IF NOT EXISTS assent_barrier(
-  gid VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  branch_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, protocol TINYINT NOT NULL,
-  action VARCHAR(128) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, state TINYINT NOT NULL, kind TINYINT NOT NULL,
-  result MEDIUMBLOB NOT NULL, reason TEXT CHARACTER SET utf8mb4 NOT NULL, second_result MEDIUMBLOB NOT NULL,
-  coordinator_id BIGINT NOT NULL, began_epoch BIGINT NOT NULL, touched_ms BIGINT NOT NULL,
-  PRIMARY KEY(gid, branch_id)) ENGINE=InnoDB`,
+	names    *strings.Replacer // of the tables, by their full names
+	prepares bool              // there are two-phase actions
+	room     chan struct{}     // of MariaDB: who is at a branch has put his mark in; nil: there is no bound
+	sessions *xaSessions       // of MariaDB
 }
 
 // Open makes the table assent_barrier if it is not there.
 func Open(ctx context.Context, db *sql.DB, dialect Dialect) (*Keeper, error) {
 	k := &Keeper{db: db, dialect: dialect, Retention: time.Hour, LockTimeout: 2 * time.Second, now: time.Now}
+	if err := k.isDurable(ctx); err != nil {
+		return nil, fmt.Errorf("assentsql: %w", err)
+	}
 	if err := k.create(ctx, schema[dialect]); err != nil {
 		return nil, fmt.Errorf("assentsql: table assent_barrier: %w", err)
 	}
@@ -98,24 +84,6 @@ func (k *Keeper) Close() error {
 		k.sessions.close()
 	}
 	return nil
-}
-
-// create makes tables. Two that make the same ones at once get in each other's way in PostgreSQL.
-func (k *Keeper) create(ctx context.Context, tables ...string) error {
-	tx, err := k.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }()
-	if k.dialect == PostgreSQL {
-		tables = append([]string{"SELECT pg_advisory_xact_lock(7400)"}, tables...)
-	}
-	for _, text := range tables {
-		if _, err := tx.ExecContext(ctx, text); err != nil {
-			return err
-		}
-	}
-	return tx.Commit()
 }
 
 // TCC registers an action with the participant.
@@ -190,54 +158,16 @@ func (k *Keeper) once(ctx context.Context, h Handler, call *assent.Call) (assent
 	return reply, nil
 }
 
-// begin is a local transaction, and what is to be done when it is over. A rollback's own failure ends the connection, and with it
-// the transaction.
-func (k *Keeper) begin(ctx context.Context) (*sql.Tx, func(committed bool), error) {
-	if k.dialect != MariaDB {
-		tx, err := k.db.BeginTx(ctx, nil)
-		return tx, func(bool) { _ = tx.Rollback() }, err
-	}
-	conn, err := k.db.Conn(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	// A deadlock rolls all of a transaction back, and a handler that goes on after it would commit each of its statements.
-	var tx *sql.Tx
-	if _, err = conn.ExecContext(ctx, "SET autocommit = 0"); err == nil {
-		tx, err = conn.BeginTx(ctx, nil)
-	}
-	if err != nil {
-		giveBack(conn, false)
-		return nil, nil, err
-	}
-	return tx, func(committed bool) { _ = tx.Rollback(); giveBack(conn, committed) }, nil
-}
-
-// giveBack leaves a connection as it was found. Once ctx has ended, another goroutine is at the rollback, which may not have
-// happened yet: and SET autocommit = 1 commits.
-func giveBack(conn *sql.Conn, committed bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), giveBackTimeout)
-	defer cancel()
-	var err error
-	if !committed {
-		_, err = conn.ExecContext(ctx, "ROLLBACK")
-	}
-	if err == nil {
-		_, err = conn.ExecContext(ctx, "SET autocommit = 1")
-	}
-	if err != nil {
-		drop(conn)
-	}
-	_ = conn.Close()
-}
-
 // within runs a call in tx. kept: tx is to be committed.
 func (k *Keeper) within(ctx context.Context, tx *sql.Tx, h Handler, call *assent.Call) (assent.Reply, bool, error) {
 	row, err := k.claim(ctx, tx, call)
 	if err != nil {
 		return assent.Reply{}, false, err
 	}
-	move, reply := barrier.Open(call, row)
+	if row.isCommittedAlone {
+		return committedAlone(call), false, nil
+	}
+	move, reply := barrier.Open(call, row.Row)
 	switch move {
 	case barrier.Bury:
 		return reply, true, k.put(ctx, tx, call, barrier.Tombstone, reply)
@@ -252,26 +182,33 @@ func (k *Keeper) within(ctx context.Context, tx *sql.Tx, h Handler, call *assent
 	if state == barrier.None {
 		return reply, false, nil
 	}
-	after := "RELEASE SAVEPOINT assent_handler"
+	after := "RELEASE SAVEPOINT "
 	if state == barrier.Refused || state == barrier.ReadOnly {
-		after = "ROLLBACK TO SAVEPOINT assent_handler"
+		after = "ROLLBACK TO SAVEPOINT "
 	}
 	// Of a transaction that is gone there is no savepoint either.
-	if _, err := tx.ExecContext(ctx, after); err != nil {
+	if _, err := tx.ExecContext(ctx, after+savepoint); err != nil {
 		return assent.Reply{}, false, fmt.Errorf(
 			"the handler has ended its transaction, or gone on after an error that did (a deadlock): %w", err)
 	}
 	if barrier.RoleOf(call.Operation) == barrier.Forward {
 		return reply, true, k.put(ctx, tx, call, state, reply)
 	}
-	_, err = tx.ExecContext(ctx, k.sql(`UPDATE assent_barrier SET state = ?, second_result = ?, touched_ms = ?
-WHERE gid = ? AND branch_id = ?`), state, bytesOf(reply.Result), k.now().UnixMilli(), call.GID, call.BranchID)
-	return reply, true, err
+	return reply, true, k.move(ctx, tx, call, row.State, "state = ?, second_result = ?", int(state), bytesOf(reply.Result))
 }
 
-// handle runs the handler behind the savepoint assent_handler. What keeps it waiting for long is an answer, too.
+// savepoint before the handler. A handler has none of the same name.
+var savepoint = "assent_handler_" + random()
+
+func random() string {
+	var bytes [8]byte
+	_, _ = rand.Read(bytes[:]) // it does not fail
+	return hex.EncodeToString(bytes[:])
+}
+
+// handle runs the handler behind the savepoint. What keeps it waiting for long is an answer, too.
 func (k *Keeper) handle(ctx context.Context, tx *sql.Tx, h Handler, call *assent.Call) (assent.Reply, error) {
-	if _, err := tx.ExecContext(ctx, "SAVEPOINT assent_handler"); err != nil {
+	if _, err := tx.ExecContext(ctx, "SAVEPOINT "+savepoint); err != nil {
 		return assent.Reply{}, err
 	}
 	if k.dialect != PostgreSQL || !k.prepares {
@@ -319,85 +256,4 @@ func cut(reason string) string {
 		reason = strings.ToValidUTF8(reason[:assent.MaxReasonBytes], "")
 	}
 	return reason
-}
-
-// ---- The row ------------------------------------------------------------------------------------
-
-// claim makes the branch ours until tx ends, also of one that has no row yet: two that come at once, in whatever
-// processes, come one after the other.
-func (k *Keeper) claim(ctx context.Context, tx *sql.Tx, call *assent.Call) (barrier.Row, error) {
-	insert := `INSERT INTO assent_barrier(gid, branch_id, protocol, action, state, kind, result, reason, second_result,
-coordinator_id, began_epoch, touched_ms) VALUES(?, ?, ?, ?, 0, 0, ?, '', ?, ?, ?, ?)`
-	if k.dialect == MariaDB {
-		insert += " ON DUPLICATE KEY UPDATE gid = gid"
-	} else {
-		insert += " ON CONFLICT(gid, branch_id) DO NOTHING"
-	}
-	if _, err := tx.ExecContext(ctx, k.sql(insert), call.GID, call.BranchID, int(call.Protocol), call.Action, []byte{}, []byte{},
-		int64(call.CoordinatorID), int64(call.BeganEpoch), k.now().UnixMilli()); err != nil {
-		return barrier.Row{}, err
-	}
-	lock := " FOR UPDATE"
-	if k.dialect == SQLite {
-		lock = ""
-	}
-	return k.find(ctx, tx, call.GID, call.BranchID, lock)
-}
-
-// querier is a transaction, or a connection outside of one.
-type querier interface {
-	ExecContext(ctx context.Context, query string, arguments ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, arguments ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, arguments ...any) *sql.Row
-}
-
-// find reads a row; none has the state None.
-func (k *Keeper) find(ctx context.Context, q querier, gid, branchID, lock string) (barrier.Row, error) {
-	var row barrier.Row
-	var protocol, kind int
-	query := "SELECT state, protocol, action, kind, result, reason, second_result FROM assent_barrier WHERE gid = ? AND branch_id = ?"
-	err := q.QueryRowContext(ctx, k.sql(query+lock), gid, branchID).Scan(
-		&row.State, &protocol, &row.Action, &kind, &row.First.Result, &row.First.Reason, &row.SecondResult)
-	if errors.Is(err, sql.ErrNoRows) {
-		return barrier.Row{}, nil
-	}
-	if err != nil {
-		return barrier.Row{}, err
-	}
-	if row.State < barrier.None || row.State > barrier.Tombstone {
-		return barrier.Row{}, fmt.Errorf("the row (%s, %s) of assent_barrier is damaged: state %d", gid, branchID, row.State)
-	}
-	row.Protocol, row.First.Kind = assent.Protocol(protocol), assent.ReplyKind(kind)
-	return row, nil
-}
-
-func (k *Keeper) put(ctx context.Context, tx *sql.Tx, call *assent.Call, state barrier.State, first assent.Reply) error {
-	_, err := tx.ExecContext(ctx, k.sql(`UPDATE assent_barrier SET state = ?, kind = ?, result = ?, reason = ?, touched_ms = ?
-WHERE gid = ? AND branch_id = ?`), state, int(first.Kind), bytesOf(first.Result), first.Reason, k.now().UnixMilli(), call.GID, call.BranchID)
-	return err
-}
-
-func bytesOf(value []byte) []byte {
-	if value == nil {
-		return []byte{}
-	}
-	return value
-}
-
-// sql has the dialect's marks in place of "?".
-func (k *Keeper) sql(text string) string {
-	if k.dialect != PostgreSQL {
-		return text
-	}
-	var out strings.Builder
-	number := 0
-	for _, r := range text {
-		if r == '?' {
-			number++
-			fmt.Fprintf(&out, "$%d", number)
-			continue
-		}
-		out.WriteRune(r)
-	}
-	return out.String()
 }

@@ -38,6 +38,7 @@ func (c deafConn) QueryContext(ctx context.Context, query string, arguments []dr
 
 func (c deafConn) ExecContext(ctx context.Context, query string, arguments []driver.NamedValue) (driver.Result, error) {
 	result, err := c.Conn.(driver.ExecerContext).ExecContext(ctx, query, arguments)
+	query = strings.NewReplacer("public.", "", "`mysql`.", "").Replace(query)
 	if err == nil && *c.d.verb != "" && strings.HasPrefix(query, *c.d.verb) {
 		*c.d.verb = ""
 		return nil, errors.New("connection reset by peer")

@@ -125,7 +125,10 @@ func (k *Keeper) prepare(ctx context.Context, conn *sql.Conn, h Handler, call *a
 	if err != nil {
 		return assent.Reply{}, err
 	}
-	if move, reply := barrier.Open(call, row); move != barrier.Run {
+	if row.isCommittedAlone {
+		return committedAlone(call), nil
+	}
+	if move, reply := barrier.Open(call, row.Row); move != barrier.Run {
 		return reply, nil
 	}
 	if err := k.dropUnpromised(ctx, conn, call); err != nil {
@@ -149,13 +152,13 @@ func (k *Keeper) keep(ctx context.Context, conn *sql.Conn, call *assent.Call, st
 	}
 	defer func() { _ = tx.Rollback() }()
 	if state == barrier.Prepared && k.dialect == PostgreSQL {
-		_, err := tx.ExecContext(ctx, "INSERT INTO assent_age VALUES ($1, $2, $3) ON CONFLICT (gid) DO NOTHING",
+		_, err := tx.ExecContext(ctx, k.sql("INSERT INTO assent_age VALUES (?, ?, ?) ON CONFLICT (gid) DO NOTHING"),
 			call.GID, call.BeganUnixMS, int64(call.CoordinatorID))
 		if err != nil {
 			return err
 		}
 	}
-	_, err = tx.ExecContext(ctx, k.sql(`INSERT INTO assent_barrier(gid, branch_id, protocol, action, state, kind, result, reason, second_result,
+	_, err = tx.ExecContext(ctx, k.durably(`INSERT INTO assent_barrier(gid, branch_id, protocol, action, state, kind, result, reason, second_result,
 coordinator_id, began_epoch, touched_ms) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`), call.GID, call.BranchID, int(call.Protocol), call.Action,
 		int(state), int(first.Kind), bytesOf(first.Result), first.Reason, []byte{}, int64(call.CoordinatorID), int64(call.BeganEpoch), k.now().UnixMilli())
 	if err != nil {
@@ -185,7 +188,10 @@ func (k *Keeper) settleOn(ctx context.Context, conn *sql.Conn, call *assent.Call
 	if err != nil {
 		return assent.Reply{}, err
 	}
-	move, reply := barrier.Open(call, row)
+	if row.isCommittedAlone {
+		return committedAlone(call), nil
+	}
+	move, reply := barrier.Open(call, row.Row)
 	if move == barrier.Bury {
 		if err := k.dropUnpromised(ctx, conn, call); err != nil {
 			return assent.Reply{}, err
@@ -226,13 +232,12 @@ func (k *Keeper) settled(ctx context.Context, conn *sql.Conn, call *assent.Call,
 		return lostWith("its row was not written", err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	_, err = tx.ExecContext(ctx, k.sql("UPDATE assent_barrier SET state = ?, touched_ms = ? WHERE gid = ? AND branch_id = ?"),
-		int(state), k.now().UnixMilli(), call.GID, call.BranchID)
+	err = k.move(ctx, tx, call, barrier.Prepared, "state = ?", int(state))
 	if err == nil {
 		_, err = tx.ExecContext(ctx, k.sql("DELETE FROM assent_marker WHERE gid = ? AND branch_id = ?"), call.GID, call.BranchID)
 	}
 	if err == nil && k.dialect == PostgreSQL {
-		_, err = tx.ExecContext(ctx, "DELETE FROM assent_age a WHERE gid = $1 AND NOT EXISTS (SELECT 1 FROM assent_barrier b WHERE b.gid = a.gid AND b.state = $2)",
+		_, err = tx.ExecContext(ctx, k.sql("DELETE FROM assent_age a WHERE gid = ? AND NOT EXISTS (SELECT 1 FROM assent_barrier b WHERE b.gid = a.gid AND b.state = ?)"),
 			call.GID, int(barrier.Prepared))
 	}
 	if err == nil {
@@ -244,8 +249,8 @@ func (k *Keeper) settled(ctx context.Context, conn *sql.Conn, call *assent.Call,
 	return nil
 }
 
-// keyOf a branch: 64 bits. Two branches that share one wait for each other, and nothing else comes of it.
+// keyOf a branch: 64 bits, and those of all languages. Two branches that share one wait for each other, and nothing else comes of it.
 func keyOf(call *assent.Call) int64 {
-	sum := sha256.Sum256([]byte(call.GID + "/" + call.BranchID))
+	sum := sha256.Sum256([]byte(`["` + call.GID + `", "` + call.BranchID + `"]`))
 	return int64(binary.BigEndian.Uint64(sum[:8]))
 }

@@ -55,16 +55,27 @@ func getLock(ctx context.Context, conn *sql.Conn, name string, seconds int) (boo
 }
 
 func (m mariadb) lock(ctx context.Context, conn *sql.Conn, call *assent.Call) error {
-	got, err := getLock(ctx, conn, lockName(call), lockSeconds)
-	if err == nil && !got {
+	var got sql.NullInt64
+	var isUsual bool
+	err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?), @@autocommit = 1 AND @@completion_type = 'NO_CHAIN'", lockName(call), lockSeconds).
+		Scan(&got, &isUsual)
+	if err == nil && got.Int64 != 1 {
 		err = errors.New("somebody else is at it")
+	}
+	if err == nil && !isUsual {
+		_, err = conn.ExecContext(ctx, "SET "+asItWas+", autocommit = 1, completion_type = 0")
 	}
 	return err
 }
 
 func (m mariadb) unlock(ctx context.Context, conn *sql.Conn, call *assent.Call) error {
 	var released sql.NullInt64
-	return conn.QueryRowContext(ctx, "SELECT RELEASE_LOCK(?)", lockName(call)).Scan(&released)
+	var isUsual bool
+	err := conn.QueryRowContext(ctx, "SELECT RELEASE_LOCK(?), @assent_autocommit IS NULL", lockName(call)).Scan(&released, &isUsual)
+	if err == nil && !isUsual {
+		_, err = conn.ExecContext(ctx, "SET "+asItWasAgain)
+	}
+	return err
 }
 
 // work has a session of its own, which is kept if it has prepared something.
@@ -104,12 +115,17 @@ func (m mariadb) work(ctx context.Context, main *sql.Conn, h Handler, call *asse
 }
 
 func (m mariadb) workIn(ctx context.Context, conn *sql.Conn, h Handler, call *assent.Call) (assent.Reply, barrier.State, error) {
+	// It is ended when it is no longer kept, and nobody else gets it as it is.
+	if _, err := conn.ExecContext(ctx, fmt.Sprintf("SET SESSION innodb_lock_wait_timeout = %d, autocommit = 1, completion_type = 0",
+		int(max(m.k.LockTimeout.Seconds(), 1)))); err != nil {
+		return assent.Reply{}, barrier.None, err
+	}
 	tx, err := conn.BeginTx(ctx, nil)
 	if err != nil {
 		return assent.Reply{}, barrier.None, err
 	}
 	defer func() { _ = tx.Rollback() }() // which the server refuses from here on: it is XA's
-	for _, text := range []string{"COMMIT", fmt.Sprintf("SET SESSION innodb_lock_wait_timeout = %d", int(max(m.k.LockTimeout.Seconds(), 1))), "XA START " + xaName(call)} {
+	for _, text := range []string{"COMMIT", "XA START " + xaName(call)} {
 		if _, err := tx.ExecContext(ctx, text); err != nil {
 			return assent.Reply{}, barrier.None, err
 		}
@@ -130,7 +146,7 @@ func (m mariadb) workIn(ctx context.Context, conn *sql.Conn, h Handler, call *as
 }
 
 func (m mariadb) prepare(ctx context.Context, tx *sql.Tx, call *assent.Call) error {
-	if _, err := tx.ExecContext(ctx, "INSERT INTO assent_marker VALUES (?, ?)", call.GID, call.BranchID); err != nil {
+	if _, err := tx.ExecContext(ctx, m.k.sql("INSERT INTO assent_marker VALUES (?, ?)"), call.GID, call.BranchID); err != nil {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, "XA END "+xaName(call)); err != nil {
@@ -148,7 +164,7 @@ func (m mariadb) prepare(ctx context.Context, tx *sql.Tx, call *assent.Call) err
 // if that was committed, or not there.
 func (m mariadb) markOf(ctx context.Context, conn *sql.Conn, call *assent.Call) (mark, error) {
 	var found int
-	err := conn.QueryRowContext(ctx, "SELECT 1 FROM assent_marker FORCE INDEX(PRIMARY) WHERE gid = ? AND branch_id = ? FOR UPDATE NOWAIT",
+	err := conn.QueryRowContext(ctx, m.k.sql("SELECT 1 FROM assent_marker FORCE INDEX(PRIMARY) WHERE gid = ? AND branch_id = ? FOR UPDATE NOWAIT"),
 		call.GID, call.BranchID).Scan(&found)
 	switch number := numberOf(err); {
 	case err == nil:

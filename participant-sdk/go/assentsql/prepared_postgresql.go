@@ -53,7 +53,7 @@ func (p postgresql) work(ctx context.Context, conn *sql.Conn, h Handler, call *a
 		return reply, barrier.After(call, reply, false), tx.Rollback()
 	}
 	// PREPARE TRANSACTION of a transaction that has failed, or is over, is answered like a success.
-	if _, err := tx.ExecContext(ctx, "RELEASE SAVEPOINT assent_handler"); err != nil {
+	if _, err := tx.ExecContext(ctx, "RELEASE SAVEPOINT "+savepoint); err != nil {
 		return assent.Reply{}, barrier.None, fmt.Errorf("the handler has ended its transaction, or gone on after an error in it: %w", err)
 	}
 	var wrote bool
@@ -64,7 +64,7 @@ func (p postgresql) work(ctx context.Context, conn *sql.Conn, h Handler, call *a
 		reply.Kind = assent.KindDoneReadOnly
 		return reply, barrier.ReadOnly, tx.Rollback()
 	}
-	if _, err := tx.ExecContext(ctx, "INSERT INTO assent_marker VALUES ($1, $2)", call.GID, call.BranchID); err != nil {
+	if _, err := tx.ExecContext(ctx, p.k.durably("INSERT INTO assent_marker VALUES (?, ?)"), call.GID, call.BranchID); err != nil {
 		return assent.Reply{}, barrier.None, err
 	}
 	if _, err := tx.ExecContext(ctx, "PREPARE TRANSACTION "+preparedName(call)); err != nil {
@@ -84,7 +84,7 @@ func (p postgresql) look(ctx context.Context, conn *sql.Conn, call *assent.Call)
 		return held, err
 	}
 	// Afterwards, so that it is seen how somebody else has settled it.
-	err = conn.QueryRowContext(ctx, "SELECT count(*) FROM assent_marker WHERE gid = $1 AND branch_id = $2", call.GID, call.BranchID).Scan(&marked)
+	err = conn.QueryRowContext(ctx, p.k.sql("SELECT count(*) FROM assent_marker WHERE gid = ? AND branch_id = ?"), call.GID, call.BranchID).Scan(&marked)
 	if err == nil && marked != 0 {
 		return committed, nil
 	}

@@ -11,10 +11,19 @@ import (
 // Held has what is prepared, then the rows that are old enough to go. A Keeper is an assent.Asker: participant.Ask(keeper)
 // has prepared work ended as it was decided, also when its COMMIT or ROLLBACK never comes here, and rows removed when
 // their transactions are over.
-func (k *Keeper) Held(ctx context.Context, max int) ([]assent.HeldBranch, error) {
-	rows, err := k.db.QueryContext(ctx, k.sql(`SELECT gid, branch_id, coordinator_id, began_epoch FROM assent_barrier
-WHERE state = ? OR touched_ms < ? ORDER BY CASE WHEN state = ? THEN 0 ELSE 1 END, touched_ms LIMIT ?`),
-		int(barrier.Prepared), k.now().Add(-k.Retention).UnixMilli(), int(barrier.Prepared), max)
+func (k *Keeper) Held(ctx context.Context, max int) (held []assent.HeldBranch, err error) {
+	err = k.alone(ctx, func(q querier) error {
+		held, err = k.held(ctx, q, max)
+		return err
+	})
+	return held, err
+}
+
+// held leaves alone what a handler has committed by itself: it is for a person.
+func (k *Keeper) held(ctx context.Context, q querier, max int) ([]assent.HeldBranch, error) {
+	rows, err := q.QueryContext(ctx, k.sql(`SELECT gid, branch_id, coordinator_id, began_epoch FROM assent_barrier
+WHERE state = ? OR (state <> ? AND touched_ms < ?) ORDER BY CASE WHEN state = ? THEN 0 ELSE 1 END, touched_ms LIMIT ?`),
+		int(barrier.Prepared), int(barrier.None), k.now().Add(-k.Retention).UnixMilli(), int(barrier.Prepared), max)
 	if err != nil {
 		return nil, err
 	}
@@ -35,13 +44,15 @@ WHERE state = ? OR touched_ms < ? ORDER BY CASE WHEN state = ? THEN 0 ELSE 1 END
 // Outcome ends prepared work as it was decided, and removes a row whose transaction is over. A try that nobody will ever
 // confirm or cancel stays, for a person: SELECT * FROM assent_barrier WHERE state = 2 AND protocol = 2.
 func (k *Keeper) Outcome(ctx context.Context, branch assent.HeldBranch, verdict assent.Verdict, finished bool) error {
-	row, err := k.find(ctx, k.db, branch.GID, branch.BranchID, "")
-	if err != nil {
+	var row keptRow
+	if err := k.alone(ctx, func(q querier) (err error) {
+		row, err = k.find(ctx, q, branch.GID, branch.BranchID, "")
+		return err
+	}); err != nil {
 		return err
 	}
-	old := k.now().Add(-k.Retention).UnixMilli()
 	operation := assent.OperationRollback
-	switch barrier.UpkeepFor(row, verdict, finished) {
+	switch barrier.UpkeepFor(row.Row, verdict, finished) {
 	case barrier.CommitIt:
 		operation = assent.OperationCommit
 		fallthrough
@@ -49,14 +60,19 @@ func (k *Keeper) Outcome(ctx context.Context, branch assent.HeldBranch, verdict 
 		return k.endPrepared(ctx, &assent.Call{GID: branch.GID, BranchID: branch.BranchID, Operation: operation,
 			Protocol: assent.ProtocolTwoPhase, Action: row.Action})
 	case barrier.Forget:
-		_, err = k.db.ExecContext(ctx, k.sql("DELETE FROM assent_barrier WHERE gid = ? AND branch_id = ? AND touched_ms < ?"),
-			branch.GID, branch.BranchID, old)
-	default:
-		// Asked about again when others have had their turn.
-		_, err = k.db.ExecContext(ctx, k.sql("UPDATE assent_barrier SET touched_ms = ? WHERE gid = ? AND branch_id = ? AND (state = ? OR touched_ms < ?)"),
-			k.now().UnixMilli(), branch.GID, branch.BranchID, int(barrier.Prepared), old)
+		return k.tend(ctx, "DELETE FROM assent_barrier WHERE gid = ? AND branch_id = ? AND state = ? AND touched_ms < ?",
+			branch.GID, branch.BranchID, int(row.State), k.now().Add(-k.Retention).UnixMilli())
 	}
-	return err
+	// Asked about again when others have had their turn.
+	return k.tend(ctx, "UPDATE assent_barrier SET touched_ms = ? WHERE gid = ? AND branch_id = ? AND state <> ? AND (state = ? OR touched_ms < ?)",
+		k.now().UnixMilli(), branch.GID, branch.BranchID, int(barrier.None), int(barrier.Prepared), k.now().Add(-k.Retention).UnixMilli())
+}
+
+func (k *Keeper) tend(ctx context.Context, text string, values ...any) error {
+	return k.alone(ctx, func(q querier) error {
+		_, err := q.ExecContext(ctx, k.sql(text), values...)
+		return err
+	})
 }
 
 func (k *Keeper) endPrepared(ctx context.Context, call *assent.Call) error {

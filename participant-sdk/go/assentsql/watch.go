@@ -100,7 +100,7 @@ func (w *watch) find() (*holder, error) {
 	var coordinator int64
 	var direct bool
 	found := &holder{}
-	err := w.k.db.QueryRowContext(w.ctx, findHolder, w.pid).Scan(&name, &found.beganUnixMS, &coordinator, &direct)
+	err := w.k.db.QueryRowContext(w.ctx, w.k.sql(findHolder), w.pid).Scan(&name, &found.beganUnixMS, &coordinator, &direct)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}

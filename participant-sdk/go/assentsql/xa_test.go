@@ -28,6 +28,7 @@ type wire struct {
 	said      []said
 	swallowed string // is answered with OK, and not done
 	lost      string // is done, and has no answer, once
+	before    func(text string)
 }
 
 type said struct {
@@ -72,6 +73,9 @@ func (c wireConn) QueryContext(ctx context.Context, query string, arguments []dr
 
 func (c wireConn) ExecContext(ctx context.Context, query string, arguments []driver.NamedValue) (driver.Result, error) {
 	swallowed, lost := c.note(query)
+	if c.w.before != nil {
+		c.w.before(query)
+	}
 	if swallowed {
 		return driver.RowsAffected(0), nil
 	}
