@@ -179,11 +179,13 @@ async function proxyTo(t, endpoint) {
 }
 
 test("a connection that goes silent is found dead, and made anew", async (t) => {
-  const { endpoint } = await Daemon.start(t);
+  // Who probes more often than three times in this is sent away by the daemon, which looks like a connection that was found dead.
+  const { endpoint } = await Daemon.start(t, "--keepalive-seconds", "3");
   const proxy = await proxyTo(t, endpoint);
-  const stock = new Ledger(t, "stock", 10, { keepaliveMs: 300, maxBackoffMs: 100 });
+  const said = [];
+  const stock = new Ledger(t, "stock", 10, { keepaliveMs: 1200, maxBackoffMs: 100, log: (line) => said.push(line) });
   await stock.join(proxy.endpoint);
-  const client = clientOf(t, { endpoints: proxy.endpoint, keepaliveMs: 300, wait: COMPLETED });
+  const client = clientOf(t, { endpoints: proxy.endpoint, keepaliveMs: 1200, wait: COMPLETED });
   const take = () => client.submit(new assent.Transaction().tcc("stock", "take", "1"));
   assert.ok((await take()).committed);
   proxy.silent = true;
@@ -192,6 +194,8 @@ test("a connection that goes silent is found dead, and made anew", async (t) => 
   proxy.silent = false;
   assert.ok((await waiting).committed);
   await stock.want(8);
+  const gone = said.filter((line) => line.startsWith("disconnected"));
+  assert.ok(gone.length > 0 && !gone.some((line) => line.includes("RESOURCE_EXHAUSTED")), said.join("\n"));
 });
 
 test("several coordinators: each is dialled, and one that dies is not missed", async (t) => {
