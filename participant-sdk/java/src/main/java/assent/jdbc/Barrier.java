@@ -97,6 +97,9 @@ final class Barrier {
       Kept.UNDONE, moves(Move.REPLAY, Move.REFUSE, Move.REPEAT),
       Kept.TOMBSTONE, moves(Move.REFUSE, Move.REFUSE, Move.NOTHING)));
 
+  private static final String COMMITTED_CLAIM = "HAZARD: the handler of this branch has committed its transaction by itself,"
+      + " and what it wrote stays: look at it, then set the state of its row in assent_barrier, or delete the row";
+
   private static Move[] moves(Move... byRole) {
     return byRole;
   }
@@ -148,6 +151,14 @@ final class Barrier {
       case REPEAT -> new Opening(move, Reply.done(row.secondResult()));
       case RUN, NOTHING, BURY -> new Opening(move, Reply.done());
     };
+  }
+
+  /**
+   * A claim that was committed: nothing else commits one than a handler that has ended its transaction, and what it wrote
+   * stays. It is not run again; a person has to look.
+   */
+  static Reply claimWasCommitted(Call call) {
+    return call.operation().role() == Role.FORWARD ? Reply.retryLater(COMMITTED_CLAIM) : Reply.refused(COMMITTED_CLAIM);
   }
 
   private static boolean isOutside(String text, int limit) {

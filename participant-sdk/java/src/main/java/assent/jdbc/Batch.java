@@ -9,6 +9,7 @@ import assent.Refused;
 import assent.Reply;
 import assent.RetryLater;
 import assent.Unknown;
+import assent.jdbc.Barrier.BranchRow;
 import assent.jdbc.Barrier.Kept;
 import assent.jdbc.Barrier.Move;
 import assent.jdbc.Barrier.Opening;
@@ -20,6 +21,8 @@ import java.util.List;
 /** Operations on one connection that share a commit, where the database allows more than one. */
 final class Batch {
   private static final int MAX_TRIES = 5; // of a local transaction that a serialisation failure or deadlock has ended
+  private static final String HANDLER = Names.SAVEPOINT;
+  private static final String ONE = Names.SAVEPOINT + "_one"; // operation of several
   private static final ThreadLocal<Boolean> IN_HANDLER = ThreadLocal.withInitial(() -> false);
 
   /** What an operation is to be answered, and whether its writes are to be committed. */
@@ -103,10 +106,10 @@ final class Batch {
     try {
       dialect.begin(connection);
       for (Job job : jobs) {
-        Dialect.execute(connection, "SAVEPOINT assent_one");
+        Dialect.execute(connection, "SAVEPOINT " + ONE);
         replies.add(one(job.call()));
         // Some errors of SQLite undo the whole transaction: then there is no such savepoint any more.
-        Dialect.execute(connection, "RELEASE SAVEPOINT assent_one");
+        Dialect.execute(connection, "RELEASE SAVEPOINT " + ONE);
       }
     } catch (SQLException failed) {
       rollback();
@@ -135,7 +138,7 @@ final class Batch {
     } catch (Throwable failed) {
       reply = answerTo(failed);
     }
-    Dialect.execute(connection, "ROLLBACK TO SAVEPOINT assent_one");
+    Dialect.execute(connection, "ROLLBACK TO SAVEPOINT " + ONE);
     return reply;
   }
 
@@ -156,22 +159,24 @@ final class Batch {
   private Done within(Call call) throws Exception {
     Action<TxHandler, TxSecondHandler> action = actions.find(call);
     if (action == null) return new Done(Reply.retryLater("no action " + call.action() + " is registered here"), false);
-    Opening opening = Barrier.open(call, table.claim(connection, call));
+    BranchRow row = table.claim(connection, call);
+    if (row == null) return new Done(Barrier.claimWasCommitted(call), false);
+    Opening opening = Barrier.open(call, row);
     if (opening.move() == Move.BURY) table.put(connection, call, Kept.TOMBSTONE, opening.reply());
     if (opening.move() != Move.RUN) return new Done(opening.reply(), opening.move() == Move.BURY);
-    Dialect.execute(connection, "SAVEPOINT assent_handler");
+    Dialect.execute(connection, "SAVEPOINT " + HANDLER);
     Reply reply = Watch.over(connection, dialect, actions, call, () -> handle(action, call));
     Kept state = Barrier.stateAfter(call, reply, reply.kind() != Kind.DONE_READ_ONLY);
     if (state == Kept.NONE) return new Done(reply, false);
     try {
-      if (state == Kept.REFUSED || state == Kept.READ_ONLY) Dialect.execute(connection, "ROLLBACK TO SAVEPOINT assent_handler");
-      Dialect.execute(connection, "RELEASE SAVEPOINT assent_handler");
+      if (state == Kept.REFUSED || state == Kept.READ_ONLY) Dialect.execute(connection, "ROLLBACK TO SAVEPOINT " + HANDLER);
+      Dialect.execute(connection, "RELEASE SAVEPOINT " + HANDLER);
     } catch (SQLException gone) { // the savepoint, with its transaction
       throw new SQLException("the handler has ended its transaction, or gone on after an error that did (a deadlock): "
           + gone.getMessage(), gone.getSQLState(), gone.getErrorCode(), gone);
     }
     if (call.operation().role() == Role.FORWARD) table.put(connection, call, state, reply);
-    else table.advance(connection, call, state, reply.result());
+    else table.advance(connection, call, row.state(), state, reply.result());
     return new Done(reply, true);
   }
 

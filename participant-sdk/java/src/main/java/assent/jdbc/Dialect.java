@@ -35,6 +35,9 @@ enum Dialect {
         touched_ms BIGINT NOT NULL, orphan INT NOT NULL DEFAULT 0,
         PRIMARY KEY(gid, branch_id), KEY assent_barrier_age(touched_ms)) ENGINE=InnoDB""");
 
+  // Nothing stronger is weakened.
+  private static final String DURABLE = "SELECT set_config('synchronous_commit', 'on', false)"
+      + " WHERE current_setting('synchronous_commit') = 'off'";
   private static final int SQLITE_BUSY = 5;
   private static final int SQLITE_CONSTRAINT = 19;
 
@@ -59,10 +62,36 @@ enum Dialect {
   void prepare(Connection connection) throws SQLException {
     // Two that create a table at once get in each other's way.
     if (this == POSTGRESQL) execute(connection, "SELECT pg_advisory_xact_lock(7400)");
+    if (this == MYSQL && PreparedTransactions.number(connection, "SELECT @@global.innodb_flush_log_at_trx_commit") == 0) {
+      throw new ConfigError("the server has innodb_flush_log_at_trx_commit = 0: what it calls committed would not survive a"
+          + " power cut; set it to 1");
+    }
     for (String table : tables) execute(connection, table);
     if (this == SQLITE && hasTable(connection, "assent_meta")) {
       throw new ConfigError("this file is kept by the C++ adapter, whose prepared work is not known here:"
           + " give this service a file of its own");
+    }
+  }
+
+  /** Where the bare names of the tables lead now. */
+  Names names(Connection connection) throws SQLException {
+    return switch (this) {
+      case SQLITE -> Names.within("main.");
+      case POSTGRESQL -> new Names(fullName(connection, "assent_barrier"), fullName(connection, "assent_marker"),
+          fullName(connection, "assent_age"));
+      case MYSQL -> Names.within("`" + text(connection, "SELECT DATABASE()").replace("`", "``") + "`.");
+    };
+  }
+
+  private static String fullName(Connection connection, String table) throws SQLException {
+    String name = text(connection, "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_class c"
+        + " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(?)", table);
+    return name == null ? table : name; // what only two-phase work needs
+  }
+
+  private static String text(Connection connection, String sql, Object... parameters) throws SQLException {
+    try (var statement = BarrierTable.prepare(connection, sql, parameters); var found = statement.executeQuery()) {
+      return found.next() ? found.getString(1) : null;
     }
   }
 
@@ -75,6 +104,11 @@ enum Dialect {
   /** A connection that was just taken from the DataSource. */
   void open(Connection connection) throws SQLException {
     if (this != SQLITE) {
+      if (!connection.getAutoCommit()) connection.rollback(); // what somebody has left in it is not ours to commit
+      if (this == POSTGRESQL) {
+        connection.setAutoCommit(true); // or a rollback would take it back
+        execute(connection, DURABLE);
+      }
       connection.setAutoCommit(false);
       return;
     }
@@ -88,6 +122,13 @@ enum Dialect {
 
   void begin(Connection connection) throws SQLException {
     if (this == SQLITE) execute(connection, "BEGIN IMMEDIATE");
+    else setAutoCommit(connection, false);
+  }
+
+  /** Of a server's session, whatever the one before has made of it: a COMMIT ends its transaction and nothing else. */
+  void setAutoCommit(Connection connection, boolean on) throws SQLException {
+    connection.setAutoCommit(on);
+    if (this == MYSQL) execute(connection, "SET autocommit = " + (on ? 1 : 0) + ", completion_type = 0");
   }
 
   void commit(Connection connection) throws SQLException {
@@ -112,13 +153,6 @@ enum Dialect {
     } catch (SQLException stillThere) {
       // There is none within another.
     }
-  }
-
-  /** Statements that make the row of a branch ours until the transaction ends, also if it is not there yet. */
-  String claim() {
-    String insert = "INSERT INTO assent_barrier(gid, branch_id, protocol, action, state, kind, result, reason,"
-        + " second_result, coordinator_id, began_epoch, touched_ms) VALUES(?, ?, ?, ?, 0, 0, ?, '', ?, ?, ?, ?)";
-    return insert + (this == MYSQL ? " ON DUPLICATE KEY UPDATE gid = gid" : " ON CONFLICT(gid, branch_id) DO NOTHING");
   }
 
   String forUpdate() {
@@ -153,11 +187,11 @@ enum Dialect {
   }
 
   /** It cannot keep work durable and unseen (SQLite), or does so by its own statements. Null: it cannot. */
-  Preparer preparer(XaSessions sessions) {
+  Preparer preparer(XaSessions sessions, Names names) {
     return switch (this) {
       case SQLITE -> null;
-      case POSTGRESQL -> new PreparedTransactions();
-      case MYSQL -> new XaWork(sessions);
+      case POSTGRESQL -> new PreparedTransactions(names);
+      case MYSQL -> new XaWork(sessions, names);
     };
   }
 

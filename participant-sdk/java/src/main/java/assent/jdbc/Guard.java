@@ -6,20 +6,24 @@ import java.lang.reflect.Method;
 import java.lang.reflect.Proxy;
 import java.sql.CallableStatement;
 import java.sql.Connection;
+import java.sql.DatabaseMetaData;
+import java.sql.ParameterMetaData;
 import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.ResultSetMetaData;
 import java.sql.SQLException;
 import java.sql.Statement;
-import java.util.Locale;
 import java.util.Set;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 
-/** Between a handler and its connection: what ends the transaction is refused, and everything once it is over. */
+/**
+ * Between a handler and its connection: what ends the transaction is refused, and everything once it is over. Nothing that
+ * comes of it leads to the connection itself.
+ */
 final class Guard {
-  private static final Pattern ENDING = Pattern.compile(
-      "\\s*(BEGIN|START\\s+TRANSACTION|COMMIT|END|ABORT|ROLLBACK(?!\\s+(WORK\\s+|TRANSACTION\\s+)?TO\\b)"
-          + "|PREPARE\\s+TRANSACTION|XA)\\b", Pattern.CASE_INSENSITIVE);
   private static final Set<String> REFUSED = Set.of("commit", "abort", "setAutoCommit", "setTransactionIsolation");
+
+  private static final Set<Class<?>> GUARDED = Set.of(Statement.class, PreparedStatement.class, CallableStatement.class,
+      ResultSet.class, DatabaseMetaData.class, ResultSetMetaData.class, ParameterMetaData.class);
 
   private final Connection raw;
   private final Dialect dialect;
@@ -50,19 +54,37 @@ final class Guard {
     if (name.equals("getAutoCommit")) return false;
     boolean isWholeRollback = name.equals("rollback") && arguments == null;
     if (REFUSED.contains(name) || isWholeRollback) throw notForAHandler(name);
-    admit(name, arguments);
-    Object value = invoke(raw, method, arguments);
-    if (value instanceof CallableStatement statement) return guard(CallableStatement.class, statement);
-    if (value instanceof PreparedStatement statement) return guard(PreparedStatement.class, statement);
-    return value instanceof Statement statement ? guard(Statement.class, statement) : value;
+    return onOther(raw, null, self, method, arguments);
   }
 
-  private <T extends Statement> T guard(Class<T> type, T statement) {
-    return proxy(type, (self, method, arguments) -> {
-      if (method.getName().equals("getConnection")) return guarded;
-      admit(method.getName(), arguments);
-      return invoke(statement, method, arguments);
-    });
+  /** {@code parent}: what {@code target} has come of, guarded. */
+  private Object onOther(Object target, Object parent, Object self, Method method, Object[] arguments) throws Throwable {
+    switch (method.getName()) {
+      case "getConnection":
+        return guarded;
+      case "getStatement":
+        return parent instanceof Statement ? parent : null; // what tells of a database has none
+      case "isWrapperFor":
+        return ((Class<?>) arguments[0]).isInstance(self);
+      case "unwrap":
+        Class<?> type = (Class<?>) arguments[0];
+        if (type.isInstance(self)) return self;
+        throw new SQLException("what is behind the connection is not for a handler: there is no " + type.getName());
+      default:
+        admit(method.getName(), arguments);
+        return guard(method.getReturnType(), invoke(target, method, arguments), self);
+    }
+  }
+
+  /** As what the method promises: some drivers have one class for several of them. */
+  private Object guard(Class<?> promised, Object value, Object parent) {
+    if (value == null) return null;
+    if (GUARDED.contains(promised)) return guarded(promised, value, parent);
+    return promised == Object.class && value instanceof ResultSet ? guarded(ResultSet.class, value, parent) : value;
+  }
+
+  private Object guarded(Class<?> type, Object target, Object parent) {
+    return proxy(type, (self, method, arguments) -> onOther(target, parent, self, method, arguments));
   }
 
   private Object invoke(Object target, Method method, Object[] arguments) throws Throwable {
@@ -80,8 +102,8 @@ final class Guard {
     }
     boolean isSql = method.startsWith("prepare") || method.startsWith("execute") || method.equals("addBatch");
     if (!isSql || arguments == null || !(arguments[0] instanceof String sql)) return;
-    Matcher ending = ENDING.matcher(sql);
-    if (ending.lookingAt()) throw notForAHandler(ending.group(1).toUpperCase(Locale.ROOT));
+    String ending = Statements.ending(sql, dialect);
+    if (ending != null) throw notForAHandler(ending);
   }
 
   private static SQLException notForAHandler(String what) {

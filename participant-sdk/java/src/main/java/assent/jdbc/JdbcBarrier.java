@@ -70,6 +70,7 @@ public final class JdbcBarrier extends Actions<TxHandler, TxSecondHandler> imple
   private volatile boolean isClosing;
   private volatile Dialect dialect;
   private volatile BarrierTable table;
+  private volatile Names names;
 
   /** {@code tables}: statements that create the service's own tables, run when it starts. */
   public JdbcBarrier(DataSource source, String... tables) {
@@ -140,9 +141,13 @@ public final class JdbcBarrier extends Actions<TxHandler, TxSecondHandler> imple
       found.open(connection);
       found.prepare(connection);
       if (keepsPrepared()) TwoPhase.prepare(connection, found);
+      Names full = found.names(connection);
+      BarrierTable barrier = new BarrierTable(found, full);
+      barrier.addMissingColumn(connection);
       for (String sql : tables) Dialect.execute(connection, sql);
       if (found != Dialect.SQLITE) connection.commit();
-      table = new BarrierTable(found);
+      names = full;
+      table = barrier;
       dialect = found;
     } catch (SQLException wrong) {
       throw new ConfigError("the database cannot be used: " + wrong.getMessage(), wrong);
@@ -175,8 +180,8 @@ public final class JdbcBarrier extends Actions<TxHandler, TxSecondHandler> imple
       Upkeep upkeep = Barrier.upkeep(row.state(), row.protocol(), verdict, finished);
       if (upkeep == Upkeep.COMMIT) return TwoPhase.second(held, row, Operation.COMMIT);
       if (upkeep == Upkeep.ROLL_BACK) return TwoPhase.second(held, row, Operation.ROLLBACK);
-      if (upkeep == Upkeep.FORGET) table.forget(connection, held, touchedBeforeMs());
-      else table.touch(connection, held);
+      if (upkeep == Upkeep.FORGET) table.forget(connection, held, row.state(), touchedBeforeMs());
+      else table.touch(connection, held, row.state());
       return null;
     });
     if (second == null) return;
@@ -201,6 +206,11 @@ public final class JdbcBarrier extends Actions<TxHandler, TxSecondHandler> imple
       @Override
       public Connection another() throws SQLException {
         return source.getConnection();
+      }
+
+      @Override
+      public Names names() {
+        return names;
       }
 
       @Override
@@ -331,6 +341,8 @@ public final class JdbcBarrier extends Actions<TxHandler, TxSecondHandler> imple
 
     /** A connection that is nobody's. */
     Connection another() throws SQLException;
+
+    Names names();
 
     /** There are two-phase actions. */
     boolean keepsPrepared();

@@ -17,6 +17,12 @@ import java.sql.SQLException;
 final class PreparedTransactions implements Preparer {
   private static final String NO_SUCH_PREPARED = "42704";
 
+  private final Names names; // null: of what is set up
+
+  PreparedTransactions(Names names) {
+    this.names = names;
+  }
+
   @Override
   public void setUp(Connection connection) throws SQLException {
     if (number(connection, "SELECT current_setting('max_prepared_transactions')::int") == 0) {
@@ -70,7 +76,7 @@ final class PreparedTransactions implements Preparer {
   @Override
   public Work work(Connection connection, JdbcBarrier.Finder actions, Call call, Handling handling) throws Exception {
     Dialect.execute(connection, "START TRANSACTION");
-    Dialect.execute(connection, "SAVEPOINT assent_handler");
+    Dialect.execute(connection, "SAVEPOINT " + Names.SAVEPOINT);
     Reply reply = Watch.over(connection, Dialect.POSTGRESQL, actions, call, () -> handling.on(connection));
     if (reply.kind() != Kind.DONE) {
       Dialect.execute(connection, "ROLLBACK");
@@ -78,7 +84,7 @@ final class PreparedTransactions implements Preparer {
     }
     try {
       // PREPARE TRANSACTION of a transaction that has failed, or is over, is answered like a success.
-      Dialect.execute(connection, "RELEASE SAVEPOINT assent_handler");
+      Dialect.execute(connection, "RELEASE SAVEPOINT " + Names.SAVEPOINT);
     } catch (SQLException failed) {
       throw new SQLException("the handler has ended its transaction, or gone on after an error in it", failed);
     }
@@ -86,7 +92,7 @@ final class PreparedTransactions implements Preparer {
       Dialect.execute(connection, "ROLLBACK");
       return new Work(TwoPhase.readOnly(reply), Kept.READ_ONLY);
     }
-    TwoPhase.mark(connection, call);
+    TwoPhase.mark(connection, names, call);
     try {
       Dialect.execute(connection, "PREPARE TRANSACTION " + nameOf(call));
     } catch (SQLException failed) {
@@ -100,7 +106,7 @@ final class PreparedTransactions implements Preparer {
     String sql = "SELECT count(*) FROM pg_prepared_xacts WHERE gid = ? AND database = current_database()";
     if (number(connection, sql, "assent/" + call.gid() + "/" + call.branchId()) != 0) return Mark.HELD;
     // Afterwards, so that it is seen how somebody else has settled it.
-    String marked = "SELECT count(*) FROM assent_marker WHERE gid = ? AND branch_id = ?";
+    String marked = "SELECT count(*) FROM " + names.marker() + " WHERE gid = ? AND branch_id = ?";
     return number(connection, marked, call.gid(), call.branchId()) != 0 ? Mark.COMMITTED : Mark.ABSENT;
   }
 
@@ -117,14 +123,14 @@ final class PreparedTransactions implements Preparer {
 
   @Override
   public void noteAge(Connection connection, Call call) throws SQLException {
-    BarrierTable.update(connection, "INSERT INTO assent_age VALUES (?, ?, ?) ON CONFLICT (gid) DO NOTHING", call.gid(),
-        call.began().toEpochMilli(), Integer.toUnsignedLong(call.coordinatorId()));
+    BarrierTable.update(connection, "INSERT INTO " + names.age() + " VALUES (?, ?, ?) ON CONFLICT (gid) DO NOTHING",
+        call.gid(), call.began().toEpochMilli(), Integer.toUnsignedLong(call.coordinatorId()));
   }
 
   @Override
   public void forgetAge(Connection connection, Call call) throws SQLException {
-    BarrierTable.update(connection, "DELETE FROM assent_age a WHERE gid = ? AND NOT EXISTS"
-        + " (SELECT 1 FROM assent_barrier b WHERE b.gid = a.gid AND b.state = ?)", call.gid(), Kept.PREPARED.ordinal());
+    BarrierTable.update(connection, "DELETE FROM " + names.age() + " a WHERE gid = ? AND NOT EXISTS"
+        + " (SELECT 1 FROM " + names.barrier() + " b WHERE b.gid = a.gid AND b.state = ?)", call.gid(), Kept.PREPARED.ordinal());
   }
 
   /** A literal. Neither part can have a slash, or a quote. */

@@ -48,7 +48,7 @@ final class TwoPhase {
   TwoPhase(Connection connection, Dialect dialect, BarrierTable table, JdbcBarrier.Finder actions) {
     this.connection = connection;
     this.dialect = dialect;
-    this.preparer = dialect.preparer(actions.sessions());
+    this.preparer = dialect.preparer(actions.sessions(), actions.names());
     this.table = table;
     this.actions = actions;
   }
@@ -61,7 +61,7 @@ final class TwoPhase {
 
   /** Before anything is asked. */
   static void prepare(Connection connection, Dialect dialect) throws SQLException {
-    Preparer preparer = dialect.preparer(null);
+    Preparer preparer = dialect.preparer(null, null);
     if (preparer == null) {
       throw new ConfigError("SQLite cannot keep prepared work durable and unseen: make the action tcc, or use"
           + " PostgreSQL, MariaDB or MySQL, which can");
@@ -83,7 +83,7 @@ final class TwoPhase {
   }
 
   Reply carryOut(Call call) throws Exception {
-    connection.setAutoCommit(true);
+    dialect.setAutoCommit(connection, true);
     preparer.lock(connection, call);
     Reply reply = call.operation() == Operation.PREPARE ? prepare(call) : settle(call);
     preparer.unlock(connection, call);
@@ -93,7 +93,8 @@ final class TwoPhase {
 
   private Opening opening(Call call) throws SQLException {
     BranchRow row = table.find(connection, call.gid(), call.branchId());
-    return Barrier.open(call, row == null ? Barrier.NO_ROW : row);
+    if (row == null) return Barrier.open(call, Barrier.NO_ROW);
+    return row.state() == Kept.NONE ? new Opening(Move.REFUSE, Barrier.claimWasCommitted(call)) : Barrier.open(call, row);
   }
 
   private Reply prepare(Call call) throws Exception {
@@ -164,9 +165,9 @@ final class TwoPhase {
     }
     try {
       Dialect.execute(connection, "START TRANSACTION");
-      table.advance(connection, call, isCommit ? Kept.FINISHED : Kept.UNDONE, new byte[0]);
-      BarrierTable.update(connection, "DELETE FROM assent_marker WHERE gid = ? AND branch_id = ?", call.gid(),
-          call.branchId());
+      table.advance(connection, call, Kept.PREPARED, isCommit ? Kept.FINISHED : Kept.UNDONE, new byte[0]);
+      BarrierTable.update(connection, "DELETE FROM " + actions.names().marker() + " WHERE gid = ? AND branch_id = ?",
+          call.gid(), call.branchId());
       preparer.forgetAge(connection, call);
       Dialect.execute(connection, "COMMIT");
     } catch (SQLException failed) {
@@ -185,8 +186,8 @@ final class TwoPhase {
   }
 
   /** In the transaction of the handler, before it is prepared. */
-  static void mark(Connection connection, Call call) throws SQLException {
-    BarrierTable.update(connection, "INSERT INTO assent_marker VALUES (?, ?)", call.gid(), call.branchId());
+  static void mark(Connection connection, Names names, Call call) throws SQLException {
+    BarrierTable.update(connection, "INSERT INTO " + names.marker() + " VALUES (?, ?)", call.gid(), call.branchId());
   }
 
   static Reply readOnly(Reply reply) {

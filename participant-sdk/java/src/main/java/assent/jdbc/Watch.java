@@ -35,7 +35,7 @@ final class Watch {
       SELECT p.gid, coalesce(a.began_unix_ms, 0), coalesce(a.coordinator_id, 0), waits.pid = ? FROM waits
         JOIN pg_locks l ON l.pid = waits.pid AND NOT l.granted AND l.locktype = 'transactionid'
         JOIN pg_prepared_xacts p ON p.transaction = l.transactionid
-        LEFT JOIN assent_age a ON a.gid = split_part(p.gid, '/', 2) ORDER BY a.began_unix_ms DESC NULLS LAST LIMIT 1""";
+        LEFT JOIN %s a ON a.gid = split_part(p.gid, '/', 2) ORDER BY a.began_unix_ms DESC NULLS LAST LIMIT 1""";
   private static final ScheduledExecutorService LOOKING = Executors.newSingleThreadScheduledExecutor(task -> {
     Thread thread = new Thread(task, "assent-jdbc-watch");
     thread.setDaemon(true);
@@ -107,7 +107,7 @@ final class Watch {
   }
 
   private Holder find(Connection connection) throws SQLException {
-    try (var statement = BarrierTable.prepare(connection, FIND, (int) backend, (int) backend);
+    try (var statement = BarrierTable.prepare(connection, FIND.formatted(actions.names().age()), (int) backend, (int) backend);
         ResultSet found = statement.executeQuery()) {
       if (!found.next()) return null;
       String[] name = found.getString(1).split("/");

@@ -31,9 +31,11 @@ final class XaWork implements Preparer {
   static final int END_PATIENCE_S = 2;
 
   private final XaSessions sessions;
+  private final Names names; // null: of what is set up
 
-  XaWork(XaSessions sessions) {
+  XaWork(XaSessions sessions, Names names) {
     this.sessions = sessions;
+    this.names = names;
   }
 
   @Override
@@ -76,7 +78,7 @@ final class XaWork implements Preparer {
     boolean isKept = false;
     try {
       session = actions.another();
-      session.setAutoCommit(true);
+      Dialect.MYSQL.setAutoCommit(session, true);
       if (!getLock(session, workLockOf(call), BRANCH_PATIENCE_S)) {
         throw new SQLException("another session works on this branch");
       }
@@ -102,8 +104,8 @@ final class XaWork implements Preparer {
     }
   }
 
-  private static void prepare(Connection connection, Call call) throws Exception {
-    TwoPhase.mark(connection, call);
+  private void prepare(Connection connection, Call call) throws Exception {
+    TwoPhase.mark(connection, names, call);
     Dialect.execute(connection, "XA END " + nameOf(call));
     try {
       Dialect.execute(connection, "XA PREPARE " + nameOf(call));
@@ -112,8 +114,9 @@ final class XaWork implements Preparer {
     }
   }
 
-  private static Mark markOf(Connection connection, Call call) throws SQLException {
-    String sql = "SELECT 1 FROM assent_marker FORCE INDEX(PRIMARY) WHERE gid = ? AND branch_id = ? FOR UPDATE NOWAIT";
+  private Mark markOf(Connection connection, Call call) throws SQLException {
+    String sql = "SELECT 1 FROM " + names.marker()
+        + " FORCE INDEX(PRIMARY) WHERE gid = ? AND branch_id = ? FOR UPDATE NOWAIT";
     try {
       return PreparedTransactions.number(connection, sql, call.gid(), call.branchId()) == 1 ? Mark.COMMITTED : Mark.ABSENT;
     } catch (SQLException failed) {

@@ -261,7 +261,7 @@ class JdbcBarrierTest {
 
   /** Once the handler waits for this one's row, this one wants the handler's. */
   private static void meet(Connection heavier, Connection look) {
-    String waits = "SELECT 1 FROM information_schema.processlist WHERE info LIKE 'INSERT%7%' AND id <> CONNECTION_ID()";
+    String waits = "SELECT 1 FROM information_schema.processlist WHERE info LIKE 'INSERT INTO notes%7%' AND id <> CONNECTION_ID()";
     try (Statement statement = look.createStatement()) {
       long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
       while (!statement.executeQuery(waits).next()) assertTrue(System.nanoTime() < end, "the handler does not wait");
