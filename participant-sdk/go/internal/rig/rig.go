@@ -242,23 +242,45 @@ func OpenMariaDB(t testing.TB) *Database {
 	}
 	port := freePort(t)
 	var command *exec.Cmd
+	var ended chan struct{}
+	var log *strings.Builder // to be read when it has ended
 	start := func() {
 		command = exec.Command(server, "--no-defaults", as, "--datadir="+data, temporary, "--socket="+folder+"/socket",
 			fmt.Sprintf("--port=%d", port), "--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=1", "--skip-name-resolve")
 		command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		log, ended = &strings.Builder{}, make(chan struct{})
+		command.Stderr = log
 		if err := command.Start(); err != nil {
-			t.Error(err)
+			t.Fatal(err)
+		}
+		go func(command *exec.Cmd, ended chan struct{}) { _ = command.Wait(); close(ended) }(command, ended)
+	}
+	kill := func() { _ = command.Process.Kill(); <-ended }
+	// Somebody's connection may have its port for a moment: it is started again, and says why.
+	startAgain := func() {
+		select {
+		case <-ended:
+			t.Logf("MariaDB has ended: %s", log.String())
+			start()
+		default:
 		}
 	}
-	kill := func() { _ = command.Process.Kill(); _ = command.Wait() }
 	start()
 	t.Cleanup(func() { kill() })
+	Until(t, "MariaDB listens", func() bool {
+		startAgain()
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
 	base := opened(t, "mysql", fmt.Sprintf("root@tcp(127.0.0.1:%d)/mysql", port))
 	base.Kill = kill
 	base.Restart = func() {
 		start()
 		base.forgetConnections()
-		Until(t, "MariaDB answers again", func() bool { return base.DB.Ping() == nil })
+		Until(t, "MariaDB answers again", func() bool { startAgain(); return base.DB.Ping() == nil })
 	}
 	count := 0
 	base.NewDatabase = func() string {
