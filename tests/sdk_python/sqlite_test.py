@@ -165,12 +165,15 @@ class InSQLite(unittest.TestCase):
 
     def test_a_row_without_a_state_is_a_hazard(self):
         self.ask(Operation.ACTION, "give")
-        self.db.run(lambda tx: tx.execute("UPDATE assent_barrier SET state = 0"))
+        self.db.run(lambda tx: tx.execute("UPDATE assent_barrier SET state = 0, kind = 0"))
         for operation, kind in ((Operation.ACTION, Kind.RETRY_LATER), (Operation.COMPENSATE, Kind.REFUSED)):
             reply = self.ask(operation, "give")
             self.assertEqual((reply.kind, reply.reason, self.coins()), (kind, COMMITTED_ITSELF, 101))
         self.db._retention_ms = -1000
         self.assertEqual(self.db.questions(10), [])
+        self.db.run(lambda tx: tx.execute("UPDATE assent_barrier SET state = 2"))  # a person has looked
+        self.assertEqual((self.ask(Operation.ACTION, "give").kind, self.coins()), (Kind.DONE, 101))
+        self.assertEqual((self.ask(Operation.COMPENSATE, "give").kind, self.coins()), (Kind.DONE, 100))
 
     def test_what_keeps_nothing_leaves_no_row(self):
         self.assertEqual(self.ask(Operation.CONFIRM, "take").kind, Kind.REFUSED)

@@ -106,6 +106,8 @@ class Rows:
             return Row()
         state, protocol, action, kind, result, reason, second = found
         try:
+            if Kind(kind) == Kind.UNKNOWN:  # a person has set its state
+                kind = {Kept.REFUSED: Kind.REFUSED, Kept.READ_ONLY: Kind.DONE_READ_ONLY}.get(Kept(state), Kind.DONE)
             return Row(Kept(state), Protocol(protocol), action, Reply(Kind(kind), bytes(result or b""), reason or ""), bytes(second or b""),
                        state == Kept.NONE)
         except ValueError:

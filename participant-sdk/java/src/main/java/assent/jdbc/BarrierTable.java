@@ -92,11 +92,17 @@ final class BarrierTable {
       if (state < 0 || state >= Kept.values().length || protocol == null || kind == null) {
         throw new SQLException("assent_barrier: the row (" + gid + ", " + branchId + ") is damaged");
       }
+      if (kind == Kind.UNKNOWN) kind = kindOf(Kept.values()[state]); // a person has set its state
       String reason = found.getString(6);
       Reply first = kind == Kind.REFUSED ? Reply.refused(reason == null ? "" : reason)
           : new Reply(kind, bytes(found, 5), "", Duration.ZERO, "");
       return new BranchRow(Kept.values()[state], protocol, found.getString(3), first, bytes(found, 7));
     }
+  }
+
+  private static Kind kindOf(Kept state) {
+    if (state == Kept.REFUSED) return Kind.REFUSED;
+    return state == Kept.READ_ONLY ? Kind.DONE_READ_ONLY : Kind.DONE;
   }
 
   private static byte[] bytes(ResultSet found, int column) throws SQLException {

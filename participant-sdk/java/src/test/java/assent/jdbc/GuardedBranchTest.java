@@ -215,7 +215,7 @@ class GuardedBranchTest {
     bank.db.retention(Duration.ofSeconds(-1));
     assertTrue(bank.db.questions(10).isEmpty());
     assertEquals(2, bank.number("SELECT count(*) FROM assent_barrier WHERE state = 0 AND touched_ms = 1"));
-    bank.sql("UPDATE assent_barrier SET state = 2, kind = 1 WHERE gid = 'g1'"); // somebody has looked
+    bank.sql("UPDATE assent_barrier SET state = 2 WHERE gid = 'g1'"); // somebody has looked
     bank.expect("g1", Operation.TRY, Kind.DONE, 100);
     bank.expect("g1", Operation.CONFIRM, Kind.DONE, 99);
   }
