@@ -287,6 +287,7 @@ class GuardedBranchTest {
     inMariadb(bank -> {
       for (String mode : List.of("CHAIN", "RELEASE")) {
         bank.sql("SET GLOBAL completion_type = '" + mode + "'");
+        bank.again(); // with sessions that have it
         bank.sql("UPDATE account SET coins = 100");
         bank.expect(mode + 1, Operation.TRY, Kind.DONE, 99);
         bank.expect(mode + 1, Operation.CONFIRM, Kind.DONE, 98);
