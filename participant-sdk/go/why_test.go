@@ -169,7 +169,7 @@ func TestWhyItIsNotLetIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	words := strings.Fields(string(made))
-	daemon := rig.StartDaemon(t, "--auth-rules", rules, "--auth-tokens", tokens)
+	daemon := rig.StartDaemon(t, "--auth-rules", rules, "--auth-tokens", tokens, "--max-auth-failures-per-address", "0") // it dials as often as it likes
 	for token, code := range map[string]string{"": "UNAUTHENTICATED", "nobodys": "UNAUTHENTICATED", words[len(words)-1]: "PERMISSION_DENIED"} {
 		lines := &heard{}
 		p := shopOf(assent.ParticipantOptions{Dialling: assent.Dialling{Endpoints: []string{daemon.Endpoint}, Token: token}, Log: lines.add})

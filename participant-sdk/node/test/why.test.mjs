@@ -78,7 +78,8 @@ test("tokens and roles", async (t) => {
   writeFileSync(rules, "allow token:shop as participant for other\n", { mode: 0o600 });
   writeFileSync(tokens, "", { mode: 0o600 });
   const secret = execFileSync(binary("assentctl"), ["auth", "token", "shop", "--append", tokens], { encoding: "utf8" }).trim().split(/\s+/).at(-1);
-  const { endpoint: endpoints } = await Daemon.start(t, "--auth-rules", rules, "--auth-tokens", tokens);
+  const { endpoint: endpoints } = await Daemon.start(t, "--auth-rules", rules, "--auth-tokens", tokens,
+    "--max-auth-failures-per-address", "0"); // it dials as often as it likes
   await reasons(t, { endpoints }, "UNAUTHENTICATED", "");
   await reasons(t, { endpoints, token: { secret: "nobodys" } }, "UNAUTHENTICATED", "");
   const lines = [];

@@ -103,7 +103,8 @@ class WhyTest {
     Process made = new ProcessBuilder(Rig.binary("assentctl"), "auth", "token", "shop", "--append", tokens.toString()).start();
     String[] words = new String(made.getInputStream().readAllBytes()).strip().split("\\s+");
     String secret = words[words.length - 1];
-    try (var daemon = new Rig.Daemon("--auth-rules", rules.toString(), "--auth-tokens", tokens.toString())) {
+    try (var daemon = new Rig.Daemon("--auth-rules", rules.toString(), "--auth-tokens", tokens.toString(),
+        "--max-auth-failures-per-address", "0")) { // it dials as often as it likes
       assertReason(daemon.endpoint, new Tls(""), Token.of(""), "UNAUTHENTICATED", "");
       assertReason(daemon.endpoint, new Tls(""), Token.of("nobodys"), "UNAUTHENTICATED", "");
       try (var lines = new Lines(); var participant = participant(daemon.endpoint, new Tls(""), Token.of(secret)).start()) {
