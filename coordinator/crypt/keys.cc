@@ -1,17 +1,14 @@
 #include "coordinator/crypt/keys.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fcntl.h>
 #include <optional>
-#include <unistd.h>
 #include <utility>
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <sys/stat.h>
+
+#include "coordinator/base/read_file.h"
 
 namespace assent::crypt {
 namespace {
@@ -128,26 +125,14 @@ std::string Keys::Names() const {
 
 Result<std::string> ReadKeysFile(const std::string& file) {
   const auto wrong = [&](const std::string& what) { return InvalidArgument(file + ": " + what); };
-  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return wrong(std::string("cannot be read: ") + std::strerror(errno));
-  struct stat what {};
-  const bool plain = ::fstat(fd, &what) == 0 && S_ISREG(what.st_mode);
-  std::string text(kMaxKeysFileBytes + 1, '\0');
-  std::size_t size = 0;
-  ssize_t got = 0;
-  while (plain && size < text.size() &&
-         (got = ::read(fd, text.data() + size, text.size() - size)) > 0)
-    size += static_cast<std::size_t>(got);
-  ::close(fd);
-  text.resize(size);
-  if (!plain) return wrong("is no file");
-  if (got < 0) return wrong("cannot be read");
-  const mode_t allowed = what.st_uid == 0 ? S_IRGRP : 0;
-  if ((what.st_mode & (S_IRWXG | S_IRWXO) & ~allowed) != 0) {
+  Result<base::FileText> read = base::ReadFile(file, kMaxKeysFileBytes);
+  if (!read.ok()) return wrong("cannot be read: " + read.status().message());
+  if (read->is_shared) {
     return wrong(
         "others than its owner may read or change it: it takes chmod 600 (or 640, if it is "
         "root's)");
   }
+  std::string text = std::move(read->text);
   // Cut behind a key, it would be a file with another active one.
   if (text.size() > kMaxKeysFileBytes)
     return wrong("it has more than " + std::to_string(kMaxKeysFileBytes) + " bytes");

@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 
 #include "coordinator/base/thread_name.h"
+#include "coordinator/daemon/unix_peer.h"
 #include "coordinator/tls/material.h"
 
 namespace assent::daemon {
@@ -41,15 +42,10 @@ constexpr std::string_view kSpeaksTls =
     "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 55\r\n"
     "Connection: close\r\n\r\nThis port speaks TLS alone: dial it with TLS, and a CA\n";
 
-uid_t UserOf(int descriptor) {
-  ucred who{};
-  socklen_t size = sizeof who;
-  return ::getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 ? who.uid : uid_t(-1);
-}
-
 // What counts as one peer. A machine has many IPv6 addresses, but seldom more than one network.
 std::string AddressOf(int descriptor, const sockaddr_storage& peer) {
-  if (peer.ss_family == AF_UNIX) return "unix:" + std::to_string(UserOf(descriptor));
+  if (peer.ss_family == AF_UNIX)
+    return "unix:" + std::to_string(UserOfPeer(descriptor).value_or(static_cast<uid_t>(-1)));
   if (peer.ss_family == AF_INET) {
     const auto& v4 = reinterpret_cast<const sockaddr_in&>(peer).sin_addr;
     return {reinterpret_cast<const char*>(&v4), sizeof v4};

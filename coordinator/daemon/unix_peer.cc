@@ -1,3 +1,5 @@
+#include "coordinator/daemon/unix_peer.h"
+
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>
@@ -21,6 +23,13 @@ bool WasAccepted(int descriptor) {
 
 }  // namespace
 
+std::optional<uid_t> assent::daemon::UserOfPeer(int descriptor) {
+  ucred who{};
+  socklen_t size = sizeof who;
+  if (::getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0) return {};
+  return who.uid;
+}
+
 // gRPC 1.51 knows who has come by what getpeername says, and tells no more of it. Of a Unix socket
 // that is a name that the client may choose, and mostly does not. So in this program it is who the
 // kernel says that he is, and gRPC calls him "unix:UID".
@@ -33,15 +42,14 @@ extern "C" int getpeername(int descriptor, sockaddr* address, socklen_t* size) n
   if (result != 0 || room < sizeof(sockaddr_un) || address->sa_family != AF_UNIX ||
       !WasAccepted(descriptor))
     return static_cast<int>(result);
-  ucred who{};
-  socklen_t who_size = sizeof who;
   auto* name = reinterpret_cast<sockaddr_un*>(address);
   std::memset(name->sun_path, 0, sizeof name->sun_path);
-  if (::getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &who, &who_size) != 0) {
+  const std::optional<uid_t> user = assent::daemon::UserOfPeer(descriptor);
+  if (!user) {
     errno = ENOTCONN;
     return -1;
   }
-  std::snprintf(name->sun_path, sizeof name->sun_path, "%u", who.uid);
+  std::snprintf(name->sun_path, sizeof name->sun_path, "%u", *user);
   *size = sizeof(sockaddr_un);
   return 0;
 }

@@ -2,17 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
 #include <ctime>
-#include <fcntl.h>
-#include <unistd.h>
 #include <utility>
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <sys/stat.h>
 
+#include "coordinator/base/read_file.h"
 #include "coordinator/tls/material.h"
 
 namespace assent::tls {
@@ -33,41 +29,18 @@ std::string Reason() {
 }
 
 Result<std::string> ReadAll(std::string_view setting, const std::string& path, bool is_secret) {
-  // A pipe without a writer is nothing to wait for.
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  struct stat what {};
-  if (file < 0 || ::fstat(file, &what) != 0) {
-    const Status failed = Wrong(setting, path, std::string("cannot be read: ") + strerror(errno));
-    if (file >= 0) ::close(file);
-    return failed;
-  }
-  if (!S_ISREG(what.st_mode)) {
-    ::close(file);
-    return Wrong(setting, path, "cannot be read: it is no file");
-  }
-  std::string text(kMaxMaterialFileBytes + 1, '\0');
-  std::size_t size = 0;
-  ssize_t got = 0;
-  while (size < text.size() && (got = ::read(file, text.data() + size, text.size() - size)) > 0)
-    size += static_cast<std::size_t>(got);
-  const int error = errno;
-  ::close(file);
-  text.resize(size);
-  if (got < 0) return Wrong(setting, path, std::string("cannot be read: ") + strerror(error));
-  if (size > kMaxMaterialFileBytes) {
+  Result<base::FileText> read = base::ReadFile(path, kMaxMaterialFileBytes);
+  if (!read.ok()) return Wrong(setting, path, "cannot be read: " + read.status().message());
+  if (read->text.size() > kMaxMaterialFileBytes) {
     return Wrong(setting, path,
                  "has more than " + std::to_string(kMaxMaterialFileBytes) + " bytes");
   }
-  // A group may read what root gives it; nobody else but the owner.
-  constexpr mode_t kOthers = S_IRWXG | S_IRWXO;
-  constexpr mode_t kGroupOfRoot = S_IRGRP;
-  const mode_t allowed = what.st_uid == 0 ? kGroupOfRoot : 0;
-  if (is_secret && (what.st_mode & kOthers & ~allowed) != 0) {
+  if (is_secret && read->is_shared) {
     return Wrong(setting, path,
                  "others than its owner may read or change it: it takes chmod 600 (or 640, if it "
                  "is root's)");
   }
-  return text;
+  return std::move(read->text);
 }
 
 Certificates ParseCertificates(std::string_view pem) {

@@ -63,6 +63,15 @@ class Users(unittest.TestCase):
         os.chmod(self.path, 0o777)
         return daemon
 
+    def crowd(self):
+        """Another user's connections, until the test ends: what it says of them."""
+        crowd = subprocess.Popen([sys.executable, "-B", "-c", CROWD, self.path], user=NOBODY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(crowd.wait)
+        self.addCleanup(crowd.kill)
+        self.addCleanup(crowd.stdin.close)
+        self.addCleanup(crowd.stdout.close)
+        return crowd.stdout.readline()
+
     def ctl(self, *arguments, user=None, path=None, code=0):
         done = subprocess.run([os.path.join(BIN, "assentctl"), "--endpoint", "unix:" + (path or self.path), *arguments], capture_output=True,
                               text=True, timeout=60, check=False, user=user, cwd="/", env={**os.environ, "HOME": "/"})
@@ -105,24 +114,14 @@ class Users(unittest.TestCase):
     def test_one_user_does_not_take_all_connections(self):
         """Half of them, as any address."""
         daemon = self.serve("allow unix:0 as admin", flags=("--max-connections", "8"))
-        crowd = subprocess.Popen([sys.executable, "-B", "-c", CROWD, self.path], user=NOBODY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.addCleanup(crowd.wait)
-        self.addCleanup(crowd.kill)
-        self.addCleanup(crowd.stdin.close)
-        self.addCleanup(crowd.stdout.close)
-        self.assertEqual("4 of 20\n", crowd.stdout.readline())
+        self.assertEqual("4 of 20\n", self.crowd())
         self.ctl("stats")
         until(lambda: re.search("event=connections_turned_away in_all=0 by_address=1", daemon.log()))
 
     @unittest.skipIf(os.getuid(), "needs root, to be somebody else")
     def test_a_user_without_a_role_makes_room(self):
         self.serve("allow unix:0 as admin", flags=("--max-connections", "8", "--max-connections-per-address", "8"))
-        crowd = subprocess.Popen([sys.executable, "-B", "-c", CROWD, self.path], user=NOBODY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.addCleanup(crowd.wait)
-        self.addCleanup(crowd.kill)
-        self.addCleanup(crowd.stdin.close)
-        self.addCleanup(crowd.stdout.close)
-        self.assertEqual("8 of 20\n", crowd.stdout.readline())
+        self.assertEqual("8 of 20\n", self.crowd())
         said = self.ctl("stats", code=3)
         self.assertIn("event=connections_turned_away", said)
         self.assertNotIn("certificate", said)

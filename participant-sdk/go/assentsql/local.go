@@ -59,6 +59,10 @@ func (k *Keeper) alone(ctx context.Context, do func(querier) error) error {
 	if k.dialect != MariaDB {
 		return do(k.db)
 	}
+	return k.inTransaction(ctx, do)
+}
+
+func (k *Keeper) inTransaction(ctx context.Context, do func(querier) error) error {
 	tx, end, err := k.begin(ctx)
 	if err != nil {
 		return err

@@ -29,31 +29,20 @@ var schema = map[Dialect]string{
 
 // create makes tables. Two that make the same ones at once get in each other's way in PostgreSQL.
 func (k *Keeper) create(ctx context.Context, tables ...string) error {
-	tx, end, err := k.begin(ctx)
-	if err != nil {
-		return err
-	}
-	isDone := false
-	defer func() { end(isDone) }()
 	if k.dialect == PostgreSQL {
 		tables = append([]string{"SELECT pg_advisory_xact_lock(7400)"}, tables...)
 	}
-	for _, text := range tables {
-		if _, err := tx.ExecContext(ctx, text); err != nil {
+	return k.inTransaction(ctx, func(q querier) error {
+		for _, text := range tables {
+			if _, err := q.ExecContext(ctx, text); err != nil {
+				return err
+			}
+		}
+		if err := k.addOrphan(ctx, q); err != nil {
 			return err
 		}
-	}
-	if err := k.addOrphan(ctx, tx); err != nil {
-		return err
-	}
-	if err := k.nameTables(ctx, tx); err != nil {
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		return err
-	}
-	isDone = true
-	return nil
+		return k.nameTables(ctx, q)
+	})
 }
 
 // What finds the column orphan, of a table that was made before all SDKs had it. It is looked at first, so that who may not alter

@@ -38,7 +38,6 @@ class _Link:
             except asyncio.TimeoutError:
                 return False
 
-
     async def why_unconnected(self) -> str:
         if self.channel.get_state() == grpc.ChannelConnectivity.TRANSIENT_FAILURE:
             try:
