@@ -79,7 +79,10 @@ class Modes(unittest.TestCase):
         os.chmod(daemon.data, 0o755)
         daemon.kill()
         daemon.start()
-        self.assertIn(f'event=open_file path="{daemon.data}"', daemon.log())
+        end = time.monotonic() + 20
+        while f'event=open_file path="{daemon.data}"' not in daemon.log():  # it may answer a moment before its log is there
+            self.assertLess(time.monotonic(), end, daemon.log())
+            time.sleep(0.02)
 
 
 if __name__ == "__main__":
