@@ -130,6 +130,12 @@ Status Holdings::HoldAnswer(Place& place, std::size_t bytes, std::function<void(
     const auto now = std::chrono::steady_clock::now();
     const auto since = place.bytes_ == 0 ? now : place.since_;  // nothing has been taken meanwhile
     Drop(place);
+    // What is to be said is gathered. Until it has been read it is a call as any other: who asks
+    // for page after page meets no limit of his last ones.
+    if (place.what_ == Held::kPage) {
+      Add(Held::kPage, place.account_, std::size_t{0} - 1);
+      Add(place.what_ = Held::kCall, place.account_, 1);
+    }
     if (bytes <= limits_.uncounted_answer_bytes) return OkStatus();
     full = MakeRoom(place, bytes, now, given_up);
     if (full == Full::kNo) {

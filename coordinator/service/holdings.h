@@ -32,7 +32,7 @@ struct Share {
 
 struct HoldingLimits {
   Share calls{65'536, 32'768, 4'096};  // under way, without those below
-  Share pages{256, 128, 32};           // calls that gather a page: List
+  Share pages{256, 128, 32};           // calls that gather a page: List; then they are calls
   Share streams{2'048, 1'024, 256};    // Watch and SubmitStream
   // Of answers of more than uncounted_answer_bytes that have not been taken.
   Share unread_bytes{256 << 20, 128 << 20, 64 << 20};
@@ -132,10 +132,10 @@ class Holdings::Place {
       : holdings_(holdings), what_(what), account_(account), seat_(std::move(seat)) {}
 
   Holdings& holdings_;
-  const Held what_;
+  Held what_;
   const Account account_;
   const security::Account::SeatPtr seat_;  // of its caller's limits; nullptr: it has none
-  // With the holdings' lock; clang does not see that it is the same one:
+  // And what_ with the holdings' lock; clang does not see that it is the same one:
   std::size_t bytes_ = 0;
   std::chrono::steady_clock::time_point since_{};
   std::function<void()> give_up_;

@@ -14,6 +14,7 @@
 
 #include "coordinator/log/sqlite/sqlite_log.h"
 #include "tests/log/log_rig.h"
+#include "tests/support/process.h"
 
 namespace assent::log {
 namespace {
@@ -164,9 +165,8 @@ TEST_F(SqliteLost, AfterTheWalWasEmptiedByALogAtRest) {
     LogClient log(*std::move(opened));
     ASSERT_TRUE(log.Recover().ok());
     ASSERT_TRUE(log.Append(Batch(Begin(1, "a"))).status.ok());
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    while (std::filesystem::file_size(path_ + "-wal") > 0)
-      ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+    const auto empty = [&] { return std::filesystem::file_size(path_ + "-wal") == 0; };
+    ASSERT_TRUE(test::WaitUntil(empty, std::chrono::seconds(10)));
     rest = Now();
     do {  // until it is caught before it has come to rest again
       ASSERT_TRUE(
@@ -280,6 +280,11 @@ TEST_F(SqliteLost, AStateThatIsDeletedOrCutDuringALifeIsWrittenAnewAtOnce) {
         EXPECT_EQ(log.Find("nobody").status().code(), Code::kNotFound);
       }
       ASSERT_EQ(renewed.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+      // Files that are copied one after the other are those of one moment only once all is at rest.
+      const auto empty = [&] { return std::filesystem::file_size(path_ + "-wal") == 0; };
+      if (when == "rest") {
+        ASSERT_TRUE(test::WaitUntil(empty, std::chrono::seconds(10)));
+      }
       Files left = Now();
       log = LogClient(nullptr);
       EXPECT_EQ(left["-state"].size(), 3U * 4096);

@@ -66,6 +66,26 @@ TEST(HoldingsTest, WatchesOfOneTransactionAndSubmitsOfAllStreams) {
   EXPECT_TRUE(holdings.EnterSubmit({}).ok());
 }
 
+// The end of a call comes after its answer, and under load long after: who asked for one page after
+// the other was told that he asked for too many at once.
+TEST(HoldingsTest, APageThatIsGatheredIsACall) {
+  HoldingLimits limits;
+  limits.pages.per_connection = 2;
+  Holdings holdings(limits);
+  Places places;
+  Fill(holdings, Held::kPage, "10.0.0.1:1", places);
+  ASSERT_EQ(places.size(), 2U);
+  for (const std::size_t bytes : {std::size_t{1}, kMib})
+    EXPECT_TRUE(places[bytes / kMib]->HoldAnswer(bytes, [] {}).ok());
+  EXPECT_EQ(holdings.Count(Held::kPage), 0U);
+  EXPECT_EQ(holdings.Count(Held::kCall), 2U);
+  EXPECT_NE(Fill(holdings, Held::kPage, "10.0.0.1:1", places).find("2 lists are under way"),
+            std::string::npos);
+  EXPECT_EQ(places.size(), 4U);
+  places.clear();
+  EXPECT_EQ(holdings.Count(Held::kPage) + holdings.Count(Held::kCall), 0U);
+}
+
 class UnreadTest : public testing::Test {
  protected:
   static HoldingLimits Limits(std::chrono::milliseconds patience) {
