@@ -175,6 +175,13 @@ func (k *Keeper) within(ctx context.Context, tx *sql.Tx, h Handler, call *assent
 	default:
 		return reply, false, nil
 	}
+	isForward := barrier.RoleOf(call.Operation) == barrier.Forward
+	if !isForward {
+		// Who finds a row of state 0 finds one that a handler has committed, of either phase.
+		if err := k.move(ctx, tx, call, row.State, "state = ?", int(barrier.None)); err != nil {
+			return assent.Reply{}, false, err
+		}
+	}
 	if reply, err = k.handle(ctx, tx, h, call); err != nil {
 		return assent.Reply{}, false, err
 	}
@@ -191,10 +198,10 @@ func (k *Keeper) within(ctx context.Context, tx *sql.Tx, h Handler, call *assent
 		return assent.Reply{}, false, fmt.Errorf(
 			"the handler has ended its transaction, or gone on after an error that did (a deadlock): %w", err)
 	}
-	if barrier.RoleOf(call.Operation) == barrier.Forward {
+	if isForward {
 		return reply, true, k.put(ctx, tx, call, state, reply)
 	}
-	return reply, true, k.move(ctx, tx, call, row.State, "state = ?, second_result = ?", int(state), bytesOf(reply.Result))
+	return reply, true, k.move(ctx, tx, call, barrier.None, "state = ?, second_result = ?", int(state), bytesOf(reply.Result))
 }
 
 // savepoint before the handler. A handler has none of the same name.

@@ -3,6 +3,7 @@ package assentsql_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -10,11 +11,12 @@ import (
 	assent "assent.example/sdk"
 	"assent.example/sdk/assentsql"
 	"assent.example/sdk/assentv1"
+	"assent.example/sdk/barrier"
 	"assent.example/sdk/internal/rig"
 )
 
-const committedAlone = "HAZARD: the handler of this branch has committed its transaction by itself, and what it wrote stays: look at it, then set " +
-	"the state of its row in assent_barrier, or delete the row"
+const committedAlone = "HAZARD: a handler of this branch has committed its transaction by itself, and what it wrote stays: look at it, then set " +
+	"the state of its row in assent_barrier (2 done, 5 confirmed, 6 undone), or delete the row, if nothing was done"
 
 func says(texts ...string) func(context.Context, *sql.Tx) error {
 	return func(ctx context.Context, tx *sql.Tx) error {
@@ -50,7 +52,11 @@ func TestAHandlerThatCommitsByItselfRunsOnce(t *testing.T) {
 		}
 		for base, at := range bases {
 			for way, commits := range ways {
-				t.Run(base+", "+way, func(t *testing.T) { committedOnce(open(t, at, kind.dialect), commits) })
+				t.Run(base+", "+way, func(t *testing.T) {
+					b := open(t, at, kind.dialect)
+					committedOnce(b, commits)
+					committedAtLast(b, commits)
+				})
 			}
 		}
 	}
@@ -87,6 +93,48 @@ func committedOnce(b *books, commits func(context.Context, *sql.Tx) error) {
 	b.exec("UPDATE assent_barrier SET state = 2") // says the person: it was done
 	ask(assent.OperationAction, assent.KindDone, "", 90)
 	ask(assent.OperationCompensate, assent.KindDone, "", 100)
+}
+
+// What finishes or undoes was run again each time it was asked, too.
+func committedAtLast(b *books, commits func(context.Context, *sql.Tx) error) {
+	nothing := func(context.Context, *sql.Tx, *assent.Call) (assent.Reply, error) { return assent.Done(nil), nil }
+	last := func(ctx context.Context, tx *sql.Tx, _ *assent.Call) (assent.Reply, error) {
+		if err := says("UPDATE books SET amount = amount - 10")(ctx, tx); err != nil {
+			return assent.Reply{}, err
+		}
+		return assent.Done(nil), commits(ctx, tx)
+	}
+	b.keeper.TCC(b.p, "last", assentsql.TCC{Try: nothing, Confirm: last, Cancel: last})
+	b.keeper.Saga(b.p, "last", assentsql.Saga{Action: nothing, Compensate: last})
+	for _, of := range []struct {
+		first, second assent.Operation
+		becomes       barrier.State
+	}{
+		{assent.OperationTry, assent.OperationConfirm, barrier.Finished}, {assent.OperationTry, assent.OperationCancel, barrier.Undone},
+		{assent.OperationAction, assent.OperationCompensate, barrier.Undone},
+	} {
+		b.exec("UPDATE books SET amount = 100")
+		gid := of.second.String()
+		ask := func(operation assent.Operation, kind assent.ReplyKind, reason string, free int) {
+			b.t.Helper()
+			command := commandOf(gid, operation, "last")
+			if operation != assent.OperationAction && operation != assent.OperationCompensate {
+				command.Protocol = assent.ProtocolTCC
+			}
+			reply := b.p.Execute(b.t.Context(), command)
+			if reply.Kind != kind || !strings.Contains(reply.Reason, reason) || b.free() != free {
+				b.t.Errorf("%v: %v, %d free", operation, reply, b.free())
+			}
+		}
+		ask(of.first, assent.KindDone, "", 100)
+		ask(of.second, assent.KindRetryLater, "the handler has ended its transaction", 90)
+		for range 2 {
+			ask(of.second, assent.KindRefused, committedAlone, 90)
+			ask(of.first, assent.KindRetryLater, committedAlone, 90)
+		}
+		b.exec(fmt.Sprintf("UPDATE assent_barrier SET state = %d WHERE gid = '%s'", of.becomes, gid)) // says the person
+		ask(of.second, assent.KindDone, "", 90)
+	}
 }
 
 // The sole branch of a transaction is committed by its PREPARE.

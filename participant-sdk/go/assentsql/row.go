@@ -18,8 +18,8 @@ type keptRow struct {
 
 // committedAlone is asked of a person. The words are those of all languages.
 func committedAlone(call *assent.Call) assent.Reply {
-	const words = "HAZARD: the handler of this branch has committed its transaction by itself, and what it wrote stays: " +
-		"look at it, then set the state of its row in assent_barrier, or delete the row"
+	const words = "HAZARD: a handler of this branch has committed its transaction by itself, and what it wrote stays: " +
+		"look at it, then set the state of its row in assent_barrier (2 done, 5 confirmed, 6 undone), or delete the row, if nothing was done"
 	if barrier.RoleOf(call.Operation) == barrier.Forward {
 		return assent.RetryLater(words, 0)
 	}

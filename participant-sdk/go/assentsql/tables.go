@@ -2,7 +2,6 @@ package assentsql
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 )
@@ -122,8 +121,8 @@ func (k *Keeper) isDurable(ctx context.Context) error {
 	if err := k.db.QueryRowContext(ctx, "SELECT @@global.innodb_flush_log_at_trx_commit").Scan(&flush); err != nil {
 		return err
 	}
-	if flush == 0 {
-		return errors.New("the server has innodb_flush_log_at_trx_commit = 0: what it calls committed would not survive a power cut; set it to 1")
+	if flush != 1 && flush != 3 {
+		return fmt.Errorf("the server has innodb_flush_log_at_trx_commit = %d: what it calls committed would not survive a power cut; set it to 1", flush)
 	}
 	return nil
 }

@@ -41,6 +41,7 @@ const IS_LOCKED = [1205, 3572]; // to who does not wait: MariaDB's, MySQL's
 const NO_SUCH_SAVEPOINT = [1305];
 const NO_SUCH_SESSION = [1094, 1095]; // it has ended, or is another user's
 const HAS_COLUMN = [1060];
+const FLUSHES = [1, 3]; // of innodb_flush_log_at_trx_commit: 0 loses what is committed with the server, 2 with the machine
 const FORMAT = 0x4153; // of an XA id: "AS"
 /** How long one waits for who is at the same branch. */
 const BRANCH_PATIENCE_S = 5;
@@ -108,8 +109,9 @@ export class MySQL extends ServerAdapter {
 
   protected override async setUp(connection: ServerConnection): Promise<void> {
     const { rows: [server] } = await connection.query("SELECT @@global.innodb_flush_log_at_trx_commit AS flushes");
-    if (Number(server!.flushes) === 0) {
-      throw new ConfigError("the server has innodb_flush_log_at_trx_commit = 0: what it calls committed would not survive a power cut; set it to 1");
+    if (!FLUSHES.includes(Number(server!.flushes))) {
+      throw new ConfigError(`the server has innodb_flush_log_at_trx_commit = ${server!.flushes}: what it calls committed would not survive a power cut; ` +
+        "set it to 1");
     }
     for (const table of TABLES) await connection.query(table);
     const { rows: [table] } = await connection.query("SELECT CONCAT('`', REPLACE(DATABASE(), '`', '``'), '`.') AS place, (SELECT count(*) FROM " +

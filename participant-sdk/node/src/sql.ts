@@ -21,8 +21,8 @@ export type Execute = (sql: string, parameters?: readonly unknown[]) => Promise<
 export const SAVEPOINT = `assent_handler_${randomBytes(8).toString("hex")}`;
 
 /** A row of state NONE that is committed: nothing else leaves one. */
-export const LEFT_BEHIND = "HAZARD: the handler of this branch has committed its transaction by itself, and what it wrote stays: look at it, then " +
-  "set the state of its row in assent_barrier, or delete the row";
+export const LEFT_BEHIND = "HAZARD: a handler of this branch has committed its transaction by itself, and what it wrote stays: look at it, then " +
+  "set the state of its row in assent_barrier (2 done, 5 confirmed, 6 undone), or delete the row, if nothing was done";
 
 export const GONE = "the handler's transaction is gone: an error has rolled it back (a deadlock does), and the handler has gone on; or it was " +
   "ended by a statement of the handler's (CREATE TABLE does)";
@@ -120,7 +120,12 @@ export class BarrierTable {
       [state, first.kind, Buffer.from(first.result), first.reason, Buffer.alloc(0), Date.now()], call, Kept.NONE);
   }
 
-  /** `from`: what was read. */
+  /** Before a handler of the second phase, in its transaction: if it commits by itself, it leaves a row of state NONE. */
+  async beginSecond(call: Call, from: Kept): Promise<void> {
+    await this.#change("state = ?", [Kept.NONE], call, from);
+  }
+
+  /** `from`: what was read, or begun. */
   async advance(call: { gid: string; branchId: string }, from: Kept, state: Kept, secondResult: Uint8Array = new Uint8Array()): Promise<void> {
     await this.#change("state = ?, second_result = ?, touched_ms = ?", [state, Buffer.from(secondResult), Date.now()], call, from);
   }
@@ -201,14 +206,16 @@ export async function runLocal<Tx extends LocalTransaction>(
   const opening = openFound(call, found);
   if (opening.move === "bury") await table.put(call, Kept.TOMBSTONE, opening.reply);
   if (opening.move !== "run") return { reply: opening.reply, keeps: opening.move === "bury" };
+  const isForward = roleOf(call.operation) === "forward";
+  if (!isForward) await table.beginSecond(call, found.row.state);
   await execute(`SAVEPOINT ${SAVEPOINT}`);
   const reply = await runHandler(action, tx, call);
   if (!reply.isDone) await execute(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`);
   await execute(`RELEASE SAVEPOINT ${SAVEPOINT}`);
   const state = stateAfter(call, reply, reply.kind !== Kind.DONE_READ_ONLY);
   if (state === Kept.NONE) return { reply, keeps: false };
-  if (roleOf(call.operation) === "forward") await table.put(call, state, reply);
-  else await table.advance(call, found.row.state, state, reply.result);
+  if (isForward) await table.put(call, state, reply);
+  else await table.advance(call, Kept.NONE, state, reply.result);
   return { reply, keeps: true };
 }
 

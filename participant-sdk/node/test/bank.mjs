@@ -111,6 +111,12 @@ export function bank(db, mark = "?") {
     for (const sql of call.json()) await Promise.resolve().then(() => tx.run(sql)).catch(() => undefined);
     if (call.gid.startsWith("no")) throw new assent.Refused("no coins");
   });
+  const commit = async (tx) => { // by itself, in MariaDB
+    await tx.run("UPDATE account SET coins = coins - 1 WHERE name = 'ann'");
+    await tx.run("CREATE TABLE IF NOT EXISTS more(x INT)");
+  };
+  db.tcc("late", { try: () => undefined, confirm: commit, cancel: commit });
+  db.saga("late", { action: () => undefined, compensate: commit });
   db.saga("busy", async (tx) => {
     await tx.run("UPDATE account SET coins = 0");
     throw new assent.RetryLater("busy");

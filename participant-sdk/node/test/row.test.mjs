@@ -146,6 +146,26 @@ for (const kind of Kinds.all) {
       assert.equal((await say(Operation.COMPENSATE, { action: "stubborn" })).reason, LEFT_BEHIND);
     });
 
+    if (kind.name === "MariaDB") check("nor twice what finishes or undoes", async () => {
+      for (const [first, second, becomes] of [[Operation.TRY, Operation.CONFIRM, Kept.FINISHED], [Operation.TRY, Operation.CANCEL, Kept.UNDONE],
+        [Operation.ACTION, Operation.COMPENSATE, Kept.UNDONE]]) {
+        const gid = Operation[second];
+        const had = await coins();
+        const is = async (operation, kindOf, reason, has) => {
+          const reply = await say(operation, { action: "late", gid });
+          assert.deepEqual([reply.kind, reply.reason.includes(reason), await coins()], [kindOf, true, has], reply.reason);
+        };
+        await is(first, Kind.DONE, "", had);
+        await is(second, Kind.RETRY_LATER, "the handler's transaction is gone", had - 1);
+        for (let time = 0; time < 2; time += 1) {
+          await is(second, Kind.REFUSED, LEFT_BEHIND, had - 1);
+          await is(first, Kind.RETRY_LATER, LEFT_BEHIND, had - 1);
+        }
+        await kind.sql(`UPDATE assent_barrier SET state = ${becomes} WHERE gid = '${gid}'`); // a person has looked
+        await is(second, Kind.DONE, "", had - 1);
+      }
+    });
+
     check("a handler's savepoint is its own", async () => {
       const payload = JSON.stringify(["UPDATE account SET coins = 0", "SAVEPOINT assent_handler", "SAVEPOINT assent_one"]);
       assert.deepEqual([(await say(Operation.ACTION, { action: "stubborn", gid: "no1", payload })).kind, await coins()], [Kind.REFUSED, 100]);
@@ -197,8 +217,13 @@ for (const kind of Kinds.all) {
 
     if (kind.name === "MariaDB") {
       check("a server that does not flush is refused", async () => {
-        await kind.sql("SET GLOBAL innodb_flush_log_at_trx_commit = 0");
-        await assert.rejects(kind.adapter().start(), (error) => error instanceof assent.ConfigError && /innodb_flush_log_at_trx_commit = 0/.test(error.message));
+        for (const setting of [0, 2]) {
+          await kind.sql(`SET GLOBAL innodb_flush_log_at_trx_commit = ${setting}`);
+          await assert.rejects(kind.adapter().start(),
+            (error) => error instanceof assent.ConfigError && error.message.includes(`innodb_flush_log_at_trx_commit = ${setting}:`));
+        }
+        await kind.sql("SET GLOBAL innodb_flush_log_at_trx_commit = 3");
+        await kind.adapter().start();
         await kind.sql("SET GLOBAL innodb_flush_log_at_trx_commit = 1");
       });
 

@@ -72,8 +72,8 @@ REFUSALS = {
 }
 
 
-COMMITTED_ITSELF = ("HAZARD: the handler of this branch has committed its transaction by itself, and what it wrote stays: look at it, then set "
-                    "the state of its row in assent_barrier, or delete the row")
+COMMITTED_ITSELF = ("HAZARD: a handler of this branch has committed its transaction by itself, and what it wrote stays: look at it, then set "
+                    "the state of its row in assent_barrier (2 done, 5 confirmed, 6 undone), or delete the row, if nothing was done")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Row:
     action: str = ""
     first: Reply = Reply(Kind.DONE)  # of the forward operation
     second_result: bytes = b""  # of the finishing or undoing one
-    left: bool = False  # there is a row, which says NONE: the handler has committed it before anything was known
+    left: bool = False  # there is a row, which says NONE: a handler has committed it before anything was known
 
 
 @dataclasses.dataclass(frozen=True)

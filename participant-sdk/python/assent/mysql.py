@@ -48,6 +48,7 @@ _IS_LOCKED = (1205, 3572)  # to who does not wait: MariaDB's, MySQL's
 _NO_SUCH_SAVEPOINT = (1305,)
 _COLUMN_EXISTS = (1060,)
 _NO_SUCH_SESSION = (1094, 1095)  # it has ended, or is another user's
+_FLUSHES = (1, 3)  # of innodb_flush_log_at_trx_commit: 0 loses what is committed with the server, 2 with the machine
 _FORMAT = 0x4153  # of an XA id: "AS"
 _IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
 _END = "AND NO CHAIN NO RELEASE"  # whatever completion_type says
@@ -95,9 +96,9 @@ class MySQL(ServerAdapter):
         run(connection, f"SET SESSION autocommit = 1, SESSION completion_type = 0, SESSION innodb_lock_wait_timeout = {LOCK_PATIENCE}").close()
 
     def _set_up(self, connection: Any) -> None:
-        if int(value(connection, "SELECT @@global.innodb_flush_log_at_trx_commit")) == 0:
-            raise ConfigError("the server has innodb_flush_log_at_trx_commit = 0: what it calls committed would not survive a power cut; "
-                              "set it to 1")
+        if (flush := int(value(connection, "SELECT @@global.innodb_flush_log_at_trx_commit"))) not in _FLUSHES:
+            raise ConfigError(f"the server has innodb_flush_log_at_trx_commit = {flush}: what it calls committed would not survive a power "
+                              "cut; set it to 1")
         for part in (*_TABLES, *self._tables.split(";")):
             if part.strip():
                 run(connection, part).close()

@@ -137,6 +137,10 @@ class Rows:
         """Of a branch whose row was claimed, and new."""
         self._update("state = ?, kind = ?, result = ?, reason = ?", (int(state), int(first.kind), first.result, first.reason), call, Kept.NONE)
 
+    def begin_second(self, call: Call, was: Kept) -> None:
+        """Before the handler of the second phase, in its transaction: who finds a row without a state finds one that a handler has committed."""
+        self._update("state = ?", (int(Kept.NONE),), call, was)
+
     def advance(self, call: Call, was: Kept, state: Kept, second_result: bytes = b"") -> None:
         self._update("state = ?, second_result = ?, touched_ms = ?", (int(state), second_result, now_ms()), call, was)
 
@@ -225,6 +229,8 @@ def run_local(rows: Rows, action: Optional[Action], tx: Tx, call: Call, savepoin
         return opening.reply, False
     if action is None:
         raise RuntimeError(f"no handler of {call.action} here")
+    if call.operation.role != Role.FORWARD:
+        rows.begin_second(call, row.state)
     savepoint(f"SAVEPOINT {SAVEPOINT}")
     reply = run_handler(action, tx, call)
     if not reply.is_done:
@@ -235,7 +241,7 @@ def run_local(rows: Rows, action: Optional[Action], tx: Tx, call: Call, savepoin
         if call.operation.role == Role.FORWARD:
             rows.decide(call, state, reply)
         else:
-            rows.advance(call, row.state, state, reply.result)
+            rows.advance(call, Kept.NONE, state, reply.result)
     return reply, state != Kept.NONE
 
 

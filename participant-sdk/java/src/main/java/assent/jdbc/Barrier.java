@@ -97,8 +97,9 @@ final class Barrier {
       Kept.UNDONE, moves(Move.REPLAY, Move.REFUSE, Move.REPEAT),
       Kept.TOMBSTONE, moves(Move.REFUSE, Move.REFUSE, Move.NOTHING)));
 
-  private static final String COMMITTED_CLAIM = "HAZARD: the handler of this branch has committed its transaction by itself,"
-      + " and what it wrote stays: look at it, then set the state of its row in assent_barrier, or delete the row";
+  private static final String COMMITTED_CLAIM = "HAZARD: a handler of this branch has committed its transaction by itself,"
+      + " and what it wrote stays: look at it, then set the state of its row in assent_barrier (2 done, 5 confirmed, 6 undone),"
+      + " or delete the row, if nothing was done";
 
   private static Move[] moves(Move... byRole) {
     return byRole;

@@ -126,6 +126,12 @@ final class BarrierTable {
         System.currentTimeMillis());
   }
 
+  /** Before a handler of the second phase, in its transaction: if it commits by itself, it leaves a row without a state. */
+  void beginSecond(Connection connection, Call call, Kept from) throws SQLException {
+    one(connection, "UPDATE " + name + " SET state = ? WHERE gid = ? AND branch_id = ? AND state = ?", Kept.NONE.ordinal(),
+        call.gid(), call.branchId(), from.ordinal());
+  }
+
   void advance(Connection connection, Call call, Kept from, Kept to, byte[] secondResult) throws SQLException {
     one(connection, "UPDATE " + name + " SET state = ?, second_result = ?, touched_ms = ?"
         + " WHERE gid = ? AND branch_id = ? AND state = ?", to.ordinal(), secondResult, System.currentTimeMillis(),

@@ -164,6 +164,8 @@ final class Batch {
     Opening opening = Barrier.open(call, row);
     if (opening.move() == Move.BURY) table.put(connection, call, Kept.TOMBSTONE, opening.reply());
     if (opening.move() != Move.RUN) return new Done(opening.reply(), opening.move() == Move.BURY);
+    boolean isForward = call.operation().role() == Role.FORWARD;
+    if (!isForward) table.beginSecond(connection, call, row.state());
     Dialect.execute(connection, "SAVEPOINT " + HANDLER);
     Reply reply = Watch.over(connection, dialect, actions, call, () -> handle(action, call));
     Kept state = Barrier.stateAfter(call, reply, reply.kind() != Kind.DONE_READ_ONLY);
@@ -175,8 +177,8 @@ final class Batch {
       throw new SQLException("the handler has ended its transaction, or gone on after an error that did (a deadlock): "
           + gone.getMessage(), gone.getSQLState(), gone.getErrorCode(), gone);
     }
-    if (call.operation().role() == Role.FORWARD) table.put(connection, call, state, reply);
-    else table.advance(connection, call, row.state(), state, reply.result());
+    if (isForward) table.put(connection, call, state, reply);
+    else table.advance(connection, call, Kept.NONE, state, reply.result());
     return new Done(reply, true);
   }
 
