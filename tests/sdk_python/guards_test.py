@@ -73,6 +73,15 @@ def add_actions(db, session):
     def late(tx, call):
         db.late = tx, tx.execute("SELECT 1")
 
+    @db.two_phase("by_the_driver")
+    def prepare(tx, call):
+        tx.execute(PAY)
+        getattr(tx.cursor().connection, call.headers["end"])()
+        if "then" in call.headers:
+            tx.cursor().execute(call.headers["then"])
+        if "no" in call.headers:
+            raise assent.Refused("no coins")
+
     db.two_phase("say")(lambda tx, call: (tx.execute(PAY), tx.execute(call.text)) and None)
     return db
 
@@ -295,6 +304,21 @@ class InPostgreSQL(Guards, unittest.TestCase):
             self.sql(f"ALTER DATABASE {self.name} SET synchronous_commit = {setting}")
             self.db = self.adapter()
             self.assertEqual(self.ask(Operation.ACTION, "ask", gid=setting, payload=b"SHOW synchronous_commit").result, becomes)
+
+    def test_a_prepare_that_commits_by_itself_runs_once(self):
+        for number, more in enumerate(({}, {"then": f"BEGIN; {PAY}"}, {"then": "SELECT nothing"}, {"no": "1"})):
+            gid, before = f"g{number}", self.coins()
+            headers = {"end": "commit", **more}
+            first = self.ask(Operation.PREPARE, "by_the_driver", gid=gid, headers=headers)
+            self.assertEqual((first.kind, self.coins()), (Kind.RETRY_LATER, before - 1), first)
+            self.assertIn("the handler has ended its transaction", first.reason)
+            for operation, kind in ((Operation.PREPARE, Kind.RETRY_LATER), (Operation.COMMIT, Kind.REFUSED), (Operation.ROLLBACK, Kind.REFUSED)):
+                again = self.ask(operation, "by_the_driver", gid=gid, headers=headers)
+                self.assertEqual((again.kind, again.reason, self.coins()), (kind, COMMITTED_ITSELF, before - 1))
+        before = self.coins()
+        for _ in range(2):  # what it rolls back has not been
+            self.assertEqual(self.ask(Operation.PREPARE, "by_the_driver", gid="r", headers={"end": "rollback"}).kind, Kind.RETRY_LATER)
+        self.assertEqual((self.ask(Operation.ROLLBACK, "by_the_driver", gid="r").kind, self.coins()), (Kind.DONE, before))
 
     def test_what_cannot_be_prepared_has_not_happened(self):
         reply = self.ask(Operation.PREPARE, "say", payload=b"NOTIFY x")

@@ -92,13 +92,16 @@ class Ends(unittest.TestCase):
                  "SET SESSION autocommit = 0", "SET x = 1, @@session.autocommit = 1", "LOCK TABLES a WRITE", "UNLOCK TABLES",
                  r"SELECT '\'; COMMIT'; COMMIT", "SELECT 1--1; COMMIT")
         postgresql = (r"SELECT '\'; COMMIT", r"SELECT E'\''; COMMIT", "SELECT $a$ $b$ ; $a$; COMMIT", "SELECT $1; COMMIT")
+        bodies = ("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END",
+                  "create or replace procedure p() begin atomic INSERT INTO a VALUES (1); END; SELECT 1")
+        postgresql += (f"{bodies[1]}; COMMIT", "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$; END")
         harmless = ("SELECT 1", "", "ROLLBACK TO SAVEPOINT a", "ROLLBACK TO a", "ROLLBACK WORK TO a", "SAVEPOINT a", "SELECT 'a; COMMIT'",
                     "-- COMMIT", "/* ; COMMIT */ SELECT 1", 'SELECT "a; COMMIT"', "UPDATE commits SET a = 1", "SELECT 1 -- ; COMMIT\n",
                     "COMMITTED")
         for dialect, ends, fine in (
                 (dialects.SQLITE, everywhere, (*harmless, "CREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT 1; END")),
                 (dialects.POSTGRESQL, (*everywhere, *several, *postgresql),
-                 (*harmless, "SELECT $$; COMMIT $$", "LOCK TABLE a", r"SELECT E'\'; COMMIT'")),
+                 (*harmless, *bodies, "SELECT $$; COMMIT $$", "LOCK TABLE a", r"SELECT E'\'; COMMIT'")),
                 (dialects.MYSQL, (*everywhere, *several, *mysql),
                  (*harmless, "CALL pay()", "SELECT `a; COMMIT`", "# ; COMMIT", r"SELECT '\'; COMMIT'", "SET x = 1"))):
             for sql in ends:

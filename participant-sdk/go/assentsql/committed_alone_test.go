@@ -165,6 +165,46 @@ func TestAPrepareThatCommitsByItselfIsAHazard(t *testing.T) {
 	}
 }
 
+// Over PostgreSQL it was run again each time it was asked.
+func TestAPrepareOfTwoPhasesThatCommitsByItselfRunsOnce(t *testing.T) {
+	v := openVault(t, rig.OpenPostgres(t), assentsql.PostgreSQL)
+	commit := func(_ context.Context, tx *sql.Tx) error { return tx.Commit() }
+	ways := map[string]struct {
+		ends func(context.Context, *sql.Tx) error
+		says assent.Reply
+	}{
+		"commit":        {commit, assent.Done(nil)},
+		"words":         {says("/* paid */ COMMIT"), assent.Done(nil)},
+		"and-goes-on":   {says("COMMIT", "BEGIN", "UPDATE books SET amount = amount - 1"), assent.Done(nil)},
+		"and-fails":     {says("COMMIT", "SELECT nothing"), assent.Done(nil)},
+		"and-says-no":   {commit, assent.Refused("no coins")},
+		"and-not-today": {commit, assent.RetryLater("not today", 0)},
+	}
+	for gid, way := range ways {
+		v.exec("UPDATE books SET amount = 100")
+		v.handler = func(ctx context.Context, tx *sql.Tx, call *assent.Call) (assent.Reply, error) {
+			if err := says("UPDATE books SET amount = amount - 10")(ctx, tx); err != nil {
+				return assent.Reply{}, err
+			}
+			return way.says, way.ends(ctx, tx)
+		}
+		v.expect(gid, assent.OperationPrepare, assent.KindRetryLater, 90, 0)
+		for _, next := range []struct {
+			operation assent.Operation
+			kind      assent.ReplyKind
+		}{{assent.OperationPrepare, assent.KindRetryLater}, {assent.OperationCommit, assent.KindRefused}, {assent.OperationRollback, assent.KindRefused}} {
+			if reply := v.expect(gid, next.operation, next.kind, 90, 0); reply.Reason != committedAlone {
+				t.Errorf("%s: %q", gid, reply.Reason)
+			}
+		}
+	}
+	v.handler = func(ctx context.Context, tx *sql.Tx, call *assent.Call) (assent.Reply, error) {
+		return assent.Done(nil), tx.Rollback()
+	}
+	v.expect("rolls-back", assent.OperationPrepare, assent.KindRetryLater, 90, 0)
+	v.expect("rolls-back", assent.OperationRollback, assent.KindDone, 90, 0)
+}
+
 // A handler's savepoint of the name that ours had took its place: what was written before it stayed beside a refusal.
 func TestAHandlersSavepointIsNotOurs(t *testing.T) {
 	for _, kind := range kinds {

@@ -45,16 +45,26 @@ func (p postgresql) work(ctx context.Context, conn *sql.Conn, h Handler, call *a
 	}
 	// What is prepared is no part of this transaction any more.
 	defer func() { _ = tx.Rollback() }()
+	token := random()
+	if _, err := tx.ExecContext(ctx, "SELECT set_config('assent.handler', $1, false)", token); err != nil {
+		return assent.Reply{}, barrier.None, err
+	}
 	reply, err := p.k.handle(ctx, tx, h, call)
+	leave := "RELEASE SAVEPOINT "
+	if err != nil || reply.Kind != assent.KindDone {
+		leave = "ROLLBACK TO SAVEPOINT "
+	}
+	// PREPARE TRANSACTION of a transaction that has failed, or is over, is answered like a success.
+	if _, gone := tx.ExecContext(ctx, leave+savepoint); gone != nil {
+		_ = tx.Rollback()
+		return assent.Reply{}, barrier.None, errors.Join(p.noteCommitted(ctx, conn, call, token), err,
+			fmt.Errorf("the handler has ended its transaction, or gone on after an error in it: %w", gone))
+	}
 	if err != nil {
 		return assent.Reply{}, barrier.None, err
 	}
 	if reply.Kind != assent.KindDone {
 		return reply, barrier.After(call, reply, false), tx.Rollback()
-	}
-	// PREPARE TRANSACTION of a transaction that has failed, or is over, is answered like a success.
-	if _, err := tx.ExecContext(ctx, "RELEASE SAVEPOINT "+savepoint); err != nil {
-		return assent.Reply{}, barrier.None, fmt.Errorf("the handler has ended its transaction, or gone on after an error in it: %w", err)
 	}
 	var wrote bool
 	if err := tx.QueryRowContext(ctx, "SELECT txid_current_if_assigned() IS NOT NULL").Scan(&wrote); err != nil {
@@ -74,6 +84,19 @@ func (p postgresql) work(ctx context.Context, conn *sql.Conn, h Handler, call *a
 		return assent.Reply{}, barrier.None, lostWith("PREPARE TRANSACTION had no answer", err)
 	}
 	return reply, barrier.Prepared, nil
+}
+
+// noteCommitted: what a handler has committed by itself would be done once more, which a row of state 0 prevents. The token is the
+// session's if its transaction was committed, and gone if it was rolled back.
+func (p postgresql) noteCommitted(ctx context.Context, conn *sql.Conn, call *assent.Call, token string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackTimeout)
+	defer cancel()
+	var found sql.NullString
+	err := conn.QueryRowContext(ctx, "SELECT current_setting('assent.handler', true)").Scan(&found)
+	if err != nil || found.String != token {
+		return err
+	}
+	return p.k.keep(ctx, conn, call, barrier.None, assent.Reply{})
 }
 
 func (p postgresql) look(ctx context.Context, conn *sql.Conn, call *assent.Call) (mark, error) {

@@ -44,7 +44,7 @@ export function statementsOf(sql: string, lexicon: Lexicon): string[] {
       if (sql[at] === "`") text += sql.slice(at + 1, skipped - 1);
       else text += /['"$eE]/.test(sql[at]!) ? "''" : " ";
       at = skipped;
-    } else if (sql[at] === ";") {
+    } else if (sql[at] === ";" && !(lexicon.dollar && isWithinBody(text))) {
       end();
       at += 1;
     } else {
@@ -54,6 +54,16 @@ export function statementsOf(sql: string, lexicon: Lexicon): string[] {
   }
   end();
   return found;
+}
+
+/** Of PostgreSQL's CREATE FUNCTION … BEGIN ATOMIC …; END: what is in its body is carried out when it is called. */
+function isWithinBody(text: string): boolean {
+  if (!/^\s*CREATE\s+(OR\s+REPLACE\s+)?(FUNCTION|PROCEDURE)\b/i.test(text)) return false;
+  const body = /\bBEGIN\s+ATOMIC\b(.*)/is.exec(text)?.[1];
+  if (body === undefined) return false;
+  let depth = 1;
+  for (const [word] of body.matchAll(/\b(CASE|END)\b/gi)) depth += word.toUpperCase() === "CASE" ? 1 : -1;
+  return depth > 0;
 }
 
 /** Behind the comment or the quoted text that begins here; `at` itself: none does. */

@@ -6,6 +6,7 @@ row, which is committed then without a state."""
 import dataclasses
 import functools
 import re
+from typing import Iterator
 
 _ENDS = r"BEGIN|START\s+TRANSACTION|COMMIT|END|ABORT|ROLLBACK(?!\s+(?:WORK\s+|TRANSACTION\s+)?TO\b)|PREPARE\s+TRANSACTION|XA"
 _REMEMBERED_TEXT = 4096  # characters
@@ -20,6 +21,7 @@ class Dialect:
     quoted: str
     ends: str = _ENDS
     several: bool = True  # statements in one text
+    bodies: bool = False  # CREATE FUNCTION … BEGIN ATOMIC …; END
 
     def ending(self, sql: str) -> str:
         """The words that end a transaction, or begin one; "": there are none."""
@@ -29,7 +31,8 @@ class Dialect:
 SQLITE = Dialect("?", " ON CONFLICT(gid, branch_id) DO NOTHING", "", r"--[^\n]*|/\*.*?(?:\*/|\Z)",
                  r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|\[[^\]]*\]", several=False)
 POSTGRESQL = Dialect("%s", " ON CONFLICT(gid, branch_id) DO NOTHING", " FOR UPDATE", r"--[^\n]*|/\*.*?(?:\*/|\Z)|\*/",
-                     r"(?<!\w)[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|(?<!\w)\$(?P<tag>(?:[A-Za-z_]\w*)?)\$.*?\$(?P=tag)\$")
+                     r"(?<!\w)[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|(?<!\w)\$(?P<tag>(?:[A-Za-z_]\w*)?)\$.*?\$(?P=tag)\$",
+                     bodies=True)
 # A row that was there counts 2, whatever the connection's flags say about rows that stay as they are. /*! … */ is no comment there.
 MYSQL = Dialect("%s", " ON DUPLICATE KEY UPDATE touched_ms = touched_ms + 1", " FOR UPDATE",
                 r"/\*(?!M?!).*?(?:\*/|\Z)|/\*M?!\d*|\*/|#[^\n]*|--(?=\s|\Z)[^\n]*",
@@ -44,13 +47,30 @@ def _ending(dialect: Dialect, sql: str) -> str:
 
 def _look(dialect: Dialect, sql: str) -> str:
     plain = _tokens(f"({dialect.quoted})|{dialect.comments}").sub(lambda token: "''" if token[1] else " ", sql)
-    for statement in plain.split(";"):
+    for statement in _joined(plain.split(";")) if dialect.bodies else plain.split(";"):
         found = _ends_of(dialect.ends).match(statement)
         if found:
             return " ".join(found[1].upper().split())
         if statement.strip() and not dialect.several:
             break  # what follows is of a trigger, or an error
     return ""
+
+
+_BODY = re.compile(r"\s*CREATE\s+(?:OR\s+REPLACE\s+)?(?:FUNCTION|PROCEDURE)\b.*?\bBEGIN\s+ATOMIC\b(.*)", re.IGNORECASE | re.DOTALL)
+
+
+def _joined(parts: "list[str]") -> Iterator[str]:
+    """Statements: what is in the body of one is carried out when it is called."""
+    statement = ""
+    for part in parts:
+        statement += part
+        body = _BODY.match(statement)
+        words = re.findall(r"\b(?:CASE|END)\b", body[1].upper()) if body else ["END"]
+        if 1 + words.count("CASE") > words.count("END"):
+            statement += ";"
+            continue
+        yield statement
+        statement = ""
 
 
 @functools.lru_cache(maxsize=None)

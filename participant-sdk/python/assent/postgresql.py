@@ -13,6 +13,7 @@ without prepared work has been settled: the marker, which is seen if it was comm
 import contextlib
 import hashlib
 import json
+import secrets
 import threading
 from typing import Any, Iterator, Optional
 
@@ -22,7 +23,7 @@ from .dialect import POSTGRESQL
 from .errors import ConfigError
 from .server_sql import CommitFailed, Connect, ServerAdapter, in_two_phases, run, value
 from .service import Action
-from .sql import Tx, run_handler, run_local
+from .sql import SAVEPOINT, Tx, run_handler, run_local
 from .words import Kind, Operation, Protocol, Role
 
 _TABLES = """
@@ -42,6 +43,8 @@ _AGAIN = ("40001", "40P01")  # a serialisation failure, a deadlock
 _LOCKED = ("55P03", "57014")  # lock_timeout has passed, or _Watch has ended the wait
 _NOT_PREPARED = (*_NOT_DONE, "53", "0A000")  # no room for one more; what was done cannot be prepared
 _NO_SUCH_PREPARED = "42704"
+_NO_SUCH_SAVEPOINT = ("3B001", "25P01")  # in this transaction; or there is none
+_HAS_FAILED = "25P02"  # the transaction
 _IN_TRANSACTION = 2  # of libpq
 
 
@@ -134,19 +137,22 @@ class PostgreSQL(ServerAdapter):
             return opening.reply
         name = name_of(call)
         self._drop_unpromised(connection, name)
-        run(connection, f"BEGIN ISOLATION LEVEL {self._isolation}").close()
+        token = secrets.token_hex(8)
+        run(connection, f"BEGIN ISOLATION LEVEL {self._isolation}; SELECT set_config('assent.handler', '{token}', false); "
+                        f"SAVEPOINT {SAVEPOINT}").close()
         with self._who_is_waited_for(connection, call) as waited:
             try:
                 reply = run_handler(action, Tx(connection, POSTGRESQL), call)
             except Exception as error:
+                waited.end()
+                self._leave_handler(connection, call, token, "ROLLBACK TO")
                 if sqlstate(error) not in _LOCKED:
                     raise
                 run(connection, "ROLLBACK").close()
                 return waited.reply(error)
+        self._leave_handler(connection, call, token, "RELEASE" if reply.is_done else "ROLLBACK TO")
         if not reply.is_done:
             run(connection, "ROLLBACK").close()
-        elif transaction_status(connection) != _IN_TRANSACTION:
-            raise RuntimeError("the handler has ended its transaction, or gone on after an error in it")
         wrote = reply.kind == Kind.DONE and value(connection, "SELECT pg_current_xact_id_if_assigned() IS NOT NULL")
         state = after(call, reply, wrote=bool(wrote))
         if state == Kept.READ_ONLY:
@@ -164,6 +170,22 @@ class PostgreSQL(ServerAdapter):
             except Exception as error:
                 raise Unknown(f"the row of prepared work was not written: {error}") from error
         return reply
+
+    def _leave_handler(self, connection: Any, call: Call, token: str, verb: str) -> None:
+        """In the transaction that it was given; else it raises. What a handler has committed by itself would be done once more, which a row
+        without a state prevents. (The token is the session's if its transaction was committed, and gone if it was rolled back.)"""
+        try:
+            run(connection, f"{verb} SAVEPOINT {SAVEPOINT}").close()
+            return
+        except Exception as error:
+            if sqlstate(error) not in (*_NO_SUCH_SAVEPOINT, _HAS_FAILED):
+                raise
+            gone = error
+        if sqlstate(gone) in _NO_SUCH_SAVEPOINT:
+            run(connection, "ROLLBACK").close()
+            if value(connection, "SELECT current_setting('assent.handler', true)") == token:
+                self.rows(connection).put(call, Kept.NONE, Reply(Kind.UNKNOWN))
+        raise RuntimeError("the handler has ended its transaction, or gone on after an error in it") from gone
 
     @staticmethod
     def _make_durable(connection: Any, name: str) -> None:

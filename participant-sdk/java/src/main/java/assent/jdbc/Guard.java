@@ -52,6 +52,7 @@ final class Guard {
     String name = method.getName();
     if (name.equals("close")) return null;
     if (name.equals("getAutoCommit")) return false;
+    if (name.equals("setAutoCommit") && arguments[0].equals(false)) return null; // what libraries say first, and so it is
     boolean isWholeRollback = name.equals("rollback") && arguments == null;
     if (REFUSED.contains(name) || isWholeRollback) throw notForAHandler(name);
     return onOther(raw, null, self, method, arguments);

@@ -226,7 +226,9 @@ class GuardedBranchTest {
   private static void theConnectionItself(Bank bank) throws Exception {
     bank.handler = (tx, call) -> {
       Connection own = tx.connection();
+      own.setAutoCommit(false);
       tx.run(PAY);
+      assertThrows(SQLException.class, () -> own.setAutoCommit(true));
       assertThrows(SQLException.class, () -> tx.run("/* done */ COMMIT"));
       assertThrows(SQLException.class, () -> own.getMetaData().getConnection().commit());
       assertSame(own, own.getMetaData().getConnection());
