@@ -12,6 +12,7 @@ cd "$(dirname "$0")/.."
 if [[ ${1:-} == --polyglot ]]; then
   shift
   source tools/languages.sh
+  echo "demo: looking for the toolchains, and fetching what the languages want (minutes, the first time)" >&2
   missing=$(polyglot_missing)
   if [[ -n $missing ]]; then
     echo "demo: five languages need their toolchains, and here is missing:" >&2

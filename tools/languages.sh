@@ -106,11 +106,14 @@ polyglot_build() {
   mkdir -p "$1"/{go,java,node}
   built=$(cd "$1" && pwd)
   go=$(newest_go)
+  echo "polyglot: building for Go" >&2
   go_sdk && (cd examples/polyglot/go && "$go" build -o "$built/go/payment" .) || return 1
+  echo "polyglot: building for Java" >&2
   java_sdk && timeout "$language_patience" "${maven[@]}" "$java_classpath_goal" -Dmdep.includeScope=test \
     -Dmdep.outputFile="$built/java/libraries" >&2 || return 1
   echo "$built/java:$PWD/participant-sdk/java/target/classes:$(cat "$built/java/libraries")" >"$built/java/classpath"
   javac -d "$built/java" -cp "$(cat "$built/java/classpath")" examples/polyglot/java/Payment.java || return 1
+  echo "polyglot: building for Python and Node" >&2
   rm -rf "$built/python" && python_sdk "$built/python" || return 1
   node_sdk || return 1
   mkdir -p "$built/node/node_modules"

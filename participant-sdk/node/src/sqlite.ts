@@ -25,6 +25,10 @@ const OPERATION = `assent_one_${randomBytes(8).toString("hex")}`; // a savepoint
 // Of a COMMIT: it has certainly not happened, and the transaction still stands.
 const NOT_COMMITTED = /^SQLITE_(BUSY|CONSTRAINT)/;
 
+// The driver's JavaScript is here and what it is compiled to is not (a list of a dozen paths), or is another Node's.
+const NO_BINARY = /Could not locate the bindings file|NODE_MODULE_VERSION/;
+const HOW_TO_BUILD = "npm rebuild better-sqlite3 (which needs a C++ compiler where nobody offers a binary)";
+
 const TABLE = `
 CREATE TABLE IF NOT EXISTS assent_barrier(
   gid TEXT NOT NULL, branch_id TEXT NOT NULL,
@@ -179,7 +183,9 @@ export class SQLite extends SqlActions<SQLiteTx> implements Resource {
       db.exec("PRAGMA busy_timeout = 0"); // from here on it waits without holding up everything else in this process
     } catch (error) {
       db?.close();
-      throw error instanceof ConfigError ? error : new ConfigError(`${this.path}: ${sentenceOf(error)}`, { cause: error });
+      if (error instanceof ConfigError) throw error;
+      if (NO_BINARY.test(sentenceOf(error))) throw new ConfigError(`better-sqlite3 is here without its binary for Node ${process.version}: ${HOW_TO_BUILD}`);
+      throw new ConfigError(`${this.path}: ${sentenceOf(error)}`, { cause: error });
     }
     this.#db = db;
   }
