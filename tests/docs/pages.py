@@ -9,7 +9,7 @@ import sdk_limits
 
 # Flags of other programs that pages name: cmake, ctest, test.sh, the demo, the benchmarks, the simulator, the example in Python.
 OTHER_FLAGS = {"--install", "--name", "--quick", "--asan", "--tsan", "--write", "--listen", "--database", "--stop", "--only", "--keep", "--files", "--plant", "--kills", "--minutes", "--seed", "--folder",
-               "--break", "--benchmark_counters_tabular", "--benchmark_filter", "--build", "--prefix", "--preset", "--target", "--workload", "--in-flight",
+               "--break", "--benchmark_counters_tabular", "--benchmark_filter", "--build", "--component", "--prefix", "--preset", "--target", "--workload", "--in-flight",
                "--schedules", "--full", "--trace", "--replay", "--json", "--rate", "--branches", "--syscalls", "--under", "--tool", "--fuzz", "--merge", "--without",
                "--headers", "--thorough", "--transactions", "--seconds", "--rounds", "--round-seconds", "--no-pairs", "--max-interleavings", "--threads",
                "--commit-delay", "--coordinators", "--session", "--start", "--protocols", "--rule", "--patience-ms", "--output", "--list", "--mistake", "--mistakes", "--data-urlencode", "--faults", "--losses", "--promotions", "--take-overs", "--secure", "--polyglot", "--tls", "--payload", "--cacert", "--cert", "--key", "--http", "--app", "--port", "--secret-file"}

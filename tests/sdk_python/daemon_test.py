@@ -2,6 +2,7 @@
 """The Python SDK with a real assentd: whole transactions, plain and asyncio; kills of either side; the program of README.md."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -343,26 +344,34 @@ class DaemonTest(unittest.TestCase):
     # ---- the page
 
     def test_the_programs_of_the_page(self):
-        with open(os.path.join(support.SDK, "README.md"), encoding="utf-8") as page:
-            text = page.read()
+        text = ""
+        for path in (os.path.join(support.SDK, "README.md"), os.path.join(support.ROOT, "docs/sdk-python.md")):
+            with open(path, encoding="utf-8") as page:
+                text += page.read()
         for name, program in re.findall(r"<!-- program: (\w+\.py) -->\n```python\n(.*?)```", text, re.S):
             with open(os.path.join(self.folder, name), "w", encoding="utf-8") as file:
                 file.write(program)
-        said = re.findall(r"^python3 buy\.py +# (.*)$", text, re.M)
-        self.assertEqual(len(said), 2)
+        said = re.findall(r"^python3 (buy\.py|trip\.py) +# (.*)$", text, re.M)
+        self.assertEqual(len(said), 4)
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": support.PACKAGE, "ASSENT_ENDPOINT": self.daemon.endpoint}
         with open(os.path.join(self.folder, "output"), "w+", encoding="utf-8") as output:
-            cinema = subprocess.Popen([sys.executable, "-B", "cinema.py"], cwd=self.folder, stdout=output, stderr=output, env=environment)
+            services = [subprocess.Popen([sys.executable, "-B", name], cwd=self.folder, stdout=output, stderr=output, env=environment)
+                        for name in ("cinema.py", "hotel.py")]
             try:
-                for line in said:
-                    done = subprocess.run([sys.executable, "-B", "buy.py"], cwd=self.folder, capture_output=True, text=True, timeout=60, env=environment,
+                for name, line in said:
+                    done = subprocess.run([sys.executable, "-B", name], cwd=self.folder, capture_output=True, text=True, timeout=60, env=environment,
                                           check=False)
                     self.assertEqual((done.stdout, done.stderr), (line + "\n", ""))
-                cinema.terminate()
-                self.assertEqual(cinema.wait(20), 0)
+                for service in services:
+                    service.terminate()
+                    self.assertEqual(service.wait(20), 0)
             finally:
-                cinema.kill()
-                cinema.wait()
+                for service in services:
+                    service.kill()
+                    service.wait()
+            # What the second trip booked is given back.
+            with contextlib.closing(sqlite3.connect(os.path.join(self.folder, "hotel.db"))) as rooms:
+                self.assertEqual(rooms.execute("SELECT nights FROM room").fetchall(), [("3 nights",)])
             output.seek(0)
             self.assertRegex(output.read(), "^INFO:assent:connected session=.*\n$")
 

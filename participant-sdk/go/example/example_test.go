@@ -31,6 +31,25 @@ func TestTheReadmeHasThePrograms(t *testing.T) {
 	}
 }
 
+// Its other lines are those of examples that are compiled, whatever column they begin in.
+func TestTheReadmeHasTheExamples(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, words := range map[string]string{"../transaction_test.go": "trip := ", "../assentsql/saga_test.go": "keeper.Saga("} {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, found := strings.Cut(string(readme), "```go\n"+words)
+		snippet, _, ended := strings.Cut(words+rest, "```")
+		if !found || !ended || !strings.Contains(string(source), "\t"+strings.TrimSuffix(strings.ReplaceAll(snippet, "\n", "\n\t"), "\t")) {
+			t.Errorf("README.md has other lines behind %q than %s", words, file)
+		}
+	}
+}
+
 // In a project of its own, in a clean folder, as the README says.
 func TestAProjectFromTheReadme(t *testing.T) {
 	folder := t.TempDir()

@@ -14,7 +14,7 @@ import javax.tools.ToolProvider;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The README's programs, compiled and run in a clean folder. */
+/** The programs of the README and of the guide, compiled and run in a clean folder. */
 class ReadmeTest {
   private static Rig.Running program(String name, String endpoint, Path folder) throws Exception {
     String path = folder + System.getProperty("path.separator") + System.getProperty("java.class.path");
@@ -22,29 +22,36 @@ class ReadmeTest {
     return new Rig.Running(command, Map.of("ASSENT_ENDPOINT", endpoint), folder);
   }
 
-  private static String buy(String endpoint, Path folder) throws Exception {
-    try (var running = program("Buy", endpoint, folder)) {
+  /** The one line that an initiator prints; the SDK's own begin otherwise. */
+  private static String said(String initiator, String endpoint, Path folder) throws Exception {
+    try (var running = program(initiator, endpoint, folder)) {
       assertEquals(0, running.end(Duration.ofMinutes(2)), running.output());
-      List<String> sold = running.output().lines().filter(line -> line.contains("sold")).toList();
-      assertEquals(1, sold.size(), running.output());
-      return sold.get(0);
+      List<String> said = running.output().lines().filter(line -> line.matches("(not )?(sold|booked).*")).toList();
+      assertEquals(1, said.size(), running.output());
+      return said.get(0);
     }
   }
 
   @Test
-  void theProgramsOfTheReadme(@TempDir Path folder) throws Exception {
-    String readme = Files.readString(Rig.HERE.resolve("README.md"));
-    Matcher program = Pattern.compile("<!-- program: (\\w+.java) -->\n```java\n(.*?)```", Pattern.DOTALL).matcher(readme);
-    for (int count = 0; count < 2; count++) {
+  void theProgramsOfThePages(@TempDir Path folder) throws Exception {
+    String guide = Files.readString(Rig.ROOT.resolve("docs/sdk-java.md"));
+    String pages = Files.readString(Rig.HERE.resolve("README.md")) + guide;
+    Matcher program = Pattern.compile("<!-- program: (\\w+.java) -->\n```java\n(.*?)```", Pattern.DOTALL).matcher(pages);
+    for (int count = 0; count < 4; count++) {
       assertTrue(program.find());
       Path source = Files.writeString(folder.resolve(program.group(1)), program.group(2));
       int compiled = ToolProvider.getSystemJavaCompiler().run(null, null, null, "-cp",
           System.getProperty("java.class.path"), source.toString());
       assertEquals(0, compiled);
     }
-    try (var daemon = new Rig.Daemon(); var cinema = program("Cinema", daemon.endpoint, folder)) {
-      assertEquals("sold", buy(daemon.endpoint, folder));
-      assertEquals("not sold: branch 1 cinema/seat refused: seat A1 is taken", buy(daemon.endpoint, folder));
+    try (var daemon = new Rig.Daemon(); var cinema = program("Cinema", daemon.endpoint, folder);
+        var hotel = program("Hotel", daemon.endpoint, folder)) {
+      assertEquals("sold", said("Buy", daemon.endpoint, folder));
+      assertEquals("not sold: branch 1 cinema/seat refused: seat A1 is taken", said("Buy", daemon.endpoint, folder));
+      Matcher prints = Pattern.compile("It prints `(.*?)`; the second time `(.*?)`").matcher(guide);
+      assertTrue(prints.find());
+      assertEquals(prints.group(1), said("Trip", daemon.endpoint, folder));
+      assertEquals(prints.group(2), said("Trip", daemon.endpoint, folder), hotel.output());
       assertTrue(cinema.output().contains("INFO: connected session="), cinema.output());
     }
   }
