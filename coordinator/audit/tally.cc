@@ -23,8 +23,21 @@ Tally::Key Tally::KeyOf(const Visit& visit) const {
   return calls_count < kMaxCallsToldApartCount ? key : any;
 }
 
+Tally::Room Tally::RoomFor(const std::string& who) const {
+  std::size_t alike_count = 0;
+  std::size_t his_count = 0;
+  for (const auto& [key, count] : counts_) {
+    const std::string& other = std::get<1>(key.first);
+    alike_count += other.empty() == who.empty() ? 1 : 0;
+    his_count += other == who ? 1 : 0;
+  }
+  if (!who.empty() && his_count >= kMaxCountsOfOneCount) return Room::kWithHisOthers;
+  return alike_count < kMaxVisitorsCount ? Room::kApart : Room::kWithAllOthers;
+}
+
 std::optional<Visit> Tally::Take(Visit visit, std::int64_t now_ms) {
   const bool let_in = visit.code == Code::kOk;
+  const bool known = !visit.deed.who.empty();
   Key key = KeyOf(visit);
   auto found = counts_.find(key);
   if (found != counts_.end() && now_ms < found->second.ends_ms) {
@@ -36,20 +49,25 @@ std::optional<Visit> Tally::Take(Visit visit, std::int64_t now_ms) {
     firsts_end_ms_ = now_ms + window_ms_;
     firsts_ = {};
   }
-  const bool room = found != counts_.end() || counts_.size() < kMaxVisitorsCount;
-  std::size_t& firsts = firsts_[visit.deed.who.empty() ? 0 : 1];
-  if (room && (let_in || ++firsts <= kMaxFirstRefusalsCount)) {
-    Count& count = counts_[std::move(key)];
-    count.ends_ms = now_ms + window_ms_;
+  const Room room = found != counts_.end() ? Room::kApart : RoomFor(visit.deed.who);
+  std::size_t& firsts = firsts_[known ? 1 : 0];
+  if (room == Room::kApart && (let_in || ++firsts <= kMaxFirstRefusalsCount)) {
+    counts_[std::move(key)].ends_ms = now_ms + window_ms_;
     return visit;
   }
-  visit.deed.who.clear();
-  visit.deed.claims.clear();
-  visit.deed.address = kOthers;
-  Count& others = counts_[Key{{visit.kind, "", kOthers, let_in}, ""}];
-  if (others.ends_ms == 0) others.ends_ms = now_ms + window_ms_;
-  ++others.times;
-  others.last = std::move(visit);
+  // Of one who is known it is said who it was, if not at once.
+  if (!known || room != Room::kApart) {
+    visit.deed.address = kOthers;
+    if (room != Room::kWithHisOthers) {
+      visit.deed.who.clear();
+      visit.deed.claims.clear();
+    }
+    key = {{visit.kind, visit.deed.who, kOthers, let_in}, ""};
+  }
+  Count& count = counts_[std::move(key)];
+  if (count.ends_ms == 0) count.ends_ms = now_ms + window_ms_;
+  ++count.times;
+  count.last = std::move(visit);
   return {};
 }
 

@@ -20,10 +20,13 @@
 
 namespace assent::audit {
 
-// Told apart by who, from where, and whether they were let in; the others are counted together.
+// Strangers that are told apart, by from where, and whether they were let in; and as many again of
+// those who are known, by who they are besides. The others are counted together.
 inline constexpr std::size_t kMaxVisitorsCount = 256;
 // And by what was asked, of those who are known; of strangers it is not.
 inline constexpr std::size_t kMaxCallsToldApartCount = 16;
+// All of one who is known, from wherever. What he does besides is counted as his.
+inline constexpr std::size_t kMaxCountsOfOneCount = 32;
 // Refused ones that are written at once, in a window; as many again of those who are known.
 inline constexpr std::size_t kMaxFirstRefusalsCount = 100;
 
@@ -51,6 +54,9 @@ class Tally {
   using Visitor = std::tuple<Kind, std::string, std::string, bool>;
   using Key = std::pair<Visitor, std::string>;  // and the call; "": whichever
   Key KeyOf(const Visit& visit) const;
+  // Where somebody is counted of whom this is not counted yet.
+  enum class Room : std::uint8_t { kApart, kWithHisOthers, kWithAllOthers };
+  Room RoomFor(const std::string& who) const;
   struct Count {
     std::int64_t ends_ms = 0;
     std::uint64_t times = 0;

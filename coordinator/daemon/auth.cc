@@ -41,6 +41,14 @@ Result<security::Policy> ReadPolicy(const Config& config) {
   return policy;
 }
 
+// All that stands would end, and nobody could come to say otherwise.
+Status CheckAllowsSomething(const Config& config, const security::Policy& policy) {
+  if (!policy.rules.all().empty()) return OkStatus();
+  return InvalidArgument("auth-rules is " + config.auth_rules +
+                         ": no line of it allows anybody anything, as of a file that is being "
+                         "written, or was cut: who means it starts with it");
+}
+
 }  // namespace
 
 Status EnforceRules(const Config& config, security::Guard& guard) {
@@ -53,8 +61,10 @@ Status EnforceRules(const Config& config, security::Guard& guard) {
 
 Status ReloadRules(const Config& config, security::Guard& guard) {
   if (config.auth_rules.empty()) return OkStatus();
-  Status enforced = EnforceRules(config, guard);
+  Result<security::Policy> policy = ReadPolicy(config);
+  Status enforced = policy.ok() ? CheckAllowsSomething(config, *policy) : policy.status();
   if (enforced.ok()) {
+    guard.Enforce(*std::move(policy));
     spdlog::info("event=auth_reloaded rules={}", config.auth_rules);
   } else {
     constexpr std::size_t kMaxBytes = 400;

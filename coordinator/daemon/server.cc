@@ -305,6 +305,12 @@ Status Server::Parts::BuildServer() {
 std::unique_ptr<grpc::Service> Server::Parts::MakeMaintenance(door::MakeBackup backup) {
   return door::MakeMaintenanceService(
       {.backup = std::move(backup),
+       .record_backup =
+           [this](const service::Caller& caller, const std::function<Status()>& make) {
+             return service::WhileOnRecord(
+                 *audit,
+                 {.verb = "backup", .who = caller.on_behalf_of(), .address = caller.address}, make);
+           },
        .settings = [this] { return settings.Get(); },
        .metrics = [this]() -> Result<std::string> {
          if (http != nullptr) return http->Metrics();

@@ -104,20 +104,23 @@ class MaintenanceService final : public v1::MaintenanceService::CallbackService 
 
   grpc::ServerWriteReactor<v1::BackupPart>* Backup(grpc::CallbackServerContext* context,
                                                    const v1::BackupRequest*) override {
-    if (const Status may = May(*context, "Backup"); !may.ok())
-      return new transport::RefusedReader<v1::BackupPart>(may);
+    const auto caller = May(*context, "Backup");
+    if (!caller.ok()) return new transport::RefusedReader<v1::BackupPart>(caller.status());
     if (busy_.exchange(true)) {
       return new transport::RefusedReader<v1::BackupPart>(
           ResourceExhausted("another backup is being made: wait until it is done"));
     }
-    return new BackupStream(of_.backup, [this] { busy_ = false; });
+    const MakeBackup make = [this, by = *caller](BackupReader& reader) {
+      return of_.record_backup(by, [&] { return of_.backup(reader); });
+    };
+    return new BackupStream(make, [this] { busy_ = false; });
   }
 
   grpc::ServerUnaryReactor* GetSettings(grpc::CallbackServerContext* context,
                                         const v1::GetSettingsRequest*,
                                         v1::Settings* reply) override {
-    if (const Status may = May(*context, "GetSettings"); !may.ok())
-      return new transport::RefusedUnary(may);
+    if (const auto may = May(*context, "GetSettings"); !may.ok())
+      return new transport::RefusedUnary(may.status());
     const Settings settings = of_.settings();
     reply->set_file(settings.file);
     for (const Setting& one : settings.settings) {
@@ -135,8 +138,8 @@ class MaintenanceService final : public v1::MaintenanceService::CallbackService 
   grpc::ServerUnaryReactor* GetMetrics(grpc::CallbackServerContext* context,
                                        const v1::GetMetricsRequest*,
                                        v1::MetricsPage* reply) override {
-    if (const Status may = May(*context, "GetMetrics"); !may.ok())
-      return new transport::RefusedUnary(may);
+    if (const auto may = May(*context, "GetMetrics"); !may.ok())
+      return new transport::RefusedUnary(may.status());
     Result<std::string> page = of_.metrics();
     if (page.ok()) reply->set_text(*std::move(page));
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
@@ -147,8 +150,8 @@ class MaintenanceService final : public v1::MaintenanceService::CallbackService 
   grpc::ServerUnaryReactor* ReadAudit(grpc::CallbackServerContext* context,
                                       const v1::ReadAuditRequest* request,
                                       v1::ReadAuditReply* reply) override {
-    if (const Status may = May(*context, "ReadAudit"); !may.ok())
-      return new transport::RefusedUnary(may);
+    if (const auto may = May(*context, "ReadAudit"); !may.ok())
+      return new transport::RefusedUnary(may.status());
     // Stays until it is finished, also if its caller leaves.
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     of_.audit(*request, [reactor, reply](const Status& status, const v1::ReadAuditReply& found) {
@@ -159,13 +162,13 @@ class MaintenanceService final : public v1::MaintenanceService::CallbackService 
   }
 
  private:
-  Status May(grpc::CallbackServerContext& context, const char* method) const {
+  Result<service::Caller> May(grpc::CallbackServerContext& context, const char* method) const {
     const auto needs = security::NeededBy("assent.v1.MaintenanceService", method);
-    const auto caller =
-        Admit(context, of_.guard, needs, std::string("MaintenanceService/") + method);
-    if (!caller.ok()) return caller.status();
+    auto caller = Admit(context, of_.guard, needs, std::string("MaintenanceService/") + method);
+    if (!caller.ok()) return caller;
     const Status may = service::Spend(*caller);
-    if (!may.ok()) (void)Told(may, context);
+    if (may.ok()) return caller;
+    (void)Told(may, context);
     return may;
   }
 

@@ -16,6 +16,7 @@
 
 #include "assent/v1/maintenance.pb.h"
 #include "coordinator/security/guard.h"
+#include "coordinator/service/asker.h"
 
 namespace assent::door {
 
@@ -46,6 +47,10 @@ class BackupReader {
 
 // Makes one copy of all that is durable and hands it over. On a thread of its own.
 using MakeBackup = std::function<Status(BackupReader& reader)>;
+// Calls `make` once it is on record that this caller has a copy made; what came of it goes there
+// too. On the same thread.
+using RecordBackup =
+    std::function<Status(const service::Caller& caller, const std::function<Status()>& make)>;
 
 // Of assent.v1.Settings.
 struct Setting {
@@ -63,6 +68,7 @@ using GetSettings = std::function<Settings()>;
 // Whatever is asked for is asked on a thread of gRPC's, a backup apart.
 struct Maintenance {
   MakeBackup backup;
+  RecordBackup record_backup;
   GetSettings settings;
   std::function<Result<std::string>()> metrics;  // a page for Prometheus
   // Answers once, from any thread.

@@ -82,7 +82,7 @@ Result<std::string> Guard::NameOfShown(const std::shared_ptr<const Policy>& poli
   if (auto known = verified_.Find(policy, proof.authorization, now_unix_ms))
     return *std::move(known);
   const std::int64_t left = BarredForMs(proof.address, now_unix_ms);
-  if (left > 0 && !again && !verified_.TakeKnownBefore(policy, proof.authorization)) {
+  if (left > 0 && !again && !verified_.WasKnownBefore(policy, proof.authorization)) {
     barred_.fetch_add(1, std::memory_order_relaxed);
     return ResourceExhausted(
         "too many credentials from this address were wrong, so that this one was not looked at: "
@@ -94,6 +94,7 @@ Result<std::string> Guard::NameOfShown(const std::shared_ptr<const Policy>& poli
     verified_.Keep(policy, proof.authorization, *checked);
     return checked->name;
   }
+  verified_.Forget(proof.authorization);
   if (again) return checked.status();
   failures_.Count(proof.address, now_unix_ms);
   const MutexLock lock(mutex_);

@@ -12,6 +12,8 @@
 #include <assent/name.h>
 #include <assent/text.h>
 
+#include "coordinator/security/tokens.h"
+
 namespace assent::security {
 namespace {
 
@@ -111,6 +113,9 @@ class LineReader {
       return OkStatus();
     }
     if (!Take("gids")) return Expected("gids PREFIX or payloads");
+    // Whoever reads two expects that either is enough, or both are needed.
+    if (!rule_.gid_prefix.empty())
+      return InvalidArgument("\"with gids\" stands there twice: make two rules of it");
     rule_.gid_prefix = std::string(Next());
     if (FaultOf(rule_.gid_prefix, kGidRule) == NameFault::kNone) return OkStatus();
     return InvalidArgument(Quoted(rule_.gid_prefix) + " is no beginning of a gid");
@@ -168,6 +173,18 @@ bool IsUserId(std::string_view text) {
          (text == "0" || text.front() != '0') && uid != std::numeric_limits<std::uint32_t>::max();
 }
 
+// A limit of a token that there cannot be would limit nobody.
+Status CheckToken(std::string_view identity) {
+  constexpr std::string_view kToken = "token:";
+  if (!identity.starts_with(kToken)) return OkStatus();
+  std::string_view name = identity.substr(kToken.size());
+  if (name == "*") return OkStatus();
+  if (name.ends_with('*')) name.remove_suffix(1);
+  if (IsTokenName(name)) return OkStatus();
+  return InvalidArgument(Quoted(identity) + " is no token's: its name takes 1 to " +
+                         std::to_string(kMaxTokenNameBytes) + " of [a-z0-9.-]");
+}
+
 }  // namespace
 
 Status CheckIdentity(std::string_view identity) {
@@ -198,7 +215,7 @@ Status CheckIdentity(std::string_view identity) {
   const std::size_t star = identity.find('*');
   if (star != std::string_view::npos && star + 1 != identity.size())
     return InvalidArgument("in " + Quoted(identity) + " the * is not at the end");
-  return OkStatus();
+  return CheckToken(identity);
 }
 
 Result<Rules> Rules::Parse(std::string_view text) {

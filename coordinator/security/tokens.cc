@@ -48,13 +48,6 @@ std::string HashOf(std::string_view salt, std::string_view token) {
   return {reinterpret_cast<const char*>(hash.data()), size};
 }
 
-bool IsTokenName(std::string_view name) {
-  return !name.empty() && name.size() <= kMaxTokenNameBytes &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
-         });
-}
-
 Status NoName(std::string_view name) {
   return InvalidArgument("\"" + CleanText(name, 100) + "\" is no name of a token: it takes 1 to " +
                          std::to_string(kMaxTokenNameBytes) + " of [a-z0-9.-]");
@@ -84,6 +77,13 @@ std::string_view NextWord(std::string_view& line) {
 }
 
 }  // namespace
+
+bool IsTokenName(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxTokenNameBytes &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
+         });
+}
 
 Result<Tokens> Tokens::Parse(std::string_view text) {
   if (text.size() > kMaxTokensBytes) {

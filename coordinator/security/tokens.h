@@ -22,6 +22,8 @@ namespace assent::security {
 
 inline constexpr std::size_t kMaxTokensBytes = std::size_t{1} << 20;
 inline constexpr std::size_t kMaxTokenNameBytes = 64;
+// Of [a-z0-9.-].
+bool IsTokenName(std::string_view name);
 inline constexpr std::size_t kMaxTokenBytes = 160;
 inline constexpr std::size_t kTokenSecretBytes = 32;
 inline constexpr std::size_t kTokenSaltBytes = 16;

@@ -41,18 +41,30 @@ std::optional<std::string> Verified::Find(const std::shared_ptr<const void>& pol
   return found->second.name;
 }
 
-bool Verified::TakeKnownBefore(const std::shared_ptr<const void>& policy,
-                               std::string_view credential) {
+bool Verified::WasKnownBefore(const std::shared_ptr<const void>& policy,
+                              std::string_view credential) {
   const Mark mark = MarkOf(credential);
   const MutexLock lock(mutex_);
   MoveTo(policy);
-  return before_.erase(mark) > 0;
+  // Another call may have kept it since it was looked for.
+  return before_.contains(mark) || all_.contains(mark);
+}
+
+void Verified::Forget(std::string_view credential) {
+  const Mark mark = MarkOf(credential);
+  const MutexLock lock(mutex_);
+  before_.erase(mark);
 }
 
 void Verified::MoveTo(const std::shared_ptr<const void>& policy) {
   if (policy_ == policy) return;
   policy_ = policy;
   // A call that has the one of before still is no change.
+  ForgetAll();
+}
+
+// They are known yet to have been right, and verified again.
+void Verified::ForgetAll() {
   if (before_.size() + all_.size() > kMaxVerifiedCredentialsCount) before_.clear();
   for (const auto& [mark, credential] : all_) before_.insert(mark);
   all_.clear();
@@ -63,7 +75,8 @@ void Verified::Keep(const std::shared_ptr<const void>& policy, std::string_view 
   const Mark mark = MarkOf(credential);
   const MutexLock lock(mutex_);
   MoveTo(policy);
-  if (all_.size() >= kMaxVerifiedCredentialsCount) all_.clear();
+  if (all_.size() >= kMaxVerifiedCredentialsCount) ForgetAll();
+  before_.erase(mark);
   all_.insert_or_assign(mark, std::move(found));
 }
 

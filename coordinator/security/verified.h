@@ -36,8 +36,12 @@ class Verified {
                                   std::string_view credential, std::int64_t now_unix_ms);
   void Keep(const std::shared_ptr<const void>& policy, std::string_view credential,
             Credential found);
-  // Whether it was right before what it is held to changed; true once for each change.
-  bool TakeKnownBefore(const std::shared_ptr<const void>& policy, std::string_view credential);
+  // Whether it was right before what it is held to changed, or before there were too many, and has
+  // not been found wrong since.
+  // Several may come with it at once.
+  bool WasKnownBefore(const std::shared_ptr<const void>& policy, std::string_view credential);
+  // It is wrong now.
+  void Forget(std::string_view credential);
   std::size_t count() const {
     const MutexLock lock(mutex_);
     return all_.size();
@@ -46,6 +50,7 @@ class Verified {
  private:
   using Mark = std::array<unsigned char, 32>;
   void MoveTo(const std::shared_ptr<const void>& policy) ASSENT_REQUIRES(mutex_);
+  void ForgetAll() ASSENT_REQUIRES(mutex_);
   // Of this process alone: how long a look takes says nothing of a credential.
   Mark MarkOf(std::string_view credential) const;
 
@@ -53,7 +58,7 @@ class Verified {
   mutable Mutex mutex_;
   std::shared_ptr<const void> policy_ ASSENT_GUARDED_BY(mutex_);
   std::map<Mark, Credential> all_ ASSENT_GUARDED_BY(mutex_);
-  std::set<Mark> before_ ASSENT_GUARDED_BY(mutex_);  // under policies before, and not shown since
+  std::set<Mark> before_ ASSENT_GUARDED_BY(mutex_);  // right once, and not shown since
 };
 
 }  // namespace assent::security

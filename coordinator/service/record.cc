@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cstdint>
+#include <future>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -20,10 +21,10 @@ constexpr std::size_t kMaxExaminedEntriesCount = 2000;
 
 // All that is ever on record; a test holds them to what is asked for.
 // Three are of tools that work on a log which no coordinator has.
-constexpr std::array<std::string_view, 17> kVerbs = {
-    "abort",  "drain",          "fence",    "forget",  "login",   "logout",
-    "move",   "out-of-service", "put-back", "reload",  "resolve", "restore",
-    "resume", "retry",          "suspend",  "undrain", "unpin"};
+constexpr std::array<std::string_view, 18> kVerbs = {
+    "abort",   "backup", "drain",          "fence",    "forget",  "login",
+    "logout",  "move",   "out-of-service", "put-back", "reload",  "resolve",
+    "restore", "resume", "retry",          "suspend",  "undrain", "unpin"};
 
 // A page without entries would be taken for what nobody did.
 Status CheckVerb(const std::string& verb) {
@@ -132,6 +133,17 @@ void FillPage(const v1::ListAuditRequest& request, std::size_t page_size,
 std::string StandingOf(const core::Transaction& txn, const core::Now& now) {
   if (txn.finished()) return "FINISHED: " + std::string(core::Name(txn.outcome()));
   return std::string(core::Name(txn.phase())) + ": " + core::WhyNotFinished(txn, now);
+}
+
+Status WhileOnRecord(audit::Audit& audit, audit::Deed deed, const std::function<Status()>& act) {
+  std::promise<Result<audit::EntryId>> told;
+  audit.Begin(std::move(deed),
+              [&told](const Result<audit::EntryId>& begun) { told.set_value(begun); });
+  const Result<audit::EntryId> begun = told.get_future().get();
+  if (!begun.ok()) return begun.status();
+  Status done = act();
+  audit.End({.id = *begun, .code = done.code(), .said = done.message()});
+  return done;
 }
 
 void ReadRecord(audit::Audit* audit, const v1::ListAuditRequest& request,

@@ -64,6 +64,9 @@ void OnRecord(audit::Audit* audit, audit::Deed deed, const AskerPtr<Reply>& aske
                });
 }
 
+// The same of what is done here and now, on a thread that may wait: it is done if it is on record.
+Status WhileOnRecord(audit::Audit& audit, audit::Deed deed, const std::function<Status()>& act);
+
 // Entries of the record, as many as match and have room, newest first. `done` is called once, from
 // any thread.
 void ReadRecord(audit::Audit* audit, const v1::ListAuditRequest& request,

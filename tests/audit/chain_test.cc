@@ -222,6 +222,58 @@ TEST(AuditTally, StrangersDoNotTakeTheRoomOfThoseWhoAreKnown) {
   EXPECT_TRUE(tally.Take(known, 0).has_value());
 }
 
+Visit Known(const std::string& who, const std::string& address, const std::string& call,
+            Code code = Code::kPermissionDenied) {
+  Visit visit = From(address, code);
+  visit.deed.who = who;
+  visit.deed.detail = call;
+  return visit;
+}
+
+// Strangers of many addresses, each of whom came twice a minute, filled the table within three: then
+// whoever was known was counted with all others, in nobody's name, his logins too.
+TEST(AuditTally, StrangersWhoStayDoNotHideWhoIsKnown) {
+  Tally tally(1000);
+  for (int window = 0; window < 5; ++window) {
+    for (int i = 0; i < 1000; ++i) {
+      (void)tally.Take(From(std::to_string(i)), window * 1000);
+      (void)tally.Take(From(std::to_string(i)), window * 1000);
+    }
+    (void)tally.TakeEnded(window * 1000 + 1000, false);
+  }
+  EXPECT_TRUE(tally.Take(Known("ann", "x", "abort"), 5000).has_value());
+  Visit login = Known("ann", "x", "", Code::kOk);
+  login.kind = Kind::kLogin;
+  EXPECT_TRUE(tally.Take(login, 5000).has_value());
+}
+
+// With enough addresses one who is known took the room of all others who are.
+TEST(AuditTally, OneWhoIsKnownAndComesFromEverywhereHidesNobodyElse) {
+  Tally tally(1000);
+  std::size_t rows = 0;
+  for (int i = 0; i < 10'000; ++i)
+    rows += tally.Take(Known("mallory", std::to_string(i), std::to_string(i)), 0) ? 1 : 0;
+  EXPECT_EQ(rows, kMaxCountsOfOneCount);
+  EXPECT_TRUE(tally.Take(Known("ann", "x", "abort"), 0).has_value());
+  std::uint64_t times = 0;
+  for (const Visit& visit : tally.TakeEnded(1000, true)) {
+    EXPECT_EQ(visit.deed.who, "mallory") << "it is known who it was";
+    times += visit.times;
+  }
+  EXPECT_EQ(times, 10'000 - kMaxCountsOfOneCount);
+}
+
+TEST(AuditTally, BeyondTheFirstOnesItIsStillSaidWhoItWas) {
+  Tally tally(1000);
+  for (std::size_t i = 0; i < kMaxFirstRefusalsCount; ++i)
+    EXPECT_TRUE(tally.Take(Known("one" + std::to_string(i), "x", "abort"), 0).has_value());
+  EXPECT_FALSE(tally.Take(Known("ann", "y", "abort"), 0).has_value());
+  const std::vector<Visit> ended = tally.TakeEnded(1000, false);
+  ASSERT_EQ(ended.size(), 1U);
+  EXPECT_EQ(ended[0].deed.who, "ann");
+  EXPECT_EQ(ended[0].deed.address, "y");
+}
+
 TEST(AuditTally, WhoIsLetInIsToldApartFromWhoIsNot) {
   Tally tally(1000);
   for (int i = 0; i < 1000; ++i) (void)tally.Take(From(std::to_string(i)), 0);

@@ -394,6 +394,21 @@ class Doors(unittest.TestCase):
             self.write(before)
             self.reload("event=auth_reloaded")
 
+    def test_a_file_that_was_emptied_locks_nobody_out(self):
+        """As an editor, or a full disk, leaves it for a moment: who may nothing cannot mend it from outside either."""
+        with open(self.rules, encoding="utf-8") as file:
+            before = file.read()
+        try:
+            for lines in ([], ["# to be written", "limit anyone to 9 calls"]):
+                self.write(*lines)
+                self.reload('no line of it allows anybody anything')
+                self.assertEqual(grpc.StatusCode.OK, self.call("TransactionService/List", "viewer")[0])
+                self.assertEqual(200, self.daemon.ask("GET", "/v1/transactions", headers={"Authorization": "Bearer " + self.tokens["viewer"]})[0])
+        finally:
+            with open(self.rules, "w", encoding="utf-8") as file:
+                file.write(before)
+            self.reload("event=auth_reloaded")
+
     def reload(self, event):
         with open(self.daemon.log, encoding="utf-8") as log:
             log.seek(0, os.SEEK_END)

@@ -83,16 +83,17 @@ TEST(Verified, WhatWasFoundRightIsSoUntilItEnds) {
   EXPECT_EQ(verified.count(), 0U);
 }
 
-TEST(Verified, WhatWasRightBeforeAChangeIsKnownOnce) {
+TEST(Verified, WhatWasRightBeforeAChangeIsKnownUntilItIsFoundWrong) {
   Verified verified;
   const auto one = std::make_shared<int>(1);
   const auto two = std::make_shared<int>(2);
   verified.Keep(one, "secret", {.name = "a", .until_unix_ms = 1});
-  EXPECT_FALSE(verified.TakeKnownBefore(one, "secret"));
-  EXPECT_FALSE(verified.TakeKnownBefore(two, "other"));
-  EXPECT_TRUE(verified.TakeKnownBefore(two, "secret"));
-  EXPECT_FALSE(verified.TakeKnownBefore(two, "secret"));
+  EXPECT_FALSE(verified.WasKnownBefore(two, "other"));
+  EXPECT_TRUE(verified.WasKnownBefore(two, "secret"));
+  EXPECT_TRUE(verified.WasKnownBefore(two, "secret")) << "several may come with it at once";
   EXPECT_EQ(verified.Find(two, "secret", 0), std::nullopt) << "and has to be looked at";
+  verified.Forget("secret");
+  EXPECT_FALSE(verified.WasKnownBefore(two, "secret"));
 }
 
 TEST(Verified, KeepsNoMoreThanItMay) {

@@ -206,6 +206,48 @@ TEST(Guard, WhoWasKnownBeforeAReloadIsLookedAtThoughTheAddressIsBarred) {
             Code::kResourceExhausted);
 }
 
+// Of several calls that came at once with a credential of before a reload the first was looked at.
+TEST(Guard, WhoWasKnownBeforeAReloadMayComeWithSeveralCallsAtOnce) {
+  const auto known = MakeToken("known", "", kRandom);
+  const std::string good = "Bearer " + known->token;
+  Guard guard;
+  guard.Enforce(Read("allow token:* as viewer", known->line));
+  ASSERT_TRUE(guard.Admit({.authorization = good, .address = "a"}, 1000).ok());
+  for (std::size_t i = 0; i < kMaxFailuresPerWindowCount; ++i)
+    (void)guard.Admit({.authorization = "Bearer x", .address = "a"}, 1000);
+  std::atomic<int> refused = 0;
+  std::atomic<bool> over = false;
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 4; ++i) {
+    callers.emplace_back([&] {
+      while (!over)
+        refused += guard.Admit({.authorization = good, .address = "a"}, 2000).ok() ? 0 : 1;
+    });
+  }
+  for (int i = 0; i < 2000; ++i) guard.Enforce(Read("allow token:* as viewer", known->line));
+  over = true;
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(refused, 0);
+}
+
+// Who has many that are right made others forgotten, who were locked out where somebody failed.
+TEST(Guard, WhoWasKnownBeforeThereWereTooManyIsLookedAtThoughTheAddressIsBarred) {
+  std::string lines;
+  std::vector<std::string> good;
+  for (std::size_t i = 0; i <= kMaxVerifiedCredentialsCount; ++i) {
+    const auto made = MakeToken("t" + std::to_string(i), "", kRandom);
+    lines += made->line + "\n";
+    good.push_back("Bearer " + made->token);
+  }
+  Guard guard;
+  guard.Enforce(Read("allow token:* as viewer", lines));
+  for (const std::string& one : good)
+    ASSERT_TRUE(guard.Admit({.authorization = one, .address = "b"}, 1000).ok());
+  for (std::size_t i = 0; i < kMaxFailuresPerWindowCount; ++i)
+    (void)guard.Admit({.authorization = "Bearer x", .address = "a"}, 1000);
+  EXPECT_TRUE(guard.Admit({.authorization = good.front(), .address = "a"}, 1000).ok());
+}
+
 TEST(Guard, SaysWhatIsMissing) {
   Guard guard;
   guard.Enforce(Read("allow cn:a as viewer"));

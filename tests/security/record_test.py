@@ -44,9 +44,9 @@ class Record(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory(prefix="assent-record-")
         self.rules, tokens = (os.path.join(self.folder.name, name) for name in ("rules", "tokens"))
-        self.tokens = {name: assentctl("auth", "token", name, "--append", tokens).strip() for name in ("initiator", "operator", "viewer")}
+        self.tokens = {name: assentctl("auth", "token", name, "--append", tokens).strip() for name in ("initiator", "operator", "viewer", "admin")}
         with open(self.rules, "w", encoding="utf-8") as file:
-            file.write("allow token:initiator as initiator for *\nallow token:operator as operator\nallow token:viewer as viewer\n")
+            file.write("allow token:initiator as initiator for *\nallow token:operator as operator\nallow token:viewer as viewer\nallow token:admin as admin\n")
         self.participant = Participant()
         self.daemon = Coordinator("--unary", f"bank={self.participant.endpoint}", "--auth-rules", self.rules, "--auth-tokens", tokens)
         self.data = self.daemon.data
@@ -110,6 +110,22 @@ class Record(unittest.TestCase):
             self.assertNotIn(secret.decode(), text)
             self.assertNotIn(secret.split(b"_")[-1], stored)
 
+    def test_a_copy_of_everything_is_on_record(self):
+        """Payloads too are in it, and nothing said who had them."""
+        def backup(token):
+            try:
+                return sum(1 for _ in self.channel.unary_stream("/assent.v1.MaintenanceService/Backup")(
+                    b"", metadata=(("authorization", "Bearer " + self.tokens[token]),), timeout=PATIENCE_SECONDS))
+            except grpc.RpcError as failed:
+                return failed.code()
+        self.assertEqual(grpc.StatusCode.PERMISSION_DENIED, backup("operator"))
+        self.assertEqual([], self.entries(kinds=["deed"]))
+        self.assertGreater(backup("admin"), 1)
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not (entries := self.entries(verb="backup"))[0].result:
+            self.assertLess(time.monotonic(), end)
+        self.assertEqual([("backup", "token:admin", "OK")], [(one.verb, one.who, one.result) for one in entries])
+
     def test_who_changes_it_is_found(self):
         self.act()
         self.daemon.stop()
@@ -136,6 +152,28 @@ class Record(unittest.TestCase):
         cut = changed("DELETE FROM audit_rows WHERE number > 2")
         assentctl("audit", "verify", "--file", cut)
         self.assertIn("is missing", assentctl("audit", "verify", "--file", cut, "--expect", heads[-1], code=1))
+
+    def test_nothing_is_beside_a_row_of_an_export(self):
+        """What no hash has in it was taken along, and the whole was said to be as it was written."""
+        self.act()
+        token, export = (os.path.join(self.folder.name, name) for name in ("token", "export"))
+        with open(token, "w", encoding="utf-8") as file:
+            file.write(self.tokens["operator"])
+        lines = assentctl("--endpoint", self.daemon.endpoint, "--token-file", token, "audit", "export").splitlines()
+        at = next(number for number, line in enumerate(lines) if '"why not"' in line)
+
+        def verify(line, code):
+            with open(export, "w", encoding="utf-8") as file:
+                file.write("\n".join([*lines[:at], line, *lines[at + 1:]]) + "\n")
+            done = subprocess.run([os.path.join(BIN, "assentctl"), "audit", "verify", "--file", export], capture_output=True, text=True,
+                                  timeout=PATIENCE_SECONDS, check=False)
+            self.assertEqual(code, done.returncode, done)
+            return done.stderr
+        verify(json.dumps(dict(sorted(json.loads(lines[at]).items())), indent=None), 0)  # as another program writes it
+        for said in (', "note": "agreed by ann"}', ', "Who": "token:initiator"}'):
+            self.assertIn("is not as it is written in a record", verify(lines[at][:-1] + said, 1))
+        self.assertIn('"times" is not as', verify(lines[at].replace('"times":0', '"times":0.9'), 1))
+        self.assertIn('"times" is not as', verify(lines[at].replace('"times":0', '"times":false'), 1))
 
     def test_a_kill_between_and_the_chain_goes_on(self):
         self.act()

@@ -344,7 +344,7 @@ TEST_F(ClusterRecordTest, WhichSlotsWereMovedIsOnRecordAndWhatMakesNoSenseIsNot)
 TEST_F(ClusterRecordTest, EachVerbCanBeAskedForAndNoOther) {
   Start(1);
   for (const char* verb :
-       {"abort", "drain", "fence", "forget", "login", "logout", "move", "out-of-service",
+       {"abort", "backup", "drain", "fence", "forget", "login", "logout", "move", "out-of-service",
         "put-back", "resolve", "restore", "resume", "retry", "suspend", "undrain", "unpin", ""}) {
     v1::ListAuditRequest request;
     request.set_verb(verb);
@@ -353,9 +353,9 @@ TEST_F(ClusterRecordTest, EachVerbCanBeAskedForAndNoOther) {
   v1::ListAuditRequest request;
   request.set_verb("zap");
   EXPECT_EQ(Ask<v1::ListAuditReply>(0, request).first,
-            InvalidArgument("verb is none of abort, drain, fence, forget, login, logout, move, "
-                            "out-of-service, put-back, reload, resolve, restore, resume, retry, "
-                            "suspend, undrain, unpin"));
+            InvalidArgument("verb is none of abort, backup, drain, fence, forget, login, logout, "
+                            "move, out-of-service, put-back, reload, resolve, restore, resume, "
+                            "retry, suspend, undrain, unpin"));
 }
 
 // Whoever has the transaction writes it.

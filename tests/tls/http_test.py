@@ -259,6 +259,25 @@ class Certs(CtlTest):
         self.assertIn("--domain says which", self.expect(2, "certs", "add", other, "--service", "x").err)
         self.assertIn("spiffe://mine/x", self.expect(0, "certs", "add", other, "--service", "x", "--domain", "mine").out)
 
+    def test_no_service_gets_a_certificate_for_the_coordinators_own_name(self):
+        """Whoever verifies takes them for it: in capitals, with a last dot, a pattern, and of Java and OpenSSL's default also the common name."""
+        place = Authority()
+        self.addCleanup(place.close)
+        folder = place.path("certs")
+        self.ctl = Ctl("127.0.0.1:1")
+        self.expect(0, "certs", "init", folder, "--domain", "shop", "--host", "10.0.0.1", "--host", "a.hosts.shop")
+        for arguments in (("--unary", "x=Coordinator.SHOP"), ("--unary", "x=coordinator.shop."), ("--unary", "x=*.shop"),
+                          ("--unary", "x=coordinator.shop", "--domain", "else"), ("--unary", "coordinator.shop=10.0.0.7")):
+            with self.subTest(arguments):
+                self.assertIn("is the coordinator's own name", self.expect(2, "certs", "add", folder, *arguments).err)
+        for host in ("*", "a*.shop", "x.*", "*.*.shop", "*.", "."):
+            self.assertIn("is no host", self.expect(2, "certs", "add", folder, "--unary", f"x={host}").err)
+        self.assertNotIn("pose", self.expect(0, "certs", "add", folder, "--unary", "fine=*.services.shop", "--unary", "fine=127.0.0.1").out)
+        # A host of the coordinator's is a risk, also when it is said later than at init.
+        for name, host in (("bank", "10.0.0.1"), ("hotel", "*.hosts.shop")):
+            said = self.expect(0, "certs", "add", folder, "--unary", f"{name}={host}").out
+            self.assertIn(f"{host} is the coordinator's as well: whoever has {name}.key can pose", said)
+
     def test_wrong_words(self):
         self.ctl = Ctl("127.0.0.1:1")
         place = Authority()

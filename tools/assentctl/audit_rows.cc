@@ -5,10 +5,15 @@
 #include <limits>
 #include <utility>
 
+#include <assent/text.h>
+
 #include "tools/assentctl/json_reader.h"
 
 namespace assent::ctl {
 namespace {
+
+// Of a field's name, as a message quotes it.
+constexpr std::size_t kMaxNameBytes = 100;
 
 Result<audit::Kind> ReadKind(const std::string& name) {
   const auto kind = audit::KindOf(name);
@@ -79,36 +84,57 @@ Result<audit::Row> RowOf(const v1::AuditRow& in) {
   return row;
 }
 
-std::string AuditLine(const audit::Row& row) {
+namespace {
+
+Json JsonOf(const audit::Row& row) {
   const audit::Deed& deed = row.deed;
-  return LineJson({{"chain", row.chain},
-                   {"number", row.number},
-                   {"kind", std::string(audit::NameOf(row.kind))},
-                   {"at_unix_ms", row.at_unix_ms},
-                   {"about_unix_ms", row.about.at_unix_ms},
-                   {"about_epoch", row.about.epoch},
-                   {"about_number", row.about.number},
-                   {"node", row.node},
-                   {"verb", deed.verb},
-                   {"gid", deed.gid},
-                   {"branch_id", deed.branch_id},
-                   {"detail", deed.detail},
-                   {"who", deed.who},
-                   {"claims", deed.claims},
-                   {"reason", deed.reason},
-                   {"address", deed.address},
-                   {"before", row.before},
-                   {"code", row.code ? Json(*row.code) : Json(nullptr)},
-                   {"said", row.said},
-                   {"times", row.times},
-                   {"hash", audit::Hex(row.hash)}});
+  return {{"chain", row.chain},
+          {"number", row.number},
+          {"kind", std::string(audit::NameOf(row.kind))},
+          {"at_unix_ms", row.at_unix_ms},
+          {"about_unix_ms", row.about.at_unix_ms},
+          {"about_epoch", row.about.epoch},
+          {"about_number", row.about.number},
+          {"node", row.node},
+          {"verb", deed.verb},
+          {"gid", deed.gid},
+          {"branch_id", deed.branch_id},
+          {"detail", deed.detail},
+          {"who", deed.who},
+          {"claims", deed.claims},
+          {"reason", deed.reason},
+          {"address", deed.address},
+          {"before", row.before},
+          {"code", row.code ? Json(*row.code) : Json(nullptr)},
+          {"said", row.said},
+          {"times", row.times},
+          {"hash", audit::Hex(row.hash)}};
 }
+
+// What is in no hash would be believed with the rest.
+Status CheckIsAllOfIt(const Json& json, const audit::Row& row) {
+  const Json written = JsonOf(row);
+  for (const auto& [name, value] : json.items()) {
+    const auto at = written.find(name);
+    if (at == written.end() || value.is_number_float() || *at != value)
+      return InvalidArgument("\"" + CleanText(name, kMaxNameBytes) +
+                             "\" is not as it is written in a record");
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+std::string AuditLine(const audit::Row& row) { return LineJson(JsonOf(row)); }
 
 Result<audit::Row> ReadAuditLine(std::string_view line) {
   const auto json = ParseJson(line);
   if (!json.ok()) return json.status();
   try {
-    return FromJson(*json);
+    auto row = FromJson(*json);
+    if (!row.ok()) return row;
+    const Status whole = CheckIsAllOfIt(*json, *row);
+    return whole.ok() ? row : whole;
   } catch (const nlohmann::json::exception& fault) {
     return InvalidArgument(fault.what());
   }

@@ -50,8 +50,8 @@ void AddChoice(CLI::App& audit, v1::ListAuditRequest& request) {
   audit.add_option("--who", *request.mutable_who(), "Only by who begins so")->type_name("TEXT");
   audit
       .add_option("--verb", *request.mutable_verb(),
-                  "Only retry, abort, suspend, resume, resolve, forget, drain, undrain, move, "
-                  "unpin, fence, restore, out-of-service, put-back, login, logout, reload")
+                  "Only retry, abort, suspend, resume, resolve, forget, backup, drain, undrain, "
+                  "move, unpin, fence, restore, out-of-service, put-back, login, logout, reload")
       ->type_name("VERB");
   AddRead(audit, "--kind", "ENTRY",
           "Only deed, login, logout, reload, refused, start or stop (default the first four); may "

@@ -56,8 +56,26 @@ std::vector<Service> ServicesOf(const CertsCommand& command) {
 }
 
 // In the coordinator's certificate alone: what clients verify who share hosts with services.
+std::string OwnNameOfCoordinator(const std::string& domain) { return "coordinator." + domain; }
 std::string OwnNameOfCoordinator(const CertsCommand& command) {
-  return "coordinator." + command.domain;
+  return OwnNameOfCoordinator(command.domain);
+}
+
+// As they are compared by who verifies: case and a last dot make no difference.
+std::string Folded(std::string host) {
+  std::transform(host.begin(), host.end(), host.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  while (host.ends_with('.')) host.pop_back();
+  return host;
+}
+
+// Whether a certificate for the host is one for the name: "*.shop" is for all of shop.
+bool IsFor(const std::string& host, const std::string& name) {
+  const std::string folded = Folded(host);
+  const std::string wanted = Folded(name);
+  if (!folded.starts_with("*.")) return folded == wanted;
+  return folded.substr(1) == wanted.substr(std::min(wanted.find('.'), wanted.size()));
 }
 
 std::vector<std::string> HostsOfCoordinator(const CertsCommand& command) {
@@ -75,11 +93,14 @@ bool IsName(const std::string& name) {
          });
 }
 
-bool IsHost(const std::string& host) {
-  return !host.empty() && host.size() <= kMaxCertsHostBytes && host.front() != '-' &&
+// A '*' is the whole first label, as whoever verifies takes it.
+bool IsHost(std::string_view host) {
+  if (host.size() > kMaxCertsHostBytes) return false;
+  if (host.starts_with("*.")) host.remove_prefix(2);
+  return !host.empty() && host.front() != '-' && host.front() != '.' &&
          std::all_of(host.begin(), host.end(), [](char c) {
            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                  c == '-' || c == '.' || c == ':' || c == '*';
+                  c == '-' || c == '.' || c == ':';
          });
 }
 
@@ -101,7 +122,22 @@ Status CheckName(const std::string& name, std::set<std::string>& taken) {
   return OkStatus();
 }
 
-Status Check(const CertsCommand& command) {
+// Of a service: some take its own name, which is in the certificate too, for a host's.
+Status CheckIsNoCoordinator(const Service& service, const std::vector<std::string>& own_names) {
+  std::vector<std::string> hosts = service.hosts;
+  hosts.push_back(service.name);
+  for (const std::string& host : hosts) {
+    for (const std::string& own : own_names) {
+      if (!IsFor(host, own)) continue;
+      return InvalidArgument("'" + host + "' is the coordinator's own name" +
+                             (host == own ? "" : ", " + own));
+    }
+  }
+  return OkStatus();
+}
+
+// `ca_domain`: the CA's, whose coordinators have a name there whatever the domain of these is.
+Status Check(const CertsCommand& command, const std::string& ca_domain) {
   const std::vector<Service> services = ServicesOf(command);
   if (services.size() + command.people.size() + command.coordinators.size() > kMaxCertsCount)
     return InvalidArgument("at most " + std::to_string(kMaxCertsCount) + " certificates at once");
@@ -114,12 +150,13 @@ Status Check(const CertsCommand& command) {
     if (Status s = CheckName(name, taken); !s.ok()) return s;
   for (const std::string& name : command.people)
     if (Status s = CheckName(name, taken); !s.ok()) return s;
-  const std::string own = OwnNameOfCoordinator(command);
+  std::vector<std::string> own_names;
+  for (const std::string& domain : {command.domain, ca_domain})
+    if (!domain.empty()) own_names.push_back(OwnNameOfCoordinator(domain));
   for (const Service& service : services) {
     if (Status s = CheckName(service.name, taken); !s.ok()) return s;
     if (Status s = CheckHosts(service.hosts); !s.ok()) return s;
-    if (std::find(service.hosts.begin(), service.hosts.end(), own) != service.hosts.end())
-      return InvalidArgument("'" + own + "' is the coordinator's own name");
+    if (Status s = CheckIsNoCoordinator(service, own_names); !s.ok()) return s;
   }
   if (command.domain.empty())
     return InvalidArgument("the name of this CA has no domain in it: --domain says which");
@@ -148,13 +185,34 @@ std::vector<Part> PartsOf(const CertsCommand& command) {
   return parts;
 }
 
+// Those of the certificates in the folder that have the coordinator's own name, and of those to be.
+std::vector<std::string> HostsOfCoordinators(const CertsCommand& command, Console& console) {
+  const std::string own = "DNS:" + OwnNameOfCoordinator(command);
+  std::vector<std::string> hosts;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(command.folder, error)) {
+    const auto certificate = entry.path().extension() == ".pem" ? console.ReadFile(entry.path())
+                                                                : Result<std::string>("");
+    if (!certificate.ok()) continue;
+    const std::vector<std::string> names = NamesIn(*certificate);
+    if (std::find(names.begin(), names.end(), own) == names.end()) continue;
+    for (const std::string& name : names) {
+      if (!name.starts_with("URI:")) hosts.push_back(name.substr(name.find(':') + 1));
+    }
+  }
+  return hosts.empty() ? HostsOfCoordinator(command) : hosts;
+}
+
 // Of services whose key could serve as the coordinator's: what that means.
-std::string SharedHosts(const CertsCommand& command) {
-  const std::vector<std::string> own = HostsOfCoordinator(command);
+std::string SharedHosts(const CertsCommand& command, Console& console) {
+  const std::vector<std::string> own = HostsOfCoordinators(command, console);
   std::string text;
   for (const Service& service : ServicesOf(command)) {
     for (const std::string& host : service.hosts) {
-      if (std::find(own.begin(), own.end(), host) == own.end()) continue;
+      const bool shared = std::any_of(own.begin(), own.end(), [&](const std::string& name) {
+        return IsFor(host, name) || IsFor(name, host);
+      });
+      if (!shared) continue;
       text += "\n" + host + " is the coordinator's as well: whoever has " + service.name +
               ".key can pose as the coordinator there, but to who says --tls-server-name " +
               OwnNameOfCoordinator(command) + " (ASSENT_TLS_SERVER_NAME)\n";
@@ -262,7 +320,7 @@ Status IssueAll(const CertsCommand& command, Authority& authority, const std::ve
   return OkStatus();
 }
 
-std::string Words(const CertsCommand& command, const std::vector<Part>& parts) {
+std::string Words(const CertsCommand& command, const std::vector<Part>& parts, Console& console) {
   const std::string folder = Visible(command.folder) + "/";
   std::string text;
   if (command.is_new) {
@@ -272,14 +330,14 @@ std::string Words(const CertsCommand& command, const std::vector<Part>& parts) {
   for (const Part& part : parts) {
     text += folder + part.name + ".pem, .key    " + part.what + "; " + part.subject.uri + "\n";
   }
-  if (!command.is_new) return text + SharedHosts(command);
+  if (!command.is_new) return text + SharedHosts(command, console);
   return text + "\nEach is valid for " + std::to_string(command.days) +
          " days. To use them:\n  assentd --tls-cert " + folder + "coordinator.pem --tls-key " +
          folder + "coordinator.key --tls-client-ca " + folder + "ca.pem\n  assentctl --tls-ca " +
          folder + "ca.pem --tls-cert " + folder + "operator.pem --tls-key " + folder +
          "operator.key list\n  ASSENT_TLS_CA, ASSENT_TLS_CERT and ASSENT_TLS_KEY say the same to a "
          "service\n" +
-         SharedHosts(command);
+         SharedHosts(command, console);
 }
 
 Json Document(const CertsCommand& command, const std::vector<Part>& parts) {
@@ -313,7 +371,8 @@ Exit RunCerts(const CertsCommand& asked, Session& session) {
     authority = *std::move(loaded);
     if (command.domain.empty()) command.domain = DomainOf(*authority);
   }
-  if (const Status s = Check(command); !s.ok()) return FailOffline(s, session);
+  const std::string ca_domain = authority == nullptr ? command.domain : DomainOf(*authority);
+  if (const Status s = Check(command, ca_domain); !s.ok()) return FailOffline(s, session);
   if (command.is_new) {
     auto made = MakeAuthority(command);
     if (!made.ok()) return FailOffline(made.status(), session);
@@ -328,7 +387,7 @@ Exit RunCerts(const CertsCommand& asked, Session& session) {
     case Output::kJsonl: session.console.Out(LineJson(json)); break;
     case Output::kYaml: session.console.Out(Yaml(json)); break;
     case Output::kTable:
-    case Output::kWide: session.console.Out(Words(command, parts)); break;
+    case Output::kWide: session.console.Out(Words(command, parts, session.console)); break;
     case Output::kId:
       for (const Part& part : parts) session.console.Out(part.name + "\n");
   }
