@@ -6,7 +6,7 @@
 #include <latch>
 #include <thread>
 
-#include "tests/sdk_postgresql/store_fixture.h"
+#include "tests/sdk_postgresql/group_fixture.h"
 
 namespace assent::postgresql::test {
 namespace {
@@ -14,46 +14,6 @@ namespace {
 using Kind = Reply::Kind;
 
 Reply Nothing(Db&, const Call&) { return Reply::Done(); }
-
-// Groups begin when everything has been queued: as many operations as the first two could take, and
-// then all others together.
-class GroupTest : public StoreTest {
- protected:
-  Options Gated(std::size_t connections = limits::kMinConnectionsCount) {
-    Options options = MakeOptions();
-    options.connections = connections;
-    options.at_point = [this](std::string_view point) {
-      if (point == "group:began") all_queued_.wait();
-    };
-    return options;
-  }
-  // One call each of so many branches; the gid is "g" and the number.
-  std::vector<Call> Calls(int count, Operation operation, Protocol protocol) {
-    std::vector<Call> calls;
-    for (int i = 1; i <= count; ++i) {
-      calls.push_back(Branch{.gid = "g" + std::to_string(i),
-                             .protocol = protocol,
-                             .payload = std::to_string(i) + " -1"}
-                          .To(operation));
-    }
-    return calls;
-  }
-  std::vector<Reply> AskTogether(std::vector<Call> calls) {
-    std::vector<std::future<Reply>> futures;
-    for (Call& call : calls) {
-      auto promise = std::make_shared<std::promise<Reply>>();
-      futures.push_back(promise->get_future());
-      store().Execute(std::move(call), [promise](Reply reply) { promise->set_value(reply); });
-    }
-    all_queued_.count_down();
-    std::vector<Reply> replies;
-    for (auto& future : futures) replies.push_back(future.get());
-    return replies;
-  }
-
- private:
-  std::latch all_queued_{1};
-};
 
 TEST_F(GroupTest, ManyShareOneCommit) {
   OpenAccounts(Gated());

@@ -61,6 +61,31 @@ constexpr char kAdvance[] =
     ") WHERE gid = $1 AND branch_id = $2 AND state = $3 "
     "RETURNING 1) SELECT 1 / count(*) FROM moved";
 
+constexpr char kInsertAll[] =
+    "INSERT INTO assent_barrier(gid, branch_id, protocol, action, state, kind, result, reason, "
+    "second_result, coordinator_id, began_epoch, touched_ms) SELECT k.gid, k.branch_id, "
+    "k.protocol, k.action, k.state, k.kind, k.result, k.reason, ''::bytea, k.coordinator_id, "
+    "k.began_epoch, coalesce($11::bigint, " ASSENT_NOW
+    ") FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::smallint[], "
+    "$6::smallint[], $7::bytea[], $8::text[], $9::bigint[], $10::bigint[]) AS k(gid, branch_id, "
+    "protocol, action, state, kind, result, reason, coordinator_id, began_epoch)";
+
+// Each row is found by the primary key, whatever the planner believes about the table: a conflict
+// is looked for in its index, where UPDATE … FROM unnest may be a hash join over all rows. What is
+// proposed has the state in which the row was read as an `orphan` below zero, which no row has. So
+// where there is no row any more, the one that is made in its place is not counted; nor is one that
+// is in another state. Division by zero unless all are.
+constexpr char kAdvanceAll[] =
+    "WITH moved AS (INSERT INTO assent_barrier AS b(gid, branch_id, protocol, action, state, kind, "
+    "result, reason, second_result, coordinator_id, began_epoch, touched_ms, orphan) SELECT k.gid, "
+    "k.branch_id, 0, '', k.state, 0, ''::bytea, '', k.second_result, 0, 0, "
+    "coalesce($6::bigint, " ASSENT_NOW
+    "), -k.was FROM unnest($1::text[], $2::text[], $3::smallint[], $4::smallint[], "
+    "$5::bytea[]) AS k(gid, branch_id, was, state, second_result) ON CONFLICT (gid, branch_id) DO "
+    "UPDATE SET state = excluded.state, second_result = excluded.second_result, touched_ms = "
+    "excluded.touched_ms WHERE b.state = -excluded.orphan RETURNING b.orphan) SELECT 1 / (count(*) "
+    "= cardinality($1::text[]))::int FROM moved WHERE orphan >= 0";
+
 #define ASSENT_IS_OLD "touched_ms <= coalesce($4::bigint, " ASSENT_NOW ") - $5::bigint"
 constexpr char kForget[] =
     "DELETE FROM assent_barrier WHERE gid = $1 AND branch_id = $2 AND state = $3 "
@@ -78,7 +103,52 @@ Params KeysOf(const std::vector<BranchKey>& branches) {
     gids.push_back(branch.gid);
     ids.push_back(branch.branch_id);
   }
-  return {Param::Words(gids), Param::Words(ids)};
+  return {Param::Texts(gids), Param::Texts(ids)};
+}
+
+// One value of each row.
+template <typename Of>
+Param TextsOf(const std::vector<RowWrite>& rows, Of of) {
+  std::vector<std::string_view> texts;
+  for (const RowWrite& row : rows) texts.push_back(of(row));
+  return Param::Texts(texts);
+}
+template <typename Of>
+Param BlobsOf(const std::vector<RowWrite>& rows, Of of) {
+  std::vector<std::string_view> blobs;
+  for (const RowWrite& row : rows) blobs.push_back(of(row));
+  return Param::Blobs(blobs);
+}
+template <typename Of>
+Param IntsOf(const std::vector<RowWrite>& rows, Of of) {
+  std::vector<std::int64_t> numbers;
+  for (const RowWrite& row : rows) numbers.push_back(static_cast<std::int64_t>(of(row)));
+  return Param::Ints(numbers);
+}
+
+std::string_view GidOf(const RowWrite& row) { return row.call->gid; }
+std::string_view BranchIdOf(const RowWrite& row) { return row.call->branch_id; }
+std::string_view ResultOf(const RowWrite& row) { return row.reply->result; }
+
+void AddInsertAll(Connection& connection, const std::vector<RowWrite>& rows, Now now_ms) {
+  using Row = const RowWrite&;
+  connection.Add(kInsertAll,
+                 {TextsOf(rows, GidOf), TextsOf(rows, BranchIdOf),
+                  IntsOf(rows, [](Row row) { return row.call->protocol; }),
+                  TextsOf(rows, [](Row row) -> std::string_view { return row.call->action; }),
+                  IntsOf(rows, [](Row row) { return row.state; }),
+                  IntsOf(rows, [](Row row) { return row.reply->kind; }), BlobsOf(rows, ResultOf),
+                  TextsOf(rows, [](Row row) -> std::string_view { return row.reply->reason; }),
+                  IntsOf(rows, [](Row row) { return row.call->coordinator_id; }),
+                  IntsOf(rows, [](Row row) { return row.call->began_epoch; }), TimeOf(now_ms)});
+}
+
+void AddAdvanceAll(Connection& connection, const std::vector<RowWrite>& rows, Now now_ms) {
+  using Row = const RowWrite&;
+  connection.Add(kAdvanceAll, {TextsOf(rows, GidOf), TextsOf(rows, BranchIdOf),
+                               IntsOf(rows, [](Row row) { return row.was; }),
+                               IntsOf(rows, [](Row row) { return row.state; }),
+                               BlobsOf(rows, ResultOf), TimeOf(now_ms)});
 }
 
 }  // namespace
@@ -122,6 +192,25 @@ void AddAdvance(Connection& connection, BranchKey branch, State was, State state
   connection.Add(kAdvance, {Param::Text(branch.gid), Param::Text(branch.branch_id),
                             Param::Int(static_cast<int>(was)), Param::Int(static_cast<int>(state)),
                             Param::Bytes(second_result), TimeOf(now_ms)});
+}
+
+void AddWrites(Connection& connection, const std::vector<RowWrite>& rows, Now now_ms) {
+  std::vector<RowWrite> fresh;
+  std::vector<RowWrite> moved;
+  for (const RowWrite& row : rows) (row.was == State::kNone ? fresh : moved).push_back(row);
+  if (fresh.size() == 1) {
+    const RowWrite& row = fresh.front();
+    AddInsert(connection, *row.call, row.state, *row.reply, now_ms);
+  } else if (!fresh.empty()) {
+    AddInsertAll(connection, fresh, now_ms);
+  }
+  if (moved.size() == 1) {
+    const RowWrite& row = moved.front();
+    AddAdvance(connection, {GidOf(row), BranchIdOf(row)}, row.was, row.state, ResultOf(row),
+               now_ms);
+  } else if (!moved.empty()) {
+    AddAdvanceAll(connection, moved, now_ms);
+  }
 }
 
 void AddForget(Connection& connection, BranchKey branch, State was, Now now_ms,

@@ -44,6 +44,15 @@ void AddInsert(Connection& connection, const Call& call, barrier::State state, c
 // Moves it on. The statement fails if it is no longer in the state in which it was read.
 void AddAdvance(Connection& connection, BranchKey branch, barrier::State was, barrier::State state,
                 std::string_view second_result, Now now_ms);
+// Both, of many branches in one statement for each, which costs the server a fraction of so many
+// statements. No branch may come twice.
+struct RowWrite {
+  const Call* call = nullptr;
+  barrier::State was = barrier::State::kNone;  // then it is a new one
+  barrier::State state = barrier::State::kNone;
+  const Reply* reply = nullptr;
+};
+void AddWrites(Connection& connection, const std::vector<RowWrite>& rows, Now now_ms);
 // Drops it, or marks it as one for a person, if it was last touched `retain_ms` ago.
 void AddForget(Connection& connection, BranchKey branch, barrier::State was, Now now_ms,
                std::int64_t retain_ms);

@@ -60,13 +60,43 @@ Param Param::Of(const Arg& arg) {
   return Null();
 }
 
-Param Param::Words(const std::vector<std::string_view>& words) {
-  std::string text = "{";
-  for (const std::string_view word : words) {
-    if (text.size() > 1) text += ',';
-    text.append("\"").append(word).append("\"");
+Param Param::Texts(const std::vector<std::string_view>& texts) {
+  std::string array = "{";
+  for (const std::string_view text : texts) {
+    if (array.size() > 1) array += ',';
+    array += '"';
+    for (const char c : text) {
+      if (c == '"' || c == '\\') array += '\\';
+      array += c;
+    }
+    array += '"';
   }
-  return Text(text + "}");
+  return Text(array + "}");
+}
+
+Param Param::Blobs(const std::vector<std::string_view>& blobs) {
+  static constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string array = "{";
+  for (const std::string_view blob : blobs) {
+    if (array.size() > 1) array += ',';
+    array += R"("\\x)";
+    for (const char c : blob) {
+      const auto byte = static_cast<unsigned char>(c);
+      array += kDigits[byte >> 4U];
+      array += kDigits[byte & 15U];
+    }
+    array += '"';
+  }
+  return Text(array + "}");
+}
+
+Param Param::Ints(const std::vector<std::int64_t>& numbers) {
+  std::string array = "{";
+  for (const std::int64_t number : numbers) {
+    if (array.size() > 1) array += ',';
+    array += std::to_string(number);
+  }
+  return Text(array + "}");
 }
 
 Connection::~Connection() = default;

@@ -46,8 +46,10 @@ struct Param {
     return {.value = std::string(bytes), .binary = true};
   }
   static Param Null() { return {.null = true}; }
-  // text[] of words without quotes and backslashes.
-  static Param Words(const std::vector<std::string_view>& words);
+  // text[], bytea[] and an array of whatever integers the statement says.
+  static Param Texts(const std::vector<std::string_view>& texts);
+  static Param Blobs(const std::vector<std::string_view>& blobs);
+  static Param Ints(const std::vector<std::int64_t>& numbers);
 
   std::string value = {};
   bool null = false;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "participant-sdk/cpp/postgresql/watch.h"
@@ -11,6 +12,19 @@ namespace assent::postgresql::internal {
 using barrier::IsDone;
 using barrier::Move;
 using barrier::State;
+
+namespace {
+
+// The executor puts a branch's second operation behind its first.
+bool AllDiffer(std::vector<BranchKey> branches) {
+  const auto parts = [](const BranchKey& one) { return std::tie(one.gid, one.branch_id); };
+  const auto before = [&](const BranchKey& a, const BranchKey& b) { return parts(a) < parts(b); };
+  const auto equal = [&](const BranchKey& a, const BranchKey& b) { return parts(a) == parts(b); };
+  std::sort(branches.begin(), branches.end(), before);
+  return std::adjacent_find(branches.begin(), branches.end(), equal) == branches.end();
+}
+
+}  // namespace
 
 Group::Group(Connection& connection, const Context& context, Watch& watch, Tasks tasks)
     : connection_(connection),
@@ -60,6 +74,7 @@ bool Group::Begin() {
   for (const TaskPtr& task : tasks_) {
     if (task->has_branch()) branches.push_back(task->branch());
   }
+  ASSENT_CHECK(AllDiffer(branches));
   connection_.Add(context_.begin());
   if (!alone_) {
     connection_.Add("SELECT set_config('lock_timeout', $1, true)",
@@ -121,15 +136,15 @@ Group::Trace Group::RunOne(std::size_t number) {
 
 Group::Trace Group::RunCall(Task& task, const barrier::Row& row) {
   barrier::Opening opening = barrier::Open(task.call, row);
-  if (opening.move == Move::kBury)
-    AddInsert(connection_, task.call, State::kTombstone, opening.reply, context_.now());
   if (opening.move != Move::kRun) {
     task.reply = std::move(opening.reply);
+    if (opening.move == Move::kBury)
+      writes_.push_back({&task.call, State::kNone, State::kTombstone, &task.reply});
     return Trace::kKept;
   }
   if (task.refusal) {
     task.reply = barrier::Normalized(Reply::Refused(*task.refusal), Role::kForward);
-    KeepRow(task.call, row, task.reply);
+    KeepRow(task, row);
     return Trace::kKept;
   }
   std::string why;
@@ -155,13 +170,11 @@ Group::Trace Group::RunHandlerOf(Task& task, const DbHandler& handler, const bar
   if (const std::optional<Trace> trace = TraceOfFailure(task, db, was_sent)) return *trace;
   if (IsDone(task.reply)) {
     task.reply.kind = Reply::Kind::kDone;
-    if (!was_sent) connection_.TakeBack();
-    KeepRow(task.call, row, task.reply);
-    if (was_sent) connection_.Add("RELEASE SAVEPOINT assent_op");
+    Release(was_sent);
   } else {
     Undo(was_sent);
-    KeepRow(task.call, row, task.reply);
   }
+  KeepRow(task, row);
   return Trace::kKept;
 }
 
@@ -181,15 +194,16 @@ std::optional<Group::Trace> Group::TraceOfFailure(Task& task, Db::Impl& db, bool
   return Trace::kSetAside;
 }
 
-void Group::KeepRow(const Call& call, const barrier::Row& row, const Reply& reply) {
-  const State state = barrier::After(call, reply);
+void Group::KeepRow(const Task& task, const barrier::Row& row) {
+  const State state = barrier::After(task.call, task.reply);
   if (state == State::kNone) return;
-  if (RoleOf(call.operation) == Role::kForward) {
-    AddInsert(connection_, call, state, reply, context_.now());
-  } else {
-    AddAdvance(connection_, {call.gid, call.branch_id}, row.state, state, reply.result,
-               context_.now());
-  }
+  ASSENT_CHECK(IsForward(task.call.operation) == (row.state == State::kNone));
+  writes_.push_back({&task.call, row.state, state, &task.reply});
+}
+
+void Group::Release(bool was_sent) {
+  if (!was_sent) return connection_.TakeBack();
+  connection_.Add("RELEASE SAVEPOINT assent_op");
 }
 
 void Group::Undo(bool was_sent) {
@@ -206,13 +220,7 @@ Group::Trace Group::RunLocal(Task& task) {
   task.status = RunWriter(*task.write, db);
   const bool was_sent = connection_.exchanges() != before;
   if (const std::optional<Trace> trace = TraceOfFailure(task, db, was_sent)) return *trace;
-  if (!task.status.ok()) {
-    Undo(was_sent);
-  } else if (was_sent) {
-    connection_.Add("RELEASE SAVEPOINT assent_op");
-  } else {
-    connection_.TakeBack();
-  }
+  task.status.ok() ? Release(was_sent) : Undo(was_sent);
   return Trace::kKept;
 }
 
@@ -239,6 +247,7 @@ void Group::RunAnswer(Task& task, const barrier::Row& row) {
 // The first `count` tasks have run, but for those that were taken out.
 void Group::Commit(std::size_t count) {
   context_.Reach("group:before-commit");
+  AddWrites(connection_, writes_, context_.now());
   connection_.Add("COMMIT");
   std::vector<Answer> answers = connection_.Exchange();
   const auto failed = std::find_if(answers.begin(), answers.end(),

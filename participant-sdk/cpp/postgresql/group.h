@@ -2,16 +2,16 @@
 
 // Several operations in one local transaction, each in a savepoint of its own: what one may not
 // keep is rolled back to its savepoint without touching its neighbours, and one COMMIT is waited
-// for by all. What needs no answer of its own (savepoints, barrier rows) travels with the next
-// statement that does.
+// for by all. What needs no answer of its own (savepoints) travels with the next statement that
+// does; the barrier's rows all travel with COMMIT.
 //
-//   [BEGIN, locks, rows]  [SAVEPOINT, UPDATE]  [row, RELEASE, SAVEPOINT, UPDATE] … [row, RELEASE,
+//   [BEGIN, locks, rows]  [SAVEPOINT, UPDATE]  [RELEASE, SAVEPOINT, UPDATE] … [RELEASE, rows,
 // COMMIT]
 //
 //   a statement fails            its operation is undone, the others go on
 //   a lock is not given in time  the same; the group is closed, and that operation runs again alone
 //   deadlock, serialisation      the transaction is undone; that one runs alone, the others again
-//   COMMIT is refused            undone; each runs alone, so that it is seen whose fault it was
+//   COMMIT is refused, or rows    undone; each runs alone, so that it is seen whose fault it was
 //   the connection is lost       before COMMIT: all run again. In it: nobody is answered
 //
 // One object for one local transaction.
@@ -51,7 +51,9 @@ class Group {
   void RunAnswer(Task& task, const barrier::Row& row);
   // After a handler: whether it has left the transaction as it should.
   std::optional<Trace> TraceOfFailure(Task& task, Db::Impl& db, bool was_sent);
-  void KeepRow(const Call& call, const barrier::Row& row, const Reply& reply);
+  // Of what the task was answered, when it has run.
+  void KeepRow(const Task& task, const barrier::Row& row);
+  void Release(bool was_sent);
   void Undo(bool was_sent);
   void Commit(std::size_t count);
   void CommitRefused(const Answer& answer, bool unknown);
@@ -71,6 +73,7 @@ class Group {
   std::vector<barrier::Row> rows_;
   std::vector<Status> damaged_;  // rows that cannot be read
   std::vector<bool> locked_;
+  std::vector<RowWrite> writes_;  // what tasks_ have left, to be written before COMMIT
   std::size_t savepoints_ = 0;
   std::chrono::steady_clock::time_point close_at_;
   Status why_;  // the transaction was lost

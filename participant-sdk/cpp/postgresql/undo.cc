@@ -167,7 +167,7 @@ std::string Undo::WhyAlso(std::int64_t oid, const std::string& shown) {
   const Answer parent = connection_.Query(
       "SELECT confrelid::regclass::text FROM pg_constraint WHERE contype = 'f' AND conrelid = "
       "$1::bigint::oid AND confrelid = ANY($2::text[]::oid[]) LIMIT 1",
-      {Param::Int(oid), Param::Words(written)});
+      {Param::Int(oid), Param::Texts(written)});
   if (parent.ok() && parent.table.rows() > 0)
     return "rows of " + shown + " still refer to a row of " + std::string(parent.table.Text(0, 0));
   return "a trigger or rule would write table " + shown + " once more";

@@ -129,7 +129,7 @@ Shapes ReadShapes(const Table& table) {
 void AddFindLinks(Connection& connection, const Shapes& shapes) {
   std::vector<std::string> numbers;
   for (const auto& [name, shape] : shapes) numbers.push_back(std::to_string(shape.oid));
-  connection.Add(kLinks, {Param::Words({numbers.begin(), numbers.end()})});
+  connection.Add(kLinks, {Param::Texts({numbers.begin(), numbers.end()})});
 }
 
 std::vector<Link> ReadLinks(const Table& table, const Shapes& shapes) {
