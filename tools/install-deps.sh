@@ -12,7 +12,7 @@ packages=(
   # Build.
   cmake ninja-build g++ ccache lld pkg-config git
   # Libraries. gRPC's development package brings what its CMake package looks for (absl, c-ares, re2, OpenSSL).
-  libgrpc++-dev libgrpc-dev libabsl-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
+  libgrpc++-dev libgrpc-dev libc-ares-dev libabsl-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
   libsqlite3-dev libpq-dev libmariadb-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libjemalloc-dev libboost-dev libssl-dev libcurl4-openssl-dev prometheus-cpp-dev
   # Tests.
   libgtest-dev libgmock-dev libbenchmark-dev python3 python3-grpcio python3-protobuf python3-yaml python3-hypothesis python3-jsonschema curl sqlite3 postgresql pgbouncer strace procps spin openssl
@@ -27,6 +27,8 @@ packages=(
   python3-psycopg python3-psycopg2 python3-pymysql mariadb-server-core mariadb-client-core python3-pip python3-setuptools python3-wheel
   # A participant over HTTP in Flask; Apache before one, for HTTP/2 (without the service).
   python3-flask apache2-bin
+  # A server of the DNS (without the service).
+  dnsmasq-base
   # The console is looked at in a browser without a screen.
   chromium chromium-driver python3-selenium fonts-dejavu-core
 )

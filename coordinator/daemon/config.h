@@ -48,7 +48,9 @@ struct Config {
   std::vector<std::string> unary;
   std::int64_t unary_max_in_flight = 256;
   std::string unary_secrets_file;  // empty: nothing is signed
-  std::string webhook_url;         // empty: nobody is told
+  std::string dns_servers;         // empty: those of the system
+  bool discover_loopback = false;
+  std::string webhook_url;  // empty: nobody is told
   std::string webhook_secret_file;
   std::string trace_endpoint;  // empty: nothing is traced
   std::string trace_headers_file;

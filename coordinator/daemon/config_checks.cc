@@ -10,11 +10,11 @@
 #include <assent/limits.h>
 
 #include "coordinator/core/spec.h"
+#include "coordinator/discovery/name.h"
 #include "coordinator/log/postgresql/connection.h"
 #include "coordinator/post/target.h"
 #include "coordinator/security/jwt.h"
-#include "coordinator/transport/grpc_caller.h"
-#include "coordinator/transport/http/http_caller.h"
+#include "coordinator/transport/endpoint.h"
 
 namespace assent::daemon {
 
@@ -237,48 +237,68 @@ Status CheckJwt(const Config& c) {
 namespace {
 
 // The URL is not repeated: it may have a password in it.
-Status CheckUnaryUrl(const std::string& name, std::string_view url, const Config& c) {
-  Status named = core::CheckServiceName(name, "unary");
-  if (!named.ok()) return named;
+Result<bool> IsSecureUrl(const std::string& name, std::string_view url) {
   const auto target = post::ParseUrl(url);
-  if (!target.ok()) {
-    return InvalidArgument("unary of " + name +
-                           " is no such address: " + target.status().message());
+  if (target.ok()) return target->secure;
+  return InvalidArgument("unary of " + name + " is no such address: " + target.status().message());
+}
+
+Result<bool> IsSecureName(const std::string& entry, std::string_view address) {
+  const auto name = discovery::ParseName(address);
+  if (name.ok()) return name->secure();
+  return InvalidArgument("unary is " + Quoted(entry) + ": " + name.status().message());
+}
+
+// Whether it is dialled over TLS.
+Result<bool> IsSecureUnary(const std::string& entry) {
+  const std::size_t equals = entry.find('=');
+  if (equals != std::string::npos) {
+    const std::string_view address = std::string_view(entry).substr(equals + 1);
+    if (transport::IsHttp(address)) return IsSecureUrl(entry.substr(0, equals), address);
+    if (discovery::IsName(address)) return IsSecureName(entry, address);
+    const bool tls = address.rfind(transport::kTlsScheme, 0) == 0;
+    if (IsHostAndPort(address.substr(tls ? transport::kTlsScheme.size() : 0))) return tls;
   }
-  if (!target->secure || !c.tls_participant_ca.empty()) return OkStatus();
-  return InvalidArgument("unary of " + name +
-                         " is an https:// address: that takes --tls-participant-ca, the file of "
-                         "the CA that signs the participant's certificate");
+  const bool as_in_a_file = entry.find_first_of("[\"") == 0;
+  return InvalidArgument("unary is " + Quoted(entry) +
+                         ": it takes NAME=HOST:PORT, with a port from 1 to 65535" +
+                         (as_in_a_file ? "; brackets and quotes stand in files alone, elsewhere "
+                                         "commas between several"
+                                       : ""));
 }
 
 }  // namespace
 
 Status CheckUnary(const Config& c) {
   for (const std::string& entry : c.unary) {
-    const std::size_t equals = entry.find('=');
-    std::string_view address = std::string_view(entry).substr(std::min(entry.size(), equals + 1));
-    if (equals != std::string::npos && transport::IsHttp(address)) {
-      Status checked = CheckUnaryUrl(entry.substr(0, equals), address, c);
-      if (!checked.ok()) return checked;
-      continue;
+    const Result<bool> secure = IsSecureUnary(entry);
+    if (!secure.ok()) return secure.status();
+    const std::string name = entry.substr(0, entry.find('='));
+    if (Status named = core::CheckServiceName(name, "unary"); !named.ok()) return named;
+    if (!*secure || !c.tls_participant_ca.empty()) continue;
+    return InvalidArgument("unary of " + name +
+                           " is dialled over TLS: that takes --tls-participant-ca, the file of the "
+                           "CA that signs the participant's certificate");
+  }
+  return OkStatus();
+}
+
+Status CheckDnsServers(const Config& c) {
+  std::string_view rest = c.dns_servers;
+  while (!rest.empty()) {
+    const std::size_t comma = rest.find(',');
+    const std::string_view one = rest.substr(0, comma);
+    const std::string host(one.substr(0, one.rfind(':')));
+    in_addr v4{};
+    in6_addr v6{};
+    const bool in_digits = inet_pton(AF_INET, host.c_str(), &v4) == 1 ||
+                           (host.size() > 2 && host.front() == '[' && host.back() == ']' &&
+                            inet_pton(AF_INET6, host.substr(1, host.size() - 2).c_str(), &v6) == 1);
+    if (!IsHostAndPort(one) || !in_digits) {
+      return InvalidArgument("dns-servers has " + Quoted(one) +
+                             ": it takes HOST:PORT in digits, with commas between several");
     }
-    const bool tls = address.rfind(transport::kTlsScheme, 0) == 0;
-    if (tls) address.remove_prefix(transport::kTlsScheme.size());
-    if (equals == std::string::npos || !IsHostAndPort(address)) {
-      const bool as_in_a_file = entry.find_first_of("[\"") == 0;
-      return InvalidArgument(
-          "unary is " + Quoted(entry) + ": it takes NAME=HOST:PORT, with a port from 1 to 65535" +
-          (as_in_a_file ? "; brackets and quotes stand in files alone, elsewhere "
-                          "commas between several"
-                        : ""));
-    }
-    if (tls && c.tls_participant_ca.empty()) {
-      return InvalidArgument("unary is " + Quoted(entry) +
-                             ", over TLS: that takes --tls-participant-ca, the file of the CA that "
-                             "signs the participant's certificate");
-    }
-    Status named = core::CheckServiceName(entry.substr(0, equals), "unary");
-    if (!named.ok()) return named;
+    rest = comma == std::string_view::npos ? "" : rest.substr(comma + 1);
   }
   return OkStatus();
 }

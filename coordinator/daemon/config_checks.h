@@ -37,6 +37,7 @@ Status CheckTlsPeerCa(const Config& c);
 Status CheckTlsWebhookCa(const Config& c);
 Status CheckTlsTraceCa(const Config& c);
 Status CheckUnary(const Config& c);
+Status CheckDnsServers(const Config& c);
 Status CheckWebhookUrl(const Config& c);
 Status CheckTraceEndpoint(const Config& c);
 Status CheckTraceServiceName(const Config& c);

@@ -4,8 +4,8 @@
 
 #include "coordinator/daemon/config_checks.h"
 #include "coordinator/daemon/logging.h"
-#include "coordinator/transport/grpc_caller.h"
-#include "coordinator/transport/http/http_caller.h"
+#include "coordinator/discovery/name.h"
+#include "coordinator/transport/endpoint.h"
 
 namespace assent::daemon {
 namespace {
@@ -19,7 +19,8 @@ void WarnOfPlainParticipants(const Config& config) {
   std::string plain;
   for (const std::string& entry : config.unary) {
     const std::string address = entry.substr(entry.find('=') + 1);
-    const bool safe = transport::IsHttp(address)
+    const bool safe = discovery::IsName(address) ? discovery::ParseName(address)->secure()
+                      : transport::IsHttp(address)
                           ? !IsInTheClear(address)
                           : address.rfind(transport::kTlsScheme, 0) == 0 || IsLoopback(address);
     if (safe) continue;

@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include <spdlog/spdlog.h>
+
 #include "coordinator/base/pair_lines.h"
 #include "coordinator/base/read_file.h"
 #include "coordinator/core/spec.h"
+#include "coordinator/daemon/config_checks.h"
 #include "coordinator/daemon/version.h"
 #include "coordinator/transport/grpc_caller.h"
 #include "coordinator/transport/http/http_caller.h"
@@ -14,21 +17,19 @@
 namespace assent::daemon {
 namespace {
 
-std::map<std::string, std::vector<std::string>> ServicesOf(const Config& config, bool http) {
-  std::map<std::string, std::vector<std::string>> services;
-  for (auto& [name, addresses] : config.UnaryServices()) {
-    for (const std::string& address : addresses) {
-      if (transport::IsHttp(address) == http) services[name].push_back(address);
-    }
-  }
-  return services;
+bool IsOverHttp(const std::string& address) {
+  return discovery::IsName(address) ? discovery::ParseName(address)->http()
+                                    : transport::IsHttp(address);
 }
 
-transport::UnaryDialerOptions OptionsOf(const Config& config, bool http) {
-  transport::UnaryDialerOptions options;
-  options.services = ServicesOf(config, http);
-  options.max_in_flight_per_target_count = config.unary_max_in_flight;
-  return options;
+// How many addresses each service has over HTTP.
+std::map<std::string, std::size_t> HttpServices(const Config& config) {
+  std::map<std::string, std::size_t> services;
+  for (const auto& [name, addresses] : config.UnaryServices()) {
+    const auto count = std::count_if(addresses.begin(), addresses.end(), IsOverHttp);
+    if (count > 0) services[name] = static_cast<std::size_t>(count);
+  }
+  return services;
 }
 
 }  // namespace
@@ -62,8 +63,8 @@ Result<UnarySecrets> ReadUnarySecrets(const Config& config) {
     return wrong("it has more than " + std::to_string(kMaxUnarySecretsFileBytes) + " bytes");
   auto secrets = ParseUnarySecrets(*text);
   if (!secrets.ok()) return wrong(secrets.status().message());
-  const auto services = ServicesOf(config, /*http=*/true);
-  for (const auto& [name, addresses] : services) {
+  const auto services = HttpServices(config);
+  for (const auto& [name, count] : services) {
     if (!secrets->contains(name))
       return wrong("there is no secret of " + name + ", which --unary has an http:// address of");
   }
@@ -75,37 +76,96 @@ Result<UnarySecrets> ReadUnarySecrets(const Config& config) {
 }
 
 std::size_t CountHttpParticipants(const Config& config) {
-  std::size_t count = 0;
-  for (const auto& [name, addresses] : ServicesOf(config, /*http=*/true)) count += addresses.size();
-  return count;
+  std::size_t all = 0;
+  for (const auto& [name, count] : HttpServices(config)) all += count;
+  return all;
 }
 
 struct Participants::Dialled {
-  Dialled(std::unique_ptr<transport::Caller> by, transport::UnaryDialerOptions options,
-          transport::Switchboard& board)
-      : caller(std::move(by)), dialer(std::move(options), *caller, board) {}
+  Dialled(std::unique_ptr<transport::Caller> by, transport::Switchboard& board,
+          transport::UnaryDialerOptions options)
+      : caller(std::move(by)), dialer(*caller, board, std::move(options)) {}
   std::unique_ptr<transport::Caller> caller;
   transport::UnaryDialer dialer;
 };
 
 Participants::Participants(const Config& config, const Certificates& certificates,
-                           UnarySecrets secrets, transport::Switchboard& board) {
+                           UnarySecrets secrets, transport::Switchboard& board)
+    : board_(board),
+      directory_(config.UnaryServices(), {config.discover_loopback}),
+      names_(directory_.names_of()) {
+  transport::UnaryDialerOptions options;
+  options.max_in_flight_per_target_count = static_cast<std::size_t>(config.unary_max_in_flight);
+  options.on_unreachable = [this](const std::string& service) { Doubt(service); };
   grpc_ = std::make_unique<Dialled>(
-      std::make_unique<transport::GrpcCaller>(certificates.OfParticipants()),
-      OptionsOf(config, /*http=*/false), board);
-  if (CountHttpParticipants(config) == 0) return;
-  transport::HttpCallerOptions options;
-  options.dialling = certificates.OfHttpParticipants();
-  options.secrets = std::move(secrets);
-  options.agent = std::string("assentd/") + kVersion;
-  http_ = std::make_unique<Dialled>(std::make_unique<transport::HttpCaller>(std::move(options)),
-                                    OptionsOf(config, /*http=*/true), board);
+      std::make_unique<transport::GrpcCaller>(certificates.OfParticipants()), board, options);
+  if (CountHttpParticipants(config) != 0) {
+    transport::HttpCallerOptions http;
+    http.dialling = certificates.OfHttpParticipants();
+    http.secrets = std::move(secrets);
+    http.agent = std::string("assentd/") + kVersion;
+    http_ = std::make_unique<Dialled>(std::make_unique<transport::HttpCaller>(std::move(http)),
+                                      board, options);
+  }
+  {
+    const MutexLock lock(mutex_);
+    for (const auto& [service, addresses] : config.UnaryServices()) Redial(service);
+  }
+  Ask(config);
 }
-Participants::~Participants() = default;
+
+void Participants::Ask(const Config& config) {
+  std::vector<discovery::Name> names;
+  {
+    const MutexLock lock(mutex_);
+    names = directory_.names();
+  }
+  if (names.empty()) return;
+  auto resolver = discovery::dns::Resolver::Open(
+      {config.dns_servers}, names,
+      [this](std::size_t name, const Result<std::vector<discovery::Place>>& found) {
+        Take(name, found);
+      });
+  if (resolver.ok()) {
+    resolver_ = std::move(resolver).value();
+    return;
+  }
+  for (std::size_t name = 0; name < names.size(); ++name) Take(name, resolver.status());
+}
+
+Participants::~Participants() {
+  if (resolver_ != nullptr) resolver_->Stop();
+}
 
 void Participants::Open(std::uint32_t coordinator_id) {
   grpc_->dialer.Open(coordinator_id);
   if (http_ != nullptr) http_->dialer.Open(coordinator_id);
+  if (resolver_ != nullptr) resolver_->Start();
+}
+
+void Participants::Take(std::size_t name, const Result<std::vector<discovery::Place>>& found) {
+  const MutexLock lock(mutex_);
+  const discovery::Directory::News news = directory_.Take(name, found);
+  const std::string& text = directory_.names()[name].text;
+  if (!news.words.empty() && news.is_trouble)
+    spdlog::warn("event=name_not_found name={} why={}", text, Quoted(news.words));
+  else if (!news.words.empty())
+    spdlog::info("event=name_found name={} what={}", text, Quoted(news.words));
+  if (!news.changed) return;
+  for (const std::string& service : directory_.ServicesOf(name)) Redial(service);
+}
+
+void Participants::Redial(const std::string& service) {
+  const std::string trouble = directory_.Trouble(service);
+  if (!trouble.empty()) board_.Declare(service, trouble);
+  grpc_->dialer.Set(service, directory_.Endpoints(service, /*http=*/false));
+  if (http_ != nullptr) http_->dialer.Set(service, directory_.Endpoints(service, /*http=*/true));
+}
+
+void Participants::Doubt(const std::string& service) {
+  const auto names = names_.find(service);
+  if (resolver_ == nullptr || names == names_.end()) return;
+  for (const std::size_t name : names->second) resolver_->LookAgain(name);
 }
 
 }  // namespace assent::daemon

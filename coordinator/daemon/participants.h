@@ -1,7 +1,7 @@
 #pragma once
 
 // Participants that are dialled, by the settings: each address by the library that its scheme is
-// for.
+// for, and names by who is asked for them (coordinator/discovery).
 
 #include <cstddef>
 #include <cstdint>
@@ -9,11 +9,15 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <assent/status.h>
+#include <assent/thread_safety.h>
 
 #include "coordinator/daemon/certificates.h"
 #include "coordinator/daemon/config.h"
+#include "coordinator/discovery/directory.h"
+#include "coordinator/discovery/dns/resolver.h"
 #include "coordinator/transport/switchboard.h"
 
 namespace assent::daemon {
@@ -32,7 +36,7 @@ Result<UnarySecrets> ParseUnarySecrets(std::string_view text);
 // no other.
 Result<UnarySecrets> ReadUnarySecrets(const Config& config);
 
-// Addresses of --unary that are URLs.
+// Addresses of --unary that are URLs, or names of such.
 std::size_t CountHttpParticipants(const Config& config);
 
 // All that dials. It goes before the board, and nobody may send on that any more.
@@ -46,7 +50,22 @@ class Participants {
 
  private:
   struct Dialled;
-  std::unique_ptr<Dialled> grpc_;
+
+  // Of those who know, for each name.
+  void Ask(const Config& config);
+  void Take(std::size_t name, const Result<std::vector<discovery::Place>>& found)
+      ASSENT_EXCLUDES(mutex_);
+  // It is dialled where it is known to be.
+  void Redial(const std::string& service) ASSENT_REQUIRES(mutex_);
+  // One of them is not where it is said to be.
+  void Doubt(const std::string& service);
+
+  transport::Switchboard& board_;
+  Mutex mutex_;
+  discovery::Directory directory_ ASSENT_GUARDED_BY(mutex_);
+  const discovery::Directory::Numbers names_;
+  std::unique_ptr<discovery::dns::Resolver> resolver_;  // nullptr: there is no name
+  std::unique_ptr<Dialled> grpc_;                       // ask the resolver to look again
   std::unique_ptr<Dialled> http_;
 };
 

@@ -103,14 +103,21 @@ constexpr Setting kSettings[] = {
        CheckStoreFailover),
     Of("unary", &Config::unary,
        "NAME=HOST:PORT of a participant that is dialled, NAME=tls:HOST:PORT over TLS, "
-       "NAME=http://HOST:PORT/PATH or https:// of one that serves HTTP; repeat it for more "
-       "services or more instances",
+       "NAME=http://HOST:PORT/PATH or https:// of one that serves HTTP; each of these behind dns: "
+       "for all addresses that HOST has, at any time; repeat it for more services or more "
+       "instances",
        CheckUnary),
     Number("unary-max-in-flight", &Config::unary_max_in_flight, 1, 65'536,
            "Calls under way to one dialled address"),
     FileOf("unary-secrets-file", &Config::unary_secrets_file,
            "File with the secrets, of 16 to 4096 bytes, with which calls to http:// and https:// "
            "participants are signed, as NAME: SECRET on each line; none: they are not signed"),
+    Of("dns-servers", &Config::dns_servers,
+       "HOST:PORT, in digits, of the servers that are asked for dns: names, with commas between "
+       "several; none: those of the system",
+       CheckDnsServers),
+    Of("discover-loopback", &Config::discover_loopback,
+       "What a dns: name leads to may be this machine itself"),
     Of("webhook-url", &Config::webhook_url,
        "http://HOST:PORT/PATH, or https://, that is told of transactions that begin to need a "
        "person, or end MIXED or HAZARD; none: nobody is",

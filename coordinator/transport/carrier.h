@@ -15,6 +15,7 @@
 #include <assent/status.h>
 
 #include "assent/v1/participant.pb.h"
+#include "coordinator/transport/endpoint.h"
 #include "coordinator/transport/transport.h"
 
 namespace assent::transport {
@@ -92,13 +93,17 @@ class CallSink {
   virtual void OnEnded(std::vector<CallEnd> ended) = 0;
 };
 
-// Calls to addresses, which are numbered from 0.
+// Calls to endpoints, which whoever calls numbers. No number is used twice.
 class Caller {
  public:
   virtual ~Caller() = default;
-  // Connects, stays connected, and tells `sink` how it stands with each. Once.
-  virtual void Start(std::vector<std::string> addresses, std::uint32_t coordinator_id,
-                     CallSink& sink) = 0;
+  // Once, before all else.
+  virtual void Start(std::uint32_t coordinator_id, CallSink& sink) = 0;
+  // Connects, stays connected, and tells the sink how it stands with it. Any thread, which the sink
+  // is not called by. Not after Stop.
+  virtual void Add(std::size_t target, const Endpoint& endpoint) = 0;
+  // Lets go of one that nothing is under way to. Any thread. The sink may hear of it once more.
+  virtual void Remove(std::size_t target) = 0;
   // False: there is no connection at this moment. Nothing was handed on, the command is untouched,
   // and the sink will hear how it stands then, even if that is nothing new. True: it may arrive,
   // and the sink will hear of the end, within its timeout and a little.

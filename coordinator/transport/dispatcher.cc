@@ -153,6 +153,12 @@ void Dispatcher::Fill(Instance& instance, Effects& effects) {
   }
 }
 
+void Dispatcher::Settle(Instance& instance, Effects& effects) {
+  if (!instance.retired || !instance.out.empty()) return Fill(instance, effects);
+  effects.gone.push_back(instance.id);
+  Detach(instance.id, effects);
+}
+
 // The lane's oldest command was `old_head` (0: none), and may be another now.
 void Dispatcher::SetHead(Lane& lane, std::uint64_t old_head) {
   const std::uint64_t head = lane.queue.empty() ? 0 : lane.queue.front().id;
@@ -226,7 +232,7 @@ void Dispatcher::Return(InstanceId id, Outgoing outgoing, core::MonoTime now, Ef
                               : newer ? NotSent(at->command, "another attempt took its place")
                                       : Absent(&service, at->command));
     Erase(at);
-    return Fill(instance, effects);
+    return Settle(instance, effects);
   }
   at->command = std::move(outgoing.command);
   waiting_.insert(&*at);
@@ -240,6 +246,7 @@ void Dispatcher::Return(InstanceId id, Outgoing outgoing, core::MonoTime now, Ef
   back.splice(back.end(), instance.out, at);
   Refresh(limits_, instance);
   Place(back, at, /*front=*/true, effects);
+  if (instance.retired) Settle(instance, effects);
 }
 
 // ---- Settled ------------------------------------------------------------------------------------
@@ -283,7 +290,7 @@ void Dispatcher::OnReplies(InstanceId id, std::vector<SessionReply> replies, Eff
     Count(*found->second, out.result);
     Erase(found->second);
   }
-  Fill(*from->second, effects);
+  Settle(*from->second, effects);
 }
 
 // Whatever was said of it, by whomever: only a reply about the command is evidence (OnReplies), and
@@ -300,7 +307,7 @@ void Dispatcher::End(InstanceId id, std::uint64_t command_id, const std::string&
                                        std::string(CutReason(why))));
   effects.replies.back().retry_after = retry_after;
   Erase(found->second);
-  Fill(instance, effects);
+  Settle(instance, effects);
 }
 
 bool Dispatcher::Expire(core::MonoTime now, std::size_t max_count, Effects& effects) {

@@ -88,6 +88,11 @@ class Dispatcher {
     std::vector<Reply> replies;
     std::vector<InstanceId> touched;    // there is something to take
     std::vector<std::string> appeared;  // services: what could not be sent can be
+    std::vector<InstanceId> gone;       // were retired, and nothing is out on them any more
+  };
+  struct ReachChange {
+    Reach before = Reach::kReady;
+    Visitor who;
   };
   struct Outgoing {
     std::uint64_t command_id = 0;
@@ -105,12 +110,17 @@ class Dispatcher {
   // kResourceExhausted).
   Status Attach(InstanceId id, const SessionHello& hello, const std::string& address,
                 core::WallTime now, Effects& effects);
+  // A service that is dialled, though nobody knows yet where. `why`: for people.
+  void Declare(const std::string& service, const std::string& why);
   // A target of a service that is dialled. It is connecting.
   void AddDialled(InstanceId id, const std::string& service, const std::string& address,
-                  std::size_t max_in_flight);
-  // `why`: for people, why it is down. The state before, if that was another.
-  std::optional<Reach> SetReach(InstanceId id, Reach reach, const std::string& why,
-                                core::WallTime now, Effects& effects);
+                  std::size_t max_in_flight, Effects& effects);
+  // `why`: for people, why it is down. What has changed, if anything has.
+  std::optional<ReachChange> SetReach(InstanceId id, Reach reach, const std::string& why,
+                                      core::WallTime now, Effects& effects);
+  // A target is named no more: no new commands, and it goes when what is out has ended. How it
+  // stood, if it was there.
+  std::optional<ReachChange> Retire(InstanceId id, Effects& effects);
   // Said goodbye: no new commands; what is out may still be answered.
   void Drain(InstanceId id, Effects& effects);
   // Gone: what is out is unknown; what was not taken goes to another instance, or was not sent.
@@ -192,6 +202,8 @@ class Dispatcher {
   void Assign(Instance& instance, Entries& from, Entries::iterator at, Effects& effects);
   // Takes from the lanes what this instance has room for.
   void Fill(Instance& instance, Effects& effects);
+  // Something of it has ended: there is room for more, or it was the last.
+  void Settle(Instance& instance, Effects& effects);
   static void SetHead(Lane& lane, std::uint64_t old_head);
   void SetDue(Entry& entry, core::MonoTime expires_at);
   void NotDue(Entry& entry);
@@ -210,6 +222,7 @@ class Dispatcher {
   ServiceFigures& FiguresOf(const std::string& service);
   Variant& VariantOf(Service& service, std::vector<std::pair<std::string, core::Protocol>> actions);
   void RemoveVariant(Variant& variant);
+  static Visitor VisitorOf(const Instance& instance);
   Instance& Add(InstanceId id, Service& service, Variant& variant, std::size_t max_in_flight);
   static void Refresh(const DispatcherLimits& limits, Instance& instance);
   // It can be waited for from now on.

@@ -50,9 +50,12 @@ Status Dispatcher::Attach(InstanceId id, const SessionHello& hello, const std::s
 Status Dispatcher::CheckRoom(const SessionHello& hello, const Service* service) const {
   if (service != nullptr && service->dialled) {
     return FailedPrecondition(
-        "service " + hello.service + " is dialled: this coordinator's configuration has " +
-        service->instances.begin()->second->address +
-        " for it, and it takes no sessions. Take it out of `unary` there, or do not dial in");
+        "service " + hello.service + " is dialled" +
+        (service->instances.empty()
+             ? std::string(": this coordinator's configuration")
+             : ": this coordinator's configuration has " +
+                   service->instances.begin()->second->address + " for it,") +
+        " and it takes no sessions. Take it out of `unary` there, or do not dial in");
   }
   if (sessions_ >= limits_.max_sessions_count) {
     return ResourceExhausted("this coordinator has " + std::to_string(sessions_) +
@@ -118,8 +121,16 @@ Dispatcher::Instance& Dispatcher::Add(InstanceId id, Service& service, Variant& 
   return instance;
 }
 
+void Dispatcher::Declare(const std::string& name, const std::string& why) {
+  Service& service = services_[name];
+  service.name = name;
+  service.figures = &FiguresOf(name);
+  service.dialled = service.declared = true;
+  if (service.waitable == 0) service.why_down = why;
+}
+
 void Dispatcher::AddDialled(InstanceId id, const std::string& name, const std::string& address,
-                            std::size_t max_in_flight) {
+                            std::size_t max_in_flight, Effects& effects) {
   Service& service = services_[name];
   service.name = name;
   service.figures = &FiguresOf(name);
@@ -130,8 +141,7 @@ void Dispatcher::AddDialled(InstanceId id, const std::string& name, const std::s
   instance.session = false;
   instance.reach = Reach::kConnecting;
   instance.name = instance.address = address;
-  ++service.waitable;
-  ++instance.variant->waitable;
+  Gain(instance, effects);
 }
 
 // It is in the list where it belongs.
@@ -161,9 +171,17 @@ void Dispatcher::Gain(Instance& instance, Effects& effects) {
   if (appeared) effects.appeared.push_back(service.name);
 }
 
-std::optional<Reach> Dispatcher::SetReach(InstanceId id, Reach reach, const std::string& why,
-                                          core::WallTime now, Effects& effects) {
-  Instance& instance = *instances_.at(id);
+Visitor Dispatcher::VisitorOf(const Instance& instance) {
+  return {instance.service->name, instance.name, instance.address, instance.agent,
+          !instance.session};
+}
+
+std::optional<Dispatcher::ReachChange> Dispatcher::SetReach(InstanceId id, Reach reach,
+                                                            const std::string& why,
+                                                            core::WallTime now, Effects& effects) {
+  const auto found = instances_.find(id);
+  if (found == instances_.end() || found->second->retired) return {};
+  Instance& instance = *found->second;
   if (reach == Reach::kDown) instance.service->why_down = why;
   // Down until it is reached: another try is no better news.
   if (instance.reach == Reach::kDown && reach == Reach::kConnecting) return {};
@@ -172,14 +190,14 @@ std::optional<Reach> Dispatcher::SetReach(InstanceId id, Reach reach, const std:
   if (reach != Reach::kReady) {
     instance.connected_at = core::WallTime{};
     Withdraw(instance, reach == Reach::kDown, effects);
-    return before;
+    return ReachChange{before, VisitorOf(instance)};
   }
   instance.connected_at = now;
   instance.service->why_down.clear();
   if (before == Reach::kDown) Gain(instance, effects);
   Refresh(limits_, instance);
   Fill(instance, effects);
-  return before;
+  return ReachChange{before, VisitorOf(instance)};
 }
 
 // ---- Going --------------------------------------------------------------------------------------
@@ -224,6 +242,18 @@ void Dispatcher::Drain(InstanceId id, Effects& effects) {
   Withdraw(*found->second, /*lost=*/true, effects);
 }
 
+std::optional<Dispatcher::ReachChange> Dispatcher::Retire(InstanceId id, Effects& effects) {
+  const auto found = instances_.find(id);
+  if (found == instances_.end() || found->second->retired) return {};
+  Instance& instance = *found->second;
+  const ReachChange change{instance.reach, VisitorOf(instance)};
+  const bool waited_for = instance.waitable();
+  instance.draining = instance.retired = true;
+  if (waited_for) Withdraw(instance, /*lost=*/true, effects);
+  if (instance.out.empty()) Settle(instance, effects);
+  return change;
+}
+
 void Dispatcher::Detach(InstanceId id, Effects& effects) {
   const auto found = instances_.find(id);
   if (found == instances_.end()) return;
@@ -245,7 +275,7 @@ void Dispatcher::Detach(InstanceId id, Effects& effects) {
   if (instance.session) --sessions_;
   instances_.erase(found);
   if (--variant.instances == 0) RemoveVariant(variant);
-  if (service.instances.empty()) services_.erase(services_.find(service.name));
+  if (service.instances.empty() && !service.declared) services_.erase(services_.find(service.name));
 }
 
 void Dispatcher::RemoveVariant(Variant& variant) {

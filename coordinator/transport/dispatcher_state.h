@@ -62,6 +62,7 @@ struct Dispatcher::Instance {
   std::size_t max_in_flight = 0;
   bool session = true;
   bool draining = false;
+  bool retired = false;  // and goes with the last that is out
   bool gone = false;
   Reach reach = Reach::kReady;
   Entries outbox;
@@ -88,7 +89,8 @@ struct Dispatcher::Service {
 
   std::string name;
   bool dialled = false;
-  std::string why_down;  // in words: why its targets cannot be reached
+  bool declared = false;  // is there without instances too
+  std::string why_down;   // in words: why its targets cannot be reached
   ServiceFigures* figures = nullptr;
   std::size_t waitable = 0;
   std::size_t queued = 0;

@@ -3,10 +3,15 @@
 #include <atomic>
 #include <cctype>
 #include <chrono>
+#include <memory>
+#include <string>
 #include <thread>
 #include <unordered_set>
 #include <utility>
+#include <vector>
 
+#include <absl/container/flat_hash_map.h>
+#include <grpcpp/alarm.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
@@ -69,7 +74,7 @@ struct GrpcCaller::Impl {
   };
   // The end of a wait for the channel's next state. gRPC makes progress on a lost connection only
   // while somebody waits for it (otherwise every 5 s), so there is always one.
-  struct Target final : Event {
+  struct Target final : Event, std::enable_shared_from_this<Target> {
     Target(std::size_t n, std::string a, const std::shared_ptr<grpc::Channel>& c)
         : number(n), address(std::move(a)), channel(c), stub(c) {}
     void Happen(Impl& impl) override { impl.Watch(*this); }
@@ -77,7 +82,11 @@ struct GrpcCaller::Impl {
     const std::string address;
     const std::shared_ptr<grpc::Channel> channel;
     grpc::GenericStub stub;
-    bool probing = false;  // the queue's thread's
+    grpc::Alarm begin;              // brings it to the queue's thread
+    std::atomic<bool> left{false};  // removed: nothing is told of it any more
+    // The queue's thread's:
+    std::shared_ptr<Target> watched;  // itself, while the queue will give it back
+    bool probing = false;
   };
   // A call that our own library ends at once, for its words: the channel has no connection to give
   // it.
@@ -85,10 +94,12 @@ struct GrpcCaller::Impl {
     void Happen(Impl& impl) override {
       const std::unique_ptr<Probe> self(this);
       target->probing = false;
-      if (target->channel->GetState(false) == GRPC_CHANNEL_READY || status.ok()) return;
+      if (target->left.load() || status.ok() ||
+          target->channel->GetState(false) == GRPC_CHANNEL_READY)
+        return;
       impl.sink->OnUnreachable(target->number, WhyDown(status, target->address));
     }
-    Target* target = nullptr;
+    std::shared_ptr<Target> target;
     grpc::ClientContext context;
     grpc::ByteBuffer request;
     grpc::ByteBuffer reply;
@@ -105,11 +116,33 @@ struct GrpcCaller::Impl {
     std::unique_ptr<grpc::ClientAsyncResponseReader<grpc::ByteBuffer>> reader;
   };
 
+  std::shared_ptr<grpc::Channel> ChannelTo(const Endpoint& endpoint) const {
+    grpc::ChannelArguments arguments;
+    tls::TakeNothingCompressed(arguments);
+    arguments.SetMaxReceiveMessageSize(static_cast<int>(limits::kMaxFrameBytes));
+    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+    // Who asks again, and when, is the transaction's business.
+    arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+    const bool secure = endpoint.address.rfind(kTlsScheme, 0) == 0;
+    ASSENT_CHECK(!secure || credentials != nullptr);  // the settings' check
+    if (!endpoint.name.empty() && secure)
+      arguments.SetSslTargetNameOverride(endpoint.name);
+    else if (!endpoint.name.empty())
+      arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, endpoint.name);
+    return grpc::CreateCustomChannel(
+        secure ? endpoint.address.substr(kTlsScheme.size()) : endpoint.address,
+        secure ? credentials : grpc::InsecureChannelCredentials(), arguments);
+  }
+
   void Watch(Target& target) {
     grpc_connectivity_state state = GRPC_CHANNEL_SHUTDOWN;
     {
       const MutexLock lock(mutex);  // the queue is open for as long
-      if (closing) return;
+      if (closing || target.left.load()) {
+        const std::shared_ptr<Target> last = std::exchange(target.watched, nullptr);
+        return;
+      }
       state = target.channel->GetState(/*try_to_connect=*/true);
       target.channel->NotifyOnStateChange(state, std::chrono::system_clock::now() + kWatchSlice,
                                           &queue, static_cast<Event*>(&target));
@@ -127,7 +160,7 @@ struct GrpcCaller::Impl {
   void AskWhyDown(Target& target) ASSENT_REQUIRES(mutex) {
     if (std::exchange(target.probing, true)) return;
     auto* probe = new Probe;
-    probe->target = &target;
+    probe->target = target.shared_from_this();
     probe->context.set_deadline(std::chrono::system_clock::now() + kProbeTimeout);
     const grpc::Slice nothing;
     probe->request = grpc::ByteBuffer(&nothing, 1);
@@ -136,8 +169,33 @@ struct GrpcCaller::Impl {
     probe->reader->Finish(&probe->reply, &probe->status, static_cast<Event*>(probe));
   }
 
-  bool Call(std::size_t number, std::uint64_t id, Command& command) {
-    Target& target = *targets[number];
+  void Add(std::size_t number, const Endpoint& endpoint) ASSENT_EXCLUDES(mutex) {
+    auto target = std::make_shared<Target>(number, endpoint.address, ChannelTo(endpoint));
+    target->watched = target;
+    const MutexLock lock(mutex);
+    ASSENT_CHECK(targets.emplace(number, target).second);
+    target->begin.Set(&queue, std::chrono::system_clock::now(), static_cast<Event*>(target.get()));
+  }
+
+  void Remove(std::size_t number) ASSENT_EXCLUDES(mutex) {
+    std::shared_ptr<Target> target;  // goes without the lock
+    const MutexLock lock(mutex);
+    const auto found = targets.find(number);
+    target = std::move(found->second);
+    targets.erase(found);
+    target->left.store(true);
+  }
+
+  std::shared_ptr<Target> Find(std::size_t number) ASSENT_EXCLUDES(mutex) {
+    const MutexLock lock(mutex);
+    const auto found = targets.find(number);
+    return found == targets.end() ? nullptr : found->second;
+  }
+
+  bool Call(std::size_t number, std::uint64_t id, Command& command) ASSENT_EXCLUDES(mutex) {
+    const std::shared_ptr<Target> there = Find(number);
+    if (there == nullptr) return false;
+    Target& target = *there;
     if (target.channel->GetState(/*try_to_connect=*/false) != GRPC_CHANNEL_READY) return false;
     auto call = std::make_unique<UnderWay>();
     call->target = number;
@@ -184,7 +242,6 @@ struct GrpcCaller::Impl {
 
   void EmptyQueue() {
     base::NameThisThread("assent-unary");
-    for (auto& target : targets) Watch(*target);
     void* tag = nullptr;
     bool ok = false;
     while (queue.Next(&tag, &ok)) {
@@ -213,11 +270,11 @@ struct GrpcCaller::Impl {
   std::shared_ptr<grpc::ChannelCredentials> credentials;
   std::uint32_t coordinator_id = 0;
   CallSink* sink = nullptr;
-  std::vector<std::unique_ptr<Target>> targets;  // fixed once it has started
-  std::vector<UnderWay*> ended;                  // the queue's thread's
+  std::vector<UnderWay*> ended;  // the queue's thread's
 
   Mutex mutex;
   CondVar idle;
+  absl::flat_hash_map<std::size_t, std::shared_ptr<Target>> targets ASSENT_GUARDED_BY(mutex);
   std::unordered_set<UnderWay*> calls ASSENT_GUARDED_BY(mutex);
   bool closing ASSENT_GUARDED_BY(mutex) = false;
   grpc::CompletionQueue queue;
@@ -230,28 +287,14 @@ GrpcCaller::GrpcCaller(std::shared_ptr<grpc::ChannelCredentials> credentials)
 }
 GrpcCaller::~GrpcCaller() { Stop(); }
 
-void GrpcCaller::Start(std::vector<std::string> addresses, std::uint32_t coordinator_id,
-                       CallSink& sink) {
+void GrpcCaller::Start(std::uint32_t coordinator_id, CallSink& sink) {
   impl_->coordinator_id = coordinator_id;
   impl_->sink = &sink;
-  for (std::string& address : addresses) {
-    grpc::ChannelArguments arguments;
-    tls::TakeNothingCompressed(arguments);
-    arguments.SetMaxReceiveMessageSize(static_cast<int>(limits::kMaxFrameBytes));
-    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
-    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-    // Who asks again, and when, is the transaction's business.
-    arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-    const bool secure = address.rfind(kTlsScheme, 0) == 0;
-    ASSENT_CHECK(!secure || impl_->credentials != nullptr);  // the settings' check
-    auto channel = grpc::CreateCustomChannel(
-        secure ? address.substr(kTlsScheme.size()) : address,
-        secure ? impl_->credentials : grpc::InsecureChannelCredentials(), arguments);
-    impl_->targets.push_back(
-        std::make_unique<Impl::Target>(impl_->targets.size(), std::move(address), channel));
-  }
   impl_->thread = std::thread([impl = impl_.get()] { impl->EmptyQueue(); });
 }
+
+void GrpcCaller::Add(std::size_t target, const Endpoint& endpoint) { impl_->Add(target, endpoint); }
+void GrpcCaller::Remove(std::size_t target) { impl_->Remove(target); }
 
 bool GrpcCaller::Call(std::size_t target, std::uint64_t call, Command& command) {
   return impl_->Call(target, call, command);

@@ -6,9 +6,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
-#include <string_view>
-#include <vector>
 
 #include "coordinator/transport/carrier.h"
 
@@ -18,16 +15,14 @@ class ChannelCredentials;
 
 namespace assent::transport {
 
-// "tls:HOST:PORT" is dialled over TLS.
-inline constexpr std::string_view kTlsScheme = "tls:";
-
 class GrpcCaller final : public Caller {
  public:
   // `credentials`: with which addresses that begin with "tls:" are dialled.
   explicit GrpcCaller(std::shared_ptr<grpc::ChannelCredentials> credentials = nullptr);
   ~GrpcCaller() override;
-  void Start(std::vector<std::string> addresses, std::uint32_t coordinator_id,
-             CallSink& sink) override;
+  void Start(std::uint32_t coordinator_id, CallSink& sink) override;
+  void Add(std::size_t target, const Endpoint& endpoint) override;
+  void Remove(std::size_t target) override;
   bool Call(std::size_t target, std::uint64_t call, Command& command) override;
   void Stop() override;
 

@@ -22,6 +22,7 @@ template <typename Change>
 void Switchboard::Do(const Change& change) {
   Dispatcher::Effects effects;
   std::vector<std::shared_ptr<Line>> touched;
+  std::vector<std::shared_ptr<Line>> gone;
   {
     const MutexLock lock(mutex_);
     change(dispatcher_, effects);
@@ -31,9 +32,11 @@ void Switchboard::Do(const Change& change) {
       const auto line = lines_.find(id);
       if (line != lines_.end()) touched.push_back(line->second);
     }
+    for (const InstanceId id : effects.gone) gone.push_back(lines_.extract(id).mapped());
   }
   if (!effects.replies.empty()) receiver_.OnReplies(std::move(effects.replies));
   for (const std::shared_ptr<Line>& line : touched) line->Kick();
+  for (const std::shared_ptr<Line>& line : gone) line->Gone();
 }
 
 void Switchboard::DeliverInOrder(Dispatcher::Effects& effects) {
@@ -123,24 +126,39 @@ void Switchboard::OnReplies(InstanceId id, std::vector<SessionReply> replies) {
   });
 }
 
+void Switchboard::Declare(const std::string& service, const std::string& why) {
+  const MutexLock lock(mutex_);
+  dispatcher_.Declare(service, why);
+}
+
 InstanceId Switchboard::AddDialled(const std::shared_ptr<Line>& line, const std::string& service,
                                    const std::string& address, std::size_t max_in_flight) {
-  const MutexLock lock(mutex_);
-  const InstanceId id = next_id_++;
-  dispatcher_.AddDialled(id, service, address, max_in_flight);
-  lines_.emplace(id, line);
+  InstanceId id = 0;
+  Do([&](Dispatcher& dispatcher, auto& effects) {
+    mutex_.AssertHeld();
+    id = next_id_++;
+    lines_.emplace(id, line);
+    dispatcher.AddDialled(id, service, address, max_in_flight, effects);
+  });
   return id;
 }
 
-void Switchboard::SetReach(InstanceId id, Reach reach, const Visitor& visitor,
-                           const std::string& why) {
-  std::optional<Reach> before;
+void Switchboard::SetReach(InstanceId id, Reach reach, const std::string& why) {
+  std::optional<Dispatcher::ReachChange> change;
   Do([&](Dispatcher& dispatcher, auto& effects) {
-    before = dispatcher.SetReach(id, reach, why, clock_.Wall(), effects);
+    change = dispatcher.SetReach(id, reach, why, clock_.Wall(), effects);
   });
-  if (!before || witness_ == nullptr) return;
-  if (reach == Reach::kReady) return witness_->OnCame(visitor);
-  before == Reach::kReady ? witness_->OnLeft(visitor, why) : witness_->OnUnreachable(visitor, why);
+  if (!change || witness_ == nullptr) return;
+  if (reach == Reach::kReady) return witness_->OnCame(change->who);
+  change->before == Reach::kReady ? witness_->OnLeft(change->who, why)
+                                  : witness_->OnUnreachable(change->who, why);
+}
+
+void Switchboard::Retire(InstanceId id) {
+  std::optional<Dispatcher::ReachChange> change;
+  Do([&](Dispatcher& dispatcher, auto& effects) { change = dispatcher.Retire(id, effects); });
+  if (change && change->before == Reach::kReady && witness_ != nullptr)
+    witness_->OnLeft(change->who, "it is not named any more");
 }
 
 void Switchboard::OnEnded(std::vector<Ended> ended) {

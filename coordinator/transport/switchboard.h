@@ -26,6 +26,8 @@ class Line {
   virtual ~Line() = default;
   // There is something to take. Called without any lock.
   virtual void Kick() = 0;
+  // It was retired, and what was out on it has ended: it is on the board no more. Without any lock.
+  virtual void Gone() {}
 };
 
 class Switchboard final : public Transport {
@@ -54,9 +56,14 @@ class Switchboard final : public Transport {
   void Leave(InstanceId id, const Visitor& visitor, const std::string& why);
   void OnReplies(InstanceId id, std::vector<SessionReply> replies);
 
+  // A service that is dialled, though nobody knows yet where. `why`: for people.
+  void Declare(const std::string& service, const std::string& why);
+  // `line` knows its number when it is first kicked: once it is reached.
   InstanceId AddDialled(const std::shared_ptr<Line>& line, const std::string& service,
                         const std::string& address, std::size_t max_in_flight);
-  void SetReach(InstanceId id, Reach reach, const Visitor& visitor, const std::string& why);
+  void SetReach(InstanceId id, Reach reach, const std::string& why);
+  // It gets nothing new, and goes when what is out on it has ended.
+  void Retire(InstanceId id);
   // The end of calls: each with the reply, if there was one, and the words, if there was none or it
   // was about something else.
   struct Ended {

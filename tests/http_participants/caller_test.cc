@@ -82,7 +82,8 @@ class HttpCallerTest : public testing::Test {
  protected:
   void Open(const std::string& url, HttpCallerOptions options = {}) {
     caller_ = std::make_unique<HttpCaller>(std::move(options));
-    caller_->Start({url}, 7, sink_);
+    caller_->Start(7, sink_);
+    caller_->Add(0, Endpoint(url));
   }
   // Once somebody is there.
   void Call(std::uint64_t call, std::chrono::milliseconds timeout = std::chrono::seconds(30)) {
@@ -309,7 +310,8 @@ TEST(HttpDialer, WhatWasGivenBackWasCertainlyNotSent) {
   const std::string url = peer->url();
   struct Exchange rig;
   HttpCaller caller({});
-  UnaryDialer dialer({{{"s", {url}}}, 10}, caller, rig.board);
+  UnaryDialer dialer(caller, rig.board, {10});
+  dialer.Set("s", {Endpoint(url)});
   dialer.Open(7);
   const auto until = std::chrono::steady_clock::now() + kPatience;
   while (rig.witness.Lines().empty() && std::chrono::steady_clock::now() < until)

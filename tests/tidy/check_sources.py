@@ -79,7 +79,7 @@ def kind_of(tree, name, quoted):
     top = name.split("/")[0]
     if top in ("grpc", "grpcpp", "google"):
         return "grpc"
-    if re.match(r"(sys|arpa|netinet|linux)/|(unistd|fcntl|poll|signal|pthread|pwd|dlfcn|getopt|netdb|dirent|termios|sched|spawn|ucontext)\.h$"
+    if re.match(r"(sys|arpa|netinet|linux)/|(unistd|fcntl|poll|resolv|signal|pthread|pwd|dlfcn|getopt|netdb|dirent|termios|sched|spawn|ucontext)\.h$"
                 r"|[a-z]?mmintrin\.h$",
                 name):
         return "posix"

@@ -39,6 +39,9 @@ ARROWS = {
                               "coordinator/base", "coordinator/core", "coordinator/transport"],
     "coordinator/transport/http": ["std", "vocabulary", "wire", "grpc", "curl", "nlohmann", "proto/json", "coordinator/base",
                                    "coordinator/post", "coordinator/tls", "coordinator/transport", "coordinator/transport/http"],
+    "coordinator/discovery": ["std", "posix", "vocabulary", "coordinator/transport", "coordinator/discovery"],
+    "coordinator/discovery/dns": ["std", "posix", "vocabulary", "ares.h", "coordinator/base", "coordinator/discovery",
+                                  "coordinator/discovery/dns"],
     "coordinator/engine": ["std", "posix", "vocabulary", "absl",
                            "coordinator/base", "coordinator/core", "coordinator/log",
                            "coordinator/tracing", "coordinator/transport", "coordinator/engine"],
@@ -102,9 +105,9 @@ SDK_HEADERS = "participant-sdk/cpp/include"
 TARGET_WORDS = {"assent_proto": "wire of gRPC", "assent_proto_messages": "wire", "assent_otlp_messages": "wire"}
 PACKAGES = {"grpc": "gRPC::", "absl": "absl::", "spdlog": "spdlog::spdlog$", "nlohmann": "nlohmann_json::nlohmann_json$",
             "CLI": "CLI11::CLI11$", "boost": "Boost::headers$", "curl": "CURL::libcurl$", "openssl": "OpenSSL::(Crypto|SSL)$", "prometheus": "PkgConfig::prometheus$", "sqlite3.h": "SQLite::SQLite3$",
-            "libpq-fe.h": "PkgConfig::libpq$", "mysql.h": "PkgConfig::libmariadb$"}
+            "libpq-fe.h": "PkgConfig::libpq$", "mysql.h": "PkgConfig::libmariadb$", "ares.h": "PkgConfig::cares$"}
 # They bring no header, or come for the user's sake.
-LINKED_FOR_ITSELF = {"Threads::Threads", "assent_allocator", "assent_sdk_testkit"}
+LINKED_FOR_ITSELF = {"Threads::Threads", "resolv", "assent_allocator", "assent_sdk_testkit"}
 # Targets of sources that other targets have too.
 MADE_OF_COPIES = {"assent-sim-mutants"}
 

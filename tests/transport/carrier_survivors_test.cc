@@ -18,7 +18,8 @@ namespace {
 TEST(Survivors, TheLogHearsOnceThatATargetIsDown) {
   Exchange rig;
   FakeCaller caller;
-  UnaryDialer dialer({{{"s", {"a:1"}}}, 10}, caller, rig.board);
+  UnaryDialer dialer(caller, rig.board, {10});
+  dialer.Set("s", {Endpoint("a:1")});
   dialer.Open(7);
   for (int i = 0; i < 3; ++i) caller.Link(0, false);
   EXPECT_EQ(rig.witness.Lines(),

@@ -78,6 +78,12 @@ struct Rig {
   std::vector<std::string> Appeared() { return std::exchange(effects.appeared, {}); }
   std::vector<InstanceId> Touched() { return std::exchange(effects.touched, {}); }
 
+  void Dial(InstanceId id, const std::string& address, std::size_t max_in_flight = 10) {
+    dispatcher.AddDialled(id, "s", address, max_in_flight, effects);
+    Appeared();
+  }
+  bool Retire(InstanceId id) { return dispatcher.Retire(id, effects).has_value(); }
+  std::vector<InstanceId> Gone() { return std::exchange(effects.gone, {}); }
   bool Reach(InstanceId id, transport::Reach reach, const std::string& why = "") {
     return dispatcher.SetReach(id, reach, why, core::WallTime(core::Millis(1)), effects)
         .has_value();

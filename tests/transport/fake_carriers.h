@@ -175,14 +175,21 @@ inline Command TryCommand(const std::string& gid, const std::string& service = "
 // Calls that wait until the test ends them.
 class FakeCaller final : public Caller {
  public:
-  void Start(std::vector<std::string> addresses, std::uint32_t, CallSink& to) override {
+  void Start(std::uint32_t, CallSink& to) override { sink = &to; }
+  void Add(std::size_t target, const Endpoint& endpoint) override {
     const MutexLock lock(mutex_);
-    linked_.resize(addresses.size());
-    sink = &to;
+    linked_[target] = false;
+    added_.push_back(target);
+    endpoints_.insert_or_assign(target, endpoint);
+  }
+  void Remove(std::size_t target) override {
+    const MutexLock lock(mutex_);
+    linked_.erase(target);
+    removed_.push_back(target);
   }
   bool Call(std::size_t target, std::uint64_t call, Command& command) override {
     const MutexLock lock(mutex_);
-    if (!linked_[target]) return false;
+    if (!linked_.at(target)) return false;
     calls_.push_back({target, call, std::move(command)});
     return true;
   }
@@ -205,7 +212,17 @@ class FakeCaller final : public Caller {
     const MutexLock lock(mutex_);
     return std::exchange(calls_, {});
   }
-  void Link(std::size_t target, bool up) {
+  // The number of the nth that was added.
+  std::size_t Nth(std::size_t n) {
+    const MutexLock lock(mutex_);
+    return added_.at(n);
+  }
+  std::vector<std::size_t> removed() {
+    const MutexLock lock(mutex_);
+    return removed_;
+  }
+  void Link(std::size_t n, bool up) {
+    const std::size_t target = Nth(n);
     {
       const MutexLock lock(mutex_);
       linked_[target] = up;
@@ -213,7 +230,8 @@ class FakeCaller final : public Caller {
     up ? sink->OnConnected(target) : sink->OnUnreachable(target, "cannot connect: refused");
   }
   // The channel has lost its connection, and the sink will hear of it later.
-  void Unlink(std::size_t target) {
+  void Unlink(std::size_t n) {
+    const std::size_t target = Nth(n);
     const MutexLock lock(mutex_);
     linked_[target] = false;
   }
@@ -239,7 +257,10 @@ class FakeCaller final : public Caller {
 
  private:
   Mutex mutex_;
-  std::vector<bool> linked_ ASSENT_GUARDED_BY(mutex_);
+  std::map<std::size_t, bool> linked_ ASSENT_GUARDED_BY(mutex_);  // by target
+  std::map<std::size_t, Endpoint> endpoints_ ASSENT_GUARDED_BY(mutex_);
+  std::vector<std::size_t> added_ ASSENT_GUARDED_BY(mutex_);
+  std::vector<std::size_t> removed_ ASSENT_GUARDED_BY(mutex_);
   std::vector<Made> calls_ ASSENT_GUARDED_BY(mutex_);
 };
 

@@ -67,7 +67,7 @@ TEST(ServiceFigures, SayWhatIsThere) {
 
 TEST(ServiceFigures, ATargetThatIsNotReachedIsNoInstance) {
   Rig rig;
-  rig.dispatcher.AddDialled(1, "s", "host:1", 4);
+  rig.Dial(1, "host:1", /*max_in_flight=*/4);
   EXPECT_EQ(rig.dispatcher.Figures().at(0).instances, 0U);
   EXPECT_TRUE(rig.Reach(1, Reach::kReady));
   EXPECT_EQ(rig.dispatcher.Figures().at(0).instances, 1U);

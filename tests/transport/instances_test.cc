@@ -101,7 +101,7 @@ TEST(Instances, ALostStreamsOutboxGoesToAnother) {
 
 TEST(Instances, OfAServiceThatIsDialledTakeNoHello) {
   Rig rig;
-  rig.dispatcher.AddDialled(1, "s", "10.0.0.1:9000", 10);
+  rig.Dial(1, "10.0.0.1:9000");
   const Status status = rig.Attach(2, Rig::Hello("s"));
   EXPECT_EQ(status.code(), Code::kFailedPrecondition);
   EXPECT_EQ(status.message(),
@@ -112,8 +112,8 @@ TEST(Instances, OfAServiceThatIsDialledTakeNoHello) {
 // Calls once went in turn to the one known to be down as well.
 TEST(Dialled, ATargetThatIsDownGetsNothing) {
   Rig rig;
-  rig.dispatcher.AddDialled(1, "s", "a:1", 10);
-  rig.dispatcher.AddDialled(2, "s", "b:1", 10);
+  rig.Dial(1, "a:1");
+  rig.Dial(2, "b:1");
   EXPECT_TRUE(rig.Send("early").empty()) << "it waits: nothing is known yet";
   EXPECT_TRUE(rig.Reach(1, Reach::kDown, "cannot connect to a:1: connection refused"));
   EXPECT_TRUE(rig.Reach(2, Reach::kReady));
@@ -124,7 +124,7 @@ TEST(Dialled, ATargetThatIsDownGetsNothing) {
 
 TEST(Dialled, AllDownIsAbsentUntilOneIsBack) {
   Rig rig;
-  rig.dispatcher.AddDialled(1, "s", "a:1", 10);
+  rig.Dial(1, "a:1");
   EXPECT_TRUE(rig.Send("g").empty());
   rig.Reach(1, Reach::kDown, "cannot connect to a:1: connection refused");
   auto back = rig.Replies();
@@ -144,7 +144,7 @@ TEST(Dialled, AllDownIsAbsentUntilOneIsBack) {
 
 TEST(Dialled, WhatWasNotHandedOnWaitsAgainAndWhatWasEnded) {
   Rig rig;
-  rig.dispatcher.AddDialled(1, "s", "a:1", 10);
+  rig.Dial(1, "a:1");
   rig.Reach(1, Reach::kReady);
   EXPECT_TRUE(rig.Send("a").empty());
   EXPECT_TRUE(rig.Send("b").empty());
@@ -174,7 +174,7 @@ TEST(Dialled, NoWordsAreEvidence) {
         "connect to remote host: Connection refused",
         "UNIMPLEMENTED: no such method", "INVALID_ARGUMENT: nothing was begun"}) {
     Rig rig;
-    rig.dispatcher.AddDialled(1, "s", "a:1", 10);
+    rig.Dial(1, "a:1");
     rig.Reach(1, Reach::kReady);
     EXPECT_TRUE(rig.Send("g").empty());
     rig.dispatcher.End(1, rig.Take(1)[0].command_id, words, rig.effects);

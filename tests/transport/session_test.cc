@@ -283,8 +283,11 @@ TEST(Session, WhoAsksAndDoesNotReadIsAskedToWait) {
 
 struct Dialled : Exchange {
   FakeCaller caller;
-  UnaryDialer dialer{{{{"s", {"a:1", "b:1"}}}, 10}, caller, board};
-  Dialled() { dialer.Open(7); }
+  UnaryDialer dialer{caller, board, {10}};
+  Dialled() {
+    dialer.Set("s", {Endpoint("a:1"), Endpoint("b:1")});
+    dialer.Open(7);
+  }
 };
 
 // A reply about another branch was taken for this one's in none of our tests.
@@ -318,8 +321,8 @@ TEST(Dialer, WhatCouldNotBeHandedOnGoesToTheOther) {
   rig.Send(TryCommand("b"));
   const auto calls = rig.caller.Calls();
   ASSERT_EQ(calls.size(), 2U);
-  EXPECT_EQ(calls[0].target, 1U);
-  EXPECT_EQ(calls[1].target, 1U);
+  EXPECT_EQ(calls[0].target, rig.caller.Nth(1));
+  EXPECT_EQ(calls[1].target, rig.caller.Nth(1));
   rig.caller.Link(1, false);
   rig.caller.Link(0, false);
   rig.Send(TryCommand("c"));
@@ -335,7 +338,7 @@ TEST(Dialer, OnlyWhoWasThereHasLeft) {
   Dialled rig;
   rig.caller.Link(0, false);
   rig.caller.Link(1, true);
-  rig.caller.sink->OnConnecting(1);
+  rig.caller.sink->OnConnecting(rig.caller.Nth(1));
   rig.caller.Link(1, false);
   EXPECT_EQ(rig.witness.Lines(),
             (std::vector<std::string>{"s unreachable: cannot connect: refused", "s came from b:1",

@@ -30,7 +30,7 @@ TEST(Survivors, OnlyWhoWasGivenACommandSettlesIt) {
 // What could not be handed on leaves room for itself.
 TEST(Survivors, WhatIsReturnedFreesItsPlace) {
   Rig rig;
-  rig.dispatcher.AddDialled(1, "s", "a:1", /*max_in_flight=*/1);
+  rig.Dial(1, "a:1", /*max_in_flight=*/1);
   ASSERT_TRUE(rig.Reach(1, Reach::kReady));
   EXPECT_TRUE(rig.Send("g").empty());
   auto taken = rig.Take(1);
@@ -82,7 +82,7 @@ TEST(Survivors, APlaceThatExpiredIsOfferedAtOnce) {
 
 TEST(Survivors, WhatIsReturnedAfterItsTimeDoesNotWaitAgain) {
   Rig rig;
-  rig.dispatcher.AddDialled(1, "s", "a:1", /*max_in_flight=*/1);
+  rig.Dial(1, "a:1", /*max_in_flight=*/1);
   ASSERT_TRUE(rig.Reach(1, Reach::kReady));
   EXPECT_TRUE(rig.Send("g").empty());
   auto taken = rig.Take(1);
@@ -134,7 +134,7 @@ TEST(Survivors, ANewerAttemptHasItsWholeTime) {
 // What was set aside for a target that went down no longer counts against it when it is back.
 TEST(Survivors, ATargetThatIsBackHasAllItsRoom) {
   Rig rig;
-  rig.dispatcher.AddDialled(1, "s", "a:1", /*max_in_flight=*/10);
+  rig.Dial(1, "a:1");
   ASSERT_TRUE(rig.Reach(1, Reach::kReady));
   for (const char* gid : {"a", "b", "c"}) EXPECT_TRUE(rig.Send(gid).empty());
   ASSERT_TRUE(rig.Reach(1, Reach::kDown, "refused"));

@@ -49,7 +49,8 @@ TEST(Threads, EachCommandHasOneEnd) {
   std::vector<std::vector<std::shared_ptr<FakeStream>>> streams(2);
   std::atomic<bool> stop = false;
   {
-    UnaryDialer dialer({{{"dialled", {"a:1"}}}, 16}, caller, exchange.board);
+    UnaryDialer dialer(caller, exchange.board, {16});
+    dialer.Set("dialled", {Endpoint("a:1")});
     dialer.Open(7);
     std::vector<std::thread> threads;
     for (auto& mine : streams) threads.emplace_back([&] { Participate(exchange, mine); });

@@ -75,19 +75,25 @@ void Coordinator::OnHubTick(std::uint64_t life) {
 
 // ---- Calls --------------------------------------------------------------------------------------
 
-void Coordinator::Calls::Start(std::vector<std::string> addresses, std::uint32_t,
-                               transport::CallSink& sink) {
-  ASSENT_CHECK(addresses.size() == services_.size());
-  sink_ = &sink;
-  for (const std::uint32_t service : services_) owner_.LinkChanges(service);
+void Coordinator::Calls::Start(std::uint32_t, transport::CallSink& sink) { sink_ = &sink; }
+
+void Coordinator::Calls::Add(std::size_t target, const transport::Endpoint& endpoint) {
+  const auto service = static_cast<std::uint32_t>(std::stoul(endpoint.address.substr(1)));
+  services_.emplace(target, service);
+  owner_.LinkChanges(service);
+}
+
+void Coordinator::Calls::Remove(std::size_t target) {
+  for (const auto& [call, to] : under_way_) ASSENT_CHECK(to != target);
+  services_.erase(target);
 }
 
 bool Coordinator::Calls::Call(std::size_t target, std::uint64_t call, transport::Command& command) {
-  if (!linked_[target]) return false;
+  if (!linked_[services_.at(target)]) return false;
   owner_.CheckLeaves(command.gid, command.branch_id, static_cast<int>(command.operation),
                      command.attempt);
   Letter letter;
-  letter.service = services_[target];
+  letter.service = services_.at(target);
   letter.coordinator_life = owner_.life_number_;
   letter.call = call;
   const core::Millis timeout = command.timeout;
@@ -100,15 +106,16 @@ bool Coordinator::Calls::Call(std::size_t target, std::uint64_t call, transport:
 }
 
 void Coordinator::Calls::OnLink(std::uint32_t service, bool up) {
-  const auto at = std::find(services_.begin(), services_.end(), service);
-  const auto target = static_cast<std::size_t>(at - services_.begin());
-  linked_[target] = up;
+  linked_[service] = up;
   owner_.sim_.Say([&] {
     return "the coordinator is " + std::string(up ? "" : "not ") + "connected to s" +
            std::to_string(service);
   });
-  if (up) return sink_->OnConnected(target);
-  sink_->OnUnreachable(target, "cannot connect to s" + std::to_string(service));
+  for (const auto& [target, at] : services_) {
+    if (at != service) continue;
+    if (up) return sink_->OnConnected(target);
+    return sink_->OnUnreachable(target, "cannot connect to s" + std::to_string(service));
+  }
 }
 
 void Coordinator::Calls::OnLetter(const Letter& letter) {

@@ -42,13 +42,13 @@ class Coordinator::Stream final : public transport::FrameStream {
   const std::uint64_t number_;
 };
 
-// Calls to the services that are dialled; target n is services[n].
+// Calls to the services that are dialled; the address of service n is "sn".
 class Coordinator::Calls final : public transport::Caller {
  public:
-  Calls(Coordinator& owner, std::vector<std::uint32_t> services)
-      : owner_(owner), services_(std::move(services)), linked_(services_.size()) {}
-  void Start(std::vector<std::string> addresses, std::uint32_t coordinator_id,
-             transport::CallSink& sink) override;
+  explicit Calls(Coordinator& owner) : owner_(owner) {}
+  void Start(std::uint32_t coordinator_id, transport::CallSink& sink) override;
+  void Add(std::size_t target, const transport::Endpoint& endpoint) override;
+  void Remove(std::size_t target) override;
   bool Call(std::size_t target, std::uint64_t call, transport::Command& command) override;
   void Stop() override {}
 
@@ -60,8 +60,8 @@ class Coordinator::Calls final : public transport::Caller {
   void End(transport::CallEnd end);
 
   Coordinator& owner_;
-  const std::vector<std::uint32_t> services_;
-  std::vector<bool> linked_;
+  std::map<std::size_t, std::uint32_t> services_;  // by target
+  std::map<std::uint32_t, bool> linked_;           // by service
   transport::CallSink* sink_ = nullptr;
   std::map<std::uint64_t, std::size_t> under_way_;  // by number, the target
 };

@@ -127,6 +127,10 @@ void Coordinator::OpenDoors(const log::Joined& joined) {
   last_epoch_ = life_->epoch = joined.epoch;
   open_number_ = life_number_;
   life_->dialer.Open(joined.log_id);
+  for (std::size_t service = 0; service < unary_.size(); ++service) {
+    const std::string name = "s" + std::to_string(service);
+    if (unary_[service]) life_->dialer.Set(name, {transport::Endpoint(name)});
+  }
   life_->hub.Open(joined.log_id, joined.epoch);
   if (place_.store == nullptr) {
     for (std::size_t t = 0; t < ledger_.size(); ++t) ledger_.ReadDurable(disk_->durable(), t);

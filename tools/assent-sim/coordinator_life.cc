@@ -14,8 +14,8 @@ Coordinator::Life::Life(Sim& sim, Coordinator& owner, const std::shared_ptr<log:
       ears(owner),
       board(Limits(sim.options), ears, clock),
       hub({}, board),
-      calls(owner, Dialled(owner)),
-      dialer(Addresses(owner), calls, board) {
+      calls(owner),
+      dialer(calls, board) {
   if (owner.place_.store == nullptr) MakeLog(sim, disk);
   MakeShards(sim, owner);
   if (owner.place_.store != nullptr) cluster = std::make_unique<Cluster>(owner, life_number);

@@ -40,21 +40,6 @@ struct Coordinator::Life {
   ~Life();
   void MakeLog(Sim& sim, const std::shared_ptr<log::MemoryDisk>& disk);
   void MakeShards(Sim& sim, Coordinator& owner);
-  static std::vector<std::uint32_t> Dialled(const Coordinator& owner) {
-    std::vector<std::uint32_t> services;
-    for (std::uint32_t i = 0; i < owner.unary_.size(); ++i) {
-      if (owner.unary_[i]) services.push_back(i);
-    }
-    return services;
-  }
-  static transport::UnaryDialerOptions Addresses(const Coordinator& owner) {
-    transport::UnaryDialerOptions options;
-    for (const std::uint32_t i : Dialled(owner)) {
-      const std::string name = "s" + std::to_string(i);
-      options.services[name] = {name};
-    }
-    return options;
-  }
   static transport::DispatcherLimits Limits(const Options& options) {
     transport::DispatcherLimits limits;
     if (options.router_queue != 0) limits.max_queued_count = options.router_queue;

@@ -23,6 +23,7 @@ find_package(benchmark CONFIG QUIET)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(libpq REQUIRED IMPORTED_TARGET libpq)
 pkg_check_modules(libmariadb REQUIRED IMPORTED_TARGET libmariadb)
+pkg_check_modules(cares REQUIRED IMPORTED_TARGET libcares)
 # Its own package configuration wants what its servers and clients of HTTP need, which are not used.
 pkg_check_modules(prometheus REQUIRED IMPORTED_TARGET prometheus-cpp-core)
 

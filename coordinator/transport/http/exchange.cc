@@ -39,9 +39,13 @@ std::string UrlOf(const post::Target& target) {
   return (target.secure ? "https://" : "http://") + target.authority + target.path;
 }
 
-Exchange::Exchange(Easy easy, const post::Target& to, const std::string& agent,
+Exchange::Exchange(Easy easy, std::shared_ptr<const Place> to, const std::string& agent,
                    tls::DialMaterialPtr dialling, Request request)
-    : easy_(std::move(easy)), to_(to), is_look_(false), request_(std::move(request)) {
+    : easy_(std::move(easy)),
+      place_(std::move(to)),
+      to_(place_->target),
+      is_look_(false),
+      request_(std::move(request)) {
   SetUp(std::move(dialling));
   CURL* const e = easy_.get();
   for (const std::string& header : request_.headers) {
@@ -63,16 +67,20 @@ Exchange::Exchange(Easy easy, const post::Target& to, const std::string& agent,
   Set(e, CURLOPT_WRITEDATA, static_cast<void*>(this));
 }
 
-Exchange::Exchange(Easy easy, const post::Target& to, tls::DialMaterialPtr dialling,
+Exchange::Exchange(Easy easy, std::shared_ptr<const Place> to, tls::DialMaterialPtr dialling,
                    std::size_t target)
-    : easy_(std::move(easy)), to_(to), is_look_(true) {
+    : easy_(std::move(easy)), place_(std::move(to)), to_(place_->target), is_look_(true) {
   request_.target = target;
   SetUp(std::move(dialling));
   Set(easy_.get(), CURLOPT_CONNECT_ONLY, 1L);
   Set(easy_.get(), CURLOPT_TIMEOUT_MS, static_cast<long>(kMaxConnectMs));
 }
 
-Exchange::~Exchange() { curl_slist_free_all(headers_); }
+Exchange::~Exchange() {
+  easy_.reset();  // whose these are
+  curl_slist_free_all(headers_);
+  curl_slist_free_all(connect_to_);
+}
 
 // Nothing of the environment, and nothing that an answer asks for: no proxy, no user's files, no
 // cookie, no other address, no other protocol.
@@ -81,6 +89,11 @@ void Exchange::SetUp(tls::DialMaterialPtr dialling) {
   Set(e, CURLOPT_PRIVATE, static_cast<void*>(this));
   Set(e, CURLOPT_ERRORBUFFER, error_.data());
   Set(e, CURLOPT_URL, UrlOf(to_).c_str());
+  if (!place_->connect_to.empty()) {
+    connect_to_ = curl_slist_append(nullptr, ("::" + place_->connect_to).c_str());
+    ASSENT_CHECK(connect_to_ != nullptr);
+    Set(e, CURLOPT_CONNECT_TO, connect_to_);
+  }
   Set(e, CURLOPT_PATH_AS_IS, 1L);
   Set(e, CURLOPT_PROTOCOLS_STR, to_.secure ? "https" : "http");
   Set(e, CURLOPT_PROXY, "");

@@ -25,6 +25,12 @@ struct EasyCleanup {
 };
 using Easy = std::unique_ptr<CURL, EasyCleanup>;
 
+// Where to: what is asked for, and where that is, if that is known better than by its name.
+struct Place {
+  post::Target target;
+  std::string connect_to;  // "host:port"; empty: where the target says
+};
+
 // What is posted, as whoever calls has made it.
 struct Request {
   std::size_t target = 0;
@@ -37,10 +43,11 @@ struct Request {
 class Exchange {
  public:
   // Posts `request` to `to`. `dialling` is there if that is secure.
-  Exchange(Easy easy, const post::Target& to, const std::string& agent,
+  Exchange(Easy easy, std::shared_ptr<const Place> to, const std::string& agent,
            tls::DialMaterialPtr dialling, Request request);
   // Connects, and lets go: nothing is sent but what TLS says.
-  Exchange(Easy easy, const post::Target& to, tls::DialMaterialPtr dialling, std::size_t target);
+  Exchange(Easy easy, std::shared_ptr<const Place> to, tls::DialMaterialPtr dialling,
+           std::size_t target);
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
   ~Exchange();
@@ -65,11 +72,13 @@ class Exchange {
   static std::size_t OnBody(char* bytes, std::size_t one, std::size_t count, void* self);
 
   Easy easy_;
+  const std::shared_ptr<const Place> place_;
   const post::Target& to_;
   const bool is_look_;
   Request request_;
   tls::DialMaterialPtr dialling_;
   curl_slist* headers_ = nullptr;
+  curl_slist* connect_to_ = nullptr;
   bool handed_on_ = false;
   bool too_large_ = false;
   std::size_t header_bytes_ = 0;

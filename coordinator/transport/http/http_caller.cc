@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <map>
+#include <memory>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -37,8 +39,10 @@ bool FitsHeader(std::string_view text) {
 
 struct HttpCaller::Impl {
   struct Target {
-    explicit Target(post::Target parsed) : where(std::move(parsed)) {}
-    const post::Target where;
+    Target(std::size_t n, std::shared_ptr<const http::Place> place)
+        : number(n), where(std::move(place)) {}
+    const std::size_t number;
+    const std::shared_ptr<const http::Place> where;
     // Calls are taken. Of any thread; the rest is the loop's.
     std::atomic<bool> ready = false;
     std::atomic<bool> missed = false;  // a call was not, since the last that was
@@ -47,6 +51,9 @@ struct HttpCaller::Impl {
     std::int64_t look_at_ms = 0;
     std::int64_t told_at_ms = 0;
   };
+
+  using TargetPtr = std::shared_ptr<Target>;
+  using Targets = std::map<std::size_t, TargetPtr>;
 
   explicit Impl(HttpCallerOptions given) : options(std::move(given)) {
     ASSENT_CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
@@ -81,8 +88,44 @@ struct HttpCaller::Impl {
     return headers;
   }
 
+  void Add(std::size_t number, const Endpoint& endpoint) ASSENT_EXCLUDES(mutex) {
+    const MutexLock lock(mutex);
+    const auto target = std::make_shared<Target>(number, PlaceOf(endpoint));
+    ASSENT_CHECK(!target->where->target.secure || options.dialling);  // the settings' check
+    ASSENT_CHECK(targets.emplace(number, target).second);
+    changed = true;
+    curl_multi_wakeup(multi);
+  }
+
+  void Remove(std::size_t number) ASSENT_EXCLUDES(mutex) {
+    const MutexLock lock(mutex);
+    targets.erase(number);
+    changed = true;
+  }
+
+  static std::shared_ptr<const http::Place> PlaceOf(const Endpoint& endpoint) {
+    auto parsed = post::ParseUrl(endpoint.address);
+    ASSENT_CHECK(parsed.ok());  // the settings' check
+    auto place = std::make_shared<http::Place>();
+    place->target = std::move(parsed).value();
+    post::Target& target = place->target;
+    if (endpoint.name.empty() || endpoint.name == target.host) return place;
+    place->connect_to = target.authority;
+    target.host = endpoint.name;
+    target.authority = endpoint.name + ":" + target.port;
+    return place;
+  }
+
+  TargetPtr Find(std::size_t number) ASSENT_EXCLUDES(mutex) {
+    const MutexLock lock(mutex);
+    const auto found = targets.find(number);
+    return found == targets.end() ? nullptr : found->second;
+  }
+
   bool Call(std::size_t number, std::uint64_t call, Command& command) ASSENT_EXCLUDES(mutex) {
-    Target& target = *targets[number];
+    const TargetPtr there = Find(number);
+    if (there == nullptr) return false;
+    Target& target = *there;
     if (!target.ready.load()) {
       target.missed.store(true);
       return false;
@@ -132,17 +175,19 @@ struct HttpCaller::Impl {
       const MutexLock lock(mutex);
       if (closing) return false;
       came.swap(inbox);
+      if (std::exchange(changed, false)) known = targets;
     }
     for (http::Request& request : came) {
-      const post::Target& where = targets[request.target]->where;
-      Begin(std::make_unique<Exchange>(NewEasy(), where, options.agent, DialledWith(where),
+      // (Nothing is removed that something is under way to.)
+      const auto where = known.at(request.target)->where;
+      Begin(std::make_unique<Exchange>(NewEasy(), where, options.agent, DialledWith(*where),
                                        std::move(request)));
     }
     return true;
   }
 
-  tls::DialMaterialPtr DialledWith(const post::Target& where) const {
-    return where.secure ? options.dialling() : nullptr;
+  tls::DialMaterialPtr DialledWith(const http::Place& where) const {
+    return where.target.secure ? options.dialling() : nullptr;
   }
 
   http::Easy NewEasy() {
@@ -180,25 +225,24 @@ struct HttpCaller::Impl {
 
   void LookAround() {
     const std::int64_t now = base::MonoNowMs();
-    for (std::size_t number = 0; number < targets.size(); ++number) {
-      Target& target = *targets[number];
-      if (!target.looking && now >= target.look_at_ms) {
-        target.looking = true;
+    for (const auto& [number, target] : known) {
+      if (!target->looking && now >= target->look_at_ms) {
+        target->looking = true;
         http::Easy easy(curl_easy_init());
         ASSENT_CHECK(easy != nullptr);
-        Begin(std::make_unique<Exchange>(std::move(easy), target.where, DialledWith(target.where),
-                                         number));
+        Begin(std::make_unique<Exchange>(std::move(easy), target->where,
+                                         DialledWith(*target->where), number));
       }
       // Whoever was refused may have said so to the board behind the news that all is well.
-      if (target.ready.load() && target.missed.load() && now - target.told_at_ms >= kTellAgainMs)
-        TellConnected(number, now);
+      if (target->ready.load() && target->missed.load() && now - target->told_at_ms >= kTellAgainMs)
+        TellConnected(*target, now);
     }
   }
 
   std::int64_t NapMs() const {
     const std::int64_t now = base::MonoNowMs();
     std::int64_t until = now + kMaxWaitMs;
-    for (const auto& target : targets) {
+    for (const auto& [number, target] : known) {
       if (!target->looking) until = std::min(until, target->look_at_ms);
       if (target->ready.load() && target->missed.load())
         until = std::min(until, target->told_at_ms + kTellAgainMs);
@@ -206,9 +250,9 @@ struct HttpCaller::Impl {
     return std::max<std::int64_t>(until - now, 0);
   }
 
-  void TellConnected(std::size_t number, std::int64_t now) {
-    targets[number]->told_at_ms = now;
-    sink->OnConnected(number);
+  void TellConnected(Target& target, std::int64_t now) {
+    target.told_at_ms = now;
+    sink->OnConnected(target.number);
   }
 
   void Collect() {
@@ -218,26 +262,28 @@ struct HttpCaller::Impl {
       if (message->msg != CURLMSG_DONE) continue;
       const CURLcode code = message->data.result;
       const std::unique_ptr<Exchange> exchange = Release(message->easy_handle);
-      exchange->is_look() ? Looked(*exchange, code) : Heard(*exchange, code);
+      // It may have been removed while it was looked for.
+      const auto target = known.find(exchange->target());
+      if (target != known.end())
+        exchange->is_look() ? Looked(*target->second, *exchange, code)
+                            : Heard(*target->second, *exchange, code);
       if (!exchange->is_look()) ended.push_back(exchange->End(code));
       Spare(*exchange);
     }
     if (!ended.empty()) sink->OnEnded(std::move(ended));
   }
 
-  void Looked(const Exchange& look, CURLcode code) {
-    Target& target = *targets[look.target()];
+  void Looked(Target& target, const Exchange& look, CURLcode code) {
     target.looking = false;
     const std::int64_t now = base::MonoNowMs();
-    if (code != CURLE_OK) return Lose(look.target(), look.Why(code), now);
+    if (code != CURLE_OK) return Lose(target, look.Why(code), now);
     target.look_at_ms = now + kLookAfterMs;
     target.ready.store(true);
-    TellConnected(look.target(), now);
+    TellConnected(target, now);
   }
 
   // That there is no answer in time says nothing of whether somebody is there: that is looked at.
-  void Heard(const Exchange& exchange, CURLcode code) {
-    Target& target = *targets[exchange.target()];
+  void Heard(Target& target, const Exchange& exchange, CURLcode code) {
     const std::int64_t now = base::MonoNowMs();
     if (code == CURLE_OK) {
       target.pause_ms = kFirstLookPauseMs;
@@ -250,17 +296,16 @@ struct HttpCaller::Impl {
     }
     // It is there; or it is known already that it is not.
     if (code == CURLE_WRITE_ERROR || !target.ready.load()) return;
-    if (!exchange.handed_on()) return Lose(exchange.target(), exchange.Why(code), now);
+    if (!exchange.handed_on()) return Lose(target, exchange.Why(code), now);
     target.ready.store(false);
     target.look_at_ms = std::min(target.look_at_ms, now + NextPause(target));
-    sink->OnConnecting(exchange.target());
+    sink->OnConnecting(target.number);
   }
 
-  void Lose(std::size_t number, const std::string& words, std::int64_t now) {
-    Target& target = *targets[number];
+  void Lose(Target& target, const std::string& words, std::int64_t now) {
     target.ready.store(false);
     target.look_at_ms = now + NextPause(target);
-    sink->OnUnreachable(number, words);
+    sink->OnUnreachable(target.number, words);
   }
 
   static std::int64_t NextPause(Target& target) {
@@ -268,7 +313,7 @@ struct HttpCaller::Impl {
   }
 
   void EndAll() ASSENT_EXCLUDES(mutex) {
-    for (auto& target : targets) target->ready.store(false);
+    for (auto& [number, target] : known) target->ready.store(false);
     std::vector<CallEnd> ended;
     while (!exchanges.empty()) {
       const std::unique_ptr<Exchange> exchange = Release(exchanges.begin()->first);
@@ -292,14 +337,16 @@ struct HttpCaller::Impl {
   const HttpCallerOptions options;
   std::uint32_t coordinator_id = 0;
   CallSink* sink = nullptr;
-  std::vector<std::unique_ptr<Target>> targets;  // fixed once it has started
-  CURLM* multi = nullptr;                        // the loop's, but for its being woken
+  CURLM* multi = nullptr;  // the loop's, but for its being woken
 
   // The loop's.
+  Targets known;
   std::unordered_map<CURL*, std::unique_ptr<Exchange>> exchanges;
   std::vector<http::Easy> spare;
 
   Mutex mutex;
+  Targets targets ASSENT_GUARDED_BY(mutex);
+  bool changed ASSENT_GUARDED_BY(mutex) = false;  // not yet known to the loop
   std::vector<http::Request> inbox ASSENT_GUARDED_BY(mutex);
   bool closing ASSENT_GUARDED_BY(mutex) = false;
   std::thread thread;
@@ -309,18 +356,14 @@ HttpCaller::HttpCaller(HttpCallerOptions options)
     : impl_(std::make_unique<Impl>(std::move(options))) {}
 HttpCaller::~HttpCaller() { Stop(); }
 
-void HttpCaller::Start(std::vector<std::string> addresses, std::uint32_t coordinator_id,
-                       CallSink& sink) {
+void HttpCaller::Start(std::uint32_t coordinator_id, CallSink& sink) {
   impl_->coordinator_id = coordinator_id;
   impl_->sink = &sink;
-  for (const std::string& address : addresses) {
-    auto parsed = post::ParseUrl(address);
-    ASSENT_CHECK(parsed.ok());                                 // the settings' check
-    ASSENT_CHECK(!parsed->secure || impl_->options.dialling);  // likewise
-    impl_->targets.push_back(std::make_unique<Impl::Target>(std::move(parsed).value()));
-  }
   impl_->thread = std::thread([impl = impl_.get()] { impl->Run(); });
 }
+
+void HttpCaller::Add(std::size_t target, const Endpoint& endpoint) { impl_->Add(target, endpoint); }
+void HttpCaller::Remove(std::size_t target) { impl_->Remove(target); }
 
 bool HttpCaller::Call(std::size_t target, std::uint64_t call, Command& command) {
   return impl_->Call(target, call, command);

@@ -12,8 +12,6 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "coordinator/post/poster.h"
 #include "coordinator/transport/carrier.h"
@@ -40,9 +38,10 @@ class HttpCaller final : public Caller {
  public:
   explicit HttpCaller(HttpCallerOptions options);
   ~HttpCaller() override;
+  void Start(std::uint32_t coordinator_id, CallSink& sink) override;
   // Addresses are URLs (post::ParseUrl).
-  void Start(std::vector<std::string> addresses, std::uint32_t coordinator_id,
-             CallSink& sink) override;
+  void Add(std::size_t target, const Endpoint& endpoint) override;
+  void Remove(std::size_t target) override;
   bool Call(std::size_t target, std::uint64_t call, Command& command) override;
   void Stop() override;
 
@@ -50,10 +49,5 @@ class HttpCaller final : public Caller {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-// Of the addresses that participants may have, those that are for this caller.
-inline bool IsHttp(std::string_view address) {
-  return address.rfind("http://", 0) == 0 || address.rfind("https://", 0) == 0;
-}
 
 }  // namespace assent::transport

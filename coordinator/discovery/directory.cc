@@ -1,0 +1,157 @@
+#include "coordinator/discovery/directory.h"
+
+#include <cstring>
+#include <iterator>
+#include <utility>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+namespace assent::discovery {
+namespace {
+
+std::string Listed(const std::set<Place>& places) {
+  constexpr std::size_t kMaxShownCount = 8;
+  std::string text;
+  std::size_t shown = 0;
+  for (const Place& place : places) {
+    if (shown++ == kMaxShownCount) return text + ", …";
+    text += (text.empty() ? "" : ", ") + place.host + ":" + std::to_string(place.port);
+  }
+  return text;
+}
+
+constexpr const char* kLoopback = "it is this machine itself, which --discover-loopback allows";
+constexpr const char* kNobody = "no participant has such an address";
+
+std::string WhyUnusableV4(std::uint32_t address, bool loopback_allowed) {
+  const std::uint32_t first = address >> 24;
+  if (first == 127) return loopback_allowed ? "" : kLoopback;
+  const bool link_local = (address >> 16) == 0xa9fe;  // 169.254
+  return first == 0 || first >= 224 || link_local ? kNobody : "";
+}
+
+}  // namespace
+
+std::string WhyUnusable(const std::string& host, bool loopback_allowed) {
+  in_addr v4{};
+  if (inet_pton(AF_INET, host.c_str(), &v4) == 1)
+    return WhyUnusableV4(ntohl(v4.s_addr), loopback_allowed);
+  in6_addr v6{};
+  if (inet_pton(AF_INET6, host.c_str(), &v6) != 1) return "it is no address";
+  if (IN6_IS_ADDR_LOOPBACK(&v6)) return loopback_allowed ? "" : kLoopback;
+  if (IN6_IS_ADDR_V4MAPPED(&v6)) {
+    std::uint32_t last = 0;
+    std::memcpy(&last, &v6.s6_addr[12], sizeof last);
+    return WhyUnusableV4(ntohl(last), loopback_allowed);
+  }
+  const bool nobody = IN6_IS_ADDR_UNSPECIFIED(&v6) || IN6_IS_ADDR_LINKLOCAL(&v6) ||
+                      IN6_IS_ADDR_MULTICAST(&v6) || IN6_IS_ADDR_V4COMPAT(&v6);
+  return nobody ? kNobody : "";
+}
+
+Directory::Directory(const std::map<std::string, std::vector<std::string>>& services,
+                     DirectoryOptions options)
+    : options_(options) {
+  std::map<std::string, std::size_t> numbers;
+  for (const auto& [service, addresses] : services) {
+    for (const std::string& address : addresses) {
+      if (!IsName(address)) {
+        fixed_[service].insert(address);
+        continue;
+      }
+      auto name = ParseName(address);
+      ASSENT_CHECK(name.ok());  // the settings' check
+      const auto [number, fresh] = numbers.emplace(address, names_.size());
+      if (fresh) {
+        names_.push_back(std::move(name).value());
+        known_.emplace_back().trouble = "it is being looked for";
+      }
+      names_of_[service].insert(number->second);
+      known_[number->second].services.insert(service);
+    }
+  }
+}
+
+std::vector<transport::Endpoint> Directory::Endpoints(const std::string& service, bool http) const {
+  std::map<std::string, transport::Endpoint> by_address;  // whoever names it, it is one
+  const auto fixed = fixed_.find(service);
+  if (fixed != fixed_.end()) {
+    for (const std::string& address : fixed->second) {
+      if (transport::IsHttp(address) == http) by_address.emplace(address, address);
+    }
+  }
+  const auto names = names_of_.find(service);
+  if (names != names_of_.end()) {
+    for (const std::size_t number : names->second) {
+      if (names_[number].http() != http) continue;
+      for (const Place& place : known_[number].places) {
+        transport::Endpoint endpoint = EndpointOf(names_[number], place);
+        by_address.emplace(endpoint.address, endpoint);
+      }
+    }
+  }
+  std::vector<transport::Endpoint> endpoints;
+  for (auto& [address, endpoint] : by_address) endpoints.push_back(std::move(endpoint));
+  return endpoints;
+}
+
+std::string Directory::Trouble(const std::string& service) const {
+  std::string words;
+  const auto names = names_of_.find(service);
+  if (names == names_of_.end()) return words;
+  for (const std::size_t number : names->second) {
+    const Known& known = known_[number];
+    if (!known.places.empty() || known.trouble.empty()) continue;
+    words += (words.empty() ? "" : "; ") + names_[number].text + ": " + known.trouble;
+  }
+  return words;
+}
+
+Result<std::set<Place>> Directory::Usable(const std::vector<Place>& found,
+                                          std::string& left_out) const {
+  std::set<Place> places;
+  for (const Place& place : found) {
+    const std::string why = place.port == 0 ? "a port is from 1 to 65535"
+                                            : WhyUnusable(place.host, options_.loopback_allowed);
+    if (why.empty())
+      places.insert(place);
+    else
+      left_out = place.host + ":" + std::to_string(place.port) + " is left out: " + why;
+  }
+  if (places.empty()) return Unavailable(left_out.empty() ? "nobody was found" : left_out);
+  if (places.size() <= kMaxPlacesOfNameCount) return places;
+  left_out = "it has " + std::to_string(places.size()) + " addresses, of which " +
+             std::to_string(kMaxPlacesOfNameCount) + " are dialled";
+  places.erase(std::next(places.begin(), kMaxPlacesOfNameCount), places.end());
+  return places;
+}
+
+Directory::News Directory::Take(std::size_t number, const Result<std::vector<Place>>& found) {
+  Known& known = known_[number];
+  News news;
+  std::string left_out;
+  Result<std::set<Place>> usable =
+      found.ok() ? Usable(*found, left_out) : Result<std::set<Place>>(found.status());
+  if (!usable.ok()) {
+    news.is_trouble = true;
+    const std::string why(usable.status().message());
+    if (why == known.trouble) return news;
+    news.changed = known.places.empty();
+    known.trouble = why;
+    news.words = known.places.empty() ? why : why + "; what was last found stands";
+    return news;
+  }
+  const bool well = known.trouble.empty();
+  known.trouble.clear();
+  if (*usable == known.places) {
+    if (!well) news.words = "found again: " + Listed(known.places);
+    return news;
+  }
+  known.places = *std::move(usable);
+  news.changed = true;
+  news.words = "found: " + Listed(known.places) + (left_out.empty() ? "" : "; " + left_out);
+  return news;
+}
+
+}  // namespace assent::discovery
