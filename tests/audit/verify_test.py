@@ -124,8 +124,8 @@ class Restored(Verify):
         self.run_daemon()
         self.act("one")
         backup = os.path.join(self.folder, "backup")
+        before = self.heads()  # what came of the backup is behind it
         self.expect(0, "backup", backup)
-        before = self.heads()
         self.act("two")
         after = self.heads()
         kept = self.export("kept.jsonl")
