@@ -12,7 +12,7 @@ PATIENCE_SECONDS = 30
 
 
 class DnsServer:
-    def __init__(self, ttl=1, port=None):
+    def __init__(self, ttl=1):
         self._program = shutil.which("dnsmasq", path=os.environ["PATH"] + ":/usr/sbin")
         if not self._program:
             raise FileNotFoundError("no dnsmasq: tools/install-deps.sh")
@@ -22,9 +22,16 @@ class DnsServer:
         self._ttl = ttl
         self._services = []
         self._process = None
-        self.port = port or self._free_port()
         self.set()
-        self.start()
+        for attempt in range(10):  # what is free for UDP may be taken for TCP
+            self.port = self._free_port()
+            try:
+                self.start()
+                return
+            except RuntimeError:
+                self.stop()
+                if attempt == 9:
+                    raise
 
     @staticmethod
     def _free_port():
