@@ -153,6 +153,7 @@ class Spans(CtlTest):
             self.start(collector.port, "--trace-headers-file", headers.name)
         self.submit("g")
         self.until(lambda: self.metric('assent_trace_spans_dropped_total{reason="rejected"}') > 0)
+        self.until(lambda: "event=tracing_rejected" in self.daemon.log())  # counted first
         said = self.daemon.log()
         self.assertIn("event=tracing_rejected error=\"it answers 401: who are you, ***", said)
         self.assertNotIn("planted-token", said)
