@@ -141,7 +141,10 @@ void Dispatcher::AddDialled(InstanceId id, const std::string& name, const std::s
   instance.session = false;
   instance.reach = Reach::kConnecting;
   instance.name = instance.address = address;
-  Gain(instance, effects);
+  // Until a command has been looked at nobody has been told that somebody is absent: it would be
+  // news to nobody, and make whoever asks next look again in vain.
+  Effects unheard;
+  Gain(instance, counters_.steps == 0 ? unheard : effects);
 }
 
 // It is in the list where it belongs.

@@ -92,6 +92,17 @@ TEST(Retired, OneThatIsDownGoesAtOnceAndCountsNothingTwice) {
   EXPECT_THAT(rig.Appeared(), ElementsAre("s")) << "what waits is told";
 }
 
+// What a start finds in its settings made the first transactions that were taken up look again, by
+// their backoff, for services that nobody waits for.
+TEST(Retired, WhoIsThereBeforeAnybodyAskedIsNoNews) {
+  Rig rig;
+  rig.dispatcher.AddDialled(1, "s", "a:1", 10, rig.effects);
+  EXPECT_THAT(rig.Appeared(), IsEmpty());
+  EXPECT_TRUE(rig.Send(Rig::Try("a", "other")).at(0).service_absent);
+  rig.dispatcher.AddDialled(2, "other", "b:1", 10, rig.effects);
+  EXPECT_THAT(rig.Appeared(), ElementsAre("other"));
+}
+
 TEST(Declared, IsThereWithoutInstancesAndSaysWhy) {
   Rig rig;
   rig.dispatcher.Declare("s", "dns:pay:1: no such name");
