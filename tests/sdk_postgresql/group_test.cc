@@ -143,7 +143,8 @@ TEST_F(GroupTest, TwoThatLockEachOthersRowsBothGetThrough) {
   for (const Reply& reply : AskAll(store(), Calls(2, Operation::kAction, Protocol::kSaga)))
     EXPECT_EQ(reply.kind, Kind::kDone) << reply.reason;
   EXPECT_EQ(Sql("SELECT sum(held) FROM account"), "4");
-  EXPECT_EQ(Inspect().undone, 1U);
+  // Who was undone may have its row again before the other has woken: then they meet once more.
+  EXPECT_GE(Inspect().undone, 1U);
 }
 
 TEST_F(GroupTest, ASerialisationFailureIsTriedAgain) {

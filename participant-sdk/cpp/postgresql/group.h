@@ -11,7 +11,7 @@
 //   a statement fails            its operation is undone, the others go on
 //   a lock is not given in time  the same; the group is closed, and that operation runs again alone
 //   deadlock, serialisation      the transaction is undone; that one runs alone, the others again
-//   COMMIT is refused, or rows    undone; each runs alone, so that it is seen whose fault it was
+//   COMMIT is refused, or rows   undone; each runs alone, so that it is seen whose fault it was
 //   the connection is lost       before COMMIT: all run again. In it: nobody is answered
 //
 // One object for one local transaction.
