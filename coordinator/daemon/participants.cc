@@ -91,9 +91,7 @@ struct Participants::Dialled {
 
 Participants::Participants(const Config& config, const Certificates& certificates,
                            UnarySecrets secrets, transport::Switchboard& board)
-    : board_(board),
-      directory_(config.UnaryServices(), {config.discover_loopback}),
-      names_(directory_.names_of()) {
+    : board_(board), directory_(config.UnaryServices(), {config.discover_loopback}) {
   transport::UnaryDialerOptions options;
   options.max_in_flight_per_target_count = static_cast<std::size_t>(config.unary_max_in_flight);
   options.on_unreachable = [this](const std::string& service) { Doubt(service); };
@@ -163,9 +161,9 @@ void Participants::Redial(const std::string& service) {
 }
 
 void Participants::Doubt(const std::string& service) {
-  const auto names = names_.find(service);
-  if (resolver_ == nullptr || names == names_.end()) return;
-  for (const std::size_t name : names->second) resolver_->LookAgain(name);
+  if (resolver_ == nullptr) return;
+  const MutexLock lock(mutex_);
+  for (const std::size_t name : directory_.NamesOf(service)) resolver_->LookAgain(name);
 }
 
 }  // namespace assent::daemon

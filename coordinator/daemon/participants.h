@@ -58,12 +58,11 @@ class Participants {
   // It is dialled where it is known to be.
   void Redial(const std::string& service) ASSENT_REQUIRES(mutex_);
   // One of them is not where it is said to be.
-  void Doubt(const std::string& service);
+  void Doubt(const std::string& service) ASSENT_EXCLUDES(mutex_);
 
   transport::Switchboard& board_;
   Mutex mutex_;
   discovery::Directory directory_ ASSENT_GUARDED_BY(mutex_);
-  const discovery::Directory::Numbers names_;
   std::unique_ptr<discovery::dns::Resolver> resolver_;  // nullptr: there is no name
   std::unique_ptr<Dialled> grpc_;                       // ask the resolver to look again
   std::unique_ptr<Dialled> http_;

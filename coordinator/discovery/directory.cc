@@ -73,6 +73,11 @@ Directory::Directory(const std::map<std::string, std::vector<std::string>>& serv
   }
 }
 
+std::set<std::size_t> Directory::NamesOf(const std::string& service) const {
+  const auto found = names_of_.find(service);
+  return found == names_of_.end() ? std::set<std::size_t>() : found->second;
+}
+
 std::vector<transport::Endpoint> Directory::Endpoints(const std::string& service, bool http) const {
   std::map<std::string, transport::Endpoint> by_address;  // whoever names it, it is one
   const auto fixed = fixed_.find(service);
@@ -81,14 +86,11 @@ std::vector<transport::Endpoint> Directory::Endpoints(const std::string& service
       if (transport::IsHttp(address) == http) by_address.emplace(address, address);
     }
   }
-  const auto names = names_of_.find(service);
-  if (names != names_of_.end()) {
-    for (const std::size_t number : names->second) {
-      if (names_[number].http() != http) continue;
-      for (const Place& place : known_[number].places) {
-        transport::Endpoint endpoint = EndpointOf(names_[number], place);
-        by_address.emplace(endpoint.address, endpoint);
-      }
+  for (const std::size_t number : NamesOf(service)) {
+    if (names_[number].http() != http) continue;
+    for (const Place& place : known_[number].places) {
+      transport::Endpoint endpoint = EndpointOf(names_[number], place);
+      by_address.emplace(endpoint.address, endpoint);
     }
   }
   std::vector<transport::Endpoint> endpoints;
@@ -98,9 +100,7 @@ std::vector<transport::Endpoint> Directory::Endpoints(const std::string& service
 
 std::string Directory::Trouble(const std::string& service) const {
   std::string words;
-  const auto names = names_of_.find(service);
-  if (names == names_of_.end()) return words;
-  for (const std::size_t number : names->second) {
+  for (const std::size_t number : NamesOf(service)) {
     const Known& known = known_[number];
     if (!known.places.empty() || known.trouble.empty()) continue;
     words += (words.empty() ? "" : "; ") + names_[number].text + ": " + known.trouble;

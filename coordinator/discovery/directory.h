@@ -45,10 +45,8 @@ class Directory {
   // In words: which of its names nothing is known of, and why. Empty: of each something is.
   std::string Trouble(const std::string& service) const;
 
-  using Numbers = std::map<std::string, std::set<std::size_t>>;
-  // Of each service that has any, by number. It never changes.
-  const Numbers& names_of() const { return names_of_; }
-  // Whose name that is.
+  // Which of names() are its, and whose one of them is.
+  std::set<std::size_t> NamesOf(const std::string& service) const;
   const std::set<std::string>& ServicesOf(std::size_t name) const { return known_[name].services; }
 
   struct News {
@@ -68,8 +66,8 @@ class Directory {
   Result<std::set<Place>> Usable(const std::vector<Place>& found, std::string& left_out) const;
 
   const DirectoryOptions options_;
-  std::map<std::string, std::set<std::string>> fixed_;  // by service
-  Numbers names_of_;
+  std::map<std::string, std::set<std::string>> fixed_;     // by service
+  std::map<std::string, std::set<std::size_t>> names_of_;  // likewise
   std::vector<Name> names_;
   std::vector<Known> known_;  // of each
 };

@@ -241,8 +241,10 @@ void Dispatcher::Withdraw(Instance& instance, bool lost, Effects& effects) {
 void Dispatcher::Drain(InstanceId id, Effects& effects) {
   const auto found = instances_.find(id);
   if (found == instances_.end() || found->second->draining) return;
-  found->second->draining = true;
-  Withdraw(*found->second, /*lost=*/true, effects);
+  Instance& instance = *found->second;
+  const bool waited_for = instance.waitable();
+  instance.draining = true;
+  if (waited_for) Withdraw(instance, /*lost=*/true, effects);
 }
 
 std::optional<Dispatcher::ReachChange> Dispatcher::Retire(InstanceId id, Effects& effects) {
@@ -250,9 +252,8 @@ std::optional<Dispatcher::ReachChange> Dispatcher::Retire(InstanceId id, Effects
   if (found == instances_.end() || found->second->retired) return {};
   Instance& instance = *found->second;
   const ReachChange change{instance.reach, VisitorOf(instance)};
-  const bool waited_for = instance.waitable();
-  instance.draining = instance.retired = true;
-  if (waited_for) Withdraw(instance, /*lost=*/true, effects);
+  Drain(id, effects);
+  instance.retired = true;
   if (instance.out.empty()) Settle(instance, effects);
   return change;
 }

@@ -186,24 +186,18 @@ struct GrpcCaller::Impl {
     target->left.store(true);
   }
 
-  std::shared_ptr<Target> Find(std::size_t number) ASSENT_EXCLUDES(mutex) {
-    const MutexLock lock(mutex);
-    const auto found = targets.find(number);
-    return found == targets.end() ? nullptr : found->second;
-  }
-
   bool Call(std::size_t number, std::uint64_t id, Command& command) ASSENT_EXCLUDES(mutex) {
-    const std::shared_ptr<Target> there = Find(number);
-    if (there == nullptr) return false;
-    Target& target = *there;
-    if (target.channel->GetState(/*try_to_connect=*/false) != GRPC_CHANNEL_READY) return false;
     auto call = std::make_unique<UnderWay>();
     call->target = number;
     call->call = id;
     call->context.set_deadline(std::chrono::system_clock::now() + command.timeout);
+    std::shared_ptr<Target> target;
     {
       const MutexLock lock(mutex);
-      if (closing) return false;
+      const auto found = targets.find(number);
+      if (closing || found == targets.end()) return false;
+      target = found->second;
+      if (target->channel->GetState(/*try_to_connect=*/false) != GRPC_CHANNEL_READY) return false;
       calls.insert(call.get());
     }
     v1::BranchCommand message;
@@ -216,7 +210,7 @@ struct GrpcCaller::Impl {
     grpc::ByteBuffer request;
     bool own = false;
     (void)grpc::SerializationTraits<v1::BranchCommand>::Serialize(message, &request, &own);
-    call->reader = target.stub.PrepareUnaryCall(&call->context, kExecute, request, &queue);
+    call->reader = target->stub.PrepareUnaryCall(&call->context, kExecute, request, &queue);
     call->reader->StartCall();
     UnderWay* started = call.release();
     started->reader->Finish(&started->reply, &started->status, static_cast<Event*>(started));

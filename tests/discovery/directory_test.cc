@@ -90,6 +90,8 @@ TEST(Directory, WhoeverNamesAnInstanceItIsOne) {
       {{"pay", {"10.0.0.1:7001", "dns:a:7001", "dns:b:7001"}}, {"bill", {"dns:a:7001"}}}, {});
   ASSERT_EQ(directory.names().size(), 2U) << "a name is asked for once";
   EXPECT_THAT(directory.ServicesOf(0), ElementsAre("bill", "pay"));
+  EXPECT_THAT(directory.NamesOf("pay"), ElementsAre(0, 1));
+  EXPECT_THAT(directory.NamesOf("nobody"), IsEmpty());
   directory.Take(0, std::vector<Place>{{"10.0.0.1", 7001}, {"10.0.0.1", 7001}});
   directory.Take(1, std::vector<Place>{{"10.0.0.1", 7001}});
   EXPECT_THAT(Addresses(directory, "pay"), ElementsAre("10.0.0.1:7001"));

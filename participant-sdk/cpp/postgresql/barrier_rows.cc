@@ -108,16 +108,18 @@ Params KeysOf(const std::vector<BranchKey>& branches) {
 
 // One value of each row.
 template <typename Of>
+std::vector<std::string_view> ViewsOf(const std::vector<RowWrite>& rows, Of of) {
+  std::vector<std::string_view> views;
+  for (const RowWrite& row : rows) views.push_back(of(row));
+  return views;
+}
+template <typename Of>
 Param TextsOf(const std::vector<RowWrite>& rows, Of of) {
-  std::vector<std::string_view> texts;
-  for (const RowWrite& row : rows) texts.push_back(of(row));
-  return Param::Texts(texts);
+  return Param::Texts(ViewsOf(rows, of));
 }
 template <typename Of>
 Param BlobsOf(const std::vector<RowWrite>& rows, Of of) {
-  std::vector<std::string_view> blobs;
-  for (const RowWrite& row : rows) blobs.push_back(of(row));
-  return Param::Blobs(blobs);
+  return Param::Blobs(ViewsOf(rows, of));
 }
 template <typename Of>
 Param IntsOf(const std::vector<RowWrite>& rows, Of of) {

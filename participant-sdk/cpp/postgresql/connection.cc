@@ -60,25 +60,35 @@ Param Param::Of(const Arg& arg) {
   return Null();
 }
 
-Param Param::Texts(const std::vector<std::string_view>& texts) {
+namespace {
+
+// An array's text: `append` puts one of the items behind it.
+template <typename Item, typename Append>
+Param ArrayOf(const std::vector<Item>& items, Append append) {
   std::string array = "{";
-  for (const std::string_view text : texts) {
+  for (const Item& item : items) {
     if (array.size() > 1) array += ',';
+    append(item, array);
+  }
+  return Param::Text(array + "}");
+}
+
+}  // namespace
+
+Param Param::Texts(const std::vector<std::string_view>& texts) {
+  return ArrayOf(texts, [](std::string_view text, std::string& array) {
     array += '"';
     for (const char c : text) {
       if (c == '"' || c == '\\') array += '\\';
       array += c;
     }
     array += '"';
-  }
-  return Text(array + "}");
+  });
 }
 
 Param Param::Blobs(const std::vector<std::string_view>& blobs) {
-  static constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string array = "{";
-  for (const std::string_view blob : blobs) {
-    if (array.size() > 1) array += ',';
+  return ArrayOf(blobs, [](std::string_view blob, std::string& array) {
+    static constexpr std::string_view kDigits = "0123456789abcdef";
     array += R"("\\x)";
     for (const char c : blob) {
       const auto byte = static_cast<unsigned char>(c);
@@ -86,17 +96,12 @@ Param Param::Blobs(const std::vector<std::string_view>& blobs) {
       array += kDigits[byte & 15U];
     }
     array += '"';
-  }
-  return Text(array + "}");
+  });
 }
 
 Param Param::Ints(const std::vector<std::int64_t>& numbers) {
-  std::string array = "{";
-  for (const std::int64_t number : numbers) {
-    if (array.size() > 1) array += ',';
-    array += std::to_string(number);
-  }
-  return Text(array + "}");
+  return ArrayOf(numbers,
+                 [](std::int64_t number, std::string& array) { array += std::to_string(number); });
 }
 
 Connection::~Connection() = default;
