@@ -25,7 +25,8 @@ namespace {
 
 constexpr std::size_t kPageBytes = 4096;
 constexpr std::size_t kWalHeaderBytes = 32;
-constexpr std::size_t kFrameBytes = 24 + kPageBytes;
+constexpr std::size_t kFrameHeaderBytes = 24;
+constexpr std::size_t kFrameBytes = kFrameHeaderBytes + kPageBytes;
 
 // All that a start can tell.
 struct Content {
@@ -57,8 +58,9 @@ class FlipTest : public testing::Test {
     ok(Batch(Update(first, 3, gid(0), "one has committed"), Begin(first + 3, gid(3))));
   }
 
-  // A log of two lives, in the database; and of a third, in the WAL, if `dies`.
-  SimDisk Write(bool dies) {
+  // A log of two lives, in the database; and of a third, in the WAL, if `dies`. The last group has
+  // two frames, or more if it is `large`.
+  SimDisk Write(bool dies, bool large = false) {
     SimDisk disk;
     vfs_.Insert({});
     for (std::uint64_t life = 1; life <= (dies ? 3u : 2u); ++life) {
@@ -67,6 +69,10 @@ class FlipTest : public testing::Test {
       LogClient log(*std::move(opened));
       EXPECT_TRUE(log.Recover().ok());
       Fill(log, 10 * life);
+      if (large && life == 3) {
+        const std::string text(5 * kPageBytes, 'x');
+        EXPECT_TRUE(log.Append(Batch(Update(32, 2, "gid-32", text))).status.ok());
+      }
       disk = vfs_.disk();
     }
     return dies ? disk : vfs_.disk();
@@ -200,7 +206,7 @@ TEST_F(FlipTest, EveryByteOfTheWal) {
 // A torn write of the last group, which nobody was told of: of its first frame, which is no commit,
 // the sector with the mark is still as the generation before left it. That is no loss.
 TEST_F(FlipTest, AMarkOfAnEarlierGenerationIsNoCommit) {
-  const SimDisk disk = Write(/*dies=*/true);
+  const SimDisk disk = Write(/*dies=*/true, /*large=*/true);
   const std::string database = disk.Content(Options().path);
   const std::string sound = disk.Content(Options().path + "-wal");
   // The note is younger than the group, and was lost with it.
@@ -217,6 +223,19 @@ TEST_F(FlipTest, AMarkOfAnEarlierGenerationIsNoCommit) {
   for (const char size : {'\x05', '\x10', '\x7f'}) {
     std::string torn = sound;
     torn[last_group + 7] = size;
+    Content content;
+    const Status status = Start(database, torn, content);
+    ASSERT_TRUE(status.ok()) << status.ToString();
+    EXPECT_EQ(content, without_last);
+  }
+  // Nor is it one in a frame behind the first that does not fit.
+  const std::size_t behind = last_group + kFrameBytes;
+  ASSERT_LT(behind + kFrameBytes, sound.size());
+  ASSERT_EQ(mark(behind), none) << "the last group has no more frames";
+  for (const char size : {'\x05', '\x10', '\x7f'}) {
+    std::string torn = sound;
+    torn[last_group + kFrameHeaderBytes + 100] ^= 1;
+    torn[behind + 7] = size;
     Content content;
     const Status status = Start(database, torn, content);
     ASSERT_TRUE(status.ok()) << status.ToString();

@@ -136,19 +136,21 @@ Result<std::uint64_t> Walker::CheckFrames(const unsigned char* salt, Sums sums) 
     // Frames left by an earlier generation have other salts.
     bool ours = std::memcmp(frame_.salt(), salt, 8) == 0;
     bool is_commit = frame_.is_commit();
-    if (misfit == 0) {
-      const bool sums_fit = frame_.Computed(sums, big_) == frame_.stored();
-      if (ours && sums_fit) {
-        if (is_commit) valid_bytes = offset_;
-        sums = frame_.stored();
-        continue;
-      }
-      misfit = number_;
-      // Of this frame, salt or mark may be what is damaged. A torn write can leave the mark that an
-      // earlier generation had in this place, of a frame that is no commit.
-      ours = ours || sums_fit;
-      if (const auto mark = frame_.MarkThatFits(sums, big_)) is_commit = *mark != 0;
+    const bool sums_fit = frame_.Computed(sums, big_) == frame_.stored();
+    if (misfit == 0 && ours && sums_fit) {
+      if (is_commit) valid_bytes = offset_;
+      sums = frame_.stored();
+      continue;
     }
+    // Salt or mark may be what is damaged: of the first that does not fit both, of those behind it
+    // the mark. A torn write can leave the mark that an earlier generation had in this place, of a
+    // frame that is no commit.
+    if (misfit == 0) {
+      misfit = number_;
+      ours = ours || sums_fit;
+    }
+    if (const auto mark = frame_.MarkThatFits(sums, big_)) is_commit = *mark != 0;
+    sums = frame_.stored();
     if (ours && is_commit && ++commits_behind == 2) {
       return DataLoss(wal_.name + ": frame " + std::to_string(misfit) +
                       " is damaged: commits that were reported durable lie behind it, and SQLite"
