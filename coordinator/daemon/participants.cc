@@ -82,9 +82,10 @@ std::size_t CountHttpParticipants(const Config& config) {
 }
 
 struct Participants::Dialled {
-  Dialled(std::unique_ptr<transport::Caller> by, transport::Switchboard& board,
+  Dialled(bool over_http, std::unique_ptr<transport::Caller> by, transport::Switchboard& board,
           transport::UnaryDialerOptions options)
-      : caller(std::move(by)), dialer(*caller, board, std::move(options)) {}
+      : http(over_http), caller(std::move(by)), dialer(*caller, board, std::move(options)) {}
+  const bool http;
   std::unique_ptr<transport::Caller> caller;
   transport::UnaryDialer dialer;
 };
@@ -95,15 +96,18 @@ Participants::Participants(const Config& config, const Certificates& certificate
   transport::UnaryDialerOptions options;
   options.max_in_flight_per_target_count = static_cast<std::size_t>(config.unary_max_in_flight);
   options.on_unreachable = [this](const std::string& service) { Doubt(service); };
-  grpc_ = std::make_unique<Dialled>(
-      std::make_unique<transport::GrpcCaller>(certificates.OfParticipants()), board, options);
-  if (CountHttpParticipants(config) != 0) {
+  const auto add = [&](bool http, std::unique_ptr<transport::Caller> caller) {
+    dialled_.push_back(std::make_unique<Dialled>(http, std::move(caller), board, options));
+  };
+  const std::size_t http_count = CountHttpParticipants(config);
+  if (http_count != config.unary.size())
+    add(false, std::make_unique<transport::GrpcCaller>(certificates.OfParticipants()));
+  if (http_count != 0) {
     transport::HttpCallerOptions http;
     http.dialling = certificates.OfHttpParticipants();
     http.secrets = std::move(secrets);
     http.agent = std::string("assentd/") + kVersion;
-    http_ = std::make_unique<Dialled>(std::make_unique<transport::HttpCaller>(std::move(http)),
-                                      board, options);
+    add(true, std::make_unique<transport::HttpCaller>(std::move(http)));
   }
   {
     const MutexLock lock(mutex_);
@@ -136,8 +140,7 @@ Participants::~Participants() {
 }
 
 void Participants::Open(std::uint32_t coordinator_id) {
-  grpc_->dialer.Open(coordinator_id);
-  if (http_ != nullptr) http_->dialer.Open(coordinator_id);
+  for (const auto& one : dialled_) one->dialer.Open(coordinator_id);
   if (resolver_ != nullptr) resolver_->Start();
 }
 
@@ -156,8 +159,8 @@ void Participants::Take(std::size_t name, const Result<std::vector<discovery::Pl
 void Participants::Redial(const std::string& service) {
   const std::string trouble = directory_.Trouble(service);
   if (!trouble.empty()) board_.Declare(service, trouble);
-  grpc_->dialer.Set(service, directory_.Endpoints(service, /*http=*/false));
-  if (http_ != nullptr) http_->dialer.Set(service, directory_.Endpoints(service, /*http=*/true));
+  for (const auto& one : dialled_)
+    one->dialer.Set(service, directory_.Endpoints(service, one->http));
 }
 
 void Participants::Doubt(const std::string& service) {

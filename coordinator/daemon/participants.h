@@ -64,8 +64,8 @@ class Participants {
   Mutex mutex_;
   discovery::Directory directory_ ASSENT_GUARDED_BY(mutex_);
   std::unique_ptr<discovery::dns::Resolver> resolver_;  // nullptr: there is no name
-  std::unique_ptr<Dialled> grpc_;                       // ask the resolver to look again
-  std::unique_ptr<Dialled> http_;
+  // By each library that any of them needs. They ask the resolver to look again.
+  std::vector<std::unique_ptr<Dialled>> dialled_;
 };
 
 }  // namespace assent::daemon

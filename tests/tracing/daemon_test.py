@@ -102,6 +102,7 @@ class Settings(CtlTest):
             figures = re.findall(r"^(assent_trace_\S+) (\S+)$", page.read().decode(), re.M)
         self.assertEqual(6, len(figures), figures)
         self.assertEqual({"0"}, {value for _, value in figures})
+        self.until(lambda: "assent-unary" in daemon.threads())
         self.assertNotIn("tracing", daemon.threads())
 
     def test_on(self):
@@ -109,7 +110,8 @@ class Settings(CtlTest):
         http, url = f"127.0.0.1:{free_port()}", "https://traces/{trace_id}"
         daemon = Daemon("--http-listen", http, "--trace-endpoint", f"http://127.0.0.1:{free_port()}", "--trace-url", url)
         self.addCleanup(daemon.close)
-        self.assertIn("tracing", daemon.threads())
+        self.until(lambda: "tracing" in daemon.threads())  # it names itself
+        self.assertNotIn("assent-unary", daemon.threads(), "nobody is dialled")
         with urllib.request.urlopen(f"http://{http}/v1/server", timeout=30) as answer:
             self.assertEqual(url, json.load(answer)["traceUrl"])
 
