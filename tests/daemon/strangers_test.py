@@ -80,9 +80,12 @@ class Strangers(unittest.TestCase):
         self.ask(self.client())  # waits until one of them is old enough
         self.assertGreater(time.monotonic() - came, GRACE_SECONDS - 2)
         self.assertTrue(self.is_ended(strangers[0]), "the oldest")
-        self.assertEqual(1, sum(map(self.is_ended, strangers)))
+        # For the client, and perhaps for the daemon, which dials itself every five seconds.
+        ended = [self.is_ended(one) for one in strangers]
+        self.assertEqual(sorted(ended, reverse=True), ended, "the oldest first")
+        self.assertIn(sum(ended), (1, 2))
         self.ask(known, timeout=5)
-        until(lambda: re.search(r"event=connections_turned_away .* strangers=1 ", self.daemon.log()))
+        until(lambda: re.search(rf"event=connections_turned_away .* strangers=[1-{sum(ended)}] ", self.daemon.log()))
 
     def test_who_has_many_and_comes_again_at_once_keeps_nobody_out(self):
         """From two addresses they had all of the places, and whoever was ended had one again before anybody else."""
