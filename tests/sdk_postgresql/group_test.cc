@@ -50,7 +50,7 @@ TEST_F(GroupTest, ABadNeighbourIsNotNoticed) {
     store.Saga("act", {.action = [](Db& db, const Call& call) -> Reply {
                          const int id = std::stoi(call.gid.substr(1));
                          db.Exec("UPDATE account SET held = 1 WHERE id = $1", id);
-                         if (id % 5 == 1) db.Exec("UPDATE account SET free = -1");
+                         if (id % 5 == 1) db.Exec("UPDATE account SET free = -1 WHERE id = $1", id);
                          if (id % 5 == 2) throw std::runtime_error("no luck");
                          if (id % 5 == 3) return Reply::Refused("no");
                          if (id % 5 == 4) db.Exec("SELECT 1 / (SELECT 0)");
