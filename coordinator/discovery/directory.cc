@@ -31,6 +31,28 @@ std::string WhyUnusableV4(std::uint32_t address, bool loopback_allowed) {
   return first == 0 || first >= 224 || link_local ? kNobody : "";
 }
 
+// Whoever names it, it is one.
+class Together {
+ public:
+  // `setting`: of the service, which names it.
+  void Add(const std::string& service, const std::string& setting,
+           const transport::Endpoint& endpoint) {
+    const auto at = by_address_.try_emplace(endpoint.address, endpoint, 0).first;
+    auto& [known, settings] = at->second;
+    if (++settings > kMaxShownSettingsCount + 1) return;
+    if (!known.source.empty()) known.source += ", ";
+    known.source += settings > kMaxShownSettingsCount ? "…" : "--unary " + service + "=" + setting;
+  }
+  std::vector<transport::Endpoint> All() && {
+    std::vector<transport::Endpoint> all;
+    for (auto& [address, one] : by_address_) all.push_back(std::move(one.first));
+    return all;
+  }
+
+ private:
+  std::map<std::string, std::pair<transport::Endpoint, std::size_t>> by_address_;
+};
+
 }  // namespace
 
 std::string WhyUnusable(const std::string& host, bool loopback_allowed) {
@@ -79,23 +101,20 @@ std::set<std::size_t> Directory::NamesOf(const std::string& service) const {
 }
 
 std::vector<transport::Endpoint> Directory::Endpoints(const std::string& service, bool http) const {
-  std::map<std::string, transport::Endpoint> by_address;  // whoever names it, it is one
+  Together together;
   const auto fixed = fixed_.find(service);
   if (fixed != fixed_.end()) {
     for (const std::string& address : fixed->second) {
-      if (transport::IsHttp(address) == http) by_address.emplace(address, address);
+      if (transport::IsHttp(address) == http) together.Add(service, address, address);
     }
   }
   for (const std::size_t number : NamesOf(service)) {
-    if (names_[number].http() != http) continue;
-    for (const Place& place : known_[number].places) {
-      transport::Endpoint endpoint = EndpointOf(names_[number], place);
-      by_address.emplace(endpoint.address, endpoint);
-    }
+    const Name& name = names_[number];
+    if (name.http() != http) continue;
+    for (const Place& place : known_[number].places)
+      together.Add(service, name.text, EndpointOf(name, place));
   }
-  std::vector<transport::Endpoint> endpoints;
-  for (auto& [address, endpoint] : by_address) endpoints.push_back(std::move(endpoint));
-  return endpoints;
+  return std::move(together).All();
 }
 
 std::string Directory::Trouble(const std::string& service) const {

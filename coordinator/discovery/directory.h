@@ -23,6 +23,9 @@ namespace assent::discovery {
 // Of one name. What is found beyond it is left out, always the same.
 inline constexpr std::size_t kMaxPlacesOfNameCount = 256;
 
+// By what one endpoint is known; of more it is said that there are.
+inline constexpr std::size_t kMaxShownSettingsCount = 8;
+
 struct DirectoryOptions {
   // What is found may be this machine itself.
   bool loopback_allowed = false;
@@ -40,7 +43,8 @@ class Directory {
             DirectoryOptions options);
 
   const std::vector<Name>& names() const { return names_; }
-  // How it is dialled: over HTTP, or gRPC.
+  // How it is dialled: over HTTP, or gRPC. One that several settings name has them all for its
+  // source.
   std::vector<transport::Endpoint> Endpoints(const std::string& service, bool http) const;
   // In words: which of its names nothing is known of, and why. Empty: of each something is.
   std::string Trouble(const std::string& service) const;

@@ -308,6 +308,7 @@ void ToProto(const transport::InstanceInfo& one, v1::ParticipantInfo::Instance& 
   out.set_connected_unix_ms(UnixMs(one.connected_at));
   out.set_in_flight(static_cast<std::uint32_t>(one.in_flight));
   out.set_transport(one.unary ? "unary" : "session");
+  out.set_source(one.unary ? one.source : "session");
   for (const std::string& action : one.actions) out.add_actions(action);
 }
 

@@ -35,6 +35,7 @@
 
 #include <assent/status.h>
 
+#include "coordinator/transport/endpoint.h"
 #include "coordinator/transport/hello.h"
 #include "coordinator/transport/transport.h"
 
@@ -113,8 +114,10 @@ class Dispatcher {
   // A service that is dialled, though nobody knows yet where. `why`: for people.
   void Declare(const std::string& service, const std::string& why);
   // A target of a service that is dialled. It is connecting.
-  void AddDialled(InstanceId id, const std::string& service, const std::string& address,
+  void AddDialled(InstanceId id, const std::string& service, const Endpoint& endpoint,
                   std::size_t max_in_flight, Effects& effects);
+  // By what a target is known has changed.
+  void SetSource(InstanceId id, const std::string& source);
   // `why`: for people, why it is down. What has changed, if anything has.
   std::optional<ReachChange> SetReach(InstanceId id, Reach reach, const std::string& why,
                                       core::WallTime now, Effects& effects);

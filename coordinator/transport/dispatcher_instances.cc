@@ -129,7 +129,7 @@ void Dispatcher::Declare(const std::string& name, const std::string& why) {
   if (service.waitable == 0) service.why_down = why;
 }
 
-void Dispatcher::AddDialled(InstanceId id, const std::string& name, const std::string& address,
+void Dispatcher::AddDialled(InstanceId id, const std::string& name, const Endpoint& endpoint,
                             std::size_t max_in_flight, Effects& effects) {
   Service& service = services_[name];
   service.name = name;
@@ -140,11 +140,17 @@ void Dispatcher::AddDialled(InstanceId id, const std::string& name, const std::s
       Add(id, service, VariantOf(service, {{"", core::Protocol{}}}), max_in_flight);
   instance.session = false;
   instance.reach = Reach::kConnecting;
-  instance.name = instance.address = address;
+  instance.name = instance.address = endpoint.address;
+  instance.source = endpoint.source;
   // Until a command has been looked at nobody has been told that somebody is absent: it would be
   // news to nobody, and make whoever asks next look again in vain.
   Effects unheard;
   Gain(instance, counters_.steps == 0 ? unheard : effects);
+}
+
+void Dispatcher::SetSource(InstanceId id, const std::string& source) {
+  const auto found = instances_.find(id);
+  if (found != instances_.end()) found->second->source = source;
 }
 
 // It is in the list where it belongs.
@@ -364,8 +370,14 @@ std::vector<ServiceInfo> Dispatcher::List(const std::string& prefix) const {
       if (!service.dialled) info.actions.push_back(Shown(action));
     }
     for (const auto& [id, instance] : service.instances) {
-      info.instances.push_back({instance->name, instance->address, instance->agent,
-                                instance->connected_at, instance->in_flight(), !instance->session});
+      info.instances.push_back({instance->name,
+                                instance->address,
+                                instance->agent,
+                                instance->connected_at,
+                                instance->in_flight(),
+                                !instance->session,
+                                {},
+                                instance->source});
       if (service.variants.size() < 2) continue;
       for (const auto& action : instance->variant->actions)
         info.instances.back().actions.push_back(Shown(action));

@@ -58,6 +58,7 @@ struct Dispatcher::Instance {
   std::string name;
   std::string agent;
   std::string address;
+  std::string source;
   core::WallTime connected_at{};
   std::size_t max_in_flight = 0;
   bool session = true;

@@ -132,15 +132,20 @@ void Switchboard::Declare(const std::string& service, const std::string& why) {
 }
 
 InstanceId Switchboard::AddDialled(const std::shared_ptr<Line>& line, const std::string& service,
-                                   const std::string& address, std::size_t max_in_flight) {
+                                   const Endpoint& endpoint, std::size_t max_in_flight) {
   InstanceId id = 0;
   Do([&](Dispatcher& dispatcher, auto& effects) {
     mutex_.AssertHeld();
     id = next_id_++;
     lines_.emplace(id, line);
-    dispatcher.AddDialled(id, service, address, max_in_flight, effects);
+    dispatcher.AddDialled(id, service, endpoint, max_in_flight, effects);
   });
   return id;
+}
+
+void Switchboard::SetSource(InstanceId id, const std::string& source) {
+  const MutexLock lock(mutex_);
+  dispatcher_.SetSource(id, source);
 }
 
 void Switchboard::SetReach(InstanceId id, Reach reach, const std::string& why) {

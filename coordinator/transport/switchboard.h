@@ -60,7 +60,8 @@ class Switchboard final : public Transport {
   void Declare(const std::string& service, const std::string& why);
   // `line` knows its number when it is first kicked: once it is reached.
   InstanceId AddDialled(const std::shared_ptr<Line>& line, const std::string& service,
-                        const std::string& address, std::size_t max_in_flight);
+                        const Endpoint& endpoint, std::size_t max_in_flight);
+  void SetSource(InstanceId id, const std::string& source);
   void SetReach(InstanceId id, Reach reach, const std::string& why);
   // It gets nothing new, and goes when what is out on it has ended.
   void Retire(InstanceId id);

@@ -152,6 +152,7 @@ struct InstanceInfo {
   std::size_t in_flight = 0;
   bool unary = false;
   std::vector<std::string> actions = {};  // if the instances of the service differ in them
+  std::string source = {};                // of one that is dialled: which settings name it
 };
 struct ServiceInfo {
   std::string service;

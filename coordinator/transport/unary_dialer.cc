@@ -57,12 +57,14 @@ void UnaryDialer::Set(const std::string& service, const std::vector<Endpoint>& e
       if (targets.contains(endpoint)) continue;
       auto known = before.extract(endpoint);
       if (!known.empty()) {
+        if (std::exchange(known.key().source, endpoint.source) != endpoint.source)
+          board_.SetSource(known.mapped()->id, endpoint.source);
         targets.insert(std::move(known));
         continue;
       }
       auto target = std::make_shared<Target>(*this);
-      target->id = board_.AddDialled(target, service, endpoint.address,
-                                     options_.max_in_flight_per_target_count);
+      target->id =
+          board_.AddDialled(target, service, endpoint, options_.max_in_flight_per_target_count);
       service_of_.emplace(target->id, service);
       if (open_) caller_.Add(target->id, endpoint);
       targets.emplace(endpoint, std::move(target));

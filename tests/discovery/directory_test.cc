@@ -10,6 +10,7 @@ namespace assent::discovery {
 namespace {
 
 using testing::ElementsAre;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -96,6 +97,23 @@ TEST(Directory, WhoeverNamesAnInstanceItIsOne) {
   directory.Take(1, std::vector<Place>{{"10.0.0.1", 7001}});
   EXPECT_THAT(Addresses(directory, "pay"), ElementsAre("10.0.0.1:7001"));
   EXPECT_THAT(Addresses(directory, "bill"), ElementsAre("10.0.0.1:7001"));
+  EXPECT_EQ(directory.Endpoints("bill", false)[0].source, "--unary bill=dns:a:7001");
+  EXPECT_EQ(directory.Endpoints("pay", false)[0].source,
+            "--unary pay=10.0.0.1:7001, --unary pay=dns:a:7001, --unary pay=dns:b:7001");
+  EXPECT_TRUE(directory.Take(0, std::vector<Place>{{"10.0.0.2", 7001}}).changed);
+  EXPECT_EQ(directory.Endpoints("pay", false)[0].source,
+            "--unary pay=10.0.0.1:7001, --unary pay=dns:b:7001");
+}
+
+TEST(Directory, OfManySettingsThatNameOneSomeAreShown) {
+  std::vector<std::string> names;
+  for (char c = 'a'; c <= 'l'; ++c) names.push_back(std::string("dns:") + c + ":1");
+  Directory directory = Of(names);
+  for (std::size_t name = 0; name < names.size(); ++name)
+    directory.Take(name, std::vector<Place>{{"10.0.0.1", 1}});
+  const std::string source = directory.Endpoints("pay", false)[0].source;
+  EXPECT_EQ(std::count(source.begin(), source.end(), '='), std::ptrdiff_t{kMaxShownSettingsCount});
+  EXPECT_THAT(source, EndsWith("--unary pay=dns:h:1, …"));
 }
 
 TEST(Directory, AddressesThatNobodyMeansAreLeftOut) {

@@ -105,6 +105,10 @@ class Found(CtlTest):
         services = [one for one in listed["participants"] if one["service"] == service]
         return sorted(i["address"] for one in services for i in one.get("instances", []) if i.get("connected_unix_ms"))
 
+    def sources(self):
+        listed = self.expect(0, "participants", "-o", "json").json["participants"]
+        return {i["source"] for one in listed for i in one["instances"]}
+
     def at(self, *hosts):
         return sorted(f"{host}:{self.port}" for host in hosts)
 
@@ -113,6 +117,7 @@ class Found(CtlTest):
         self.dns.set(pay__internal=["127.0.0.2", "127.0.0.3"])
         self.serve(f"pay=dns:pay.internal:{self.port}")
         self.until(lambda: self.addresses() == self.at("127.0.0.2", "127.0.0.3"))
+        self.assertEqual({f"--unary pay=dns:pay.internal:{self.port}"}, self.sources())
         self.served(6)
         self.assertTrue(one.asked and two.asked)
         three = self.instance("127.0.0.4")

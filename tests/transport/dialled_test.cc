@@ -88,7 +88,7 @@ TEST(Retired, OneThatIsDownGoesAtOnceAndCountsNothingTwice) {
   EXPECT_TRUE(rig.Retire(2));
   EXPECT_TRUE(rig.Replies().at(0).service_absent);
   EXPECT_TRUE(rig.Send("a").at(0).service_absent);
-  rig.dispatcher.AddDialled(3, "s", "c:1", 10, rig.effects);
+  rig.dispatcher.AddDialled(3, "s", Endpoint("c:1"), 10, rig.effects);
   EXPECT_THAT(rig.Appeared(), ElementsAre("s")) << "what waits is told";
 }
 
@@ -96,10 +96,10 @@ TEST(Retired, OneThatIsDownGoesAtOnceAndCountsNothingTwice) {
 // their backoff, for services that nobody waits for.
 TEST(Retired, WhoIsThereBeforeAnybodyAskedIsNoNews) {
   Rig rig;
-  rig.dispatcher.AddDialled(1, "s", "a:1", 10, rig.effects);
+  rig.dispatcher.AddDialled(1, "s", Endpoint("a:1"), 10, rig.effects);
   EXPECT_THAT(rig.Appeared(), IsEmpty());
   EXPECT_TRUE(rig.Send(Rig::Try("a", "other")).at(0).service_absent);
-  rig.dispatcher.AddDialled(2, "other", "b:1", 10, rig.effects);
+  rig.dispatcher.AddDialled(2, "other", Endpoint("b:1"), 10, rig.effects);
   EXPECT_THAT(rig.Appeared(), ElementsAre("other"));
 }
 
@@ -110,7 +110,7 @@ TEST(Declared, IsThereWithoutInstancesAndSaysWhy) {
   EXPECT_EQ(rig.Attach(9, Rig::Hello("s")).message(),
             "service s is dialled: this coordinator's configuration and it takes no sessions. Take "
             "it out of `unary` there, or do not dial in");
-  rig.dispatcher.AddDialled(1, "s", "a:1", 10, rig.effects);
+  rig.dispatcher.AddDialled(1, "s", Endpoint("a:1"), 10, rig.effects);
   EXPECT_THAT(rig.Appeared(), ElementsAre("s"));
   EXPECT_TRUE(rig.Send("a").empty());
   EXPECT_TRUE(rig.Retire(1));
@@ -152,6 +152,21 @@ TEST(Dialer, EndpointsComeAndGo) {
   EXPECT_THAT(rig.caller.removed(), ElementsAre(rig.caller.Nth(0), rig.caller.Nth(2)));
   rig.caller.Link(3, true);
   EXPECT_EQ(rig.board.List("").at(0).instances.size(), 2U);
+}
+
+// The same endpoint by other settings is not dialled again.
+TEST(Dialer, ByWhatAnEndpointIsKnownMayChange) {
+  Dialled rig;
+  const auto source = [&] { return rig.board.List("").at(0).instances.at(0).source; };
+  rig.dialer.Set("s", {Endpoint("a:1", "a", "--unary s=dns:a:1")});
+  rig.dialer.Open(7);
+  EXPECT_EQ(source(), "--unary s=dns:a:1");
+  rig.dialer.Set("s", {Endpoint("a:1", "a", "--unary s=dns:a:1, --unary s=dns:b:1")});
+  EXPECT_EQ(source(), "--unary s=dns:a:1, --unary s=dns:b:1");
+  EXPECT_EQ(rig.board.List("").at(0).instances.size(), 1U);
+  EXPECT_THAT(rig.caller.removed(), IsEmpty());
+  rig.caller.Link(0, true);
+  EXPECT_ANY_THROW(rig.caller.Nth(1));
 }
 
 // What waits for one that is retired is called at another, by the same thread.

@@ -57,7 +57,7 @@ TEST(Session, WhoSaidGoodbyeDidNotHangUp) {
 // Whoever was turned away was told why, and nobody else.
 TEST(Session, WhoIsTurnedAwayIsSeen) {
   Exchange exchange;
-  exchange.board.AddDialled(nullptr, "dialled", "a:1", 1);
+  exchange.board.AddDialled(nullptr, "dialled", Endpoint("a:1"), 1);
   exchange.Dial("ipv4:10.0.0.1:1")->Say(HelloFrame("dialled"));
   exchange.Dial("ipv4:10.0.0.1:2")->Say({});
   exchange.Dial("ipv4:10.0.0.1:3")->sink->OnClosed();

@@ -84,6 +84,7 @@ void AddInstances(const v1::ParticipantInfo& participant, const Style& style, co
                {"none", Tone::kBad},
                "",
                "",
+               "",
                "0",
                Queued(participant),
                Waiting(participant),
@@ -98,6 +99,7 @@ void AddInstances(const v1::ParticipantInfo& participant, const Style& style, co
                instance.instance(),
                instance.transport(),
                instance.address(),
+               instance.source(),
                std::to_string(instance.in_flight()),
                Queued(participant),
                Waiting(participant),
@@ -111,8 +113,8 @@ void AddInstances(const v1::ParticipantInfo& participant, const Style& style, co
 std::string ParticipantTable(const v1::ListParticipantsReply& reply, const Style& style,
                              const Alikes& alikes) {
   Table table(style.wide() ? std::vector<std::string>{"SERVICE", "INSTANCE", "TRANSPORT", "ADDRESS",
-                                                      "IN FLIGHT", "QUEUED", "WAITING", "CONNECTED",
-                                                      "AGENT", "ACTIONS"}
+                                                      "SOURCE", "IN FLIGHT", "QUEUED", "WAITING",
+                                                      "CONNECTED", "AGENT", "ACTIONS"}
                            : std::vector<std::string>{"SERVICE", "INSTANCES", "IN FLIGHT", "QUEUED",
                                                       "WAITING", "ACTIONS"});
   for (const v1::ParticipantInfo& participant : reply.participants()) {

@@ -164,6 +164,7 @@ export class ParticipantsPage {
             {},
             el("span", { class: "gid" }, instance.instance),
             ` ${instance.transport}${instance.agent ? `, ${instance.agent}` : ""}, `,
+            instance.transport === "unary" && instance.source ? `known by ${instance.source}, ` : "",
             Number(instance.connectedUnixMs)
               ? `connected for ${age(instance.connectedUnixMs)}`
               : "cannot be reached now",
