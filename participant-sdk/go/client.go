@@ -69,9 +69,14 @@ func (c *Client) Close() error {
 
 // Submit runs the whole transaction and waits. An abort is a Report, not an error.
 func (c *Client) Submit(ctx context.Context, transaction *Transaction) (*Report, error) {
+	return c.SubmitFor(ctx, transaction, c.options.Wait)
+}
+
+// SubmitFor is a Submit that waits for something else than the options say.
+func (c *Client) SubmitFor(ctx context.Context, transaction *Transaction, wait WaitFor) (*Report, error) {
 	ctx, cancel := c.within(ctx, transaction.deadline())
 	defer cancel()
-	request := &assentv1.SubmitRequest{Transaction: transaction.spec, WaitFor: c.options.Wait}
+	request := &assentv1.SubmitRequest{Transaction: transaction.spec, WaitFor: wait}
 	reply, err := ask(ctx, c, call[*assentv1.SubmitReply]{
 		what: "Submit", gid: transaction.GID(),
 		attempt: func(ctx context.Context, s assentv1.TransactionServiceClient, o ...grpc.CallOption) (*assentv1.SubmitReply, error) {

@@ -12,7 +12,22 @@ const (
 	// A transaction in full is larger than a frame, of which a coordinator sends 8 MiB at most.
 	maxMessageBytes = 16 << 20
 
-	maxNameBytes         = 128
+	maxNameBytes        = 128
+	maxGIDBytes         = 64
+	maxBranchIDBytes    = 64
+	MaxPayloadBytes     = 1 << 20
+	maxTransactionBytes = 3 << 20 // all payloads and headers together
+	maxBranchesCount    = 128
+	maxLabelsCount      = 16
+	maxHeadersCount     = 16
+	maxKeyBytes         = 64 // of a label or a header
+	maxLabelValueBytes  = 256
+	maxHeaderValueBytes = 1024
+	maxTracestateBytes  = 512
+	maxAttemptsCount    = 1_000_000
+	maxDeadline         = 7 * 24 * 60 * time.Minute
+	maxBranchTime       = 60 * time.Minute
+
 	maxCoordinatorsCount = 32
 	maxQuestionsCount    = 1024 // on their way
 	maxLinksCount        = 64

@@ -50,8 +50,7 @@ type Saga struct{ Action, Compensate Handler }
 
 // Keeper of a barrier. Its methods may be called from any goroutine.
 type Keeper struct {
-	db      *sql.DB
-	dialect Dialect
+	local
 	// Rows are kept so long after they were last touched, so that no old message can still be on its way: an hour.
 	Retention time.Duration
 	// How long a handler waits for a row that another transaction holds before it is asked again, where there are two-phase
@@ -59,15 +58,14 @@ type Keeper struct {
 	LockTimeout time.Duration
 	now         func() time.Time
 
-	names    *strings.Replacer // of the tables, by their full names
-	prepares bool              // there are two-phase actions
-	room     chan struct{}     // of MariaDB: who is at a branch has put his mark in; nil: there is no bound
-	sessions *xaSessions       // of MariaDB
+	prepares bool          // there are two-phase actions
+	room     chan struct{} // of MariaDB: who is at a branch has put his mark in; nil: there is no bound
+	sessions *xaSessions   // of MariaDB
 }
 
 // Open makes the table assent_barrier if it is not there.
 func Open(ctx context.Context, db *sql.DB, dialect Dialect) (*Keeper, error) {
-	k := &Keeper{db: db, dialect: dialect, Retention: time.Hour, LockTimeout: 2 * time.Second, now: time.Now}
+	k := &Keeper{local: local{db: db, dialect: dialect}, Retention: time.Hour, LockTimeout: 2 * time.Second, now: time.Now}
 	if err := k.isDurable(ctx); err != nil {
 		return nil, fmt.Errorf("assentsql: %w", err)
 	}
@@ -132,7 +130,7 @@ func again(once func() (assent.Reply, error)) (assent.Reply, error) {
 
 // once returns an error only of a commit whose fate is not known; of all others nothing is left, and it is asked again.
 func (k *Keeper) once(ctx context.Context, h Handler, call *assent.Call) (assent.Reply, error) {
-	tx, end, err := k.begin(ctx)
+	tx, end, err := k.begin(ctx, nil)
 	if err != nil {
 		return assent.RetryLater("no transaction can be begun: "+err.Error(), 0), nil
 	}
@@ -217,6 +215,9 @@ func random() string {
 func (k *Keeper) handle(ctx context.Context, tx *sql.Tx, h Handler, call *assent.Call) (assent.Reply, error) {
 	if _, err := tx.ExecContext(ctx, "SAVEPOINT "+savepoint); err != nil {
 		return assent.Reply{}, err
+	}
+	if call.Operation == assent.OperationPrepare && !call.OnePhase {
+		ctx = context.WithValue(ctx, preparing{}, true)
 	}
 	if k.dialect != PostgreSQL || !k.prepares {
 		reply, err := h(ctx, tx, call)

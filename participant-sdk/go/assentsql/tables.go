@@ -40,7 +40,7 @@ func (k *Keeper) create(ctx context.Context, tables ...string) error {
 		if err := k.addOrphan(ctx, q); err != nil {
 			return err
 		}
-		return k.nameTables(ctx, q)
+		return k.nameTables(ctx, q, "assent_barrier", "assent_marker", "assent_age")
 	})
 }
 
@@ -66,15 +66,15 @@ func (k *Keeper) addOrphan(ctx context.Context, q querier) error {
 }
 
 // nameTables: a handler that says SET search_path, or USE, does not put our rows elsewhere, nor do those of later ones.
-func (k *Keeper) nameTables(ctx context.Context, q querier) error {
-	if k.dialect == SQLite {
-		k.names = strings.NewReplacer()
+func (l *local) nameTables(ctx context.Context, q querier, tables ...string) error {
+	if l.dialect == SQLite {
+		l.names = strings.NewReplacer()
 		return nil
 	}
 	text := `SELECT relname, quote_ident(nspname) || '.' || relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.oid IN (to_regclass('assent_barrier'), to_regclass('assent_marker'), to_regclass('assent_age'))`
-	if k.dialect == MariaDB {
-		text = "SELECT name, CONCAT('`', REPLACE(DATABASE(), '`', '``'), '`.', name) FROM (SELECT 'assent_barrier' name UNION SELECT 'assent_marker') tables"
+WHERE c.oid IN (to_regclass('` + strings.Join(tables, "'), to_regclass('") + "'))"
+	if l.dialect == MariaDB {
+		text = "SELECT name, CONCAT('`', REPLACE(DATABASE(), '`', '``'), '`.', name) FROM (SELECT '" + strings.Join(tables, "' name UNION SELECT '") + "' name) tables"
 	}
 	rows, err := q.QueryContext(ctx, text)
 	if err != nil {
@@ -89,14 +89,14 @@ WHERE c.oid IN (to_regclass('assent_barrier'), to_regclass('assent_marker'), to_
 		}
 		names = append(names, name, full)
 	}
-	k.names = strings.NewReplacer(names...)
+	l.names = strings.NewReplacer(names...)
 	return rows.Err()
 }
 
 // sql has the tables' full names, and the dialect's marks in place of "?".
-func (k *Keeper) sql(text string) string {
-	text = k.names.Replace(text)
-	if k.dialect != PostgreSQL {
+func (l *local) sql(text string) string {
+	text = l.names.Replace(text)
+	if l.dialect != PostgreSQL {
 		return text
 	}
 	var out strings.Builder
@@ -113,12 +113,12 @@ func (k *Keeper) sql(text string) string {
 }
 
 // isDurable says why what the server calls committed is not.
-func (k *Keeper) isDurable(ctx context.Context) error {
-	if k.dialect != MariaDB {
+func (l *local) isDurable(ctx context.Context) error {
+	if l.dialect != MariaDB {
 		return nil
 	}
 	var flush int
-	if err := k.db.QueryRowContext(ctx, "SELECT @@global.innodb_flush_log_at_trx_commit").Scan(&flush); err != nil {
+	if err := l.db.QueryRowContext(ctx, "SELECT @@global.innodb_flush_log_at_trx_commit").Scan(&flush); err != nil {
 		return err
 	}
 	if flush != 1 && flush != 3 {
@@ -129,9 +129,9 @@ func (k *Keeper) isDurable(ctx context.Context) error {
 
 // durably is an INSERT or UPDATE whose transaction is durable when it is committed, also where synchronous_commit is off; nothing
 // that is stronger is weakened, and the session stays as it is.
-func (k *Keeper) durably(text string) string {
-	if k.dialect == PostgreSQL {
+func (l *local) durably(text string) string {
+	if l.dialect == PostgreSQL {
 		text += " RETURNING (SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off')"
 	}
-	return k.sql(text)
+	return l.sql(text)
 }

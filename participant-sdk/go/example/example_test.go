@@ -3,6 +3,8 @@ package example
 
 import (
 	"bytes"
+	"database/sql"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,7 +15,7 @@ import (
 	"assent.example/sdk/internal/rig"
 )
 
-var programs = []string{"payment", "order"}
+var programs = []string{"payment", "order", "shop"}
 
 func TestTheReadmeHasThePrograms(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
@@ -86,6 +88,23 @@ func TestAProjectFromTheReadme(t *testing.T) {
 		if text, err := order.CombinedOutput(); err != nil || string(text) != outcome {
 			t.Errorf("%v: %s", err, text)
 		}
+	}
+	shop := exec.Command("bin/shop")
+	shop.Dir, shop.Env, shop.SysProcAttr = folder, payment.Env, payment.SysProcAttr
+	if err := shop.Start(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", filepath.Join(folder, "payment.db")+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rig.Until(t, "the payment has followed its order", func() bool {
+		var coins, reserved int
+		return db.QueryRow("SELECT coins, reserved FROM account").Scan(&coins, &reserved) == nil && coins == 10 && reserved == 0
+	})
+	if err := errors.Join(shop.Process.Signal(syscall.SIGTERM), shop.Wait()); err != nil {
+		t.Errorf("the shop does not end in order: %v", err)
 	}
 	if err := payment.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
