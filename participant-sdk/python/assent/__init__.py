@@ -6,9 +6,13 @@ from .dial import Tls, Token
 from .errors import (Aborted, AlreadyExists, ConfigError, DataLoss, DeadlineExceeded, Error, FailedPrecondition, InvalidArgument, NotAllowed,
                      NotFound, Unavailable, UnknownOutcome)
 from .mysql import MySQL
+from .outbox import Outbox
+from .outbox_sql import OutboxCounts, OutboxRow
 from .participant import Participant
 from .plan import Retry
 from .postgresql import PostgreSQL
+from .relay import Relay
+from .relay_rules import RelayOptions, RelayStats
 from .roster import Options
 from .service import Action, Resource, Service
 from .sql import Tx
@@ -21,7 +25,7 @@ from .words import BranchState, Kind, Operation, Ordering, Outcome, Protocol, St
 __all__ = [
     "Aborted", "Action", "AlreadyExists", "Branch", "BranchInfo", "BranchResult", "BranchState", "Call", "Client", "ConfigError", "DataLoss",
     "DeadlineExceeded", "Error", "FailedPrecondition", "InvalidArgument", "Kind", "MySQL", "NotAllowed", "NotFound", "OpenTransaction",
-    "Operation", "Options", "Ordering", "Outcome", "Participant", "PostgreSQL", "Protocol", "Refused", "Reply", "Report", "Resource", "Retry",
-    "RetryLater", "SQLite", "ServerTls", "Service", "State", "Tls", "Token", "Transaction", "TransactionInfo", "Tx", "UnaryServer",
+    "Operation", "Options", "Ordering", "Outbox", "OutboxCounts", "OutboxRow", "Outcome", "Participant", "PostgreSQL", "Protocol", "Refused",
+    "Relay", "RelayOptions", "RelayStats", "Reply", "Report", "Resource", "Retry", "RetryLater", "SQLite", "ServerTls", "Service", "State", "Tls", "Token", "Transaction", "TransactionInfo", "Tx", "UnaryServer",
     "Unavailable", "Unknown", "UnknownOutcome", "Verdict", "WaitFor", "__version__", "new_gid", "read_only",
 ]

@@ -181,7 +181,7 @@ class MySQL(ServerAdapter):
 
     def _prepare_on(self, work: Any, action: Action, call: Call) -> tuple[Reply, Kept]:
         run(work, f"XA START {xid_of(call)}").close()
-        reply = run_handler(action, Tx(work, MYSQL), call)
+        reply = run_handler(action, Tx(work, MYSQL, is_kept=True), call)
         if not work.server_status & _IN_TRANSACTION:
             raise RuntimeError(GONE)
         state = after(call, reply, wrote=reply.kind != Kind.DONE_READ_ONLY)

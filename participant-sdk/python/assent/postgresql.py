@@ -142,7 +142,7 @@ class PostgreSQL(ServerAdapter):
                         f"SAVEPOINT {SAVEPOINT}").close()
         with self._who_is_waited_for(connection, call) as waited:
             try:
-                reply = run_handler(action, Tx(connection, POSTGRESQL), call)
+                reply = run_handler(action, Tx(connection, POSTGRESQL, is_kept=True), call)
             except Exception as error:
                 waited.end()
                 self._leave_handler(connection, call, token, "ROLLBACK TO")

@@ -23,9 +23,10 @@ SAVEPOINT = f"assent_{secrets.token_hex(8)}"  # no handler has one of that name
 class Tx:
     """What a handler gets: the local transaction that its writes, and the barrier's row, are committed in. It is ended for it."""
 
-    def __init__(self, connection: Any, dialect: Dialect, stands: Callable[[], bool] = lambda: True):
-        """`stands`: the transaction is still open. Of a database whose statements would commit by themselves after it."""
-        self._connection, self._dialect, self._stands = connection, dialect, stands
+    def __init__(self, connection: Any, dialect: Dialect, stands: Callable[[], bool] = lambda: True, is_kept: bool = False):
+        """`stands`: the transaction is still open. Of a database whose statements would commit by themselves after it. `is_kept`: it is to be
+        kept prepared."""
+        self._connection, self._dialect, self._stands, self.is_kept = connection, dialect, stands, is_kept
         self._ended = False
         self._cursors: "weakref.WeakSet[Any]" = weakref.WeakSet()
 

@@ -7,11 +7,14 @@ import time
 from typing import Any, Iterable, Mapping, Optional, Union
 
 from .errors import InvalidArgument
-from .words import (MAX_BRANCH_ID_BYTES, MAX_BRANCHES, MAX_GID_BYTES, MAX_NAME_BYTES, MAX_PAYLOAD_BYTES, BranchState, Ordering, Outcome,
-                    Protocol, State)
+from .words import (MAX_ATTEMPTS, MAX_BRANCH_ID_BYTES, MAX_BRANCHES, MAX_GID_BYTES, MAX_HEADER_BYTES, MAX_HEADERS, MAX_KEY_BYTES,
+                    MAX_LABEL_BYTES, MAX_LABELS, MAX_NAME_BYTES, MAX_PAYLOAD_BYTES, MAX_TRACESTATE_BYTES, MAX_TRANSACTION_BYTES, BranchState,
+                    Ordering, Outcome, Protocol, State)
 
 _ID = re.compile(r"[A-Za-z0-9._:-]+\Z", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9._:/-]+\Z", re.ASCII)
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?\Z", re.ASCII)
+_PRINTABLE = re.compile(r"[ -~]*\Z")
 
 
 def new_gid() -> str:
@@ -119,6 +122,36 @@ class Transaction:
             for before in branch.after:
                 if before not in ids or before == ids[index]:
                     raise InvalidArgument(f"branches[{index}].after names {before!r:.70}, which is no other branch of this transaction")
+
+    def check_all(self) -> None:
+        """What a coordinator would refuse, as far as it can be seen here: for who hears of it after a local commit only."""
+        self.check()
+        check_pairs("labels", self.labels, MAX_LABELS, MAX_LABEL_BYTES)
+        if self.traceparent and not _TRACEPARENT.match(self.traceparent):
+            raise InvalidArgument(f"traceparent is {self.traceparent!r:.100}; it takes what W3C Trace Context calls so")
+        if len(self.tracestate) > MAX_TRACESTATE_BYTES or not _PRINTABLE.match(self.tracestate) or (self.tracestate and not self.traceparent):
+            raise InvalidArgument(f"tracestate takes up to {MAX_TRACESTATE_BYTES} bytes of printable ASCII, beside a traceparent")
+        every = 0
+        for index, branch in enumerate(self.branches):
+            check_pairs(f"branches[{index}].headers", branch.headers, MAX_HEADERS, MAX_HEADER_BYTES)
+            if not 0 <= branch.max_attempts <= MAX_ATTEMPTS:
+                raise InvalidArgument(f"branches[{index}].max_attempts is {branch.max_attempts}; it must be 0 to {MAX_ATTEMPTS}")
+            every += len(branch.payload) + sum(len(name) + len(value.encode()) for name, value in branch.headers.items())
+        if every > MAX_TRANSACTION_BYTES:
+            raise InvalidArgument(f"its payloads and headers have {every} bytes; at most {MAX_TRANSACTION_BYTES}")
+        if sum(branch.pivot for branch in self.branches) > 1:
+            raise InvalidArgument("branches: at most one is the pivot")
+
+
+def check_pairs(field: str, pairs: Mapping[str, str], count: int, value_bytes: int) -> None:
+    """Of labels, of headers."""
+    if len(pairs) > count:
+        raise InvalidArgument(f"{field} has {len(pairs)} entries; at most {count}")
+    for name, value in pairs.items():
+        if not isinstance(name, str) or len(name) > MAX_KEY_BYTES or not _NAME.match(name):
+            raise InvalidArgument(f"a key of {field} is {name!r:.100}; it takes 1 to {MAX_KEY_BYTES} of [A-Za-z0-9._:/-]")
+        if not isinstance(value, str) or len(value.encode("utf-8", "replace")) > value_bytes:
+            raise InvalidArgument(f"{field}[{name!r}] takes text of up to {value_bytes} bytes")
 
 
 @dataclasses.dataclass(frozen=True)
