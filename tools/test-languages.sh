@@ -120,6 +120,7 @@ test_spring() {
 test_polyglot() {
   ready polyglot || return 0
   suite polyglot /usr/bin/python3 -B tests/polyglot/demo_test.py
+  suite "polyglot, outbox" /usr/bin/python3 -B tests/polyglot/outbox_test.py
 }
 
 languages=("$@")

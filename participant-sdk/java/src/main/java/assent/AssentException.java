@@ -44,7 +44,7 @@ public class AssentException extends RuntimeException {
 
   /** It can never work; the message names the field and the limit. */
   public static class InvalidArgument extends AssentException {
-    InvalidArgument(String message) {
+    public InvalidArgument(String message) {
       super(message, null);
     }
   }
@@ -54,21 +54,21 @@ public class AssentException extends RuntimeException {
    * request may still be on its way. Submit the same object again.
    */
   public static class NotFound extends AssentException {
-    NotFound(String message) {
+    public NotFound(String message) {
       super(message, null);
     }
   }
 
   /** The gid, or the branch id, belongs to other content. Use another. */
   public static class AlreadyExists extends AssentException {
-    AlreadyExists(String message) {
+    public AlreadyExists(String message) {
       super(message, null);
     }
   }
 
   /** The transaction's state does not allow it (a commit after its abort, say). Asking again does not help. */
   public static class FailedPrecondition extends AssentException {
-    FailedPrecondition(String message) {
+    public FailedPrecondition(String message) {
       super(message, null);
     }
   }

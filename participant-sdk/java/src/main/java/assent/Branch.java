@@ -108,6 +108,7 @@ public record Branch(
       throw new AssentException.InvalidArgument(
           place + ".payload has " + payload.length + " bytes; at most " + Limits.MAX_PAYLOAD_BYTES);
     }
+    Text.checkPairs(place + ".headers", headers, Limits.MAX_HEADER_BYTES);
     if (pivot && protocol != Protocol.SAGA) {
       throw new AssentException.InvalidArgument(place + ".pivot is set, but only a Saga step can be the pivot");
     }
@@ -117,6 +118,13 @@ public record Branch(
     checkTime(place + ".initialBackoff", initialBackoff, Limits.MAX_BRANCH_TIME);
     checkTime(place + ".maxBackoff", maxBackoff, Limits.MAX_BRANCH_TIME);
     checkTime(place + ".attemptTimeout", attemptTimeout, Limits.MAX_BRANCH_TIME);
+  }
+
+  /** Of its payload and headers. */
+  long bytes() {
+    long bytes = payload.length;
+    for (var header : headers.entrySet()) bytes += Text.bytes(header.getKey()) + Text.bytes(header.getValue());
+    return bytes;
   }
 
   static void checkTime(String field, Duration time, Duration limit) {

@@ -125,6 +125,13 @@ public final class Client implements AutoCloseable {
         timeoutOf(transaction), Wire::report);
   }
 
+  /** What was published, by a relay; {@code limit} is of the call, repeats included. */
+  public CompletableFuture<Report> submitAsync(EncodedTransaction transaction, WaitFor wait, Duration limit) {
+    String gid = transaction.gid();
+    return new Step<>(new Errand<>(new Errand.Order<>(Wire.SUBMIT, transaction.request(wait), gid, "Submit of transaction " + gid,
+        limit.toMillis(), false), routes, retry, channels), Wire::report).start();
+  }
+
   /** Opens a transaction to which branches are added one by one. What is given has none; the rest of it counts. */
   public OpenTransaction begin(Transaction transaction) {
     return join(beginning(transaction));

@@ -13,6 +13,12 @@ public final class Limits {
   public static final int MAX_RESULT_BYTES = 256 * 1024;
   public static final int MAX_PAYLOAD_BYTES = 1024 * 1024;
   public static final int MAX_BRANCHES = 128;
+  /** All payloads and headers together. */
+  public static final int MAX_TRANSACTION_BYTES = 3 * 1024 * 1024;
+  static final int MAX_PAIRS = 16; // labels of a transaction, headers of a branch
+  static final int MAX_KEY_BYTES = 64;
+  static final int MAX_LABEL_BYTES = 256;
+  static final int MAX_HEADER_BYTES = 1024;
   static final int MAX_ACTIONS = 1024;
   static final Duration MAX_DEADLINE = Duration.ofDays(7);
   static final Duration MAX_BRANCH_TIME = Duration.ofHours(1);

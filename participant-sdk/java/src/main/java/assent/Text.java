@@ -1,6 +1,7 @@
 package assent;
 
 import java.nio.charset.StandardCharsets;
+import java.util.Map;
 import java.util.regex.Pattern;
 
 /** What is done to texts of others, and said of wrong ones. */
@@ -35,6 +36,23 @@ final class Text {
     if (text != null && text.length() <= Limits.MAX_NAME_BYTES && NAME.matcher(text).matches()) return;
     throw new AssentException.InvalidArgument(
         field + " is " + shown(text) + "; it takes 1 to " + Limits.MAX_NAME_BYTES + " of [A-Za-z0-9._:/-]");
+  }
+
+  static void checkPairs(String field, Map<String, String> pairs, int limit) {
+    if (pairs.size() > Limits.MAX_PAIRS) {
+      throw new AssentException.InvalidArgument(
+          field + " has " + pairs.size() + " entries; at most " + Limits.MAX_PAIRS);
+    }
+    pairs.forEach((key, value) -> {
+      if (key.length() > Limits.MAX_KEY_BYTES || !NAME.matcher(key).matches()) {
+        throw new AssentException.InvalidArgument(
+            field + " key is " + shown(key) + "; it takes 1 to " + Limits.MAX_KEY_BYTES + " of [A-Za-z0-9._:/-]");
+      }
+      if (bytes(value) > limit) {
+        throw new AssentException.InvalidArgument(
+            field + "[" + key + "] has " + bytes(value) + " bytes; at most " + limit);
+      }
+    });
   }
 
   static String shown(String text) {

@@ -119,6 +119,12 @@ public final class Transaction {
       throw new InvalidArgument("branches has " + branches.size() + " branches; at most " + Limits.MAX_BRANCHES);
     }
     Branch.checkTime("deadline", deadline, Limits.MAX_DEADLINE);
+    Text.checkPairs("labels", labels, Limits.MAX_LABEL_BYTES);
+    long bytes = branches.stream().mapToLong(Branch::bytes).sum();
+    if (bytes > Limits.MAX_TRANSACTION_BYTES) {
+      throw new InvalidArgument(
+          "payloads and headers together have " + bytes + " bytes; at most " + Limits.MAX_TRANSACTION_BYTES);
+    }
     List<String> ids = new ArrayList<>();
     for (Branch branch : branches) ids.add(branch.numbered(ids.size() + 1).id());
     for (int at = 0; at < ids.size(); at++) checkBranch(at, ids);

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.sql.DriverManager;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
@@ -37,7 +38,7 @@ class ReadmeTest {
     String guide = Files.readString(Rig.ROOT.resolve("docs/sdk-java.md"));
     String pages = Files.readString(Rig.HERE.resolve("README.md")) + guide;
     Matcher program = Pattern.compile("<!-- program: (\\w+.java) -->\n```java\n(.*?)```", Pattern.DOTALL).matcher(pages);
-    for (int count = 0; count < 4; count++) {
+    for (int count = 0; count < 5; count++) {
       assertTrue(program.find());
       Path source = Files.writeString(folder.resolve(program.group(1)), program.group(2));
       int compiled = ToolProvider.getSystemJavaCompiler().run(null, null, null, "-cp",
@@ -52,6 +53,14 @@ class ReadmeTest {
       assertTrue(prints.find());
       assertEquals(prints.group(1), said("Trip", daemon.endpoint, folder));
       assertEquals(prints.group(2), said("Trip", daemon.endpoint, folder), hotel.output());
+      assertEquals("sold B2", said("Shop", daemon.endpoint, folder));
+      Rig.until("seat B2 is sold", () -> {
+        try (var connection = DriverManager.getConnection("jdbc:sqlite:" + folder.resolve("cinema.db"));
+            var statement = connection.createStatement();
+            var found = statement.executeQuery("SELECT 1 FROM seat WHERE name = 'B2' AND state = 'sold'")) {
+          return found.next();
+        }
+      });
       assertTrue(cinema.output().contains("INFO: connected session="), cinema.output());
     }
   }

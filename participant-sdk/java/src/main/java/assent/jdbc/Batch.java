@@ -184,7 +184,7 @@ final class Batch {
 
   /** What the handler says. Refusals and the like are answers; every other exception is thrown on. */
   Reply handle(Action<TxHandler, TxSecondHandler> action, Call call) throws Exception {
-    Tx tx = new Tx(connection, dialect);
+    Tx tx = new Tx(connection, dialect, TwoPhase.isFor(call));
     IN_HANDLER.set(true);
     try {
       if (call.operation().role() == Role.FORWARD) return Reply.ofHandler(action.forward().handle(tx, call), call);

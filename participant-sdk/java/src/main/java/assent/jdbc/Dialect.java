@@ -62,19 +62,22 @@ enum Dialect {
   void prepare(Connection connection) throws SQLException {
     // Two that create a table at once get in each other's way.
     if (this == POSTGRESQL) execute(connection, "SELECT pg_advisory_xact_lock(7400)");
-    if (this == MYSQL) {
-      // 0 loses what is committed with the server, 2 with the machine.
-      long flush = PreparedTransactions.number(connection, "SELECT @@global.innodb_flush_log_at_trx_commit");
-      if (flush != 1 && flush != 3) {
-        throw new ConfigError("the server has innodb_flush_log_at_trx_commit = " + flush + ": what it calls committed would not"
-            + " survive a power cut; set it to 1");
-      }
-    }
+    checkDurable(connection);
     for (String table : tables) execute(connection, table);
     if (this == SQLITE && hasTable(connection, "assent_meta")) {
       throw new ConfigError("this file is kept by the C++ adapter, whose prepared work is not known here:"
           + " give this service a file of its own");
     }
+  }
+
+  /** ConfigError: what the server calls committed is lost with it, or with the machine. */
+  void checkDurable(Connection connection) throws SQLException {
+    if (this != MYSQL) return;
+    // 0 loses what is committed with the server, 2 with the machine.
+    long flush = PreparedTransactions.number(connection, "SELECT @@global.innodb_flush_log_at_trx_commit");
+    if (flush == 1 || flush == 3) return;
+    throw new ConfigError("the server has innodb_flush_log_at_trx_commit = " + flush + ": what it calls committed would not"
+        + " survive a power cut; set it to 1");
   }
 
   /** Where the bare names of the tables lead now. */
@@ -87,13 +90,13 @@ enum Dialect {
     };
   }
 
-  private static String fullName(Connection connection, String table) throws SQLException {
+  static String fullName(Connection connection, String table) throws SQLException {
     String name = text(connection, "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_class c"
         + " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(?)", table);
     return name == null ? table : name; // what only two-phase work needs
   }
 
-  private static String text(Connection connection, String sql, Object... parameters) throws SQLException {
+  static String text(Connection connection, String sql, Object... parameters) throws SQLException {
     try (var statement = BarrierTable.prepare(connection, sql, parameters); var found = statement.executeQuery()) {
       return found.next() ? found.getString(1) : null;
     }
@@ -157,6 +160,20 @@ enum Dialect {
     } catch (SQLException stillThere) {
       // There is none within another.
     }
+  }
+
+  /** Of a relay's transaction: it is durable, and does not wait for ever for who has locked the table. */
+  void boundTurn(Connection connection, int seconds) throws SQLException {
+    if (this == POSTGRESQL) {
+      execute(connection, DURABLE.replace("false", "true"));
+      execute(connection, "SET LOCAL lock_timeout = '" + seconds + "s'");
+    }
+    if (this == MYSQL) execute(connection, "SET @assent_wait = @@lock_wait_timeout, lock_wait_timeout = " + seconds);
+  }
+
+  /** Leaves the session as it was. */
+  void unboundTurn(Connection connection) throws SQLException {
+    if (this == MYSQL) execute(connection, "SET lock_wait_timeout = coalesce(@assent_wait, 86400), @assent_wait = NULL");
   }
 
   String forUpdate() {

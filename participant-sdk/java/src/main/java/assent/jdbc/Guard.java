@@ -97,10 +97,12 @@ final class Guard {
     }
   }
 
+  void checkOpen() throws SQLException {
+    if (isOver) throw new SQLException("the handler has returned, and its transaction is over");
+  }
+
   private void admit(String method, Object[] arguments) throws SQLException {
-    if (isOver && !method.equals("close") && !method.equals("isClosed")) {
-      throw new SQLException("the handler has returned, and its transaction is over");
-    }
+    if (!method.equals("close") && !method.equals("isClosed")) checkOpen();
     boolean isSql = method.startsWith("prepare") || method.startsWith("execute") || method.equals("addBatch");
     if (!isSql || arguments == null || !(arguments[0] instanceof String sql)) return;
     String ending = Statements.ending(sql, dialect);

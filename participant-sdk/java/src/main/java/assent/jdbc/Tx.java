@@ -17,10 +17,28 @@ import java.util.Optional;
  * the handler, and of no use after it. Placeholders are "?".
  */
 public final class Tx {
+  private final Connection raw;
   private final Guard guard;
+  private final boolean isPreparing;
 
   Tx(Connection connection, Dialect dialect) {
+    this(connection, dialect, false);
+  }
+
+  /** {@code isPreparing}: it will be kept prepared. */
+  Tx(Connection connection, Dialect dialect, boolean isPreparing) {
+    raw = connection;
     guard = new Guard(connection, dialect);
+    this.isPreparing = isPreparing;
+  }
+
+  Connection raw() throws SQLException {
+    guard.checkOpen();
+    return raw;
+  }
+
+  boolean isPreparing() {
+    return isPreparing;
   }
 
   /** How many rows it has changed. */
