@@ -8,7 +8,7 @@ import re
 PAGE = "docs/limits-of-sdks.md"
 LANGUAGES = ("python", "node", "go", "java")
 # Numbers that bound nothing: formats, codes of libraries.
-NO_LIMITS = {"KIND", "_NEVER", "_FORMAT", "FORMAT", "xaFormat", "_IN_TRANSACTION", "SQLITE_BUSY", "SQLITE_CONSTRAINT", "serialVersionUID"}
+NO_LIMITS = {"KIND", "_NEVER", "IN_TRANSACTION", "IN_AUTOCOMMIT", "_FORMAT", "FORMAT", "xaFormat", "_IN_TRANSACTION", "SQLITE_BUSY", "SQLITE_CONSTRAINT", "serialVersionUID"}
 SOURCES = {
     "python": "participant-sdk/python/assent/**/*.py",
     "node": "participant-sdk/node/src/*.ts",

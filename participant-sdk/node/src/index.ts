@@ -9,9 +9,12 @@ export {
 } from "./errors.js";
 export { type HttpAnswer, HttpEndpoint, type HttpOptions, MAX_BODY_BYTES, verifySignature } from "./http.js";
 export { type MySqlPool, MySQL } from "./mysql.js";
+export { Outbox, type OutboxOptions, type Publishing, type PublishOptions, type QueryConnection, type SQLiteConnection } from "./outbox.js";
+export type { OutboxCounts, OutboxRow } from "./outbox-sql.js";
 export { Participant } from "./participant.js";
 export type { Retry } from "./plan.js";
 export { type PgPool, PostgreSQL, type PostgreSQLOptions } from "./postgresql.js";
+export { Relay, type RelayOptions, type RelayStats } from "./relay.js";
 export type { ParticipantOptions } from "./roster.js";
 export { type ServerOptions, ServerTx } from "./server-sql.js";
 export { type Handler, type Resource, type SagaHandlers, Service, type TccHandlers, type TwoPhaseHandlers } from "./service.js";

@@ -226,7 +226,7 @@ export class MySQL extends ServerAdapter {
 
   async #prepareOn(work: ServerConnection, action: Action<[tx: ServerTx, call: Call]>, call: Call): Promise<[Reply, Kept]> {
     await work.query(`XA START ${xidOf(call)}`);
-    const reply = await runHandler(action, this.tx(work), call);
+    const reply = await runHandler(action, this.tx(work, true), call);
     const state = stateAfter(call, reply, reply.kind !== Kind.DONE_READ_ONLY);
     if (state === Kept.PREPARED) await work.query(`INSERT INTO ${this.schema}assent_marker VALUES (?, ?)`, [call.gid, call.branchId]);
     await work.query(`XA END ${xidOf(call)}`);

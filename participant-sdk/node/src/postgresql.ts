@@ -182,7 +182,7 @@ export class PostgreSQL extends ServerAdapter {
     let wrote = false;
     const waited = await this.#watched(connection, call, async () => {
       await connection.query(this.#begin);
-      const reply = await runHandler(action, this.tx(connection), call);
+      const reply = await runHandler(action, this.tx(connection, true), call);
       if (!reply.isDone) await connection.query("ROLLBACK");
       // (It fails if the handler has gone on after an error.)
       else wrote = reply.kind === Kind.DONE && (await connection.query("SELECT pg_current_xact_id_if_assigned() IS NOT NULL AS wrote")).rows[0]!.wrote;

@@ -36,10 +36,13 @@ export interface ServerOptions {
 /** Statements are awaited: one that is not answered when the handler returns is a failure of the handler, and all of it is undone. */
 export class ServerTx extends LocalTransaction {
   readonly #pending = new Set<Promise<Answer>>();
-
   /** @internal */
-  constructor(private readonly connection: ServerConnection, lexicon: Lexicon) {
+  readonly isPostgreSQL: boolean;
+
+  /** @internal `isKept`: it is to be kept prepared. */
+  constructor(private readonly connection: ServerConnection, lexicon: Lexicon, readonly isKept = false) {
     super(lexicon);
+    this.isPostgreSQL = lexicon.dollar ?? false;
   }
 
   /** How many rows it has changed. Placeholders are the driver's: "$1" of pg, "?" of mysql2. */
@@ -179,8 +182,8 @@ export abstract class ServerAdapter extends SqlActions<ServerTx> implements Reso
     return new BarrierTable(executeOn(connection), this.dialect, this.schema);
   }
 
-  protected tx(connection: ServerConnection): ServerTx {
-    return new ServerTx(connection, this.dialect.lexicon);
+  protected tx(connection: ServerConnection, isKept = false): ServerTx {
+    return new ServerTx(connection, this.dialect.lexicon, isKept);
   }
 }
 

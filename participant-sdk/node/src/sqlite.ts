@@ -52,6 +52,23 @@ interface Connection {
 }
 type Driver = new (path: string, options: { timeout: number }) => Connection;
 
+/** A connection of the driver, which is loaded by who needs it. */
+export async function openSQLite(path: string, timeout: number): Promise<Connection> {
+  const name = "better-sqlite3";
+  let Database: Driver;
+  try {
+    Database = (await import(name)).default;
+  } catch (error) {
+    throw new ConfigError(`better-sqlite3 is missing, which SQLite needs here: npm install better-sqlite3 (${sentenceOf(error)})`, { cause: error });
+  }
+  try {
+    return new Database(path, { timeout });
+  } catch (error) {
+    if (NO_BINARY.test(sentenceOf(error))) throw new ConfigError(`better-sqlite3 is here without its binary for Node ${process.version}: ${HOW_TO_BUILD}`);
+    throw error;
+  }
+}
+
 export interface SQLiteOptions {
   /** SQL that creates the service's own tables, run when it starts. */
   readonly tables?: string;
@@ -159,16 +176,9 @@ export class SQLite extends SqlActions<SQLiteTx> implements Resource {
   // ---- the connection that has the file
 
   async #open(): Promise<void> {
-    const name = "better-sqlite3";
-    let Database: Driver;
-    try {
-      Database = (await import(name)).default;
-    } catch (error) {
-      throw new ConfigError(`better-sqlite3 is missing, which SQLite needs here: npm install better-sqlite3 (${sentenceOf(error)})`, { cause: error });
-    }
     let db: Connection | undefined;
     try {
-      db = new Database(this.path, { timeout: this.#busyTimeoutMs });
+      db = await openSQLite(this.path, this.#busyTimeoutMs);
       db.exec("PRAGMA journal_mode = WAL");
       db.exec("PRAGMA synchronous = FULL"); // done means durable
       db.exec("PRAGMA foreign_keys = ON");
@@ -184,7 +194,6 @@ export class SQLite extends SqlActions<SQLiteTx> implements Resource {
     } catch (error) {
       db?.close();
       if (error instanceof ConfigError) throw error;
-      if (NO_BINARY.test(sentenceOf(error))) throw new ConfigError(`better-sqlite3 is here without its binary for Node ${process.version}: ${HOW_TO_BUILD}`);
       throw new ConfigError(`${this.path}: ${sentenceOf(error)}`, { cause: error });
     }
     this.#db = db;

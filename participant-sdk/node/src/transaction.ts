@@ -4,7 +4,8 @@ import { randomBytes } from "node:crypto";
 import type { Trace } from "./call.js";
 import { InvalidArgument } from "./errors.js";
 import {
-  BranchState, bytesOf, MAX_BRANCH_ID_BYTES, MAX_BRANCHES, MAX_GID_BYTES, MAX_NAME_BYTES, MAX_PAYLOAD_BYTES, Ordering, Outcome, Protocol, State,
+  BranchState, bytesOf, MAX_ATTEMPTS, MAX_BRANCH_ID_BYTES, MAX_BRANCHES, MAX_GID_BYTES, MAX_HEADER_BYTES, MAX_HEADERS, MAX_KEY_BYTES, MAX_LABEL_BYTES,
+  MAX_LABELS, MAX_NAME_BYTES, MAX_PAYLOAD_BYTES, MAX_TRACESTATE_BYTES, MAX_TRANSACTION_BYTES, Ordering, Outcome, Protocol, State,
 } from "./words.js";
 
 const MAX_DEADLINE_MS = 7 * 24 * 3600 * 1000;
@@ -170,6 +171,42 @@ export class Transaction {
         }
       }
     });
+  }
+}
+
+/** What a coordinator would refuse, as far as it can be seen here: for who hears of it after a local commit only. */
+export function checkAll(transaction: Transaction): void {
+  transaction.check();
+  const { branches, labels, trace: { traceparent, tracestate } } = transaction;
+  checkPairs("labels", labels, MAX_LABELS, MAX_LABEL_BYTES);
+  if (traceparent && !/^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$/.test(traceparent)) {
+    throw new InvalidArgument(`traceparent is ${shown(traceparent)}; it takes what W3C Trace Context calls so`);
+  }
+  if (tracestate.length > MAX_TRACESTATE_BYTES || !/^[ -~]*$/.test(tracestate) || (tracestate && !traceparent)) {
+    throw new InvalidArgument(`tracestate takes up to ${MAX_TRACESTATE_BYTES} bytes of printable ASCII, beside a traceparent`);
+  }
+  let every = 0;
+  branches.forEach(({ headers, maxAttempts, payload }, index) => {
+    checkPairs(`branches[${index}].headers`, headers, MAX_HEADERS, MAX_HEADER_BYTES);
+    if (!(Number.isInteger(maxAttempts) && maxAttempts >= 0 && maxAttempts <= MAX_ATTEMPTS)) {
+      throw new InvalidArgument(`branches[${index}].maxAttempts is ${maxAttempts}; it must be 0 to ${MAX_ATTEMPTS}`);
+    }
+    every += payload.length;
+    for (const [name, value] of Object.entries(headers)) every += name.length + Buffer.byteLength(value);
+  });
+  if (every > MAX_TRANSACTION_BYTES) throw new InvalidArgument(`its payloads and headers have ${every} bytes; at most ${MAX_TRANSACTION_BYTES}`);
+  if (branches.filter(({ pivot }) => pivot).length > 1) throw new InvalidArgument("branches: at most one is the pivot");
+}
+
+/** Of labels, of headers. */
+function checkPairs(field: string, pairs: Readonly<Record<string, string>>, count: number, valueBytes: number): void {
+  const entries = Object.entries(pairs);
+  if (entries.length > count) throw new InvalidArgument(`${field} has ${entries.length} entries; at most ${count}`);
+  for (const [name, value] of entries) {
+    if (name.length > MAX_KEY_BYTES || !/^[A-Za-z0-9._:/-]+$/.test(name)) {
+      throw new InvalidArgument(`a key of ${field} is ${shown(name)}; it takes 1 to ${MAX_KEY_BYTES} of [A-Za-z0-9._:/-]`);
+    }
+    if (typeof value !== "string" || Buffer.byteLength(value) > valueBytes) throw new InvalidArgument(`${field}.${name} takes text of up to ${valueBytes} bytes`);
   }
 }
 

@@ -6,7 +6,7 @@ import type { MethodDefinition } from "@grpc/grpc-js";
 import protobuf from "protobufjs";
 import { Call, type Reply } from "./call.js";
 import { type Branch, type BranchResult, Report, type Transaction, type TransactionInfo } from "./transaction.js";
-import { BranchState, cut, known, Operation, Outcome, Protocol, shortOf, State } from "./words.js";
+import { BranchState, cut, known, Operation, Outcome, Protocol, shortOf, State, type WaitFor } from "./words.js";
 
 /** A message, as protobufjs shows it: fields in camelCase, 64 bits as a Long. */
 export type Message = Record<string, any>;
@@ -33,8 +33,12 @@ function method(service: string, name: string, request: string, reply: string, r
   };
 }
 
+const SUBMIT = method("TransactionService", "Submit", "SubmitRequest", "SubmitReply");
+
 export const METHODS = {
-  Submit: method("TransactionService", "Submit", "SubmitRequest", "SubmitReply"),
+  Submit: SUBMIT,
+  /** Of what somebody else has written: whatever is in it goes on as it is. */
+  SubmitBytes: { ...SUBMIT, requestSerialize: (message: Message) => message.bytes as Buffer },
   Begin: method("TransactionService", "Begin", "BeginRequest", "BeginReply"),
   ExecuteBranch: method("TransactionService", "ExecuteBranch", "ExecuteBranchRequest", "ExecuteBranchReply"),
   Commit: method("TransactionService", "Commit", "CommitRequest", "SubmitReply"),
@@ -82,6 +86,21 @@ export function transactionSpec(transaction: Transaction): Message {
     gid: transaction.gid, branches: transaction.branches.map(branchSpec), ordering: transaction.ordering,
     deadlineMs: ms(transaction.deadlineMs), labels: transaction.labels, ...transaction.trace,
   };
+}
+
+/** Without a wait_for. */
+export function bytesOfSubmit(transaction: Transaction): Buffer {
+  return SUBMIT.requestSerialize({ transaction: transactionSpec(transaction) });
+}
+
+/** The gid in it. Throws where it is no SubmitRequest. */
+export function readSubmit(request: Buffer): string {
+  return String(SUBMIT.requestDeserialize(request).transaction?.gid ?? "");
+}
+
+/** The same with another wait_for: of two the last counts. */
+export function submitBytes(request: Buffer, waitFor: WaitFor): Message {
+  return { bytes: Buffer.concat([request, SUBMIT.requestSerialize({ waitFor })]) };
 }
 
 export function reportOf(reply: Message): Report {

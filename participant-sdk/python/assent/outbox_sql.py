@@ -14,6 +14,7 @@ KIND = 1  # a row's request is an assent.v1.SubmitRequest; others are for later,
 LOOKED_AT_FIRST = 16  # rows with a key that the first statement of a turn looks at; each later one at four times as many
 LOOKED_AT_ONCE = 256  # at most
 MAX_LOOKS = 8  # such statements in one turn; the next one goes on from there
+MAX_ATTEMPTS_COUNTED = 1_000_000_000  # the column has room for them, whatever somebody has written there
 LOCK_PATIENCE = 2  # seconds that a turn waits for who has the table
 
 _IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
@@ -342,10 +343,10 @@ class Table:
                         f"AND due_unix_ms <= ? AND parked_reason IS NULL AND kind = {KIND} ORDER BY id{self._skip_locked}", (*ids, now))
         if rows:
             leased = [row[0] for row in rows]
-            self.change("UPDATE assent_outbox SET due_unix_ms = ?, attempts = attempts + 1, first_attempt_unix_ms = "
-                        f"COALESCE(first_attempt_unix_ms, ?) WHERE id IN ({marks(leased)})", (now + int(lease * 1000), now, *leased))
+            self.change("UPDATE assent_outbox SET due_unix_ms = ?, attempts = CASE WHEN attempts < "
+                        f"{MAX_ATTEMPTS_COUNTED} THEN attempts + 1 ELSE {MAX_ATTEMPTS_COUNTED} END, first_attempt_unix_ms = COALESCE(first_attempt_unix_ms, ?) WHERE id IN ({marks(leased)})", (now + int(lease * 1000), now, *leased))
         return [Taken(row_id, words(gid), None if key is None else words(key), bytes(request) if isinstance(request, _BYTES) else None,
-                      number(attempts) + 1, None if first is None else number(first), 0.0 if first is None else (now - number(first)) / 1000)
+                      min(number(attempts) + 1, MAX_ATTEMPTS_COUNTED), None if first is None else number(first), 0.0 if first is None else (now - number(first)) / 1000)
                 for row_id, gid, key, attempts, first, request in rows]
 
     # ---- for people
