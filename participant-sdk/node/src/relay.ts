@@ -258,9 +258,10 @@ export class Relay {
     if (settled.parked !== undefined) {
       this.#parked += 1;
       this.#options.log(`a row of the outbox waits for a person gid=${JSON.stringify(row.gid)} reason=${JSON.stringify(settled.parked)}`);
-    } else if (settled.laterMs === undefined) this.#handedOver += 1;
-    else if (settled.error !== NOT_YET) this.#failed += 1;
-    this.#options.atPoint?.("answered");
+    } else if (settled.laterMs === undefined) {
+      this.#handedOver += 1;
+      this.#options.atPoint?.("answered");
+    } else if (settled.error !== NOT_YET) this.#failed += 1;
     this.#settled.push(settled);
   }
 

@@ -203,7 +203,7 @@ export function testOutbox(kind) {
       await kind.publish(["a", "b"]);
       assert.equal(await relay.ended, "SIGKILL", relay.output);
       await until("something is done", () => kind.shop.done.length > 0);
-      assert.deepEqual((await kind.outbox.list()).map(({ gid, attempts, firstAttempt }) => [gid, attempts, firstAttempt instanceof Date]), [["a", 1, true], ["b", 1, true]]);
+      assert.deepEqual((await kind.outbox.list()).map(({ gid, attempts, firstAttempt }) => [gid, attempts > 0, firstAttempt instanceof Date]), [["a", true, true], ["b", true, true]]);
       await kind.relay(); // takes them when their lease has ended
       await kind.untilGone();
       await kind.untilDone("a", "b");

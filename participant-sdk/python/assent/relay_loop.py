@@ -187,9 +187,9 @@ class Loop:
             self._say(f"a row of the outbox waits for a person gid={row.gid} reason={settled.parked!r}", logging.WARNING)
         elif settled.later is None:
             self._handed_over += 1
+            self._reach("answered")
         elif settled.error != NOT_YET:
             self._failed += 1
-        self._reach("answered")
         self._settled.append(settled)
 
     async def _ask(self, row: Taken, end: float) -> Settled:
