@@ -12,7 +12,7 @@ OTHER_FLAGS = {"--install", "--name", "--quick", "--asan", "--tsan", "--write", 
                "--break", "--benchmark_counters_tabular", "--benchmark_filter", "--build", "--component", "--prefix", "--preset", "--target", "--workload", "--in-flight",
                "--schedules", "--full", "--trace", "--replay", "--json", "--rate", "--branches", "--syscalls", "--under", "--tool", "--fuzz", "--merge", "--without",
                "--headers", "--thorough", "--transactions", "--seconds", "--rounds", "--round-seconds", "--no-pairs", "--max-interleavings", "--threads",
-               "--commit-delay", "--coordinators", "--session", "--start", "--protocols", "--rule", "--patience-ms", "--output", "--list", "--mistake", "--mistakes", "--data-urlencode", "--faults", "--losses", "--promotions", "--take-overs", "--secure", "--polyglot", "--tls", "--payload", "--cacert", "--cert", "--key", "--http", "--app", "--port", "--secret-file"}
+               "--commit-delay", "--coordinators", "--session", "--start", "--protocols", "--rule", "--patience-ms", "--output", "--list", "--mistake", "--mistakes", "--data-urlencode", "--faults", "--losses", "--promotions", "--take-overs", "--secure", "--polyglot", "--tls", "--payload", "--cacert", "--cert", "--key", "--http", "--app", "--port", "--secret-file", "--metrics-listen", "--parked", "--stop-patience"}
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9_-]*")
 TOPS = ("coordinator/", "docs/", "examples/", "participant-sdk/", "proto/", "tests/", "tools/")
 

@@ -12,6 +12,60 @@
 
 #include "tests/support/process.h"
 
+// snippet: messages-handler
+#include <assent/outbox_sqlite.h>
+
+// "ship", which begins if this branch's own local transaction commits.
+assent::Reply Reserve(const assent::sqlite::Outbox& outbox, assent::sqlite::Db& db,
+                      const assent::Call& call) {
+  db.Exec("UPDATE stock SET reserved = reserved + 1 WHERE sku = ?", call.payload);
+  assent::Transaction ship;
+  ship.Saga("shipping", "book", call.payload).Label("order", call.gid);
+  // What fails is remembered by the Db, as of any statement: then Done is a refusal, or "later".
+  (void)outbox.Publish(db, ship, {.ordering_key = call.payload});
+  return assent::Reply::Done();
+}
+
+assent::Result<std::unique_ptr<assent::sqlite::Store>> OpenStock(const std::string& path) {
+  const assent::sqlite::Outbox outbox;
+  auto store = assent::sqlite::Store::Open({.path = path, .setup = [&](assent::sqlite::Db& db) {
+                                              db.Exec(
+                                                  "CREATE TABLE stock(sku TEXT PRIMARY KEY NOT "
+                                                  "NULL, reserved INT)");
+                                              outbox.CreateTable(db);
+                                            }});
+  if (!store.ok()) return store;
+  const auto nothing = [](assent::sqlite::Db&, const assent::Call&) {
+    return assent::Reply::Done();
+  };
+  (*store)->Saga(
+      "reserve",
+      {.action = [outbox](auto& db, const auto& call) { return Reserve(outbox, db, call); },
+       .compensate = nothing});
+  return store;
+}
+// end
+
+// snippet: messages-own
+#include <sqlite3.h>
+
+assent::Status PlaceOrder(sqlite3* db, const std::string& order) {
+  static const assent::sqlite::Outbox outbox;
+  sqlite3_exec(db, "BEGIN IMMEDIATE; INSERT INTO orders DEFAULT VALUES", nullptr, nullptr, nullptr);
+  assent::Transaction ship;
+  ship.Saga("shipping", "book", order);
+  const assent::Status status = outbox.Publish(db, ship);
+  sqlite3_exec(db, status.ok() ? "COMMIT" : "ROLLBACK", nullptr, nullptr, nullptr);
+  return status;
+}
+// end
+
+// snippet: messages-relay
+std::unique_ptr<assent::Relay> StartRelay(const assent::Client& client, const std::string& path) {
+  return std::make_unique<assent::Relay>(client, assent::sqlite::OpenOutboxTable({.path = path}));
+}
+// end
+
 // snippet: sqlite-tcc
 #include <assent/participant.h>
 #include <assent/sqlite.h>
@@ -158,6 +212,30 @@ TEST_F(SnippetsTest, Inventory) {
   ASSERT_TRUE(Restock(**store, "book", 5).ok());
   EXPECT_EQ(Available(**store, "book"), 5);
   EXPECT_EQ(kit_.violations(), std::vector<std::string>());
+}
+
+TEST_F(SnippetsTest, Messages) {
+  const std::string path = dir_.path() + "/stock.db";
+  auto store = OpenStock(path);
+  ASSERT_TRUE(store.ok()) << store.status().ToString();
+  kit_.Serve("stock", **store);
+  EXPECT_TRUE(
+      kit_.client().Submit(assent::Transaction().Saga("stock", "reserve", "b"))->committed());
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
+  ASSERT_EQ(
+      sqlite3_exec(db, "CREATE TABLE orders(id INTEGER PRIMARY KEY)", nullptr, nullptr, nullptr),
+      SQLITE_OK);
+  EXPECT_EQ(PlaceOrder(db, "17").ToString(), "OK");
+  sqlite3_close(db);
+  const auto rows = assent::sqlite::OpenOutboxTable({.path = path})->List(false, 10);
+  ASSERT_TRUE(rows.ok());
+  ASSERT_EQ(rows->size(), 2U);
+  EXPECT_EQ(rows->front().ordering_key, "b");
+  // The kit has no wire: it answers that, and the rows stay.
+  const auto relay = StartRelay(kit_.client(), path);
+  relay->Stop();
+  EXPECT_EQ(relay->Stats().handed_over, 0U);
 }
 
 TEST_F(SnippetsTest, Payments) {

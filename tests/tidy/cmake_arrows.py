@@ -55,7 +55,7 @@ def needed(tree, path, include):
         return ["proto/vocabulary"]
     if tree.has(f"{rules.SDK_HEADERS}/{name}"):
         sdk = os.path.dirname(rules.SDK_HEADERS)
-        adapter = os.path.join(sdk, name[len("assent/"):-len(".h")])
+        adapter = os.path.join(sdk, name[len("assent/"):-len(".h")].removeprefix("outbox_"))
         return [sdk, adapter] + ([folder_of(tree, path)] if path.startswith(sdk) else [])  # INCLUDES names them there
     top = name.split("/")[0]
     if top in ("grpc", "grpcpp"):

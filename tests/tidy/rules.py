@@ -67,19 +67,25 @@ ARROWS = {
     "participant-sdk/cpp/testkit": ["std", "vocabulary", "sdk", "coordinator/core",
                                     "participant-sdk/cpp/testkit"],
     # The barrier's rules are pure; each adapter runs them over its own database.
+    # The outbox's rules and its relay, over any database.
+    "participant-sdk/cpp/outbox": ["std", "vocabulary", "sdk", "wire", "participant-sdk/cpp/src", "participant-sdk/cpp/outbox"],
     "participant-sdk/cpp/barrier": ["std", "vocabulary", "sdk", "participant-sdk/cpp/barrier"],
     # What the adapters of databases that are servers share.
     "participant-sdk/cpp/server": ["std", "vocabulary", "sdk", "participant-sdk/cpp/src", "participant-sdk/cpp/server"],
     "participant-sdk/cpp/sqlite": ["std", "posix", "vocabulary", "sdk",
-                                   "participant-sdk/cpp/src", "participant-sdk/cpp/barrier", "participant-sdk/cpp/sqlite"],
+                                   "participant-sdk/cpp/src", "participant-sdk/cpp/barrier", "participant-sdk/cpp/outbox",
+                                   "participant-sdk/cpp/sqlite"],
     "participant-sdk/cpp/postgresql": ["std", "posix", "vocabulary", "sdk", "libpq-fe.h",
-                                       "participant-sdk/cpp/barrier", "participant-sdk/cpp/server", "participant-sdk/cpp/postgresql"],
+                                       "participant-sdk/cpp/barrier", "participant-sdk/cpp/outbox", "participant-sdk/cpp/server",
+                                       "participant-sdk/cpp/postgresql"],
     "participant-sdk/cpp/mariadb": ["std", "vocabulary", "sdk", "mysql.h",
-                                    "participant-sdk/cpp/barrier", "participant-sdk/cpp/server", "participant-sdk/cpp/mariadb"],
+                                    "participant-sdk/cpp/barrier", "participant-sdk/cpp/outbox", "participant-sdk/cpp/server",
+                                    "participant-sdk/cpp/mariadb"],
     # Clients.
     "tools/assentctl": ["std", "posix", "vocabulary", "wire", "grpc", "nlohmann", "openssl", "CLI", "proto/json", "proto/manual", "proto/tls", "proto/toml", "proto/words",
                         "coordinator/audit", "coordinator/base", "coordinator/crypt", "coordinator/log/migrate", "coordinator/offline", "coordinator/security",
                         "tools/assentctl"],
+    "tools/assent-relay": ["std", "posix", "vocabulary", "sdk", "nlohmann", "CLI", "spdlog", "proto/manual", "tools/assentctl", "tools/assent-relay"],
     "tools/assent-bench": ["std", "posix", "vocabulary", "wire", "grpc", "absl", "nlohmann", "CLI", "sdk",
                            "sqlite3.h", "libpq-fe.h", "boost", "coordinator/core", "coordinator/http", "coordinator/log",
                            "tools/assent-bench"],

@@ -33,6 +33,7 @@ class Step {
 
   Reply Run(const DbHandler& handler) {
     if (!Begin()) return Failed();
+    db_.recording = true;
     Reply reply = handler(db_.db, call_);
     if (!barrier::IsDone(reply) || !db_.status.ok()) return reply;
     Shapes shapes;

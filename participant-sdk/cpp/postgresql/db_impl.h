@@ -43,6 +43,8 @@ struct Db::Impl {
   Status status;
   internal::Failure failure = internal::Failure::kNone;
   std::int64_t changes = 0;
+  bool recording = false;      // an automatic step runs
+  bool prepares = false;       // the local transaction ends with PREPARE TRANSACTION
   std::size_t savepoints = 0;  // that TryExec opened
   Db db;
 };

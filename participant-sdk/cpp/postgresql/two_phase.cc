@@ -98,6 +98,7 @@ void TwoPhase::Prepare(const Known& known) {
 // True when there is something to be kept.
 bool TwoPhase::RunPrepare(const DbHandler& handler) {
   Db::Impl db(connection_);
+  db.prepares = true;
   Watch::Guard guard(watch_, call(), connection_.backend_pid());
   Reply reply = RunHandler(handler, call(), db);
   if (db.failure == Failure::kAgain || db.failure == Failure::kLost || connection_.broken()) {

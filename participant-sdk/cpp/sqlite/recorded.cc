@@ -32,6 +32,7 @@ Status Runner::Record(const Handlers& handlers, const Call& call, Work& work, Re
   if (!status.ok()) return status;
   std::set<std::string> tables;
   Db::Impl db(connection_, &schema_);
+  db.recorded = true;
   {
     Recording recording(connection_);
     reply = RunHandler(handlers.forward, call, db);

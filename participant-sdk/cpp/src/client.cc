@@ -72,6 +72,17 @@ void Client::SubmitAsync(Transaction transaction, std::function<void(Result<Repo
                            std::move(done));
 }
 
+void Client::SubmitEncodedAsync(std::string gid, std::string request,
+                                std::function<void(Result<Report>)> done, CallOptions call) const {
+  connection_->SubmitEncodedAsync(
+      {std::move(gid), std::move(request), WaitOf(options_, call), TimeoutOf(options_, call)},
+      std::move(done));
+}
+
+void Connection::SubmitEncodedAsync(SubmitEncodedParams /*params*/, ReportCallback done) {
+  done(Status(Code::kUnimplemented, "this connection takes no encoded requests"));
+}
+
 Result<OpenTransaction> Client::Begin(const Transaction& transaction, CallOptions call) const {
   if (Status s = transaction.Validate(/*open=*/true); !s.ok()) return s;
   if (Status s = connection_->Begin({transaction, TimeoutOf(options_, call)}); !s.ok()) return s;

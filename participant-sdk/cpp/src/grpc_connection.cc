@@ -165,6 +165,15 @@ class GrpcConnection final : public Connection,
     NextSubmitter().Submit(std::move(request), std::move(done), Now() + params.timeout);
   }
 
+  void SubmitEncodedAsync(SubmitEncodedParams params, ReportCallback done) override {
+    // A setting of ours that is wrong is no fault of the request, which can wait.
+    if (!usable_.ok()) return done(Unavailable(usable_.message()));
+    Result<v1::SubmitRequest> request = TakeRequest(params.request, params.gid);
+    if (!request.ok()) return done(request.status());
+    request->set_wait_for(wire::ToWire(params.wait));
+    NextSubmitter().Submit(std::move(*request), std::move(done), Now() + params.timeout);
+  }
+
   Status Begin(const BeginParams& params) override {
     v1::BeginRequest request;
     PutTransaction(params.transaction, request.mutable_transaction());

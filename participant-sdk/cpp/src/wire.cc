@@ -152,6 +152,18 @@ void PutTransaction(const Transaction& transaction, v1::TransactionSpec* out) {
   out->set_tracestate(transaction.tracestate());
 }
 
+Result<v1::SubmitRequest> TakeRequest(const std::string& bytes, const std::string& gid) {
+  v1::SubmitRequest request;
+  if (!request.ParseFromString(bytes)) {
+    return InvalidArgument("its " + std::to_string(bytes.size()) +
+                           " bytes cannot be read as an assent.v1.SubmitRequest");
+  }
+  const std::string& inner = request.transaction().gid();
+  if (inner == gid) return request;
+  return InvalidArgument("it is of the gid '" + OneLine(inner, limits::kMaxGidBytes) +
+                         "', not of '" + OneLine(gid, limits::kMaxGidBytes) + "'");
+}
+
 Code CodeOf(int wire_code) {
   constexpr int kUnknown = 2;
   const bool ours = wire_code >= 0 && wire_code <= static_cast<int>(Code::kUnauthenticated) &&

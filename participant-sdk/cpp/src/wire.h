@@ -16,6 +16,7 @@ class BranchReply;
 class OutcomeAnswer;
 class OutcomeQuery;
 class SubmitReply;
+class SubmitRequest;
 class ExecuteBranchReply;
 class BranchSpec;
 class TransactionSpec;
@@ -34,6 +35,9 @@ void PutReply(Operation operation, Reply reply, v1::BranchReply* out);
 void PutQuery(const HeldBranch& branch, v1::OutcomeQuery* out);
 
 void PutTransaction(const Transaction& transaction, v1::TransactionSpec* out);
+// Bytes that somebody else has made of a request of this gid. What a newer version has put into
+// them stays. kInvalidArgument: they are none.
+Result<v1::SubmitRequest> TakeRequest(const std::string& bytes, const std::string& gid);
 void PutBranch(const Branch& branch, v1::BranchSpec* out);
 // The codes of the wire are our codes, where we have them.
 Code CodeOf(int wire_code);

@@ -122,6 +122,10 @@ class Client {
   void SubmitAsync(Transaction transaction, std::function<void(Result<Report>)> done,
                    CallOptions call = {}) const;
 
+  // The same of a request that Transaction has become in an outbox: see assent/outbox.h.
+  void SubmitEncodedAsync(std::string gid, std::string request,
+                          std::function<void(Result<Report>)> done, CallOptions call = {}) const;
+
   // Opens a transaction to which branches are added one by one, each answered before the next is
   // chosen. `transaction` has no branches; its gid, labels and deadline count.
   Result<OpenTransaction> Begin(const Transaction& transaction = {}, CallOptions call = {}) const;

@@ -34,6 +34,12 @@ class Connection {
     WaitFor wait = WaitFor::kDecided;
     std::chrono::milliseconds timeout{0};
   };
+  struct SubmitEncodedParams {
+    std::string gid;
+    std::string request;  // a serialised assent.v1.SubmitRequest, of that gid
+    WaitFor wait = WaitFor::kDecided;
+    std::chrono::milliseconds timeout{0};
+  };
   struct BeginParams {
     Transaction transaction;  // without branches
     std::chrono::milliseconds timeout{0};
@@ -65,6 +71,10 @@ class Connection {
   virtual Result<Report> Submit(const SubmitParams& params) = 0;
   // Calls `done` exactly once, on any thread, possibly before it returns. See Client::SubmitAsync.
   virtual void SubmitAsync(SubmitParams params, ReportCallback done) = 0;
+  // The same of what a relay has read from an outbox, which may say more than this version of the
+  // SDK knows. Bytes that are no request, or of another gid, are kInvalidArgument. A connection
+  // that has no wire answers kUnimplemented.
+  virtual void SubmitEncodedAsync(SubmitEncodedParams params, ReportCallback done);
   virtual Status Begin(const BeginParams& params) = 0;
   virtual Result<BranchResult> Execute(const ExecuteParams& params) = 0;
   virtual Result<Report> Finish(const FinishParams& params) = 0;
