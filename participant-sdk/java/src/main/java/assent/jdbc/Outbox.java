@@ -22,7 +22,7 @@ import javax.sql.DataSource;
  * afterwards (docs/messages.md). SQLite, PostgreSQL, and MariaDB or MySQL. May be used from any thread.
  *
  * <pre>{@code
- * var outbox = new Outbox(dataSource);
+ * var outbox = new Outbox(dataSource).start();
  * connection.setAutoCommit(false);
  * …
  * outbox.publish(connection, new Transaction().tcc("payment", "charge", amount));
@@ -52,7 +52,7 @@ public final class Outbox {
   private int since;
   private boolean isFull;
 
-  /** Dials with its first use. */
+  /** Dials when it is started. */
   public Outbox(DataSource source) {
     this.source = source;
   }
@@ -73,9 +73,9 @@ public final class Outbox {
     return this;
   }
 
-  /** Makes the table if it is not there. The first use does so, too. ConfigError: the database cannot be used. */
-  public synchronized void start() {
-    if (table != null) return;
+  /** Makes the table if it is not there, before anything else. ConfigError: the database cannot be used. */
+  public synchronized Outbox start() {
+    if (table != null) return this;
     try (Connection connection = source.getConnection()) {
       Dialect found = Dialect.of(connection);
       found.checkDurable(connection);
@@ -86,13 +86,15 @@ public final class Outbox {
       connection.setAutoCommit(was);
       dialect = found;
       table = made;
+      return this;
     } catch (SQLException wrong) {
       throw new ConfigError("the database cannot be used: " + wrong.getMessage(), wrong);
     }
   }
 
-  private OutboxTable table() {
-    start();
+  /** Not made in passing: a publisher's own transaction may keep us out of the file, and would wait for us. */
+  private synchronized OutboxTable table() {
+    if (table == null) throw new ConfigError("start() the outbox before it is used");
     return table;
   }
 
@@ -266,9 +268,10 @@ public final class Outbox {
 
   /** Only looks: SQLite's writers are not kept out. */
   <T> T look(Work<T> work) throws SQLException {
-    if (table() == null || dialect != Dialect.SQLITE) return turn(work);
+    OutboxTable in = table();
+    if (dialect != Dialect.SQLITE) return turn(work);
     try (Connection connection = source.getConnection()) {
-      return work.run(connection, table());
+      return work.run(connection, in);
     }
   }
 }

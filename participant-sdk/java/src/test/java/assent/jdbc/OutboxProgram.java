@@ -25,7 +25,7 @@ public final class OutboxProgram {
   public static void main(String[] words) throws Exception {
     DataSource source = source(words[0]);
     if (words[2].equals("publish")) {
-      Outbox outbox = new Outbox(source);
+      Outbox outbox = new Outbox(source).start();
       try (Connection connection = source.getConnection()) {
         connection.setAutoCommit(false);
         for (int at = 0; at < Integer.parseInt(words[3]); at++) {

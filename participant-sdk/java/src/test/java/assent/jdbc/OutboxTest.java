@@ -280,8 +280,10 @@ class OutboxTest {
     }
 
     private void bound() throws Exception {
+      Outbox unstarted = new Outbox(source);
+      refused(AssentException.ConfigError.class, "start() the outbox before it is used", c -> unstarted.publish(c, order("")));
       for (int at = 0; at < 3; at++) row("bound-" + at);
-      Outbox small = new Outbox(source).maxWaiting(3);
+      Outbox small = new Outbox(source).maxWaiting(3).start();
       refused(RetryLater.class, "is a relay running?", c -> small.publish(c, order("")));
       run("DELETE FROM assent_outbox");
       Rig.until("there is room again", () -> {
@@ -437,7 +439,12 @@ class OutboxTest {
       Rig.Running[] relays = {OutboxProgram.start(url, daemon.endpoint, "relay"), OutboxProgram.start(url, daemon.endpoint, "relay")};
       for (int at = 0; at < kills; at++) {
         int enough = (at + 1) * rows / (kills + 2);
-        Rig.until("some have come", () -> notes.all().size() >= enough);
+        try {
+          Rig.until("some have come", () -> notes.all().size() >= enough);
+        } catch (AssertionError late) {
+          throw new AssertionError(notes.all().size() + " of " + enough + " have come: " + relays[0].output() + relays[1].output()
+              + outbox.stats() + outbox.parked(9), late);
+        }
         relays[at % 2].close();
         relays[at % 2] = OutboxProgram.start(url, daemon.endpoint, "relay");
         leasesEnd();
@@ -491,7 +498,7 @@ class OutboxTest {
         run(sql.toString());
       }
       run("UPDATE assent_outbox SET parked_reason = NULL WHERE ordering_key = 'poison' AND gid <> 'huge-5000'");
-      outbox = new Outbox(source).maxWaiting(0);
+      outbox = new Outbox(source).maxWaiting(0).start();
       publish(order("other"));
       within(connection -> outbox.publishInOrder(connection, "zzz", order("last")));
       try (Relay relay = relay().start()) {
