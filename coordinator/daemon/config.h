@@ -57,7 +57,8 @@ struct Config {
   double trace_sample_ratio = 1;
   std::string trace_service_name = "assentd";
   std::string trace_url;
-  std::string auth_rules;  // empty: everybody may everything
+  std::string service_policies;  // empty: all services are treated as usual
+  std::string auth_rules;        // empty: everybody may everything
   std::string auth_tokens;
   std::string auth_jwks;  // empty: no JWT is taken
   std::string auth_jwt_issuer;

@@ -27,10 +27,12 @@
 #include "coordinator/daemon/listener.h"
 #include "coordinator/daemon/no_reflection.h"
 #include "coordinator/daemon/open_log.h"
+#include "coordinator/daemon/pacing.h"
 #include "coordinator/daemon/participants.h"
 #include "coordinator/daemon/sealing.h"
 #include "coordinator/daemon/self_dial.h"
 #include "coordinator/daemon/shown_settings.h"
+#include "coordinator/daemon/system_clock.h"
 #include "coordinator/daemon/tracing.h"
 #include "coordinator/daemon/version.h"
 #include "coordinator/daemon/view_relay.h"
@@ -54,11 +56,12 @@ namespace assent::daemon {
 namespace {
 
 constexpr std::chrono::seconds kLookForOurselves{10};
-class SystemClock final : public transport::Clock {
- public:
-  core::MonoTime Mono() const override { return base::MonoNow(); }
-  core::WallTime Wall() const override { return base::WallNow(); }
-};
+
+template <typename T>
+Status Keep(Result<T> opened, T& kept) {
+  if (opened.ok()) kept = std::move(opened).value();
+  return opened.status();
+}
 
 }  // namespace
 
@@ -85,6 +88,8 @@ struct Server::Parts {
   VisitorLog visitors;
   std::unique_ptr<transport::Switchboard> board;
   std::unique_ptr<transport::SessionHub> hub;
+  std::shared_ptr<const traffic::Policies> policies;
+  std::unique_ptr<Pacing> pacing;
   UnarySecrets unary_secrets;
   std::unique_ptr<Participants> dialled;
   std::unique_ptr<door::GrpcPeers> peers;  // with a shared log
@@ -192,18 +197,12 @@ Status Server::Start(int& exit_code) {
 
 Status Server::Parts::OpenReceivers() {
   if (const Status rules = EnforceRules(config, guard); !rules.ok()) return rules;
-  auto opened_certificates = Certificates::Open(config, peer_check.Verifier());
-  if (!opened_certificates.ok()) return opened_certificates.status();
-  certificates = std::move(opened_certificates).value();
-  auto opened_webhook = OpenWebhook(config, *certificates);
-  if (!opened_webhook.ok()) return opened_webhook.status();
-  webhook = std::move(opened_webhook).value();
-  auto opened_tracing = OpenTracing(config, *certificates);
-  if (!opened_tracing.ok()) return opened_tracing.status();
-  tracing = std::move(opened_tracing).value();
-  auto secrets = ReadUnarySecrets(config);
-  if (!secrets.ok()) return secrets.status();
-  unary_secrets = std::move(secrets).value();
+  Status kept = Keep(Certificates::Open(config, peer_check.Verifier()), certificates);
+  if (kept.ok()) kept = Keep(OpenWebhook(config, *certificates), webhook);
+  if (kept.ok()) kept = Keep(OpenTracing(config, *certificates), tracing);
+  if (kept.ok()) kept = Keep(ReadUnarySecrets(config), unary_secrets);
+  if (kept.ok()) kept = Keep(ReadServicePolicies(config), policies);
+  if (!kept.ok()) return kept;
   WarnOfWebhook(config);
   WarnOfTracing(config);
   WarnOfPlainParticipants(config);
@@ -229,6 +228,7 @@ void Server::Parts::MakeTransports(const log::Recovered& recovered) {
   transport::DispatcherLimits board_limits;
   board_limits.max_sessions_count = config.max_sessions;
   board = std::make_unique<transport::Switchboard>(board_limits, *engine, clock, &visitors);
+  pacing = std::make_unique<Pacing>(*board, clock, std::move(policies));
   hub = std::make_unique<transport::SessionHub>(transport::SessionHubOptions{}, *board);
   sessions = transport::MakeSessionService(*hub, door::AdmitSessions(&guard));
   dialled = std::make_unique<Participants>(config, *certificates, std::move(unary_secrets), *board);
@@ -244,6 +244,9 @@ void Server::Parts::MakeService(const log::Recovered& recovered) {
   const std::size_t unread_mib = config.max_unread_mib;
   service_options.holdings.unread_bytes = {unread_mib << 20, unread_mib << 19, unread_mib << 18};
   service_options.participants = [this](const std::string& prefix) { return board->List(prefix); };
+  service_options.hold_breakers = [this](const auto& name, const auto& instance, auto held) {
+    return board->HoldBreakers(name, instance, held);
+  };
   if (shared_log != nullptr) {
     service_options.control = &shared_log->control();
     service_options.on_control = [this](const std::string& what, const core::Actor& by) {
@@ -423,6 +426,7 @@ std::string Server::Reload(const Config& config) {
   if (!config.encryption_keys.empty()) NoteReload(*parts_->audit, "encryption keys", keys);
   if (!keys.ok()) note("encryption-keys");
   if (!parts_->certificates->Reload()) note("certificates");
+  if (!parts_->pacing->Reload(config).ok()) note("service-policies");
   return failed;
 }
 

@@ -118,6 +118,9 @@ constexpr Setting kSettings[] = {
        CheckDnsServers),
     Of("discover-loopback", &Config::discover_loopback,
        "What a dns: name leads to may be this machine itself"),
+    FileOf("service-policies", &Config::service_policies,
+           "File that says how each service is treated: who of its instances is next, breakers, "
+           "limits. SIGHUP reads it again. None: all are treated as usual"),
     Of("webhook-url", &Config::webhook_url,
        "http://HOST:PORT/PATH, or https://, that is told of transactions that begin to need a "
        "person, or end MIXED or HAZARD; none: nobody is",

@@ -42,6 +42,7 @@ class TransactionService final : public RawService<v1::TransactionService::Servi
     Unary<v1::ListCausesRequest, v1::ListCausesReply>();
     Unary<v1::ListAuditRequest, v1::ListAuditReply>();
     Unary<v1::ListParticipantsRequest, v1::ListParticipantsReply>();
+    Unary<v1::SetBreakerRequest, v1::SetBreakerReply>();
     Unary<v1::GetServerInfoRequest, v1::ServerInfo>();
     Travelling<v1::RetryNowRequest, v1::OperatorReply>();
     Travelling<v1::AbortRequest, v1::OperatorReply>();

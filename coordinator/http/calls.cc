@@ -270,6 +270,7 @@ const std::map<const google::protobuf::Descriptor*, Beginner>& Beginners() {
       {v1::ListAuditRequest::descriptor(), BeginCall<v1::ListAuditRequest, v1::ListAuditReply>},
       {v1::ListParticipantsRequest::descriptor(),
        BeginCall<v1::ListParticipantsRequest, v1::ListParticipantsReply>},
+      {v1::SetBreakerRequest::descriptor(), BeginCall<v1::SetBreakerRequest, v1::SetBreakerReply>},
       {v1::GetServerInfoRequest::descriptor(), BeginCall<v1::GetServerInfoRequest, v1::ServerInfo>},
   };
   return *beginners;

@@ -239,6 +239,9 @@ std::vector<Route> Table() {
       {"GET", "/v1/audit", "ListAudit", "", "What operators did, or wanted to, newest first",
        kMaxLookMs},
       {"GET", "/v1/participants", "ListParticipants", "", "Services that take part", kMaxLookMs},
+      {"POST", "/v1/participants:breaker", "SetBreaker", "*",
+       "An operator opens or closes the breaker of a service, or of one of its instances",
+       kMaxDeedMs},
       {"GET", "/v1/server", "GetServerInfo", "", "This coordinator, and its figures", kMaxLookMs},
   };
 }

@@ -176,6 +176,18 @@ void Participants(const Served& served, Page& page) {
   each(page.Counter("assent_participant_retries_total",
                     "Commands that were not the first of their branch"),
        &transport::ServiceFigures::retries);
+  each(page.Counter("assent_participant_moved_total",
+                    "Commands that went to another instance after a \"not now\""),
+       &transport::ServiceFigures::moved);
+  each(page.Counter("assent_participant_hedged_total",
+                    "Commands of which a second instance got a copy, for want of an answer"),
+       &transport::ServiceFigures::hedged);
+  each(page.Counter("assent_participant_breakers_opened_total",
+                    "How often the breaker of an instance, or of the service, has opened"),
+       &transport::ServiceFigures::opened);
+  each(page.Gauge("assent_participant_breakers_open",
+                  "Instances whose breaker is open, or half open"),
+       &transport::ServiceFigures::open);
   each(page.Gauge("assent_participant_instances", "Instances of a service that can be reached"),
        &transport::ServiceFigures::instances);
   each(page.Gauge("assent_participant_commands_in_flight",

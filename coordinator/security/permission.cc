@@ -39,6 +39,7 @@ constexpr auto kCalls = std::to_array<CallRule>({
     {"/assent.v1.TransactionService/Resume", P::kOperate},
     {"/assent.v1.TransactionService/RetryNow", P::kOperate},
     {"/assent.v1.TransactionService/Rollback", P::kBegin},
+    {"/assent.v1.TransactionService/SetBreaker", P::kOperate},
     {"/assent.v1.TransactionService/Submit", P::kBegin},
     {"/assent.v1.TransactionService/SubmitStream", P::kBegin},
     {"/assent.v1.TransactionService/Suspend", P::kOperate},

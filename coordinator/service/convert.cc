@@ -301,6 +301,13 @@ void FillReply(const core::Transaction& txn, v1::BeginReply& out) {
 
 namespace {
 
+void ToProto(const transport::BreakerInfo& one, v1::ParticipantInfo::Breaker& out) {
+  out.set_state(one.state);
+  out.set_why(one.why);
+  out.set_held(one.held);
+  out.set_opened(one.opened);
+}
+
 void ToProto(const transport::InstanceInfo& one, v1::ParticipantInfo::Instance& out) {
   out.set_instance(one.instance);
   out.set_address(one.address);
@@ -309,6 +316,9 @@ void ToProto(const transport::InstanceInfo& one, v1::ParticipantInfo::Instance& 
   out.set_in_flight(static_cast<std::uint32_t>(one.in_flight));
   out.set_transport(one.unary ? "unary" : "session");
   out.set_source(one.unary ? one.source : "session");
+  out.set_limit(static_cast<std::uint32_t>(one.limit));
+  out.set_latency_us(one.latency.count());
+  ToProto(one.breaker, *out.mutable_breaker());
   for (const std::string& action : one.actions) out.add_actions(action);
 }
 
@@ -324,6 +334,8 @@ void FillPage(std::vector<transport::ServiceInfo> services, const std::string& p
     v1::ParticipantInfo participant;
     participant.set_service(info.service);
     participant.set_queued(static_cast<std::uint32_t>(info.queued));
+    participant.set_policy(info.policy);
+    if (!info.breaker.state.empty()) ToProto(info.breaker, *participant.mutable_breaker());
     for (const std::string& action : info.actions) participant.add_actions(action);
     // One service alone fills a page with its instances, or goes onto the next.
     Room alone(limits::kMaxPageBytes - std::min(participant.ByteSizeLong(), limits::kMaxPageBytes));

@@ -18,8 +18,17 @@ namespace {
 
 using Instance = v1::ParticipantInfo::Instance;
 
+void Join(const v1::ParticipantInfo::Breaker& from, v1::ParticipantInfo::Breaker& to) {
+  const std::uint64_t opened = to.opened() + from.opened();
+  if (to.state().empty() || to.state() == "closed") to = from;
+  to.set_opened(opened);
+}
+
 // One more coordinator to which an instance is connected.
 void Join(const Instance& from, Instance& to) {
+  Join(from.breaker(), *to.mutable_breaker());
+  to.set_limit(std::max(to.limit(), from.limit()));
+  to.set_latency_us(std::max(to.latency_us(), from.latency_us()));
   to.set_coordinators(to.coordinators() + 1);
   to.set_in_flight(to.in_flight() + from.in_flight());
   const bool earlier =
@@ -36,6 +45,8 @@ std::string KeyOf(const Instance& instance) {
 void Join(v1::ParticipantInfo&& from, v1::ParticipantInfo& to) {
   to.set_queued(to.queued() + from.queued());
   to.set_waiting(to.waiting() + from.waiting());
+  if (to.policy().empty()) to.set_policy(from.policy());
+  if (from.has_breaker()) Join(from.breaker(), *to.mutable_breaker());
   to.set_instances_left_out(std::max(to.instances_left_out(), from.instances_left_out()));
   const std::set<std::string> known(to.actions().begin(), to.actions().end());
   for (const std::string& action : from.actions()) {

@@ -21,10 +21,10 @@ constexpr std::size_t kMaxExaminedEntriesCount = 2000;
 
 // All that is ever on record; a test holds them to what is asked for.
 // Three are of tools that work on a log which no coordinator has.
-constexpr std::array<std::string_view, 18> kVerbs = {
-    "abort",   "backup", "drain",          "fence",    "forget",  "login",
-    "logout",  "move",   "out-of-service", "put-back", "reload",  "resolve",
-    "restore", "resume", "retry",          "suspend",  "undrain", "unpin"};
+constexpr std::array<std::string_view, 21> kVerbs = {
+    "abort",   "backup",  "breaker-auto", "breaker-close", "breaker-open",   "drain",    "fence",
+    "forget",  "login",   "logout",       "move",          "out-of-service", "put-back", "reload",
+    "resolve", "restore", "resume",       "retry",         "suspend",        "undrain",  "unpin"};
 
 // A page without entries would be taken for what nobody did.
 Status CheckVerb(const std::string& verb) {

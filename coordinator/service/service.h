@@ -29,6 +29,7 @@
 #include "coordinator/service/holdings.h"
 #include "coordinator/service/members.h"
 #include "coordinator/service/router.h"
+#include "coordinator/traffic/breaker.h"
 #include "coordinator/transport/transport.h"
 
 namespace assent::service {
@@ -45,6 +46,10 @@ struct ServiceOptions {
   std::size_t max_absent_services_count = 1000;
   // Who can be reached, for ListParticipants.
   std::function<std::vector<transport::ServiceInfo>(const std::string& prefix)> participants;
+  // Opens or closes breakers, for SetBreaker; answers how many.
+  std::function<std::size_t(const std::string& service, const std::string& instance,
+                            traffic::Breaker::Held held)>
+      hold_breakers{};
   // With several coordinators: the way to the others, and who carries out what operators ask of
   // them. Both outlive the service.
   Peers* peers = nullptr;
@@ -93,6 +98,7 @@ class Service {
   void Take(const Caller&, const v1::ForgetRequest&, const AskerPtr<v1::OperatorReply>&);
   // One of these for all that match.
   void Take(const Caller&, const v1::BatchRequest&, const AskerPtr<v1::BatchReply>&);
+  void Take(const Caller&, const v1::SetBreakerRequest&, const AskerPtr<v1::SetBreakerReply>&);
   // What they did, or wanted to.
   void Take(const Caller&, v1::ListAuditRequest, const AskerPtr<v1::ListAuditReply>&);
   // The cluster (cluster.cc). A Watch of it is in cluster.h.

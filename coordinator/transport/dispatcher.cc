@@ -31,12 +31,12 @@ Dispatcher::~Dispatcher() = default;
 
 // ---- In -----------------------------------------------------------------------------------------
 
-void Dispatcher::Send(std::vector<Command> commands, core::MonoTime now, Effects& effects) {
-  (void)Expire(now, commands.size() + kExpiredWithEachSendCount, effects);
-  for (Command& command : commands) One(command, now, effects);
+void Dispatcher::Send(std::vector<Command> commands, Effects& effects) {
+  (void)Expire(commands.size() + kExpiredWithEachSendCount, effects);
+  for (Command& command : commands) One(command, effects);
 }
 
-void Dispatcher::One(Command& command, core::MonoTime now, Effects& effects) {
+void Dispatcher::One(Command& command, Effects& effects) {
   ++counters_.steps;
   const auto found = services_.find(command.service);
   if (found == services_.end()) return effects.replies.push_back(Absent(nullptr, command));
@@ -46,10 +46,14 @@ void Dispatcher::One(Command& command, core::MonoTime now, Effects& effects) {
   if (lane == nullptr || !lane->waitable())
     return effects.replies.push_back(NoSuchAction(service, lane != nullptr, command));
   if (command.attempt > 1) ++service.figures->retries;
+  if (service.rate) service.rate->Refill(now_);
   const Branch branch(command);
-  if (Supersede(*lane, branch, command, now, effects)) return;
+  if (Supersede(*lane, branch, command, effects)) return;
+  if (command.attempt > 1 && !command.never_sent && !MayRetry(service))
+    return effects.replies.push_back(NotSent(command, OverBudget(service)));
 
-  Instance* instance = Pick(*lane);
+  const std::uint64_t key = KeyOf(service.policy, command);
+  Instance* instance = Pick(*lane, key);
   const std::size_t bytes = BytesOf(command);
   const bool too_many = instance == nullptr && service.queued >= limits_.max_queued_count;
   const bool too_large =
@@ -65,8 +69,9 @@ void Dispatcher::One(Command& command, core::MonoTime now, Effects& effects) {
   Entry& entry = fresh.front();
   entry.id = next_command_id_++;
   entry.hash = branch.hash;
+  entry.key = key;
   entry.bytes = bytes;
-  SetDue(entry, now + command.timeout);
+  SetDue(entry, now_ + command.timeout);
   entry.command = std::move(command);
   entry.service = &service;
   entry.lane = lane;
@@ -80,18 +85,19 @@ void Dispatcher::One(Command& command, core::MonoTime now, Effects& effects) {
 
 // A newer attempt at a branch takes the place of the one that waits, which certainly was not sent.
 bool Dispatcher::Supersede(const Lane& lane, const Branch& branch, Command& command,
-                           core::MonoTime now, Effects& effects) {
+                           Effects& effects) {
   const auto found = waiting_.find(branch);
   if (found == waiting_.end()) return false;
   Entry& entry = **found;
   ++counters_.superseded;
-  effects.replies.push_back(NotSent(entry.command, "another attempt took its place"));
-  if (entry.lane != &lane) {
+  const bool once_sent = entry.twin != nullptr || entry.maybe_sent;
+  Conclude(entry, NotSent(entry.command, "another attempt took its place"), effects);
+  if (entry.lane != &lane || once_sent) {
     Erase(entries_.at(entry.id));
     return false;
   }
   NotDue(entry);
-  SetDue(entry, now + command.timeout);
+  SetDue(entry, now_ + command.timeout);
   const std::size_t bytes = BytesOf(command);
   Release(*entry.service, entry.bytes);
   entry.service->held_bytes += bytes;
@@ -104,21 +110,30 @@ bool Dispatcher::Supersede(const Lane& lane, const Branch& branch, Command& comm
   return true;
 }
 
-// Of all instances with room that offer it, the one that was used longest ago.
-Dispatcher::Instance* Dispatcher::Pick(const Lane& lane) {
-  Instance* best = nullptr;
-  for (const Variant* variant : lane.variants) {
-    ++counters_.steps;
-    if (variant->free.empty()) continue;
-    Instance* instance = variant->free.front();
-    if (best == nullptr || instance->last_used < best->last_used) best = instance;
+bool Dispatcher::Admits(const Service& service) {
+  return service.breaker.Admits() && (!service.rate || service.rate->Has());
+}
+
+// Of all instances with room that offer it: one that is near before any other, and of those the one
+// that the policy chooses.
+Dispatcher::Instance* Dispatcher::Pick(const Lane& lane, std::uint64_t key) {
+  if (lane.variants.empty() || !Admits(*lane.variants.front()->service)) return nullptr;
+  for (std::size_t tier = 0; tier < Variant::kTiersCount; ++tier) {
+    traffic::Chooser::Choice best;
+    for (const Variant* variant : lane.variants) {
+      ++counters_.steps;
+      if (variant->choosers.at(tier) == nullptr) continue;
+      const traffic::Chooser::Choice choice = variant->choosers.at(tier)->Choose(key);
+      if (choice.who != nullptr && (best.who == nullptr || choice.rank < best.rank)) best = choice;
+    }
+    if (best.who != nullptr) return instances_.at(best.who->id).get();
   }
-  return best;
+  return nullptr;
 }
 
 void Dispatcher::Place(Entries& from, Entries::iterator at, bool front, Effects& effects) {
   Lane& lane = *at->lane;
-  if (Instance* instance = Pick(lane)) return Assign(*instance, from, at, effects);
+  if (Instance* instance = Pick(lane, at->key)) return Assign(*instance, from, at, effects);
   const std::uint64_t old_head = lane.queue.empty() ? 0 : lane.queue.front().id;
   at->state = Entry::State::kQueued;
   at->instance = nullptr;
@@ -126,6 +141,7 @@ void Dispatcher::Place(Entries& from, Entries::iterator at, bool front, Effects&
   ++at->service->queued;
   ++counters_.queued;
   SetHead(lane, old_head);
+  if (at->service->rate) Plan(*at->service, at->service->rate->NextAt());
 }
 
 void Dispatcher::Assign(Instance& instance, Entries& from, Entries::iterator at, Effects& effects) {
@@ -135,15 +151,13 @@ void Dispatcher::Assign(Instance& instance, Entries& from, Entries::iterator at,
   at->instance = &instance;
   instance.outbox_bytes += at->bytes;
   instance.outbox.splice(instance.outbox.end(), from, at);
-  instance.last_used = next_use_++;
-  instance.variant->free.splice(instance.variant->free.end(), instance.variant->free,
-                                instance.spot);
-  Refresh(limits_, instance);
+  Leave(*at);
+  Refresh(instance);
 }
 
 void Dispatcher::Fill(Instance& instance, Effects& effects) {
   auto& ready = instance.variant->ready;
-  while (instance.free && !ready.empty()) {
+  while (instance.candidate.free && !ready.empty() && Admits(*instance.service)) {
     Lane& lane = *ready.begin()->second;
     const auto at = lane.queue.begin();
     --at->service->queued;
@@ -172,8 +186,7 @@ void Dispatcher::SetHead(Lane& lane, std::uint64_t old_head) {
 // ---- Out ----------------------------------------------------------------------------------------
 
 std::vector<Dispatcher::Outgoing> Dispatcher::Take(InstanceId id, std::size_t max_count,
-                                                   std::size_t max_bytes, core::MonoTime now,
-                                                   Effects& effects) {
+                                                   std::size_t max_bytes, Effects& effects) {
   std::vector<Outgoing> taken;
   const auto found = instances_.find(id);
   if (found == instances_.end()) return taken;
@@ -186,7 +199,7 @@ std::vector<Dispatcher::Outgoing> Dispatcher::Take(InstanceId id, std::size_t ma
     if (instance.outbox.empty()) break;
     const auto at = instance.outbox.begin();
     ++counters_.steps;
-    if (at->expires_at <= now) {
+    if (at->expires_at <= now_) {
       GiveUp(at, effects);
       continue;
     }
@@ -195,12 +208,13 @@ std::vector<Dispatcher::Outgoing> Dispatcher::Take(InstanceId id, std::size_t ma
     instance.outbox_bytes -= at->bytes;
     waiting_.erase(&*at);
     at->state = Entry::State::kOut;
-    if (instance.session) {
+    at->left_at = now_;
+    KeepCopy(*at);
+    if (instance.session && at->copy == nullptr) {
       instance.writing_bytes += at->bytes;
       at->held = false;
-    } else {
-      NotDue(*at);  // every call ends, and says so
     }
+    if (!instance.session) NotDue(*at);  // every call ends, and says so
     Outgoing& out = taken.emplace_back();
     out.command_id = at->id;
     out.command = std::move(at->command);
@@ -208,16 +222,16 @@ std::vector<Dispatcher::Outgoing> Dispatcher::Take(InstanceId id, std::size_t ma
     at->command.branch_id = out.command.branch_id;
     // What is left of its time: the sender counts from when it sent.
     const core::Millis left =
-        std::chrono::ceil<core::Millis>(std::max(at->expires_at - now, core::Micros(0)));
+        std::chrono::ceil<core::Millis>(std::max(at->expires_at - now_, core::Micros(0)));
     out.command.timeout = std::max(left, core::Millis(1));
     instance.out.splice(instance.out.end(), instance.outbox, at);
   }
-  Refresh(limits_, instance);
+  Refresh(instance);
   Fill(instance, effects);
   return taken;
 }
 
-void Dispatcher::Return(InstanceId id, Outgoing outgoing, core::MonoTime now, Effects& effects) {
+void Dispatcher::Return(InstanceId id, Outgoing outgoing, Effects& effects) {
   const auto found = entries_.find(outgoing.command_id);
   if (found == entries_.end() || found->second->state != Entry::State::kOut ||
       found->second->instance->id != id)
@@ -225,15 +239,20 @@ void Dispatcher::Return(InstanceId id, Outgoing outgoing, core::MonoTime now, Ef
   const Entries::iterator at = found->second;
   Service& service = *at->service;
   Instance& instance = *at->instance;
-  const bool expired = at->expires_at <= now;
+  const bool expired = at->expires_at <= now_;
   const bool newer = waiting_.contains(Branch(*at));
-  if (expired || newer || service.waitable == 0 || !at->lane->waitable()) {
-    effects.replies.push_back(expired ? NotSent(at->command, "there was no connection in its time")
-                              : newer ? NotSent(at->command, "another attempt took its place")
-                                      : Absent(&service, at->command));
+  if (expired || newer || at->silent || at->twin != nullptr || service.waitable == 0 ||
+      !at->lane->waitable()) {
+    Conclude(*at,
+             expired ? NotSent(at->command, "there was no connection in its time")
+             : newer ? NotSent(at->command, "another attempt took its place")
+                     : Absent(&service, at->command),
+             effects);
     Erase(at);
     return Settle(instance, effects);
   }
+  Left(*at, traffic::CallEnd::kNeutral);
+  at->copy = nullptr;
   at->command = std::move(outgoing.command);
   waiting_.insert(&*at);
   if (!at->due) SetDue(*at, at->expires_at);
@@ -244,7 +263,7 @@ void Dispatcher::Return(InstanceId id, Outgoing outgoing, core::MonoTime now, Ef
   at->held = true;
   Entries back;
   back.splice(back.end(), instance.out, at);
-  Refresh(limits_, instance);
+  Refresh(instance);
   Place(back, at, /*front=*/true, effects);
   if (instance.retired) Settle(instance, effects);
 }
@@ -269,28 +288,35 @@ void Dispatcher::OnReplies(InstanceId id, std::vector<SessionReply> replies, Eff
       ++counters_.mismatched_replies;
       continue;
     }
-    Reply& out = effects.replies.emplace_back();
-    out = {.gid = std::move(command.gid),
-           .branch = command.branch,
-           .operation = command.operation,
-           .attempt = command.attempt,
-           .result = reply.result,
-           .bytes = std::move(reply.bytes),
-           .reason = std::move(reply.reason),
-           .retry_after = reply.retry_after,
-           .blocked_by = std::move(reply.blocked_by)};
-    if (out.bytes.size() > limits::kMaxResultBytes) {
-      ++counters_.oversized_results;
-      out.result = core::AttemptResult::kUnknown;
-      out.reason = "the result has " + std::to_string(out.bytes.size()) + " bytes, the limit is " +
-                   std::to_string(limits::kMaxResultBytes);
-      out.bytes.clear();
-    }
-    out.reason.resize(CutReason(out.reason).size());
-    Count(*found->second, out.result);
-    Erase(found->second);
+    Answer(found->second, reply, effects);
   }
   Settle(*from->second, effects);
+  React(effects);
+}
+
+void Dispatcher::Answer(Entries::iterator at, SessionReply& reply, Effects& effects) {
+  if (AskNext(at, reply, effects)) return;
+  Command& command = at->command;
+  Reply out = {.gid = std::move(command.gid),
+               .branch = command.branch,
+               .operation = command.operation,
+               .attempt = command.attempt,
+               .result = reply.result,
+               .bytes = std::move(reply.bytes),
+               .reason = std::move(reply.reason),
+               .retry_after = reply.retry_after,
+               .blocked_by = std::move(reply.blocked_by)};
+  if (out.bytes.size() > limits::kMaxResultBytes) {
+    ++counters_.oversized_results;
+    out.result = core::AttemptResult::kUnknown;
+    out.reason = "the result has " + std::to_string(out.bytes.size()) + " bytes, the limit is " +
+                 std::to_string(limits::kMaxResultBytes);
+    out.bytes.clear();
+  }
+  out.reason.resize(CutReason(out.reason).size());
+  Count(*at, out.result);
+  Conclude(*at, std::move(out), effects);
+  Erase(at, traffic::CallEnd::kAnswered);
 }
 
 // Whatever was said of it, by whomever: only a reply about the command is evidence (OnReplies), and
@@ -303,22 +329,30 @@ void Dispatcher::End(InstanceId id, std::uint64_t command_id, const std::string&
     return;
   Instance& instance = *found->second->instance;
   Count(*found->second, core::AttemptResult::kUnknown);
-  effects.replies.push_back(ReplyAbout(found->second->command, core::AttemptResult::kUnknown,
-                                       std::string(CutReason(why))));
-  effects.replies.back().retry_after = retry_after;
-  Erase(found->second);
+  Reply reply = ReplyAbout(found->second->command, core::AttemptResult::kUnknown,
+                           std::string(CutReason(why)));
+  reply.retry_after = retry_after;
+  Conclude(*found->second, std::move(reply), effects);
+  Erase(found->second, traffic::CallEnd::kFailed);
   Settle(instance, effects);
+  React(effects);
 }
 
-bool Dispatcher::Expire(core::MonoTime now, std::size_t max_count, Effects& effects) {
-  for (; !due_.empty() && due_.begin()->first <= now; --max_count) {
+bool Dispatcher::Expire(std::size_t max_count, Effects& effects) {
+  const bool more = ExpireSome(max_count, effects);
+  React(effects);
+  return more;
+}
+
+bool Dispatcher::ExpireSome(std::size_t max_count, Effects& effects) {
+  for (; !due_.empty() && due_.begin()->first <= now_; --max_count) {
     if (max_count == 0) return true;
     const Entries::iterator at = entries_.at(due_.begin()->second.first->id);
     Instance* instance = at->instance;
     if (at->state == Entry::State::kOut) {
       ++counters_.expired;
       Count(*at, core::AttemptResult::kUnknown);
-      Erase(at);
+      Erase(at, traffic::CallEnd::kFailed);
     } else {
       GiveUp(at, effects);
     }
@@ -339,18 +373,22 @@ void Dispatcher::Count(const Entry& entry, core::AttemptResult result) {
 
 void Dispatcher::GiveUp(Entries::iterator at, Effects& effects) {
   ++counters_.expired;
-  effects.replies.push_back(NotSent(
-      at->command, "participant " + at->service->name +
-                       " had no room or no connection for it in its time: it was not sent"));
+  Conclude(*at,
+           NotSent(at->command, "participant " + at->service->name +
+                                    " had no room or no connection for it in its time: it was not "
+                                    "sent" +
+                                    Held(*at->service)),
+           effects);
   Erase(at);
 }
 
 void Dispatcher::GiveBack(Lane& lane, Effects& effects) {
   while (!lane.queue.empty()) {
     const auto at = lane.queue.begin();
-    effects.replies.push_back(at->service->waitable == 0
-                                  ? Absent(at->service, at->command)
-                                  : NoSuchAction(*at->service, true, at->command));
+    Conclude(*at,
+             at->service->waitable == 0 ? Absent(at->service, at->command)
+                                        : NoSuchAction(*at->service, true, at->command),
+             effects);
     Erase(at);
   }
 }
@@ -390,9 +428,14 @@ void Dispatcher::NotDue(Entry& entry) {
   }
 }
 
-void Dispatcher::Erase(Entries::iterator at) {
+void Dispatcher::Erase(Entries::iterator at, traffic::CallEnd end) {
   ++counters_.steps;
   if (at->state != Entry::State::kOut) waiting_.erase(&*at);
+  if (at->state != Entry::State::kQueued) Left(*at, end);
+  if (at->twin != nullptr) {
+    at->twin->twin = nullptr;
+    at->twin->maybe_sent = at->twin->maybe_sent || at->state == Entry::State::kOut;
+  }
   NotDue(*at);
   if (at->held) Release(*at->service, at->bytes);
   entries_.erase(at->id);
@@ -408,12 +451,12 @@ void Dispatcher::Erase(Entries::iterator at) {
       Instance& instance = *at->instance;
       instance.outbox_bytes -= at->bytes;
       instance.outbox.erase(at);
-      return Refresh(limits_, instance);
+      return Refresh(instance);
     }
     case Entry::State::kOut: {
       Instance& instance = *at->instance;
       instance.out.erase(at);
-      return Refresh(limits_, instance);
+      return Refresh(instance);
     }
   }
 }

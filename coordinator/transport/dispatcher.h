@@ -13,8 +13,13 @@
 // moment, and asks again. What expires before it is taken is never taken. Of what waits there is
 // one for each branch: a newer attempt takes the older one's place.
 //
+// Who of several instances is next, and how much each gets, is for the policy of the service
+// (coordinator/traffic) to say. By one, a second copy of a command may be with another instance:
+// whichever has the answer first gives the one Reply.
+//
 // Costs: each call is linear in what it hands in and what it settles. Nothing walks all commands,
-// instances or services (List apart, which is for people).
+// instances or services (List apart, which is for people); Wake walks the instances of a service
+// one of which has to be let go, or tried.
 
 #include <cstddef>
 #include <cstdint>
@@ -35,6 +40,8 @@
 
 #include <assent/status.h>
 
+#include "coordinator/traffic/breaker.h"
+#include "coordinator/traffic/policy.h"
 #include "coordinator/transport/endpoint.h"
 #include "coordinator/transport/hello.h"
 #include "coordinator/transport/transport.h"
@@ -64,6 +71,8 @@ struct DispatcherLimits {
   std::size_t max_actions_bytes = std::size_t{64} << 20;
   // Services that have figures of their own; whoever dials in may call itself anything.
   std::size_t max_counted_services_count = 100;
+  // Instances that a command is offered to, one after the other, where "not now" means the next.
+  std::size_t max_asked_count = 4;
 };
 
 // How often participants broke the rules of the wire (each was ignored), and what was done.
@@ -105,6 +114,23 @@ class Dispatcher {
   Dispatcher& operator=(const Dispatcher&) = delete;
   ~Dispatcher();
 
+  // It is so late, for whatever is called next.
+  void At(core::MonoTime now) { now_ = std::max(now_, now); }
+
+  // ---- Policies
+
+  // Until then all have the usual ones. Services that are treated otherwise than before begin anew.
+  void SetPolicies(std::shared_ptr<const traffic::Policies> policies, Effects& effects);
+  // Of the instances of `service` that are called `instance`, or are there, or of the service as a
+  // whole, if that is empty. So many there were.
+  std::size_t HoldBreakers(const std::string& service, const std::string& instance,
+                           traffic::Breaker::Held held, Effects& effects);
+  // Does what it was time for: sends to a second instance, tries who was left alone, lets more
+  // through.
+  void Wake(Effects& effects);
+  // When there is something to wake for. kNever: nothing.
+  core::MonoTime next_wake() const { return wakes_.empty() ? core::kNever : wakes_.begin()->first; }
+
   // ---- Instances
 
   // A session that said Hello; or why not (kInvalidArgument, kFailedPrecondition,
@@ -131,13 +157,13 @@ class Dispatcher {
 
   // ---- Commands
 
-  void Send(std::vector<Command> commands, core::MonoTime now, Effects& effects);
+  void Send(std::vector<Command> commands, Effects& effects);
   // What to write or call now: at most `max_count` and `max_bytes` (one alone may be larger). Also
   // says that what was taken before by this session has been written.
   std::vector<Outgoing> Take(InstanceId id, std::size_t max_count, std::size_t max_bytes,
-                             core::MonoTime now, Effects& effects);
+                             Effects& effects);
   // A command that was taken and not handed on: nothing of it left.
-  void Return(InstanceId id, Outgoing outgoing, core::MonoTime now, Effects& effects);
+  void Return(InstanceId id, Outgoing outgoing, Effects& effects);
   // Checked against what is out.
   void OnReplies(InstanceId id, std::vector<SessionReply> replies, Effects& effects);
   // The call of a command is over. Without an answer before, what became of it is unknown, and it
@@ -145,7 +171,7 @@ class Dispatcher {
   void End(InstanceId id, std::uint64_t command_id, const std::string& why, Effects& effects,
            core::Millis retry_after = core::Millis(0));
   // Settles at most `max_count` of what has expired. True: there is more.
-  bool Expire(core::MonoTime now, std::size_t max_count, Effects& effects);
+  bool Expire(std::size_t max_count, Effects& effects);
 
   // ---- Looking
 
@@ -196,10 +222,11 @@ class Dispatcher {
   };
 
   // dispatcher.cc: commands
-  void One(Command& command, core::MonoTime now, Effects& effects);
-  bool Supersede(const Lane& lane, const Branch& branch, Command& command, core::MonoTime now,
-                 Effects& effects);
-  Instance* Pick(const Lane& lane);
+  void One(Command& command, Effects& effects);
+  bool Supersede(const Lane& lane, const Branch& branch, Command& command, Effects& effects);
+  // Nothing that keeps it from leaving at once is the service's.
+  static bool Admits(const Service& service);
+  Instance* Pick(const Lane& lane, std::uint64_t key);
   // The entry at `at` in `from` waits: gives it to an instance with room, or to its lane.
   void Place(Entries& from, Entries::iterator at, bool front, Effects& effects);
   void Assign(Instance& instance, Entries& from, Entries::iterator at, Effects& effects);
@@ -210,10 +237,12 @@ class Dispatcher {
   static void SetHead(Lane& lane, std::uint64_t old_head);
   void SetDue(Entry& entry, core::MonoTime expires_at);
   void NotDue(Entry& entry);
-  // Forgets it, wherever it is.
-  void Erase(Entries::iterator at);
+  // Forgets it, wherever it is. `end`: of what had left.
+  void Erase(Entries::iterator at, traffic::CallEnd end = traffic::CallEnd::kNeutral);
   void Release(Service& service, std::size_t bytes);
   static Reply Lost(const Entry& entry);
+  void Answer(Entries::iterator at, SessionReply& reply, Effects& effects);
+  bool ExpireSome(std::size_t max_count, Effects& effects);
   // It had left, and this came of it.
   static void Count(const Entry& entry, core::AttemptResult result);
   // Its time is over before it was taken.
@@ -227,7 +256,8 @@ class Dispatcher {
   void RemoveVariant(Variant& variant);
   static Visitor VisitorOf(const Instance& instance);
   Instance& Add(InstanceId id, Service& service, Variant& variant, std::size_t max_in_flight);
-  static void Refresh(const DispatcherLimits& limits, Instance& instance);
+  void Refresh(Instance& instance);
+  void Begin(Instance& instance);
   // It can be waited for from now on.
   static void Gain(Instance& instance, Effects& effects);
   // It gets nothing new, and nobody waits for it if `lost`: what is set aside for it goes
@@ -235,10 +265,49 @@ class Dispatcher {
   void Withdraw(Instance& instance, bool lost, Effects& effects);
   static Lane* LaneOf(Service& service, const Command& command);
   Reply Absent(const Service* service, const Command& command) const;
+
+  // dispatcher_traffic.cc: policies
+  // What came of one copy of a command: passed on, unless another copy may say more, or has said
+  // it.
+  void Conclude(Entry& entry, Reply reply, Effects& effects);
+  // Asks another instance, which has room, in the place of the one that said "not now".
+  bool AskNext(Entries::iterator at, const SessionReply& reply, Effects& effects);
+  // Sends what has had no answer for long to a second instance too.
+  void Hedge(Service& service, Effects& effects);
+  // Not the one that it is with.
+  Instance* PickOther(const Entry& entry);
+  void KeepCopy(Entry& entry);
+  Service& ServiceOf(const std::string& name);
+  void Treat(Service& service);
+  void MakeChoosers(Variant& variant);
+  // It joins those of its variant.
+  void Join(Instance& instance);
+  bool MayRetry(Service& service);
+  static std::string OverBudget(const Service& service);
+  // What of its breakers people have to know when something waited in vain.
+  static std::string Held(const Service& service);
+  static std::uint64_t KeyOf(const traffic::Policy& policy, const Command& command);
+  // It is given to an instance, and is with it no more.
+  void Leave(Entry& entry);
+  void Left(Entry& entry, traffic::CallEnd end);
+  // Breakers have changed: what waits for one that is open goes elsewhere, or may go on.
+  void React(Effects& effects);
+  // Gives what waits to whoever has room.
+  void Pump(Service& service, Effects& effects);
+  void WakeService(Service& service, Effects& effects);
+  void Plan(Service& service, core::MonoTime at);
+  const traffic::Policy& PolicyOf(const std::string& service) const;
   static Reply NoSuchAction(const Service& service, bool known, const Command& command);
 
   const DispatcherLimits limits_;
   DispatcherCounters counters_;
+  core::MonoTime now_{};
+  std::shared_ptr<const traffic::Policies> policies_;
+  std::uint64_t random_ = 0;
+  std::set<std::pair<core::MonoTime, Service*>> wakes_;
+  // Whose breakers have changed since they were last looked at.
+  std::vector<InstanceId> changed_;
+  std::vector<Service*> changed_services_;
   std::map<std::string, ServiceFigures> figures_;  // they stay when their services go
   std::uint64_t next_command_id_ = 1;
   std::uint64_t next_use_ = 1;

@@ -11,6 +11,13 @@ namespace {
 
 constexpr std::size_t kMaxShownActionsBytes = 200;
 
+BreakerInfo ShownBreaker(const traffic::Breaker& breaker) {
+  return {.state = std::string(traffic::Name(breaker.Shown())),
+          .why = breaker.why(),
+          .held = breaker.held() != traffic::Breaker::Held::kAuto,
+          .opened = breaker.opened_count()};
+}
+
 std::string Shown(const std::pair<std::string, core::Protocol>& action) {
   return std::string(core::Name(action.second)) + ":" + action.first;
 }
@@ -28,9 +35,7 @@ Status Dispatcher::Attach(InstanceId id, const SessionHello& hello, const std::s
   if (!status.ok()) return status;
   auto actions = hello.actions;
   std::sort(actions.begin(), actions.end());
-  Service& service = services_[hello.service];
-  service.name = hello.service;
-  service.figures = &FiguresOf(hello.service);
+  Service& service = ServiceOf(hello.service);
   const std::size_t in_flight =
       hello.max_in_flight == 0
           ? limits_.default_in_flight_count
@@ -41,8 +46,10 @@ Status Dispatcher::Attach(InstanceId id, const SessionHello& hello, const std::s
   instance.address = address;
   instance.connected_at = now;
   ++sessions_;
+  Join(instance);
+  Begin(instance);
   Gain(instance, effects);
-  Refresh(limits_, instance);
+  Refresh(instance);
   Fill(instance, effects);
   return OkStatus();
 }
@@ -96,6 +103,7 @@ Dispatcher::Variant& Dispatcher::VariantOf(
   }
   Variant& variant = service.variants.emplace_back();
   variant.service = &service;
+  MakeChoosers(variant);
   variant.actions = std::move(actions);
   for (const auto& action : variant.actions) {
     variant.action_bytes += action.first.size();
@@ -114,26 +122,21 @@ Dispatcher::Instance& Dispatcher::Add(InstanceId id, Service& service, Variant& 
   instance.id = id;
   instance.service = &service;
   instance.variant = &variant;
-  instance.max_in_flight = max_in_flight;
-  instance.spot = variant.full.insert(variant.full.end(), &instance);
+  instance.limit = traffic::Limit({}, max_in_flight);
   ++variant.instances;
   service.instances.emplace(id, &instance);
   return instance;
 }
 
 void Dispatcher::Declare(const std::string& name, const std::string& why) {
-  Service& service = services_[name];
-  service.name = name;
-  service.figures = &FiguresOf(name);
+  Service& service = ServiceOf(name);
   service.dialled = service.declared = true;
   if (service.waitable == 0) service.why_down = why;
 }
 
 void Dispatcher::AddDialled(InstanceId id, const std::string& name, const Endpoint& endpoint,
                             std::size_t max_in_flight, Effects& effects) {
-  Service& service = services_[name];
-  service.name = name;
-  service.figures = &FiguresOf(name);
+  Service& service = ServiceOf(name);
   service.dialled = true;
   // One lane for whatever is asked: what a target can do, only it knows.
   Instance& instance =
@@ -142,6 +145,7 @@ void Dispatcher::AddDialled(InstanceId id, const std::string& name, const Endpoi
   instance.reach = Reach::kConnecting;
   instance.name = instance.address = endpoint.address;
   instance.source = endpoint.source;
+  Join(instance);
   // Until a command has been looked at nobody has been told that somebody is absent: it would be
   // news to nobody, and make whoever asks next look again in vain.
   Effects unheard;
@@ -154,16 +158,22 @@ void Dispatcher::SetSource(InstanceId id, const std::string& source) {
 }
 
 // It is in the list where it belongs.
-void Dispatcher::Refresh(const DispatcherLimits& limits, Instance& instance) {
+void Dispatcher::Refresh(Instance& instance) {
+  traffic::Candidate& candidate = instance.candidate;
+  candidate.in_flight = instance.in_flight();
   const bool free = !instance.draining && !instance.gone && instance.reach == Reach::kReady &&
-                    instance.in_flight() < instance.max_in_flight &&
-                    instance.outbox.size() < limits.max_outbox_count &&
-                    instance.outbox_bytes < limits.max_outbox_bytes;
-  if (free == instance.free) return;
-  Variant& variant = *instance.variant;
-  auto& to = free ? variant.free : variant.full;
-  to.splice(to.end(), instance.free ? variant.free : variant.full, instance.spot);
-  instance.free = free;
+                    candidate.in_flight < instance.limit.value() &&
+                    instance.outbox.size() < limits_.max_outbox_count &&
+                    instance.outbox_bytes < limits_.max_outbox_bytes && instance.breaker.Admits();
+  if (free == candidate.free) return;
+  instance.chooser().SetFree(candidate, free);
+  candidate.free = free;
+}
+
+// It is reached: what it gets begins small.
+void Dispatcher::Begin(Instance& instance) {
+  instance.limit.Start(now_);
+  Plan(*instance.service, instance.limit.wakes_at());
 }
 
 void Dispatcher::Gain(Instance& instance, Effects& effects) {
@@ -204,7 +214,8 @@ std::optional<Dispatcher::ReachChange> Dispatcher::SetReach(InstanceId id, Reach
   instance.connected_at = now;
   instance.service->why_down.clear();
   if (before == Reach::kDown) Gain(instance, effects);
-  Refresh(limits_, instance);
+  Begin(instance);
+  Refresh(instance);
   Fill(instance, effects);
   return ReachChange{before, VisitorOf(instance)};
 }
@@ -217,7 +228,8 @@ void Dispatcher::Withdraw(Instance& instance, bool lost, Effects& effects) {
   Entries left;
   left.swap(instance.outbox);
   instance.outbox_bytes = 0;
-  Refresh(limits_, instance);
+  for (Entry& entry : left) Left(entry, traffic::CallEnd::kNeutral);
+  Refresh(instance);
   if (lost) {
     --service.waitable;
     --variant.waitable;
@@ -236,8 +248,10 @@ void Dispatcher::Withdraw(Instance& instance, bool lost, Effects& effects) {
       Place(left, at, /*front=*/true, effects);
       continue;
     }
-    effects.replies.push_back(service.waitable == 0 ? Absent(&service, at->command)
-                                                    : NoSuchAction(service, true, at->command));
+    Conclude(*at,
+             service.waitable == 0 ? Absent(&service, at->command)
+                                   : NoSuchAction(service, true, at->command),
+             effects);
     instance.outbox.splice(instance.outbox.end(), left, at);
     instance.outbox_bytes = at->bytes;
     Erase(at);
@@ -274,18 +288,22 @@ void Dispatcher::Detach(InstanceId id, Effects& effects) {
   instance.gone = true;
   while (!instance.out.empty()) {
     Count(instance.out.front(), core::AttemptResult::kUnknown);
-    effects.replies.push_back(Lost(instance.out.front()));
+    Conclude(instance.out.front(), Lost(instance.out.front()), effects);
     Erase(instance.out.begin());
   }
   if (waited_for) Withdraw(instance, /*lost=*/true, effects);
   service.held_bytes -= instance.writing_bytes;
   held_bytes_ -= instance.writing_bytes;
-  (instance.free ? variant.free : variant.full).erase(instance.spot);
+  Refresh(instance);  // it is gone: nobody's choice any more
+  instance.chooser().Leave(instance.candidate);
   service.instances.erase(id);
   if (instance.session) --sessions_;
   instances_.erase(found);
   if (--variant.instances == 0) RemoveVariant(variant);
-  if (service.instances.empty() && !service.declared) services_.erase(services_.find(service.name));
+  if (!service.instances.empty() || service.declared) return;
+  wakes_.erase({service.wakes_at, &service});
+  std::erase(changed_services_, &service);
+  services_.erase(services_.find(service.name));
 }
 
 void Dispatcher::RemoveVariant(Variant& variant) {
@@ -319,6 +337,11 @@ Reply Dispatcher::Absent(const Service* service, const Command& command) const {
                                  : "no participant " + command.service + " is connected" +
                                        (never_here ? ", nor was any since the start" : ""));
   reply.service_absent = true;
+  if (PolicyOf(command.service).absence == traffic::Absence::kRefuse &&
+      IsFirstForwardAttempt(command)) {
+    reply.result = core::AttemptResult::kRefused;
+    reply.service_absent = false;
+  }
   return reply;
 }
 
@@ -350,6 +373,7 @@ std::vector<ServiceFigures> Dispatcher::Figures() const {
     for (const auto& [id, instance] : service.instances) {
       figures.instances += instance->waitable() && instance->reach == Reach::kReady ? 1 : 0;
       figures.in_flight += instance->in_flight();
+      figures.open += instance->breaker.Shown() == traffic::Breaker::State::kClosed ? 0 : 1;
     }
   }
   std::vector<ServiceFigures> list;
@@ -366,6 +390,8 @@ std::vector<ServiceInfo> Dispatcher::List(const std::string& prefix) const {
        it != services_.end() && it->first.compare(0, prefix.size(), prefix) == 0; ++it) {
     const Service& service = it->second;
     ServiceInfo info{it->first, {}, {}, service.queued};
+    info.policy = traffic::Describe(service.policy);
+    info.breaker = ShownBreaker(service.breaker);
     for (const auto& [action, lane] : service.lanes) {
       if (!service.dialled) info.actions.push_back(Shown(action));
     }
@@ -378,6 +404,9 @@ std::vector<ServiceInfo> Dispatcher::List(const std::string& prefix) const {
                                 !instance->session,
                                 {},
                                 instance->source});
+      info.instances.back().breaker = ShownBreaker(instance->breaker);
+      info.instances.back().limit = instance->limit.value();
+      info.instances.back().latency = instance->latency;
       if (service.variants.size() < 2) continue;
       for (const auto& action : instance->variant->actions)
         info.instances.back().actions.push_back(Shown(action));

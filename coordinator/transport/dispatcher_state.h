@@ -3,7 +3,12 @@
 // What the dispatcher keeps. Only its own sources include this.
 
 #include <algorithm>
+#include <array>
+#include <deque>
 
+#include "coordinator/traffic/chooser.h"
+#include "coordinator/traffic/limit.h"
+#include "coordinator/traffic/tokens.h"
 #include "coordinator/transport/dispatcher.h"
 
 namespace assent::transport {
@@ -25,6 +30,17 @@ struct Dispatcher::Entry {
   Service* service = nullptr;
   Lane* lane = nullptr;
   Instance* instance = nullptr;  // null: queued
+
+  std::uint64_t key = 0;  // of a service whose policy hashes
+  core::MonoTime left_at{};
+  traffic::Breaker::Ticket ticket = 0;  // of its instance, and of its service
+  traffic::Breaker::Ticket service_ticket = 0;
+  // As it left, where its policy may send it once more.
+  std::unique_ptr<Command> copy;
+  Entry* twin = nullptr;    // the other copy of a hedged command
+  bool silent = false;      // the other copy has said what there is to say
+  bool maybe_sent = false;  // by another copy, or to another instance
+  std::uint8_t asked = 0;   // instances before this one
 };
 
 // The commands of one action that wait because no instance which offers it has room. A service that
@@ -44,9 +60,9 @@ struct Dispatcher::Variant {
   std::size_t action_bytes = 0;
   std::size_t instances = 0;
   std::size_t waitable = 0;
-  // With room, who was used longest ago first; and without.
-  std::list<Instance*> free;
-  std::list<Instance*> full;
+  // Those that are near, the others, and those that weigh nothing.
+  static constexpr std::size_t kTiersCount = 3;
+  std::array<std::unique_ptr<traffic::Chooser>, kTiersCount> choosers;
   // Its lanes in which something waits, by the oldest command.
   std::set<std::pair<std::uint64_t, Lane*>> ready;
 };
@@ -60,7 +76,6 @@ struct Dispatcher::Instance {
   std::string address;
   std::string source;
   core::WallTime connected_at{};
-  std::size_t max_in_flight = 0;
   bool session = true;
   bool draining = false;
   bool retired = false;  // and goes with the last that is out
@@ -70,12 +85,15 @@ struct Dispatcher::Instance {
   Entries out;
   std::size_t outbox_bytes = 0;
   std::size_t writing_bytes = 0;  // of a session: taken, and not known to be written
-  std::uint64_t last_used = 0;
-  bool free = false;
-  std::list<Instance*>::iterator spot;  // in its variant's free or full
+  traffic::Candidate candidate;
+  std::size_t tier = 0;
+  traffic::Breaker breaker;
+  traffic::Limit limit{{}, 0};
+  core::Micros latency{0};  // smoothed, of what was answered
 
   std::size_t in_flight() const { return outbox.size() + out.size(); }
   bool waitable() const { return !draining && !gone && reach != Reach::kDown; }
+  traffic::Chooser& chooser() const { return *variant->choosers.at(tier); }
 };
 
 struct Dispatcher::Service {
@@ -96,6 +114,13 @@ struct Dispatcher::Service {
   std::size_t waitable = 0;
   std::size_t queued = 0;
   std::size_t held_bytes = 0;
+  traffic::Policy policy;
+  traffic::Breaker breaker;
+  std::optional<traffic::Tokens> rate;
+  std::optional<traffic::Tokens> retries;
+  // What has left and may be sent to a second instance: when, and its number.
+  std::deque<std::pair<core::MonoTime, std::uint64_t>> hedges;
+  core::MonoTime wakes_at = core::kNever;
   std::map<std::pair<std::string, core::Protocol>, Lane, ByAction> lanes;
   std::list<Variant> variants;
   std::map<InstanceId, Instance*> instances;

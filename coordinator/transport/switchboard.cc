@@ -25,7 +25,9 @@ void Switchboard::Do(const Change& change) {
   std::vector<std::shared_ptr<Line>> gone;
   {
     const MutexLock lock(mutex_);
+    dispatcher_.At(clock_.Mono());
     change(dispatcher_, effects);
+    TellOfWake();
     DeliverInOrder(effects);
     touched.reserve(effects.touched.size());
     for (const InstanceId id : effects.touched) {
@@ -37,6 +39,30 @@ void Switchboard::Do(const Change& change) {
   if (!effects.replies.empty()) receiver_.OnReplies(std::move(effects.replies));
   for (const std::shared_ptr<Line>& line : touched) line->Kick();
   for (const std::shared_ptr<Line>& line : gone) line->Gone();
+}
+
+void Switchboard::TellOfWake() {
+  const core::MonoTime at = dispatcher_.next_wake();
+  if (at == told_ || !alarm_) return;
+  told_ = at;
+  alarm_(at);
+}
+
+void Switchboard::SetAlarm(std::function<void(core::MonoTime)> alarm) { alarm_ = std::move(alarm); }
+
+void Switchboard::SetPolicies(std::shared_ptr<const traffic::Policies> policies) {
+  Do([&](Dispatcher& dispatcher, auto& effects) {
+    dispatcher.SetPolicies(std::move(policies), effects);
+  });
+}
+
+std::size_t Switchboard::HoldBreakers(const std::string& service, const std::string& instance,
+                                      traffic::Breaker::Held held) {
+  std::size_t count = 0;
+  Do([&](Dispatcher& dispatcher, auto& effects) {
+    count = dispatcher.HoldBreakers(service, instance, held, effects);
+  });
+  return count;
 }
 
 void Switchboard::DeliverInOrder(Dispatcher::Effects& effects) {
@@ -53,9 +79,7 @@ void Switchboard::DeliverInOrder(Dispatcher::Effects& effects) {
 }
 
 void Switchboard::Send(std::vector<Command> commands) {
-  Do([&](Dispatcher& dispatcher, auto& effects) {
-    dispatcher.Send(std::move(commands), clock_.Mono(), effects);
-  });
+  Do([&](Dispatcher& dispatcher, auto& effects) { dispatcher.Send(std::move(commands), effects); });
 }
 
 std::vector<ServiceInfo> Switchboard::List(const std::string& prefix) const {
@@ -79,10 +103,10 @@ std::size_t Switchboard::session_count() const {
 }
 
 void Switchboard::Tick() {
-  const core::MonoTime now = clock_.Mono();
+  Do([](Dispatcher& dispatcher, auto& effects) { dispatcher.Wake(effects); });
   for (bool more = true; more;) {
     Do([&](Dispatcher& dispatcher, auto& effects) {
-      more = dispatcher.Expire(now, kExpiredAtOnceCount, effects);
+      more = dispatcher.Expire(kExpiredAtOnceCount, effects);
     });
   }
 }
@@ -177,7 +201,7 @@ void Switchboard::OnEnded(std::vector<Ended> ended) {
 
 void Switchboard::Return(InstanceId id, Dispatcher::Outgoing outgoing) {
   Do([&](Dispatcher& dispatcher, auto& effects) {
-    dispatcher.Return(id, std::move(outgoing), clock_.Mono(), effects);
+    dispatcher.Return(id, std::move(outgoing), effects);
   });
 }
 
@@ -187,7 +211,9 @@ std::vector<Dispatcher::Outgoing> Switchboard::Take(InstanceId id, std::size_t m
   std::vector<Dispatcher::Outgoing> taken;
   {
     const MutexLock lock(mutex_);
-    taken = dispatcher_.Take(id, max_count, max_bytes, clock_.Mono(), effects);
+    dispatcher_.At(clock_.Mono());
+    taken = dispatcher_.Take(id, max_count, max_bytes, effects);
+    TellOfWake();
   }
   if (!effects.replies.empty()) receiver_.OnReplies(std::move(effects.replies));
   return taken;

@@ -8,6 +8,7 @@
 // news that has just passed.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -42,8 +43,17 @@ class Switchboard final : public Transport {
   DispatcherCounters counters() const;
   std::vector<ServiceFigures> Figures() const;
   std::size_t session_count() const;
-  // Housekeeping; call about once a second.
+  // Housekeeping; call about once a second, and when the alarm says so.
   void Tick();
+  // `alarm` hears when Tick has something to do, whenever that changes. On any thread, under the
+  // lock: it must be quick, and calls nothing here. Before anything else is called.
+  void SetAlarm(std::function<void(core::MonoTime at)> alarm);
+
+  // How services are treated from now on.
+  void SetPolicies(std::shared_ptr<const traffic::Policies> policies);
+  // As Dispatcher::HoldBreakers.
+  std::size_t HoldBreakers(const std::string& service, const std::string& instance,
+                           traffic::Breaker::Held held);
 
   Receiver& receiver() { return receiver_; }
   const Clock& clock() const { return clock_; }
@@ -84,14 +94,17 @@ class Switchboard final : public Transport {
  private:
   template <typename Change>
   void Do(const Change& change);
+  void TellOfWake() ASSENT_REQUIRES(mutex_);
   // What must be in order.
   void DeliverInOrder(Dispatcher::Effects& effects) ASSENT_REQUIRES(mutex_);
 
   Receiver& receiver_;
   const Clock& clock_;
   Witness* const witness_;
+  std::function<void(core::MonoTime)> alarm_;
 
   mutable Mutex mutex_;
+  core::MonoTime told_ ASSENT_GUARDED_BY(mutex_) = core::kNever;
   Dispatcher dispatcher_ ASSENT_GUARDED_BY(mutex_);
   std::unordered_map<InstanceId, std::shared_ptr<Line>> lines_ ASSENT_GUARDED_BY(mutex_);
   InstanceId next_id_ ASSENT_GUARDED_BY(mutex_) = 1;

@@ -144,6 +144,12 @@ class Witness {
 };
 
 // For listings.
+struct BreakerInfo {
+  std::string state = {};  // "closed", "open", "half open"
+  std::string why = {};    // if it is not closed
+  bool held = false;       // a person has said so
+  std::uint64_t opened = 0;
+};
 struct InstanceInfo {
   std::string instance;
   std::string address;
@@ -153,12 +159,17 @@ struct InstanceInfo {
   bool unary = false;
   std::vector<std::string> actions = {};  // if the instances of the service differ in them
   std::string source = {};                // of one that is dialled: which settings name it
+  BreakerInfo breaker = {};
+  std::size_t limit = 0;    // so many may be under way at it now
+  core::Micros latency{0};  // smoothed, of what it answered; 0: nothing yet
 };
 struct ServiceInfo {
   std::string service;
   std::vector<InstanceInfo> instances;
   std::vector<std::string> actions;
   std::size_t queued = 0;
+  std::string policy = {};  // what of its policy is not as usual
+  BreakerInfo breaker = {};
 };
 
 inline constexpr std::size_t kOperationsCount = 9;
@@ -171,6 +182,10 @@ struct ServiceFigures {
   std::uint64_t queued = 0;
   std::uint64_t in_flight = 0;
   std::uint64_t retries = 0;  // commands that were not the first of their branch
+  std::uint64_t moved = 0;    // went to another instance, which was asked after a "not now"
+  std::uint64_t hedged = 0;   // went to a second instance, for want of an answer
+  std::uint64_t opened = 0;   // breakers
+  std::uint64_t open = 0;     // instances whose breaker is not closed
   std::array<std::array<std::uint64_t, kAttemptResultsCount>, kOperationsCount> calls{};
 };
 

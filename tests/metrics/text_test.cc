@@ -130,8 +130,15 @@ Served Figures() {
                     .queued = 64};
   served.sealed = {
       .rows = {{"k1", 81}, {"plaintext", 82}}, .walking = true, .sealed_anew = 83, .unopened = 84};
-  served.services = {
-      {.service = "bank", .instances = 31, .queued = 32, .in_flight = 33, .retries = 34}};
+  served.services = {{.service = "bank",
+                      .instances = 31,
+                      .queued = 32,
+                      .in_flight = 33,
+                      .retries = 34,
+                      .moved = 35,
+                      .hedged = 36,
+                      .opened = 37,
+                      .open = 38}};
   return served;
 }
 
@@ -165,6 +172,10 @@ assent_timer_lag_seconds_count 1
 assent_timer_lag_seconds_sum 3
 assent_silent_shards 11
 assent_participant_retries_total{service="bank"} 34
+assent_participant_moved_total{service="bank"} 35
+assent_participant_hedged_total{service="bank"} 36
+assent_participant_breakers_opened_total{service="bank"} 37
+assent_participant_breakers_open{service="bank"} 38
 assent_participant_instances{service="bank"} 31
 assent_participant_commands_in_flight{service="bank"} 33
 assent_participant_commands_queued{service="bank"} 32

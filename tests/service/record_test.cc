@@ -344,8 +344,11 @@ TEST_F(ClusterRecordTest, WhichSlotsWereMovedIsOnRecordAndWhatMakesNoSenseIsNot)
 TEST_F(ClusterRecordTest, EachVerbCanBeAskedForAndNoOther) {
   Start(1);
   for (const char* verb :
-       {"abort", "backup", "drain", "fence", "forget", "login", "logout", "move", "out-of-service",
-        "put-back", "resolve", "restore", "resume", "retry", "suspend", "undrain", "unpin", ""}) {
+       {"abort",  "backup",         "breaker-auto", "breaker-close", "breaker-open",
+        "drain",  "fence",          "forget",       "login",         "logout",
+        "move",   "out-of-service", "put-back",     "resolve",       "restore",
+        "resume", "retry",          "suspend",      "undrain",       "unpin",
+        ""}) {
     v1::ListAuditRequest request;
     request.set_verb(verb);
     EXPECT_TRUE(Ask<v1::ListAuditReply>(0, request).first.ok()) << verb;
@@ -353,7 +356,8 @@ TEST_F(ClusterRecordTest, EachVerbCanBeAskedForAndNoOther) {
   v1::ListAuditRequest request;
   request.set_verb("zap");
   EXPECT_EQ(Ask<v1::ListAuditReply>(0, request).first,
-            InvalidArgument("verb is none of abort, backup, drain, fence, forget, login, logout, "
+            InvalidArgument("verb is none of abort, backup, breaker-auto, breaker-close, "
+                            "breaker-open, drain, fence, forget, login, logout, "
                             "move, out-of-service, put-back, reload, resolve, restore, resume, "
                             "retry, suspend, undrain, unpin"));
 }

@@ -62,7 +62,7 @@ TEST(Retired, WhatIsReturnedGoesToTheOtherOrBack) {
     ASSERT_EQ(out.size(), 1U);
     if (other) rig.Dial(2, "b:1");
     EXPECT_TRUE(rig.Retire(1));
-    rig.dispatcher.Return(1, std::move(out[0]), rig.now, rig.effects);
+    rig.Return(1, std::move(out[0]));
     EXPECT_THAT(rig.Gone(), ElementsAre(1));
     const auto back = rig.Replies();
     EXPECT_EQ(back.size(), other ? 0U : 1U);

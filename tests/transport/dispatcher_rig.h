@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "coordinator/traffic/limit.h"
 #include "coordinator/transport/dispatcher.h"
 
 namespace assent::transport {
@@ -18,7 +19,13 @@ struct Rig {
   Dispatcher dispatcher;
   Dispatcher::Effects effects;
 
-  explicit Rig(DispatcherLimits limits = {}) : dispatcher(limits) {}
+  explicit Rig(DispatcherLimits limits = {}, traffic::Policies policies = {}) : dispatcher(limits) {
+    dispatcher.At(now);
+    Treat(std::move(policies));
+  }
+  void Treat(traffic::Policies policies) {
+    dispatcher.SetPolicies(std::make_shared<const traffic::Policies>(std::move(policies)), effects);
+  }
 
   static SessionHello Hello(const std::string& service, std::uint32_t in_flight = 0) {
     return {1, service, "i", {{"act", core::Protocol::kTcc}}, in_flight, "test"};
@@ -49,20 +56,35 @@ struct Rig {
     return dispatcher.Attach(id, hello, "peer", core::WallTime{}, effects);
   }
   // What comes back at once.
+  std::vector<Reply> Send(std::vector<Command> commands) {
+    dispatcher.At(now);
+    dispatcher.Send(std::move(commands), effects);
+    return Replies();
+  }
   std::vector<Reply> Send(Command command) {
     std::vector<Command> commands;
     commands.push_back(std::move(command));
-    dispatcher.Send(std::move(commands), now, effects);
-    return Replies();
+    return Send(std::move(commands));
   }
   std::vector<Reply> Send(const std::string& gid) { return Send(Try(gid)); }
   Outgoing Take(InstanceId id, std::size_t max_count = 100, std::size_t max_bytes = 1 << 20) {
-    return dispatcher.Take(id, max_count, max_bytes, now, effects);
+    dispatcher.At(now);
+    return dispatcher.Take(id, max_count, max_bytes, effects);
   }
   std::vector<Reply> Answer(InstanceId id, SessionReply reply) {
     std::vector<SessionReply> replies;
     replies.push_back(std::move(reply));
+    dispatcher.At(now);
     dispatcher.OnReplies(id, std::move(replies), effects);
+    return Replies();
+  }
+  void Return(InstanceId id, Dispatcher::Outgoing outgoing) {
+    dispatcher.At(now);
+    dispatcher.Return(id, std::move(outgoing), effects);
+  }
+  std::vector<Reply> End(InstanceId id, std::uint64_t command_id, const std::string& why = "") {
+    dispatcher.At(now);
+    dispatcher.End(id, command_id, why, effects);
     return Replies();
   }
   std::vector<Reply> Detach(InstanceId id) {
@@ -71,7 +93,9 @@ struct Rig {
   }
   std::vector<Reply> Pass(core::Millis time) {
     now += time;
-    while (dispatcher.Expire(now, 100, effects)) continue;
+    dispatcher.At(now);
+    dispatcher.Wake(effects);
+    while (dispatcher.Expire(100, effects)) continue;
     return Replies();
   }
   std::vector<Reply> Replies() { return std::exchange(effects.replies, {}); }

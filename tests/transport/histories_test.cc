@@ -110,8 +110,7 @@ class History {
       fates_[{gid, command.attempt}].expires_at = rig_.now + command.timeout;
       commands.push_back(std::move(command));
     }
-    rig_.dispatcher.Send(std::move(commands), rig_.now, rig_.effects);
-    Hear(rig_.Replies());
+    Hear(rig_.Send(std::move(commands)));
   }
 
   void Take() {

@@ -152,7 +152,7 @@ TEST(Dialled, WhatWasNotHandedOnWaitsAgainAndWhatWasEnded) {
   ASSERT_EQ(taken.size(), 2U);
   rig.Reach(1, Reach::kConnecting);
   const std::uint64_t out = taken[0].command_id;
-  rig.dispatcher.Return(1, std::move(taken[1]), rig.now, rig.effects);
+  rig.Return(1, std::move(taken[1]));
   EXPECT_TRUE(rig.Replies().empty());
   EXPECT_TRUE(rig.Pass(core::Millis(999)).empty());
   const auto late = rig.Pass(core::Millis(1));

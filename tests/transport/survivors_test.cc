@@ -36,7 +36,7 @@ TEST(Survivors, WhatIsReturnedFreesItsPlace) {
   auto taken = rig.Take(1);
   ASSERT_EQ(taken.size(), 1U);
   EXPECT_TRUE(rig.Take(1).empty());
-  rig.dispatcher.Return(1, std::move(taken[0]), rig.now, rig.effects);
+  rig.Return(1, std::move(taken[0]));
   EXPECT_TRUE(rig.Replies().empty());
   taken = rig.Take(1);
   ASSERT_EQ(taken.size(), 1U);
@@ -52,7 +52,7 @@ TEST(Survivors, WhatIsSettledIsNotHeld) {
   EXPECT_TRUE(rig.Send(command).empty());
   auto taken = rig.Take(1);
   ASSERT_EQ(taken.size(), 1U);
-  rig.dispatcher.Return(1, std::move(taken[0]), rig.now, rig.effects);
+  rig.Return(1, std::move(taken[0]));
   command.attempt = 2;
   command.payload.assign(9000, 'p');
   EXPECT_EQ(rig.Send(command).size(), 1U) << "a larger one takes its place";
@@ -88,7 +88,7 @@ TEST(Survivors, WhatIsReturnedAfterItsTimeDoesNotWaitAgain) {
   auto taken = rig.Take(1);
   ASSERT_EQ(taken.size(), 1U);
   rig.now += core::Millis(1000);
-  rig.dispatcher.Return(1, std::move(taken[0]), rig.now, rig.effects);
+  rig.Return(1, std::move(taken[0]));
   const auto back = rig.Replies();
   ASSERT_EQ(back.size(), 1U);
   EXPECT_EQ(back[0].result, AttemptResult::kNotSent);
@@ -101,7 +101,7 @@ TEST(Survivors, WhatIsNotThereIsNotTouched) {
   ASSERT_TRUE(rig.Attach(1, Rig::Hello("s")).ok());
   Dispatcher::Outgoing unknown;
   unknown.command_id = 99;
-  rig.dispatcher.Return(1, unknown, rig.now, rig.effects);
+  rig.Return(1, unknown);
   rig.dispatcher.End(1, 99, "over", rig.effects);
   rig.dispatcher.Drain(7, rig.effects);
   rig.dispatcher.Detach(7, rig.effects);

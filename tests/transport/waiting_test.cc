@@ -172,10 +172,10 @@ TEST(Waiting, ExpiryComesInSlices) {
   Rig rig;
   ASSERT_TRUE(rig.Attach(1, Rig::Hello("s", 1)).ok());
   for (int i = 0; i < 10; ++i) EXPECT_TRUE(rig.Send("g" + std::to_string(i)).empty());
-  rig.now += core::Millis(1000);
-  EXPECT_TRUE(rig.dispatcher.Expire(rig.now, 4, rig.effects));
+  rig.dispatcher.At(rig.now += core::Millis(1000));
+  EXPECT_TRUE(rig.dispatcher.Expire(4, rig.effects));
   EXPECT_EQ(rig.Replies().size(), 4U);
-  EXPECT_FALSE(rig.dispatcher.Expire(rig.now, 6, rig.effects));
+  EXPECT_FALSE(rig.dispatcher.Expire(6, rig.effects));
   EXPECT_EQ(rig.Replies().size(), 6U);
 }
 

@@ -73,6 +73,15 @@ void Coordinator::OnHubTick(std::uint64_t life) {
   if (life_->ticking) sim_.After(sim_.options.hub_tick, EventKind::kHubTick, life_number_);
 }
 
+void Coordinator::OnPace(std::uint64_t life) {
+  if (!life_ || life != life_number_) return;
+  if (Postponed(EventKind::kPace, life, 0)) return;
+  life_->board.Tick();
+  for (const transport::ServiceFigures& figures : life_->board.Figures()) {
+    if (figures.opened > 0) sim_.marks.Set(Mark::kBreakerOpened);
+  }
+}
+
 // ---- Calls --------------------------------------------------------------------------------------
 
 void Coordinator::Calls::Start(std::uint32_t, transport::CallSink& sink) { sink_ = &sink; }

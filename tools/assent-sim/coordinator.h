@@ -95,6 +95,7 @@ class Coordinator {
   void OnLogWrite(std::uint64_t life);
   void OnLogSync(std::uint64_t life);
   void OnHubTick(std::uint64_t life);
+  void OnPace(std::uint64_t life);
   void OnFiber(std::uint64_t life, std::uint64_t number);
   void OnProcessEnds(std::uint64_t life);
   void OnUnaryDeadline(std::uint64_t life, std::uint64_t call);

@@ -1,11 +1,40 @@
 #include "tools/assent-sim/coordinator_life.h"
 
+#include <algorithm>
 #include <chrono>
+#include <memory>
 #include <utility>
 
 #include "tools/assent-sim/coordinator_cluster.h"
 
 namespace assent::sim {
+
+namespace {
+
+// As hasty as everything else in here.
+traffic::Policies PoliciesOf(std::uint32_t drawn) {
+  traffic::Policies policies;
+  traffic::Policy& all = policies.all;
+  if (drawn == 0) return policies;
+  Dice dice(drawn);
+  all.select = static_cast<traffic::Select>(dice.Below(5));
+  all.breaker = {.on = true,
+                 .of_service = dice.Chance(300),
+                 .failure_percent = 30,
+                 .slow_percent = dice.Chance(300) ? 60U : 0U,
+                 .slow = core::Millis(5),
+                 .window = core::Millis(dice.Between(200, 2'000)),
+                 .min_calls_count = static_cast<unsigned>(dice.Between(1, 4)),
+                 .open = core::Millis(dice.Between(10, 300)),
+                 .probes_count = static_cast<unsigned>(dice.Between(1, 3))};
+  all.limit = {.adaptive = dice.Chance(500),
+               .slow_start = static_cast<std::size_t>(dice.Between(1, 4))};
+  if (dice.Chance(300)) all.rate_per_second = 500;
+  if (dice.Chance(300)) all.retry_percent = 20;
+  return policies;
+}
+
+}  // namespace
 
 Coordinator::Life::Life(Sim& sim, Coordinator& owner, const std::shared_ptr<log::MemoryDisk>& disk,
                         std::uint64_t life_number)
@@ -16,6 +45,12 @@ Coordinator::Life::Life(Sim& sim, Coordinator& owner, const std::shared_ptr<log:
       hub({}, board),
       calls(owner),
       dialer(calls, board) {
+  board.SetAlarm([&sim, life_number](core::MonoTime at) {
+    if (at == core::kNever) return;
+    const Time left = std::max<Time>((at - sim.Mono()).count(), 0);
+    sim.After(left, EventKind::kPace, life_number);
+  });
+  board.SetPolicies(std::make_shared<const traffic::Policies>(PoliciesOf(sim.options.policies)));
   if (owner.place_.store == nullptr) MakeLog(sim, disk);
   MakeShards(sim, owner);
   if (owner.place_.store != nullptr) cluster = std::make_unique<Cluster>(owner, life_number);

@@ -50,6 +50,7 @@ namespace assent::sim {
   X(kWordsLied, "a dialled participant executed, and answered in the transport's own words")       \
   X(kSessionLost, "a session broke with commands in flight")                                       \
   X(kHalfOpen, "one side of a stream learnt of its end long before the other")                     \
+  X(kBreakerOpened, "a participant that did not answer was left alone for a while")                \
   X(kRouterQueued, "a command waited for room on a session")                                       \
   X(kNotSent, "a command certainly went nowhere")                                                  \
   X(kServiceAbsent, "a transaction waited for a service of which nobody was there")                \

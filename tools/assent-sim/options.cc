@@ -223,6 +223,7 @@ Numbers NumbersOf(const Options& o) {
       {"max_backoff", o.max_backoff},
       {"question_interval", o.question_interval},
       {"hub_tick", o.hub_tick},
+      {"policies", o.policies},
       {"keepalive", o.keepalive},
       {"coordinator_deaths", o.coordinator_deaths},
       {"participant_deaths", o.participant_deaths},
@@ -292,6 +293,8 @@ Options Draw(std::uint64_t seed, Form form, std::uint32_t coordinators) {
   DrawRest(o, rest, form);
   Dice troubles(seed * 2 + 0x10c);
   DrawLogTroubles(o, troubles);
+  Dice policies(seed * 2 + 0x7aff1c);
+  if (policies.Chance(600)) o.policies = static_cast<std::uint32_t>(policies.Between(1, 1'000));
   Dice cluster(seed * 2 + 0xc105);
   const bool several = coordinators == 0 ? seed % kClusterEach == 0 : coordinators > 1;
   if (several) {

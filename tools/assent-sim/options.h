@@ -95,6 +95,9 @@ struct Options {
   std::uint32_t taken_gids =
       0;  // a finished transaction turns out to have the gid of an unfinished one
 
+  // How it treats its services, drawn from this; 0: nobody starts slowly, and nobody is left alone.
+  std::uint32_t policies = 0;
+
   // Limits of the coordinator; 0: the default.
   std::uint32_t max_live = 0;   // transactions
   std::uint32_t log_queue = 0;  // entries

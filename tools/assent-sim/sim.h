@@ -23,6 +23,7 @@ enum class EventKind : std::uint8_t {
   kLogWrite,                // life
   kLogSync,                 // life
   kHubTick,                 // life
+  kPace,                    // life: something is due at its board
   kUnaryDeadline,           // life, call
   kUnaryLink,               // service: the coordinator notices whether it can be connected to
   kCoordinatorStarts,       //

@@ -143,6 +143,7 @@ void World::Dispatch(const Event& e) {
     case EventKind::kLogWrite: return Of(e.a).OnLogWrite(e.a);
     case EventKind::kLogSync: return Of(e.a).OnLogSync(e.a);
     case EventKind::kHubTick: return Of(e.a).OnHubTick(e.a);
+    case EventKind::kPace: return Of(e.a).OnPace(e.a);
     case EventKind::kUnaryDeadline: return Of(e.a).OnUnaryDeadline(e.a, e.b);
     case EventKind::kUnaryLink: return Of(e.b).OnUnaryLink(e.a, participants_[e.a]->up());
     case EventKind::kCoordinatorStarts:

@@ -129,6 +129,11 @@ struct UnpinCommand {
   bool all = false;
   Intent intent;
 };
+// Of a service, or of one of its instances.
+struct BreakerCommand {
+  v1::SetBreakerRequest request;
+  Intent intent;
+};
 struct FenceCommand {
   std::string node;
   Intent intent;
@@ -162,10 +167,10 @@ using Command =
                  ResolveCommand, AuditCommand, ParticipantsCommand, StatsCommand, HealthCommand,
                  VersionCommand, CompletionCommand, ManCommand, CompleteCommand,
                  ClusterStatusCommand, LocateCommand, DrainCommand, MoveCommand, UnpinCommand,
-                 FenceCommand, RestoredCommand, MigrateCommand, BackupCommand, ConfigShowCommand,
-                 DebugBundleCommand, RestoreCommand, DoctorCommand, TopCommand, EventsCommand,
-                 AuthTokenCommand, AuthExplainCommand, CertsCommand, AuditExportCommand,
-                 AuditVerifyCommand, KeysCommand>;
+                 BreakerCommand, FenceCommand, RestoredCommand, MigrateCommand, BackupCommand,
+                 ConfigShowCommand, DebugBundleCommand, RestoreCommand, DoctorCommand, TopCommand,
+                 EventsCommand, AuthTokenCommand, AuthExplainCommand, CertsCommand,
+                 AuditExportCommand, AuditVerifyCommand, KeysCommand>;
 
 // Files in PEM, and the name that has to be in the coordinator's certificate (empty: its host).
 struct TlsFlags {

@@ -34,6 +34,7 @@ Exit RunClusterStatus(const ClusterStatusCommand& command, Session& session);
 // 0 and who has it; 1 when nobody has at this moment.
 Exit RunLocate(const LocateCommand& command, Session& session);
 // 4: no member is called so. --wait: 0 when it has no slots any more, 11 --timeout passed.
+Exit RunBreaker(const BreakerCommand& command, Session& session);
 Exit RunDrain(const DrainCommand& command, Session& session);
 Exit RunMove(const MoveCommand& command, Session& session);
 Exit RunUnpin(const UnpinCommand& command, Session& session);

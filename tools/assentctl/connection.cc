@@ -172,6 +172,10 @@ class GrpcService final : public Service {
                                                      Timeout timeout) override {
     return Call(&Transactions::ListParticipants, request, timeout, Kind::kQuestion);
   }
+  Result<v1::SetBreakerReply> SetBreaker(const v1::SetBreakerRequest& request,
+                                         Timeout timeout) override {
+    return Call(&Transactions::SetBreaker, request, timeout, Kind::kMutation);
+  }
   Result<v1::ServerInfo> GetServerInfo(Timeout timeout) override {
     return Call(&Transactions::GetServerInfo, v1::GetServerInfoRequest(), timeout, Kind::kQuestion);
   }

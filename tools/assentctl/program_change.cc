@@ -47,6 +47,38 @@ void AddSubmit(Program& program) {
   submit.callback([command, &program] { program.command = *command; });
 }
 
+void AddBreaker(Program& program) {
+  CLI::App& breaker = *program.app.add_subcommand(
+      "breaker",
+      "Leave a service, or one of its instances, alone by hand; participants -o wide shows how "
+      "they stand");
+  breaker.require_subcommand(1);
+  Examples(breaker, {"assentctl breaker open payment payment-2 --reason 'its disk is full'",
+                     "assentctl breaker auto payment payment-2"});
+  const auto add = [&](const char* name, v1::SetBreakerRequest::Mode mode, const char* description,
+                       const char* example) {
+    auto command = std::make_shared<BreakerCommand>();
+    command->request.set_mode(mode);
+    CLI::App& sub = *breaker.add_subcommand(name, description);
+    sub.add_option("SERVICE", *command->request.mutable_service(), "The service")
+        ->type_name("SERVICE")
+        ->required();
+    sub.add_option("INSTANCE", *command->request.mutable_instance(),
+                   "One of its instances, by name or address; without: the service as a whole")
+        ->type_name("TEXT");
+    AddIntent(sub, command->intent, false);
+    Examples(sub, {example});
+    sub.callback([command, &program] { program.command = *command; });
+  };
+  add("open", v1::SetBreakerRequest::OPEN,
+      "Nothing new is sent: what comes waits. Until close or auto, or the coordinator's next start",
+      "assentctl breaker open payment payment-2 --reason 'its disk is full'");
+  add("close", v1::SetBreakerRequest::CLOSED, "It gets what there is, whatever fails",
+      "assentctl breaker close payment --reason 'slow, but alive'");
+  add("auto", v1::SetBreakerRequest::AUTO, "It opens and closes by itself, as its policy says",
+      "assentctl breaker auto payment payment-2");
+}
+
 struct VerbText {
   Verb verb;
   const char* name;
@@ -191,6 +223,7 @@ void AddChangingCommands(Program& program) {
   AddVerb(program, {Verb::kResume, "resume", "Let suspended transactions go on",
                     "assentctl resume order-17", "assentctl resume --all --service inventory"});
   AddResolve(program);
+  AddBreaker(program);
   AddVerb(program, {Verb::kForget, "forget",
                     "Remove finished transactions from the history before their time; asks first",
                     "assentctl forget order-17 --yes",

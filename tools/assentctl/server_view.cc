@@ -37,6 +37,13 @@ Cell Instances(const v1::ParticipantInfo& participant) {
   std::string missing;
   for (const std::string& node : nodes) missing += (missing.empty() ? "" : ", ") + node;
   if (!missing.empty()) missing = (all == 1 ? "; not at " : "; not all at ") + missing;
+  const auto alone = std::count_if(participant.instances().begin(), participant.instances().end(),
+                                   [](const auto& one) { return one.breaker().state() == "open"; });
+  if (participant.breaker().state() == "open") {
+    missing += "; breaker open";
+  } else if (alone > 0) {
+    missing += "; " + std::to_string(alone) + " left alone";
+  }
   const std::string text = std::to_string(all);
   if (connected == all) return {text + missing, missing.empty() ? Tone::kPlain : Tone::kWarn};
   return {std::to_string(connected) + " of " + text + missing, Tone::kWarn};
@@ -48,6 +55,19 @@ std::string Connected(const v1::ParticipantInfo::Instance& instance, const Style
   for (const std::string& node : instance.not_at())
     missing += (missing.empty() ? " (not at " : ", ") + node;
   return Moment(instance.connected_unix_ms(), style) + missing + (missing.empty() ? "" : ")");
+}
+
+// Why it gets nothing, or little: what a person has said, or its own.
+Cell Breaker(const v1::ParticipantInfo& participant,
+             const v1::ParticipantInfo::Instance& instance) {
+  const bool of_service =
+      !participant.breaker().state().empty() && participant.breaker().state() != "closed";
+  const auto& breaker = of_service ? participant.breaker() : instance.breaker();
+  if (breaker.state() == "closed" || breaker.state().empty())
+    return breaker.held() ? Cell("closed by hand", Tone::kWarn) : Cell("");
+  const std::string why = breaker.held() ? "by hand" : breaker.why();
+  return {breaker.state() + (of_service ? " for all" : "") + (why.empty() ? "" : ": " + why),
+          Tone::kBad};
 }
 
 Cell Queued(const v1::ParticipantInfo& participant) {
@@ -86,6 +106,8 @@ void AddInstances(const v1::ParticipantInfo& participant, const Style& style, co
                "",
                "",
                "0",
+               "",
+               "",
                Queued(participant),
                Waiting(participant),
                "",
@@ -101,6 +123,8 @@ void AddInstances(const v1::ParticipantInfo& participant, const Style& style, co
                instance.address(),
                instance.source(),
                std::to_string(instance.in_flight()),
+               std::to_string(instance.limit()),
+               Breaker(participant, instance),
                Queued(participant),
                Waiting(participant),
                instance.connected_unix_ms() == 0 ? Cell("cannot be reached", Tone::kBad)
@@ -112,11 +136,12 @@ void AddInstances(const v1::ParticipantInfo& participant, const Style& style, co
 
 std::string ParticipantTable(const v1::ListParticipantsReply& reply, const Style& style,
                              const Alikes& alikes) {
-  Table table(style.wide() ? std::vector<std::string>{"SERVICE", "INSTANCE", "TRANSPORT", "ADDRESS",
-                                                      "SOURCE", "IN FLIGHT", "QUEUED", "WAITING",
-                                                      "CONNECTED", "AGENT", "ACTIONS"}
-                           : std::vector<std::string>{"SERVICE", "INSTANCES", "IN FLIGHT", "QUEUED",
-                                                      "WAITING", "ACTIONS"});
+  Table table(style.wide()
+                  ? std::vector<std::string>{"SERVICE", "INSTANCE", "TRANSPORT", "ADDRESS",
+                                             "SOURCE", "IN FLIGHT", "LIMIT", "BREAKER", "QUEUED",
+                                             "WAITING", "CONNECTED", "AGENT", "ACTIONS"}
+                  : std::vector<std::string>{"SERVICE", "INSTANCES", "IN FLIGHT", "QUEUED",
+                                             "WAITING", "ACTIONS"});
   for (const v1::ParticipantInfo& participant : reply.participants()) {
     if (style.wide()) {
       AddInstances(participant, style, alikes, table);

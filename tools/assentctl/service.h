@@ -5,9 +5,9 @@
 // a script.
 //
 // A failed call is a Status whose message is ready to be shown. Of what changes something (Submit,
-// Operate, ChangeCluster): kUnavailable says that there was no connection and nothing was sent,
-// kUnknownOutcome that it may or may not have been done; no code or text that came over the
-// connection is taken for the first. Of questions: kDeadlineExceeded, `timeout` ended the wait.
+// Operate, SetBreaker, ChangeCluster): kUnavailable says that there was no connection and nothing
+// was sent, kUnknownOutcome that it may or may not have been done; no code or text that came over
+// the connection is taken for the first. Of questions: kDeadlineExceeded, `timeout` ended the wait.
 
 #include <chrono>
 #include <cstddef>
@@ -85,6 +85,9 @@ class Service {
                                                Timeout timeout) = 0;
   virtual Result<v1::ListParticipantsReply> ListParticipants(
       const v1::ListParticipantsRequest& request, Timeout timeout) = 0;
+  virtual Result<v1::SetBreakerReply> SetBreaker(const v1::SetBreakerRequest&, Timeout) {
+    return Status(Code::kUnimplemented, "no breakers here");
+  }
   virtual Result<v1::ServerInfo> GetServerInfo(Timeout timeout) = 0;
   virtual Result<v1::ClusterView> GetCluster(const v1::GetClusterRequest& request,
                                              Timeout timeout) = 0;

@@ -32,6 +32,7 @@ struct Runner {
     return RunClusterStatus(command, session);
   }
   Exit operator()(const LocateCommand& command) const { return RunLocate(command, session); }
+  Exit operator()(const BreakerCommand& command) const { return RunBreaker(command, session); }
   Exit operator()(const DrainCommand& command) const { return RunDrain(command, session); }
   Exit operator()(const MoveCommand& command) const { return RunMove(command, session); }
   Exit operator()(const UnpinCommand& command) const { return RunUnpin(command, session); }
