@@ -293,6 +293,94 @@ TEST_P(OutboxSuite, RowsThatSomebodyHasEditedAreSetAsideByName) {
   EXPECT_EQ(coordinator->submits().count("unknown"), 0U);
 }
 
+// Numbers at the ends of what their columns hold: sums of them must not fail the turn, which would
+// be tried again for ever.
+TEST_P(OutboxSuite, NumbersThatSomebodyHasEditedHoldUpNoTurn) {
+  for (const char* gid : {"often", "far", "early", "fine"})
+    ASSERT_TRUE(database().Publish(Order(gid)).ok());
+  const std::string least = "(-9223372036854775807 - 1)";
+  database().Sql("UPDATE assent_outbox SET attempts = 2147483647 WHERE gid = 'often'");
+  database().Sql("UPDATE assent_outbox SET first_attempt_unix_ms = " + least +
+                 " WHERE gid = 'far'");
+  database().Sql("UPDATE assent_outbox SET created_unix_ms = " + least +
+                 ", due_unix_ms = " + least + " WHERE gid = 'early'");
+  const auto table = database().Table();
+  const auto rows = table->List(/*parked_only=*/false, 10);
+  ASSERT_EQ(rows.status().ToString(), "OK");
+  EXPECT_EQ(rows->size(), 4U);
+  const auto counts = table->Count(10);
+  ASSERT_EQ(counts.status().ToString(), "OK");
+  EXPECT_GT(counts->oldest_age, 1h);
+  Mutex mutex;
+  int number = 0;
+  const auto coordinator =
+      std::make_shared<MapCoordinator>([&](const auto& params) -> Result<Report> {
+        const MutexLock lock(mutex);
+        if (params.gid == "often" && ++number == 1) return Unavailable("no connection");
+        return Report{.gid = params.gid, .state = TransactionState::kFinished};
+      });
+  const auto relay = StartRelay(coordinator);
+  // Of "often" the wish for later is kept, so the two counts are the same; of "far" nobody knows.
+  ASSERT_TRUE(
+      Until([&] { return coordinator->submits().size() == 3 && database().Rows() == "2"; }));
+  ASSERT_TRUE(Until([&] {
+    return database().Sql("SELECT last_error FROM assent_outbox WHERE gid = 'often'") ==
+           "UNAVAILABLE: no connection";
+  }));
+  EXPECT_EQ(database().Sql("SELECT attempts FROM assent_outbox WHERE gid = 'often'"), "1000000000");
+  ASSERT_TRUE(Until([&] { return relay->Stats().parked == 1; }));
+  EXPECT_EQ(relay->Stats().database_errors, 0U);
+  database().Sql("UPDATE assent_outbox SET due_unix_ms = 0 WHERE gid = 'often'");
+  ASSERT_TRUE(Until([&] { return database().Rows() == "1"; }));
+}
+
+// A relay that stood still for longer than its lease. What it says then is of an attempt that is
+// not the last: taken as one that never was, it would make a transaction run twice when the
+// coordinator has forgotten the first.
+TEST_P(OutboxSuite, ARelayThatStalledChangesNoRowThatAnotherHasTakenSince) {
+  using Settled = OutboxTable::Settled;
+  for (const char* gid : {"later", "parked", "answered"})
+    ASSERT_TRUE(database().Publish(Order(gid)).ok());
+  const auto take = [&](OutboxTable& table) {
+    std::vector<Settled> settled;
+    const auto batch = table.Take({.max_plain_count = 10, .lease = 1h});
+    EXPECT_TRUE(batch.ok()) << batch.status().ToString();
+    for (const auto& row : batch->rows) {
+      const auto what = row.gid == "later"    ? Settled::What::kLater
+                        : row.gid == "parked" ? Settled::What::kParked
+                                              : Settled::What::kAnswered;
+      settled.push_back({.id = row.id,
+                         .gid = row.gid,
+                         .attempts = row.attempts,
+                         .what = what,
+                         .words = "said",
+                         .never_handed_over = what == Settled::What::kLater});
+    }
+    return settled;
+  };
+  const auto stalled = database().Table();
+  const std::vector<Settled> late = take(*stalled);
+  ASSERT_EQ(late.size(), 3U);
+  database().Sql("UPDATE assent_outbox SET due_unix_ms = 0");  // its lease has ended
+  const auto other = database().Table();
+  const std::vector<Settled> now = take(*other);
+  ASSERT_EQ(now.size(), 3U);
+  ASSERT_TRUE(stalled->Settle(late).ok());
+  // An answer is one, whoever has it.
+  EXPECT_EQ(database().Rows(), "2");
+  EXPECT_EQ(
+      database().Sql("SELECT count(*) FROM assent_outbox WHERE attempts = 2 AND parked_reason "
+                     "IS NULL AND last_error IS NULL AND first_attempt_unix_ms IS NOT NULL "
+                     "AND due_unix_ms > created_unix_ms + 3000000"),
+      "2");
+  ASSERT_TRUE(other->Settle(now).ok());
+  EXPECT_EQ(database().Sql("SELECT parked_reason FROM assent_outbox WHERE gid = 'parked'"), "said");
+  EXPECT_EQ(
+      database().Sql("SELECT count(*) FROM assent_outbox WHERE gid = 'later' AND last_error = "
+                     "'said' AND first_attempt_unix_ms IS NULL"),
+      "1");
+}
+
 TEST_P(OutboxSuite, PeopleSeeRowsAndRetryOrDropThem) {
   ASSERT_TRUE(database().Publish(Order("g1"), "key").ok());
   ASSERT_TRUE(database().Publish(Order("g2"), "key").ok());

@@ -197,6 +197,30 @@ TEST_F(PostgresqlOutboxTest, ATurnOverManyRowsReadsAFew) {
   EXPECT_LT(reads() - before, 3 * 4 * static_cast<long long>(assent::limits::kMaxKeysPerTurnCount));
 }
 
+// A publisher needs INSERT and SELECT, a relay UPDATE and DELETE too: neither owns the table.
+TEST_F(PostgresqlOutboxTest, APublisherNeedsLessThanARelay) {
+  const std::string publisher = "publisher_of_" + database();
+  const std::string relay = "relay_of_" + database();
+  Sql("CREATE ROLE " + publisher + " LOGIN; CREATE ROLE " + relay + " LOGIN");
+  Sql("GRANT INSERT, SELECT ON assent_outbox TO " + publisher +
+      "; GRANT INSERT, SELECT, UPDATE, DELETE ON assent_outbox TO " + relay);
+  User user(server().Url(database(), publisher));
+  ASSERT_TRUE(user.Run("BEGIN"));
+  ASSERT_EQ(outbox_.Publish(user.raw(), Order("g1")).ToString(), "OK");
+  ASSERT_TRUE(user.Run("COMMIT"));
+  EXPECT_FALSE(user.Run("DELETE FROM assent_outbox"));
+  const auto refused = OpenOutboxTable({.connection = server().Url(database(), publisher)})
+                           ->Take({.max_plain_count = 1, .lease = std::chrono::hours(1)});
+  EXPECT_NE(refused.status().message().find("permission denied"), std::string::npos)
+      << refused.status().ToString();
+  const auto coordinator = std::make_shared<MapCoordinator>();
+  const Relay relays(Client(std::shared_ptr<Connection>(coordinator)),
+                     OpenOutboxTable({.connection = server().Url(database(), relay)}),
+                     {.log = [](const std::string&) {}});
+  ASSERT_TRUE(assent::test::Until([&] { return Rows() == "0"; }));
+  EXPECT_EQ(coordinator->accepted(), std::vector<std::string>{"g1"});
+}
+
 TEST_F(PostgresqlOutboxTest, AServerThatGoesAwayIsWaitedFor) {
   PostgresServer own;
   ASSERT_TRUE(own.Start().ok());

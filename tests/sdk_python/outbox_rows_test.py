@@ -129,6 +129,20 @@ class Shared:
         self.take([Settled(row, later=0.0, error="no connection", never_sent=True)], Room(0, 0, 0))
         self.assertEqual((self.outbox.list()[0].first_attempt, row.attempts), (first, 3))
 
+    def test_a_relay_that_stood_still_says_nothing_late(self):
+        """Who has taken a row since has perhaps handed it over."""
+        self.publish("a")
+        (late,), _ = self.take()
+        self.sql("UPDATE assent_outbox SET due_unix_ms = 0")  # its lease has ended
+        (now,), _ = self.take()
+        for said in (Settled(late, later=0.0, error="no connection", never_sent=True), Settled(late, parked="no")):
+            self.take([said], Room(0, 0, 0))
+            row = self.outbox.list()[0]
+            self.assertTrue(row.first_attempt)
+            self.assertEqual((row.attempts, row.last_error, row.parked_reason), (2, "", ""))
+        self.take([Settled(now, parked="no")], Room(0, 0, 0))
+        self.assertEqual(self.outbox.list()[0].parked_reason, "no")
+
     def test_rows_that_somebody_has_edited(self):
         self.publish("garbage", "wrong", "empty", "kind", "good", "often")
         self.publish("k1", "k2", key="ann")

@@ -23,6 +23,8 @@ constexpr std::int64_t kSkipsLocked = 1006;
 
 // Of no time zone, whose clock may go back.
 #define ASSENT_NOW "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000"
+// The column has room for them, whatever somebody has written there.
+#define ASSENT_ATTEMPTS "LEAST(attempts, 999999999) + 1"
 #define ASSENT_TAKEABLE "kind = 1 AND parked_reason IS NULL AND due_unix_ms "
 
 constexpr char kFindPlain[] =
@@ -43,23 +45,24 @@ constexpr char kOfHeads[] =
     "h.id ORDER BY h.k";
 static_assert(assent::limits::kMaxKeysPerTurnCount == 1024);
 constexpr char kRead[] = "SELECT id, gid, IFNULL(ordering_key, ''), LENGTH(request) > ";
-constexpr char kReadMore[] = ", attempts + 1, " ASSENT_NOW
-                             " - first_attempt_unix_ms FROM assent_outbox WHERE " ASSENT_TAKEABLE
-                             "<= " ASSENT_NOW " AND id IN ";
+constexpr char kReadMore[] = ", " ASSENT_ATTEMPTS ", " ASSENT_NOW
+                             " - IF(first_attempt_unix_ms < 0, 0, first_attempt_unix_ms) FROM "
+                             "assent_outbox WHERE " ASSENT_TAKEABLE "<= " ASSENT_NOW " AND id IN ";
 constexpr char kLease[] =
     "UPDATE assent_outbox SET first_attempt_unix_ms = "
-    "IFNULL(first_attempt_unix_ms, " ASSENT_NOW
-    "), attempts = attempts + 1, due_unix_ms = " ASSENT_NOW " + ";
+    "IFNULL(first_attempt_unix_ms, " ASSENT_NOW "), attempts = " ASSENT_ATTEMPTS
+    ", due_unix_ms = " ASSENT_NOW " + ";
 constexpr char kCount[] =
     "SELECT COUNT(*), COUNT(parked), SUM(kind <> 1), " ASSENT_NOW
-    " - MIN(IF(parked IS NULL, created_unix_ms, NULL)) FROM (SELECT kind, created_unix_ms, "
+    " - MIN(IF(parked IS NULL, GREATEST(created_unix_ms, 0), NULL)) FROM (SELECT kind, "
+    "created_unix_ms, "
     "IF(parked_reason IS NULL, NULL, 1) AS parked FROM assent_outbox ORDER BY id LIMIT ";
 constexpr char kList[] =
     "SELECT id, gid, kind, IFNULL(ordering_key, ''), LENGTH(request), attempts, " ASSENT_NOW
-    " - created_unix_ms, " ASSENT_NOW
-    " - first_attempt_unix_ms, GREATEST(0, due_unix_ms - "
-    "CAST(" ASSENT_NOW
-    " AS SIGNED)), IFNULL(parked_reason, ''), IFNULL(last_error, '') "
+    " - GREATEST(created_unix_ms, 0), " ASSENT_NOW
+    " - IF(first_attempt_unix_ms < 0, 0, first_attempt_unix_ms), GREATEST(due_unix_ms, " ASSENT_NOW
+    ") - (" ASSENT_NOW
+    "), IFNULL(parked_reason, ''), IFNULL(last_error, '') "
     "FROM assent_outbox ";
 constexpr char kRetry[] =
     "UPDATE assent_outbox SET due_unix_ms = 0, attempts = 0, first_attempt_unix_ms = NULL, "
@@ -290,8 +293,9 @@ class Table final : public OutboxTable {
   }
 
   static std::string Update(const Settled& row) {
-    const std::string which =
-        " WHERE id = " + std::to_string(row.id) + " AND gid = " + HexOf(row.gid);
+    const std::string which = " WHERE id = " + std::to_string(row.id) +
+                              " AND gid = " + HexOf(row.gid) +
+                              " AND attempts = " + std::to_string(row.attempts);
     const std::string words = internal::HexTextOf(row.words);
     if (row.what == Settled::What::kParked) {
       return "UPDATE assent_outbox SET due_unix_ms = 9223372036854775807, parked_reason = " +

@@ -19,6 +19,7 @@ Settled Of(const Taken& row, What what) {
   Settled settled;
   settled.id = row.id;
   settled.gid = row.gid;
+  settled.attempts = row.attempts;
   settled.what = what;
   return settled;
 }

@@ -50,14 +50,15 @@ constexpr char kFindHeads[] =
     "WHERE k.key IS NOT NULL ORDER BY k.n";
 constexpr char kLease[] =
     "UPDATE assent_outbox t SET due_unix_ms = " ASSENT_NOW
-    " + $2::bigint, attempts = coalesce(t.attempts, 0) + 1, first_attempt_unix_ms = "
+    " + $2::bigint, attempts = least(coalesce(t.attempts, 0), 999999999) + 1, "
+    "first_attempt_unix_ms = "
     "coalesce(t.first_attempt_unix_ms, " ASSENT_NOW
     ") FROM (SELECT id, first_attempt_unix_ms AS first FROM assent_outbox WHERE id = "
     "ANY($1::bigint[]) AND " ASSENT_TAKEABLE "<= " ASSENT_NOW
     " FOR UPDATE SKIP LOCKED) was WHERE t.id = was.id RETURNING t.id, t.gid, "
     "coalesce(t.ordering_key, ''), octet_length(t.request) > $3::int, CASE WHEN "
     "octet_length(t.request) > $3::int THEN '' ELSE t.request END, t.attempts, " ASSENT_NOW
-    " - was.first";
+    " - CASE WHEN was.first < 0 THEN 0 ELSE was.first END";
 constexpr char kDelete[] =
     "DELETE FROM assent_outbox o USING unnest($1::bigint[], $2::text[]) AS d(id, gid) "
     "WHERE o.id = d.id AND o.gid = d.gid";
@@ -65,21 +66,23 @@ constexpr char kLater[] =
     "UPDATE assent_outbox o SET due_unix_ms = " ASSENT_NOW
     " + d.due_in, last_error = d.words, first_attempt_unix_ms = CASE d.never WHEN 1 THEN NULL "
     "ELSE o.first_attempt_unix_ms END FROM unnest($1::bigint[], $2::text[], $3::bigint[], "
-    "$4::text[], $5::int[]) AS d(id, gid, due_in, words, never) WHERE o.id = d.id AND o.gid = "
-    "d.gid AND o.parked_reason IS NULL";
+    "$4::text[], $5::int[], $6::int[]) AS d(id, gid, due_in, words, never, attempts) WHERE o.id = "
+    "d.id "
+    "AND o.gid = d.gid AND o.attempts = d.attempts AND o.parked_reason IS NULL";
 constexpr char kPark[] =
     "UPDATE assent_outbox o SET due_unix_ms = 9223372036854775807, parked_reason = d.words "
-    "FROM unnest($1::bigint[], $2::text[], $3::text[]) AS d(id, gid, words) WHERE o.id = d.id AND "
-    "o.gid = d.gid";
+    "FROM unnest($1::bigint[], $2::text[], $3::text[], $4::int[]) AS d(id, gid, words, attempts) "
+    "WHERE o.id = d.id AND o.gid = d.gid AND o.attempts = d.attempts";
 constexpr char kCount[] =
     "SELECT count(*), count(parked_reason), count(*) FILTER (WHERE kind <> 1), " ASSENT_NOW
-    " - min(created_unix_ms) FILTER (WHERE parked_reason IS NULL) FROM (SELECT kind, "
+    " - min(greatest(created_unix_ms, 0)) FILTER (WHERE parked_reason IS NULL) FROM (SELECT kind, "
     "parked_reason, created_unix_ms FROM assent_outbox ORDER BY id LIMIT $1::bigint) rows";
 constexpr char kList[] =
     "SELECT id, gid, kind, coalesce(ordering_key, ''), octet_length(request), "
-    "coalesce(attempts, 0), " ASSENT_NOW " - created_unix_ms, " ASSENT_NOW
-    " - first_attempt_unix_ms, greatest(0, due_unix_ms - " ASSENT_NOW
-    "), coalesce(parked_reason, ''), coalesce(last_error, '') FROM assent_outbox WHERE "
+    "coalesce(attempts, 0), " ASSENT_NOW " - greatest(created_unix_ms, 0), " ASSENT_NOW
+    " - CASE WHEN first_attempt_unix_ms < 0 THEN 0 ELSE first_attempt_unix_ms END, "
+    "greatest(due_unix_ms, " ASSENT_NOW ") - " ASSENT_NOW
+    ", coalesce(parked_reason, ''), coalesce(last_error, '') FROM assent_outbox WHERE "
     "parked_reason IS NOT NULL OR $1::int = 0 ORDER BY id LIMIT $2::bigint";
 constexpr char kRetry[] =
     "UPDATE assent_outbox SET due_unix_ms = 0, attempts = 0, first_attempt_unix_ms = NULL, "
@@ -97,6 +100,7 @@ struct Columns {
   std::vector<std::int64_t> due_in;
   std::vector<std::string_view> words;
   std::vector<std::int64_t> never;
+  std::vector<std::int64_t> attempts;
 };
 
 class Table final : public OutboxTable {
@@ -139,6 +143,7 @@ class Table final : public OutboxTable {
       columns.due_in.push_back(row.due_in.count());
       columns.words.push_back(row.words);
       columns.never.push_back(row.never_handed_over ? 1 : 0);
+      columns.attempts.push_back(row.attempts);
     }
     connection_->Add("BEGIN");
     for (const auto& [what, columns] : by_what) AddSettle(what, columns);
@@ -300,9 +305,11 @@ class Table final : public OutboxTable {
         return connection_->Add(kDelete, {std::move(ids), std::move(gids)});
       case Settled::What::kLater:
         return connection_->Add(kLater, {std::move(ids), std::move(gids), Param::Ints(rows.due_in),
-                                         Param::Texts(rows.words), Param::Ints(rows.never)});
+                                         Param::Texts(rows.words), Param::Ints(rows.never),
+                                         Param::Ints(rows.attempts)});
       case Settled::What::kParked:
-        return connection_->Add(kPark, {std::move(ids), std::move(gids), Param::Texts(rows.words)});
+        return connection_->Add(kPark, {std::move(ids), std::move(gids), Param::Texts(rows.words),
+                                        Param::Ints(rows.attempts)});
     }
   }
 

@@ -20,6 +20,8 @@ using std::chrono::milliseconds;
 
 constexpr std::int64_t kNever = INT64_MAX;
 
+// The column has room for them, whatever somebody has written there.
+#define ASSENT_ATTEMPTS "min(coalesce(CAST(attempts AS INTEGER), 0), 999999999) + 1"
 #define ASSENT_TAKEABLE "kind = 1 AND parked_reason IS NULL AND due_unix_ms "
 
 // Those that are tried again come after as many that are new, or a stream of new ones would keep
@@ -41,18 +43,20 @@ constexpr char kFindHeads[] =
     "h.ordering_key = k.key ORDER BY h.id LIMIT 1) WHERE k.key IS NOT NULL";
 constexpr char kRead[] =
     "SELECT gid, coalesce(ordering_key, ''), length(request) > ?2, "
-    "CASE WHEN length(request) > ?2 THEN x'' ELSE request END, coalesce(attempts, 0) + 1, "
-    "first_attempt_unix_ms FROM assent_outbox WHERE id = ?1";
+    "CASE WHEN length(request) > ?2 THEN x'' ELSE request END, " ASSENT_ATTEMPTS
+    ", first_attempt_unix_ms FROM assent_outbox WHERE id = ?1";
 constexpr char kLease[] =
-    "UPDATE assent_outbox SET due_unix_ms = ?2 + ?3, attempts = coalesce(attempts, 0) + 1, "
+    "UPDATE assent_outbox SET due_unix_ms = ?2 + ?3, attempts = " ASSENT_ATTEMPTS
+    ", "
     "first_attempt_unix_ms = coalesce(first_attempt_unix_ms, ?2) WHERE id = ?1";
 constexpr char kDelete[] = "DELETE FROM assent_outbox WHERE id = ?1 AND gid = ?2";
 constexpr char kLater[] =
     "UPDATE assent_outbox SET due_unix_ms = ?3, last_error = ?4, first_attempt_unix_ms = "
     "CASE ?5 WHEN 1 THEN NULL ELSE first_attempt_unix_ms END "
-    "WHERE id = ?1 AND gid = ?2 AND parked_reason IS NULL";
+    "WHERE id = ?1 AND gid = ?2 AND attempts = ?6 AND parked_reason IS NULL";
 constexpr char kPark[] =
-    "UPDATE assent_outbox SET due_unix_ms = ?3, parked_reason = ?4 WHERE id = ?1 AND gid = ?2";
+    "UPDATE assent_outbox SET due_unix_ms = ?3, parked_reason = ?4 WHERE id = ?1 AND gid = ?2 "
+    "AND attempts = ?5";
 constexpr char kCount[] =
     "SELECT count(*), sum(parked), sum(kind <> 1), min(created) FROM (SELECT kind, "
     "parked_reason IS NOT NULL AS parked, CASE WHEN parked_reason IS NULL THEN created_unix_ms END "
@@ -67,7 +71,8 @@ constexpr char kRetry[] =
 constexpr char kDrop[] = "DELETE FROM assent_outbox WHERE gid = ?1";
 
 milliseconds Since(std::int64_t then_ms, std::int64_t now_ms) {
-  return milliseconds(std::max<std::int64_t>(0, now_ms - then_ms));
+  if (then_ms >= now_ms) return milliseconds(0);
+  return milliseconds(std::max<std::int64_t>(0, now_ms - std::max<std::int64_t>(0, then_ms)));
 }
 
 class Table final : public OutboxTable {
@@ -263,6 +268,7 @@ class Table final : public OutboxTable {
             .Int(now + row.due_in.count())
             .Text(row.words)
             .Int(row.never_handed_over ? 1 : 0)
+            .Int(row.attempts)
             .Finish();
       case Settled::What::kParked:
         return Sentence(file_.get(), kPark)
@@ -270,6 +276,7 @@ class Table final : public OutboxTable {
             .Text(row.gid)
             .Int(kNever)
             .Text(row.words)
+            .Int(row.attempts)
             .Finish();
     }
     return OkStatus();

@@ -289,8 +289,8 @@ class Table:
                         [*(row.id for row in gone), *(row.gid for row in gone)])
         for one in settled:
             if one.parked:
-                self.change("UPDATE assent_outbox SET parked_reason = ?, due_unix_ms = ? WHERE id = ? AND gid = ?",
-                            (one.parked, _NEVER, one.row.id, one.row.gid))
+                self.change("UPDATE assent_outbox SET parked_reason = ?, due_unix_ms = ? WHERE id = ? AND gid = ? AND attempts = ?",
+                            (one.parked, _NEVER, one.row.id, one.row.gid, one.row.attempts))
             elif one.later is not None:
                 # Not where somebody else has taken it since, whose attempt was perhaps one.
                 first = ", first_attempt_unix_ms = NULL" if one.never_sent and one.row.first_attempt_ms is None else ""

@@ -101,6 +101,9 @@ class OutboxTable {
     enum class What : std::uint8_t { kAnswered, kLater, kParked };
     std::int64_t id = 0;
     std::string gid = {};
+    // As it was taken. Of a row that somebody else has taken since, only an answer counts: his
+    // attempt may be the one that was handed over.
+    std::int64_t attempts = 0;
     What what = What::kAnswered;
     std::chrono::milliseconds due_in{0};  // kLater
     std::string words = {};               // kLater: last_error, kParked: the reason
