@@ -248,7 +248,8 @@ export class OutboxTable {
     }
     for (const { row, parked, laterMs, error, neverSent } of settled) {
       if (parked !== undefined) {
-        await this.#run(`UPDATE assent_outbox SET parked_reason = ?, due_unix_ms = ${NEVER} WHERE id = ? AND gid = ?`, [parked, row.id, row.gid]);
+        await this.#run(`UPDATE assent_outbox SET parked_reason = ?, due_unix_ms = ${NEVER} WHERE id = ? AND gid = ? AND attempts = ?`,
+          [parked, row.id, row.gid, row.attempts]);
       } else if (laterMs !== undefined) {
         // Not where somebody else has taken it since, whose attempt was perhaps one.
         const first = neverSent && row.isFirst ? ", first_attempt_unix_ms = NULL" : "";

@@ -366,6 +366,8 @@ export function testOutbox(kind) {
       const [kept] = await kind.outbox.list();
       assert.ok(kept.firstAttempt);
       assert.notEqual(kept.lastError, "no connection");
+      await kind.take({ settled: [{ row: again, parked: "no" }], room: { plain: 0, keyed: 0, bytes: 0 } });
+      assert.equal((await kind.outbox.list({ parkedOnly: true })).length, 0);
       assert.deepEqual(kind.shop.done, []);
     });
 
