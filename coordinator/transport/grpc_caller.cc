@@ -29,6 +29,8 @@ namespace {
 
 const char kExecute[] = "/assent.v1.Participant/Execute";
 const char kHealth[] = "/grpc.health.v1.Health/Check";
+// HealthCheckResponse{status: NOT_SERVING}, which has no other field.
+constexpr std::string_view kNotServing("\x08\x02", 2);
 
 // How long the wait for a channel's next state goes on at a time: how it stands is told as often.
 constexpr std::chrono::milliseconds kWatchSlice(300);
@@ -87,6 +89,9 @@ struct GrpcCaller::Impl {
     // The queue's thread's:
     std::shared_ptr<Target> watched;  // itself, while the queue will give it back
     bool probing = false;
+    // What it says of itself, on this connection.
+    enum class Health : std::uint8_t { kUnknown, kServing, kNotServing } health{};
+    std::chrono::steady_clock::time_point asked_at{};
   };
   // A call that our own library ends at once, for its words: the channel has no connection to give
   // it.
@@ -98,6 +103,28 @@ struct GrpcCaller::Impl {
           target->channel->GetState(false) == GRPC_CHANNEL_READY)
         return;
       impl.sink->OnUnreachable(target->number, WhyDown(status, target->address));
+    }
+    std::shared_ptr<Target> target;
+    grpc::ClientContext context;
+    grpc::ByteBuffer request;
+    grpc::ByteBuffer reply;
+    grpc::Status status;
+    std::unique_ptr<grpc::ClientAsyncResponseReader<grpc::ByteBuffer>> reader;
+  };
+  // Whether it serves, of what is said to that on a connection that stands.
+  struct Checkup final : Event {
+    void Happen(Impl& impl) override {
+      const std::unique_ptr<Checkup> self(this);
+      target->probing = false;
+      if (target->left.load() || target->channel->GetState(false) != GRPC_CHANNEL_READY) return;
+      std::vector<grpc::Slice> slices;
+      std::string said;
+      if (status.ok() && reply.Dump(&slices).ok()) {
+        for (const grpc::Slice& slice : slices)
+          said.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+      }
+      target->health = said == kNotServing ? Target::Health::kNotServing : Target::Health::kServing;
+      impl.TellHealth(*target);
     }
     std::shared_ptr<Target> target;
     grpc::ClientContext context;
@@ -147,9 +174,11 @@ struct GrpcCaller::Impl {
       target.channel->NotifyOnStateChange(state, std::chrono::system_clock::now() + kWatchSlice,
                                           &queue, static_cast<Event*>(&target));
       if (state == GRPC_CHANNEL_TRANSIENT_FAILURE) AskWhyDown(target);
+      if (state != GRPC_CHANNEL_READY) target.health = Target::Health::kUnknown;
+      if (state == GRPC_CHANNEL_READY && options.health_interval.count() > 0) AskHealth(target);
     }
     switch (state) {
-      case GRPC_CHANNEL_READY: return sink->OnConnected(target.number);
+      case GRPC_CHANNEL_READY: return TellHealth(target);
       case GRPC_CHANNEL_TRANSIENT_FAILURE: return;  // when there are words for it
       case GRPC_CHANNEL_IDLE:
       case GRPC_CHANNEL_CONNECTING: return sink->OnConnecting(target.number);
@@ -157,16 +186,38 @@ struct GrpcCaller::Impl {
     }
   }
 
-  void AskWhyDown(Target& target) ASSENT_REQUIRES(mutex) {
-    if (std::exchange(target.probing, true)) return;
-    auto* probe = new Probe;
-    probe->target = target.shared_from_this();
-    probe->context.set_deadline(std::chrono::system_clock::now() + kProbeTimeout);
+  // One that is asked is connected once it has answered, which it has for a second.
+  void TellHealth(const Target& target) {
+    if (options.health_interval.count() == 0 || target.health == Target::Health::kServing)
+      return sink->OnConnected(target.number);
+    if (target.health == Target::Health::kNotServing)
+      sink->OnUnreachable(target.number, target.address + " says that it does not serve");
+  }
+
+  void AskHealth(Target& target) ASSENT_REQUIRES(mutex) {
+    const auto now = std::chrono::steady_clock::now();
+    if (target.health != Target::Health::kUnknown &&
+        now < target.asked_at + options.health_interval)
+      return;
+    if (Ask<Checkup>(target)) target.asked_at = now;
+  }
+
+  void AskWhyDown(Target& target) ASSENT_REQUIRES(mutex) { (void)Ask<Probe>(target); }
+
+  // False: it is being asked.
+  template <typename Question>
+  bool Ask(Target& target) ASSENT_REQUIRES(mutex) {
+    if (std::exchange(target.probing, true)) return false;
+    auto* question = new Question;
+    question->target = target.shared_from_this();
+    question->context.set_deadline(std::chrono::system_clock::now() + kProbeTimeout);
     const grpc::Slice nothing;
-    probe->request = grpc::ByteBuffer(&nothing, 1);
-    probe->reader = target.stub.PrepareUnaryCall(&probe->context, kHealth, probe->request, &queue);
-    probe->reader->StartCall();
-    probe->reader->Finish(&probe->reply, &probe->status, static_cast<Event*>(probe));
+    question->request = grpc::ByteBuffer(&nothing, 1);
+    question->reader =
+        target.stub.PrepareUnaryCall(&question->context, kHealth, question->request, &queue);
+    question->reader->StartCall();
+    question->reader->Finish(&question->reply, &question->status, static_cast<Event*>(question));
+    return true;
   }
 
   void Add(std::size_t number, const Endpoint& endpoint) ASSENT_EXCLUDES(mutex) {
@@ -262,6 +313,7 @@ struct GrpcCaller::Impl {
   }
 
   std::shared_ptr<grpc::ChannelCredentials> credentials;
+  GrpcCallerOptions options;
   std::uint32_t coordinator_id = 0;
   CallSink* sink = nullptr;
   std::vector<UnderWay*> ended;  // the queue's thread's
@@ -275,9 +327,11 @@ struct GrpcCaller::Impl {
   std::thread thread;
 };
 
-GrpcCaller::GrpcCaller(std::shared_ptr<grpc::ChannelCredentials> credentials)
+GrpcCaller::GrpcCaller(std::shared_ptr<grpc::ChannelCredentials> credentials,
+                       GrpcCallerOptions options)
     : impl_(std::make_unique<Impl>()) {
   impl_->credentials = std::move(credentials);
+  impl_->options = options;
 }
 GrpcCaller::~GrpcCaller() { Stop(); }
 
