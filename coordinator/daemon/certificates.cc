@@ -1,5 +1,6 @@
 #include "coordinator/daemon/certificates.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -8,6 +9,7 @@
 #include <spdlog/spdlog.h>
 
 #include "coordinator/daemon/logging.h"
+#include "coordinator/discovery/name.h"
 #include "coordinator/grpc/server_credentials.h"
 #include "proto/tls/channel_credentials.h"
 
@@ -32,13 +34,31 @@ Result<std::shared_ptr<grpc::ChannelCredentials>> Dialling(const char* setting,
 
 // To those that this system trusts, who may be anybody, nothing is shown of this coordinator.
 Result<std::unique_ptr<tls::DialKeeper>> Receiver(const char* setting, const std::string& ca,
-                                                  const std::string& url, const Config& config) {
-  const auto target = post::ParseUrl(url);
-  if (!target.ok() || !target->secure) return std::unique_ptr<tls::DialKeeper>();
+                                                  const Config& config) {
   return tls::DialKeeper::Open({.setting = setting,
                                 .ca = ca,
                                 .cert = ca.empty() ? "" : config.tls_cert,
                                 .key = ca.empty() ? "" : config.tls_key});
+}
+
+Result<std::unique_ptr<tls::DialKeeper>> Receiver(const char* setting, const std::string& ca,
+                                                  const std::string& url, const Config& config) {
+  const auto target = post::ParseUrl(url);
+  if (!target.ok() || !target->secure) return std::unique_ptr<tls::DialKeeper>();
+  return Receiver(setting, ca, config);
+}
+
+// By its URL, or where a name leads.
+bool HasSecureHttpParticipants(const Config& config) {
+  return std::any_of(config.unary.begin(), config.unary.end(), [](const std::string& entry) {
+    const std::string address = entry.substr(entry.find('=') + 1);
+    if (discovery::IsName(address)) {
+      const auto name = discovery::ParseName(address);
+      return name.ok() && name->http() && name->secure();
+    }
+    const auto target = post::ParseUrl(address);
+    return target.ok() && target->secure;
+  });
 }
 
 std::string NamesOf(const tls::Material& material) {
@@ -76,10 +96,11 @@ Result<std::unique_ptr<Certificates>> Certificates::Open(const Config& config, V
   auto participants = Dialling("tls-participant-ca", config.tls_participant_ca, config, nullptr);
   if (!participants.ok()) return participants.status();
   all->participants_ = std::move(participants).value();
-  for (const std::string& entry : config.unary) {
-    if (all->http_participants_ != nullptr) break;
-    auto opened = Receiver("tls-participant-ca", config.tls_participant_ca,
-                           entry.substr(entry.find('=') + 1), config);
+  auto etcd = Dialling("tls-etcd-ca", config.tls_etcd_ca, config, nullptr);
+  if (!etcd.ok()) return etcd.status();
+  all->etcd_ = std::move(etcd).value();
+  if (HasSecureHttpParticipants(config)) {
+    auto opened = Receiver("tls-participant-ca", config.tls_participant_ca, config);
     if (!opened.ok()) return opened.status();
     all->http_participants_ = std::move(opened).value();
   }

@@ -43,6 +43,9 @@ class Certificates {
   const std::shared_ptr<grpc::ChannelCredentials>& OfPeers() const { return peers_; }
   const std::shared_ptr<grpc::ChannelCredentials>& OfParticipants() const { return participants_; }
 
+  // nullptr: etcd is not dialled over TLS.
+  const std::shared_ptr<grpc::ChannelCredentials>& OfEtcd() const { return etcd_; }
+
   // Of a receiver that is to be dialled over TLS; empty: there is none. What they return is the
   // newest, for as long as this lives.
   post::Dialling OfWebhook() const;
@@ -76,6 +79,7 @@ class Certificates {
   std::function<void(const Status& read)> listener_;
   std::shared_ptr<grpc::ChannelCredentials> peers_;
   std::shared_ptr<grpc::ChannelCredentials> participants_;
+  std::shared_ptr<grpc::ChannelCredentials> etcd_;
 };
 
 // Whether the listener of gRPC has TLS: a Unix socket has none.

@@ -17,6 +17,7 @@
 #include "coordinator/daemon/auth.h"
 #include "coordinator/daemon/certificates.h"
 #include "coordinator/daemon/config_checks.h"
+#include "coordinator/daemon/etcd.h"
 #include "coordinator/daemon/participants.h"
 #include "coordinator/daemon/sealing.h"
 #include "coordinator/daemon/settings.h"
@@ -260,6 +261,7 @@ Status CheckFiles(const Config& config) {
   status = OpenWebhook(config, **certificates).status();
   if (status.ok()) status = OpenTracing(config, **certificates).status();
   if (status.ok()) status = ReadUnarySecrets(config).status();
+  if (status.ok()) status = ReadEtcdPassword(config).status();
   return status;
 }
 

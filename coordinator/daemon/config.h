@@ -36,6 +36,7 @@ struct Config {
   std::string tls_client_cert = "required";
   std::string tls_peer_ca;
   std::string tls_participant_ca;
+  std::string tls_etcd_ca;
   std::string tls_webhook_ca;  // empty: those whom this system trusts
   std::string tls_trace_ca;    // likewise
   std::string data = "assent-data";
@@ -50,6 +51,11 @@ struct Config {
   std::string unary_secrets_file;  // empty: nothing is signed
   std::string dns_servers;         // empty: those of the system
   bool discover_loopback = false;
+  std::string etcd_endpoints;  // empty: there is none
+  std::string etcd_user;       // empty: nobody in particular
+  std::string etcd_password_file;
+  std::string etcd_register;  // empty: it is not said there where this one is
+  std::int64_t unary_health_seconds = 0;
   std::string webhook_url;  // empty: nobody is told
   std::string webhook_secret_file;
   std::string trace_endpoint;  // empty: nothing is traced

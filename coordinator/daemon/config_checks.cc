@@ -170,7 +170,8 @@ Status CheckLog(const Config& c) {
 // An address at which others can reach this daemon.
 Status CheckAdvertise(const Config& c) {
   if (!c.Place().shared()) {
-    if (c.advertise.empty()) return OkStatus();
+    if (c.advertise.empty() || (!c.etcd_register.empty() && IsHostAndPort(c.advertise)))
+      return OkStatus();
     return InvalidArgument("advertise is " + Quoted(c.advertise) + kSharedWithNobody);
   }
   const std::string address = c.AdvertisedAddress();
@@ -249,6 +250,11 @@ Result<bool> IsSecureName(const std::string& entry, std::string_view address) {
   return InvalidArgument("unary is " + Quoted(entry) + ": " + name.status().message());
 }
 
+bool IsOfEtcd(std::string_view address) {
+  return discovery::IsName(address) &&
+         discovery::ParseName(address)->registry == discovery::Name::Registry::kEtcd;
+}
+
 // Whether it is dialled over TLS.
 Result<bool> IsSecureUnary(const std::string& entry) {
   const std::size_t equals = entry.find('=');
@@ -275,6 +281,8 @@ Status CheckUnary(const Config& c) {
     if (!secure.ok()) return secure.status();
     const std::string name = entry.substr(0, entry.find('='));
     if (Status named = core::CheckServiceName(name, "unary"); !named.ok()) return named;
+    if (c.etcd_endpoints.empty() && IsOfEtcd(entry.substr(name.size() + 1)))
+      return InvalidArgument("unary is " + Quoted(entry) + ": that takes --etcd-endpoints");
     if (!*secure || !c.tls_participant_ca.empty()) continue;
     return InvalidArgument("unary of " + name +
                            " is dialled over TLS: that takes --tls-participant-ca, the file of the "

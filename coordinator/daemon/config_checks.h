@@ -38,6 +38,9 @@ Status CheckTlsWebhookCa(const Config& c);
 Status CheckTlsTraceCa(const Config& c);
 Status CheckUnary(const Config& c);
 Status CheckDnsServers(const Config& c);
+// etcd.cc
+Status CheckEtcd(const Config& c);
+Status CheckEtcdRegister(const Config& c);
 Status CheckWebhookUrl(const Config& c);
 Status CheckTraceEndpoint(const Config& c);
 Status CheckTraceServiceName(const Config& c);

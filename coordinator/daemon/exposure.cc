@@ -3,7 +3,10 @@
 #include <spdlog/spdlog.h>
 
 #include "coordinator/daemon/config_checks.h"
+#include "coordinator/daemon/etcd.h"
 #include "coordinator/daemon/logging.h"
+#include "coordinator/daemon/tracing.h"
+#include "coordinator/daemon/webhook.h"
 #include "coordinator/discovery/name.h"
 #include "coordinator/transport/endpoint.h"
 
@@ -31,6 +34,26 @@ void WarnOfPlainParticipants(const Config& config) {
       "event=unary_exposed participants={} hint=\"they are dialled without TLS: others on the way "
       "can read payloads, or pose as them; NAME=tls:HOST:PORT, or https://\"",
       OneLine(plain, kMaxBytes));
+}
+
+void WarnOfPlainEtcd(const Config& config) {
+  std::string plain;
+  for (const std::string& endpoint : EtcdEndpoints(config)) {
+    const bool safe = IsEtcdSecure(endpoint) || IsLoopback(std::string(EtcdAddress(endpoint)));
+    if (!safe) plain += (plain.empty() ? "" : ",") + endpoint;
+  }
+  if (plain.empty()) return;
+  spdlog::warn(
+      "event=etcd_exposed endpoints={} hint=\"whoever is on the way can say where participants "
+      "are: https://HOST:PORT, with --tls-etcd-ca\"",
+      OneLine(plain, kMaxBytes));
+}
+
+void WarnOfExposure(const Config& config) {
+  WarnOfWebhook(config);
+  WarnOfTracing(config);
+  WarnOfPlainParticipants(config);
+  WarnOfPlainEtcd(config);
 }
 
 void TellStranger(const std::string& host, const std::string& name) {

@@ -1,6 +1,7 @@
 #include "coordinator/daemon/participants.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include <spdlog/spdlog.h>
@@ -9,6 +10,7 @@
 #include "coordinator/base/read_file.h"
 #include "coordinator/core/spec.h"
 #include "coordinator/daemon/config_checks.h"
+#include "coordinator/daemon/etcd.h"
 #include "coordinator/daemon/version.h"
 #include "coordinator/transport/grpc_caller.h"
 #include "coordinator/transport/http/http_caller.h"
@@ -75,6 +77,14 @@ Result<UnarySecrets> ReadUnarySecrets(const Config& config) {
   return secrets;
 }
 
+Result<Ways> OpenWays(const Config& config, const Certificates& certificates) {
+  auto secrets = ReadUnarySecrets(config);
+  if (!secrets.ok()) return secrets.status();
+  auto etcd = OpenEtcd(config, certificates);
+  if (!etcd.ok()) return etcd.status();
+  return Ways{std::move(secrets).value(), std::move(etcd).value()};
+}
+
 std::size_t CountHttpParticipants(const Config& config) {
   std::size_t all = 0;
   for (const auto& [name, count] : HttpServices(config)) all += count;
@@ -90,8 +100,8 @@ struct Participants::Dialled {
   transport::UnaryDialer dialer;
 };
 
-Participants::Participants(const Config& config, const Certificates& certificates,
-                           UnarySecrets secrets, transport::Switchboard& board)
+Participants::Participants(const Config& config, const Certificates& certificates, Ways ways,
+                           transport::Switchboard& board)
     : board_(board), directory_(config.UnaryServices(), {config.discover_loopback}) {
   transport::UnaryDialerOptions options;
   options.max_in_flight_per_target_count = static_cast<std::size_t>(config.unary_max_in_flight);
@@ -101,11 +111,14 @@ Participants::Participants(const Config& config, const Certificates& certificate
   };
   const std::size_t http_count = CountHttpParticipants(config);
   if (http_count != config.unary.size())
-    add(false, std::make_unique<transport::GrpcCaller>(certificates.OfParticipants()));
+    add(false,
+        std::make_unique<transport::GrpcCaller>(
+            certificates.OfParticipants(),
+            transport::GrpcCallerOptions{std::chrono::seconds(config.unary_health_seconds)}));
   if (http_count != 0) {
     transport::HttpCallerOptions http;
     http.dialling = certificates.OfHttpParticipants();
-    http.secrets = std::move(secrets);
+    http.secrets = std::move(ways.secrets);
     http.agent = std::string("assentd/") + kVersion;
     add(true, std::make_unique<transport::HttpCaller>(std::move(http)));
   }
@@ -113,40 +126,60 @@ Participants::Participants(const Config& config, const Certificates& certificate
     const MutexLock lock(mutex_);
     for (const auto& [service, addresses] : config.UnaryServices()) Redial(service);
   }
-  Ask(config);
+  Ask(config, std::move(ways.etcd));
 }
 
-void Participants::Ask(const Config& config) {
+void Participants::Ask(const Config& config, discovery::etcd::Dial etcd) {
   std::vector<discovery::Name> names;
   {
     const MutexLock lock(mutex_);
     names = directory_.names();
   }
-  if (names.empty()) return;
+  std::vector<discovery::Name> dns_names;
+  std::vector<discovery::Name> etcd_names;
+  for (std::size_t name = 0; name < names.size(); ++name) {
+    const bool by_dns = names[name].registry == discovery::Name::Registry::kDns;
+    auto& numbers = by_dns ? of_dns_ : of_etcd_;
+    asked_.push_back({names[name].registry, numbers.size()});
+    numbers.push_back(name);
+    (by_dns ? dns_names : etcd_names).push_back(names[name]);
+  }
+  if (!dns_names.empty()) AskDns(config, dns_names);
+  if (etcd_names.empty()) return;
+  etcd_ = std::make_unique<discovery::etcd::Resolver>(
+      EtcdEndpoints(config), std::move(etcd), std::move(etcd_names),
+      [this](std::size_t number, const Result<std::vector<discovery::Place>>& found,
+             const std::string& left_out) { Take(of_etcd_[number], found, left_out); });
+}
+
+void Participants::AskDns(const Config& config, const std::vector<discovery::Name>& names) {
   auto resolver = discovery::dns::Resolver::Open(
       {config.dns_servers}, names,
-      [this](std::size_t name, const Result<std::vector<discovery::Place>>& found) {
-        Take(name, found);
+      [this](std::size_t number, const Result<std::vector<discovery::Place>>& found) {
+        Take(of_dns_[number], found);
       });
   if (resolver.ok()) {
-    resolver_ = std::move(resolver).value();
+    dns_ = std::move(resolver).value();
     return;
   }
-  for (std::size_t name = 0; name < names.size(); ++name) Take(name, resolver.status());
+  for (const std::size_t name : of_dns_) Take(name, resolver.status());
 }
 
 Participants::~Participants() {
-  if (resolver_ != nullptr) resolver_->Stop();
+  if (dns_ != nullptr) dns_->Stop();
+  if (etcd_ != nullptr) etcd_->Stop();
 }
 
 void Participants::Open(std::uint32_t coordinator_id) {
   for (const auto& one : dialled_) one->dialer.Open(coordinator_id);
-  if (resolver_ != nullptr) resolver_->Start();
+  if (dns_ != nullptr) dns_->Start();
+  if (etcd_ != nullptr) etcd_->Start();
 }
 
-void Participants::Take(std::size_t name, const Result<std::vector<discovery::Place>>& found) {
+void Participants::Take(std::size_t name, const Result<std::vector<discovery::Place>>& found,
+                        const std::string& left_out) {
   const MutexLock lock(mutex_);
-  const discovery::Directory::News news = directory_.Take(name, found);
+  const discovery::Directory::News news = directory_.Take(name, found, left_out);
   const std::string& text = directory_.names()[name].text;
   if (!news.words.empty() && news.is_trouble)
     spdlog::warn("event=name_not_found name={} why={}", text, Quoted(news.words));
@@ -164,9 +197,17 @@ void Participants::Redial(const std::string& service) {
 }
 
 void Participants::Doubt(const std::string& service) {
-  if (resolver_ == nullptr) return;
+  if (asked_.empty()) return;
   const MutexLock lock(mutex_);
-  for (const std::size_t name : directory_.NamesOf(service)) resolver_->LookAgain(name);
+  for (const std::size_t name : directory_.NamesOf(service)) {
+    const auto [registry, number] = asked_[name];
+    switch (registry) {
+      case discovery::Name::Registry::kDns:
+        if (dns_ != nullptr) dns_->LookAgain(number);
+        break;
+      case discovery::Name::Registry::kEtcd: etcd_->LookAgain(number); break;
+    }
+  }
 }
 
 }  // namespace assent::daemon

@@ -18,6 +18,7 @@
 #include "coordinator/daemon/config.h"
 #include "coordinator/discovery/directory.h"
 #include "coordinator/discovery/dns/resolver.h"
+#include "coordinator/discovery/etcd/resolver.h"
 #include "coordinator/transport/switchboard.h"
 
 namespace assent::daemon {
@@ -36,6 +37,14 @@ Result<UnarySecrets> ParseUnarySecrets(std::string_view text);
 // no other.
 Result<UnarySecrets> ReadUnarySecrets(const Config& config);
 
+// What files say of how participants are dialled, and found.
+struct Ways {
+  UnarySecrets secrets = {};
+  discovery::etcd::Dial etcd = {};  // one of its endpoints
+};
+// `certificates` outlives them.
+Result<Ways> OpenWays(const Config& config, const Certificates& certificates);
+
 // Addresses of --unary that are URLs, or names of such.
 std::size_t CountHttpParticipants(const Config& config);
 
@@ -43,7 +52,7 @@ std::size_t CountHttpParticipants(const Config& config);
 class Participants {
  public:
   // `certificates` and `board` outlive it.
-  Participants(const Config& config, const Certificates& certificates, UnarySecrets secrets,
+  Participants(const Config& config, const Certificates& certificates, Ways ways,
                transport::Switchboard& board);
   ~Participants();
   void Open(std::uint32_t coordinator_id);
@@ -52,9 +61,10 @@ class Participants {
   struct Dialled;
 
   // Of those who know, for each name.
-  void Ask(const Config& config);
-  void Take(std::size_t name, const Result<std::vector<discovery::Place>>& found)
-      ASSENT_EXCLUDES(mutex_);
+  void Ask(const Config& config, discovery::etcd::Dial etcd);
+  void AskDns(const Config& config, const std::vector<discovery::Name>& names);
+  void Take(std::size_t name, const Result<std::vector<discovery::Place>>& found,
+            const std::string& left_out = {}) ASSENT_EXCLUDES(mutex_);
   // It is dialled where it is known to be.
   void Redial(const std::string& service) ASSENT_REQUIRES(mutex_);
   // One of them is not where it is said to be.
@@ -63,8 +73,17 @@ class Participants {
   transport::Switchboard& board_;
   Mutex mutex_;
   discovery::Directory directory_ ASSENT_GUARDED_BY(mutex_);
-  std::unique_ptr<discovery::dns::Resolver> resolver_;  // nullptr: there is no name
-  // By each library that any of them needs. They ask the resolver to look again.
+  // Who is asked for a name, and its number there.
+  struct Asked {
+    discovery::Name::Registry registry;
+    std::size_t number;
+  };
+  std::vector<Asked> asked_;                         // of each name; fixed before anybody is asked
+  std::vector<std::size_t> of_dns_;                  // their names
+  std::vector<std::size_t> of_etcd_;                 // likewise
+  std::unique_ptr<discovery::dns::Resolver> dns_;    // nullptr: it has no name
+  std::unique_ptr<discovery::etcd::Resolver> etcd_;  // likewise
+  // By each library that any of them needs. They ask the resolvers to look again.
   std::vector<std::unique_ptr<Dialled>> dialled_;
 };
 

@@ -20,6 +20,7 @@
 #include "coordinator/daemon/certificates.h"
 #include "coordinator/daemon/cluster_log.h"
 #include "coordinator/daemon/engine_options.h"
+#include "coordinator/daemon/etcd.h"
 #include "coordinator/daemon/exposure.h"
 #include "coordinator/daemon/grpc_limits.h"
 #include "coordinator/daemon/http_port.h"
@@ -90,7 +91,7 @@ struct Server::Parts {
   std::unique_ptr<transport::SessionHub> hub;
   std::shared_ptr<const traffic::Policies> policies;
   std::unique_ptr<Pacing> pacing;
-  UnarySecrets unary_secrets;
+  Ways ways;
   std::unique_ptr<Participants> dialled;
   std::unique_ptr<door::GrpcPeers> peers;  // with a shared log
   std::unique_ptr<service::Service> operations;
@@ -105,10 +106,12 @@ struct Server::Parts {
   std::unique_ptr<grpc::Server> server;
   std::unique_ptr<Acceptor> acceptor;
   std::unique_ptr<SelfDial> self_dial;
+  std::unique_ptr<discovery::etcd::Registration> registration;
   Mutex removing;  // the listener is made, and its file removed, by different threads
   Listener* made_listener ASSENT_GUARDED_BY(removing) = nullptr;
 
-  bool HasHeirs() const;
+  // Others take its slots one by one, and whoever comes meanwhile is served or handed on.
+  bool HasHeirs() const { return shared_log != nullptr && views.members() > 1; }
   std::unique_ptr<grpc::Service> MakeMaintenance(door::MakeBackup backup);
   Status OpenReceivers();
   void Look(cluster::ViewPtr view);
@@ -190,6 +193,7 @@ Status Server::Start(int& exit_code) {
                   door::MakeWay(*p.operations, p.peers.get()));
   }
   p.DialOurselves();
+  p.registration = RegisterInEtcd(p.config, p.ways.etcd, p.listener->address());
   if (p.peers) p.LookForOurselves();
   exit_code = kExitOk;
   return OkStatus();
@@ -200,12 +204,10 @@ Status Server::Parts::OpenReceivers() {
   Status kept = Keep(Certificates::Open(config, peer_check.Verifier()), certificates);
   if (kept.ok()) kept = Keep(OpenWebhook(config, *certificates), webhook);
   if (kept.ok()) kept = Keep(OpenTracing(config, *certificates), tracing);
-  if (kept.ok()) kept = Keep(ReadUnarySecrets(config), unary_secrets);
+  if (kept.ok()) kept = Keep(OpenWays(config, *certificates), ways);
   if (kept.ok()) kept = Keep(ReadServicePolicies(config), policies);
   if (!kept.ok()) return kept;
-  WarnOfWebhook(config);
-  WarnOfTracing(config);
-  WarnOfPlainParticipants(config);
+  WarnOfExposure(config);
   return OkStatus();
 }
 
@@ -231,7 +233,7 @@ void Server::Parts::MakeTransports(const log::Recovered& recovered) {
   pacing = std::make_unique<Pacing>(*board, clock, std::move(policies));
   hub = std::make_unique<transport::SessionHub>(transport::SessionHubOptions{}, *board);
   sessions = transport::MakeSessionService(*hub, door::AdmitSessions(&guard));
-  dialled = std::make_unique<Participants>(config, *certificates, std::move(unary_secrets), *board);
+  dialled = std::make_unique<Participants>(config, *certificates, ways, *board);
   dialled->Open(recovered.log_id);
 }
 
@@ -434,14 +436,12 @@ void Server::BeginDrain() {
   Parts& p = *parts_;
   if (p.http) p.http->Draining();
   p.health.SetServing(false);
+  if (p.registration) p.registration->Leave();
   if (!p.HasHeirs()) return p.engine->Refuse("it is stopping");
   p.shared_log->control().SetDraining(p.config.NodeName(), true, {}, [](const Status& status) {
     if (!status.ok()) spdlog::warn("event=drain_refused error=\"{}\"", status.message());
   });
 }
-
-// Others take its slots one by one, and whoever comes meanwhile is served or handed on.
-bool Server::Parts::HasHeirs() const { return shared_log != nullptr && views.members() > 1; }
 
 std::optional<std::uint64_t> Server::Drained() {
   if (parts_->HasHeirs() && parts_->engine->refusing().empty())
@@ -453,6 +453,7 @@ std::optional<std::uint64_t> Server::Drained() {
 
 void Server::Stop() {
   Parts& p = *parts_;
+  p.registration.reset();
   p.self_dial.reset();
   p.acceptor.reset();  // before what it hands connections to
   if (p.http) p.http->Close();

@@ -70,6 +70,9 @@ constexpr Setting kSettings[] = {
         "tls-participant-ca", &Config::tls_participant_ca,
         "File with the CAs of participants that --unary names as tls:HOST:PORT or https://, which "
         "are dialled over TLS with --tls-cert, if there is one"),
+    FileOf("tls-etcd-ca", &Config::tls_etcd_ca,
+           "File with the CAs of etcd, for https:// in --etcd-endpoints, which is dialled over TLS "
+           "with --tls-cert, if there is one"),
     FileOf("tls-webhook-ca", &Config::tls_webhook_ca,
            "File with the CAs of an https:// receiver of --webhook-url, which is shown --tls-cert "
            "then, "
@@ -104,11 +107,16 @@ constexpr Setting kSettings[] = {
     Of("unary", &Config::unary,
        "NAME=HOST:PORT of a participant that is dialled, NAME=tls:HOST:PORT over TLS, "
        "NAME=http://HOST:PORT/PATH or https:// of one that serves HTTP; each of these behind dns: "
-       "for all addresses that HOST has, at any time; repeat it for more services or more "
+       "for all addresses that HOST has, at any time; NAME=etcd:PREFIX for those that etcd has "
+       "there; "
+       "repeat it for more services or more "
        "instances",
        CheckUnary),
     Number("unary-max-in-flight", &Config::unary_max_in_flight, 1, 65'536,
            "Calls under way to one dialled address"),
+    Number("unary-health-seconds", &Config::unary_health_seconds, 0, 3600,
+           "How often each dialled address, but for those of HTTP, is asked whether it serves "
+           "(grpc.health.v1): nothing new goes to who says no. 0: never"),
     FileOf("unary-secrets-file", &Config::unary_secrets_file,
            "File with the secrets, of 16 to 4096 bytes, with which calls to http:// and https:// "
            "participants are signed, as NAME: SECRET on each line; none: they are not signed"),
@@ -117,7 +125,19 @@ constexpr Setting kSettings[] = {
        "several; none: those of the system",
        CheckDnsServers),
     Of("discover-loopback", &Config::discover_loopback,
-       "What a dns: name leads to may be this machine itself"),
+       "What a dns: or etcd: name leads to may be this machine itself"),
+    Of("etcd-endpoints", &Config::etcd_endpoints,
+       "HOST:PORT or https://HOST:PORT of the members of etcd that are asked for etcd: names, one "
+       "after the other, with commas between them; none: there is no etcd",
+       CheckEtcd),
+    Of("etcd-user", &Config::etcd_user,
+       "Name as which etcd is asked, with the password in --etcd-password-file; none: as nobody"),
+    FileOf("etcd-password-file", &Config::etcd_password_file,
+           "File with the password of --etcd-user"),
+    Of("etcd-register", &Config::etcd_register,
+       "Prefix of etcd under which this coordinator says where it is, for as long as it runs; "
+       "none: it does not",
+       CheckEtcdRegister),
     FileOf("service-policies", &Config::service_policies,
            "File that says how each service is treated: who of its instances is next, breakers, "
            "limits. SIGHUP reads it again. None: all are treated as usual"),

@@ -1,5 +1,7 @@
 #include "coordinator/discovery/directory.h"
 
+#include <algorithm>
+#include <cctype>
 #include <cstring>
 #include <iterator>
 #include <utility>
@@ -72,6 +74,21 @@ std::string WhyUnusable(const std::string& host, bool loopback_allowed) {
   return nobody ? kNobody : "";
 }
 
+std::string WhyUnusableHost(const std::string& host, bool loopback_allowed) {
+  const bool in_digits = host.find_first_not_of("0123456789.") == std::string::npos ||
+                         host.find(':') != std::string::npos;
+  if (in_digits) return WhyUnusable(host, loopback_allowed);
+  std::string lower = host;
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  constexpr std::string_view kOwn = "localhost";
+  const bool own =
+      lower == kOwn || (lower.size() > kOwn.size() &&
+                        lower.compare(lower.size() - kOwn.size() - 1, std::string::npos,
+                                      "." + std::string(kOwn)) == 0);
+  return own && !loopback_allowed ? kLoopback : "";
+}
+
 Directory::Directory(const std::map<std::string, std::vector<std::string>>& services,
                      DirectoryOptions options)
     : options_(options) {
@@ -127,12 +144,14 @@ std::string Directory::Trouble(const std::string& service) const {
   return words;
 }
 
-Result<std::set<Place>> Directory::Usable(const std::vector<Place>& found,
+Result<std::set<Place>> Directory::Usable(const Name& name, const std::vector<Place>& found,
                                           std::string& left_out) const {
   std::set<Place> places;
   for (const Place& place : found) {
+    const auto why_unusable =
+        name.registry == Name::Registry::kEtcd ? WhyUnusableHost : WhyUnusable;
     const std::string why = place.port == 0 ? "a port is from 1 to 65535"
-                                            : WhyUnusable(place.host, options_.loopback_allowed);
+                                            : why_unusable(place.host, options_.loopback_allowed);
     if (why.empty())
       places.insert(place);
     else
@@ -146,12 +165,12 @@ Result<std::set<Place>> Directory::Usable(const std::vector<Place>& found,
   return places;
 }
 
-Directory::News Directory::Take(std::size_t number, const Result<std::vector<Place>>& found) {
+Directory::News Directory::Take(std::size_t number, const Result<std::vector<Place>>& found,
+                                std::string left_out) {
   Known& known = known_[number];
   News news;
-  std::string left_out;
-  Result<std::set<Place>> usable =
-      found.ok() ? Usable(*found, left_out) : Result<std::set<Place>>(found.status());
+  Result<std::set<Place>> usable = found.ok() ? Usable(names_[number], *found, left_out)
+                                              : Result<std::set<Place>>(found.status());
   if (!usable.ok()) {
     news.is_trouble = true;
     const std::string why(usable.status().message());

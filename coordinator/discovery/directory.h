@@ -35,6 +35,8 @@ struct DirectoryOptions {
 // link-local (where clouds keep their secrets), multicast, broadcast; and loopback, if it is not
 // allowed. Empty: it may be one.
 std::string WhyUnusable(const std::string& host, bool loopback_allowed);
+// The same of one that may be a name, which is looked up when it is dialled.
+std::string WhyUnusableHost(const std::string& host, bool loopback_allowed);
 
 class Directory {
  public:
@@ -58,8 +60,8 @@ class Directory {
     bool is_trouble = false;
     std::string words;  // for the log; empty: it is as it was
   };
-  // What was found of names()[name].
-  News Take(std::size_t name, const Result<std::vector<Place>>& found);
+  // What was found of names()[name]. `left_out`: what of it was of no use, in words.
+  News Take(std::size_t name, const Result<std::vector<Place>>& found, std::string left_out = {});
 
  private:
   struct Known {
@@ -67,7 +69,8 @@ class Directory {
     std::string trouble;  // of the last look; empty: there was none
     std::set<std::string> services;
   };
-  Result<std::set<Place>> Usable(const std::vector<Place>& found, std::string& left_out) const;
+  Result<std::set<Place>> Usable(const Name& name, const std::vector<Place>& found,
+                                 std::string& left_out) const;
 
   const DirectoryOptions options_;
   std::map<std::string, std::set<std::string>> fixed_;     // by service

@@ -81,7 +81,7 @@ class Reload(CtlTest):
         table = self.expect(0, "config", "show")
         self.assertRegex(table.out, r"(?m)^max-connections +file +at once +99$")
         self.assertEqual(f"the file is {self.file}\n", table.err)
-        self.assertEqual(59, len(self.expect(0, "config", "show", "-o", "id").out.split()))
+        self.assertEqual(65, len(self.expect(0, "config", "show", "-o", "id").out.split()))
 
     def test_the_limit_on_connections(self):
         self.write("max-connections = 2\nmax-connections-per-address = 2\n")

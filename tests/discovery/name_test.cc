@@ -36,7 +36,7 @@ TEST(Name, TellsWhatIsAskedForAndHowItIsDialled) {
 
 TEST(Name, OneThatIsNoneSaysWhy) {
   const std::pair<const char*, const char*> wrong[] = {
-      {"etcd:pay", "dns:"},
+      {"consul:pay", "dns:"},
       {"dns:", "no name of a host"},
       {"dns:pay", "dns:_SERVICE._tcp.DOMAIN"},
       {"dns:pay:0", "a port from 1 to 65535"},

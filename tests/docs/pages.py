@@ -174,7 +174,7 @@ def check_settings(pages):
             yield f"{page}: of {flag} assentd --help says: {text[1].strip()}"
     variables = {c[1].strip("`"): n[2:] for n, c in table.items()}
     something = {"unary": "bank=127.0.0.1:1", "log": "postgresql://host/database", "advertise": "host:1", "node": "a",
-                 "unary-secrets-file": "a", "dns-servers": "127.0.0.1:53", "webhook-url": "https://host:1/", "webhook-secret-file": "a",
+                 "unary-secrets-file": "a", "dns-servers": "127.0.0.1:53", "etcd-endpoints": "https://host:1", "etcd-user": "a", "etcd-password-file": "a", "etcd-register": "/a", "tls-etcd-ca": "a", "webhook-url": "https://host:1/", "webhook-secret-file": "a",
                  "trace-endpoint": "https://host:1/", "trace-headers-file": "a", "trace-url": "http://host/{trace_id}", "service-policies": "a",
                  "auth-rules": "a", "auth-tokens": "a", "auth-jwks": "a", "auth-jwt-issuer": "a", "auth-jwt-audience": "a", "encryption-keys": "a", "tls-cert": "a", "tls-key": "a", "tls-client-ca": "a", "tls-peer-ca": "a",
                  "tls-participant-ca": "a",

@@ -74,7 +74,7 @@ def kind_of(tree, name, quoted):
         return "vocabulary"
     if tree.has("participant-sdk/cpp/include/" + name):
         return "sdk"
-    if quoted and tree.has(re.sub(r"\.pb\.h$", ".proto", name)):
+    if quoted and tree.has(re.sub(r"(\.grpc)?\.pb\.h$", ".proto", name)):
         return os.path.dirname(name)
     top = name.split("/")[0]
     if top in ("grpc", "grpcpp", "google"):
@@ -143,7 +143,7 @@ def check_include_spelling(tree):
             if not match or match.group(1)[0] != '"':
                 continue
             name = match.group(1)[1:-1]
-            if name.startswith("assent/v") or tree.has(re.sub(r"\.pb\.h$", ".proto", name)):
+            if name.startswith("assent/v") or tree.has(re.sub(r"(\.grpc)?\.pb\.h$", ".proto", name)):
                 continue
             if os.path.dirname(path).startswith("tests/install"):
                 continue

@@ -43,6 +43,8 @@ ARROWS = {
     "coordinator/discovery": ["std", "posix", "vocabulary", "coordinator/transport", "coordinator/discovery"],
     "coordinator/discovery/dns": ["std", "posix", "vocabulary", "ares.h", "coordinator/base", "coordinator/discovery",
                                   "coordinator/discovery/dns"],
+    "coordinator/discovery/etcd": ["std", "vocabulary", "grpc", "nlohmann", "proto/tls", "coordinator/base", "coordinator/discovery",
+                                   "coordinator/discovery/etcd"],
     "coordinator/engine": ["std", "posix", "vocabulary", "absl",
                            "coordinator/base", "coordinator/core", "coordinator/log",
                            "coordinator/tracing", "coordinator/transport", "coordinator/engine"],
@@ -109,7 +111,7 @@ RAW_EXAMPLES = r"^examples/[^/]*raw[^/]*/"
 # A folder that includes another's header lists its target, and lists nothing else (cmake_arrows.py).
 SDK_HEADERS = "participant-sdk/cpp/include"
 # Words for others' targets.
-TARGET_WORDS = {"assent_proto": "wire of gRPC", "assent_proto_messages": "wire", "assent_otlp_messages": "wire"}
+TARGET_WORDS = {"assent_proto": "wire of gRPC", "assent_proto_messages": "wire", "assent_otlp_messages": "wire", "assent_discovery_etcd_proto": "wire of gRPC"}
 PACKAGES = {"grpc": "gRPC::", "absl": "absl::", "spdlog": "spdlog::spdlog$", "nlohmann": "nlohmann_json::nlohmann_json$",
             "CLI": "CLI11::CLI11$", "boost": "Boost::headers$", "curl": "CURL::libcurl$", "openssl": "OpenSSL::(Crypto|SSL)$", "prometheus": "PkgConfig::prometheus$", "sqlite3.h": "SQLite::SQLite3$",
             "libpq-fe.h": "PkgConfig::libpq$", "mysql.h": "PkgConfig::libmariadb$", "ares.h": "PkgConfig::cares$"}
