@@ -95,12 +95,13 @@ struct Outbox::Impl {
     if (db.recording) return Fail(db, Failure::kConstraint, outbox::NotRecorded());
     const Result<outbox::NewRow> row = outbox::RowOf(transaction, options);
     if (!row.ok()) return Fail(db, Failure::kConstraint, row.status());
-    if (gauge.WantsCount(outbox::Gauge::Clock::now())) {
+    Status room = gauge.Admit([&]() -> Result<std::int64_t> {
       const Answer count = db.Run(CountSql(gauge.bound()), nullptr, 0);
       if (!count.ok()) return Failed(db, count, row->gid);
-      gauge.Counted(static_cast<std::size_t>(count.table.Int(0, 0)));
-    }
-    if (Status room = gauge.Room(); !room.ok()) return Fail(db, Failure::kMistake, room);
+      return count.table.Int(0, 0);
+    });
+    // Of a count that failed its own failure stays: the first is kept.
+    if (!room.ok()) return Fail(db, Failure::kMistake, room);
     const Arg args[] = {Arg(row->gid),
                         row->ordering_key.empty() ? Arg(nullptr) : Arg(row->ordering_key),
                         Arg(Blob{row->request})};
@@ -143,12 +144,8 @@ Status Outbox::Publish(st_mysql* connection, const Transaction& transaction,
   if (!row.ok()) return row.status();
   if (Status s = CheckOpen(connection); !s.ok()) return s;
   outbox::Gauge& gauge = impl_->gauge;
-  if (gauge.WantsCount(outbox::Gauge::Clock::now())) {
-    const Result<std::int64_t> count = Ask(connection, CountSql(gauge.bound()), row->gid);
-    if (!count.ok()) return count.status();
-    gauge.Counted(static_cast<std::size_t>(*count));
-  }
-  if (Status room = gauge.Room(); !room.ok()) return room;
+  Status room = gauge.Admit([&] { return Ask(connection, CountSql(gauge.bound()), row->gid); });
+  if (!room.ok()) return room;
   const std::string key =
       row->ordering_key.empty() ? std::string("NULL") : internal::HexTextOf(row->ordering_key);
   return Ask(connection,

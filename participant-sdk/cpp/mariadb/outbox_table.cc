@@ -8,8 +8,12 @@
 
 #include "participant-sdk/cpp/mariadb/connection.h"
 #include "participant-sdk/cpp/outbox/publish.h"
+#include "participant-sdk/cpp/server/outbox_rows.h"
 
 namespace assent::mariadb {
+
+namespace outbox = assent::internal::outbox;
+
 namespace {
 
 using internal::Answer;
@@ -69,10 +73,6 @@ constexpr char kRetry[] =
     "parked_reason = NULL WHERE gid = ";
 constexpr char kDrop[] = "DELETE FROM assent_outbox WHERE gid = ";
 
-milliseconds Ago(const internal::Table& table, int row, int column) {
-  return milliseconds(std::max<std::int64_t>(0, table.Int(row, column)));
-}
-
 // Of plain words the index is used.
 std::string NameOf(const std::string& gid) {
   const bool plain = std::all_of(gid.begin(), gid.end(), [](char c) {
@@ -99,22 +99,19 @@ class Table final : public OutboxTable {
     AddFind(kAgain, again);
     AddFind(kNew, params.max_plain_count);
     if (params.max_keyed_count > 0)
-      connection_->Add(kFindHeads + internal::HexTextOf(from_key_) + kOfHeads);
+      connection_->Add(kFindHeads + internal::HexTextOf(keys_.from()) + kOfHeads);
     const std::vector<Answer> found = connection_->ExchangeLast(params.max_keyed_count > 0 ? 3 : 2);
     for (const Answer& answer : found) {
       if (!answer.ok()) return Failed(answer);
     }
     Batch batch;
-    Choice choice;
-    for (const int which : {0, 1}) {
-      const internal::Table& rows = found[static_cast<std::size_t>(which)].table;
-      for (int i = 0; i < rows.rows() && choice.ids.size() < params.max_plain_count; ++i)
-        choice.Add(rows.Int(i, 0), rows.Int(i, 1));
-    }
+    outbox::Choice choice;
+    for (const int which : {0, 1})
+      choice.AddUpTo(params.max_plain_count, found[static_cast<std::size_t>(which)].table);
     const auto tried_again = static_cast<std::size_t>(found[0].table.rows());
     batch.is_full = (tried_again > 0 && tried_again == again) ||
                     (params.max_plain_count > 0 && choice.ids.size() == params.max_plain_count);
-    if (found.size() == 3) ChooseHeads(found[2].table, params.max_keyed_count, choice, batch);
+    if (found.size() == 3) keys_.Choose(found[2].table, params.max_keyed_count, choice, batch);
     batch.is_full = batch.is_full || choice.is_cut;
     if (Status s = Lease(choice.ids, params.lease, batch); !s.ok()) return s;
     return batch;
@@ -145,14 +142,7 @@ class Table final : public OutboxTable {
   Result<Counts> Count(std::size_t bound) override {
     const Result<Answer> answer = Ask(kCount + std::to_string(bound) + ") r");
     if (!answer.ok()) return answer.status();
-    Counts counts;
-    const std::int64_t all = answer->table.Int(0, 0);
-    counts.parked = answer->table.Int(0, 1);
-    counts.unknown = answer->table.Int(0, 2);
-    counts.waiting = all - counts.parked;
-    counts.is_more = all >= static_cast<std::int64_t>(bound);
-    counts.oldest_age = Ago(answer->table, 0, 3);
-    return counts;
+    return outbox::CountsOf(answer->table, bound);
   }
 
   void Listen(std::function<void()> /*news*/) override {}
@@ -162,24 +152,7 @@ class Table final : public OutboxTable {
         Ask(std::string(kList) + (parked_only ? "WHERE parked_reason IS NOT NULL " : "") +
             "ORDER BY id LIMIT " + std::to_string(limit));
     if (!answer.ok()) return answer.status();
-    const internal::Table& table = answer->table;
-    std::vector<OutboxRow> rows;
-    for (int i = 0; i < table.rows(); ++i) {
-      OutboxRow row;
-      row.id = table.Int(i, 0);
-      row.gid = table.Text(i, 1);
-      row.kind = table.Int(i, 2);
-      row.ordering_key = table.Text(i, 3);
-      row.request_bytes = static_cast<std::size_t>(table.Int(i, 4));
-      row.attempts = table.Int(i, 5);
-      row.age = Ago(table, i, 6);
-      if (!table.IsNull(i, 7)) row.first_attempt_ago = Ago(table, i, 7);
-      row.due_in = milliseconds(table.Int(i, 8));
-      row.parked_reason = table.Text(i, 9);
-      row.last_error = table.Text(i, 10);
-      rows.push_back(std::move(row));
-    }
-    return rows;
+    return outbox::RowsOf(answer->table);
   }
 
   Status Apply(const std::string& gid, Change change) override {
@@ -189,22 +162,6 @@ class Table final : public OutboxTable {
   }
 
  private:
-  // Ids in the order in which they were found, up to what one turn may carry.
-  struct Choice {
-    std::vector<std::int64_t> ids;
-    std::size_t bytes = 0;
-    bool is_cut = false;
-
-    void Add(std::int64_t id, std::int64_t row_bytes) {
-      if (is_cut) return;
-      const auto size = static_cast<std::size_t>(row_bytes);
-      // One that is too large is not read.
-      bytes += size > assent::limits::kMaxOutboxRequestBytes ? 0 : size;
-      is_cut = bytes > assent::limits::kMaxTurnBytes && !ids.empty();
-      if (!is_cut) ids.push_back(id);
-    }
-  };
-
   Status Open() {
     if (connection_ && !connection_->broken() && !connection_->IsStale()) return OkStatus();
     connection_.reset();
@@ -227,7 +184,7 @@ class Table final : public OutboxTable {
   // The next call connects anew, which rolls back what is open.
   Status Failed(const Answer& answer) {
     connection_.reset();
-    if (answer.number == kNoSuchTable) return assent::internal::outbox::NoTable(answer.message);
+    if (answer.number == kNoSuchTable) return outbox::NoTable(answer.message);
     return answer.status();
   }
 
@@ -243,22 +200,6 @@ class Table final : public OutboxTable {
                      skip_locked_);
   }
 
-  void ChooseHeads(const internal::Table& heads, std::size_t wanted, Choice& choice, Batch& batch) {
-    const bool began_within = !from_key_.empty();
-    std::size_t taken = 0;
-    int i = 0;
-    for (; i < heads.rows() && taken < wanted && !choice.is_cut; ++i) {
-      from_key_ = heads.Text(i, 0);
-      if (heads.Int(i, 2) == 0) continue;
-      choice.Add(heads.Int(i, 1), heads.Int(i, 3));
-      ++taken;
-    }
-    const bool more = taken == wanted || choice.is_cut ||
-                      i == static_cast<int>(assent::limits::kMaxKeysPerTurnCount);
-    if (!more) from_key_.clear();
-    batch.is_full = batch.is_full || (taken > 0 && (more || began_within));
-  }
-
   Status Lease(const std::vector<std::int64_t>& ids, milliseconds lease, Batch& batch) {
     if (!ids.empty()) {
       const std::string most = std::to_string(assent::limits::kMaxOutboxRequestBytes);
@@ -266,7 +207,8 @@ class Table final : public OutboxTable {
                        kReadMore + ListOf(ids) + " ORDER BY id" + skip_locked_);
       const Answer answer = std::move(connection_->ExchangeLast(1).front());
       if (!answer.ok()) return Failed(answer);
-      ReadTaken(answer.table, batch);
+      for (int i = 0; i < answer.table.rows(); ++i)
+        batch.rows.push_back(outbox::TakenAt(answer.table, i));
     }
     std::vector<std::int64_t> taken;
     for (const Taken& row : batch.rows) taken.push_back(row.id);
@@ -276,20 +218,6 @@ class Table final : public OutboxTable {
     connection_->Add("COMMIT");
     const Answer committed = std::move(connection_->ExchangeLast(1).front());
     return committed.ok() ? OkStatus() : Failed(committed);
-  }
-
-  static void ReadTaken(const internal::Table& table, Batch& batch) {
-    for (int i = 0; i < table.rows(); ++i) {
-      Taken row;
-      row.id = table.Int(i, 0);
-      row.gid = table.Text(i, 1);
-      row.ordering_key = table.Text(i, 2);
-      row.too_large = table.Int(i, 3) != 0;
-      row.request = table.Text(i, 4);
-      row.attempts = table.Int(i, 5);
-      if (!table.IsNull(i, 6)) row.first_attempt_ago = Ago(table, i, 6);
-      batch.rows.push_back(std::move(row));
-    }
   }
 
   static std::string Update(const Settled& row) {
@@ -310,8 +238,7 @@ class Table final : public OutboxTable {
   const OutboxTableOptions options_;
   std::unique_ptr<Connection> connection_;
   const char* skip_locked_ = "";
-  // Keys are walked in a circle: where the next turn goes on.
-  std::string from_key_;
+  outbox::KeyWalk keys_;
 };
 
 }  // namespace

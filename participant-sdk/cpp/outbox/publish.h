@@ -35,14 +35,25 @@ class Gauge {
   using Clock = std::chrono::steady_clock;
   explicit Gauge(OutboxOptions options) : options_(options) {}
 
-  // Before a publish. True: count up to bound() first, and tell by Counted.
-  bool WantsCount(Clock::time_point now);
-  // kResourceExhausted: full, as of the last count.
-  Status Room() const;
-  void Counted(std::size_t waiting);
+  // Before a publish. `count`, which is asked now and then: rows up to bound(), as a
+  // Result<std::int64_t>; what is wrong with it is what is said. kResourceExhausted: full, as of
+  // the last count.
+  template <typename Count>
+  Status Admit(const Count& count) {
+    if (WantsCount(Clock::now())) {
+      const Result<std::int64_t> waiting = count();
+      if (!waiting.ok()) return waiting.status();
+      Counted(static_cast<std::size_t>(*waiting));
+    }
+    return Room();
+  }
   std::size_t bound() const { return options_.max_waiting_count; }
 
  private:
+  bool WantsCount(Clock::time_point now);
+  Status Room() const;
+  void Counted(std::size_t waiting);
+
   const OutboxOptions options_;
   mutable Mutex mutex_;
   Clock::time_point counted_at_ ASSENT_GUARDED_BY(mutex_) = Clock::time_point::min();

@@ -123,13 +123,14 @@ struct Outbox::Impl {
     if (db.recording) return Fail(db, Failure::kConstraint, outbox::NotRecorded());
     const Result<outbox::NewRow> row = outbox::RowOf(transaction, options);
     if (!row.ok()) return Fail(db, Failure::kConstraint, row.status());
-    if (gauge.WantsCount(outbox::Gauge::Clock::now())) {
+    Status room = gauge.Admit([&]() -> Result<std::int64_t> {
       const Answer count =
           db.connection.Query(kCount, {Param::Int(static_cast<std::int64_t>(gauge.bound()))});
       if (!count.ok()) return Failed(db, count, row->gid);
-      gauge.Counted(static_cast<std::size_t>(count.table.Int(0, 0)));
-    }
-    if (Status room = gauge.Room(); !room.ok()) return Fail(db, Failure::kMistake, room);
+      return count.table.Int(0, 0);
+    });
+    // Of a count that failed its own failure stays: the first is kept.
+    if (!room.ok()) return Fail(db, Failure::kMistake, room);
     const Answer inserted =
         db.connection.Query(db.prepares ? kInsert : kInsertAndNotify, ParamsOf(*row));
     return inserted.ok() ? OkStatus() : Failed(db, inserted, row->gid);
@@ -172,12 +173,12 @@ Status Outbox::Publish(pg_conn* connection, const Transaction& transaction,
   if (!row.ok()) return row.status();
   if (Status s = CheckOpen(connection); !s.ok()) return s;
   outbox::Gauge& gauge = impl_->gauge;
-  if (gauge.WantsCount(outbox::Gauge::Clock::now())) {
+  Status room = gauge.Admit([&]() -> Result<std::int64_t> {
     const Asked count(connection, kCount, {Param::Int(static_cast<std::int64_t>(gauge.bound()))});
     if (!count.status().ok()) return Said(count.sqlstate(), count.status(), row->gid);
-    gauge.Counted(static_cast<std::size_t>(count.Number()));
-  }
-  if (Status room = gauge.Room(); !room.ok()) return room;
+    return count.Number();
+  });
+  if (!room.ok()) return room;
   const Asked insert(connection, kInsertAndNotify, ParamsOf(*row));
   return Said(insert.sqlstate(), insert.status(), row->gid);
 }

@@ -10,8 +10,12 @@
 #include "participant-sdk/cpp/outbox/publish.h"
 #include "participant-sdk/cpp/postgresql/connection.h"
 #include "participant-sdk/cpp/postgresql/outbox_listener.h"
+#include "participant-sdk/cpp/server/outbox_rows.h"
 
 namespace assent::postgresql {
+
+namespace outbox = assent::internal::outbox;
+
 namespace {
 
 using internal::Answer;
@@ -89,10 +93,6 @@ constexpr char kRetry[] =
     "parked_reason = NULL WHERE gid = $1";
 constexpr char kDrop[] = "DELETE FROM assent_outbox WHERE gid = $1";
 
-milliseconds Ago(const internal::Table& table, int row, int column) {
-  return milliseconds(std::max<std::int64_t>(0, table.Int(row, column)));
-}
-
 // The rows of one kind, as columns.
 struct Columns {
   std::vector<std::int64_t> ids;
@@ -114,20 +114,18 @@ class Table final : public OutboxTable {
     connection_->Add("BEGIN");
     connection_->Add(kFindAgain, {Param::Int(again)});
     connection_->Add(kFindNew, {Param::Int(wanted)});
-    connection_->Add(kFindHeads, {Param::Text(from_key_), Param::Int(KeysWanted(params))});
+    connection_->Add(kFindHeads, {Param::Text(keys_.from()), Param::Int(KeysWanted(params))});
     const std::vector<Answer> found = connection_->QueryLast(3);
     for (const Answer& answer : found) {
       if (!answer.ok()) return Failed(answer);
     }
     Batch batch;
     batch.is_full = found[0].table.rows() > 0 && found[0].table.rows() == again;
-    Choice choice;
-    for (const Answer* answer : {&found[0], &found[1]}) {
-      for (int i = 0; i < answer->table.rows() && choice.Count() < params.max_plain_count; ++i)
-        choice.Add(answer->table.Int(i, 0), answer->table.Int(i, 1));
-    }
-    batch.is_full = batch.is_full || (wanted > 0 && choice.Count() == params.max_plain_count);
-    ChooseHeads(found[2].table, params.max_keyed_count, choice, batch);
+    outbox::Choice choice;
+    for (const Answer* answer : {&found[0], &found[1]})
+      choice.AddUpTo(params.max_plain_count, answer->table);
+    batch.is_full = batch.is_full || (wanted > 0 && choice.ids.size() == params.max_plain_count);
+    keys_.Choose(found[2].table, params.max_keyed_count, choice, batch);
     batch.is_full = batch.is_full || choice.is_cut;
     if (Status s = Lease(choice, params.lease, batch); !s.ok()) return s;
     return batch;
@@ -156,14 +154,7 @@ class Table final : public OutboxTable {
     const Answer answer =
         connection_->Query(kCount, {Param::Int(static_cast<std::int64_t>(bound))});
     if (!answer.ok()) return Failed(answer);
-    Counts counts;
-    const std::int64_t all = answer.table.Int(0, 0);
-    counts.parked = answer.table.Int(0, 1);
-    counts.unknown = answer.table.Int(0, 2);
-    counts.waiting = all - counts.parked;
-    counts.is_more = all >= static_cast<std::int64_t>(bound);
-    counts.oldest_age = Ago(answer.table, 0, 3);
-    return counts;
+    return outbox::CountsOf(answer.table, bound);
   }
 
   void Listen(std::function<void()> news) override {
@@ -175,24 +166,7 @@ class Table final : public OutboxTable {
     const Answer answer = connection_->Query(
         kList, {Param::Int(parked_only ? 1 : 0), Param::Int(static_cast<std::int64_t>(limit))});
     if (!answer.ok()) return Failed(answer);
-    const internal::Table& table = answer.table;
-    std::vector<OutboxRow> rows;
-    for (int i = 0; i < table.rows(); ++i) {
-      OutboxRow row;
-      row.id = table.Int(i, 0);
-      row.gid = table.Text(i, 1);
-      row.kind = table.Int(i, 2);
-      row.ordering_key = table.Text(i, 3);
-      row.request_bytes = static_cast<std::size_t>(table.Int(i, 4));
-      row.attempts = table.Int(i, 5);
-      row.age = Ago(table, i, 6);
-      if (!table.IsNull(i, 7)) row.first_attempt_ago = Ago(table, i, 7);
-      row.due_in = milliseconds(table.Int(i, 8));
-      row.parked_reason = table.Text(i, 9);
-      row.last_error = table.Text(i, 10);
-      rows.push_back(std::move(row));
-    }
-    return rows;
+    return outbox::RowsOf(answer.table);
   }
 
   Status Apply(const std::string& gid, Change change) override {
@@ -204,23 +178,6 @@ class Table final : public OutboxTable {
   }
 
  private:
-  // Ids in the order in which they were found, up to what one turn may carry.
-  struct Choice {
-    std::vector<std::int64_t> ids;
-    std::size_t bytes = 0;
-    bool is_cut = false;
-
-    std::size_t Count() const { return ids.size(); }
-    void Add(std::int64_t id, std::int64_t row_bytes) {
-      if (is_cut) return;
-      const auto size = static_cast<std::size_t>(row_bytes);
-      // One that is too large is not read.
-      bytes += size > assent::limits::kMaxOutboxRequestBytes ? 0 : size;
-      is_cut = bytes > assent::limits::kMaxTurnBytes && !ids.empty();
-      if (!is_cut) ids.push_back(id);
-    }
-  };
-
   static std::int64_t KeysWanted(const TakeParams& params) {
     return params.max_keyed_count == 0
                ? 1
@@ -244,28 +201,11 @@ class Table final : public OutboxTable {
   // The next call connects anew, which rolls back what is open.
   Status Failed(const Answer& answer) {
     connection_.reset();
-    if (answer.sqlstate == kNoSuchTable) return assent::internal::outbox::NoTable(answer.message);
+    if (answer.sqlstate == kNoSuchTable) return outbox::NoTable(answer.message);
     return answer.status();
   }
 
-  void ChooseHeads(const internal::Table& heads, std::size_t wanted, Choice& choice, Batch& batch) {
-    if (wanted == 0) return;
-    const bool began_within = !from_key_.empty();
-    std::size_t taken = 0;
-    int i = 0;
-    for (; i < heads.rows() && taken < wanted && !choice.is_cut; ++i) {
-      from_key_ = heads.Text(i, 0);
-      if (heads.Int(i, 2) == 0) continue;
-      choice.Add(heads.Int(i, 1), heads.Int(i, 3));
-      ++taken;
-    }
-    const bool more = taken == wanted || choice.is_cut ||
-                      i == static_cast<int>(assent::limits::kMaxKeysPerTurnCount);
-    if (!more) from_key_.clear();
-    batch.is_full = batch.is_full || (taken > 0 && (more || began_within));
-  }
-
-  Status Lease(const Choice& choice, milliseconds lease, Batch& batch) {
+  Status Lease(const outbox::Choice& choice, milliseconds lease, Batch& batch) {
     if (choice.ids.empty()) {
       const Answer ended = connection_->Query("COMMIT");
       return ended.ok() ? OkStatus() : Failed(ended);
@@ -281,14 +221,7 @@ class Table final : public OutboxTable {
     const internal::Table& table = answers[0].table;
     std::map<std::int64_t, Taken> by_id;
     for (int i = 0; i < table.rows(); ++i) {
-      Taken& row = by_id[table.Int(i, 0)];
-      row.id = table.Int(i, 0);
-      row.gid = table.Text(i, 1);
-      row.ordering_key = table.Text(i, 2);
-      row.too_large = table.Int(i, 3) != 0;
-      row.request = table.Text(i, 4);
-      row.attempts = table.Int(i, 5);
-      if (!table.IsNull(i, 6)) row.first_attempt_ago = Ago(table, i, 6);
+      by_id.emplace(table.Int(i, 0), outbox::TakenAt(table, i));
     }
     for (const std::int64_t id : choice.ids) {
       const auto at = by_id.find(id);
@@ -315,8 +248,7 @@ class Table final : public OutboxTable {
 
   const OutboxTableOptions options_;
   std::unique_ptr<Connection> connection_;
-  // Keys are walked in a circle: where the next turn goes on.
-  std::string from_key_;
+  outbox::KeyWalk keys_;
   std::unique_ptr<internal::OutboxListener> listener_;
 };
 

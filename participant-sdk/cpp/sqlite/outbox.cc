@@ -47,6 +47,10 @@ Status Said(Status status, const std::string& gid) {
   return taken ? outbox::DuplicateGid(gid) : WithHint(std::move(status));
 }
 
+Status Uncounted(Status status) {
+  return status.ok() ? Internal("count(*) has no row") : WithHint(std::move(status));
+}
+
 // What can never work is a business no; Db knows only one code for that.
 Status ForHandler(const Status& status) {
   const bool never =
@@ -59,25 +63,14 @@ Status ForHandler(const Status& status) {
 struct Outbox::Impl {
   explicit Impl(OutboxOptions options) : gauge(options) {}
 
-  // `count` runs kCount.
-  template <typename Count>
-  Status Room(const Count& count) {
-    if (gauge.WantsCount(outbox::Gauge::Clock::now())) {
-      const Result<std::int64_t> waiting = count();
-      if (!waiting.ok()) return WithHint(waiting.status());
-      gauge.Counted(static_cast<std::size_t>(*waiting));
-    }
-    return gauge.Room();
-  }
-
   Status PublishIn(Db::Impl& db, const Transaction& transaction, const PublishOptions& options) {
     if (db.recorded) return outbox::NotRecorded();
     Result<outbox::NewRow> row = outbox::RowOf(transaction, options);
     if (!row.ok()) return row.status();
-    Status room = Room([&db, this]() -> Result<std::int64_t> {
+    Status room = gauge.Admit([&db, this]() -> Result<std::int64_t> {
       Statement count(db.connection, kCount, gauge.bound());
       if (count.Step()) return count.Int(0);
-      return count.status().ok() ? Internal("count(*) has no row") : count.status();
+      return Uncounted(count.status());
     });
     if (!room.ok()) return room;
     const Arg key = row->ordering_key.empty() ? Arg(nullptr) : Arg(row->ordering_key);
@@ -115,11 +108,11 @@ Status Outbox::Publish(sqlite3* connection, const Transaction& transaction,
   Result<outbox::NewRow> row = outbox::RowOf(transaction, options);
   if (!row.ok()) return row.status();
   if (sqlite3_get_autocommit(connection) != 0) return outbox::NoTransaction();
-  Status room = impl_->Room([connection, this]() -> Result<std::int64_t> {
+  Status room = impl_->gauge.Admit([connection, this]() -> Result<std::int64_t> {
     Sentence count(connection, kCount);
     count.Int(static_cast<std::int64_t>(impl_->gauge.bound()));
     if (count.Step()) return count.IntAt(0);
-    return count.status().ok() ? Internal("count(*) has no row") : count.status();
+    return Uncounted(count.status());
   });
   if (!room.ok()) return room;
   Sentence insert(connection, kInsert);
