@@ -69,7 +69,6 @@ void Service::Take(const Caller& caller, const v1::SetBreakerRequest& asked,
   }
   v1::SetBreakerRequest request = asked;
   request.mutable_action()->set_who(actor->who);
-  request.mutable_action()->set_reason(actor->reason);
   const auto everywhere = [this, request, here](const AskerPtr<v1::SetBreakerReply>& answered,
                                                 const auto&) {
     AskOthers<v1::SetBreakerReply>(
@@ -92,13 +91,7 @@ void Service::Take(const Caller& caller, const v1::SetBreakerRequest& asked,
         });
   };
   if (dry_run) return everywhere(asker, [](std::string) {});
-  const Doer doer = DoerOf(caller, request.action());
-  audit::Deed deed = DeedOf(request);
-  deed.who = doer.who;
-  deed.claims = doer.claims;
-  deed.reason = actor->reason;
-  deed.address = caller.address;
-  OnRecord(options_.audit, std::move(deed), asker, everywhere);
+  OnRecord(options_.audit, DeedBy(caller, asked.action(), DeedOf(asked)), asker, everywhere);
 }
 
 }  // namespace assent::service

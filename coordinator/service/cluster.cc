@@ -258,14 +258,8 @@ void Service::Control(const Caller& caller, Request request,
     Note(request, by);
     return AnswerWithView(asker)(OkStatus());
   }
-  const Doer doer = DoerOf(caller, request.action());
+  audit::Deed deed = DeedBy(caller, request.action(), DeedOf(request));
   request.mutable_action()->set_who(by.who);
-  request.mutable_action()->set_reason(by.reason);
-  audit::Deed deed = DeedOf(request);
-  deed.who = doer.who;
-  deed.claims = doer.claims;
-  deed.reason = by.reason;
-  deed.address = caller.address;
   OnRecord(options_.audit, std::move(deed), asker,
            [this, by, request, act](const AskerPtr<v1::ClusterReply>& answered, const auto&) {
              const cluster::Asked asked{

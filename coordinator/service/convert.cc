@@ -203,6 +203,15 @@ Doer DoerOf(const Caller& caller, const v1::OperatorAction& action) {
   return {.who = caller.name.empty() ? "anyone" : caller.name, .claims = action.who()};
 }
 
+audit::Deed DeedBy(const Caller& caller, const v1::OperatorAction& action, audit::Deed deed) {
+  Doer doer = DoerOf(caller, action);
+  deed.who = std::move(doer.who);
+  deed.claims = std::move(doer.claims);
+  deed.reason = action.reason();
+  deed.address = caller.address;
+  return deed;
+}
+
 Result<core::Actor> ActorOf(const Caller& caller, const v1::OperatorAction& action) {
   const Doer doer = DoerOf(caller, action);
   const std::string who = IsBlank(doer.claims) ? doer.who : doer.who + " (as " + doer.claims + ")";

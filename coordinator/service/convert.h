@@ -12,6 +12,7 @@
 
 #include "assent/v1/transaction.pb.h"
 #include "assent/v1/types.pb.h"
+#include "coordinator/audit/entry.h"
 #include "coordinator/core/transaction.h"
 #include "coordinator/engine/requests.h"
 #include "coordinator/service/asker.h"
@@ -34,6 +35,8 @@ struct Doer {
   std::string claims{};
 };
 Doer DoerOf(const Caller& caller, const v1::OperatorAction& action);
+// What is asked for, and by whom, why and from where.
+audit::Deed DeedBy(const Caller& caller, const v1::OperatorAction& action, audit::Deed deed);
 
 // A Submit, or a Begin (`open`), normalised and ready for the engine but for its callbacks.
 // `issue_gid` is asked when the initiator gave none.

@@ -70,16 +70,13 @@ std::string VerbOf(engine::OperatorVerb verb) {
 }  // namespace
 
 audit::Deed DeedOnRecord(const Caller& caller, const v1::OperatorAction& action, const Deed& deed) {
-  const Doer doer = DoerOf(caller, action);
   const bool resolves = deed.verb == engine::OperatorVerb::kResolve;
-  return {.verb = VerbOf(deed.verb),
-          .gid = action.gid(),
-          .branch_id = deed.branch_id,
-          .detail = resolves ? v1::Decision_Name(wire::ToWire(deed.resolution)) : std::string(),
-          .who = doer.who,
-          .claims = doer.claims,
-          .reason = action.reason(),
-          .address = caller.address};
+  return DeedBy(
+      caller, action,
+      {.verb = VerbOf(deed.verb),
+       .gid = action.gid(),
+       .branch_id = deed.branch_id,
+       .detail = resolves ? v1::Decision_Name(wire::ToWire(deed.resolution)) : std::string()});
 }
 
 std::string EffectOf(const Deed& deed, const core::Transaction& txn, const core::Now& now) {

@@ -275,15 +275,8 @@ void Service::Take(const Caller& caller, const v1::ForgetRequest& request,
         }};
     Post(gid, std::move(get), *answered);
   };
-  const Doer doer = DoerOf(caller, request.action());
-  OnRecord(options_.audit,
-           {.verb = "forget",
-            .gid = gid,
-            .who = doer.who,
-            .claims = doer.claims,
-            .reason = actor->reason,
-            .address = caller.address},
-           asker, act);
+  OnRecord(options_.audit, DeedBy(caller, request.action(), {.verb = "forget", .gid = gid}), asker,
+           act);
 }
 
 namespace {
