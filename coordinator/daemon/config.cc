@@ -18,6 +18,7 @@
 #include "coordinator/daemon/certificates.h"
 #include "coordinator/daemon/config_checks.h"
 #include "coordinator/daemon/etcd.h"
+#include "coordinator/daemon/pacing.h"
 #include "coordinator/daemon/participants.h"
 #include "coordinator/daemon/sealing.h"
 #include "coordinator/daemon/settings.h"
@@ -262,6 +263,7 @@ Status CheckFiles(const Config& config) {
   if (status.ok()) status = OpenTracing(config, **certificates).status();
   if (status.ok()) status = ReadUnarySecrets(config).status();
   if (status.ok()) status = ReadEtcdPassword(config).status();
+  if (status.ok()) status = ReadServicePolicies(config).status();
   return status;
 }
 

@@ -27,6 +27,16 @@ std::string Quoted(std::string_view value) {
   return quoted + "\"";
 }
 
+std::vector<std::string> SplitAtCommas(std::string_view value) {
+  std::vector<std::string> parts;
+  while (!value.empty()) {
+    const std::size_t comma = value.find(',');
+    parts.emplace_back(value.substr(0, comma));
+    value = comma == std::string_view::npos ? "" : value.substr(comma + 1);
+  }
+  return parts;
+}
+
 namespace {
 
 // One of several that has lost its --log would begin a log of its own, and nobody would notice.
@@ -292,10 +302,7 @@ Status CheckUnary(const Config& c) {
 }
 
 Status CheckDnsServers(const Config& c) {
-  std::string_view rest = c.dns_servers;
-  while (!rest.empty()) {
-    const std::size_t comma = rest.find(',');
-    const std::string_view one = rest.substr(0, comma);
+  for (const std::string_view one : SplitAtCommas(c.dns_servers)) {
     const std::string host(one.substr(0, one.rfind(':')));
     in_addr v4{};
     in6_addr v6{};
@@ -306,7 +313,6 @@ Status CheckDnsServers(const Config& c) {
       return InvalidArgument("dns-servers has " + Quoted(one) +
                              ": it takes HOST:PORT in digits, with commas between several");
     }
-    rest = comma == std::string_view::npos ? "" : rest.substr(comma + 1);
   }
   return OkStatus();
 }

@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <assent/status.h>
 
@@ -13,6 +14,8 @@ namespace assent::daemon {
 
 // `value` as a file has to write it.
 std::string Quoted(std::string_view value);
+// What stands between the commas of a setting that takes several.
+std::vector<std::string> SplitAtCommas(std::string_view value);
 
 // Nobody but this machine reaches it: a loopback address in digits, localhost, or a Unix socket.
 bool IsLoopback(const std::string& address);

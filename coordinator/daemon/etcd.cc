@@ -29,14 +29,7 @@ std::string_view EtcdAddress(std::string_view endpoint) {
 }
 
 std::vector<std::string> EtcdEndpoints(const Config& config) {
-  std::vector<std::string> endpoints;
-  std::string_view rest = config.etcd_endpoints;
-  while (!rest.empty()) {
-    const std::size_t comma = rest.find(',');
-    endpoints.emplace_back(rest.substr(0, comma));
-    rest = comma == std::string_view::npos ? "" : rest.substr(comma + 1);
-  }
-  return endpoints;
+  return SplitAtCommas(config.etcd_endpoints);
 }
 
 Status CheckEtcd(const Config& c) {

@@ -1,7 +1,5 @@
 #include "coordinator/daemon/pacing.h"
 
-#include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include <spdlog/spdlog.h>
@@ -70,7 +68,7 @@ void Pacing::Run() {
         if (alarm_->at == core::kNever) {
           alarm_->rings.Wait(alarm_->mutex);
         } else {
-          (void)alarm_->rings.WaitFor(alarm_->mutex, alarm_->at - clock_.Mono());
+          (void)alarm_->rings.WaitUntil(alarm_->mutex, alarm_->at);
         }
       }
       if (alarm_->stopped) return;

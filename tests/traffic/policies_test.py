@@ -172,10 +172,11 @@ class Policies(CtlTest):
         with open(path, "w") as file:
             file.write("slow-start = -1\n")
         for bad, words in ((path, "wrong.toml:1: slow-start takes a whole number from 0 to 65536"), ("/nowhere.toml", "service-policies is /nowhere.toml")):
-            done = subprocess.run([os.path.join(BIN, "assentd"), "--data", self.folder(), "--listen", "127.0.0.1:0", "--service-policies", bad],
-                                  capture_output=True, text=True, timeout=60)
-            self.assertEqual(2, done.returncode, done)
-            self.assertIn(words, done.stdout + done.stderr)
+            for more in ((), ("--check-config",)):
+                done = subprocess.run([os.path.join(BIN, "assentd"), "--data", self.folder(), "--listen", "127.0.0.1:0", "--service-policies", bad, *more],
+                                      capture_output=True, text=True, timeout=60)
+                self.assertEqual(2, done.returncode, done)
+                self.assertIn(words, done.stdout + done.stderr)
 
 
 if __name__ == "__main__":
