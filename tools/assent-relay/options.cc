@@ -9,41 +9,15 @@
 
 #include <assent/text.h>
 
-#include "proto/manual/wrap.h"
+#include "proto/manual/help_formatter.h"
 #include "tools/assentctl/duration.h"
 
 namespace assent::relay {
 namespace {
 
-constexpr std::size_t kPageColumns = 100;
 constexpr std::size_t kMaxListedCount = 10'000;
 constexpr std::size_t kMaxBatchCount = 1'024;
 constexpr std::size_t kMaxStreamsCount = 16;
-
-class HelpFormatter final : public CLI::Formatter {
- public:
-  std::string make_option_opts(const CLI::Option* option) const override {
-    const std::string kind = option->get_type_name();
-    std::string text = option->get_items_expected_max() == 0 || option->get_name() == kind
-                           ? std::string()
-                           : " " + kind;
-    if (option->get_items_expected_max() > 1) text += " ...";
-    return text;
-  }
-  std::string make_option_desc(const CLI::Option* option) const override {
-    return Wrap(option->get_description(), kPageColumns - get_column_width());
-  }
-  std::string make_subcommand(const CLI::App* command) const override {
-    std::stringstream out;
-    CLI::detail::format_help(out, command->get_display_name(true),
-                             Wrap(command->get_description(), kPageColumns - get_column_width()),
-                             get_column_width());
-    return out.str();
-  }
-  std::string make_description(const CLI::App* command) const override {
-    return Wrap(command->get_description(), kPageColumns) + "\n";
-  }
-};
 
 // The first is the default, where one is needed.
 CLI::Option* AddChoice(CLI::App& command, const std::string& name, const std::string& kind,

@@ -33,8 +33,9 @@ Exit RunTop(const TopCommand& command, Session& session);
 Exit RunClusterStatus(const ClusterStatusCommand& command, Session& session);
 // 0 and who has it; 1 when nobody has at this moment.
 Exit RunLocate(const LocateCommand& command, Session& session);
-// 4: no member is called so. --wait: 0 when it has no slots any more, 11 --timeout passed.
+// 4: there is no such service or instance; 7: a coordinator did not answer.
 Exit RunBreaker(const BreakerCommand& command, Session& session);
+// 4: no member is called so. --wait: 0 when it has no slots any more, 11 --timeout passed.
 Exit RunDrain(const DrainCommand& command, Session& session);
 Exit RunMove(const MoveCommand& command, Session& session);
 Exit RunUnpin(const UnpinCommand& command, Session& session);

@@ -4,44 +4,25 @@
 #include <sstream>
 #include <utility>
 
-#include "proto/manual/wrap.h"
+#include "proto/manual/help_formatter.h"
 #include "tools/assentctl/duration.h"
 #include "tools/assentctl/profile.h"
 
 namespace assent::ctl {
 namespace {
 
-constexpr std::size_t kPageColumns = 100;
-
 // CLI11's layout without its repetitions (an argument named as its kind says it once), and wrapped
 // at a page's width.
-class HelpFormatter final : public CLI::Formatter {
+class LineFormatter final : public HelpFormatter {
  public:
-  std::string make_option_opts(const CLI::Option* option) const override {
-    std::string text;
-    const std::string kind = option->get_type_name();
-    if (option->get_name().find("...") != std::string::npos) return text;
-    if (option->get_items_expected_max() > 0 && option->get_name() != kind) text += " " + kind;
-    if (option->get_items_expected_max() > 1) text += " ...";
-    return text;
-  }
   // A name that says itself what may be repeated is left as it is.
+  std::string make_option_opts(const CLI::Option* option) const override {
+    if (option->get_name().find("...") != std::string::npos) return {};
+    return HelpFormatter::make_option_opts(option);
+  }
   std::string make_option_usage(const CLI::Option* option) const override {
     const std::string name = option->get_name();
     return name.find("...") != std::string::npos ? name : Formatter::make_option_usage(option);
-  }
-  std::string make_option_desc(const CLI::Option* option) const override {
-    return Wrap(option->get_description(), kPageColumns - get_column_width());
-  }
-  std::string make_subcommand(const CLI::App* command) const override {
-    std::stringstream out;
-    CLI::detail::format_help(out, command->get_display_name(true),
-                             Wrap(command->get_description(), kPageColumns - get_column_width()),
-                             get_column_width());
-    return out.str();
-  }
-  std::string make_description(const CLI::App* command) const override {
-    return Wrap(command->get_description(), kPageColumns) + "\n";
   }
   std::string make_footer(const CLI::App* command) const override {
     if (command->get_parent() == nullptr) return Formatter::make_footer(command);
@@ -99,7 +80,7 @@ Status NotOneOf(const std::string& text, const std::vector<std::string>& choices
 Program::Program()
     : app("The operator's view of Assent: what runs, why it does not finish, what to do.",
           "assentctl") {
-  app.formatter(std::make_shared<HelpFormatter>());
+  app.formatter(std::make_shared<LineFormatter>());
   app.fallthrough();
   app.require_subcommand(0, 1);
   app.add_option(
