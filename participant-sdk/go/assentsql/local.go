@@ -68,11 +68,11 @@ func (l *local) alone(ctx context.Context, do func(querier) error) error {
 	if l.dialect != MariaDB {
 		return do(l.db)
 	}
-	return l.inTransaction(ctx, do)
+	return l.inTransaction(ctx, nil, do)
 }
 
-func (l *local) inTransaction(ctx context.Context, do func(querier) error) error {
-	tx, end, err := l.begin(ctx, nil)
+func (l *local) inTransaction(ctx context.Context, options *sql.TxOptions, do func(querier) error) error {
+	tx, end, err := l.begin(ctx, options)
 	if err != nil {
 		return err
 	}

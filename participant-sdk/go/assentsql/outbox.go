@@ -53,7 +53,7 @@ func OpenOutbox(ctx context.Context, db *sql.DB, dialect Dialect) (*Outbox, erro
 	if err := o.isDurable(ctx); err != nil {
 		return nil, fmt.Errorf("assentsql: %w", err)
 	}
-	if err := o.inTransaction(ctx, func(q querier) error { return o.create(ctx, q) }); err != nil {
+	if err := o.inTransaction(ctx, nil, func(q querier) error { return o.create(ctx, q) }); err != nil {
 		return nil, fmt.Errorf("assentsql: table assent_outbox: %w", err)
 	}
 	return o, nil

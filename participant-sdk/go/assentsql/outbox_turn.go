@@ -36,20 +36,7 @@ func (o *Outbox) turn(ctx context.Context, do func(querier) error) error {
 	if o.dialect == SQLite {
 		return o.turnOfSQLite(ctx, do)
 	}
-	tx, end, err := o.begin(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
-	if err != nil {
-		return err
-	}
-	isDone := false
-	defer func() { end(isDone) }()
-	if err := do(tx); err != nil {
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		return err
-	}
-	isDone = true
-	return nil
+	return o.inTransaction(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted}, do)
 }
 
 // turnOfSQLite begins with the lock that it will need, whatever the driver's settings.

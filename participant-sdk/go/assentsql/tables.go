@@ -31,7 +31,7 @@ func (k *Keeper) create(ctx context.Context, tables ...string) error {
 	if k.dialect == PostgreSQL {
 		tables = append([]string{"SELECT pg_advisory_xact_lock(7400)"}, tables...)
 	}
-	return k.inTransaction(ctx, func(q querier) error {
+	return k.inTransaction(ctx, nil, func(q querier) error {
 		for _, text := range tables {
 			if _, err := q.ExecContext(ctx, text); err != nil {
 				return err
