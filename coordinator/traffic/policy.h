@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "coordinator/core/types.h"
@@ -100,11 +99,5 @@ struct Policies {
   bool operator==(const Policies&) const = default;
   const Policy& Of(const std::string& service) const;
 };
-
-// Names as they stand in the file (policy_file.h).
-std::string_view Name(Select select);
-
-// What differs from the defaults, in a line for people: "select=hash hash-by=gid"; empty: nothing.
-std::string Describe(const Policy& policy);
 
 }  // namespace assent::traffic

@@ -8,6 +8,7 @@
 //   select = "hash"
 //   hash-by = "header:customer"
 
+#include <cstddef>
 #include <string>
 
 #include <assent/status.h>
@@ -21,5 +22,9 @@ inline constexpr std::size_t kMaxPoliciesCount = 1'000;
 
 // kInvalidArgument: "PATH:LINE: what is wrong, and what to write".
 Result<Policies> ReadPolicies(const std::string& text, const std::string& path);
+
+// What differs from the defaults, in the words of the file: "select=hash hash-by=gid"; empty:
+// nothing does.
+std::string Describe(const Policy& policy);
 
 }  // namespace assent::traffic

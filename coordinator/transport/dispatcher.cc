@@ -65,22 +65,28 @@ void Dispatcher::One(Command& command, Effects& effects) {
                      std::to_string(service.queued) + " commands wait for it, " +
                      std::to_string(service.held_bytes) + " bytes of its commands are held"));
   }
-  Entries fresh(1);
-  Entry& entry = fresh.front();
-  entry.id = next_command_id_++;
-  entry.hash = branch.hash;
-  entry.key = key;
-  entry.bytes = bytes;
-  SetDue(entry, now_ + command.timeout);
-  entry.command = std::move(command);
-  entry.service = &service;
-  entry.lane = lane;
-  service.held_bytes += bytes;
-  held_bytes_ += bytes;
-  entries_.emplace(entry.id, fresh.begin());
-  waiting_.insert(&entry);
+  const core::MonoTime expires_at = now_ + command.timeout;
+  Entries fresh = Accept({.command = std::move(command),
+                          .hash = branch.hash,
+                          .expires_at = expires_at,
+                          .bytes = bytes,
+                          .service = &service,
+                          .lane = lane,
+                          .key = key});
   if (instance != nullptr) return Assign(*instance, fresh, fresh.begin(), effects);
   Place(fresh, fresh.begin(), /*front=*/false, effects);
+}
+
+Dispatcher::Entries Dispatcher::Accept(Entry known) {
+  Entries fresh;
+  Entry& entry = fresh.emplace_back(std::move(known));
+  entry.id = next_command_id_++;
+  SetDue(entry, entry.expires_at);
+  entry.service->held_bytes += entry.bytes;
+  held_bytes_ += entry.bytes;
+  entries_.emplace(entry.id, fresh.begin());
+  waiting_.insert(&entry);
+  return fresh;
 }
 
 // A newer attempt at a branch takes the place of the one that waits, which certainly was not sent.
@@ -157,14 +163,16 @@ void Dispatcher::Assign(Instance& instance, Entries& from, Entries::iterator at,
 
 void Dispatcher::Fill(Instance& instance, Effects& effects) {
   auto& ready = instance.variant->ready;
-  while (instance.candidate.free && !ready.empty() && Admits(*instance.service)) {
-    Lane& lane = *ready.begin()->second;
-    const auto at = lane.queue.begin();
-    --at->service->queued;
-    const std::uint64_t old_head = at->id;
-    Assign(instance, lane.queue, at, effects);
-    SetHead(lane, old_head);
-  }
+  while (instance.candidate.free && !ready.empty() && Admits(*instance.service))
+    AssignHead(*ready.begin()->second, instance, effects);
+}
+
+void Dispatcher::AssignHead(Lane& lane, Instance& instance, Effects& effects) {
+  const auto at = lane.queue.begin();
+  --at->service->queued;
+  const std::uint64_t old_head = at->id;
+  Assign(instance, lane.queue, at, effects);
+  SetHead(lane, old_head);
 }
 
 void Dispatcher::Settle(Instance& instance, Effects& effects) {
@@ -251,21 +259,28 @@ void Dispatcher::Return(InstanceId id, Outgoing outgoing, Effects& effects) {
     Erase(at);
     return Settle(instance, effects);
   }
-  Left(*at, traffic::CallEnd::kNeutral);
+  Entries back = TakeBack(at, std::move(outgoing.command), traffic::CallEnd::kNeutral);
+  Place(back, at, /*front=*/true, effects);
+  if (instance.retired) Settle(instance, effects);
+}
+
+Dispatcher::Entries Dispatcher::TakeBack(Entries::iterator at, Command command,
+                                         traffic::CallEnd end) {
+  Instance& instance = *at->instance;
+  Left(*at, end);
   at->copy = nullptr;
-  at->command = std::move(outgoing.command);
+  at->command = std::move(command);
   waiting_.insert(&*at);
   if (!at->due) SetDue(*at, at->expires_at);
   if (!at->held) {
-    service.held_bytes += at->bytes;
+    at->service->held_bytes += at->bytes;
     held_bytes_ += at->bytes;
   }
   at->held = true;
   Entries back;
   back.splice(back.end(), instance.out, at);
   Refresh(instance);
-  Place(back, at, /*front=*/true, effects);
-  if (instance.retired) Settle(instance, effects);
+  return back;
 }
 
 // ---- Settled ------------------------------------------------------------------------------------

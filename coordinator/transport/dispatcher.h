@@ -28,7 +28,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -129,7 +128,7 @@ class Dispatcher {
   // through.
   void Wake(Effects& effects);
   // When there is something to wake for. kNever: nothing.
-  core::MonoTime next_wake() const { return wakes_.empty() ? core::kNever : wakes_.begin()->first; }
+  core::MonoTime next_wake() const { return wakes_.empty() ? core::kNever : wakes_.begin()->first.first; }
 
   // ---- Instances
 
@@ -230,6 +229,12 @@ class Dispatcher {
   // The entry at `at` in `from` waits: gives it to an instance with room, or to its lane.
   void Place(Entries& from, Entries::iterator at, bool front, Effects& effects);
   void Assign(Instance& instance, Entries& from, Entries::iterator at, Effects& effects);
+  // A command that waits from now on, of which this is known: alone in a list, for a place.
+  Entries Accept(Entry known);
+  // One that is out waits again, as it left: alone in a list, for a place.
+  Entries TakeBack(Entries::iterator at, Command command, traffic::CallEnd end);
+  // The lane's oldest command.
+  void AssignHead(Lane& lane, Instance& instance, Effects& effects);
   // Takes from the lanes what this instance has room for.
   void Fill(Instance& instance, Effects& effects);
   // Something of it has ended: there is room for more, or it was the last.
@@ -304,7 +309,8 @@ class Dispatcher {
   core::MonoTime now_{};
   std::shared_ptr<const traffic::Policies> policies_;
   std::uint64_t random_ = 0;
-  std::set<std::pair<core::MonoTime, Service*>> wakes_;
+  // By name where they wake at the same time: the same events have the same effects.
+  std::map<std::pair<core::MonoTime, std::string_view>, Service*> wakes_;
   // Whose breakers have changed since they were last looked at.
   std::vector<InstanceId> changed_;
   std::vector<Service*> changed_services_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "coordinator/traffic/policy_file.h"
 #include "coordinator/transport/dispatcher.h"
 #include "coordinator/transport/dispatcher_state.h"
 
@@ -301,7 +302,7 @@ void Dispatcher::Detach(InstanceId id, Effects& effects) {
   instances_.erase(found);
   if (--variant.instances == 0) RemoveVariant(variant);
   if (!service.instances.empty() || service.declared) return;
-  wakes_.erase({service.wakes_at, &service});
+  wakes_.erase({service.wakes_at, service.name});
   std::erase(changed_services_, &service);
   services_.erase(services_.find(service.name));
 }

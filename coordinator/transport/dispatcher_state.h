@@ -36,7 +36,7 @@ struct Dispatcher::Entry {
   traffic::Breaker::Ticket ticket = 0;  // of its instance, and of its service
   traffic::Breaker::Ticket service_ticket = 0;
   // As it left, where its policy may send it once more.
-  std::unique_ptr<Command> copy;
+  std::unique_ptr<Command> copy{};
   Entry* twin = nullptr;    // the other copy of a hedged command
   bool silent = false;      // the other copy has said what there is to say
   bool maybe_sent = false;  // by another copy, or to another instance

@@ -82,17 +82,9 @@ bool Dispatcher::AskNext(Entries::iterator at, const SessionReply& reply, Effect
   if (other == nullptr) return false;
   ++service.figures->moved;
   Count(*at, reply.result);
-  Instance& before = *at->instance;
-  Left(*at, CallEnd::kAnswered);
-  at->command = std::move(*at->copy);
-  at->copy = nullptr;
   at->maybe_sent = true;
   ++at->asked;
-  waiting_.insert(&*at);
-  if (!at->due) SetDue(*at, at->expires_at);
-  Entries moved;
-  moved.splice(moved.end(), before.out, at);
-  Refresh(before);
+  Entries moved = TakeBack(at, std::move(*at->copy), CallEnd::kAnswered);
   Assign(*other, moved, at, effects);
   return true;
 }
@@ -112,23 +104,16 @@ void Dispatcher::Hedge(Service& service, Effects& effects) {
     Instance* const other = PickOther(entry);
     if (other == nullptr) continue;
     ++service.figures->hedged;
-    Entries fresh(1);
-    Entry& twin = fresh.front();
-    twin.id = next_command_id_++;
-    twin.hash = entry.hash;
-    twin.key = entry.key;
-    twin.bytes = entry.bytes;
-    SetDue(twin, entry.expires_at);
-    twin.command = std::move(*entry.copy);
+    Entries fresh = Accept({.command = std::move(*entry.copy),
+                            .hash = entry.hash,
+                            .expires_at = entry.expires_at,
+                            .bytes = entry.bytes,
+                            .service = &service,
+                            .lane = entry.lane,
+                            .key = entry.key});
     entry.copy = nullptr;  // its bytes are counted until it has ended
-    twin.service = &service;
-    twin.lane = entry.lane;
-    twin.twin = &entry;
-    entry.twin = &twin;
-    service.held_bytes += twin.bytes;
-    held_bytes_ += twin.bytes;
-    entries_.emplace(twin.id, fresh.begin());
-    waiting_.insert(&twin);
+    fresh.front().twin = &entry;
+    entry.twin = &fresh.front();
     Assign(*other, fresh, fresh.begin(), effects);
   }
 }
@@ -247,15 +232,15 @@ std::string Dispatcher::OverBudget(const Service& service) {
 }
 
 std::string Dispatcher::Held(const Service& service) {
-  if (service.breaker.Shown() == Breaker::State::kOpen)
-    return "; the breaker of the service is open: " +
-           (service.breaker.why().empty() ? "a person has opened it" : service.breaker.why());
-  for (const auto& [id, instance] : service.instances) {
-    if (instance->breaker.Shown() != Breaker::State::kOpen) continue;
-    return "; the breaker of " + instance->name + " is open: " +
-           (instance->breaker.why().empty() ? "a person has opened it" : instance->breaker.why());
-  }
-  return "";
+  const auto open = [](const Breaker& breaker, const std::string& whose) {
+    if (breaker.Shown() != Breaker::State::kOpen) return std::string();
+    return "; the breaker of " + whose +
+           " is open: " + (breaker.why().empty() ? "a person has opened it" : breaker.why());
+  };
+  std::string words = open(service.breaker, "the service");
+  for (auto at = service.instances.begin(); words.empty() && at != service.instances.end(); ++at)
+    words = open(at->second->breaker, at->second->name);
+  return words;
 }
 
 // ---- To an instance, and back -------------------------------------------------------------------
@@ -316,26 +301,22 @@ void Dispatcher::React(Effects& effects) {
 void Dispatcher::Pump(Service& service, Effects& effects) {
   for (auto& [action, lane] : service.lanes) {
     while (!lane.queue.empty()) {
-      const auto at = lane.queue.begin();
-      Instance* const instance = Pick(lane, at->key);
+      Instance* const instance = Pick(lane, lane.queue.front().key);
       if (instance == nullptr) break;
-      --service.queued;
-      const std::uint64_t old_head = at->id;
-      Assign(*instance, lane.queue, at, effects);
-      SetHead(lane, old_head);
+      AssignHead(lane, *instance, effects);
     }
   }
 }
 
 void Dispatcher::Plan(Service& service, core::MonoTime at) {
   if (at >= service.wakes_at) return;
-  wakes_.erase({service.wakes_at, &service});
+  wakes_.erase({service.wakes_at, service.name});
   service.wakes_at = at;
-  wakes_.emplace(at, &service);
+  wakes_.emplace(std::pair(at, std::string_view(service.name)), &service);
 }
 
 void Dispatcher::Wake(Effects& effects) {
-  while (!wakes_.empty() && wakes_.begin()->first <= now_) {
+  while (!wakes_.empty() && wakes_.begin()->first.first <= now_) {
     Service& service = *wakes_.begin()->second;
     wakes_.erase(wakes_.begin());
     service.wakes_at = core::kNever;

@@ -93,9 +93,18 @@ struct GrpcCaller::Impl {
     enum class Health : std::uint8_t { kUnknown, kServing, kNotServing } health{};
     std::chrono::steady_clock::time_point asked_at{};
   };
+  // A call of the health service.
+  struct Question : Event {
+    std::shared_ptr<Target> target;
+    grpc::ClientContext context;
+    grpc::ByteBuffer request;
+    grpc::ByteBuffer reply;
+    grpc::Status status;
+    std::unique_ptr<grpc::ClientAsyncResponseReader<grpc::ByteBuffer>> reader;
+  };
   // A call that our own library ends at once, for its words: the channel has no connection to give
   // it.
-  struct Probe final : Event {
+  struct Probe final : Question {
     void Happen(Impl& impl) override {
       const std::unique_ptr<Probe> self(this);
       target->probing = false;
@@ -104,15 +113,9 @@ struct GrpcCaller::Impl {
         return;
       impl.sink->OnUnreachable(target->number, WhyDown(status, target->address));
     }
-    std::shared_ptr<Target> target;
-    grpc::ClientContext context;
-    grpc::ByteBuffer request;
-    grpc::ByteBuffer reply;
-    grpc::Status status;
-    std::unique_ptr<grpc::ClientAsyncResponseReader<grpc::ByteBuffer>> reader;
   };
   // Whether it serves, of what is said to that on a connection that stands.
-  struct Checkup final : Event {
+  struct Checkup final : Question {
     void Happen(Impl& impl) override {
       const std::unique_ptr<Checkup> self(this);
       target->probing = false;
@@ -126,12 +129,6 @@ struct GrpcCaller::Impl {
       target->health = said == kNotServing ? Target::Health::kNotServing : Target::Health::kServing;
       impl.TellHealth(*target);
     }
-    std::shared_ptr<Target> target;
-    grpc::ClientContext context;
-    grpc::ByteBuffer request;
-    grpc::ByteBuffer reply;
-    grpc::Status status;
-    std::unique_ptr<grpc::ClientAsyncResponseReader<grpc::ByteBuffer>> reader;
   };
   struct UnderWay final : Event {
     void Happen(Impl& impl) override { impl.ended.push_back(this); }
@@ -205,10 +202,10 @@ struct GrpcCaller::Impl {
   void AskWhyDown(Target& target) ASSENT_REQUIRES(mutex) { (void)Ask<Probe>(target); }
 
   // False: it is being asked.
-  template <typename Question>
+  template <typename Asked>
   bool Ask(Target& target) ASSENT_REQUIRES(mutex) {
     if (std::exchange(target.probing, true)) return false;
-    auto* question = new Question;
+    Question* const question = new Asked;
     question->target = target.shared_from_this();
     question->context.set_deadline(std::chrono::system_clock::now() + kProbeTimeout);
     const grpc::Slice nothing;

@@ -55,7 +55,7 @@ constexpr Select kAll[] = {Select::kRoundRobin, Select::kRandom, Select::kWeight
 
 TEST(Chooser, NobodyIsChosenWhoHasNoRoom) {
   for (const Select select : kAll) {
-    SCOPED_TRACE(Name(select));
+    SCOPED_TRACE(static_cast<int>(select));
     Rig rig(select, {1, 1, 1});
     rig.SetFree(*rig.all[1], false);
     EXPECT_EQ(rig.Times(300).count(2), 0U);
@@ -148,7 +148,7 @@ TEST(Chooser, AHashGoesOnToTheNextWhereItsOwnerIsFull) {
 // Two sessions may call themselves the same.
 TEST(Chooser, TwoOfOneNameAreTwo) {
   for (const Select select : kAll) {
-    SCOPED_TRACE(Name(select));
+    SCOPED_TRACE(static_cast<int>(select));
     Rig rig(select, {});
     for (std::uint64_t id = 1; id <= 2; ++id) {
       Candidate& one = *rig.all.emplace_back(std::make_unique<Candidate>());

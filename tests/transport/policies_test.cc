@@ -381,6 +381,24 @@ TEST(Policies, ARateIsKeptAndTheRestFollows) {
   EXPECT_NEAR(static_cast<double>(left), 50, 1);
 }
 
+// Wherever they lie in memory: a schedule of the simulator that is run again goes the same way.
+TEST(Policies, WhatWakesAtTheSameTimeWakesByName) {
+  PolicyRig rig(With([](auto& p) { p.rate_per_second = 10; }), 0);
+  const std::string names = "hcafbged";
+  for (const char name : names) {
+    SessionHello hello = Rig::Hello(std::string(1, name));
+    ASSERT_TRUE(rig.Attach(static_cast<InstanceId>(name), hello).ok());
+    EXPECT_TRUE(rig.Send(Rig::Try("g1", hello.service)).empty());
+    EXPECT_TRUE(rig.Send(Rig::Try("g2", hello.service)).empty());
+    EXPECT_EQ(rig.Take(static_cast<InstanceId>(name)).size(), 1U);
+  }
+  (void)rig.Touched();
+  EXPECT_TRUE(rig.Pass(Millis(200)).empty());
+  std::string woken;
+  for (const InstanceId id : rig.Touched()) woken += static_cast<char>(id);
+  EXPECT_EQ(woken, "abcdefgh");
+}
+
 TEST(Policies, RetriesHaveABudgetAndFirstAttemptsHaveNone) {
   PolicyRig rig(With([](auto& p) { p.retry_percent = 10; }), 1, 1'000);
   Command retry = Rig::Try("g");
