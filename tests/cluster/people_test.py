@@ -105,7 +105,7 @@ class People(members.MembersTest):
         self.assertRegex(entries[-1][1], r"^slots? .* to b$")
         wrong = ctl("audit", "--verb", "zap")
         self.assertEqual(USAGE, wrong.code, wrong)
-        self.assertIn("verb is none of abort, backup, drain, fence,", wrong.err)
+        self.assertIn("verb is none of abort, backup, breaker-auto, breaker-close, breaker-open, drain, fence,", wrong.err)
 
     # Monitoring looks for both of what was said of it.
     def test_a_stop_in_order_is_no_trouble(self):

@@ -64,6 +64,7 @@ TEST_F(Texts, EveryMethodNamesTheFieldThatIsNotUtf8) {
       {"ListAudit", {field(2, kBad), "who"}},
       {"ListCauses", {field(6, kBad), "gid_prefix"}},
       {"ListParticipants", {field(1, kBad), "service_prefix"}},
+      {"SetBreaker", {field(2, kBad), "instance"}},
       {"Watch", {gid, "gid"}},
       {"Events", {field(1, kBad), "after"}},
   };
