@@ -128,7 +128,9 @@ class Dispatcher {
   // through.
   void Wake(Effects& effects);
   // When there is something to wake for. kNever: nothing.
-  core::MonoTime next_wake() const { return wakes_.empty() ? core::kNever : wakes_.begin()->first.first; }
+  core::MonoTime next_wake() const {
+    return wakes_.empty() ? core::kNever : wakes_.begin()->first.first;
+  }
 
   // ---- Instances
 
