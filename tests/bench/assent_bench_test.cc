@@ -170,6 +170,25 @@ TEST(AssentBench, WhoWaitsForAnAbsentParticipantCostsNothingAndIsListedOnce) {
   EXPECT_GT(result["with_and_figures"]["p99_ms"].get<double>(), 0) << result;
 }
 
+TEST(AssentBench, ARelayIsMeasuredBesideSubmittingDirectly) {
+  const nlohmann::json result =
+      Bench({"outbox", "--transactions", "500", "--rounds", "1", "--json"});
+  ASSERT_TRUE(result.is_object());
+  EXPECT_EQ(result["transactions"], 500) << result;
+  EXPECT_GT(result["relayed_per_second"].get<double>(), 0) << result;
+  EXPECT_GT(result["submitted_per_second"].get<double>(), 0) << result;
+}
+
+TEST(AssentBench, TheReturnOfAServiceIsMeasuredWithAndWithoutItsPolicy) {
+  const nlohmann::json result =
+      Bench({"ramp", "--transactions", "2000", "--rounds", "1", "--json"});
+  ASSERT_TRUE(result.is_object());
+  for (const char* way : {"with", "without"}) {
+    EXPECT_GT(result[way]["p99_ms"].get<double>(), 0) << result;
+    EXPECT_GE(result[way]["time_ratio"].get<double>(), 1) << result;
+  }
+}
+
 // How long a page takes is for a quiet machine to say, as above.
 TEST(AssentBench, AMetricsPageIsMeasuredBesideALoad) {
   const nlohmann::json result =

@@ -210,6 +210,8 @@ class Program {
     if (idle_->parsed()) return Idle(w.load, w.sessions, w.json);
     if (hold_->parsed()) return HoldAndRestart(w.load, w.transactions, w.folder, w.json);
     if (absent_->parsed()) return BesideAbsent(w.load, w.waiting, w.rounds, w.json);
+    if (outbox_->parsed()) return BesideOutbox(w.load, w.rounds, w.json);
+    if (ramp_->parsed()) return ReturnOfMany(w.load, w.rounds, w.json);
     if (scrape_->parsed()) return Scrape(w.load, w.transactions, w.rounds, w.json);
     if (fill_->parsed()) return Fill(w.load, w.transactions, w.folder, w.json);
     if (w.load.title.empty()) w.load.title = run_->parsed() ? w.load.workload : "floor";
@@ -274,6 +276,17 @@ class Program {
         ->check(CLI::Range(100, 1'000'000))
         ->capture_default_str();
     AddRounds(*absent_);
+    outbox_ =
+        Add("outbox",
+            "Transactions published into SQLite and relayed, and submitted directly, in turn");
+    outbox_->add_option("--transactions", words_.load.count, "How many (default 20000)");
+    AddRounds(*outbox_);
+    ramp_ =
+        Add("ramp",
+            "Many transactions wait for a service that comes back, with the policy that begins it "
+            "small and without, in turn");
+    ramp_->add_option("--transactions", words_.load.count, "How many (default 100000)");
+    AddRounds(*ramp_);
     scrape_ = Add("scrape",
                   "A healthy load beside transactions in flight that wait for a participant who is "
                   "not there, /metrics being asked for ten times a second or not, in turn");
@@ -322,6 +335,9 @@ class Program {
       "  assent-bench hold --transactions 1000000             memory, and restart\n"
       "  assent-bench absent --transactions 100000            who waits does not hold up who is "
       "well\n"
+      "  assent-bench outbox                                  a relay beside submitting directly\n"
+      "  assent-bench ramp                                    the return of a service that many "
+      "wait for\n"
       "  assent-bench scrape --transactions 1000000           what a page of metrics costs\n";
 
   Words words_;
@@ -334,6 +350,8 @@ class Program {
   CLI::App* idle_ = nullptr;
   CLI::App* hold_ = nullptr;
   CLI::App* absent_ = nullptr;
+  CLI::App* outbox_ = nullptr;
+  CLI::App* ramp_ = nullptr;
   CLI::App* scrape_ = nullptr;
   CLI::App* fill_ = nullptr;
   CLI::App* participant_ = nullptr;

@@ -29,6 +29,14 @@ int BesideAbsent(const Load& load, std::uint64_t transactions, int rounds, bool 
 // what that does to the load.
 int Scrape(const Load& load, std::uint64_t transactions, int rounds, bool json);
 
+// `load.count` transactions published into SQLite and relayed, and as many submitted directly and
+// accepted, in turn, `rounds` times.
+int BesideOutbox(const Load& load, int rounds, bool json);
+
+// `load.count` transactions wait for a service, which comes: with the policy that begins it small,
+// and without, in turn, `rounds` times.
+int ReturnOfMany(const Load& load, int rounds, bool json);
+
 // Appends finished transactions to the log in `folder`/data through the log's own interface, in
 // large groups.
 int Fill(const Load& load, std::uint64_t transactions, const std::string& folder, bool json);

@@ -41,6 +41,8 @@ SECTIONS = {
     "checkpoints": size.checkpoints,
     "idle": size.idle,
     "absent": size.absent,
+    "outbox": size.outbox,
+    "ramp": size.ramp,
     "metrics": size.metrics,
     "overload": size.overload,
     "cluster-compare": cluster.compare,

@@ -107,6 +107,24 @@ def absent(settings):
     return r, times + "\n\n" + counts
 
 
+def outbox(settings):
+    """A relay beside submitting the same directly: at least half as many a second."""
+    r = bench("outbox", "--transactions", int(20_000 * settings.scale), "--rounds", settings.rounds)
+    return r, table(["transactions", "published/s", "relayed/s", "submitted directly/s", "relayed of that (0.5 or more)"],
+                    [[f"{r['transactions']:,}", *("%.0f" % r[key] for key in ("published_per_second", "relayed_per_second", "submitted_per_second")),
+                      "%.2f" % r["ratio"]]])
+
+
+def ramp(settings):
+    """The return of a service that 100,000 wait for: p99 of its answers within twice, all served within 1.3 of what it can."""
+    r = bench("ramp", "--transactions", int(100_000 * settings.scale), "--rounds", min(settings.rounds, 3))
+    rows = [[words, "%.1f" % r[name]["normal_p99_ms"], "%.1f" % r[name]["p99_ms"], "%.2f" % r[name]["p99_ratio"],
+             "%.1f" % r[name]["seconds"], "%.2f" % r[name]["time_ratio"]]
+            for name, words in (("with", "`slow-start = 32`, `adaptive = true`"), ("without", "no policy"))]
+    return r, table([f"{r['transactions']:,} wait", "p99 of its answers else, ms", "then, ms", "times (2 or less)", "all served in s",
+                     f"of the {r['capacity_seconds']:.0f} s that it can (1.3 or less)"], rows)
+
+
 def metrics(settings):
     """With a million in flight a page of metrics within 50 ms, and others notice nothing of it."""
     r = bench("scrape", "--transactions", int(1_000_000 * settings.scale), "--rounds", settings.rounds, "--seconds", settings.seconds)
