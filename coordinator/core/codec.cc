@@ -15,7 +15,8 @@
 namespace assent::core {
 namespace {
 
-constexpr std::uint64_t kSpecVersion = 1;
+constexpr std::uint64_t kPlainSpecVersion = 1;
+constexpr std::uint64_t kCheckBackSpecVersion = 2;
 // Each says more than the one before it, and is written only of what has that to say: older
 // programs read the rest.
 constexpr std::uint64_t kPlainStateVersion = 1;
@@ -46,6 +47,7 @@ StringPairs ReadPairs(ByteReader& in, std::size_t max_count, std::size_t max_key
 
 constexpr std::uint64_t kPivot = 1;
 constexpr std::uint64_t kReceiveResults = 2;
+constexpr std::uint64_t kCheckBack = 4;
 
 void Write(ByteWriter& out, const BranchSpec& branch) {
   out.Text(branch.id);
@@ -55,7 +57,8 @@ void Write(ByteWriter& out, const BranchSpec& branch) {
   out.Text(branch.payload);
   out.U64(branch.after.size());
   for (const BranchIndex a : branch.after) out.U64(a);
-  out.U64((branch.pivot ? kPivot : 0U) | (branch.receive_results ? kReceiveResults : 0U));
+  out.U64((branch.pivot ? kPivot : 0U) | (branch.receive_results ? kReceiveResults : 0U) |
+          (branch.check_back ? kCheckBack : 0U));
   out.I64(branch.retry.initial_backoff.count());
   out.I64(branch.retry.max_backoff.count());
   out.U64(branch.retry.max_attempts);
@@ -63,7 +66,7 @@ void Write(ByteWriter& out, const BranchSpec& branch) {
   Write(out, branch.headers);
 }
 
-BranchSpec ReadBranchSpec(ByteReader& in) {
+BranchSpec ReadBranchSpec(ByteReader& in, std::uint64_t known_flags = kPivot | kReceiveResults) {
   BranchSpec branch;
   branch.id = in.Text(limits::kMaxBranchIdBytes);
   const std::uint64_t protocol = in.From1To(kProtocols.size());
@@ -75,9 +78,10 @@ BranchSpec ReadBranchSpec(ByteReader& in) {
   for (std::uint64_t i = 0; in.ok() && i < after; ++i) {
     branch.after.push_back(static_cast<BranchIndex>(in.Bounded(limits::kMaxBranchesCount - 1)));
   }
-  const std::uint64_t flags = in.Bounded(kPivot | kReceiveResults);
+  const std::uint64_t flags = in.Bounded(known_flags);
   branch.pivot = (flags & kPivot) != 0;
   branch.receive_results = (flags & kReceiveResults) != 0;
+  branch.check_back = (flags & kCheckBack) != 0;
   branch.retry.initial_backoff = Millis(in.I64());
   branch.retry.max_backoff = Millis(in.I64());
   branch.retry.max_attempts = static_cast<std::uint32_t>(in.Bounded(limits::kMaxMaxAttemptsCount));
@@ -87,12 +91,19 @@ BranchSpec ReadBranchSpec(ByteReader& in) {
   return branch;
 }
 
+// The same spec has one way to be written.
+std::uint64_t SpecVersionOf(const TransactionSpec& spec) {
+  const bool checks_back = std::any_of(spec.branches.begin(), spec.branches.end(),
+                                       [](const BranchSpec& branch) { return branch.check_back; });
+  return checks_back ? kCheckBackSpecVersion : kPlainSpecVersion;
+}
+
 std::string WriteSpec(const TransactionSpec& spec, std::size_t branches) {
   ByteWriter out;
   std::size_t bytes = 64;
   for (std::size_t i = 0; i < branches; ++i) bytes += 96 + spec.branches[i].payload.size();
   out.Reserve(bytes);
-  out.U64(kSpecVersion);
+  out.U64(SpecVersionOf(spec));
   out.U64(static_cast<std::uint64_t>(spec.ordering));
   out.I64(spec.deadline.count());
   out.U64(spec.open ? 1 : 0);
@@ -224,7 +235,8 @@ Result<TransactionSpec> ReadSpec(std::string gid, std::string_view bytes) {
   ByteReader in(bytes);
   TransactionSpec spec;
   const std::uint64_t version = in.U64();
-  if (in.ok() && version != kSpecVersion) return UnknownVersion(gid, "spec", version, kSpecVersion);
+  if (in.ok() && (version == 0 || version > kCheckBackSpecVersion))
+    return UnknownVersion(gid, "spec", version, kCheckBackSpecVersion);
   spec.ordering =
       static_cast<Ordering>(in.Bounded(static_cast<std::uint64_t>(Ordering::kDeclared)));
   spec.deadline = Millis(in.I64());
@@ -233,9 +245,11 @@ Result<TransactionSpec> ReadSpec(std::string gid, std::string_view bytes) {
                           limits::kMaxLabelValueBytes);
   const std::uint64_t branches = in.Bounded(limits::kMaxBranchesCount);
   spec.branches.reserve(branches);
+  constexpr std::uint64_t kFlags = kPivot | kReceiveResults | kCheckBack;
   for (std::uint64_t i = 0; in.ok() && i < branches; ++i)
-    spec.branches.push_back(ReadBranchSpec(in));
-  if (!in.done()) return DataLoss("transaction " + gid + ": its spec cannot be decoded");
+    spec.branches.push_back(ReadBranchSpec(in, kFlags));
+  if (!in.done() || SpecVersionOf(spec) != version)
+    return DataLoss("transaction " + gid + ": its spec cannot be decoded");
   spec.gid = std::move(gid);
   return spec;
 }

@@ -30,7 +30,10 @@ std::string DescribeBranch(const Transaction& t, BranchIndex i, const Now& now) 
   const BranchSpec& spec = t.spec().branches[i];
   const Branch& branch = t.branches()[i];
   std::string text = "branch " + spec.id + " " + spec.service + "/" + spec.action + ": " +
-                     std::string(Name(t.Due(i))) + ", " + Times(branch.attempts);
+                     std::string(spec.check_back && t.phase() == Phase::kActive
+                                     ? "whether its initiator has committed is asked"
+                                     : Name(t.Due(i))) +
+                     ", " + Times(branch.attempts);
   if (!branch.last_error.empty()) text += ", last: " + branch.last_error;
   if (branch.in_flight) {
     text += "; sent " + HumanDuration(now.mono - branch.sent_at) + " ago, not answered yet";

@@ -75,6 +75,9 @@ bool StateFits(const Transaction& t, BranchIndex i) {
 std::string_view BrokenByBranch(const Transaction& t, BranchIndex i) {
   const Branch& branch = t.branches()[i];
   if (!SpecIsBounded(t.spec().branches[i])) return "a branch's times are out of range";
+  const BranchSpec& spec = t.spec().branches[i];
+  if (spec.check_back && (!spec.pivot || !spec.after.empty()))
+    return "a branch stands for what its initiator commits, and is not the first";
   if (!StateFits(t, i)) return "a branch is in a state that does not fit the decision";
   const bool alone = t.sealed() && t.branches().size() == 1;
   if (branch.one_phase && (!alone || t.spec().branches[i].protocol != Protocol::kTwoPhase))

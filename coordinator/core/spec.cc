@@ -126,6 +126,10 @@ Status NormaliseAlone(BranchSpec& branch, const Place& at) {
     return InvalidArgument(at.Text() + ".pivot is set on a " + std::string(Name(branch.protocol)) +
                            " branch: only a SAGA step can be a pivot");
   }
+  if (branch.check_back && !branch.pivot)
+    return InvalidArgument(at.Text() +
+                           ".check_back is set, and pivot is not: only the pivot, as the "
+                           "first step, can stand for the initiator's own local transaction");
   if (branch.attempt_timeout.count() == 0)
     branch.attempt_timeout = Millis(limits::kDefaultAttemptTimeoutMs);
   // What is given wins over what is not: a ceiling below the default first wait lowers that.
@@ -247,6 +251,12 @@ Status PlacePivot(TransactionSpec& spec, const std::vector<BranchIndex>& order) 
   after.clear();
   for (BranchIndex i = 0; i < spec.branches.size(); ++i) {
     if (i != pivot && !follows[i]) after.push_back(i);
+  }
+  if (spec.branches[pivot].check_back && !after.empty()) {
+    return InvalidArgument("branches[" + std::to_string(pivot) +
+                           "].check_back is set, and branches[" + std::to_string(after.front()) +
+                           "] does not come after it: what the initiator commits by itself is the "
+                           "first step, and all others follow it");
   }
   return OkStatus();
 }

@@ -288,7 +288,8 @@ bool Transaction::GivingUpIsPossible() const {
 bool Transaction::PivotIsInDoubt(BranchIndex i) const {
   if (!spec_.branches[i].pivot || phase_ != Phase::kActive) return false;
   const Branch& branch = branches_[i];
-  return (branch.state == BranchState::kExecuting && (branch.doubtful || branch.in_flight)) ||
+  const bool asked = branch.doubtful || branch.in_flight || spec_.branches[i].check_back;
+  return (branch.state == BranchState::kExecuting && asked) ||
          (branch.state == BranchState::kWaiting && branch.maybe_sent);  // Hold
 }
 
@@ -332,7 +333,10 @@ void Transaction::StartOperation(BranchIndex i, BranchState state, const Now& no
   branch.last_error.clear();
   branch.absent_since = kNever;
   branch.next_attempt = now.mono;
-  if (!suspended_) Dispatch(i, now, step);
+  // It has hardly begun: who is asked now says "not yet".
+  const BranchSpec& spec = spec_.branches[i];
+  if (spec.check_back) branch.next_attempt += spec.retry.initial_backoff;
+  if (!suspended_ && !spec.check_back) Dispatch(i, now, step);
 }
 
 void Transaction::Dispatch(BranchIndex i, const Now& now, Step& step) {

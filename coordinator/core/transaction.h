@@ -87,6 +87,8 @@ struct Resume {
 struct RetryNow {
   Actor actor;
 };
+// The initiator has come again: what it was to be asked about has an answer now, perhaps.
+struct CheckBack {};
 // A participant of this service has appeared: what could not be sent to it is due now.
 struct ServiceAppeared {
   std::string service;
@@ -99,7 +101,7 @@ struct Resolve {
 };
 
 using Event = std::variant<Begin, Recover, AddBranch, Seal, Answered, Tick, Abort, Suspend, Resume,
-                           RetryNow, ServiceAppeared, Resolve, GiveWay>;
+                           RetryNow, CheckBack, ServiceAppeared, Resolve, GiveWay>;
 
 // ---- Steps: what must be durable, and what may be done then -------------------------------------
 
@@ -239,6 +241,8 @@ class Transaction {
   std::size_t initial_branches() const { return initial_branches_; }
   // The index of a branch id, or branches().size().
   std::size_t FindBranch(std::string_view id) const;
+  // Whether its initiator has committed is open, and asked.
+  bool ChecksBack() const;
   // It has prepared work that nothing but its decision will free; anywhere, or at `service`.
   bool HoldsPrepared(std::string_view service = {}) const;
 
@@ -255,6 +259,7 @@ class Transaction {
   void On(const Suspend& event, const Now& now, Step& step);
   void On(const Resume& event, const Now& now, Step& step);
   void On(const RetryNow& event, const Now& now, Step& step);
+  void On(const CheckBack&, const Now& now, Step& step);
   void On(const ServiceAppeared& event, const Now& now, Step& step);
   void On(const Resolve& event, const Now& now, Step& step);
   void On(const GiveWay& event, const Now& now, Step& step);

@@ -208,7 +208,8 @@ void Transaction::Failed(BranchIndex i, const Answered& event, const Now& now, S
           now, step);
       return;
     }
-  } else if (branch.attempts >= kAttemptsBeforeAttentionCount) {
+  } else if (branch.attempts >= kAttemptsBeforeAttentionCount &&
+             !(spec.check_back && event.result == AttemptResult::kRetryLater)) {
     branch.needs_operator = true;
   }
   const Millis asked_for =

@@ -124,6 +124,21 @@ void Transaction::On(const RetryNow& event, const Now& now, Step& step) {
   SendWhatIsDue(now, step);
 }
 
+bool Transaction::ChecksBack() const {
+  return phase_ == Phase::kActive &&
+         std::any_of(spec_.branches.begin(), spec_.branches.end(),
+                     [](const BranchSpec& branch) { return branch.check_back; });
+}
+
+void Transaction::On(const CheckBack&, const Now& now, Step& step) {
+  for (BranchIndex i = 0; i < branches_.size(); ++i) {
+    Branch& branch = branches_[i];
+    if (spec_.branches[i].check_back && branch.next_attempt != kNever)
+      branch.next_attempt = now.mono;
+  }
+  SendWhatIsDue(now, step);
+}
+
 void Transaction::On(const ServiceAppeared& event, const Now& now, Step& step) {
   for (BranchIndex i = 0; i < branches_.size(); ++i) {
     Branch& branch = branches_[i];

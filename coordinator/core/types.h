@@ -63,6 +63,9 @@ struct BranchSpec {
   std::string payload;
   std::vector<BranchIndex> after;
   bool pivot = false;
+  // Of a pivot: the initiator's own local transaction, which is only asked about. It may have
+  // committed at any moment since the acceptance.
+  bool check_back = false;
   bool receive_results = false;
   RetryPolicy retry;
   Millis attempt_timeout{0};

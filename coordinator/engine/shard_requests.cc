@@ -139,7 +139,11 @@ void Shard::On(BeginRequest&& request) {
   AddWaiter(*live, {.milestone = MilestoneOf(request.wait_for),
                     .done = std::move(request.done),
                     .abandoned = std::move(request.abandoned)});
-  if (begins) (void)Apply(*live, core::Begin{epoch_});
+  if (begins) {
+    (void)Apply(*live, core::Begin{epoch_});
+  } else if (live->txn.ChecksBack() && !holding->closed()) {
+    (void)Apply(*live, core::CheckBack{});
+  }
 }
 
 Status Shard::MayBegin(const Holding* holding, const BeginRequest& request) const {

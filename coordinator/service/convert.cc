@@ -29,6 +29,7 @@ void ToProto(const core::BranchSpec& spec, const core::TransactionSpec& transact
   out.set_payload_bytes(spec.payload.size());
   for (const core::BranchIndex after : spec.after) out.add_after(transaction.branches[after].id);
   out.set_pivot(spec.pivot);
+  out.set_check_back(spec.check_back);
   out.set_receive_results(spec.receive_results);
   out.mutable_retry()->set_initial_backoff_ms(spec.retry.initial_backoff.count());
   out.mutable_retry()->set_max_backoff_ms(spec.retry.max_backoff.count());
@@ -145,6 +146,7 @@ Result<core::BranchSpec> FromProto(v1::BranchSpec spec, const std::string& at) {
   out.payload = std::move(*spec.mutable_payload());
   for (std::string& after : *spec.mutable_after()) out.after_ids.push_back(std::move(after));
   out.pivot = spec.pivot();
+  out.check_back = spec.check_back();
   out.receive_results = spec.receive_results();
   out.retry.initial_backoff = core::Millis(spec.retry().initial_backoff_ms());
   out.retry.max_backoff = core::Millis(spec.retry().max_backoff_ms());

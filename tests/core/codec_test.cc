@@ -102,6 +102,35 @@ TEST(Codec, RoundTrip) {
   EXPECT_EQ(d.interventions()[1].who, "bob");
 }
 
+// An older program must not take it for a step that it may send, and give up, as any other.
+TEST(Codec, WhatChecksBackHasAVersionOfItsOwn) {
+  TransactionSpec plain;
+  plain.gid = "g1";
+  plain.branches = {Branch("a", Protocol::kSaga)};
+  plain.branches[0].pivot = true;
+  TransactionSpec checked = plain;
+  checked.branches[0].check_back = true;
+  ASSERT_EQ(Normalise(plain), OkStatus());
+  ASSERT_EQ(Normalise(checked), OkStatus());
+  std::string spec = Codec::EncodeSpec(checked);
+  EXPECT_EQ(Codec::EncodeSpec(plain)[0], 1);
+  ASSERT_EQ(spec[0], 2);
+  Transaction t(checked);
+  (void)t.Apply(Begin{1}, At(0));
+  const std::string state = Codec::EncodeState(t);
+  const Result<Transaction> read = Decode(spec, state);
+  ASSERT_EQ(read.status(), OkStatus());
+  EXPECT_TRUE(read->spec().branches[0].check_back);
+  EXPECT_EQ(Codec::EncodeSpec(*read), spec);
+  for (const char version : {'\0', '\1', '\3'}) {
+    spec[0] = version;
+    EXPECT_EQ(Decode(spec, state).status().code(), Code::kDataLoss) << int{version};
+  }
+  std::string none = Codec::EncodeSpec(plain);
+  none[0] = 2;
+  EXPECT_EQ(Decode(none, state).status().code(), Code::kDataLoss);
+}
+
 // The example of FORMAT.md. If this fails the format has changed: it needs a new version, and the
 // old one must still be read.
 TEST(Codec, TheFormatIsTheDocumentedOne) {
@@ -213,7 +242,7 @@ TEST(Codec, VersionsThatNobodyHasWritten) {
     const std::string number = std::to_string(static_cast<int>(version));
     EXPECT_EQ(
         Decode(version + spec.substr(1), state).status(),
-        DataLoss("transaction g1: its spec has version " + number + ", this program knows 1 to 1"));
+        DataLoss("transaction g1: its spec has version " + number + ", this program knows 1 to 2"));
     EXPECT_EQ(Decode(spec, version + state.substr(1)).status(),
               DataLoss("transaction g1: its state has version " + number +
                        ", this program knows 1 to 4"));

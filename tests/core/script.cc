@@ -32,7 +32,7 @@ Protocol ParseProtocol(const std::string& text) {
   throw std::runtime_error("not a protocol: " + text);
 }
 
-// "a 2pc inventory/reserve after=b,c pivot results timeout=5s attempts=3 backoff=100ms..1s"
+// "a 2pc inventory/reserve after=b,c pivot|check-back results timeout=5s attempts=3 backoff=1s..2s"
 BranchSpec ParseBranch(const Line& line) {
   if (line.words.size() < 3)
     throw std::runtime_error("a branch needs id, protocol, service/action");
@@ -45,7 +45,8 @@ BranchSpec ParseBranch(const Line& line) {
   branch.action = line.words[2].substr(slash + 1);
   branch.payload = line.text;
   branch.after_ids = Split(line.Value("after"), ',');
-  branch.pivot = line.Has("pivot");
+  branch.pivot = line.Has("pivot") || line.Has("check-back");
+  branch.check_back = line.Has("check-back");
   branch.receive_results = line.Has("results");
   if (const std::string v = line.Value("timeout"); !v.empty())
     branch.attempt_timeout = ParseMillis(v);
@@ -269,6 +270,8 @@ bool Script::Operate(const Line& line) {
     Apply(Resume{actor});
   } else if (word == "retry") {
     Apply(RetryNow{actor});
+  } else if (word == "check-back") {
+    Apply(CheckBack{});
   } else if (word == "give-way") {
     WallTime began = transaction().began_at();
     if (const std::string v = line.Value("older"); !v.empty()) began -= ParseMillis(v);

@@ -208,6 +208,16 @@ std::vector<Wrong> Orders() {
       {"PivotInTcc",
        [](auto& s) { s.branches[0].pivot = true, s.branches[0].protocol = Protocol::kTcc; },
        "branches[0].pivot is set on a tcc branch: only a SAGA step can be a pivot"},
+      {"CheckBackAlone", [](auto& s) { s.branches[0].check_back = true; },
+       "branches[0].check_back is set, and pivot is not: only the pivot, as the first step, can "
+       "stand for the initiator's own local transaction"},
+      {"CheckBackLater",
+       [](auto& s) {
+         s.branches[0].after_ids = {"b"};
+         s.branches[0].pivot = s.branches[0].check_back = true;
+       },
+       "branches[0].check_back is set, and branches[1] does not come after it: what the initiator "
+       "commits by itself is the first step, and all others follow it"},
       {"TccAfterThePivot",
        [](auto& s) {
          s.branches[0].pivot = true;

@@ -100,6 +100,8 @@ std::vector<Wrong> WrongFiles() {
       {WithBranch(R"("after":["7"])"), "branches[0].after names '7', which is no branch"},
       {WithBranch(R"("after":["1"])"), "branches[0].after names the branch itself"},
       {WithBranch(R"("pivot":1)"), "branches[0].pivot must be true or false"},
+      {WithBranch(R"("check_back":true)"),
+       "branches[0].check_back is for the pivot only, as the first step"},
       {WithBranch(R"("attempt_timeout":"2h")"),
        "branches[0].attempt_timeout is 2 h; the limit is 1 h"},
       {WithBranch(R"("retry":{"max_backof":"1s"})"),

@@ -414,5 +414,48 @@ TEST(ActionTableTest, WhatIsNotKnownIsNeverRefused) {
   }
 }
 
+// A message without an outbox, whose initiator says nothing after Prepare.
+class CheckBackTest : public TestKitTest {
+ protected:
+  CheckBackTest() {
+    message_.CheckBack("shelf", "take").Saga("other", "take", "1").Deadline(5s);
+    const Result<Report> prepared = kit_.client().Prepare(message_);
+    EXPECT_TRUE(prepared.ok()) << prepared.status().ToString();
+    EXPECT_EQ(prepared->state, TransactionState::kActive);
+    EXPECT_THAT(OperationsIn(kit_), IsEmpty()) << "nobody is asked before there is an answer";
+  }
+  Transaction message_;
+};
+
+TEST_F(CheckBackTest, WhoFallsSilentIsAsked) {
+  kit_.Advance(2s);
+  EXPECT_EQ(OperationsIn(kit_).front(), "1 ACTION");
+}
+
+TEST_F(CheckBackTest, WhoComesAgainIsAskedAtOnce) {
+  EXPECT_TRUE(kit_.client().Submit(message_).ok());
+  EXPECT_EQ(OperationsIn(kit_).front(), "1 ACTION");
+}
+
+TEST_F(TestKitTest, WhatHasNothingToAskAboutCannotBePrepared) {
+  Transaction plain;
+  plain.Saga("shelf", "take", "1");
+  const Status status = kit_.client().Prepare(plain).status();
+  EXPECT_EQ(status.code(), Code::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr("CheckBack"));
+  EXPECT_EQ(kit_.client().Prepare(Transaction()).status().code(), Code::kInvalidArgument);
+}
+
+TEST_F(TestKitTest, OnlyTheFirstStepIsCheckedBack) {
+  Transaction late;
+  late.Saga("shelf", "take", "1").CheckBack("other", "take");
+  EXPECT_EQ(kit_.client().Prepare(late).status().code(), Code::kInvalidArgument);
+  EXPECT_EQ(kit_.client().Submit(late).status().code(), Code::kInvalidArgument);
+  Transaction beside;
+  beside.CheckBack("other", "take").Tcc("shelf", "take", "1");
+  EXPECT_EQ(kit_.client().Prepare(beside).status().code(), Code::kInvalidArgument);
+  EXPECT_THAT(OperationsIn(kit_), IsEmpty());
+}
+
 }  // namespace
 }  // namespace assent::testkit

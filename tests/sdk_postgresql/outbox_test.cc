@@ -5,12 +5,15 @@
 
 #include <assent/outbox_postgresql.h>
 
+#include "tests/sdk/check_back_suite.h"
 #include "tests/sdk/outbox_suite.h"
 #include "tests/sdk_postgresql/store_fixture.h"
 
 namespace assent::postgresql::test {
 namespace {
 
+using assent::test::CheckBackHarness;
+using assent::test::CheckBackSuite;
 using assent::test::MapCoordinator;
 using assent::test::Order;
 using assent::test::OutboxHarness;
@@ -67,6 +70,31 @@ class Harness final : public OutboxHarness {
 std::unique_ptr<OutboxHarness> Make() { return std::make_unique<Harness>(); }
 
 INSTANTIATE_TEST_SUITE_P(Postgresql, OutboxSuite, ::testing::Values(&Make));
+
+class CheckBack final : public CheckBackHarness {
+ public:
+  CheckBack() {
+    Result<std::unique_ptr<Store>> opened = Store::Open({.connection = server_.Url(database_)});
+    EXPECT_TRUE(opened.ok()) << opened.status().ToString();
+    store_ = std::move(*opened);
+    store_->Saga("placed", postgresql::CheckBack({.patience = std::chrono::seconds(10)}));
+  }
+  Resource& store() override { return *store_; }
+  bool Run(const char* sql) override { return user_.Run(sql); }
+  Status Enlist(const Transaction& message) override {
+    return postgresql::Enlist(user_.raw(), message);
+  }
+
+ private:
+  assent::test::PostgresServer& server_ = assent::test::PostgresServer::OfThisBinary();
+  const std::string database_ = server_.NewDatabase();
+  User user_{server_.Url(database_)};
+  std::unique_ptr<Store> store_;
+};
+
+std::unique_ptr<CheckBackHarness> MakeCheckBack() { return std::make_unique<CheckBack>(); }
+
+INSTANTIATE_TEST_SUITE_P(Postgresql, CheckBackSuite, ::testing::Values(&MakeCheckBack));
 
 class PostgresqlOutboxTest : public StoreTest {
  protected:

@@ -4,25 +4,43 @@
 
 #include <assent/outbox_sqlite.h>
 
+#include "tests/sdk/check_back_suite.h"
 #include "tests/sdk/outbox_suite.h"
 #include "tests/sdk_sqlite/store_fixture.h"
 
 namespace assent::sqlite::test {
 namespace {
 
+using assent::test::CheckBackHarness;
+using assent::test::CheckBackSuite;
 using assent::test::Order;
 using assent::test::OutboxHarness;
 using assent::test::OutboxSuite;
 
+class User {
+ public:
+  explicit User(const std::string& path) {
+    EXPECT_EQ(sqlite3_open(path.c_str(), &db_), SQLITE_OK);
+    EXPECT_TRUE(Run("PRAGMA journal_mode=WAL"));
+    sqlite3_busy_timeout(db_, 10'000);
+  }
+  ~User() { sqlite3_close(db_); }
+  User(const User&) = delete;
+  User& operator=(const User&) = delete;
+  sqlite3* raw() { return db_; }
+  bool Run(const char* sql) {
+    return sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) == SQLITE_OK;
+  }
+
+ private:
+  sqlite3* db_ = nullptr;
+};
+
 class Harness final : public OutboxHarness {
  public:
-  Harness() : path_(dir_.path() + "/orders.db"), outsider_(path_) {
-    EXPECT_EQ(sqlite3_open(path_.c_str(), &db_), SQLITE_OK);
-    EXPECT_EQ(sqlite3_exec(db_, "PRAGMA journal_mode=WAL", nullptr, nullptr, nullptr), SQLITE_OK);
-    sqlite3_busy_timeout(db_, 10'000);
-    EXPECT_EQ(Outbox().CreateTable(db_).ToString(), "OK");
+  Harness() : path_(dir_.path() + "/orders.db"), outsider_(path_), user_(path_) {
+    EXPECT_EQ(Outbox().CreateTable(user_.raw()).ToString(), "OK");
   }
-  ~Harness() override { sqlite3_close(db_); }
 
   std::unique_ptr<OutboxTable> Table() override {
     return OpenOutboxTable({.path = path_, .busy_timeout = std::chrono::milliseconds(200)});
@@ -30,11 +48,10 @@ class Harness final : public OutboxHarness {
   Status Publish(const Transaction& transaction, const PublishOptions& options, End end,
                  const OutboxOptions& outbox) override {
     const Outbox out(outbox);
-    if (end == End::kNone) return out.Publish(db_, transaction, options);
-    EXPECT_EQ(sqlite3_exec(db_, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr), SQLITE_OK);
-    const Status status = out.Publish(db_, transaction, options);
-    const char* const sql = end == End::kCommit ? "COMMIT" : "ROLLBACK";
-    EXPECT_EQ(sqlite3_exec(db_, sql, nullptr, nullptr, nullptr), SQLITE_OK);
+    if (end == End::kNone) return out.Publish(user_.raw(), transaction, options);
+    EXPECT_TRUE(user_.Run("BEGIN IMMEDIATE"));
+    const Status status = out.Publish(user_.raw(), transaction, options);
+    EXPECT_TRUE(user_.Run(end == End::kCommit ? "COMMIT" : "ROLLBACK"));
     return status;
   }
   std::string Sql(const std::string& sql) override {
@@ -51,12 +68,38 @@ class Harness final : public OutboxHarness {
   assent::test::TempDir dir_;
   const std::string path_;
   Outsider outsider_;
-  sqlite3* db_ = nullptr;
+  User user_;
 };
 
 std::unique_ptr<OutboxHarness> Make() { return std::make_unique<Harness>(); }
 
 INSTANTIATE_TEST_SUITE_P(Sqlite, OutboxSuite, ::testing::Values(&Make));
+
+class CheckBack final : public CheckBackHarness {
+ public:
+  CheckBack() {
+    Result<std::unique_ptr<Store>> opened = Store::Open({.path = path_});
+    EXPECT_TRUE(opened.ok()) << opened.status().ToString();
+    store_ = std::move(*opened);
+    store_->Saga("placed", sqlite::CheckBack({.patience = std::chrono::seconds(10)}));
+  }
+  Resource& store() override { return *store_; }
+  bool Run(const char* sql) override { return user_.Run(sql); }
+  Status Enlist(const Transaction& message) override {
+    return sqlite::Enlist(user_.raw(), message);
+  }
+  bool Begin() override { return Run("BEGIN IMMEDIATE"); }
+
+ private:
+  assent::test::TempDir dir_;
+  const std::string path_ = dir_.path() + "/orders.db";
+  User user_{path_};
+  std::unique_ptr<Store> store_;
+};
+
+std::unique_ptr<CheckBackHarness> MakeCheckBack() { return std::make_unique<CheckBack>(); }
+
+INSTANTIATE_TEST_SUITE_P(Sqlite, CheckBackSuite, ::testing::Values(&MakeCheckBack));
 
 class OutboxInHandlersTest : public StoreTest {
  protected:

@@ -66,6 +66,30 @@ std::unique_ptr<assent::Relay> StartRelay(const assent::Client& client, const st
 }
 // end
 
+// snippet: messages-check-back
+#include <sqlite3.h>
+
+#include <assent/outbox_sqlite.h>
+
+assent::Status PlaceAndTell(const assent::Client& client, sqlite3* db, const std::string& order) {
+  assent::Transaction ship;
+  ship.CheckBack("orders", "placed").Saga("shipping", "book", order);
+  // Before anything happens. Without an answer: say it again, or give up.
+  if (const auto prepared = client.Prepare(ship); !prepared.ok()) return prepared.status();
+  sqlite3_exec(db, "BEGIN IMMEDIATE; INSERT INTO orders DEFAULT VALUES", nullptr, nullptr, nullptr);
+  assent::Status status = assent::sqlite::Enlist(db, ship);
+  sqlite3_exec(db, status.ok() ? "COMMIT" : "ROLLBACK", nullptr, nullptr, nullptr);
+  // It begins now. Without this it would as well, a second later.
+  if (status.ok()) (void)client.Submit(ship);
+  return status;
+}
+
+// The participant "orders", on the same database.
+void AnswerWhetherPlaced(assent::sqlite::Store& orders) {
+  orders.Saga("placed", assent::sqlite::CheckBack({.patience = std::chrono::seconds(10)}));
+}
+// end
+
 // snippet: sqlite-tcc
 #include <assent/participant.h>
 #include <assent/sqlite.h>
@@ -236,6 +260,32 @@ TEST_F(SnippetsTest, Messages) {
   const auto relay = StartRelay(kit_.client(), path);
   relay->Stop();
   EXPECT_EQ(relay->Stats().handed_over, 0U);
+}
+
+TEST_F(SnippetsTest, MessagesWithoutAnOutbox) {
+  const std::string path = dir_.path() + "/orders.db";
+  auto orders = Store::Open({.path = path, .setup = [](Db& db) {
+                               db.Exec("CREATE TABLE orders(id INTEGER PRIMARY KEY)");
+                             }});
+  ASSERT_TRUE(orders.ok()) << orders.status().ToString();
+  AnswerWhetherPlaced(**orders);
+  auto shipping = Store::Open({.path = dir_.path() + "/shipping.db",
+                               .setup = [](Db& db) { db.Exec("CREATE TABLE booked(what TEXT)"); }});
+  ASSERT_TRUE(shipping.ok()) << shipping.status().ToString();
+  (*shipping)->Saga("book",
+                    {.action =
+                         [](Db& db, const assent::Call& call) {
+                           db.Exec("INSERT INTO booked VALUES(?1)", call.payload);
+                           return assent::Reply::Done();
+                         },
+                     .compensate = [](Db&, const assent::Call&) { return assent::Reply::Done(); }});
+  kit_.Serve("orders", **orders).Serve("shipping", **shipping);
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
+  EXPECT_EQ(PlaceAndTell(kit_.client(), db, "17").ToString(), "OK");
+  sqlite3_close(db);
+  EXPECT_EQ(Sql(**shipping, "SELECT group_concat(what) FROM booked"), "17");
+  EXPECT_EQ(kit_.violations(), std::vector<std::string>());
 }
 
 TEST_F(SnippetsTest, Payments) {

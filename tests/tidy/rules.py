@@ -71,7 +71,7 @@ ARROWS = {
                                     "participant-sdk/cpp/testkit"],
     # The barrier's rules are pure; each adapter runs them over its own database.
     # The outbox's rules and its relay, over any database.
-    "participant-sdk/cpp/outbox": ["std", "vocabulary", "sdk", "wire", "participant-sdk/cpp/src", "participant-sdk/cpp/outbox"],
+    "participant-sdk/cpp/outbox": ["std", "vocabulary", "sdk", "wire", "participant-sdk/cpp/src", "participant-sdk/cpp/barrier", "participant-sdk/cpp/outbox"],
     "participant-sdk/cpp/barrier": ["std", "vocabulary", "sdk", "participant-sdk/cpp/barrier"],
     # What the adapters of databases that are servers share.
     "participant-sdk/cpp/server": ["std", "vocabulary", "sdk", "participant-sdk/cpp/src", "participant-sdk/cpp/server"],

@@ -24,6 +24,7 @@ struct BranchPlan {
   bool refuse = false;
   bool read_only = false;
   bool pivot = false;
+  bool check_back = false;     // of a pivot: its initiator does it by itself, if it does
   bool cannot_refuse = false;  // it may come after the pivot
   std::string payload;
 };
@@ -36,11 +37,17 @@ struct TransactionPlan {
   std::vector<core::BranchSpec> added;  // kInteractive: added one by one
   std::vector<BranchPlan> branches;
   InitiatorForm form = InitiatorForm::kSubmit;
-  bool rolls_back = false;  // kInteractive
+  bool rolls_back = false;  // kInteractive, and what is checked back
+  // What is checked back: from the acceptance to the local commit, and from when it was asked for
+  // to the moment from which on who is asked says no.
+  Time commits_after = 0;
+  Time patience = 0;
   bool vanishes = false;
   bool repeats = false;
   bool other_content = false;
   Time starts_at = 0;
+
+  bool checks_back() const { return !branches.empty() && branches[0].check_back; }
 };
 
 struct BranchBooks {

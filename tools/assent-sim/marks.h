@@ -28,6 +28,10 @@ namespace assent::sim {
   X(kOnePhasePrevented, "one-phase commit had not happened, and the question prevented it")        \
   X(kPivotDecided, "a pivot's success was the decision")                                           \
   X(kPivotInDoubt, "recovery found a pivot on its way")                                            \
+  X(kCommittedByItself, "an initiator committed its own part, about which it is asked")            \
+  X(kAskedTooEarly, "who was asked whether an initiator has committed said: not yet")              \
+  X(kAnsweredNo, "who was asked whether an initiator has committed said no, for good")             \
+  X(kTooLateToCommit, "an initiator wanted to commit, and the answer had been no")                 \
   X(kForwardAfterPivot, "a step after the pivot failed and was retried")                           \
   X(kCompensatedTwo, "two or more steps compensated in one transaction")                           \
   X(kCommitFoundAtRecovery, "recovery found a commit decision and carried it out")                 \

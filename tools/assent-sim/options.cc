@@ -35,6 +35,7 @@ void DrawSizes(Options& o, Dice& dice, Form form) {
   o.interactive = Rate(dice, 300, 1000);
   o.single_branch = Rate(dice, 300, 1000);
   o.pivot = Rate(dice, 400, 1000);
+  o.check_back = Rate(dice, 500, 1000);
   o.declared_order = Rate(dice, 300, 1000);
   o.refuse = Rate(dice, 300, 300);
   o.read_only = Rate(dice, 200, 400);
@@ -199,6 +200,7 @@ Numbers NumbersOf(const Options& o) {
       {"interactive", o.interactive},
       {"single_branch", o.single_branch},
       {"pivot", o.pivot},
+      {"check_back", o.check_back},
       {"declared_order", o.declared_order},
       {"refuse", o.refuse},
       {"read_only", o.read_only},

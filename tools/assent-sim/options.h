@@ -36,6 +36,7 @@ struct Options {
   std::uint32_t interactive = 0;
   std::uint32_t single_branch = 0;
   std::uint32_t pivot = 0;
+  std::uint32_t check_back = 0;  // of pivots that come first
   std::uint32_t declared_order = 0;
   std::uint32_t refuse = 0;
   std::uint32_t read_only = 0;

@@ -98,6 +98,16 @@ void Participant::Die(bool power) {
   life_.reset();
 }
 
+bool Participant::CommitLocally(std::size_t txn) {
+  store_.Begin();
+  if (!store_.Enlist(txn) || full_) {
+    store_.Rollback();
+    return false;
+  }
+  store_.Commit();
+  return true;
+}
+
 // ---- What the stream says -----------------------------------------------------------------------
 
 void Participant::OnFrame(std::uint64_t number, v1::CoordinatorFrame* frame) {

@@ -30,6 +30,8 @@ class Participant {
   std::uint64_t life() const { return lives_; }
   const Store& store() const { return store_; }
   void SetFull(bool full) { full_ = full; }
+  // The local transaction of an initiator on the same database. False: it was rolled back.
+  bool CommitLocally(std::size_t txn);
   // SIGSTOP, and SIGCONT then.
   void Stop(Time until) { stopped_until_ = until; }
   Time stopped_until() const { return life_ ? stopped_until_ : 0; }

@@ -93,6 +93,7 @@ void People::OnInitiator(std::size_t t) {
   } else {
     Step(t);
   }
+  if (plan.checks_back()) return;
   if (plan.vanishes && (plan.form == InitiatorForm::kSubmit || me.step > plan.added.size() / 2)) {
     if (plan.form == InitiatorForm::kInteractive) sim_.marks.Set(Mark::kInteractiveVanished);
     me.done = true;
@@ -125,6 +126,7 @@ void People::Submit(std::size_t t, bool changed) {
   sim_.Say([&] {
     return "the initiator submits " + ledger_.plan(t).gid + (changed ? " with other content" : "");
   });
+  if (ledger_.plan(t).checks_back()) ++ledger_.Touch(t).wakers;
   if (ledger_.books(t).ended) {
     sim_.marks.Set(Mark::kRetriedAfterEnd);
   } else if (ledger_.books(t).durable) {
@@ -194,11 +196,34 @@ void People::OnAnswer(std::size_t t, std::uint64_t call, const Status& status,
   if (elsewhere && coordinators_.size() > 1) return Again(t);
   if (status.code() == Code::kAlreadyExists) sim_.marks.Set(Mark::kOtherContent);
   if (plan.form == InitiatorForm::kInteractive) return OnStepAnswer(t, status, shown);
+  if (status.ok() && shown != nullptr && plan.checks_back() && me.step == 0) {
+    me.step = 1;
+    if (plan.rolls_back) {
+      me.done = true;  // it has died
+      return;
+    }
+    return sim_.After(plan.commits_after, EventKind::kLocalCommit, t);
+  }
   if (status.ok() && shown != nullptr && plan.repeats && !me.repeated) {
     me.repeated = true;
     return Again(t);
   }
   me.done = true;
+}
+
+void People::OnLocalEnd(std::size_t t, bool committed) {
+  sim_.Say([&] {
+    return "the initiator of " + ledger_.plan(t).gid +
+           (committed ? " has committed its own part" : " cannot commit its own part");
+  });
+  if (committed) sim_.marks.Set(Mark::kCommittedByItself);
+  Initiator& me = initiators_[t];
+  me.repeated = committed;
+  if (!committed || ledger_.plan(t).vanishes) {
+    me.done = true;
+    return;
+  }
+  Again(t);
 }
 
 void People::OnStepAnswer(std::size_t t, const Status& status, const core::Transaction* shown) {

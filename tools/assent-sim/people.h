@@ -23,6 +23,8 @@ class People {
   void Open();
   void OnInitiator(std::size_t txn);
   void OnPatienceEnds(std::size_t txn, std::uint64_t call);
+  // Its own local transaction has committed, or was rolled back.
+  void OnLocalEnd(std::size_t txn, bool committed);
   // One random act of an operator.
   void Operate();
   // Operators let go of what they hold.

@@ -28,6 +28,7 @@ core::BranchSpec SpecOf(Sim& sim, const BranchPlan& plan, std::size_t index) {
   spec.action = "act";
   spec.payload = plan.payload;
   spec.pivot = plan.pivot;
+  spec.check_back = plan.check_back;
   spec.receive_results = sim.dice.Chance(300);
   spec.retry.initial_backoff = ToMillis(sim.options.backoff);
   spec.retry.max_backoff = ToMillis(sim.options.max_backoff);
@@ -86,8 +87,10 @@ void DrawPivot(Sim& sim, std::vector<BranchPlan>& branches) {
     if (branches[i].protocol == core::Protocol::kSaga) steps.push_back(i);
   }
   if (steps.empty() || !sim.dice.Chance(sim.options.pivot)) return;
-  const std::size_t pivot = steps[sim.dice.Below(steps.size())];
+  const bool check_back = steps.front() == 0 && sim.dice.Chance(sim.options.check_back);
+  const std::size_t pivot = check_back ? 0 : steps[sim.dice.Below(steps.size())];
   branches[pivot].pivot = true;
+  branches[pivot].check_back = check_back;
   // An account that nobody prepares: a pivot in doubt may not be given up, and if it waits for a
   // row that waits for another such pivot, only a person can help (docs/correctness.md, "Two-phase
   // commit blocks").
@@ -117,6 +120,16 @@ TransactionPlan DrawPlan(Sim& sim, std::size_t t) {
   plan.vanishes = sim.dice.Chance(o.initiator_vanishes);
   plan.repeats = sim.dice.Chance(o.initiator_retries);
   plan.other_content = plan.repeats && sim.dice.Chance(o.other_content);
+  if (plan.checks_back()) {
+    plan.other_content = false;
+    plan.branches[0].refuse = false;
+    plan.patience = sim.Draw(2 * o.deadline);
+    plan.commits_after = sim.Draw(sim.dice.Chance(800) ? plan.patience : 2 * plan.patience);
+    if (sim.dice.Chance(300)) {  // shortly before the deadline, which must mean nothing
+      plan.patience = 2 * o.deadline;
+      plan.commits_after = o.deadline - sim.Draw(std::min(o.deadline, 2 * o.max_backoff));
+    }
+  }
   plan.starts_at = static_cast<Time>(sim.dice.Below(static_cast<std::uint64_t>(o.window) / 2 + 1));
   plan.spec.gid = plan.gid;
   if (t % 3 == 0) plan.spec.trace = core::NewTrace(plan.gid, 1, t);

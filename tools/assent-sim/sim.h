@@ -43,6 +43,7 @@ enum class EventKind : std::uint8_t {
   kQuestionRound,           // service, life
   kInitiator,               // transaction
   kPatienceEnds,            // transaction, call
+  kLocalCommit,             // transaction: what its initiator commits by itself
   kFault,                   // number of the fault
   kHeal,                    //
   kRetire,                  // participants look through their old rows

@@ -189,10 +189,44 @@ void Store::CheckResults(const Call& call, std::size_t txn) {
   }
 }
 
+bool Store::Enlist(std::size_t txn) {
+  const BranchPlan& plan = ledger_.plan(txn).branches[0];
+  const State state = RowOf(txn, 0).state;
+  const bool over_no = Mutant(Planted::kEnlistOverNo) && state == State::kRefused;
+  if (state != State::kNone && !over_no) {
+    sim_.marks.Set(Mark::kTooLateToCommit);
+    return false;
+  }
+  if (plan.amount > accounts_[plan.account].available) return false;
+  Account& mine = ChangeAccount(plan.account);
+  mine.available -= plan.amount;
+  mine.spent += plan.amount;
+  Append(plan);
+  Call call;
+  call.protocol = Protocol::kSaga;
+  Put(call, txn, 0, State::kDone, Reply::Done());
+  Effect(txn, 0, [](BranchBooks& b) { ++b.forward; });
+  return true;
+}
+
+// There is no row: it has not committed, and once this has said no it never will.
+Reply Store::CheckBack(const Call& call, std::size_t txn) {
+  if (sim_.now - ledger_.books(txn).asked_at < ledger_.plan(txn).patience) {
+    sim_.marks.Set(Mark::kAskedTooEarly);
+    return Reply::RetryLater("it may still be under way");
+  }
+  sim_.marks.Set(Mark::kAnsweredNo);
+  const Reply no = Reply::Refused("it has not committed, and never will");
+  if (!Mutant(Planted::kDropRefusedRow)) Put(call, txn, 0, State::kRefused, no);
+  Effect(txn, 0, [](BranchBooks& b) { b.refused = true; });
+  return no;
+}
+
 Reply Store::Forward(const Call& call, std::size_t txn, std::size_t branch) {
   CheckResults(call, txn);
   const BranchPlan& plan = ledger_.plan(txn).branches[branch];
   if (sim_.Chance(sim_.options.retry_later)) return Reply::RetryLater("busy");
+  if (plan.check_back) return CheckBack(call, txn);
   // Asked anew, as if it had never been asked, the business may think otherwise.
   const bool refuses =
       plan.refuse && (!ledger_.books(txn).branches[branch].refused || sim_.dice.Chance(500));

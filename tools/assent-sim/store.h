@@ -29,6 +29,9 @@ class Store {
   void Begin();
   Reply Run(const Call& call);
   void Answer(const HeldBranch& branch, Verdict verdict, bool finished);
+  // What an initiator does in a local transaction of its own, and the row that says so. False: it
+  // cannot, and must roll back.
+  bool Enlist(std::size_t txn);
   void Commit();
   void Rollback();
   bool open() const { return open_; }
@@ -94,6 +97,7 @@ class Store {
   Reply Undo(const Call& call, std::size_t txn, std::size_t branch);
   Reply Bury(const Call& call, std::size_t txn, std::size_t branch);
   void Put(const Call& call, std::size_t txn, std::size_t branch, State state, const Reply& first);
+  Reply CheckBack(const Call& call, std::size_t txn);
   void CheckResults(const Call& call, std::size_t txn);
   void Retire(std::size_t txn, std::size_t branch);
 

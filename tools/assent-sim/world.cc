@@ -184,6 +184,7 @@ void World::Dispatch(const Event& e) {
     case EventKind::kQuestionRound: return participants_[e.a]->OnQuestionRound(e.b);
     case EventKind::kInitiator: return people_->OnInitiator(e.a);
     case EventKind::kPatienceEnds: return people_->OnPatienceEnds(e.a, e.b);
+    case EventKind::kLocalCommit: return OnLocalCommit(e.a);
     case EventKind::kFault: return Suffer(misfortunes_[e.a].first, misfortunes_[e.a].second);
     case EventKind::kHeal: return Heal();
     case EventKind::kRetire:
@@ -202,6 +203,14 @@ void World::Dispatch(const Event& e) {
     case EventKind::kStoreUp:
     case EventKind::kRelease: return DispatchTogether(e);
   }
+}
+
+// In the database of its first branch, whose process may be down.
+void World::OnLocalCommit(std::size_t t) {
+  Participant& participant = *participants_[ledger_.plan(t).branches[0].service];
+  if (participant.store().open())
+    return sim_.After(sim_.Draw(sim_.options.commit_max), EventKind::kLocalCommit, t);
+  people_->OnLocalEnd(t, !ledger_.books(t).by_hand && participant.CommitLocally(t));
 }
 
 void World::StartParticipant(std::size_t service) {

@@ -119,6 +119,7 @@ class World {
   void Partition(std::uint32_t service);
   void Dispatch(const Event& event);
   bool Waits(const Event& event);
+  void OnLocalCommit(std::size_t txn);
   void StartParticipant(std::size_t service);
   bool Excused(std::size_t txn) const;
   bool AnyRestored() const;

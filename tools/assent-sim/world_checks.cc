@@ -133,8 +133,8 @@ void World::CheckRest() {
     const Options& o = sim_.options;
     if (o.faultless() && willing && !refused && !books.in_the_way && books.begun &&
         !books.commit_durable && o.retry_later == 0 && o.refuse_second == 0 &&
-        books.plan->form == InitiatorForm::kSubmit && o.deadline > 100 * o.attempt_timeout &&
-        o.bounded_attempts == 0)
+        books.plan->form == InitiatorForm::kSubmit && !books.plan->checks_back() &&
+        o.deadline > 100 * o.attempt_timeout && o.bounded_attempts == 0)
       return sim_.Violate("S3 broken by " + books.plan->gid +
                           ": no faults, all yes, in time, and it did not commit");
   }

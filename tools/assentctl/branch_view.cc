@@ -45,6 +45,7 @@ std::string Options(const v1::BranchSpec& spec) {
   std::string text;
   const auto add = [&text](const std::string& word) { text += (text.empty() ? "" : ", ") + word; };
   if (spec.pivot()) add("pivot");
+  if (spec.check_back()) add("its initiator commits it by itself, and is asked");
   if (spec.receive_results()) add("receives results");
   if (spec.attempt_timeout_ms() > 0) add("timeout " + FormatDuration(spec.attempt_timeout_ms()));
   if (spec.retry().max_attempts() > 0)

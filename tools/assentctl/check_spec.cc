@@ -76,6 +76,8 @@ void CheckBranch(const v1::BranchSpec& branch, const std::string& path, Checks& 
   if (branch.pivot() && branch.protocol() != v1::SAGA) {
     checks.Fail(path + ".pivot", "is for Saga steps only");
   }
+  if (branch.check_back() && !branch.pivot())
+    checks.Fail(path + ".check_back", "is for the pivot only, as the first step");
 }
 
 // Ids are unique, and `after` names branches that are there. Cycles are left to the coordinator.

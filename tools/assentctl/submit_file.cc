@@ -64,10 +64,13 @@ void ReadBranch(const Value& json, const std::string& path, Status& error, v1::B
   }
   reader.Texts("after", [&](std::string id) { spec.add_after(std::move(id)); });
   bool pivot = false;
+  bool check_back = false;
   bool receive_results = false;
   reader.Flag("pivot", pivot);
+  reader.Flag("check_back", check_back);
   reader.Flag("receive_results", receive_results);
   spec.set_pivot(pivot);
+  spec.set_check_back(check_back);
   spec.set_receive_results(receive_results);
   std::int64_t attempt_timeout = 0;
   reader.Duration("attempt_timeout", attempt_timeout);

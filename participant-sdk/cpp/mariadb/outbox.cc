@@ -3,7 +3,9 @@
 
 #include <assent/outbox_mariadb.h>
 
+#include "participant-sdk/cpp/mariadb/barrier_rows.h"
 #include "participant-sdk/cpp/mariadb/db_impl.h"
+#include "participant-sdk/cpp/outbox/enlist.h"
 #include "participant-sdk/cpp/outbox/publish.h"
 
 namespace assent::mariadb {
@@ -153,6 +155,48 @@ Status Outbox::Publish(st_mysql* connection, const Transaction& transaction,
                  internal::HexOf(row->request) + ", " ASSENT_NOW ")",
              row->gid)
       .status();
+}
+
+Status Enlist(st_mysql* connection, const Transaction& message) {
+  const Result<Call> call = outbox::EnlistCallOf(message);
+  if (!call.ok()) return call.status();
+  if (Status s = CheckOpen(connection); !s.ok()) return s;
+  const auto number = [](auto value) { return std::to_string(static_cast<int>(value)); };
+  const std::string row = internal::Quoted(call->gid) + ", " + internal::Quoted(call->branch_id) +
+                          ", " + number(call->protocol) + ", " + internal::Quoted(call->action) +
+                          ", " + number(barrier::State::kDone) + ", " + number(Reply::Kind::kDone);
+  const Result<std::int64_t> made =
+      Ask(connection,
+          "INSERT INTO assent_barrier(gid, branch_id, protocol, action, state, kind, result, "
+          "reason, second_result, coordinator_id, began_epoch, touched_ms) VALUES(" +
+              row + ", '', '', '', 0, 0, " + internal::TimeOf({}) + ")",
+          call->gid);
+  if (made.ok()) return OkStatus();
+  if (mysql_errno(connection) == kNoSuchTable) return outbox::NoBarrier(mysql_error(connection));
+  if (mysql_errno(connection) != kDuplicate) return made.status();
+  // What is committed now, whatever this transaction's snapshot shows.
+  const Result<std::int64_t> state =
+      Ask(connection,
+          "SELECT state FROM assent_barrier WHERE " +
+              internal::IsBranch({call->gid, call->branch_id}) + " LOCK IN SHARE MODE",
+          call->gid);
+  return state.ok() ? outbox::NotEnlisted(call->gid, static_cast<barrier::State>(*state))
+                    : state.status();
+}
+
+// An initiator that is just committing has its row locked: no neighbour of the group waits for it.
+SagaHandlers CheckBack(CheckBackOptions options) {
+  return {.action =
+              [options](Db& db, const Call& call) {
+                const Reply reply = AnswerCheckBack(call, options);
+                if (reply.kind != Reply::Kind::kRefused) return reply;
+                (void)db.Query(
+                    "SELECT state FROM assent_barrier WHERE gid = ? AND branch_id = ? "
+                    "FOR UPDATE NOWAIT",
+                    call.gid, call.branch_id);
+                return db.ok() ? reply : Reply::RetryLater("it is being enlisted");
+              },
+          .compensate = outbox::NeverUndone<Db>};
 }
 
 }  // namespace assent::mariadb

@@ -155,6 +155,9 @@ void AddAdvanceAll(Connection& connection, const std::vector<RowWrite>& rows, No
 
 }  // namespace
 
+const char* const kLockOne = "SELECT pg_advisory_xact_lock(" ASSENT_KEY
+                             ") FROM (SELECT $1::text AS gid, $2::text AS branch_id) AS k";
+
 Status MakeTables(Connection& connection) {
   Answer answer = connection.Run(kHasTables);
   if (answer.ok() && answer.table.Int(0, 0) == 1) return OkStatus();

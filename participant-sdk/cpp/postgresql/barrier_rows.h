@@ -30,6 +30,8 @@ enum class Lock : std::uint8_t {
   kSession,  // waiting, until it is given back: also over a PREPARE TRANSACTION
 };
 void AddLock(Connection& connection, Lock lock, const std::vector<BranchKey>& branches);
+// kWait, for one: $1 is its gid, $2 its id.
+extern const char* const kLockOne;
 
 // The answer has a row for each that is kept, with its number, from 1, in column 0.
 void AddFind(Connection& connection, const std::vector<BranchKey>& branches);

@@ -5,7 +5,9 @@
 
 #include <assent/outbox_postgresql.h>
 
+#include "participant-sdk/cpp/outbox/enlist.h"
 #include "participant-sdk/cpp/outbox/publish.h"
+#include "participant-sdk/cpp/postgresql/barrier_rows.h"
 #include "participant-sdk/cpp/postgresql/db_impl.h"
 
 namespace assent::postgresql {
@@ -85,6 +87,7 @@ class Asked {
   }
   const Status& status() const { return status_; }
   const std::string& sqlstate() const { return sqlstate_; }
+  bool empty() const { return PQntuples(result_.get()) == 0; }
   std::int64_t Number() const { return std::strtoll(PQgetvalue(result_.get(), 0, 0), nullptr, 10); }
 
  private:
@@ -95,7 +98,7 @@ class Asked {
 
 Status CheckOpen(PGconn* connection) {
   if (PQpipelineStatus(connection) != PQ_PIPELINE_OFF)
-    return FailedPrecondition("the connection is in pipeline mode: leave it before Publish");
+    return FailedPrecondition("the connection is in pipeline mode: leave it first");
   switch (PQtransactionStatus(connection)) {
     case PQTRANS_INTRANS: return OkStatus();
     case PQTRANS_IDLE: return outbox::NoTransaction();
@@ -181,6 +184,42 @@ Status Outbox::Publish(pg_conn* connection, const Transaction& transaction,
   if (!room.ok()) return room;
   const Asked insert(connection, kInsertAndNotify, ParamsOf(*row));
   return Said(insert.sqlstate(), insert.status(), row->gid);
+}
+
+// The branch's lock comes first: a store that is being asked about it waits or comes later, instead
+// of meeting a row that has not committed.
+Status Enlist(pg_conn* connection, const Transaction& message) {
+  const Result<Call> call = outbox::EnlistCallOf(message);
+  if (!call.ok()) return call.status();
+  if (Status s = CheckOpen(connection); !s.ok()) return s;
+  const Param gid = Param::Text(call->gid);
+  const Param id = Param::Text(call->branch_id);
+  const Asked lock(connection, internal::kLockOne, {gid, id});
+  if (!lock.status().ok()) return lock.status();
+  const Asked found(
+      connection, "SELECT state FROM assent_barrier WHERE gid = $1 AND branch_id = $2", {gid, id});
+  if (found.sqlstate() == kNoSuchTable) return outbox::NoBarrier(found.status().message());
+  if (!found.status().ok()) return found.status();
+  if (!found.empty())
+    return outbox::NotEnlisted(call->gid, static_cast<barrier::State>(found.Number()));
+  const Asked insert(
+      connection,
+      "INSERT INTO assent_barrier(gid, branch_id, protocol, action, state, kind, "
+      "result, reason, second_result, coordinator_id, began_epoch, touched_ms) "
+      "VALUES($1, $2, $3, $4, $5, $6, '', '', '', 0, 0, "
+      "(extract(epoch FROM clock_timestamp()) * 1000)::bigint)",
+      {gid, id, Param::Int(static_cast<int>(call->protocol)), Param::Text(call->action),
+       Param::Int(static_cast<int>(barrier::State::kDone)),
+       Param::Int(static_cast<int>(Reply::Kind::kDone))});
+  // A snapshot from before the answer does not show it.
+  if (insert.sqlstate() == kUniqueViolation)
+    return outbox::NotEnlisted(call->gid, barrier::State::kRefused);
+  return insert.status();
+}
+
+SagaHandlers CheckBack(CheckBackOptions options) {
+  return {.action = [options](Db&, const Call& call) { return AnswerCheckBack(call, options); },
+          .compensate = outbox::NeverUndone<Db>};
 }
 
 }  // namespace assent::postgresql

@@ -2,6 +2,7 @@
 
 #include <assent/outbox_sqlite.h>
 
+#include "participant-sdk/cpp/outbox/enlist.h"
 #include "participant-sdk/cpp/outbox/publish.h"
 #include "participant-sdk/cpp/sqlite/connection.h"
 #include "participant-sdk/cpp/sqlite/db_impl.h"
@@ -118,6 +119,34 @@ Status Outbox::Publish(sqlite3* connection, const Transaction& transaction,
   Sentence insert(connection, kInsert);
   insert.Text(row->gid).TextOrNull(row->ordering_key).Blob(row->request).Int(internal::UnixMs());
   return Said(insert.Finish(), row->gid);
+}
+
+Status Enlist(sqlite3* connection, const Transaction& message) {
+  const Result<Call> call = outbox::EnlistCallOf(message);
+  if (!call.ok()) return call.status();
+  if (sqlite3_get_autocommit(connection) != 0) return outbox::NoTransaction();
+  Sentence find(connection, "SELECT state FROM assent_barrier WHERE gid = ?1 AND branch_id = ?2");
+  find.Text(call->gid).Text(call->branch_id);
+  if (find.Step())
+    return outbox::NotEnlisted(call->gid, static_cast<barrier::State>(find.IntAt(0)));
+  if (!find.status().ok()) {
+    const std::string& words = find.status().message();
+    return words.find("no such table") == std::string::npos ? find.status()
+                                                            : outbox::NoBarrier(words);
+  }
+  Sentence insert(connection,
+                  "INSERT INTO assent_barrier(gid, branch_id, protocol, action, state, kind, "
+                  "result, reason, second_result, coordinator_id, began_epoch, touched_ms) "
+                  "VALUES(?1, ?2, ?3, ?4, ?5, ?6, x'', '', x'', 0, 0, ?7)");
+  insert.Text(call->gid).Text(call->branch_id).Int(static_cast<int>(call->protocol));
+  insert.Text(call->action).Int(static_cast<int>(barrier::State::kDone));
+  insert.Int(static_cast<int>(Reply::Kind::kDone)).Int(internal::UnixMs());
+  return insert.Finish();
+}
+
+SagaHandlers CheckBack(CheckBackOptions options) {
+  return {.action = [options](Db&, const Call& call) { return AnswerCheckBack(call, options); },
+          .compensate = outbox::NeverUndone<Db>};
 }
 
 }  // namespace assent::sqlite

@@ -64,6 +64,15 @@ Result<Report> Client::Submit(const Transaction& transaction, CallOptions call) 
   });
 }
 
+Result<Report> Client::Prepare(const Transaction& message, CallOptions call) const {
+  const std::vector<Branch>& steps = message.branches();
+  if (!steps.empty() && !steps.front().options.check_back)
+    return InvalidArgument("transaction " + message.gid() +
+                           " does not begin with CheckBack: there is nothing to ask about");
+  call.wait = WaitFor::kAccepted;
+  return Submit(message, call);
+}
+
 void Client::SubmitAsync(Transaction transaction, std::function<void(Result<Report>)> done,
                          CallOptions call) const {
   if (Status s = transaction.Validate(); !s.ok()) return done(std::move(s));

@@ -42,6 +42,8 @@ class Checks {
     AtMost(".payload", branch.payload.size(), limits::kMaxPayloadBytes, "bytes");
     if (options.pivot && branch.protocol != Protocol::kSaga)
       Fail(".pivot is set, but only a Saga step can be the pivot");
+    if (options.check_back && !options.pivot)
+      Fail(".check_back is set, but only the pivot, as the first step, can be checked back");
     Duration(".retry.initial_backoff", options.retry.initial_backoff, limits::kMaxMaxBackoffMs);
     Duration(".retry.max_backoff", options.retry.max_backoff, limits::kMaxMaxBackoffMs);
     AtMost(".retry.max_attempts", options.retry.max_attempts, limits::kMaxMaxAttemptsCount,
@@ -167,6 +169,13 @@ Transaction& Transaction::Saga(std::string service, std::string action, std::str
 Transaction& Transaction::Add(Branch branch) {
   branches_.push_back(std::move(branch));
   return *this;
+}
+
+Transaction& Transaction::CheckBack(std::string service, std::string action,
+                                    milliseconds first_asked) {
+  BranchOptions options = {.pivot = true, .check_back = true};
+  options.retry.initial_backoff = first_asked;
+  return Saga(std::move(service), std::move(action), {}, std::move(options));
 }
 
 Transaction& Transaction::Label(std::string key, std::string value) {

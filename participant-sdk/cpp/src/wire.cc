@@ -131,6 +131,7 @@ void PutBranch(const Branch& branch, v1::BranchSpec* out) {
   out->set_payload(branch.payload);
   for (const std::string& before : options.after) out->add_after(before);
   out->set_pivot(options.pivot);
+  out->set_check_back(options.check_back);
   out->set_receive_results(options.receive_results);
   const BranchRetry& retry = options.retry;
   if (retry.initial_backoff.count() != 0)

@@ -41,6 +41,7 @@ core::BranchSpec SpecOf(const Branch& branch) {
   spec.action = branch.action;
   spec.payload = branch.payload;
   spec.pivot = options.pivot;
+  spec.check_back = options.check_back;
   spec.receive_results = options.receive_results;
   spec.retry = {options.retry.initial_backoff, options.retry.max_backoff,
                 options.retry.max_attempts};
@@ -119,7 +120,10 @@ Result<Coordinator::Impl::Live*> Coordinator::Impl::Admit(const Transaction& tra
   if (known.status().code() == Code::kUnavailable) return known;
   if (known.ok() && (*known)->spec != encoded)
     return AlreadyExists("transaction " + transaction.gid() + " exists with other content");
-  if (known.ok()) return known;
+  if (known.ok()) {
+    if ((*known)->txn.ChecksBack()) (void)Apply(**known, core::CheckBack{});
+    return known;
+  }
   Live& live = transactions_
                    .emplace(transaction.gid(),
                             Live{core::Transaction(std::move(spec)), std::move(encoded), {}})
@@ -146,7 +150,8 @@ Result<Report> Coordinator::Impl::ReportOf(const Live& live) const {
 Result<Report> Coordinator::Impl::Submit(const SubmitParams& params) {
   Result<Live*> live = Admit(params.transaction, /*open=*/false);
   if (!live.ok()) return live.status();
-  Run(**live);
+  // Its initiator has something to do first.
+  if (params.wait != WaitFor::kAccepted || !(*live)->txn.ChecksBack()) Run(**live);
   return ReportOf(**live);
 }
 

@@ -114,6 +114,11 @@ class Client {
   // Runs the whole transaction and waits. An abort is a Report, not a failure.
   Result<Report> Submit(const Transaction& transaction, CallOptions call = {}) const;
 
+  // Makes a message durable that begins once its initiator's local transaction has committed, and
+  // never if that does not (assent/check_back.h): before that transaction. Then Submit, after it.
+  // kInvalidArgument: its first step is no CheckBack. As of Submit, the same again is the same.
+  Result<Report> Prepare(const Transaction& message, CallOptions call = {}) const;
+
   // The same without waiting, for throughput: transactions travel many to a message on a stream of
   // their own, and those unanswered when it breaks are submitted again. `done` is called exactly
   // once, on a thread of the SDK: it must not block or throw, and may call SubmitAsync. At the

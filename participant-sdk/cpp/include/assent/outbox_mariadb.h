@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 
+#include <assent/check_back.h>
 #include <assent/mariadb.h>
 #include <assent/outbox.h>
 
@@ -47,6 +48,17 @@ class Outbox {
   struct Impl;
   std::shared_ptr<Impl> impl_;
 };
+
+// The mark of a message without an outbox (assent/check_back.h), within the transaction that is
+// open on `connection`: one row of the barrier, which commits with it.
+//   kInvalidArgument     it does not begin with CheckBack, or is wrong otherwise
+//   kFailedPrecondition  the coordinator has asked, and was told no: roll back; or no transaction
+//                        is open, or no store has made its tables here
+//   kAlreadyExists       it is enlisted
+//   kUnavailable         the connection is lost, or somebody has the row locked
+[[nodiscard]] Status Enlist(st_mysql* connection, const Transaction& message);
+// What a store answers when it is asked whether a message was enlisted.
+SagaHandlers CheckBack(CheckBackOptions options = {});
 
 // The statement of CreateTable, for whoever keeps migrations.
 const char* OutboxTableSql();

@@ -36,6 +36,8 @@ struct BranchOptions {
   std::vector<std::string> after = {};
   // Saga, at most one: once it has succeeded the transaction commits.
   bool pivot = false;
+  // Of a pivot that is the first step: see CheckBack.
+  bool check_back = false;
   // Hand the handler the results of the branches named in `after`.
   bool receive_results = false;
   BranchRetry retry = {};
@@ -78,6 +80,11 @@ class Transaction {
   Transaction& Saga(std::string service, std::string action, std::string payload = {},
                     BranchOptions options = {});
   Transaction& Add(Branch branch);
+  // The first step of a message without an outbox (assent/check_back.h): the initiator's own local
+  // transaction, about which `service` is asked. The steps of a Saga follow, nothing else.
+  // `first_asked`: so long after Prepare, if Submit does not come before; then less and less often.
+  Transaction& CheckBack(std::string service, std::string action,
+                         std::chrono::milliseconds first_asked = std::chrono::seconds(1));
 
   // For people and filters: `assentctl list --label order=4711`.
   Transaction& Label(std::string key, std::string value);
