@@ -144,6 +144,7 @@ void Shard::Perform(Live& live, const core::Send& send) {
       .timeout = spec.attempt_timeout,
       .began_epoch = live.txn.began_epoch(),
       .never_sent = !branch.maybe_sent,
+      .check_back = spec.check_back,
       .began_at = live.txn.began_at(),
       .slot = live.holding.slot,
       .slot_epoch = live.holding.slot_epoch,

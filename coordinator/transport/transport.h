@@ -39,6 +39,8 @@ struct Command {
   std::uint64_t began_epoch = 0;
   // No earlier attempt can have reached a participant: each was certainly not sent.
   bool never_sent = false;
+  // Its initiator does it by itself, and may have done so: it is only asked about.
+  bool check_back = false;
   core::WallTime began_at = {};
   // Under which of its owners the slot of the transaction is; 0: it has one owner for ever.
   Slot slot = 0;
@@ -51,7 +53,8 @@ struct Command {
 // Nothing can have happened yet: only of such a command may a transport say that it is refused, in
 // a participant's place.
 inline bool IsFirstForwardAttempt(const Command& command) {
-  return (command.attempt == 1 || command.never_sent) && IsForward(command.operation);
+  return (command.attempt == 1 || command.never_sent) && IsForward(command.operation) &&
+         !command.check_back;
 }
 
 // What became of a command. `gid`, `branch`, `operation` and `attempt` are those of the command, as

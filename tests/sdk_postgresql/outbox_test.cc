@@ -147,6 +147,20 @@ TEST_F(PostgresqlOutboxTest, WhatCannotBePublishedIsABusinessNo) {
   EXPECT_EQ(Rows(), "1");
 }
 
+// Who is asked about it tells what he sees.
+TEST_F(PostgresqlOutboxTest, WhatIsEnlistedIsDurable) {
+  Transaction message;
+  message.CheckBack("orders", "placed").Saga("shipping", "book");
+  for (const std::string set : {"off", "local"}) {
+    ASSERT_TRUE(user_.Run(("SET synchronous_commit = " + set + "; BEGIN").c_str()));
+    ASSERT_EQ(Enlist(user_.raw(), message.Gid("g-" + set)).ToString(), "OK");
+    PGresult* const shown = PQexec(user_.raw(), "SHOW synchronous_commit");
+    EXPECT_STREQ(PQgetvalue(shown, 0, 0), set == "off" ? "on" : "local");
+    PQclear(shown);
+    ASSERT_TRUE(user_.Run("COMMIT"));
+  }
+}
+
 TEST_F(PostgresqlOutboxTest, ATwoPhaseBranchPublishesWhenItCommits) {
   const Branch two{.protocol = Protocol::kTwoPhase, .payload = "p1"};
   EXPECT_EQ(Ask(store(), two.To(Operation::kPrepare)).kind, Reply::Kind::kDone);

@@ -418,6 +418,20 @@ TEST(Policies, RetriesHaveABudgetAndFirstAttemptsHaveNone) {
   EXPECT_TRUE(rig.Send("first").empty());
 }
 
+// Its initiator may have committed it by itself: a no that nobody has kept would be a lie.
+TEST(Policies, WhatIsOnlyAskedAboutIsNeverRefusedHere) {
+  Rig rig({}, With([](auto& p) { p.absence = traffic::Absence::kRefuse; }));
+  Command asked = Rig::Try("g");
+  asked.operation = core::Operation::kAction;
+  asked.protocol = core::Protocol::kSaga;
+  asked.check_back = true;
+  EXPECT_EQ(rig.Send(asked).at(0).result, AttemptResult::kNotSent) << "nobody is there";
+  ASSERT_TRUE(rig.Attach(1, Rig::Hello("s")).ok());
+  EXPECT_EQ(rig.Send(asked).at(0).result, AttemptResult::kNotSent) << "nobody offers the action";
+  asked.check_back = false;
+  EXPECT_EQ(rig.Send(asked).at(0).result, AttemptResult::kRefused);
+}
+
 TEST(Policies, AbsenceRefusesOnlyWhatReachedNobody) {
   Rig rig({}, With([](auto& p) { p.absence = traffic::Absence::kRefuse; }));
   const Reply first = rig.Send("g").at(0);

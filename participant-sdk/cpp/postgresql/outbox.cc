@@ -194,7 +194,12 @@ Status Enlist(pg_conn* connection, const Transaction& message) {
   if (Status s = CheckOpen(connection); !s.ok()) return s;
   const Param gid = Param::Text(call->gid);
   const Param id = Param::Text(call->branch_id);
-  const Asked lock(connection, internal::kLockOne, {gid, id});
+  // Who is asked tells what he sees: it must not be gone after the server has crashed.
+  const std::string durable_and_locked =
+      "SELECT CASE current_setting('synchronous_commit') WHEN 'off' THEN "
+      "set_config('synchronous_commit', 'on', true) END FROM (" +
+      std::string(internal::kLockOne) + ") AS held";
+  const Asked lock(connection, durable_and_locked.c_str(), {gid, id});
   if (!lock.status().ok()) return lock.status();
   const Asked found(
       connection, "SELECT state FROM assent_barrier WHERE gid = $1 AND branch_id = $2", {gid, id});
