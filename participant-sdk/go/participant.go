@@ -331,12 +331,9 @@ func (p *Participant) invoke(ctx context.Context, handler Handler, call *Call) (
 	return reply
 }
 
-// unknown: an action that is not here. Nothing was begun, so a forward operation is refused; a second phase may concern
-// what an earlier version did.
+// unknown: an action that is not here. Nobody here can tell that nothing has happened: another instance, or another version of this
+// service, may have done it and its answer been lost, or its initiator has done it by itself. (What no instance offers the coordinator
+// refuses by itself.)
 func (p *Participant) unknown(command *assentv1.BranchCommand) Reply {
-	what := fmt.Sprintf("%s has no %v action %q", p.options.Service, command.Protocol, command.Action)
-	if isForward(command.Operation) {
-		return Refused(what)
-	}
-	return RetryLater(what, 0)
+	return RetryLater(fmt.Sprintf("%s has no %v action %q", p.options.Service, command.Protocol, command.Action), 0)
 }
