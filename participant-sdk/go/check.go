@@ -92,6 +92,9 @@ func (c *checks) branch(place string, b *assentv1.BranchSpec) {
 	if b.Pivot && b.Protocol != ProtocolSaga {
 		c.fail("%s.pivot is set, but only a Saga step can be the pivot", place)
 	}
+	if b.CheckBack && !b.Pivot {
+		c.fail("%s.check_back is set, but only the pivot, as the first step, can be checked back", place)
+	}
 	c.times(place+".initial backoff", b.Retry.GetInitialBackoffMs(), maxBranchTime)
 	c.times(place+".max backoff", b.Retry.GetMaxBackoffMs(), maxBranchTime)
 	c.atMost(place+".attempts", int(b.Retry.GetMaxAttempts()), maxAttemptsCount, "attempts")

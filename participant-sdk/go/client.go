@@ -86,6 +86,16 @@ func (c *Client) SubmitFor(ctx context.Context, transaction *Transaction, wait W
 	return reportOf(reply), err
 }
 
+// Prepare makes a message durable that begins once its initiator's local transaction has committed, and never if that does not:
+// before that transaction. Submit, of the same, comes after it. ErrInvalid: it does not begin with CheckBack. As of Submit, the
+// same again is the same.
+func (c *Client) Prepare(ctx context.Context, message *Transaction) (*Report, error) {
+	if _, err := message.CheckBackCall(); err != nil {
+		return nil, err
+	}
+	return c.SubmitFor(ctx, message, WaitAccepted)
+}
+
 // Wait answers when the transaction gets there.
 func (c *Client) Wait(ctx context.Context, gid string) (*Report, error) {
 	ctx, cancel := c.within(ctx, withoutDeadline)

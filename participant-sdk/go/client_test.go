@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -169,6 +170,52 @@ func TestWhatCannotWorkIsSaidAtOnce(t *testing.T) {
 		t.Error("a participant without handlers runs")
 	}
 	if _, err := client(t, assent.ClientOptions{}).Begin(t.Context(), assent.NewTransaction().Saga("a", "b", nil)); !errors.Is(err, assent.ErrInvalid) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestWhatBeginsWithCheckBackIsPreparedAndNothingElse(t *testing.T) {
+	s := &scripted{answers: []error{nil}}
+	c := client(t, assent.ClientOptions{Dialling: assent.Dialling{Endpoints: []string{serve(t, s)}}})
+	late := assent.NewTransaction().Saga("shipping", "book", nil).CheckBack("orders", "placed")
+	for _, wrong := range []*assent.Transaction{assent.NewTransaction(), assent.NewTransaction().Saga("shipping", "book", nil), late} {
+		if _, err := c.Prepare(t.Context(), wrong); !errors.Is(err, assent.ErrInvalid) || len(s.requests) != 0 {
+			t.Errorf("%v, %d requests", err, len(s.requests))
+		}
+	}
+	ship := assent.NewTransaction().CheckBack("orders", "placed", assent.FirstAsked(3*time.Second)).Saga("shipping", "book", []byte("7"))
+	if _, err := c.Prepare(t.Context(), ship); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Submit(t.Context(), ship); err != nil {
+		t.Fatal(err)
+	}
+	want := &assentv1.BranchSpec{Protocol: assent.ProtocolSaga, Service: "orders", Action: "placed", Pivot: true, CheckBack: true,
+		Retry: &assentv1.RetryPolicy{InitialBackoffMs: 3000}}
+	prepared, submitted := s.requests[0], s.requests[1]
+	if prepared.WaitFor != assent.WaitAccepted || submitted.WaitFor != assent.WaitDecided || !proto.Equal(prepared.Transaction.Branches[0], want) ||
+		!proto.Equal(prepared.Transaction, submitted.Transaction) {
+		t.Errorf("%v, %v", prepared, submitted)
+	}
+	usual := assent.NewTransaction().CheckBack("orders", "placed", assent.ID("order")).Saga("shipping", "book", nil)
+	call, err := usual.CheckBackCall()
+	if _, failed := c.Prepare(t.Context(), usual); failed != nil || err != nil || call.BranchID != "order" ||
+		s.requests[2].Transaction.Branches[0].Retry.InitialBackoffMs != 1000 {
+		t.Errorf("%v, %v, %v", err, call, s.requests[2])
+	}
+}
+
+func TestOnlyThePivotIsCheckedBack(t *testing.T) {
+	data, err := proto.Marshal(&assentv1.SubmitRequest{Transaction: &assentv1.TransactionSpec{Gid: "g1", Branches: []*assentv1.BranchSpec{
+		{Protocol: assent.ProtocolSaga, Service: "orders", Action: "placed", CheckBack: true}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	message, err := assent.DecodeTransaction(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := message.Check(); !errors.Is(err, assent.ErrInvalid) || !strings.Contains(err.Error(), "branches[0].check_back is set, but only the pivot") {
 		t.Errorf("%v", err)
 	}
 }

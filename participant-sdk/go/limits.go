@@ -47,6 +47,7 @@ const (
 	beyondDeadline      = 10 * time.Second
 	withoutDeadline     = 20 * time.Second
 	giveUpAfter         = 10 * time.Second
+	firstAsked          = time.Second // of a CheckBack
 	backoffInitial      = 20 * time.Millisecond
 	backoffMax          = time.Second
 	maxRetryAfter       = 30 * time.Second // that a coordinator may ask for

@@ -70,6 +70,12 @@ func AttemptTimeout(d time.Duration) BranchOption {
 	return func(b *assentv1.BranchSpec) { b.AttemptTimeoutMs = d.Milliseconds() }
 }
 
+// FirstAsked: of a CheckBack, how long after Prepare its service is asked if Submit does not come before; then less and less often.
+// Default 1 s.
+func FirstAsked(d time.Duration) BranchOption {
+	return func(b *assentv1.BranchSpec) { b.Retry = &assentv1.RetryPolicy{InitialBackoffMs: d.Milliseconds()} }
+}
+
 // Retry: the first wait, the ceiling of the waits, and how often the forward operation is tried (0: until the deadline).
 func Retry(initial, max time.Duration, attempts uint32) BranchOption {
 	return func(b *assentv1.BranchSpec) {
@@ -112,6 +118,33 @@ func (t *Transaction) TCC(service, action string, payload []byte, options ...Bra
 // Saga adds a step that takes effect at once, and is compensated if the transaction aborts.
 func (t *Transaction) Saga(service, action string, payload []byte, options ...BranchOption) *Transaction {
 	return t.add(branchOf(ProtocolSaga, service, action, payload, options))
+}
+
+// CheckBack is the first step of a message without an outbox: the initiator's own local transaction, about which service is asked
+// (assentsql.Enlist, Keeper.CheckBack; docs/messages.md is the guide). The steps of a Saga follow, nothing else.
+func (t *Transaction) CheckBack(service, action string, options ...BranchOption) *Transaction {
+	options = append([]BranchOption{FirstAsked(firstAsked)}, options...)
+	step := branchOf(ProtocolSaga, service, action, nil, options)
+	step.Pivot, step.CheckBack = true, true
+	return t.add(step)
+}
+
+// CheckBackCall is what the service of its CheckBack is asked, for who writes by himself the row to which it would lead: Enlist of
+// an adapter. ErrInvalid: it does not begin with CheckBack, or is wrong otherwise.
+func (t *Transaction) CheckBackCall() (*Call, error) {
+	if err := t.Check(); err != nil {
+		return nil, err
+	}
+	first := t.spec.Branches[0]
+	if !first.CheckBack {
+		return nil, &Error{Kind: ErrInvalid, GID: t.spec.Gid, Message: "it does not begin with CheckBack: there is nothing to ask about"}
+	}
+	call := &Call{GID: t.spec.Gid, BranchID: first.BranchId, Operation: OperationAction, Protocol: first.Protocol,
+		Service: first.Service, Action: first.Action}
+	if call.BranchID == "" {
+		call.BranchID = "1"
+	}
+	return call, nil
 }
 
 // Label is for people and filters: assentctl list --label order=4711.

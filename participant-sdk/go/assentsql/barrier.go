@@ -115,7 +115,7 @@ func (k *Keeper) execute(ctx context.Context, h Handler, call *assent.Call) (ass
 	if call.Protocol == assent.ProtocolTwoPhase {
 		return assent.Refused("this participant does not prepare"), nil
 	}
-	return again(func() (assent.Reply, error) { return k.once(ctx, h, call) })
+	return again(func() (assent.Reply, error) { return k.once(ctx, k.claim, h, call) })
 }
 
 // again runs a local transaction, more than once when the database has rolled it back for others.
@@ -129,14 +129,14 @@ func again(once func() (assent.Reply, error)) (assent.Reply, error) {
 }
 
 // once returns an error only of a commit whose fate is not known; of all others nothing is left, and it is asked again.
-func (k *Keeper) once(ctx context.Context, h Handler, call *assent.Call) (assent.Reply, error) {
+func (k *Keeper) once(ctx context.Context, claim claim, h Handler, call *assent.Call) (assent.Reply, error) {
 	tx, end, err := k.begin(ctx, nil)
 	if err != nil {
 		return assent.RetryLater("no transaction can be begun: "+err.Error(), 0), nil
 	}
 	committed := false
 	defer func() { end(committed) }() // also when the handler panics
-	reply, kept, err := k.within(ctx, tx, h, call)
+	reply, kept, err := k.within(ctx, tx, claim, h, call)
 	if err != nil || !kept {
 		if isTransient(err) {
 			return assent.RetryLater(err.Error(), 0), err
@@ -157,8 +157,8 @@ func (k *Keeper) once(ctx context.Context, h Handler, call *assent.Call) (assent
 }
 
 // within runs a call in tx. kept: tx is to be committed.
-func (k *Keeper) within(ctx context.Context, tx *sql.Tx, h Handler, call *assent.Call) (assent.Reply, bool, error) {
-	row, err := k.claim(ctx, tx, call)
+func (k *Keeper) within(ctx context.Context, tx *sql.Tx, claim claim, h Handler, call *assent.Call) (assent.Reply, bool, error) {
+	row, err := claim(ctx, tx, call)
 	if err != nil {
 		return assent.Reply{}, false, err
 	}

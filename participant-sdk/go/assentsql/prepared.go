@@ -67,7 +67,7 @@ func (k *Keeper) TwoPhase(ctx context.Context, p *assent.Participant, action str
 		handlers.Prepare = func(ctx context.Context, call *assent.Call) (assent.Reply, error) {
 			return again(func() (assent.Reply, error) {
 				if call.OnePhase { // the sole branch: its COMMIT, which follows, finds it done
-					return k.once(ctx, prepare, call)
+					return k.once(ctx, k.claim, prepare, call)
 				}
 				return k.ownBranch(ctx, call, func(conn *sql.Conn) (assent.Reply, error) { return k.prepare(ctx, conn, prepare, call) })
 			})

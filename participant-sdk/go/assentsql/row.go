@@ -26,12 +26,22 @@ func committedAlone(call *assent.Call) assent.Reply {
 	return assent.Refused(words)
 }
 
+const intoBarrier = `INSERT INTO assent_barrier(gid, branch_id, protocol, action, state, kind, result, reason, second_result,
+coordinator_id, began_epoch, touched_ms) `
+
+// claim of a branch: what it does to tx, and the row that it finds.
+type claim func(ctx context.Context, tx *sql.Tx, call *assent.Call) (keptRow, error)
+
 // claim makes the branch ours until tx ends, also of one that has no row yet: two that come at once, in whatever
 // processes, come one after the other.
 func (k *Keeper) claim(ctx context.Context, tx *sql.Tx, call *assent.Call) (keptRow, error) {
+	return k.claimBy(ctx, tx, call, "")
+}
+
+// claimBy has words before the INSERT.
+func (k *Keeper) claimBy(ctx context.Context, tx *sql.Tx, call *assent.Call, words string) (keptRow, error) {
 	ours := "claim " + random() // what counts as inserted depends on the driver's settings
-	insert := `INSERT INTO assent_barrier(gid, branch_id, protocol, action, state, kind, result, reason, second_result,
-coordinator_id, began_epoch, touched_ms) VALUES(?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?)`
+	insert := words + intoBarrier + "VALUES(?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?)"
 	if k.dialect == MariaDB {
 		insert += " ON DUPLICATE KEY UPDATE gid = gid"
 	} else {

@@ -39,7 +39,8 @@ func TestTheReadmeHasTheExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, words := range map[string]string{"../transaction_test.go": "trip := ", "../assentsql/saga_test.go": "keeper.Saga("} {
+	for file, words := range map[string]string{"../transaction_test.go": "trip := ", "../assentsql/saga_test.go": "keeper.Saga(",
+		"../assentsql/enlist_test.go": "ship := "} {
 		source, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
