@@ -351,8 +351,8 @@ class DaemonTest(unittest.TestCase):
         for name, program in re.findall(r"<!-- program: (\w+\.py) -->\n```python\n(.*?)```", text, re.S):
             with open(os.path.join(self.folder, name), "w", encoding="utf-8") as file:
                 file.write(program)
-        said = re.findall(r"^python3 (buy\.py|trip\.py|shop\.py) +# (.*)$", text, re.M)
-        self.assertEqual(len(said), 5)
+        said = re.findall(r"^python3 (buy\.py|trip\.py|shop\.py|kiosk\.py) +# (.*)$", text, re.M)
+        self.assertEqual(len(said), 6)
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": support.PACKAGE, "ASSENT_ENDPOINT": self.daemon.endpoint}
         with open(os.path.join(self.folder, "output"), "w+", encoding="utf-8") as output:
             services = [subprocess.Popen([sys.executable, "-B", name], cwd=self.folder, stdout=output, stderr=output, env=environment)
@@ -371,7 +371,7 @@ class DaemonTest(unittest.TestCase):
                     service.wait()
             # What the second trip booked is given back.
             with contextlib.closing(sqlite3.connect(os.path.join(self.folder, "hotel.db"))) as rooms:
-                self.assertEqual(rooms.execute("SELECT nights FROM room").fetchall(), [("3 nights",)])
+                self.assertEqual(rooms.execute("SELECT nights FROM room").fetchall(), [("3 nights",), ("1 night",)])
             output.seek(0)
             self.assertRegex(output.read(), "^INFO:assent:connected session=.*\n$")
 

@@ -9,7 +9,7 @@ import support
 
 import assent
 import assent.testkit
-from assent import barrier, plan
+from assent import barrier, calls, plan, wire
 from assent import dialect as dialects
 from assent.barrier import Kept, Move
 from assent.call import Call, Reply, done
@@ -253,10 +253,24 @@ class Transactions(unittest.TestCase):
         self.refused("1048577 bytes; at most 1048576", assent.Transaction().saga("s", "a", b"x" * 1048577))
         self.refused("129 branches; at most 128", [t := assent.Transaction(), [t.saga("s", "a") for _ in range(129)]][0])
         self.refused("pivot", assent.Transaction().tcc("s", "a", pivot=True))
+        self.refused("branches[1].check_back is set", assent.Transaction().saga("s", "a").saga("s", "a", check_back=True))
         self.refused("'2' is taken", assent.Transaction().saga("s", "a", id="2").saga("s", "a"))
         self.refused("no other branch", assent.Transaction().saga("s", "a", after=("7",)))
         self.refused("deadline is", assent.Transaction(deadline=-1).saga("s", "a"))
         self.refused("attempt_timeout", assent.Transaction().saga("s", "a", attempt_timeout=3601))
+
+    def test_what_checks_back(self):
+        message = assent.Transaction("g").check_back("orders", "placed", first_asked=1.5).saga("shipping", "book")
+        first, second = (wire.branch_spec(branch) for branch in message.branches)
+        self.assertTrue(first.check_back and first.pivot)
+        self.assertEqual((first.protocol, first.service, first.action, first.retry.initial_backoff_ms), (Protocol.SAGA, "orders", "placed", 1500))
+        self.assertFalse(second.check_back or second.pivot)
+        self.assertEqual(message.check_message(), message.branches[0])
+        prepared = calls.prepare(message, None)
+        self.assertEqual((prepared.method, prepared.request.wait_for), ("Submit", assent.WaitFor.ACCEPTED))
+        for plain in (assent.Transaction().saga("s", "a", pivot=True), assent.Transaction().saga("s", "a").check_back("s", "b")):
+            with self.assertRaisesRegex(assent.InvalidArgument, "does not begin with check_back"):
+                calls.prepare(plain, None)
 
     def test_limits_are_those_of_the_contract(self):
         with open(os.path.join(support.ROOT, "proto", "vocabulary", "assent", "limits.h"), encoding="utf-8") as header:

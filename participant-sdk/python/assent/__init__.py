@@ -1,6 +1,7 @@
 """The Python SDK of Assent: take part in distributed transactions, and run them. README.md begins with whole programs."""
 
 from .call import Call, Refused, Reply, RetryLater, Unknown, read_only
+from .check_back import enlist
 from .client import Client, OpenTransaction
 from .dial import Tls, Token
 from .errors import (Aborted, AlreadyExists, ConfigError, DataLoss, DeadlineExceeded, Error, FailedPrecondition, InvalidArgument, NotAllowed,
@@ -27,5 +28,5 @@ __all__ = [
     "DeadlineExceeded", "Error", "FailedPrecondition", "InvalidArgument", "Kind", "MySQL", "NotAllowed", "NotFound", "OpenTransaction",
     "Operation", "Options", "Ordering", "Outbox", "OutboxCounts", "OutboxRow", "Outcome", "Participant", "PostgreSQL", "Protocol", "Refused",
     "Relay", "RelayOptions", "RelayStats", "Reply", "Report", "Resource", "Retry", "RetryLater", "SQLite", "ServerTls", "Service", "State", "Tls", "Token", "Transaction", "TransactionInfo", "Tx", "UnaryServer",
-    "Unavailable", "Unknown", "UnknownOutcome", "Verdict", "WaitFor", "__version__", "new_gid", "read_only",
+    "Unavailable", "Unknown", "UnknownOutcome", "Verdict", "WaitFor", "__version__", "enlist", "new_gid", "read_only",
 ]

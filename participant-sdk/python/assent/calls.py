@@ -39,6 +39,11 @@ def submit(transaction: Transaction, wait: Optional[WaitFor], timeout: Optional[
                     timeout or (transaction.deadline or _DEFAULT_DEADLINE) + _BEYOND_DEADLINE, False, wire.report_of)
 
 
+def prepare(message: Transaction, timeout: Optional[float]) -> Prepared:
+    message.check_message()
+    return submit(message, WaitFor.ACCEPTED, timeout)
+
+
 def begin(transaction: Transaction, timeout: Optional[float]) -> Prepared:
     transaction.check(is_open=True)
     request = transaction_pb2.BeginRequest(transaction=wire.transaction_spec(transaction))

@@ -96,6 +96,11 @@ class Client:
         """Runs the whole transaction, and waits. An abort is a Report, not a failure."""
         return self._carry_out(calls.submit(transaction, wait or self._wait, timeout or self._timeout))
 
+    def prepare(self, message: Transaction, *, timeout: Optional[float] = None) -> Report:
+        """Makes a message durable that begins once its initiator's local transaction has committed, and never if that does not (check_back.py):
+        before that transaction. After it, `submit`. As of `submit`, the same again is the same."""
+        return self._carry_out(calls.prepare(message, timeout or self._timeout))
+
     def begin(self, transaction: Optional[Transaction] = None, *, timeout: Optional[float] = None) -> "OpenTransaction":
         """Opens a transaction to which branches are added one by one. `transaction` has none; its gid, labels, deadline count."""
         transaction = transaction or Transaction()

@@ -18,13 +18,14 @@ import os
 import sqlite3
 import threading
 import time
-from typing import Any, Callable, Generator, Iterator, Optional, Union
+from typing import Any, Callable, Iterator, Optional, Union
 
 from . import wire
 from .call import RetryLater
 from .errors import AlreadyExists, ConfigError, InvalidArgument, NotFound
 from .outbox_sql import MAX_REQUEST_BYTES, Flavour, OutboxCounts, OutboxRow, Table, driver_of, flavour_of, plain_cursor, refuse_autocommit
 from .sql import Tx
+from .statements import Statements, carry_out, refuse_async
 from .transaction import Transaction
 from .v1 import transaction_pb2
 
@@ -32,9 +33,6 @@ MAX_ORDERING_KEY_BYTES = 128
 COUNT_EVERY_S = 1.0
 COUNT_EVERY_PUBLISHES = 1000
 _DUPLICATE = (1062,)  # of MySQL
-
-# A statement, its parameters, and whether its first row is wanted; what comes back is (rows that were changed, the first row).
-Statements = Generator[tuple[str, tuple[Any, ...], bool], tuple[int, Any], None]
 
 
 class Outbox:
@@ -63,29 +61,22 @@ class Outbox:
         FailedPrecondition: the connection is in autocommit."""
         connection, is_kept = (on._connection, on.is_kept) if isinstance(on, Tx) else (on, False)
         if not isinstance(on, Tx):
+            refuse_async(connection, "assent.aio.Outbox publishes on it")
             refuse_autocommit(connection)
         cursor = on.cursor() if isinstance(on, Tx) else plain_cursor(connection)
-        statements = self._publishing(connection, transaction, key, self._notify and not is_kept)
-        try:
-            step = next(statements)
-            while True:
-                try:
-                    cursor.execute(step[0], step[1])
-                except Exception as error:  # noqa: BLE001 (a duplicate, of which MySQL alone has no better word)
-                    raise told(error, connection, transaction.gid) from error
-                step = statements.send((cursor.rowcount, cursor.fetchone() if step[2] else None))
-        except StopIteration:
-            return transaction.gid
-        finally:
-            cursor.close()
+        carry_out(cursor, self._publishing(connection, transaction, key, self._notify and not is_kept))
+        return transaction.gid
 
     def _publishing(self, connection: Any, transaction: Transaction, key: Optional[str], notify: bool) -> Statements:
         flavour = flavour_of(connection)
         request = request_of(transaction)
         check_key(key)
         yield from self._counting(flavour)
-        count, _ = yield (flavour.sql("INSERT INTO assent_outbox(gid, ordering_key, request, created_unix_ms) VALUES (?, ?, ?, {now})"
-                                      + flavour.on_conflict), (transaction.gid, key, request), False)
+        try:
+            count, _ = yield (flavour.sql("INSERT INTO assent_outbox(gid, ordering_key, request, created_unix_ms) VALUES (?, ?, ?, {now})"
+                                          + flavour.on_conflict), (transaction.gid, key, request), False)
+        except Exception as error:  # noqa: BLE001 (a duplicate, of which MySQL alone has no better word)
+            raise told(error, connection, transaction.gid) from error
         if count == 0:
             raise duplicate(transaction.gid)
         if notify and flavour.notify:

@@ -129,7 +129,7 @@ def plain_cursor(connection: Any) -> Any:
     return cursor
 
 
-def refuse_autocommit(connection: Any) -> None:
+def refuse_autocommit(connection: Any, verb: str = "publish") -> None:
     """A row that would be committed by itself says nothing about what it belongs to."""
     driver = driver_of(connection)
     if driver == "sqlite3":
@@ -139,7 +139,7 @@ def refuse_autocommit(connection: Any) -> None:
     else:
         by_itself = bool(connection.autocommit) and int(connection.info.transaction_status) == 0
     if by_itself:
-        raise FailedPrecondition("no transaction is open on this connection, which is in autocommit: begin one, and publish within it")
+        raise FailedPrecondition(f"no transaction is open on this connection, which is in autocommit: begin one, and {verb} within it")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -95,7 +95,7 @@ class PostgreSQL(ServerAdapter):
         if in_two_phases(call):
             with self._branch(connection, call):
                 return self._prepare(connection, action, call) if call.operation == Operation.PREPARE else self._settle(connection, call)
-        run(connection, f"BEGIN ISOLATION LEVEL {self._isolation}; SELECT pg_advisory_xact_lock({key_of(call)})").close()
+        run(connection, f"BEGIN ISOLATION LEVEL {self._isolation}; SELECT pg_advisory_xact_lock({key_of(call.gid, call.branch_id)})").close()
         with self._who_is_waited_for(connection, call) as waited:
             try:
                 tx = Tx(connection, POSTGRESQL)
@@ -125,7 +125,7 @@ class PostgreSQL(ServerAdapter):
     @contextlib.contextmanager
     def _branch(self, connection: Any, call: Call) -> Iterator[None]:
         """Nobody else is at this branch. (A lock of the session: one of the transaction would stay with what is prepared.)"""
-        key = key_of(call)
+        key = key_of(call.gid, call.branch_id)
         run(connection, f"SELECT pg_advisory_lock({key})").close()
         yield
         run(connection, f"SELECT pg_advisory_unlock({key})").close()  # whatever is raised ends the session, and the lock with it
@@ -349,9 +349,9 @@ def name_of(call: Call) -> str:
     return f"assent/{call.gid}/{call.branch_id}"
 
 
-def key_of(call: Call) -> int:
+def key_of(gid: str, branch_id: str) -> int:
     """Of the advisory lock: 64 bits. Two branches that share one wait for each other, and nothing else comes of it."""
-    digest = hashlib.sha256(json.dumps([call.gid, call.branch_id]).encode()).digest()
+    digest = hashlib.sha256(json.dumps([gid, branch_id]).encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 
 

@@ -182,6 +182,24 @@ class SqlActions(Actions, Resource):
         self.check()
         return list(self.table)
 
+    def check_back(self, action: str, *, patience: float = 10.0) -> None:
+        """Registers a step of which this database has the answer (check_back.py): whether the local transaction of a message has committed.
+        `patience`: seconds from `prepare`, by the coordinator's clock, to the commit, by this machine's. What takes longer is answered
+        with no, and cannot be enlisted any more: at least what the slowest local transaction may take."""
+        if not patience >= 0:
+            raise ConfigError(f"patience is {patience} s; it must be 0 or more")
+
+        def not_enlisted(tx: Tx, call: Call) -> None:
+            # The branch's row is ours by now. While an initiator that has not committed has it, this is not run: the answer is "later".
+            if now_ms() - call.began_unix_ms < patience * 1000:
+                raise RetryLater("its initiator's local transaction may still be under way")
+            raise Refused(f"its initiator's local transaction had not committed after {patience:g} s, and never will")
+
+        def never_undone(tx: Tx, call: Call) -> None:
+            raise Refused("what its initiator has committed is not undone")
+
+        self.saga(action)(not_enlisted).compensate(never_undone)
+
     def check(self) -> None:
         for action in self.table.values():
             if action.protocol == Protocol.TWO_PHASE:

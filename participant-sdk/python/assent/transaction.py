@@ -49,6 +49,7 @@ class Branch:
     max_backoff: float = 0.0  # 30 s
     max_attempts: int = 0  # of the forward operation; 0: until the deadline
     attempt_timeout: float = 0.0  # 10 s; an attempt longer than this counts as unknown
+    check_back: bool = False  # of a pivot that is the first step: see Transaction.check_back
 
     def check(self, place: str = "branch") -> None:
         """What is wrong before anything is sent; the coordinator checks the rest."""
@@ -60,6 +61,8 @@ class Branch:
             raise InvalidArgument(f"{place}.payload has {len(self.payload)} bytes; at most {MAX_PAYLOAD_BYTES}")
         if self.pivot and self.protocol != Protocol.SAGA:
             raise InvalidArgument(f"{place}.pivot is set, but only a Saga step can be the pivot")
+        if self.check_back and not self.pivot:
+            raise InvalidArgument(f"{place}.check_back is set, but only the pivot, as the first step, can be checked back")
         for name in ("initial_backoff", "max_backoff", "attempt_timeout"):
             if not 0 <= getattr(self, name) <= 3600:
                 raise InvalidArgument(f"{place}.{name} is {getattr(self, name)} s; it must be 0 to 3600")
@@ -99,6 +102,12 @@ class Transaction:
         """A step that takes effect at once and is compensated if the transaction aborts."""
         return self.add(Branch(Protocol.SAGA, service, action, _bytes(payload), **options))
 
+    def check_back(self, service: str, action: str, *, first_asked: float = 1.0) -> "Transaction":
+        """The first step of a message without an outbox (check_back.py): the initiator's own local transaction, about which `service` is asked.
+        Steps of a Saga follow, nothing else. `first_asked`: so long after `prepare`, if `submit` does not come before; then less and less
+        often."""
+        return self.saga(service, action, pivot=True, check_back=True, initial_backoff=first_asked)
+
     def add(self, branch: Branch) -> "Transaction":
         self.branches.append(branch)
         return self
@@ -122,6 +131,13 @@ class Transaction:
             for before in branch.after:
                 if before not in ids or before == ids[index]:
                     raise InvalidArgument(f"branches[{index}].after names {before!r:.70}, which is no other branch of this transaction")
+
+    def check_message(self) -> Branch:
+        """Of a message without an outbox: its first step."""
+        self.check()
+        if not self.branches[0].check_back:
+            raise InvalidArgument(f"transaction {self.gid} does not begin with check_back: there is nothing to ask about")
+        return self.branches[0]
 
     def check_all(self) -> None:
         """What a coordinator would refuse, as far as it can be seen here: for who hears of it after a local commit only."""

@@ -15,7 +15,7 @@ def ms(seconds: float) -> int:
 def branch_spec(branch: Branch) -> Any:
     return types_pb2.BranchSpec(
         branch_id=branch.id, protocol=int(branch.protocol), service=branch.service, action=branch.action, payload=branch.payload,
-        after=branch.after, pivot=branch.pivot, receive_results=branch.receive_results, headers=dict(branch.headers),
+        after=branch.after, pivot=branch.pivot, check_back=branch.check_back, receive_results=branch.receive_results, headers=dict(branch.headers),
         attempt_timeout_ms=ms(branch.attempt_timeout),
         retry=types_pb2.RetryPolicy(initial_backoff_ms=ms(branch.initial_backoff), max_backoff_ms=ms(branch.max_backoff),
                                     max_attempts=branch.max_attempts))

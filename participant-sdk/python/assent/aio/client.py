@@ -60,6 +60,9 @@ class Client:
     async def submit(self, transaction: Transaction, *, wait: Optional[WaitFor] = None, timeout: Optional[float] = None) -> Report:
         return await self._carry_out(calls.submit(transaction, wait or self._wait, timeout or self._timeout))
 
+    async def prepare(self, message: Transaction, *, timeout: Optional[float] = None) -> Report:
+        return await self._carry_out(calls.prepare(message, timeout or self._timeout))
+
     async def begin(self, transaction: Optional[Transaction] = None, *, timeout: Optional[float] = None) -> "OpenTransaction":
         transaction = transaction or Transaction()
         await self._carry_out(calls.begin(transaction, timeout or self._timeout))
