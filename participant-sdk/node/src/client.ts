@@ -8,7 +8,7 @@
 
 import * as grpc from "@grpc/grpc-js";
 import { Dialling, type DialOptions, endpointsOf } from "./dial.js";
-import { AssentError, sentenceOf } from "./errors.js";
+import { AssentError, InvalidArgument, sentenceOf } from "./errors.js";
 import { type Ask, type Attempt, carryOut, type Prepared, type Retry, Routes, type Transport } from "./plan.js";
 import { Branch, type BranchOptions, type BranchResult, checkId, type Report, Transaction, type TransactionInfo } from "./transaction.js";
 import { NO_ANSWER, WHY_PATIENCE_MS, whyUnavailable } from "./why.js";
@@ -68,6 +68,16 @@ export class Client {
     transaction.check();
     const request = { transaction: transactionSpec(transaction), waitFor: options.wait ?? this.#wait };
     return reportOf(await this.carryOut("Submit", request, transaction.gid, `Submit of transaction ${transaction.gid}`, timeoutOf(transaction), options));
+  }
+
+  /**
+   * Makes a message durable that begins once its initiator's local transaction has committed, and never if that does not (check-back.ts):
+   * before that transaction. Then `submit`, after it. InvalidArgument: its first step is no checkBack. As with `submit`, the same again is the same.
+   */
+  async prepare(message: Transaction, options: Omit<CallOptions, "wait"> = {}): Promise<Report> {
+    message.check();
+    if (!message.branches[0]!.checkBack) throw new InvalidArgument(`transaction ${message.gid} does not begin with checkBack: there is nothing to ask about`);
+    return await this.submit(message, { ...options, wait: WaitFor.ACCEPTED });
   }
 
   /** Opens a transaction to which branches are added one by one. `transaction` has none; its gid, labels, deadline count. */

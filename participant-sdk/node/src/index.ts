@@ -1,6 +1,7 @@
 // The Node SDK of Assent: take part in distributed transactions, and run them. README.md begins with a whole program.
 
 export { Call, type CallFields, done, readOnly, Refused, refused, Reply, type Returned, RetryLater, retryLater, type Trace, Unknown } from "./call.js";
+export { checkBack, type CheckBackOptions, enlist, enlistSync } from "./check-back.js";
 export { Client, type CallOptions, type ClientOptions, OpenTransaction } from "./client.js";
 export type { DialOptions, Tls, Token } from "./dial.js";
 export {
@@ -9,7 +10,7 @@ export {
 } from "./errors.js";
 export { type HttpAnswer, HttpEndpoint, type HttpOptions, MAX_BODY_BYTES, verifySignature } from "./http.js";
 export { type MySqlPool, MySQL } from "./mysql.js";
-export { Outbox, type OutboxOptions, type Publishing, type PublishOptions, type QueryConnection, type SQLiteConnection } from "./outbox.js";
+export { Outbox, type OutboxOptions, type PublishOptions } from "./outbox.js";
 export type { OutboxCounts, OutboxRow } from "./outbox-sql.js";
 export { Participant } from "./participant.js";
 export type { Retry } from "./plan.js";
@@ -18,6 +19,7 @@ export { Relay, type RelayOptions, type RelayStats } from "./relay.js";
 export type { ParticipantOptions } from "./roster.js";
 export { type ServerOptions, ServerTx } from "./server-sql.js";
 export { type Handler, type Resource, type SagaHandlers, Service, type TccHandlers, type TwoPhaseHandlers } from "./service.js";
+export type { Publishing, QueryConnection, SQLiteConnection } from "./speaker.js";
 export { SQLite, type SQLiteOptions, SQLiteTx } from "./sqlite.js";
 export {
   Branch, type BranchInfo, type BranchOptions, type BranchResult, newGid, Report, Transaction, type TransactionInfo, type TransactionOptions,

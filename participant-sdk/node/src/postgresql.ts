@@ -286,8 +286,8 @@ function nameOf(call: Call): string {
  * Of the advisory lock: 64 bits, and those of the Python SDK, which may be at the same branch. Two branches that share one wait for each
  * other, and nothing else comes of it.
  */
-export function keyOfBranch(call: Call): bigint {
-  return createHash("sha256").update(`["${call.gid}", "${call.branchId}"]`).digest().readBigInt64BE();
+export function keyOfBranch({ gid, branchId }: { readonly gid: string; readonly branchId: string }): bigint {
+  return createHash("sha256").update(`["${gid}", "${branchId}"]`).digest().readBigInt64BE();
 }
 
 function sqlstate(error: unknown): string {

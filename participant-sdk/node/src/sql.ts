@@ -60,8 +60,8 @@ export interface Dialect {
   readonly lexicon: Lexicon;
 }
 
-const COLUMNS = "gid, branch_id, protocol, action, state, kind, result, reason, second_result, coordinator_id, began_epoch, touched_ms";
-const OF_BRANCH = "WHERE gid = ? AND branch_id = ?";
+export const COLUMNS = "gid, branch_id, protocol, action, state, kind, result, reason, second_result, coordinator_id, began_epoch, touched_ms";
+export const OF_BRANCH = "WHERE gid = ? AND branch_id = ?";
 
 /** What is kept of a branch, and who may say so. */
 export interface Found {

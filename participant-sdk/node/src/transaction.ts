@@ -10,6 +10,7 @@ import {
 
 const MAX_DEADLINE_MS = 7 * 24 * 3600 * 1000;
 const MAX_BRANCH_TIME_MS = 3600 * 1000;
+const FIRST_ASKED_MS = 1000;
 
 /** 12 hex digits of Unix time in milliseconds, then 20 random ones. Those made later sort later. */
 export function newGid(): string {
@@ -40,6 +41,8 @@ export interface BranchOptions {
   readonly after?: readonly string[];
   /** Saga, at most one: once it has succeeded the transaction commits. */
   readonly pivot?: boolean;
+  /** Of a pivot that is the first step: see `checkBack` of Transaction. */
+  readonly checkBack?: boolean;
   /** Hand the handler the results of the branches in `after`. */
   readonly receiveResults?: boolean;
   readonly headers?: Readonly<Record<string, string>>;
@@ -59,6 +62,7 @@ export class Branch {
   readonly id: string;
   readonly after: readonly string[];
   readonly pivot: boolean;
+  readonly checkBack: boolean;
   readonly receiveResults: boolean;
   readonly headers: Readonly<Record<string, string>>;
   readonly initialBackoffMs: number;
@@ -74,6 +78,7 @@ export class Branch {
     this.id = options.id ?? "";
     this.after = options.after ?? [];
     this.pivot = options.pivot ?? false;
+    this.checkBack = options.checkBack ?? false;
     this.receiveResults = options.receiveResults ?? false;
     this.headers = options.headers ?? {};
     this.initialBackoffMs = options.initialBackoffMs ?? 0;
@@ -89,6 +94,7 @@ export class Branch {
     checkName(`${place}.action`, this.action);
     if (this.payload.length > MAX_PAYLOAD_BYTES) throw new InvalidArgument(`${place}.payload has ${this.payload.length} bytes; at most ${MAX_PAYLOAD_BYTES}`);
     if (this.pivot && this.protocol !== Protocol.SAGA) throw new InvalidArgument(`${place}.pivot is set, but only a Saga step can be the pivot`);
+    if (this.checkBack && !this.pivot) throw new InvalidArgument(`${place}.checkBack is set, but only the pivot, as the first step, can be checked back`);
     for (const name of ["initialBackoffMs", "maxBackoffMs", "attemptTimeoutMs"] as const) {
       if (!(this[name] >= 0 && this[name] <= MAX_BRANCH_TIME_MS)) throw new InvalidArgument(`${place}.${name} is ${this[name]}; it must be 0 to ${MAX_BRANCH_TIME_MS}`);
     }
@@ -147,6 +153,14 @@ export class Transaction {
   /** A step that takes effect at once and is compensated if the transaction aborts. */
   saga(service: string, action: string, payload?: Uint8Array | string, options?: BranchOptions): this {
     return this.add(new Branch(Protocol.SAGA, service, action, payload, options));
+  }
+
+  /**
+   * The first step of a message without an outbox (check-back.ts): the initiator's own local transaction, about which `service` is asked. The
+   * steps of a Saga follow, nothing else. `firstAskedMs`: so long after `prepare`, if `submit` does not come before; then less and less often. 1 s.
+   */
+  checkBack(service: string, action: string, { firstAskedMs = FIRST_ASKED_MS }: { readonly firstAskedMs?: number } = {}): this {
+    return this.saga(service, action, undefined, { pivot: true, checkBack: true, initialBackoffMs: firstAskedMs });
   }
 
   add(branch: Branch): this {

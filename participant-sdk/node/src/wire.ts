@@ -75,7 +75,7 @@ const bytesByKey = (map: Record<string, Uint8Array>) => new Map(Object.entries(m
 export function branchSpec(branch: Branch): Message {
   return {
     branchId: branch.id, protocol: branch.protocol, service: branch.service, action: branch.action, payload: branch.payload,
-    after: branch.after, pivot: branch.pivot, receiveResults: branch.receiveResults, headers: branch.headers,
+    after: branch.after, pivot: branch.pivot, checkBack: branch.checkBack, receiveResults: branch.receiveResults, headers: branch.headers,
     attemptTimeoutMs: ms(branch.attemptTimeoutMs),
     retry: { initialBackoffMs: ms(branch.initialBackoffMs), maxBackoffMs: ms(branch.maxBackoffMs), maxAttempts: branch.maxAttempts },
   };

@@ -59,8 +59,12 @@ class Kind {
 
   /** A relay in a process of its own. */
   process(...words) {
+    return this.program("outbox-relay.mjs", ...words);
+  }
+
+  program(name, ...words) {
     const environment = { ASSENT_ENDPOINT: this.daemon.endpoint, OUTBOX_DATABASE: this.url };
-    const process_ = new Process(process.execPath, [join(HERE, "test/outbox-relay.mjs"), this.name, ...words], environment, { cwd: HERE });
+    const process_ = new Process(process.execPath, [join(HERE, "test", name), this.name, ...words], environment, { cwd: HERE });
     this.t.after(() => process_.kill());
     return process_;
   }
@@ -169,8 +173,8 @@ export class InSQLite extends Kind {
     }
   }
 
-  adapter() {
-    return new assent.SQLite(this.url);
+  adapter(options) {
+    return new assent.SQLite(this.url, options);
   }
 
   fill = (count) => this.sql(`INSERT INTO assent_outbox(gid, ordering_key, request, created_unix_ms)
@@ -238,7 +242,7 @@ export class InPostgreSQL extends Server {
     return client;
   }
   rowsOf = ({ rows }) => rows;
-  adapter = () => new assent.PostgreSQL(this.newPool());
+  adapter = (options) => new assent.PostgreSQL(this.newPool(), options);
   fill = (count) => this.sql(`INSERT INTO assent_outbox(gid, ordering_key, request, created_unix_ms) SELECT 'h' || i, 'ann', ''::bytea, 0 FROM generate_series(1, ${count}) i`);
   lock = "LOCK TABLE assent_outbox IN ACCESS EXCLUSIVE MODE";
 }

@@ -35,7 +35,7 @@ test("a project from the README", async (t) => {
   const readme = readFileSync(join(HERE, "README.md"), "utf8");
   const guide = readFileSync(join(ROOT, "docs/sdk-node.md"), "utf8");
   const programs = [...(readme + guide).matchAll(/<!-- program: (\w+\.mjs) -->\n```js\n(.*?)```/gs)];
-  assert.deepEqual(programs.map(([, name]) => name), ["cinema.mjs", "buy.mjs", "hotel.mjs", "trip.mjs", "shop.mjs"]);
+  assert.deepEqual(programs.map(([, name]) => name), ["cinema.mjs", "buy.mjs", "hotel.mjs", "trip.mjs", "shop.mjs", "kiosk.mjs"]);
   for (const [, name, text] of programs) writeFileSync(join(cwd, name), text);
   assert.ok(readme.includes("npm install CLONE/participant-sdk/node/assent-sdk-0.1.0.tgz "));
   await install(cwd, ["better-sqlite3"]);
@@ -52,6 +52,8 @@ test("a project from the README", async (t) => {
   assert.equal(said.length, 2);
   for (const line of said) assert.deepEqual(await run(process.execPath, ["trip.mjs"], environment, { cwd }), { code: 0, output: `${line}\n` });
   assert.deepEqual(await run(process.execPath, ["shop.mjs"], environment, { cwd }), { code: 0, output: `${/^node shop\.mjs +# (.*)$/m.exec(guide)[1]}\n` });
+  const kiosk = await run(process.execPath, ["kiosk.mjs"], environment, { cwd });
+  assert.deepEqual([kiosk.code, kiosk.output.split("\n").filter((line) => !line.startsWith("assent: connected"))], [0, [/^node kiosk\.mjs +# (.*)$/m.exec(guide)[1], ""]]);
   for (const service of [cinema, hotel]) {
     assert.equal(await service.kill("SIGTERM"), 0, "it ends in order");
     assert.match(service.output, /^assent: connected session=.*\n$/);

@@ -8,7 +8,7 @@ import { folder, HERE, run } from "./rig.mjs";
 
 const PROGRAM = `
 import { createPool } from "mysql2/promise";
-import { Call, Client, MySQL, Participant, Protocol, Refused, Report, Service, SQLite, Transaction, UnaryServer } from "assent-sdk";
+import { Call, checkBack, Client, enlist, enlistSync, MySQL, Participant, Protocol, Refused, Report, Service, SQLite, Transaction, UnaryServer } from "assent-sdk";
 import { checkContract } from "assent-sdk/testkit";
 
 const db = new SQLite("x.db").tcc("seat", {
@@ -19,14 +19,18 @@ const db = new SQLite("x.db").tcc("seat", {
   },
   confirm: (tx, call) => tx.run("UPDATE seat SET free = 0", [call.text]),
   cancel: () => undefined,
-});
+}).saga("placed", checkBack({ patienceMs: 5000 }));
 const server = new MySQL(createPool({ database: "shop" }))
-  .saga("ship", async (tx) => { await tx.run("SELECT 1"); return "shipped"; })
+  .saga("placed", checkBack()).saga("ship", async (tx) => { await tx.run("SELECT 1"); return "shipped"; })
   .twoPhase("debit", { prepare: async (tx, call: Call) => { await tx.run("SELECT ?", [call.json().amount]); } });
 const service = new Service("cinema", db, server).saga("plain", async (call) => call.text);
 export async function main(): Promise<Report> {
   await new Participant(service, { endpoints: ["a:1"], workers: 2 }).run({ signal: AbortSignal.timeout(10) });
   await new UnaryServer(service, "127.0.0.1:0").start();
+  const message = new Transaction().checkBack("orders", "placed", { firstAskedMs: 500 }).saga("cinema", "ship");
+  await new Client().prepare(message, { timeoutMs: 5 });
+  await new SQLite("x.db").transaction((tx) => enlistSync(tx, message));
+  await enlist(await createPool({ database: "shop" }).getConnection(), message);
   const ok: boolean = (await checkContract(service, { protocol: Protocol.TCC, action: "seat" })).ok;
   return await new Client().submit(new Transaction({ labels: { ok: String(ok) } }).tcc("cinema", "seat", "A1", { headers: { a: "b" } }));
 }
