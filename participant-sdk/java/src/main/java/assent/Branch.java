@@ -14,6 +14,7 @@ import java.util.Map;
  * @param id unique within the transaction; empty: "1", "2", … by position
  * @param after ids of branches that must have executed before this one starts
  * @param pivot Saga, at most one: once it has succeeded the transaction commits
+ * @param checkBack of a pivot that is the first step: see {@link #checkBack(String, String, Duration)}
  * @param receiveResults hand the handler the results of the branches in {@code after}
  * @param initialBackoff zero: 100 ms; doubles each time
  * @param maxBackoff zero: 30 s
@@ -22,11 +23,11 @@ import java.util.Map;
  */
 public record Branch(
     Protocol protocol, String service, String action, byte[] payload, String id, List<String> after, boolean pivot,
-    boolean receiveResults, Map<String, String> headers, Duration initialBackoff, Duration maxBackoff, int maxAttempts,
-    Duration attemptTimeout) {
+    boolean checkBack, boolean receiveResults, Map<String, String> headers, Duration initialBackoff, Duration maxBackoff,
+    int maxAttempts, Duration attemptTimeout) {
 
   private static Branch of(Protocol protocol, String service, String action, byte[] payload) {
-    return new Branch(protocol, service, action, payload, "", List.of(), false, false, Map.of(), Duration.ZERO,
+    return new Branch(protocol, service, action, payload, "", List.of(), false, false, false, Map.of(), Duration.ZERO,
         Duration.ZERO, 0, Duration.ZERO);
   }
 
@@ -57,45 +58,55 @@ public record Branch(
     return saga(service, action, utf8(payload));
   }
 
+  /**
+   * The first step of a message without an outbox ({@link assent.jdbc.CheckBack}): the initiator's own local transaction, about
+   * which {@code service} is asked. The steps of a Saga follow, nothing else. {@code firstAsked}: so long after
+   * {@link Client#prepare}, if {@code submit} does not come before; then less and less often.
+   */
+  public static Branch checkBack(String service, String action, Duration firstAsked) {
+    return new Branch(Protocol.SAGA, service, action, new byte[0], "", List.of(), true, true, false, Map.of(), firstAsked,
+        Duration.ZERO, 0, Duration.ZERO);
+  }
+
   public Branch withId(String id) {
-    return new Branch(protocol, service, action, payload, id, after, pivot, receiveResults, headers, initialBackoff,
+    return new Branch(protocol, service, action, payload, id, after, pivot, checkBack, receiveResults, headers, initialBackoff,
         maxBackoff, maxAttempts, attemptTimeout);
   }
 
   public Branch withAfter(String... ids) {
-    return new Branch(protocol, service, action, payload, id, List.of(ids), pivot, receiveResults, headers,
+    return new Branch(protocol, service, action, payload, id, List.of(ids), pivot, checkBack, receiveResults, headers,
         initialBackoff, maxBackoff, maxAttempts, attemptTimeout);
   }
 
   public Branch withPivot() {
-    return new Branch(protocol, service, action, payload, id, after, true, receiveResults, headers, initialBackoff,
+    return new Branch(protocol, service, action, payload, id, after, true, checkBack, receiveResults, headers, initialBackoff,
         maxBackoff, maxAttempts, attemptTimeout);
   }
 
   public Branch withResultsOfAfter() {
-    return new Branch(protocol, service, action, payload, id, after, pivot, true, headers, initialBackoff, maxBackoff,
-        maxAttempts, attemptTimeout);
+    return new Branch(protocol, service, action, payload, id, after, pivot, checkBack, true, headers, initialBackoff,
+        maxBackoff, maxAttempts, attemptTimeout);
   }
 
   public Branch withHeader(String name, String value) {
     Map<String, String> more = new HashMap<>(headers);
     more.put(name, value);
-    return new Branch(protocol, service, action, payload, id, after, pivot, receiveResults, Map.copyOf(more),
+    return new Branch(protocol, service, action, payload, id, after, pivot, checkBack, receiveResults, Map.copyOf(more),
         initialBackoff, maxBackoff, maxAttempts, attemptTimeout);
   }
 
   public Branch withBackoff(Duration initial, Duration max) {
-    return new Branch(protocol, service, action, payload, id, after, pivot, receiveResults, headers, initial, max,
+    return new Branch(protocol, service, action, payload, id, after, pivot, checkBack, receiveResults, headers, initial, max,
         maxAttempts, attemptTimeout);
   }
 
   public Branch withMaxAttempts(int attempts) {
-    return new Branch(protocol, service, action, payload, id, after, pivot, receiveResults, headers, initialBackoff,
+    return new Branch(protocol, service, action, payload, id, after, pivot, checkBack, receiveResults, headers, initialBackoff,
         maxBackoff, attempts, attemptTimeout);
   }
 
   public Branch withAttemptTimeout(Duration timeout) {
-    return new Branch(protocol, service, action, payload, id, after, pivot, receiveResults, headers, initialBackoff,
+    return new Branch(protocol, service, action, payload, id, after, pivot, checkBack, receiveResults, headers, initialBackoff,
         maxBackoff, maxAttempts, timeout);
   }
 
@@ -111,6 +122,10 @@ public record Branch(
     Text.checkPairs(place + ".headers", headers, Limits.MAX_HEADER_BYTES);
     if (pivot && protocol != Protocol.SAGA) {
       throw new AssentException.InvalidArgument(place + ".pivot is set, but only a Saga step can be the pivot");
+    }
+    if (checkBack && !pivot) {
+      throw new AssentException.InvalidArgument(
+          place + ".checkBack is set, but only the pivot, as the first step, can be checked back");
     }
     if (maxAttempts < 0) {
       throw new AssentException.InvalidArgument(place + ".maxAttempts is " + maxAttempts + "; it must be at least 0");

@@ -117,6 +117,24 @@ public final class Client implements AutoCloseable {
     return submission(transaction, waitFor).start();
   }
 
+  /**
+   * Makes a message durable that begins once its initiator's local transaction has committed, and never if that does not
+   * ({@link assent.jdbc.CheckBack}): before that transaction. After it {@link #submit}, of the same. Without an answer:
+   * say it again, or give up. InvalidArgument: its first step is no checkBack.
+   */
+  public Report prepare(Transaction message) {
+    return join(preparation(message));
+  }
+
+  public CompletableFuture<Report> prepareAsync(Transaction message) {
+    return preparation(message).start();
+  }
+
+  private Step<?, ?, Report> preparation(Transaction message) {
+    message.checkBackCall();
+    return submission(message, WaitFor.ACCEPTED);
+  }
+
   private Step<?, ?, Report> submission(Transaction transaction, WaitFor wait) {
     transaction.check(false);
     SubmitRequest request = SubmitRequest.newBuilder().setTransaction(Wire.spec(transaction))

@@ -3,6 +3,7 @@ package assent;
 import assent.AssentException.InvalidArgument;
 import java.security.SecureRandom;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
@@ -55,6 +56,15 @@ public final class Transaction {
 
   public Transaction saga(String service, String action, String payload) {
     return add(Branch.saga(service, action, payload));
+  }
+
+  /** {@link Branch#checkBack}, first asked about after a second. */
+  public Transaction checkBack(String service, String action) {
+    return checkBack(service, action, Duration.ofSeconds(1));
+  }
+
+  public Transaction checkBack(String service, String action, Duration firstAsked) {
+    return add(Branch.checkBack(service, action, firstAsked));
   }
 
   public Transaction add(Branch branch) {
@@ -128,6 +138,21 @@ public final class Transaction {
     List<String> ids = new ArrayList<>();
     for (Branch branch : branches) ids.add(branch.numbered(ids.size() + 1).id());
     for (int at = 0; at < ids.size(); at++) checkBranch(at, ids);
+  }
+
+  /**
+   * For adapters: what is asked about the first step, as if its initiator had asked it. InvalidArgument: it does not begin
+   * with checkBack, or is wrong otherwise.
+   */
+  public Call checkBackCall() {
+    check(false);
+    Branch first = branches.get(0);
+    if (!first.checkBack()) {
+      throw new InvalidArgument(
+          "transaction " + gid + " does not begin with checkBack: there is nothing to ask its initiator about");
+    }
+    return new Call(gid, first.numbered(1).id(), Operation.ACTION, Protocol.SAGA, first.service(), first.action(),
+        first.payload(), Map.of(), first.headers(), 1, false, Duration.ZERO, 0, 0, Instant.EPOCH, trace);
   }
 
   private void checkBranch(int at, List<String> ids) {

@@ -64,8 +64,8 @@ final class Wire {
   static BranchSpec spec(Branch branch) {
     return BranchSpec.newBuilder().setBranchId(branch.id()).setProtocolValue(branch.protocol().number())
         .setService(branch.service()).setAction(branch.action()).setPayload(ByteString.copyFrom(branch.payload()))
-        .addAllAfter(branch.after()).setPivot(branch.pivot()).setReceiveResults(branch.receiveResults())
-        .putAllHeaders(branch.headers()).setAttemptTimeoutMs(branch.attemptTimeout().toMillis())
+        .addAllAfter(branch.after()).setPivot(branch.pivot()).setCheckBack(branch.checkBack())
+        .setReceiveResults(branch.receiveResults()).putAllHeaders(branch.headers()).setAttemptTimeoutMs(branch.attemptTimeout().toMillis())
         .setRetry(RetryPolicy.newBuilder().setInitialBackoffMs(branch.initialBackoff().toMillis())
             .setMaxBackoffMs(branch.maxBackoff().toMillis()).setMaxAttempts(branch.maxAttempts()))
         .build();

@@ -108,6 +108,28 @@ class RulesTest {
   }
 
   @Test
+  void aMessageThatChecksBack() {
+    Transaction message = new Transaction("g").checkBack("orders", "placed", Duration.ofSeconds(3)).saga("desk", "note", "x");
+    var first = Wire.spec(message).getBranches(0);
+    assertTrue(first.getPivot() && first.getCheckBack());
+    assertEquals(3000, first.getRetry().getInitialBackoffMs());
+    assertEquals(assent.v1.Protocol.SAGA, first.getProtocol());
+    assertFalse(Wire.spec(message).getBranches(1).getCheckBack());
+    assertEquals(Duration.ofSeconds(1), new Transaction().checkBack("orders", "placed").branches().get(0).initialBackoff());
+    assertTrue(message.branches().get(0).withId("placed").withHeader("a", "b").checkBack());
+    Call question = message.checkBackCall();
+    assertEquals("ACTION of branch 1 of transaction g", question.toString());
+    Branch saga = Branch.saga("orders", "placed", "");
+    Branch noPivot = new Branch(saga.protocol(), saga.service(), saga.action(), saga.payload(), "", List.of(), false, true,
+        false, Map.of(), Duration.ZERO, Duration.ZERO, 0, Duration.ZERO);
+    says(InvalidArgument.class, "branches[0].checkBack is set, but only the pivot", () -> new Transaction().add(noPivot).check(false));
+    try (Client client = Client.builder().endpoints("127.0.0.1:1").build()) { // nobody is dialled
+      says(InvalidArgument.class, "does not begin with checkBack", () -> client.prepare(new Transaction().saga("desk", "note", "x")));
+      says(InvalidArgument.class, "needs at least one", () -> client.prepareAsync(new Transaction()));
+    }
+  }
+
+  @Test
   void aTransactionThatCanNeverWorkIsNamed() {
     Map<String, Transaction> wrong = new TreeMap<>(Map.of(
         "at least one", new Transaction(),

@@ -126,6 +126,50 @@ final class BarrierTable {
         System.currentTimeMillis());
   }
 
+  /** What is committed now, whatever the transaction has seen before. Null: there is none. */
+  Kept committedState(Connection connection, Call call) throws SQLException {
+    String sql = "SELECT state FROM " + name + " WHERE gid = ? AND branch_id = ?"
+        + (dialect == Dialect.MYSQL ? " LOCK IN SHARE MODE" : "");
+    try (PreparedStatement statement = prepare(connection, sql, call.gid(), call.branchId());
+        ResultSet found = statement.executeQuery()) {
+      if (!found.next()) return null;
+      int state = found.getInt(1);
+      if (state >= 0 && state < Kept.values().length) return Kept.values()[state];
+      throw new SQLException("assent_barrier: the row (" + call.gid() + ", " + call.branchId() + ") is damaged");
+    }
+  }
+
+  /**
+   * Somebody has written the row of a branch and not committed it yet, or is about to: who claims it would wait for that, for
+   * as long as it takes. Asked first in a transaction.
+   */
+  boolean isUnderWay(Connection connection, Call call) throws SQLException {
+    switch (dialect) {
+      case SQLITE: // there is one that writes at a time
+        return false;
+      case POSTGRESQL:
+        return PreparedTransactions.number(
+            connection, "SELECT pg_try_advisory_xact_lock(?)::int", PreparedTransactions.keyOf(call)) == 0;
+      case MYSQL:
+        try {
+          String sql = "SELECT state FROM " + name + " WHERE gid = ? AND branch_id = ? FOR UPDATE NOWAIT";
+          PreparedTransactions.ask(connection, sql, call.gid(), call.branchId());
+        } catch (SQLException failed) {
+          if (XaWork.IS_LOCKED.contains(failed.getErrorCode())) return true;
+          throw failed;
+        }
+        connection.rollback(); // two that have locked the gap where no row is could both write none
+        return false;
+    }
+    throw new IllegalStateException(dialect.name());
+  }
+
+  /** Before an answer by a row that an initiator has committed, perhaps without waiting for the disk: our commit waits for both. */
+  void touch(Connection connection, Call call) throws SQLException {
+    update(connection, "UPDATE " + name + " SET touched_ms = ? WHERE gid = ? AND branch_id = ?", System.currentTimeMillis(),
+        call.gid(), call.branchId());
+  }
+
   /** Before a handler of the second phase, in its transaction: if it commits by itself, it leaves a row without a state. */
   void beginSecond(Connection connection, Call call, Kept from) throws SQLException {
     one(connection, "UPDATE " + name + " SET state = ? WHERE gid = ? AND branch_id = ? AND state = ?", Kept.NONE.ordinal(),

@@ -159,11 +159,15 @@ final class Batch {
   private Done within(Call call) throws Exception {
     Action<TxHandler, TxSecondHandler> action = actions.find(call);
     if (action == null) return new Done(Reply.retryLater("no action " + call.action() + " is registered here"), false);
+    boolean isAsked = action.forward() instanceof CheckBack.Asked;
+    if (isAsked && table.isUnderWay(connection, call)) return new Done(CheckBack.UNDER_WAY, false);
     BranchRow row = table.claim(connection, call);
     if (row == null) return new Done(Barrier.claimWasCommitted(call), false);
     Opening opening = Barrier.open(call, row);
     if (opening.move() == Move.BURY) table.put(connection, call, Kept.TOMBSTONE, opening.reply());
-    if (opening.move() != Move.RUN) return new Done(opening.reply(), opening.move() == Move.BURY);
+    boolean isReplayed = isAsked && opening.move() == Move.REPLAY;
+    if (isReplayed) table.touch(connection, call);
+    if (opening.move() != Move.RUN) return new Done(opening.reply(), isReplayed || opening.move() == Move.BURY);
     boolean isForward = call.operation().role() == Role.FORWARD;
     if (!isForward) table.beginSecond(connection, call, row.state());
     Dialect.execute(connection, "SAVEPOINT " + HANDLER);

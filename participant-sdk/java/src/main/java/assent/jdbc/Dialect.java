@@ -5,6 +5,7 @@ import java.sql.Connection;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.Locale;
+import java.util.function.Predicate;
 
 /** What databases do not have in common. Their tables are those of the SDKs in other languages. */
 enum Dialect {
@@ -125,6 +126,61 @@ enum Dialect {
     execute(connection, "PRAGMA journal_mode = WAL");
     execute(connection, "PRAGMA synchronous = FULL"); // done means durable
     execute(connection, "PRAGMA foreign_keys = ON");
+  }
+
+  /** What is written into {@code table} now would commit by itself: no local transaction is open. */
+  boolean isAutocommit(Connection connection, String table) throws SQLException {
+    return switch (this) {
+      case SQLITE -> { // there is no other way to ask it
+        boolean isOutside = !fails(
+            connection, "BEGIN", failed -> String.valueOf(failed.getMessage()).contains("within a transaction"));
+        if (isOutside) execute(connection, "ROLLBACK");
+        yield isOutside;
+      }
+      // The lock that an INSERT takes anyway; there is none for who is in no transaction.
+      case POSTGRESQL -> fails(
+          connection, "LOCK TABLE " + table + " IN ROW EXCLUSIVE MODE", failed -> "25P01".equals(failed.getSQLState()));
+      case MYSQL -> {
+        try {
+          yield PreparedTransactions.number(connection, "SELECT @@in_transaction OR NOT @@autocommit") == 0;
+        } catch (SQLException refused) {
+          if (isNotSaid(refused)) yield false;
+          throw refused;
+        }
+      }
+    };
+  }
+
+  /** In the way that is asked about; other failures are thrown. */
+  private static boolean fails(Connection connection, String sql, Predicate<SQLException> isSo) throws SQLException {
+    try {
+      execute(connection, sql);
+      return false;
+    } catch (SQLException failed) {
+      if (isSo.test(failed)) return true;
+      throw failed;
+    }
+  }
+
+  /** MySQL does not tell whether a transaction is open, as MariaDB does. */
+  static boolean isNotSaid(SQLException failed) {
+    return failed.getErrorCode() == 1193;
+  }
+
+  boolean isDuplicate(SQLException failed) {
+    return switch (this) {
+      case SQLITE -> String.valueOf(failed.getMessage()).contains("UNIQUE constraint failed");
+      case POSTGRESQL -> "23505".equals(failed.getSQLState());
+      case MYSQL -> failed.getErrorCode() == 1062;
+    };
+  }
+
+  boolean isWithoutTable(SQLException failed) {
+    return switch (this) {
+      case SQLITE -> String.valueOf(failed.getMessage()).contains("no such table");
+      case POSTGRESQL -> "42P01".equals(failed.getSQLState());
+      case MYSQL -> failed.getErrorCode() == 1146;
+    };
   }
 
   void begin(Connection connection) throws SQLException {

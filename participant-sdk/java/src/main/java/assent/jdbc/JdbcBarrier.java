@@ -123,6 +123,22 @@ public final class JdbcBarrier extends Actions<TxHandler, TxSecondHandler> imple
     return prepared(name);
   }
 
+  /**
+   * A Saga's action that only tells whether an initiator's own local transaction, in this database, has committed
+   * ({@link CheckBack}). {@code patience}: from {@code prepare}, by the coordinator's clock, to the commit, by this machine's;
+   * what takes longer is answered with no, and cannot commit any more. At least the time that the slowest local
+   * transaction may take.
+   */
+  public void checkBack(String name, Duration patience) {
+    if (patience.isNegative()) throw new ConfigError("patience is " + patience + "; it must be at least 0");
+    saga(name).onAction(new CheckBack.Asked(patience)).onCompensate(CheckBack::neverUndone);
+  }
+
+  /** With a patience of 10 s. */
+  public void checkBack(String name) {
+    checkBack(name, Duration.ofSeconds(10));
+  }
+
   /** Runs {@code work} in a local transaction of its own, for what the service itself does. Not in a handler. */
   public <T> T transaction(Work<T> work) throws SQLException {
     if (Batch.isInHandler()) throw new IllegalStateException("a handler has its own tx: use that one");

@@ -134,16 +134,11 @@ final class OutboxTable {
     String columns = "INSERT INTO " + name + "(gid, ordering_key, request, created_unix_ms) ";
     switch (dialect) {
       case SQLITE -> {
-        if (isAutocommit(connection)) return false;
+        if (dialect.isAutocommit(connection, name)) return false;
         BarrierTable.update(connection, columns + "VALUES(?, ?, ?, " + now() + ")", gid, key, request);
       }
       case POSTGRESQL -> {
-        try { // the lock that an INSERT takes anyway; there is none for who is in no transaction
-          Dialect.execute(connection, "LOCK TABLE " + name + " IN ROW EXCLUSIVE MODE");
-        } catch (SQLException refused) {
-          if ("25P01".equals(refused.getSQLState())) return false;
-          throw refused;
-        }
+        if (dialect.isAutocommit(connection, name)) return false;
         BarrierTable.update(connection, columns + "VALUES(?, ?, ?, " + now() + ")", gid, key, request);
         if (!isQuiet) Dialect.execute(connection, "SELECT pg_notify('" + CHANNEL + "', '')");
       }
@@ -153,7 +148,7 @@ final class OutboxTable {
           return BarrierTable.update(connection, columns + row + " WHERE @@in_transaction OR NOT @@autocommit", gid, key,
               request) == 1;
         } catch (SQLException refused) {
-          if (refused.getErrorCode() != 1193) throw refused;
+          if (!Dialect.isNotSaid(refused)) throw refused;
           BarrierTable.update(connection, columns + row, gid, key, request); // MySQL does not say
         }
       }
@@ -161,24 +156,8 @@ final class OutboxTable {
     return true;
   }
 
-  /** There is no other way to ask it. */
-  private static boolean isAutocommit(Connection connection) throws SQLException {
-    try {
-      Dialect.execute(connection, "BEGIN");
-    } catch (SQLException within) {
-      if (String.valueOf(within.getMessage()).contains("within a transaction")) return false;
-      throw within;
-    }
-    Dialect.execute(connection, "ROLLBACK");
-    return true;
-  }
-
   boolean isDuplicate(SQLException failed) {
-    return switch (dialect) {
-      case SQLITE -> String.valueOf(failed.getMessage()).contains("UNIQUE constraint failed");
-      case POSTGRESQL -> "23505".equals(failed.getSQLState());
-      case MYSQL -> failed.getErrorCode() == 1062;
-    };
+    return dialect.isDuplicate(failed);
   }
 
   /** Up to a bound. */

@@ -23,7 +23,7 @@ final class XaWork implements Preparer {
   private static final int FORMAT = 0x4153; // of an XA id: "AS"
   // XAER_NOTA, XAER_DUPID: there is no such work, or it is another session's.
   private static final Set<Integer> NOT_ENDED = Set.of(1397, 1440);
-  private static final Set<Integer> IS_LOCKED = Set.of(1205, 3572); // to who does not wait: MariaDB's, MySQL's
+  static final Set<Integer> IS_LOCKED = Set.of(1205, 3572); // to who does not wait: MariaDB's, MySQL's
   private static final Set<Integer> NO_SUCH_SESSION = Set.of(1094, 1095); // it has ended, or is another user's
   /** So long one waits for who is at the same branch. */
   static final int BRANCH_PATIENCE_S = 5;
