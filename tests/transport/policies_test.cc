@@ -388,8 +388,8 @@ TEST(Policies, WhatWakesAtTheSameTimeWakesByName) {
   for (const char name : names) {
     SessionHello hello = Rig::Hello(std::string(1, name));
     ASSERT_TRUE(rig.Attach(static_cast<InstanceId>(name), hello).ok());
-    EXPECT_TRUE(rig.Send(Rig::Try("g1", hello.service)).empty());
-    EXPECT_TRUE(rig.Send(Rig::Try("g2", hello.service)).empty());
+    for (const char* gid : {"g1", "g2"})
+      EXPECT_TRUE(rig.Send(Rig::Try(gid + hello.service, hello.service)).empty());
     EXPECT_EQ(rig.Take(static_cast<InstanceId>(name)).size(), 1U);
   }
   (void)rig.Touched();
