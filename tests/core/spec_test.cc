@@ -211,12 +211,8 @@ std::vector<Wrong> Orders() {
       {"CheckBackAlone", [](auto& s) { s.branches[0].check_back = true; },
        "branches[0].check_back is set, and pivot is not: only the pivot, as the first step, can "
        "stand for the initiator's own local transaction"},
-      {"CheckBackLater",
-       [](auto& s) {
-         s.branches[0].after_ids = {"b"};
-         s.branches[0].pivot = s.branches[0].check_back = true;
-       },
-       "branches[0].check_back is set, and branches[1] does not come after it: what the initiator "
+      {"CheckBackLater", [](auto& s) { s.branches[1].pivot = s.branches[1].check_back = true; },
+       "branches[1].check_back is set, and branches[0] does not come after it: what the initiator "
        "commits by itself is the first step, and all others follow it"},
       {"TccAfterThePivot",
        [](auto& s) {
