@@ -562,3 +562,39 @@ func placeAndTell(ctx context.Context, client *assent.Client, db *sql.DB) error 
 	_, err = client.Submit(ctx, ship) // it begins now; without this it would as well, a second later
 	return err
 }
+
+// What nobody can be asked about has not been refused: it may have committed, and it waits for who can.
+func TestWhereNobodyHasTheActionItWaits(t *testing.T) {
+	daemon, base := rig.StartDaemon(t), rig.OpenSQLite(t)
+	dialling := assent.Dialling{Endpoints: []string{daemon.Endpoint}}
+	client, err := assent.NewClient(assent.ClientOptions{Dialling: dialling})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	w := &town{daemon: daemon, client: client}
+	w.desk = openDesk(t, base, assentsql.SQLite, time.Minute, dialling)
+	done := func(context.Context, *assent.Call) (assent.Reply, error) { return assent.Done(nil), nil }
+	older := assent.NewParticipant(assent.ParticipantOptions{Service: "orders", Dialling: dialling, Log: func(string) {}})
+	older.Saga("other", assent.Saga{Action: done})
+	shipping := assent.NewParticipant(assent.ParticipantOptions{Service: "shipping", Dialling: dialling, Log: func(string) {}})
+	shipping.Saga("book", assent.Saga{Action: done})
+	w.serve(older)
+	w.serve(shipping)
+	other := assent.NewTransaction().Saga("orders", "other", nil).Saga("shipping", "book", nil)
+	if report, err := client.Submit(t.Context(), other); err != nil || !report.Committed() { // both are there
+		t.Fatalf("%+v, %v", report, err)
+	}
+	ship := w.prepare(time.Hour)
+	if err := w.enlistOf(ship, (*sql.Tx).Commit); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.SubmitFor(t.Context(), ship, assent.WaitAccepted); err != nil {
+		t.Fatal(err)
+	}
+	rig.Until(t, "it is asked about", func() bool { return len(w.transaction(ship.GID()).Branches[0].Attempts) > 0 })
+	w.serve(w.p)
+	if report, err := client.Submit(t.Context(), ship); err != nil || !report.Committed() {
+		t.Errorf("%+v, %v", report, err)
+	}
+}
