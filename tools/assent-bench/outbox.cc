@@ -2,7 +2,6 @@
 // submitted directly, in turn.
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <functional>
@@ -67,23 +66,6 @@ void Hand(const Client& client, const std::string& path, std::uint64_t count) {
   relay.Stop();
 }
 
-void Submit(const Client& client, const Load& load, std::uint64_t count) {
-  std::atomic<std::uint64_t> answered = 0;
-  std::uint64_t sent = 0;
-  while (answered < count) {
-    const auto in_flight = static_cast<std::uint64_t>(load.in_flight);
-    for (; sent < count && sent - answered < in_flight; ++sent) {
-      client.SubmitAsync(OneOf(load),
-                         [&answered](const Result<Report>& report) {
-                           if (!report.ok()) Die(report.status().ToString());
-                           ++answered;
-                         },
-                         {.wait = WaitFor::kAccepted, .timeout = {}});
-    }
-    Pass(kLook);
-  }
-}
-
 // What was begun before has ended: nothing of it runs beside what is measured next.
 void Drain(Side& side) {
   for (;; Pass(kLook)) {
@@ -116,7 +98,10 @@ int BesideOutbox(const Load& load, int rounds, bool json) {
     Drain(side);
     relayed.push_back(PerSecond(count, [&] { Hand(client, path, count); }));
     Drain(side);
-    submitted.push_back(PerSecond(count, [&] { Submit(client, load, count); }));
+    submitted.push_back(PerSecond(count, [&] {
+      SubmitAll(client, count, static_cast<std::uint64_t>(load.in_flight), WaitFor::kAccepted,
+                [&] { return OneOf(load); });
+    }));
     ratios.push_back(relayed.back() / submitted.back());
   }
   EndProgress();

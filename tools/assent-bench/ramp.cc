@@ -2,7 +2,6 @@
 // beside how long it takes else, and when all have been served, beside what it can work on. With
 // the policy that begins it small and bounds what it has, and without, in turn.
 
-#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <deque>
@@ -103,21 +102,9 @@ class Till final : public Resource {
   std::vector<std::thread> workers_;
 };
 
-// Begins them, `in_flight` at a time, as far as `wait` says.
-void Begin(const Client& client, std::uint64_t count, std::uint64_t in_flight, WaitFor wait) {
-  std::atomic<std::uint64_t> answered = 0;
-  for (std::uint64_t sent = 0; answered < count; Pass(kLook)) {
-    for (; sent < count && sent - answered < in_flight; ++sent) {
-      Transaction transaction;
-      transaction.Saga(kService, "act").Deadline(std::chrono::hours(1));
-      client.SubmitAsync(std::move(transaction),
-                         [&answered](const Result<Report>& report) {
-                           if (!report.ok()) Die(report.status().ToString());
-                           ++answered;
-                         },
-                         {.wait = wait, .timeout = std::chrono::minutes(10)});
-    }
-  }
+Transaction One() {
+  Transaction transaction;
+  return transaction.Saga(kService, "act").Deadline(std::chrono::hours(1));
 }
 
 struct Ramp {
@@ -154,11 +141,11 @@ Ramp RunOnce(Load load, std::uint64_t count, bool policy) {
     const auto normally = Open(side, till);
     if (Status s = normally->WaitConnected(std::chrono::seconds(30)); !s.ok()) Die(s.ToString());
     (void)till.Take();
-    Begin(client, kNormally, kWorkers, WaitFor::kDecided);
+    SubmitAll(client, kNormally, kWorkers, WaitFor::kDecided, One);
     ramp.normal_ms = P99(till.Take());
     normally->Stop();
   }
-  Begin(client, count, 1024, WaitFor::kAccepted);
+  SubmitAll(client, count, 1024, WaitFor::kAccepted, One);
   const auto began = Clock::now();
   const auto back = Open(side, till);
   while (till.answered() < count) Pass(kLook);

@@ -1,5 +1,6 @@
 #include "tools/assent-bench/side.h"
 
+#include <atomic>
 #include <chrono>
 
 #include <grpcpp/grpcpp.h>
@@ -8,6 +9,7 @@ namespace assent::bench {
 namespace {
 
 constexpr std::chrono::milliseconds kLookPause{20};
+constexpr std::chrono::milliseconds kSubmitPause{2};
 constexpr std::chrono::minutes kPatience{10};
 
 }  // namespace
@@ -70,6 +72,21 @@ v1::ListReply Side::Page(v1::ListRequest& request) {
   if (!status.ok()) Die("List: " + status.error_message());
   request.set_page_token(page.next_page_token());
   return page;
+}
+
+void SubmitAll(const Client& client, std::uint64_t count, std::uint64_t in_flight, WaitFor wait,
+               const std::function<Transaction()>& next) {
+  std::atomic<std::uint64_t> answered = 0;
+  for (std::uint64_t sent = 0; answered < count; Pass(kSubmitPause)) {
+    for (; sent < count && sent - answered < in_flight; ++sent) {
+      client.SubmitAsync(next(),
+                         [&answered](const Result<Report>& report) {
+                           if (!report.ok()) Die(report.status().ToString());
+                           ++answered;
+                         },
+                         {.wait = wait, .timeout = kPatience});
+    }
+  }
 }
 
 }  // namespace assent::bench

@@ -4,11 +4,14 @@
 // who is not there.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
+
+#include <assent/client.h>
 
 #include "assent/v1/transaction.grpc.pb.h"
 #include "tools/assent-bench/child.h"
@@ -46,5 +49,10 @@ class Side {
   std::vector<std::unique_ptr<Child>> participants_;
   std::unique_ptr<v1::TransactionService::Stub> stub_;
 };
+
+// So many, of which `in_flight` are under way at a time, each as far as `wait` says. Ends the
+// program if one fails.
+void SubmitAll(const Client& client, std::uint64_t count, std::uint64_t in_flight, WaitFor wait,
+               const std::function<Transaction()>& next);
 
 }  // namespace assent::bench
